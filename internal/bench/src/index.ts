@@ -1,0 +1,53 @@
+import Table from 'cli-table3';
+import { Bench } from 'tinybench';
+
+/** One way of doing the work that is compared. */
+export interface Contender {
+  readonly name: string;
+  /** Does the whole work once, synchronously. */
+  readonly run: () => unknown;
+  /** How many things one run handles, for the rate column: `{ count: 35_330, of: 'leaves' }`. */
+  readonly work?: { readonly count: number; readonly of: string };
+}
+
+export interface Comparison {
+  readonly title: string;
+  /** The first is the one that the others are measured against. */
+  readonly contenders: readonly Contender[];
+  /** Milliseconds to spend on each contender, after as much warm-up again. Default 500. */
+  readonly time?: number;
+}
+
+/** Times every contender in this process, prints a table of medians and gives the medians in milliseconds. */
+export async function compare({ title, contenders, time = 500 }: Comparison): Promise<Map<string, number>> {
+  const bench = new Bench({ time, warmupTime: time, iterations: 5, warmupIterations: 2, throws: true });
+  for (const { name, run } of contenders) {
+    bench.add(name, () => {
+      run();
+    });
+  }
+  await bench.run();
+
+  const medians = new Map<string, number>();
+  for (const task of bench.tasks) {
+    const { result } = task;
+    if ('latency' in result && result.latency !== undefined) medians.set(task.name, result.latency.p50);
+  }
+  const first = medians.get(contenders[0]?.name ?? '') ?? Number.NaN;
+  const table = new Table({ head: [title, 'median', 'rate', 'times the first'], style: { head: [] } });
+  for (const { name, work } of contenders) {
+    const median = medians.get(name) ?? Number.NaN;
+    const rate = work === undefined ? '' : `${quantity((work.count / median) * 1000)} ${work.of}/s`;
+    table.push([name, `${median.toPrecision(3)} ms`, rate, (median / first).toFixed(2)]);
+  }
+  console.log(table.toString());
+  return medians;
+}
+
+/** `12_300_000` as `12.3 M`. */
+export function quantity(value: number): string {
+  if (value >= 1e9) return `${(value / 1e9).toPrecision(3)} G`;
+  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`;
+  if (value >= 1e3) return `${(value / 1e3).toPrecision(3)} k`;
+  return value.toPrecision(3);
+}

@@ -1,0 +1,50 @@
+import type { Gfn, Pfn } from '@heki/physical-memory';
+
+/**
+ * What one access asks of the second level: an OR of these bits. A plain number, because a two-dimensional walk
+ * makes up to 25 such requests (SDM 3C 29.3.2) and must not allocate for each.
+ */
+export const SecondLevelAccess = {
+  /** A data read, or the read of a guest paging-structure entry. */
+  READ: 1 << 0,
+  /** A data write (a read-modify-write has READ and WRITE), or the write of an accessed or dirty flag. */
+  WRITE: 1 << 1,
+  /** An instruction fetch. */
+  FETCH: 1 << 2,
+  /** The address is that of a guest paging-structure entry, not the translation of the linear address. */
+  PAGING_STRUCTURE: 1 << 3,
+  /** With PAGING_STRUCTURE: the first entry of a walk (what was gathered over an earlier walk is forgotten). */
+  WALK_START: 1 << 4,
+  /** The access comes with a linear address (all but PDPTE loads by MOV CR3). */
+  LINEAR_VALID: 1 << 5,
+  /** The linear address is user-mode: every guest entry used has U/S = 1, or CR0.PG = 0. */
+  USER_PAGE: 1 << 6,
+  /** The linear address is writable: every guest entry used has R/W = 1, or CR0.PG = 0. */
+  WRITABLE_PAGE: 1 << 7,
+  /** The linear address is execute-disabled by some guest entry used. */
+  EXECUTE_DISABLE_PAGE: 1 << 8,
+  /** The access itself is a user-mode access (CPL 3): what AMD's GMET looks at. */
+  USER_ACCESS: 1 << 9,
+  /** A shadow-stack access. */
+  SHADOW_STACK: 1 << 10,
+} as const;
+
+/** The answer of {@link SecondLevel.translate} when the access is refused. */
+export const REFUSED = -1;
+
+/**
+ * The second level of translation, from guest-physical to host-physical: the port through which the processor's
+ * page walk asks EPT, NPT or anything else. It is owned here and implemented above.
+ */
+export interface SecondLevel<Fault = unknown> {
+  /**
+   * Translates the guest-physical address `gfn << 12 | offset` for `access`, an OR of
+   * {@link SecondLevelAccess} bits, and updates accessed and dirty flags of the second-level tables as the hardware does.
+   *
+   * Returns the host frame, or {@link REFUSED}; then {@link fault} tells why. Never throws for what a guest or the
+   * bytes of the tables can cause, and allocates nothing when the access is allowed.
+   */
+  translate(gfn: Gfn, offset: number, access: number): Pfn | typeof REFUSED;
+  /** Why the latest {@link translate} refused. Meaningful only right after it did. */
+  readonly fault: Fault | undefined;
+}
