@@ -1,0 +1,54 @@
+// Packs every public package as it would be published and judges the tarball with publint and attw.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { root } from './prepare.mjs';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-pack-'));
+const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+let failed = 0;
+
+/** Problems of an ESM-only package: everything but what `require` and the old `node10` resolution cannot have. */
+function matters(problem) {
+  if (problem.kind === 'CJSResolvesToESM') return false;
+  return !(
+    problem.kind === 'NoResolution' &&
+    problem.resolutionKind !== 'node16-esm' &&
+    problem.resolutionKind !== 'bundler'
+  );
+}
+
+const pack = spawnSync(
+  'npx',
+  ['--yes', packageManager, '--recursive', '--filter', './packages/*', 'pack', '--pack-destination', scratch],
+  { cwd: root, encoding: 'utf8', shell: process.platform === 'win32' },
+);
+if (pack.status !== 0) {
+  console.log(`${pack.stdout}${pack.stderr}\npnpm pack failed`);
+  process.exit(1);
+}
+
+for (const name of readdirSync(join(root, 'packages')).sort()) {
+  const pkgDir = join(root, 'packages', name);
+  const manifest = JSON.parse(readFileSync(join(pkgDir, 'package.json'), 'utf8'));
+  const file = `${manifest.name.replace('@', '').replace('/', '-')}-${manifest.version}.tgz`;
+  const data = readFileSync(join(scratch, file));
+  const messages = [];
+
+  const published = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
+  const lint = await publint({ pack: { tarball: published }, strict: true });
+  for (const message of lint.messages) messages.push(formatMessage(message, lint.pkg, { color: false }));
+
+  const types = await checkPackage(createPackageFromTarballData(new Uint8Array(data)));
+  if (types.types === false && manifest.exports !== undefined) messages.push('the package has no types');
+  for (const problem of types.problems ?? []) if (matters(problem)) messages.push(JSON.stringify(problem));
+
+  console.log(`${manifest.name}: ${messages.length === 0 ? 'ok' : messages.join('\n  ')}`);
+  if (messages.length > 0) failed++;
+}
+rmSync(scratch, { recursive: true, force: true });
+process.exitCode = failed === 0 ? 0 : 1;
