@@ -1,0 +1,22 @@
+import type { ProtectionRange } from './rights.ts';
+
+/** Everything a backend enforces for a virtual machine: what a VMM saves with a snapshot and restores with it. */
+export interface ProtectionState {
+  /** Ranges with rights of their own, sorted, not overlapping. All other memory has the backend's default. */
+  readonly ranges: readonly ProtectionRange[];
+  /** Pinned bits. */
+  readonly cr0: number;
+  readonly cr4: number;
+}
+
+/**
+ * What happens to a virtual machine as a whole.
+ *
+ * - `init`: one virtual CPU takes INIT and starts again in real mode
+ * - `reset`: power-on reset of the whole machine
+ * - `kexec`: the running kernel hands over to another one, without a reset
+ */
+export type LifeCycle =
+  | { readonly kind: 'init'; readonly vcpu: number }
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'kexec' };

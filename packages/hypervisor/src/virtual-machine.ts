@@ -1,0 +1,75 @@
+import type { Gfn, Gpa } from '@heki/physical-memory';
+import type { Vcpu, VcpuSetup } from '@heki/vcpu';
+import type { Capabilities } from './capabilities.ts';
+import type { HypervisorEvent } from './event.ts';
+import type { GuestMemoryRegion, Host } from './host.ts';
+import type { PinResult, ProtectionResult } from './result.ts';
+import type { EffectiveRights, ProtectionRange } from './rights.ts';
+import type { LifeCycle, ProtectionState } from './state.ts';
+
+/** What a backend reports: the common events, and events of its own, told apart by `type`. */
+export type BackendEvent = HypervisorEvent | { readonly type: string };
+
+/** What a virtual machine is made from. */
+export interface VirtualMachineOptions<Event extends BackendEvent = BackendEvent> {
+  readonly host: Host;
+  /** Called for everything that happens, in order. Without it nothing is built for tracing. */
+  readonly onEvent?: (event: Event) => void;
+}
+
+/** Who stores to guest memory without a virtual CPU. */
+export type OtherWriter =
+  /** A device by DMA. */
+  | 'dma'
+  /** The VMM through its mapping of guest memory. */
+  | 'vmm'
+  /** The hypervisor itself, on behalf of the guest: hypercall results, clocks, emulated instructions. */
+  | 'hypervisor';
+
+/** What came of a store by an {@link OtherWriter}. */
+export type OtherWriteResult =
+  /** All bytes were stored. */
+  | { readonly ok: true }
+  /** Not stored: no memory there, or the writer respects the rights and they forbid it. */
+  | { readonly ok: false; readonly why: 'not-memory' | 'denied'; readonly at: Gpa };
+
+/** A virtual machine: guest memory, virtual CPUs, and the rights of each guest page. */
+export interface VirtualMachine {
+  /** Gives the guest memory. @throws {HypervisorError} when the region overlaps another or leaves the address space */
+  addMemory(region: GuestMemoryRegion): void;
+  /** Takes away the region that starts at `start`. @throws {HypervisorError} when none starts there */
+  removeMemory(start: Gfn): void;
+  /** Creates the next virtual CPU, wired to this machine's second level and exits. Its index is the number of those before it. */
+  createVcpu(setup?: VcpuSetup): Vcpu;
+  readonly vcpus: readonly Vcpu[];
+  /** The rights of a guest page as the processor would judge an access now; `undefined` when no memory is there. */
+  effectiveRights(gfn: Gfn): EffectiveRights | undefined;
+  /** Puts all rights in force on every virtual CPU. Needed only where {@link Capabilities.inForce} is `on-flush`. */
+  flush(): void;
+  /** Asks for rights from outside the guest, as the host's own code. The guest's requests come by hypercall. */
+  protect(ranges: readonly ProtectionRange[]): ProtectionResult;
+  /** Asks for register bits to be pinned, from outside the guest. */
+  pin(bits: { readonly cr0?: number; readonly cr4?: number }): PinResult;
+  /** A store that comes from no virtual CPU. */
+  write(writer: OtherWriter, gpa: Gpa, bytes: Uint8Array): OtherWriteResult;
+  /** INIT, reset or kexec. What happens to protection is the backend's policy. */
+  lifeCycle(event: LifeCycle): void;
+  /** What is enforced, or `undefined` when the backend cannot be asked. */
+  save(): ProtectionState | undefined;
+  /** Replaces what is enforced. `false` when the backend cannot. */
+  restore(state: ProtectionState): boolean;
+}
+
+/** A hypervisor backend: what it can do, and a way to make virtual machines. */
+export interface Hypervisor<
+  Machine extends VirtualMachine = VirtualMachine,
+  Event extends BackendEvent = BackendEvent,
+> {
+  /** Short name, as in `--hypervisor NAME`. */
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** @throws {HypervisorError} when the options contradict each other */
+  createVirtualMachine(options: VirtualMachineOptions<Event>): Machine;
+  /** An event as one line of a trace. */
+  describe(event: Event): string;
+}
