@@ -1,0 +1,69 @@
+import { HypercallError } from './error.ts';
+
+/** Where `exit_reason` (u32) lies in `struct kvm_run` (Linux uapi kvm.h). */
+export const KVM_RUN_EXIT_REASON_OFFSET = 8;
+/** Where the union of exit payloads lies in `struct kvm_run`. */
+export const KVM_RUN_PAYLOAD_OFFSET = 32;
+/** Bytes of the payload of either Heki exit: `reason`, then a union of the value with `reserved[7]`. */
+export const HEKI_EXIT_PAYLOAD_SIZE = 64;
+/** Bytes of the payload of KVM_EXIT_MEMORY_FAULT. */
+export const MEMORY_FAULT_PAYLOAD_SIZE = 24;
+
+/** The payload of KVM_EXIT_HEKI_CONFIGURE or KVM_EXIT_HEKI_DENIAL (Heki v2 3/19). */
+export interface HekiExitPayload {
+  /** KVM_HEKI_EXIT_REASON_CR0 or KVM_HEKI_EXIT_REASON_CR4. */
+  readonly reason: bigint;
+  /** `cr_pinned`: what this call pinned (CONFIGURE); `cr_value`: what the guest tried to write (DENIAL). */
+  readonly value: bigint;
+}
+
+/** The 64 bytes of `payload` at {@link KVM_RUN_PAYLOAD_OFFSET}; KVM clears `reserved` before it stores the value. */
+export function encodeHekiExit(payload: HekiExitPayload): Uint8Array {
+  const bytes = new Uint8Array(HEKI_EXIT_PAYLOAD_SIZE);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, payload.reason, true);
+  view.setBigUint64(8, payload.value, true);
+  return bytes;
+}
+
+/** @throws {HypercallError} when `bytes` is shorter than {@link HEKI_EXIT_PAYLOAD_SIZE} */
+export function decodeHekiExit(bytes: Uint8Array): HekiExitPayload {
+  const view = viewOf(bytes, HEKI_EXIT_PAYLOAD_SIZE);
+  return { reason: view.getBigUint64(0, true), value: view.getBigUint64(8, true) };
+}
+
+/** The payload of KVM_EXIT_MEMORY_FAULT. */
+export interface MemoryFaultPayload {
+  /** KVM_MEMORY_EXIT_FLAG_PRIVATE is bit 3. */
+  readonly flags: bigint;
+  readonly gpa: bigint;
+  /** Bytes; KVM on x86 always says 4096. */
+  readonly size: bigint;
+}
+
+/** The 24 bytes of `payload`. */
+export function encodeMemoryFaultExit(payload: MemoryFaultPayload): Uint8Array {
+  const bytes = new Uint8Array(MEMORY_FAULT_PAYLOAD_SIZE);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, payload.flags, true);
+  view.setBigUint64(8, payload.gpa, true);
+  view.setBigUint64(16, payload.size, true);
+  return bytes;
+}
+
+/** @throws {HypercallError} when `bytes` is shorter than {@link MEMORY_FAULT_PAYLOAD_SIZE} */
+export function decodeMemoryFaultExit(bytes: Uint8Array): MemoryFaultPayload {
+  const view = viewOf(bytes, MEMORY_FAULT_PAYLOAD_SIZE);
+  return {
+    flags: view.getBigUint64(0, true),
+    gpa: view.getBigUint64(8, true),
+    size: view.getBigUint64(16, true),
+  };
+}
+
+function viewOf(bytes: Uint8Array, size: number): DataView {
+  if (bytes.length < size) {
+    throw new HypercallError(`exit payload of ${bytes.length} bytes: expected at least ${size}`);
+  }
+  return new DataView(bytes.buffer, bytes.byteOffset, size);
+}

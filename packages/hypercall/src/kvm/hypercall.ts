@@ -1,0 +1,58 @@
+/**
+ * Numbers of KVM hypercalls (Linux uapi kvm_para.h, and Heki v2 2/19 and 11/19 for 13 and 14).
+ *
+ * A kernel without Heki answers 13 and 14 with -{@link KvmError.ENOSYS}.
+ */
+export const KvmHypercall = {
+  VAPIC_POLL: 1,
+  KICK_CPU: 5,
+  CLOCK_PAIRING: 9,
+  SEND_IPI: 10,
+  SCHED_YIELD: 11,
+  MAP_GPA_RANGE: 12,
+  /** RBX: control register (0 or 4), RCX: bits to pin, RDX: flags ({@link LOCK_CR_UPDATE_VERSION}). */
+  LOCK_CR_UPDATE: 13,
+  /** RBX: guest-physical address of the newest page of a page list. */
+  PROTECT_MEMORY: 14,
+} as const;
+
+/** Flag in RDX of {@link KvmHypercall.LOCK_CR_UPDATE}: ask for {@link HEKI_ABI_VERSION} instead of pinning. */
+export const LOCK_CR_UPDATE_VERSION = 1;
+
+/** What {@link LOCK_CR_UPDATE_VERSION} answers (Heki v2 2/19). */
+export const HEKI_ABI_VERSION = 1;
+
+/**
+ * Registers of a KVM hypercall, executed by VMCALL (Intel) or VMMCALL (AMD). No other register changes. A caller
+ * outside 64-bit mode has the number, the arguments and the result cut to 32 bits; one with CPL other than 0 gets
+ * -{@link KvmError.EPERM} (Linux Documentation/virt/kvm/x86/hypercalls.rst).
+ */
+export const KVM_HYPERCALL_REGISTERS = {
+  number: 'rax',
+  arguments: ['rbx', 'rcx', 'rdx', 'rsi'],
+  result: 'rax',
+} as const;
+
+/**
+ * Error numbers of KVM hypercalls; a result holds them negated (Linux uapi kvm_para.h). The kernel's own error
+ * numbers of the setter leak through number 14 unchanged; EPERM and EINVAL coincide, ENOMEM (12) has no KVM twin.
+ */
+export const KvmError = {
+  EPERM: 1,
+  E2BIG: 7,
+  ENOMEM: 12,
+  EFAULT: 14,
+  EINVAL: 22,
+  EOPNOTSUPP: 95,
+  ENOSYS: 1000,
+} as const;
+
+const errorNames = new Map<number, string>(
+  Object.entries(KvmError).map(([name, number]) => [-number, `-KVM_${name}`]),
+);
+errorNames.set(-KvmError.ENOMEM, '-ENOMEM');
+
+/** A hypercall's result as text: `0`, `1`, `-KVM_EINVAL`, or the number itself when it is no known error. */
+export function hypercallResultText(result: number): string {
+  return errorNames.get(result) ?? String(result);
+}
