@@ -1,13 +1,5 @@
 import type { Gpa, VirtualAddress } from '@heki/physical-memory';
-
-/** An exception that the processor or a hypervisor delivers to the guest (SDM 3A 6.15). */
-export interface Exception {
-  /** 8 #DF, 13 #GP, 14 #PF, 20 #VE. */
-  readonly vector: number;
-  readonly errorCode: number;
-  /** The linear address that CR2 takes, for #PF. */
-  readonly cr2?: VirtualAddress;
-}
+import type { Exception } from './exception.ts';
 
 /** Why a virtual CPU left the guest. */
 export type VmExit =
@@ -29,9 +21,13 @@ export type VmExit =
       readonly gpa: Gpa;
     }
   | {
-      /** Basic exit reason 28: a MOV to CR0, CR3 or CR4 that the guest/host mask intercepts. */
+      /**
+       * Basic exit reason 28: a MOV to CR0, CR3 or CR4, a CLTS or an LMSW that the guest/host mask or an SVM
+       * intercept takes.
+       */
       readonly reason: 'mov-to-cr';
       readonly cr: 0 | 3 | 4;
+      /** The value as the guest wrote it; for CLTS and LMSW the whole register as the guest would then read it. */
       readonly value: bigint;
     }
   | { /** Basic exit reason 18, or SVM_EXIT_VMMCALL. */ readonly reason: 'hypercall' }
@@ -40,7 +36,18 @@ export type VmExit =
   | {
       readonly reason: 'descriptor-table';
       readonly register: 'gdtr' | 'idtr' | 'ldtr' | 'tr';
+      /** The base address for GDTR and IDTR, the selector for LDTR and TR. */
       readonly value: bigint;
+      /** The limit, for GDTR and IDTR. */
+      readonly limit?: number;
+    }
+  | {
+      /** Basic exit reason 59: a VMFUNC that nobody carries out. */
+      readonly reason: 'vmfunc';
+      /** EAX. */
+      readonly leaf: number;
+      /** ECX. */
+      readonly index: number;
     }
   | { /** The guest can make no progress: a fault while delivering #DF. */ readonly reason: 'triple-fault' };
 
@@ -48,9 +55,27 @@ export type VmExit =
 export type ExitAction =
   /** Enter the guest again at the same instruction. */
   | { readonly kind: 'resume' }
-  /** The instruction was carried out for the guest: go on behind it. */
-  | { readonly kind: 'skip' }
+  /**
+   * The instruction was carried out for the guest: go on behind it. `value` is what an emulated load or fetch
+   * read (default 0); RDMSR takes its result from RDX:RAX.
+   */
+  | { readonly kind: 'skip'; readonly value?: bigint }
   /** Enter the guest again at the same instruction with this exception pending. */
   | { readonly kind: 'inject'; readonly exception: Exception }
   /** Leave to the VMM and do not enter again: the VM is broken or shut down. */
   | { readonly kind: 'stop'; readonly why: string };
+
+/**
+ * Why a second level refused an access: what `fault` of the `SecondLevel` of a virtual CPU holds. The virtual
+ * CPU makes the {@link VmExit} from it, and adds the linear address.
+ */
+export type SecondLevelFault =
+  | {
+      readonly kind: 'ept-violation';
+      readonly qualification: number;
+      readonly gpa: Gpa;
+      /** The deciding entry has suppress-#VE (bit 63) clear: the violation may become #VE (SDM 3C 26.5.7.1). */
+      readonly convertible?: boolean;
+    }
+  | { readonly kind: 'ept-misconfiguration'; readonly gpa: Gpa }
+  | { readonly kind: 'nested-page-fault'; readonly info1: bigint; readonly gpa: Gpa };

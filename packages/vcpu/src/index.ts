@@ -1,1 +1,24 @@
-export {};
+export { defaultControls, type VmControls } from './controls.ts';
+export { createScheduler } from './create-scheduler.ts';
+export { createVcpu } from './create-vcpu.ts';
+export { VcpuError } from './error.ts';
+export type { FlushCause, VcpuEvent } from './event.ts';
+export { type Exception, type ExceptionDecision, Vector } from './exception.ts';
+export type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
+export type { Outcome, Turn } from './outcome.ts';
+export {
+  type DescriptorTable,
+  GENERAL_REGISTERS,
+  type GeneralRegister,
+  type Registers,
+} from './registers.ts';
+export type { Agent, ScheduleResult, Scheduler, SchedulerOptions } from './scheduler.ts';
+export type {
+  Instructions,
+  InvvpidScope,
+  OperandSize,
+  StepwiseInstructions,
+  Vcpu,
+  VcpuOptions,
+  VcpuSetup,
+} from './vcpu.ts';

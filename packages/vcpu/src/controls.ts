@@ -1,0 +1,54 @@
+/**
+ * What the hypervisor set up for a virtual CPU: the fields of a VMCS or VMCB that decide what exits. All may be
+ * changed at any time between two instructions or during an exit.
+ */
+export interface VmControls {
+  /** CR0 guest/host mask: bits that the host owns (SDM 3C 25.6.6). A write exits iff (source ^ shadow) & mask. */
+  cr0Mask: number;
+  /** CR0 read shadow: what the guest reads in the bits of the mask. */
+  cr0Shadow: number;
+  /** CR4 guest/host mask. */
+  cr4Mask: number;
+  /** CR4 read shadow. */
+  cr4Shadow: number;
+  /** MOV to CR3 exits. */
+  cr3LoadExiting: boolean;
+  /** LGDT, LIDT, LLDT and LTR exit. */
+  descriptorTableExiting: boolean;
+  /** MSRs whose RDMSR exits, or `all`. */
+  readExitingMsrs: ReadonlySet<number> | 'all';
+  /** MSRs whose WRMSR exits, or `all`. */
+  writeExitingMsrs: ReadonlySet<number> | 'all';
+  /** VMCALL and VMMCALL exit; without a hypervisor they are #UD. */
+  hypercallExiting: boolean;
+  /** VMFUNC is enabled; otherwise #UD. */
+  vmfunc: boolean;
+  /** EPT violations may become #VE. */
+  virtualizationExceptions: boolean;
+  /** Tag of this virtual CPU's cached translations. 0: every exit flushes them. */
+  vpid: number;
+  /**
+   * SVM has no masks: which CR writes exit as a whole. `cr0Selective` exits on changes of bits other than TS and MP
+   * (CR0_SEL_WRITE). `undefined` on VMX.
+   */
+  svm: { cr0Write: boolean; cr0Selective: boolean; cr4Write: boolean } | undefined;
+}
+
+/** Controls of a virtual CPU that nobody virtualizes: nothing exits. */
+export function defaultControls(): VmControls {
+  return {
+    cr0Mask: 0,
+    cr0Shadow: 0,
+    cr4Mask: 0,
+    cr4Shadow: 0,
+    cr3LoadExiting: false,
+    descriptorTableExiting: false,
+    readExitingMsrs: new Set(),
+    writeExitingMsrs: new Set(),
+    hypercallExiting: true,
+    vmfunc: false,
+    virtualizationExceptions: false,
+    vpid: 1,
+    svm: undefined,
+  };
+}

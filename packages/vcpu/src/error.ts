@@ -1,0 +1,4 @@
+/** Misuse of a virtual CPU by the TypeScript caller: an address, a size or a register that does not exist. */
+export class VcpuError extends Error {
+  override readonly name = 'VcpuError';
+}

@@ -1,0 +1,70 @@
+import type { Pfn, VirtualAddress } from '@heki/physical-memory';
+import type { Exception, ExceptionDecision } from './exception.ts';
+import type { ExitAction, VmExit } from './exit.ts';
+import type { Outcome, Turn } from './outcome.ts';
+
+/** Why cached translations were dropped. */
+export type FlushCause =
+  | 'invlpg'
+  | 'invpcid'
+  | 'mov-to-cr0'
+  | 'mov-to-cr3'
+  | 'mov-to-cr4'
+  | 'wrmsr'
+  | 'invept'
+  | 'invvpid'
+  | 'fault'
+  | 'vm-exit'
+  | 'set-registers';
+
+/** What a virtual CPU tells whoever listens. `vcpu` is its id. */
+export type VcpuEvent =
+  | {
+      /** A load, store, read-modify-write or fetch completed. */
+      readonly type: 'access';
+      readonly vcpu: number;
+      readonly access: 'load' | 'store' | 'read-modify-write' | 'fetch';
+      readonly va: VirtualAddress;
+      readonly bytes: number;
+      /** Host frame of the first byte. */
+      readonly frame: Pfn;
+    }
+  | {
+      /** Any other instruction completed: `mov cr4, 0x6f0`. */
+      readonly type: 'instruction';
+      readonly vcpu: number;
+      readonly text: string;
+    }
+  | {
+      /** The guest was left, and entered again with `action`. */
+      readonly type: 'exit';
+      readonly vcpu: number;
+      readonly rip: VirtualAddress;
+      readonly exit: VmExit;
+      readonly action: ExitAction;
+    }
+  | {
+      /** An exception was delivered; what its handler decided. */
+      readonly type: 'exception';
+      readonly vcpu: number;
+      readonly rip: VirtualAddress;
+      readonly exception: Exception;
+      /** The hypervisor injected it; otherwise the processor raised it. */
+      readonly injected: boolean;
+      readonly decision: ExceptionDecision;
+    }
+  | {
+      /** Cached translations were dropped. */
+      readonly type: 'flush';
+      readonly vcpu: number;
+      readonly cause: FlushCause;
+      /** The address, for one page; absent when more than a page was dropped. */
+      readonly va?: VirtualAddress;
+    }
+  | { readonly type: 'livelock'; readonly vcpu: number; readonly cycle: readonly Turn[] }
+  | {
+      /** The virtual CPU stands still. */
+      readonly type: 'halted';
+      readonly vcpu: number;
+      readonly outcome: Outcome & { readonly kind: 'triple-fault' | 'stopped' };
+    };

@@ -1,0 +1,167 @@
+import type { Pfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
+import type { SecondLevel } from '@heki/x86';
+import type { VmControls } from './controls.ts';
+import type { CpuProfile } from './cpu-profile.ts';
+import type { VcpuEvent } from './event.ts';
+import type { Exception, ExceptionDecision } from './exception.ts';
+import type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
+import type { Outcome } from './outcome.ts';
+import type { Registers } from './registers.ts';
+
+/** Bytes of one load or store. */
+export type OperandSize = 1 | 2 | 4 | 8;
+
+/**
+ * The instructions of a virtual CPU. Each executes at RIP with the current CPL and gives its {@link Outcome}; RIP
+ * advances only when it completes. None throws for what a guest can do.
+ */
+export interface Instructions {
+  /** MOV from memory; little-endian, may cross a page. */
+  load(va: VirtualAddress, bytes: OperandSize): Outcome<bigint>;
+  /** MOV to memory; the low `bytes` of `value`. No byte is stored unless all may be. */
+  store(va: VirtualAddress, bytes: OperandSize, value: bigint): Outcome;
+  /** A locked read-modify-write: stores `update(old)` and gives `old`. Checked as a write throughout. */
+  readModifyWrite(va: VirtualAddress, bytes: OperandSize, update: (old: bigint) => bigint): Outcome<bigint>;
+  /** REP MOVSB from memory: page by page; a fault leaves it restartable where it was. */
+  loadBytes(va: VirtualAddress, length: number): Outcome<Uint8Array>;
+  /** REP MOVSB to memory: the pages before a page that faults are stored. */
+  storeBytes(va: VirtualAddress, source: Uint8Array): Outcome;
+  /**
+   * Jumps to `va` and fetches `bytes` (1 .. 15, default 1) instruction bytes there. RIP is `va` from then on,
+   * whatever comes of the fetch.
+   */
+  fetch(va: VirtualAddress, bytes?: number): Outcome<Uint8Array>;
+
+  /** MOV to CR0, CR2, CR3 or CR4. */
+  movToCr(cr: 0 | 2 | 3 | 4, value: bigint): Outcome;
+  /** MOV from CR0, CR2, CR3 or CR4; bits of the guest/host masks read as the shadows. */
+  movFromCr(cr: 0 | 2 | 3 | 4): Outcome<bigint>;
+  /** CLTS. */
+  clts(): Outcome;
+  /** LMSW: the low 16 bits of `value`; PE can be set but not cleared. */
+  lmsw(value: number): Outcome;
+  /** SMSW: the low 16 bits of CR0 as the guest reads it. */
+  smsw(): Outcome<bigint>;
+  rdmsr(msr: number): Outcome<bigint>;
+  wrmsr(msr: number, value: bigint): Outcome;
+  /** WRPKRU, at any CPL. */
+  wrpkru(value: number): Outcome;
+  lgdt(base: VirtualAddress, limit: number): Outcome;
+  lidt(base: VirtualAddress, limit: number): Outcome;
+  lldt(selector: number): Outcome;
+  ltr(selector: number): Outcome;
+
+  /** VMCALL or VMMCALL, with number and arguments in the general registers. */
+  vmcall(): Outcome;
+  /** VMFUNC with EAX and ECX. */
+  vmfunc(): Outcome;
+
+  invlpg(va: VirtualAddress): Outcome;
+  /** INVPCID: type 0 one address, 1 one PCID, 2 all with globals, 3 all without globals. */
+  invpcid(type: number, pcid: number, va: VirtualAddress): Outcome;
+  clac(): Outcome;
+  stac(): Outcome;
+  cli(): Outcome;
+  sti(): Outcome;
+}
+
+/** The arguments of an instruction. */
+type Arguments<Name extends keyof Instructions> = Parameters<Instructions[Name]>;
+
+/**
+ * The same instructions, one turn at a time: each gives a generator that yields `retry` whenever the instruction
+ * left the guest or faulted and is about to be tried again, so that a scheduler can let others run in between. Resume it
+ * with `true` when others made progress meanwhile: then a repetition is no livelock.
+ */
+export type StepwiseInstructions = {
+  readonly [Name in keyof Instructions]: (
+    ...args: Arguments<Name>
+  ) => Generator<'retry', ReturnType<Instructions[Name]>, boolean | undefined>;
+};
+
+/** Which translations INVVPID drops (SDM 3C 31.3). */
+export type InvvpidScope =
+  | { readonly type: 'address'; readonly vpid: number; readonly va: VirtualAddress }
+  | { readonly type: 'single-context' | 'single-context-retaining-globals'; readonly vpid: number }
+  | { readonly type: 'all' };
+
+/** A virtual CPU. */
+export interface Vcpu extends Instructions {
+  readonly id: number;
+  /** Host-physical memory. */
+  readonly memory: PhysicalMemory<Pfn>;
+  readonly profile: CpuProfile;
+  readonly registers: Registers;
+  /** For the hypervisor: what exits. */
+  readonly controls: VmControls;
+  /** Executes in interrupt context: set by the kernel around its handlers, looked at by drivers that warn. */
+  interruptContext: boolean;
+  /** The instructions, one turn at a time. */
+  readonly stepwise: StepwiseInstructions;
+  /** Why it stands still, if it does: every instruction gives this outcome until {@link reset}. */
+  readonly halted: Extract<Outcome, { kind: 'triple-fault' | 'stopped' }> | undefined;
+
+  /** For the hypervisor: the second level in use. */
+  readonly secondLevel: SecondLevel<SecondLevelFault> | undefined;
+  /**
+   * For the hypervisor: switches to another second level, or to none, without flushing. `root` tags cached translations: bits
+   * 51:12 of the EPTP (EPTRTA), or the ASID.
+   */
+  useSecondLevel(secondLevel: SecondLevel<SecondLevelFault> | undefined, root: number): void;
+  /**
+   * For the hypervisor: writes CR0, CR3 or CR4 for the guest with all the rules and flushes of the MOV, but
+   * without intercepts (kvm_set_cr0). The exception that the guest must get, or `undefined` when it was written.
+   */
+  emulateMovToCr(cr: 0 | 3 | 4, value: bigint): Exception | undefined;
+  /** For the hypervisor: WRMSR for the guest, without intercepts. */
+  emulateWrmsr(msr: number, value: bigint): Exception | undefined;
+  /** For the hypervisor: RDMSR for the guest, without intercepts; `undefined` when it is #GP(0). */
+  emulateRdmsr(msr: number): bigint | undefined;
+  /** For the hypervisor: an exception to deliver before the next instruction, outside an exit. */
+  queueException(exception: Exception): void;
+  /** INVEPT on this processor: everything cached for `root`, or everything when `undefined`. */
+  invept(root?: number): void;
+  /** INVVPID on this processor. Guest-physical mappings stay. */
+  invvpid(scope: InvvpidScope): void;
+  /** INIT: registers as after it (SDM 3A table 10-1), caches empty, no longer halted. */
+  reset(): void;
+}
+
+/** What a guest brings for a virtual CPU. */
+export interface VcpuSetup {
+  /** Registers that differ from their values after INIT. */
+  readonly registers?: Partial<Registers>;
+  /** The guest's exception handlers. Without it every exception is `fatal`. */
+  readonly onException?: (
+    vcpu: Vcpu,
+    exception: Exception,
+    handler: VirtualAddress | undefined,
+  ) => ExceptionDecision;
+  /** Called for everything that happens, in order. Without it nothing is built for tracing. */
+  readonly onEvent?: (event: VcpuEvent) => void;
+}
+
+/** What a virtual CPU is made from. */
+export interface VcpuOptions extends VcpuSetup {
+  readonly id: number;
+  /** Host-physical memory; guest-physical memory too without a second level. */
+  readonly memory: PhysicalMemory<Pfn>;
+  readonly profile: CpuProfile;
+  readonly secondLevel?: SecondLevel<SecondLevelFault>;
+  /** Tag of the second level, as in {@link Vcpu.useSecondLevel}. Default 0. */
+  readonly root?: number;
+  /** Controls that differ from those of a processor that nobody virtualizes. */
+  readonly controls?: Partial<VmControls>;
+  /** What the hypervisor does about an exit. Without it every exit stops the virtual CPU. */
+  readonly onExit?: (vcpu: Vcpu, exit: VmExit) => ExitAction;
+  /**
+   * Writes the information page of a #VE (SDM 3C 26.5.7.2) for a convertible violation. `false` when its busy
+   * word forbids it: then the violation exits. Asked only with `controls.virtualizationExceptions`.
+   */
+  readonly onVirtualizationException?: (
+    vcpu: Vcpu,
+    violation: Extract<VmExit, { reason: 'ept-violation' }>,
+  ) => boolean;
+  /** Carries out a VMFUNC (EPTP switching). `false` when it cannot: then it exits. */
+  readonly onVmfunc?: (vcpu: Vcpu, leaf: number, index: number) => boolean;
+}
