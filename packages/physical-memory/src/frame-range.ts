@@ -13,11 +13,9 @@ export interface FrameRange<Frame extends FrameNumber> {
  *
  * @throws {PhysicalMemoryError} when a range is empty, not in 0 .. 2^40, or overlaps another
  */
-export function checkFrameRanges<Frame extends FrameNumber>(
-  ranges: readonly FrameRange<Frame>[],
-): FrameRange<Frame>[] {
+export function checkFrameRanges<Range extends FrameRange<FrameNumber>>(ranges: readonly Range[]): Range[] {
   const sorted = [...ranges].sort((a, b) => a.start - b.start);
-  let previous: FrameRange<Frame> | undefined;
+  let previous: Range | undefined;
   for (const range of sorted) {
     const { start, end } = range;
     if (
@@ -41,20 +39,26 @@ export function checkFrameRanges<Frame extends FrameNumber>(
   return sorted;
 }
 
-/** A test whether a frame lies in one of `ranges`, which {@link checkFrameRanges} has sorted. */
-export function createFrameLookup<Frame extends FrameNumber>(
-  ranges: readonly FrameRange<Frame>[],
-): (frame: Frame) => boolean {
+/** Which of `ranges`, sorted by {@link checkFrameRanges}, a frame lies in: its index, or -1. */
+export function createFrameIndex(ranges: readonly FrameRange<FrameNumber>[]): (frame: FrameNumber) => number {
+  // Plain arrays of numbers keep the search free of property loads of differing shapes.
+  const starts = ranges.map(({ start }) => Number(start));
+  const ends = ranges.map(({ end }) => Number(end));
+  // Walks mostly stay where their previous step was.
+  let last = 0;
   return (frame) => {
+    if (frame >= (starts[last] ?? 0) && frame < (ends[last] ?? 0)) return last;
     let low = 0;
-    let high = ranges.length;
+    let high = starts.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const range = ranges[middle];
-      if (range === undefined || frame < range.start) high = middle;
-      else if (frame >= range.end) low = middle + 1;
-      else return true;
+      if (frame < (starts[middle] ?? 0)) high = middle;
+      else if (frame >= (ends[middle] ?? 0)) low = middle + 1;
+      else {
+        last = middle;
+        return middle;
+      }
     }
-    return false;
+    return -1;
   };
 }

@@ -1,20 +1,21 @@
 import { PAGE_WORDS } from './address.ts';
 
-/** Frames of one directory entry: 2^18 frames, 1 GiB. */
-const DIRECTORY_FRAMES = 2 ** 18;
+/** Frames of one chunk: 4 MiB, so that a lone page costs 8 KiB of table and a gigabyte 256 array slots. */
+const CHUNK_FRAMES = 1024;
+/** Frames below this (4 TiB) are looked up in an array, which grows to the highest one stored; others in a map. */
+const DIRECT_FRAMES = 2 ** 30;
 /** Pages whose words share one buffer, so that a page costs a view and not a buffer of its own. */
 const PAGES_PER_SLAB = 64;
 
 type Chunk = (Uint32Array | undefined)[];
 
 /**
- * Pages by frame number, sparse over 2^40 frames: gigabytes by number, then two levels of 512. A look-up
- * allocates nothing and, within the gigabyte of the look-up before it, costs two array loads.
+ * Pages by frame number, sparse over 2^40 frames. Every step of every page walk looks a page up here: that
+ * takes two array loads and allocates nothing.
  */
 export class PageStore {
-  readonly #directory = new Map<number, (Chunk | undefined)[]>();
-  #lastNumber = -1;
-  #last: (Chunk | undefined)[] | undefined;
+  readonly #direct: (Chunk | undefined)[] = [];
+  readonly #distant = new Map<number, Chunk>();
   #slab: ArrayBuffer | undefined;
   #slabUsed = PAGES_PER_SLAB;
   #size = 0;
@@ -25,13 +26,12 @@ export class PageStore {
   }
 
   get(frame: number): Uint32Array | undefined {
-    const number = Math.floor(frame / DIRECTORY_FRAMES);
-    if (number !== this.#lastNumber) {
-      this.#lastNumber = number;
-      this.#last = this.#directory.get(number);
+    if (frame < DIRECT_FRAMES) {
+      const index = frame;
+      const chunk = this.#direct[index >>> 10];
+      return chunk === undefined ? undefined : chunk[index & 1023];
     }
-    const index = frame - number * DIRECTORY_FRAMES;
-    return this.#last?.[index >>> 9]?.[index & 511];
+    return this.#distant.get(Math.floor(frame / CHUNK_FRAMES))?.[frame % CHUNK_FRAMES];
   }
 
   /** Stores a new page of zeroes at `frame`, in place of what was there, and returns it. */
@@ -41,21 +41,24 @@ export class PageStore {
       this.#slabUsed = 0;
     }
     const page = new Uint32Array(this.#slab, this.#slabUsed++ * PAGE_WORDS * 4, PAGE_WORDS);
-    const number = Math.floor(frame / DIRECTORY_FRAMES);
-    let directory = this.#directory.get(number);
-    if (directory === undefined) {
-      directory = new Array<Chunk | undefined>(512).fill(undefined);
-      this.#directory.set(number, directory);
-    }
-    if (number === this.#lastNumber) this.#last = directory;
-    const index = frame - number * DIRECTORY_FRAMES;
-    let chunk = directory[index >>> 9];
-    if (chunk === undefined) {
-      chunk = new Array<Uint32Array | undefined>(512).fill(undefined);
-      directory[index >>> 9] = chunk;
-    }
-    if (chunk[index & 511] === undefined) this.#size++;
-    chunk[index & 511] = page;
+    const chunk = this.#chunk(Math.floor(frame / CHUNK_FRAMES));
+    if (chunk[frame % CHUNK_FRAMES] === undefined) this.#size++;
+    chunk[frame % CHUNK_FRAMES] = page;
     return page;
+  }
+
+  #chunk(number: number): Chunk {
+    const distant = number >= DIRECT_FRAMES / CHUNK_FRAMES;
+    const existing = distant ? this.#distant.get(number) : this.#direct[number];
+    if (existing !== undefined) return existing;
+    const chunk = new Array<Uint32Array | undefined>(CHUNK_FRAMES).fill(undefined);
+    if (distant) {
+      this.#distant.set(number, chunk);
+    } else {
+      // Filled one by one: an array with holes would be looked up more slowly.
+      while (this.#direct.length <= number) this.#direct.push(undefined);
+      this.#direct[number] = chunk;
+    }
+    return chunk;
   }
 }

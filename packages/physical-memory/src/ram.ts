@@ -1,5 +1,5 @@
 import { type FrameNumber, PAGE_WORDS } from './address.ts';
-import { checkFrameRanges, createFrameLookup, type FrameRange } from './frame-range.ts';
+import { checkFrameRanges, createFrameIndex, type FrameRange } from './frame-range.ts';
 import { PageStore } from './page-store.ts';
 import type { PageView, PhysicalMemory } from './physical-memory.ts';
 
@@ -20,13 +20,21 @@ export interface Ram<Frame extends FrameNumber> extends PhysicalMemory<Frame> {
 export function createRam<Frame extends FrameNumber>(options: {
   readonly ranges: readonly FrameRange<Frame>[];
 }): Ram<Frame> {
-  const contains = createFrameLookup(checkFrameRanges(options.ranges));
+  const indexAt = createFrameIndex(checkFrameRanges(options.ranges));
   const store = new PageStore();
   return {
     get pagesTouched() {
       return store.size;
     },
-    page: (frame) => store.get(frame) ?? (contains(frame) ? ZERO_PAGE : undefined),
-    writablePage: (frame) => store.get(frame) ?? (contains(frame) ? store.add(frame) : undefined),
+    page(frame) {
+      const page = store.get(frame);
+      if (page !== undefined) return page;
+      return indexAt(frame) >= 0 ? ZERO_PAGE : undefined;
+    },
+    writablePage(frame) {
+      const page = store.get(frame);
+      if (page !== undefined) return page;
+      return indexAt(frame) >= 0 ? store.add(frame) : undefined;
+    },
   };
 }
