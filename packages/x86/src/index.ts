@@ -1,1 +1,33 @@
-export {};
+export { type Access, AccessBits, type AccessKind, type AccessMode, accessBits } from './access.ts';
+export {
+  type BitMasks,
+  type BitRow,
+  type BitTable,
+  bitMasks,
+  bitNames,
+  bitTableMarkdown,
+  describeBits,
+  type WordMasks,
+  wordMasks,
+} from './bit-table.ts';
+export * from './canonical.ts';
+export * from './control-registers.ts';
+export * from './cpu-profile.ts';
+export * from './entry.ts';
+export { X86Error } from './error.ts';
+export * from './mapping-walk.ts';
+export * from './page-fault.ts';
+export * from './page-rights.ts';
+export * from './page-walker.ts';
+export * from './register-write.ts';
+export * from './registers.ts';
+export { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from './second-level.ts';
+export {
+  createSecondLevelEditor,
+  type LeafChange,
+  type SecondLevelEdit,
+  type SecondLevelEditor,
+  type SecondLevelLeaf,
+} from './second-level-editor.ts';
+export { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './second-level-format.ts';
+export * from './translation.ts';

@@ -29,6 +29,27 @@ export const SecondLevelAccess = {
   SHADOW_STACK: 1 << 10,
 } as const;
 
+/**
+ * What a translation by the second level would allow as it stands - without updating any flag in the second-level
+ * tables, and so from a cache: an OR of these bits.
+ */
+export const SecondLevelRights = {
+  /** A data read. */
+  READ: 1 << 0,
+  /** A data write: allowed, and the dirty flag, where there are any, is set already. */
+  WRITE: 1 << 1,
+  /** A fetch at CPL < 3 through a supervisor-mode linear address. */
+  FETCH_SUPERVISOR: 1 << 2,
+  /** A fetch at CPL < 3 through a user-mode linear address. */
+  FETCH_SUPERVISOR_FROM_USER_PAGE: 1 << 3,
+  /** A fetch at CPL 3 (through a user-mode linear address; the first stage refuses others). */
+  FETCH_USER: 1 << 4,
+  /** The read of a guest paging-structure entry. */
+  READ_PAGING_STRUCTURE: 1 << 5,
+  /** The write of an accessed or dirty flag in a guest paging-structure entry. */
+  WRITE_PAGING_STRUCTURE: 1 << 6,
+} as const;
+
 /** The answer of {@link SecondLevel.translate} when the access is refused. */
 export const REFUSED = -1;
 
@@ -47,4 +68,8 @@ export interface SecondLevel<Fault = unknown> {
   translate(gfn: Gfn, offset: number, access: number): Pfn | typeof REFUSED;
   /** Why the latest {@link translate} refused. Meaningful only right after it did. */
   readonly fault: Fault | undefined;
+  /** Size of the leaf that the latest allowed {@link translate} used: 1 (4 KiB), 2 (2 MiB) or 3 (1 GiB). */
+  readonly level: number;
+  /** What that translation would allow from a cache: an OR of {@link SecondLevelRights} bits. */
+  readonly rights: number;
 }
