@@ -4,13 +4,13 @@
  */
 export interface VmControls {
   /** CR0 guest/host mask: bits that the host owns (SDM 3C 25.6.6). A write exits iff (source ^ shadow) & mask. */
-  cr0Mask: number;
+  cr0Mask: bigint;
   /** CR0 read shadow: what the guest reads in the bits of the mask. */
-  cr0Shadow: number;
+  cr0Shadow: bigint;
   /** CR4 guest/host mask. */
-  cr4Mask: number;
+  cr4Mask: bigint;
   /** CR4 read shadow. */
-  cr4Shadow: number;
+  cr4Shadow: bigint;
   /** MOV to CR3 exits. */
   cr3LoadExiting: boolean;
   /** LGDT, LIDT, LLDT and LTR exit. */
@@ -37,10 +37,10 @@ export interface VmControls {
 /** Controls of a virtual CPU that nobody virtualizes: nothing exits. */
 export function defaultControls(): VmControls {
   return {
-    cr0Mask: 0,
-    cr0Shadow: 0,
-    cr4Mask: 0,
-    cr4Shadow: 0,
+    cr0Mask: 0n,
+    cr0Shadow: 0n,
+    cr4Mask: 0n,
+    cr4Shadow: 0n,
     cr3LoadExiting: false,
     descriptorTableExiting: false,
     readExitingMsrs: new Set(),

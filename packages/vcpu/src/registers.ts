@@ -31,26 +31,23 @@ export interface DescriptorTable {
 }
 
 /**
- * The registers of a virtual CPU. Assigning one is what a VMM does with KVM_SET_SREGS and KVM_SET_REGS: no rule is
+ * The registers of a virtual CPU; they serve as `PagingRegisters` too. Assigning one is what a VMM does with KVM_SET_SREGS and KVM_SET_REGS: no rule is
  * checked and nothing exits, but the caches that depend on it are flushed. Guests use the instructions.
  */
 export interface Registers extends Record<GeneralRegister, bigint> {
   /** The address of the instruction that executes now or next. */
   rip: VirtualAddress;
-  /** RFLAGS.AC: with CR4.SMAP, lets explicit supervisor accesses reach user pages. */
-  ac: boolean;
-  /** RFLAGS.IF. */
-  interruptFlag: boolean;
+  /** RFLAGS; the model looks at IF (bit 9) and AC (bit 18). */
+  rflags: bigint;
   /** Current privilege level. */
   cpl: 0 | 3;
-  /** Bits 31:0; the others are always 0. */
-  cr0: number;
+  cr0: bigint;
   cr2: VirtualAddress;
   /** Root frame, PCID or PWT and PCD. */
-  cr3: number;
-  cr4: number;
+  cr3: bigint;
+  cr4: bigint;
   /** IA32_EFER. */
-  efer: number;
+  efer: bigint;
   /** Rights of protection keys on user pages. */
   pkru: number;
   /** IA32_PKRS: rights of protection keys on supervisor pages. */

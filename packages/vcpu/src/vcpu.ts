@@ -1,7 +1,6 @@
 import type { Pfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
-import type { SecondLevel } from '@heki/x86';
+import type { CpuProfile, SecondLevel } from '@heki/x86';
 import type { VmControls } from './controls.ts';
-import type { CpuProfile } from './cpu-profile.ts';
 import type { VcpuEvent } from './event.ts';
 import type { Exception, ExceptionDecision } from './exception.ts';
 import type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';

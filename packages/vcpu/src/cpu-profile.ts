@@ -1,2 +1,0 @@
-/** The processor's features; the rules of paging and control registers look at it. */
-export type CpuProfile = object;
