@@ -1,18 +1,12 @@
 import type { Gfn, Pfn, PhysicalMemory } from '@heki/physical-memory';
-
-/** Gives out host frames for the hypervisor's own tables and takes them back. */
-export interface HostFrames {
-  /** A free frame, zeroed by whoever uses it, or `undefined` when there is none left. */
-  allocate(): Pfn | undefined;
-  free(frame: Pfn): void;
-}
+import type { TableFrames } from '@heki/x86';
 
 /** The host that virtual machines live in. */
 export interface Host {
   /** All of the host's physical memory: guest memory and the hypervisor's tables are frames of it. */
   readonly memory: PhysicalMemory<Pfn>;
   /** Frames for second-level tables. They must not overlap guest memory. */
-  readonly frames: HostFrames;
+  readonly frames: TableFrames;
 }
 
 /** Guest frames `start` .. `start + frames` - 1, backed by the host frames from `backing` on. */

@@ -1,5 +1,6 @@
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import type { Vcpu, VcpuSetup } from '@heki/vcpu';
+import type { CpuProfile } from '@heki/x86';
 import type { Capabilities } from './capabilities.ts';
 import type { HypervisorEvent } from './event.ts';
 import type { GuestMemoryRegion, Host } from './host.ts';
@@ -68,6 +69,8 @@ export interface Hypervisor<
   /** Short name, as in `--hypervisor NAME`. */
   readonly name: string;
   readonly capabilities: Capabilities;
+  /** The processor that virtual CPUs have. */
+  readonly processor: CpuProfile;
   /** @throws {HypervisorError} when the options contradict each other */
   createVirtualMachine(options: VirtualMachineOptions<Event>): Machine;
   /** An event as one line of a trace. */

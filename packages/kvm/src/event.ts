@@ -1,0 +1,100 @@
+import type { HypervisorEvent } from '@heki/hypervisor';
+import type { Gfn, Gpa, Pfn, U64, VirtualAddress } from '@heki/physical-memory';
+import type { Exception } from '@heki/vcpu';
+import type { UserExit } from './vmm.ts';
+
+/** What became of one range of a page list. */
+export type RangeOutcome =
+  /** In force now. */
+  | 'applied'
+  /** In force with EXEC added, because the kernel's execution cannot be denied here. */
+  | 'weakened'
+  /** Answered with success and not stored (B-H1). */
+  | 'dropped'
+  | 'refused';
+
+/** What KVM reports: the events that every backend has, and its own. */
+export type KvmEvent =
+  | HypervisorEvent
+  | {
+      /** An EPT violation as KVM sees it. */
+      readonly type: 'ept-violation';
+      readonly vcpu: number;
+      readonly gpa: Gpa;
+      readonly linear: VirtualAddress | undefined;
+      readonly qualification: number;
+      /** KVM's own error code: PFERR bits 0 to 4, 32 and 33. */
+      readonly errorCode: number;
+    }
+  | {
+      /** #NPF: the same for AMD. */
+      readonly type: 'nested-page-fault';
+      readonly vcpu: number;
+      readonly gpa: Gpa;
+      readonly errorCode: number;
+    }
+  | {
+      /** A leaf was installed. */
+      readonly type: 'mapped';
+      readonly gfn: Gfn;
+      /** 1 (4 KiB), 2 (2 MiB) or 3 (1 GiB). */
+      readonly level: number;
+      readonly pfn: Pfn;
+      readonly entry: U64;
+    }
+  | {
+      /** The access was allowed after all, or a leaf that grants it could not be made: the guest tries again. */
+      readonly type: 'spurious';
+      readonly vcpu: number;
+      readonly gpa: Gpa;
+    }
+  | {
+      /** All leaves that touch these frames were removed. */
+      readonly type: 'zapped';
+      readonly start: Gfn;
+      readonly end: Gfn;
+      readonly leaves: number;
+    }
+  | {
+      /** Every virtual CPU dropped what it had cached of the second level. */
+      readonly type: 'flushed';
+      readonly vcpus: number;
+    }
+  | {
+      /** An exception is pending for the guest. */
+      readonly type: 'injected';
+      readonly vcpu: number;
+      readonly exception: Exception;
+      /** `rights`: a page's rights forbid the access. `pin`: a pinned register bit would have been cleared. */
+      readonly because: 'rights' | 'pin';
+    }
+  | {
+      /** A hypercall was answered. */
+      readonly type: 'hypercall';
+      readonly vcpu: number;
+      readonly number: bigint;
+      readonly arguments: readonly [bigint, bigint, bigint, bigint];
+      readonly result: bigint;
+    }
+  | {
+      /** A page of a page list was read. */
+      readonly type: 'list-page';
+      readonly gpa: bigint;
+      readonly entries: bigint;
+    }
+  | {
+      /** A range of a page list was dealt with. */
+      readonly type: 'range';
+      readonly start: number;
+      /** Exclusive. */
+      readonly end: number;
+      /** MEM_ATTR bits as the guest sent them. */
+      readonly permissions: number;
+      readonly outcome: RangeOutcome;
+    }
+  | {
+      /** KVM_RUN returned to the VMM. */
+      readonly type: 'user-exit';
+      readonly vcpu: number;
+      readonly exit: UserExit;
+    };

@@ -1,0 +1,54 @@
+import type { KvmAbiRevision } from '@heki/hypercall/kvm';
+import type { CpuProfile } from '@heki/x86';
+import type { KvmDefectId } from './defects.ts';
+import type { Vmm } from './vmm.ts';
+
+/** The published series as it is, or with its defects mended. */
+export type Profile = 'rfc-v2' | 'hardened';
+
+/** What KVM runs on, how its modules were loaded, and which defects it has. */
+export interface KvmOptions {
+  /** Default `hardened`. */
+  readonly profile?: Profile;
+  /** Single defects switched on or off against the profile. */
+  readonly defects?: { readonly [id in KvmDefectId]?: boolean };
+  /** The host's processor: its vendor decides between EPT and nested paging. Default `INTEL_VT_RP`. */
+  readonly processor?: CpuProfile;
+  /** `kvm_intel.mbec` (Heki v2 5/19). Default true; without effect where the processor has no MBEC. */
+  readonly mbec?: boolean;
+  /** Guest mode execute trap, AMD's half of MBEC. Default true; without effect where the processor has none. */
+  readonly gmet?: boolean;
+  /** `kvm.nx_huge_pages`: large leaves are never executable (iTLB multihit). Default false. */
+  readonly nxHugePages?: boolean;
+  /** The host's own CR0, which the published hypercall 13 looks at (B-H20). Default 0x80050033. */
+  readonly hostCr0?: number;
+  /** The host's own CR4. Default 0xbf2ef0: SMEP, SMAP, UMIP, FSGSBASE and CET are set. */
+  readonly hostCr4?: number;
+  /** Numbers of exits and capabilities. Default `heki-v2` under the profile `rfc-v2`, else `renumbered`. */
+  readonly abi?: Exclude<KvmAbiRevision, 'upstream'>;
+  /** VMs have private memory (they are confidential): KVM_MEMORY_ATTRIBUTE_PRIVATE exists. Default false. */
+  readonly privateMemory?: boolean;
+  /** The VMM's mapping of guest memory follows the rights (a mechanism that the series does not have). Default false. */
+  readonly hostMappingProtection?: boolean;
+  /** IOMMU tables follow the rights (a mechanism that the series does not have). Default false. */
+  readonly iommu?: boolean;
+  /** What the VMM wants of protection at reset and kexec; without effect under B-H14. */
+  readonly lifeCycle?: {
+    /** Default `clear`: firmware and a new kernel need the memory. */
+    readonly reset?: 'clear' | 'keep';
+    /** Default `keep`: the old kernel, which asks for it, may be the attacker. */
+    readonly kexec?: 'clear' | 'keep';
+  };
+  /** What ends a call that would otherwise work without bound. */
+  readonly budget?: Partial<KvmBudget>;
+  /** The user-space half, which hears of exits. */
+  readonly vmm?: Vmm;
+}
+
+/** Bounds of one hypercall. */
+export interface KvmBudget {
+  /** List pages read. Default 65,536: 11 million ranges. */
+  readonly listPages: number;
+  /** Frames in one range, under B-H5. Default 2^30: 4 TiB. */
+  readonly frames: number;
+}
