@@ -1,1 +1,10 @@
-export {};
+export * from './capabilities.ts';
+export * from './editor.ts';
+export * from './entry.ts';
+export { createEpt, type Ept } from './ept.ts';
+export * from './eptp.ts';
+export { EptError } from './error.ts';
+export { type EptStep, type EptWalk, explainEptWalk } from './explain.ts';
+export type { EptFault } from './fault.ts';
+export { misconfigurationOf } from './misconfiguration.ts';
+export * from './qualification.ts';

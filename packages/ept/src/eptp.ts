@@ -1,0 +1,62 @@
+import type { Pfn } from '@heki/physical-memory';
+import type { EptCapabilities } from './capabilities.ts';
+
+/** The EPT pointer, decoded (SDM 3C 25.6.11, table 25-9). */
+export interface Eptp {
+  /** Memory type for accesses to the tables: 0 UC or 6 WB (bits 2:0). */
+  readonly memoryType: 0 | 6;
+  /** Page-walk length (bits 5:3, which hold one less). */
+  readonly levels: 4 | 5;
+  /** Accessed and dirty flags are kept (bit 6). */
+  readonly accessedDirty: boolean;
+  /** Rights of supervisor shadow-stack pages are enforced (bit 7). */
+  readonly supervisorShadowStack: boolean;
+  /** The frame of the root table (bits M-1:12). Cached translations are tagged by it alone (SDM 3C 29.4.2). */
+  readonly root: Pfn;
+}
+
+/** What VM entry, or VMFUNC EPTP switching, finds wrong with an EPTP (SDM 3C 27.2.1.1). */
+export type EptpFault = 'memory-type' | 'walk-length' | 'accessed-dirty' | 'reserved-bits';
+
+/** The EPTP register value for `eptp`. */
+export function encodeEptp(eptp: Eptp): bigint {
+  return (
+    (BigInt(eptp.root) << 12n) |
+    BigInt(
+      eptp.memoryType |
+        ((eptp.levels - 1) << 3) |
+        (eptp.accessedDirty ? 1 << 6 : 0) |
+        (eptp.supervisorShadowStack ? 1 << 7 : 0),
+    )
+  );
+}
+
+/**
+ * The checks on the EPTP at VM entry, as a value: with a fault VM entry ends in VMfailValid, error 7, and a VMFUNC
+ * in a VM exit.
+ *
+ * @param value the 64-bit register value
+ */
+export function decodeEptp(
+  value: bigint,
+  capabilities: EptCapabilities,
+): { readonly eptp: Eptp; readonly fault?: undefined } | { readonly fault: EptpFault } {
+  const low = Number(value & 0xfffn);
+  const memoryType = low & 7;
+  if (memoryType !== 0 && memoryType !== 6) return { fault: 'memory-type' };
+  const levels = ((low >> 3) & 7) + 1;
+  if (levels !== 4 && !(levels === 5 && capabilities.fiveLevels)) return { fault: 'walk-length' };
+  const accessedDirty = (low & (1 << 6)) !== 0;
+  if (accessedDirty && !capabilities.accessedDirty) return { fault: 'accessed-dirty' };
+  const supervisorShadowStack = (low & (1 << 7)) !== 0;
+  if (
+    (supervisorShadowStack && !capabilities.supervisorShadowStack) ||
+    (low & 0xf00) !== 0 ||
+    value >> BigInt(capabilities.physicalAddressBits) !== 0n
+  ) {
+    return { fault: 'reserved-bits' };
+  }
+  return {
+    eptp: { memoryType, levels, accessedDirty, supervisorShadowStack, root: Number(value >> 12n) as Pfn },
+  };
+}

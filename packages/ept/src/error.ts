@@ -1,0 +1,4 @@
+/** Misuse of EPT by the TypeScript caller: an EPTP or a control that the processor lacks, rights that no entry can hold. */
+export class EptError extends Error {
+  override readonly name = 'EptError';
+}
