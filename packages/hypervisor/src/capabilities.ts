@@ -58,9 +58,9 @@ export interface Capabilities {
   readonly largePages: 'split-by-backend' | 'split-by-caller';
   readonly pins: {
     /** Bits of CR0 that can be pinned. */
-    readonly cr0: number;
+    readonly cr0: bigint;
     /** Bits of CR4 that can be pinned. */
-    readonly cr4: number;
+    readonly cr4: bigint;
     readonly registers: readonly PinnableRegister[];
     readonly semantics: PinSemantics;
   };

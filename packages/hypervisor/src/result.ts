@@ -44,9 +44,9 @@ export interface ProtectionResult {
 /** What came of a request to pin register bits. */
 export interface PinResult {
   /** Bits of CR0 and CR4 pinned after the request. */
-  readonly cr0: number;
-  readonly cr4: number;
+  readonly cr0: bigint;
+  readonly cr4: bigint;
   /** Bits that were asked for and not pinned. */
-  readonly dropped: { readonly cr0: number; readonly cr4: number };
+  readonly dropped: { readonly cr0: bigint; readonly cr4: number };
   readonly refused?: Refusal;
 }

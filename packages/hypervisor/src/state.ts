@@ -5,8 +5,8 @@ export interface ProtectionState {
   /** Ranges with rights of their own, sorted, not overlapping. All other memory has the backend's default. */
   readonly ranges: readonly ProtectionRange[];
   /** Pinned bits. */
-  readonly cr0: number;
-  readonly cr4: number;
+  readonly cr0: bigint;
+  readonly cr4: bigint;
 }
 
 /**

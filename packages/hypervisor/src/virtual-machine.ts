@@ -50,7 +50,7 @@ export interface VirtualMachine {
   /** Asks for rights from outside the guest, as the host's own code. The guest's requests come by hypercall. */
   protect(ranges: readonly ProtectionRange[]): ProtectionResult;
   /** Asks for register bits to be pinned, from outside the guest. */
-  pin(bits: { readonly cr0?: number; readonly cr4?: number }): PinResult;
+  pin(bits: { readonly cr0?: bigint; readonly cr4?: bigint }): PinResult;
   /** A store that comes from no virtual CPU. */
   write(writer: OtherWriter, gpa: Gpa, bytes: Uint8Array): OtherWriteResult;
   /** INIT, reset or kexec. What happens to protection is the backend's policy. */

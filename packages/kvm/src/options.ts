@@ -21,9 +21,9 @@ export interface KvmOptions {
   /** `kvm.nx_huge_pages`: large leaves are never executable (iTLB multihit). Default false. */
   readonly nxHugePages?: boolean;
   /** The host's own CR0, which the published hypercall 13 looks at (B-H20). Default 0x80050033. */
-  readonly hostCr0?: number;
+  readonly hostCr0?: bigint;
   /** The host's own CR4. Default 0xbf2ef0: SMEP, SMAP, UMIP, FSGSBASE and CET are set. */
-  readonly hostCr4?: number;
+  readonly hostCr4?: bigint;
   /** Numbers of exits and capabilities. Default `heki-v2` under the profile `rfc-v2`, else `renumbered`. */
   readonly abi?: Exclude<KvmAbiRevision, 'upstream'>;
   /** VMs have private memory (they are confidential): KVM_MEMORY_ATTRIBUTE_PRIVATE exists. Default false. */
