@@ -1,13 +1,15 @@
 import type { Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
 import {
+  type CpuProfile,
   createSecondLevelEditor,
+  INTEL_VT_RP,
   type LeafChange,
   type SecondLevelEditor,
   type SecondLevelFormat,
   type TableFrames,
 } from '@heki/x86';
-import { type EptCapabilities, EptProfiles } from './capabilities.ts';
-import { EPT_RIGHTS, EptHigh, EptLow, EptMemoryType, EptRight } from './entry.ts';
+import { eptFeatures } from './controls.ts';
+import { EPT_RIGHTS, EptHigh, EptLow, EptMemoryType } from './entry.ts';
 import { EptError } from './error.ts';
 
 /** Changes of the address (51:12), of bit 7, of IPAT and of the memory type: stale either way (SDM 3C 29.4.3.4). */
@@ -21,7 +23,7 @@ const TRANSLATION_HIGH = 0x000f_ffff;
  * @param options.frames where table pages come from; each must be present in `memory`
  * @param options.root tables that such an editor built before; without it a new, empty root
  * @param options.levels 4 when left out
- * @param options.capabilities decides the largest legal leaf; `EptProfiles.mbec` when left out
+ * @param options.profile decides the largest legal leaf; `INTEL_VT_RP` when left out
  * @param options.modeBasedExecute whether XU alone makes an entry present (MBEC on); on when left out
  * @param options.table entries that refer to tables, without address; all rights when left out
  * @param options.absent the value of absent entries, 0 when left out (KVM: bit 63, suppress #VE)
@@ -31,24 +33,24 @@ export function createEptEditor(options: {
   readonly frames: TableFrames;
   readonly root?: Pfn;
   readonly levels?: 4 | 5;
-  readonly capabilities?: EptCapabilities;
+  readonly profile?: CpuProfile;
   readonly modeBasedExecute?: boolean;
   readonly table?: U64;
   readonly absent?: U64;
 }): SecondLevelEditor {
-  const capabilities = options.capabilities ?? EptProfiles.mbec;
+  const features = eptFeatures(options.profile ?? INTEL_VT_RP);
   const format: SecondLevelFormat = {
     levels: options.levels ?? 4,
-    largestLeaf: capabilities.pages2M ? (capabilities.pages1G ? 3 : 2) : 1,
-    present: (options.modeBasedExecute ?? true) ? EPT_RIGHTS : EPT_RIGHTS & ~EptRight.USER_EXECUTE,
-    accessedDirty: EptLow.ACCESSED | EptLow.DIRTY,
+    largestLeaf: features.twoMegabytePages ? (features.gigabytePages ? 3 : 2) : 1,
+    present: (options.modeBasedExecute ?? true) ? EPT_RIGHTS : EPT_RIGHTS & ~EptLow.XU,
+    accessedDirty: EptLow.A | EptLow.D,
     table: options.table ?? { low: EPT_RIGHTS, high: 0 },
     absent: options.absent ?? { low: 0, high: 0 },
     flushOnClear: {
-      low: TRANSLATION_LOW | EPT_RIGHTS | EptLow.ACCESSED | EptLow.DIRTY,
-      high: TRANSLATION_HIGH | EptHigh.PAGING_WRITE | EptHigh.SUPERVISOR_SHADOW_STACK,
+      low: TRANSLATION_LOW | EPT_RIGHTS | EptLow.A | EptLow.D,
+      high: TRANSLATION_HIGH | EptHigh.PWA | EptHigh.SSS,
     },
-    flushOnSet: { low: TRANSLATION_LOW, high: TRANSLATION_HIGH | EptHigh.VERIFY_GUEST_PAGING },
+    flushOnSet: { low: TRANSLATION_LOW, high: TRANSLATION_HIGH | EptHigh.VGP },
   };
   const { memory, frames, root } = options;
   return createSecondLevelEditor({ memory, frames, format, ...(root === undefined ? {} : { root }) });
@@ -56,7 +58,7 @@ export function createEptEditor(options: {
 
 /** What a leaf grants and is, in words. */
 export interface EptLeafOptions {
-  /** An OR of {@link EptRight} bits, not 0. */
+  /** An OR of R, W, X and XU of `EptLow`, not 0. */
   readonly rights: number;
   /** A value of {@link EptMemoryType}; WB when left out. */
   readonly memoryType?: number;
@@ -83,19 +85,19 @@ export function eptLeaf(options: EptLeafOptions): U64 {
   const low =
     rights |
     (memoryType << 3) |
-    (options.ignorePat === true ? EptLow.IGNORE_PAT : 0) |
-    (options.accessed === true ? EptLow.ACCESSED : 0) |
-    (options.dirty === true ? EptLow.DIRTY : 0);
+    (options.ignorePat === true ? EptLow.IPAT : 0) |
+    (options.accessed === true ? EptLow.A : 0) |
+    (options.dirty === true ? EptLow.D : 0);
   const high =
-    (options.verifyGuestPaging === true ? EptHigh.VERIFY_GUEST_PAGING : 0) |
-    (options.pagingWrite === true ? EptHigh.PAGING_WRITE : 0) |
-    (options.supervisorShadowStack === true ? EptHigh.SUPERVISOR_SHADOW_STACK : 0) |
-    (options.suppressVe === true ? EptHigh.SUPPRESS_VE : 0);
+    (options.verifyGuestPaging === true ? EptHigh.VGP : 0) |
+    (options.pagingWrite === true ? EptHigh.PWA : 0) |
+    (options.supervisorShadowStack === true ? EptHigh.SSS : 0) |
+    (options.suppressVe === true ? EptHigh.SVE : 0);
   return { low, high: high >>> 0 };
 }
 
 /**
- * The change of leaves to exactly `rights` (an OR of {@link EptRight} bits; 0 makes them absent), for `update`.
+ * The change of leaves to exactly `rights` (an OR of R, W, X and XU of `EptLow`; 0 makes them absent), for `update`.
  *
  * @throws {EptError} for rights that are a misconfiguration (W without R)
  */
@@ -106,9 +108,11 @@ export function eptRightsChange(rights: number): LeafChange {
 
 function checkRights(rights: number): void {
   if ((rights & ~EPT_RIGHTS) !== 0 || rights === 0) {
-    throw new EptError(`0x${rights.toString(16)} are no EPT rights: expected an OR of EptRight bits`);
+    throw new EptError(
+      `0x${rights.toString(16)} are no EPT rights: expected an OR of R, W, X and XU of EptLow`,
+    );
   }
-  if ((rights & EptRight.WRITE) !== 0 && (rights & EptRight.READ) === 0) {
+  if ((rights & EptLow.W) !== 0 && (rights & EptLow.R) === 0) {
     throw new EptError('an EPT entry that is writable and not readable is a misconfiguration');
   }
 }

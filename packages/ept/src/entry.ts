@@ -1,96 +1,62 @@
+import { type WordMasks, wordMasks } from '@heki/x86';
+
 /**
- * The bits of EPT paging-structure entries: SDM 3C 29.3.2, tables 29-1 to 29-7. Levels are numbered from the leaf end:
- * 1 EPT PTE, 2 EPT PDE, 3 EPT PDPTE, 4 EPT PML4E, 5 EPT PML5E.
+ * An EPT paging-structure entry (SDM 3C 29.3.2, tables 29-1 to 29-7). Levels are numbered as those of guest paging:
+ * 5 PML5E, 4 PML4E, 3 PDPTE, 2 PDE, 1 PTE. An entry is present when any of R, W, X, or under MBEC XU, is 1.
  */
-
-/** A field of a 64-bit entry or register: one row of a bit table. */
-export interface BitField {
-  readonly name: string;
-  /** The lowest bit. */
-  readonly bit: number;
-  /** How many bits. */
-  readonly width: number;
-  /** Where the field means something: in entries that refer to a table, in leaves, or in both. */
-  readonly where: 'table' | 'leaf' | 'both';
-  readonly meaning: string;
-}
-
-const field = (
-  name: string,
-  bit: number,
-  where: BitField['where'],
-  meaning: string,
-  width = 1,
-): BitField => ({
-  name,
-  bit,
-  width,
-  where,
-  meaning,
-});
-
-/** Every defined field of an EPT entry, in ascending order. */
-export const EPT_ENTRY_FIELDS: readonly BitField[] = [
-  field('R', 0, 'both', 'reads are allowed'),
-  field('W', 1, 'both', 'writes are allowed'),
-  field('X', 2, 'both', 'fetches are allowed; with MBEC fetches from supervisor-mode linear addresses (XS)'),
-  field('memory type', 3, 'leaf', '0 UC, 1 WC, 4 WT, 5 WP, 6 WB; 2, 3 and 7 are misconfigurations', 3),
-  field('ignore PAT', 6, 'leaf', 'the memory type is the final one, the guest PAT has no say'),
-  field('large', 7, 'leaf', 'the entry maps a page; must be set in a 2 MiB or 1 GiB leaf, ignored in a PTE'),
-  field('A', 8, 'both', 'accessed, when EPTP[6] enables the flags'),
-  field('D', 9, 'leaf', 'dirty, when EPTP[6] enables the flags'),
-  field('XU', 10, 'both', 'with MBEC, fetches from user-mode linear addresses are allowed'),
-  field('address', 12, 'both', 'the frame of the table or page; bits above MAXPHYADDR must be 0', 40),
-  field(
-    'verify guest paging',
-    57,
-    'leaf',
-    'refuse translations through page tables without paging-write access',
-  ),
-  field(
-    'paging-write',
-    58,
-    'leaf',
-    'the processor may set A and D of guest paging entries here even when W is 0',
-  ),
-  field(
-    'supervisor shadow stack',
-    60,
-    'leaf',
-    'supervisor shadow-stack accesses are allowed, when EPTP[7] is set',
-  ),
-  field('suppress #VE', 63, 'both', 'a violation decided by this entry exits and does not become #VE'),
-];
-
-/** Rights, in the low half of an entry and in a leaf's effective rights. */
-export const EptRight = {
-  READ: 1 << 0,
-  WRITE: 1 << 1,
-  /** Fetches; under MBEC those from supervisor-mode linear addresses (XS). */
-  EXECUTE: 1 << 2,
-  /** Fetches from user-mode linear addresses, under MBEC (XU). */
-  USER_EXECUTE: 1 << 10,
+export const EPT_ENTRY_BITS = {
+  R: { bit: 0, meaning: 'reads are allowed', source: 'SDM 3C 29.3.2' },
+  W: { bit: 1, meaning: 'writes are allowed', source: 'SDM 3C 29.3.2' },
+  X: {
+    bit: 2,
+    meaning: 'fetches are allowed; under MBEC those from supervisor-mode linear addresses (XS)',
+    source: 'SDM 3C 29.3.2',
+  },
+  MEMORY_TYPE: {
+    bit: 3,
+    width: 3,
+    meaning: '0 UC, 1 WC, 4 WT, 5 WP, 6 WB (leaf; otherwise reserved)',
+    source: 'SDM 3C 29.3.7',
+  },
+  IPAT: { bit: 6, meaning: 'ignore the guest PAT (leaf; otherwise reserved)', source: 'SDM 3C 29.3.7' },
+  LARGE: { bit: 7, meaning: 'leaf (PDPTE, PDE); reserved above, ignored in a PTE', source: 'SDM 3C 29.3.2' },
+  A: { bit: 8, meaning: 'accessed, when EPTP bit 6 is 1', source: 'SDM 3C 29.3.5' },
+  D: { bit: 9, meaning: 'dirty, when EPTP bit 6 is 1 (leaf; otherwise ignored)', source: 'SDM 3C 29.3.5' },
+  XU: {
+    bit: 10,
+    meaning: 'under MBEC, fetches from user-mode linear addresses are allowed; otherwise ignored',
+    source: 'SDM 3C 29.3.2',
+  },
+  FRAME: {
+    bit: 12,
+    width: 40,
+    meaning: 'frame; bits from MAXPHYADDR on are reserved',
+    source: 'SDM 3C 29.3.2',
+  },
+  VGP: {
+    bit: 57,
+    meaning: 'verify guest paging, under tertiary control 3 (leaf; otherwise ignored)',
+    source: 'SDM 3C 29.3.3.2',
+  },
+  PWA: {
+    bit: 58,
+    meaning: 'paging-write access, under tertiary control 2 (leaf; otherwise ignored)',
+    source: 'SDM 3C 29.3.3.2',
+  },
+  SSS: {
+    bit: 60,
+    meaning: 'supervisor shadow-stack page, when EPTP bit 7 is 1 (leaf; otherwise ignored)',
+    source: 'SDM 3C 29.3.3.2',
+  },
+  SVE: { bit: 63, meaning: 'suppress #VE, also in an entry that is not present', source: 'SDM 3C 26.5.7.1' },
 } as const;
 
-/** All bits of {@link EptRight}. */
-export const EPT_RIGHTS = 0x407;
+/** Masks of the low half of an entry, bits 31:0; 0 for what lies above. */
+export const EptLow: WordMasks<typeof EPT_ENTRY_BITS> = wordMasks(EPT_ENTRY_BITS);
+/** Masks of the high half of an entry, bits 63:32; 0 for what lies below. */
+export const EptHigh: WordMasks<typeof EPT_ENTRY_BITS> = wordMasks(EPT_ENTRY_BITS, 1);
+/** R, W, X and XU in the low half. */
+export const EPT_RIGHTS: number = EptLow.R | EptLow.W | EptLow.X | EptLow.XU;
 
-/** Other single bits of the low half of an entry. */
-export const EptLow = {
-  IGNORE_PAT: 1 << 6,
-  /** Makes a leaf of a PDE or PDPTE. */
-  LARGE: 1 << 7,
-  ACCESSED: 1 << 8,
-  DIRTY: 1 << 9,
-} as const;
-
-/** Single bits of the high half of an entry: bit n of the entry is bit n - 32 here. */
-export const EptHigh = {
-  VERIFY_GUEST_PAGING: 1 << (57 - 32),
-  PAGING_WRITE: 1 << (58 - 32),
-  SUPERVISOR_SHADOW_STACK: 1 << (60 - 32),
-  SUPPRESS_VE: 0x8000_0000,
-} as const;
-
-/** Values of the memory-type field (SDM 3A 12.3). */
+/** Values of the memory-type field (SDM 3A 12.3); 2, 3 and 7 are reserved. */
 export const EptMemoryType = { UC: 0, WC: 1, WT: 4, WP: 5, WB: 6 } as const;

@@ -1,7 +1,15 @@
 import { type Gfn, type Gpa, PAGE_SIZE, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
-import { REFUSED, type SecondLevel, SecondLevelAccess } from '@heki/x86';
-import { checkControls, type EptCapabilities, type EptControls, EptProfiles } from './capabilities.ts';
-import { EPT_RIGHTS, EptHigh, EptLow, EptRight } from './entry.ts';
+import {
+  type CpuProfile,
+  type EptFeatures,
+  INTEL_VT_RP,
+  REFUSED,
+  type SecondLevel,
+  SecondLevelAccess,
+  SecondLevelRights,
+} from '@heki/x86';
+import { checkControls, type EptControls, eptFeatures } from './controls.ts';
+import { EPT_RIGHTS, EptHigh, EptLow } from './entry.ts';
 import { decodeEptp, type Eptp, type EptpFault } from './eptp.ts';
 import { EptError } from './error.ts';
 import { type EptWalk, explainEptWalk } from './explain.ts';
@@ -14,14 +22,6 @@ export interface Ept extends SecondLevel<EptFault> {
   readonly eptp: Eptp;
   /** Loads another EPTP (VMWRITE and VM entry, or VMFUNC): the reason when it is refused, and then nothing changes. */
   load(eptp: bigint): EptpFault | undefined;
-  /** The level of the leaf of the latest allowed {@link translate}: 1 (4 KiB), 2 (2 MiB) or 3 (1 GiB). */
-  readonly level: number;
-  /** The AND of R, W, X and XU over the entries of the latest allowed {@link translate}: what a TLB caches. */
-  readonly rights: number;
-  /**
-   * Whether a TLB may serve writes from the latest allowed {@link translate}: the dirty flag is set, or flags are off.
-   */
-  readonly dirty: boolean;
   /**
    * The same translation as {@link translate} step by step, with the reason of its outcome. Changes nothing: the flag
    * updates that it would make are listed.
@@ -32,22 +32,22 @@ export interface Ept extends SecondLevel<EptFault> {
 /**
  * EPT over the tables in host `memory` that `eptp` points to.
  *
- * @param options.capabilities `EptProfiles.mbec` when left out
- * @throws {EptError} when the EPTP would fail the checks of VM entry, or a control is not among the capabilities
+ * @param options.profile `INTEL_VT_RP` when left out
+ * @throws {EptError} when the EPTP would fail the checks of VM entry, or the processor lacks EPT or a control
  */
 export function createEpt(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly eptp: bigint;
-  readonly capabilities?: EptCapabilities;
+  readonly profile?: CpuProfile;
   readonly controls?: EptControls;
 }): Ept {
-  const { memory, eptp, capabilities = EptProfiles.mbec, controls = {} } = options;
-  checkControls(capabilities, controls);
-  const decoded = decodeEptp(eptp, capabilities);
+  const { memory, eptp, profile = INTEL_VT_RP, controls = {} } = options;
+  checkControls(profile, controls);
+  const decoded = decodeEptp(eptp, profile);
   if (decoded.fault !== undefined) {
     throw new EptError(`EPTP 0x${eptp.toString(16)} fails VM entry: ${decoded.fault}`);
   }
-  return new FastEpt(memory, decoded.eptp, capabilities, controls);
+  return new FastEpt(memory, decoded.eptp, profile, controls);
 }
 
 const {
@@ -61,6 +61,8 @@ const {
   USER_ACCESS,
   SHADOW_STACK,
 } = SecondLevelAccess;
+const { R, W, X, XU, LARGE, A, D } = EptLow;
+const { PWA, SSS, VGP, SVE } = EptHigh;
 /** Frames below 2^27 have their three lower table indices in what JavaScript's bit operators can hold. */
 const LOWER = 2 ** 27;
 const TABLE_RESERVED = 0x78;
@@ -72,10 +74,9 @@ class FastEpt implements Ept {
   eptp: Eptp;
   fault: EptFault | undefined;
   level = 0;
-  rights = 0;
-  dirty = false;
   readonly #memory: PhysicalMemory<Pfn>;
-  readonly #capabilities: EptCapabilities;
+  readonly #profile: CpuProfile;
+  readonly #features: EptFeatures;
   readonly #controls: EptControls;
   /** Low bits any of which makes an entry present. */
   readonly #present: number;
@@ -90,20 +91,28 @@ class FastEpt implements Ept {
   readonly #verification: boolean;
   /** Every guest paging entry of the walk so far came through a leaf with paging-write access. */
   #verified = true;
+  /** Of the latest allowed translation: the AND of R, W, X and XU. */
+  #rights = 0;
+  /** Of the latest allowed translation: its leaf has paging-write access. */
+  #paging = false;
+  /** Of the latest allowed translation: writes need set no dirty flag. */
+  #dirty = true;
   #root = 0;
   #levels = 4;
   #end = 0;
   #accessedDirty = false;
 
-  constructor(memory: PhysicalMemory<Pfn>, eptp: Eptp, capabilities: EptCapabilities, controls: EptControls) {
+  constructor(memory: PhysicalMemory<Pfn>, eptp: Eptp, profile: CpuProfile, controls: EptControls) {
+    const features = eptFeatures(profile);
     this.#memory = memory;
-    this.#capabilities = capabilities;
+    this.#profile = profile;
+    this.#features = features;
     this.#controls = controls;
-    this.#userExecute = controls.modeBasedExecute === true ? EptRight.USER_EXECUTE : 0;
-    this.#present = EptRight.READ | EptRight.WRITE | EptRight.EXECUTE | this.#userExecute;
-    this.#needRead = EptRight.WRITE | (capabilities.executeOnly ? 0 : EptRight.EXECUTE | this.#userExecute);
-    this.#reservedHigh = 0xf_ffff & ~(2 ** (capabilities.physicalAddressBits - 32) - 1);
-    this.#largeLevels = (capabilities.pages2M ? 1 << 2 : 0) | (capabilities.pages1G ? 1 << 3 : 0);
+    this.#userExecute = controls.modeBasedExecute === true ? XU : 0;
+    this.#present = R | W | X | this.#userExecute;
+    this.#needRead = W | (features.executeOnly ? 0 : X | this.#userExecute);
+    this.#reservedHigh = 0xf_ffff & ~(2 ** (profile.maxPhysicalAddressBits - 32) - 1);
+    this.#largeLevels = (features.twoMegabytePages ? 1 << 2 : 0) | (features.gigabytePages ? 1 << 3 : 0);
     this.#pagingWrite = controls.pagingWrite === true;
     this.#verification = controls.guestPagingVerification === true;
     this.eptp = eptp;
@@ -111,7 +120,7 @@ class FastEpt implements Ept {
   }
 
   load(value: bigint): EptpFault | undefined {
-    const decoded = decodeEptp(value, this.#capabilities);
+    const decoded = decodeEptp(value, this.#profile);
     if (decoded.fault !== undefined) return decoded.fault;
     this.#use(decoded.eptp);
     return undefined;
@@ -123,13 +132,32 @@ class FastEpt implements Ept {
     this.#levels = eptp.levels;
     this.#end = 512 ** eptp.levels;
     this.#accessedDirty = eptp.accessedDirty;
+    this.#dirty = true;
+  }
+
+  get rights(): number {
+    const grants = SecondLevelRights;
+    const rights = this.#rights;
+    const readable = (rights & R) !== 0;
+    const writable = (rights & W) !== 0;
+    const usable = readable && (writable || this.#paging) && this.#dirty;
+    const fetch = (rights & X) !== 0;
+    const userFetch = this.#userExecute === 0 ? fetch : (rights & XU) !== 0;
+    return (
+      (readable ? grants.READ : 0) |
+      (writable && this.#dirty ? grants.WRITE : 0) |
+      (fetch ? grants.FETCH_SUPERVISOR : 0) |
+      (userFetch ? grants.FETCH_SUPERVISOR_FROM_USER_PAGE | grants.FETCH_USER : 0) |
+      (readable && (usable || !this.#accessedDirty) ? grants.READ_PAGING_STRUCTURE : 0) |
+      (usable ? grants.WRITE_PAGING_STRUCTURE : 0)
+    );
   }
 
   explain(gfn: Gfn, offset: number, access: number): EptWalk {
     return explainEptWalk({
       memory: this.#memory,
       eptp: this.eptp,
-      capabilities: this.#capabilities,
+      profile: this.#profile,
       controls: this.#controls,
       gfn,
       offset,
@@ -145,7 +173,7 @@ class FastEpt implements Ept {
     const lower = gfn - upper * LOWER;
     let table = this.#root;
     let rights = EPT_RIGHTS;
-    let accessed: number = EptLow.ACCESSED;
+    let accessed: number = A;
     let level = this.#levels;
     let above = rights;
     let low = 0;
@@ -157,24 +185,21 @@ class FastEpt implements Ept {
       low = page[word] ?? 0;
       high = page[word + 1] ?? 0;
       if ((low & this.#present) === 0) return this.#violation(gfn, offset, access, 0, high, false, 0);
-      if (
-        ((low & EptRight.READ) === 0 && (low & this.#needRead) !== 0) ||
-        (high & this.#reservedHigh) !== 0
-      ) {
+      if (((low & R) === 0 && (low & this.#needRead) !== 0) || (high & this.#reservedHigh) !== 0) {
         return this.#misconfiguration(gfn, offset);
       }
       above = rights;
       rights &= low;
       accessed &= low;
-      if (level === 1 || ((low & EptLow.LARGE) !== 0 && ((this.#largeLevels >> level) & 1) !== 0)) break;
-      if ((low & (TABLE_RESERVED | EptLow.LARGE)) !== 0) return this.#misconfiguration(gfn, offset);
+      if (level === 1 || ((low & LARGE) !== 0 && ((this.#largeLevels >> level) & 1) !== 0)) break;
+      if ((low & (TABLE_RESERVED | LARGE)) !== 0) return this.#misconfiguration(gfn, offset);
       table = (low >>> 12) + (high & 0xf_ffff) * 0x10_0000;
     }
     const inPage = level === 1 ? 0 : level === 2 ? 0x1ff : 0x3_ffff;
     if (
       ((RESERVED_TYPES >> ((low >>> 3) & 7)) & 1) !== 0 ||
       ((low >>> 12) & inPage) !== 0 ||
-      (this.#pagingWrite && (high & EptHigh.PAGING_WRITE) !== 0 && (low & EptRight.READ) === 0)
+      (this.#pagingWrite && (high & PWA) !== 0 && (low & R) === 0)
     ) {
       return this.#misconfiguration(gfn, offset);
     }
@@ -182,38 +207,34 @@ class FastEpt implements Ept {
     const structure = (access & PAGING_STRUCTURE) !== 0;
     const asWrite =
       (access & WRITE) !== 0 || (structure && this.#accessedDirty && (access & LINEAR_VALID) !== 0);
-    const pagingWrite = this.#pagingWrite && (high & EptHigh.PAGING_WRITE) !== 0;
+    const pagingWrite = this.#pagingWrite && (high & PWA) !== 0;
     let need = 0;
     if ((access & FETCH) !== 0) {
-      need = (access & USER_PAGE) !== 0 && this.#userExecute !== 0 ? EptRight.USER_EXECUTE : EptRight.EXECUTE;
+      need = (access & USER_PAGE) !== 0 && this.#userExecute !== 0 ? XU : X;
     } else if (structure) {
-      need = asWrite && !pagingWrite ? EptRight.READ | EptRight.WRITE : EptRight.READ;
+      need = asWrite && !pagingWrite ? R | W : R;
     } else {
-      need = ((access & READ) !== 0 ? EptRight.READ : 0) | (asWrite ? EptRight.WRITE : 0);
+      need = ((access & READ) !== 0 ? R : 0) | (asWrite ? W : 0);
     }
     let denied = (rights & need) !== need;
     if ((access & (SHADOW_STACK | USER_ACCESS)) === SHADOW_STACK && this.eptp.supervisorShadowStack) {
-      denied =
-        (rights & EptRight.READ) === 0 ||
-        (above & EptRight.WRITE) === 0 ||
-        (high & EptHigh.SUPERVISOR_SHADOW_STACK) === 0;
+      denied = (rights & R) === 0 || (above & W) === 0 || (high & SSS) === 0;
     }
     if (denied) return this.#violation(gfn, offset, access, rights, high, true, 0);
     if (structure) {
       if (!pagingWrite) this.#verified = false;
-    } else if (this.#verification && !this.#verified && (high & EptHigh.VERIFY_GUEST_PAGING) !== 0) {
-      const cause = EptQualification.GUEST_PAGING_VERIFICATION;
+    } else if (this.#verification && !this.#verified && (high & VGP) !== 0) {
+      const cause = EptQualification.VERIFICATION;
       return this.#violation(gfn, offset, access, rights, high, true, cause);
     }
     if (this.#accessedDirty) {
-      const flags = asWrite ? EptLow.ACCESSED | EptLow.DIRTY : EptLow.ACCESSED;
+      const flags = asWrite ? A | D : A;
       if (accessed === 0 || (low & flags) !== flags) this.#setFlags(upper, lower, level, flags);
-      this.dirty = asWrite || (low & EptLow.DIRTY) !== 0;
-    } else {
-      this.dirty = true;
+      this.#dirty = asWrite || (low & D) !== 0;
     }
     this.level = level;
-    this.rights = rights;
+    this.#rights = rights;
+    this.#paging = pagingWrite;
     const frame = (low >>> 12) + (high & 0xf_ffff) * 0x10_0000;
     return (frame + (lower & inPage)) as Pfn;
   }
@@ -226,7 +247,7 @@ class FastEpt implements Ept {
       const word = entryWord(upper, lower, level);
       const low = page?.[word] ?? 0;
       const high = page?.[word + 1] ?? 0;
-      const flags = level === leafLevel ? leafFlags : EptLow.ACCESSED;
+      const flags = level === leafLevel ? leafFlags : A;
       if ((low & flags) !== flags) {
         const target = this.#memory.writablePage(table as Pfn);
         if (target !== undefined) target[word] = low | flags;
@@ -241,7 +262,7 @@ class FastEpt implements Ept {
   }
 
   #misconfiguration(gfn: Gfn, offset: number): typeof REFUSED {
-    this.fault = { kind: 'misconfiguration', gpa: (gfn * PAGE_SIZE + offset) as Gpa };
+    this.fault = { kind: 'ept-misconfiguration', gpa: (gfn * PAGE_SIZE + offset) as Gpa };
     return REFUSED;
   }
 
@@ -266,29 +287,29 @@ class FastEpt implements Ept {
     } else {
       const readModifyWrite = (access & (READ | WRITE)) === (READ | WRITE);
       qualification |= access & (WRITE | FETCH);
-      if (!readModifyWrite || this.#capabilities.readModifyWriteReportsRead) qualification |= access & READ;
+      if (!readModifyWrite || this.#features.readModifyWriteReportsRead) qualification |= access & READ;
       if (linear) {
-        qualification |= Q.FINAL_ADDRESS;
+        qualification |= Q.FINAL;
         // The port's three flags stand next to each other, in the order of bits 9 to 11.
-        if (this.#capabilities.advancedInformation) qualification |= ((access / USER_PAGE) & 7) << 9;
+        if (this.#features.advancedViolationInfo) qualification |= ((access / USER_PAGE) & 7) << 9;
       }
     }
     if ((access & EptAccess.NMI_UNBLOCKING) !== 0) qualification |= Q.NMI_UNBLOCKING;
     if ((access & SHADOW_STACK) !== 0) qualification |= Q.SHADOW_STACK;
-    if (leaf && this.eptp.supervisorShadowStack && (high & EptHigh.SUPERVISOR_SHADOW_STACK) !== 0) {
+    if (leaf && this.eptp.supervisorShadowStack && (high & SSS) !== 0) {
       qualification |= Q.SHADOW_STACK_PAGE;
     }
     const asynchronous = (access & EptAccess.ASYNCHRONOUS) !== 0;
     if (asynchronous) qualification |= Q.ASYNCHRONOUS;
     this.fault = {
-      kind: 'violation',
+      kind: 'ept-violation',
       qualification,
       gpa: (gfn * PAGE_SIZE + offset) as Gpa,
       convertible:
-        this.#controls.violationException === true &&
+        this.#controls.virtualizationException === true &&
         !asynchronous &&
         gfn < this.#end &&
-        (high & EptHigh.SUPPRESS_VE) === 0,
+        (high & SVE) === 0,
     };
     return REFUSED;
   }

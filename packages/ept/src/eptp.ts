@@ -1,5 +1,6 @@
 import type { Pfn } from '@heki/physical-memory';
-import type { EptCapabilities } from './capabilities.ts';
+import type { CpuProfile } from '@heki/x86';
+import { eptFeatures } from './controls.ts';
 
 /** The EPT pointer, decoded (SDM 3C 25.6.11, table 25-9). */
 export interface Eptp {
@@ -36,23 +37,25 @@ export function encodeEptp(eptp: Eptp): bigint {
  * in a VM exit.
  *
  * @param value the 64-bit register value
+ * @throws {EptError} when the processor has no EPT
  */
 export function decodeEptp(
   value: bigint,
-  capabilities: EptCapabilities,
+  profile: CpuProfile,
 ): { readonly eptp: Eptp; readonly fault?: undefined } | { readonly fault: EptpFault } {
+  const features = eptFeatures(profile);
   const low = Number(value & 0xfffn);
   const memoryType = low & 7;
   if (memoryType !== 0 && memoryType !== 6) return { fault: 'memory-type' };
   const levels = ((low >> 3) & 7) + 1;
-  if (levels !== 4 && !(levels === 5 && capabilities.fiveLevels)) return { fault: 'walk-length' };
+  if (levels !== 4 && !(levels === 5 && features.fiveLevel)) return { fault: 'walk-length' };
   const accessedDirty = (low & (1 << 6)) !== 0;
-  if (accessedDirty && !capabilities.accessedDirty) return { fault: 'accessed-dirty' };
+  if (accessedDirty && !features.accessedDirty) return { fault: 'accessed-dirty' };
   const supervisorShadowStack = (low & (1 << 7)) !== 0;
   if (
-    (supervisorShadowStack && !capabilities.supervisorShadowStack) ||
+    (supervisorShadowStack && !features.supervisorShadowStack) ||
     (low & 0xf00) !== 0 ||
-    value >> BigInt(capabilities.physicalAddressBits) !== 0n
+    value >> BigInt(profile.maxPhysicalAddressBits) !== 0n
   ) {
     return { fault: 'reserved-bits' };
   }

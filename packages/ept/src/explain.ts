@@ -7,8 +7,8 @@ import {
   type PhysicalMemory,
   readU64,
 } from '@heki/physical-memory';
-import { SecondLevelAccess } from '@heki/x86';
-import type { EptCapabilities, EptControls } from './capabilities.ts';
+import { type CpuProfile, SecondLevelAccess } from '@heki/x86';
+import { type EptControls, eptFeatures } from './controls.ts';
 import type { Eptp } from './eptp.ts';
 import type { EptFault } from './fault.ts';
 import { isLeaf, isPresent, misconfigurationOf } from './misconfiguration.ts';
@@ -53,14 +53,14 @@ export type EptWalk = {
 export function explainEptWalk(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly eptp: Eptp;
-  readonly capabilities: EptCapabilities;
+  readonly profile: CpuProfile;
   readonly controls: EptControls;
   readonly gfn: Gfn;
   readonly offset: number;
   readonly access: number;
   readonly verified?: boolean;
 }): EptWalk {
-  const { memory, eptp, capabilities, controls, gfn, access } = options;
+  const { memory, eptp, profile, controls, gfn, access } = options;
   const asked = (bits: number): boolean => (access & bits) !== 0;
   const gpa = (gfn * PAGE_SIZE + options.offset) as Gpa;
   const steps: EptStep[] = [];
@@ -72,11 +72,11 @@ export function explainEptWalk(options: {
     verification = false,
   ): EptWalk =>
     refuse(reason, {
-      kind: 'violation',
+      kind: 'ept-violation',
       gpa,
       qualification: qualificationOf({ ...options, rights, deciding, verification }),
       convertible:
-        controls.violationException === true &&
+        controls.virtualizationException === true &&
         !asked(EptAccess.ASYNCHRONOUS) &&
         deciding !== undefined &&
         !has(deciding, 63),
@@ -103,10 +103,10 @@ export function explainEptWalk(options: {
       steps.push({ level, address, entry, finding: 'not-present' });
       return violation(`the ${NAMES[level]} is not present`, entry, NO_RIGHTS);
     }
-    const misconfiguration = misconfigurationOf(entry, level, capabilities, controls);
+    const misconfiguration = misconfigurationOf(entry, level, profile, controls);
     if (misconfiguration !== undefined) {
       steps.push({ level, address, entry, finding: 'misconfigured' });
-      return refuse(`the ${NAMES[level]} has ${misconfiguration}`, { kind: 'misconfiguration', gpa });
+      return refuse(`the ${NAMES[level]} has ${misconfiguration}`, { kind: 'ept-misconfiguration', gpa });
     }
     above = rights;
     rights = {
@@ -119,7 +119,7 @@ export function explainEptWalk(options: {
       level,
       address,
       entry,
-      finding: isLeaf(entry, level, capabilities) ? 'leaf' : 'table',
+      finding: isLeaf(entry, level, profile) ? 'leaf' : 'table',
     };
     steps.push(step);
     if (step.finding === 'leaf') leaf = step;
@@ -233,23 +233,24 @@ function isWrite(access: number, eptp: Eptp): boolean {
 function qualificationOf(violation: {
   readonly access: number;
   readonly eptp: Eptp;
-  readonly capabilities: EptCapabilities;
+  readonly profile: CpuProfile;
   readonly controls: EptControls;
   readonly rights: Rights;
   readonly deciding: bigint | undefined;
   readonly verification: boolean;
 }): number {
-  const { access, eptp, capabilities, controls, rights, deciding } = violation;
+  const { access, eptp, controls, rights, deciding } = violation;
+  const features = eptFeatures(violation.profile);
   const A = SecondLevelAccess;
   const asked = (bits: number): boolean => (access & bits) !== 0;
   const structure = asked(A.PAGING_STRUCTURE);
   const write = isWrite(access, eptp);
   const linear = asked(A.LINEAR_VALID);
   const final = linear && !structure;
-  const advanced = final && capabilities.advancedInformation;
+  const advanced = final && features.advancedViolationInfo;
   const mapsPage = rights !== NO_RIGHTS;
   const bits = [
-    structure || (asked(A.READ) && (!write || capabilities.readModifyWriteReportsRead)),
+    structure || (asked(A.READ) && (!write || features.readModifyWriteReportsRead)),
     write,
     asked(A.FETCH),
     rights.read,

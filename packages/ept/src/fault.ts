@@ -4,7 +4,7 @@ import type { Gpa, Pfn } from '@heki/physical-memory';
 export type EptFault =
   | {
       /** Basic exit reason 48, or #VE when {@link convertible} and it can be delivered. */
-      readonly kind: 'violation';
+      readonly kind: 'ept-violation';
       /** Exit qualification (SDM 3C 28.2.1, table 28-7). */
       readonly qualification: number;
       readonly gpa: Gpa;
@@ -13,7 +13,7 @@ export type EptFault =
     }
   | {
       /** Basic exit reason 49. The exit qualification and the guest-linear address carry nothing. */
-      readonly kind: 'misconfiguration';
+      readonly kind: 'ept-misconfiguration';
       readonly gpa: Gpa;
     }
   | {

@@ -1,4 +1,4 @@
-export * from './capabilities.ts';
+export type { EptControls } from './controls.ts';
 export * from './editor.ts';
 export * from './entry.ts';
 export { createEpt, type Ept } from './ept.ts';
