@@ -1,1 +1,18 @@
-export {};
+export { createMemoryTable, type MemoryTableOptions } from './create-memory-table.ts';
+export { type MemoryTableDefect, type MemoryTableDefectId, memoryTableDefects } from './defects.ts';
+export { MemoryTableError } from './error.ts';
+export {
+  type GeometryOptions,
+  type MemoryTableGeometry,
+  type MemoryTableLevel,
+  memoryTableGeometry,
+} from './geometry.ts';
+export type {
+  Entry,
+  Extent,
+  MemoryTable,
+  MemoryTableStatistics,
+  Test,
+  Transform,
+  Visit,
+} from './memory-table.ts';
