@@ -1,1 +1,21 @@
-export {};
+export { HekiCommand } from './command.ts';
+export { createHekiGuest, type HekiGuestOptions } from './create-heki-guest.ts';
+export {
+  type GuestDefect,
+  type GuestDefectId,
+  type GuestDefectSwitches,
+  guestDefectSwitches,
+  guestDefects,
+} from './defects.ts';
+export { GuestError } from './error.ts';
+export type { GuestEvent } from './event.ts';
+export type {
+  EarlyInitResult,
+  HekiGuest,
+  LateInitResult,
+  LeafChange,
+  NamedLeaf,
+  PermissionCounters,
+} from './heki-guest.ts';
+export type { HekiHypervisor } from './heki-hypervisor.ts';
+export type { HekiKernel, KernelConfig, KernelPage, VirtualRange } from './kernel.ts';

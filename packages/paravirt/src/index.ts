@@ -1,1 +1,1 @@
-export {};
+export { initHekiOnKvm, type KvmDriverOptions } from './kvm.ts';

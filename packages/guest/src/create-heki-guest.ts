@@ -1,0 +1,30 @@
+import type { GuestDefectId } from './defects.ts';
+import { GuestError } from './error.ts';
+import type { GuestEvent } from './event.ts';
+import type { HekiGuest } from './heki-guest.ts';
+import type { HekiHypervisor } from './heki-hypervisor.ts';
+import type { HekiKernel, KernelConfig } from './kernel.ts';
+
+/** What a Heki core is made of. */
+export interface HekiGuestOptions {
+  readonly kernel: HekiKernel;
+  readonly config?: KernelConfig;
+  /** The published series as it is, or with its defects mended. Default `hardened`. */
+  readonly profile?: 'rfc-v2' | 'hardened';
+  /** Single defects switched on or off against the profile. */
+  readonly defects?: { readonly [id in GuestDefectId]?: boolean };
+  /** For a caller that has the hypervisor at hand already; otherwise a driver fills {@link HekiGuest.hypervisor}. */
+  readonly hypervisor?: HekiHypervisor;
+  /** `heki=`: default true. */
+  readonly enabled?: boolean;
+  /** `heki_test=N`: the KUnit test to run at the end of late init, 1 to 4. Default 0: none. */
+  readonly test?: number;
+  /** Runs a KUnit test. */
+  readonly runTest?: (number: number) => void;
+  readonly onEvent?: (event: GuestEvent) => void;
+}
+
+/** A Heki core. */
+export function createHekiGuest(_options: HekiGuestOptions): HekiGuest {
+  throw new GuestError('not built yet');
+}

@@ -1,0 +1,100 @@
+import type { Gfn, VirtualFrame } from '@heki/physical-memory';
+import type { MappingLeaf } from '@heki/x86';
+import type { HekiCommand } from './command.ts';
+import type { HekiHypervisor } from './heki-hypervisor.ts';
+
+/** How many mappings of a page carry each permission (`struct heki_counters`): signed 32-bit numbers. */
+export interface PermissionCounters {
+  readonly read: number;
+  readonly write: number;
+  readonly execute: number;
+}
+
+/** A mapping that a caller names, instead of having it walked for. */
+export type NamedLeaf = Pick<MappingLeaf, 'guestFrame' | 'frames' | 'low' | 'high'>;
+
+/** What came of {@link HekiGuest.earlyInit}. */
+export type EarlyInitResult =
+  /** The kernel cannot be configured so: Heki is not in it. */
+  | { readonly outcome: 'not-built'; readonly reasons: readonly string[] }
+  /** `heki=0`. */
+  | { readonly outcome: 'disabled' }
+  /** Compiled with KASLR. */
+  | { readonly outcome: 'kaslr' }
+  /** No driver has filled {@link HekiGuest.hypervisor}. */
+  | { readonly outcome: 'no-hypervisor' }
+  | {
+      readonly outcome: 'counting';
+      /** Leaves whose first frame is valid memory. */
+      readonly leaves: number;
+      /** Distinct frames that have counters now. */
+      readonly pages: number;
+    };
+
+/** What came of {@link HekiGuest.lateInit}. `error` is a negative error number. */
+export type LateInitResult =
+  /** Early init did not get as far as counting. */
+  | { readonly outcome: 'not-counting' }
+  | { readonly outcome: 'registers-refused'; readonly error: number }
+  /** Never under B-G3, where nobody notices. */
+  | { readonly outcome: 'memory-refused'; readonly error: number }
+  | { readonly outcome: 'protected' };
+
+/**
+ * The Heki core of a guest kernel. The kernel calls it when it changes its mappings; the core keeps, for every physical
+ * page, counters of the mappings that carry each permission, and tells the hypervisor what changed.
+ *
+ * The hooks return 0, or a negative error number: then the counters are as they were before the call, and the kernel
+ * should not make its change. Under B-G3 they always return 0. Ranges of virtual frames exclude their end.
+ */
+export interface HekiGuest {
+  /** Filled by the driver of the hypervisor that the kernel found (`heki.hypervisor`). */
+  hypervisor: HekiHypervisor | undefined;
+  /** `heki.protect_memory`: changes are sent to the hypervisor. */
+  readonly protectsMemory: boolean;
+
+  /** `heki_early_init`: checks, then counts the kernel's mappings. */
+  earlyInit(): EarlyInitResult;
+  /** `heki_late_init`: locks control registers and protects memory. */
+  lateInit(): LateInitResult;
+
+  /** Call it after the mappings in the range were made. */
+  map(start: VirtualFrame, end: VirtualFrame): number;
+  /** Call it before the mappings in the range are taken away. */
+  unmap(start: VirtualFrame, end: VirtualFrame): number;
+  /**
+   * Call it before the permissions in the range change.
+   *
+   * @param set MEM_ATTR bits that every mapping gains
+   * @param clear MEM_ATTR bits that every mapping loses
+   */
+  update(start: VirtualFrame, end: VirtualFrame, set: number, clear: number): number;
+  /** `heki_protect`: switches enforcement on and sends the permissions of every page mapped in the range, immutable unless writable. */
+  protect(start: VirtualFrame, end: VirtualFrame): number;
+  /** Call it before the temporary writable mapping of 1 or 2 pages for patching is made. */
+  textPokeStart(frames: readonly Gfn[]): number;
+  /** Call it after that mapping is gone. */
+  textPokeEnd(frames: readonly Gfn[]): number;
+  /**
+   * Does `command` for mappings that the caller names, in their order, then hands the list to the hypervisor: what
+   * the other hooks do after their walk.
+   */
+  applyLeaves(command: HekiCommand, leaves: Iterable<NamedLeaf>, change?: LeafChange): number;
+
+  /** The counters of `frame`, `undefined` when it has none. */
+  counters(frame: Gfn): PermissionCounters | undefined;
+  /** MEM_ATTR bits that `frame` has by its counters: the union over its mappings, READ | WRITE without any. */
+  permissions(frame: Gfn): number;
+  /** Distinct frames that have counters. */
+  countedFrames(): number;
+}
+
+/** Details of a command. */
+export interface LeafChange {
+  /** UPDATE: MEM_ATTR bits that the mappings gain. Default 0. */
+  readonly set?: number;
+  /** UPDATE: MEM_ATTR bits that the mappings lose. Default 0. */
+  readonly clear?: number;
+  /** MEM_ATTR bits added to everything that is sent; IMMUTABLE is left out where WRITE is granted. Default 0. */
+  readonly setGlobal?: number;
+}

@@ -1,0 +1,58 @@
+import type { FrameRange, Gfn, PhysicalMemory, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import type { PagingLevels } from '@heki/x86';
+
+/** A page that the kernel's allocator gave out. */
+export interface KernelPage {
+  readonly frame: Gfn;
+  /** Where the kernel has it mapped: what `page_address` gives. */
+  readonly address: VirtualAddress;
+}
+
+/** The virtual frames `start` .. `end` - 1. */
+export interface VirtualRange {
+  readonly start: VirtualFrame;
+  /** Exclusive; at most 2^52. */
+  readonly end: VirtualFrame;
+}
+
+/**
+ * What the Heki core needs of the kernel that it is part of. The core never writes physical memory by itself: in a
+ * living kernel every store goes through a virtual CPU, or nothing would be enforced.
+ */
+export interface HekiKernel {
+  /** Guest-physical memory, from which the core reads page tables. */
+  readonly memory: PhysicalMemory<Gfn>;
+  /** The frame of `init_mm`'s root table. */
+  readonly pageTableRoot: Gfn;
+  readonly levels: PagingLevels;
+  /**
+   * The frames for which `pfn_valid` holds, ascending and disjoint. May be replaced by a new array when memory is
+   * added or removed.
+   */
+  readonly validFrames: readonly FrameRange<Gfn>[];
+  /**
+   * Where the direct map lies, for a kernel that knows (`page_offset_base`). Looked at only without B-G20; if it is absent
+   * then, the direct map is found in the page tables.
+   */
+  readonly directMap?: VirtualRange;
+  /**
+   * A page for a page list, or `undefined` when there is none. With `reclaim` (GFP_KERNEL) the kernel may unmap memory to
+   * find one, which calls {@link HekiGuest.unmap} from inside this call (B-G13).
+   */
+  allocatePage(reclaim: boolean): KernelPage | undefined;
+  freePage(page: KernelPage): void;
+  /** Stores `bytes` at `offset` of a page from {@link allocatePage}. `false` when the store faulted. */
+  store(page: KernelPage, offset: number, bytes: Uint8Array): boolean;
+}
+
+/** The configuration of the kernel that the core is built into, as far as Heki looks at it. */
+export interface KernelConfig {
+  /** CONFIG_RANDOMIZE_BASE: KASLR is compiled in. Default false. */
+  readonly RANDOMIZE_BASE?: boolean;
+  /** CONFIG_JUMP_LABEL. Default false. */
+  readonly JUMP_LABEL?: boolean;
+  /** CONFIG_X86_5LEVEL. Default true. */
+  readonly X86_5LEVEL?: boolean;
+  /** CONFIG_KUNIT, built in. Default false. */
+  readonly KUNIT?: boolean;
+}
