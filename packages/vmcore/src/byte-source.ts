@@ -1,0 +1,44 @@
+import { VmcoreError } from './error.ts';
+
+/** Bytes that are read by position: a file, or an array in memory. */
+export interface ByteSource {
+  /** In bytes. */
+  readonly size: number;
+  /** Fills `target` from `offset` on. @throws {VmcoreError} when that reaches beyond the end or cannot be read */
+  read(offset: number, target: Uint8Array): void;
+  /** The bytes themselves as 32-bit words, without a copy, where they are in memory and suitably aligned. */
+  words(offset: number, count: number): Uint32Array | undefined;
+  close(): void;
+}
+
+/** The bytes of an array as a source. */
+export function bytesSource(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    read(offset, target) {
+      if (offset + target.length > bytes.length) throw beyondEnd(offset, target.length, bytes.length);
+      target.set(bytes.subarray(offset, offset + target.length));
+    },
+    words(offset, count) {
+      const start = bytes.byteOffset + offset;
+      if (start % 4 !== 0 || offset + count * 4 > bytes.length) return undefined;
+      return new Uint32Array(bytes.buffer, start, count);
+    },
+    close: () => {},
+  };
+}
+
+/** The error for a read that would leave the file. */
+export function beyondEnd(offset: number, length: number, size: number): VmcoreError {
+  return new VmcoreError(`truncated: ${length} bytes expected, but the file ends at 0x${size.toString(16)}`, {
+    offset,
+  });
+}
+
+/** `length` bytes from `offset` on, as a view for reading fields. @throws {VmcoreError} beyond the end */
+export function readFields(source: ByteSource, offset: number, length: number): DataView {
+  if (offset + length > source.size) throw beyondEnd(offset, length, source.size);
+  const bytes = new Uint8Array(length);
+  source.read(offset, bytes);
+  return new DataView(bytes.buffer);
+}

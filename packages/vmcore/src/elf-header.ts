@@ -1,0 +1,144 @@
+import { type ByteSource, readFields } from './byte-source.ts';
+import { VmcoreError } from './error.ts';
+
+/** Bytes of an ELF-64 header, a program header and a section header (System V gABI, chapters 4 and 5). */
+const HEADER_SIZE = 64;
+const PROGRAM_HEADER_SIZE = 56;
+const SECTION_HEADER_SIZE = 64;
+
+const ELFCLASS64 = 2;
+const ELFDATA2LSB = 1;
+const ET_CORE = 4;
+const EM_X86_64 = 62;
+/** In e_phnum: the number does not fit and stands in sh_info of section header 0. */
+const PN_XNUM = 0xffff;
+/** A dump of QEMU has some ten PT_LOADs, a fixture of page tables some hundred, one of virtual ranges some thousand. */
+const MAX_PROGRAM_HEADERS = 2 ** 18;
+
+export const PT_LOAD = 1;
+export const PT_NOTE = 4;
+
+/** A program header whose file range lies within the file. */
+export interface ProgramHeader {
+  readonly type: number;
+  /** Where the header itself is. */
+  readonly at: number;
+  readonly fileOffset: number;
+  readonly fileSize: number;
+  readonly physicalAddress: bigint;
+  readonly memorySize: bigint;
+}
+
+/** The program headers of an ELF-64 core of an x86-64 machine. @throws {VmcoreError} when it is none, or is damaged */
+export function readProgramHeaders(source: ByteSource): ProgramHeader[] {
+  const header = readHeader(source);
+  const { tableOffset, count } = readTable(source, header);
+  const table = readFields(source, tableOffset, count * PROGRAM_HEADER_SIZE);
+  const headers: ProgramHeader[] = [];
+  for (let index = 0; index < count; index++) {
+    const base = index * PROGRAM_HEADER_SIZE;
+    const at = tableOffset + base;
+    const type = table.getUint32(base, true);
+    if (type !== PT_LOAD && type !== PT_NOTE) continue;
+    const fileOffset = table.getBigUint64(base + 8, true);
+    const fileSize = table.getBigUint64(base + 32, true);
+    const memorySize = table.getBigUint64(base + 40, true);
+    const alignment = table.getBigUint64(base + 48, true);
+    const what = `program header ${index} (${type === PT_LOAD ? 'PT_LOAD' : 'PT_NOTE'})`;
+    if (fileOffset + fileSize > BigInt(source.size)) {
+      throw new VmcoreError(
+        `${what} has 0x${fileSize.toString(16)} bytes at 0x${fileOffset.toString(16)}, but the file ends at 0x${source.size.toString(16)}`,
+        { offset: at + 8 },
+      );
+    }
+    if (type === PT_LOAD && memorySize < fileSize) {
+      throw new VmcoreError(
+        `${what} has p_memsz 0x${memorySize.toString(16)} below p_filesz 0x${fileSize.toString(16)}`,
+        { offset: at + 40 },
+      );
+    }
+    if ((alignment & (alignment - 1n)) !== 0n && alignment !== 0n) {
+      throw new VmcoreError(`${what} has p_align 0x${alignment.toString(16)}: expected 0 or a power of two`, {
+        offset: at + 48,
+      });
+    }
+    headers.push({
+      type,
+      at,
+      fileOffset: Number(fileOffset),
+      fileSize: Number(fileSize),
+      physicalAddress: table.getBigUint64(base + 24, true),
+      memorySize,
+    });
+  }
+  return headers;
+}
+
+function readHeader(source: ByteSource): DataView {
+  checkMagic(source);
+  const header = readFields(source, 0, HEADER_SIZE);
+  const expect = (offset: number, what: string, found: number, expected: number, meaning: string): void => {
+    if (found === expected) return;
+    throw new VmcoreError(`${what} is ${found}: expected ${expected}, ${meaning}`, { offset });
+  };
+  expect(4, 'EI_CLASS', header.getUint8(4), ELFCLASS64, '64-bit');
+  expect(5, 'EI_DATA', header.getUint8(5), ELFDATA2LSB, 'little-endian');
+  expect(16, 'e_type', header.getUint16(16, true), ET_CORE, 'a core file');
+  expect(18, 'e_machine', header.getUint16(18, true), EM_X86_64, 'x86-64');
+  expect(52, 'e_ehsize', header.getUint16(52, true), HEADER_SIZE, 'the size of an ELF-64 header');
+  expect(54, 'e_phentsize', header.getUint16(54, true), PROGRAM_HEADER_SIZE, 'the size of a program header');
+  return header;
+}
+
+function readTable(source: ByteSource, header: DataView): { tableOffset: number; count: number } {
+  const tableOffset = header.getBigUint64(32, true);
+  let count = header.getUint16(56, true);
+  if (count === PN_XNUM) count = readExtendedCount(source, header);
+  if (count === 0)
+    throw new VmcoreError('e_phnum is 0: a core without program headers holds nothing', { offset: 56 });
+  if (count > MAX_PROGRAM_HEADERS) {
+    throw new VmcoreError(`${count} program headers: expected at most ${MAX_PROGRAM_HEADERS}`, {
+      offset: 56,
+    });
+  }
+  if (
+    tableOffset < BigInt(HEADER_SIZE) ||
+    tableOffset + BigInt(count * PROGRAM_HEADER_SIZE) > BigInt(source.size)
+  ) {
+    throw new VmcoreError(
+      `e_phoff is 0x${tableOffset.toString(16)}: expected ${count} program headers of ${PROGRAM_HEADER_SIZE} bytes between 0x${HEADER_SIZE.toString(16)} and the file's end, 0x${source.size.toString(16)}`,
+      { offset: 32 },
+    );
+  }
+  return { tableOffset: Number(tableOffset), count };
+}
+
+function readExtendedCount(source: ByteSource, header: DataView): number {
+  const sections = header.getBigUint64(40, true);
+  if (
+    header.getUint16(58, true) !== SECTION_HEADER_SIZE ||
+    sections < BigInt(HEADER_SIZE) ||
+    sections + BigInt(SECTION_HEADER_SIZE) > BigInt(source.size)
+  ) {
+    throw new VmcoreError(
+      `e_phnum is 0xffff, so section header 0 should hold the number; e_shoff is 0x${sections.toString(16)} and e_shentsize ${header.getUint16(58, true)}: expected ${SECTION_HEADER_SIZE} bytes within the file`,
+      { offset: 40 },
+    );
+  }
+  return readFields(source, Number(sections), SECTION_HEADER_SIZE).getUint32(44, true);
+}
+
+function checkMagic(source: ByteSource): void {
+  if (source.size === 0) throw new VmcoreError('the file is empty: expected an ELF core', { offset: 0 });
+  const start = new Uint8Array(Math.min(16, source.size));
+  source.read(0, start);
+  if (start[0] === 0x7f && start[1] === 0x45 && start[2] === 0x4c && start[3] === 0x46) return;
+  const text = String.fromCharCode(...start);
+  const kdump = text.startsWith('KDUMP') || text.startsWith('makedumpfile');
+  throw new VmcoreError(
+    kdump
+      ? 'this is a dump in kdump format: expected an ELF core (QEMU: dump-guest-memory without a format)'
+      : 'no ELF file: expected it to begin with 7f 45 4c 46',
+    { offset: 0 },
+  );
+}

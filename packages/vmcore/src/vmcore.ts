@@ -1,0 +1,78 @@
+import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
+import { type ByteSource, bytesSource } from './byte-source.ts';
+import { type PrStatus, readCpus, readPrStatus, type VmcoreCpu } from './cpu-note.ts';
+import { readProgramHeaders } from './elf-header.ts';
+import { openSource } from './file-source.ts';
+import { type Note, readNotes } from './note.ts';
+import { readSegments, type VmcoreSegment } from './segment.ts';
+import { createSegmentMemory } from './segment-memory.ts';
+import { readVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';
+
+/** A guest's memory and CPUs, as a dump holds them. */
+export interface Vmcore {
+  /**
+   * The guest's memory. Absent where the dump holds no byte of a page. It cannot be written: writablePage throws a
+   * VmcoreError; put an overlay over it.
+   */
+  readonly memory: PhysicalMemory<Gfn>;
+  /** What the dump holds, sorted by address. */
+  readonly segments: readonly VmcoreSegment[];
+  /** The CPUs with their control registers, from the notes that QEMU writes; empty in dumps of others. */
+  readonly cpus: readonly VmcoreCpu[];
+  /** The CPUs as debuggers see them. */
+  readonly threads: readonly PrStatus[];
+  /** What the kernel tells about itself; `undefined` when the guest had no vmcoreinfo device. */
+  readonly vmcoreinfo: Vmcoreinfo | undefined;
+  /** Every note, in file order. */
+  readonly notes: readonly Note[];
+  /** Closes the file. Pages already read stay valid; others can no longer be read. */
+  close(): void;
+}
+
+/** How a dump is read. */
+export interface VmcoreOptions {
+  /** Pages of a file to keep in memory, rounded up to a power of two. Default 8192, 32 MiB. */
+  readonly cachePages?: number;
+  /** Most bytes that a gzip file may inflate to. Default 2^30. While it is inflated, twice as much is in use. */
+  readonly maxInflatedBytes?: number;
+}
+
+/**
+ * Opens an ELF core of an x86-64 guest as QEMU's `dump-guest-memory` writes it (`paging` false), plain or gzip. Of a
+ * plain file only headers and notes are read at once, and pages when they are asked for.
+ *
+ * @throws {VmcoreError} when the file cannot be read or is no such core, with the offset of what is wrong
+ */
+export function openVmcore(path: string, options: VmcoreOptions = {}): Vmcore {
+  const source = openSource(path, options.maxInflatedBytes ?? 2 ** 30);
+  try {
+    return readSource(source, options);
+  } catch (error) {
+    source.close();
+    throw error;
+  }
+}
+
+/**
+ * Reads an ELF core from memory. Pages are views of `bytes` where its alignment allows.
+ *
+ * @throws {VmcoreError} when `bytes` is no such core, with the offset of what is wrong
+ */
+export function readVmcore(bytes: Uint8Array, options: Pick<VmcoreOptions, 'cachePages'> = {}): Vmcore {
+  return readSource(bytesSource(bytes), options);
+}
+
+function readSource(source: ByteSource, { cachePages = 8192 }: VmcoreOptions): Vmcore {
+  const headers = readProgramHeaders(source);
+  const segments = readSegments(headers);
+  const notes = readNotes(source, headers);
+  return {
+    memory: createSegmentMemory(source, segments, cachePages),
+    segments,
+    cpus: readCpus(notes),
+    threads: readPrStatus(notes),
+    vmcoreinfo: readVmcoreinfo(notes),
+    notes,
+    close: () => source.close(),
+  };
+}
