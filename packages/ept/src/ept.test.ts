@@ -59,12 +59,12 @@ describe('EPT', () => {
 
   it('reports an entry that is not present with no rights at all', () => {
     const ept = eptOf({ levels: 4, leaf: 1, entries: { 3: 0n } });
-    expect(qualification(ept, DATA_WRITE)).toBe('0x182: WRITE LINEAR_VALID FINAL');
+    expect(qualification(ept, DATA_WRITE)).toBe('0x182: WRITE LINEAR_VALID FINAL_ADDRESS');
   });
 
   it('reports the AND of the rights of all entries, of those above the leaf too', () => {
     const ept = eptOf({ levels: 4, leaf: 1, entries: { 3: 0x2005n, 1: TARGET | 0x33n } });
-    expect(qualification(ept, DATA_WRITE)).toBe('0x18a: WRITE READABLE LINEAR_VALID FINAL');
+    expect(qualification(ept, DATA_WRITE)).toBe('0x18a: WRITE READABLE LINEAR_VALID FINAL_ADDRESS');
   });
 
   it('lets a misconfigured lower entry win over a right that an upper entry denies', () => {
@@ -103,7 +103,9 @@ describe('EPT', () => {
   it('judges fetches under MBEC by the mode of the linear address, not by who fetches', () => {
     const userOnly = eptOf(leafOf(0x401n), { controls: MBEC });
     expect(userOnly.translate(0 as Gfn, 0, FETCH | A.USER_PAGE)).not.toBe(REFUSED);
-    expect(qualification(userOnly, FETCH)).toBe('0x1cc: FETCH READABLE USER_EXECUTABLE LINEAR_VALID FINAL');
+    expect(qualification(userOnly, FETCH)).toBe(
+      '0x1cc: FETCH READABLE USER_EXECUTABLE LINEAR_VALID FINAL_ADDRESS',
+    );
     const supervisorOnly = eptOf(leafOf(5n), { controls: MBEC });
     expect(supervisorOnly.translate(0 as Gfn, 0, FETCH | A.USER_ACCESS)).not.toBe(REFUSED);
     expect(qualification(supervisorOnly, FETCH | A.USER_PAGE)).toMatch('0x3ac');
@@ -178,7 +180,7 @@ describe('EPT', () => {
     const page = leafOf(0x1000_0000_0000_0001n);
     expect(eptOf(page, { sss: true }).translate(0 as Gfn, 0, shadow)).not.toBe(REFUSED);
     expect(qualification(eptOf(page, { sss: true }), shadow | A.USER_ACCESS)).toBe(
-      '0x618a: WRITE READABLE LINEAR_VALID FINAL SHADOW_STACK SHADOW_STACK_PAGE',
+      '0x618a: WRITE READABLE LINEAR_VALID FINAL_ADDRESS SHADOW_STACK SHADOW_STACK_PAGE',
     );
     expect(qualification(eptOf(leafOf(7n), { sss: true }), shadow)).toMatch('0x21ba');
     expect(eptOf(leafOf(7n)).translate(0 as Gfn, 0, shadow)).not.toBe(REFUSED);

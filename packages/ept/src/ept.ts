@@ -289,7 +289,7 @@ class FastEpt implements Ept {
       qualification |= access & (WRITE | FETCH);
       if (!readModifyWrite || this.#features.readModifyWriteReportsRead) qualification |= access & READ;
       if (linear) {
-        qualification |= Q.FINAL;
+        qualification |= Q.FINAL_ADDRESS;
         // The port's three flags stand next to each other, in the order of bits 9 to 11.
         if (this.#features.advancedViolationInfo) qualification |= ((access / USER_PAGE) & 7) << 9;
       }

@@ -12,7 +12,7 @@ export const EPT_QUALIFICATION_BITS = {
   EXECUTABLE: { bit: 5, meaning: 'AND of X (under MBEC: XS) over the entries used', source },
   USER_EXECUTABLE: { bit: 6, meaning: 'AND of XU over the entries used, under MBEC', source },
   LINEAR_VALID: { bit: 7, meaning: 'the guest-linear address is valid', source },
-  FINAL: { bit: 8, meaning: 'the address is the translation of the linear address', source },
+  FINAL_ADDRESS: { bit: 8, meaning: 'the address is the translation of the linear address', source },
   USER_PAGE: { bit: 9, meaning: 'the linear address is user-mode', source },
   WRITABLE_PAGE: { bit: 10, meaning: 'the linear address is writable by guest paging', source },
   EXECUTE_DISABLE_PAGE: { bit: 11, meaning: 'the linear address is execute-disable by guest paging', source },
@@ -26,7 +26,7 @@ export const EPT_QUALIFICATION_BITS = {
 /** Masks of {@link EPT_QUALIFICATION_BITS}. */
 export const EptQualification: WordMasks<typeof EPT_QUALIFICATION_BITS> = wordMasks(EPT_QUALIFICATION_BITS);
 
-/** A qualification as people read it: `0x18a: WRITE READABLE LINEAR_VALID FINAL`. */
+/** A qualification as people read it: `0x18a: WRITE READABLE LINEAR_VALID FINAL_ADDRESS`. */
 export function describeQualification(qualification: number): string {
   return `0x${qualification.toString(16)}: ${bitNames(EPT_QUALIFICATION_BITS, qualification).join(' ')}`;
 }

@@ -1,4 +1,4 @@
-import type { Gfn, Pfn } from '@heki/physical-memory';
+import type { Gfn, PageView, Pfn } from '@heki/physical-memory';
 import { type CpuProfile, INTEL_VT_RP, REFUSED, SecondLevelAccess, SecondLevelRights } from '@heki/x86';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -76,7 +76,7 @@ const index = fc.constantFrom(...INDICES);
 const request = fc.record({
   gfn: fc
     .tuple(fc.constantFrom(0, 0, 0, 1), index, index, index, index)
-    .map((indices) => indices.reduce((frame, i) => frame * 512 + i, 0) as Gfn),
+    .map((indices) => indices.reduce<number>((frame, i) => frame * 512 + i, 0) as Gfn),
   offset: fc.nat(4095),
   access: fc
     .record({
