@@ -51,7 +51,7 @@ export type Transform<Value, Frame extends FrameNumber> = (
  * each page: frames whose values are equal (`===`) are kept as one extent, which splits when a part changes and
  * merges when its parts agree again. Ranges are `start` .. `end` - 1; an empty one is allowed and does nothing.
  *
- * Functions that are handed in must not change the table. All methods throw {@link MemoryTableError} for frames that
+ * Functions that are handed in must neither throw nor use the table. All methods throw {@link MemoryTableError} for frames that
  * are no range or above what the geometry covers (unless B-G8 makes those alias).
  */
 export interface MemoryTable<Value, Frame extends FrameNumber = Gfn> {

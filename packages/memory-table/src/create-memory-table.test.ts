@@ -1,0 +1,253 @@
+import type { Gfn } from '@heki/physical-memory';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createMemoryTable, MemoryTableError, memoryTableGeometry } from './index.ts';
+import { PageMap } from './testing/page-map.ts';
+
+const f = (frame: number) => frame as Gfn;
+
+/** Ranges that meet each other, chunk boundaries and 2-MiB blocks often. */
+const range = fc
+  .tuple(
+    fc.oneof(
+      fc.nat(3000),
+      fc.nat(5).map((n) => n * 512),
+    ),
+    fc.oneof(fc.nat(3), fc.nat(1500), fc.constant(512)),
+  )
+  .map(([start, length]) => ({ start, end: start + length }));
+const value = fc.option(fc.nat(3), { nil: undefined });
+const operation = fc.oneof(
+  fc.record({ kind: fc.constant('set' as const), range, value: fc.nat(3) }),
+  fc.record({ kind: fc.constant('clear' as const), range }),
+  fc.record({ kind: fc.constant('add' as const), range, amount: fc.nat(2) }),
+  fc.record({ kind: fc.constant('replace' as const), range, from: value, to: value }),
+  fc.record({
+    kind: fc.constant('scatter' as const),
+    start: fc.nat(1000),
+    step: fc.integer({ min: 2, max: 5 }),
+    count: fc.nat(900),
+    value: fc.nat(3),
+  }),
+);
+
+describe('a memory table', () => {
+  test('holds after any operations what a Map with an entry for every page holds', () => {
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 40 }), (operations) => {
+        const table = createMemoryTable<number>();
+        const model = new PageMap<number>();
+        for (const op of operations) {
+          switch (op.kind) {
+            case 'set':
+              table.set(f(op.range.start), f(op.range.end), op.value);
+              model.update(op.range.start, op.range.end, () => op.value);
+              break;
+            case 'clear':
+              table.clear(f(op.range.start), f(op.range.end));
+              model.update(op.range.start, op.range.end, () => undefined);
+              break;
+            case 'add': {
+              const add = (old: number | undefined) => ((old ?? 0) + op.amount) % 4;
+              table.update(f(op.range.start), f(op.range.end), add);
+              model.update(op.range.start, op.range.end, add);
+              break;
+            }
+            case 'replace': {
+              const replace = (old: number | undefined) => (old === op.from ? op.to : old);
+              table.update(f(op.range.start), f(op.range.end), replace);
+              model.update(op.range.start, op.range.end, replace);
+              break;
+            }
+            case 'scatter':
+              for (let index = 0; index < op.count; index++) {
+                const frame = op.start + index * op.step;
+                table.set(f(frame), f(frame + 1), op.value);
+                model.update(frame, frame + 1, () => op.value);
+              }
+          }
+          expect([...table.extents()]).toEqual(model.extents());
+        }
+        for (let frame = 0; frame < 6000; frame += 7)
+          expect(table.get(f(frame))).toBe(model.pages.get(frame));
+      }),
+      { numRuns: 150 },
+    );
+  }, 60_000);
+
+  test('visits and asks about exactly the runs of a range, in order', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(range, value), { maxLength: 30 }),
+        range,
+        value,
+        (sets, asked, wanted) => {
+          const table = createMemoryTable<number>();
+          const model = new PageMap<number>();
+          for (const [{ start, end }, to] of sets) {
+            table.update(f(start), f(end), () => to);
+            model.update(start, end, () => to);
+          }
+          const pages: (number | undefined)[] = [];
+          let at = asked.start;
+          table.forEach(f(asked.start), f(asked.end), (found, start, end) => {
+            expect(start).toBe(at);
+            expect(end).toBeGreaterThan(start);
+            for (; at < end; at++) pages.push(found);
+          });
+          const expected = Array.from({ length: asked.end - asked.start }, (_, index) =>
+            model.pages.get(asked.start + index),
+          );
+          expect(pages).toEqual(expected);
+          expect(table.some(f(asked.start), f(asked.end), (found) => found === wanted)).toBe(
+            expected.includes(wanted),
+          );
+          expect(table.every(f(asked.start), f(asked.end), (found) => found === wanted)).toBe(
+            expected.every((found) => found === wanted),
+          );
+        },
+      ),
+    );
+  });
+
+  test('reaches every frame that a physical address can have', () => {
+    const table = createMemoryTable<string>();
+    table.set(f(2 ** 40 - 1), f(2 ** 40), 'last');
+    expect(table.get(f(2 ** 40 - 1))).toBe('last');
+    expect([...table.extents()]).toEqual([{ start: 2 ** 40 - 1, end: 2 ** 40, value: 'last' }]);
+    table.clear(f(0), f(2 ** 40));
+    expect([...table.extents()]).toEqual([]);
+  });
+
+  test('keeps any value, and merges what is identical', () => {
+    const table = createMemoryTable<object>();
+    const [a, b] = [{ name: 'a' }, { name: 'b' }];
+    table.set(f(0), f(10), a);
+    table.set(f(10), f(20), { ...a });
+    table.set(f(20), f(30), b);
+    expect(table.statistics().extents).toBe(3);
+    table.set(f(10), f(20), a);
+    expect([...table.extents()]).toEqual([
+      { start: 0, end: 20, value: a },
+      { start: 20, end: 30, value: b },
+    ]);
+  });
+
+  test('forgets everything when it is freed, after each extent was released', () => {
+    const table = createMemoryTable<number>();
+    table.set(f(1), f(3), 7);
+    table.set(f(5), f(6), 8);
+    const released: unknown[] = [];
+    table.free((...args) => released.push(args));
+    expect(released).toEqual([
+      [7, 1, 3],
+      [8, 5, 6],
+    ]);
+    expect(table.get(f(2))).toBeUndefined();
+    expect(table.statistics()).toMatchObject({ extents: 0, frames: 0 });
+  });
+
+  test('refuses what is no range of frames', () => {
+    const table = createMemoryTable<number>();
+    expect(() => table.set(f(5), f(4), 1)).toThrow(MemoryTableError);
+    expect(() => table.set(f(-1), f(4), 1)).toThrow('-1-0x4 are no range');
+    expect(() => table.get(f(0.5))).toThrow(MemoryTableError);
+    expect(() => table.get(f(Number.NaN))).toThrow('NaN');
+    expect(() => table.set(f(0), f(2 ** 40 + 1), 1)).toThrow('above the end 0x10000000000');
+    expect(() => table.get(f(2 ** 40))).toThrow(MemoryTableError);
+  });
+});
+
+describe('entries', () => {
+  test('are as large as alignment allows, split when a part changes and merge when the parts agree again', () => {
+    const table = createMemoryTable<number>();
+    table.set(f(0), f(2 ** 18), 1);
+    expect(table.find(f(777))).toEqual({ start: 0, end: 2 ** 18, value: 1, level: 3 });
+    table.set(f(777), f(778), 2);
+    expect(table.find(f(777))).toEqual({ start: 777, end: 778, value: 2, level: 1 });
+    expect(table.find(f(776))).toEqual({ start: 776, end: 777, value: 1, level: 1 });
+    expect(table.find(f(1024))).toEqual({ start: 1024, end: 1536, value: 1, level: 2 });
+    expect(table.statistics()).toEqual({ extents: 3, frames: 2 ** 18, entries: [512, 511, 0, 0, 0] });
+    table.set(f(777), f(778), 1);
+    expect(table.statistics()).toEqual({ extents: 1, frames: 2 ** 18, entries: [0, 0, 1, 0, 0] });
+    expect(table.find(f(2 ** 18))).toBeUndefined();
+  });
+
+  test('hold every frame with a value exactly once', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(range, fc.nat(2)), { maxLength: 10 }), (sets) => {
+        const table = createMemoryTable<number>();
+        for (const [{ start, end }, to] of sets) table.set(f(start), f(end), to);
+        const { entries, frames } = table.statistics();
+        const sizes = [1, 512, 512 ** 2, 512 ** 3, 512 ** 4];
+        expect(entries.reduce((sum, count, level) => sum + count * (sizes[level] ?? 0), 0)).toBe(frames);
+        const found = [0, 0, 0, 0, 0];
+        for (const extent of table.extents()) {
+          for (let at: number = extent.start; at < extent.end; ) {
+            const entry = table.find(f(at));
+            expect(entry?.start).toBe(at);
+            found[(entry?.level ?? 0) - 1]++;
+            at = entry?.end ?? Number.POSITIVE_INFINITY;
+          }
+        }
+        expect(found).toEqual(entries);
+      }),
+    );
+  });
+
+  test('are created once', () => {
+    const table = createMemoryTable<{ count: number }>();
+    const made = table.create(f(9), () => ({ count: 1 }));
+    expect(made).toEqual({ start: 9, end: 10, value: { count: 1 }, level: 1 });
+    expect(table.create(f(9), () => ({ count: 2 })).value).toBe(made.value);
+  });
+
+  test('keep their value when one is created under them', () => {
+    const table = createMemoryTable<number>();
+    table.set(f(512), f(1024), 5);
+    expect(table.create(f(600), () => 6)).toEqual({ start: 600, end: 601, value: 5, level: 1 });
+    expect(table.get(f(601))).toBe(5);
+  });
+});
+
+describe('the published table', () => {
+  test('drops the value of a large entry when one is created under it, and counts levels from 0 (B-G9)', () => {
+    const table = createMemoryTable<number>({ defects: { 'B-G9': true } });
+    table.set(f(512), f(1536), 5);
+    expect(table.find(f(600))).toEqual({ start: 512, end: 1024, value: 5, level: 1 });
+    expect(table.create(f(600), () => 6)).toEqual({ start: 600, end: 601, value: 6, level: 0 });
+    expect([...table.extents()]).toEqual([
+      { start: 600, end: 601, value: 6 },
+      { start: 1024, end: 1536, value: 5 },
+    ]);
+  });
+
+  test('lets frames above its coverage share the values of others (B-G8)', () => {
+    const geometry = memoryTableGeometry({ fiveLevelKernel: false, foldedLevelCounted: true });
+    const table = createMemoryTable<number>({ geometry, defects: { 'B-G8': true } });
+    const covered = 2 ** 27;
+    table.set(f(covered + 5), f(covered + 7), 1);
+    expect(table.get(f(5))).toBe(1);
+    expect(table.find(f(3 * covered + 5))).toMatchObject({ start: 3 * covered + 5, end: 3 * covered + 6 });
+    const visited: unknown[] = [];
+    table.forEach(f(covered - 1), f(covered + 6), (...args) => visited.push(args));
+    expect(visited).toEqual([
+      [undefined, covered - 1, covered],
+      [undefined, covered, covered + 5],
+      [1, covered + 5, covered + 6],
+    ]);
+    table.update(f(0), f(2 * covered), (value) => (value ?? 0) + 1);
+    expect([...table.extents()].map(({ start, end, value }) => [start, end, value])).toEqual([
+      [0, 5, 2],
+      [5, 7, 3],
+      [7, covered, 2],
+    ]);
+    expect(table.some(f(covered), f(covered + 6), (value) => value === 3)).toBe(true);
+    expect(table.every(f(covered), f(covered + 6), (value) => value === 2)).toBe(false);
+  });
+
+  test('does not let them where it is mended', () => {
+    const geometry = memoryTableGeometry({ fiveLevelKernel: false, foldedLevelCounted: true });
+    expect(() => createMemoryTable({ geometry }).get(f(2 ** 27))).toThrow(MemoryTableError);
+  });
+});
