@@ -13,12 +13,13 @@ export {
 export * from './canonical.ts';
 export * from './control-registers.ts';
 export * from './cpu-profile.ts';
+export { createPageWalker } from './create-page-walker.ts';
 export * from './entry.ts';
 export { X86Error } from './error.ts';
 export * from './mapping-walk.ts';
 export * from './page-fault.ts';
 export * from './page-rights.ts';
-export * from './page-walker.ts';
+export { type PageWalker, type PageWalkerOptions, WalkOutcome } from './page-walker.ts';
 export * from './register-write.ts';
 export * from './registers.ts';
 export { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from './second-level.ts';
@@ -30,4 +31,5 @@ export {
   type SecondLevelLeaf,
 } from './second-level-editor.ts';
 export { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './second-level-format.ts';
+export { applyUpdates, translate } from './translate.ts';
 export * from './translation.ts';

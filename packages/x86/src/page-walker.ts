@@ -24,7 +24,11 @@ export type WalkOutcome = (typeof WalkOutcome)[keyof typeof WalkOutcome];
  * fields of the walker until the next walk. The same rules as `translate`, but accessed and dirty flags are really set.
  */
 export interface PageWalker {
-  /** Takes over registers. Call it whenever one of them changed. */
+  /**
+   * Takes over registers. Call it whenever one of them changed.
+   *
+   * @throws {X86Error} when paging is on outside long mode: 32-bit and PAE paging are not modelled
+   */
   setRegisters(registers: PagingRegisters): void;
   /**
    * Translates the linear address `virtualFrame << 12 | offset` (offset 0 .. 4095) for `access`, an OR of `AccessBits`.
@@ -68,6 +72,7 @@ export interface PageWalkerOptions {
   /** Where guest tables are read: guest-physical memory, or with a second level the host's. */
   readonly memory: PhysicalMemory<Gfn> | PhysicalMemory<Pfn>;
   readonly registers: PagingRegisters;
+  /** `INTEL_VT_RP` when left out. */
   readonly profile?: CpuProfile;
   readonly secondLevel?: SecondLevel;
 }
