@@ -1,4 +1,6 @@
 import type { VectorKind } from './kind.ts';
+import { paging } from './paging.ts';
+import { twoStage } from './two-stage.ts';
 
 /** Every kind that can be run: one line for each. */
-export const kinds: readonly VectorKind[] = [];
+export const kinds: readonly VectorKind[] = [paging, twoStage];

@@ -40,7 +40,7 @@ interface PagingCase {
 }
 
 /** Expectations of the x86 access test: permissions of one PDE and PTE. */
-export const PAGING: VectorKind = {
+export const paging: VectorKind = {
   matches: (path) => /(^|\/)paging\/[^/]*\.txt(\.gz)?$/.test(path),
   run(path) {
     const result = new ResultCounter();

@@ -12,7 +12,7 @@ import {
 } from './two-stage-case.ts';
 
 /** Guest paging combined with EPT, and a part without EPT. The readable and the fast walk must both give the answer. */
-export const TWO_STAGE: VectorKind = {
+export const twoStage: VectorKind = {
   matches: (path) => /(^|\/)two-stage\/[^/]*\.cases\.txt(\.gz)?$/.test(path),
   run(path) {
     const cases = readLines(path);
