@@ -16,7 +16,16 @@ export * from './cpu-profile.ts';
 export { createPageWalker } from './create-page-walker.ts';
 export * from './entry.ts';
 export { X86Error } from './error.ts';
-export * from './mapping-walk.ts';
+export {
+  DEFAULT_TABLE_BUDGET,
+  HARDWARE_PRESENCE,
+  LINUX_PRESENCE,
+  type MappingLeaf,
+  type MappingWalkOptions,
+  type MappingWalkResult,
+  type PresencePolicy,
+} from './mapping-walk.ts';
+export { mappings } from './mappings.ts';
 export * from './page-fault.ts';
 export * from './page-rights.ts';
 export { type PageWalker, type PageWalkerOptions, WalkOutcome } from './page-walker.ts';
@@ -34,3 +43,4 @@ export {
 export { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './second-level-format.ts';
 export { applyUpdates, translate } from './translate.ts';
 export * from './translation.ts';
+export { walkMappings } from './walk-mappings.ts';
