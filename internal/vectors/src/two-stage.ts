@@ -1,43 +1,13 @@
 import { createEpt, type EptFault } from '@heki/ept';
 import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
-import { ResultCounter, type VectorKind } from './kind.ts';
-import { readLines } from './read.ts';
-import {
-  answerOfTranslate,
-  answerOfWalker,
-  normalizeAnswer,
-  parseTwoStageCase,
-  type TwoStageCase,
-  type TwoStageModel,
-} from './two-stage-case.ts';
+import type { VectorKind } from './kind.ts';
+import type { TwoStageCase, TwoStageModel } from './two-stage-case.ts';
+import { isCasesFile, runCasesFile } from './two-stage-file.ts';
 
 /** Guest paging combined with EPT, and a part without EPT. The readable and the fast walk must both give the answer. */
 export const twoStage: VectorKind = {
-  matches: (path) => /(^|\/)two-stage\/[^/]*\.cases\.txt(\.gz)?$/.test(path),
-  run(path) {
-    const cases = readLines(path);
-    const answers = readLines(path.replace(/\.cases\.txt/, '.answers.txt'));
-    const result = new ResultCounter();
-    const lines = Math.max(cases.length, answers.length);
-    for (let i = 0; i < lines; i++) {
-      const line = cases[i];
-      const answer = answers[i];
-      if (line === undefined || answer === undefined) {
-        result.count(false, () => `line ${i + 1}: no ${line === undefined ? 'case' : 'answer'} for it`);
-        continue;
-      }
-      const vector = parseTwoStageCase(line);
-      const model = modelOf(vector);
-      const expected = normalizeAnswer(answer);
-      const readable = answerOfTranslate(vector, model);
-      const fast = answerOfWalker(vector, model);
-      result.count(
-        readable === expected && fast === expected,
-        () => `${line}\n  expected  ${expected}\n  translate ${readable}\n  walker    ${fast}`,
-      );
-    }
-    return result;
-  },
+  matches: (path) => isCasesFile(path, 'two-stage'),
+  run: (path) => runCasesFile(path, modelOf),
 };
 
 function modelOf(vector: TwoStageCase): TwoStageModel<EptFault> {
