@@ -1,3 +1,5 @@
+import type { HlatRoot } from '@heki/x86';
+
 /**
  * What the hypervisor set up for a virtual CPU: the fields of a VMCS or VMCB that decide what exits. All may be
  * changed at any time between two instructions or during an exit.
@@ -27,6 +29,8 @@ export interface VmControls {
   virtualizationExceptions: boolean;
   /** Tag of this virtual CPU's cached translations. 0: every exit flushes them. */
   vpid: number;
+  /** Root of HLAT paging, on a processor that has it. */
+  hlat: HlatRoot | undefined;
   /**
    * SVM has no masks: which CR writes exit as a whole. `cr0Selective` exits on changes of bits other than TS and MP
    * (CR0_SEL_WRITE). `undefined` on VMX.
@@ -49,6 +53,62 @@ export function defaultControls(): VmControls {
     vmfunc: false,
     virtualizationExceptions: false,
     vpid: 1,
+    hlat: undefined,
     svm: undefined,
   };
+}
+
+/** Controls, with a stamp that tells whether one that translation depends on has changed. */
+export class Controls implements VmControls {
+  cr0Mask: bigint;
+  cr0Shadow: bigint;
+  cr4Mask: bigint;
+  cr4Shadow: bigint;
+  cr3LoadExiting: boolean;
+  descriptorTableExiting: boolean;
+  readExitingMsrs: ReadonlySet<number> | 'all';
+  writeExitingMsrs: ReadonlySet<number> | 'all';
+  hypercallExiting: boolean;
+  vmfunc: boolean;
+  virtualizationExceptions: boolean;
+  svm: VmControls['svm'];
+  /** Changes whenever {@link vpid} or {@link hlat} does. */
+  stamp = 0;
+  #vpid: number;
+  #hlat: HlatRoot | undefined;
+
+  constructor(initial: VmControls) {
+    this.cr0Mask = initial.cr0Mask;
+    this.cr0Shadow = initial.cr0Shadow;
+    this.cr4Mask = initial.cr4Mask;
+    this.cr4Shadow = initial.cr4Shadow;
+    this.cr3LoadExiting = initial.cr3LoadExiting;
+    this.descriptorTableExiting = initial.descriptorTableExiting;
+    this.readExitingMsrs = initial.readExitingMsrs;
+    this.writeExitingMsrs = initial.writeExitingMsrs;
+    this.hypercallExiting = initial.hypercallExiting;
+    this.vmfunc = initial.vmfunc;
+    this.virtualizationExceptions = initial.virtualizationExceptions;
+    this.svm = initial.svm;
+    this.#vpid = initial.vpid;
+    this.#hlat = initial.hlat;
+  }
+
+  get vpid(): number {
+    return this.#vpid;
+  }
+
+  set vpid(vpid: number) {
+    this.#vpid = vpid;
+    this.stamp++;
+  }
+
+  get hlat(): HlatRoot | undefined {
+    return this.#hlat;
+  }
+
+  set hlat(hlat: HlatRoot | undefined) {
+    this.#hlat = hlat;
+    this.stamp++;
+  }
 }

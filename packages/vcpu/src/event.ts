@@ -36,21 +36,32 @@ export type VcpuEvent =
       readonly text: string;
     }
   | {
-      /** The guest was left, and entered again with `action`. */
+      /** The guest was left. */
       readonly type: 'exit';
       readonly vcpu: number;
       readonly rip: VirtualAddress;
       readonly exit: VmExit;
+    }
+  | {
+      /** The hypervisor answered an exit. */
+      readonly type: 'entry';
+      readonly vcpu: number;
       readonly action: ExitAction;
     }
   | {
-      /** An exception was delivered; what its handler decided. */
+      /** An exception is delivered to the guest's handler. */
       readonly type: 'exception';
       readonly vcpu: number;
       readonly rip: VirtualAddress;
       readonly exception: Exception;
       /** The hypervisor injected it; otherwise the processor raised it. */
       readonly injected: boolean;
+    }
+  | {
+      /** The handler of an exception decided. */
+      readonly type: 'handled';
+      readonly vcpu: number;
+      readonly vector: number;
       readonly decision: ExceptionDecision;
     }
   | {

@@ -1,4 +1,4 @@
-import type { Gpa, VirtualAddress } from '@heki/physical-memory';
+import type { Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
 import type { Exception } from './exception.ts';
 
 /** Why a virtual CPU left the guest. */
@@ -78,4 +78,10 @@ export type SecondLevelFault =
       readonly convertible?: boolean;
     }
   | { readonly kind: 'ept-misconfiguration'; readonly gpa: Gpa }
-  | { readonly kind: 'nested-page-fault'; readonly info1: bigint; readonly gpa: Gpa };
+  | { readonly kind: 'nested-page-fault'; readonly info1: bigint; readonly gpa: Gpa }
+  | {
+      /** A second-level table lies where the host has no memory: nobody can say what a processor would do. */
+      readonly kind: 'absent-table';
+      readonly gpa: Gpa;
+      readonly table: Pfn;
+    };

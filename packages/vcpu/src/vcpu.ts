@@ -146,7 +146,7 @@ export interface VcpuOptions extends VcpuSetup {
   /** Host-physical memory; guest-physical memory too without a second level. */
   readonly memory: PhysicalMemory<Pfn>;
   readonly profile: CpuProfile;
-  readonly secondLevel?: SecondLevel<SecondLevelFault>;
+  readonly secondLevel?: SecondLevel<SecondLevelFault> | undefined;
   /** Tag of the second level, as in {@link Vcpu.useSecondLevel}. Default 0. */
   readonly root?: number;
   /** Controls that differ from those of a processor that nobody virtualizes. */

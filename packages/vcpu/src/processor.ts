@@ -1,0 +1,181 @@
+import type { Pfn, PhysicalMemory, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import {
+  AccessBits,
+  type CpuProfile,
+  CR0,
+  CR4,
+  EFER,
+  type PagingLevels,
+  type RegisterWrite,
+  writeCr0,
+  writeCr3,
+  writeCr4,
+  writeEfer,
+} from '@heki/x86';
+import { Attempt, Trap } from './attempt.ts';
+import type { Controls } from './controls.ts';
+import type { FlushCause, VcpuEvent } from './event.ts';
+import { type Exception, Vector } from './exception.ts';
+import { linear, Mmu } from './mmu.ts';
+import { Msr, PlainMsrs } from './msr.ts';
+import { byteAt } from './operand.ts';
+import type { Outcome } from './outcome.ts';
+import { RegisterFile } from './register-file.ts';
+
+/** An exception that is about to be delivered. */
+export interface PendingException {
+  readonly exception: Exception;
+  readonly injected: boolean;
+}
+
+/** The state of a virtual CPU and the rules of changing it; its instructions are `Operation`s over it. */
+export class Processor {
+  readonly id: number;
+  readonly memory: PhysicalMemory<Pfn>;
+  readonly profile: CpuProfile;
+  readonly registers: RegisterFile;
+  readonly controls: Controls;
+  readonly trap = new Trap();
+  readonly mmu: Mmu;
+  readonly onEvent: ((event: VcpuEvent) => void) | undefined;
+  /** Delivered before anything else executes. */
+  pending: PendingException | undefined;
+  halted: Extract<Outcome, { kind: 'triple-fault' | 'stopped' }> | undefined;
+  /** The hypervisor is at work: no instruction may execute. */
+  left = false;
+  /** Exception handlers that are active, one interrupted by the next. */
+  nesting = 0;
+  readonly #msrs = new PlainMsrs();
+
+  constructor(options: {
+    readonly id: number;
+    readonly memory: PhysicalMemory<Pfn>;
+    readonly profile: CpuProfile;
+    readonly controls: Controls;
+    readonly onEvent: ((event: VcpuEvent) => void) | undefined;
+  }) {
+    const { id, onEvent } = options;
+    this.id = id;
+    this.memory = options.memory;
+    this.profile = options.profile;
+    this.controls = options.controls;
+    this.onEvent = onEvent;
+    this.registers = new RegisterFile(() => this.mmu.flushVpid('set-registers'));
+    const onFlush = (cause: FlushCause, frame?: VirtualFrame): void => {
+      const va = frame === undefined ? {} : { va: linear(frame, 0) };
+      onEvent?.({ type: 'flush', vcpu: id, cause, ...va });
+    };
+    const { memory, profile, registers, controls, trap } = this;
+    this.mmu = new Mmu({
+      memory,
+      profile,
+      registers,
+      controls,
+      trap,
+      onFlush: onEvent === undefined ? undefined : onFlush,
+    });
+  }
+
+  /** Levels of paging that decide what is canonical. */
+  get levels(): PagingLevels {
+    return (this.registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
+  }
+
+  /** Whether nothing stands in the way of the next instruction. */
+  get ready(): boolean {
+    return this.pending === undefined && this.halted === undefined && !this.left;
+  }
+
+  /** Moves RIP behind an instruction of `length` bytes. */
+  retire(length: bigint): void {
+    const { registers } = this;
+    registers.rip = BigInt.asUintN(64, registers.rip + length) as VirtualAddress;
+  }
+
+  /** Makes `exception` the next thing that happens; the processor writes CR2 with it. */
+  pend(exception: Exception, injected: boolean): void {
+    if (exception.cr2 !== undefined) this.registers.cr2 = exception.cr2;
+    this.pending = { exception, injected };
+  }
+
+  /** Writes CR0, CR3 or CR4 by the rules and drops what that invalidates. `false`: #GP(0), and nothing changed. */
+  writeCr(cr: 0 | 3 | 4, value: bigint): boolean {
+    const write = cr === 0 ? writeCr0 : cr === 3 ? writeCr3 : writeCr4;
+    return this.#apply(write(this.registers.paging, value, this.profile), `mov-to-cr${cr}`);
+  }
+
+  /** What RDMSR gives; `undefined`: #GP(0). */
+  readMsr(msr: number): bigint | undefined {
+    if (msr === Msr.EFER) return this.registers.efer;
+    if (msr === Msr.PKRS) return this.profile.pks ? BigInt(this.registers.pkrs) : undefined;
+    return this.#msrs.read(msr);
+  }
+
+  /** Carries out WRMSR. `false`: #GP(0), and nothing changed. */
+  writeMsr(msr: number, value: bigint): boolean {
+    const { registers, profile } = this;
+    if (msr === Msr.EFER) return this.#writeEfer(value);
+    if (msr !== Msr.PKRS) return this.#msrs.write(msr, value, profile);
+    if (!profile.pks || value >> 32n !== 0n) return false;
+    registers.pkrs = Number(value);
+    return true;
+  }
+
+  /**
+   * Reads memory for the processor itself, as an implicit supervisor access: a gate, a descriptor. At most a page.
+   * Fills `target` when it gives DONE.
+   */
+  readSystem(va: VirtualAddress, target: Uint8Array): Attempt {
+    for (let i = 0; i < target.length; i++) {
+      const at = BigInt.asUintN(64, va + BigInt(i));
+      const offset = Number(at & 0xfffn);
+      const frame = this.mmu.translate(
+        Number(at >> 12n) as VirtualFrame,
+        offset,
+        AccessBits.READ | AccessBits.IMPLICIT_SUPERVISOR,
+      );
+      if (frame < 0) return frame as Attempt;
+      const page = this.memory.page(frame as Pfn);
+      if (page === undefined) return this.trap.miss(frame * 4096 + offset);
+      target[i] = byteAt(page, offset);
+    }
+    return Attempt.DONE;
+  }
+
+  /** #GP(0), as most instructions raise it. */
+  protectionFault(): Attempt {
+    return this.trap.raise(Vector.GP, 0);
+  }
+
+  /** INIT. */
+  reset(): void {
+    this.registers.reset();
+    this.#msrs.reset();
+    this.pending = undefined;
+    this.halted = undefined;
+    this.mmu.flushVpid('set-registers');
+  }
+
+  #writeEfer(value: bigint): boolean {
+    const { registers } = this;
+    const before = registers.efer;
+    if (!this.#apply(writeEfer(registers.paging, value, this.profile), 'wrmsr')) return false;
+    // Cached rights say whether XD counted when they were gathered.
+    if (((registers.efer ^ before) & EFER.NXE) !== 0n) this.mmu.flushVpid('wrmsr');
+    return true;
+  }
+
+  #apply(write: RegisterWrite, cause: FlushCause): boolean {
+    if (write.kind !== 'ok') return false;
+    this.mmu.applyFlush(write.flush, cause);
+    this.registers.paging = write.registers;
+    const { cr0, efer } = write.registers;
+    if ((cr0 & CR0.PG) !== 0n && (efer & EFER.LMA) === 0n) {
+      this.halted = {
+        kind: 'stopped',
+        why: '32-bit and PAE paging are not modelled: CR0.PG = 1 with EFER.LMA = 0',
+      };
+    }
+    return true;
+  }
+}

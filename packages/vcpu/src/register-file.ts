@@ -1,0 +1,144 @@
+import type { VirtualAddress } from '@heki/physical-memory';
+import { CR0, type PagingRegisters } from '@heki/x86';
+import type { DescriptorTable, Registers } from './registers.ts';
+
+/** Registers after INIT (SDM 3A table 10-1), as far as they are modelled. */
+const AFTER_INIT: PagingRegisters = {
+  cr0: CR0.CD | CR0.NW | CR0.ET,
+  cr3: 0n,
+  cr4: 0n,
+  efer: 0n,
+  rflags: 2n,
+  pkru: 0,
+  pkrs: 0,
+};
+const RIP_AFTER_INIT = 0xffff_fff0n as VirtualAddress;
+
+/**
+ * The registers, with those that translation depends on kept as one immutable value, so that the page walk can take
+ * them over as they are, and a stamp that tells whether it must.
+ */
+export class RegisterFile implements Registers {
+  rax = 0n;
+  rcx = 0n;
+  rdx = 0n;
+  rbx = 0n;
+  rsp = 0n;
+  rbp = 0n;
+  rsi = 0n;
+  rdi = 0n;
+  r8 = 0n;
+  r9 = 0n;
+  r10 = 0n;
+  r11 = 0n;
+  r12 = 0n;
+  r13 = 0n;
+  r14 = 0n;
+  r15 = 0n;
+  rip = RIP_AFTER_INIT;
+  cr2 = 0n as VirtualAddress;
+  codeSegment64 = false;
+  gdtr: DescriptorTable = { base: 0n as VirtualAddress, limit: 0xffff };
+  idtr: DescriptorTable | undefined;
+  ldtr = 0;
+  tr = 0;
+  /** Changes whenever {@link paging} or {@link cpl} does. */
+  stamp = 0;
+  #paging = AFTER_INIT;
+  #cpl: 0 | 3 = 0;
+  readonly #onAssigned: () => void;
+
+  /** `onAssigned` is called after CR0, CR3, CR4 or EFER was assigned from outside. */
+  constructor(onAssigned: () => void) {
+    this.#onAssigned = onAssigned;
+  }
+
+  /** What translation depends on. */
+  get paging(): PagingRegisters {
+    return this.#paging;
+  }
+
+  set paging(paging: PagingRegisters) {
+    this.#paging = paging;
+    this.stamp++;
+  }
+
+  get cpl(): 0 | 3 {
+    return this.#cpl;
+  }
+
+  set cpl(cpl: 0 | 3) {
+    this.#cpl = cpl;
+    this.stamp++;
+  }
+
+  get cr0(): bigint {
+    return this.#paging.cr0;
+  }
+
+  set cr0(cr0: bigint) {
+    this.paging = { ...this.#paging, cr0 };
+    this.#onAssigned();
+  }
+
+  get cr3(): bigint {
+    return this.#paging.cr3;
+  }
+
+  set cr3(cr3: bigint) {
+    this.paging = { ...this.#paging, cr3 };
+    this.#onAssigned();
+  }
+
+  get cr4(): bigint {
+    return this.#paging.cr4;
+  }
+
+  set cr4(cr4: bigint) {
+    this.paging = { ...this.#paging, cr4 };
+    this.#onAssigned();
+  }
+
+  get efer(): bigint {
+    return this.#paging.efer;
+  }
+
+  set efer(efer: bigint) {
+    this.paging = { ...this.#paging, efer };
+    this.#onAssigned();
+  }
+
+  get rflags(): bigint {
+    return this.#paging.rflags;
+  }
+
+  set rflags(rflags: bigint) {
+    if (rflags !== this.#paging.rflags) this.paging = { ...this.#paging, rflags };
+  }
+
+  get pkru(): number {
+    return this.#paging.pkru;
+  }
+
+  set pkru(pkru: number) {
+    this.paging = { ...this.#paging, pkru };
+  }
+
+  get pkrs(): number {
+    return this.#paging.pkrs;
+  }
+
+  set pkrs(pkrs: number) {
+    this.paging = { ...this.#paging, pkrs };
+  }
+
+  /** INIT. The general registers are cleared, too. */
+  reset(): void {
+    const fresh = new RegisterFile(this.#onAssigned);
+    const { stamp } = this;
+    Object.assign(this, fresh);
+    this.paging = AFTER_INIT;
+    this.cpl = 0;
+    this.stamp = stamp + 1;
+  }
+}
