@@ -47,6 +47,6 @@ export interface PinResult {
   readonly cr0: bigint;
   readonly cr4: bigint;
   /** Bits that were asked for and not pinned. */
-  readonly dropped: { readonly cr0: bigint; readonly cr4: number };
+  readonly dropped: { readonly cr0: bigint; readonly cr4: bigint };
   readonly refused?: Refusal;
 }

@@ -1,9 +1,11 @@
-import type { ProtectionRange } from './rights.ts';
+import type { ProtectionRange, Rights } from './rights.ts';
 
 /** Everything a backend enforces for a virtual machine: what a VMM saves with a snapshot and restores with it. */
 export interface ProtectionState {
-  /** Ranges with rights of their own, sorted, not overlapping. All other memory has the backend's default. */
+  /** Ranges with rights of their own, sorted, not overlapping. */
   readonly ranges: readonly ProtectionRange[];
+  /** The rights of all other memory. */
+  readonly otherwise: Rights;
   /** Pinned bits. */
   readonly cr0: bigint;
   readonly cr4: bigint;

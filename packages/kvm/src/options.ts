@@ -22,7 +22,7 @@ export interface KvmOptions {
   readonly nxHugePages?: boolean;
   /** The host's own CR0, which the published hypercall 13 looks at (B-H20). Default 0x80050033. */
   readonly hostCr0?: bigint;
-  /** The host's own CR4. Default 0xbf2ef0: SMEP, SMAP, UMIP, FSGSBASE and CET are set. */
+  /** The host's own CR4. Default 0xb72ef8: SMEP, SMAP, UMIP, FSGSBASE and CET are set. */
   readonly hostCr4?: bigint;
   /** Numbers of exits and capabilities. Default `heki-v2` under the profile `rfc-v2`, else `renumbered`. */
   readonly abi?: Exclude<KvmAbiRevision, 'upstream'>;

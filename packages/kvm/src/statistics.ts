@@ -1,6 +1,6 @@
 /** What a virtual machine did so far: plain counters that only grow. */
 export interface KvmStatistics {
-  /** Hypercalls by number, answered or refused. */
+  /** Hypercalls by number, answered or refused; those from number 64 on together, as infinity. */
   readonly hypercalls: Map<number, number>;
   /** Ranges of hypercall 14. `sent` is the sum of the others. */
   readonly ranges: {
@@ -12,12 +12,14 @@ export interface KvmStatistics {
     /** In a list that was refused, and not applied. */
     refused: number;
   };
+  /** Exits of virtual CPUs. */
+  exits: number;
   /** Violations of the second level, of whatever cause. */
   faults: number;
   /** Leaves installed. */
   mapped: number;
-  /** Leaves removed. */
-  zapped: number;
+  /** Times that leaves were removed. */
+  zaps: number;
   /** Flushes of all virtual CPUs. */
   flushes: number;
   /** Exceptions injected for violations of rights. */
@@ -26,18 +28,22 @@ export interface KvmStatistics {
   registerDenials: number;
   /** Exits of KVM_RUN to the VMM. */
   userExits: number;
+  /** Events that say what a defect would have done to the host. */
+  incidents: number;
 }
 
 export function createStatistics(): KvmStatistics {
   return {
     hypercalls: new Map(),
     ranges: { sent: 0, applied: 0, dropped: 0, refused: 0 },
+    exits: 0,
     faults: 0,
     mapped: 0,
-    zapped: 0,
+    zaps: 0,
     flushes: 0,
     injected: 0,
     registerDenials: 0,
     userExits: 0,
+    incidents: 0,
   };
 }

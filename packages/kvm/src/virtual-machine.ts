@@ -1,7 +1,52 @@
 import type { VirtualMachine } from '@heki/hypervisor';
+import type { Gfn, Gpa } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import type { AttributeStore } from './attribute-store.ts';
+import type { EmulationResult } from './emulator.ts';
+import type { LockName } from './locks.ts';
+import type { Memslot } from './memslot.ts';
+import type { UserspaceMemoryRegion } from './memslots.ts';
 import type { KvmStatistics } from './statistics.ts';
+import type { MemoryAttributes } from './user-attributes.ts';
 
-/** A virtual machine of KVM: the contract, and what KVM itself offers to a VMM. */
+/** Leaves of the second level by size. */
+export interface LeafCounts {
+  readonly pages4K: number;
+  readonly pages2M: number;
+  readonly pages1G: number;
+}
+
+/** What a VMM does with a VM's file descriptor. Each answers 0 or a positive number, or a negative error number. */
+export interface KvmIoctls {
+  /** KVM_SET_USER_MEMORY_REGION. */
+  setUserMemoryRegion(region: UserspaceMemoryRegion): number;
+  /** KVM_SET_MEMORY_ATTRIBUTES. */
+  setMemoryAttributes(attributes: MemoryAttributes): number;
+  /** KVM_CHECK_EXTENSION. */
+  checkExtension(capability: number): number;
+  /** KVM_ENABLE_CAP with its first argument. */
+  enableCapability(capability: number, argument: bigint): number;
+}
+
+/** A virtual machine of KVM: the contract, the ioctls of its VMM, and a view of its state. */
 export interface KvmVirtualMachine extends VirtualMachine {
-  readonly statistics: KvmStatistics;
+  readonly ioctls: KvmIoctls;
+  readonly statistics: Readonly<KvmStatistics>;
+  /** The memory attributes, for reading. */
+  readonly attributes: Pick<AttributeStore, 'extents' | 'get' | 'all' | 'any' | 'forEach'>;
+  readonly slots: readonly Memslot[];
+  /** Pinned bits. */
+  readonly pins: { readonly cr0: bigint; readonly cr4: bigint };
+  /** The root table of the second level. */
+  readonly root: number;
+  readonly tablePages: number;
+  leafCounts(): LeafCounts;
+  /** KVM_PRE_FAULT_MEMORY: maps `start` .. `end` - 1 as faults would, with the largest legal leaves. Frames mapped or present. */
+  preFault(start: Gfn, end: Gfn): number;
+  /** The instruction emulator carries out MOV to CR0, CR3 or CR4: the second entrance to the registers. */
+  emulateMovToCr(vcpu: Vcpu, cr: 0 | 3 | 4, value: bigint): EmulationResult;
+  /** The instruction emulator stores `bytes`, as for string input into guest memory. */
+  emulateStore(vcpu: Vcpu, gpa: Gpa, bytes: Uint8Array): EmulationResult;
+  /** The locks held now: none outside a call. */
+  readonly locksHeld: readonly LockName[];
 }

@@ -4,8 +4,7 @@ export type UserExit =
       /** KVM_EXIT_HEKI_CONFIGURE: a pin was set. It is in force already, and the VMM cannot veto it. */
       readonly reason: 'heki-configure';
       readonly number: number;
-      /** 1 = CR0, 2 = CR4. */
-      readonly register: 1 | 2;
+      readonly cr: 0 | 4;
       /** The bits of this call. */
       readonly pinned: bigint;
       /** The 64 payload bytes of `kvm_run`, from byte 32 on. */
@@ -15,7 +14,7 @@ export type UserExit =
       /** KVM_EXIT_HEKI_DENIAL: a write that would have cleared a pinned bit was refused. */
       readonly reason: 'heki-denial';
       readonly number: number;
-      readonly register: 1 | 2;
+      readonly cr: 0 | 4;
       /** The value that the guest wanted to write. */
       readonly value: bigint;
       readonly payload: Uint8Array;

@@ -1,0 +1,46 @@
+import { createMemoryTable } from '@heki/memory-table';
+import type { Gfn } from '@heki/physical-memory';
+
+/** `mem_attr_array`: attribute bits of every guest frame, absent meaning 0, kept as extents of equal values. */
+export interface AttributeStore {
+  /** Extents stored. */
+  readonly extents: number;
+  get(gfn: Gfn): number;
+  /** Gives frames `start` .. `end` - 1 the value `(old AND NOT mask) OR (bits AND mask)`. */
+  update(start: number, end: number, bits: number, mask: number): void;
+  /** Whether every frame has all of `bits`; with `bits` 0, whether none has any attribute. */
+  all(start: number, end: number, bits: number): boolean;
+  /** Whether some frame has all of `bits`. */
+  any(start: number, end: number, bits: number): boolean;
+  /** Whether every frame has, in the bits of `mask`, exactly `bits`. */
+  equal(start: number, end: number, bits: number, mask: number): boolean;
+  /** Calls `visit` for every run of frames with equal values in the range, those without attributes included (0). */
+  forEach(start: number, end: number, visit: (start: Gfn, end: Gfn, value: number) => void): void;
+}
+
+/** An empty store. Its frames are those below 2^40. */
+export function createAttributeStore(): AttributeStore {
+  const table = createMemoryTable<number>();
+  return {
+    get extents() {
+      return table.statistics().extents;
+    },
+    get: (gfn) => table.get(gfn) ?? 0,
+    update(start, end, bits, mask) {
+      table.update(start as Gfn, end as Gfn, (old = 0) => {
+        const value = (old & ~mask) | (bits & mask);
+        return value === 0 ? undefined : value;
+      });
+    },
+    all: (start, end, bits) =>
+      bits === 0
+        ? table.every(start as Gfn, end as Gfn, (value) => value === undefined)
+        : table.every(start as Gfn, end as Gfn, (value = 0) => (value & bits) === bits),
+    any: (start, end, bits) => table.some(start as Gfn, end as Gfn, (value = 0) => (value & bits) === bits),
+    equal: (start, end, bits, mask) =>
+      table.every(start as Gfn, end as Gfn, (value = 0) => ((value ^ bits) & mask) === 0),
+    forEach(start, end, visit) {
+      table.forEach(start as Gfn, end as Gfn, (value = 0, from, to) => visit(from, to, value));
+    },
+  };
+}

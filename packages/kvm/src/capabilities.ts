@@ -1,0 +1,26 @@
+import { CR4_PINNED_MASK } from '@heki/hypercall/kvm';
+import type { Bypass, Capabilities } from '@heki/hypervisor';
+import { CR0 } from '@heki/x86';
+import type { ResolvedOptions } from './resolve-options.ts';
+
+/** What KVM with these options can do, as it would say itself: a defect is not a declared limit. */
+export function kvmCapabilities(options: ResolvedOptions): Capabilities {
+  const bypasses: Bypass[] = [];
+  if (!options.iommu) bypasses.push('dma');
+  if (!options.hostMappingProtection) bypasses.push('vmm');
+  return {
+    policyOwner: 'guest-kernel',
+    executeSplit: options.mbec || options.gmet ? 'user-without-supervisor' : 'none',
+    executeOnly: false,
+    readDenial: false,
+    immutability: { kind: 'per-page', undoneBy: options.defects['B-H14'] ? 'nobody' : 'vmm' },
+    granule: 4096,
+    largePages: 'split-by-backend',
+    pins: { cr0: CR0.WP, cr4: CR4_PINNED_MASK, registers: [], semantics: 'set-bits-stay-set' },
+    bypasses,
+    inForce: 'on-return',
+    failure: options.defects['B-H6'] ? 'stops-at-first' : 'all-or-nothing',
+    verdicts: ['page-fault', 'general-protection'],
+    saveRestore: !options.defects['B-H14'],
+  };
+}

@@ -1,0 +1,79 @@
+import { hypercallResultText, permissionText } from '@heki/hypercall/kvm';
+import { type Denial, formatRights } from '@heki/hypervisor';
+import type { U64 } from '@heki/physical-memory';
+import type { KvmEvent } from './event.ts';
+
+const LEAF_SIZES = ['', '4 KiB', '2 MiB', '1 GiB'];
+
+function hex(value: number | bigint): string {
+  return `0x${value.toString(16)}`;
+}
+
+function entryText({ low, high }: U64): string {
+  return `0x${high.toString(16).padStart(8, '0')}${low.toString(16).padStart(8, '0')}`;
+}
+
+function denialText(denial: Denial): string {
+  if (denial.kind === 'register') {
+    return `write of ${hex(denial.value)} to ${denial.register} (now ${hex(denial.old)})`;
+  }
+  const linear = denial.linear === undefined ? '' : ` through ${hex(denial.linear)}`;
+  return `${denial.access} of guest-physical ${hex(denial.gpa)}${linear}`;
+}
+
+/** An event as one line of a trace. */
+export function describeEvent(event: KvmEvent): string {
+  switch (event.type) {
+    case 'ept-violation':
+      return `EPT violation at ${hex(event.gpa)}, qualification ${hex(event.qualification)}, error code ${hex(event.errorCode)}`;
+    case 'nested-page-fault':
+      return `#NPF at ${hex(event.gpa)}, error code ${hex(event.errorCode)}`;
+    case 'mapped':
+      return `mapped gfn ${hex(event.gfn)} to pfn ${hex(event.pfn)} with a leaf of ${LEAF_SIZES[event.level]}: ${entryText(event.entry)}`;
+    case 'spurious':
+      return `nothing to do for guest-physical ${hex(event.gpa)}: the access is tried again`;
+    case 'zapped':
+      return `zapped ${event.leaves} ${event.leaves === 1 ? 'leaf' : 'leaves'} over gfns ${hex(event.start)}-${hex(event.end)}`;
+    case 'flushed':
+      return `flushed ${event.vcpus} virtual ${event.vcpus === 1 ? 'CPU' : 'CPUs'}`;
+    case 'injected': {
+      const { vector, errorCode, cr2 } = event.exception;
+      const name =
+        vector === 14 ? '#PF' : vector === 13 ? '#GP' : vector === 8 ? '#DF' : `exception ${vector}`;
+      return `injected ${name}, error code ${hex(errorCode)}${cr2 === undefined ? '' : `, CR2 ${hex(cr2)}`}`;
+    }
+    case 'hypercall': {
+      const result = Number(BigInt.asIntN(64, event.result));
+      return `hypercall ${event.number} (${event.arguments.map(hex).join(', ')}) = ${hypercallResultText(result)}`;
+    }
+    case 'list-page':
+      return `list page at ${hex(event.gpa)}: ${event.entries} ${event.entries === 1n ? 'entry' : 'entries'}`;
+    case 'range': {
+      const immutable = (event.permissions & 8) !== 0 ? ' immutable' : '';
+      const rights = `${permissionText(event.permissions)}${immutable}`;
+      return `gfns ${hex(event.start)}-${hex(event.end)} ${rights}: ${event.outcome}`;
+    }
+    case 'user-exit':
+      return `KVM_RUN returns ${event.exit.number} (${event.exit.reason})`;
+    case 'denied':
+      return `denied: ${denialText(event.denial)}`;
+    case 'protected': {
+      const { applied, weakened, refused } = event.result;
+      const weak = weakened.map(
+        ({ range, granted }) =>
+          `, ${hex(range.start)}-${hex(range.end)} weakened to ${formatRights(granted)}`,
+      );
+      const end = refused === undefined ? '' : `, refused at ${refused.at}: ${refused.why}`;
+      return `protection by ${event.by}: ${applied} applied${weak.join('')}${end}`;
+    }
+    case 'pinned':
+      return `pinned by ${event.by}: CR0 ${hex(event.result.cr0)}, CR4 ${hex(event.result.cr4)}`;
+    case 'log':
+      return event.text;
+    case 'host-exhaustion':
+    case 'host-memory-corruption':
+    case 'host-leak':
+    case 'host-out-of-bounds-read':
+      return `${event.type} (${event.defect}): ${event.amount} ${event.unit}: ${event.text}`;
+  }
+}

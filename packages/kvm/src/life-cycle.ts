@@ -1,0 +1,86 @@
+import {
+  attributesOfPermissions,
+  HEKI_ATTRIBUTE_IMMUTABLE,
+  HEKI_ATTRIBUTE_MASK,
+  permissionsOfAttributes,
+} from '@heki/hypercall/kvm';
+import {
+  HypervisorError,
+  type LifeCycle,
+  type ProtectionRange,
+  type ProtectionState,
+} from '@heki/hypervisor';
+import { FRAME_END } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import { type PinBinding, updateCrMasks } from './control-registers.ts';
+import { ALL_PERMISSIONS } from './permissions.ts';
+import { permissionsOfRights, rawRange, rightsOfPermissions } from './rights.ts';
+import { setMemoryAttributes } from './set-attributes.ts';
+import type { VmState } from './vm-state.ts';
+import { zapAll } from './zap.ts';
+
+/** INIT, reset and kexec. In the series nothing of this touches pins or attributes (B-H14). */
+export function applyLifeCycle(vm: VmState, bindingOf: (vcpu: Vcpu) => PinBinding, event: LifeCycle): void {
+  if (event.kind === 'init') {
+    const vcpu = vm.vcpus[event.vcpu];
+    if (vcpu === undefined) {
+      throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${vm.vcpus.length - 1}`);
+    }
+    init(vm, vcpu, bindingOf(vcpu));
+    return;
+  }
+  const policy = event.kind === 'reset' ? vm.options.reset : vm.options.kexec;
+  if (policy === 'clear' && !vm.defects['B-H14']) replaceState(vm, NOTHING);
+  if (event.kind === 'reset') for (const vcpu of vm.vcpus) init(vm, vcpu, bindingOf(vcpu));
+}
+
+function init(vm: VmState, vcpu: Vcpu, binding: PinBinding): void {
+  vcpu.reset();
+  binding.cr0 = false;
+  binding.cr4 = false;
+  updateCrMasks(vm, vcpu);
+}
+
+const NOTHING: ProtectionState = {
+  ranges: [],
+  otherwise: rightsOfPermissions(ALL_PERMISSIONS),
+  cr0: 0n,
+  cr4: 0n,
+};
+
+/** Everything that is enforced. The series has no getter (B-H14). */
+export function saveState(vm: VmState): ProtectionState | undefined {
+  if (vm.defects['B-H14']) return undefined;
+  const ranges: ProtectionRange[] = [];
+  vm.attributes.forEach(0, FRAME_END, (start, end, value) => {
+    const heki = value & HEKI_ATTRIBUTE_MASK;
+    if (heki === 0) return;
+    const immutable = (heki & HEKI_ATTRIBUTE_IMMUTABLE) !== 0;
+    ranges.push({ start, end, rights: rightsOfPermissions(permissionsOfAttributes(heki)), immutable });
+  });
+  return { ranges, otherwise: rightsOfPermissions(vm.permissions.default), ...vm.pins };
+}
+
+/** Replaces everything that is enforced, immutable frames and pins included: only the VMM can. */
+export function restoreState(vm: VmState, state: ProtectionState): boolean {
+  if (vm.defects['B-H14']) return false;
+  replaceState(vm, state);
+  return true;
+}
+
+function replaceState(vm: VmState, state: ProtectionState): void {
+  vm.locks.with('slots_lock', () =>
+    vm.locks.with('slots_arch_lock', () => {
+      setMemoryAttributes(vm, 0, FRAME_END, 0, HEKI_ATTRIBUTE_MASK);
+      for (const range of state.ranges) {
+        const bits = attributesOfPermissions(rawRange(range).permissions);
+        setMemoryAttributes(vm, range.start, range.end, bits, HEKI_ATTRIBUTE_MASK);
+      }
+      vm.permissions.setDefault(permissionsOfRights(state.otherwise));
+      zapAll(vm);
+    }),
+  );
+  vm.pins.cr0 = state.cr0;
+  vm.pins.cr4 = state.cr4;
+  for (const vcpu of vm.vcpus) updateCrMasks(vm, vcpu);
+}

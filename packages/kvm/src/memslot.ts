@@ -1,0 +1,34 @@
+import type { Gfn, Pfn } from '@heki/physical-memory';
+
+/** Flags of a memslot (Linux uapi kvm.h). */
+export const MemslotFlag = {
+  /** KVM_MEM_LOG_DIRTY_PAGES: stores are recorded, and leaves are 4 KiB. */
+  LOG_DIRTY_PAGES: 1 << 0,
+  /** KVM_MEM_READONLY: a store exits to the VMM. */
+  READONLY: 1 << 1,
+} as const;
+
+/** Memory that a guest has: frames `base` .. `base` + `frames` - 1, backed by the host frames from `backing` on. */
+export interface Memslot {
+  readonly id: number;
+  readonly base: Gfn;
+  readonly frames: number;
+  readonly backing: Pfn;
+  /** {@link MemslotFlag} bits. */
+  readonly flags: number;
+  /** The largest level that the host mapping allows: 1 (4 KiB), 2 (2 MiB) or 3 (1 GiB). */
+  readonly hostLevel: number;
+  /** KVM_LPAGE_MIXED_FLAG of `lpage_info`: regions whose frames have different attributes, by region number. */
+  readonly mixed: LargePageFlags;
+}
+
+/** The flags of one slot: region number (frame / frames per region) for 2 MiB and 1 GiB regions. */
+export interface LargePageFlags {
+  readonly 2: Set<number>;
+  readonly 3: Set<number>;
+}
+
+/** The host frame behind `gfn`, which must be in the slot. */
+export function backingFrame(slot: Memslot, gfn: Gfn): Pfn {
+  return (slot.backing + (gfn - slot.base)) as Pfn;
+}

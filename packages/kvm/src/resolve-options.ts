@@ -1,0 +1,55 @@
+import { KVM_ABI_REVISIONS, type KvmAbi } from '@heki/hypercall/kvm';
+import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
+import { defectSwitches, type KvmDefectSwitches } from './defects.ts';
+import type { KvmBudget, KvmOptions } from './options.ts';
+import type { Vmm } from './vmm.ts';
+
+/** {@link KvmOptions} with every default filled in. */
+export interface ResolvedOptions {
+  readonly defects: KvmDefectSwitches;
+  readonly processor: CpuProfile;
+  /** MBEC is in the processor and switched on. */
+  readonly mbec: boolean;
+  /** GMET is in the processor and switched on. */
+  readonly gmet: boolean;
+  /** `enable_mbec` as the published code reads it, on AMD too (B-H17). */
+  readonly mbecParameter: boolean;
+  readonly nxHugePages: boolean;
+  readonly hostCr0: bigint;
+  readonly hostCr4: bigint;
+  readonly abi: KvmAbi;
+  readonly privateMemory: boolean;
+  readonly hostMappingProtection: boolean;
+  readonly iommu: boolean;
+  readonly reset: 'clear' | 'keep';
+  readonly kexec: 'clear' | 'keep';
+  readonly budget: KvmBudget;
+  readonly vmm: Vmm;
+}
+
+/** PE, MP, ET, NE, WP, AM and PG: what Linux runs with. */
+const HOST_CR0 = 0x80050033n;
+/** DE, PSE, PAE, MCE, PGE, OSFXSR, OSXMMEXCPT, UMIP, VMXE, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP and CET. */
+const HOST_CR4 = 0xb72ef8n;
+
+export function resolveOptions(options: KvmOptions): ResolvedOptions {
+  const { profile = 'hardened', processor = INTEL_VT_RP, mbec = true, gmet = true } = options;
+  return {
+    defects: defectSwitches(profile, options.defects),
+    processor,
+    mbec: mbec && processor.ept?.modeBasedExecute === true,
+    gmet: gmet && processor.npt?.gmet === true,
+    mbecParameter: mbec,
+    nxHugePages: options.nxHugePages ?? false,
+    hostCr0: options.hostCr0 ?? HOST_CR0,
+    hostCr4: options.hostCr4 ?? HOST_CR4,
+    abi: KVM_ABI_REVISIONS[options.abi ?? (profile === 'rfc-v2' ? 'heki-v2' : 'renumbered')],
+    privateMemory: options.privateMemory ?? false,
+    hostMappingProtection: options.hostMappingProtection ?? false,
+    iommu: options.iommu ?? false,
+    reset: options.lifeCycle?.reset ?? 'clear',
+    kexec: options.lifeCycle?.kexec ?? 'keep',
+    budget: { listPages: 2 ** 16, frames: 2 ** 30, ...options.budget },
+    vmm: options.vmm ?? {},
+  };
+}

@@ -1,0 +1,52 @@
+import { createEpt, createEptEditor, EPT_RIGHTS, EptHigh, encodeEptp } from '@heki/ept';
+import { type Host, HypervisorError } from '@heki/hypervisor';
+import type { SecondLevelFault } from '@heki/vcpu';
+import type { CpuProfile, SecondLevel, SecondLevelEditor } from '@heki/x86';
+import type { ResolvedOptions } from './resolve-options.ts';
+import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
+
+/** The second-level tables of one VM, whichever kind they are. */
+export interface SecondLevelTables {
+  readonly editor: SecondLevelEditor;
+  readonly format: SpteFormat;
+  /** What cached translations are tagged with. */
+  readonly root: number;
+  /** The kernel's execution can be denied without that of user code. */
+  readonly deniesExecution: boolean;
+  /** The tables as one virtual CPU uses them. */
+  view(): SecondLevel<SecondLevelFault>;
+}
+
+/** Empty tables for a VM on `options.processor`. */
+export function createSecondLevelTables(host: Host, options: ResolvedOptions): SecondLevelTables {
+  if (options.processor.ept !== undefined) return eptTables(host, options.processor, options.mbec);
+  throw new HypervisorError(`processor ${options.processor.name} has no second level`);
+}
+
+function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelTables {
+  const { memory, frames } = host;
+  const accessedDirty = profile.ept?.accessedDirty === true;
+  const editor = createEptEditor({
+    memory,
+    frames,
+    profile,
+    modeBasedExecute: mbec,
+    // shadow_nonpresent_value keeps suppress-#VE, and so do the entries above the leaves.
+    table: { low: EPT_RIGHTS | SPTE_MMU_PRESENT, high: 0 },
+    absent: { low: 0, high: EptHigh.SVE },
+  });
+  const eptp = encodeEptp({
+    memoryType: 6,
+    levels: 4,
+    accessedDirty,
+    supervisorShadowStack: false,
+    root: editor.root,
+  });
+  return {
+    editor,
+    format: eptSpteFormat(mbec),
+    root: editor.root,
+    deniesExecution: mbec,
+    view: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
+  };
+}

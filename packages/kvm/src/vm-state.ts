@@ -1,0 +1,38 @@
+import type { Host } from '@heki/hypervisor';
+import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import type { AttributeStore } from './attribute-store.ts';
+import type { KvmDefectSwitches } from './defects.ts';
+import type { KvmEvent } from './event.ts';
+import type { HostLog } from './host-log.ts';
+import type { LargePages } from './large-pages.ts';
+import type { LockChecker } from './locks.ts';
+import type { Memslots } from './memslots.ts';
+import type { Permissions } from './permissions.ts';
+import type { ResolvedOptions } from './resolve-options.ts';
+import type { SecondLevelTables } from './second-level-tables.ts';
+import type { KvmStatistics } from './statistics.ts';
+
+/** `struct kvm`: the parts of one VM, which the functions of this package work on. */
+export interface VmState {
+  readonly options: ResolvedOptions;
+  readonly defects: KvmDefectSwitches;
+  readonly host: Host;
+  readonly slots: Memslots;
+  /** Guest memory through slots and host mapping. */
+  readonly memory: PhysicalMemory<Gfn>;
+  readonly attributes: AttributeStore;
+  readonly permissions: Permissions;
+  readonly largePages: LargePages;
+  readonly tables: SecondLevelTables;
+  readonly locks: LockChecker;
+  readonly log: HostLog;
+  readonly statistics: KvmStatistics;
+  readonly vcpus: Vcpu[];
+  /** heki_pinned_cr0 and heki_pinned_cr4. */
+  readonly pins: { cr0: bigint; cr4: bigint };
+  /** heki_configure_exit_reason and heki_denial_exit_reason. */
+  readonly exitReasons: { configure: number; denial: number };
+  /** `undefined` when nobody listens: then build no event. */
+  readonly emit: ((event: KvmEvent) => void) | undefined;
+}
