@@ -1,5 +1,15 @@
 export { type Access, AccessBits, type AccessKind, type AccessMode, accessBits } from './access.ts';
 export {
+  type AddressSpace,
+  type AddressSpaceOptions,
+  createAddressSpace,
+  type EditResult,
+  entryBits,
+  type LeafBitChange,
+  type StaleRange,
+  type TableAllocator,
+} from './address-space.ts';
+export {
   type BitMasks,
   type BitRow,
   type BitTable,
