@@ -1,1 +1,2 @@
-export {};
+export type { CommandIo, Output } from './io.ts';
+export { run } from './run.ts';

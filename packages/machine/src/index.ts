@@ -1,1 +1,24 @@
-export {};
+export type {
+  Attack,
+  AttackName,
+  AttackOutcome,
+  AttackResult,
+  AttackStep,
+  AttackVerdict,
+  Defence,
+} from './attacks/attack.ts';
+export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
+export { ATTACKS } from './attacks/attacks.ts';
+export { runAttacks } from './attacks/run-attacks.ts';
+export { findTargets, type KernelTargets } from './attacks/targets.ts';
+export { denyingExit, exceptionText } from './attacks/verdict.ts';
+export { createMachine } from './create-machine.ts';
+export { directlyMapped, findDirectMap, type KernelTables } from './direct-map.ts';
+export { MachineError } from './error.ts';
+export type { MachineEvent, TraceEvent } from './event.ts';
+export {
+  createExceptionHandler,
+  type ExceptionHandler,
+  type SpuriousFaultRetry,
+} from './exception-handler.ts';
+export type { Machine, MachineOptions, Profile } from './machine.ts';

@@ -1,0 +1,3 @@
+export async function protect() {
+  return 0;
+}

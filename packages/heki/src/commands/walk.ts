@@ -1,0 +1,88 @@
+import { basename } from 'node:path';
+import { VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { DEFAULT_TABLE_BUDGET, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { ExitCode, UsageError } from '../failure.ts';
+import { hex, parseVirtualAddress } from '../hex.ts';
+import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { openSnapshot } from '../snapshot.ts';
+import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
+
+/** Options of `heki walk`. */
+export interface WalkOptions {
+  readonly range?: string;
+  readonly format: keyof typeof WALK_FORMATS;
+}
+
+/** Table pages walked before what was found is written: bounds what is held in memory. */
+const TABLES_AT_A_TIME = 256;
+
+/** `heki walk SNAPSHOT`: the leaves of the kernel half. */
+export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
+  const range = options.range === undefined ? undefined : parseRange(options.range);
+  const { core, kernelRoot, levels } = openSnapshot(path);
+  const format = WALK_FORMATS[options.format]();
+  const writer = createLineWriter(io.stdout);
+  const summary: WalkSummary = { leaves: [0, 0, 0], writableAndExecutable: 0, absentTables: 0 };
+
+  await writeAll(writer, format.begin());
+  const end = range?.end ?? (VIRTUAL_FRAME_END as VirtualFrame);
+  let start: VirtualFrame | undefined = range?.start ?? upperHalfStart(levels);
+  let tables = 0;
+  while (start !== undefined && tables < DEFAULT_TABLE_BUDGET) {
+    const lines: string[] = [];
+    const result = walkMappings(
+      { memory: core.memory, root: kernelRoot, levels, budget: TABLES_AT_A_TIME },
+      start,
+      end,
+      (leaf) => {
+        summary.leaves[leaf.level - 1] = (summary.leaves[leaf.level - 1] ?? 0) + 1;
+        if ((leaf.effective & (PageRights.WRITE | PageRights.EXECUTE_DISABLE)) === PageRights.WRITE) {
+          summary.writableAndExecutable++;
+        }
+        const line = format.leaf(leaf);
+        if (line !== undefined) lines.push(line);
+      },
+    );
+    tables += result.tables;
+    summary.absentTables += result.absentTables;
+    await writeAll(writer, lines);
+    start = result.stoppedAt;
+  }
+  await writeAll(writer, format.end(summary));
+  await writer.flush();
+
+  if (summary.absentTables > 0) {
+    await io.stderr.write(
+      `heki: ${basename(path)} lacks ${summary.absentTables} page-table pages: what they map is not listed\n`,
+    );
+  }
+  if (start !== undefined) {
+    await io.stderr.write(
+      `heki: stopped at ${hex(virtualAddressOf(start))} after ${tables} page-table pages (do tables point to each other?); --range goes on from there\n`,
+    );
+    return ExitCode.FAILURE;
+  }
+  return ExitCode.SUCCESS;
+}
+
+async function writeAll(writer: LineWriter, lines: readonly string[]): Promise<void> {
+  for (const line of lines) {
+    const written = writer.line(line);
+    if (written !== undefined) await written;
+  }
+}
+
+/** @throws {UsageError} unless `text` is START-END with START below END */
+function parseRange(text: string): { start: VirtualFrame; end: VirtualFrame } {
+  const [first = '', last, more] = text.split('-');
+  if (last === undefined || more !== undefined) {
+    throw new UsageError(`"${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000`);
+  }
+  const start = parseVirtualAddress(first);
+  const end = parseVirtualAddress(last);
+  if (start >= end) throw new UsageError(`the range ${text} is empty: expected START below END`);
+  return {
+    start: Number(start >> 12n) as VirtualFrame,
+    end: Number((end + 0xfffn) >> 12n) as VirtualFrame,
+  };
+}

@@ -1,0 +1,81 @@
+/** A stream of text that the command writes to. */
+export interface Output {
+  /** Resolves when more may be written without piling it up in memory. */
+  write(text: string): Promise<void>;
+  /** Whether a person is looking: colours and progress bars are for them only. */
+  readonly isTerminal: boolean;
+  /** Width in columns, where it is a terminal. */
+  readonly columns: number | undefined;
+}
+
+/** The variables of the environment that the command looks at. */
+export interface Environment {
+  readonly NO_COLOR?: string | undefined;
+  readonly FORCE_COLOR?: string | undefined;
+  readonly TERM?: string | undefined;
+  /** Anything: print the stack of an error. */
+  readonly HEKI_DEBUG?: string | undefined;
+}
+
+/** Everything that the command takes from, and gives to, the process around it. */
+export interface CommandIo {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Environment;
+}
+
+/** The reader of standard output has gone (`| head`): not an error, only the end of the work. */
+export class OutputClosed extends Error {
+  override readonly name = 'OutputClosed';
+}
+
+/** One of the process's own streams as an {@link Output}. */
+export function processOutput(stream: NodeJS.WriteStream): Output {
+  let closed = false;
+  // EPIPE arrives as an event after the write that met it.
+  stream.on('error', () => {
+    closed = true;
+  });
+  return {
+    write: (text) =>
+      new Promise((resolve, reject) => {
+        if (closed) {
+          reject(new OutputClosed());
+          return;
+        }
+        stream.write(text, (error) => {
+          if (error) reject(new OutputClosed());
+          else resolve();
+        });
+      }),
+    isTerminal: stream.isTTY === true,
+    columns: stream.columns,
+  };
+}
+
+const CHUNK_CHARACTERS = 1 << 16;
+
+/** Gathers lines into chunks, so that a million of them are not a million writes. */
+export interface LineWriter {
+  /** Adds `line` and its newline. The promise, where there is one, must be awaited before the next call. */
+  line(line: string): Promise<void> | undefined;
+  /** Writes what is gathered. */
+  flush(): Promise<void>;
+}
+
+/** A {@link LineWriter} over `output`. */
+export function createLineWriter(output: Output): LineWriter {
+  let gathered = '';
+  const flush = (): Promise<void> => {
+    const text = gathered;
+    gathered = '';
+    return text === '' ? Promise.resolve() : output.write(text);
+  };
+  return {
+    line(line) {
+      gathered += `${line}\n`;
+      return gathered.length >= CHUNK_CHARACTERS ? flush() : undefined;
+    },
+    flush,
+  };
+}

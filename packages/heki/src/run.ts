@@ -1,0 +1,151 @@
+import { Command, CommanderError, Option } from 'commander';
+import { ExitCode, fileErrorText, InputError, UsageError } from './failure.ts';
+import { type CommandIo, OutputClosed } from './io.ts';
+
+const PROTECT_EXAMPLES = `
+Examples:
+  heki protect                                 protect and attack the Debian kernel that comes with heki
+  heki protect guest.elf.gz                    a QEMU dump (dump-guest-memory); guest.json beside it names its memory
+  heki protect guest.elf --memory-map iomem    with the guest's own /proc/iomem (read as root)
+  heki protect --profile rfc-v2 --no-mbec      the series as published, on a processor without MBEC
+  heki protect --kernel-config .config         what a kernel that was built so would say
+  heki protect --json | jq .attacks`;
+
+const WALK_EXAMPLES = `
+Examples:
+  heki walk guest.elf.gz                                             every leaf of the kernel half
+  heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
+  heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
+  heki walk guest.elf.gz --format json | jq '.[] | select(.effective == "rwx")'`;
+
+const TRANSLATE_EXAMPLES = `
+Examples:
+  heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
+  heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
+  heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
+
+/** The commands and their options. What a command does is loaded when it is called, not before. */
+function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
+  const program = new Command('heki')
+    .description('Hypervisor-Enforced Kernel Integrity on the memory of real Linux kernels.')
+    .exitOverride()
+    .configureOutput({ writeOut: () => {}, writeErr: () => {} })
+    .showHelpAfterError('(heki --help tells what there is)')
+    .addHelpText('after', '\nheki COMMAND --help shows examples. NO_COLOR turns colours off.');
+
+  program
+    .command('protect')
+    .summary('protect a kernel as Heki does, then attack it')
+    .description(
+      'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
+    )
+    .argument(
+      '[SNAPSHOT]',
+      'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
+    )
+    .addOption(
+      new Option('--profile <name>', 'the series as published, or with its defects mended')
+        .choices(['hardened', 'rfc-v2'])
+        .default('hardened'),
+    )
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
+    .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
+    .option('--trace', 'print every event of the protected machine')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', PROTECT_EXAMPLES)
+    .action(async (snapshot: string | undefined, options) => {
+      const { protect } = await import('./commands/protect.ts');
+      finished(await protect(snapshot, options, io));
+    });
+
+  program
+    .command('walk')
+    .summary("list the leaves of a kernel's page tables")
+    .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
+    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
+    .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
+    .addHelpText('after', WALK_EXAMPLES)
+    .action(async (snapshot: string, options) => {
+      const { walk } = await import('./commands/walk.ts');
+      finished(await walk(snapshot, options, io));
+    });
+
+  program
+    .command('translate')
+    .summary('translate one address as the processor does')
+    .description('Decodes the page-table entry of each level, and says what the access meets and why.')
+    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .argument('<VA>', 'virtual address, hexadecimal')
+    .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
+    .option('--user', 'from user mode (CPL 3)')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', TRANSLATE_EXAMPLES)
+    .action(async (snapshot: string, address: string, options) => {
+      const { translate } = await import('./commands/translate.ts');
+      finished(await translate(snapshot, address, options, io));
+    });
+  return program;
+}
+
+/**
+ * Runs the command line `args` (without the program's name) and returns its exit code: 0, 1 when the work could
+ * not be done, 2 when it was called wrongly. Writes to `io` alone and never throws.
+ */
+export async function run(args: readonly string[], io: CommandIo): Promise<number> {
+  let exitCode: number = ExitCode.SUCCESS;
+  const texts = { out: '', error: '' };
+  const program = createProgram(io, (code) => {
+    exitCode = code;
+  });
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => {
+        texts.out += text;
+      },
+      writeErr: (text) => {
+        texts.error += text;
+      },
+      ...(io.stdout.columns === undefined ? {} : { getOutHelpWidth: () => io.stdout.columns ?? 80 }),
+    });
+  }
+  try {
+    if (args.length === 0) {
+      texts.error = program.helpInformation();
+      throw new CommanderError(ExitCode.USAGE, 'heki.noCommand', 'no command');
+    }
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (error instanceof OutputClosed) return exitCode;
+    if (error instanceof CommanderError) {
+      const isHelp = error.code === 'commander.helpDisplayed' || error.code === 'commander.version';
+      exitCode = isHelp ? ExitCode.SUCCESS : ExitCode.USAGE;
+    } else {
+      exitCode = error instanceof UsageError ? ExitCode.USAGE : ExitCode.FAILURE;
+      texts.error += `heki: ${failureText(error, io)}\n`;
+    }
+  }
+  try {
+    if (texts.out !== '') await io.stdout.write(texts.out);
+    if (texts.error !== '') await io.stderr.write(texts.error);
+  } catch (error) {
+    if (!(error instanceof OutputClosed)) throw error;
+  }
+  return exitCode;
+}
+
+/** What to tell the user about `error`: one paragraph, never a stack unless HEKI_DEBUG asks for it. */
+function failureText(error: unknown, io: CommandIo): string {
+  if (!(error instanceof Error)) return String(error);
+  if (io.env.HEKI_DEBUG && error.stack !== undefined) return error.stack;
+  const file = fileErrorText(error);
+  if (file !== undefined && 'path' in error) return `${String(error.path)}: ${file}`;
+  const ours = error instanceof UsageError || error instanceof InputError;
+  const builtIn =
+    error.constructor === Error ||
+    [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
+  return ours || !builtIn
+    ? error.message
+    : `internal error: ${error.message} (please report it with the output of HEKI_DEBUG=1)`;
+}

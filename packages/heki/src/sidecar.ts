@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises';
+import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import { z } from 'zod';
+import { InputError } from './failure.ts';
+
+const address = z
+  .string()
+  .regex(/^0x[0-9a-f]{1,16}$/i, 'expected an address as "0xffffffff81000000"')
+  .transform((text) => virtualAddress(BigInt(text)));
+
+/** NAME.json beside NAME.elf.gz: what is known of the guest and is not in its dump. Everything may be missing. */
+const sidecarSchema = z.object({
+  kernel: z.string().optional(),
+  cmdline: z.string().optional(),
+  iomem: z.array(z.string()).optional(),
+  page_offset_base: address.optional(),
+  symbols: z.record(z.string(), address).optional(),
+});
+
+/** What stands beside a snapshot. */
+export interface Sidecar {
+  readonly path: string;
+  readonly kernel: string | undefined;
+  readonly commandLine: string | undefined;
+  readonly hasMemoryMap: boolean;
+  readonly directMap: VirtualAddress | undefined;
+  readonly symbols: ReadonlyMap<string, VirtualAddress>;
+}
+
+/**
+ * Reads the JSON beside the snapshot at `path`: its name without `.gz` and `.elf`, with `.json`. `undefined` when
+ * there is none.
+ *
+ * @throws {InputError} when there is one and it is damaged
+ */
+export async function readSidecar(path: string): Promise<Sidecar | undefined> {
+  const beside = `${path.replace(/(\.elf|\.core|\.dump|\.vmcore)?(\.gz)?$/i, '')}.json`;
+  let text: string;
+  try {
+    text = await readFile(beside, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new InputError(`${beside}: not JSON (${error instanceof Error ? error.message : error})`);
+  }
+  const parsed = sidecarSchema.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new InputError(
+      `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
+    );
+  }
+  const { kernel, cmdline, iomem, page_offset_base, symbols } = parsed.data;
+  return {
+    path: beside,
+    kernel,
+    commandLine: cmdline,
+    hasMemoryMap: iomem !== undefined,
+    directMap: page_offset_base,
+    symbols: new Map(Object.entries(symbols ?? {})),
+  };
+}

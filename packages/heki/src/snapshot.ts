@@ -1,0 +1,36 @@
+import type { Gfn, VirtualAddress } from '@heki/physical-memory';
+import { kernelRootOf, openVmcore, pagingRegistersOf, type Vmcore } from '@heki/vmcore';
+import { CR4, type PagingLevels, type PagingRegisters } from '@heki/x86';
+
+/** A dump that is open, with what every command needs of it. */
+export interface Snapshot {
+  readonly core: Vmcore;
+  /** The registers by which the first CPU translates. CR3 is as in the dump. */
+  readonly registers: PagingRegisters;
+  /** Root of the kernel's page tables. */
+  readonly kernelRoot: Gfn;
+  readonly levels: PagingLevels;
+}
+
+/** Opens the ELF core at `path`. @throws {VmcoreError} when it is none, or has no registers */
+export function openSnapshot(path: string): Snapshot {
+  const core = openVmcore(path);
+  const registers = pagingRegistersOf(core);
+  return {
+    core,
+    registers,
+    kernelRoot: kernelRootOf(core),
+    levels: (registers.cr4 & CR4.LA57) === 0n ? 4 : 5,
+  };
+}
+
+/** The kernel symbols that VMCOREINFO names. */
+export function vmcoreinfoSymbols(core: Vmcore): Map<string, VirtualAddress> {
+  const symbols = new Map<string, VirtualAddress>();
+  for (const key of core.vmcoreinfo?.values.keys() ?? []) {
+    const name = /^SYMBOL\((\w+)\)$/.exec(key)?.[1];
+    const address = name === undefined ? undefined : core.vmcoreinfo?.symbol(name);
+    if (name !== undefined && address !== undefined) symbols.set(name, address);
+  }
+  return symbols;
+}

@@ -1,0 +1,147 @@
+import type { VirtualAddress } from '@heki/physical-memory';
+import type { Exception, Outcome, Vcpu, VcpuEvent, VmExit } from '@heki/vcpu';
+import { CR4, EntryHigh, EntryLow, entryFrame, isLeaf, type Level } from '@heki/x86';
+import type { AttackStep } from './attack.ts';
+
+/** An entry of the guest's page tables, as the attacker found it. */
+export interface FoundEntry {
+  readonly level: Level;
+  /** Where the kernel can load and store it: in the direct map. */
+  readonly address: VirtualAddress;
+  readonly value: bigint;
+}
+
+/** What came of one instruction. */
+export interface Attempt<Value = undefined> {
+  readonly step: AttackStep;
+  /** The result, when it completed. */
+  readonly value: Value | undefined;
+}
+
+/**
+ * Somebody who got hold of the kernel: every instruction at CPL 0, and nothing else. He knows where the direct map is, as an
+ * attacker with a read primitive does; he sees no hypervisor state and no profile.
+ */
+export interface Attacker {
+  readonly steps: readonly AttackStep[];
+  load(va: VirtualAddress, bytes: 1 | 8): Attempt<bigint>;
+  store(va: VirtualAddress, bytes: 1 | 8, value: bigint): Attempt;
+  /** Jumps there. */
+  execute(va: VirtualAddress): Attempt;
+  readCr(cr: 3 | 4): Attempt<bigint>;
+  writeCr(cr: 3 | 4, value: bigint): Attempt;
+  flush(va: VirtualAddress): Attempt;
+  /**
+   * The entries that translate `va`, root first, found as a processor finds them, but with loads through the
+   * direct map. `undefined` when the walk ends at an entry that is not present, or a load fails.
+   */
+  findEntries(va: VirtualAddress): readonly FoundEntry[] | undefined;
+}
+
+const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
+
+/**
+ * An attacker on `vcpu`. `listen` subscribes to the virtual CPU's events and returns how to end that: only the
+ * records of what happened come from there.
+ */
+export function createAttacker(options: {
+  readonly vcpu: Vcpu;
+  readonly directMap: VirtualAddress | undefined;
+  readonly listen: (listener: (event: VcpuEvent) => void) => () => void;
+}): Attacker {
+  const { vcpu, directMap, listen } = options;
+  const steps: AttackStep[] = [];
+
+  function attempt<Value>(text: string, instruction: () => Outcome<Value>): Attempt<Value> {
+    const exits: VmExit[] = [];
+    let injected = false;
+    const stop = listen((event) => {
+      if (event.type === 'exit') exits.push(event.exit);
+      else if (event.type === 'exception') injected = event.injected;
+    });
+    let outcome: Outcome<Value>;
+    try {
+      outcome = instruction();
+    } finally {
+      stop();
+    }
+    const step = stepOf(text, outcome, exits, injected);
+    steps.push(step);
+    return { step, value: outcome.kind === 'done' ? outcome.value : undefined };
+  }
+
+  return {
+    steps,
+    load: (va, bytes) => attempt(`load ${bytes} bytes at ${hex(va)}`, () => vcpu.load(va, bytes)),
+    store: (va, bytes, value) =>
+      attempt(`store ${hex(value)} to ${hex(va)}`, () => vcpu.store(va, bytes, value)),
+    execute(va) {
+      const { step } = attempt(`execute at ${hex(va)}`, () => vcpu.fetch(va));
+      return { step, value: undefined };
+    },
+    readCr: (cr) => attempt(`mov from cr${cr}`, () => vcpu.movFromCr(cr)),
+    writeCr: (cr, value) => attempt(`mov ${hex(value)} to cr${cr}`, () => vcpu.movToCr(cr, value)),
+    flush: (va) => attempt(`invlpg ${hex(va)}`, () => vcpu.invlpg(va)),
+    findEntries(va) {
+      const root = this.readCr(3).value;
+      const cr4 = this.readCr(4).value;
+      if (root === undefined || cr4 === undefined || directMap === undefined) return undefined;
+      const entries: FoundEntry[] = [];
+      let table = BigInt.asUintN(52, root) & ~0xfffn;
+      for (let level = (cr4 & CR4.LA57) !== 0n ? 5 : 4; level >= 1; level--) {
+        const index = (va >> BigInt(3 + 9 * level)) & 511n;
+        const address = (directMap + table + index * 8n) as VirtualAddress;
+        const value = this.load(address, 8).value;
+        if (value === undefined) return undefined;
+        const low = Number(value & 0xffff_ffffn);
+        const high = Number(value >> 32n);
+        if ((low & EntryLow.P) === 0) return undefined;
+        entries.push({ level: level as Level, address, value });
+        if (isLeaf(low, level as Level)) break;
+        table = BigInt(entryFrame(low, high)) << 12n;
+      }
+      return entries;
+    },
+  };
+}
+
+function stepOf(text: string, outcome: Outcome<unknown>, exits: VmExit[], injected: boolean): AttackStep {
+  switch (outcome.kind) {
+    case 'done':
+      return {
+        text,
+        outcome: 'done',
+        exception: undefined,
+        injected: false,
+        exits,
+        contentsAbsent: outcome.absent === true,
+      };
+    case 'exception': {
+      const { vector, errorCode, cr2 } = outcome;
+      const exception: Exception = { vector, errorCode, ...(cr2 === undefined ? {} : { cr2 }) };
+      return { text, outcome: 'exception', exception, injected, exits, contentsAbsent: false };
+    }
+    case 'livelock': {
+      const turns = outcome.cycle;
+      const exception = turns.flatMap((turn) => (turn.kind === 'exception' ? [turn.exception] : []))[0];
+      const once = turns.flatMap((turn) => (turn.kind === 'exit' ? [turn.exit] : []));
+      return { text, outcome: 'livelock', exception, injected, exits: once, contentsAbsent: false };
+    }
+    case 'absent-table':
+      return {
+        text,
+        outcome: 'absent-table',
+        exception: undefined,
+        injected: false,
+        exits,
+        contentsAbsent: true,
+      };
+    default:
+      return { text, outcome: 'halted', exception: undefined, injected: false, exits, contentsAbsent: false };
+  }
+}
+
+/** The bit that lets a page be written, in an entry of any level. */
+export const WRITABLE = BigInt(EntryLow.RW);
+/** The bit that forbids execution, in an entry of any level. */
+export const EXECUTE_DISABLE = BigInt(EntryHigh.XD >>> 0) << 32n;

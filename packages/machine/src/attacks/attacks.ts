@@ -1,0 +1,152 @@
+import type { VirtualAddress } from '@heki/physical-memory';
+import { CR4 } from '@heki/x86';
+import type { Attack, AttackStep, AttackVerdict } from './attack.ts';
+import { type Attacker, EXECUTE_DISABLE, type FoundEntry, WRITABLE } from './attacker.ts';
+import { explainStep, outcomeOf } from './verdict.ts';
+
+/** INT3: what an attacker's breakpoint or hook begins with. */
+const INT3 = 0xccn;
+const NOP = 0x90n;
+
+function notTried(reason: string): AttackVerdict {
+  return { outcome: 'not-tried', target: undefined, decisive: undefined, reason };
+}
+
+/** The verdict when `step` decides by itself; `done` is the reason when it completed. */
+function judge(step: AttackStep, target: VirtualAddress | undefined, done: string): AttackVerdict {
+  const outcome = outcomeOf(step);
+  return { outcome, target, decisive: step, reason: outcome === 'succeeded' ? done : explainStep(step) };
+}
+
+/**
+ * Stores one byte and looks at what is there afterwards: a store that completed and left no trace is no success.
+ * The old byte is put back.
+ */
+function storeByte(attacker: Attacker, target: VirtualAddress): AttackVerdict {
+  const before = attacker.load(target, 1).value;
+  const byte = before === INT3 ? NOP : INT3;
+  const { step } = attacker.store(target, 1, byte);
+  if (step.contentsAbsent) {
+    return judge(step, target, 'the processor let the store through; the contents are not in the snapshot');
+  }
+  const verdict = judge(step, target, 'the byte was changed');
+  if (verdict.outcome !== 'succeeded') return verdict;
+  if (attacker.load(target, 1).value !== byte) {
+    return { ...verdict, outcome: 'blocked', reason: 'the store completed and left no trace' };
+  }
+  if (before !== undefined) attacker.store(target, 1, before);
+  return verdict;
+}
+
+/** Runs `attempt` between a change of the page-table entries that lead to `target` and the undoing of it. */
+function withEditedEntries(
+  attacker: Attacker,
+  target: VirtualAddress,
+  change: (value: bigint) => bigint,
+  attempt: () => AttackVerdict,
+): AttackVerdict {
+  const entries = attacker.findEntries(target);
+  if (entries === undefined)
+    return notTried('the page-table entries cannot be reached through the direct map');
+  const edited: FoundEntry[] = [];
+  let verdict: AttackVerdict | undefined;
+  for (const entry of entries) {
+    if (change(entry.value) === entry.value) continue;
+    const { step } = attacker.store(entry.address, 8, change(entry.value));
+    if (step.outcome !== 'done') {
+      verdict = judge(step, target, '');
+      break;
+    }
+    edited.push(entry);
+  }
+  if (verdict === undefined) {
+    attacker.flush(target);
+    verdict = attempt();
+  }
+  for (const { address, value } of edited) attacker.store(address, 8, value);
+  attacker.flush(target);
+  return verdict;
+}
+
+/** The attacks of `heki protect`, and last the legitimate store that must work. */
+export const ATTACKS: readonly Attack[] = [
+  {
+    name: 'store-text',
+    title: 'store to kernel text',
+    meaning: 'any code of the kernel can be replaced',
+    legitimate: false,
+    run(attacker, { text }) {
+      if (text === undefined) return notTried('no executable page of the kernel image was found');
+      return storeByte(attacker, text);
+    },
+  },
+  {
+    name: 'store-text-direct-map',
+    title: 'store to kernel text through the direct map',
+    meaning: 'a second mapping of a page gets around the rights of the first',
+    legitimate: false,
+    run(attacker, { textAlias }) {
+      if (textAlias === undefined) return notTried('the direct map does not map the kernel text');
+      return storeByte(attacker, textAlias);
+    },
+  },
+  {
+    name: 'store-text-after-pte-edit',
+    title: 'set R/W in the page table, store to kernel text',
+    meaning: "the kernel's page tables are data, and whoever writes them decides what is read-only",
+    legitimate: false,
+    run(attacker, { text }) {
+      if (text === undefined) return notTried('no executable page of the kernel image was found');
+      return withEditedEntries(
+        attacker,
+        text,
+        (value) => value | WRITABLE,
+        () => storeByte(attacker, text),
+      );
+    },
+  },
+  {
+    name: 'execute-data',
+    title: 'clear NX in the page table, execute kernel data',
+    meaning: 'whatever the attacker put into memory runs as the kernel',
+    legitimate: false,
+    run(attacker, { data }) {
+      if (data === undefined) return notTried('no writable page of the kernel image was found');
+      return withEditedEntries(
+        attacker,
+        data,
+        (value) => value & ~EXECUTE_DISABLE,
+        () => judge(attacker.execute(data).step, data, 'the processor fetched the data as code'),
+      );
+    },
+  },
+  {
+    name: 'clear-smep',
+    title: 'clear CR4.SMEP',
+    meaning: 'the kernel can be made to run the code of a user program',
+    legitimate: false,
+    run(attacker) {
+      const before = attacker.readCr(4).value;
+      if (before === undefined) return notTried('CR4 cannot be read');
+      const { step } = attacker.writeCr(4, before & ~CR4.SMEP);
+      const wasSet = (before & CR4.SMEP) !== 0n;
+      const verdict = judge(step, undefined, wasSet ? 'SMEP is clear' : 'SMEP was never set');
+      if (verdict.outcome !== 'succeeded') return verdict;
+      if (((attacker.readCr(4).value ?? before) & CR4.SMEP) !== 0n) {
+        return { ...verdict, outcome: 'blocked', reason: 'the MOV completed and SMEP is still set' };
+      }
+      attacker.writeCr(4, before);
+      return verdict;
+    },
+  },
+  {
+    name: 'store-data',
+    title: 'store to kernel data (legitimate)',
+    meaning: 'the kernel does its work',
+    legitimate: true,
+    run(attacker, { data }) {
+      if (data === undefined) return notTried('no writable page of the kernel image was found');
+      return storeByte(attacker, data);
+    },
+  },
+];

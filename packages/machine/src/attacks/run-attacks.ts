@@ -1,0 +1,24 @@
+import type { Machine } from '../machine.ts';
+import type { Attack, AttackResult } from './attack.ts';
+import { ATTACKS } from './attacks.ts';
+import type { KernelTargets } from './targets.ts';
+
+/**
+ * Tries `attacks` one after the other. Each undoes what it changed, so that all of them meet the same kernel; after one that
+ * killed the guest, the next gets a new machine.
+ *
+ * @param options.createMachine gives a machine that is ready to be attacked
+ */
+export function runAttacks(options: {
+  readonly createMachine: () => Machine;
+  readonly targets: KernelTargets;
+  /** Default {@link ATTACKS}. */
+  readonly attacks?: readonly Attack[];
+}): AttackResult[] {
+  const { createMachine, targets, attacks = ATTACKS } = options;
+  let machine: Machine | undefined;
+  return attacks.map((attack) => {
+    if (machine === undefined || machine.vcpu.halted !== undefined) machine = createMachine();
+    return machine.attack(attack, targets);
+  });
+}

@@ -1,0 +1,65 @@
+import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult, VirtualRange } from '@heki/guest';
+import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { initHekiOnKvm } from '@heki/paravirt';
+import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
+import type { Registers, Vcpu } from '@heki/vcpu';
+import type { CpuProfile } from '@heki/x86';
+import type { Attack, AttackResult } from './attacks/attack.ts';
+import type { KernelTargets } from './attacks/targets.ts';
+import type { TraceEvent } from './event.ts';
+import type { SpuriousFaultRetry } from './exception-handler.ts';
+
+/** The published series as it is, or with its defects mended. */
+export type Profile = 'rfc-v2' | 'hardened';
+
+/** What a machine is made of. */
+export interface MachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
+  /** The backend; the machine knows none. */
+  readonly hypervisor: Hypervisor<VM, Event>;
+  /** Guest-physical memory, as a snapshot holds it. It is only read: the machine keeps its changes apart. */
+  readonly memory: PhysicalMemory<Gfn>;
+  readonly memoryMap: MemoryMap<Gfn>;
+  /** Registers of the virtual CPU, as the snapshot has them. */
+  readonly registers: Partial<Registers>;
+  /**
+   * The root of the kernel's page tables (`init_mm`), when it is not the one in CR3: under PTI, a snapshot taken in
+   * user mode has the user root there. The virtual CPU gets it into CR3, as the kernel's entry code would.
+   */
+  readonly kernelRoot?: Gfn;
+  /** The direct map, for a kernel that knows where it is. Otherwise it is found where it matters. */
+  readonly directMap?: VirtualRange;
+  /** The guest's half. Default `hardened`. */
+  readonly profile?: Profile;
+  /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */
+  readonly kernelConfig?: KernelConfig;
+  /** `heki=` on the kernel's command line. Default true. */
+  readonly heki?: boolean;
+  /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
+  readonly spuriousFaults?: SpuriousFaultRetry;
+  /** The virtual CPU's features. Default `INTEL_VT_RP`. */
+  readonly cpu?: CpuProfile;
+  /** The driver in the guest kernel. Default KVM's. */
+  readonly driver?: typeof initHekiOnKvm;
+  /** Called for everything that happens, in order. */
+  readonly onEvent?: (event: TraceEvent<Event>) => void;
+}
+
+/** A kernel on a virtual CPU in a virtual machine. */
+export interface Machine<VM extends VirtualMachine = VirtualMachine> {
+  readonly virtualMachine: VM;
+  readonly vcpu: Vcpu;
+  /** Guest-physical memory, with the RAM that was added. */
+  readonly memory: PhysicalMemory<Gfn>;
+  /** RAM that the snapshot's machine did not have: page lists are built there. It is in no mapping of the kernel. */
+  readonly addedMemory: FrameRange<Gfn>;
+  /** The Heki core of the guest kernel. */
+  readonly heki: HekiGuest;
+  /** `init_platform` and `heki_early_init`: the driver looks for a hypervisor with Heki, then mappings are counted. */
+  earlyInit(): EarlyInitResult;
+  /** `heki_late_init`: control registers are locked and memory is protected. */
+  lateInit(): LateInitResult;
+  /** Has somebody who controls the kernel try `attack` on the virtual CPU. */
+  attack(attack: Attack, targets: KernelTargets): AttackResult;
+  /** Adds a listener to the trace; the result removes it. */
+  listen(listener: (event: TraceEvent) => void): () => void;
+}
