@@ -35,19 +35,33 @@ function openFile(path: string): ByteSource {
     closeSync(descriptor);
     throw new VmcoreError(`${path} is no regular file`);
   }
+  let open = true;
   return {
     size: stats.size,
     read(offset, target) {
+      if (!open) throw new VmcoreError(`${path} is closed: read what is needed before`, { offset });
       let done = 0;
       while (done < target.length) {
-        const count = readSync(descriptor, target, done, target.length - done, offset + done);
+        const count = readAt(path, descriptor, target.subarray(done), offset + done);
         if (count === 0) throw beyondEnd(offset, target.length, offset + done);
         done += count;
       }
     },
     words: () => undefined,
-    close: () => closeSync(descriptor),
+    close() {
+      // The descriptor's number may belong to another file by the time of a second call.
+      if (open) closeSync(descriptor);
+      open = false;
+    },
   };
+}
+
+function readAt(path: string, descriptor: number, target: Uint8Array, offset: number): number {
+  try {
+    return readSync(descriptor, target, 0, target.length, offset);
+  } catch (cause) {
+    throw new VmcoreError(`${path} cannot be read: ${(cause as Error).message}`, { offset, cause });
+  }
 }
 
 function inflate(path: string, file: ByteSource, limit: number): Uint8Array {

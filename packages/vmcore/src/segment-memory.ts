@@ -3,6 +3,9 @@ import type { ByteSource } from './byte-source.ts';
 import { VmcoreError } from './error.ts';
 import type { VmcoreSegment } from './segment.ts';
 
+/** What the file does not hold of a segment's memory. Its type forbids writing. */
+const ZERO_PAGE: PageView = new Uint32Array(PAGE_WORDS);
+
 /**
  * The memory that `segments` (sorted, apart) hold. A page is present when a segment holds any byte of it; bytes of
  * it that none holds read zero. Pages are read when first asked for, and at most `cachePages` of them are kept.
@@ -40,17 +43,18 @@ export function createSegmentMemory(
       const words = source.words(segment.fileOffset + (start - segment.start), PAGE_WORDS);
       if (words !== undefined) return words;
     }
-    const page = new Uint32Array(PAGE_WORDS);
-    const bytes = new Uint8Array(page.buffer);
+    let page: Uint32Array | undefined;
     for (let index = first; index < segments.length; index++) {
       const part = segments[index];
       if (part === undefined || part.start >= start + PAGE_SIZE) break;
       const from = Math.max(start, part.start);
       const to = Math.min(start + PAGE_SIZE, part.start + part.fileSize);
-      if (to > from)
-        source.read(part.fileOffset + (from - part.start), bytes.subarray(from - start, to - start));
+      if (to <= from) continue;
+      page ??= new Uint32Array(PAGE_WORDS);
+      const target = new Uint8Array(page.buffer, from - start, to - from);
+      source.read(part.fileOffset + (from - part.start), target);
     }
-    return page;
+    return page ?? ZERO_PAGE;
   }
 
   return {

@@ -2,11 +2,15 @@ import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import { type ByteSource, bytesSource } from './byte-source.ts';
 import { type PrStatus, readCpus, readPrStatus, type VmcoreCpu } from './cpu-note.ts';
 import { readProgramHeaders } from './elf-header.ts';
+import { VmcoreError } from './error.ts';
 import { openSource } from './file-source.ts';
 import { type Note, readNotes } from './note.ts';
 import { readSegments, type VmcoreSegment } from './segment.ts';
 import { createSegmentMemory } from './segment-memory.ts';
 import { readVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';
+
+/** 64 GiB. */
+const MAX_CACHE_PAGES = 2 ** 24;
 
 /** A guest's memory and CPUs, as a dump holds them. */
 export interface Vmcore {
@@ -63,6 +67,9 @@ export function readVmcore(bytes: Uint8Array, options: Pick<VmcoreOptions, 'cach
 }
 
 function readSource(source: ByteSource, { cachePages = 8192 }: VmcoreOptions): Vmcore {
+  if (!Number.isSafeInteger(cachePages) || cachePages < 1 || cachePages > MAX_CACHE_PAGES) {
+    throw new VmcoreError(`cachePages is ${cachePages}: expected 1 to ${MAX_CACHE_PAGES}`);
+  }
   const headers = readProgramHeaders(source);
   const segments = readSegments(headers);
   const notes = readNotes(source, headers);

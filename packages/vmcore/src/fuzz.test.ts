@@ -1,0 +1,135 @@
+import { frameOf, gfn, gpa } from '@heki/physical-memory';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { VmcoreError } from './error.ts';
+import { kernelRootOf, pagingRegistersOf } from './paging-registers.ts';
+import { buildCore, qemuNote } from './testing/build-core.ts';
+import { fixtureNames, inflatedFixture } from './testing/fixtures.ts';
+import { readVmcore, type Vmcore } from './vmcore.ts';
+
+/** What `read` gives, or the VmcoreError that it threw; any other error is the test's failure. */
+function answer<T>(read: () => T): T | VmcoreError {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof VmcoreError) return error;
+    throw error;
+  }
+}
+
+/** Reads all that a caller would look at; the bytes must yield an answer everywhere. */
+function exercise(bytes: Uint8Array): void {
+  const core = answer(() => readVmcore(bytes));
+  if (core instanceof VmcoreError) {
+    expect(core.message.length).toBeLessThan(1000);
+    return;
+  }
+  expectWithinFile(core, bytes.length);
+  answer(() => pagingRegistersOf(core));
+  answer(() => kernelRootOf(core));
+  for (const { start, end } of core.segments.slice(0, 50)) {
+    expect(core.memory.page(frameOf(start))?.length).toBe(1024);
+    expect(core.memory.page(frameOf(gpa(end - 1)))?.length).toBe(1024);
+  }
+  for (const frame of [0, 1, 2 ** 20, 2 ** 40 - 1]) core.memory.page(gfn(frame));
+}
+
+function expectWithinFile({ segments, notes }: Vmcore, size: number): void {
+  let last = 0;
+  for (const { start, end, fileOffset, fileSize } of segments) {
+    expect(start).toBeGreaterThanOrEqual(last);
+    expect(fileSize).toBeLessThanOrEqual(end - start);
+    expect(fileOffset + fileSize).toBeLessThanOrEqual(size);
+    last = end;
+  }
+  for (const { offset, descriptor } of notes) expect(offset + descriptor.length).toBeLessThanOrEqual(size);
+}
+
+/** Values that headers break on. */
+const edge = fc.oneof(
+  fc.constantFrom(
+    0n,
+    1n,
+    0xffffn,
+    0xffffffffn,
+    2n ** 31n,
+    2n ** 32n,
+    2n ** 52n,
+    2n ** 53n,
+    2n ** 63n,
+    2n ** 64n - 1n,
+  ),
+  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  fc.bigInt({ min: 0n, max: 0x10000n }),
+);
+
+describe('any bytes', () => {
+  it('at random are refused or read', () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), exercise));
+  });
+
+  it('after a valid beginning are refused or read', () => {
+    const beginning = buildCore({}).subarray(0, 64);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 4000, size: 'max' }), fc.nat(80), (rest, phnum) => {
+        const bytes = new Uint8Array(64 + rest.length);
+        bytes.set(beginning);
+        bytes.set(rest, 64);
+        bytes[56] = phnum;
+        exercise(bytes);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('of a small core with fields overwritten are refused or read', () => {
+    const loads = [0, 0x5000, 0x9000].map((address) => ({ address, bytes: new Uint8Array(4096) }));
+    const core = buildCore({ notes: [qemuNote()], loads, extended: true });
+    const headers = 64 + 4 * 56 + 64 + 40;
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(headers / 4 - 1), edge, fc.boolean()), { minLength: 1, maxLength: 4 }),
+        (changes) => {
+          const bytes = core.slice();
+          const view = new DataView(bytes.buffer);
+          for (const [word, value, wide] of changes) {
+            if (wide) view.setBigUint64(word * 4, value, true);
+            else view.setUint32(word * 4, Number(value & 0xffffffffn), true);
+          }
+          exercise(bytes);
+        },
+      ),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('of real cores, mutated or cut short, are refused or read', () => {
+    const cores = fixtureNames.slice(0, 3).map((name) => inflatedFixture(`${name}.elf.gz`));
+    fc.assert(
+      fc.property(
+        fc.nat(cores.length - 1),
+        fc.array(fc.tuple(fc.nat(0x2000), edge), { maxLength: 6 }),
+        fc.option(fc.double({ min: 0, max: 1, noNaN: true })),
+        (which, changes, cut) => {
+          const core = cores[which] ?? Buffer.alloc(0);
+          const bytes = new Uint8Array(core.length);
+          bytes.set(core);
+          const view = new DataView(bytes.buffer);
+          for (const [at, value] of changes) view.setBigUint64(at, value, true);
+          exercise(cut === null ? bytes : bytes.subarray(0, Math.floor(cut * bytes.length)));
+        },
+      ),
+      { numRuns: 600 },
+    );
+  });
+
+  it('that claim enormous memory take little of it', () => {
+    const bytes = buildCore({ notes: [qemuNote()], loads: [{ address: 0, bytes: new Uint8Array(16) }] });
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(64 + 56 + 40, 2n ** 52n, true);
+    const { memory } = readVmcore(bytes);
+    const distinct = new Set(Array.from({ length: 20_000 }, (_, i) => memory.page(gfn(1 + i * 50_000_000))));
+    expect(distinct.size).toBe(1);
+    expect(memory.page(gfn(2 ** 40 - 1))?.[0]).toBe(0);
+  });
+});

@@ -1,0 +1,75 @@
+import { EFER } from '@heki/x86';
+import { describe, expect, it } from 'vitest';
+import { kernelRootOf, pagingRegistersOf } from './paging-registers.ts';
+import { buildCore, qemuNote } from './testing/build-core.ts';
+import { readVmcore } from './vmcore.ts';
+
+/** A core with tables at frames 1 to 4, in which `entries` are set: frame, index, value. */
+function coreWith(entries: [number, number, bigint][], ...control: Parameters<typeof qemuNote>) {
+  const bytes = new Uint8Array(4 * 4096);
+  const view = new DataView(bytes.buffer);
+  for (const [frame, index, value] of entries) view.setBigUint64((frame - 1) * 4096 + index * 8, value, true);
+  const info = 'SYMBOL(swapper_pg_dir)=ffffffff80002000\nNUMBER(phys_base)=0\n';
+  return readVmcore(
+    buildCore({
+      notes: [qemuNote(...control), { name: 'VMCOREINFO', descriptor: new TextEncoder().encode(info) }],
+      loads: [{ address: 0x1000, bytes }],
+    }),
+  );
+}
+
+describe('the paging registers of a dump', () => {
+  const XD = 1n << 63n;
+
+  it('have NXE when a present entry under CR3 has bit 63', () => {
+    const withoutXd = coreWith([
+      [1, 256, 0x2003n],
+      [2, 0, 0x1003n],
+      [2, 1, 0xe3n],
+      [2, 2, XD],
+    ]);
+    expect(pagingRegistersOf(withoutXd).efer).toBe(EFER.SCE | EFER.LME | EFER.LMA);
+    const withXd = coreWith([
+      [1, 256, 0x2003n],
+      [2, 0, 0x3003n],
+      [3, 7, 0x4003n],
+      [4, 511, XD | 0x1n],
+    ]);
+    expect(pagingRegistersOf(withXd).efer).toBe(EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE);
+  });
+
+  it('are found even when the tables run in circles or out of the dump', () => {
+    const core = coreWith([
+      [1, 0, 0x1003n],
+      [1, 1, 0x2003n],
+      [2, 0, 0x1003n],
+      [2, 1, 0xffff_ffff_f003n],
+    ]);
+    expect(pagingRegistersOf(core).efer).toBe(EFER.SCE | EFER.LME | EFER.LMA);
+  });
+
+  it('cannot be told without a note of QEMU, or of a CPU that was not in long mode', () => {
+    expect(() => pagingRegistersOf(coreWith([]), 1)).toThrow('no registers of CPU 1');
+    expect(() => pagingRegistersOf(readVmcore(buildCore({})))).toThrow('QEMU notes of 0 CPUs');
+    expect(() => pagingRegistersOf(coreWith([], { cr0: 0x33n }))).toThrow('expected PG and PAE');
+    expect(() => pagingRegistersOf(coreWith([], { cr4: 0x10n }))).toThrow('expected PG and PAE');
+  });
+});
+
+describe('the root of the kernel half', () => {
+  it('is that of CR3, without its flags', () => {
+    expect(kernelRootOf(coreWith([], { cr3: 0x4018n }))).toBe(4);
+    expect(kernelRootOf(coreWith([], { cr3: 0x8000_0000_0000_4000n }))).toBe(4);
+  });
+
+  it('is swapper_pg_dir when the CPU stood on the root of user mode', () => {
+    expect(kernelRootOf(coreWith([], { cr3: 0x3000n, cs: 0x33 }))).toBe(2);
+    expect(kernelRootOf(coreWith([], { cr3: 0x3000n, cs: 0x10 }))).toBe(3);
+    expect(kernelRootOf(coreWith([], { cr3: 0x4000n, cs: 0x33 }))).toBe(4);
+  });
+
+  it('is unknown without registers and vmcoreinfo', () => {
+    expect(() => kernelRootOf(readVmcore(buildCore({})))).toThrow('no root table');
+    expect(kernelRootOf(coreWith([]), 5)).toBe(2);
+  });
+});
