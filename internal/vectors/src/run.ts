@@ -44,7 +44,7 @@ function runFile(kind: VectorKind, path: string): VectorResult {
     if (result.passed + result.failed > 0) return result;
     return { passed: 0, failed: 1, differences: ['the file holds no cases'] };
   } catch (error) {
-    return { passed: 0, failed: 1, differences: [`cannot be run: ${reason(error)}`] };
+    return { passed: 0, failed: 1, differences: [`cannot be read as vectors of its kind: ${reason(error)}`] };
   }
 }
 

@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs';
+import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import { infoTlbLine, kernelRootOf, openVmcore, pagingRegistersOf } from '@heki/vmcore';
+import { CR4, upperHalfStart, walkMappings } from '@heki/x86';
+import { ResultCounter, type VectorKind } from './kind.ts';
+import { readLines } from './read.ts';
+
+/** QEMU's own list of the leaves of a kernel half, beside the core of the same name: one case is one line. */
+export const infoTlb: VectorKind = {
+  matches: (path) => path.endsWith('.info-tlb.txt.gz'),
+  run(path) {
+    const snapshot = path.replace(/\.info-tlb\.txt\.gz$/, '.elf.gz');
+    if (!existsSync(snapshot))
+      throw new Error(`${snapshot} is missing: expected the core that the lines tell of`);
+    return compareLines(readLines(path), linesOf(snapshot));
+  },
+};
+
+/** What `info tlb` would print for the kernel half of a core. */
+function linesOf(snapshot: string): string[] {
+  const core = openVmcore(snapshot);
+  try {
+    const levels = (pagingRegistersOf(core).cr4 & CR4.LA57) === 0n ? 4 : 5;
+    const lines: string[] = [];
+    walkMappings(
+      { memory: core.memory, root: kernelRootOf(core), levels },
+      upperHalfStart(levels),
+      VIRTUAL_FRAME_END as VirtualFrame,
+      (leaf) => lines.push(infoTlbLine(leaf)),
+    );
+    return lines;
+  } finally {
+    core.close();
+  }
+}
+
+/** Both sorted by address, so that one line too many does not spoil all that follow. */
+function compareLines(expected: readonly string[], got: readonly string[]): ResultCounter {
+  const result = new ResultCounter();
+  let e = 0;
+  let g = 0;
+  while (e < expected.length || g < got.length) {
+    const wanted = expected[e];
+    const given = got[g];
+    const [wantedAddress, givenAddress] = [addressOf(wanted), addressOf(given)];
+    const first = wantedAddress < givenAddress ? wantedAddress : givenAddress;
+    const [left, right] = [
+      wantedAddress === first ? wanted : undefined,
+      givenAddress === first ? given : undefined,
+    ];
+    result.count(left === right, () => `expected ${left ?? 'no line'}\ngot      ${right ?? 'no line'}`);
+    if (left !== undefined) e++;
+    if (right !== undefined) g++;
+  }
+  return result;
+}
+
+/** The address at the head of a line; behind every other where there is no line. */
+function addressOf(line: string | undefined): string {
+  return line === undefined ? 'g' : (line.split(':')[0] ?? '');
+}
