@@ -11,7 +11,7 @@ import type { KvmVirtualMachine } from './virtual-machine.ts';
 export type Kvm = Hypervisor<KvmVirtualMachine, KvmEvent>;
 
 /**
- * KVM with Heki's host half (Heki v2 2/19, 3/19, 5/19 to 11/19), for virtual machines on EPT.
+ * KVM with Heki's host half (Heki v2 2/19, 3/19, 5/19 to 11/19), for virtual machines on EPT or nested paging.
  *
  * @throws {HypervisorError} when a virtual machine is created on a processor without a second level
  */

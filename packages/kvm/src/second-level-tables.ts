@@ -1,7 +1,9 @@
 import { createEpt, createEptEditor, EPT_RIGHTS, EptHigh, encodeEptp } from '@heki/ept';
 import { type Host, HypervisorError } from '@heki/hypervisor';
+import { createNpt, createNptEditor } from '@heki/npt';
 import type { SecondLevelFault } from '@heki/vcpu';
-import type { CpuProfile, SecondLevel, SecondLevelEditor } from '@heki/x86';
+import { type CpuProfile, EntryLow, type SecondLevel, type SecondLevelEditor } from '@heki/x86';
+import { nptSpteFormat } from './npt-spte.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
 
@@ -20,6 +22,7 @@ export interface SecondLevelTables {
 /** Empty tables for a VM on `options.processor`. */
 export function createSecondLevelTables(host: Host, options: ResolvedOptions): SecondLevelTables {
   if (options.processor.ept !== undefined) return eptTables(host, options.processor, options.mbec);
+  if (options.processor.npt !== undefined) return nptTables(host, options);
   throw new HypervisorError(`processor ${options.processor.name} has no second level`);
 }
 
@@ -48,5 +51,26 @@ function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelT
     root: editor.root,
     deniesExecution: mbec,
     view: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
+  };
+}
+
+function nptTables(host: Host, options: ResolvedOptions): SecondLevelTables {
+  const { memory, frames } = host;
+  const { processor: profile, defects } = options;
+  const gmet = options.gmet && !defects['B-H17'];
+  const mbecParameter = options.mbecParameter && defects['B-H17'];
+  const editor = createNptEditor({
+    memory,
+    frames,
+    profile,
+    table: { low: SPTE_MMU_PRESENT | EntryLow.A, high: 0 },
+  });
+  return {
+    editor,
+    format: nptSpteFormat({ gmet, mbecParameter }),
+    root: editor.root,
+    // Under B-H17 KVM believes that it can.
+    deniesExecution: gmet || mbecParameter,
+    view: () => createNpt({ memory, root: editor.root, profile, controls: { gmet } }),
   };
 }

@@ -1,0 +1,45 @@
+import { MEM_ATTR_EXEC, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
+import { EntryHigh, EntryLow } from '@heki/x86';
+import { SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
+
+/** KVM's own bits in a nested entry: 9 host-writable, 10 MMU-writable (Linux 6.6, arch/x86/kvm/mmu/spte.h). */
+const HOST_WRITABLE = 1 << 9;
+const MMU_WRITABLE = 1 << 10;
+
+/**
+ * make_spte() for nested paging. With GMET the user bit takes the kernel's execution away (APM 2 15.25.5). The series knows no
+ * GMET: `mbecParameter` makes it clear bit 2, which it takes for EPT's execute bit and is the user bit (B-H17).
+ */
+export function nptSpteFormat(options: {
+  readonly gmet: boolean;
+  readonly mbecParameter: boolean;
+}): SpteFormat {
+  const { gmet, mbecParameter } = options;
+  return {
+    make({ permissions, writable, executable, writeProtect }) {
+      const execute = (permissions & MEM_ATTR_EXEC) !== 0;
+      let low = SPTE_MMU_PRESENT | EntryLow.P | EntryLow.US | EntryLow.A;
+      if ((gmet && execute) || (mbecParameter && executable && !execute)) low &= ~EntryLow.US;
+      if (writable) {
+        low |= HOST_WRITABLE;
+        if ((permissions & MEM_ATTR_WRITE) !== 0) {
+          low |= MMU_WRITABLE;
+          if (!writeProtect) low |= EntryLow.RW | EntryLow.D;
+        }
+      }
+      return { low, high: executable ? 0 : EntryHigh.XD };
+    },
+    rights({ low, high }) {
+      const user = (low & EntryLow.US) !== 0;
+      // Without GMET every access of a guest is a user access, and fails where the user bit is clear.
+      const reachable = (low & EntryLow.P) !== 0 && (gmet || user);
+      const executable = reachable && (high & EntryHigh.XD) === 0;
+      return {
+        read: reachable,
+        write: reachable && (low & EntryLow.RW) !== 0,
+        supervisorExecute: executable && !(gmet && user),
+        userExecute: executable,
+      };
+    },
+  };
+}
