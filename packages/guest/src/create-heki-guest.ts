@@ -1,6 +1,6 @@
 import type { GuestDefectId } from './defects.ts';
-import { GuestError } from './error.ts';
 import type { GuestEvent } from './event.ts';
+import { HekiCore } from './heki-core.ts';
 import type { HekiGuest } from './heki-guest.ts';
 import type { HekiHypervisor } from './heki-hypervisor.ts';
 import type { HekiKernel, KernelConfig } from './kernel.ts';
@@ -25,6 +25,6 @@ export interface HekiGuestOptions {
 }
 
 /** A Heki core. */
-export function createHekiGuest(_options: HekiGuestOptions): HekiGuest {
-  throw new GuestError('not built yet');
+export function createHekiGuest(options: HekiGuestOptions): HekiGuest {
+  return new HekiCore(options);
 }

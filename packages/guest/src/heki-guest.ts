@@ -2,6 +2,7 @@ import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import type { MappingLeaf } from '@heki/x86';
 import type { HekiCommand } from './command.ts';
 import type { HekiHypervisor } from './heki-hypervisor.ts';
+import type { VirtualRange } from './kernel.ts';
 
 /** How many mappings of a page carry each permission (`struct heki_counters`): signed 32-bit numbers. */
 export interface PermissionCounters {
@@ -52,6 +53,8 @@ export interface HekiGuest {
   hypervisor: HekiHypervisor | undefined;
   /** `heki.protect_memory`: changes are sent to the hypervisor. */
   readonly protectsMemory: boolean;
+  /** Where the core takes the direct map to be: under B-G20 a constant, otherwise known after early init. Empty if there is none. */
+  readonly directMap: VirtualRange;
 
   /** `heki_early_init`: checks, then counts the kernel's mappings. */
   earlyInit(): EarlyInitResult;
@@ -79,7 +82,7 @@ export interface HekiGuest {
    * Does `command` for mappings that the caller names, in their order, then hands the list to the hypervisor: what
    * the other hooks do after their walk.
    */
-  applyLeaves(command: HekiCommand, leaves: Iterable<NamedLeaf>, change?: LeafChange): number;
+  applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change?: LeafChange): number;
 
   /** The counters of `frame`, `undefined` when it has none. */
   counters(frame: Gfn): PermissionCounters | undefined;
