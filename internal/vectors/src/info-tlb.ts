@@ -43,11 +43,8 @@ function compareLines(expected: readonly string[], got: readonly string[]): Resu
     const wanted = expected[e];
     const given = got[g];
     const [wantedAddress, givenAddress] = [addressOf(wanted), addressOf(given)];
-    const first = wantedAddress < givenAddress ? wantedAddress : givenAddress;
-    const [left, right] = [
-      wantedAddress === first ? wanted : undefined,
-      givenAddress === first ? given : undefined,
-    ];
+    const left = wantedAddress <= givenAddress ? wanted : undefined;
+    const right = givenAddress <= wantedAddress ? given : undefined;
     result.count(left === right, () => `expected ${left ?? 'no line'}\ngot      ${right ?? 'no line'}`);
     if (left !== undefined) e++;
     if (right !== undefined) g++;
