@@ -78,20 +78,17 @@ export function createLargePages(options: {
     if (at < end && at + span <= slotEnd) setMixed(slot, level, at, !hasAttributes(slot, at, level, bits));
   }
 
-  /** Looks at every region that the range touches again: those with an extent's edge inside are mixed. */
+  /** Looks at every region that the range touches again: those in which a run of equal values ends are mixed. */
   function exact(slot: Memslot, level: LargeLevel, start: number, end: number): void {
     const span = FRAMES_PER_LEVEL[level];
     const first = Math.floor(start / span);
-    const last = Math.ceil(end / span);
-    forgetRegions(slot.mixed[level], first, last);
-    const look = (frame: number): void => {
-      const region = Math.floor(frame / span);
-      if (region < first || region >= last || slot.mixed[level].has(region)) return;
+    const last = Math.ceil(end / span) - 1;
+    forgetRegions(slot.mixed[level], first, last + 1);
+    for (const region of [first, last]) {
       if (!uniform(region * span, (region + 1) * span)) slot.mixed[level].add(region);
-    };
-    attributes.forEach(first * span, last * span, (from, to) => {
-      if (from % span !== 0) look(from);
-      if (to % span !== 0) look(to);
+    }
+    attributes.forEach(start, end, (from) => {
+      if (from > start && from % span !== 0) slot.mixed[level].add(Math.floor(from / span));
     });
   }
 

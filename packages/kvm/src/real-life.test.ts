@@ -19,9 +19,8 @@ function count(counters: Map<number, number[]>, call: Call): void {
     const permissions = 1 | (((bits >> 1n) & 1n) !== 0n ? 2 : 0) | (bits >> 63n === 0n ? 4 : 0);
     const first = Number.parseInt(pa, 16) / 4096;
     for (let frame = first; frame < first + Number.parseInt(size, 16) / 4096; frame++) {
-      let counts = counters.get(frame);
-      if (counts === undefined && call.cmd === 'map') counters.set(frame, (counts = [0, 0, 0]));
-      if (counts === undefined) continue;
+      const counts = counters.get(frame) ?? [0, 0, 0];
+      if (call.cmd === 'map') counters.set(frame, counts);
       for (const index of [0, 1, 2]) {
         const has = ((permissions >> index) & 1) !== 0;
         const set = ((call.set >> index) & 1) !== 0;
