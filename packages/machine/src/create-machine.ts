@@ -15,7 +15,7 @@ import {
   type VirtualAddress,
   writeBytes,
 } from '@heki/physical-memory';
-import { CR4, INTEL_VT_RP } from '@heki/x86';
+import { CR4 } from '@heki/x86';
 import type { AttackResult } from './attacks/attack.ts';
 import { createAttacker } from './attacks/attacker.ts';
 import { defenceOf } from './attacks/verdict.ts';
@@ -33,6 +33,8 @@ const PAGE_OFFSET_L5 = 0xff11_0000_0000_0000n;
 
 /** Set by a user program at will; the kernel's entry code clears it (CLAC). */
 const RFLAGS_AC = 1n << 18n;
+/** Bit 1, which cannot be cleared. */
+const RFLAGS_ALWAYS_SET = 1n << 1n;
 
 /**
  * Builds a machine around a snapshot: guest memory in host memory of its own, a virtual machine of the given
@@ -43,7 +45,8 @@ const RFLAGS_AC = 1n << 18n;
 export function createMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: MachineOptions<VM, Event>,
 ): Machine<VM> {
-  const { hypervisor, memoryMap, registers, profile = 'hardened', cpu = INTEL_VT_RP } = options;
+  const { hypervisor, memoryMap, registers, profile = 'hardened' } = options;
+  const cpu = hypervisor.processor;
 
   const listeners = new Set<(event: TraceEvent<Event>) => void>();
   if (options.onEvent !== undefined) listeners.add(options.onEvent);
@@ -88,12 +91,13 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   const cr3 = options.kernelRoot === undefined ? registers.cr3 : BigInt(addressOf(options.kernelRoot));
   const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpu = virtualMachine.createVcpu({
-    // The kernel runs: the snapshot may have been taken while a user program did.
     registers: {
       ...registers,
       ...(cr3 === undefined ? {} : { cr3 }),
+      // The kernel runs: the snapshot may have been taken while a user program did.
       cpl: 0,
-      rflags: (registers.rflags ?? 2n) & ~RFLAGS_AC,
+      codeSegment64: true,
+      rflags: (registers.rflags ?? RFLAGS_ALWAYS_SET) & ~RFLAGS_AC,
     },
     onException: createExceptionHandler({ memory, cpu, spuriousFaults }),
     onEvent: (event) => emit({ from: 'vcpu', event }),

@@ -3,7 +3,6 @@ import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor'
 import type { initHekiOnKvm } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { Registers, Vcpu } from '@heki/vcpu';
-import type { CpuProfile } from '@heki/x86';
 import type { Attack, AttackResult } from './attacks/attack.ts';
 import type { KernelTargets } from './attacks/targets.ts';
 import type { TraceEvent } from './event.ts';
@@ -36,8 +35,6 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
   readonly heki?: boolean;
   /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
   readonly spuriousFaults?: SpuriousFaultRetry;
-  /** The virtual CPU's features. Default `INTEL_VT_RP`. */
-  readonly cpu?: CpuProfile;
   /** The driver in the guest kernel. Default KVM's. */
   readonly driver?: typeof initHekiOnKvm;
   /** Called for everything that happens, in order. */

@@ -1,3 +1,59 @@
-export async function protect() {
-  return 0;
+import { basename } from 'node:path';
+import { coloursFor } from '../colours.ts';
+import { ExitCode } from '../failure.ts';
+import { type CommandIo, createLineWriter } from '../io.ts';
+import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
+import { protectJson } from '../protect/protect-json.ts';
+import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
+import { protectText } from '../protect/protect-text.ts';
+import { openSubject } from '../protect/subject.ts';
+import { readText } from '../read-text.ts';
+
+/** Options of `heki protect`. */
+export interface ProtectOptions {
+  readonly profile: 'hardened' | 'rfc-v2';
+  readonly mbec: boolean;
+  readonly memoryMap?: string;
+  readonly kernelConfig?: string;
+  readonly trace?: boolean;
+  readonly json?: boolean;
+}
+
+/** `heki protect [SNAPSHOT]`. Exit code 1 when Heki refused to protect the kernel. */
+export async function protect(
+  path: string | undefined,
+  options: ProtectOptions,
+  io: CommandIo,
+): Promise<number> {
+  const kernelConfig =
+    options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
+  const subject = await openSubject(path, options.memoryMap);
+  const report = protectKernel(subject, {
+    profile: options.profile,
+    mbec: options.mbec,
+    ...(kernelConfig === undefined ? {} : { kernelConfig }),
+    trace: options.trace ?? false,
+  });
+  const text =
+    options.json === true
+      ? `${JSON.stringify(protectJson(report), undefined, 2)}\n`
+      : protectText(report, coloursFor(io.stdout, io.env));
+  const writer = createLineWriter(io.stdout);
+  for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
+  await writer.flush();
+  return report.late.outcome === 'protected' ? ExitCode.SUCCESS : ExitCode.FAILURE;
+}
+
+async function readKernelConfig(path: string): Promise<ProtectSettings['kernelConfig']> {
+  const options = parseKernelConfig(await readText(path), path);
+  const has = (name: string): boolean => isBuiltIn(options, `CONFIG_${name}`);
+  return {
+    from: basename(path),
+    config: {
+      RANDOMIZE_BASE: has('RANDOMIZE_BASE'),
+      JUMP_LABEL: has('JUMP_LABEL'),
+      X86_5LEVEL: has('X86_5LEVEL'),
+      KUNIT: has('KUNIT'),
+    },
+  };
 }

@@ -82,7 +82,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'store-text-direct-map',
-    title: 'store to kernel text through the direct map',
+    title: 'store to kernel text by the direct map',
     meaning: 'a second mapping of a page gets around the rights of the first',
     legitimate: false,
     run(attacker, { textAlias }) {
@@ -92,7 +92,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'store-text-after-pte-edit',
-    title: 'set R/W in the page table, store to kernel text',
+    title: 'set R/W in the PTE, store to kernel text',
     meaning: "the kernel's page tables are data, and whoever writes them decides what is read-only",
     legitimate: false,
     run(attacker, { text }) {
@@ -107,7 +107,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'execute-data',
-    title: 'clear NX in the page table, execute kernel data',
+    title: 'clear NX in the PTE, execute kernel data',
     meaning: 'whatever the attacker put into memory runs as the kernel',
     legitimate: false,
     run(attacker, { data }) {

@@ -1,0 +1,89 @@
+import { type AttackResult, denyingExit, exceptionText } from '@heki/machine';
+import Table from 'cli-table3';
+import type { Colours } from '../colours.ts';
+import { hex } from '../hex.ts';
+import type { ProtectReport } from './report.ts';
+
+/** The attacks side by side. */
+export function attackTable(attacks: ProtectReport['attacks'], colours: Colours): string {
+  const table = new Table({
+    head: ['attack', 'without Heki', 'with Heki'].map(colours.bold),
+    style: { head: [], border: [], compact: false },
+  });
+  for (const { title, legitimate, without, with: protectedResult } of attacks) {
+    const target = protectedResult.target ?? without.target;
+    table.push([
+      target === undefined ? title : `${title}\n${colours.dim(hex(target))}`,
+      cell(without, legitimate, colours),
+      cell(protectedResult, legitimate, colours),
+    ]);
+  }
+  return table.toString();
+}
+
+function cell(result: AttackResult, legitimate: boolean, colours: Colours): string {
+  return [headline(result, legitimate, colours), ...details(result).map(colours.dim)].join('\n');
+}
+
+function headline(
+  { outcome }: AttackResult,
+  legitimate: boolean,
+  { green, red, yellow, bold }: Colours,
+): string {
+  switch (outcome) {
+    case 'succeeded':
+      return legitimate ? green('✔ works') : red(bold('✘ succeeded'));
+    case 'blocked':
+      return legitimate ? red(bold('✘ blocked')) : green('✔ blocked');
+    case 'livelock':
+      return yellow('↻ livelock');
+    case 'crashed':
+      return red(bold('✘ the guest crashed'));
+    case 'not-tried':
+      return yellow('? not tried');
+  }
+}
+
+function details({ outcome, by, decisive, reason }: AttackResult): string[] {
+  if (outcome === 'not-tried') return [reason];
+  const exception = decisive?.exception;
+  if (decisive === undefined || exception === undefined) return [];
+  const text = exceptionText(exception);
+  const exit = denyingExit(decisive);
+  switch (exit?.reason) {
+    case undefined:
+      return [by === 'guest-page-tables' ? `${text} by page tables` : text];
+    case 'ept-violation':
+      return [`EPT violation ${qualificationText(exit.qualification)}`, `becomes ${text}`];
+    case 'nested-page-fault':
+      return [`#NPF ${hex(exit.info1)}`, `becomes ${text}`];
+    case 'mov-to-cr':
+      return [`exit for mov to cr${exit.cr}, pinned`, `becomes ${text}`];
+    default:
+      return [`exit ${exit?.reason}`, `becomes ${text}`];
+  }
+}
+
+/** An exit qualification (SDM 3C table 28-7) with the access and the rights of the page: `0x1aa (write, page r-xu)`. */
+function qualificationText(qualification: number): string {
+  const names = (bits: readonly [number, string][], none: string): string[] =>
+    bits.map(([bit, name]) => ((qualification & (1 << bit)) === 0 ? none : name));
+  const access = names(
+    [
+      [0, 'read'],
+      [1, 'write'],
+      [2, 'fetch'],
+    ],
+    '',
+  ).filter((name) => name !== '');
+  const rights = names(
+    [
+      [3, 'r'],
+      [4, 'w'],
+      [5, 'x'],
+      [6, 'u'],
+    ],
+    '-',
+  );
+  return `${hex(qualification)} (${access.join(' ')}, page ${rights.join('')})`;
+}

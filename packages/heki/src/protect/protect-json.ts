@@ -1,0 +1,42 @@
+import type { AttackResult } from '@heki/machine';
+import { hex } from '../hex.ts';
+import type { ProtectReport } from './report.ts';
+
+function attackJson({ outcome, by, decisive }: AttackResult): unknown {
+  const exception = decisive?.exception;
+  return { outcome, by, errorCode: exception === undefined ? null : hex(exception.errorCode) };
+}
+
+/** The report as the object that `heki protect --json` prints. */
+export function protectJson(report: ProtectReport): unknown {
+  const { subject, early } = report;
+  return {
+    snapshot: subject.name,
+    kernel: subject.kernel,
+    profile: report.profile,
+    mbec: report.mbec,
+    earlyInit:
+      early.outcome === 'counting' ? { leaves: early.leaves, pages: early.pages } : { leaves: 0, pages: 0 },
+    controlRegisters: { cr0: hex(report.pinned.cr0), cr4: hex(report.pinned.cr4) },
+    hypercalls: report.hypercalls.map(({ number, listPages, result }) => ({
+      nr: number,
+      listPages: listPages.map((ranges) =>
+        ranges.map(({ start, end, permissions, immutable }) => ({
+          pa: hex(start * 4096),
+          epa: hex(end * 4096),
+          permissions,
+          immutable,
+        })),
+      ),
+      result,
+    })),
+    pages: Object.fromEntries([...report.pages].map(([permissions, { pages }]) => [permissions, pages])),
+    attacks: report.attacks.map((attack) => ({
+      name: attack.with.name,
+      without: attackJson(attack.without),
+      with: attackJson(attack.with),
+    })),
+    log: report.log,
+    ...(report.trace === undefined ? {} : { trace: report.trace }),
+  };
+}

@@ -1,0 +1,185 @@
+import type { KernelConfig } from '@heki/guest';
+import { decodePageList, KvmHypercall, MEM_ATTR_IMMUTABLE, permissionText } from '@heki/hypercall/kvm';
+import { createKvm, type KvmEvent, type KvmVirtualMachine } from '@heki/kvm';
+import {
+  ATTACKS,
+  createMachine,
+  describeTraceEvent,
+  findTargets,
+  type Machine,
+  type MachineOptions,
+  type Profile,
+  runAttacks,
+  type TraceEvent,
+} from '@heki/machine';
+import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
+import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
+import type { Subject } from './subject.ts';
+
+/** How the kernel is protected. */
+export interface ProtectSettings {
+  readonly profile: Profile;
+  readonly mbec: boolean;
+  /** A kernel's own configuration and where it comes from. Default: one that suits Heki. */
+  readonly kernelConfig?: { readonly from: string; readonly config: KernelConfig };
+  readonly trace: boolean;
+}
+
+/** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
+export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
+  const { core, registers, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
+  const kvm = createKvm({ profile: settings.profile, mbec: settings.mbec });
+  const targets = findTargets({
+    memory: core.memory,
+    root: kernelRoot,
+    levels,
+    symbols,
+    ...(directMap === undefined ? {} : { directMap }),
+  });
+  const options: MachineOptions<KvmVirtualMachine, KvmEvent> = {
+    hypervisor: kvm,
+    memory: core.memory,
+    memoryMap,
+    registers,
+    kernelRoot,
+    profile: settings.profile,
+    ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
+  };
+
+  const without = runAttacks({ createMachine: () => createMachine({ ...options, heki: false }), targets });
+
+  const trace: string[] = [];
+  const recorder = createRecorder(() => first.machine.memory);
+  const boot = (onEvent?: (event: TraceEvent<KvmEvent>) => void) => {
+    const machine = createMachine(onEvent === undefined ? options : { ...options, onEvent });
+    return { machine, init: () => ({ early: machine.earlyInit(), late: machine.lateInit() }) };
+  };
+  const first = boot((event) => {
+    recorder.event(event);
+    if (settings.trace) trace.push(describeTraceEvent(kvm, event));
+  });
+  const { early, late } = first.init();
+  const pinned = { ...first.machine.virtualMachine.pins };
+  let next: Machine | undefined = first.machine;
+  const attacked = runAttacks({
+    targets,
+    createMachine() {
+      const machine = next;
+      next = undefined;
+      if (machine !== undefined) return machine;
+      const again = boot();
+      again.init();
+      return again.machine;
+    },
+  });
+
+  return {
+    subject,
+    profile: settings.profile,
+    mbec: settings.mbec,
+    kernelConfig: settings.kernelConfig?.from,
+    addedMemory: first.machine.addedMemory,
+    early,
+    late,
+    pinned,
+    hypercalls: recorder.hypercalls,
+    pages: countPages(recorder.hypercalls),
+    weakenedPages: recorder.weakenedPages(),
+    writableCode: findWritableCode(subject, recorder.hypercalls),
+    attacks: ATTACKS.flatMap(({ title, legitimate }, index) => {
+      const plain = without[index];
+      const protectedResult = attacked[index];
+      return plain === undefined || protectedResult === undefined
+        ? []
+        : [{ title, legitimate, without: plain, with: protectedResult }];
+    }),
+    pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
+    log: recorder.log,
+    hostLog: recorder.hostLog,
+    trace: settings.trace ? trace : undefined,
+  };
+}
+
+/** Picks out of the trace what the report tells. */
+function createRecorder(memory: () => PhysicalMemory<Gfn>) {
+  const hypercalls: HypercallRecord[] = [];
+  const log: string[] = [];
+  const hostLog: string[] = [];
+  let weakened = 0;
+  return {
+    hypercalls,
+    log,
+    hostLog,
+    weakenedPages: () => weakened,
+    event({ from, event }: TraceEvent<KvmEvent>): void {
+      if (from === 'guest' && event.type === 'log') log.push(event.text);
+      if (from === 'machine' && event.type === 'driver-warning') log.push(event.text);
+      if (from !== 'hypervisor') return;
+      if (event.type === 'log') hostLog.push(event.text);
+      else if (event.type === 'range' && event.outcome === 'weakened') weakened += event.end - event.start;
+      else if (event.type === 'hypercall') {
+        const number = Number(event.number);
+        hypercalls.push({
+          number,
+          arguments: event.arguments,
+          // The guest has freed the pages of the list, but it has not used them again.
+          listPages: number === KvmHypercall.PROTECT_MEMORY ? readList(memory(), event.arguments[0]) : [],
+          result: Number(BigInt.asIntN(64, event.result)),
+        });
+      }
+    },
+  };
+}
+
+function readList(memory: PhysicalMemory<Gfn>, list: bigint): ListedRange[][] {
+  const decoded = decodePageList({ memory, list });
+  if (!decoded.ok) return [];
+  return decoded.pages.map(({ starts, ends, permissions }) =>
+    Array.from(starts, (start, index) => ({
+      start: start as Gfn,
+      end: (ends[index] ?? start) as Gfn,
+      permissions: permissionText(permissions[index] ?? 0),
+      immutable: ((permissions[index] ?? 0) & MEM_ATTR_IMMUTABLE) !== 0,
+    })),
+  );
+}
+
+function allRanges(hypercalls: readonly HypercallRecord[]): ListedRange[] {
+  return hypercalls.flatMap(({ listPages }) => listPages.flat());
+}
+
+function countPages(hypercalls: readonly HypercallRecord[]): Map<string, PageCount> {
+  const counts = new Map<string, PageCount>(
+    ['r--', 'r-x', 'rw-', 'rwx'].map((permissions) => [permissions, { pages: 0, immutable: 0 }]),
+  );
+  for (const { start, end, permissions, immutable } of allRanges(hypercalls)) {
+    const { pages = 0, immutable: fixed = 0 } = counts.get(permissions) ?? {};
+    const frames = end - start;
+    counts.set(permissions, { pages: pages + frames, immutable: fixed + (immutable ? frames : 0) });
+  }
+  return counts;
+}
+
+/** Which mappings make the pages that were sent as rwx so. */
+function findWritableCode(subject: Subject, hypercalls: readonly HypercallRecord[]): WritableCode[] {
+  const found: { -readonly [Key in keyof WritableCode]: WritableCode[Key] }[] = allRanges(hypercalls)
+    .filter(({ permissions }) => permissions === 'rwx')
+    .sort((a, b) => a.start - b.start)
+    .map(({ start, end }) => ({ start, end, writableAt: undefined, executableAt: undefined }));
+  if (found.length === 0) return [];
+  const { core, kernelRoot, levels } = subject;
+  const tables = { memory: core.memory, root: kernelRoot, levels };
+  walkMappings(tables, upperHalfStart(levels), (2 ** 52) as Parameters<typeof walkMappings>[2], (leaf) => {
+    const { virtualFrame, guestFrame, frames, effective } = leaf;
+    for (const range of found) {
+      if (guestFrame >= range.end || guestFrame + frames <= range.start) continue;
+      const at = virtualAddressOf(
+        (virtualFrame + Math.max(0, range.start - guestFrame)) as typeof virtualFrame,
+      );
+      if ((effective & PageRights.WRITE) !== 0) range.writableAt ??= at;
+      if ((effective & PageRights.EXECUTE_DISABLE) === 0) range.executableAt ??= at;
+    }
+  });
+  return found;
+}

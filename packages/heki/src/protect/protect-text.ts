@@ -1,0 +1,227 @@
+import { KvmHypercall } from '@heki/hypercall/kvm';
+import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
+import type { Colours } from '../colours.ts';
+import { hex } from '../hex.ts';
+import { attackTable } from './attack-table.ts';
+import type { HypercallRecord, ProtectReport } from './report.ts';
+
+const BAR_WIDTH = 24;
+/** More ranges than this of writable code are counted, not listed. */
+const LISTED_RANGES = 4;
+
+const MEANINGS = new Map([
+  ['r-x', 'code: runs, and nobody changes it'],
+  ['r--', 'constants: neither changed nor run'],
+  ['rw-', 'data: changed, but not run by the kernel'],
+  ['rwx', 'changed and run: nothing is enforced'],
+]);
+
+/** `12,345`. */
+const number = (value: number): string => value.toLocaleString('en-US');
+
+/** `3 ranges`, `1 range`. */
+const count = (value: number, one: string, many = `${one}s`): string =>
+  `${number(value)} ${value === 1 ? one : many}`;
+
+function size(pages: number): string {
+  const kib = pages * 4;
+  if (kib < 1024) return `${kib} KiB`;
+  if (kib < 1024 * 1024) return `${(kib / 1024).toFixed(1)} MiB`;
+  return `${(kib / 1024 / 1024).toFixed(1)} GiB`;
+}
+
+/** The report as people read it. */
+export function protectText(report: ProtectReport, colours: Colours): string {
+  const sections = [
+    header(report, colours),
+    section('1', 'Early init: how is each page mapped?', earlyLines(report), colours),
+    section('2', 'Late init: the kernel tells the hypervisor', lateLines(report, colours), colours),
+    section('3', 'What the hypervisor enforces from now on', enforcedLines(report, colours), colours),
+    section('4', 'An attacker who runs code in the kernel (CPL 0)', attackLines(report, colours), colours),
+  ];
+  if (report.trace !== undefined) {
+    sections.push(section('5', 'Trace of the protected machine', report.trace, colours));
+  }
+  return `${sections.flat().join('\n')}\n`;
+}
+
+function section(label: string, title: string, lines: readonly string[], { bold, cyan }: Colours): string[] {
+  return [
+    '',
+    `${cyan(bold(label))} ${bold(title)}`,
+    ...lines.map((line) => (line === '' ? '' : `  ${line}`)),
+  ];
+}
+
+function header(report: ProtectReport, { bold, dim, yellow }: Colours): string[] {
+  const { subject, addedMemory } = report;
+  const { memoryMap, memoryMapFrom } = subject;
+  const added = `${size(addedMemory.end - addedMemory.start)} added at ${hex(addedMemory.start * 4096)} for page lists`;
+  const from = memoryMapFrom === undefined ? yellow('inferred from the direct map') : `from ${memoryMapFrom}`;
+  const rows: [string, string][] = [
+    [
+      'kernel',
+      shortKernel(subject.kernel) +
+        (subject.commandLine === undefined ? '' : dim(`  ${subject.commandLine}`)),
+    ],
+    [
+      'snapshot',
+      `${subject.name}${subject.embedded ? ' (comes with heki)' : ''}${report.pageTablesOnly ? ': page tables and registers; contents not in the snapshot' : ''}`,
+    ],
+    ['memory', `${size(memoryMap.ramFrames)} of RAM, ${from}; ${added}`],
+    ['hypervisor', `KVM with EPT, ${report.mbec ? 'MBEC' : yellow('no MBEC')}; profile ${report.profile}`],
+    [
+      report.kernelConfig === undefined ? 'assumed' : 'configured',
+      report.kernelConfig === undefined
+        ? 'built for Heki: no KASLR, no jump labels (--kernel-config FILE shows what a real build does)'
+        : `by ${report.kernelConfig}`,
+    ],
+  ];
+  return [
+    `${bold('Heki')}: a hypervisor keeps a kernel's code read-only and its data not executable, even against that kernel`,
+    '',
+    ...rows.map(([name, value]) => `  ${dim(name.padEnd(11))}${value}`),
+  ];
+}
+
+/** `Linux 6.1.0-56-cloud-amd64 (Debian 6.1.192-2)` of a whole version banner. */
+function shortKernel(kernel: string): string {
+  const release = /^Linux version (\S+)/.exec(kernel)?.[1];
+  if (release === undefined) return kernel;
+  const debian = /\bDebian \d\S*(?= \()/.exec(kernel)?.[0];
+  return `Linux ${release}${debian === undefined ? '' : ` (${debian})`}`;
+}
+
+function earlyLines({ early }: ProtectReport): string[] {
+  switch (early.outcome) {
+    case 'counting':
+      return [
+        `${count(early.leaves, 'mapping')} outside the direct map; counters of read, write and execute for ${count(early.pages, 'page')}`,
+      ];
+    case 'not-built':
+      return [`Heki is not in this kernel: ${early.reasons.join('; ')}`];
+    case 'disabled':
+      return ['Heki is switched off on the command line'];
+    case 'kaslr':
+      return [
+        'Heki refuses: the kernel is built with KASLR (CONFIG_RANDOMIZE_BASE), and looks at fixed addresses',
+      ];
+    case 'no-hypervisor':
+      return ['Heki found no hypervisor that supports it'];
+  }
+}
+
+function lateLines({ hypercalls, log, late }: ProtectReport, colours: Colours): string[] {
+  const calls = hypercalls.map((call) => {
+    const result = call.result < 0 ? colours.red(String(call.result)) : colours.green(String(call.result));
+    return `${`VMCALL ${call.number}`.padEnd(10)} ${callText(call).padEnd(58)} → ${result}`;
+  });
+  const end =
+    late.outcome === 'registers-refused' || late.outcome === 'memory-refused'
+      ? [colours.red(`Heki gave up: ${late.outcome}, error ${late.error}`)]
+      : [];
+  return [...log.map((line) => colours.dim(line)), ...(calls.length > 0 ? ['', ...calls] : []), ...end];
+}
+
+function callText({
+  number: nr,
+  arguments: [first = 0n, second = 0n, third = 0n],
+  listPages,
+}: HypercallRecord): string {
+  if (nr === KvmHypercall.LOCK_CR_UPDATE) {
+    if (third !== 0n) return 'which version of Heki does the hypervisor speak?';
+    const names = first === 0n ? bitNames(CR0_BITS, second) : bitNames(CR4_BITS, second);
+    return `pin CR${first}: ${names.join(' ')}`;
+  }
+  if (nr === KvmHypercall.PROTECT_MEMORY) {
+    const ranges = listPages.reduce((sum, page) => sum + page.length, 0);
+    return `protect memory: ${count(ranges, 'range')} in ${count(listPages.length, 'list page')}`;
+  }
+  return 'another hypercall';
+}
+
+function enforcedLines(report: ProtectReport, colours: Colours): string[] {
+  const { pages, pinned, writableCode, weakenedPages } = report;
+  const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
+  if (total === 0) return ['nothing'];
+  const lines: string[] = [];
+  for (const permissions of ['r-x', 'r--', 'rw-', 'rwx']) {
+    const { pages: frames, immutable } = pages.get(permissions) ?? { pages: 0, immutable: 0 };
+    if (frames === 0) continue;
+    const bar = '█'.repeat(Math.max(1, Math.round((frames / total) * BAR_WIDTH))).padEnd(BAR_WIDTH);
+    const colour = permissions === 'rwx' ? colours.red : permissions === 'rw-' ? colours.blue : colours.green;
+    lines.push(
+      `${colour(permissions)}  ${number(frames).padStart(11)} pages ${size(frames).padStart(10)}  ${colour(bar)}  ${MEANINGS.get(permissions)}${immutable > 0 ? colours.dim('  immutable') : ''}`,
+    );
+  }
+  lines.push(
+    `CR0  ${bitNames(CR0_BITS, pinned.cr0).join(' ')} and CR4 ${bitNames(CR4_BITS, pinned.cr4).join(' ')} stay set`,
+  );
+  if (weakenedPages > 0) {
+    lines.push(
+      colours.yellow(
+        `without MBEC, EPT cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
+      ),
+    );
+  }
+  if (writableCode.length > 0) {
+    const frames = writableCode.reduce((sum, { start, end }) => sum + end - start, 0);
+    lines.push(
+      '',
+      colours.red(
+        colours.bold(
+          `WARNING: ${count(frames, 'page')} ${frames === 1 ? 'is' : 'are'} writable through one mapping and executable through another.`,
+        ),
+      ),
+      colours.red('Heki grants what the mappings of a page grant together, so it cannot protect them:'),
+      ...writableCode.slice(0, LISTED_RANGES).map(({ start, end, writableAt, executableAt }) => {
+        const where = (name: string, at: bigint | undefined) =>
+          at === undefined ? '' : `, ${name} at ${hex(at)}`;
+        return `  guest-physical ${hex(start * 4096)}-${hex(end * 4096 - 1)}${where('writable', writableAt)}${where('executable', executableAt)}`;
+      }),
+    );
+    if (writableCode.length > LISTED_RANGES) {
+      lines.push(`  and ${count(writableCode.length - LISTED_RANGES, 'more range')} (--json lists all)`);
+    }
+  }
+  return lines;
+}
+
+function attackLines(report: ProtectReport, colours: Colours): string[] {
+  const { attacks } = report;
+  const stopped = attacks.filter(
+    ({ legitimate, without, with: protectedResult }) =>
+      !legitimate && without.outcome === 'succeeded' && protectedResult.outcome !== 'succeeded',
+  );
+  const through = attacks.filter(
+    ({ legitimate, with: { outcome } }) => !legitimate && outcome === 'succeeded',
+  );
+  const lines = [...attackTable(attacks, colours).split('\n')];
+  if (stopped.length > 0) {
+    lines.push(
+      colours.green(`Heki stops ${count(stopped.length, 'attack')} that the kernel alone cannot stop.`),
+    );
+  }
+  for (const { title } of through) lines.push(colours.red(`Heki does not stop this: ${title}.`));
+  for (const { title } of attacks.filter((a) => a.legitimate && a.with.outcome !== 'succeeded')) {
+    lines.push(colours.red(`Heki breaks this: ${title}.`));
+  }
+  if (attacks.some(({ with: { outcome } }) => outcome === 'livelock')) {
+    lines.push(
+      colours.yellow(
+        'livelock: the kernel takes the injected #PF for a stale TLB entry and retries for ever. Nothing is',
+      ),
+      colours.yellow(
+        'changed, but the CPU does nothing else any more. Profile hardened ends it with an oops.',
+      ),
+    );
+  }
+  if (report.pageTablesOnly) {
+    lines.push(
+      colours.dim(
+        'The contents of the attacked pages are not in the snapshot: verdicts are what the processor does.',
+      ),
+    );
+  }
+  return lines;
+}

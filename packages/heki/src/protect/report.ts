@@ -1,0 +1,65 @@
+import type { EarlyInitResult, LateInitResult } from '@heki/guest';
+import type { AttackResult, Profile } from '@heki/machine';
+import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { Subject } from './subject.ts';
+
+/** A range as a page list has it. */
+export interface ListedRange extends FrameRange<Gfn> {
+  /** `r-x`. */
+  readonly permissions: string;
+  readonly immutable: boolean;
+}
+
+/** A hypercall of the guest, and for number 14 the list that it passed. */
+export interface HypercallRecord {
+  readonly number: number;
+  readonly arguments: readonly bigint[];
+  /** Newest page first. Empty for other hypercalls, and for a list that no reader can decode. */
+  readonly listPages: readonly (readonly ListedRange[])[];
+  readonly result: number;
+}
+
+/** Pages with the same permissions, as they were sent. */
+export interface PageCount {
+  readonly pages: number;
+  readonly immutable: number;
+}
+
+/** Guest frames that some mapping can write and some mapping can execute, with a mapping of each kind. */
+export interface WritableCode extends FrameRange<Gfn> {
+  readonly writableAt: VirtualAddress | undefined;
+  readonly executableAt: VirtualAddress | undefined;
+}
+
+/** Everything that `heki protect` found out. */
+export interface ProtectReport {
+  readonly subject: Subject;
+  readonly profile: Profile;
+  readonly mbec: boolean;
+  /** File name of the kernel configuration; `undefined` when one that suits Heki was assumed. */
+  readonly kernelConfig: string | undefined;
+  readonly addedMemory: FrameRange<Gfn>;
+  readonly early: EarlyInitResult;
+  readonly late: LateInitResult;
+  readonly pinned: { readonly cr0: bigint; readonly cr4: bigint };
+  readonly hypercalls: readonly HypercallRecord[];
+  /** By permissions, `r-x`; what hypercall 14 sent. */
+  readonly pages: ReadonlyMap<string, PageCount>;
+  /** Pages that stay executable for the kernel because the processor cannot deny it. */
+  readonly weakenedPages: number;
+  readonly writableCode: readonly WritableCode[];
+  readonly attacks: readonly {
+    readonly title: string;
+    readonly legitimate: boolean;
+    readonly without: AttackResult;
+    readonly with: AttackResult;
+  }[];
+  /** Nothing of the kernel but its page tables is in the snapshot. */
+  readonly pageTablesOnly: boolean;
+  /** The guest kernel's log. */
+  readonly log: readonly string[];
+  /** The host kernel's log. */
+  readonly hostLog: readonly string[];
+  /** The events of the protected machine as lines, when they were asked for. */
+  readonly trace: readonly string[] | undefined;
+}

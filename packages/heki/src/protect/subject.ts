@@ -1,0 +1,78 @@
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { directlyMapped, findDirectMap } from '@heki/machine';
+import {
+  createMemoryMap,
+  type Gfn,
+  type MemoryMap,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualFrameOf,
+} from '@heki/physical-memory';
+import { readMemoryMap } from '@heki/vmcore';
+import { InputError } from '../failure.ts';
+import { readSidecar } from '../sidecar.ts';
+import { openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+
+/** The kernel that comes with the command: a Debian kernel of 256 MiB, without KASLR. */
+const EMBEDDED = fileURLToPath(new URL('../../data/k61-256-nokaslr.elf.gz', import.meta.url));
+
+/** The kernel that is to be protected, with all that is known of it. */
+export interface Subject extends Snapshot {
+  /** File name for people. */
+  readonly name: string;
+  readonly embedded: boolean;
+  /** Its version text; `unknown` where nobody tells. */
+  readonly kernel: string;
+  readonly commandLine: string | undefined;
+  readonly symbols: ReadonlyMap<string, VirtualAddress>;
+  readonly memoryMap: MemoryMap<Gfn>;
+  /** Where the memory map comes from: a file's name, or `undefined` when it was inferred from the direct map. */
+  readonly memoryMapFrom: string | undefined;
+  /** Where physical address 0 is mapped. */
+  readonly directMap: VirtualFrame | undefined;
+}
+
+/**
+ * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
+ *
+ * @throws {VmcoreError} when the snapshot or the memory map is damaged
+ * @throws {InputError} when there is no memory map and none can be inferred
+ */
+export async function openSubject(
+  path: string | undefined,
+  memoryMapPath: string | undefined,
+): Promise<Subject> {
+  const file = path ?? EMBEDDED;
+  const snapshot = openSnapshot(file);
+  const sidecar = await readSidecar(file);
+  const { core, kernelRoot, levels } = snapshot;
+
+  const tables = { memory: core.memory, root: kernelRoot, levels };
+  const directMap =
+    sidecar?.directMap === undefined ? findDirectMap(tables) : virtualFrameOf(sidecar.directMap);
+  const mapFile = memoryMapPath ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
+  let memoryMap: MemoryMap<Gfn>;
+  if (mapFile !== undefined) memoryMap = readMemoryMap(mapFile);
+  else if (directMap !== undefined) {
+    const ranges = directlyMapped(tables, directMap);
+    memoryMap = createMemoryMap(ranges.map((range) => ({ ...range, type: 'ram' as const })));
+  } else {
+    throw new InputError(
+      `${basename(file)}: no direct map in its page tables to infer the memory map from: give one with --memory-map`,
+    );
+  }
+
+  const release = core.vmcoreinfo?.release;
+  return {
+    ...snapshot,
+    name: basename(file),
+    embedded: path === undefined,
+    kernel: sidecar?.kernel ?? (release === undefined ? 'unknown' : `Linux ${release}`),
+    commandLine: sidecar?.commandLine,
+    symbols: new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]),
+    memoryMap,
+    memoryMapFrom: mapFile === undefined ? undefined : basename(mapFile),
+    directMap,
+  };
+}
