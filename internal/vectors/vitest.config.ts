@@ -1,0 +1,3 @@
+import { packageConfig } from '../vitest/index.mjs';
+
+export default packageConfig(import.meta.url);
