@@ -161,6 +161,15 @@ describe('damaged notes', () => {
     expect(errorOf(() => {}, { notes }).message).toContain('PRSTATUS note of 335 bytes: expected 336');
   });
 
+  it('that are more than 65,536 are refused', () => {
+    const empty = (count: number) =>
+      Array.from({ length: count }, () => ({ name: '', descriptor: new Uint8Array() }));
+    expect(readVmcore(buildCore({ notes: empty(65_536) })).notes.length).toBe(65_536);
+    const error = errorOf(() => {}, { notes: empty(65_537) });
+    expect(error.message).toContain('more than 65536 notes');
+    expect(error.offset).toBe(NOTES + 65_536 * 16);
+  });
+
   it('that take more than 16 MiB are refused unread', () => {
     const notes = [{ name: 'X', descriptor: new Uint8Array(2 ** 24) }];
     expect(errorOf(() => {}, { notes }).message).toContain('bytes of notes: expected at most 16777216');

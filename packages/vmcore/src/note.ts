@@ -4,6 +4,8 @@ import { VmcoreError } from './error.ts';
 
 /** Real notes take some kilobytes, and about one for each CPU. */
 const MAX_NOTE_BYTES = 2 ** 24;
+/** An empty note takes 12 bytes of the file, but some hundred in memory. */
+const MAX_NOTES = 2 ** 16;
 
 /** A note of an ELF file (System V gABI, chapter 5). */
 export interface Note {
@@ -52,6 +54,9 @@ function readSegment(segment: DataView, fileOffset: number, notes: Note[]): void
         `a note with a name of ${nameSize} bytes and ${size} bytes of content overruns the notes by ${end - bytes.length}`,
         { offset },
       );
+    }
+    if (notes.length === MAX_NOTES) {
+      throw new VmcoreError(`more than ${MAX_NOTES} notes`, { offset });
     }
     notes.push({
       name: String.fromCharCode(...bytes.subarray(nameAt, nameAt + Math.min(nameSize, 64))).replace(
