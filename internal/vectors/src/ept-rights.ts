@@ -53,7 +53,8 @@ const OPERATIONS: Readonly<Record<string, Access>> = {
 
 /** @throws {Error} naming the column that cannot be read */
 function parseRow(line: string): Row {
-  const [, mbec, executeOnly, ad, kind = '', perm, op = '', flags = '-', qualification = ''] = line.split('\t');
+  const [, mbec, executeOnly, ad, kind = '', perm, op = '', flags = '-', qualification = ''] =
+    line.split('\t');
   const either = (text: string | undefined): boolean | undefined =>
     text === '-' ? undefined : text === '1' || text === 'enabled';
   const [outcome = '', paddr] = kind.split('_');

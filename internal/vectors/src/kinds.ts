@@ -8,12 +8,4 @@ import { paging } from './paging.ts';
 import { twoStage } from './two-stage.ts';
 
 /** Every kind that can be run: one line for each. */
-export const kinds: readonly VectorKind[] = [
-  paging,
-  twoStage,
-  npt,
-  eptRights,
-  counters,
-  pageLists,
-  infoTlb,
-];
+export const kinds: readonly VectorKind[] = [paging, twoStage, npt, eptRights, counters, pageLists, infoTlb];

@@ -2,9 +2,9 @@ import { type Gfn, type PhysicalMemory, type VirtualAddress, writeU64 } from '@h
 import {
   type Access,
   applyUpdates,
+  type CpuProfile,
   CR0,
   CR4,
-  type CpuProfile,
   EFER,
   INTEL_SKYLAKE,
   type PagingRegisters,

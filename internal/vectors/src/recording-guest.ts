@@ -6,8 +6,8 @@ import {
   type FrameRange,
   type Gfn,
   type PhysicalMemory,
-  virtualAddressOf,
   type VirtualFrame,
+  virtualAddressOf,
   writeBytes,
 } from '@heki/physical-memory';
 import type { PagingLevels } from '@heki/x86';
@@ -57,7 +57,8 @@ export function createRecordingGuest(options: {
       lockCrs: () => 0,
       protectMemory(list) {
         const decoded = decodePageList({ memory: listMemory, list: BigInt(list), maxPages: 2 ** 20 });
-        if (!decoded.ok) throw new Error(`the core sent a bad page list: ${pageListFaultText(decoded.fault)}`);
+        if (!decoded.ok)
+          throw new Error(`the core sent a bad page list: ${pageListFaultText(decoded.fault)}`);
         lists.push(
           decoded.pages.map(({ starts, ends, permissions }) =>
             Array.from(permissions, (permission, index): [string, string, string] => [

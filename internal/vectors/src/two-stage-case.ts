@@ -170,9 +170,7 @@ export function answerOfWalker<Fault>(vector: TwoStageCase, model: TwoStageModel
   const secondLevel = model.secondLevel?.(memory);
   const { profile } = model;
   const walker = createPageWalker(
-    secondLevel === undefined
-      ? { memory, registers, profile }
-      : { memory, registers, profile, secondLevel },
+    secondLevel === undefined ? { memory, registers, profile } : { memory, registers, profile, secondLevel },
   );
   const offset = Number(la & 0xfffn);
   const outcome = walker.walk(Number(la >> 12n) as VirtualFrame, offset, accessBits(access));
