@@ -1,4 +1,4 @@
-import type { Pfn, PhysicalMemory, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import type { VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AccessBits, type AccessKind, type AccessMode, accessBits } from './access.ts';
@@ -11,61 +11,10 @@ import { PageRights } from './page-rights.ts';
 import { type PageWalker, WalkOutcome } from './page-walker.ts';
 import type { PagingRegisters } from './registers.ts';
 import type { SecondLevel } from './second-level.ts';
+import { bytesOf, FRAMES, memoryOf, tableFrame, tables } from './testing/arbitrary-tables.ts';
 import { type MappedFrame, MappedSecondLevel } from './testing/mapped-second-level.ts';
 import { applyUpdates, translate } from './translate.ts';
 import type { Translation } from './translation.ts';
-
-/** Table frames 0 to 6 exist; entries may point to frame 7, which does not. */
-const FRAMES = 7;
-const INDICES = [0, 1, 510, 511] as const;
-
-/** Entries that lead to tables, loop, are leaves, or are wrong in some way; now and then any 64 bits at all. */
-const entry = fc.oneof(
-  {
-    weight: 40,
-    arbitrary: fc
-      .record({
-        flags: fc.oneof(
-          { weight: 15, arbitrary: fc.constantFrom(0x67n, 0x67n, 0x27n, 7n, 0x63n, 3n, 0x65n) },
-          { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 0x7fn }) },
-        ),
-        large: fc.oneof(
-          { weight: 8, arbitrary: fc.constant(0n) },
-          { weight: 1, arbitrary: fc.constantFrom(0x80n, 0x1080n) },
-        ),
-        shift: fc.constantFrom(12n, 21n, 30n),
-        global: fc.constantFrom(0n, 0n, 0n, 0n, 0n, 0n, 0x100n),
-        restart: fc.constantFrom(0n, 0n, 0n, 0n, 0n, 0n, 0n, 0x800n),
-        frame: fc.oneof(
-          { weight: 20, arbitrary: fc.bigInt({ min: 0n, max: BigInt(FRAMES - 1) }) },
-          { weight: 1, arbitrary: fc.constant(BigInt(FRAMES)) },
-          { weight: 3, arbitrary: fc.constantFrom(0x200n, 0x4_0000n, 0x4_0200n) },
-          { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 2n ** 40n - 1n }) },
-        ),
-        key: fc.bigInt({ min: 0n, max: 15n }),
-        high: fc.oneof(
-          { weight: 12, arbitrary: fc.constantFrom(0n, 0n, 0n, 1n << 58n) },
-          { weight: 1, arbitrary: fc.constantFrom(1n << 63n, 1n << 51n, 1n << 36n) },
-        ),
-      })
-      .map(
-        ({ flags, large, shift, global, restart, frame, key, high }) =>
-          flags |
-          large |
-          global |
-          restart |
-          BigInt.asUintN(52, frame << (large === 0n ? 12n : shift)) |
-          (key << 59n) |
-          high,
-      ),
-  },
-  { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) },
-);
-
-const tables = fc.array(entry, {
-  minLength: FRAMES * INDICES.length,
-  maxLength: FRAMES * INDICES.length,
-});
 
 const profile: fc.Arbitrary<CpuProfile> = fc
   .record({
@@ -105,20 +54,15 @@ const registers: fc.Arbitrary<PagingRegisters> = fc
     ...(hlat && { hlat: { pointer: (hlat.frame * 4096) as never, prefixBits: hlat.prefixBits } }),
   }));
 
-const index = fc.constantFrom(...INDICES);
 const request = fc.record({
   frame: fc.oneof(
-    { weight: 19, arbitrary: fc.tuple(index, index, index, index, index).map(indices) },
+    { weight: 19, arbitrary: tableFrame },
     { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 2n ** 52n - 1n }).map(Number) },
   ),
   offset: fc.nat(4095),
   kind: fc.constantFrom<AccessKind[]>('read', 'write', 'read-modify-write', 'fetch'),
   mode: fc.constantFrom<AccessMode[]>('user', 'supervisor', 'implicit-supervisor'),
 });
-
-function indices(parts: readonly number[]): number {
-  return parts.reduce((frame, part) => frame * 512 + part, 0);
-}
 
 const secondLevelFrames = fc
   .array(
@@ -132,25 +76,6 @@ const secondLevelFrames = fc
     },
   )
   .map((frames) => new Map<number, MappedFrame>(frames.map((mapped, frame) => [frame, mapped])));
-
-function memoryOf(entries: readonly bigint[]): PhysicalMemory<Pfn> {
-  const pages = Array.from({ length: FRAMES }, () => new Uint32Array(1024));
-  entries.forEach((value, i) => {
-    const word = 2 * (INDICES[i % INDICES.length] ?? 0);
-    const page = pages[Math.floor(i / INDICES.length)];
-    page?.set([Number(value & 0xffff_ffffn), Number(value >> 32n)], word);
-  });
-  return { page: (frame) => pages[frame], writablePage: (frame) => pages[frame] };
-}
-
-function bytesOf(memory: PhysicalMemory<Pfn>): number[][] {
-  return Array.from({ length: FRAMES }, (_, frame) =>
-    INDICES.flatMap((slot) => {
-      const page = memory.page(frame as Pfn);
-      return [page?.[2 * slot] ?? 0, page?.[2 * slot + 1] ?? 0];
-    }),
-  );
-}
 
 /** What the readable walk says, as the fields of the fast one. */
 function expectedOf({ outcome, updates, steps }: Translation, write: boolean): Record<string, unknown> {
