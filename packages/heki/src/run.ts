@@ -24,6 +24,12 @@ Examples:
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
 
+const REPLAY_EXAMPLES = `
+Examples:
+  heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
+  heki replay real-6.1-256m.json.gz --profile rfc-v2       what the series as published makes of it
+  heki replay real-6.1-churn.json.gz --json | jq .ranges`;
+
 /** The commands and their options. What a command does is loaded when it is called, not before. */
 function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
@@ -85,6 +91,26 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .action(async (snapshot: string, address: string, options) => {
       const { translate } = await import('./commands/translate.ts');
       finished(await translate(snapshot, address, options, io));
+    });
+
+  program
+    .command('replay')
+    .summary("replay a real kernel's life under Heki")
+    .description(
+      "Makes the calls that a real kernel made of Heki's hooks, from boot through module loading and text patching, and tells what KVM grants each page in the end.",
+    )
+    .argument('<RECORDING>', 'calls of the hooks with the mappings that each met, JSON, plain or gzip')
+    .addOption(
+      new Option('--profile <name>', 'the series as published, or with its defects mended')
+        .choices(['hardened', 'rfc-v2'])
+        .default('hardened'),
+    )
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', REPLAY_EXAMPLES)
+    .action(async (recording: string, options) => {
+      const { replay } = await import('./commands/replay.ts');
+      finished(await replay(recording, options, io));
     });
   return program;
 }

@@ -1,0 +1,68 @@
+import { readFile, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { coloursFor } from '../colours.ts';
+import { ExitCode, InputError } from '../failure.ts';
+import type { CommandIo } from '../io.ts';
+import { createProgress } from '../progress.ts';
+import { readRecording } from '../replay/recording.ts';
+import { type ReplayReport, replayRecording } from '../replay/replay-recording.ts';
+import { replayText } from '../replay/replay-text.ts';
+
+/** Options of `heki replay`. */
+export interface ReplayOptions {
+  readonly profile: 'hardened' | 'rfc-v2';
+  readonly mbec: boolean;
+  readonly json?: boolean;
+}
+
+/** The recording of a kernel with 139 modules loaded and unloaded twice has 1 MiB. */
+const LARGEST_FILE = 256 * 1024 * 1024;
+
+/** `heki replay RECORDING`. */
+export async function replay(path: string, options: ReplayOptions, io: CommandIo): Promise<number> {
+  const { size } = await stat(path);
+  if (size > LARGEST_FILE) {
+    throw new InputError(`${path}: ${size} bytes: expected a recording of at most ${LARGEST_FILE}`);
+  }
+  const report = replayNamed(path, await readFile(path), options, io);
+  const text =
+    options.json === true
+      ? `${JSON.stringify(replayJson(report), undefined, 2)}\n`
+      : replayText(basename(path), report, coloursFor(io.stdout, io.env));
+  await io.stdout.write(text);
+  return ExitCode.SUCCESS;
+}
+
+/** Replays the recording in `bytes`; what is wrong with it is said of the file at `path`. */
+function replayNamed(path: string, bytes: Uint8Array, options: ReplayOptions, io: CommandIo): ReplayReport {
+  try {
+    const calls = readRecording(bytes);
+    const progress = createProgress(io, { what: 'replaying', total: calls.length });
+    try {
+      return replayRecording(calls, {
+        profile: options.profile,
+        mbec: options.mbec,
+        onProgress: progress.update,
+      });
+    } finally {
+      progress.stop();
+    }
+  } catch (error) {
+    throw error instanceof InputError ? new InputError(`${path}: ${error.message}`) : error;
+  }
+}
+
+/** The report as programs read it. */
+function replayJson({
+  profile,
+  mbec,
+  calls,
+  hypercalls,
+  failedHooks,
+  ranges,
+  zaps,
+  flushes,
+  end,
+}: ReplayReport) {
+  return { profile, mbec, calls, hypercalls, failedHooks, ranges, zaps, flushes, end };
+}

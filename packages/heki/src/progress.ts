@@ -1,0 +1,44 @@
+import { SingleBar } from 'cli-progress';
+import type { CommandIo } from './io.ts';
+
+/** A bar on standard error for work that takes longer than a second. */
+export interface Progress {
+  /** `done` of the total is done. */
+  readonly update: (done: number) => void;
+  /** Takes the bar away. */
+  readonly stop: () => void;
+}
+
+const SHOWN_AFTER_MS = 1000;
+
+/** A bar that appears after a second, and only where a person is looking. */
+export function createProgress(
+  io: CommandIo,
+  work: { readonly what: string; readonly total: number },
+): Progress {
+  if (!io.stderr.isTerminal) return { update: () => {}, stop: () => {} };
+  const bar = new SingleBar({
+    format: `${work.what} {bar} {percentage}%`,
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+    // The work does not give way to timers: the bar is drawn by update().
+    noTTYOutput: false,
+    synchronousUpdate: true,
+  });
+  const begun = Date.now();
+  let shown = false;
+  return {
+    update(done) {
+      if (!shown) {
+        if (Date.now() - begun < SHOWN_AFTER_MS) return;
+        bar.start(work.total, done);
+        shown = true;
+      }
+      bar.update(done);
+    },
+    stop() {
+      if (shown) bar.stop();
+    },
+  };
+}

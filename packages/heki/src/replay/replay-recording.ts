@@ -1,0 +1,139 @@
+import { HekiCommand } from '@heki/guest';
+import { HEKI_ATTRIBUTE_IMMUTABLE, KvmHypercall, MEM_ATTR_EXEC, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
+import { createKvm, type KvmStatistics } from '@heki/kvm';
+import { createMachine, type Profile } from '@heki/machine';
+import { createMemoryMap, createRam, type Gfn } from '@heki/physical-memory';
+import { CR0, CR4, EFER } from '@heki/x86';
+import { InputError } from '../failure.ts';
+import type { RecordedCall } from './recording.ts';
+
+/** What a kernel's life is replayed on. */
+export interface ReplaySettings {
+  readonly profile: Profile;
+  readonly mbec: boolean;
+  /** Called now and then with the number of calls made so far. */
+  readonly onProgress?: (calls: number) => void;
+}
+
+/** Frames that ended alike. Rights as `r-x`: of the kernel, not of user code. */
+export interface EndState {
+  /** What the second-level tables grant, read back from KVM. */
+  readonly effective: string;
+  /** What the counters say that the page's mappings need. */
+  readonly wanted: string;
+  readonly immutable: boolean;
+  readonly frames: number;
+}
+
+/** What came of a kernel's life. */
+export interface ReplayReport extends ReplaySettings {
+  readonly calls: number;
+  /** Hypercalls 14. */
+  readonly hypercalls: number;
+  /** Hooks that told the kernel of a failure: under `rfc-v2` none ever does (B-G3). */
+  readonly failedHooks: number;
+  readonly ranges: Readonly<KvmStatistics['ranges']>;
+  /** Times that second-level leaves were removed, and flushes of all virtual CPUs. */
+  readonly zaps: number;
+  readonly flushes: number;
+  /** Over all frames that protect sent, most frames first. */
+  readonly end: readonly EndState[];
+}
+
+/** Linux's section size: pfn_valid holds for whole sections. */
+const SECTION_FRAMES = 2 ** 15;
+/** Guest memory that a recording may speak of: 16 TiB. */
+const MOST_FRAMES = 2 ** 32;
+const PROGRESS_EVERY = 512;
+
+/**
+ * Makes the recorded calls of a Heki core that runs on KVM, and reads back what they led to. The kernel's own page
+ * tables are not in a recording: each call brings the mappings that its walk met.
+ *
+ * @throws {InputError} when the recording never protects, or speaks of frames above 16 TiB
+ */
+export function replayRecording(calls: readonly RecordedCall[], settings: ReplaySettings): ReplayReport {
+  const protectedLeaves = calls
+    .filter(({ command }) => command === HekiCommand.PROTECT_MEMORY)
+    .flatMap(({ leaves }) => leaves);
+  if (protectedLeaves.length === 0) {
+    throw new InputError('the recording has no protect call with mappings: nothing was ever enforced');
+  }
+  const memoryEnd = endOfMemory(calls);
+  const ram = { start: 0 as Gfn, end: memoryEnd };
+  const machine = createMachine({
+    hypervisor: createKvm({ profile: settings.profile, mbec: settings.mbec }),
+    memory: createRam<Gfn>({ ranges: [ram] }),
+    memoryMap: createMemoryMap([{ ...ram, type: 'ram' }]),
+    // Hypercalls are made from 64-bit mode at CPL 0.
+    registers: {
+      cr0: CR0.PG | CR0.WP | CR0.ET | CR0.PE,
+      cr4: CR4.PAE | CR4.SMEP | CR4.SMAP | CR4.UMIP,
+      efer: EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE,
+    },
+    profile: settings.profile,
+  });
+  machine.earlyInit();
+
+  let failedHooks = 0;
+  for (const [index, { command, leaves, change }] of calls.entries()) {
+    if (index % PROGRESS_EVERY === 0) settings.onProgress?.(index);
+    if (machine.heki.applyLeaves(command, leaves, change) !== 0) failedHooks++;
+  }
+  settings.onProgress?.(calls.length);
+
+  const { statistics, attributes } = machine.virtualMachine;
+  const end = new Map<number, number>();
+  const seen = new Set<number>();
+  for (const { guestFrame, frames } of protectedLeaves) {
+    for (let frame = guestFrame; frame < guestFrame + frames; frame++) {
+      if (seen.has(frame)) continue;
+      seen.add(frame);
+      const rights = machine.virtualMachine.effectiveRights(frame as Gfn);
+      const wanted = machine.heki.permissions(frame as Gfn);
+      const key =
+        (rights?.read === true ? 1 : 0) |
+        (rights?.write === true ? 2 : 0) |
+        (rights?.supervisorExecute === true ? 4 : 0) |
+        ((wanted & MEM_ATTR_WRITE) !== 0 ? 8 : 0) |
+        ((wanted & MEM_ATTR_EXEC) !== 0 ? 16 : 0) |
+        ((attributes.get(frame as Gfn) & HEKI_ATTRIBUTE_IMMUTABLE) !== 0 ? 32 : 0);
+      end.set(key, (end.get(key) ?? 0) + 1);
+    }
+  }
+  return {
+    ...settings,
+    calls: calls.length,
+    hypercalls: statistics.hypercalls.get(KvmHypercall.PROTECT_MEMORY) ?? 0,
+    failedHooks,
+    ranges: statistics.ranges,
+    zaps: statistics.zaps,
+    flushes: statistics.flushes,
+    end: [...end]
+      .map(([key, frames]) => ({
+        effective: rightsText((key & 1) !== 0, (key & 2) !== 0, (key & 4) !== 0),
+        wanted: rightsText(true, (key & 8) !== 0, (key & 16) !== 0),
+        immutable: (key & 32) !== 0,
+        frames,
+      }))
+      .sort((a, b) => b.frames - a.frames),
+  };
+}
+
+/** One past the last frame that any call speaks of, in whole sections. */
+function endOfMemory(calls: readonly RecordedCall[]): Gfn {
+  let end = 0;
+  for (const { leaves } of calls) {
+    for (const { guestFrame, frames } of leaves) end = Math.max(end, guestFrame + frames);
+  }
+  if (end > MOST_FRAMES) {
+    throw new InputError(
+      `the recording speaks of frame 0x${(end - 1).toString(16)}: expected frames below 0x${MOST_FRAMES.toString(16)}`,
+    );
+  }
+  return (Math.ceil(end / SECTION_FRAMES) * SECTION_FRAMES) as Gfn;
+}
+
+function rightsText(read: boolean, write: boolean, execute: boolean): string {
+  return `${read ? 'r' : '-'}${write ? 'w' : '-'}${execute ? 'x' : '-'}`;
+}

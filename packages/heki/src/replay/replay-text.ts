@@ -1,0 +1,70 @@
+import Table from 'cli-table3';
+import type { Colours } from '../colours.ts';
+import type { EndState, ReplayReport } from './replay-recording.ts';
+
+const number = (value: number): string => value.toLocaleString('en-US');
+
+/** `12 pages`, `1 page`. */
+const pages = (value: number): string => `${number(value)} ${value === 1 ? 'page' : 'pages'}`;
+
+/** What it means that pages which want `wanted` have `effective`, for a newcomer. */
+function verdict({ effective, wanted }: EndState): 'right' | 'loose' | 'strict' {
+  if (effective === wanted) return 'right';
+  const has = (rights: string, letter: string): boolean => rights.includes(letter);
+  return ['w', 'x'].some((letter) => has(effective, letter) && !has(wanted, letter)) ? 'loose' : 'strict';
+}
+
+const VERDICTS = {
+  right: 'as the kernel wants it',
+  loose: 'more than the kernel wants: an attacker may use it',
+  strict: 'less than the kernel wants: the kernel may fault on it',
+} as const;
+
+/** The report as people read it. */
+export function replayText(name: string, report: ReplayReport, colours: Colours): string {
+  const { ranges, end } = report;
+  const table = new Table({
+    head: ['wanted by the kernel', 'granted by KVM', 'immutable', 'pages', ''],
+    style: { head: [], border: [] },
+    colAligns: ['left', 'left', 'left', 'right', 'left'],
+  });
+  const totals = { right: 0, loose: 0, strict: 0 };
+  for (const state of end) {
+    const kind = verdict(state);
+    totals[kind] += state.frames;
+    const paint = kind === 'right' ? colours.green : kind === 'loose' ? colours.red : colours.yellow;
+    table.push([
+      state.wanted,
+      paint(state.effective),
+      state.immutable ? 'yes' : '',
+      number(state.frames),
+      kind === 'right' ? '' : paint(VERDICTS[kind]),
+    ]);
+  }
+  const lines = [
+    `${colours.bold(name)}: the life of a real kernel, ${number(report.calls)} calls of its hooks`,
+    `profile ${report.profile}, ${report.mbec ? 'with' : 'without'} MBEC`,
+    '',
+    `${number(report.hypercalls)} hypercalls 14 carried ${number(ranges.sent)} ranges:`,
+    `  ${number(ranges.applied)} applied`,
+    `  ${number(ranges.dropped)} dropped, with success answered${ranges.dropped === 0 ? '' : colours.red(' (B-H1: a right that is held is never taken away)')}`,
+    `  ${number(ranges.refused)} refused${ranges.refused === 0 ? '' : ', because the pages are immutable since boot'}`,
+    `KVM removed leaves ${number(report.zaps)} times and flushed all virtual CPUs ${number(report.flushes)} times.`,
+    report.failedHooks === 0
+      ? ranges.refused === 0
+        ? 'No hook failed.'
+        : 'No hook told the kernel of it (B-G3).'
+      : `${number(report.failedHooks)} hooks told the kernel that they failed.`,
+    '',
+    'At the end, of the pages that were protected:',
+    table.toString(),
+    '',
+    totals.loose === 0
+      ? colours.green('No page has more rights than the kernel wants for it.')
+      : colours.red(`${pages(totals.loose)} with more rights than the kernel wants.`),
+  ];
+  if (totals.strict > 0) {
+    lines.push(colours.yellow(`${pages(totals.strict)} with fewer rights than the kernel wants.`));
+  }
+  return `${lines.join('\n')}\n`;
+}
