@@ -7,7 +7,7 @@ const show = (what: string): void => {
   const { extents, frames, entries } = table.statistics();
   const [small, large, huge] = entries;
   console.log(
-    `${what}: ${frames} pages, ${extents} extents; entries ${huge} x 1G, ${large} x 2M, ${small} x 4K`,
+    `${what}: ${frames} pages, extents: ${extents}, entries: ${huge} x 1G, ${large} x 2M, ${small} x 4K`,
   );
 };
 
