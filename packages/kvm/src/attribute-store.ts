@@ -34,7 +34,7 @@ export function createAttributeStore(): AttributeStore {
     },
     all: (start, end, bits) =>
       bits === 0
-        ? table.every(start as Gfn, end as Gfn, (value) => value === undefined)
+        ? table.every(start as Gfn, end as Gfn, (value = 0) => value === 0)
         : table.every(start as Gfn, end as Gfn, (value = 0) => (value & bits) === bits),
     any: (start, end, bits) => table.some(start as Gfn, end as Gfn, (value = 0) => (value & bits) === bits),
     equal: (start, end, bits, mask) =>

@@ -2,8 +2,10 @@ import { KVM_HEKI_EXIT_REASON_VALID_MASK } from '@heki/hypercall/kvm';
 import { HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
 import { addressOf, FRAME_END, type Gfn } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
+import { age } from './access-tracking.ts';
 import { createAttributeStore } from './attribute-store.ts';
 import { type PinBinding, updateCrMasks } from './control-registers.ts';
+import { getDirtyLog } from './dirty-log.ts';
 import { emulateMovToCr, emulateStore } from './emulator.ts';
 import { Errno } from './errno.ts';
 import type { KvmEvent } from './event.ts';
@@ -157,6 +159,7 @@ export function createKvmVirtualMachine(
     ioctls: {
       setUserMemoryRegion: (region) => setRegion(region),
       setMemoryAttributes: (request) => userSetMemoryAttributes(vm, request),
+      getDirtyLog: (slot) => getDirtyLog(vm, slot),
       checkExtension(capability) {
         if (capability === HEKI_CONFIGURE || capability === HEKI_DENIAL)
           return KVM_HEKI_EXIT_REASON_VALID_MASK;
@@ -185,6 +188,12 @@ export function createKvmVirtualMachine(
       return { pages4K: counts[1] ?? 0, pages2M: counts[2] ?? 0, pages1G: counts[3] ?? 0 };
     },
     preFault: (start, end) => preFault(vm, start, end),
+    invalidate(start, end) {
+      vm.locks.with('mmu_lock', () => {
+        if (zap(vm, start, end)) flushRemoteTlbs(vm);
+      });
+    },
+    age: (start, end) => age(vm, start, end),
     emulateMovToCr: (vcpu, cr, value) => emulateMovToCr(vm, vcpu, bindingOf(vcpu), cr, value),
     emulateStore: (vcpu, gpa, bytes) => emulateStore(vm, vcpu, gpa, bytes),
     locksHeld: vm.locks.held,

@@ -1,5 +1,6 @@
 import { type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { checkPins, type PinBinding, writeCr } from './control-registers.ts';
+import { fastPageFault } from './fast-page-fault.ts';
 import { handleHypercall } from './hypercall.ts';
 import { mapFault } from './map-fault.ts';
 import { faultOfEptViolation, faultOfNestedPageFault, type GuestFault } from './page-fault.ts';
@@ -94,6 +95,7 @@ function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
     }
     return inject(exception);
   }
+  if (fastPageFault(vm, fault)) return { action: { kind: 'resume' } };
   switch (mapFault(vm, fault)) {
     case 'mapped':
       return { action: { kind: 'resume' } };

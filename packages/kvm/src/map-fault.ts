@@ -1,7 +1,7 @@
 import type { EffectiveRights, Rights } from '@heki/hypervisor';
 import { frameOf, type Gfn, type U64 } from '@heki/physical-memory';
 import { FRAMES_PER_LEVEL } from './large-pages.ts';
-import { backingFrame, type Memslot, MemslotFlag } from './memslot.ts';
+import { backingFrame, type Memslot, MemslotFlag, markDirty } from './memslot.ts';
 import type { GuestFault } from './page-fault.ts';
 import type { SpteRequest } from './spte.ts';
 import type { VmState } from './vm-state.ts';
@@ -61,6 +61,7 @@ export function mapFault(vm: VmState, fault: GuestFault): MapOutcome {
     if (leaf !== undefined && leaf.level === wanted.level) {
       if (grantsAs(vm, leaf.entry, vm.tables.format.make(wanted.request))) return 'spurious';
     }
+    if (fault.write) markDirty(slot, gfn);
     return install(vm, slot, wanted) ? 'mapped' : 'no-memory';
   });
 }

@@ -20,6 +20,8 @@ export interface Memslot {
   readonly hostLevel: number;
   /** KVM_LPAGE_MIXED_FLAG of `lpage_info`: regions whose frames have different attributes, by region number. */
   readonly mixed: LargePageFlags;
+  /** Frames stored to since the log was last fetched, while LOG_DIRTY_PAGES is set. */
+  readonly dirty: Set<Gfn>;
 }
 
 /** The flags of one slot: region number (frame / frames per region) for 2 MiB and 1 GiB regions. */
@@ -31,4 +33,9 @@ export interface LargePageFlags {
 /** The host frame behind `gfn`, which must be in the slot. */
 export function backingFrame(slot: Memslot, gfn: Gfn): Pfn {
   return (slot.backing + (gfn - slot.base)) as Pfn;
+}
+
+/** mark_page_dirty(). */
+export function markDirty(slot: Memslot, gfn: Gfn): void {
+  if ((slot.flags & MemslotFlag.LOG_DIRTY_PAGES) !== 0) slot.dirty.add(gfn);
 }

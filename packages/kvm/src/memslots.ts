@@ -112,6 +112,7 @@ export function createMemslots(): Memslots {
         flags,
         hostLevel,
         mixed: { 2: new Set(), 3: new Set() },
+        dirty: new Set(),
       };
       if (added.base + added.frames > FRAME_END) return -Errno.EINVAL;
       if (old !== undefined) {

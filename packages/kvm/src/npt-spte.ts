@@ -29,6 +29,13 @@ export function nptSpteFormat(options: {
       }
       return { low, high: executable ? 0 : EntryHigh.XD };
     },
+    writeProtect: ({ low, high }) => ({ low: low & ~EntryLow.RW, high }),
+    makeWritable: ({ low, high }) => ({
+      low: (low & MMU_WRITABLE) === 0 ? low : low | EntryLow.RW | EntryLow.D,
+      high,
+    }),
+    age: ({ low, high }) => ({ low: low & ~EntryLow.A, high }),
+    restoreAge: (entry) => entry,
     rights({ low, high }) {
       const user = (low & EntryLow.US) !== 0;
       // Without GMET every access of a guest is a user access, and fails where the user bit is clear.

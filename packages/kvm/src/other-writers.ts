@@ -8,7 +8,7 @@ import {
   PHYSICAL_ADDRESS_END,
   writeBytes,
 } from '@heki/physical-memory';
-import { MemslotFlag } from './memslot.ts';
+import { MemslotFlag, markDirty } from './memslot.ts';
 import type { VmState } from './vm-state.ts';
 
 /**
@@ -30,6 +30,12 @@ export function writeGuest(vm: VmState, writer: OtherWriter, gpa: Gpa, bytes: Ui
     }
   }
   writeBytes(vm.memory, gpa, bytes);
+  if (writer === 'hypervisor') {
+    for (let gfn = frameOf(gpa); gfn <= last; gfn = (gfn + 1) as Gfn) {
+      const slot = vm.slots.find(gfn);
+      if (slot !== undefined) markDirty(slot, gfn);
+    }
+  }
   return { ok: true };
 }
 

@@ -47,7 +47,7 @@ function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelT
   });
   return {
     editor,
-    format: eptSpteFormat(mbec),
+    format: eptSpteFormat(mbec, accessedDirty),
     root: editor.root,
     deniesExecution: mbec,
     view: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),

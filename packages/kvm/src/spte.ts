@@ -21,6 +21,14 @@ export interface SpteFormat {
   make(request: SpteRequest): U64;
   /** What an entry grants. */
   rights(entry: U64): Rights;
+  /** Takes write access from an entry; it stays MMU-writable, if it was. */
+  writeProtect(entry: U64): U64;
+  /** Gives an MMU-writable entry write access; any other stays as it is. */
+  makeWritable(entry: U64): U64;
+  /** Clears the accessed flag, or, without one, takes away what would set it and saves it in the entry. */
+  age(entry: U64): U64;
+  /** Undoes {@link age} of an entry without accessed flag. */
+  restoreAge(entry: U64): U64;
 }
 
 /**
@@ -34,8 +42,12 @@ export const SPTE_HOST_WRITABLE: number = 1 << (57 - 32);
 /** Bit 58, in the high half: a fast page fault may give write access back. */
 export const SPTE_MMU_WRITABLE: number = 1 << (58 - 32);
 
+/** R and X, saved in bits 54 and 56 while an entry is access-tracked. */
+const SAVED_SHIFT = 54 - 32;
+const SAVED_BITS: number = (EptLow.R | EptLow.X) << SAVED_SHIFT;
+
 /** make_spte() for EPT (Heki v2 5/19, 11/19). READ is never looked at (B-H18). `mbec`: mode-based execute control is on. */
-export function eptSpteFormat(mbec: boolean): SpteFormat {
+export function eptSpteFormat(mbec: boolean, accessedDirty: boolean): SpteFormat {
   const execute = EptLow.X | (mbec ? EptLow.XU : 0);
   return {
     make({ permissions, writable, executable, writeProtect }) {
@@ -60,5 +72,21 @@ export function eptSpteFormat(mbec: boolean): SpteFormat {
       supervisorExecute: (low & EptLow.X) !== 0,
       userExecute: (low & (mbec ? EptLow.XU : EptLow.X)) !== 0,
     }),
+    writeProtect: ({ low, high }) => ({ low: low & ~EptLow.W, high }),
+    makeWritable: ({ low, high }) => ({
+      low: (high & SPTE_MMU_WRITABLE) === 0 ? low : low | EptLow.W | EptLow.D,
+      high,
+    }),
+    age({ low, high }) {
+      if (accessedDirty) return { low: low & ~EptLow.A, high };
+      if ((high & SAVED_BITS) !== 0) return { low, high };
+      // The series leaves XU where it is: user fetches from such a page go unnoticed, and gain nothing.
+      const saved = (low & (EptLow.R | EptLow.X)) << SAVED_SHIFT;
+      return { low: low & ~(EptLow.R | EptLow.W | EptLow.X), high: (high | saved) >>> 0 };
+    },
+    restoreAge({ low, high }) {
+      const saved = (high & SAVED_BITS) >>> SAVED_SHIFT;
+      return { low: low | saved, high: (high & ~SAVED_BITS) >>> 0 };
+    },
   };
 }

@@ -22,6 +22,11 @@ export interface KvmIoctls {
   setUserMemoryRegion(region: UserspaceMemoryRegion): number;
   /** KVM_SET_MEMORY_ATTRIBUTES. */
   setMemoryAttributes(attributes: MemoryAttributes): number;
+  /**
+   * KVM_GET_DIRTY_LOG: the frames of a slot stored to since the last time, and write-protects them again. A negative
+   * error number when the slot keeps no log.
+   */
+  getDirtyLog(slot: number): readonly Gfn[] | number;
   /** KVM_CHECK_EXTENSION. */
   checkExtension(capability: number): number;
   /** KVM_ENABLE_CAP with its first argument. */
@@ -43,6 +48,13 @@ export interface KvmVirtualMachine extends VirtualMachine {
   leafCounts(): LeafCounts;
   /** KVM_PRE_FAULT_MEMORY: maps `start` .. `end` - 1 as faults would, with the largest legal leaves. Frames mapped or present. */
   preFault(start: Gfn, end: Gfn): number;
+  /**
+   * Removes the leaves of `start` .. `end` - 1, which come back by faults: the host's memory management moves pages
+   * (MMU notifier), small leaves are collapsed into large ones, or those split for execution are recovered.
+   */
+  invalidate(start: Gfn, end: Gfn): void;
+  /** The host's memory management asks which pages are in use: accessed flags are cleared (MMU notifier clear_young). */
+  age(start: Gfn, end: Gfn): void;
   /** The instruction emulator carries out MOV to CR0, CR3 or CR4: the second entrance to the registers. */
   emulateMovToCr(vcpu: Vcpu, cr: 0 | 3 | 4, value: bigint): EmulationResult;
   /** The instruction emulator stores `bytes`, as for string input into guest memory. */

@@ -1,0 +1,26 @@
+import { frameOf, type Gfn } from '@heki/physical-memory';
+import { markDirty } from './memslot.ts';
+import type { GuestFault } from './page-fault.ts';
+import { rewriteLeaves } from './rewrite-leaves.ts';
+import type { VmState } from './vm-state.ts';
+
+/**
+ * fast_page_fault(): mends a leaf in place when KVM itself took the right away, to log stores or to see whether the
+ * page is in use. It gives back what the leaf had, never more: a leaf without WRITE was never MMU-writable. Whether
+ * the fault is mended.
+ */
+export function fastPageFault(vm: VmState, fault: GuestFault): boolean {
+  const gfn = frameOf(fault.gpa);
+  const slot = vm.slots.find(gfn);
+  if (slot === undefined) return false;
+  const { format } = vm.tables;
+  return vm.locks.with('mmu_lock', () => {
+    const changed = rewriteLeaves(vm, gfn, (gfn + 1) as Gfn, (entry) => {
+      const restored = format.restoreAge(entry);
+      return fault.write ? format.makeWritable(restored) : restored;
+    });
+    if (changed === 0) return false;
+    if (fault.write) markDirty(slot, gfn);
+    return true;
+  });
+}
