@@ -1,4 +1,4 @@
-import { createHekiGuest, type HekiKernel } from '@heki/guest';
+import { createHekiGuest, type HekiGuestOptions, type HekiKernel } from '@heki/guest';
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
 import { initHekiOnKvm } from '@heki/paravirt';
 import {
@@ -85,7 +85,12 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     onEvent: (event) => emit({ from: 'hypervisor', event }),
   });
   for (const { start, end } of [...ram, addedMemory]) {
-    virtualMachine.addMemory({ start, frames: end - start, backing: host.backing(start) });
+    virtualMachine.addMemory({
+      start,
+      frames: end - start,
+      backing: host.backing(start),
+      ...(options.hostPage === undefined ? {} : { largestLeaf: options.hostPage }),
+    });
   }
 
   const cr3 = options.kernelRoot === undefined ? registers.cr3 : BigInt(addressOf(options.kernelRoot));
@@ -103,10 +108,15 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     onEvent: (event) => emit({ from: 'vcpu', event }),
   });
 
-  const heki = createHekiGuest({
+  const guest: HekiGuestOptions = {
     kernel: createKernel(options, memory, vcpu.registers, addedMemory),
     profile,
     ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
+  };
+  // A kernel without Heki has no driver for it either. A core that is switched off tells, and does nothing.
+  const built = createHekiGuest({ ...guest, enabled: false }).earlyInit().outcome !== 'not-built';
+  const heki = createHekiGuest({
+    ...guest,
     enabled: options.heki ?? true,
     onEvent: (event) => emit({ from: 'guest', event }),
   });
@@ -119,6 +129,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     heki,
     earlyInit() {
       emit({ from: 'machine', event: { type: 'boot', step: 'init-platform' } });
+      if (!built) return heki.earlyInit();
       (options.driver ?? initHekiOnKvm)(heki, {
         vcpu: () => vcpu,
         onWarning: (text) => emit({ from: 'machine', event: { type: 'driver-warning', text } }),

@@ -27,6 +27,8 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
   readonly kernelRoot?: Gfn;
   /** The direct map, for a kernel that knows where it is. Otherwise it is found where it matters. */
   readonly directMap?: VirtualRange;
+  /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
+  readonly hostPage?: 1 | 512 | 262144;
   /** The guest's half. Default `hardened`. */
   readonly profile?: Profile;
   /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */

@@ -53,16 +53,6 @@ function replayNamed(path: string, bytes: Uint8Array, options: ReplayOptions, io
 }
 
 /** The report as programs read it. */
-function replayJson({
-  profile,
-  mbec,
-  calls,
-  hypercalls,
-  failedHooks,
-  ranges,
-  zaps,
-  flushes,
-  end,
-}: ReplayReport) {
-  return { profile, mbec, calls, hypercalls, failedHooks, ranges, zaps, flushes, end };
+function replayJson({ profile, mbec, calls, hypercalls, failedHooks, ranges, end }: ReplayReport) {
+  return { profile, mbec, calls, hypercalls, failedHooks, ranges, end };
 }

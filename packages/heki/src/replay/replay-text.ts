@@ -49,7 +49,6 @@ export function replayText(name: string, report: ReplayReport, colours: Colours)
     `  ${number(ranges.applied)} applied`,
     `  ${number(ranges.dropped)} dropped, with success answered${ranges.dropped === 0 ? '' : colours.red(' (B-H1: a right that is held is never taken away)')}`,
     `  ${number(ranges.refused)} refused${ranges.refused === 0 ? '' : ', because the pages are immutable since boot'}`,
-    `KVM removed leaves ${number(report.zaps)} times and flushed all virtual CPUs ${number(report.flushes)} times.`,
     report.failedHooks === 0
       ? ranges.refused === 0
         ? 'No hook failed.'
