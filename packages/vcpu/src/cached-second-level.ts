@@ -39,28 +39,33 @@ export class CachedSecondLevel implements SecondLevel<SecondLevelFault> {
   constructor(inner: SecondLevel<SecondLevelFault>, root: number) {
     this.#inner = inner;
     this.#root = root;
-    this.#tags.use(root, 0, 0);
+    this.#choose();
   }
 
   /** Goes on with another second level. Cached mappings of other roots stay. */
   use(inner: SecondLevel<SecondLevelFault>, root: number): void {
     this.#inner = inner;
     this.#root = root;
-    this.#tags.use(root, 0, 0);
+    this.#choose();
   }
 
   /** Drops the mappings of one root, or all. */
   flush(root?: number): void {
     if (root === undefined) this.#tags.forgetAll();
     else this.#tags.forgetRoot(root);
+    this.#choose();
+  }
+
+  #choose(): void {
     this.#tags.use(this.#root, 0, 0);
+    this.#cache.use(this.#tags.own, this.#tags.own);
   }
 
   translate(gfn: Gfn, offset: number, access: number): Pfn | typeof REFUSED {
     const cache = this.#cache;
     const tag = this.#tags.own;
     const cacheable = (access & SecondLevelAccess.SHADOW_STACK) === 0;
-    const slot = cacheable ? cache.find(gfn, tag, tag) : -1;
+    const slot = cacheable ? cache.lookUp(gfn) : -1;
     if (slot >= 0) {
       const rights = cache.rights[slot] ?? 0;
       const need = needOf(access);

@@ -58,7 +58,7 @@ export function defaultControls(): VmControls {
   };
 }
 
-/** Controls, with a stamp that tells whether one that translation depends on has changed. */
+/** Controls that tell when one that translation depends on has changed. */
 export class Controls implements VmControls {
   cr0Mask: bigint;
   cr0Shadow: bigint;
@@ -72,12 +72,12 @@ export class Controls implements VmControls {
   vmfunc: boolean;
   virtualizationExceptions: boolean;
   svm: VmControls['svm'];
-  /** Changes whenever {@link vpid} or {@link hlat} does. */
-  stamp = 0;
   #vpid: number;
   #hlat: HlatRoot | undefined;
+  readonly #onChanged: () => void;
 
-  constructor(initial: VmControls) {
+  constructor(initial: VmControls, onChanged: () => void) {
+    this.#onChanged = onChanged;
     this.cr0Mask = initial.cr0Mask;
     this.cr0Shadow = initial.cr0Shadow;
     this.cr4Mask = initial.cr4Mask;
@@ -100,7 +100,7 @@ export class Controls implements VmControls {
 
   set vpid(vpid: number) {
     this.#vpid = vpid;
-    this.stamp++;
+    this.#onChanged();
   }
 
   get hlat(): HlatRoot | undefined {
@@ -109,6 +109,6 @@ export class Controls implements VmControls {
 
   set hlat(hlat: HlatRoot | undefined) {
     this.#hlat = hlat;
-    this.stamp++;
+    this.#onChanged();
   }
 }

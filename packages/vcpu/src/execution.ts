@@ -99,14 +99,14 @@ export class Execution<Value> {
     during: PendingException | undefined,
   ): Outcome<Value> | typeof CONTINUE {
     const cpu = this.#cpu;
+    // CR2 is written when a page fault is raised, even if a double fault comes of it.
+    if (exception.cr2 !== undefined) cpu.registers.cr2 = exception.cr2;
     let delivered: Exception | 'triple-fault' =
       during === undefined ? exception : combineExceptions(during.exception, exception);
     if (during === undefined && cpu.nesting >= DEEPEST_NESTING) {
       delivered = cpu.nesting === DEEPEST_NESTING ? { vector: Vector.DF, errorCode: 0 } : 'triple-fault';
     }
     if (delivered === 'triple-fault') return this.#tripleFault();
-    // CR2 is written when a page fault is raised, even if a double fault comes of it.
-    if (exception.cr2 !== undefined) cpu.registers.cr2 = exception.cr2;
     cpu.pend(delivered, injected);
     return CONTINUE;
   }

@@ -50,6 +50,10 @@ const NEEDS: Int32Array = Int32Array.from({ length: 32 }, (_, bits) => {
   return need;
 });
 
+/** Needs that no rights word meets: nobody has looked yet, and the checks of the first stage refuse. */
+const UNJUDGED = 1 << 30;
+const DENIED = 1 << 29;
+
 /** Tells that cached translations were dropped; `frame` when it was one page. */
 export type FlushListener = (cause: FlushCause, frame?: VirtualFrame) => void;
 
@@ -81,13 +85,15 @@ export class Mmu {
   #secondLevel: SecondLevel<SecondLevelFault> | undefined;
   #root = -1;
 
-  // What follows is derived from registers and controls, and is renewed when their stamps change.
-  #registersStamp = -1;
-  #controlsStamp = -1;
+  // What follows is derived from registers and controls, and is renewed when they have changed.
+  #stale = true;
   #walker: PageWalker;
   #mode = 0;
   #ownTag = -1;
   #globalTag = -1;
+  #keys = false;
+  /** What each access needs of a rights word with each XD, R/W and U/S: of {@link NEEDS}, or DENIED, or UNJUDGED. */
+  readonly #needs = new Int32Array(256);
 
   constructor(options: MmuOptions) {
     this.#memory = options.memory;
@@ -109,7 +115,7 @@ export class Mmu {
   useSecondLevel(secondLevel: SecondLevel<SecondLevelFault> | undefined, root: number): void {
     this.#secondLevel = secondLevel;
     this.#root = secondLevel === undefined ? -1 : root;
-    this.#registersStamp = -1;
+    this.#stale = true;
     if (secondLevel === undefined) return;
     if (this.#nested !== undefined) {
       this.#nested.secondLevel.use(secondLevel, root);
@@ -130,23 +136,34 @@ export class Mmu {
    * perhaps IMPLICIT_SUPERVISOR; the CPL is looked at here. One of the negative `Attempt`s when it is refused.
    */
   translate(frame: VirtualFrame, offset: number, access: number): number {
-    if (this.#registersStamp !== this.#registers.stamp || this.#controlsStamp !== this.#controls.stamp) {
-      this.#renew();
-    }
+    if (this.#stale) this.#renew();
     const bits = (access & AccessBits.IMPLICIT_SUPERVISOR) === 0 ? access | this.#mode : access;
     const cache = this.#cache;
-    const slot = cache.find(frame, this.#ownTag, this.#globalTag);
+    const slot = cache.lookUp(frame);
     if (slot >= 0) {
       const rights = cache.rights[slot] ?? 0;
-      const need = NEEDS[bits] ?? 0;
-      if (
-        (rights & need) === need &&
-        this.#walker.check(rights & PAGE_RIGHTS_MASK, (rights >>> KEY_SHIFT) & 15, bits) === 0
-      ) {
+      // XD, R/W and U/S are the low three bits.
+      const index = (bits << 3) | (rights & 7);
+      const need = this.#needs[index] ?? 0;
+      if ((rights & need) === need || (need === UNJUDGED && this.#judge(rights, bits, index))) {
         return cache.target(slot, frame);
       }
     }
     return this.#walk(frame, offset, bits);
+  }
+
+  /** Something changed that {@link translate} has derived values from. */
+  changed(): void {
+    this.#stale = true;
+  }
+
+  /** The permission checks for a cached entry, remembered until a register changes unless protection keys count. */
+  #judge(rights: number, bits: number, index: number): boolean {
+    const key = (rights >>> KEY_SHIFT) & 15;
+    const allowed = this.#walker.check(rights & PAGE_RIGHTS_MASK, key, bits) === 0;
+    const need = NEEDS[bits] ?? 0;
+    if (!this.#keys) this.#needs[index] = allowed ? need : DENIED;
+    return allowed && (rights & need) === need;
   }
 
   /** Drops what a control-register write invalidates. */
@@ -212,7 +229,7 @@ export class Mmu {
   }
 
   #flushed(cause: FlushCause): void {
-    this.#registersStamp = -1;
+    this.#stale = true;
     this.#onFlush?.(cause);
   }
 
@@ -227,6 +244,8 @@ export class Mmu {
     this.#walker =
       this.#secondLevel !== undefined && this.#nested !== undefined ? this.#nested.walker : this.#plainWalker;
     this.#walker.setRegisters(hlat === undefined ? paging : { ...paging, hlat });
+    this.#keys = (paging.cr4 & (CR4.PKE | CR4.PKS)) !== 0n;
+    this.#needs.fill(UNJUDGED);
     this.#mode = cpl === 3 ? AccessBits.USER : 0;
     if ((paging.cr0 & CR0.PG) === 0n) {
       // Linear addresses are guest-physical ones: only guest-physical mappings are cached (SDM 3C 29.4.1).
@@ -237,8 +256,8 @@ export class Mmu {
       this.#ownTag = this.#tags.own;
       this.#globalTag = this.#tags.global;
     }
-    this.#registersStamp = this.#registers.stamp;
-    this.#controlsStamp = this.#controls.stamp;
+    this.#cache.use(this.#globalTag, this.#ownTag);
+    this.#stale = false;
   }
 
   #walk(frame: VirtualFrame, offset: number, bits: number): number {

@@ -60,7 +60,10 @@ export class Processor {
     this.profile = options.profile;
     this.controls = options.controls;
     this.onEvent = onEvent;
-    this.registers = new RegisterFile(() => this.mmu.flushVpid('set-registers'));
+    this.registers = new RegisterFile(
+      () => this.mmu.changed(),
+      () => this.mmu.flushVpid('set-registers'),
+    );
     const onFlush = (cause: FlushCause, frame?: VirtualFrame): void => {
       const va = frame === undefined ? {} : { va: linear(frame, 0) };
       onEvent?.({ type: 'flush', vcpu: id, cause, ...va });

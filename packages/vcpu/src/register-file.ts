@@ -15,8 +15,8 @@ const AFTER_INIT: PagingRegisters = {
 const RIP_AFTER_INIT = 0xffff_fff0n as VirtualAddress;
 
 /**
- * The registers, with those that translation depends on kept as one immutable value, so that the page walk can take
- * them over as they are, and a stamp that tells whether it must.
+ * The registers, with those that translation depends on kept as one immutable value, so that the page walk can
+ * take them over as they are.
  */
 export class RegisterFile implements Registers {
   rax = 0n;
@@ -42,14 +42,17 @@ export class RegisterFile implements Registers {
   idtr: DescriptorTable | undefined;
   ldtr = 0;
   tr = 0;
-  /** Changes whenever {@link paging} or {@link cpl} does. */
-  stamp = 0;
   #paging = AFTER_INIT;
   #cpl: 0 | 3 = 0;
+  readonly #onChanged: () => void;
   readonly #onAssigned: () => void;
 
-  /** `onAssigned` is called after CR0, CR3, CR4 or EFER was assigned from outside. */
-  constructor(onAssigned: () => void) {
+  /**
+   * `onChanged` is called after anything that translation depends on has changed; `onAssigned` after CR0, CR3, CR4 or
+   * EFER was assigned from outside.
+   */
+  constructor(onChanged: () => void, onAssigned: () => void) {
+    this.#onChanged = onChanged;
     this.#onAssigned = onAssigned;
   }
 
@@ -60,7 +63,7 @@ export class RegisterFile implements Registers {
 
   set paging(paging: PagingRegisters) {
     this.#paging = paging;
-    this.stamp++;
+    this.#onChanged();
   }
 
   get cpl(): 0 | 3 {
@@ -69,7 +72,7 @@ export class RegisterFile implements Registers {
 
   set cpl(cpl: 0 | 3) {
     this.#cpl = cpl;
-    this.stamp++;
+    this.#onChanged();
   }
 
   get cr0(): bigint {
@@ -134,11 +137,8 @@ export class RegisterFile implements Registers {
 
   /** INIT. The general registers are cleared, too. */
   reset(): void {
-    const fresh = new RegisterFile(this.#onAssigned);
-    const { stamp } = this;
-    Object.assign(this, fresh);
+    Object.assign(this, new RegisterFile(this.#onChanged, this.#onAssigned));
     this.paging = AFTER_INIT;
     this.cpl = 0;
-    this.stamp = stamp + 1;
   }
 }

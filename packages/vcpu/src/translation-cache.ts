@@ -1,6 +1,6 @@
 /**
- * Cached translations in packed arrays: three direct-mapped parts, for pages of 4 KiB, 2 MiB and 1 GiB. A virtual CPU has
- * one for linear addresses and one for guest-physical addresses; what the rights word of an entry means is theirs to say.
+ * Cached translations in packed arrays: three direct-mapped parts, for pages of 4 KiB, 2 MiB and 1 GiB. The tag has its
+ * share in the slot, so that the same page of several address spaces can be cached at once. A virtual CPU has one for linear addresses and one for guest-physical addresses; what the rights word of an entry means is theirs to say.
  *
  * Every entry carries a tag. A tag that is never asked for again is flushed, so that dropping a whole address space
  * costs nothing.
@@ -26,15 +26,24 @@ export function framesOf(size: PageSize): number {
   return 2 ** SIZE_SHIFTS[size];
 }
 
-/** A slot for page number `page` of a part: its low bits, and the ones above them so that aligned regions spread. */
-function hash(page: number, mask: number): number {
-  const low = page - Math.floor(page / 2 ** 32) * 2 ** 32;
-  return (low ^ (low >>> 12)) & mask;
+/** The low 32 bits of a frame, as a number that JavaScript's bit operators take whole. */
+function lowBits(frame: number): number {
+  return frame - Math.floor(frame * 2 ** -32) * 2 ** 32;
+}
+
+/** Bits that depend on a page's number, also on high ones, so that aligned regions spread. */
+function hash(page: number): number {
+  return page ^ (page >>> 12);
+}
+
+/** Bits that depend on a tag, all of them: tags are given out in sequence. */
+function mix(tag: number): number {
+  return Math.imul(tag, 0x9e37_79b1) >>> 16;
 }
 
 /** Cached translations from frames to frames. */
 export class TranslationCache {
-  /** Page number (frame divided by the frames of its size) of every slot. */
+  /** First frame of the page of every slot. */
   readonly #pages: Float64Array = new Float64Array(SLOTS);
   /** Tag of every slot; 0 for an empty one. */
   readonly #tags: Int32Array = new Int32Array(SLOTS);
@@ -45,38 +54,49 @@ export class TranslationCache {
   /** Whether the part may hold anything at all. */
   #mediumUsed = false;
   #largeUsed = false;
+  /** The tags under which {@link lookUp} finds, and their share in slots. */
+  #tag = -1;
+  #otherTag = -1;
+  #mixed = 0;
+  #otherMixed = 0;
 
-  /** The slot that translates `frame` under `tag` or `otherTag` (neither 0), or -1. */
-  find(frame: number, tag: number, otherTag: number): number {
-    let slot = hash(frame, SMALL_MASK);
-    if (this.#pages[slot] === frame) {
-      const found = this.#tags[slot];
-      if (found === tag || found === otherTag) return slot;
-    }
-    if (this.#mediumUsed) {
-      const page = Math.floor(frame / 512);
-      slot = MEDIUM + hash(page, MEDIUM_MASK);
-      if (this.#pages[slot] === page) {
-        const found = this.#tags[slot];
-        if (found === tag || found === otherTag) return slot;
-      }
-    }
-    if (this.#largeUsed) {
-      const page = Math.floor(frame / 2 ** 18);
-      slot = LARGE + hash(page, LARGE_MASK);
-      if (this.#pages[slot] === page) {
-        const found = this.#tags[slot];
-        if (found === tag || found === otherTag) return slot;
-      }
-    }
-    return -1;
+  /** Chooses the two tags, neither 0, under which {@link lookUp} finds; they may be the same. */
+  use(tag: number, otherTag: number): void {
+    this.#tag = tag;
+    this.#otherTag = otherTag;
+    this.#mixed = mix(tag);
+    this.#otherMixed = mix(otherTag);
   }
 
-  /** Where `slot`, which {@link find} gave for `frame`, maps that frame to. */
+  /** The slot that translates `frame` under one of the two tags chosen, or -1. */
+  lookUp(frame: number): number {
+    const low = lowBits(frame);
+    const small = hash(low);
+    let slot = (small ^ this.#mixed) & SMALL_MASK;
+    if (this.#pages[slot] === frame && this.#tags[slot] === this.#tag) return slot;
+    slot = (small ^ this.#otherMixed) & SMALL_MASK;
+    if (this.#pages[slot] === frame && this.#tags[slot] === this.#otherTag) return slot;
+    if (this.#mediumUsed) {
+      const page = frame - (low & 0x1ff);
+      const medium = hash(low >>> 9);
+      slot = MEDIUM + ((medium ^ this.#mixed) & MEDIUM_MASK);
+      if (this.#pages[slot] === page && this.#tags[slot] === this.#tag) return slot;
+      slot = MEDIUM + ((medium ^ this.#otherMixed) & MEDIUM_MASK);
+      if (this.#pages[slot] === page && this.#tags[slot] === this.#otherTag) return slot;
+    }
+    if (!this.#largeUsed) return -1;
+    slot = this.#largeSlot(frame, low, this.#tag);
+    return slot >= 0 ? slot : this.#largeSlot(frame, low, this.#otherTag);
+  }
+
+  #largeSlot(frame: number, low: number, tag: number): number {
+    const slot = LARGE + ((hash(low >>> 18) ^ mix(tag)) & LARGE_MASK);
+    return this.#pages[slot] === frame - (low & 0x3_ffff) && this.#tags[slot] === tag ? slot : -1;
+  }
+
+  /** Where `slot`, which {@link lookUp} gave for `frame`, maps that frame to. */
   target(slot: number, frame: number): number {
-    const target = this.#targets[slot] ?? 0;
-    if (slot < MEDIUM) return target;
-    return target + frame - (this.#pages[slot] ?? 0) * (slot < LARGE ? 512 : 2 ** 18);
+    return (this.#targets[slot] ?? 0) + (frame - (this.#pages[slot] ?? 0));
   }
 
   /** The size of the page that `slot` translates. */
@@ -89,35 +109,45 @@ export class TranslationCache {
    * for the frame in another size under the same tag is dropped.
    */
   insert(frame: number, size: PageSize, tag: number, target: number, rights: number): number {
-    for (let old = this.find(frame, tag, tag); old >= 0; old = this.find(frame, tag, tag))
-      this.#tags[old] = 0;
-    const frames = framesOf(size);
-    const page = Math.floor(frame / frames);
+    this.drop(frame, tag);
+    const low = lowBits(frame);
     let slot: number;
     if (size === 0) {
-      slot = hash(page, SMALL_MASK);
+      slot = (hash(low) ^ mix(tag)) & SMALL_MASK;
     } else if (size === 1) {
-      slot = MEDIUM + hash(page, MEDIUM_MASK);
+      slot = MEDIUM + ((hash(low >>> 9) ^ mix(tag)) & MEDIUM_MASK);
       this.#mediumUsed = true;
     } else {
-      slot = LARGE + hash(page, LARGE_MASK);
+      slot = LARGE + ((hash(low >>> 18) ^ mix(tag)) & LARGE_MASK);
       this.#largeUsed = true;
     }
-    this.#pages[slot] = page;
+    const inside = low & (framesOf(size) - 1);
+    this.#pages[slot] = frame - inside;
     this.#tags[slot] = tag;
-    this.#targets[slot] = target - (frame - page * frames);
+    this.#targets[slot] = target - inside;
     this.rights[slot] = rights;
     return slot;
   }
 
   /** Drops whatever translates `frame` under `tag`. Whether there was anything. */
   drop(frame: number, tag: number): boolean {
-    let dropped = false;
-    for (let slot = this.find(frame, tag, tag); slot >= 0; slot = this.find(frame, tag, tag)) {
-      this.#tags[slot] = 0;
-      dropped = true;
-    }
-    return dropped;
+    const low = lowBits(frame);
+    const mixed = mix(tag);
+    const small = this.#dropSlot((hash(low) ^ mixed) & SMALL_MASK, frame, tag);
+    const medium = this.#dropSlot(
+      MEDIUM + ((hash(low >>> 9) ^ mixed) & MEDIUM_MASK),
+      frame - (low & 0x1ff),
+      tag,
+    );
+    const slot = this.#largeSlot(frame, low, tag);
+    if (slot >= 0) this.#tags[slot] = 0;
+    return small || medium || slot >= 0;
+  }
+
+  #dropSlot(slot: number, page: number, tag: number): boolean {
+    if (this.#pages[slot] !== page || this.#tags[slot] !== tag) return false;
+    this.#tags[slot] = 0;
+    return true;
   }
 
   /**
@@ -127,7 +157,7 @@ export class TranslationCache {
   dropRange(start: number, frames: number, tag: number, having: number): void {
     for (let slot = 0; slot < LARGE; slot++) {
       if (this.#tags[slot] !== tag || ((this.rights[slot] ?? 0) & having) === 0) continue;
-      const first = (this.#pages[slot] ?? 0) * (slot < MEDIUM ? 1 : 512);
+      const first = this.#pages[slot] ?? 0;
       if (first >= start && first < start + frames) this.#tags[slot] = 0;
     }
   }

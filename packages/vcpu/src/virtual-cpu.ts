@@ -33,7 +33,8 @@ export class VirtualCpu implements Vcpu {
     this.id = id;
     this.memory = memory;
     this.profile = profile;
-    this.controls = new Controls({ ...defaultControls(), ...options.controls });
+    const initial = { ...defaultControls(), ...options.controls };
+    this.controls = new Controls(initial, () => this.#cpu.mmu.changed());
     const { controls } = this;
     this.#cpu = new Processor({ id, memory, profile, controls, onEvent });
     this.registers = this.#cpu.registers;
