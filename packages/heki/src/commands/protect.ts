@@ -41,7 +41,8 @@ export async function protect(
   const writer = createLineWriter(io.stdout);
   for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
   await writer.flush();
-  return report.late.outcome === 'protected' ? ExitCode.SUCCESS : ExitCode.FAILURE;
+  const refused = report.hypercalls.some(({ result }) => result < 0);
+  return report.late.outcome === 'protected' && !refused ? ExitCode.SUCCESS : ExitCode.FAILURE;
 }
 
 async function readKernelConfig(path: string): Promise<ProtectSettings['kernelConfig']> {

@@ -1,4 +1,3 @@
-import type { KernelConfig } from '@heki/guest';
 import { decodePageList, KvmHypercall, MEM_ATTR_IMMUTABLE, permissionText } from '@heki/hypercall/kvm';
 import { createKvm, type KvmEvent, type KvmVirtualMachine } from '@heki/kvm';
 import {
@@ -22,7 +21,7 @@ export interface ProtectSettings {
   readonly profile: Profile;
   readonly mbec: boolean;
   /** A kernel's own configuration and where it comes from. Default: one that suits Heki. */
-  readonly kernelConfig?: { readonly from: string; readonly config: KernelConfig };
+  readonly kernelConfig?: NonNullable<ProtectReport['kernelConfig']>;
   readonly trace: boolean;
 }
 
@@ -78,7 +77,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     subject,
     profile: settings.profile,
     mbec: settings.mbec,
-    kernelConfig: settings.kernelConfig?.from,
+    kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
     early,
     late,

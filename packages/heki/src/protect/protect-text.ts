@@ -1,3 +1,4 @@
+import type { KernelConfig } from '@heki/guest';
 import { KvmHypercall } from '@heki/hypercall/kvm';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import type { Colours } from '../colours.ts';
@@ -9,12 +10,22 @@ const BAR_WIDTH = 24;
 /** More ranges than this of writable code are counted, not listed. */
 const LISTED_RANGES = 4;
 
-const MEANINGS = new Map([
-  ['r-x', 'code: runs, and nobody changes it'],
-  ['r--', 'constants: neither changed nor run'],
-  ['rw-', 'data: changed, but not run by the kernel'],
-  ['rwx', 'changed and run: nothing is enforced'],
-]);
+const MEANINGS = {
+  'r-x': 'code: runs, and nobody changes it',
+  'r--': 'constants: neither changed nor run',
+  'rw-': 'data: changed, but not run by the kernel',
+  rwx: 'changed and run: nothing is enforced',
+} as const;
+
+/** First virtual frame of the direct map as the series has it (Heki v2 14/19). */
+const PUBLISHED_DIRECT_MAP = { 4: 0xffff_8880_0000_0, 5: 0xff11_0000_0000_0 } as const;
+
+/** What is left of it where the processor cannot deny execution to the kernel alone. */
+const MEANINGS_WITHOUT_MBEC: Readonly<Record<keyof typeof MEANINGS, string>> = {
+  ...MEANINGS,
+  'r--': 'constants: not changed, but run',
+  'rw-': 'data: changed and run, nothing is enforced',
+};
 
 /** `12,345`. */
 const number = (value: number): string => value.toLocaleString('en-US');
@@ -34,9 +45,9 @@ function size(pages: number): string {
 export function protectText(report: ProtectReport, colours: Colours): string {
   const sections = [
     header(report, colours),
-    section('1', 'Early init: how is each page mapped?', earlyLines(report), colours),
+    section('1', 'Early init: how is each page mapped?', earlyLines(report, colours), colours),
     section('2', 'Late init: the kernel tells the hypervisor', lateLines(report, colours), colours),
-    section('3', 'What the hypervisor enforces from now on', enforcedLines(report, colours), colours),
+    section('3', enforcedTitle(report), enforcedLines(report, colours), colours),
     section('4', 'An attacker who runs code in the kernel (CPL 0)', attackLines(report, colours), colours),
   ];
   if (report.trace !== undefined) {
@@ -74,14 +85,18 @@ function header(report: ProtectReport, { bold, dim, yellow }: Colours): string[]
       report.kernelConfig === undefined ? 'assumed' : 'configured',
       report.kernelConfig === undefined
         ? 'built for Heki: no KASLR, no jump labels (--kernel-config FILE shows what a real build does)'
-        : `by ${report.kernelConfig}`,
+        : `by ${report.kernelConfig.from}: ${configText(report.kernelConfig.config)}`,
     ],
   ];
   return [
-    `${bold('Heki')}: a hypervisor keeps a kernel's code read-only and its data not executable, even against that kernel`,
+    `${bold('Heki')}: the hypervisor keeps a kernel's code read-only and its data not executable, even against the kernel itself`,
     '',
     ...rows.map(([name, value]) => `  ${dim(name.padEnd(11))}${value}`),
   ];
+}
+
+function configText({ RANDOMIZE_BASE = false, JUMP_LABEL = false }: KernelConfig): string {
+  return `${RANDOMIZE_BASE ? 'KASLR' : 'no KASLR'}, ${JUMP_LABEL ? 'jump labels' : 'no jump labels'}`;
 }
 
 /** `Linux 6.1.0-56-cloud-amd64 (Debian 6.1.192-2)` of a whole version banner. */
@@ -92,10 +107,17 @@ function shortKernel(kernel: string): string {
   return `Linux ${release}${debian === undefined ? '' : ` (${debian})`}`;
 }
 
-function earlyLines({ early }: ProtectReport): string[] {
+function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colours): string[] {
   switch (early.outcome) {
     case 'counting':
       return [
+        ...(profile === 'rfc-v2' && subject.directMap !== PUBLISHED_DIRECT_MAP[subject.levels]
+          ? [
+              yellow(
+                'KASLR moved the direct map of this kernel; as published, Heki looks at fixed addresses all the same',
+              ),
+            ]
+          : []),
         `${count(early.leaves, 'mapping')} outside the direct map; counters of read, write and execute for ${count(early.pages, 'page')}`,
       ];
     case 'not-built':
@@ -120,7 +142,12 @@ function lateLines({ hypercalls, log, late }: ProtectReport, colours: Colours): 
     late.outcome === 'registers-refused' || late.outcome === 'memory-refused'
       ? [colours.red(`Heki gave up: ${late.outcome}, error ${late.error}`)]
       : [];
-  return [...log.map((line) => colours.dim(line)), ...(calls.length > 0 ? ['', ...calls] : []), ...end];
+  return [
+    ...log.map((line) => colours.dim(line)),
+    ...(log.length > 0 && calls.length > 0 ? [''] : []),
+    ...calls,
+    ...end,
+  ];
 }
 
 function callText({
@@ -140,18 +167,28 @@ function callText({
   return 'another hypercall';
 }
 
+function enforcedTitle({ hypercalls }: ProtectReport): string {
+  const refused = hypercalls.some(
+    ({ number: nr, result }) => nr === KvmHypercall.PROTECT_MEMORY && result !== 0,
+  );
+  return refused
+    ? 'What the kernel asked for, and the hypervisor refused'
+    : 'What the hypervisor enforces from now on';
+}
+
 function enforcedLines(report: ProtectReport, colours: Colours): string[] {
   const { pages, pinned, writableCode, weakenedPages } = report;
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
   if (total === 0) return ['nothing'];
   const lines: string[] = [];
-  for (const permissions of ['r-x', 'r--', 'rw-', 'rwx']) {
+  const meanings = weakenedPages > 0 ? MEANINGS_WITHOUT_MBEC : MEANINGS;
+  for (const permissions of ['r-x', 'r--', 'rw-', 'rwx'] as const) {
     const { pages: frames, immutable } = pages.get(permissions) ?? { pages: 0, immutable: 0 };
     if (frames === 0) continue;
     const bar = '█'.repeat(Math.max(1, Math.round((frames / total) * BAR_WIDTH))).padEnd(BAR_WIDTH);
     const colour = permissions === 'rwx' ? colours.red : permissions === 'rw-' ? colours.blue : colours.green;
     lines.push(
-      `${colour(permissions)}  ${number(frames).padStart(11)} pages ${size(frames).padStart(10)}  ${colour(bar)}  ${MEANINGS.get(permissions)}${immutable > 0 ? colours.dim('  immutable') : ''}`,
+      `${colour(permissions)}  ${number(frames).padStart(11)} pages ${size(frames).padStart(10)}  ${colour(bar)}  ${meanings[permissions]}${immutable > 0 ? colours.dim('  immutable') : ''}`,
     );
   }
   lines.push(

@@ -1,4 +1,4 @@
-import type { EarlyInitResult, LateInitResult } from '@heki/guest';
+import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
 import type { AttackResult, Profile } from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
 import type { Subject } from './subject.ts';
@@ -36,8 +36,8 @@ export interface ProtectReport {
   readonly subject: Subject;
   readonly profile: Profile;
   readonly mbec: boolean;
-  /** File name of the kernel configuration; `undefined` when one that suits Heki was assumed. */
-  readonly kernelConfig: string | undefined;
+  /** The kernel's own configuration, and the name of its file; `undefined` when one that suits Heki was assumed. */
+  readonly kernelConfig: { readonly from: string; readonly config: KernelConfig } | undefined;
   readonly addedMemory: FrameRange<Gfn>;
   readonly early: EarlyInitResult;
   readonly late: LateInitResult;
