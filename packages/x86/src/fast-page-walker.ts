@@ -3,7 +3,7 @@ import { AccessBits } from './access.ts';
 import { lowerHalfEnd, upperHalfStart } from './canonical.ts';
 import { CR0, CR4, EFER, RFLAGS } from './control-registers.ts';
 import type { CpuProfile } from './cpu-profile.ts';
-import { EntryLow, entryFrame, type Level } from './entry.ts';
+import { EntryLow, type Level } from './entry.ts';
 import { X86Error } from './error.ts';
 import { PageFaultCode } from './page-fault.ts';
 import { PageRights } from './page-rights.ts';
@@ -38,9 +38,7 @@ export class FastPageWalker implements PageWalker {
   guestFrame = 0 as Gfn;
   guestOffset = 0;
   level = 1;
-  translationLevel = 1;
   rights = 0;
-  secondLevelRights = ALL_RIGHTS;
   key = 0;
   refusedPagingStructure = false;
 
@@ -79,11 +77,23 @@ export class FastPageWalker implements PageWalker {
   readonly #tableHost = new Float64Array(6);
   readonly #word = new Int32Array(6);
   readonly #low = new Int32Array(6);
+  /** A when all of them have it. */
+  #accessed = 0;
+  /** The low half of the leaf. */
+  #leafLow = 0;
 
   constructor(memory: PhysicalMemory<Pfn>, profile: CpuProfile, secondLevel: SecondLevel | undefined) {
     this.#memory = memory;
     this.#profile = profile;
     this.#secondLevel = secondLevel;
+  }
+
+  get translationLevel(): number {
+    return this.#secondLevel === undefined ? this.level : Math.min(this.level, this.#secondLevel.level);
+  }
+
+  get secondLevelRights(): number {
+    return this.#secondLevel === undefined ? ALL_RIGHTS : this.#secondLevel.rights;
   }
 
   setRegisters(registers: PagingRegisters): void {
@@ -193,12 +203,14 @@ export class FastPageWalker implements PageWalker {
     faultCode: number,
   ): WalkOutcome | typeof RESTART {
     const secondLevel = this.#secondLevel;
+    const memory = this.#memory;
     const top = this.#levels;
     const upper = Math.floor(virtualFrame / PML4E_FRAMES);
     const lower = virtualFrame - upper * PML4E_FRAMES;
     let table = root;
-    let common = RW | US;
-    let executeDisable = 0;
+    // The AND of the low halves so far, and the OR of the high ones.
+    let common = -1;
+    let any = 0;
 
     for (let level = top; ; level--) {
       const index = (level > 3 ? upper >>> (9 * (level - 4)) : lower >>> (9 * (level - 1))) & 511;
@@ -207,7 +219,7 @@ export class FastPageWalker implements PageWalker {
         host = secondLevel.translate(table as Gfn, index * 8, level === top ? READ_ROOT_ENTRY : READ_ENTRY);
         if (host === REFUSED) return this.#failAt(SECOND_LEVEL, table, index, level);
       }
-      const page = this.#memory.page(host as Pfn);
+      const page = memory.page(host as Pfn);
       if (page === undefined) return this.#failAt(ABSENT_TABLE, table, index, level);
       const low = page[2 * index] ?? 0;
       const high = page[2 * index + 1] ?? 0;
@@ -228,8 +240,9 @@ export class FastPageWalker implements PageWalker {
       this.#word[level] = 2 * index;
       this.#low[level] = low;
       common &= low;
-      executeDisable |= high >>> 31;
-      const frame = entryFrame(low, high);
+      any |= high;
+      // Written out: with feedback of its own, this stays a small integer where memory is small.
+      const frame = (low >>> 12) + (high & 0xf_ffff) * 0x10_0000;
       if (level > 1 && (low & PS) === 0) {
         table = frame;
         continue;
@@ -237,11 +250,15 @@ export class FastPageWalker implements PageWalker {
 
       this.level = level;
       this.key = (high >>> 27) & 15;
-      this.rights = common | executeDisable | (low & this.#leafRights);
+      this.rights = (common & (RW | US)) | (any >>> 31) | (low & this.#leafRights);
+      this.#accessed = common & A;
+      this.#leafLow = low;
       // A larger leaf's frame is aligned, but for the PAT bit in bit 12.
-      const span = level === 1 ? 1 : level === 2 ? 512 : 2 ** 18;
-      const inside = lower & (span - 1);
-      this.guestFrame = ((level === 1 ? frame : frame - (low & PAT_LARGE) / 4096) + inside) as Gfn;
+      if (level === 1) this.guestFrame = frame as Gfn;
+      else {
+        const inside = lower & (level === 2 ? 511 : 2 ** 18 - 1);
+        this.guestFrame = (frame - ((low & PAT_LARGE) >>> 12) + inside) as Gfn;
+      }
       return MAPPED;
     }
   }
@@ -258,9 +275,7 @@ export class FastPageWalker implements PageWalker {
   #setFlags(write: boolean): boolean {
     const leaf = this.level;
     const leafFlags = write ? A | D : A;
-    let missing = ~(this.#low[leaf] ?? 0) & leafFlags;
-    for (let level = this.#levels; level > leaf; level--) missing |= ~(this.#low[level] ?? 0) & A;
-    if (missing === 0) return true;
+    if (this.#accessed !== 0 && (this.#leafLow & leafFlags) === leafFlags) return true;
 
     const secondLevel = this.#secondLevel;
     if (secondLevel !== undefined) {
@@ -292,7 +307,6 @@ export class FastPageWalker implements PageWalker {
     const secondLevel = this.#secondLevel;
     if (secondLevel === undefined) {
       this.frame = this.guestFrame as number as Pfn;
-      this.translationLevel = this.level;
       return MAPPED;
     }
     const { rights } = this;
@@ -308,8 +322,6 @@ export class FastPageWalker implements PageWalker {
       return SECOND_LEVEL;
     }
     this.frame = frame;
-    this.translationLevel = Math.min(this.level, secondLevel.level);
-    this.secondLevelRights = secondLevel.rights;
     return MAPPED;
   }
 
