@@ -65,9 +65,20 @@ const { R, W, X, XU, LARGE, A, D } = EptLow;
 const { PWA, SSS, VGP, SVE } = EptHigh;
 /** Frames below 2^27 have their three lower table indices in what JavaScript's bit operators can hold. */
 const LOWER = 2 ** 27;
-const TABLE_RESERVED = 0x78;
+/** Frames below this are what JavaScript engines keep as small integers. */
+const SMALL = 2 ** 31;
+/** R, and the bits that an entry that refers to a table must not have: 6:3 and bit 7. */
+const TABLE_BITS = R | 0xf8;
 /** Bits n set for memory types n that are reserved: 2, 3 and 7. */
 const RESERVED_TYPES = 0b1000_1100;
+/** The bits of an access that decide what it needs, but for shadow stacks: the port's lowest seven. */
+const RULE_ACCESS = 2 * USER_PAGE - 1;
+/** In a rule: not to be settled by comparing rights. */
+const SPECIAL = 1 << 16;
+/** Beside the rights granted: the leaf has paging-write access. */
+const GRANTED_PAGING_WRITE = 1 << 17;
+/** The answer of the judge when nothing is denied. */
+const ALLOWED = -1;
 
 /** {@link explainEptWalk} for hot paths: no allocation while accesses are allowed, entries as 32-bit halves. */
 class FastEpt implements Ept {
@@ -91,12 +102,13 @@ class FastEpt implements Ept {
   readonly #verification: boolean;
   /** Every guest paging entry of the walk so far came through a leaf with paging-write access. */
   #verified = true;
-  /** Of the latest allowed translation: the AND of R, W, X and XU. */
-  #rights = 0;
-  /** Of the latest allowed translation: its leaf has paging-write access. */
-  #paging = false;
-  /** Of the latest allowed translation: writes need set no dirty flag. */
-  #dirty = true;
+  /** Of the latest translation: the AND of R, W, X, XU and A over the entries, and the leaf's D. */
+  #granted = 0;
+  /** By access: see {@link #makeRules}. */
+  readonly #rules = new Int32Array(RULE_ACCESS + 1);
+  /** By level: the frame of the table last used there, and the page at it. Writable views never go stale. */
+  readonly #tableFrames = [-1, -1, -1, -1, -1, -1];
+  readonly #tablePages: (Uint32Array | undefined)[] = this.#tableFrames.map(() => undefined);
   #root = 0;
   #levels = 4;
   #end = 0;
@@ -132,20 +144,21 @@ class FastEpt implements Ept {
     this.#levels = eptp.levels;
     this.#end = 512 ** eptp.levels;
     this.#accessedDirty = eptp.accessedDirty;
-    this.#dirty = true;
+    this.#makeRules();
   }
 
   get rights(): number {
     const grants = SecondLevelRights;
-    const rights = this.#rights;
-    const readable = (rights & R) !== 0;
-    const writable = (rights & W) !== 0;
-    const usable = readable && (writable || this.#paging) && this.#dirty;
-    const fetch = (rights & X) !== 0;
-    const userFetch = this.#userExecute === 0 ? fetch : (rights & XU) !== 0;
+    const granted = this.#granted;
+    const dirty = !this.#accessedDirty || (granted & D) !== 0;
+    const readable = (granted & R) !== 0;
+    const writable = (granted & W) !== 0;
+    const usable = readable && (writable || (granted & GRANTED_PAGING_WRITE) !== 0) && dirty;
+    const fetch = (granted & X) !== 0;
+    const userFetch = this.#userExecute === 0 ? fetch : (granted & XU) !== 0;
     return (
       (readable ? grants.READ : 0) |
-      (writable && this.#dirty ? grants.WRITE : 0) |
+      (writable && dirty ? grants.WRITE : 0) |
       (fetch ? grants.FETCH_SUPERVISOR : 0) |
       (userFetch ? grants.FETCH_SUPERVISOR_FROM_USER_PAGE | grants.FETCH_USER : 0) |
       (readable && (usable || !this.#accessedDirty) ? grants.READ_PAGING_STRUCTURE : 0) |
@@ -168,75 +181,124 @@ class FastEpt implements Ept {
 
   translate(gfn: Gfn, offset: number, access: number): Pfn | typeof REFUSED {
     if ((access & WALK_START) !== 0) this.#verified = true;
-    if (gfn >= this.#end) return this.#violation(gfn, offset, access, 0, 0, false, 0);
-    const upper = Math.floor(gfn / LOWER);
-    const lower = gfn - upper * LOWER;
+    let upper: number;
+    let lower: number;
+    if (gfn < SMALL) {
+      // The frame of an address below 8 TiB is a small integer, and the division is a shift.
+      const small: number = gfn;
+      upper = small >>> 27;
+      lower = small & (LOWER - 1);
+    } else {
+      if (gfn >= this.#end) return this.#violation(gfn, offset, access, 0, 0, false, 0);
+      upper = Math.floor(gfn / LOWER);
+      lower = gfn - upper * LOWER;
+    }
+    const memory = this.#memory;
+    const frames = this.#tableFrames;
+    const pages = this.#tablePages;
     let table = this.#root;
-    let rights = EPT_RIGHTS;
-    let accessed: number = A;
+    let above = EPT_RIGHTS | A;
     let level = this.#levels;
-    let above = rights;
     let low = 0;
     let high = 0;
     for (; ; level--) {
-      const page = this.#memory.page(table as Pfn);
+      const known = frames[level] === table;
+      const page = known ? pages[level] : memory.page(table as Pfn);
       if (page === undefined) return this.#absent(gfn, offset, table);
-      const word = entryWord(upper, lower, level);
-      low = page[word] ?? 0;
-      high = page[word + 1] ?? 0;
-      if ((low & this.#present) === 0) return this.#violation(gfn, offset, access, 0, high, false, 0);
-      if (((low & R) === 0 && (low & this.#needRead) !== 0) || (high & this.#reservedHigh) !== 0) {
-        return this.#misconfiguration(gfn, offset);
+      const index = entryIndex(upper, lower, level);
+      low = page[2 * index] ?? 0;
+      high = page[2 * index + 1] ?? 0;
+      if ((high & this.#reservedHigh) === 0 && (low & TABLE_BITS) === R && level > 1) {
+        if (!known) this.#remember(level, table);
+        above &= low;
+        table = frameIn(low, high);
+        continue;
       }
-      above = rights;
-      rights &= low;
-      accessed &= low;
-      if (level === 1 || ((low & LARGE) !== 0 && ((this.#largeLevels >> level) & 1) !== 0)) break;
-      if ((low & (TABLE_RESERVED | LARGE)) !== 0) return this.#misconfiguration(gfn, offset);
-      table = (low >>> 12) + (high & 0xf_ffff) * 0x10_0000;
+      // Not the usual entry that refers to a table: nothing, a misconfiguration or a leaf.
+      if ((low & this.#present) === 0) return this.#violation(gfn, offset, access, 0, high, false, 0);
+      if (this.#isMisconfigured(low, high, level)) return this.#misconfiguration(gfn, offset);
+      if (level === 1 || (low & LARGE) !== 0) break;
+      above &= low;
+      table = frameIn(low, high);
     }
-    const inPage = level === 1 ? 0 : level === 2 ? 0x1ff : 0x3_ffff;
-    if (
-      ((RESERVED_TYPES >> ((low >>> 3) & 7)) & 1) !== 0 ||
-      ((low >>> 12) & inPage) !== 0 ||
-      (this.#pagingWrite && (high & PWA) !== 0 && (low & R) === 0)
-    ) {
-      return this.#misconfiguration(gfn, offset);
+    const granted = (above & low & (EPT_RIGHTS | A)) | (low & D);
+    this.level = level;
+    this.#granted = granted;
+    const rule = this.#rules[access & RULE_ACCESS] ?? SPECIAL;
+    if ((granted & rule) !== rule || (access & SHADOW_STACK) !== 0) {
+      const denied = this.#judge(access, rule, above & low, above, high);
+      if (denied !== ALLOWED) return this.#violation(gfn, offset, access, above & low, high, true, denied);
+      const flags = rule & (A | D);
+      if ((granted & flags) !== flags) {
+        this.#granted |= flags;
+        this.#setFlags(upper, lower, level, flags);
+      }
     }
+    return (frameIn(low, high) + (lower & inPage(level))) as Pfn;
+  }
 
+  /** A table in use: the next walk finds it without asking memory, and with no need to wait for the entry above it. */
+  #remember(level: number, table: number): void {
+    const page = this.#memory.writablePage(table as Pfn);
+    if (page === undefined) return;
+    this.#tableFrames[level] = table;
+    this.#tablePages[level] = page;
+  }
+
+  /** Whether a present entry is a misconfiguration (SDM 3C 29.3.3.1). */
+  #isMisconfigured(low: number, high: number, level: number): boolean {
+    if ((low & R) === 0 && (low & this.#needRead) !== 0) return true;
+    if ((high & this.#reservedHigh) !== 0) return true;
+    if (level > 1) {
+      if ((low & LARGE) === 0) return (low & TABLE_BITS & ~R) !== 0;
+      if (((this.#largeLevels >> level) & 1) === 0 || ((low >>> 12) & inPage(level)) !== 0) return true;
+    }
+    if (((RESERVED_TYPES >> ((low >>> 3) & 7)) & 1) !== 0) return true;
+    return this.#pagingWrite && (high & PWA) !== 0 && (low & R) === 0;
+  }
+
+  /**
+   * For every kind of access, the rights that it needs (R, W, X, XU) and the flags that it leaves set (A, D), so that
+   * one comparison settles the usual case. SPECIAL, which no entry grants, sends every access to {@link #judge}.
+   */
+  #makeRules(): void {
+    const special = this.#pagingWrite || this.#verification;
+    for (let access = 0; access <= RULE_ACCESS; access++) {
+      const structure = (access & PAGING_STRUCTURE) !== 0;
+      const write =
+        (access & WRITE) !== 0 || (structure && this.#accessedDirty && (access & LINEAR_VALID) !== 0);
+      let rule = 0;
+      if ((access & FETCH) !== 0) {
+        rule = (access & USER_PAGE) !== 0 && this.#userExecute !== 0 ? XU : X;
+      } else {
+        if ((access & READ) !== 0 || structure) rule |= R;
+        if (write) rule |= W;
+      }
+      if (this.#accessedDirty) rule |= write ? A | D : A;
+      this.#rules[access] = special ? rule | SPECIAL : rule;
+    }
+  }
+
+  /**
+   * What one comparison cannot settle: {@link ALLOWED}, or what the qualification of the violation says beside the
+   * usual, guest-paging verification or nothing (0).
+   */
+  #judge(access: number, rule: number, rights: number, above: number, high: number): number {
     const structure = (access & PAGING_STRUCTURE) !== 0;
-    const asWrite =
-      (access & WRITE) !== 0 || (structure && this.#accessedDirty && (access & LINEAR_VALID) !== 0);
     const pagingWrite = this.#pagingWrite && (high & PWA) !== 0;
-    let need = 0;
-    if ((access & FETCH) !== 0) {
-      need = (access & USER_PAGE) !== 0 && this.#userExecute !== 0 ? XU : X;
-    } else if (structure) {
-      need = asWrite && !pagingWrite ? R | W : R;
-    } else {
-      need = ((access & READ) !== 0 ? R : 0) | (asWrite ? W : 0);
-    }
-    let denied = (rights & need) !== need;
     if ((access & (SHADOW_STACK | USER_ACCESS)) === SHADOW_STACK && this.eptp.supervisorShadowStack) {
-      denied = (rights & R) === 0 || (above & W) === 0 || (high & SSS) === 0;
+      if ((rights & R) === 0 || (above & W) === 0 || (high & SSS) === 0) return 0;
+    } else {
+      const need = rule & EPT_RIGHTS & (structure && pagingWrite ? ~W : -1);
+      if ((rights & need) !== need) return 0;
     }
-    if (denied) return this.#violation(gfn, offset, access, rights, high, true, 0);
+    if (pagingWrite) this.#granted |= GRANTED_PAGING_WRITE;
     if (structure) {
       if (!pagingWrite) this.#verified = false;
     } else if (this.#verification && !this.#verified && (high & VGP) !== 0) {
-      const cause = EptQualification.VERIFICATION;
-      return this.#violation(gfn, offset, access, rights, high, true, cause);
+      return EptQualification.VERIFICATION;
     }
-    if (this.#accessedDirty) {
-      const flags = asWrite ? A | D : A;
-      if (accessed === 0 || (low & flags) !== flags) this.#setFlags(upper, lower, level, flags);
-      this.#dirty = asWrite || (low & D) !== 0;
-    }
-    this.level = level;
-    this.#rights = rights;
-    this.#paging = pagingWrite;
-    const frame = (low >>> 12) + (high & 0xf_ffff) * 0x10_0000;
-    return (frame + (lower & inPage)) as Pfn;
+    return ALLOWED;
   }
 
   /** Walks once more, after an allowed access, to set the flags of every entry down to the leaf at `leafLevel`. */
@@ -244,7 +306,7 @@ class FastEpt implements Ept {
     let table = this.#root;
     for (let level = this.#levels; level >= leafLevel; level--) {
       const page = this.#memory.page(table as Pfn);
-      const word = entryWord(upper, lower, level);
+      const word = 2 * entryIndex(upper, lower, level);
       const low = page?.[word] ?? 0;
       const high = page?.[word + 1] ?? 0;
       const flags = level === leafLevel ? leafFlags : A;
@@ -252,7 +314,7 @@ class FastEpt implements Ept {
         const target = this.#memory.writablePage(table as Pfn);
         if (target !== undefined) target[word] = low | flags;
       }
-      table = (low >>> 12) + (high & 0xf_ffff) * 0x10_0000;
+      table = frameIn(low, high);
     }
   }
 
@@ -315,18 +377,18 @@ class FastEpt implements Ept {
   }
 }
 
-/** Twice the index of the entry of `level`, for the frame `upper * 2^27 + lower`. */
-function entryWord(upper: number, lower: number, level: number): number {
-  switch (level) {
-    case 1:
-      return (lower & 0x1ff) << 1;
-    case 2:
-      return ((lower >>> 9) & 0x1ff) << 1;
-    case 3:
-      return (lower >>> 18) << 1;
-    case 4:
-      return (upper & 0x1ff) << 1;
-    default:
-      return (upper >>> 9) << 1;
-  }
+/** The frame in an entry, bits 51:12. Small integers, which most frames are, never become floating-point numbers here. */
+function frameIn(low: number, high: number): number {
+  const upper = high & 0xf_ffff;
+  return upper === 0 ? low >>> 12 : (low >>> 12) + upper * 0x10_0000;
+}
+
+/** The index of the entry of `level`, for the frame `upper * 2^27 + lower`. */
+function entryIndex(upper: number, lower: number, level: number): number {
+  return (level > 3 ? upper >>> (9 * (level - 4)) : lower >>> (9 * (level - 1))) & 0x1ff;
+}
+
+/** The bits of a frame number that lie within a leaf of `level`. */
+function inPage(level: number): number {
+  return level === 1 ? 0 : level === 2 ? 0x1ff : 0x3_ffff;
 }

@@ -21,7 +21,10 @@ export interface PageView {
 export interface PhysicalMemory<Frame extends FrameNumber = FrameNumber> {
   /** The page at `frame` for reading, or `undefined` when it is absent. Never allocates a page. */
   page(frame: Frame): PageView | undefined;
-  /** The page at `frame` for reading and writing, or `undefined` when it is absent. */
+  /**
+   * The page at `frame` for reading and writing, or `undefined` when it is absent. This view stays the page for good:
+   * later calls give the same memory.
+   */
   writablePage(frame: Frame): Uint32Array | undefined;
 }
 

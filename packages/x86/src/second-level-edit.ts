@@ -41,9 +41,10 @@ export class Edit {
     const page = this.#tables.page(table);
     const span = spanOf(level);
     const last = Math.min(this.#end, base + 512 * span);
-    for (let slot = this.#firstSlot(base, span); slot < last; slot += span) {
-      const word = entryWord(slot as Gfn, level);
-      if (level <= largest && this.#covers(slot, span) && (slot + delta) % span === 0) {
+    const mayBeLeaves = level <= largest && delta % span === 0;
+    let slot = this.#firstSlot(base, span);
+    for (let word = entryWord(slot as Gfn, level); slot < last; slot += span, word += 2) {
+      if (mayBeLeaves && this.#covers(slot, span)) {
         const frame = slot + delta;
         const upper = Math.floor(frame / 0x10_0000);
         const low = bits.low | ((frame - upper * 0x10_0000) << 12) | (level > 1 ? LARGE : 0);
@@ -63,8 +64,8 @@ export class Edit {
     const page = this.#tables.page(table);
     const span = spanOf(level);
     const last = Math.min(this.#end, base + 512 * span);
-    for (let slot = this.#firstSlot(base, span); slot < last; slot += span) {
-      const word = entryWord(slot as Gfn, level);
+    let slot = this.#firstSlot(base, span);
+    for (let word = entryWord(slot as Gfn, level); slot < last; slot += span, word += 2) {
       const low = page[word] ?? 0;
       if (!this.#tables.isPresent(low)) continue;
       const leaf = this.#tables.isLeaf(low, level);
@@ -85,8 +86,8 @@ export class Edit {
     const page = this.#tables.page(table);
     const span = spanOf(level);
     const last = Math.min(this.#end, base + 512 * span);
-    for (let slot = this.#firstSlot(base, span); slot < last; slot += span) {
-      const word = entryWord(slot as Gfn, level);
+    let slot = this.#firstSlot(base, span);
+    for (let word = entryWord(slot as Gfn, level); slot < last; slot += span, word += 2) {
       const low = page[word] ?? 0;
       const high = page[word + 1] ?? 0;
       if (!this.#tables.isPresent(low)) continue;
@@ -125,8 +126,8 @@ export class Edit {
     const page = this.#tables.page(table);
     const span = spanOf(level);
     const last = Math.min(this.#end, base + 512 * span);
-    for (let slot = this.#firstSlot(base, span); slot < last; slot += span) {
-      const word = entryWord(slot as Gfn, level);
+    let slot = this.#firstSlot(base, span);
+    for (let word = entryWord(slot as Gfn, level); slot < last; slot += span, word += 2) {
       const low = page[word] ?? 0;
       if (!this.#tables.isPresent(low) || this.#tables.isLeaf(low, level)) continue;
       if (level > 2) this.merge(frameIn(low, page[word + 1] ?? 0), level - 1, slot);

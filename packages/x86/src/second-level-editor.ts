@@ -221,8 +221,8 @@ function visitLeaves(
   const page = tables.page(table);
   const span = spanOf(level);
   const last = Math.min(end, base + 512 * span);
-  for (let slot = start <= base ? base : Math.floor(start / span) * span; slot < last; slot += span) {
-    const word = entryWord(slot as Gfn, level);
+  let slot = start <= base ? base : Math.floor(start / span) * span;
+  for (let word = entryWord(slot as Gfn, level); slot < last; slot += span, word += 2) {
     const low = page[word] ?? 0;
     if (!tables.isPresent(low)) continue;
     const high = page[word + 1] ?? 0;
