@@ -200,6 +200,7 @@ export class HekiCore implements HekiGuest {
     );
   }
 
+  /** Counts all mappings in a range at early init; the number of leaves. */
   #countMappings(start: VirtualFrame, end: VirtualFrame): number {
     let leaves = 0;
     this.#call(
@@ -214,13 +215,17 @@ export class HekiCore implements HekiGuest {
     return leaves;
   }
 
-  /** `heki_func` (Heki v2 14/19, 18/19): does `command` for every mapping that `source` brings, then sends what changed. */
+  /**
+   * `heki_func` (Heki v2 14/19, 18/19): does `command` for every mapping that `source` brings, then sends what changed.
+   *
+   * @param onCounted for many mappings at once, of which none has been counted: takes the number of leaves
+   */
   #call(
     command: HekiCommand,
     change: LeafChange,
     source: MappingSource,
     range?: VirtualRange,
-    onLeaves?: (leaves: number) => void,
+    onCounted?: (leaves: number) => void,
   ): number {
     const counters = this.#counters;
     if (counters === undefined || (range !== undefined && range.start >= range.end)) return 0;
@@ -238,11 +243,16 @@ export class HekiCore implements HekiGuest {
       const protection = counts ? 'count' : protects && this.#defects['B-G5'] ? 'raise' : 'none';
       const undoable = list !== undefined && !this.#defects['B-G1'];
       counters.begin({ ...change, command, protection, sink: list }, undoable);
-      const feeder = new LeafFeeder(counters, this.#kernel.validFrames, this.#defects['B-G15']);
+      const feeder = new LeafFeeder({
+        take: (from, to, permissions) => counters.add(from, to, permissions),
+        validFrames: this.#kernel.validFrames,
+        firstFrameDecides: this.#defects['B-G15'],
+        anyOrder: onCounted !== undefined && list === undefined,
+      });
       source(feeder.feed);
       feeder.flush();
       const { leaves, frames } = feeder;
-      onLeaves?.(leaves);
+      onCounted?.(leaves);
       this.#options.onEvent?.({ type: 'mappings', command, range, leaves, frames });
 
       const error = list === undefined || list.isEmpty ? 0 : this.#apply(list);

@@ -1,3 +1,4 @@
+export { type BootParameters, parseBootParameters } from './boot-parameters.ts';
 export { HekiCommand } from './command.ts';
 export { createHekiGuest, type HekiGuestOptions } from './create-heki-guest.ts';
 export {
@@ -19,3 +20,4 @@ export type {
 } from './heki-guest.ts';
 export type { HekiHypervisor } from './heki-hypervisor.ts';
 export type { HekiKernel, KernelConfig, KernelPage, VirtualRange } from './kernel.ts';
+export { type PermissionChange, type ProtectionBits, permissionChange } from './permission.ts';

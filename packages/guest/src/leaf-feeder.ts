@@ -1,21 +1,38 @@
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { NamedLeaf } from './heki-guest.ts';
-import type { PageCounters } from './page-counters.ts';
 import { leafPermissions } from './permission.ts';
+import { SortedRuns } from './sorted-runs.ts';
+
+/** Runs that are gathered where their order does not matter: 3 MiB while a call lasts. */
+const GATHERED_RUNS = 2 ** 17;
+
+/** How mappings are handed on. */
+export interface LeafFeederOptions {
+  /** Takes the frames `start` .. `end` - 1, which are mapped with `permissions`. */
+  readonly take: (start: Gfn, end: Gfn, permissions: number) => void;
+  /** The frames that are memory, ascending. */
+  readonly validFrames: readonly FrameRange<Gfn>[];
+  /** B-G15: a mapping counts as a whole, by its first frame. */
+  readonly firstFrameDecides: boolean;
+  /** There are many mappings, and the order in which they are dealt with does not matter. */
+  readonly anyOrder: boolean;
+}
 
 /**
- * Hands mappings to the counters: those of memory only, and neighbours with equal permissions as one run. Pages of a
- * mapping are dealt with in ascending order, so mappings that follow on from each other are the same as one.
+ * Hands mappings on: those of memory only, and neighbours with equal permissions as one run. Pages of a mapping are
+ * dealt with in ascending order, so mappings that follow on from each other are the same as one.
  */
 export class LeafFeeder {
-  readonly #counters: PageCounters;
+  readonly #take: (start: Gfn, end: Gfn, permissions: number) => void;
   readonly #validFrames: readonly FrameRange<Gfn>[];
-  /** B-G15: a mapping counts as a whole, by its first frame. */
   readonly #firstFrameDecides: boolean;
-  /** Index of the range of valid frames that ends behind the frame asked for last. */
-  #valid = 0;
-  #start = 0 as Gfn;
-  #end = 0 as Gfn;
+  readonly #gathered: SortedRuns | undefined;
+  /** The range of valid frames that the latest mapping lay in. */
+  #validStart = 0;
+  #validEnd = 0;
+  /** The run that is still growing. */
+  #start = 0;
+  #end = 0;
   #permissions = 0;
 
   /** Mappings of which at least one frame was valid; under B-G15, the first. */
@@ -23,65 +40,77 @@ export class LeafFeeder {
   /** Frames that were handed on. */
   frames = 0;
 
-  constructor(counters: PageCounters, validFrames: readonly FrameRange<Gfn>[], firstFrameDecides: boolean) {
-    this.#counters = counters;
-    this.#validFrames = validFrames;
-    this.#firstFrameDecides = firstFrameDecides;
+  constructor(options: LeafFeederOptions) {
+    this.#validFrames = options.validFrames;
+    this.#firstFrameDecides = options.firstFrameDecides;
+    this.#gathered = options.anyOrder ? new SortedRuns(GATHERED_RUNS, options.take) : undefined;
+    this.#take = options.take;
   }
 
   /** The next mapping, in the order in which the kernel meets them. */
   readonly feed = (leaf: NamedLeaf): void => {
-    const { guestFrame, frames } = leaf;
-    const end = (guestFrame + frames) as Gfn;
-    let range = this.#rangeBehind(guestFrame);
-    if (range === undefined) return;
-    if (range.start <= guestFrame && (this.#firstFrameDecides || end <= range.end)) {
+    const start = leaf.guestFrame;
+    const end = start + leaf.frames;
+    const inside = start >= this.#validStart && end <= this.#validEnd;
+    if (inside || (this.#findRange(start) && (end <= this.#validEnd || this.#firstFrameDecides))) {
       this.leaves++;
-      this.#run(guestFrame, end, leafPermissions(leaf.low, leaf.high));
-      return;
-    }
-    if (this.#firstFrameDecides || range.start >= end) return;
-    this.leaves++;
-    const permissions = leafPermissions(leaf.low, leaf.high);
-    for (; range !== undefined && range.start < end; range = this.#validFrames[++this.#valid]) {
-      this.#run(Math.max(guestFrame, range.start) as Gfn, Math.min(end, range.end) as Gfn, permissions);
+      this.#run(start, end, leafPermissions(leaf.low, leaf.high));
+    } else if (!this.#firstFrameDecides) {
+      this.#validParts(start, end, leafPermissions(leaf.low, leaf.high));
     }
   };
 
   /** Hands on what is still held back. Call it after the last mapping. */
   flush(): void {
-    if (this.#start < this.#end) this.#counters.add(this.#start, this.#end, this.#permissions);
-    this.#start = this.#end;
+    this.#closeRun();
+    this.#gathered?.flush();
   }
 
-  #run(start: Gfn, end: Gfn, permissions: number): void {
+  #validParts(start: number, end: number, permissions: number): void {
+    let found = false;
+    for (const range of this.#validFrames) {
+      if (range.start >= end) break;
+      if (range.end <= start) continue;
+      found = true;
+      this.#run(Math.max(start, range.start), Math.min(end, range.end), permissions);
+    }
+    if (found) this.leaves++;
+  }
+
+  #run(start: number, end: number, permissions: number): void {
     this.frames += end - start;
     if (start === this.#end && permissions === this.#permissions) {
       this.#end = end;
       return;
     }
-    this.flush();
+    this.#closeRun();
     this.#start = start;
     this.#end = end;
     this.#permissions = permissions;
   }
 
-  /** The first range of valid frames that does not end at or before `frame`: most mappings lie in the one before. */
-  #rangeBehind(frame: number): FrameRange<Gfn> | undefined {
-    const ranges = this.#validFrames;
-    const range = ranges[this.#valid];
-    const before = ranges[this.#valid - 1];
-    if (range !== undefined && frame < range.end && (before === undefined || frame >= before.end)) {
-      return range;
+  #closeRun(): void {
+    if (this.#start < this.#end) {
+      const [start, end] = [this.#start as Gfn, this.#end as Gfn];
+      if (this.#gathered === undefined) this.#take(start, end, this.#permissions);
+      else this.#gathered.add(start, end, this.#permissions);
     }
+    this.#start = this.#end;
+  }
+
+  /** Looks for the range of valid frames that `frame` lies in. */
+  #findRange(frame: number): boolean {
     let low = 0;
-    let high = ranges.length;
+    let high = this.#validFrames.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (frame < (ranges[middle]?.end ?? 0)) high = middle;
+      if (frame < (this.#validFrames[middle]?.end ?? 0)) high = middle;
       else low = middle + 1;
     }
-    this.#valid = low;
-    return ranges[low];
+    const range = this.#validFrames[low];
+    if (range === undefined || frame < range.start) return false;
+    this.#validStart = range.start;
+    this.#validEnd = range.end;
+    return true;
   }
 }

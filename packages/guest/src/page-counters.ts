@@ -2,7 +2,13 @@ import { MEM_ATTR_IMMUTABLE, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
 import { createMemoryTable, type MemoryTable, memoryTableGeometry } from '@heki/memory-table';
 import type { Gfn } from '@heki/physical-memory';
 import { HekiCommand } from './command.ts';
-import { CounterStates, raiseChange, updateChange, ZERO_STATE } from './counter-states.ts';
+import {
+  type CounterChange,
+  CounterStates,
+  raiseChange,
+  updateChange,
+  ZERO_STATE,
+} from './counter-states.ts';
 import type { GuestDefectSwitches } from './defects.ts';
 import type { LeafChange, PermissionCounters } from './heki-guest.ts';
 import { Journal } from './journal.ts';
@@ -56,12 +62,13 @@ export class PageCounters {
   #statesToClean = STATES_BEFORE_CLEANING;
   #countedFrames = 0;
 
-  #task: CountingTask = { command: HekiCommand.MAP, protection: 'none', sink: undefined };
+  /** What the task at hand does to the counters, for each permission that a mapping may have. */
+  readonly #changes = new Uint8Array(8);
   #transition: Transition;
   #journal: Journal | undefined;
   #sink: RangeSink | undefined;
   #setGlobal = 0;
-  /** Permissions of the mapping at hand, and what it does to counters. */
+  /** Permissions of the mapping at hand, and what the task does to its counters. */
   #permissions = 0;
   #change = 0;
 
@@ -98,7 +105,9 @@ export class PageCounters {
   /** Sets what {@link add} does until {@link commit} or {@link rollBack}; the latter may come only if `undoable`. */
   begin(task: CountingTask, undoable: boolean): void {
     if (this.#states.size > this.#statesToClean) this.#forgetUnusedStates();
-    this.#task = task;
+    for (let permissions = 0; permissions < 8; permissions++) {
+      this.#changes[permissions] = changeOf(task, permissions);
+    }
     this.#sink = task.sink;
     this.#setGlobal = task.setGlobal ?? 0;
     this.#journal = undoable ? new Journal() : undefined;
@@ -121,12 +130,8 @@ export class PageCounters {
 
   /** Does the task for the frames `start` .. `end` - 1, mapped with `permissions`. */
   add(start: Gfn, end: Gfn, permissions: number): void {
-    const { command, set = 0, clear = 0, protection } = this.#task;
     this.#permissions = permissions;
-    if (command === HekiCommand.UPDATE) this.#change = updateChange(permissions, set, clear);
-    else if (command === HekiCommand.UNMAP) this.#change = updateChange(permissions, 0, permissions);
-    else if (protection === 'raise') this.#change = raiseChange(permissions);
-    else this.#change = updateChange(0, permissions, 0);
+    this.#change = this.#changes[permissions] ?? 0;
     this.#table.update(start, end, this.#transition);
   }
 
@@ -219,4 +224,14 @@ export class PageCounters {
     this.#states.retain((state) => live.has(state));
     this.#statesToClean = Math.max(STATES_BEFORE_CLEANING, 2 * this.#states.size);
   }
+}
+
+/** What a task does to the counters of pages that are mapped with `permissions`. */
+function changeOf(
+  { command, set = 0, clear = 0, protection }: CountingTask,
+  permissions: number,
+): CounterChange {
+  if (command === HekiCommand.UPDATE) return updateChange(permissions, set, clear);
+  if (command === HekiCommand.UNMAP) return updateChange(permissions, 0, permissions);
+  return protection === 'raise' ? raiseChange(permissions) : updateChange(0, permissions, 0);
 }

@@ -2,9 +2,18 @@ import type { FrameNumber, Gfn } from '@heki/physical-memory';
 import type { MemoryTableDefectId } from './defects.ts';
 import { countEntries, entryInExtent } from './entry.ts';
 import { hex, MemoryTableError } from './error.ts';
-import { ExtentMap } from './extent-map.ts';
+import { type CodeTest, type CodeTransform, ExtentMap } from './extent-map.ts';
 import { coveredFrames, type MemoryTableGeometry, memoryTableGeometry } from './geometry.ts';
-import type { Entry, Extent, MemoryTable } from './memory-table.ts';
+import type {
+  Entry,
+  Extent,
+  MemoryTable,
+  MemoryTableStatistics,
+  Test,
+  Transform,
+  Visit,
+} from './memory-table.ts';
+import { ValueCodes } from './value-codes.ts';
 
 /** How a memory table is made. */
 export interface MemoryTableOptions {
@@ -14,156 +23,222 @@ export interface MemoryTableOptions {
   readonly defects?: { readonly [id in MemoryTableDefectId]?: boolean };
 }
 
-/** The page-table level of the smallest entries, PG_LEVEL_4K: what the series calls the base level. */
-const BASE_LEVEL = 1;
-
 /** An empty memory table. */
 export function createMemoryTable<Value, Frame extends FrameNumber = Gfn>(
   options: MemoryTableOptions = {},
 ): MemoryTable<Value, Frame> {
-  const { geometry = memoryTableGeometry({ la57: true }), defects = {} } = options;
-  const aliases = defects['B-G8'] ?? false;
-  const losesLargeEntries = defects['B-G9'] ?? false;
-  const map = new ExtentMap<Value>();
-  const covered = coveredFrames(geometry);
+  return new ExtentTable<Value, Frame>(options);
+}
 
-  const check = (start: number, end: number): void => {
+/** The page-table level of the smallest entries, PG_LEVEL_4K: what the series calls the base level. */
+const BASE_LEVEL = 1;
+
+class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value, Frame> {
+  readonly geometry: MemoryTableGeometry;
+  /** B-G8: frames above the coverage share the entries of those below. */
+  readonly #aliases: boolean;
+  /** B-G9. */
+  readonly #losesLargeEntries: boolean;
+  /** Frames with an entry of their own; a frame's key is its remainder. */
+  readonly #covered: number;
+  readonly #map = new ExtentMap();
+  readonly #codes = new ValueCodes<Value>();
+
+  // What the caller of the method at hand asked for, and the frame that stands for key 0: so that none of these
+  // functions has to be made anew for each call.
+  #base = 0;
+  #transform: Transform<Value, Frame> = (value) => value;
+  #test: Test<Value, Frame> = () => false;
+  #visit: Visit<Value, Frame> = () => {};
+  readonly #transformCode: CodeTransform = (code, start, end) =>
+    this.#codes.encode(
+      this.#transform(this.#codes.decode(code), (start + this.#base) as Frame, (end + this.#base) as Frame),
+    );
+  readonly #testCode: CodeTest = (code, start, end) =>
+    this.#test(this.#codes.decode(code), (start + this.#base) as Frame, (end + this.#base) as Frame);
+  readonly #visitCode: CodeTest = (code, start, end) => {
+    this.#visit(this.#codes.decode(code), (start + this.#base) as Frame, (end + this.#base) as Frame);
+    return false;
+  };
+
+  constructor(options: MemoryTableOptions) {
+    const { geometry = memoryTableGeometry({ la57: true }), defects = {} } = options;
+    this.geometry = geometry;
+    this.#aliases = defects['B-G8'] ?? false;
+    this.#losesLargeEntries = defects['B-G9'] ?? false;
+    this.#covered = coveredFrames(geometry);
+  }
+
+  get(frame: Frame): Value | undefined {
+    return this.#codes.decode(this.#map.get(this.#keyOf(frame)));
+  }
+
+  set(start: Frame, end: Frame, value: Value): void {
+    this.#check(start, end);
+    const code = this.#codes.encode(value);
+    this.#eachPart(start, end, (from, to) => {
+      this.#map.update(from, to, () => code);
+      return false;
+    });
+    this.#clean();
+  }
+
+  clear(start: Frame, end: Frame): void {
+    this.#check(start, end);
+    this.#eachPart(start, end, (from, to) => {
+      this.#map.update(from, to, () => 0);
+      return false;
+    });
+  }
+
+  update(start: Frame, end: Frame, transform: Transform<Value, Frame>): void {
+    this.#check(start, end);
+    this.#transform = transform;
+    if (end <= this.#covered) {
+      this.#base = 0;
+      this.#map.update(start, end, this.#transformCode);
+    } else {
+      this.#eachPart(start, end, (from, to) => {
+        this.#map.update(from, to, this.#transformCode);
+        return false;
+      });
+    }
+    this.#clean();
+  }
+
+  forEach(start: Frame, end: Frame, visit: Visit<Value, Frame>): void {
+    this.#visit = visit;
+    this.#some(start, end, this.#visitCode, true);
+  }
+
+  some(start: Frame, end: Frame, test: Test<Value, Frame>): boolean {
+    this.#test = test;
+    return this.#some(start, end, this.#testCode, true);
+  }
+
+  every(start: Frame, end: Frame, test: Test<Value, Frame>): boolean {
+    this.#test = test;
+    return !this.#some(start, end, this.#testCode, false);
+  }
+
+  *extents(): IterableIterator<Extent<Value, Frame>> {
+    for (let start = 0; start < this.#covered; ) {
+      const end = this.#map.endOf(start);
+      const value = this.#codes.decode(this.#map.get(start));
+      if (value !== undefined) {
+        yield { start: start as Frame, end: Math.min(end, this.#covered) as Frame, value };
+      }
+      start = end;
+    }
+  }
+
+  find(frame: Frame): Entry<Value, Frame> | undefined {
+    const key = this.#keyOf(frame);
+    const value = this.#codes.decode(this.#map.get(key));
+    if (value === undefined) return undefined;
+    const { number, start, end } = this.#entryAt(key);
+    const base = frame - key;
+    return {
+      start: (base + start) as Frame,
+      end: (base + end) as Frame,
+      value,
+      level: this.#levelOf(number),
+    };
+  }
+
+  create(frame: Frame, make: () => Value): Entry<Value, Frame> {
+    const key = this.#keyOf(frame);
+    let value = this.#codes.decode(this.#map.get(key));
+    if (value !== undefined && this.#losesLargeEntries) {
+      const { number, start, end } = this.#entryAt(key);
+      if (number > 0) {
+        this.#map.update(start, end, () => 0);
+        value = undefined;
+      }
+    }
+    if (value === undefined) {
+      value = make();
+      this.set(frame, (frame + 1) as Frame, value);
+    }
+    return { start: frame, end: (frame + 1) as Frame, value, level: this.#levelOf(0) };
+  }
+
+  free(release?: (value: Value, start: Frame, end: Frame) => void): void {
+    if (release !== undefined) {
+      for (const { start, end, value } of this.extents()) release(value, start, end);
+    }
+    this.#map.clear();
+    this.#codes.retain(new Set());
+  }
+
+  statistics(): MemoryTableStatistics {
+    let extents = 0;
+    let frames = 0;
+    const entries = this.geometry.levels.map(() => 0);
+    for (const { start, end } of this.extents()) {
+      extents++;
+      frames += end - start;
+      countEntries(this.geometry, start, end, entries);
+    }
+    return { extents, frames, entries };
+  }
+
+  #check(start: number, end: number): void {
     if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end)) {
       throw new MemoryTableError(
         `frames ${hex(start)}-${hex(end)} are no range: expected integers, start <= end`,
       );
     }
-    if (end > covered && !aliases) {
-      throw new MemoryTableError(`frames ${hex(start)}-${hex(end)} reach above the end ${hex(covered)}`);
-    }
-  };
-  const keyOf = (frame: Frame): number => {
-    check(frame, frame + 1);
-    return frame % covered;
-  };
-
-  /** Calls `part` for the keys of a range, which comes round to 0 above the coverage. `false` from `part` stops. */
-  const eachPart = (
-    start: number,
-    end: number,
-    part: (start: number, end: number, base: number) => boolean,
-  ): boolean => {
-    for (let from = start; from < end; ) {
-      const base = from - (from % covered);
-      const to = Math.min(end, base + covered);
-      if (!part(from - base, to - base, base)) return false;
-      from = to;
-    }
-    return true;
-  };
-  const some = (
-    start: Frame,
-    end: Frame,
-    test: (value: Value | undefined, start: Frame, end: Frame) => boolean,
-    wanted: boolean,
-  ): boolean => {
-    check(start, end);
-    const given = test as (value: Value | undefined, start: number, end: number) => boolean;
-    if (end <= covered) return map.some(start, end, given, wanted);
-    return !eachPart(
-      start,
-      end,
-      (from, to, base) => !map.some(from, to, (value, a, b) => given(value, a + base, b + base), wanted),
-    );
-  };
-  const update = (
-    start: Frame,
-    end: Frame,
-    transform: (value: Value | undefined, start: Frame, end: Frame) => Value | undefined,
-  ): void => {
-    check(start, end);
-    const given = transform as (value: Value | undefined, start: number, end: number) => Value | undefined;
-    if (end <= covered) {
-      map.update(start, end, given);
-      return;
-    }
-    eachPart(start, end, (from, to, base) => {
-      map.update(from, to, (value, a, b) => given(value, a + base, b + base));
-      return true;
-    });
-  };
-  function* extents(): IterableIterator<Extent<Value, Frame>> {
-    for (let start = 0; start < covered; ) {
-      const end = map.endOf(start);
-      const value = map.get(start);
-      if (value !== undefined) yield { start: start as Frame, end: Math.min(end, covered) as Frame, value };
-      start = end;
+    if (end > this.#covered && !this.#aliases) {
+      throw new MemoryTableError(
+        `frames ${hex(start)}-${hex(end)} reach above the end ${hex(this.#covered)}`,
+      );
     }
   }
-  const entry = (frame: Frame, value: Value): Entry<Value, Frame> => {
-    const key = keyOf(frame);
-    const { number, start, end } = entryInExtent(geometry, key, map.startOf(key), map.endOf(key));
-    const base = frame - key;
-    const level = losesLargeEntries ? number : BASE_LEVEL + number;
-    return { start: (base + start) as Frame, end: (base + end) as Frame, value, level };
-  };
 
-  return {
-    geometry,
-    get(frame) {
-      return map.get(keyOf(frame));
-    },
-    set(start, end, value) {
-      update(start, end, () => value);
-    },
-    clear(start, end) {
-      update(start, end, () => undefined);
-    },
-    update,
-    forEach(start, end, visit) {
-      some(
-        start,
-        end,
-        (value, from, to) => {
-          visit(value, from, to);
-          return false;
-        },
-        true,
-      );
-    },
-    some: (start, end, test) => some(start, end, test, true),
-    every: (start, end, test) => !some(start, end, test, false),
-    extents,
-    find(frame) {
-      const value = map.get(keyOf(frame));
-      return value === undefined ? undefined : entry(frame, value);
-    },
-    create(frame, make) {
-      const key = keyOf(frame);
-      let value = map.get(key);
-      if (value !== undefined && losesLargeEntries) {
-        const large = entryInExtent(geometry, key, map.startOf(key), map.endOf(key));
-        if (large.number > 0) {
-          map.update(large.start, large.end, () => undefined);
-          value = undefined;
-        }
-      }
-      const kept = value ?? make();
-      map.update(key, key + 1, () => kept);
-      const level = losesLargeEntries ? 0 : BASE_LEVEL;
-      return { start: frame, end: (frame + 1) as Frame, value: kept, level };
-    },
-    free(release) {
-      if (release !== undefined) {
-        for (const { start, end, value } of extents()) release(value, start, end);
-      }
-      map.clear();
-    },
-    statistics() {
-      let count = 0;
-      let frames = 0;
-      const entries = geometry.levels.map(() => 0);
-      for (const { start, end } of extents()) {
-        count++;
-        frames += end - start;
-        countEntries(geometry, start, end, entries);
-      }
-      return { extents: count, frames, entries };
-    },
-  };
+  #keyOf(frame: Frame): number {
+    this.#check(frame, frame + 1);
+    return frame < this.#covered ? frame : frame % this.#covered;
+  }
+
+  #some(start: Frame, end: Frame, test: CodeTest, wanted: boolean): boolean {
+    this.#check(start, end);
+    return this.#eachPart(start, end, (from, to) => this.#map.some(from, to, test, wanted));
+  }
+
+  /** Calls `part` for the keys of a range, which start again at 0 above the coverage, until it answers true. Whether it did. */
+  #eachPart(start: number, end: number, part: (start: number, end: number) => boolean): boolean {
+    for (let from = start; from < end; ) {
+      const base = from - (from % this.#covered);
+      const to = Math.min(end, base + this.#covered);
+      this.#base = base;
+      if (part(from - base, to - base)) return true;
+      from = to;
+    }
+    return false;
+  }
+
+  #entryAt(key: number): { readonly number: number; readonly start: number; readonly end: number } {
+    return entryInExtent(this.geometry, key, this.#map.startOf(key), this.#map.endOf(key));
+  }
+
+  #levelOf(number: number): number {
+    return this.#losesLargeEntries ? number : BASE_LEVEL + number;
+  }
+
+  /** Forgets values that no frame has any more, now and then. */
+  #clean(): void {
+    if (!this.#codes.needsCleaning) return;
+    const live = new Set<number>();
+    this.#map.some(
+      0,
+      this.#covered,
+      (code) => {
+        live.add(code);
+        return false;
+      },
+      true,
+    );
+    this.#codes.retain(live);
+  }
 }

@@ -4,16 +4,20 @@ import { boundaryOf, CHUNK_CAPACITY, type Chunk, closeGap, createChunk, moveTail
 /** Neighbours whose boundaries fit together in this many become one chunk: full enough, yet with room to grow. */
 const MERGED_LENGTH = (CHUNK_CAPACITY * 3) / 4;
 
+/** Asked about the frames `start` .. `end` - 1, which have `code`. */
+export type CodeTest = (code: number, start: number, end: number) => boolean;
+/** Gives the frames `start` .. `end` - 1, which have `code`, another one. */
+export type CodeTransform = (code: number, start: number, end: number) => number;
+
 /**
- * A value for every frame from 0 to 2^40 - 1, kept as the ordered boundaries at which the value changes: a tree of
- * two levels, whose inner one is a single array of the chunks' first frames. `undefined` is a value like any other
- * here: it fills what nobody set.
+ * A 32-bit code for every frame from 0 to 2^40 - 1, 0 until it is set, kept as the ordered boundaries at which the
+ * code changes: a tree of two levels, whose inner one is a single array of the chunks' first frames.
  *
- * Adjacent boundaries never have equal values, the first boundary is at frame 0, and no chunk is empty. Functions that
+ * Adjacent boundaries never have equal codes, the first boundary is at frame 0, and no chunk is empty. Functions that
  * are handed in must neither throw nor use the map.
  */
-export class ExtentMap<Value> {
-  readonly #chunks: Chunk<Value>[] = [];
+export class ExtentMap {
+  readonly #chunks: Chunk[] = [];
   /** The first boundary of each chunk. */
   #firsts = new Float64Array(16);
   /** The chunk of the latest look-up: most follow one another. */
@@ -27,7 +31,7 @@ export class ExtentMap<Value> {
   }
 
   clear(): void {
-    const chunk = createChunk<Value>();
+    const chunk = createChunk();
     chunk.length = 1;
     this.#chunks.length = 0;
     this.#chunks.push(chunk);
@@ -35,9 +39,9 @@ export class ExtentMap<Value> {
     this.#latest = 0;
   }
 
-  get(frame: number): Value | undefined {
+  get(frame: number): number {
     const chunk = this.#chunk(this.#chunkOf(frame));
-    return chunk.values[boundaryOf(chunk, frame)];
+    return chunk.codes[boundaryOf(chunk, frame)] ?? 0;
   }
 
   /** The frame at which the extent of `frame` begins. */
@@ -55,12 +59,7 @@ export class ExtentMap<Value> {
   /**
    * Asks `test` about every extent, cut to `start` .. `end` - 1, in order, until it answers `wanted`. Whether it did.
    */
-  some(
-    start: number,
-    end: number,
-    test: (value: Value | undefined, start: number, end: number) => boolean,
-    wanted: boolean,
-  ): boolean {
+  some(start: number, end: number, test: CodeTest, wanted: boolean): boolean {
     if (start >= end) return false;
     let number = this.#chunkOf(start);
     let index = boundaryOf(this.#chunk(number), start);
@@ -68,7 +67,7 @@ export class ExtentMap<Value> {
       const chunk = this.#chunk(number);
       for (; index < chunk.length && from < end; index++) {
         const to = Math.min(this.#end(number, index), end);
-        if (test(chunk.values[index], from, to) === wanted) return true;
+        if (test(chunk.codes[index] ?? 0, from, to) === wanted) return true;
         from = to;
       }
       number++;
@@ -77,12 +76,8 @@ export class ExtentMap<Value> {
     return false;
   }
 
-  /** Replaces the value of every extent, cut to `start` .. `end` - 1, by what `transform` gives, in order. */
-  update(
-    start: number,
-    end: number,
-    transform: (value: Value | undefined, start: number, end: number) => Value | undefined,
-  ): void {
+  /** Replaces the code of every extent, cut to `start` .. `end` - 1, by what `transform` gives, in order. */
+  update(start: number, end: number, transform: CodeTransform): void {
     if (start >= end) return;
     const number = this.#chunkOf(start);
     const chunk = this.#chunk(number);
@@ -91,13 +86,13 @@ export class ExtentMap<Value> {
       this.#rewrite(start, end, transform);
       return;
     }
-    const old = chunk.values[index];
-    const value = transform(old, start, end);
-    if (value !== old) this.#replace(number, index, start, end, value);
+    const old = chunk.codes[index] ?? 0;
+    const code = transform(old, start, end);
+    if (code !== old) this.#replace(number, index, start, end, code);
   }
 
-  #chunk(number: number): Chunk<Value> {
-    return this.#chunks[number] as Chunk<Value>;
+  #chunk(number: number): Chunk {
+    return this.#chunks[number] as Chunk;
   }
 
   /** Number of the chunk whose extents hold `frame`. */
@@ -126,31 +121,31 @@ export class ExtentMap<Value> {
     return number + 1 < this.#chunks.length ? (this.#firsts[number + 1] ?? 0) : FRAME_END;
   }
 
-  /** The value of the extent before a boundary; `none` when the boundary is the very first. */
-  #valueBefore(number: number, index: number, none: Value | undefined): Value | undefined {
-    if (index > 0) return this.#chunk(number).values[index - 1];
+  /** The code of the extent before a boundary; `none` when the boundary is the very first. */
+  #codeBefore(number: number, index: number, none: number): number {
+    if (index > 0) return this.#chunk(number).codes[index - 1] ?? 0;
     if (number === 0) return none;
     const before = this.#chunk(number - 1);
-    return before.values[before.length - 1];
+    return before.codes[before.length - 1] ?? 0;
   }
 
-  /** Gives `start` .. `end` - 1, all inside the extent of one boundary, another value. */
-  #replace(number: number, index: number, start: number, end: number, value: Value | undefined): void {
+  /** Gives `start` .. `end` - 1, all inside the extent of one boundary, another code. */
+  #replace(number: number, index: number, start: number, end: number, code: number): void {
     const chunk = this.#chunk(number);
-    const old = chunk.values[index];
+    const old = chunk.codes[index] ?? 0;
     const extentEnd = this.#end(number, index);
     const keepsHead = start > (chunk.starts[index] ?? 0);
     const keepsTail = end < extentEnd;
-    const joinsBefore = !keepsHead && this.#valueBefore(number, index, old) === value;
-    const joinsAfter = !keepsTail && extentEnd < FRAME_END && this.#firstValueAt(number, index + 1) === value;
+    const joinsBefore = !keepsHead && this.#codeBefore(number, index, old) === code;
+    const joinsAfter = !keepsTail && extentEnd < FRAME_END && this.#firstCodeAt(number, index + 1) === code;
 
     if (keepsTail) {
       if (joinsBefore) {
         this.#setStart(number, index, end);
       } else if (keepsHead) {
-        this.#insert(number, index + 1, 2, start, value, end, old);
+        this.#insert(number, index + 1, 2, start, code, end, old);
       } else {
-        chunk.values[index] = value;
+        chunk.codes[index] = code;
         this.#insert(number, index + 1, 1, end, old, end, old);
       }
       return;
@@ -163,14 +158,14 @@ export class ExtentMap<Value> {
       if (joinsBefore) this.#removeAt(start);
       return;
     }
-    if (keepsHead) this.#insert(number, index + 1, 1, start, value, start, value);
+    if (keepsHead) this.#insert(number, index + 1, 1, start, code, start, code);
     else if (joinsBefore) this.#remove(number, index);
-    else chunk.values[index] = value;
+    else chunk.codes[index] = code;
   }
 
-  #firstValueAt(number: number, index: number): Value | undefined {
+  #firstCodeAt(number: number, index: number): number {
     const chunk = this.#chunk(number);
-    return index < chunk.length ? chunk.values[index] : this.#chunk(number + 1).values[0];
+    return (index < chunk.length ? chunk.codes[index] : this.#chunk(number + 1).codes[0]) ?? 0;
   }
 
   #setStart(number: number, index: number, start: number): void {
@@ -184,19 +179,19 @@ export class ExtentMap<Value> {
     index: number,
     count: 1 | 2,
     start: number,
-    value: Value | undefined,
+    code: number,
     secondStart: number,
-    secondValue: Value | undefined,
+    secondCode: number,
   ): void {
     this.#makeRoom(number, index, count);
     const chunk = this.#chunk(this.#roomChunk);
     const at = this.#roomAt;
     openGap(chunk, at, count);
     chunk.starts[at] = start;
-    chunk.values[at] = value;
+    chunk.codes[at] = code;
     if (count === 2) {
       chunk.starts[at + 1] = secondStart;
-      chunk.values[at + 1] = secondValue;
+      chunk.codes[at + 1] = secondCode;
     }
     if (at === 0) this.#firsts[this.#roomChunk] = start;
   }
@@ -207,7 +202,7 @@ export class ExtentMap<Value> {
     this.#roomAt = index;
     const chunk = this.#chunk(number);
     if (chunk.length + count <= CHUNK_CAPACITY) return;
-    const next = createChunk<Value>();
+    const next = createChunk();
     // Behind the last boundary a new chunk begins, so that ascending insertions leave full chunks.
     const keep = index === chunk.length ? index : chunk.length >>> 1;
     moveTail(chunk, keep, next);
@@ -218,7 +213,7 @@ export class ExtentMap<Value> {
     }
   }
 
-  #insertChunk(number: number, chunk: Chunk<Value>): void {
+  #insertChunk(number: number, chunk: Chunk): void {
     const count = this.#chunks.length;
     if (count === this.#firsts.length) {
       const firsts = new Float64Array(count * 2);
@@ -242,46 +237,42 @@ export class ExtentMap<Value> {
     this.#remove(number, boundaryOf(this.#chunk(number), start));
   }
 
-  /** Makes `frame` a boundary, if it is none, although the value does not change there. */
+  /** Makes `frame` a boundary, if it is none, although the code does not change there. */
   #split(frame: number): void {
     const number = this.#chunkOf(frame);
     const chunk = this.#chunk(number);
     const index = boundaryOf(chunk, frame);
-    const value = chunk.values[index];
-    if (chunk.starts[index] !== frame) this.#insert(number, index + 1, 1, frame, value, frame, value);
+    const code = chunk.codes[index] ?? 0;
+    if (chunk.starts[index] !== frame) this.#insert(number, index + 1, 1, frame, code, frame, code);
   }
 
   /** {@link update} over more than one extent: in place, dropping the boundaries at which nothing changes any more. */
-  #rewrite(
-    start: number,
-    end: number,
-    transform: (value: Value | undefined, start: number, end: number) => Value | undefined,
-  ): void {
+  #rewrite(start: number, end: number, transform: CodeTransform): void {
     this.#split(start);
     if (end < FRAME_END) this.#split(end);
     const first = this.#chunkOf(start);
     let number = first;
     let index = boundaryOf(this.#chunk(number), start);
     let hasBefore = number > 0 || index > 0;
-    let before = this.#valueBefore(number, index, undefined);
+    let before = this.#codeBefore(number, index, 0);
     let dropped = false;
     for (let inside = true; inside && number < this.#chunks.length; number++) {
       const chunk = this.#chunk(number);
-      const { starts, values, length } = chunk;
+      const { starts, codes, length } = chunk;
       let write = index;
       let read = index;
       for (; inside && read < length; read++) {
         const from = starts[read] ?? 0;
-        let value = values[read];
+        let code = codes[read] ?? 0;
         inside = from < end;
-        if (inside) value = transform(value, from, this.#end(number, read));
-        if (!hasBefore || value !== before) {
+        if (inside) code = transform(code, from, this.#end(number, read));
+        if (!hasBefore || code !== before) {
           starts[write] = from;
-          values[write] = value;
+          codes[write] = code;
           write++;
         }
         hasBefore = true;
-        before = value;
+        before = code;
       }
       if (write < read) {
         closeGap(chunk, write, read);

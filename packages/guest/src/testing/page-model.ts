@@ -1,0 +1,153 @@
+import { HekiCommand } from '../command.ts';
+import type { GuestDefectSwitches } from '../defects.ts';
+import type { LeafChange, NamedLeaf } from '../heki-guest.ts';
+
+const READ = 1;
+const WRITE = 2;
+const EXEC = 4;
+const IMMUTABLE = 8;
+const ENTRIES = 169;
+
+/** One entry of a page list. */
+export interface ModelEntry {
+  start: number;
+  end: number;
+  permissions: number;
+}
+
+/** What a list page holds: `count` can claim more entries than there are. */
+export interface ModelListPage {
+  readonly entries: ModelEntry[];
+  count: number;
+}
+
+/** What the model asks for: a page for a list, and the hypervisor's answer. */
+export interface ModelWorld {
+  readonly isValid: (frame: number) => boolean;
+  readonly allocate: () => boolean;
+  /** Takes the list in the order of its chain, the newest page first. */
+  readonly protectMemory: (list: readonly ModelListPage[]) => number;
+}
+
+/** The Heki core as it is written down, one page of 4 KiB after the other: slow, and obvious. */
+export class PageModel {
+  /** Read, write and execute counters of the pages that have any. */
+  counters = new Map<number, readonly [number, number, number]>();
+  protectsMemory = false;
+  directMapCounted = false;
+  readonly #defects: GuestDefectSwitches;
+  readonly #world: ModelWorld;
+  #list: ModelListPage[] = [];
+  #index = 0;
+
+  constructor(defects: GuestDefectSwitches, world: ModelWorld) {
+    this.#defects = defects;
+    this.#world = world;
+  }
+
+  apply(command: HekiCommand, leaves: Iterable<NamedLeaf>, change: LeafChange = {}): number {
+    const defects = this.#defects;
+    const before = { counters: new Map(this.counters), protects: this.protectsMemory };
+    const counts = command === HekiCommand.PROTECT_MEMORY && !defects['B-G5'] && !this.directMapCounted;
+    if (command === HekiCommand.PROTECT_MEMORY) this.protectsMemory = true;
+    this.#list = [];
+    for (const leaf of leaves) this.#leaf(command, leaf, change, counts);
+
+    const error = this.#list.length === 0 ? 0 : this.#send();
+    if (error === 0 || defects['B-G1']) {
+      if (counts) this.directMapCounted = true;
+    } else {
+      this.counters = before.counters;
+      this.protectsMemory = before.protects;
+    }
+    return defects['B-G3'] ? 0 : error;
+  }
+
+  permissions(frame: number): number {
+    const [read, write, execute] = this.counters.get(frame) ?? [0, 0, 0];
+    const present = (read === 0 ? 0 : READ) | (write === 0 ? 0 : WRITE) | (execute === 0 ? 0 : EXEC);
+    return present === 0 ? READ | WRITE : present;
+  }
+
+  #leaf(command: HekiCommand, leaf: NamedLeaf, change: LeafChange, counts: boolean): void {
+    const { guestFrame, frames, low, high } = leaf;
+    const { set = 0, clear = 0, setGlobal = 0 } = change;
+    const permissions = READ | ((low & 2) === 0 ? 0 : WRITE) | (high >>> 31 === 0 ? EXEC : 0);
+    if (this.#defects['B-G15'] && !this.#world.isValid(guestFrame)) return;
+    for (let frame: number = guestFrame; frame < guestFrame + frames; frame++) {
+      if (!this.#defects['B-G15'] && !this.#world.isValid(frame)) continue;
+      const known = this.counters.has(frame);
+      let existing = this.permissions(frame);
+      let unknown = READ | WRITE;
+      switch (command) {
+        case HekiCommand.MAP:
+          this.#count(frame, 0, permissions, 0);
+          break;
+        case HekiCommand.UPDATE:
+          if (!known) continue;
+          this.#count(frame, permissions, set, clear);
+          break;
+        case HekiCommand.UNMAP:
+          if (known) this.#count(frame, permissions, 0, permissions);
+          break;
+        case HekiCommand.PROTECT_MEMORY:
+          existing = 0;
+          if (!this.#defects['B-G6']) unknown = permissions;
+          if (counts) this.#count(frame, 0, known ? permissions : unknown, 0);
+          else if (known && this.#defects['B-G5']) this.#raise(frame, permissions);
+          else if (!known && !this.#defects['B-G5']) unknown = READ | WRITE;
+      }
+      let now = (this.counters.has(frame) ? this.permissions(frame) : unknown) | setGlobal;
+      if ((now & WRITE) !== 0) now &= ~IMMUTABLE;
+      if (this.protectsMemory && existing !== now) this.#add(frame, now);
+    }
+  }
+
+  #count(frame: number, permissions: number, set: number, clear: number): void {
+    const old = this.counters.get(frame) ?? [0, 0, 0];
+    const [read, write, execute] = [READ, WRITE, EXEC].map((bit, index) => {
+      let counter = old[index] ?? 0;
+      if ((clear & permissions & bit) !== 0 && (this.#defects['B-G7'] || counter > 0)) counter--;
+      if ((set & ~permissions & bit) !== 0) counter++;
+      return counter | 0;
+    });
+    const none = read === 0 && write === 0 && execute === 0;
+    if (none && !this.#defects['B-G7']) this.counters.delete(frame);
+    else this.counters.set(frame, [read ?? 0, write ?? 0, execute ?? 0]);
+  }
+
+  #raise(frame: number, permissions: number): void {
+    const [read, write, execute] = this.counters.get(frame) ?? [0, 0, 0];
+    const raise = (counter: number, bit: number) =>
+      counter === 0 && (permissions & bit) !== 0 ? 1 : counter;
+    this.counters.set(frame, [raise(read, READ), raise(write, WRITE), raise(execute, EXEC)]);
+  }
+
+  #add(frame: number, permissions: number): void {
+    const page = this.#list.at(-1);
+    if (page !== undefined && this.#index < ENTRIES) {
+      const open = page.entries[this.#index];
+      if (open?.end === frame && open.permissions === permissions) {
+        open.end++;
+        return;
+      }
+      this.#index++;
+    }
+    if (page === undefined || this.#index === ENTRIES) {
+      if (this.#defects['B-G2'] && !this.#world.allocate()) return;
+      this.#list.push({ entries: [], count: ENTRIES });
+      this.#index = 0;
+    }
+    this.#list.at(-1)?.entries.push({ start: frame, end: frame + 1, permissions });
+  }
+
+  #send(): number {
+    for (const page of this.#list) {
+      page.count = ENTRIES;
+      if (!this.#defects['B-G2'] && !this.#world.allocate()) return -12;
+    }
+    const newest = this.#list.at(-1);
+    if (newest !== undefined) newest.count = this.#index + 1;
+    return this.#world.protectMemory([...this.#list].reverse());
+  }
+}
