@@ -109,6 +109,23 @@ test('entries hold rights and keys, no verdict: CPL, AC, WP, SMEP, SMAP, PKRU an
   expect(stores(one, USER)).toBe(true);
 });
 
+test('two pages that differ only in their key are judged apart, hit after hit', () => {
+  const { one, tables } = pair();
+  const other = va(KERNEL + 4096n);
+  tables.map(KERNEL, 200, RW, 1 << 27);
+  tables.map(other, 201, RW, 2 << 27);
+  one.registers.cr4 |= CR4.PKS;
+  for (const [key, verdicts] of [
+    [1, [false, true]],
+    [2, [true, false]],
+  ] as const) {
+    one.wrmsr(0x6e1, 0n);
+    expect([stores(one), stores(one, other)]).toEqual([true, true]);
+    one.wrmsr(0x6e1, 1n << BigInt(2 * key));
+    for (let twice = 0; twice < 2; twice++) expect([loads(one), loads(one, other)]).toEqual(verdicts);
+  }
+});
+
 test('MOV to CR3 drops what is not global; with PCIDs only those of the new one, and nothing with bit 63', () => {
   const { one, tables } = pair();
   const other = va(KERNEL + 4096n);
