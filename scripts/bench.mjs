@@ -25,7 +25,7 @@ for (const file of chosen) {
     configFile: false,
     logLevel: 'error',
     resolve: { conditions: ['@heki/source'] },
-    ssr: { noExternal: [/^@heki/] },
+    ssr: { noExternal: [/^@heki/], resolve: { conditions: ['@heki/source'] } },
     build: { ssr: file, outDir, emptyOutDir: true, minify: false, target: 'node20' },
   });
   console.log(`\n${file}`);
