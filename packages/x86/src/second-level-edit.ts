@@ -2,6 +2,9 @@ import type { Gfn, Pfn, U64 } from '@heki/physical-memory';
 import type { LeafChange, SecondLevelEdit } from './second-level-editor.ts';
 import { entryWord, frameIn, LARGE, spanOf, type TableStore } from './second-level-tables.ts';
 
+/** Frames from here on have bits in the high half of an entry. */
+const UPPER = 0x10_0000;
+
 /**
  * One edit of a range, in recursion over the tables that it touches. Gathers what must be flushed, and stops at the
  * first frame for which a table page is missing; what was done before that stays done.
@@ -39,22 +42,36 @@ export class Edit {
     merge: boolean,
   ): void {
     const page = this.#tables.page(table);
+    const { present } = this.#tables.format;
     const span = spanOf(level);
     const last = Math.min(this.#end, base + 512 * span);
     const mayBeLeaves = level <= largest && delta % span === 0;
+    const leaf = level > 1 ? bits.low | LARGE : bits.low;
     let slot = this.#firstSlot(base, span);
+    // The frame that the slot maps to, in the two parts that go into the halves of its entry.
+    let upper = Math.floor((slot + delta) / UPPER);
+    let lower = slot + delta - upper * UPPER;
     for (let word = entryWord(slot as Gfn, level); slot < last; slot += span, word += 2) {
       if (mayBeLeaves && this.#covers(slot, span)) {
-        const frame = slot + delta;
-        const upper = Math.floor(frame / 0x10_0000);
-        const low = bits.low | ((frame - upper * 0x10_0000) << 12) | (level > 1 ? LARGE : 0);
-        this.#store(page, word, level, slot, low >>> 0, (bits.high | upper) >>> 0);
+        const low = leaf | (lower << 12);
+        const high = bits.high | upper;
+        if (((page[word] ?? 0) & present) !== 0) {
+          this.#store(page, word, level, slot, low >>> 0, high >>> 0);
+        } else {
+          page[word] = low;
+          page[word + 1] = high;
+        }
       } else if (!this.#mapsAlready(page, word, level, slot + delta, bits)) {
         const child = this.#childForEdit(page, word, level, slot);
         if (child === undefined) return;
         this.map(child, level - 1, slot, delta, bits, largest, merge);
         if (this.#stoppedAt !== undefined) return;
         if (merge) this.#merge(page, word, level, slot);
+      }
+      lower += span;
+      if (lower >= UPPER) {
+        upper += Math.floor(lower / UPPER);
+        lower %= UPPER;
       }
     }
   }
@@ -180,13 +197,12 @@ export class Edit {
     );
   }
 
-  /** Writes a leaf over whatever the entry at `word` was. */
+  /** Writes a leaf over the present entry at `word`. */
   #store(page: Uint32Array, word: number, level: number, slot: number, low: number, high: number): void {
     const oldLow = page[word] ?? 0;
     const oldHigh = page[word + 1] ?? 0;
     page[word] = low;
     page[word + 1] = high;
-    if (!this.#tables.isPresent(oldLow)) return;
     if (!this.#tables.isLeaf(oldLow, level)) {
       this.#tables.freeTree(frameIn(oldLow, oldHigh), level - 1);
       this.#flush(slot, spanOf(level));
