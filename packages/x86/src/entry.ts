@@ -1,5 +1,5 @@
 import type { Gfn } from '@heki/physical-memory';
-import { bitNames, type WordMasks, wordMasks } from './bit-table.ts';
+import { type WordMasks, wordMasks } from './bit-table.ts';
 
 /** Level of a paging structure and its entries: 5 PML5E, 4 PML4E, 3 PDPTE, 2 PDE, 1 PTE. */
 export type Level = 1 | 2 | 3 | 4 | 5;
@@ -86,15 +86,24 @@ export interface DecodedEntry {
   readonly key: number;
 }
 
+/** The single bits, with their masks in both halves. */
+const FLAGS = (Object.keys(ENTRY_BITS) as (keyof typeof ENTRY_BITS)[])
+  .filter((name) => name !== 'FRAME' && name !== 'KEY')
+  .map((name) => ({ name, low: EntryLow[name], high: EntryHigh[name] }));
+
 /** Takes an entry of `level`, given as its halves, apart. */
 export function decodeEntry(level: Level, low: number, high: number): DecodedEntry {
   const leaf = isLeaf(low, level);
-  const value = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+  const flags: string[] = [];
+  for (const flag of FLAGS) {
+    const set = (low & flag.low) !== 0 || (high & flag.high) !== 0;
+    if (set && hasMeaning(flag.name, level, leaf)) flags.push(flag.name);
+  }
   return {
     present: (low & EntryLow.P) !== 0,
     leaf,
     frame: leaf ? leafFrame(low, high, level) : entryFrame(low, high),
-    flags: bitNames(ENTRY_BITS, value).filter((name) => hasMeaning(name, level, leaf)),
+    flags,
     key: leaf ? (high >>> 27) & 15 : 0,
   };
 }

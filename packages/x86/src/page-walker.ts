@@ -55,11 +55,14 @@ export interface PageWalker {
   readonly guestOffset: number;
   /** After MAPPED: the level of the guest's leaf, 1 to 3 (1 with paging off). After ABSENT_TABLE: the level of the entry. */
   readonly level: number;
-  /** After MAPPED: the smaller of the guest's and the second level's leaf, 1 to 3: what one TLB entry may cover. */
+  /**
+   * After MAPPED, until the second level is asked again: the smaller of the guest's and the second level's leaf, 1 to 3:
+   * what one TLB entry may cover.
+   */
   readonly translationLevel: number;
   /** After MAPPED: an OR of `PageRights`; DIRTY as it is after the walk. */
   readonly rights: number;
-  /** After MAPPED: the second level's answer to what else it would allow, an OR of `SecondLevelRights`; all without one. */
+  /** After MAPPED, until the second level is asked again: what else it would allow, an OR of `SecondLevelRights`; all without one. */
   readonly secondLevelRights: number;
   /** After MAPPED: the protection key of the leaf, 0 to 15. */
   readonly key: number;
