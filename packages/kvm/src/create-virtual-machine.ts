@@ -20,6 +20,7 @@ import { createLockChecker } from './locks.ts';
 import { effectiveRights, preFault } from './map-fault.ts';
 import { MemslotFlag } from './memslot.ts';
 import { createMemslots, type UserspaceMemoryRegion } from './memslots.ts';
+import { enterNested, leaveNested } from './nested.ts';
 import { writeGuest } from './other-writers.ts';
 import { createPermissions } from './permissions.ts';
 import { protectFromHost } from './protect-memory.ts';
@@ -61,6 +62,7 @@ export function createKvmVirtualMachine(
     log: createHostLog(onEvent && ((text) => onEvent({ type: 'log', text }))),
     statistics: createStatistics(),
     vcpus: [],
+    nested: new Map(),
     pins: { cr0: 0n, cr4: 0n },
     exitReasons: { configure: 0, denial: 0 },
     emit: onEvent,
@@ -194,6 +196,8 @@ export function createKvmVirtualMachine(
       });
     },
     age: (start, end) => age(vm, start, end),
+    enterNested: (vcpu, eptp) => enterNested(vm, vcpu, eptp),
+    leaveNested: (vcpu) => leaveNested(vm, vcpu),
     emulateMovToCr: (vcpu, cr, value) => emulateMovToCr(vm, vcpu, bindingOf(vcpu), cr, value),
     emulateStore: (vcpu, gpa, bytes) => emulateStore(vm, vcpu, gpa, bytes),
     locksHeld: vm.locks.held,

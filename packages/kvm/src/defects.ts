@@ -152,9 +152,16 @@ export const kvmDefects = {
     why: "The masks are compared with the host's CR0 and CR4.",
     mend: "A pin must be set in the calling guest's own register; otherwise the call is refused.",
   },
+  'B-NESTED': {
+    title: 'A guest inside the guest is judged without mode-based execute control',
+    happens:
+      'An L2 can execute nothing that the kernel of L1 may not, its user programs included: each of their fetches is a #PF that no handler can mend.',
+    why: 'The control is cleared for L2, so that bit 2 of an entry decides about all code; entries that deny execution to the kernel have only bit 10 (Heki v2 5/19).',
+    mend: 'When memory is protected no L2 is entered, and VM entry says so.',
+  },
 } as const satisfies { readonly [id: string]: KvmDefect };
 
-/** The id of a defect: `B-H1` ... `B-H20`. */
+/** The id of a defect: `B-H1` ... `B-H20`, and `B-NESTED`, which was found when the model was built. */
 export type KvmDefectId = keyof typeof kvmDefects;
 
 /** Which defects a VM has. */

@@ -32,6 +32,9 @@ export function handleExit(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: V
 function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Handled {
   switch (exit.reason) {
     case 'ept-violation': {
+      if (vm.nested.get(vcpu)?.reflected === true) {
+        return stop(`the tables of L1 refuse L2's access to 0x${exit.gpa.toString(16)}: a VM exit to L1`);
+      }
       const accessedDirty = vm.options.processor.ept?.accessedDirty === true;
       const fault = faultOfEptViolation(exit, accessedDirty);
       vm.emit?.({

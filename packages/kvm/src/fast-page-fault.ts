@@ -17,10 +17,11 @@ export function fastPageFault(vm: VmState, fault: GuestFault): boolean {
   return vm.locks.with('mmu_lock', () => {
     const changed = rewriteLeaves(vm, gfn, (gfn + 1) as Gfn, (entry) => {
       const restored = format.restoreAge(entry);
-      return fault.write ? format.makeWritable(restored) : restored;
+      if (!fault.write) return restored;
+      const writable = format.makeWritable(restored);
+      if (format.rights(writable).write) markDirty(slot, gfn);
+      return writable;
     });
-    if (changed === 0) return false;
-    if (fault.write) markDirty(slot, gfn);
-    return true;
+    return changed > 0;
   });
 }

@@ -1,9 +1,9 @@
-import { type Gfn, type Gpa, readU64 } from '@heki/physical-memory';
+import { type Gfn, type Hpa, type Pfn, type PhysicalMemory, readU64 } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { AMD_ZEN4, type CpuProfile, CR0, CR4, INTEL_HASWELL, INTEL_VT_RP } from '@heki/x86';
 import { expect, test } from 'vitest';
 import type { KvmOptions } from './options.ts';
-import { createGuest, kernelVa, poke, type TestGuest } from './testing/guest.ts';
+import { createGuest, kernelVa, type TestGuest } from './testing/guest.ts';
 import { createObviousHost, type ObviousHost } from './testing/obvious-host.ts';
 import { createRandom, type Random } from './testing/random.ts';
 
@@ -14,8 +14,8 @@ const FRAMES = 0x1000;
 /** The frames that lists are about: two 2 MiB regions, so that large leaves come and go. */
 const FIRST = 0x400;
 const LAST = 0x800;
-/** Frames of list pages. */
-const LISTS = [0x60, 0x61, 0x62, 0x63];
+/** The first of three frames of list pages. */
+const FIRST_LIST = 0x60;
 
 const EPT = INTEL_VT_RP.ept;
 const WITHOUT_FLAGS: CpuProfile = {
@@ -23,31 +23,34 @@ const WITHOUT_FLAGS: CpuProfile = {
   ...(EPT === undefined ? {} : { ept: { ...EPT, accessedDirty: false } }),
 };
 
-/** A u64 that is mostly sensible. */
-function address(random: Random): bigint {
+/** An address that is mostly sensible. */
+function address(random: Random): number {
   const frame = FIRST + random.below(LAST - FIRST);
-  if (random.oneIn(40))
-    return random.pick([0x3ffn << 12n, 1n << 52n, (1n << 64n) - 4096n, 1n << 63n, 0x2000n * 4096n]);
-  return BigInt(frame - (random.oneIn(3) ? frame % 512 : 0)) * 4096n + (random.oneIn(60) ? 8n : 0n);
+  if (random.oneIn(40)) return random.pick([0x3ff * 4096, 2 ** 52, 2 ** 64 - 4096, 2 ** 63, 0x2000 * 4096]);
+  return (frame - (random.oneIn(3) ? frame % 512 : 0)) * 4096 + (random.oneIn(60) ? 8 : 0);
 }
 
 /** Writes a list of random shape over the list frames, and gives its address. */
-function writeList(guest: TestGuest, random: Random): bigint {
+function writeList(ram: PhysicalMemory<Pfn>, backing: number, random: Random): number {
   const pages = 1 + random.below(3);
   for (let page = 0; page < pages; page++) {
-    const count = random.oneIn(30) ? random.pick([170n, 1n << 32n, 3n << 61n]) : BigInt(random.below(4));
-    const words = [0n, 0n, count];
-    for (let entry = 0; entry < 4; entry++) {
+    const words = ram.writablePage((backing + FIRST_LIST + page) as Pfn) ?? new Uint32Array(1024);
+    const put = (index: number, value: number): void => {
+      words[2 * index] = value % 2 ** 32;
+      words[2 * index + 1] = Math.floor(value / 2 ** 32);
+    };
+    const next = page + 1 < pages ? (FIRST_LIST + page + 1) * 4096 : 0;
+    put(1, random.oneIn(40) ? random.pick([FIRST_LIST * 4096, 24, 2 ** 60]) : next);
+    put(2, random.oneIn(30) ? random.pick([170, 2 ** 32, 3 * 2 ** 61]) : random.below(4));
+    for (let entry = 0; entry < 3; entry++) {
       const start = address(random);
-      const length = BigInt(random.pick([0, 1, 1, 2, 7, 512])) * 4096n;
-      const permissions = random.oneIn(30) ? BigInt(random.below(32)) : random.pick([1n, 3n, 5n, 7n, 3n, 9n]);
-      words.push(start, BigInt.asUintN(64, random.oneIn(50) ? start - length : start + length), permissions);
+      const length = random.pick([0, 1, 1, 2, 7, 512]) * 4096;
+      put(3 + 3 * entry, start);
+      put(4 + 3 * entry, random.oneIn(50) ? Math.max(0, start - length) : start + length);
+      put(5 + 3 * entry, random.oneIn(30) ? random.below(32) : random.pick([1, 3, 5, 7, 3, 9]));
     }
-    const next = page + 1 < pages ? BigInt(LISTS[page + 1] ?? 0) * 4096n : 0n;
-    words[1] = random.oneIn(40) ? random.pick([BigInt(LISTS[0] ?? 0) * 4096n, 24n, 1n << 60n]) : next;
-    poke(guest, (LISTS[page] ?? 0) * 4096, words);
   }
-  return random.oneIn(60) ? random.pick([0n, 8n, 1n << 63n, 0x7fff_f000n]) : BigInt(LISTS[0] ?? 0) * 4096n;
+  return random.oneIn(60) ? random.pick([0, 8, 2 ** 63, 0x7fff_f000]) : FIRST_LIST * 4096;
 }
 
 /** Throws with all that is known. Much faster than `expect`, which these loops would call millions of times. */
@@ -160,18 +163,18 @@ for (const [name, options, splits] of configurations) {
       const random = createRandom(seed);
       const guest = createGuest({ ...options, guestFrames: FIRST, deaf: true });
       const backing = (guest.vm.slots[0]?.backing ?? 0) + FIRST;
-      guest.vm.addMemory({ start: FIRST as Gfn, frames: FRAMES - FIRST, backing: backing as never });
+      guest.vm.addMemory({ start: FIRST as Gfn, frames: FRAMES - FIRST, backing: backing as Pfn });
       const cpus = [guest.cpu, guest.addCpu()] as const;
-      const memory = (at: bigint): bigint | undefined => {
-        if (at >= BigInt(FRAMES) * 4096n) return undefined;
-        const value = readU64(guest.ram, (Number(at) + (backing - FIRST) * 4096) as Gpa as never);
-        return value === undefined ? undefined : (BigInt(value.high) << 32n) | BigInt(value.low);
+      const base = backing - FIRST;
+      const memory = (at: number): number | undefined => {
+        const value = at < FRAMES * 4096 ? readU64<Pfn>(guest.ram, (at + base * 4096) as Hpa) : undefined;
+        return value === undefined ? undefined : value.high * 2 ** 32 + value.low;
       };
       const host = createObviousHost(memory, FRAMES, splits);
       if (random.oneIn(2)) guest.hypercall(13, 0, CR0.WP);
       if (random.oneIn(2)) guest.hypercall(13, 4, CR4.SMEP | CR4.SMAP);
       for (let step = 0; step < STEPS; step++) {
-        const list = writeList(guest, random);
+        const list = writeList(guest.ram, base, random);
         const [answer, expected] = [guest.hypercall(14, list), host.protect(list)];
         must(answer === expected, `seed ${seed}, step ${step}: hypercall 14`, answer, expected);
         const cpu = random.pick(cpus);

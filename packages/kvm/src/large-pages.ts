@@ -130,7 +130,9 @@ export function createLargePages(options: {
       return 1;
     },
     attributesChanged(slot, start, end, bits) {
-      update(slot, Math.max(start, slot.base), Math.min(end, slot.base + slot.frames), bits);
+      const from = Math.max(start, slot.base);
+      const to = Math.min(end, slot.base + slot.frames);
+      if (from < to) update(slot, from, to, bits);
     },
     slotCreated(slot) {
       slot.mixed[2].clear();

@@ -58,10 +58,10 @@ export function mapFault(vm: VmState, fault: GuestFault): MapOutcome {
     // What was split so that code can execute stays split: disallowed_hugepage_adjust().
     const highest = vm.options.nxHugePages ? (leaf?.level ?? 3) : 3;
     const wanted = plan(vm, slot, gfn, fault, highest);
-    if (leaf !== undefined && leaf.level === wanted.level) {
-      if (grantsAs(vm, leaf.entry, vm.tables.format.make(wanted.request))) return 'spurious';
-    }
-    if (fault.write) markDirty(slot, gfn);
+    const entry = vm.tables.format.make(wanted.request);
+    if (leaf !== undefined && leaf.level === wanted.level && grantsAs(vm, leaf.entry, entry))
+      return 'spurious';
+    if (fault.write && vm.tables.format.rights(entry).write) markDirty(slot, gfn);
     return install(vm, slot, wanted) ? 'mapped' : 'no-memory';
   });
 }

@@ -21,6 +21,7 @@ import { createAttributeStore } from './attribute-store.ts';
 import type { RangeOutcome } from './event.ts';
 import { hostLine } from './host-line.ts';
 import { reportIncident } from './incident.ts';
+import { leaveAllNested } from './nested.ts';
 import { type RawRange, readPageList } from './read-page-list.ts';
 import { rawRange, rightsOfPermissions } from './rights.ts';
 import { setMemoryAttributes } from './set-attributes.ts';
@@ -104,7 +105,10 @@ function apply(
     if (outcome === 'weakened') weakened.push(weakenedRange(range, permissions));
     emitRange(vm, range, outcome);
   }
-  if (ranges.length > 0 && vm.permissions.begin()) zapAll(vm);
+  if (ranges.length > 0) {
+    leaveAllNested(vm);
+    if (vm.permissions.begin()) zapAll(vm);
+  }
   const result = { applied, weakened };
   vm.emit?.({ type: 'protected', by, result });
   return { error: 0, result };

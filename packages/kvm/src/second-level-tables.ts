@@ -17,6 +17,8 @@ export interface SecondLevelTables {
   readonly deniesExecution: boolean;
   /** The tables as one virtual CPU uses them. */
   view(): SecondLevel<SecondLevelFault>;
+  /** The same for an L2: without mode-based execute control. */
+  nestedView(): SecondLevel<SecondLevelFault>;
 }
 
 /** Empty tables for a VM on `options.processor`. */
@@ -51,6 +53,7 @@ function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelT
     root: editor.root,
     deniesExecution: mbec,
     view: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
+    nestedView: () => createEpt({ memory, eptp, profile }),
   };
 }
 
@@ -72,5 +75,8 @@ function nptTables(host: Host, options: ResolvedOptions): SecondLevelTables {
     // Under B-H17 KVM believes that it can.
     deniesExecution: gmet || mbecParameter,
     view: () => createNpt({ memory, root: editor.root, profile, controls: { gmet } }),
+    nestedView() {
+      throw new HypervisorError('nested guests are modelled on Intel only');
+    },
   };
 }

@@ -36,11 +36,7 @@ export function setMemoryAttributes(
   });
   vm.attributes.update(start, end, bits, mask);
   vm.locks.with('mmu_lock', () => {
-    for (const slot of vm.slots.slots) {
-      if (slot.base < end && start < slot.base + slot.frames) {
-        vm.largePages.attributesChanged(slot, start, end, bits);
-      }
-    }
+    for (const slot of vm.slots.slots) vm.largePages.attributesChanged(slot, start, end, bits);
   });
   return 'stored';
 }

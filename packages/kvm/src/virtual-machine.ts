@@ -55,6 +55,13 @@ export interface KvmVirtualMachine extends VirtualMachine {
   invalidate(start: Gfn, end: Gfn): void;
   /** The host's memory management asks which pages are in use: accessed flags are cleared (MMU notifier clear_young). */
   age(start: Gfn, end: Gfn): void;
+  /**
+   * A hypervisor inside the guest enters an L2 on `vcpu`, with the EPTP of its tables in guest memory (Intel). Whether it
+   * runs; what the virtual CPU executes then is L2's.
+   */
+  enterNested(vcpu: Vcpu, eptp: bigint): boolean;
+  /** VM exit from the L2 to the hypervisor inside the guest. */
+  leaveNested(vcpu: Vcpu): void;
   /** The instruction emulator carries out MOV to CR0, CR3 or CR4: the second entrance to the registers. */
   emulateMovToCr(vcpu: Vcpu, cr: 0 | 3 | 4, value: bigint): EmulationResult;
   /** The instruction emulator stores `bytes`, as for string input into guest memory. */

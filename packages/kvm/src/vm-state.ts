@@ -8,6 +8,7 @@ import type { HostLog } from './host-log.ts';
 import type { LargePages } from './large-pages.ts';
 import type { LockChecker } from './locks.ts';
 import type { Memslots } from './memslots.ts';
+import type { NestedCpus } from './nested.ts';
 import type { Permissions } from './permissions.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import type { SecondLevelTables } from './second-level-tables.ts';
@@ -29,6 +30,8 @@ export interface VmState {
   readonly log: HostLog;
   readonly statistics: KvmStatistics;
   readonly vcpus: Vcpu[];
+  /** Those that run an L2. */
+  readonly nested: NestedCpus;
   /** heki_pinned_cr0 and heki_pinned_cr4. */
   readonly pins: { cr0: bigint; cr4: bigint };
   /** heki_configure_exit_reason and heki_denial_exit_reason. */

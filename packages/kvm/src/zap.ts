@@ -1,4 +1,5 @@
 import type { Gfn } from '@heki/physical-memory';
+import { flushNested } from './nested.ts';
 import type { VmState } from './vm-state.ts';
 
 /**
@@ -18,6 +19,7 @@ export function zap(vm: VmState, start: Gfn, end: Gfn): boolean {
 /** kvm_flush_remote_tlbs(): every virtual CPU forgets what it cached of the second level. */
 export function flushRemoteTlbs(vm: VmState): void {
   for (const vcpu of vm.vcpus) vcpu.invept(vm.tables.root);
+  flushNested(vm);
   vm.statistics.flushes++;
   vm.emit?.({ type: 'flushed', vcpus: vm.vcpus.length });
 }

@@ -9,31 +9,34 @@ export interface ObviousHost {
   /** The rights of a frame: MEM_ATTR bits. */
   permissions(frame: number): number;
   /** The answer to hypercall 14 for the list at `list`; on success the ranges are stored. */
-  protect(list: bigint): number;
+  protect(list: number): number;
 }
 
 const EINVAL = -22;
 
-/** `word(address)` is the u64 at a guest-physical address, `undefined` where no memory is. Frames below `frames` are memory. */
+/**
+ * `word(address)` is the u64 at a guest-physical address (rounded above 2^53, where every value is refused anyway),
+ * `undefined` where no memory is. Frames below `frames` are memory.
+ */
 export function createObviousHost(
-  word: (address: bigint) => bigint | undefined,
+  word: (address: number) => number | undefined,
   frames: number,
   mbec: boolean,
 ): ObviousHost {
-  function read(list: bigint): bigint[][] | number {
-    const pages: bigint[][][] = [];
-    const seen = new Set<bigint>();
-    for (let page = list; page !== 0n; ) {
-      if (page % 4096n !== 0n || seen.has(page)) return EINVAL;
+  function read(list: number): number[][] | number {
+    const pages: number[][][] = [];
+    const seen = new Set<number>();
+    for (let page = list; page !== 0; ) {
+      if (page % 4096 !== 0 || seen.has(page)) return EINVAL;
       seen.add(page);
-      const next = word(page + 8n);
-      const count = word(page + 16n);
+      const next = word(page + 8);
+      const count = word(page + 16);
       if (next === undefined || count === undefined) return -14;
-      if (count > 169n) return EINVAL;
-      const entries: bigint[][] = [];
-      for (let entry = 0n; entry < count; entry++) {
-        const at = page + 24n + 24n * entry;
-        entries.push([word(at) ?? 0n, word(at + 8n) ?? 0n, word(at + 16n) ?? 0n]);
+      if (count > 169) return EINVAL;
+      const entries: number[][] = [];
+      for (let entry = 0; entry < count; entry++) {
+        const at = page + 24 + 24 * entry;
+        entries.push([word(at) ?? 0, word(at + 8) ?? 0, word(at + 16) ?? 0]);
       }
       pages.unshift(entries);
       page = next;
@@ -49,15 +52,14 @@ export function createObviousHost(
       const entries = read(list);
       if (typeof entries === 'number') return entries;
       const after = host.stored.slice();
-      for (const [pa = 0n, epa = 0n, permissions = 0n] of entries) {
-        if (pa % 4096n !== 0n || epa % 4096n !== 0n) return EINVAL;
-        if (permissions === 0n || permissions > 15n || permissions % 2n === 0n) return EINVAL;
-        if (epa <= pa || epa > BigInt(frames) * 4096n) return EINVAL;
-        const start = Number(pa / 4096n);
-        const end = Number(epa / 4096n);
+      for (const [pa = 0, epa = 0, permissions = 0] of entries) {
+        if (pa % 4096 !== 0 || epa % 4096 !== 0) return EINVAL;
+        if (permissions === 0 || permissions > 15 || permissions % 2 === 0) return EINVAL;
+        if (epa <= pa || epa > frames * 4096) return EINVAL;
+        const start = pa / 4096;
+        const end = epa / 4096;
         for (let frame = start; frame < end; frame++) if (((after[frame] ?? 0) & 8) !== 0) return -1;
-        const bits = Number(permissions) | (mbec ? 0 : 4);
-        after.fill(bits, start, end);
+        after.fill(permissions | (mbec ? 0 : 4), start, end);
       }
       host.stored = after;
       if (entries.length > 0) host.begun = true;
