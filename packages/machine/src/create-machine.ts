@@ -111,6 +111,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   const guest: HekiGuestOptions = {
     kernel: createKernel(options, memory, vcpu.registers, addedMemory),
     profile,
+    ...(options.guestDefects === undefined ? {} : { defects: options.guestDefects }),
     ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
   };
   // A kernel without Heki has no driver for it either. A core that is switched off tells, and does nothing.

@@ -1,4 +1,11 @@
-import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult, VirtualRange } from '@heki/guest';
+import type {
+  EarlyInitResult,
+  GuestDefectId,
+  HekiGuest,
+  KernelConfig,
+  LateInitResult,
+  VirtualRange,
+} from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { initHekiOnKvm } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
@@ -31,6 +38,8 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
   readonly hostPage?: 1 | 512 | 262144;
   /** The guest's half. Default `hardened`. */
   readonly profile?: Profile;
+  /** Single defects of the guest's half switched on or off against the profile. */
+  readonly guestDefects?: { readonly [id in GuestDefectId]?: boolean };
   /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */
   readonly kernelConfig?: KernelConfig;
   /** `heki=` on the kernel's command line. Default true. */

@@ -25,7 +25,7 @@ export function replayText(name: string, report: ReplayReport, colours: Colours)
   const { ranges, end } = report;
   const table = new Table({
     head: ['wanted by the kernel', 'granted by KVM', 'immutable', 'pages', ''],
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
     colAligns: ['left', 'left', 'left', 'right', 'left'],
   });
   const totals = { right: 0, loose: 0, strict: 0 };
