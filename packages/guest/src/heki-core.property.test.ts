@@ -154,6 +154,6 @@ test('any calls leave the counters, send the bytes and give the results of the c
         expect(kernel.pagesInUse).toBe(leaked);
       }
     }),
-    { numRuns: 500 },
+    { numRuns: 400 },
   );
 }, 60_000);

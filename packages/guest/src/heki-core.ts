@@ -283,7 +283,7 @@ export class HekiCore implements HekiGuest {
     }
     if (result !== 0) {
       this.#log(LogLine.PERMISSION_FAILED);
-      if (this.#defects['B-G1']) {
+      if (this.#defects['B-G1'] && pages > 0) {
         this.#options.onEvent?.({ type: 'list-leaked', pages });
         return result;
       }

@@ -108,10 +108,10 @@ export class PageListBuilder implements RangeSink {
     // A page that was full when no further one was to be had claims 170 entries here (B-G2).
     const count = this.#index + 1;
     for (const full of this.#full) {
-      if (!this.#allocate()) return { error: -KvmError.ENOMEM };
+      if (!this.#allocate()) return this.#outOfPages();
       this.#store(full, PAGE_LIST_MAX_ENTRIES);
     }
-    if (!this.#allocatesEarly && !this.#allocate()) return { error: -KvmError.ENOMEM };
+    if (!this.#allocatesEarly && !this.#allocate()) return this.#outOfPages();
     this.#store(image, count);
     const newest = this.#pages.at(-1);
     if (this.#storeFailed || newest === undefined) return { error: -KvmError.EFAULT };
@@ -139,6 +139,11 @@ export class PageListBuilder implements RangeSink {
     }
     this.#index = 0;
     return true;
+  }
+
+  #outOfPages(): { readonly error: number } {
+    this.free();
+    return { error: -KvmError.ENOMEM };
   }
 
   #allocate(): boolean {
