@@ -2,6 +2,12 @@ import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { kernelRootOf, openVmcore, pagingRegistersOf, type Vmcore } from '@heki/vmcore';
 import { CR4, type PagingLevels, type PagingRegisters } from '@heki/x86';
 
+/**
+ * Page-table pages that are walked before the command gives up: 512 GiB mapped by 4-KiB pages. In a damaged dump tables
+ * may point to each other, and have as many mappings as there are addresses.
+ */
+export const MOST_TABLES = 2 ** 18;
+
 /** A dump that is open, with what every command needs of it. */
 export interface Snapshot {
   readonly core: Vmcore;

@@ -1,10 +1,10 @@
 import { basename } from 'node:path';
 import { VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { DEFAULT_TABLE_BUDGET, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import { ExitCode, UsageError } from '../failure.ts';
 import { hex, parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
-import { openSnapshot } from '../snapshot.ts';
+import { MOST_TABLES, openSnapshot } from '../snapshot.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
 /** Options of `heki walk`. */
@@ -28,7 +28,7 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   const end = range?.end ?? (VIRTUAL_FRAME_END as VirtualFrame);
   let start: VirtualFrame | undefined = range?.start ?? upperHalfStart(levels);
   let tables = 0;
-  while (start !== undefined && tables < DEFAULT_TABLE_BUDGET) {
+  while (start !== undefined && tables < MOST_TABLES) {
     const lines: string[] = [];
     const result = walkMappings(
       { memory: core.memory, root: kernelRoot, levels, budget: TABLES_AT_A_TIME },

@@ -5,14 +5,18 @@ import {
   createMemoryMap,
   type Gfn,
   type MemoryMap,
+  VIRTUAL_FRAME_END,
   type VirtualAddress,
   type VirtualFrame,
+  virtualAddressOf,
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { readMemoryMap } from '@heki/vmcore';
+import { upperHalfStart, walkMappings } from '@heki/x86';
 import { InputError } from '../failure.ts';
+import { hex } from '../hex.ts';
 import { readSidecar } from '../sidecar.ts';
-import { openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import { MOST_TABLES, openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
 
 /** The kernel that comes with the command: a Debian kernel of 256 MiB, without KASLR. */
 const EMBEDDED = fileURLToPath(new URL('../../data/k61-256-nokaslr.elf.gz', import.meta.url));
@@ -49,6 +53,17 @@ export async function openSubject(
   const { core, kernelRoot, levels } = snapshot;
 
   const tables = { memory: core.memory, root: kernelRoot, levels };
+  const { stoppedAt } = walkMappings(
+    { ...tables, budget: MOST_TABLES },
+    upperHalfStart(levels),
+    VIRTUAL_FRAME_END as VirtualFrame,
+    () => {},
+  );
+  if (stoppedAt !== undefined) {
+    throw new InputError(
+      `${basename(file)}: more than ${MOST_TABLES} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
+    );
+  }
   const directMap =
     sidecar?.directMap === undefined ? findDirectMap(tables) : virtualFrameOf(sidecar.directMap);
   const mapFile = memoryMapPath ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);

@@ -1,0 +1,243 @@
+import { readFileSync } from 'node:fs';
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { FIXTURES, type Fixture, fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+
+interface Verdict {
+  readonly outcome: string;
+  readonly by: string | null;
+  readonly errorCode: string | null;
+}
+
+interface Report {
+  readonly snapshot: string;
+  readonly kernel: string;
+  readonly profile: string;
+  readonly mbec: boolean;
+  readonly earlyInit: { readonly leaves: number; readonly pages: number };
+  readonly controlRegisters: { readonly cr0: string; readonly cr4: string };
+  readonly hypercalls: readonly {
+    readonly nr: number;
+    readonly listPages: readonly (readonly {
+      readonly pa: string;
+      readonly epa: string;
+      readonly permissions: string;
+      readonly immutable: boolean;
+    }[])[];
+    readonly result: number;
+  }[];
+  readonly pages: Readonly<Record<string, number>>;
+  readonly attacks: readonly { readonly name: string; readonly without: Verdict; readonly with: Verdict }[];
+  readonly log: readonly string[];
+}
+
+async function protect(name: Fixture, ...args: string[]): Promise<Report> {
+  const { exitCode, stdout, stderr } = await runCommand(['protect', fixturePath(name), '--json', ...args]);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+/** Short forms of verdicts, so that a table of them can be read. */
+const text = ({ outcome, by, errorCode }: Verdict): string =>
+  [outcome, ...(by === null ? [] : [by]), ...(errorCode === null ? [] : [errorCode])].join(' ');
+
+/** What the kernel's own page tables do about the six attempts. */
+const IN_ORDER = {
+  // W^X is in force: the text is mapped read-only, in the image and in the direct map, and the data not executable.
+  // But page tables are data, and CR4 is the kernel's.
+  unprotected: [
+    'blocked guest-page-tables 0x3',
+    'blocked guest-page-tables 0x3',
+    'succeeded',
+    'succeeded',
+    'succeeded',
+    'succeeded',
+  ],
+  // Before mark_rodata_ro, and with rodata=off, nothing is in the way.
+  open: ['succeeded', 'succeeded', 'succeeded', 'succeeded', 'succeeded', 'succeeded'],
+  // One bit of the direct map over the text was set.
+  tampered: [
+    'blocked guest-page-tables 0x3',
+    'succeeded',
+    'succeeded',
+    'succeeded',
+    'succeeded',
+    'succeeded',
+  ],
+} as const;
+
+const KIND: Readonly<Record<Fixture, keyof typeof IN_ORDER>> = {
+  'k61-256-kaslr': 'unprotected',
+  'k61-256-la57-kaslr': 'unprotected',
+  'k61-256-nokaslr': 'unprotected',
+  'k61-256-nokaslr-pti': 'unprotected',
+  'k61-256-rodataoff': 'open',
+  'k61-256-tampered-text-alias': 'tampered',
+  'k61-2g-allmods': 'unprotected',
+  'k61-4g-nokaslr': 'unprotected',
+  'stage61-mark_rodata_ro': 'open',
+  'stage61-rest_init': 'open',
+  'stage61-run_init_process': 'unprotected',
+};
+
+/** What Heki makes of it. */
+function expected(kind: keyof typeof IN_ORDER, profile: string, mbec: boolean): string[] {
+  const verdicts: string[] = [...IN_ORDER[kind]];
+  // The guest's handler takes an injected fault for a stale TLB entry, and as published retries for ever.
+  const stopped = profile === 'rfc-v2' ? 'livelock' : 'blocked';
+  // Without W^X in the guest the pages are collectively rwx, and Heki grants just that.
+  if (kind === 'unprotected') verdicts[2] = `${stopped} second-level 0x3`;
+  // Execution can be denied to the kernel alone only with MBEC.
+  if (kind !== 'open' && mbec) verdicts[3] = `${stopped} second-level 0x11`;
+  verdicts[4] = 'blocked cr-pin 0x0';
+  return verdicts;
+}
+
+const ATTACKS = [
+  'store-text',
+  'store-text-direct-map',
+  'store-text-after-pte-edit',
+  'execute-data',
+  'clear-smep',
+  'store-data',
+];
+
+describe('the attack table', () => {
+  for (const profile of ['hardened', 'rfc-v2']) {
+    for (const mbec of [true, false]) {
+      test.each(FIXTURES)(`is right for %s, ${profile}, ${mbec ? 'with' : 'without'} MBEC`, async (name) => {
+        const report = await protect(name, '--profile', profile, ...(mbec ? [] : ['--no-mbec']));
+        expect(report).toMatchObject({ profile, mbec, snapshot: `${name}.elf.gz` });
+        expect(report.attacks.map((attack) => attack.name)).toEqual(ATTACKS);
+        expect(report.attacks.map((attack) => text(attack.without))).toEqual(IN_ORDER[KIND[name]]);
+        expect(report.attacks.map((attack) => text(attack.with))).toEqual(
+          expected(KIND[name], profile, mbec),
+        );
+      });
+    }
+  }
+});
+
+describe('what the kernel sends', () => {
+  test.each(FIXTURES)('is under rfc-v2 what the published guest core sends for %s', async (name) => {
+    const judge: { pageList: string[][][] } = JSON.parse(
+      readFileSync(projectFile(`vectors/page-lists/${name}.json`), 'utf8'),
+    );
+    const report = await protect(name, '--profile', 'rfc-v2');
+    const lists = report.hypercalls.filter(({ nr }) => nr === 14).flatMap(({ listPages }) => listPages);
+    const ranges = lists.map((page) =>
+      page.map(({ pa, epa, permissions, immutable }) => {
+        const bits =
+          (permissions[0] === 'r' ? 1 : 0) +
+          (permissions[1] === 'w' ? 2 : 0) +
+          (permissions[2] === 'x' ? 4 : 0) +
+          (immutable ? 8 : 0);
+        return [pa.slice(2), epa.slice(2), bits.toString(16)];
+      }),
+    );
+    expect(ranges).toEqual(judge.pageList);
+  });
+
+  test('is told in full: counters, pins, hypercalls and the kernel log', async () => {
+    const report = await protect('k61-256-nokaslr');
+    expect(report.kernel).toMatch(/^Linux version 6\.1\.0-56-cloud-amd64 /);
+    expect(report.earlyInit).toEqual({ leaves: 5065, pages: 14262 });
+    expect(report.controlRegisters).toEqual({ cr0: '0x10000', cr4: '0x310800' });
+    expect(report.hypercalls.map(({ nr, result }) => [nr, result])).toEqual([
+      [13, 1],
+      [13, 0],
+      [13, 0],
+      [14, 0],
+    ]);
+    expect(report.pages).toEqual({ 'r--': 2244, 'r-x': 4389, 'rw-': 58871, rwx: 0 });
+    expect(report.log).toEqual([
+      'heki-guest: Heki is enabled',
+      'heki-guest: Heki is supported by the active Hypervisor',
+      'heki-guest: Control registers locked',
+      'heki-guest: Guest memory protected',
+    ]);
+  });
+
+  test('leaves the trampoline executable only under hardened: as published it loses that (B-G6)', async () => {
+    const { pages: mended } = await protect('k61-256-nokaslr');
+    const { pages: published } = await protect('k61-256-nokaslr', '--profile', 'rfc-v2');
+    expect([mended['r-x'], published['r-x']]).toEqual([4389, 4387]);
+  });
+});
+
+describe('the report for people', () => {
+  test('shows the embedded Debian kernel when no snapshot is named', async () => {
+    const { exitCode, stdout, stderr } = await runCommand(['protect']);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+    expect(stdout).toContain('Linux 6.1.0-56-cloud-amd64 (Debian 6.1.192-2)');
+    expect(stdout).toContain(
+      'k61-256-nokaslr.elf.gz (comes with heki): page tables and registers; contents not in the snapshot',
+    );
+    expect(stdout).toContain(
+      'built for Heki: no KASLR, no jump labels (--kernel-config FILE shows what a real build does)',
+    );
+    expect(stdout).toContain('16.0 MiB added at 0x100000000 for page lists');
+    expect(stdout).toContain('EPT violation 0x5ea (write, page r-xu)');
+    expect(stdout).toContain('Heki stops 3 attacks that the kernel alone cannot stop.');
+    expect(stdout).not.toContain('\u001b');
+  });
+
+  test('fits a terminal of 120 columns', async () => {
+    for (const args of [[], ['--profile', 'rfc-v2'], ['--no-mbec']]) {
+      const { stdout } = await runCommand(['protect', ...args]);
+      expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(120);
+    }
+  });
+
+  test('is coloured on a terminal, and not where NO_COLOR is set', async () => {
+    const coloured = await runCommand(['protect'], { terminal: true });
+    const plain = await runCommand(['protect'], { terminal: true, env: { NO_COLOR: '1' } });
+    expect(coloured.stdout).toContain('\u001b[');
+    expect(plain.stdout).not.toContain('\u001b');
+    expect(stripVTControlCharacters(coloured.stdout)).toBe(plain.stdout);
+  });
+
+  test('warns of pages that are writable here and executable there, and says where', async () => {
+    const { stdout } = await runCommand(['protect', fixturePath('k61-256-tampered-text-alias')]);
+    expect(stdout).toContain(
+      'WARNING: 512 pages are writable through one mapping and executable through another.',
+    );
+    expect(stdout).toContain(
+      'guest-physical 0x1000000-0x11fffff, writable at 0xffff888001000000, executable at 0xffffffff81000000',
+    );
+    const { stdout: sound } = await runCommand(['protect']);
+    expect(sound).not.toContain('WARNING');
+  });
+
+  test('explains a livelock, and what is lost without MBEC', async () => {
+    const { stdout } = await runCommand(['protect', '--profile', 'rfc-v2', '--no-mbec']);
+    expect(stdout).toContain('retries for ever');
+    expect(stdout).toContain(
+      'without MBEC, EPT cannot deny execution to the kernel alone: 61,117 pages stay executable',
+    );
+    expect(stdout).toContain('Heki does not stop this: clear NX in the PTE, execute kernel data.');
+  });
+
+  test('traces the two-step injection: the first exit maps the page, the second becomes #PF', async () => {
+    const { stdout } = await runCommand(['protect', '--trace']);
+    const lines = stdout.split('\n').map((line) => line.trim());
+    const from = lines.findIndex((line) => line.startsWith('machine  attack store-text-after-pte-edit: set'));
+    const to = lines.findIndex((line) => line.startsWith('machine  attack execute-data: clear'));
+    const ofText = lines.slice(from, to).filter((line) => /0x1000000|gfn 0x1000 |#PF|handler/.test(line));
+    expect(ofText.slice(0, 9)).toEqual([
+      'vcpu0    exit: EPT violation at 0x1000000, qualification 0x582',
+      'kvm      EPT violation at 0x1000000, qualification 0x582, error code 0x100000002',
+      'kvm      mapped gfn 0x1000 to pfn 0x101000 with a leaf of 2 MiB: 0x8200000000000d75',
+      'vcpu0    exit: EPT violation at 0x1000000, qualification 0x5ea',
+      'kvm      EPT violation at 0x1000000, qualification 0x5ea, error code 0x100000003',
+      'kvm      heki: Creating write #PF at 0xffffffff81000000 GFN=1000',
+      'kvm      denied: write of guest-physical 0x1000000 through 0xffffffff81000000',
+      'kvm      injected #PF, error code 0x3, CR2 0xffffffff81000000',
+      'vcpu0    entry: inject #PF 0x3 (P W)',
+    ]);
+    expect(ofText.slice(-2)).toEqual([
+      'vcpu0    handler: fatal',
+      'machine  attack store-text-after-pte-edit: blocked: EPT forbids it: violation 0x5ea, injected as #PF 0x3 (P W)',
+    ]);
+  });
+});

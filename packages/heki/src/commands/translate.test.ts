@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest';
+import { fixturePath, runCommand } from '../testing/run-command.ts';
+
+const kernel = fixturePath('k61-256-nokaslr');
+const TEXT = 'ffffffff81000080';
+
+async function translate(...args: string[]): Promise<string> {
+  const { exitCode, stdout, stderr } = await runCommand(['translate', kernel, ...args]);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  return stdout;
+}
+
+describe('translate', () => {
+  test('decodes each level and says why a store faults', async () => {
+    expect(await translate(TEXT, '--access', 'write')).toBe(
+      [
+        'ffffffff81000080  write at CPL 0',
+        '  CR3 0x5a66000, CR0 0x80010000 (WP PG), CR4 0x700020 (PAE SMEP SMAP PKE)',
+        '',
+        '  PML4E [511] bits 47:39 at 0x5a66ff8  0000000002a15067  P RW US A → table at 0x2a15000',
+        '  PDPTE [510] bits 38:30 at 0x2a15ff0  0000000002a16063  P RW A → table at 0x2a16000',
+        '  PDE   [  8] bits 29:21 at 0x2a16040  00000000010001e1  P A D PS G → 2 MiB page at 0x1000000',
+        '',
+        '  #PF 0x3 (P W), CR2 0xffffffff81000080',
+        '  because R/W=0 in PDE',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('says where an allowed access goes, and what the page grants', async () => {
+    const text = await translate(TEXT, '--access', 'fetch');
+    expect(text).toContain('allowed: guest-physical 0x1000080, in a 2 MiB page\n');
+    expect(text).toContain('all levels together: read-only, executable, kernel page\n');
+  });
+
+  test('takes an address with or without 0x and with digits in groups', async () => {
+    const text = await translate(TEXT);
+    expect(await translate(`0x${TEXT}`)).toBe(text);
+    expect(await translate('0xffffffff_81000080')).toBe(text);
+  });
+
+  test.each([
+    ['a user access to a kernel page', [TEXT, '--user'], { kind: 'page-fault', errorCode: '0x5' }],
+    ['a fetch of data', ['ffffffff82a00000', '--access', 'fetch'], { kind: 'page-fault', errorCode: '0x11' }],
+    ['an address that is not mapped', ['0', '--access', 'write'], { kind: 'page-fault', errorCode: '0x2' }],
+    [
+      'an address that is not canonical',
+      ['8000000000000000'],
+      { kind: 'general-protection', reason: 'non-canonical' },
+    ],
+    ['a read of data', ['ffffffff82a00123'], { kind: 'mapped', gpa: '0x2a00123', size: '2 MiB' }],
+  ])('gives %s as JSON', async (_, args, outcome) => {
+    expect(JSON.parse(await translate(...args, '--json'))).toMatchObject({ outcome });
+  });
+
+  test('tells the steps as JSON', async () => {
+    const { steps } = JSON.parse(await translate(TEXT, '--json'));
+    expect(steps).toHaveLength(3);
+    expect(steps[2]).toEqual({
+      level: 2,
+      name: 'PDE',
+      address: '0x2a16040',
+      entry: '0x10001e1',
+      present: true,
+      leaf: true,
+      frame: '0x1000000',
+      flags: ['P', 'A', 'D', 'PS', 'G'],
+      key: 0,
+    });
+  });
+
+  test('walks five levels where the kernel does', async () => {
+    const { stdout } = await runCommand(['translate', fixturePath('k61-256-la57-kaslr'), 'ffffffff80000000']);
+    expect(stdout).toMatch(/PML5E \[511\] bits 56:48/);
+  });
+});

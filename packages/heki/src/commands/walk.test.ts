@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { FIXTURES, fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+
+const kernel = fixturePath('k61-256-nokaslr');
+
+async function walk(...args: string[]): Promise<string> {
+  const { exitCode, stdout, stderr } = await runCommand(['walk', ...args]);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  return stdout;
+}
+
+describe('info-tlb', () => {
+  test.each(FIXTURES)("is exactly QEMU's text for %s", async (name) => {
+    const judge = gunzipSync(readFileSync(projectFile(`fixtures/${name}.info-tlb.txt.gz`))).toString();
+    // Not toBe: the difference of two texts of a megabyte takes minutes to print.
+    expect((await walk(fixturePath(name), '--format', 'info-tlb')) === judge).toBe(true);
+  });
+});
+
+describe('the table', () => {
+  test('joins leaves that follow each other and are alike', async () => {
+    expect(await walk(kernel, '--range', 'ffffffff81000000-ffffffff82200000')).toBe(
+      [
+        'virtual addresses                  physical address  leaves x size  leaf  effective  flags',
+        'ffffffff81000000-ffffffff81dfffff  0000000001000000       7 x 2M    r-x   r-x        G A D',
+        'ffffffff81e00000-ffffffff81e01fff  0000000001e00000       2 x 4K    r-x   r-x        G A D',
+        'ffffffff81e02000-ffffffff81ffffff  0000000001e02000     510 x 4K    rw-   rw-        G A D',
+        'ffffffff82000000-ffffffff821fffff  0000000002000000       1 x 2M    r--   r--        G A D',
+        '520 leaves: 512 of 4 KiB, 8 of 2 MiB, 0 of 1 GiB; 0 writable and executable',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('counts all leaves of the kernel half', async () => {
+    expect(await walk(kernel)).toContain(
+      '11300 leaves: 11166 of 4 KiB, 134 of 2 MiB, 0 of 1 GiB; 0 writable',
+    );
+    expect(await walk(fixturePath('k61-256-rodataoff'))).toContain('; 669 writable and executable');
+  });
+
+  test('takes a range with an inclusive end of a page for the same as one with an exclusive end', async () => {
+    const exclusive = await walk(kernel, '--range', '0xffffffff81000000-0xffffffff82000000');
+    expect(await walk(kernel, '--range', 'ffffffff81000000-ffffffff81ffffff')).toBe(exclusive);
+  });
+
+  test('cuts a leaf where the range does', async () => {
+    expect(await walk(kernel, '--range', 'ffffffff81001000-ffffffff81003000')).toContain(
+      'ffffffff81001000-ffffffff81002fff  0000000001001000       1 x 2M    r-x   r-x        G A D\n',
+    );
+  });
+
+  test('is only a heading and a count where nothing is mapped', async () => {
+    expect(await walk(kernel, '--range', '0-1000')).toMatch(/^virtual addresses.*\n0 leaves: /);
+  });
+});
+
+describe('JSON', () => {
+  test('has one object for each leaf', async () => {
+    const leaves = JSON.parse(await walk(kernel, '--format', 'json'));
+    expect(leaves).toHaveLength(11300);
+    expect(leaves[0]).toEqual({
+      va: '0xffff888000000000',
+      pa: '0x0',
+      pages: 1,
+      size: '4K',
+      entry: '0x8000000000000163',
+      leaf: 'rw-',
+      effective: 'rw-',
+      user: false,
+      flags: ['G', 'A', 'D'],
+    });
+  });
+
+  test('is an empty array where nothing is mapped', async () => {
+    expect(JSON.parse(await walk(kernel, '--format', 'json', '--range', '0-1000'))).toEqual([]);
+  });
+});

@@ -1,0 +1,56 @@
+import { fileURLToPath } from 'node:url';
+import type { Environment } from '../io.ts';
+import { run } from '../run.ts';
+
+/** What a command printed, and its exit code. */
+export interface CommandResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command line in this process. */
+export async function runCommand(
+  args: readonly string[],
+  options: { readonly env?: Environment; readonly terminal?: boolean } = {},
+): Promise<CommandResult> {
+  const { env = {}, terminal = false } = options;
+  const texts = { stdout: '', stderr: '' };
+  const output = (name: keyof typeof texts) => ({
+    write: (text: string) => {
+      texts[name] += text;
+      return Promise.resolve();
+    },
+    isTerminal: terminal,
+    columns: terminal ? 100 : undefined,
+  });
+  const exitCode = await run(args, { stdout: output('stdout'), stderr: output('stderr'), env });
+  return { exitCode, ...texts };
+}
+
+/** The path of a file in the project's `fixtures` or `vectors`. */
+export function projectFile(path: string): string {
+  return fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
+}
+
+/** Names of the real kernels in `fixtures`. */
+export const FIXTURES = [
+  'k61-256-kaslr',
+  'k61-256-la57-kaslr',
+  'k61-256-nokaslr',
+  'k61-256-nokaslr-pti',
+  'k61-256-rodataoff',
+  'k61-256-tampered-text-alias',
+  'k61-2g-allmods',
+  'k61-4g-nokaslr',
+  'stage61-mark_rodata_ro',
+  'stage61-rest_init',
+  'stage61-run_init_process',
+] as const;
+
+export type Fixture = (typeof FIXTURES)[number];
+
+/** The path of a fixture's dump. */
+export function fixturePath(name: Fixture): string {
+  return projectFile(`fixtures/${name}.elf.gz`);
+}
