@@ -34,6 +34,16 @@ export interface Exception {
   readonly cr2?: VirtualAddress;
 }
 
+/** What an exception interrupted, as the handler finds it on its stack; and where it was delivered to. */
+export interface ExceptionFrame {
+  /** The instruction that faulted. */
+  readonly rip: VirtualAddress;
+  readonly cpl: 0 | 3;
+  readonly rflags: bigint;
+  /** What the gate in the guest's IDT names, also RIP now; `undefined` when no IDT was ever loaded. */
+  readonly handler: VirtualAddress | undefined;
+}
+
 /**
  * What the guest's handler of an exception decides, as Linux's page-fault handler does.
  *

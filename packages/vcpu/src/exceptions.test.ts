@@ -1,8 +1,7 @@
-import type { VirtualAddress } from '@heki/physical-memory';
 import { RFLAGS } from '@heki/x86';
 import { expect, test } from 'vitest';
 import { combineExceptions } from './double-fault.ts';
-import type { Exception, ExceptionDecision } from './exception.ts';
+import type { Exception, ExceptionDecision, ExceptionFrame } from './exception.ts';
 import { machine, PTE, type Tables, va } from './testing/machine.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -13,7 +12,7 @@ const RW = PTE.P | PTE.W;
 const INTERRUPT_GATE = 0x8e;
 const TRAP_GATE = 0x8f;
 
-type Handle = (vcpu: Vcpu, exception: Exception, handler: VirtualAddress | undefined) => ExceptionDecision;
+type Handle = (vcpu: Vcpu, exception: Exception, frame: ExceptionFrame) => ExceptionDecision;
 
 function withHandler(onException: Handle): ReturnType<typeof machine> {
   const made = machine({
@@ -61,7 +60,8 @@ test('fixup and fatal end the instruction and are told apart', () => {
 });
 
 test('a handler runs at CPL 0 with interrupts off, and its instructions move nothing of what it interrupted', () => {
-  const { cpu } = withHandler((vcpu) => {
+  const { cpu } = withHandler((vcpu, _exception, frame) => {
+    expect(frame).toEqual({ rip, cpl: 3, rflags, handler: undefined });
     expect(vcpu.registers.cpl).toBe(0);
     expect(vcpu.registers.rflags & RFLAGS.IF).toBe(0n);
     expect(vcpu.registers.rflags & RFLAGS.AC).toBe(RFLAGS.AC);
@@ -77,7 +77,7 @@ test('a handler runs at CPL 0 with interrupts off, and its instructions move not
 
 test('with an IDT the gate names the handler, and a trap gate leaves interrupts on', () => {
   const seen: { handler: bigint | undefined; rip: bigint; interrupts: boolean }[] = [];
-  const { cpu, tables } = withHandler((vcpu, _exception, handler) => {
+  const { cpu, tables } = withHandler((vcpu, _exception, { handler }) => {
     const { rip, rflags } = vcpu.registers;
     seen.push({ handler, rip, interrupts: (rflags & RFLAGS.IF) !== 0n });
     return 'fatal';
@@ -95,7 +95,7 @@ test('with an IDT the gate names the handler, and a trap gate leaves interrupts 
 test('an attacker who loads an IDT of its own gets the exceptions', () => {
   const evil = va(0xffff_8880_dead_0000n);
   let taken: bigint | undefined;
-  const { cpu, tables } = withHandler((_vcpu, _exception, handler) => {
+  const { cpu, tables } = withHandler((_vcpu, _exception, { handler }) => {
     taken = handler;
     return 'fatal';
   });

@@ -3,7 +3,7 @@ import { Attempt } from './attempt.ts';
 import { type Gate, readGate } from './descriptor-operations.ts';
 import { combineExceptions } from './double-fault.ts';
 import { VcpuError } from './error.ts';
-import { type Exception, type ExceptionDecision, Vector } from './exception.ts';
+import { type Exception, type ExceptionDecision, type ExceptionFrame, Vector } from './exception.ts';
 import type { ExitAction, VmExit } from './exit.ts';
 import { TurnHistory } from './livelock.ts';
 import type { Operation } from './operation.ts';
@@ -21,7 +21,7 @@ export interface Surroundings {
   exit(exit: VmExit): ExitAction;
   /** Turns the EPT violation into #VE, if it can. */
   virtualize(violation: Extract<VmExit, { reason: 'ept-violation' }>): boolean;
-  handle(exception: Exception, gate: Gate | undefined): ExceptionDecision;
+  handle(exception: Exception, frame: ExceptionFrame): ExceptionDecision;
 }
 
 /**
@@ -175,7 +175,7 @@ export class Execution<Value> {
     cpu.nesting++;
     let decision: ExceptionDecision;
     try {
-      decision = this.#surroundings.handle(exception, gate);
+      decision = this.#surroundings.handle(exception, { rip, cpl, rflags, handler: gate?.handler });
     } finally {
       cpu.nesting--;
       registers.rip = rip;

@@ -1,9 +1,10 @@
 export { defaultControls, type VmControls } from './controls.ts';
 export { createScheduler } from './create-scheduler.ts';
 export { createVcpu } from './create-vcpu.ts';
+export { describeException, describeExit, describeVcpuEvent } from './describe-event.ts';
 export { VcpuError } from './error.ts';
 export type { FlushCause, VcpuEvent } from './event.ts';
-export { type Exception, type ExceptionDecision, Vector } from './exception.ts';
+export { type Exception, type ExceptionDecision, type ExceptionFrame, Vector } from './exception.ts';
 export type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
 export type { Outcome, Turn } from './outcome.ts';
 export {

@@ -2,7 +2,7 @@ import type { Pfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory'
 import type { CpuProfile, SecondLevel } from '@heki/x86';
 import type { VmControls } from './controls.ts';
 import type { VcpuEvent } from './event.ts';
-import type { Exception, ExceptionDecision } from './exception.ts';
+import type { Exception, ExceptionDecision, ExceptionFrame } from './exception.ts';
 import type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
 import type { Outcome } from './outcome.ts';
 import type { Registers } from './registers.ts';
@@ -130,12 +130,10 @@ export interface Vcpu extends Instructions {
 export interface VcpuSetup {
   /** Registers that differ from their values after INIT. */
   readonly registers?: Partial<Registers>;
-  /** The guest's exception handlers. Without it every exception is `fatal`. */
-  readonly onException?: (
-    vcpu: Vcpu,
-    exception: Exception,
-    handler: VirtualAddress | undefined,
-  ) => ExceptionDecision;
+  /**
+   * The guest's exception handlers, at CPL 0; they may execute instructions. Without it every exception is `fatal`.
+   */
+  readonly onException?: (vcpu: Vcpu, exception: Exception, frame: ExceptionFrame) => ExceptionDecision;
   /** Called for everything that happens, in order. Without it nothing is built for tracing. */
   readonly onEvent?: (event: VcpuEvent) => void;
 }

@@ -43,7 +43,7 @@ export class VirtualCpu implements Vcpu {
     this.#surroundings = {
       exit: (exit) => onExit?.(this, exit) ?? { kind: 'stop', why: `nobody answers the exit ${exit.reason}` },
       virtualize: (violation) => options.onVirtualizationException?.(this, violation) ?? false,
-      handle: (exception, gate) => onException?.(this, exception, gate?.handler) ?? 'fatal',
+      handle: (exception, frame) => onException?.(this, exception, frame) ?? 'fatal',
     };
     this.#table = instructionTable((leaf, index) => options.onVmfunc?.(this, leaf, index) ?? false);
     this.stepwise = this.#stepwise();
