@@ -1,4 +1,5 @@
 export type { EptControls } from './controls.ts';
+export { describeEptEntry } from './describe-entry.ts';
 export * from './editor.ts';
 export * from './entry.ts';
 export { createEpt, type Ept } from './ept.ts';

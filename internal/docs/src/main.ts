@@ -1,0 +1,24 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { eptViolationPage } from './ept-violation.ts';
+import { type Page, writeParts } from './page.ts';
+import { secondLevelPage } from './second-level.ts';
+
+/** Every page that has generated parts. */
+const PAGES: readonly Page[] = [secondLevelPage, eptViolationPage];
+
+/** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */
+function main(check: boolean): number {
+  let stale = 0;
+  for (const page of PAGES) {
+    const text = readFileSync(page.file, 'utf8');
+    const written = writeParts(text, page);
+    if (written === text) continue;
+    stale++;
+    if (!check) writeFileSync(page.file, written);
+    console.log(check ? `${page.file} is stale: run pnpm docs` : `${page.file} written`);
+  }
+  if (stale === 0) console.log(`${PAGES.length} pages are as the model has them`);
+  return check && stale > 0 ? 1 : 0;
+}
+
+process.exitCode = main(process.argv.includes('--check'));
