@@ -13,12 +13,16 @@ export class TranslationTags {
   /** By root, then by VPID and PCID. */
   readonly #contexts = new Map<number, Map<number, number>>();
   readonly #onExhausted: () => void;
+  readonly #lastTag: number;
   #count = 0;
   #next = 1;
 
-  /** `onExhausted` must drop every cached translation: tags start again from the first. */
-  constructor(onExhausted: () => void) {
+  /**
+   * `onExhausted` must drop every cached translation: after `lastTag`, tags start again from the first.
+   */
+  constructor(onExhausted: () => void, lastTag: number = LAST_TAG) {
     this.#onExhausted = onExhausted;
+    this.#lastTag = lastTag;
   }
 
   /** The tag of the context that {@link use} chose. */
@@ -29,7 +33,7 @@ export class TranslationTags {
   /** Chooses a context: {@link own} and {@link global} are its tags from now on, until some are forgotten. */
   use(root: number, vpid: number, pcid: number): void {
     if (this.#count + 2 > MOST_CONTEXTS) this.forgetAll();
-    if (this.#next + 2 > LAST_TAG) {
+    if (this.#next + 1 > this.#lastTag) {
       this.forgetAll();
       this.#onExhausted();
       this.#next = 1;

@@ -1,7 +1,9 @@
+import type { Gpa } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { expect, test } from 'vitest';
 import type { VcpuEvent } from './event.ts';
-import { machine, PTE, va, XD } from './testing/machine.ts';
+import { TranslationTags } from './tags.ts';
+import { machine, PTE, Tables, va, XD } from './testing/machine.ts';
 import { ALL, ListedSecondLevel } from './testing/second-level.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -420,6 +422,37 @@ test('registers that a VMM assigns flush; flushes of what was cached are told, w
     ['mov-to-cr3', undefined],
     ['invept', undefined],
   ]);
+});
+
+test('a flushed context never gets a tag that cached entries still carry', () => {
+  let exhausted = 0;
+  const tags = new TranslationTags(() => exhausted++, 8);
+  const seen = new Set<number>();
+  for (let i = 0; i < 6; i++) {
+    tags.use(1, 1, 0);
+    if (exhausted === 0) expect(seen.has(tags.own)).toBe(false);
+    expect(tags.own).toBeLessThanOrEqual(8);
+    expect(tags.global).toBeLessThanOrEqual(8);
+    seen.add(tags.own);
+    tags.forgetPcid(1, 0);
+    tags.forgetGlobals(1);
+  }
+  expect(exhausted).toBe(1);
+});
+
+test('a root of HLAT paging that the hypervisor sets translates what its prefix covers, whatever CR3 says', () => {
+  const { cpu, memory, tables } = machine();
+  const hlat = new Tables(memory, 400);
+  tables.map(KERNEL, 200, RW);
+  hlat.map(KERNEL, 300, RW);
+  cpu.store(KERNEL, 8, 1n);
+  cpu.controls.hlat = { pointer: (hlat.root * 4096) as Gpa, prefixBits: 1 };
+  cpu.invvpid({ type: 'all' });
+  expect(cpu.load(KERNEL, 8)).toEqual({ kind: 'done', value: 0n });
+  expect(cpu.load(va(KERNEL + 4096n), 8)).toMatchObject({ vector: 14, errorCode: 0x80 });
+  cpu.controls.hlat = undefined;
+  cpu.invvpid({ type: 'all' });
+  expect(cpu.load(KERNEL, 8)).toEqual({ kind: 'done', value: 1n });
 });
 
 test('a kernel may use more PCIDs than have tags at once', () => {
