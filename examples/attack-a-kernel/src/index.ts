@@ -1,0 +1,31 @@
+// A real kernel in a virtual machine, attacked from within: with Heki and without.
+import { fileURLToPath } from 'node:url';
+import { createKvm } from '@heki/kvm';
+import { createMachine, findTargets, runAttacks } from '@heki/machine';
+import { createMemoryMap, gfn } from '@heki/physical-memory';
+import { kernelRootOf, openVmcore, pagingRegistersOf } from '@heki/vmcore';
+
+const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));
+const core = openVmcore(path);
+const { memory } = core;
+const targets = findTargets({ memory, root: kernelRootOf(core), levels: 4 });
+
+for (const heki of [false, true]) {
+  const attacks = runAttacks({
+    targets,
+    createMachine() {
+      const machine = createMachine({
+        hypervisor: createKvm(),
+        memory,
+        memoryMap: createMemoryMap([{ start: gfn(0), end: gfn(0xffe0), type: 'ram' }]),
+        registers: pagingRegistersOf(core),
+        heki,
+      });
+      machine.earlyInit();
+      machine.lateInit();
+      return machine;
+    },
+  });
+  console.log(heki ? 'with Heki' : 'without Heki');
+  for (const { name, outcome, reason } of attacks) console.log(`  ${name}: ${outcome}: ${reason}`);
+}
