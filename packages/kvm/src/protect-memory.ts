@@ -17,7 +17,7 @@ import {
   type Weakened,
 } from '@heki/hypervisor';
 import { FRAME_END, type Gfn } from '@heki/physical-memory';
-import { createAttributeStore } from './attribute-store.ts';
+import { type AttributeStore, createAttributeStore } from './attribute-store.ts';
 import type { RangeOutcome } from './event.ts';
 import { hostLine } from './host-line.ts';
 import { reportIncident } from './incident.ts';
@@ -116,15 +116,16 @@ function apply(
 
 /** The first range that is refused; one that meets an earlier immutable range of the same list too. */
 function firstFault(vm: VmState, ranges: readonly RawRange[]): { at: number; fault: Fault } | undefined {
-  const locked = createAttributeStore();
+  let locked: AttributeStore | undefined;
   for (const [at, range] of ranges.entries()) {
     const fault = faultOf(vm, range);
     if (fault !== undefined) return { at, fault };
-    if (locked.any(range.start, range.end, HEKI_ATTRIBUTE_IMMUTABLE)) {
+    if (locked?.any(range.start, range.end, HEKI_ATTRIBUTE_IMMUTABLE) === true) {
       logImmutable(vm, range);
       return { at, fault: IMMUTABLE };
     }
-    if ((range.permissions & MEM_ATTR_IMMUTABLE) !== 0) {
+    if ((range.permissions & MEM_ATTR_IMMUTABLE) !== 0 && at + 1 < ranges.length) {
+      locked ??= createAttributeStore();
       locked.update(range.start, range.end, HEKI_ATTRIBUTE_IMMUTABLE, HEKI_ATTRIBUTE_IMMUTABLE);
     }
   }

@@ -7,6 +7,7 @@ import {
   PageListHeaderWord,
   pageListEntryWord,
   wordsToBigInt,
+  wordsToNumber,
 } from '@heki/hypercall/kvm';
 import { type Gpa, PAGE_SIZE, PHYSICAL_ADDRESS_END, readBytes } from '@heki/physical-memory';
 import { readableBytes } from './guest-memory.ts';
@@ -80,28 +81,33 @@ export function readPageList(vm: VmState, list: bigint): PageListReading {
       if (next % BigInt(PAGE_SIZE) !== 0n || seen.has(address)) return fail(-KvmError.EINVAL);
       seen.add(address);
     }
-    const header = new Uint32Array(PAGE_LIST_HEADER_SIZE / 4);
-    if (!copyFromGuest(vm, address, header)) return unreadable('list', next);
-    const npages = wordsToBigInt(header, PageListHeaderWord.NPAGES);
-    emit?.({ type: 'list-page', gpa: next, entries: npages });
-    if (npages > BigInt(PAGE_LIST_MAX_ENTRIES)) {
-      if (defects['B-H2']) reportOverflow(vm, address, npages);
+    if (!copyFromGuest(vm, address, PAGE_LIST_HEADER_SIZE)) return unreadable('list', next);
+    const nextPage = wordsToBigInt(WORDS, PageListHeaderWord.NEXT_PA);
+    const npages = wordsToNumber(WORDS, PageListHeaderWord.NPAGES);
+    if (emit !== undefined) {
+      emit({ type: 'list-page', gpa: next, entries: wordsToBigInt(WORDS, PageListHeaderWord.NPAGES) });
+    }
+    if (npages > PAGE_LIST_MAX_ENTRIES) {
+      if (defects['B-H2']) reportOverflow(vm, address, wordsToBigInt(WORDS, PageListHeaderWord.NPAGES));
       return fail(defects['B-H2'] ? -KvmError.EFAULT : -KvmError.EINVAL);
     }
-    const words = new Uint32Array(pageListEntryWord(Number(npages)));
-    const entries = words.subarray(pageListEntryWord(0));
-    if (!copyFromGuest(vm, address + PAGE_LIST_HEADER_SIZE, entries)) return unreadable('pages', next);
-    pages.push(rangesOf(words, Number(npages)));
-    next = wordsToBigInt(header, PageListHeaderWord.NEXT_PA);
+    if (!copyFromGuest(vm, address + PAGE_LIST_HEADER_SIZE, npages * PAGE_LIST_ENTRY_SIZE)) {
+      return unreadable('pages', next);
+    }
+    pages.push(rangesOf(npages));
+    next = nextPage;
   }
   return { ok: true, ranges: pages.reverse().flat() };
 }
 
-/** kvm_read_guest(): whether all of `target` was read from guest-physical `address`. */
-function copyFromGuest(vm: VmState, address: number, target: Uint32Array): boolean {
-  const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
-  if (address + bytes.length > PHYSICAL_ADDRESS_END) return false;
-  return readBytes(vm.memory, address as Gpa, bytes) === bytes.length;
+/** Where a header, and then its entries, are copied to. Calls do not nest, so that one buffer serves all. */
+const WORDS = new Uint32Array((PAGE_LIST_MAX_ENTRIES * PAGE_LIST_ENTRY_SIZE) / 4);
+const BYTES = new Uint8Array(WORDS.buffer);
+
+/** kvm_read_guest(): whether `length` bytes were read from guest-physical `address`. */
+function copyFromGuest(vm: VmState, address: number, length: number): boolean {
+  if (address + length > PHYSICAL_ADDRESS_END) return false;
+  return readBytes(vm.memory, address as Gpa, BYTES.subarray(0, length)) === length;
 }
 
 /**
@@ -125,25 +131,26 @@ function reportOverflow(vm: VmState, address: number, npages: bigint): void {
   }
 }
 
-function rangesOf(words: Uint32Array, npages: number): RawRange[] {
+/** The entries in {@link WORDS}. */
+function rangesOf(npages: number): RawRange[] {
   const ranges: RawRange[] = [];
   for (let index = 0; index < npages; index++) {
-    const entry = pageListEntryWord(index);
+    const entry = pageListEntryWord(index) - pageListEntryWord(0);
     const start = entry + PageListEntryWord.PA;
     const end = entry + PageListEntryWord.EPA;
     const permissions = entry + PageListEntryWord.PERMISSIONS;
     ranges.push({
-      start: frameAt(words, start),
-      end: frameAt(words, end),
-      startOffset: (words[start] ?? 0) & 0xfff,
-      endOffset: (words[end] ?? 0) & 0xfff,
-      permissions: (words[permissions] ?? 0) + ((words[permissions + 1] ?? 0) === 0 ? 0 : 2 ** 32),
+      start: frameAt(start),
+      end: frameAt(end),
+      startOffset: (WORDS[start] ?? 0) & 0xfff,
+      endOffset: (WORDS[end] ?? 0) & 0xfff,
+      permissions: (WORDS[permissions] ?? 0) + ((WORDS[permissions + 1] ?? 0) === 0 ? 0 : 2 ** 32),
     });
   }
   return ranges;
 }
 
 /** The u64 at `word`, shifted right by 12: exact in a number. */
-function frameAt(words: Uint32Array, word: number): number {
-  return (words[word + 1] ?? 0) * 2 ** 20 + ((words[word] ?? 0) >>> 12);
+function frameAt(word: number): number {
+  return (WORDS[word + 1] ?? 0) * 2 ** 20 + ((WORDS[word] ?? 0) >>> 12);
 }

@@ -1,0 +1,42 @@
+import { encodePageList } from '@heki/hypercall/kvm';
+import type { Gfn, Pfn, VirtualAddress } from '@heki/physical-memory';
+import { compare } from '@heki-internal/bench';
+import { createGuest, DIRECT_MAP, guestView, kernelVa, range, type TestGuest } from './testing/guest.ts';
+
+const POKES = 1000;
+
+/** Two lists, for the start and the end of a text poke of frame 0x4321. */
+function lists(guest: TestGuest): readonly [bigint, bigint] {
+  const write = (permissions: number, at: number): bigint =>
+    BigInt(
+      encodePageList({
+        memory: guestView(guest.ram, 0x10_0000 as Pfn),
+        frames: [at as Gfn],
+        ranges: [range(0x4321, 0x4322, permissions)],
+        directMap: DIRECT_MAP as VirtualAddress,
+      }),
+    );
+  return [write(7, 0x60), write(5, 0x61)];
+}
+
+function poker(profile: 'rfc-v2' | 'hardened'): () => void {
+  const guest = createGuest({ profile, guestFrames: 0x1_0000, deaf: true });
+  guest.protect([range(0, 0x4321, 3), range(0x4321, 0x4322, 5), range(0x4322, 0x1_0000, 3)]);
+  const [start, end] = lists(guest);
+  return () => {
+    for (let poke = 0; poke < POKES; poke++) {
+      guest.hypercall(14, start);
+      guest.cpu.store(kernelVa(0x432_1000), 1, 0xccn);
+      guest.hypercall(14, end);
+    }
+  };
+}
+
+const work = { count: 2 * POKES, of: 'hypercalls' };
+await compare({
+  title: 'a text poke: two hypercalls, one store',
+  contenders: [
+    { name: 'hardened', run: poker('hardened'), work },
+    { name: 'rfc-v2 (nearly all are dropped)', run: poker('rfc-v2'), work },
+  ],
+});
