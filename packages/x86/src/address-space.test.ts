@@ -290,7 +290,7 @@ describe('edits, however they follow each other,', () => {
           expect(space.tablePages).toBe(1);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 

@@ -205,8 +205,9 @@ export class FastPageWalker implements PageWalker {
     const secondLevel = this.#secondLevel;
     const memory = this.#memory;
     const top = this.#levels;
-    const upper = Math.floor(virtualFrame / PML4E_FRAMES);
-    const lower = virtualFrame - upper * PML4E_FRAMES;
+    // The bits that levels 4 and 5 index by, and those of levels 1 to 3, each few enough for a small integer.
+    const upper = (virtualFrame / PML4E_FRAMES) | 0;
+    const lower = (virtualFrame - upper * PML4E_FRAMES) | 0;
     let table = root;
     // The AND of the low halves so far, and the OR of the high ones.
     let common = -1;

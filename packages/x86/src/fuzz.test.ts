@@ -102,7 +102,7 @@ describe('random bytes as page tables', () => {
   });
 
   it('end a walk over all addresses at the budget at the latest, in both versions', () => {
-    const budget = 3000;
+    const budget = 1500;
     const presence = fc.constantFrom(HARDWARE_PRESENCE, LINUX_PRESENCE);
     fc.assert(
       fc.property(noise, anyFrame, anyRoot, levels, presence, (memory, start, root, depth, policy) => {

@@ -116,8 +116,9 @@ class MappingWalk {
     }
     this.tables++;
     const span = framesOfLevel(level as Level);
-    const first = start > base ? Math.floor((start - base) / span) : 0;
-    const last = end < base + 512 * span ? Math.ceil((end - base) / span) : 512;
+    // As small integers: doubles would make the slots of the loops doubles.
+    const first = start > base ? ((start - base) / span) | 0 : 0;
+    const last = end < base + 512 * span ? Math.ceil((end - base) / span) | 0 : 512;
     if (level === 1) {
       this.#pageTable(page, base, first, last, common, executeDisable);
       return;

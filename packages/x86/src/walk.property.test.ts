@@ -183,7 +183,7 @@ describe('the fast walk', () => {
           expect(bytesOf(memory)).toEqual(bytesOf(byTheBook));
         },
       ),
-      { numRuns: 6000 },
+      { numRuns: 4000 },
     );
     // Had one way of ending never been met, nothing would have been shown about it.
     expect([...seen.keys()].sort()).toEqual(Object.values(WalkOutcome));
@@ -202,7 +202,7 @@ describe('the fast walk', () => {
         const outcome = walker.walk(frame, 0, accessBits(second));
         expect(outcome === WalkOutcome.MAPPED ? 0 : walker.errorCode).toBe(code);
       }),
-      { numRuns: 4000 },
+      { numRuns: 2500 },
     );
   });
 
