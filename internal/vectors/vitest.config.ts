@@ -1,3 +1,3 @@
-import { packageConfig } from '../vitest/index.mjs';
+import { packageConfig } from '@heki-internal/vitest';
 
 export default packageConfig(import.meta.url);
