@@ -137,19 +137,22 @@ export class Mmu {
    */
   translate(frame: VirtualFrame, offset: number, access: number): number {
     if (this.#stale) this.#renew();
-    const bits = (access & AccessBits.IMPLICIT_SUPERVISOR) === 0 ? access | this.#mode : access;
     const cache = this.#cache;
     const slot = cache.lookUp(frame);
     if (slot >= 0) {
       const rights = cache.rights[slot] ?? 0;
       // XD, R/W and U/S are the low three bits.
-      const index = (bits << 3) | (rights & 7);
-      const need = this.#needs[index] ?? 0;
-      if ((rights & need) === need || (need === UNJUDGED && this.#judge(rights, bits, index))) {
+      const need = this.#needs[(access << 3) | (rights & 7)] ?? 0;
+      if ((rights & need) === need || (need === UNJUDGED && this.#judge(rights, access))) {
         return cache.target(slot, frame);
       }
     }
-    return this.#walk(frame, offset, bits);
+    return this.#walk(frame, offset, this.#bitsOf(access));
+  }
+
+  /** An access with who makes it: the current CPL, unless the processor accesses memory for itself. */
+  #bitsOf(access: number): number {
+    return (access & AccessBits.IMPLICIT_SUPERVISOR) === 0 ? access | this.#mode : access;
   }
 
   /** Something changed that {@link translate} has derived values from. */
@@ -158,11 +161,12 @@ export class Mmu {
   }
 
   /** The permission checks for a cached entry, remembered until a register changes unless protection keys count. */
-  #judge(rights: number, bits: number, index: number): boolean {
+  #judge(rights: number, access: number): boolean {
+    const bits = this.#bitsOf(access);
     const key = (rights >>> KEY_SHIFT) & 15;
     const allowed = this.#walker.check(rights & PAGE_RIGHTS_MASK, key, bits) === 0;
     const need = NEEDS[bits] ?? 0;
-    if (!this.#keys) this.#needs[index] = allowed ? need : DENIED;
+    if (!this.#keys) this.#needs[(access << 3) | (rights & 7)] = allowed ? need : DENIED;
     return allowed && (rights & need) === need;
   }
 

@@ -47,8 +47,8 @@ export class TranslationCache {
   readonly #pages: Float64Array = new Float64Array(SLOTS);
   /** Tag of every slot; 0 for an empty one. */
   readonly #tags: Int32Array = new Int32Array(SLOTS);
-  /** First frame that the page of every slot maps to. */
-  readonly #targets: Float64Array = new Float64Array(SLOTS);
+  /** What to add to a frame of the page of every slot to get the frame that it maps to. */
+  readonly #shifts: Float64Array = new Float64Array(SLOTS);
   /** Rights word of every slot. */
   readonly rights: Int32Array = new Int32Array(SLOTS);
   /** Whether the part may hold anything at all. */
@@ -96,7 +96,7 @@ export class TranslationCache {
 
   /** Where `slot`, which {@link lookUp} gave for `frame`, maps that frame to. */
   target(slot: number, frame: number): number {
-    return (this.#targets[slot] ?? 0) + (frame - (this.#pages[slot] ?? 0));
+    return frame + (this.#shifts[slot] ?? 0);
   }
 
   /** The size of the page that `slot` translates. */
@@ -124,7 +124,7 @@ export class TranslationCache {
     const inside = low & (framesOf(size) - 1);
     this.#pages[slot] = frame - inside;
     this.#tags[slot] = tag;
-    this.#targets[slot] = target - inside;
+    this.#shifts[slot] = target - frame;
     this.rights[slot] = rights;
     return slot;
   }
