@@ -5,7 +5,7 @@ import { PageFaultCode } from './page-fault.ts';
 import type { PagingRegisters } from './registers.ts';
 import type { Denial, EffectiveRights, Rule, WalkStep } from './translation.ts';
 
-/** The U/S of the access: a user-mode access has to be made at CPL 3 and must not be implicitly supervisor. */
+/** A user-mode access: made at CPL 3, and not implicitly by the supervisor. */
 function isUser(access: Access): boolean {
   return access.mode === 'user';
 }
