@@ -4,9 +4,8 @@ import type { Attack, AttackStep, AttackVerdict } from './attack.ts';
 import { type Attacker, EXECUTE_DISABLE, type FoundEntry, WRITABLE } from './attacker.ts';
 import { explainStep, outcomeOf } from './verdict.ts';
 
-/** INT3: what an attacker's breakpoint or hook begins with. */
-const INT3 = 0xccn;
-const NOP = 0x90n;
+/** What an attacker's hook begins with, and what erases an instruction: INT3 and NOP. */
+const BYTES = [0xccn, 0x90n] as const;
 
 function notTried(reason: string): AttackVerdict {
   return { outcome: 'not-tried', target: undefined, decisive: undefined, reason };
@@ -19,22 +18,22 @@ function judge(step: AttackStep, target: VirtualAddress | undefined, done: strin
 }
 
 /**
- * Stores one byte and looks at what is there afterwards: a store that completed and left no trace is no success.
- * The old byte is put back.
+ * Stores one byte, then another, and looks each time whether it is there: a store that completes and leaves no trace is no
+ * success. Nothing is read before the first store, so that this is the first access to the page, as in a real attack.
  */
 function storeByte(attacker: Attacker, target: VirtualAddress): AttackVerdict {
-  const before = attacker.load(target, 1).value;
-  const byte = before === INT3 ? NOP : INT3;
-  const { step } = attacker.store(target, 1, byte);
-  if (step.contentsAbsent) {
-    return judge(step, target, 'the processor let the store through; the contents are not in the snapshot');
+  let verdict = notTried('there is nothing to store');
+  for (const byte of BYTES) {
+    const { step } = attacker.store(target, 1, byte);
+    if (step.contentsAbsent) {
+      return judge(step, target, 'the processor let the store through; the contents are not in the snapshot');
+    }
+    verdict = judge(step, target, 'the byte was changed');
+    if (verdict.outcome !== 'succeeded') return verdict;
+    if (attacker.load(target, 1).value !== byte) {
+      return { ...verdict, outcome: 'blocked', reason: 'the store completed and left no trace' };
+    }
   }
-  const verdict = judge(step, target, 'the byte was changed');
-  if (verdict.outcome !== 'succeeded') return verdict;
-  if (attacker.load(target, 1).value !== byte) {
-    return { ...verdict, outcome: 'blocked', reason: 'the store completed and left no trace' };
-  }
-  if (before !== undefined) attacker.store(target, 1, before);
   return verdict;
 }
 

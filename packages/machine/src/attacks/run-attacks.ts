@@ -4,8 +4,8 @@ import { ATTACKS } from './attacks.ts';
 import type { KernelTargets } from './targets.ts';
 
 /**
- * Tries `attacks` one after the other. Each undoes what it changed, so that all of them meet the same kernel; after one that
- * killed the guest, the next gets a new machine.
+ * Tries `attacks` one after the other. Each puts page tables and registers back as they were, so that all of them meet
+ * the same kernel; only a byte of text or data stays changed. After one that killed the guest, the next gets a new machine.
  *
  * @param options.createMachine gives a machine that is ready to be attacked
  */
