@@ -5,9 +5,9 @@ import type { VmState } from './vm-state.ts';
 import type { UserExit } from './vmm.ts';
 
 /** CR0 bits that the guest owns when EPT is on: KVM_POSSIBLE_CR0_GUEST_BITS since Linux 6.4. */
-export const CR0_GUEST_OWNED: bigint = CR0.TS | CR0.WP;
+const CR0_GUEST_OWNED: bigint = CR0.TS | CR0.WP;
 /** KVM_POSSIBLE_CR4_GUEST_BITS. */
-export const CR4_GUEST_OWNED: bigint =
+const CR4_GUEST_OWNED: bigint =
   CR4.PVI | CR4.DE | CR4.PCE | CR4.OSFXSR | CR4.OSXMMEXCPT | CR4.PGE | CR4.TSD | CR4.FSGSBASE;
 
 const ALL_BITS = 0xffff_ffff_ffff_ffffn;

@@ -43,7 +43,6 @@ export function createKvmVirtualMachine(
   const vm: VmState = {
     options,
     defects: options.defects,
-    host,
     slots,
     memory: guestMemory(slots, host.memory),
     attributes,

@@ -1,13 +1,4 @@
-import {
-  addressOf,
-  frameOf,
-  type Gfn,
-  type Gpa,
-  PAGE_SIZE,
-  type PageView,
-  type Pfn,
-  type PhysicalMemory,
-} from '@heki/physical-memory';
+import { type Gfn, PAGE_SIZE, type PageView, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
 import { backingFrame } from './memslot.ts';
 import type { Memslots } from './memslots.ts';
 
@@ -26,14 +17,6 @@ export function guestMemory(slots: Memslots, memory: PhysicalMemory<Pfn>): Physi
       return slot === undefined ? undefined : memory.writablePage(backingFrame(slot, gfn));
     },
   };
-}
-
-/** Calls `visit` for every frame of `gpa` .. `gpa` + `length` - 1, until it returns false. Whether it never did. */
-export function forEachFrame(gpa: Gpa, length: number, visit: (gfn: Gfn) => boolean): boolean {
-  for (let gfn = frameOf(gpa); addressOf(gfn) < gpa + length; gfn = (gfn + 1) as Gfn) {
-    if (!visit(gfn)) return false;
-  }
-  return true;
 }
 
 /**

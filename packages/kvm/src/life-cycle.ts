@@ -13,6 +13,7 @@ import {
 import { FRAME_END } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { type PinBinding, updateCrMasks } from './control-registers.ts';
+import { leaveNested } from './nested.ts';
 import { ALL_PERMISSIONS } from './permissions.ts';
 import { permissionsOfRights, rawRange, rightsOfPermissions } from './rights.ts';
 import { setMemoryAttributes } from './set-attributes.ts';
@@ -35,6 +36,7 @@ export function applyLifeCycle(vm: VmState, bindingOf: (vcpu: Vcpu) => PinBindin
 }
 
 function init(vm: VmState, vcpu: Vcpu, binding: PinBinding): void {
+  leaveNested(vm, vcpu);
   vcpu.reset();
   binding.cr0 = false;
   binding.cr4 = false;

@@ -4,11 +4,11 @@ import type { Gpa, VirtualAddress } from '@heki/physical-memory';
 import type { VmExit } from '@heki/vcpu';
 
 /** PFERR_* bits of KVM's error code below bit 32 (SDM 3A 4.7). */
-export const PfErr = { PRESENT: 1 << 0, WRITE: 1 << 1, USER: 1 << 2, RSVD: 1 << 3, FETCH: 1 << 4 } as const;
+const PfErr = { PRESENT: 1 << 0, WRITE: 1 << 1, USER: 1 << 2, RSVD: 1 << 3, FETCH: 1 << 4 } as const;
 /** PFERR_GUEST_FINAL: the address is the translation of the linear address, bit 32. */
-export const PFERR_GUEST_FINAL: number = 2 ** 32;
+const PFERR_GUEST_FINAL: number = 2 ** 32;
 /** PFERR_GUEST_PAGE: the address is that of a guest page-table entry, bit 33. */
-export const PFERR_GUEST_PAGE: number = 2 ** 33;
+const PFERR_GUEST_PAGE: number = 2 ** 33;
 
 /** A fault of the second level, as KVM's MMU is handed it. */
 export interface GuestFault {

@@ -38,9 +38,9 @@ export interface SpteFormat {
  */
 export const SPTE_MMU_PRESENT = 1 << 11;
 /** Bit 57, in the high half. */
-export const SPTE_HOST_WRITABLE: number = 1 << (57 - 32);
+const SPTE_HOST_WRITABLE: number = 1 << (57 - 32);
 /** Bit 58, in the high half: a fast page fault may give write access back. */
-export const SPTE_MMU_WRITABLE: number = 1 << (58 - 32);
+const SPTE_MMU_WRITABLE: number = 1 << (58 - 32);
 
 /** R and X, saved in bits 54 and 56 while an entry is access-tracked. */
 const SAVED_SHIFT = 54 - 32;

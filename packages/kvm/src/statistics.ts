@@ -2,7 +2,7 @@
 export interface KvmStatistics {
   /** Hypercalls by number, answered or refused; those from number 64 on together, as infinity. */
   readonly hypercalls: Map<number, number>;
-  /** Ranges of hypercall 14. `sent` is the sum of the others. */
+  /** Ranges of hypercall 14 and of `protect`. `sent` is the sum of the others. */
   readonly ranges: {
     sent: number;
     /** In force as asked for or weakened. */

@@ -1,4 +1,3 @@
-import type { Host } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attribute-store.ts';
@@ -18,7 +17,6 @@ import type { KvmStatistics } from './statistics.ts';
 export interface VmState {
   readonly options: ResolvedOptions;
   readonly defects: KvmDefectSwitches;
-  readonly host: Host;
   readonly slots: Memslots;
   /** Guest memory through slots and host mapping. */
   readonly memory: PhysicalMemory<Gfn>;
