@@ -186,7 +186,8 @@ describe('entries', () => {
           for (let at: number = extent.start; at < extent.end; ) {
             const entry = table.find(f(at));
             expect(entry?.start).toBe(at);
-            found[(entry?.level ?? 0) - 1]++;
+            const index = (entry?.level ?? 0) - 1;
+            found[index] = (found[index] ?? 0) + 1;
             at = entry?.end ?? Number.POSITIVE_INFINITY;
           }
         }

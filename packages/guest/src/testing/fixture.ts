@@ -15,6 +15,8 @@ export interface Fixture {
   readonly validFrames: readonly FrameRange<Gfn>[];
   /** Address of the direct map, hex with `0x`; those without KASLR need not say. */
   readonly pageOffsetBase: string;
+  /** Leaves of its kernel half. */
+  readonly leaves: number;
   /** What another walker found for all its mappings: frames `start` .. `end` - 1 and letters. */
   readonly ranges: readonly { readonly start: number; readonly end: number; readonly letters: string }[];
 }
@@ -63,6 +65,7 @@ export function readFixture(name: string): Fixture {
       levels: facts.la57 === true ? 5 : 4,
     },
     validFrames: [{ start: 0 as Gfn, end: end as Gfn }],
+    leaves: facts.kernel_leaves ?? 0,
     pageOffsetBase: facts.page_offset_base ?? '0xffff888000000000',
     ranges: text
       .trim()

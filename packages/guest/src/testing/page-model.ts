@@ -46,12 +46,27 @@ export class PageModel {
   }
 
   apply(command: HekiCommand, leaves: Iterable<NamedLeaf>, change: LeafChange = {}): number {
+    return this.applyEach(
+      command,
+      (feed) => {
+        for (const leaf of leaves) feed(leaf);
+      },
+      change,
+    );
+  }
+
+  /** {@link apply} for mappings that a walk brings one by one. */
+  applyEach(
+    command: HekiCommand,
+    source: (feed: (leaf: NamedLeaf) => void) => void,
+    change: LeafChange = {},
+  ): number {
     const defects = this.#defects;
     const before = { counters: new Map(this.counters), protects: this.protectsMemory };
     const counts = command === HekiCommand.PROTECT_MEMORY && !defects['B-G5'] && !this.directMapCounted;
     if (command === HekiCommand.PROTECT_MEMORY) this.protectsMemory = true;
     this.#list = [];
-    for (const leaf of leaves) this.#leaf(command, leaf, change, counts);
+    source((leaf) => this.#leaf(command, leaf, change, counts));
 
     const error = this.#list.length === 0 ? 0 : this.#send();
     if (error === 0 || defects['B-G1']) {
