@@ -77,6 +77,16 @@ test('lists of many pages are applied oldest first', () => {
   expect(guest.vm.statistics.ranges).toEqual({ sent: 400, applied: 400, dropped: 0, refused: 0 });
 });
 
+test('hardened: a list longer than the budget is refused as a whole, without harm to the host', () => {
+  const guest = createGuest({ budget: { listPages: 3 } });
+  const ranges = Array.from({ length: 4 * 169 }, (_, index) => range(0x1000 + index, 0x1001 + index, 1));
+  expect(guest.protect(ranges)).toBe(-7);
+  expect(guest.vm.attributes.extents).toBe(0);
+  expect(guest.of('protected')[0]?.result.refused).toEqual({ at: -1, why: 'too-much' });
+  expect(guest.vm.statistics).toMatchObject({ incidents: 0, ranges: { sent: 507, refused: 507 } });
+  expect(guest.protect(ranges.slice(0, 3 * 169))).toBe(0);
+});
+
 test('the host log says what the series says', () => {
   const guest = createGuest({ profile: 'rfc-v2', mbec: false });
   guest.protect([range(0x200, 0x300, 0xd)]);

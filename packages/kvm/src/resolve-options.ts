@@ -1,4 +1,4 @@
-import { KVM_ABI_REVISIONS, type KvmAbi } from '@heki/hypercall/kvm';
+import { DEFAULT_MAX_LIST_PAGES, KVM_ABI_REVISIONS, type KvmAbi } from '@heki/hypercall/kvm';
 import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import { defectSwitches, type KvmDefectSwitches } from './defects.ts';
 import type { KvmBudget, KvmOptions } from './options.ts';
@@ -49,7 +49,7 @@ export function resolveOptions(options: KvmOptions): ResolvedOptions {
     iommu: options.iommu ?? false,
     reset: options.lifeCycle?.reset ?? 'clear',
     kexec: options.lifeCycle?.kexec ?? 'keep',
-    budget: { listPages: 2 ** 16, frames: 2 ** 30, ...options.budget },
+    budget: { listPages: DEFAULT_MAX_LIST_PAGES, frames: 2 ** 30, ...options.budget },
     vmm: options.vmm ?? {},
   };
 }
