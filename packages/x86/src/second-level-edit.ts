@@ -65,7 +65,11 @@ export class Edit {
         const child = this.#childForEdit(page, word, level, slot);
         if (child === undefined) return;
         this.map(child, level - 1, slot, delta, bits, largest, merge);
-        if (this.#stoppedAt !== undefined) return;
+        if (this.#stoppedAt !== undefined) {
+          // A table made for a page that then had no table of its own: nobody can have cached it.
+          if (this.#tables.isEmpty(child)) this.#tables.unlink(page, word, child);
+          return;
+        }
         if (merge) this.#merge(page, word, level, slot);
       }
       lower += span;
@@ -221,9 +225,7 @@ export class Edit {
   #clear(page: Uint32Array, word: number, level: number, slot: number): void {
     const low = page[word] ?? 0;
     if (!this.#tables.isLeaf(low, level)) this.#tables.freeTree(frameIn(low, page[word + 1] ?? 0), level - 1);
-    const { absent } = this.#tables.format;
-    page[word] = absent.low;
-    page[word + 1] = absent.high;
+    this.#tables.setAbsent(page, word);
     this.#flush(slot, spanOf(level));
   }
 

@@ -85,6 +85,18 @@ export class TableStore {
     page[word + 1] = this.format.table.high | upper;
   }
 
+  /** Makes the entry at `word` absent. */
+  setAbsent(page: Uint32Array, word: number): void {
+    page[word] = this.format.absent.low;
+    page[word + 1] = this.format.absent.high;
+  }
+
+  /** Takes the empty `table` out of the entry at `word` of `page` that points to it, and frees it. */
+  unlink(page: Uint32Array, word: number, table: Pfn): void {
+    this.setAbsent(page, word);
+    this.free(table);
+  }
+
   /** Replaces the leaf of `level` at `word` by a table that maps the same; `false` when no frame is left. */
   split(page: Uint32Array, word: number, level: number): boolean {
     const table = this.create();
