@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
-import { ExitCode, fileErrorText, InputError, UsageError } from './failure.ts';
+import { ExitCode, fileErrorText, UsageError } from './failure.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 
 const PROTECT_EXAMPLES = `
@@ -161,17 +161,25 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
   return exitCode;
 }
 
+/**
+ * Errors that files and options can cause. Any other error that comes up here is a mistake of the program: the packages throw
+ * theirs for misuse by their caller, which is this command. By name, because importing the classes would cost what
+ * loading commands late saves.
+ */
+const INPUT_ERRORS: ReadonlySet<string> = new Set([
+  'UsageError',
+  'InputError',
+  'VmcoreError',
+  'MachineError',
+]);
+
 /** What to tell the user about `error`: one paragraph, never a stack unless HEKI_DEBUG asks for it. */
 function failureText(error: unknown, io: CommandIo): string {
   if (!(error instanceof Error)) return String(error);
   if (io.env.HEKI_DEBUG && error.stack !== undefined) return error.stack;
   const file = fileErrorText(error);
   if (file !== undefined && 'path' in error) return `${String(error.path)}: ${file}`;
-  const ours = error instanceof UsageError || error instanceof InputError;
-  const builtIn =
-    error.constructor === Error ||
-    [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
-  return ours || !builtIn
+  return INPUT_ERRORS.has(error.name)
     ? error.message
-    : `internal error: ${error.message} (please report it with the output of HEKI_DEBUG=1)`;
+    : `internal error: ${error.name}: ${error.message} (please report it with the output of HEKI_DEBUG=1)`;
 }

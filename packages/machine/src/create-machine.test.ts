@@ -1,5 +1,5 @@
 import type { BackendEvent } from '@heki/hypervisor';
-import { createMemoryMap, type Gfn, gfn, type PhysicalMemory } from '@heki/physical-memory';
+import { createMemoryMap, type Gfn, gfn, type PhysicalMemory, virtualAddress } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import type { Attack } from './attacks/attack.ts';
@@ -166,6 +166,21 @@ describe('the attacks', () => {
       decisive: { contentsAbsent: true },
       reason: 'the processor let the store through; the contents are not in the snapshot',
     });
+  });
+
+  test('give up where the direct map leads to no page tables, but to nothing at all', () => {
+    const { machine } = machineOf();
+    const { targets } = machineOf();
+    for (const directMap of [
+      virtualAddress(0xffff_ffff_ff00_0000n),
+      virtualAddress(0xffff_8880_0800_0000n),
+    ]) {
+      const attack = ATTACKS.find(({ name }) => name === 'execute-data');
+      expect(attack && machine.attack(attack, { ...targets, directMap })).toMatchObject({
+        outcome: 'not-tried',
+        reason: 'the page-table entries cannot be reached through the direct map',
+      });
+    }
   });
 
   test('are not tried without a target', () => {

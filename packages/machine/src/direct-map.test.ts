@@ -65,6 +65,12 @@ describe('the targets of the attacks', () => {
     expect(findTargets({ ...kernel, memory: partial }).data).toBe(data + 0x3000n);
   });
 
+  test('have no alias where the direct map would end behind the last address', () => {
+    const kernel = smallKernel();
+    const directMap = virtualFrameOf(virtualAddress(0xffff_ffff_ff80_0000n));
+    expect(findTargets({ ...kernel, directMap })).toMatchObject({ text, textAlias: undefined });
+  });
+
   test('are absent where there is no kernel image', () => {
     const memory = createRam({ ranges: [{ start: gfn(0), end: gfn(1) }] });
     expect(findTargets({ memory, root: gfn(0), levels: 4 })).toEqual({

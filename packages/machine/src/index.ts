@@ -22,4 +22,5 @@ export {
   type ExceptionHandler,
   type SpuriousFaultRetry,
 } from './exception-handler.ts';
+export { machineMemory } from './layout.ts';
 export type { Machine, MachineOptions, Profile } from './machine.ts';

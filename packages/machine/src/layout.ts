@@ -6,6 +6,7 @@ import {
   type FrameRange,
   type Gfn,
   type MemoryMap,
+  PAGE_SIZE,
   type Pfn,
   type PhysicalMemory,
 } from '@heki/physical-memory';
@@ -64,7 +65,7 @@ export function placeAddedMemory(
   }
   if (start + frames > end) {
     throw new MachineError(
-      `no room for ${frames} frames of RAM above frame 0x${memoryMap.ramEnd.toString(16)} and below 0x${end.toString(16)}`,
+      `no room for ${frames / MEBIBYTE_FRAMES} MiB of RAM at 0x${(start * PAGE_SIZE).toString(16)}, above the memory map: physical addresses end at 0x${(end * PAGE_SIZE).toString(16)}`,
     );
   }
   return { start: start as Gfn, end: (start + frames) as Gfn };

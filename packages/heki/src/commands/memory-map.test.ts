@@ -29,6 +29,24 @@ describe('the memory map of heki protect', () => {
     expect(stdout).toContain('127.6 MiB of RAM, from iomem');
   });
 
+  test('must have RAM where the page tables are', async () => {
+    const path = join(scratch, 'small');
+    writeFileSync(path, '00001000-00ffffff : System RAM\n');
+    const { exitCode, stderr } = await runCommand(['protect', '--memory-map', path]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toBe(
+      "heki: small: the memory map has no RAM at 0x5a66000, where the kernel's page tables are: is it the map of this guest?\n",
+    );
+  });
+
+  test('must leave room for the RAM that is added', async () => {
+    const path = join(scratch, 'full');
+    writeFileSync(path, '00001000-3fffffffffff : System RAM\n');
+    const { exitCode, stderr } = await runCommand(['protect', '--memory-map', path]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/^heki: no room for 16 MiB of RAM at 0x400000000000, above the memory map/);
+  });
+
   test('is inferred from the direct map when nobody tells it, and then the output says so', async () => {
     const path = join(scratch, 'alone.elf.gz');
     copyFileSync(fixturePath('k61-256-kaslr'), path);

@@ -47,7 +47,7 @@ function headline(
 function details({ outcome, by, decisive, reason }: AttackResult): string[] {
   if (outcome === 'not-tried') return [reason];
   const exception = decisive?.exception;
-  if (decisive === undefined || exception === undefined) return [];
+  if (decisive === undefined || exception === undefined) return outcome === 'succeeded' ? [] : [reason];
   const text = exceptionText(exception);
   const exit = denyingExit(decisive);
   switch (exit?.reason) {

@@ -188,7 +188,7 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
     const bar = '█'.repeat(Math.max(1, Math.round((frames / total) * BAR_WIDTH))).padEnd(BAR_WIDTH);
     const colour = permissions === 'rwx' ? colours.red : permissions === 'rw-' ? colours.blue : colours.green;
     lines.push(
-      `${colour(permissions)}  ${number(frames).padStart(11)} pages ${size(frames).padStart(10)}  ${colour(bar)}  ${meanings[permissions]}${immutable > 0 ? colours.dim('  immutable') : ''}`,
+      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meanings[permissions]}${immutable > 0 ? colours.dim('  immutable') : ''}`,
     );
   }
   lines.push(
@@ -240,7 +240,8 @@ function attackLines(report: ProtectReport, colours: Colours): string[] {
     );
   }
   for (const { title } of through) lines.push(colours.red(`Heki does not stop this: ${title}.`));
-  for (const { title } of attacks.filter((a) => a.legitimate && a.with.outcome !== 'succeeded')) {
+  for (const { title, legitimate, without, with: protectedResult } of attacks) {
+    if (!legitimate || without.outcome !== 'succeeded' || protectedResult.outcome === 'succeeded') continue;
     lines.push(colours.red(`Heki breaks this: ${title}.`));
   }
   if (attacks.some(({ with: { outcome } }) => outcome === 'livelock')) {

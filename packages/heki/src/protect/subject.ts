@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { directlyMapped, findDirectMap } from '@heki/machine';
+import { directlyMapped, findDirectMap, machineMemory } from '@heki/machine';
 import {
   createMemoryMap,
   type Gfn,
@@ -75,6 +75,12 @@ export async function openSubject(
   } else {
     throw new InputError(
       `${basename(file)}: no direct map in its page tables to infer the memory map from: give one with --memory-map`,
+    );
+  }
+
+  if (!machineMemory(memoryMap).some(({ start, end }) => kernelRoot >= start && kernelRoot < end)) {
+    throw new InputError(
+      `${mapFile === undefined ? basename(file) : basename(mapFile)}: the memory map has no RAM at ${hex(kernelRoot * 4096)}, where the kernel's page tables are: is it the map of this guest?`,
     );
   }
 

@@ -33,7 +33,7 @@ export interface Attacker {
   flush(va: VirtualAddress): Attempt;
   /**
    * The entries that translate `va`, root first, found as a processor finds them, but with loads through the
-   * direct map. `undefined` when the walk ends at an entry that is not present, or a load fails.
+   * direct map. `undefined` when the walk ends at an entry that is not present, or a load fails or finds no contents.
    */
   findEntries(va: VirtualAddress): readonly FoundEntry[] | undefined;
 }
@@ -90,9 +90,10 @@ export function createAttacker(options: {
       let table = BigInt.asUintN(52, root) & ~0xfffn;
       for (let level = (cr4 & CR4.LA57) !== 0n ? 5 : 4; level >= 1; level--) {
         const index = (va >> BigInt(3 + 9 * level)) & 511n;
-        const address = (directMap + table + index * 8n) as VirtualAddress;
-        const value = this.load(address, 8).value;
-        if (value === undefined) return undefined;
+        // What an attacker reads may be no table: the sum wraps, as in his registers.
+        const address = BigInt.asUintN(64, directMap + table + index * 8n) as VirtualAddress;
+        const { step, value } = this.load(address, 8);
+        if (value === undefined || step.contentsAbsent) return undefined;
         const low = Number(value & 0xffff_ffffn);
         const high = Number(value >> 32n);
         if ((low & EntryLow.P) === 0) return undefined;

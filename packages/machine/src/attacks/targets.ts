@@ -72,21 +72,28 @@ export function findTargets(
     (lastWritable === undefined ? undefined : virtualAddressOf(harmlessPage(lastWritable, memory)));
 
   const directMap = options.directMap ?? findDirectMap(options);
-  const textLeaf = text === undefined ? undefined : leafAt(text);
-  let textAlias: VirtualAddress | undefined;
-  if (directMap !== undefined && textLeaf !== undefined && text !== undefined) {
-    const frame = textLeaf.guestFrame + (virtualFrameOf(text) - textLeaf.virtualFrame);
-    const alias = (directMap + frame) as VirtualFrame;
-    walkMappings(options, alias, (alias + 1) as VirtualFrame, () => {
-      textAlias = (virtualAddressOf(alias) + (text % 4096n)) as VirtualAddress;
-    });
-  }
   return {
     directMap: directMap === undefined ? undefined : virtualAddressOf(directMap),
     text,
-    textAlias,
+    textAlias: text === undefined ? undefined : aliasOf(options, text, leafAt(text), directMap),
     data,
   };
+}
+
+/** The address of the byte at `va` in the direct map from `directMap` on, if it is mapped there. */
+function aliasOf(
+  tables: KernelTables,
+  va: VirtualAddress,
+  leaf: MappingLeaf | undefined,
+  directMap: VirtualFrame | undefined,
+): VirtualAddress | undefined {
+  if (leaf === undefined || directMap === undefined) return undefined;
+  const alias = directMap + leaf.guestFrame + (virtualFrameOf(va) - leaf.virtualFrame);
+  if (alias >= VIRTUAL_FRAME_END) return undefined;
+  const { leaves } = walkMappings(tables, alias as VirtualFrame, (alias + 1) as VirtualFrame, () => {});
+  return leaves === 0
+    ? undefined
+    : ((virtualAddressOf(alias as VirtualFrame) + (va % 4096n)) as VirtualAddress);
 }
 
 /** A page of `leaf` that is in the snapshot may be a page table (often nothing else is there): one that is not is safer to store to. */
