@@ -244,7 +244,7 @@ export class HekiCore implements HekiGuest {
       const undoable = list !== undefined && !this.#defects['B-G1'];
       counters.begin({ ...change, command, protection, sink: list }, undoable);
       const feeder = new LeafFeeder({
-        take: (from, to, permissions) => counters.add(from, to, permissions),
+        sink: counters,
         validFrames: this.#kernel.validFrames,
         firstFrameDecides: this.#defects['B-G15'],
         anyOrder: onCounted !== undefined && list === undefined,

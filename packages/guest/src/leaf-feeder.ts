@@ -1,15 +1,11 @@
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { NamedLeaf } from './heki-guest.ts';
 import { leafPermissions } from './permission.ts';
-import { SortedRuns } from './sorted-runs.ts';
-
-/** Runs that are gathered where their order does not matter: 3 MiB while a call lasts. */
-const GATHERED_RUNS = 2 ** 17;
+import { type RunSink, SortedRuns } from './sorted-runs.ts';
 
 /** How mappings are handed on. */
 export interface LeafFeederOptions {
-  /** Takes the frames `start` .. `end` - 1, which are mapped with `permissions`. */
-  readonly take: (start: Gfn, end: Gfn, permissions: number) => void;
+  readonly sink: RunSink;
   /** The frames that are memory, ascending. */
   readonly validFrames: readonly FrameRange<Gfn>[];
   /** B-G15: a mapping counts as a whole, by its first frame. */
@@ -23,7 +19,7 @@ export interface LeafFeederOptions {
  * dealt with in ascending order, so mappings that follow on from each other are the same as one.
  */
 export class LeafFeeder {
-  readonly #take: (start: Gfn, end: Gfn, permissions: number) => void;
+  readonly #sink: Pick<RunSink, 'add'>;
   readonly #validFrames: readonly FrameRange<Gfn>[];
   readonly #firstFrameDecides: boolean;
   readonly #gathered: SortedRuns | undefined;
@@ -43,8 +39,8 @@ export class LeafFeeder {
   constructor(options: LeafFeederOptions) {
     this.#validFrames = options.validFrames;
     this.#firstFrameDecides = options.firstFrameDecides;
-    this.#gathered = options.anyOrder ? new SortedRuns(GATHERED_RUNS, options.take) : undefined;
-    this.#take = options.take;
+    this.#gathered = options.anyOrder ? new SortedRuns(options.sink) : undefined;
+    this.#sink = this.#gathered ?? options.sink;
   }
 
   /** The next mapping, in the order in which the kernel meets them. */
@@ -90,11 +86,7 @@ export class LeafFeeder {
   }
 
   #closeRun(): void {
-    if (this.#start < this.#end) {
-      const [start, end] = [this.#start as Gfn, this.#end as Gfn];
-      if (this.#gathered === undefined) this.#take(start, end, this.#permissions);
-      else this.#gathered.add(start, end, this.#permissions);
-    }
+    if (this.#start < this.#end) this.#sink.add(this.#start as Gfn, this.#end as Gfn, this.#permissions);
     this.#start = this.#end;
   }
 

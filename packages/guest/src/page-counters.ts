@@ -1,5 +1,10 @@
 import { MEM_ATTR_IMMUTABLE, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
-import { createMemoryTable, type MemoryTable, memoryTableGeometry } from '@heki/memory-table';
+import {
+  type AscendingRanges,
+  createMemoryTable,
+  type MemoryTable,
+  memoryTableGeometry,
+} from '@heki/memory-table';
 import type { Gfn } from '@heki/physical-memory';
 import { HekiCommand } from './command.ts';
 import {
@@ -13,6 +18,7 @@ import type { GuestDefectSwitches } from './defects.ts';
 import type { LeafChange, PermissionCounters } from './heki-guest.ts';
 import { Journal } from './journal.ts';
 import { DEFAULT_PERMISSIONS } from './permission.ts';
+import type { RunSink } from './sorted-runs.ts';
 
 /** Takes the ranges whose permissions changed, in the order in which they did. */
 export interface RangeSink {
@@ -51,7 +57,7 @@ const STATES_BEFORE_CLEANING = 1024;
  * The counters of every page, and what a mapping does to them: `heki_callback` (Heki v2 14/19 to 18/19), for all pages
  * of an extent at a time.
  */
-export class PageCounters {
+export class PageCounters implements RunSink {
   readonly #table: MemoryTable<number>;
   readonly #states: CounterStates;
   /** B-G7: a page that no mapping has left keeps counters. */
@@ -133,6 +139,15 @@ export class PageCounters {
     this.#permissions = permissions;
     this.#change = this.#changes[permissions] ?? 0;
     this.#table.update(start, end, this.#transition);
+  }
+
+  /** {@link add} for many runs that ascend and do not overlap. */
+  addAscending(runs: AscendingRanges, permissions: Uint8Array): void {
+    this.#table.updateAscending(runs, (state, start, end, index) => {
+      this.#permissions = permissions[index] ?? 0;
+      this.#change = this.#changes[this.#permissions] ?? 0;
+      return this.#transition(state, start, end);
+    });
   }
 
   /** Keeps what was done since {@link begin}. */

@@ -1,101 +1,98 @@
+import type { AscendingRanges } from '@heki/memory-table';
 import type { Gfn } from '@heki/physical-memory';
+import { ascendingOrder } from './radix-sort.ts';
 
-/** Bits of a frame number that one pass of the sort looks at. */
-const DIGIT_BITS = 11;
-const DIGITS = 2 ** DIGIT_BITS;
-/** Frames of the longest run that is gathered: what fits beside three bits of permissions in 32 bits. */
-const LONGEST_RUN = 2 ** 29 - 1;
+/** Room for runs at first, and at most: 13 bytes each, and 29 more while they are handed on. */
+const FIRST_CAPACITY = 2 ** 10;
+const LAST_CAPACITY = 2 ** 20;
+const LONGEST_RUN = 2 ** 32 - 1;
+
+/** Takes runs of frames. */
+export interface RunSink {
+  /** The frames `start` .. `end` - 1, which are mapped with `permissions`. */
+  add(start: Gfn, end: Gfn, permissions: number): void;
+  /** The same for many runs that ascend and do not overlap. */
+  addAscending(runs: AscendingRanges, permissions: Uint8Array): void;
+}
+
+/** Runs as parallel arrays. */
+class Runs {
+  starts: Float64Array;
+  lengths: Uint32Array;
+  permissions: Uint8Array;
+  count = 0;
+
+  constructor(capacity: number) {
+    this.starts = new Float64Array(capacity);
+    this.lengths = new Uint32Array(capacity);
+    this.permissions = new Uint8Array(capacity);
+  }
+
+  push(start: number, length: number, permissions: number): void {
+    const at = this.count++;
+    this.starts[at] = start;
+    this.lengths[at] = length;
+    this.permissions[at] = permissions;
+  }
+
+  grownTo(capacity: number): Runs {
+    const grown = new Runs(capacity);
+    grown.starts.set(this.starts);
+    grown.lengths.set(this.lengths);
+    grown.permissions.set(this.permissions);
+    grown.count = this.count;
+    return grown;
+  }
+}
 
 /**
- * Runs of frames that are gathered first and handed on in ascending order: the counters are kept sorted, and take what
- * comes in order several times as fast as what comes at random. Only for changes whose order does not matter.
+ * Runs of frames that are gathered first and handed on in ascending order, for changes whose order does not matter: what
+ * is kept sorted takes a sorted batch in one pass, many times as fast as what comes at random.
  */
 export class SortedRuns {
-  readonly #capacity: number;
-  readonly #take: (start: Gfn, end: Gfn, permissions: number) => void;
-  #starts: Float64Array;
-  /** Frames times 8, and permissions. */
-  #runs: Uint32Array;
-  #otherStarts: Float64Array;
-  #otherRuns: Uint32Array;
-  #length = 0;
+  readonly #sink: RunSink;
+  #gathered = new Runs(FIRST_CAPACITY);
 
-  /** @param capacity how many runs are gathered before they are handed on to `take` */
-  constructor(capacity: number, take: (start: Gfn, end: Gfn, permissions: number) => void) {
-    this.#capacity = capacity;
-    this.#take = take;
-    this.#starts = new Float64Array(capacity);
-    this.#runs = new Uint32Array(capacity);
-    this.#otherStarts = new Float64Array(capacity);
-    this.#otherRuns = new Uint32Array(capacity);
+  constructor(sink: RunSink) {
+    this.#sink = sink;
   }
 
   add(start: Gfn, end: Gfn, permissions: number): void {
-    const frames = end - start;
-    if (frames > LONGEST_RUN) {
-      this.#take(start, end, permissions);
+    const length = end - start;
+    if (length > LONGEST_RUN) {
+      this.#sink.add(start, end, permissions);
       return;
     }
-    const at = this.#length++;
-    this.#starts[at] = start;
-    this.#runs[at] = frames * 8 + permissions;
-    if (this.#length === this.#capacity) this.flush();
+    const { count, starts } = this.#gathered;
+    if (count === LAST_CAPACITY) this.flush();
+    else if (count === starts.length) this.#gathered = this.#gathered.grownTo(2 * count);
+    this.#gathered.push(start, length, permissions);
   }
 
-  /** Hands on all that is gathered, by ascending start. */
+  /** Hands on all that is gathered. */
   flush(): void {
-    this.#sort();
-    for (let at = 0; at < this.#length; at++) {
-      const start = this.#starts[at] ?? 0;
-      const run = this.#runs[at] ?? 0;
-      this.#take(start as Gfn, (start + (run >>> 3)) as Gfn, run & 7);
-    }
-    this.#length = 0;
-  }
-
-  /** A radix sort from the lowest digit up. */
-  #sort(): void {
-    const length = this.#length;
-    let lowest = Number.POSITIVE_INFINITY;
-    let highest = 0;
-    for (let at = 0; at < length; at++) {
-      const start = this.#starts[at] ?? 0;
-      if (start < lowest) lowest = start;
-      if (start > highest) highest = start;
-    }
-    const places = new Uint32Array(DIGITS);
-    for (let unit = 1; unit <= highest - lowest; unit *= DIGITS) {
-      this.#sortByDigit(lowest, 1 / unit, places);
-    }
-  }
-
-  #sortByDigit(lowest: number, scale: number, places: Uint32Array): void {
-    const [starts, runs] = [this.#starts, this.#runs];
-    const [toStarts, toRuns] = [this.#otherStarts, this.#otherRuns];
-    const length = this.#length;
-    places.fill(0);
-    // `&` takes the low bits of the integer part, however large it is.
-    for (let at = 0; at < length; at++) {
-      const digit = (((starts[at] ?? 0) - lowest) * scale) & (DIGITS - 1);
-      places[digit] = (places[digit] ?? 0) + 1;
-    }
-    let before = 0;
-    for (let digit = 0; digit < DIGITS; digit++) {
-      const count = places[digit] ?? 0;
-      places[digit] = before;
-      before += count;
-    }
-    for (let at = 0; at < length; at++) {
+    const { starts, lengths, permissions, count } = this.#gathered;
+    const order = ascendingOrder(starts, count);
+    const apart = new Runs(count);
+    const overlapping: number[] = [];
+    let end = 0;
+    for (let index = 0; index < count; index++) {
+      const at = order[index] ?? 0;
       const start = starts[at] ?? 0;
-      const digit = ((start - lowest) * scale) & (DIGITS - 1);
-      const place = places[digit] ?? 0;
-      places[digit] = place + 1;
-      toStarts[place] = start;
-      toRuns[place] = runs[at] ?? 0;
+      const length = lengths[at] ?? 0;
+      if (start < end) {
+        overlapping.push(at);
+        continue;
+      }
+      end = start + length;
+      apart.push(start, length, permissions[at] ?? 0);
     }
-    this.#starts = toStarts;
-    this.#runs = toRuns;
-    this.#otherStarts = starts;
-    this.#otherRuns = runs;
+    if (apart.count > 0) this.#sink.addAscending(apart, apart.permissions);
+    // Runs that overlap the one before them are handed on one by one.
+    for (const at of overlapping) {
+      const start = starts[at] ?? 0;
+      this.#sink.add(start as Gfn, (start + (lengths[at] ?? 0)) as Gfn, permissions[at] ?? 0);
+    }
+    this.#gathered.count = 0;
   }
 }

@@ -18,6 +18,12 @@ const range = fc
   .map(([start, length]) => ({ start, end: start + length }));
 const value = fc.option(fc.nat(3), { nil: undefined });
 const operation = fc.oneof(
+  fc.record({
+    kind: fc.constant('ascending' as const),
+    start: fc.nat(1000),
+    /** Gap before each range, its length, and what is added to its pages. */
+    ranges: fc.array(fc.tuple(fc.nat(4), fc.nat(6), fc.nat(3)), { maxLength: 500, size: 'max' }),
+  }),
   fc.record({ kind: fc.constant('set' as const), range, value: fc.nat(3) }),
   fc.record({ kind: fc.constant('clear' as const), range }),
   fc.record({ kind: fc.constant('add' as const), range, amount: fc.nat(2) }),
@@ -57,6 +63,28 @@ describe('a memory table', () => {
               const replace = (old: number | undefined) => (old === op.from ? op.to : old);
               table.update(f(op.range.start), f(op.range.end), replace);
               model.update(op.range.start, op.range.end, replace);
+              break;
+            }
+            case 'ascending': {
+              const starts = new Float64Array(op.ranges.length);
+              const lengths = new Uint32Array(op.ranges.length);
+              const add = (old: number | undefined, amount: number) =>
+                amount === 3 ? undefined : ((old ?? 0) + amount) % 4;
+              let at = op.start;
+              for (const [index, [gap, length, amount]] of op.ranges.entries()) {
+                starts[index] = at + gap;
+                lengths[index] = length;
+                at += gap + length;
+                model.update(at - length, at, (old) => add(old, amount));
+              }
+              table.updateAscending(
+                { starts, lengths, count: op.ranges.length },
+                (old, start, end, index) => {
+                  expect(start).toBeGreaterThanOrEqual(starts[index] ?? 0);
+                  expect(end).toBeLessThanOrEqual((starts[index] ?? 0) + (lengths[index] ?? 0));
+                  return add(old, op.ranges[index]?.[2] ?? 0);
+                },
+              );
               break;
             }
             case 'scatter':
@@ -108,6 +136,23 @@ describe('a memory table', () => {
         },
       ),
     );
+  });
+
+  test('takes many ranges only in ascending order', () => {
+    const table = createMemoryTable<number>();
+    const update = (starts: number[], lengths: number[]) =>
+      table.updateAscending(
+        { starts: Float64Array.from(starts), lengths: Uint32Array.from(lengths), count: starts.length },
+        (_, __, ___, index) => index,
+      );
+    update([0, 2 ** 40 - 2], [1, 2]);
+    expect([...table.extents()].map(({ start, end, value: found }) => [start, end, found])).toEqual([
+      [0, 1, 0],
+      [2 ** 40 - 2, 2 ** 40, 1],
+    ]);
+    expect(() => update([5, 6], [2, 1])).toThrow('begin before 0x7');
+    expect(() => update([2 ** 40 - 1], [2])).toThrow(MemoryTableError);
+    expect(() => update([Number.NaN], [2])).toThrow(MemoryTableError);
   });
 
   test('reaches every frame that a physical address can have', () => {
@@ -243,6 +288,12 @@ describe('the published table', () => {
       [5, 7, 3],
       [7, covered, 2],
     ]);
+    table.updateAscending(
+      { starts: Float64Array.of(5, covered + 6), lengths: Uint32Array.of(1, 1), count: 2 },
+      (value) => (value ?? 0) + 10,
+    );
+    expect([table.get(f(5)), table.get(f(6))]).toEqual([13, 13]);
+    table.set(f(5), f(7), 3);
     expect(table.some(f(covered), f(covered + 6), (value) => value === 3)).toBe(true);
     expect(table.every(f(covered), f(covered + 6), (value) => value === 2)).toBe(false);
   });

@@ -5,12 +5,14 @@ import { hex, MemoryTableError } from './error.ts';
 import { type CodeTest, type CodeTransform, ExtentMap } from './extent-map.ts';
 import { coveredFrames, type MemoryTableGeometry, memoryTableGeometry } from './geometry.ts';
 import type {
+  AscendingRanges,
   Entry,
   Extent,
   MemoryTable,
   MemoryTableStatistics,
   Test,
   Transform,
+  TransformOf,
   Visit,
 } from './memory-table.ts';
 import { ValueCodes } from './value-codes.ts';
@@ -103,6 +105,34 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
         return false;
       });
     }
+    this.#clean();
+  }
+
+  updateAscending(ranges: AscendingRanges, transform: TransformOf<Value, Frame>): void {
+    const { starts, lengths, count } = ranges;
+    let before = 0;
+    for (let index = 0; index < count; index++) {
+      const start = starts[index] ?? Number.NaN;
+      const end = start + (lengths[index] ?? Number.NaN);
+      this.#check(start, end);
+      if (start < before) {
+        throw new MemoryTableError(
+          `frames ${hex(start)}-${hex(end)} begin before ${hex(before)}, the end of the range before them`,
+        );
+      }
+      before = end;
+    }
+    if (before > this.#covered) {
+      for (let index = 0; index < count; index++) {
+        const start = (starts[index] ?? 0) as Frame;
+        const end = (start + (lengths[index] ?? 0)) as Frame;
+        this.update(start, end, (value, from, to) => transform(value, from, to, index));
+      }
+      return;
+    }
+    this.#map.updateAscending(starts, lengths, count, (code, start, end, index) =>
+      this.#codes.encode(transform(this.#codes.decode(code), start as Frame, end as Frame, index)),
+    );
     this.#clean();
   }
 

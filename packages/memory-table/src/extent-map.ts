@@ -1,5 +1,7 @@
 import { FRAME_END } from '@heki/physical-memory';
 import { boundaryOf, CHUNK_CAPACITY, type Chunk, closeGap, createChunk, moveTail, openGap } from './chunk.ts';
+import { ChunkWriter } from './chunk-writer.ts';
+import { ExtentReader } from './extent-reader.ts';
 
 /** Neighbours whose boundaries fit together in this many become one chunk: full enough, yet with room to grow. */
 const MERGED_LENGTH = (CHUNK_CAPACITY * 3) / 4;
@@ -8,6 +10,8 @@ const MERGED_LENGTH = (CHUNK_CAPACITY * 3) / 4;
 export type CodeTest = (code: number, start: number, end: number) => boolean;
 /** Gives the frames `start` .. `end` - 1, which have `code`, another one. */
 export type CodeTransform = (code: number, start: number, end: number) => number;
+/** The same for one of several ranges, the one with this index. */
+export type CodeTransformOf = (code: number, start: number, end: number, index: number) => number;
 
 /**
  * A 32-bit code for every frame from 0 to 2^40 - 1, 0 until it is set, kept as the ordered boundaries at which the
@@ -89,6 +93,55 @@ export class ExtentMap {
     const old = chunk.codes[index] ?? 0;
     const code = transform(old, start, end);
     if (code !== old) this.#replace(number, index, start, end, code);
+  }
+
+  /**
+   * {@link update} for `count` ranges `starts[i]` .. `starts[i] + lengths[i]` - 1 that ascend and do not overlap: in one
+   * pass over all that lies between the first and the last, if there are enough of them.
+   */
+  updateAscending(
+    starts: Float64Array,
+    lengths: Uint32Array,
+    count: number,
+    transform: CodeTransformOf,
+  ): void {
+    if (count <= this.#chunks.length) {
+      for (let index = 0; index < count; index++) {
+        const start = starts[index] ?? 0;
+        this.update(start, start + (lengths[index] ?? 0), (code, from, to) =>
+          transform(code, from, to, index),
+        );
+      }
+      return;
+    }
+    const first = this.#chunkOf(starts[0] ?? 0);
+    const reader = new ExtentReader(this.#chunks, first);
+    const writer = new ChunkWriter(this.#codeBefore(first, 0, -1));
+    for (let index = 0; index < count; index++) {
+      const start = starts[index] ?? 0;
+      const end = start + (lengths[index] ?? 0);
+      while (reader.end <= start) {
+        writer.put(reader.start, reader.code);
+        reader.next();
+      }
+      if (reader.start < start) {
+        writer.put(reader.start, reader.code);
+        reader.start = start;
+      }
+      while (reader.start < end) {
+        const to = Math.min(reader.end, end);
+        writer.put(reader.start, transform(reader.code, reader.start, to, index));
+        if (to === reader.end) reader.next();
+        else reader.start = to;
+      }
+    }
+    // Chunks are replaced whole.
+    const { number } = reader;
+    while (reader.start < FRAME_END && reader.number === number) {
+      writer.put(reader.start, reader.code);
+      reader.next();
+    }
+    this.#replaceChunks(first, number, writer.chunks);
   }
 
   #chunk(number: number): Chunk {
@@ -223,6 +276,22 @@ export class ExtentMap {
     this.#firsts.copyWithin(number + 1, number, count);
     this.#firsts[number] = chunk.starts[0] ?? 0;
     this.#chunks.splice(number, 0, chunk);
+  }
+
+  /** Puts `chunks` in place of the chunks `from` .. `to`. */
+  #replaceChunks(from: number, to: number, chunks: readonly Chunk[]): void {
+    const all = [...this.#chunks.slice(0, from), ...chunks, ...this.#chunks.slice(to + 1)];
+    if (all.length > this.#firsts.length) this.#firsts = new Float64Array(all.length * 2);
+    this.#chunks.length = 0;
+    for (const [number, chunk] of all.entries()) {
+      this.#chunks.push(chunk);
+      this.#firsts[number] = chunk.starts[0] ?? 0;
+    }
+    this.#latest = 0;
+    // What follows may go on with the code that was written last.
+    const next = from + chunks.length;
+    const follower = this.#chunks[next];
+    if (follower !== undefined && this.#codeBefore(next, 0, -1) === follower.codes[0]) this.#remove(next, 0);
   }
 
   #remove(number: number, index: number): void {

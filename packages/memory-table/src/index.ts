@@ -8,11 +8,13 @@ export {
   memoryTableGeometry,
 } from './geometry.ts';
 export type {
+  AscendingRanges,
   Entry,
   Extent,
   MemoryTable,
   MemoryTableStatistics,
   Test,
   Transform,
+  TransformOf,
   Visit,
 } from './memory-table.ts';

@@ -46,6 +46,22 @@ export type Transform<Value, Frame extends FrameNumber> = (
   end: Frame,
 ) => Value | undefined;
 
+/** Ranges of frames in ascending order that do not overlap: the frames `starts[i]` .. `starts[i] + lengths[i]` - 1. */
+export interface AscendingRanges {
+  readonly starts: Float64Array;
+  readonly lengths: Uint32Array;
+  /** How many ranges there are; the arrays may be longer. */
+  readonly count: number;
+}
+
+/** Gives a run of frames, which is part of the range with this index, its new value. */
+export type TransformOf<Value, Frame extends FrameNumber> = (
+  value: Value | undefined,
+  start: Frame,
+  end: Frame,
+  index: number,
+) => Value | undefined;
+
 /**
  * A value for every physical page, sparse. A range costs work for each run of pages with equal values in it, not for
  * each page: frames whose values are equal (`===`) are kept as one extent, which splits when a part changes and
@@ -64,6 +80,12 @@ export interface MemoryTable<Value, Frame extends FrameNumber = Gfn> {
   clear(start: Frame, end: Frame): void;
   /** Replaces the value of every run of frames in the range, those without a value included, in ascending order. */
   update(start: Frame, end: Frame, transform: Transform<Value, Frame>): void;
+  /**
+   * {@link update} for many ranges at once: one pass over the table instead of a look-up and an insertion for each.
+   *
+   * @throws {MemoryTableError} when the ranges do not ascend, or overlap
+   */
+  updateAscending(ranges: AscendingRanges, transform: TransformOf<Value, Frame>): void;
   /** Visits every run of frames in the range, those without a value included, in ascending order. */
   forEach(start: Frame, end: Frame, visit: Visit<Value, Frame>): void;
   /** Whether `test` holds for some run of frames in the range. */

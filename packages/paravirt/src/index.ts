@@ -1,1 +1,10 @@
-export { initHekiOnKvm, type KvmDriverOptions } from './kvm.ts';
+export {
+  type ParavirtDefect,
+  type ParavirtDefectId,
+  type ParavirtDefectSwitches,
+  paravirtDefectSwitches,
+  paravirtDefects,
+} from './defects.ts';
+export type { DriverVcpu } from './hypercall.ts';
+export { type DetectedHypervisor, type InitHekiResult, initHeki } from './init-heki.ts';
+export { type DriverOptions, type HekiPort, initHekiOnKvm } from './kvm.ts';
