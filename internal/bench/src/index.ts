@@ -33,12 +33,20 @@ export async function compare({ title, contenders, time = 500 }: Comparison): Pr
     const { result } = task;
     if ('latency' in result && result.latency !== undefined) medians.set(task.name, result.latency.p50);
   }
-  const first = medians.get(contenders[0]?.name ?? '') ?? Number.NaN;
-  const table = new Table({ head: [title, 'median', 'rate', 'times the first'], style: { head: [] } });
-  for (const { name, work } of contenders) {
+  /** Milliseconds for one thing, so that contenders which handle different numbers of them compare. */
+  const cost = ({ name, work }: Contender): number => (medians.get(name) ?? Number.NaN) / (work?.count ?? 1);
+  const [first] = contenders;
+  const table = new Table({
+    head: [title, 'median', 'rate', 'speed against the first'],
+    style: { head: [], border: [], compact: true },
+    colAligns: ['left', 'right', 'right', 'right'],
+  });
+  for (const contender of contenders) {
+    const { name, work } = contender;
     const median = medians.get(name) ?? Number.NaN;
     const rate = work === undefined ? '' : `${quantity((work.count / median) * 1000)} ${work.of}/s`;
-    table.push([name, `${median.toPrecision(3)} ms`, rate, (median / first).toFixed(2)]);
+    const speed = first === undefined ? Number.NaN : cost(first) / cost(contender);
+    table.push([name, `${median.toPrecision(3)} ms`, rate, `${speed.toPrecision(3)} x`]);
   }
   console.log(table.toString());
   return medians;
