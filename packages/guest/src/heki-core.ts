@@ -327,9 +327,9 @@ export class HekiCore implements HekiGuest {
 
   /** Where the direct map is in a kernel that may have moved it. */
   #foundLayout(): KernelLayout {
-    const { memory, pageTableRoot, levels } = this.#kernel;
+    const { memory, pageTableRoot: root, levels, validFrames } = this.#kernel;
     const { kernel } = PUBLISHED_LAYOUT[levels];
-    const directMap = this.#kernel.directMap ?? findDirectMap({ memory, root: pageTableRoot, levels });
+    const directMap = this.#kernel.directMap ?? findDirectMap({ memory, root, levels, validFrames });
     return { kernel, directMap: directMap ?? { start: kernel.start, end: kernel.start } };
   }
 
