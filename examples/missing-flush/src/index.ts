@@ -28,10 +28,6 @@ const frames = createFrameAllocator<Pfn>({ ranges: [{ start: pfn(0), end: pfn(0x
 const editor = createEptEditor({ memory: host, frames });
 editor.map(gfn(0), gfn(0x100), pfn(0x100), eptLeaf({ rights: EptLow.R | EptLow.W }));
 const eptp = encodeEptp({
-  memoryType: 6,
-  levels: 4,
-  accessedDirty: true,
-  supervisorShadowStack: false,
   root: editor.root,
 });
 

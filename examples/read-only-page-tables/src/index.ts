@@ -40,10 +40,7 @@ function show(
   editor.map(gfn(0), gfn(0x100), pfn(0x100), eptLeaf({ rights: EptLow.R | EptLow.W }));
   editor.map(gfn(0x10), gfn(0x20), pfn(0x110), eptLeaf({ rights: EptLow.R, pagingWrite }));
   const eptp = encodeEptp({
-    memoryType: 6,
-    levels: 4,
     accessedDirty,
-    supervisorShadowStack: false,
     root: editor.root,
   });
 

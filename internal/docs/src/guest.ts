@@ -92,10 +92,7 @@ export function createGuest(options: {
   const ept = createEpt({
     memory,
     eptp: encodeEptp({
-      memoryType: 6,
-      levels: 4,
       accessedDirty: options.accessedDirty,
-      supervisorShadowStack: false,
       root: editor.root,
     }),
     profile,

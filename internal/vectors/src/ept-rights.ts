@@ -127,10 +127,7 @@ function run(row: Row, arrangement: Arrangement): string | undefined {
     maxPhysicalAddressBits: profile.maxPhysicalAddressBits,
     gigabytePages: true,
     eptp: encodeEptp({
-      memoryType: 6,
-      levels: 4,
       accessedDirty,
-      supervisorShadowStack: false,
       root: EPT_ROOT as Pfn,
     }),
     modeBasedExecute,

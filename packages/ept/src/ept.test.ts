@@ -22,7 +22,6 @@ function eptOf(
   return createEpt({
     memory: pathMemory(path),
     eptp: encodeEptp({
-      memoryType: 6,
       levels: path.levels,
       accessedDirty: options.ad ?? false,
       supervisorShadowStack: options.sss ?? false,

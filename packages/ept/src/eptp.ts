@@ -19,15 +19,21 @@ export interface Eptp {
 /** What VM entry, or VMFUNC EPTP switching, finds wrong with an EPTP (SDM 3C 27.2.1.1). */
 export type EptpFault = 'memory-type' | 'walk-length' | 'accessed-dirty' | 'reserved-bits';
 
-/** The EPTP register value for `eptp`. */
-export function encodeEptp(eptp: Eptp): bigint {
+/**
+ * The EPTP register value for tables under `root`. By default they are written back (WB), have 4 levels, keep accessed
+ * and dirty flags, and know no supervisor shadow stacks.
+ */
+export function encodeEptp({
+  root,
+  memoryType = 6,
+  levels = 4,
+  accessedDirty = true,
+  supervisorShadowStack = false,
+}: Pick<Eptp, 'root'> & Partial<Eptp>): bigint {
   return (
-    (BigInt(eptp.root) << 12n) |
+    (BigInt(root) << 12n) |
     BigInt(
-      eptp.memoryType |
-        ((eptp.levels - 1) << 3) |
-        (eptp.accessedDirty ? 1 << 6 : 0) |
-        (eptp.supervisorShadowStack ? 1 << 7 : 0),
+      memoryType | ((levels - 1) << 3) | (accessedDirty ? 1 << 6 : 0) | (supervisorShadowStack ? 1 << 7 : 0),
     )
   );
 }

@@ -74,10 +74,6 @@ pages.forEach((frame, page) => {
 });
 
 const eptp = encodeEptp({
-  memoryType: 6,
-  levels: 4,
-  accessedDirty: true,
-  supervisorShadowStack: false,
   root: editor.root,
 });
 const registers = pagingRegisters({ cr3: BigInt(root) << 12n });

@@ -11,10 +11,7 @@ function tablesOfL1(guest: TestGuest): bigint {
   const editor = createEptEditor({ memory, frames });
   editor.map(0 as Gfn, 0x4000 as Gfn, 0 as Pfn, eptLeaf({ rights: 7 }));
   return encodeEptp({
-    memoryType: 6,
-    levels: 4,
     accessedDirty: false,
-    supervisorShadowStack: false,
     root: editor.root,
   });
 }

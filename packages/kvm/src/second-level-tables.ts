@@ -41,10 +41,7 @@ function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelT
     absent: { low: 0, high: EptHigh.SVE },
   });
   const eptp = encodeEptp({
-    memoryType: 6,
-    levels: 4,
     accessedDirty,
-    supervisorShadowStack: false,
     root: editor.root,
   });
   return {

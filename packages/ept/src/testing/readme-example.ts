@@ -23,10 +23,6 @@ console.log(`flush frames ${flush?.start} to ${flush?.end}; ${editor.tables} tab
 const ept = createEpt({
   memory,
   eptp: encodeEptp({
-    memoryType: 6,
-    levels: 4,
-    accessedDirty: true,
-    supervisorShadowStack: false,
     root: editor.root,
   }),
   controls: { modeBasedExecute: true },
