@@ -27,6 +27,7 @@ export interface HostIncident {
 /** What every backend reports, in the same words. A backend adds events of its own. */
 export type HypervisorEvent =
   | {
+      /** Something that the guest tried was refused. */
       readonly type: 'denied';
       /** Index of the virtual CPU; `undefined` for a request that comes from no virtual CPU. */
       readonly vcpu: number | undefined;

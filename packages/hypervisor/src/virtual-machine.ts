@@ -42,6 +42,7 @@ export interface VirtualMachine {
   removeMemory(start: Gfn): void;
   /** Creates the next virtual CPU, wired to this machine's second level and exits. Its index is the number of those before it. */
   createVcpu(setup?: VcpuSetup): Vcpu;
+  /** All virtual CPUs, by index. */
   readonly vcpus: readonly Vcpu[];
   /** The rights of a guest page as the processor would judge an access now; `undefined` when no memory is there. */
   effectiveRights(gfn: Gfn): EffectiveRights | undefined;

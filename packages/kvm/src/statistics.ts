@@ -4,6 +4,7 @@ export interface KvmStatistics {
   readonly hypercalls: Map<number, number>;
   /** Ranges of hypercall 14 and of `protect`. `sent` is the sum of the others. */
   readonly ranges: {
+    /** All of them. */
     sent: number;
     /** In force as asked for or weakened. */
     applied: number;

@@ -35,16 +35,21 @@ export interface KvmIoctls {
 
 /** A virtual machine of KVM: the contract, the ioctls of its VMM, and a view of its state. */
 export interface KvmVirtualMachine extends VirtualMachine {
+  /** What the VMM does with the VM's file descriptor. */
   readonly ioctls: KvmIoctls;
+  /** What has happened so far. */
   readonly statistics: Readonly<KvmStatistics>;
   /** The memory attributes, for reading. */
   readonly attributes: Pick<AttributeStore, 'extents' | 'get' | 'all' | 'any' | 'forEach'>;
+  /** The memslots, in the order of their frames. */
   readonly slots: readonly Memslot[];
   /** Pinned bits. */
   readonly pins: { readonly cr0: bigint; readonly cr4: bigint };
   /** The root table of the second level. */
   readonly root: number;
+  /** Pages of second-level tables, the root included. */
   readonly tablePages: number;
+  /** The leaves that are there now, by size. */
   leafCounts(): LeafCounts;
   /** KVM_PRE_FAULT_MEMORY: maps `start` .. `end` - 1 as faults would, with the largest legal leaves. Frames mapped or present. */
   preFault(start: Gfn, end: Gfn): number;
