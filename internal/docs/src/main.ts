@@ -1,10 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
+import { kvmPage } from './kvm.ts';
+import { kvmApiPage } from './kvm-api.ts';
+//x } from './kvm.ts';
 import { type Page, writeParts } from './page.ts';
 import { secondLevelPage } from './second-level.ts';
 
 /** Every page that has generated parts. */
-const PAGES: readonly Page[] = [secondLevelPage, eptViolationPage];
+const PAGES: readonly Page[] = [secondLevelPage, eptViolationPage, kvmPage, kvmApiPage, defectsPage];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */
 function main(check: boolean): number {

@@ -29,3 +29,13 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   return [line(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
 }
+
+/** Lines of text as they stand. */
+export function textBlock(lines: readonly string[]): string {
+  return `\`\`\`text\n${lines.join('\n')}\n\`\`\``;
+}
+
+/** A number as people write addresses and masks. */
+export function hex(value: number | bigint): string {
+  return `0x${value.toString(16)}`;
+}
