@@ -3,7 +3,6 @@ import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
-//x } from './kvm.ts';
 import { type Page, writeParts } from './page.ts';
 import { secondLevelPage } from './second-level.ts';
 
