@@ -77,6 +77,8 @@ const RULE_ACCESS = 2 * USER_PAGE - 1;
 const SPECIAL = 1 << 16;
 /** Beside the rights granted: the leaf has paging-write access. */
 const GRANTED_PAGING_WRITE = 1 << 17;
+/** Beside the rights granted: the leaf's page is subject to guest-paging verification. */
+const GRANTED_VERIFIED_PAGE = 1 << 18;
 /** The answer of the judge when nothing is denied. */
 const ALLOWED = -1;
 
@@ -150,6 +152,8 @@ class FastEpt implements Ept {
   get rights(): number {
     const grants = SecondLevelRights;
     const granted = this.#granted;
+    // Whether such a page may be accessed depends on the walk before it, so no cache can say.
+    if ((granted & GRANTED_VERIFIED_PAGE) !== 0) return 0;
     const dirty = !this.#accessedDirty || (granted & D) !== 0;
     const readable = (granted & R) !== 0;
     const writable = (granted & W) !== 0;
@@ -161,8 +165,15 @@ class FastEpt implements Ept {
       (writable && dirty ? grants.WRITE : 0) |
       (fetch ? grants.FETCH_SUPERVISOR : 0) |
       (userFetch ? grants.FETCH_SUPERVISOR_FROM_USER_PAGE | grants.FETCH_USER : 0) |
-      (readable && (usable || !this.#accessedDirty) ? grants.READ_PAGING_STRUCTURE : 0) |
-      (usable ? grants.WRITE_PAGING_STRUCTURE : 0)
+      // Guest-paging verification must see every access to a guest paging entry.
+      (this.#verification ? 0 : this.#pagingStructureRights(readable, usable))
+    );
+  }
+
+  #pagingStructureRights(readable: boolean, usable: boolean): number {
+    return (
+      (readable && (usable || !this.#accessedDirty) ? SecondLevelRights.READ_PAGING_STRUCTURE : 0) |
+      (usable ? SecondLevelRights.WRITE_PAGING_STRUCTURE : 0)
     );
   }
 
@@ -293,9 +304,11 @@ class FastEpt implements Ept {
       if ((rights & need) !== need) return 0;
     }
     if (pagingWrite) this.#granted |= GRANTED_PAGING_WRITE;
+    const verifiedPage = this.#verification && (high & VGP) !== 0;
+    if (verifiedPage) this.#granted |= GRANTED_VERIFIED_PAGE;
     if (structure) {
       if (!pagingWrite) this.#verified = false;
-    } else if (this.#verification && !this.#verified && (high & VGP) !== 0) {
+    } else if (verifiedPage && !this.#verified) {
       return EptQualification.VERIFICATION;
     }
     return ALLOWED;

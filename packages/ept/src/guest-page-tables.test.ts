@@ -1,9 +1,10 @@
-import type { Access } from '@heki/x86';
+import type { Gfn } from '@heki/physical-memory';
+import { type Access, SecondLevelAccess, SecondLevelRights } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import type { EptControls } from './controls.ts';
 import type { EptLeafOptions } from './editor.ts';
 import { EptLow } from './entry.ts';
-import { createGuest } from './testing/guest.ts';
+import { createGuest, GUEST_PAGE, GUEST_TABLES } from './testing/guest.ts';
 
 const READ: Access = { kind: 'read', mode: 'supervisor' };
 const WRITE: Access = { kind: 'write', mode: 'supervisor' };
@@ -97,6 +98,19 @@ describe('guest-paging verification', () => {
     });
     expect(guest.access(READ)).toBe('allowed');
     expect(guest.access(WRITE)).toBe('allowed');
+  });
+
+  it('lets no cache answer for it: neither for guest entries nor for pages that ask for it', () => {
+    const guest = createGuest({ accessedDirty: false, controls, page, pageTable: { ...trusted, ...page } });
+    const { PAGING_STRUCTURE, WALK_START, READ: ANY_READ } = SecondLevelAccess;
+    const structures = SecondLevelRights.READ_PAGING_STRUCTURE | SecondLevelRights.WRITE_PAGING_STRUCTURE;
+    guest.ept.translate(GUEST_TABLES[0] as Gfn, 0, ANY_READ | PAGING_STRUCTURE | WALK_START);
+    expect(guest.ept.rights & structures).toBe(0);
+    expect(guest.ept.rights & SecondLevelRights.READ).not.toBe(0);
+    guest.ept.translate(GUEST_TABLES[3] as Gfn, 0, ANY_READ | PAGING_STRUCTURE);
+    expect(guest.ept.rights).toBe(0);
+    guest.ept.translate(GUEST_PAGE, 0, ANY_READ | WALK_START);
+    expect(guest.ept.rights).toBe(0);
   });
 
   it('leaves pages alone that do not ask for it, and does nothing while the control is off', () => {

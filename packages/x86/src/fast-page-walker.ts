@@ -152,7 +152,7 @@ export class FastPageWalker implements PageWalker {
       return PAGE_FAULT;
     }
     if (!this.#setFlags((access & WRITE) !== 0)) return SECOND_LEVEL;
-    return this.#final(offset, access);
+    return this.#final(offset, access, 0);
   }
 
   check(rights: number, key: number, access: number): number {
@@ -303,15 +303,15 @@ export class FastPageWalker implements PageWalker {
     return true;
   }
 
-  /** The access to the page itself. */
-  #final(offset: number, access: number): WalkOutcome {
+  /** The access to the page itself; `more` of it that the second level should know. */
+  #final(offset: number, access: number, more: number): WalkOutcome {
     const secondLevel = this.#secondLevel;
     if (secondLevel === undefined) {
       this.frame = this.guestFrame as number as Pfn;
       return MAPPED;
     }
     const { rights } = this;
-    let asked = (access & (READ | WRITE | FETCH)) | LINEAR_VALID;
+    let asked = (access & (READ | WRITE | FETCH)) | LINEAR_VALID | more;
     if ((access & (USER | IMPLICIT_SUPERVISOR)) === USER) asked |= USER_ACCESS;
     if ((rights & US) !== 0) asked |= USER_PAGE;
     if ((rights & RW) !== 0) asked |= WRITABLE_PAGE;
@@ -332,6 +332,6 @@ export class FastPageWalker implements PageWalker {
     this.level = 1;
     this.key = 0;
     this.rights = RW | US;
-    return this.#final(offset, access);
+    return this.#final(offset, access, WALK_START);
   }
 }

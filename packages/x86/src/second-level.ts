@@ -13,7 +13,10 @@ export const SecondLevelAccess = {
   FETCH: 1 << 2,
   /** The address is that of a guest paging-structure entry, not the translation of the linear address. */
   PAGING_STRUCTURE: 1 << 3,
-  /** With PAGING_STRUCTURE: the first entry of a walk (what was gathered over an earlier walk is forgotten). */
+  /**
+   * The first access of a walk, so that what was gathered over an earlier one is forgotten: to its root entry, or with
+   * CR0.PG = 0 to the page itself.
+   */
   WALK_START: 1 << 4,
   /** The access comes with a linear address (all but PDPTE loads by MOV CR3). */
   LINEAR_VALID: 1 << 5,

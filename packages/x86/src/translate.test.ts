@@ -394,13 +394,13 @@ describe('a second level', () => {
     expect(updates.map(({ level }) => level)).toEqual([4, 2, 1]);
   });
 
-  it('takes every address for user-mode and writable while paging is off', () => {
+  it('takes every address for user-mode and writable, and the page for the start of the walk, while paging is off', () => {
     const secondLevel = new MappedSecondLevel(identity());
     const registers = pagingRegisters({ cr0: CR0.PE });
     const tables = picture();
     translate(registers, tables.memory, at(0x5000n), access('fetch'), INTEL_VT_RP, secondLevel);
     expect(secondLevel.requests).toEqual([
-      { gfn: 5, offset: 0, access: A.FETCH | A.LINEAR_VALID | A.USER_PAGE | A.WRITABLE_PAGE },
+      { gfn: 5, offset: 0, access: A.FETCH | A.LINEAR_VALID | A.WALK_START | A.USER_PAGE | A.WRITABLE_PAGE },
     ]);
   });
 });

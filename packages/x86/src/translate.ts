@@ -62,7 +62,16 @@ export function translate<Fault = unknown>(
   };
 
   if ((registers.cr0 & CR0.PG) === 0n) {
-    return ended(finalAccess(Number(BigInt.asUintN(32, va)) as Gpa, 1, UNPAGED, access, secondLevel));
+    return ended(
+      finalAccess(
+        Number(BigInt.asUintN(32, va)) as Gpa,
+        1,
+        UNPAGED,
+        access,
+        secondLevel,
+        SecondLevelAccess.WALK_START,
+      ),
+    );
   }
   if ((registers.efer & EFER.LMA) === 0n) {
     throw new X86Error('paging outside long mode is not modelled: expected EFER.LMA = 1 with CR0.PG = 1');
@@ -123,17 +132,18 @@ function flagUpdates(path: readonly WalkStep[], write: boolean): EntryUpdate[] {
   return updates;
 }
 
-/** The access to the page itself, which the second level has the last word on. */
+/** The access to the page itself, which the second level has the last word on; `more` of it that it should know. */
 function finalAccess<Fault>(
   address: Gpa,
   level: LeafLevel,
   rights: EffectiveRights,
   access: Access,
   secondLevel: SecondLevel<Fault> | undefined,
+  more = 0,
 ): TranslationOutcome<Fault> {
   if (secondLevel === undefined) return { kind: 'mapped', gpa: address, hpa: undefined, level, rights };
   const bits = accessBits(access);
-  let asked: number = SecondLevelAccess.LINEAR_VALID | (bits & DATA_OR_FETCH);
+  let asked: number = SecondLevelAccess.LINEAR_VALID | (bits & DATA_OR_FETCH) | more;
   if (access.mode === 'user') asked |= SecondLevelAccess.USER_ACCESS;
   if (rights.user) asked |= SecondLevelAccess.USER_PAGE;
   if (rights.writable) asked |= SecondLevelAccess.WRITABLE_PAGE;
