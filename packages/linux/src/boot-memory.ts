@@ -1,0 +1,45 @@
+import {
+  addressOf,
+  type Gfn,
+  type Gpa,
+  type PhysicalMemory,
+  readBytes,
+  type VirtualAddress,
+  virtualAddressOf,
+  writeBytes,
+} from '@heki/physical-memory';
+import { hex, LinuxError } from './error.ts';
+import type { KernelMemory } from './kernel-memory.ts';
+import type { AddressLayout } from './layout.ts';
+
+/**
+ * Memory as early boot has it: tables are built before the processor uses them. This is the only place of the package that
+ * writes physical memory.
+ */
+export function createBootMemory(memory: PhysicalMemory<Gfn>, layout: AddressLayout): KernelMemory {
+  const image = virtualAddressOf(layout.text);
+  const directMap = virtualAddressOf(layout.directMap);
+  const physical = (address: VirtualAddress): Gpa =>
+    Number(
+      address >= image ? address - image + BigInt(addressOf(layout.textFrame)) : address - directMap,
+    ) as Gpa;
+  const checked = (done: number, length: number, address: VirtualAddress): void => {
+    if (done < length) throw new LinuxError(`early boot needs memory at ${hex(address)}, and there is none`);
+  };
+  const load = (address: VirtualAddress, length: number): Uint8Array => {
+    const bytes = new Uint8Array(length);
+    checked(readBytes(memory, physical(address), bytes), length, address);
+    return bytes;
+  };
+  return {
+    load,
+    store: (address, bytes) => checked(writeBytes(memory, physical(address), bytes), bytes.length, address),
+    fetch: load,
+    tables: {
+      page: (frame) => memory.page(frame),
+      writablePage: (frame) => memory.writablePage(frame),
+      commit() {},
+    },
+    flush() {},
+  };
+}

@@ -1,0 +1,175 @@
+import {
+  type Gfn,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddressOf,
+  virtualFrameOf,
+} from '@heki/physical-memory';
+import { STEP_FUNCTIONS } from './boot.ts';
+import { createBootAllocator } from './boot-allocator.ts';
+import { createBootMemory } from './boot-memory.ts';
+import { parseCommandLine } from './boot-parameters.ts';
+import { BOOT_STEPS, type BootStep } from './boot-steps.ts';
+import { hex, LinuxError } from './error.ts';
+import { createHekiKernel } from './heki-kernel.ts';
+import { createKernelImage } from './kernel-image.ts';
+import { checkProfile, DEBIAN_6_1 } from './kernel-profile.ts';
+import type { KernelState } from './kernel-state.ts';
+import { checkLayout, createLayout } from './layout.ts';
+import type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
+import { loadModule, type ModuleState, unloadModule } from './modules.ts';
+import { attempt, Errno, fail, type KernelOutcome } from './outcome.ts';
+import { createPageAllocator } from './page-allocator.ts';
+import { PageTables } from './page-tables.ts';
+import * as set from './set-memory.ts';
+import { textPoke } from './text-poke.ts';
+import { createVmalloc, ioremap, PAGE_KERNEL, type VmArea, vfree, vmalloc, vmap } from './vmalloc.ts';
+
+const SET_MEMORY: { readonly [what in SetMemory]: typeof set.setMemoryRo } = {
+  ro: set.setMemoryRo,
+  rw: set.setMemoryRw,
+  rox: set.setMemoryRox,
+  x: set.setMemoryX,
+  nx: set.setMemoryNx,
+  np: set.setMemoryNp,
+  np_noalias: set.setMemoryNpNoalias,
+  p: set.setMemoryP,
+};
+
+/** The state of a kernel before the first step of its boot. */
+function createState(options: LinuxKernelOptions): KernelState {
+  const { vcpu, memory: physicalMemory, memoryMap, onEvent, levels = 4, refuseWx = true } = options;
+  const profile = checkProfile(options.profile ?? DEBIAN_6_1);
+  const parameters = parseCommandLine(options.commandLine ?? '');
+  const kaslrSeed = parameters.kaslr ? options.kaslrSeed : undefined;
+  const layout = checkLayout(options.layout ?? createLayout({ levels, profile, memoryMap, kaslrSeed }));
+  const image = createKernelImage(profile, layout);
+  const boot = createBootAllocator(memoryMap, [
+    { start: layout.textFrame, end: image.guestFrame(image.end) },
+  ]);
+  const pages = createPageAllocator();
+  const emit = onEvent ?? (() => {});
+  const tables = new PageTables({
+    root: image.guestFrame(image.frame('init_top_pgt')),
+    levels: layout.levels,
+    memory: () => state.memory,
+    allocate: () => (state.pagesReady ? pages.allocate() : boot.allocate()),
+    free: (frame) => {
+      if (state.pagesReady) pages.free(frame);
+    },
+    onSplit: (frame, level) => emit({ type: 'leaf-split', frame, level }),
+  });
+  const common = { profile, layout, parameters, memoryMap, image, vcpu, physicalMemory, tables };
+  const state: KernelState = {
+    ...common,
+    boot,
+    pages,
+    vmalloc: createVmalloc(layout),
+    heki: options.heki?.(createHekiKernel(common, () => state)),
+    initHypervisorPlatform: options.initHypervisorPlatform,
+    refuseWx,
+    kaslrSeed,
+    emit,
+    memory: createBootMemory(physicalMemory, layout),
+    pagesReady: false,
+    setToReadonly: false,
+    trampoline: 0 as Gfn,
+    poking: undefined,
+  };
+  return state;
+}
+
+/**
+ * A kernel that has not booted yet.
+ *
+ * @throws {LinuxError} when the profile or the layout is none, or memory has no room for the image
+ */
+export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
+  const state = createState(options);
+  const modules = new Map<string, ModuleState>();
+  let next = 0;
+  let stopped: KernelOutcome | undefined;
+
+  /** Runs a function of the kernel, which needs the page allocator. */
+  const run = <Value>(body: () => Value): KernelOutcome<Value> => {
+    if (!state.pagesReady) {
+      throw new LinuxError(`boot has not come past mem_init yet: the next step is ${BOOT_STEPS[next]?.step}`);
+    }
+    return attempt(body);
+  };
+  const effect = (body: () => void): KernelOutcome => {
+    const outcome = run(body);
+    return outcome.kind === 'done' ? { kind: 'done', value: undefined } : outcome;
+  };
+  const area = (body: () => VmArea): KernelOutcome<KernelArea> =>
+    run(() => {
+      const { start, pages } = body();
+      return { address: virtualAddressOf(start), pages };
+    });
+
+  return {
+    profile: state.profile,
+    layout: state.layout,
+    pageTableRoot: state.tables.root,
+    heki: state.heki,
+    get nextStep() {
+      return BOOT_STEPS[next]?.step;
+    },
+    get freeFrames() {
+      return state.pages.freeFrames;
+    },
+    boot({ before } = {}) {
+      const end = before === undefined ? BOOT_STEPS.length : stepIndex(before);
+      while (next < end && stopped === undefined) {
+        const step = BOOT_STEPS[next]?.step;
+        if (step === undefined) break;
+        options.onStep?.(step);
+        state.emit({ type: 'boot-step', step });
+        const outcome = attempt(() => STEP_FUNCTIONS[step](state));
+        if (outcome.kind !== 'done') stopped = outcome;
+        next++;
+      }
+      return stopped ?? { kind: 'done', value: undefined };
+    },
+    address: (symbol) => state.image.address(symbol),
+
+    setMemory(what, address, pages) {
+      const start = checkRange(address, pages);
+      return effect(() => SET_MEMORY[what](state, start, pages));
+    },
+    setDirectMap: (what, frame) =>
+      effect(() => (what === 'invalid' ? set.setDirectMapInvalid : set.setDirectMapDefault)(state, frame)),
+
+    allocatePages: (order = 0) =>
+      run(() => state.pages.allocate(order) ?? fail(Errno.ENOMEM, `no 2^${order} pages in a row`)),
+    freePages: (frame, order = 0) => state.pages.free(frame, order),
+    vmalloc: (pages) => area(() => vmalloc(state, checkPages(pages))),
+    vmap: (frames) => area(() => vmap(state, [...frames], PAGE_KERNEL)),
+    ioremap: (frame, pages) => area(() => ioremap(state, frame, checkPages(pages))),
+    vfree: (address) =>
+      effect(() => {
+        const found = state.vmalloc.areas.get(virtualFrameOf(address));
+        vfree(state, found ?? fail(Errno.EINVAL, `Trying to vfree() nonexistent vm area (${hex(address)})`));
+      }),
+
+    textPoke: (address, bytes) => effect(() => textPoke(state, address, bytes)),
+    loadModule: (image) => run(() => loadModule(state, modules, image)),
+    unloadModule: (name) => effect(() => unloadModule(state, modules, name)),
+  };
+}
+
+function stepIndex(step: BootStep): number {
+  return BOOT_STEPS.findIndex((one) => one.step === step);
+}
+
+function checkPages(pages: number): number {
+  if (!Number.isSafeInteger(pages) || pages < 1) throw new LinuxError(`${pages} pages: expected at least 1`);
+  return pages;
+}
+
+function checkRange(address: VirtualAddress, pages: number): VirtualFrame {
+  checkPages(pages);
+  if (address % 4096n !== 0n)
+    throw new LinuxError(`${hex(address)} is no page: expected a multiple of 0x1000`);
+  return virtualFrameOf(address);
+}

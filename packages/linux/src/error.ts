@@ -1,0 +1,9 @@
+/** Misuse of the kernel model by the TypeScript caller: an impossible profile, a step out of order, a bad address. */
+export class LinuxError extends Error {
+  override readonly name = 'LinuxError';
+}
+
+/** `value` as people write addresses. */
+export function hex(value: number | bigint): string {
+  return `0x${value.toString(16)}`;
+}

@@ -1,0 +1,17 @@
+export { BOOT_STEPS, type BootStep } from './boot-steps.ts';
+export { createLinuxKernel } from './create-kernel.ts';
+export { LinuxError } from './error.ts';
+export type { HekiHook, LinuxEvent } from './event.ts';
+export {
+  DEBIAN_6_1,
+  IMAGE_SYMBOLS,
+  type ImageSection,
+  type ImageSymbol,
+  imageSections,
+  type KernelProfile,
+  profileFromSymbols,
+} from './kernel-profile.ts';
+export { type AddressLayout, createLayout, type LayoutOptions } from './layout.ts';
+export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
+export { type LoadedModule, MODULE_MEMORY, type ModuleImage, type ModuleMemory } from './modules.ts';
+export { Errno, type KernelOutcome } from './outcome.ts';

@@ -1,0 +1,61 @@
+import type { HekiGuest } from '@heki/guest';
+import {
+  addressOf,
+  type Gfn,
+  type MemoryMap,
+  type PhysicalMemory,
+  type VirtualAddress,
+  virtualAddressOf,
+} from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import type { BootAllocator } from './boot-allocator.ts';
+import type { KernelParameters } from './boot-parameters.ts';
+import type { LinuxEvent } from './event.ts';
+import type { KernelImage } from './kernel-image.ts';
+import type { KernelMemory } from './kernel-memory.ts';
+import type { KernelProfile } from './kernel-profile.ts';
+import type { AddressLayout } from './layout.ts';
+import type { PageAllocator } from './page-allocator.ts';
+import type { PageTables } from './page-tables.ts';
+import type { TemporaryMm } from './text-poke.ts';
+import type { Vmalloc } from './vmalloc.ts';
+
+/** What the functions of the kernel share: its global variables. */
+export interface KernelState {
+  readonly profile: KernelProfile;
+  readonly layout: AddressLayout;
+  readonly parameters: KernelParameters;
+  readonly memoryMap: MemoryMap<Gfn>;
+  readonly image: KernelImage;
+  readonly vcpu: Vcpu;
+  /** Guest memory as hardware has it: for early boot, and for whoever only reads. */
+  readonly physicalMemory: PhysicalMemory<Gfn>;
+  readonly tables: PageTables;
+  readonly boot: BootAllocator;
+  readonly pages: PageAllocator;
+  readonly vmalloc: Vmalloc;
+  readonly heki: HekiGuest | undefined;
+  /** Fills `heki.hypervisor`. */
+  readonly initHypervisorPlatform: ((heki: HekiGuest) => void) | undefined;
+  /** A change that makes a page writable and executable is refused, not only warned about. */
+  readonly refuseWx: boolean;
+  /** `undefined` without KASLR. */
+  readonly kaslrSeed: number | undefined;
+  readonly emit: (event: LinuxEvent) => void;
+
+  /** How the kernel reaches memory just now. */
+  memory: KernelMemory;
+  /** `slab_is_available`: frames come from the page allocator. */
+  pagesReady: boolean;
+  /** `kernel_set_to_readonly`. */
+  setToReadonly: boolean;
+  /** First frame of the real-mode trampoline. */
+  trampoline: Gfn;
+  /** `poking_mm`. */
+  poking: TemporaryMm | undefined;
+}
+
+/** Where the direct map has a frame: `__va`. */
+export function directAddress(layout: AddressLayout, frame: Gfn): VirtualAddress {
+  return (virtualAddressOf(layout.directMap) + BigInt(addressOf(frame))) as VirtualAddress;
+}

@@ -1,0 +1,100 @@
+import type { HekiGuest, HekiKernel } from '@heki/guest';
+import type { Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import type { PagingLevels } from '@heki/x86';
+import type { BootStep } from './boot-steps.ts';
+import type { LinuxEvent } from './event.ts';
+import type { ImageSymbol, KernelProfile } from './kernel-profile.ts';
+import type { AddressLayout } from './layout.ts';
+import type { LoadedModule, ModuleImage } from './modules.ts';
+import type { KernelOutcome } from './outcome.ts';
+
+/** What a kernel is made of. */
+export interface LinuxKernelOptions {
+  /**
+   * The processor that the kernel runs on. From the step `init_mem_mapping` on every load, store and fetch of the kernel goes
+   * through it.
+   */
+  readonly vcpu: Vcpu;
+  /** Guest-physical memory: RAM that reads zero, and the first mebibyte whatever the memory map says of it. */
+  readonly memory: PhysicalMemory<Gfn>;
+  readonly memoryMap: MemoryMap<Gfn>;
+  /** Default {@link DEBIAN_6_1}. */
+  readonly profile?: KernelProfile;
+  /** `nokaslr`, `rodata=off`, `pti=on`; what is for Heki is for whoever makes its core. Default empty. */
+  readonly commandLine?: string;
+  /** Default 4. */
+  readonly levels?: PagingLevels;
+  /** Seed of KASLR; without it, and with `nokaslr`, nothing is randomized. */
+  readonly kaslrSeed?: number;
+  /** The layout of a real kernel, instead of one that is made from `levels` and `kaslrSeed`. */
+  readonly layout?: AddressLayout;
+  /**
+   * set_memory_* leave an entry as it is that would become writable and executable (652c5bf380ad). Default true; false is what
+   * releases of Linux do, which only warn (c5129ecc1249).
+   */
+  readonly refuseWx?: boolean;
+  /** Makes the Heki core that the kernel calls. Without it the kernel has none. */
+  readonly heki?: (kernel: HekiKernel) => HekiGuest;
+  /** `init_hypervisor_platform`: the driver that fills {@link HekiGuest.hypervisor}. */
+  readonly initHypervisorPlatform?: (heki: HekiGuest) => void;
+  /** Called before each step of boot. */
+  readonly onStep?: (step: BootStep) => void;
+  /** Called for everything that happens, in order. */
+  readonly onEvent?: (event: LinuxEvent) => void;
+}
+
+/** Names of the set_memory_* functions. */
+export type SetMemory = 'ro' | 'rw' | 'rox' | 'x' | 'nx' | 'np' | 'np_noalias' | 'p';
+
+/** Pages that the kernel has mapped in a row. */
+export interface KernelArea {
+  readonly address: VirtualAddress;
+  readonly pages: number;
+}
+
+/**
+ * A Linux kernel. Its functions give what came of them; they throw {@link LinuxError} for an address that is no page, and before
+ * boot has got as far as they need.
+ */
+export interface LinuxKernel {
+  readonly profile: KernelProfile;
+  readonly layout: AddressLayout;
+  /** The frame of `init_mm`'s root table, `init_top_pgt`. */
+  readonly pageTableRoot: Gfn;
+  readonly heki: HekiGuest | undefined;
+  /** The step of boot that comes next; `undefined` when boot is over. */
+  readonly nextStep: BootStep | undefined;
+  /** Frames that the page allocator has free. */
+  readonly freeFrames: number;
+
+  /**
+   * Goes on with boot, to its end or up to the step `before`, which is not taken yet. A step that fails ends it: the result then
+   * is its outcome, and boot does not go on any more.
+   */
+  boot(options?: { readonly before?: BootStep }): KernelOutcome;
+  address(symbol: ImageSymbol): VirtualAddress;
+
+  /** `set_memory_ro` and so on, for `pages` pages from `address` on. */
+  setMemory(what: SetMemory, address: VirtualAddress, pages: number): KernelOutcome;
+  /** `set_direct_map_invalid_noflush` and `set_direct_map_default_noflush`. */
+  setDirectMap(what: 'invalid' | 'default', frame: Gfn): KernelOutcome;
+
+  /** `alloc_pages`: a frame, or 2^order in a row. */
+  allocatePages(order?: number): KernelOutcome<Gfn>;
+  /** @throws {LinuxError} when it is free already or was never the allocator's */
+  freePages(frame: Gfn, order?: number): void;
+  /** `vmalloc`. */
+  vmalloc(pages: number): KernelOutcome<KernelArea>;
+  /** `vmap` with PAGE_KERNEL: `frames` stay the caller's. */
+  vmap(frames: readonly Gfn[]): KernelOutcome<KernelArea>;
+  /** `ioremap`. */
+  ioremap(frame: Gfn, pages: number): KernelOutcome<KernelArea>;
+  /** `vfree`, `vunmap`, `iounmap`. */
+  vfree(address: VirtualAddress): KernelOutcome;
+
+  /** `text_poke`: at most a page of bytes, over at most two pages. */
+  textPoke(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;
+  loadModule(image: ModuleImage): KernelOutcome<LoadedModule>;
+  unloadModule(name: string): KernelOutcome;
+}

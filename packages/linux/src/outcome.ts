@@ -1,0 +1,57 @@
+import type { VirtualAddress } from '@heki/physical-memory';
+import type { Outcome } from '@heki/vcpu';
+
+/** Error numbers of Linux (include/uapi/asm-generic/errno-base.h), as the kernel's functions return them: negated. */
+export const Errno = {
+  EPERM: 1,
+  ENOENT: 2,
+  ENOEXEC: 8,
+  ENOMEM: 12,
+  EFAULT: 14,
+  EEXIST: 17,
+  EINVAL: 22,
+} as const;
+
+/** What a function of the kernel came to. */
+export type KernelOutcome<Value = undefined> =
+  | { readonly kind: 'done'; readonly value: Value }
+  | {
+      /** It returned an error. */
+      readonly kind: 'error';
+      /** Negative, as in the kernel. */
+      readonly errno: number;
+      readonly why: string;
+    }
+  | {
+      /** An access of the kernel did not complete: the kernel oopses, hangs or stands still there. */
+      readonly kind: 'oops';
+      readonly access: 'load' | 'store' | 'fetch' | 'instruction';
+      /** What was accessed; for an instruction its address. */
+      readonly address: VirtualAddress;
+      readonly outcome: Exclude<Outcome, { kind: 'done' }>;
+    };
+
+/** What ends a function of the kernel from within; never leaves this package. */
+export class KernelStop extends Error {
+  readonly outcome: Exclude<KernelOutcome, { kind: 'done' }>;
+
+  constructor(outcome: Exclude<KernelOutcome, { kind: 'done' }>) {
+    super(outcome.kind === 'error' ? outcome.why : `the ${outcome.access} did not complete`);
+    this.outcome = outcome;
+  }
+}
+
+/** Ends a function with `-errno`. */
+export function fail(errno: number, why: string): never {
+  throw new KernelStop({ kind: 'error', errno: -errno, why });
+}
+
+/** What a function of the kernel comes to when it runs. */
+export function attempt<Value>(run: () => Value): KernelOutcome<Value> {
+  try {
+    return { kind: 'done', value: run() };
+  } catch (stop) {
+    if (stop instanceof KernelStop) return stop.outcome;
+    throw stop;
+  }
+}
