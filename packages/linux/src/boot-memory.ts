@@ -38,7 +38,15 @@ export function createBootMemory(memory: PhysicalMemory<Gfn>, layout: AddressLay
     tables: {
       page: (frame) => memory.page(frame),
       writablePage: (frame) => memory.writablePage(frame),
+      entry(table, slot) {
+        const page = memory.page(table);
+        return { low: page?.[2 * slot] ?? 0, high: page?.[2 * slot + 1] ?? 0 };
+      },
+      setEntry(table, slot, low, high) {
+        memory.writablePage(table)?.set([low, high], 2 * slot);
+      },
       commit() {},
+      discard() {},
     },
     flush() {},
   };

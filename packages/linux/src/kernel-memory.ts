@@ -1,4 +1,4 @@
-import type { Gfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
+import type { Gfn, PhysicalMemory, U64, VirtualAddress } from '@heki/physical-memory';
 import type { StaleRange } from '@heki/x86';
 
 /**
@@ -6,12 +6,18 @@ import type { StaleRange } from '@heki/x86';
  * memory with {@link commit} at the latest.
  */
 export interface TableMemory extends PhysicalMemory<Gfn> {
+  /** The entry at `slot` of a table, for an edit that needs few of them. @throws {KernelStop} when the load does not complete */
+  entry(table: Gfn, slot: number): U64;
+  /** Replaces an entry. @throws {KernelStop} when the store does not complete */
+  setEntry(table: Gfn, slot: number, low: number, high: number): void;
   /**
    * Stores what was changed, pages of `fresh` first, so that no entry leads to a table that is not there yet.
    *
    * @throws {KernelStop} when a store does not complete; what came before it stays
    */
   commit(fresh: ReadonlySet<Gfn>): void;
+  /** Forgets changes that did not reach memory: the kernel stopped in the middle of an edit. */
+  discard(): void;
 }
 
 /**

@@ -53,8 +53,8 @@ export class PageTables {
   readonly #options: PageTablesOptions;
   readonly #space: AddressSpace;
   readonly #fresh = new Set<Gfn>();
-  readonly #emptied: Gfn[] = [];
-  #depth = 0;
+  #emptied: Gfn[] = [];
+  #editing = false;
   #stale: StaleRange[] = [];
   #flushAll = false;
 
@@ -89,19 +89,24 @@ export class PageTables {
    * @throws {KernelStop} of `change`, or when storing entries does not complete
    */
   edit<Value>(change: () => Value): Value {
-    if (this.#depth > 0) return change();
-    this.#depth++;
+    if (this.#editing) return change();
+    this.#editing = true;
     try {
-      const value = change();
+      let value: Value;
+      try {
+        value = change();
+      } catch (stop) {
+        // What a function did before it returned an error stays, as in the kernel.
+        if (stop instanceof KernelStop && stop.outcome.kind === 'error') this.#commit();
+        throw stop;
+      }
       this.#commit();
       return value;
-    } catch (stop) {
-      // What a function did before it returned an error stays, as in the kernel.
-      if (stop instanceof KernelStop && stop.outcome.kind === 'error') this.#commit();
-      throw stop;
     } finally {
-      this.#depth--;
+      this.#options.memory().tables.discard();
+      this.#editing = false;
       this.#fresh.clear();
+      this.#emptied = [];
       this.#stale = [];
       this.#flushAll = false;
     }
@@ -119,12 +124,11 @@ export class PageTables {
 
   /** `lookup_address`: `undefined` where a table above the last level is missing. Call it inside {@link edit}. */
   lookup(frame: VirtualFrame): TableEntry | undefined {
+    const { tables } = this.#options.memory();
     let table = this.root;
     for (let level = this.levels as Level; ; level = (level - 1) as Level) {
-      const page = this.#options.memory().tables.page(table);
       const slot = Math.floor(frame / framesOfLevel(level)) % 512;
-      const low = page?.[2 * slot] ?? 0;
-      const high = page?.[2 * slot + 1] ?? 0;
+      const { low, high } = tables.entry(table, slot);
       if (level <= 3 && isLeaf(low, level)) return { table, slot, level, low, high };
       if ((low & P) === 0) return undefined;
       table = entryFrame(low, high);
@@ -133,10 +137,7 @@ export class PageTables {
 
   /** Replaces an entry. Call it inside {@link edit}. */
   setEntry({ table, slot }: TableEntry, low: number, high: number): void {
-    const page = this.#options.memory().tables.writablePage(table);
-    if (page === undefined) return;
-    page[2 * slot] = low;
-    page[2 * slot + 1] = high;
+    this.#options.memory().tables.setEntry(table, slot, low, high);
   }
 
   /**
@@ -187,8 +188,8 @@ export class PageTables {
   /** Makes all leaves of `level` in the table under `parent` not present. */
   #hide({ table, slot }: TableEntry, level: LeafLevel): void {
     const { tables } = this.#options.memory();
-    const parent = tables.page(table);
-    const page = tables.writablePage(entryFrame(parent?.[2 * slot] ?? 0, parent?.[2 * slot + 1] ?? 0));
+    const parent = tables.entry(table, slot);
+    const page = tables.writablePage(entryFrame(parent.low, parent.high));
     if (page === undefined) return;
     for (let word = 0; word < page.length; word += 2) {
       const { low, high } = stored((page[word] ?? 0) & ~P, page[word + 1] ?? 0, level);
@@ -207,6 +208,6 @@ export class PageTables {
     memory.tables.commit(this.#fresh);
     if (this.#flushAll) memory.flush('all');
     else if (this.#stale.length > 0) memory.flush(this.#stale);
-    for (const frame of this.#emptied.splice(0)) this.#options.free(frame);
+    for (const frame of this.#emptied) this.#options.free(frame);
   }
 }

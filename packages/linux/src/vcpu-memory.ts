@@ -15,6 +15,9 @@ import { type KernelOutcome, KernelStop } from './outcome.ts';
 /** `tlb_single_page_flush_ceiling`: from more pages on everything is flushed (arch/x86/mm/tlb.c). */
 const FLUSH_CEILING = 33;
 
+/** After so many entries of one table it is cheaper to load the table. */
+const SINGLE_READS = 8;
+
 /** The value of a completed access. @throws {KernelStop} when it did not complete */
 export function completed<Value>(
   outcome: Outcome<Value>,
@@ -46,8 +49,9 @@ export function createVcpuMemory(vcpu: Vcpu, layout: AddressLayout): KernelMemor
 }
 
 /**
- * Table pages are loaded when they are first looked at, edited in a copy, and the entries that changed are stored: a kernel
- * whose page tables cannot be written any more notices at the store.
+ * Few entries of a table are loaded and stored one by one. A table that is edited as a page, or read often, is loaded as a
+ * whole into a copy, and what changed in it is stored at the end of the edit. Either way a kernel whose page tables cannot be
+ * written any more notices at the store, and changes that somebody else made in memory are seen by the next edit.
  */
 function createTableMemory(
   vcpu: Vcpu,
@@ -61,6 +65,9 @@ function createTableMemory(
   const loaded = new Map<Gfn, Uint32Array>();
   /** What a page held before it was handed out for writing. */
   const before = new Map<Gfn, Uint32Array>();
+
+  /** Entries read one by one in this edit, by table. */
+  const reads = new Map<Gfn, number>();
 
   const page = (frame: Gfn): Uint32Array => {
     const known = loaded.get(frame);
@@ -83,27 +90,47 @@ function createTableMemory(
     }
   };
 
+  const writablePage = (frame: Gfn): Uint32Array => {
+    const words = page(frame);
+    if (!before.has(frame)) before.set(frame, words.slice());
+    return words;
+  };
+
+  const discard = (): void => {
+    loaded.clear();
+    before.clear();
+    reads.clear();
+  };
+
   return {
     page,
-    writablePage(frame) {
-      const words = page(frame);
-      if (!before.has(frame)) before.set(frame, words.slice());
-      return words;
+    writablePage,
+    entry(table, slot) {
+      const count = reads.get(table) ?? 0;
+      if (count >= SINGLE_READS || loaded.has(table)) {
+        const words = page(table);
+        return { low: words[2 * slot] ?? 0, high: words[2 * slot + 1] ?? 0 };
+      }
+      reads.set(table, count + 1);
+      const address = addressIn(table, 8 * slot);
+      const entry = completed(vcpu.load(address, 8), 'load', address);
+      return { low: Number(entry & 0xffff_ffffn), high: Number(entry >> 32n) };
+    },
+    setEntry(table, slot, low, high) {
+      if (loaded.has(table)) writablePage(table).set([low, high], 2 * slot);
+      else storeEntry(table, slot, low, high);
     },
     commit(fresh) {
-      try {
-        for (const frame of fresh) {
-          const words = loaded.get(frame);
-          if (words !== undefined) store(addressIn(frame, 0), new Uint8Array(words.buffer));
-        }
-        for (const [frame, then] of before) {
-          if (!fresh.has(frame)) storeChanged(frame, page(frame), then);
-        }
-      } finally {
-        loaded.clear();
-        before.clear();
+      for (const frame of fresh) {
+        const words = loaded.get(frame);
+        if (words !== undefined) store(addressIn(frame, 0), new Uint8Array(words.buffer));
       }
+      for (const [frame, then] of before) {
+        if (!fresh.has(frame)) storeChanged(frame, page(frame), then);
+      }
+      discard();
     },
+    discard,
   };
 }
 

@@ -221,7 +221,11 @@ function unmapRange(kernel: KernelState, start: VirtualFrame, end: VirtualFrame)
 
 /** `vm_reset_perms`: the direct map of the frames goes, everything is flushed, and it comes back as for data. */
 function resetDirectMap(kernel: KernelState, frames: readonly Gfn[]): void {
-  for (const frame of frames) setDirectMapInvalid(kernel, frame);
+  kernel.tables.edit(() => {
+    for (const frame of frames) setDirectMapInvalid(kernel, frame);
+  });
   purge(kernel);
-  for (const frame of frames) setDirectMapDefault(kernel, frame);
+  kernel.tables.edit(() => {
+    for (const frame of frames) setDirectMapDefault(kernel, frame);
+  });
 }
