@@ -4,10 +4,18 @@ import { eptViolationPage } from './ept-violation.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
 import { type Page, writeParts } from './page.ts';
+import { readmePage } from './readme.ts';
 import { secondLevelPage } from './second-level.ts';
 
 /** Every page that has generated parts. */
-const PAGES: readonly Page[] = [secondLevelPage, eptViolationPage, kvmPage, kvmApiPage, defectsPage];
+const PAGES: readonly Page[] = [
+  readmePage,
+  secondLevelPage,
+  eptViolationPage,
+  kvmPage,
+  kvmApiPage,
+  defectsPage,
+];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */
 function main(check: boolean): number {
