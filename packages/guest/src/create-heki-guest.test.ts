@@ -580,6 +580,17 @@ describe('counters', () => {
     expect(events.filter(({ type }) => type === 'warning').length).toBe(1);
   });
 
+  test('stay right when one page is mapped more often than there are states kept', () => {
+    const { guest } = start({ profile: 'rfc-v2' });
+    guest.earlyInit();
+    const leaf = { guestFrame: 0x1200 as Gfn, frames: 1, ...rw };
+    for (let times = 0; times < 5000; times++) guest.applyLeaves(HekiCommand.MAP, [leaf]);
+    expect(guest.counters(0x1200 as Gfn)).toEqual({ read: 5001, write: 5000, execute: 0 });
+    for (let times = 0; times < 5000; times++) guest.applyLeaves(HekiCommand.UNMAP, [leaf]);
+    expect(guest.counters(0x1200 as Gfn)).toEqual({ read: 1, write: 0, execute: 0 });
+    expect(guest.counters(0x1000 as Gfn)).toEqual({ read: 1, write: 0, execute: 1 });
+  });
+
   test('are shared by pages 512 GiB apart in a kernel without 5-level support (B-G8)', () => {
     const far = (2 ** 27 + 0x1000) as Gfn;
     const validFrames = [{ start: 0 as Gfn, end: (2 ** 28) as Gfn }];

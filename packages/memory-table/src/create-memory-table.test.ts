@@ -1,6 +1,7 @@
 import type { Gfn } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { CHUNK_CAPACITY } from './chunk.ts';
 import { createMemoryTable, MemoryTableError, memoryTableGeometry } from './index.ts';
 import { PageMap } from './testing/page-map.ts';
 
@@ -103,6 +104,35 @@ describe('a memory table', () => {
     );
   }, 60_000);
 
+  test('lets go of thousands of extents at once, and takes new ones in their place', () => {
+    const wide = fc
+      .tuple(fc.nat(8000), fc.integer({ min: 500, max: 8000 }))
+      .map(([start, length]) => ({ start, end: start + length }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(wide, value, fc.integer({ min: 2, max: 7 })), { minLength: 1, maxLength: 8 }),
+        (steps) => {
+          const table = createMemoryTable<number>();
+          const model = new PageMap<number>();
+          for (const [{ start, end }, to, step] of steps) {
+            for (let frame = 0; frame < 8000; frame += step) {
+              table.set(f(frame), f(frame + 1), step);
+              model.update(frame, frame + 1, () => step);
+            }
+            table.update(f(start), f(end), () => to);
+            model.update(start, end, () => to);
+            expect([...table.extents()]).toEqual(model.extents());
+            const wrong = Array.from({ length: 16_000 }, (_, frame) => frame).filter(
+              (frame) => table.get(f(frame)) !== model.pages.get(frame),
+            );
+            expect(wrong).toEqual([]);
+          }
+        },
+      ),
+      { numRuns: 12 },
+    );
+  }, 60_000);
+
   test('visits and asks about exactly the runs of a range, in order', () => {
     fc.assert(
       fc.property(
@@ -153,6 +183,19 @@ describe('a memory table', () => {
     expect(() => update([5, 6], [2, 1])).toThrow('begin before 0x7');
     expect(() => update([2 ** 40 - 1], [2])).toThrow(MemoryTableError);
     expect(() => update([Number.NaN], [2])).toThrow(MemoryTableError);
+  });
+
+  test('merges what many ranges leave behind with what follows, wherever that is kept', () => {
+    for (let last = CHUNK_CAPACITY - 8; last < CHUNK_CAPACITY + 8; last++) {
+      const table = createMemoryTable<number>();
+      for (let frame = 0; frame < 3 * CHUNK_CAPACITY; frame++) table.set(f(frame), f(frame + 1), frame % 2);
+      const starts = Float64Array.from({ length: 20 }, (_, index) => last - 20 + index);
+      const lengths = new Uint32Array(20).fill(1);
+      table.updateAscending({ starts, lengths, count: 20 }, () => last % 2);
+      const merged = [...table.extents()].filter(({ start, end }) => end - start > 1);
+      // The frame before has the same value when 20 frames were changed, and so has the one behind.
+      expect(merged).toEqual([{ start: last - 20, end: last + 1, value: last % 2 }]);
+    }
   });
 
   test('reaches every frame that a physical address can have', () => {
