@@ -1,14 +1,26 @@
+/** Room for records at first. */
+const FIRST_CAPACITY = 64;
+/** Room that is kept for the next call. */
+const KEPT_CAPACITY = 4096;
+
 /** What an undo of counter changes needs: which frames had which state, in the order in which they lost it. */
 export class Journal {
-  #starts = new Float64Array(64);
-  #ends = new Float64Array(64);
-  #states = new Int32Array(64);
+  #starts = new Float64Array(FIRST_CAPACITY);
+  #ends = new Float64Array(FIRST_CAPACITY);
+  #states = new Int32Array(FIRST_CAPACITY);
   #length = 0;
+
+  /** Forgets everything. Room is kept: most calls change few frames, and a kernel makes tens of thousands of them. */
+  clear(): void {
+    this.#length = 0;
+    if (this.#states.length > KEPT_CAPACITY) this.#resize(FIRST_CAPACITY);
+  }
 
   /** Notes that the frames `start` .. `end` - 1 had `state`, 0 for none. */
   record(start: number, end: number, state: number): void {
-    const at = this.#length++;
-    if (at === this.#states.length) this.#grow();
+    const at = this.#length;
+    if (at === this.#states.length) this.#resize(2 * at);
+    this.#length++;
     this.#starts[at] = start;
     this.#ends[at] = end;
     this.#states[at] = state;
@@ -21,16 +33,16 @@ export class Journal {
     }
   }
 
-  #grow(): void {
-    const capacity = this.#states.length * 2;
+  #resize(capacity: number): void {
+    const kept = Math.min(this.#length, capacity);
     const starts = new Float64Array(capacity);
-    starts.set(this.#starts);
+    starts.set(this.#starts.subarray(0, kept));
     this.#starts = starts;
     const ends = new Float64Array(capacity);
-    ends.set(this.#ends);
+    ends.set(this.#ends.subarray(0, kept));
     this.#ends = ends;
     const states = new Int32Array(capacity);
-    states.set(this.#states);
+    states.set(this.#states.subarray(0, kept));
     this.#states = states;
   }
 }

@@ -71,7 +71,9 @@ export class PageCounters implements RunSink {
   /** What the task at hand does to the counters, for each permission that a mapping may have. */
   readonly #changes = new Uint8Array(8);
   #transition: Transition;
-  #journal: Journal | undefined;
+  readonly #journal = new Journal();
+  /** The task at hand can be undone. */
+  #undoable = false;
   #sink: RangeSink | undefined;
   #setGlobal = 0;
   /** Permissions of the mapping at hand, and what the task does to its counters. */
@@ -116,7 +118,7 @@ export class PageCounters implements RunSink {
     }
     this.#sink = task.sink;
     this.#setGlobal = task.setGlobal ?? 0;
-    this.#journal = undoable ? new Journal() : undefined;
+    this.#undoable = undoable;
     switch (task.command) {
       case HekiCommand.MAP:
         this.#transition = this.#map;
@@ -152,17 +154,18 @@ export class PageCounters implements RunSink {
 
   /** Keeps what was done since {@link begin}. */
   commit(): void {
-    this.#journal = undefined;
+    this.#undoable = false;
+    this.#journal.clear();
   }
 
   /** Undoes what was done since {@link begin}. */
   rollBack(): void {
-    const journal = this.#journal;
-    this.#journal = undefined;
-    journal?.unwind((start, end, state) => {
+    this.#undoable = false;
+    this.#journal.unwind((start, end, state) => {
       const before = state === 0 ? undefined : state;
       this.#table.update(start as Gfn, end as Gfn, (now, from, to) => this.#become(now, before, from, to));
     });
+    this.#journal.clear();
   }
 
   readonly #map: Transition = (state, start, end) => {
@@ -229,7 +232,7 @@ export class PageCounters implements RunSink {
     if (kept === state) return state;
     if (state === undefined) this.#countedFrames += end - start;
     else if (kept === undefined) this.#countedFrames -= end - start;
-    this.#journal?.record(start, end, state ?? 0);
+    if (this.#undoable) this.#journal.record(start, end, state ?? 0);
     return kept;
   }
 
