@@ -51,6 +51,8 @@ export interface DirectMapSearch {
   readonly memory: PhysicalMemory<Gfn>;
   readonly root: Gfn;
   readonly levels: PagingLevels;
+  /** Most table pages to read. Default 2^20. */
+  readonly budget?: number;
   /** Ascending. */
   readonly validFrames: readonly FrameRange<Gfn>[];
 }
@@ -64,7 +66,8 @@ export function findDirectMap(search: DirectMapSearch): VirtualRange | undefined
   const memoryEnd = search.validFrames.at(-1)?.end ?? 0;
   const frames = search.validFrames.reduce((sum, { start, end }) => sum + (end - start), 0);
   const enough = Math.min(frames / 2, ENOUGH_FRAMES);
-  for (let budget = FIRST_BUDGET; budget < DEFAULT_TABLE_BUDGET; budget *= 4) {
+  const most = search.budget ?? DEFAULT_TABLE_BUDGET;
+  for (let budget = FIRST_BUDGET; budget < most; budget *= 4) {
     const { largest, complete } = linearRegions(search, budget);
     if (complete) break;
     if (largest === undefined || largest.frames <= enough) continue;
@@ -72,7 +75,7 @@ export function findDirectMap(search: DirectMapSearch): VirtualRange | undefined
     if (isMapped(search, largest.start, end)) return { start: largest.start, end };
     break;
   }
-  const { largest } = linearRegions(search, DEFAULT_TABLE_BUDGET);
+  const { largest } = linearRegions(search, most);
   if (largest === undefined) return undefined;
   const end = (largest.start + memoryEnd) as VirtualFrame;
   return { start: largest.start, end: isMapped(search, largest.start, end) ? end : largest.end };

@@ -21,6 +21,11 @@ export interface HekiGuestOptions {
   readonly test?: number;
   /** Runs a KUnit test. */
   readonly runTest?: (number: number) => void;
+  /**
+   * Most table pages that one walk reads, because page tables that point to each other have no end; what lies behind is
+   * left out with a warning. Default 2^20: 2 TiB mapped by 4-KiB pages.
+   */
+  readonly tableBudget?: number;
   readonly onEvent?: (event: GuestEvent) => void;
 }
 

@@ -1,6 +1,13 @@
 import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
 import { FRAME_END, type Gfn, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import { EntryHigh, EntryLow, HARDWARE_PRESENCE, LINUX_PRESENCE, walkMappings } from '@heki/x86';
+import {
+  DEFAULT_TABLE_BUDGET,
+  EntryHigh,
+  EntryLow,
+  HARDWARE_PRESENCE,
+  LINUX_PRESENCE,
+  walkMappings,
+} from '@heki/x86';
 import { findDirectMap, type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
 import { HekiCommand } from './command.ts';
 import type { HekiGuestOptions } from './create-heki-guest.ts';
@@ -316,7 +323,8 @@ export class HekiCore implements HekiGuest {
     if (start >= end) return;
     const { memory, pageTableRoot, levels } = this.#kernel;
     const presence = this.#defects['B-G15'] ? LINUX_PRESENCE : HARDWARE_PRESENCE;
-    const walked = walkMappings({ memory, root: pageTableRoot, levels, presence }, start, end, feed);
+    const budget = this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET;
+    const walked = walkMappings({ memory, root: pageTableRoot, levels, presence, budget }, start, end, feed);
     if (walked.absentTables > 0) this.#warn(`${walked.absentTables} page tables are not in memory`);
     if (walked.stoppedAt !== undefined) {
       this.#warn(
@@ -329,7 +337,9 @@ export class HekiCore implements HekiGuest {
   #foundLayout(): KernelLayout {
     const { memory, pageTableRoot: root, levels, validFrames } = this.#kernel;
     const { kernel } = PUBLISHED_LAYOUT[levels];
-    const directMap = this.#kernel.directMap ?? findDirectMap({ memory, root, levels, validFrames });
+    const budget = this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET;
+    const search = { memory, root, levels, validFrames, budget };
+    const directMap = this.#kernel.directMap ?? findDirectMap(search);
     return { kernel, directMap: directMap ?? { start: kernel.start, end: kernel.start } };
   }
 

@@ -46,7 +46,8 @@ export type LateInitResult =
  * page, counters of the mappings that carry each permission, and tells the hypervisor what changed.
  *
  * The hooks return 0, or a negative error number: then the counters are as they were before the call, and the kernel
- * should not make its change. Under B-G3 they always return 0. Ranges of virtual frames exclude their end.
+ * should not make its change. Under B-G3 they return 0 whatever came of it. A hook called from inside another gives -35
+ * (-EDEADLK): the kernel would hang there (B-G13). Ranges of virtual frames exclude their end.
  */
 export interface HekiGuest {
   /** Filled by the driver of the hypervisor that the kernel found (`heki.hypervisor`). */
