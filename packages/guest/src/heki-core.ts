@@ -46,6 +46,8 @@ export class HekiCore implements HekiGuest {
   readonly #defects: GuestDefectSwitches;
   #layout: KernelLayout;
   #counters: PageCounters | undefined;
+  /** One for all calls: to make one costs as much as to count a page. */
+  #feeder: LeafFeeder | undefined;
   #protectsMemory = false;
   /** Without B-G5: the mappings of the direct map are among those counted. */
   #directMapCounted = false;
@@ -98,6 +100,10 @@ export class HekiCore implements HekiGuest {
       fiveLevelKernel: config.X86_5LEVEL ?? true,
       la57: this.#kernel.levels === 5,
       onUnknownUnmap: () => this.#warnOnce('pages without counters were unmapped'),
+    });
+    this.#feeder = new LeafFeeder({
+      sink: this.#counters,
+      firstFrameDecides: this.#defects['B-G15'],
     });
     if (!this.#defects['B-G20']) this.#layout = this.#foundLayout();
     const { kernel, directMap } = this.#layout;
@@ -235,7 +241,9 @@ export class HekiCore implements HekiGuest {
     onCounted?: (leaves: number) => void,
   ): number {
     const counters = this.#counters;
-    if (counters === undefined || (range !== undefined && range.start >= range.end)) return 0;
+    const feeder = this.#feeder;
+    if (counters === undefined || feeder === undefined || (range !== undefined && range.start >= range.end))
+      return 0;
     if (this.#locked) {
       this.#options.onEvent?.({ type: 'self-deadlock', command });
       return -EDEADLK;
@@ -250,12 +258,7 @@ export class HekiCore implements HekiGuest {
       const protection = counts ? 'count' : protects && this.#defects['B-G5'] ? 'raise' : 'none';
       const undoable = list !== undefined && !this.#defects['B-G1'];
       counters.begin({ ...change, command, protection, sink: list }, undoable);
-      const feeder = new LeafFeeder({
-        sink: counters,
-        validFrames: this.#kernel.validFrames,
-        firstFrameDecides: this.#defects['B-G15'],
-        anyOrder: onCounted !== undefined && list === undefined,
-      });
+      feeder.begin(this.#kernel.validFrames, onCounted !== undefined && list === undefined);
       source(feeder.feed);
       feeder.flush();
       const { leaves, frames } = feeder;

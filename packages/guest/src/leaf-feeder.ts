@@ -6,12 +6,8 @@ import { type RunSink, SortedRuns } from './sorted-runs.ts';
 /** How mappings are handed on. */
 export interface LeafFeederOptions {
   readonly sink: RunSink;
-  /** The frames that are memory, ascending. */
-  readonly validFrames: readonly FrameRange<Gfn>[];
   /** B-G15: a mapping counts as a whole, by its first frame. */
   readonly firstFrameDecides: boolean;
-  /** There are many mappings, and the order in which they are dealt with does not matter. */
-  readonly anyOrder: boolean;
 }
 
 /**
@@ -19,10 +15,11 @@ export interface LeafFeederOptions {
  * dealt with in ascending order, so mappings that follow on from each other are the same as one.
  */
 export class LeafFeeder {
-  readonly #sink: Pick<RunSink, 'add'>;
-  readonly #validFrames: readonly FrameRange<Gfn>[];
+  readonly #runs: RunSink;
   readonly #firstFrameDecides: boolean;
-  readonly #gathered: SortedRuns | undefined;
+  #validFrames: readonly FrameRange<Gfn>[] = [];
+  #gathered: SortedRuns | undefined;
+  #sink: Pick<RunSink, 'add'>;
   /** The range of valid frames that the latest mapping lay in. */
   #validStart = 0;
   #validEnd = 0;
@@ -37,10 +34,27 @@ export class LeafFeeder {
   frames = 0;
 
   constructor(options: LeafFeederOptions) {
-    this.#validFrames = options.validFrames;
+    this.#runs = options.sink;
+    this.#sink = options.sink;
     this.#firstFrameDecides = options.firstFrameDecides;
-    this.#gathered = options.anyOrder ? new SortedRuns(options.sink) : undefined;
-    this.#sink = this.#gathered ?? options.sink;
+  }
+
+  /**
+   * Begins with the mappings of a call.
+   *
+   * @param validFrames the frames that are memory, ascending
+   * @param anyOrder there are many mappings, and the order in which they are dealt with does not matter
+   */
+  begin(validFrames: readonly FrameRange<Gfn>[], anyOrder: boolean): void {
+    this.#validFrames = validFrames;
+    this.#gathered = anyOrder ? new SortedRuns(this.#runs) : undefined;
+    this.#sink = this.#gathered ?? this.#runs;
+    this.#validStart = 0;
+    this.#validEnd = 0;
+    this.#start = 0;
+    this.#end = 0;
+    this.leaves = 0;
+    this.frames = 0;
   }
 
   /** The next mapping, in the order in which the kernel meets them. */
