@@ -53,7 +53,7 @@ export interface DirectMapSearch {
   readonly levels: PagingLevels;
   /** Most table pages to read. Default 2^20. */
   readonly budget?: number;
-  /** Ascending. */
+  /** The frames that are memory, ascending; empty when nobody knows. */
   readonly validFrames: readonly FrameRange<Gfn>[];
 }
 

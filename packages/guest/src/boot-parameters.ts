@@ -23,8 +23,11 @@ export function parseBootParameters(commandLine: string): BootParameters {
       if (parsed === undefined) log.push(`heki-guest: Invalid option string for heki: '${value}'`);
       else enabled = parsed;
     } else if (name === 'heki_test') {
-      if (/^\+?\d+$/.test(value) && BigInt(value) < 2n ** 64n) test = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
-      else log.push(`heki-guest: Invalid option string for heki_test: '${value}'`);
+      if (/^\+?\d+$/.test(value) && BigInt(value) < 2n ** 64n) {
+        test = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
+      } else {
+        log.push(`heki-guest: Invalid option string for heki_test: '${value}'`);
+      }
     }
   }
   return { enabled, test, log };

@@ -1,3 +1,4 @@
+export { type DirectMapSearch, findDirectMap } from './address-space.ts';
 export { type BootParameters, parseBootParameters } from './boot-parameters.ts';
 export { HekiCommand } from './command.ts';
 export { createHekiGuest, type HekiGuestOptions } from './create-heki-guest.ts';
