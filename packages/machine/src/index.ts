@@ -14,7 +14,7 @@ export { findTargets, type KernelTargets } from './attacks/targets.ts';
 export { denyingExit, exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
 export { describeTraceEvent } from './describe.ts';
-export { directlyMapped, findDirectMap, type KernelTables } from './direct-map.ts';
+export { directlyMapped, type KernelTables } from './direct-map.ts';
 export { MachineError } from './error.ts';
 export type { MachineEvent, TraceEvent } from './event.ts';
 export {

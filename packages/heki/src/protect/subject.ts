@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { directlyMapped, findDirectMap, machineMemory } from '@heki/machine';
+import { findDirectMap } from '@heki/guest';
+import { directlyMapped, machineMemory } from '@heki/machine';
 import {
   createMemoryMap,
   type Gfn,
@@ -65,7 +66,9 @@ export async function openSubject(
     );
   }
   const directMap =
-    sidecar?.directMap === undefined ? findDirectMap(tables) : virtualFrameOf(sidecar.directMap);
+    sidecar?.directMap === undefined
+      ? findDirectMap({ ...tables, validFrames: [] })?.start
+      : virtualFrameOf(sidecar.directMap);
   const mapFile = memoryMapPath ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
   let memoryMap: MemoryMap<Gfn>;
   if (mapFile !== undefined) memoryMap = readMemoryMap(mapFile);

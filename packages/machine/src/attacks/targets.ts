@@ -1,3 +1,4 @@
+import { findDirectMap } from '@heki/guest';
 import {
   type Gfn,
   type PhysicalMemory,
@@ -8,7 +9,7 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { type MappingLeaf, PageRights, walkMappings } from '@heki/x86';
-import { findDirectMap, type KernelTables } from '../direct-map.ts';
+import type { KernelTables } from '../direct-map.ts';
 
 /** What the attacks are aimed at. Absent is what the snapshot does not have. */
 export interface KernelTargets {
@@ -71,7 +72,7 @@ export function findTargets(
     bySymbol(DATA_SYMBOLS, isWritable) ??
     (lastWritable === undefined ? undefined : virtualAddressOf(harmlessPage(lastWritable, memory)));
 
-  const directMap = options.directMap ?? findDirectMap(options);
+  const directMap = options.directMap ?? findDirectMap({ ...options, validFrames: [] })?.start;
   return {
     directMap: directMap === undefined ? undefined : virtualAddressOf(directMap),
     text,
