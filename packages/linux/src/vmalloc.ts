@@ -3,7 +3,7 @@ import { entryBits, type LeafLevel } from '@heki/x86';
 import { hekiMap, hekiUnmap } from './heki-hooks.ts';
 import type { KernelState } from './kernel-state.ts';
 import type { AddressLayout } from './layout.ts';
-import { Errno, fail, KernelStop } from './outcome.ts';
+import { attempt, Errno, fail, KernelStop } from './outcome.ts';
 import { setDirectMapDefault, setDirectMapInvalid } from './set-memory.ts';
 import { createVirtualSpace, type VirtualSpace } from './virtual-space.ts';
 
@@ -219,13 +219,19 @@ function unmapRange(kernel: KernelState, start: VirtualFrame, end: VirtualFrame)
   kernel.emit({ type: 'unmapped', range: { start, end } });
 }
 
-/** `vm_reset_perms`: the direct map of the frames goes, everything is flushed, and it comes back as for data. */
+/**
+ * `vm_reset_perms`: the direct map of the frames goes, everything is flushed, and it comes back as for data. That there is no
+ * page to split a leaf of it, nobody looks at.
+ */
 function resetDirectMap(kernel: KernelState, frames: readonly Gfn[]): void {
-  kernel.tables.edit(() => {
-    for (const frame of frames) setDirectMapInvalid(kernel, frame);
-  });
+  const each = (set: typeof setDirectMapDefault): void =>
+    kernel.tables.edit(() => {
+      for (const frame of frames) {
+        const outcome = attempt(() => set(kernel, frame));
+        if (outcome.kind === 'oops') throw new KernelStop(outcome);
+      }
+    });
+  each(setDirectMapInvalid);
   purge(kernel);
-  kernel.tables.edit(() => {
-    for (const frame of frames) setDirectMapDefault(kernel, frame);
-  });
+  each(setDirectMapDefault);
 }
