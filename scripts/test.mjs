@@ -38,7 +38,14 @@ const script = (name, ...args) => node(join(root, 'scripts', name), ...args);
 
 const checks = [
   { name: 'types', command: node(tool('typescript', 'bin', 'tsc'), '-p', 'tsconfig.tests.json') },
-  { name: 'lint and format', command: node(tool('@biomejs', 'biome', 'bin', 'biome'), 'ci', '--colors=off', '.') },
+  {
+    name: 'lint and format',
+    command: node(tool('@biomejs', 'biome', 'bin', 'biome'), 'ci', '--colors=off', '.'),
+  },
+  {
+    name: 'unused code',
+    command: node(tool('knip', 'bin', 'knip.js'), '--no-config-hints', '--no-progress'),
+  },
   { name: 'package boundaries', command: node(tool('turbo', 'bin', 'turbo'), 'boundaries') },
   { name: 'architecture page', command: script('check-architecture.mjs') },
   { name: 'bit operators', command: script('check-bit-operators.mjs') },

@@ -42,9 +42,9 @@ export interface DocumentedGuest {
 }
 
 /** Guest frames of the four guest tables, root first. */
-export const GUEST_TABLES = [0x1010, 0x1011, 0x1012, 0x1013] as const;
+const GUEST_TABLES = [0x1010, 0x1011, 0x1012, 0x1013] as const;
 /** The guest frame of the page that is accessed. */
-export const GUEST_PAGE = 0x1000;
+const GUEST_PAGE = 0x1000;
 /** R, W, XS and XU. */
 export const ALL_RIGHTS: number = EptLow.R | EptLow.W | EptLow.X | EptLow.XU;
 

@@ -5,7 +5,7 @@ import { gunzipSync } from 'node:zlib';
 const MAX_BYTES = 2 ** 30;
 
 /** The text of a vector file, inflated when its name ends in `.gz`. @throws {Error} saying what is wrong with it */
-export function readText(path: string): string {
+function readText(path: string): string {
   const bytes = readFileSync(path);
   if (!path.endsWith('.gz')) return bytes.toString('utf8');
   try {

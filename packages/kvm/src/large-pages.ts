@@ -7,7 +7,7 @@ import { backingFrame, type Memslot, MemslotFlag } from './memslot.ts';
 export const FRAMES_PER_LEVEL = [0, 1, 512, 262144] as const;
 
 /** The levels above 4 KiB. */
-export type LargeLevel = 2 | 3;
+type LargeLevel = 2 | 3;
 
 const LEVELS: readonly LargeLevel[] = [2, 3];
 /** sizeof(struct kvm_lpage_info). */

@@ -22,7 +22,7 @@ export interface UserspaceMemoryRegion {
 }
 
 /** What a change of the slots does to what is mapped. */
-export interface MemslotChange {
+interface MemslotChange {
   readonly removed: Memslot | undefined;
   readonly added: Memslot | undefined;
 }

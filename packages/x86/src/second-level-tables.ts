@@ -4,7 +4,7 @@ import { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from
 /** Bit 7 makes a leaf of an entry above level 1, in EPT and in ordinary entries alike. */
 export const LARGE = 1 << 7;
 /** Frames that an entry of each level covers. */
-export const SPAN: readonly number[] = [0, 1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36];
+const SPAN: readonly number[] = [0, 1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36];
 
 /** The frames that an entry of `level` (1..5) covers. */
 export function spanOf(level: number): number {

@@ -29,7 +29,7 @@ import { describeQualification } from '../qualification.ts';
 export const GUEST_TABLES = [0x10, 0x11, 0x12, 0x13] as const;
 /** The guest frame of the page. */
 export const GUEST_PAGE = 0x20 as Gfn;
-export const LINEAR: VirtualAddress = virtualAddress(0x7000_0000_0018n);
+const LINEAR: VirtualAddress = virtualAddress(0x7000_0000_0018n);
 
 /** A guest with one mapped page, under EPT. */
 export interface Guest {

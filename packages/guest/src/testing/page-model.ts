@@ -9,7 +9,7 @@ const IMMUTABLE = 8;
 const ENTRIES = 169;
 
 /** One entry of a page list. */
-export interface ModelEntry {
+interface ModelEntry {
   start: number;
   end: number;
   permissions: number;

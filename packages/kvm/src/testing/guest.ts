@@ -20,7 +20,7 @@ import type { KvmVirtualMachine } from '../virtual-machine.ts';
 /** Where guest-physical address 0 is mapped for the kernel: writable and executable, in 1 GiB leaves. */
 export const DIRECT_MAP = 0xffff_8880_0000_0000n;
 /** Where the same frames are mapped for user code, user-accessible: writable and executable. */
-export const USER_MAP = 0x0000_1000_0000_0000n;
+const USER_MAP = 0x0000_1000_0000_0000n;
 /** Guest frames that hold the guest's page tables. */
 const TABLES = 0x40;
 

@@ -2,7 +2,7 @@ import type { DriverVcpu } from '../hypercall.ts';
 import type { HekiPort } from '../kvm.ts';
 
 /** One hypercall: RAX, RBX, RCX, RDX in hex. */
-export type RecordedCall = string;
+type RecordedCall = string;
 
 /** A virtual CPU under a hypervisor that writes hypercalls down and answers as it is told. */
 export interface RecordingVcpu extends DriverVcpu {

@@ -1,11 +1,4 @@
-import {
-  createRam,
-  type Pfn,
-  pfn,
-  type Ram,
-  type VirtualAddress,
-  type VirtualFrame,
-} from '@heki/physical-memory';
+import { createRam, type Pfn, pfn, type Ram, type VirtualAddress } from '@heki/physical-memory';
 import { CR0, CR4, EFER, INTEL_VT_RP, RFLAGS } from '@heki/x86';
 import { createVcpu } from '../create-vcpu.ts';
 import type { Registers } from '../registers.ts';
@@ -111,9 +104,4 @@ export function machine(options: Partial<VcpuOptions> & { readonly changes?: Par
     ...rest,
   });
   return { memory, tables, cpu };
-}
-
-/** The frame of an address, as a number. */
-export function frameOf(address: bigint): VirtualFrame {
-  return Number(BigInt.asUintN(64, address) >> 12n) as VirtualFrame;
 }

@@ -1,5 +1,5 @@
 /** A PT_LOAD to build: `bytes` at physical address `address`, `memorySize` (default their number) in memory. */
-export interface LoadPart {
+interface LoadPart {
   readonly address: number | bigint;
   readonly bytes: Uint8Array;
   readonly memorySize?: number | bigint;

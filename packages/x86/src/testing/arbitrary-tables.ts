@@ -3,7 +3,7 @@ import fc from 'fast-check';
 
 /** Table frames 0 to 6 exist; entries may point to frame 7, which does not. */
 export const FRAMES = 7;
-export const INDICES = [0, 1, 510, 511] as const;
+const INDICES = [0, 1, 510, 511] as const;
 
 /** Entries that lead to tables, loop, are leaves, or are wrong in some way; now and then any 64 bits at all. */
 const entry = fc.oneof(

@@ -13,7 +13,7 @@ import type { PagingLevels } from '../canonical.ts';
 import { type Level, leafFrame } from '../entry.ts';
 
 /** Flags of an entry as a test writes them: `P RW US A`. `-` for none. */
-export type Flags = string;
+type Flags = string;
 
 /** One page and the entries that lead to it. */
 export interface PicturePath {
