@@ -10,6 +10,7 @@ import { createBootAllocator } from './boot-allocator.ts';
 import { createBootMemory } from './boot-memory.ts';
 import { parseCommandLine } from './boot-parameters.ts';
 import { BOOT_STEPS, type BootStep } from './boot-steps.ts';
+import { linuxDefectSwitches } from './defects.ts';
 import { hex, LinuxError } from './error.ts';
 import { createHekiKernel } from './heki-kernel.ts';
 import { createKernelImage } from './kernel-image.ts';
@@ -67,6 +68,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     vmalloc: createVmalloc(layout),
     heki: options.heki?.(createHekiKernel(common, () => state)),
     initHypervisorPlatform: options.initHypervisorPlatform,
+    defects: linuxDefectSwitches(options.hooks ?? 'hardened', options.defects),
     refuseWx,
     kaslrSeed,
     emit,

@@ -4,7 +4,7 @@ import type { LeafLevel } from '@heki/x86';
 import type { BootStep } from './boot-steps.ts';
 
 /** Names of the hooks of Heki in Linux. */
-export type HekiHook = 'map' | 'unmap' | 'update' | 'text-poke-start' | 'text-poke-end';
+export type HekiHook = 'map' | 'unmap' | 'update' | 'change' | 'text-poke-start' | 'text-poke-end';
 
 /** What a kernel reports while it works. Ranges of virtual frames exclude their end. */
 export type LinuxEvent =
@@ -42,9 +42,10 @@ export type LinuxEvent =
       /** A hook of Heki was called. */
       readonly type: 'heki-hook';
       readonly hook: HekiHook;
-      /** The range of virtual frames; for text pokes the frames that are patched. */
+      /** The range of virtual frames; for text pokes the frames that are patched; for `change` how many leaves. */
       readonly range?: VirtualRange;
       readonly frames?: readonly Gfn[];
+      readonly leaves?: number;
       /** 0 or a negative error number: then the kernel gave up its change. */
       readonly result: number;
     }

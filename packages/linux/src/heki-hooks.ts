@@ -2,12 +2,13 @@ import { type HekiGuest, type ProtectionBits, permissionChange } from '@heki/gue
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import type { HekiHook } from './event.ts';
 import type { KernelState } from './kernel-state.ts';
+import { type LeafTransition, reportTransitions } from './leaf-changes.ts';
 
 /**
  * Where Linux calls Heki. Each gives 0, or the negative error number with which the caller gives up; a core with
  * B-G3, as published, never refuses.
  */
-type Hooked = Pick<KernelState, 'heki' | 'emit'>;
+type Hooked = Pick<KernelState, 'heki' | 'emit' | 'defects'>;
 
 function call(
   { heki, emit }: Hooked,
@@ -32,7 +33,7 @@ export function hekiUnmap(kernel: Hooked, start: VirtualFrame, end: VirtualFrame
   return call(kernel, 'unmap', start, end, (heki) => heki.unmap(start, end));
 }
 
-/** Before permissions change (set_memory_*; Heki v2 16/19). */
+/** Before permissions change (set_memory_*; Heki v2 16/19). Without B-G4 {@link hekiChanges} tells instead. */
 export function hekiUpdate(
   kernel: Hooked,
   start: VirtualFrame,
@@ -40,8 +41,17 @@ export function hekiUpdate(
   operation: 'set' | 'clear',
   bits: ProtectionBits,
 ): number {
+  if (!kernel.defects['B-G4']) return 0;
   const change = permissionChange(operation, bits);
   return call(kernel, 'update', start, end, (heki) => heki.update(start, end, change.set, change.clear));
+}
+
+/** The mend of B-G4: leaves of all kinds, before they change. */
+export function hekiChanges({ heki, emit, defects }: Hooked, transitions: readonly LeafTransition[]): number {
+  if (heki === undefined || defects['B-G4'] || transitions.length === 0) return 0;
+  const result = reportTransitions(heki, transitions);
+  emit({ type: 'heki-hook', hook: 'change', leaves: transitions.length, result });
+  return result;
 }
 
 /** Around a text poke: before the poking lock is taken, and after interrupts are on again (Heki v2 17/19). */

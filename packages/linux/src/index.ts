@@ -1,5 +1,12 @@
 export { BOOT_STEPS, type BootStep } from './boot-steps.ts';
 export { createLinuxKernel } from './create-kernel.ts';
+export {
+  type LinuxDefect,
+  type LinuxDefectId,
+  type LinuxDefectSwitches,
+  linuxDefectSwitches,
+  linuxDefects,
+} from './defects.ts';
 export { LinuxError } from './error.ts';
 export type { HekiHook, LinuxEvent } from './event.ts';
 export {

@@ -10,6 +10,7 @@ import {
 import type { Vcpu } from '@heki/vcpu';
 import type { BootAllocator } from './boot-allocator.ts';
 import type { KernelParameters } from './boot-parameters.ts';
+import type { LinuxDefectSwitches } from './defects.ts';
 import type { LinuxEvent } from './event.ts';
 import type { KernelImage } from './kernel-image.ts';
 import type { KernelMemory } from './kernel-memory.ts';
@@ -37,6 +38,7 @@ export interface KernelState {
   readonly heki: HekiGuest | undefined;
   /** Fills `heki.hypervisor`. */
   readonly initHypervisorPlatform: ((heki: HekiGuest) => void) | undefined;
+  readonly defects: LinuxDefectSwitches;
   /** A change that makes a page writable and executable is refused, not only warned about. */
   readonly refuseWx: boolean;
   /** `undefined` without KASLR. */

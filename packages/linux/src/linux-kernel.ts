@@ -3,6 +3,7 @@ import type { Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physi
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { BootStep } from './boot-steps.ts';
+import type { LinuxDefectId } from './defects.ts';
 import type { LinuxEvent } from './event.ts';
 import type { ImageSymbol, KernelProfile } from './kernel-profile.ts';
 import type { AddressLayout } from './layout.ts';
@@ -36,6 +37,10 @@ export interface LinuxKernelOptions {
   readonly refuseWx?: boolean;
   /** Makes the Heki core that the kernel calls. Without it the kernel has none. */
   readonly heki?: (kernel: HekiKernel) => HekiGuest;
+  /** The hooks of the published series, or with their defects mended. Default `hardened`; give the core the same. */
+  readonly hooks?: 'rfc-v2' | 'hardened';
+  /** Single defects of the hooks switched on or off against {@link hooks}. */
+  readonly defects?: { readonly [id in LinuxDefectId]?: boolean };
   /** `init_hypervisor_platform`: the driver that fills {@link HekiGuest.hypervisor}. */
   readonly initHypervisorPlatform?: (heki: HekiGuest) => void;
   /** Called before each step of boot. */

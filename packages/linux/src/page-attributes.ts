@@ -1,9 +1,11 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
-import { EntryHigh, EntryLow, framesOfLevel, type LeafLevel } from '@heki/x86';
+import { EntryHigh, EntryLow, framesOfLevel } from '@heki/x86';
 import { hex } from './error.ts';
+import { hekiChanges } from './heki-hooks.ts';
 import type { KernelState } from './kernel-state.ts';
+import type { LeafTransition } from './leaf-changes.ts';
 import { stored, storedFrame } from './leaf-entry.ts';
-import { Errno, fail } from './outcome.ts';
+import { attempt, Errno, fail, KernelStop } from './outcome.ts';
 import type { TableEntry } from './page-tables.ts';
 import { forbiddenBits, violatesWx } from './static-protection.ts';
 
@@ -31,7 +33,7 @@ export interface AttributeOptions {
  *
  * Call it inside an edit of the tables.
  *
- * @throws {KernelStop} -EFAULT where nothing is mapped, -ENOMEM when no page is left for a table
+ * @throws {KernelStop} -EFAULT where nothing is mapped, -ENOMEM when no page is left for a table, or Heki's refusal
  */
 export function changePageAttributes(
   kernel: KernelState,
@@ -42,22 +44,26 @@ export function changePageAttributes(
 ): void {
   kernel.tables.edit(() => {
     const run = new AttributeRun(kernel, change);
-    try {
-      run.change(start, pages, aliases);
-    } finally {
-      kernel.emit({
-        type: 'attributes',
-        range: { start, end: (start + pages) as VirtualFrame },
-        set: bitNames(change.set),
-        clear: bitNames(change.clear),
-        changed: run.changed,
-        changedAliases: run.changedAliases,
-      });
-      if (flush && run.changed + run.changedAliases > 0) {
-        if (run.changedAliases > 0) kernel.tables.flushAll();
-        else kernel.tables.flush(start, (start + pages) as VirtualFrame);
-      }
+    const outcome = attempt(() => run.change(start, pages, aliases));
+    if (outcome.kind === 'oops') throw new KernelStop(outcome);
+    const refused = hekiChanges(kernel, run.transitions);
+    if (refused !== 0) {
+      run.undo();
+      fail(-refused, 'Heki refused the change');
     }
+    const [changed, changedAliases] = run.counts();
+    kernel.emit({
+      type: 'attributes',
+      range: { start, end: (start + pages) as VirtualFrame },
+      set: bitNames(change.set),
+      clear: bitNames(change.clear),
+      changed,
+      changedAliases,
+    });
+    if (flush && changedAliases > 0) kernel.tables.flushAll();
+    else if (flush && changed > 0) kernel.tables.flush(start, (start + pages) as VirtualFrame);
+    // What was changed before an error stays changed.
+    if (outcome.kind === 'error') throw new KernelStop(outcome);
   });
 }
 
@@ -75,10 +81,15 @@ interface Progress {
   readonly frame: Gfn | undefined;
 }
 
+/** A leaf that a run has changed, in tables that nobody but the kernel sees yet. */
+interface ChangedLeaf extends LeafTransition {
+  readonly entry: TableEntry;
+  readonly primary: boolean;
+}
+
 /** One call of change_page_attr_set_clr. */
 class AttributeRun {
-  changed = 0;
-  changedAliases = 0;
+  readonly transitions: ChangedLeaf[] = [];
   readonly #kernel: KernelState;
   readonly #change: AttributeChange;
   /** The same without NX. */
@@ -92,6 +103,19 @@ class AttributeRun {
       set: { low: set.low, high: withoutXd(set.high) },
       clear: { low: clear.low, high: withoutXd(clear.high) },
     };
+  }
+
+  /** Entries changed in the range itself, and in aliases. */
+  counts(): readonly [own: number, aliases: number] {
+    const own = this.transitions.filter(({ primary }) => primary).length;
+    return [own, this.transitions.length - own];
+  }
+
+  /** Puts all entries back. What was split stays split. */
+  undo(): void {
+    for (const { entry } of this.transitions.toReversed()) {
+      this.#kernel.tables.setEntry(entry, entry.low, entry.high);
+    }
   }
 
   /** `__change_page_attr_set_clr` for the range that was asked for. */
@@ -163,7 +187,7 @@ class AttributeRun {
     const wanted = applied(old, change);
     const allowed = allow(wanted, forbiddenBits(this.#kernel, at, frame, 1));
     const next = violatesWx(this.#kernel, old, allowed, at, frame, 1) ? old : allowed;
-    this.#set(entry, old, next, 1, primary);
+    this.#set(entry, { at, frame, frames: 1, old, next }, primary);
   }
 
   /**
@@ -188,18 +212,18 @@ class AttributeRun {
     const allowed = allow(wanted, forbidden);
     if (allowed.low !== wanted.low || allowed.high !== wanted.high) return false;
     if (violatesWx(this.#kernel, old, wanted, at, frame, pages)) return false;
-    this.#set(entry, old, wanted, level, primary);
+    this.#set(entry, { at, frame, frames: pages, old, next: wanted }, primary);
     return true;
   }
 
-  #set(entry: TableEntry, old: U64, next: U64, level: LeafLevel, primary: boolean): void {
+  #set(entry: TableEntry, transition: LeafTransition, primary: boolean): void {
+    const { old, next } = transition;
     // G in an entry that is not present would read as PROT_NONE (pgprot_clear_protnone_bits).
     const low = (next.low & P) === 0 ? (next.low & ~G) >>> 0 : next.low;
     if (low === old.low && next.high === old.high) return;
-    const bits = stored(low, next.high, level);
+    const bits = stored(low, next.high, entry.level);
     this.#kernel.tables.setEntry(entry, bits.low, bits.high);
-    if (primary) this.changed++;
-    else this.changedAliases++;
+    this.transitions.push({ ...transition, entry, primary });
   }
 }
 

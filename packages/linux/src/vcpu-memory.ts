@@ -3,6 +3,7 @@ import {
   type Gfn,
   PAGE_SIZE,
   PAGE_WORDS,
+  type U64,
   type VirtualAddress,
   virtualAddressOf,
 } from '@heki/physical-memory';
@@ -49,8 +50,8 @@ export function createVcpuMemory(vcpu: Vcpu, layout: AddressLayout): KernelMemor
 }
 
 /**
- * Few entries of a table are loaded and stored one by one. A table that is edited as a page, or read often, is loaded as a
- * whole into a copy, and what changed in it is stored at the end of the edit. Either way a kernel whose page tables cannot be
+ * Few entries of a table are loaded one by one. A table that is edited as a page, or read often, is loaded as a whole. What
+ * changed is stored entry by entry at the end of the edit. Either way a kernel whose page tables cannot be
  * written any more notices at the store, and changes that somebody else made in memory are seen by the next edit.
  */
 function createTableMemory(
@@ -66,6 +67,9 @@ function createTableMemory(
   /** What a page held before it was handed out for writing. */
   const before = new Map<Gfn, Uint32Array>();
 
+  /** Entries of tables that are not loaded, to be stored at the end of the edit. */
+  const pending = new Map<number, { readonly table: Gfn; readonly slot: number } & U64>();
+  const keyOf = (table: Gfn, slot: number): number => table * 512 + slot;
   /** Entries read one by one in this edit, by table. */
   const reads = new Map<Gfn, number>();
 
@@ -74,6 +78,12 @@ function createTableMemory(
     if (known !== undefined) return known;
     const words = new Uint32Array(load(addressIn(frame, 0), PAGE_SIZE).slice().buffer);
     loaded.set(frame, words);
+    for (const [key, { table, slot, low, high }] of pending) {
+      if (table !== frame) continue;
+      if (!before.has(frame)) before.set(frame, words.slice());
+      words.set([low, high], 2 * slot);
+      pending.delete(key);
+    }
     return words;
   };
 
@@ -99,6 +109,7 @@ function createTableMemory(
   const discard = (): void => {
     loaded.clear();
     before.clear();
+    pending.clear();
     reads.clear();
   };
 
@@ -106,6 +117,8 @@ function createTableMemory(
     page,
     writablePage,
     entry(table, slot) {
+      const changed = pending.get(keyOf(table, slot));
+      if (changed !== undefined) return { low: changed.low, high: changed.high };
       const count = reads.get(table) ?? 0;
       if (count >= SINGLE_READS || loaded.has(table)) {
         const words = page(table);
@@ -118,7 +131,7 @@ function createTableMemory(
     },
     setEntry(table, slot, low, high) {
       if (loaded.has(table)) writablePage(table).set([low, high], 2 * slot);
-      else storeEntry(table, slot, low, high);
+      else pending.set(keyOf(table, slot), { table, slot, low, high });
     },
     commit(fresh) {
       for (const frame of fresh) {
@@ -128,6 +141,7 @@ function createTableMemory(
       for (const [frame, then] of before) {
         if (!fresh.has(frame)) storeChanged(frame, page(frame), then);
       }
+      for (const { table, slot, low, high } of pending.values()) storeEntry(table, slot, low, high);
       discard();
     },
     discard,

@@ -1,0 +1,85 @@
+import { HekiCommand, type HekiGuest, type NamedLeaf, permissionChange } from '@heki/guest';
+import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
+import { EntryHigh, EntryLow } from '@heki/x86';
+
+const { P, RW } = EntryLow;
+const { XD } = EntryHigh;
+
+/** A leaf that is about to change, or the part of it. The bits are those of an entry, without its frame. */
+export interface LeafTransition {
+  readonly at: VirtualFrame;
+  readonly frame: Gfn;
+  readonly frames: number;
+  readonly old: U64;
+  readonly next: U64;
+}
+
+/** Calls of Heki that belong together: leaves that come, go, or change alike. */
+interface Group {
+  readonly command: HekiCommand;
+  readonly set: number;
+  readonly clear: number;
+  readonly leaves: { readonly old: NamedLeaf; readonly next: NamedLeaf }[];
+}
+
+/**
+ * Tells Heki of leaves that are about to change. 0, or the error number of the first call that was refused: then those before
+ * it are taken back, and the leaves must stay as they are.
+ */
+export function reportTransitions(heki: HekiGuest, transitions: readonly LeafTransition[]): number {
+  const { directMap, protectsMemory } = heki;
+  const groups = new Map<string, Group>();
+  for (const { at, frame, frames, old, next } of transitions) {
+    // Until protection the direct map is not counted: what it allows then, the walk of that time finds.
+    if (!protectsMemory && at >= directMap.start && at < directMap.end) continue;
+    const kind = groupOf(old, next);
+    if (kind === undefined) continue;
+    const key = `${kind.command} ${kind.set} ${kind.clear}`;
+    const group = groups.get(key) ?? { ...kind, leaves: [] };
+    groups.set(key, group);
+    const place = { guestFrame: frame, frames };
+    group.leaves.push({ old: { ...place, ...old }, next: { ...place, ...next } });
+  }
+  const told: Group[] = [];
+  for (const group of groups.values()) {
+    const refused = tell(heki, group);
+    if (refused !== 0) {
+      for (const one of told.toReversed()) tell(heki, inverse(one));
+      return refused;
+    }
+    told.push(group);
+  }
+  return 0;
+}
+
+function groupOf(old: U64, next: U64): Omit<Group, 'leaves'> | undefined {
+  const was = (old.low & P) !== 0;
+  const is = (next.low & P) !== 0;
+  if (!was && !is) return undefined;
+  if (was !== is) return { command: is ? HekiCommand.MAP : HekiCommand.UNMAP, set: 0, clear: 0 };
+  const bits = (low: number, high: number): { writable: boolean; noExecute: boolean } => ({
+    writable: (low & RW) !== 0,
+    noExecute: (high & XD) !== 0,
+  });
+  const gained = permissionChange('set', bits(next.low & ~old.low, next.high & ~old.high));
+  const lost = permissionChange('clear', bits(old.low & ~next.low, old.high & ~next.high));
+  const set = gained.set | lost.set;
+  const clear = gained.clear | lost.clear;
+  return set === 0 && clear === 0 ? undefined : { command: HekiCommand.UPDATE, set, clear };
+}
+
+function tell(heki: HekiGuest, { command, set, clear, leaves }: Group): number {
+  const named = leaves.map(({ old, next }) => (command === HekiCommand.MAP ? next : old));
+  return heki.applyLeaves(command, named, { set, clear });
+}
+
+function inverse({ command, set, clear, leaves }: Group): Group {
+  const opposite =
+    command === HekiCommand.MAP
+      ? HekiCommand.UNMAP
+      : command === HekiCommand.UNMAP
+        ? HekiCommand.MAP
+        : command;
+  const swapped = leaves.map(({ old, next }) => ({ old: next, next: old }));
+  return { command: opposite, set: clear, clear: set, leaves: swapped };
+}
