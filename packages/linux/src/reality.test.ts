@@ -145,6 +145,7 @@ describe.each([
   ['k61-256-nokaslr-pti', 'with page-table isolation'],
   ['k61-256-rodataoff', 'with rodata=off'],
   ['k61-4g-nokaslr', 'with 4 GiB'],
+  ['k61-2g-allmods', 'with 761 modules'],
 ])('a kernel like the real one of %s, %s', (name) => {
   const built = model(name, undefined);
   const { fixture, machine, kernel } = built;

@@ -12,7 +12,7 @@ export const PAGE_KERNEL: U64 = entryBits('P', 'RW', 'A', 'D', 'G', 'XD');
 /** `PAGE_KERNEL_RO`. */
 export const PAGE_KERNEL_RO: U64 = entryBits('P', 'A', 'G', 'XD');
 /** `PAGE_KERNEL_NOCACHE`, of ioremap: UC-. */
-export const PAGE_KERNEL_NOCACHE: U64 = entryBits('P', 'RW', 'A', 'D', 'G', 'XD', 'PCD');
+const PAGE_KERNEL_NOCACHE: U64 = entryBits('P', 'RW', 'A', 'D', 'G', 'XD', 'PCD');
 /** Of fixed mappings of devices: UC. */
 export const PAGE_KERNEL_UC: U64 = entryBits('P', 'RW', 'A', 'D', 'G', 'XD', 'PCD', 'PWT');
 
@@ -103,21 +103,11 @@ export function vfree(kernel: KernelState, area: VmArea): void {
 }
 
 /** `vm_unmap_aliases`: one flush for all areas that were unmapped; their addresses may be used again. */
-export function purge(kernel: KernelState): void {
+function purge(kernel: KernelState): void {
   const { vmalloc: state } = kernel;
   kernel.memory.flush('all');
   for (const { space, start, pages } of state.lazy) space.free(start, pages + 1);
   state.lazy = [];
-}
-
-/** The area over an address, if there is one. */
-export function areaAt({ vmalloc: state }: KernelState, frame: VirtualFrame): VmArea | undefined {
-  const exact = state.areas.get(frame);
-  if (exact !== undefined) return exact;
-  for (const area of state.areas.values()) {
-    if (frame >= area.start && frame < area.start + area.pages) return area;
-  }
-  return undefined;
 }
 
 function allocateArea(

@@ -3,7 +3,7 @@ import type { Gpa } from '@heki/physical-memory';
 import { readU64 } from '@heki/physical-memory';
 
 /** A range that the core asked a hypervisor to protect. */
-export interface Request {
+interface Request {
   readonly start: number;
   readonly end: number;
   /** `r--`, `rw-`, `r-x`, `rwx`, with `!` for immutable. */
