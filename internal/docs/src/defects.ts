@@ -1,5 +1,6 @@
 import { guestDefects } from '@heki/guest';
 import { kvmDefects } from '@heki/kvm';
+import { linuxDefects } from '@heki/linux';
 import { memoryTableDefects } from '@heki/memory-table';
 import { paravirtDefects } from '@heki/paravirt';
 import { markdownTable, type Page } from './page.ts';
@@ -22,6 +23,7 @@ interface Defect {
 const TABLES: readonly [owner: string, source: string, defects: Readonly<Record<string, Defect>>][] = [
   ['kvm', 'packages/kvm/src/defects.ts', kvmDefects],
   ['guest', 'packages/guest/src/defects.ts', guestDefects],
+  ['linux', 'packages/linux/src/defects.ts', linuxDefects],
   ['paravirt', 'packages/paravirt/src/defects.ts', paravirtDefects],
   ['memory-table', 'packages/memory-table/src/defects.ts', memoryTableDefects],
 ];
