@@ -24,6 +24,15 @@ function errorOfBytes(bytes: Uint8Array): VmcoreError {
   throw new Error('no error');
 }
 
+describe('the header that QEMU 7.2 writes', () => {
+  it('gives the size of a pointer for its own, and is read all the same', () => {
+    const parts = { notes: [qemuNote()], loads: [{ address: 0x1000, bytes: PAGE }] };
+    const core = buildCore(parts);
+    new DataView(core.buffer).setUint16(52, 8, true);
+    expect(readVmcore(core).segments).toEqual(readVmcore(buildCore(parts)).segments);
+  });
+});
+
 describe('a damaged ELF header', () => {
   it.each([
     [4, 1, 'EI_CLASS is 1: expected 2, 64-bit'],

@@ -3,6 +3,8 @@ import { VmcoreError } from './error.ts';
 
 /** Bytes of an ELF-64 header, a program header and a section header (System V gABI, chapters 4 and 5). */
 const HEADER_SIZE = 64;
+/** What dump-guest-memory of QEMU 7.2 says instead: the size of a pointer to the header. */
+const QEMU_HEADER_SIZE = 8;
 const PROGRAM_HEADER_SIZE = 56;
 const SECTION_HEADER_SIZE = 64;
 
@@ -85,7 +87,8 @@ function readHeader(source: ByteSource): DataView {
   expect(5, 'EI_DATA', header.getUint8(5), ELFDATA2LSB, 'little-endian');
   expect(16, 'e_type', header.getUint16(16, true), ET_CORE, 'a core file');
   expect(18, 'e_machine', header.getUint16(18, true), EM_X86_64, 'x86-64');
-  expect(52, 'e_ehsize', header.getUint16(52, true), HEADER_SIZE, 'the size of an ELF-64 header');
+  const size = header.getUint16(52, true);
+  if (size !== QEMU_HEADER_SIZE) expect(52, 'e_ehsize', size, HEADER_SIZE, 'the size of an ELF-64 header');
   expect(54, 'e_phentsize', header.getUint16(54, true), PROGRAM_HEADER_SIZE, 'the size of a program header');
   return header;
 }
