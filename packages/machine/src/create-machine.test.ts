@@ -280,6 +280,19 @@ describe('a machine', () => {
     expect([page?.[4], page?.[6], page?.[8], page?.[10]]).toEqual([4, 0, 0x1000000, 3]);
   });
 
+  test.each(['rfc-v2', 'hardened'] as const)('runs the driver with its own profile: %s', (profile) => {
+    const profiles: unknown[] = [];
+    const { machine } = machineOf({
+      profile,
+      driver(_guest, options) {
+        profiles.push(options.profile);
+        return false;
+      },
+    });
+    machine.earlyInit();
+    expect(profiles).toEqual([profile]);
+  });
+
   test('asks no hypervisor when the kernel is built without Heki', () => {
     let asked = 0;
     const { machine } = machineOf({

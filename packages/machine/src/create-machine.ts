@@ -133,6 +133,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
       if (!built) return heki.earlyInit();
       (options.driver ?? initHekiOnKvm)(heki, {
         vcpu: () => vcpu,
+        profile,
         onWarning: (text) => emit({ from: 'machine', event: { type: 'driver-warning', text } }),
       });
       emit({ from: 'machine', event: { type: 'boot', step: 'early-init' } });
