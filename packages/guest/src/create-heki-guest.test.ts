@@ -1,90 +1,23 @@
-import { encodePageList } from '@heki/hypercall/kvm';
-import {
-  createRam,
-  type FrameRange,
-  type Gfn,
-  type Gpa,
-  readBytes,
-  type VirtualAddress,
-  type VirtualFrame,
-} from '@heki/physical-memory';
+import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { describe, expect, test } from 'vitest';
-import {
-  createHekiGuest,
-  GuestError,
-  type GuestEvent,
-  HekiCommand,
-  type HekiGuestOptions,
-  permissionChange,
-} from './index.ts';
+import { GuestError, HekiCommand, permissionChange } from './index.ts';
 import { at, GuestTables } from './testing/guest-tables.ts';
-import type { ModelListPage } from './testing/page-model.ts';
-import { readRawList } from './testing/raw-list.ts';
+import {
+  ALL,
+  DIRECT_MAP,
+  EXEC,
+  IMAGE,
+  IMMUTABLE,
+  READ,
+  r,
+  rw,
+  rx,
+  smallKernel,
+  start,
+  VMALLOC,
+  WRITE,
+} from './testing/small-kernel-guest.ts';
 import { createTestKernel } from './testing/test-kernel.ts';
-
-const READ = 1;
-const WRITE = 2;
-const EXEC = 4;
-const IMMUTABLE = 8;
-
-const DIRECT_MAP = at('ffff888000000000');
-const VMALLOC = at('ffffc90000000000');
-const IMAGE = at('ffffffff81000000');
-const ALL: readonly FrameRange<Gfn>[] = [{ start: 0 as Gfn, end: 0x4000 as Gfn }];
-const rw = { low: 3, high: 0x8000_0000 };
-const rx = { low: 1, high: 0 };
-const r = { low: 1, high: 0x8000_0000 };
-
-/** 64 MiB, mapped by the direct map; text and rodata of a kernel image. */
-function smallKernel(): GuestTables {
-  const tables = new GuestTables({ start: 2 ** 20 });
-  tables.map(DIRECT_MAP, 0, 8, '2M', 'rw-');
-  tables.map(DIRECT_MAP + 0x1000, 0x1000, 2, '2M', 'r--');
-  tables.map(DIRECT_MAP + 0x1400, 0x1400, 22, '2M', 'rw-');
-  tables.map(IMAGE, 0x1000, 1, '2M', 'r-x');
-  tables.map(IMAGE + 0x200, 0x1200, 1, '2M', 'r--');
-  return tables;
-}
-
-/** A core in a small kernel, and all that it does to the outside. */
-function start(
-  options: Partial<HekiGuestOptions> & {
-    readonly tables?: GuestTables;
-    readonly validFrames?: typeof ALL;
-  } = {},
-) {
-  const { tables = smallKernel(), validFrames = ALL, ...rest } = options;
-  const kernel = createTestKernel({ tables, validFrames });
-  const events: GuestEvent[] = [];
-  const lists: ModelListPage[][] = [];
-  const world = { answer: 0, lock: 0 };
-  const guest = createHekiGuest({
-    kernel,
-    onEvent: (event) => events.push(event),
-    hypervisor: {
-      lockCrs: () => world.lock,
-      protectMemory(list) {
-        lists.push(readRawList(kernel.listMemory, list));
-        return world.answer;
-      },
-    },
-    ...rest,
-  });
-  const log = () => events.flatMap((event) => (event.type === 'log' ? [event.text] : []));
-  const protect = () => {
-    guest.earlyInit();
-    guest.lateInit();
-    lists.length = 0;
-    events.length = 0;
-  };
-  /** Entries of the latest list, oldest first: `1000-1200 13`. */
-  const sent = () =>
-    [...(lists.at(-1) ?? [])]
-      .reverse()
-      .flatMap(({ entries }) => entries)
-      .map((entry) => `${entry.start.toString(16)}-${entry.end.toString(16)} ${entry.permissions}`);
-  return { guest, kernel, events, lists, world, log, protect, sent };
-}
 
 describe('early init', () => {
   test('counts the kernel image and leaves the direct map out', () => {
@@ -358,157 +291,6 @@ describe('the hooks', () => {
       set: EXEC,
       clear: WRITE,
     });
-  });
-});
-
-describe('page lists', () => {
-  test('are the bytes of the wire format, 169 entries to a page, newest page first', () => {
-    const { guest, protect, kernel, lists } = start({ profile: 'rfc-v2' });
-    protect();
-    const bytes: Uint8Array[] = [];
-    const list0 = (2 ** 36) as Gfn;
-    guest.hypervisor = {
-      lockCrs: () => 0,
-      protectMemory(list) {
-        for (let page = 0; page < 3; page++) {
-          const copy = new Uint8Array(4096);
-          readBytes<Gfn>(kernel.listMemory, ((list0 + page) * 4096) as Gpa, copy);
-          bytes.push(copy);
-        }
-        expect(list).toBe((list0 + 2) * 4096);
-        return 0;
-      },
-    };
-    const leaves = Array.from({ length: 400 }, (_, index) => ({
-      guestFrame: (2 * index) as Gfn,
-      frames: 1,
-      ...rx,
-    }));
-    expect(guest.applyLeaves(HekiCommand.MAP, leaves)).toBe(0);
-
-    const memory = createRam({ ranges: [{ start: list0, end: (list0 + 3) as Gfn }] });
-    const frames = [0, 1, 2].map((page) => (list0 + page) as Gfn);
-    encodePageList({
-      memory,
-      frames,
-      ranges: leaves.map(({ guestFrame }) => ({
-        start: guestFrame,
-        end: (guestFrame + 1) as Gfn,
-        permissions: READ | EXEC,
-      })),
-      directMap: 0xffff_8880_0000_0000n as VirtualAddress,
-    });
-    const expected = frames.map((frame) => {
-      const copy = new Uint8Array(4096);
-      readBytes<Gfn>(memory, (frame * 4096) as Gpa, copy);
-      return copy;
-    });
-    expect(bytes).toEqual(expected);
-    expect(lists).toEqual([]);
-  });
-
-  test('are leaked when the hypervisor refuses them, and the counters stay changed (B-G1)', () => {
-    const { guest, protect, kernel, world, events } = start({ profile: 'rfc-v2' });
-    protect();
-    world.answer = -1;
-    expect(guest.textPokeStart([0x1000 as Gfn])).toBe(0);
-    expect(kernel.pagesInUse).toBe(1);
-    expect(events.at(-1)).toEqual({ type: 'list-leaked', pages: 1 });
-    expect(guest.permissions(0x1000 as Gfn)).toBe(READ | WRITE | EXEC);
-  });
-
-  test('are freed, the counters are put back and the caller learns of it where that is mended', () => {
-    const { guest, protect, kernel, world, log } = start();
-    protect();
-    world.answer = -1;
-    const before = guest.counters(0x1000 as Gfn);
-    expect(guest.textPokeStart([0x1000 as Gfn])).toBe(-1);
-    expect(kernel.pagesInUse).toBe(0);
-    expect(guest.counters(0x1000 as Gfn)).toEqual(before);
-    expect(guest.protectsMemory).toBe(true);
-    expect(log()).toEqual(['heki-guest: Failed to set memory permission']);
-  });
-
-  test('lose ranges when memory is short, and claim 170 entries when a full page finds no successor (B-G2)', () => {
-    const { guest, protect, kernel, lists, events } = start({ profile: 'rfc-v2' });
-    protect();
-    const leaves = Array.from({ length: 171 }, (_, index) => ({
-      guestFrame: (2 * index) as Gfn,
-      frames: 1,
-      ...rx,
-    }));
-    kernel.allowPages(1);
-    expect(guest.applyLeaves(HekiCommand.MAP, leaves)).toBe(0);
-    expect(lists.at(-1)?.map(({ count, entries }) => [count, entries.length])).toEqual([[170, 169]]);
-    expect(events.filter(({ type }) => type === 'range-dropped')).toEqual([
-      { type: 'range-dropped', start: 338, end: 339, permissions: 5 },
-      { type: 'range-dropped', start: 340, end: 341, permissions: 5 },
-    ]);
-    expect(events.filter(({ type }) => type === 'warning').length).toBe(1);
-  });
-
-  test('are not sent in part: without pages for all of it the call fails and changes nothing', () => {
-    const { guest, protect, kernel, lists } = start();
-    protect();
-    const leaves = Array.from({ length: 171 }, (_, index) => ({
-      guestFrame: (2 * index) as Gfn,
-      frames: 1,
-      ...rx,
-    }));
-    kernel.allowPages(1);
-    expect(guest.applyLeaves(HekiCommand.MAP, leaves)).toBe(-12);
-    expect([lists.length, kernel.pagesInUse]).toEqual([0, 0]);
-    expect(guest.counters(0 as Gfn)).toEqual({ read: 1, write: 1, execute: 0 });
-    kernel.allowPages(2);
-    expect(guest.applyLeaves(HekiCommand.MAP, leaves)).toBe(0);
-    expect(lists.length).toBe(1);
-  });
-
-  test('give a huge range up when no page is to be had for it, instead of trying for every page', () => {
-    const validFrames = [{ start: 0 as Gfn, end: (2 ** 30) as Gfn }];
-    const { guest, protect, kernel, events } = start({ profile: 'rfc-v2', validFrames });
-    protect();
-    kernel.allowPages(0);
-    const terabyte = { guestFrame: (2 ** 28) as Gfn, frames: 2 ** 28, ...rx };
-    expect(guest.applyLeaves(HekiCommand.MAP, [terabyte])).toBe(0);
-    expect(events.filter(({ type }) => type === 'range-dropped')).toEqual([
-      { type: 'range-dropped', start: 2 ** 28, end: 2 ** 29, permissions: 5 },
-    ]);
-  });
-
-  test('fail when their bytes cannot be stored', () => {
-    const kernel = createTestKernel({ tables: smallKernel(), validFrames: ALL });
-    const { guest, lists } = start({ kernel: { ...kernel, store: () => false } });
-    guest.earlyInit();
-    expect(guest.lateInit()).toEqual({ outcome: 'memory-refused', error: -14 });
-    expect([lists.length, kernel.pagesInUse]).toEqual([0, 0]);
-  });
-
-  test.each([
-    ['rfc-v2', true, 'self-deadlock'],
-    ['hardened', false, 'page-list'],
-  ] as const)('under %s are allocated with reclaim: %s (B-G13)', (profile, reclaims, last) => {
-    const seen: boolean[] = [];
-    const kernel = createTestKernel({
-      tables: smallKernel(),
-      validFrames: ALL,
-      onAllocate(reclaim) {
-        seen.push(reclaim);
-        // What the kernel does to find memory: it lets go of vmalloc areas.
-        if (reclaim) guest.unmap(VMALLOC, (VMALLOC + 1) as VirtualFrame);
-      },
-    });
-    const events: GuestEvent[] = [];
-    const guest = createHekiGuest({
-      kernel,
-      profile,
-      hypervisor: { lockCrs: () => 0, protectMemory: () => 0 },
-      onEvent: (event) => events.push(event),
-    });
-    guest.earlyInit();
-    guest.lateInit();
-    expect(seen).toEqual([reclaims]);
-    expect(events.filter(({ type }) => type === 'self-deadlock' || type === 'page-list')[0]?.type).toBe(last);
   });
 });
 

@@ -1,4 +1,4 @@
-export { type DirectMapSearch, findDirectMap } from './address-space.ts';
+export { type DirectMapSearch, findDirectMap, type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
 export { type BootParameters, parseBootParameters } from './boot-parameters.ts';
 export { HekiCommand } from './command.ts';
 export { createHekiGuest, type HekiGuestOptions } from './create-heki-guest.ts';
@@ -21,4 +21,9 @@ export type {
 } from './heki-guest.ts';
 export type { HekiHypervisor } from './heki-hypervisor.ts';
 export type { HekiKernel, KernelConfig, KernelPage, VirtualRange } from './kernel.ts';
-export { type PermissionChange, type ProtectionBits, permissionChange } from './permission.ts';
+export {
+  leafPermissions,
+  type PermissionChange,
+  type ProtectionBits,
+  permissionChange,
+} from './permission.ts';

@@ -1,4 +1,4 @@
-import { createHekiGuest, type HekiGuestOptions, type HekiKernel } from '@heki/guest';
+import { createHekiGuest, type HekiGuestOptions, type HekiKernel, PUBLISHED_LAYOUT } from '@heki/guest';
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
 import { initHekiOnKvm } from '@heki/paravirt';
 import {
@@ -13,6 +13,7 @@ import {
   PAGE_SIZE,
   type Pfn,
   type VirtualAddress,
+  virtualAddressOf,
   writeBytes,
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
@@ -26,10 +27,6 @@ import type { Machine, MachineOptions } from './machine.ts';
 
 /** Frames of RAM added for page lists: 16 MiB, enough for 692,224 ranges. It takes host memory only where it is used. */
 const ADDED_FRAMES = 4096;
-
-/** Where the series has the direct map (Heki v2 14/19); only addresses of list pages are made from it. */
-const PAGE_OFFSET = 0xffff_8880_0000_0000n;
-const PAGE_OFFSET_L5 = 0xff11_0000_0000_0000n;
 
 /** Set by a user program at will; the kernel's entry code clears it (CLAC). */
 const RFLAGS_AC = 1n << 18n;
@@ -173,7 +170,8 @@ function createKernel(
 ): HekiKernel {
   const { memoryMap, directMap } = options;
   const levels = (registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
-  const base = levels === 4 ? PAGE_OFFSET : PAGE_OFFSET_L5;
+  // Only addresses of list pages are made from it.
+  const base = virtualAddressOf(PUBLISHED_LAYOUT[levels].directMap.start);
   const frames = createFrameAllocator({ ranges: [addedMemory] });
   return {
     memory,

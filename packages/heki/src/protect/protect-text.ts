@@ -1,8 +1,9 @@
-import type { KernelConfig } from '@heki/guest';
+import { type KernelConfig, PUBLISHED_LAYOUT } from '@heki/guest';
 import { KvmHypercall } from '@heki/hypercall/kvm';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import type { Colours } from '../colours.ts';
 import { hex } from '../hex.ts';
+import { count, number } from '../quantity.ts';
 import { attackTable } from './attack-table.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
 
@@ -17,22 +18,12 @@ const MEANINGS = {
   rwx: 'changed and run: nothing is enforced',
 } as const;
 
-/** First virtual frame of the direct map as the series has it (Heki v2 14/19). */
-const PUBLISHED_DIRECT_MAP = { 4: 0xffff_8880_0000_0, 5: 0xff11_0000_0000_0 } as const;
-
 /** What is left of it where the processor cannot deny execution to the kernel alone. */
 const MEANINGS_WITHOUT_MBEC: Readonly<Record<keyof typeof MEANINGS, string>> = {
   ...MEANINGS,
   'r--': 'constants: not changed, but run',
   'rw-': 'data: changed and run, nothing is enforced',
 };
-
-/** `12,345`. */
-const number = (value: number): string => value.toLocaleString('en-US');
-
-/** `3 ranges`, `1 range`. */
-const count = (value: number, one: string, many = `${one}s`): string =>
-  `${number(value)} ${value === 1 ? one : many}`;
 
 function size(pages: number): string {
   const kib = pages * 4;
@@ -111,7 +102,7 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
   switch (early.outcome) {
     case 'counting':
       return [
-        ...(profile === 'rfc-v2' && subject.directMap !== PUBLISHED_DIRECT_MAP[subject.levels]
+        ...(profile === 'rfc-v2' && subject.directMap !== PUBLISHED_LAYOUT[subject.levels].directMap.start
           ? [
               yellow(
                 'KASLR moved the direct map of this kernel; as published, Heki looks at fixed addresses all the same',

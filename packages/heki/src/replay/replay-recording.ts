@@ -1,15 +1,17 @@
-import { HekiCommand, type NamedLeaf } from '@heki/guest';
+import { HekiCommand, leafPermissions } from '@heki/guest';
 import {
   HEKI_ATTRIBUTE_IMMUTABLE,
   KvmHypercall,
   MEM_ATTR_EXEC,
+  MEM_ATTR_PROT,
   MEM_ATTR_READ,
   MEM_ATTR_WRITE,
+  permissionText,
 } from '@heki/hypercall/kvm';
 import { createKvm, type KvmStatistics } from '@heki/kvm';
 import { createMachine, type Profile } from '@heki/machine';
 import { createMemoryMap, createRam, type Gfn } from '@heki/physical-memory';
-import { CR0, CR4, EFER, EntryHigh, EntryLow } from '@heki/x86';
+import { CR0, CR4, EFER } from '@heki/x86';
 import { InputError } from '../failure.ts';
 import type { RecordedCall } from './recording.ts';
 
@@ -103,15 +105,14 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
       // An immutable page without counters is known to the direct map alone (B-G6): its mapping there says what it needs.
       const wanted =
         immutable && machine.heki.counters(frame as Gfn) === undefined
-          ? permissionsOf(leaf)
+          ? leafPermissions(leaf.low, leaf.high)
           : machine.heki.permissions(frame as Gfn);
-      const key =
-        (rights?.read === true ? 1 : 0) |
-        (rights?.write === true ? 2 : 0) |
-        (rights?.supervisorExecute === true ? 4 : 0) |
-        ((wanted & MEM_ATTR_WRITE) !== 0 ? 8 : 0) |
-        ((wanted & MEM_ATTR_EXEC) !== 0 ? 16 : 0) |
-        (immutable ? 32 : 0);
+      const granted =
+        (rights?.read === true ? MEM_ATTR_READ : 0) |
+        (rights?.write === true ? MEM_ATTR_WRITE : 0) |
+        (rights?.supervisorExecute === true ? MEM_ATTR_EXEC : 0);
+      // Nobody can be denied reading (B-H18), so every page counts as wanting it.
+      const key = granted | ((wanted | MEM_ATTR_READ) << 4) | (immutable ? 1 << 8 : 0);
       end.set(key, (end.get(key) ?? 0) + 1);
     }
   }
@@ -123,22 +124,13 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
     ranges: statistics.ranges,
     end: [...end]
       .map(([key, frames]) => ({
-        effective: rightsText((key & 1) !== 0, (key & 2) !== 0, (key & 4) !== 0),
-        wanted: rightsText(true, (key & 8) !== 0, (key & 16) !== 0),
-        immutable: (key & 32) !== 0,
+        effective: permissionText(key & MEM_ATTR_PROT),
+        wanted: permissionText((key >>> 4) & MEM_ATTR_PROT),
+        immutable: key >>> 8 !== 0,
         frames,
       }))
       .sort((a, b) => b.frames - a.frames),
   };
-}
-
-/** MEM_ATTR bits of a mapping. */
-function permissionsOf({ low, high }: NamedLeaf): number {
-  return (
-    MEM_ATTR_READ |
-    ((low & EntryLow.RW) !== 0 ? MEM_ATTR_WRITE : 0) |
-    ((high & EntryHigh.XD) === 0 ? MEM_ATTR_EXEC : 0)
-  );
 }
 
 /** One past the last frame that any call speaks of, in whole sections. */
@@ -153,8 +145,4 @@ function endOfMemory(calls: readonly RecordedCall[]): Gfn {
     );
   }
   return (Math.ceil(end / SECTION_FRAMES) * SECTION_FRAMES) as Gfn;
-}
-
-function rightsText(read: boolean, write: boolean, execute: boolean): string {
-  return `${read ? 'r' : '-'}${write ? 'w' : '-'}${execute ? 'x' : '-'}`;
 }

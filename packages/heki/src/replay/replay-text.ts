@@ -1,11 +1,7 @@
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
+import { count, number } from '../quantity.ts';
 import type { EndState, ReplayReport } from './replay-recording.ts';
-
-const number = (value: number): string => value.toLocaleString('en-US');
-
-/** `12 pages`, `1 page`. */
-const pages = (value: number): string => `${number(value)} ${value === 1 ? 'page' : 'pages'}`;
 
 /** What it means that pages which want `wanted` have `effective`, for a newcomer. */
 function verdict({ effective, wanted }: EndState): 'right' | 'loose' | 'strict' {
@@ -15,7 +11,6 @@ function verdict({ effective, wanted }: EndState): 'right' | 'loose' | 'strict' 
 }
 
 const VERDICTS = {
-  right: 'as the kernel wants it',
   loose: 'more than the kernel wants: an attacker may use it',
   strict: 'less than the kernel wants: the kernel may fault on it',
 } as const;
@@ -60,10 +55,10 @@ export function replayText(name: string, report: ReplayReport, colours: Colours)
     '',
     totals.loose === 0
       ? colours.green('No page has more rights than the kernel wants for it.')
-      : colours.red(`${pages(totals.loose)} with more rights than the kernel wants.`),
+      : colours.red(`${count(totals.loose, 'page')} with more rights than the kernel wants.`),
   ];
   if (totals.strict > 0) {
-    lines.push(colours.yellow(`${pages(totals.strict)} with fewer rights than the kernel wants.`));
+    lines.push(colours.yellow(`${count(totals.strict, 'page')} with fewer rights than the kernel wants.`));
   }
   return `${lines.join('\n')}\n`;
 }
