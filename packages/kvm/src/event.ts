@@ -1,7 +1,7 @@
 import type { HypervisorEvent } from '@heki/hypervisor';
 import type { Gfn, Gpa, Pfn, U64, VirtualAddress } from '@heki/physical-memory';
 import type { Exception } from '@heki/vcpu';
-import type { UserExit } from './vmm.ts';
+import type { UserExit } from './exit/vmm.ts';
 
 /** What became of one range of a page list. */
 export type RangeOutcome =

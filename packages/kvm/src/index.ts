@@ -1,4 +1,5 @@
-export { type AttributeStore, createAttributeStore } from './attribute-store.ts';
+export { type AttributeStore, createAttributeStore } from './attributes/attribute-store.ts';
+export type { MemoryAttributes } from './attributes/user-attributes.ts';
 export {
   defectSwitches,
   type KvmDefect,
@@ -6,15 +7,20 @@ export {
   type KvmDefectSwitches,
   kvmDefects,
 } from './defects.ts';
-export type { EmulationResult } from './emulator.ts';
-export { Errno } from './errno.ts';
 export type { KvmEvent, RangeOutcome } from './event.ts';
+export type { EmulationResult } from './exit/emulator.ts';
+export type { UserExit, Vmm } from './exit/vmm.ts';
+export { Errno } from './host/errno.ts';
+export {
+  createLockChecker,
+  KVM_LOCK_ORDER,
+  type LockChecker,
+  LockError,
+  type LockName,
+} from './host/locks.ts';
 export { createKvm, type Kvm } from './kvm.ts';
-export { createLockChecker, KVM_LOCK_ORDER, type LockChecker, LockError, type LockName } from './locks.ts';
-export { type LargePageFlags, type Memslot, MemslotFlag } from './memslot.ts';
-export type { UserspaceMemoryRegion } from './memslots.ts';
+export { type LargePageFlags, type Memslot, MemslotFlag } from './memslots/memslot.ts';
+export type { UserspaceMemoryRegion } from './memslots/memslots.ts';
 export type { KvmBudget, KvmOptions, Profile } from './options.ts';
 export type { KvmStatistics } from './statistics.ts';
-export type { MemoryAttributes } from './user-attributes.ts';
 export type { KvmIoctls, KvmVirtualMachine, LeafCounts } from './virtual-machine.ts';
-export type { UserExit, Vmm } from './vmm.ts';

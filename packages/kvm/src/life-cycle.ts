@@ -12,13 +12,13 @@ import {
 } from '@heki/hypervisor';
 import { FRAME_END } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import { type PinBinding, updateCrMasks } from './control-registers.ts';
-import { leaveNested } from './nested.ts';
-import { ALL_PERMISSIONS } from './permissions.ts';
-import { permissionsOfRights, rawRange, rightsOfPermissions } from './rights.ts';
-import { setMemoryAttributes } from './set-attributes.ts';
+import { ALL_PERMISSIONS } from './attributes/permissions.ts';
+import { permissionsOfRights, rawRange, rightsOfPermissions } from './attributes/rights.ts';
+import { setMemoryAttributes } from './attributes/set-attributes.ts';
+import { type PinBinding, updateCrMasks } from './control-registers/control-registers.ts';
+import { leaveNested } from './exit/nested.ts';
+import { zapAll } from './mmu/zap.ts';
 import type { VmState } from './vm-state.ts';
-import { zapAll } from './zap.ts';
 
 /** INIT, reset and kexec. In the series nothing of this touches pins or attributes (B-H14). */
 export function applyLifeCycle(vm: VmState, bindingOf: (vcpu: Vcpu) => PinBinding, event: LifeCycle): void {

@@ -1,7 +1,7 @@
 import type { KvmAbiRevision } from '@heki/hypercall/kvm';
 import type { CpuProfile } from '@heki/x86';
 import type { KvmDefectId } from './defects.ts';
-import type { Vmm } from './vmm.ts';
+import type { Vmm } from './exit/vmm.ts';
 
 /** The published series as it is, or with its defects mended. */
 export type Profile = 'rfc-v2' | 'hardened';

@@ -1,8 +1,8 @@
 import { DEFAULT_MAX_LIST_PAGES, KVM_ABI_REVISIONS, type KvmAbi } from '@heki/hypercall/kvm';
 import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import { defectSwitches, type KvmDefectSwitches } from './defects.ts';
+import type { Vmm } from './exit/vmm.ts';
 import type { KvmBudget, KvmOptions } from './options.ts';
-import type { Vmm } from './vmm.ts';
 
 /** {@link KvmOptions} with every default filled in. */
 export interface ResolvedOptions {

@@ -1,13 +1,13 @@
 import type { VirtualMachine } from '@heki/hypervisor';
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import type { AttributeStore } from './attribute-store.ts';
-import type { EmulationResult } from './emulator.ts';
-import type { LockName } from './locks.ts';
-import type { Memslot } from './memslot.ts';
-import type { UserspaceMemoryRegion } from './memslots.ts';
+import type { AttributeStore } from './attributes/attribute-store.ts';
+import type { MemoryAttributes } from './attributes/user-attributes.ts';
+import type { EmulationResult } from './exit/emulator.ts';
+import type { LockName } from './host/locks.ts';
+import type { Memslot } from './memslots/memslot.ts';
+import type { UserspaceMemoryRegion } from './memslots/memslots.ts';
 import type { KvmStatistics } from './statistics.ts';
-import type { MemoryAttributes } from './user-attributes.ts';
 
 /** Leaves of the second level by size. */
 export interface LeafCounts {

@@ -1,16 +1,16 @@
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import type { AttributeStore } from './attribute-store.ts';
+import type { AttributeStore } from './attributes/attribute-store.ts';
+import type { Permissions } from './attributes/permissions.ts';
 import type { KvmDefectSwitches } from './defects.ts';
 import type { KvmEvent } from './event.ts';
-import type { HostLog } from './host-log.ts';
-import type { LargePages } from './large-pages.ts';
-import type { LockChecker } from './locks.ts';
-import type { Memslots } from './memslots.ts';
-import type { NestedCpus } from './nested.ts';
-import type { Permissions } from './permissions.ts';
+import type { NestedCpus } from './exit/nested.ts';
+import type { HostLog } from './host/host-log.ts';
+import type { LockChecker } from './host/locks.ts';
+import type { Memslots } from './memslots/memslots.ts';
+import type { LargePages } from './mmu/large-pages.ts';
+import type { SecondLevelTables } from './mmu/second-level-tables.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
-import type { SecondLevelTables } from './second-level-tables.ts';
 import type { KvmStatistics } from './statistics.ts';
 
 /** `struct kvm`: the parts of one VM, which the functions of this package work on. */

@@ -5,26 +5,26 @@ import {
   virtualAddressOf,
   virtualFrameOf,
 } from '@heki/physical-memory';
-import { STEP_FUNCTIONS } from './boot.ts';
-import { createBootAllocator } from './boot-allocator.ts';
-import { createBootMemory } from './boot-memory.ts';
-import { parseCommandLine } from './boot-parameters.ts';
-import { BOOT_STEPS, type BootStep } from './boot-steps.ts';
+import { STEP_FUNCTIONS } from './boot/boot.ts';
+import { createBootAllocator } from './boot/boot-allocator.ts';
+import { createBootMemory } from './boot/boot-memory.ts';
+import { parseCommandLine } from './boot/boot-parameters.ts';
+import { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 import { linuxDefectSwitches } from './defects.ts';
 import { hex, LinuxError } from './error.ts';
-import { createHekiKernel } from './heki-kernel.ts';
-import { createKernelImage } from './kernel-image.ts';
-import { checkProfile, DEBIAN_6_1 } from './kernel-profile.ts';
+import { createHekiKernel } from './heki/heki-kernel.ts';
 import type { KernelState } from './kernel-state.ts';
-import { checkLayout, createLayout } from './layout.ts';
+import { createKernelImage } from './layout/kernel-image.ts';
+import { checkProfile, DEBIAN_6_1 } from './layout/kernel-profile.ts';
+import { checkLayout, createLayout } from './layout/layout.ts';
 import type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
-import { loadModule, type ModuleState, unloadModule } from './modules.ts';
+import { createPageAllocator } from './mm/page-allocator.ts';
+import { PageTables } from './mm/page-tables.ts';
+import * as set from './mm/set-memory.ts';
+import { createVmalloc, ioremap, PAGE_KERNEL, type VmArea, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
+import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
 import { attempt, Errno, fail, type KernelOutcome } from './outcome.ts';
-import { createPageAllocator } from './page-allocator.ts';
-import { PageTables } from './page-tables.ts';
-import * as set from './set-memory.ts';
-import { textPoke } from './text-poke.ts';
-import { createVmalloc, ioremap, PAGE_KERNEL, type VmArea, vfree, vmalloc, vmap } from './vmalloc.ts';
+import { textPoke } from './text/text-poke.ts';
 
 const SET_MEMORY: { readonly [what in SetMemory]: typeof set.setMemoryRo } = {
   ro: set.setMemoryRo,

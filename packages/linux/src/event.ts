@@ -1,7 +1,7 @@
 import type { EarlyInitResult, LateInitResult, VirtualRange } from '@heki/guest';
 import type { Gfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import type { LeafLevel } from '@heki/x86';
-import type { BootStep } from './boot-steps.ts';
+import type { BootStep } from './boot/boot-steps.ts';
 
 /** Names of the hooks of Heki in Linux. */
 export type HekiHook = 'map' | 'unmap' | 'update' | 'change' | 'text-poke-start' | 'text-poke-end';

@@ -1,4 +1,4 @@
-export { BOOT_STEPS, type BootStep } from './boot-steps.ts';
+export { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 export { createLinuxKernel } from './create-kernel.ts';
 export {
   type LinuxDefect,
@@ -17,8 +17,8 @@ export {
   imageSections,
   type KernelProfile,
   profileFromSymbols,
-} from './kernel-profile.ts';
-export { type AddressLayout, createLayout, type LayoutOptions } from './layout.ts';
+} from './layout/kernel-profile.ts';
+export { type AddressLayout, createLayout, type LayoutOptions } from './layout/layout.ts';
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
-export { type LoadedModule, MODULE_MEMORY, type ModuleImage, type ModuleMemory } from './modules.ts';
+export { type LoadedModule, MODULE_MEMORY, type ModuleImage, type ModuleMemory } from './modules/modules.ts';
 export { Errno, type KernelOutcome } from './outcome.ts';

@@ -8,18 +8,18 @@ import {
   virtualAddressOf,
 } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import type { BootAllocator } from './boot-allocator.ts';
-import type { KernelParameters } from './boot-parameters.ts';
+import type { BootAllocator } from './boot/boot-allocator.ts';
+import type { KernelParameters } from './boot/boot-parameters.ts';
 import type { LinuxDefectSwitches } from './defects.ts';
 import type { LinuxEvent } from './event.ts';
-import type { KernelImage } from './kernel-image.ts';
-import type { KernelMemory } from './kernel-memory.ts';
-import type { KernelProfile } from './kernel-profile.ts';
-import type { AddressLayout } from './layout.ts';
-import type { PageAllocator } from './page-allocator.ts';
-import type { PageTables } from './page-tables.ts';
-import type { TemporaryMm } from './text-poke.ts';
-import type { Vmalloc } from './vmalloc.ts';
+import type { KernelImage } from './layout/kernel-image.ts';
+import type { KernelProfile } from './layout/kernel-profile.ts';
+import type { AddressLayout } from './layout/layout.ts';
+import type { KernelMemory } from './mm/kernel-memory.ts';
+import type { PageAllocator } from './mm/page-allocator.ts';
+import type { PageTables } from './mm/page-tables.ts';
+import type { Vmalloc } from './mm/vmalloc.ts';
+import type { TemporaryMm } from './text/text-poke.ts';
 
 /** What the functions of the kernel share: its global variables. */
 export interface KernelState {

@@ -2,12 +2,12 @@ import type { HekiGuest, HekiKernel } from '@heki/guest';
 import type { Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
-import type { BootStep } from './boot-steps.ts';
+import type { BootStep } from './boot/boot-steps.ts';
 import type { LinuxDefectId } from './defects.ts';
 import type { LinuxEvent } from './event.ts';
-import type { ImageSymbol, KernelProfile } from './kernel-profile.ts';
-import type { AddressLayout } from './layout.ts';
-import type { LoadedModule, ModuleImage } from './modules.ts';
+import type { ImageSymbol, KernelProfile } from './layout/kernel-profile.ts';
+import type { AddressLayout } from './layout/layout.ts';
+import type { LoadedModule, ModuleImage } from './modules/modules.ts';
 import type { KernelOutcome } from './outcome.ts';
 
 /** What a kernel is made of. */

@@ -9,9 +9,9 @@ import {
   type VirtualFrame,
   virtualFrame,
 } from '@heki/physical-memory';
-import type { KernelProfile } from '../kernel-profile.ts';
-import { profileFromSymbols } from '../kernel-profile.ts';
-import { type AddressLayout, createLayout } from '../layout.ts';
+import type { KernelProfile } from '../layout/kernel-profile.ts';
+import { profileFromSymbols } from '../layout/kernel-profile.ts';
+import { type AddressLayout, createLayout } from '../layout/layout.ts';
 
 /** Frames `start` .. `end` - 1 and what all their mappings together allow. */
 export interface PermissionRange {

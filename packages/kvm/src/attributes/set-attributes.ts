@@ -1,0 +1,42 @@
+import type { Gfn } from '@heki/physical-memory';
+import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
+import type { VmState } from '../vm-state.ts';
+
+/** What the attribute setter did. */
+export type SetAttributesOutcome = 'stored' | 'nothing-to-do';
+
+/**
+ * kvm_vm_set_mem_attributes(): gives `start` .. `end` - 1 the `bits` within `mask`. What was mapped there is gone from
+ * every virtual CPU when this returns, and comes back by faults with the new rights.
+ *
+ * The "nothing to do" test of the series takes frames that have more than the requested bits for done (B-H1).
+ */
+export function setMemoryAttributes(
+  vm: VmState,
+  start: number,
+  end: number,
+  bits: number,
+  mask: number,
+): SetAttributesOutcome {
+  // Heki v2 7/19: a hypercall cannot take slots_lock, which is held over synchronize_srcu().
+  vm.locks.assertHeld('slots_arch_lock');
+  const done = vm.defects['B-H1']
+    ? vm.attributes.all(start, end, bits)
+    : vm.attributes.equal(start, end, bits, mask);
+  if (done) return 'nothing-to-do';
+
+  vm.locks.with('mmu_lock', () => {
+    let flush = false;
+    for (const slot of vm.slots.slots) {
+      const from = Math.max(start, slot.base);
+      const to = Math.min(end, slot.base + slot.frames);
+      if (from < to) flush = zap(vm, from as Gfn, to as Gfn) || flush;
+    }
+    if (flush) flushRemoteTlbs(vm);
+  });
+  vm.attributes.update(start, end, bits, mask);
+  vm.locks.with('mmu_lock', () => {
+    for (const slot of vm.slots.slots) vm.largePages.attributesChanged(slot, start, end, bits);
+  });
+  return 'stored';
+}

@@ -1,0 +1,109 @@
+import { encodeHekiExit, KVM_HEKI_EXIT_REASON_CR0, KVM_HEKI_EXIT_REASON_CR4 } from '@heki/hypercall/kvm';
+import { type ExitAction, type Vcpu, Vector } from '@heki/vcpu';
+import { CR0, CR4 } from '@heki/x86';
+import type { UserExit } from '../exit/vmm.ts';
+import type { VmState } from '../vm-state.ts';
+
+/** CR0 bits that the guest owns when EPT is on: KVM_POSSIBLE_CR0_GUEST_BITS since Linux 6.4. */
+const CR0_GUEST_OWNED: bigint = CR0.TS | CR0.WP;
+/** KVM_POSSIBLE_CR4_GUEST_BITS. */
+const CR4_GUEST_OWNED: bigint =
+  CR4.PVI | CR4.DE | CR4.PCE | CR4.OSFXSR | CR4.OSXMMEXCPT | CR4.PGE | CR4.TSD | CR4.FSGSBASE;
+
+const ALL_BITS = 0xffff_ffff_ffff_ffffn;
+
+/** #GP(0). */
+export const GENERAL_PROTECTION = { vector: Vector.GP, errorCode: 0 } as const;
+
+/** The pins of one virtual CPU: whether each register is bound already. INIT unbinds them (B-H14). */
+export interface PinBinding {
+  cr0: boolean;
+  cr4: boolean;
+}
+
+/** What a refused register write leads to. */
+export interface CrDenial {
+  readonly action: ExitAction;
+  /** KVM_RUN returns with this first. */
+  readonly userExit: UserExit | undefined;
+}
+
+/**
+ * Sets what exits and what the guest reads: the guest owns some bits (SDM 3C 25.6.6), and the series leaves pinned ones
+ * with it (B-H13). AMD has no masks; there every change of more than TS and MP exits.
+ */
+export function updateCrMasks(vm: VmState, vcpu: Vcpu): void {
+  const { controls, registers } = vcpu;
+  if (vm.options.processor.vendor === 'amd') return;
+  const pinned = vm.defects['B-H13'] ? { cr0: 0n, cr4: 0n } : vm.pins;
+  controls.cr0Mask = ALL_BITS & ~(CR0_GUEST_OWNED & ~pinned.cr0);
+  controls.cr4Mask = ALL_BITS & ~(CR4_GUEST_OWNED & ~pinned.cr4);
+  controls.cr0Shadow = registers.cr0;
+  controls.cr4Shadow = registers.cr4;
+}
+
+/** heki_check_cr(): why a write of CR0 or CR4 must be refused, or `undefined`. */
+export function checkPins(
+  vm: VmState,
+  vcpu: Vcpu,
+  binding: PinBinding,
+  cr: 0 | 4,
+  value: bigint,
+): CrDenial | undefined {
+  const pinned = cr === 0 ? vm.pins.cr0 : vm.pins.cr4;
+  if ((value & pinned) === pinned) return undefined;
+  if (!vm.defects['B-H14'] && !isBound(binding, cr, value)) return undefined;
+
+  vm.log.limited(`CR${cr}`, () => `heki: Blocked CR${cr} update: 0x${value.toString(16)}`);
+  vm.statistics.registerDenials++;
+  vm.emit?.({
+    type: 'denied',
+    vcpu: vcpu.id,
+    denial: {
+      kind: 'register',
+      register: `cr${cr}`,
+      old: cr === 0 ? vcpu.registers.cr0 : vcpu.registers.cr4,
+      value,
+    },
+    verdict: 'general-protection',
+  });
+  vm.emit?.({ type: 'injected', vcpu: vcpu.id, exception: GENERAL_PROTECTION, because: 'pin' });
+  const reason = cr === 0 ? KVM_HEKI_EXIT_REASON_CR0 : KVM_HEKI_EXIT_REASON_CR4;
+  const number = vm.options.abi.exits.HEKI_DENIAL ?? 0;
+  return {
+    action: { kind: 'inject', exception: GENERAL_PROTECTION },
+    userExit:
+      (vm.exitReasons.denial & reason) === 0
+        ? undefined
+        : {
+            reason: 'heki-denial',
+            number,
+            cr,
+            value,
+            payload: encodeHekiExit({ reason: BigInt(reason), value }),
+          },
+  };
+}
+
+/** Whether a processor that took INIT is bound again: CR0 from when paging is on, CR4 once it met its pins. */
+function isBound(binding: PinBinding, cr: 0 | 4, value: bigint): boolean {
+  return cr === 0 ? binding.cr0 || (value & CR0.PG) !== 0n : binding.cr4;
+}
+
+/** Carries out a MOV to CR0, CR3 or CR4 that exited: kvm_set_cr0() and its like. RIP moves only if it succeeds. */
+export function writeCr(
+  vm: VmState,
+  vcpu: Vcpu,
+  binding: PinBinding,
+  cr: 0 | 3 | 4,
+  value: bigint,
+): ExitAction {
+  const exception = vcpu.emulateMovToCr(cr, value);
+  if (exception !== undefined) return { kind: 'inject', exception };
+  if (cr !== 3) {
+    if (cr === 0 && (value & vm.pins.cr0) === vm.pins.cr0) binding.cr0 = true;
+    if (cr === 4 && (value & vm.pins.cr4) === vm.pins.cr4) binding.cr4 = true;
+    updateCrMasks(vm, vcpu);
+  }
+  return { kind: 'skip' };
+}

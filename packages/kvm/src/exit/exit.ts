@@ -1,0 +1,124 @@
+import { type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
+import { checkPins, type PinBinding, writeCr } from '../control-registers/control-registers.ts';
+import { handleHypercall } from '../hypercall/hypercall.ts';
+import { fastPageFault } from '../mmu/fast-page-fault.ts';
+import { mapFault } from '../mmu/map-fault.ts';
+import { faultOfEptViolation, faultOfNestedPageFault, type GuestFault } from '../mmu/page-fault.ts';
+import type { VmState } from '../vm-state.ts';
+import { notifyVmm } from './user-exit.ts';
+import { violationOf } from './violation.ts';
+import type { UserExit } from './vmm.ts';
+
+/** KVM_EXIT_MMIO. */
+const EXIT_MMIO = 6;
+/** What a load from where no device answers reads. */
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+
+/** What an exit leads to: KVM_RUN may return to the VMM before the guest goes on. */
+interface Handled {
+  readonly action: ExitAction;
+  readonly userExit?: UserExit | undefined;
+}
+
+/** Handles an exit of a virtual CPU: vcpu_enter_guest()'s other half. SRCU is held until KVM_RUN returns. */
+export function handleExit(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): ExitAction {
+  vm.statistics.exits++;
+  vm.log.tick();
+  const { action, userExit } = vm.locks.with('srcu', () => handle(vm, vcpu, binding, exit));
+  if (userExit !== undefined) notifyVmm(vm, vcpu, userExit);
+  return action;
+}
+
+function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Handled {
+  switch (exit.reason) {
+    case 'ept-violation': {
+      if (vm.nested.get(vcpu)?.reflected === true) {
+        return stop(`the tables of L1 refuse L2's access to 0x${exit.gpa.toString(16)}: a VM exit to L1`);
+      }
+      const accessedDirty = vm.options.processor.ept?.accessedDirty === true;
+      const fault = faultOfEptViolation(exit, accessedDirty);
+      vm.emit?.({
+        type: 'ept-violation',
+        vcpu: vcpu.id,
+        gpa: exit.gpa,
+        linear: fault.linear,
+        qualification: exit.qualification,
+        errorCode: fault.errorCode,
+      });
+      return handleFault(vm, vcpu, fault);
+    }
+    case 'nested-page-fault': {
+      const fault = faultOfNestedPageFault(exit, vcpu.registers.cpl !== 0);
+      vm.emit?.({ type: 'nested-page-fault', vcpu: vcpu.id, gpa: exit.gpa, errorCode: fault.errorCode });
+      return handleFault(vm, vcpu, fault);
+    }
+    case 'ept-misconfiguration':
+      return stop(
+        `EPT misconfiguration at guest-physical 0x${exit.gpa.toString(16)}: KVM_EXIT_INTERNAL_ERROR`,
+      );
+    case 'mov-to-cr': {
+      const checked = vm.options.processor.vendor !== 'amd' || !vm.defects['B-H17'];
+      const denial =
+        exit.cr === 3 || !checked ? undefined : checkPins(vm, vcpu, binding, exit.cr, exit.value);
+      return denial ?? { action: writeCr(vm, vcpu, binding, exit.cr, exit.value) };
+    }
+    case 'hypercall':
+      return { action: { kind: 'skip' }, userExit: handleHypercall(vm, vcpu).userExit };
+    case 'rdmsr': {
+      const value = vcpu.emulateRdmsr(exit.msr);
+      if (value === undefined) return inject({ vector: Vector.GP, errorCode: 0 });
+      vcpu.registers.rax = value & 0xffff_ffffn;
+      vcpu.registers.rdx = value >> 32n;
+      return { action: { kind: 'skip' } };
+    }
+    case 'wrmsr': {
+      const exception = vcpu.emulateWrmsr(exit.msr, exit.value);
+      return exception === undefined ? { action: { kind: 'skip' } } : inject(exception);
+    }
+    case 'vmfunc':
+      return inject({ vector: Vector.UD, errorCode: 0 });
+    case 'descriptor-table':
+      return { action: { kind: 'skip' } };
+    case 'triple-fault':
+      return stop('triple fault: KVM_EXIT_SHUTDOWN');
+  }
+}
+
+/** kvm_mmu_page_fault(): a violation of rights goes to the guest, anything else is mapped. */
+function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
+  vm.statistics.faults++;
+  const exception = violationOf(vm, vcpu, fault);
+  if (exception !== undefined) {
+    vm.statistics.injected++;
+    if (vm.emit !== undefined) {
+      const { gpa, linear, access } = fault;
+      const denial = { kind: 'memory', gpa, linear, access } as const;
+      vm.emit({ type: 'denied', vcpu: vcpu.id, denial, verdict: 'page-fault' });
+      vm.emit({ type: 'injected', vcpu: vcpu.id, exception, because: 'rights' });
+    }
+    return inject(exception);
+  }
+  if (fastPageFault(vm, fault)) return { action: { kind: 'resume' } };
+  switch (mapFault(vm, fault)) {
+    case 'mapped':
+      return { action: { kind: 'resume' } };
+    case 'spurious':
+      vm.emit?.({ type: 'spurious', vcpu: vcpu.id, gpa: fault.gpa });
+      return { action: { kind: 'resume' } };
+    case 'no-memory':
+      return stop('no host memory is left for second-level tables: KVM_RUN returns -ENOMEM');
+    case 'mmio':
+      return {
+        action: { kind: 'skip', value: ALL_ONES },
+        userExit: { reason: 'mmio', number: EXIT_MMIO, gpa: fault.gpa },
+      };
+  }
+}
+
+function inject(exception: Exception): Handled {
+  return { action: { kind: 'inject', exception } };
+}
+
+function stop(why: string): Handled {
+  return { action: { kind: 'stop', why } };
+}

@@ -1,0 +1,16 @@
+import type { HostIncident } from '@heki/hypervisor';
+import type { KvmDefectId } from '../defects.ts';
+import type { VmState } from '../vm-state.ts';
+
+/** Reports what a defect would have done to the host here; the caller ends the call or goes on in bounds. */
+export function reportIncident(
+  vm: VmState,
+  type: HostIncident['type'],
+  defect: KvmDefectId,
+  amount: bigint,
+  unit: HostIncident['unit'],
+  text: string,
+): void {
+  vm.statistics.incidents++;
+  vm.emit?.({ type, defect, amount, unit, text });
+}

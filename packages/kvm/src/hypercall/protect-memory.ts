@@ -1,0 +1,35 @@
+import { KvmError } from '@heki/hypercall/kvm';
+import { type ProtectionRange, type ProtectionResult, sameRights, type Weakened } from '@heki/hypervisor';
+import { applyRanges, grantedPermissions } from '../attributes/apply-ranges.ts';
+import { rawRange, rightsOfPermissions } from '../attributes/rights.ts';
+import type { VmState } from '../vm-state.ts';
+import { readPageList } from './read-page-list.ts';
+
+/** heki_protect_memory(), hypercall 14: the list at guest-physical `list`. 0 or a negative error number. */
+export function protectMemory(vm: VmState, list: bigint): number {
+  const reading = readPageList(vm, list);
+  const { ranges } = vm.statistics;
+  ranges.sent += reading.ranges.length;
+  if (reading.ok) {
+    return vm.locks.with('slots_arch_lock', () => applyRanges(vm, reading.ranges, 'guest')).error;
+  }
+  ranges.refused += reading.ranges.length;
+  const why = reading.error === -KvmError.E2BIG ? 'too-much' : 'bad-request';
+  vm.emit?.({
+    type: 'protected',
+    by: 'guest',
+    result: { applied: 0, weakened: [], refused: { at: -1, why } },
+  });
+  return reading.error;
+}
+
+/** The same from the host's own code. What the guest's list could not even say, user execution denied, is weakened. */
+export function protectFromHost(vm: VmState, ranges: readonly ProtectionRange[]): ProtectionResult {
+  vm.statistics.ranges.sent += ranges.length;
+  const { result } = vm.locks.with('slots_arch_lock', () => applyRanges(vm, ranges.map(rawRange), 'vmm'));
+  const weakened = ranges.slice(0, result.applied).flatMap((range): Weakened[] => {
+    const granted = rightsOfPermissions(grantedPermissions(vm, rawRange(range).permissions));
+    return sameRights(granted, range.rights) ? [] : [{ range, granted }];
+  });
+  return { ...result, weakened };
+}

@@ -1,0 +1,106 @@
+import type { Gfn } from '@heki/physical-memory';
+import { expect, test } from 'vitest';
+import { createGuest, kernelVa } from '../testing/guest.ts';
+import { createMemslots, USER_MEM_SLOTS, type UserspaceMemoryRegion } from './memslots.ts';
+
+const EINVAL = -22;
+const EEXIST = -17;
+const OK = expect.objectContaining({});
+
+function region(
+  slot: number,
+  gpa: number,
+  size: number,
+  more: Partial<UserspaceMemoryRegion> = {},
+): UserspaceMemoryRegion {
+  return {
+    slot,
+    flags: 0,
+    guestPhysicalAddress: BigInt(gpa),
+    memorySize: BigInt(size),
+    userspaceAddress: 0x1000_0000n,
+    ...more,
+  };
+}
+
+test('a slot may be created, moved, given another dirty-log flag and deleted', () => {
+  const slots = createMemslots();
+  expect(slots.set(region(1, 0, 0x10000))).toEqual(OK);
+  expect(slots.set(region(1, 0x100000, 0x10000))).toEqual(OK);
+  expect(slots.find(0x5 as Gfn)).toBeUndefined();
+  expect(slots.find(0x105 as Gfn)?.id).toBe(1);
+  expect(slots.set(region(1, 0x100000, 0x10000, { flags: 1 }))).toEqual(OK);
+  expect(slots.set(region(1, 0x100000, 0x10000, { flags: 1 }))).toEqual({
+    removed: undefined,
+    added: undefined,
+  });
+  expect(slots.set(region(1, 0, 0))).toEqual(OK);
+  expect(slots.slots).toEqual([]);
+});
+
+test('overlap is EEXIST, also with a slot in the middle and on a move', () => {
+  const slots = createMemslots();
+  slots.set(region(1, 0x10000, 0x10000));
+  slots.set(region(2, 0x40000, 0x10000));
+  expect(slots.set(region(3, 0x1f000, 0x1000))).toBe(EEXIST);
+  expect(slots.set(region(3, 0x0, 0x100000))).toBe(EEXIST);
+  expect(slots.set(region(3, 0x20000, 0x20000))).toEqual(OK);
+  expect(slots.set(region(2, 0x18000, 0x10000))).toBe(EEXIST);
+  expect(slots.set(region(2, 0x48000, 0x10000))).toEqual(OK);
+});
+
+test('everything else that is wrong is EINVAL', () => {
+  const slots = createMemslots();
+  slots.set(region(1, 0x10000, 0x10000));
+  for (const wrong of [
+    region(1, 0x10000, 0x20000),
+    region(1, 0x10000, 0x10000, { flags: 2 }),
+    region(1, 0x10000, 0x10000, { userspaceAddress: 0x2000_0000n }),
+    region(2, 0x10800, 0x1000),
+    region(2, 0x40000, 0x1800),
+    region(2, 0x40000, 0x1000, { userspaceAddress: 0x800n }),
+    region(2, 0x40000, 0x1000, { flags: 4 }),
+    region(2, 0x40000, 0),
+    region(USER_MEM_SLOTS, 0x40000, 0x1000),
+    region(0x10000, 0x40000, 0x1000),
+    region(2, 0, 0, { guestPhysicalAddress: 1n << 63n, memorySize: 1n << 63n }),
+    region(2, 0, 0, { memorySize: (2n ** 31n) << 12n }),
+  ]) {
+    expect(slots.set(wrong)).toBe(EINVAL);
+  }
+  expect(slots.set(region(USER_MEM_SLOTS - 1, 0x40000, 0x1000))).toEqual(OK);
+});
+
+test('a read-only slot is not written by the guest: the store goes to the VMM', () => {
+  const exits: string[] = [];
+  const guest = createGuest({ vmm: { onExit: (exit) => exits.push(exit.reason) } });
+  const backing = guest.vm.slots[0]?.backing ?? 0;
+  guest.vm.removeMemory(0 as Gfn);
+  const slot = region(0, 0, 0x300000, { userspaceAddress: BigInt(backing) << 12n });
+  expect(guest.vm.ioctls.setUserMemoryRegion(slot)).toBe(0);
+  const rom = region(1, 0x300000, 0x1000, { userspaceAddress: BigInt(backing + 0x300) << 12n, flags: 2 });
+  expect(guest.vm.ioctls.setUserMemoryRegion(rom)).toBe(0);
+  expect(guest.cpu.load(kernelVa(0x30_0000), 8)).toMatchObject({ kind: 'done', value: 0n });
+  expect(guest.cpu.store(kernelVa(0x30_0000), 8, 1n)).toMatchObject({ kind: 'done' });
+  expect(guest.cpu.load(kernelVa(0x30_0000), 8)).toMatchObject({ value: 0n });
+  expect(guest.vm.effectiveRights(0x300 as Gfn)).toMatchObject({ read: true, write: false });
+  expect(exits).toEqual(['mmio']);
+});
+
+test('an access where no slot is exits to the VMM and reads ones', () => {
+  const exits: number[] = [];
+  const guest = createGuest({ vmm: { onExit: (exit) => exit.reason === 'mmio' && exits.push(exit.gpa) } });
+  expect(guest.cpu.load(kernelVa(0x3800_0000), 4)).toMatchObject({ kind: 'done', value: 0xffff_ffffn });
+  expect(exits).toEqual([0x3800_0000]);
+  expect(guest.vm.effectiveRights(0x3_8000 as Gfn)).toBeUndefined();
+});
+
+test('memory that overlaps or lies outside the address space is refused with an error that says so', () => {
+  const guest = createGuest();
+  const backing = guest.vm.slots[0]?.backing ?? (0 as never);
+  expect(() => guest.vm.addMemory({ start: 0x100 as Gfn, frames: 1, backing })).toThrow(
+    'guest frames 0x100-0x101 overlap other memory of the guest',
+  );
+  expect(() => guest.vm.addMemory({ start: 0x8000 as Gfn, frames: 0, backing })).toThrow('are no region');
+  expect(() => guest.vm.removeMemory(5 as Gfn)).toThrow('no memory starts at guest frame 0x5');
+});

@@ -1,0 +1,137 @@
+import { FRAME_END, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import { Errno } from '../host/errno.ts';
+import { type Memslot, MemslotFlag } from './memslot.ts';
+
+/** Slots that user space may have: KVM_USER_MEM_SLOTS. */
+export const USER_MEM_SLOTS = 32764;
+/** KVM_MEM_MAX_NR_PAGES: pages of one slot. */
+const MAX_SLOT_PAGES = 2 ** 31 - 1;
+const USER_FLAGS = MemslotFlag.LOG_DIRTY_PAGES | MemslotFlag.READONLY;
+
+/** `struct kvm_userspace_memory_region`, the argument of KVM_SET_USER_MEMORY_REGION: five u64. */
+export interface UserspaceMemoryRegion {
+  /** Bits 15:0 the slot, bits 31:16 the address space. */
+  readonly slot: number;
+  /** {@link MemslotFlag} bits. */
+  readonly flags: number;
+  readonly guestPhysicalAddress: bigint;
+  /** Bytes; 0 deletes the slot. */
+  readonly memorySize: bigint;
+  /** Where the VMM has the memory. The model's VMM maps host memory one to one: a host-physical address. */
+  readonly userspaceAddress: bigint;
+}
+
+/** What a change of the slots does to what is mapped. */
+interface MemslotChange {
+  readonly removed: Memslot | undefined;
+  readonly added: Memslot | undefined;
+}
+
+/** The memory of one VM. */
+export interface Memslots {
+  /** All slots, in the order of their frames. */
+  readonly slots: readonly Memslot[];
+  /** The slot that has `gfn`. */
+  find(gfn: Gfn): Memslot | undefined;
+  /** One past the last frame of memory. */
+  readonly end: number;
+  /** Whether a frame of `start` .. `end` - 1 is memory. */
+  overlaps(start: number, end: number): boolean;
+  /**
+   * KVM_SET_USER_MEMORY_REGION: the change, or a negative error number. Overlap is EEXIST; anything else that is
+   * wrong, another size or another READONLY for a live slot too, is EINVAL.
+   */
+  set(region: UserspaceMemoryRegion, hostLevel?: number): MemslotChange | number;
+}
+
+/** The slots of a new VM: none. */
+export function createMemslots(): Memslots {
+  const sorted: Memslot[] = [];
+  let last: Memslot | undefined;
+
+  /** The index of the first slot that ends after `gfn`. */
+  function indexAfter(gfn: number): number {
+    let low = 0;
+    let high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const slot = sorted[middle];
+      if (slot !== undefined && slot.base + slot.frames <= gfn) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  function replace(removed: Memslot | undefined, added: Memslot | undefined): MemslotChange {
+    last = undefined;
+    if (removed !== undefined) sorted.splice(sorted.indexOf(removed), 1);
+    if (added !== undefined) sorted.splice(indexAfter(added.base), 0, added);
+    return { removed, added };
+  }
+
+  const memslots: Memslots = {
+    slots: sorted,
+    get end() {
+      const highest = sorted.at(-1);
+      return highest === undefined ? 0 : highest.base + highest.frames;
+    },
+    find(gfn) {
+      if (last !== undefined && gfn >= last.base && gfn < last.base + last.frames) return last;
+      const slot = sorted[indexAfter(gfn)];
+      if (slot === undefined || gfn < slot.base) return undefined;
+      last = slot;
+      return slot;
+    },
+    overlaps(start, end) {
+      const slot = sorted[indexAfter(start)];
+      return slot !== undefined && slot.base < end;
+    },
+    set(region, hostLevel = 3) {
+      const { slot: id, flags, guestPhysicalAddress: gpa, memorySize: size, userspaceAddress } = region;
+      if (
+        (flags & ~USER_FLAGS) !== 0 ||
+        size % BigInt(PAGE_SIZE) !== 0n ||
+        gpa % BigInt(PAGE_SIZE) !== 0n ||
+        userspaceAddress % BigInt(PAGE_SIZE) !== 0n ||
+        id < 0 ||
+        id >= USER_MEM_SLOTS ||
+        gpa + size > 1n << 52n ||
+        userspaceAddress + size > 1n << 52n ||
+        size >> 12n > BigInt(MAX_SLOT_PAGES)
+      ) {
+        return -Errno.EINVAL;
+      }
+      const old = sorted.find((slot) => slot.id === id);
+      if (size === 0n) return old === undefined ? -Errno.EINVAL : replace(old, undefined);
+
+      const added: Memslot = {
+        id,
+        base: Number(gpa >> 12n) as Gfn,
+        frames: Number(size >> 12n),
+        backing: Number(userspaceAddress >> 12n) as Pfn,
+        flags,
+        hostLevel,
+        mixed: { 2: new Set(), 3: new Set() },
+        dirty: new Set(),
+      };
+      if (added.base + added.frames > FRAME_END) return -Errno.EINVAL;
+      if (old !== undefined) {
+        const readOnlyToggled = ((flags ^ old.flags) & MemslotFlag.READONLY) !== 0;
+        if (added.backing !== old.backing || added.frames !== old.frames || readOnlyToggled) {
+          return -Errno.EINVAL;
+        }
+        if (added.base === old.base) {
+          if (flags === old.flags) return { removed: undefined, added: undefined };
+          return replace(old, { ...old, flags });
+        }
+      }
+      for (let index = indexAfter(added.base); index < sorted.length; index++) {
+        const other = sorted[index];
+        if (other === undefined || other.base >= added.base + added.frames) break;
+        if (other !== old) return -Errno.EEXIST;
+      }
+      return replace(old, added);
+    },
+  };
+  return memslots;
+}

@@ -1,0 +1,24 @@
+import type { Gfn } from '@heki/physical-memory';
+import { Errno } from '../host/errno.ts';
+import { MemslotFlag } from '../memslots/memslot.ts';
+import type { VmState } from '../vm-state.ts';
+import { rewriteLeaves } from './rewrite-leaves.ts';
+
+/**
+ * KVM_GET_DIRTY_LOG. The pages in it lose write access, and the fast page fault gives it back on the next store - to those
+ * that are MMU-writable, which a page without WRITE is not.
+ */
+export function getDirtyLog(vm: VmState, id: number): readonly Gfn[] | number {
+  const slot = vm.slots.slots.find((candidate) => candidate.id === id);
+  if (slot === undefined || (slot.flags & MemslotFlag.LOG_DIRTY_PAGES) === 0) return -Errno.ENOENT;
+  const dirty = [...slot.dirty].sort((a, b) => a - b);
+  slot.dirty.clear();
+  vm.locks.with('slots_lock', () =>
+    vm.locks.with('mmu_lock', () => {
+      for (const gfn of dirty) {
+        rewriteLeaves(vm, gfn, (gfn + 1) as Gfn, (entry) => vm.tables.format.writeProtect(entry));
+      }
+    }),
+  );
+  return dirty;
+}

@@ -1,0 +1,128 @@
+import type { EffectiveRights, Rights } from '@heki/hypervisor';
+import { frameOf, type Gfn, type U64 } from '@heki/physical-memory';
+import { backingFrame, type Memslot, MemslotFlag, markDirty } from '../memslots/memslot.ts';
+import type { VmState } from '../vm-state.ts';
+import { FRAMES_PER_LEVEL } from './large-pages.ts';
+import type { GuestFault } from './page-fault.ts';
+import type { SpteRequest } from './spte.ts';
+import { flushRemoteTlbs } from './zap.ts';
+
+/** What became of a fault that is no violation of rights. */
+export type MapOutcome =
+  /** A leaf was installed. */
+  | 'mapped'
+  /** The leaf that would be installed is there already: the access is tried again. */
+  | 'spurious'
+  /** No memslot, or a store to a read-only one: the VMM must emulate. */
+  | 'mmio'
+  /** No frame is left for a table. */
+  | 'no-memory';
+
+/** The leaf that a fault on `gfn` gets: its level, its first frame and how it is made. */
+interface Plan {
+  readonly level: number;
+  readonly base: Gfn;
+  readonly request: SpteRequest;
+}
+
+function plan(
+  vm: VmState,
+  slot: Memslot,
+  gfn: Gfn,
+  access: { readonly write: boolean; readonly fetch: boolean },
+  highest = 3,
+): Plan {
+  const { nxHugePages } = vm.options;
+  const level = vm.largePages.legalLevel(slot, gfn, nxHugePages && access.fetch ? 1 : highest);
+  const base = (gfn - (gfn % (FRAMES_PER_LEVEL[level as 1 | 2 | 3] ?? 1))) as Gfn;
+  return {
+    level,
+    base,
+    request: {
+      permissions: vm.permissions.of(base),
+      writable: (slot.flags & MemslotFlag.READONLY) === 0,
+      executable: level === 1 || !nxHugePages,
+      writeProtect: (slot.flags & MemslotFlag.LOG_DIRTY_PAGES) !== 0 && !access.write,
+    },
+  };
+}
+
+/** kvm_tdp_mmu_map(): installs the largest legal leaf for a fault, with the rights of its *first* frame. */
+export function mapFault(vm: VmState, fault: GuestFault): MapOutcome {
+  const gfn = frameOf(fault.gpa);
+  const slot = vm.slots.find(gfn);
+  if (slot === undefined) return 'mmio';
+  if (fault.write && (slot.flags & MemslotFlag.READONLY) !== 0) return 'mmio';
+  return vm.locks.with('mmu_lock', () => {
+    const leaf = vm.tables.editor.leaf(gfn);
+    // What was split so that code can execute stays split: disallowed_hugepage_adjust().
+    const highest = vm.options.nxHugePages ? (leaf?.level ?? 3) : 3;
+    const wanted = plan(vm, slot, gfn, fault, highest);
+    const entry = vm.tables.format.make(wanted.request);
+    if (leaf !== undefined && leaf.level === wanted.level && grantsAs(vm, leaf.entry, entry))
+      return 'spurious';
+    if (fault.write && vm.tables.format.rights(entry).write) markDirty(slot, gfn);
+    return install(vm, slot, wanted) ? 'mapped' : 'no-memory';
+  });
+}
+
+/** Puts the planned leaf into the tables; `false` when no frame is left for a table. */
+function install(vm: VmState, slot: Memslot, { level, base, request }: Plan): boolean {
+  const entry = vm.tables.format.make(request);
+  const pfn = backingFrame(slot, base);
+  const edit = vm.tables.editor.installLeaf(base, level, pfn, entry);
+  if (edit.stoppedAt !== undefined) return false;
+  vm.statistics.mapped++;
+  vm.emit?.({ type: 'mapped', gfn: base, level, pfn, entry });
+  if (edit.flush !== undefined) flushRemoteTlbs(vm);
+  return true;
+}
+
+function grantsAs(vm: VmState, entry: U64, bits: U64): boolean {
+  const a = vm.tables.format.rights(entry);
+  const b = vm.tables.format.rights(bits);
+  return (
+    (a.write || !b.write) &&
+    (a.supervisorExecute || !b.supervisorExecute) &&
+    (a.userExecute || !b.userExecute) &&
+    (a.read || !b.read)
+  );
+}
+
+/** The rights of `gfn` as its leaf grants them, or, without one, as the leaf that a fault would install does. */
+export function effectiveRights(vm: VmState, gfn: Gfn): EffectiveRights | undefined {
+  const slot = vm.slots.find(gfn);
+  if (slot === undefined) return undefined;
+  const leaf = vm.tables.editor.leaf(gfn);
+  if (leaf !== undefined) return { ...vm.tables.format.rights(leaf.entry), present: true };
+  const rightsFor = (write: boolean, fetch: boolean): Rights =>
+    vm.tables.format.rights(vm.tables.format.make(plan(vm, slot, gfn, { write, fetch }).request));
+  const { read, write } = rightsFor(true, false);
+  const { supervisorExecute, userExecute } = rightsFor(false, true);
+  return { read, write, supervisorExecute, userExecute, present: false };
+}
+
+/**
+ * KVM_PRE_FAULT_MEMORY: maps `start` .. `end` - 1 as read faults would, with the largest legal leaves; memory that is
+ * mapped stays as it is. How many frames are mapped: fewer when there is no memory or no frame for a table.
+ */
+export function preFault(vm: VmState, start: Gfn, end: Gfn): number {
+  let mapped = 0;
+  return vm.locks.with('mmu_lock', () => {
+    for (let gfn = start; gfn < end; ) {
+      const slot = vm.slots.find(gfn);
+      let next = gfn + 1;
+      if (slot !== undefined) {
+        const present = vm.tables.editor.leaf(gfn);
+        const wanted = plan(vm, slot, gfn, { write: false, fetch: false });
+        if (present === undefined && !install(vm, slot, wanted)) break;
+        const [first, level] =
+          present === undefined ? [wanted.base, wanted.level] : [present.gfn, present.level];
+        next = first + (FRAMES_PER_LEVEL[level as 1 | 2 | 3] ?? 1);
+        mapped += Math.min(next, end) - gfn;
+      }
+      gfn = next as Gfn;
+    }
+    return mapped;
+  });
+}

@@ -1,0 +1,79 @@
+import { createEpt, createEptEditor, EPT_RIGHTS, EptHigh, encodeEptp } from '@heki/ept';
+import { type Host, HypervisorError } from '@heki/hypervisor';
+import { createNpt, createNptEditor } from '@heki/npt';
+import type { SecondLevelFault } from '@heki/vcpu';
+import { type CpuProfile, EntryLow, type SecondLevel, type SecondLevelEditor } from '@heki/x86';
+import type { ResolvedOptions } from '../resolve-options.ts';
+import { nptSpteFormat } from './npt-spte.ts';
+import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
+
+/** The second-level tables of one VM, whichever kind they are. */
+export interface SecondLevelTables {
+  readonly editor: SecondLevelEditor;
+  readonly format: SpteFormat;
+  /** What cached translations are tagged with. */
+  readonly root: number;
+  /** The kernel's execution can be denied without that of user code. */
+  readonly deniesExecution: boolean;
+  /** The tables as one virtual CPU uses them. */
+  view(): SecondLevel<SecondLevelFault>;
+  /** The same for an L2: without mode-based execute control. */
+  nestedView(): SecondLevel<SecondLevelFault>;
+}
+
+/** Empty tables for a VM on `options.processor`. */
+export function createSecondLevelTables(host: Host, options: ResolvedOptions): SecondLevelTables {
+  if (options.processor.ept !== undefined) return eptTables(host, options.processor, options.mbec);
+  if (options.processor.npt !== undefined) return nptTables(host, options);
+  throw new HypervisorError(`processor ${options.processor.name} has no second level`);
+}
+
+function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelTables {
+  const { memory, frames } = host;
+  const accessedDirty = profile.ept?.accessedDirty === true;
+  const editor = createEptEditor({
+    memory,
+    frames,
+    profile,
+    modeBasedExecute: mbec,
+    // shadow_nonpresent_value keeps suppress-#VE, and so do the entries above the leaves.
+    table: { low: EPT_RIGHTS | SPTE_MMU_PRESENT, high: 0 },
+    absent: { low: 0, high: EptHigh.SVE },
+  });
+  const eptp = encodeEptp({
+    accessedDirty,
+    root: editor.root,
+  });
+  return {
+    editor,
+    format: eptSpteFormat(mbec, accessedDirty),
+    root: editor.root,
+    deniesExecution: mbec,
+    view: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
+    nestedView: () => createEpt({ memory, eptp, profile }),
+  };
+}
+
+function nptTables(host: Host, options: ResolvedOptions): SecondLevelTables {
+  const { memory, frames } = host;
+  const { processor: profile, defects } = options;
+  const gmet = options.gmet && !defects['B-H17'];
+  const mbecParameter = options.mbecParameter && defects['B-H17'];
+  const editor = createNptEditor({
+    memory,
+    frames,
+    profile,
+    table: { low: SPTE_MMU_PRESENT | EntryLow.A, high: 0 },
+  });
+  return {
+    editor,
+    format: nptSpteFormat({ gmet, mbecParameter }),
+    root: editor.root,
+    // Under B-H17 KVM believes that it can.
+    deniesExecution: gmet || mbecParameter,
+    view: () => createNpt({ memory, root: editor.root, profile, controls: { gmet } }),
+    nestedView() {
+      throw new HypervisorError('nested guests are modelled on Intel only');
+    },
+  };
+}

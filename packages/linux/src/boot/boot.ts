@@ -1,0 +1,36 @@
+import type { KernelState } from '../kernel-state.ts';
+import { initPoking } from '../text/text-poke.ts';
+import type { BootStep } from './boot-steps.ts';
+import { cleanupHighmap, initMemMapping, reserveRealMode, startup64 } from './early-boot.ts';
+import { initIrq, memInit, pagingInit, restInit, trapInit } from './kernel-mappings.ts';
+import { freeInitmem, freeSmpLocks, initRealMode, markRodataRo } from './protect-image.ts';
+
+/** What each step of boot does. Each ends with a {@link KernelStop} when it cannot. */
+export const STEP_FUNCTIONS: { readonly [step in BootStep]: (kernel: KernelState) => void } = {
+  startup_64: startup64,
+  init_hypervisor_platform({ heki, initHypervisorPlatform }) {
+    if (heki !== undefined) initHypervisorPlatform?.(heki);
+  },
+  cleanup_highmap: cleanupHighmap,
+  reserve_real_mode: reserveRealMode,
+  init_mem_mapping: initMemMapping,
+  paging_init: pagingInit,
+  trap_init: trapInit,
+  mem_init: memInit,
+  poking_init: initPoking,
+  init_IRQ: initIrq,
+  arch_cpu_finalize_init: freeSmpLocks,
+  heki_early_init({ heki, emit }) {
+    if (heki !== undefined) emit({ type: 'heki-early-init', result: heki.earlyInit() });
+  },
+  rest_init: restInit,
+  init_real_mode: initRealMode,
+  free_initmem: freeInitmem,
+  mark_rodata_ro: markRodataRo,
+  heki_late_init({ heki, emit }) {
+    if (heki !== undefined) emit({ type: 'heki-late-init', result: heki.lateInit() });
+  },
+  run_init_process({ emit }) {
+    emit({ type: 'log', text: 'Run /init as init process' });
+  },
+};

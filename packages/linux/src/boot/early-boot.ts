@@ -1,0 +1,97 @@
+import type { Gfn, VirtualFrame } from '@heki/physical-memory';
+import { CR0, CR4, type EditResult, EFER, entryBits } from '@heki/x86';
+import type { KernelState } from '../kernel-state.ts';
+import { completed, createVcpuMemory } from '../mm/vcpu-memory.ts';
+import { PAGE_KERNEL } from '../mm/vmalloc.ts';
+import { Errno, fail } from '../outcome.ts';
+
+/** Of the first mapping of the image: everything may be written and executed. */
+const PAGE_KERNEL_LARGE_EXEC = entryBits('P', 'RW', 'A', 'D', 'G');
+/** Frames of the first mebibyte, which is mapped whatever the memory map says (ISA_END_ADDRESS). */
+const ISA_END = 0x100 as Gfn;
+/** Pages of a 2-MiB leaf. */
+const HUGE = 512;
+/** IA32_EFER. */
+const MSR_EFER = 0xc000_0080;
+
+/** Early boot has no way on without memory for tables. */
+export function mapped({ why }: EditResult): void {
+  if (why !== undefined) fail(Errno.ENOMEM, `mapping ended early: ${why}`);
+}
+
+/** head_64.S: the image up to `_end`, and a processor in long mode with paging on. */
+export function startup64(kernel: KernelState): void {
+  const { image, profile, layout, tables, vcpu } = kernel;
+  const pages = Math.ceil(profile.offsets._end / 4096 / HUGE) * HUGE;
+  tables.edit(() => {
+    mapped(tables.map(image.start, pages, layout.textFrame, PAGE_KERNEL_LARGE_EXEC, 2));
+  });
+
+  // What a boot loader hands over (Documentation/arch/x86/boot.rst, the 64-bit protocol), with the kernel's tables.
+  const la57 = layout.levels === 5 ? CR4.LA57 : 0n;
+  Object.assign(vcpu.registers, {
+    cpl: 0,
+    codeSegment64: true,
+    rflags: 2n,
+    rip: image.address('_text'),
+    efer: EFER.LME | EFER.LMA,
+    cr4: CR4.PAE | la57,
+    cr3: BigInt(tables.root) << 12n,
+    cr0: CR0.PE | CR0.PG | CR0.ET,
+  });
+  const { rip } = vcpu.registers;
+  const { profile: cpu } = vcpu;
+  const features = [
+    [cpu.smep, CR4.SMEP],
+    [cpu.smap, CR4.SMAP],
+    [cpu.umip, CR4.UMIP],
+    [cpu.fsgsbase, CR4.FSGSBASE],
+    [cpu.pku, CR4.PKE],
+    [cpu.xsave, CR4.OSXSAVE],
+  ] as const;
+  const cr4 = features.reduce(
+    (bits, [has, bit]) => (has ? bits | bit : bits),
+    CR4.PSE | CR4.PAE | CR4.PGE | CR4.OSFXSR | CR4.OSXMMEXCPT | la57,
+  );
+  completed(vcpu.wrmsr(MSR_EFER, EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE), 'instruction', rip);
+  completed(
+    vcpu.movToCr(0, CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP | CR0.AM | CR0.PG),
+    'instruction',
+    rip,
+  );
+  completed(vcpu.movToCr(4, cr4), 'instruction', rip);
+}
+
+/** `cleanup_highmap`: what was mapped behind `_brk_end`, in whole 2 MiB, goes. */
+export function cleanupHighmap({ image, profile, tables }: KernelState): void {
+  const end = image.start + Math.ceil(profile.offsets._end / 4096 / HUGE) * HUGE;
+  if (end > image.end) tables.edit(() => tables.unmap(image.end, end as VirtualFrame, false));
+}
+
+/** `reserve_real_mode`: the highest memory below 1 MiB. */
+export function reserveRealMode(kernel: KernelState): void {
+  kernel.trampoline = kernel.boot.allocateBelow(ISA_END, kernel.profile.trampoline.pages);
+}
+
+/**
+ * `init_mem_mapping`: the first mebibyte in 4-KiB leaves, and all RAM above in the largest leaves that hold RAM only. Then
+ * the kernel runs on these tables, and from here on everything it does to memory goes through the processor.
+ */
+export function initMemMapping(kernel: KernelState): void {
+  const { layout, tables, memoryMap, vcpu } = kernel;
+  const largest = vcpu.profile.gigabytePages ? 3 : 2;
+  const map = (start: Gfn, end: Gfn): void => {
+    const at = (layout.directMap + start) as VirtualFrame;
+    mapped(tables.map(at, end - start, start, PAGE_KERNEL, largest));
+  };
+  tables.edit(() => {
+    map(0 as Gfn, ISA_END);
+    for (const { start, end, type } of memoryMap.entries) {
+      if (type === 'ram' && end > ISA_END) map(Math.max(start, ISA_END) as Gfn, end);
+    }
+  });
+  completed(vcpu.movToCr(3, BigInt(tables.root) << 12n), 'instruction', vcpu.registers.rip);
+  kernel.memory = createVcpuMemory(vcpu, layout);
+  kernel.memory.flush('all');
+  kernel.emit({ type: 'memory-through-vcpu' });
+}

@@ -1,0 +1,167 @@
+import {
+  addressOf,
+  type Gfn,
+  PAGE_SIZE,
+  PAGE_WORDS,
+  type U64,
+  type VirtualAddress,
+  virtualAddressOf,
+} from '@heki/physical-memory';
+import type { Outcome, Vcpu } from '@heki/vcpu';
+import { CR4, type StaleRange } from '@heki/x86';
+import type { AddressLayout } from '../layout/layout.ts';
+import { type KernelOutcome, KernelStop } from '../outcome.ts';
+import type { KernelMemory, TableMemory } from './kernel-memory.ts';
+
+/** `tlb_single_page_flush_ceiling`: from more pages on everything is flushed (arch/x86/mm/tlb.c). */
+const FLUSH_CEILING = 33;
+
+/** After so many entries of one table it is cheaper to load the table. */
+const SINGLE_READS = 8;
+
+/** The value of a completed access. @throws {KernelStop} when it did not complete */
+export function completed<Value>(
+  outcome: Outcome<Value>,
+  access: Extract<KernelOutcome, { kind: 'oops' }>['access'],
+  address: VirtualAddress,
+): Value {
+  if (outcome.kind !== 'done') throw new KernelStop({ kind: 'oops', access, address, outcome });
+  return outcome.value;
+}
+
+/** Memory as the running kernel has it: through the virtual CPU, page tables through the direct map. */
+export function createVcpuMemory(vcpu: Vcpu, layout: AddressLayout): KernelMemory {
+  const load = (address: VirtualAddress, length: number): Uint8Array =>
+    completed(vcpu.loadBytes(address, length), 'load', address);
+  const store = (address: VirtualAddress, bytes: Uint8Array): void => {
+    completed(vcpu.storeBytes(address, bytes), 'store', address);
+  };
+  return {
+    load,
+    store,
+    fetch: (address, length) => completed(vcpu.fetch(address, length), 'fetch', address),
+    tables: createTableMemory(vcpu, layout, load, store),
+    flush(stale) {
+      const pages = stale === 'all' ? 0 : stale.reduce((sum, { start, end }) => sum + end - start, 0);
+      if (stale === 'all' || pages > FLUSH_CEILING) flushAll(vcpu);
+      else for (const range of stale) flushRange(vcpu, range);
+    },
+  };
+}
+
+/**
+ * Few entries of a table are loaded one by one. A table that is edited as a page, or read often, is loaded as a whole. What
+ * changed is stored entry by entry at the end of the edit. Either way a kernel whose page tables cannot be
+ * written any more notices at the store, and changes that somebody else made in memory are seen by the next edit.
+ */
+function createTableMemory(
+  vcpu: Vcpu,
+  layout: AddressLayout,
+  load: KernelMemory['load'],
+  store: KernelMemory['store'],
+): TableMemory {
+  const base = virtualAddressOf(layout.directMap);
+  const addressIn = (frame: Gfn, offset: number): VirtualAddress =>
+    (base + BigInt(addressOf(frame) + offset)) as VirtualAddress;
+  const loaded = new Map<Gfn, Uint32Array>();
+  /** What a page held before it was handed out for writing. */
+  const before = new Map<Gfn, Uint32Array>();
+
+  /** Entries of tables that are not loaded, to be stored at the end of the edit. */
+  const pending = new Map<number, { readonly table: Gfn; readonly slot: number } & U64>();
+  const keyOf = (table: Gfn, slot: number): number => table * 512 + slot;
+  /** Entries read one by one in this edit, by table. */
+  const reads = new Map<Gfn, number>();
+
+  const page = (frame: Gfn): Uint32Array => {
+    const known = loaded.get(frame);
+    if (known !== undefined) return known;
+    const words = new Uint32Array(load(addressIn(frame, 0), PAGE_SIZE).slice().buffer);
+    loaded.set(frame, words);
+    for (const [key, { table, slot, low, high }] of pending) {
+      if (table !== frame) continue;
+      if (!before.has(frame)) before.set(frame, words.slice());
+      words.set([low, high], 2 * slot);
+      pending.delete(key);
+    }
+    return words;
+  };
+
+  const storeEntry = (frame: Gfn, entry: number, low: number, high: number): void => {
+    const address = addressIn(frame, 8 * entry);
+    completed(vcpu.store(address, 8, (BigInt(high) << 32n) | BigInt(low)), 'store', address);
+  };
+
+  const storeChanged = (frame: Gfn, now: Uint32Array, then: Uint32Array): void => {
+    for (let word = 0; word < PAGE_WORDS; word += 2) {
+      const low = now[word] ?? 0;
+      const high = now[word + 1] ?? 0;
+      if (low !== then[word] || high !== then[word + 1]) storeEntry(frame, word / 2, low, high);
+    }
+  };
+
+  const writablePage = (frame: Gfn): Uint32Array => {
+    const words = page(frame);
+    if (!before.has(frame)) before.set(frame, words.slice());
+    return words;
+  };
+
+  const discard = (): void => {
+    loaded.clear();
+    before.clear();
+    pending.clear();
+    reads.clear();
+  };
+
+  return {
+    page,
+    writablePage,
+    entry(table, slot) {
+      const changed = pending.get(keyOf(table, slot));
+      if (changed !== undefined) return { low: changed.low, high: changed.high };
+      const count = reads.get(table) ?? 0;
+      if (count >= SINGLE_READS || loaded.has(table)) {
+        const words = page(table);
+        return { low: words[2 * slot] ?? 0, high: words[2 * slot + 1] ?? 0 };
+      }
+      reads.set(table, count + 1);
+      const address = addressIn(table, 8 * slot);
+      const entry = completed(vcpu.load(address, 8), 'load', address);
+      return { low: Number(entry & 0xffff_ffffn), high: Number(entry >> 32n) };
+    },
+    setEntry(table, slot, low, high) {
+      if (loaded.has(table)) writablePage(table).set([low, high], 2 * slot);
+      else pending.set(keyOf(table, slot), { table, slot, low, high });
+    },
+    commit(fresh) {
+      for (const frame of fresh) {
+        const words = loaded.get(frame);
+        if (words !== undefined) store(addressIn(frame, 0), new Uint8Array(words.buffer));
+      }
+      for (const [frame, then] of before) {
+        if (!fresh.has(frame)) storeChanged(frame, page(frame), then);
+      }
+      for (const { table, slot, low, high } of pending.values()) storeEntry(table, slot, low, high);
+      discard();
+    },
+    discard,
+  };
+}
+
+function flushRange(vcpu: Vcpu, { start, end }: StaleRange): void {
+  for (let frame = start; frame < end; frame = (frame + 1) as typeof start) {
+    const address = virtualAddressOf(frame);
+    completed(vcpu.invlpg(address), 'instruction', address);
+  }
+}
+
+/** `native_flush_tlb_global`: global pages too, by INVPCID, or by switching them off and on. */
+function flushAll(vcpu: Vcpu): void {
+  const { cr4, rip } = vcpu.registers;
+  if (vcpu.profile.pcid) {
+    completed(vcpu.invpcid(2, 0, rip), 'instruction', rip);
+    return;
+  }
+  completed(vcpu.movToCr(4, cr4 & ~CR4.PGE), 'instruction', rip);
+  completed(vcpu.movToCr(4, cr4), 'instruction', rip);
+}

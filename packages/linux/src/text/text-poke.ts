@@ -1,0 +1,124 @@
+import {
+  type Gfn,
+  PAGE_SIZE,
+  type U64,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddressOf,
+  virtualFrameOf,
+} from '@heki/physical-memory';
+import { entryBits } from '@heki/x86';
+import { hex } from '../error.ts';
+import { hekiTextPoke } from '../heki/heki-hooks.ts';
+import { directAddress, type KernelState } from '../kernel-state.ts';
+import { leafOf, storedFrame } from '../mm/leaf-entry.ts';
+import { PageTables } from '../mm/page-tables.ts';
+import { completed } from '../mm/vcpu-memory.ts';
+import { Errno, fail } from '../outcome.ts';
+import { createRandom } from '../random.ts';
+
+/** `poking_mm`: an address space whose kernel half is the kernel's, and in whose user half text is writable for a moment. */
+export interface TemporaryMm {
+  readonly tables: PageTables;
+  /** `poking_addr`: two pages of the user half. */
+  readonly address: VirtualFrame;
+}
+
+/** PAGE_KERNEL without GLOBAL: a supervisor page in the user half. */
+const POKING = entryBits('P', 'RW', 'A', 'D', 'XD');
+/** TASK_UNMAPPED_BASE of 4-level paging, a third of the user half, and the pages that are chosen from with KASLR. */
+const UNMAPPED_BASE = 0x2_aaaa_aaaa;
+const CHOICES = 2 ** 34;
+/** Pages of a table of the last level: both poking pages lie in one. */
+const TABLE_PAGES = 512;
+/** Entries of a root table that belong to the user half. */
+const USER_ENTRIES = 256;
+
+/** `poking_init`. Its root copies the kernel half of the kernel's, so later kernel mappings must lie below the same entries. */
+export function initPoking(kernel: KernelState): void {
+  const { kaslrSeed: seed } = kernel;
+  const root = kernel.pages.allocate();
+  if (root === undefined) fail(Errno.ENOMEM, 'no page for poking_mm');
+  const page = kernel.memory.load(directAddress(kernel.layout, kernel.tables.root), PAGE_SIZE);
+  kernel.memory.store(directAddress(kernel.layout, root), page.fill(0, 0, 8 * USER_ENTRIES));
+  const chosen = UNMAPPED_BASE + (seed === undefined ? 0 : createRandom(~seed).below(CHOICES));
+  const address = (chosen % TABLE_PAGES === TABLE_PAGES - 1 ? chosen + 1 : chosen) as VirtualFrame;
+  const options = {
+    root,
+    levels: kernel.layout.levels,
+    memory: () => kernel.memory,
+    allocate: () => kernel.pages.allocate(),
+    free: (frame: Gfn) => kernel.pages.free(frame),
+  };
+  // Tables that are made now stay: an editor frees only its own, and the next one finds these (get_locked_pte).
+  const tables = new PageTables(options);
+  tables.edit(() => {
+    const { why } = tables.map(address, 1, root, POKING, 1);
+    if (why !== undefined) fail(Errno.ENOMEM, `no tables for poking_mm: ${why}`);
+    setLeaf(tables, address, { low: 0, high: 0 });
+  });
+  kernel.poking = { tables: new PageTables(options), address };
+}
+
+/** `set_pte_at`, `pte_clear`. */
+function setLeaf(tables: PageTables, page: VirtualFrame, bits: U64): void {
+  const entry = tables.lookup(page);
+  if (entry !== undefined) tables.setEntry(entry, bits.low, bits.high);
+}
+
+/**
+ * `text_poke`: writes `bytes`, at most a page, over kernel text at `address`, which nobody can write otherwise: the frames are
+ * mapped writable in the user half of a temporary address space, and the processor switches there for the copy. Afterwards the kernel
+ * compares, and stops when the bytes are not there.
+ *
+ * @throws {KernelStop} when an access does not complete, nothing is mapped at `address`, or Heki refuses
+ */
+export function textPoke(kernel: KernelState, address: VirtualAddress, bytes: Uint8Array): void {
+  const { poking, vcpu } = kernel;
+  if (poking === undefined) fail(Errno.EINVAL, 'text patching is not set up yet');
+  const offset = Number(address % BigInt(PAGE_SIZE));
+  if (bytes.length === 0 || bytes.length > PAGE_SIZE) fail(Errno.EINVAL, `${bytes.length} bytes to patch`);
+  const frames = framesAt(kernel, virtualFrameOf(address), offset + bytes.length > PAGE_SIZE ? 2 : 1);
+  const refused = hekiTextPoke(kernel, 'text-poke-start', frames);
+  if (refused !== 0) fail(-refused, 'Heki refused to open the text');
+
+  const { tables, address: page } = poking;
+  tables.edit(() => {
+    for (const [index, frame] of frames.entries()) {
+      setLeaf(tables, (page + index) as VirtualFrame, leafOf(frame, POKING));
+    }
+  });
+  const alias = (virtualAddressOf(page) + BigInt(offset)) as VirtualAddress;
+  const kernelRoot = vcpu.registers.cr3;
+  completed(vcpu.cli(), 'instruction', vcpu.registers.rip);
+  completed(vcpu.movToCr(3, BigInt(tables.root) << 12n), 'instruction', vcpu.registers.rip);
+  kernel.memory.store(alias, bytes);
+  tables.edit(() => {
+    for (const index of frames.keys()) setLeaf(tables, (page + index) as VirtualFrame, { low: 0, high: 0 });
+  });
+  // The new root drops what is cached of the old one: the alias is not global.
+  completed(vcpu.movToCr(3, kernelRoot), 'instruction', vcpu.registers.rip);
+  const found = kernel.memory.load(address, bytes.length);
+  completed(vcpu.sti(), 'instruction', vcpu.registers.rip);
+  kernel.emit({ type: 'text-poke', address, bytes: bytes.length, alias });
+  hekiTextPoke(kernel, 'text-poke-end', frames);
+  if (found.some((byte, index) => byte !== bytes[index])) {
+    fail(Errno.EFAULT, `BUG: the text at ${hex(address)} is not what was written`);
+  }
+}
+
+/** `vmalloc_to_page`, `virt_to_page`: the frames behind text. */
+function framesAt(kernel: KernelState, first: VirtualFrame, count: number): Gfn[] {
+  return kernel.tables.edit(() => {
+    const frames: Gfn[] = [];
+    for (let page = first; page < first + count; page = (page + 1) as VirtualFrame) {
+      const entry = kernel.tables.lookup(page);
+      if (entry === undefined || entry.low === 0) {
+        return fail(Errno.EFAULT, `no text is mapped at ${hex(virtualAddressOf(page))}`);
+      }
+      const { level, low, high } = entry;
+      frames.push((storedFrame(low, high, level) + (page % 512 ** (level - 1))) as Gfn);
+    }
+    return frames;
+  });
+}
