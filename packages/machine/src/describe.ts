@@ -1,5 +1,6 @@
-import { type GuestEvent, HekiCommand } from '@heki/guest';
+import { type GuestEvent, HekiCommand, type VirtualRange } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { LinuxEvent } from '@heki/linux';
 import { virtualAddressOf } from '@heki/physical-memory';
 import type { ExitAction, VcpuEvent, VmExit } from '@heki/vcpu';
 import { exceptionText } from './attacks/verdict.ts';
@@ -28,6 +29,8 @@ export function describeTraceEvent<VM extends VirtualMachine, Event extends Back
   switch (event.from) {
     case 'machine':
       return line('machine', machineText(event.event));
+    case 'kernel':
+      return line('kernel', kernelText(event.event));
     case 'guest':
       return line('guest', guestText(event.event));
     case 'vcpu':
@@ -54,6 +57,47 @@ function machineText(event: MachineEvent): string {
   }
 }
 
+const rangeText = (range: VirtualRange): string =>
+  `${hex(virtualAddressOf(range.start))}-${hex(virtualAddressOf(range.end))}`;
+
+function kernelText(event: LinuxEvent): string {
+  switch (event.type) {
+    case 'boot-step':
+      return event.step;
+    case 'memory-through-vcpu':
+      return 'runs on its own page tables: every access goes through the processor';
+    case 'log':
+      return event.text;
+    case 'warning':
+      return `WARNING: ${event.text}`;
+    case 'attributes': {
+      const bits = [...event.set.map((bit) => `+${bit}`), ...event.clear.map((bit) => `-${bit}`)];
+      return `attributes ${rangeText(event.range)} ${bits.join(' ')}: ${event.changed} entries, ${event.changedAliases} aliases`;
+    }
+    case 'leaf-split':
+      return `splits the ${event.level === 3 ? '1-GiB' : '2-MiB'} leaf at ${hex(virtualAddressOf(event.frame))}`;
+    case 'mapped':
+    case 'unmapped':
+      return `${event.type} ${rangeText(event.range)}`;
+    case 'heki-hook': {
+      const what =
+        event.range === undefined
+          ? (event.frames?.map((frame) => `frame ${hex(frame)}`).join(', ') ?? `${event.leaves} leaves`)
+          : rangeText(event.range);
+      return `calls Heki, ${event.hook} ${what}: ${event.result}`;
+    }
+    case 'heki-early-init':
+    case 'heki-late-init':
+      return `${event.type.replaceAll('-', '_')}: ${event.result.outcome}`;
+    case 'pages-freed':
+      return `frees ${event.what}`;
+    case 'module':
+      return `module ${event.name}: ${event.step}`;
+    case 'text-poke':
+      return `text_poke of ${event.bytes} bytes at ${hex(event.address)} through ${hex(event.alias)}`;
+  }
+}
+
 function guestText(event: GuestEvent): string {
   switch (event.type) {
     case 'log':
@@ -62,10 +106,7 @@ function guestText(event: GuestEvent): string {
       return `WARNING: ${event.text}`;
     case 'mappings': {
       const { command, range, leaves, frames } = event;
-      const where =
-        range === undefined
-          ? ''
-          : ` in ${hex(virtualAddressOf(range.start))}-${hex(virtualAddressOf(range.end))}`;
+      const where = range === undefined ? '' : ` in ${rangeText(range)}`;
       return `${COMMAND_NAMES.get(command)}: ${leaves} mappings of ${frames} pages${where}`;
     }
     case 'page-list': {

@@ -1,5 +1,6 @@
 import type { GuestEvent } from '@heki/guest';
 import type { BackendEvent } from '@heki/hypervisor';
+import type { LinuxEvent } from '@heki/linux';
 import type { VcpuEvent } from '@heki/vcpu';
 import type { AttackName, AttackResult } from './attacks/attack.ts';
 
@@ -21,6 +22,7 @@ export type MachineEvent =
 /** One event of a machine's trace, with the part of it that it comes from. All parts report into one, in order. */
 export type TraceEvent<Event extends BackendEvent = BackendEvent> =
   | { readonly from: 'machine'; readonly event: MachineEvent }
+  | { readonly from: 'kernel'; readonly event: LinuxEvent }
   | { readonly from: 'guest'; readonly event: GuestEvent }
   | { readonly from: 'vcpu'; readonly event: VcpuEvent }
   | { readonly from: 'hypervisor'; readonly event: Event };

@@ -23,4 +23,7 @@ export {
   type SpuriousFaultRetry,
 } from './exception-handler.ts';
 export { machineMemory } from './layout.ts';
+export { createLinuxMachine } from './linux/create-linux-machine.ts';
+export type { LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';
+export { pcMemoryMap } from './linux/pc-memory-map.ts';
 export type { Machine, MachineOptions, Profile } from './machine.ts';

@@ -1,0 +1,58 @@
+import type { GuestDefectId, HekiGuest, KernelConfig } from '@heki/guest';
+import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { KernelProfile, LinuxDefectId, LinuxKernel } from '@heki/linux';
+import type { initHekiOnKvm } from '@heki/paravirt';
+import type { Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import type { PagingLevels } from '@heki/x86';
+import type { TraceEvent } from '../event.ts';
+import type { SpuriousFaultRetry } from '../exception-handler.ts';
+import type { Profile } from '../machine.ts';
+
+/** What a machine is made of whose kernel boots. */
+export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
+  /** The backend; the machine knows none. */
+  readonly hypervisor: Hypervisor<VM, Event>;
+  /** The guest's physical memory; it reads zero. */
+  readonly memoryMap: MemoryMap<Gfn>;
+  /** Kernel image. Default that of `@heki/linux`. */
+  readonly kernel?: KernelProfile;
+  /** The kernel's command line: `heki=0`, `nokaslr`, `rodata=off`, `pti=on`. Default empty. */
+  readonly commandLine?: string;
+  /** Default 4. */
+  readonly levels?: PagingLevels;
+  /** Seed of KASLR; without it nothing is randomized. */
+  readonly kaslrSeed?: number;
+  /** The guest's half, hooks included. Default `hardened`. */
+  readonly profile?: Profile;
+  /** Single defects of the guest's core switched on or off against the profile. */
+  readonly guestDefects?: { readonly [id in GuestDefectId]?: boolean };
+  /** Single defects of the kernel's hooks switched on or off against the profile. */
+  readonly linuxDefects?: { readonly [id in LinuxDefectId]?: boolean };
+  /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */
+  readonly kernelConfig?: KernelConfig;
+  /**
+   * The driver in the guest kernel. Default KVM's; `undefined` for a hypervisor that the kernel knows no driver for, or that
+   * has no Heki.
+   */
+  readonly driver?: typeof initHekiOnKvm | undefined;
+  /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
+  readonly hostPage?: 1 | 512 | 262144;
+  /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
+  readonly spuriousFaults?: SpuriousFaultRetry;
+  /** Called for everything that happens, in order. */
+  readonly onEvent?: (event: TraceEvent<Event>) => void;
+}
+
+/** A Linux kernel that boots and lives on a virtual CPU in a virtual machine. */
+export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> {
+  readonly virtualMachine: VM;
+  /** The boot processor. */
+  readonly vcpu: Vcpu;
+  readonly memoryMap: MemoryMap<Gfn>;
+  /** Guest-physical memory as hardware has it. */
+  readonly memory: PhysicalMemory<Gfn>;
+  readonly kernel: LinuxKernel;
+  /** The Heki core of the kernel. */
+  readonly heki: HekiGuest;
+}
