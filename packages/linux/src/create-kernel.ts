@@ -10,10 +10,13 @@ import { createBootAllocator } from './boot/boot-allocator.ts';
 import { createBootMemory } from './boot/boot-memory.ts';
 import { parseCommandLine } from './boot/boot-parameters.ts';
 import { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
+import { createBpfPrograms, loadBpfProgram, unloadBpfProgram } from './bpf/prog-pack.ts';
 import { linuxDefectSwitches } from './defects.ts';
 import { hex, LinuxError } from './error.ts';
+import { createFtrace, ftraceDisable, ftraceEnable } from './ftrace/ftrace.ts';
 import { createHekiKernel } from './heki/heki-kernel.ts';
 import type { KernelState } from './kernel-state.ts';
+import { createKprobes, registerKprobe, unregisterKprobe } from './kprobes/kprobes.ts';
 import { createKernelImage } from './layout/kernel-image.ts';
 import { checkProfile, DEBIAN_6_1 } from './layout/kernel-profile.ts';
 import { checkLayout, createLayout } from './layout/layout.ts';
@@ -24,7 +27,9 @@ import * as set from './mm/set-memory.ts';
 import { createVmalloc, ioremap, PAGE_KERNEL, type VmArea, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
 import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
 import { attempt, Errno, fail, type KernelOutcome } from './outcome.ts';
+import { setStaticKey, updateStaticCall } from './static-branches/static-branches.ts';
 import { textPoke } from './text/text-poke.ts';
+import { textPokeBatch } from './text/text-poke-batch.ts';
 
 const SET_MEMORY: { readonly [what in SetMemory]: typeof set.setMemoryRo } = {
   ro: set.setMemoryRo,
@@ -77,6 +82,9 @@ function createState(options: LinuxKernelOptions): KernelState {
     setToReadonly: false,
     trampoline: 0 as Gfn,
     poking: undefined,
+    ftrace: createFtrace(),
+    kprobes: createKprobes(),
+    bpf: createBpfPrograms(),
   };
   return state;
 }
@@ -155,6 +163,16 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
       }),
 
     textPoke: (address, bytes) => effect(() => textPoke(state, address, bytes)),
+    textPokeBatch: (patches) => effect(() => textPokeBatch(state, patches)),
+    setStaticKey: (sites, enabled) => effect(() => setStaticKey(state, sites, enabled)),
+    updateStaticCall: (sites, target) => effect(() => updateStaticCall(state, sites, target)),
+    ftraceEnable: (sites) => effect(() => ftraceEnable(state, sites)),
+    ftraceDisable: (sites) => effect(() => ftraceDisable(state, sites)),
+    registerKprobe: (address, { optimized = false } = {}) =>
+      effect(() => registerKprobe(state, address, optimized)),
+    unregisterKprobe: (address) => effect(() => unregisterKprobe(state, address)),
+    loadBpfProgram: (code) => run(() => loadBpfProgram(state, code)),
+    unloadBpfProgram: (address) => effect(() => unloadBpfProgram(state, address)),
     loadModule: (image) => run(() => loadModule(state, modules, image)),
     unloadModule: (name) => effect(() => unloadModule(state, modules, name)),
   };

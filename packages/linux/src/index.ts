@@ -22,3 +22,4 @@ export { type AddressLayout, createLayout, type LayoutOptions } from './layout/l
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
 export { type LoadedModule, MODULE_MEMORY, type ModuleImage, type ModuleMemory } from './modules/modules.ts';
 export { Errno, type KernelOutcome } from './outcome.ts';
+export type { TextPatch } from './text/text-poke-batch.ts';

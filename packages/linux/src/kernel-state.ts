@@ -10,8 +10,11 @@ import {
 import type { Vcpu } from '@heki/vcpu';
 import type { BootAllocator } from './boot/boot-allocator.ts';
 import type { KernelParameters } from './boot/boot-parameters.ts';
+import type { BpfPrograms } from './bpf/prog-pack.ts';
 import type { LinuxDefectSwitches } from './defects.ts';
 import type { LinuxEvent } from './event.ts';
+import type { Ftrace } from './ftrace/ftrace.ts';
+import type { Kprobes } from './kprobes/kprobes.ts';
 import type { KernelImage } from './layout/kernel-image.ts';
 import type { KernelProfile } from './layout/kernel-profile.ts';
 import type { AddressLayout } from './layout/layout.ts';
@@ -53,6 +56,10 @@ export interface KernelState {
   setToReadonly: boolean;
   /** First frame of the real-mode trampoline. */
   trampoline: Gfn;
+  readonly ftrace: Ftrace;
+  readonly kprobes: Kprobes;
+  readonly bpf: BpfPrograms;
+
   /** `poking_mm`. */
   poking: TemporaryMm | undefined;
 }

@@ -9,6 +9,7 @@ import type { ImageSymbol, KernelProfile } from './layout/kernel-profile.ts';
 import type { AddressLayout } from './layout/layout.ts';
 import type { LoadedModule, ModuleImage } from './modules/modules.ts';
 import type { KernelOutcome } from './outcome.ts';
+import type { TextPatch } from './text/text-poke-batch.ts';
 
 /** What a kernel is made of. */
 export interface LinuxKernelOptions {
@@ -100,6 +101,21 @@ export interface LinuxKernel {
 
   /** `text_poke`: at most a page of bytes, over at most two pages. */
   textPoke(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;
+  /** `text_poke_bp_batch`: instructions that other processors may be executing, in three pokes each. */
+  textPokeBatch(patches: readonly TextPatch[]): KernelOutcome;
+  /** `static_key_enable`, `static_key_disable`: no-ops of five bytes become jumps, or the reverse. */
+  setStaticKey(sites: readonly VirtualAddress[], enabled: boolean): KernelOutcome;
+  /** `static_call_update`: every site calls `target`. */
+  updateStaticCall(sites: readonly VirtualAddress[], target: VirtualAddress): KernelOutcome;
+  /** Has functions call ftrace's trampoline; `sites` are their no-ops of five bytes. */
+  ftraceEnable(sites: readonly VirtualAddress[]): KernelOutcome;
+  ftraceDisable(sites: readonly VirtualAddress[]): KernelOutcome;
+  /** `register_kprobe`: int3, or, `optimized`, a jump. */
+  registerKprobe(address: VirtualAddress, options?: { readonly optimized?: boolean }): KernelOutcome;
+  unregisterKprobe(address: VirtualAddress): KernelOutcome;
+  /** Puts a compiled eBPF program into a pack; where it lies. At most 2 MiB. */
+  loadBpfProgram(code: Uint8Array): KernelOutcome<VirtualAddress>;
+  unloadBpfProgram(address: VirtualAddress): KernelOutcome;
   loadModule(image: ModuleImage): KernelOutcome<LoadedModule>;
   unloadModule(name: string): KernelOutcome;
 }

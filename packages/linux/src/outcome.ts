@@ -5,9 +5,11 @@ import type { Outcome } from '@heki/vcpu';
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
+  E2BIG: 7,
   ENOEXEC: 8,
   ENOMEM: 12,
   EFAULT: 14,
+  EBUSY: 16,
   EEXIST: 17,
   EINVAL: 22,
 } as const;

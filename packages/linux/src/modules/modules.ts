@@ -3,6 +3,7 @@ import type { KernelState } from '../kernel-state.ts';
 import { setMemoryNx, setMemoryRo, setMemoryX } from '../mm/set-memory.ts';
 import { moduleAlloc, type VmArea, vfree } from '../mm/vmalloc.ts';
 import { Errno, fail, KernelStop } from '../outcome.ts';
+import { updateStaticCall } from '../static-branches/static-branches.ts';
 
 /** The kinds of memory of a module (`enum mod_mem_type`, 6.4), in the order of their allocation. */
 export const MODULE_MEMORY = [
@@ -23,6 +24,8 @@ export interface ModuleImage {
   readonly name: string;
   /** The bytes of each kind of memory that the module has; at least one byte each. */
   readonly memory: { readonly [type in ModuleMemory]?: Uint8Array };
+  /** Offsets in `text` of static calls, five bytes each, which are pointed at their targets when the module comes. */
+  readonly staticCalls?: readonly number[];
 }
 
 /** A module in the kernel. */
@@ -73,6 +76,7 @@ export function loadModule(
     kernel.emit({ type: 'module', name, step: 'allocated' });
     completeFormation(kernel, areas);
     kernel.emit({ type: 'module', name, step: 'formed' });
+    patchStaticCalls(kernel, areas.get('text'), image.staticCalls ?? []);
     const init = areas.get('init_text');
     if (init !== undefined) kernel.memory.fetch(virtualAddressOf(init.start), 1);
     enableRo(kernel, areas, true);
@@ -110,6 +114,13 @@ function completeFormation(kernel: KernelState, areas: ReadonlyMap<ModuleMemory,
   enableRo(kernel, areas, false);
   for (const type of DATA) change(kernel, areas, type, setMemoryNx);
   for (const type of TEXT) change(kernel, areas, type, setMemoryX);
+}
+
+/** `static_call_module_notify` of MODULE_STATE_COMING: text is read-only by now, so each site takes three pokes. */
+function patchStaticCalls(kernel: KernelState, text: VmArea | undefined, offsets: readonly number[]): void {
+  if (text === undefined || offsets.length === 0) return;
+  const sites = offsets.map((offset) => (virtualAddressOf(text.start) + BigInt(offset)) as VirtualAddress);
+  updateStaticCall(kernel, sites, kernel.image.address('_text'));
 }
 
 /** `module_enable_ro`. */

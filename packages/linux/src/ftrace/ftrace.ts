@@ -1,0 +1,68 @@
+import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import type { KernelState } from '../kernel-state.ts';
+import { type VmArea, vfree } from '../mm/vmalloc.ts';
+import { Errno, fail } from '../outcome.ts';
+import { allocateExecutable } from '../text/executable-page.ts';
+import { callTo, NOP5 } from '../text/instructions.ts';
+import { textPokeBatch } from '../text/text-poke-batch.ts';
+
+/** What ftrace keeps. */
+export interface Ftrace {
+  /** Traced functions: where each calls. */
+  readonly traced: Set<VirtualAddress>;
+  /** The page of the trampoline, while anything is traced. */
+  trampoline: VmArea | undefined;
+}
+
+/** Nothing is traced. */
+export function createFtrace(): Ftrace {
+  return { traced: new Set(), trampoline: undefined };
+}
+
+/** A return: the trampoline's code, as far as anybody looks. */
+const RET = Uint8Array.of(0xc3);
+
+/**
+ * Traces functions: their first instructions, no-ops, become calls of a trampoline, which is made for the first
+ * (`create_trampoline`). Sites are addresses of such no-ops.
+ *
+ * @throws {KernelStop} -ENOMEM, -EBUSY for a traced one, Heki's refusal, or an access that does not complete
+ */
+export function ftraceEnable(kernel: KernelState, sites: readonly VirtualAddress[]): void {
+  const { ftrace } = kernel;
+  const busy = sites.find((site) => ftrace.traced.has(site));
+  if (busy !== undefined) fail(Errno.EBUSY, `0x${busy.toString(16)} is traced already`);
+  const fresh = ftrace.trampoline === undefined;
+  const trampoline = ftrace.trampoline ?? allocateExecutable(kernel, 1, RET);
+  ftrace.trampoline = trampoline;
+  const target = virtualAddressOf(trampoline.start);
+  try {
+    textPokeBatch(
+      kernel,
+      sites.map((address) => ({ address, bytes: callTo(address, target) })),
+    );
+  } catch (stop) {
+    if (fresh) freeTrampoline(kernel);
+    throw stop;
+  }
+  for (const site of sites) ftrace.traced.add(site);
+}
+
+/** Makes no-ops of the calls again; the trampoline goes with the last. @throws {KernelStop} as {@link ftraceEnable}, -ENOENT */
+export function ftraceDisable(kernel: KernelState, sites: readonly VirtualAddress[]): void {
+  const { traced } = kernel.ftrace;
+  const unknown = sites.find((site) => !traced.has(site));
+  if (unknown !== undefined) fail(Errno.ENOENT, `0x${unknown.toString(16)} is not traced`);
+  textPokeBatch(
+    kernel,
+    sites.map((address) => ({ address, bytes: NOP5 })),
+  );
+  for (const site of sites) traced.delete(site);
+  if (traced.size === 0) freeTrampoline(kernel);
+}
+
+function freeTrampoline(kernel: KernelState): void {
+  const { trampoline } = kernel.ftrace;
+  kernel.ftrace.trampoline = undefined;
+  if (trampoline !== undefined) vfree(kernel, trampoline);
+}

@@ -1,0 +1,27 @@
+import type { VirtualAddress } from '@heki/physical-memory';
+
+/** Bytes of a near jump or call. */
+export const JUMP_LENGTH = 5;
+
+/** `x86_nops[5]`: what lies at a site that does nothing. */
+export const NOP5: Uint8Array = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
+
+const JMP = 0xe9;
+const CALL = 0xe8;
+
+/** `jmp target` at `at`. */
+export function jumpTo(at: VirtualAddress, target: VirtualAddress): Uint8Array {
+  return relative(JMP, at, target);
+}
+
+/** `call target` at `at`. */
+export function callTo(at: VirtualAddress, target: VirtualAddress): Uint8Array {
+  return relative(CALL, at, target);
+}
+
+function relative(opcode: number, at: VirtualAddress, target: VirtualAddress): Uint8Array {
+  const bytes = new Uint8Array(JUMP_LENGTH);
+  bytes[0] = opcode;
+  new DataView(bytes.buffer).setInt32(1, Number(BigInt.asIntN(32, target - at - BigInt(JUMP_LENGTH))), true);
+  return bytes;
+}

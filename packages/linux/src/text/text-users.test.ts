@@ -1,0 +1,167 @@
+import { gfn, type VirtualAddress } from '@heki/physical-memory';
+import { describe, expect, test } from 'vitest';
+import { createRecordingHeki } from '../testing/recording-heki.ts';
+import { after, bootKernel, done, type RunningKernel } from '../testing/running-kernel.ts';
+
+const NOP5 = [0x0f, 0x1f, 0x44, 0, 0];
+
+const bytesAt = (running: RunningKernel, address: VirtualAddress, length: number): number[] =>
+  running.bytes(running.leaf(address)?.guestFrame ?? gfn(0), Number(address % 4096n), length);
+
+/** Calls of Heki around pokes. */
+const pokeHooks = ({ events }: RunningKernel): number =>
+  events.filter((event) => event.type === 'heki-hook' && event.hook.startsWith('text-poke')).length;
+
+function moduleText(running: RunningKernel, staticCalls: readonly number[] = []): VirtualAddress {
+  const text = new Uint8Array(4096).fill(0x90);
+  for (let at = 0; at < 4096; at += 64) text.set(NOP5, at);
+  const image = { name: 'm', memory: { text }, staticCalls };
+  return (
+    done(running.kernel.loadModule(image)).memory.get('text')?.address ?? running.kernel.address('_text')
+  );
+}
+
+describe('text_poke_bp_batch', () => {
+  test('puts int3 over every site, then the rest of each, then the first bytes', () => {
+    const running = bootKernel();
+    const text = moduleText(running);
+    const from = running.events.length;
+    const bytes = Uint8Array.of(1, 2, 3, 4, 5);
+    const patches = [0, 64].map((offset) => ({ address: after(text, offset), bytes }));
+    done(running.kernel.textPokeBatch(patches));
+    const pokes = running.events
+      .slice(from)
+      .flatMap((event) => (event.type === 'text-poke' ? [[Number(event.address - text), event.bytes]] : []));
+    expect(pokes).toEqual([
+      [0, 1],
+      [64, 1],
+      [1, 4],
+      [65, 4],
+      [0, 1],
+      [64, 1],
+    ]);
+    expect(bytesAt(running, after(text, 64), 5)).toEqual([...bytes]);
+  });
+
+  test('of one site calls Heki six times', () => {
+    const running = bootKernel({ heki: createRecordingHeki().create });
+    const text = moduleText(running);
+    const before = pokeHooks(running);
+    done(running.kernel.setStaticKey([text], true));
+    expect(pokeHooks(running) - before).toBe(6);
+  });
+
+  test('takes int3 back when Heki refuses in the middle', () => {
+    const heki = createRecordingHeki();
+    const running = bootKernel({ heki: heki.create });
+    const text = moduleText(running);
+    const image = running.kernel.address('_text');
+    heki.answer = 0;
+    const { hypervisor } = running.kernel.heki ?? {};
+    if (hypervisor === undefined || running.kernel.heki === undefined) throw new Error('no core');
+    // Refuses what concerns the image, as a hypervisor does for immutable frames.
+    let allowed = 2;
+    running.kernel.heki.hypervisor = {
+      ...hypervisor,
+      protectMemory: (list) => (allowed-- > 0 ? hypervisor.protectMemory(list) : -1),
+    };
+    const outcome = running.kernel.setStaticKey([text, image], true);
+    expect(outcome).toMatchObject({ kind: 'error', errno: -1 });
+    allowed = Number.POSITIVE_INFINITY;
+    expect(bytesAt(running, after(image, 0), 1)).toEqual([0]);
+  });
+});
+
+describe('static calls', () => {
+  test('of a module are pointed at their targets when it comes, in three pokes each', () => {
+    const running = bootKernel();
+    const before = running.events.filter(({ type }) => type === 'text-poke').length;
+    const text = moduleText(running, [0, 128, 256]);
+    expect(running.events.filter(({ type }) => type === 'text-poke').length - before).toBe(9);
+    const [opcode, ...relative] = bytesAt(running, after(text, 128), 5);
+    expect(opcode).toBe(0xe8);
+    const target = running.kernel.address('_text') - after(text, 128) - 5n;
+    expect(new DataView(Uint8Array.from(relative).buffer).getInt32(0, true)).toBe(Number(target));
+  });
+});
+
+describe('ftrace', () => {
+  test('makes calls of no-ops and no-ops of calls, with one trampoline while anything is traced', () => {
+    const running = bootKernel();
+    const { kernel } = running;
+    const text = moduleText(running);
+    done(kernel.ftraceEnable([text]));
+    done(kernel.ftraceEnable([after(text, 64)]));
+    expect(kernel.ftraceEnable([text])).toMatchObject({ errno: -16 });
+    const relative = Uint8Array.from(bytesAt(running, text, 5).slice(1));
+    const trampoline = after(text, 5 + new DataView(relative.buffer).getInt32(0, true));
+    expect(running.rights(trampoline)).toBe('r-x');
+    expect(bytesAt(running, trampoline, 2)).toEqual([0xc3, 0xcc]);
+    done(kernel.ftraceDisable([text]));
+    expect(running.rights(trampoline)).toBe('r-x');
+    done(kernel.ftraceDisable([after(text, 64)]));
+    expect(running.rights(trampoline)).toBe('---');
+    expect(bytesAt(running, text, 5)).toEqual(NOP5);
+    expect(kernel.ftraceDisable([text])).toMatchObject({ errno: -2 });
+  });
+});
+
+describe('kprobes', () => {
+  test.each([
+    [false, 1, 0xcc],
+    [true, 5, 0xe9],
+  ])('optimized: %s change %i bytes, and give them back', (optimized, length, opcode) => {
+    const running = bootKernel();
+    const { kernel } = running;
+    const text = moduleText(running);
+    done(kernel.registerKprobe(text, { optimized }));
+    expect(bytesAt(running, text, 5).slice(length)).toEqual(NOP5.slice(length));
+    expect(bytesAt(running, text, 1)).toEqual([opcode]);
+    expect(kernel.registerKprobe(text)).toMatchObject({ errno: -17 });
+    done(kernel.unregisterKprobe(text));
+    expect(bytesAt(running, text, 5)).toEqual(NOP5);
+    expect(kernel.unregisterKprobe(text)).toMatchObject({ errno: -2 });
+  });
+
+  test('are refused when no slot is free', () => {
+    const running = bootKernel();
+    const text = moduleText(running);
+    const outcomes = Array.from({ length: 17 }, (_, n) => running.kernel.registerKprobe(after(text, 64 * n)));
+    expect(outcomes.filter(({ kind }) => kind === 'done')).toHaveLength(16);
+    expect(outcomes.at(-1)).toMatchObject({ errno: -12 });
+  });
+});
+
+describe('eBPF programs', () => {
+  test('share a pack of 2 MiB that is read-only and executable, in chunks of 64 bytes', () => {
+    const running = bootKernel();
+    const { kernel } = running;
+    const code = new Uint8Array(100).fill(0x90);
+    // The first pack splits leaves of the direct map, whose tables stay.
+    done(kernel.unloadBpfProgram(done(kernel.loadBpfProgram(code))));
+    const free = kernel.freeFrames;
+    const first = done(kernel.loadBpfProgram(code));
+    const second = done(kernel.loadBpfProgram(code));
+    expect(second - first).toBe(128n);
+    expect(running.rights(first)).toBe('r-x');
+    expect(bytesAt(running, first, 101)).toEqual([...code, 0xcc]);
+    done(kernel.unloadBpfProgram(first));
+    expect(bytesAt(running, first, 2)).toEqual([0xcc, 0xcc]);
+    expect(done(kernel.loadBpfProgram(code))).toBe(first);
+    done(kernel.unloadBpfProgram(first));
+    done(kernel.unloadBpfProgram(second));
+    expect(running.rights(first)).toBe('---');
+    expect(kernel.freeFrames).toBe(free);
+    expect(kernel.unloadBpfProgram(first)).toMatchObject({ errno: -2 });
+  });
+
+  test('get another pack when they do not fit, and are refused when they are longer than one', () => {
+    const { kernel } = bootKernel();
+    const big = new Uint8Array(2 ** 20 + 1);
+    const first = done(kernel.loadBpfProgram(big));
+    const second = done(kernel.loadBpfProgram(big));
+    expect(Math.abs(Number(second - first))).toBeGreaterThanOrEqual(2 ** 21);
+    expect(kernel.loadBpfProgram(new Uint8Array(2 ** 21 + 1))).toMatchObject({ errno: -7 });
+    expect(kernel.loadBpfProgram(new Uint8Array())).toMatchObject({ errno: -22 });
+  });
+});
