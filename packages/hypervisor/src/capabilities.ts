@@ -1,14 +1,16 @@
 import type { Verdict } from './denial.ts';
+import type { Rights } from './rights.ts';
 
 /**
- * Which of the two execute rights a backend can withhold.
+ * Which of the two execute rights a backend can withhold. What cannot be withheld is granted and reported as weakened.
  *
- * - `none`: one execute right for everybody (Xen memory access, EPT without mode-based execute control)
- * - `user-without-supervisor`: supervisor execution can be denied alone, user execution only together with it
- *   (GMET; any interface that restricts only the kernel)
+ * - `never-denied`: neither (Heki on EPT without mode-based execute control)
+ * - `none`: one execute right for everybody, withheld from both or from nobody (Xen memory access)
+ * - `supervisor-only`: the kernel's; user code may always execute (Heki on MBEC or GMET)
+ * - `user-without-supervisor`: the kernel's alone, or both (GMET with every interface that uses all of it)
  * - `full`: each on its own
  */
-export type ExecuteSplit = 'none' | 'user-without-supervisor' | 'full';
+export type ExecuteSplit = 'never-denied' | 'none' | 'supervisor-only' | 'user-without-supervisor' | 'full';
 
 /** What can be made unchangeable, and who may undo it. */
 export type Immutability =
@@ -30,10 +32,10 @@ export type PolicyOwner = 'guest-kernel' | 'vmm' | 'higher-privilege-level' | 'a
 /** Accesses to guest memory that the rights do not bind. */
 export type Bypass = 'dma' | 'vmm' | 'hypervisor-writes' | 'emulator' | 'nested-guest';
 
-/** A register outside CR0 and CR4 that a backend can watch. */
+/** A register outside CR0 and CR4 that can be pinned: no write that changes it succeeds. */
 export type PinnableRegister = 'cr3' | 'gdtr' | 'idtr' | 'ldtr' | 'tr' | { readonly msr: number };
 
-/** What a pinned register means. */
+/** What a pin of CR0 or CR4 bits means. */
 export type PinSemantics =
   /** Bits that were set stay set; the rest is free. */
   | 'set-bits-stay-set'
@@ -52,6 +54,8 @@ export interface Capabilities {
   /** The right to read can be withheld. */
   readonly readDenial: boolean;
   readonly immutability: Immutability;
+  /** Rights of memory that nobody asked anything for, from the first successful request on. Before it, everything is allowed. */
+  readonly unrequested: Rights;
   /** Bytes of the smallest piece of memory with rights of its own. */
   readonly granule: 4096;
   /** Large second-level leaves are split by the backend, or the caller must ask page by page. */
@@ -71,8 +75,46 @@ export interface Capabilities {
   readonly inForce: 'on-return' | 'on-flush';
   /** A request that fails leaves nothing changed, or everything before the range that failed. */
   readonly failure: 'all-or-nothing' | 'stops-at-first';
+  /** Who decides what is done about a denial: a fixed rule of the hypervisor, or whoever gets it as an event. */
+  readonly denialsDecidedBy: 'hypervisor' | PolicyOwner;
   /** What a denied access can be answered with. */
   readonly verdicts: readonly Verdict[];
+  /** What reset and kexec do to rights and pins. After INIT a pin lets its processor start. */
+  readonly lifeCycle: { readonly reset: 'clear' | 'keep'; readonly kexec: 'clear' | 'keep' };
   /** Protection can be taken out of one virtual machine and put into another. */
   readonly saveRestore: boolean;
+}
+
+/**
+ * The rights that a backend with these capabilities gives a page for which `wanted` is asked: the least that it can
+ * enforce and that allows all of `wanted`. A request for which they differ is taken as {@link Weakened}, or refused
+ * as `unsupported`.
+ */
+export function grantableRights(
+  capabilities: Pick<Capabilities, 'executeSplit' | 'executeOnly' | 'readDenial'>,
+  wanted: Rights,
+): Rights {
+  const { executeSplit, executeOnly, readDenial } = capabilities;
+  let { supervisorExecute, userExecute } = wanted;
+  switch (executeSplit) {
+    case 'never-denied':
+      supervisorExecute = true;
+      userExecute = true;
+      break;
+    case 'none':
+      supervisorExecute ||= userExecute;
+      userExecute = supervisorExecute;
+      break;
+    case 'supervisor-only':
+      userExecute = true;
+      break;
+    case 'user-without-supervisor':
+      userExecute ||= supervisorExecute;
+      break;
+    case 'full':
+  }
+  const executes = supervisorExecute || userExecute;
+  // No second level can express write without read (SDM 3C 30.3.3.1; AMD has no read bit at all).
+  const read = wanted.read || wanted.write || !readDenial || (executes && !executeOnly);
+  return { read, write: wanted.write, supervisorExecute, userExecute };
 }

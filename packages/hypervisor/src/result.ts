@@ -1,3 +1,4 @@
+import type { PinnableRegister } from './capabilities.ts';
 import type { ProtectionRange, Rights } from './rights.ts';
 
 /** Why a range was refused. */
@@ -41,12 +42,27 @@ export interface ProtectionResult {
   };
 }
 
+/** A request to pin. */
+export interface PinRequest {
+  /** Bits of CR0. */
+  readonly cr0?: bigint;
+  readonly cr4?: bigint;
+  /** Other registers, each as a whole, with the value that it has on each virtual CPU. */
+  readonly registers?: readonly PinnableRegister[];
+}
+
 /** What came of a request to pin register bits. */
 export interface PinResult {
   /** Bits of CR0 and CR4 pinned after the request. */
   readonly cr0: bigint;
   readonly cr4: bigint;
-  /** Bits that were asked for and not pinned. */
-  readonly dropped: { readonly cr0: bigint; readonly cr4: bigint };
+  /** Other registers pinned after the request; absent means none. */
+  readonly registers?: readonly PinnableRegister[];
+  /** What was asked for and not pinned. */
+  readonly dropped: {
+    readonly cr0: bigint;
+    readonly cr4: bigint;
+    readonly registers?: readonly PinnableRegister[];
+  };
   readonly refused?: Refusal;
 }

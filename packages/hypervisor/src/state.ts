@@ -1,3 +1,4 @@
+import type { PinnableRegister } from './capabilities.ts';
 import type { ProtectionRange, Rights } from './rights.ts';
 
 /** Everything a backend enforces for a virtual machine: what a VMM saves with a snapshot and restores with it. */
@@ -9,6 +10,8 @@ export interface ProtectionState {
   /** Pinned bits. */
   readonly cr0: bigint;
   readonly cr4: bigint;
+  /** Other registers pinned as a whole; absent means none. */
+  readonly registers?: readonly PinnableRegister[];
 }
 
 /**

@@ -4,7 +4,7 @@ import type { CpuProfile } from '@heki/x86';
 import type { Capabilities } from './capabilities.ts';
 import type { HypervisorEvent } from './event.ts';
 import type { GuestMemoryRegion, Host } from './host.ts';
-import type { PinResult, ProtectionResult } from './result.ts';
+import type { PinRequest, PinResult, ProtectionResult } from './result.ts';
 import type { EffectiveRights, ProtectionRange } from './rights.ts';
 import type { LifeCycle, ProtectionState } from './state.ts';
 
@@ -48,10 +48,14 @@ export interface VirtualMachine {
   effectiveRights(gfn: Gfn): EffectiveRights | undefined;
   /** Puts all rights in force on every virtual CPU. Needed only where {@link Capabilities.inForce} is `on-flush`. */
   flush(): void;
-  /** Asks for rights from outside the guest, as the host's own code. The guest's requests come by hypercall. */
+  /**
+   * Asks for rights from outside the guest, as the owner of the policy or, where the guest owns it, as the host's own
+   * code. The guest's requests come by hypercall. A later request for a page replaces an earlier one; in one request the last
+   * range that contains a page counts.
+   */
   protect(ranges: readonly ProtectionRange[]): ProtectionResult;
-  /** Asks for register bits to be pinned, from outside the guest. */
-  pin(bits: { readonly cr0?: bigint; readonly cr4?: bigint }): PinResult;
+  /** Asks for registers to be pinned, from outside the guest. */
+  pin(request: PinRequest): PinResult;
   /** A store that comes from no virtual CPU. */
   write(writer: OtherWriter, gpa: Gpa, bytes: Uint8Array): OtherWriteResult;
   /** INIT, reset or kexec. What happens to protection is the backend's policy. */

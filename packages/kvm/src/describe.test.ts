@@ -65,7 +65,7 @@ test('every kind of event has a line', () => {
 
 test('capabilities follow processor, options and profile', () => {
   expect(createKvm().capabilities).toMatchObject({
-    executeSplit: 'user-without-supervisor',
+    executeSplit: 'supervisor-only',
     immutability: { kind: 'per-page', undoneBy: 'vmm' },
     bypasses: ['dma', 'vmm'],
     failure: 'all-or-nothing',
@@ -74,7 +74,7 @@ test('capabilities follow processor, options and profile', () => {
   expect(
     createKvm({ profile: 'rfc-v2', mbec: false, iommu: true, hostMappingProtection: true }).capabilities,
   ).toMatchObject({
-    executeSplit: 'none',
+    executeSplit: 'never-denied',
     immutability: { kind: 'per-page', undoneBy: 'nobody' },
     bypasses: [],
     failure: 'stops-at-first',

@@ -8,7 +8,7 @@ import {
   KvmError,
   LOCK_CR_UPDATE_VERSION,
 } from '@heki/hypercall/kvm';
-import type { PinResult } from '@heki/hypervisor';
+import type { PinRequest, PinResult } from '@heki/hypervisor';
 import type { Vcpu } from '@heki/vcpu';
 import type { UserExit } from '../exit/vmm.ts';
 import type { VmState } from '../vm-state.ts';
@@ -70,12 +70,13 @@ function pinResult(vm: VmState, cr: 0 | 4, dropped: bigint): PinResult {
 }
 
 /** The VMM pins bits by itself. Nothing is looked at but what can be pinned at all. */
-export function pinFromHost(
-  vm: VmState,
-  wanted: { readonly cr0?: bigint; readonly cr4?: bigint },
-): PinResult {
-  const { cr0 = 0n, cr4 = 0n } = wanted;
-  const outside = { cr0: cr0 & ~CR0_PIN_REQUIRED, cr4: cr4 & ~CR4_PINNED_MASK };
+export function pinFromHost(vm: VmState, wanted: PinRequest): PinResult {
+  const { cr0 = 0n, cr4 = 0n, registers } = wanted;
+  const outside = {
+    ...(registers === undefined ? {} : { registers }),
+    cr0: cr0 & ~CR0_PIN_REQUIRED,
+    cr4: cr4 & ~CR4_PINNED_MASK,
+  };
   pinBits(vm, 0, cr0 & CR0_PIN_REQUIRED);
   pinBits(vm, 4, cr4 & CR4_PINNED_MASK);
   const result: PinResult = { ...vm.pins, dropped: outside };

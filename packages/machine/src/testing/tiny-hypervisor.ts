@@ -36,13 +36,16 @@ const CAPABILITIES: Capabilities = {
   executeOnly: false,
   readDenial: false,
   immutability: { kind: 'none' },
+  unrequested: { read: true, write: true, supervisorExecute: true, userExecute: true },
   granule: 4096,
   largePages: 'split-by-backend',
   pins: { cr0: 0n, cr4: (1n << 64n) - 1n, registers: [], semantics: 'set-bits-stay-set' },
   bypasses: [],
   inForce: 'on-return',
   failure: 'all-or-nothing',
+  denialsDecidedBy: 'hypervisor',
   verdicts: ['page-fault', 'general-protection'],
+  lifeCycle: { reset: 'keep', kexec: 'keep' },
   saveRestore: false,
 };
 
