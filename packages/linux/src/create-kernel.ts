@@ -27,6 +27,7 @@ import * as set from './mm/set-memory.ts';
 import { createVmalloc, ioremap, PAGE_KERNEL, type VmArea, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
 import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
 import { attempt, Errno, fail, type KernelOutcome } from './outcome.ts';
+import { cpuDown, cpuUp, onProcessor, suspend } from './smp/processors.ts';
 import { setStaticKey, updateStaticCall } from './static-branches/static-branches.ts';
 import { textPoke } from './text/text-poke.ts';
 import { textPokeBatch } from './text/text-poke-batch.ts';
@@ -65,11 +66,17 @@ function createState(options: LinuxKernelOptions): KernelState {
     },
     onSplit: (frame, level) => emit({ type: 'leaf-split', frame, level }),
   });
-  const common = { profile, layout, parameters, memoryMap, image, vcpu, physicalMemory, tables };
+  const common = { profile, layout, parameters, memoryMap, image, physicalMemory, tables };
   const state: KernelState = {
     ...common,
     boot,
     pages,
+    vcpu,
+    processors: {
+      possible: [vcpu, ...(options.secondaryVcpus ?? [])],
+      online: new Set([vcpu]),
+      init: options.sendInit ?? ((target) => target.reset()),
+    },
     vmalloc: createVmalloc(layout),
     heki: options.heki?.(createHekiKernel(common, () => state)),
     initHypervisorPlatform: options.initHypervisorPlatform,
@@ -125,6 +132,13 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     get nextStep() {
       return BOOT_STEPS[next]?.step;
     },
+    get vcpu() {
+      return state.vcpu;
+    },
+    get onlineCpus() {
+      const { possible, online } = state.processors;
+      return [...possible.keys()].filter((number) => online.has(possible[number] ?? state.vcpu));
+    },
     get freeFrames() {
       return state.pages.freeFrames;
     },
@@ -163,6 +177,10 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
       }),
 
     textPoke: (address, bytes) => effect(() => textPoke(state, address, bytes)),
+    onCpu: (number, body) => run(() => onProcessor(state, number, body)),
+    cpuUp: (number) => effect(() => cpuUp(state, number)),
+    cpuDown: (number) => effect(() => cpuDown(state, number)),
+    suspend: () => effect(() => suspend(state)),
     textPokeBatch: (patches) => effect(() => textPokeBatch(state, patches)),
     setStaticKey: (sites, enabled) => effect(() => setStaticKey(state, sites, enabled)),
     updateStaticCall: (sites, target) => effect(() => updateStaticCall(state, sites, target)),

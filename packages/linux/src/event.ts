@@ -2,6 +2,7 @@ import type { EarlyInitResult, LateInitResult, VirtualRange } from '@heki/guest'
 import type { Gfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import type { LeafLevel } from '@heki/x86';
 import type { BootStep } from './boot/boot-steps.ts';
+import type { StartFailure } from './smp/start-processor.ts';
 
 /** Names of the hooks of Heki in Linux. */
 export type HekiHook = 'map' | 'unmap' | 'update' | 'change' | 'text-poke-start' | 'text-poke-end';
@@ -61,6 +62,13 @@ export type LinuxEvent =
       readonly type: 'module';
       readonly name: string;
       readonly step: 'allocated' | 'formed' | 'live' | 'init-freed' | 'unloaded';
+    }
+  | {
+      /** A processor came up, went down, or did not come up. */
+      readonly type: 'processor';
+      readonly number: number;
+      readonly online: boolean;
+      readonly failure: StartFailure | undefined;
     }
   | {
       /** Kernel text was patched through the temporary mapping. */

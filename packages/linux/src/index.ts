@@ -22,4 +22,5 @@ export { type AddressLayout, createLayout, type LayoutOptions } from './layout/l
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
 export { type LoadedModule, MODULE_MEMORY, type ModuleImage, type ModuleMemory } from './modules/modules.ts';
 export { Errno, type KernelOutcome } from './outcome.ts';
+export type { StartFailure, StartPhase } from './smp/start-processor.ts';
 export type { TextPatch } from './text/text-poke-batch.ts';

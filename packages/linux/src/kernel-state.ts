@@ -22,6 +22,7 @@ import type { KernelMemory } from './mm/kernel-memory.ts';
 import type { PageAllocator } from './mm/page-allocator.ts';
 import type { PageTables } from './mm/page-tables.ts';
 import type { Vmalloc } from './mm/vmalloc.ts';
+import type { Processors } from './smp/processors.ts';
 import type { TemporaryMm } from './text/text-poke.ts';
 
 /** What the functions of the kernel share: its global variables. */
@@ -31,7 +32,9 @@ export interface KernelState {
   readonly parameters: KernelParameters;
   readonly memoryMap: MemoryMap<Gfn>;
   readonly image: KernelImage;
-  readonly vcpu: Vcpu;
+  /** The processor that the kernel runs on just now. */
+  vcpu: Vcpu;
+  readonly processors: Processors;
   /** Guest memory as hardware has it: for early boot, and for whoever only reads. */
   readonly physicalMemory: PhysicalMemory<Gfn>;
   readonly tables: PageTables;

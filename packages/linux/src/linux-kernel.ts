@@ -18,6 +18,10 @@ export interface LinuxKernelOptions {
    * through it.
    */
   readonly vcpu: Vcpu;
+  /** The other processors, in the state after INIT. Boot brings them up through the trampoline. Default none. */
+  readonly secondaryVcpus?: readonly Vcpu[];
+  /** What an INIT interrupt does: a hypervisor may have a part in it. Default `vcpu.reset()`. */
+  readonly sendInit?: (vcpu: Vcpu) => void;
   /** Guest-physical memory: RAM that reads zero, and the first mebibyte whatever the memory map says of it. */
   readonly memory: PhysicalMemory<Gfn>;
   readonly memoryMap: MemoryMap<Gfn>;
@@ -98,6 +102,18 @@ export interface LinuxKernel {
   ioremap(frame: Gfn, pages: number): KernelOutcome<KernelArea>;
   /** `vfree`, `vunmap`, `iounmap`. */
   vfree(address: VirtualAddress): KernelOutcome;
+
+  /** The processor that the kernel runs on just now. */
+  readonly vcpu: Vcpu;
+  /** Numbers of the processors that run the kernel. */
+  readonly onlineCpus: readonly number[];
+  /** Has the kernel functions that `body` calls execute on another processor. */
+  onCpu<Value>(number: number, body: () => Value): KernelOutcome<Value>;
+  /** `cpu_up`: through the trampoline, paging off at first. -EIO when the processor does not come up. */
+  cpuUp(number: number): KernelOutcome;
+  cpuDown(number: number): KernelOutcome;
+  /** Suspend to RAM and resume, by the trampoline as well. */
+  suspend(): KernelOutcome;
 
   /** `text_poke`: at most a page of bytes, over at most two pages. */
   textPoke(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;

@@ -5,6 +5,8 @@ import type { Outcome } from '@heki/vcpu';
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
+  EIO: 5,
+  ENXIO: 6,
   E2BIG: 7,
   ENOEXEC: 8,
   ENOMEM: 12,

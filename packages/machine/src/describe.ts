@@ -93,6 +93,12 @@ function kernelText(event: LinuxEvent): string {
       return `frees ${event.what}`;
     case 'module':
       return `module ${event.name}: ${event.step}`;
+    case 'processor': {
+      const { number, online, failure } = event;
+      if (failure === undefined) return `processor ${number} is ${online ? 'online' : 'offline'}`;
+      const { phase, access, address, outcome } = failure;
+      return `processor ${number} does not come up: in ${phase}, ${access} at ${hex(address)}: ${outcome.kind}`;
+    }
     case 'text-poke':
       return `text_poke of ${event.bytes} bytes at ${hex(event.address)} through ${hex(event.alias)}`;
   }

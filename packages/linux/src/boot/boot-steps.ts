@@ -17,10 +17,15 @@ export const BOOT_STEPS = [
   { step: 'mem_init', in: 'start_kernel', does: 'hands all free memory to the page allocator' },
   { step: 'poking_init', in: 'start_kernel', does: 'prepares the address space for text patching' },
   { step: 'init_IRQ', in: 'start_kernel', does: 'maps the interrupt stack, makes the IDT read-only' },
-  { step: 'arch_cpu_finalize_init', in: 'start_kernel', does: 'frees .smp_locks: there is one processor' },
+  {
+    step: 'arch_cpu_finalize_init',
+    in: 'start_kernel',
+    does: 'frees .smp_locks where there is one processor',
+  },
   { step: 'heki_early_init', in: 'start_kernel', does: 'counts the mappings (Heki)' },
   { step: 'rest_init', in: 'start_kernel', does: 'starts the first two threads' },
-  { step: 'init_real_mode', in: 'kernel_init', does: 'sets the permissions of the trampoline' },
+  { step: 'init_real_mode', in: 'kernel_init', does: 'fills the trampoline and sets its permissions' },
+  { step: 'smp_init', in: 'kernel_init', does: 'brings up the other processors, through the trampoline' },
   { step: 'free_initmem', in: 'kernel_init', does: 'frees what only boot needed' },
   {
     step: 'mark_rodata_ro',

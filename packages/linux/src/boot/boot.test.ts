@@ -41,6 +41,7 @@ describe('boot', () => {
     const log = bootKernel().events.flatMap((event) => (event.type === 'log' ? [event.text] : []));
     expect(log).toEqual([
       'Freeing SMP alternatives memory: 36K',
+      'smp: Brought up 1 node, 1 CPU',
       'Freeing unused decrypted memory: 2036K',
       'Freeing unused kernel image (initmem) memory: 2612K',
       'Write protecting the kernel read-only data: 26624k',

@@ -1,4 +1,5 @@
 import type { KernelState } from '../kernel-state.ts';
+import { smpInit } from '../smp/processors.ts';
 import { initPoking } from '../text/text-poke.ts';
 import type { BootStep } from './boot-steps.ts';
 import { cleanupHighmap, initMemMapping, reserveRealMode, startup64 } from './early-boot.ts';
@@ -25,6 +26,7 @@ export const STEP_FUNCTIONS: { readonly [step in BootStep]: (kernel: KernelState
   },
   rest_init: restInit,
   init_real_mode: initRealMode,
+  smp_init: smpInit,
   free_initmem: freeInitmem,
   mark_rodata_ro: markRodataRo,
   heki_late_init({ heki, emit }) {

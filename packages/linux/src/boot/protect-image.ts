@@ -2,6 +2,7 @@ import { type Gfn, PAGE_SIZE, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import { directAddress, type KernelState } from '../kernel-state.ts';
 import { setMemoryNpNoalias, setMemoryNx, setMemoryRo, setMemoryRw, setMemoryX } from '../mm/set-memory.ts';
+import { setupRealMode } from '../smp/trampoline.ts';
 
 /** What freed pages are filled with: int3 (POISON_FREE_INITMEM). */
 const POISON = 0xcc;
@@ -30,12 +31,14 @@ function freeImagePages(kernel: KernelState, what: string, start: VirtualFrame, 
 
 /** `alternative_instructions`: on a single processor nobody needs the list of lock prefixes any more. */
 export function freeSmpLocks(kernel: KernelState): void {
-  const { image } = kernel;
+  const { image, processors, parameters } = kernel;
+  if (Math.min(processors.possible.length, parameters.maxProcessors) > 1) return;
   freeInitPages(kernel, 'SMP alternatives', image.frame('__init_end'), image.frame('__nosave_begin'));
 }
 
 /** `init_real_mode`, `set_real_mode_permissions`: through the direct map, which alone maps the trampoline. */
 export function initRealMode(kernel: KernelState): void {
+  setupRealMode(kernel);
   const { pages, readOnly, textStart, textEnd } = kernel.profile.trampoline;
   const base = kernel.layout.directMap + kernel.trampoline;
   setMemoryNx(kernel, base as VirtualFrame, pages);

@@ -59,11 +59,12 @@ describe('Linux calls Heki', () => {
       if (event.type === 'boot-step') return [event.step];
       return event.type === 'heki-early-init' || event.type === 'heki-late-init' ? [event.type] : [];
     });
-    expect(order.slice(-9)).toEqual([
+    expect(order.slice(-10)).toEqual([
       'heki_early_init',
       'heki-early-init',
       'rest_init',
       'init_real_mode',
+      'smp_init',
       'free_initmem',
       'mark_rodata_ro',
       'heki_late_init',

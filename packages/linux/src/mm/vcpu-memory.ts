@@ -29,8 +29,11 @@ export function completed<Value>(
   return outcome.value;
 }
 
-/** Memory as the running kernel has it: through the virtual CPU, page tables through the direct map. */
-export function createVcpuMemory(vcpu: Vcpu, layout: AddressLayout): KernelMemory {
+/**
+ * Memory as the running kernel has it: through the virtual CPU, page tables through the direct map. Flushes reach all that are
+ * `online`.
+ */
+export function createVcpuMemory(vcpu: Vcpu, layout: AddressLayout, online: ReadonlySet<Vcpu>): KernelMemory {
   const load = (address: VirtualAddress, length: number): Uint8Array =>
     completed(vcpu.loadBytes(address, length), 'load', address);
   const store = (address: VirtualAddress, bytes: Uint8Array): void => {
@@ -43,8 +46,11 @@ export function createVcpuMemory(vcpu: Vcpu, layout: AddressLayout): KernelMemor
     tables: createTableMemory(vcpu, layout, load, store),
     flush(stale) {
       const pages = stale === 'all' ? 0 : stale.reduce((sum, { start, end }) => sum + end - start, 0);
-      if (stale === 'all' || pages > FLUSH_CEILING) flushAll(vcpu);
-      else for (const range of stale) flushRange(vcpu, range);
+      // Every processor that runs the kernel is interrupted for it (on_each_cpu).
+      for (const one of online) {
+        if (stale === 'all' || pages > FLUSH_CEILING) flushAll(one);
+        else for (const range of stale) flushRange(one, range);
+      }
     },
   };
 }

@@ -27,6 +27,8 @@ import type { PermissionRange } from './fixture.ts';
 export interface BareMachine {
   readonly memory: PhysicalMemory<Gfn>;
   readonly vcpu: Vcpu;
+  /** Another processor, in the state after INIT. */
+  addVcpu(): Vcpu;
 }
 
 export function createBareMachine(memoryMap: MemoryMap<Gfn>, setup: VcpuSetup = {}): BareMachine {
@@ -38,7 +40,9 @@ export function createBareMachine(memoryMap: MemoryMap<Gfn>, setup: VcpuSetup = 
   const memory = createRam<Gfn>({ ranges });
   const frames = memoryMap.ramEnd;
   const host = createMountedMemory<Pfn>({ mounts: [{ start: pfn(0), frames, memory, from: gfn(0) }] });
-  return { memory, vcpu: createVcpu({ id: 0, memory: host, profile: INTEL_VT_RP, ...setup }) };
+  let count = 0;
+  const addVcpu = (): Vcpu => createVcpu({ id: count++, memory: host, profile: INTEL_VT_RP, ...setup });
+  return { memory, vcpu: addVcpu(), addVcpu };
 }
 
 /** Page tables in memory. */

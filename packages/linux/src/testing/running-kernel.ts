@@ -40,15 +40,16 @@ export interface RunningKernel extends BareMachine {
 
 /** Boots a kernel of 128 MiB, or of `options`, up to its end or to `before`. */
 export function bootKernel(
-  options: Partial<LinuxKernelOptions> & { readonly setup?: VcpuSetup } = {},
+  options: Partial<LinuxKernelOptions> & { readonly setup?: VcpuSetup; readonly cpus?: number } = {},
   before?: Parameters<LinuxKernel['boot']>[0],
 ): RunningKernel {
-  const { memoryMap = SMALL_MEMORY, setup, onEvent, ...rest } = options;
+  const { memoryMap = SMALL_MEMORY, setup, onEvent, cpus = 1, ...rest } = options;
   const machine = createBareMachine(memoryMap, setup);
   const events: LinuxEvent[] = [];
   const kernel = createLinuxKernel({
     ...machine,
     memoryMap,
+    secondaryVcpus: Array.from({ length: cpus - 1 }, () => machine.addVcpu()),
     ...rest,
     onEvent(event) {
       events.push(event);

@@ -1,17 +1,21 @@
 import { createHekiGuest, parseBootParameters } from '@heki/guest';
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
-import { createLinuxKernel } from '@heki/linux';
+import { createLinuxKernel, type LinuxKernel } from '@heki/linux';
 import { initHekiOnKvm } from '@heki/paravirt';
 import { createFrameAllocator, createRam, type Gfn, type Pfn } from '@heki/physical-memory';
+import { MachineError } from '../error.ts';
 import { createExceptionHandler } from '../exception-handler.ts';
 import { layOutHost, machineMemory } from '../layout.ts';
 import type { LinuxMachine, LinuxMachineOptions } from './linux-machine.ts';
+
+/** KVM_MAX_VCPUS of a default build. */
+const MAX_VCPUS = 1024;
 
 /**
  * Builds a machine with empty memory and a kernel in it that has not booted yet: `kernel.boot()` boots it, Heki included. The
  * kernel's parts report into one trace.
  *
- * @throws {MachineError} when the memory map has no RAM
+ * @throws {MachineError} when the memory map has no RAM, or for a number of virtual CPUs that no machine has
  * @throws {LinuxError} when memory has no room for the kernel
  */
 export function createLinuxMachine<VM extends VirtualMachine, Event extends BackendEvent>(
@@ -37,14 +41,20 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     });
   }
   const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
-  const vcpu = virtualMachine.createVcpu({
-    onException: createExceptionHandler({ memory, cpu: hypervisor.processor, spuriousFaults }),
-    ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'vcpu', event }) }),
-  });
+  const vcpus = Array.from({ length: checkCount(options.vcpus ?? 1) }, () =>
+    virtualMachine.createVcpu({
+      onException: createExceptionHandler({ memory, cpu: hypervisor.processor, spuriousFaults }),
+      ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'vcpu', event }) }),
+    }),
+  );
+  const [vcpu, ...secondaryVcpus] = vcpus;
+  if (vcpu === undefined) throw new TypeError('a machine has a virtual CPU');
 
   const { enabled } = parseBootParameters(commandLine);
-  const kernel = createLinuxKernel({
+  const kernel: LinuxKernel = createLinuxKernel({
     vcpu,
+    secondaryVcpus,
+    sendInit: (target) => virtualMachine.lifeCycle({ kind: 'init', vcpu: target.id }),
     memory,
     memoryMap,
     commandLine,
@@ -64,7 +74,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
       }),
     initHypervisorPlatform(heki) {
       driver?.(heki, {
-        vcpu: () => vcpu,
+        vcpu: () => kernel.vcpu,
         profile,
         onWarning: (text) => onEvent?.({ from: 'machine', event: { type: 'driver-warning', text } }),
       });
@@ -76,10 +86,17 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
 
   return {
     virtualMachine,
-    vcpu,
+    vcpus,
     memoryMap,
     memory,
     kernel,
     heki,
   };
+}
+
+function checkCount(vcpus: number): number {
+  if (!Number.isSafeInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS) {
+    throw new MachineError(`${vcpus} virtual CPUs: expected 1 to ${MAX_VCPUS}`);
+  }
+  return vcpus;
 }

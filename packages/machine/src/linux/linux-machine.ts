@@ -15,6 +15,8 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   readonly hypervisor: Hypervisor<VM, Event>;
   /** The guest's physical memory; it reads zero. */
   readonly memoryMap: MemoryMap<Gfn>;
+  /** Number of virtual CPUs, at least 1. Default 1. */
+  readonly vcpus?: number;
   /** Kernel image. Default that of `@heki/linux`. */
   readonly kernel?: KernelProfile;
   /** The kernel's command line: `heki=0`, `nokaslr`, `rodata=off`, `pti=on`. Default empty. */
@@ -47,8 +49,8 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
 /** A Linux kernel that boots and lives on a virtual CPU in a virtual machine. */
 export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> {
   readonly virtualMachine: VM;
-  /** The boot processor. */
-  readonly vcpu: Vcpu;
+  /** The virtual CPUs; the first one boots. */
+  readonly vcpus: readonly Vcpu[];
   readonly memoryMap: MemoryMap<Gfn>;
   /** Guest-physical memory as hardware has it. */
   readonly memory: PhysicalMemory<Gfn>;
