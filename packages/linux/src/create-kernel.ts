@@ -31,6 +31,7 @@ import { cpuDown, cpuUp, onProcessor, suspend } from './smp/processors.ts';
 import { setStaticKey, updateStaticCall } from './static-branches/static-branches.ts';
 import { textPoke } from './text/text-poke.ts';
 import { textPokeBatch } from './text/text-poke-batch.ts';
+import { textPokeEarly } from './text/text-poke-early.ts';
 
 const SET_MEMORY: { readonly [what in SetMemory]: typeof set.setMemoryRo } = {
   ro: set.setMemoryRo,
@@ -86,6 +87,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     emit,
     memory: createBootMemory(physicalMemory, layout),
     pagesReady: false,
+    booting: true,
     setToReadonly: false,
     trampoline: 0 as Gfn,
     poking: undefined,
@@ -131,6 +133,9 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     heki: state.heki,
     get nextStep() {
       return BOOT_STEPS[next]?.step;
+    },
+    get trampoline() {
+      return state.trampoline;
     },
     get vcpu() {
       return state.vcpu;
@@ -181,6 +186,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     cpuUp: (number) => effect(() => cpuUp(state, number)),
     cpuDown: (number) => effect(() => cpuDown(state, number)),
     suspend: () => effect(() => suspend(state)),
+    textPokeEarly: (address, bytes) => effect(() => textPokeEarly(state, address, bytes)),
     textPokeBatch: (patches) => effect(() => textPokeBatch(state, patches)),
     setStaticKey: (sites, enabled) => effect(() => setStaticKey(state, sites, enabled)),
     updateStaticCall: (sites, target) => effect(() => updateStaticCall(state, sites, target)),

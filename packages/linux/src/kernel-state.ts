@@ -55,6 +55,8 @@ export interface KernelState {
   memory: KernelMemory;
   /** `slab_is_available`: frames come from the page allocator. */
   pagesReady: boolean;
+  /** `system_state` is SYSTEM_BOOTING: until the first threads run. */
+  booting: boolean;
   /** `kernel_set_to_readonly`. */
   setToReadonly: boolean;
   /** First frame of the real-mode trampoline. */

@@ -73,6 +73,8 @@ export interface LinuxKernel {
   /** The frame of `init_mm`'s root table, `init_top_pgt`. */
   readonly pageTableRoot: Gfn;
   readonly heki: HekiGuest | undefined;
+  /** The first frame of the real-mode trampoline; 0 before the step `reserve_real_mode`. */
+  readonly trampoline: Gfn;
   /** The step of boot that comes next; `undefined` when boot is over. */
   readonly nextStep: BootStep | undefined;
   /** Frames that the page allocator has free. */
@@ -117,6 +119,8 @@ export interface LinuxKernel {
 
   /** `text_poke`: at most a page of bytes, over at most two pages. */
   textPoke(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;
+  /** `text_poke_early`: a plain store, which succeeds while text is writable. */
+  textPokeEarly(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;
   /** `text_poke_bp_batch`: instructions that other processors may be executing, in three pokes each. */
   textPokeBatch(patches: readonly TextPatch[]): KernelOutcome;
   /** `static_key_enable`, `static_key_disable`: no-ops of five bytes become jumps, or the reverse. */

@@ -88,4 +88,5 @@ export function initIrq(kernel: KernelState): void {
 export function restInit(kernel: KernelState): void {
   vmalloc(kernel, STACK_PAGES);
   vmalloc(kernel, STACK_PAGES);
+  kernel.booting = false;
 }

@@ -61,6 +61,11 @@ export function ftraceDisable(kernel: KernelState, sites: readonly VirtualAddres
   if (traced.size === 0) freeTrampoline(kernel);
 }
 
+/** `ftrace_release_mod`: the text with the sites is gone. The trampoline stays until somebody traces nothing any more. */
+export function forgetFtraceSites({ ftrace }: KernelState, start: VirtualAddress, end: VirtualAddress): void {
+  for (const site of ftrace.traced) if (site >= start && site < end) ftrace.traced.delete(site);
+}
+
 function freeTrampoline(kernel: KernelState): void {
   const { trampoline } = kernel.ftrace;
   kernel.ftrace.trampoline = undefined;

@@ -1,7 +1,7 @@
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import type { KernelState } from '../kernel-state.ts';
 import type { VmArea } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { Errno, fail, KernelStop } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
 import { jumpTo } from '../text/instructions.ts';
 import { textPoke } from '../text/text-poke.ts';
@@ -49,10 +49,36 @@ export function registerKprobe(kernel: KernelState, address: VirtualAddress, opt
   const place = (virtualAddressOf(kprobes.page.start) + BigInt(slot * SLOT_SIZE)) as VirtualAddress;
   const original = kernel.memory.load(address, COPIED);
   textPoke(kernel, place, original);
-  if (optimized) textPokeBatch(kernel, [{ address, bytes: jumpTo(address, place) }]);
-  else textPoke(kernel, address, INT3);
+  textPoke(kernel, address, INT3);
+  if (optimized) optimize(kernel, address, place, original);
   kprobes.freeSlots.pop();
   kprobes.probes.set(address, { original: original.subarray(0, optimized ? 5 : 1), slot });
+}
+
+/** `arch_optimize_kprobes`: a jump takes the place of int3. A refusal takes the probe away again. */
+function optimize(
+  kernel: KernelState,
+  address: VirtualAddress,
+  place: VirtualAddress,
+  original: Uint8Array,
+): void {
+  try {
+    textPokeBatch(kernel, [{ address, bytes: jumpTo(address, place) }]);
+  } catch (stop) {
+    if (stop instanceof KernelStop && stop.outcome.kind === 'error') {
+      textPoke(kernel, address, original.subarray(0, 1));
+    }
+    throw stop;
+  }
+}
+
+/** `kill_kprobe`: the text with the probes is gone, and nothing is put back. */
+export function forgetKprobes({ kprobes }: KernelState, start: VirtualAddress, end: VirtualAddress): void {
+  for (const [address, { slot }] of kprobes.probes) {
+    if (address < start || address >= end) continue;
+    kprobes.probes.delete(address);
+    kprobes.freeSlots.push(slot);
+  }
 }
 
 /** `unregister_kprobe`. @throws {KernelStop} -ENOENT, Heki's refusal, or an access that does not complete */
@@ -60,8 +86,12 @@ export function unregisterKprobe(kernel: KernelState, address: VirtualAddress): 
   const { probes, freeSlots } = kernel.kprobes;
   const { original, slot } =
     probes.get(address) ?? fail(Errno.ENOENT, `0x${address.toString(16)} has no probe`);
-  if (original.length === 1) textPoke(kernel, address, original);
-  else textPokeBatch(kernel, [{ address, bytes: original }]);
+  if (original.length > 1) {
+    // arch_unoptimize_kprobe: int3 again, then the rest of the jump.
+    textPoke(kernel, address, INT3);
+    textPoke(kernel, (address + 1n) as VirtualAddress, original.subarray(1));
+  }
+  textPoke(kernel, address, original.subarray(0, 1));
   probes.delete(address);
   freeSlots.push(slot);
 }

@@ -1,9 +1,14 @@
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { forgetFtraceSites } from '../ftrace/ftrace.ts';
 import type { KernelState } from '../kernel-state.ts';
+import { forgetKprobes } from '../kprobes/kprobes.ts';
 import { setMemoryNx, setMemoryRo, setMemoryX } from '../mm/set-memory.ts';
 import { moduleAlloc, type VmArea, vfree } from '../mm/vmalloc.ts';
 import { Errno, fail, KernelStop } from '../outcome.ts';
-import { updateStaticCall } from '../static-branches/static-branches.ts';
+import { setStaticKey, updateStaticCall } from '../static-branches/static-branches.ts';
+import { JUMP_LENGTH, NOP5 } from '../text/instructions.ts';
+import { textPoke } from '../text/text-poke.ts';
+import { textPokeEarly } from '../text/text-poke-early.ts';
 
 /** The kinds of memory of a module (`enum mod_mem_type`, 6.4), in the order of their allocation. */
 export const MODULE_MEMORY = [
@@ -19,13 +24,25 @@ export const MODULE_MEMORY = [
 /** One of {@link MODULE_MEMORY}. */
 export type ModuleMemory = (typeof MODULE_MEMORY)[number];
 
+/** Places in a module's text, by their offsets. */
+export interface ModuleSites {
+  /** Lock prefixes, a byte each, which a kernel with one processor does not need (`.smp_locks`). */
+  readonly lockPrefixes?: readonly number[];
+  /** Calls at the beginning of functions, five bytes each, which become no-ops (`__mcount_loc`). */
+  readonly ftrace?: readonly number[];
+  /** No-ops of five bytes of static keys that are enabled, which become jumps (`__jump_table`). */
+  readonly jumpLabels?: readonly number[];
+  /** Static calls, five bytes each, which are pointed at their targets (`.static_call_sites`). */
+  readonly staticCalls?: readonly number[];
+}
+
 /** A module as the loader gets it, relocated. */
 export interface ModuleImage {
   readonly name: string;
   /** The bytes of each kind of memory that the module has; at least one byte each. */
   readonly memory: { readonly [type in ModuleMemory]?: Uint8Array };
-  /** Offsets in `text` of static calls, five bytes each, which are pointed at their targets when the module comes. */
-  readonly staticCalls?: readonly number[];
+  /** Offsets in `text` of what is patched when the module is loaded. */
+  readonly sites?: ModuleSites;
 }
 
 /** A module in the kernel. */
@@ -41,6 +58,10 @@ export interface ModuleState {
   readonly areas: Map<ModuleMemory, VmArea>;
 }
 
+type Places = { readonly [kind in keyof Required<ModuleSites>]: readonly VirtualAddress[] };
+
+/** A prefix without effect, in place of a lock prefix. */
+const DS_PREFIX = Uint8Array.of(0x3e);
 const TEXT: readonly ModuleMemory[] = ['text', 'init_text'];
 const DATA = MODULE_MEMORY.filter((type) => !TEXT.includes(type));
 const READ_ONLY: readonly ModuleMemory[] = ['text', 'init_text', 'rodata', 'init_rodata'];
@@ -73,10 +94,12 @@ export function loadModule(
       areas.set(type, area);
       kernel.memory.store(virtualAddressOf(area.start), bytes);
     }
+    const places = placesOf(image, areas.get('text'));
+    patchUnformed(kernel, places);
     kernel.emit({ type: 'module', name, step: 'allocated' });
     completeFormation(kernel, areas);
     kernel.emit({ type: 'module', name, step: 'formed' });
-    patchStaticCalls(kernel, areas.get('text'), image.staticCalls ?? []);
+    patchComing(kernel, places);
     const init = areas.get('init_text');
     if (init !== undefined) kernel.memory.fetch(virtualAddressOf(init.start), 1);
     enableRo(kernel, areas, true);
@@ -104,7 +127,13 @@ export function loadModule(
 export function unloadModule(kernel: KernelState, modules: Map<string, ModuleState>, name: string): void {
   const state = modules.get(name);
   if (state === undefined) fail(Errno.ENOENT, `no module ${name}`);
+  const text = state.module.memory.get('text');
   freeAreas(kernel, state.areas, FREED);
+  if (text !== undefined) {
+    const end = (text.address + BigInt(text.pages * PAGE_SIZE)) as VirtualAddress;
+    forgetFtraceSites(kernel, text.address, end);
+    forgetKprobes(kernel, text.address, end);
+  }
   modules.delete(name);
   kernel.emit({ type: 'module', name, step: 'unloaded' });
 }
@@ -116,11 +145,36 @@ function completeFormation(kernel: KernelState, areas: ReadonlyMap<ModuleMemory,
   for (const type of TEXT) change(kernel, areas, type, setMemoryX);
 }
 
-/** `static_call_module_notify` of MODULE_STATE_COMING: text is read-only by now, so each site takes three pokes. */
-function patchStaticCalls(kernel: KernelState, text: VmArea | undefined, offsets: readonly number[]): void {
-  if (text === undefined || offsets.length === 0) return;
-  const sites = offsets.map((offset) => (virtualAddressOf(text.start) + BigInt(offset)) as VirtualAddress);
-  updateStaticCall(kernel, sites, kernel.image.address('_text'));
+/** The addresses of a module's sites. @throws {KernelStop} -ENOEXEC for one that is not in the text */
+function placesOf({ name, memory, sites = {} }: ModuleImage, text: VmArea | undefined): Places {
+  const size = memory.text?.length ?? 0;
+  const at = (offsets: readonly number[] = [], length: number): VirtualAddress[] =>
+    offsets.map((offset) => {
+      if (!Number.isSafeInteger(offset) || offset < 0 || offset + length > size || text === undefined) {
+        return fail(Errno.ENOEXEC, `module ${name}: a site at ${offset}, in ${size} bytes of text`);
+      }
+      return (virtualAddressOf(text.start) + BigInt(offset)) as VirtualAddress;
+    });
+  return {
+    lockPrefixes: at(sites.lockPrefixes, 1),
+    ftrace: at(sites.ftrace, JUMP_LENGTH),
+    jumpLabels: at(sites.jumpLabels, JUMP_LENGTH),
+    staticCalls: at(sites.staticCalls, JUMP_LENGTH),
+  };
+}
+
+/** While the module is plain data: `alternatives_smp_module_add`, which uses `text_poke` even so, and `ftrace_module_init`. */
+function patchUnformed(kernel: KernelState, { lockPrefixes, ftrace }: Places): void {
+  if (kernel.processors.possible.length === 1) {
+    for (const address of lockPrefixes) textPoke(kernel, address, DS_PREFIX);
+  }
+  for (const address of ftrace) textPokeEarly(kernel, address, NOP5);
+}
+
+/** MODULE_STATE_COMING: text is read-only by now. First jump labels, in batches, then static calls, each for itself. */
+function patchComing(kernel: KernelState, { jumpLabels, staticCalls }: Places): void {
+  setStaticKey(kernel, jumpLabels, true);
+  updateStaticCall(kernel, staticCalls, kernel.image.address('_text'));
 }
 
 /** `module_enable_ro`. */

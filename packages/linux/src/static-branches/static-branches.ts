@@ -1,7 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { KernelState } from '../kernel-state.ts';
 import { callTo, jumpTo, NOP5 } from '../text/instructions.ts';
-import { textPokeBatch } from '../text/text-poke-batch.ts';
+import { patchInstructions } from '../text/text-poke-early.ts';
 
 /** Where a taken branch goes: its out-of-line part, which this model does not have; any near place serves. */
 const OUT_OF_LINE = 0x100n;
@@ -12,7 +12,7 @@ const OUT_OF_LINE = 0x100n;
  * @throws {KernelStop} when a poke does not succeed
  */
 export function setStaticKey(kernel: KernelState, sites: readonly VirtualAddress[], enabled: boolean): void {
-  textPokeBatch(
+  patchInstructions(
     kernel,
     sites.map((address) => ({
       address,
@@ -27,5 +27,5 @@ export function updateStaticCall(
   sites: readonly VirtualAddress[],
   target: VirtualAddress,
 ): void {
-  for (const address of sites) textPokeBatch(kernel, [{ address, bytes: callTo(address, target) }]);
+  for (const address of sites) patchInstructions(kernel, [{ address, bytes: callTo(address, target) }]);
 }

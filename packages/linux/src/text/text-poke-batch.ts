@@ -10,32 +10,67 @@ export interface TextPatch {
   readonly bytes: Uint8Array;
 }
 
+/** A patch, and what lay there before. */
+interface Site extends TextPatch {
+  readonly original: Uint8Array;
+}
+
 /** int3: whoever comes to a site while it is patched goes to the breakpoint handler instead. */
-const INT3 = Uint8Array.of(0xcc);
+const INT3 = 0xcc;
+/** TP_VEC_MAX: a page of `struct text_poke_loc`, 16 bytes each. */
+const VECTOR = 256;
 
 /**
- * `text_poke_bp_batch`: replaces instructions that other processors may be executing. First every site begins with int3, then
- * the rest of each instruction follows, then its first byte: three pokes for a site.
+ * `text_poke_queue` and `text_poke_bp_batch`: replaces instructions that other processors may be executing. First every site begins
+ * with int3, then the rest of each instruction follows, then its first byte: three pokes for a site. At most 256 sites in
+ * ascending order go together; the breakpoint handler searches them.
  *
- * @throws {KernelStop} when a poke does not succeed. After an error, which is Heki's refusal, sites that begin with int3 get
- * their first byte back; Linux, where no poke can be refused, has nothing like it.
+ * @throws {KernelStop} when a poke does not succeed. After an error, which is Heki's refusal, the sites that went together are as
+ * they were, and those before them stay patched; Linux, where no poke can be refused, has nothing like it.
  */
 export function textPokeBatch(kernel: KernelState, patches: readonly TextPatch[]): void {
-  const opened: TextPatch[] = [];
+  for (let first = 0; first < patches.length; ) {
+    let end = first + 1;
+    while (end < patches.length && end - first < VECTOR && follows(patches, end)) end++;
+    patchTogether(kernel, patches.slice(first, end));
+    first = end;
+  }
+}
+
+/** Whether a patch lies behind the one before it. */
+function follows(patches: readonly TextPatch[], index: number): boolean {
+  const [before, patch] = patches.slice(index - 1, index + 1);
+  return before !== undefined && patch !== undefined && patch.address > before.address;
+}
+
+function patchTogether(kernel: KernelState, patches: readonly TextPatch[]): void {
+  const sites = patches.map((patch) => {
+    return { ...patch, original: kernel.memory.load(patch.address, patch.bytes.length) };
+  });
+  const opened: Site[] = [];
+  const changed: Site[] = [];
   try {
-    for (const { address } of patches) {
-      const first = kernel.memory.load(address, 1);
-      textPoke(kernel, address, INT3);
-      opened.push({ address, bytes: first });
+    for (const site of sites) {
+      textPoke(kernel, site.address, Uint8Array.of(INT3));
+      opened.push(site);
     }
-    for (const { address, bytes } of patches) {
-      if (bytes.length > 1) textPoke(kernel, (address + 1n) as VirtualAddress, bytes.subarray(1));
+    for (const site of sites) {
+      pokeTail(kernel, site, site.bytes);
+      changed.push(site);
     }
-    for (const { address, bytes } of patches) textPoke(kernel, address, bytes.subarray(0, 1));
+    for (const site of sites) {
+      if (site.bytes[0] !== INT3) textPoke(kernel, site.address, site.bytes.subarray(0, 1));
+    }
   } catch (stop) {
     if (stop instanceof KernelStop && stop.outcome.kind === 'error') {
-      for (const { address, bytes } of opened) textPoke(kernel, address, bytes);
+      for (const site of changed) pokeTail(kernel, site, site.original);
+      for (const { address, original } of opened) textPoke(kernel, address, original.subarray(0, 1));
     }
     throw stop;
   }
+}
+
+/** All but the first byte of an instruction. */
+function pokeTail(kernel: KernelState, { address }: TextPatch, bytes: Uint8Array): void {
+  if (bytes.length > 1) textPoke(kernel, (address + 1n) as VirtualAddress, bytes.subarray(1));
 }

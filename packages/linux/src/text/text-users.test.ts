@@ -15,7 +15,7 @@ const pokeHooks = ({ events }: RunningKernel): number =>
 function moduleText(running: RunningKernel, staticCalls: readonly number[] = []): VirtualAddress {
   const text = new Uint8Array(4096).fill(0x90);
   for (let at = 0; at < 4096; at += 64) text.set(NOP5, at);
-  const image = { name: 'm', memory: { text }, staticCalls };
+  const image = { name: 'm', memory: { text }, sites: { staticCalls } };
   return (
     done(running.kernel.loadModule(image)).memory.get('text')?.address ?? running.kernel.address('_text')
   );

@@ -1,0 +1,24 @@
+import type { VirtualAddress } from '@heki/physical-memory';
+import type { KernelState } from '../kernel-state.ts';
+import { type TextPatch, textPokeBatch } from './text-poke-batch.ts';
+
+/**
+ * `text_poke_early`: a plain copy, while text can still be written: before the kernel's own is locked, and to a module that is
+ * being loaded. Heki has no part in it.
+ *
+ * @throws {KernelStop} when the store does not complete
+ */
+export function textPokeEarly(kernel: KernelState, address: VirtualAddress, bytes: Uint8Array): void {
+  kernel.memory.store(address, bytes);
+}
+
+/**
+ * Patches instructions as jump labels and static calls do: `text_poke_early` while `system_state` is SYSTEM_BOOTING, when nobody else
+ * runs yet, {@link textPokeBatch} afterwards.
+ *
+ * @throws {KernelStop} as the one or the other
+ */
+export function patchInstructions(kernel: KernelState, patches: readonly TextPatch[]): void {
+  if (!kernel.booting) textPokeBatch(kernel, patches);
+  else for (const { address, bytes } of patches) textPokeEarly(kernel, address, bytes);
+}
