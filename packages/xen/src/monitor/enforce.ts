@@ -1,0 +1,69 @@
+import { XenError } from '@heki/hypercall/xen';
+import {
+  type Capabilities,
+  grantableRights,
+  type ProtectionRange,
+  type ProtectionResult,
+  type Refusal,
+  sameRights,
+  type Weakened,
+} from '@heki/hypervisor';
+import { createMemoryTable } from '@heki/memory-table';
+import { FRAME_END, type Gfn } from '@heki/physical-memory';
+import { type DomainState, setAccess } from '../domain-state.ts';
+import { accessOfRights } from '../p2m/access-rights.ts';
+
+/** What the monitor enforces of memory. That a page cannot change is its own promise: Xen would let it. */
+export interface MemoryPolicy {
+  /** Ranges in order, until the first that is refused; what came before it stays. */
+  protect(ranges: readonly ProtectionRange[]): ProtectionResult;
+  /** Runs of frames in the range, with whether they were promised not to change. */
+  forEachPromise(start: Gfn, end: Gfn, visit: (immutable: boolean, start: Gfn, end: Gfn) => void): void;
+  /** Forgets every promise. */
+  clear(): void;
+}
+
+export function createMemoryPolicy(domain: DomainState, capabilities: Capabilities): MemoryPolicy {
+  const immutable = createMemoryTable<true>();
+
+  function isImmutable(start: Gfn, end: Gfn): boolean {
+    return immutable.some(start, end, (value) => value === true);
+  }
+
+  function refusal({ start, end }: ProtectionRange): Refusal | undefined {
+    if (end <= start) return 'empty';
+    if (!(start >= 0) || end > FRAME_END || end > domain.regions.end) return 'not-memory';
+    if (!domain.regions.overlaps(start, end)) return 'not-memory';
+    return isImmutable(start, end) ? 'immutable' : undefined;
+  }
+
+  return {
+    forEachPromise: (start, end, visit) =>
+      immutable.forEach(start, end, (value, from, to) => visit(value === true, from, to)),
+    clear: () => immutable.free(),
+    protect(ranges) {
+      const weakened: Weakened[] = [];
+      for (const [at, range] of ranges.entries()) {
+        let why = refusal(range);
+        if (why === undefined) {
+          const granted = grantableRights(capabilities, range.rights);
+          const { error } = setAccess(
+            domain,
+            domain.p2m.host,
+            range.start,
+            range.end,
+            accessOfRights(granted),
+          );
+          if (error === -XenError.ENOMEM) why = 'no-memory';
+          else if (error !== 0) why = 'unsupported';
+          else {
+            if (!sameRights(granted, range.rights)) weakened.push({ range, granted });
+            if (range.immutable === true) immutable.set(range.start, range.end, true);
+          }
+        }
+        if (why !== undefined) return { applied: at, weakened, refused: { at, why } };
+      }
+      return { applied: ranges.length, weakened };
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import { type XenAccessType, XenError } from '@heki/hypercall/xen';
+import { type Host, HypervisorError } from '@heki/hypervisor';
+import { FRAME_END, type Gfn } from '@heki/physical-memory';
+import type { CpuProfile } from '@heki/x86';
+import { isExpressible } from './access-rights.ts';
+import type { Regions } from './regions.ts';
+import { createView, FULL_ACCESS, type View } from './view.ts';
+
+/** Views that a domain can have beside the host p2m: MAX_ALTP2M. */
+export const MOST_VIEWS = 10;
+
+/** What XENMEM_access_op did before it ended: pages, and 0 or a negative error number. */
+export interface AccessResult {
+  readonly pages: number;
+  readonly error: number;
+}
+
+/** All p2ms of a domain. */
+export interface P2m {
+  readonly host: View;
+  /** By index; the host p2m is 0. Destroyed views leave `undefined`. */
+  readonly views: readonly (View | undefined)[];
+  /** XENMEM_access_op_set over a range of frames, or HVMOP_altp2m_set_mem_access for a view: page by page, with partial completion. */
+  setAccess(view: View, start: Gfn, end: Gfn, access: XenAccessType): AccessResult;
+  /** XENMEM_access_op_set for frame ~0: what pages without a type of their own have. 0 or a negative error number. */
+  setDefault(view: View, access: XenAccessType): number;
+  /** HVMOP_altp2m_create_p2m: its index, or a negative error number. It starts empty. */
+  createView(defaultAccess: XenAccessType): number;
+  /** HVMOP_altp2m_destroy_p2m: 0 or a negative error number. Virtual CPUs must have left it. */
+  destroyView(index: number): number;
+}
+
+export function createP2m(host: Host, profile: CpuProfile, regions: Regions): P2m {
+  if (profile.ept === undefined) throw new HypervisorError(`processor ${profile.name} has no EPT`);
+  const executeOnly = profile.ept.executeOnly;
+  const make = (index: number, defaultAccess: XenAccessType): View =>
+    createView({ index, host, profile, regions, defaultAccess });
+  const hostView = make(0, FULL_ACCESS);
+  const views: (View | undefined)[] = [hostView];
+  return {
+    host: hostView,
+    views,
+    setAccess(view, start, end, access) {
+      if (!isExpressible(access, executeOnly)) return { pages: 0, error: -XenError.EINVAL };
+      let wanted = 0;
+      for (const region of regions.all) {
+        wanted += Math.max(0, Math.min(end, region.start + region.frames) - Math.max(start, region.start));
+      }
+      if (wanted === 0) return { pages: 0, error: -XenError.ESRCH };
+      const pages = view.setAccess(start, end, access);
+      return { pages, error: pages < wanted ? -XenError.ENOMEM : 0 };
+    },
+    setDefault(view, access) {
+      if (!isExpressible(access, executeOnly)) return -XenError.EINVAL;
+      // Frames that have a type of their own keep it: set again behind the new default.
+      const kept: [XenAccessType, Gfn, Gfn][] = [];
+      view.forEachAccess(0 as Gfn, FRAME_END as Gfn, (own, start, end) => kept.push([own, start, end]));
+      view.reset(access);
+      for (const [own, start, end] of kept) view.setAccess(start, end, own);
+      return 0;
+    },
+    createView(defaultAccess) {
+      if (!isExpressible(defaultAccess, executeOnly)) return -XenError.EINVAL;
+      const free = views.indexOf(undefined);
+      const index = free < 0 ? views.length : free;
+      if (index > MOST_VIEWS) return -XenError.ENOMEM;
+      views[index] = make(index, defaultAccess);
+      return index;
+    },
+    destroyView(index) {
+      const view = views[index];
+      if (view === undefined || index === 0) return -XenError.EINVAL;
+      view.free();
+      views[index] = undefined;
+      return 0;
+    },
+  };
+}

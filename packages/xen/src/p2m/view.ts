@@ -1,0 +1,165 @@
+import { createEpt, createEptEditor, EPT_RIGHTS, encodeEptp, eptLeaf, eptRightsChange } from '@heki/ept';
+import { XenAccess, type XenAccessType } from '@heki/hypercall/xen';
+import type { GuestMemoryRegion, Host } from '@heki/hypervisor';
+import { createMemoryTable } from '@heki/memory-table';
+import type { Gfn, Pfn } from '@heki/physical-memory';
+import type { SecondLevelFault } from '@heki/vcpu';
+import type { CpuProfile, SecondLevel, SecondLevelEditor } from '@heki/x86';
+import { eptRightsOf } from './access-rights.ts';
+import type { Regions } from './regions.ts';
+
+/** The bits of a leaf beside its rights: WB, accessed, dirty, IPAT. */
+const LEAF_BITS = eptLeaf({ rights: EPT_RIGHTS, accessed: true, dirty: true, ignorePat: true });
+/** 2 MiB. */
+const LARGE = 512;
+
+/** One p2m of a domain: the host p2m, or a view of altp2m. Every table has its own EPT root. */
+export interface View {
+  readonly index: number;
+  readonly editor: SecondLevelEditor;
+  readonly root: number;
+  /** What pages without an access type of their own have. */
+  defaultAccess: XenAccessType;
+  accessOf(gfn: Gfn): XenAccessType;
+  /** Frames with an access type of their own. */
+  forEachAccess(start: Gfn, end: Gfn, visit: (access: XenAccessType, start: Gfn, end: Gfn) => void): void;
+  /**
+   * Gives every frame of memory in the range an access type, page by page. How many were done: fewer than asked
+   * for when no table can be had to split a large entry. Translations may be stale until a flush.
+   */
+  setAccess(start: Gfn, end: Gfn, access: XenAccessType): number;
+  /** Forgets all access types; the default becomes `defaultAccess`. */
+  reset(defaultAccess: XenAccessType): void;
+  /** Puts memory into the tables. `false` when there is no frame for a table. */
+  populate(region: GuestMemoryRegion): boolean;
+  /** Copies the host's entry of `gfn` (a view starts empty, altp2m lazy copy). `false` when there is no frame for a table. */
+  propagate(gfn: Gfn): boolean;
+  /** Takes memory out of the tables. */
+  drop(start: Gfn, end: Gfn): void;
+  /** The tables as one virtual CPU uses them. */
+  second(): SecondLevel<SecondLevelFault>;
+  free(): void;
+}
+
+/** An empty p2m over `host`'s memory. */
+export function createView(options: {
+  readonly index: number;
+  readonly host: Host;
+  readonly profile: CpuProfile;
+  readonly regions: Regions;
+  readonly defaultAccess: XenAccessType;
+}): View {
+  const { index, host, profile, regions } = options;
+  const { memory, frames } = host;
+  // EPT without mode-based execute control: XU is never looked at, and is set with X so that it never lies.
+  const editor = createEptEditor({ memory, frames, profile, modeBasedExecute: false });
+  const eptp = encodeEptp({ root: editor.root, accessedDirty: profile.ept?.accessedDirty === true });
+  const own = createMemoryTable<XenAccessType>();
+
+  /** Rewrites what is mapped in the range, inside one region. The first frame that could not be done. */
+  function rewrite(region: GuestMemoryRegion, start: Gfn, end: Gfn, access: XenAccessType): Gfn {
+    const rights = eptRightsOf(access, region.readOnly === true);
+    const target = (region.backing + (start - region.start)) as Pfn;
+    // An entry without rights is absent to the processor, so that the frame has to be looked up here instead.
+    const edit =
+      rights === 0
+        ? editor.unmap(start, end)
+        : mapped(start, end)
+          ? editor.update(start, end, eptRightsChange(rights))
+          : fill(region, start, end, target, {
+              low: (LEAF_BITS.low & ~EPT_RIGHTS) | rights,
+              high: LEAF_BITS.high,
+            });
+    return edit.stoppedAt ?? end;
+  }
+
+  function mapped(start: Gfn, end: Gfn): boolean {
+    let next: number = start;
+    editor.forEachLeaf(start, end, (gfn, level) => {
+      if (gfn <= next) next = Math.max(next, gfn + 512 ** (level - 1));
+    });
+    return next >= end;
+  }
+
+  function fill(
+    region: GuestMemoryRegion,
+    start: Gfn,
+    end: Gfn,
+    target: Pfn,
+    bits: { readonly low: number; readonly high: number },
+  ): { readonly stoppedAt: Gfn | undefined } {
+    if (region.largestLeaf === undefined || region.largestLeaf > LARGE)
+      return editor.map(start, end, target, bits);
+    for (let gfn = start; gfn < end; ) {
+      const pfn = (target + (gfn - start)) as Pfn;
+      const large =
+        region.largestLeaf === LARGE && gfn % LARGE === 0 && pfn % LARGE === 0 && gfn + LARGE <= end;
+      const edit = editor.installLeaf(gfn, large ? 2 : 1, pfn, bits);
+      if (edit.stoppedAt !== undefined) return { stoppedAt: gfn };
+      gfn = (gfn + (large ? LARGE : 1)) as Gfn;
+    }
+    return { stoppedAt: undefined };
+  }
+
+  const view: View = {
+    index,
+    editor,
+    root: editor.root,
+    defaultAccess: options.defaultAccess,
+    accessOf: (gfn) => own.get(gfn) ?? view.defaultAccess,
+    forEachAccess(start, end, visit) {
+      own.forEach(start, end, (access, from, to) => {
+        if (access !== undefined) visit(access, from, to);
+      });
+    },
+    setAccess(start, end, access) {
+      let done = 0;
+      for (const region of regions.all) {
+        const from = Math.max(start, region.start) as Gfn;
+        const to = Math.min(end, region.start + region.frames) as Gfn;
+        if (from >= to) continue;
+        const stopped = rewrite(region, from, to, access);
+        if (stopped > from) own.set(from, stopped, access);
+        done += stopped - from;
+        if (stopped < to) break;
+      }
+      return done;
+    },
+    reset(defaultAccess) {
+      view.defaultAccess = defaultAccess;
+      own.free();
+      for (const region of regions.all) {
+        if (index === 0) view.populate(region);
+        else editor.unmap(region.start, (region.start + region.frames) as Gfn);
+      }
+    },
+    populate(region) {
+      const { start, frames: count } = region;
+      const end = (start + count) as Gfn;
+      return rewrite(region, start, end, view.defaultAccess) === end;
+    },
+    propagate(gfn) {
+      const region = regions.find(gfn);
+      if (region === undefined) return true;
+      const access = view.accessOf(gfn);
+      const base = (gfn - (gfn % LARGE)) as Gfn;
+      const end = (base + LARGE) as Gfn;
+      const whole =
+        base >= region.start &&
+        end <= region.start + region.frames &&
+        own.every(base, end, (value) => (value ?? view.defaultAccess) === access);
+      const [from, to] = whole ? [base, end] : [gfn, (gfn + 1) as Gfn];
+      return rewrite(region, from, to, access) === to;
+    },
+    drop(start, end) {
+      editor.unmap(start, end);
+      own.clear(start, end);
+    },
+    second: () => createEpt({ memory, eptp, profile }),
+    free: () => editor.free(),
+  };
+  return view;
+}
+
+/** What pages have that nobody restricted. */
+export const FULL_ACCESS = XenAccess.RWX;
