@@ -43,6 +43,39 @@ describe('text_poke_bp_batch', () => {
     expect(bytesAt(running, after(text, 64), 5)).toEqual([...bytes]);
   });
 
+  test('goes in vectors of 256 sites in ascending order', () => {
+    const running = bootKernel();
+    const text = running.kernel.address('_text');
+    const from = running.events.length;
+    const offsets = [...Array.from({ length: 257 }, (_, index) => 8 * index), 4];
+    const bytes = Uint8Array.of(1);
+    done(running.kernel.textPokeBatch(offsets.map((offset) => ({ address: after(text, offset), bytes }))));
+    const order = running.events
+      .slice(from)
+      .flatMap((event) => (event.type === 'text-poke' ? [Number(event.address - text)] : []));
+    const vector = offsets.slice(0, 256);
+    expect(order).toEqual([...vector, ...vector, 2048, 2048, 4, 4]);
+  });
+
+  test('gives every byte of a vector back when Heki refuses at any point', () => {
+    for (const pokes of [1, 2, 3, 4, 5]) {
+      const running = bootKernel({ heki: createRecordingHeki().create });
+      const text = moduleText(running);
+      const { heki } = running.kernel;
+      const { hypervisor } = heki ?? {};
+      if (heki === undefined || hypervisor === undefined) throw new Error('no core');
+      // One call opens a page, another closes it; one is refused.
+      let calls = 0;
+      heki.hypervisor = {
+        ...hypervisor,
+        protectMemory: (list) => (calls++ === 2 * pokes ? -1 : hypervisor.protectMemory(list)),
+      };
+      const outcome = running.kernel.setStaticKey([text, after(text, 64)], true);
+      expect(outcome).toMatchObject({ kind: 'error', errno: -1 });
+      expect([bytesAt(running, text, 5), bytesAt(running, after(text, 64), 5)]).toEqual([NOP5, NOP5]);
+    }
+  });
+
   test('of one site calls Heki six times', () => {
     const running = bootKernel({ heki: createRecordingHeki().create });
     const text = moduleText(running);
@@ -69,6 +102,82 @@ describe('text_poke_bp_batch', () => {
     expect(outcome).toMatchObject({ kind: 'error', errno: -1 });
     allowed = Number.POSITIVE_INFINITY;
     expect(bytesAt(running, after(image, 0), 1)).toEqual([0]);
+  });
+});
+
+describe('text_poke_early', () => {
+  test('serves static keys while the kernel boots, and faults when text is locked', () => {
+    const running = bootKernel({}, { before: 'rest_init' });
+    const { kernel, events } = running;
+    const site = after(kernel.address('_text'), 0x5000);
+    done(kernel.setStaticKey([site], true));
+    expect(bytesAt(running, site, 5)).toEqual([0xe9, 0xfb, 0, 0, 0]);
+    expect(events.some(({ type }) => type === 'text-poke')).toBe(false);
+    done(kernel.boot());
+    expect(kernel.textPokeEarly(site, Uint8Array.from(NOP5))).toMatchObject({
+      kind: 'oops',
+      access: 'store',
+    });
+    done(kernel.setStaticKey([site], false));
+    expect(bytesAt(running, site, 5)).toEqual(NOP5);
+    expect(events.filter(({ type }) => type === 'text-poke')).toHaveLength(3);
+  });
+});
+
+describe('the sites of a module', () => {
+  const memory = { text: new Uint8Array(4096).fill(0xf0) };
+
+  test('lose lock prefixes and fentry calls before the module is formed, and get jumps afterwards', () => {
+    const running = bootKernel();
+    const { kernel, events } = running;
+    const sites = { lockPrefixes: [1], ftrace: [16], jumpLabels: [32, 48], staticCalls: [64] };
+    const text = done(kernel.loadModule({ name: 'm', memory, sites })).memory.get('text')?.address;
+    const address = text ?? kernel.address('_text');
+    const order = events.flatMap((event) => {
+      if (event.type === 'text-poke') return [Number(event.address - address)];
+      return event.type === 'module' ? [event.step] : [];
+    });
+    expect(order).toEqual([
+      1,
+      'allocated',
+      'formed',
+      ...[32, 48, 33, 49, 32, 48],
+      ...[64, 65, 64],
+      'live',
+      'init-freed',
+    ]);
+    expect(bytesAt(running, after(address, 1), 1)).toEqual([0x3e]);
+    expect(bytesAt(running, after(address, 16), 5)).toEqual(NOP5);
+    expect(bytesAt(running, after(address, 48), 1)).toEqual([0xe9]);
+  });
+
+  test('keep lock prefixes where there are several processors', () => {
+    const running = bootKernel({ cpus: 2 });
+    const image = { name: 'm', memory, sites: { lockPrefixes: [1] } };
+    const text = done(running.kernel.loadModule(image)).memory.get('text')?.address;
+    expect(bytesAt(running, after(text ?? running.kernel.address('_text'), 1), 1)).toEqual([0xf0]);
+  });
+
+  test('lie in its text, or the module is none', () => {
+    const { kernel } = bootKernel();
+    for (const offset of [-1, 4092, 0.5]) {
+      const outcome = kernel.loadModule({ name: 'm', memory, sites: { staticCalls: [offset] } });
+      expect(outcome).toMatchObject({ kind: 'error', errno: -8 });
+    }
+  });
+
+  test('are forgotten with it', () => {
+    const { kernel } = bootKernel();
+    const image = { name: 'm', memory, sites: { ftrace: [16, 32] } };
+    const load = (): VirtualAddress =>
+      done(kernel.loadModule(image)).memory.get('text')?.address ?? kernel.address('_text');
+    const first = load();
+    done(kernel.ftraceEnable([after(first, 16)]));
+    done(kernel.registerKprobe(after(first, 32)));
+    done(kernel.unloadModule('m'));
+    const second = load();
+    done(kernel.ftraceEnable([after(second, 16)]));
+    done(kernel.registerKprobe(after(second, 32)));
   });
 });
 
