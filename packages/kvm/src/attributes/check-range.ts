@@ -31,9 +31,8 @@ export function faultOf(vm: VmState, range: RawRange): RangeFault | undefined {
     hostLine(vm, 'unaligned', () => `heki: GPA not aligned: ${address.toString(16)}`);
     return { error: -KvmError.EINVAL, why: 'misaligned' };
   }
-  if (permissions === 0 || permissions > MEM_ATTR_PROT) {
-    return { error: -KvmError.EINVAL, why: 'bad-request' };
-  }
+  if (permissions === 0) return { error: -KvmError.EINVAL, why: 'unsupported' };
+  if (permissions > MEM_ATTR_PROT) return { error: -KvmError.EINVAL, why: 'bad-request' };
   if (!vm.defects['B-H18'] && (permissions & MEM_ATTR_READ) === 0) {
     return { error: -KvmError.EINVAL, why: 'unsupported' };
   }

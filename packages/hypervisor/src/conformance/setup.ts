@@ -1,0 +1,72 @@
+import type { Pfn, PhysicalMemory } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import type { ProtectionRange } from '../rights.ts';
+import type { BackendEvent, Hypervisor, VirtualMachine } from '../virtual-machine.ts';
+
+/** A call that the backend must refuse. */
+export interface MalformedCall {
+  /** What is wrong with it. */
+  readonly name: string;
+  /** Makes it on the virtual CPU. Whether the backend took it: `true` is a failure. */
+  run(): boolean;
+}
+
+/** How a guest asks this backend: its own wire format, over registers and guest memory. */
+export interface GuestCalls {
+  /** Asks for `ranges` on `vcpu`. Whether the answer was success. */
+  request(vcpu: Vcpu, ranges: readonly ProtectionRange[]): boolean;
+  /** Asks for bits of CR0 or CR4 to be pinned. Whether the answer was success. */
+  pin?(vcpu: Vcpu, register: 0 | 4, bits: bigint): boolean;
+  /** Calls that cannot be read, lists that lead nowhere, numbers without bound: none may change anything. */
+  readonly malformed: readonly MalformedCall[];
+}
+
+/** Where the kit's guest has what its calls need. */
+export interface GuestPlaces<Machine extends VirtualMachine> {
+  readonly vm: Machine;
+  readonly vcpu: Vcpu;
+  /** The host's memory. */
+  readonly memory: PhysicalMemory<Pfn>;
+  /** Host frame of guest frame 0. */
+  readonly backing: Pfn;
+  /** First of 64 guest frames that are for {@link GuestCalls} alone, and in whose rights no case meddles. */
+  readonly scratch: number;
+  /** Guest-physical 0 is mapped here, writable and executable, for the kernel. */
+  readonly directMap: bigint;
+}
+
+/** A backend and, where its guests can ask for anything, how they do. */
+export interface ConformanceSetup<
+  Machine extends VirtualMachine = VirtualMachine,
+  Event extends BackendEvent = BackendEvent,
+> {
+  readonly hypervisor: Hypervisor<Machine, Event>;
+  /** Called for every machine that the kit makes, once it has memory and a virtual CPU. */
+  readonly guestCalls?: (places: GuestPlaces<Machine>) => GuestCalls;
+}
+
+/** One promise of the contract, as a function that throws a {@link ConformanceFailure} when it is not kept. */
+export interface ConformanceCase {
+  readonly area:
+    | 'rights'
+    | 'requests'
+    | 'large pages'
+    | 'virtual CPUs'
+    | 'pins'
+    | 'hostile guests'
+    | 'other writers'
+    | 'life-cycle'
+    | 'random lives';
+  readonly name: string;
+  run(): void;
+}
+
+/** A promise of the contract that a backend does not keep. */
+export class ConformanceFailure extends Error {
+  override readonly name: string = 'ConformanceFailure';
+}
+
+/** @throws {ConformanceFailure} when `condition` is false */
+export function require(condition: boolean, failure: string): asserts condition {
+  if (!condition) throw new ConformanceFailure(failure);
+}

@@ -1,0 +1,116 @@
+import { type ConformanceSetup, conformanceCases } from '@heki/hypervisor/conformance';
+import { AMD_ZEN4 } from '@heki/x86';
+import { describe, expect, test } from 'vitest';
+import type { KvmDefectId } from './defects.ts';
+import { kvmDefects } from './defects.ts';
+import type { KvmEvent } from './event.ts';
+import type { KvmOptions } from './options.ts';
+import { kvmSetup } from './testing/conformance-setup.ts';
+import type { KvmVirtualMachine } from './virtual-machine.ts';
+
+/** Areas whose cases find a defect, and the host on which it shows when that is not the usual one. */
+const FOUND: {
+  readonly [id in KvmDefectId]?: { readonly by: string; readonly on?: KvmOptions; readonly private?: true };
+} = {
+  'B-H1': { by: 'the owner asks for rwxu, then for r--u' },
+  'B-H2': { by: '170 entries in a page' },
+  'B-H3': { by: 'a list that leads back to itself' },
+  'B-H4': { by: 'a list at no memory' },
+  'B-H5': { by: 'a range outside memory' },
+  'B-H6': { by: 'a bad range behind a good one' },
+  'B-H7': { by: 'memory that the owner never asked for' },
+  'B-H8': { by: 'the owner gives the halves of 2 MiB' },
+  'B-H9': { by: 'gives all of a small region one kind of rights' },
+  'B-H10': { by: 'memory that is taken away and comes again' },
+  'B-H11': { by: 'before any request|never asked for', private: true },
+  'B-H12': { by: 'a store by hypervisor' },
+  'B-H13': { by: 'bit 16 of CR0 stays' },
+  'B-H14': { by: 'reset is declared to clear' },
+  'B-H16': { by: 'seed|asks for|halves|middle', on: { nxHugePages: true } },
+  'B-H17': { by: 'asks for', on: { processor: AMD_ZEN4 } },
+  'B-H18': { by: 'write without read' },
+  'B-H19': { by: 'do not flood the log' },
+  'B-H20': { by: 'does not lock it out' },
+};
+
+/** Defects that nobody sees through the contract, and why. */
+const UNSEEN: { readonly [id in KvmDefectId]?: string } = {
+  'B-H15': 'no guest of the contract can have a register write emulated',
+  'B-NESTED': 'guests inside the guest are not part of the contract',
+};
+
+/** KVM with `defects`, which declares what it would without them. */
+function mutant(
+  options: KvmOptions,
+  defects: KvmOptions['defects'],
+  isPrivate: boolean,
+): ConformanceSetup<KvmVirtualMachine, KvmEvent> {
+  const honest = kvmSetup({ ...options, privateMemory: isPrivate });
+  const broken = kvmSetup({
+    ...options,
+    privateMemory: isPrivate,
+    ...(defects === undefined ? {} : { defects }),
+  });
+  const { hypervisor } = broken;
+  return {
+    ...broken,
+    hypervisor: {
+      ...hypervisor,
+      capabilities: honest.hypervisor.capabilities,
+      createVirtualMachine(host) {
+        const vm = hypervisor.createVirtualMachine(host);
+        if (!isPrivate) return vm;
+        // Guest memory is private as a confidential VM has it.
+        const { addMemory } = vm;
+        return Object.defineProperty(vm, 'addMemory', {
+          value: (region: Parameters<typeof addMemory>[0]) => {
+            addMemory(region);
+            vm.ioctls.setMemoryAttributes({
+              address: BigInt(region.start) << 12n,
+              size: BigInt(region.frames) << 12n,
+              attributes: 8n,
+              flags: 0n,
+            });
+          },
+        });
+      },
+    },
+  };
+}
+
+/** Names of the cases that fail. */
+function failures(setup: ConformanceSetup<KvmVirtualMachine, KvmEvent>): string[] {
+  return conformanceCases(setup).flatMap(({ area, name, run }) => {
+    try {
+      run();
+      return [];
+    } catch {
+      return [`${area}: ${name}`];
+    }
+  });
+}
+
+describe('the conformance kit finds every defect that can be seen from outside', () => {
+  test('every defect of KVM is in one of the two tables', () => {
+    expect(Object.keys({ ...FOUND, ...UNSEEN }).sort()).toEqual(Object.keys(kvmDefects).sort());
+  });
+
+  test.each(Object.entries(FOUND))('%s', (id, { by, on = {}, private: isPrivate = false }) => {
+    const found = failures(mutant(on, { [id]: true }, isPrivate));
+    expect(
+      found.some((name) => new RegExp(by).test(name)),
+      found.slice(0, 8).join('\n') || 'nothing',
+    ).toBe(true);
+  });
+
+  test.each(Object.keys(UNSEEN))('%s is not seen', (id) => {
+    expect(failures(mutant({}, { [id]: true }, false))).toEqual([]);
+  });
+
+  test.each([
+    ['private memory', {}, true],
+    ['nx_huge_pages', { nxHugePages: true }, false],
+  ] as const)('nothing is found with %s and no defect', (_name, on, isPrivate) => {
+    expect(failures(mutant(on, undefined, isPrivate))).toEqual([]);
+  });
+});

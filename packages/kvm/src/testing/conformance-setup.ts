@@ -1,0 +1,80 @@
+import { encodePageList } from '@heki/hypercall/kvm';
+import type { ProtectionRange } from '@heki/hypervisor';
+import type { ConformanceSetup, GuestCalls, GuestPlaces } from '@heki/hypervisor/conformance';
+import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import { rawRange } from '../attributes/rights.ts';
+import type { KvmEvent } from '../event.ts';
+import { createKvm } from '../kvm.ts';
+import type { KvmOptions } from '../options.ts';
+import type { KvmVirtualMachine } from '../virtual-machine.ts';
+
+/** The kit's set-up for KVM: hypercalls 13 and 14, and what a hostile guest sends with them. */
+export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachine, KvmEvent> {
+  return { hypervisor: createKvm({ budget: { listPages: 64 }, ...options }), guestCalls: kvmGuestCalls };
+}
+
+export function kvmGuestCalls({
+  vm,
+  vcpu,
+  memory,
+  backing,
+  scratch,
+  directMap,
+}: GuestPlaces<KvmVirtualMachine>): GuestCalls {
+  const hypercall = (cpu: Vcpu, number: number, ...args: (number | bigint)[]): boolean => {
+    const [rbx = 0n, rcx = 0n, rdx = 0n, rsi = 0n] = args.map(BigInt);
+    Object.assign(cpu.registers, { rax: BigInt(number), rbx, rcx, rdx, rsi });
+    return cpu.vmcall().kind === 'done' && cpu.registers.rax === 0n;
+  };
+  const list = scratch * 4096;
+  /** A list page of raw words: header, then start, end, permissions of each entry. */
+  const raw = (next: bigint, count: bigint, ...entries: bigint[]): boolean => {
+    const bytes = new Uint8Array(24 + entries.length * 8);
+    const view = new DataView(bytes.buffer);
+    for (const [i, word] of [0n, next, count, ...entries].entries()) view.setBigUint64(i * 8, word, true);
+    vm.write('vmm', list as Gpa, bytes);
+    return hypercall(vcpu, 14, list);
+  };
+  const good = [0x20_0000n, 0x20_1000n, 1n];
+  return {
+    request(cpu, ranges: readonly ProtectionRange[]) {
+      const address = encodePageList({
+        memory: {
+          page: (gfn: Gfn) => memory.page((backing + gfn) as typeof backing),
+          writablePage: (gfn: Gfn) => memory.writablePage((backing + gfn) as typeof backing),
+        },
+        frames: Array.from({ length: Math.ceil(ranges.length / 169) }, (_, i) => (scratch + i) as Gfn),
+        ranges: ranges.map((range) => ({
+          start: range.start,
+          end: range.end,
+          permissions: rawRange(range).permissions,
+        })),
+        directMap: directMap as VirtualAddress,
+      });
+      return hypercall(cpu, 14, address);
+    },
+    pin: (cpu, register, bits) => hypercall(cpu, 13, register, bits),
+    malformed: [
+      { name: 'a list at no memory', run: () => hypercall(vcpu, 14, 0x7000_0000_0000) },
+      { name: 'a list that is not page-aligned', run: () => hypercall(vcpu, 14, list + 8) },
+      { name: 'a list that goes on at no memory', run: () => raw(0x7000_0000_0000n, 1n, ...good) },
+      { name: 'a list that leads back to itself', run: () => raw(BigInt(list), 1n, ...good) },
+      { name: '170 entries in a page', run: () => raw(0n, 170n, ...good) },
+      { name: 'a count whose product wraps', run: () => raw(0n, 3n << 61n, ...good) },
+      { name: 'a range of all memory and more', run: () => raw(0n, 1n, 0n, (1n << 64n) - 4096n, 3n) },
+      { name: 'a range outside memory', run: () => raw(0n, 1n, 0x2_0000_0000n, 0x2_0000_1000n, 1n) },
+      { name: 'a bad range behind a good one', run: () => raw(0n, 2n, ...good, 0x20_1800n, 0x20_3000n, 1n) },
+      {
+        name: 'an empty range behind a good one',
+        run: () => raw(0n, 2n, ...good, 0x20_1000n, 0x20_1000n, 1n),
+      },
+      { name: 'no rights at all', run: () => raw(0n, 1n, 0x20_0000n, 0x20_1000n, 0n) },
+      { name: 'rights that do not exist', run: () => raw(0n, 1n, 0x20_0000n, 0x20_1000n, 16n) },
+      { name: 'write without read', run: () => raw(0n, 1n, 0x20_0000n, 0x20_1000n, 2n) },
+      { name: 'a pin of a register that cannot be pinned', run: () => hypercall(vcpu, 13, 3, 1) },
+      { name: 'a pin of nothing', run: () => hypercall(vcpu, 13, 4, 0) },
+      { name: 'a pin with unknown flags', run: () => hypercall(vcpu, 13, 4, 1n << 20n, 2) },
+    ],
+  };
+}
