@@ -133,7 +133,7 @@ describe('the sites of a module', () => {
     const sites = { lockPrefixes: [1], ftrace: [16], jumpLabels: [32, 48], staticCalls: [64] };
     const text = done(kernel.loadModule({ name: 'm', memory, sites })).memory.get('text')?.address;
     const address = text ?? kernel.address('_text');
-    const order = events.flatMap((event) => {
+    const order = events.flatMap((event): readonly (string | number)[] => {
       if (event.type === 'text-poke') return [Number(event.address - address)];
       return event.type === 'module' ? [event.step] : [];
     });
