@@ -8,3 +8,4 @@ export {
 export type { DriverVcpu } from './hypercall.ts';
 export { type DetectedHypervisor, type InitHekiResult, initHeki } from './init-heki.ts';
 export { type DriverOptions, type HekiPort, initHekiOnKvm } from './kvm.ts';
+export { initHekiOnXen, type XenDriverOptions, type XenDriverVcpu } from './xen.ts';
