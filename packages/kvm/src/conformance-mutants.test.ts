@@ -8,7 +8,7 @@ import type { KvmOptions } from './options.ts';
 import { kvmSetup } from './testing/conformance-setup.ts';
 import type { KvmVirtualMachine } from './virtual-machine.ts';
 
-/** Areas whose cases find a defect, and the host on which it shows when that is not the usual one. */
+/** The cases that find a defect, as a pattern of their names, and the host on which it shows when that is not the usual one. */
 const FOUND: {
   readonly [id in KvmDefectId]?: { readonly by: string; readonly on?: KvmOptions; readonly private?: true };
 } = {
@@ -79,8 +79,9 @@ function mutant(
 }
 
 /** Names of the cases that fail. */
-function failures(setup: ConformanceSetup<KvmVirtualMachine, KvmEvent>): string[] {
+function failures(setup: ConformanceSetup<KvmVirtualMachine, KvmEvent>, names = /./): string[] {
   return conformanceCases(setup).flatMap(({ area, name, run }) => {
+    if (!names.test(name)) return [];
     try {
       run();
       return [];
@@ -96,11 +97,7 @@ describe('the conformance kit finds every defect that can be seen from outside',
   });
 
   test.each(Object.entries(FOUND))('%s', (id, { by, on = {}, private: isPrivate = false }) => {
-    const found = failures(mutant(on, { [id]: true }, isPrivate));
-    expect(
-      found.some((name) => new RegExp(by).test(name)),
-      found.slice(0, 8).join('\n') || 'nothing',
-    ).toBe(true);
+    expect(failures(mutant(on, { [id]: true }, isPrivate), new RegExp(by))).not.toEqual([]);
   });
 
   test.each(Object.keys(UNSEEN))('%s is not seen', (id) => {
