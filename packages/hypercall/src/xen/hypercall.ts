@@ -27,11 +27,17 @@ export const HvmOp = {
 export const XenHekiRequest = {
   /** Answers {@link XEN_HEKI_VERSION}. */
   VERSION: 0x4845_4b49_0000_0000n,
-  /** RCX: guest-physical address of the newest page of a page list, laid out as KVM's (Heki v2 11/19). */
+  /** RCX: guest-physical address of the newest page of a page list, laid out as KVM's (Heki v2 11/19); RDX: flags. */
   PROTECT_MEMORY: 0x4845_4b49_0000_0001n,
   /** RCX: 0 or 4, the control register; RDX: the bits to pin. */
   PIN_CONTROL_REGISTER: 0x4845_4b49_0000_0002n,
 } as const;
+
+/** Flag in RDX of {@link XenHekiRequest.PROTECT_MEMORY}: user code may not execute the pages either. KVM's list has no word for it. */
+export const XEN_HEKI_DENY_USER_EXECUTION = 1n;
+
+/** Flag in RDX of {@link XenHekiRequest.PROTECT_MEMORY}: READ in the list counts for nothing, because a list cannot say no rights at all. */
+export const XEN_HEKI_DENY_READING = 2n;
 
 /** What {@link XenHekiRequest.VERSION} answers. */
 export const XEN_HEKI_VERSION = 1;

@@ -117,7 +117,7 @@ export function createMonitor(options: {
       case XenHekiRequest.VERSION:
         return reply(event, VmEventFlag.SET_REGISTERS, XEN_HEKI_VERSION);
       case XenHekiRequest.PROTECT_MEMORY:
-        return reply(event, VmEventFlag.SET_REGISTERS, protect(rcx));
+        return reply(event, VmEventFlag.SET_REGISTERS, protect(rcx, rdx));
       case XenHekiRequest.PIN_CONTROL_REGISTER: {
         const own = rcx === 0n ? cr0 : rcx === 4n ? cr4 : 0n;
         const legal =
@@ -132,8 +132,8 @@ export function createMonitor(options: {
     }
   }
 
-  function protect(list: bigint): number {
-    const reading = readRequest(domain.regions.memory, list, domain.options.listPages);
+  function protect(list: bigint, flags: bigint): number {
+    const reading = readRequest(domain.regions.memory, list, domain.options.listPages, flags);
     if (!reading.ok) {
       const refused = { at: -1, why: reading.why };
       emit?.({ type: 'protected', by: 'guest', result: { applied: 0, weakened: [], refused } });

@@ -7,7 +7,7 @@ import {
   MEM_ATTR_WRITE,
   type PageListFault,
 } from '@heki/hypercall/kvm';
-import { XenError } from '@heki/hypercall/xen';
+import { XEN_HEKI_DENY_READING, XEN_HEKI_DENY_USER_EXECUTION, XenError } from '@heki/hypercall/xen';
 import type { ProtectionRange, Refusal } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 
@@ -18,9 +18,14 @@ export type Reading =
 
 /**
  * Reads the guest's page list out of its memory, mapped into the monitor's domain: bounded, each field once. EXEC is the
- * kernel's execution; user code may always execute.
+ * kernel's execution, `flags` say what a list cannot.
  */
-export function readRequest(memory: PhysicalMemory<Gfn>, list: bigint, maxPages: number): Reading {
+export function readRequest(
+  memory: PhysicalMemory<Gfn>,
+  list: bigint,
+  maxPages: number,
+  flags: bigint,
+): Reading {
   const decoded = decodePageList({ memory, list, maxPages });
   if (!decoded.ok) return { ok: false, ...refusalOf(decoded.fault) };
   const ranges: ProtectionRange[] = [];
@@ -29,10 +34,10 @@ export function readRequest(memory: PhysicalMemory<Gfn>, list: bigint, maxPages:
       start,
       end,
       rights: {
-        read: (permissions & MEM_ATTR_READ) !== 0,
+        read: (permissions & MEM_ATTR_READ) !== 0 && (flags & XEN_HEKI_DENY_READING) === 0n,
         write: (permissions & MEM_ATTR_WRITE) !== 0,
         supervisorExecute: (permissions & MEM_ATTR_EXEC) !== 0,
-        userExecute: true,
+        userExecute: (flags & XEN_HEKI_DENY_USER_EXECUTION) === 0n,
       },
       immutable: (permissions & MEM_ATTR_IMMUTABLE) !== 0,
     });

@@ -34,7 +34,7 @@ export interface View {
   populate(region: GuestMemoryRegion): boolean;
   /** Copies the host's entry of `gfn` (a view starts empty, altp2m lazy copy). `false` when there is no frame for a table. */
   propagate(gfn: Gfn): boolean;
-  /** Takes memory out of the tables. */
+  /** Takes memory out of the tables. Access types stay, for memory that comes again. */
   drop(start: Gfn, end: Gfn): void;
   /** The tables as one virtual CPU uses them. */
   second(): SecondLevel<SecondLevelFault>;
@@ -136,7 +136,11 @@ export function createView(options: {
     populate(region) {
       const { start, frames: count } = region;
       const end = (start + count) as Gfn;
-      return rewrite(region, start, end, view.defaultAccess) === end;
+      let stopped: number = start;
+      own.forEach(start, end, (access = view.defaultAccess, from, to) => {
+        if (stopped === from) stopped = rewrite(region, from, to, access);
+      });
+      return stopped === end;
     },
     propagate(gfn) {
       const region = regions.find(gfn);
@@ -153,7 +157,6 @@ export function createView(options: {
     },
     drop(start, end) {
       editor.unmap(start, end);
-      own.clear(start, end);
     },
     second: () => createEpt({ memory, eptp, profile }),
     free: () => editor.free(),
