@@ -147,6 +147,12 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     get freeFrames() {
       return state.pages.freeFrames;
     },
+    get setToReadonly() {
+      return state.setToReadonly;
+    },
+    set setToReadonly(value) {
+      state.setToReadonly = value;
+    },
     boot({ before } = {}) {
       const end = before === undefined ? BOOT_STEPS.length : stepIndex(before);
       while (next < end && stopped === undefined) {

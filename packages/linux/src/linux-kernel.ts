@@ -79,6 +79,8 @@ export interface LinuxKernel {
   readonly nextStep: BootStep | undefined;
   /** Frames that the page allocator has free. */
   readonly freeFrames: number;
+  /** `kernel_set_to_readonly`, a variable that all code of the kernel can write: false lets set_memory_rw open rodata. */
+  setToReadonly: boolean;
 
   /**
    * Goes on with boot, to its end or up to the step `before`, which is not taken yet. A step that fails ends it: the result then
