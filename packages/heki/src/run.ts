@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ExitCode, fileErrorText, UsageError } from './failure.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 
@@ -24,11 +24,38 @@ Examples:
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
 
+const BOOT_EXAMPLES = `
+Examples:
+  heki boot                                          a kernel of 512 MiB, and the rights of its pages in the end
+  heki boot --memory 4GiB --vcpus 4 --profile rfc-v2
+  heki boot --cmdline rodata=off                     what Heki protects of a kernel that protects nothing
+  heki boot --scenario module-churn.json             a life: modules, eBPF, probes, processors
+  heki boot --workload all                           which legitimate work protection breaks`;
+
 const REPLAY_EXAMPLES = `
 Examples:
   heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
   heki replay real-6.1-256m.json.gz --profile rfc-v2       what the series as published makes of it
   heki replay real-6.1-churn.json.gz --json | jq .ranges`;
+
+/** A parser of whole numbers from `least` to `most`. */
+function parseWhole(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}.`);
+  };
+}
+
+function parseMemory(text: string): string {
+  if (/^[1-9]\d{0,9}(MiB|GiB)$/.test(text)) return text;
+  throw new InvalidArgumentError('Expected a number of MiB or GiB, such as 4GiB.');
+}
+
+function parseLevels(text: string): 4 | 5 {
+  if (text === '4' || text === '5') return text === '4' ? 4 : 5;
+  throw new InvalidArgumentError('Expected 4 or 5.');
+}
 
 /** The commands and their options. What a command does is loaded when it is called, not before. */
 function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
@@ -63,6 +90,43 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .action(async (snapshot: string | undefined, options) => {
       const { protect } = await import('./commands/protect.ts');
       finished(await protect(snapshot, options, io));
+    });
+
+  program
+    .command('boot')
+    .summary('boot a kernel under Heki, and let it live')
+    .description(
+      'Boots a modelled Linux kernel, takes the steps of a scenario, and shows what the hypervisor grants each kind of page in the end.',
+    )
+    .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 512MiB)', parseMemory)
+    .option('--vcpus <n>', 'virtual CPUs (default: 1)', parseWhole(1, 64))
+    .addOption(
+      new Option('--levels <n>', 'paging levels (default: 4)').choices(['4', '5']).argParser(parseLevels),
+    )
+    .option('--kaslr-seed <n>', 'randomize the layout', parseWhole(0, 2 ** 32 - 1))
+    .option(
+      '--cmdline <text>',
+      "the kernel's command line: heki=0, rodata=off, nokaslr, pti=on, nosmp, maxcpus=N",
+    )
+    .option('--hypervisor <name>', 'kvm, or none: a hypervisor without Heki (default: kvm)')
+    .addOption(
+      new Option(
+        '--profile <name>',
+        'the series as published, or with its defects mended (default: hardened)',
+      ).choices(['hardened', 'rfc-v2']),
+    )
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--scenario <file>', 'JSON: a machine, and steps after boot; options of this command win')
+    .option(
+      '--workload <name>',
+      'run legitimate work with and without protection; all runs everything there is',
+    )
+    .option('--trace', 'print every event')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', BOOT_EXAMPLES)
+    .action(async (options) => {
+      const { boot } = await import('./commands/boot.ts');
+      finished(await boot(options, io));
     });
 
   program
@@ -171,6 +235,8 @@ const INPUT_ERRORS: ReadonlySet<string> = new Set([
   'InputError',
   'VmcoreError',
   'MachineError',
+  'ScenarioError',
+  'LinuxError',
 ]);
 
 /** What to tell the user about `error`: one paragraph, never a stack unless HEKI_DEBUG asks for it. */

@@ -1,1 +1,25 @@
-export {};
+export { ScenarioError } from './error.ts';
+export { beginLife, type Life } from './life.ts';
+export { type PageClass, pageClasses } from './page-classes.ts';
+export {
+  runScenario,
+  runSteps,
+  type ScenarioResult,
+  type StepResult,
+  type StepVerdict,
+} from './run-scenario.ts';
+export {
+  composeScenario,
+  type MachineSpecification,
+  memoryBytes,
+  parseScenario,
+  type Scenario,
+  type Step,
+} from './scenario.ts';
+export {
+  runWorkload,
+  WORKLOAD_SETTINGS,
+  type WorkloadOutcome,
+  type WorkloadSetting,
+} from './workload-matrix.ts';
+export { WORKLOADS, type Workload } from './workloads.ts';

@@ -44,7 +44,9 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const vcpus = Array.from({ length: checkCount(options.vcpus ?? 1) }, () =>
     virtualMachine.createVcpu({
       onException: createExceptionHandler({ memory, cpu: hypervisor.processor, spuriousFaults }),
-      ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'vcpu', event }) }),
+      ...(onEvent === undefined || options.processorEvents !== true
+        ? {}
+        : { onEvent: (event) => onEvent({ from: 'vcpu', event }) }),
     }),
   );
   const [vcpu, ...secondaryVcpus] = vcpus;

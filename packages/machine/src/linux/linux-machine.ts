@@ -42,7 +42,9 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   readonly hostPage?: 1 | 512 | 262144;
   /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
   readonly spuriousFaults?: SpuriousFaultRetry;
-  /** Called for everything that happens, in order. */
+  /** Report every access and instruction of the virtual CPUs, too: they are many. Default false. */
+  readonly processorEvents?: boolean;
+  /** Called for what happens, in order. */
   readonly onEvent?: (event: TraceEvent<Event>) => void;
 }
 

@@ -16,24 +16,19 @@ const HOLE_START = 0xc_0000;
 /** 3.5 GiB. */
 const LOW_MEMORY_MAX = 0xe_0000;
 const FOUR_GIB = 0x10_0000;
-/** The architecture's end: 2^52 bytes. */
-const LARGEST = 2 ** 52;
+/** What 4-level paging has room for in the direct map of Linux. */
+const LARGEST = 2 ** 46;
 
 /**
  * The memory map of a PC with `bytes` of RAM as QEMU lays it out: 640 KiB, a hole to 1 MiB, and, from 3.5 GiB on, a hole from 3
  * to 4 GiB for devices.
  *
- * @param bytes a multiple of 1 MiB, from 32 MiB to 2 PiB
+ * @param bytes a multiple of 1 MiB, from 32 MiB to 64 TiB
  * @throws {MachineError} for sizes that no PC has
  */
 export function pcMemoryMap(bytes: number): MemoryMap<Gfn> {
-  if (
-    !Number.isSafeInteger(bytes) ||
-    bytes % MEBIBYTE !== 0 ||
-    bytes < 32 * MEBIBYTE ||
-    bytes > LARGEST / 2
-  ) {
-    throw new MachineError(`${bytes} bytes of memory: expected a multiple of 1 MiB, from 32 MiB to 2 PiB`);
+  if (!Number.isSafeInteger(bytes) || bytes % MEBIBYTE !== 0 || bytes < 32 * MEBIBYTE || bytes > LARGEST) {
+    throw new MachineError(`${bytes} bytes of memory: expected a multiple of 1 MiB, from 32 MiB to 64 TiB`);
   }
   const frames = bytes / PAGE_SIZE;
   const ram = (start: number, end: number): MemoryMapEntry<Gfn> => ({

@@ -1,0 +1,53 @@
+import type { KernelArea, LinuxKernel, LoadedModule } from '@heki/linux';
+import type { LinuxMachine } from '@heki/machine';
+import type { Gfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import { virtualFrameOf } from '@heki/physical-memory';
+import { walkMappings } from '@heki/x86';
+
+/** A kernel's life so far: what its steps made, by the names that they gave. */
+export interface Life {
+  readonly machine: LinuxMachine;
+  readonly modules: Map<string, LoadedModule>;
+  readonly programs: Map<string, VirtualAddress>;
+  readonly areas: Map<string, KernelArea>;
+  readonly traced: VirtualAddress[];
+  /** Frames that exhaust-memory holds. */
+  readonly hoard: Gfn[];
+  /** Frames that held modules and eBPF programs which are gone. */
+  readonly freed: Set<Gfn>;
+}
+
+/** The life of a machine whose kernel has booted. */
+export function beginLife(machine: LinuxMachine): Life {
+  return {
+    machine,
+    modules: new Map(),
+    programs: new Map(),
+    areas: new Map(),
+    traced: [],
+    hoard: [],
+    freed: new Set(),
+  };
+}
+
+/** The frames behind `pages` pages from `address` on, as the kernel's tables map them now. */
+export function framesBehind(
+  { memory, kernel }: { readonly memory: LinuxMachine['memory']; readonly kernel: LinuxKernel },
+  address: VirtualAddress,
+  pages: number,
+): Gfn[] {
+  const start = virtualFrameOf(address);
+  const frames: Gfn[] = [];
+  const tables = { memory, root: kernel.pageTableRoot, levels: kernel.layout.levels };
+  walkMappings(
+    tables,
+    start,
+    (start + pages) as VirtualFrame,
+    ({ virtualFrame, guestFrame, frames: count }) => {
+      const first = Math.max(start, virtualFrame);
+      const end = Math.min(start + pages, virtualFrame + count);
+      for (let at = first; at < end; at++) frames.push((guestFrame + (at - virtualFrame)) as Gfn);
+    },
+  );
+  return frames;
+}

@@ -1,0 +1,168 @@
+import { imageSections } from '@heki/linux';
+import { type Gfn, PAGE_SIZE, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import { EntryHigh, EntryLow, upperHalfStart, walkMappings } from '@heki/x86';
+import { framesBehind, type Life } from './life.ts';
+
+/** Pages of one kind: what the kernel's mappings allow together, and what the second level grants the kernel. */
+export interface PageClass {
+  readonly name: string;
+  readonly pages: number;
+  /** Pages by collective permission: `r-x`. */
+  readonly mappings: ReadonlyMap<string, number>;
+  /** Pages by the kernel's rights in the second level. */
+  readonly granted: ReadonlyMap<string, number>;
+  /** Pages where the second level grants writing or execution that no mapping has. */
+  readonly excess: number;
+  /** Pages that it lets the kernel write and execute, though no mappings allow both. */
+  readonly writableAndExecutable: number;
+  /** Pages where it withholds what a mapping allows: the kernel breaks there. */
+  readonly withheld: number;
+}
+
+const READ = 1;
+const WRITE = 2;
+const EXECUTE = 4;
+const LETTERS = ['---', 'r--', '-w-', 'rw-', '--x', 'r-x', '-wx', 'rwx'];
+/** Of ordinary memory one page in so many is looked at, where mappings do not change in between. */
+const STRIDE = 512;
+
+/** READ, WRITE and EXECUTE of every frame below `frames`, over all mappings of the kernel half. */
+export function collectiveRights(life: Pick<Life, 'machine'>, frames: number): Uint8Array {
+  const { memory, kernel } = life.machine;
+  const rights = new Uint8Array(frames);
+  const { levels } = kernel.layout;
+  const tables = { memory, root: kernel.pageTableRoot, levels };
+  walkMappings(
+    tables,
+    upperHalfStart(levels),
+    VIRTUAL_FRAME_END as VirtualFrame,
+    ({ guestFrame, frames: count, low, high }) => {
+      const allows =
+        READ | ((low & EntryLow.RW) === 0 ? 0 : WRITE) | ((high & EntryHigh.XD) === 0 ? EXECUTE : 0);
+      const end = Math.min(guestFrame + count, frames);
+      for (let at: number = guestFrame; at < end; at++) rights[at] = (rights[at] ?? 0) | allows;
+    },
+  );
+  return rights;
+}
+
+/** What the second level grants the kernel for a frame: READ, WRITE and EXECUTE. */
+export function grantedRights({ machine }: Pick<Life, 'machine'>, frame: Gfn): number {
+  const rights = machine.virtualMachine.effectiveRights(frame);
+  if (rights === undefined) return 0;
+  return (rights.read ? READ : 0) | (rights.write ? WRITE : 0) | (rights.supervisorExecute ? EXECUTE : 0);
+}
+
+/** The state of every kind of page of a kernel: the image, modules, eBPF, the trampoline, freed pages, and all other memory. */
+export function pageClasses(life: Life): readonly PageClass[] {
+  const { kernel, memoryMap } = life.machine;
+  const frames = memoryMap.ramEnd;
+  const mappings = collectiveRights(life, frames);
+  const classOf = new Uint8Array(frames);
+  const names: string[] = ['other memory'];
+  const add = (name: string, members: Iterable<number>): void => {
+    const index = names.push(name) - 1;
+    for (const frame of members) classOf[frame] = index;
+  };
+
+  const { textFrame } = kernel.layout;
+  for (const [name, sections] of IMAGE_CLASSES) {
+    const members = imageSections(kernel.profile)
+      .filter((section) => sections.includes(section.name))
+      .flatMap(({ start, end }) => {
+        const first = textFrame + Math.ceil(start / PAGE_SIZE);
+        return Array.from(
+          { length: Math.ceil(end / PAGE_SIZE) - Math.ceil(start / PAGE_SIZE) },
+          (_, at) => first + at,
+        );
+      });
+    add(name, members);
+  }
+  const { pages, textStart, textEnd } = kernel.profile.trampoline;
+  const trampoline = Array.from({ length: pages }, (_, page) => kernel.trampoline + page);
+  add('trampoline text', trampoline.slice(textStart, textEnd));
+  add('rest of the trampoline', [...trampoline.slice(0, textStart), ...trampoline.slice(textEnd)]);
+  add('freed by modules and eBPF', life.freed);
+  for (const [name, kinds] of MODULE_CLASSES) {
+    const places = [...life.modules.values()].flatMap(({ memory }) =>
+      [...memory].filter(([kind]) => kinds.includes(kind)).map(([, place]) => place),
+    );
+    add(
+      name,
+      places.flatMap(({ address, pages: count }) => framesBehind(life.machine, address, count)),
+    );
+  }
+  add(
+    'eBPF programs',
+    [...life.programs.values()].flatMap((address) => framesBehind(life.machine, address, 1)),
+  );
+  add(
+    'vmalloc areas',
+    [...life.areas.values()].flatMap(({ address, pages: count }) =>
+      framesBehind(life.machine, address, count),
+    ),
+  );
+  return tally(life, names, classOf, mappings);
+}
+
+const IMAGE_CLASSES: readonly [name: string, sections: readonly string[]][] = [
+  ['kernel text', ['.text']],
+  ['kernel rodata', ['.rodata']],
+  [
+    'kernel data',
+    ['.data', '.smp_locks', '.data_nosave', '.bss', '.bss..decrypted', '.brk', 'end of the last 2 MiB'],
+  ],
+  [
+    'freed parts of the image',
+    ['.init', '.smp_locks', 'text/rodata gap', 'rodata/data gap', 'unused decrypted'],
+  ],
+];
+
+const MODULE_CLASSES: readonly [name: string, kinds: readonly string[]][] = [
+  ['module text', ['text', 'init_text']],
+  ['module rodata', ['rodata', 'ro_after_init', 'init_rodata']],
+  ['module data', ['data', 'init_data']],
+];
+
+function tally(life: Life, names: readonly string[], classOf: Uint8Array, mappings: Uint8Array): PageClass[] {
+  const rows = names.map((name) => ({
+    name,
+    pages: 0,
+    mappings: new Map<string, number>(),
+    granted: new Map<string, number>(),
+    excess: 0,
+    writableAndExecutable: 0,
+    withheld: 0,
+  }));
+  const { memoryMap } = life.machine;
+  const count = (map: Map<string, number>, rights: number, pages: number): void => {
+    const letters = LETTERS[rights] ?? '';
+    map.set(letters, (map.get(letters) ?? 0) + pages);
+  };
+  for (const { start, end, type } of memoryMap.entries) {
+    if (type !== 'ram') continue;
+    for (let frame: number = start; frame < end; ) {
+      const kind = classOf[frame] ?? 0;
+      const allows = mappings[frame] ?? 0;
+      let next = frame + 1;
+      // Other memory is looked at once in each stretch of equal mappings within 2 MiB; every other page by itself.
+      const limit = kind === 0 ? Math.min(end, (Math.floor(frame / STRIDE) + 1) * STRIDE) : next;
+      while (next < limit && classOf[next] === kind && mappings[next] === allows) next++;
+      const row = rows[kind];
+      const grants = grantedRights(life, frame as Gfn);
+      if (row !== undefined) {
+        row.pages += next - frame;
+        count(row.mappings, allows, next - frame);
+        count(row.granted, grants, next - frame);
+        // A page without mappings is data: whoever maps it first may write there.
+        if ((grants & ~(allows === 0 ? READ | WRITE : allows)) !== 0) row.excess += next - frame;
+        const both = WRITE | EXECUTE;
+        if ((grants & both) === both && (allows & both) !== both) row.writableAndExecutable += next - frame;
+        if ((allows & ~grants) !== 0) row.withheld += next - frame;
+      }
+      frame = next;
+    }
+  }
+  const [other, ...rest] = rows;
+  return [...rest, ...(other === undefined ? [] : [other])].filter(({ pages }) => pages > 0);
+}

@@ -1,0 +1,160 @@
+import { createKvm } from '@heki/kvm';
+import { createLinuxMachine, type LinuxMachine, pcMemoryMap } from '@heki/machine';
+import { initHekiOnKvm } from '@heki/paravirt';
+import { describe, expect, test } from 'vitest';
+import {
+  type MachineSpecification,
+  type PageClass,
+  runScenario,
+  runWorkload,
+  ScenarioError,
+  type Step,
+  WORKLOAD_SETTINGS,
+  WORKLOADS,
+} from './index.ts';
+
+const create = ({
+  profile = 'hardened',
+  mbec = true,
+  vcpus = 1,
+  hypervisor,
+}: MachineSpecification): LinuxMachine =>
+  createLinuxMachine({
+    hypervisor: createKvm({ profile, mbec }),
+    driver: hypervisor === 'none' ? undefined : initHekiOnKvm,
+    memoryMap: pcMemoryMap(128 * 2 ** 20),
+    profile,
+    vcpus,
+  });
+
+const steps: readonly Step[] = [
+  { do: 'load-module', name: 'm', staticCalls: 2 },
+  { do: 'load-bpf', name: 'p' },
+  { do: 'churn-modules', count: 2 },
+  { do: 'vmalloc', name: 'a', pages: 3 },
+];
+
+const byName = (classes: readonly PageClass[], name: string): PageClass | undefined =>
+  classes.find((one) => one.name === name);
+const counts = (map: ReadonlyMap<string, number> | undefined) => Object.fromEntries(map ?? []);
+
+describe('in the end of a life', () => {
+  test('every kind of page has in the second level what its mappings allow', () => {
+    const { expected, classes } = runScenario(create({}), steps);
+    expect(expected).toBe(true);
+    for (const { excess, withheld, mappings, granted } of classes) {
+      expect([excess, withheld]).toEqual([0, 0]);
+      expect(counts(granted)).toEqual(counts(mappings));
+    }
+    expect(counts(byName(classes, 'module text')?.granted)).toEqual({ 'r-x': 4 });
+    expect(counts(byName(classes, 'module rodata')?.granted)).toEqual({ 'r--': 3 });
+    expect(counts(byName(classes, 'vmalloc areas')?.granted)).toEqual({ 'rw-': 3 });
+    const pages = classes.reduce((sum, one) => sum + one.pages, 0);
+    expect(pages).toBe(pcMemoryMap(128 * 2 ** 20).ramFrames);
+  });
+
+  test('the published series leaves pages of modules writable and executable, freed ones too, and rodata writable', () => {
+    const { classes } = runScenario(create({ profile: 'rfc-v2' }), steps);
+    expect(byName(classes, 'module text')?.writableAndExecutable).toBeGreaterThan(0);
+    expect(byName(classes, 'freed by modules and eBPF')?.writableAndExecutable).toBeGreaterThan(0);
+    expect(counts(byName(classes, 'module rodata')?.granted)).not.toHaveProperty('r--');
+    expect(byName(classes, 'trampoline text')?.withheld).toBe(2);
+    expect(byName(classes, 'kernel text')?.excess).toBe(0);
+  });
+});
+
+describe('a step', () => {
+  test('that the kernel does not survive ends the life', () => {
+    const { steps: results, expected } = runScenario(create({ profile: 'rfc-v2' }), [
+      { do: 'trace', on: 'kernel' },
+      { do: 'churn-modules', count: 1 },
+    ]);
+    expect(results).toHaveLength(1);
+    expect(results[0]).toMatchObject({ verdict: 'oops', expected: false });
+    expect(results[0]?.reason).toMatch(/^store at 0x[0-9a-f]+: exception 14, error code 0x3$/);
+    expect(expected).toBe(false);
+  });
+
+  test('may be expected to fail', () => {
+    const { expected, steps: results } = runScenario(create({}), [
+      { do: 'trace', on: 'kernel', expect: 'error' },
+      { do: 'cpu-up', cpu: 1, expect: 'error' },
+      { do: 'vmalloc', name: 'a', pages: 1, expect: 'error' },
+    ]);
+    expect(results.map((result) => result.expected)).toEqual([true, true, false]);
+    expect(expected).toBe(false);
+  });
+
+  test.each<Step>([
+    { do: 'unload-module', name: 'x' },
+    { do: 'unload-bpf', name: 'x' },
+    { do: 'vfree', name: 'x' },
+    { do: 'trace', on: 'x' },
+  ])('that needs what no step made is refused: $do', (step) => {
+    expect(() => runScenario(create({}), [step])).toThrow(ScenarioError);
+  });
+
+  test.each<readonly Step[]>([
+    [
+      { do: 'load-module', name: 'm' },
+      { do: 'trace', on: 'm' },
+      { do: 'probe', on: 'm', optimized: true },
+      { do: 'static-key', on: 'm', enabled: true },
+      { do: 'untrace' },
+      { do: 'unprobe', on: 'm' },
+      { do: 'static-key', on: 'm', enabled: false },
+      { do: 'unload-module', name: 'm' },
+    ],
+    [
+      { do: 'exhaust-memory', leave: 2 },
+      { do: 'load-module', name: 'm', expect: 'error' },
+      { do: 'release-memory' },
+      { do: 'load-module', name: 'm' },
+    ],
+    [
+      { do: 'vmalloc', name: 'a', pages: 4 },
+      { do: 'set-memory', name: 'a', what: 'ro' },
+      { do: 'set-memory', name: 'a', what: 'x' },
+      { do: 'vfree', name: 'a' },
+    ],
+  ])('follows the other', (...life) => {
+    const { steps: results, classes } = runScenario(create({}), life);
+    expect(results.filter(({ expected }) => !expected)).toEqual([]);
+    expect(classes.filter(({ excess, withheld }) => excess + withheld > 0)).toEqual([]);
+  });
+});
+
+describe('legitimate work', () => {
+  const verdicts = (setting: string) =>
+    Object.fromEntries(
+      WORKLOADS.map((workload) => {
+        const found = WORKLOAD_SETTINGS.find(({ name }) => name === setting);
+        if (found === undefined) throw new Error(setting);
+        return [workload.name, runWorkload(workload, found, create).verdict];
+      }),
+    );
+
+  test('all works without Heki', () => {
+    expect(new Set(Object.values(verdicts('no Heki')))).toEqual(new Set(['works']));
+  });
+
+  test('breaks under the published series where it patches the kernel or starts in real mode', () => {
+    expect(Object.entries(verdicts('rfc-v2')).filter(([, verdict]) => verdict !== 'works')).toEqual([
+      ['ftrace-kernel', 'breaks'],
+      ['kprobe-kernel', 'breaks'],
+      ['static-key-kernel', 'breaks'],
+      ['cpu-hotplug', 'refused'],
+      ['suspend', 'breaks'],
+    ]);
+  });
+
+  test('never breaks when the defects are mended: patches of the kernel are refused, and it goes on', () => {
+    const all = verdicts('hardened');
+    expect(Object.keys(all).filter((name) => all[name] !== 'works')).toEqual([
+      'ftrace-kernel',
+      'kprobe-kernel',
+      'static-key-kernel',
+    ]);
+    expect(Object.values(all)).not.toContain('breaks');
+  });
+});

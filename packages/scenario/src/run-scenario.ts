@@ -1,0 +1,110 @@
+import type { KernelOutcome } from '@heki/linux';
+import type { LinuxMachine } from '@heki/machine';
+import { beginLife, type Life } from './life.ts';
+import { type PageClass, pageClasses } from './page-classes.ts';
+import { runStep } from './run-step.ts';
+import type { Step } from './scenario.ts';
+
+/** What came of a step. */
+export type StepVerdict =
+  | 'works'
+  /** The kernel's function returned an error. */
+  | 'error'
+  /** An access did not complete: the kernel oopses, hangs or stands still. */
+  | 'oops';
+
+/** A step and what came of it. */
+export interface StepResult {
+  readonly step: Step;
+  readonly verdict: StepVerdict;
+  /** In words, for what does not work. */
+  readonly reason: string | undefined;
+  /** The verdict is what the step expects; by default that it works. */
+  readonly expected: boolean;
+}
+
+/** A life, from boot to its end. */
+export interface ScenarioResult {
+  readonly boot: StepVerdict;
+  readonly bootReason: string | undefined;
+  /** Up to the first that oopses. */
+  readonly steps: readonly StepResult[];
+  /** In the end; empty when boot failed. */
+  readonly classes: readonly PageClass[];
+  /** Boot and every step came out as expected. */
+  readonly expected: boolean;
+}
+
+/**
+ * Boots the kernel of `machine` and takes `steps`, to the first that the kernel does not survive.
+ *
+ * @throws {ScenarioError} when a step names what no earlier one made
+ */
+export function runScenario(
+  machine: LinuxMachine,
+  steps: readonly Step[],
+  onStep?: (step: Step, index: number) => void,
+): ScenarioResult {
+  const boot = machine.kernel.boot();
+  if (boot.kind !== 'done') {
+    return { boot: verdictOf(boot), bootReason: reasonOf(boot), steps: [], classes: [], expected: false };
+  }
+  const life = beginLife(machine);
+  const results = runSteps(life, steps, onStep);
+  return {
+    boot: 'works',
+    bootReason: undefined,
+    steps: results,
+    classes: pageClasses(life),
+    expected: results.every(({ expected }) => expected),
+  };
+}
+
+/** Takes `steps` in a life that goes on, to the first that the kernel does not survive. */
+export function runSteps(
+  life: Life,
+  steps: readonly Step[],
+  onStep?: (step: Step, index: number) => void,
+): StepResult[] {
+  const results: StepResult[] = [];
+  for (const [index, step] of steps.entries()) {
+    onStep?.(step, index);
+    const outcome = runStep(life, step);
+    const verdict = verdictOf(outcome);
+    results.push({
+      step,
+      verdict,
+      reason: reasonOf(outcome),
+      expected: verdict === (step.expect ?? 'works'),
+    });
+    if (verdict === 'oops') break;
+  }
+  return results;
+}
+
+function verdictOf(outcome: KernelOutcome): StepVerdict {
+  return outcome.kind === 'done' ? 'works' : outcome.kind;
+}
+
+function reasonOf(outcome: KernelOutcome): string | undefined {
+  switch (outcome.kind) {
+    case 'done':
+      return undefined;
+    case 'error':
+      return `${outcome.errno}: ${outcome.why}`;
+    case 'oops': {
+      const { access, address, outcome: met } = outcome;
+      const what = `${access} at 0x${address.toString(16)}`;
+      switch (met.kind) {
+        case 'exception':
+          return `${what}: exception ${met.vector}, error code 0x${(met.errorCode ?? 0).toString(16)}`;
+        case 'livelock':
+          return `${what}: the same fault again and again`;
+        case 'stopped':
+          return `${what}: the virtual machine stops: ${met.why}`;
+        default:
+          return `${what}: ${met.kind}`;
+      }
+    }
+  }
+}

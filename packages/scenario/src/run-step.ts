@@ -1,0 +1,181 @@
+import type { KernelOutcome, ModuleImage } from '@heki/linux';
+import { PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import { ScenarioError } from './error.ts';
+import { framesBehind, type Life } from './life.ts';
+import type { Step } from './scenario.ts';
+
+/** Five bytes that do nothing: what lies at a site that is to be patched. */
+const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
+/** Sites lie so far apart. */
+const SITE_DISTANCE = 64;
+const NOTHING: KernelOutcome = { kind: 'done', value: undefined };
+
+/**
+ * Takes a step; its last outcome, or the first that is not `done`.
+ *
+ * @throws {ScenarioError} when the step names what is not there
+ */
+export function runStep(life: Life, step: Step): KernelOutcome {
+  const { kernel } = life.machine;
+  switch (step.do) {
+    case 'load-module':
+      return loadModule(life, step.name, moduleImage(step));
+    case 'unload-module':
+      return unloadModule(life, step.name);
+    case 'churn-modules':
+      return repeat(step.count, () => {
+        const outcome = loadModule(life, 'churn', moduleImage({ name: 'churn', staticCalls: 2 }));
+        return outcome.kind === 'done' ? unloadModule(life, 'churn') : outcome;
+      });
+    case 'load-bpf':
+      return loadBpf(life, step.name, step.size ?? 300);
+    case 'unload-bpf':
+      return unloadBpf(life, step.name);
+    case 'churn-bpf':
+      return repeat(step.count, () => {
+        const outcome = loadBpf(life, 'churn', 300);
+        return outcome.kind === 'done' ? unloadBpf(life, 'churn') : outcome;
+      });
+    case 'trace': {
+      const sites = sitesIn(life, step.on).slice(0, step.functions ?? 3);
+      return ifDone(kernel.ftraceEnable(sites), () => void life.traced.push(...sites));
+    }
+    case 'untrace':
+      return ifDone(kernel.ftraceDisable(life.traced), () => void life.traced.splice(0));
+    case 'probe':
+      return kernel.registerKprobe(probeSite(life, step.on), { optimized: step.optimized ?? false });
+    case 'unprobe':
+      return kernel.unregisterKprobe(probeSite(life, step.on));
+    case 'static-key':
+      return kernel.setStaticKey([keySite(life, step.on)], step.enabled);
+    case 'vmalloc':
+      return withValue(kernel.vmalloc(step.pages), (area) => life.areas.set(step.name, area));
+    case 'vfree':
+      return ifDone(kernel.vfree(areaOf(life, step.name).address), () => void life.areas.delete(step.name));
+    case 'set-memory': {
+      const { address, pages } = areaOf(life, step.name);
+      return kernel.setMemory(step.what, address, pages);
+    }
+    case 'cpu-up':
+      return kernel.cpuUp(step.cpu);
+    case 'cpu-down':
+      return kernel.cpuDown(step.cpu);
+    case 'suspend':
+      return kernel.suspend();
+    case 'exhaust-memory':
+      while (kernel.freeFrames > step.leave) {
+        const frame = kernel.allocatePages();
+        if (frame.kind !== 'done') return withValue(frame, () => {});
+        life.hoard.push(frame.value);
+      }
+      return NOTHING;
+    case 'release-memory':
+      for (const frame of life.hoard.splice(0)) kernel.freePages(frame);
+      return NOTHING;
+  }
+}
+
+function repeat(count: number, run: () => KernelOutcome): KernelOutcome {
+  for (let turn = 0; turn < count; turn++) {
+    const outcome = run();
+    if (outcome.kind !== 'done') return outcome;
+  }
+  return NOTHING;
+}
+
+function ifDone(outcome: KernelOutcome, then: () => void): KernelOutcome {
+  if (outcome.kind === 'done') then();
+  return outcome;
+}
+
+function withValue<Value>(outcome: KernelOutcome<Value>, take: (value: Value) => void): KernelOutcome {
+  if (outcome.kind !== 'done') return outcome;
+  take(outcome.value);
+  return NOTHING;
+}
+
+/** A module of so many pages of each kind, with an init function, and no-ops at its sites. */
+function moduleImage(of: {
+  readonly name: string;
+  readonly text?: number | undefined;
+  readonly rodata?: number | undefined;
+  readonly data?: number | undefined;
+  readonly staticCalls?: number | undefined;
+}): ModuleImage {
+  const staticCalls = of.staticCalls ?? 0;
+  const sitesPerPage = PAGE_SIZE / SITE_DISTANCE;
+  // The first page's sites are for whoever traces and probes.
+  const text = new Uint8Array(Math.max(of.text ?? 4, 1 + Math.ceil(staticCalls / sitesPerPage)) * PAGE_SIZE);
+  text.fill(0x90);
+  for (let at = 0; at < text.length; at += SITE_DISTANCE) text.set(NOP5, at);
+  return {
+    name: of.name,
+    memory: {
+      text,
+      rodata: new Uint8Array((of.rodata ?? 2) * PAGE_SIZE).fill(0x11),
+      data: new Uint8Array((of.data ?? 2) * PAGE_SIZE),
+      ro_after_init: new Uint8Array(64),
+      init_text: new Uint8Array(PAGE_SIZE).fill(0x90),
+    },
+    sites: {
+      staticCalls: Array.from({ length: staticCalls }, (_, index) => PAGE_SIZE + index * SITE_DISTANCE),
+    },
+  };
+}
+
+function loadModule(life: Life, name: string, image: ModuleImage): KernelOutcome {
+  return withValue(life.machine.kernel.loadModule({ ...image, name }), (module) =>
+    life.modules.set(name, module),
+  );
+}
+
+function unloadModule(life: Life, name: string): KernelOutcome {
+  const module = life.modules.get(name) ?? missing(`module ${name}`);
+  const frames = [...module.memory.values()].flatMap(({ address, pages }) =>
+    framesBehind(life.machine, address, pages),
+  );
+  return ifDone(life.machine.kernel.unloadModule(name), () => {
+    life.modules.delete(name);
+    for (const frame of frames) life.freed.add(frame);
+  });
+}
+
+function loadBpf(life: Life, name: string, size: number): KernelOutcome {
+  const outcome = life.machine.kernel.loadBpfProgram(new Uint8Array(size).fill(0x90));
+  return withValue(outcome, (address) => life.programs.set(name, address));
+}
+
+function unloadBpf(life: Life, name: string): KernelOutcome {
+  const address = life.programs.get(name) ?? missing(`program ${name}`);
+  const frames = framesBehind(life.machine, address, 1);
+  return ifDone(life.machine.kernel.unloadBpfProgram(address), () => {
+    life.programs.delete(name);
+    for (const frame of frames) life.freed.add(frame);
+  });
+}
+
+function areaOf(life: Life, name: string) {
+  return life.areas.get(name) ?? missing(`area ${name}`);
+}
+
+function missing(what: string): never {
+  throw new ScenarioError(`there is no ${what}: an earlier step must make it`);
+}
+
+/** Sites of text that are no-ops of five bytes. */
+function sitesIn(life: Life, on: string): VirtualAddress[] {
+  const text =
+    on === 'kernel'
+      ? life.machine.kernel.address('_text')
+      : (life.modules.get(on) ?? missing(`module ${on}`)).memory.get('text')?.address;
+  const start = text ?? missing(`text in module ${on}`);
+  const sites = PAGE_SIZE / SITE_DISTANCE;
+  return Array.from(
+    { length: sites },
+    (_, index) => (start + BigInt(index * SITE_DISTANCE)) as VirtualAddress,
+  );
+}
+
+/** Those that trace does not use first. */
+const probeSite = (life: Life, on: string): VirtualAddress => sitesIn(life, on).at(-1) ?? missing(on);
+const keySite = (life: Life, on: string): VirtualAddress => sitesIn(life, on).at(-2) ?? missing(on);

@@ -1,0 +1,172 @@
+import { z } from 'zod';
+import { ScenarioError } from './error.ts';
+
+const name = z.string().min(1).max(64).describe('Chosen here, and used by later steps');
+const count = z.int().min(1).max(10_000);
+const pages = z.int().min(1).max(4096);
+const cpu = z.int().min(0).max(1023);
+const where = z
+  .string()
+  .min(1)
+  .describe('`kernel`, the text of the image, or the name of a module that was loaded');
+
+const expectation = z
+  .enum(['works', 'error', 'oops'])
+  .optional()
+  .describe('What should come of it; anything else is a finding. Default: works');
+
+/** A kind of step, with fields of its own. */
+function step<Kind extends string, Fields extends z.ZodRawShape>(kind: Kind, fields: Fields) {
+  return z.strictObject({ do: z.literal(kind), expect: expectation, ...fields });
+}
+
+/** One step of a kernel's life. */
+const stepSchema = z.discriminatedUnion('do', [
+  step('load-module', {
+    name,
+    text: pages.optional().describe('Pages of text. Default 4'),
+    rodata: pages.optional().describe('Pages of rodata. Default 2'),
+    data: pages.optional().describe('Pages of data. Default 2'),
+    staticCalls: z
+      .int()
+      .min(0)
+      .max(2000)
+      .optional()
+      .describe('Static calls, patched when the module comes. Default 0'),
+  }),
+  step('unload-module', { name }),
+  step('churn-modules', { count }).describe('Loads and unloads one module after the other'),
+  step('load-bpf', {
+    name,
+    size: z
+      .int()
+      .min(1)
+      .max(2 ** 21)
+      .optional()
+      .describe('Bytes. Default 300'),
+  }),
+  step('unload-bpf', { name }),
+  step('churn-bpf', { count }).describe('Loads and unloads one eBPF program after the other'),
+  step('trace', {
+    on: where,
+    functions: z.int().min(1).max(60).optional().describe('Default 3'),
+  }),
+  step('untrace', {}).describe('Stops tracing everything that is traced'),
+  step('probe', {
+    on: where,
+    optimized: z.boolean().optional().describe('A jump, not int3. Default false'),
+  }),
+  step('unprobe', { on: where }),
+  step('static-key', { on: where, enabled: z.boolean() }),
+  step('vmalloc', { name, pages }),
+  step('vfree', { name }),
+  step('set-memory', {
+    name: name.describe('Of a vmalloc area'),
+    what: z.enum(['ro', 'rw', 'rox', 'x', 'nx', 'np', 'p']),
+  }),
+  step('cpu-up', { cpu }),
+  step('cpu-down', { cpu }),
+  step('suspend', {}).describe('Suspend to RAM, and resume'),
+  step('exhaust-memory', {
+    leave: z
+      .int()
+      .min(0)
+      .max(2 ** 24)
+      .describe('Frames that stay free'),
+  }),
+  step('release-memory', {}).describe('Gives back what exhaust-memory took'),
+]);
+
+const machineSchema = z.strictObject({
+  memory: z
+    .string()
+    .regex(/^\d+(MiB|GiB)$/, 'expected a number of MiB or GiB, such as 512MiB')
+    .optional()
+    .describe('RAM. Default 512MiB'),
+  vcpus: z.int().min(1).max(64).optional().describe('Default 1'),
+  levels: z.literal([4, 5]).optional().describe('Paging levels. Default 4'),
+  kaslrSeed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .optional()
+    .describe('Seed of KASLR. Without it nothing is randomized'),
+  commandLine: z.string().optional().describe('heki=0, rodata=off, nokaslr, pti=on, nosmp, maxcpus=N'),
+  hypervisor: z
+    .string()
+    .optional()
+    .describe('Name of a backend, or `none`: one that has no Heki. Default kvm'),
+  profile: z.enum(['hardened', 'rfc-v2']).optional().describe('Default hardened'),
+  mbec: z.boolean().optional().describe('Mode-based execute control. Default true'),
+});
+
+/** What a scenario file holds. */
+export const scenarioSchema = z
+  .strictObject({
+    $schema: z.string().optional(),
+    title: z.string().min(1).optional(),
+    include: z
+      .array(z.string().min(1))
+      .optional()
+      .describe(
+        'Scenario files, relative to this one: their steps come first, in order; what this file says of the machine wins',
+      ),
+    machine: machineSchema.optional(),
+    steps: z.array(stepSchema).optional(),
+  })
+  .describe('A life of a guest kernel under Heki: a machine that boots, and steps after boot.');
+
+/** One step of a kernel's life. */
+export type Step = z.infer<typeof stepSchema>;
+/** What a scenario runs on. */
+export type MachineSpecification = z.infer<typeof machineSchema>;
+/** A scenario as its file says it. */
+export type Scenario = z.infer<typeof scenarioSchema>;
+
+/**
+ * Checks that `value` is a scenario.
+ *
+ * @param source where it comes from, for errors: a file's name
+ * @throws {ScenarioError} names the place and what was expected there
+ */
+export function parseScenario(value: unknown, source: string): Scenario {
+  const result = scenarioSchema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const place = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
+  throw new ScenarioError(`${source}${place}: ${issue?.message ?? 'no scenario'}`);
+}
+
+/**
+ * A scenario with everything that it includes: steps of included ones first, and of the machine what the outermost says.
+ *
+ * @param load gives the scenario that `source` includes as `path`, and what that one is called in turn
+ * @throws {ScenarioError} when a scenario includes itself
+ */
+export function composeScenario(
+  scenario: Scenario,
+  source: string,
+  load: (path: string, source: string) => { readonly scenario: Scenario; readonly source: string },
+): { readonly machine: MachineSpecification; readonly steps: readonly Step[] } {
+  const compose = (
+    one: Scenario,
+    from: string,
+    above: readonly string[],
+  ): ReturnType<typeof composeScenario> => {
+    if (above.includes(from)) throw new ScenarioError(`${from}: includes itself`);
+    const parts = (one.include ?? []).map((path) => {
+      const loaded = load(path, from);
+      return compose(loaded.scenario, loaded.source, [...above, from]);
+    });
+    return {
+      machine: Object.assign({}, ...parts.map(({ machine }) => machine), one.machine),
+      steps: [...parts.flatMap(({ steps }) => steps), ...(one.steps ?? [])],
+    };
+  };
+  return compose(scenario, source, []);
+}
+
+/** Bytes of RAM in a {@link MachineSpecification}. */
+export function memoryBytes(memory: string): number {
+  return Number.parseInt(memory, 10) * (memory.endsWith('GiB') ? 2 ** 30 : 2 ** 20);
+}

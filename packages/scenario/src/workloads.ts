@@ -1,0 +1,102 @@
+import type { MachineSpecification, Step } from './scenario.ts';
+
+/** Legitimate work of a kernel. */
+export interface Workload {
+  readonly name: string;
+  readonly title: string;
+  /** What the machine needs beyond the ordinary. */
+  readonly machine: MachineSpecification;
+  readonly steps: readonly Step[];
+}
+
+/** Work that protection must not break. */
+export const WORKLOADS: readonly Workload[] = [
+  {
+    name: 'module-load',
+    title: 'load a module with static calls, load another on freed pages, unload both',
+    machine: {},
+    steps: [
+      { do: 'load-module', name: 'first', staticCalls: 4 },
+      { do: 'churn-modules', count: 3 },
+      { do: 'load-module', name: 'second', text: 6 },
+      { do: 'unload-module', name: 'first' },
+      { do: 'unload-module', name: 'second' },
+    ],
+  },
+  {
+    name: 'jit',
+    title: 'compile eBPF programs into a pack, and free them',
+    machine: {},
+    steps: [
+      { do: 'load-bpf', name: 'filter' },
+      { do: 'load-bpf', name: 'tracer', size: 5000 },
+      { do: 'unload-bpf', name: 'filter' },
+      { do: 'churn-bpf', count: 3 },
+    ],
+  },
+  {
+    name: 'ftrace-module',
+    title: 'trace functions of a module',
+    machine: {},
+    steps: [{ do: 'load-module', name: 'm' }, { do: 'trace', on: 'm' }, { do: 'untrace' }],
+  },
+  {
+    name: 'ftrace-kernel',
+    title: 'trace functions of the kernel image',
+    machine: {},
+    steps: [{ do: 'trace', on: 'kernel' }, { do: 'untrace' }],
+  },
+  {
+    name: 'kprobe-module',
+    title: 'probe a function of a module, by int3 and by a jump',
+    machine: {},
+    steps: [
+      { do: 'load-module', name: 'm' },
+      { do: 'probe', on: 'm' },
+      { do: 'unprobe', on: 'm' },
+      { do: 'probe', on: 'm', optimized: true },
+      { do: 'unprobe', on: 'm' },
+    ],
+  },
+  {
+    name: 'kprobe-kernel',
+    title: 'probe a function of the kernel image',
+    machine: {},
+    steps: [
+      { do: 'probe', on: 'kernel' },
+      { do: 'unprobe', on: 'kernel' },
+    ],
+  },
+  {
+    name: 'static-key-kernel',
+    title: 'switch a static key in the kernel image',
+    machine: {},
+    steps: [{ do: 'static-key', on: 'kernel', enabled: true }],
+  },
+  {
+    name: 'cpu-hotplug',
+    title: 'take a processor down and bring it up again, through the trampoline',
+    machine: { vcpus: 2 },
+    steps: [
+      { do: 'cpu-down', cpu: 1 },
+      { do: 'cpu-up', cpu: 1 },
+    ],
+  },
+  {
+    name: 'suspend',
+    title: 'suspend to RAM and resume',
+    machine: { vcpus: 2 },
+    steps: [{ do: 'suspend' }],
+  },
+  {
+    name: 'vmalloc',
+    title: 'map memory, make it read-only and writable again, and free it',
+    machine: {},
+    steps: [
+      { do: 'vmalloc', name: 'area', pages: 64 },
+      { do: 'set-memory', name: 'area', what: 'ro' },
+      { do: 'set-memory', name: 'area', what: 'rw' },
+      { do: 'vfree', name: 'area' },
+    ],
+  },
+];
