@@ -38,7 +38,10 @@ export type OtherWriteResult =
 export interface VirtualMachine {
   /** Gives the guest memory. @throws {HypervisorError} when the region overlaps another or leaves the address space */
   addMemory(region: GuestMemoryRegion): void;
-  /** Takes away the region that starts at `start`. @throws {HypervisorError} when none starts there */
+  /**
+   * Takes away the region that starts at `start`. Rights belong to frame numbers: memory that comes again there has
+   * those that it had. @throws {HypervisorError} when none starts there
+   */
   removeMemory(start: Gfn): void;
   /** Creates the next virtual CPU, wired to this machine's second level and exits. Its index is the number of those before it. */
   createVcpu(setup?: VcpuSetup): Vcpu;

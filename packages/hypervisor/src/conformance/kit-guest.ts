@@ -28,8 +28,6 @@ export const FIRST_REGION = { start: 0 as Gfn, frames: 0x4_0000 };
 export const SECOND_REGION = { start: 0x4_0000 as Gfn, frames: 0x400 };
 
 export const ALL: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
-export const NO_RIGHTS: Rights = { read: false, write: false, supervisorExecute: false, userExecute: false };
-
 /** The kit's registers: 64-bit mode, CPL 0, every protection that guests usually have. */
 const REGISTERS = {
   cr0: CR0.PG | CR0.WP | CR0.AM | CR0.NE | CR0.ET | CR0.MP | CR0.PE,

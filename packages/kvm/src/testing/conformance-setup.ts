@@ -14,7 +14,7 @@ export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachin
   return { hypervisor: createKvm({ budget: { listPages: 64 }, ...options }), guestCalls: kvmGuestCalls };
 }
 
-export function kvmGuestCalls({
+function kvmGuestCalls({
   vm,
   vcpu,
   memory,
