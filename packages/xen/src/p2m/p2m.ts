@@ -7,7 +7,7 @@ import type { Regions } from './regions.ts';
 import { createView, FULL_ACCESS, type View } from './view.ts';
 
 /** Views that a domain can have beside the host p2m: MAX_ALTP2M. */
-export const MOST_VIEWS = 10;
+const MOST_VIEWS = 10;
 
 /** What XENMEM_access_op did before it ended: pages, and 0 or a negative error number. */
 export interface AccessResult {
