@@ -1,6 +1,8 @@
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm } from '@heki/kvm';
-import { initHekiOnKvm } from '@heki/paravirt';
+import type { HekiDriver } from '@heki/machine';
+import { initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
+import { createXen } from '@heki/xen';
 
 /** How a backend is to be. */
 interface BackendSettings {
@@ -13,17 +15,25 @@ interface Backend {
   readonly title: string;
   readonly create: (settings: BackendSettings) => Hypervisor<VirtualMachine, BackendEvent>;
   /** `undefined`: the kernel finds no Heki there. */
-  readonly driver: typeof initHekiOnKvm | undefined;
+  readonly driver: HekiDriver | undefined;
+  /** No outside implementation has judged the model of it. */
+  readonly unjudged: boolean;
 }
 
-/** The hypervisors, by the name that `--hypervisor` takes. */
-export const HYPERVISORS = {
-  kvm: { title: 'KVM', create: createKvm, driver: initHekiOnKvm },
-  none: { title: 'KVM without Heki', create: createKvm, driver: undefined },
-} as const satisfies { readonly [name: string]: Backend };
+/** Names that `--hypervisor` takes. */
+export const HYPERVISOR_NAMES = ['kvm', 'xen', 'none'] as const;
 
 /** A name that `--hypervisor` takes. */
-export type HypervisorName = keyof typeof HYPERVISORS;
+export type HypervisorName = (typeof HYPERVISOR_NAMES)[number];
 
-/** {@link HypervisorName}s. */
-export const HYPERVISOR_NAMES = Object.keys(HYPERVISORS) as HypervisorName[];
+/** The hypervisors by their names. */
+export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
+  kvm: { title: 'KVM as the series changes it', create: createKvm, driver: initHekiOnKvm, unjudged: false },
+  xen: {
+    title: 'Xen, with the monitor in another domain',
+    create: () => createXen(),
+    driver: initHekiOnXen,
+    unjudged: true,
+  },
+  none: { title: 'KVM without Heki', create: createKvm, driver: undefined, unjudged: false },
+};

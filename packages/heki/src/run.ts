@@ -108,7 +108,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '--cmdline <text>',
       "the kernel's command line: heki=0, rodata=off, nokaslr, pti=on, nosmp, maxcpus=N",
     )
-    .option('--hypervisor <name>', 'kvm, or none: a hypervisor without Heki (default: kvm)')
+    .option('--hypervisor <name>', 'kvm, xen, or none: a hypervisor without Heki (default: kvm)')
     .addOption(
       new Option(
         '--profile <name>',
@@ -127,6 +127,19 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .action(async (options) => {
       const { boot } = await import('./commands/boot.ts');
       finished(await boot(options, io));
+    });
+
+  program
+    .command('backends')
+    .summary('compare the hypervisors')
+    .description(
+      'What each hypervisor can enforce, who decides, and what a boot and a module load cost there.',
+    )
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExamples:\n  heki backends\n  heki backends --json | jq .[].cost')
+    .action(async (options) => {
+      const { backends } = await import('./commands/backends.ts');
+      finished(await backends(options, io));
     });
 
   program

@@ -1,5 +1,6 @@
 export * from './capabilities.ts';
 export * from './denial.ts';
+export { type CapabilityRow, describeCapabilities } from './describe-capabilities.ts';
 export { HypervisorError } from './error.ts';
 export * from './event.ts';
 export * from './host.ts';

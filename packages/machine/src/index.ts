@@ -26,4 +26,4 @@ export { machineMemory } from './layout.ts';
 export { createLinuxMachine } from './linux/create-linux-machine.ts';
 export type { LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';
 export { pcMemoryMap } from './linux/pc-memory-map.ts';
-export type { Machine, MachineOptions, Profile } from './machine.ts';
+export type { HekiDriver, Machine, MachineOptions, Profile } from './machine.ts';

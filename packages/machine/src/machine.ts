@@ -7,7 +7,7 @@ import type {
   VirtualRange,
 } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { initHekiOnKvm } from '@heki/paravirt';
+import type { HekiPort } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { Registers, Vcpu } from '@heki/vcpu';
 import type { Attack, AttackResult } from './attacks/attack.ts';
@@ -17,6 +17,17 @@ import type { SpuriousFaultRetry } from './exception-handler.ts';
 
 /** The published series as it is, or with its defects mended. */
 export type Profile = 'rfc-v2' | 'hardened';
+
+/** A hypervisor's driver in the guest kernel: fills the core's port and tells whether it did. */
+export type HekiDriver = (
+  guest: HekiPort,
+  options: {
+    /** The virtual CPU that the kernel runs on just now. */
+    readonly vcpu: () => Vcpu;
+    readonly profile: Profile;
+    readonly onWarning: (text: string) => void;
+  },
+) => boolean;
 
 /** What a machine is made of. */
 export interface MachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
@@ -47,7 +58,7 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
   /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
   readonly spuriousFaults?: SpuriousFaultRetry;
   /** The driver in the guest kernel. Default KVM's. */
-  readonly driver?: typeof initHekiOnKvm;
+  readonly driver?: HekiDriver;
   /** Called for everything that happens, in order. */
   readonly onEvent?: (event: TraceEvent<Event>) => void;
 }

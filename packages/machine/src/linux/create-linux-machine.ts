@@ -6,6 +6,7 @@ import { createFrameAllocator, createRam, type Gfn, type Pfn } from '@heki/physi
 import { MachineError } from '../error.ts';
 import { createExceptionHandler } from '../exception-handler.ts';
 import { layOutHost, machineMemory } from '../layout.ts';
+import type { HekiDriver } from '../machine.ts';
 import type { LinuxMachine, LinuxMachineOptions } from './linux-machine.ts';
 
 /** KVM_MAX_VCPUS of a default build. */
@@ -22,7 +23,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   options: LinuxMachineOptions<VM, Event>,
 ): LinuxMachine<VM> {
   const { hypervisor, memoryMap, profile = 'hardened', commandLine = '' } = options;
-  const driver = 'driver' in options ? options.driver : initHekiOnKvm;
+  const driver: HekiDriver | undefined = 'driver' in options ? options.driver : initHekiOnKvm;
   const { onEvent } = options;
 
   const ranges = machineMemory(memoryMap);

@@ -1,13 +1,12 @@
 import type { GuestDefectId, HekiGuest, KernelConfig } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { KernelProfile, LinuxDefectId, LinuxKernel } from '@heki/linux';
-import type { initHekiOnKvm } from '@heki/paravirt';
 import type { Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { TraceEvent } from '../event.ts';
 import type { SpuriousFaultRetry } from '../exception-handler.ts';
-import type { Profile } from '../machine.ts';
+import type { HekiDriver, Profile } from '../machine.ts';
 
 /** What a machine is made of whose kernel boots. */
 export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
@@ -37,7 +36,7 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
    * The driver in the guest kernel. Default KVM's; `undefined` for a hypervisor that the kernel knows no driver for, or that
    * has no Heki.
    */
-  readonly driver?: typeof initHekiOnKvm | undefined;
+  readonly driver?: HekiDriver | undefined;
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
   readonly hostPage?: 1 | 512 | 262144;
   /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */

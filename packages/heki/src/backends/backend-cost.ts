@@ -1,0 +1,47 @@
+import { beginLife, runSteps } from '@heki/scenario';
+import { bootSettings, createBootMachine } from '../boot/boot-machine.ts';
+import type { HypervisorName } from '../hypervisors.ts';
+
+/** What a stretch of a kernel's life costs, in events on its virtual CPU. */
+export interface BackendCost {
+  /** Hypercalls that the kernel executes. */
+  readonly calls: number;
+  /** Exits to the hypervisor, hypercalls included. */
+  readonly exits: number;
+  /** Times that cached translations are dropped for the hypervisor. */
+  readonly flushes: number;
+}
+
+/** The costs of a boot and of loading one module, and what became of them. */
+export function measureBackend(name: HypervisorName): {
+  readonly boot: BackendCost;
+  readonly moduleLoad: BackendCost;
+  readonly protected: boolean;
+  readonly moduleLoads: boolean;
+} {
+  const count = { calls: 0, exits: 0, flushes: 0 };
+  const machine = createBootMachine(bootSettings({ hypervisor: name, memory: '128MiB' }), {
+    processorEvents: true,
+    onEvent({ from, event }) {
+      if (from !== 'vcpu') return;
+      if (event.type === 'exit') {
+        count.exits++;
+        if (event.exit.reason === 'hypercall') count.calls++;
+      }
+      if (event.type === 'flush' && (event.cause === 'invept' || event.cause === 'invvpid')) count.flushes++;
+    },
+  });
+  const booted = machine.kernel.boot().kind === 'done';
+  const boot = { ...count };
+  const [load] = runSteps(beginLife(machine), [{ do: 'load-module', name: 'm', staticCalls: 4 }]);
+  return {
+    boot,
+    moduleLoad: {
+      calls: count.calls - boot.calls,
+      exits: count.exits - boot.exits,
+      flushes: count.flushes - boot.flushes,
+    },
+    protected: booted && machine.heki.protectsMemory,
+    moduleLoads: load?.verdict === 'works',
+  };
+}

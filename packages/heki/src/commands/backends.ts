@@ -1,0 +1,55 @@
+import { describeCapabilities } from '@heki/hypervisor';
+import Table from 'cli-table3';
+import { measureBackend } from '../backends/backend-cost.ts';
+import { coloursFor } from '../colours.ts';
+import { ExitCode } from '../failure.ts';
+import { HYPERVISOR_NAMES, HYPERVISORS } from '../hypervisors.ts';
+import type { CommandIo } from '../io.ts';
+
+/** `heki backends`. */
+export async function backends(options: { readonly json?: boolean }, io: CommandIo): Promise<number> {
+  const all = HYPERVISOR_NAMES.filter((name) => HYPERVISORS[name].driver !== undefined).map((name) => {
+    const { title, unjudged, create } = HYPERVISORS[name];
+    const { capabilities } = create({ profile: 'hardened', mbec: true });
+    return {
+      name,
+      title,
+      unjudged,
+      capabilities: describeCapabilities(capabilities),
+      cost: measureBackend(name),
+    };
+  });
+  if (options.json === true) {
+    const result = all.map(({ capabilities, ...rest }) => ({
+      ...rest,
+      capabilities: Object.fromEntries(capabilities.map(({ name, value }) => [name, value])),
+    }));
+    await io.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+    return ExitCode.SUCCESS;
+  }
+  const { bold, dim } = coloursFor(io.stdout, io.env);
+  const table = new Table({
+    head: ['', ...all.map(({ name }) => name)].map((head) => bold(head)),
+    style: { head: [], border: [], compact: true },
+    wordWrap: true,
+    colWidths: [30, ...all.map(() => 28)],
+  });
+  const names = all[0]?.capabilities.map(({ name }) => name) ?? [];
+  for (const [row, name] of names.entries()) {
+    table.push([name, ...all.map(({ capabilities }) => capabilities[row]?.value ?? '')]);
+  }
+  const cost = (of: 'boot' | 'moduleLoad', what: 'calls' | 'exits' | 'flushes'): string[] =>
+    all.map((one) => String(one.cost[of][what]));
+  for (const what of ['calls', 'exits', 'flushes'] as const)
+    table.push([`a boot: ${what}`, ...cost('boot', what)]);
+  for (const what of ['calls', 'exits', 'flushes'] as const) {
+    table.push([`a module load: ${what}`, ...cost('moduleLoad', what)]);
+  }
+  table.push([
+    'judged by an outside implementation',
+    ...all.map(({ unjudged }) => (unjudged ? 'unjudged' : 'yes')),
+  ]);
+  const titles = all.map(({ name, title }) => dim(`${name}: ${title}`));
+  await io.stdout.write(`${table.toString()}\n${titles.join('\n')}\n`);
+  return ExitCode.SUCCESS;
+}
