@@ -1,0 +1,73 @@
+import { fault, type HvDecoded, viewOf } from './error.ts';
+
+/** Map flags: what a lower VTL may do with a page (HV_MAP_GPA_FLAGS). */
+export const HvMapGpa = {
+  READABLE: 1,
+  WRITABLE: 2,
+  KERNEL_EXECUTABLE: 4,
+  USER_EXECUTABLE: 8,
+} as const;
+
+/** All of {@link HvMapGpa}. */
+export const HV_MAP_GPA_FULL_ACCESS = 0xf;
+
+/**
+ * Pages of one call of HvCallModifyVtlProtectionMask: the input is one page with a header of 16 bytes, (4096 - 16) / 8.
+ */
+export const HV_MODIFY_PROTECTION_MOST_PAGES = 510;
+
+/** Bytes before the list of pages. */
+const HEADER = 16;
+const NUMBER = 8;
+
+/** Input of HvCallModifyVtlProtectionMask (0x000C), a repeated call. */
+export interface HvModifyProtection {
+  readonly partition: bigint;
+  /** {@link HvMapGpa} bits. */
+  readonly flags: number;
+  /** The VTL whose protection it is: the access of all VTLs below it is restricted. `undefined`: the caller's own. */
+  readonly targetVtl: number | undefined;
+  /** Guest page numbers. */
+  readonly pages: readonly bigint[];
+}
+
+/** The bytes of a call. */
+export function encodeHvModifyProtection(input: HvModifyProtection): Uint8Array {
+  const bytes = new Uint8Array(HEADER + NUMBER * input.pages.length);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, input.partition, true);
+  view.setUint32(8, input.flags, true);
+  // HV_INPUT_VTL: the number counts only with bit 4.
+  view.setUint8(12, input.targetVtl === undefined ? 0 : (input.targetVtl & 0xf) | 0x10);
+  for (const [i, page] of input.pages.entries()) view.setBigUint64(HEADER + NUMBER * i, page, true);
+  return bytes;
+}
+
+/** Reads the input of a call of `repCount` elements from any bytes. */
+export function decodeHvModifyProtection(bytes: Uint8Array, repCount: number): HvDecoded<HvModifyProtection> {
+  if (!(repCount >= 1 && repCount <= HV_MODIFY_PROTECTION_MOST_PAGES)) {
+    return fault(
+      'rep count',
+      Math.max(0, Math.trunc(repCount) || 0),
+      `1 to ${HV_MODIFY_PROTECTION_MOST_PAGES}`,
+    );
+  }
+  const read = viewOf(bytes, HEADER + NUMBER * repCount);
+  if (!read.ok) return read;
+  const view = read.message;
+  const flags = view.getUint32(8, true);
+  if ((flags & ~HV_MAP_GPA_FULL_ACCESS) !== 0) return fault('map flags', flags, 'bits 3:0 only');
+  const vtl = view.getUint8(12);
+  if ((vtl & 0xe0) !== 0) return fault('target VTL', vtl, 'bits 4:0 only');
+  const zeros = view.getUint8(13) | view.getUint16(14, true);
+  if (zeros !== 0) return fault('reserved', zeros, '0');
+  return {
+    ok: true,
+    message: {
+      partition: view.getBigUint64(0, true),
+      flags,
+      targetVtl: (vtl & 0x10) === 0 ? undefined : vtl & 0xf,
+      pages: Array.from({ length: repCount }, (_, i) => view.getBigUint64(HEADER + NUMBER * i, true)),
+    },
+  };
+}

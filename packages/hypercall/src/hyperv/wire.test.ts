@@ -1,0 +1,274 @@
+import { createRam, type Gfn, type Gpa, gfn } from '@heki/physical-memory';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import {
+  decodeHvControl,
+  decodeHvResult,
+  encodeHvControl,
+  encodeHvResult,
+  hvStatusText,
+} from './hypercall.ts';
+import {
+  decodeHvIntercept,
+  encodeHvIntercept,
+  HV_MESSAGE_SIZE,
+  type HvInterceptMessage,
+} from './intercept-message.ts';
+import {
+  decodeLvbsRanges,
+  decodeLvbsTextPatch,
+  encodeLvbsRanges,
+  encodeLvbsTextPatch,
+  LVBS_TEXT_PATCH_SIZE,
+  type LvbsRange,
+  mapFlagsOfAttributes,
+} from './lvbs.ts';
+import { decodeHvModifyProtection, encodeHvModifyProtection } from './protection-mask.ts';
+import {
+  decodeHvGetRegisters,
+  decodeHvPendingException,
+  decodeHvSetRegisters,
+  encodeHvGetRegisters,
+  encodeHvPendingException,
+  encodeHvSetRegisters,
+} from './register.ts';
+import {
+  decodeHvEnablePartitionVtl,
+  decodeHvEnableVpVtl,
+  encodeHvEnablePartitionVtl,
+  encodeHvEnableVpVtl,
+} from './vtl.ts';
+
+const bits = (count: number) => fc.bigInt({ min: 0n, max: (1n << BigInt(count)) - 1n });
+const u64 = bits(64);
+const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+const below = (end: number) => fc.integer({ min: 0, max: end - 1 });
+const vtl = fc.option(below(16), { nil: undefined });
+
+test('a control word has its fields where the TLFS puts them, and no reserved bit', () => {
+  expect(encodeHvControl({ code: 0x0c, repCount: 510, repStart: 3 })).toBe(0x0003_01fe_0000_000cn);
+  expect(encodeHvControl({ code: 0x11, fast: true, variableHeader: 1, nested: true })).toBe(0x8003_0011n);
+  for (const bit of [27n, 30n, 44n, 47n, 60n, 63n]) expect(decodeHvControl(1n << bit)).toBeUndefined();
+  fc.assert(
+    fc.property(
+      fc.record({
+        code: below(0x1_0000),
+        fast: fc.boolean(),
+        variableHeader: below(1024),
+        nested: fc.boolean(),
+        repCount: below(4096),
+        repStart: below(4096),
+      }),
+      (control) => {
+        expect(decodeHvControl(encodeHvControl(control))).toEqual(control);
+      },
+    ),
+  );
+});
+
+test('a result keeps the elements that were done beside an error', () => {
+  expect(encodeHvResult({ status: 5, repsCompleted: 7 })).toBe(0x7_0000_0005n);
+  fc.assert(
+    fc.property(below(0x1_0000), below(4096), (status, repsCompleted) => {
+      expect(decodeHvResult(encodeHvResult({ status, repsCompleted }))).toEqual({ status, repsCompleted });
+    }),
+  );
+  expect(hvStatusText(134)).toBe('HV_STATUS_VTL_ALREADY_ENABLED');
+  expect(hvStatusText(999)).toBe('999');
+});
+
+test('protection masks, registers and VTL calls read back as they were written', () => {
+  fc.assert(
+    fc.property(
+      u64,
+      below(16),
+      vtl,
+      fc.array(u64, { minLength: 1, maxLength: 510 }),
+      (partition, flags, targetVtl, pages) => {
+        const input = { partition, flags, targetVtl, pages };
+        expect(decodeHvModifyProtection(encodeHvModifyProtection(input), pages.length)).toEqual({
+          ok: true,
+          message: input,
+        });
+      },
+    ),
+    { numRuns: 40 },
+  );
+  fc.assert(
+    fc.property(
+      u64,
+      u32,
+      vtl,
+      fc.array(fc.tuple(u32, bits(128)), { minLength: 1, maxLength: 9 }),
+      (partition, vp, vtl, list) => {
+        const target = { partition, vp, vtl };
+        const names = list.map(([name]) => name);
+        const values = list.map(([name, value]) => ({ name, value }));
+        expect(decodeHvGetRegisters(encodeHvGetRegisters({ ...target, names }), names.length)).toEqual({
+          ok: true,
+          message: { ...target, names },
+        });
+        expect(decodeHvSetRegisters(encodeHvSetRegisters({ ...target, values }), values.length)).toEqual({
+          ok: true,
+          message: { ...target, values },
+        });
+      },
+    ),
+  );
+  fc.assert(
+    fc.property(u64, u32, below(256), fc.boolean(), (partition, vp, vtl, mbec) => {
+      expect(decodeHvEnablePartitionVtl(encodeHvEnablePartitionVtl({ partition, vtl, mbec }))).toEqual({
+        ok: true,
+        message: { partition, vtl, mbec },
+      });
+      expect(decodeHvEnableVpVtl(encodeHvEnableVpVtl({ partition, vp, vtl }))).toEqual({
+        ok: true,
+        message: { partition, vp, vtl },
+      });
+    }),
+  );
+  const exception = { vector: 14, errorCode: 3, parameter: 0xffff_8880_0000_0000n };
+  expect(decodeHvPendingException(encodeHvPendingException(exception))).toEqual(exception);
+  expect(decodeHvPendingException(0n)).toBeUndefined();
+});
+
+test('an input page holds 510 page numbers and no more', () => {
+  const input = { partition: 0n, flags: 1, targetVtl: undefined, pages: [1n] };
+  for (const count of [0, 2, 511, 4095, -1, Number.NaN]) {
+    expect(decodeHvModifyProtection(encodeHvModifyProtection(input), count).ok).toBe(false);
+  }
+});
+
+const header = {
+  vp: u32,
+  instructionLength: below(16),
+  access: fc.constantFrom(0 as const, 1 as const, 2 as const),
+  cpl: fc.constantFrom(0 as const, 3 as const),
+  rip: u64,
+  rflags: u64,
+};
+const message: fc.Arbitrary<HvInterceptMessage> = fc.oneof(
+  fc.record({
+    ...header,
+    type: fc.constant('gpa' as const),
+    gpa: u64,
+    gva: fc.option(u64, { nil: undefined }),
+    final: fc.boolean(),
+  }),
+  fc.record({ ...header, type: fc.constant('msr' as const), msr: u32, value: u64 }),
+  fc.record({ ...header, type: fc.constant('register' as const), register: u32, value: bits(128) }),
+);
+
+test('intercept messages read back as they were written', () => {
+  fc.assert(
+    fc.property(message, (sent) => {
+      expect(decodeHvIntercept(encodeHvIntercept(sent))).toEqual({ ok: true, message: sent });
+    }),
+  );
+});
+
+test('no bytes make a decoder throw', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: HV_MESSAGE_SIZE + 8 }), below(4096), (bytes, count) => {
+      for (const decoded of [
+        decodeHvModifyProtection(bytes, count),
+        decodeHvGetRegisters(bytes, count),
+        decodeHvSetRegisters(bytes, count),
+        decodeHvEnablePartitionVtl(bytes),
+        decodeHvEnableVpVtl(bytes),
+        decodeHvIntercept(bytes),
+        decodeLvbsTextPatch(bytes),
+      ]) {
+        if (!decoded.ok) expect(decoded.fault.expected).not.toBe('');
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+const ram = () => createRam<Gfn>({ ranges: [{ start: gfn(0), end: gfn(16) }] });
+const range = fc.tuple(u64, below(2 ** 40), fc.integer({ min: 1, max: 2 ** 30 }), below(16)).map(
+  ([va, pa, length, attributes]): LvbsRange => ({
+    va,
+    pa: pa as Gpa,
+    epa: (pa + length) as Gpa,
+    attributes,
+  }),
+);
+
+test('ranges come back in their order, 127 to a page', () => {
+  fc.assert(
+    fc.property(fc.array(range, { minLength: 1, maxLength: 400 }), (ranges) => {
+      const memory = ram();
+      const first = encodeLvbsRanges({ memory, frames: [5, 3, 9, 2].map(gfn), ranges });
+      expect(first).toBe(0x5000);
+      expect(memory.page(gfn(5))?.[4]).toBe(Math.min(127, ranges.length));
+      const decoded = decodeLvbsRanges({ memory, first: BigInt(first ?? 0), total: BigInt(ranges.length) });
+      expect(decoded).toEqual({ ok: true, message: ranges });
+    }),
+    { numRuns: 30 },
+  );
+  expect(
+    encodeLvbsRanges({
+      memory: ram(),
+      frames: [],
+      ranges: [{ va: 0n, pa: 0 as Gpa, epa: 1 as Gpa, attributes: 1 }],
+    }),
+  ).toBeUndefined();
+  expect(encodeLvbsRanges({ memory: ram(), frames: [], ranges: [] })).toBe(0);
+});
+
+test('lists that lead in circles, lie about their length or go nowhere are refused', () => {
+  const memory = ram();
+  const good = { va: 0n, pa: 0x1000 as Gpa, epa: 0x2000 as Gpa, attributes: 5 };
+  const read = (first: bigint, total = 1n) => decodeLvbsRanges({ memory, first, total });
+  const write = (change: (page: Uint32Array) => void) => {
+    encodeLvbsRanges({ memory, frames: [gfn(5)], ranges: [good] });
+    const page = memory.writablePage(gfn(5));
+    if (page !== undefined) change(page);
+    return read(0x5000n);
+  };
+  expect(write(() => {}).ok).toBe(true);
+  const fieldOf = (result: ReturnType<typeof read>) => (result.ok ? 'none' : result.fault.field);
+  const empty = write((page) => {
+    page[4] = 0;
+    page[2] = 0x5000;
+  });
+  expect(fieldOf(empty)).toBe('nranges');
+  expect(fieldOf(write((page) => page.set([0x5000], 2)))).toBe('page address');
+  expect(fieldOf(write((page) => page.set([128], 4)))).toBe('nranges');
+  expect(fieldOf(write((page) => page.set([0x10_0000], 2)))).toBe('page address');
+  expect(fieldOf(write((page) => page.set([0x1000], 10)))).toBe('range');
+  expect(fieldOf(write((page) => page.set([16], 12)))).toBe('attributes');
+  for (const first of [8n, 1n << 60n, 0x10_0000n, 0n]) expect(read(first).ok).toBe(false);
+  for (const total of [0n, 2n, 1n << 63n]) expect(fieldOf(read(0x5000n, total))).not.toBe('none');
+  fc.assert(
+    fc.property(fc.array(u32, { minLength: 14, maxLength: 30 }), u64, (words, total) => {
+      memory.writablePage(gfn(7))?.set(words);
+      expect(typeof decodeLvbsRanges({ memory, first: 0x7000n, total }).ok).toBe('boolean');
+    }),
+  );
+});
+
+test('user code may execute whatever can be read', () => {
+  expect([1, 3, 5, 7, 4, 0].map(mapFlagsOfAttributes)).toEqual([9, 11, 13, 15, 12, 0]);
+});
+
+test('a text patch straddles exactly when it has a second address', () => {
+  const bytes = Uint8Array.of(0xe9, 1, 2, 3, 4);
+  for (const [pa, secondPa, legal] of [
+    [0x1ffb, 0, true],
+    [0x1ffc, 0, false],
+    [0x1ffc, 0x5000, true],
+    [0x1ffc, 0x5001, false],
+    [0x1000, 0x5000, false],
+  ] as const) {
+    const encoded = encodeLvbsTextPatch({ pa: pa as Gpa, secondPa: secondPa as Gpa, bytes });
+    expect(encoded).toHaveLength(LVBS_TEXT_PATCH_SIZE);
+    const decoded = decodeLvbsTextPatch(encoded);
+    expect(decoded.ok).toBe(legal);
+    if (decoded.ok) expect(decoded.message).toEqual({ pa, secondPa, bytes });
+  }
+  const empty = encodeLvbsTextPatch({ pa: 0 as Gpa, secondPa: 0 as Gpa, bytes: new Uint8Array() });
+  expect(decodeLvbsTextPatch(empty).ok).toBe(false);
+});
