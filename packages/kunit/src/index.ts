@@ -1,1 +1,11 @@
-export {};
+export { KunitError } from './error.ts';
+export type { CaseResult, FailedAccess } from './framework/suite.ts';
+export { CHANGED_EXPECTATIONS, type ChangedExpectation } from './heki/changed-expectations.ts';
+export { createKtapWriter, type KtapStatus, type KtapTotals, type KtapWriter } from './ktap/ktap-writer.ts';
+export {
+  KUNIT_SUITES,
+  type KunitOptions,
+  type KunitSuiteName,
+  runKunit,
+  type SuiteResult,
+} from './run-kunit.ts';

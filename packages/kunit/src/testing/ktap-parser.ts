@@ -25,7 +25,8 @@ export function parseKtap(lines: readonly string[]): readonly ParsedTest[] {
   function level(indentation: string): ParsedTest[] {
     if (next(indentation) !== 'KTAP version 1') refuse('expected the version');
     at++;
-    if (indentation !== '' && !(next(indentation) ?? '').startsWith('# Subtest: ')) refuse('expected a subtest');
+    if (indentation !== '' && !(next(indentation) ?? '').startsWith('# Subtest: '))
+      refuse('expected a subtest');
     if (indentation !== '') at++;
     const [, plan] = /^1\.\.(\d+)$/.exec(next(indentation) ?? '') ?? [];
     if (plan === undefined) return refuse('expected a plan');

@@ -1,0 +1,54 @@
+import { createKvm } from '@heki/kvm';
+import { pcMemoryMap } from '@heki/machine';
+import type { CaseResult } from '../framework/suite.ts';
+import { type KunitOptions, type KunitSuiteName, runKunit } from '../run-kunit.ts';
+
+/** What a test runs on. */
+export interface Setting {
+  /** `none`: the kernel finds no Heki. */
+  readonly hypervisor?: 'none' | 'kvm';
+  readonly profile?: 'hardened' | 'rfc-v2';
+  readonly mbec?: boolean;
+  readonly commandLine?: string;
+}
+
+/** Runs suites in a kernel of 64 MiB. */
+export function runIn(
+  { hypervisor = 'kvm', profile = 'hardened', mbec = true, commandLine = '' }: Setting,
+  options: Pick<KunitOptions<never, never>, 'suites' | 'test' | 'writeLine'> = {},
+) {
+  return runKunit({
+    ...options,
+    machine: {
+      hypervisor: createKvm({ profile, mbec }),
+      profile,
+      commandLine,
+      memoryMap: pcMemoryMap(2 ** 26),
+      ...(hypervisor === 'none' ? { driver: undefined } : {}),
+    },
+  });
+}
+
+/** How each test of a suite ended, by name (`ok`, `not ok`, `skip`, or what its thread met), and what they all said. */
+export function outcomes(
+  setting: Setting,
+  suite: KunitSuiteName,
+): { readonly ends: Record<string, string>; readonly log: string } {
+  const cases = runIn(setting, { suites: [suite] })[0]?.cases ?? [];
+  return {
+    ends: Object.fromEntries(cases.map((one) => [one.name, endOf(one)])),
+    log: cases.flatMap(({ log }) => log).join('\n'),
+  };
+}
+
+function endOf({ status, ended }: CaseResult): string {
+  if (ended === undefined) return status;
+  if (ended.kind === 'exception') return `#${ended.vector}(0x${ended.errorCode.toString(16)})`;
+  if (ended.kind !== 'livelock') return ended.kind;
+  const codes = ended.cycle.flatMap((turn) =>
+    turn.kind === 'exception'
+      ? [`#${turn.exception.vector}(0x${turn.exception.errorCode.toString(16)})`]
+      : [],
+  );
+  return `livelock ${codes.join(' ')}`;
+}

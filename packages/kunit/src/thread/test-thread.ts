@@ -1,0 +1,153 @@
+import type { KernelArea, KernelOutcome, LinuxKernel } from '@heki/linux';
+import type { LinuxMachine } from '@heki/machine';
+import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import type { Outcome } from '@heki/vcpu';
+import { CR4, EntryLow, entryFrame, isLeaf, type Level } from '@heki/x86';
+import { KunitError } from '../error.ts';
+import { callFunction } from '../execution/call-function.ts';
+import { ThreadEnd } from '../framework/run-case.ts';
+import type { FailedAccess } from '../framework/suite.ts';
+import type { TestImage } from './test-image.ts';
+
+/** A leaf of the kernel's page tables. */
+export interface PageTableEntry {
+  /** In the direct map. */
+  readonly address: VirtualAddress;
+  readonly level: Level;
+  readonly value: bigint;
+}
+
+/**
+ * What the code of a test has: a thread of the kernel. Its accesses are instructions at CPL 0 on the kernel's virtual CPU; one that
+ * does not complete ends the thread, as an oops does. Those whose names begin with `try` have an entry in the exception table: an
+ * exception gives them back what it was. Nothing comes back from an access that is retried for ever, or from a dead machine.
+ */
+export interface TestThread {
+  readonly kernel: LinuxKernel;
+  readonly image: TestImage;
+  /** The hypervisor has a driver in the kernel that found Heki, and answers KVM's hypercalls. */
+  readonly kvmHypercalls: boolean;
+
+  readByte(address: VirtualAddress): number;
+  readLong(address: VirtualAddress): bigint;
+  writeByte(address: VirtualAddress, value: number): void;
+  writeLong(address: VirtualAddress, value: bigint): void;
+  tryWriteByte(address: VirtualAddress, value: number): FailedAccess | undefined;
+  /** Calls a function with one argument. */
+  call(target: VirtualAddress, argument: bigint): bigint;
+  tryCall(target: VirtualAddress, argument: bigint): Outcome<bigint>;
+  readCr4(): bigint;
+  /** A raw MOV: not `cr4_clear_bits`, which keeps the pinned bits. */
+  writeCr4(value: bigint): void;
+  tryWriteCr4(value: bigint): FailedAccess | undefined;
+  /** VMCALL with KVM's registers; the signed result. */
+  hypercall(number: number, a0: bigint, a1?: bigint, a2?: bigint): number;
+
+  /** The leaf over an address, found with loads through the direct map. */
+  entry(address: VirtualAddress): PageTableEntry;
+  /** Replaces it with a plain store, and drops what is cached of it: no function of the kernel is asked, and no hook is called. */
+  setEntry(address: VirtualAddress, value: bigint): void;
+  /** Where the direct map has a frame. */
+  direct(frame: number): VirtualAddress;
+  /** What a function of the kernel gave; its error when it gave one, 0 when it gave nothing. */
+  errorOf(outcome: KernelOutcome<unknown>): number;
+  /** The value of a function that must not fail here. */
+  must<Value>(what: string, outcome: KernelOutcome<Value>): Value;
+}
+
+const STACK_PAGES = 4;
+const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
+
+/** A thread of the kernel in `machine`, which has booted. @throws {KunitError} when there is no memory for its stack */
+export function createTestThread(options: {
+  readonly machine: LinuxMachine;
+  readonly image: TestImage;
+  readonly kvmHypercalls: boolean;
+}): TestThread {
+  const { machine, image, kvmHypercalls } = options;
+  const { kernel } = machine;
+  const { vcpu } = kernel;
+  const directMap = virtualAddressOf(kernel.layout.directMap);
+
+  const stackArea: KernelOutcome<KernelArea> = kernel.vmalloc(STACK_PAGES);
+  if (stackArea.kind !== 'done') throw new KunitError('the kernel has no stack for the thread of a test');
+  const { address, pages } = stackArea.value;
+  const stack = (address + BigInt(pages * PAGE_SIZE - 16)) as VirtualAddress;
+
+  const end = (what: string, failed: FailedAccess): never => {
+    throw new ThreadEnd(what, failed);
+  };
+  const completed = <Value>(what: string, outcome: Outcome<Value>): Value =>
+    outcome.kind === 'done' ? outcome.value : end(what, outcome);
+  /** An exception leads on through the exception table; whatever else goes wrong does not come back. */
+  const fixedUp = <Value>(what: string, outcome: Outcome<Value>): Outcome<Value> =>
+    outcome.kind === 'done' || outcome.kind === 'exception' ? outcome : end(what, outcome);
+  const failure = (what: string, outcome: Outcome): FailedAccess | undefined => {
+    const result = fixedUp(what, outcome);
+    return result.kind === 'done' ? undefined : result;
+  };
+
+  const thread: TestThread = {
+    kernel,
+    image,
+    kvmHypercalls,
+    readByte: (at) => Number(completed(`the load at ${hex(at)}`, vcpu.load(at, 1))),
+    readLong: (at) => completed(`the load at ${hex(at)}`, vcpu.load(at, 8)),
+    writeByte(at, value) {
+      completed(`the store to ${hex(at)}`, vcpu.store(at, 1, BigInt(value)));
+    },
+    writeLong(at, value) {
+      completed(`the store to ${hex(at)}`, vcpu.store(at, 8, value));
+    },
+    tryWriteByte: (at, value) => failure(`the store to ${hex(at)}`, vcpu.store(at, 1, BigInt(value))),
+    call: (target, argument) =>
+      completed(`the call of ${hex(target)}`, callFunction(vcpu, { target, argument, stack })),
+    tryCall: (target, argument) =>
+      fixedUp(`the call of ${hex(target)}`, callFunction(vcpu, { target, argument, stack })),
+    readCr4: () => completed('the read of CR4', vcpu.movFromCr(4)),
+    writeCr4(value) {
+      completed(`the move of ${hex(value)} to CR4`, vcpu.movToCr(4, value));
+    },
+    tryWriteCr4: (value) => failure(`the move of ${hex(value)} to CR4`, vcpu.movToCr(4, value)),
+    hypercall(number, a0, a1 = 0n, a2 = 0n) {
+      const { registers } = vcpu;
+      registers.rax = BigInt(number);
+      registers.rbx = a0;
+      registers.rcx = a1;
+      registers.rdx = a2;
+      completed(`hypercall ${number}`, vcpu.vmcall());
+      return Number(BigInt.asIntN(64, registers.rax));
+    },
+    entry(at) {
+      let table = BigInt.asUintN(52, vcpu.registers.cr3) & ~0xfffn;
+      const root: Level = (thread.readCr4() & CR4.LA57) === 0n ? 4 : 5;
+      for (let level: number = root; level >= 1; level--) {
+        const index = (at >> BigInt(3 + 9 * level)) & 511n;
+        const place = (directMap + table + 8n * index) as VirtualAddress;
+        const value = thread.readLong(place);
+        const low = Number(value & 0xffff_ffffn);
+        const high = Number(value >> 32n);
+        if ((low & EntryLow.P) === 0) break;
+        if (isLeaf(low, level as Level)) return { address: place, level: level as Level, value };
+        table = BigInt(entryFrame(low, high)) << 12n;
+      }
+      throw new KunitError(`nothing is mapped at ${hex(at)}`);
+    },
+    setEntry(at, value) {
+      thread.writeLong(thread.entry(at).address, value);
+      completed(`INVLPG of ${hex(at)}`, vcpu.invlpg(at));
+    },
+    direct: (frame) => (directMap + BigInt(frame) * BigInt(PAGE_SIZE)) as VirtualAddress,
+    errorOf(outcome) {
+      if (outcome.kind === 'oops')
+        end(`the kernel's ${outcome.access} at ${hex(outcome.address)}`, outcome.outcome);
+      return outcome.kind === 'error' ? outcome.errno : 0;
+    },
+    must(what, outcome) {
+      if (outcome.kind === 'done') return outcome.value;
+      if (outcome.kind === 'error') throw new ThreadEnd(`${what}: ${outcome.why}`, 'assertion');
+      return end(`${what}: the ${outcome.access} at ${hex(outcome.address)}`, outcome.outcome);
+    },
+  };
+  return thread;
+}
