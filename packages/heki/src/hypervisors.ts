@@ -3,6 +3,7 @@ import { createKvm } from '@heki/kvm';
 import type { HekiDriver } from '@heki/machine';
 import { initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
+import { UsageError } from './failure.ts';
 
 /** How a backend is to be. */
 interface BackendSettings {
@@ -37,3 +38,11 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
   },
   none: { title: 'KVM without Heki', create: createKvm, driver: undefined, unjudged: false },
 };
+
+/** The hypervisor that the user names; KVM when he names none. @throws {UsageError} for a name that there is none of */
+export function hypervisorNamed(name: string = 'kvm'): HypervisorName {
+  const known = HYPERVISOR_NAMES.find((one) => one === name);
+  if (known === undefined)
+    throw new UsageError(`hypervisor ${name}: expected one of ${HYPERVISOR_NAMES.join(', ')}`);
+  return known;
+}

@@ -81,6 +81,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
         .choices(['hardened', 'rfc-v2'])
         .default('hardened'),
     )
+    .option('--hypervisor <name>', 'kvm, xen, or none: a hypervisor without Heki (default: kvm)')
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")

@@ -2,7 +2,7 @@ import { DEBIAN_6_1, type KernelProfile } from '@heki/linux';
 import { createLinuxMachine, type LinuxMachine, pcMemoryMap, type TraceEvent } from '@heki/machine';
 import { type MachineSpecification, memoryBytes } from '@heki/scenario';
 import { UsageError } from '../failure.ts';
-import { HYPERVISOR_NAMES, HYPERVISORS, type HypervisorName } from '../hypervisors.ts';
+import { HYPERVISORS, type HypervisorName, hypervisorNamed } from '../hypervisors.ts';
 
 /** A machine's specification with nothing left open. */
 export interface BootSettings {
@@ -23,11 +23,6 @@ const MOST_MEMORY = 256 * 2 ** 30;
 
 /** What a specification leaves open, filled. @throws {UsageError} for a hypervisor that there is none of, or for too little or too much memory */
 export function bootSettings(specification: MachineSpecification): BootSettings {
-  const hypervisor = specification.hypervisor ?? 'kvm';
-  const name = HYPERVISOR_NAMES.find((known) => known === hypervisor);
-  if (name === undefined) {
-    throw new UsageError(`hypervisor ${hypervisor}: expected one of ${HYPERVISOR_NAMES.join(', ')}`);
-  }
   const memory = specification.memory ?? '512MiB';
   const bytes = memoryBytes(memory);
   if (bytes < LEAST_MEMORY || bytes > MOST_MEMORY) {
@@ -39,7 +34,7 @@ export function bootSettings(specification: MachineSpecification): BootSettings 
     levels: specification.levels ?? 4,
     kaslrSeed: specification.kaslrSeed,
     commandLine: specification.commandLine ?? '',
-    hypervisor: name,
+    hypervisor: hypervisorNamed(specification.hypervisor),
     profile: specification.profile ?? 'hardened',
     mbec: specification.mbec ?? true,
   };

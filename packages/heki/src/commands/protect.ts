@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
+import { hypervisorNamed } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
 import { protectJson } from '../protect/protect-json.ts';
@@ -13,6 +14,7 @@ import { readText } from '../read-text.ts';
 export interface ProtectOptions {
   readonly profile: 'hardened' | 'rfc-v2';
   readonly mbec: boolean;
+  readonly hypervisor?: string;
   readonly memoryMap?: string;
   readonly kernelConfig?: string;
   readonly trace?: boolean;
@@ -31,6 +33,7 @@ export async function protect(
   const report = protectKernel(subject, {
     profile: options.profile,
     mbec: options.mbec,
+    hypervisor: hypervisorNamed(options.hypervisor),
     ...(kernelConfig === undefined ? {} : { kernelConfig }),
     trace: options.trace ?? false,
   });

@@ -13,13 +13,14 @@ export function protectJson(report: ProtectReport): unknown {
   return {
     snapshot: subject.name,
     kernel: subject.kernel,
+    hypervisor: report.hypervisor,
     profile: report.profile,
     mbec: report.mbec,
     earlyInit:
       early.outcome === 'counting' ? { leaves: early.leaves, pages: early.pages } : { leaves: 0, pages: 0 },
     controlRegisters: { cr0: hex(report.pinned.cr0), cr4: hex(report.pinned.cr4) },
     hypercalls: report.hypercalls.map(({ number, listPages, result }) => ({
-      nr: number,
+      nr: number ?? null,
       listPages: listPages.map((ranges) =>
         ranges.map(({ start, end, permissions, immutable }) => ({
           pa: hex(start * 4096),

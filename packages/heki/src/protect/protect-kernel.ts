@@ -1,5 +1,6 @@
 import { decodePageList, KvmHypercall, MEM_ATTR_IMMUTABLE, permissionText } from '@heki/hypercall/kvm';
-import { createKvm, type KvmEvent, type KvmVirtualMachine } from '@heki/kvm';
+import type { BackendEvent, HypervisorEvent, VirtualMachine } from '@heki/hypervisor';
+import type { KvmEvent } from '@heki/kvm';
 import {
   ATTACKS,
   createMachine,
@@ -13,6 +14,7 @@ import {
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { HYPERVISORS, type HypervisorName } from '../hypervisors.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -20,6 +22,7 @@ import type { Subject } from './subject.ts';
 export interface ProtectSettings {
   readonly profile: Profile;
   readonly mbec: boolean;
+  readonly hypervisor: HypervisorName;
   /** A kernel's own configuration and where it comes from. Default: one that suits Heki. */
   readonly kernelConfig?: NonNullable<ProtectReport['kernelConfig']>;
   readonly trace: boolean;
@@ -28,7 +31,8 @@ export interface ProtectSettings {
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
   const { core, registers, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
-  const kvm = createKvm({ profile: settings.profile, mbec: settings.mbec });
+  const backend = HYPERVISORS[settings.hypervisor];
+  const hypervisor = backend.create({ profile: settings.profile, mbec: settings.mbec });
   const targets = findTargets({
     memory: core.memory,
     root: kernelRoot,
@@ -36,8 +40,10 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     symbols,
     ...(directMap === undefined ? {} : { directMap }),
   });
-  const options: MachineOptions<KvmVirtualMachine, KvmEvent> = {
-    hypervisor: kvm,
+  const recorder = createRecorder(() => first.machine.memory);
+  const options: MachineOptions<VirtualMachine, BackendEvent> = {
+    hypervisor,
+    driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
     memory: core.memory,
     memoryMap,
     registers,
@@ -49,17 +55,17 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   const without = runAttacks({ createMachine: () => createMachine({ ...options, heki: false }), targets });
 
   const trace: string[] = [];
-  const recorder = createRecorder(() => first.machine.memory);
-  const boot = (onEvent?: (event: TraceEvent<KvmEvent>) => void) => {
+  const boot = (onEvent?: (event: TraceEvent) => void) => {
     const machine = createMachine(onEvent === undefined ? options : { ...options, onEvent });
     return { machine, init: () => ({ early: machine.earlyInit(), late: machine.lateInit() }) };
   };
   const first = boot((event) => {
-    recorder.event(event);
-    if (settings.trace) trace.push(describeTraceEvent(kvm, event));
+    if (settings.hypervisor === 'kvm') recorder.kvmEvent(event);
+    else recorder.neutralEvent(event);
+    if (settings.trace) trace.push(describeTraceEvent(hypervisor, event));
   });
   const { early, late } = first.init();
-  const pinned = { ...first.machine.virtualMachine.pins };
+  const pinned = recorder.pinned();
   let next: Machine | undefined = first.machine;
   const attacked = runAttacks({
     targets,
@@ -77,6 +83,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     subject,
     profile: settings.profile,
     mbec: settings.mbec,
+    hypervisor: settings.hypervisor,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
     early,
@@ -106,29 +113,63 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
   const log: string[] = [];
   const hostLog: string[] = [];
   let weakened = 0;
+  let pinned = { cr0: 0n, cr4: 0n };
+
+  /** What every backend reports alike. */
+  const common = ({ from, event }: TraceEvent): void => {
+    if (from === 'guest' && event.type === 'log') log.push(event.text);
+    if (from === 'machine' && event.type === 'driver-warning') log.push(event.text);
+    if (from !== 'hypervisor' || !isCommon(event)) return;
+    if (event.type === 'log') hostLog.push(event.text);
+    if (event.type === 'pinned' && event.result.refused === undefined) {
+      pinned = { cr0: event.result.cr0, cr4: event.result.cr4 };
+    }
+  };
   return {
     hypercalls,
     log,
     hostLog,
     weakenedPages: () => weakened,
-    event({ from, event }: TraceEvent<KvmEvent>): void {
-      if (from === 'guest' && event.type === 'log') log.push(event.text);
-      if (from === 'machine' && event.type === 'driver-warning') log.push(event.text);
-      if (from !== 'hypervisor') return;
-      if (event.type === 'log') hostLog.push(event.text);
-      else if (event.type === 'range' && event.outcome === 'weakened') weakened += event.end - event.start;
-      else if (event.type === 'hypercall') {
-        const number = Number(event.number);
+    pinned: () => pinned,
+    /** An event where KVM runs the guest: its hypercalls are told with their numbers. */
+    kvmEvent(traced: TraceEvent): void {
+      common(traced);
+      if (traced.from !== 'hypervisor') return;
+      const event = traced.event as KvmEvent;
+      if (event.type === 'range' && event.outcome === 'weakened') weakened += event.end - event.start;
+      if (event.type !== 'hypercall') return;
+      const number = Number(event.number);
+      hypercalls.push({
+        number,
+        arguments: event.arguments,
+        // The guest has freed the pages of the list, but it has not used them again.
+        listPages: number === KvmHypercall.PROTECT_MEMORY ? readList(memory(), event.arguments[0]) : [],
+        result: Number(BigInt.asIntN(64, event.result)),
+      });
+    },
+    /** An event on any other hypervisor: what its driver asked for the core. */
+    neutralEvent(traced: TraceEvent): void {
+      common(traced);
+      const { from, event } = traced;
+      if (from === 'guest' && event.type === 'page-list') {
+        const list = BigInt(event.list);
         hypercalls.push({
-          number,
-          arguments: event.arguments,
-          // The guest has freed the pages of the list, but it has not used them again.
-          listPages: number === KvmHypercall.PROTECT_MEMORY ? readList(memory(), event.arguments[0]) : [],
-          result: Number(BigInt.asIntN(64, event.result)),
+          number: undefined,
+          arguments: [list],
+          listPages: readList(memory(), list),
+          result: event.result,
         });
       }
+      if (from !== 'hypervisor' || !isCommon(event) || event.type !== 'protected') return;
+      weakened += event.result.weakened.reduce((sum, { range }) => sum + range.end - range.start, 0);
     },
   };
+}
+
+const COMMON_EVENTS: readonly string[] = ['denied', 'protected', 'pinned', 'log'];
+
+function isCommon(event: BackendEvent): event is HypervisorEvent {
+  return COMMON_EVENTS.includes(event.type);
 }
 
 function readList(memory: PhysicalMemory<Gfn>, list: bigint): ListedRange[][] {

@@ -3,6 +3,7 @@ import { KvmHypercall } from '@heki/hypercall/kvm';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import type { Colours } from '../colours.ts';
 import { hex } from '../hex.ts';
+import { HYPERVISORS } from '../hypervisors.ts';
 import { count, number } from '../quantity.ts';
 import { attackTable } from './attack-table.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
@@ -55,7 +56,8 @@ function section(label: string, title: string, lines: readonly string[], { bold,
   ];
 }
 
-function header(report: ProtectReport, { bold, dim, yellow }: Colours): string[] {
+function header(report: ProtectReport, colours: Colours): string[] {
+  const { bold, dim, yellow } = colours;
   const { subject, addedMemory } = report;
   const { memoryMap, memoryMapFrom } = subject;
   const added = `${size(addedMemory.end - addedMemory.start)} added at ${hex(addedMemory.start * 4096)} for page lists`;
@@ -71,7 +73,7 @@ function header(report: ProtectReport, { bold, dim, yellow }: Colours): string[]
       `${subject.name}${subject.embedded ? ' (comes with heki)' : ''}${report.pageTablesOnly ? ': page tables and registers; contents not in the snapshot' : ''}`,
     ],
     ['memory', `${size(memoryMap.ramFrames)} of RAM, ${from}; ${added}`],
-    ['hypervisor', `KVM with EPT, ${report.mbec ? 'MBEC' : yellow('no MBEC')}; profile ${report.profile}`],
+    ['hypervisor', `${hypervisorText(report, colours)}; profile ${report.profile}`],
     [
       report.kernelConfig === undefined ? 'assumed' : 'configured',
       report.kernelConfig === undefined
@@ -84,6 +86,12 @@ function header(report: ProtectReport, { bold, dim, yellow }: Colours): string[]
     '',
     ...rows.map(([name, value]) => `  ${dim(name.padEnd(11))}${value}`),
   ];
+}
+
+function hypervisorText({ hypervisor, mbec }: ProtectReport, { yellow }: Colours): string {
+  if (hypervisor === 'kvm') return `KVM with EPT, ${mbec ? 'MBEC' : yellow('no MBEC')}`;
+  const { title, unjudged } = HYPERVISORS[hypervisor];
+  return unjudged ? `${title} (unjudged: no outside implementation was compared)` : title;
 }
 
 function configText({ RANDOMIZE_BASE = false, JUMP_LABEL = false }: KernelConfig): string {
@@ -127,7 +135,7 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
 function lateLines({ hypercalls, log, late }: ProtectReport, colours: Colours): string[] {
   const calls = hypercalls.map((call) => {
     const result = call.result < 0 ? colours.red(String(call.result)) : colours.green(String(call.result));
-    return `${`VMCALL ${call.number}`.padEnd(10)} ${callText(call).padEnd(58)} → ${result}`;
+    return `${(call.number === undefined ? 'request' : `VMCALL ${call.number}`).padEnd(10)} ${callText(call).padEnd(58)} → ${result}`;
   });
   const end =
     late.outcome === 'registers-refused' || late.outcome === 'memory-refused'
@@ -151,7 +159,8 @@ function callText({
     const names = first === 0n ? bitNames(CR0_BITS, second) : bitNames(CR4_BITS, second);
     return `pin CR${first}: ${names.join(' ')}`;
   }
-  if (nr === KvmHypercall.PROTECT_MEMORY) {
+  if (nr === undefined && listPages.length === 0) return 'lock control registers';
+  if (nr === KvmHypercall.PROTECT_MEMORY || nr === undefined) {
     const ranges = listPages.reduce((sum, page) => sum + page.length, 0);
     return `protect memory: ${count(ranges, 'range')} in ${count(listPages.length, 'list page')}`;
   }
@@ -159,9 +168,7 @@ function callText({
 }
 
 function enforcedTitle({ hypercalls }: ProtectReport): string {
-  const refused = hypercalls.some(
-    ({ number: nr, result }) => nr === KvmHypercall.PROTECT_MEMORY && result !== 0,
-  );
+  const refused = hypercalls.some(({ listPages, result }) => listPages.length > 0 && result !== 0);
   return refused
     ? 'What the kernel asked for, and the hypervisor refused'
     : 'What the hypervisor enforces from now on';
@@ -188,7 +195,7 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
   if (weakenedPages > 0) {
     lines.push(
       colours.yellow(
-        `without MBEC, EPT cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
+        `${report.hypervisor === 'kvm' ? 'without MBEC, EPT' : 'this hypervisor'} cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
       ),
     );
   }

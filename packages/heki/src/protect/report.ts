@@ -1,6 +1,7 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
 import type { AttackResult, Profile } from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { HypervisorName } from '../hypervisors.ts';
 import type { Subject } from './subject.ts';
 
 /** A range as a page list has it. */
@@ -10,9 +11,10 @@ export interface ListedRange extends FrameRange<Gfn> {
   readonly immutable: boolean;
 }
 
-/** A hypercall of the guest, and for number 14 the list that it passed. */
+/** A request of the guest, and the page list that it passed. */
 export interface HypercallRecord {
-  readonly number: number;
+  /** Of the hypercall, on KVM; `undefined` for the requests that other drivers make for the core. */
+  readonly number: number | undefined;
   readonly arguments: readonly bigint[];
   /** Newest page first. Empty for other hypercalls, and for a list that no reader can decode. */
   readonly listPages: readonly (readonly ListedRange[])[];
@@ -36,6 +38,7 @@ export interface ProtectReport {
   readonly subject: Subject;
   readonly profile: Profile;
   readonly mbec: boolean;
+  readonly hypervisor: HypervisorName;
   /** The kernel's own configuration, and the name of its file; `undefined` when one that suits Heki was assumed. */
   readonly kernelConfig: { readonly from: string; readonly config: KernelConfig } | undefined;
   readonly addedMemory: FrameRange<Gfn>;
