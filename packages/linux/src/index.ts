@@ -20,7 +20,13 @@ export {
 } from './layout/kernel-profile.ts';
 export { type AddressLayout, createLayout, type LayoutOptions } from './layout/layout.ts';
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
-export { type LoadedModule, MODULE_MEMORY, type ModuleImage, type ModuleMemory, type ModuleSites } from './modules/modules.ts';
+export {
+  type LoadedModule,
+  MODULE_MEMORY,
+  type ModuleImage,
+  type ModuleMemory,
+  type ModuleSites,
+} from './modules/modules.ts';
 export { Errno, type KernelOutcome } from './outcome.ts';
 export type { StartFailure, StartPhase } from './smp/start-processor.ts';
 export type { TextPatch } from './text/text-poke-batch.ts';
