@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
 import { kvmPage } from './kvm.ts';
@@ -15,6 +16,7 @@ const PAGES: readonly Page[] = [
   kvmPage,
   kvmApiPage,
   defectsPage,
+  backendsPage,
 ];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */

@@ -1,4 +1,4 @@
-import { beginLife, runSteps } from '@heki/scenario';
+import { beginLife, runSteps, runWorkload, WORKLOADS } from '@heki/scenario';
 import { bootSettings, createBootMachine } from '../boot/boot-machine.ts';
 import type { HypervisorName } from '../hypervisors.ts';
 
@@ -44,4 +44,17 @@ export function measureBackend(name: HypervisorName): {
     protected: booted && machine.heki.protectsMemory,
     moduleLoads: load?.verdict === 'works',
   };
+}
+
+/** What becomes of each legitimate work there. */
+export function workOn(hypervisor: HypervisorName): ReadonlyMap<string, string> {
+  const setting = { name: hypervisor, machine: { hypervisor } };
+  return new Map(
+    WORKLOADS.map((workload) => {
+      const { verdict } = runWorkload(workload, setting, (machine) =>
+        createBootMachine(bootSettings({ memory: '128MiB', ...machine })),
+      );
+      return [workload.name, verdict];
+    }),
+  );
 }

@@ -1,6 +1,7 @@
 import { describeCapabilities } from '@heki/hypervisor';
+import { WORKLOADS } from '@heki/scenario';
 import Table from 'cli-table3';
-import { measureBackend } from '../backends/backend-cost.ts';
+import { measureBackend, workOn } from '../backends/backend-cost.ts';
 import { coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { HYPERVISOR_NAMES, HYPERVISORS } from '../hypervisors.ts';
@@ -17,11 +18,13 @@ export async function backends(options: { readonly json?: boolean }, io: Command
       unjudged,
       capabilities: describeCapabilities(capabilities),
       cost: measureBackend(name),
+      work: workOn(name),
     };
   });
   if (options.json === true) {
-    const result = all.map(({ capabilities, ...rest }) => ({
+    const result = all.map(({ capabilities, work, ...rest }) => ({
       ...rest,
+      work: Object.fromEntries(work),
       capabilities: Object.fromEntries(capabilities.map(({ name, value }) => [name, value])),
     }));
     await io.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
@@ -45,9 +48,12 @@ export async function backends(options: { readonly json?: boolean }, io: Command
   for (const what of ['calls', 'exits', 'flushes'] as const) {
     table.push([`a module load: ${what}`, ...cost('moduleLoad', what)]);
   }
+  for (const { name } of WORKLOADS) {
+    table.push([`work: ${name}`, ...all.map(({ work }) => work.get(name) ?? '')]);
+  }
   table.push([
     'judged by an outside implementation',
-    ...all.map(({ unjudged }) => (unjudged ? 'unjudged' : 'yes')),
+    ...all.map(({ unjudged }) => (unjudged ? 'unjudged' : 'in part')),
   ]);
   const titles = all.map(({ name, title }) => dim(`${name}: ${title}`));
   await io.stdout.write(`${table.toString()}\n${titles.join('\n')}\n`);

@@ -1,0 +1,76 @@
+import { markdownTable, type Page } from './page.ts';
+import { printed } from './printed.ts';
+
+/** What `heki backends --json` prints of one. */
+interface Backend {
+  readonly name: string;
+  readonly title: string;
+  readonly unjudged: boolean;
+  readonly capabilities: Readonly<Record<string, string>>;
+  readonly cost: Readonly<
+    Record<'boot' | 'moduleLoad', Readonly<Record<'calls' | 'exits' | 'flushes', number>>>
+  > & {
+    readonly protected: boolean;
+  };
+  readonly work: Readonly<Record<string, string>>;
+}
+
+/** What `heki protect --json` prints of an attack. */
+interface Attack {
+  readonly name: string;
+  readonly with: { readonly outcome: string; readonly by: string | null };
+}
+
+const backends: readonly Backend[] = JSON.parse(await printed(['backends', '--json']));
+const attacks: ReadonlyMap<string, readonly Attack[]> = new Map(
+  await Promise.all(
+    backends.map(async ({ name }): Promise<[string, Attack[]]> => {
+      const { attacks: all } = JSON.parse(await printed(['protect', '--hypervisor', name, '--json']));
+      return [name, all];
+    }),
+  ),
+);
+
+/** The comparison of the hypervisors. */
+export const backendsPage: Page = {
+  file: 'docs/backends.md',
+  parts: { capabilities, costs, attacks: attackTable },
+};
+
+const head = ['', ...backends.map(({ name, unjudged }) => (unjudged ? `${name} (*unjudged*)` : name))];
+
+function capabilities(): string {
+  const rows = Object.keys(backends[0]?.capabilities ?? {}).map((row) => [
+    row,
+    ...backends.map((backend) => backend.capabilities[row] ?? ''),
+  ]);
+  return `${backends.map(({ name, title }) => `- \`${name}\`: ${title}`).join('\n')}\n\n${markdownTable(head, rows)}`;
+}
+
+function costs(): string {
+  const cost = (of: 'boot' | 'moduleLoad', label: string): string[][] =>
+    (['calls', 'exits', 'flushes'] as const).map((what) => [
+      `${label}: ${what}`,
+      ...backends.map((backend) => String(backend.cost[of][what])),
+    ]);
+  const work = Object.keys(backends[0]?.work ?? {}).map((name) => [
+    name,
+    ...backends.map((backend) => backend.work[name] ?? ''),
+  ]);
+  return markdownTable(head, [...cost('boot', 'a boot'), ...cost('moduleLoad', 'a module load'), ...work]);
+}
+
+function attackTable(): string {
+  const names = attacks.get(backends[0]?.name ?? '')?.map(({ name }) => name) ?? [];
+  return markdownTable(
+    head,
+    names.map((name) => [
+      name,
+      ...backends.map((backend) => {
+        const found = attacks.get(backend.name)?.find((attack) => attack.name === name)?.with;
+        if (found === undefined) return '';
+        return found.by === null ? found.outcome : `${found.outcome} by ${found.by}`;
+      }),
+    ]),
+  );
+}
