@@ -6,6 +6,7 @@ export {
   KUNIT_SUITES,
   type KunitOptions,
   type KunitSuiteName,
+  kunitTests,
   runKunit,
   type SuiteResult,
 } from './run-kunit.ts';

@@ -1,15 +1,17 @@
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
-import { createLinuxMachine, type LinuxMachineOptions } from '@heki/machine';
+import type { LinuxEvent } from '@heki/linux';
+import { createLinuxMachine, type LinuxMachineOptions, type TraceEvent } from '@heki/machine';
 import { KunitError } from './error.ts';
 import { runCase } from './framework/run-case.ts';
 import type { CaseResult, KunitSuite } from './framework/suite.ts';
 import { HEKI_V3_SUITE, hekiSuite } from './heki/suites.ts';
 import { createKtapWriter } from './ktap/ktap-writer.ts';
+import { MODEL_SUITE } from './model/suite.ts';
 import { loadTestImage } from './thread/test-image.ts';
 import { createTestThread, type TestThread } from './thread/test-thread.ts';
 
 /** Names of the suites. */
-export const KUNIT_SUITES = ['heki', 'heki_v3'] as const;
+export const KUNIT_SUITES = ['heki', 'heki_v3', 'heki_model'] as const;
 
 /** One of {@link KUNIT_SUITES}. */
 export type KunitSuiteName = (typeof KUNIT_SUITES)[number];
@@ -22,8 +24,6 @@ export interface KunitOptions<VM extends VirtualMachine, Event extends BackendEv
   readonly suites?: readonly KunitSuiteName[];
   /** `heki_test=`: only this test of each suite, counted from 1. Default all, one after the other. */
   readonly test?: number;
-  /** Gets each line of KTAP. */
-  readonly writeLine?: (line: string) => void;
 }
 
 /** What came of a suite. */
@@ -33,30 +33,41 @@ export interface SuiteResult {
   readonly cases: readonly CaseResult[];
 }
 
+/** Names of the tests of a suite, in the order of their numbers, which begin at 1. */
+export function kunitTests(name: KunitSuiteName): readonly string[] {
+  return suite(name, false).cases.map((one) => one.name);
+}
+
 /**
- * Runs the tests in kernels that have booted up to where `heki_late_init` runs them in the series, and writes KTAP. Under the
- * profile `rfc-v2` the suite `heki` has the published tests, under `hardened` the ports.
+ * Runs the tests in kernels that have booted up to where `heki_late_init` runs them in the series. Yields the lines of KTAP, those
+ * of a test when it has ended. Under the profile `rfc-v2` the suite `heki` has the published tests, under `hardened` the ports.
  *
  * @throws {KunitError} when there is no such test, or the kernel does not boot
  */
-export function runKunit<VM extends VirtualMachine, Event extends BackendEvent>(
+export function* runKunit<VM extends VirtualMachine, Event extends BackendEvent>(
   options: KunitOptions<VM, Event>,
-): readonly SuiteResult[] {
-  const { machine, suites = KUNIT_SUITES, test, writeLine = () => {} } = options;
+): Generator<string, readonly SuiteResult[], undefined> {
+  const { machine, suites = KUNIT_SUITES, test } = options;
   const published = machine.profile === 'rfc-v2';
-  const writer = createKtapWriter(writeLine);
   const chosen = suites.map((name) => ({ name, cases: chooseCases(suite(name, published), test) }));
+  const lines: string[] = [];
+  const writer = createKtapWriter((line) => lines.push(line));
+  const results: SuiteResult[] = [];
   writer.begin(chosen.length);
-  return chosen.map(({ name, cases }) => {
+  for (const { name, cases } of chosen) {
     writer.beginGroup(name, cases.length);
-    const results = cases.map(({ number, run }) => {
+    const ended: CaseResult[] = [];
+    for (const { number, run } of cases) {
       if (name === 'heki') writer.diagnostic(`heki-guest: Running test #${number}`);
-      const result = runCase(run, () => bootTestThread(machine), writer.diagnostic);
+      const result = runCase(run, () => bootTestThread(machine, name), writer.diagnostic);
       writer.result(result.name, result.status, result.skipped);
-      return result;
-    });
-    return { name, status: writer.endGroup(), cases: results };
-  });
+      ended.push(result);
+      yield* lines.splice(0);
+    }
+    results.push({ name, status: writer.endGroup(), cases: ended });
+    yield* lines.splice(0);
+  }
+  return results;
 }
 
 function suite(name: KunitSuiteName, published: boolean): KunitSuite<TestThread> {
@@ -65,6 +76,8 @@ function suite(name: KunitSuiteName, published: boolean): KunitSuite<TestThread>
       return hekiSuite(published ? 'published' : 'port');
     case 'heki_v3':
       return HEKI_V3_SUITE;
+    case 'heki_model':
+      return MODEL_SUITE;
   }
 }
 
@@ -81,8 +94,19 @@ function chooseCases({ name, cases }: KunitSuite<TestThread>, test: number | und
 /** Boots a kernel of its own for a test, up to the place in `heki_late_init` where the series runs tests. */
 function bootTestThread<VM extends VirtualMachine, Event extends BackendEvent>(
   options: LinuxMachineOptions<VM, Event>,
+  name: KunitSuiteName,
 ): TestThread {
-  const machine = createLinuxMachine(options);
+  const listeners = new Set<(event: LinuxEvent) => void>();
+  const { onEvent } = options;
+  const machine = createLinuxMachine({
+    ...options,
+    // What our own suite tries must come back, and Linux's retry for ever does not.
+    ...(name === 'heki_model' ? { spuriousFaults: 'once' } : {}),
+    onEvent(event: TraceEvent<Event>) {
+      onEvent?.(event);
+      if (event.from === 'kernel') for (const listener of listeners) listener(event.event);
+    },
+  });
   const { kernel, heki } = machine;
   const image = loadTestImage(kernel, machine.memory);
   const booted = kernel.boot({ before: 'run_init_process' });
@@ -93,5 +117,5 @@ function bootTestThread<VM extends VirtualMachine, Event extends BackendEvent>(
   }
   if (booted.kind === 'error') throw new KunitError(`the kernel does not boot: ${booted.why}`);
   const kvmHypercalls = options.hypervisor.name === 'kvm' && heki.hypervisor !== undefined;
-  return createTestThread({ machine, image, kvmHypercalls });
+  return createTestThread({ machine, image, kvmHypercalls, listeners });
 }

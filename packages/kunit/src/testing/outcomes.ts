@@ -1,7 +1,7 @@
 import { createKvm } from '@heki/kvm';
 import { pcMemoryMap } from '@heki/machine';
 import type { CaseResult } from '../framework/suite.ts';
-import { type KunitOptions, type KunitSuiteName, runKunit } from '../run-kunit.ts';
+import { type KunitSuiteName, runKunit, type SuiteResult } from '../run-kunit.ts';
 
 /** What a test runs on. */
 export interface Setting {
@@ -12,12 +12,12 @@ export interface Setting {
   readonly commandLine?: string;
 }
 
-/** Runs suites in a kernel of 64 MiB. */
+/** Runs suites in kernels of 64 MiB: the lines of KTAP, and what came of the suites. */
 export function runIn(
   { hypervisor = 'kvm', profile = 'hardened', mbec = true, commandLine = '' }: Setting,
-  options: Pick<KunitOptions<never, never>, 'suites' | 'test' | 'writeLine'> = {},
-) {
-  return runKunit({
+  options: { readonly suites?: readonly KunitSuiteName[]; readonly test?: number } = {},
+): { readonly lines: readonly string[]; readonly results: readonly SuiteResult[] } {
+  const running = runKunit({
     ...options,
     machine: {
       hypervisor: createKvm({ profile, mbec }),
@@ -27,6 +27,12 @@ export function runIn(
       ...(hypervisor === 'none' ? { driver: undefined } : {}),
     },
   });
+  const lines: string[] = [];
+  for (;;) {
+    const { value, done } = running.next();
+    if (done === true) return { lines, results: value };
+    lines.push(value);
+  }
 }
 
 /** How each test of a suite ended, by name (`ok`, `not ok`, `skip`, or what its thread met), and what they all said. */
@@ -34,7 +40,7 @@ export function outcomes(
   setting: Setting,
   suite: KunitSuiteName,
 ): { readonly ends: Record<string, string>; readonly log: string } {
-  const cases = runIn(setting, { suites: [suite] })[0]?.cases ?? [];
+  const cases = runIn(setting, { suites: [suite] }).results[0]?.cases ?? [];
   return {
     ends: Object.fromEntries(cases.map((one) => [one.name, endOf(one)])),
     log: cases.flatMap(({ log }) => log).join('\n'),

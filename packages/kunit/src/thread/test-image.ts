@@ -2,6 +2,7 @@ import type { LinuxKernel } from '@heki/linux';
 import {
   type Gfn,
   type Gpa,
+  PAGE_SIZE,
   type PhysicalMemory,
   type VirtualAddress,
   writeBytes,
@@ -30,7 +31,7 @@ export function loadTestImage(kernel: LinuxKernel, memory: PhysicalMemory<Gfn>):
   const rodata = kernel.address('__start_rodata');
   const execFunction = (rodata + EXEC_OFFSET) as VirtualAddress;
   const offset = Number(execFunction - kernel.address('_text'));
-  writeBytes<Gfn>(memory, (kernel.layout.textFrame * 4096 + offset) as Gpa, EXEC_FUNCTION);
+  writeBytes<Gfn>(memory, (kernel.layout.textFrame * PAGE_SIZE + offset) as Gpa, EXEC_FUNCTION);
   return {
     constBuffer: (rodata + CONST_BUFFER) as VirtualAddress,
     roAfterInitBuffer: (kernel.address('__end_rodata') - RO_AFTER_INIT_BEFORE_END) as VirtualAddress,

@@ -1,6 +1,12 @@
-import type { KernelArea, KernelOutcome, LinuxKernel } from '@heki/linux';
+import type { KernelArea, KernelOutcome, LinuxEvent, LinuxKernel } from '@heki/linux';
 import type { LinuxMachine } from '@heki/machine';
-import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import {
+  type Gfn,
+  PAGE_SIZE,
+  type VirtualAddress,
+  virtualAddressOf,
+  virtualFrameOf,
+} from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
 import { CR4, EntryLow, entryFrame, isLeaf, type Level } from '@heki/x86';
 import { KunitError } from '../error.ts';
@@ -36,6 +42,8 @@ export interface TestThread {
   /** Calls a function with one argument. */
   call(target: VirtualAddress, argument: bigint): bigint;
   tryCall(target: VirtualAddress, argument: bigint): Outcome<bigint>;
+  /** Jumps to an address and fetches there, as far as an instruction can be told from data. */
+  tryFetch(address: VirtualAddress): FailedAccess | undefined;
   readCr4(): bigint;
   /** A raw MOV: not `cr4_clear_bits`, which keeps the pinned bits. */
   writeCr4(value: bigint): void;
@@ -47,8 +55,12 @@ export interface TestThread {
   entry(address: VirtualAddress): PageTableEntry;
   /** Replaces it with a plain store, and drops what is cached of it: no function of the kernel is asked, and no hook is called. */
   setEntry(address: VirtualAddress, value: bigint): void;
+  /** The frame that an address is mapped to. */
+  frameOf(address: VirtualAddress): Gfn;
   /** Where the direct map has a frame. */
-  direct(frame: number): VirtualAddress;
+  direct(frame: Gfn): VirtualAddress;
+  /** Has `listener` hear what the kernel does while `body` runs. */
+  listen<Value>(listener: (event: LinuxEvent) => void, body: () => Value): Value;
   /** What a function of the kernel gave; its error when it gave one, 0 when it gave nothing. */
   errorOf(outcome: KernelOutcome<unknown>): number;
   /** The value of a function that must not fail here. */
@@ -63,8 +75,10 @@ export function createTestThread(options: {
   readonly machine: LinuxMachine;
   readonly image: TestImage;
   readonly kvmHypercalls: boolean;
+  /** Whoever hears of the kernel's events. */
+  readonly listeners: Set<(event: LinuxEvent) => void>;
 }): TestThread {
-  const { machine, image, kvmHypercalls } = options;
+  const { machine, image, kvmHypercalls, listeners } = options;
   const { kernel } = machine;
   const { vcpu } = kernel;
   const directMap = virtualAddressOf(kernel.layout.directMap);
@@ -104,6 +118,10 @@ export function createTestThread(options: {
       completed(`the call of ${hex(target)}`, callFunction(vcpu, { target, argument, stack })),
     tryCall: (target, argument) =>
       fixedUp(`the call of ${hex(target)}`, callFunction(vcpu, { target, argument, stack })),
+    tryFetch(at) {
+      const result = fixedUp(`the fetch at ${hex(at)}`, vcpu.fetch(at));
+      return result.kind === 'done' ? undefined : result;
+    },
     readCr4: () => completed('the read of CR4', vcpu.movFromCr(4)),
     writeCr4(value) {
       completed(`the move of ${hex(value)} to CR4`, vcpu.movToCr(4, value));
@@ -136,6 +154,20 @@ export function createTestThread(options: {
     setEntry(at, value) {
       thread.writeLong(thread.entry(at).address, value);
       completed(`INVLPG of ${hex(at)}`, vcpu.invlpg(at));
+    },
+    frameOf(at) {
+      const { value, level } = thread.entry(at);
+      const first = entryFrame(Number(value & 0xffff_ffffn), Number(value >> 32n));
+      const pages = 512 ** (level - 1);
+      return (first - (first % pages) + (virtualFrameOf(at) % pages)) as Gfn;
+    },
+    listen(listener, body) {
+      listeners.add(listener);
+      try {
+        return body();
+      } finally {
+        listeners.delete(listener);
+      }
     },
     direct: (frame) => (directMap + BigInt(frame) * BigInt(PAGE_SIZE)) as VirtualAddress,
     errorOf(outcome) {

@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest';
+import { kunitTests } from '../run-kunit.ts';
+import { outcomes, type Setting } from '../testing/outcomes.ts';
+
+/** Names of the tests that end otherwise than with `ok`, by how they end. */
+function exceptions(setting: Setting): Record<string, string[]> {
+  const { ends } = outcomes(setting, 'heki_model');
+  expect(Object.keys(ends)).toEqual(kunitTests('heki_model'));
+  const found: Record<string, string[]> = {};
+  for (const [name, end] of Object.entries(ends)) {
+    if (end !== 'ok') found[end] = [...(found[end] ?? []), name];
+  }
+  return found;
+}
+
+describe('our own suite', () => {
+  test('passes under hardened', () => {
+    expect(exceptions({})).toEqual({});
+  });
+
+  test('finds under rfc-v2 what is not checked, not taken away, and not patched', () => {
+    expect(exceptions({ profile: 'rfc-v2' })).toEqual({
+      'not ok': [
+        'lock_cr_bits_not_set',
+        'protect_list_address',
+        'protect_entry_count',
+        'protect_list_loop',
+        'protect_outside_memory',
+        'protect_without_read',
+        'protect_fewer_rights',
+        'module_formed',
+        'module_live',
+        'module_init_freed',
+        'module_unloaded',
+        'module_on_reused_pages',
+        'vmalloc_on_reused_pages',
+        'text_poke_module',
+      ],
+      '#14(0x3)': ['text_poke_core'],
+    });
+  });
+
+  test('finds without MBEC that data can be executed', () => {
+    expect(exceptions({ mbec: false })).toEqual({
+      'not ok': [
+        'protect_all_or_nothing',
+        'protect_fewer_rights',
+        'module_allocated',
+        'module_formed',
+        'module_live',
+        'module_init_freed',
+        'module_unloaded',
+        'module_on_reused_pages',
+        'vmalloc_on_reused_pages',
+      ],
+    });
+  });
+
+  test('skips hypercalls that nobody answers, and finds that nothing is protected', () => {
+    const { skip, 'not ok': failed, ...rest } = exceptions({ hypervisor: 'none' });
+    expect(rest).toEqual({});
+    expect(skip).toEqual(kunitTests('heki_model').filter((name) => /^(lock_cr|protect)_/.test(name)));
+    expect(failed).toEqual(
+      kunitTests('heki_model').filter(
+        (name) => /_reused_|^module_|text_/.test(name) && name !== 'module_function',
+      ),
+    );
+  });
+});
