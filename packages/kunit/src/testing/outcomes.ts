@@ -1,7 +1,7 @@
 import { createKvm } from '@heki/kvm';
 import { pcMemoryMap } from '@heki/machine';
 import type { CaseResult } from '../framework/suite.ts';
-import { type KunitSuiteName, runKunit, type SuiteResult } from '../run-kunit.ts';
+import { type KunitSuiteName, kunitTests, runKunit, type SuiteResult } from '../run-kunit.ts';
 
 /** What a test runs on. */
 export interface Setting {
@@ -35,12 +35,16 @@ export function runIn(
   }
 }
 
-/** How each test of a suite ended, by name (`ok`, `not ok`, `skip`, or what its thread met), and what they all said. */
+/** How each test of a suite, or only some of them, ended, by name (`ok`, `not ok`, `skip`, or what its thread met), and what they all said. */
 export function outcomes(
   setting: Setting,
   suite: KunitSuiteName,
+  only?: readonly string[],
 ): { readonly ends: Record<string, string>; readonly log: string } {
-  const cases = runIn(setting, { suites: [suite] }).results[0]?.cases ?? [];
+  const chosen = only?.map((name) => ({ test: kunitTests(suite).indexOf(name) + 1 })) ?? [{}];
+  const cases = chosen.flatMap(
+    (test) => runIn(setting, { suites: [suite], ...test }).results[0]?.cases ?? [],
+  );
   return {
     ends: Object.fromEntries(cases.map((one) => [one.name, endOf(one)])),
     log: cases.flatMap(({ log }) => log).join('\n'),
