@@ -38,6 +38,15 @@ Examples:
   heki replay real-6.1-256m.json.gz --profile rfc-v2       what the series as published makes of it
   heki replay real-6.1-churn.json.gz --json | jq .ranges`;
 
+const KUNIT_EXAMPLES = `
+Examples:
+  heki kunit                              every test, each in a kernel of its own
+  heki kunit --hypervisor none            the four tests of the series show an unprotected kernel
+  heki kunit --profile rfc-v2 --test 2    as heki_test=2 does: the store is retried for ever
+  heki kunit --suite heki_model           hypercall arguments, modules, text patching, reuse of pages
+  heki kunit --cmdline heki=0             a kernel that does not want Heki
+  heki kunit --list                       the tests, and what the ports expect otherwise than the published ones`;
+
 /** A parser of whole numbers from `least` to `most`. */
 function parseWhole(least: number, most: number): (text: string) => number {
   return (text) => {
@@ -141,6 +150,31 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .action(async (options) => {
       const { backends } = await import('./commands/backends.ts');
       finished(await backends(options, io));
+    });
+
+  program
+    .command('kunit')
+    .summary("run Heki's KUnit tests")
+    .description(
+      'Boots a kernel for each test and runs it where heki_late_init does. Prints KTAP. Under rfc-v2 the four tests of the series run as published, under hardened as ports that come back from a fault.',
+    )
+    .option('--hypervisor <name>', 'kvm, xen, or none: a hypervisor without Heki (default: kvm)')
+    .addOption(
+      new Option(
+        '--profile <name>',
+        'the series as published, or with its defects mended (default: hardened)',
+      ).choices(['hardened', 'rfc-v2']),
+    )
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)', parseMemory)
+    .option('--cmdline <text>', "the kernel's command line: heki=0, heki_test=N, nokaslr")
+    .option('--suite <name...>', 'heki, heki_v3, heki_model (default: all)')
+    .option('--test <n>', 'only test N of the suite, by default heki, as heki_test=N', parseWhole(1, 1000))
+    .option('--list', 'list the tests instead')
+    .addHelpText('after', KUNIT_EXAMPLES)
+    .action(async (options) => {
+      const { kunit } = await import('./commands/kunit.ts');
+      finished(await kunit(options, io));
     });
 
   program
