@@ -3,13 +3,6 @@ import { KunitError } from '../error.ts';
 /** What came of a test or of a group of them. */
 export type KtapStatus = 'ok' | 'not ok' | 'skip';
 
-/** How many tests ended how. */
-export interface KtapTotals {
-  readonly pass: number;
-  readonly fail: number;
-  readonly skip: number;
-}
-
 /**
  * Writes results in KTAP version 1 (Documentation/dev-tools/ktap.rst), line by line as they come. A test that has tests of its
  * own is a group, indented by four spaces more than its own result.

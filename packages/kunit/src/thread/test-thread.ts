@@ -16,7 +16,7 @@ import type { FailedAccess } from '../framework/suite.ts';
 import type { TestImage } from './test-image.ts';
 
 /** A leaf of the kernel's page tables. */
-export interface PageTableEntry {
+interface PageTableEntry {
   /** In the direct map. */
   readonly address: VirtualAddress;
   readonly level: Level;
