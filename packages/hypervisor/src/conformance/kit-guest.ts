@@ -195,9 +195,13 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
       require(success ===
         (answered.result.refused === undefined), 'the guest and the event have different answers');
       // A wire format need not have words for user execution, which then nobody asked to deny.
+      const said = ranges.map((range) => ({
+        ...range,
+        rights: calls.asksFor?.(range.rights) ?? range.rights,
+      }));
       return answer(
         answered.result,
-        ranges,
+        said,
         !['supervisor-only', 'never-denied'].includes(capabilities.executeSplit),
       );
     },

@@ -1,6 +1,6 @@
 import type { Pfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import type { ProtectionRange } from '../rights.ts';
+import type { ProtectionRange, Rights } from '../rights.ts';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '../virtual-machine.ts';
 
 /** A call that the backend must refuse. */
@@ -15,6 +15,11 @@ export interface MalformedCall {
 export interface GuestCalls {
   /** Asks for `ranges` on `vcpu`. Whether the answer was success. */
   request(vcpu: Vcpu, ranges: readonly ProtectionRange[]): boolean;
+  /**
+   * The rights that a request for `wanted` asks for where the wire format has no words for all rights, as one permission
+   * bit for execution by the kernel. Default: `wanted`.
+   */
+  asksFor?(wanted: Rights): Rights;
   /** Asks for bits of CR0 or CR4 to be pinned. Whether the answer was success. */
   pin?(vcpu: Vcpu, register: 0 | 4, bits: bigint): boolean;
   /** Calls that cannot be read, lists that lead nowhere, numbers without bound: none may change anything. */

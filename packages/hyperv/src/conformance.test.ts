@@ -1,0 +1,5 @@
+import { describeConformance } from '@heki/hypervisor/conformance';
+import { hypervSetup } from './testing/conformance-setup.ts';
+
+describeConformance('Hyper-V with MBEC', hypervSetup({}));
+describeConformance('Hyper-V without MBEC', hypervSetup({ mbec: false }));

@@ -1,0 +1,58 @@
+import {
+  decodeHvModifyProtection,
+  HV_MODIFY_PROTECTION_MOST_PAGES,
+  HV_PARTITION_SELF,
+  type HvControl,
+  type HvResult,
+  HvStatus,
+  HvVsmPartitionConfig,
+} from '@heki/hypercall/hyperv';
+import { FRAME_END, type Gfn } from '@heki/physical-memory';
+import { isProtectionMask } from '../partition/map-flags.ts';
+import { flush, type Partition } from '../partition/partition.ts';
+
+/**
+ * HvCallModifyVtlProtectionMask: page by page from the rep start on, and what was done before a page that fails stays done and is
+ * counted. Only a higher VTL restricts a lower one. It may be called again to relax: the hypervisor knows nothing immutable.
+ */
+export function modifyVtlProtectionMask(
+  partition: Partition,
+  callerVtl: 0 | 1,
+  { repCount, repStart }: HvControl,
+  input: Uint8Array,
+): HvResult {
+  const end = (status: number, repsCompleted = repStart): HvResult => ({ status, repsCompleted });
+  if (repCount === 0 || repCount > HV_MODIFY_PROTECTION_MOST_PAGES || repStart >= repCount) {
+    return end(HvStatus.INVALID_HYPERCALL_INPUT, 0);
+  }
+  const decoded = decodeHvModifyProtection(input, repCount);
+  if (!decoded.ok) return end(HvStatus.INVALID_PARAMETER);
+  const { partition: id, flags, targetVtl = callerVtl, pages } = decoded.message;
+  if (id !== HV_PARTITION_SELF) return end(HvStatus.INVALID_PARTITION_ID);
+  if (targetVtl === 0 || targetVtl > callerVtl) return end(HvStatus.ACCESS_DENIED);
+  if ((partition.config & HvVsmPartitionConfig.ENABLE_VTL_PROTECTION) === 0n) {
+    return end(HvStatus.OPERATION_DENIED);
+  }
+  if (!isProtectionMask(flags)) return end(HvStatus.INVALID_PARAMETER);
+  let done = repStart;
+  let status: number = HvStatus.SUCCESS;
+  while (done < repCount && status === HvStatus.SUCCESS) {
+    const first = pages[done] ?? 0n;
+    const region = first < BigInt(FRAME_END) ? partition.regions.find(Number(first) as Gfn) : undefined;
+    if (region === undefined) {
+      status = HvStatus.INVALID_PARAMETER;
+      break;
+    }
+    // Pages in a row are done in one pass over the tables; the outcome is that of one after the other.
+    const start = Number(first) as Gfn;
+    const limit = region.start + region.frames;
+    let run = 1;
+    while (done + run < repCount && start + run < limit && pages[done + run] === first + BigInt(run)) run++;
+    const protectedPages = partition.memory[0].protect(region, start, (start + run) as Gfn, flags);
+    done += protectedPages;
+    if (protectedPages < run) status = HvStatus.INSUFFICIENT_MEMORY;
+  }
+  partition.statistics.pages += done - repStart;
+  if (done > repStart) flush(partition);
+  return end(status, done);
+}

@@ -1,0 +1,43 @@
+import { EptLow } from '@heki/ept';
+import { HvMapGpa } from '@heki/hypercall/hyperv';
+import type { Rights } from '@heki/hypervisor';
+
+const { READABLE, WRITABLE, KERNEL_EXECUTABLE, USER_EXECUTABLE } = HvMapGpa;
+
+/** Whether a protection mask exists: nothing, or read with any of the others (TLFS 15.9.1). */
+export function isProtectionMask(flags: number): boolean {
+  return flags === 0 || (flags & READABLE) !== 0;
+}
+
+/** The map flags of rights; what they cannot express must have been granted before. */
+export function flagsOfRights(rights: Rights): number {
+  return (
+    (rights.read ? READABLE : 0) |
+    (rights.write ? WRITABLE : 0) |
+    (rights.supervisorExecute ? KERNEL_EXECUTABLE : 0) |
+    (rights.userExecute ? USER_EXECUTABLE : 0)
+  );
+}
+
+/** What map flags say, whether or not the processor can keep to it. */
+export function rightsOfFlags(flags: number): Rights {
+  return {
+    read: (flags & READABLE) !== 0,
+    write: (flags & WRITABLE) !== 0,
+    supervisorExecute: (flags & KERNEL_EXECUTABLE) !== 0,
+    userExecute: (flags & USER_EXECUTABLE) !== 0,
+  };
+}
+
+/** EPT rights of a page with a mask. Without MBEC the kernel's right to execute is ignored: the user's is everybody's. */
+export function eptRightsOf(flags: number, readOnly: boolean, mbec: boolean): number {
+  if ((flags & READABLE) === 0) return 0;
+  const user = (flags & USER_EXECUTABLE) !== 0;
+  const kernel = mbec ? (flags & KERNEL_EXECUTABLE) !== 0 : user;
+  return (
+    EptLow.R |
+    ((flags & WRITABLE) !== 0 && !readOnly ? EptLow.W : 0) |
+    (kernel ? EptLow.X : 0) |
+    (user ? EptLow.XU : 0)
+  );
+}

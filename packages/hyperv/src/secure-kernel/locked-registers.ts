@@ -1,0 +1,148 @@
+import { HvCrIntercept, HvRegister } from '@heki/hypercall/hyperv';
+import type { PinnableRegister, PinRequest, PinResult } from '@heki/hypervisor';
+import { CR0, CR4 } from '@heki/x86';
+import { MSR_REGISTERS, TABLE_REGISTERS } from '../intercept/register-names.ts';
+import type { Vtl1 } from './vtl1-port.ts';
+
+/** Bits of CR0 that are locked: LVBS pins PE, WP and PG. */
+export const CR0_LOCKED = CR0.PE | CR0.WP | CR0.PG;
+/** All bits of CR4 but those that a running kernel changes. */
+export const CR4_LOCKED = 0xffff_ffff_ffff_ffffn & ~(CR4.MCE | CR4.PGE | CR4.PCE | CR4.VMXE);
+/** All others that can be locked, each as a whole. */
+export const LOCKABLE_REGISTERS: readonly PinnableRegister[] = [
+  ...TABLE_REGISTERS.map(([, name]) => name),
+  ...MSR_REGISTERS.map(([, msr]) => ({ msr })),
+];
+/** Everything that LOCK_REGS locks. */
+export const LOCK_ALL: Required<PinRequest> = {
+  cr0: CR0_LOCKED,
+  cr4: CR4_LOCKED,
+  registers: LOCKABLE_REGISTERS,
+};
+
+/** The name in the hypervisor's tables of a register of the contract, and its intercept bit. */
+function rowOf(register: PinnableRegister): readonly [name: number, bit: bigint] | undefined {
+  if (typeof register === 'object') {
+    const row = MSR_REGISTERS.find(([, msr]) => msr === register.msr);
+    return row && [row[0], row[2]];
+  }
+  const row = TABLE_REGISTERS.find(([, name]) => name === register);
+  return row && [row[0], row[2]];
+}
+
+/** The registers that VTL1 keeps as they were when it locked them, on each virtual processor. */
+export interface LockedRegisters {
+  lock(vtl1: Vtl1, request: PinRequest): PinResult;
+  /** Whether VTL0 may write `value`. */
+  allows(vp: number, register: number, value: bigint): boolean;
+  /** A virtual processor took INIT or is new: what it does not have yet, it may come to. */
+  started(vtl1: Vtl1, vp: number): void;
+  /** Forgets every lock and the intercepts for them. */
+  clear(vtl1: Vtl1): void;
+  readonly cr0: bigint;
+  readonly cr4: bigint;
+  readonly registers: readonly PinnableRegister[];
+}
+
+export function createLockedRegisters(): LockedRegisters {
+  let cr0 = 0n;
+  let cr4 = 0n;
+  let registers: readonly PinnableRegister[] = [];
+  /** What each register of each processor must be, by `vp register`. */
+  const saved = new Map<string, bigint>();
+  const starting = new Set<string>();
+  const key = (vp: number, register: number): string => `${vp} ${register}`;
+  const maskOf = (register: number): bigint =>
+    register === HvRegister.CR0 ? cr0 : register === HvRegister.CR4 ? cr4 : ~0n;
+  const names = (): number[] => [
+    ...(cr0 === 0n ? [] : [HvRegister.CR0]),
+    ...(cr4 === 0n ? [] : [HvRegister.CR4]),
+    ...registers.flatMap((register) => rowOf(register)?.[0] ?? []),
+  ];
+
+  function configure(vtl1: Vtl1, vp: number): void {
+    let control = (cr0 === 0n ? 0n : HvCrIntercept.CR0_WRITE) | (cr4 === 0n ? 0n : HvCrIntercept.CR4_WRITE);
+    for (const register of registers) control |= rowOf(register)?.[1] ?? 0n;
+    vtl1.set(
+      vp,
+      1,
+      { name: HvRegister.CR_INTERCEPT_CR0_MASK, value: cr0 },
+      { name: HvRegister.CR_INTERCEPT_CR4_MASK, value: cr4 },
+      { name: HvRegister.CR_INTERCEPT_CONTROL, value: control },
+    );
+  }
+
+  /** Takes the values of what is locked newly; bits that are locked already keep theirs. */
+  function save(vtl1: Vtl1, vp: number, oldMasks: ReadonlyMap<number, bigint>): void {
+    for (const register of names()) {
+      const now = vtl1.get(vp, 0, register) ?? 0n;
+      const kept = oldMasks.get(register) ?? 0n;
+      const before = saved.get(key(vp, register)) ?? 0n;
+      saved.set(key(vp, register), ((before & kept) | (now & ~kept)) & maskOf(register));
+    }
+  }
+
+  return {
+    get cr0() {
+      return cr0;
+    },
+    get cr4() {
+      return cr4;
+    },
+    get registers() {
+      return registers;
+    },
+    lock(vtl1, request) {
+      const oldMasks = new Map(names().map((name) => [name, maskOf(name)]));
+      const wanted = request.registers ?? [];
+      const known = wanted.filter((register) => rowOf(register) !== undefined);
+      const have = new Set(registers.map((register) => rowOf(register)?.[0]));
+      cr0 |= (request.cr0 ?? 0n) & CR0_LOCKED;
+      cr4 |= (request.cr4 ?? 0n) & CR4_LOCKED;
+      registers = [...registers, ...known.filter((register) => !have.has(rowOf(register)?.[0]))];
+      for (let vp = 0; vp < vtl1.processors; vp++) {
+        save(vtl1, vp, oldMasks);
+        configure(vtl1, vp);
+      }
+      return {
+        cr0,
+        cr4,
+        registers,
+        dropped: {
+          cr0: (request.cr0 ?? 0n) & ~CR0_LOCKED,
+          cr4: (request.cr4 ?? 0n) & ~CR4_LOCKED,
+          registers: wanted.filter((register) => !known.includes(register)),
+        },
+      };
+    },
+    allows(vp, register, value) {
+      const must = saved.get(key(vp, register));
+      if (must === undefined) return true;
+      if ((value & maskOf(register)) === must) {
+        const table = TABLE_REGISTERS.some(([name]) => name === register);
+        // LVBS lets nobody load a table register again, not even with the same value.
+        return starting.delete(key(vp, register)) || !table;
+      }
+      // With paging on, CR0 must be what it was: a processor that took INIT is no way around the lock.
+      return starting.has(key(vp, register)) && !(register === HvRegister.CR0 && (value & CR0.PG) !== 0n);
+    },
+    started(vtl1, vp) {
+      for (const register of names()) {
+        const now = vtl1.get(vp, 0, register) ?? 0n;
+        // A new processor must become as the boot processor is.
+        const must = saved.get(key(vp, register)) ?? saved.get(key(0, register)) ?? now & maskOf(register);
+        saved.set(key(vp, register), must);
+        if ((now & maskOf(register)) !== must) starting.add(key(vp, register));
+      }
+      configure(vtl1, vp);
+    },
+    clear(vtl1) {
+      cr0 = 0n;
+      cr4 = 0n;
+      registers = [];
+      saved.clear();
+      starting.clear();
+      for (let vp = 0; vp < vtl1.processors; vp++) configure(vtl1, vp);
+    },
+  };
+}

@@ -1,0 +1,111 @@
+import {
+  decodeLvbsTextPatch,
+  LVBS_TEXT_PATCH_SIZE,
+  LvbsError,
+  type LvbsTextPatch,
+} from '@heki/hypercall/hyperv';
+import { type Gpa, readBytes, writeBytes } from '@heki/physical-memory';
+import type { Vtl1 } from './vtl1-port.ts';
+
+/** INT3: the first step of text_poke. */
+const BREAKPOINT = 0xcc;
+/** The instruction that does nothing, by its length. */
+const NOPS: readonly (readonly number[])[] = [
+  [],
+  [0x90],
+  [0x66, 0x90],
+  [0x0f, 0x1f, 0x00],
+  [0x0f, 0x1f, 0x40, 0x00],
+  [0x0f, 0x1f, 0x44, 0x00, 0x00],
+];
+/** Patches that VTL1 keeps at most. */
+const MOST_PATCHES = 1 << 17;
+
+/** Text that VTL0 may have changed, and into what: computed beforehand, at boot or for a module. */
+export interface TextPatches {
+  /** Reads patches, one behind the other; a zero length ends them early. `undefined` when one cannot be read. */
+  read(bytes: Uint8Array): readonly LvbsTextPatch[] | undefined;
+  /** `false` when there would be too many. */
+  add(patches: readonly LvbsTextPatch[]): boolean;
+  /** Forgets those that begin in the range. */
+  remove(start: number, end: number): void;
+  /** Writes one step of text_poke for VTL0, if it leads to a known patch or to the NOP of its size. 0 or a negative error. */
+  patch(vtl1: Vtl1, request: bigint): number;
+  clear(): void;
+}
+
+/** Where byte `index` of a patch is: a patch that straddles goes on at the start of its second page. */
+export function addressOfByte({ pa, secondPa }: LvbsTextPatch, index: number): number {
+  const first = 4096 - (pa % 4096);
+  return index < first ? pa + index : secondPa + (index - first);
+}
+
+export function createTextPatches(): TextPatches {
+  const sites = new Map<number, LvbsTextPatch>();
+
+  /** The patch that a store belongs to, and whether it is a step of it. */
+  function allows(vtl1: Vtl1, { pa, bytes }: LvbsTextPatch): { patch: LvbsTextPatch; from: number } | number {
+    const [first = 0] = bytes;
+    const whole = sites.get(pa);
+    if (whole !== undefined && bytes.length === 1) {
+      const nop = NOPS[whole.bytes.length] ?? [];
+      const ok = first === BREAKPOINT || first === whole.bytes[0] || first === nop[0];
+      return ok ? { patch: whole, from: 0 } : -LvbsError.EACCES;
+    }
+    for (const site of candidates(pa)) {
+      if (addressOfByte(site, 1) !== pa || bytes.length !== site.bytes.length - 1) continue;
+      const nop = NOPS[site.bytes.length] ?? [];
+      const equals = (other: ArrayLike<number>): boolean => bytes.every((byte, i) => byte === other[i + 1]);
+      if (!equals(site.bytes) && !equals(nop)) return -LvbsError.EACCES;
+      // The tail changes only under a breakpoint, or a processor could run half of each.
+      const head = new Uint8Array(1);
+      readBytes(vtl1.memory, site.pa, head);
+      return head[0] === BREAKPOINT ? { patch: site, from: 1 } : -LvbsError.EINVAL;
+    }
+    return -LvbsError.ENOENT;
+  }
+
+  function candidates(pa: number): LvbsTextPatch[] {
+    const before = sites.get(pa - 1);
+    if (before !== undefined) return [before];
+    // The tail of a patch whose first byte is the last of its page is in another frame.
+    return pa % 4096 === 0 ? [...sites.values()].filter((site) => site.secondPa === pa) : [];
+  }
+
+  return {
+    read(bytes) {
+      const patches: LvbsTextPatch[] = [];
+      for (let at = 0; at + LVBS_TEXT_PATCH_SIZE <= bytes.length; at += LVBS_TEXT_PATCH_SIZE) {
+        if (bytes[at + 16] === 0) break;
+        const decoded = decodeLvbsTextPatch(bytes.subarray(at, at + LVBS_TEXT_PATCH_SIZE));
+        if (!decoded.ok) return undefined;
+        patches.push(decoded.message);
+      }
+      return patches;
+    },
+    add(patches) {
+      if (sites.size + patches.length > MOST_PATCHES) return false;
+      for (const patch of patches) sites.set(patch.pa, patch);
+      return true;
+    },
+    remove(start, end) {
+      for (const pa of sites.keys()) if (pa >= start && pa < end) sites.delete(pa);
+    },
+    patch(vtl1, request) {
+      if (request % 8n !== 0n || request >= 1n << 52n) return -LvbsError.EINVAL;
+      const raw = new Uint8Array(LVBS_TEXT_PATCH_SIZE);
+      // Read once: what is checked is what is stored.
+      if (readBytes(vtl1.memory, Number(request) as Gpa, raw) < raw.length) return -LvbsError.EFAULT;
+      const decoded = decodeLvbsTextPatch(raw);
+      if (!decoded.ok) return -LvbsError.EINVAL;
+      const allowed = allows(vtl1, decoded.message);
+      if (typeof allowed === 'number') return allowed;
+      for (const [i, byte] of decoded.message.bytes.entries()) {
+        const at = addressOfByte(allowed.patch, allowed.from + i) as Gpa;
+        if (writeBytes(vtl1.memory, at, Uint8Array.of(byte)) < 1) return -LvbsError.EFAULT;
+      }
+      return 0;
+    },
+    clear: () => sites.clear(),
+  };
+}
