@@ -34,7 +34,7 @@ function rowOf(register: PinnableRegister): readonly [name: number, bit: bigint]
 export interface LockedRegisters {
   lock(vtl1: Vtl1, request: PinRequest): PinResult;
   /** Whether VTL0 may write `value`. */
-  allows(vp: number, register: number, value: bigint): boolean;
+  allows(vtl1: Vtl1, vp: number, register: number, value: bigint): boolean;
   /** A virtual processor took INIT or is new: what it does not have yet, it may come to. */
   started(vtl1: Vtl1, vp: number): void;
   /** Forgets every lock and the intercepts for them. */
@@ -115,9 +115,11 @@ export function createLockedRegisters(): LockedRegisters {
         },
       };
     },
-    allows(vp, register, value) {
+    allows(vtl1, vp, register, value) {
       const must = saved.get(key(vp, register));
       if (must === undefined) return true;
+      const now = vtl1.get(vp, 0, register) ?? 0n;
+      if ((now & maskOf(register)) === must) starting.delete(key(vp, register));
       if ((value & maskOf(register)) === must) {
         const table = TABLE_REGISTERS.some(([name]) => name === register);
         // LVBS lets nobody load a table register again, not even with the same value.

@@ -177,7 +177,7 @@ export function createSecureKernel(capabilities: Capabilities, rangePages: numbe
       const message = decoded.message;
       const write = registerWrite(message);
       const next = { name: HvRegister.RIP, value: message.rip + BigInt(message.instructionLength) };
-      if (write !== undefined && locked.allows(message.vp, write.name, write.value)) {
+      if (write !== undefined && locked.allows(vtl1, message.vp, write.name, write.value)) {
         // A value that the processor does not take is #GP for VTL0 as it would have been.
         if (vtl1.set(message.vp, 0, write, next)) return;
       } else {
