@@ -1,4 +1,4 @@
-/** Misuse of the test runner by the TypeScript caller: no such suite, no such test, a kernel that did not boot. */
+/** Misuse of the test runner by the TypeScript caller: no such test, results out of order. */
 export class KunitError extends Error {
   override readonly name = 'KunitError';
 }

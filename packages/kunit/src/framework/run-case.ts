@@ -3,7 +3,8 @@ import type { CaseResult, FailedAccess, Kunit, KunitCase } from './suite.ts';
 
 /** What ends the thread of a test from within; never leaves this package. */
 export class ThreadEnd extends Error {
-  readonly why: 'assertion' | 'skip' | FailedAccess;
+  /** A failed assertion, which has been reported; a function that gave an error; `kunit_skip`; or an access. */
+  readonly why: 'assertion' | 'error' | 'skip' | FailedAccess;
 
   constructor(message: string, why: ThreadEnd['why']) {
     super(message);
@@ -49,6 +50,10 @@ export function runCase<Thread>(
   } catch (thrown) {
     if (!(thrown instanceof ThreadEnd)) throw thrown;
     end = thrown;
+  }
+  if (end?.why === 'error') {
+    failed = true;
+    write(`${name}: ${end.message}`);
   }
   const skipped = end?.why === 'skip' && !failed ? end.message : undefined;
   const ended = typeof end?.why === 'object' ? end.why : undefined;

@@ -1,4 +1,4 @@
-import type { KernelArea, KernelOutcome, LinuxEvent, LinuxKernel } from '@heki/linux';
+import type { KernelOutcome, LinuxEvent, LinuxKernel } from '@heki/linux';
 import type { LinuxMachine } from '@heki/machine';
 import {
   type Gfn,
@@ -9,7 +9,6 @@ import {
 } from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
 import { CR4, EntryLow, entryFrame, isLeaf, type Level } from '@heki/x86';
-import { KunitError } from '../error.ts';
 import { callFunction } from '../execution/call-function.ts';
 import { ThreadEnd } from '../framework/run-case.ts';
 import type { FailedAccess } from '../framework/suite.ts';
@@ -70,7 +69,7 @@ export interface TestThread {
 const STACK_PAGES = 4;
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
-/** A thread of the kernel in `machine`, which has booted. @throws {KunitError} when there is no memory for its stack */
+/** A thread of the kernel in `machine`, which has booted. @throws {ThreadEnd} when there is no memory for its stack */
 export function createTestThread(options: {
   readonly machine: LinuxMachine;
   readonly image: TestImage;
@@ -83,11 +82,7 @@ export function createTestThread(options: {
   const { vcpu } = kernel;
   const directMap = virtualAddressOf(kernel.layout.directMap);
 
-  const stackArea: KernelOutcome<KernelArea> = kernel.vmalloc(STACK_PAGES);
-  if (stackArea.kind !== 'done') throw new KunitError('the kernel has no stack for the thread of a test');
-  const { address, pages } = stackArea.value;
-  const stack = (address + BigInt(pages * PAGE_SIZE - 16)) as VirtualAddress;
-
+  let stack = 0n as VirtualAddress;
   const end = (what: string, failed: FailedAccess): never => {
     throw new ThreadEnd(what, failed);
   };
@@ -149,7 +144,7 @@ export function createTestThread(options: {
         if (isLeaf(low, level as Level)) return { address: place, level: level as Level, value };
         table = BigInt(entryFrame(low, high)) << 12n;
       }
-      throw new KunitError(`nothing is mapped at ${hex(at)}`);
+      throw new ThreadEnd(`nothing is mapped at ${hex(at)}`, 'error');
     },
     setEntry(at, value) {
       thread.writeLong(thread.entry(at).address, value);
@@ -177,9 +172,11 @@ export function createTestThread(options: {
     },
     must(what, outcome) {
       if (outcome.kind === 'done') return outcome.value;
-      if (outcome.kind === 'error') throw new ThreadEnd(`${what}: ${outcome.why}`, 'assertion');
+      if (outcome.kind === 'error') throw new ThreadEnd(`${what}: ${outcome.why}`, 'error');
       return end(`${what}: the ${outcome.access} at ${hex(outcome.address)}`, outcome.outcome);
     },
   };
+  const { address, pages } = thread.must('no stack', kernel.vmalloc(STACK_PAGES));
+  stack = (address + BigInt(pages * PAGE_SIZE - 16)) as VirtualAddress;
   return thread;
 }
