@@ -16,11 +16,13 @@ import { hex, LinuxError } from './error.ts';
 import { createFtrace, ftraceDisable, ftraceEnable } from './ftrace/ftrace.ts';
 import { createHekiKernel } from './heki/heki-kernel.ts';
 import type { KernelState } from './kernel-state.ts';
+import { kexec } from './kexec/kexec.ts';
 import { createKprobes, registerKprobe, unregisterKprobe } from './kprobes/kprobes.ts';
 import { createKernelImage } from './layout/kernel-image.ts';
 import { checkProfile, DEBIAN_6_1 } from './layout/kernel-profile.ts';
 import { checkLayout, createLayout } from './layout/layout.ts';
 import type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
+import { addMemory } from './memory-hotplug/memory-hotplug.ts';
 import { createPageAllocator } from './mm/page-allocator.ts';
 import { PageTables } from './mm/page-tables.ts';
 import * as set from './mm/set-memory.ts';
@@ -86,6 +88,8 @@ function createState(options: LinuxKernelOptions): KernelState {
     kaslrSeed,
     emit,
     memory: createBootMemory(physicalMemory, layout),
+    over: false,
+    memoryEnd: memoryMap.ramEnd,
     pagesReady: false,
     booting: true,
     setToReadonly: false,
@@ -114,6 +118,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     if (!state.pagesReady) {
       throw new LinuxError(`boot has not come past mem_init yet: the next step is ${BOOT_STEPS[next]?.step}`);
     }
+    if (state.over) throw new LinuxError('this kernel is over: another one runs since kexec');
     return attempt(body);
   };
   const effect = (body: () => void): KernelOutcome => {
@@ -193,6 +198,8 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     cpuDown: (number) => effect(() => cpuDown(state, number)),
     suspend: () => effect(() => suspend(state)),
     textPokeEarly: (address, bytes) => effect(() => textPokeEarly(state, address, bytes)),
+    kexec: () => effect(() => kexec(state)),
+    addMemory: (range) => effect(() => addMemory(state, range)),
     textPokeBatch: (patches) => effect(() => textPokeBatch(state, patches)),
     setStaticKey: (sites, enabled) => effect(() => setStaticKey(state, sites, enabled)),
     updateStaticCall: (sites, target) => effect(() => updateStaticCall(state, sites, target)),

@@ -20,6 +20,7 @@ export {
 } from './layout/kernel-profile.ts';
 export { type AddressLayout, createLayout, type LayoutOptions } from './layout/layout.ts';
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
+export { SECTION_FRAMES } from './memory-hotplug/memory-hotplug.ts';
 export {
   type LoadedModule,
   MODULE_MEMORY,

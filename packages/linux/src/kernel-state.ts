@@ -53,6 +53,10 @@ export interface KernelState {
 
   /** How the kernel reaches memory just now. */
   memory: KernelMemory;
+  /** Another kernel runs: this one has handed over. */
+  over: boolean;
+  /** One past the last frame of memory, with what was plugged in. */
+  memoryEnd: Gfn;
   /** `slab_is_available`: frames come from the page allocator. */
   pagesReady: boolean;
   /** `system_state` is SYSTEM_BOOTING: until the first threads run. */

@@ -1,5 +1,5 @@
 import type { HekiGuest, HekiKernel } from '@heki/guest';
-import type { Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
+import type { FrameRange, Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { BootStep } from './boot/boot-steps.ts';
@@ -118,6 +118,11 @@ export interface LinuxKernel {
   cpuDown(number: number): KernelOutcome;
   /** Suspend to RAM and resume, by the trampoline as well. */
   suspend(): KernelOutcome;
+
+  /** Hands over to another kernel, as far as its first instruction: this one is over then. */
+  kexec(): KernelOutcome;
+  /** Takes a section of 128 MiB that was plugged in behind the memory that there is. */
+  addMemory(range: FrameRange<Gfn>): KernelOutcome;
 
   /** `text_poke`: at most a page of bytes, over at most two pages. */
   textPoke(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;

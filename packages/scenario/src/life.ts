@@ -1,6 +1,6 @@
 import type { KernelArea, LinuxKernel, LoadedModule } from '@heki/linux';
 import type { LinuxMachine } from '@heki/machine';
-import type { Gfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import type { FrameRange, Gfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import { virtualFrameOf } from '@heki/physical-memory';
 import { walkMappings } from '@heki/x86';
 
@@ -11,6 +11,8 @@ export interface Life {
   readonly programs: Map<string, VirtualAddress>;
   readonly areas: Map<string, KernelArea>;
   readonly traced: VirtualAddress[];
+  /** Memory that was plugged in. */
+  readonly plugged: FrameRange<Gfn>[];
   /** Frames that exhaust-memory holds. */
   readonly hoard: Gfn[];
   /** Frames that held modules and eBPF programs which are gone. */
@@ -25,6 +27,7 @@ export function beginLife(machine: LinuxMachine): Life {
     programs: new Map(),
     areas: new Map(),
     traced: [],
+    plugged: [],
     hoard: [],
     freed: new Set(),
   };

@@ -1,5 +1,11 @@
 import { imageSections } from '@heki/linux';
-import { type Gfn, PAGE_SIZE, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import {
+  type FrameRange,
+  type Gfn,
+  PAGE_SIZE,
+  VIRTUAL_FRAME_END,
+  type VirtualFrame,
+} from '@heki/physical-memory';
 import { EntryHigh, EntryLow, upperHalfStart, walkMappings } from '@heki/x86';
 import { framesBehind, type Life } from './life.ts';
 
@@ -56,7 +62,8 @@ export function grantedRights({ machine }: Pick<Life, 'machine'>, frame: Gfn): n
 /** The state of every kind of page of a kernel: the image, modules, eBPF, the trampoline, freed pages, and all other memory. */
 export function pageClasses(life: Life): readonly PageClass[] {
   const { kernel, memoryMap } = life.machine;
-  const frames = memoryMap.ramEnd;
+  const memory = [...memoryMap.entries.filter(({ type }) => type === 'ram'), ...life.plugged];
+  const frames = Math.max(...memory.map(({ end }) => end));
   const mappings = collectiveRights(life, frames);
   const classOf = new Uint8Array(frames);
   const names: string[] = ['other memory'];
@@ -82,6 +89,10 @@ export function pageClasses(life: Life): readonly PageClass[] {
   const trampoline = Array.from({ length: pages }, (_, page) => kernel.trampoline + page);
   add('trampoline text', trampoline.slice(textStart, textEnd));
   add('rest of the trampoline', [...trampoline.slice(0, textStart), ...trampoline.slice(textEnd)]);
+  add(
+    'plugged in',
+    life.plugged.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, at) => start + at)),
+  );
   add('freed by modules and eBPF', life.freed);
   for (const [name, kinds] of MODULE_CLASSES) {
     const places = [...life.modules.values()].flatMap(({ memory }) =>
@@ -102,7 +113,7 @@ export function pageClasses(life: Life): readonly PageClass[] {
       framesBehind(life.machine, address, count),
     ),
   );
-  return tally(life, names, classOf, mappings);
+  return tally(life, memory, names, classOf, mappings);
 }
 
 const IMAGE_CLASSES: readonly [name: string, sections: readonly string[]][] = [
@@ -124,7 +135,13 @@ const MODULE_CLASSES: readonly [name: string, kinds: readonly string[]][] = [
   ['module data', ['data', 'init_data']],
 ];
 
-function tally(life: Life, names: readonly string[], classOf: Uint8Array, mappings: Uint8Array): PageClass[] {
+function tally(
+  life: Life,
+  memory: readonly FrameRange<Gfn>[],
+  names: readonly string[],
+  classOf: Uint8Array,
+  mappings: Uint8Array,
+): PageClass[] {
   const rows = names.map((name) => ({
     name,
     pages: 0,
@@ -134,13 +151,11 @@ function tally(life: Life, names: readonly string[], classOf: Uint8Array, mappin
     writableAndExecutable: 0,
     withheld: 0,
   }));
-  const { memoryMap } = life.machine;
   const count = (map: Map<string, number>, rights: number, pages: number): void => {
     const letters = LETTERS[rights] ?? '';
     map.set(letters, (map.get(letters) ?? 0) + pages);
   };
-  for (const { start, end, type } of memoryMap.entries) {
-    if (type !== 'ram') continue;
+  for (const { start, end } of memory) {
     for (let frame: number = start; frame < end; ) {
       const kind = classOf[frame] ?? 0;
       const allows = mappings[frame] ?? 0;

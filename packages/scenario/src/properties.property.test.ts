@@ -59,7 +59,7 @@ function live(profile: Profile, choices: readonly Choice[]): Lived {
     } else {
       const step = stepOf(life, choice, serial);
       // A processor takes itself down on no other processor than the first.
-      const where = step?.do === 'cpu-down' || step?.do === 'cpu-up' ? 0 : cpu;
+      const where = step?.do === 'cpu-down' || step?.do === 'cpu-up' || step?.do === 'suspend' ? 0 : cpu;
       if (step === undefined) continue;
       steps.push(step);
       const outcome = kernel.onCpu(where, () => runSteps(life, [step]));

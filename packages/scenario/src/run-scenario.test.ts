@@ -17,6 +17,7 @@ const create = ({
   profile = 'hardened',
   mbec = true,
   vcpus = 1,
+  pluggable = 0,
   hypervisor,
 }: MachineSpecification): LinuxMachine =>
   createLinuxMachine({
@@ -25,6 +26,7 @@ const create = ({
     memoryMap: pcMemoryMap(128 * 2 ** 20),
     profile,
     vcpus,
+    pluggable,
   });
 
 const steps: readonly Step[] = [
@@ -145,6 +147,7 @@ describe('legitimate work', () => {
       ['static-key-kernel', 'breaks'],
       ['cpu-hotplug', 'refused'],
       ['suspend', 'breaks'],
+      ['kexec', 'breaks'],
     ]);
   });
 

@@ -1,5 +1,5 @@
 import type { KernelOutcome, ModuleImage } from '@heki/linux';
-import { PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import { addressOf, type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { ScenarioError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
 import type { Step } from './scenario.ts';
@@ -62,6 +62,15 @@ export function runStep(life: Life, step: Step): KernelOutcome {
       return kernel.cpuDown(step.cpu);
     case 'suspend':
       return kernel.suspend();
+    case 'plug-memory': {
+      const section = life.machine.plugMemory() ?? missing('memory left to plug in');
+      life.plugged.push(section);
+      return kernel.addMemory(section);
+    }
+    case 'balloon':
+      return balloon(life, step.pages);
+    case 'kexec':
+      return kernel.kexec();
     case 'exhaust-memory':
       while (kernel.freeFrames > step.leave) {
         const frame = kernel.allocatePages();
@@ -73,6 +82,21 @@ export function runStep(life: Life, step: Step): KernelOutcome {
       for (const frame of life.hoard.splice(0)) kernel.freePages(frame);
       return NOTHING;
   }
+}
+
+/** virtio-balloon: pages that the kernel does not use go to the host, and come back empty. */
+function balloon({ machine: { kernel, virtualMachine } }: Life, pages: number): KernelOutcome {
+  const frames: Gfn[] = [];
+  let outcome = NOTHING;
+  while (frames.length < pages && outcome.kind === 'done') {
+    const frame = kernel.allocatePages();
+    if (frame.kind === 'done') {
+      frames.push(frame.value);
+      virtualMachine.write('vmm', addressOf(frame.value), new Uint8Array(PAGE_SIZE));
+    } else outcome = frame;
+  }
+  for (const frame of frames) kernel.freePages(frame);
+  return outcome;
 }
 
 function repeat(count: number, run: () => KernelOutcome): KernelOutcome {

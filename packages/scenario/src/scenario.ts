@@ -67,6 +67,11 @@ const stepSchema = z.discriminatedUnion('do', [
   step('cpu-up', { cpu }),
   step('cpu-down', { cpu }),
   step('suspend', {}).describe('Suspend to RAM, and resume'),
+  step('plug-memory', {}).describe('A section of 128 MiB is plugged in, and the kernel takes it'),
+  step('balloon', { pages }).describe(
+    'The kernel gives pages to the host, which clears them, and takes them back',
+  ),
+  step('kexec', {}).describe('Hands over to another kernel: the last step'),
   step('exhaust-memory', {
     leave: z
       .int()
@@ -83,6 +88,12 @@ const machineSchema = z.strictObject({
     .regex(/^\d+(MiB|GiB)$/, 'expected a number of MiB or GiB, such as 512MiB')
     .optional()
     .describe('RAM. Default 512MiB'),
+  pluggable: z
+    .int()
+    .min(0)
+    .max(64)
+    .optional()
+    .describe('Sections of 128 MiB that plug-memory takes. Default 0'),
   vcpus: z.int().min(1).max(64).optional().describe('Default 1'),
   levels: z.literal([4, 5]).optional().describe('Paging levels. Default 4'),
   kaslrSeed: z

@@ -89,6 +89,28 @@ export const WORKLOADS: readonly Workload[] = [
     steps: [{ do: 'suspend' }],
   },
   {
+    name: 'kexec',
+    title: 'hand over to another kernel',
+    machine: {},
+    // Frees of boot are used up first: the pages of a kernel that has run for a while are known to the direct map only.
+    steps: [{ do: 'vmalloc', name: 'area', pages: 3000 }, { do: 'kexec' }],
+  },
+  {
+    name: 'memory-hotplug',
+    title: 'plug memory in, and use it',
+    machine: { pluggable: 1 },
+    steps: [{ do: 'plug-memory' }, { do: 'churn-modules', count: 2 }],
+  },
+  {
+    name: 'balloon',
+    title: 'give pages to the host and take them back',
+    machine: {},
+    steps: [
+      { do: 'balloon', pages: 512 },
+      { do: 'churn-modules', count: 1 },
+    ],
+  },
+  {
     name: 'vmalloc',
     title: 'map memory, make it read-only and writable again, and free it',
     machine: {},

@@ -8,6 +8,7 @@ import { HYPERVISORS, type HypervisorName, hypervisorNamed } from '../hypervisor
 export interface BootSettings {
   readonly memory: string;
   readonly vcpus: number;
+  readonly pluggable: number;
   readonly levels: 4 | 5;
   readonly kaslrSeed: number | undefined;
   readonly commandLine: string;
@@ -31,6 +32,7 @@ export function bootSettings(specification: MachineSpecification): BootSettings 
   return {
     memory,
     vcpus: specification.vcpus ?? 1,
+    pluggable: specification.pluggable ?? 0,
     levels: specification.levels ?? 4,
     kaslrSeed: specification.kaslrSeed,
     commandLine: specification.commandLine ?? '',
@@ -49,7 +51,7 @@ export function createBootMachine(
     readonly onEvent?: (event: TraceEvent) => void;
   } = {},
 ): LinuxMachine {
-  const { profile, mbec, commandLine, levels, vcpus, kaslrSeed } = settings;
+  const { profile, mbec, commandLine, levels, vcpus, pluggable, kaslrSeed } = settings;
   const backend = HYPERVISORS[settings.hypervisor];
   return createLinuxMachine({
     hypervisor: backend.create({ profile, mbec }),
@@ -60,6 +62,7 @@ export function createBootMachine(
     commandLine,
     levels,
     vcpus,
+    pluggable,
     ...(kaslrSeed === undefined ? {} : { kaslrSeed }),
     ...(options.processorEvents === undefined ? {} : { processorEvents: options.processorEvents }),
     ...(options.onEvent === undefined ? {} : { onEvent: options.onEvent }),

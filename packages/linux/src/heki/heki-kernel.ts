@@ -5,20 +5,21 @@ import { attempt } from '../outcome.ts';
 
 /** What Heki's core gets of the kernel. Page lists are stored through the processor, in pages of the page allocator. */
 export function createHekiKernel(
-  state: Pick<KernelState, 'physicalMemory' | 'layout' | 'memoryMap' | 'tables'>,
+  state: Pick<KernelState, 'physicalMemory' | 'layout' | 'tables'>,
   kernel: () => KernelState,
 ): HekiKernel {
-  const { physicalMemory, layout, memoryMap, tables } = state;
-  const { ramEnd } = memoryMap;
+  const { physicalMemory, layout, tables } = state;
   return {
     memory: physicalMemory,
     pageTableRoot: tables.root,
     levels: layout.levels,
     // pfn_valid holds for whole sections, holes in them included.
-    validFrames: [{ start: 0 as Gfn, end: ramEnd }],
-    directMap: {
-      start: layout.directMap,
-      end: (layout.directMap + ramEnd) as typeof layout.directMap,
+    get validFrames() {
+      return [{ start: 0 as Gfn, end: kernel().memoryEnd }];
+    },
+    get directMap() {
+      const end = (layout.directMap + kernel().memoryEnd) as typeof layout.directMap;
+      return { start: layout.directMap, end };
     },
     allocatePage() {
       const frame = kernel().pages.allocate();

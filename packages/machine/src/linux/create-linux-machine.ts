@@ -1,14 +1,16 @@
 import { createHekiGuest, parseBootParameters } from '@heki/guest';
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
-import { createLinuxKernel, type LinuxKernel } from '@heki/linux';
+import { createLinuxKernel, type LinuxKernel, SECTION_FRAMES } from '@heki/linux';
 import { initHekiOnKvm } from '@heki/paravirt';
-import { createFrameAllocator, createRam, type Gfn, type Pfn } from '@heki/physical-memory';
+import { createFrameAllocator, createRam, type FrameRange, type Gfn, type Pfn } from '@heki/physical-memory';
 import { MachineError } from '../error.ts';
 import { createExceptionHandler } from '../exception-handler.ts';
 import { layOutHost, machineMemory } from '../layout.ts';
 import type { HekiDriver } from '../machine.ts';
 import type { LinuxMachine, LinuxMachineOptions } from './linux-machine.ts';
 
+/** Memory that is plugged in lies above 4 GiB, as on a PC. */
+const FOUR_GIB = 2 ** 20;
 /** KVM_MAX_VCPUS of a default build. */
 const MAX_VCPUS = 1024;
 
@@ -27,20 +29,25 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const { onEvent } = options;
 
   const ranges = machineMemory(memoryMap);
-  const memory = createRam<Gfn>({ ranges });
-  const host = layOutHost(ranges.map((range) => ({ ...range, memory })));
+  const firstSection = Math.ceil(Math.max(memoryMap.ramEnd, FOUR_GIB) / SECTION_FRAMES);
+  const sections = Array.from({ length: options.pluggable ?? 0 }, (_, index): FrameRange<Gfn> => {
+    const start = (firstSection + index) * SECTION_FRAMES;
+    return { start: start as Gfn, end: (start + SECTION_FRAMES) as Gfn };
+  });
+  const memory = createRam<Gfn>({ ranges: [...ranges, ...sections] });
+  const host = layOutHost([...ranges, ...sections].map((range) => ({ ...range, memory })));
   const virtualMachine = hypervisor.createVirtualMachine({
     host: { memory: host.memory, frames: createFrameAllocator<Pfn>({ ranges: [host.tables] }) },
     ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'hypervisor', event }) }),
   });
-  for (const { start, end } of ranges) {
+  const addMemory = ({ start, end }: FrameRange<Gfn>): void =>
     virtualMachine.addMemory({
       start,
       frames: end - start,
       backing: host.backing(start),
       ...(options.hostPage === undefined ? {} : { largestLeaf: options.hostPage }),
     });
-  }
+  for (const range of ranges) addMemory(range);
   const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpus = Array.from({ length: checkCount(options.vcpus ?? 1) }, () =>
     virtualMachine.createVcpu({
@@ -94,6 +101,11 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     memory,
     kernel,
     heki,
+    plugMemory() {
+      const section = sections.shift();
+      if (section !== undefined) addMemory(section);
+      return section;
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 import type { GuestDefectId, HekiGuest, KernelConfig } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { KernelProfile, LinuxDefectId, LinuxKernel } from '@heki/linux';
-import type { Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
+import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { TraceEvent } from '../event.ts';
@@ -14,6 +14,8 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   readonly hypervisor: Hypervisor<VM, Event>;
   /** The guest's physical memory; it reads zero. */
   readonly memoryMap: MemoryMap<Gfn>;
+  /** Sections of 128 MiB that can be plugged in later. Default 0. */
+  readonly pluggable?: number;
   /** Number of virtual CPUs, at least 1. Default 1. */
   readonly vcpus?: number;
   /** Kernel image. Default that of `@heki/linux`. */
@@ -58,4 +60,6 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> {
   readonly kernel: LinuxKernel;
   /** The Heki core of the kernel. */
   readonly heki: HekiGuest;
+  /** Gives the virtual machine its next section of memory, which the kernel then can take; `undefined` when there is none left. */
+  plugMemory(): FrameRange<Gfn> | undefined;
 }

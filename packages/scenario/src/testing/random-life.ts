@@ -30,6 +30,8 @@ const KINDS = [
   'cpu-up',
   'exhaust-memory',
   'release-memory',
+  'balloon',
+  'suspend',
   'hostile-list',
 ] as const;
 
@@ -97,7 +99,10 @@ export function stepOf(life: Life, { kind, which, how }: Choice, serial: number)
     case 'exhaust-memory':
       return { do: kind, leave: how };
     case 'release-memory':
+    case 'suspend':
       return { do: kind };
+    case 'balloon':
+      return { do: kind, pages: 1 + how };
     case 'hostile-list':
       return undefined;
   }

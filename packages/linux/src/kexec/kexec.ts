@@ -1,0 +1,53 @@
+import {
+  addressOf,
+  type Gfn,
+  PAGE_SIZE,
+  type VirtualAddress,
+  type VirtualFrame,
+} from '@heki/physical-memory';
+import { directAddress, type KernelState } from '../kernel-state.ts';
+import { setMemoryRox } from '../mm/set-memory.ts';
+import { completed } from '../mm/vcpu-memory.ts';
+import { Errno, fail } from '../outcome.ts';
+
+/** Entries of the identity mapping's tables, and its leaf: present, writable, accessed; nothing forbids execution. */
+const TABLE = 0x63n;
+/** What stands in for relocate_kernel: no-ops. */
+const NOP = 0x90;
+const CODE = 4;
+
+/**
+ * `kernel_kexec`: relocate_kernel is copied to a control page, page tables are built in which that page lies at its physical address
+ * (init_pgtable), and the processor switches to them and goes on there: this kernel is over. The control page becomes read-only and executable
+ * by set_memory_rox first, as since 6.14: 6.6 does not, and no Heki could know that the page is to be executed.
+ *
+ * @throws {KernelStop} -ENOMEM, Heki's refusal, or a fetch that does not complete: there is no way back from there
+ */
+export function kexec(kernel: KernelState): void {
+  const { layout, pages, memory, vcpu, emit } = kernel;
+  const page = (): Gfn => {
+    const frame = pages.allocate() ?? fail(Errno.ENOMEM, 'no page for kexec');
+    memory.store(directAddress(layout, frame), new Uint8Array(PAGE_SIZE));
+    return frame;
+  };
+  const control = page();
+  memory.store(directAddress(layout, control), new Uint8Array(PAGE_SIZE).fill(NOP));
+  setMemoryRox(kernel, (layout.directMap + control) as VirtualFrame, 1);
+
+  const address = BigInt(addressOf(control));
+  let target = control;
+  for (let level = 1; level <= layout.levels; level++) {
+    const table = page();
+    const slot = (address >> BigInt(12 + 9 * (level - 1))) & 511n;
+    const entry = new Uint8Array(8);
+    new DataView(entry.buffer).setBigUint64(0, (BigInt(target) << 12n) | TABLE, true);
+    memory.store((directAddress(layout, table) + 8n * slot) as VirtualAddress, entry);
+    target = table;
+  }
+  const { rip } = vcpu.registers;
+  completed(vcpu.cli(), 'instruction', rip);
+  completed(vcpu.movToCr(3, BigInt(addressOf(target))), 'instruction', rip);
+  completed(vcpu.fetch(address as VirtualAddress, CODE), 'fetch', address as VirtualAddress);
+  kernel.over = true;
+  emit({ type: 'log', text: 'kexec_core: Starting new kernel' });
+}
