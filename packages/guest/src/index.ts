@@ -19,7 +19,12 @@ export type {
   NamedLeaf,
   PermissionCounters,
 } from './heki-guest.ts';
-export type { HekiHypervisor } from './heki-hypervisor.ts';
+export type {
+  HekiHypervisor,
+  HekiSection,
+  HekiSectionKind,
+  HekiTextPatch,
+} from './heki-hypervisor.ts';
 export type { HekiKernel, KernelConfig, KernelPage, VirtualRange } from './kernel.ts';
 export {
   leafPermissions,

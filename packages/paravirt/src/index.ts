@@ -6,6 +6,12 @@ export {
   paravirtDefects,
 } from './defects.ts';
 export type { DriverVcpu } from './hypercall.ts';
+export {
+  type DriverMemory,
+  type HypervDriverOptions,
+  type HypervDriverVcpu,
+  initHekiOnHyperv,
+} from './hyperv.ts';
 export { type DetectedHypervisor, type InitHekiResult, initHeki } from './init-heki.ts';
 export { type DriverOptions, type HekiPort, initHekiOnKvm } from './kvm.ts';
 export { initHekiOnXen, type XenDriverOptions, type XenDriverVcpu } from './xen.ts';

@@ -1,0 +1,187 @@
+import type { HekiSection, HekiSectionKind, HekiTextPatch } from '@heki/guest';
+import {
+  encodeHvControl,
+  encodeLvbsRanges,
+  encodeLvbsTextPatch,
+  HV_PARTITION_SELF,
+  HvCall,
+  HvStatus,
+  LVBS_RANGES_PER_PAGE,
+  LvbsError,
+  LvbsFunction,
+  type LvbsRange,
+  LvbsSection,
+} from '@heki/hypercall/hyperv';
+import { decodePageList, forEachRange } from '@heki/hypercall/kvm';
+import { addressOf, type Gfn, type Gpa, PAGE_WORDS, type PhysicalMemory } from '@heki/physical-memory';
+import type { Registers, Vcpu } from '@heki/vcpu';
+import type { HekiPort } from './kvm.ts';
+
+/** What the driver for Hyper-V needs of a virtual CPU. */
+export type HypervDriverVcpu = Pick<Vcpu, 'vmcall' | 'interruptContext'> & {
+  readonly registers: Pick<Registers, 'rax' | 'rcx' | 'rdx' | 'rsi' | 'rdi' | 'r8'>;
+};
+
+/** The kernel's memory, as far as the driver builds lists in it. */
+export interface DriverMemory {
+  /** Guest-physical memory, for reading the core's page lists. */
+  readonly memory: Pick<PhysicalMemory<Gfn>, 'page'>;
+  /** A page of the kernel, or `undefined` when there is none. */
+  allocatePage(): Gfn | undefined;
+  freePage(frame: Gfn): void;
+  /** Stores `bytes` at `offset` of a page from {@link allocatePage}. `false` when the store faulted. */
+  store(frame: Gfn, offset: number, bytes: Uint8Array): boolean;
+}
+
+/** What the driver for Hyper-V runs on. */
+export interface HypervDriverOptions {
+  /** The virtual CPU that executes the calls; asked for each. */
+  readonly vcpu: () => HypervDriverVcpu;
+  readonly memory: DriverMemory;
+  /** Hears of the warning about calls in interrupt context, once. */
+  readonly onWarning?: (text: string) => void;
+  /**
+   * When the secure kernel is told that boot is over. `never` (default): Heki v2's core asks for protection for as long as the kernel lives, for
+   * every module, and would be refused from then on. `after-late-init`: with the first protection, which late init asks for; later
+   * modules then need `validateModule` of the port, which the kernel must call.
+   */
+  readonly endOfBoot?: 'never' | 'after-late-init';
+}
+
+/** Pages of ranges in one VTL call at most; more ranges make more calls. */
+const MOST_PAGES = 64;
+
+const SECTION_ATTRIBUTES: { readonly [kind in HekiSectionKind]: number } = {
+  text: LvbsSection.TEXT,
+  data: LvbsSection.DATA,
+  rodata: LvbsSection.RODATA,
+  'ro-after-init': LvbsSection.RO_AFTER_INIT,
+  'init-text': LvbsSection.INIT_TEXT,
+  'init-data': LvbsSection.INIT_DATA,
+  'init-rodata': LvbsSection.INIT_RODATA,
+  patches: LvbsSection.PATCHES,
+};
+
+/** VMCALL with these registers; all are as before afterwards. `undefined` when it did not complete, otherwise what `result` reads. */
+function callHyperv(
+  vcpu: HypervDriverVcpu,
+  values: Partial<HypervDriverVcpu['registers']>,
+  result: 'rax' | 'r8',
+): bigint | undefined {
+  const { registers } = vcpu;
+  const { rax, rcx, rdx, rsi, rdi, r8 } = registers;
+  Object.assign(registers, values);
+  const done = vcpu.vmcall().kind === 'done';
+  const answer = registers[result];
+  Object.assign(registers, { rax, rcx, rdx, rsi, rdi, r8 });
+  return done ? answer : undefined;
+}
+
+/**
+ * `init_heki` for Hyper-V, after the kernel of LVBS (the series has a driver for KVM only): when VTL1 is enabled already, a secure
+ * kernel is there, and `guest.hypervisor` is filled with VTL calls. Whether it was. *Unjudged.*
+ */
+export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions): boolean {
+  const { vcpu, memory, onWarning, endOfBoot = 'never' } = options;
+  // Fast HvCallEnablePartitionVtl: RDX the partition, R8 the VTL.
+  const enable = {
+    rcx: encodeHvControl({ code: HvCall.ENABLE_PARTITION_VTL, fast: true }),
+    rdx: HV_PARTITION_SELF,
+    r8: 1n,
+  };
+  if (callHyperv(vcpu(), enable, 'rax') !== BigInt(HvStatus.VTL_ALREADY_ENABLED)) return false;
+
+  const vtlCall = (fn: number, first = 0n, second = 0n): number => {
+    const call = { rcx: BigInt(HvCall.VTL_CALL), rdi: BigInt(fn), rsi: first, rdx: second, r8: 0n };
+    const answer = callHyperv(vcpu(), call, 'r8');
+    return answer === undefined ? -LvbsError.ENOSYS : Number(BigInt.asIntN(32, answer));
+  };
+
+  /** Runs `use` with pages of its own: as many as can be had, at most `count`. */
+  function withPages(count: number, use: (frames: readonly Gfn[]) => number): number {
+    const frames: Gfn[] = [];
+    for (let frame = memory.allocatePage(); frame !== undefined; frame = memory.allocatePage()) {
+      frames.push(frame);
+      if (frames.length === count) break;
+    }
+    const answer = frames.length === 0 ? -LvbsError.ENOMEM : use(frames);
+    for (const frame of frames) memory.freePage(frame);
+    return answer;
+  }
+
+  /** Writes ranges into pages and makes the call; more calls only where `split` allows them. The last answer, or the first error. */
+  function callWithRanges(fn: number, ranges: readonly LvbsRange[], split: boolean): number {
+    if (ranges.length === 0) return split ? 0 : -LvbsError.EINVAL;
+    const needed = Math.ceil(ranges.length / LVBS_RANGES_PER_PAGE);
+    return withPages(Math.min(needed, split ? MOST_PAGES : needed), (frames) => {
+      const most = frames.length * LVBS_RANGES_PER_PAGE;
+      if (!split && ranges.length > most) return -LvbsError.ENOMEM;
+      let answer = 0;
+      for (let at = 0; at < ranges.length && answer >= 0; at += most) {
+        const part = ranges.slice(at, at + most);
+        const first = storeRanges(frames, part);
+        answer = first === undefined ? -LvbsError.EFAULT : vtlCall(fn, BigInt(first), BigInt(part.length));
+      }
+      return answer;
+    });
+  }
+
+  function storeRanges(frames: readonly Gfn[], ranges: readonly LvbsRange[]): Gpa | undefined {
+    const pages = new Map(frames.map((frame) => [frame, new Uint32Array(PAGE_WORDS)]));
+    const first = encodeLvbsRanges({ memory: { writablePage: (frame) => pages.get(frame) }, frames, ranges });
+    for (const [frame, page] of pages) {
+      if (!memory.store(frame, 0, new Uint8Array(page.buffer))) return undefined;
+    }
+    return first;
+  }
+
+  const sectionRanges = (sections: readonly HekiSection[]): LvbsRange[] =>
+    sections.map(({ start, end, kind }) => ({
+      va: 0n,
+      pa: start,
+      epa: end,
+      attributes: SECTION_ATTRIBUTES[kind],
+    }));
+
+  let warned = false;
+  let finished = false;
+  const hypervisor = {
+    lockCrs: () => vtlCall(LvbsFunction.LOCK_REGS),
+    protectMemory(list: Gpa) {
+      if (vcpu().interruptContext && !warned) {
+        warned = true;
+        onWarning?.('WARNING: hv_protect_memory called in interrupt context');
+      }
+      const page = (frame: Gfn) => memory.memory.page(frame);
+      const decoded = decodePageList({ memory: { page, writablePage: () => undefined }, list: BigInt(list) });
+      if (!decoded.ok) return -LvbsError.EINVAL;
+      const ranges: LvbsRange[] = [];
+      forEachRange(decoded.pages, (start, end, attributes) =>
+        ranges.push({ va: 0n, pa: addressOf(start), epa: addressOf(end), attributes }),
+      );
+      const answer = callWithRanges(LvbsFunction.PROTECT_MEMORY, ranges, true);
+      if (answer !== 0 || finished || endOfBoot === 'never') return answer;
+      return hypervisor.finishBoot();
+    },
+    finishBoot() {
+      const answer = vtlCall(LvbsFunction.SIGNAL_END_OF_BOOT);
+      finished ||= answer === 0;
+      return answer;
+    },
+    validateModule: (sections: readonly HekiSection[]) =>
+      callWithRanges(LvbsFunction.VALIDATE_MODULE, sectionRanges(sections), false),
+    freeModuleInit: (token: number) => vtlCall(LvbsFunction.FREE_MODULE_INIT, BigInt(token)),
+    unloadModule: (token: number) => vtlCall(LvbsFunction.UNLOAD_MODULE, BigInt(token)),
+    patchText: ({ address, secondPage, bytes }: HekiTextPatch) =>
+      withPages(1, ([frame]) => {
+        const patch = encodeLvbsTextPatch({ pa: address, secondPa: secondPage ?? (0 as Gpa), bytes });
+        if (frame === undefined) return -LvbsError.EINVAL;
+        if (!memory.store(frame, 0, patch)) return -LvbsError.EFAULT;
+        return vtlCall(LvbsFunction.PATCH_TEXT, BigInt(addressOf(frame)));
+      }),
+    kexecValidate: (segments: readonly HekiSection[]) =>
+      callWithRanges(LvbsFunction.KEXEC_VALIDATE, sectionRanges(segments), false),
+  };
+  guest.hypervisor = hypervisor;
+  return true;
+}
