@@ -1,7 +1,9 @@
 import { createKvm } from '@heki/kvm';
+import type { KernelProfile } from '@heki/linux';
 import { pcMemoryMap } from '@heki/machine';
 import type { CaseResult } from '../framework/suite.ts';
 import { type KunitSuiteName, kunitTests, runKunit, type SuiteResult } from '../run-kunit.ts';
+import { SMALL_KERNEL } from './small-kernel.ts';
 
 /** What a test runs on. */
 export interface Setting {
@@ -10,11 +12,13 @@ export interface Setting {
   readonly profile?: 'hardened' | 'rfc-v2';
   readonly mbec?: boolean;
   readonly commandLine?: string;
+  /** Default {@link SMALL_KERNEL}. */
+  readonly kernel?: KernelProfile;
 }
 
 /** Runs suites in kernels of 64 MiB: the lines of KTAP, and what came of the suites. */
 export function runIn(
-  { hypervisor = 'kvm', profile = 'hardened', mbec = true, commandLine = '' }: Setting,
+  { hypervisor = 'kvm', profile = 'hardened', mbec = true, commandLine = '', kernel = SMALL_KERNEL }: Setting,
   options: { readonly suites?: readonly KunitSuiteName[]; readonly test?: number } = {},
 ): { readonly lines: readonly string[]; readonly results: readonly SuiteResult[] } {
   const running = runKunit({
@@ -23,6 +27,7 @@ export function runIn(
       hypervisor: createKvm({ profile, mbec }),
       profile,
       commandLine,
+      kernel,
       memoryMap: pcMemoryMap(2 ** 26),
       ...(hypervisor === 'none' ? { driver: undefined } : {}),
     },

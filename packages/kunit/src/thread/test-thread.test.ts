@@ -4,10 +4,16 @@ import type { VirtualAddress } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { ThreadEnd } from '../framework/run-case.ts';
+import { SMALL_KERNEL } from '../testing/small-kernel.ts';
 import { bootTestThread } from './boot-test-thread.ts';
 
 const boot = (profile: 'rfc-v2' | 'hardened') =>
-  bootTestThread({ hypervisor: createKvm({ profile }), profile, memoryMap: pcMemoryMap(2 ** 26) });
+  bootTestThread({
+    hypervisor: createKvm({ profile }),
+    profile,
+    kernel: SMALL_KERNEL,
+    memoryMap: pcMemoryMap(2 ** 26),
+  });
 
 describe('a thread of the kernel', () => {
   test('dies at #GP, and SMEP stays', () => {
