@@ -1,7 +1,8 @@
+import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm } from '@heki/kvm';
 import type { HekiDriver } from '@heki/machine';
-import { initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
+import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
 import { UsageError } from './failure.ts';
 
@@ -22,7 +23,7 @@ interface Backend {
 }
 
 /** Names that `--hypervisor` takes. */
-export const HYPERVISOR_NAMES = ['kvm', 'xen', 'none'] as const;
+export const HYPERVISOR_NAMES = ['kvm', 'hyperv', 'xen', 'none'] as const;
 
 /** A name that `--hypervisor` takes. */
 export type HypervisorName = (typeof HYPERVISOR_NAMES)[number];
@@ -30,6 +31,12 @@ export type HypervisorName = (typeof HYPERVISOR_NAMES)[number];
 /** The hypervisors by their names. */
 export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
   kvm: { title: 'KVM as the series changes it', create: createKvm, driver: initHekiOnKvm, unjudged: false },
+  hyperv: {
+    title: 'Hyper-V with VSM, a secure kernel in VTL1',
+    create: ({ mbec }) => createHyperv({ mbec }),
+    driver: initHekiOnHyperv,
+    unjudged: true,
+  },
   xen: {
     title: 'Xen, with the monitor in another domain',
     create: () => createXen(),

@@ -1,6 +1,12 @@
-import { createHekiGuest, type HekiGuestOptions, type HekiKernel, PUBLISHED_LAYOUT } from '@heki/guest';
+import {
+  createHekiGuest,
+  type HekiGuestOptions,
+  type HekiKernel,
+  type KernelPage,
+  PUBLISHED_LAYOUT,
+} from '@heki/guest';
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
-import { initHekiOnKvm } from '@heki/paravirt';
+import { type DriverMemory, initHekiOnKvm } from '@heki/paravirt';
 import {
   addressOf,
   createFrameAllocator,
@@ -105,8 +111,15 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     onEvent: (event) => emit({ from: 'vcpu', event }),
   });
 
+  const kernel = createKernel(options, memory, vcpu.registers, addedMemory);
+  const driverMemory: DriverMemory = {
+    memory,
+    allocatePage: () => kernel.allocatePage(false)?.frame,
+    freePage: (frame) => kernel.freePage(pageAt(frame)),
+    store: (frame, offset, bytes) => kernel.store(pageAt(frame), offset, bytes),
+  };
   const guest: HekiGuestOptions = {
-    kernel: createKernel(options, memory, vcpu.registers, addedMemory),
+    kernel,
     profile,
     ...(options.guestDefects === undefined ? {} : { defects: options.guestDefects }),
     ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
@@ -130,6 +143,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
       if (!built) return heki.earlyInit();
       (options.driver ?? initHekiOnKvm)(heki, {
         vcpu: () => vcpu,
+        memory: driverMemory,
         profile,
         onWarning: (text) => emit({ from: 'machine', event: { type: 'driver-warning', text } }),
       });
@@ -159,6 +173,11 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     },
     listen,
   };
+}
+
+/** A page that is known by its frame: what it is mapped at plays no part here. */
+function pageAt(frame: Gfn): KernelPage {
+  return { frame, address: 0n as VirtualAddress };
 }
 
 /** What the Heki core needs of the kernel around it. */

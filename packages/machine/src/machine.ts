@@ -7,7 +7,7 @@ import type {
   VirtualRange,
 } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { HekiPort } from '@heki/paravirt';
+import type { DriverMemory, HekiPort } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { Registers, Vcpu } from '@heki/vcpu';
 import type { Attack, AttackResult } from './attacks/attack.ts';
@@ -24,6 +24,8 @@ export type HekiDriver = (
   options: {
     /** The virtual CPU that the kernel runs on just now. */
     readonly vcpu: () => Vcpu;
+    /** The kernel's memory, for drivers that build lists of their own. */
+    readonly memory: DriverMemory;
     readonly profile: Profile;
     readonly onWarning: (text: string) => void;
   },

@@ -1,8 +1,17 @@
 import { createHekiGuest, parseBootParameters } from '@heki/guest';
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
 import { createLinuxKernel, type LinuxKernel, SECTION_FRAMES } from '@heki/linux';
-import { initHekiOnKvm } from '@heki/paravirt';
-import { createFrameAllocator, createRam, type FrameRange, type Gfn, type Pfn } from '@heki/physical-memory';
+import { type DriverMemory, initHekiOnKvm } from '@heki/paravirt';
+import {
+  createFrameAllocator,
+  createRam,
+  type FrameRange,
+  type Gfn,
+  type Pfn,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddressOf,
+} from '@heki/physical-memory';
 import { MachineError } from '../error.ts';
 import { createExceptionHandler } from '../exception-handler.ts';
 import { layOutHost, machineMemory } from '../layout.ts';
@@ -60,6 +69,18 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const [vcpu, ...secondaryVcpus] = vcpus;
   if (vcpu === undefined) throw new TypeError('a machine has a virtual CPU');
 
+  const driverMemory: DriverMemory = {
+    memory,
+    allocatePage() {
+      const page = kernel.allocatePages();
+      return page.kind === 'done' ? page.value : undefined;
+    },
+    freePage: (frame) => kernel.freePages(frame),
+    store(frame, offset, bytes) {
+      const address = virtualAddressOf((kernel.layout.directMap + frame) as VirtualFrame) + BigInt(offset);
+      return kernel.vcpu.storeBytes(address as VirtualAddress, bytes).kind === 'done';
+    },
+  };
   const { enabled } = parseBootParameters(commandLine);
   const kernel: LinuxKernel = createLinuxKernel({
     vcpu,
@@ -85,6 +106,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     initHypervisorPlatform(heki) {
       driver?.(heki, {
         vcpu: () => kernel.vcpu,
+        memory: driverMemory,
         profile,
         onWarning: (text) => onEvent?.({ from: 'machine', event: { type: 'driver-warning', text } }),
       });
