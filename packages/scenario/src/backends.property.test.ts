@@ -1,0 +1,90 @@
+import { decodePageList, forEachRange, permissionText } from '@heki/hypercall/kvm';
+import { createHyperv } from '@heki/hyperv';
+import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import { createKvm } from '@heki/kvm';
+import { createLinuxMachine, type HekiDriver, type LinuxMachine, pcMemoryMap } from '@heki/machine';
+import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
+import type { Gfn } from '@heki/physical-memory';
+import { createXen } from '@heki/xen';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { beginLife } from './life.ts';
+import { runSteps } from './run-scenario.ts';
+import { type Choice, randomLives, stepOf } from './testing/random-life.ts';
+
+const PROCESSORS = 2;
+const MEMORY = pcMemoryMap(64 * 2 ** 20);
+
+/** A backend and its driver. */
+interface Backend {
+  readonly hypervisor: Hypervisor<VirtualMachine, BackendEvent>;
+  readonly driver: HekiDriver;
+}
+
+const BACKENDS: readonly (readonly [name: string, create: () => Backend])[] = [
+  ['KVM with MBEC', () => ({ hypervisor: createKvm(), driver: initHekiOnKvm })],
+  ['Hyper-V with MBEC', () => ({ hypervisor: createHyperv(), driver: initHekiOnHyperv })],
+  ['KVM without MBEC', () => ({ hypervisor: createKvm({ mbec: false }), driver: initHekiOnKvm })],
+  ['Xen', () => ({ hypervisor: createXen(), driver: initHekiOnXen })],
+];
+
+/** What a guest sent in its life, and what it is granted in the end. */
+interface Lived {
+  readonly lists: readonly string[];
+  /** For each frame: `rwx`, of the kernel. */
+  readonly granted: readonly string[];
+}
+
+function live({ hypervisor, driver }: Backend, choices: readonly Choice[]): Lived {
+  const lists: string[] = [];
+  const machine: LinuxMachine = createLinuxMachine({
+    hypervisor,
+    driver,
+    memoryMap: MEMORY,
+    vcpus: PROCESSORS,
+    onEvent({ from, event }) {
+      if (from !== 'guest' || event.type !== 'page-list') return;
+      // The pages of the list are free by now, and nobody has used them again.
+      const decoded = decodePageList({ memory: machine.memory, list: BigInt(event.list) });
+      const ranges: string[] = [];
+      if (decoded.ok) forEachRange(decoded.pages, (...range) => ranges.push(range.join(' ')));
+      lists.push(`${event.result < 0 ? 'refused' : 'taken'}: ${ranges.join(', ')}`);
+    },
+  });
+  const boot = machine.kernel.boot();
+  expect(boot.kind).toBe('done');
+  const life = beginLife(machine);
+  for (const [serial, choice] of choices.entries()) {
+    const step = stepOf(life, choice, serial);
+    // What is about immutable text ends otherwise where nothing is immutable, and with other numbers of free pages.
+    if (step === undefined || ('on' in step && step.on === 'kernel') || step.do === 'exhaust-memory')
+      continue;
+    runSteps(life, [step]);
+  }
+  const granted = Array.from({ length: MEMORY.ramEnd }, (_, frame) => {
+    const rights = machine.virtualMachine.effectiveRights(frame as Gfn);
+    if (rights === undefined) return '';
+    return permissionText(
+      (rights.read ? 1 : 0) | (rights.write ? 2 : 0) | (rights.supervisorExecute ? 4 : 0),
+    );
+  });
+  return { lists, granted };
+}
+
+test('whatever the hypervisor, the guest asks for the same, and is granted the same where it can be', () => {
+  fc.assert(
+    fc.property(randomLives(10, PROCESSORS), (choices) => {
+      const lives = BACKENDS.map(([name, create]) => ({ name, ...live(create(), choices) }));
+      const [kvm, hyperv, kvmWithout, xen] = lives;
+      if (kvm === undefined || hyperv === undefined || kvmWithout === undefined || xen === undefined) return;
+      for (const { name, lists } of lives) expect(lists, name).toEqual(kvm.lists);
+      // The execute right of the kernel is its own on both.
+      expect(hyperv.granted).toEqual(kvm.granted);
+      // Neither can withhold it: nothing but writing is left.
+      expect(xen.granted).toEqual(kvmWithout.granted);
+      const writable = ({ granted }: Lived): string[] => granted.map((letters) => letters.slice(0, 2));
+      expect(writable(xen)).toEqual(writable(kvm));
+    }),
+    { numRuns: 12 },
+  );
+});
