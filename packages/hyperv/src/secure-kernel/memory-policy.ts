@@ -1,4 +1,4 @@
-import { HvStatus } from '@heki/hypercall/hyperv';
+import { HvMapGpa, HvStatus } from '@heki/hypercall/hyperv';
 import {
   type Capabilities,
   grantableRights,
@@ -24,6 +24,8 @@ export interface MemoryPolicy {
   protect(vtl1: Vtl1, ranges: readonly ProtectionRange[]): ProtectionResult;
   /** The same for map flags of whole RAM pages, without a check. 0 or a status. */
   set(vtl1: Vtl1, start: Gfn, end: Gfn, flags: number): number;
+  /** Whether all of the range is data as far as VTL1 gave it rights: what it made read-only or code is no room for other things. */
+  isData(start: Gfn, end: Gfn): boolean;
   /** Marks frames as those of a module or an image, or frees them. */
   claim(start: Gfn, end: Gfn, claimed: boolean): void;
   /** Whether a frame of the range was marked. */
@@ -33,6 +35,8 @@ export interface MemoryPolicy {
 
 export function createMemoryPolicy(capabilities: Capabilities): MemoryPolicy {
   const claims = createMemoryTable<true>();
+  /** The flags that each frame was given. */
+  const given = createMemoryTable<number>();
 
   function set(vtl1: Vtl1, start: Gfn, end: Gfn, flags: number): number {
     for (const part of vtl1.ram(start, end)) {
@@ -40,6 +44,7 @@ export function createMemoryPolicy(capabilities: Capabilities): MemoryPolicy {
         const { status } = vtl1.protect(gfn, Math.min(BATCH, part.end - gfn), flags);
         if (status !== HvStatus.SUCCESS) return status;
       }
+      given.set(part.start, part.end, flags);
     }
     return HvStatus.SUCCESS;
   }
@@ -61,7 +66,12 @@ export function createMemoryPolicy(capabilities: Capabilities): MemoryPolicy {
       else claims.clear(start, end);
     },
     isClaimed: (start, end) => claims.some(start, end, (value) => value === true),
-    clear: () => claims.free(),
+    isData: (start, end) =>
+      given.every(start, end, (flags) => flags === undefined || (flags & HvMapGpa.WRITABLE) !== 0),
+    clear() {
+      claims.free();
+      given.free();
+    },
     protect(vtl1, ranges) {
       const weakened: Weakened[] = [];
       for (const [at, range] of ranges.entries()) {

@@ -79,7 +79,7 @@ export function createModules(policy: MemoryPolicy, patches: TextPatches): Modul
       const [start, end] = frames(range);
       pages += end - start;
       if (range.pa % 4096 !== 0 || range.epa % 4096 !== 0 || pages > MOST_PAGES) return false;
-      if (policy.isClaimed(start, end)) return false;
+      if (policy.isClaimed(start, end) || !policy.isData(start, end)) return false;
       const ram = vtl1.ram(start, end).reduce((sum, part) => sum + (part.end - part.start), 0);
       if (ram !== end - start) return false;
       for (let gfn: number = start; gfn < end; gfn++) taken.add(gfn);

@@ -1,0 +1,197 @@
+import { encodeLvbsTextPatch, LvbsFunction } from '@heki/hypercall/hyperv';
+import type { Gfn, Gpa } from '@heki/physical-memory';
+import { expect, test } from 'vitest';
+import { createTestGuest, type TestGuest } from '../testing/guest.ts';
+
+const {
+  FREE_MODULE_INIT,
+  KEXEC_VALIDATE,
+  LOAD_KDATA,
+  PATCH_TEXT,
+  PROTECT_MEMORY,
+  UNLOAD_MODULE,
+  VALIDATE_MODULE,
+} = LvbsFunction;
+const [KIND_TEXT, KIND_DATA, KIND_RODATA, KIND_RO_AFTER_INIT, KIND_INIT_TEXT, KIND_PATCHES] = [
+  0, 1, 2, 3, 4, 8,
+];
+const RW = 3;
+
+const pattern = (length: number, seed: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, i) => (i * 7 + seed) % 256);
+const rights = (guest: TestGuest, address: number) => {
+  const effective = guest.vm.effectiveRights((address / 4096) as Gfn);
+  return (
+    effective &&
+    [effective.read, effective.write, effective.supervisorExecute, effective.userExecute].map(Number).join('')
+  );
+};
+
+/** Text at 0x500000 (two pages), rodata, data, ro-after-init and init text behind it. */
+const PARTS: readonly (readonly [number, number, number])[] = [
+  [0x50_0000, 0x50_2000, KIND_TEXT],
+  [0x50_2000, 0x50_3000, KIND_RODATA],
+  [0x50_3000, 0x50_4000, KIND_DATA],
+  [0x50_4000, 0x50_5000, KIND_RO_AFTER_INIT],
+  [0x50_5000, 0x50_6000, KIND_INIT_TEXT],
+];
+
+/** A kernel whose memory is data but for its text at 0x200000, with a module's bytes in place. */
+function loading(): TestGuest {
+  const guest = createTestGuest();
+  guest.callWith(PROTECT_MEMORY, [0, 0x100_0000, RW], [0x20_0000, 0x21_0000, 5]);
+  guest.vm.secureKernel.trustModule({
+    name: 'good',
+    sections: [
+      { kind: KIND_TEXT, bytes: pattern(0x1800, 1), sites: [{ offset: 0x10, length: 4 }] },
+      { kind: KIND_RODATA, bytes: pattern(0x100, 2), sites: [] },
+      { kind: KIND_INIT_TEXT, bytes: pattern(0x80, 3), sites: [] },
+    ],
+  });
+  guest.put(0x50_0000, pattern(0x1800, 1));
+  guest.put(0x50_0010, [9, 9, 9, 9]);
+  guest.put(0x50_2000, pattern(0x100, 2));
+  guest.put(0x50_3000, [1, 2, 3]);
+  guest.put(0x50_5000, pattern(0x80, 3));
+  return guest;
+}
+
+test('a module that is what its author built gets its rights, and loses its init', () => {
+  const guest = loading();
+  expect(guest.call(LvbsFunction.SIGNAL_END_OF_BOOT)).toBe(0);
+  const token = guest.callWith(VALIDATE_MODULE, ...PARTS);
+  expect(token).toBe(1);
+  expect(PARTS.map(([start]) => rights(guest, start))).toEqual(['1011', '1001', '1101', '1101', '1011']);
+  expect(guest.call(FREE_MODULE_INIT, BigInt(token))).toBe(0);
+  expect(PARTS.map(([start]) => rights(guest, start))).toEqual(['1011', '1001', '1101', '1001', '1101']);
+  expect(guest.call(UNLOAD_MODULE, BigInt(token))).toBe(0);
+  expect(PARTS.map(([start]) => rights(guest, start))).toEqual(['1101', '1101', '1101', '1101', '1101']);
+  expect(guest.call(UNLOAD_MODULE, BigInt(token))).toBe(-2);
+  expect(guest.call(FREE_MODULE_INIT, 7n)).toBe(-2);
+});
+
+test('one byte that is not at a declared site makes it no module, and its pages stay data', () => {
+  for (const address of [0x50_0000, 0x50_0014, 0x50_17ff, 0x50_1800, 0x50_1fff, 0x50_2000, 0x50_5000]) {
+    const guest = loading();
+    guest.put(address, [guest.byte(address) ^ 1]);
+    expect(guest.callWith(VALIDATE_MODULE, ...PARTS)).toBe(-13);
+    expect(rights(guest, 0x50_0000)).toBe('1101');
+  }
+});
+
+test('parts that are missing, twice there, not whole pages or no memory are refused', () => {
+  const [text = [0, 0, 0] as const, ...rest] = PARTS;
+  for (const parts of [
+    PARTS.slice(0, 2),
+    [...PARTS, text],
+    [[0x50_0000, 0x50_1800, KIND_TEXT] as const, ...rest],
+    [[0x500_0000, 0x500_2000, KIND_TEXT] as const, ...rest],
+    [[0x50_0000, 0x50_2000, 9] as const, ...rest],
+    [[0, 2 ** 40, KIND_TEXT] as const],
+  ]) {
+    const guest = loading();
+    expect(guest.callWith(VALIDATE_MODULE, ...parts)).toBeLessThan(0);
+    expect(rights(guest, 0x50_0000)).toBe('1101');
+  }
+});
+
+test('a module’s pages can be claimed neither again nor by protect-memory', () => {
+  const guest = loading();
+  expect(guest.callWith(VALIDATE_MODULE, ...PARTS)).toBe(1);
+  expect(guest.callWith(VALIDATE_MODULE, ...PARTS)).toBe(-1);
+  expect(guest.callWith(PROTECT_MEMORY, [0x50_0000, 0x50_1000, 7])).toBe(-1);
+  expect(rights(guest, 0x50_0000)).toBe('1011');
+});
+
+test('the kernel’s own text cannot be passed off as a module to make it writable', () => {
+  const guest = loading();
+  expect(guest.callWith(VALIDATE_MODULE, [0x20_0000, 0x20_1000, KIND_DATA])).toBeLessThan(0);
+  expect(rights(guest, 0x20_0000)).toBe('1011');
+});
+
+const JUMP = Uint8Array.of(0xe9, 1, 2, 3, 4);
+const NOP5 = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
+
+function patch(guest: TestGuest, address: number, bytes: ArrayLike<number>, secondPage = 0): number {
+  const encoded = encodeLvbsTextPatch({
+    pa: address as Gpa,
+    secondPa: secondPage as Gpa,
+    bytes: Uint8Array.from(bytes),
+  });
+  guest.put(0x7_0000, encoded);
+  return guest.call(PATCH_TEXT, 0x7_0000n);
+}
+
+/** The kernel told VTL1 of a jump label at 0x200100 and of one that straddles 0x201ffe and, elsewhere, 0x208000. */
+function patchable(): TestGuest {
+  const guest = loading();
+  guest.put(0x20_0100, NOP5);
+  const entries = [
+    { pa: 0x20_0100 as Gpa, secondPa: 0 as Gpa, bytes: JUMP },
+    { pa: 0x20_1ffe as Gpa, secondPa: 0x20_8000 as Gpa, bytes: JUMP },
+  ];
+  for (const [i, entry] of entries.entries()) guest.put(0x7_1000 + 32 * i, encodeLvbsTextPatch(entry));
+  expect(guest.callWith(LOAD_KDATA, [0x7_1000, 0x7_2000, KIND_PATCHES])).toBe(0);
+  guest.call(LvbsFunction.SIGNAL_END_OF_BOOT);
+  return guest;
+}
+
+test('text is patched by the three steps of text_poke to what was computed beforehand, and back', () => {
+  const guest = patchable();
+  const now = (): number[] => [0, 1, 2, 3, 4].map((i) => guest.byte(0x20_0100 + i));
+  for (const target of [JUMP, NOP5]) {
+    expect(patch(guest, 0x20_0100, [0xcc])).toBe(0);
+    expect(patch(guest, 0x20_0101, target.slice(1))).toBe(0);
+    expect(patch(guest, 0x20_0100, target.slice(0, 1))).toBe(0);
+    expect(now()).toEqual([...target]);
+  }
+  expect(guest.store(0x20_0100)).toBe(false);
+});
+
+test('a patch that straddles two pages goes on at the start of the second', () => {
+  const guest = patchable();
+  expect(patch(guest, 0x20_1ffe, [0xcc])).toBe(0);
+  expect(patch(guest, 0x20_1fff, JUMP.slice(1), 0x20_8000)).toBe(0);
+  expect(patch(guest, 0x20_1ffe, [0xe9])).toBe(0);
+  expect([0x20_1ffe, 0x20_1fff, 0x20_8000, 0x20_8001, 0x20_8002].map((at) => guest.byte(at))).toEqual([
+    ...JUMP,
+  ]);
+  expect(guest.byte(0x20_8fff)).toBe(0);
+});
+
+test('VTL1 is no confused deputy: a breakpoint, too, goes only where a patch is known', () => {
+  const guest = patchable();
+  expect(patch(guest, 0x20_0200, [0xcc])).toBe(-2);
+  expect(patch(guest, 0x20_0100, [0x90])).toBe(-13);
+  expect(patch(guest, 0x20_0100, JUMP)).toBe(-2);
+  expect(patch(guest, 0x20_0101, JUMP.slice(1))).toBe(-22);
+  patch(guest, 0x20_0100, [0xcc]);
+  expect(patch(guest, 0x20_0101, [1, 2, 3, 5])).toBe(-13);
+  expect(patch(guest, 0x20_0101, [1, 2, 3])).toBe(-2);
+  for (const request of [1n, 1n << 60n]) expect(guest.call(PATCH_TEXT, request)).toBe(-22);
+  expect(guest.call(PATCH_TEXT, 0x7fff_f000n)).toBe(-14);
+});
+
+test('a module brings patches of its own text only, and they go with it', () => {
+  const guest = loading();
+  const table = [0x7_2000, 0x7_3000, KIND_PATCHES] as const;
+  guest.put(0x7_2000, encodeLvbsTextPatch({ pa: 0x20_0300 as Gpa, secondPa: 0 as Gpa, bytes: JUMP }));
+  expect(guest.callWith(VALIDATE_MODULE, ...PARTS, table)).toBe(-22);
+  guest.put(0x7_2000, encodeLvbsTextPatch({ pa: 0x50_0020 as Gpa, secondPa: 0 as Gpa, bytes: JUMP }));
+  expect(guest.callWith(VALIDATE_MODULE, ...PARTS, table)).toBe(1);
+  expect(patch(guest, 0x50_0020, [0xcc])).toBe(0);
+  expect(guest.call(UNLOAD_MODULE, 1n)).toBe(0);
+  expect(patch(guest, 0x50_0020, [0xcc])).toBe(-2);
+});
+
+test('kexec goes to a trusted image alone, which is read-only from then on', () => {
+  const guest = loading();
+  guest.vm.secureKernel.trustKexecImage({ name: 'next', bytes: pattern(0x1400, 5) });
+  guest.put(0x60_0000, pattern(0x1400, 5));
+  guest.put(0x60_0001, [0]);
+  expect(guest.callWith(KEXEC_VALIDATE, [0x60_0000, 0x60_2000, 0])).toBe(-13);
+  expect(rights(guest, 0x60_0000)).toBe('1101');
+  guest.put(0x60_0000, pattern(0x1400, 5));
+  expect(guest.callWith(KEXEC_VALIDATE, [0x60_0000, 0x60_2000, 0])).toBe(0);
+  expect(guest.store(0x60_0000)).toBe(false);
+});
