@@ -1,14 +1,18 @@
 import {
+  addressOf,
+  type Hpa,
   PAGE_SIZE,
   type Pfn,
+  readBytes,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
   type VirtualFrame,
+  writeBytes,
 } from '@heki/physical-memory';
 import { AccessBits } from '@heki/x86';
 import { Attempt } from './attempt.ts';
 import type { VcpuEvent } from './event.ts';
-import { byteAt, operandAt, setByte, setOperand } from './operand.ts';
+import { byteAt, operandAt, setOperand } from './operand.ts';
 import type { Operation } from './operation.ts';
 import type { Processor } from './processor.ts';
 
@@ -255,13 +259,10 @@ export class LoadBytes extends Repeated<Uint8Array> {
   }
 
   protected move(cpu: Processor, frame: Pfn, offset: number, done: number, bytes: number): boolean {
-    const page = cpu.memory.page(frame);
-    if (page === undefined) {
-      this.value.fill(0xff, done, done + bytes);
-      return false;
-    }
-    for (let i = 0; i < bytes; i++) this.value[done + i] = byteAt(page, offset + i);
-    return true;
+    const target = this.value.subarray(done, done + bytes);
+    if (readBytes(cpu.memory, (addressOf(frame) + offset) as Hpa, target) === bytes) return true;
+    target.fill(0xff);
+    return false;
   }
 }
 
@@ -276,9 +277,7 @@ export class StoreBytes extends Repeated<undefined> {
   }
 
   protected move(cpu: Processor, frame: Pfn, offset: number, done: number, bytes: number): boolean {
-    const page = cpu.memory.writablePage(frame);
-    if (page === undefined) return false;
-    for (let i = 0; i < bytes; i++) setByte(page, offset + i, this.#source[done + i] ?? 0);
-    return true;
+    const source = this.#source.subarray(done, done + bytes);
+    return writeBytes(cpu.memory, (addressOf(frame) + offset) as Hpa, source) === bytes;
   }
 }
