@@ -7,7 +7,7 @@ import type { Regions } from './regions.ts';
 import type { VtlMemory } from './vtl-memory.ts';
 
 /** What VTL1 intercepts on one virtual processor: its HvRegisterCrIntercept registers. */
-export interface Intercepts {
+interface Intercepts {
   control: bigint;
   cr0Mask: bigint;
   cr4Mask: bigint;
