@@ -10,7 +10,7 @@ const CONTRACT = 'packages/hypervisor/src/virtual-machine.ts';
 const STATISTICS = 'packages/kvm/src/statistics.ts';
 const EVENTS = 'packages/kvm/src/event.ts';
 const COMMON_EVENTS = 'packages/hypervisor/src/event.ts';
-const EXITS = 'packages/kvm/src/vmm.ts';
+const EXITS = 'packages/kvm/src/exit/vmm.ts';
 const EXAMPLE = 'examples/kvm-exits';
 
 export const kvmApiPage: Page = {

@@ -33,7 +33,7 @@ const LETTERS = ['---', 'r--', '-w-', 'rw-', '--x', 'r-x', '-wx', 'rwx'];
 const STRIDE = 512;
 
 /** READ, WRITE and EXECUTE of every frame below `frames`, over all mappings of the kernel half. */
-export function collectiveRights(life: Pick<Life, 'machine'>, frames: number): Uint8Array {
+function collectiveRights(life: Pick<Life, 'machine'>, frames: number): Uint8Array {
   const { memory, kernel } = life.machine;
   const rights = new Uint8Array(frames);
   const { levels } = kernel.layout;
@@ -53,7 +53,7 @@ export function collectiveRights(life: Pick<Life, 'machine'>, frames: number): U
 }
 
 /** What the second level grants the kernel for a frame: READ, WRITE and EXECUTE. */
-export function grantedRights({ machine }: Pick<Life, 'machine'>, frame: Gfn): number {
+function grantedRights({ machine }: Pick<Life, 'machine'>, frame: Gfn): number {
   const rights = machine.virtualMachine.effectiveRights(frame);
   if (rights === undefined) return 0;
   return (rights.read ? READ : 0) | (rights.write ? WRITE : 0) | (rights.supervisorExecute ? EXECUTE : 0);
