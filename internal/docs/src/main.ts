@@ -7,6 +7,7 @@ import { kvmApiPage } from './kvm-api.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePage } from './readme.ts';
 import { secondLevelPage } from './second-level.ts';
+import { workloadsPage } from './workloads.ts';
 
 /** Every page that has generated parts. */
 const PAGES: readonly Page[] = [
@@ -17,6 +18,7 @@ const PAGES: readonly Page[] = [
   kvmApiPage,
   defectsPage,
   backendsPage,
+  workloadsPage,
 ];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */
