@@ -1,0 +1,136 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { runCommand } from '../testing/run-command.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'heki-boot-'));
+
+/** A file with `content`, as JSON unless it is text. */
+function file(name: string, content: unknown): string {
+  const path = join(folder, name);
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+const SMALL = ['--memory', '64MiB'];
+
+describe('heki boot', () => {
+  test('boots a kernel and shows what each kind of page is granted', async () => {
+    const { exitCode, stdout, stderr } = await runCommand([
+      'boot',
+      ...SMALL,
+      '--vcpus',
+      '2',
+      '--cmdline',
+      'nokaslr',
+    ]);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+    expect(stdout).toContain('64MiB, 2 CPUs, 4-level paging');
+    expect(stdout).toContain('  smp: Brought up 1 node, 2 CPUs\n');
+    expect(stdout).toMatch(/kernel text +│ +3,586 │ r-x +│ r-x +│ as mapped/);
+    expect(stdout).toContain('1 page list to the hypervisor\n');
+  });
+
+  test.each(['hyperv', 'xen', 'none'])('boots on %s', async (hypervisor) => {
+    const { exitCode, stdout } = await runCommand(['boot', ...SMALL, '--hypervisor', hypervisor]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('Run /init as init process');
+  });
+
+  test('prints one JSON object', async () => {
+    const { stdout } = await runCommand(['boot', ...SMALL, '--profile', 'rfc-v2', '--json']);
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({
+      machine: { memory: '64MiB', profile: 'rfc-v2', mbec: true, vcpus: 1 },
+      boot: 'works',
+      pageLists: { sent: 1, refused: 0 },
+      expected: true,
+    });
+    const trampoline = report.classes.find(({ name }: { name: string }) => name === 'trampoline text');
+    expect(trampoline).toMatchObject({
+      pages: 2,
+      mappings: { 'r-x': 2 },
+      granted: { 'rw-': 2 },
+      withheld: 2,
+    });
+  });
+
+  test('traces every event of every part', async () => {
+    const { stdout } = await runCommand(['boot', ...SMALL, '--trace']);
+    const from = new Set(stdout.split('\n').map((line) => /^(kernel|guest|vcpu0|kvm) /.exec(line)?.[1]));
+    expect([...from].filter((part) => part !== undefined).sort()).toEqual([
+      'guest',
+      'kernel',
+      'kvm',
+      'vcpu0',
+    ]);
+  });
+
+  test('takes the steps of a scenario, and says which came out otherwise than expected', async () => {
+    file('base.json', { machine: { memory: '64MiB' }, steps: [{ do: 'load-module', name: 'm' }] });
+    const path = file('life.json', {
+      include: ['base.json'],
+      steps: [
+        { do: 'trace', on: 'kernel' },
+        { do: 'cpu-up', cpu: 1, expect: 'error' },
+      ],
+    });
+    const { exitCode, stdout } = await runCommand(['boot', '--scenario', path], { terminal: true });
+    const text = stripVTControlCharacters(stdout);
+    expect(exitCode).toBe(1);
+    expect(text).toContain('✔ load-module m\n');
+    expect(text).toContain('✘ trace kernel: -1: Heki refused to open the text\n');
+    expect(text).toMatch(/✘ cpu-up 1: -22: .* \(expected\)\n/);
+  });
+
+  test('runs one kind of work over every setting', async () => {
+    const { exitCode, stdout } = await runCommand(['boot', '--workload', 'balloon', ...SMALL]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/balloon │ ✔ works/);
+    const broken = await runCommand(['boot', '--workload', 'suspend', ...SMALL, '--json']);
+    expect(broken.exitCode).toBe(1);
+    expect(JSON.parse(broken.stdout)[0].outcomes['rfc-v2']).toMatchObject({ verdict: 'breaks' });
+  });
+
+  test.each<[args: readonly string[], exitCode: number, message: string]>([
+    [['--memory', '3'], 2, 'Expected a number of MiB or GiB'],
+    [['--memory', '1MiB'], 2, 'memory 1MiB: expected 64MiB to 256GiB'],
+    [['--vcpus', '0'], 2, 'Expected a whole number from 1 to 64'],
+    [['--levels', '3'], 2, 'Expected 4 or 5'],
+    [['--hypervisor', 'qemu'], 2, 'hypervisor qemu: expected one of kvm'],
+    [['--workload', 'sleep'], 2, 'workload sleep: expected all or module-load'],
+    [['--workload', 'jit', '--scenario', 'x'], 2, 'expected one of them'],
+    [['--scenario', join(folder, 'none.json')], 1, 'none.json: no such file'],
+    [['--scenario', file('text.json', 'steps:')], 1, 'text.json: not JSON'],
+    [['--scenario', file('bad.json', { steps: [{ do: 'fly' }] })], 1, 'bad.json at steps.0'],
+    [['--scenario', file('lost.json', { include: ['none.json'] })], 1, 'none.json: no such file'],
+    [['--scenario', file('self.json', { include: ['self.json'] })], 1, 'self.json: includes itself'],
+    [
+      ['--scenario', file('order.json', { steps: [{ do: 'vfree', name: 'a' }] }), ...SMALL],
+      1,
+      'there is no area a',
+    ],
+  ])('refuses %j with exit code %i', async (args, exitCode, message) => {
+    const result = await runCommand(['boot', ...args]);
+    expect(result.exitCode).toBe(exitCode);
+    expect(result.stderr).toContain(message);
+    expect(result.stderr).not.toMatch(/\n\s+at |internal error/);
+    expect(result.stdout).toBe('');
+  });
+});
+
+describe('heki backends', () => {
+  test('sets every hypervisor beside the others', async () => {
+    const { exitCode, stdout } = await runCommand(['backends', '--json']);
+    expect(exitCode).toBe(0);
+    const all: { name: string; capabilities: Record<string, string>; work: Record<string, string> }[] =
+      JSON.parse(stdout);
+    expect(all.map(({ name }) => name)).toEqual(expect.arrayContaining(['kvm', 'hyperv', 'xen']));
+    for (const { capabilities, work } of all) {
+      expect(Object.keys(capabilities)).toContain('policy owner');
+      expect(work['module-load']).toBe('works');
+    }
+  });
+});
