@@ -18,6 +18,27 @@ export const linuxDefects = {
     why: 'set_memory_ro and four others tell Heki which range they were asked to change, before change_page_attr decides what it changes: aliases in the direct map and in the image, and what is left as it is (Heki v2 16/19).',
     mend: 'change_page_attr itself tells Heki every leaf that it is about to change, with its old and new bits. When Heki refuses, nothing is changed.',
   },
+  'B-G10': {
+    title: 'A mapping that failed half way is taken out of counters that never had it',
+    happens:
+      'When no page is left for a page table, vmap takes down what it had mapped, and Heki counts each of these pages down: a warning for pages without counters, and counters that say less than the mappings for the others.',
+    why: 'vmap_small_pages_range_noflush calls Heki only when all is mapped, its error path unmaps through __vunmap_range_noflush, which always does (Heki v2 15/19).',
+    mend: 'The error path takes the mappings down without the hook.',
+  },
+  'B-G11': {
+    title: 'Changes of 2 GiB and more are not counted',
+    happens:
+      'set_memory_ro over 2 GiB changes the page tables, and nothing in the second level. From 4 GiB on the part that is left of the number modulo 2^32 is counted.',
+    why: 'The end of the range is computed from `numpages << PAGE_SHIFT`, where numpages is an int (Heki v2 16/19).',
+    mend: 'The end is computed in 64 bits. Without B-G4 Heki is told of leaves, and needs no end.',
+  },
+  'B-G12': {
+    title: 'A failed change of permissions stays counted',
+    happens:
+      'When change_page_attr fails, for want of a page to split a large leaf or over a hole, the second level has permissions that no mapping has.',
+    why: 'Heki is told before change_page_attr runs, and nobody tells it of the failure (Heki v2 16/19).',
+    mend: 'What was not changed is told to be as it was. Without B-G4 Heki hears only of leaves that do change.',
+  },
 } as const satisfies { readonly [id: string]: LinuxDefect };
 
 /** The id of a defect. */
@@ -31,5 +52,9 @@ export function linuxDefectSwitches(
   profile: 'rfc-v2' | 'hardened',
   overrides: { readonly [id in LinuxDefectId]?: boolean } = {},
 ): LinuxDefectSwitches {
-  return { 'B-G4': overrides['B-G4'] ?? profile === 'rfc-v2' };
+  const switches: { [id: string]: boolean } = {};
+  for (const id of Object.keys(linuxDefects)) {
+    switches[id] = overrides[id as LinuxDefectId] ?? profile === 'rfc-v2';
+  }
+  return switches as LinuxDefectSwitches;
 }

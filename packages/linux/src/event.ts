@@ -5,7 +5,14 @@ import type { BootStep } from './boot/boot-steps.ts';
 import type { StartFailure } from './smp/start-processor.ts';
 
 /** Names of the hooks of Heki in Linux. */
-export type HekiHook = 'map' | 'unmap' | 'update' | 'change' | 'text-poke-start' | 'text-poke-end';
+export type HekiHook =
+  | 'map'
+  | 'unmap'
+  | 'update'
+  | 'update-failed'
+  | 'change'
+  | 'text-poke-start'
+  | 'text-poke-end';
 
 /** What a kernel reports while it works. Ranges of virtual frames exclude their end. */
 export type LinuxEvent =

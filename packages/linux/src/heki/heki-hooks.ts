@@ -2,7 +2,9 @@ import { type HekiGuest, type ProtectionBits, permissionChange } from '@heki/gue
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import type { HekiHook } from '../event.ts';
 import type { KernelState } from '../kernel-state.ts';
+import type { AttributeChange } from '../mm/attribute-change.ts';
 import { type LeafTransition, reportTransitions } from '../mm/leaf-changes.ts';
+import { unchangedLeaves } from '../mm/unchanged-leaves.ts';
 
 /**
  * Where Linux calls Heki. Each gives 0, or the negative error number with which the caller gives up; a core with
@@ -44,6 +46,21 @@ export function hekiUpdate(
   if (!kernel.defects['B-G4']) return 0;
   const change = permissionChange(operation, bits);
   return call(kernel, 'update', start, end, (heki) => heki.update(start, end, change.set, change.clear));
+}
+
+/**
+ * After change_page_attr has failed, of which {@link hekiUpdate} had told: without B-G12, that the leaves that were not changed
+ * are as they were. The caller fails anyway, so nobody looks at what came of it.
+ */
+export function hekiUpdateFailed(
+  { heki, emit, defects, tables }: Hooked & Pick<KernelState, 'tables'>,
+  start: VirtualFrame,
+  end: VirtualFrame,
+  change: AttributeChange,
+): void {
+  if (heki === undefined || !defects['B-G4'] || defects['B-G12']) return;
+  const result = reportTransitions(heki, unchangedLeaves(tables, start, end, change));
+  emit({ type: 'heki-hook', hook: 'update-failed', range: { start, end }, result });
 }
 
 /** The mend of B-G4: leaves of all kinds, before they change. */

@@ -4,6 +4,7 @@ import { hex } from '../error.ts';
 import { hekiChanges } from '../heki/heki-hooks.ts';
 import type { KernelState } from '../kernel-state.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+import { type AttributeChange, applied } from './attribute-change.ts';
 import type { LeafTransition } from './leaf-changes.ts';
 import { stored, storedFrame } from './leaf-entry.ts';
 import type { TableEntry } from './page-tables.ts';
@@ -11,12 +12,6 @@ import { forbiddenBits, violatesWx } from './static-protection.ts';
 
 const { P, RW, D, G } = EntryLow;
 const { XD } = EntryHigh;
-
-/** Bits of leaves to set and to clear: P, RW, D and XD. */
-export interface AttributeChange {
-  readonly set: U64;
-  readonly clear: U64;
-}
 
 /** How wide a change reaches. */
 export interface AttributeOptions {
@@ -228,10 +223,6 @@ class AttributeRun {
 }
 
 const withoutXd = (high: number): number => (high & ~XD) >>> 0;
-
-function applied({ low, high }: U64, { set, clear }: AttributeChange): U64 {
-  return { low: ((low & ~clear.low) | set.low) >>> 0, high: ((high & ~clear.high) | set.high) >>> 0 };
-}
 
 function allow({ low, high }: U64, forbidden: U64): U64 {
   if ((low & P) === 0) return { low, high };

@@ -1,9 +1,11 @@
+import type { ProtectionBits } from '@heki/guest';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { entryBits } from '@heki/x86';
-import { hekiUpdate } from '../heki/heki-hooks.ts';
+import { hekiUpdate, hekiUpdateFailed } from '../heki/heki-hooks.ts';
 import type { KernelState } from '../kernel-state.ts';
-import { fail } from '../outcome.ts';
-import { changePageAttributes } from './page-attributes.ts';
+import { attempt, fail, KernelStop } from '../outcome.ts';
+import type { AttributeChange } from './attribute-change.ts';
+import { type AttributeOptions, changePageAttributes } from './page-attributes.ts';
 
 const NONE = entryBits();
 const XD = entryBits('XD');
@@ -16,12 +18,32 @@ const RW_D_XD = entryBits('RW', 'D', 'XD');
 
 const FOLLOWED = { aliases: true, flush: true } as const;
 
-/** Gives up when Heki has refused. */
-function checked(result: number): void {
-  if (result !== 0) fail(-result, 'Heki refused the change');
+/** The protection bits that Heki is told a call sets or clears. */
+interface ToldChange {
+  readonly operation: 'set' | 'clear';
+  readonly bits: ProtectionBits;
 }
 
-const endOf = (start: VirtualFrame, pages: number): VirtualFrame => (start + pages) as VirtualFrame;
+/** One of the five functions that call Heki first, whatever change_page_attr will then do (Heki v2 16/19). */
+function changeHooked(
+  kernel: KernelState,
+  start: VirtualFrame,
+  pages: number,
+  { operation, bits }: ToldChange,
+  change: AttributeChange,
+  options: AttributeOptions,
+): void {
+  const told = kernel.defects['B-G11'] ? pagesOfInt(pages) : pages;
+  const refused = hekiUpdate(kernel, start, (start + told) as VirtualFrame, operation, bits);
+  if (refused !== 0) fail(-refused, 'Heki refused the change');
+  const outcome = attempt(() => changePageAttributes(kernel, start, pages, change, options));
+  if (outcome.kind === 'done') return;
+  if (outcome.kind === 'error') hekiUpdateFailed(kernel, start, (start + pages) as VirtualFrame, change);
+  throw new KernelStop(outcome);
+}
+
+/** Pages in `numpages << PAGE_SHIFT` when that is an int, as it is in C: negative from 2 GiB on, and no more than a part from 4 GiB on. */
+const pagesOfInt = (pages: number): number => Number(BigInt.asIntN(32, BigInt(pages) * 4096n) / 4096n);
 
 /*
  * The set_memory_* family (arch/x86/mm/pat/set_memory.c). All take a first page and a number of pages, and end with an error
@@ -30,32 +52,62 @@ const endOf = (start: VirtualFrame, pages: number): VirtualFrame => (start + pag
 
 /** `set_memory_ro`. */
 export function setMemoryRo(kernel: KernelState, start: VirtualFrame, pages: number): void {
-  checked(hekiUpdate(kernel, start, endOf(start, pages), 'clear', { writable: true }));
-  changePageAttributes(kernel, start, pages, { set: NONE, clear: RW_D }, FOLLOWED);
+  changeHooked(
+    kernel,
+    start,
+    pages,
+    { operation: 'clear', bits: { writable: true } },
+    { set: NONE, clear: RW_D },
+    FOLLOWED,
+  );
 }
 
 /** `set_memory_rw`. */
 export function setMemoryRw(kernel: KernelState, start: VirtualFrame, pages: number): void {
-  checked(hekiUpdate(kernel, start, endOf(start, pages), 'set', { writable: true }));
-  changePageAttributes(kernel, start, pages, { set: RW, clear: NONE }, FOLLOWED);
+  changeHooked(
+    kernel,
+    start,
+    pages,
+    { operation: 'set', bits: { writable: true } },
+    { set: RW, clear: NONE },
+    FOLLOWED,
+  );
 }
 
 /** `set_memory_x`. Changes of NX alone have no aliases to follow. */
 export function setMemoryX(kernel: KernelState, start: VirtualFrame, pages: number): void {
-  checked(hekiUpdate(kernel, start, endOf(start, pages), 'clear', { noExecute: true }));
-  changePageAttributes(kernel, start, pages, { set: NONE, clear: XD }, { aliases: false, flush: true });
+  changeHooked(
+    kernel,
+    start,
+    pages,
+    { operation: 'clear', bits: { noExecute: true } },
+    { set: NONE, clear: XD },
+    { aliases: false, flush: true },
+  );
 }
 
 /** `set_memory_nx`. */
 export function setMemoryNx(kernel: KernelState, start: VirtualFrame, pages: number): void {
-  checked(hekiUpdate(kernel, start, endOf(start, pages), 'set', { noExecute: true }));
-  changePageAttributes(kernel, start, pages, { set: XD, clear: NONE }, { aliases: false, flush: true });
+  changeHooked(
+    kernel,
+    start,
+    pages,
+    { operation: 'set', bits: { noExecute: true } },
+    { set: XD, clear: NONE },
+    { aliases: false, flush: true },
+  );
 }
 
 /** `set_memory_rox`. */
 export function setMemoryRox(kernel: KernelState, start: VirtualFrame, pages: number): void {
-  checked(hekiUpdate(kernel, start, endOf(start, pages), 'clear', { writable: true, noExecute: true }));
-  changePageAttributes(kernel, start, pages, { set: NONE, clear: RW_D_XD }, FOLLOWED);
+  changeHooked(
+    kernel,
+    start,
+    pages,
+    { operation: 'clear', bits: { writable: true, noExecute: true } },
+    { set: NONE, clear: RW_D_XD },
+    FOLLOWED,
+  );
 }
 
 /** `set_memory_np`; not hooked. */

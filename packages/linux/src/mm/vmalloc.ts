@@ -80,7 +80,7 @@ export function ioremap(kernel: KernelState, frame: Gfn, pages: number): VmArea 
   // vmap_range_noflush calls Heki whether or not it could map all.
   const refused = hekiMap(kernel, start, end);
   if (result.stoppedAt !== undefined || refused !== 0) {
-    undo(kernel, area, refused);
+    undo(kernel, area, refused === 0 ? 'counted' : 'unknown to Heki');
     fail(refused === 0 ? Errno.ENOMEM : -refused, result.why ?? 'Heki refused the mapping');
   }
   return area;
@@ -159,14 +159,15 @@ function mapSmallPages(kernel: KernelState, area: VmArea, frames: readonly Gfn[]
   const end = (start + pages) as VirtualFrame;
   const why = kernel.tables.edit(() => mapRuns(kernel, start, frames, bits));
   if (why !== undefined) {
-    // The caller takes down what there is: Heki hears of an unmapping without a mapping (B-G10).
-    vfree(kernel, area);
+    // The caller takes down what there is. As published, Heki hears of an unmapping whose mapping it never heard of.
+    if (kernel.defects['B-G10']) vfree(kernel, area);
+    else undo(kernel, area, 'unknown to Heki');
     fail(Errno.ENOMEM, `mapping ended early: ${why}`);
   }
   kernel.emit({ type: 'mapped', range: { start, end } });
   const refused = hekiMap(kernel, start, end);
   if (refused === 0) return;
-  undo(kernel, area, refused);
+  undo(kernel, area, 'unknown to Heki');
   fail(-refused, 'Heki refused the mapping');
 }
 
@@ -189,11 +190,11 @@ function mapRuns(
   return undefined;
 }
 
-/** Takes an area down that Heki refused, or that a device could not have: without a hook where the core has undone its part. */
-function undo(kernel: KernelState, area: VmArea, refused: number): void {
+/** Takes an area down that could not be mapped as a whole, or that Heki refused; with a hook only if Heki counts it. */
+function undo(kernel: KernelState, area: VmArea, known: 'counted' | 'unknown to Heki'): void {
   const { start, pages, frames, space } = area;
   const end = (start + pages) as VirtualFrame;
-  if (refused === 0) unmapRange(kernel, start, end);
+  if (known === 'counted') unmapRange(kernel, start, end);
   else kernel.tables.edit(() => kernel.tables.unmap(start, end, false));
   kernel.vmalloc.areas.delete(start);
   space.free(start, pages + 1);

@@ -1,0 +1,156 @@
+import { createMemoryMap, type Gfn, gfn, type VirtualAddress } from '@heki/physical-memory';
+import { describe, expect, test } from 'vitest';
+import type { LinuxDefectId } from '../defects.ts';
+import { createRecordingHeki } from '../testing/recording-heki.ts';
+import { bootKernel, done, type RunningKernel } from '../testing/running-kernel.ts';
+
+const PROFILES = ['rfc-v2', 'hardened'] as const;
+
+/** A kernel with the published hooks and core, apart from what is mended. */
+function published(
+  mended: readonly LinuxDefectId[],
+  options: Parameters<typeof bootKernel>[0] = {},
+): RunningKernel {
+  const heki = createRecordingHeki({ profile: 'rfc-v2' });
+  const defects = Object.fromEntries(mended.map((id) => [id, false]));
+  return bootKernel({ heki: heki.create, hooks: 'rfc-v2', defects, commandLine: 'nokaslr', ...options });
+}
+
+const counters = ({ kernel }: RunningKernel, frame: Gfn): readonly (number | undefined)[] => {
+  const { read, write, execute } = kernel.heki?.counters(frame) ?? {};
+  return [read, write, execute];
+};
+
+describe('a vmap that fails half way (B-G10)', () => {
+  /** Counters of a page of kernel data before and after it was to be mapped 2,000 times, for which there are not enough tables. */
+  function failedVmap(running: RunningKernel): { before: unknown; after: unknown } {
+    const { kernel } = running;
+    const data = gfn(kernel.layout.textFrame + Math.ceil(kernel.profile.offsets._sdata / 4096));
+    const before = counters(running, data);
+    while (kernel.freeFrames > 1) done(kernel.allocatePages());
+    const frames = Array.from({ length: 2000 }, () => data);
+    expect(kernel.vmap(frames)).toMatchObject({ kind: 'error', errno: -12 });
+    return { before, after: counters(running, data) };
+  }
+
+  test('makes the published hooks count down what they never counted', () => {
+    const { before, after } = failedVmap(published([]));
+    expect(before).toEqual([1, 1, 0]);
+    expect(after).not.toEqual(before);
+    const [read = 0, write = 0] = after as number[];
+    expect([read < 0, write < 0]).toEqual([true, true]);
+  });
+
+  test('leaves the counters alone once mended, with the other defects and without', () => {
+    const alone = failedVmap(published(['B-G10']));
+    expect(alone.after).toEqual(alone.before);
+    const heki = createRecordingHeki({ profile: 'hardened' });
+    const hardened = failedVmap(bootKernel({ heki: heki.create, commandLine: 'nokaslr' }));
+    expect(hardened.after).toEqual(hardened.before);
+  });
+});
+
+describe('a change of 2 GiB and more (B-G11)', () => {
+  const memoryMap = createMemoryMap<Gfn>([
+    { start: gfn(1), end: gfn(0x9f), type: 'ram' },
+    { start: gfn(0x100), end: gfn(0x180000), type: 'ram' },
+  ]);
+  const FRAME = gfn(0x60000);
+
+  /** Ranges that Heki was told of when `pages` pages of the direct map became read-only. */
+  function told(running: RunningKernel, pages: number): number[] {
+    const { kernel, events, direct } = running;
+    const from = events.length;
+    done(kernel.setMemory('ro', direct(FRAME), pages));
+    expect(running.rights(direct(FRAME))).toBe('r--');
+    return events
+      .slice(from)
+      .flatMap((event) =>
+        event.type === 'heki-hook' && event.range !== undefined ? [event.range.end - event.range.start] : [],
+      );
+  }
+
+  test('is told with the end that an int has', () => {
+    const running = published([], { memoryMap });
+    expect(told(running, 2 ** 19 - 1)).toEqual([2 ** 19 - 1]);
+    expect(told(running, 2 ** 19)).toEqual([-(2 ** 19)]);
+    expect(told(running, 2 ** 20)).toEqual([0]);
+    expect(told(running, 2 ** 20 + 3)).toEqual([3]);
+  });
+
+  test('is told as it is once mended', () => {
+    const running = published(['B-G11'], { memoryMap });
+    expect([2 ** 19, 2 ** 20, 2 ** 20 + 3].map((pages) => told(running, pages))).toEqual([
+      [2 ** 19],
+      [2 ** 20],
+      [2 ** 20 + 3],
+    ]);
+  });
+
+  test('reaches the second level under hardened', () => {
+    for (const profile of PROFILES) {
+      const heki = createRecordingHeki({ profile });
+      const running = bootKernel({ heki: heki.create, hooks: profile, commandLine: 'nokaslr', memoryMap });
+      // Mapped a second time, so that the published core counts the page too.
+      done(running.kernel.vmap([FRAME]));
+      done(running.kernel.setMemory('rw', running.direct(FRAME), 1));
+      const granted = running.kernel.heki?.counters(FRAME)?.write;
+      done(running.kernel.setMemory('ro', running.direct(FRAME), 2 ** 19));
+      const left = running.kernel.heki?.counters(FRAME)?.write;
+      expect((granted ?? 0) - (left ?? 0), profile).toBe(profile === 'hardened' ? 1 : 0);
+    }
+  });
+});
+
+describe('a change of permissions that fails (B-G12)', () => {
+  /** Counters of the first page of an area and of one in its middle, before and after all from the latter on to past the end became read-only. */
+  function failedChange(running: RunningKernel): { before: unknown[]; after: unknown[] } {
+    const { kernel, leaf } = running;
+    const { address } = done(kernel.vmalloc(600));
+    const middle = (address + 4096n * 512n) as VirtualAddress;
+    const frames = [address, middle].map((at) => leaf(at)?.guestFrame ?? gfn(0));
+    const before = frames.map((frame) => counters(running, frame));
+    expect(kernel.setMemory('ro', middle, 600)).toMatchObject({ kind: 'error', errno: -14 });
+    return { before, after: frames.map((frame) => counters(running, frame)) };
+  }
+
+  test('for want of a page to split a leaf stays counted as published', () => {
+    const running = published([]);
+    const split = failedSplit(running);
+    expect(split.after).not.toEqual(split.before);
+    expect(running.rights(running.direct(split.frame))).toBe('rw-');
+  });
+
+  test('is counted as far as it went once mended', () => {
+    const running = published(['B-G12']);
+    const split = failedSplit(running);
+    expect(split.after).toEqual(split.before);
+    // What was changed before the hole stays changed, and counted.
+    const { before, after } = failedChange(running);
+    expect(after[0]).toEqual(before[0]);
+    expect(after[1]).not.toEqual(before[1]);
+  });
+
+  test('is not counted under hardened, which hears of leaves that change', () => {
+    const heki = createRecordingHeki({ profile: 'hardened' });
+    const running = bootKernel({ heki: heki.create, commandLine: 'nokaslr' });
+    const split = failedSplit(running);
+    expect(split.after).toEqual(split.before);
+  });
+
+  /** A page that is mapped twice is to become read-only in the direct map, where its large leaf cannot be split. */
+  function failedSplit(running: RunningKernel): { frame: Gfn; before: unknown; after: unknown } {
+    const { kernel, direct } = running;
+    const frame = gfn(0x6100);
+    done(kernel.vmap([frame]));
+    const before = counters(running, frame);
+    const kept: Gfn[] = [];
+    for (let taken = kernel.allocatePages(); taken.kind === 'done'; taken = kernel.allocatePages()) {
+      kept.push(taken.value);
+    }
+    expect(kernel.setMemory('ro', direct(frame), 1)).toMatchObject({ kind: 'error', errno: -12 });
+    const after = counters(running, frame);
+    for (const one of kept) kernel.freePages(one);
+    return { frame, before, after };
+  }
+});
