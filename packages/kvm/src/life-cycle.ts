@@ -15,32 +15,43 @@ import type { Vcpu } from '@heki/vcpu';
 import { ALL_PERMISSIONS } from './attributes/permissions.ts';
 import { permissionsOfRights, rawRange, rightsOfPermissions } from './attributes/rights.ts';
 import { setMemoryAttributes } from './attributes/set-attributes.ts';
-import { type PinBinding, updateCrMasks } from './control-registers/control-registers.ts';
+import { setPins, updateCrMasks } from './control-registers/control-registers.ts';
+import { bindingOf } from './create-vm-state.ts';
 import { leaveNested } from './exit/nested.ts';
 import { zapAll } from './mmu/zap.ts';
-import type { VmState } from './vm-state.ts';
+import type { HekiVmState, VmState } from './vm-state.ts';
 
-/** INIT, reset and kexec. In the series nothing of this touches pins or attributes (B-H14). */
-export function applyLifeCycle(vm: VmState, bindingOf: (vcpu: Vcpu) => PinBinding, event: LifeCycle): void {
+/**
+ * INIT, reset and kexec. In the series nothing of this touches pins or attributes (B-H14).
+ *
+ * @param clear takes everything back that is enforced
+ */
+export function applyLifeCycle(vm: VmState, event: LifeCycle, clear: () => void): void {
   if (event.kind === 'init') {
     const vcpu = vm.vcpus[event.vcpu];
     if (vcpu === undefined) {
       throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${vm.vcpus.length - 1}`);
     }
-    init(vm, vcpu, bindingOf(vcpu));
+    init(vm, vcpu);
     return;
   }
   const policy = event.kind === 'reset' ? vm.options.reset : vm.options.kexec;
-  if (policy === 'clear' && !vm.defects['B-H14']) replaceState(vm, NOTHING);
-  if (event.kind === 'reset') for (const vcpu of vm.vcpus) init(vm, vcpu, bindingOf(vcpu));
+  if (policy === 'clear' && !vm.defects['B-H14']) clear();
+  if (event.kind === 'reset') for (const vcpu of vm.vcpus) init(vm, vcpu);
 }
 
-function init(vm: VmState, vcpu: Vcpu, binding: PinBinding): void {
+function init(vm: VmState, vcpu: Vcpu): void {
   leaveNested(vm, vcpu);
   vcpu.reset();
+  const binding = bindingOf(vm, vcpu);
   binding.cr0 = false;
   binding.cr4 = false;
   updateCrMasks(vm, vcpu);
+}
+
+/** Takes all rights and pins back. */
+export function clearState(vm: HekiVmState): void {
+  replaceState(vm, NOTHING);
 }
 
 const NOTHING: ProtectionState = {
@@ -51,7 +62,7 @@ const NOTHING: ProtectionState = {
 };
 
 /** Everything that is enforced. The series has no getter (B-H14). */
-export function saveState(vm: VmState): ProtectionState | undefined {
+export function saveState(vm: HekiVmState): ProtectionState | undefined {
   if (vm.defects['B-H14']) return undefined;
   const ranges: ProtectionRange[] = [];
   vm.attributes.forEach(0, FRAME_END, (start, end, value) => {
@@ -64,13 +75,13 @@ export function saveState(vm: VmState): ProtectionState | undefined {
 }
 
 /** Replaces everything that is enforced, immutable frames and pins included: only the VMM can. */
-export function restoreState(vm: VmState, state: ProtectionState): boolean {
+export function restoreState(vm: HekiVmState, state: ProtectionState): boolean {
   if (vm.defects['B-H14']) return false;
   replaceState(vm, state);
   return true;
 }
 
-function replaceState(vm: VmState, state: ProtectionState): void {
+function replaceState(vm: HekiVmState, state: ProtectionState): void {
   vm.locks.with('slots_lock', () =>
     vm.locks.with('slots_arch_lock', () => {
       setMemoryAttributes(vm, 0, FRAME_END, 0, HEKI_ATTRIBUTE_MASK);
@@ -82,7 +93,5 @@ function replaceState(vm: VmState, state: ProtectionState): void {
       zapAll(vm);
     }),
   );
-  vm.pins.cr0 = state.cr0;
-  vm.pins.cr4 = state.cr4;
-  for (const vcpu of vm.vcpus) updateCrMasks(vm, vcpu);
+  setPins(vm, state.cr0, state.cr4);
 }

@@ -2,6 +2,7 @@ import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
 import type { Permissions } from './attributes/permissions.ts';
+import type { PinBinding } from './control-registers/control-registers.ts';
 import type { KvmDefectSwitches } from './defects.ts';
 import type { KvmEvent } from './event.ts';
 import type { NestedCpus } from './exit/nested.ts';
@@ -10,6 +11,7 @@ import type { LockChecker } from './host/locks.ts';
 import type { Memslots } from './memslots/memslots.ts';
 import type { LargePages } from './mmu/large-pages.ts';
 import type { SecondLevelTables } from './mmu/second-level-tables.ts';
+import type { Owner } from './owner.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import type { KvmStatistics } from './statistics.ts';
 
@@ -21,19 +23,27 @@ export interface VmState {
   /** Guest memory through slots and host mapping. */
   readonly memory: PhysicalMemory<Gfn>;
   readonly attributes: AttributeStore;
-  readonly permissions: Permissions;
   readonly largePages: LargePages;
   readonly tables: SecondLevelTables;
   readonly locks: LockChecker;
   readonly log: HostLog;
   readonly statistics: KvmStatistics;
   readonly vcpus: Vcpu[];
+  /** Whether each virtual CPU is bound by the pins. */
+  readonly bindings: Map<Vcpu, PinBinding>;
   /** Those that run an L2. */
   readonly nested: NestedCpus;
-  /** heki_pinned_cr0 and heki_pinned_cr4. */
+  /** Bits of CR0 and CR4 that stay set: heki_pinned_cr0 and heki_pinned_cr4. */
   readonly pins: { cr0: bigint; cr4: bigint };
-  /** heki_configure_exit_reason and heki_denial_exit_reason. */
-  readonly exitReasons: { configure: number; denial: number };
+  /** Who decides about rights and registers. */
+  readonly owner: Owner;
   /** `undefined` when nobody listens: then build no event. */
   readonly emit: ((event: KvmEvent) => void) | undefined;
+}
+
+/** A VM whose guest kernel owns the policy, as the series has it. */
+export interface HekiVmState extends VmState {
+  readonly permissions: Permissions;
+  /** heki_configure_exit_reason and heki_denial_exit_reason. */
+  readonly exitReasons: { configure: number; denial: number };
 }

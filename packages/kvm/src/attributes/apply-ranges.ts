@@ -12,7 +12,7 @@ import { leaveAllNested } from '../exit/nested.ts';
 import { hostLine } from '../host/host-line.ts';
 import type { RawRange } from '../hypercall/read-page-list.ts';
 import { zapAll } from '../mmu/zap.ts';
-import type { VmState } from '../vm-state.ts';
+import type { HekiVmState, VmState } from '../vm-state.ts';
 import { faultOf, firstFault, type RangeFault } from './check-range.ts';
 import { rightsOfPermissions } from './rights.ts';
 import { setMemoryAttributes } from './set-attributes.ts';
@@ -30,7 +30,7 @@ interface Applied {
  * The second half of heki_protect_memory(): checks and applies `ranges`. The series does both range by range and
  * stops at the first bad one (B-H6); otherwise all are checked before the first is applied.
  */
-export function applyRanges(vm: VmState, ranges: readonly RawRange[], by: 'guest' | 'vmm'): Applied {
+export function applyRanges(vm: HekiVmState, ranges: readonly RawRange[], by: 'guest' | 'vmm'): Applied {
   vm.locks.assertHeld('slots_arch_lock');
   const counts = vm.statistics.ranges;
   const weakened: Weakened[] = [];

@@ -46,7 +46,7 @@ export function faultOf(vm: VmState, range: RawRange): RangeFault | undefined {
   } else if (end > vm.slots.end || !vm.slots.overlaps(start, end)) {
     return { error: -KvmError.EINVAL, why: 'not-memory' };
   }
-  if (!vm.attributes.any(start, end, HEKI_ATTRIBUTE_IMMUTABLE)) return undefined;
+  if (!vm.owner.isImmutable(start, end)) return undefined;
   logImmutable(vm, range);
   return IMMUTABLE;
 }

@@ -1,4 +1,3 @@
-import { KVM_MEMORY_ATTRIBUTE_PRIVATE } from '@heki/hypercall/kvm';
 import { Errno } from '../host/errno.ts';
 import type { VmState } from '../vm-state.ts';
 import { setMemoryAttributes } from './set-attributes.ts';
@@ -14,18 +13,14 @@ export interface MemoryAttributes {
 
 const TWO_TO_64 = 1n << 64n;
 
-/** The attributes that user space may set: PRIVATE in a VM that has private memory, else none. Never Heki's. */
-export function supportedAttributes(vm: VmState): number {
-  return vm.options.privateMemory ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
-}
-
 /** KVM_SET_MEMORY_ATTRIBUTES: 0 or -EINVAL. The whole range or nothing. */
 export function userSetMemoryAttributes(vm: VmState, request: MemoryAttributes): number {
   const { address, size, attributes, flags } = request;
-  const supported = supportedAttributes(vm);
+  const supported = vm.owner.userAttributes;
   if (
     flags !== 0n ||
     (attributes & ~BigInt(supported)) !== 0n ||
+    !vm.owner.isLegal(Number(attributes)) ||
     size === 0n ||
     address + size >= TWO_TO_64 ||
     address % 0x1000n !== 0n ||

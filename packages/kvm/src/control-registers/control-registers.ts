@@ -2,7 +2,7 @@ import { encodeHekiExit, KVM_HEKI_EXIT_REASON_CR0, KVM_HEKI_EXIT_REASON_CR4 } fr
 import { type ExitAction, type Vcpu, Vector } from '@heki/vcpu';
 import { CR0, CR4 } from '@heki/x86';
 import type { UserExit } from '../exit/vmm.ts';
-import type { VmState } from '../vm-state.ts';
+import type { HekiVmState, VmState } from '../vm-state.ts';
 
 /** CR0 bits that the guest owns when EPT is on: KVM_POSSIBLE_CR0_GUEST_BITS since Linux 6.4. */
 const CR0_GUEST_OWNED: bigint = CR0.TS | CR0.WP;
@@ -42,18 +42,22 @@ export function updateCrMasks(vm: VmState, vcpu: Vcpu): void {
   controls.cr4Shadow = registers.cr4;
 }
 
+/** Sets the pinned bits of the VM, and what exits for them on every virtual CPU. */
+export function setPins(vm: VmState, cr0: bigint, cr4: bigint): void {
+  vm.pins.cr0 = cr0;
+  vm.pins.cr4 = cr4;
+  for (const vcpu of vm.vcpus) updateCrMasks(vm, vcpu);
+}
+
 /** heki_check_cr(): why a write of CR0 or CR4 must be refused, or `undefined`. */
 export function checkPins(
-  vm: VmState,
+  vm: HekiVmState,
   vcpu: Vcpu,
   binding: PinBinding,
   cr: 0 | 4,
   value: bigint,
 ): CrDenial | undefined {
-  const pinned = cr === 0 ? vm.pins.cr0 : vm.pins.cr4;
-  if ((value & pinned) === pinned) return undefined;
-  if (!vm.defects['B-H14'] && !isBound(binding, cr, value)) return undefined;
-
+  if (!breaksPin(vm, binding, cr, value)) return undefined;
   vm.log.limited(`CR${cr}`, () => `heki: Blocked CR${cr} update: 0x${value.toString(16)}`);
   vm.statistics.registerDenials++;
   vm.emit?.({
@@ -83,6 +87,13 @@ export function checkPins(
             payload: encodeHekiExit({ reason: BigInt(reason), value }),
           },
   };
+}
+
+/** Whether a write of CR0 or CR4 would clear a pinned bit on a virtual CPU that is bound. */
+export function breaksPin(vm: VmState, binding: PinBinding, cr: 0 | 4, value: bigint): boolean {
+  const pinned = cr === 0 ? vm.pins.cr0 : vm.pins.cr4;
+  if ((value & pinned) === pinned) return false;
+  return vm.defects['B-H14'] || isBound(binding, cr, value);
 }
 
 /** Whether a processor that took INIT is bound again: CR0 from when paging is on, CR4 once it met its pins. */

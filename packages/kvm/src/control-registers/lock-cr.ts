@@ -11,8 +11,8 @@ import {
 import type { PinRequest, PinResult } from '@heki/hypervisor';
 import type { Vcpu } from '@heki/vcpu';
 import type { UserExit } from '../exit/vmm.ts';
-import type { VmState } from '../vm-state.ts';
-import { updateCrMasks } from './control-registers.ts';
+import type { HekiVmState, VmState } from '../vm-state.ts';
+import { setPins } from './control-registers.ts';
 
 const TWO_TO_32 = 1n << 32n;
 
@@ -23,7 +23,7 @@ export interface LockCrResult {
 }
 
 /** heki_lock_cr(), hypercall 13: asks for the version, or pins bits of CR0 or CR4 (Heki v2 2/19, 3/19). */
-export function lockCr(vm: VmState, vcpu: Vcpu, cr: bigint, pin: bigint, flags: bigint): LockCrResult {
+export function lockCr(vm: HekiVmState, vcpu: Vcpu, cr: bigint, pin: bigint, flags: bigint): LockCrResult {
   if (cr >= TWO_TO_32) return { result: -KvmError.EINVAL };
   if (flags !== 0n) {
     const version = flags === BigInt(LOCK_CR_UPDATE_VERSION) && cr === 0n && pin === 0n;
@@ -59,9 +59,7 @@ function pinnableBits(vm: VmState, cr: 0 | 4, pin: bigint, own: bigint): bigint 
 
 /** Adds bits to the pins of the VM. Nothing that a guest can do takes them away. */
 function pinBits(vm: VmState, cr: 0 | 4, bits: bigint): void {
-  if (cr === 0) vm.pins.cr0 |= bits;
-  else vm.pins.cr4 |= bits;
-  for (const vcpu of vm.vcpus) updateCrMasks(vm, vcpu);
+  setPins(vm, vm.pins.cr0 | (cr === 0 ? bits : 0n), vm.pins.cr4 | (cr === 4 ? bits : 0n));
 }
 
 /** The contract's account of a request that was granted but for `dropped`. */

@@ -7,7 +7,7 @@ import {
   writeCr,
 } from '../control-registers/control-registers.ts';
 import { writeGuest } from '../memslots/other-writers.ts';
-import type { VmState } from '../vm-state.ts';
+import type { HekiVmState, VmState } from '../vm-state.ts';
 import { notifyVmm } from './user-exit.ts';
 
 /** What the instruction emulator made of an instruction. */
@@ -27,7 +27,7 @@ const DOUBLE_FAULT = { vector: Vector.DF, errorCode: 0 } as const;
  * a value for which the emulator raises it again, or, after an exit to the VMM, one that means success (B-H15).
  */
 export function emulateMovToCr(
-  vm: VmState,
+  vm: HekiVmState,
   vcpu: Vcpu,
   binding: PinBinding,
   cr: 0 | 3 | 4,

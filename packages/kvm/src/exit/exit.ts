@@ -1,32 +1,26 @@
 import { type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
-import { checkPins, type PinBinding, writeCr } from '../control-registers/control-registers.ts';
+import { type PinBinding, writeCr } from '../control-registers/control-registers.ts';
 import { handleHypercall } from '../hypercall/hypercall.ts';
 import { fastPageFault } from '../mmu/fast-page-fault.ts';
 import { mapFault } from '../mmu/map-fault.ts';
 import { faultOfEptViolation, faultOfNestedPageFault, type GuestFault } from '../mmu/page-fault.ts';
 import type { VmState } from '../vm-state.ts';
+import type { Handled } from './handled.ts';
 import { notifyVmm } from './user-exit.ts';
-import { violationOf } from './violation.ts';
-import type { UserExit } from './vmm.ts';
 
 /** KVM_EXIT_MMIO. */
 const EXIT_MMIO = 6;
 /** What a load from where no device answers reads. */
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
-/** What an exit leads to: KVM_RUN may return to the VMM before the guest goes on. */
-interface Handled {
-  readonly action: ExitAction;
-  readonly userExit?: UserExit | undefined;
-}
-
 /** Handles an exit of a virtual CPU: vcpu_enter_guest()'s other half. SRCU is held until KVM_RUN returns. */
 export function handleExit(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): ExitAction {
   vm.statistics.exits++;
   vm.log.tick();
-  const { action, userExit } = vm.locks.with('srcu', () => handle(vm, vcpu, binding, exit));
-  if (userExit !== undefined) notifyVmm(vm, vcpu, userExit);
-  return action;
+  const handled = vm.locks.with('srcu', () => handle(vm, vcpu, binding, exit));
+  if ('inUserSpace' in handled) return handled.inUserSpace();
+  if (handled.userExit !== undefined) notifyVmm(vm, vcpu, handled.userExit);
+  return handled.action;
 }
 
 function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Handled {
@@ -57,13 +51,11 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
         `EPT misconfiguration at guest-physical 0x${exit.gpa.toString(16)}: KVM_EXIT_INTERNAL_ERROR`,
       );
     case 'mov-to-cr': {
-      const checked = vm.options.processor.vendor !== 'amd' || !vm.defects['B-H17'];
-      const denial =
-        exit.cr === 3 || !checked ? undefined : checkPins(vm, vcpu, binding, exit.cr, exit.value);
+      const denial = exit.cr === 3 ? undefined : vm.owner.registerWrite(vcpu, binding, exit.cr, exit.value);
       return denial ?? { action: writeCr(vm, vcpu, binding, exit.cr, exit.value) };
     }
     case 'hypercall':
-      return { action: { kind: 'skip' }, userExit: handleHypercall(vm, vcpu).userExit };
+      return handleHypercall(vm, vcpu);
     case 'rdmsr': {
       const value = vcpu.emulateRdmsr(exit.msr);
       if (value === undefined) return inject({ vector: Vector.GP, errorCode: 0 });
@@ -84,20 +76,11 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
   }
 }
 
-/** kvm_mmu_page_fault(): a violation of rights goes to the guest, anything else is mapped. */
+/** kvm_mmu_page_fault(): what the rights forbid is the owner's business, anything else is mapped. */
 function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
   vm.statistics.faults++;
-  const exception = violationOf(vm, vcpu, fault);
-  if (exception !== undefined) {
-    vm.statistics.injected++;
-    if (vm.emit !== undefined) {
-      const { gpa, linear, access } = fault;
-      const denial = { kind: 'memory', gpa, linear, access } as const;
-      vm.emit({ type: 'denied', vcpu: vcpu.id, denial, verdict: 'page-fault' });
-      vm.emit({ type: 'injected', vcpu: vcpu.id, exception, because: 'rights' });
-    }
-    return inject(exception);
-  }
+  const denial = vm.owner.violation(vcpu, fault);
+  if (denial !== undefined) return denial;
   if (fastPageFault(vm, fault)) return { action: { kind: 'resume' } };
   switch (mapFault(vm, fault)) {
     case 'mapped':

@@ -1,23 +1,36 @@
-import { MEM_ATTR_EXEC, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
 import { frameOf, type VirtualAddress } from '@heki/physical-memory';
 import { type Exception, type Vcpu, Vector } from '@heki/vcpu';
 import type { GuestFault } from '../mmu/page-fault.ts';
 import type { VmState } from '../vm-state.ts';
+import type { Handled } from './handled.ts';
 
 /** fault_gva() when there is none (Heki v2 6/19). */
 const NO_ADDRESS = 0xffff_ffff_ffff_ffffn as VirtualAddress;
 
+/** What the guest gets for an access that its rights forbid, or `undefined` when the fault is an ordinary one. */
+export function violationOf(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled | undefined {
+  const exception = exceptionOf(vm, vcpu, fault);
+  if (exception === undefined) return undefined;
+  vm.statistics.injected++;
+  if (vm.emit !== undefined) {
+    const { gpa, linear, access } = fault;
+    const denial = { kind: 'memory', gpa, linear, access } as const;
+    vm.emit({ type: 'denied', vcpu: vcpu.id, denial, verdict: 'page-fault' });
+    vm.emit({ type: 'injected', vcpu: vcpu.id, exception, because: 'rights' });
+  }
+  return { action: { kind: 'inject', exception } };
+}
+
 /**
- * mem_attr_fault(): the exception that the guest gets for a violation of its rights, or `undefined` when the fault is
- * an ordinary one. A not-present fault always is: so a page that was just zapped is mapped by the first access and
+ * mem_attr_fault(). A not-present fault is always an ordinary one: so a page that was just zapped is mapped by the first access and
  * the second one meets its rights (Heki v2 11/19).
  */
-export function violationOf(vm: VmState, vcpu: Vcpu, fault: GuestFault): Exception | undefined {
+function exceptionOf(vm: VmState, vcpu: Vcpu, fault: GuestFault): Exception | undefined {
   if (!fault.present) return undefined;
   const gfn = frameOf(fault.gpa);
-  const permissions = vm.permissions.of(gfn);
-  const fetch = fault.fetch && (permissions & MEM_ATTR_EXEC) === 0;
-  const write = fault.write && (permissions & MEM_ATTR_WRITE) === 0;
+  const rights = vm.owner.rightsOf(gfn);
+  const fetch = fault.fetch && !rights.supervisorExecute;
+  const write = fault.write && !rights.write;
   if (!fetch && !write) return undefined;
   if (fetch && !vm.defects['B-H16'] && canExecuteMore(vm, fault)) return undefined;
 
@@ -41,7 +54,7 @@ function canExecuteMore(vm: VmState, fault: GuestFault): boolean {
   const now = vm.tables.format.rights(leaf.entry);
   const wanted = vm.tables.format.rights(
     vm.tables.format.make({
-      permissions: vm.permissions.of(gfn),
+      rights: vm.owner.rightsOf(gfn),
       writable: true,
       executable: true,
       writeProtect: false,

@@ -4,7 +4,7 @@ import type { VmState } from '../vm-state.ts';
 
 /** Reports what a defect would have done to the host here; the caller ends the call or goes on in bounds. */
 export function reportIncident(
-  vm: VmState,
+  vm: Pick<VmState, 'statistics' | 'emit'>,
   type: HostIncident['type'],
   defect: KvmDefectId,
   amount: bigint,

@@ -1,24 +1,18 @@
 import { KvmError, KvmHypercall } from '@heki/hypercall/kvm';
-import type { Vcpu } from '@heki/vcpu';
+import type { ExitAction, Vcpu } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
-import { lockCr } from '../control-registers/lock-cr.ts';
-import type { UserExit } from '../exit/vmm.ts';
+import type { Handled } from '../exit/handled.ts';
+import type { HypercallAnswer } from '../owner.ts';
 import type { VmState } from '../vm-state.ts';
 import { pairClock } from './clock-pairing.ts';
-import { protectMemory } from './protect-memory.ts';
 
 const LOW_32 = 0xffff_ffffn;
-
-/** The result of a hypercall, already in RAX, and the exit to the VMM that comes before the guest goes on. */
-export interface HypercallOutcome {
-  readonly userExit: UserExit | undefined;
-}
 
 /**
  * kvm_emulate_hypercall(): number in RAX, arguments in RBX, RCX, RDX and RSI, result in RAX, nothing else changes. Outside
  * 64-bit mode all of them are cut to 32 bits; above CPL 0 nothing is carried out (Linux Documentation/virt/kvm/x86/hypercalls.rst).
  */
-export function handleHypercall(vm: VmState, vcpu: Vcpu): HypercallOutcome {
+export function handleHypercall(vm: VmState, vcpu: Vcpu): Handled {
   const { registers } = vcpu;
   const wide = registers.codeSegment64 && (registers.efer & EFER.LMA) !== 0n;
   const cut = (value: bigint): bigint => (wide ? value : value & LOW_32);
@@ -28,32 +22,32 @@ export function handleHypercall(vm: VmState, vcpu: Vcpu): HypercallOutcome {
   const a2 = cut(registers.rdx);
   const a3 = cut(registers.rsi);
 
-  let result: number = -KvmError.ENOSYS;
-  let userExit: UserExit | undefined;
-  if (registers.cpl !== 0) {
-    result = -KvmError.EPERM;
-  } else {
-    switch (number) {
-      case BigInt(KvmHypercall.VAPIC_POLL):
-        result = 0;
-        break;
-      case BigInt(KvmHypercall.CLOCK_PAIRING):
-        result = pairClock(vm, a0, a1);
-        break;
-      case BigInt(KvmHypercall.LOCK_CR_UPDATE):
-        ({ result, userExit } = lockCr(vm, vcpu, a0, a1, a2));
-        break;
-      case BigInt(KvmHypercall.PROTECT_MEMORY):
-        result = protectMemory(vm, a0);
-        break;
-    }
+  const finish = (result: number): ExitAction => {
+    const rax = BigInt.asUintN(wide ? 64 : 32, BigInt(result));
+    registers.rax = rax;
+    // A guest can make up numbers without end: those that nobody has are counted together.
+    const counted = number < 64n ? Number(number) : Number.POSITIVE_INFINITY;
+    const { hypercalls } = vm.statistics;
+    hypercalls.set(counted, (hypercalls.get(counted) ?? 0) + 1);
+    vm.emit?.({ type: 'hypercall', vcpu: vcpu.id, number, arguments: [a0, a1, a2, a3], result: rax });
+    return { kind: 'skip' };
+  };
+  const answer = registers.cpl === 0 ? call(vm, vcpu, number, a0, a1, a2) : { result: -KvmError.EPERM };
+  if ('inUserSpace' in answer) return { inUserSpace: () => finish(answer.inUserSpace()) };
+  return { action: finish(answer.result), userExit: answer.userExit };
+}
+
+function call(vm: VmState, vcpu: Vcpu, number: bigint, a0: bigint, a1: bigint, a2: bigint): HypercallAnswer {
+  switch (number) {
+    case BigInt(KvmHypercall.VAPIC_POLL):
+      return { result: 0 };
+    case BigInt(KvmHypercall.CLOCK_PAIRING):
+      return { result: pairClock(vm, a0, a1) };
+    case BigInt(KvmHypercall.LOCK_CR_UPDATE):
+      return vm.owner.hypercall(vcpu, KvmHypercall.LOCK_CR_UPDATE, a0, a1, a2);
+    case BigInt(KvmHypercall.PROTECT_MEMORY):
+      return vm.owner.hypercall(vcpu, KvmHypercall.PROTECT_MEMORY, a0, a1, a2);
+    default:
+      return { result: -KvmError.ENOSYS };
   }
-  const rax = BigInt.asUintN(wide ? 64 : 32, BigInt(result));
-  registers.rax = rax;
-  // A guest can make up numbers without end: those that nobody has are counted together.
-  const counted = number < 64n ? Number(number) : Number.POSITIVE_INFINITY;
-  const { hypercalls } = vm.statistics;
-  hypercalls.set(counted, (hypercalls.get(counted) ?? 0) + 1);
-  vm.emit?.({ type: 'hypercall', vcpu: vcpu.id, number, arguments: [a0, a1, a2, a3], result: rax });
-  return { userExit };
 }

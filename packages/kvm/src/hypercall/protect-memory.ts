@@ -2,11 +2,11 @@ import { KvmError } from '@heki/hypercall/kvm';
 import { type ProtectionRange, type ProtectionResult, sameRights, type Weakened } from '@heki/hypervisor';
 import { applyRanges, grantedPermissions } from '../attributes/apply-ranges.ts';
 import { rawRange, rightsOfPermissions } from '../attributes/rights.ts';
-import type { VmState } from '../vm-state.ts';
+import type { HekiVmState } from '../vm-state.ts';
 import { readPageList } from './read-page-list.ts';
 
 /** heki_protect_memory(), hypercall 14: the list at guest-physical `list`. 0 or a negative error number. */
-export function protectMemory(vm: VmState, list: bigint): number {
+export function protectMemory(vm: HekiVmState, list: bigint): number {
   const reading = readPageList(vm, list);
   const { ranges } = vm.statistics;
   ranges.sent += reading.ranges.length;
@@ -24,7 +24,7 @@ export function protectMemory(vm: VmState, list: bigint): number {
 }
 
 /** The same from the host's own code. What the guest's list could not even say, user execution denied, is weakened. */
-export function protectFromHost(vm: VmState, ranges: readonly ProtectionRange[]): ProtectionResult {
+export function protectFromHost(vm: HekiVmState, ranges: readonly ProtectionRange[]): ProtectionResult {
   vm.statistics.ranges.sent += ranges.length;
   const { result } = vm.locks.with('slots_arch_lock', () => applyRanges(vm, ranges.map(rawRange), 'vmm'));
   const weakened = ranges.slice(0, result.applied).flatMap((range): Weakened[] => {

@@ -1,4 +1,3 @@
-import { MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
 import type { OtherWriteResult, OtherWriter } from '@heki/hypervisor';
 import {
   addressOf,
@@ -25,7 +24,7 @@ export function writeGuest(vm: VmState, writer: OtherWriter, gpa: Gpa, bytes: Ui
     const slot = vm.slots.find(gfn);
     if (slot === undefined || vm.memory.page(gfn) === undefined) return { ok: false, why: 'not-memory', at };
     const readOnlySlot = writer !== 'vmm' && (slot.flags & MemslotFlag.READONLY) !== 0;
-    if (readOnlySlot || (bound && (vm.permissions.of(gfn) & MEM_ATTR_WRITE) === 0)) {
+    if (readOnlySlot || (bound && !vm.owner.rightsOf(gfn).write)) {
       return { ok: false, why: 'denied', at };
     }
   }

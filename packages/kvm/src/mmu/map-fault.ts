@@ -39,7 +39,7 @@ function plan(
     level,
     base,
     request: {
-      permissions: vm.permissions.of(base),
+      rights: vm.owner.rightsOf(base),
       writable: (slot.flags & MemslotFlag.READONLY) === 0,
       executable: level === 1 || !nxHugePages,
       writeProtect: (slot.flags & MemslotFlag.LOG_DIRTY_PAGES) !== 0 && !access.write,

@@ -1,4 +1,3 @@
-import { MEM_ATTR_EXEC, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
 import { EntryHigh, EntryLow } from '@heki/x86';
 import { SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
 
@@ -16,18 +15,19 @@ export function nptSpteFormat(options: {
 }): SpteFormat {
   const { gmet, mbecParameter } = options;
   return {
-    make({ permissions, writable, executable, writeProtect }) {
-      const execute = (permissions & MEM_ATTR_EXEC) !== 0;
-      let low = SPTE_MMU_PRESENT | EntryLow.P | EntryLow.US | EntryLow.A;
+    make({ rights, writable, executable, writeProtect }) {
+      const { supervisorExecute: execute } = rights;
+      let low = SPTE_MMU_PRESENT | EntryLow.US | EntryLow.A;
+      if (rights.read) low |= EntryLow.P;
       if ((gmet && execute) || (mbecParameter && executable && !execute)) low &= ~EntryLow.US;
       if (writable) {
         low |= HOST_WRITABLE;
-        if ((permissions & MEM_ATTR_WRITE) !== 0) {
+        if (rights.write) {
           low |= MMU_WRITABLE;
           if (!writeProtect) low |= EntryLow.RW | EntryLow.D;
         }
       }
-      return { low, high: executable ? 0 : EntryHigh.XD };
+      return { low, high: executable && (execute || rights.userExecute) ? 0 : EntryHigh.XD };
     },
     writeProtect: ({ low, high }) => ({ low: low & ~EntryLow.RW, high }),
     makeWritable: ({ low, high }) => ({

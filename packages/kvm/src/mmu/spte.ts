@@ -1,12 +1,11 @@
 import { EptHigh, EptLow, EptMemoryType } from '@heki/ept';
-import { MEM_ATTR_EXEC, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
 import type { Rights } from '@heki/hypervisor';
 import type { U64 } from '@heki/physical-memory';
 
 /** What a leaf is made for. */
 export interface SpteRequest {
-  /** MEM_ATTR bits of the frame; of the first frame, for a large leaf. */
-  readonly permissions: number;
+  /** Those of the frame; of the first frame, for a large leaf. Write or execute come with read. */
+  readonly rights: Rights;
   /** The slot can be written. */
   readonly writable: boolean;
   /** False for large leaves under the workaround for iTLB multihit. */
@@ -46,20 +45,20 @@ const SPTE_MMU_WRITABLE: number = 1 << (58 - 32);
 const SAVED_SHIFT = 54 - 32;
 const SAVED_BITS: number = (EptLow.R | EptLow.X) << SAVED_SHIFT;
 
-/** make_spte() for EPT (Heki v2 5/19, 11/19). READ is never looked at (B-H18). `mbec`: mode-based execute control is on. */
+/** make_spte() for EPT (Heki v2 5/19, 11/19). `mbec`: mode-based execute control is on; without it one bit is for both kinds of code. */
 export function eptSpteFormat(mbec: boolean, accessedDirty: boolean): SpteFormat {
-  const execute = EptLow.X | (mbec ? EptLow.XU : 0);
   return {
-    make({ permissions, writable, executable, writeProtect }) {
-      let low = SPTE_MMU_PRESENT | EptLow.R | (EptMemoryType.WB << 3) | EptLow.IPAT | EptLow.A;
+    make({ rights, writable, executable, writeProtect }) {
+      let low = SPTE_MMU_PRESENT | (EptMemoryType.WB << 3) | EptLow.IPAT | EptLow.A;
       let high = EptHigh.SVE;
+      if (rights.read) low |= EptLow.R;
       if (executable) {
-        low |= execute;
-        if (mbec && (permissions & MEM_ATTR_EXEC) === 0) low &= ~EptLow.X;
+        if (rights.supervisorExecute || (!mbec && rights.userExecute)) low |= EptLow.X;
+        if (mbec && rights.userExecute) low |= EptLow.XU;
       }
       if (writable) {
         high |= SPTE_HOST_WRITABLE;
-        if ((permissions & MEM_ATTR_WRITE) !== 0) {
+        if (rights.write) {
           high |= SPTE_MMU_WRITABLE;
           if (!writeProtect) low |= EptLow.W | EptLow.D;
         }

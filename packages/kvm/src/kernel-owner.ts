@@ -1,0 +1,31 @@
+import { HEKI_ATTRIBUTE_IMMUTABLE, KVM_MEMORY_ATTRIBUTE_PRIVATE, KvmHypercall } from '@heki/hypercall/kvm';
+import { rightsOfPermissions } from './attributes/rights.ts';
+import { checkPins } from './control-registers/control-registers.ts';
+import { lockCr } from './control-registers/lock-cr.ts';
+import { violationOf } from './exit/violation.ts';
+import { protectMemory } from './hypercall/protect-memory.ts';
+import type { Owner } from './owner.ts';
+import type { HekiVmState } from './vm-state.ts';
+
+/**
+ * The series: KVM obeys the guest's kernel, keeps what it says in attributes that user space cannot reach, and turns violations
+ * into exceptions of the guest by itself.
+ */
+export function createKernelOwner(vm: () => HekiVmState, privateMemory: boolean): Owner {
+  return {
+    rightsOf: (gfn) => rightsOfPermissions(vm().permissions.of(gfn)),
+    isImmutable: (start, end) => vm().attributes.any(start, end, HEKI_ATTRIBUTE_IMMUTABLE),
+    userAttributes: privateMemory ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
+    isLegal: () => true,
+    hypercall: (vcpu, number, a0, a1, a2) =>
+      number === KvmHypercall.LOCK_CR_UPDATE
+        ? lockCr(vm(), vcpu, a0, a1, a2)
+        : { result: protectMemory(vm(), a0) },
+    violation: (vcpu, fault) => violationOf(vm(), vcpu, fault),
+    registerWrite(vcpu, binding, cr, value) {
+      const { options, defects } = vm();
+      if (options.processor.vendor === 'amd' && defects['B-H17']) return undefined;
+      return checkPins(vm(), vcpu, binding, cr, value);
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { type GuestMemoryRegion, HypervisorError } from '@heki/hypervisor';
+import { addressOf, FRAME_END, type Gfn } from '@heki/physical-memory';
+import { Errno } from '../host/errno.ts';
+import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
+import type { VmState } from '../vm-state.ts';
+import { MemslotFlag } from './memslot.ts';
+import type { UserspaceMemoryRegion } from './memslots.ts';
+
+/** KVM_SET_USER_MEMORY_REGION: 0 or a negative error number. Attributes belong to frames and outlive the slot. */
+export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?: number): number {
+  return vm.locks.with('slots_lock', () => {
+    const change = vm.slots.set(region, hostLevel);
+    if (typeof change === 'number') return change;
+    const { removed, added } = change;
+    vm.locks.with('slots_arch_lock', () => {
+      if (removed !== undefined) {
+        vm.locks.with('mmu_lock', () => {
+          if (zap(vm, removed.base, (removed.base + removed.frames) as Gfn)) flushRemoteTlbs(vm);
+        });
+      }
+      if (added !== undefined && added.mixed !== removed?.mixed) vm.largePages.slotCreated(added);
+    });
+    return 0;
+  });
+}
+
+/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is none */
+export function addRegion(
+  vm: VmState,
+  { start, frames, backing, readOnly, largestLeaf = 262144 }: GuestMemoryRegion,
+): void {
+  const used = new Set(vm.slots.slots.map((slot) => slot.id));
+  let slot = 0;
+  while (used.has(slot)) slot++;
+  const error = setRegion(
+    vm,
+    {
+      slot,
+      flags: readOnly === true ? MemslotFlag.READONLY : 0,
+      guestPhysicalAddress: BigInt(addressOf(start)),
+      memorySize: BigInt(frames) << 12n,
+      userspaceAddress: BigInt(addressOf(backing)),
+    },
+    largestLeaf === 1 ? 1 : largestLeaf === 512 ? 2 : 3,
+  );
+  if (error !== 0) {
+    const range = `guest frames 0x${start.toString(16)}-0x${(start + frames).toString(16)}`;
+    throw new HypervisorError(
+      error === -Errno.EEXIST
+        ? `${range} overlap other memory of the guest`
+        : `${range} are no region: expected at least one frame, all below 0x${FRAME_END.toString(16)}`,
+    );
+  }
+}
+
+/** Takes the slot away that starts at `start`. @throws {HypervisorError} when none does */
+export function removeRegion(vm: VmState, start: Gfn): void {
+  const slot = vm.slots.slots.find(({ base }) => base === start);
+  if (slot === undefined)
+    throw new HypervisorError(`no memory starts at guest frame 0x${start.toString(16)}`);
+  const { id, flags, base, backing } = slot;
+  setRegion(vm, {
+    slot: id,
+    flags,
+    guestPhysicalAddress: BigInt(addressOf(base)),
+    memorySize: 0n,
+    userspaceAddress: BigInt(addressOf(backing)),
+  });
+}

@@ -1,0 +1,33 @@
+import type { Rights } from '@heki/hypervisor';
+import type { Gfn } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import type { PinBinding } from './control-registers/control-registers.ts';
+import type { Handled } from './exit/handled.ts';
+import type { UserExit } from './exit/vmm.ts';
+import type { GuestFault } from './mmu/page-fault.ts';
+
+/** What becomes of a hypercall: KVM's own answer, or the one that user space gives when KVM_RUN has returned. */
+export type HypercallAnswer =
+  | { readonly result: number; readonly userExit?: UserExit | undefined }
+  | { readonly inUserSpace: () => number };
+
+/**
+ * Who decides about rights and registers: what differs between KVM as the series has it, where the guest's kernel does, and a
+ * KVM that asks somebody else. Slots, attributes, second-level tables and their faults are the same under each.
+ */
+export interface Owner {
+  /** The rights that a frame's attributes stand for. */
+  rightsOf(gfn: Gfn): Rights;
+  /** Whether an earlier request forbids the guest's later ones for a frame of `start` .. `end` - 1. */
+  isImmutable(start: number, end: number): boolean;
+  /** Attribute bits that user space may set. */
+  readonly userAttributes: number;
+  /** Whether these bits of {@link userAttributes} make sense together. */
+  isLegal(attributes: number): boolean;
+  /** Hypercalls 13 and 14 from CPL 0. */
+  hypercall(vcpu: Vcpu, number: 13 | 14, a0: bigint, a1: bigint, a2: bigint): HypercallAnswer;
+  /** What an access leads to that the rights forbid; `undefined` for a fault that is mapped. */
+  violation(vcpu: Vcpu, fault: GuestFault): Handled | undefined;
+  /** What a MOV to a control register leads to that must not be carried out. */
+  registerWrite(vcpu: Vcpu, binding: PinBinding, cr: 0 | 4, value: bigint): Handled | undefined;
+}
