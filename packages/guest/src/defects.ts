@@ -76,12 +76,35 @@ export const guestDefects = {
     why: 'pmd_present also looks at PSE, pte_present also at PROT_NONE, and pfn_valid is asked for the first frame only (Heki v2 13/19, 14/19).',
     mend: 'Only the present bit counts, and of each leaf exactly the frames that are valid memory.',
   },
+  'B-G16': {
+    title: 'Generated code of boot becomes immutable',
+    happens:
+      'A pack for eBPF programs that was made before late init can take no program later, and its pages can never be used for anything else; so with ftrace trampolines, slots of kprobes, and modules.',
+    why: 'Protection makes everything immutable that is not writable at that moment (Heki v2 18/19).',
+    mend: 'Only the text and rodata of the image become immutable. What lies in allocated memory is protected, and can change.',
+  },
+  'B-G18': {
+    title: 'A kernel that leaves its text writable is called protected',
+    happens:
+      'With rodata=off, or when set_memory_ro failed, text is writable and executable in the second level, and "Guest memory protected" is logged.',
+    why: 'Whatever the mappings say is sent, and nobody looks at it (Heki v2 18/19).',
+    mend: 'Late init warns how many pages are writable and executable, and logs no success.',
+  },
   'B-G20': {
     title: 'Kernels with KASLR or jump labels are excluded',
     happens:
       'A kernel built with RANDOMIZE_BASE refuses to start Heki, even with nokaslr; one with JUMP_LABEL cannot contain it.',
     why: 'The ranges that are walked are compile-time constants, and jump labels patch kernel text that has become immutable (Heki v2 14/19, 18/19).',
     mend: 'The direct map is taken from the kernel or found in its page tables. A patch of immutable text is refused with an error that its caller can act on.',
+  },
+  'B-G22': {
+    title: 'Permissions come before the change that they belong to',
+    happens:
+      'Text that is about to be unmapped is writable while it can still be executed through its mapping, and data that is about to become text is executable before its mapping is.',
+    why: 'heki_unmap and heki_update send the new permissions before the page tables change (Heki v2 15/19, 16/19).',
+    mend: 'Before the change a page loses what it will lose; what it gains, it gains when the change is in force on all processors.',
+    notShown:
+      'A freed page is read-write, as in Linux itself: that is no window, but the permission of free memory.',
   },
 } as const satisfies { readonly [id: string]: GuestDefect };
 

@@ -75,7 +75,14 @@ const call = fc.record({
     { weight: 2, arbitrary: fc.constant(HekiCommand.PROTECT_MEMORY) },
   ),
   leaves,
-  change: fc.record({ set: fc.nat(7), clear: fc.nat(7), setGlobal: fc.constantFrom(0, 0, 8, 12) }),
+  change: fc.record({
+    set: fc.nat(7),
+    clear: fc.nat(7),
+    setGlobal: fc.constantFrom(0, 0, 8, 12),
+    early: fc.boolean(),
+  }),
+  /** What is withheld is granted afterwards. */
+  settle: fc.boolean(),
   /** List pages that there are for this call. */
   pages: fc.oneof({ weight: 4, arbitrary: fc.constant(1000) }, { weight: 1, arbitrary: fc.nat(3) }),
   /** What the hypervisor answers. */
@@ -139,13 +146,15 @@ test('any calls leave the counters, send the bytes and give the results of the c
       });
       guest.earlyInit();
       let leaked = 0;
-      for (const { command, leaves: mapped, change, pages, answer: wanted } of calls) {
+      for (const { command, leaves: mapped, change, settle, pages, answer: wanted } of calls) {
         answer = wanted;
         left = pages;
-        kernel.allowPages(pages);
         const expected = model.apply(command, mapped, change);
+        const settled = settle ? model.settle() : 0;
         const sent = lists.length;
+        kernel.allowPages(pages);
         expect(guest.applyLeaves(command, mapped, change)).toBe(expected);
+        if (settle) expect(guest.settle()).toBe(settled);
         expect(lists).toEqual(expectedLists);
         expect(guest.protectsMemory).toBe(model.protectsMemory);
         expect(differences(guest, model)).toEqual([]);

@@ -1,13 +1,6 @@
 import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
-import { FRAME_END, type Gfn, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import {
-  DEFAULT_TABLE_BUDGET,
-  EntryHigh,
-  EntryLow,
-  HARDWARE_PRESENCE,
-  LINUX_PRESENCE,
-  walkMappings,
-} from '@heki/x86';
+import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
+import { DEFAULT_TABLE_BUDGET, HARDWARE_PRESENCE, LINUX_PRESENCE, walkMappings } from '@heki/x86';
 import { findDirectMap, type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
 import { HekiCommand } from './command.ts';
 import type { HekiGuestOptions } from './create-heki-guest.ts';
@@ -22,18 +15,32 @@ import type {
   PermissionCounters,
 } from './heki-guest.ts';
 import type { HekiHypervisor } from './heki-hypervisor.ts';
+import { checkedChange, checkLeaves, checkRange, pokedLeaves } from './hook-arguments.ts';
 import type { HekiKernel, VirtualRange } from './kernel.ts';
 import { unmetDependencies } from './kernel-config.ts';
 import { LeafFeeder } from './leaf-feeder.ts';
 import { LogLine } from './log-line.ts';
-import { PageCounters } from './page-counters.ts';
+import { type CountingTask, PageCounters, type RangeSink } from './page-counters.ts';
 import { PageListBuilder } from './page-list-builder.ts';
 import { DEFAULT_PERMISSIONS } from './permission.ts';
+import { ProtectionSink } from './protection-sink.ts';
+import { WithheldRights } from './withheld-rights.ts';
+
+/** What only some calls have. */
+interface CallDetails {
+  /** The virtual range that is walked. */
+  readonly range?: VirtualRange;
+  /** For many mappings at once, of which none has been counted: takes the number of leaves. */
+  readonly onCounted?: (leaves: number) => void;
+  /** Switches enforcement on, and what that does to the counters. */
+  readonly protection?: CountingTask['protection'] | undefined;
+}
 
 /** Brings a call's mappings, in order. */
 type MappingSource = (feed: (leaf: NamedLeaf) => void) => void;
 
 const NO_CHANGE: LeafChange = {};
+const EARLY: LeafChange = { early: true };
 /** Linux's error number for a lock that the caller holds itself: here the kernel would hang. */
 const EDEADLK = 35;
 
@@ -51,6 +58,9 @@ export class HekiCore implements HekiGuest {
   #protectsMemory = false;
   /** Without B-G5: the mappings of the direct map are among those counted. */
   #directMapCounted = false;
+  readonly #withheld = new WithheldRights();
+  /** Frames that were writable and executable when memory was protected last. */
+  #exposedFrames = 0;
   /** `heki_lock`. */
   #locked = false;
   readonly #warned = new Set<string>();
@@ -126,13 +136,18 @@ export class HekiCore implements HekiGuest {
 
     const { start, end } = this.#layout.directMap;
     let error = 0;
+    this.#exposedFrames = 0;
     if (start < end) {
       error = this.protect(start, end);
     } else {
       this.#log(LogLine.NO_DIRECT_MAP);
       error = -KvmError.EINVAL;
     }
-    if (error === 0) this.#log(LogLine.MEMORY_PROTECTED);
+    if (this.#exposedFrames > 0 && !this.#defects['B-G18']) {
+      this.#warn(`${this.#exposedFrames} pages are writable and executable: they are not protected`);
+    } else if (error === 0) {
+      this.#log(LogLine.MEMORY_PROTECTED);
+    }
     this.#runTest();
     return error === 0 ? { outcome: 'protected' } : { outcome: 'memory-refused', error };
   }
@@ -142,11 +157,19 @@ export class HekiCore implements HekiGuest {
   }
 
   unmap(start: VirtualFrame, end: VirtualFrame): number {
-    return this.#hook(HekiCommand.UNMAP, start, end, NO_CHANGE);
+    return this.#hook(HekiCommand.UNMAP, start, end, EARLY);
   }
 
   update(start: VirtualFrame, end: VirtualFrame, set: number, clear: number): number {
-    return this.#hook(HekiCommand.UPDATE, start, end, checkedChange({ set, clear }));
+    return this.#hook(HekiCommand.UPDATE, start, end, checkedChange({ set, clear, early: true }));
+  }
+
+  settle(): number {
+    if (this.#withheld.isEmpty) return 0;
+    return this.#call(HekiCommand.PROTECT_MEMORY, NO_CHANGE, (feed) => {
+      for (const { start, end } of this.#withheld.frames())
+        feed({ guestFrame: start, frames: end - start, low: 0, high: 0 });
+    });
   }
 
   protect(start: VirtualFrame, end: VirtualFrame): number {
@@ -155,7 +178,7 @@ export class HekiCore implements HekiGuest {
       HekiCommand.PROTECT_MEMORY,
       { setGlobal: MEM_ATTR_IMMUTABLE },
       (feed) => this.#walk(start, end, feed),
-      { start, end },
+      { range: { start, end }, protection: this.#protection() },
     );
   }
 
@@ -168,17 +191,12 @@ export class HekiCore implements HekiGuest {
   }
 
   applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change: LeafChange = NO_CHANGE): number {
-    for (const { guestFrame, frames } of leaves) {
-      const integers = Number.isSafeInteger(guestFrame) && Number.isSafeInteger(frames);
-      if (!(integers && guestFrame >= 0 && frames >= 0 && guestFrame + frames <= FRAME_END)) {
-        throw new GuestError(
-          `${frames} frames from ${hex(guestFrame)} on are no mapping: expected frames from 0 to ${hex(FRAME_END)}`,
-        );
-      }
-    }
-    return this.#call(command, checkedChange(change), (feed) => {
+    checkLeaves(leaves);
+    const feedAll = (feed: (leaf: NamedLeaf) => void): void => {
       for (const leaf of leaves) feed(leaf);
-    });
+    };
+    const protection = command === HekiCommand.PROTECT_MEMORY ? this.#protection() : undefined;
+    return this.#call(command, checkedChange(change), feedAll, { protection });
   }
 
   counters(frame: Gfn): PermissionCounters | undefined {
@@ -209,37 +227,26 @@ export class HekiCore implements HekiGuest {
           this.#walk(max(start, skipped.end), end, feed);
         }
       },
-      { start, end },
+      { range: { start, end } },
     );
   }
 
   /** Counts all mappings in a range at early init; the number of leaves. */
   #countMappings(start: VirtualFrame, end: VirtualFrame): number {
     let leaves = 0;
-    this.#call(
-      HekiCommand.MAP,
-      NO_CHANGE,
-      (feed) => this.#walk(start, end, feed),
-      { start, end },
-      (counted) => {
-        leaves = counted;
-      },
-    );
+    const onCounted = (counted: number): void => {
+      leaves = counted;
+    };
+    const range = { start, end };
+    this.#call(HekiCommand.MAP, NO_CHANGE, (feed) => this.#walk(start, end, feed), { range, onCounted });
     return leaves;
   }
 
   /**
    * `heki_func` (Heki v2 14/19, 18/19): does `command` for every mapping that `source` brings, then sends what changed.
-   *
-   * @param onCounted for many mappings at once, of which none has been counted: takes the number of leaves
    */
-  #call(
-    command: HekiCommand,
-    change: LeafChange,
-    source: MappingSource,
-    range?: VirtualRange,
-    onCounted?: (leaves: number) => void,
-  ): number {
+  #call(command: HekiCommand, change: LeafChange, source: MappingSource, details: CallDetails = {}): number {
+    const { range, onCounted, protection } = details;
     const counters = this.#counters;
     const feeder = this.#feeder;
     if (counters === undefined || feeder === undefined || (range !== undefined && range.start >= range.end))
@@ -251,13 +258,15 @@ export class HekiCore implements HekiGuest {
     this.#locked = true;
     try {
       const protectedBefore = this.#protectsMemory;
-      const protects = command === HekiCommand.PROTECT_MEMORY;
-      if (protects) this.#protectsMemory = true;
+      if (protection !== undefined) this.#protectsMemory = true;
       const list = this.#protectsMemory ? this.#newList() : undefined;
-      const counts = protects && !this.#defects['B-G5'] && !this.#directMapCounted;
-      const protection = counts ? 'count' : protects && this.#defects['B-G5'] ? 'raise' : 'none';
+      const guarded =
+        list === undefined || protection === undefined
+          ? undefined
+          : new ProtectionSink(list, this.#finalFrames());
+      const sink = this.#withholding(guarded ?? list, change.early === true);
       const undoable = list !== undefined && !this.#defects['B-G1'];
-      counters.begin({ ...change, command, protection, sink: list }, undoable);
+      counters.begin({ ...change, command, protection: protection ?? 'none', sink }, undoable);
       feeder.begin(this.#kernel.validFrames, onCounted !== undefined && list === undefined);
       source(feeder.feed);
       feeder.flush();
@@ -268,12 +277,15 @@ export class HekiCore implements HekiGuest {
       const error = list === undefined || list.isEmpty ? 0 : this.#apply(list);
       if (error === 0 || this.#defects['B-G1']) {
         counters.commit();
-        if (counts) this.#directMapCounted = true;
+        this.#withheld.commit();
+        if (protection === 'count') this.#directMapCounted = true;
       } else {
         counters.rollBack();
+        this.#withheld.rollBack();
         this.#protectsMemory = protectedBefore;
         this.#options.onEvent?.({ type: 'rolled-back', command, error });
       }
+      if (guarded !== undefined) this.#exposedFrames = guarded.writableExecutable;
       return this.#defects['B-G3'] ? 0 : error;
     } finally {
       this.#locked = false;
@@ -300,6 +312,23 @@ export class HekiCore implements HekiGuest {
     }
     list.free();
     return result;
+  }
+
+  /** Lets through to `sink` what the hypervisor must hear before a change, if it is `early`; otherwise everything. */
+  #withholding(sink: RangeSink | undefined, early: boolean): RangeSink | undefined {
+    if (sink === undefined || this.#defects['B-G22'] || (!early && this.#withheld.isEmpty)) return sink;
+    return this.#withheld.through(sink, early);
+  }
+
+  /** What protection does to the counters. */
+  #protection(): CountingTask['protection'] {
+    if (this.#defects['B-G5']) return 'raise';
+    return this.#directMapCounted ? 'none' : 'count';
+  }
+
+  /** The frames that may become immutable; `undefined`: all. */
+  #finalFrames(): readonly FrameRange<Gfn>[] | undefined {
+    return this.#defects['B-G16'] ? undefined : this.#kernel.finalFrames;
   }
 
   #newList(): PageListBuilder {
@@ -374,35 +403,4 @@ function min(a: VirtualFrame, b: VirtualFrame): VirtualFrame {
 
 function max(a: VirtualFrame, b: VirtualFrame): VirtualFrame {
   return a > b ? a : b;
-}
-
-function checkRange(start: VirtualFrame, end: VirtualFrame): void {
-  const integers = Number.isSafeInteger(start) && Number.isSafeInteger(end);
-  if (!(integers && start >= 0 && end >= 0 && start <= VIRTUAL_FRAME_END && end <= VIRTUAL_FRAME_END)) {
-    throw new GuestError(
-      `virtual frames ${hex(start)}-${hex(end)} are no range: expected 0 to ${hex(VIRTUAL_FRAME_END)}`,
-    );
-  }
-}
-
-function checkedChange(change: LeafChange): LeafChange {
-  for (const [name, value = 0] of Object.entries(change)) {
-    if (!Number.isInteger(value) || value < 0 || value > 15) {
-      throw new GuestError(`${name} is ${value}: expected MEM_ATTR bits, 0 to 15`);
-    }
-  }
-  return change;
-}
-
-/** The temporary mapping for patching: PAGE_KERNEL without GLOBAL, so writable and not executable (Heki v2 17/19). */
-function pokedLeaves(frames: readonly Gfn[]): NamedLeaf[] {
-  if (frames.length < 1 || frames.length > 2) {
-    throw new GuestError(`${frames.length} pages to patch: expected 1 or 2`);
-  }
-  return frames.map((guestFrame) => ({
-    guestFrame,
-    frames: 1,
-    low: EntryLow.P | EntryLow.RW,
-    high: EntryHigh.XD,
-  }));
 }

@@ -64,15 +64,21 @@ export interface HekiGuest {
 
   /** Call it after the mappings in the range were made. */
   map(start: VirtualFrame, end: VirtualFrame): number;
-  /** Call it before the mappings in the range are taken away. */
+  /** Call it before the mappings in the range are taken away, and {@link settle} afterwards. */
   unmap(start: VirtualFrame, end: VirtualFrame): number;
   /**
-   * Call it before the permissions in the range change.
+   * Call it before the permissions in the range change, and {@link settle} afterwards.
    *
    * @param set MEM_ATTR bits that every mapping gains
    * @param clear MEM_ATTR bits that every mapping loses
    */
   update(start: VirtualFrame, end: VirtualFrame, set: number, clear: number): number;
+  /**
+   * Call it when the changes that {@link unmap}, {@link update} and early {@link applyLeaves} told of are in force, in page tables
+   * and in what processors cache: what pages gained by them is granted. With B-G22 it was granted at once, and there is nothing
+   * to do. When the hypervisor refuses, the pages go on having less than their mappings allow: take the change back, by another one.
+   */
+  settle(): number;
   /** `heki_protect`: switches enforcement on and sends the permissions of every page mapped in the range, immutable unless writable. */
   protect(start: VirtualFrame, end: VirtualFrame): number;
   /** Call it before the temporary writable mapping of 1 or 2 pages for patching is made. */
@@ -99,6 +105,8 @@ export interface LeafChange {
   readonly set?: number;
   /** UPDATE: MEM_ATTR bits that the mappings lose. Default 0. */
   readonly clear?: number;
+  /** The change is yet to come: what pages gain by it is withheld until {@link HekiGuest.settle}, unless B-G22. Default false. */
+  readonly early?: boolean;
   /** MEM_ATTR bits added to everything that is sent; IMMUTABLE is left out where WRITE is granted. Default 0. */
   readonly setGlobal?: number;
 }

@@ -13,6 +13,9 @@ const DIRECT_MAP = at('ffff888000000000');
 const DIRECT_MAP_END = at('ffffc88000000000');
 const VMALLOC = at('ffffc90000000000');
 
+/** As the hooks say it that come before a change. */
+const EARLY = { early: true };
+
 const letters = fc.constantFrom<Letters>('r--', 'r-x', 'rw-', 'rwx');
 const vmap = fc.oneof(
   fc.record({
@@ -43,6 +46,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant('update' as const), range, set: fc.nat(7), clear: fc.nat(7) }),
   fc.record({ kind: fc.constant('poke' as const), frame: fc.nat(FRAMES - 2), pages: fc.constantFrom(1, 2) }),
   fc.record({ kind: fc.constant('unmap' as const), range }),
+  fc.record({ kind: fc.constant('settle' as const) }),
   fc.record({ kind: fc.constant('late-init' as const) }),
 );
 
@@ -99,13 +103,15 @@ test('hooks over address ranges do what the core that looks up every page does',
           } else if (now.kind === 'vunmap') {
             const start = (VMALLOC + now.start) as VirtualFrame;
             const end = (start + now.length) as VirtualFrame;
-            expect(guest.unmap(start, end)).toBe(model.apply(HekiCommand.UNMAP, concerned(start, end)));
+            expect(guest.unmap(start, end)).toBe(
+              model.apply(HekiCommand.UNMAP, concerned(start, end), EARLY),
+            );
             tables.unmap(start, now.length, '4K');
           } else if (now.kind === 'update') {
             const { start, end } = now.range;
             const { set, clear } = now;
             expect(guest.update(start, end, set, clear)).toBe(
-              model.apply(HekiCommand.UPDATE, concerned(start, end), { set, clear }),
+              model.apply(HekiCommand.UPDATE, concerned(start, end), { set, clear, early: true }),
             );
           } else if (now.kind === 'poke') {
             const frames = Array.from({ length: now.pages }, (_, index) => (now.frame + index) as Gfn);
@@ -117,7 +123,9 @@ test('hooks over address ranges do what the core that looks up every page does',
           } else if (now.kind === 'unmap') {
             const { start, end } = now.range;
             guest.unmap(start, end);
-            model.apply(HekiCommand.UNMAP, concerned(start, end));
+            model.apply(HekiCommand.UNMAP, concerned(start, end), EARLY);
+          } else if (now.kind === 'settle') {
+            expect(guest.settle()).toBe(model.settle());
           } else {
             expect(guest.lateInit()).toEqual({ outcome: 'protected' });
             model.apply(HekiCommand.PROTECT_MEMORY, walkByPage(tables, DIRECT_MAP, DIRECT_MAP + 4096), {

@@ -36,6 +36,11 @@ export interface HekiKernel {
    */
   readonly directMap?: VirtualRange;
   /**
+   * The frames whose text and rodata stay as they are as long as the kernel runs, ascending and disjoint: those of its image. Only they become
+   * immutable at protection, unless B-G16. Absent when nobody knows: then everything read-only does.
+   */
+  readonly finalFrames?: readonly FrameRange<Gfn>[];
+  /**
    * A page for a page list, or `undefined` when there is none. With `reclaim` (GFP_KERNEL) the kernel may unmap memory to
    * find one, which calls {@link HekiGuest.unmap} from inside this call (B-G13).
    */

@@ -22,7 +22,8 @@ import type { RunSink } from './sorted-runs.ts';
 
 /** Takes the ranges whose permissions changed, in the order in which they did. */
 export interface RangeSink {
-  add(start: Gfn, end: Gfn, permissions: number): void;
+  /** @param before what the hypervisor was told last; 0 for what it must be told in any case */
+  add(start: Gfn, end: Gfn, permissions: number, before: number): void;
 }
 
 /** What one call does with each mapping that it is given. */
@@ -224,7 +225,7 @@ export class PageCounters implements RunSink {
     let permissions = now | this.#setGlobal;
     // Pages that may be written are recycled by the kernel's allocators, so they must stay changeable.
     if ((permissions & MEM_ATTR_WRITE) !== 0) permissions &= ~MEM_ATTR_IMMUTABLE;
-    if (before !== permissions) this.#sink.add(start, end, permissions);
+    if (before !== permissions) this.#sink.add(start, end, permissions, before);
   }
 
   #become(state: State, next: State, start: Gfn, end: Gfn): State {

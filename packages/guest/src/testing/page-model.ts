@@ -35,6 +35,8 @@ export class PageModel {
   counters = new Map<number, readonly [number, number, number]>();
   protectsMemory = false;
   directMapCounted = false;
+  /** What the hypervisor has for pages that are to have more. */
+  #withheld = new Map<number, number>();
   readonly #defects: GuestDefectSwitches;
   readonly #world: ModelWorld;
   #list: ModelListPage[] = [];
@@ -62,7 +64,11 @@ export class PageModel {
     change: LeafChange = {},
   ): number {
     const defects = this.#defects;
-    const before = { counters: new Map(this.counters), protects: this.protectsMemory };
+    const before = {
+      counters: new Map(this.counters),
+      protects: this.protectsMemory,
+      withheld: new Map(this.#withheld),
+    };
     const counts = command === HekiCommand.PROTECT_MEMORY && !defects['B-G5'] && !this.directMapCounted;
     if (command === HekiCommand.PROTECT_MEMORY) this.protectsMemory = true;
     this.#list = [];
@@ -74,8 +80,20 @@ export class PageModel {
     } else {
       this.counters = before.counters;
       this.protectsMemory = before.protects;
+      this.#withheld = before.withheld;
     }
     return defects['B-G3'] ? 0 : error;
+  }
+
+  /** What was withheld, page by page; the pages ascend, as the core has them in a table. */
+  settle(): number {
+    const pages = [...this.#withheld.keys()].sort((a, b) => a - b);
+    const before = new Map(this.#withheld);
+    this.#list = [];
+    for (const frame of pages) this.#report(frame, 0, this.permissions(frame), false);
+    const error = this.#list.length === 0 ? 0 : this.#send();
+    if (error !== 0 && !this.#defects['B-G1']) this.#withheld = before;
+    return this.#defects['B-G3'] ? 0 : error;
   }
 
   permissions(frame: number): number {
@@ -114,8 +132,17 @@ export class PageModel {
       }
       let now = (this.counters.has(frame) ? this.permissions(frame) : unknown) | setGlobal;
       if ((now & WRITE) !== 0) now &= ~IMMUTABLE;
-      if (this.protectsMemory && existing !== now) this.#add(frame, now);
+      if (this.protectsMemory && existing !== now) this.#report(frame, existing, now, change.early === true);
     }
+  }
+
+  /** Tells the hypervisor, which has `existing` for the page unless it was told less. */
+  #report(frame: number, existing: number, now: number, early: boolean): void {
+    const enforced = this.#withheld.get(frame) ?? existing;
+    const told = early && !this.#defects['B-G22'] ? now & enforced : now;
+    if (told !== enforced) this.#add(frame, told);
+    if (told === now) this.#withheld.delete(frame);
+    else this.#withheld.set(frame, told);
   }
 
   #count(frame: number, permissions: number, set: number, clear: number): void {
