@@ -26,6 +26,7 @@ import { addMemory } from './memory-hotplug/memory-hotplug.ts';
 import { createPageAllocator } from './mm/page-allocator.ts';
 import { PageTables } from './mm/page-tables.ts';
 import * as set from './mm/set-memory.ts';
+import { settleChanges } from './mm/settle-changes.ts';
 import { createVmalloc, ioremap, PAGE_KERNEL, type VmArea, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
 import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
 import { attempt, Errno, fail, type KernelOutcome } from './outcome.ts';
@@ -68,6 +69,7 @@ function createState(options: LinuxKernelOptions): KernelState {
       if (state.pagesReady) pages.free(frame);
     },
     onSplit: (frame, level) => emit({ type: 'leaf-split', frame, level }),
+    onCommitted: () => settleChanges(state),
   });
   const common = { profile, layout, parameters, memoryMap, image, physicalMemory, tables };
   const state: KernelState = {
@@ -94,6 +96,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     booting: true,
     setToReadonly: false,
     trampoline: 0 as Gfn,
+    unsettled: [],
     poking: undefined,
     ftrace: createFtrace(),
     kprobes: createKprobes(),

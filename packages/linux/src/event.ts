@@ -11,6 +11,7 @@ export type HekiHook =
   | 'update'
   | 'update-failed'
   | 'change'
+  | 'settle'
   | 'text-poke-start'
   | 'text-poke-end';
 

@@ -21,6 +21,7 @@ import type { AddressLayout } from './layout/layout.ts';
 import type { KernelMemory } from './mm/kernel-memory.ts';
 import type { PageAllocator } from './mm/page-allocator.ts';
 import type { PageTables } from './mm/page-tables.ts';
+import type { ChangedLeaf } from './mm/settle-changes.ts';
 import type { Vmalloc } from './mm/vmalloc.ts';
 import type { Processors } from './smp/processors.ts';
 import type { TemporaryMm } from './text/text-poke.ts';
@@ -68,6 +69,9 @@ export interface KernelState {
   readonly ftrace: Ftrace;
   readonly kprobes: Kprobes;
   readonly bpf: BpfPrograms;
+
+  /** Leaves that the edit at hand has changed, and that Heki has been told of. */
+  unsettled: ChangedLeaf[];
 
   /** `poking_mm`. */
   poking: TemporaryMm | undefined;

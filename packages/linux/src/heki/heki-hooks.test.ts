@@ -1,3 +1,4 @@
+import type { GuestDefectId } from '@heki/guest';
 import { type Gfn, gfn, type VirtualAddress } from '@heki/physical-memory';
 import fc, { type Arbitrary } from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -12,8 +13,12 @@ type Value<From> = From extends Arbitrary<infer Generated> ? Generated : never;
 const page = new Uint8Array(4096).fill(0x90);
 const image = { name: 'm', memory: { text: page, rodata: page } };
 
-function protectedKernel(profile: 'rfc-v2' | 'hardened', commandLine = 'nokaslr') {
-  const heki = createRecordingHeki({ profile });
+function protectedKernel(
+  profile: 'rfc-v2' | 'hardened',
+  commandLine = 'nokaslr',
+  defects: { readonly [id in GuestDefectId]?: boolean } = {},
+) {
+  const heki = createRecordingHeki({ profile, defects });
   const running = bootKernel({ heki: heki.create, hooks: profile, commandLine });
   return { ...running, recording: heki };
 }
@@ -376,6 +381,44 @@ describe('with all defects mended, whatever a kernel does after boot', () => {
       { numRuns: 15 },
     );
     expect(calls).toBeGreaterThan(30);
+  });
+
+  test('and no page is granted anything before its mappings allow it, or after (B-G22)', () => {
+    /** Requests of a life that grant what no mapping of their moment allows. */
+    const tooMuch = (early: boolean, life: (running: RunningKernel) => void): string[] => {
+      const running = protectedKernel('hardened', 'nokaslr', { 'B-G22': early });
+      const { kernel, memory, recording } = running;
+      const found: string[] = [];
+      recording.onRequest = ({ start, end, letters }) => {
+        const tables = { memory, root: kernel.pageTableRoot, levels: 4 as const };
+        const ranges = collectivePermissions(tables, 0x8000);
+        for (let frame = start; frame < end; frame++) {
+          const allowed = ranges.find((range) => frame >= range.start && frame < range.end)?.letters ?? 'rw-';
+          const more = [...letters.slice(0, 3)].some((letter, at) => letter !== '-' && allowed[at] === '-');
+          if (more) found.push(`${letters} where mappings allow ${allowed}`);
+        }
+      };
+      life(running);
+      return found;
+    };
+    const module = ({ kernel }: RunningKernel): void => {
+      done(kernel.loadModule(image));
+      done(kernel.unloadModule('m'));
+    };
+    expect(new Set(tooMuch(true, module))).toEqual(
+      new Set(['r-x where mappings allow r--', 'rw- where mappings allow r--']),
+    );
+    expect(tooMuch(false, module)).toEqual([]);
+    fc.assert(
+      fc.property(fc.array(call, { minLength: 1, maxLength: 15 }), (life) => {
+        const found = tooMuch(false, (running) => {
+          const areas: VirtualAddress[] = [];
+          for (const one of life) if ('poke' in one || !perform(running, areas, one)) return;
+        });
+        expect(found).toEqual([]);
+      }),
+      { numRuns: 15 },
+    );
   });
 
   test('which the hooks of the published series do not keep: one module is enough', () => {

@@ -61,6 +61,7 @@ export function hekiUpdateFailed(
   if (heki === undefined || !defects['B-G4'] || defects['B-G12']) return;
   const result = reportTransitions(heki, unchangedLeaves(tables, start, end, change));
   emit({ type: 'heki-hook', hook: 'update-failed', range: { start, end }, result });
+  heki.settle();
 }
 
 /** The mend of B-G4: leaves of all kinds, before they change. */
@@ -68,6 +69,13 @@ export function hekiChanges({ heki, emit, defects }: Hooked, transitions: readon
   if (heki === undefined || defects['B-G4'] || transitions.length === 0) return 0;
   const result = reportTransitions(heki, transitions);
   emit({ type: 'heki-hook', hook: 'change', leaves: transitions.length, result });
+  return result;
+}
+
+/** After page tables have changed: the mend of B-G22. */
+export function hekiSettle({ heki, emit }: Hooked): number {
+  const result = heki?.settle() ?? 0;
+  if (result !== 0) emit({ type: 'heki-hook', hook: 'settle', result });
   return result;
 }
 

@@ -1,14 +1,15 @@
 import type { HekiKernel } from '@heki/guest';
-import type { Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
 import { directAddress, type KernelState } from '../kernel-state.ts';
+import type { ImageSymbol } from '../layout/kernel-profile.ts';
 import { attempt } from '../outcome.ts';
 
 /** What Heki's core gets of the kernel. Page lists are stored through the processor, in pages of the page allocator. */
 export function createHekiKernel(
-  state: Pick<KernelState, 'physicalMemory' | 'layout' | 'tables'>,
+  state: Pick<KernelState, 'physicalMemory' | 'layout' | 'tables' | 'image' | 'profile'>,
   kernel: () => KernelState,
 ): HekiKernel {
-  const { physicalMemory, layout, tables } = state;
+  const { physicalMemory, layout, tables, image, profile } = state;
   return {
     memory: physicalMemory,
     pageTableRoot: tables.root,
@@ -20,6 +21,21 @@ export function createHekiKernel(
     get directMap() {
       const end = (layout.directMap + kernel().memoryEnd) as typeof layout.directMap;
       return { start: layout.directMap, end };
+    },
+    // The trampoline, and what free_init_pages leaves of the image.
+    get finalFrames() {
+      const { trampoline } = kernel();
+      const frames = (first: ImageSymbol, end: ImageSymbol): FrameRange<Gfn> => ({
+        start: image.guestFrame(image.frame(first)),
+        end: image.guestFrame(image.frame(end)),
+      });
+      return [
+        { start: trampoline, end: (trampoline + profile.trampoline.pages) as Gfn },
+        frames('_text', '_etext'),
+        frames('__start_rodata', '__end_rodata'),
+        frames('_sdata', '__init_begin'),
+        frames('__nosave_begin', '__start_bss_decrypted_unused'),
+      ];
     },
     allocatePage() {
       const frame = kernel().pages.allocate();

@@ -1,3 +1,4 @@
+import type { GuestEvent } from '@heki/guest';
 import { createMemoryMap, type Gfn, gfn, type VirtualAddress } from '@heki/physical-memory';
 import { describe, expect, test } from 'vitest';
 import type { LinuxDefectId } from '../defects.ts';
@@ -153,4 +154,48 @@ describe('a change of permissions that fails (B-G12)', () => {
     for (const one of kept) kernel.freePages(one);
     return { frame, before, after };
   }
+});
+
+describe('code that was generated before late init (B-G16)', () => {
+  /** What was asked for the page of an eBPF program that was loaded during boot. */
+  function asked(profile: 'rfc-v2' | 'hardened'): string[] {
+    const heki = createRecordingHeki({ profile });
+    // With B-G4 the page would be asked for as writable, when its memory was init code before.
+    const defects = { 'B-G4': false };
+    const running = bootKernel(
+      { heki: heki.create, hooks: profile, defects, commandLine: 'nokaslr' },
+      { before: 'heki_late_init' },
+    );
+    const address = done(running.kernel.loadBpfProgram(Uint8Array.of(0xc3)));
+    done(running.kernel.boot());
+    const frame = running.leaf(address)?.guestFrame ?? gfn(0);
+    return heki.requests
+      .filter(({ start, end }) => frame >= start && frame < end)
+      .map(({ letters }) => letters);
+  }
+
+  test('is immutable as published', () => {
+    expect(asked('rfc-v2')).toEqual(['r-x!']);
+  });
+
+  test('is protected under hardened, and can change', () => {
+    expect(asked('hardened')).toEqual(['r-x']);
+  });
+});
+
+describe('a kernel with rodata=off (B-G18)', () => {
+  test('is called protected as published, and told how many pages are not under hardened', () => {
+    const texts = (profile: 'rfc-v2' | 'hardened', commandLine: string): string[] => {
+      const events: GuestEvent[] = [];
+      const heki = createRecordingHeki({ profile, onEvent: (event) => events.push(event) });
+      bootKernel({ heki: heki.create, hooks: profile, commandLine });
+      return events.flatMap((event) => ('text' in event ? [event.text] : [])).slice(-1);
+    };
+    const success = ['heki-guest: Guest memory protected'];
+    expect(texts('rfc-v2', 'nokaslr rodata=off')).toEqual(success);
+    expect(texts('hardened', 'nokaslr rodata=off')).toEqual([
+      expect.stringMatching(/^\d+ pages are writable and executable: they are not protected$/),
+    ]);
+    expect(texts('hardened', 'nokaslr')).toEqual(success);
+  });
 });

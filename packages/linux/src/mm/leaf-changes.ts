@@ -24,7 +24,7 @@ interface Group {
 
 /**
  * Tells Heki of leaves that are about to change. 0, or the error number of the first call that was refused: then those before
- * it are taken back, and the leaves must stay as they are.
+ * it are taken back, and the leaves must stay as they are. What pages gain is withheld until the core settles.
  */
 export function reportTransitions(heki: HekiGuest, transitions: readonly LeafTransition[]): number {
   const { directMap, protectsMemory } = heki;
@@ -70,7 +70,7 @@ function groupOf(old: U64, next: U64): Omit<Group, 'leaves'> | undefined {
 
 function tell(heki: HekiGuest, { command, set, clear, leaves }: Group): number {
   const named = leaves.map(({ old, next }) => (command === HekiCommand.MAP ? next : old));
-  return heki.applyLeaves(command, named, { set, clear });
+  return heki.applyLeaves(command, named, { set, clear, early: true });
 }
 
 function inverse({ command, set, clear, leaves }: Group): Group {

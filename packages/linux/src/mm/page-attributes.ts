@@ -8,6 +8,7 @@ import { type AttributeChange, applied } from './attribute-change.ts';
 import type { LeafTransition } from './leaf-changes.ts';
 import { stored, storedFrame } from './leaf-entry.ts';
 import type { TableEntry } from './page-tables.ts';
+import { type ChangedLeaf, putBack } from './settle-changes.ts';
 import { forbiddenBits, violatesWx } from './static-protection.ts';
 
 const { P, RW, D, G } = EntryLow;
@@ -46,6 +47,7 @@ export function changePageAttributes(
       run.undo();
       fail(-refused, 'Heki refused the change');
     }
+    for (const transition of run.transitions) kernel.unsettled.push(transition);
     const [changed, changedAliases] = run.counts();
     kernel.emit({
       type: 'attributes',
@@ -77,14 +79,13 @@ interface Progress {
 }
 
 /** A leaf that a run has changed, in tables that nobody but the kernel sees yet. */
-interface ChangedLeaf extends LeafTransition {
-  readonly entry: TableEntry;
+interface OwnChange extends ChangedLeaf {
   readonly primary: boolean;
 }
 
 /** One call of change_page_attr_set_clr. */
 class AttributeRun {
-  readonly transitions: ChangedLeaf[] = [];
+  readonly transitions: OwnChange[] = [];
   readonly #kernel: KernelState;
   readonly #change: AttributeChange;
   /** The same without NX. */
@@ -108,9 +109,7 @@ class AttributeRun {
 
   /** Puts all entries back. What was split stays split. */
   undo(): void {
-    for (const { entry } of this.transitions.toReversed()) {
-      this.#kernel.tables.setEntry(entry, entry.low, entry.high);
-    }
+    putBack(this.#kernel.tables, this.transitions);
   }
 
   /** `__change_page_attr_set_clr` for the range that was asked for. */

@@ -23,6 +23,8 @@ const TABLE_BITS = P | RW | US | A;
 /** The address part of the low half of an entry. */
 const frameLow = (frame: Gfn): number => (frame % 2 ** 20) * 4096;
 
+const isError = (stop: unknown): boolean => stop instanceof KernelStop && stop.outcome.kind === 'error';
+
 /** The entry that decides about an address: a leaf, present or not, or the one at the last level. */
 export interface TableEntry {
   readonly table: Gfn;
@@ -41,6 +43,8 @@ export interface PageTablesOptions {
   readonly allocate: () => Gfn | undefined;
   readonly free: (frame: Gfn) => void;
   readonly onSplit?: (frame: VirtualFrame, level: LeafLevel) => void;
+  /** The changes of an edit are in force. */
+  readonly onCommitted?: () => void;
 }
 
 /**
@@ -86,10 +90,22 @@ export class PageTables {
   /**
    * Runs `change`; then what it did takes effect, also when it ended early with an error.
    *
-   * @throws {KernelStop} of `change`, or when storing entries does not complete
+   * @throws {KernelStop} of `change` or of `onCommitted`, or when storing entries does not complete
    */
   edit<Value>(change: () => Value): Value {
     if (this.#editing) return change();
+    let value: Value;
+    try {
+      value = this.#transaction(change);
+    } catch (stop) {
+      if (isError(stop)) this.#options.onCommitted?.();
+      throw stop;
+    }
+    this.#options.onCommitted?.();
+    return value;
+  }
+
+  #transaction<Value>(change: () => Value): Value {
     this.#editing = true;
     try {
       let value: Value;
@@ -97,7 +113,7 @@ export class PageTables {
         value = change();
       } catch (stop) {
         // What a function did before it returned an error stays, as in the kernel.
-        if (stop instanceof KernelStop && stop.outcome.kind === 'error') this.#commit();
+        if (isError(stop)) this.#commit();
         throw stop;
       }
       this.#commit();

@@ -14,15 +14,18 @@ interface Request {
 export interface RecordingHeki {
   readonly requests: Request[];
   answer: number;
+  /** Called at each request that is accepted, before anything else happens. */
+  onRequest: ((request: Request) => void) | undefined;
   readonly create: (kernel: HekiKernel) => HekiGuest;
 }
 
 export function createRecordingHeki(
-  options: Pick<HekiGuestOptions, 'profile' | 'config'> = {},
+  options: Pick<HekiGuestOptions, 'profile' | 'config' | 'defects' | 'onEvent'> = {},
 ): RecordingHeki {
   const recording: RecordingHeki = {
     requests: [],
     answer: 0,
+    onRequest: undefined,
     create: (kernel) =>
       createHekiGuest({
         kernel,
@@ -30,8 +33,12 @@ export function createRecordingHeki(
         hypervisor: {
           lockCrs: () => 0,
           protectMemory(list) {
-            if (recording.answer === 0) recording.requests.push(...readList(kernel, list));
-            return recording.answer;
+            if (recording.answer !== 0) return recording.answer;
+            for (const request of readList(kernel, list)) {
+              recording.requests.push(request);
+              recording.onRequest?.(request);
+            }
+            return 0;
           },
         },
       }),

@@ -1,0 +1,40 @@
+import { hekiChanges, hekiSettle } from '../heki/heki-hooks.ts';
+import type { KernelState } from '../kernel-state.ts';
+import { fail } from '../outcome.ts';
+import type { LeafTransition } from './leaf-changes.ts';
+import type { PageTables, TableEntry } from './page-tables.ts';
+
+/** A leaf that change_page_attr changed. */
+export interface ChangedLeaf extends LeafTransition {
+  /** The entry as it was before. */
+  readonly entry: TableEntry;
+}
+
+/** Puts entries back as they were. What was split stays split. Call it inside an edit of the tables. */
+export function putBack(tables: PageTables, changes: readonly ChangedLeaf[]): void {
+  for (const { entry } of changes.toReversed()) tables.setEntry(entry, entry.low, entry.high);
+}
+
+/**
+ * What an edit of the kernel's tables changed is in force: Heki may grant what it withheld until now. When it refuses, the
+ * attributes that the edit changed are put back; mappings that it made or took away stay so, with fewer rights than they could have.
+ *
+ * @throws {KernelStop} when Heki refuses
+ */
+export function settleChanges(kernel: KernelState): void {
+  const changes = kernel.unsettled;
+  kernel.unsettled = [];
+  const refused = hekiSettle(kernel);
+  if (refused === 0) return;
+  if (changes.length > 0) {
+    kernel.tables.edit(() => {
+      putBack(kernel.tables, changes);
+      kernel.tables.flushAll();
+      hekiChanges(
+        kernel,
+        changes.toReversed().map((change) => ({ ...change, old: change.next, next: change.old })),
+      );
+    });
+  }
+  fail(-refused, 'Heki refused what pages gained');
+}
