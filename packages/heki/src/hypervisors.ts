@@ -1,6 +1,6 @@
 import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import { createKvm } from '@heki/kvm';
+import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
 import type { HekiDriver } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
@@ -23,7 +23,7 @@ interface Backend {
 }
 
 /** Names that `--hypervisor` takes. */
-export const HYPERVISOR_NAMES = ['kvm', 'hyperv', 'xen', 'none'] as const;
+export const HYPERVISOR_NAMES = ['kvm', 'kvm-vmm', 'kvm-vtl', 'hyperv', 'xen', 'none'] as const;
 
 /** A name that `--hypervisor` takes. */
 export type HypervisorName = (typeof HYPERVISOR_NAMES)[number];
@@ -31,6 +31,18 @@ export type HypervisorName = (typeof HYPERVISOR_NAMES)[number];
 /** The hypervisors by their names. */
 export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
   kvm: { title: 'KVM as the series changes it', create: createKvm, driver: initHekiOnKvm, unjudged: false },
+  'kvm-vmm': {
+    title: 'KVM with the policy in the VMM',
+    create: ({ mbec }) => createKvmVmm({ mbec }),
+    driver: initHekiOnKvm,
+    unjudged: true,
+  },
+  'kvm-vtl': {
+    title: 'KVM with the policy in a paired VM',
+    create: ({ mbec }) => createKvmVtl({ mbec }),
+    driver: initHekiOnKvm,
+    unjudged: true,
+  },
   hyperv: {
     title: 'Hyper-V with VSM, a secure kernel in VTL1',
     create: ({ mbec }) => createHyperv({ mbec }),

@@ -90,7 +90,10 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
         .choices(['hardened', 'rfc-v2'])
         .default('hardened'),
     )
-    .option('--hypervisor <name>', 'kvm, hyperv, xen, or none: a hypervisor without Heki (default: kvm)')
+    .option(
+      '--hypervisor <name>',
+      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, or none: a hypervisor without Heki (default: kvm)',
+    )
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
@@ -118,7 +121,10 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '--cmdline <text>',
       "the kernel's command line: heki=0, rodata=off, nokaslr, pti=on, nosmp, maxcpus=N",
     )
-    .option('--hypervisor <name>', 'kvm, hyperv, xen, or none: a hypervisor without Heki (default: kvm)')
+    .option(
+      '--hypervisor <name>',
+      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, or none: a hypervisor without Heki (default: kvm)',
+    )
     .addOption(
       new Option(
         '--profile <name>',
@@ -158,7 +164,10 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .description(
       'Boots a kernel for each test and runs it where heki_late_init does. Prints KTAP. Under rfc-v2 the four tests of the series run as published, under hardened as ports that come back from a fault.',
     )
-    .option('--hypervisor <name>', 'kvm, hyperv, xen, or none: a hypervisor without Heki (default: kvm)')
+    .option(
+      '--hypervisor <name>',
+      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, or none: a hypervisor without Heki (default: kvm)',
+    )
     .addOption(
       new Option(
         '--profile <name>',

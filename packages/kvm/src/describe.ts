@@ -55,6 +55,10 @@ export function describeEvent(event: KvmEvent): string {
     }
     case 'user-exit':
       return `KVM_RUN returns ${event.exit.number} (${event.exit.reason})`;
+    case 'attributes-set':
+      return `attributes of gfns ${hex(event.start)}-${hex(event.end)} are ${hex(event.attributes)}`;
+    case 'vtl-switch':
+      return `virtual CPU ${event.vcpu} goes on in VTL${event.to}`;
     case 'denied':
       return `denied: ${denialText(event.denial)}`;
     case 'protected': {

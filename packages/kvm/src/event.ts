@@ -2,6 +2,7 @@ import type { HypervisorEvent } from '@heki/hypervisor';
 import type { Gfn, Gpa, Pfn, U64, VirtualAddress } from '@heki/physical-memory';
 import type { Exception } from '@heki/vcpu';
 import type { UserExit } from './exit/vmm.ts';
+import type { PolicyExit } from './policy/policy-exit.ts';
 
 /** What became of one range of a page list. */
 export type RangeOutcome =
@@ -96,5 +97,19 @@ export type KvmEvent =
       /** KVM_RUN returned to the VMM. */
       readonly type: 'user-exit';
       readonly vcpu: number;
-      readonly exit: UserExit;
+      readonly exit: UserExit | PolicyExit;
+    }
+  | {
+      /** User space set memory attributes. */
+      readonly type: 'attributes-set';
+      readonly start: number;
+      /** Exclusive. */
+      readonly end: number;
+      readonly attributes: number;
+    }
+  | {
+      /** The VMM runs the other one of a pair of virtual CPUs: that of VTL1, which owns the policy, or of VTL0. */
+      readonly type: 'vtl-switch';
+      readonly vcpu: number;
+      readonly to: 0 | 1;
     };

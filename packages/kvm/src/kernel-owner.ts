@@ -17,10 +17,16 @@ export function createKernelOwner(vm: () => HekiVmState, privateMemory: boolean)
     isImmutable: (start, end) => vm().attributes.any(start, end, HEKI_ATTRIBUTE_IMMUTABLE),
     userAttributes: privateMemory ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
     isLegal: () => true,
-    hypercall: (vcpu, number, a0, a1, a2) =>
-      number === KvmHypercall.LOCK_CR_UPDATE
-        ? lockCr(vm(), vcpu, a0, a1, a2)
-        : { result: protectMemory(vm(), a0) },
+    hypercall(vcpu, number, a0, a1, a2) {
+      switch (number) {
+        case BigInt(KvmHypercall.LOCK_CR_UPDATE):
+          return lockCr(vm(), vcpu, a0, a1, a2);
+        case BigInt(KvmHypercall.PROTECT_MEMORY):
+          return { result: protectMemory(vm(), a0) };
+        default:
+          return undefined;
+      }
+    },
     violation: (vcpu, fault) => violationOf(vm(), vcpu, fault),
     registerWrite(vcpu, binding, cr, value) {
       const { options, defects } = vm();

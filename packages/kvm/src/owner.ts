@@ -24,8 +24,8 @@ export interface Owner {
   readonly userAttributes: number;
   /** Whether these bits of {@link userAttributes} make sense together. */
   isLegal(attributes: number): boolean;
-  /** Hypercalls 13 and 14 from CPL 0. */
-  hypercall(vcpu: Vcpu, number: 13 | 14, a0: bigint, a1: bigint, a2: bigint): HypercallAnswer;
+  /** A hypercall from CPL 0 that KVM itself has nothing to say to; `undefined` when there is none with this number. */
+  hypercall(vcpu: Vcpu, number: bigint, a0: bigint, a1: bigint, a2: bigint): HypercallAnswer | undefined;
   /** What an access leads to that the rights forbid; `undefined` for a fault that is mapped. */
   violation(vcpu: Vcpu, fault: GuestFault): Handled | undefined;
   /** What a MOV to a control register leads to that must not be carried out. */

@@ -29,6 +29,8 @@ export interface KvmStatistics {
   registerDenials: number;
   /** Exits of KVM_RUN to the VMM. */
   userExits: number;
+  /** KVM_SET_MEMORY_ATTRIBUTES that were carried out. */
+  attributeCalls: number;
   /** Events that say what a defect would have done to the host. */
   incidents: number;
 }
@@ -45,6 +47,7 @@ export function createStatistics(): KvmStatistics {
     injected: 0,
     registerDenials: 0,
     userExits: 0,
+    attributeCalls: 0,
     incidents: 0,
   };
 }

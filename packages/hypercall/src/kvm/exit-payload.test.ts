@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { HypercallError } from './error.ts';
 import {
   decodeHekiExit,
+  decodeHypercallExit,
   decodeMemoryFaultExit,
   encodeHekiExit,
+  encodeHypercallExit,
   encodeMemoryFaultExit,
 } from './exit-payload.ts';
 
@@ -19,6 +21,18 @@ describe('exit payloads', () => {
   it('of a memory fault are flags, address and size', () => {
     const bytes = encodeMemoryFaultExit({ flags: 8n, gpa: 0x1_2345_6000n, size: 0x1000n });
     expect(Buffer.from(bytes).toString('hex')).toBe('080000000000000000604523010000000010000000000000');
+  });
+
+  it('of a hypercall are number, six arguments, room for the answer, and flags', () => {
+    const bytes = encodeHypercallExit({ number: 14n, arguments: [0x20_0000n, 1n], flags: 1n });
+    expect(Buffer.from(bytes).toString('hex')).toBe(
+      `0e00000000000000${'0000200000000000'}${'0100000000000000'}${'00'.repeat(40)}0100000000000000`,
+    );
+    expect(decodeHypercallExit(bytes)).toEqual({
+      number: 14n,
+      arguments: [0x20_0000n, 1n, 0n, 0n, 0n, 0n],
+      flags: 1n,
+    });
   });
 
   it('come back as they were, from the middle of a kvm_run page too', () => {
@@ -36,6 +50,7 @@ describe('exit payloads', () => {
 
   it('cannot be read from too few bytes', () => {
     expect(() => decodeHekiExit(new Uint8Array(63))).toThrow(HypercallError);
+    expect(() => decodeHypercallExit(new Uint8Array(71))).toThrow('at least 72');
     expect(() => decodeMemoryFaultExit(new Uint8Array(23))).toThrow('at least 24');
   });
 });

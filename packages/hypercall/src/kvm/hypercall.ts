@@ -14,6 +14,11 @@ export const KvmHypercall = {
   LOCK_CR_UPDATE: 13,
   /** RBX: guest-physical address of the newest page of a page list. */
   PROTECT_MEMORY: 14,
+  /**
+   * No argument: boot has ended, nothing more is asked for. This project's addition for owners of a policy outside the guest, after
+   * the call of LVBS; 0x48454b49 is `HEKI` in ASCII. No series has it.
+   */
+  HEKI_END_OF_BOOT: 0x48454b49,
 } as const;
 
 /** Flag in RDX of {@link KvmHypercall.LOCK_CR_UPDATE}: ask for {@link HEKI_ABI_VERSION} instead of pinning. */

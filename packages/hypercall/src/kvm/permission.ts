@@ -19,6 +19,17 @@ export const HEKI_ATTRIBUTE_IMMUTABLE = 1 << 7;
 /** All bits that belong to Heki: the mask of its setter. */
 export const HEKI_ATTRIBUTE_MASK = 0xf0;
 
+/**
+ * Attributes by which user space takes rights away, as proposed for upstream in 2024 (VSM on KVM): a frame without attributes
+ * has full access, and no access at all can be said. Writing and executing need reading.
+ */
+export const KVM_MEMORY_ATTRIBUTE_NR = 1 << 0;
+export const KVM_MEMORY_ATTRIBUTE_NW = 1 << 1;
+/** No execution: by the kernel where the processor tells its code from user code, else by anybody. */
+export const KVM_MEMORY_ATTRIBUTE_NX = 1 << 2;
+/** No execution by user code: this project's addition, because the proposal has one bit for both. */
+export const KVM_MEMORY_ATTRIBUTE_NUX = 1 << 4;
+
 /** The Heki attribute bits for permissions on the wire: READ becomes {@link HEKI_ATTRIBUTE_READ}, and so on. */
 export function attributesOfPermissions(permissions: number): number {
   return (permissions & MEM_ATTR_PROT) << 4;

@@ -6,7 +6,6 @@ import {
   permissionLogText,
 } from '@heki/hypercall/kvm';
 import type { ProtectionResult, Refusal, Weakened } from '@heki/hypervisor';
-import type { Gfn } from '@heki/physical-memory';
 import type { RangeOutcome } from '../event.ts';
 import { leaveAllNested } from '../exit/nested.ts';
 import { hostLine } from '../host/host-line.ts';
@@ -14,7 +13,7 @@ import type { RawRange } from '../hypercall/read-page-list.ts';
 import { zapAll } from '../mmu/zap.ts';
 import type { HekiVmState, VmState } from '../vm-state.ts';
 import { faultOf, firstFault, type RangeFault } from './check-range.ts';
-import { rightsOfPermissions } from './rights.ts';
+import { rangeOfRaw, rightsOfPermissions } from './rights.ts';
 import { setMemoryAttributes } from './set-attributes.ts';
 
 /** Faults that kvm_permissions_set() finds; what is wrong with the list's own fields fails without a further line. */
@@ -95,14 +94,7 @@ function emitRange(vm: VmState, { start, end, permissions }: RawRange, outcome: 
   vm.emit?.({ type: 'range', start, end, permissions, outcome });
 }
 
-function weakenedRange(vm: VmState, { start, end, permissions }: RawRange): Weakened {
-  return {
-    range: {
-      start: start as Gfn,
-      end: end as Gfn,
-      rights: rightsOfPermissions(permissions),
-      immutable: (permissions & MEM_ATTR_IMMUTABLE) !== 0,
-    },
-    granted: rightsOfPermissions(grantedPermissions(vm, permissions)),
-  };
+function weakenedRange(vm: VmState, range: RawRange): Weakened {
+  const granted = rightsOfPermissions(grantedPermissions(vm, range.permissions));
+  return { range: rangeOfRaw(range), granted };
 }

@@ -43,12 +43,17 @@ export function faultOf(vm: VmState, range: RawRange): RangeFault | undefined {
       reportIncident(vm, 'host-exhaustion', 'B-H5', BigInt(end - start), 'frames', text);
       return { error: -KvmError.ENOMEM, why: 'no-memory' };
     }
-  } else if (end > vm.slots.end || !vm.slots.overlaps(start, end)) {
+  } else if (!isMemory(vm, start, end)) {
     return { error: -KvmError.EINVAL, why: 'not-memory' };
   }
   if (!vm.owner.isImmutable(start, end)) return undefined;
   logImmutable(vm, range);
   return IMMUTABLE;
+}
+
+/** Whether `start` .. `end` - 1 lies below the end of memory and has some: holes are allowed, as direct maps have them. */
+export function isMemory(vm: VmState, start: number, end: number): boolean {
+  return end <= vm.slots.end && vm.slots.overlaps(start, end);
 }
 
 /** The first range that is refused; one that meets an earlier immutable range of the same list is. */

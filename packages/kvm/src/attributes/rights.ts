@@ -1,5 +1,6 @@
 import { MEM_ATTR_EXEC, MEM_ATTR_IMMUTABLE, MEM_ATTR_READ, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
 import type { ProtectionRange, Rights } from '@heki/hypervisor';
+import type { Gfn } from '@heki/physical-memory';
 import type { RawRange } from '../hypercall/read-page-list.ts';
 
 /**
@@ -28,4 +29,14 @@ export function permissionsOfRights(rights: Rights): number {
 export function rawRange({ start, end, rights, immutable }: ProtectionRange): RawRange {
   const permissions = permissionsOfRights(rights) | (immutable === true ? MEM_ATTR_IMMUTABLE : 0);
   return { start, end, startOffset: 0, endOffset: 0, permissions };
+}
+
+/** An entry of a page list, whose fields were checked, as a range of the contract. */
+export function rangeOfRaw({ start, end, permissions }: RawRange): ProtectionRange {
+  return {
+    start: start as Gfn,
+    end: end as Gfn,
+    rights: rightsOfPermissions(permissions),
+    immutable: (permissions & MEM_ATTR_IMMUTABLE) !== 0,
+  };
 }

@@ -31,10 +31,13 @@ export function userSetMemoryAttributes(vm: VmState, request: MemoryAttributes):
   const end = (address + size) >> 12n;
   // The store has the frames that a processor can address; the others can hold nothing that anybody could see.
   if (end > 1n << 40n) return -Errno.EINVAL;
+  const start = Number(address >> 12n);
   vm.locks.with('slots_lock', () =>
     vm.locks.with('slots_arch_lock', () =>
-      setMemoryAttributes(vm, Number(address >> 12n), Number(end), Number(attributes), supported),
+      setMemoryAttributes(vm, start, Number(end), Number(attributes), supported),
     ),
   );
+  vm.statistics.attributeCalls++;
+  vm.emit?.({ type: 'attributes-set', start, end: Number(end), attributes: Number(attributes) });
   return 0;
 }

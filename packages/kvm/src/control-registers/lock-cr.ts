@@ -22,8 +22,11 @@ export interface LockCrResult {
   readonly userExit?: UserExit;
 }
 
-/** heki_lock_cr(), hypercall 13: asks for the version, or pins bits of CR0 or CR4 (Heki v2 2/19, 3/19). */
-export function lockCr(vm: HekiVmState, vcpu: Vcpu, cr: bigint, pin: bigint, flags: bigint): LockCrResult {
+/** What hypercall 13 asks for: an answer that needs no decision, or bits that may be pinned. */
+export type LockCrRequest = { readonly result: number } | { readonly register: 0 | 4; readonly bits: bigint };
+
+/** Reads the arguments of hypercall 13. */
+export function readLockCr(vm: VmState, vcpu: Vcpu, cr: bigint, pin: bigint, flags: bigint): LockCrRequest {
   if (cr >= TWO_TO_32) return { result: -KvmError.EINVAL };
   if (flags !== 0n) {
     const version = flags === BigInt(LOCK_CR_UPDATE_VERSION) && cr === 0n && pin === 0n;
@@ -33,7 +36,14 @@ export function lockCr(vm: HekiVmState, vcpu: Vcpu, cr: bigint, pin: bigint, fla
   if (register === undefined) return { result: -KvmError.EINVAL };
   const own = register === 0 ? vcpu.registers.cr0 : vcpu.registers.cr4;
   const bits = pinnableBits(vm, register, pin, own);
-  if (bits === undefined) return { result: -KvmError.EINVAL };
+  return bits === undefined ? { result: -KvmError.EINVAL } : { register, bits };
+}
+
+/** heki_lock_cr(), hypercall 13: asks for the version, or pins bits of CR0 or CR4 (Heki v2 2/19, 3/19). */
+export function lockCr(vm: HekiVmState, vcpu: Vcpu, cr: bigint, pin: bigint, flags: bigint): LockCrResult {
+  const request = readLockCr(vm, vcpu, cr, pin, flags);
+  if ('result' in request) return request;
+  const { register, bits } = request;
   pinBits(vm, register, bits);
   vm.emit?.({ type: 'pinned', by: 'guest', result: pinResult(vm, register, pin & ~bits) });
 
@@ -67,17 +77,28 @@ function pinResult(vm: VmState, cr: 0 | 4, dropped: bigint): PinResult {
   return { ...vm.pins, dropped: { cr0: cr === 0 ? dropped : 0n, cr4: cr === 4 ? dropped : 0n } };
 }
 
+/** The bits of a request from outside the guest that can be pinned at all, and the rest. */
+export function pinnableOf({ cr0 = 0n, cr4 = 0n, registers }: PinRequest): {
+  readonly cr0: bigint;
+  readonly cr4: bigint;
+  readonly dropped: PinResult['dropped'];
+} {
+  return {
+    cr0: cr0 & CR0_PIN_REQUIRED,
+    cr4: cr4 & CR4_PINNED_MASK,
+    dropped: {
+      ...(registers === undefined ? {} : { registers }),
+      cr0: cr0 & ~CR0_PIN_REQUIRED,
+      cr4: cr4 & ~CR4_PINNED_MASK,
+    },
+  };
+}
+
 /** The VMM pins bits by itself. Nothing is looked at but what can be pinned at all. */
 export function pinFromHost(vm: VmState, wanted: PinRequest): PinResult {
-  const { cr0 = 0n, cr4 = 0n, registers } = wanted;
-  const outside = {
-    ...(registers === undefined ? {} : { registers }),
-    cr0: cr0 & ~CR0_PIN_REQUIRED,
-    cr4: cr4 & ~CR4_PINNED_MASK,
-  };
-  pinBits(vm, 0, cr0 & CR0_PIN_REQUIRED);
-  pinBits(vm, 4, cr4 & CR4_PINNED_MASK);
-  const result: PinResult = { ...vm.pins, dropped: outside };
+  const { cr0, cr4, dropped } = pinnableOf(wanted);
+  setPins(vm, vm.pins.cr0 | cr0, vm.pins.cr4 | cr4);
+  const result: PinResult = { ...vm.pins, dropped };
   vm.emit?.({ type: 'pinned', by: 'vmm', result });
   return result;
 }

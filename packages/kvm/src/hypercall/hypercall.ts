@@ -43,11 +43,7 @@ function call(vm: VmState, vcpu: Vcpu, number: bigint, a0: bigint, a1: bigint, a
       return { result: 0 };
     case BigInt(KvmHypercall.CLOCK_PAIRING):
       return { result: pairClock(vm, a0, a1) };
-    case BigInt(KvmHypercall.LOCK_CR_UPDATE):
-      return vm.owner.hypercall(vcpu, KvmHypercall.LOCK_CR_UPDATE, a0, a1, a2);
-    case BigInt(KvmHypercall.PROTECT_MEMORY):
-      return vm.owner.hypercall(vcpu, KvmHypercall.PROTECT_MEMORY, a0, a1, a2);
     default:
-      return { result: -KvmError.ENOSYS };
+      return vm.owner.hypercall(vcpu, number, a0, a1, a2) ?? { result: -KvmError.ENOSYS };
   }
 }

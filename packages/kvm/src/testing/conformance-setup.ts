@@ -1,5 +1,5 @@
 import { encodePageList } from '@heki/hypercall/kvm';
-import type { ProtectionRange } from '@heki/hypervisor';
+import type { Hypervisor, ProtectionRange, Rights, VirtualMachine } from '@heki/hypervisor';
 import type { ConformanceSetup, GuestCalls, GuestPlaces } from '@heki/hypervisor/conformance';
 import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
@@ -7,11 +7,20 @@ import { rawRange } from '../attributes/rights.ts';
 import type { KvmEvent } from '../event.ts';
 import { createKvm } from '../kvm.ts';
 import type { KvmOptions } from '../options.ts';
+import type { KvmPolicyMachine } from '../policy/policy-machine.ts';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
 
 /** The kit's set-up for KVM: hypercalls 13 and 14, and what a hostile guest sends with them. */
 export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachine, KvmEvent> {
   return { hypervisor: createKvm({ budget: { listPages: 64 }, ...options }), guestCalls: kvmGuestCalls };
+}
+
+/** The kit's set-up for a KVM whose rights have an owner that can say more than the guest's page lists do. */
+export function policySetup<Machine extends KvmPolicyMachine>(
+  hypervisor: Hypervisor<Machine, KvmEvent>,
+): ConformanceSetup<Machine, KvmEvent> {
+  const asksFor = (wanted: Rights): Rights => ({ ...wanted, userExecute: true });
+  return { hypervisor, guestCalls: (places) => ({ ...kvmGuestCalls(places), asksFor }) };
 }
 
 function kvmGuestCalls({
@@ -21,7 +30,7 @@ function kvmGuestCalls({
   backing,
   scratch,
   directMap,
-}: GuestPlaces<KvmVirtualMachine>): GuestCalls {
+}: GuestPlaces<VirtualMachine>): GuestCalls {
   const hypercall = (cpu: Vcpu, number: number, ...args: (number | bigint)[]): boolean => {
     const [rbx = 0n, rcx = 0n, rdx = 0n, rsi = 0n] = args.map(BigInt);
     Object.assign(cpu.registers, { rax: BigInt(number), rbx, rcx, rdx, rsi });

@@ -1,0 +1,125 @@
+import type { Host } from '@heki/hypervisor';
+import type { Vcpu } from '@heki/vcpu';
+import { pagingRegisters } from '@heki/x86';
+import { userSetMemoryAttributes } from '../attributes/user-attributes.ts';
+import { setPins } from '../control-registers/control-registers.ts';
+import { createKvmVcpu, createVmState } from '../create-vm-state.ts';
+import { returnToUserSpace } from '../exit/user-exit.ts';
+import type { Owner } from '../owner.ts';
+import type { ResolvedOptions } from '../resolve-options.ts';
+import type { VmState } from '../vm-state.ts';
+import { FULL_ACCESS } from './negative-rights.ts';
+import { hypercallExit } from './policy-exit.ts';
+import type { Seat } from './seat.ts';
+
+/**
+ * Hypercalls of VTL1 to the VMM: this project's own, with numbers far above KVM's (`VTL` in ASCII). What they ask for is done to VTL0's
+ * VM. Any of them from VTL0 is -KVM_ENOSYS: there nobody answers these numbers.
+ */
+const Vtl1Hypercall = {
+  /** RBX: first frame, RCX: end, RDX: attributes. */
+  SET_ATTRIBUTES: 0x56544c01n,
+  /** RBX: pinned bits of CR0, RCX: of CR4. */
+  SET_PINS: 0x56544c02n,
+  /** Back to VTL0. */
+  RETURN: 0x56544c03n,
+} as const;
+
+/** The VM of VTL1, and its owner's way to KVM. */
+export interface PairedVm {
+  readonly vm: VmState;
+  readonly seat: Seat;
+  readonly switches: () => number;
+}
+
+/** A VM whose virtual CPUs own the policy of `lower`, over the same memory. */
+export function createPairedVm(options: ResolvedOptions, host: Host, lower: () => VmState): PairedVm {
+  let switches = 0;
+  /** The virtual CPU of VTL1 that the VMM runs now. */
+  let running: Vcpu | undefined;
+
+  /** The VMM's loop around KVM_RUN of VTL1. */
+  function serve(number: bigint, a0: bigint, a1: bigint, a2: bigint): void {
+    switch (number) {
+      case Vtl1Hypercall.SET_ATTRIBUTES:
+        userSetMemoryAttributes(lower(), {
+          address: a0 << 12n,
+          size: (a1 - a0) << 12n,
+          attributes: a2,
+          flags: 0n,
+        });
+        break;
+      case Vtl1Hypercall.SET_PINS:
+        setPins(lower(), a0, a1);
+        break;
+    }
+  }
+
+  const owner: Owner = {
+    rightsOf: () => FULL_ACCESS,
+    isImmutable: () => false,
+    userAttributes: 0,
+    isLegal: () => true,
+    hypercall: (vcpu, number, ...args) => ({
+      inUserSpace() {
+        returnToUserSpace(vm, vcpu, hypercallExit(number, ...args));
+        serve(number, ...args);
+        return 0;
+      },
+    }),
+    violation: () => undefined,
+    registerWrite: () => undefined,
+  };
+  const vm: VmState = { ...createVmState(options, { host }), owner };
+
+  function pairOf(index: number): Vcpu {
+    let vcpu = vm.vcpus[index];
+    while (vcpu === undefined) {
+      createKvmVcpu(vm, host.memory, { registers: { ...pagingRegisters(), codeSegment64: true } });
+      vcpu = vm.vcpus[index];
+    }
+    return vcpu;
+  }
+
+  function call(vcpu: Vcpu, rax: bigint, rbx = 0n, rcx = 0n, rdx = 0n): void {
+    Object.assign(vcpu.registers, { rax, rbx, rcx, rdx });
+    vcpu.vmcall();
+  }
+
+  /** Runs `body` in VTL1, on the other half of virtual CPU `index`. */
+  function enter<Result>(index: number, body: (vcpu: Vcpu) => Result): Result {
+    if (running !== undefined) return body(running);
+    const { emit } = lower();
+    const vcpu = pairOf(index);
+    running = vcpu;
+    switches++;
+    emit?.({ type: 'vtl-switch', vcpu: index, to: 1 });
+    try {
+      return body(vcpu);
+    } finally {
+      call(vcpu, Vtl1Hypercall.RETURN);
+      running = undefined;
+      switches++;
+      emit?.({ type: 'vtl-switch', vcpu: index, to: 0 });
+    }
+  }
+
+  return {
+    vm,
+    switches: () => switches,
+    seat: {
+      by: 'policy-owner',
+      reader: () => vm,
+      ask(vcpu, exit, decide) {
+        returnToUserSpace(lower(), vcpu, exit);
+        return enter(vcpu.id, decide);
+      },
+      act: (action) => enter(0, action),
+      setAttributes: (start, end, attributes) =>
+        enter(0, (vcpu) =>
+          call(vcpu, Vtl1Hypercall.SET_ATTRIBUTES, BigInt(start), BigInt(end), BigInt(attributes)),
+        ),
+      setPins: (cr0, cr4) => enter(0, (vcpu) => call(vcpu, Vtl1Hypercall.SET_PINS, cr0, cr4)),
+    },
+  };
+}

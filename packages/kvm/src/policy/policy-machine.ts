@@ -1,0 +1,81 @@
+import type { Capabilities, Host, ProtectionState, VirtualMachine } from '@heki/hypervisor';
+import { userSetMemoryAttributes } from '../attributes/user-attributes.ts';
+import { createKvmVcpu } from '../create-vm-state.ts';
+import { applyLifeCycle } from '../life-cycle.ts';
+import { writeGuest } from '../memslots/other-writers.ts';
+import { addRegion, removeRegion } from '../memslots/set-region.ts';
+import { effectiveRights } from '../mmu/map-fault.ts';
+import { flushRemoteTlbs } from '../mmu/zap.ts';
+import type { KvmIoctls, KvmVirtualMachine } from '../virtual-machine.ts';
+import type { VmState } from '../vm-state.ts';
+import { FULL_ACCESS } from './negative-rights.ts';
+import type { HekiPolicy } from './policy.ts';
+import { createPolicyOwner } from './policy-owner.ts';
+import { createPromises, NO_PROMISES } from './promises.ts';
+import { createRequests } from './requests.ts';
+import type { Seat } from './seat.ts';
+
+/** A virtual machine of KVM whose rights have an owner outside of it. */
+export interface KvmPolicyMachine
+  extends VirtualMachine,
+    Pick<KvmVirtualMachine, 'statistics' | 'attributes' | 'pins'> {
+  /** What the VMM can do past every promise: KVM keeps attributes for whoever sets them. */
+  readonly ioctls: Pick<KvmIoctls, 'setMemoryAttributes'>;
+}
+
+/** A machine, and what KVM has of it. */
+export interface PolicyMachineParts {
+  readonly machine: KvmPolicyMachine;
+  readonly vm: VmState;
+}
+
+/** Puts together a VM without an owner, an owner's seat and its decisions. */
+export function createPolicyMachine(options: {
+  readonly state: Omit<VmState, 'owner'>;
+  readonly host: Host;
+  readonly seat: Seat;
+  readonly policy: HekiPolicy<KvmPolicyMachine>;
+  readonly capabilities: Capabilities;
+}): PolicyMachineParts {
+  const { state, host, seat, policy, capabilities } = options;
+  const promises = createPromises(() => vm, seat, capabilities);
+  const shared = { vm: () => vm, seat, promises, policy, machine: () => machine };
+  const requests = createRequests(shared);
+  const splits = capabilities.executeSplit !== 'none';
+  const vm: VmState = { ...state, owner: createPolicyOwner({ ...shared, requests, splits }) };
+
+  function replace(to: Pick<ProtectionState, 'ranges' | 'otherwise'>, cr0: bigint, cr4: bigint): void {
+    seat.act(() => {
+      promises.replace(to);
+      seat.setPins(cr0, cr4);
+    });
+  }
+
+  const machine: KvmPolicyMachine = {
+    addMemory: (region) => addRegion(vm, region),
+    removeMemory: (start) => removeRegion(vm, start),
+    createVcpu: (setup = {}) => createKvmVcpu(vm, host.memory, setup),
+    vcpus: vm.vcpus,
+    effectiveRights: (gfn) => effectiveRights(vm, gfn),
+    flush: () => flushRemoteTlbs(vm),
+    protect: requests.protect,
+    pin: requests.pin,
+    write: (writer, gpa, bytes) => writeGuest(vm, writer, gpa, bytes),
+    lifeCycle(event) {
+      applyLifeCycle(vm, event, () => {
+        replace(NO_PROMISES, 0n, 0n);
+        requests.beginBoot();
+      });
+    },
+    save: () => ({ ranges: promises.ranges(), otherwise: FULL_ACCESS, ...vm.pins }),
+    restore(saved) {
+      replace(saved, saved.cr0, saved.cr4);
+      return true;
+    },
+    ioctls: { setMemoryAttributes: (request) => userSetMemoryAttributes(vm, request) },
+    statistics: vm.statistics,
+    attributes: vm.attributes,
+    pins: vm.pins,
+  };
+  return { machine, vm };
+}

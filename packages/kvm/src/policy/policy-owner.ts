@@ -1,0 +1,105 @@
+import { KvmHypercall } from '@heki/hypercall/kvm';
+import type { Denial, Rights } from '@heki/hypervisor';
+import { frameOf } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import { breaksPin, GENERAL_PROTECTION } from '../control-registers/control-registers.ts';
+import type { HypercallAnswer, Owner } from '../owner.ts';
+import type { VmState } from '../vm-state.ts';
+import { accessAsTold, actionOf, isDenied, pageFaultFor } from './denied-access.ts';
+import { isLegal, NEGATIVE_ATTRIBUTES, rightsOfAttributes } from './negative-rights.ts';
+import type { DenialAnswer, HekiPolicy } from './policy.ts';
+import { hypercallExit, memoryFaultExit, registerWriteExit } from './policy-exit.ts';
+import type { Promises } from './promises.ts';
+import type { Requests } from './requests.ts';
+import type { Seat } from './seat.ts';
+
+/** Rights by attribute value. */
+const RIGHTS: readonly Rights[] = Array.from({ length: NEGATIVE_ATTRIBUTES + 1 }, (_, bits) =>
+  rightsOfAttributes(bits),
+);
+
+/** An owner outside the guest: every request, every denied access and every write of a pinned register goes to it, by an exit to user space. */
+export function createPolicyOwner<Machine>(options: {
+  readonly vm: () => VmState;
+  readonly seat: Seat;
+  readonly promises: Promises;
+  readonly requests: Requests;
+  readonly policy: HekiPolicy<Machine>;
+  readonly machine: () => Machine;
+  /** The kernel's execution can be denied apart from that of user code. */
+  readonly splits: boolean;
+}): Owner {
+  const { vm, seat, promises, requests, policy, splits } = options;
+
+  const rightsOf: Owner['rightsOf'] = (gfn) =>
+    RIGHTS[vm().attributes.get(gfn)] ?? rightsOfAttributes(NEGATIVE_ATTRIBUTES);
+
+  function decide(vcpu: Vcpu, denial: Denial): DenialAnswer {
+    const answer = policy.denied?.(denial, options.machine()) ?? 'general-protection';
+    if (answer !== 'retry') vm().emit?.({ type: 'denied', vcpu: vcpu.id, denial, verdict: answer });
+    return answer;
+  }
+
+  function hear(
+    vcpu: Vcpu,
+    number: bigint,
+    [a0, a1, a2]: readonly [bigint, bigint, bigint],
+    answer: () => number,
+  ): HypercallAnswer {
+    return { inUserSpace: () => seat.ask(vcpu, hypercallExit(number, a0, a1, a2), answer) };
+  }
+
+  return {
+    rightsOf,
+    isImmutable: promises.isImmutable,
+    userAttributes: NEGATIVE_ATTRIBUTES,
+    isLegal: (attributes) => isLegal(attributes, splits),
+    hypercall(vcpu, number, ...args) {
+      switch (number) {
+        case BigInt(KvmHypercall.LOCK_CR_UPDATE):
+          return hear(vcpu, number, args, () => requests.lockCr(vcpu, ...args));
+        case BigInt(KvmHypercall.PROTECT_MEMORY):
+          return hear(vcpu, number, args, () => requests.protectMemory(args[0]));
+        case BigInt(KvmHypercall.HEKI_END_OF_BOOT):
+          return hear(vcpu, number, args, () => requests.endOfBoot());
+        default:
+          return undefined;
+      }
+    },
+    violation(vcpu, fault) {
+      if (!isDenied(rightsOf(frameOf(fault.gpa)), fault)) return undefined;
+      return {
+        inUserSpace() {
+          const exit = memoryFaultExit(vm(), fault);
+          const access = accessAsTold(fault, vcpu);
+          const denial: Denial = { kind: 'memory', gpa: exit.gpa, linear: undefined, access };
+          const answer = seat.ask(vcpu, exit, () => decide(vcpu, denial));
+          const action = actionOf(answer, pageFaultFor(fault, vcpu));
+          if (action.kind === 'inject') {
+            vm().statistics.injected++;
+            const { exception } = action;
+            vm().emit?.({ type: 'injected', vcpu: vcpu.id, exception, because: 'rights' });
+          }
+          return action;
+        },
+      };
+    },
+    registerWrite(vcpu, binding, cr, value) {
+      if (!breaksPin(vm(), binding, cr, value)) return undefined;
+      return {
+        inUserSpace() {
+          const old = cr === 0 ? vcpu.registers.cr0 : vcpu.registers.cr4;
+          const denial: Denial = { kind: 'register', register: `cr${cr}`, old, value };
+          const answer = seat.ask(vcpu, registerWriteExit(vm(), cr, value), () => decide(vcpu, denial));
+          if (answer !== 'retry') vm().statistics.registerDenials++;
+          const action = actionOf(answer, GENERAL_PROTECTION);
+          if (action.kind === 'inject') {
+            const { exception } = action;
+            vm().emit?.({ type: 'injected', vcpu: vcpu.id, exception, because: 'pin' });
+          }
+          return action;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import { KvmError } from '@heki/hypercall/kvm';
+import {
+  HypervisorError,
+  type PinRequest,
+  type PinResult,
+  type ProtectionRange,
+  type ProtectionResult,
+  type Refusal,
+} from '@heki/hypervisor';
+import type { Vcpu } from '@heki/vcpu';
+import { firstFault } from '../attributes/check-range.ts';
+import { rangeOfRaw } from '../attributes/rights.ts';
+import { pinnableOf, readLockCr } from '../control-registers/lock-cr.ts';
+import { readPageList } from '../hypercall/read-page-list.ts';
+import type { VmState } from '../vm-state.ts';
+import type { HekiPolicy } from './policy.ts';
+import type { Promises } from './promises.ts';
+import type { Seat } from './seat.ts';
+
+/** What the owner makes of requests, the guest's and its own. The numbers are answers for RAX. */
+export interface Requests {
+  /** Hypercall 13. */
+  lockCr(vcpu: Vcpu, cr: bigint, bits: bigint, flags: bigint): number;
+  /** Hypercall 14. */
+  protectMemory(list: bigint): number;
+  endOfBoot(): number;
+  /** The owner's own wishes: nobody has to agree, and no promise stands against them. */
+  protect(ranges: readonly ProtectionRange[]): ProtectionResult;
+  pin(request: PinRequest): PinResult;
+  /** A new kernel may ask again. */
+  beginBoot(): void;
+}
+
+export function createRequests<Machine>(options: {
+  readonly vm: () => VmState;
+  readonly seat: Seat;
+  readonly promises: Promises;
+  readonly policy: HekiPolicy<Machine>;
+  readonly machine: () => Machine;
+}): Requests {
+  const { seat, promises, policy } = options;
+  let ended = false;
+
+  /** Reports and counts what came of `sent` ranges. */
+  function report(by: 'guest' | Seat['by'], sent: number, result: ProtectionResult): ProtectionResult {
+    const { ranges } = options.vm().statistics;
+    ranges.sent += sent;
+    ranges.applied += result.applied;
+    ranges.refused += sent - result.applied;
+    options.vm().emit?.({ type: 'protected', by, result });
+    return result;
+  }
+
+  const refused = (at: number, why: Refusal): ProtectionResult => ({
+    applied: 0,
+    weakened: [],
+    refused: { at, why },
+  });
+
+  return {
+    lockCr(vcpu, cr, pin, flags) {
+      const vm = options.vm();
+      const request = readLockCr(vm, vcpu, cr, pin, flags);
+      if ('result' in request) return request.result;
+      const { register, bits } = request;
+      const { cr0, cr4 } = vm.pins;
+      const asked = { cr0: register === 0 ? bits : 0n, cr4: register === 4 ? bits : 0n };
+      if (ended || policy.pin?.(register, bits, options.machine()) === 'refuse') {
+        const result: PinResult = { cr0, cr4, dropped: asked, refused: 'not-permitted' };
+        vm.emit?.({ type: 'pinned', by: 'guest', result });
+        return -KvmError.EPERM;
+      }
+      seat.setPins(vm.pins.cr0 | asked.cr0, vm.pins.cr4 | asked.cr4);
+      vm.emit?.({ type: 'pinned', by: 'guest', result: { ...vm.pins, dropped: { cr0: 0n, cr4: 0n } } });
+      return 0;
+    },
+    protectMemory(list) {
+      const vm = options.vm();
+      const { ranges, ...reading } = readPageList(seat.reader(), list);
+      if (!reading.ok) {
+        const why = reading.error === -KvmError.E2BIG ? 'too-much' : 'bad-request';
+        report('guest', ranges.length, refused(-1, why));
+        return reading.error;
+      }
+      const bad = firstFault(vm, ranges);
+      if (bad !== undefined) {
+        report('guest', ranges.length, refused(bad.at, bad.fault.why));
+        return bad.fault.error;
+      }
+      const wanted = ranges.map(rangeOfRaw);
+      const answer = ended ? 'refuse' : (policy.protect?.(wanted, options.machine()) ?? 'allow');
+      if (answer === 'refuse') {
+        report('guest', ranges.length, refused(-1, 'not-permitted'));
+        return -KvmError.EPERM;
+      }
+      if (answer !== 'allow' && answer.length !== wanted.length) {
+        throw new HypervisorError(
+          `the policy amends ${wanted.length} ranges to ${answer.length}: expected one for each`,
+        );
+      }
+      report('guest', ranges.length, promises.apply(wanted, answer === 'allow' ? wanted : answer));
+      return 0;
+    },
+    endOfBoot() {
+      if (ended || policy.endOfBoot?.(options.machine()) === 'refuse') return -KvmError.EPERM;
+      ended = true;
+      return 0;
+    },
+    protect(ranges) {
+      for (const [at, range] of ranges.entries()) {
+        const why = promises.check(range);
+        if (why !== undefined) return report(seat.by, ranges.length, refused(at, why));
+      }
+      return seat.act(() => report(seat.by, ranges.length, promises.apply(ranges)));
+    },
+    pin(request) {
+      const vm = options.vm();
+      const { cr0, cr4, dropped } = pinnableOf(request);
+      seat.act(() => seat.setPins(vm.pins.cr0 | cr0, vm.pins.cr4 | cr4));
+      const result: PinResult = { ...vm.pins, dropped };
+      vm.emit?.({ type: 'pinned', by: seat.by, result });
+      return result;
+    },
+    beginBoot() {
+      ended = false;
+    },
+  };
+}
