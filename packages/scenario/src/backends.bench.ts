@@ -1,5 +1,5 @@
 import { createHyperv } from '@heki/hyperv';
-import { createKvm } from '@heki/kvm';
+import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
 import { createLinuxMachine, type LinuxMachine, pcMemoryMap } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
@@ -28,6 +28,8 @@ const BACKENDS: readonly (readonly [name: string, boot: () => LinuxMachine])[] =
         profile: 'rfc-v2',
       }),
   ],
+  ['KVM, policy in the VMM', () => boot({ hypervisor: createKvmVmm(), driver: initHekiOnKvm })],
+  ['KVM, policy in a paired VM', () => boot({ hypervisor: createKvmVtl(), driver: initHekiOnKvm })],
   ['Hyper-V', () => boot({ hypervisor: createHyperv(), driver: initHekiOnHyperv })],
   ['Xen', () => boot({ hypervisor: createXen(), driver: initHekiOnXen })],
 ];

@@ -1,7 +1,7 @@
 import { decodePageList, forEachRange, permissionText } from '@heki/hypercall/kvm';
 import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import { createKvm } from '@heki/kvm';
+import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
 import { createLinuxMachine, type HekiDriver, type LinuxMachine, pcMemoryMap } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import type { Gfn } from '@heki/physical-memory';
@@ -23,8 +23,14 @@ interface Backend {
 
 const BACKENDS: readonly (readonly [name: string, create: () => Backend])[] = [
   ['KVM with MBEC', () => ({ hypervisor: createKvm(), driver: initHekiOnKvm })],
+  ['KVM with MBEC, the policy in the VMM', () => ({ hypervisor: createKvmVmm(), driver: initHekiOnKvm })],
+  ['KVM with MBEC, the policy in a paired VM', () => ({ hypervisor: createKvmVtl(), driver: initHekiOnKvm })],
   ['Hyper-V with MBEC', () => ({ hypervisor: createHyperv(), driver: initHekiOnHyperv })],
   ['KVM without MBEC', () => ({ hypervisor: createKvm({ mbec: false }), driver: initHekiOnKvm })],
+  [
+    'KVM without MBEC, the policy in the VMM',
+    () => ({ hypervisor: createKvmVmm({ mbec: false }), driver: initHekiOnKvm }),
+  ],
   ['Xen', () => ({ hypervisor: createXen(), driver: initHekiOnXen })],
 ];
 
@@ -75,13 +81,13 @@ test('whatever the hypervisor, the guest asks for the same, and is granted the s
   fc.assert(
     fc.property(randomLives(10, PROCESSORS), (choices) => {
       const lives = BACKENDS.map(([name, create]) => ({ name, ...live(create(), choices) }));
-      const [kvm, hyperv, kvmWithout, xen] = lives;
-      if (kvm === undefined || hyperv === undefined || kvmWithout === undefined || xen === undefined) return;
+      const [kvm, vmm, vtl, hyperv, kvmWithout, vmmWithout, xen] = lives;
+      if (kvm === undefined || kvmWithout === undefined || xen === undefined) return;
       for (const { name, lists } of lives) expect(lists, name).toEqual(kvm.lists);
-      // The execute right of the kernel is its own on both.
-      expect(hyperv.granted).toEqual(kvm.granted);
-      // Neither can withhold it: nothing but writing is left.
-      expect(xen.granted).toEqual(kvmWithout.granted);
+      // The execute right of the kernel is its own on each of them.
+      for (const other of [vmm, vtl, hyperv]) expect(other?.granted, other?.name).toEqual(kvm.granted);
+      // None can withhold it: nothing but writing is left.
+      for (const other of [vmmWithout, xen]) expect(other?.granted, other?.name).toEqual(kvmWithout.granted);
       const writable = ({ granted }: Lived): string[] => granted.map((letters) => letters.slice(0, 2));
       expect(writable(xen)).toEqual(writable(kvm));
     }),

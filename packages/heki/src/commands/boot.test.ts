@@ -33,7 +33,7 @@ describe('heki boot', () => {
     expect(stdout).toContain('1 page list to the hypervisor\n');
   });
 
-  test.each(['hyperv', 'xen', 'none'])('boots on %s', async (hypervisor) => {
+  test.each(['kvm-vmm', 'kvm-vtl', 'hyperv', 'xen', 'none'])('boots on %s', async (hypervisor) => {
     const { exitCode, stdout } = await runCommand(['boot', ...SMALL, '--hypervisor', hypervisor]);
     expect(exitCode).toBe(0);
     expect(stdout).toContain('Run /init as init process');
@@ -127,7 +127,7 @@ describe('heki backends', () => {
     expect(exitCode).toBe(0);
     const all: { name: string; capabilities: Record<string, string>; work: Record<string, string> }[] =
       JSON.parse(stdout);
-    expect(all.map(({ name }) => name)).toEqual(expect.arrayContaining(['kvm', 'hyperv', 'xen']));
+    expect(all.map(({ name }) => name)).toEqual(['kvm', 'kvm-vmm', 'kvm-vtl', 'hyperv', 'xen']);
     for (const { capabilities, work } of all) {
       expect(Object.keys(capabilities)).toContain('policy owner');
       expect(work['module-load']).toBe('works');

@@ -5,6 +5,9 @@ import { ThreadEnd } from '../framework/run-case.ts';
 import { loadTestImage } from './test-image.ts';
 import { createTestThread, type TestThread } from './test-thread.ts';
 
+/** Hypervisors that take KVM's hypercalls, whoever answers them. */
+const KVM_BACKENDS: ReadonlySet<string> = new Set(['kvm', 'kvm-vmm', 'kvm-vtl']);
+
 /**
  * Boots a kernel of its own for a test, up to the place in `heki_late_init` where the series runs tests, and starts the test's
  * thread.
@@ -31,6 +34,6 @@ export function bootTestThread<VM extends VirtualMachine, Event extends BackendE
     const what = `the kernel does not boot: its ${booted.access} at 0x${booted.address.toString(16)}`;
     throw new ThreadEnd(what, booted.outcome);
   }
-  const kvmHypercalls = options.hypervisor.name === 'kvm' && heki.hypervisor !== undefined;
+  const kvmHypercalls = KVM_BACKENDS.has(options.hypervisor.name) && heki.hypervisor !== undefined;
   return createTestThread({ machine, image, kvmHypercalls, listeners });
 }

@@ -6,7 +6,7 @@ import type { KvmPolicyMachine } from './policy-machine.ts';
 /** What a KVM whose policy has an owner outside the guest runs on, and the owner's decisions. */
 export interface KvmPolicyOptions
   extends Pick<KvmOptions, 'processor' | 'mbec' | 'gmet' | 'iommu' | 'lifeCycle' | 'budget'> {
-  /** Default: everything well-formed is allowed, and a denied access becomes #GP(0). */
+  /** Default: everything well-formed is allowed, and what is denied becomes #PF or #GP(0). */
   readonly policy?: HekiPolicy<KvmPolicyMachine>;
 }
 

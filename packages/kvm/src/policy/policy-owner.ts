@@ -35,7 +35,9 @@ export function createPolicyOwner<Machine>(options: {
     RIGHTS[vm().attributes.get(gfn)] ?? rightsOfAttributes(NEGATIVE_ATTRIBUTES);
 
   function decide(vcpu: Vcpu, denial: Denial): DenialAnswer {
-    const answer = policy.denied?.(denial, options.machine()) ?? 'general-protection';
+    const answer =
+      policy.denied?.(denial, options.machine()) ??
+      (denial.kind === 'memory' ? 'page-fault' : 'general-protection');
     if (answer !== 'retry') vm().emit?.({ type: 'denied', vcpu: vcpu.id, denial, verdict: answer });
     return answer;
   }

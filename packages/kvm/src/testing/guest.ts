@@ -1,4 +1,5 @@
 import { encodePageList, type ProtectedRange } from '@heki/hypercall/kvm';
+import type { Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import {
   addressOf,
   createFrameAllocator,
@@ -39,8 +40,8 @@ export function userVa(gpa: number): VirtualAddress {
 }
 
 /** A VM with memory, kernel-like page tables in it, and whatever it reported. */
-export interface TestGuest {
-  readonly vm: KvmVirtualMachine;
+export interface TestGuest<Machine extends VirtualMachine = KvmVirtualMachine> {
+  readonly vm: Machine;
   readonly ram: Ram<Pfn>;
   readonly frames: TableFrames & { readonly freeFrames: number };
   readonly cpu: Vcpu;
@@ -56,7 +57,7 @@ export interface TestGuest {
   of<Type extends KvmEvent['type']>(type: Type): Extract<KvmEvent, { type: Type }>[];
 }
 
-export interface TestGuestOptions extends KvmOptions {
+interface Shape {
   /** Frames of guest memory from guest frame 0 on. Default 2^14, 64 MiB. */
   readonly guestFrames?: number;
   readonly registers?: Partial<Registers>;
@@ -65,6 +66,8 @@ export interface TestGuestOptions extends KvmOptions {
   readonly deaf?: boolean;
 }
 
+export interface TestGuestOptions extends KvmOptions, Shape {}
+
 /** Guest frames that list pages are written to unless told otherwise. */
 export const LIST_FRAME = 0x60;
 
@@ -72,9 +75,16 @@ export function range(start: number, end: number, permissions: number): Protecte
   return { start: start as Gfn, end: end as Gfn, permissions };
 }
 
-/** A guest at CPL 0 in 64-bit mode whose frame 0 is host frame 0x100000. */
+/** A guest of KVM as the series has it. */
 export function createGuest(options: TestGuestOptions = {}): TestGuest {
-  const { guestFrames = 2 ** 14, registers, onException, deaf = false, ...kvm } = options;
+  return createGuestOn(createKvm(options), options);
+}
+
+/** A guest at CPL 0 in 64-bit mode whose frame 0 is host frame 0x100000. */
+export function createGuestOn<Machine extends VirtualMachine>(
+  hypervisor: Hypervisor<Machine, KvmEvent>,
+  { guestFrames = 2 ** 14, registers, onException, deaf = false }: Shape = {},
+): TestGuest<Machine> {
   const backing = 0x10_0000 as Pfn;
   const tables = { start: 0x1000 as Pfn, end: 0x9000 as Pfn };
   const ram = createRam<Pfn>({
@@ -83,7 +93,7 @@ export function createGuest(options: TestGuestOptions = {}): TestGuest {
   const frames = createFrameAllocator<Pfn>({ ranges: [tables] });
   const events: KvmEvent[] = [];
   const exceptions: Exception[] = [];
-  const vm = createKvm(kvm).createVirtualMachine({
+  const vm = hypervisor.createVirtualMachine({
     host: { memory: ram, frames },
     ...(deaf ? {} : { onEvent: (event) => events.push(event) }),
   });
@@ -121,7 +131,7 @@ export function createGuest(options: TestGuestOptions = {}): TestGuest {
   };
   const cpu = vm.createVcpu(setup);
 
-  const guest: TestGuest = {
+  const guest: TestGuest<Machine> = {
     vm,
     ram,
     frames,
@@ -161,7 +171,7 @@ export function guestView(ram: Ram<Pfn>, backing: Pfn) {
 }
 
 /** Stores 64-bit words into guest memory, past everything. */
-export function poke(guest: TestGuest, gpa: number, words: readonly bigint[]): void {
+export function poke(guest: Pick<TestGuest, 'vm'>, gpa: number, words: readonly bigint[]): void {
   const bytes = new Uint8Array(words.length * 8);
   const view = new DataView(bytes.buffer);
   for (const [index, word] of words.entries()) view.setBigUint64(index * 8, BigInt.asUintN(64, word), true);
