@@ -13,6 +13,8 @@ import { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 import { createBpfPrograms, loadBpfProgram, unloadBpfProgram } from './bpf/prog-pack.ts';
 import { linuxDefectSwitches } from './defects.ts';
 import { hex, LinuxError } from './error.ts';
+import { copyFromKernelNofault, copyToKernelNofault, withFixups } from './faults/nofault.ts';
+import { reportOops } from './faults/oops.ts';
 import { createFtrace, ftraceDisable, ftraceEnable } from './ftrace/ftrace.ts';
 import { createHekiKernel } from './heki/heki-kernel.ts';
 import type { KernelState } from './kernel-state.ts';
@@ -96,6 +98,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     booting: true,
     setToReadonly: false,
     trampoline: 0 as Gfn,
+    hasFixup: false,
     unsettled: [],
     poking: undefined,
     ftrace: createFtrace(),
@@ -116,13 +119,18 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
   let next = 0;
   let stopped: KernelOutcome | undefined;
 
+  const attemptAndReport = <Value>(body: () => Value): KernelOutcome<Value> => {
+    const outcome = attempt(body);
+    if (outcome.kind === 'oops') reportOops(state, outcome);
+    return outcome;
+  };
   /** Runs a function of the kernel, which needs the page allocator. */
   const run = <Value>(body: () => Value): KernelOutcome<Value> => {
     if (!state.pagesReady) {
       throw new LinuxError(`boot has not come past mem_init yet: the next step is ${BOOT_STEPS[next]?.step}`);
     }
     if (state.over) throw new LinuxError('this kernel is over: another one runs since kexec');
-    return attempt(body);
+    return attemptAndReport(body);
   };
   const effect = (body: () => void): KernelOutcome => {
     const outcome = run(body);
@@ -168,7 +176,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
         if (step === undefined) break;
         options.onStep?.(step);
         state.emit({ type: 'boot-step', step });
-        const outcome = attempt(() => STEP_FUNCTIONS[step](state));
+        const outcome = attemptAndReport(() => STEP_FUNCTIONS[step](state));
         if (outcome.kind !== 'done') stopped = outcome;
         next++;
       }
@@ -194,6 +202,13 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
         const found = state.vmalloc.areas.get(virtualFrameOf(address));
         vfree(state, found ?? fail(Errno.EINVAL, `Trying to vfree() nonexistent vm area (${hex(address)})`));
       }),
+
+    get hasFixup() {
+      return state.hasFixup;
+    },
+    withFixups: (body) => withFixups(state, body),
+    copyFromKernelNofault: (address, length) => run(() => copyFromKernelNofault(state, address, length)),
+    copyToKernelNofault: (address, bytes) => effect(() => copyToKernelNofault(state, address, bytes)),
 
     textPoke: (address, bytes) => effect(() => textPoke(state, address, bytes)),
     onCpu: (number, body) => run(() => onProcessor(state, number, body)),

@@ -10,6 +10,11 @@ export {
 export { LinuxError } from './error.ts';
 export type { HekiHook, LinuxEvent } from './event.ts';
 export {
+  createExceptionHandler,
+  type ExceptionHandler,
+  type SpuriousFaultRetry,
+} from './faults/page-fault.ts';
+export {
   DEBIAN_6_1,
   IMAGE_SYMBOLS,
   type ImageSection,

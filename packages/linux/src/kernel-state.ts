@@ -70,6 +70,8 @@ export interface KernelState {
   readonly kprobes: Kprobes;
   readonly bpf: BpfPrograms;
 
+  /** The access at hand has an entry in the exception table. */
+  hasFixup: boolean;
   /** Leaves that the edit at hand has changed, and that Heki has been told of. */
   unsettled: ChangedLeaf[];
 

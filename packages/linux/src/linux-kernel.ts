@@ -124,6 +124,15 @@ export interface LinuxKernel {
   /** Takes a section of 128 MiB that was plugged in behind the memory that there is. */
   addMemory(range: FrameRange<Gfn>): KernelOutcome;
 
+  /** The access at hand has an entry in the exception table: what its processor's exception handler asks. */
+  readonly hasFixup: boolean;
+  /** Runs `body`, each of whose accesses has an entry in the exception table: an exception ends the access, and not the kernel. */
+  withFixups<Value>(body: () => Value): Value;
+  /** `copy_from_kernel_nofault`: -EFAULT where nothing can be read, -ERANGE outside the kernel half. */
+  copyFromKernelNofault(address: VirtualAddress, length: number): KernelOutcome<Uint8Array>;
+  /** `copy_to_kernel_nofault`: -EFAULT where nothing can be written. */
+  copyToKernelNofault(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;
+
   /** `text_poke`: at most a page of bytes, over at most two pages. */
   textPoke(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;
   /** `text_poke_early`: a plain store, which succeeds while text is writable. */

@@ -14,6 +14,7 @@ export const Errno = {
   EBUSY: 16,
   EEXIST: 17,
   EINVAL: 22,
+  ERANGE: 34,
 } as const;
 
 /** What a function of the kernel came to. */

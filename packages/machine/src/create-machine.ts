@@ -6,6 +6,7 @@ import {
   PUBLISHED_LAYOUT,
 } from '@heki/guest';
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
+import { createExceptionHandler } from '@heki/linux';
 import { type DriverMemory, initHekiOnKvm } from '@heki/paravirt';
 import {
   addressOf,
@@ -27,7 +28,6 @@ import type { AttackResult } from './attacks/attack.ts';
 import { createAttacker } from './attacks/attacker.ts';
 import { defenceOf } from './attacks/verdict.ts';
 import type { TraceEvent } from './event.ts';
-import { createExceptionHandler } from './exception-handler.ts';
 import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
 

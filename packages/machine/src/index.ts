@@ -17,11 +17,6 @@ export { describeTraceEvent } from './describe.ts';
 export { directlyMapped, type KernelTables } from './direct-map.ts';
 export { MachineError } from './error.ts';
 export type { MachineEvent, TraceEvent } from './event.ts';
-export {
-  createExceptionHandler,
-  type ExceptionHandler,
-  type SpuriousFaultRetry,
-} from './exception-handler.ts';
 export { machineMemory } from './layout.ts';
 export { createLinuxMachine } from './linux/create-linux-machine.ts';
 export type { LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';

@@ -7,13 +7,13 @@ import type {
   VirtualRange,
 } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { SpuriousFaultRetry } from '@heki/linux';
 import type { DriverMemory, HekiPort } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { Registers, Vcpu } from '@heki/vcpu';
 import type { Attack, AttackResult } from './attacks/attack.ts';
 import type { KernelTargets } from './attacks/targets.ts';
 import type { TraceEvent } from './event.ts';
-import type { SpuriousFaultRetry } from './exception-handler.ts';
 
 /** The published series as it is, or with its defects mended. */
 export type Profile = 'rfc-v2' | 'hardened';

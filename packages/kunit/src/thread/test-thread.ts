@@ -89,10 +89,12 @@ export function createTestThread(options: {
   const completed = <Value>(what: string, outcome: Outcome<Value>): Value =>
     outcome.kind === 'done' ? outcome.value : end(what, outcome);
   /** An exception leads on through the exception table; whatever else goes wrong does not come back. */
-  const fixedUp = <Value>(what: string, outcome: Outcome<Value>): Outcome<Value> =>
-    outcome.kind === 'done' || outcome.kind === 'exception' ? outcome : end(what, outcome);
-  const failure = (what: string, outcome: Outcome): FailedAccess | undefined => {
-    const result = fixedUp(what, outcome);
+  const fixedUp = <Value>(what: string, access: () => Outcome<Value>): Outcome<Value> => {
+    const outcome = kernel.withFixups(access);
+    return outcome.kind === 'done' || outcome.kind === 'exception' ? outcome : end(what, outcome);
+  };
+  const failure = (what: string, access: () => Outcome<unknown>): FailedAccess | undefined => {
+    const result = fixedUp(what, access);
     return result.kind === 'done' ? undefined : result;
   };
 
@@ -108,20 +110,17 @@ export function createTestThread(options: {
     writeLong(at, value) {
       completed(`the store to ${hex(at)}`, vcpu.store(at, 8, value));
     },
-    tryWriteByte: (at, value) => failure(`the store to ${hex(at)}`, vcpu.store(at, 1, BigInt(value))),
+    tryWriteByte: (at, value) => failure(`the store to ${hex(at)}`, () => vcpu.store(at, 1, BigInt(value))),
     call: (target, argument) =>
       completed(`the call of ${hex(target)}`, callFunction(vcpu, { target, argument, stack })),
     tryCall: (target, argument) =>
-      fixedUp(`the call of ${hex(target)}`, callFunction(vcpu, { target, argument, stack })),
-    tryFetch(at) {
-      const result = fixedUp(`the fetch at ${hex(at)}`, vcpu.fetch(at));
-      return result.kind === 'done' ? undefined : result;
-    },
+      fixedUp(`the call of ${hex(target)}`, () => callFunction(vcpu, { target, argument, stack })),
+    tryFetch: (at) => failure(`the fetch at ${hex(at)}`, () => vcpu.fetch(at)),
     readCr4: () => completed('the read of CR4', vcpu.movFromCr(4)),
     writeCr4(value) {
       completed(`the move of ${hex(value)} to CR4`, vcpu.movToCr(4, value));
     },
-    tryWriteCr4: (value) => failure(`the move of ${hex(value)} to CR4`, vcpu.movToCr(4, value)),
+    tryWriteCr4: (value) => failure(`the move of ${hex(value)} to CR4`, () => vcpu.movToCr(4, value)),
     hypercall(number, a0, a1 = 0n, a2 = 0n) {
       const { registers } = vcpu;
       registers.rax = BigInt(number);

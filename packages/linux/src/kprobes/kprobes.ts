@@ -1,4 +1,5 @@
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { copyFromKernelNofault } from '../faults/nofault.ts';
 import type { KernelState } from '../kernel-state.ts';
 import type { VmArea } from '../mm/vmalloc.ts';
 import { Errno, fail, KernelStop } from '../outcome.ts';
@@ -39,7 +40,7 @@ export function createKprobes(): Kprobes {
  * `register_kprobe`: the probed instruction is copied into a slot of a page from `alloc_insn_page` and int3 takes its place; an
  * optimised probe is a jump to the slot.
  *
- * @throws {KernelStop} -EEXIST, -ENOMEM, Heki's refusal, or an access that does not complete
+ * @throws {KernelStop} -EEXIST, -ENOMEM, -EFAULT where nothing can be read, Heki's refusal, or an access that does not complete
  */
 export function registerKprobe(kernel: KernelState, address: VirtualAddress, optimized: boolean): void {
   const { kprobes } = kernel;
@@ -47,7 +48,7 @@ export function registerKprobe(kernel: KernelState, address: VirtualAddress, opt
   kprobes.page ??= allocateExecutable(kernel, 1);
   const slot = kprobes.freeSlots.at(-1) ?? fail(Errno.ENOMEM, 'no instruction slot is free');
   const place = (virtualAddressOf(kprobes.page.start) + BigInt(slot * SLOT_SIZE)) as VirtualAddress;
-  const original = kernel.memory.load(address, COPIED);
+  const original = copyFromKernelNofault(kernel, address, COPIED);
   textPoke(kernel, place, original);
   textPoke(kernel, address, INT3);
   if (optimized) optimize(kernel, address, place, original);

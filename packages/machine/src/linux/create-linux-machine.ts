@@ -1,6 +1,6 @@
 import { createHekiGuest, parseBootParameters } from '@heki/guest';
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
-import { createLinuxKernel, type LinuxKernel, SECTION_FRAMES } from '@heki/linux';
+import { createExceptionHandler, createLinuxKernel, type LinuxKernel, SECTION_FRAMES } from '@heki/linux';
 import { type DriverMemory, initHekiOnKvm } from '@heki/paravirt';
 import {
   createFrameAllocator,
@@ -13,7 +13,6 @@ import {
   virtualAddressOf,
 } from '@heki/physical-memory';
 import { MachineError } from '../error.ts';
-import { createExceptionHandler } from '../exception-handler.ts';
 import { layOutHost, machineMemory } from '../layout.ts';
 import type { HekiDriver } from '../machine.ts';
 import type { LinuxMachine, LinuxMachineOptions } from './linux-machine.ts';
@@ -60,7 +59,12 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpus = Array.from({ length: checkCount(options.vcpus ?? 1) }, () =>
     virtualMachine.createVcpu({
-      onException: createExceptionHandler({ memory, cpu: hypervisor.processor, spuriousFaults }),
+      onException: createExceptionHandler({
+        memory,
+        cpu: hypervisor.processor,
+        spuriousFaults,
+        hasFixup: () => kernel.hasFixup,
+      }),
       ...(onEvent === undefined || options.processorEvents !== true
         ? {}
         : { onEvent: (event) => onEvent({ from: 'vcpu', event }) }),

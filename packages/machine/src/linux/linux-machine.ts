@@ -1,11 +1,10 @@
 import type { GuestDefectId, HekiGuest, KernelConfig } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { KernelProfile, LinuxDefectId, LinuxKernel } from '@heki/linux';
+import type { KernelProfile, LinuxDefectId, LinuxKernel, SpuriousFaultRetry } from '@heki/linux';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { TraceEvent } from '../event.ts';
-import type { SpuriousFaultRetry } from '../exception-handler.ts';
 import type { HekiDriver, Profile } from '../machine.ts';
 
 /** What a machine is made of whose kernel boots. */

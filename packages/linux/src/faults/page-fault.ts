@@ -15,7 +15,7 @@ import { type CpuProfile, CR4, PageFaultCode, translate, upperHalfStart } from '
  */
 export type SpuriousFaultRetry = 'for-ever' | 'once';
 
-/** The exception handlers of a Linux kernel, as far as they decide whether an instruction is tried again. */
+/** The exception handlers of a Linux kernel, as far as they decide how an instruction ends. */
 export type ExceptionHandler = (vcpu: Vcpu, exception: Exception) => ExceptionDecision;
 
 /** The two error codes that Linux takes for a possibly stale translation; exactly these. */
@@ -23,17 +23,20 @@ const STALE_WRITE = PageFaultCode.P | PageFaultCode.W;
 const STALE_FETCH = PageFaultCode.P | PageFaultCode.ID;
 
 /**
- * Linux's decisions: a page fault on a kernel address that may be spurious is checked against the page tables and
- * retried; everything else that the attacks can cause is an oops.
+ * Linux's decisions about an exception in the kernel: a page fault on a kernel address that may be spurious is checked against the
+ * page tables and retried (`do_kern_addr_fault`); then the exception table is asked (`fixup_exception`); what is not in it is an
+ * oops. An instruction that has a fix-up is retried for ever as well, because the order is this one.
  *
  * @param options.memory guest-physical memory, which the handler reads the page tables from
+ * @param options.hasFixup whether the instruction at hand is in the exception table. Default: none is
  */
 export function createExceptionHandler(options: {
   readonly memory: PhysicalMemory<Gfn>;
   readonly cpu: CpuProfile;
   readonly spuriousFaults: SpuriousFaultRetry;
+  readonly hasFixup?: () => boolean;
 }): ExceptionHandler {
-  const { memory, cpu, spuriousFaults } = options;
+  const { memory, cpu, spuriousFaults, hasFixup = () => false } = options;
   let previous: { rip: bigint; address: bigint; errorCode: number } | undefined;
 
   /** Whether the page tables allow what the error code says was refused (`spurious_kernel_fault_check`). */
@@ -50,20 +53,32 @@ export function createExceptionHandler(options: {
     return (errorCode & PageFaultCode.ID) === 0 || !outcome.rights.executeDisable;
   }
 
-  return (vcpu, { vector, errorCode, cr2 }) => {
-    if (vector !== Vector.PF || cr2 === undefined) return 'fatal';
-    if (errorCode !== STALE_WRITE && errorCode !== STALE_FETCH) return 'fatal';
+  /** `spurious_kernel_fault`. */
+  function isSpurious(vcpu: Vcpu, { vector, errorCode, cr2 }: Exception): boolean {
+    if (vector !== Vector.PF || cr2 === undefined) return false;
+    if (errorCode !== STALE_WRITE && errorCode !== STALE_FETCH) return false;
     const levels = (vcpu.registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
-    if (virtualFrameOf(cr2) < upperHalfStart(levels)) return 'fatal';
-    if (!tablesAllow(vcpu, cr2, errorCode)) return 'fatal';
+    if (virtualFrameOf(cr2) < upperHalfStart(levels)) return false;
+    return tablesAllow(vcpu, cr2, errorCode);
+  }
 
-    const { rip } = vcpu.registers;
+  /** Whether the same fault came last, with nothing between: then it starts anew. */
+  function isRepeated(rip: bigint, address: bigint, errorCode: number): boolean {
     const again =
       previous !== undefined &&
       previous.rip === rip &&
-      previous.address === cr2 &&
+      previous.address === address &&
       previous.errorCode === errorCode;
-    previous = again ? undefined : { rip, address: cr2, errorCode };
-    return spuriousFaults === 'once' && again ? 'fatal' : 'retry';
+    previous = again ? undefined : { rip, address, errorCode };
+    return again;
+  }
+
+  return (vcpu, exception) => {
+    const { cr2, errorCode } = exception;
+    if (cr2 !== undefined && isSpurious(vcpu, exception)) {
+      const again = isRepeated(vcpu.registers.rip, cr2, errorCode);
+      if (spuriousFaults === 'for-ever' || !again) return 'retry';
+    }
+    return hasFixup() ? 'fixup' : 'fatal';
   };
 }

@@ -1,20 +1,22 @@
 import { virtualAddress } from '@heki/physical-memory';
-import { createVcpu, type Exception, type Vcpu, Vector } from '@heki/vcpu';
+import { type Exception, Vector } from '@heki/vcpu';
 import { INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
-import { createExceptionHandler, type SpuriousFaultRetry } from './exception-handler.ts';
-import { SMALL_KERNEL, smallKernel } from './testing/small-kernel.ts';
+import { bootKernel } from '../testing/running-kernel.ts';
+import { createExceptionHandler, type SpuriousFaultRetry } from './page-fault.ts';
 
-const { text, rodata, data } = SMALL_KERNEL;
+const running = bootKernel({ commandLine: 'nokaslr' });
+const text = running.kernel.address('_text');
+const rodata = running.kernel.address('__start_rodata');
+const data = running.kernel.address('_sdata');
 
-function setUp(spuriousFaults: SpuriousFaultRetry) {
-  const { memory, registers } = smallKernel();
-  const handler = createExceptionHandler({ memory, cpu: INTEL_VT_RP, spuriousFaults });
-  const vcpu: Vcpu = createVcpu({
-    id: 0,
-    memory: memory as unknown as Vcpu['memory'],
-    profile: INTEL_VT_RP,
-    registers: { ...registers, codeSegment64: true },
+function setUp(spuriousFaults: SpuriousFaultRetry, hasFixup?: () => boolean) {
+  const { memory, vcpu } = running;
+  const handler = createExceptionHandler({
+    memory,
+    cpu: INTEL_VT_RP,
+    spuriousFaults,
+    ...(hasFixup === undefined ? {} : { hasFixup }),
   });
   const fault = (errorCode: number, address: bigint): Exception => ({
     vector: Vector.PF,
@@ -68,5 +70,25 @@ describe('an oops', () => {
     expect(decide(fault(0x3, 2n ** 64n - 1n))).toBe('fatal');
     expect(decide({ vector: Vector.PF, errorCode: 0x3 })).toBe('fatal');
     expect(decide({ vector: Vector.GP, errorCode: 0 })).toBe('fatal');
+  });
+});
+
+describe('an instruction in the exception table', () => {
+  test('goes on at its fix-up, after every exception that would be an oops', () => {
+    let inTable = true;
+    const { decide, fault } = setUp('for-ever', () => inTable);
+    expect(decide(fault(0x3, rodata))).toBe('fixup');
+    expect(decide(fault(0x2, 0xffff_a000_0000_0000n))).toBe('fixup');
+    expect(decide({ vector: Vector.GP, errorCode: 0 })).toBe('fixup');
+    inTable = false;
+    expect(decide(fault(0x3, rodata))).toBe('fatal');
+  });
+
+  test('is retried all the same while its fault is taken for spurious', () => {
+    const endless = setUp('for-ever', () => true);
+    for (let turn = 0; turn < 5; turn++) expect(endless.decide(endless.fault(0x3, data))).toBe('retry');
+    const once = setUp('once', () => true);
+    expect(once.decide(once.fault(0x3, data))).toBe('retry');
+    expect(once.decide(once.fault(0x3, data))).toBe('fixup');
   });
 });

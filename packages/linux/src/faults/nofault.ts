@@ -1,0 +1,47 @@
+import { type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { upperHalfStart } from '@heki/x86';
+import type { KernelState } from '../kernel-state.ts';
+import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+
+/** Runs `body`, each of whose accesses has an entry in the exception table. */
+export function withFixups<Value>(kernel: Pick<KernelState, 'hasFixup'>, body: () => Value): Value {
+  const outer = kernel.hasFixup;
+  kernel.hasFixup = true;
+  try {
+    return body();
+  } finally {
+    kernel.hasFixup = outer;
+  }
+}
+
+/**
+ * `copy_from_kernel_nofault`: bytes from an address that may have none.
+ *
+ * @throws {KernelStop} -ERANGE for what is no address of the kernel half, -EFAULT after an exception; an access that is
+ * retried for ever does not come back
+ */
+export function copyFromKernelNofault(
+  kernel: KernelState,
+  address: VirtualAddress,
+  length: number,
+): Uint8Array {
+  // copy_from_kernel_nofault_allowed
+  if (virtualFrameOf(address) < upperHalfStart(kernel.layout.levels)) {
+    fail(Errno.ERANGE, `0x${address.toString(16)} is no address of the kernel`);
+  }
+  return checked(kernel, () => kernel.memory.load(address, length));
+}
+
+/** `copy_to_kernel_nofault`. @throws {KernelStop} -EFAULT after an exception; bytes of pages before it are stored */
+export function copyToKernelNofault(kernel: KernelState, address: VirtualAddress, bytes: Uint8Array): void {
+  checked(kernel, () => kernel.memory.store(address, bytes));
+}
+
+function checked<Value>(kernel: KernelState, access: () => Value): Value {
+  const outcome = attempt(() => withFixups(kernel, access));
+  if (outcome.kind === 'done') return outcome.value;
+  if (outcome.kind === 'oops' && outcome.outcome.kind === 'exception' && outcome.outcome.fixedUp) {
+    return fail(Errno.EFAULT, `0x${outcome.address.toString(16)} cannot be reached`);
+  }
+  throw new KernelStop(outcome);
+}
