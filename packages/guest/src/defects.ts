@@ -69,6 +69,13 @@ export const guestDefects = {
     mend: 'Pages are allocated without reclaim; when there is none, the call fails.',
     notShown: 'That text_poke_kgdb would sleep with all CPUs stopped.',
   },
+  'B-G14': {
+    title: 'Page tables are walked without their lock',
+    happens:
+      'A table that another processor frees during a walk is read on: what its page is used for then is counted as mappings.',
+    why: 'heki_walk goes over the tables of init_mm and takes no lock (Heki v2 13/19).',
+    mend: 'The walk holds the lock of init_mm, so that no table changes meanwhile.',
+  },
   'B-G15': {
     title: 'Mappings are taken for valid by the wrong tests',
     happens:

@@ -1,7 +1,7 @@
 import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
-import { DEFAULT_TABLE_BUDGET, HARDWARE_PRESENCE, LINUX_PRESENCE, walkMappings } from '@heki/x86';
-import { findDirectMap, type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
+import { DEFAULT_TABLE_BUDGET } from '@heki/x86';
+import { type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
 import { HekiCommand } from './command.ts';
 import type { HekiGuestOptions } from './create-heki-guest.ts';
 import { type GuestDefectSwitches, guestDefectSwitches } from './defects.ts';
@@ -18,6 +18,7 @@ import type { HekiHypervisor } from './heki-hypervisor.ts';
 import { checkedChange, checkLeaves, checkRange, pokedLeaves } from './hook-arguments.ts';
 import type { HekiKernel, VirtualRange } from './kernel.ts';
 import { unmetDependencies } from './kernel-config.ts';
+import { foundLayout, walkKernel } from './kernel-walk.ts';
 import { LeafFeeder } from './leaf-feeder.ts';
 import { LogLine } from './log-line.ts';
 import { type CountingTask, PageCounters, type RangeSink } from './page-counters.ts';
@@ -115,7 +116,9 @@ export class HekiCore implements HekiGuest {
       sink: this.#counters,
       firstFrameDecides: this.#defects['B-G15'],
     });
-    if (!this.#defects['B-G20']) this.#layout = this.#foundLayout();
+    if (!this.#defects['B-G20']) {
+      this.#layout = foundLayout(this.#kernel, this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET);
+    }
     const { kernel, directMap } = this.#layout;
     const leaves =
       this.#countMappings(kernel.start, directMap.start) + this.#countMappings(directMap.end, kernel.end);
@@ -350,29 +353,11 @@ export class HekiCore implements HekiGuest {
     return this.hypervisor;
   }
 
-  /** `heki_walk` (Heki v2 13/19) over `init_mm`. */
   #walk(start: VirtualFrame, end: VirtualFrame, feed: (leaf: NamedLeaf) => void): void {
-    if (start >= end) return;
-    const { memory, pageTableRoot, levels } = this.#kernel;
-    const presence = this.#defects['B-G15'] ? LINUX_PRESENCE : HARDWARE_PRESENCE;
+    const defects = this.#defects;
     const budget = this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET;
-    const walked = walkMappings({ memory, root: pageTableRoot, levels, presence, budget }, start, end, feed);
-    if (walked.absentTables > 0) this.#warn(`${walked.absentTables} page tables are not in memory`);
-    if (walked.stoppedAt !== undefined) {
-      this.#warn(
-        `page tables without end: nothing from virtual frame ${hex(walked.stoppedAt)} on was walked`,
-      );
-    }
-  }
-
-  /** Where the direct map is in a kernel that may have moved it. */
-  #foundLayout(): KernelLayout {
-    const { memory, pageTableRoot: root, levels, validFrames } = this.#kernel;
-    const { kernel } = PUBLISHED_LAYOUT[levels];
-    const budget = this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET;
-    const search = { memory, root, levels, validFrames, budget };
-    const directMap = this.#kernel.directMap ?? findDirectMap(search);
-    return { kernel, directMap: directMap ?? { start: kernel.start, end: kernel.start } };
+    for (const text of walkKernel({ kernel: this.#kernel, defects, budget }, start, end, feed))
+      this.#warn(text);
   }
 
   #runTest(): void {

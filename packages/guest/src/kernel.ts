@@ -41,6 +41,11 @@ export interface HekiKernel {
    */
   readonly finalFrames?: readonly FrameRange<Gfn>[];
   /**
+   * Lets the other processors run, when somebody models them. Called after each mapping that a walk has met, under B-G14 alone: without it
+   * the walk holds init_mm's lock, and they change no table meanwhile.
+   */
+  readonly interleave?: () => void;
+  /**
    * A page for a page list, or `undefined` when there is none. With `reclaim` (GFP_KERNEL) the kernel may unmap memory to
    * find one, which calls {@link HekiGuest.unmap} from inside this call (B-G13).
    */

@@ -23,6 +23,11 @@ export class GuestTables {
     this.#next = start + 1;
   }
 
+  /** The table that was added last. */
+  get newestTable(): Gfn {
+    return (this.#next - 1) as Gfn;
+  }
+
   /** Maps `count` leaves of `size` from virtual frame `at` on to the frames from `frame` on; more low `bits` for all. */
   map(
     at: number,
