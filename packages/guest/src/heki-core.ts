@@ -5,7 +5,7 @@ import { type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
 import { HekiCommand } from './command.ts';
 import type { HekiGuestOptions } from './create-heki-guest.ts';
 import { type GuestDefectSwitches, guestDefectSwitches } from './defects.ts';
-import { GuestError, hex } from './error.ts';
+import { GuestError } from './error.ts';
 import type {
   EarlyInitResult,
   HekiGuest,
