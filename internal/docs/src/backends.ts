@@ -8,7 +8,7 @@ interface Backend {
   readonly unjudged: boolean;
   readonly capabilities: Readonly<Record<string, string>>;
   readonly cost: Readonly<
-    Record<'boot' | 'moduleLoad', Readonly<Record<'calls' | 'exits' | 'flushes', number>>>
+    Record<'boot' | 'moduleLoad', Readonly<Record<'calls' | 'exits' | 'flushes' | 'asked', number>>>
   > & {
     readonly protected: boolean;
   };
@@ -49,8 +49,8 @@ function capabilities(): string {
 
 function costs(): string {
   const cost = (of: 'boot' | 'moduleLoad', label: string): string[][] =>
-    (['calls', 'exits', 'flushes'] as const).map((what) => [
-      `${label}: ${what}`,
+    (['calls', 'exits', 'flushes', 'asked'] as const).map((what) => [
+      `${label}: ${what === 'asked' ? 'owner asked' : what}`,
       ...backends.map((backend) => String(backend.cost[of][what])),
     ]);
   const work = Object.keys(backends[0]?.work ?? {}).map((name) => [

@@ -11,6 +11,8 @@ const STATISTICS = 'packages/kvm/src/statistics.ts';
 const EVENTS = 'packages/kvm/src/event.ts';
 const COMMON_EVENTS = 'packages/hypervisor/src/event.ts';
 const EXITS = 'packages/kvm/src/exit/vmm.ts';
+const POLICY = 'packages/kvm/src/policy/policy.ts';
+const POLICY_EXITS = 'packages/kvm/src/policy/policy-exit.ts';
 const EXAMPLE = 'examples/kvm-exits';
 
 export const kvmApiPage: Page = {
@@ -29,6 +31,9 @@ export const kvmApiPage: Page = {
     numbers,
     events,
     statistics: () => memberTable(STATISTICS, 'KvmStatistics'),
+    policy: () => memberTable(POLICY, 'HekiPolicy'),
+    'policy-exits': () =>
+      `${source(POLICY_EXITS)}\n\n${markdownTable(['exit', '', 'fields'], variantRows(POLICY_EXITS, 'PolicyExit', 'reason'))}`,
   },
 };
 

@@ -18,7 +18,8 @@ export interface Member {
  */
 export function interfaceMembers(file: string, name: string): Member[] {
   const lines = readFileSync(file, 'utf8').split('\n');
-  const first = lines.findIndex((line) => line.startsWith(`export interface ${name} `));
+  const heads = [`export interface ${name} `, `export interface ${name}<`];
+  const first = lines.findIndex((line) => heads.some((head) => line.startsWith(head)));
   const members = first < 0 ? [] : membersOf(lines.slice(first + 1, lines.indexOf('}', first)), 2);
   if (members.length === 0) throw new Error(`${file} has no interface ${name} that can be read`);
   return members;

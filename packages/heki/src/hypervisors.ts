@@ -65,3 +65,8 @@ export function hypervisorNamed(name: string = 'kvm'): HypervisorName {
     throw new UsageError(`hypervisor ${name}: expected one of ${HYPERVISOR_NAMES.join(', ')}`);
   return known;
 }
+
+/** Whether a guest there makes KVM's hypercalls, whoever answers them. */
+export function makesKvmHypercalls(name: HypervisorName): boolean {
+  return HYPERVISORS[name].driver === initHekiOnKvm;
+}

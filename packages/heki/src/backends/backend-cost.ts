@@ -10,7 +10,12 @@ export interface BackendCost {
   readonly exits: number;
   /** Times that cached translations are dropped for the hypervisor. */
   readonly flushes: number;
+  /** Times that the hypervisor has to ask whoever owns the policy, and the guest waits for the answer. */
+  readonly asked: number;
 }
+
+/** Events of the backends by which an owner of the policy is asked: exits to the VMM, entries of VTL1, requests in Xen's ring. */
+const ASKING: ReadonlySet<string> = new Set(['user-exit', 'vtl-entered', 'vm-event']);
 
 /** The costs of a boot and of loading one module, and what became of them. */
 export function measureBackend(name: HypervisorName): {
@@ -19,10 +24,11 @@ export function measureBackend(name: HypervisorName): {
   readonly protected: boolean;
   readonly moduleLoads: boolean;
 } {
-  const count = { calls: 0, exits: 0, flushes: 0 };
+  const count = { calls: 0, exits: 0, flushes: 0, asked: 0 };
   const machine = createBootMachine(bootSettings({ hypervisor: name, memory: '128MiB' }), {
     processorEvents: true,
     onEvent({ from, event }) {
+      if (from === 'hypervisor' && ASKING.has(event.type)) count.asked++;
       if (from !== 'vcpu') return;
       if (event.type === 'exit') {
         count.exits++;
@@ -40,6 +46,7 @@ export function measureBackend(name: HypervisorName): {
       calls: count.calls - boot.calls,
       exits: count.exits - boot.exits,
       flushes: count.flushes - boot.flushes,
+      asked: count.asked - boot.asked,
     },
     protected: booted && machine.heki.protectsMemory,
     moduleLoads: load?.verdict === 'works',

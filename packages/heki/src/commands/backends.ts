@@ -1,11 +1,19 @@
 import { describeCapabilities } from '@heki/hypervisor';
 import { WORKLOADS } from '@heki/scenario';
 import Table from 'cli-table3';
-import { measureBackend, workOn } from '../backends/backend-cost.ts';
+import { type BackendCost, measureBackend, workOn } from '../backends/backend-cost.ts';
 import { coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { HYPERVISOR_NAMES, HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
+
+/** What is counted, as rows name it. */
+const COSTS: { readonly [what in keyof BackendCost]: string } = {
+  calls: 'calls',
+  exits: 'exits',
+  flushes: 'flushes',
+  asked: 'owner asked',
+};
 
 /** `heki backends`. */
 export async function backends(options: { readonly json?: boolean }, io: CommandIo): Promise<number> {
@@ -41,12 +49,12 @@ export async function backends(options: { readonly json?: boolean }, io: Command
   for (const [row, name] of names.entries()) {
     table.push([name, ...all.map(({ capabilities }) => capabilities[row]?.value ?? '')]);
   }
-  const cost = (of: 'boot' | 'moduleLoad', what: 'calls' | 'exits' | 'flushes'): string[] =>
+  const cost = (of: 'boot' | 'moduleLoad', what: keyof BackendCost): string[] =>
     all.map((one) => String(one.cost[of][what]));
-  for (const what of ['calls', 'exits', 'flushes'] as const)
-    table.push([`a boot: ${what}`, ...cost('boot', what)]);
-  for (const what of ['calls', 'exits', 'flushes'] as const) {
-    table.push([`a module load: ${what}`, ...cost('moduleLoad', what)]);
+  for (const what of ['calls', 'exits', 'flushes', 'asked'] as const)
+    table.push([`a boot: ${COSTS[what]}`, ...cost('boot', what)]);
+  for (const what of ['calls', 'exits', 'flushes', 'asked'] as const) {
+    table.push([`a module load: ${COSTS[what]}`, ...cost('moduleLoad', what)]);
   }
   for (const { name } of WORKLOADS) {
     table.push([`work: ${name}`, ...all.map(({ work }) => work.get(name) ?? '')]);

@@ -118,6 +118,22 @@ describe('the attack table', () => {
   }
 });
 
+describe.each([[], ['--no-mbec']])('on KVM with the policy elsewhere %j', (...options) => {
+  test.each(['kvm-vmm', 'kvm-vtl'])(
+    '%s gets the same calls and stops the same attacks',
+    async (hypervisor) => {
+      const kernel = await protect('k61-256-nokaslr', ...options);
+      const other = await protect('k61-256-nokaslr', '--hypervisor', hypervisor, ...options);
+      expect(other.hypercalls).toEqual(kernel.hypercalls);
+      expect(other.pages).toEqual(kernel.pages);
+      expect(other.controlRegisters).toEqual(kernel.controlRegisters);
+      expect(other.attacks.map((attack) => text(attack.with))).toEqual(
+        kernel.attacks.map((attack) => text(attack.with)),
+      );
+    },
+  );
+});
+
 describe('what the kernel sends', () => {
   test.each(FIXTURES)('is under rfc-v2 what the published guest core sends for %s', async (name) => {
     const judge: { pageList: string[][][] } = JSON.parse(

@@ -14,7 +14,7 @@ import {
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import { HYPERVISORS, type HypervisorName } from '../hypervisors.ts';
+import { HYPERVISORS, type HypervisorName, makesKvmHypercalls } from '../hypervisors.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -60,7 +60,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     return { machine, init: () => ({ early: machine.earlyInit(), late: machine.lateInit() }) };
   };
   const first = boot((event) => {
-    if (settings.hypervisor === 'kvm') recorder.kvmEvent(event);
+    if (makesKvmHypercalls(settings.hypervisor)) recorder.kvmEvent(event);
     else recorder.neutralEvent(event);
     if (settings.trace) trace.push(describeTraceEvent(hypervisor, event));
   });
@@ -121,6 +121,9 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
     if (from === 'machine' && event.type === 'driver-warning') log.push(event.text);
     if (from !== 'hypervisor' || !isCommon(event)) return;
     if (event.type === 'log') hostLog.push(event.text);
+    if (event.type === 'protected') {
+      weakened += event.result.weakened.reduce((sum, { range }) => sum + range.end - range.start, 0);
+    }
     if (event.type === 'pinned' && event.result.refused === undefined) {
       pinned = { cr0: event.result.cr0, cr4: event.result.cr4 };
     }
@@ -131,12 +134,11 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
     hostLog,
     weakenedPages: () => weakened,
     pinned: () => pinned,
-    /** An event where KVM runs the guest: its hypercalls are told with their numbers. */
+    /** An event where the guest makes KVM's hypercalls: they are told with their numbers. */
     kvmEvent(traced: TraceEvent): void {
       common(traced);
       if (traced.from !== 'hypervisor') return;
       const event = traced.event as KvmEvent;
-      if (event.type === 'range' && event.outcome === 'weakened') weakened += event.end - event.start;
       if (event.type !== 'hypercall') return;
       const number = Number(event.number);
       hypercalls.push({
@@ -160,8 +162,6 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
           result: event.result,
         });
       }
-      if (from !== 'hypervisor' || !isCommon(event) || event.type !== 'protected') return;
-      weakened += event.result.weakened.reduce((sum, { range }) => sum + range.end - range.start, 0);
     },
   };
 }

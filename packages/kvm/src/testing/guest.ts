@@ -171,7 +171,11 @@ export function guestView(ram: Ram<Pfn>, backing: Pfn) {
 }
 
 /** Stores 64-bit words into guest memory, past everything. */
-export function poke(guest: Pick<TestGuest, 'vm'>, gpa: number, words: readonly bigint[]): void {
+export function poke(
+  guest: { readonly vm: Pick<VirtualMachine, 'write'> },
+  gpa: number,
+  words: readonly bigint[],
+): void {
   const bytes = new Uint8Array(words.length * 8);
   const view = new DataView(bytes.buffer);
   for (const [index, word] of words.entries()) view.setBigUint64(index * 8, BigInt.asUintN(64, word), true);
