@@ -1,9 +1,31 @@
-import { hypercallResultText, permissionText } from '@heki/hypercall/kvm';
+import {
+  hypercallResultText,
+  KVM_MEMORY_ATTRIBUTE_NR,
+  KVM_MEMORY_ATTRIBUTE_NUX,
+  KVM_MEMORY_ATTRIBUTE_NW,
+  KVM_MEMORY_ATTRIBUTE_NX,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
+  permissionText,
+} from '@heki/hypercall/kvm';
 import { type Denial, formatRights } from '@heki/hypervisor';
 import type { U64 } from '@heki/physical-memory';
 import type { KvmEvent } from './event.ts';
 
 const LEAF_SIZES = ['', '4 KiB', '2 MiB', '1 GiB'];
+
+/** Attributes that user space may set, by name. */
+const ATTRIBUTES = [
+  [KVM_MEMORY_ATTRIBUTE_NR, 'NR'],
+  [KVM_MEMORY_ATTRIBUTE_NW, 'NW'],
+  [KVM_MEMORY_ATTRIBUTE_NX, 'NX'],
+  [KVM_MEMORY_ATTRIBUTE_PRIVATE, 'PRIVATE'],
+  [KVM_MEMORY_ATTRIBUTE_NUX, 'NUX'],
+] as const;
+
+function attributesText(attributes: number): string {
+  const names = ATTRIBUTES.filter(([bit]) => (attributes & bit) !== 0).map(([, name]) => name);
+  return names.join(' ') || 'none';
+}
 
 function hex(value: number | bigint): string {
   return `0x${value.toString(16)}`;
@@ -56,7 +78,7 @@ export function describeEvent(event: KvmEvent): string {
     case 'user-exit':
       return `KVM_RUN returns ${event.exit.number} (${event.exit.reason})`;
     case 'attributes-set':
-      return `attributes of gfns ${hex(event.start)}-${hex(event.end)} are ${hex(event.attributes)}`;
+      return `attributes of gfns ${hex(event.start)}-${hex(event.end)}: ${attributesText(event.attributes)}`;
     case 'vtl-switch':
       return `virtual CPU ${event.vcpu} goes on in VTL${event.to}`;
     case 'denied':

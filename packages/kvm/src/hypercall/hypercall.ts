@@ -8,13 +8,18 @@ import { pairClock } from './clock-pairing.ts';
 
 const LOW_32 = 0xffff_ffffn;
 
+/** is_64_bit_hypercall(). */
+export function is64BitMode({ registers }: Vcpu): boolean {
+  return registers.codeSegment64 && (registers.efer & EFER.LMA) !== 0n;
+}
+
 /**
  * kvm_emulate_hypercall(): number in RAX, arguments in RBX, RCX, RDX and RSI, result in RAX, nothing else changes. Outside
  * 64-bit mode all of them are cut to 32 bits; above CPL 0 nothing is carried out (Linux Documentation/virt/kvm/x86/hypercalls.rst).
  */
 export function handleHypercall(vm: VmState, vcpu: Vcpu): Handled {
   const { registers } = vcpu;
-  const wide = registers.codeSegment64 && (registers.efer & EFER.LMA) !== 0n;
+  const wide = is64BitMode(vcpu);
   const cut = (value: bigint): bigint => (wide ? value : value & LOW_32);
   const number = cut(registers.rax);
   const a0 = cut(registers.rbx);

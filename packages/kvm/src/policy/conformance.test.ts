@@ -13,8 +13,10 @@ const terse: CpuProfile = {
   ept: INTEL_VT_RP.ept && { ...INTEL_VT_RP.ept, advancedViolationInfo: false },
 };
 describeConformance(
-  'the same where a violation does not say whose code it was',
-  policySetup(createKvmVmm({ budget, processor: terse })),
+  'the same where a violation does not say whose code it was, with an IOMMU and another life-cycle',
+  policySetup(
+    createKvmVmm({ budget, processor: terse, iommu: true, lifeCycle: { reset: 'keep', kexec: 'clear' } }),
+  ),
 );
 describeConformance('the same without MBEC', policySetup(createKvmVmm({ budget, mbec: false })));
 describeConformance('the same on AMD with GMET', policySetup(createKvmVmm({ budget, processor: AMD_ZEN4 })));

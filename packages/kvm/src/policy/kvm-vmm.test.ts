@@ -68,6 +68,16 @@ describe('a request of the guest', () => {
     expect(guest.vm.statistics).toMatchObject({ userExits: 0, attributeCalls: 0 });
   });
 
+  test('from 32-bit code has its numbers cut, and says so', () => {
+    const guest = create();
+    guest.cpu.registers.codeSegment64 = false;
+    expect(guest.hypercall(13, 4, (1n << 40n) | CR4.SMEP)).toBe(0);
+    expect(guest.vm.pins.cr4).toBe(CR4.SMEP);
+    const [exit] = guest.of('user-exit');
+    const payload = exit?.exit.reason === 'hypercall' ? decodeHypercallExit(exit.exit.payload) : undefined;
+    expect(payload).toMatchObject({ arguments: [4n, CR4.SMEP, 0n, 0n, 0n, 0n], flags: 0n });
+  });
+
   test('that is malformed is not put to the policy', () => {
     let asked = 0;
     const guest = create({
@@ -130,7 +140,7 @@ describe('a request of the guest', () => {
 });
 
 describe('the end of boot', () => {
-  test('is the last request that is taken, until reset', () => {
+  test('is the last request that is taken', () => {
     const guest = create();
     expect(guest.hypercall(END_OF_BOOT)).toBe(0);
     expect(guest.hypercall(END_OF_BOOT)).toBe(EPERM);
@@ -138,13 +148,26 @@ describe('the end of boot', () => {
     expect(guest.hypercall(13, 4, CR4.SMEP)).toBe(EPERM);
     expect(guest.of('pinned')[0]?.result).toMatchObject({ cr4: 0n, refused: 'not-permitted' });
     expect(guest.vm.protect([own(READ)]).applied).toBe(1);
-    const { registers } = guest.cpu;
-    const before = { ...registers };
-    guest.vm.lifeCycle({ kind: 'reset' });
-    Object.assign(registers, before);
-    expect(letters(guest)).toBe('rwxu');
-    expect(guest.protect([range(0x200, 0x201, R)])).toBe(0);
   });
+
+  test.each([
+    ['reset', 'keep', EPERM],
+    ['reset', 'clear', 0],
+    ['kexec', 'keep', EPERM],
+    ['kexec', 'clear', 0],
+  ] as const)(
+    'is over after %s when that is to %s protection: a request then gives %i',
+    (kind, policy, result) => {
+      const guest = create({}, { lifeCycle: { [kind]: policy } });
+      guest.protect([range(0x200, 0x201, R)]);
+      guest.hypercall(END_OF_BOOT);
+      const { efer } = guest.cpu.registers;
+      guest.vm.lifeCycle({ kind });
+      Object.assign(guest.cpu.registers, { efer, codeSegment64: true });
+      expect(letters(guest)).toBe(policy === 'keep' ? 'r--u' : 'rwxu');
+      expect(guest.protect([range(0x300, 0x301, R)])).toBe(result);
+    },
+  );
 
   test('can be refused', () => {
     const guest = create({ endOfBoot: () => 'refuse' });

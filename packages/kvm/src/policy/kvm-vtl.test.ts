@@ -179,6 +179,37 @@ describe('a denial', () => {
   });
 });
 
+test('a trace tells who does what', () => {
+  const hypervisor = createKvmVtl();
+  const guest = createGuestOn(hypervisor);
+  guest.vm.protect([
+    frame(NOTHING),
+    { ...frame(NOTHING), rights: { ...NOTHING, read: true, userExecute: true } },
+  ]);
+  guest.cpu.store(kernelVa(0x30_0000), 8, 1n);
+  guest.cpu.store(kernelVa(0x20_0000), 8, 1n);
+  guest.vm.ioctls.setMemoryAttributes({ address: 0x20_0000n, size: 0x1000n, attributes: 0n, flags: 0n });
+  const lines = guest.events
+    .filter(({ type }) => !['mapped', 'zapped', 'flushed'].includes(type))
+    .map((event) => hypervisor.describe(event));
+  expect(lines.slice(0, 5)).toEqual([
+    'virtual CPU 0 goes on in VTL1',
+    'attributes of gfns 0x200-0x201: NR NW NX NUX',
+    'attributes of gfns 0x200-0x201: NW NX',
+    'protection by policy-owner: 2 applied',
+    'virtual CPU 0 goes on in VTL0',
+  ]);
+  expect(lines.slice(-7)).toEqual([
+    'EPT violation at 0x200000, qualification 0x582, error code 0x100000002',
+    'KVM_RUN returns 39 (memory-fault)',
+    'virtual CPU 0 goes on in VTL1',
+    'denied: write of guest-physical 0x200000',
+    'virtual CPU 0 goes on in VTL0',
+    'injected #PF, error code 0x3, CR2 0xffffffffffffffff',
+    'attributes of gfns 0x200-0x201: none',
+  ]);
+});
+
 describe('immutability is a promise of VTL1', () => {
   test('that the guest cannot break and VTL1 can', () => {
     const guest = create();

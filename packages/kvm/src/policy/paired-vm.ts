@@ -62,7 +62,7 @@ export function createPairedVm(options: ResolvedOptions, host: Host, lower: () =
     isLegal: () => true,
     hypercall: (vcpu, number, ...args) => ({
       inUserSpace() {
-        returnToUserSpace(vm, vcpu, hypercallExit(number, ...args));
+        returnToUserSpace(vm, vcpu, hypercallExit(vcpu, number, ...args));
         serve(number, ...args);
         return 0;
       },

@@ -8,6 +8,8 @@ import {
   KvmMemoryExitFlag,
 } from '@heki/hypercall/kvm';
 import { addressOf, frameOf, type Gpa, PAGE_SIZE } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import { is64BitMode } from '../hypercall/hypercall.ts';
 import type { GuestFault } from '../mmu/page-fault.ts';
 import type { VmState } from '../vm-state.ts';
 
@@ -44,8 +46,12 @@ export type PolicyExit =
       readonly payload: Uint8Array;
     };
 
-export function hypercallExit(call: bigint, ...args: readonly [bigint, bigint, bigint]): PolicyExit {
-  const flags = BigInt(KVM_EXIT_HYPERCALL_LONG_MODE);
+export function hypercallExit(
+  vcpu: Vcpu,
+  call: bigint,
+  ...args: readonly [bigint, bigint, bigint]
+): PolicyExit {
+  const flags = is64BitMode(vcpu) ? BigInt(KVM_EXIT_HYPERCALL_LONG_MODE) : 0n;
   const payload = encodeHypercallExit({ number: call, arguments: args, flags });
   return { reason: 'hypercall', number: EXIT_HYPERCALL, call, arguments: args, payload };
 }

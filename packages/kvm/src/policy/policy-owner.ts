@@ -48,7 +48,7 @@ export function createPolicyOwner<Machine>(options: {
     [a0, a1, a2]: readonly [bigint, bigint, bigint],
     answer: () => number,
   ): HypercallAnswer {
-    return { inUserSpace: () => seat.ask(vcpu, hypercallExit(number, a0, a1, a2), answer) };
+    return { inUserSpace: () => seat.ask(vcpu, hypercallExit(vcpu, number, a0, a1, a2), answer) };
   }
 
   return {
