@@ -33,6 +33,7 @@ import { createVmalloc, ioremap, PAGE_KERNEL, type VmArea, vfree, vmalloc, vmap 
 import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
 import { attempt, Errno, fail, type KernelOutcome } from './outcome.ts';
 import { cpuDown, cpuUp, onProcessor, suspend } from './smp/processors.ts';
+import { createTurns } from './smp/turns.ts';
 import { setStaticKey, updateStaticCall } from './static-branches/static-branches.ts';
 import { textPoke } from './text/text-poke.ts';
 import { textPokeBatch } from './text/text-poke-batch.ts';
@@ -73,6 +74,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     onSplit: (frame, level) => emit({ type: 'leaf-split', frame, level }),
     onCommitted: () => settleChanges(state),
   });
+  const turns = createTurns(options.interleave);
   const common = { profile, layout, parameters, memoryMap, image, physicalMemory, tables };
   const state: KernelState = {
     ...common,
@@ -84,6 +86,7 @@ function createState(options: LinuxKernelOptions): KernelState {
       online: new Set([vcpu]),
       init: options.sendInit ?? ((target) => target.reset()),
     },
+    turns,
     vmalloc: createVmalloc(layout),
     heki: options.heki?.(createHekiKernel(common, () => state)),
     initHypervisorPlatform: options.initHypervisorPlatform,
@@ -128,6 +131,11 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
   const run = <Value>(body: () => Value): KernelOutcome<Value> => {
     if (!state.pagesReady) {
       throw new LinuxError(`boot has not come past mem_init yet: the next step is ${BOOT_STEPS[next]?.step}`);
+    }
+    if (state.turns.taken) {
+      throw new LinuxError(
+        'another processor is in a function of the kernel: accesses alone can come between',
+      );
     }
     if (state.over) throw new LinuxError('this kernel is over: another one runs since kexec');
     return attemptAndReport(body);

@@ -24,6 +24,7 @@ import type { PageTables } from './mm/page-tables.ts';
 import type { ChangedLeaf } from './mm/settle-changes.ts';
 import type { Vmalloc } from './mm/vmalloc.ts';
 import type { Processors } from './smp/processors.ts';
+import type { Turns } from './smp/turns.ts';
 import type { TemporaryMm } from './text/text-poke.ts';
 
 /** What the functions of the kernel share: its global variables. */
@@ -36,6 +37,7 @@ export interface KernelState {
   /** The processor that the kernel runs on just now. */
   vcpu: Vcpu;
   readonly processors: Processors;
+  readonly turns: Turns;
   /** Guest memory as hardware has it: for early boot, and for whoever only reads. */
   readonly physicalMemory: PhysicalMemory<Gfn>;
   readonly tables: PageTables;

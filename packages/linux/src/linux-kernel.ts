@@ -20,6 +20,12 @@ export interface LinuxKernelOptions {
   readonly vcpu: Vcpu;
   /** The other processors, in the state after INIT. Boot brings them up through the trampoline. Default none. */
   readonly secondaryVcpus?: readonly Vcpu[];
+  /**
+   * Lets the other processors run: called after every access of the kernel to memory, and after each processor that a flush has
+   * reached, once the kernel runs on its own page tables. What they do then are single accesses (a user program's, an attacker's), not functions of
+   * the kernel, whose locks are not modelled: those throw.
+   */
+  readonly interleave?: () => void;
   /** What an INIT interrupt does: a hypervisor may have a part in it. Default `vcpu.reset()`. */
   readonly sendInit?: (vcpu: Vcpu) => void;
   /** Guest-physical memory: RAM that reads zero, and the first mebibyte whatever the memory map says of it. */

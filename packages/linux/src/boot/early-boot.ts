@@ -91,7 +91,7 @@ export function initMemMapping(kernel: KernelState): void {
     }
   });
   completed(vcpu.movToCr(3, BigInt(tables.root) << 12n), 'instruction', vcpu.registers.rip);
-  kernel.memory = createVcpuMemory(vcpu, layout, kernel.processors.online);
+  kernel.memory = createVcpuMemory(kernel, vcpu);
   kernel.memory.flush('all');
   kernel.emit({ type: 'memory-through-vcpu' });
 }

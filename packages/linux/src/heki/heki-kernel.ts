@@ -37,6 +37,7 @@ export function createHekiKernel(
         frames('__nosave_begin', '__start_bss_decrypted_unused'),
       ];
     },
+    interleave: () => kernel().turns.take(),
     allocatePage() {
       const frame = kernel().pages.allocate();
       return frame === undefined ? undefined : { frame, address: directAddress(layout, frame) };

@@ -9,6 +9,7 @@ import {
 } from '@heki/physical-memory';
 import type { Outcome, Vcpu } from '@heki/vcpu';
 import { CR4, type StaleRange } from '@heki/x86';
+import type { KernelState } from '../kernel-state.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 import { type KernelOutcome, KernelStop } from '../outcome.ts';
 import type { KernelMemory, TableMemory } from './kernel-memory.ts';
@@ -30,29 +31,54 @@ export function completed<Value>(
 }
 
 /**
- * Memory as the running kernel has it: through the virtual CPU, page tables through the direct map. Flushes reach all that are
- * `online`.
+ * Memory as the running kernel has it on `vcpu`: through the virtual CPU, page tables through the direct map. Flushes reach all that
+ * are online. After each access, and each processor that was flushed, the other processors have their turn.
  */
-export function createVcpuMemory(vcpu: Vcpu, layout: AddressLayout, online: ReadonlySet<Vcpu>): KernelMemory {
-  const load = (address: VirtualAddress, length: number): Uint8Array =>
-    completed(vcpu.loadBytes(address, length), 'load', address);
-  const store = (address: VirtualAddress, bytes: Uint8Array): void => {
-    completed(vcpu.storeBytes(address, bytes), 'store', address);
+export function createVcpuMemory(
+  kernel: Pick<KernelState, 'layout' | 'processors' | 'turns'>,
+  vcpu: Vcpu,
+): KernelMemory {
+  const { layout, processors, turns } = kernel;
+  const done = <Value>(
+    outcome: Outcome<Value>,
+    access: Parameters<typeof completed>[1],
+    address: VirtualAddress,
+  ): Value => {
+    const value = completed(outcome, access, address);
+    turns.take();
+    return value;
+  };
+  const access: Access = {
+    load: (address, length) => done(vcpu.loadBytes(address, length), 'load', address),
+    loadEntry: (address) => done(vcpu.load(address, 8), 'load', address),
+    store(address, bytes) {
+      done(vcpu.storeBytes(address, bytes), 'store', address);
+    },
+    storeEntry(address, entry) {
+      done(vcpu.store(address, 8, entry), 'store', address);
+    },
   };
   return {
-    load,
-    store,
-    fetch: (address, length) => completed(vcpu.fetch(address, length), 'fetch', address),
-    tables: createTableMemory(vcpu, layout, load, store),
+    load: access.load,
+    store: access.store,
+    fetch: (address, length) => done(vcpu.fetch(address, length), 'fetch', address),
+    tables: createTableMemory(layout, access),
     flush(stale) {
       const pages = stale === 'all' ? 0 : stale.reduce((sum, { start, end }) => sum + end - start, 0);
       // Every processor that runs the kernel is interrupted for it (on_each_cpu).
-      for (const one of online) {
+      for (const one of processors.online) {
         if (stale === 'all' || pages > FLUSH_CEILING) flushAll(one);
         else for (const range of stale) flushRange(one, range);
+        turns.take();
       }
     },
   };
+}
+
+/** Accesses of the kernel. @throws {KernelStop} when one does not complete */
+interface Access extends Pick<KernelMemory, 'load' | 'store'> {
+  loadEntry(address: VirtualAddress): bigint;
+  storeEntry(address: VirtualAddress, entry: bigint): void;
 }
 
 /**
@@ -60,12 +86,7 @@ export function createVcpuMemory(vcpu: Vcpu, layout: AddressLayout, online: Read
  * changed is stored entry by entry at the end of the edit. Either way a kernel whose page tables cannot be
  * written any more notices at the store, and changes that somebody else made in memory are seen by the next edit.
  */
-function createTableMemory(
-  vcpu: Vcpu,
-  layout: AddressLayout,
-  load: KernelMemory['load'],
-  store: KernelMemory['store'],
-): TableMemory {
+function createTableMemory(layout: AddressLayout, access: Access): TableMemory {
   const base = virtualAddressOf(layout.directMap);
   const addressIn = (frame: Gfn, offset: number): VirtualAddress =>
     (base + BigInt(addressOf(frame) + offset)) as VirtualAddress;
@@ -82,7 +103,7 @@ function createTableMemory(
   const page = (frame: Gfn): Uint32Array => {
     const known = loaded.get(frame);
     if (known !== undefined) return known;
-    const words = new Uint32Array(load(addressIn(frame, 0), PAGE_SIZE).slice().buffer);
+    const words = new Uint32Array(access.load(addressIn(frame, 0), PAGE_SIZE).slice().buffer);
     loaded.set(frame, words);
     for (const [key, { table, slot, low, high }] of pending) {
       if (table !== frame) continue;
@@ -94,8 +115,7 @@ function createTableMemory(
   };
 
   const storeEntry = (frame: Gfn, entry: number, low: number, high: number): void => {
-    const address = addressIn(frame, 8 * entry);
-    completed(vcpu.store(address, 8, (BigInt(high) << 32n) | BigInt(low)), 'store', address);
+    access.storeEntry(addressIn(frame, 8 * entry), (BigInt(high) << 32n) | BigInt(low));
   };
 
   const storeChanged = (frame: Gfn, now: Uint32Array, then: Uint32Array): void => {
@@ -131,8 +151,7 @@ function createTableMemory(
         return { low: words[2 * slot] ?? 0, high: words[2 * slot + 1] ?? 0 };
       }
       reads.set(table, count + 1);
-      const address = addressIn(table, 8 * slot);
-      const entry = completed(vcpu.load(address, 8), 'load', address);
+      const entry = access.loadEntry(addressIn(table, 8 * slot));
       return { low: Number(entry & 0xffff_ffffn), high: Number(entry >> 32n) };
     },
     setEntry(table, slot, low, high) {
@@ -142,7 +161,7 @@ function createTableMemory(
     commit(fresh) {
       for (const frame of fresh) {
         const words = loaded.get(frame);
-        if (words !== undefined) store(addressIn(frame, 0), new Uint8Array(words.buffer));
+        if (words !== undefined) access.store(addressIn(frame, 0), new Uint8Array(words.buffer));
       }
       for (const [frame, then] of before) {
         if (!fresh.has(frame)) storeChanged(frame, page(frame), then);

@@ -140,3 +140,30 @@ test('whatever processor changes a mapping, no other goes on using what it was',
 });
 
 const shared = bootKernel({ cpus: 3 });
+
+describe('between two accesses of the kernel', () => {
+  test('other processors have their turn, and see what is done so far', () => {
+    const seen = new Set<number>();
+    let watch: (() => void) | undefined;
+    const { kernel, vcpu, ...machine } = bootKernel({ commandLine: 'nokaslr', interleave: () => watch?.() });
+    const { address } = done(kernel.vmalloc(1));
+    const bytes = new Uint8Array(16).map((_, index) => index + 1);
+    expect(machine.rights(address)).toBe('rw-');
+    watch = () => {
+      const outcome = vcpu.load(address, 1);
+      if (outcome.kind === 'done') seen.add(Number(outcome.value));
+    };
+    done(kernel.copyToKernelNofault(address, bytes));
+    done(kernel.setMemory('ro', address, 1));
+    expect([...seen]).toEqual([1]);
+  });
+
+  test('no function of the kernel runs there: its locks are not modelled', () => {
+    let call: (() => void) | undefined;
+    const { kernel } = bootKernel({ commandLine: 'nokaslr', interleave: () => call?.() });
+    call = () => kernel.vmalloc(1);
+    expect(() => kernel.vmalloc(1)).toThrow(/another processor is in a function of the kernel/);
+    call = undefined;
+    expect(kernel.vmalloc(1).kind).toBe('done');
+  });
+});

@@ -24,7 +24,7 @@ function processor({ processors }: KernelState, number: number): Vcpu {
 function runOn(kernel: KernelState, vcpu: Vcpu): void {
   if (kernel.vcpu === vcpu) return;
   kernel.vcpu = vcpu;
-  kernel.memory = createVcpuMemory(vcpu, kernel.layout, kernel.processors.online);
+  kernel.memory = createVcpuMemory(kernel, vcpu);
 }
 
 /**

@@ -95,6 +95,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     commandLine,
     hooks: profile,
     ...(options.kernel === undefined ? {} : { profile: options.kernel }),
+    ...(options.interleave === undefined ? {} : { interleave: options.interleave }),
     ...(options.levels === undefined ? {} : { levels: options.levels }),
     ...(options.kaslrSeed === undefined ? {} : { kaslrSeed: options.kaslrSeed }),
     ...(options.linuxDefects === undefined ? {} : { defects: options.linuxDefects }),

@@ -42,6 +42,11 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   readonly hostPage?: 1 | 512 | 262144;
   /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
   readonly spuriousFaults?: SpuriousFaultRetry;
+  /**
+   * Lets the other virtual CPUs run between two accesses of the kernel. They make single accesses then: functions of the kernel throw,
+   * because its locks are not modelled.
+   */
+  readonly interleave?: () => void;
   /** Report every access and instruction of the virtual CPUs, too: they are many. Default false. */
   readonly processorEvents?: boolean;
   /** Called for what happens, in order. */

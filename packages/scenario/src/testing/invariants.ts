@@ -34,6 +34,11 @@ export interface Violation {
 export interface Invariants {
   /** The first violation of each property. With `effective`, by what the processor would do, not only by what KVM stores. */
   check(effective: boolean): Violation[];
+  /**
+   * The first page, if any, that may be written or executed although no mapping of this moment allows it. Whoever asks in the middle of
+   * a change names the frames that text_poke has open.
+   */
+  excess(open: ReadonlySet<Gfn>): string | undefined;
   /** KVM reported damage to its host. */
   incident(text: string): void;
 }
@@ -59,6 +64,16 @@ export function createInvariants(
     incident: (text) => {
       incident ??= text;
     },
+    excess(open) {
+      const mappings = countMappings(machine, frames, true);
+      const stored = storedAttributes(machine, frames);
+      for (let frame = 0; frame < frames; frame++) {
+        const more = storedPermissions(stored[frame] ?? 0) & ~allowedPermissions(mappings, frame) & BOTH;
+        if (more === 0 || open.has(frame as Gfn) || !memoryMap.isRam(frame as Gfn)) continue;
+        return `frame 0x${frame.toString(16)}: ${permissionText(more)} without a mapping that allows it`;
+      }
+      return undefined;
+    },
     check(effective) {
       const found = new Map<Property, string>();
       const violated = (property: Property, text: () => string): void => {
@@ -76,18 +91,10 @@ export function createInvariants(
         if ((was & HEKI_ATTRIBUTE_IMMUTABLE) !== 0 && was !== now) {
           violated('P3', () => `${at()}: 0x${was.toString(16)} became 0x${now.toString(16)}`);
         }
-        const [read = 0, write = 0, execute = 0] = mappings.subarray(3 * frame, 3 * frame + 3);
-        const allowed =
-          read + write + execute === 0
-            ? UNMAPPED
-            : (read > 0 ? MEM_ATTR_READ : 0) |
-              (write > 0 ? MEM_ATTR_WRITE : 0) |
-              (execute > 0 ? MEM_ATTR_EXEC : 0);
+        const allowed = allowedPermissions(mappings, frame);
         const granted = effective
           ? effectivePermissions(virtualMachine, frame as Gfn)
-          : now === 0
-            ? UNMAPPED
-            : permissionsOfAttributes(now) & 7;
+          : storedPermissions(now);
         if ((granted & BOTH) === BOTH && (allowed & BOTH) !== BOTH) {
           violated(
             'P1',
@@ -116,6 +123,18 @@ export function createInvariants(
     },
   };
 }
+
+/** What all mappings of a frame allow together. */
+function allowedPermissions(mappings: Uint16Array, frame: number): number {
+  const [read = 0, write = 0, execute = 0] = mappings.subarray(3 * frame, 3 * frame + 3);
+  if (read + write + execute === 0) return UNMAPPED;
+  return (
+    (read > 0 ? MEM_ATTR_READ : 0) | (write > 0 ? MEM_ATTR_WRITE : 0) | (execute > 0 ? MEM_ATTR_EXEC : 0)
+  );
+}
+
+const storedPermissions = (attributes: number): number =>
+  attributes === 0 ? UNMAPPED : permissionsOfAttributes(attributes) & 7;
 
 function storedAttributes({ virtualMachine }: LinuxMachine<KvmVirtualMachine>, frames: number): Uint8Array {
   const stored = new Uint8Array(frames);
