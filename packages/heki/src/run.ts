@@ -28,6 +28,7 @@ const BOOT_EXAMPLES = `
 Examples:
   heki boot                                          a kernel of 512 MiB, and the rights of its pages in the end
   heki boot --memory 4GiB --vcpus 4 --profile rfc-v2
+  heki boot --kernel /boot/System.map-6.1.0-23-amd64 the image of another kernel
   heki boot --cmdline rodata=off                     what Heki protects of a kernel that protects nothing
   heki boot --scenario module-churn.json             a life: modules, eBPF, probes, processors
   heki boot --workload all                           which legitimate work protection breaks`;
@@ -112,6 +113,10 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       'Boots a modelled Linux kernel, takes the steps of a scenario, and shows what the hypervisor grants each kind of page in the end.',
     )
     .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 512MiB)', parseMemory)
+    .option(
+      '--kernel <file>',
+      "the symbols of another kernel than Debian's 6.1: System.map, /proc/kallsyms, or JSON with symbols",
+    )
     .option('--vcpus <n>', 'virtual CPUs (default: 1)', parseWhole(1, 64))
     .addOption(
       new Option('--levels <n>', 'paging levels (default: 4)').choices(['4', '5']).argParser(parseLevels),

@@ -24,9 +24,7 @@ import {
   writeBytes,
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
-import type { AttackResult } from './attacks/attack.ts';
-import { createAttacker } from './attacks/attacker.ts';
-import { defenceOf } from './attacks/verdict.ts';
+import { performAttack } from './attacks/perform-attack.ts';
 import type { TraceEvent } from './event.ts';
 import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
@@ -154,23 +152,17 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
       emit({ from: 'machine', event: { type: 'boot', step: 'late-init' } });
       return heki.lateInit();
     },
-    attack({ name, title, run }, targets) {
-      emit({ from: 'machine', event: { type: 'attack-begins', attack: name, title } });
-      const attacker = createAttacker({
+    attack: (attack, targets) =>
+      performAttack({
+        attack,
+        targets,
         vcpu,
-        directMap: targets.directMap,
         listen: (listener) =>
           listen((event) => {
             if (event.from === 'vcpu') listener(event.event);
           }),
-      });
-      const verdict = run(attacker, targets);
-      const { decisive } = verdict;
-      const by = decisive === undefined ? null : defenceOf(decisive);
-      const result: AttackResult = { name, ...verdict, by, steps: attacker.steps };
-      emit({ from: 'machine', event: { type: 'attack-ends', result } });
-      return result;
-    },
+        emit: (event) => emit({ from: 'machine', event }),
+      }),
     listen,
   };
 }

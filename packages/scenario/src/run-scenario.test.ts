@@ -161,3 +161,58 @@ describe('legitimate work', () => {
     expect(Object.values(all)).not.toContain('breaks');
   });
 });
+
+describe('an attack in a life', () => {
+  const attackable = (machine: MachineSpecification): LinuxMachine =>
+    createLinuxMachine({
+      hypervisor: createKvm({ profile: machine.profile ?? 'hardened' }),
+      driver: machine.hypervisor === 'none' ? undefined : initHekiOnKvm,
+      memoryMap: pcMemoryMap(128 * 2 ** 20),
+      profile: machine.profile ?? 'hardened',
+      attackable: true,
+    });
+  const made: readonly Step[] = [
+    { do: 'load-module', name: 'm', staticCalls: 2 },
+    { do: 'load-bpf', name: 'p' },
+    { do: 'vmalloc', name: 'a', pages: 1 },
+  ];
+  const attacks: readonly Step[] = [
+    { do: 'attack', how: 'store-text-after-pte-edit' },
+    { do: 'attack', how: 'store-text-after-pte-edit', on: 'm' },
+    { do: 'attack', how: 'store-text-after-pte-edit', on: 'p' },
+    { do: 'attack', how: 'store-text-direct-map', on: 'm' },
+    { do: 'attack', how: 'execute-data', on: 'm' },
+    { do: 'attack', how: 'execute-data', on: 'a' },
+    { do: 'attack', how: 'clear-smep' },
+  ];
+
+  test('is blocked wherever memory is protected, and the kernel goes on', () => {
+    const result = runScenario(attackable({}), [...made, ...attacks, { do: 'unload-module', name: 'm' }]);
+    expect(result.steps.slice(3, -1).map(({ verdict }) => verdict)).toEqual(attacks.map(() => 'blocked'));
+    expect(result.expected).toBe(true);
+  });
+
+  test('works without Heki, but for the direct map, which Linux itself has made read-only', () => {
+    const { steps: taken, expected } = runScenario(attackable({ hypervisor: 'none' }), [...made, ...attacks]);
+    expect(taken.slice(3).map(({ verdict }) => verdict)).toEqual(
+      attacks.map((step) =>
+        step.do === 'attack' && step.how === 'store-text-direct-map' ? 'blocked' : 'works',
+      ),
+    );
+    expect(expected).toBe(false);
+  });
+
+  test('works on module text that was patched once under the published series', () => {
+    const step: Step = { do: 'attack', how: 'store-text-after-pte-edit', on: 'm' };
+    const { steps: taken } = runScenario(attackable({ profile: 'rfc-v2' }), [...made, step]);
+    expect(taken.at(-1)).toMatchObject({ verdict: 'works', reason: 'the byte was changed' });
+  });
+
+  test('needs something to attack', () => {
+    const run = (step: Step) => () => runScenario(attackable({}), [...made, step]);
+    expect(run({ do: 'attack', how: 'store-text', on: 'x' })).toThrow(/there is no x to attack/);
+    expect(run({ do: 'attack', how: 'execute-data', on: 'p' })).toThrow(
+      /execute-data on p: no writable page/,
+    );
+  });
+});

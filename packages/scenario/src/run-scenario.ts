@@ -1,5 +1,6 @@
 import type { KernelOutcome } from '@heki/linux';
 import type { LinuxMachine } from '@heki/machine';
+import { attackStep } from './attack-step.ts';
 import { beginLife, type Life } from './life.ts';
 import { type PageClass, pageClasses } from './page-classes.ts';
 import { runStep } from './run-step.ts';
@@ -10,6 +11,8 @@ export type StepVerdict =
   | 'works'
   /** The kernel's function returned an error. */
   | 'error'
+  /** An attack had no effect. */
+  | 'blocked'
   /** An access did not complete: the kernel oopses, hangs or stands still. */
   | 'oops';
 
@@ -17,7 +20,7 @@ export type StepVerdict =
 export interface StepResult {
   readonly step: Step;
   readonly verdict: StepVerdict;
-  /** In words, for what does not work. */
+  /** In words, for what does not work, and for attacks. */
   readonly reason: string | undefined;
   /** The verdict is what the step expects; by default that it works. */
   readonly expected: boolean;
@@ -69,17 +72,22 @@ export function runSteps(
   const results: StepResult[] = [];
   for (const [index, step] of steps.entries()) {
     onStep?.(step, index);
-    const outcome = runStep(life, step);
-    const verdict = verdictOf(outcome);
-    results.push({
-      step,
-      verdict,
-      reason: reasonOf(outcome),
-      expected: verdict === (step.expect ?? 'works'),
-    });
+    const { verdict, reason } = take(life, step);
+    const expected = step.expect ?? (step.do === 'attack' ? 'blocked' : 'works');
+    results.push({ step, verdict, reason, expected: verdict === expected });
     if (verdict === 'oops') break;
   }
   return results;
+}
+
+function take(life: Life, step: Step): Pick<StepResult, 'verdict' | 'reason'> {
+  if (step.do === 'attack') {
+    const { outcome, reason } = attackStep(life, step);
+    const verdict = outcome === 'succeeded' ? 'works' : outcome === 'crashed' ? 'oops' : 'blocked';
+    return { verdict, reason };
+  }
+  const outcome = runStep(life, step);
+  return { verdict: verdictOf(outcome), reason: reasonOf(outcome) };
 }
 
 function verdictOf(outcome: KernelOutcome): StepVerdict {

@@ -15,7 +15,7 @@ const NOTHING: KernelOutcome = { kind: 'done', value: undefined };
  *
  * @throws {ScenarioError} when the step names what is not there
  */
-export function runStep(life: Life, step: Step): KernelOutcome {
+export function runStep(life: Life, step: Exclude<Step, { do: 'attack' }>): KernelOutcome {
   const { kernel } = life.machine;
   switch (step.do) {
     case 'load-module':

@@ -72,6 +72,28 @@ const stepSchema = z.discriminatedUnion('do', [
     'The kernel gives pages to the host, which clears them, and takes them back',
   ),
   step('kexec', {}).describe('Hands over to another kernel: the last step'),
+  step('attack', {
+    how: z.enum([
+      'store-text',
+      'store-text-direct-map',
+      'store-text-after-pte-edit',
+      'execute-data',
+      'clear-smep',
+    ]),
+    on: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'Whose text or data: `kernel`, or the name of a module, a program or an area. Default kernel',
+      ),
+    expect: z
+      .enum(['blocked', 'works'])
+      .optional()
+      .describe('What should come of it; anything else is a finding. Default: blocked'),
+  }).describe(
+    'Somebody who has got hold of the kernel tries to change its text, to run its data, or to switch SMEP off',
+  ),
   step('exhaust-memory', {
     leave: z
       .int()
@@ -94,6 +116,13 @@ const machineSchema = z.strictObject({
     .max(64)
     .optional()
     .describe('Sections of 128 MiB that plug-memory takes. Default 0'),
+  kernel: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "A file with a kernel's symbols, relative to this one: System.map, /proc/kallsyms. Default: Debian's 6.1",
+    ),
   vcpus: z.int().min(1).max(64).optional().describe('Default 1'),
   levels: z.literal([4, 5]).optional().describe('Paging levels. Default 4'),
   kaslrSeed: z

@@ -7,6 +7,8 @@ import { HYPERVISORS, type HypervisorName, hypervisorNamed } from '../hypervisor
 /** A machine's specification with nothing left open. */
 export interface BootSettings {
   readonly memory: string;
+  /** A file with symbols; Debian's 6.1 without. */
+  readonly kernel: string | undefined;
   readonly vcpus: number;
   readonly pluggable: number;
   readonly levels: 4 | 5;
@@ -31,6 +33,7 @@ export function bootSettings(specification: MachineSpecification): BootSettings 
   }
   return {
     memory,
+    kernel: specification.kernel,
     vcpus: specification.vcpus ?? 1,
     pluggable: specification.pluggable ?? 0,
     levels: specification.levels ?? 4,
@@ -48,6 +51,7 @@ export function createBootMachine(
   options: {
     readonly kernel?: KernelProfile;
     readonly processorEvents?: boolean;
+    readonly attackable?: boolean;
     readonly onEvent?: (event: TraceEvent) => void;
   } = {},
 ): LinuxMachine {
@@ -64,6 +68,7 @@ export function createBootMachine(
     vcpus,
     pluggable,
     ...(kaslrSeed === undefined ? {} : { kaslrSeed }),
+    ...(options.attackable === undefined ? {} : { attackable: options.attackable }),
     ...(options.processorEvents === undefined ? {} : { processorEvents: options.processorEvents }),
     ...(options.onEvent === undefined ? {} : { onEvent: options.onEvent }),
   });

@@ -40,14 +40,17 @@ export function bootText(report: BootReport, colours: Colours): string {
   return `${lines.join('\n')}\n`;
 }
 
+const MARKS = { works: '✔', blocked: '✔', error: '✘', oops: '✘✘' } as const;
+
 function stepLines(steps: readonly StepResult[], { green, red, yellow }: Colours): string[] {
   return steps.map(({ step, verdict, reason, expected }) => {
     const { do: action, expect: _, ...details } = step;
     const what = `${action} ${Object.values(details).join(' ')}`.trim();
-    const mark = verdict === 'works' ? '✔' : verdict === 'error' ? '✘' : '✘✘';
+    const mark = MARKS[verdict];
     const text = `${mark} ${what}${reason === undefined ? '' : `: ${reason}`}`;
     if (!expected) return red(`${text}${verdict === 'works' ? ': works, which was not expected' : ''}`);
-    return verdict === 'works' ? green(text) : yellow(`${text} (expected)`);
+    const good = verdict === (step.do === 'attack' ? 'blocked' : 'works');
+    return good ? green(text) : yellow(`${text} (expected)`);
   });
 }
 

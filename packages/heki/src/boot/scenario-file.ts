@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import {
   composeScenario,
   type MachineSpecification,
@@ -17,7 +17,7 @@ export async function readScenario(
   const load = async (file: string): Promise<void> => {
     if (files.has(file)) return;
     const scenario = parseScenario(parseJson(await readText(file), file), file);
-    files.set(file, scenario);
+    files.set(file, withKernelBeside(scenario, dirname(file)));
     for (const included of scenario.include ?? []) await load(join(dirname(file), included));
   };
   await load(path);
@@ -30,6 +30,13 @@ export async function readScenario(
     const source = join(dirname(from), included);
     return { scenario: find(source), source };
   });
+}
+
+/** The scenario with the path of its kernel as seen from here. */
+function withKernelBeside(scenario: Scenario, folder: string): Scenario {
+  const { machine } = scenario;
+  if (machine?.kernel === undefined) return scenario;
+  return { ...scenario, machine: { ...machine, kernel: resolve(folder, machine.kernel) } };
 }
 
 function parseJson(text: string, path: string): unknown {

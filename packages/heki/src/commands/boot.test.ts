@@ -57,6 +57,48 @@ describe('heki boot', () => {
     });
   });
 
+  test('boots the image of another kernel, by its symbols', async () => {
+    const names = [
+      ['_text', 'ffffffffb1000000'],
+      ['_etext', 'ffffffffb1200100'],
+      ['__start_rodata', 'ffffffffb1400000'],
+      ['__end_rodata', 'ffffffffb1500000'],
+      ['_sdata', 'ffffffffb1600000'],
+      ['init_top_pgt', 'ffffffffb1601000'],
+      ['_edata', 'ffffffffb1700100'],
+      ['__init_begin', 'ffffffffb1800000'],
+      ['__init_end', 'ffffffffb1900000'],
+      ['__bss_start', 'ffffffffb1902000'],
+      ['idt_table', 'ffffffffb1903000'],
+      ['__bss_stop', 'ffffffffb1e00000'],
+      ['_end', 'ffffffffb1f00000'],
+    ];
+    const map = names.map(([name, address]) => `${address} T ${name}\n`).join('');
+    const kernel = file('System.map', `${map}0000000000000000 t module_function\t[module]\n`);
+    const { exitCode, stdout } = await runCommand(['boot', ...SMALL, '--kernel', kernel]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('Boot of System.map');
+    expect(stdout).toMatch(/kernel text +│ +513 │ r-x +│ r-x +│ as mapped/);
+    // The same by a scenario beside it, and from JSON.
+    const symbols = Object.fromEntries(names.map(([name, address]) => [name, `0x${address}`]));
+    file('kernel.json', { symbols });
+    const scenario = file('other-kernel.json', { machine: { memory: '64MiB', kernel: 'kernel.json' } });
+    expect((await runCommand(['boot', '--scenario', scenario])).stdout).toContain('Boot of kernel.json');
+  });
+
+  test.each([
+    ['nothing.map', 'no map at all\n', 'no symbols: expected lines such as "ffffffff81000000 T _text"'],
+    ['hidden.map', '0000000000000000 T _text\n0000000000000000 T _etext\n', 'kptr_restrict'],
+    ['short.map', 'ffffffff81000000 T _text\n', 'the symbols of short.map lack _'],
+    ['broken-symbols.json', '{', 'not JSON'],
+    ['no-symbols.json', '{"symbols":{"_text":7}}', 'symbols._text'],
+  ])('says what is wrong with the symbols in %s', async (name, content, complaint) => {
+    const { exitCode, stderr } = await runCommand(['boot', '--kernel', file(name, content)]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(name);
+    expect(stderr).toContain(complaint);
+  });
+
   test('traces every event of every part', async () => {
     const { stdout } = await runCommand(['boot', ...SMALL, '--trace']);
     const from = new Set(stdout.split('\n').map((line) => /^(kernel|guest|vcpu0|kvm) /.exec(line)?.[1]));

@@ -1,3 +1,4 @@
+import { DEBIAN_6_1 } from '@heki/linux';
 import { describeTraceEvent } from '@heki/machine';
 import {
   type MachineSpecification,
@@ -9,6 +10,7 @@ import {
 } from '@heki/scenario';
 import { type BootSettings, bootSettings, createBootMachine } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
+import { readKernelProfile } from '../boot/kernel-file.ts';
 import { readScenario } from '../boot/scenario-file.ts';
 import { type WorkloadRow, workloadText } from '../boot/workload-text.ts';
 import { coloursFor } from '../colours.ts';
@@ -20,6 +22,7 @@ import { createProgress } from '../progress.ts';
 /** Options of `heki boot`. */
 export interface BootOptions {
   readonly memory?: string;
+  readonly kernel?: string;
   readonly vcpus?: number;
   readonly levels?: 4 | 5;
   readonly kaslrSeed?: number;
@@ -43,12 +46,16 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   }
   const scenario = options.scenario === undefined ? undefined : await readScenario(options.scenario);
   const settings = bootSettings({ ...scenario?.machine, ...asked });
+  const kernel = settings.kernel === undefined ? DEBIAN_6_1 : await readKernelProfile(settings.kernel);
   const lines: string[] = [];
   const log: string[] = [];
   const pageLists = { sent: 0, refused: 0 };
   const { profile, mbec } = settings;
   const hypervisor = HYPERVISORS[settings.hypervisor].create({ profile, mbec });
+  const steps = scenario?.steps ?? [];
   const machine = createBootMachine(settings, {
+    kernel,
+    attackable: steps.some((step) => step.do === 'attack'),
     processorEvents: options.trace ?? false,
     onEvent(event) {
       if (options.trace === true) lines.push(describeTraceEvent(hypervisor, event));
@@ -60,7 +67,6 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
       }
     },
   });
-  const steps = scenario?.steps ?? [];
   const progress = createProgress(io, { what: 'living', total: steps.length });
   const result = runScenario(machine, steps, (_, index) => progress.update(index));
   progress.stop();
@@ -77,9 +83,10 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
 
 /** What the options say of the machine. */
 function specification(options: BootOptions): MachineSpecification {
-  const { memory, vcpus, levels, kaslrSeed, cmdline, hypervisor, profile, mbec } = options;
+  const { memory, kernel, vcpus, levels, kaslrSeed, cmdline, hypervisor, profile, mbec } = options;
   return {
     ...(memory === undefined ? {} : { memory }),
+    ...(kernel === undefined ? {} : { kernel }),
     ...(vcpus === undefined ? {} : { vcpus }),
     ...(levels === undefined ? {} : { levels }),
     ...(kaslrSeed === undefined ? {} : { kaslrSeed }),

@@ -12,6 +12,8 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
+import type { VcpuEvent } from '@heki/vcpu';
+import { performAttack } from '../attacks/perform-attack.ts';
 import { MachineError } from '../error.ts';
 import { layOutHost, machineMemory } from '../layout.ts';
 import type { HekiDriver } from '../machine.ts';
@@ -56,6 +58,10 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
       ...(options.hostPage === undefined ? {} : { largestLeaf: options.hostPage }),
     });
   for (const range of ranges) addMemory(range);
+  const processorListeners = new Set<(event: VcpuEvent) => void>();
+  if (onEvent !== undefined && options.processorEvents === true) {
+    processorListeners.add((event) => onEvent({ from: 'vcpu', event }));
+  }
   const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpus = Array.from({ length: checkCount(options.vcpus ?? 1) }, () =>
     virtualMachine.createVcpu({
@@ -65,9 +71,13 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
         spuriousFaults,
         hasFixup: () => kernel.hasFixup,
       }),
-      ...(onEvent === undefined || options.processorEvents !== true
+      ...(processorListeners.size === 0 && options.attackable !== true
         ? {}
-        : { onEvent: (event) => onEvent({ from: 'vcpu', event }) }),
+        : {
+            onEvent: (event) => {
+              for (const listener of processorListeners) listener(event);
+            },
+          }),
     }),
   );
   const [vcpu, ...secondaryVcpus] = vcpus;
@@ -128,6 +138,19 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     memory,
     kernel,
     heki,
+    attack(attack, targets) {
+      if (options.attackable !== true) throw new MachineError('this machine was not made to be attacked');
+      return performAttack({
+        attack,
+        targets,
+        vcpu: kernel.vcpu,
+        listen(listener) {
+          processorListeners.add(listener);
+          return () => processorListeners.delete(listener);
+        },
+        emit: (event) => onEvent?.({ from: 'machine', event }),
+      });
+    },
     plugMemory() {
       const section = sections.shift();
       if (section !== undefined) addMemory(section);

@@ -4,6 +4,8 @@ import type { KernelProfile, LinuxDefectId, LinuxKernel, SpuriousFaultRetry } fr
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
+import type { Attack, AttackResult } from '../attacks/attack.ts';
+import type { KernelTargets } from '../attacks/targets.ts';
 import type { TraceEvent } from '../event.ts';
 import type { HekiDriver, Profile } from '../machine.ts';
 
@@ -47,6 +49,8 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
    * because its locks are not modelled.
    */
   readonly interleave?: () => void;
+  /** {@link LinuxMachine.attack} may be called: the virtual CPUs keep records for it, which costs speed. Default false. */
+  readonly attackable?: boolean;
   /** Report every access and instruction of the virtual CPUs, too: they are many. Default false. */
   readonly processorEvents?: boolean;
   /** Called for what happens, in order. */
@@ -64,6 +68,12 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> {
   readonly kernel: LinuxKernel;
   /** The Heki core of the kernel. */
   readonly heki: HekiGuest;
+  /**
+   * Tries an attack on the processor that the kernel runs on. An exception ends it, and not the kernel.
+   *
+   * @throws {MachineError} unless the machine is `attackable`
+   */
+  attack(attack: Attack, targets: KernelTargets): AttackResult;
   /** Gives the virtual machine its next section of memory, which the kernel then can take; `undefined` when there is none left. */
   plugMemory(): FrameRange<Gfn> | undefined;
 }

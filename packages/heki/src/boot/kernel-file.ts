@@ -1,0 +1,58 @@
+import { basename } from 'node:path';
+import { type KernelProfile, LinuxError, profileFromSymbols } from '@heki/linux';
+import { z } from 'zod';
+import { InputError } from '../failure.ts';
+import { readText } from '../read-text.ts';
+
+/** A line of System.map or /proc/kallsyms: an address, the kind of symbol, its name; those of modules name the module behind. */
+const SYMBOL = /^([0-9a-f]{8,16}) [a-zA-Z] (\S+)$/gm;
+
+/** JSON as it stands beside a snapshot: addresses by name. */
+const symbolsSchema = z.object({ symbols: z.record(z.string(), z.string().regex(/^0x[0-9a-f]{1,16}$/i)) });
+
+/**
+ * The image of a kernel as its symbols tell it.
+ *
+ * @param path System.map, /proc/kallsyms, or JSON with `symbols`; gzip or plain
+ * @throws {InputError} when the file holds no such symbols, or they belong to no image that Linux could have linked
+ */
+export async function readKernelProfile(path: string): Promise<KernelProfile> {
+  const text = await readText(path);
+  const symbols = text.trimStart().startsWith('{') ? symbolsOfJson(text, path) : symbolsOfMap(text, path);
+  try {
+    return profileFromSymbols(basename(path), symbols);
+  } catch (error) {
+    if (error instanceof LinuxError) throw new InputError(`${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+function symbolsOfMap(text: string, path: string): Record<string, string> {
+  const symbols: Record<string, string> = {};
+  for (const [, address = '', name = ''] of text.matchAll(SYMBOL)) symbols[name] = `0x${address}`;
+  const addresses = new Set(Object.values(symbols));
+  if (addresses.size === 0) {
+    throw new InputError(`${path}: no symbols: expected lines such as "ffffffff81000000 T _text"`);
+  }
+  if (addresses.size === 1 && /^0x0+$/.test([...addresses].join())) {
+    throw new InputError(
+      `${path}: all addresses are zero: the kernel hides them (kptr_restrict); read it as root`,
+    );
+  }
+  return symbols;
+}
+
+function symbolsOfJson(text: string, path: string): Record<string, string> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new InputError(`${path}: not JSON (${error instanceof Error ? error.message : String(error)})`);
+  }
+  const parsed = symbolsSchema.safeParse(json);
+  if (parsed.success) return parsed.data.symbols;
+  const [issue] = parsed.error.issues;
+  throw new InputError(
+    `${path}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
+  );
+}

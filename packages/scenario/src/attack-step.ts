@@ -1,0 +1,48 @@
+import { ATTACKS, type AttackResult, type KernelTargets } from '@heki/machine';
+import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { ScenarioError } from './error.ts';
+import { framesBehind, type Life } from './life.ts';
+import type { Step } from './scenario.ts';
+
+/**
+ * Attacks the kernel, with its own instructions alone.
+ *
+ * @throws {ScenarioError} when the step names what is not there, or what has nothing to attack in this way
+ */
+export function attackStep(life: Life, step: Step & { do: 'attack' }): AttackResult {
+  const on = step.on ?? 'kernel';
+  const attack = ATTACKS.find(({ name }) => name === step.how);
+  if (attack === undefined) throw new ScenarioError(`there is no attack ${step.how}`);
+  const result = life.machine.attack(attack, targetsOf(life, on));
+  if (result.outcome === 'not-tried') throw new ScenarioError(`${step.how} on ${on}: ${result.reason}`);
+  return result;
+}
+
+function targetsOf(life: Life, on: string): KernelTargets {
+  const { kernel } = life.machine;
+  const directMap = virtualAddressOf(kernel.layout.directMap);
+  const { text, data } = placesOf(life, on);
+  const [frame] = text === undefined ? [] : framesBehind(life.machine, text, 1);
+  const textAlias =
+    text === undefined || frame === undefined
+      ? undefined
+      : ((directMap + BigInt(frame) * 4096n + (text % 4096n)) as VirtualAddress);
+  return { directMap, text, textAlias, data };
+}
+
+/** Where the text and the data of something are. */
+function placesOf(
+  { machine: { kernel }, modules, programs, areas }: Life,
+  on: string,
+): Pick<KernelTargets, 'text' | 'data'> {
+  if (on === 'kernel') return { text: kernel.address('_text'), data: kernel.address('_sdata') };
+  const module = modules.get(on);
+  const at = (part: 'text' | 'data'): VirtualAddress | undefined => module?.memory.get(part)?.address;
+  if (module !== undefined) return { text: at('text'), data: at('data') };
+  const program = programs.get(on);
+  const area = areas.get(on)?.address;
+  if (program === undefined && area === undefined) {
+    throw new ScenarioError(`there is no ${on} to attack: an earlier step must make it`);
+  }
+  return { text: program, data: area };
+}
