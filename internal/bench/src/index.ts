@@ -59,3 +59,14 @@ export function quantity(value: number): string {
   if (value >= 1e3) return `${(value / 1e3).toPrecision(3)} k`;
   return value.toPrecision(3);
 }
+
+/** Prints figures that are counted, not timed: a name and numbers in each row. */
+export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const table = new Table({
+    head: [...head],
+    style: { head: [], border: [], compact: true },
+    colAligns: head.map((_, index) => (index === 0 ? 'left' : 'right')),
+  });
+  for (const row of rows) table.push([...row]);
+  console.log(table.toString());
+}
