@@ -13,7 +13,7 @@ const load = (source: string) => ({
 
 for (const file of readdirSync(folder).sort()) {
   const { scenario } = load(file);
-  const { machine, steps } = composeScenario(scenario, file, load);
+  const { machine, initcalls, steps } = composeScenario(scenario, file, load);
   const { profile = 'hardened', mbec = true, hypervisor } = machine;
   const { memory = '512MiB', vcpus = 1, levels = 4, commandLine = '', kaslrSeed } = machine;
   const result = runScenario(
@@ -26,6 +26,7 @@ for (const file of readdirSync(folder).sort()) {
       ...(kaslrSeed === undefined ? {} : { kaslrSeed }),
     }),
     steps,
+    { initcalls },
   );
   console.log(`${file}: ${scenario.title}: ${result.expected ? 'as expected' : 'NOT as expected'}`);
   for (const { step, verdict, reason } of result.steps) {

@@ -4,11 +4,13 @@ export { type PageClass, pageClasses } from './page-classes.ts';
 export {
   runScenario,
   runSteps,
+  type ScenarioOptions,
   type ScenarioResult,
   type StepResult,
   type StepVerdict,
 } from './run-scenario.ts';
 export {
+  type ComposedScenario,
   composeScenario,
   type MachineSpecification,
   memoryBytes,

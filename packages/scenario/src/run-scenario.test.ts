@@ -140,8 +140,9 @@ describe('legitimate work', () => {
     expect(new Set(Object.values(verdicts('no Heki')))).toEqual(new Set(['works']));
   });
 
-  test('breaks under the published series where it patches the kernel or starts in real mode', () => {
+  test('breaks under the published series where it patches what was there at boot, or starts in real mode', () => {
     expect(Object.entries(verdicts('rfc-v2')).filter(([, verdict]) => verdict !== 'works')).toEqual([
+      ['jit-boot-pack', 'breaks'],
       ['ftrace-kernel', 'breaks'],
       ['kprobe-kernel', 'breaks'],
       ['static-key-kernel', 'breaks'],
@@ -160,6 +161,17 @@ describe('legitimate work', () => {
     ]);
     expect(Object.values(all)).not.toContain('breaks');
   });
+});
+
+test('steps can be taken among the initcalls: what boot generated is immutable under the published series (B-G16)', () => {
+  const options = { initcalls: [{ do: 'load-bpf', name: 'first' }] as const };
+  const verdicts = (profile: 'rfc-v2' | 'hardened'): (string | undefined)[] => {
+    const machine = create({ profile, vcpus: 2 });
+    const { steps: taken } = runScenario(machine, [{ do: 'load-bpf', name: 'second' }], options);
+    return taken.map(({ verdict }) => verdict);
+  };
+  expect(verdicts('rfc-v2')).toEqual(['works', 'oops']);
+  expect(verdicts('hardened')).toEqual(['works', 'works']);
 });
 
 describe('an attack in a life', () => {

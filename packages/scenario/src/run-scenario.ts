@@ -38,6 +38,14 @@ export interface ScenarioResult {
   readonly expected: boolean;
 }
 
+/** What is beside the steps. */
+export interface ScenarioOptions {
+  /** Steps that are taken during boot, when the kernel makes its initcalls: before it frees init memory, and before Heki's late init. Default none. */
+  readonly initcalls?: readonly Step[];
+  /** Called before each step with the number of those that are over. */
+  readonly onStep?: (step: Step, index: number) => void;
+}
+
 /**
  * Boots the kernel of `machine` and takes `steps`, to the first that the kernel does not survive.
  *
@@ -46,14 +54,28 @@ export interface ScenarioResult {
 export function runScenario(
   machine: LinuxMachine,
   steps: readonly Step[],
-  onStep?: (step: Step, index: number) => void,
+  { initcalls = [], onStep }: ScenarioOptions = {},
 ): ScenarioResult {
-  const boot = machine.kernel.boot();
-  if (boot.kind !== 'done') {
-    return { boot: verdictOf(boot), bootReason: reasonOf(boot), steps: [], classes: [], expected: false };
-  }
+  const { kernel } = machine;
   const life = beginLife(machine);
-  const results = runSteps(life, steps, onStep);
+  const results: StepResult[] = [];
+  let boot = kernel.boot({ before: 'free_initmem' });
+  if (boot.kind === 'done') {
+    results.push(...runSteps(life, initcalls, onStep));
+    if (isAlive(results)) boot = kernel.boot();
+  }
+  if (boot.kind !== 'done') {
+    return {
+      boot: verdictOf(boot),
+      bootReason: reasonOf(boot),
+      steps: results,
+      classes: [],
+      expected: false,
+    };
+  }
+  if (isAlive(results)) {
+    results.push(...runSteps(life, steps, (step, index) => onStep?.(step, initcalls.length + index)));
+  }
   return {
     boot: 'works',
     bootReason: undefined,
@@ -62,6 +84,8 @@ export function runScenario(
     expected: results.every(({ expected }) => expected),
   };
 }
+
+const isAlive = (results: readonly StepResult[]): boolean => results.at(-1)?.verdict !== 'oops';
 
 /** Takes `steps` in a life that goes on, to the first that the kernel does not survive. */
 export function runSteps(

@@ -27,12 +27,20 @@ describe('a scenario', () => {
     const files: Record<string, Scenario> = {
       a: { include: ['b', 'c'], machine: { vcpus: 4 }, steps: [{ do: 'suspend' }] },
       b: { include: ['c'], machine: { vcpus: 2, memory: '1GiB' }, steps: [{ do: 'release-memory' }] },
-      c: { machine: { profile: 'rfc-v2' }, steps: [{ do: 'untrace' }] },
+      c: {
+        machine: { profile: 'rfc-v2' },
+        initcalls: [{ do: 'load-bpf', name: 'p' }],
+        steps: [{ do: 'untrace' }],
+      },
     };
     const find = (name: string): Scenario => files[name] ?? {};
     const load = (path: string) => ({ scenario: find(path), source: path });
     expect(composeScenario(find('a'), 'a', load)).toEqual({
       machine: { vcpus: 4, memory: '1GiB', profile: 'rfc-v2' },
+      initcalls: [
+        { do: 'load-bpf', name: 'p' },
+        { do: 'load-bpf', name: 'p' },
+      ],
       steps: [{ do: 'untrace' }, { do: 'release-memory' }, { do: 'untrace' }, { do: 'suspend' }],
     });
   });

@@ -152,6 +152,10 @@ export const scenarioSchema = z
         'Scenario files, relative to this one: their steps come first, in order; what this file says of the machine wins',
       ),
     machine: machineSchema.optional(),
+    initcalls: z
+      .array(stepSchema)
+      .optional()
+      .describe("Steps that are taken during boot: before init memory is freed, and before Heki's late init"),
     steps: z.array(stepSchema).optional(),
   })
   .describe('A life of a guest kernel under Heki: a machine that boots, and steps after boot.');
@@ -177,6 +181,13 @@ export function parseScenario(value: unknown, source: string): Scenario {
   throw new ScenarioError(`${source}${place}: ${issue?.message ?? 'no scenario'}`);
 }
 
+/** A scenario with all that it includes. */
+export interface ComposedScenario {
+  readonly machine: MachineSpecification;
+  readonly initcalls: readonly Step[];
+  readonly steps: readonly Step[];
+}
+
 /**
  * A scenario with everything that it includes: steps of included ones first, and of the machine what the outermost says.
  *
@@ -187,7 +198,7 @@ export function composeScenario(
   scenario: Scenario,
   source: string,
   load: (path: string, source: string) => { readonly scenario: Scenario; readonly source: string },
-): { readonly machine: MachineSpecification; readonly steps: readonly Step[] } {
+): ComposedScenario {
   const compose = (
     one: Scenario,
     from: string,
@@ -200,6 +211,7 @@ export function composeScenario(
     });
     return {
       machine: Object.assign({}, ...parts.map(({ machine }) => machine), one.machine),
+      initcalls: [...parts.flatMap(({ initcalls }) => initcalls), ...(one.initcalls ?? [])],
       steps: [...parts.flatMap(({ steps }) => steps), ...(one.steps ?? [])],
     };
   };

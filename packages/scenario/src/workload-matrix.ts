@@ -41,6 +41,7 @@ export function runWorkload(
   const { boot, bootReason, steps, classes } = runScenario(
     create({ ...workload.machine, ...setting.machine }),
     workload.steps,
+    workload.initcalls === undefined ? {} : { initcalls: workload.initcalls },
   );
   const failed = steps.find(({ expected }) => !expected);
   const writableAndExecutable = classes.reduce((sum, { writableAndExecutable: pages }) => sum + pages, 0);

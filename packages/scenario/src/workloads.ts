@@ -6,6 +6,8 @@ export interface Workload {
   readonly title: string;
   /** What the machine needs beyond the ordinary. */
   readonly machine: MachineSpecification;
+  /** What happens among the initcalls. Default nothing. */
+  readonly initcalls?: readonly Step[];
   readonly steps: readonly Step[];
 }
 
@@ -32,6 +34,17 @@ export const WORKLOADS: readonly Workload[] = [
       { do: 'load-bpf', name: 'tracer', size: 5000 },
       { do: 'unload-bpf', name: 'filter' },
       { do: 'churn-bpf', count: 3 },
+    ],
+  },
+  {
+    name: 'jit-boot-pack',
+    title: 'compile an eBPF program into the pack that one of boot is in, as every Debian kernel does',
+    // With one processor the first pages of the pack would be those of the list of lock prefixes, which B-G4 leaves writable.
+    machine: { vcpus: 2 },
+    initcalls: [{ do: 'load-bpf', name: 'sockets' }],
+    steps: [
+      { do: 'load-bpf', name: 'filter' },
+      { do: 'unload-bpf', name: 'filter' },
     ],
   },
   {

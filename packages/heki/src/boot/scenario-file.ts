@@ -1,18 +1,10 @@
 import { dirname, join, resolve } from 'node:path';
-import {
-  composeScenario,
-  type MachineSpecification,
-  parseScenario,
-  type Scenario,
-  type Step,
-} from '@heki/scenario';
+import { type ComposedScenario, composeScenario, parseScenario, type Scenario } from '@heki/scenario';
 import { InputError } from '../failure.ts';
 import { readText } from '../read-text.ts';
 
 /** A scenario file with all that it includes. @throws {InputError} for text that is no JSON; {ScenarioError} for what is no scenario */
-export async function readScenario(
-  path: string,
-): Promise<{ readonly machine: MachineSpecification; readonly steps: readonly Step[] }> {
+export async function readScenario(path: string): Promise<ComposedScenario> {
   const files = new Map<string, Scenario>();
   const load = async (file: string): Promise<void> => {
     if (files.has(file)) return;

@@ -52,10 +52,11 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   const pageLists = { sent: 0, refused: 0 };
   const { profile, mbec } = settings;
   const hypervisor = HYPERVISORS[settings.hypervisor].create({ profile, mbec });
-  const steps = scenario?.steps ?? [];
+  const { initcalls = [], steps = [] } = scenario ?? {};
+  const all = [...initcalls, ...steps];
   const machine = createBootMachine(settings, {
     kernel,
-    attackable: steps.some((step) => step.do === 'attack'),
+    attackable: all.some((step) => step.do === 'attack'),
     processorEvents: options.trace ?? false,
     onEvent(event) {
       if (options.trace === true) lines.push(describeTraceEvent(hypervisor, event));
@@ -67,8 +68,11 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
       }
     },
   });
-  const progress = createProgress(io, { what: 'living', total: steps.length });
-  const result = runScenario(machine, steps, (_, index) => progress.update(index));
+  const progress = createProgress(io, { what: 'living', total: all.length });
+  const result = runScenario(machine, steps, {
+    initcalls,
+    onStep: (_, index) => progress.update(index),
+  });
   progress.stop();
   const report: BootReport = { ...result, settings, kernel: machine.kernel.profile.name, log, pageLists };
   const writer = createLineWriter(io.stdout);
