@@ -22,6 +22,7 @@ export const SMALL_KERNEL: KernelProfile = {
     _end: 0x83_0000,
   },
   brkPages: 12,
+  espfix: false,
   randomizeBase: true,
   trampoline: { pages: 7, readOnly: 3, textStart: 1, textEnd: 3 },
 };

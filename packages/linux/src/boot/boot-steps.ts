@@ -15,6 +15,7 @@ export const BOOT_STEPS = [
   { step: 'paging_init', in: 'setup_arch', does: 'maps the array of struct page, and the APICs' },
   { step: 'trap_init', in: 'start_kernel', does: 'maps the cpu_entry_area' },
   { step: 'mem_init', in: 'start_kernel', does: 'hands all free memory to the page allocator' },
+  { step: 'init_espfix_bsp', in: 'start_kernel', does: 'maps the stacks for returns to 16-bit code' },
   { step: 'poking_init', in: 'start_kernel', does: 'prepares the address space for text patching' },
   { step: 'init_IRQ', in: 'start_kernel', does: 'maps the interrupt stack, makes the IDT read-only' },
   {

@@ -3,6 +3,7 @@ import { smpInit } from '../smp/processors.ts';
 import { initPoking } from '../text/text-poke.ts';
 import type { BootStep } from './boot-steps.ts';
 import { cleanupHighmap, initMemMapping, reserveRealMode, startup64 } from './early-boot.ts';
+import { initEspfix } from './espfix.ts';
 import { initIrq, memInit, pagingInit, restInit, trapInit } from './kernel-mappings.ts';
 import { freeInitmem, freeSmpLocks, initRealMode, markRodataRo } from './protect-image.ts';
 
@@ -18,6 +19,7 @@ export const STEP_FUNCTIONS: { readonly [step in BootStep]: (kernel: KernelState
   paging_init: pagingInit,
   trap_init: trapInit,
   mem_init: memInit,
+  init_espfix_bsp: initEspfix,
   poking_init: initPoking,
   init_IRQ: initIrq,
   arch_cpu_finalize_init: freeSmpLocks,

@@ -36,6 +36,8 @@ export interface KernelProfile {
   readonly brkPages: number;
   /** CONFIG_RANDOMIZE_BASE: the image has a window of 1 GiB rather than 512 MiB, and modules begin behind it. */
   readonly randomizeBase: boolean;
+  /** CONFIG_X86_ESPFIX64: returns to 16-bit code have stacks of their own. Debian's cloud kernels have none. */
+  readonly espfix: boolean;
   /** The real-mode trampoline's pages: all, the read-only ones at its start, and the first and end of those that execute. */
   readonly trampoline: {
     readonly pages: number;
@@ -54,6 +56,7 @@ const DEFAULTS = {
   brkPages: 12,
   decryptedUsedPages: 3,
   randomizeBase: true,
+  espfix: false,
   trampoline: { pages: 7, readOnly: 3, textStart: 1, textEnd: 3 },
 } as const;
 
@@ -99,7 +102,8 @@ export function profileFromSymbols(
     _end: offset('_end'),
   };
   const { brkPages, randomizeBase, trampoline } = DEFAULTS;
-  return checkProfile({ brkPages, randomizeBase, trampoline, ...options, name, offsets });
+  const espfix = symbols.init_espfix_bsp !== undefined;
+  return checkProfile({ brkPages, randomizeBase, espfix, trampoline, ...options, name, offsets });
 }
 
 /** `profile`, unchanged. @throws {LinuxError} unless its parts are in linker order and aligned as the linker aligns them */
@@ -183,5 +187,6 @@ export const DEBIAN_6_1: KernelProfile = {
   },
   brkPages: DEFAULTS.brkPages,
   randomizeBase: DEFAULTS.randomizeBase,
+  espfix: DEFAULTS.espfix,
   trampoline: DEFAULTS.trampoline,
 };

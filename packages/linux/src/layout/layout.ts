@@ -61,6 +61,9 @@ export const FIXMAP: { readonly ioApic: VirtualFrame; readonly localApic: Virtua
   localApic: 0xf_ffff_ffff_f5fd as VirtualFrame,
 };
 
+/** `ESPFIX_BASE_ADDR`. */
+export const ESPFIX: VirtualFrame = 0xf_ffff_f000_0000 as VirtualFrame;
+
 /** Bases and sizes without randomization. */
 const REGIONS = {
   4: {
