@@ -1,5 +1,5 @@
 import { markdownTable, type Page } from './page.ts';
-import { printed } from './printed.ts';
+import { printed, printedWithFindings } from './printed.ts';
 
 /** What `heki backends --json` prints of one. */
 interface Backend {
@@ -31,10 +31,30 @@ const attacks: ReadonlyMap<string, readonly Attack[]> = new Map(
   ),
 );
 
+/** For each hypervisor the tests of each of KUnit's suites that pass, fail and are skipped. */
+const kunit: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map(
+  await Promise.all(
+    backends.map(async ({ name }): Promise<[string, Map<string, string>]> => {
+      const suites = (await printedWithFindings(['kunit', '--hypervisor', name]))
+        .split('# Subtest: ')
+        .slice(1);
+      return [name, new Map(suites.map((text) => [text.split('\n', 1)[0] ?? '', totals(text)]))];
+    }),
+  ),
+);
+
+/** What came of the tests of a suite, whose lines in KTAP are indented. */
+function totals(ktap: string): string {
+  const ends = [...ktap.matchAll(/^ +(not ok|ok) .*?(# SKIP|$)/gm)];
+  const skipped = ends.filter(([, , skip]) => skip !== '').length;
+  const failed = ends.filter(([, end]) => end === 'not ok').length;
+  return `${ends.length - failed - skipped} / ${failed} / ${skipped}`;
+}
+
 /** The comparison of the hypervisors. */
 export const backendsPage: Page = {
   file: 'docs/backends.md',
-  parts: { capabilities, costs, attacks: attackTable },
+  parts: { capabilities, costs, attacks: attackTable, kunit: kunitTable },
 };
 
 const head = ['', ...backends.map(({ name, unjudged }) => (unjudged ? `${name} (*unjudged*)` : name))];
@@ -72,5 +92,13 @@ function attackTable(): string {
         return found.by === null ? found.outcome : `${found.outcome} by ${found.by}`;
       }),
     ]),
+  );
+}
+
+function kunitTable(): string {
+  const suites = [...(kunit.get(backends[0]?.name ?? '')?.keys() ?? [])];
+  return markdownTable(
+    head,
+    suites.map((suite) => [suite, ...backends.map(({ name }) => kunit.get(name)?.get(suite) ?? '')]),
   );
 }
