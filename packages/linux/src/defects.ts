@@ -39,6 +39,12 @@ export const linuxDefects = {
     why: 'Heki is told before change_page_attr runs, and nobody tells it of the failure (Heki v2 16/19).',
     mend: 'What was not changed is told to be as it was. Without B-G4 Heki hears only of leaves that do change.',
   },
+  'B-G22': {
+    title: 'Permissions come before the change that they belong to',
+    happens: 'Text that is patched is writable in the second level before and after its writable mapping.',
+    why: '__text_poke calls Heki before it takes the lock of the poking address space, and after it has dropped it (Heki v2 17/19).',
+    mend: 'The text is opened when the temporary mapping is there, and closed before that goes.',
+  },
 } as const satisfies { readonly [id: string]: LinuxDefect };
 
 /** The id of a defect. */

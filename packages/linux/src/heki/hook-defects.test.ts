@@ -199,3 +199,50 @@ describe('a kernel with rodata=off (B-G18)', () => {
     expect(texts('hardened', 'nokaslr')).toEqual(success);
   });
 });
+
+describe('a text poke (B-G22)', () => {
+  /** What happens in one, in order: stores to the alias and to the entry that maps it, and what Heki asks for. */
+  function pokeOrder(early: boolean): string[] {
+    const heki = createRecordingHeki({ profile: 'hardened', defects: { 'B-G22': early } });
+    const order: string[] = [];
+    const running = bootKernel({
+      heki: heki.create,
+      defects: { 'B-G22': early },
+      commandLine: 'nokaslr',
+      setup: {
+        onEvent(event) {
+          if (event.type !== 'access' || event.access !== 'store') return;
+          if (event.va < 2n ** 63n) order.push('store to the alias');
+          else if (event.bytes === 8) order.push('store to its entry');
+        },
+      },
+    });
+    const { kernel } = running;
+    const text = new Uint8Array(4096);
+    const address = done(kernel.loadModule({ name: 'm', memory: { text } })).memory.get('text')?.address;
+    heki.onRequest = ({ letters }) => order.push(letters);
+    order.length = 0;
+    done(kernel.textPoke(address ?? kernel.address('_text'), Uint8Array.of(0xcc)));
+    return order;
+  }
+
+  test('opens the page before its writable mapping is made and closes it afterwards, as published', () => {
+    expect(pokeOrder(true)).toEqual([
+      'rwx',
+      'store to its entry',
+      'store to the alias',
+      'store to its entry',
+      'r-x',
+    ]);
+  });
+
+  test('opens it no longer than that mapping is there, once mended', () => {
+    expect(pokeOrder(false)).toEqual([
+      'store to its entry',
+      'rwx',
+      'store to the alias',
+      'r-x',
+      'store to its entry',
+    ]);
+  });
+});

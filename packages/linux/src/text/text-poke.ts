@@ -14,7 +14,7 @@ import { directAddress, type KernelState } from '../kernel-state.ts';
 import { leafOf, storedFrame } from '../mm/leaf-entry.ts';
 import { PageTables } from '../mm/page-tables.ts';
 import { completed } from '../mm/vcpu-memory.ts';
-import { Errno, fail } from '../outcome.ts';
+import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
 import { createRandom } from '../random.ts';
 
 /** `poking_mm`: an address space whose kernel half is the kernel's, and in whose user half text is writable for a moment. */
@@ -69,7 +69,8 @@ function setLeaf(tables: PageTables, page: VirtualFrame, bits: U64): void {
 /**
  * `text_poke`: writes `bytes`, at most a page, over kernel text at `address`, which nobody can write otherwise: the frames are
  * mapped writable in the user half of a temporary address space, and the processor switches there for the copy. Afterwards the kernel
- * compares, and stops when the bytes are not there.
+ * compares, and stops when the bytes are not there. Heki opens the text once that mapping is there, and closes it before the mapping goes; with B-G22, the
+other way round.
  *
  * @throws {KernelStop} when an access does not complete, nothing is mapped at `address`, or Heki refuses
  */
@@ -79,32 +80,56 @@ export function textPoke(kernel: KernelState, address: VirtualAddress, bytes: Ui
   const offset = Number(address % BigInt(PAGE_SIZE));
   if (bytes.length === 0 || bytes.length > PAGE_SIZE) fail(Errno.EINVAL, `${bytes.length} bytes to patch`);
   const frames = framesAt(kernel, virtualFrameOf(address), offset + bytes.length > PAGE_SIZE ? 2 : 1);
-  const refused = hekiTextPoke(kernel, 'text-poke-start', frames);
-  if (refused !== 0) fail(-refused, 'Heki refused to open the text');
-
-  const { tables, address: page } = poking;
-  tables.edit(() => {
-    for (const [index, frame] of frames.entries()) {
-      setLeaf(tables, (page + index) as VirtualFrame, leafOf(frame, POKING));
+  const early = kernel.defects['B-G22'];
+  if (early) openText(kernel, frames);
+  mapAlias(poking, frames);
+  if (!early) {
+    const outcome = attempt(() => openText(kernel, frames));
+    if (outcome.kind !== 'done') {
+      unmapAlias(poking, frames);
+      throw new KernelStop(outcome);
     }
-  });
-  const alias = (virtualAddressOf(page) + BigInt(offset)) as VirtualAddress;
+  }
+
+  const alias = (virtualAddressOf(poking.address) + BigInt(offset)) as VirtualAddress;
   const kernelRoot = vcpu.registers.cr3;
   completed(vcpu.cli(), 'instruction', vcpu.registers.rip);
-  completed(vcpu.movToCr(3, BigInt(tables.root) << 12n), 'instruction', vcpu.registers.rip);
+  completed(vcpu.movToCr(3, BigInt(poking.tables.root) << 12n), 'instruction', vcpu.registers.rip);
   kernel.memory.store(alias, bytes);
-  tables.edit(() => {
-    for (const index of frames.keys()) setLeaf(tables, (page + index) as VirtualFrame, { low: 0, high: 0 });
-  });
+  if (early) unmapAlias(poking, frames);
   // The new root drops what is cached of the old one: the alias is not global.
   completed(vcpu.movToCr(3, kernelRoot), 'instruction', vcpu.registers.rip);
   const found = kernel.memory.load(address, bytes.length);
   completed(vcpu.sti(), 'instruction', vcpu.registers.rip);
   kernel.emit({ type: 'text-poke', address, bytes: bytes.length, alias });
-  hekiTextPoke(kernel, 'text-poke-end', frames);
+  const refused = hekiTextPoke(kernel, 'text-poke-end', frames);
+  if (!early) unmapAlias(poking, frames);
   if (found.some((byte, index) => byte !== bytes[index])) {
     fail(Errno.EFAULT, `BUG: the text at ${hex(address)} is not what was written`);
   }
+  if (refused !== 0) fail(-refused, 'Heki refused to close the text');
+}
+
+/** @throws {KernelStop} Heki's refusal */
+function openText(kernel: KernelState, frames: readonly Gfn[]): void {
+  const refused = hekiTextPoke(kernel, 'text-poke-start', frames);
+  if (refused !== 0) fail(-refused, 'Heki refused to open the text');
+}
+
+function mapAlias({ tables, address }: TemporaryMm, frames: readonly Gfn[]): void {
+  tables.edit(() => {
+    for (const [index, frame] of frames.entries()) {
+      setLeaf(tables, (address + index) as VirtualFrame, leafOf(frame, POKING));
+    }
+  });
+}
+
+function unmapAlias({ tables, address }: TemporaryMm, frames: readonly Gfn[]): void {
+  tables.edit(() => {
+    for (const index of frames.keys()) {
+      setLeaf(tables, (address + index) as VirtualFrame, { low: 0, high: 0 });
+    }
+  });
 }
 
 /** `vmalloc_to_page`, `virt_to_page`: the frames behind text. */
