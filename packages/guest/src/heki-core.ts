@@ -2,6 +2,7 @@ import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { DEFAULT_TABLE_BUDGET } from '@heki/x86';
 import { type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
+import { createAfterBoot, GrantedRights } from './after-boot.ts';
 import { HekiCommand } from './command.ts';
 import type { HekiGuestOptions } from './create-heki-guest.ts';
 import { type GuestDefectSwitches, guestDefectSwitches } from './defects.ts';
@@ -60,6 +61,9 @@ export class HekiCore implements HekiGuest {
   /** Without B-G5: the mappings of the direct map are among those counted. */
   #directMapCounted = false;
   readonly #withheld = new WithheldRights();
+  /** Followed where a secure kernel owns the policy. */
+  readonly #granted = new GrantedRights();
+  #afterBoot: HekiGuest['secureKernel'];
   /** Frames that were writable and executable when memory was protected last. */
   #exposedFrames = 0;
   /** `heki_lock`. */
@@ -80,6 +84,10 @@ export class HekiCore implements HekiGuest {
 
   get protectsMemory(): boolean {
     return this.#protectsMemory;
+  }
+
+  get secureKernel(): HekiGuest['secureKernel'] {
+    return this.#afterBoot;
   }
 
   get directMap(): VirtualRange {
@@ -151,8 +159,20 @@ export class HekiCore implements HekiGuest {
     } else if (error === 0) {
       this.#log(LogLine.MEMORY_PROTECTED);
     }
+    const refused = error === 0 ? this.#finishBoot() : 0;
     this.#runTest();
+    if (refused !== 0) return { outcome: 'end-of-boot-refused', error: refused };
     return error === 0 ? { outcome: 'protected' } : { outcome: 'memory-refused', error };
+  }
+
+  /** From now on the secure kernel, if there is one, protects nothing more on request. */
+  #finishBoot(): number {
+    const calls = this.hypervisor?.secureKernel;
+    if (calls === undefined) return 0;
+    const error = calls.finishBoot();
+    if (error === 0) this.#afterBoot = createAfterBoot(calls, this.#granted);
+    else this.#warn(`the secure kernel does not end boot: ${error}`);
+    return error;
   }
 
   map(start: VirtualFrame, end: VirtualFrame): number {
@@ -262,13 +282,14 @@ export class HekiCore implements HekiGuest {
     try {
       const protectedBefore = this.#protectsMemory;
       if (protection !== undefined) this.#protectsMemory = true;
-      const list = this.#protectsMemory ? this.#newList() : undefined;
+      const check = this.#afterBoot === undefined ? undefined : this.#granted.checking();
+      const list = this.#protectsMemory && check === undefined ? this.#newList() : undefined;
       const guarded =
         list === undefined || protection === undefined
           ? undefined
-          : new ProtectionSink(list, this.#finalFrames());
-      const sink = this.#withholding(guarded ?? list, change.early === true);
-      const undoable = list !== undefined && !this.#defects['B-G1'];
+          : new ProtectionSink(this.#remembering(list), this.#finalFrames());
+      const sink = this.#withholding(check ?? guarded ?? list, change.early === true);
+      const undoable = sink !== undefined && !this.#defects['B-G1'];
       counters.begin({ ...change, command, protection: protection ?? 'none', sink }, undoable);
       feeder.begin(this.#kernel.validFrames, onCounted !== undefined && list === undefined);
       source(feeder.feed);
@@ -277,7 +298,8 @@ export class HekiCore implements HekiGuest {
       onCounted?.(leaves);
       this.#options.onEvent?.({ type: 'mappings', command, range, leaves, frames });
 
-      const error = list === undefined || list.isEmpty ? 0 : this.#apply(list);
+      let error = list === undefined || list.isEmpty ? 0 : this.#apply(list);
+      if (check?.isExceeded() === true) error = -KvmError.EPERM;
       if (error === 0 || this.#defects['B-G1']) {
         counters.commit();
         this.#withheld.commit();
@@ -321,6 +343,11 @@ export class HekiCore implements HekiGuest {
   #withholding(sink: RangeSink | undefined, early: boolean): RangeSink | undefined {
     if (sink === undefined || this.#defects['B-G22'] || (!early && this.#withheld.isEmpty)) return sink;
     return this.#withheld.through(sink, early);
+  }
+
+  /** What a secure kernel is asked for is all that there will be. */
+  #remembering(list: PageListBuilder): RangeSink {
+    return this.hypervisor?.secureKernel === undefined ? list : this.#granted.recording(list);
   }
 
   /** What protection does to the counters. */

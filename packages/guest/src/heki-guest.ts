@@ -1,7 +1,7 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import type { MappingLeaf } from '@heki/x86';
 import type { HekiCommand } from './command.ts';
-import type { HekiHypervisor } from './heki-hypervisor.ts';
+import type { HekiHypervisor, HekiSecureKernel } from './heki-hypervisor.ts';
 import type { VirtualRange } from './kernel.ts';
 
 /** How many mappings of a page carry each permission (`struct heki_counters`): signed 32-bit numbers. */
@@ -39,6 +39,8 @@ export type LateInitResult =
   | { readonly outcome: 'registers-refused'; readonly error: number }
   /** Never under B-G3, where nobody notices. */
   | { readonly outcome: 'memory-refused'; readonly error: number }
+  /** Memory is protected, but the secure kernel goes on taking requests. */
+  | { readonly outcome: 'end-of-boot-refused'; readonly error: number }
   | { readonly outcome: 'protected' };
 
 /**
@@ -54,6 +56,11 @@ export interface HekiGuest {
   hypervisor: HekiHypervisor | undefined;
   /** `heki.protect_memory`: changes are sent to the hypervisor. */
   readonly protectsMemory: boolean;
+  /**
+   * Where a secure kernel owns the policy, from the end of late init on. The hooks ask the hypervisor for nothing any more then: they
+   * refuse (-EPERM) what a page is not granted, and the kernel asks for code by what it is, here.
+   */
+  readonly secureKernel: Omit<HekiSecureKernel, 'loadPatches' | 'finishBoot'> | undefined;
   /** Where the core takes the direct map to be: under B-G20 a constant, otherwise known after early init. Empty if there is none. */
   readonly directMap: VirtualRange;
 

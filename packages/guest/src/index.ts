@@ -23,6 +23,7 @@ export type {
   HekiHypervisor,
   HekiSection,
   HekiSectionKind,
+  HekiSecureKernel,
   HekiTextPatch,
 } from './heki-hypervisor.ts';
 export type { HekiKernel, KernelConfig, KernelPage, VirtualRange } from './kernel.ts';

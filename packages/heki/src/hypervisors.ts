@@ -1,4 +1,4 @@
-import { createHyperv } from '@heki/hyperv';
+import { createHyperv, type TrustedCode } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
 import type { HekiDriver } from '@heki/machine';
@@ -10,6 +10,8 @@ import { UsageError } from './failure.ts';
 interface BackendSettings {
   readonly profile: 'hardened' | 'rfc-v2';
   readonly mbec: boolean;
+  /** What a secure kernel that looks at signatures lets run. */
+  readonly trusted?: TrustedCode;
 }
 
 /** A hypervisor that the command knows, and the driver for it in the guest kernel. */
@@ -23,7 +25,15 @@ interface Backend {
 }
 
 /** Names that `--hypervisor` takes. */
-export const HYPERVISOR_NAMES = ['kvm', 'kvm-vmm', 'kvm-vtl', 'hyperv', 'xen', 'none'] as const;
+export const HYPERVISOR_NAMES = [
+  'kvm',
+  'kvm-vmm',
+  'kvm-vtl',
+  'hyperv',
+  'hyperv-lvbs',
+  'xen',
+  'none',
+] as const;
 
 /** A name that `--hypervisor` takes. */
 export type HypervisorName = (typeof HYPERVISOR_NAMES)[number];
@@ -47,6 +57,12 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
     title: 'Hyper-V with VSM, a secure kernel in VTL1',
     create: ({ mbec }) => createHyperv({ mbec }),
     driver: initHekiOnHyperv,
+    unjudged: true,
+  },
+  'hyperv-lvbs': {
+    title: 'the same with the guest of LVBS, which ends its boot and then has modules and patches validated',
+    create: ({ mbec, trusted = {} }) => createHyperv({ mbec, trusted }),
+    driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
     unjudged: true,
   },
   xen: {

@@ -63,7 +63,7 @@ export function createHypervVirtualMachine(
   };
   const { processors, memory } = partition;
   const [vtl0] = memory;
-  const kernel = createSecureKernel(capabilities, options.rangePages);
+  const kernel = createSecureKernel(capabilities, options);
 
   /** VTL1 starts all protections over, with another default. */
   function startOver(defaultFlags: number): void {

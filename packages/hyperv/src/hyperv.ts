@@ -19,7 +19,7 @@ export type Hyperv = Hypervisor<HypervVirtualMachine, HypervEvent>;
 export function createHyperv(options: HypervOptions = {}): Hyperv {
   const processor = options.processor ?? INTEL_VT_RP;
   const hasMbec = processor.ept?.modeBasedExecute === true;
-  const { mbec = hasMbec, tlbLock = true, iommuPolicy = false, rangePages = 4096 } = options;
+  const { mbec = hasMbec, tlbLock = true, iommuPolicy = false, rangePages = 4096, trusted = {} } = options;
   if (processor.ept === undefined) {
     throw new HypervisorError(`processor ${processor.name} has no EPT: expected one that has`);
   }
@@ -28,7 +28,7 @@ export function createHyperv(options: HypervOptions = {}): Hyperv {
       `processor ${processor.name} has no mode-based execute control: expected mbec false`,
     );
   }
-  const resolved = { processor, mbec, tlbLock, iommuPolicy, rangePages };
+  const resolved = { processor, mbec, tlbLock, iommuPolicy, rangePages, trusted };
   const capabilities = hypervCapabilities(resolved);
   return {
     name: 'hyperv',

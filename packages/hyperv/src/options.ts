@@ -1,4 +1,5 @@
 import type { CpuProfile } from '@heki/x86';
+import type { TrustedCode } from './secure-kernel/modules.ts';
 
 /** What Hyper-V runs on, and what its secure kernel in VTL1 chooses. */
 export interface HypervOptions {
@@ -15,6 +16,8 @@ export interface HypervOptions {
   readonly iommuPolicy?: boolean;
   /** Pages of ranges that VTL1 reads in one VTL call. Default 4,096. */
   readonly rangePages?: number;
+  /** Modules and images that VTL1 lets VTL0 run, in every partition: what it has the signatures of. May grow. Default none. */
+  readonly trusted?: TrustedCode;
 }
 
 /** {@link HypervOptions} with every default filled in. */
@@ -24,4 +27,5 @@ export interface ResolvedOptions {
   readonly tlbLock: boolean;
   readonly iommuPolicy: boolean;
   readonly rangePages: number;
+  readonly trusted: TrustedCode;
 }

@@ -91,6 +91,8 @@ function createState(options: LinuxKernelOptions): KernelState {
     heki: options.heki?.(createHekiKernel(common, () => state)),
     initHypervisorPlatform: options.initHypervisorPlatform,
     defects: linuxDefectSwitches(options.hooks ?? 'hardened', options.defects),
+    jumpLabels: jumpLabelsOf(options, image.address('_text')),
+    presentSignature: options.presentSignature,
     refuseWx,
     kaslrSeed,
     emit,
@@ -109,6 +111,15 @@ function createState(options: LinuxKernelOptions): KernelState {
     bpf: createBpfPrograms(),
   };
   return state;
+}
+
+function jumpLabelsOf({ jumpLabels = [] }: LinuxKernelOptions, text: VirtualAddress): VirtualAddress[] {
+  return jumpLabels.map((offset) => {
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw new LinuxError(`a jump label at ${offset}: expected an offset from _text`);
+    }
+    return (text + BigInt(offset)) as VirtualAddress;
+  });
 }
 
 /**

@@ -79,10 +79,10 @@ export type LinuxEvent =
       readonly failure: StartFailure | undefined;
     }
   | {
-      /** Kernel text was patched through the temporary mapping. */
+      /** Kernel text was patched. */
       readonly type: 'text-poke';
       readonly address: VirtualAddress;
       readonly bytes: number;
-      /** Where the temporary address space had the page, in the user half. */
-      readonly alias: VirtualAddress;
+      /** Where the temporary address space had the page, in the user half; `undefined` when a secure kernel wrote. */
+      readonly alias: VirtualAddress | undefined;
     };

@@ -54,6 +54,16 @@ export interface LinuxKernelOptions {
   readonly defects?: { readonly [id in LinuxDefectId]?: boolean };
   /** `init_hypervisor_platform`: the driver that fills {@link HekiGuest.hypervisor}. */
   readonly initHypervisorPlatform?: (heki: HekiGuest) => void;
+  /**
+   * Jump labels in the kernel's own text, by their offsets from `_text`: no-ops of five bytes. Only a secure kernel wants to know of them
+   * beforehand. Default none.
+   */
+  readonly jumpLabels?: readonly number[];
+  /**
+   * Called for a module that is signed, before it is loaded: what stands for the signature in its file, where a secure kernel looks
+   * for one.
+   */
+  readonly presentSignature?: (image: ModuleImage) => void;
   /** Called before each step of boot. */
   readonly onStep?: (step: BootStep) => void;
   /** Called for everything that happens, in order. */

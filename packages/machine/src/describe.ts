@@ -100,7 +100,7 @@ function kernelText(event: LinuxEvent): string {
       return `processor ${number} does not come up: in ${phase}, ${access} at ${hex(address)}: ${outcome.kind}`;
     }
     case 'text-poke':
-      return `text_poke of ${event.bytes} bytes at ${hex(event.address)} through ${hex(event.alias)}`;
+      return `text_poke of ${event.bytes} bytes at ${hex(event.address)} ${event.alias === undefined ? 'by the secure kernel' : `through ${hex(event.alias)}`}`;
   }
 }
 

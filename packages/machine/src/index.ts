@@ -21,4 +21,9 @@ export { machineMemory } from './layout.ts';
 export { createLinuxMachine } from './linux/create-linux-machine.ts';
 export type { LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';
 export { pcMemoryMap } from './linux/pc-memory-map.ts';
+export {
+  createSigningAuthority,
+  type SignedModule,
+  type SigningAuthority,
+} from './linux/signing-authority.ts';
 export type { HekiDriver, Machine, MachineOptions, Profile } from './machine.ts';

@@ -102,33 +102,36 @@ test('a page list that cannot be read is -EINVAL and reaches nobody', () => {
   expect(calls).toEqual([]);
 });
 
-test('boot ends with the first protection only when the kernel says so', () => {
+test('only a kernel whose boot ends has the secure kernel’s calls; never the published one', () => {
   const warnings: string[] = [];
   const never = driver(4, [], { onWarning: (text) => warnings.push(text) });
   never.guest.hypervisor?.protectMemory(never.list(1));
   never.guest.hypervisor?.protectMemory(never.list(1));
   expect(never.calls.map((call) => call.split(' ')[1])).toEqual(['1ffe4', '1ffe4']);
   expect(warnings).toHaveLength(1);
-  const late = driver(4, [0, 0, -1], { endOfBoot: 'after-late-init' });
+  expect(never.guest.hypervisor?.secureKernel).toBeUndefined();
+  const late = driver(4, [0, -1], { endOfBoot: 'after-late-init' });
   expect(late.guest.hypervisor?.protectMemory(late.list(1))).toBe(0);
-  expect(late.guest.hypervisor?.protectMemory(late.list(1))).toBe(-1);
-  expect(late.calls.map((call) => call.split(' ')[1])).toEqual(['1ffe4', '1ffe3', '1ffe4']);
+  expect(late.guest.hypervisor?.secureKernel?.finishBoot()).toBe(-1);
+  expect(late.calls.map((call) => call.split(' ')[1])).toEqual(['1ffe4', '1ffe3']);
+  const published = driver(4, [], { endOfBoot: 'after-late-init', profile: 'rfc-v2' });
+  expect(published.guest.hypervisor?.secureKernel).toBeUndefined();
 });
 
 test('modules, text patches and kexec go to VTL1 with what they are', () => {
-  const { guest, calls, lists, memory } = driver(4, [7]);
-  const { hypervisor } = guest;
+  const { guest, calls, lists, memory } = driver(4, [7], { endOfBoot: 'after-late-init' });
+  const secure = guest.hypervisor?.secureKernel;
   const sections = [
     { start: gpa(0x5_0000), end: gpa(0x5_2000), kind: 'text' },
     { start: gpa(0x5_2000), end: gpa(0x5_3000), kind: 'ro-after-init' },
   ] as const;
-  expect(hypervisor?.validateModule?.(sections)).toBe(7);
-  expect(hypervisor?.freeModuleInit?.(7)).toBe(0);
-  expect(hypervisor?.unloadModule?.(7)).toBe(0);
-  expect(hypervisor?.kexecValidate?.(sections.slice(0, 1))).toBe(0);
-  expect(hypervisor?.validateModule?.([])).toBe(-22);
+  expect(secure?.validateModule(sections, [])).toBe(7);
+  expect(secure?.freeModuleInit(7)).toBe(0);
+  expect(secure?.unloadModule(7)).toBe(0);
+  expect(secure?.validateKexec(sections.slice(0, 1))).toBe(0);
+  expect(secure?.validateModule([], [])).toBe(-22);
   expect(
-    hypervisor?.patchText?.({
+    secure?.patchText({
       address: gpa(0x5_0ffe),
       secondPage: gpa(0x5_1000),
       bytes: Uint8Array.of(1, 2, 3),
@@ -149,6 +152,39 @@ test('modules, text patches and kexec go to VTL1 with what they are', () => {
     ok: true,
     message: { pa: 0x5_0ffe, secondPa: 0x5_1000, bytes: Uint8Array.of(1, 2, 3) },
   });
+});
+
+test('patches go 128 to a page, one behind the other, with the module or for the kernel', () => {
+  const { guest, lists, memory, free } = driver(8, [7], { endOfBoot: 'after-late-init' });
+  const secure = guest.hypervisor?.secureKernel;
+  const patches = Array.from({ length: 130 }, (_, index) => ({
+    address: gpa(0x5_0000 + 8 * index),
+    bytes: Uint8Array.of(0xe9, index, 0, 0, 0),
+  }));
+  const text = { start: gpa(0x5_0000), end: gpa(0x5_1000), kind: 'text' } as const;
+  expect(secure?.validateModule([text], patches)).toBe(7);
+  expect(lists[0]).toEqual(['50000-51000 0', '10000-11000 8', '11000-12000 8']);
+  const bytes = new Uint8Array(96);
+  readBytes(memory, gpa(0x1_1000), bytes);
+  const decoded = [0, 32].map((at) => decodeLvbsTextPatch(bytes.subarray(at)));
+  expect(decoded.map((patch) => patch.ok && [patch.message.pa, patch.message.bytes[1]])).toEqual([
+    [0x5_0400, 128],
+    [0x5_0408, 129],
+  ]);
+  expect(bytes.subarray(64)).toEqual(new Uint8Array(32));
+  expect(secure?.loadPatches([])).toBe(0);
+  expect(secure?.loadPatches(patches.slice(0, 1))).toBe(0);
+  expect(lists.slice(1)).toEqual([['10000-11000 8']]);
+  expect(free.freeFrames).toBe(8);
+});
+
+test('without pages for patches nothing is asked', () => {
+  const { guest, calls, free } = driver(1, [], { endOfBoot: 'after-late-init' });
+  const patch = { address: gpa(0x5_0000), bytes: Uint8Array.of(1) };
+  const secure = guest.hypervisor?.secureKernel;
+  expect(secure?.loadPatches(Array.from({ length: 129 }, () => patch))).toBe(-12);
+  expect(calls).toEqual([]);
+  expect(free.freeFrames).toBe(1);
 });
 
 test('without VTL1 there is no Heki', () => {

@@ -1,4 +1,4 @@
-import type { HekiSection, HekiSectionKind, HekiTextPatch } from '@heki/guest';
+import type { HekiSection, HekiSectionKind, HekiSecureKernel, HekiTextPatch } from '@heki/guest';
 import {
   encodeHvControl,
   encodeLvbsRanges,
@@ -7,13 +7,21 @@ import {
   HvCall,
   HvStatus,
   LVBS_RANGES_PER_PAGE,
+  LVBS_TEXT_PATCH_SIZE,
   LvbsError,
   LvbsFunction,
   type LvbsRange,
   LvbsSection,
 } from '@heki/hypercall/hyperv';
 import { decodePageList, forEachRange } from '@heki/hypercall/kvm';
-import { addressOf, type Gfn, type Gpa, PAGE_WORDS, type PhysicalMemory } from '@heki/physical-memory';
+import {
+  addressOf,
+  type Gfn,
+  type Gpa,
+  PAGE_SIZE,
+  PAGE_WORDS,
+  type PhysicalMemory,
+} from '@heki/physical-memory';
 import type { Registers, Vcpu } from '@heki/vcpu';
 import type { HekiPort } from './kvm.ts';
 
@@ -41,15 +49,19 @@ export interface HypervDriverOptions {
   /** Hears of the warning about calls in interrupt context, once. */
   readonly onWarning?: (text: string) => void;
   /**
-   * When the secure kernel is told that boot is over. `never` (default): Heki v2's core asks for protection for as long as the kernel lives, for
-   * every module, and would be refused from then on. `after-late-init`: with the first protection, which late init asks for; later
-   * modules then need `validateModule` of the port, which the kernel must call.
+   * When the secure kernel is told that boot is over. `never` (default): the guest is that of the series, which asks for protection as long as it
+   * lives, for every module, and would be refused from then on. `after-late-init`: it is that of LVBS, which then has its modules
+   * validated and its text patched. The series' own core (`rfc-v2`) knows no such thing.
    */
   readonly endOfBoot?: 'never' | 'after-late-init';
+  /** Default `hardened`. */
+  readonly profile?: 'rfc-v2' | 'hardened';
 }
 
 /** Pages of ranges in one VTL call at most; more ranges make more calls. */
 const MOST_PAGES = 64;
+
+const PATCHES_PER_PAGE = PAGE_SIZE / LVBS_TEXT_PATCH_SIZE;
 
 const SECTION_ATTRIBUTES: { readonly [kind in HekiSectionKind]: number } = {
   text: LvbsSection.TEXT,
@@ -59,7 +71,6 @@ const SECTION_ATTRIBUTES: { readonly [kind in HekiSectionKind]: number } = {
   'init-text': LvbsSection.INIT_TEXT,
   'init-data': LvbsSection.INIT_DATA,
   'init-rodata': LvbsSection.INIT_RODATA,
-  patches: LvbsSection.PATCHES,
 };
 
 /** VMCALL with these registers; all are as before afterwards. `undefined` when it did not complete, otherwise what `result` reads. */
@@ -82,7 +93,7 @@ function callHyperv(
  * kernel is there, and `guest.hypervisor` is filled with VTL calls. Whether it was. *Unjudged.*
  */
 export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions): boolean {
-  const { vcpu, memory, onWarning, endOfBoot = 'never' } = options;
+  const { vcpu, memory, onWarning, endOfBoot = 'never', profile = 'hardened' } = options;
   // Fast HvCallEnablePartitionVtl: RDX the partition, R8 the VTL.
   const enable = {
     rcx: encodeHvControl({ code: HvCall.ENABLE_PARTITION_VTL, fast: true }),
@@ -143,9 +154,50 @@ export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions):
       attributes: SECTION_ATTRIBUTES[kind],
     }));
 
+  /** Writes patches into pages of their own, one behind the other, and runs `use` with these as ranges. */
+  function withPatches(
+    patches: readonly HekiTextPatch[],
+    use: (ranges: readonly LvbsRange[]) => number,
+  ): number {
+    const needed = Math.ceil(patches.length / PATCHES_PER_PAGE);
+    if (needed === 0) return use([]);
+    return withPages(needed, (frames) => {
+      if (frames.length < needed) return -LvbsError.ENOMEM;
+      const ranges: LvbsRange[] = [];
+      for (const [index, frame] of frames.entries()) {
+        const page = new Uint8Array(PAGE_SIZE);
+        const own = patches.slice(index * PATCHES_PER_PAGE, (index + 1) * PATCHES_PER_PAGE);
+        for (const [at, patch] of own.entries()) page.set(encodePatch(patch), at * LVBS_TEXT_PATCH_SIZE);
+        if (!memory.store(frame, 0, page)) return -LvbsError.EFAULT;
+        const pa = addressOf(frame);
+        ranges.push({ va: 0n, pa, epa: (pa + PAGE_SIZE) as Gpa, attributes: LvbsSection.PATCHES });
+      }
+      return use(ranges);
+    });
+  }
+
+  const secureKernel: HekiSecureKernel = {
+    loadPatches: (patches) =>
+      patches.length === 0
+        ? 0
+        : withPatches(patches, (ranges) => callWithRanges(LvbsFunction.LOAD_KDATA, ranges, false)),
+    finishBoot: () => vtlCall(LvbsFunction.SIGNAL_END_OF_BOOT),
+    validateModule: (sections, patches) =>
+      withPatches(patches, (tables) =>
+        callWithRanges(LvbsFunction.VALIDATE_MODULE, [...sectionRanges(sections), ...tables], false),
+      ),
+    freeModuleInit: (token) => vtlCall(LvbsFunction.FREE_MODULE_INIT, BigInt(token)),
+    unloadModule: (token) => vtlCall(LvbsFunction.UNLOAD_MODULE, BigInt(token)),
+    patchText: (patch) =>
+      withPages(1, ([frame]) => {
+        if (frame === undefined || !memory.store(frame, 0, encodePatch(patch))) return -LvbsError.EFAULT;
+        return vtlCall(LvbsFunction.PATCH_TEXT, BigInt(addressOf(frame)));
+      }),
+    validateKexec: (segments) => callWithRanges(LvbsFunction.KEXEC_VALIDATE, sectionRanges(segments), false),
+  };
+
   let warned = false;
-  let finished = false;
-  const hypervisor = {
+  guest.hypervisor = {
     lockCrs: () => vtlCall(LvbsFunction.LOCK_REGS),
     protectMemory(list: Gpa) {
       if (vcpu().interruptContext && !warned) {
@@ -159,29 +211,13 @@ export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions):
       forEachRange(decoded.pages, (start, end, attributes) =>
         ranges.push({ va: 0n, pa: addressOf(start), epa: addressOf(end), attributes }),
       );
-      const answer = callWithRanges(LvbsFunction.PROTECT_MEMORY, ranges, true);
-      if (answer !== 0 || finished || endOfBoot === 'never') return answer;
-      return hypervisor.finishBoot();
+      return callWithRanges(LvbsFunction.PROTECT_MEMORY, ranges, true);
     },
-    finishBoot() {
-      const answer = vtlCall(LvbsFunction.SIGNAL_END_OF_BOOT);
-      finished ||= answer === 0;
-      return answer;
-    },
-    validateModule: (sections: readonly HekiSection[]) =>
-      callWithRanges(LvbsFunction.VALIDATE_MODULE, sectionRanges(sections), false),
-    freeModuleInit: (token: number) => vtlCall(LvbsFunction.FREE_MODULE_INIT, BigInt(token)),
-    unloadModule: (token: number) => vtlCall(LvbsFunction.UNLOAD_MODULE, BigInt(token)),
-    patchText: ({ address, secondPage, bytes }: HekiTextPatch) =>
-      withPages(1, ([frame]) => {
-        const patch = encodeLvbsTextPatch({ pa: address, secondPa: secondPage ?? (0 as Gpa), bytes });
-        if (frame === undefined) return -LvbsError.EINVAL;
-        if (!memory.store(frame, 0, patch)) return -LvbsError.EFAULT;
-        return vtlCall(LvbsFunction.PATCH_TEXT, BigInt(addressOf(frame)));
-      }),
-    kexecValidate: (segments: readonly HekiSection[]) =>
-      callWithRanges(LvbsFunction.KEXEC_VALIDATE, sectionRanges(segments), false),
+    ...(endOfBoot === 'never' || profile === 'rfc-v2' ? {} : { secureKernel }),
   };
-  guest.hypervisor = hypervisor;
   return true;
+}
+
+function encodePatch({ address, secondPage, bytes }: HekiTextPatch): Uint8Array {
+  return encodeLvbsTextPatch({ pa: address, secondPa: secondPage ?? (0 as Gpa), bytes });
 }

@@ -1,6 +1,6 @@
 import { ATTACKS, type AttackResult, type KernelTargets } from '@heki/machine';
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
-import { ScenarioError } from './error.ts';
+import { ScenarioError, UnmadeError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
 import type { Step } from './scenario.ts';
 
@@ -32,7 +32,7 @@ function targetsOf(life: Life, on: string): KernelTargets {
 
 /** Where the text and the data of something are. */
 function placesOf(
-  { machine: { kernel }, modules, programs, areas }: Life,
+  { machine: { kernel }, unmade, modules, programs, areas }: Life,
   on: string,
 ): Pick<KernelTargets, 'text' | 'data'> {
   if (on === 'kernel') return { text: kernel.address('_text'), data: kernel.address('_sdata') };
@@ -42,6 +42,7 @@ function placesOf(
   const program = programs.get(on);
   const area = areas.get(on)?.address;
   if (program === undefined && area === undefined) {
+    if (unmade.has(on)) throw new UnmadeError(`there is no ${on} to attack: it could not be made`);
     throw new ScenarioError(`there is no ${on} to attack: an earlier step must make it`);
   }
   return { text: program, data: area };

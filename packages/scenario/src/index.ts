@@ -9,6 +9,7 @@ export {
   type StepResult,
   type StepVerdict,
 } from './run-scenario.ts';
+export { KERNEL_JUMP_LABELS } from './run-step.ts';
 export {
   type ComposedScenario,
   composeScenario,

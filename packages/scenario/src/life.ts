@@ -7,6 +7,8 @@ import { walkMappings } from '@heki/x86';
 /** A kernel's life so far: what its steps made, by the names that they gave. */
 export interface Life {
   readonly machine: LinuxMachine;
+  /** Names that steps gave to what they did not get made. */
+  readonly unmade: Set<string>;
   readonly modules: Map<string, LoadedModule>;
   readonly programs: Map<string, VirtualAddress>;
   readonly areas: Map<string, KernelArea>;
@@ -23,6 +25,7 @@ export interface Life {
 export function beginLife(machine: LinuxMachine): Life {
   return {
     machine,
+    unmade: new Set(),
     modules: new Map(),
     programs: new Map(),
     areas: new Map(),

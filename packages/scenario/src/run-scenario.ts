@@ -1,6 +1,7 @@
 import type { KernelOutcome } from '@heki/linux';
 import type { LinuxMachine } from '@heki/machine';
 import { attackStep } from './attack-step.ts';
+import { UnmadeError } from './error.ts';
 import { beginLife, type Life } from './life.ts';
 import { type PageClass, pageClasses } from './page-classes.ts';
 import { runStep } from './run-step.ts';
@@ -16,7 +17,7 @@ export type StepVerdict =
   /** An access did not complete: the kernel oopses, hangs or stands still. */
   | 'oops';
 
-/** A step and what came of it. */
+/** A step and what came of it; `error` also when it is about what an earlier step did not get made. */
 export interface StepResult {
   readonly step: Step;
   readonly verdict: StepVerdict;
@@ -105,13 +106,18 @@ export function runSteps(
 }
 
 function take(life: Life, step: Step): Pick<StepResult, 'verdict' | 'reason'> {
-  if (step.do === 'attack') {
+  try {
+    if (step.do !== 'attack') {
+      const outcome = runStep(life, step);
+      return { verdict: verdictOf(outcome), reason: reasonOf(outcome) };
+    }
     const { outcome, reason } = attackStep(life, step);
     const verdict = outcome === 'succeeded' ? 'works' : outcome === 'crashed' ? 'oops' : 'blocked';
     return { verdict, reason };
+  } catch (error) {
+    if (error instanceof UnmadeError) return { verdict: 'error', reason: error.message };
+    throw error;
   }
-  const outcome = runStep(life, step);
-  return { verdict: verdictOf(outcome), reason: reasonOf(outcome) };
 }
 
 function verdictOf(outcome: KernelOutcome): StepVerdict {

@@ -1,6 +1,6 @@
 import type { KernelOutcome, ModuleImage } from '@heki/linux';
 import { addressOf, type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
-import { ScenarioError } from './error.ts';
+import { ScenarioError, UnmadeError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
 import type { Step } from './scenario.ts';
 
@@ -13,7 +13,8 @@ const NOTHING: KernelOutcome = { kind: 'done', value: undefined };
 /**
  * Takes a step; its last outcome, or the first that is not `done`.
  *
- * @throws {ScenarioError} when the step names what is not there
+ * @throws {ScenarioError} when the step names what no earlier one was to make
+ * @throws {UnmadeError} when it names what an earlier one did not get made
  */
 export function runStep(life: Life, step: Exclude<Step, { do: 'attack' }>): KernelOutcome {
   const { kernel } = life.machine;
@@ -49,7 +50,7 @@ export function runStep(life: Life, step: Exclude<Step, { do: 'attack' }>): Kern
     case 'static-key':
       return kernel.setStaticKey([keySite(life, step.on)], step.enabled);
     case 'vmalloc':
-      return withValue(kernel.vmalloc(step.pages), (area) => life.areas.set(step.name, area));
+      return made(life, step.name, kernel.vmalloc(step.pages), (area) => life.areas.set(step.name, area));
     case 'vfree':
       return ifDone(kernel.vfree(areaOf(life, step.name).address), () => void life.areas.delete(step.name));
     case 'set-memory': {
@@ -63,7 +64,7 @@ export function runStep(life: Life, step: Exclude<Step, { do: 'attack' }>): Kern
     case 'suspend':
       return kernel.suspend();
     case 'plug-memory': {
-      const section = life.machine.plugMemory() ?? missing('memory left to plug in');
+      const section = life.machine.plugMemory() ?? missing(life, 'memory left to', 'plug in');
       life.plugged.push(section);
       return kernel.addMemory(section);
     }
@@ -118,6 +119,18 @@ function withValue<Value>(outcome: KernelOutcome<Value>, take: (value: Value) =>
   return NOTHING;
 }
 
+/** Remembers by `name` what a step made, or that it did not. */
+function made<Value>(
+  life: Life,
+  name: string,
+  outcome: KernelOutcome<Value>,
+  take: (value: Value) => void,
+): KernelOutcome {
+  if (outcome.kind === 'done') life.unmade.delete(name);
+  else life.unmade.add(name);
+  return withValue(outcome, take);
+}
+
 /** A module of so many pages of each kind, with an init function, and no-ops at its sites. */
 function moduleImage(of: {
   readonly name: string;
@@ -125,15 +138,18 @@ function moduleImage(of: {
   readonly rodata?: number | undefined;
   readonly data?: number | undefined;
   readonly staticCalls?: number | undefined;
+  readonly signed?: boolean | undefined;
 }): ModuleImage {
   const staticCalls = of.staticCalls ?? 0;
   const sitesPerPage = PAGE_SIZE / SITE_DISTANCE;
   // The first page's sites are for whoever traces and probes.
   const text = new Uint8Array(Math.max(of.text ?? 4, 1 + Math.ceil(staticCalls / sitesPerPage)) * PAGE_SIZE);
-  text.fill(0x90);
+  // No signed module has this code.
+  text.fill(of.signed === false ? 0xcc : 0x90);
   for (let at = 0; at < text.length; at += SITE_DISTANCE) text.set(NOP5, at);
   return {
     name: of.name,
+    signed: of.signed ?? true,
     memory: {
       text,
       rodata: new Uint8Array((of.rodata ?? 2) * PAGE_SIZE).fill(0x11),
@@ -148,13 +164,13 @@ function moduleImage(of: {
 }
 
 function loadModule(life: Life, name: string, image: ModuleImage): KernelOutcome {
-  return withValue(life.machine.kernel.loadModule({ ...image, name }), (module) =>
+  return made(life, name, life.machine.kernel.loadModule({ ...image, name }), (module) =>
     life.modules.set(name, module),
   );
 }
 
 function unloadModule(life: Life, name: string): KernelOutcome {
-  const module = life.modules.get(name) ?? missing(`module ${name}`);
+  const module = life.modules.get(name) ?? missing(life, 'module', name);
   const frames = [...module.memory.values()].flatMap(({ address, pages }) =>
     framesBehind(life.machine, address, pages),
   );
@@ -166,11 +182,11 @@ function unloadModule(life: Life, name: string): KernelOutcome {
 
 function loadBpf(life: Life, name: string, size: number): KernelOutcome {
   const outcome = life.machine.kernel.loadBpfProgram(new Uint8Array(size).fill(0x90));
-  return withValue(outcome, (address) => life.programs.set(name, address));
+  return made(life, name, outcome, (address) => life.programs.set(name, address));
 }
 
 function unloadBpf(life: Life, name: string): KernelOutcome {
-  const address = life.programs.get(name) ?? missing(`program ${name}`);
+  const address = life.programs.get(name) ?? missing(life, 'program', name);
   const frames = framesBehind(life.machine, address, 1);
   return ifDone(life.machine.kernel.unloadBpfProgram(address), () => {
     life.programs.delete(name);
@@ -179,11 +195,12 @@ function unloadBpf(life: Life, name: string): KernelOutcome {
 }
 
 function areaOf(life: Life, name: string) {
-  return life.areas.get(name) ?? missing(`area ${name}`);
+  return life.areas.get(name) ?? missing(life, 'area', name);
 }
 
-function missing(what: string): never {
-  throw new ScenarioError(`there is no ${what}: an earlier step must make it`);
+function missing(life: Life, what: string, name: string): never {
+  if (life.unmade.has(name)) throw new UnmadeError(`there is no ${what} ${name}: it could not be made`);
+  throw new ScenarioError(`there is no ${what} ${name}: an earlier step must make it`);
 }
 
 /** Sites of text that are no-ops of five bytes. */
@@ -191,8 +208,8 @@ function sitesIn(life: Life, on: string): VirtualAddress[] {
   const text =
     on === 'kernel'
       ? life.machine.kernel.address('_text')
-      : (life.modules.get(on) ?? missing(`module ${on}`)).memory.get('text')?.address;
-  const start = text ?? missing(`text in module ${on}`);
+      : (life.modules.get(on) ?? missing(life, 'module', on)).memory.get('text')?.address;
+  const start = text ?? missing(life, 'text in module', on);
   const sites = PAGE_SIZE / SITE_DISTANCE;
   return Array.from(
     { length: sites },
@@ -200,6 +217,11 @@ function sitesIn(life: Life, on: string): VirtualAddress[] {
   );
 }
 
+/** The static key of the kernel that steps switch: its jump label, by its offset from `_text`. */
+export const KERNEL_JUMP_LABELS: readonly number[] = [(PAGE_SIZE / SITE_DISTANCE - 2) * SITE_DISTANCE];
+
 /** Those that trace does not use first. */
-const probeSite = (life: Life, on: string): VirtualAddress => sitesIn(life, on).at(-1) ?? missing(on);
-const keySite = (life: Life, on: string): VirtualAddress => sitesIn(life, on).at(-2) ?? missing(on);
+const probeSite = (life: Life, on: string): VirtualAddress =>
+  sitesIn(life, on).at(-1) ?? missing(life, 'text in', on);
+const keySite = (life: Life, on: string): VirtualAddress =>
+  sitesIn(life, on).at(-2) ?? missing(life, 'text in', on);

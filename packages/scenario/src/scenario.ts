@@ -33,6 +33,12 @@ const stepSchema = z.discriminatedUnion('do', [
       .max(2000)
       .optional()
       .describe('Static calls, patched when the module comes. Default 0'),
+    signed: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether its file is signed, which counts where a secure kernel looks at signatures. Default true',
+      ),
   }),
   step('unload-module', { name }),
   step('churn-modules', { count }).describe('Loads and unloads one module after the other'),

@@ -1,6 +1,12 @@
 import { DEBIAN_6_1, type KernelProfile } from '@heki/linux';
-import { createLinuxMachine, type LinuxMachine, pcMemoryMap, type TraceEvent } from '@heki/machine';
-import { type MachineSpecification, memoryBytes } from '@heki/scenario';
+import {
+  createLinuxMachine,
+  createSigningAuthority,
+  type LinuxMachine,
+  pcMemoryMap,
+  type TraceEvent,
+} from '@heki/machine';
+import { KERNEL_JUMP_LABELS, type MachineSpecification, memoryBytes } from '@heki/scenario';
 import { UsageError } from '../failure.ts';
 import { HYPERVISORS, type HypervisorName, hypervisorNamed } from '../hypervisors.ts';
 
@@ -57,8 +63,11 @@ export function createBootMachine(
 ): LinuxMachine {
   const { profile, mbec, commandLine, levels, vcpus, pluggable, kaslrSeed } = settings;
   const backend = HYPERVISORS[settings.hypervisor];
+  const authority = createSigningAuthority();
   return createLinuxMachine({
-    hypervisor: backend.create({ profile, mbec }),
+    hypervisor: backend.create({ profile, mbec, trusted: authority.signed }),
+    presentSignature: authority.sign,
+    jumpLabels: KERNEL_JUMP_LABELS,
     memoryMap: pcMemoryMap(memoryBytes(settings.memory)),
     kernel: options.kernel ?? DEBIAN_6_1,
     driver: backend.driver,

@@ -1,6 +1,6 @@
 import { parseBootParameters } from '@heki/guest';
 import { CHANGED_EXPECTATIONS, KUNIT_SUITES, type KunitSuiteName, kunitTests, runKunit } from '@heki/kunit';
-import { pcMemoryMap } from '@heki/machine';
+import { createSigningAuthority, pcMemoryMap } from '@heki/machine';
 import { memoryBytes } from '@heki/scenario';
 import { bootSettings } from '../boot/boot-machine.ts';
 import { ExitCode, UsageError } from '../failure.ts';
@@ -38,12 +38,14 @@ export async function kunit(options: KunitCommandOptions, io: CommandIo): Promis
     mbec: options.mbec,
   });
   const backend = HYPERVISORS[settings.hypervisor];
+  const authority = createSigningAuthority();
   const boot = parseBootParameters(cmdline);
   for (const line of boot.log) await io.stderr.write(`${line}\n`);
   const test = options.test ?? (boot.test === 0 ? undefined : boot.test);
   const running = runKunit({
     machine: {
-      hypervisor: backend.create(settings),
+      hypervisor: backend.create({ ...settings, trusted: authority.signed }),
+      presentSignature: authority.sign,
       driver: backend.driver,
       profile: settings.profile,
       memoryMap: pcMemoryMap(memoryBytes(memory)),

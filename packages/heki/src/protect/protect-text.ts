@@ -137,10 +137,7 @@ function lateLines({ hypercalls, log, late }: ProtectReport, colours: Colours): 
     const result = call.result < 0 ? colours.red(String(call.result)) : colours.green(String(call.result));
     return `${(call.number === undefined ? 'request' : `VMCALL ${call.number}`).padEnd(10)} ${callText(call).padEnd(58)} → ${result}`;
   });
-  const end =
-    late.outcome === 'registers-refused' || late.outcome === 'memory-refused'
-      ? [colours.red(`Heki gave up: ${late.outcome}, error ${late.error}`)]
-      : [];
+  const end = 'error' in late ? [colours.red(`Heki gave up: ${late.outcome}, error ${late.error}`)] : [];
   return [
     ...log.map((line) => colours.dim(line)),
     ...(log.length > 0 && calls.length > 0 ? [''] : []),

@@ -2,6 +2,7 @@ import { encodeLvbsTextPatch, LvbsFunction } from '@heki/hypercall/hyperv';
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
 import { createTestGuest, type TestGuest } from '../testing/guest.ts';
+import type { TrustedModule } from './modules.ts';
 
 const {
   FREE_MODULE_INIT,
@@ -184,7 +185,7 @@ test('a module brings patches of its own text only, and they go with it', () => 
   expect(patch(guest, 0x50_0020, [0xcc])).toBe(-2);
 });
 
-test('kexec goes to a trusted image alone, which is read-only from then on', () => {
+test('kexec goes to a trusted image alone, which is read-only from then on, and whose text can be run', () => {
   const guest = loading();
   guest.vm.secureKernel.trustKexecImage({ name: 'next', bytes: pattern(0x1400, 5) });
   guest.put(0x60_0000, pattern(0x1400, 5));
@@ -194,4 +195,15 @@ test('kexec goes to a trusted image alone, which is read-only from then on', () 
   guest.put(0x60_0000, pattern(0x1400, 5));
   expect(guest.callWith(KEXEC_VALIDATE, [0x60_0000, 0x60_2000, 0])).toBe(0);
   expect(guest.store(0x60_0000)).toBe(false);
+  expect(rights(guest, 0x60_0000)).toBe('1011');
+});
+
+test('what is signed is trusted in every partition, from when it is signed on', () => {
+  const modules: TrustedModule[] = [];
+  const guests = [createTestGuest({ trusted: { modules } }), createTestGuest({ trusted: { modules } })];
+  for (const guest of guests) guest.put(0x50_0000, pattern(0x1000, 7));
+  const validate = (guest: TestGuest) => guest.callWith(VALIDATE_MODULE, [0x50_0000, 0x50_1000, KIND_TEXT]);
+  expect(guests.map(validate)).toEqual([-13, -13]);
+  modules.push({ name: 'm', sections: [{ kind: KIND_TEXT, bytes: pattern(0x1000, 7), sites: [] }] });
+  expect(guests.map(validate)).toEqual([1, 1]);
 });

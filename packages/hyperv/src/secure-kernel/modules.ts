@@ -25,6 +25,12 @@ export interface TrustedKexecImage {
   readonly bytes: Uint8Array;
 }
 
+/** What somebody whom VTL1 trusts has signed. */
+export interface TrustedCode {
+  readonly modules?: Iterable<TrustedModule>;
+  readonly kexecImages?: Iterable<TrustedKexecImage>;
+}
+
 /** Pages of one module or image at most: 64 MiB. */
 const MOST_PAGES = 16_384;
 const { READABLE, WRITABLE, KERNEL_EXECUTABLE, USER_EXECUTABLE } = HvMapGpa;
@@ -61,9 +67,12 @@ interface Loaded {
   readonly ranges: readonly LvbsRange[];
 }
 
-export function createModules(policy: MemoryPolicy, patches: TextPatches): Modules {
+export function createModules(policy: MemoryPolicy, patches: TextPatches, signed: TrustedCode): Modules {
   const trusted: TrustedModule[] = [];
   const images: TrustedKexecImage[] = [];
+  /** Those that were named for this partition, then those that are signed. */
+  const someModule = (test: (module: TrustedModule) => boolean): boolean =>
+    trusted.some(test) || [...(signed.modules ?? [])].some(test);
   const loaded = new Map<bigint, Loaded>();
   let tokens = 0n;
 
@@ -125,7 +134,7 @@ export function createModules(policy: MemoryPolicy, patches: TextPatches): Modul
       const own = patches.read(bytesOf(vtl1, tables));
       if (own === undefined || !own.every((patch) => isInText(patch, parts))) return -LvbsError.EINVAL;
       const known = inspect(vtl1, parts, () =>
-        trusted.some((module) =>
+        someModule((module) =>
           isSame(module, (kind) =>
             bytesOf(
               vtl1,
@@ -166,9 +175,12 @@ export function createModules(policy: MemoryPolicy, patches: TextPatches): Modul
       if (!areFree(vtl1, ranges)) return -LvbsError.EPERM;
       const known = inspect(vtl1, ranges, () => {
         const bytes = bytesOf(vtl1, ranges);
-        return images.some((image) => beginsWith(bytes, image.bytes, []));
+        return [...images, ...(signed.kexecImages ?? [])].some((image) => beginsWith(bytes, image.bytes, []));
       });
       if (!known) return -LvbsError.EACCES;
+      // What hands over must run; the rest only stays as it is.
+      const isText = ({ attributes }: LvbsRange): boolean => attributes === LvbsSection.TEXT;
+      if (!setAll(vtl1, ranges.filter(isText), () => TEXT)) return -LvbsError.ENOMEM;
       for (const range of ranges) policy.claim(...frames(range), true);
       return 0;
     },

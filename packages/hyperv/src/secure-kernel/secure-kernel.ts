@@ -24,6 +24,7 @@ import type {
 import { frameOf, type Gpa, readBytes, type VirtualAddress } from '@heki/physical-memory';
 import { type Registers, Vector } from '@heki/vcpu';
 import { MSR_REGISTERS, TABLE_REGISTERS } from '../intercept/register-names.ts';
+import type { ResolvedOptions } from '../options.ts';
 import { rightsOfFlags } from '../partition/map-flags.ts';
 import { createLockedRegisters, LOCK_ALL, type LockedRegisters } from './locked-registers.ts';
 import { createMemoryPolicy } from './memory-policy.ts';
@@ -53,10 +54,13 @@ export interface SecureKernel {
 
 const REFUSALS: { readonly [field: string]: Refusal } = { pages: 'too-much', range: 'empty' };
 
-export function createSecureKernel(capabilities: Capabilities, rangePages: number): SecureKernel {
+export function createSecureKernel(
+  capabilities: Capabilities,
+  { rangePages, trusted }: Pick<ResolvedOptions, 'rangePages' | 'trusted'>,
+): SecureKernel {
   const policy = createMemoryPolicy(capabilities);
   const patches = createTextPatches();
-  const modules = createModules(policy, patches);
+  const modules = createModules(policy, patches, trusted);
   const locked = createLockedRegisters();
   let endOfBoot = false;
 

@@ -24,7 +24,7 @@ export const CHANGED_EXPECTATIONS: readonly ChangedExpectation[] = [
     {
       test,
       published: 'the store completes without effect',
-      port: 'the store ends with #PF 0x3, which the exception table leads on from',
+      port: 'the store ends with #PF 0x3 (#GP(0) where the hypervisor answers so), which the exception table leads on from',
       why: 'KVM injects #PF at the store; Linux takes it for a stale translation and retries it for ever',
     },
   ]),
@@ -37,7 +37,7 @@ export const CHANGED_EXPECTATIONS: readonly ChangedExpectation[] = [
   {
     test: 'heki_test_exec',
     published: 'the call returns 3',
-    port: 'the call ends with #PF 0x11, which the exception table leads on from by the address of the function',
+    port: 'the call ends with #PF 0x11 (or #GP(0)), which the exception table leads on from by the address of the function',
     why: 'no function that adds one returns 3; where the fetch is refused, Linux retries it for ever',
   },
 ];

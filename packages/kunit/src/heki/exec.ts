@@ -2,7 +2,7 @@ import { Errno } from '@heki/linux';
 import { PAGE_SIZE } from '@heki/physical-memory';
 import type { Kunit } from '../framework/suite.ts';
 import type { TestThread } from '../thread/test-thread.ts';
-import { expectError, expectFault, pageOf } from './write-to-rodata.ts';
+import { expectDenial, expectError, pageOf } from './write-to-rodata.ts';
 
 const ARGUMENT = 3n;
 /** `exec_size` of the series: two bytes less than the function has. */
@@ -33,7 +33,7 @@ export function execWithFixUp(test: Kunit, thread: TestThread): void {
   const { value } = thread.entry(image.execFunction);
   thread.setEntry(image.execFunction, value & ~EXECUTE_DISABLE);
   const called = thread.tryCall(image.execFunction, ARGUMENT);
-  expectFault(test, 'the call', called.kind === 'done' ? undefined : called, 0x11);
+  expectDenial(test, thread, 'the call', called.kind === 'done' ? undefined : called, 0x11);
   if (called.kind === 'done') result(test, called.value);
 }
 

@@ -1,5 +1,6 @@
 import { Errno } from '@heki/linux';
 import { PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import { describeException, type Exception, Vector } from '@heki/vcpu';
 import { EntryLow } from '@heki/x86';
 import { failureText } from '../framework/run-case.ts';
 import type { FailedAccess, Kunit } from '../framework/suite.ts';
@@ -35,7 +36,7 @@ export function writeToRodataWithFixUp(test: Kunit, thread: TestThread, buffer: 
   expectError(test, 'set_memory_rw', setMemory(thread, 'rw', buffer), -Errno.EPERM);
   thread.kernel.setToReadonly = true;
   thread.setEntry(buffer, thread.entry(buffer).value | BigInt(EntryLow.RW));
-  expectFault(test, 'the store', thread.tryWriteByte(buffer, VALUE), 0x3);
+  expectDenial(test, thread, 'the store', thread.tryWriteByte(buffer, VALUE), 0x3);
   after(test, thread, buffer);
 }
 
@@ -61,16 +62,21 @@ export function expectError(test: Kunit, name: string, found: number, expected: 
   test.expect(found === expected, `${name}() to return ${expected}`, `it returned ${found}`);
 }
 
-/** Expects an access to have ended with #PF and `errorCode`. */
-export function expectFault(
+/** Expects an access to have been denied: with #PF and `errorCode`, or with #GP(0) where the hypervisor answers so. */
+export function expectDenial(
   test: Kunit,
+  { denial }: TestThread,
   what: string,
   failed: FailedAccess | undefined,
   errorCode: number,
 ): void {
+  const expected: Exception =
+    denial === 'page-fault' ? { vector: Vector.PF, errorCode } : { vector: Vector.GP, errorCode: 0 };
   test.expect(
-    failed?.kind === 'exception' && failed.vector === 14 && failed.errorCode === errorCode,
-    `${what} to end with #PF ${hex(errorCode)}`,
+    failed?.kind === 'exception' &&
+      failed.vector === expected.vector &&
+      failed.errorCode === expected.errorCode,
+    `${what} to end with ${describeException(expected)}`,
     failed === undefined ? 'it completed' : `it ${failureText(failed)}`,
   );
 }

@@ -35,5 +35,7 @@ export function bootTestThread<VM extends VirtualMachine, Event extends BackendE
     throw new ThreadEnd(what, booted.outcome);
   }
   const kvmHypercalls = KVM_BACKENDS.has(options.hypervisor.name) && heki.hypervisor !== undefined;
-  return createTestThread({ machine, image, kvmHypercalls, listeners });
+  const pageFaults = options.hypervisor.capabilities.verdicts.includes('page-fault');
+  const denial = pageFaults ? 'page-fault' : 'general-protection';
+  return createTestThread({ machine, image, kvmHypercalls, denial, listeners });
 }

@@ -32,6 +32,8 @@ export interface TestThread {
   readonly image: TestImage;
   /** The hypervisor has a driver in the kernel that found Heki, and answers KVM's hypercalls. */
   readonly kvmHypercalls: boolean;
+  /** What the hypervisor answers a denied access with. */
+  readonly denial: 'page-fault' | 'general-protection';
 
   readByte(address: VirtualAddress): number;
   readLong(address: VirtualAddress): bigint;
@@ -74,10 +76,11 @@ export function createTestThread(options: {
   readonly machine: LinuxMachine;
   readonly image: TestImage;
   readonly kvmHypercalls: boolean;
+  readonly denial: TestThread['denial'];
   /** Whoever hears of the kernel's events. */
   readonly listeners: Set<(event: LinuxEvent) => void>;
 }): TestThread {
-  const { machine, image, kvmHypercalls, listeners } = options;
+  const { machine, image, kvmHypercalls, denial, listeners } = options;
   const { kernel } = machine;
   const { vcpu } = kernel;
   const directMap = virtualAddressOf(kernel.layout.directMap);
@@ -102,6 +105,7 @@ export function createTestThread(options: {
     kernel,
     image,
     kvmHypercalls,
+    denial,
     readByte: (at) => Number(completed(`the load at ${hex(at)}`, vcpu.load(at, 1))),
     readLong: (at) => completed(`the load at ${hex(at)}`, vcpu.load(at, 8)),
     writeByte(at, value) {

@@ -1,3 +1,4 @@
+import { loadKernelPatches } from '../heki/secure-kernel.ts';
 import type { KernelState } from '../kernel-state.ts';
 import { smpInit } from '../smp/processors.ts';
 import { initPoking } from '../text/text-poke.ts';
@@ -31,7 +32,9 @@ export const STEP_FUNCTIONS: { readonly [step in BootStep]: (kernel: KernelState
   smp_init: smpInit,
   free_initmem: freeInitmem,
   mark_rodata_ro: markRodataRo,
-  heki_late_init({ heki, emit }) {
+  heki_late_init(kernel) {
+    const { heki, emit } = kernel;
+    loadKernelPatches(kernel);
     if (heki !== undefined) emit({ type: 'heki-late-init', result: heki.lateInit() });
   },
   run_init_process({ emit }) {

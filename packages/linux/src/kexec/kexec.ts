@@ -5,6 +5,7 @@ import {
   type VirtualAddress,
   type VirtualFrame,
 } from '@heki/physical-memory';
+import { validateKexec } from '../heki/secure-kernel.ts';
 import { directAddress, type KernelState } from '../kernel-state.ts';
 import { setMemoryRox } from '../mm/set-memory.ts';
 import { completed } from '../mm/vcpu-memory.ts';
@@ -15,6 +16,8 @@ const TABLE = 0x63n;
 /** What stands in for relocate_kernel: no-ops. */
 const NOP = 0x90;
 const CODE = 4;
+/** The page that hands over, as a secure kernel knows it. */
+export const KEXEC_CONTROL_PAGE: Uint8Array = new Uint8Array(PAGE_SIZE).fill(NOP);
 
 /**
  * `kernel_kexec`: relocate_kernel is copied to a control page, page tables are built in which that page lies at its physical address
@@ -31,7 +34,8 @@ export function kexec(kernel: KernelState): void {
     return frame;
   };
   const control = page();
-  memory.store(directAddress(layout, control), new Uint8Array(PAGE_SIZE).fill(NOP));
+  memory.store(directAddress(layout, control), KEXEC_CONTROL_PAGE);
+  validateKexec(kernel, control);
   setMemoryRox(kernel, (layout.directMap + control) as VirtualFrame, 1);
 
   const address = BigInt(addressOf(control));

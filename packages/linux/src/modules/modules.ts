@@ -1,13 +1,20 @@
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { forgetFtraceSites } from '../ftrace/ftrace.ts';
+import { freeModuleInit, unloadValidated, validateModule } from '../heki/secure-kernel.ts';
 import type { KernelState } from '../kernel-state.ts';
 import { forgetKprobes } from '../kprobes/kprobes.ts';
 import { setMemoryNx, setMemoryRo, setMemoryX } from '../mm/set-memory.ts';
 import { moduleAlloc, type VmArea, vfree } from '../mm/vmalloc.ts';
 import { Errno, fail, KernelStop } from '../outcome.ts';
-import { setStaticKey, updateStaticCall } from '../static-branches/static-branches.ts';
+import {
+  setStaticKey,
+  staticCallPatches,
+  staticKeyPatches,
+  updateStaticCall,
+} from '../static-branches/static-branches.ts';
 import { JUMP_LENGTH, NOP5 } from '../text/instructions.ts';
 import { textPoke } from '../text/text-poke.ts';
+import type { TextPatch } from '../text/text-poke-batch.ts';
 import { textPokeEarly } from '../text/text-poke-early.ts';
 
 /** The kinds of memory of a module (`enum mod_mem_type`, 6.4), in the order of their allocation. */
@@ -43,6 +50,8 @@ export interface ModuleImage {
   readonly memory: { readonly [type in ModuleMemory]?: Uint8Array };
   /** Offsets in `text` of what is patched when the module is loaded. */
   readonly sites?: ModuleSites;
+  /** Its file has a signature, which counts where a secure kernel looks for one. Default true. */
+  readonly signed?: boolean;
 }
 
 /** A module in the kernel. */
@@ -56,6 +65,8 @@ export interface LoadedModule {
 export interface ModuleState {
   readonly module: LoadedModule;
   readonly areas: Map<ModuleMemory, VmArea>;
+  /** By which a secure kernel knows it. */
+  readonly token: number | undefined;
 }
 
 type Places = { readonly [kind in keyof Required<ModuleSites>]: readonly VirtualAddress[] };
@@ -86,7 +97,9 @@ export function loadModule(
   const types = MODULE_MEMORY.filter((type) => (memory[type]?.length ?? 0) > 0);
   if (types.length === 0) return fail(Errno.ENOEXEC, `module ${name} has nothing in it`);
 
+  if (image.signed !== false) kernel.presentSignature?.(image);
   const areas = new Map<ModuleMemory, VmArea>();
+  let token: number | undefined;
   try {
     for (const type of types) {
       const bytes = memory[type] ?? new Uint8Array();
@@ -97,6 +110,7 @@ export function loadModule(
     const places = placesOf(image, areas.get('text'));
     patchUnformed(kernel, places);
     kernel.emit({ type: 'module', name, step: 'allocated' });
+    token = validateModule(kernel, name, areas, comingPatches(kernel, places));
     completeFormation(kernel, areas);
     kernel.emit({ type: 'module', name, step: 'formed' });
     patchComing(kernel, places);
@@ -104,7 +118,10 @@ export function loadModule(
     if (init !== undefined) kernel.memory.fetch(virtualAddressOf(init.start), 1);
     enableRo(kernel, areas, true);
   } catch (stop) {
-    if (stop instanceof KernelStop && stop.outcome.kind === 'error') freeAreas(kernel, areas, FREED);
+    if (stop instanceof KernelStop && stop.outcome.kind === 'error') {
+      unloadValidated(kernel, token);
+      freeAreas(kernel, areas, FREED);
+    }
     throw stop;
   }
   const module: LoadedModule = {
@@ -116,8 +133,9 @@ export function loadModule(
       return new Map(places);
     },
   };
-  modules.set(name, { module, areas });
+  modules.set(name, { module, areas, token });
   kernel.emit({ type: 'module', name, step: 'live' });
+  freeModuleInit(kernel, token);
   freeAreas(kernel, areas, INIT);
   kernel.emit({ type: 'module', name, step: 'init-freed' });
   return module;
@@ -128,6 +146,7 @@ export function unloadModule(kernel: KernelState, modules: Map<string, ModuleSta
   const state = modules.get(name);
   if (state === undefined) fail(Errno.ENOENT, `no module ${name}`);
   const text = state.module.memory.get('text');
+  unloadValidated(kernel, state.token);
   freeAreas(kernel, state.areas, FREED);
   if (text !== undefined) {
     const end = (text.address + BigInt(text.pages * PAGE_SIZE)) as VirtualAddress;
@@ -169,6 +188,11 @@ function patchUnformed(kernel: KernelState, { lockPrefixes, ftrace }: Places): v
     for (const address of lockPrefixes) textPoke(kernel, address, DS_PREFIX);
   }
   for (const address of ftrace) textPokeEarly(kernel, address, NOP5);
+}
+
+/** What {@link patchComing} makes of the sites. */
+function comingPatches({ image }: KernelState, { jumpLabels, staticCalls }: Places): TextPatch[] {
+  return [...staticKeyPatches(jumpLabels, true), ...staticCallPatches(staticCalls, image.address('_text'))];
 }
 
 /** MODULE_STATE_COMING: text is read-only by now. First jump labels, in batches, then static calls, each for itself. */

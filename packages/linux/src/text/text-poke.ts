@@ -10,8 +10,10 @@ import {
 import { entryBits } from '@heki/x86';
 import { hex } from '../error.ts';
 import { hekiTextPoke } from '../heki/heki-hooks.ts';
+import { patchText } from '../heki/secure-kernel.ts';
 import { directAddress, type KernelState } from '../kernel-state.ts';
-import { leafOf, storedFrame } from '../mm/leaf-entry.ts';
+import { leafOf } from '../mm/leaf-entry.ts';
+import { mappedFrames } from '../mm/mapped-frames.ts';
 import { PageTables } from '../mm/page-tables.ts';
 import { completed } from '../mm/vcpu-memory.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
@@ -70,7 +72,7 @@ function setLeaf(tables: PageTables, page: VirtualFrame, bits: U64): void {
  * `text_poke`: writes `bytes`, at most a page, over kernel text at `address`, which nobody can write otherwise: the frames are
  * mapped writable in the user half of a temporary address space, and the processor switches there for the copy. Afterwards the kernel
  * compares, and stops when the bytes are not there. Heki opens the text once that mapping is there, and closes it before the mapping goes; with B-G22, the
-other way round.
+ * other way round. A secure kernel that knows the patch writes it in the kernel's place.
  *
  * @throws {KernelStop} when an access does not complete, nothing is mapped at `address`, or Heki refuses
  */
@@ -79,7 +81,12 @@ export function textPoke(kernel: KernelState, address: VirtualAddress, bytes: Ui
   if (poking === undefined) fail(Errno.EINVAL, 'text patching is not set up yet');
   const offset = Number(address % BigInt(PAGE_SIZE));
   if (bytes.length === 0 || bytes.length > PAGE_SIZE) fail(Errno.EINVAL, `${bytes.length} bytes to patch`);
-  const frames = framesAt(kernel, virtualFrameOf(address), offset + bytes.length > PAGE_SIZE ? 2 : 1);
+  const frames = mappedFrames(kernel, virtualFrameOf(address), offset + bytes.length > PAGE_SIZE ? 2 : 1);
+  if (patchText(kernel, { address, bytes })) {
+    checkPatched(address, bytes, kernel.memory.load(address, bytes.length));
+    kernel.emit({ type: 'text-poke', address, bytes: bytes.length, alias: undefined });
+    return;
+  }
   const early = kernel.defects['B-G22'];
   if (early) openText(kernel, frames);
   mapAlias(poking, frames);
@@ -104,10 +111,15 @@ export function textPoke(kernel: KernelState, address: VirtualAddress, bytes: Ui
   kernel.emit({ type: 'text-poke', address, bytes: bytes.length, alias });
   const refused = hekiTextPoke(kernel, 'text-poke-end', frames);
   if (!early) unmapAlias(poking, frames);
+  checkPatched(address, bytes, found);
+  if (refused !== 0) fail(-refused, 'Heki refused to close the text');
+}
+
+/** @throws {KernelStop} where Linux has a BUG_ON */
+function checkPatched(address: VirtualAddress, bytes: Uint8Array, found: Uint8Array): void {
   if (found.some((byte, index) => byte !== bytes[index])) {
     fail(Errno.EFAULT, `BUG: the text at ${hex(address)} is not what was written`);
   }
-  if (refused !== 0) fail(-refused, 'Heki refused to close the text');
 }
 
 /** @throws {KernelStop} Heki's refusal */
@@ -129,21 +141,5 @@ function unmapAlias({ tables, address }: TemporaryMm, frames: readonly Gfn[]): v
     for (const index of frames.keys()) {
       setLeaf(tables, (address + index) as VirtualFrame, { low: 0, high: 0 });
     }
-  });
-}
-
-/** `vmalloc_to_page`, `virt_to_page`: the frames behind text. */
-function framesAt(kernel: KernelState, first: VirtualFrame, count: number): Gfn[] {
-  return kernel.tables.edit(() => {
-    const frames: Gfn[] = [];
-    for (let page = first; page < first + count; page = (page + 1) as VirtualFrame) {
-      const entry = kernel.tables.lookup(page);
-      if (entry === undefined || entry.low === 0) {
-        return fail(Errno.EFAULT, `no text is mapped at ${hex(virtualAddressOf(page))}`);
-      }
-      const { level, low, high } = entry;
-      frames.push((storedFrame(low, high, level) + (page % 512 ** (level - 1))) as Gfn);
-    }
-    return frames;
   });
 }

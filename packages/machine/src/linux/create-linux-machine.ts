@@ -107,6 +107,8 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     ...(options.kernel === undefined ? {} : { profile: options.kernel }),
     ...(options.interleave === undefined ? {} : { interleave: options.interleave }),
     ...(options.levels === undefined ? {} : { levels: options.levels }),
+    ...(options.jumpLabels === undefined ? {} : { jumpLabels: options.jumpLabels }),
+    ...(options.presentSignature === undefined ? {} : { presentSignature: options.presentSignature }),
     ...(options.kaslrSeed === undefined ? {} : { kaslrSeed: options.kaslrSeed }),
     ...(options.linuxDefects === undefined ? {} : { defects: options.linuxDefects }),
     heki: (port) =>

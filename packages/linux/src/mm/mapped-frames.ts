@@ -1,0 +1,21 @@
+import { type Gfn, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { hex } from '../error.ts';
+import type { KernelState } from '../kernel-state.ts';
+import { Errno, fail } from '../outcome.ts';
+import { storedFrame } from './leaf-entry.ts';
+
+/** `vmalloc_to_page`, `virt_to_page`: the frames behind `count` pages. @throws {KernelStop} -EFAULT where nothing is mapped */
+export function mappedFrames({ tables }: KernelState, first: VirtualFrame, count: number): Gfn[] {
+  return tables.edit(() => {
+    const frames: Gfn[] = [];
+    for (let page = first; page < first + count; page = (page + 1) as VirtualFrame) {
+      const entry = tables.lookup(page);
+      if (entry === undefined || entry.low === 0) {
+        return fail(Errno.EFAULT, `no text is mapped at ${hex(virtualAddressOf(page))}`);
+      }
+      const { level, low, high } = entry;
+      frames.push((storedFrame(low, high, level) + (page % 512 ** (level - 1))) as Gfn);
+    }
+    return frames;
+  });
+}

@@ -1,0 +1,60 @@
+import { createHyperv } from '@heki/hyperv';
+import { createLinuxMachine, createSigningAuthority, pcMemoryMap } from '@heki/machine';
+import { initHekiOnHyperv } from '@heki/paravirt';
+import type { Gfn } from '@heki/physical-memory';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { beginLife, KERNEL_JUMP_LABELS, runSteps } from './index.ts';
+import { framesBehind } from './life.ts';
+import { randomLives, stepOf } from './testing/random-life.ts';
+
+const PROCESSORS = 2;
+const MEMORY = pcMemoryMap(64 * 2 ** 20);
+
+test('where a secure kernel validates code, no life makes a page writable and executable, or opens the image', () => {
+  fc.assert(
+    fc.property(randomLives(12, PROCESSORS), (choices) => {
+      const authority = createSigningAuthority();
+      const machine = createLinuxMachine({
+        hypervisor: createHyperv({ trusted: authority.signed }),
+        driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
+        presentSignature: authority.sign,
+        jumpLabels: KERNEL_JUMP_LABELS,
+        memoryMap: MEMORY,
+        vcpus: PROCESSORS,
+      });
+      const { kernel, virtualMachine } = machine;
+      expect(kernel.boot().kind).toBe('done');
+      expect(machine.heki.secureKernel).toBeDefined();
+      const life = beginLife(machine);
+      const granted = (frame: number): string => {
+        const { read, write, supervisorExecute } = virtualMachine.effectiveRights(frame as Gfn) ?? {};
+        return `${read ? 'r' : '-'}${write ? 'w' : '-'}${supervisorExecute ? 'x' : '-'}`;
+      };
+      const textPages = Math.ceil((kernel.profile.offsets._etext - kernel.profile.offsets._text) / 4096);
+      const text = framesBehind(machine, kernel.address('_text'), textPages);
+      for (const [serial, choice] of choices.entries()) {
+        const step = stepOf(life, choice, serial);
+        if (step === undefined) continue;
+        const [result] = runSteps(life, [step]);
+        expect(result?.verdict, JSON.stringify(result)).not.toBe('oops');
+        const open: number[] = [];
+        for (let frame = 0; frame < MEMORY.ramEnd; frame++) {
+          if (MEMORY.isRam(frame as Gfn) && granted(frame) === 'rwx') open.push(frame);
+        }
+        expect(open).toEqual([]);
+        expect(new Set(text.map(granted))).toEqual(new Set(['r-x']));
+        for (const module of life.modules.values()) {
+          const kinds = [...module.memory].flatMap(([kind, { address, pages }]) =>
+            framesBehind(machine, address, pages).map((frame) => `${kind} ${granted(frame)}`),
+          );
+          expect(
+            kinds.every((one) => /^(text r-x|rodata r--|ro_after_init r--|data rw-)$/.test(one)),
+            kinds.join(),
+          ).toBe(true);
+        }
+      }
+    }),
+    { numRuns: 15 },
+  );
+}, 600_000);
