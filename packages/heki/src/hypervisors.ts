@@ -60,7 +60,7 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
     unjudged: true,
   },
   'hyperv-lvbs': {
-    title: 'the same with the guest of LVBS, which ends its boot and then has modules and patches validated',
+    title: 'Hyper-V with VSM and the guest of LVBS, which ends its boot and has code validated',
     create: ({ mbec, trusted = {} }) => createHyperv({ mbec, trusted }),
     driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
     unjudged: true,
