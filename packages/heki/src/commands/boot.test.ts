@@ -33,11 +33,14 @@ describe('heki boot', () => {
     expect(stdout).toContain('1 page list to the hypervisor\n');
   });
 
-  test.each(['kvm-vmm', 'kvm-vtl', 'hyperv', 'xen', 'none'])('boots on %s', async (hypervisor) => {
-    const { exitCode, stdout } = await runCommand(['boot', ...SMALL, '--hypervisor', hypervisor]);
-    expect(exitCode).toBe(0);
-    expect(stdout).toContain('Run /init as init process');
-  });
+  test.each(['kvm-vmm', 'kvm-vtl', 'hyperv', 'hyperv-lvbs', 'xen', 'none'])(
+    'boots on %s',
+    async (hypervisor) => {
+      const { exitCode, stdout } = await runCommand(['boot', ...SMALL, '--hypervisor', hypervisor]);
+      expect(exitCode).toBe(0);
+      expect(stdout).toContain('Run /init as init process');
+    },
+  );
 
   test('prints one JSON object', async () => {
     const { stdout } = await runCommand(['boot', ...SMALL, '--profile', 'rfc-v2', '--json']);
@@ -169,7 +172,14 @@ describe('heki backends', () => {
     expect(exitCode).toBe(0);
     const all: { name: string; capabilities: Record<string, string>; work: Record<string, string> }[] =
       JSON.parse(stdout);
-    expect(all.map(({ name }) => name)).toEqual(['kvm', 'kvm-vmm', 'kvm-vtl', 'hyperv', 'xen']);
+    expect(all.map(({ name }) => name)).toEqual([
+      'kvm',
+      'kvm-vmm',
+      'kvm-vtl',
+      'hyperv',
+      'hyperv-lvbs',
+      'xen',
+    ]);
     for (const { capabilities, work } of all) {
       expect(Object.keys(capabilities)).toContain('policy owner');
       expect(work['module-load']).toBe('works');
