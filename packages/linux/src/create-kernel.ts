@@ -24,7 +24,7 @@ import { createKernelImage } from './layout/kernel-image.ts';
 import { checkProfile, DEBIAN_6_1 } from './layout/kernel-profile.ts';
 import { checkLayout, createLayout } from './layout/layout.ts';
 import type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
-import { addMemory } from './memory-hotplug/memory-hotplug.ts';
+import { addMemory, removeMemory } from './memory-hotplug/memory-hotplug.ts';
 import { createPageAllocator } from './mm/page-allocator.ts';
 import { PageTables } from './mm/page-tables.ts';
 import * as set from './mm/set-memory.ts';
@@ -237,6 +237,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     textPokeEarly: (address, bytes) => effect(() => textPokeEarly(state, address, bytes)),
     kexec: () => effect(() => kexec(state)),
     addMemory: (range) => effect(() => addMemory(state, range)),
+    removeMemory: (range) => effect(() => removeMemory(state, range)),
     textPokeBatch: (patches) => effect(() => textPokeBatch(state, patches)),
     setStaticKey: (sites, enabled) => effect(() => setStaticKey(state, sites, enabled)),
     updateStaticCall: (sites, target) => effect(() => updateStaticCall(state, sites, target)),

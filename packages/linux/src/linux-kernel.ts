@@ -139,6 +139,8 @@ export interface LinuxKernel {
   kexec(): KernelOutcome;
   /** Takes a section of 128 MiB that was plugged in behind the memory that there is. */
   addMemory(range: FrameRange<Gfn>): KernelOutcome;
+  /** Gives up the last section that it took, so that it can be unplugged. */
+  removeMemory(range: FrameRange<Gfn>): KernelOutcome;
 
   /** The access at hand has an entry in the exception table: what its processor's exception handler asks. */
   readonly hasFixup: boolean;

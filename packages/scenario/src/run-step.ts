@@ -68,6 +68,13 @@ export function runStep(life: Life, step: Exclude<Step, { do: 'attack' }>): Kern
       life.plugged.push(section);
       return kernel.addMemory(section);
     }
+    case 'unplug-memory': {
+      const section = life.plugged.at(-1) ?? missing(life, 'memory to', 'unplug');
+      return ifDone(kernel.removeMemory(section), () => {
+        life.machine.unplugMemory(section);
+        life.plugged.pop();
+      });
+    }
     case 'balloon':
       return balloon(life, step.pages);
     case 'kexec':

@@ -74,6 +74,9 @@ const stepSchema = z.discriminatedUnion('do', [
   step('cpu-down', { cpu }),
   step('suspend', {}).describe('Suspend to RAM, and resume'),
   step('plug-memory', {}).describe('A section of 128 MiB is plugged in, and the kernel takes it'),
+  step('unplug-memory', {}).describe(
+    'The kernel gives up the section that it took last, and it is unplugged',
+  ),
   step('balloon', { pages }).describe(
     'The kernel gives pages to the host, which clears them, and takes them back',
   ),

@@ -110,9 +110,15 @@ export const WORKLOADS: readonly Workload[] = [
   },
   {
     name: 'memory-hotplug',
-    title: 'plug memory in, and use it',
+    title: 'plug memory in, use it, unplug it, and plug it in again',
     machine: { pluggable: 1 },
-    steps: [{ do: 'plug-memory' }, { do: 'churn-modules', count: 2 }],
+    steps: [
+      { do: 'plug-memory' },
+      { do: 'churn-modules', count: 2 },
+      { do: 'unplug-memory' },
+      { do: 'plug-memory' },
+      { do: 'churn-modules', count: 2 },
+    ],
   },
   {
     name: 'balloon',

@@ -34,6 +34,33 @@ describe('memory that is plugged in', () => {
     expect(kernel.addMemory(section)).toMatchObject({ errno: -22 });
   });
 
+  test('leaves the direct map and the array of struct page when it is given up, and can come again', () => {
+    const running = bootKernel({ memoryMap });
+    const { kernel } = running;
+    const free = kernel.freeFrames;
+    for (let turn = 0; turn < 2; turn++) {
+      done(kernel.addMemory(section));
+      expect(running.rights(running.direct(section.start))).toBe('rw-');
+      done(kernel.removeMemory(section));
+      expect(running.rights(running.direct(section.start))).toBe('---');
+      // A table that held the mappings may stay.
+      expect(free - kernel.freeFrames).toBeLessThanOrEqual(2);
+    }
+    expect(kernel.removeMemory(section)).toMatchObject({ errno: -22 });
+    expect(kernel.removeMemory({ start: gfn(0), end: gfn(SECTION_FRAMES) })).toMatchObject({ errno: -22 });
+  });
+
+  test('stays while a page of it is in use', () => {
+    const { kernel } = bootKernel({ memoryMap });
+    done(kernel.addMemory(section));
+    const taken: Gfn[] = [];
+    for (let frame = gfn(0); frame < section.start; taken.push(frame)) frame = done(kernel.allocatePages());
+    expect(kernel.removeMemory(section)).toMatchObject({ kind: 'error', errno: -16 });
+    for (const frame of taken) kernel.freePages(frame);
+    done(kernel.removeMemory(section));
+    expect(kernel.allocatePages(10).kind).toBe('done');
+  });
+
   test('is counted only where the hooks are mended', () => {
     const counted = (hooks: 'rfc-v2' | 'hardened') => {
       const heki = createRecordingHeki({ profile: hooks });
@@ -43,5 +70,15 @@ describe('memory that is plugged in', () => {
     };
     expect(counted('rfc-v2')).toBeUndefined();
     expect(counted('hardened')).toEqual({ read: 1, write: 1, execute: 0 });
+  });
+
+  test('leaves the counters with its mappings where the hooks are mended', () => {
+    const heki = createRecordingHeki({ profile: 'hardened' });
+    const { kernel } = bootKernel({ memoryMap, heki: heki.create, hooks: 'hardened' });
+    const before = kernel.heki?.countedFrames();
+    done(kernel.addMemory(section));
+    done(kernel.removeMemory(section));
+    expect(kernel.heki?.counters(gfn(section.start + 5))).toBeUndefined();
+    expect(kernel.heki?.countedFrames()).toBe(before);
   });
 });

@@ -11,7 +11,7 @@ export function mappedFrames({ tables }: KernelState, first: VirtualFrame, count
     for (let page = first; page < first + count; page = (page + 1) as VirtualFrame) {
       const entry = tables.lookup(page);
       if (entry === undefined || entry.low === 0) {
-        return fail(Errno.EFAULT, `no text is mapped at ${hex(virtualAddressOf(page))}`);
+        return fail(Errno.EFAULT, `nothing is mapped at ${hex(virtualAddressOf(page))}`);
       }
       const { level, low, high } = entry;
       frames.push((storedFrame(low, high, level) + (page % 512 ** (level - 1))) as Gfn);

@@ -58,24 +58,53 @@ describe('the page allocator', () => {
     expect(() => pages.add({ start: gfn(0x23ff), end: gfn(0x2401) })).toThrow(LinuxError);
   });
 
+  test('gives up what was added when all of it is free, and takes it again', () => {
+    const pages = allocatorOf(0x2000, 0x2001);
+    const section = { start: gfn(0x4000), end: gfn(0x4800) };
+    pages.add(section);
+    expect(pages.allocate()).toBe(0x2000);
+    const frame = pages.allocate() as Gfn;
+    expect(pages.remove(section)).toBe(false);
+    pages.free(frame);
+    expect(pages.remove(section)).toBe(true);
+    expect([pages.freeFrames, pages.allocate(), pages.remove(section)]).toEqual([0, undefined, false]);
+    expect(() => pages.free(frame)).toThrow(LinuxError);
+    pages.add(section);
+    expect(pages.allocate(10)).toBe(0x4000);
+  });
+
   test('never hands out a frame twice, keeps blocks aligned, and counts right', () => {
+    const SECTION = { start: gfn(0x4000), end: gfn(0x4800) };
     const step = fc.oneof(
-      fc.record({ allocate: fc.integer({ min: 0, max: 10 }) }),
-      fc.record({ free: fc.nat() }),
+      { weight: 8, arbitrary: fc.record({ allocate: fc.integer({ min: 0, max: 10 }) }) },
+      { weight: 8, arbitrary: fc.record({ free: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ plug: fc.boolean() }) },
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
         const pages = allocatorOf(0xc00, 0x2a01);
         const held: { frame: Gfn; order: number }[] = [];
         const taken = new Set<number>();
+        let plugged = false;
+        const isMemory = (at: number) =>
+          (at >= 0xc00 && at < 0x2a01) || (plugged && at >= SECTION.start && at < SECTION.end);
         for (const one of steps) {
-          if ('allocate' in one) {
+          if ('plug' in one) {
+            if (one.plug === plugged) continue;
+            if (one.plug) pages.add(SECTION);
+            else {
+              const inUse = [...taken].some((at) => at >= SECTION.start);
+              expect(pages.remove(SECTION)).toBe(!inUse);
+              if (inUse) continue;
+            }
+            plugged = one.plug;
+          } else if ('allocate' in one) {
             const frame = pages.allocate(one.allocate);
             if (frame === undefined) continue;
             expect(frame % 2 ** one.allocate).toBe(0);
             for (let at: number = frame; at < frame + 2 ** one.allocate; at++) {
               expect(taken.has(at)).toBe(false);
-              expect(at >= 0xc00 && at < 0x2a01).toBe(true);
+              expect(isMemory(at)).toBe(true);
               taken.add(at);
             }
             held.push({ frame, order: one.allocate });
@@ -84,7 +113,7 @@ describe('the page allocator', () => {
             pages.free(frame, order);
             for (let at: number = frame; at < frame + 2 ** order; at++) taken.delete(at);
           }
-          expect(pages.freeFrames).toBe(0x2a01 - 0xc00 - taken.size);
+          expect(pages.freeFrames).toBe(0x2a01 - 0xc00 + (plugged ? 0x800 : 0) - taken.size);
         }
       }),
     );

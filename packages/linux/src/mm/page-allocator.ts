@@ -11,6 +11,8 @@ export interface PageAllocator {
   free(frame: Gfn, order?: number): void;
   /** Takes over frames that were somebody else's: all of memory at boot, later the pages of init code. */
   add(range: FrameRange<Gfn>): void;
+  /** Gives up frames that were added together, whole blocks of the largest kind. `false`, and nothing happens, when one is in use. */
+  remove(range: FrameRange<Gfn>): boolean;
 }
 
 /** Largest block: 2^10 pages, 4 MiB (`MAX_ORDER`). */
@@ -91,6 +93,15 @@ export function createPageAllocator(): PageAllocator {
         at += 2 ** order;
       }
     },
+    remove({ start, end }) {
+      if (!owned.has(start, end)) return false;
+      drain(kept.length);
+      for (let at = start; at < end; at = (at + 1) as Gfn) if (!zoneOf(at).isFree(at)) return false;
+      normal.withdraw(start, end);
+      dma.withdraw(start, end);
+      owned.remove(start, end);
+      return true;
+    },
   };
 }
 
@@ -119,6 +130,15 @@ class Zone {
     this.#initial[order]?.blocks.push(frame);
     this.#orderOf.set(frame, order);
     this.freeFrames += 2 ** order;
+  }
+
+  /** Forgets free blocks that lie between `start` and `end`. */
+  withdraw(start: Gfn, end: Gfn): void {
+    for (const [frame, order] of this.#orderOf) {
+      if (frame < start || frame >= end) continue;
+      this.#orderOf.delete(frame);
+      this.freeFrames -= 2 ** order;
+    }
   }
 
   allocate(order: number): Gfn | undefined {
@@ -182,6 +202,16 @@ class FrameSet {
       throw new LinuxError(`frames ${hex(start)}-${hex(end)} are the page allocator's already, or none`);
     }
     this.#ranges.splice(at, 0, { start, end });
+  }
+
+  /** Takes out a range that was added as it is. */
+  remove(start: Gfn, end: Gfn): void {
+    const at = this.#after(start) - 1;
+    const range = this.#ranges[at];
+    if (range?.start !== start || range.end !== end) {
+      throw new LinuxError(`frames ${hex(start)}-${hex(end)} were not added together`);
+    }
+    this.#ranges.splice(at, 1);
   }
 
   /** Whether one range that was added holds all frames from `start` to `end` - 1. */

@@ -158,6 +158,10 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
       if (section !== undefined) addMemory(section);
       return section;
     },
+    unplugMemory(section) {
+      virtualMachine.removeMemory(section.start);
+      sections.unshift(section);
+    },
   };
 }
 

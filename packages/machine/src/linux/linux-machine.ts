@@ -80,4 +80,6 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> {
   attack(attack: Attack, targets: KernelTargets): AttackResult;
   /** Gives the virtual machine its next section of memory, which the kernel then can take; `undefined` when there is none left. */
   plugMemory(): FrameRange<Gfn> | undefined;
+  /** Takes a section from the virtual machine that the kernel has given up: the next one that {@link plugMemory} gives. */
+  unplugMemory(section: FrameRange<Gfn>): void;
 }
