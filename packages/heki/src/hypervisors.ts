@@ -76,10 +76,14 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
 
 /** The hypervisor that the user names; KVM when he names none. @throws {UsageError} for a name that there is none of */
 export function hypervisorNamed(name: string = 'kvm'): HypervisorName {
-  const known = HYPERVISOR_NAMES.find((one) => one === name);
-  if (known === undefined)
+  if (!isHypervisorName(name))
     throw new UsageError(`hypervisor ${name}: expected one of ${HYPERVISOR_NAMES.join(', ')}`);
-  return known;
+  return name;
+}
+
+/** Whether there is a hypervisor of that name. */
+export function isHypervisorName(name: string): name is HypervisorName {
+  return Object.hasOwn(HYPERVISORS, name);
 }
 
 /** Whether a guest there makes KVM's hypercalls, whoever answers them. */

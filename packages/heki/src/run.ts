@@ -57,11 +57,6 @@ function parseWhole(least: number, most: number): (text: string) => number {
   };
 }
 
-function parseMemory(text: string): string {
-  if (/^[1-9]\d{0,9}(MiB|GiB)$/.test(text)) return text;
-  throw new InvalidArgumentError('Expected a number of MiB or GiB, such as 4GiB.');
-}
-
 function parseLevels(text: string): 4 | 5 {
   if (text === '4' || text === '5') return text === '4' ? 4 : 5;
   throw new InvalidArgumentError('Expected 4 or 5.');
@@ -112,7 +107,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .description(
       'Boots a modelled Linux kernel, takes the steps of a scenario, and shows what the hypervisor grants each kind of page in the end.',
     )
-    .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 512MiB)', parseMemory)
+    .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 512MiB)')
     .option(
       '--kernel <file>',
       "the symbols of another kernel than Debian's 6.1: System.map, /proc/kallsyms, or JSON with symbols",
@@ -180,7 +175,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       ).choices(['hardened', 'rfc-v2']),
     )
     .option('--no-mbec', 'a processor without mode-based execute control')
-    .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)', parseMemory)
+    .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)')
     .option('--cmdline <text>', "the kernel's command line: heki=0, heki_test=N, nokaslr")
     .option('--suite <name...>', 'heki, heki_v3, heki_model (default: all)')
     .option('--test <n>', 'only test N of the suite, by default heki, as heki_test=N', parseWhole(1, 1000))

@@ -7,10 +7,11 @@ import { beginLife } from './life.ts';
 import { runSteps } from './run-scenario.ts';
 import { createInvariants, type Invariants } from './testing/invariants.ts';
 import { type Choice, randomLives, stepOf } from './testing/random-life.ts';
+import { SMALL_KERNEL } from './testing/small-kernel.ts';
 
-const RUNS = Number(process.env.HEKI_LIVES ?? 25);
+const RUNS = Number(process.env.HEKI_LIVES ?? 200);
 const PROCESSORS = 3;
-const MEMORY = pcMemoryMap(64 * 2 ** 20);
+const MEMORY = pcMemoryMap(32 * 2 ** 20);
 /** A look at all pages after so many accesses of the kernel. */
 const ACCESSES = 61;
 
@@ -27,6 +28,7 @@ function excesses(
   const machine = createLinuxMachine({
     hypervisor: createKvm(),
     memoryMap: MEMORY,
+    kernel: SMALL_KERNEL,
     vcpus: PROCESSORS,
     guestDefects: { 'B-G22': options.early },
     onEvent(event: TraceEvent) {

@@ -1,24 +1,19 @@
+export { createScenarioMachine, type ScenarioMachineOptions } from './create-scenario-machine.ts';
+export { describePageClass, describeScenario, describeStep, type PageClassText } from './describe.ts';
 export { ScenarioError } from './error.ts';
 export { beginLife, type Life } from './life.ts';
+export { type ComposedScenario, loadScenario } from './load-scenario.ts';
+export { type MachineSettings, machineSettings } from './machine-settings.ts';
+export { isMemorySize, MEMORY_SIZE, memoryBytes } from './memory-size.ts';
 export { type PageClass, pageClasses } from './page-classes.ts';
 export {
   runScenario,
   runSteps,
-  type ScenarioOptions,
   type ScenarioResult,
   type StepResult,
   type StepVerdict,
 } from './run-scenario.ts';
-export { KERNEL_JUMP_LABELS } from './run-step.ts';
-export {
-  type ComposedScenario,
-  composeScenario,
-  type MachineSpecification,
-  memoryBytes,
-  parseScenario,
-  type Scenario,
-  type Step,
-} from './scenario.ts';
+export { type MachineSpecification, parseScenario, type Scenario, type Step } from './scenario.ts';
 export {
   runWorkload,
   WORKLOAD_SETTINGS,

@@ -1,5 +1,6 @@
 import { KvmHypercall } from '@heki/hypercall/kvm';
 import { createKvm } from '@heki/kvm';
+import { DEBIAN_6_1, type KernelProfile } from '@heki/linux';
 import { createLinuxMachine, type LinuxMachine, pcMemoryMap } from '@heki/machine';
 import { addressOf, type Gfn, type VirtualAddress } from '@heki/physical-memory';
 import fc from 'fast-check';
@@ -7,15 +8,30 @@ import { expect, test } from 'vitest';
 import { beginLife } from './life.ts';
 import { runSteps } from './run-scenario.ts';
 import type { Step } from './scenario.ts';
-import { createInvariants, type Property, type Violation } from './testing/invariants.ts';
+import { createInvariants, type Look, type Property, type Violation } from './testing/invariants.ts';
 import { type Choice, randomLives, stepOf } from './testing/random-life.ts';
+import { SMALL_KERNEL } from './testing/small-kernel.ts';
 
 type Profile = 'hardened' | 'rfc-v2';
 
 /** HEKI_LIVES=5000 looks for longer. */
-const RUNS = Number(process.env.HEKI_LIVES ?? 40);
+const RUNS = Number(process.env.HEKI_LIVES ?? 1000);
 const PROCESSORS = 3;
-const MEMORY = pcMemoryMap(64 * 2 ** 20);
+
+/** How a life is lived and looked at. */
+interface Setting {
+  readonly kernel: KernelProfile;
+  readonly mebibytes: number;
+  /** At everything after each step; otherwise at what has changed, and at everything in the end. */
+  readonly everything: boolean;
+}
+
+const SMALL: Setting = { kernel: SMALL_KERNEL, mebibytes: 32, everything: false };
+const CLOSELY: Setting = { ...SMALL, everything: true };
+const DEBIAN: Setting = { kernel: DEBIAN_6_1, mebibytes: 64, everything: true };
+
+/** Most lives are cheap ones; those that shrink are looked at closely. */
+const settings = fc.constantFrom(DEBIAN, CLOSELY, CLOSELY, ...Array<Setting>(17).fill(SMALL));
 
 /** What happened in a life: the steps that were taken, and the first violation of each property. */
 interface Lived {
@@ -23,12 +39,13 @@ interface Lived {
   readonly violations: readonly Violation[];
 }
 
-/** Lives `choices`, with a look at everything after each step and a closer one in the end. */
-function live(profile: Profile, choices: readonly Choice[]): Lived {
+/** Lives `choices`, with a look after each step and a closer one in the end. */
+function live(profile: Profile, choices: readonly Choice[], { kernel: image, ...setting }: Setting): Lived {
   const incidents: string[] = [];
   const machine = createLinuxMachine({
     hypervisor: createKvm({ profile }),
-    memoryMap: MEMORY,
+    memoryMap: pcMemoryMap(setting.mebibytes * 2 ** 20),
+    kernel: image,
     profile,
     vcpus: PROCESSORS,
     onEvent(event) {
@@ -43,9 +60,9 @@ function live(profile: Profile, choices: readonly Choice[]): Lived {
   const invariants = createInvariants(machine, profile === 'hardened');
   const steps: Lived['steps'][number][] = [];
   const violations = new Map<Property, Violation>();
-  const look = (effective: boolean): void => {
+  const look = (how: Look): void => {
     for (const text of incidents.splice(0)) invariants.incident(text);
-    for (const violation of invariants.check(effective)) {
+    for (const violation of invariants.check(how)) {
       if (!violations.has(violation.property)) violations.set(violation.property, violation);
     }
   };
@@ -67,9 +84,9 @@ function live(profile: Profile, choices: readonly Choice[]): Lived {
     }
     if (!survived) break;
     // What the published series leaves behind, it leaves for good: a look in the end finds it.
-    if (profile === 'hardened') look(false);
+    if (profile === 'hardened') look({ changesOnly: !setting.everything, effective: false });
   }
-  look(true);
+  look({ changesOnly: false, effective: true });
   return { steps, violations: [...violations.values()] };
 }
 
@@ -110,6 +127,15 @@ function sendHostileList(machine: LinuxMachine, { which, how }: Choice): void {
   kernel.freePages(frame);
 }
 
+/** A life that still breaks: fast-check takes away single steps at the start of a list only. */
+function withoutSpareSteps(
+  choices: readonly Choice[],
+  breaks: (choices: readonly Choice[]) => boolean,
+): readonly Choice[] {
+  const fewer = choices.map((_, index) => choices.toSpliced(index, 1)).find(breaks);
+  return fewer === undefined ? choices : withoutSpareSteps(fewer, breaks);
+}
+
 const PROPERTIES: readonly (readonly [Property, string])[] = [
   ['P1', 'no page is writable and executable unless its mappings are'],
   ['P2', 'the second level grants what the counters say'],
@@ -120,8 +146,8 @@ const PROPERTIES: readonly (readonly [Property, string])[] = [
 
 test('with the defects mended all properties hold in every life, after every step', () => {
   fc.assert(
-    fc.property(randomLives(14, PROCESSORS), (choices) => {
-      const { steps, violations } = live('hardened', choices);
+    fc.property(randomLives(14, PROCESSORS), settings, (choices, setting) => {
+      const { steps, violations } = live('hardened', choices, setting);
       expect(violations, JSON.stringify(steps)).toEqual([]);
     }),
     { numRuns: RUNS },
@@ -131,26 +157,27 @@ test('with the defects mended all properties hold in every life, after every ste
 test.each(PROPERTIES.filter(([property]) => property !== 'P3'))(
   'under the published series %s does not hold: %s',
   (property, text) => {
+    const breaks = (choices: readonly Choice[]): boolean =>
+      live('rfc-v2', choices, SMALL).violations.some((violation) => violation.property === property);
     const { counterexample } = fc.check(
-      fc.property(randomLives(8, PROCESSORS), (choices) => {
-        return !live('rfc-v2', choices).violations.some((violation) => violation.property === property);
-      }),
+      fc.property(randomLives(8, PROCESSORS), (choices) => !breaks(choices)),
       { numRuns: 100, seed: 1 },
     );
     if (counterexample === null) throw new Error('no life breaks it');
-    const { steps, violations } = live('rfc-v2', counterexample[0]);
+    const { steps, violations } = live('rfc-v2', withoutSpareSteps(counterexample[0], breaks), SMALL);
     const where = violations.find((violation) => violation.property === property)?.text;
-    console.log(
-      `${property}, ${text}: broken by\n${steps.map((step) => `  ${JSON.stringify(step)}\n`).join('')}  ${where}`,
-    );
-    expect(steps.length).toBeLessThanOrEqual(2);
+    const life = ['boot', ...steps.map((step) => JSON.stringify(step))].join(', ');
+    console.log(`${property}, ${text}: broken by ${life}\n  ${where}`);
+    expect(steps.length).toBeLessThanOrEqual(1);
   },
 );
 
 test('even under the published series P3 holds: what is stored for an immutable page never changes', () => {
   fc.assert(
     fc.property(randomLives(8, PROCESSORS), (choices) => {
-      expect(live('rfc-v2', choices).violations.filter(({ property }) => property === 'P3')).toEqual([]);
+      expect(live('rfc-v2', choices, SMALL).violations.filter(({ property }) => property === 'P3')).toEqual(
+        [],
+      );
     }),
     { numRuns: 12 },
   );

@@ -1,8 +1,9 @@
 import type { KernelOutcome } from '@heki/linux';
-import type { LinuxMachine } from '@heki/machine';
+import { exceptionText, type LinuxMachine } from '@heki/machine';
 import { attackStep } from './attack-step.ts';
 import { UnmadeError } from './error.ts';
 import { beginLife, type Life } from './life.ts';
+import type { ComposedScenario } from './load-scenario.ts';
 import { type PageClass, pageClasses } from './page-classes.ts';
 import { runStep } from './run-step.ts';
 import type { Step } from './scenario.ts';
@@ -39,23 +40,16 @@ export interface ScenarioResult {
   readonly expected: boolean;
 }
 
-/** What is beside the steps. */
-export interface ScenarioOptions {
-  /** Steps that are taken during boot, when the kernel makes its initcalls: before it frees init memory, and before Heki's late init. Default none. */
-  readonly initcalls?: readonly Step[];
-  /** Called before each step with the number of those that are over. */
-  readonly onStep?: (step: Step, index: number) => void;
-}
-
 /**
- * Boots the kernel of `machine` and takes `steps`, to the first that the kernel does not survive.
+ * Boots the kernel of `machine` and takes the steps of a scenario, to the first that the kernel does not survive.
  *
+ * @param onStep called before each step with the number of those that are over
  * @throws {ScenarioError} when a step names what no earlier one made
  */
 export function runScenario(
   machine: LinuxMachine,
-  steps: readonly Step[],
-  { initcalls = [], onStep }: ScenarioOptions = {},
+  { initcalls = [], steps }: Pick<ComposedScenario, 'initcalls' | 'steps'>,
+  onStep?: (step: Step, index: number) => void,
 ): ScenarioResult {
   const { kernel } = machine;
   const life = beginLife(machine);
@@ -98,11 +92,15 @@ export function runSteps(
   for (const [index, step] of steps.entries()) {
     onStep?.(step, index);
     const { verdict, reason } = take(life, step);
-    const expected = step.expect ?? (step.do === 'attack' ? 'blocked' : 'works');
-    results.push({ step, verdict, reason, expected: verdict === expected });
+    results.push({ step, verdict, reason, expected: verdict === expectedVerdict(step) });
     if (verdict === 'oops') break;
   }
   return results;
+}
+
+/** What should come of a step. */
+export function expectedVerdict(step: Step): StepVerdict {
+  return step.expect ?? (step.do === 'attack' ? 'blocked' : 'works');
 }
 
 function take(life: Life, step: Step): Pick<StepResult, 'verdict' | 'reason'> {
@@ -135,7 +133,7 @@ function reasonOf(outcome: KernelOutcome): string | undefined {
       const what = `${access} at 0x${address.toString(16)}`;
       switch (met.kind) {
         case 'exception':
-          return `${what}: exception ${met.vector}, error code 0x${(met.errorCode ?? 0).toString(16)}`;
+          return `${what}: ${exceptionText({ vector: met.vector, errorCode: met.errorCode ?? 0 })}`;
         case 'livelock':
           return `${what}: the same fault again and again`;
         case 'stopped':

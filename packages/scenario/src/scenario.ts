@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ScenarioError } from './error.ts';
+import { isMemorySize, MEMORY_SIZE } from './memory-size.ts';
 
 const name = z.string().min(1).max(64).describe('Chosen here, and used by later steps');
 const count = z.int().min(1).max(10_000);
@@ -116,7 +117,8 @@ const stepSchema = z.discriminatedUnion('do', [
 const machineSchema = z.strictObject({
   memory: z
     .string()
-    .regex(/^\d+(MiB|GiB)$/, 'expected a number of MiB or GiB, such as 512MiB')
+    .regex(/^[1-9]\d*(MiB|GiB)$/, `expected ${MEMORY_SIZE}`)
+    .refine(isMemorySize, `expected ${MEMORY_SIZE}`)
     .optional()
     .describe('RAM. Default 512MiB'),
   pluggable: z
@@ -188,46 +190,4 @@ export function parseScenario(value: unknown, source: string): Scenario {
   const [issue] = result.error.issues;
   const place = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
   throw new ScenarioError(`${source}${place}: ${issue?.message ?? 'no scenario'}`);
-}
-
-/** A scenario with all that it includes. */
-export interface ComposedScenario {
-  readonly machine: MachineSpecification;
-  readonly initcalls: readonly Step[];
-  readonly steps: readonly Step[];
-}
-
-/**
- * A scenario with everything that it includes: steps of included ones first, and of the machine what the outermost says.
- *
- * @param load gives the scenario that `source` includes as `path`, and what that one is called in turn
- * @throws {ScenarioError} when a scenario includes itself
- */
-export function composeScenario(
-  scenario: Scenario,
-  source: string,
-  load: (path: string, source: string) => { readonly scenario: Scenario; readonly source: string },
-): ComposedScenario {
-  const compose = (
-    one: Scenario,
-    from: string,
-    above: readonly string[],
-  ): ReturnType<typeof composeScenario> => {
-    if (above.includes(from)) throw new ScenarioError(`${from}: includes itself`);
-    const parts = (one.include ?? []).map((path) => {
-      const loaded = load(path, from);
-      return compose(loaded.scenario, loaded.source, [...above, from]);
-    });
-    return {
-      machine: Object.assign({}, ...parts.map(({ machine }) => machine), one.machine),
-      initcalls: [...parts.flatMap(({ initcalls }) => initcalls), ...(one.initcalls ?? [])],
-      steps: [...parts.flatMap(({ steps }) => steps), ...(one.steps ?? [])],
-    };
-  };
-  return compose(scenario, source, []);
-}
-
-/** Bytes of RAM in a {@link MachineSpecification}. */
-export function memoryBytes(memory: string): number {
-  return Number.parseInt(memory, 10) * (memory.endsWith('GiB') ? 2 ** 30 : 2 ** 20);
 }

@@ -1,29 +1,25 @@
 import { createHyperv } from '@heki/hyperv';
-import { createLinuxMachine, createSigningAuthority, pcMemoryMap } from '@heki/machine';
 import { initHekiOnHyperv } from '@heki/paravirt';
 import type { Gfn } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { beginLife, KERNEL_JUMP_LABELS, runSteps } from './index.ts';
+import { beginLife, createScenarioMachine, runSteps } from './index.ts';
 import { framesBehind } from './life.ts';
 import { randomLives, stepOf } from './testing/random-life.ts';
 
 const PROCESSORS = 2;
-const MEMORY = pcMemoryMap(64 * 2 ** 20);
 
 test('where a secure kernel validates code, no life makes a page writable and executable, or opens the image', () => {
   fc.assert(
     fc.property(randomLives(12, PROCESSORS), (choices) => {
-      const authority = createSigningAuthority();
-      const machine = createLinuxMachine({
-        hypervisor: createHyperv({ trusted: authority.signed }),
-        driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
-        presentSignature: authority.sign,
-        jumpLabels: KERNEL_JUMP_LABELS,
-        memoryMap: MEMORY,
-        vcpus: PROCESSORS,
-      });
-      const { kernel, virtualMachine } = machine;
+      const machine = createScenarioMachine(
+        { machine: { memory: '64MiB', vcpus: PROCESSORS }, steps: [] },
+        {
+          hypervisor: createHyperv,
+          driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
+        },
+      );
+      const { kernel, memoryMap, virtualMachine } = machine;
       expect(kernel.boot().kind).toBe('done');
       expect(machine.heki.secureKernel).toBeDefined();
       const life = beginLife(machine);
@@ -39,8 +35,8 @@ test('where a secure kernel validates code, no life makes a page writable and ex
         const [result] = runSteps(life, [step]);
         expect(result?.verdict, JSON.stringify(result)).not.toBe('oops');
         const open: number[] = [];
-        for (let frame = 0; frame < MEMORY.ramEnd; frame++) {
-          if (MEMORY.isRam(frame as Gfn) && granted(frame) === 'rwx') open.push(frame);
+        for (let frame = 0; frame < memoryMap.ramEnd; frame++) {
+          if (memoryMap.isRam(frame as Gfn) && granted(frame) === 'rwx') open.push(frame);
         }
         expect(open).toEqual([]);
         expect(new Set(text.map(granted))).toEqual(new Set(['r-x']));

@@ -1,4 +1,5 @@
 import type { LinuxMachine } from '@heki/machine';
+import type { ComposedScenario } from './load-scenario.ts';
 import { runScenario } from './run-scenario.ts';
 import type { MachineSpecification } from './scenario.ts';
 import type { Workload } from './workloads.ts';
@@ -36,13 +37,10 @@ export interface WorkloadOutcome {
 export function runWorkload(
   workload: Workload,
   setting: WorkloadSetting,
-  create: (specification: MachineSpecification) => LinuxMachine,
+  create: (scenario: ComposedScenario) => LinuxMachine,
 ): WorkloadOutcome {
-  const { boot, bootReason, steps, classes } = runScenario(
-    create({ ...workload.machine, ...setting.machine }),
-    workload.steps,
-    workload.initcalls === undefined ? {} : { initcalls: workload.initcalls },
-  );
+  const scenario = { ...workload, machine: { ...workload.machine, ...setting.machine } };
+  const { boot, bootReason, steps, classes } = runScenario(create(scenario), scenario);
   const failed = steps.find(({ expected }) => !expected);
   const writableAndExecutable = classes.reduce((sum, { writableAndExecutable: pages }) => sum + pages, 0);
   if (boot !== 'works') return { verdict: 'breaks', reason: `boot: ${bootReason}`, writableAndExecutable };

@@ -1,14 +1,9 @@
-import type { MachineSpecification, Step } from './scenario.ts';
+import type { ComposedScenario } from './load-scenario.ts';
 
-/** Legitimate work of a kernel. */
-export interface Workload {
+/** Legitimate work of a kernel: a scenario whose machine says what it needs beyond the ordinary. */
+export interface Workload extends ComposedScenario {
   readonly name: string;
   readonly title: string;
-  /** What the machine needs beyond the ordinary. */
-  readonly machine: MachineSpecification;
-  /** What happens among the initcalls. Default nothing. */
-  readonly initcalls?: readonly Step[];
-  readonly steps: readonly Step[];
 }
 
 /** Work that protection must not break. */

@@ -1,5 +1,5 @@
 import { beginLife, runSteps, runWorkload, WORKLOADS } from '@heki/scenario';
-import { bootSettings, createBootMachine } from '../boot/boot-machine.ts';
+import { createBootMachine } from '../boot/boot-machine.ts';
 import type { HypervisorName } from '../hypervisors.ts';
 
 /** What a stretch of a kernel's life costs, in events on its virtual CPU. */
@@ -25,18 +25,22 @@ export function measureBackend(name: HypervisorName): {
   readonly moduleLoads: boolean;
 } {
   const count = { calls: 0, exits: 0, flushes: 0, asked: 0 };
-  const machine = createBootMachine(bootSettings({ hypervisor: name, memory: '128MiB' }), {
-    processorEvents: true,
-    onEvent({ from, event }) {
-      if (from === 'hypervisor' && ASKING.has(event.type)) count.asked++;
-      if (from !== 'vcpu') return;
-      if (event.type === 'exit') {
-        count.exits++;
-        if (event.exit.reason === 'hypercall') count.calls++;
-      }
-      if (event.type === 'flush' && (event.cause === 'invept' || event.cause === 'invvpid')) count.flushes++;
+  const machine = createBootMachine(
+    { machine: { hypervisor: name, memory: '128MiB' }, steps: [] },
+    {
+      processorEvents: true,
+      onEvent({ from, event }) {
+        if (from === 'hypervisor' && ASKING.has(event.type)) count.asked++;
+        if (from !== 'vcpu') return;
+        if (event.type === 'exit') {
+          count.exits++;
+          if (event.exit.reason === 'hypercall') count.calls++;
+        }
+        if (event.type === 'flush' && (event.cause === 'invept' || event.cause === 'invvpid'))
+          count.flushes++;
+      },
     },
-  });
+  );
   const booted = machine.kernel.boot().kind === 'done';
   const boot = { ...count };
   const [load] = runSteps(beginLife(machine), [{ do: 'load-module', name: 'm', staticCalls: 4 }]);
@@ -55,12 +59,10 @@ export function measureBackend(name: HypervisorName): {
 
 /** What becomes of each legitimate work there. */
 export function workOn(hypervisor: HypervisorName): ReadonlyMap<string, string> {
-  const setting = { name: hypervisor, machine: { hypervisor } };
+  const setting = { name: hypervisor, machine: { hypervisor, memory: '128MiB' } };
   return new Map(
     WORKLOADS.map((workload) => {
-      const { verdict } = runWorkload(workload, setting, (machine) =>
-        createBootMachine(bootSettings({ memory: '128MiB', ...machine })),
-      );
+      const { verdict } = runWorkload(workload, setting, (scenario) => createBootMachine(scenario));
       return [workload.name, verdict];
     }),
   );

@@ -1,12 +1,18 @@
-import type { PageClass, ScenarioResult, StepResult } from '@heki/scenario';
+import {
+  describePageClass,
+  describeStep,
+  type MachineSettings,
+  type PageClass,
+  type ScenarioResult,
+  type StepResult,
+} from '@heki/scenario';
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
 import { count, number } from '../quantity.ts';
-import type { BootSettings } from './boot-machine.ts';
 
 /** A life of a kernel, for people. */
 export interface BootReport extends ScenarioResult {
-  readonly settings: BootSettings;
+  readonly settings: MachineSettings;
   readonly kernel: string;
   /** The kernel's log. */
   readonly log: readonly string[];
@@ -40,17 +46,12 @@ export function bootText(report: BootReport, colours: Colours): string {
   return `${lines.join('\n')}\n`;
 }
 
-const MARKS = { works: '✔', blocked: '✔', error: '✘', oops: '✘✘' } as const;
-
 function stepLines(steps: readonly StepResult[], { green, red, yellow }: Colours): string[] {
-  return steps.map(({ step, verdict, reason, expected }) => {
-    const { do: action, expect: _, ...details } = step;
-    const what = `${action} ${Object.values(details).join(' ')}`.trim();
-    const mark = MARKS[verdict];
-    const text = `${mark} ${what}${reason === undefined ? '' : `: ${reason}`}`;
-    if (!expected) return red(`${text}${verdict === 'works' ? ': works, which was not expected' : ''}`);
+  return steps.map((result) => {
+    const { step, verdict, expected } = result;
     const good = verdict === (step.do === 'attack' ? 'blocked' : 'works');
-    return good ? green(text) : yellow(`${text} (expected)`);
+    const colour = expected ? (good ? green : yellow) : red;
+    return colour(`  ${describeStep(result)}`);
   });
 }
 
@@ -60,27 +61,11 @@ function classTable(classes: readonly PageClass[], { bold, red, yellow, green }:
     style: { head: [], border: [], compact: true },
     colAligns: ['left', 'right', 'left', 'left', 'left'],
   });
-  for (const { name, pages, mappings, granted, excess, writableAndExecutable, withheld } of classes) {
-    const notes: string[] = [];
-    if (writableAndExecutable > 0)
-      notes.push(red(`${number(writableAndExecutable)} writable and executable`));
-    if (excess > writableAndExecutable)
-      notes.push(yellow(`${number(excess - writableAndExecutable)} with more than any mapping has`));
-    if (withheld > 0) notes.push(red(`${number(withheld)} without what a mapping has`));
-    table.push([
-      name,
-      number(pages),
-      histogram(mappings),
-      histogram(granted),
-      notes.length === 0 ? green('as mapped') : notes.join(', '),
-    ]);
+  for (const pageClass of classes) {
+    const { name, pages, mappings, granted, finding } = describePageClass(pageClass);
+    const { excess, writableAndExecutable, withheld } = pageClass;
+    const colour = writableAndExecutable + withheld > 0 ? red : excess > 0 ? yellow : green;
+    table.push([name, pages, mappings, granted, colour(finding)]);
   }
   return table.toString();
-}
-
-function histogram(counts: ReadonlyMap<string, number>): string {
-  const [only, ...others] = [...counts].sort(([, a], [, b]) => b - a);
-  if (only === undefined) return '';
-  if (others.length === 0) return only[0];
-  return [only, ...others].map(([letters, pages]) => `${number(pages)} ${letters}`).join(', ');
 }

@@ -1,16 +1,19 @@
 import type { LinuxMachine } from '@heki/machine';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
-import { beginLife, runSteps, type Step } from '@heki/scenario';
+import { beginLife, type MachineSpecification, runSteps, type Step } from '@heki/scenario';
 import { describe, expect, test } from 'vitest';
-import { bootSettings, createBootMachine } from './boot-machine.ts';
+import { createBootMachine } from './boot-machine.ts';
 
 /** A kernel of LVBS that has booted, and its life. */
-function booted(settings: Parameters<typeof bootSettings>[0] = {}) {
+function booted(specification: MachineSpecification = {}) {
   const functions: string[] = [];
   const machine = createBootMachine(
-    bootSettings({ hypervisor: 'hyperv-lvbs', memory: '64MiB', ...settings }),
     {
-      attackable: true,
+      machine: { hypervisor: 'hyperv-lvbs', memory: '64MiB', ...specification },
+      // Machines of scenarios with an attack can be attacked.
+      steps: [{ do: 'attack', how: 'clear-smep' }],
+    },
+    {
       onEvent({ from, event }) {
         if (from === 'hypervisor' && event.type === 'secure-call' && 'function' in event) {
           functions.push(`0x${Number(event.function).toString(16)}`);

@@ -1,9 +1,9 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { runCommand } from '../testing/run-command.ts';
+import { projectFile, runCommand } from '../testing/run-command.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'heki-boot-'));
 
@@ -125,10 +125,19 @@ describe('heki boot', () => {
     const { exitCode, stdout } = await runCommand(['boot', '--scenario', path], { terminal: true });
     const text = stripVTControlCharacters(stdout);
     expect(exitCode).toBe(1);
-    expect(text).toContain('✔ load-module m\n');
-    expect(text).toContain('✘ trace kernel: -1: Heki refused to open the text\n');
-    expect(text).toMatch(/✘ cpu-up 1: -22: .* \(expected\)\n/);
+    expect(text).toContain('works    load-module m\n');
+    expect(text).toContain('error    trace kernel: -1: Heki refused to open the text (expected: works)\n');
+    expect(text).toMatch(/error {4}cpu-up cpu 1: -22: .* \(expected\)\n/);
   });
+
+  test.each(readdirSync(projectFile('examples')).filter((name) => name.startsWith('boot-')))(
+    'finds everything as expected in the scenario of the example %s',
+    async (name) => {
+      const path = projectFile(`examples/${name}/scenario.json`);
+      const { exitCode, stderr } = await runCommand(['boot', '--scenario', path]);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+    },
+  );
 
   test('runs one kind of work over every setting', async () => {
     const { exitCode, stdout } = await runCommand(['boot', '--workload', 'balloon', ...SMALL]);
@@ -140,12 +149,12 @@ describe('heki boot', () => {
   });
 
   test.each<[args: readonly string[], exitCode: number, message: string]>([
-    [['--memory', '3'], 2, 'Expected a number of MiB or GiB'],
-    [['--memory', '1MiB'], 2, 'memory 1MiB: expected 64MiB to 256GiB'],
+    [['--memory', '3'], 2, '--memory 3: expected a number of MiB or GiB from 64MiB to 256GiB'],
+    [['--memory', '1MiB'], 2, '--memory 1MiB: expected a number of MiB'],
     [['--vcpus', '0'], 2, 'Expected a whole number from 1 to 64'],
     [['--levels', '3'], 2, 'Expected 4 or 5'],
     [['--hypervisor', 'qemu'], 2, 'hypervisor qemu: expected one of kvm'],
-    [['--workload', 'sleep'], 2, 'workload sleep: expected all or module-load'],
+    [['--workload', 'sleep'], 2, '--workload sleep: expected all or module-load'],
     [['--workload', 'jit', '--scenario', 'x'], 2, 'expected one of them'],
     [['--scenario', join(folder, 'none.json')], 1, 'none.json: no such file'],
     [['--scenario', file('text.json', 'steps:')], 1, 'text.json: not JSON'],

@@ -1,23 +1,22 @@
-import { DEBIAN_6_1 } from '@heki/linux';
-import { describeTraceEvent } from '@heki/machine';
+import { sep } from 'node:path';
 import {
+  type ComposedScenario,
+  loadScenario,
   type MachineSpecification,
+  machineSettings,
   runScenario,
-  runWorkload,
-  type ScenarioResult,
-  WORKLOAD_SETTINGS,
-  WORKLOADS,
 } from '@heki/scenario';
-import { type BootSettings, bootSettings, createBootMachine } from '../boot/boot-machine.ts';
+import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
-import { readScenario } from '../boot/scenario-file.ts';
-import { type WorkloadRow, workloadText } from '../boot/workload-text.ts';
+import { runWorkloads } from '../boot/run-workloads.ts';
 import { coloursFor } from '../colours.ts';
-import { ExitCode, UsageError } from '../failure.ts';
-import { HYPERVISORS } from '../hypervisors.ts';
+import { ExitCode, InputError, UsageError } from '../failure.ts';
+import { HYPERVISOR_NAMES, hypervisorNamed, isHypervisorName } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
+import { memoryOption } from '../memory-option.ts';
 import { createProgress } from '../progress.ts';
+import { readText } from '../read-text.ts';
 
 /** Options of `heki boot`. */
 export interface BootOptions {
@@ -40,41 +39,41 @@ export interface BootOptions {
 export async function boot(options: BootOptions, io: CommandIo): Promise<number> {
   const asked = specification(options);
   if (options.workload !== undefined) {
-    if (options.scenario !== undefined)
-      throw new UsageError('--workload and --scenario: expected one of them');
-    return workloads(options.workload, asked, options, io);
+    for (const other of ['scenario', 'trace'] as const) {
+      if (options[other] !== undefined)
+        throw new UsageError(`--workload and --${other}: expected one of them`);
+    }
+    return runWorkloads(options.workload, asked, options.json === true, io);
   }
-  const scenario = options.scenario === undefined ? undefined : await readScenario(options.scenario);
-  const settings = bootSettings({ ...scenario?.machine, ...asked });
-  const kernel = settings.kernel === undefined ? DEBIAN_6_1 : await readKernelProfile(settings.kernel);
+  const scenario = await scenarioOf(options.scenario, asked);
+  const settings = machineSettings(scenario.machine);
+  const kernel = settings.kernel === undefined ? undefined : await readKernelProfile(settings.kernel);
   const lines: string[] = [];
   const log: string[] = [];
   const pageLists = { sent: 0, refused: 0 };
-  const { profile, mbec } = settings;
-  const hypervisor = HYPERVISORS[settings.hypervisor].create({ profile, mbec });
-  const { initcalls = [], steps = [] } = scenario ?? {};
-  const all = [...initcalls, ...steps];
-  const machine = createBootMachine(settings, {
-    kernel,
-    attackable: all.some((step) => step.do === 'attack'),
+  const machine = createBootMachine(scenario, {
+    ...(kernel === undefined ? {} : { kernel }),
     processorEvents: options.trace ?? false,
-    onEvent(event) {
-      if (options.trace === true) lines.push(describeTraceEvent(hypervisor, event));
-      if ((event.from === 'kernel' || event.from === 'guest') && event.event.type === 'log')
-        log.push(event.event.text);
-      if (event.from === 'guest' && event.event.type === 'page-list') {
+    onEvent({ from, event }, describe) {
+      if (options.trace === true) lines.push(describe());
+      if ((from === 'kernel' || from === 'guest') && event.type === 'log') log.push(event.text);
+      if (from === 'guest' && event.type === 'page-list') {
         pageLists.sent++;
-        if (event.event.result < 0) pageLists.refused++;
+        if (event.result < 0) pageLists.refused++;
       }
     },
   });
-  const progress = createProgress(io, { what: 'living', total: all.length });
-  const result = runScenario(machine, steps, {
-    initcalls,
-    onStep: (_, index) => progress.update(index),
-  });
+  const { initcalls = [], steps } = scenario;
+  const progress = createProgress(io, { what: 'living', total: initcalls.length + steps.length });
+  const result = runScenario(machine, scenario, (_, index) => progress.update(index));
   progress.stop();
-  const report: BootReport = { ...result, settings, kernel: machine.kernel.profile.name, log, pageLists };
+  const report: BootReport = {
+    ...result,
+    settings: { ...settings, mbec: withholdsExecution(settings) },
+    kernel: machine.kernel.profile.name,
+    log,
+    pageLists,
+  };
   const writer = createLineWriter(io.stdout);
   for (const line of lines) await writer.line(line);
   if (options.json === true) await writer.line(JSON.stringify(bootJson(report), undefined, 2));
@@ -85,80 +84,45 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   return result.expected ? ExitCode.SUCCESS : ExitCode.FAILURE;
 }
 
+/** The scenario in `file`, or a life without steps; what was asked for says the last word about its machine. */
+async function scenarioOf(file: string | undefined, asked: MachineSpecification): Promise<ComposedScenario> {
+  if (file === undefined) return { machine: asked, steps: [] };
+  const scenario = await loadScenario(file.split(sep).join('/'), readText);
+  const { hypervisor } = scenario.machine;
+  if (hypervisor !== undefined && !isHypervisorName(hypervisor)) {
+    throw new InputError(
+      `${file} at machine.hypervisor: ${hypervisor}, expected one of ${HYPERVISOR_NAMES.join(', ')}`,
+    );
+  }
+  return { ...scenario, machine: { ...scenario.machine, ...asked } };
+}
+
 /** What the options say of the machine. */
 function specification(options: BootOptions): MachineSpecification {
   const { memory, kernel, vcpus, levels, kaslrSeed, cmdline, hypervisor, profile, mbec } = options;
   return {
-    ...(memory === undefined ? {} : { memory }),
+    ...(memory === undefined ? {} : { memory: memoryOption(memory) }),
     ...(kernel === undefined ? {} : { kernel }),
     ...(vcpus === undefined ? {} : { vcpus }),
     ...(levels === undefined ? {} : { levels }),
     ...(kaslrSeed === undefined ? {} : { kaslrSeed }),
     ...(cmdline === undefined ? {} : { commandLine: cmdline }),
-    ...(hypervisor === undefined ? {} : { hypervisor }),
+    ...(hypervisor === undefined ? {} : { hypervisor: hypervisorNamed(hypervisor) }),
     ...(profile === undefined ? {} : { profile }),
     ...(mbec ? {} : { mbec }),
   };
-}
-
-/** Runs legitimate work over all settings; what the options say of the hypervisor does not apply there. */
-async function workloads(
-  name: string,
-  asked: MachineSpecification,
-  options: BootOptions,
-  io: CommandIo,
-): Promise<number> {
-  const chosen = name === 'all' ? WORKLOADS : WORKLOADS.filter((workload) => workload.name === name);
-  if (chosen.length === 0) {
-    throw new UsageError(`workload ${name}: expected all or ${WORKLOADS.map((one) => one.name).join(', ')}`);
-  }
-  const progress = createProgress(io, { what: 'working', total: chosen.length * WORKLOAD_SETTINGS.length });
-  let done = 0;
-  const rows: WorkloadRow[] = chosen.map((workload) => ({
-    workload,
-    outcomes: WORKLOAD_SETTINGS.map((setting) => {
-      const outcome = runWorkload(workload, setting, (machine) =>
-        createBootMachine(
-          bootSettings({
-            memory: '128MiB',
-            ...machine,
-            ...(asked.memory === undefined ? {} : { memory: asked.memory }),
-          }),
-        ),
-      );
-      progress.update(++done);
-      return outcome;
-    }),
-  }));
-  progress.stop();
-  const text =
-    options.json === true
-      ? `${JSON.stringify(
-          rows.map(({ workload, outcomes }) => ({
-            workload: workload.name,
-            outcomes: Object.fromEntries(
-              WORKLOAD_SETTINGS.map((setting, index) => [setting.name, outcomes[index]]),
-            ),
-          })),
-          undefined,
-          2,
-        )}\n`
-      : workloadText(WORKLOAD_SETTINGS, rows, coloursFor(io.stdout, io.env));
-  await io.stdout.write(text);
-  const broken = rows.some(({ outcomes }) => outcomes.some(({ verdict }) => verdict === 'breaks'));
-  return broken ? ExitCode.FAILURE : ExitCode.SUCCESS;
 }
 
 function bootJson(report: BootReport): object {
   const { boot: verdict, bootReason, steps, classes, settings, kernel, log, pageLists, expected } = report;
   return {
     kernel,
-    machine: settings satisfies BootSettings,
+    machine: settings,
     boot: verdict,
     reason: bootReason,
     log,
     pageLists,
-    steps: steps satisfies ScenarioResult['steps'],
+    steps,
     classes: classes.map((one) => ({
       ...one,
       mappings: Object.fromEntries(one.mappings),

@@ -2,10 +2,10 @@ import { parseBootParameters } from '@heki/guest';
 import { CHANGED_EXPECTATIONS, KUNIT_SUITES, type KunitSuiteName, kunitTests, runKunit } from '@heki/kunit';
 import { createSigningAuthority, pcMemoryMap } from '@heki/machine';
 import { memoryBytes } from '@heki/scenario';
-import { bootSettings } from '../boot/boot-machine.ts';
 import { ExitCode, UsageError } from '../failure.ts';
-import { HYPERVISORS } from '../hypervisors.ts';
+import { HYPERVISORS, hypervisorNamed } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
+import { memoryOption } from '../memory-option.ts';
 
 /** Options of `heki kunit`. */
 export interface KunitCommandOptions {
@@ -30,25 +30,19 @@ export async function kunit(options: KunitCommandOptions, io: CommandIo): Promis
     await writer.flush();
     return ExitCode.SUCCESS;
   }
-  const { memory = MEMORY, cmdline = '', hypervisor, profile } = options;
-  const settings = bootSettings({
-    memory,
-    ...(hypervisor === undefined ? {} : { hypervisor }),
-    ...(profile === undefined ? {} : { profile }),
-    mbec: options.mbec,
-  });
-  const backend = HYPERVISORS[settings.hypervisor];
+  const { memory = MEMORY, cmdline = '', hypervisor, profile = 'hardened', mbec } = options;
+  const backend = HYPERVISORS[hypervisorNamed(hypervisor)];
   const authority = createSigningAuthority();
   const boot = parseBootParameters(cmdline);
   for (const line of boot.log) await io.stderr.write(`${line}\n`);
   const test = options.test ?? (boot.test === 0 ? undefined : boot.test);
   const running = runKunit({
     machine: {
-      hypervisor: backend.create({ ...settings, trusted: authority.signed }),
+      hypervisor: backend.create({ profile, mbec, trusted: authority.signed }),
       presentSignature: authority.sign,
       driver: backend.driver,
-      profile: settings.profile,
-      memoryMap: pcMemoryMap(memoryBytes(memory)),
+      profile,
+      memoryMap: pcMemoryMap(memoryBytes(memoryOption(memory))),
       commandLine: cmdline,
     },
     suites: suitesOf(options.suite, test),

@@ -37,7 +37,7 @@ const KINDS = [
 
 const ATTRIBUTES = ['ro', 'rw', 'rox', 'x', 'nx'] as const;
 
-/** Lives of at most `length` steps; shorter and simpler ones when they shrink. */
+/** Lives of up to `length` steps, half as many on average; shorter and simpler ones when they shrink. */
 export function randomLives(length: number, processors: number): fc.Arbitrary<readonly Choice[]> {
   const choice = fc.record({
     kind: fc.constantFrom(...KINDS),
@@ -45,7 +45,7 @@ export function randomLives(length: number, processors: number): fc.Arbitrary<re
     how: fc.nat(63),
     cpu: fc.nat(processors - 1),
   });
-  return fc.array(choice, { minLength: 1, maxLength: length });
+  return fc.array(choice, { minLength: 1, maxLength: length, size: 'max' });
 }
 
 /** The step that a choice means in `life`; `undefined` where there is nothing to take it on. */

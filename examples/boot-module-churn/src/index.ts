@@ -1,0 +1,11 @@
+// Modules come and go: pages are code, then free, then data of somebody else.
+import { readFile } from 'node:fs/promises';
+import { createKvm } from '@heki/kvm';
+import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+
+const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
+for (const file of ['scenario.json', 'rfc-v2.json']) {
+  const scenario = await loadScenario(file, read);
+  const machine = createScenarioMachine(scenario, { hypervisor: createKvm });
+  for (const line of describeScenario(scenario, runScenario(machine, scenario))) console.log(line);
+}

@@ -1,0 +1,9 @@
+// Without mode-based execute control EPT has one right to execute, for the kernel and for user space.
+import { readFile } from 'node:fs/promises';
+import { createKvm } from '@heki/kvm';
+import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+
+const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
+const scenario = await loadScenario('scenario.json', read);
+const machine = createScenarioMachine(scenario, { hypervisor: createKvm });
+for (const line of describeScenario(scenario, runScenario(machine, scenario))) console.log(line);

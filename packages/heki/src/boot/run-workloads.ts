@@ -1,0 +1,90 @@
+import {
+  type MachineSpecification,
+  runWorkload,
+  WORKLOAD_SETTINGS,
+  WORKLOADS,
+  type Workload,
+  type WorkloadSetting,
+} from '@heki/scenario';
+import { coloursFor } from '../colours.ts';
+import { ExitCode, UsageError } from '../failure.ts';
+import type { CommandIo } from '../io.ts';
+import { createProgress } from '../progress.ts';
+import { createBootMachine } from './boot-machine.ts';
+import { readKernelProfile } from './kernel-file.ts';
+import { type WorkloadRow, workloadText } from './workload-text.ts';
+
+/** Work of this kind fits, and a kernel of this size boots fastest. */
+const MEMORY = '128MiB';
+
+/**
+ * `heki boot --workload`: runs legitimate work over the settings that were asked for. The exit code: 1 when something breaks.
+ *
+ * @throws {UsageError} for work that there is none of, or that needs more processors than were asked for
+ */
+export async function runWorkloads(
+  name: string,
+  asked: MachineSpecification,
+  json: boolean,
+  io: CommandIo,
+): Promise<number> {
+  const chosen = workloadsNamed(name, asked);
+  const settings = settingsFor(asked);
+  const kernel = asked.kernel === undefined ? {} : { kernel: await readKernelProfile(asked.kernel) };
+  const progress = createProgress(io, { what: 'working', total: chosen.length * settings.length });
+  let done = 0;
+  const rows: WorkloadRow[] = chosen.map((workload) => ({
+    workload,
+    outcomes: settings.map((setting) => {
+      const outcome = runWorkload(workload, setting, (scenario) => createBootMachine(scenario, kernel));
+      progress.update(++done);
+      return outcome;
+    }),
+  }));
+  progress.stop();
+  await io.stdout.write(
+    json ? workloadJson(settings, rows) : workloadText(settings, rows, coloursFor(io.stdout, io.env)),
+  );
+  const broken = rows.some(({ outcomes }) => outcomes.some(({ verdict }) => verdict === 'breaks'));
+  return broken ? ExitCode.FAILURE : ExitCode.SUCCESS;
+}
+
+function workloadsNamed(name: string, { vcpus }: MachineSpecification): readonly Workload[] {
+  const chosen = name === 'all' ? WORKLOADS : WORKLOADS.filter((workload) => workload.name === name);
+  if (chosen.length === 0) {
+    throw new UsageError(
+      `--workload ${name}: expected all or ${WORKLOADS.map((one) => one.name).join(', ')}`,
+    );
+  }
+  for (const { name: one, machine } of chosen) {
+    const needed = machine.vcpus ?? 1;
+    if (vcpus !== undefined && vcpus < needed)
+      throw new UsageError(`--vcpus ${vcpus}: expected at least ${needed}, which the work ${one} needs`);
+  }
+  return chosen;
+}
+
+/** No Heki beside the hypervisor that was asked for; without such a wish both profiles on KVM. */
+function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
+  const { hypervisor, profile, mbec } = asked;
+  const wished = [hypervisor, profile, mbec].some((wish) => wish !== undefined);
+  const unprotected = WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor === 'none');
+  const name = `${hypervisor ?? 'kvm'}, ${profile ?? 'hardened'}${mbec === false ? ', no MBEC' : ''}`;
+  const settings = !wished
+    ? WORKLOAD_SETTINGS
+    : hypervisor === 'none'
+      ? unprotected
+      : [...unprotected, { name, machine: {} }];
+  return settings.map((setting) => ({
+    ...setting,
+    machine: { memory: MEMORY, ...asked, ...setting.machine },
+  }));
+}
+
+function workloadJson(settings: readonly WorkloadSetting[], rows: readonly WorkloadRow[]): string {
+  const result = rows.map(({ workload, outcomes }) => ({
+    workload: workload.name,
+    outcomes: Object.fromEntries(settings.map((setting, index) => [setting.name, outcomes[index]])),
+  }));
+  return `${JSON.stringify(result, undefined, 2)}\n`;
+}
