@@ -1,9 +1,16 @@
 import { createHyperv } from '@heki/hyperv';
 import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
-import { createLinuxMachine, type LinuxMachine, pcMemoryMap } from '@heki/machine';
+import {
+  createLinuxMachine,
+  createSigningAuthority,
+  type LinuxMachine,
+  pcMemoryMap,
+  type TraceEvent,
+} from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
-import { compare } from '@heki-internal/bench';
+import { compare, printTable } from '@heki-internal/bench';
+import { createEventCounter, type EventCount } from './event-count.ts';
 import { beginLife } from './life.ts';
 import { runSteps } from './run-scenario.ts';
 
@@ -11,51 +18,84 @@ import { runSteps } from './run-scenario.ts';
 const MODULES = 100;
 const memoryMap = pcMemoryMap(4 * 2 ** 30);
 
-const BACKENDS: readonly (readonly [name: string, boot: () => LinuxMachine])[] = [
-  ['KVM without Heki', () => boot({ hypervisor: createKvm(), driver: undefined })],
-  ['KVM, hardened', () => boot({ hypervisor: createKvm(), driver: initHekiOnKvm })],
-  ['KVM, hardened, no MBEC', () => boot({ hypervisor: createKvm({ mbec: false }), driver: initHekiOnKvm })],
+type Options = Omit<Parameters<typeof createLinuxMachine>[0], 'memoryMap'>;
+type Listener = (event: TraceEvent) => void;
+
+/** The guest of LVBS on a Hyper-V that trusts whoever signs its modules. */
+function lvbs(): Options {
+  const { signed, sign } = createSigningAuthority();
+  return {
+    hypervisor: createHyperv({ trusted: signed }),
+    driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
+    presentSignature: sign,
+  };
+}
+
+const BACKENDS: readonly (readonly [name: string, options: () => Options])[] = [
+  ['KVM without Heki', () => ({ hypervisor: createKvm(), driver: undefined })],
+  ['KVM, hardened', () => ({ hypervisor: createKvm(), driver: initHekiOnKvm })],
+  ['KVM, hardened, no MBEC', () => ({ hypervisor: createKvm({ mbec: false }), driver: initHekiOnKvm })],
   [
     'KVM, rfc-v2',
-    () => boot({ hypervisor: createKvm({ profile: 'rfc-v2' }), driver: initHekiOnKvm, profile: 'rfc-v2' }),
+    () => ({ hypervisor: createKvm({ profile: 'rfc-v2' }), driver: initHekiOnKvm, profile: 'rfc-v2' }),
   ],
   [
     'KVM, rfc-v2, no MBEC',
-    () =>
-      boot({
-        hypervisor: createKvm({ profile: 'rfc-v2', mbec: false }),
-        driver: initHekiOnKvm,
-        profile: 'rfc-v2',
-      }),
+    () => ({
+      hypervisor: createKvm({ profile: 'rfc-v2', mbec: false }),
+      driver: initHekiOnKvm,
+      profile: 'rfc-v2',
+    }),
   ],
-  ['KVM, policy in the VMM', () => boot({ hypervisor: createKvmVmm(), driver: initHekiOnKvm })],
-  ['KVM, policy in a paired VM', () => boot({ hypervisor: createKvmVtl(), driver: initHekiOnKvm })],
-  ['Hyper-V', () => boot({ hypervisor: createHyperv(), driver: initHekiOnHyperv })],
-  ['Xen', () => boot({ hypervisor: createXen(), driver: initHekiOnXen })],
+  ['KVM, policy in the VMM', () => ({ hypervisor: createKvmVmm(), driver: initHekiOnKvm })],
+  ['KVM, policy in a paired VM', () => ({ hypervisor: createKvmVtl(), driver: initHekiOnKvm })],
+  ['Hyper-V', () => ({ hypervisor: createHyperv(), driver: initHekiOnHyperv })],
+  ['Hyper-V, guest of LVBS', lvbs],
+  ['Xen', () => ({ hypervisor: createXen(), driver: initHekiOnXen })],
 ];
 
-function boot(options: Omit<Parameters<typeof createLinuxMachine>[0], 'memoryMap'>): LinuxMachine {
-  const machine = createLinuxMachine({ memoryMap, ...options });
+function boot(options: Options, onEvent?: Listener): LinuxMachine {
+  const listening = onEvent === undefined ? {} : { onEvent, processorEvents: true };
+  const machine = createLinuxMachine({ memoryMap, ...options, ...listening });
   if (machine.kernel.boot().kind !== 'done') throw new Error('boot failed');
   return machine;
 }
 
+function churn(name: string, machine: LinuxMachine): () => void {
+  const life = beginLife(machine);
+  return () => {
+    const [result] = runSteps(life, [{ do: 'churn-modules', count: MODULES }]);
+    if (result?.verdict !== 'works') throw new Error(`${name}: ${result?.reason}`);
+  };
+}
+
+const COUNTED = ['calls', 'exits', 'flushes', 'asked'] as const satisfies readonly (keyof EventCount)[];
+printTable(
+  ['events', ...COUNTED.map((what) => `boot: ${what}`), ...COUNTED.map((what) => `module: ${what}`)],
+  BACKENDS.map(([name, options]) => {
+    const { onEvent, take } = createEventCounter();
+    const machine = boot(options(), onEvent);
+    const booting = take();
+    churn(name, machine)();
+    const churning = take();
+    return [
+      name,
+      ...COUNTED.map((what) => String(booting[what])),
+      ...COUNTED.map((what) => (churning[what] / MODULES).toFixed(1)),
+    ];
+  }),
+);
+
 await compare({
   title: 'boot a 4 GiB kernel to init',
-  contenders: BACKENDS.map(([name, run]) => ({ name, run })),
+  contenders: BACKENDS.map(([name, options]) => ({ name, run: () => boot(options()) })),
 });
 
 await compare({
   title: 'load and unload a module of 12 pages',
-  contenders: BACKENDS.map(([name, create]) => {
-    const life = beginLife(create());
-    return {
-      name,
-      work: { count: MODULES, of: 'modules' },
-      run() {
-        const [result] = runSteps(life, [{ do: 'churn-modules', count: MODULES }]);
-        if (result?.verdict !== 'works') throw new Error(`${name}: ${result?.reason}`);
-      },
-    };
-  }),
+  contenders: BACKENDS.map(([name, options]) => ({
+    name,
+    work: { count: MODULES, of: 'modules' },
+    run: churn(name, boot(options())),
+  })),
 });

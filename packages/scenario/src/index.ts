@@ -1,6 +1,7 @@
 export { createScenarioMachine, type ScenarioMachineOptions } from './create-scenario-machine.ts';
 export { describePageClass, describeScenario, describeStep, type PageClassText } from './describe.ts';
 export { ScenarioError } from './error.ts';
+export { createEventCounter, type EventCount, type EventCounter } from './event-count.ts';
 export { beginLife, type Life } from './life.ts';
 export { type ComposedScenario, loadScenario } from './load-scenario.ts';
 export { type MachineSettings, machineSettings } from './machine-settings.ts';

@@ -1,14 +1,14 @@
 import { describeCapabilities } from '@heki/hypervisor';
-import { WORKLOADS } from '@heki/scenario';
+import { type EventCount, WORKLOADS } from '@heki/scenario';
 import Table from 'cli-table3';
-import { type BackendCost, measureBackend, workOn } from '../backends/backend-cost.ts';
+import { measureBackend, workOn } from '../backends/backend-cost.ts';
 import { coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { HYPERVISOR_NAMES, HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 
 /** What is counted, as rows name it. */
-const COSTS: { readonly [what in keyof BackendCost]: string } = {
+const COSTS: { readonly [what in keyof EventCount]: string } = {
   calls: 'calls',
   exits: 'exits',
   flushes: 'flushes',
@@ -49,7 +49,7 @@ export async function backends(options: { readonly json?: boolean }, io: Command
   for (const [row, name] of names.entries()) {
     table.push([name, ...all.map(({ capabilities }) => capabilities[row]?.value ?? '')]);
   }
-  const cost = (of: 'boot' | 'moduleLoad', what: keyof BackendCost): string[] =>
+  const cost = (of: 'boot' | 'moduleLoad', what: keyof EventCount): string[] =>
     all.map((one) => String(one.cost[of][what]));
   for (const what of ['calls', 'exits', 'flushes', 'asked'] as const)
     table.push([`a boot: ${COSTS[what]}`, ...cost('boot', what)]);
