@@ -2,7 +2,7 @@ import type { GuestDefectId } from '@heki/guest';
 import { type Gfn, gfn, type VirtualAddress } from '@heki/physical-memory';
 import fc, { type Arbitrary } from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { KernelOutcome, LinuxEvent, SetMemory } from '../index.ts';
+import type { ImageSymbol, KernelOutcome, LinuxEvent, SetMemory } from '../index.ts';
 import { collectivePermissions, kernelLeaves } from '../testing/machine.ts';
 import { createRecordingHeki, type RecordingHeki } from '../testing/recording-heki.ts';
 import { after, bootKernel, done, type RunningKernel } from '../testing/running-kernel.ts';
@@ -119,7 +119,7 @@ describe('the counters, over boot', () => {
   function classes(before?: Parameters<RunningKernel['kernel']['boot']>[0]) {
     const heki = createRecordingHeki({ profile: 'rfc-v2' });
     const { kernel } = bootKernel({ heki: heki.create, hooks: 'rfc-v2', commandLine: 'nokaslr' }, before);
-    const at = (symbol: Parameters<typeof kernel.address>[0], offset = 0): Gfn =>
+    const at = (symbol: ImageSymbol, offset = 0): Gfn =>
       gfn(Math.ceil(kernel.profile.offsets[symbol] / 4096) + kernel.layout.textFrame + offset);
     const places = {
       text: at('_text'),
