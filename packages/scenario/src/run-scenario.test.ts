@@ -220,11 +220,26 @@ describe('an attack in a life', () => {
     expect(taken.at(-1)).toMatchObject({ verdict: 'works', reason: 'the byte was changed' });
   });
 
+  test('that switches Heki off works under the published series, and nothing is protected afterwards (B-G17)', () => {
+    const off: Step = { do: 'attack', how: 'switch-heki-off' };
+    const later: Step = { do: 'vmalloc', name: 'later', pages: 1 };
+    const sealed: Step = { do: 'set-memory', name: 'later', what: 'ro' };
+    const life = (profile: 'rfc-v2' | 'hardened') => {
+      const { steps: taken, classes } = runScenario(attackable({ profile }), [off, later, sealed]);
+      return [taken[0]?.verdict, counts(byName(classes, 'vmalloc areas')?.granted)];
+    };
+    expect(life('rfc-v2')).toEqual(['works', { 'rw-': 1 }]);
+    expect(life('hardened')).toEqual(['blocked', { 'r--': 1 }]);
+  });
+
   test('needs something to attack', () => {
     const run = (step: Step) => () => runScenario(attackable({}), [...made, step]);
     expect(run({ do: 'attack', how: 'store-text', on: 'x' })).toThrow(/there is no x to attack/);
     expect(run({ do: 'attack', how: 'execute-data', on: 'p' })).toThrow(
       /execute-data on p: no writable page/,
     );
+    const unprotected = () =>
+      runScenario(attackable({ hypervisor: 'none' }), [{ do: 'attack', how: 'switch-heki-off' }]);
+    expect(unprotected).toThrow(/heki.protect_memory is 0 already/);
   });
 });
