@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { ImageSymbol, KernelOutcome, LinuxEvent, SetMemory } from '../index.ts';
 import { collectivePermissions, kernelLeaves } from '../testing/machine.ts';
 import { createRecordingHeki, type RecordingHeki } from '../testing/recording-heki.ts';
-import { after, bootKernel, done, type RunningKernel } from '../testing/running-kernel.ts';
+import { after, bootKernel, done, keepImagePages, type RunningKernel } from '../testing/running-kernel.ts';
 
 type Value<From> = From extends Arbitrary<infer Generated> ? Generated : never;
 
@@ -192,16 +192,6 @@ test('after boot the hardened core has asked for what all mappings of each page 
     expect(asked).toEqual(mapped);
   }
 });
-
-/** Takes the freed pages of the image out of the page allocator: they have another mapping, which counts. */
-function keepImagePages({ kernel }: RunningKernel): void {
-  const { textFrame } = kernel.layout;
-  const frames: Gfn[] = [];
-  while (kernel.freeFrames > 0) frames.push(done(kernel.allocatePages()));
-  for (const frame of frames) {
-    if (frame < textFrame || frame >= textFrame + 21 * 512) kernel.freePages(frame);
-  }
-}
 
 describe('a module page, from loading to unloading, as the published series asks for it', () => {
   const running = protectedKernel('rfc-v2');

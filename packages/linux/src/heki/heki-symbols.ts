@@ -2,10 +2,9 @@ import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import type { ImageSymbol, KernelProfile } from '../layout/kernel-profile.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 
-/** What Heki brings into a kernel's image: its variables, and the functions of the driver (KVM's are kvm_heki_hypervisor and so on). */
-export const HEKI_SYMBOLS = ['heki', 'heki_hypervisor', 'lock_crs', 'protect_memory'] as const;
+const HEKI_SYMBOLS = ['heki', 'heki_hypervisor', 'lock_crs', 'protect_memory'] as const;
 
-/** One of {@link HEKI_SYMBOLS}. */
+/** What Heki brings into a kernel's image: its variables, and the functions of the driver (KVM's are kvm_heki_hypervisor and so on). */
 export type HekiSymbol = (typeof HEKI_SYMBOLS)[number];
 
 /** The address of each. */
