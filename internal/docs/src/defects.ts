@@ -12,9 +12,6 @@ export const defectsPage: Page = {
 
 /** Why no model can show a defect. */
 const NOT_SHOWN: Readonly<Record<string, string>> = {
-  'B-G17':
-    "the guest's half of Heki is ordinary writable data of the kernel that it protects (its switch, its counters, the hypervisor's operations). " +
-    'Here it is no bytes in the memory of the guest, so that nobody in the guest can change it',
   'B-G23':
     'a header of the series tests an include guard that it never defines. That is about text, not about behaviour',
 };

@@ -37,6 +37,15 @@ export const PUBLISHED_LAYOUT: { readonly [levels in PagingLevels]: KernelLayout
   },
 };
 
+/** The parts of a range before and behind `hole`; all of it without one. A part may be empty, and end before it starts. */
+export function outside({ start, end }: VirtualRange, hole: VirtualRange | undefined): VirtualRange[] {
+  if (hole === undefined) return [{ start, end }];
+  return [
+    { start, end: Math.min(end, hole.start) as VirtualFrame },
+    { start: Math.max(start, hole.end) as VirtualFrame, end },
+  ];
+}
+
 /** `__START_KERNEL_map`: kernel image, modules and fixmap lie above, never the direct map. */
 const KERNEL_MAP = virtualFrameOf(virtualAddress(0xffff_ffff_8000_0000n));
 /** RANDOMIZE_MEMORY moves the direct map by multiples of 1 GiB (arch/x86/mm/kaslr.c). */

@@ -1,8 +1,9 @@
 import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { DEFAULT_TABLE_BUDGET } from '@heki/x86';
-import { type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
+import { type KernelLayout, outside, PUBLISHED_LAYOUT } from './address-space.ts';
 import { createAfterBoot, GrantedRights } from './after-boot.ts';
+import type { CallDetails, MappingSource } from './call-details.ts';
 import { HekiCommand } from './command.ts';
 import type { HekiGuestOptions } from './create-heki-guest.ts';
 import { type GuestDefectSwitches, guestDefectSwitches } from './defects.ts';
@@ -16,6 +17,7 @@ import type {
   PermissionCounters,
 } from './heki-guest.ts';
 import type { HekiHypervisor } from './heki-hypervisor.ts';
+import { createPrivateVariables, HekiStruct } from './heki-struct.ts';
 import { checkedChange, checkLeaves, checkRange, pokedLeaves } from './hook-arguments.ts';
 import type { HekiKernel, VirtualRange } from './kernel.ts';
 import { unmetDependencies } from './kernel-config.ts';
@@ -28,19 +30,6 @@ import { DEFAULT_PERMISSIONS } from './permission.ts';
 import { ProtectionSink } from './protection-sink.ts';
 import { WithheldRights } from './withheld-rights.ts';
 
-/** What only some calls have. */
-interface CallDetails {
-  /** The virtual range that is walked. */
-  readonly range?: VirtualRange;
-  /** For many mappings at once, of which none has been counted: takes the number of leaves. */
-  readonly onCounted?: (leaves: number) => void;
-  /** Switches enforcement on, and what that does to the counters. */
-  readonly protection?: CountingTask['protection'] | undefined;
-}
-
-/** Brings a call's mappings, in order. */
-type MappingSource = (feed: (leaf: NamedLeaf) => void) => void;
-
 const NO_CHANGE: LeafChange = {};
 const EARLY: LeafChange = { early: true };
 /** Linux's error number for a lock that the caller holds itself: here the kernel would hang. */
@@ -48,16 +37,14 @@ const EDEADLK = 35;
 
 /** The state of a Heki core (`struct heki` and the statics of the series), and all that it does. */
 export class HekiCore implements HekiGuest {
-  hypervisor: HekiHypervisor | undefined;
-
   readonly #options: HekiGuestOptions;
   readonly #kernel: HekiKernel;
   readonly #defects: GuestDefectSwitches;
+  readonly #heki: HekiStruct;
   #layout: KernelLayout;
   #counters: PageCounters | undefined;
   /** One for all calls: to make one costs as much as to count a page. */
   #feeder: LeafFeeder | undefined;
-  #protectsMemory = false;
   /** Without B-G5: the mappings of the direct map are among those counted. */
   #directMapCounted = false;
   readonly #withheld = new WithheldRights();
@@ -79,11 +66,19 @@ export class HekiCore implements HekiGuest {
     this.#kernel = options.kernel;
     this.#defects = guestDefectSwitches(profile, options.defects);
     this.#layout = PUBLISHED_LAYOUT[options.kernel.levels];
-    this.hypervisor = options.hypervisor;
+    this.#heki = new HekiStruct(options.kernel.variables ?? createPrivateVariables(), options.hypervisor);
+  }
+
+  get hypervisor(): HekiHypervisor | undefined {
+    return this.#heki.driver;
+  }
+
+  set hypervisor(driver: HekiHypervisor | undefined) {
+    this.#heki.driver = driver;
   }
 
   get protectsMemory(): boolean {
-    return this.#protectsMemory;
+    return this.#heki.protectsMemoryNow;
   }
 
   get secureKernel(): HekiGuest['secureKernel'] {
@@ -108,7 +103,8 @@ export class HekiCore implements HekiGuest {
       return { outcome: 'kaslr' };
     }
     this.#log(LogLine.ENABLED);
-    if (this.hypervisor === undefined) {
+    this.#heki.storeDriver();
+    if (!this.#heki.hasHypervisor) {
       this.#log(LogLine.NO_HYPERVISOR);
       return { outcome: 'no-hypervisor' };
     }
@@ -138,7 +134,7 @@ export class HekiCore implements HekiGuest {
       this.#runTest();
       return { outcome: 'not-counting' };
     }
-    const locked = this.hypervisor.lockCrs();
+    const locked = this.#heki.lockCrs();
     if (locked !== 0) {
       this.#warn(`control registers could not be locked: ${locked}`);
       return { outcome: 'registers-refused', error: locked };
@@ -243,12 +239,7 @@ export class HekiCore implements HekiGuest {
       command,
       change,
       (feed) => {
-        if (skipped === undefined) {
-          this.#walk(start, end, feed);
-        } else {
-          this.#walk(start, min(end, skipped.start), feed);
-          this.#walk(max(start, skipped.end), end, feed);
-        }
+        for (const part of outside({ start, end }, skipped)) this.#walk(part.start, part.end, feed);
       },
       { range: { start, end } },
     );
@@ -280,10 +271,11 @@ export class HekiCore implements HekiGuest {
     }
     this.#locked = true;
     try {
-      const protectedBefore = this.#protectsMemory;
-      if (protection !== undefined) this.#protectsMemory = true;
+      const protectedBefore = this.#heki.protectsMemory;
+      if (protection !== undefined) this.#heki.protectsMemory = true;
       const check = this.#afterBoot === undefined ? undefined : this.#granted.checking();
-      const list = this.#protectsMemory && check === undefined ? this.#newList() : undefined;
+      const sends = (protectedBefore || protection !== undefined) && check === undefined;
+      const list = sends ? this.#newList() : undefined;
       const guarded =
         list === undefined || protection === undefined
           ? undefined
@@ -301,18 +293,19 @@ export class HekiCore implements HekiGuest {
       let error = list === undefined || list.isEmpty ? 0 : this.#apply(list);
       if (check?.isExceeded() === true) error = -KvmError.EPERM;
       if (error === 0 || this.#defects['B-G1']) {
-        counters.commit();
-        this.#withheld.commit();
         if (protection === 'count') this.#directMapCounted = true;
       } else {
         counters.rollBack();
         this.#withheld.rollBack();
-        this.#protectsMemory = protectedBefore;
+        if (!protectedBefore) this.#heki.protectsMemory = false;
         this.#options.onEvent?.({ type: 'rolled-back', command, error });
       }
       if (guarded !== undefined) this.#exposedFrames = guarded.writableExecutable;
       return this.#defects['B-G3'] ? 0 : error;
     } finally {
+      // What was not taken back stays, also when an oops of the kernel ends the call.
+      counters.commit();
+      this.#withheld.commit();
       this.#locked = false;
     }
   }
@@ -325,7 +318,7 @@ export class HekiCore implements HekiGuest {
     if ('error' in finished) {
       result = finished.error;
     } else {
-      result = this.#checkedHypervisor().protectMemory(finished.list);
+      result = this.#heki.protectMemory(finished.list);
       this.#options.onEvent?.({ type: 'page-list', list: finished.list, pages, ranges, frames, result });
     }
     if (result !== 0) {
@@ -362,7 +355,6 @@ export class HekiCore implements HekiGuest {
   }
 
   #newList(): PageListBuilder {
-    this.#checkedHypervisor();
     return new PageListBuilder({
       kernel: this.#kernel,
       defects: this.#defects,
@@ -371,13 +363,6 @@ export class HekiCore implements HekiGuest {
         this.#options.onEvent?.({ type: 'range-dropped', start, end, permissions });
       },
     });
-  }
-
-  #checkedHypervisor(): HekiHypervisor {
-    if (this.hypervisor === undefined) {
-      throw new GuestError('the hypervisor was taken away while memory is protected');
-    }
-    return this.hypervisor;
   }
 
   #walk(start: VirtualFrame, end: VirtualFrame, feed: (leaf: NamedLeaf) => void): void {
@@ -407,12 +392,4 @@ export class HekiCore implements HekiGuest {
     this.#warned.add(text);
     this.#warn(text);
   }
-}
-
-function min(a: VirtualFrame, b: VirtualFrame): VirtualFrame {
-  return a < b ? a : b;
-}
-
-function max(a: VirtualFrame, b: VirtualFrame): VirtualFrame {
-  return a > b ? a : b;
 }

@@ -52,9 +52,12 @@ export type LateInitResult =
  * (-EDEADLK): the kernel would hang there (B-G13). Ranges of virtual frames exclude their end.
  */
 export interface HekiGuest {
-  /** Filled by the driver of the hypervisor that the kernel found (`heki.hypervisor`). */
+  /**
+   * The driver of the hypervisor that the kernel found, which fills it. That also makes `heki.hypervisor` point to its operations, in the kernel's
+   * memory: what the core calls is read from there.
+   */
   hypervisor: HekiHypervisor | undefined;
-  /** `heki.protect_memory`: changes are sent to the hypervisor. */
+  /** `heki.protect_memory`, as the kernel's memory holds it: changes are sent to the hypervisor. */
   readonly protectsMemory: boolean;
   /**
    * Where a secure kernel owns the policy, from the end of late init on. The hooks ask the hypervisor for nothing any more then: they

@@ -26,7 +26,14 @@ export type {
   HekiSecureKernel,
   HekiTextPatch,
 } from './heki-hypervisor.ts';
-export type { HekiKernel, KernelConfig, KernelPage, VirtualRange } from './kernel.ts';
+export type {
+  HekiKernel,
+  HekiOperation,
+  HekiVariables,
+  KernelConfig,
+  KernelPage,
+  VirtualRange,
+} from './kernel.ts';
 export {
   leafPermissions,
   type PermissionChange,

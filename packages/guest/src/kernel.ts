@@ -15,6 +15,30 @@ export interface VirtualRange {
   readonly end: VirtualFrame;
 }
 
+/** What a driver does for the core: a pointer to a function each. */
+export type HekiOperation = 'lockCrs' | 'protectMemory';
+
+/**
+ * The core's global variables in the memory of the kernel. An access that does not complete ends the function of the kernel that the core was called
+ * from: it throws what the kernel ends its functions with, and the core lets that pass.
+ */
+export interface HekiVariables {
+  /** `struct heki`: 24 bytes, zero at first. */
+  readonly heki: VirtualAddress;
+  /** The driver's `struct heki_hypervisor`: 16 bytes. */
+  readonly operations: VirtualAddress;
+  /** Where the code of the driver's functions begins. */
+  readonly code: { readonly [operation in HekiOperation]: VirtualAddress };
+  /** Loads a little-endian number from any address: pointers lead anywhere. */
+  load(address: VirtualAddress, bytes: 1 | 8): bigint;
+  /** Stores to one of the variables. */
+  store(address: VirtualAddress, bytes: 1 | 8, value: bigint): void;
+  /** Calls the function at `address`, whose code does `run`; without `run` it is none of the core's, and nothing comes back from it. */
+  call(address: VirtualAddress, run: (() => number) | undefined): number;
+  /** A byte of the variables as memory holds it, for who only looks on. */
+  peek(address: VirtualAddress): number;
+}
+
 /**
  * What the Heki core needs of the kernel that it is part of. The core never writes physical memory by itself: in a
  * living kernel every store goes through a virtual CPU, or nothing would be enforced.
@@ -45,6 +69,8 @@ export interface HekiKernel {
    * the walk holds init_mm's lock, and they change no table meanwhile.
    */
   readonly interleave?: () => void;
+  /** Where the core's global variables lie, in a kernel that was built with the core. Otherwise it keeps them to itself. */
+  readonly variables?: HekiVariables;
   /**
    * A page for a page list, or `undefined` when there is none. With `reclaim` (GFP_KERNEL) the kernel may unmap memory to
    * find one, which calls {@link HekiGuest.unmap} from inside this call (B-G13).

@@ -17,6 +17,7 @@ import { copyFromKernelNofault, copyToKernelNofault, withFixups } from './faults
 import { reportOops } from './faults/oops.ts';
 import { createFtrace, ftraceDisable, ftraceEnable } from './ftrace/ftrace.ts';
 import { createHekiKernel } from './heki/heki-kernel.ts';
+import { isHekiSymbol, placeHeki } from './heki/heki-symbols.ts';
 import type { KernelState } from './kernel-state.ts';
 import { kexec } from './kexec/kexec.ts';
 import { createKprobes, registerKprobe, unregisterKprobe } from './kprobes/kprobes.ts';
@@ -75,6 +76,8 @@ function createState(options: LinuxKernelOptions): KernelState {
     onCommitted: () => settleChanges(state),
   });
   const turns = createTurns(options.interleave);
+  const defects = linuxDefectSwitches(options.hooks ?? 'hardened', options.defects);
+  const hekiPlaces = placeHeki(profile, layout, defects['B-G17']);
   const common = { profile, layout, parameters, memoryMap, image, physicalMemory, tables };
   const state: KernelState = {
     ...common,
@@ -88,9 +91,10 @@ function createState(options: LinuxKernelOptions): KernelState {
     },
     turns,
     vmalloc: createVmalloc(layout),
-    heki: options.heki?.(createHekiKernel(common, () => state)),
+    heki: options.heki?.(createHekiKernel(common, hekiPlaces, () => state)),
+    hekiPlaces,
     initHypervisorPlatform: options.initHypervisorPlatform,
-    defects: linuxDefectSwitches(options.hooks ?? 'hardened', options.defects),
+    defects,
     jumpLabels: jumpLabelsOf(options, image.address('_text')),
     presentSignature: options.presentSignature,
     refuseWx,
@@ -201,7 +205,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
       }
       return stopped ?? { kind: 'done', value: undefined };
     },
-    address: (symbol) => state.image.address(symbol),
+    address: (symbol) => (isHekiSymbol(symbol) ? state.hekiPlaces[symbol] : state.image.address(symbol)),
 
     setMemory(what, address, pages) {
       const start = checkRange(address, pages);

@@ -7,6 +7,8 @@ export interface LinuxDefect {
   readonly why: string;
   /** What `hardened` does at the same place. */
   readonly mend: string;
+  /** What of it no model can show. */
+  readonly notShown?: string;
 }
 
 /** The defects of Heki v2's hooks in Linux that this model has, one switch each. Those of the guest core are in `@heki/guest`. */
@@ -38,6 +40,15 @@ export const linuxDefects = {
       'When change_page_attr fails, for want of a page to split a large leaf or over a hole, the second level has permissions that no mapping has.',
     why: 'Heki is told before change_page_attr runs, and nobody tells it of the failure (Heki v2 16/19).',
     mend: 'What was not changed is told to be as it was. Without B-G4 Heki hears only of leaves that do change.',
+  },
+  'B-G17': {
+    title: "The guest's state of Heki is ordinary writable data",
+    happens:
+      'One store of 0 over heki.protect_memory silences every later hook: the second level hears of no module any more. A null pointer in heki.hypervisor makes the next hook oops; a pointer to a table of his own has the kernel call what the attacker likes.',
+    why: '`struct heki heki` is in .bss, the table of the driver, not const, in .data; both stay writable as long as the kernel runs (Heki v2 4/19, 18/19).',
+    mend: 'Both are __ro_after_init: mark_rodata_ro makes them read-only, and late init immutable. Its last write, protect_memory, comes after mark_rodata_ro and before the second level is asked to protect: it goes through a temporary mapping, as text_poke does. From then on neither is written. They are as safe as text is: whoever edits page tables can still map other memory there, a limit of the design.',
+    notShown:
+      'The counters, objects on the heap: here they are not in the memory of the guest, and heki.counters, which leads to them, stays a null pointer that nobody follows. Mended or not, they would have to stay writable, unless they were moved to KVM, as the authors note.',
   },
   'B-G22': {
     title: 'Permissions come before the change that they belong to',

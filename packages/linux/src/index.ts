@@ -14,6 +14,7 @@ export {
   type ExceptionHandler,
   type SpuriousFaultRetry,
 } from './faults/page-fault.ts';
+export type { HekiSymbol } from './heki/heki-symbols.ts';
 export { KEXEC_CONTROL_PAGE } from './kexec/kexec.ts';
 export {
   DEBIAN_6_1,

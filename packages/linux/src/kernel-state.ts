@@ -14,6 +14,7 @@ import type { BpfPrograms } from './bpf/prog-pack.ts';
 import type { LinuxDefectSwitches } from './defects.ts';
 import type { LinuxEvent } from './event.ts';
 import type { Ftrace } from './ftrace/ftrace.ts';
+import type { HekiPlaces } from './heki/heki-symbols.ts';
 import type { Kprobes } from './kprobes/kprobes.ts';
 import type { KernelImage } from './layout/kernel-image.ts';
 import type { KernelProfile } from './layout/kernel-profile.ts';
@@ -46,6 +47,8 @@ export interface KernelState {
   readonly pages: PageAllocator;
   readonly vmalloc: Vmalloc;
   readonly heki: HekiGuest | undefined;
+  /** Where Heki's variables and functions are in the image. */
+  readonly hekiPlaces: HekiPlaces;
   /** Fills `heki.hypervisor`. */
   readonly initHypervisorPlatform: ((heki: HekiGuest) => void) | undefined;
   readonly defects: LinuxDefectSwitches;

@@ -5,6 +5,7 @@ import type { PagingLevels } from '@heki/x86';
 import type { BootStep } from './boot/boot-steps.ts';
 import type { LinuxDefectId } from './defects.ts';
 import type { LinuxEvent } from './event.ts';
+import type { HekiSymbol } from './heki/heki-symbols.ts';
 import type { ImageSymbol, KernelProfile } from './layout/kernel-profile.ts';
 import type { AddressLayout } from './layout/layout.ts';
 import type { LoadedModule, ModuleImage } from './modules/modules.ts';
@@ -103,7 +104,7 @@ export interface LinuxKernel {
    * is its outcome, and boot does not go on any more.
    */
   boot(options?: { readonly before?: BootStep }): KernelOutcome;
-  address(symbol: ImageSymbol): VirtualAddress;
+  address(symbol: ImageSymbol | HekiSymbol): VirtualAddress;
 
   /** `set_memory_ro` and so on, for `pages` pages from `address` on. */
   setMemory(what: SetMemory, address: VirtualAddress, pages: number): KernelOutcome;

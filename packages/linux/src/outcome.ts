@@ -34,6 +34,14 @@ export type KernelOutcome<Value = undefined> =
       /** What was accessed; for an instruction its address. */
       readonly address: VirtualAddress;
       readonly outcome: Exclude<Outcome, { kind: 'done' }>;
+    }
+  | {
+      /**
+       * Through a pointer that somebody has changed the kernel called what is no function of its own, and went on there, at CPL 0: it fetched from
+       * `address`. What runs from then on, this kernel does not decide.
+       */
+      readonly kind: 'hijacked';
+      readonly address: VirtualAddress;
     };
 
 /** What ends a function of the kernel from within; never leaves this package. */
@@ -41,8 +49,19 @@ export class KernelStop extends Error {
   readonly outcome: Exclude<KernelOutcome, { kind: 'done' }>;
 
   constructor(outcome: Exclude<KernelOutcome, { kind: 'done' }>) {
-    super(outcome.kind === 'error' ? outcome.why : `the ${outcome.access} did not complete`);
+    super(describeStop(outcome));
     this.outcome = outcome;
+  }
+}
+
+function describeStop(outcome: Exclude<KernelOutcome, { kind: 'done' }>): string {
+  switch (outcome.kind) {
+    case 'error':
+      return outcome.why;
+    case 'oops':
+      return `the ${outcome.access} did not complete`;
+    case 'hijacked':
+      return 'the kernel was led elsewhere';
   }
 }
 

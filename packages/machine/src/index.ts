@@ -10,6 +10,7 @@ export type {
 export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
 export { ATTACKS } from './attacks/attacks.ts';
 export { runAttacks } from './attacks/run-attacks.ts';
+export { switchHekiOff } from './attacks/switch-heki-off.ts';
 export { findTargets, type KernelTargets } from './attacks/targets.ts';
 export { denyingExit, exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';

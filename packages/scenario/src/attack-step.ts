@@ -1,4 +1,4 @@
-import { ATTACKS, type AttackResult, type KernelTargets } from '@heki/machine';
+import { ATTACKS, type AttackResult, type KernelTargets, switchHekiOff } from '@heki/machine';
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
@@ -11,7 +11,8 @@ import type { Step } from './scenario.ts';
  */
 export function attackStep(life: Life, step: Step & { do: 'attack' }): AttackResult {
   const on = step.on ?? 'kernel';
-  const attack = ATTACKS.find(({ name }) => name === step.how);
+  const attacks = [...ATTACKS, switchHekiOff(life.machine.kernel.address('heki'))];
+  const attack = attacks.find(({ name }) => name === step.how);
   if (attack === undefined) throw new ScenarioError(`there is no attack ${step.how}`);
   const result = life.machine.attack(attack, targetsOf(life, on));
   if (result.outcome === 'not-tried') throw new ScenarioError(`${step.how} on ${on}: ${result.reason}`);

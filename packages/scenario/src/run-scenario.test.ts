@@ -181,6 +181,7 @@ describe('an attack in a life', () => {
     { do: 'attack', how: 'execute-data', on: 'm' },
     { do: 'attack', how: 'execute-data', on: 'a' },
     { do: 'attack', how: 'clear-smep' },
+    { do: 'attack', how: 'switch-heki-off' },
   ];
 
   test('is blocked wherever memory is protected, and the kernel goes on', () => {
@@ -203,6 +204,18 @@ describe('an attack in a life', () => {
     const step: Step = { do: 'attack', how: 'store-text-after-pte-edit', on: 'm' };
     const { steps: taken } = run({ profile: 'rfc-v2' }, [...made, step]);
     expect(taken.at(-1)).toMatchObject({ verdict: 'works', reason: 'the byte was changed' });
+  });
+
+  test('that switches Heki off works under the published series, and nothing is protected afterwards (B-G17)', () => {
+    const off: Step = { do: 'attack', how: 'switch-heki-off' };
+    const later: Step = { do: 'vmalloc', name: 'later', pages: 1 };
+    const sealed: Step = { do: 'set-memory', name: 'later', what: 'ro' };
+    const life = (profile: 'rfc-v2' | 'hardened') => {
+      const { steps: taken, classes } = run({ profile }, [off, later, sealed]);
+      return [taken[0]?.verdict, counts(byName(classes, 'vmalloc areas')?.granted)];
+    };
+    expect(life('rfc-v2')).toEqual(['works', { 'rw-': 1 }]);
+    expect(life('hardened')).toEqual(['blocked', { 'r--': 1 }]);
   });
 
   test('needs something to attack', () => {

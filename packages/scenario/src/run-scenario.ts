@@ -15,7 +15,7 @@ export type StepVerdict =
   | 'error'
   /** An attack had no effect. */
   | 'blocked'
-  /** An access did not complete: the kernel oopses, hangs or stands still. */
+  /** An access did not complete: the kernel oopses, hangs or stands still. Or it runs what somebody else has led it to. */
   | 'oops';
 
 /** A step and what came of it; `error` also when it is about what an earlier step did not get made. */
@@ -119,7 +119,8 @@ function take(life: Life, step: Step): Pick<StepResult, 'verdict' | 'reason'> {
 }
 
 function verdictOf(outcome: KernelOutcome): StepVerdict {
-  return outcome.kind === 'done' ? 'works' : outcome.kind;
+  if (outcome.kind === 'done') return 'works';
+  return outcome.kind === 'error' ? 'error' : 'oops';
 }
 
 function reasonOf(outcome: KernelOutcome): string | undefined {
@@ -128,6 +129,8 @@ function reasonOf(outcome: KernelOutcome): string | undefined {
       return undefined;
     case 'error':
       return `${outcome.errno}: ${outcome.why}`;
+    case 'hijacked':
+      return `the kernel was led to 0x${outcome.address.toString(16)}`;
     case 'oops': {
       const { access, address, outcome: met } = outcome;
       const what = `${access} at 0x${address.toString(16)}`;

@@ -89,6 +89,7 @@ const stepSchema = z.discriminatedUnion('do', [
       'store-text-after-pte-edit',
       'execute-data',
       'clear-smep',
+      'switch-heki-off',
     ]),
     on: z
       .string()
@@ -102,7 +103,7 @@ const stepSchema = z.discriminatedUnion('do', [
       .optional()
       .describe('What should come of it; anything else is a finding. Default: blocked'),
   }).describe(
-    'Somebody who has got hold of the kernel tries to change its text, to run its data, or to switch SMEP off',
+    'Somebody who has got hold of the kernel tries to change its text, to run its data, or to switch off SMEP or Heki itself',
   ),
   step('exhaust-memory', {
     leave: z

@@ -34,6 +34,8 @@ export function bootTestThread<VM extends VirtualMachine, Event extends BackendE
     const what = `the kernel does not boot: its ${booted.access} at 0x${booted.address.toString(16)}`;
     throw new ThreadEnd(what, booted.outcome);
   }
+  if (booted.kind === 'hijacked')
+    throw new ThreadEnd('the kernel does not boot: it was led elsewhere', 'error');
   const kvmHypercalls = KVM_BACKENDS.has(options.hypervisor.name) && heki.hypervisor !== undefined;
   const pageFaults = options.hypervisor.capabilities.verdicts.includes('page-fault');
   const denial = pageFaults ? 'page-fault' : 'general-protection';

@@ -89,6 +89,9 @@ export function createTestThread(options: {
   const end = (what: string, failed: FailedAccess): never => {
     throw new ThreadEnd(what, failed);
   };
+  const hijacked = ({ address }: { readonly address: VirtualAddress }): never => {
+    throw new ThreadEnd(`the kernel was led to ${hex(address)}`, 'error');
+  };
   const completed = <Value>(what: string, outcome: Outcome<Value>): Value =>
     outcome.kind === 'done' ? outcome.value : end(what, outcome);
   /** An exception leads on through the exception table; whatever else goes wrong does not come back. */
@@ -171,11 +174,13 @@ export function createTestThread(options: {
     errorOf(outcome) {
       if (outcome.kind === 'oops')
         end(`the kernel's ${outcome.access} at ${hex(outcome.address)}`, outcome.outcome);
+      if (outcome.kind === 'hijacked') return hijacked(outcome);
       return outcome.kind === 'error' ? outcome.errno : 0;
     },
     must(what, outcome) {
       if (outcome.kind === 'done') return outcome.value;
       if (outcome.kind === 'error') throw new ThreadEnd(`${what}: ${outcome.why}`, 'error');
+      if (outcome.kind === 'hijacked') return hijacked(outcome);
       return end(`${what}: the ${outcome.access} at ${hex(outcome.address)}`, outcome.outcome);
     },
   };

@@ -2,10 +2,10 @@ import type { GuestDefectId } from '@heki/guest';
 import { type Gfn, gfn, type VirtualAddress } from '@heki/physical-memory';
 import fc, { type Arbitrary } from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { KernelOutcome, LinuxEvent, SetMemory } from '../index.ts';
+import type { ImageSymbol, KernelOutcome, LinuxEvent, SetMemory } from '../index.ts';
 import { collectivePermissions, kernelLeaves } from '../testing/machine.ts';
 import { createRecordingHeki, type RecordingHeki } from '../testing/recording-heki.ts';
-import { after, bootKernel, done, type RunningKernel } from '../testing/running-kernel.ts';
+import { after, bootKernel, done, keepImagePages, type RunningKernel } from '../testing/running-kernel.ts';
 
 type Value<From> = From extends Arbitrary<infer Generated> ? Generated : never;
 
@@ -119,7 +119,7 @@ describe('the counters, over boot', () => {
   function classes(before?: Parameters<RunningKernel['kernel']['boot']>[0]) {
     const heki = createRecordingHeki({ profile: 'rfc-v2' });
     const { kernel } = bootKernel({ heki: heki.create, hooks: 'rfc-v2', commandLine: 'nokaslr' }, before);
-    const at = (symbol: Parameters<typeof kernel.address>[0], offset = 0): Gfn =>
+    const at = (symbol: ImageSymbol, offset = 0): Gfn =>
       gfn(Math.ceil(kernel.profile.offsets[symbol] / 4096) + kernel.layout.textFrame + offset);
     const places = {
       text: at('_text'),
@@ -192,16 +192,6 @@ test('after boot the hardened core has asked for what all mappings of each page 
     expect(asked).toEqual(mapped);
   }
 });
-
-/** Takes the freed pages of the image out of the page allocator: they have another mapping, which counts. */
-function keepImagePages({ kernel }: RunningKernel): void {
-  const { textFrame } = kernel.layout;
-  const frames: Gfn[] = [];
-  while (kernel.freeFrames > 0) frames.push(done(kernel.allocatePages()));
-  for (const frame of frames) {
-    if (frame < textFrame || frame >= textFrame + 21 * 512) kernel.freePages(frame);
-  }
-}
 
 describe('a module page, from loading to unloading, as the published series asks for it', () => {
   const running = protectedKernel('rfc-v2');

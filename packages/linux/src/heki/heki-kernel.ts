@@ -3,10 +3,13 @@ import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
 import { directAddress, type KernelState } from '../kernel-state.ts';
 import type { ImageSymbol } from '../layout/kernel-profile.ts';
 import { attempt } from '../outcome.ts';
+import type { HekiPlaces } from './heki-symbols.ts';
+import { createHekiVariables } from './heki-variables.ts';
 
 /** What Heki's core gets of the kernel. Page lists are stored through the processor, in pages of the page allocator. */
 export function createHekiKernel(
   state: Pick<KernelState, 'physicalMemory' | 'layout' | 'tables' | 'image' | 'profile'>,
+  places: HekiPlaces,
   kernel: () => KernelState,
 ): HekiKernel {
   const { physicalMemory, layout, tables, image, profile } = state;
@@ -38,6 +41,7 @@ export function createHekiKernel(
       ];
     },
     interleave: () => kernel().turns.take(),
+    variables: createHekiVariables(state, places, kernel),
     allocatePage() {
       const frame = kernel().pages.allocate();
       return frame === undefined ? undefined : { frame, address: directAddress(layout, frame) };

@@ -3,7 +3,7 @@ import { createMemoryMap, type Gfn, gfn, type VirtualAddress } from '@heki/physi
 import { describe, expect, test } from 'vitest';
 import type { LinuxDefectId } from '../defects.ts';
 import { createRecordingHeki } from '../testing/recording-heki.ts';
-import { bootKernel, done, type RunningKernel } from '../testing/running-kernel.ts';
+import { bootKernel, done, keepImagePages, type RunningKernel } from '../testing/running-kernel.ts';
 
 const PROFILES = ['rfc-v2', 'hardened'] as const;
 
@@ -202,12 +202,12 @@ describe('a kernel with rodata=off (B-G18)', () => {
 
 describe('a text poke (B-G22)', () => {
   /** What happens in one, in order: stores to the alias and to the entry that maps it, and what Heki asks for. */
-  function pokeOrder(early: boolean): string[] {
-    const heki = createRecordingHeki({ profile: 'hardened', defects: { 'B-G22': early } });
+  function pokeOrder(profile: 'rfc-v2' | 'hardened'): string[] {
+    const heki = createRecordingHeki({ profile });
     const order: string[] = [];
     const running = bootKernel({
       heki: heki.create,
-      defects: { 'B-G22': early },
+      hooks: profile,
       commandLine: 'nokaslr',
       setup: {
         onEvent(event) {
@@ -218,6 +218,7 @@ describe('a text poke (B-G22)', () => {
       },
     });
     const { kernel } = running;
+    keepImagePages(running);
     const text = new Uint8Array(4096);
     const address = done(kernel.loadModule({ name: 'm', memory: { text } })).memory.get('text')?.address;
     heki.onRequest = ({ letters }) => order.push(letters);
@@ -227,7 +228,7 @@ describe('a text poke (B-G22)', () => {
   }
 
   test('opens the page before its writable mapping is made and closes it afterwards, as published', () => {
-    expect(pokeOrder(true)).toEqual([
+    expect(pokeOrder('rfc-v2')).toEqual([
       'rwx',
       'store to its entry',
       'store to the alias',
@@ -237,7 +238,7 @@ describe('a text poke (B-G22)', () => {
   });
 
   test('opens it no longer than that mapping is there, once mended', () => {
-    expect(pokeOrder(false)).toEqual([
+    expect(pokeOrder('hardened')).toEqual([
       'store to its entry',
       'rwx',
       'store to the alias',

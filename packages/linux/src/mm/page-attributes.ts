@@ -41,7 +41,7 @@ export function changePageAttributes(
   kernel.tables.edit(() => {
     const run = new AttributeRun(kernel, change);
     const outcome = attempt(() => run.change(start, pages, aliases));
-    if (outcome.kind === 'oops') throw new KernelStop(outcome);
+    if (outcome.kind !== 'done' && outcome.kind !== 'error') throw new KernelStop(outcome);
     const refused = hekiChanges(kernel, run.transitions);
     if (refused !== 0) {
       run.undo();

@@ -219,7 +219,7 @@ function resetDirectMap(kernel: KernelState, frames: readonly Gfn[]): void {
     kernel.tables.edit(() => {
       for (const frame of frames) {
         const outcome = attempt(() => set(kernel, frame));
-        if (outcome.kind === 'oops') throw new KernelStop(outcome);
+        if (outcome.kind !== 'done' && outcome.kind !== 'error') throw new KernelStop(outcome);
       }
     });
   each(setDirectMapInvalid);

@@ -99,13 +99,11 @@ export function textPoke(kernel: KernelState, address: VirtualAddress, bytes: Ui
   }
 
   const alias = (virtualAddressOf(poking.address) + BigInt(offset)) as VirtualAddress;
-  const kernelRoot = vcpu.registers.cr3;
   completed(vcpu.cli(), 'instruction', vcpu.registers.rip);
-  completed(vcpu.movToCr(3, BigInt(poking.tables.root) << 12n), 'instruction', vcpu.registers.rip);
-  kernel.memory.store(alias, bytes);
-  if (early) unmapAlias(poking, frames);
-  // The new root drops what is cached of the old one: the alias is not global.
-  completed(vcpu.movToCr(3, kernelRoot), 'instruction', vcpu.registers.rip);
+  onTemporaryMm(kernel, poking, () => {
+    kernel.memory.store(alias, bytes);
+    if (early) unmapAlias(poking, frames);
+  });
   const found = kernel.memory.load(address, bytes.length);
   completed(vcpu.sti(), 'instruction', vcpu.registers.rip);
   kernel.emit({ type: 'text-poke', address, bytes: bytes.length, alias });
@@ -128,7 +126,16 @@ function openText(kernel: KernelState, frames: readonly Gfn[]): void {
   if (refused !== 0) fail(-refused, 'Heki refused to open the text');
 }
 
-function mapAlias({ tables, address }: TemporaryMm, frames: readonly Gfn[]): void {
+/** `use_temporary_mm`, `unuse_temporary_mm`: the processor runs `body` in the temporary address space. */
+export function onTemporaryMm({ vcpu }: KernelState, { tables }: TemporaryMm, body: () => void): void {
+  const kernelRoot = vcpu.registers.cr3;
+  completed(vcpu.movToCr(3, BigInt(tables.root) << 12n), 'instruction', vcpu.registers.rip);
+  body();
+  // The new root drops what is cached of the old one: the alias is not global.
+  completed(vcpu.movToCr(3, kernelRoot), 'instruction', vcpu.registers.rip);
+}
+
+export function mapAlias({ tables, address }: TemporaryMm, frames: readonly Gfn[]): void {
   tables.edit(() => {
     for (const [index, frame] of frames.entries()) {
       setLeaf(tables, (address + index) as VirtualFrame, leafOf(frame, POKING));
@@ -136,7 +143,7 @@ function mapAlias({ tables, address }: TemporaryMm, frames: readonly Gfn[]): voi
   });
 }
 
-function unmapAlias({ tables, address }: TemporaryMm, frames: readonly Gfn[]): void {
+export function unmapAlias({ tables, address }: TemporaryMm, frames: readonly Gfn[]): void {
   tables.edit(() => {
     for (const index of frames.keys()) {
       setLeaf(tables, (address + index) as VirtualFrame, { low: 0, high: 0 });

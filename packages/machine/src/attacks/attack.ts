@@ -54,13 +54,14 @@ export interface AttackResult {
   readonly reason: string;
 }
 
-/** Names of the attacks, and of the legitimate store that must work. */
+/** Names of the attacks, and of the legitimate store that must work. `switch-heki-off` needs a kernel that lives. */
 export type AttackName =
   | 'store-text'
   | 'store-text-direct-map'
   | 'store-text-after-pte-edit'
   | 'execute-data'
   | 'clear-smep'
+  | 'switch-heki-off'
   | 'store-data';
 
 /** An attack with the attacker's means alone: instructions of the kernel at CPL 0. */

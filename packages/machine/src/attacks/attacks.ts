@@ -1,21 +1,11 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
-import type { Attack, AttackStep, AttackVerdict } from './attack.ts';
-import { type Attacker, EXECUTE_DISABLE, type FoundEntry, WRITABLE } from './attacker.ts';
-import { explainStep, outcomeOf } from './verdict.ts';
+import type { Attack, AttackVerdict } from './attack.ts';
+import { type Attacker, EXECUTE_DISABLE, WRITABLE } from './attacker.ts';
+import { judge, notTried, withEditedEntries } from './technique.ts';
 
 /** What an attacker's hook begins with, and what erases an instruction: INT3 and NOP. */
 const BYTES = [0xccn, 0x90n] as const;
-
-function notTried(reason: string): AttackVerdict {
-  return { outcome: 'not-tried', target: undefined, decisive: undefined, reason };
-}
-
-/** The verdict when `step` decides by itself; `done` is the reason when it completed. */
-function judge(step: AttackStep, target: VirtualAddress | undefined, done: string): AttackVerdict {
-  const outcome = outcomeOf(step);
-  return { outcome, target, decisive: step, reason: outcome === 'succeeded' ? done : explainStep(step) };
-}
 
 /**
  * Stores one byte, then another, and looks each time whether it is there: a store that completes and leaves no trace is no
@@ -34,36 +24,6 @@ function storeByte(attacker: Attacker, target: VirtualAddress): AttackVerdict {
       return { ...verdict, outcome: 'blocked', reason: 'the store completed and left no trace' };
     }
   }
-  return verdict;
-}
-
-/** Runs `attempt` between a change of the page-table entries that lead to `target` and the undoing of it. */
-function withEditedEntries(
-  attacker: Attacker,
-  target: VirtualAddress,
-  change: (value: bigint) => bigint,
-  attempt: () => AttackVerdict,
-): AttackVerdict {
-  const entries = attacker.findEntries(target);
-  if (entries === undefined)
-    return notTried('the page-table entries cannot be reached through the direct map');
-  const edited: FoundEntry[] = [];
-  let verdict: AttackVerdict | undefined;
-  for (const entry of entries) {
-    if (change(entry.value) === entry.value) continue;
-    const { step } = attacker.store(entry.address, 8, change(entry.value));
-    if (step.outcome !== 'done') {
-      verdict = judge(step, target, '');
-      break;
-    }
-    edited.push(entry);
-  }
-  if (verdict === undefined) {
-    attacker.flush(target);
-    verdict = attempt();
-  }
-  for (const { address, value } of edited) attacker.store(address, 8, value);
-  attacker.flush(target);
   return verdict;
 }
 

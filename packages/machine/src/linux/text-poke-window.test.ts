@@ -1,13 +1,12 @@
 import { createKvm } from '@heki/kvm';
-import type { LinuxKernel } from '@heki/linux';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { entryFrame } from '@heki/x86';
 import { expect, test } from 'vitest';
 import { createLinuxMachine, pcMemoryMap } from '../index.ts';
+import { keepImagePages } from '../testing/booted-machine.ts';
 
 const VICTIM = 0x100n;
 const PATCHED = 0x10;
-const IMAGE_FRAMES = 21 * 512;
 
 /**
  * An attacker on the second processor makes a page of module text writable in the kernel's page tables, which are data, and
@@ -57,18 +56,6 @@ function attackDuringPoke(profile: 'rfc-v2' | 'hardened'): { attempts: string[];
   expect(outcome.kind).toBe('done');
   const byte = attacker.load((address + VICTIM) as VirtualAddress, 1);
   return { attempts, byte: byte.kind === 'done' ? Number(byte.value) : -1 };
-}
-
-/** Takes what was init code out of the page allocator: with B-G4 module text there would be writable from the start. */
-function keepImagePages(kernel: LinuxKernel): void {
-  const { textFrame } = kernel.layout;
-  const frames: Gfn[] = [];
-  for (let page = kernel.allocatePages(); page.kind === 'done'; page = kernel.allocatePages()) {
-    frames.push(page.value);
-  }
-  for (const frame of frames) {
-    if (frame < textFrame || frame >= textFrame + IMAGE_FRAMES) kernel.freePages(frame);
-  }
 }
 
 test('while one processor patches text, the page is writable for all of them', () => {
