@@ -79,7 +79,7 @@ export function applyRanges(
 }
 
 /** What a range gets that asks for `wanted`: EXEC comes back where the kernel's execution cannot be denied. */
-export function grantedPermissions(vm: VmState, wanted: number): number {
+function grantedPermissions(vm: VmState, wanted: number): number {
   return vm.tables.deniesExecution ? wanted : wanted | MEM_ATTR_EXEC;
 }
 
