@@ -186,10 +186,11 @@ export const myHypervisor: Hypervisor<VirtualMachine, HypervisorEvent> = {
         onEvent?.({ type: 'protected', by: 'vmm', result });
         return result;
       },
-      pin({ cr0 = 0n, cr4 = 0n }) {
+      pin({ cr0 = 0n, cr4 = 0n, registers = [] }) {
         pinned |= cr4 & capabilities.pins.cr4;
         for (const vcpu of vcpus) watch(vcpu);
-        const result = { cr0: 0n, cr4: pinned, dropped: { cr0, cr4: cr4 & ~capabilities.pins.cr4 } };
+        const dropped = { cr0, cr4: cr4 & ~capabilities.pins.cr4, registers };
+        const result = { cr0: 0n, cr4: pinned, dropped };
         onEvent?.({ type: 'pinned', by: 'vmm', result });
         return result;
       },

@@ -16,7 +16,6 @@ export function hypervCapabilities(options: ResolvedOptions): Capabilities {
     largePages: 'split-by-backend',
     pins: { cr0: CR0_LOCKED, cr4: CR4_LOCKED, registers: LOCKABLE_REGISTERS, semantics: 'exact-value' },
     bypasses,
-    rangesPerCall: 510,
     inForce: 'on-return',
     failure: 'stops-at-first',
     denialsDecidedBy: 'higher-privilege-level',

@@ -77,6 +77,7 @@ export function createHypervVirtualMachine(
   function replace(wanted: ProtectionState): void {
     startOver(flagsOfRights(grantableRights(capabilities, wanted.otherwise)));
     kernel.protect(createVtl1Port(partition, processors[0]), wanted.ranges);
+    kernel.endOfBoot = wanted.bootEnded === true;
     if (wanted.cr0 === 0n && wanted.cr4 === 0n && wanted.registers === undefined) return;
     kernel.pin(createVtl1Port(partition, processors[0]), wanted, 'policy-owner');
   }
@@ -163,7 +164,8 @@ export function createHypervVirtualMachine(
       const ranges: ProtectionRange[] = [];
       vtl0.forEachMask((flags, start, end) => ranges.push({ start, end, rights: rightsOfFlags(flags) }));
       const { cr0, cr4, registers } = kernel.locked;
-      return { ranges, otherwise: rightsOfFlags(vtl0.defaultFlags), cr0, cr4, registers };
+      const otherwise = rightsOfFlags(vtl0.defaultFlags);
+      return { ranges, otherwise, cr0, cr4, registers, ...(kernel.endOfBoot ? { bootEnded: true } : {}) };
     },
     restore(wanted) {
       replace(wanted);

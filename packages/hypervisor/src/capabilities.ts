@@ -18,10 +18,17 @@ export type Immutability =
   | {
       /** A page can be marked, and later requests for it are refused. */
       readonly kind: 'per-page';
+      /**
+       * - `policy-owner`: by any later request of its own, which is no guest's
+       * - `vmm`: by no request, only by replacing all that is enforced ({@link VirtualMachine.restore}, reset)
+       */
       readonly undoneBy: 'nobody' | 'vmm' | 'policy-owner';
     }
   | {
-      /** After an end-of-boot call every request of the guest is refused; the owner of the policy may still relax. */
+      /**
+       * After an end-of-boot call every request of the guest for rights is refused as `not-permitted`; the owner of the policy may
+       * still relax. A new boot (a reset or kexec that clears) begins anew.
+       */
       readonly kind: 'end-of-boot';
       readonly undoneBy: 'policy-owner';
     };
@@ -58,7 +65,7 @@ export interface Capabilities {
   readonly unrequested: Rights;
   /** Bytes of the smallest piece of memory with rights of its own. */
   readonly granule: 4096;
-  /** Large second-level leaves are split by the backend, or the caller must ask page by page. */
+  /** Large second-level leaves are split by the backend, or the caller must ask page by page, each in a range of its own. */
   readonly largePages: 'split-by-backend' | 'split-by-caller';
   readonly pins: {
     /** Bits of CR0 that can be pinned. */
@@ -69,13 +76,19 @@ export interface Capabilities {
     readonly semantics: PinSemantics;
   };
   readonly bypasses: readonly Bypass[];
-  /** Most ranges in one call; absent when only the backend's budget bounds it. */
+  /**
+   * Most ranges in one call, the guest's or the owner's; with one more all of them are refused as `too-much`. Absent when only the
+   * backend's budget bounds it.
+   */
   readonly rangesPerCall?: number;
   /** When a page's new rights bind every virtual CPU: when the call returns, or at the next {@link VirtualMachine.flush}. */
   readonly inForce: 'on-return' | 'on-flush';
   /** A request that fails leaves nothing changed, or everything before the range that failed. */
   readonly failure: 'all-or-nothing' | 'stops-at-first';
-  /** Who decides what is done about a denial: a fixed rule of the hypervisor, or whoever gets it as an event. */
+  /**
+   * Who decides what is done about a denial: a fixed rule of the hypervisor, which answers the same with the same, or whoever
+   * gets it as an event.
+   */
   readonly denialsDecidedBy: 'hypervisor' | PolicyOwner;
   /** What a denied access can be answered with. */
   readonly verdicts: readonly Verdict[];

@@ -1,4 +1,5 @@
 import type { Gpa, VirtualAddress } from '@heki/physical-memory';
+import type { PinnableRegister } from './capabilities.ts';
 
 /** What a refused access to memory wanted. */
 export type MemoryAccess =
@@ -22,8 +23,9 @@ export type Denial =
     }
   | {
       readonly kind: 'register';
-      /** `cr0`, `cr4`, `idtr`, `msr c0000082` ... */
+      /** `cr0`, `cr4`, or as {@link registerName} has it. */
       readonly register: string;
+      /** 0, as {@link value}, for a table register where the hypervisor is not told. */
       readonly old: bigint;
       readonly value: bigint;
     };
@@ -40,3 +42,8 @@ export type Verdict =
   | 'allow-once'
   /** The virtual machine stops. */
   | 'stop';
+
+/** The name of a register in a {@link Denial}: `idtr`, `msr c0000082`, `msr 00000176`. */
+export function registerName(register: PinnableRegister): string {
+  return typeof register === 'string' ? register : `msr ${register.msr.toString(16).padStart(8, '0')}`;
+}

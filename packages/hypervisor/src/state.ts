@@ -12,6 +12,8 @@ export interface ProtectionState {
   readonly cr4: bigint;
   /** Other registers pinned as a whole; absent means none. */
   readonly registers?: readonly PinnableRegister[];
+  /** The guest said that boot has ended, and its requests are refused since. Absent means that it did not. */
+  readonly bootEnded?: true;
 }
 
 /**

@@ -28,6 +28,16 @@ test('the host can protect memory by itself, and hears what was weakened and wha
   expect(guest.vm.statistics.ranges).toEqual({ sent: 3, applied: 2, dropped: 0, refused: 1 });
 });
 
+test('whoever listens hears of what was weakened too', () => {
+  const guest = createGuest();
+  const range = { start: 0x300 as Gfn, end: 0x301 as Gfn, rights: { ...DATA, userExecute: false } };
+  const result = guest.vm.protect([range]);
+  expect(result.weakened).toEqual([{ range, granted: DATA }]);
+  expect(guest.events.filter(({ type }) => type === 'protected')).toEqual([
+    { type: 'protected', by: 'vmm', result },
+  ]);
+});
+
 test('without MBEC the host hears that the kernel can still execute', () => {
   const guest = createGuest({ mbec: false });
   const range = { start: 0x200 as Gfn, end: 0x210 as Gfn, rights: DATA };

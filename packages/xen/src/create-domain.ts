@@ -64,9 +64,9 @@ export function createXenDomain(
     emit: onEvent,
   };
   const policy = createMemoryPolicy(state, capabilities);
-  const pins = createPins();
+  const pins = createPins(state.vcpus);
   const subscribe = (): void => {
-    const msrs = pins.registers.flatMap((register) => (typeof register === 'object' ? [register.msr] : []));
+    const msrs = pins.held.all.flatMap((register) => (typeof register === 'object' ? [register.msr] : []));
     for (const { controls, registers } of state.vcpus) {
       // Without a monitor that asked for them, writes of control registers stay in the guest.
       controls.cr0Mask = pins.cr0 === 0n ? 0n : ALL_BITS;
@@ -74,7 +74,7 @@ export function createXenDomain(
       controls.cr0Shadow = registers.cr0;
       controls.cr4Shadow = registers.cr4;
       controls.writeExitingMsrs = new Set(msrs);
-      controls.descriptorTableExiting = pins.registers.some((register) => typeof register === 'string');
+      controls.descriptorTableExiting = pins.held.all.some((register) => typeof register === 'string');
     }
   };
   const monitor = createMonitor({ domain: state, policy, pins, page: channel.page, subscribe });
@@ -83,7 +83,7 @@ export function createXenDomain(
     policy.clear();
     p2m.host.reset(accessOfRights(grantableRights(capabilities, wanted.otherwise)));
     flush(state);
-    policy.protect(wanted.ranges);
+    policy.protect(wanted.ranges, 'policy-owner');
     pins.replace(wanted.cr0, wanted.cr4, wanted.registers ?? []);
     subscribe();
   }
@@ -147,7 +147,7 @@ export function createXenDomain(
     },
     flush: () => flush(state),
     protect(ranges) {
-      const result = policy.protect(ranges);
+      const result = policy.protect(ranges, 'policy-owner');
       onEvent?.({ type: 'protected', by: 'policy-owner', result });
       return result;
     },
@@ -192,7 +192,7 @@ export function createXenDomain(
         );
       });
       const otherwise = rightsOfAccess(p2m.host.defaultAccess);
-      return { ranges, otherwise, cr0: pins.cr0, cr4: pins.cr4, registers: pins.registers };
+      return { ranges, otherwise, cr0: pins.cr0, cr4: pins.cr4, registers: pins.held.all };
     },
     restore(wanted) {
       replace(wanted);

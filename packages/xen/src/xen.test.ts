@@ -85,6 +85,43 @@ test('a pinned MSR keeps its value and a pinned table register takes no load', (
   expect(cpu.registers.gdtr).toEqual({ base: kernelVa(0x5000), limit: 0x7f });
 });
 
+test('after INIT a processor may come to its pinned registers again, and is bound when it has them', () => {
+  const { vm, cpu } = createGuest();
+  const gdt = { base: kernelVa(0x5000), limit: 0x7f };
+  cpu.wrmsr(0xc000_0082, 0x1000n);
+  cpu.lgdt(gdt.base, gdt.limit);
+  vm.pin({ registers: [{ msr: 0xc000_0082 }, 'gdtr'] });
+  vm.lifeCycle({ kind: 'init', vcpu: 0 });
+  // The trampoline's own table first.
+  for (const [base, limit] of [
+    [kernelVa(0x9000), 0x1f],
+    [gdt.base, gdt.limit],
+  ] as const) {
+    expect(cpu.lgdt(base, limit).kind).toBe('done');
+  }
+  expect(cpu.wrmsr(0xc000_0082, 0x1000n).kind).toBe('done');
+  expect(cpu.wrmsr(0xc000_0082, 0x2000n).kind).toBe('exception');
+  expect(cpu.lgdt(kernelVa(0x9000), 0x1f).kind).toBe('exception');
+  expect(cpu.registers.gdtr).toEqual(gdt);
+});
+
+test('a domain that the monitor ends for a register write goes down without it', () => {
+  const { vm, cpu } = createGuest({ registerVerdict: 'stop' });
+  vm.pin({ cr4: 0x800n });
+  const { cr4 } = cpu.registers;
+  expect(cpu.movToCr(4, cr4 & ~0x800n).kind).toBe('stopped');
+  expect(cpu.registers.cr4).toBe(cr4);
+});
+
+test("an immutable page is the monitor's promise to itself: the guest cannot change it, the monitor can", () => {
+  const { vm, cpu, memory } = createGuest();
+  vm.protect([range(0x800, 0x801, { write: false }, true)]);
+  const all = [range(0x800, 0x801, {})];
+  expect(requestRanges(cpu, memory, 0x60, all)).toBe(-1);
+  expect(vm.protect(all).refused).toBeUndefined();
+  expect(requestRanges(cpu, memory, 0x60, all)).toBe(0);
+});
+
 test('rx2rw and n2rwx change at the first access and wait for nobody', () => {
   const { vm, cpu, events } = createGuest();
   vm.views.setAccess(0, 0x800 as Gfn, 0x801 as Gfn, XenAccess.RX2RW);

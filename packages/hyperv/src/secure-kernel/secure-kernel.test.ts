@@ -58,6 +58,19 @@ test('after the end of boot VTL0 gets nothing protected or loaded, and cannot en
   expect(rights(guest, 0x200)).toBe('1001');
 });
 
+test('a saved partition tells that boot has ended, and the one that it is restored into keeps to it', () => {
+  const guest = createTestGuest();
+  expect(guest.vm.save()).not.toHaveProperty('bootEnded');
+  expect(guest.callWith(PROTECT_MEMORY, [0x20_0000, 0x20_1000, READ])).toBe(0);
+  expect(guest.call(SIGNAL_END_OF_BOOT)).toBe(0);
+  const state = guest.vm.save();
+  const other = createTestGuest();
+  expect(state && other.vm.restore(state)).toBe(true);
+  expect(other.vm.secureKernel.endOfBoot).toBe(true);
+  expect(other.callWith(PROTECT_MEMORY, [0x20_0000, 0x20_1000, 7])).toBe(-1);
+  expect(rights(other, 0x200)).toBe('1001');
+});
+
 test('what VTL1 promised it can break: the hypervisor obeys it after the end of boot as before', () => {
   const guest = createTestGuest();
   guest.callWith(PROTECT_MEMORY, [0x20_0000, 0x20_1000, READ]);

@@ -11,15 +11,16 @@ import {
   LvbsSection,
   mapFlagsOfAttributes,
 } from '@heki/hypercall/hyperv';
-import type {
-  Capabilities,
-  Denial,
-  MemoryAccess,
-  PinRequest,
-  PinResult,
-  ProtectionRange,
-  ProtectionResult,
-  Refusal,
+import {
+  type Capabilities,
+  type Denial,
+  type MemoryAccess,
+  type PinRequest,
+  type PinResult,
+  type ProtectionRange,
+  type ProtectionResult,
+  type Refusal,
+  registerName,
 } from '@heki/hypervisor';
 import { frameOf, type Gpa, readBytes, type VirtualAddress } from '@heki/physical-memory';
 import { type Registers, Vector } from '@heki/vcpu';
@@ -49,7 +50,7 @@ export interface SecureKernel {
   readonly locked: LockedRegisters;
   readonly modules: Pick<Modules, 'trust' | 'trustKexec'>;
   /** Requests of VTL0 for protection are refused from now on. */
-  readonly endOfBoot: boolean;
+  endOfBoot: boolean;
 }
 
 const REFUSALS: { readonly [field: string]: Refusal } = { pages: 'too-much', range: 'empty' };
@@ -169,6 +170,9 @@ export function createSecureKernel(
     get endOfBoot() {
       return endOfBoot;
     },
+    set endOfBoot(ended) {
+      endOfBoot = ended;
+    },
     onVtlCall(vtl1, registers) {
       const { rdi, rsi, rdx } = registers;
       const answer = call(vtl1, rdi, rsi, rdx);
@@ -236,7 +240,7 @@ function denialOf(
   const table = TABLE_REGISTERS.find(([name]) => name === write?.name)?.[1];
   const register =
     message.type === 'msr'
-      ? `msr ${message.msr.toString(16).padStart(8, '0')}`
+      ? registerName({ msr: message.msr })
       : (table ?? (write?.name === HvRegister.CR0 ? 'cr0' : 'cr4'));
   const old = write === undefined ? 0n : (vtl1.get(message.vp, 0, write.name) ?? 0n);
   return { kind: 'register', register, old, value: message.value };

@@ -1,9 +1,11 @@
 import {
   encodeHvControl,
   encodeHvModifyProtection,
+  encodeHvSetRegisters,
   encodeLvbsRanges,
   HV_PARTITION_SELF,
   HvCall,
+  HvRegister,
   LvbsFunction,
   type LvbsRange,
   mapFlagsOfAttributes,
@@ -77,6 +79,26 @@ function hypervGuestCalls(places: GuestPlaces<HypervVirtualMachine>): GuestCalls
     Object.assign(vcpu.registers, { rcx, rdx: list, r8: 0n });
     return vcpu.vmcall().kind === 'done' && vcpu.registers.rax === 1n << 32n;
   };
+  const byUserCode = (fn: number, first = 0n, second = 0n): boolean => {
+    encodeLvbsRanges({ memory: guest, frames, ranges: [good] });
+    vcpu.registers.cpl = 3;
+    return vtlCall(vcpu, fn, first, second) === 0n;
+  };
+  const longer = (): boolean => {
+    encodeLvbsRanges({ memory: guest, frames, ranges: [good] });
+    return vtlCall(vcpu, LvbsFunction.PROTECT_MEMORY, list, 2n) === 0n;
+  };
+  const hypercall = (rcx: bigint): boolean => {
+    Object.assign(vcpu.registers, { rcx, rdx: list, r8: 0n, rax: 0n });
+    return vcpu.vmcall().kind === 'done' && (vcpu.registers.rax & 0xffffn) === 0n;
+  };
+  /** The intercepts of VTL0 taken away, or its CR4 set past them. */
+  const setRegisters = (vtl: 0 | 1): boolean => {
+    const values = [{ name: vtl === 1 ? HvRegister.CR_INTERCEPT_CONTROL : HvRegister.CR4, value: 0n }];
+    const input = encodeHvSetRegisters({ partition: HV_PARTITION_SELF, vp: 0, vtl, values });
+    vm.write('vmm', Number(list) as Gpa, input);
+    return hypercall(encodeHvControl({ code: HvCall.SET_VP_REGISTERS, repCount: 1 }));
+  };
   const call = (first: bigint, total: bigint): boolean =>
     vtlCall(vcpu, LvbsFunction.PROTECT_MEMORY, first, total) === 0n;
   return {
@@ -91,6 +113,7 @@ function hypervGuestCalls(places: GuestPlaces<HypervVirtualMachine>): GuestCalls
           attributes: attributesOf(rights),
         })),
       ),
+    endOfBoot: (cpu) => vtlCall(cpu, LvbsFunction.SIGNAL_END_OF_BOOT) === 0n,
     // Its one call locks everything that can be locked.
     pin: (cpu) => vtlCall(cpu, LvbsFunction.LOCK_REGS) === 0n,
     malformed: [
@@ -113,6 +136,17 @@ function hypervGuestCalls(places: GuestPlaces<HypervVirtualMachine>): GuestCalls
         run: () => protect(vcpu, [good, range(0x20_1800, 0x20_3000)]),
       },
       { name: 'an empty range', run: () => protect(vcpu, [good, range(0x20_1000, 0x20_1000)]) },
+      { name: 'a total that is more than the list holds', run: () => longer() },
+      {
+        name: 'a range that wraps around the end of all addresses',
+        run: () => protect(vcpu, [good, range(0x20_3000, 0x20_0000)]),
+      },
+      { name: 'a list of user code', run: () => byUserCode(LvbsFunction.PROTECT_MEMORY, list, 1n) },
+      { name: 'locked registers by user code', run: () => byUserCode(LvbsFunction.LOCK_REGS) },
+      { name: 'the end of boot said by user code', run: () => byUserCode(LvbsFunction.SIGNAL_END_OF_BOOT) },
+      { name: 'a return from VTL0', run: () => hypercall(BigInt(HvCall.VTL_RETURN)) },
+      { name: 'registers of VTL1 set by VTL0', run: () => setRegisters(1) },
+      { name: 'registers of VTL0 set by VTL0', run: () => setRegisters(0) },
       { name: 'a function that does not exist', run: () => vtlCall(vcpu, 0x1_fff0, list, 1n) === 0n },
       { name: 'protection set by VTL0 itself', run: () => modify(undefined) },
       { name: 'protection set by VTL0 for VTL1', run: () => modify(1) },

@@ -1,10 +1,18 @@
 import { describe, test } from 'vitest';
 import type { BackendEvent, VirtualMachine } from '../virtual-machine.ts';
-import { hostCases } from './cases/hosts.ts';
+import { declarationCases } from './cases/declaration.ts';
+import { denialCases } from './cases/denials.ts';
+import { endOfBootCases } from './cases/end-of-boot.ts';
+import { failureCases } from './cases/failure.ts';
+import { hostileCases } from './cases/hostile.ts';
+import { immutabilityCases } from './cases/immutability.ts';
 import { lifeCycleCases } from './cases/life-cycle.ts';
 import { pageCases } from './cases/pages.ts';
 import { pinCases } from './cases/pins.ts';
+import { rangeCountCases } from './cases/ranges.ts';
+import { registerCases } from './cases/registers.ts';
 import { rightsCases } from './cases/rights.ts';
+import { writerCases } from './cases/writers.ts';
 import type { ConformanceCase, ConformanceSetup } from './setup.ts';
 
 export {
@@ -26,10 +34,18 @@ export function conformanceCases<Machine extends VirtualMachine, Event extends B
   // The cases hand the backend only what it made itself, so that its own types may be forgotten.
   const any = setup as unknown as ConformanceSetup;
   return [
+    ...declarationCases(any),
     ...rightsCases(any),
+    ...rangeCountCases(any),
+    ...failureCases(any),
     ...pageCases(any),
+    ...immutabilityCases(any),
+    ...endOfBootCases(any),
+    ...denialCases(any),
     ...pinCases(any),
-    ...hostCases(any),
+    ...registerCases(any),
+    ...hostileCases(any),
+    ...writerCases(any),
     ...lifeCycleCases(any),
   ];
 }

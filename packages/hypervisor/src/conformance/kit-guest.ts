@@ -6,18 +6,15 @@ import {
   type VirtualAddress,
 } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import { CR0, CR4, EFER } from '@heki/x86';
-import type { Denial, Verdict } from '../denial.ts';
+import type { PolicyOwner } from '../capabilities.ts';
 import type { HypervisorEvent } from '../event.ts';
 import type { ProtectionResult } from '../result.ts';
 import { formatRights, type ProtectionRange, type Rights, sameRights } from '../rights.ts';
 import type { BackendEvent, VirtualMachine } from '../virtual-machine.ts';
+import { buildDescriptors, buildGuestTables, DIRECT_MAP, REGISTERS, USER_MAP } from './kit-memory.ts';
 import { createModel, type RightsModel } from './model.ts';
 import { type ConformanceSetup, type GuestCalls, require } from './setup.ts';
 
-const DIRECT_MAP = 0xffff_8880_0000_0000n;
-const USER_MAP = 0x0000_1000_0000_0000n;
-const TABLES = 0x40;
 const SCRATCH = 0x60;
 /** Host frame of guest frame 0: aligned to 1 GiB, so that every leaf size can be used. */
 const BACKING = 0x40_0000 as Pfn;
@@ -27,17 +24,14 @@ const HOST_TABLES = { start: 0x1000 as Pfn, end: 0x9000 as Pfn };
 export const FIRST_REGION = { start: 0 as Gfn, frames: 0x4_0000 };
 export const SECOND_REGION = { start: 0x4_0000 as Gfn, frames: 0x400 };
 
+/** Frames whose bytes no request may change: the guest's tables, code and data that it is asked about. */
+const WATCHED = [0, 0x20, ...Array.from({ length: SCRATCH - 0x40 }, (_, i) => 0x40 + i), 0x200, 0x201, 0x300];
+
 export const ALL: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
-/** The kit's registers: 64-bit mode, CPL 0, every protection that guests usually have. */
-const REGISTERS = {
-  cr0: CR0.PG | CR0.WP | CR0.AM | CR0.NE | CR0.ET | CR0.MP | CR0.PE,
-  cr3: BigInt(TABLES) << 12n,
-  cr4: CR4.PAE | CR4.PGE | CR4.SMEP | CR4.SMAP | CR4.UMIP | CR4.FSGSBASE,
-  efer: EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE,
-  codeSegment64: true,
-  cpl: 0,
-  rip: (DIRECT_MAP + 0x100_0000n) as VirtualAddress,
-} as const;
+
+type ProtectedEvent = Extract<HypervisorEvent, { type: 'protected' }>;
+/** An access that was refused. */
+export type DeniedEvent = Extract<HypervisorEvent, { type: 'denied' }>;
 
 /** A machine of the backend, with a guest in it and a model of what it must allow. */
 export interface KitGuest {
@@ -50,21 +44,31 @@ export interface KitGuest {
   protect(ranges: readonly ProtectionRange[]): boolean;
   /** The same as the guest, on its first virtual CPU. Only with {@link calls}. */
   request(ranges: readonly ProtectionRange[]): boolean;
+  /** What was done to the machine past {@link protect} and {@link request} is in force from here on. */
+  settle(): void;
   /** What accesses on `vcpu` really can do. */
   probe(gfn: number, vcpu?: Vcpu): Rights;
   /** Compares accesses and read-back of `frames` with the model, on all virtual CPUs. */
   check(frames: readonly number[], when: string): void;
   /** Compares only the read-back: it must never grant more than the model. */
   checkReadBack(frames: readonly number[], when: string): void;
+  /** What all requests for rights were answered, by their events. */
+  answers(): readonly ProtectionResult[];
   /** Events of denied accesses since the kit last looked. */
-  takeDenials(): { readonly denial: Denial; readonly verdict: Verdict }[];
-  /** A virtual CPU gets the kit's registers again. */
+  takeDenials(): readonly DeniedEvent[];
+  /** A virtual CPU gets the kit's registers again, and a GDT that nothing was loaded from. */
   restart(vcpu: Vcpu): void;
   /** Host frame of a guest frame. */
   backing(gfn: number): Pfn;
+  /** The bytes of a guest frame, as words. */
+  words(gfn: number): Uint32Array;
+  /** A digest of guest memory that no request may change. */
+  memoryDigest(): string;
   /** No event may tell of damage to the host. */
   checkHost(): void;
 }
+
+const isAnswer = (event: BackendEvent): event is ProtectedEvent => event.type === 'protected';
 
 /** A range of the contract. */
 export function rangeOf(start: number, end: number, rights: Rights, immutable = false): ProtectionRange {
@@ -125,6 +129,19 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
   const restart = (vcpu: Vcpu): void => {
     if (vcpu.halted !== undefined) vcpu.reset();
     Object.assign(vcpu.registers, REGISTERS);
+    buildDescriptors(words);
+  };
+  const settle = (): void => {
+    if (capabilities.inForce === 'on-flush') vm.flush();
+  };
+  /** The one event that a request gives. */
+  const reported = (before: number, who: string): ProtectedEvent => {
+    const answers = events.slice(before).filter(isAnswer);
+    const [event] = answers;
+    require(event !== undefined &&
+      answers.length ===
+        1, `a request of ${who} gives ${answers.length} events of type protected: expected 1`);
+    return event;
   };
   /** Makes one access; a virtual CPU that the verdict stopped goes on for the next. */
   const attempt = (vcpu: Vcpu, cpl: 0 | 3, access: () => boolean): boolean => {
@@ -137,7 +154,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
   const answer = (
     result: ProtectionResult,
     ranges: readonly ProtectionRange[],
-    reported: boolean,
+    userExecutionSaid: boolean,
   ): boolean => {
     const { refused, applied, weakened } = result;
     const keep = capabilities.failure === 'all-or-nothing' && refused !== undefined ? 0 : applied;
@@ -150,11 +167,12 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
       const granted = model.granted(range.rights);
       const same =
         sameRights(granted, range.rights) ||
-        (!reported &&
+        (!userExecutionSaid &&
           sameRights({ ...granted, userExecute: false }, { ...range.rights, userExecute: false }));
-      const told = weakened.some((w) => w.range.start === range.start && w.range.end === range.end);
+      const told = weakened.filter((w) => w.range.start === range.start && w.range.end === range.end);
+      const wanted = `range ${index} asked for ${formatRights(range.rights)}, can have ${formatRights(granted)}`;
       require(same ||
-        told, `range ${index} asked for ${formatRights(range.rights)}, can have ${formatRights(granted)}: not reported as weakened`);
+        told.some((w) => sameRights(w.granted, granted)), `${wanted}: not reported as weakened to that`);
       model.set(range.start, range.end, range.rights);
     }
     if (refused === undefined) return true;
@@ -168,6 +186,45 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     return false;
   };
 
+  const protect = (ranges: readonly ProtectionRange[]): boolean => {
+    const before = events.length;
+    const result = vm.protect(ranges);
+    const { by } = reported(before, 'the owner');
+    require(by === ownerName(capabilities.policyOwner), `a request of the owner is reported as one of ${by}`);
+    const taken = answer(result, ranges, true);
+    settle();
+    return taken;
+  };
+  const request = (ranges: readonly ProtectionRange[]): boolean => {
+    require(calls !== undefined, 'the set-up has no guest calls');
+    const before = events.length;
+    const success = calls.request(first, ranges);
+    const { by, result } = reported(before, 'the guest');
+    require(by === 'guest', `a request of the guest is reported as one of ${by}`);
+    require(success === (result.refused === undefined), 'the guest and the event have different answers');
+    // A wire format need not have words for user execution, which then nobody asked to deny.
+    const said = ranges.map((range) => ({
+      ...range,
+      rights: calls.asksFor?.(range.rights) ?? range.rights,
+    }));
+    const taken = answer(
+      result,
+      said,
+      !['supervisor-only', 'never-denied'].includes(capabilities.executeSplit),
+    );
+    settle();
+    return taken;
+  };
+  /** As many calls as the declaration says that it takes. */
+  const inCalls = (wanted: readonly ProtectionRange[], ask: typeof protect): boolean => {
+    const ranges = capabilities.largePages === 'split-by-caller' ? wanted.flatMap(pages) : wanted;
+    const { rangesPerCall = ranges.length } = capabilities;
+    for (let at = 0; at < ranges.length; at += rangesPerCall) {
+      if (!ask(ranges.slice(at, at + rangesPerCall))) return false;
+    }
+    return true;
+  };
+
   const guest: KitGuest = {
     vm,
     vcpus,
@@ -175,38 +232,15 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     model,
     events,
     restart,
+    settle,
+    words,
     backing: (gfn) => (BACKING + gfn) as Pfn,
-    protect: (ranges) => {
-      const result = vm.protect(ranges);
-      const taken = answer(result, ranges, true);
-      if (capabilities.inForce === 'on-flush') vm.flush();
-      return taken;
-    },
-    request(ranges) {
-      require(calls !== undefined, 'the set-up has no guest calls');
-      const before = events.length;
-      const success = calls.request(first, ranges);
-      const answered = events
-        .slice(before)
-        .findLast(
-          (event): event is Extract<HypervisorEvent, { type: 'protected' }> => event.type === 'protected',
-        );
-      require(answered !== undefined, 'a request of the guest gives no event of type protected');
-      require(success ===
-        (answered.result.refused === undefined), 'the guest and the event have different answers');
-      // A wire format need not have words for user execution, which then nobody asked to deny.
-      const said = ranges.map((range) => ({
-        ...range,
-        rights: calls.asksFor?.(range.rights) ?? range.rights,
-      }));
-      return answer(
-        answered.result,
-        said,
-        !['supervisor-only', 'never-denied'].includes(capabilities.executeSplit),
-      );
-    },
+    memoryDigest: () => WATCHED.map((gfn) => digestOf(words(gfn))).join(),
+    protect: (wanted) => inCalls(wanted, protect),
+    request: (wanted) => inCalls(wanted, request),
     probe(gfn, vcpu = first) {
-      const pattern = 0x5aa5_0000 + (gfn % 0x1_0000);
+      // No byte of it is what an instruction reads that was skipped.
+      const pattern = 0x5a01_01a5 + (gfn % 0xff) * 0x100;
       const page = words(gfn);
       page[0] = pattern;
       page[0x200] = 0;
@@ -266,10 +300,11 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
         require(!more, `${when}: frame 0x${gfn.toString(16)} reads back as ${formatRights(back)}, expected ${formatRights(expected)}`);
       }
     },
+    answers: () => events.filter(isAnswer).map(({ result }) => result),
     takeDenials() {
-      const denials = events.slice(seen).filter((event) => event.type === 'denied');
+      const denials = events.slice(seen).filter((event): event is DeniedEvent => event.type === 'denied');
       seen = events.length;
-      return denials as Extract<HypervisorEvent, { type: 'denied' }>[];
+      return denials;
     },
     checkHost() {
       for (const event of events) {
@@ -282,16 +317,20 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
   return guest;
 }
 
-/** 1 GiB leaves for the kernel and for user code over both regions. */
-function buildGuestTables(words: (gfn: number) => Uint32Array): void {
-  const put = (gfn: number, index: number, low: number): void => {
-    words(gfn)[2 * index] = low;
-  };
-  for (const [index, table, user] of [
-    [273, TABLES + 1, 0],
-    [32, TABLES + 2, 4],
-  ] as const) {
-    put(TABLES, index, table * 4096 + 0x63 + user);
-    for (let giga = 0; giga < 2; giga++) put(table, giga, giga * 2 ** 30 + 0xe3 + user);
-  }
+function digestOf(words: Uint32Array): number {
+  return words.reduce((sum, word) => (Math.imul(sum, 31) + word) | 0, 0);
+}
+
+/** A range for each frame. */
+function pages(range: ProtectionRange): readonly ProtectionRange[] {
+  if (range.end - range.start <= 1) return [range];
+  return Array.from({ length: range.end - range.start }, (_, i) => {
+    const start = (range.start + i) as Gfn;
+    return { ...range, start, end: (start + 1) as Gfn };
+  });
+}
+
+/** Whose request {@link VirtualMachine.protect} is: where the guest's kernel owns the policy, that of the host's own code. */
+export function ownerName(owner: PolicyOwner): 'vmm' | 'policy-owner' {
+  return owner === 'guest-kernel' || owner === 'vmm' ? 'vmm' : 'policy-owner';
 }

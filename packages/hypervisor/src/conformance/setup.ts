@@ -1,5 +1,6 @@
-import type { Pfn, PhysicalMemory } from '@heki/physical-memory';
-import type { Vcpu } from '@heki/vcpu';
+import type { Gpa, Pfn, PhysicalMemory } from '@heki/physical-memory';
+import type { Exception, Vcpu } from '@heki/vcpu';
+import type { Verdict } from '../denial.ts';
 import type { ProtectionRange, Rights } from '../rights.ts';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '../virtual-machine.ts';
 
@@ -22,6 +23,26 @@ export interface GuestCalls {
   asksFor?(wanted: Rights): Rights;
   /** Asks for bits of CR0 or CR4 to be pinned. Whether the answer was success. */
   pin?(vcpu: Vcpu, register: 0 | 4, bits: bigint): boolean;
+  /**
+   * Says that boot has ended. Whether the answer was success. Needed where `immutability` is `end-of-boot`; where it is
+   * given, the promise is tried whatever is declared.
+   */
+  endOfBoot?(vcpu: Vcpu): boolean;
+  /**
+   * How a guest has an instruction emulated, where the hypervisor has an emulator that guests can reach. Each gives the exception that
+   * ends the instruction, or `undefined` when it completes.
+   */
+  readonly emulator?: {
+    /** MOV to CR0 or CR4. */
+    movToCr(vcpu: Vcpu, register: 0 | 4, value: bigint): Exception | undefined;
+    /** A store to guest-physical memory. */
+    store(vcpu: Vcpu, gpa: Gpa, bytes: Uint8Array): Exception | undefined;
+  };
+  /**
+   * A hypervisor inside the guest starts a guest of its own, which has all guest-physical memory at the same addresses: what
+   * `vcpu` executes from then on it executes. Whether it runs.
+   */
+  nested?(vcpu: Vcpu): boolean;
   /** Calls that cannot be read, lists that lead nowhere, numbers without bound: none may change anything. */
   readonly malformed: readonly MalformedCall[];
 }
@@ -46,6 +67,11 @@ export interface ConformanceSetup<
   Event extends BackendEvent = BackendEvent,
 > {
   readonly hypervisor: Hypervisor<Machine, Event>;
+  /**
+   * The same backend, with somebody behind it who answers every denial with `verdict`; a denial for which there is no such verdict
+   * as it likes. Needed where `denialsDecidedBy` names somebody and several verdicts are declared.
+   */
+  readonly deciding?: (verdict: Verdict) => Hypervisor<Machine, Event>;
   /** Called for every machine that the kit makes, once it has memory and a virtual CPU. */
   readonly guestCalls?: (places: GuestPlaces<Machine>) => GuestCalls;
 }
@@ -53,8 +79,11 @@ export interface ConformanceSetup<
 /** One promise of the contract, as a function that throws a {@link ConformanceFailure} when it is not kept. */
 export interface ConformanceCase {
   readonly area:
+    | 'declaration'
     | 'rights'
     | 'requests'
+    | 'immutability'
+    | 'denials'
     | 'large pages'
     | 'virtual CPUs'
     | 'pins'

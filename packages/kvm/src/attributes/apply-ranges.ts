@@ -5,7 +5,13 @@ import {
   MEM_ATTR_IMMUTABLE,
   permissionLogText,
 } from '@heki/hypercall/kvm';
-import type { ProtectionResult, Refusal, Weakened } from '@heki/hypervisor';
+import {
+  type ProtectionRange,
+  type ProtectionResult,
+  type Refusal,
+  sameRights,
+  type Weakened,
+} from '@heki/hypervisor';
 import type { RangeOutcome } from '../event.ts';
 import { leaveAllNested } from '../exit/nested.ts';
 import { hostLine } from '../host/host-line.ts';
@@ -28,8 +34,16 @@ interface Applied {
 /**
  * The second half of heki_protect_memory(): checks and applies `ranges`. The series does both range by range and
  * stops at the first bad one (B-H6); otherwise all are checked before the first is applied.
+ *
+ * @param asked the ranges in the words of the contract, when the host asks: they can want what a list of the guest cannot even
+ * say, user execution denied, and that is weakened
  */
-export function applyRanges(vm: HekiVmState, ranges: readonly RawRange[], by: 'guest' | 'vmm'): Applied {
+export function applyRanges(
+  vm: HekiVmState,
+  ranges: readonly RawRange[],
+  by: 'guest' | 'vmm',
+  asked?: readonly ProtectionRange[],
+): Applied {
   vm.locks.assertHeld('slots_arch_lock');
   const counts = vm.statistics.ranges;
   const weakened: Weakened[] = [];
@@ -51,8 +65,10 @@ export function applyRanges(vm: HekiVmState, ranges: readonly RawRange[], by: 'g
     const outcome = applyRange(vm, range);
     if (outcome === 'dropped') counts.dropped++;
     else counts.applied++;
+    const wanted = asked?.[applied] ?? rangeOfRaw(range);
+    const granted = rightsOfPermissions(grantedPermissions(vm, range.permissions));
+    if (!sameRights(granted, wanted.rights)) weakened.push({ range: wanted, granted });
     applied++;
-    if (outcome === 'weakened') weakened.push(weakenedRange(vm, range));
     emitRange(vm, range, outcome);
   }
   if (ranges.length > 0) {
@@ -63,7 +79,7 @@ export function applyRanges(vm: HekiVmState, ranges: readonly RawRange[], by: 'g
 }
 
 /** What a range gets that asks for `wanted`: EXEC comes back where the kernel's execution cannot be denied. */
-export function grantedPermissions(vm: VmState, wanted: number): number {
+function grantedPermissions(vm: VmState, wanted: number): number {
   return vm.tables.deniesExecution ? wanted : wanted | MEM_ATTR_EXEC;
 }
 
@@ -92,9 +108,4 @@ function answer(vm: VmState, by: 'guest' | 'vmm', error: number, result: Protect
 
 function emitRange(vm: VmState, { start, end, permissions }: RawRange, outcome: RangeOutcome): void {
   vm.emit?.({ type: 'range', start, end, permissions, outcome });
-}
-
-function weakenedRange(vm: VmState, range: RawRange): Weakened {
-  const granted = rightsOfPermissions(grantedPermissions(vm, range.permissions));
-  return { range: rangeOfRaw(range), granted };
 }

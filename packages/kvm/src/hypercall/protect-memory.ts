@@ -1,7 +1,7 @@
 import { KvmError } from '@heki/hypercall/kvm';
-import { type ProtectionRange, type ProtectionResult, sameRights, type Weakened } from '@heki/hypervisor';
-import { applyRanges, grantedPermissions } from '../attributes/apply-ranges.ts';
-import { rawRange, rightsOfPermissions } from '../attributes/rights.ts';
+import type { ProtectionRange, ProtectionResult } from '@heki/hypervisor';
+import { applyRanges } from '../attributes/apply-ranges.ts';
+import { rawRange } from '../attributes/rights.ts';
 import type { HekiVmState } from '../vm-state.ts';
 import { readPageList } from './read-page-list.ts';
 
@@ -23,13 +23,8 @@ export function protectMemory(vm: HekiVmState, list: bigint): number {
   return reading.error;
 }
 
-/** The same from the host's own code. What the guest's list could not even say, user execution denied, is weakened. */
+/** The same from the host's own code. */
 export function protectFromHost(vm: HekiVmState, ranges: readonly ProtectionRange[]): ProtectionResult {
   vm.statistics.ranges.sent += ranges.length;
-  const { result } = vm.locks.with('slots_arch_lock', () => applyRanges(vm, ranges.map(rawRange), 'vmm'));
-  const weakened = ranges.slice(0, result.applied).flatMap((range): Weakened[] => {
-    const granted = rightsOfPermissions(grantedPermissions(vm, rawRange(range).permissions));
-    return sameRights(granted, range.rights) ? [] : [{ range, granted }];
-  });
-  return { ...result, weakened };
+  return vm.locks.with('slots_arch_lock', () => applyRanges(vm, ranges.map(rawRange), 'vmm', ranges)).result;
 }

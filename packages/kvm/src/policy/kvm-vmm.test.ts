@@ -440,3 +440,25 @@ test('what is saved with another default is enforced for all memory', () => {
   expect(letters(guest, 0x1000)).toBe('rw-u');
   expect(guest.vm.pins.cr4).toBe(CR4.SMEP);
 });
+
+test('a machine that is saved after the end of boot has it ended where it is restored', () => {
+  const guest = create();
+  expect(guest.hypercall(END_OF_BOOT)).toBe(0);
+  const state = guest.vm.save();
+  expect(state?.bootEnded).toBe(true);
+  const other = create();
+  expect(other.vm.save()).not.toHaveProperty('bootEnded');
+  expect(state && other.vm.restore(state)).toBe(true);
+  expect(other.protect([range(0x200, 0x201, R)])).toBe(EPERM);
+  expect(other.hypercall(END_OF_BOOT)).toBe(EPERM);
+});
+
+test('a register write cannot fault: an owner who wants that is told what the guest got', () => {
+  const guest = create({ denied: () => 'page-fault' });
+  guest.vm.pin({ cr4: CR4.SMEP });
+  const { cr4 } = guest.cpu.registers;
+  expect(guest.cpu.movToCr(4, cr4 & ~CR4.SMEP)).toMatchObject({ kind: 'exception', vector: 13 });
+  expect(guest.events.filter(({ type }) => type === 'denied')).toMatchObject([
+    { verdict: 'general-protection' },
+  ]);
+});

@@ -44,11 +44,12 @@ export function createPolicyMachine(options: {
   const splits = capabilities.executeSplit !== 'none';
   const vm: VmState = { ...state, owner: createPolicyOwner({ ...shared, requests, splits }) };
 
-  function replace(to: Pick<ProtectionState, 'ranges' | 'otherwise'>, cr0: bigint, cr4: bigint): void {
+  function replace(state: ProtectionState): void {
     seat.act(() => {
-      promises.replace(to);
-      seat.setPins(cr0, cr4);
+      promises.replace(state);
+      seat.setPins(state.cr0, state.cr4);
     });
+    requests.bootEnded = state.bootEnded === true;
   }
 
   const machine: KvmPolicyMachine = {
@@ -62,14 +63,17 @@ export function createPolicyMachine(options: {
     pin: requests.pin,
     write: (writer, gpa, bytes) => writeGuest(vm, writer, gpa, bytes),
     lifeCycle(event) {
-      applyLifeCycle(vm, event, () => {
-        replace(NO_PROMISES, 0n, 0n);
-        requests.beginBoot();
-      });
+      // A new kernel may ask again.
+      applyLifeCycle(vm, event, () => replace({ ...NO_PROMISES, cr0: 0n, cr4: 0n }));
     },
-    save: () => ({ ranges: promises.ranges(), otherwise: FULL_ACCESS, ...vm.pins }),
+    save: () => ({
+      ranges: promises.ranges(),
+      otherwise: FULL_ACCESS,
+      ...vm.pins,
+      ...(requests.bootEnded ? { bootEnded: true } : {}),
+    }),
     restore(saved) {
-      replace(saved, saved.cr0, saved.cr4);
+      replace(saved);
       return true;
     },
     ioctls: { setMemoryAttributes: (request) => userSetMemoryAttributes(vm, request) },

@@ -35,9 +35,8 @@ export function createPolicyOwner<Machine>(options: {
     RIGHTS[vm().attributes.get(gfn)] ?? rightsOfAttributes(NEGATIVE_ATTRIBUTES);
 
   function decide(vcpu: Vcpu, denial: Denial): DenialAnswer {
-    const answer =
-      policy.denied?.(denial, options.machine()) ??
-      (denial.kind === 'memory' ? 'page-fault' : 'general-protection');
+    const decided = policy.denied?.(denial, options.machine()) ?? 'page-fault';
+    const answer = denial.kind === 'register' && decided === 'page-fault' ? 'general-protection' : decided;
     if (answer !== 'retry') vm().emit?.({ type: 'denied', vcpu: vcpu.id, denial, verdict: answer });
     return answer;
   }

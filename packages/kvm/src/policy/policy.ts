@@ -24,6 +24,9 @@ export interface HekiPolicy<Machine> {
   pin?(register: 0 | 4, bits: bigint, vm: Machine): 'allow' | 'refuse';
   /** The guest says that boot has ended. Once that is allowed, its requests are refused without being heard. */
   endOfBoot?(vm: Machine): 'allow' | 'refuse';
-  /** A denied access. The exit tells neither a linear address nor a byte within the page. */
+  /**
+   * A denied access. The exit tells neither a linear address nor a byte within the page. A register write cannot fault: for it
+   * `page-fault` means `general-protection`.
+   */
   denied?(denial: Denial, vm: Machine): DenialAnswer;
 }

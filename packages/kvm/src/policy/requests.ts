@@ -27,8 +27,8 @@ export interface Requests {
   /** The owner's own wishes: nobody has to agree, and no promise stands against them. */
   protect(ranges: readonly ProtectionRange[]): ProtectionResult;
   pin(request: PinRequest): PinResult;
-  /** A new kernel may ask again. */
-  beginBoot(): void;
+  /** Whether boot has ended, so that the guest's requests are refused. */
+  bootEnded: boolean;
 }
 
 export function createRequests<Machine>(options: {
@@ -39,7 +39,6 @@ export function createRequests<Machine>(options: {
   readonly machine: () => Machine;
 }): Requests {
   const { seat, promises, policy } = options;
-  let ended = false;
 
   /** Reports and counts what came of `sent` ranges. */
   function report(by: 'guest' | Seat['by'], sent: number, result: ProtectionResult): ProtectionResult {
@@ -57,7 +56,8 @@ export function createRequests<Machine>(options: {
     refused: { at, why },
   });
 
-  return {
+  const requests: Requests = {
+    bootEnded: false,
     lockCr(vcpu, cr, pin, flags) {
       const vm = options.vm();
       const request = readLockCr(vm, vcpu, cr, pin, flags);
@@ -65,7 +65,7 @@ export function createRequests<Machine>(options: {
       const { register, bits } = request;
       const { cr0, cr4 } = vm.pins;
       const asked = { cr0: register === 0 ? bits : 0n, cr4: register === 4 ? bits : 0n };
-      if (ended || policy.pin?.(register, bits, options.machine()) === 'refuse') {
+      if (requests.bootEnded || policy.pin?.(register, bits, options.machine()) === 'refuse') {
         const result: PinResult = { cr0, cr4, dropped: asked, refused: 'not-permitted' };
         vm.emit?.({ type: 'pinned', by: 'guest', result });
         return -KvmError.EPERM;
@@ -88,7 +88,7 @@ export function createRequests<Machine>(options: {
         return bad.fault.error;
       }
       const wanted = ranges.map(rangeOfRaw);
-      const answer = ended ? 'refuse' : (policy.protect?.(wanted, options.machine()) ?? 'allow');
+      const answer = requests.bootEnded ? 'refuse' : (policy.protect?.(wanted, options.machine()) ?? 'allow');
       if (answer === 'refuse') {
         report('guest', ranges.length, refused(-1, 'not-permitted'));
         return -KvmError.EPERM;
@@ -102,8 +102,8 @@ export function createRequests<Machine>(options: {
       return 0;
     },
     endOfBoot() {
-      if (ended || policy.endOfBoot?.(options.machine()) === 'refuse') return -KvmError.EPERM;
-      ended = true;
+      if (requests.bootEnded || policy.endOfBoot?.(options.machine()) === 'refuse') return -KvmError.EPERM;
+      requests.bootEnded = true;
       return 0;
     },
     protect(ranges) {
@@ -121,8 +121,6 @@ export function createRequests<Machine>(options: {
       vm.emit?.({ type: 'pinned', by: seat.by, result });
       return result;
     },
-    beginBoot() {
-      ended = false;
-    },
   };
+  return requests;
 }

@@ -1,26 +1,102 @@
-import { encodePageList } from '@heki/hypercall/kvm';
+import { createEptEditor, EptLow, encodeEptp, eptLeaf } from '@heki/ept';
+import { encodePageList, KvmHypercall } from '@heki/hypercall/kvm';
 import type { Hypervisor, ProtectionRange, Rights, VirtualMachine } from '@heki/hypervisor';
 import type { ConformanceSetup, GuestCalls, GuestPlaces } from '@heki/hypervisor/conformance';
-import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
-import type { Vcpu } from '@heki/vcpu';
+import {
+  createFrameAllocator,
+  type Gfn,
+  type Gpa,
+  type Pfn,
+  type VirtualAddress,
+} from '@heki/physical-memory';
+import type { Exception, Vcpu } from '@heki/vcpu';
+import { CR0, CR4 } from '@heki/x86';
 import { rawRange } from '../attributes/rights.ts';
 import type { KvmEvent } from '../event.ts';
+import type { EmulationResult } from '../exit/emulator.ts';
 import { createKvm } from '../kvm.ts';
 import type { KvmOptions } from '../options.ts';
+import type { KvmPolicyOptions } from '../policy/options.ts';
 import type { KvmPolicyMachine } from '../policy/policy-machine.ts';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
 
-/** The kit's set-up for KVM: hypercalls 13 and 14, and what a hostile guest sends with them. */
+/** The kit's set-up for KVM: hypercalls 13 and 14, its emulator, and what a hostile guest sends. */
 export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachine, KvmEvent> {
-  return { hypervisor: createKvm({ budget: { listPages: 64 }, ...options }), guestCalls: kvmGuestCalls };
+  const hypervisor = createKvm({ budget: { listPages: 64 }, ...options });
+  // Guests inside the guest are modelled on EPT alone.
+  const nests = hypervisor.processor.ept !== undefined;
+  return {
+    hypervisor,
+    guestCalls: (places) => {
+      const { vm } = places;
+      const emulator: GuestCalls['emulator'] = {
+        movToCr: (vcpu, register, value) => exceptionOf(vm.emulateMovToCr(vcpu, register, value)),
+        store: (vcpu, gpa, bytes) => exceptionOf(vm.emulateStore(vcpu, gpa, bytes)),
+      };
+      const nested = (vcpu: Vcpu): boolean => vm.enterNested(vcpu, identityTables(places));
+      return { ...kvmGuestCalls(places), emulator, ...(nests ? { nested } : {}) };
+    },
+  };
+}
+
+function exceptionOf(result: EmulationResult): Exception | undefined {
+  return result.kind === 'completed' ? undefined : result.exception;
+}
+
+/** EPT of a hypervisor inside the guest: all of its memory at the same addresses, with all rights. Its EPTP. */
+function identityTables({ memory, backing, scratch }: GuestPlaces<KvmVirtualMachine>): bigint {
+  const guestMemory = {
+    page: (frame: Pfn) => memory.page((backing + frame) as Pfn),
+    writablePage: (frame: Pfn) => memory.writablePage((backing + frame) as Pfn),
+  };
+  const frames = createFrameAllocator<Pfn>({
+    ranges: [{ start: scratch as Pfn, end: (scratch + 64) as Pfn }],
+  });
+  const editor = createEptEditor({ memory: guestMemory, frames });
+  editor.map(0 as Gfn, 0x8_0000 as Gfn, 0 as Pfn, eptLeaf({ rights: EptLow.R | EptLow.W | EptLow.X }));
+  return encodeEptp({ accessedDirty: false, root: editor.root });
 }
 
 /** The kit's set-up for a KVM whose rights have an owner that can say more than the guest's page lists do. */
 export function policySetup<Machine extends KvmPolicyMachine>(
-  hypervisor: Hypervisor<Machine, KvmEvent>,
+  create: (options: KvmPolicyOptions) => Hypervisor<Machine, KvmEvent>,
+  options: KvmPolicyOptions = {},
 ): ConformanceSetup<Machine, KvmEvent> {
   const asksFor = (wanted: Rights): Rights => ({ ...wanted, userExecute: true });
-  return { hypervisor, guestCalls: (places) => ({ ...kvmGuestCalls(places), asksFor }) };
+  const bounded = { budget: { listPages: 64 }, ...options };
+  return {
+    hypervisor: create(bounded),
+    deciding(verdict) {
+      // An owner outside cannot have an instruction carried out for the guest.
+      if (verdict === 'allow-once') throw new Error('KVM_RUN has no such answer');
+      return create({ ...bounded, policy: { denied: () => verdict } });
+    },
+    guestCalls: (places) => {
+      const calls = kvmGuestCalls(places);
+      return {
+        ...calls,
+        asksFor,
+        endOfBoot: (vcpu) => hypercall(vcpu, KvmHypercall.HEKI_END_OF_BOOT),
+        malformed: [
+          ...calls.malformed,
+          {
+            name: 'the end of boot said by user code',
+            run() {
+              places.vcpu.registers.cpl = 3;
+              return hypercall(places.vcpu, KvmHypercall.HEKI_END_OF_BOOT);
+            },
+          },
+        ],
+      };
+    },
+  };
+}
+
+/** Whether the answer in RAX is 0. */
+function hypercall(cpu: Vcpu, number: number, ...args: (number | bigint)[]): boolean {
+  const [rbx = 0n, rcx = 0n, rdx = 0n, rsi = 0n] = args.map(BigInt);
+  Object.assign(cpu.registers, { rax: BigInt(number), rbx, rcx, rdx, rsi });
+  return cpu.vmcall().kind === 'done' && cpu.registers.rax === 0n;
 }
 
 function kvmGuestCalls({
@@ -31,11 +107,6 @@ function kvmGuestCalls({
   scratch,
   directMap,
 }: GuestPlaces<VirtualMachine>): GuestCalls {
-  const hypercall = (cpu: Vcpu, number: number, ...args: (number | bigint)[]): boolean => {
-    const [rbx = 0n, rcx = 0n, rdx = 0n, rsi = 0n] = args.map(BigInt);
-    Object.assign(cpu.registers, { rax: BigInt(number), rbx, rcx, rdx, rsi });
-    return cpu.vmcall().kind === 'done' && cpu.registers.rax === 0n;
-  };
   const list = scratch * 4096;
   /** A list page of raw words: header, then start, end, permissions of each entry. */
   const raw = (next: bigint, count: bigint, ...entries: bigint[]): boolean => {
@@ -82,6 +153,35 @@ function kvmGuestCalls({
       { name: 'rights that do not exist', run: () => raw(0n, 1n, 0x20_0000n, 0x20_1000n, 16n) },
       { name: 'write without read', run: () => raw(0n, 1n, 0x20_0000n, 0x20_1000n, 2n) },
       { name: 'a pin of a register that cannot be pinned', run: () => hypercall(vcpu, 13, 3, 1) },
+      {
+        name: 'a range that wraps around the end of all addresses',
+        run: () => raw(0n, 1n, (1n << 64n) - 4096n, 0x20_1000n, 1n),
+      },
+      {
+        name: 'rights in the upper half of their word',
+        run: () => raw(0n, 1n, 0x20_0000n, 0x20_1000n, 1n << 32n),
+      },
+      {
+        name: 'a list of user code',
+        run() {
+          vcpu.registers.cpl = 3;
+          return raw(0n, 1n, ...good);
+        },
+      },
+      {
+        name: 'a pin of user code',
+        run() {
+          vcpu.registers.cpl = 3;
+          return hypercall(vcpu, 13, 0, CR0.WP);
+        },
+      },
+      {
+        name: 'a pin of a register whose number is cut',
+        run: () => hypercall(vcpu, 13, (1n << 32n) + 4n, CR4.SMEP),
+      },
+      { name: 'a pin of bits that cannot be pinned', run: () => hypercall(vcpu, 13, 4, CR4.SMEP | CR4.PGE) },
+      { name: 'a pin of CR0 without WP', run: () => hypercall(vcpu, 13, 0, CR0.NE) },
+      { name: 'a hypercall that does not exist', run: () => hypercall(vcpu, 0x7fff, list) },
       { name: 'a pin of nothing', run: () => hypercall(vcpu, 13, 4, 0) },
       { name: 'a pin with unknown flags', run: () => hypercall(vcpu, 13, 4, 1n << 20n, 2) },
     ],

@@ -15,8 +15,11 @@ import { accessOfRights } from '../p2m/access-rights.ts';
 
 /** What the monitor enforces of memory. That a page cannot change is its own promise: Xen would let it. */
 export interface MemoryPolicy {
-  /** Ranges in order, until the first that is refused; what came before it stays. */
-  protect(ranges: readonly ProtectionRange[]): ProtectionResult;
+  /**
+   * Ranges in order, until the first that is refused; what came before it stays. Promises stand against the guest: the monitor itself
+   * takes them back with what it asks for.
+   */
+  protect(ranges: readonly ProtectionRange[], by: 'guest' | 'policy-owner'): ProtectionResult;
   /** Runs of frames in the range, with whether they were promised not to change. */
   forEachPromise(start: Gfn, end: Gfn, visit: (immutable: boolean, start: Gfn, end: Gfn) => void): void;
   /** Forgets every promise. */
@@ -30,21 +33,21 @@ export function createMemoryPolicy(domain: DomainState, capabilities: Capabiliti
     return immutable.some(start, end, (value) => value === true);
   }
 
-  function refusal({ start, end }: ProtectionRange): Refusal | undefined {
+  function refusal({ start, end }: ProtectionRange, byGuest: boolean): Refusal | undefined {
     if (end <= start) return 'empty';
     if (!(start >= 0) || end > FRAME_END || end > domain.regions.end) return 'not-memory';
     if (!domain.regions.overlaps(start, end)) return 'not-memory';
-    return isImmutable(start, end) ? 'immutable' : undefined;
+    return byGuest && isImmutable(start, end) ? 'immutable' : undefined;
   }
 
   return {
     forEachPromise: (start, end, visit) =>
       immutable.forEach(start, end, (value, from, to) => visit(value === true, from, to)),
     clear: () => immutable.free(),
-    protect(ranges) {
+    protect(ranges, by) {
       const weakened: Weakened[] = [];
       for (const [at, range] of ranges.entries()) {
-        let why = refusal(range);
+        let why = refusal(range, by === 'guest');
         if (why === undefined) {
           const granted = grantableRights(capabilities, range.rights);
           const { error } = setAccess(
@@ -59,6 +62,7 @@ export function createMemoryPolicy(domain: DomainState, capabilities: Capabiliti
           else {
             if (!sameRights(granted, range.rights)) weakened.push({ range, granted });
             if (range.immutable === true) immutable.set(range.start, range.end, true);
+            else immutable.clear(range.start, range.end);
           }
         }
         if (why !== undefined) return { applied: at, weakened, refused: { at, why } };

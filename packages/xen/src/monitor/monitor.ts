@@ -13,7 +13,14 @@ import {
   XenError,
   XenHekiRequest,
 } from '@heki/hypercall/xen';
-import type { Denial, PinnableRegister, PinRequest, PinResult, Verdict } from '@heki/hypervisor';
+import {
+  type Denial,
+  type PinnableRegister,
+  type PinRequest,
+  type PinResult,
+  registerName,
+  type Verdict,
+} from '@heki/hypervisor';
 import { addressOf, type Gfn, type Gpa, type VirtualAddress } from '@heki/physical-memory';
 import { type Exception, Vector } from '@heki/vcpu';
 import type { DomainState } from '../domain-state.ts';
@@ -81,7 +88,8 @@ export function createMonitor(options: {
         return reply(event, denial.kind === 'memory' ? VmEventFlag.EMULATE : 0);
       case 'stop':
         domain.shutdown = 'the monitor ended the domain after a denied access';
-        return reply(event, 0);
+        // The domain goes down with the reply, and the register is not written before.
+        return reply(event, denial.kind === 'memory' ? 0 : VmEventFlag.DENY);
     }
   }
 
@@ -139,7 +147,7 @@ export function createMonitor(options: {
       emit?.({ type: 'protected', by: 'guest', result: { applied: 0, weakened: [], refused } });
       return reading.error;
     }
-    const result = policy.protect(reading.ranges);
+    const result = policy.protect(reading.ranges, 'guest');
     emit?.({ type: 'protected', by: 'guest', result });
     switch (result.refused?.why) {
       case undefined:
@@ -167,14 +175,15 @@ export function createMonitor(options: {
       }
       case 'mov-to-msr': {
         const { msr, value, old } = detail;
-        return value === old || !pins.has({ msr: Number(msr) })
+        const register = { msr: Number(msr) };
+        return pins.held.allows(event.vcpu, register, value)
           ? reply(event, 0)
-          : registerWrite(event, `msr ${msr.toString(16)}`, old, value);
+          : registerWrite(event, registerName(register), old, value);
       }
       case 'descriptor-access': {
         // The event does not say what is loaded, so that a pinned register takes no load at all.
         const register = DESCRIPTORS[detail.descriptor];
-        return register === undefined || !pins.has(register)
+        return register === undefined || pins.held.allows(event.vcpu, register, undefined)
           ? reply(event, 0)
           : registerWrite(event, register, 0n, 0n);
       }

@@ -1,47 +1,46 @@
 import { CR0_PIN_REQUIRED, CR4_PINNED_MASK } from '@heki/hypercall/kvm';
 import type { PinnableRegister, PinRequest, PinResult } from '@heki/hypervisor';
+import type { Vcpu } from '@heki/vcpu';
 import { CR0 } from '@heki/x86';
 import { PINNABLE_REGISTERS } from '../capabilities.ts';
+import { createHeldRegisters, type HeldRegisters, sameRegister } from './held-registers.ts';
 
 /** The registers that the monitor keeps. Bits that are pinned stay set; other registers keep their value. */
 export interface Pins {
   readonly cr0: bigint;
   readonly cr4: bigint;
-  readonly registers: readonly PinnableRegister[];
+  /** All others that are pinned. */
+  readonly held: HeldRegisters;
   /** Adds to the pins. */
   add(request: PinRequest): PinResult;
   /** Whether the virtual CPU may write `value`. One that took INIT is bound again once it pages, or met its pin. */
   allows(vcpu: number, cr: 0 | 4, value: bigint): boolean;
-  has(register: PinnableRegister): boolean;
   /** INIT. */
   unbind(vcpu: number): void;
   replace(cr0: bigint, cr4: bigint, registers: readonly PinnableRegister[]): void;
 }
 
-const same = (a: PinnableRegister, b: PinnableRegister): boolean =>
-  a === b || (typeof a === 'object' && typeof b === 'object' && a.msr === b.msr);
-
-export function createPins(): Pins {
+export function createPins(vcpus: readonly Vcpu[]): Pins {
   let bits = { cr0: 0n, cr4: 0n };
-  let pinned: readonly PinnableRegister[] = [];
+  const held = createHeldRegisters(vcpus);
   const unbound = new Set<string>();
-  const pins: Pins = {
+  return {
     get cr0() {
       return bits.cr0;
     },
     get cr4() {
       return bits.cr4;
     },
-    get registers() {
-      return pinned;
-    },
+    held,
     add({ cr0 = 0n, cr4 = 0n, registers = [] }) {
       bits = { cr0: bits.cr0 | (cr0 & CR0_PIN_REQUIRED), cr4: bits.cr4 | (cr4 & CR4_PINNED_MASK) };
-      const known = registers.filter((register) => PINNABLE_REGISTERS.some((other) => same(register, other)));
-      pinned = [...pinned, ...known.filter((register) => !pins.has(register))];
+      const known = registers.filter((register) =>
+        PINNABLE_REGISTERS.some((other) => sameRegister(register, other)),
+      );
+      held.hold(known);
       return {
         ...bits,
-        registers: pinned,
+        registers: held.all,
         dropped: {
           cr0: cr0 & ~CR0_PIN_REQUIRED,
           cr4: cr4 & ~CR4_PINNED_MASK,
@@ -58,15 +57,14 @@ export function createPins(): Pins {
       }
       return unbound.has(key) && !(cr === 0 && (value & CR0.PG) !== 0n);
     },
-    has: (register) => pinned.some((other) => same(register, other)),
     unbind(vcpu) {
       unbound.add(`${vcpu} cr0`);
       unbound.add(`${vcpu} cr4`);
+      held.unbind(vcpu);
     },
     replace(cr0, cr4, registers) {
       bits = { cr0, cr4 };
-      pinned = registers;
+      held.replace(registers);
     },
   };
-  return pins;
 }

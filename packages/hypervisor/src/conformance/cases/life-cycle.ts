@@ -1,97 +1,157 @@
-import { sameRights } from '../../rights.ts';
-import { createKitGuest, type KitGuest, rangeOf, rightsOf } from '../kit-guest.ts';
+import { formatRights, sameRights } from '../../rights.ts';
+import type { ProtectionState } from '../../state.ts';
+import { type ControlBit, holds, nameOf, optionalBit, pinBit } from '../control-bit.ts';
+import { ALL, createKitGuest, type KitGuest, rangeOf, rightsOf } from '../kit-guest.ts';
 import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
-import { holds, pinBit } from './pins.ts';
+import { textOf } from '../text-of.ts';
+import { type WatchedRegister, watched } from '../watched-register.ts';
+import { changes } from './registers.ts';
 
 const FRAMES = [0x1ff, 0x200, 0x201, 0x300, 0x301, 0x480, 0x1000];
+const READ_ONLY = rightsOf('ru');
 
-/** A pin that the backend declares and the kit's guest has set: CR4.SMEP, or none. */
-function smep(setup: ConformanceSetup): bigint {
-  return setup.hypervisor.capabilities.pins.cr4 & (1n << 20n);
+/** A guest with rights and every kind of pin that the backend declares. */
+interface ProtectedGuest {
+  readonly guest: KitGuest;
+  readonly bit: ControlBit | undefined;
+  readonly registers: readonly WatchedRegister[];
 }
 
-function protectedGuest(setup: ConformanceSetup): KitGuest {
+function protectedGuest(setup: ConformanceSetup): ProtectedGuest {
+  const { immutability, pins } = setup.hypervisor.capabilities;
   const guest = createKitGuest(setup);
+  const bit = optionalBit(setup);
+  const registers = pins.registers.map(watched);
+  prepare(guest, bit, registers);
   guest.protect([
-    rangeOf(0x200, 0x201, rightsOf('ru')),
-    rangeOf(0x300, 0x301, rightsOf('rxu'), setup.hypervisor.capabilities.immutability.kind === 'per-page'),
+    rangeOf(0x200, 0x201, READ_ONLY),
+    rangeOf(0x300, 0x301, rightsOf('rxu'), immutability.kind === 'per-page'),
     rangeOf(0x480, 0x500, rightsOf('rwu')),
   ]);
-  if (smep(setup) !== 0n) pinBit(guest, 4, smep(setup));
-  return guest;
+  if (bit !== undefined) pinBit(guest, bit);
+  guest.vm.pin({ registers: pins.registers });
+  return { guest, bit, registers };
 }
 
-/** Reset and kexec do what is declared; what is saved can be put into another machine. */
+function prepare(guest: KitGuest, bit: ControlBit | undefined, registers: readonly WatchedRegister[]): void {
+  for (const vcpu of guest.vcpus) {
+    if (bit !== undefined) vcpu.registers[nameOf(bit)] |= bit.bit;
+    for (const each of registers) each.prepare(vcpu);
+  }
+}
+
+/** Reset, kexec and INIT do what is declared; what is saved can be put into another machine. */
 export function lifeCycleCases(setup: ConformanceSetup): readonly ConformanceCase[] {
-  const { capabilities } = setup.hypervisor;
+  const { lifeCycle, saveRestore } = setup.hypervisor.capabilities;
   const cases: ConformanceCase[] = [];
+  const add = (name: string, run: () => void): void => {
+    cases.push({ area: 'life-cycle', name, run });
+  };
   for (const kind of ['reset', 'kexec'] as const) {
-    const policy = capabilities.lifeCycle[kind];
-    cases.push({
-      area: 'life-cycle',
-      name: `${kind} is declared to ${policy} rights and pins`,
-      run() {
-        const guest = protectedGuest(setup);
-        guest.vm.lifeCycle({ kind });
-        for (const vcpu of guest.vcpus) guest.restart(vcpu);
-        if (policy === 'clear') guest.model.clear();
-        guest.check(FRAMES, `after ${kind}`);
-        if (smep(setup) === 0n) return;
-        if (kind === 'reset' && policy === 'keep') return;
-        require(holds(guest, 0, 4, smep(setup)) === (policy === 'keep'), `the pins did not ${policy}`);
-      },
+    const policy = lifeCycle[kind];
+    add(`${kind} is declared to ${policy} rights and pins`, () => afterEvent(setup, kind, policy));
+  }
+  add('INIT of one processor leaves rights as they are, on all of them', () => {
+    const guest = createKitGuest(setup, 2);
+    guest.protect([rangeOf(0x200, 0x201, READ_ONLY), rangeOf(0x480, 0x500, rightsOf('rwu'))]);
+    guest.check(FRAMES, 'before INIT');
+    guest.vm.lifeCycle({ kind: 'init', vcpu: 1 });
+    for (const vcpu of guest.vcpus) guest.restart(vcpu);
+    guest.check(FRAMES, 'after INIT');
+  });
+  if (saveRestore) {
+    add('what is saved holds in the machine that it is restored into, and can be saved again', () =>
+      restored(setup),
+    );
+  } else {
+    add('saving and restoring are refused, as declared', () => {
+      const { guest } = protectedGuest(setup);
+      require(guest.vm.save() === undefined, 'a state was saved although that is not declared');
+      const nothing = { ranges: [], otherwise: ALL, cr0: 0n, cr4: 0n };
+      require(!guest.vm.restore(nothing), 'a state was restored although that is not declared');
+      guest.check(FRAMES, 'after it');
     });
   }
-  cases.push({
-    area: 'life-cycle',
-    name: capabilities.saveRestore
-      ? 'what is saved holds in the machine that it is restored into, and can be saved again'
-      : 'saving and restoring are refused, as declared',
-    run() {
-      const guest = protectedGuest(setup);
-      const state = guest.vm.save();
-      if (!capabilities.saveRestore) {
-        require(state === undefined, 'a state was saved although that is not declared');
-        return;
-      }
-      require(state !== undefined, 'nothing was saved although that is declared');
-      for (const [index, range] of state.ranges.entries()) {
-        require(range.start < range.end, `saved range ${index} is empty`);
-        const next = state.ranges[index + 1];
-        require(next === undefined || range.end <= next.start, `saved range ${index} overlaps the next one`);
-      }
-      const other = createKitGuest(setup);
-      other.protect([rangeOf(0x1000, 0x1001, rightsOf('ru'))]);
-      require(other.vm.restore(state), 'the state was not taken');
-      other.model.clear();
-      for (const { start, end, rights } of state.ranges) other.model.set(start, end, rights);
-      require(sameRights(
-        other.model.of(0x1000),
-        guest.model.of(0x1000),
-      ), 'the state forgets what is not in it');
-      for (const frame of FRAMES) {
-        require(sameRights(
-          other.model.of(frame),
-          guest.model.of(frame),
-        ), `the saved state has other rights for frame 0x${frame.toString(16)}`);
-      }
-      other.check(FRAMES, 'after restore');
-      if (smep(setup) !== 0n) require(holds(other, 0, 4, smep(setup)), 'a restored pin does not hold');
-      if (
-        capabilities.immutability.kind === 'per-page' &&
-        capabilities.immutability.undoneBy !== 'policy-owner'
-      ) {
-        const { refused } = other.vm.protect([rangeOf(0x300, 0x301, rightsOf('rwxu'))]);
-        require(refused?.why === 'immutable', 'an immutable page can be changed after restore');
-      }
-      const again = other.vm.save();
-      require(JSON.stringify(again, big) ===
-        JSON.stringify(state, big), 'saved again, the state is another one');
-    },
-  });
   return cases;
 }
 
-function big(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? value.toString(16) : value;
+function afterEvent(setup: ConformanceSetup, kind: 'reset' | 'kexec', policy: 'clear' | 'keep'): void {
+  const { guest, bit, registers } = protectedGuest(setup);
+  guest.vm.lifeCycle({ kind });
+  guest.settle();
+  for (const vcpu of guest.vcpus) guest.restart(vcpu);
+  if (policy === 'clear') guest.model.clear();
+  guest.check(FRAMES, `after ${kind}`);
+  const { immutability } = setup.hypervisor.capabilities;
+  const [vcpu] = guest.vcpus;
+  require(vcpu !== undefined, 'a guest without a virtual CPU');
+  if (immutability.kind === 'per-page' && guest.calls !== undefined) {
+    const attempt = [rangeOf(0x300, 0x301, rightsOf('rwu'))];
+    const taken = guest.calls.request(vcpu, attempt);
+    require(taken === (policy === 'clear'), `${kind} did not ${policy} that a page is immutable`);
+  }
+  // After a reset that keeps pins, every processor has taken INIT, and may start.
+  if (kind === 'reset' && policy === 'keep') return;
+  prepare(guest, bit, registers);
+  const free = policy === 'clear';
+  require(bit === undefined || holds(guest, vcpu, bit) === !free, `the pins did not ${policy}`);
+  for (const each of registers) {
+    // A verdict may have stopped the processor, and it started over.
+    prepare(guest, bit, registers);
+    require(changes(guest, vcpu, each) === free, `the pin of ${each.name} did not ${policy}`);
+  }
+}
+
+function restored(setup: ConformanceSetup): void {
+  const { guest, bit, registers } = protectedGuest(setup);
+  const state = guest.vm.save();
+  require(state !== undefined, 'nothing was saved although that is declared');
+  requireSorted(state);
+  const other = createKitGuest(setup);
+  prepare(other, bit, registers);
+  other.protect([rangeOf(0x1000, 0x1001, READ_ONLY)]);
+  require(other.vm.restore(state), 'the state was not taken');
+  other.settle();
+  other.model.clear();
+  for (const { start, end, rights } of state.ranges) other.model.set(start, end, rights);
+  for (const frame of FRAMES) {
+    const [saved, had] = [other.model.of(frame), guest.model.of(frame)];
+    require(sameRights(
+      saved,
+      had,
+    ), `the saved state has ${formatRights(saved)} for frame 0x${frame.toString(16)}, expected ${formatRights(had)}`);
+  }
+  const [vcpu] = other.vcpus;
+  require(vcpu !== undefined, 'a guest without a virtual CPU');
+  for (const each of registers) {
+    prepare(other, bit, registers);
+    require(!changes(other, vcpu, each), `a restored pin of ${each.name} does not hold`);
+  }
+  require(bit === undefined || holds(other, vcpu, bit), 'a restored pin does not hold');
+  other.check(FRAMES, 'after restore');
+  requireImmutable(setup, other);
+  const again = other.vm.save();
+  require(textOf(again) === textOf(state), 'saved again, the state is another one');
+}
+
+function requireSorted({ ranges }: ProtectionState): void {
+  for (const [index, range] of ranges.entries()) {
+    require(range.start < range.end, `saved range ${index} is empty`);
+    const next = ranges[index + 1];
+    require(next === undefined || range.end <= next.start, `saved range ${index} overlaps the next one`);
+  }
+}
+
+/** The page that was immutable where the state was saved. */
+function requireImmutable(setup: ConformanceSetup, guest: KitGuest): void {
+  const { immutability } = setup.hypervisor.capabilities;
+  if (immutability.kind !== 'per-page') return;
+  const attempt = [rangeOf(0x300, 0x301, rightsOf('rwxu'))];
+  if (immutability.undoneBy !== 'policy-owner') {
+    const { refused } = guest.vm.protect(attempt);
+    require(refused?.why === 'immutable', 'an immutable page can be changed after restore');
+  }
+  const [vcpu] = guest.vcpus;
+  if (guest.calls === undefined || vcpu === undefined) return;
+  require(!guest.calls.request(vcpu, attempt), 'the guest can change an immutable page after restore');
 }

@@ -1,38 +1,21 @@
 import { CR0, CR4 } from '@heki/x86';
-import type { PinResult } from '../../result.ts';
-import { createKitGuest, type KitGuest } from '../kit-guest.ts';
+import {
+  type ControlBit,
+  ESSENTIAL,
+  give,
+  guestWith,
+  holds,
+  nameOf,
+  pinBit,
+  pinnable,
+} from '../control-bit.ts';
+import { emulatedOutcome, requireCarriedOut, triedRegister } from '../denied-attempt.ts';
+import { createKitGuest } from '../kit-guest.ts';
 import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
+import { semanticsCases } from './pin-semantics.ts';
+import { startAfterInit } from './start.ts';
 
 const LMSW_BITS = CR0.PE | CR0.MP | CR0.EM | CR0.TS;
-
-/** Each declared bit that the kit's guest has set, on its own. */
-function pinnable(setup: ConformanceSetup): { readonly register: 0 | 4; readonly bit: bigint }[] {
-  const { pins } = setup.hypervisor.capabilities;
-  const [vcpu] = createKitGuest(setup).vcpus;
-  const bits: { register: 0 | 4; bit: bigint }[] = [];
-  for (let shift = 0n; shift < 32n; shift++) {
-    const bit = 1n << shift;
-    if ((pins.cr0 & (vcpu?.registers.cr0 ?? 0n) & bit) !== 0n) bits.push({ register: 0, bit });
-    if ((pins.cr4 & (vcpu?.registers.cr4 ?? 0n) & bit) !== 0n) bits.push({ register: 4, bit });
-  }
-  return bits;
-}
-
-export function pinBit(guest: KitGuest, register: 0 | 4, bit: bigint): PinResult {
-  return guest.vm.pin(register === 0 ? { cr0: bit } : { cr4: bit });
-}
-
-/** Whether the register of `vcpu` keeps `bit` when the guest writes it with the bit inverted. */
-export function holds(guest: KitGuest, vcpuIndex: number, register: 0 | 4, bit: bigint): boolean {
-  const vcpu = guest.vcpus[vcpuIndex];
-  require(vcpu !== undefined, `no virtual CPU ${vcpuIndex}`);
-  const name = register === 0 ? 'cr0' : 'cr4';
-  const before = vcpu.registers[name];
-  vcpu.movToCr(register, before ^ bit);
-  const kept = ((vcpu.registers[name] ^ before) & bit) === 0n;
-  guest.restart(vcpu);
-  return kept;
-}
 
 /** Pins of CR0 and CR4 on several virtual CPUs, tried by every instruction that can clear a bit. */
 export function pinCases(setup: ConformanceSetup): readonly ConformanceCase[] {
@@ -41,63 +24,37 @@ export function pinCases(setup: ConformanceSetup): readonly ConformanceCase[] {
     cases.push({ area: 'pins', name, run });
   };
   const { semantics } = setup.hypervisor.capabilities.pins;
-  for (const { register, bit } of pinnable(setup)) {
+  const hasEmulator = setup.guestCalls !== undefined && createKitGuest(setup).calls?.emulator !== undefined;
+  for (const each of pinnable(setup)) {
+    const { register, bit } = each;
     const what = `bit ${bit.toString(2).length - 1} of CR${register}`;
-    add(`${what} stays as it is on every virtual CPU once it is pinned`, () => {
-      const guest = createKitGuest(setup, 2);
-      const result = pinBit(guest, register, bit);
-      require(result.refused === undefined &&
-        ((register === 0 ? result.cr0 : result.cr4) & bit) !== 0n, 'a declared bit was not pinned');
-      for (const index of [0, 1]) {
-        require(holds(guest, index, register, bit), `virtual CPU ${index} changed a pinned bit`);
-      }
-      const late = guest.vm.createVcpu({ onException: () => 'fatal' });
-      guest.restart(late);
-      late.movToCr(register, late.registers[register === 0 ? 'cr0' : 'cr4'] ^ bit);
-      require((late.registers[register === 0 ? 'cr0' : 'cr4'] & bit) !==
-        0n, 'a virtual CPU that was created later changed a pinned bit');
-      const denied = guest.takeDenials().filter(({ denial }) => denial.kind === 'register');
-      require(denied.length > 0, 'a refused register write gave no event');
-      const { verdicts } = setup.hypervisor.capabilities;
-      require(denied.every(({ verdict }) =>
-        verdicts.includes(verdict),
-      ), 'a refused register write got a verdict that is not declared');
-    });
+    add(`${what} stays as it is on every virtual CPU once it is pinned`, () => staysSet(setup, each));
     if (register === 0 && (bit & LMSW_BITS & ~CR0.PE) !== 0n) {
       add(`${what} cannot be cleared by LMSW either`, () => {
-        const guest = createKitGuest(setup);
-        pinBit(guest, 0, bit);
+        const guest = guestWith(setup, each);
+        pinBit(guest, each);
         guest.vcpus[0]?.lmsw(Number(CR0.PE));
         require(((guest.vcpus[0]?.registers.cr0 ?? 0n) & bit) !== 0n, 'LMSW cleared a pinned bit');
       });
     }
+    if (register === 0 && bit === CR0.TS) {
+      add(`${what} cannot be cleared by CLTS either`, () => {
+        const guest = guestWith(setup, each);
+        pinBit(guest, each);
+        guest.vcpus[0]?.clts();
+        require(((guest.vcpus[0]?.registers.cr0 ?? 0n) & bit) !== 0n, 'CLTS cleared a pinned bit');
+      });
+    }
     add(`INIT lets a processor start although ${what} is pinned, and the pin binds it again`, () =>
-      afterInit(setup, register, bit),
+      afterInit(setup, each),
     );
+    if (hasEmulator) {
+      add(`${what} cannot be cleared by an instruction that is emulated`, () => emulated(setup, each));
+    }
     if (setup.guestCalls === undefined || semantics === 'whole-register') continue;
     add(
       `the guest pins ${what}, and a pin that it asks for while the bit is clear does not lock it out`,
-      () => {
-        const guest = createKitGuest(setup);
-        const pin = guest.calls?.pin;
-        const [vcpu] = guest.vcpus;
-        if (pin === undefined || vcpu === undefined) return;
-        require(pin(vcpu, register, bit), 'a declared bit was refused');
-        require(holds(guest, 0, register, bit), 'a pin of the guest does not hold');
-        // No processor runs 64-bit code without these.
-        if ((bit & (register === 0 ? CR0.PE | CR0.PG : CR4.PAE)) !== 0n) return;
-        const other = createKitGuest(setup);
-        const [clear] = other.vcpus;
-        if (clear === undefined) return;
-        const name = register === 0 ? 'cr0' : 'cr4';
-        clear.registers[name] &= ~bit;
-        other.calls?.pin?.(clear, register, bit);
-        // Another bit than the pinned one, so that the write is looked at: CR0.MP, CR4.MCE or CR4.TSD.
-        const free = register === 0 ? CR0.MP : bit === CR4.MCE ? CR4.TSD : CR4.MCE;
-        require(bit === free ||
-          clear.movToCr(register, clear.registers[name] ^ free).kind ===
-            'done', 'the guest can no longer write its register');
-      },
+      () => guestPins(setup, each),
     );
   }
   add('bits that nobody pinned stay free', () => {
@@ -105,40 +62,135 @@ export function pinCases(setup: ConformanceSetup): readonly ConformanceCase[] {
     const [vcpu] = guest.vcpus;
     if (vcpu === undefined) return;
     const [first] = pinnable(setup);
-    if (first !== undefined && semantics !== 'whole-register') pinBit(guest, first.register, first.bit);
-    // CR4.TSD and CR0.MP: any kernel may write them.
-    require(vcpu.movToCr(4, vcpu.registers.cr4 ^ 4n).kind === 'done', 'CR4.TSD cannot be written');
-    require(vcpu.movToCr(0, vcpu.registers.cr0 ^ CR0.MP).kind === 'done', 'CR0.MP cannot be written');
+    if (first !== undefined && semantics !== 'whole-register') pinBit(guest, first);
+    for (const { register, bit } of [
+      { register: 4, bit: CR4.TSD },
+      { register: 0, bit: CR0.MP },
+    ] as const) {
+      if (first?.register === register && first.bit === bit) continue;
+      const name = nameOf({ register });
+      require(vcpu.movToCr(register, vcpu.registers[name] ^ bit).kind ===
+        'done', `bit 0x${bit.toString(16)} of CR${register}, which any kernel may write, cannot be written`);
+    }
   });
-  add('a bit that is not declared is dropped, and said to be', () => {
-    const { cr0, cr4 } = setup.hypervisor.capabilities.pins;
-    const guest = createKitGuest(setup);
-    const all = 0xffff_ffffn;
-    const { dropped, refused } = guest.vm.pin({ cr0: all & ~cr0, cr4: all & ~cr4 });
-    require(refused !== undefined ||
-      (dropped.cr0 === (all & ~cr0) &&
-        dropped.cr4 === (all & ~cr4)), 'bits outside the declared masks are not reported as dropped');
-  });
-  return cases;
+  add('a bit that is not declared is dropped, said to be, and stays free', () => undeclared(setup));
+  return [...cases, ...semanticsCases(setup)];
 }
 
-function afterInit(setup: ConformanceSetup, register: 0 | 4, bit: bigint): void {
-  const guest = createKitGuest(setup, 2);
-  pinBit(guest, register, bit);
-  guest.vm.lifeCycle({ kind: 'init', vcpu: 1 });
-  const starting = guest.vcpus[1];
-  require(starting !== undefined, 'no virtual CPU 1');
-  require(holds(guest, 0, register, bit), 'INIT of another virtual CPU freed a pinned bit');
-  // A trampoline's steps: protected mode, PAE, long mode, paging; then the full registers.
-  const { cr0, cr4, cr3, efer } = guest.vcpus[0]?.registers ?? starting.registers;
-  const steps = [
-    starting.movToCr(0, CR0.PE | CR0.ET),
-    starting.movToCr(4, 0x20n),
-    starting.movToCr(3, cr3),
-    starting.wrmsr(0xc000_0080, efer & ~0x400n),
-    starting.movToCr(0, cr0),
-    starting.movToCr(4, cr4),
-  ];
-  require(steps.every(({ kind }) => kind === 'done'), 'a processor that took INIT cannot start');
-  require(holds(guest, 1, register, bit), 'the processor that started again is not bound');
+function staysSet(setup: ConformanceSetup, each: ControlBit): void {
+  const { register, bit } = each;
+  const guest = guestWith(setup, each);
+  const result = pinBit(guest, each);
+  require(result.refused === undefined &&
+    ((register === 0 ? result.cr0 : result.cr4) & bit) !== 0n, 'a declared bit was not pinned');
+  for (const vcpu of guest.vcpus) {
+    guest.takeDenials();
+    const old = vcpu.registers[nameOf(each)];
+    require(holds(guest, vcpu, each), `virtual CPU ${vcpu.id} changed a pinned bit`);
+    const denied = guest.takeDenials();
+    const [event] = denied;
+    require(denied.length === 1 &&
+      event !== undefined, `${denied.length} denials for one register write: expected 1`);
+    const { denial, verdict } = event;
+    require(event.vcpu === vcpu.id, `the denial names virtual CPU ${event.vcpu}, expected ${vcpu.id}`);
+    require(denial.kind === 'register' &&
+      denial.register === nameOf(each), `the denial does not name CR${register}`);
+    require(denial.old === old &&
+      denial.value === (old ^ bit), `the denial has other values of CR${register} than the write`);
+    require(setup.hypervisor.capabilities.verdicts.includes(
+      verdict,
+    ), 'a refused register write got a verdict that is not declared');
+  }
+  const late = guest.vm.createVcpu({ onException: () => 'fatal' });
+  give(guest, late, each);
+  require(holds(guest, late, each), 'a virtual CPU that was created later changed a pinned bit');
+}
+
+function afterInit(setup: ConformanceSetup, each: ControlBit): void {
+  const guest = guestWith(setup, each);
+  const [other, starting] = guest.vcpus;
+  require(other !== undefined && starting !== undefined, 'a guest without two virtual CPUs');
+  pinBit(guest, each);
+  const late = guest.vm.createVcpu({ onException: () => 'fatal' });
+  for (const vcpu of [starting, late]) {
+    guest.vm.lifeCycle({ kind: 'init', vcpu: vcpu.id });
+    require(holds(guest, other, each), 'INIT of another virtual CPU freed a pinned bit');
+    startAfterInit(vcpu, each);
+    require(holds(guest, vcpu, each), `virtual CPU ${vcpu.id}, which started again, is not bound`);
+  }
+}
+
+function emulated(setup: ConformanceSetup, each: ControlBit): void {
+  const guest = guestWith(setup, each);
+  const [vcpu] = guest.vcpus;
+  const emulator = guest.calls?.emulator;
+  require(vcpu !== undefined && emulator !== undefined, 'a guest without an emulator');
+  pinBit(guest, each);
+  const name = nameOf(each);
+  const value = vcpu.registers[name] & ~each.bit;
+  const tried = triedRegister(
+    guest,
+    () => emulatedOutcome(emulator.movToCr(vcpu, each.register, value)),
+    () => (vcpu.registers[name] & each.bit) === 0n,
+  );
+  require(!tried.effect, 'the emulator cleared a pinned bit');
+  const [event] = tried.denials;
+  require(event !== undefined &&
+    tried.denials.length === 1, `it gives ${tried.denials.length} events: expected 1`);
+  requireCarriedOut(event, tried);
+}
+
+function guestPins(setup: ConformanceSetup, each: ControlBit): void {
+  const { register, bit } = each;
+  const guest = guestWith(setup, each);
+  const [vcpu] = guest.vcpus;
+  if (guest.calls?.pin === undefined || vcpu === undefined) return;
+  const before = guest.events.length;
+  require(guest.calls.pin(vcpu, register, bit), 'a declared bit was refused');
+  const [event, ...others] = guest.events.slice(before).filter(({ type }) => type === 'pinned');
+  require(event !== undefined &&
+    'by' in event &&
+    event.by === 'guest' &&
+    others.length === 0, 'a pin of the guest is not reported as one');
+  require(holds(guest, vcpu, each), 'a pin of the guest does not hold');
+  if ((bit & ESSENTIAL[register]) !== 0n) return;
+  const other = guestWith(setup, each);
+  const [clear] = other.vcpus;
+  if (clear === undefined) return;
+  const name = nameOf(each);
+  clear.registers[name] &= ~bit;
+  other.calls?.pin?.(clear, register, bit);
+  // Another bit than the pinned one, so that the write is looked at: CR0.MP, CR4.MCE or CR4.TSD.
+  const free = register === 0 ? CR0.MP : bit === CR4.MCE ? CR4.TSD : CR4.MCE;
+  require(bit === free ||
+    clear.movToCr(register, clear.registers[name] ^ free).kind ===
+      'done', 'the guest can no longer write its register');
+}
+
+function undeclared(setup: ConformanceSetup): void {
+  const { cr0, cr4 } = setup.hypervisor.capabilities.pins;
+  const guest = createKitGuest(setup);
+  const all = 0xffff_ffffn;
+  const wanted = { cr0: all & ~cr0, cr4: all & ~cr4 };
+  const { dropped, refused } = guest.vm.pin(wanted);
+  require(refused !== undefined ||
+    (dropped.cr0 === wanted.cr0 &&
+      dropped.cr4 === wanted.cr4), 'bits outside the declared masks are not reported as dropped');
+  const [vcpu] = guest.vcpus;
+  // What a guest without any pin can do with each bit.
+  const unpinned = createKitGuest(setup);
+  const [reference] = unpinned.vcpus;
+  require(vcpu !== undefined && reference !== undefined, 'a guest without a virtual CPU');
+  for (const register of [0, 4] as const) {
+    for (let bit = 1n; bit < all; bit <<= 1n) {
+      const each = { register, bit };
+      const name = nameOf(each);
+      if ((bit & ESSENTIAL[register]) !== 0n || (wanted[name] & bit) === 0n) continue;
+      const expected = reference.movToCr(register, reference.registers[name] ^ bit).kind;
+      const { kind } = vcpu.movToCr(register, vcpu.registers[name] ^ bit);
+      require(kind === expected, `bit 0x${bit.toString(16)} of CR${register} was dropped, and is not free`);
+      guest.restart(vcpu);
+      unpinned.restart(reference);
+    }
+  }
 }

@@ -1,7 +1,6 @@
-import { type Capabilities, grantableRights } from '../../capabilities.ts';
 import { formatRights, type Rights, sameRights } from '../../rights.ts';
 import { ALL, createKitGuest, type KitGuest, rangeOf, rightsOf, SECOND_REGION } from '../kit-guest.ts';
-import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
+import type { ConformanceCase, ConformanceSetup } from '../setup.ts';
 
 /** All sixteen combinations. */
 const KINDS: readonly Rights[] = Array.from({ length: 16 }, (_, bits) => ({
@@ -27,7 +26,6 @@ export function waysOfAsking(
 
 /** Rights of every kind, by what accesses can really do and by read-back. */
 export function rightsCases(setup: ConformanceSetup): readonly ConformanceCase[] {
-  const { capabilities } = setup.hypervisor;
   const cases: ConformanceCase[] = [];
   for (const { who, ask } of waysOfAsking(setup)) {
     for (const rights of KINDS) {
@@ -59,11 +57,6 @@ export function rightsCases(setup: ConformanceSetup): readonly ConformanceCase[]
       run: () => unrequested(setup, ask),
     });
   }
-  cases.push({
-    area: 'rights',
-    name: 'what is denied is an event with a declared verdict, and what is allowed is none',
-    run: () => denials(setup, capabilities),
-  });
   return cases;
 }
 
@@ -91,22 +84,4 @@ function unrequested(setup: ConformanceSetup, ask: Ask): void {
   guest.check(frames, 'before any request');
   ask(guest)([rangeOf(0x200, 0x201, rightsOf('ru'))]);
   guest.check(frames, 'after a request for another frame');
-}
-
-function denials(setup: ConformanceSetup, capabilities: Capabilities): void {
-  const guest = createKitGuest(setup);
-  guest.protect([rangeOf(0x200, 0x201, rightsOf('ru')), rangeOf(0x201, 0x202, ALL)]);
-  guest.takeDenials();
-  guest.probe(0x201);
-  require(guest.takeDenials().length === 0, 'an allowed access was reported as denied');
-  const granted = grantableRights(capabilities, rightsOf('ru'));
-  guest.probe(0x200);
-  const denied = guest.takeDenials();
-  for (const access of granted.supervisorExecute ? ['write'] : ['write', 'supervisor-execute']) {
-    const event = denied.find(({ denial }) => denial.kind === 'memory' && denial.access === access);
-    require(event !== undefined, `a denied ${access} gave no event`);
-    require(capabilities.verdicts.includes(event.verdict), `verdict ${event.verdict} is not declared`);
-    require(event.denial.kind === 'memory' &&
-      Math.floor(event.denial.gpa / 4096) === 0x200, 'the event names another frame');
-  }
 }

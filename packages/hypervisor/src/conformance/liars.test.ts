@@ -1,0 +1,64 @@
+import { describe, expect, test } from 'vitest';
+import type { Capabilities } from '../capabilities.ts';
+import { failingCases } from '../testing/reference/failing-cases.ts';
+import { REFERENCE, referenceSetup } from '../testing/reference/reference-setup.ts';
+import { VALUES } from '../testing/reference/values.ts';
+
+type Field = keyof Capabilities;
+
+const OWNERS_ALIKE = 'both ask from outside the guest, and the contract has one word for it';
+const STRONGER = 'what is promised is kept, and more';
+const NEVER_GIVEN = 'whoever decides could give it, and never does';
+const UNSAID = 'an event tells what was decided, and not where whoever decided sits';
+
+/** Lies that nobody sees through the contract, as `kept, declared`, and why. */
+const UNSEEN: { readonly [field in Field]?: readonly (readonly [pair: string, why: string])[] } = {
+  policyOwner: [
+    ['guest-kernel, vmm', OWNERS_ALIKE],
+    ['vmm, guest-kernel', OWNERS_ALIKE],
+    ['higher-privilege-level, another-domain', OWNERS_ALIKE],
+    ['another-domain, higher-privilege-level', OWNERS_ALIKE],
+  ],
+  immutability: [['end of boot, none', STRONGER]],
+  largePages: [['split-by-backend, split-by-caller', STRONGER]],
+  inForce: [['on-return, on-flush', STRONGER]],
+  verdicts: [['#GP and once, #GP', NEVER_GIVEN]],
+  denialsDecidedBy: ['guest-kernel', 'vmm', 'higher-privilege-level', 'another-domain'].flatMap(
+    (kept, _index, deciders) =>
+      deciders.filter((each) => each !== kept).map((declared) => [`${kept}, ${declared}`, UNSAID] as const),
+  ),
+};
+
+const lies = Object.entries(VALUES).flatMap(([field, { context, cases, values }]) =>
+  Object.entries(values).flatMap(([kept, keptValue]) =>
+    Object.entries(values).flatMap(([declared, declaredValue]) =>
+      kept === declared
+        ? []
+        : {
+            field: field as Field,
+            pair: `${kept}, ${declared}`,
+            cases,
+            setup: referenceSetup(
+              { ...REFERENCE, ...context, ...keptValue },
+              { ...REFERENCE, ...context, ...declaredValue },
+            ),
+          },
+    ),
+  ),
+);
+
+const isUnseen = ({ field, pair }: { readonly field: Field; readonly pair: string }): boolean =>
+  UNSEEN[field]?.some(([unseen]) => unseen === pair) === true;
+
+describe('a declaration that is not kept is found', () => {
+  test.each(lies.filter((lie) => !isUnseen(lie)))('$field (kept, declared): $pair', ({ setup, cases }) => {
+    expect(failingCases(setup, cases)).not.toEqual([]);
+  });
+
+  test.each(lies.filter(isUnseen))(
+    '$field (kept, declared): $pair, but for what nobody sees',
+    ({ setup }) => {
+      expect(failingCases(setup, /^(?!random lives|large pages: \w+ \w+ gives)/)).toEqual([]);
+    },
+  );
+});
