@@ -17,8 +17,11 @@ export interface BackendCost {
 /** Events of the backends by which an owner of the policy is asked: exits to the VMM, entries of VTL1, requests in Xen's ring. */
 const ASKING: ReadonlySet<string> = new Set(['user-exit', 'vtl-entered', 'vm-event']);
 
-/** The costs of a boot and of loading one module, and what became of them. */
-export function measureBackend(name: HypervisorName): {
+/** The costs of a boot and of loading one module, and what became of them. `onProgress` is called once. */
+export function measureBackend(
+  name: HypervisorName,
+  onProgress: () => void,
+): {
   readonly boot: BackendCost;
   readonly moduleLoad: BackendCost;
   readonly protected: boolean;
@@ -44,6 +47,7 @@ export function measureBackend(name: HypervisorName): {
   const booted = machine.kernel.boot().kind === 'done';
   const boot = { ...count };
   const [load] = runSteps(beginLife(machine), [{ do: 'load-module', name: 'm', staticCalls: 4 }]);
+  onProgress();
   return {
     boot,
     moduleLoad: {
@@ -57,12 +61,13 @@ export function measureBackend(name: HypervisorName): {
   };
 }
 
-/** What becomes of each legitimate work there. */
-export function workOn(hypervisor: HypervisorName): ReadonlyMap<string, string> {
+/** What becomes of each legitimate work there. `onProgress` is called for each. */
+export function workOn(hypervisor: HypervisorName, onProgress: () => void): ReadonlyMap<string, string> {
   const setting = { name: hypervisor, machine: { hypervisor, memory: '128MiB' } };
   return new Map(
     WORKLOADS.map((workload) => {
       const { verdict } = runWorkload(workload, setting, (scenario) => createBootMachine(scenario));
+      onProgress();
       return [workload.name, verdict];
     }),
   );
