@@ -24,6 +24,7 @@ const FILE_ERRORS: Readonly<Record<string, string>> = {
   EMFILE: 'too many open files',
   ELOOP: 'too many symbolic links',
   ENAMETOOLONG: 'the name is too long',
+  ENOSPC: 'no space left on the device',
 };
 
 /** A failed system call on a file in words, or `undefined` when `error` is something else. */

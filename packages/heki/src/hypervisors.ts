@@ -77,7 +77,7 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
 /** The hypervisor that the user names; KVM when he names none. @throws {UsageError} for a name that there is none of */
 export function hypervisorNamed(name: string = 'kvm'): HypervisorName {
   if (!isHypervisorName(name))
-    throw new UsageError(`hypervisor ${name}: expected one of ${HYPERVISOR_NAMES.join(', ')}`);
+    throw new UsageError(`--hypervisor ${name}: expected one of ${HYPERVISOR_NAMES.join(', ')}`);
   return name;
 }
 

@@ -1,3 +1,5 @@
+import type { Writable } from 'node:stream';
+
 /** A stream of text that the command writes to. */
 export interface Output {
   /** Resolves when more may be written without piling it up in memory. */
@@ -29,8 +31,14 @@ export class OutputClosed extends Error {
   override readonly name = 'OutputClosed';
 }
 
+/** What {@link processOutput} needs of the process's own streams. */
+type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
+/** Codes by which the runtime says that nobody reads any more. */
+const CLOSED: ReadonlySet<string> = new Set(['EPIPE', 'ERR_STREAM_DESTROYED']);
+
 /** One of the process's own streams as an {@link Output}. */
-export function processOutput(stream: NodeJS.WriteStream): Output {
+export function processOutput(stream: OutputStream): Output {
   let closed = false;
   // EPIPE arrives as an event after the write that met it.
   stream.on('error', () => {
@@ -44,8 +52,8 @@ export function processOutput(stream: NodeJS.WriteStream): Output {
           return;
         }
         stream.write(text, (error) => {
-          if (error) reject(new OutputClosed());
-          else resolve();
+          if (!error) resolve();
+          else reject('code' in error && CLOSED.has(String(error.code)) ? new OutputClosed() : error);
         });
       }),
     isTerminal: stream.isTTY === true,

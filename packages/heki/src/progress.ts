@@ -3,8 +3,8 @@ import type { CommandIo } from './io.ts';
 
 /** A bar on standard error for work that takes longer than a second. */
 export interface Progress {
-  /** `done` of the total is done. */
-  readonly update: (done: number) => void;
+  /** `done` of the total is done, and `now` is being done. */
+  readonly update: (done: number, now?: string) => void;
   /** Takes the bar away. */
   readonly stop: () => void;
 }
@@ -18,7 +18,7 @@ export function createProgress(
 ): Progress {
   if (!io.stderr.isTerminal) return { update: () => {}, stop: () => {} };
   const bar = new SingleBar({
-    format: `${work.what} {bar} {percentage}%`,
+    format: `${work.what} {bar} {percentage}% {now}`,
     stream: process.stderr,
     clearOnComplete: true,
     hideCursor: true,
@@ -29,13 +29,13 @@ export function createProgress(
   const begun = Date.now();
   let shown = false;
   return {
-    update(done) {
+    update(done, now = '') {
       if (!shown) {
         if (Date.now() - begun < SHOWN_AFTER_MS) return;
-        bar.start(work.total, done);
+        bar.start(work.total, done, { now });
         shown = true;
       }
-      bar.update(done);
+      bar.update(done, { now });
     },
     stop() {
       if (shown) bar.stop();

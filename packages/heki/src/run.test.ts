@@ -43,6 +43,8 @@ describe('help', () => {
 describe('a wrong command line', () => {
   test.each([
     [['nonsense'], "unknown command 'nonsense'"],
+    [['boot', '--vcpus', '1.5'], "argument '1.5' is invalid. Expected a whole number from 1 to 64"],
+    [['boot', '--vcpus', '1.5'], '(heki boot --help tells what there is)'],
     [['protect', '--profile', 'soft'], 'Allowed choices are hardened, rfc-v2'],
     [['protect', 'a', 'b'], 'too many arguments'],
     [['protect', '--no-such'], "unknown option '--no-such'"],
@@ -71,8 +73,12 @@ describe('a file that cannot be used', () => {
     [['translate', missing, '0'], /missing.*no such file/],
     [['protect', missing], /missing.*no such file/],
     [['protect', scratch], /regular file|directory/],
-    [['walk', file('empty', '')], /./],
-    [['walk', file('text', 'no dump at all, but a text that is long enough to be looked at')], /ELF/],
+    [['walk', file('empty', '')], /empty: /],
+    [
+      ['walk', file('text', 'no dump at all, but a text that is long enough to be looked at')],
+      /text: no ELF/,
+    ],
+    [['replay', scratch], /is a directory/],
     [['walk', file('cut.gz', Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1]))], /gzip/],
     [['protect', kernel, '--memory-map', missing], /missing.*no such file/],
     [['protect', kernel, '--memory-map', file('map', 'what is this')], /line 1 of the memory map/],
@@ -93,6 +99,33 @@ describe('a file that cannot be used', () => {
     const { stderr } = await runCommand(['walk', missing], { env: { HEKI_DEBUG: '1' } });
     expect(stderr).toContain('\n    at ');
   });
+});
+
+test('what a file holds reaches the terminal without its control characters', async () => {
+  const map = file('escape', 'clear \u001b[2J\u009b the screen\u0007');
+  const { stderr } = await runCommand(['protect', kernel, '--memory-map', map]);
+  expect(stderr).toContain('clear');
+  expect(stderr).not.toMatch(/[^\P{Cc}\n]/u);
+});
+
+test('an output that cannot be written is told of, with exit code 1', async () => {
+  const { run } = await import('./run.ts');
+  const full = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', syscall: 'write' });
+  let said = '';
+  const stdout = { write: () => Promise.reject(full), isTerminal: false, columns: undefined };
+  const stderr = {
+    write: (text: string) => {
+      said += text;
+      return Promise.resolve();
+    },
+    isTerminal: false,
+    columns: undefined,
+  };
+  for (const args of [['translate', kernel, '0'], ['--help']]) {
+    said = '';
+    expect(await run(args, { stdout, stderr, env: {} })).toBe(1);
+    expect(said).toBe('heki: the output: no space left on the device\n');
+  }
 });
 
 test('a reader that goes away ends the work without a word', async () => {

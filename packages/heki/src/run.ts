@@ -31,7 +31,8 @@ Examples:
   heki boot --kernel /boot/System.map-6.1.0-23-amd64 the image of another kernel
   heki boot --cmdline rodata=off                     what Heki protects of a kernel that protects nothing
   heki boot --scenario module-churn.json             a life: modules, eBPF, probes, processors
-  heki boot --workload all                           which legitimate work protection breaks`;
+  heki boot --workload all                           which legitimate work protection breaks
+  heki boot --workload all --hypervisor hyperv       the same without Heki and on Hyper-V`;
 
 const REPLAY_EXAMPLES = `
 Examples:
@@ -135,9 +136,9 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .option('--scenario <file>', 'JSON: a machine, and steps after boot; options of this command win')
     .option(
       '--workload <name>',
-      'run legitimate work with and without protection; all runs everything there is',
+      'run legitimate work with and without protection, on the hypervisor and the profile that are named or on KVM in both; all runs all',
     )
-    .option('--trace', 'print every event')
+    .option('--trace', 'print every event; with --json as `trace`')
     .option('--json', 'print one JSON object')
     .addHelpText('after', BOOT_EXAMPLES)
     .action(async (options) => {
@@ -246,6 +247,9 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
   const program = createProgram(io, (code) => {
     exitCode = code;
   });
+  for (const command of program.commands) {
+    command.showHelpAfterError(`(heki ${command.name()} --help tells what there is)`);
+  }
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => {
@@ -275,10 +279,13 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
   }
   try {
     if (texts.out !== '') await io.stdout.write(texts.out);
-    if (texts.error !== '') await io.stderr.write(texts.error);
   } catch (error) {
-    if (!(error instanceof OutputClosed)) throw error;
+    if (error instanceof OutputClosed) return exitCode;
+    exitCode = ExitCode.FAILURE;
+    texts.error += `heki: ${failureText(error, io)}\n`;
   }
+  // Where even this cannot be written, nobody can be told.
+  if (texts.error !== '') await io.stderr.write(texts.error).catch(() => {});
   return exitCode;
 }
 
@@ -300,8 +307,21 @@ const INPUT_ERRORS: ReadonlySet<string> = new Set([
 function failureText(error: unknown, io: CommandIo): string {
   if (!(error instanceof Error)) return String(error);
   if (io.env.HEKI_DEBUG && error.stack !== undefined) return error.stack;
+  return printable(messageOf(error));
+}
+
+/** Messages quote what files hold: a terminal must not take that for commands. */
+function printable(text: string): string {
+  return text.replace(
+    /[^\P{Cc}\n\t]/gu,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
+
+function messageOf(error: Error): string {
   const file = fileErrorText(error);
   if (file !== undefined && 'path' in error) return `${String(error.path)}: ${file}`;
+  if (file !== undefined && 'syscall' in error && error.syscall === 'write') return `the output: ${file}`;
   return INPUT_ERRORS.has(error.name)
     ? error.message
     : `internal error: ${error.name}: ${error.message} (please report it with the output of HEKI_DEBUG=1)`;

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { z } from 'zod';
 import { InputError } from './failure.ts';
+import { readText } from './read-text.ts';
 
 const address = z
   .string()
@@ -37,7 +37,7 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   const beside = `${path.replace(/(\.elf|\.core|\.dump|\.vmcore)?(\.gz)?$/i, '')}.json`;
   let text: string;
   try {
-    text = await readFile(beside, 'utf8');
+    text = await readText(beside);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;

@@ -1,6 +1,7 @@
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
-import { kernelRootOf, openVmcore, pagingRegistersOf, type Vmcore } from '@heki/vmcore';
+import { kernelRootOf, openVmcore, pagingRegistersOf, type Vmcore, VmcoreError } from '@heki/vmcore';
 import { CR4, type PagingLevels, type PagingRegisters } from '@heki/x86';
+import { InputError } from './failure.ts';
 
 /**
  * Page-table pages that are walked before the command gives up: 512 GiB mapped by 4-KiB pages. In a damaged dump tables
@@ -18,16 +19,21 @@ export interface Snapshot {
   readonly levels: PagingLevels;
 }
 
-/** Opens the ELF core at `path`. @throws {VmcoreError} when it is none, or has no registers */
+/** Opens the ELF core at `path`. @throws {InputError} when it is none, or has no registers */
 export function openSnapshot(path: string): Snapshot {
-  const core = openVmcore(path);
-  const registers = pagingRegistersOf(core);
-  return {
-    core,
-    registers,
-    kernelRoot: kernelRootOf(core),
-    levels: (registers.cr4 & CR4.LA57) === 0n ? 4 : 5,
-  };
+  try {
+    const core = openVmcore(path);
+    const registers = pagingRegistersOf(core);
+    return {
+      core,
+      registers,
+      kernelRoot: kernelRootOf(core),
+      levels: (registers.cr4 & CR4.LA57) === 0n ? 4 : 5,
+    };
+  } catch (error) {
+    if (!(error instanceof VmcoreError)) throw error;
+    throw new InputError(error.message.startsWith(path) ? error.message : `${path}: ${error.message}`);
+  }
 }
 
 /** The kernel symbols that VMCOREINFO names. */

@@ -1,7 +1,7 @@
+import { actionText } from './action-text.ts';
 import type { ComposedScenario } from './load-scenario.ts';
 import type { PageClass } from './page-classes.ts';
 import { expectedVerdict, type ScenarioResult, type StepResult } from './run-scenario.ts';
-import type { Step } from './scenario.ts';
 
 /** A {@link PageClass} in words. */
 export interface PageClassText {
@@ -49,13 +49,6 @@ export function describeStep({ step, verdict, reason, expected }: StepResult): s
   const words = `${verdict.padEnd(8)} ${actionText(step)}${reason === undefined ? '' : `: ${reason}`}`;
   if (!expected) return `${words} (expected: ${expectedVerdict(step)})`;
   return step.expect === undefined ? words : `${words} (expected)`;
-}
-
-function actionText({ do: action, expect: _, ...details }: Step): string {
-  const words = Object.entries(details).map(([key, value]) =>
-    typeof value === 'string' ? value : `${key} ${value}`,
-  );
-  return [action, ...words].join(' ');
 }
 
 /** A kind of pages in words. */

@@ -76,6 +76,13 @@ describe('a scenario file', () => {
     await expect(load(files)).rejects.toThrow(message);
   });
 
+  test('that cannot be read is named with the one that includes it', async () => {
+    await expect(load({ 'a.json': { include: ['b.json'] } })).rejects.toThrow(
+      'a.json includes b.json: b.json: no such file',
+    );
+    await expect(load({})).rejects.toThrow(/^a.json: no such file$/);
+  });
+
   test('that is included without end is refused, though each has another name', async () => {
     const endless = loadScenario('f', () => JSON.stringify({ include: ['d/f'] }));
     await expect(endless).rejects.toThrow('included 33 deep, expected at most 32');

@@ -26,16 +26,24 @@ export async function loadScenario(
   read: (file: string) => string | Promise<string>,
 ): Promise<ComposedScenario> {
   const files = new Map<string, Scenario>();
-  const find = async (name: string): Promise<Scenario> => {
-    const scenario = files.get(name) ?? parseScenario(parseJson(await read(name), name), name);
+  const find = async (name: string, from: string | undefined): Promise<Scenario> => {
+    const scenario = files.get(name) ?? parseScenario(parseJson(await text(name, from), name), name);
     files.set(name, scenario);
     return scenario;
+  };
+  const text = async (name: string, from: string | undefined): Promise<string> => {
+    try {
+      return await read(name);
+    } catch (error) {
+      if (from === undefined || !(error instanceof Error)) throw error;
+      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { cause: error });
+    }
   };
   const compose = async (name: string, above: readonly string[]): Promise<ComposedScenario> => {
     if (above.includes(name)) throw new ScenarioError(`${name}: includes itself`);
     if (above.length > MOST_NESTED)
       throw new ScenarioError(`${name}: included ${above.length} deep, expected at most ${MOST_NESTED}`);
-    const scenario = await find(name);
+    const scenario = await find(name, above.at(-1));
     const parts: ComposedScenario[] = [];
     for (const included of scenario.include ?? []) {
       parts.push(await compose(beside(included, name), [...above, name]));

@@ -1,131 +1,15 @@
-import { KvmHypercall } from '@heki/hypercall/kvm';
-import { createKvm } from '@heki/kvm';
-import { DEBIAN_6_1, type KernelProfile } from '@heki/linux';
-import { createLinuxMachine, type LinuxMachine, pcMemoryMap } from '@heki/machine';
-import { addressOf, type Gfn, type VirtualAddress } from '@heki/physical-memory';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
-import { beginLife } from './life.ts';
-import { runSteps } from './run-scenario.ts';
-import type { Step } from './scenario.ts';
-import { createInvariants, type Look, type Property, type Violation } from './testing/invariants.ts';
-import { type Choice, randomLives, stepOf } from './testing/random-life.ts';
-import { SMALL_KERNEL } from './testing/small-kernel.ts';
-
-type Profile = 'hardened' | 'rfc-v2';
+import { describe, expect, test } from 'vitest';
+import type { Property } from './testing/invariants.ts';
+import { CLOSELY, DEBIAN, type Defects, live, PROCESSORS, type Setting, SMALL } from './testing/live.ts';
+import { type Choice, randomLives } from './testing/random-life.ts';
 
 /** HEKI_LIVES=5000 looks for longer. */
 const RUNS = Number(process.env.HEKI_LIVES ?? 1000);
-const PROCESSORS = 3;
+const PUBLISHED: Setting = { ...SMALL, profile: 'rfc-v2' };
 
-/** How a life is lived and looked at. */
-interface Setting {
-  readonly kernel: KernelProfile;
-  readonly mebibytes: number;
-  /** At everything after each step; otherwise at what has changed, and at everything in the end. */
-  readonly everything: boolean;
-}
-
-const SMALL: Setting = { kernel: SMALL_KERNEL, mebibytes: 32, everything: false };
-const CLOSELY: Setting = { ...SMALL, everything: true };
-const DEBIAN: Setting = { kernel: DEBIAN_6_1, mebibytes: 64, everything: true };
-
-/** Most lives are cheap ones; those that shrink are looked at closely. */
+/** Most lives are cheap ones. */
 const settings = fc.constantFrom(DEBIAN, CLOSELY, CLOSELY, ...Array<Setting>(17).fill(SMALL));
-
-/** What happened in a life: the steps that were taken, and the first violation of each property. */
-interface Lived {
-  readonly steps: readonly (Step | { readonly do: 'hostile-list' })[];
-  readonly violations: readonly Violation[];
-}
-
-/** Lives `choices`, with a look after each step and a closer one in the end. */
-function live(profile: Profile, choices: readonly Choice[], { kernel: image, ...setting }: Setting): Lived {
-  const incidents: string[] = [];
-  const machine = createLinuxMachine({
-    hypervisor: createKvm({ profile }),
-    memoryMap: pcMemoryMap(setting.mebibytes * 2 ** 20),
-    kernel: image,
-    profile,
-    vcpus: PROCESSORS,
-    onEvent(event) {
-      if (event.from === 'hypervisor' && event.event.type.startsWith('host-'))
-        incidents.push(event.event.type);
-    },
-  });
-  const boot = machine.kernel.boot();
-  if (boot.kind !== 'done')
-    throw new Error(`boot: ${JSON.stringify(boot, (_, v) => (typeof v === 'bigint' ? String(v) : v))}`);
-  const life = beginLife(machine);
-  const invariants = createInvariants(machine, profile === 'hardened');
-  const steps: Lived['steps'][number][] = [];
-  const violations = new Map<Property, Violation>();
-  const look = (how: Look): void => {
-    for (const text of incidents.splice(0)) invariants.incident(text);
-    for (const violation of invariants.check(how)) {
-      if (!violations.has(violation.property)) violations.set(violation.property, violation);
-    }
-  };
-  for (const [serial, choice] of choices.entries()) {
-    const { kernel } = machine;
-    const cpu = kernel.onlineCpus[choice.cpu % kernel.onlineCpus.length] ?? 0;
-    let survived = true;
-    if (choice.kind === 'hostile-list') {
-      steps.push({ do: 'hostile-list' });
-      kernel.onCpu(cpu, () => sendHostileList(machine, choice));
-    } else {
-      const step = stepOf(life, choice, serial);
-      // A processor takes itself down on no other processor than the first.
-      const where = step?.do === 'cpu-down' || step?.do === 'cpu-up' || step?.do === 'suspend' ? 0 : cpu;
-      if (step === undefined) continue;
-      steps.push(step);
-      const outcome = kernel.onCpu(where, () => runSteps(life, [step]));
-      survived = outcome.kind === 'done' && outcome.value[0]?.verdict !== 'oops';
-    }
-    if (!survived) break;
-    // What the published series leaves behind, it leaves for good: a look in the end finds it.
-    if (profile === 'hardened') look({ changesOnly: !setting.everything, effective: false });
-  }
-  look({ changesOnly: false, effective: true });
-  return { steps, violations: [...violations.values()] };
-}
-
-/** Kernel code asks KVM by itself, with a list page of random entries: more than fit, beyond memory, leading back to itself. */
-function sendHostileList(machine: LinuxMachine, { which, how }: Choice): void {
-  const { kernel } = machine;
-  const page = kernel.allocatePages();
-  if (page.kind !== 'done') return;
-  const frame: Gfn = page.value;
-  // next, next_pa (the page itself, or the end), npages, then the first entry.
-  const words = [
-    0,
-    0,
-    which % 2 === 0 ? addressOf(frame) : 0,
-    0,
-    how * 7,
-    0,
-    addressOf(frame),
-    0,
-    2 ** 31,
-    how,
-    7,
-    0,
-  ];
-  const base = BigInt(kernel.layout.directMap + frame) << 12n;
-  const { vcpu } = kernel;
-  for (const [index, word] of words.entries()) {
-    vcpu.store((base + BigInt(4 * index)) as VirtualAddress, 4, BigInt(word >>> 0));
-  }
-  Object.assign(vcpu.registers, {
-    rax: BigInt(KvmHypercall.PROTECT_MEMORY),
-    rbx: BigInt(addressOf(frame) + (which === 3 ? 8 : 0)),
-    rcx: 0n,
-    rdx: 0n,
-    rsi: 0n,
-  });
-  vcpu.vmcall();
-  kernel.freePages(frame);
-}
 
 /** A life that still breaks: fast-check takes away single steps at the start of a list only. */
 function withoutSpareSteps(
@@ -147,7 +31,7 @@ const PROPERTIES: readonly (readonly [Property, string])[] = [
 test('with the defects mended all properties hold in every life, after every step', () => {
   fc.assert(
     fc.property(randomLives(14, PROCESSORS), settings, (choices, setting) => {
-      const { steps, violations } = live('hardened', choices, setting);
+      const { steps, violations } = live(choices, setting);
       expect(violations, JSON.stringify(steps)).toEqual([]);
     }),
     { numRuns: RUNS },
@@ -158,13 +42,13 @@ test.each(PROPERTIES.filter(([property]) => property !== 'P3'))(
   'under the published series %s does not hold: %s',
   (property, text) => {
     const breaks = (choices: readonly Choice[]): boolean =>
-      live('rfc-v2', choices, SMALL).violations.some((violation) => violation.property === property);
+      live(choices, PUBLISHED).violations.some((violation) => violation.property === property);
     const { counterexample } = fc.check(
       fc.property(randomLives(8, PROCESSORS), (choices) => !breaks(choices)),
       { numRuns: 100, seed: 1 },
     );
     if (counterexample === null) throw new Error('no life breaks it');
-    const { steps, violations } = live('rfc-v2', withoutSpareSteps(counterexample[0], breaks), SMALL);
+    const { steps, violations } = live(withoutSpareSteps(counterexample[0], breaks), PUBLISHED);
     const where = violations.find((violation) => violation.property === property)?.text;
     const life = ['boot', ...steps.map((step) => JSON.stringify(step))].join(', ');
     console.log(`${property}, ${text}: broken by ${life}\n  ${where}`);
@@ -175,10 +59,36 @@ test.each(PROPERTIES.filter(([property]) => property !== 'P3'))(
 test('even under the published series P3 holds: what is stored for an immutable page never changes', () => {
   fc.assert(
     fc.property(randomLives(8, PROCESSORS), (choices) => {
-      expect(live('rfc-v2', choices, SMALL).violations.filter(({ property }) => property === 'P3')).toEqual(
-        [],
-      );
+      expect(live(choices, PUBLISHED).violations.filter(({ property }) => property === 'P3')).toEqual([]);
     }),
     { numRuns: 12 },
   );
+});
+
+describe('a cheap look finds what a close one finds: the defect', () => {
+  const hostile = [0, 1, 2, 3].flatMap((which) =>
+    [9, 61].map((how): Choice[] => [{ kind: 'hostile-list', which, how, cpu: 1 }]),
+  );
+  const lives = [...hostile, ...fc.sample(randomLives(14, PROCESSORS), { numRuns: 5, seed: 3 })];
+  test.each<[id: string, defects: Defects]>([
+    ['B-G1', { guestDefects: { 'B-G1': true } }],
+    ['B-G5', { guestDefects: { 'B-G5': true } }],
+    ['B-G6', { guestDefects: { 'B-G6': true } }],
+    ['B-G4', { linuxDefects: { 'B-G4': true } }],
+    ['B-H1', { kvmDefects: { 'B-H1': true } }],
+    ['B-H2', { kvmDefects: { 'B-H2': true } }],
+    ['B-H3', { kvmDefects: { 'B-H3': true } }],
+    ['B-H4', { kvmDefects: { 'B-H4': true } }],
+    ['B-H5', { kvmDefects: { 'B-H5': true } }],
+    ['B-H8', { kvmDefects: { 'B-H8': true } }],
+  ])('%s, alone, in the same lives', (_, defects) => {
+    const broken = (setting: Setting) =>
+      lives.map((choices) => {
+        const { violations } = live(choices, { ...setting, defects });
+        return violations.map(({ property }) => property).sort();
+      });
+    const found = broken(SMALL);
+    expect(found).toEqual(broken(CLOSELY));
+    expect(found.flat().length).toBeGreaterThan(0);
+  });
 });

@@ -78,13 +78,17 @@ describe('a step', () => {
     expect(expected).toBe(false);
   });
 
-  test.each<Step>([
-    { do: 'unload-module', name: 'x' },
-    { do: 'unload-bpf', name: 'x' },
-    { do: 'vfree', name: 'x' },
-    { do: 'trace', on: 'x' },
-  ])('that needs what no step made is refused: $do', (step) => {
-    expect(() => runScenario(create({}), { steps: [step] })).toThrow(ScenarioError);
+  test.each<[needed: string, step: Step]>([
+    ['module', { do: 'unload-module', name: 'x' }],
+    ['program', { do: 'unload-bpf', name: 'x' }],
+    ['area', { do: 'vfree', name: 'x' }],
+    ['module', { do: 'trace', on: 'x' }],
+  ])('that needs a %s which no step made is refused: %j', (needed, step) => {
+    expect(() => runScenario(create({}), { steps: [step] })).toThrow(
+      new ScenarioError(
+        `step 1, ${Object.values(step).join(' ')}: there is no ${needed} x: an earlier step must make it`,
+      ),
+    );
   });
 
   test.each<readonly Step[]>([

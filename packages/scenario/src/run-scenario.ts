@@ -1,7 +1,8 @@
 import type { KernelOutcome } from '@heki/linux';
 import { exceptionText, type LinuxMachine } from '@heki/machine';
+import { actionText } from './action-text.ts';
 import { attackStep } from './attack-step.ts';
-import { UnmadeError } from './error.ts';
+import { ScenarioError, UnmadeError } from './error.ts';
 import { beginLife, type Life } from './life.ts';
 import type { ComposedScenario } from './load-scenario.ts';
 import { type PageClass, pageClasses } from './page-classes.ts';
@@ -91,7 +92,7 @@ export function runSteps(
   const results: StepResult[] = [];
   for (const [index, step] of steps.entries()) {
     onStep?.(step, index);
-    const { verdict, reason } = take(life, step);
+    const { verdict, reason } = takeNamed(life, step, index);
     results.push({ step, verdict, reason, expected: verdict === expectedVerdict(step) });
     if (verdict === 'oops') break;
   }
@@ -101,6 +102,16 @@ export function runSteps(
 /** What should come of a step. */
 export function expectedVerdict(step: Step): StepVerdict {
   return step.expect ?? (step.do === 'attack' ? 'blocked' : 'works');
+}
+
+/** @throws {ScenarioError} which names the step */
+function takeNamed(life: Life, step: Step, index: number): Pick<StepResult, 'verdict' | 'reason'> {
+  try {
+    return take(life, step);
+  } catch (error) {
+    if (!(error instanceof ScenarioError)) throw error;
+    throw new ScenarioError(`step ${index + 1}, ${actionText(step)}: ${error.message}`);
+  }
 }
 
 function take(life: Life, step: Step): Pick<StepResult, 'verdict' | 'reason'> {

@@ -9,8 +9,11 @@ import {
 import { createBootMachine } from '../boot/boot-machine.ts';
 import type { HypervisorName } from '../hypervisors.ts';
 
-/** The costs of a boot and of loading one module, and what became of them. */
-export function measureBackend(name: HypervisorName): {
+/** The costs of a boot and of loading one module, and what became of them. `onProgress` is called once. */
+export function measureBackend(
+  name: HypervisorName,
+  onProgress: () => void,
+): {
   readonly boot: EventCount;
   readonly moduleLoad: EventCount;
   readonly protected: boolean;
@@ -24,6 +27,7 @@ export function measureBackend(name: HypervisorName): {
   const booted = machine.kernel.boot().kind === 'done';
   const boot = take();
   const [load] = runSteps(beginLife(machine), [{ do: 'load-module', name: 'm', staticCalls: 4 }]);
+  onProgress();
   return {
     boot,
     moduleLoad: take(),
@@ -32,12 +36,13 @@ export function measureBackend(name: HypervisorName): {
   };
 }
 
-/** What becomes of each legitimate work there. */
-export function workOn(hypervisor: HypervisorName): ReadonlyMap<string, string> {
+/** What becomes of each legitimate work there. `onProgress` is called for each. */
+export function workOn(hypervisor: HypervisorName, onProgress: () => void): ReadonlyMap<string, string> {
   const setting = { name: hypervisor, machine: { hypervisor, memory: '128MiB' } };
   return new Map(
     WORKLOADS.map((workload) => {
       const { verdict } = runWorkload(workload, setting, (scenario) => createBootMachine(scenario));
+      onProgress();
       return [workload.name, verdict];
     }),
   );

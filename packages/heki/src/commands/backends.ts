@@ -6,6 +6,7 @@ import { coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { HYPERVISOR_NAMES, HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
+import { createProgress } from '../progress.ts';
 
 /** What is counted, as rows name it. */
 const COSTS: { readonly [what in keyof EventCount]: string } = {
@@ -17,7 +18,11 @@ const COSTS: { readonly [what in keyof EventCount]: string } = {
 
 /** `heki backends`. */
 export async function backends(options: { readonly json?: boolean }, io: CommandIo): Promise<number> {
-  const all = HYPERVISOR_NAMES.filter((name) => HYPERVISORS[name].driver !== undefined).map((name) => {
+  const names = HYPERVISOR_NAMES.filter((name) => HYPERVISORS[name].driver !== undefined);
+  const progress = createProgress(io, { what: 'comparing', total: names.length * (1 + WORKLOADS.length) });
+  let done = 0;
+  const onProgress = (): void => progress.update(++done);
+  const all = names.map((name) => {
     const { title, unjudged, create } = HYPERVISORS[name];
     const { capabilities } = create({ profile: 'hardened', mbec: true });
     return {
@@ -25,10 +30,11 @@ export async function backends(options: { readonly json?: boolean }, io: Command
       title,
       unjudged,
       capabilities: describeCapabilities(capabilities),
-      cost: measureBackend(name),
-      work: workOn(name),
+      cost: measureBackend(name, onProgress),
+      work: workOn(name, onProgress),
     };
   });
+  progress.stop();
   if (options.json === true) {
     const result = all.map(({ capabilities, work, ...rest }) => ({
       ...rest,
@@ -45,8 +51,8 @@ export async function backends(options: { readonly json?: boolean }, io: Command
     wordWrap: true,
     colWidths: [30, ...all.map(() => 28)],
   });
-  const names = all[0]?.capabilities.map(({ name }) => name) ?? [];
-  for (const [row, name] of names.entries()) {
+  const rows = all[0]?.capabilities.map(({ name }) => name) ?? [];
+  for (const [row, name] of rows.entries()) {
     table.push([name, ...all.map(({ capabilities }) => capabilities[row]?.value ?? '')]);
   }
   const cost = (of: 'boot' | 'moduleLoad', what: keyof EventCount): string[] =>

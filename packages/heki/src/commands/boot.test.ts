@@ -60,6 +60,21 @@ describe('heki boot', () => {
     });
   });
 
+  test('prints the trace within the JSON object', async () => {
+    const { stdout } = await runCommand(['boot', ...SMALL, '--trace', '--json']);
+    expect(JSON.parse(stdout).trace[0]).toBe('kernel   startup_64');
+  });
+
+  test.each(['hyperv', 'xen'])(
+    'says what %s can do without mode-based execute control',
+    async (hypervisor) => {
+      const { stdout } = await runCommand(['boot', ...SMALL, '--hypervisor', hypervisor, '--no-mbec']);
+      expect(stdout).toContain(`hypervisor ${hypervisor}, no MBEC; profile hardened`);
+      const { stdout: json } = await runCommand(['boot', ...SMALL, '--hypervisor', hypervisor, '--json']);
+      expect(JSON.parse(json).machine.mbec).toBe(hypervisor === 'hyperv');
+    },
+  );
+
   test('boots the image of another kernel, by its symbols', async () => {
     const names = [
       ['_text', 'ffffffffb1000000'],
@@ -149,14 +164,49 @@ describe('heki boot', () => {
     expect(JSON.parse(broken.stdout)[0].outcomes['rfc-v2']).toMatchObject({ verdict: 'breaks' });
   });
 
+  test.each<[asked: readonly string[], settings: readonly string[]]>([
+    [
+      ['--hypervisor', 'hyperv'],
+      ['no Heki', 'hyperv, hardened'],
+    ],
+    [
+      ['--profile', 'rfc-v2', '--no-mbec'],
+      ['no Heki', 'kvm, rfc-v2, no MBEC'],
+    ],
+    [['--hypervisor', 'none'], ['no Heki']],
+  ])('runs work without Heki and on what was asked for: %j', async (asked, settings) => {
+    const { stdout, exitCode } = await runCommand(['boot', '--workload', 'jit', ...asked, '--json']);
+    expect(exitCode).toBe(0);
+    expect(Object.keys(JSON.parse(stdout)[0].outcomes)).toEqual(settings);
+  });
+
+  test('runs work on the machine that was asked for', async () => {
+    const machine = ['--vcpus', '3', '--levels', '5', '--kaslr-seed', '1', '--memory', '64MiB'];
+    const asked = [...machine, '--hypervisor', 'kvm'];
+    const { stdout } = await runCommand(['boot', '--workload', 'jit', ...asked, '--json']);
+    const [{ outcomes }] = JSON.parse(stdout);
+    // Without Heki every page that is not mapped so: 16,286 frames of RAM.
+    expect(outcomes['no Heki'].writableAndExecutable).toBeLessThan(16_384);
+    const off = await runCommand(['boot', '--workload', 'jit', ...asked, '--cmdline', 'heki=0', '--json']);
+    const { 'kvm, hardened': hardened } = JSON.parse(off.stdout)[0].outcomes;
+    expect(hardened.writableAndExecutable).toBeGreaterThan(10_000);
+  });
+
   test.each<[args: readonly string[], exitCode: number, message: string]>([
     [['--memory', '3'], 2, '--memory 3: expected a number of MiB or GiB from 64MiB to 256GiB'],
     [['--memory', '1MiB'], 2, '--memory 1MiB: expected a number of MiB'],
     [['--vcpus', '0'], 2, 'Expected a whole number from 1 to 64'],
     [['--levels', '3'], 2, 'Expected 4 or 5'],
-    [['--hypervisor', 'qemu'], 2, 'hypervisor qemu: expected one of kvm'],
+    [['--hypervisor', 'qemu'], 2, '--hypervisor qemu: expected one of kvm'],
     [['--workload', 'sleep'], 2, '--workload sleep: expected all or module-load'],
-    [['--workload', 'jit', '--scenario', 'x'], 2, 'expected one of them'],
+    [['--workload', 'jit', '--scenario', 'x'], 2, '--workload and --scenario: expected one of them'],
+    [['--workload', 'jit', '--trace'], 2, '--workload and --trace: expected one of them'],
+    [['--workload', 'suspend', '--vcpus', '1'], 2, '--vcpus 1: expected at least 2, which the work suspend'],
+    [
+      ['--scenario', file('where.json', { machine: { hypervisor: 'esx' } })],
+      1,
+      'where.json at machine.hypervisor: esx, expected one of kvm, kvm-vmm',
+    ],
     [['--scenario', join(folder, 'none.json')], 1, 'none.json: no such file'],
     [['--scenario', file('text.json', 'steps:')], 1, 'text.json: not JSON'],
     [['--scenario', file('bad.json', { steps: [{ do: 'fly' }] })], 1, 'bad.json at steps.0'],

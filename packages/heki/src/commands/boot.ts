@@ -1,4 +1,5 @@
 import { sep } from 'node:path';
+import { BOOT_STEPS } from '@heki/linux';
 import {
   type ComposedScenario,
   loadScenario,
@@ -11,7 +12,7 @@ import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
 import { coloursFor } from '../colours.ts';
-import { ExitCode, InputError, UsageError } from '../failure.ts';
+import { ExitCode, fileErrorText, InputError, UsageError } from '../failure.ts';
 import { HYPERVISOR_NAMES, hypervisorNamed, isHypervisorName } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import { memoryOption } from '../memory-option.ts';
@@ -51,10 +52,23 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   const lines: string[] = [];
   const log: string[] = [];
   const pageLists = { sent: 0, refused: 0 };
+  const progress = createProgress(io, {
+    what: 'living',
+    total: BOOT_STEPS.length + (scenario.initcalls ?? []).length + scenario.steps.length,
+  });
+  let bootSteps = 0;
+  let steps = 0;
+  let now = '';
   const machine = createBootMachine(scenario, {
     ...(kernel === undefined ? {} : { kernel }),
     processorEvents: options.trace ?? false,
     onEvent({ from, event }, describe) {
+      if (from === 'kernel' && event.type === 'boot-step') {
+        now = event.step;
+        bootSteps++;
+      }
+      // Long ones are long because of what the hypervisor does in them.
+      if (from === 'kernel' || from === 'hypervisor') progress.update(bootSteps + steps, now);
       if (options.trace === true) lines.push(describe());
       if ((from === 'kernel' || from === 'guest') && event.type === 'log') log.push(event.text);
       if (from === 'guest' && event.type === 'page-list') {
@@ -63,9 +77,11 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
       }
     },
   });
-  const { initcalls = [], steps } = scenario;
-  const progress = createProgress(io, { what: 'living', total: initcalls.length + steps.length });
-  const result = runScenario(machine, scenario, (_, index) => progress.update(index));
+  const result = runScenario(machine, scenario, ({ do: action }, index) => {
+    now = action;
+    steps = index;
+    progress.update(bootSteps + steps, now);
+  });
   progress.stop();
   const report: BootReport = {
     ...result,
@@ -75,19 +91,32 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     pageLists,
   };
   const writer = createLineWriter(io.stdout);
-  for (const line of lines) await writer.line(line);
-  if (options.json === true) await writer.line(JSON.stringify(bootJson(report), undefined, 2));
-  else
-    for (const line of bootText(report, coloursFor(io.stdout, io.env)).split('\n').slice(0, -1))
-      await writer.line(line);
+  if (options.json === true) {
+    const json = { ...bootJson(report), ...(options.trace === true ? { trace: lines } : {}) };
+    await writer.line(JSON.stringify(json, undefined, 2));
+  } else {
+    for (const line of lines) await writer.line(line);
+    const text = bootText(report, coloursFor(io.stdout, io.env));
+    for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
+  }
   await writer.flush();
   return result.expected ? ExitCode.SUCCESS : ExitCode.FAILURE;
+}
+
+/** The text of a file. @throws {InputError} when it cannot be read */
+async function readFileText(path: string): Promise<string> {
+  try {
+    return await readText(path);
+  } catch (error) {
+    const why = fileErrorText(error);
+    throw why === undefined ? error : new InputError(`${path}: ${why}`);
+  }
 }
 
 /** The scenario in `file`, or a life without steps; what was asked for says the last word about its machine. */
 async function scenarioOf(file: string | undefined, asked: MachineSpecification): Promise<ComposedScenario> {
   if (file === undefined) return { machine: asked, steps: [] };
-  const scenario = await loadScenario(file.split(sep).join('/'), readText);
+  const scenario = await loadScenario(file.split(sep).join('/'), readFileText);
   const { hypervisor } = scenario.machine;
   if (hypervisor !== undefined && !isHypervisorName(hypervisor)) {
     throw new InputError(

@@ -52,7 +52,7 @@ test('heki kunit logs a heki_test= that makes no sense, as the kernel does', asy
 });
 
 test('heki kunit --list tells what the ports expect otherwise', async () => {
-  const { exitCode, stdout } = await kunit('--list');
+  const { exitCode, stdout } = await runCommand(['kunit', '--list']);
   expect(exitCode).toBe(0);
   expect(stdout).toContain('   1 heki_test_cr_disable_smep\n');
   expect(stdout).toContain('    port:      the call ends with #PF 0x11');
@@ -62,7 +62,8 @@ test.each([
   [['--test', '5'], 'test 5 of heki: expected 1 to 4'],
   [['--cmdline', 'heki_test=9'], 'test 9 of heki: expected 1 to 4'],
   [['--suite', 'lib'], 'suite lib: expected one of heki, heki_v3, heki_model'],
-  [['--hypervisor', 'esx'], 'hypervisor esx: expected one of'],
+  [['--hypervisor', 'esx'], '--hypervisor esx: expected one of'],
+  [['--list'], '--list and --memory: expected one of them'],
   [['--profile', 'soft'], '--profile'],
   [['--test', 'two'], '--test'],
   [['--memory', '1TB'], '--memory'],

@@ -26,6 +26,7 @@ const MEMORY = '128MiB';
 export async function kunit(options: KunitCommandOptions, io: CommandIo): Promise<number> {
   const writer = createLineWriter(io.stdout);
   if (options.list === true) {
+    refuseBesideList(options);
     for (const line of listing()) await writer.line(line);
     await writer.flush();
     return ExitCode.SUCCESS;
@@ -57,6 +58,12 @@ export async function kunit(options: KunitCommandOptions, io: CommandIo): Promis
     }
     return value.some(({ status }) => status === 'not ok') ? ExitCode.FAILURE : ExitCode.SUCCESS;
   }
+}
+
+/** Nothing is run: what says how would be without effect. */
+function refuseBesideList({ mbec, list: _, ...options }: KunitCommandOptions): void {
+  const [other] = mbec ? Object.keys(options) : ['no-mbec'];
+  if (other !== undefined) throw new UsageError(`--list and --${other}: expected one of them`);
 }
 
 /** The suites that were asked for; a number alone means a test of the series. @throws {UsageError} when one has no such test */

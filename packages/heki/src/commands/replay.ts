@@ -20,7 +20,9 @@ const LARGEST_FILE = 256 * 1024 * 1024;
 
 /** `heki replay RECORDING`. */
 export async function replay(path: string, options: ReplayOptions, io: CommandIo): Promise<number> {
-  const { size } = await stat(path);
+  const status = await stat(path);
+  if (status.isDirectory()) throw new InputError(`${path}: is a directory`);
+  const { size } = status;
   if (size > LARGEST_FILE) {
     throw new InputError(`${path}: ${size} bytes: expected a recording of at most ${LARGEST_FILE}`);
   }

@@ -1,0 +1,9 @@
+import type { Step } from './scenario.ts';
+
+/** What a step does, in words: `load-module driver staticCalls 4`. */
+export function actionText({ do: action, expect: _, ...details }: Step): string {
+  const words = Object.entries(details).map(([key, value]) =>
+    typeof value === 'string' ? value : `${key} ${value}`,
+  );
+  return [action, ...words].join(' ');
+}
