@@ -5,6 +5,7 @@ import type { HekiDriver } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
 import { UsageError } from './failure.ts';
+import { HYPERVISOR_NAMES, type HypervisorName } from './hypervisor-names.ts';
 
 /** How a backend is to be. */
 interface BackendSettings {
@@ -23,20 +24,6 @@ interface Backend {
   /** No outside implementation has judged the model of it. */
   readonly unjudged: boolean;
 }
-
-/** Names that `--hypervisor` takes. */
-export const HYPERVISOR_NAMES = [
-  'kvm',
-  'kvm-vmm',
-  'kvm-vtl',
-  'hyperv',
-  'hyperv-lvbs',
-  'xen',
-  'none',
-] as const;
-
-/** A name that `--hypervisor` takes. */
-export type HypervisorName = (typeof HYPERVISOR_NAMES)[number];
 
 /** The hypervisors by their names. */
 export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {

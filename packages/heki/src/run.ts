@@ -1,6 +1,9 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ExitCode, fileErrorText, UsageError } from './failure.ts';
+import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
+
+const HYPERVISOR_CHOICES = `${HEKI_HYPERVISORS.join(', ')}, or none: a hypervisor without Heki (default: kvm)`;
 
 const PROTECT_EXAMPLES = `
 Examples:
@@ -87,10 +90,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
         .choices(['hardened', 'rfc-v2'])
         .default('hardened'),
     )
-    .option(
-      '--hypervisor <name>',
-      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, or none: a hypervisor without Heki (default: kvm)',
-    )
+    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
@@ -122,10 +122,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '--cmdline <text>',
       "the kernel's command line: heki=0, rodata=off, nokaslr, pti=on, nosmp, maxcpus=N",
     )
-    .option(
-      '--hypervisor <name>',
-      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, or none: a hypervisor without Heki (default: kvm)',
-    )
+    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
     .addOption(
       new Option(
         '--profile <name>',
@@ -148,15 +145,19 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
 
   program
     .command('backends')
+    .argument('[name...]', `${HEKI_HYPERVISORS.join(', ')} (default: all)`)
     .summary('compare the hypervisors')
     .description(
       'What each hypervisor can enforce, who decides, and what a boot and a module load cost there.',
     )
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  heki backends\n  heki backends --json | jq .[].cost')
-    .action(async (options) => {
+    .addHelpText(
+      'after',
+      '\nExamples:\n  heki backends\n  heki backends kvm hyperv-lvbs\n  heki backends --json | jq .[].cost',
+    )
+    .action(async (names: string[], options: { json?: boolean }) => {
       const { backends } = await import('./commands/backends.ts');
-      finished(await backends(options, io));
+      finished(await backends(names, options, io));
     });
 
   program
@@ -165,10 +166,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .description(
       'Boots a kernel for each test and runs it where heki_late_init does. Prints KTAP. Under rfc-v2 the four tests of the series run as published, under hardened as ports that come back from a fault.',
     )
-    .option(
-      '--hypervisor <name>',
-      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, or none: a hypervisor without Heki (default: kvm)',
-    )
+    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
     .addOption(
       new Option(
         '--profile <name>',

@@ -7,7 +7,7 @@ import {
   WORKLOADS,
 } from '@heki/scenario';
 import { createBootMachine } from '../boot/boot-machine.ts';
-import type { HypervisorName } from '../hypervisors.ts';
+import type { HypervisorName } from '../hypervisor-names.ts';
 
 /** The costs of a boot and of loading one module, and what became of them. `onProgress` is called once. */
 export function measureBackend(

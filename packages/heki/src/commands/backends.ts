@@ -1,28 +1,25 @@
 import { describeCapabilities } from '@heki/hypervisor';
-import { type EventCount, WORKLOADS } from '@heki/scenario';
-import Table from 'cli-table3';
+import { WORKLOADS } from '@heki/scenario';
 import { measureBackend, workOn } from '../backends/backend-cost.ts';
+import { backendsText, type ComparedBackend } from '../backends/backends-text.ts';
 import { coloursFor } from '../colours.ts';
-import { ExitCode } from '../failure.ts';
-import { HYPERVISOR_NAMES, HYPERVISORS } from '../hypervisors.ts';
+import { ExitCode, UsageError } from '../failure.ts';
+import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
+import { HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
 
-/** What is counted, as rows name it. */
-const COSTS: { readonly [what in keyof EventCount]: string } = {
-  calls: 'calls',
-  exits: 'exits',
-  flushes: 'flushes',
-  asked: 'owner asked',
-};
-
-/** `heki backends`. */
-export async function backends(options: { readonly json?: boolean }, io: CommandIo): Promise<number> {
-  const names = HYPERVISOR_NAMES.filter((name) => HYPERVISORS[name].driver !== undefined);
+/** `heki backends`: all, or those with the names that were given. */
+export async function backends(
+  wanted: readonly string[],
+  options: { readonly json?: boolean },
+  io: CommandIo,
+): Promise<number> {
+  const names = wanted.length === 0 ? HEKI_HYPERVISORS : wanted.map(known);
   const progress = createProgress(io, { what: 'comparing', total: names.length * (1 + WORKLOADS.length) });
   let done = 0;
   const onProgress = (): void => progress.update(++done);
-  const all = names.map((name) => {
+  const all = names.map((name): ComparedBackend & { readonly cost: ReturnType<typeof measureBackend> } => {
     const { title, unjudged, create } = HYPERVISORS[name];
     const { capabilities } = create({ profile: 'hardened', mbec: true });
     return {
@@ -42,34 +39,16 @@ export async function backends(options: { readonly json?: boolean }, io: Command
       capabilities: Object.fromEntries(capabilities.map(({ name, value }) => [name, value])),
     }));
     await io.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
-    return ExitCode.SUCCESS;
+  } else {
+    await io.stdout.write(backendsText(all, coloursFor(io.stdout, io.env), io.stdout.columns));
   }
-  const { bold, dim } = coloursFor(io.stdout, io.env);
-  const table = new Table({
-    head: ['', ...all.map(({ name }) => name)].map((head) => bold(head)),
-    style: { head: [], border: [], compact: true },
-    wordWrap: true,
-    colWidths: [30, ...all.map(() => 28)],
-  });
-  const rows = all[0]?.capabilities.map(({ name }) => name) ?? [];
-  for (const [row, name] of rows.entries()) {
-    table.push([name, ...all.map(({ capabilities }) => capabilities[row]?.value ?? '')]);
-  }
-  const cost = (of: 'boot' | 'moduleLoad', what: keyof EventCount): string[] =>
-    all.map((one) => String(one.cost[of][what]));
-  for (const what of ['calls', 'exits', 'flushes', 'asked'] as const)
-    table.push([`a boot: ${COSTS[what]}`, ...cost('boot', what)]);
-  for (const what of ['calls', 'exits', 'flushes', 'asked'] as const) {
-    table.push([`a module load: ${COSTS[what]}`, ...cost('moduleLoad', what)]);
-  }
-  for (const { name } of WORKLOADS) {
-    table.push([`work: ${name}`, ...all.map(({ work }) => work.get(name) ?? '')]);
-  }
-  table.push([
-    'judged by an outside implementation',
-    ...all.map(({ unjudged }) => (unjudged ? 'unjudged' : 'in part')),
-  ]);
-  const titles = all.map(({ name, title }) => dim(`${name}: ${title}`));
-  await io.stdout.write(`${table.toString()}\n${titles.join('\n')}\n`);
   return ExitCode.SUCCESS;
+}
+
+/** @throws {UsageError} for a name that there is none of */
+function known(name: string): (typeof HEKI_HYPERVISORS)[number] {
+  const found = HEKI_HYPERVISORS.find((one) => one === name);
+  if (found === undefined)
+    throw new UsageError(`hypervisor ${name}: expected one of ${HEKI_HYPERVISORS.join(', ')}`);
+  return found;
 }

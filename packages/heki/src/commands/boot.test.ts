@@ -227,6 +227,14 @@ describe('heki boot', () => {
 });
 
 describe('heki backends', () => {
+  test('names what it knows when it is asked for another', async () => {
+    const { exitCode, stderr } = await runCommand(['backends', 'kvm', 'none']);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(
+      'hypervisor none: expected one of kvm, kvm-vmm, kvm-vtl, hyperv, hyperv-lvbs, xen',
+    );
+  });
+
   test('sets every hypervisor beside the others', async () => {
     const { exitCode, stdout } = await runCommand(['backends', '--json']);
     expect(exitCode).toBe(0);

@@ -14,7 +14,8 @@ import {
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import { HYPERVISORS, type HypervisorName, makesKvmHypercalls } from '../hypervisors.ts';
+import type { HypervisorName } from '../hypervisor-names.ts';
+import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 

@@ -1,7 +1,7 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
 import type { AttackResult, Profile } from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
-import type { HypervisorName } from '../hypervisors.ts';
+import type { HypervisorName } from '../hypervisor-names.ts';
 import type { Subject } from './subject.ts';
 
 /** A range as a page list has it. */

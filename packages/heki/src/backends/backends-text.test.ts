@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+import { coloursFor } from '../colours.ts';
+import { backendsText, type ComparedBackend } from './backends-text.ts';
+
+const plain = coloursFor({ write: () => Promise.resolve(), isTerminal: false, columns: undefined }, {});
+const count = { calls: 1, exits: 2, flushes: 3, asked: 4 };
+const backend = (name: ComparedBackend['name']): ComparedBackend => ({
+  name,
+  title: `title of ${name}`,
+  unjudged: name !== 'kvm',
+  capabilities: [{ name: 'other registers', value: 'gdtr, idtr, ldtr, tr, and a list that goes on' }],
+  cost: { boot: count, moduleLoad: count },
+  work: new Map([['jit', 'refused']]),
+});
+const BACKENDS = (['kvm', 'hyperv', 'hyperv-lvbs', 'xen'] as const).map(backend);
+
+test.each([
+  [200, [['kvm', 'hyperv', 'hyperv-lvbs', 'xen']]],
+  [
+    100,
+    [
+      ['kvm', 'hyperv'],
+      ['hyperv-lvbs', 'xen'],
+    ],
+  ],
+  [80, [['kvm'], ['hyperv'], ['hyperv-lvbs'], ['xen']]],
+  [20, [['kvm'], ['hyperv'], ['hyperv-lvbs'], ['xen']]],
+])('puts as many backends side by side as %i columns have room for', (width, groups) => {
+  const lines = backendsText(BACKENDS, plain, width).split('\n');
+  const heads = lines.filter((_, index) => lines[index - 1]?.startsWith('┌'));
+  const names = heads.map((line) =>
+    line
+      .split('│')
+      .map((cell) => cell.trim())
+      .filter((cell) => cell !== ''),
+  );
+  expect(names).toEqual(groups);
+  const widest = Math.max(...lines.filter((line) => line.startsWith('│')).map((line) => line.length));
+  if (width >= 80) expect(widest).toBeLessThanOrEqual(width);
+});
+
+test('says of each what it is, and whether anybody has judged it', () => {
+  const text = backendsText(BACKENDS, plain);
+  expect(text).toContain('kvm: title of kvm\n');
+  expect(text).toContain('xen: title of xen (unjudged');
+});
