@@ -19,6 +19,7 @@ export const HV_MODIFY_PROTECTION_MOST_PAGES = 510;
 /** Bytes before the list of pages. */
 const HEADER = 16;
 const NUMBER = 8;
+const TWO_TO_32 = 2 ** 32;
 
 /** Input of HvCallModifyVtlProtectionMask (0x000C), a repeated call. */
 export interface HvModifyProtection {
@@ -27,8 +28,8 @@ export interface HvModifyProtection {
   readonly flags: number;
   /** The VTL whose protection it is: the access of all VTLs below it is restricted. `undefined`: the caller's own. */
   readonly targetVtl: number | undefined;
-  /** Guest page numbers. */
-  readonly pages: readonly bigint[];
+  /** Guest page numbers. From 2^53 on, where no memory is, they are rounded. */
+  readonly pages: ArrayLike<number>;
 }
 
 /** The bytes of a call. */
@@ -39,7 +40,12 @@ export function encodeHvModifyProtection(input: HvModifyProtection): Uint8Array 
   view.setUint32(8, input.flags, true);
   // HV_INPUT_VTL: the number counts only with bit 4.
   view.setUint8(12, input.targetVtl === undefined ? 0 : (input.targetVtl & 0xf) | 0x10);
-  for (const [i, page] of input.pages.entries()) view.setBigUint64(HEADER + NUMBER * i, page, true);
+  const { pages } = input;
+  for (let i = 0; i < pages.length; i++) {
+    const page = pages[i] ?? 0;
+    view.setUint32(HEADER + NUMBER * i, page % TWO_TO_32, true);
+    view.setUint32(HEADER + NUMBER * i + 4, page / TWO_TO_32, true);
+  }
   return bytes;
 }
 
@@ -61,13 +67,18 @@ export function decodeHvModifyProtection(bytes: Uint8Array, repCount: number): H
   if ((vtl & 0xe0) !== 0) return fault('target VTL', vtl, 'bits 4:0 only');
   const zeros = view.getUint8(13) | view.getUint16(14, true);
   if (zeros !== 0) return fault('reserved', zeros, '0');
+  const pages = new Float64Array(repCount);
+  for (let i = 0; i < repCount; i++) {
+    const at = HEADER + NUMBER * i;
+    pages[i] = view.getUint32(at, true) + view.getUint32(at + 4, true) * TWO_TO_32;
+  }
   return {
     ok: true,
     message: {
       partition: view.getBigUint64(0, true),
       flags,
       targetVtl: (vtl & 0x10) === 0 ? undefined : vtl & 0xf,
-      pages: Array.from({ length: repCount }, (_, i) => view.getBigUint64(HEADER + NUMBER * i, true)),
+      pages,
     },
   };
 }

@@ -83,9 +83,9 @@ test('protection masks, registers and VTL calls read back as they were written',
       u64,
       below(16),
       vtl,
-      fc.array(u64, { minLength: 1, maxLength: 510 }),
+      fc.array(fc.maxSafeNat(), { minLength: 1, maxLength: 510 }),
       (partition, flags, targetVtl, pages) => {
-        const input = { partition, flags, targetVtl, pages };
+        const input = { partition, flags, targetVtl, pages: Float64Array.from(pages) };
         expect(decodeHvModifyProtection(encodeHvModifyProtection(input), pages.length)).toEqual({
           ok: true,
           message: input,
@@ -133,10 +133,21 @@ test('protection masks, registers and VTL calls read back as they were written',
 });
 
 test('an input page holds 510 page numbers and no more', () => {
-  const input = { partition: 0n, flags: 1, targetVtl: undefined, pages: [1n] };
+  const input = { partition: 0n, flags: 1, targetVtl: undefined, pages: [1] };
   for (const count of [0, 2, 511, 4095, -1, Number.NaN]) {
     expect(decodeHvModifyProtection(encodeHvModifyProtection(input), count).ok).toBe(false);
   }
+});
+
+test('a page number of 64 bits is one that no memory has, and never a smaller one', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }), (page) => {
+      const bytes = encodeHvModifyProtection({ partition: 0n, flags: 1, targetVtl: undefined, pages: [0] });
+      new DataView(bytes.buffer).setBigUint64(16, page, true);
+      const decoded = decodeHvModifyProtection(bytes, 1);
+      expect(decoded.ok && (decoded.message.pages[0] ?? 0)).toBeGreaterThanOrEqual(2 ** 53);
+    }),
+  );
 });
 
 const header = {

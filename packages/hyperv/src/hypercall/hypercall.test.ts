@@ -26,7 +26,7 @@ function modify(
   const { result } = guest.vm.vtl1Hypercall(
     guest.vcpu,
     encodeHvControl({ code: HvCall.MODIFY_VTL_PROTECTION_MASK, repCount, repStart }),
-    encodeHvModifyProtection({ partition, flags, targetVtl: vtl, pages: pages.map(BigInt) }),
+    encodeHvModifyProtection({ partition, flags, targetVtl: vtl, pages }),
   );
   return decodeHvResult(result);
 }
@@ -104,7 +104,7 @@ test('VTL0 can restrict nobody and configure nothing', () => {
     partition: HV_PARTITION_SELF,
     flags: 1,
     targetVtl: 1,
-    pages: [0x200n],
+    pages: [0x200],
   });
   const control = encodeHvControl({ code: HvCall.MODIFY_VTL_PROTECTION_MASK, repCount: 1 });
   expect(fromVtl0(guest, control, mask)).toEqual({ status: HvStatus.ACCESS_DENIED, repsCompleted: 0 });

@@ -37,17 +37,16 @@ export function modifyVtlProtectionMask(
   let done = repStart;
   let status: number = HvStatus.SUCCESS;
   while (done < repCount && status === HvStatus.SUCCESS) {
-    const first = pages[done] ?? 0n;
-    const region = first < BigInt(FRAME_END) ? partition.regions.find(Number(first) as Gfn) : undefined;
+    const start = (pages[done] ?? 0) as Gfn;
+    const region = start < FRAME_END ? partition.regions.find(start) : undefined;
     if (region === undefined) {
       status = HvStatus.INVALID_PARAMETER;
       break;
     }
     // Pages in a row are done in one pass over the tables; the outcome is that of one after the other.
-    const start = Number(first) as Gfn;
     const limit = region.start + region.frames;
     let run = 1;
-    while (done + run < repCount && start + run < limit && pages[done + run] === first + BigInt(run)) run++;
+    while (done + run < repCount && start + run < limit && pages[done + run] === start + run) run++;
     const protectedPages = partition.memory[0].protect(region, start, (start + run) as Gfn, flags);
     done += protectedPages;
     if (protectedPages < run) status = HvStatus.INSUFFICIENT_MEMORY;

@@ -51,7 +51,7 @@ test('calls over runs of pages do what one page after the other would', () => {
             partition: HV_PARTITION_SELF,
             flags,
             targetVtl: undefined,
-            pages: pages.map(BigInt),
+            pages,
           }),
         );
         expect(decodeHvResult(result)).toEqual(modifySlowly(masks, pages, repStart, flags));

@@ -83,7 +83,7 @@ test('what VTL1 promised it can break: the hypervisor obeys it after the end of 
       partition: HV_PARTITION_SELF,
       flags: 15,
       targetVtl: undefined,
-      pages: [0x200n],
+      pages: [0x200],
     }),
   );
   expect(guest.store(0x20_0000)).toBe(true);

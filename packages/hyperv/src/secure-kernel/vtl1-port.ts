@@ -43,7 +43,8 @@ export function createVtl1Port(partition: Partition, processor?: VirtualProcesso
     ram: (start, end) => partition.regions.parts(start, end),
     hypercall,
     protect(start, count, flags) {
-      const pages = Array.from({ length: count }, (_, i) => BigInt(start + i));
+      const pages = new Float64Array(count);
+      for (let i = 0; i < count; i++) pages[i] = start + i;
       return hypercall(
         encodeHvControl({ code: HvCall.MODIFY_VTL_PROTECTION_MASK, repCount: count }),
         encodeHvModifyProtection({ partition: HV_PARTITION_SELF, flags, targetVtl: undefined, pages }),

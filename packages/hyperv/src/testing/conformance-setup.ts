@@ -73,7 +73,7 @@ function hypervGuestCalls(places: GuestPlaces<HypervVirtualMachine>): GuestCalls
   };
   /** A hypercall that only VTL1 may make. */
   const modify = (targetVtl: number | undefined): boolean => {
-    const input = { partition: HV_PARTITION_SELF, flags: 0, targetVtl, pages: [0x200n] };
+    const input = { partition: HV_PARTITION_SELF, flags: 0, targetVtl, pages: [0x200] };
     vm.write('vmm', Number(list) as Gpa, encodeHvModifyProtection(input));
     const rcx = encodeHvControl({ code: HvCall.MODIFY_VTL_PROTECTION_MASK, repCount: 1 });
     Object.assign(vcpu.registers, { rcx, rdx: list, r8: 0n });

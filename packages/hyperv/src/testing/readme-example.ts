@@ -69,6 +69,6 @@ console.log(store());
 vm.vtl1Hypercall(
   cpu,
   encodeHvControl({ code: HvCall.MODIFY_VTL_PROTECTION_MASK, repCount: 1 }),
-  encodeHvModifyProtection({ partition: HV_PARTITION_SELF, flags: 15, targetVtl: 1, pages: [0x1000n] }),
+  encodeHvModifyProtection({ partition: HV_PARTITION_SELF, flags: 15, targetVtl: 1, pages: [0x1000] }),
 );
 console.log(store());
