@@ -1,5 +1,10 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  test: { projects: ['packages/*', 'examples/*/vitest.config.ts', 'internal/vectors'] },
+  test: {
+    projects: ['packages/*', 'examples/*/vitest.config.ts', 'internal/vectors'],
+    // All processors: by default one stays idle, which is half of two.
+    maxWorkers: availableParallelism(),
+  },
 });

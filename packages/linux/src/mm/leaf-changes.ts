@@ -28,15 +28,19 @@ interface Group {
  */
 export function reportTransitions(heki: HekiGuest, transitions: readonly LeafTransition[]): number {
   const { directMap, protectsMemory } = heki;
-  const groups = new Map<string, Group>();
+  const groups = new Map<number, Group>();
   for (const { at, frame, frames, old, next } of transitions) {
     // Until protection the direct map is not counted: what it allows then, the walk of that time finds.
     if (!protectsMemory && at >= directMap.start && at < directMap.end) continue;
     const kind = groupOf(old, next);
     if (kind === undefined) continue;
-    const key = `${kind.command} ${kind.set} ${kind.clear}`;
-    const group = groups.get(key) ?? { ...kind, leaves: [] };
-    groups.set(key, group);
+    // MEM_ATTR bits are below 8.
+    const key = kind.command * 64 + kind.set * 8 + kind.clear;
+    let group = groups.get(key);
+    if (group === undefined) {
+      group = { ...kind, leaves: [] };
+      groups.set(key, group);
+    }
     const place = { guestFrame: frame, frames };
     group.leaves.push({ old: { ...place, ...old }, next: { ...place, ...next } });
   }

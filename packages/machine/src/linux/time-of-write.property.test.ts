@@ -97,16 +97,16 @@ describe('a module that somebody writes into while it is loaded', () => {
   });
 
   test('is what was signed, or is not loaded, where a secure kernel compares it', () => {
-    let refused = 0;
     fc.assert(
       fc.property(fc.nat(), (seed) => {
-        const { loaded, changed } = race(onLvbs, { seed });
-        expect(changed).toBe(false);
-        if (!loaded) refused++;
+        expect(race(onLvbs, { seed }).changed).toBe(false);
       }),
-      { numRuns: 25 },
+      { numRuns: 20 },
     );
-    expect(refused).toBeGreaterThan(0);
+    // Either end is met: he came in time and was found out, or he came too late.
+    const ends = seeds.map((seed) => race(onLvbs, { seed }));
+    expect(new Set(ends.map(({ loaded }) => loaded))).toEqual(new Set([true, false]));
+    expect(ends.some(({ changed }) => changed)).toBe(false);
   });
 
   test('meets the same fate when the turns are replayed, whatever the seed is then', () => {
