@@ -14,12 +14,20 @@ export interface LeafTransition {
   readonly next: U64;
 }
 
+/** Neighbouring leaves that change alike. */
+interface Run {
+  readonly frame: Gfn;
+  frames: number;
+  readonly old: U64;
+  readonly next: U64;
+}
+
 /** Calls of Heki that belong together: leaves that come, go, or change alike. */
 interface Group {
   readonly command: HekiCommand;
   readonly set: number;
   readonly clear: number;
-  readonly leaves: { readonly old: NamedLeaf; readonly next: NamedLeaf }[];
+  readonly runs: Run[];
 }
 
 /**
@@ -29,20 +37,26 @@ interface Group {
 export function reportTransitions(heki: HekiGuest, transitions: readonly LeafTransition[]): number {
   const { directMap, protectsMemory } = heki;
   const groups = new Map<number, Group>();
+  /** The latest, which goes on with most leaves. */
+  let run: Run | undefined;
   for (const { at, frame, frames, old, next } of transitions) {
     // Until protection the direct map is not counted: what it allows then, the walk of that time finds.
     if (!protectsMemory && at >= directMap.start && at < directMap.end) continue;
+    if (run !== undefined && frame === run.frame + run.frames && same(old, run.old) && same(next, run.next)) {
+      run.frames += frames;
+      continue;
+    }
     const kind = groupOf(old, next);
     if (kind === undefined) continue;
     // MEM_ATTR bits are below 8.
     const key = kind.command * 64 + kind.set * 8 + kind.clear;
     let group = groups.get(key);
     if (group === undefined) {
-      group = { ...kind, leaves: [] };
+      group = { ...kind, runs: [] };
       groups.set(key, group);
     }
-    const place = { guestFrame: frame, frames };
-    group.leaves.push({ old: { ...place, ...old }, next: { ...place, ...next } });
+    run = { frame, frames, old, next };
+    group.runs.push(run);
   }
   const told: Group[] = [];
   for (const group of groups.values()) {
@@ -56,7 +70,9 @@ export function reportTransitions(heki: HekiGuest, transitions: readonly LeafTra
   return 0;
 }
 
-function groupOf(old: U64, next: U64): Omit<Group, 'leaves'> | undefined {
+const same = (one: U64, other: U64): boolean => one.low === other.low && one.high === other.high;
+
+function groupOf(old: U64, next: U64): Omit<Group, 'runs'> | undefined {
   const was = (old.low & P) !== 0;
   const is = (next.low & P) !== 0;
   if (!was && !is) return undefined;
@@ -72,18 +88,21 @@ function groupOf(old: U64, next: U64): Omit<Group, 'leaves'> | undefined {
   return set === 0 && clear === 0 ? undefined : { command: HekiCommand.UPDATE, set, clear };
 }
 
-function tell(heki: HekiGuest, { command, set, clear, leaves }: Group): number {
-  const named = leaves.map(({ old, next }) => (command === HekiCommand.MAP ? next : old));
+function tell(heki: HekiGuest, { command, set, clear, runs }: Group): number {
+  const named = runs.map(({ frame, frames, old, next }): NamedLeaf => {
+    const { low, high } = command === HekiCommand.MAP ? next : old;
+    return { guestFrame: frame, frames, low, high };
+  });
   return heki.applyLeaves(command, named, { set, clear, early: true });
 }
 
-function inverse({ command, set, clear, leaves }: Group): Group {
+function inverse({ command, set, clear, runs }: Group): Group {
   const opposite =
     command === HekiCommand.MAP
       ? HekiCommand.UNMAP
       : command === HekiCommand.UNMAP
         ? HekiCommand.MAP
         : command;
-  const swapped = leaves.map(({ old, next }) => ({ old: next, next: old }));
-  return { command: opposite, set: clear, clear: set, leaves: swapped };
+  const swapped = runs.map(({ frame, frames, old, next }) => ({ frame, frames, old: next, next: old }));
+  return { command: opposite, set: clear, clear: set, runs: swapped };
 }
