@@ -5,7 +5,7 @@ import { mappedFrames } from '../mm/mapped-frames.ts';
 import type { VmArea } from '../mm/vmalloc.ts';
 import type { ModuleMemory } from '../modules/modules.ts';
 import { Errno, fail } from '../outcome.ts';
-import { staticKeyPatches } from '../static-branches/static-branches.ts';
+import { staticKeyPatches } from '../static-branches/site-patches.ts';
 import type { TextPatch } from '../text/text-poke-batch.ts';
 
 /*

@@ -6,12 +6,8 @@ import { forgetKprobes } from '../kprobes/kprobes.ts';
 import { setMemoryNx, setMemoryRo, setMemoryX } from '../mm/set-memory.ts';
 import { moduleAlloc, type VmArea, vfree } from '../mm/vmalloc.ts';
 import { Errno, fail, KernelStop } from '../outcome.ts';
-import {
-  setStaticKey,
-  staticCallPatches,
-  staticKeyPatches,
-  updateStaticCall,
-} from '../static-branches/static-branches.ts';
+import { staticCallPatches, staticKeyPatches } from '../static-branches/site-patches.ts';
+import { setStaticKey, updateStaticCall } from '../static-branches/static-branches.ts';
 import { JUMP_LENGTH, NOP5 } from '../text/instructions.ts';
 import { textPoke } from '../text/text-poke.ts';
 import type { TextPatch } from '../text/text-poke-batch.ts';
