@@ -1,0 +1,18 @@
+// Code runs because of what it is, or because the kernel asks for it.
+import { readFile } from 'node:fs/promises';
+import { createHyperv } from '@heki/hyperv';
+import { createKvm } from '@heki/kvm';
+import type { HekiDriver } from '@heki/machine';
+import { initHekiOnHyperv } from '@heki/paravirt';
+import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+
+const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
+const [signed, asked] = [await loadScenario('scenario.json', read), await loadScenario('kvm.json', read)];
+const driver: HekiDriver = (heki, options) =>
+  initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' });
+for (const [scenario, machine] of [
+  [signed, createScenarioMachine(signed, { hypervisor: createHyperv, driver })],
+  [asked, createScenarioMachine(asked, { hypervisor: createKvm })],
+] as const) {
+  for (const line of describeScenario(scenario, runScenario(machine, scenario))) console.log(line);
+}
