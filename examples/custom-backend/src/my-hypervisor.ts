@@ -174,14 +174,14 @@ export const myHypervisor: Hypervisor<VirtualMachine, HypervisorEvent> = {
         const why = ranges[at] && whyNot(ranges[at]);
         if (why !== undefined) return { applied: 0, weakened: [], refused: { at, why } };
         const taken = ranges.map((range) => ({
-          ...range,
-          rights: grantableRights(capabilities, range.rights),
+          range,
+          granted: grantableRights(capabilities, range.rights),
         }));
-        asked.push(...taken);
-        for (const { start, end, rights } of taken) map(start, end, rights);
-        const weakened = ranges
-          .map((range) => ({ range, granted: grantableRights(capabilities, range.rights) }))
-          .filter(({ range, granted }) => !sameRights(range.rights, granted));
+        for (const { range, granted } of taken) {
+          asked.push({ ...range, rights: granted });
+          map(range.start, range.end, granted);
+        }
+        const weakened = taken.filter(({ range, granted }) => !sameRights(range.rights, granted));
         const result = { applied: ranges.length, weakened };
         onEvent?.({ type: 'protected', by: 'vmm', result });
         return result;
