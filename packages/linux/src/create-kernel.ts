@@ -103,6 +103,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     memory: createBootMemory(physicalMemory, layout),
     over: false,
     memoryEnd: memoryMap.ramEnd,
+    addedSections: [],
     pagesReady: false,
     booting: true,
     setToReadonly: false,

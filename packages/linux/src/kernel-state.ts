@@ -19,6 +19,7 @@ import type { Kprobes } from './kprobes/kprobes.ts';
 import type { KernelImage } from './layout/kernel-image.ts';
 import type { KernelProfile } from './layout/kernel-profile.ts';
 import type { AddressLayout } from './layout/layout.ts';
+import type { AddedSection } from './memory-hotplug/memory-hotplug.ts';
 import type { KernelMemory } from './mm/kernel-memory.ts';
 import type { PageAllocator } from './mm/page-allocator.ts';
 import type { PageTables } from './mm/page-tables.ts';
@@ -68,6 +69,8 @@ export interface KernelState {
   over: boolean;
   /** One past the last frame of memory, with what was plugged in. */
   memoryEnd: Gfn;
+  /** What was plugged in, the latest last. */
+  readonly addedSections: AddedSection[];
   /** `slab_is_available`: frames come from the page allocator. */
   pagesReady: boolean;
   /** `system_state` is SYSTEM_BOOTING: until the first threads run. */

@@ -51,6 +51,7 @@ function live({ hypervisor, driver }: Backend, choices: readonly Choice[]): Live
     memoryMap: MEMORY,
     kernel: SMALL_KERNEL,
     vcpus: PROCESSORS,
+    pluggable: 1,
     onEvent({ from, event }) {
       if (from !== 'guest' || event.type !== 'page-list') return;
       // The pages of the list are free by now, and nobody has used them again.

@@ -30,6 +30,7 @@ function excesses(
     memoryMap: MEMORY,
     kernel: SMALL_KERNEL,
     vcpus: PROCESSORS,
+    pluggable: 1,
     guestDefects: { 'B-G22': options.early },
     onEvent(event: TraceEvent) {
       if (event.from !== 'kernel' || event.event.type !== 'heki-hook') return;

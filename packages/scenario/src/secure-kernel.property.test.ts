@@ -13,7 +13,7 @@ test('where a secure kernel validates code, no life makes a page writable and ex
   fc.assert(
     fc.property(randomLives(12, PROCESSORS), (choices) => {
       const machine = createScenarioMachine(
-        { machine: { memory: '64MiB', vcpus: PROCESSORS }, steps: [] },
+        { machine: { memory: '64MiB', vcpus: PROCESSORS, pluggable: 1 }, steps: [] },
         {
           hypervisor: createHyperv,
           driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),

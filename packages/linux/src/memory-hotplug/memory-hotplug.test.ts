@@ -50,6 +50,29 @@ describe('memory that is plugged in', () => {
     expect(kernel.removeMemory({ start: gfn(0), end: gfn(SECTION_FRAMES) })).toMatchObject({ errno: -22 });
   });
 
+  test('leaves nothing behind when there are no pages for tables', () => {
+    const heki = createRecordingHeki({ profile: 'hardened' });
+    const running = bootKernel({ memoryMap, heki: heki.create, hooks: 'hardened' });
+    const { kernel } = running;
+    const counted = kernel.heki?.countedFrames();
+    // Its direct map needs tables of its own.
+    const far = { start: gfn(2 ** 21), end: gfn(2 ** 21 + SECTION_FRAMES) };
+    const block = done(kernel.allocatePages(9));
+    const taken: Gfn[] = [];
+    for (let page = kernel.allocatePages(); page.kind === 'done'; page = kernel.allocatePages()) {
+      taken.push(page.value);
+    }
+    kernel.freePages(block, 9);
+    expect(kernel.addMemory(far)).toMatchObject({ kind: 'error', errno: -12 });
+    expect(kernel.freeFrames).toBe(512);
+    expect(running.rights(running.direct(far.start))).toBe('---');
+    expect(kernel.heki?.countedFrames()).toBe(counted);
+    for (const frame of taken) kernel.freePages(frame);
+    done(kernel.addMemory(far));
+    done(kernel.removeMemory(far));
+    done(kernel.addMemory(section));
+  });
+
   test('stays while a page of it is in use', () => {
     const { kernel } = bootKernel({ memoryMap });
     done(kernel.addMemory(section));

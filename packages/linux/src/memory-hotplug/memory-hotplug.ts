@@ -3,7 +3,6 @@ import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { hekiMap, hekiUnmap } from '../heki/heki-hooks.ts';
 import type { KernelState } from '../kernel-state.ts';
 import type { AddressLayout } from '../layout/layout.ts';
-import { mappedFrames } from '../mm/mapped-frames.ts';
 import { PAGE_KERNEL } from '../mm/vmalloc.ts';
 import { Errno, fail } from '../outcome.ts';
 
@@ -13,15 +12,25 @@ export const SECTION_FRAMES = 2 ** 15;
 const SECTION_MAP = 512;
 const SECTION_MAP_ORDER = 9;
 
+/** A section that the kernel took. */
+export interface AddedSection {
+  readonly range: FrameRange<Gfn>;
+  /** Its part of the array of struct page. */
+  readonly map: Gfn;
+  /** Where memory ended before. */
+  readonly memoryEnd: Gfn;
+}
+
 /**
  * `add_memory` and `online_pages`: a section that was plugged in gets its part of the array of struct page and of the direct map, and goes to
- * the page allocator. The series has no hook here; with B-G4 mended Heki is told of the new mappings.
+ * the page allocator. The series has no hook here; with B-G4 mended Heki is told of the new mappings. An error leaves nothing behind.
  *
  * @throws {KernelStop} -EINVAL for what is no section behind the memory that there is, -ENOMEM, or Heki's refusal
  */
-export function addMemory(kernel: KernelState, { start, end }: FrameRange<Gfn>): void {
-  const { layout, tables, pages, vcpu, defects, emit } = kernel;
-  if (start % SECTION_FRAMES !== 0 || end - start !== SECTION_FRAMES || start < kernel.memoryEnd) {
+export function addMemory(kernel: KernelState, range: FrameRange<Gfn>): void {
+  const { start, end } = range;
+  const { pages, memoryEnd, emit } = kernel;
+  if (start % SECTION_FRAMES !== 0 || end - start !== SECTION_FRAMES || start < memoryEnd) {
     fail(
       Errno.EINVAL,
       `frames 0x${start.toString(16)}-0x${end.toString(16)}: expected a free section of 128 MiB`,
@@ -29,22 +38,17 @@ export function addMemory(kernel: KernelState, { start, end }: FrameRange<Gfn>):
   }
   const map =
     pages.allocate(SECTION_MAP_ORDER) ?? fail(Errno.ENOMEM, 'no 2 MiB for the array of struct page');
-  const { pageArray, direct } = mappingsOf(layout, start);
-  tables.edit(() => {
-    const parts = [
-      tables.map(pageArray.start, SECTION_MAP, map, PAGE_KERNEL, 2),
-      tables.map(direct.start, SECTION_FRAMES, start, PAGE_KERNEL, vcpu.profile.gigabytePages ? 3 : 2),
-    ];
-    for (const { why } of parts) if (why !== undefined) fail(Errno.ENOMEM, `mapping ended early: ${why}`);
-  });
+  const section = { range, map, memoryEnd };
   kernel.memoryEnd = end;
-  if (!defects['B-G4']) {
-    for (const range of [pageArray, direct]) {
-      const refused = hekiMap(kernel, range.start, range.end);
-      if (refused !== 0) fail(-refused, 'Heki refused the new memory');
-    }
+  const why = mapSection(kernel, section);
+  const refused = why === undefined ? tellOf(kernel, section, hekiMap, hekiUnmap) : 0;
+  if (why !== undefined || refused !== 0) {
+    takeDown(kernel, section);
+    if (why !== undefined) fail(Errno.ENOMEM, `mapping ended early: ${why}`);
+    fail(-refused, 'Heki refused the new memory');
   }
-  pages.add({ start, end });
+  pages.add(range);
+  kernel.addedSections.push(section);
   emit({ type: 'log', text: `Memory hotplug: section ${start / SECTION_FRAMES} is online` });
 }
 
@@ -55,34 +59,60 @@ export function addMemory(kernel: KernelState, { start, end }: FrameRange<Gfn>):
  * @throws {KernelStop} -EINVAL for another section, -EBUSY when a page of it is in use, or Heki's refusal
  */
 export function removeMemory(kernel: KernelState, { start, end }: FrameRange<Gfn>): void {
-  const { layout, tables, pages, defects, emit } = kernel;
-  if (end !== kernel.memoryEnd || end - start !== SECTION_FRAMES || start < kernel.memoryMap.ramEnd) {
+  const { pages, addedSections, emit } = kernel;
+  const section = addedSections.at(-1);
+  if (section === undefined || section.range.start !== start || section.range.end !== end) {
     fail(
       Errno.EINVAL,
       `frames 0x${start.toString(16)}-0x${end.toString(16)}: expected the last section that was added`,
     );
   }
-  const { pageArray, direct } = mappingsOf(layout, start);
-  const [map = 0 as Gfn] = mappedFrames(kernel, pageArray.start, 1);
-  if (!pages.remove({ start, end })) fail(Errno.EBUSY, 'pages of the section are in use');
-  if (!defects['B-G4']) {
-    const told: VirtualRange[] = [];
-    for (const range of [direct, pageArray]) {
-      const refused = hekiUnmap(kernel, range.start, range.end);
-      if (refused !== 0) {
-        for (const one of told) hekiMap(kernel, one.start, one.end);
-        pages.add({ start, end });
-        fail(-refused, 'Heki refused to give the memory up');
-      }
-      told.push(range);
-    }
+  if (!pages.remove(section.range)) fail(Errno.EBUSY, 'pages of the section are in use');
+  const refused = tellOf(kernel, section, hekiUnmap, hekiMap);
+  if (refused !== 0) {
+    pages.add(section.range);
+    fail(-refused, 'Heki refused to give the memory up');
   }
+  takeDown(kernel, section);
+  addedSections.pop();
+  emit({ type: 'log', text: `Memory hotplug: section ${start / SECTION_FRAMES} is offline` });
+}
+
+/** Why the section could not be mapped as a whole. */
+function mapSection({ tables, layout, vcpu }: KernelState, { range, map }: AddedSection): string | undefined {
+  const { pageArray, direct } = mappingsOf(layout, range.start);
+  return tables.edit(() => {
+    const array = tables.map(pageArray.start, SECTION_MAP, map, PAGE_KERNEL, 2);
+    const largest = vcpu.profile.gigabytePages ? 3 : 2;
+    return array.why ?? tables.map(direct.start, SECTION_FRAMES, range.start, PAGE_KERNEL, largest).why;
+  });
+}
+
+/** Takes the mappings of a section away, and gives back what held its struct pages. */
+function takeDown(kernel: KernelState, { range, map, memoryEnd }: AddedSection): void {
+  const { tables, layout, pages } = kernel;
+  const { pageArray, direct } = mappingsOf(layout, range.start);
   tables.edit(() => {
-    for (const range of [direct, pageArray]) tables.unmap(range.start, range.end, false);
+    for (const { start, end } of [direct, pageArray]) tables.unmap(start, end, false);
   });
   pages.free(map, SECTION_MAP_ORDER);
-  kernel.memoryEnd = start;
-  emit({ type: 'log', text: `Memory hotplug: section ${start / SECTION_FRAMES} is offline` });
+  kernel.memoryEnd = memoryEnd;
+}
+
+/** Tells Heki of the mappings of a section, without B-G4. What it refuses is as before, and so is what it was told first. */
+function tellOf(
+  kernel: KernelState,
+  { range }: AddedSection,
+  hook: typeof hekiMap,
+  inverse: typeof hekiMap,
+): number {
+  if (kernel.defects['B-G4']) return 0;
+  const { pageArray, direct } = mappingsOf(kernel.layout, range.start);
+  const told = hook(kernel, direct.start, direct.end);
+  if (told !== 0) return told;
+  const refused = hook(kernel, pageArray.start, pageArray.end);
+  if (refused !== 0) inverse(kernel, direct.start, direct.end);
+  return refused;
 }
 
 /** Where the section from `start` on has its part of the array of struct page, and of the direct map. */

@@ -54,6 +54,7 @@ export function live(choices: readonly Choice[], setting: Setting): Lived {
     kernel: setting.kernel,
     profile,
     vcpus: PROCESSORS,
+    pluggable: 1,
     onEvent(event) {
       if (event.from === 'hypervisor' && event.event.type.startsWith('host-'))
         incidents.push(event.event.type);

@@ -31,13 +31,14 @@ const KINDS = [
   'exhaust-memory',
   'release-memory',
   'balloon',
+  'plug-memory',
   'suspend',
   'hostile-list',
 ] as const;
 
 const ATTRIBUTES = ['ro', 'rw', 'rox', 'x', 'nx'] as const;
 
-/** Lives of up to `length` steps, half as many on average; shorter and simpler ones when they shrink. */
+/** Lives in machines with one section of memory to plug in, of up to `length` steps, half as many on average; shorter and simpler ones when they shrink. */
 export function randomLives(length: number, processors: number): fc.Arbitrary<readonly Choice[]> {
   const choice = fc.record({
     kind: fc.constantFrom(...KINDS),
@@ -103,6 +104,8 @@ export function stepOf(life: Life, { kind, which, how }: Choice, serial: number)
       return { do: kind };
     case 'balloon':
       return { do: kind, pages: 1 + how };
+    case 'plug-memory':
+      return { do: life.plugged.length === 0 ? 'plug-memory' : 'unplug-memory' };
     case 'hostile-list':
       return undefined;
   }
