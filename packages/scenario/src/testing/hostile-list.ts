@@ -16,7 +16,8 @@ export function sendHostileList(machine: LinuxMachine, { which, how }: Choice): 
   if (page.kind !== 'done') return;
   const frame: Gfn = page.value;
   const next = [addressOf(frame), 0, BEYOND, addressOf(frame)][which] ?? 0;
-  const end = how % 2 === 0 ? 2 ** 31 + how * 2 ** 32 : 2 ** 51;
+  // Behind memory that was plugged in, too, or the range would be one that KVM has no reason to refuse.
+  const end = how % 2 === 0 ? 2 ** 33 + how * 2 ** 32 : 2 ** 51;
   // next (a virtual address, of no use to KVM), next_pa, npages; then the first entry: pa, epa, permissions.
   const header = [...u64(0), ...u64(next), ...u64(how % 3 === 0 ? 1 : how * 7)];
   const words = [...header, ...u64(addressOf(frame)), ...u64(end), ...u64(7)];
