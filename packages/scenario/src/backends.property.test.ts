@@ -43,11 +43,45 @@ interface Lived {
   readonly granted: string;
 }
 
+/** Pages for lists of a driver's own. */
+const DRIVER_PAGES = 64;
+
+/**
+ * A driver whose pages were put aside at late init, on every hypervisor. Those that build lists of their own would otherwise leave the page allocator
+ * in another order than those that do not, and the guest would ask the same for other frames.
+ */
+function withPagesAside(driver: HekiDriver): HekiDriver {
+  return (heki, options) => {
+    const { memory } = options;
+    const aside: Gfn[] = [];
+    const own = {
+      ...memory,
+      allocatePage: () => aside.pop(),
+      freePage: (frame: Gfn) => void aside.push(frame),
+    };
+    const found = driver(heki, { ...options, memory: own });
+    const { hypervisor } = heki;
+    if (hypervisor === undefined) return found;
+    heki.hypervisor = {
+      ...hypervisor,
+      lockCrs() {
+        while (aside.length < DRIVER_PAGES) {
+          const frame = memory.allocatePage();
+          if (frame === undefined) throw new Error('no page to put aside');
+          aside.push(frame);
+        }
+        return hypervisor.lockCrs();
+      },
+    };
+    return found;
+  };
+}
+
 function live({ hypervisor, driver }: Backend, choices: readonly Choice[]): Lived {
   const lists: string[] = [];
   const machine: LinuxMachine = createLinuxMachine({
     hypervisor,
-    driver,
+    driver: withPagesAside(driver),
     memoryMap: MEMORY,
     kernel: SMALL_KERNEL,
     vcpus: PROCESSORS,
