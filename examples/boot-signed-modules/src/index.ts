@@ -2,16 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { createHyperv } from '@heki/hyperv';
 import { createKvm } from '@heki/kvm';
-import type { HekiDriver } from '@heki/machine';
-import { initHekiOnHyperv } from '@heki/paravirt';
+import { initHekiOnLvbs } from '@heki/paravirt';
 import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
 
 const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
 const [signed, asked] = [await loadScenario('scenario.json', read), await loadScenario('kvm.json', read)];
-const driver: HekiDriver = (heki, options) =>
-  initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' });
 for (const [scenario, machine] of [
-  [signed, createScenarioMachine(signed, { hypervisor: createHyperv, driver })],
+  [signed, createScenarioMachine(signed, { hypervisor: createHyperv, driver: initHekiOnLvbs })],
   [asked, createScenarioMachine(asked, { hypervisor: createKvm })],
 ] as const) {
   for (const line of describeScenario(scenario, runScenario(machine, scenario))) console.log(line);

@@ -3,7 +3,7 @@ import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm } from '@heki/kvm';
 import { createLinuxMachine, createSigningAuthority, type HekiDriver, pcMemoryMap } from '@heki/machine';
-import { initHekiOnHyperv, initHekiOnKvm } from '@heki/paravirt';
+import { initHekiOnKvm, initHekiOnLvbs } from '@heki/paravirt';
 import { virtualAddress } from '@heki/physical-memory';
 import { type Agent, createScheduler, type Scheduler } from '@heki/vcpu';
 
@@ -55,7 +55,7 @@ const platforms: Record<string, () => Platform> = {
   KVM: () => ({ hypervisor: createKvm(), driver: initHekiOnKvm }),
   'Hyper-V, where a secure kernel compares what was signed': () => ({
     hypervisor: createHyperv({ trusted: authority.signed }),
-    driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
+    driver: initHekiOnLvbs,
   }),
 };
 for (const [name, platform] of Object.entries(platforms)) {

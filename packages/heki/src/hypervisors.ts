@@ -2,7 +2,7 @@ import { createHyperv, type TrustedCode } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
 import type { HekiDriver } from '@heki/machine';
-import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
+import { initHekiOnHyperv, initHekiOnKvm, initHekiOnLvbs, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
 import { UsageError } from './failure.ts';
 import { HYPERVISOR_NAMES, type HypervisorName } from './hypervisor-names.ts';
@@ -49,7 +49,7 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
   'hyperv-lvbs': {
     title: 'Hyper-V with VSM and the guest of LVBS, which ends its boot and has code validated',
     create: ({ mbec, trusted = {} }) => createHyperv({ mbec, trusted }),
-    driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
+    driver: initHekiOnLvbs,
     unjudged: true,
   },
   xen: {

@@ -221,3 +221,8 @@ export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions):
 function encodePatch({ address, secondPage, bytes }: HekiTextPatch): Uint8Array {
   return encodeLvbsTextPatch({ pa: address, secondPa: secondPage ?? (0 as Gpa), bytes });
 }
+
+/** {@link initHekiOnHyperv} as the kernel of LVBS does it, which ends its boot once late initialisation is over. *Unjudged.* */
+export function initHekiOnLvbs(guest: HekiPort, options: Omit<HypervDriverOptions, 'endOfBoot'>): boolean {
+  return initHekiOnHyperv(guest, { ...options, endOfBoot: 'after-late-init' });
+}

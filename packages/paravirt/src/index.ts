@@ -11,6 +11,7 @@ export {
   type HypervDriverOptions,
   type HypervDriverVcpu,
   initHekiOnHyperv,
+  initHekiOnLvbs,
 } from './hyperv.ts';
 export { type DetectedHypervisor, type InitHekiResult, initHeki } from './init-heki.ts';
 export { type DriverOptions, type HekiPort, initHekiOnKvm } from './kvm.ts';

@@ -7,7 +7,7 @@ import {
   pcMemoryMap,
   type TraceEvent,
 } from '@heki/machine';
-import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
+import { initHekiOnHyperv, initHekiOnKvm, initHekiOnLvbs, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
 import { compare, printTable } from '@heki-internal/bench';
 import { createEventCounter, type EventCount } from './event-count.ts';
@@ -26,7 +26,7 @@ function lvbs(): Options {
   const { signed, sign } = createSigningAuthority();
   return {
     hypervisor: createHyperv({ trusted: signed }),
-    driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
+    driver: initHekiOnLvbs,
     presentSignature: sign,
   };
 }

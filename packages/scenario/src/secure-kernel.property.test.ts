@@ -1,5 +1,5 @@
 import { createHyperv } from '@heki/hyperv';
-import { initHekiOnHyperv } from '@heki/paravirt';
+import { initHekiOnLvbs } from '@heki/paravirt';
 import type { Gfn } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -16,7 +16,7 @@ test('where a secure kernel validates code, no life makes a page writable and ex
         { machine: { memory: '64MiB', vcpus: PROCESSORS, pluggable: 1 }, steps: [] },
         {
           hypervisor: createHyperv,
-          driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
+          driver: initHekiOnLvbs,
         },
       );
       const { kernel, memoryMap, virtualMachine } = machine;

@@ -2,7 +2,7 @@ import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm } from '@heki/kvm';
 
-import { initHekiOnHyperv, initHekiOnKvm } from '@heki/paravirt';
+import { initHekiOnKvm, initHekiOnLvbs } from '@heki/paravirt';
 import type { VirtualAddress } from '@heki/physical-memory';
 import { type Agent, createScheduler, type Scheduler } from '@heki/vcpu';
 import fc from 'fast-check';
@@ -44,7 +44,7 @@ const onLvbs: Platform = () => {
   authority.sign({ name: 'm', memory: { text: TEXT } });
   return {
     hypervisor: createHyperv({ trusted: authority.signed }),
-    driver: (heki, options) => initHekiOnHyperv(heki, { ...options, endOfBoot: 'after-late-init' }),
+    driver: initHekiOnLvbs,
   };
 };
 
