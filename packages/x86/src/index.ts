@@ -40,6 +40,7 @@ export * from './page-fault.ts';
 export * from './page-rights.ts';
 export { type PageWalker, type PageWalkerOptions, WalkOutcome } from './page-walker.ts';
 export * from './register-write.ts';
+export { type UnmodelledSemantics, unmodelledSemantics } from './registers/unmodelled.ts';
 export * from './registers.ts';
 export { type ReservedBitRules, reservedBits } from './reserved-bits.ts';
 export { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from './second-level.ts';
