@@ -1,13 +1,12 @@
 import type { Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
 import {
-  type CpuProfile,
   createSecondLevelEditor,
-  INTEL_VT_RP,
   type LeafChange,
   type SecondLevelEditor,
   type SecondLevelFormat,
   type TableFrames,
-} from '@heki/x86';
+} from '@heki/second-level';
+import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import { eptFeatures } from './controls.ts';
 import { EPT_RIGHTS, EptHigh, EptLow, EptMemoryType } from './entry.ts';
 import { EptError } from './error.ts';

@@ -1,13 +1,6 @@
 import type { Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
-import {
-  AMD_ZEN4,
-  type CpuProfile,
-  createSecondLevelEditor,
-  EntryHigh,
-  EntryLow,
-  type SecondLevelEditor,
-  type TableFrames,
-} from '@heki/x86';
+import { createSecondLevelEditor, type SecondLevelEditor, type TableFrames } from '@heki/second-level';
+import { AMD_ZEN4, type CpuProfile, EntryHigh, EntryLow } from '@heki/x86';
 
 /** Address (51:12), PWT, PCD, bit 7 and G: stale either way. */
 const TRANSLATION_LOW = 0xffff_f000 | EntryLow.PWT | EntryLow.PCD | EntryLow.PS | EntryLow.G;
