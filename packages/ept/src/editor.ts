@@ -42,6 +42,7 @@ export function createEptEditor(options: {
     levels: options.levels ?? 4,
     largestLeaf: features.twoMegabytePages ? (features.gigabytePages ? 3 : 2) : 1,
     present: (options.modeBasedExecute ?? true) ? EPT_RIGHTS : EPT_RIGHTS & ~EptLow.XU,
+    leaf: { mask: EptLow.LARGE, large: EptLow.LARGE, small: 0 },
     accessedDirty: EptLow.A | EptLow.D,
     table: options.table ?? { low: EPT_RIGHTS, high: 0 },
     absent: options.absent ?? { low: 0, high: 0 },

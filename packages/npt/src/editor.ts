@@ -31,6 +31,7 @@ export function createNptEditor(options: {
     levels: options.levels ?? 4,
     largestLeaf: profile.gigabytePages ? 3 : 2,
     present: EntryLow.P,
+    leaf: { mask: EntryLow.PS, large: EntryLow.PS, small: 0 },
     accessedDirty: EntryLow.A | EntryLow.D,
     table: { low: EntryLow.P | EntryLow.RW | EntryLow.US | table.low, high: table.high },
     absent: options.absent ?? { low: 0, high: 0 },

@@ -1,6 +1,6 @@
 import type { Gfn, Pfn, U64 } from '@heki/physical-memory';
 import type { LeafChange, SecondLevelEdit } from './editor.ts';
-import { entryWord, frameIn, LARGE, spanOf, type TableStore } from './table-store.ts';
+import { entryWord, frameIn, spanOf, type TableStore } from './table-store.ts';
 
 /** Frames from here on have bits in the high half of an entry. */
 const UPPER = 0x10_0000;
@@ -46,7 +46,7 @@ export class Edit {
     const span = spanOf(level);
     const last = Math.min(this.#end, base + 512 * span);
     const mayBeLeaves = level <= largest && delta % span === 0;
-    const leaf = level > 1 ? bits.low | LARGE : bits.low;
+    const leaf = bits.low | this.#tables.leafBits(level);
     let slot = this.#firstSlot(base, span);
     // The frame that the slot maps to, in the two parts that go into the halves of its entry.
     let upper = Math.floor((slot + delta) / UPPER);
@@ -196,7 +196,8 @@ export class Edit {
     if (level === 1 || !this.#tables.isPresent(low) || !this.#tables.isLeaf(low, level)) return false;
     return (
       frameIn(low, high) === frame &&
-      ((low ^ (bits.low | LARGE)) & 0xfff & ~this.#tables.format.accessedDirty) === 0 &&
+      ((low ^ (bits.low | this.#tables.leafBits(level))) & 0xfff & ~this.#tables.format.accessedDirty) ===
+        0 &&
       ((high ^ bits.high) & 0xfff0_0000) === 0
     );
   }

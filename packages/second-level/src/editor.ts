@@ -1,7 +1,7 @@
 import type { FrameRange, Gfn, Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
 import { Edit } from './edit.ts';
 import { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './format.ts';
-import { entryWord, frameIn, LARGE, spanOf, TableStore } from './table-store.ts';
+import { entryWord, frameIn, spanOf, TableStore } from './table-store.ts';
 
 /** What came of an edit. */
 export interface SecondLevelEdit {
@@ -27,7 +27,7 @@ export interface SecondLevelLeaf {
   readonly entry: U64;
 }
 
-/** Bits to clear and then to set in leaves. Bits of the address and bit 7 must not be among them. */
+/** Bits to clear and then to set in leaves. Bits of the address and the leaf bit of the format must not be among them. */
 export interface LeafChange {
   readonly clear: U64;
   readonly set: U64;
@@ -41,7 +41,7 @@ export interface SecondLevelEditor {
   readonly tables: number;
   /**
    * Maps the range to the host frames from `target` on with the largest legal leaves, in place of what was there.
-   * `bits` is a leaf entry without address and bit 7. Tables whose entries then agree become one leaf.
+   * `bits` is a leaf entry without address and leaf bit. Tables whose entries then agree become one leaf.
    */
   map(start: Gfn, end: Gfn, target: Pfn, bits: U64): SecondLevelEdit;
   /**
@@ -93,6 +93,9 @@ export function createSecondLevelEditor(options: {
   const root = options.root ?? tables.create();
   if (root === undefined) throw new SecondLevelEditorError('no host frame is left for the root table');
   const { levels } = format;
+  /** Bits of the low half that the editor itself writes in leaves. */
+  const fixed = format.leaf.mask | 0xffff_f000;
+  const leafBits = `bit ${Math.log2(format.leaf.mask)}`;
   const frameEnd = Math.min(512 ** levels, 2 ** 40);
 
   const edit = (start: Gfn, end: Gfn): Edit => {
@@ -119,9 +122,9 @@ export function createSecondLevelEditor(options: {
     }
   };
   const checkBits = ({ low, high }: U64): void => {
-    if ((low & (LARGE | 0xffff_f000)) !== 0 || (high & 0xf_ffff) !== 0 || !tables.isPresent(low)) {
+    if ((low & fixed) !== 0 || (high & 0xf_ffff) !== 0 || !tables.isPresent(low)) {
       throw new SecondLevelEditorError(
-        `${hex(high)}_${hex(low)} are no leaf bits: expected a present entry without address (51:12) and without bit 7`,
+        `${hex(high)}_${hex(low)} are no leaf bits: expected a present entry without address (51:12) and without ${leafBits}`,
       );
     }
   };
@@ -170,8 +173,10 @@ export function createSecondLevelEditor(options: {
     update(start, end, change) {
       const run = edit(start, end);
       const low = change.clear.low | change.set.low;
-      if ((low & (LARGE | 0xffff_f000)) !== 0 || ((change.clear.high | change.set.high) & 0xf_ffff) !== 0) {
-        throw new SecondLevelEditorError('a leaf change must leave the address (51:12) and bit 7 alone');
+      if ((low & fixed) !== 0 || ((change.clear.high | change.set.high) & 0xf_ffff) !== 0) {
+        throw new SecondLevelEditorError(
+          `a leaf change must leave the address (51:12) and ${leafBits} alone`,
+        );
       }
       if (start < end) run.update(root, levels, 0, change);
       return run.result();

@@ -5,9 +5,19 @@ export class SecondLevelEditorError extends Error {
   override readonly name = 'SecondLevelEditorError';
 }
 
+/** One bit of the low half of an entry, which the editor sets and clears in leaves itself. */
+interface LeafBit {
+  /** The bit. */
+  readonly mask: number;
+  /** Its value in a leaf above level 1, and in no table: `mask` on x86 (bit 7), 0 on arm64 (bit 1). */
+  readonly large: number;
+  /** Its value in a leaf of level 1: 0 on x86, `mask` on arm64. */
+  readonly small: number;
+}
+
 /**
- * What an editor must know of an entry format (EPT: SDM 3C 29.3.2; NPT: APM 2 15.25). In every format a table has 512
- * entries of 64 bits, the address is in bits 51:12, and bit 7 makes a leaf of an entry above level 1.
+ * What an editor must know of an entry format (EPT: SDM 3C 29.3.2; NPT: APM 2 15.25; stage 2 of arm64: Arm ARM D8.3). In every
+ * format a table has 512 entries of 64 bits, and the address is in bits 51:12.
  */
 export interface SecondLevelFormat {
   /** Levels of tables. */
@@ -16,6 +26,8 @@ export interface SecondLevelFormat {
   readonly largestLeaf: 1 | 2 | 3;
   /** Bits of the low half any of which makes an entry present. */
   readonly present: number;
+  /** The bit that tells leaves from tables. */
+  readonly leaf: LeafBit;
   /** Accessed and dirty flags, in the low half: pages agree whatever these are. */
   readonly accessedDirty: number;
   /** An entry that refers to a table, without the address. */

@@ -1,8 +1,6 @@
 import { type Gfn, PAGE_WORDS, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
 import { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './format.ts';
 
-/** Bit 7 makes a leaf of an entry above level 1, in EPT and in ordinary entries alike. */
-export const LARGE = 1 << 7;
 /** Frames that an entry of each level covers. */
 const SPAN: readonly number[] = [0, 1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36];
 
@@ -21,12 +19,20 @@ export class TableStore {
   readonly memory: PhysicalMemory<Pfn>;
   readonly format: SecondLevelFormat;
   readonly #frames: TableFrames;
+  readonly #present: number;
+  readonly #leafMask: number;
+  readonly #largeLeaf: number;
+  readonly #smallLeaf: number;
   count = 0;
 
   constructor(memory: PhysicalMemory<Pfn>, frames: TableFrames, format: SecondLevelFormat) {
     this.memory = memory;
     this.format = format;
     this.#frames = frames;
+    this.#present = format.present;
+    this.#leafMask = format.leaf.mask;
+    this.#largeLeaf = format.leaf.large;
+    this.#smallLeaf = format.leaf.small;
   }
 
   page(table: Pfn): Uint32Array {
@@ -57,11 +63,16 @@ export class TableStore {
   }
 
   isPresent(low: number): boolean {
-    return (low & this.format.present) !== 0;
+    return (low & this.#present) !== 0;
   }
 
   isLeaf(low: number, level: number): boolean {
-    return level === 1 || (low & LARGE) !== 0;
+    return level === 1 || (low & this.#leafMask) === this.#largeLeaf;
+  }
+
+  /** The bits that make a leaf of an entry of `level`. */
+  leafBits(level: number): number {
+    return level === 1 ? this.#smallLeaf : this.#largeLeaf;
   }
 
   /** Frees `table`, whose entries are of `level`, and all tables below it. */
@@ -102,7 +113,7 @@ export class TableStore {
     const table = this.create();
     if (table === undefined) return false;
     const entries = this.page(table);
-    const low = (page[word] ?? 0) & ~(level === 2 ? LARGE : 0);
+    const low = ((page[word] ?? 0) & ~this.#leafMask) | this.leafBits(level - 1);
     const high = page[word + 1] ?? 0;
     const step = level === 2 ? 0x1000 : 0x20_0000;
     for (let index = 0; index < 512; index++) {
@@ -142,7 +153,7 @@ export class TableStore {
         return false;
       low |= entry & ignored;
     }
-    page[word] = low | LARGE;
+    page[word] = (low & ~this.#leafMask) | this.#largeLeaf;
     page[word + 1] = high;
     this.free(table);
     return true;
