@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { CR0, CR3, CR4, EFER } from '../control-registers.ts';
-import { pagingRegisters } from '../registers.ts';
+import { CR0, CR3, CR4, EFER } from './control-registers.ts';
+import { pagingRegisters } from './registers.ts';
 import { unmodelledSemantics } from './unmodelled.ts';
 
 const PLAIN = pagingRegisters();

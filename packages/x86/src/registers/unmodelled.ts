@@ -1,5 +1,5 @@
-import { CR0, CR3, CR4, EFER } from '../control-registers.ts';
-import type { PagingRegisters } from '../registers.ts';
+import { CR0, CR3, CR4, EFER } from './control-registers.ts';
+import type { PagingRegisters } from './registers.ts';
 
 /** Something that registers switch on and that this model does not do. */
 export interface UnmodelledSemantics {
