@@ -42,6 +42,7 @@ export function protectJson(report: ProtectReport): unknown {
       without: attackJson(attack.without),
       with: attackJson(attack.with),
     })),
+    warnings: report.warnings,
     log: report.log,
     ...(report.trace === undefined ? {} : { trace: report.trace }),
   };

@@ -5,6 +5,7 @@ import type { Colours } from '../colours.ts';
 import { hex } from '../hex.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { bytesText, count, number } from '../quantity.ts';
+import { warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
 
@@ -91,6 +92,7 @@ function header(report: ProtectReport, colours: Colours): string[] {
     `${bold('Heki')}: the hypervisor keeps a kernel's code read-only and its data not executable, even against the kernel itself`,
     '',
     ...rows.map(([name, value]) => `  ${dim(name.padEnd(11))}${value}`),
+    ...warningLines(report.warnings, colours).map((line) => `  ${line}`),
   ];
 }
 
