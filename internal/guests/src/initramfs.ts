@@ -1,5 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
@@ -117,7 +125,14 @@ function withDependencies({ kernelRoot, release, modules }: InitramfsContents): 
     const [path = '', rest = ''] = line.split(':');
     if (path === '') continue;
     paths.set(moduleName(path), path);
-    needs.set(moduleName(path), rest.trim().split(' ').filter((name) => name !== '').map(moduleName));
+    needs.set(
+      moduleName(path),
+      rest
+        .trim()
+        .split(' ')
+        .filter((name) => name !== '')
+        .map(moduleName),
+    );
   }
   const ordered: string[] = [];
   const add = (name: string): void => {

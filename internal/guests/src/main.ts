@@ -17,8 +17,15 @@ for (const guest of GUESTS) {
       mkdirSync(out, { recursive: true });
       const dump = await dumpGuest(guest, running, join(out, 'dump.elf'));
       writeFileSync(join(out, 'dump.json'), `${JSON.stringify(dump.facts, undefined, 1)}\n`);
-      for (const [root, text] of dump.infoTlb) writeFileSync(join(out, `${root}.info-tlb.txt.gz`), gzipSync(text));
-      console.log(guest.name, Date.now() - start, 'ms', [...dump.infoTlb.keys()].join(' '), dump.facts.registers);
+      for (const [root, text] of dump.infoTlb)
+        writeFileSync(join(out, `${root}.info-tlb.txt.gz`), gzipSync(text));
+      console.log(
+        guest.name,
+        Date.now() - start,
+        'ms',
+        [...dump.infoTlb.keys()].join(' '),
+        dump.facts.registers,
+      );
     } finally {
       await running.end();
     }

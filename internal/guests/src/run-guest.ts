@@ -57,14 +57,26 @@ export async function bootGuest(guest: Guest, folder: string, packages: string):
     complaint += String(data);
   });
   try {
-    await until(() => existsSync(at('qmp')), process, () => complaint);
+    await until(
+      () => existsSync(at('qmp')),
+      process,
+      () => complaint,
+    );
     const qmp = await connectQmp(at('qmp'));
     if (guest.plug !== undefined) {
-      await until(() => readFileSync(at('facts'), 'latin1').includes('== PLUG'), process, () => complaint);
+      await until(
+        () => readFileSync(at('facts'), 'latin1').includes('== PLUG'),
+        process,
+        () => complaint,
+      );
       for (const [command, parameters] of guest.plug) await qmp.execute(command, parameters);
     }
     const tail = () => readFileSync(at('facts'), 'latin1');
-    await until(() => tail().includes('== READY'), process, () => complaint || lastLines(at('console')));
+    await until(
+      () => tail().includes('== READY'),
+      process,
+      () => complaint || lastLines(at('console')),
+    );
     return {
       qmp,
       debug: () => connectGdb(at('gdb')),
@@ -94,7 +106,8 @@ async function until(done: () => boolean, process: ChildProcess, why: () => stri
   const deadline = Date.now() + BOOT_TIMEOUT_MS;
   while (!done()) {
     if (process.exitCode !== null) throw new Error(`QEMU ended with code ${process.exitCode}: ${why()}`);
-    if (Date.now() > deadline) throw new Error(`the guest is not ready after ${BOOT_TIMEOUT_MS} ms: ${why()}`);
+    if (Date.now() > deadline)
+      throw new Error(`the guest is not ready after ${BOOT_TIMEOUT_MS} ms: ${why()}`);
     await delay(200);
   }
 }

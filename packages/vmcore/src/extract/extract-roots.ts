@@ -1,4 +1,4 @@
-import { frameOf, type Gfn, gpa, type PageView } from '@heki/physical-memory';
+import { frameOf, type Gfn, gpa, type PageView, type PhysicalMemory } from '@heki/physical-memory';
 import { CR0, CR4, EntryLow, entryFrame, type PagingLevels } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
@@ -50,27 +50,35 @@ export function extractRoots(core: Vmcore): ExtractRoot[] {
 /**
  * The other root of the pair that page-table isolation makes: the kernel's at an even frame, the user's at the next
  * (Linux, Documentation/arch/x86/pti.rst). Without isolation that frame may hold anything, so the two must prove
- * that they are a pair: what the user's root maps the kernel's maps too, and it lacks most of the kernel.
+ * that they are a pair.
  */
 function pairOf({ memory }: Vmcore, frame: Gfn): Gfn | undefined {
   const other = (frame % 2 === 0 ? frame + 1 : frame - 1) as Gfn;
-  const [kernel, user] = (frame % 2 === 0 ? [frame, other] : [other, frame]).map((one) => memory.page(one));
-  return kernel !== undefined && user !== undefined && isPair(kernel, user) ? other : undefined;
+  const [kernel, user] = frame % 2 === 0 ? [frame, other] : [other, frame];
+  return isPair(memory, kernel, user) ? other : undefined;
 }
 
-function isPair(kernel: PageView, user: PageView): boolean {
-  let equal = 0;
-  let missing = 0;
-  for (let slot = 0; slot < 512; slot++) {
-    const inKernel = targetAt(kernel, slot);
-    const inUser = targetAt(user, slot);
-    if (inUser === undefined) {
-      if (inKernel !== undefined && slot >= UPPER_HALF) missing++;
-    } else if (inKernel === inUser) equal++;
-    // The kernel's half of the user's root may have tables of its own, with the entry code alone.
-    else if (inKernel === undefined || slot < UPPER_HALF) return false;
-  }
-  return equal > 0 && missing > 0;
+/**
+ * Whether the kernel's half of `user` shows the entry code alone: it maps nothing that `kernel` does not map, shares tables with
+ * it (the CPUs' entry areas), and lacks the rest. With five levels all that is shared lies one table further down.
+ */
+function isPair(memory: PhysicalMemory<Gfn>, kernel: Gfn, user: Gfn): boolean {
+  let shared = 0;
+  let lacking = 0;
+  const compare = (kernelTable: Gfn, userTable: Gfn, firstSlot: number, deeper: boolean): boolean => {
+    const kernelPage = memory.page(kernelTable);
+    const userPage = memory.page(userTable);
+    if (kernelPage === undefined || userPage === undefined) return false;
+    for (let slot = firstSlot; slot < 512; slot++) {
+      const inKernel = targetAt(kernelPage, slot);
+      const inUser = targetAt(userPage, slot);
+      if (inUser === undefined) lacking += inKernel === undefined ? 0 : 1;
+      else if (inUser === inKernel) shared++;
+      else if (inKernel === undefined || (deeper && !compare(inKernel, inUser, 0, false))) return false;
+    }
+    return true;
+  };
+  return compare(kernel, user, UPPER_HALF, true) && shared > 0 && lacking > 0;
 }
 
 /** The table that the entry at `slot` leads to. */

@@ -1,5 +1,5 @@
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
-import { entryFrame, HARDWARE_PRESENCE, LINUX_PRESENCE, type Level, type PagingLevels } from '@heki/x86';
+import { entryFrame, HARDWARE_PRESENCE, type Level, LINUX_PRESENCE, type PagingLevels } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
 
 /** First slot of the upper, the kernel's half of a root table. */

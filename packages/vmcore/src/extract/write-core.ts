@@ -106,7 +106,9 @@ function runsOf(frames: readonly Gfn[]): { readonly start: Gfn; frames: number }
 /** Notes one after the other, names and contents padded to four bytes (System V gABI, chapter 5). */
 function encodeNotes(notes: readonly Note[]): Uint8Array {
   const padded = (size: number) => Math.ceil(size / 4) * 4;
-  const sizes = notes.map(({ nameBytes, descriptor }) => 12 + padded(nameBytes.length) + padded(descriptor.length));
+  const sizes = notes.map(
+    ({ nameBytes, descriptor }) => 12 + padded(nameBytes.length) + padded(descriptor.length),
+  );
   const bytes = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0));
   const view = new DataView(bytes.buffer);
   let at = 0;
