@@ -200,6 +200,15 @@ export const GUESTS: readonly Guest[] = [
     modules: MODULES,
   },
   {
+    name: 'k61-offline-cpu',
+    about: 'a second CPU that was never started: its registers are those of reset',
+    kernel: CLOUD_61,
+    cpu: MAX_4,
+    memory: '256M',
+    cpus: 2,
+    cmdline: 'maxcpus=1',
+  },
+  {
     name: 'k61-rt',
     about: 'PREEMPT_RT',
     kernel: RT_61,
@@ -208,8 +217,8 @@ export const GUESTS: readonly Guest[] = [
     cmdline: '',
   },
   {
-    name: 'k61-stock-kvm-intel',
-    about: "Debian's stock kernel on a Skylake; CR4.VMXE set by editing the note, as TCG has no VMX",
+    name: 'k61-stock-skylake',
+    about: "Debian's stock kernel on a processor that needs page-table isolation",
     kernel: STOCK_61,
     cpu: 'Skylake-Client-v3',
     memory: '512M',

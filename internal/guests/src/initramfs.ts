@@ -25,7 +25,7 @@ export interface InitramfsContents {
 }
 
 /** Symbols that a fixture's sidecar tells, as far as the kernel has them. */
-export const TOLD_SYMBOLS = [
+const TOLD_SYMBOLS = [
   '_text',
   '_stext',
   '_etext',

@@ -28,7 +28,8 @@ export function judge(infoTlb: string, iomem: readonly string[]): Judgement {
     const flags = line.slice(35);
     const granted = MAPPED | (flags.endsWith('W') ? WRITABLE : 0) | (flags.startsWith('X') ? 0 : EXECUTABLE);
     const frames = flags[2] === 'P' ? sizeOfLargeLeaf(line, lines[index + 1]) : 1;
-    for (let one = frame; one < Math.min(frame + frames, end); one++) rights[one] = (rights[one] ?? 0) | granted;
+    for (let one = frame; one < Math.min(frame + frames, end); one++)
+      rights[one] = (rights[one] ?? 0) | granted;
   }
 
   const pages = { 'r--': 0, 'r-x': 0, 'rw-': 0, rwx: 0 };
