@@ -1,11 +1,19 @@
 export type { HypervEvent } from './event.ts';
 export { createHyperv, type Hyperv } from './hyperv.ts';
 export type { HypervOptions } from './options.ts';
+export {
+  type LvbsDefect,
+  type LvbsDefectId,
+  type LvbsProfile,
+  lvbsDefects,
+} from './secure-kernel/defects.ts';
 export type {
   TrustedCode,
   TrustedKexecImage,
   TrustedModule,
+  TrustedPatch,
   TrustedSection,
+  TrustedSite,
 } from './secure-kernel/modules.ts';
 export type { HypervStatistics } from './statistics.ts';
 export type { HypervVirtualMachine, SecureKernelFace } from './virtual-machine.ts';

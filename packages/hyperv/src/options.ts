@@ -1,4 +1,5 @@
 import type { CpuProfile } from '@heki/x86';
+import type { LvbsDefectId, LvbsDefectSwitches, LvbsProfile } from './secure-kernel/defects.ts';
 import type { TrustedCode } from './secure-kernel/modules.ts';
 
 /** What Hyper-V runs on, and what its secure kernel in VTL1 chooses. */
@@ -18,6 +19,10 @@ export interface HypervOptions {
   readonly rangePages?: number;
   /** Modules and images that VTL1 lets VTL0 run, in every partition: what it has the signatures of. May grow. Default none. */
   readonly trusted?: TrustedCode;
+  /** The code that runs in VTL1. Default `hardened`. */
+  readonly secureKernel?: LvbsProfile;
+  /** Single holes of it against the profile. */
+  readonly defects?: { readonly [id in LvbsDefectId]?: boolean };
 }
 
 /** {@link HypervOptions} with every default filled in. */
@@ -28,4 +33,5 @@ export interface ResolvedOptions {
   readonly iommuPolicy: boolean;
   readonly rangePages: number;
   readonly trusted: TrustedCode;
+  readonly defects: LvbsDefectSwitches;
 }
