@@ -39,6 +39,7 @@ export * from './registers/control-registers.ts';
 export * from './registers/cpu-profile.ts';
 export * from './registers/register-write.ts';
 export * from './registers/registers.ts';
+export { type UnmodelledSemantics, unmodelledSemantics } from './registers/unmodelled.ts';
 export { type Access, AccessBits, type AccessKind, type AccessMode, accessBits } from './translate/access.ts';
 export { createPageWalker } from './translate/create-page-walker.ts';
 export * from './translate/page-fault.ts';
