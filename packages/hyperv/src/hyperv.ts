@@ -2,10 +2,10 @@ import { type Hypervisor, HypervisorError } from '@heki/hypervisor';
 import { INTEL_VT_RP } from '@heki/x86';
 import { hypervCapabilities } from './capabilities.ts';
 import { createHypervVirtualMachine } from './create-virtual-machine.ts';
+import { lvbsDefectSwitches } from './defects/lvbs-defects.ts';
 import { describeEvent } from './describe.ts';
 import type { HypervEvent } from './event.ts';
 import type { HypervOptions } from './options.ts';
-import { lvbsDefectSwitches } from './secure-kernel/defects.ts';
 import type { HypervVirtualMachine } from './virtual-machine.ts';
 
 /** Hyper-V as a backend. */

@@ -1,12 +1,11 @@
-export type { HypervEvent } from './event.ts';
-export { createHyperv, type Hyperv } from './hyperv.ts';
-export type { HypervOptions } from './options.ts';
 export {
-  type LvbsDefect,
   type LvbsDefectId,
   type LvbsProfile,
   lvbsDefects,
-} from './secure-kernel/defects.ts';
+} from './defects/lvbs-defects.ts';
+export type { HypervEvent } from './event.ts';
+export { createHyperv, type Hyperv } from './hyperv.ts';
+export type { HypervOptions } from './options.ts';
 export type {
   TrustedCode,
   TrustedKexecImage,

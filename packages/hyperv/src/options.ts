@@ -1,5 +1,6 @@
+import type { DefectChoices } from '@heki/series';
 import type { CpuProfile } from '@heki/x86';
-import type { LvbsDefectId, LvbsDefectSwitches, LvbsProfile } from './secure-kernel/defects.ts';
+import type { LvbsDefectId, LvbsDefectSwitches, LvbsProfile } from './defects/lvbs-defects.ts';
 import type { TrustedCode } from './secure-kernel/modules.ts';
 
 /** What Hyper-V runs on, and what its secure kernel in VTL1 chooses. */
@@ -22,7 +23,7 @@ export interface HypervOptions {
   /** The code that runs in VTL1. Default `hardened`. */
   readonly secureKernel?: LvbsProfile;
   /** Single holes of it against the profile. */
-  readonly defects?: { readonly [id in LvbsDefectId]?: boolean };
+  readonly defects?: DefectChoices<LvbsDefectId>;
 }
 
 /** {@link HypervOptions} with every default filled in. */

@@ -2,9 +2,9 @@ import { encodeLvbsTextPatch, LvbsFunction } from '@heki/hypercall/hyperv';
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { type LvbsDefectId, lvbsDefectSwitches, lvbsDefects } from '../defects/lvbs-defects.ts';
 import type { HypervOptions } from '../options.ts';
 import { createTestGuest, type TestGuest } from '../testing/guest.ts';
-import { type LvbsDefectId, lvbsDefectSwitches, lvbsDefects } from './defects.ts';
 import type { TrustedModule } from './modules.ts';
 
 const {

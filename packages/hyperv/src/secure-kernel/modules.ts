@@ -1,6 +1,6 @@
 import { HvMapGpa, LvbsError, type LvbsRange, LvbsSection, type LvbsTextPatch } from '@heki/hypercall/hyperv';
 import { frameOf, type Gfn, type Gpa, PAGE_SIZE, readBytes, writeBytes } from '@heki/physical-memory';
-import type { LvbsDefectSwitches } from './defects.ts';
+import type { LvbsDefectSwitches } from '../defects/lvbs-defects.ts';
 import type { MemoryPolicy } from './memory-policy.ts';
 import { addressOfByte, isEqual, type TextPatches } from './text-patches.ts';
 import type { Vtl1 } from './vtl1-port.ts';

@@ -5,7 +5,7 @@ import {
   type LvbsTextPatch,
 } from '@heki/hypercall/hyperv';
 import { type Gpa, readBytes, writeBytes } from '@heki/physical-memory';
-import type { LvbsDefectSwitches } from './defects.ts';
+import type { LvbsDefectSwitches } from '../defects/lvbs-defects.ts';
 import type { Vtl1 } from './vtl1-port.ts';
 
 /** INT3: the first step of text_poke. */
