@@ -2,6 +2,7 @@ import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest'
 import type { Attack, AttackResult, Profile, Standing } from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
 import type { HypervisorName } from '../hypervisor-names.ts';
+import type { Warning } from '../warning.ts';
 import type { Subject } from './subject.ts';
 
 /** A range as a page list has it. */
@@ -60,6 +61,8 @@ export interface ProtectReport {
   readonly weakenedPages: number;
   readonly writableCode: readonly WritableCode[];
   readonly attacks: readonly ComparedAttack[];
+  /** What a reader must know to take the rest rightly. */
+  readonly warnings: readonly Warning[];
   /** Nothing of the kernel but its page tables is in the snapshot. */
   readonly pageTablesOnly: boolean;
   /** The guest kernel's log. */
