@@ -35,7 +35,7 @@ export interface WritableCode extends FrameRange<Gfn> {
 }
 
 /** An attack without Heki and with it. */
-export interface ComparedAttack {
+interface ComparedAttack {
   readonly attack: Attack;
   readonly without: AttackResult;
   readonly with: AttackResult;

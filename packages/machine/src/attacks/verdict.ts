@@ -25,7 +25,7 @@ export function outcomeOfLeftOut(step: AttackStep): 'blocked' | 'not-tried' {
 }
 
 /** The hypervisor went on behind the instruction: an access by the processor was not made, a register write may have been. */
-export function isLeftOut({ answered, denial }: AttackStep): boolean {
+function isLeftOut({ answered, denial }: AttackStep): boolean {
   if (answered?.action.kind !== 'skip') return false;
   return isSecondLevelExit(answered.exit) || denial !== undefined;
 }
