@@ -110,9 +110,14 @@ function brokenRule({ vcpu, memory }: Witness, deed: Deed, exception: Exception)
   }
   if (deed.kind !== 'access' || isElsewhere(exception, deed.va)) return undefined;
   const { outcome } = translate(registers, memory, deed.va, deed.access, profile);
-  if (outcome.kind === 'general-protection') return { rule: undefined, text: outcome.reason };
+  if (outcome.kind === 'general-protection') return { rule: undefined, text: ADDRESS_RULES[outcome.reason] };
   return outcome.kind === 'page-fault' ? outcome.denials[0] : undefined;
 }
+
+const ADDRESS_RULES = {
+  'non-canonical': 'the address is not canonical',
+  lass: 'LASS: supervisor access to a user address',
+} as const;
 
 /** A fault on another page: met by the delivery of an exception. */
 function isElsewhere({ vector, cr2 }: Exception, va: VirtualAddress): boolean {

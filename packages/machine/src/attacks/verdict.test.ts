@@ -14,12 +14,13 @@ import {
   virtualAddress,
   writeU64,
 } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { Vector } from '@heki/vcpu';
 import { AMD_ZEN4, CR4, EFER, EntryLow } from '@heki/x86';
 import { createXen } from '@heki/xen';
 import { describe, expect, test } from 'vitest';
 import { createMachine } from '../create-machine.ts';
-import type { HekiDriver, Machine, Profile } from '../machine.ts';
+import type { HekiDriver, Machine } from '../machine.ts';
 import { SMALL_KERNEL, smallKernel } from '../testing/small-kernel.ts';
 import type { Attack, AttackResult } from './attack.ts';
 import { ATTACKS } from './attacks.ts';
@@ -242,6 +243,24 @@ describe.each(NAMES)('on %s', (name) => {
     const broken = reserved.attack(named('store-text'));
     expect(broken).toMatchObject({ outcome: 'blocked', by: 'processor' });
     expect(broken.reason).toContain('#PF 0xb (P W RSVD): reserved bit 51');
+  });
+});
+
+test('a #GP by LASS or for an address that is none is the processor, which says which', () => {
+  const at = (va: bigint, cr4: bigint) =>
+    machineOn(BACKENDS.kvm as Backend, {
+      heki: false,
+      registers: { cr4: CR4.PAE | CR4.PGE | CR4.SMEP | CR4.SMAP | cr4 },
+      targets: { text: virtualAddress(va) },
+    }).attack(named('store-text'));
+  expect(at(0x40_0000n, CR4.LASS)).toMatchObject({
+    outcome: 'blocked',
+    by: 'processor',
+    reason: 'the processor forbids it: #GP(0): LASS: supervisor access to a user address',
+  });
+  expect(at(0x8000_0000_0000_0000n, 0n)).toMatchObject({
+    by: 'processor',
+    reason: 'the processor forbids it: #GP(0): the address is not canonical',
   });
 });
 
