@@ -94,6 +94,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     vmalloc: createVmalloc(layout),
     heki: options.heki?.(createHekiKernel(common, hekiPlaces, () => state)),
     hekiPlaces,
+    hekiInit: {},
     initHypervisorPlatform: options.initHypervisorPlatform,
     defects,
     jumpLabels: jumpLabelsOf(options, image.address('_text')),
@@ -172,6 +173,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     layout: state.layout,
     pageTableRoot: state.tables.root,
     heki: state.heki,
+    hekiInit: state.hekiInit,
     get nextStep() {
       return BOOT_STEPS[next]?.step;
     },

@@ -1,4 +1,4 @@
-import type { HekiGuest } from '@heki/guest';
+import type { EarlyInitResult, HekiGuest, LateInitResult } from '@heki/guest';
 import {
   addressOf,
   type Gfn,
@@ -63,6 +63,8 @@ export interface KernelState {
   readonly kaslrSeed: number | undefined;
   readonly emit: (event: LinuxEvent) => void;
 
+  /** What came of Heki's two steps of boot, as far as they were taken. */
+  readonly hekiInit: { early?: EarlyInitResult; late?: LateInitResult };
   /** How the kernel reaches memory just now. */
   memory: KernelMemory;
   /** Another kernel runs: this one has handed over. */

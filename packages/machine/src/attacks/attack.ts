@@ -3,6 +3,7 @@ import type { VirtualAddress } from '@heki/physical-memory';
 import type { Exception, ExitAction, VmExit } from '@heki/vcpu';
 import type { Rule } from '@heki/x86';
 import type { Attacker } from './attacker.ts';
+import type { AttackClaim } from './claim.ts';
 import type { KernelTargets } from './targets.ts';
 
 /** How an attack ended. */
@@ -98,6 +99,8 @@ export interface Attack {
   readonly meaning: string;
   /** Whether it is no attack, but work that protection must not break. */
   readonly legitimate: boolean;
+  /** Who claims to stop it; `undefined` when nobody does, and for legitimate work. */
+  readonly claim: AttackClaim | undefined;
   run(attacker: Attacker, targets: KernelTargets): AttackVerdict;
 }
 
