@@ -6,6 +6,6 @@ export type {
   TrustedKexecImage,
   TrustedModule,
   TrustedSection,
-} from './secure-kernel/modules.ts';
+} from './secure-kernel/trusted-code.ts';
 export type { HypervStatistics } from './statistics.ts';
 export type { HypervVirtualMachine, SecureKernelFace } from './virtual-machine.ts';

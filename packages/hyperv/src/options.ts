@@ -1,5 +1,5 @@
 import type { CpuProfile } from '@heki/x86';
-import type { TrustedCode } from './secure-kernel/modules.ts';
+import type { TrustedCode } from './secure-kernel/trusted-code.ts';
 
 /** What Hyper-V runs on, and what its secure kernel in VTL1 chooses. */
 export interface HypervOptions {

@@ -3,10 +3,10 @@ export type {
   AttackName,
   AttackOutcome,
   AttackResult,
-  AttackStep,
   AttackVerdict,
   Defence,
 } from './attacks/attack.ts';
+export type { AttackStep } from './attacks/attack-step.ts';
 export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
 export { ATTACKS } from './attacks/attacks.ts';
 export { runAttacks } from './attacks/run-attacks.ts';

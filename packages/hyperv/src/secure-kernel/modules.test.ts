@@ -2,7 +2,7 @@ import { encodeLvbsTextPatch, LvbsFunction } from '@heki/hypercall/hyperv';
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
 import { createTestGuest, type TestGuest } from '../testing/guest.ts';
-import type { TrustedModule } from './modules.ts';
+import type { TrustedModule } from './trusted-code.ts';
 
 const {
   FREE_MODULE_INIT,

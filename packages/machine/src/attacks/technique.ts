@@ -1,5 +1,6 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import type { AttackStep, AttackVerdict } from './attack.ts';
+import type { AttackVerdict } from './attack.ts';
+import type { AttackStep } from './attack-step.ts';
 import type { Attacker, FoundEntry } from './attacker.ts';
 import { explainStep, outcomeOf } from './verdict.ts';
 

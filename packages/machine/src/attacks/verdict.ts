@@ -1,6 +1,7 @@
 import { Vector, type VmExit } from '@heki/vcpu';
 import { describePageFaultCode } from '@heki/x86';
-import type { AttackOutcome, AttackStep, Defence } from './attack.ts';
+import type { AttackOutcome, Defence } from './attack.ts';
+import type { AttackStep } from './attack-step.ts';
 
 /** How an attack ended whose deciding instruction was `step`, if completing that instruction is all it takes. */
 export function outcomeOf(step: AttackStep): AttackOutcome {
