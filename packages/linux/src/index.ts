@@ -27,6 +27,7 @@ export {
   type ModuleImage,
   type ModuleMemory,
   type ModuleSites,
+  type ModuleTextChanges,
 } from './modules/module-image.ts';
 export type { LoadedModule } from './modules/modules.ts';
 export { Errno, type KernelOutcome } from './outcome.ts';

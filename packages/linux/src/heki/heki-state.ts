@@ -2,7 +2,7 @@ import type { HekiGuest } from '@heki/guest';
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { LinuxDefectSwitches } from '../defects/linux-defects.ts';
 import type { LinuxEvent } from '../event.ts';
-import type { ModuleImage } from '../modules/module-image.ts';
+import type { ModuleImage, ModuleTextChanges } from '../modules/module-image.ts';
 import type { HekiPlaces } from './heki-symbols.ts';
 
 /** What the kernel knows of Heki, and how it tells of itself. */
@@ -16,6 +16,6 @@ export interface HekiState {
   /** Jump labels in the kernel's own text. */
   readonly jumpLabels: readonly VirtualAddress[];
   /** Called for a module that is signed, before it is loaded. */
-  readonly presentSignature: ((image: ModuleImage) => void) | undefined;
+  readonly presentSignature: ((image: ModuleImage, changes: ModuleTextChanges) => void) | undefined;
   readonly emit: (event: LinuxEvent) => void;
 }

@@ -1,3 +1,11 @@
+/** What becomes of a module's text beside its bytes, by offsets: what whoever signs it has to vouch for. */
+export interface ModuleTextChanges {
+  /** What the loader may put in place of what the author built. */
+  readonly loader: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
+  /** What is patched once the text is read-only: jump labels, static calls. */
+  readonly patches: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
+}
+
 /** The kinds of memory of a module (`enum mod_mem_type`, 6.4), in the order of their allocation. */
 export const MODULE_MEMORY = [
   'text',

@@ -20,6 +20,7 @@ import type { CpuProfile } from '../registers/cpu-profile.ts';
 import { INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { type Access, accessBits } from './access.ts';
+import { violatesLass } from './lass.ts';
 import { PageFaultCode } from './page-fault.ts';
 import { accessErrorCode, effectiveRights, isWrite, permissionDenials } from './permission.ts';
 import type {
@@ -80,6 +81,7 @@ export function translate<Fault = unknown>(
   if (!isCanonical(virtualFrameOf(va), levelsOf(registers))) {
     return ended({ kind: 'general-protection', reason: 'non-canonical' });
   }
+  if (violatesLass(va, access, registers)) return ended({ kind: 'general-protection', reason: 'lass' });
 
   const walk = walkTables(va, { registers, memory, profile, secondLevel, steps });
   const pageFault = (code: number) => code | accessErrorCode(access, registers);
