@@ -9,9 +9,10 @@ import type { LinuxEvent } from './event.ts';
 import type { HekiSymbol } from './heki/heki-symbols.ts';
 import type { ImageSymbol, KernelProfile } from './layout/kernel-profile.ts';
 import type { AddressLayout } from './layout/layout.ts';
-import type { LoadedModule, ModuleImage, ModuleTextChanges } from './modules/modules.ts';
+import type { ModuleImage, ModuleTextChanges } from './modules/module-image.ts';
+import type { LoadedModule } from './modules/modules.ts';
 import type { KernelOutcome } from './outcome.ts';
-import type { TextPatch } from './text/text-poke-batch.ts';
+import type { TextPatch } from './text/text-patch.ts';
 
 /** What a kernel is made of. */
 export interface LinuxKernelOptions {

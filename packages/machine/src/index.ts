@@ -1,13 +1,12 @@
+export type { Attack, AttackVerdict } from './attacks/attack.ts';
 export type {
-  Attack,
   AttackName,
   AttackOutcome,
   AttackResult,
   AttackStep,
-  AttackVerdict,
   BrokenRule,
   Defence,
-} from './attacks/attack.ts';
+} from './attacks/attack-result.ts';
 export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
 export { ATTACKS } from './attacks/attacks.ts';
 export { type AttackClaim, type Claimant, claims, coversPage } from './attacks/claim.ts';

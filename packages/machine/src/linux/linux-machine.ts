@@ -11,7 +11,8 @@ import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
-import type { Attack, AttackResult } from '../attacks/attack.ts';
+import type { Attack } from '../attacks/attack.ts';
+import type { AttackResult } from '../attacks/attack-result.ts';
 import type { Claimant } from '../attacks/claim.ts';
 import type { KernelTargets } from '../attacks/targets.ts';
 import type { MachineDefectId } from '../defects.ts';
