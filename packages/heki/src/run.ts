@@ -61,6 +61,8 @@ Examples:
   heki extract guest.elf -o small.elf.gz --user             with what user programs map, for translate --user
   heki extract guest.elf -o - | ssh host 'cat > small.elf.gz'`;
 
+const STRICT = ['--strict', 'under rfc-v2, too, exit with 1 for a claim that is not kept'] as const;
+
 /** A parser of whole numbers from `least` to `most`. */
 function parseWhole(least: number, most: number): (text: string) => number {
   return (text) => {
@@ -103,6 +105,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
+    .option(...STRICT)
     .option('--trace', 'print every event of the protected machine')
     .option('--json', 'print one JSON object')
     .addHelpText('after', PROTECT_EXAMPLES)
@@ -144,6 +147,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '--workload <name>',
       'run legitimate work with and without protection, on the hypervisor and the profile that are named or on KVM in both; all runs all',
     )
+    .option(...STRICT)
     .option('--trace', 'print every event; with --json as `trace`')
     .option('--json', 'print one JSON object')
     .addHelpText('after', BOOT_EXAMPLES)
@@ -256,6 +260,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
         .default('hardened'),
     )
     .option('--no-mbec', 'a processor without mode-based execute control')
+    .option(...STRICT)
     .option('--json', 'print one JSON object')
     .addHelpText('after', REPLAY_EXAMPLES)
     .action(async (recording: string, options) => {

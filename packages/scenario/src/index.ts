@@ -1,13 +1,16 @@
+export { actionText } from './action-text.ts';
 export { createScenarioMachine, type ScenarioMachineOptions } from './create-scenario-machine.ts';
 export { describePageClass, describeScenario, describeStep, type PageClassText } from './describe.ts';
 export { ScenarioError } from './error.ts';
 export { createEventCounter, type EventCount, type EventCounter } from './event-count.ts';
+export { isInForce } from './in-force.ts';
 export { beginLife, type Life } from './life.ts';
 export { type ComposedScenario, loadScenario } from './load-scenario.ts';
 export { type MachineSettings, machineSettings } from './machine-settings.ts';
 export { isMemorySize, MEMORY_SIZE, memoryBytes } from './memory-size.ts';
 export { type PageClass, pageClasses } from './page-classes.ts';
 export {
+  expectedVerdict,
   runScenario,
   runSteps,
   type ScenarioResult,

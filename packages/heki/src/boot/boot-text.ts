@@ -1,3 +1,4 @@
+import type { LinuxKernel } from '@heki/linux';
 import {
   describePageClass,
   describeStep,
@@ -9,15 +10,22 @@ import {
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
 import { count, number } from '../quantity.ts';
+import { type Verdict, verdictLines } from '../verdict/verdict.ts';
+import { rangedWarningLines, type Warning } from '../warning.ts';
 
 /** A life of a kernel, for people. */
 export interface BootReport extends ScenarioResult {
   readonly settings: MachineSettings;
   readonly kernel: string;
+  /** What came of Heki's two steps of boot. */
+  readonly hekiInit: LinuxKernel['hekiInit'];
   /** The kernel's log. */
   readonly log: readonly string[];
   /** Page lists that the hypervisor got, and how many it refused. */
   readonly pageLists: { readonly sent: number; readonly refused: number };
+  readonly verdict: Verdict;
+  /** What a reader must know of the rights that pages have in the end. */
+  readonly warnings: readonly Warning[];
 }
 
 /** The report as text. */
@@ -43,6 +51,9 @@ export function bootText(report: BootReport, colours: Colours): string {
   lines.push(
     `${count(sent, 'page list')} to the hypervisor${refused === 0 ? '' : `, ${red(`${number(refused)} refused`)}`}`,
   );
+  lines.push(...rangedWarningLines(report.warnings, colours));
+  const verdict = verdictLines(report.verdict, colours);
+  if (verdict.length > 0) lines.push('', ...verdict);
   return `${lines.join('\n')}\n`;
 }
 
@@ -50,7 +61,7 @@ function stepLines(steps: readonly StepResult[], { green, red, yellow }: Colours
   return steps.map((result) => {
     const { step, verdict, expected } = result;
     const good = verdict === (step.do === 'attack' ? 'blocked' : 'works');
-    const colour = expected ? (good ? green : yellow) : red;
+    const colour = !expected ? red : good ? green : yellow;
     return colour(`  ${describeStep(result)}`);
   });
 }

@@ -8,18 +8,21 @@ import {
   runScenario,
 } from '@heki/scenario';
 import type { Profile } from '@heki/series';
+import { bootJson } from '../boot/boot-json.ts';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
+import { bootVerdict, bootWarnings } from '../boot/boot-verdict.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
 import { coloursFor } from '../colours.ts';
-import { ExitCode, fileErrorText, InputError, UsageError } from '../failure.ts';
+import { fileErrorText, InputError, UsageError } from '../failure.ts';
 import { HYPERVISOR_NAMES } from '../hypervisor-names.ts';
 import { hypervisorNamed, isHypervisorName } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import { memoryOption } from '../memory-option.ts';
 import { createProgress } from '../progress.ts';
 import { readText } from '../read-text.ts';
+import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki boot`. */
 export interface BootOptions {
@@ -34,11 +37,12 @@ export interface BootOptions {
   readonly mbec: boolean;
   readonly scenario?: string;
   readonly workload?: string;
+  readonly strict?: boolean;
   readonly trace?: boolean;
   readonly json?: boolean;
 }
 
-/** `heki boot`. Exit code 1 when boot, a step, or legitimate work did not come out as it should. */
+/** `heki boot`. Exit code 1 when there is a finding that makes it fail: a step that did not come out as it should, a claim that is not kept. */
 export async function boot(options: BootOptions, io: CommandIo): Promise<number> {
   const asked = specification(options);
   if (options.workload !== undefined) {
@@ -46,7 +50,8 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
       if (options[other] !== undefined)
         throw new UsageError(`--workload and --${other}: expected one of them`);
     }
-    return runWorkloads(options.workload, asked, options.json === true, io);
+    const { json = false, strict = false } = options;
+    return runWorkloads({ name: options.workload, asked, json, strict }, io);
   }
   const scenario = await scenarioOf(options.scenario, asked);
   const settings = machineSettings(scenario.machine);
@@ -89,8 +94,11 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     ...result,
     settings: { ...settings, mbec: withholdsExecution(settings) },
     kernel: machine.kernel.profile.name,
+    hekiInit: machine.kernel.hekiInit,
     log,
     pageLists,
+    verdict: bootVerdict(machine, result, { profile: settings.profile, strict: options.strict ?? false }),
+    warnings: bootWarnings(machine, result),
   };
   const writer = createLineWriter(io.stdout);
   if (options.json === true) {
@@ -102,7 +110,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
   }
   await writer.flush();
-  return result.expected ? ExitCode.SUCCESS : ExitCode.FAILURE;
+  return exitCodeOf(report.verdict.findings, report.verdict);
 }
 
 /** The text of a file. @throws {InputError} when it cannot be read */
@@ -141,24 +149,5 @@ function specification(options: BootOptions): MachineSpecification {
     ...(hypervisor === undefined ? {} : { hypervisor: hypervisorNamed(hypervisor) }),
     ...(profile === undefined ? {} : { profile }),
     ...(mbec ? {} : { mbec }),
-  };
-}
-
-function bootJson(report: BootReport): object {
-  const { boot: verdict, bootReason, steps, classes, settings, kernel, log, pageLists, expected } = report;
-  return {
-    kernel,
-    machine: settings,
-    boot: verdict,
-    reason: bootReason,
-    log,
-    pageLists,
-    steps,
-    classes: classes.map((one) => ({
-      ...one,
-      mappings: Object.fromEntries(one.mappings),
-      granted: Object.fromEntries(one.granted),
-    })),
-    expected,
   };
 }

@@ -1,15 +1,16 @@
 import { basename } from 'node:path';
 import type { Profile } from '@heki/series';
 import { coloursFor } from '../colours.ts';
-import { ExitCode } from '../failure.ts';
 import { hypervisorNamed } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
+import { protectVerdict } from '../protect/protect-verdict.ts';
 import { openSubject } from '../protect/subject.ts';
 import { readText } from '../read-text.ts';
+import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki protect`. */
 export interface ProtectOptions {
@@ -18,11 +19,12 @@ export interface ProtectOptions {
   readonly hypervisor?: string;
   readonly memoryMap?: string;
   readonly kernelConfig?: string;
+  readonly strict?: boolean;
   readonly trace?: boolean;
   readonly json?: boolean;
 }
 
-/** `heki protect [SNAPSHOT]`. Exit code 1 when Heki refused to protect the kernel. */
+/** `heki protect [SNAPSHOT]`. Exit code 1 when there is a finding that makes it fail: a refusal, a claim that is not kept. */
 export async function protect(
   path: string | undefined,
   options: ProtectOptions,
@@ -36,6 +38,7 @@ export async function protect(
     mbec: options.mbec,
     hypervisor: hypervisorNamed(options.hypervisor),
     ...(kernelConfig === undefined ? {} : { kernelConfig }),
+    strict: options.strict ?? false,
     trace: options.trace ?? false,
   });
   const text =
@@ -45,8 +48,8 @@ export async function protect(
   const writer = createLineWriter(io.stdout);
   for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
   await writer.flush();
-  const refused = report.hypercalls.some(({ result }) => result < 0);
-  return report.late.outcome === 'protected' && !refused ? ExitCode.SUCCESS : ExitCode.FAILURE;
+  const { findings, ...strictness } = protectVerdict(report);
+  return exitCodeOf(findings, strictness);
 }
 
 async function readKernelConfig(path: string): Promise<ProtectSettings['kernelConfig']> {

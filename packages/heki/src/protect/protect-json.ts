@@ -1,5 +1,9 @@
 import type { AttackResult } from '@heki/machine';
 import { hex } from '../hex.ts';
+import { claimedBy } from '../verdict/claimed-by.ts';
+import { verdictJson } from '../verdict/verdict.ts';
+import { warningsJson } from '../warning.ts';
+import { assumptions, protectVerdict, uncovered } from './protect-verdict.ts';
 import type { ProtectReport } from './report.ts';
 
 function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
@@ -24,7 +28,7 @@ export function protectJson(report: ProtectReport): unknown {
     earlyInit:
       early.outcome === 'counting' ? { leaves: early.leaves, pages: early.pages } : { leaves: 0, pages: 0 },
     controlRegisters: { cr0: hex(report.pinned.cr0), cr4: hex(report.pinned.cr4) },
-    hypercalls: report.hypercalls.map(({ number, listPages, result }) => ({
+    hypercalls: report.hypercalls.map(({ number, listPages, result, why }) => ({
       nr: number ?? null,
       listPages: listPages.map((ranges) =>
         ranges.map(({ start, end, permissions, immutable }) => ({
@@ -35,6 +39,7 @@ export function protectJson(report: ProtectReport): unknown {
         })),
       ),
       result,
+      ...(why === undefined ? {} : { refused: why }),
     })),
     pages: Object.fromEntries([...report.pages].map(([permissions, { pages }]) => [permissions, pages])),
     attacks: report.attacks.map((attack) => ({
@@ -42,8 +47,13 @@ export function protectJson(report: ProtectReport): unknown {
       without: attackJson(attack.without),
       with: attackJson(attack.with),
       standing: attack.standing,
+      claimed: attack.claimed,
+      claimedBy: claimedBy(attack.attack),
     })),
-    warnings: report.warnings,
+    verdict: verdictJson(protectVerdict(report)),
+    warnings: warningsJson(report.warnings),
+    assumed: warningsJson(assumptions(report)),
+    notCovered: warningsJson(uncovered(report)),
     log: report.log,
     ...(report.trace === undefined ? {} : { trace: report.trace }),
   };

@@ -6,13 +6,14 @@ import type { Colours } from '../colours.ts';
 import { hex } from '../hex.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { bytesText, count, number } from '../quantity.ts';
-import { warningLines } from '../warning.ts';
+import { earlyRefusal } from '../verdict/refusal.ts';
+import { verdictLines } from '../verdict/verdict.ts';
+import { rangedWarningLines, warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
+import { protectVerdict } from './protect-verdict.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
 
 const BAR_WIDTH = 24;
-/** More ranges than this of writable code are counted, not listed. */
-const LISTED_RANGES = 4;
 
 const MEANINGS = {
   'r-x': 'code: runs, and nobody changes it',
@@ -128,16 +129,8 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
           : []),
         `${count(early.leaves, 'mapping')} outside the direct map; counters of read, write and execute for ${count(early.pages, 'page')}`,
       ];
-    case 'not-built':
-      return [`Heki is not in this kernel: ${early.reasons.join('; ')}`];
-    case 'disabled':
-      return ['Heki is switched off on the command line'];
-    case 'kaslr':
-      return [
-        'Heki refuses: the kernel is built with KASLR (CONFIG_RANDOMIZE_BASE), and looks at fixed addresses',
-      ];
-    case 'no-hypervisor':
-      return ['Heki found no hypervisor that supports it'];
+    default:
+      return [earlyRefusal(early) ?? ''];
   }
 }
 
@@ -181,7 +174,7 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
 }
 
 function enforcedLines(report: ProtectReport, colours: Colours): string[] {
-  const { pages, pinned, writableCode, weakenedPages } = report;
+  const { pages, pinned, weakenedPages } = report;
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
   if (total === 0) return ['nothing'];
   const lines: string[] = [];
@@ -205,26 +198,7 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
       ),
     );
   }
-  if (writableCode.length > 0) {
-    const frames = writableCode.reduce((sum, { start, end }) => sum + end - start, 0);
-    lines.push(
-      '',
-      colours.red(
-        colours.bold(
-          `WARNING: ${count(frames, 'page')} ${frames === 1 ? 'is' : 'are'} writable through one mapping and executable through another.`,
-        ),
-      ),
-      colours.red('Heki grants what the mappings of a page grant together, so it cannot protect them:'),
-      ...writableCode.slice(0, LISTED_RANGES).map(({ start, end, writableAt, executableAt }) => {
-        const where = (name: string, at: bigint | undefined) =>
-          at === undefined ? '' : `, ${name} at ${hex(at)}`;
-        return `  guest-physical ${hex(start * 4096)}-${hex(end * 4096 - 1)}${where('writable', writableAt)}${where('executable', executableAt)}`;
-      }),
-    );
-    if (writableCode.length > LISTED_RANGES) {
-      lines.push(`  and ${count(writableCode.length - LISTED_RANGES, 'more range')} (--json lists all)`);
-    }
-  }
+  lines.push(...rangedWarningLines(report.warnings, colours));
   return lines;
 }
 
@@ -240,6 +214,7 @@ function attackLines(report: ProtectReport, colours: Colours): string[] {
   lines.push(
     ...titles('not-stopped').map((title) => colours.red(`Heki does not stop this: ${title}.`)),
     ...titles('broken').map((title) => colours.red(`Heki breaks this: ${title}.`)),
+    ...verdictLines(protectVerdict(report), colours),
   );
   if (attacks.some(({ with: { outcome } }) => outcome === 'livelock')) {
     lines.push(

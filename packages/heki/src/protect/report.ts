@@ -1,9 +1,11 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
+import type { Refusal } from '@heki/hypervisor';
 import type { Attack, AttackResult, Standing } from '@heki/machine';
-import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import type { Warning } from '../warning.ts';
+import type { GrantedRights } from './granted-rights.ts';
 import type { Subject } from './subject.ts';
 
 /** A range as a page list has it. */
@@ -21,6 +23,8 @@ export interface HypercallRecord {
   /** Newest page first. Empty for other hypercalls, and for a list that no reader can decode. */
   readonly listPages: readonly (readonly ListedRange[])[];
   readonly result: number;
+  /** Why the hypervisor refused it, as it reported. */
+  readonly why: Refusal | undefined;
 }
 
 /** Pages with the same permissions, as they were sent. */
@@ -29,24 +33,22 @@ export interface PageCount {
   readonly immutable: number;
 }
 
-/** Guest frames that some mapping can write and some mapping can execute, with a mapping of each kind. */
-export interface WritableCode extends FrameRange<Gfn> {
-  readonly writableAt: VirtualAddress | undefined;
-  readonly executableAt: VirtualAddress | undefined;
-}
-
 /** An attack without Heki and with it. */
 interface ComparedAttack {
   readonly attack: Attack;
   readonly without: AttackResult;
   readonly with: AttackResult;
   readonly standing: Standing;
+  /** Heki is in force, and the machine claims to stop it. */
+  readonly claimed: boolean;
 }
 
 /** Everything that `heki protect` found out. */
 export interface ProtectReport {
   readonly subject: Subject;
   readonly profile: Profile;
+  /** `--strict`. */
+  readonly strict: boolean;
   readonly mbec: boolean;
   readonly hypervisor: HypervisorName;
   /** The kernel's own configuration, and the name of its file; `undefined` when one that suits Heki was assumed. */
@@ -60,7 +62,10 @@ export interface ProtectReport {
   readonly pages: ReadonlyMap<string, PageCount>;
   /** Pages that stay executable for the kernel because the processor cannot deny it. */
   readonly weakenedPages: number;
-  readonly writableCode: readonly WritableCode[];
+  /** Read back from the machine after late init. */
+  readonly granted: GrantedRights;
+  /** Heki protects the kernel's memory, and the hypervisor took every request. */
+  readonly inForce: boolean;
   readonly attacks: readonly ComparedAttack[];
   /** What a reader must know to take the rest rightly. */
   readonly warnings: readonly Warning[];
