@@ -13,7 +13,8 @@ export const npt: VectorKind = {
 
 function modelOf(vector: TwoStageCase): TwoStageModel<NptFault> {
   const { ncr3, gigabytePages, maxPhysicalAddressBits } = vector;
-  const profile: CpuProfile = { ...AMD_ZEN4, gigabytePages, maxPhysicalAddressBits };
+  // Nor has this emulator CET: see two-stage.
+  const profile: CpuProfile = { ...AMD_ZEN4, cet: false, gigabytePages, maxPhysicalAddressBits };
   return {
     profile,
     secondLevel:

@@ -30,11 +30,13 @@ function modelOf(vector: TwoStageCase): TwoStageModel<EptFault> {
   };
 }
 
+/** The emulator that answered has no CET, and sets the dirty flag of a leaf beside R/W = 0 (SDM 3A 4.8). */
 function profileOf(vector: TwoStageCase): CpuProfile {
   const { ept, ...rest } = INTEL_VT_RP;
   const { gigabytePages, maxPhysicalAddressBits, executeOnly, advancedViolationInfo } = vector;
   return {
     ...rest,
+    cet: false,
     gigabytePages,
     maxPhysicalAddressBits,
     ept: ept && { ...ept, gigabytePages, executeOnly, advancedViolationInfo },
