@@ -1,8 +1,9 @@
 import { createEpt, createEptEditor, EPT_RIGHTS, EptHigh, encodeEptp } from '@heki/ept';
 import { type Host, HypervisorError } from '@heki/hypervisor';
 import { createNpt, createNptEditor } from '@heki/npt';
+import type { SecondLevel, SecondLevelEditor } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
-import { type CpuProfile, EntryLow, type SecondLevel, type SecondLevelEditor } from '@heki/x86';
+import { type CpuProfile, EntryLow } from '@heki/x86';
 import type { ResolvedOptions } from '../resolve-options.ts';
 import { nptSpteFormat } from './npt-spte.ts';
 import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
