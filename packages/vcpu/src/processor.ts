@@ -64,6 +64,7 @@ export class Processor {
       () => this.mmu.changed(),
       () => this.mmu.flushVpid('set-registers'),
     );
+    this.registers.rdx = BigInt(options.profile.signature);
     const onFlush = (cause: FlushCause, frame?: VirtualFrame): void => {
       const va = frame === undefined ? {} : { va: linear(frame, 0) };
       onEvent?.({ type: 'flush', vcpu: id, cause, ...va });
@@ -79,7 +80,7 @@ export class Processor {
     });
   }
 
-  /** Levels of paging that decide what is canonical. */
+  /** Levels of paging that decide where the processor can access memory and execute. */
   get levels(): PagingLevels {
     return (this.registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
   }
@@ -150,10 +151,22 @@ export class Processor {
     return this.trap.raise(Vector.GP, 0);
   }
 
-  /** INIT. */
+  /** INIT (SDM 3A table 10-1). */
+  init(): void {
+    this.registers.init(this.profile.signature);
+    this.#msrs.init();
+    this.#start();
+  }
+
+  /** RESET. */
   reset(): void {
-    this.registers.reset();
+    this.registers.reset(this.profile.signature);
     this.#msrs.reset();
+    this.#start();
+  }
+
+  /** Nothing is under way, and no translation is cached. */
+  #start(): void {
     this.pending = undefined;
     this.halted = undefined;
     this.mmu.flushVpid('set-registers');

@@ -76,6 +76,9 @@ export const EFER_BITS = {
   LMA: { bit: 10, meaning: 'long mode active (read only)', source: 'SDM 3A 2.2.1' },
   NXE: { bit: 11, meaning: 'execute-disable enable', source: 'SDM 3A 2.2.1, 4.6.1' },
   SVME: { bit: 12, meaning: 'SVM enable (AMD)', source: 'APM 2 15.4' },
+  FFXSR: { bit: 14, meaning: 'fast FXSAVE and FXRSTOR (AMD)', source: 'APM 2 3.1.7' },
+  TCE: { bit: 15, meaning: 'translation cache extension (AMD)', source: 'APM 2 3.1.7' },
+  AIBRSE: { bit: 21, meaning: 'automatic IBRS (AMD)', source: 'APM 2 3.1.7' },
 } as const;
 
 /** Masks of EFER: `EFER.NXE`. */

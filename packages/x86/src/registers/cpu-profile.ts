@@ -46,6 +46,8 @@ export interface CpuProfile {
   /** Short name, as in `--cpu NAME`. */
   readonly name: string;
   readonly vendor: 'intel' | 'amd';
+  /** Family, model and stepping as CPUID.1 gives them in EAX, and RESET and INIT leave them in EDX. */
+  readonly signature: number;
   /** MAXPHYADDR: 32 .. 52. */
   readonly maxPhysicalAddressBits: number;
   /** 1-GiB leaves in PDPTEs (CPUID 8000_0001 EDX bit 26). */
@@ -67,6 +69,8 @@ export interface CpuProfile {
   /** Control-flow enforcement, CR4.CET. */
   readonly cet: boolean;
   readonly xsave: boolean;
+  /** AMD's automatic IBRS, EFER.AIBRSE (CPUID 8000_0021 EAX bit 8). */
+  readonly automaticIbrs: boolean;
   /** VMX or SVM offered to this CPU's own software: CR4.VMXE, EFER.SVME. */
   readonly virtualization: boolean;
   /** `undefined` on a processor without EPT. */
@@ -79,6 +83,7 @@ export interface CpuProfile {
 export const INTEL_VT_RP: CpuProfile = {
   name: 'intel-vt-rp',
   vendor: 'intel',
+  signature: 0x9_0672,
   maxPhysicalAddressBits: 46,
   gigabytePages: true,
   nx: true,
@@ -92,6 +97,7 @@ export const INTEL_VT_RP: CpuProfile = {
   fsgsbase: true,
   cet: true,
   xsave: true,
+  automaticIbrs: false,
   virtualization: false,
   ept: {
     executeOnly: true,
@@ -116,6 +122,7 @@ export const INTEL_VT_RP: CpuProfile = {
 export const INTEL_SKYLAKE: CpuProfile = {
   ...INTEL_VT_RP,
   name: 'intel-skylake',
+  signature: 0x5_0654,
   pks: false,
   la57: false,
   cet: false,
@@ -141,6 +148,7 @@ export const INTEL_SKYLAKE: CpuProfile = {
 export const INTEL_HASWELL: CpuProfile = {
   ...INTEL_SKYLAKE,
   name: 'intel-haswell',
+  signature: 0x3_06c3,
   smap: false,
   pku: false,
   umip: false,
@@ -167,8 +175,10 @@ export const AMD_ZEN4: CpuProfile = {
   ...INTEL_VT_RP,
   name: 'amd-zen4',
   vendor: 'amd',
+  signature: 0xa1_0f11,
   maxPhysicalAddressBits: 48,
   pks: false,
+  automaticIbrs: true,
   ept: undefined,
   npt: { gmet: true, readOnlyGuestPageTables: true },
 };

@@ -144,13 +144,21 @@ export function writeCr4(registers: PagingRegisters, value: bigint, profile: Cpu
   return { kind: 'ok', registers: { ...registers, cr4: value }, flush };
 }
 
+/** The mask of EFER bits that can be set on a processor; all others are reserved there. */
+function supportedEfer(profile: CpuProfile): bigint {
+  let supported = EFER.SCE | EFER.LME | EFER.LMA;
+  if (profile.nx) supported |= EFER.NXE;
+  if (profile.vendor !== 'amd') return supported;
+  supported |= EFER.FFXSR | EFER.TCE;
+  if (profile.virtualization) supported |= EFER.SVME;
+  if (profile.automaticIbrs) supported |= EFER.AIBRSE;
+  return supported;
+}
+
 /** WRMSR to IA32_EFER (SDM 3A 2.2.1; APM 2 3.1.7). A write of LMA is ignored: the processor owns it. */
 export function writeEfer(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
   const { cr0, efer } = registers;
-  let supported = EFER.SCE | EFER.LME | EFER.LMA;
-  if (profile.nx) supported |= EFER.NXE;
-  if (profile.vendor === 'amd' && profile.virtualization) supported |= EFER.SVME;
-  const reserved = value & ~supported;
+  const reserved = value & ~supportedEfer(profile);
   if (reserved !== 0n) return refused(`EFER bits ${hex(reserved)} are reserved on this processor`);
   if (((value ^ efer) & EFER.LME) !== 0n && (cr0 & CR0.PG) !== 0n) {
     return refused('EFER.LME cannot change while CR0.PG = 1');
