@@ -1,5 +1,5 @@
 import { createEpt, type EptFault } from '@heki/ept';
-import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
+import { type CpuProfile, CR4, INTEL_VT_RP } from '@heki/x86';
 import type { VectorKind } from './kind.ts';
 import type { TwoStageCase, TwoStageModel } from './two-stage-case.ts';
 import { isCasesFile, runCasesFile } from './two-stage-file.ts';
@@ -36,7 +36,7 @@ function profileOf(vector: TwoStageCase): CpuProfile {
   const { gigabytePages, maxPhysicalAddressBits, executeOnly, advancedViolationInfo } = vector;
   return {
     ...rest,
-    cet: false,
+    cr4: rest.cr4 & ~CR4.CET,
     gigabytePages,
     maxPhysicalAddressBits,
     ept: ept && { ...ept, gigabytePages, executeOnly, advancedViolationInfo },

@@ -18,6 +18,7 @@ import { ExitCode } from '../failure.ts';
 import { hex, hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { openSnapshot } from '../snapshot.ts';
+import { registerWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
 export interface TranslateOptions {
@@ -38,10 +39,11 @@ export async function translate(
   const { core, registers, kernelRoot } = openSnapshot(path);
   const paging = { ...registers, cr3: BigInt(kernelRoot) << 12n };
   const translation = translateAddress(paging, core.memory, va, access);
+  const warnings = registerWarnings(registers);
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(va, access, translation), undefined, 2)}\n`
-      : describe(va, access, paging, translation, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(va, access, translation, warnings), undefined, 2)}\n`
+      : describe(va, access, paging, translation, warnings, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
 }
@@ -60,10 +62,11 @@ function describe(
   access: Access,
   registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
   translation: Translation,
+  warnings: readonly Warning[],
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
-  const cr4 = registers.cr4 & (CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS);
+  const cr4 = registers.cr4 & (CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS);
   const lines = [
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
     `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
@@ -80,6 +83,7 @@ function describe(
   } else if (outcome.kind === 'page-fault') {
     lines.push(...outcome.denials.map(({ text }) => `  because ${text}`));
   }
+  lines.push(...warningLines(warnings, colours).map((line) => `  ${line}`));
   return `${lines.join('\n')}\n`;
 }
 
@@ -94,6 +98,12 @@ function stepText({ level, address, low, high, entry }: WalkStep, va: bigint, co
   return `${head}  ${entry.flags.join(' ')} ${colours.dim('→')} ${target}`;
 }
 
+/** Why there is no walk. */
+const GENERAL_PROTECTION_TEXTS = {
+  'non-canonical': 'the address is not canonical',
+  lass: 'LASS keeps user mode out of the upper half of the addresses, and the kernel out of the lower; no table was read',
+} as const;
+
 function verdict(outcome: Translation['outcome'], colours: Colours): string {
   switch (outcome.kind) {
     case 'mapped':
@@ -101,7 +111,7 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
     case 'page-fault':
       return `${colours.red('#PF')} ${describePageFaultCode(outcome.errorCode)}, CR2 ${hex(outcome.address)}`;
     case 'general-protection':
-      return `${colours.red('#GP(0)')}: the address is not canonical`;
+      return `${colours.red('#GP(0)')}: ${GENERAL_PROTECTION_TEXTS[outcome.reason]}`;
     case 'absent-table':
       return `${colours.yellow('unknown')}: the ${levelName(outcome.level)} at ${hex(outcome.address)} is not in the snapshot`;
     case 'second-level':
@@ -109,7 +119,12 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson(va: bigint, access: Access, { outcome, steps }: Translation): unknown {
+function toJson(
+  va: bigint,
+  access: Access,
+  { outcome, steps }: Translation,
+  warnings: readonly Warning[],
+): unknown {
   return {
     va: hex(va),
     access: access.kind,
@@ -126,6 +141,7 @@ function toJson(va: bigint, access: Access, { outcome, steps }: Translation): un
       key: entry.key,
     })),
     outcome: outcomeJson(outcome),
+    warnings,
   };
 }
 

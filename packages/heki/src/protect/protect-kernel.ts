@@ -8,14 +8,15 @@ import {
   findTargets,
   type Machine,
   type MachineOptions,
-  type Profile,
   runAttacks,
   type TraceEvent,
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
+import { registerWarnings } from '../warning.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -102,6 +103,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
         : [{ title, legitimate, without: plain, with: protectedResult }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
+    warnings: registerWarnings(registers),
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,

@@ -1,5 +1,5 @@
 import type { VirtualFrame } from '@heki/physical-memory';
-import { type CpuProfile, isCanonical, type PagingLevels } from '@heki/x86';
+import { type CpuProfile, CR4, isCanonical, type PagingLevels } from '@heki/x86';
 
 /** Whether a 64-bit value is a canonical linear address under 4- or 5-level paging: what an access or a jump asks. */
 export function isCanonicalAddress(value: bigint, levels: PagingLevels): boolean {
@@ -12,5 +12,5 @@ export function isCanonicalAddress(value: bigint, levels: PagingLevels): boolean
  * max_host_virt_addr_bits(), after trials on hardware).
  */
 export function fitsRegister(value: bigint, profile: CpuProfile): boolean {
-  return isCanonicalAddress(value, profile.la57 ? 5 : 4);
+  return isCanonicalAddress(value, (profile.cr4 & CR4.LA57) === 0n ? 4 : 5);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AMD_ZEN4, INTEL_SKYLAKE } from '../registers/cpu-profile.ts';
+import { AMD_ZEN4, INTEL_SKYLAKE } from '../registers/cpu-profiles.ts';
 import type { Level } from './entry.ts';
 import { reservedBits } from './reserved-bits.ts';
 

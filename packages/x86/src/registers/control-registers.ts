@@ -63,6 +63,16 @@ export const CR3_BITS = {
     meaning: 'process-context identifier (CR4.PCIDE = 1)',
     source: 'SDM 3A 4.5, 4.10.1',
   },
+  LAM_U57: {
+    bit: 61,
+    meaning: 'linear-address masking, user, bits 62:57 are metadata',
+    source: 'SDM 3A 4.5',
+  },
+  LAM_U48: {
+    bit: 62,
+    meaning: 'linear-address masking, user, bits 62:48 are metadata',
+    source: 'SDM 3A 4.5',
+  },
   NO_FLUSH: { bit: 63, meaning: 'in the source of MOV: keep cached translations', source: 'SDM 3A 4.10.4.1' },
 } as const;
 
@@ -75,9 +85,13 @@ export const EFER_BITS = {
   LME: { bit: 8, meaning: 'long mode enable', source: 'SDM 3A 2.2.1' },
   LMA: { bit: 10, meaning: 'long mode active (read only)', source: 'SDM 3A 2.2.1' },
   NXE: { bit: 11, meaning: 'execute-disable enable', source: 'SDM 3A 2.2.1, 4.6.1' },
-  SVME: { bit: 12, meaning: 'SVM enable (AMD)', source: 'APM 2 15.4' },
+  SVME: { bit: 12, meaning: 'SVM enable (AMD)', source: 'APM 2 3.1.7, 15.4' },
+  LMSLE: { bit: 13, meaning: 'segment limits in 64-bit mode (AMD)', source: 'APM 2 3.1.7, 4.12.2' },
   FFXSR: { bit: 14, meaning: 'fast FXSAVE and FXRSTOR (AMD)', source: 'APM 2 3.1.7' },
   TCE: { bit: 15, meaning: 'translation cache extension (AMD)', source: 'APM 2 3.1.7' },
+  MCOMMIT: { bit: 17, meaning: 'MCOMMIT instruction (AMD)', source: 'APM 2 3.1.7' },
+  INTWB: { bit: 18, meaning: 'interruptible WBINVD (AMD)', source: 'APM 2 3.1.7' },
+  UAIE: { bit: 20, meaning: 'upper address ignore (AMD)', source: 'APM 2 3.1.7, 5.10' },
   AIBRSE: { bit: 21, meaning: 'automatic IBRS (AMD)', source: 'APM 2 3.1.7' },
 } as const;
 

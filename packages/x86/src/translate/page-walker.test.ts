@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { PageRights } from '../entries/page-rights.ts';
 import { X86Error } from '../error.ts';
 import { CR0, EFER } from '../registers/control-registers.ts';
-import { INTEL_SKYLAKE, INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import { INTEL_SKYLAKE, INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import { pagingRegisters } from '../registers/registers.ts';
 import { drawTables } from '../testing/table-picture.ts';
 import { AccessBits } from './access.ts';

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { Level } from '../entries/entry.ts';
 import { X86Error } from '../error.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../registers/control-registers.ts';
-import { AMD_ZEN4, type CpuProfile, INTEL_SKYLAKE, INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import type { CpuProfile } from '../registers/cpu-profile.ts';
+import { AMD_ZEN4, INTEL_SKYLAKE, INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import { type PagingRegisters, pagingRegisters } from '../registers/registers.ts';
 import { MappedSecondLevel } from '../testing/mapped-second-level.ts';
 import { at, drawTables, type PicturePath, type TablePicture } from '../testing/table-picture.ts';
@@ -334,7 +335,7 @@ describe('accessed and dirty flags', () => {
       expect(leaf & 0x20n).toBe(0x20n);
       return (leaf & 0x40n) !== 0n;
     };
-    const withCet = { ...INTEL_SKYLAKE, cet: true };
+    const withCet = { ...INTEL_SKYLAKE, cr4: INTEL_SKYLAKE.cr4 | CR4.CET };
     for (const leaf of [1, 2, 3] as const) {
       const page = 0x4000_0000;
       const readOnly = { leaf, page, entries: { [leaf]: 'P US' } };

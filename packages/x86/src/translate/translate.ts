@@ -15,10 +15,12 @@ import { REFUSED, type SecondLevel, SecondLevelAccess } from '@heki/second-level
 import { isCanonical } from '../canonical.ts';
 import { EntryLow, framesOfLevel, type LeafLevel } from '../entries/entry.ts';
 import { X86Error } from '../error.ts';
-import { CR0, EFER } from '../registers/control-registers.ts';
-import { type CpuProfile, INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import { CR0, CR4, EFER } from '../registers/control-registers.ts';
+import type { CpuProfile } from '../registers/cpu-profile.ts';
+import { INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { type Access, accessBits } from './access.ts';
+import { violatesLass } from './lass.ts';
 import { PageFaultCode } from './page-fault.ts';
 import { accessErrorCode, effectiveRights, isWrite, permissionDenials } from './permission.ts';
 import type {
@@ -79,6 +81,7 @@ export function translate<Fault = unknown>(
   if (!isCanonical(virtualFrameOf(va), levelsOf(registers))) {
     return ended({ kind: 'general-protection', reason: 'non-canonical' });
   }
+  if (violatesLass(va, access, registers)) return ended({ kind: 'general-protection', reason: 'lass' });
 
   const walk = walkTables(va, { registers, memory, profile, secondLevel, steps });
   const pageFault = (code: number) => code | accessErrorCode(access, registers);
@@ -129,7 +132,8 @@ export function applyUpdates(
 function flagUpdates(path: readonly WalkStep[], write: boolean, profile: CpuProfile): EntryUpdate[] {
   const updates: EntryUpdate[] = [];
   for (const { level, address, hostAddress, low, high, entry } of path) {
-    const dirty = write && entry.leaf && (!profile.cet || (low & EntryLow.RW) !== 0);
+    const readOnly = (low & EntryLow.RW) === 0;
+    const dirty = write && entry.leaf && !(readOnly && (profile.cr4 & CR4.CET) !== 0n);
     const flags = EntryLow.A | (dirty ? EntryLow.D : 0);
     if ((low & flags) !== flags)
       updates.push({ level, address, hostAddress, low: (low | flags) >>> 0, high });
