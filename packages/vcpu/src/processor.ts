@@ -64,7 +64,6 @@ export class Processor {
       () => this.mmu.changed(),
       () => this.mmu.flushVpid('set-registers'),
     );
-    this.registers.rdx = BigInt(options.profile.signature);
     const onFlush = (cause: FlushCause, frame?: VirtualFrame): void => {
       const va = frame === undefined ? {} : { va: linear(frame, 0) };
       onEvent?.({ type: 'flush', vcpu: id, cause, ...va });

@@ -145,7 +145,7 @@ export interface Vcpu extends Instructions {
 
 /** What a guest brings for a virtual CPU. */
 export interface VcpuSetup {
-  /** Registers that differ from their values after RESET. */
+  /** Registers that differ from their values after RESET; RDX is 0 as well, rather than the processor's signature. */
   readonly registers?: Partial<Registers>;
   /**
    * The guest's exception handlers, at CPL 0; they may execute instructions. Without it every exception is `fatal`.
