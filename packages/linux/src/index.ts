@@ -28,6 +28,7 @@ export {
   type ModuleImage,
   type ModuleMemory,
   type ModuleSites,
+  type ModuleTextChanges,
 } from './modules/modules.ts';
 export { Errno, type KernelOutcome } from './outcome.ts';
 export type { StartFailure, StartPhase } from './smp/start-processor.ts';
