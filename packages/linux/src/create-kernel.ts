@@ -89,7 +89,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     processors: {
       possible: [vcpu, ...(options.secondaryVcpus ?? [])],
       online: new Set([vcpu]),
-      init: options.sendInit ?? ((target) => target.reset()),
+      init: options.sendInit ?? ((target) => target.init()),
     },
     turns,
     vmalloc: createVmalloc(layout),

@@ -29,7 +29,7 @@ export interface LinuxKernelOptions {
    * the kernel, whose locks are not modelled: those throw.
    */
   readonly interleave?: () => void;
-  /** What an INIT interrupt does: a hypervisor may have a part in it. Default `vcpu.reset()`. */
+  /** What an INIT interrupt does: a hypervisor may have a part in it. Default `vcpu.init()`. */
   readonly sendInit?: (vcpu: Vcpu) => void;
   /** Guest-physical memory: RAM that reads zero, and the first mebibyte whatever the memory map says of it. */
   readonly memory: PhysicalMemory<Gfn>;
