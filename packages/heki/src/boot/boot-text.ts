@@ -8,8 +8,10 @@ import {
   type StepResult,
 } from '@heki/scenario';
 import Table from 'cli-table3';
+import { cpuNamed } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
 import { count, number } from '../quantity.ts';
+import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 import { type Verdict, verdictLines } from '../verdict/verdict.ts';
 import { rangedWarningLines, type Warning } from '../warning.ts';
 
@@ -32,7 +34,8 @@ export interface BootReport extends ScenarioResult {
 export function bootText(report: BootReport, colours: Colours): string {
   const { bold, dim, red } = colours;
   const { settings } = report;
-  const { memory, vcpus, hypervisor, profile, mbec, levels, kaslrSeed, commandLine } = settings;
+  const { memory, vcpus, hypervisor, profile, mbec, cpu, levels, kaslrSeed, commandLine } = settings;
+  const { control } = SECOND_LEVEL_NAMES[cpuNamed(cpu).vendor];
   const machine = [
     `${memory}, ${vcpus} CPU${vcpus === 1 ? '' : 's'}, ${levels}-level paging`,
     ...(kaslrSeed === undefined ? [] : [`KASLR seed ${kaslrSeed}`]),
@@ -40,7 +43,8 @@ export function bootText(report: BootReport, colours: Colours): string {
   const lines = [
     `${bold('Boot')} of ${report.kernel} ${dim(commandLine)}`.trimEnd(),
     `  ${dim('machine    ')}${machine.join(', ')}`,
-    `  ${dim('hypervisor ')}${hypervisor === 'none' ? 'KVM without Heki' : `${hypervisor}, ${mbec ? 'MBEC' : 'no MBEC'}; profile ${profile}`}`,
+    `  ${dim('processor  ')}${cpu}`,
+    `  ${dim('hypervisor ')}${hypervisor === 'none' ? 'KVM without Heki' : `${hypervisor}, ${mbec ? '' : 'no '}${control}; profile ${profile}`}`,
     '',
     ...report.log.map((line) => dim(`  ${line}`)),
   ];

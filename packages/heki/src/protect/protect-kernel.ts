@@ -14,10 +14,10 @@ import {
 } from '@heki/machine';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
+import type { CpuProfile } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
-import { registerWarnings } from '../warning.ts';
 import { isClaimed, lookAtRights } from './granted-rights.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport } from './report.ts';
 import type { Subject } from './subject.ts';
@@ -35,9 +35,13 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { core, registers, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
+  const { core, processor, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
   const backend = HYPERVISORS[settings.hypervisor];
-  const hypervisor = backend.create({ profile: settings.profile, mbec: settings.mbec });
+  const hypervisor = backend.create({
+    profile: settings.profile,
+    mbec: settings.mbec,
+    processor: processor.profile,
+  });
   const targets = findTargets({
     memory: core.memory,
     root: kernelRoot,
@@ -51,7 +55,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
     memory: core.memory,
     memoryMap,
-    registers,
+    registers: processor.registers,
     kernelRoot,
     profile: settings.profile,
     ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
@@ -90,7 +94,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     subject,
     profile: settings.profile,
     strict: settings.strict,
-    mbec: settings.mbec,
+    mbec: settings.mbec && hasExecuteControl(processor.profile),
     hypervisor: settings.hypervisor,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
@@ -111,14 +115,16 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
       return [{ ...compared, standing: standingOf(compared), claimed }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
-    warnings: [
-      ...registerWarnings(registers),
-      ...rightsWarnings(granted.rights, { tables: granted.tables, inForce }),
-    ],
+    warnings: [...processor.warnings, ...rightsWarnings(granted.rights, { tables: granted.tables, inForce })],
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,
   };
+}
+
+/** Whether the second level can take execution from the kernel alone: MBEC, or on AMD GMET. */
+function hasExecuteControl({ ept, npt }: CpuProfile): boolean {
+  return ept?.modeBasedExecute === true || npt?.gmet === true;
 }
 
 /** Picks out of the trace what the report tells. */

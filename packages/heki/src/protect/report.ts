@@ -49,6 +49,7 @@ export interface ProtectReport {
   readonly profile: Profile;
   /** `--strict`. */
   readonly strict: boolean;
+  /** Mode-based execute control, or on AMD GMET: the processor has it, and it was not switched off. */
   readonly mbec: boolean;
   readonly hypervisor: HypervisorName;
   /** The kernel's own configuration, and the name of its file; `undefined` when one that suits Heki was assumed. */
