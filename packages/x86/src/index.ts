@@ -28,17 +28,16 @@ export * from './entry.ts';
 export { X86Error } from './error.ts';
 export {
   DEFAULT_TABLE_BUDGET,
-  HARDWARE_PRESENCE,
-  LINUX_PRESENCE,
   type MappingLeaf,
   type MappingWalkOptions,
   type MappingWalkResult,
-  type PresencePolicy,
+  type SharedTable,
 } from './mapping-walk.ts';
 export { mappings } from './mappings.ts';
 export * from './page-fault.ts';
 export * from './page-rights.ts';
 export { type PageWalker, type PageWalkerOptions, WalkOutcome } from './page-walker.ts';
+export * from './presence-policy.ts';
 export * from './register-write.ts';
 export * from './registers.ts';
 export { type ReservedBitRules, reservedBits } from './reserved-bits.ts';
