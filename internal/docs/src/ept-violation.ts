@@ -1,13 +1,7 @@
 import { describeEptEntry, describeQualification, type EptFault, EptLow, type EptWalk } from '@heki/ept';
 import { frameOf, type Gpa, pageOffset, virtualAddress } from '@heki/physical-memory';
-import {
-  type Access,
-  describeEntry,
-  EntryLow,
-  type Level,
-  SecondLevelAccess,
-  type Translation,
-} from '@heki/x86';
+import { SecondLevelAccess } from '@heki/second-level';
+import { type Access, describeEntry, EntryLow, type Level, type Translation } from '@heki/x86';
 import { createGuest, type DocumentedGuest } from './guest.ts';
 import type { Page } from './page.ts';
 

@@ -20,6 +20,7 @@ import {
   type VirtualAddress,
   writeU64,
 } from '@heki/physical-memory';
+import type { SecondLevelEditor } from '@heki/second-level';
 import {
   type Access,
   type CpuProfile,
@@ -27,7 +28,6 @@ import {
   INTEL_VT_RP,
   type PagingRegisters,
   pagingRegisters,
-  type SecondLevelEditor,
   type Translation,
   translate,
 } from '@heki/x86';

@@ -1,4 +1,5 @@
 import type { Hpa, Pfn, PhysicalMemory, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import type { SecondLevel } from '@heki/second-level';
 import {
   type Access,
   type AccessKind,
@@ -8,7 +9,6 @@ import {
   createPageWalker,
   type PagingRegisters,
   RFLAGS,
-  type SecondLevel,
   translate,
   WalkOutcome,
 } from '@heki/x86';

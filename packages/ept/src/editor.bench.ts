@@ -1,5 +1,5 @@
 import { createFrameAllocator, createRam, type Gfn, type Pfn, pfn } from '@heki/physical-memory';
-import type { SecondLevelEditor } from '@heki/x86';
+import type { SecondLevelEditor } from '@heki/second-level';
 import { compare } from '@heki-internal/bench';
 import { createEptEditor, eptLeaf } from './editor.ts';
 import { EPT_RIGHTS } from './entry.ts';

@@ -1,5 +1,6 @@
 import { createFrameAllocator, createRam, type Gfn, type Pfn, pfn } from '@heki/physical-memory';
-import { INTEL_VT_RP, type SecondLevelEdit, type SecondLevelEditor } from '@heki/x86';
+import type { SecondLevelEdit, SecondLevelEditor } from '@heki/second-level';
+import { INTEL_VT_RP } from '@heki/x86';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createEptEditor, eptLeaf, eptRightsChange } from './editor.ts';

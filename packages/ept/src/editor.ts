@@ -1,13 +1,12 @@
 import type { Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
 import {
-  type CpuProfile,
   createSecondLevelEditor,
-  INTEL_VT_RP,
   type LeafChange,
   type SecondLevelEditor,
   type SecondLevelFormat,
   type TableFrames,
-} from '@heki/x86';
+} from '@heki/second-level';
+import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import { eptFeatures } from './controls.ts';
 import { EPT_RIGHTS, EptHigh, EptLow, EptMemoryType } from './entry.ts';
 import { EptError } from './error.ts';
@@ -43,6 +42,7 @@ export function createEptEditor(options: {
     levels: options.levels ?? 4,
     largestLeaf: features.twoMegabytePages ? (features.gigabytePages ? 3 : 2) : 1,
     present: (options.modeBasedExecute ?? true) ? EPT_RIGHTS : EPT_RIGHTS & ~EptLow.XU,
+    leaf: { mask: EptLow.LARGE, large: EptLow.LARGE, small: 0 },
     accessedDirty: EptLow.A | EptLow.D,
     table: options.table ?? { low: EPT_RIGHTS, high: 0 },
     absent: options.absent ?? { low: 0, high: 0 },

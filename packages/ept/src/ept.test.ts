@@ -1,5 +1,6 @@
 import type { Gfn, Pfn } from '@heki/physical-memory';
-import { AMD_ZEN4, INTEL_HASWELL, INTEL_SKYLAKE, REFUSED, SecondLevelAccess } from '@heki/x86';
+import { REFUSED, SecondLevelAccess } from '@heki/second-level';
+import { AMD_ZEN4, INTEL_HASWELL, INTEL_SKYLAKE } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import type { EptControls } from './controls.ts';
 import { createEpt, type Ept } from './ept.ts';

@@ -1,13 +1,6 @@
 import { type Gfn, type Gpa, PAGE_SIZE, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
-import {
-  type CpuProfile,
-  type EptFeatures,
-  INTEL_VT_RP,
-  REFUSED,
-  type SecondLevel,
-  SecondLevelAccess,
-  SecondLevelRights,
-} from '@heki/x86';
+import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
+import { type CpuProfile, type EptFeatures, INTEL_VT_RP } from '@heki/x86';
 import { checkControls, type EptControls, eptFeatures } from './controls.ts';
 import { EPT_RIGHTS, EptHigh, EptLow } from './entry.ts';
 import { decodeEptp, type Eptp, type EptpFault } from './eptp.ts';

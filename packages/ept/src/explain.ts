@@ -7,7 +7,8 @@ import {
   type PhysicalMemory,
   readU64,
 } from '@heki/physical-memory';
-import { type CpuProfile, SecondLevelAccess } from '@heki/x86';
+import { SecondLevelAccess } from '@heki/second-level';
+import type { CpuProfile } from '@heki/x86';
 import { type EptControls, eptFeatures } from './controls.ts';
 import type { Eptp } from './eptp.ts';
 import type { EptFault } from './fault.ts';

@@ -1,5 +1,6 @@
 import type { Gfn } from '@heki/physical-memory';
-import { type Access, SecondLevelAccess, SecondLevelRights } from '@heki/x86';
+import { SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
+import type { Access } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import type { EptControls } from './controls.ts';
 import type { EptLeafOptions } from './editor.ts';

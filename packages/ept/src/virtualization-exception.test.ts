@@ -1,5 +1,5 @@
 import { type Gfn, type Gpa, type Pfn, virtualAddress } from '@heki/physical-memory';
-import { REFUSED, SecondLevelAccess } from '@heki/x86';
+import { REFUSED, SecondLevelAccess } from '@heki/second-level';
 import { describe, expect, it } from 'vitest';
 import { createEpt } from './ept.ts';
 import { createTableMemory, type Path, pathMemory } from './testing/table-memory.ts';

@@ -9,12 +9,12 @@ import {
   type VirtualFrame,
   writeU64,
 } from '@heki/physical-memory';
+import type { SecondLevel } from '@heki/second-level';
 import {
   AccessBits,
   createPageWalker,
   INTEL_VT_RP,
   pagingRegisters,
-  type SecondLevel,
   translate,
   WalkOutcome,
 } from '@heki/x86';

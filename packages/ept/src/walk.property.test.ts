@@ -1,5 +1,6 @@
 import type { Gfn, PageView, Pfn } from '@heki/physical-memory';
-import { type CpuProfile, INTEL_VT_RP, REFUSED, SecondLevelAccess, SecondLevelRights } from '@heki/x86';
+import { REFUSED, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
+import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type EptControls, eptFeatures } from './controls.ts';

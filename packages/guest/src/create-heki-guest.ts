@@ -1,9 +1,9 @@
+import { HekiCore } from './core/heki-core.ts';
 import type { GuestDefectId } from './defects.ts';
 import type { GuestEvent } from './event.ts';
-import { HekiCore } from './heki-core.ts';
 import type { HekiGuest } from './heki-guest.ts';
-import type { HekiHypervisor } from './heki-hypervisor.ts';
-import type { HekiKernel, KernelConfig } from './kernel.ts';
+import type { HekiHypervisor } from './hypervisor/heki-hypervisor.ts';
+import type { HekiKernel, KernelConfig } from './kernel/kernel.ts';
 
 /** What a Heki core is made of. */
 export interface HekiGuestOptions {

@@ -1,6 +1,6 @@
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import type { HekiCommand } from './command.ts';
-import type { VirtualRange } from './kernel.ts';
+import type { VirtualRange } from './kernel/kernel.ts';
 
 /** What the core reports while it works. Frames are guest frames. */
 export type GuestEvent =

@@ -1,8 +1,8 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import type { MappingLeaf } from '@heki/x86';
 import type { HekiCommand } from './command.ts';
-import type { HekiHypervisor, HekiSecureKernel } from './heki-hypervisor.ts';
-import type { VirtualRange } from './kernel.ts';
+import type { HekiHypervisor, HekiSecureKernel } from './hypervisor/heki-hypervisor.ts';
+import type { VirtualRange } from './kernel/kernel.ts';
 
 /** How many mappings of a page carry each permission (`struct heki_counters`): signed 32-bit numbers. */
 export interface PermissionCounters {

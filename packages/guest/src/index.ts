@@ -1,5 +1,3 @@
-export { type DirectMapSearch, findDirectMap, type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
-export { type BootParameters, parseBootParameters } from './boot-parameters.ts';
 export { HekiCommand } from './command.ts';
 export { createHekiGuest, type HekiGuestOptions } from './create-heki-guest.ts';
 export {
@@ -25,7 +23,8 @@ export type {
   HekiSectionKind,
   HekiSecureKernel,
   HekiTextPatch,
-} from './heki-hypervisor.ts';
+} from './hypervisor/heki-hypervisor.ts';
+export { type BootParameters, parseBootParameters } from './kernel/boot-parameters.ts';
 export type {
   HekiKernel,
   HekiOperation,
@@ -33,10 +32,16 @@ export type {
   KernelConfig,
   KernelPage,
   VirtualRange,
-} from './kernel.ts';
+} from './kernel/kernel.ts';
 export {
   leafPermissions,
   type PermissionChange,
   type ProtectionBits,
   permissionChange,
 } from './permission.ts';
+export {
+  type DirectMapSearch,
+  findDirectMap,
+  type KernelLayout,
+  PUBLISHED_LAYOUT,
+} from './walk/address-space.ts';

@@ -7,6 +7,6 @@ test('the core never writes memory by itself: its stores go through the kernel, 
   const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
     (file) => /\.ts$/.test(file) && !/\.(test|bench)\.ts$/.test(file) && !file.startsWith('testing'),
   );
-  expect(sources).toContain('page-list-builder.ts');
+  expect(sources).toContain('page-lists/page-list-builder.ts');
   expect(sources.filter((file) => writes.test(readFileSync(new URL(file, folder), 'utf8')))).toEqual([]);
 });

@@ -7,3 +7,12 @@ export function number(value: number): string {
 export function count(value: number, one: string, many: string = `${one}s`): string {
   return `${number(value)} ${value === 1 ? one : many}`;
 }
+
+/** `512 bytes`, `4 KiB`, `1.5 GiB`. */
+export function bytesText(bytes: number): string {
+  const kib = bytes / 1024;
+  if (kib < 1) return count(bytes, 'byte');
+  if (kib < 1024) return `${Number.isInteger(kib) ? kib : kib.toFixed(1)} KiB`;
+  if (kib < 1024 * 1024) return `${(kib / 1024).toFixed(1)} MiB`;
+  return `${(kib / 1024 / 1024).toFixed(1)} GiB`;
+}

@@ -1,5 +1,5 @@
 import type { Gfn, Pfn, PhysicalMemory } from '@heki/physical-memory';
-import type { TableFrames } from '@heki/x86';
+import type { TableFrames } from '@heki/second-level';
 
 /** The host that virtual machines live in. */
 export interface Host {

@@ -1,13 +1,6 @@
 import type { Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
-import {
-  AMD_ZEN4,
-  type CpuProfile,
-  createSecondLevelEditor,
-  EntryHigh,
-  EntryLow,
-  type SecondLevelEditor,
-  type TableFrames,
-} from '@heki/x86';
+import { createSecondLevelEditor, type SecondLevelEditor, type TableFrames } from '@heki/second-level';
+import { AMD_ZEN4, type CpuProfile, EntryHigh, EntryLow } from '@heki/x86';
 
 /** Address (51:12), PWT, PCD, bit 7 and G: stale either way. */
 const TRANSLATION_LOW = 0xffff_f000 | EntryLow.PWT | EntryLow.PCD | EntryLow.PS | EntryLow.G;
@@ -38,6 +31,7 @@ export function createNptEditor(options: {
     levels: options.levels ?? 4,
     largestLeaf: profile.gigabytePages ? 3 : 2,
     present: EntryLow.P,
+    leaf: { mask: EntryLow.PS, large: EntryLow.PS, small: 0 },
     accessedDirty: EntryLow.A | EntryLow.D,
     table: { low: EntryLow.P | EntryLow.RW | EntryLow.US | table.low, high: table.high },
     absent: options.absent ?? { low: 0, high: 0 },

@@ -8,7 +8,8 @@ import {
   type PhysicalMemory,
   readU64,
 } from '@heki/physical-memory';
-import { type Level, levelName, reservedBits, SecondLevelAccess } from '@heki/x86';
+import { SecondLevelAccess } from '@heki/second-level';
+import { type Level, levelName, reservedBits } from '@heki/x86';
 import { NpfInfo1 } from './exit-info.ts';
 import type { NptFault } from './fault.ts';
 import { type NptSetup, resolveSetup } from './setup.ts';

@@ -1,5 +1,6 @@
 import { createFrameAllocator, createRam, type Gfn, type Pfn, pfn } from '@heki/physical-memory';
-import { AMD_ZEN4, type CpuProfile, REFUSED, SecondLevelAccess } from '@heki/x86';
+import { REFUSED, SecondLevelAccess } from '@heki/second-level';
+import { AMD_ZEN4, type CpuProfile } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { createNptEditor } from './editor.ts';
 import { NPT_RIGHTS, type NptRights, nptLeaf } from './gmet.ts';

@@ -1,5 +1,6 @@
 import type { Gfn } from '@heki/physical-memory';
-import { AMD_ZEN4, INTEL_VT_RP, REFUSED, SecondLevelAccess } from '@heki/x86';
+import { REFUSED, SecondLevelAccess } from '@heki/second-level';
+import { AMD_ZEN4, INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { describeNpfInfo1 } from './exit-info.ts';
 import { createNpt } from './npt.ts';

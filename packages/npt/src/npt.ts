@@ -1,14 +1,6 @@
 import { type Gfn, type Gpa, PAGE_SIZE, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
-import {
-  EntryHigh,
-  EntryLow,
-  type Level,
-  REFUSED,
-  reservedBits,
-  type SecondLevel,
-  SecondLevelAccess,
-  SecondLevelRights,
-} from '@heki/x86';
+import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
+import { EntryHigh, EntryLow, type Level, reservedBits } from '@heki/x86';
 import { NpfInfo1 } from './exit-info.ts';
 import { explainNptWalk, type NptWalk } from './explain.ts';
 import type { NptFault } from './fault.ts';

@@ -1,5 +1,6 @@
 import type { Gfn, PageView, Pfn } from '@heki/physical-memory';
-import { AMD_ZEN4, REFUSED, SecondLevelAccess, SecondLevelRights } from '@heki/x86';
+import { REFUSED, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
+import { AMD_ZEN4 } from '@heki/x86';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { explainNptWalk } from './explain.ts';

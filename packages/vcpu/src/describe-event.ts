@@ -1,6 +1,6 @@
 import { describePageFaultCode } from '@heki/x86';
 import type { VcpuEvent } from './event.ts';
-import { type Exception, Vector } from './exception.ts';
+import { type Exception, Vector } from './exceptions/exception.ts';
 import type { ExitAction, VmExit } from './exit.ts';
 
 const VECTOR_NAMES = new Map<number, string>(

@@ -1,5 +1,5 @@
 import type { Pfn, VirtualAddress } from '@heki/physical-memory';
-import type { Exception, ExceptionDecision } from './exception.ts';
+import type { Exception, ExceptionDecision } from './exceptions/exception.ts';
 import type { ExitAction, VmExit } from './exit.ts';
 import type { Outcome, Turn } from './outcome.ts';
 

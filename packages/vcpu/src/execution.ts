@@ -1,12 +1,17 @@
 import { CR0, RFLAGS } from '@heki/x86';
-import { Attempt } from './attempt.ts';
-import { type Gate, readGate } from './descriptor-operations.ts';
-import { combineExceptions } from './double-fault.ts';
 import { VcpuError } from './error.ts';
-import { type Exception, type ExceptionDecision, type ExceptionFrame, Vector } from './exception.ts';
+import { combineExceptions } from './exceptions/double-fault.ts';
+import {
+  type Exception,
+  type ExceptionDecision,
+  type ExceptionFrame,
+  Vector,
+} from './exceptions/exception.ts';
+import { TurnHistory } from './exceptions/livelock.ts';
 import type { ExitAction, VmExit } from './exit.ts';
-import { TurnHistory } from './livelock.ts';
-import type { Operation } from './operation.ts';
+import { Attempt } from './instructions/attempt.ts';
+import { type Gate, readGate } from './instructions/descriptor-operations.ts';
+import type { Operation } from './instructions/operation.ts';
 import type { Outcome, Turn } from './outcome.ts';
 import type { PendingException, Processor } from './processor.ts';
 

@@ -1,5 +1,5 @@
 import type { Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
-import type { Exception } from './exception.ts';
+import type { Exception } from './exceptions/exception.ts';
 
 /** Why a virtual CPU left the guest. */
 export type VmExit =

@@ -1,5 +1,6 @@
 import type { Gpa } from '@heki/physical-memory';
-import { AMD_ZEN4, CR0, REFUSED, type SecondLevel } from '@heki/x86';
+import { REFUSED, type SecondLevel } from '@heki/second-level';
+import { AMD_ZEN4, CR0 } from '@heki/x86';
 import { expect, test } from 'vitest';
 import type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
 import { machine, PTE, va } from './testing/machine.ts';

@@ -1,10 +1,14 @@
 export { defaultControls, type VmControls } from './controls.ts';
-export { createScheduler } from './create-scheduler.ts';
 export { createVcpu } from './create-vcpu.ts';
 export { describeException, describeExit, describeVcpuEvent } from './describe-event.ts';
 export { VcpuError } from './error.ts';
 export type { FlushCause, VcpuEvent } from './event.ts';
-export { type Exception, type ExceptionDecision, type ExceptionFrame, Vector } from './exception.ts';
+export {
+  type Exception,
+  type ExceptionDecision,
+  type ExceptionFrame,
+  Vector,
+} from './exceptions/exception.ts';
 export type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
 export type { Outcome, Turn } from './outcome.ts';
 export {
@@ -12,8 +16,9 @@ export {
   GENERAL_REGISTERS,
   type GeneralRegister,
   type Registers,
-} from './registers.ts';
-export type { Agent, ScheduleResult, Scheduler, SchedulerOptions } from './scheduler.ts';
+} from './registers/registers.ts';
+export { createScheduler } from './scheduler/create-scheduler.ts';
+export type { Agent, ScheduleResult, Scheduler, SchedulerOptions } from './scheduler/scheduler.ts';
 export type {
   Instructions,
   InvvpidScope,

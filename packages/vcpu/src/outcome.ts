@@ -1,5 +1,5 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import type { Exception, ExceptionDecision } from './exception.ts';
+import type { Exception, ExceptionDecision } from './exceptions/exception.ts';
 import type { ExitAction, VmExit } from './exit.ts';
 
 /** One turn of an instruction that did not complete: it left the guest, or it raised an exception. */

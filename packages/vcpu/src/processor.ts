@@ -12,15 +12,15 @@ import {
   writeCr4,
   writeEfer,
 } from '@heki/x86';
-import { Attempt, Trap } from './attempt.ts';
 import type { Controls } from './controls.ts';
 import type { FlushCause, VcpuEvent } from './event.ts';
-import { type Exception, Vector } from './exception.ts';
-import { linear, Mmu } from './mmu.ts';
-import { Msr, PlainMsrs } from './msr.ts';
-import { byteAt } from './operand.ts';
+import { type Exception, Vector } from './exceptions/exception.ts';
+import { Attempt, Trap } from './instructions/attempt.ts';
+import { byteAt } from './instructions/operand.ts';
 import type { Outcome } from './outcome.ts';
-import { RegisterFile } from './register-file.ts';
+import { Msr, PlainMsrs } from './registers/msr.ts';
+import { RegisterFile } from './registers/register-file.ts';
+import { linear, Mmu } from './translation/mmu.ts';
 
 /** An exception that is about to be delivered. */
 export interface PendingException {

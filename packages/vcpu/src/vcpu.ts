@@ -1,11 +1,12 @@
 import type { Pfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
-import type { CpuProfile, SecondLevel } from '@heki/x86';
+import type { SecondLevel } from '@heki/second-level';
+import type { CpuProfile } from '@heki/x86';
 import type { VmControls } from './controls.ts';
 import type { VcpuEvent } from './event.ts';
-import type { Exception, ExceptionDecision, ExceptionFrame } from './exception.ts';
+import type { Exception, ExceptionDecision, ExceptionFrame } from './exceptions/exception.ts';
 import type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
 import type { Outcome } from './outcome.ts';
-import type { Registers } from './registers.ts';
+import type { Registers } from './registers/registers.ts';
 
 /** Bytes of one load or store. */
 export type OperandSize = 1 | 2 | 4 | 8;

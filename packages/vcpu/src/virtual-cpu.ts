@@ -1,18 +1,19 @@
 import { PAGE_SIZE, type Pfn, type PhysicalMemory, type VirtualAddress } from '@heki/physical-memory';
-import { AccessBits, type CpuProfile, type SecondLevel } from '@heki/x86';
-import { checkedFrame, checkOperandSize } from './arguments.ts';
+import type { SecondLevel } from '@heki/second-level';
+import { AccessBits, type CpuProfile } from '@heki/x86';
 import { Controls, defaultControls } from './controls.ts';
-import { combineExceptions } from './double-fault.ts';
-import { type Exception, Vector } from './exception.ts';
+import { combineExceptions } from './exceptions/double-fault.ts';
+import { type Exception, Vector } from './exceptions/exception.ts';
 import { Execution, type Surroundings } from './execution.ts';
 import type { SecondLevelFault } from './exit.ts';
-import { type InstructionTable, instructionTable } from './instruction-table.ts';
-import { MOV_LENGTH } from './memory-operations.ts';
-import { operandAt, setOperand } from './operand.ts';
-import type { Operation } from './operation.ts';
+import { checkedFrame, checkOperandSize } from './instructions/arguments.ts';
+import { type InstructionTable, instructionTable } from './instructions/instruction-table.ts';
+import { MOV_LENGTH } from './instructions/memory-operations.ts';
+import { operandAt, setOperand } from './instructions/operand.ts';
+import type { Operation } from './instructions/operation.ts';
 import type { Outcome } from './outcome.ts';
 import { Processor } from './processor.ts';
-import type { Registers } from './registers.ts';
+import type { Registers } from './registers/registers.ts';
 import type { InvvpidScope, OperandSize, StepwiseInstructions, Vcpu, VcpuOptions } from './vcpu.ts';
 
 /** A processor between a guest's handlers and a hypervisor. */

@@ -3,7 +3,7 @@ import { frameOf, type Gfn } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { infoTlbLine } from './info-tlb.ts';
-import { readMemoryMap } from './iomem.ts';
+import { readMemoryMap } from './memory-map-file.ts';
 import { kernelRootOf, pagingRegistersOf } from './paging-registers.ts';
 import { fixtureFacts, fixtureNames, fixturePath, inflatedFixture } from './testing/fixtures.ts';
 import { walkSlowly } from './testing/walk-slowly.ts';

@@ -1,7 +1,8 @@
 export type { GeneralRegister, PrStatus, Segment, SegmentRegister, VmcoreCpu } from './cpu-note.ts';
 export { VmcoreError } from './error.ts';
 export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
-export { parseIomem, readMemoryMap } from './iomem.ts';
+export { type IomemMap, type LeftOut, parseIomem } from './iomem.ts';
+export { readMemoryMap } from './memory-map-file.ts';
 export type { Note } from './note.ts';
 export { kernelRootOf, pagingRegistersOf } from './paging-registers.ts';
 export type { VmcoreSegment } from './segment.ts';

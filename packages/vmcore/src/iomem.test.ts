@@ -1,10 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { gfn } from '@heki/physical-memory';
-import { afterAll, describe, expect, it } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
 import { VmcoreError } from './error.ts';
-import { parseIomem, readMemoryMap } from './iomem.ts';
+import { parseIomem } from './iomem.ts';
 
 const TEXT = `00000000-00000fff : Reserved
 00001000-0009fbff : System RAM
@@ -58,29 +56,179 @@ describe('/proc/iomem', () => {
     );
     expect(map.entries).toEqual([]);
     expect(map.ramEnd).toBe(0);
+    expect(map.leftOut).toEqual([
+      { name: 'Reserved', bytes: 0xfff0_0000_0000_0000, isMemory: true },
+      { name: 'parts of pages of System RAM', bytes: 0xfff + 0xfff, isMemory: true },
+    ]);
+  });
+
+  it('tells what it does not count as RAM, by name and size', () => {
+    expect(parseIomem(TEXT).leftOut).toEqual([
+      { name: 'Reserved', bytes: 0x1000 + 0x400, isMemory: true },
+      { name: 'PCI Bus 0000:00', bytes: 0x2_0000, isMemory: false },
+      { name: 'ACPI Tables', bytes: 0x100, isMemory: true },
+      { name: 'ACPI Non-volatile Storage', bytes: 0x1f00, isMemory: true },
+      { name: 'Local APIC', bytes: 0x1000, isMemory: false },
+      { name: 'parts of pages of System RAM', bytes: 0xc00 + 0x800, isMemory: true },
+    ]);
   });
 });
 
-describe('a memory map file', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'iomem-'));
-  afterAll(() => rmSync(folder, { recursive: true }));
-  const file = (name: string, text: string) => {
-    writeFileSync(join(folder, name), text);
-    return join(folder, name);
+describe('RAM in /proc/iomem', () => {
+  const ramOf = (text: string) => {
+    const map = parseIomem(text);
+    const ram = map.entries.filter(({ type }) => type === 'ram');
+    return { ram: ram.map(({ start, end }) => [start, end]), leftOut: map.leftOut };
   };
 
-  it('is text of /proc/iomem or JSON with its lines', () => {
-    const plain = readMemoryMap(file('iomem', TEXT));
-    const json = readMemoryMap(
-      file('k.json', JSON.stringify({ kernel: '6.1', iomem: TEXT.trimEnd().split('\n') })),
-    );
-    expect(json.entries).toEqual(plain.entries);
+  it('is RAM under the device from which a driver plugged it in', () => {
+    expect(
+      ramOf(`00100000-07ffffff : System RAM
+08000000-0fffffff : Persistent Memory
+  08000000-0fffffff : dax0.0
+    08000000-0fffffff : System RAM (kmem)
+`),
+    ).toEqual({ ram: [[0x100, 0x1_0000]], leftOut: [] });
+    expect(
+      ramOf(`08000000-0fffffff : virtio0
+  08000000-0bffffff : System RAM (virtio_mem)
+  0e000000-0effffff : System RAM (virtio_mem)
+`),
+    ).toEqual({
+      ram: [
+        [0x8000, 0xc000],
+        [0xe000, 0xf000],
+      ],
+      leftOut: [{ name: 'virtio0', bytes: 0x300_0000, isMemory: false }],
+    });
+    expect(
+      ramOf(`100000000-1ffffffff : CXL Window 0
+  100000000-17fffffff : region0
+    100000000-17fffffff : dax0.0
+      100000000-17fffffff : System RAM (kmem)
+`).ram,
+    ).toEqual([[0x10_0000, 0x18_0000]]);
   });
 
-  it('that holds no memory map is refused by name', () => {
-    expect(() => readMemoryMap(join(folder, 'none'))).toThrow('none cannot be read');
-    expect(() => readMemoryMap(file('a.json', '{"iomem": 5}'))).toThrow('a.json: `iomem` is missing');
-    expect(() => readMemoryMap(file('b.json', '{'))).toThrow(VmcoreError);
-    expect(() => readMemoryMap(file('c', 'hello'))).toThrow('c: line 1');
+  it('is RAM under memory of another type, of which the rest stays what it is', () => {
+    const map = parseIomem('1000-8fff : Reserved\n  3000-4fff : System RAM\n  6000-6fff : Reserved\n');
+    expect(map.entries).toEqual([
+      { start: 1, end: 3, type: 'reserved' },
+      { start: 3, end: 5, type: 'ram' },
+      { start: 5, end: 9, type: 'reserved' },
+    ]);
+  });
+
+  it('is not split by what lies in it', () => {
+    expect(
+      ramOf(`00100000-7fffffff : System RAM
+  01000000-01e01ef1 : Kernel code
+  2c000000-33ffffff : Crash kernel
+  40000000-4000ffff : Reserved
+    40000000-40000fff : ramoops:dump(0/1)
+`),
+    ).toEqual({ ram: [[0x100, 0x8_0000]], leftOut: [] });
+  });
+
+  it('is joined where it goes on in the middle of a page', () => {
+    expect(ramOf('1000-27ff : System RAM\n2800-3fff : System RAM (kmem)\n').ram).toEqual([[1, 4]]);
+  });
+
+  it('is found however the lines are indented', () => {
+    const nested = (indent: string, end: string) =>
+      ['1000-9fff : Persistent Memory', '2000-8fff : dax0.0', '3000-7fff : System RAM (kmem)']
+        .map((line, depth) => indent.repeat(depth) + line)
+        .join(end);
+    for (const text of [
+      nested('  ', '\n'),
+      nested('\t', '\r\n'),
+      nested('', '\n'),
+      nested(' '.repeat(8), '\n'),
+    ]) {
+      expect(ramOf(text).ram).toEqual([[3, 8]]);
+    }
+  });
+
+  it('is not what only begins with its name', () => {
+    expect(ramOf('1000-1fff : System RAM\n2000-2fff : System RAMdisk\n3000-3fff : RAM buffer').ram).toEqual([
+      [1, 2],
+    ]);
+  });
+});
+
+describe('any memory map', () => {
+  const NAMES = ['System RAM', 'System RAM (kmem)', 'Reserved', 'Persistent Memory', 'ACPI Tables', 'dax0.0'];
+  const UNIT = 0x400;
+  interface Node {
+    readonly start: number;
+    readonly end: number;
+    readonly name: string;
+    readonly children: readonly Node[];
+  }
+
+  /** Entries side by side in `units` units of 1 KiB, with others in them. */
+  const nodes = (start: number, end: number, depth: number): fc.Arbitrary<Node[]> =>
+    fc
+      .tuple(
+        fc.array(fc.integer({ min: start, max: end }), { maxLength: 6 }),
+        fc.array(fc.constantFrom(...NAMES), { minLength: 3, maxLength: 3 }),
+      )
+      .chain(([cuts, names]) => {
+        const edges = [...new Set(cuts)].sort((a, b) => a - b);
+        const spans = names.flatMap((name, index) => {
+          const [from, to] = [edges[2 * index], edges[2 * index + 1]];
+          return from === undefined || to === undefined ? [] : [{ name, from, to }];
+        });
+        return fc.tuple(
+          ...spans.map(({ name, from, to }) =>
+            (depth === 0 ? fc.constant<Node[]>([]) : nodes(from, to, depth - 1)).map((children) => ({
+              start: from,
+              end: to,
+              name,
+              children,
+            })),
+          ),
+        );
+      });
+
+  it('is what a look at each page and each byte says', () => {
+    fc.assert(
+      fc.property(nodes(0, 100, 3), fc.constantFrom('', ' ', '  ', '\t'), (tops, indent) => {
+        fc.pre(tops.length > 0);
+        const lines: string[] = [];
+        const isRam = new Array<boolean>(100).fill(false);
+        const typed: Node[] = [];
+        const list = (node: Node, depth: number, inTyped: boolean): void => {
+          const hexadecimal = (value: number) => value.toString(16).padStart(8, '0');
+          lines.push(
+            `${indent.repeat(depth)}${hexadecimal(node.start * UNIT)}-${hexadecimal(node.end * UNIT - 1)} : ${node.name}`,
+          );
+          const ram = node.name.startsWith('System RAM');
+          if (ram) isRam.fill(true, node.start, node.end);
+          const hasType = !ram && node.name !== 'dax0.0';
+          if (hasType && !inTyped) typed.push(node);
+          for (const child of node.children) list(child, depth + 1, inTyped || hasType);
+        };
+        for (const top of tops) list(top, 0, false);
+
+        const map = parseIomem(lines.join('\n'));
+        for (let page = 0; page < 25; page++) {
+          const units = [0, 1, 2, 3].map((unit) => page * 4 + unit);
+          const first = typed.find(({ start, end }) => units.some((unit) => unit >= start && unit < end));
+          const types: Record<string, string> = { Reserved: 'reserved', 'ACPI Tables': 'acpi' };
+          const other = first === undefined ? undefined : (types[first.name] ?? 'persistent');
+          const expected = units.every((unit) => isRam[unit]) ? 'ram' : other;
+          expect([page, map.entryAt(gfn(page))?.type]).toEqual([page, expected]);
+        }
+        const leftOut = new Map<string, number>();
+        const add = (name: string, units: number) =>
+          units > 0 && leftOut.set(name, (leftOut.get(name) ?? 0) + units * UNIT);
+        for (const { start, end, name } of tops) {
+          if (!name.startsWith('System RAM')) add(name, isRam.slice(start, end).filter((ram) => !ram).length);
+        }
+        add('parts of pages of System RAM', isRam.filter((ram) => ram).length - map.ramFrames * 4);
+        expect(new Map(map.leftOut.map(({ name, bytes }) => [name, bytes]))).toEqual(leftOut);
+      }),
+    );
   });
 });

@@ -1,18 +1,15 @@
-import { readFileSync } from 'node:fs';
 import {
   createMemoryMap,
   type Gfn,
   type MemoryMap,
-  type MemoryMapEntry,
   type MemoryType,
   PAGE_SIZE,
   PHYSICAL_ADDRESS_END,
 } from '@heki/physical-memory';
 import { VmcoreError } from './error.ts';
 
-/** What Linux calls the e820 types in /proc/iomem (arch/x86/kernel/e820.c). */
+/** What Linux calls the e820 types other than RAM in /proc/iomem (arch/x86/kernel/e820.c). */
 const TYPES: ReadonlyMap<string, MemoryType> = new Map([
-  ['System RAM', 'ram'],
   ['Reserved', 'reserved'],
   ['reserved', 'reserved'],
   ['Soft Reserved', 'reserved'],
@@ -24,76 +21,160 @@ const TYPES: ReadonlyMap<string, MemoryType> = new Map([
 ]);
 
 /**
- * The memory map in the text of Linux's /proc/iomem. RAM counts by whole pages, as Linux counts it; other memory
- * by every page that it touches. Devices are left out, and so is what is nested in an entry.
+ * RAM by any of its names: memory that a driver plugged in is `System RAM (kmem)`, `System RAM (virtio_mem)` and so on
+ * (Linux, add_memory_driver_managed), and stands under the device that it comes from.
+ */
+const RAM = /^System RAM(?: \(.+\))?$/;
+
+/** RAM that fills no page, or lies beyond 52 bits. */
+const PARTS_OF_RAM = 'parts of pages of System RAM';
+
+/** What a map names and does not count as RAM. */
+export interface LeftOut {
+  /** As in /proc/iomem, of what nothing else contains; or {@link PARTS_OF_RAM}. */
+  readonly name: string;
+  readonly bytes: number;
+  /** It is memory, and not what a device decodes. */
+  readonly isMemory: boolean;
+}
+
+/** The memory map of a running Linux. */
+export interface IomemMap extends MemoryMap<Gfn> {
+  /** By name, in the order of the map. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** `end` is exclusive. */
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A line of /proc/iomem. */
+interface Resource extends Range {
+  readonly name: string;
+  /** Nothing else contains it. */
+  readonly outermost: boolean;
+  /** Its type, if it has one and nothing that contains it has. */
+  readonly type: MemoryType | undefined;
+}
+
+/**
+ * The memory map in the text of Linux's /proc/iomem. What stands in what is told by the addresses, not by the indentation.
+ * RAM is RAM at any depth and whatever stands in it; it counts by whole pages, as Linux counts it. Other memory
+ * counts by every page that it touches; devices are left out.
  *
  * @throws {VmcoreError} with the line that is none of /proc/iomem, or when the addresses are hidden
  */
-export function parseIomem(text: string): MemoryMap<Gfn> {
-  const entries: MemoryMapEntry<Gfn>[] = [];
+export function parseIomem(text: string): IomemMap {
+  const resources = readResources(text);
+  const ram = united(resources.filter(({ name }) => RAM.test(name)));
+  const ramFrames = ram
+    .map(({ start, end }) => ({ start: Math.ceil(start / PAGE_SIZE), end: Math.floor(end / PAGE_SIZE) }))
+    .filter(isAddressable);
+  let before = 0;
+  const otherFrames = resources.flatMap(({ start, end, type }) => {
+    if (type === undefined) return [];
+    const frames = {
+      start: Math.max(before, Math.floor(start / PAGE_SIZE)),
+      end: Math.ceil(end / PAGE_SIZE),
+      type,
+    };
+    if (!isAddressable(frames)) return [];
+    before = frames.end;
+    return [frames];
+  });
+  const entries = [
+    ...ramFrames.map((range) => ({ ...range, type: 'ram' as const })),
+    ...without(otherFrames, ramFrames),
+  ].map(({ start, end, type }) => ({ start: start as Gfn, end: end as Gfn, type }));
+  return { ...createMemoryMap(entries), leftOut: leftOutOf(resources, ram, ramFrames) };
+}
+
+function readResources(text: string): Resource[] {
+  const resources: Resource[] = [];
+  /** The lines that contain the latest one, and that itself. */
+  const around: Resource[] = [];
   let hidden = true;
-  let lastByte = 0;
-  let lastEnd = 0;
   for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
-    const match = /^( *)([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.+?)\s*$/i.exec(line);
+    const match = /^\s*([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.+?)\s*$/i.exec(line);
     if (match === null) {
       throw new VmcoreError(
         `line ${index + 1} of the memory map is ${JSON.stringify(line.slice(0, 80))}: expected "START-END : NAME"`,
       );
     }
-    const [, indent = '', first = '', last = '', name = ''] = match;
+    const [, first = '', last = '', name = ''] = match;
     const start = Number.parseInt(first, 16);
     const end = Number.parseInt(last, 16) + 1;
     if (end <= start) {
       throw new VmcoreError(`line ${index + 1} of the memory map ends before it starts: ${line.trim()}`);
     }
     if (end > 1) hidden = false;
-    if (indent !== '') continue;
-    if (start < lastByte && !hidden) {
+    while ((around.at(-1)?.end ?? Number.POSITIVE_INFINITY) <= start) around.pop();
+    const outer = around.at(-1);
+    if (start < (resources.at(-1)?.start ?? 0) || end > (outer?.end ?? Number.POSITIVE_INFINITY)) {
       throw new VmcoreError(
         `line ${index + 1} of the memory map overlaps or precedes the line above: ${line.trim()}`,
       );
     }
-    lastByte = end;
-    const type = TYPES.get(name);
-    if (type === undefined || end > PHYSICAL_ADDRESS_END) continue;
-    const inward = type === 'ram';
-    const startFrame = Math.max(lastEnd, (inward ? Math.ceil : Math.floor)(start / PAGE_SIZE));
-    const endFrame = (inward ? Math.floor : Math.ceil)(end / PAGE_SIZE);
-    if (endFrame <= startFrame) continue;
-    entries.push({ start: startFrame as Gfn, end: endFrame as Gfn, type });
-    lastEnd = endFrame;
+    const type = around.some((one) => one.type !== undefined) ? undefined : TYPES.get(name);
+    const resource = { start, end, name, type, outermost: outer === undefined };
+    resources.push(resource);
+    around.push(resource);
   }
   if (hidden) throw new VmcoreError('the memory map has no addresses: /proc/iomem shows them to root alone');
-  return createMemoryMap(entries);
+  return resources;
 }
 
-/**
- * The memory map in a file: the text of /proc/iomem, or JSON whose `iomem` is an array of its lines, as stands
- * beside a snapshot.
- *
- * @throws {VmcoreError} when the file cannot be read or holds no memory map
- */
-export function readMemoryMap(path: string): MemoryMap<Gfn> {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new VmcoreError(`${path} cannot be read: ${(cause as Error).message}`, { cause });
-  }
-  try {
-    return parseIomem(text.trimStart().startsWith('{') ? iomemOfJson(text) : text);
-  } catch (cause) {
-    throw new VmcoreError(`${path}: ${(cause as Error).message}`, { cause });
-  }
+function leftOutOf(
+  resources: readonly Resource[],
+  ram: readonly Range[],
+  ramFrames: readonly Range[],
+): LeftOut[] {
+  const sizes = new Map<string, number>();
+  const add = (name: string, bytes: number): void => {
+    if (bytes > 0) sizes.set(name, (sizes.get(name) ?? 0) + bytes);
+  };
+  const others = resources.filter(({ name, outermost }) => outermost && !RAM.test(name));
+  for (const { name, start, end } of without(others, ram)) add(name, end - start);
+  const size = (ranges: readonly Range[]) => ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
+  add(PARTS_OF_RAM, size(ram) - size(ramFrames) * PAGE_SIZE);
+  return [...sizes].map(([name, bytes]) => ({
+    name,
+    bytes,
+    isMemory: TYPES.has(name) || name === PARTS_OF_RAM,
+  }));
 }
 
-function iomemOfJson(text: string): string {
-  const value: unknown = JSON.parse(text);
-  const lines = (value as { readonly iomem?: unknown } | null)?.iomem;
-  if (!Array.isArray(lines) || !lines.every((line) => typeof line === 'string')) {
-    throw new VmcoreError('`iomem` is missing: expected an array of lines of /proc/iomem');
+function isAddressable({ start, end }: Range): boolean {
+  return start < end && end * PAGE_SIZE <= PHYSICAL_ADDRESS_END;
+}
+
+/** `ranges`, which are in order, with those that touch or overlap as one. */
+function united(ranges: readonly Range[]): Range[] {
+  const result: { start: number; end: number }[] = [];
+  for (const { start, end } of ranges) {
+    const last = result.at(-1);
+    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
+    else result.push({ start, end });
   }
-  return lines.join('\n');
+  return result;
+}
+
+/** The parts of `ranges` outside `holes`; each are in order and apart. */
+function without<Kind extends Range>(ranges: readonly Kind[], holes: readonly Range[]): Kind[] {
+  const parts: Kind[] = [];
+  let next = 0;
+  for (const range of ranges) {
+    let { start } = range;
+    while ((holes[next]?.end ?? range.end) <= start) next++;
+    for (let index = next; start < range.end; index++) {
+      const hole = holes[index] ?? { start: range.end, end: range.end };
+      const end = Math.min(hole.start, range.end);
+      if (start < end) parts.push({ ...range, start, end });
+      start = Math.max(start, hole.end);
+    }
+  }
+  return parts;
 }

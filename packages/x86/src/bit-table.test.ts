@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { bitMasks, bitNames, bitTableMarkdown, describeBits, wordMasks } from './bit-table.ts';
-import { CR0_BITS, CR3_BITS, CR4, CR4_BITS, EFER_BITS, RFLAGS_BITS } from './control-registers.ts';
-import { ENTRY_BITS } from './entry.ts';
-import { describePageFaultCode, PAGE_FAULT_BITS } from './page-fault.ts';
-import { PAGE_RIGHTS_BITS } from './page-rights.ts';
+import { ENTRY_BITS } from './entries/entry.ts';
+import { PAGE_RIGHTS_BITS } from './entries/page-rights.ts';
+import { CR0_BITS, CR3_BITS, CR4, CR4_BITS, EFER_BITS, RFLAGS_BITS } from './registers/control-registers.ts';
+import { describePageFaultCode, PAGE_FAULT_BITS } from './translate/page-fault.ts';
 
 const TABLE = {
   LOW: { bit: 1, meaning: 'first', source: 'here' },

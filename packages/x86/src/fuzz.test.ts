@@ -1,19 +1,19 @@
 import { type Gfn, gfn, type PageView, type PhysicalMemory, type VirtualFrame } from '@heki/physical-memory';
+import { REFUSED, type SecondLevel } from '@heki/second-level';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AccessBits, type AccessKind, type AccessMode, accessBits } from './access.ts';
-import { createAddressSpace, entryBits } from './address-space.ts';
-import { CR4 } from './control-registers.ts';
-import { AMD_ZEN4, INTEL_VT_RP } from './cpu-profile.ts';
-import { createPageWalker } from './create-page-walker.ts';
-import { describeEntry } from './entry.ts';
-import { mappings } from './mappings.ts';
-import { HARDWARE_PRESENCE, LINUX_PRESENCE } from './presence-policy.ts';
-import { pagingRegisters } from './registers.ts';
-import { REFUSED, type SecondLevel } from './second-level.ts';
+import { createAddressSpace, entryBits } from './address-space/address-space.ts';
+import { describeEntry } from './entries/entry.ts';
+import { mappings } from './mappings/mappings.ts';
+import { HARDWARE_PRESENCE, LINUX_PRESENCE } from './mappings/presence-policy.ts';
+import { walkMappings } from './mappings/walk-mappings.ts';
+import { CR4 } from './registers/control-registers.ts';
+import { AMD_ZEN4, INTEL_VT_RP } from './registers/cpu-profile.ts';
+import { pagingRegisters } from './registers/registers.ts';
 import { at } from './testing/table-picture.ts';
-import { translate } from './translate.ts';
-import { walkMappings } from './walk-mappings.ts';
+import { AccessBits, type AccessKind, type AccessMode, accessBits } from './translate/access.ts';
+import { createPageWalker } from './translate/create-page-walker.ts';
+import { translate } from './translate/translate.ts';
 
 /**
  * Memory in which every one of the 2^40 frames exists: a few pages of random bytes, over and over. `thinned` keeps

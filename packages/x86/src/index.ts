@@ -1,4 +1,3 @@
-export { type Access, AccessBits, type AccessKind, type AccessMode, accessBits } from './access.ts';
 export {
   type AddressSpace,
   type AddressSpaceOptions,
@@ -8,7 +7,7 @@ export {
   type LeafBitChange,
   type StaleRange,
   type TableAllocator,
-} from './address-space.ts';
+} from './address-space/address-space.ts';
 export {
   type BitMasks,
   type BitRow,
@@ -21,10 +20,9 @@ export {
   wordMasks,
 } from './bit-table.ts';
 export * from './canonical.ts';
-export * from './control-registers.ts';
-export * from './cpu-profile.ts';
-export { createPageWalker } from './create-page-walker.ts';
-export * from './entry.ts';
+export * from './entries/entry.ts';
+export * from './entries/page-rights.ts';
+export { type ReservedBitRules, reservedBits } from './entries/reserved-bits.ts';
 export { X86Error } from './error.ts';
 export {
   DEFAULT_TABLE_BUDGET,
@@ -32,24 +30,18 @@ export {
   type MappingWalkOptions,
   type MappingWalkResult,
   type SharedTable,
-} from './mapping-walk.ts';
-export { mappings } from './mappings.ts';
-export * from './page-fault.ts';
-export * from './page-rights.ts';
-export { type PageWalker, type PageWalkerOptions, WalkOutcome } from './page-walker.ts';
-export * from './presence-policy.ts';
-export * from './register-write.ts';
-export * from './registers.ts';
-export { type ReservedBitRules, reservedBits } from './reserved-bits.ts';
-export { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from './second-level.ts';
-export {
-  createSecondLevelEditor,
-  type LeafChange,
-  type SecondLevelEdit,
-  type SecondLevelEditor,
-  type SecondLevelLeaf,
-} from './second-level-editor.ts';
-export { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './second-level-format.ts';
-export { applyUpdates, translate } from './translate.ts';
-export * from './translation.ts';
-export { walkMappings } from './walk-mappings.ts';
+} from './mappings/mapping-walk.ts';
+export { mappings } from './mappings/mappings.ts';
+export * from './mappings/presence-policy.ts';
+export { walkMappings } from './mappings/walk-mappings.ts';
+export * from './registers/control-registers.ts';
+export * from './registers/cpu-profile.ts';
+export * from './registers/register-write.ts';
+export * from './registers/registers.ts';
+export { type UnmodelledSemantics, unmodelledSemantics } from './registers/unmodelled.ts';
+export { type Access, AccessBits, type AccessKind, type AccessMode, accessBits } from './translate/access.ts';
+export { createPageWalker } from './translate/create-page-walker.ts';
+export * from './translate/page-fault.ts';
+export { type PageWalker, type PageWalkerOptions, WalkOutcome } from './translate/page-walker.ts';
+export { applyUpdates, translate } from './translate/translate.ts';
+export * from './translate/translation.ts';

@@ -10,14 +10,8 @@ import {
   virtualAddress,
   writeU64,
 } from '@heki/physical-memory';
-import {
-  type Access,
-  applyUpdates,
-  INTEL_VT_RP,
-  pagingRegisters,
-  type SecondLevelEditor,
-  translate,
-} from '@heki/x86';
+import type { SecondLevelEditor } from '@heki/second-level';
+import { type Access, applyUpdates, INTEL_VT_RP, pagingRegisters, translate } from '@heki/x86';
 import type { EptControls } from '../controls.ts';
 import { createEptEditor, type EptLeafOptions, eptLeaf } from '../editor.ts';
 import { EPT_RIGHTS } from '../entry.ts';

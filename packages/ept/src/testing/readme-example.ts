@@ -8,7 +8,7 @@ import {
   eptRightsChange,
 } from '@heki/ept';
 import { createFrameAllocator, createRam, gfn, type Pfn, pfn } from '@heki/physical-memory';
-import { REFUSED, SecondLevelAccess } from '@heki/x86';
+import { REFUSED, SecondLevelAccess } from '@heki/second-level';
 
 const { R, W, X, XU } = EptLow;
 const tables = [{ start: pfn(0x100), end: pfn(0x200) }];

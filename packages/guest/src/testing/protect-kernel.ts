@@ -1,10 +1,10 @@
 import type { FrameRange, Gfn, PhysicalMemory, VirtualFrame } from '@heki/physical-memory';
 import { type PagingLevels, walkMappings } from '@heki/x86';
-import { PUBLISHED_LAYOUT } from '../address-space.ts';
 import { HekiCommand } from '../command.ts';
 import { createHekiGuest } from '../create-heki-guest.ts';
 import { guestDefectSwitches } from '../defects.ts';
 import type { NamedLeaf } from '../heki-guest.ts';
+import { PUBLISHED_LAYOUT } from '../walk/address-space.ts';
 import { FlatModel } from './flat-model.ts';
 import { PageModel } from './page-model.ts';
 import { createTestKernel } from './test-kernel.ts';

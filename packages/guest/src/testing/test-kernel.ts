@@ -9,7 +9,7 @@ import {
   writeBytes,
 } from '@heki/physical-memory';
 import type { PagingLevels } from '@heki/x86';
-import type { HekiKernel } from '../kernel.ts';
+import type { HekiKernel } from '../kernel/kernel.ts';
 
 /** A kernel that does no more than the core asks, with list pages in memory of their own. */
 export interface TestKernel extends HekiKernel {

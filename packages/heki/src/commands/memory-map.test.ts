@@ -29,6 +29,34 @@ describe('the memory map of heki protect', () => {
     expect(stdout).toContain('127.6 MiB of RAM, from iomem');
   });
 
+  test.each(['kmem', 'virtio-mem'])('has the RAM that was plugged in by %s', async (kind) => {
+    const args = [
+      'protect',
+      fixturePath('k61-256-nokaslr'),
+      '--memory-map',
+      projectFile(`fixtures/foreign/k61-256-nokaslr.${kind}.iomem`),
+    ];
+    const { stdout } = await runCommand([...args, '--json']);
+    const { pages, memoryMap } = JSON.parse(stdout);
+    expect(pages).toEqual({ 'r--': 2244, 'r-x': 4389, 'rw-': 58871, rwx: 0 });
+    expect(memoryMap).toEqual({
+      from: `k61-256-nokaslr.${kind}.iomem`,
+      ramPages: 65406,
+      leftOut: [
+        { name: 'Reserved', bytes: 0x1000 + 0x400 + 0x1_0000 + 0x2_0000 + 0x4_0000 + 0x3_0000_0000 },
+        { name: 'PCI Bus 0000:00', bytes: 0x2_0000 + 0xeec0_0000 + 0x8000_0000 },
+        { name: 'Video ROM', bytes: 0x600 },
+        { name: 'IOAPIC 0', bytes: 0x400 },
+        { name: 'HPET 0', bytes: 0x400 },
+        { name: 'Local APIC', bytes: 0x1000 },
+        { name: 'parts of pages of System RAM', bytes: 0xc00 },
+      ],
+    });
+    expect((await runCommand(args)).stdout).toContain(
+      '  not RAM    of that map: 12.0 GiB Reserved, 3 KiB parts of pages of System RAM\n',
+    );
+  });
+
   test('must have RAM where the page tables are', async () => {
     const path = join(scratch, 'small');
     writeFileSync(path, '00001000-00ffffff : System RAM\n');

@@ -18,6 +18,7 @@ import { ExitCode } from '../failure.ts';
 import { hex, hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { openSnapshot } from '../snapshot.ts';
+import { registerWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
 export interface TranslateOptions {
@@ -38,10 +39,11 @@ export async function translate(
   const { core, registers, kernelRoot } = openSnapshot(path);
   const paging = { ...registers, cr3: BigInt(kernelRoot) << 12n };
   const translation = translateAddress(paging, core.memory, va, access);
+  const warnings = registerWarnings(registers);
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(va, access, translation), undefined, 2)}\n`
-      : describe(va, access, paging, translation, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(va, access, translation, warnings), undefined, 2)}\n`
+      : describe(va, access, paging, translation, warnings, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
 }
@@ -60,6 +62,7 @@ function describe(
   access: Access,
   registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
   translation: Translation,
+  warnings: readonly Warning[],
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
@@ -80,6 +83,7 @@ function describe(
   } else if (outcome.kind === 'page-fault') {
     lines.push(...outcome.denials.map(({ text }) => `  because ${text}`));
   }
+  lines.push(...warningLines(warnings, colours).map((line) => `  ${line}`));
   return `${lines.join('\n')}\n`;
 }
 
@@ -109,7 +113,12 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson(va: bigint, access: Access, { outcome, steps }: Translation): unknown {
+function toJson(
+  va: bigint,
+  access: Access,
+  { outcome, steps }: Translation,
+  warnings: readonly Warning[],
+): unknown {
   return {
     va: hex(va),
     access: access.kind,
@@ -126,6 +135,7 @@ function toJson(va: bigint, access: Access, { outcome, steps }: Translation): un
       key: entry.key,
     })),
     outcome: outcomeJson(outcome),
+    warnings,
   };
 }
 

@@ -16,6 +16,11 @@ export function protectJson(report: ProtectReport): unknown {
     hypervisor: report.hypervisor,
     profile: report.profile,
     mbec: report.mbec,
+    memoryMap: {
+      from: subject.memoryMapFrom ?? null,
+      ramPages: subject.memoryMap.ramFrames,
+      leftOut: subject.leftOut.map(({ name, bytes }) => ({ name, bytes })),
+    },
     earlyInit:
       early.outcome === 'counting' ? { leaves: early.leaves, pages: early.pages } : { leaves: 0, pages: 0 },
     controlRegisters: { cr0: hex(report.pinned.cr0), cr4: hex(report.pinned.cr4) },
@@ -37,6 +42,7 @@ export function protectJson(report: ProtectReport): unknown {
       without: attackJson(attack.without),
       with: attackJson(attack.with),
     })),
+    warnings: report.warnings,
     log: report.log,
     ...(report.trace === undefined ? {} : { trace: report.trace }),
   };

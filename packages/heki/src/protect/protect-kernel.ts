@@ -16,6 +16,7 @@ import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
+import { registerWarnings } from '../warning.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -102,6 +103,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
         : [{ title, legitimate, without: plain, with: protectedResult }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
+    warnings: registerWarnings(registers),
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,

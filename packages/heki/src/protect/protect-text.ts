@@ -4,7 +4,8 @@ import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import type { Colours } from '../colours.ts';
 import { hex } from '../hex.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
-import { count, number } from '../quantity.ts';
+import { bytesText, count, number } from '../quantity.ts';
+import { warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
 
@@ -27,10 +28,7 @@ const MEANINGS_WITHOUT_MBEC: Readonly<Record<keyof typeof MEANINGS, string>> = {
 };
 
 function size(pages: number): string {
-  const kib = pages * 4;
-  if (kib < 1024) return `${kib} KiB`;
-  if (kib < 1024 * 1024) return `${(kib / 1024).toFixed(1)} MiB`;
-  return `${(kib / 1024 / 1024).toFixed(1)} GiB`;
+  return bytesText(pages * 4096);
 }
 
 /** The report as people read it. */
@@ -62,6 +60,7 @@ function header(report: ProtectReport, colours: Colours): string[] {
   const { memoryMap, memoryMapFrom } = subject;
   const added = `${size(addedMemory.end - addedMemory.start)} added at ${hex(addedMemory.start * 4096)} for page lists`;
   const from = memoryMapFrom === undefined ? yellow('inferred from the direct map') : `from ${memoryMapFrom}`;
+  const leftOut = subject.leftOut.filter(({ isMemory }) => isMemory);
   const rows: [string, string][] = [
     [
       'kernel',
@@ -73,6 +72,14 @@ function header(report: ProtectReport, colours: Colours): string[] {
       `${subject.name}${subject.embedded ? ' (comes with heki)' : ''}${report.pageTablesOnly ? ': page tables and registers; contents not in the snapshot' : ''}`,
     ],
     ['memory', `${size(memoryMap.ramFrames)} of RAM, ${from}; ${added}`],
+    ...(leftOut.length === 0
+      ? []
+      : [
+          [
+            'not RAM',
+            `of that map: ${leftOut.map(({ name, bytes }) => `${bytesText(bytes)} ${name}`).join(', ')}`,
+          ] satisfies [string, string],
+        ]),
     ['hypervisor', `${hypervisorText(report, colours)}; profile ${report.profile}`],
     [
       report.kernelConfig === undefined ? 'assumed' : 'configured',
@@ -85,6 +92,7 @@ function header(report: ProtectReport, colours: Colours): string[] {
     `${bold('Heki')}: the hypervisor keeps a kernel's code read-only and its data not executable, even against the kernel itself`,
     '',
     ...rows.map(([name, value]) => `  ${dim(name.padEnd(11))}${value}`),
+    ...warningLines(report.warnings, colours).map((line) => `  ${line}`),
   ];
 }
 

@@ -12,7 +12,7 @@ import {
   virtualAddressOf,
   virtualFrameOf,
 } from '@heki/physical-memory';
-import { readMemoryMap } from '@heki/vmcore';
+import { type LeftOut, readMemoryMap } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { InputError } from '../failure.ts';
 import { hex } from '../hex.ts';
@@ -34,6 +34,8 @@ export interface Subject extends Snapshot {
   readonly memoryMap: MemoryMap<Gfn>;
   /** Where the memory map comes from: a file's name, or `undefined` when it was inferred from the direct map. */
   readonly memoryMapFrom: string | undefined;
+  /** What the file of the memory map names and does not count as RAM. */
+  readonly leftOut: readonly LeftOut[];
   /** Where physical address 0 is mapped. */
   readonly directMap: VirtualFrame | undefined;
 }
@@ -71,8 +73,12 @@ export async function openSubject(
       : virtualFrameOf(sidecar.directMap);
   const mapFile = memoryMapPath ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
   let memoryMap: MemoryMap<Gfn>;
-  if (mapFile !== undefined) memoryMap = readMemoryMap(mapFile);
-  else if (directMap !== undefined) {
+  let leftOut: readonly LeftOut[] = [];
+  if (mapFile !== undefined) {
+    const read = readMemoryMap(mapFile);
+    memoryMap = read;
+    leftOut = read.leftOut;
+  } else if (directMap !== undefined) {
     const ranges = directlyMapped(tables, directMap);
     memoryMap = createMemoryMap(ranges.map((range) => ({ ...range, type: 'ram' as const })));
   } else {
@@ -97,6 +103,7 @@ export async function openSubject(
     symbols: new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]),
     memoryMap,
     memoryMapFrom: mapFile === undefined ? undefined : basename(mapFile),
+    leftOut,
     directMap,
   };
 }

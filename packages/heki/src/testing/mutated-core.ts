@@ -21,3 +21,19 @@ export function pagesOf(core: Buffer): [address: number, offset: number][] {
   }
   return pages;
 }
+
+/** Where CR0 of the first CPU lies in a dump: in QEMU's note, after 18 general registers and 10 segments. */
+function controlRegistersAt(core: Buffer): number {
+  const name = core.indexOf('QEMU\0', 0, 'latin1');
+  return name + 8 + 8 + 18 * 8 + 10 * 24;
+}
+
+/** What the first CPU has in CR0, CR3 or CR4. */
+export function controlRegister(core: Buffer, number: 0 | 3 | 4): bigint {
+  return core.readBigUInt64LE(controlRegistersAt(core) + number * 8);
+}
+
+/** Writes CR0, CR3 or CR4 of the first CPU. */
+export function setControlRegister(core: Buffer, number: 0 | 3 | 4, value: bigint): void {
+  core.writeBigUInt64LE(value, controlRegistersAt(core) + number * 8);
+}

@@ -11,8 +11,9 @@ import { HV_MAP_GPA_FULL_ACCESS } from '@heki/hypercall/hyperv';
 import { type EffectiveRights, type GuestMemoryRegion, type Host, HypervisorError } from '@heki/hypervisor';
 import { createMemoryTable } from '@heki/memory-table';
 import { FRAME_END, type Gfn, type Pfn } from '@heki/physical-memory';
+import type { SecondLevel } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
-import type { CpuProfile, SecondLevel } from '@heki/x86';
+import type { CpuProfile } from '@heki/x86';
 import { eptRightsOf } from './map-flags.ts';
 import type { Regions } from './regions.ts';
 

@@ -1,8 +1,8 @@
 import { createEpt } from '@heki/ept';
 import { HEKI_ATTRIBUTE_MASK } from '@heki/hypercall/kvm';
 import { FRAME_END, type Gfn, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
+import { REFUSED, type SecondLevel } from '@heki/second-level';
 import type { SecondLevelFault, Vcpu } from '@heki/vcpu';
-import { REFUSED, type SecondLevel } from '@heki/x86';
 import type { VmState } from '../vm-state.ts';
 
 /** Tags what an L2 has cached, apart from L1's: no root table has an odd frame beyond all memory. */

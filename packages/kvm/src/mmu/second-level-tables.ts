@@ -1,8 +1,9 @@
 import { createEpt, createEptEditor, EPT_RIGHTS, EptHigh, encodeEptp } from '@heki/ept';
 import { type Host, HypervisorError } from '@heki/hypervisor';
 import { createNpt, createNptEditor } from '@heki/npt';
+import type { SecondLevel, SecondLevelEditor } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
-import { type CpuProfile, EntryLow, type SecondLevel, type SecondLevelEditor } from '@heki/x86';
+import { type CpuProfile, EntryLow } from '@heki/x86';
 import type { ResolvedOptions } from '../resolve-options.ts';
 import { nptSpteFormat } from './npt-spte.ts';
 import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
@@ -11,6 +12,8 @@ import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
 export interface SecondLevelTables {
   readonly editor: SecondLevelEditor;
   readonly format: SpteFormat;
+  /** The largest leaf that the processor takes: 1 (4 KiB), 2 (2 MiB) or 3 (1 GiB); max_huge_page_level. */
+  readonly largestLeaf: number;
   /** What cached translations are tagged with. */
   readonly root: number;
   /** The kernel's execution can be denied without that of user code. */
@@ -47,6 +50,7 @@ function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelT
   return {
     editor,
     format: eptSpteFormat(mbec, accessedDirty),
+    largestLeaf: profile.ept?.twoMegabytePages !== true ? 1 : profile.ept.gigabytePages ? 3 : 2,
     root: editor.root,
     deniesExecution: mbec,
     view: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
@@ -68,6 +72,7 @@ function nptTables(host: Host, options: ResolvedOptions): SecondLevelTables {
   return {
     editor,
     format: nptSpteFormat({ gmet, mbecParameter }),
+    largestLeaf: profile.gigabytePages ? 3 : 2,
     root: editor.root,
     // Under B-H17 KVM believes that it can.
     deniesExecution: gmet || mbecParameter,

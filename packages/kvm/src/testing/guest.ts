@@ -11,8 +11,9 @@ import {
   type VirtualAddress,
   writeU64,
 } from '@heki/physical-memory';
+import type { TableFrames } from '@heki/second-level';
 import type { Exception, ExceptionDecision, Registers, Vcpu, VcpuSetup } from '@heki/vcpu';
-import { CR0, CR4, EFER, type TableFrames } from '@heki/x86';
+import { CR0, CR4, EFER } from '@heki/x86';
 import type { KvmEvent } from '../event.ts';
 import { createKvm } from '../kvm.ts';
 import type { KvmOptions } from '../options.ts';

@@ -7,6 +7,7 @@ import type {
   VirtualMachine,
 } from '@heki/hypervisor';
 import type { Gfn, Gpa, Pfn } from '@heki/physical-memory';
+import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
 import {
   createVcpu,
   type ExitAction,
@@ -15,7 +16,7 @@ import {
   Vector,
   type VmExit,
 } from '@heki/vcpu';
-import { INTEL_VT_RP, REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/x86';
+import { INTEL_VT_RP } from '@heki/x86';
 
 /** What the tests need besides the contract: the regions that were added. */
 export interface TinyMachine extends VirtualMachine {

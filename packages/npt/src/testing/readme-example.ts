@@ -1,6 +1,6 @@
 import { createNpt, createNptEditor, describeNpfInfo1, NPT_RIGHTS, nptLeaf } from '@heki/npt';
 import { createFrameAllocator, createRam, gfn, type Pfn, pfn } from '@heki/physical-memory';
-import { REFUSED, SecondLevelAccess } from '@heki/x86';
+import { REFUSED, SecondLevelAccess } from '@heki/second-level';
 
 const tables = [{ start: pfn(0x100), end: pfn(0x200) }];
 const memory = createRam<Pfn>({ ranges: tables });

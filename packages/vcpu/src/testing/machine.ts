@@ -1,7 +1,7 @@
 import { createRam, type Pfn, pfn, type Ram, type VirtualAddress } from '@heki/physical-memory';
 import { CR0, CR4, EFER, INTEL_VT_RP, RFLAGS } from '@heki/x86';
 import { createVcpu } from '../create-vcpu.ts';
-import type { Registers } from '../registers.ts';
+import type { Registers } from '../registers/registers.ts';
 import type { Vcpu, VcpuOptions } from '../vcpu.ts';
 
 /** Bits of guest page-table entries, as tests write them. */

@@ -1,5 +1,5 @@
 import type { Gfn, Gpa, Pfn } from '@heki/physical-memory';
-import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/x86';
+import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
 import type { SecondLevelFault } from '../exit.ts';
 
 /** Rights of one guest frame. */

@@ -1,6 +1,6 @@
 import type { Gfn, Pfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
 import { type AccessKind, type CpuProfile, type PagingRegisters, translate } from '@heki/x86';
-import type { Registers } from '../registers.ts';
+import type { Registers } from '../registers/registers.ts';
 import type { Rights } from './second-level.ts';
 
 /** Everything that a walk reads, as it was at one time. */

@@ -1,6 +1,6 @@
 import { FRAME_END, type Pfn, type PhysicalMemory, VIRTUAL_FRAME_END } from '@heki/physical-memory';
 import { isCanonical, type PagingLevels } from '../canonical.ts';
-import type { PresencePolicy } from '../presence-policy.ts';
+import type { PresencePolicy } from '../mappings/presence-policy.ts';
 
 /** A mapping at one address. */
 export interface EveryMapping {

@@ -1,5 +1,5 @@
 import type { Gfn, Pfn } from '@heki/physical-memory';
-import { REFUSED, type SecondLevel, SecondLevelAccess } from '../second-level.ts';
+import { REFUSED, type SecondLevel, SecondLevelAccess } from '@heki/second-level';
 
 const { READ, WRITE, FETCH, PAGING_STRUCTURE } = SecondLevelAccess;
 

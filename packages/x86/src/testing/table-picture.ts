@@ -8,9 +8,9 @@ import {
   type VirtualAddress,
   writeU64,
 } from '@heki/physical-memory';
-import { entryBits } from '../address-space.ts';
+import { entryBits } from '../address-space/address-space.ts';
 import type { PagingLevels } from '../canonical.ts';
-import { type Level, leafFrame } from '../entry.ts';
+import { type Level, leafFrame } from '../entries/entry.ts';
 
 /** Flags of an entry as a test writes them: `P RW US A`. `-` for none. */
 type Flags = string;

@@ -1,6 +1,6 @@
 import type { Gfn, Pfn } from '@heki/physical-memory';
+import { REFUSED, type SecondLevel } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
-import { REFUSED, type SecondLevel } from '@heki/x86';
 
 /** Tags what is cached while one instruction is let through: no root table has this frame, beyond all memory. */
 export const ONCE_ROOT: number = 2 ** 40 - 2;

@@ -3,8 +3,9 @@ import { XenAccess, type XenAccessType } from '@heki/hypercall/xen';
 import type { GuestMemoryRegion, Host } from '@heki/hypervisor';
 import { createMemoryTable } from '@heki/memory-table';
 import type { Gfn, Pfn } from '@heki/physical-memory';
+import type { SecondLevel, SecondLevelEditor } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
-import type { CpuProfile, SecondLevel, SecondLevelEditor } from '@heki/x86';
+import type { CpuProfile } from '@heki/x86';
 import { eptRightsOf } from './access-rights.ts';
 import type { Regions } from './regions.ts';
 

@@ -1,6 +1,6 @@
 import type { Gfn, Gpa, Pfn } from '@heki/physical-memory';
+import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
-import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/x86';
 import { type Capabilities, grantableRights } from '../../capabilities.ts';
 import type { GuestMemoryRegion } from '../../host.ts';
 import { type ProtectionRange, type Rights, sameRights } from '../../rights.ts';

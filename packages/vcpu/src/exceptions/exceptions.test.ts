@@ -1,0 +1,216 @@
+import { RFLAGS } from '@heki/x86';
+import { expect, test } from 'vitest';
+import { machine, PTE, type Tables, va } from '../testing/machine.ts';
+import type { Vcpu } from '../vcpu.ts';
+import { combineExceptions } from './double-fault.ts';
+import type { Exception, ExceptionDecision, ExceptionFrame } from './exception.ts';
+
+const KERNEL = va(0xffff_8880_0000_0000n);
+const IDT = va(0xffff_fe00_0000_0000n);
+const HANDLER = va(0xffff_ffff_8110_0000n);
+const RW = PTE.P | PTE.W;
+const INTERRUPT_GATE = 0x8e;
+const TRAP_GATE = 0x8f;
+
+type Handle = (vcpu: Vcpu, exception: Exception, frame: ExceptionFrame) => ExceptionDecision;
+
+function withHandler(onException: Handle): ReturnType<typeof machine> {
+  const made = machine({
+    onException,
+    onExit: (_vcpu, exit) => ({ kind: 'stop', why: exit.reason }),
+  });
+  made.tables.map(KERNEL, 200, RW);
+  return made;
+}
+
+/** Writes a gate for `vector` into the IDT at frame 210 and loads IDTR. */
+function gate(
+  cpu: Vcpu,
+  tables: Tables,
+  vector: number,
+  access = INTERRUPT_GATE,
+  handler: bigint = HANDLER,
+): void {
+  tables.map(IDT, 210, RW);
+  const at = va(IDT + BigInt(vector * 16));
+  const low =
+    (handler & 0xffffn) | (0x10n << 16n) | (BigInt(access) << 40n) | (((handler >> 16n) & 0xffffn) << 48n);
+  cpu.store(at, 8, low);
+  cpu.store(va(at + 8n), 8, handler >> 32n);
+  cpu.lidt(IDT, 0xfff);
+}
+
+test('a handler that mends the cause lets the instruction complete', () => {
+  const { cpu, tables } = withHandler((_vcpu, { cr2 }) => {
+    if (cr2 !== undefined) tables.map(cr2, 201, RW);
+    return 'retry';
+  });
+  const { rip } = cpu.registers;
+  expect(cpu.load(va(KERNEL + 0x5000n), 8)).toEqual({ kind: 'done', value: 0n });
+  expect(cpu.registers.rip).toBe(rip + 3n);
+});
+
+test('fixup and fatal end the instruction and are told apart', () => {
+  let decision: ExceptionDecision = 'fixup';
+  const { cpu } = withHandler(() => decision);
+  const fault = { kind: 'exception', vector: 14, errorCode: 0, cr2: KERNEL + 0x5000n };
+  expect(cpu.load(va(KERNEL + 0x5000n), 8)).toEqual({ ...fault, fixedUp: true });
+  decision = 'fatal';
+  expect(cpu.load(va(KERNEL + 0x5000n), 8)).toEqual({ ...fault, fixedUp: false });
+});
+
+test('a handler runs at CPL 0 with interrupts off, and its instructions move nothing of what it interrupted', () => {
+  const { cpu } = withHandler((vcpu, _exception, frame) => {
+    expect(frame).toEqual({ rip, cpl: 3, rflags, handler: undefined });
+    expect(vcpu.registers.cpl).toBe(0);
+    expect(vcpu.registers.rflags & RFLAGS.IF).toBe(0n);
+    expect(vcpu.registers.rflags & RFLAGS.AC).toBe(RFLAGS.AC);
+    expect(vcpu.load(KERNEL, 8)).toMatchObject({ kind: 'done' });
+    return 'fixup';
+  });
+  cpu.registers.cpl = 3;
+  cpu.registers.rflags |= RFLAGS.AC;
+  const { rip, rflags } = cpu.registers;
+  cpu.load(va(0x1000n), 8);
+  expect(cpu.registers).toMatchObject({ rip, rflags, cpl: 3 });
+});
+
+test('with an IDT the gate names the handler, and a trap gate leaves interrupts on', () => {
+  const seen: { handler: bigint | undefined; rip: bigint; interrupts: boolean }[] = [];
+  const { cpu, tables } = withHandler((vcpu, _exception, { handler }) => {
+    const { rip, rflags } = vcpu.registers;
+    seen.push({ handler, rip, interrupts: (rflags & RFLAGS.IF) !== 0n });
+    return 'fatal';
+  });
+  gate(cpu, tables, 14, TRAP_GATE);
+  cpu.load(va(0x1000n), 8);
+  gate(cpu, tables, 14, INTERRUPT_GATE);
+  cpu.load(va(0x1000n), 8);
+  expect(seen).toEqual([
+    { handler: HANDLER, rip: HANDLER, interrupts: true },
+    { handler: HANDLER, rip: HANDLER, interrupts: false },
+  ]);
+});
+
+test('an attacker who loads an IDT of its own gets the exceptions', () => {
+  const evil = va(0xffff_8880_dead_0000n);
+  let taken: bigint | undefined;
+  const { cpu, tables } = withHandler((_vcpu, _exception, { handler }) => {
+    taken = handler;
+    return 'fatal';
+  });
+  gate(cpu, tables, 14, INTERRUPT_GATE, evil);
+  cpu.load(va(0x1000n), 8);
+  expect(taken).toBe(evil);
+});
+
+test.each([
+  ['beyond the limit', (cpu: Vcpu) => cpu.lidt(IDT, 14 * 16)],
+  ['of another type', (cpu: Vcpu, tables: Tables) => gate(cpu, tables, 14, 0x85)],
+  ['that is not present', (cpu: Vcpu, tables: Tables) => gate(cpu, tables, 14, 0x0e)],
+  ['with a non-canonical handler', (cpu: Vcpu, tables: Tables) => gate(cpu, tables, 14, 0x8e, 1n << 60n)],
+] as const)('a gate %s turns #PF into #DF', (_what, prepare) => {
+  const seen: number[] = [];
+  const { cpu, tables } = withHandler((_vcpu, { vector }) => {
+    seen.push(vector);
+    return 'fatal';
+  });
+  gate(cpu, tables, 8);
+  prepare(cpu, tables);
+  expect(cpu.load(va(0x1000n), 8)).toMatchObject({ kind: 'exception', vector: 8, errorCode: 0 });
+  expect(seen).toEqual([8]);
+});
+
+test('an IDT that is not mapped makes every exception a triple fault, which the hypervisor hears of', () => {
+  const { cpu } = withHandler(() => 'fatal');
+  cpu.lidt(va(0x7000_0000n), 0xfff);
+  expect(cpu.load(va(0x1000n), 8)).toEqual({ kind: 'triple-fault' });
+  expect(cpu.load(KERNEL, 8)).toEqual({ kind: 'triple-fault' });
+  expect(cpu.registers.cr2).toBe(0x7000_0000n + 8n * 16n);
+});
+
+test('table 6-5: what a second exception during the delivery of a first becomes', () => {
+  const of = (vector: number): Exception => ({ vector, errorCode: 0 });
+  const result = (first: number, second: number): number | string => {
+    const combined = combineExceptions(of(first), of(second));
+    return combined === 'triple-fault' ? combined : combined.vector;
+  };
+  expect(result(6, 13)).toBe(13);
+  expect(result(13, 13)).toBe(8);
+  expect(result(13, 14)).toBe(14);
+  expect(result(14, 13)).toBe(8);
+  expect(result(14, 14)).toBe(8);
+  expect(result(20, 14)).toBe(8);
+  expect(result(14, 20)).toBe(8);
+  expect(result(14, 6)).toBe(6);
+  expect(result(8, 13)).toBe('triple-fault');
+  expect(result(8, 14)).toBe('triple-fault');
+  expect(result(8, 6)).toBe(6);
+});
+
+test('a handler that faults in its turn for ever ends in a double fault, and then a triple one', () => {
+  const vectors = new Map<number, number>();
+  const { cpu } = withHandler((vcpu, { vector }) => {
+    vectors.set(vector, (vectors.get(vector) ?? 0) + 1);
+    vcpu.load(va(0x1000n), 8);
+    return 'retry';
+  });
+  expect(cpu.load(va(0x1000n), 8)).toEqual({ kind: 'triple-fault' });
+  expect([...vectors]).toEqual([
+    [14, 32],
+    [8, 1],
+  ]);
+});
+
+test('an exception that the hypervisor queues is delivered before the next instruction', () => {
+  const seen: Exception[] = [];
+  const { cpu } = withHandler((_vcpu, exception) => {
+    seen.push(exception);
+    return 'retry';
+  });
+  cpu.queueException({ vector: 14, errorCode: 0x11, cr2: KERNEL });
+  expect(cpu.registers.cr2).toBe(KERNEL);
+  expect(cpu.load(KERNEL, 8)).toMatchObject({ kind: 'done' });
+  expect(seen).toEqual([{ vector: 14, errorCode: 0x11, cr2: KERNEL }]);
+  for (const _ of [1, 2]) cpu.queueException({ vector: 13, errorCode: 0 });
+  expect(cpu.load(KERNEL, 8)).toMatchObject({ kind: 'done' });
+  expect(seen.at(-1)).toEqual({ vector: 8, errorCode: 0 });
+  for (const _ of [1, 2, 3]) cpu.queueException({ vector: 13, errorCode: 0 });
+  expect(cpu.load(KERNEL, 8)).toEqual({ kind: 'triple-fault' });
+});
+
+test('LTR reads the TSS descriptor and marks it busy in the GDT; a second LTR of it is #GP', () => {
+  const { cpu, tables } = withHandler(() => 'fatal');
+  const gdt = va(0xffff_fe00_0001_0000n);
+  tables.map(gdt, 220, RW);
+  cpu.store(va(gdt + 0x40n), 8, 0x0000_8900_0000_0067n);
+  cpu.store(va(gdt + 0x28n), 8, 0x0000_8200_0000_0067n);
+  cpu.store(va(gdt + 0x50n), 8, 0x0000_0900_0000_0067n);
+  cpu.lgdt(gdt, 0x7f);
+  expect(cpu.registers.gdtr).toEqual({ base: gdt, limit: 0x7f });
+  expect(cpu.ltr(0x40)).toMatchObject({ kind: 'done' });
+  expect(cpu.registers.tr).toBe(0x40);
+  expect(cpu.load(va(gdt + 0x40n), 8)).toEqual({ kind: 'done', value: 0x0000_8b00_0000_0067n });
+  expect(cpu.ltr(0x40)).toMatchObject({ vector: 13, errorCode: 0x40 });
+  expect(cpu.ltr(0x50)).toMatchObject({ vector: 11, errorCode: 0x50 });
+  expect(cpu.ltr(0x80)).toMatchObject({ vector: 13, errorCode: 0x80 });
+  expect(cpu.ltr(0)).toMatchObject({ vector: 13, errorCode: 0 });
+  expect(cpu.ltr(0x44)).toMatchObject({ vector: 13, errorCode: 0x40 });
+  expect(cpu.lldt(0x28)).toMatchObject({ kind: 'done' });
+  expect(cpu.lldt(0x40)).toMatchObject({ vector: 13, errorCode: 0x40 });
+  expect(cpu.lldt(0)).toMatchObject({ kind: 'done' });
+  expect(cpu.registers.ldtr).toBe(0);
+  expect(cpu.lgdt(va(1n << 60n), 0x7f)).toMatchObject({ vector: 13, errorCode: 0 });
+});
+
+test('LTR of a descriptor in a read-only GDT faults on the busy bit', () => {
+  const { cpu, tables } = withHandler(() => 'fatal');
+  const gdt = va(0xffff_fe00_0001_0000n);
+  tables.map(gdt, 220, RW);
+  cpu.store(va(gdt + 0x40n), 8, 0x0000_8900_0000_0067n);
+  tables.change(gdt, PTE.W);
+  cpu.invlpg(gdt);
+  cpu.lgdt(gdt, 0x7f);
+  expect(cpu.ltr(0x40)).toMatchObject({ vector: 14, errorCode: 3, cr2: gdt + 0x45n });
+  expect(cpu.registers.tr).toBe(0);
+});

@@ -1,0 +1,128 @@
+import type { Pfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import { AccessBits } from '@heki/x86';
+import { Vector } from '../exceptions/exception.ts';
+import type { Processor } from '../processor.ts';
+import { isCanonicalAddress } from '../registers/canonical-address.ts';
+import { Attempt } from './attempt.ts';
+import { byteAt, setByte } from './operand.ts';
+import { SystemOperation } from './operation.ts';
+
+const LENGTH = 3n;
+/** Bytes of a gate, and of an LDT or TSS descriptor, in 64-bit mode. */
+const SYSTEM_DESCRIPTOR = 16;
+/** System-descriptor types (SDM 3A table 3-2). */
+const TYPE_LDT = 2;
+const TYPE_AVAILABLE_TSS = 9;
+const BUSY = 2;
+const INTERRUPT_GATE = 14;
+const TRAP_GATE = 15;
+/** Of byte 5 of a descriptor: S and type; P. */
+const TYPE_MASK = 0x1f;
+const PRESENT = 0x80;
+/** IDT and EXT bits of the error code of a fault in delivering an exception (SDM 3A 6.13). */
+const IDT_EXTERNAL = 3;
+const EXTERNAL = 1;
+
+function system(text: () => string, attempt: (cpu: Processor) => Attempt): SystemOperation<undefined> {
+  return new SystemOperation(text, LENGTH, undefined, (cpu) =>
+    cpu.registers.cpl === 0 ? attempt(cpu) : cpu.protectionFault(),
+  );
+}
+
+/** LGDT and LIDT. The operand in memory is given as it reads. */
+export function loadTable(
+  register: 'gdtr' | 'idtr',
+  base: VirtualAddress,
+  limit: number,
+): SystemOperation<undefined> {
+  return system(
+    () => `l${register.slice(0, 3)} 0x${base.toString(16)}, 0x${limit.toString(16)}`,
+    (cpu) => {
+      if (cpu.controls.descriptorTableExiting) {
+        return cpu.trap.leave({ reason: 'descriptor-table', register, value: base, limit });
+      }
+      if (!isCanonicalAddress(base, cpu.levels)) return cpu.protectionFault();
+      cpu.registers[register] = { base, limit };
+      return Attempt.DONE;
+    },
+  );
+}
+
+/** LLDT and LTR: the descriptor is read from the GDT, and LTR marks it busy there. */
+export function loadSelector(register: 'ldtr' | 'tr', selector: number): SystemOperation<undefined> {
+  return system(
+    () => `l${register === 'tr' ? 'tr' : 'ldt'} 0x${selector.toString(16)}`,
+    (cpu) => {
+      if (cpu.controls.descriptorTableExiting) {
+        return cpu.trap.leave({ reason: 'descriptor-table', register, value: BigInt(selector) });
+      }
+      const status = checkSelector(cpu, register, selector);
+      if (status === Attempt.DONE) cpu.registers[register] = selector;
+      return status;
+    },
+  );
+}
+
+function checkSelector(cpu: Processor, register: 'ldtr' | 'tr', selector: number): Attempt {
+  const { trap, registers } = cpu;
+  const index = selector & 0xfff8;
+  if (index === 0) return register === 'ldtr' ? Attempt.DONE : cpu.protectionFault();
+  const { base, limit } = registers.gdtr;
+  if ((selector & 4) !== 0 || index + SYSTEM_DESCRIPTOR - 1 > limit) return trap.raise(Vector.GP, index);
+  const descriptor = new Uint8Array(SYSTEM_DESCRIPTOR);
+  const at = BigInt.asUintN(64, base + BigInt(index)) as VirtualAddress;
+  const status = cpu.readSystem(at, descriptor);
+  if (status !== Attempt.DONE) return status;
+  const access = descriptor[5] ?? 0;
+  if ((access & TYPE_MASK) !== (register === 'ldtr' ? TYPE_LDT : TYPE_AVAILABLE_TSS)) {
+    return trap.raise(Vector.GP, index);
+  }
+  if ((access & PRESENT) === 0) return trap.raise(Vector.NP, index);
+  return register === 'tr' ? markBusy(cpu, (at + 5n) as VirtualAddress) : Attempt.DONE;
+}
+
+/** Sets the busy bit in the type of a TSS descriptor: an implicit supervisor write to the GDT. */
+function markBusy(cpu: Processor, va: VirtualAddress): Attempt {
+  const address = BigInt.asUintN(64, va);
+  const offset = Number(address & 0xfffn);
+  const access = AccessBits.READ | AccessBits.WRITE | AccessBits.IMPLICIT_SUPERVISOR;
+  const frame = cpu.mmu.translate(Number(address >> 12n) as VirtualFrame, offset, access);
+  if (frame < 0) return frame as Attempt;
+  const page = cpu.memory.writablePage(frame as Pfn);
+  if (page === undefined) return cpu.trap.miss(frame * 4096 + offset);
+  setByte(page, offset, byteAt(page, offset) | BUSY);
+  return Attempt.DONE;
+}
+
+/** A gate of the IDT. */
+export interface Gate {
+  readonly handler: VirtualAddress;
+  /** An interrupt gate clears RFLAGS.IF; a trap gate does not. */
+  readonly clearsInterruptFlag: boolean;
+}
+
+/**
+ * Reads the gate of `vector`, as delivery does (SDM 3A 6.14.1). Gives the gate, or how the delivery failed; `undefined`
+ * when no IDT was ever loaded.
+ */
+export function readGate(cpu: Processor, vector: number): Gate | undefined | Attempt {
+  const { idtr } = cpu.registers;
+  if (idtr === undefined) return undefined;
+  const index = vector * SYSTEM_DESCRIPTOR;
+  const errorCode = vector * 8 + IDT_EXTERNAL;
+  if (index + SYSTEM_DESCRIPTOR - 1 > idtr.limit) return cpu.trap.raise(Vector.GP, errorCode);
+  const bytes = new Uint8Array(SYSTEM_DESCRIPTOR);
+  const status = cpu.readSystem((idtr.base + BigInt(index)) as VirtualAddress, bytes);
+  if (status !== Attempt.DONE) return status;
+  const access = bytes[5] ?? 0;
+  const type = access & TYPE_MASK;
+  if (type !== INTERRUPT_GATE && type !== TRAP_GATE) return cpu.trap.raise(Vector.GP, errorCode);
+  if ((access & PRESENT) === 0) return cpu.trap.raise(Vector.NP, errorCode);
+  const view = new DataView(bytes.buffer);
+  const handler =
+    BigInt(view.getUint16(0, true)) |
+    (BigInt(view.getUint16(6, true)) << 16n) |
+    (BigInt(view.getUint32(8, true)) << 32n);
+  if (!isCanonicalAddress(handler, cpu.levels)) return cpu.trap.raise(Vector.GP, EXTERNAL);
+  return { handler: handler as VirtualAddress, clearsInterruptFlag: type === INTERRUPT_GATE };
+}

@@ -1,0 +1,159 @@
+import type { VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import { CR4, RFLAGS } from '@heki/x86';
+import { Vector } from '../exceptions/exception.ts';
+import type { Processor } from '../processor.ts';
+import { isCanonicalAddress } from '../registers/canonical-address.ts';
+import { Attempt } from './attempt.ts';
+import { SystemOperation } from './operation.ts';
+
+/** Bytes of RDMSR and WRMSR, of CLI and STI, of INVPCID, and of the others here. */
+const MSR_LENGTH = 2n;
+const FLAG_LENGTH = 1n;
+const INVPCID_LENGTH = 5n;
+const LENGTH = 3n;
+
+const LOW_32 = 0xffff_ffffn;
+
+function system(
+  text: () => string,
+  length: bigint,
+  attempt: (cpu: Processor) => Attempt,
+): SystemOperation<undefined> {
+  return new SystemOperation(text, length, undefined, attempt);
+}
+
+/** An instruction that only CPL 0 may execute. */
+function privileged(
+  text: () => string,
+  length: bigint,
+  attempt: (cpu: Processor) => Attempt,
+): SystemOperation<undefined> {
+  return system(text, length, (cpu) => (cpu.registers.cpl === 0 ? attempt(cpu) : cpu.protectionFault()));
+}
+
+/** RDMSR: number in ECX, result in EDX:EAX. */
+export function rdmsr(msr: number): SystemOperation<bigint> {
+  return new SystemOperation(
+    () => `rdmsr 0x${msr.toString(16)}`,
+    MSR_LENGTH,
+    0n,
+    (cpu, self) => {
+      const { registers, controls } = cpu;
+      registers.rcx = BigInt(msr);
+      if (registers.cpl !== 0) return cpu.protectionFault();
+      if (controls.readExitingMsrs === 'all' || controls.readExitingMsrs.has(msr)) {
+        return cpu.trap.leave({ reason: 'rdmsr', msr });
+      }
+      const value = cpu.readMsr(msr);
+      if (value === undefined) return cpu.protectionFault();
+      registers.rax = value & LOW_32;
+      registers.rdx = value >> 32n;
+      self.value = value;
+      return Attempt.DONE;
+    },
+    (cpu, self) => {
+      self.value = ((cpu.registers.rdx & LOW_32) << 32n) | (cpu.registers.rax & LOW_32);
+    },
+  );
+}
+
+/** WRMSR: number in ECX, value in EDX:EAX. */
+export function wrmsr(msr: number, value: bigint): SystemOperation<undefined> {
+  return system(
+    () => `wrmsr 0x${msr.toString(16)}, 0x${value.toString(16)}`,
+    MSR_LENGTH,
+    (cpu) => {
+      const { registers, controls } = cpu;
+      registers.rcx = BigInt(msr);
+      registers.rax = value & LOW_32;
+      registers.rdx = value >> 32n;
+      if (registers.cpl !== 0) return cpu.protectionFault();
+      if (controls.writeExitingMsrs === 'all' || controls.writeExitingMsrs.has(msr)) {
+        return cpu.trap.leave({ reason: 'wrmsr', msr, value });
+      }
+      return cpu.writeMsr(msr, value) ? Attempt.DONE : cpu.protectionFault();
+    },
+  );
+}
+
+/** VMCALL or VMMCALL; the hypervisor sees the CPL, and refuses it itself if it wants to. */
+export function vmcall(): SystemOperation<undefined> {
+  return system(
+    () => 'vmcall',
+    LENGTH,
+    (cpu) =>
+      cpu.controls.hypercallExiting ? cpu.trap.leave({ reason: 'hypercall' }) : cpu.trap.raise(Vector.UD, 0),
+  );
+}
+
+/** VMFUNC with EAX and ECX, at any CPL; `carryOut` is the VM function itself. */
+export function vmfunc(carryOut: (leaf: number, index: number) => boolean): SystemOperation<undefined> {
+  return system(
+    () => 'vmfunc',
+    LENGTH,
+    (cpu) => {
+      const { registers, controls, trap } = cpu;
+      if (!controls.vmfunc) return trap.raise(Vector.UD, 0);
+      const leaf = Number(registers.rax & LOW_32);
+      const index = Number(registers.rcx & LOW_32);
+      return carryOut(leaf, index) ? Attempt.DONE : trap.leave({ reason: 'vmfunc', leaf, index });
+    },
+  );
+}
+
+/** INVLPG; an address that is not canonical invalidates nothing. */
+export function invlpg(va: VirtualAddress): SystemOperation<undefined> {
+  return privileged(
+    () => `invlpg 0x${va.toString(16)}`,
+    LENGTH,
+    (cpu) => {
+      cpu.mmu.invalidateAddress(Number(va >> 12n) as VirtualFrame, 'invlpg');
+      return Attempt.DONE;
+    },
+  );
+}
+
+/** INVPCID (SDM 2A INVPCID). */
+export function invpcid(type: number, pcid: number, va: VirtualAddress): SystemOperation<undefined> {
+  return system(
+    () => `invpcid ${type}, pcid ${pcid}, 0x${va.toString(16)}`,
+    INVPCID_LENGTH,
+    (cpu) => {
+      const { mmu, registers, profile } = cpu;
+      if (!profile.pcid) return cpu.trap.raise(Vector.UD, 0);
+      const named = type === 0 || type === 1;
+      if (registers.cpl !== 0 || type > 3 || pcid > 0xfff) return cpu.protectionFault();
+      if (named && pcid !== 0 && (registers.cr4 & CR4.PCIDE) === 0n) return cpu.protectionFault();
+      if (type === 0 && !isCanonicalAddress(va, cpu.levels)) return cpu.protectionFault();
+      if (type === 0) mmu.invalidateAddress(Number(va >> 12n) as VirtualFrame, 'invpcid', pcid, false);
+      else mmu.invalidatePcid(type === 1 ? pcid : 'all', type === 2);
+      return Attempt.DONE;
+    },
+  );
+}
+
+/** CLAC and STAC: #UD without SMAP, and outside CPL 0. */
+export function writeAc(set: boolean): SystemOperation<undefined> {
+  return system(
+    () => (set ? 'stac' : 'clac'),
+    LENGTH,
+    (cpu) => {
+      const { registers, profile } = cpu;
+      if (!profile.smap || registers.cpl !== 0) return cpu.trap.raise(Vector.UD, 0);
+      registers.rflags = set ? registers.rflags | RFLAGS.AC : registers.rflags & ~RFLAGS.AC;
+      return Attempt.DONE;
+    },
+  );
+}
+
+/** CLI and STI, with IOPL 0. */
+export function writeIf(set: boolean): SystemOperation<undefined> {
+  return privileged(
+    () => (set ? 'sti' : 'cli'),
+    FLAG_LENGTH,
+    ({ registers }) => {
+      registers.rflags = set ? registers.rflags | RFLAGS.IF : registers.rflags & ~RFLAGS.IF;
+      return Attempt.DONE;
+    },
+  );
+}

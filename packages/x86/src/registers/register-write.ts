@@ -1,0 +1,163 @@
+import { hex } from '../error.ts';
+import { CR0, CR3, CR4, type CR4_BITS, EFER } from './control-registers.ts';
+import type { CpuProfile } from './cpu-profile.ts';
+import type { PagingRegisters } from './registers.ts';
+
+/**
+ * Cached translations that a write of a control register invalidates (SDM 3A 4.10.4.1):
+ * none; those of one PCID except global pages; those of one PCID and global pages; all of all PCIDs.
+ */
+export type TlbFlush =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'pcid'; readonly pcid: number; readonly global: boolean }
+  | { readonly kind: 'all' };
+
+/** What comes of a write to CR0, CR3, CR4 or EFER. */
+export type RegisterWrite =
+  | { readonly kind: 'ok'; readonly registers: PagingRegisters; readonly flush: TlbFlush }
+  | { readonly kind: 'general-protection' /** The rule that was broken. */; readonly reason: string };
+
+const CR0_DEFINED = Object.values(CR0).reduce((mask, bit) => mask | bit);
+const NO_FLUSH: TlbFlush = { kind: 'none' };
+const FLUSH_ALL: TlbFlush = { kind: 'all' };
+
+function refused(reason: string): RegisterWrite {
+  return { kind: 'general-protection', reason };
+}
+
+function pcidOf(registers: PagingRegisters): number {
+  return (registers.cr4 & CR4.PCIDE) === 0n ? 0 : Number(registers.cr3 & CR3.PCID);
+}
+
+/**
+ * MOV to CR0 in 64-bit mode, or outside long mode (SDM 2B "MOV - Move to/from Control Registers", SDM 3A 2.5, 4.1.2).
+ * Turning paging on or off carries EFER.LMA along.
+ *
+ * @param value the whole 64-bit source
+ */
+export function writeCr0(registers: PagingRegisters, value: bigint): RegisterWrite {
+  const { cr0, cr4, efer } = registers;
+  if (value >> 32n !== 0n) return refused(`CR0 bits 63:32 are reserved, and ${hex(value)} sets some`);
+  if ((value & CR0.PG) !== 0n && (value & CR0.PE) === 0n) return refused('CR0.PG = 1 needs CR0.PE = 1');
+  if ((value & CR0.NW) !== 0n && (value & CR0.CD) === 0n) return refused('CR0.NW = 1 needs CR0.CD = 1');
+  if ((value & CR0.WP) === 0n && (cr4 & CR4.CET) !== 0n) return refused('CR0.WP = 0 needs CR4.CET = 0');
+
+  let newEfer = efer;
+  const wasPaging = (cr0 & CR0.PG) !== 0n;
+  const willPage = (value & CR0.PG) !== 0n;
+  if (wasPaging && !willPage) {
+    if ((cr4 & CR4.PCIDE) !== 0n) return refused('CR0.PG cannot be cleared while CR4.PCIDE = 1');
+    if ((efer & EFER.LMA) !== 0n) return refused('CR0.PG cannot be cleared in 64-bit mode');
+  }
+  if (!wasPaging && willPage && (efer & EFER.LME) !== 0n) {
+    if ((cr4 & CR4.PAE) === 0n) return refused('CR0.PG = 1 with EFER.LME = 1 needs CR4.PAE = 1');
+    newEfer |= EFER.LMA;
+  }
+  return {
+    kind: 'ok',
+    // Reserved bits of the lower half are ignored, and ET is always 1 (SDM 3A 2.5).
+    registers: { ...registers, cr0: (value & CR0_DEFINED) | CR0.ET, efer: newEfer },
+    flush: wasPaging && !willPage ? FLUSH_ALL : NO_FLUSH,
+  };
+}
+
+/**
+ * MOV to CR3 with 4-level or 5-level paging (SDM 3A 4.5, 4.10.4.1). Bit 63 of the source asks, with CR4.PCIDE = 1, to
+ * keep cached translations; it is not stored.
+ */
+export function writeCr3(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
+  const pcide = (registers.cr4 & CR4.PCIDE) !== 0n;
+  const keep = pcide && (value & CR3.NO_FLUSH) !== 0n;
+  const cr3 = keep ? value & ~CR3.NO_FLUSH : value;
+  const reserved = cr3 >> BigInt(profile.maxPhysicalAddressBits);
+  if (reserved !== 0n) {
+    return refused(
+      `CR3 bits 63:${profile.maxPhysicalAddressBits} are reserved (MAXPHYADDR), and ${hex(value)} sets some`,
+    );
+  }
+  const next = { ...registers, cr3 };
+  return {
+    kind: 'ok',
+    registers: next,
+    flush: keep ? NO_FLUSH : { kind: 'pcid', pcid: pcidOf(next), global: false },
+  };
+}
+
+/** Bits of CR4 that every processor with long mode has; the others need what {@link supportedCr4} asks the profile. */
+const CR4_ALWAYS =
+  CR4.VME |
+  CR4.PVI |
+  CR4.TSD |
+  CR4.DE |
+  CR4.PSE |
+  CR4.PAE |
+  CR4.MCE |
+  CR4.PGE |
+  CR4.PCE |
+  CR4.OSFXSR |
+  CR4.OSXMMEXCPT;
+
+/** The mask of CR4 bits that can be set on a processor; all others are reserved there. */
+export function supportedCr4(profile: CpuProfile): bigint {
+  const optional: [keyof typeof CR4_BITS, boolean][] = [
+    ['UMIP', profile.umip],
+    ['LA57', profile.la57],
+    ['VMXE', profile.virtualization && profile.vendor === 'intel'],
+    ['FSGSBASE', profile.fsgsbase],
+    ['PCIDE', profile.pcid],
+    ['OSXSAVE', profile.xsave],
+    ['SMEP', profile.smep],
+    ['SMAP', profile.smap],
+    ['PKE', profile.pku],
+    ['CET', profile.cet],
+    ['PKS', profile.pks],
+  ];
+  return optional.reduce((mask, [name, supported]) => (supported ? mask | CR4[name] : mask), CR4_ALWAYS);
+}
+
+/**
+ * MOV to CR4 (SDM 2B "MOV - Move to/from Control Registers", SDM 3A 2.5, 4.1.2, 4.10.4.1).
+ *
+ * @param value the whole 64-bit source
+ */
+export function writeCr4(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
+  const { cr0, cr3, cr4, efer } = registers;
+  const reserved = value & ~supportedCr4(profile);
+  if (reserved !== 0n) return refused(`CR4 bits ${hex(reserved)} are reserved on this processor`);
+  const changed = cr4 ^ value;
+  const set = changed & value;
+  if ((efer & EFER.LMA) !== 0n) {
+    if ((value & CR4.PAE) === 0n) return refused('CR4.PAE cannot be cleared in long mode');
+    if ((changed & CR4.LA57) !== 0n) return refused('CR4.LA57 cannot change in long mode');
+  }
+  if ((set & CR4.PCIDE) !== 0n) {
+    if ((efer & EFER.LMA) === 0n) return refused('CR4.PCIDE = 1 needs long mode');
+    if ((cr3 & CR3.PCID) !== 0n) return refused('CR4.PCIDE can be set only while CR3[11:0] = 0');
+  }
+  if ((value & CR4.CET) !== 0n && (cr0 & CR0.WP) === 0n) return refused('CR4.CET = 1 needs CR0.WP = 1');
+
+  let flush: TlbFlush = NO_FLUSH;
+  if ((changed & CR4.PGE) !== 0n || (changed & ~set & CR4.PCIDE) !== 0n) flush = FLUSH_ALL;
+  else if ((changed & CR4.PAE) !== 0n || (set & CR4.SMEP) !== 0n) {
+    flush = { kind: 'pcid', pcid: pcidOf(registers), global: true };
+  }
+  return { kind: 'ok', registers: { ...registers, cr4: value }, flush };
+}
+
+/** WRMSR to IA32_EFER (SDM 3A 2.2.1; APM 2 3.1.7). A write of LMA is ignored: the processor owns it. */
+export function writeEfer(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
+  const { cr0, efer } = registers;
+  let supported = EFER.SCE | EFER.LME | EFER.LMA;
+  if (profile.nx) supported |= EFER.NXE;
+  if (profile.vendor === 'amd' && profile.virtualization) supported |= EFER.SVME;
+  const reserved = value & ~supported;
+  if (reserved !== 0n) return refused(`EFER bits ${hex(reserved)} are reserved on this processor`);
+  if (((value ^ efer) & EFER.LME) !== 0n && (cr0 & CR0.PG) !== 0n) {
+    return refused('EFER.LME cannot change while CR0.PG = 1');
+  }
+  return {
+    kind: 'ok',
+    registers: { ...registers, efer: (value & ~EFER.LMA) | (efer & EFER.LMA) },
+    flush: NO_FLUSH,
+  };
+}

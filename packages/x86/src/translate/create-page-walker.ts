@@ -1,0 +1,16 @@
+import type { Pfn, PhysicalMemory } from '@heki/physical-memory';
+import { INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import { FastPageWalker } from './fast-page-walker.ts';
+import type { PageWalker, PageWalkerOptions } from './page-walker.ts';
+
+/**
+ * A page walker.
+ *
+ * @throws {X86Error} as {@link PageWalker.setRegisters}
+ */
+export function createPageWalker(options: PageWalkerOptions): PageWalker {
+  const { memory, registers, profile = INTEL_VT_RP, secondLevel } = options;
+  const walker = new FastPageWalker(memory as PhysicalMemory<Pfn>, profile, secondLevel);
+  walker.setRegisters(registers);
+  return walker;
+}
