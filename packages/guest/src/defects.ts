@@ -50,9 +50,10 @@ export const guestDefects = {
   },
   'B-G7': {
     title: 'Counters go below zero, and then grant',
-    happens: 'A permission taken away once too often is counted as present for ever.',
-    why: 'Counters are signed, nothing checks for underflow, and a permission is present when its counter is not 0 (Heki v2 14/19).',
-    mend: 'A counter stops at 0.',
+    happens:
+      'A permission taken away once too often is counted as present for ever. A page that is mapped 2^32 times, which the shadow of KASAN has room for, counts as not mapped.',
+    why: 'Counters are signed 32-bit numbers, nothing checks for underflow or overflow, and a permission is present when its counter is not 0 (Heki v2 14/19).',
+    mend: 'A counter stops at 0, and does not wrap.',
   },
   'B-G8': {
     title: 'Pages above 512 GiB share the counters of others',
@@ -79,8 +80,8 @@ export const guestDefects = {
   'B-G15': {
     title: 'Mappings are taken for valid by the wrong tests',
     happens:
-      'A 2-MiB mapping that was made not-present is still counted; of a leaf that begins in valid memory all frames are counted, of one that begins outside it none.',
-    why: 'pmd_present also looks at PSE, pte_present also at PROT_NONE, and pfn_valid is asked for the first frame only (Heki v2 13/19, 14/19).',
+      'Entries that the processor does not follow are counted as mappings of the frame that they store inverted: those with PROT_NONE, and 2-MiB entries that keep PSE. With page-table isolation frame 0 counts as executable, by the empty pages of the cpu_entry_area. Of a leaf that begins in valid memory all frames are counted, of one that begins outside it none.',
+    why: 'pte_present and pmd_present also look at PROT_NONE, pmd_present and pmd_large at PSE alone, pte_pfn and pmd_pfn undo the inversion; pfn_valid is asked for the first frame only (Heki v2 13/19, 14/19).',
     mend: 'Only the present bit counts, and of each leaf exactly the frames that are valid memory.',
   },
   'B-G16': {
@@ -112,6 +113,13 @@ export const guestDefects = {
     mend: 'Before the change a page loses what it will lose; what it gains, it gains when the change is in force on all processors.',
     notShown:
       'A freed page is read-write, as in Linux itself: that is no window, but the permission of free memory.',
+  },
+  'B-G24': {
+    title: 'Memory that the direct map lacks is never protected',
+    happens:
+      'Text and data whose pages were taken out of the direct map (for secretmem, execmem, by a guard) are never sent: such code stays writable, and on a host that mends B-H7 it cannot run any more.',
+    why: 'Late init sends what it meets on its walk over the direct map, and nothing else (Heki v2 14/19, 18/19).',
+    mend: 'Every page of RAM that has a mapping is sent, wherever it is mapped.',
   },
 } as const satisfies { readonly [id: string]: GuestDefect };
 
