@@ -125,6 +125,16 @@ function guestText(event: GuestEvent): string {
       return `${event.pages} list pages leaked`;
     case 'rolled-back':
       return `${COMMAND_NAMES.get(event.command)} rolled back: ${event.error}`;
+    case 'walk-stopped':
+      return `page tables have no end: the walk stopped at ${hex(virtualAddressOf(event.stoppedAt))} after ${event.tables} table pages`;
+    case 'shared-tables': {
+      const { places, mappings, tablesAtSeveralLevels } = event;
+      const recursive =
+        tablesAtSeveralLevels === 0 ? '' : `; ${tablesAtSeveralLevels} tables stand at more than one level`;
+      return `tables that were met before stand at ${places} more places, with ${mappings} mappings${recursive}`;
+    }
+    case 'protected-elsewhere':
+      return `${event.frames} pages that the direct map lacks are sent too`;
     case 'self-deadlock':
       return `${COMMAND_NAMES.get(event.command)} waits for the lock that its caller holds: deadlock`;
   }

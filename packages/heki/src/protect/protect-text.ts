@@ -135,6 +135,10 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
       return [
         'Heki refuses: the kernel is built with KASLR (CONFIG_RANDOMIZE_BASE), and looks at fixed addresses',
       ];
+    case 'walk-stopped':
+      return [
+        `the kernel's page tables have no end: the walk stopped at ${hex(virtualAddressOf(early.stoppedAt))}, and nothing is protected`,
+      ];
     case 'no-hypervisor':
       return ['Heki found no hypervisor that supports it'];
   }
