@@ -1,5 +1,6 @@
 import { type KernelConfig, PUBLISHED_LAYOUT } from '@heki/guest';
 import { KvmHypercall } from '@heki/hypercall/kvm';
+import { virtualAddressOf } from '@heki/physical-memory';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import type { Colours } from '../colours.ts';
 import { hex } from '../hex.ts';
