@@ -1,7 +1,8 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
+import { defectSwitches } from '@heki/series';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createHekiGuest, guestDefectSwitches, HekiCommand } from '../index.ts';
+import { createHekiGuest, guestDefects, HekiCommand } from '../index.ts';
 import { at, GuestTables, type Letters } from '../testing/guest-tables.ts';
 import { PageModel } from '../testing/page-model.ts';
 import { READ, r, smallKernel, start, VMALLOC, WRITE } from '../testing/small-kernel-guest.ts';
@@ -114,7 +115,7 @@ test('tables that several entries lead to are counted as the core counts them th
             if (event.type === 'shared-tables') shared += event.places;
           },
         });
-        const model = new PageModel(guestDefectSwitches(profile), {
+        const model = new PageModel(defectSwitches(guestDefects, profile), {
           isValid: () => true,
           allocate: () => true,
           protectMemory: () => 0,

@@ -16,7 +16,7 @@ import {
   type MappingWalkOptions,
   type MappingWalkResult,
 } from './mapping-walk.ts';
-import { HARDWARE_PRESENCE } from './presence-policy.ts';
+import { entryKind, HARDWARE_PRESENCE } from './presence-policy.ts';
 import { findSharedTables, isWhole, sharedTable, type TableContext } from './table-contexts.ts';
 
 const ALL_RIGHTS = EntryLow.RW | EntryLow.US;
@@ -86,12 +86,12 @@ export function* mappings(
       const high = page[2 * slot + 1] ?? 0;
       const entryStart = frame - (frame % span);
       next = entryStart + span;
-      if ((low & presence.present[level]) === 0) break;
+      const kind = entryKind(presence, level, low);
+      if (kind === 'hole') break;
 
       common &= low;
       if ((high & EntryHigh.XD) !== 0) executeDisable = 1;
-      const leafBits = presence.leaf[level as LeafLevel] ?? 0;
-      if (level === 1 || (level <= 3 && (low & leafBits) === leafBits)) {
+      if (kind === 'leaf') {
         const stored = entryFrame(low, high);
         const inverted = presence.invertedWhenNotPresent && (low & EntryLow.P) === 0;
         const mapped = inverted ? FRAME_END - 1 - stored : stored;

@@ -1,4 +1,4 @@
-import { EntryLow } from '../entries/entry.ts';
+import { EntryLow, type LeafLevel, type Level } from '../entries/entry.ts';
 
 /**
  * Which entries a mapping walk follows. The processor looks at P alone; an operating system's walker may see more,
@@ -44,3 +44,12 @@ export const LINUX_PRESENCE: PresencePolicy = {
   leaf: [0, 0, PS, P | PS],
   invertedWhenNotPresent: true,
 };
+
+/** What an entry of `level` with this low half is to a walk: `leaf`, `table`, or `hole` where nothing is followed. */
+export function entryKind(presence: PresencePolicy, level: Level, low: number): 'leaf' | 'table' | 'hole' {
+  if ((low & presence.present[level]) === 0) return 'hole';
+  if (level === 1) return 'leaf';
+  const leaf = presence.leaf[level as LeafLevel] ?? 0;
+  // No entry above a PDPTE is a leaf; one with PS set is still followed, as operating systems do.
+  return leaf !== 0 && (low & leaf) === leaf ? 'leaf' : 'table';
+}
