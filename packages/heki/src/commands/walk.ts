@@ -8,15 +8,19 @@ import {
   upperHalfStart,
   walkMappings,
 } from '@heki/x86';
+import { assumeProcessor } from '../assumed-processor.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { hex, parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { readSidecar } from '../sidecar.ts';
 import { MOST_TABLES, openSnapshot } from '../snapshot.ts';
+import type { Warning } from '../warning.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
 /** Options of `heki walk`. */
 export interface WalkOptions {
   readonly range?: string;
+  readonly cpu?: string;
   readonly format: keyof typeof WALK_FORMATS;
 }
 
@@ -26,7 +30,9 @@ const MOST_SPELT_OUT = 2 ** 22;
 /** `heki walk SNAPSHOT`: the leaves of the kernel half. */
 export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
   const range = options.range === undefined ? undefined : parseRange(options.range);
-  const { core, kernelRoot, levels } = openSnapshot(path);
+  const snapshot = openSnapshot(path);
+  const { core, kernelRoot, levels } = snapshot;
+  const { warnings } = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
   const start = range?.start ?? upperHalfStart(levels);
   const end = range?.end ?? (VIRTUAL_FRAME_END as VirtualFrame);
   const tables = { memory: core.memory, root: kernelRoot, levels, budget: MOST_TABLES };
@@ -59,7 +65,7 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   }
   await writeAll(writer, [...lines, ...format.end(summary)]);
   await writer.flush();
-  await io.stderr.write(remarks(basename(path), options.format, summary, step.value));
+  await io.stderr.write(remarks(basename(path), options.format, warnings, summary, step.value));
   return step.value.stoppedAt === undefined ? ExitCode.SUCCESS : ExitCode.FAILURE;
 }
 
@@ -67,10 +73,12 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
 function remarks(
   name: string,
   format: WalkOptions['format'],
+  warnings: readonly Warning[],
   { sharedMappings }: WalkSummary,
   { absentTables, tables, stoppedAt, tablesAtSeveralLevels }: MappingWalkResult,
 ): string {
-  const lines: string[] = [];
+  // The formats for programs have no place for them.
+  const lines = warnings.map(({ message }) => `warning: ${message}`);
   if (absentTables > 0)
     lines.push(`${name} lacks ${absentTables} page-table pages: what they map is not listed`);
   if (format === 'info-tlb' && sharedMappings > 0) {
