@@ -1,7 +1,7 @@
 import type { VirtualFrame } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
 import { HARDWARE_PRESENCE, LINUX_PRESENCE, walkMappings } from '@heki/x86';
 import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
-import { hex } from '../error.ts';
 import type { NamedLeaf } from '../heki-guest.ts';
 import type { HekiKernel } from '../kernel/kernel.ts';
 import { findDirectMap, type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';

@@ -1,3 +1,4 @@
+import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import {
   type Access,
   CR0,
@@ -6,6 +7,7 @@ import {
   CR4_BITS,
   describeBits,
   describePageFaultCode,
+  entryIndex,
   type Level,
   levelName,
   pageSizeName,
@@ -15,7 +17,7 @@ import {
 } from '@heki/x86';
 import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
-import { hex, hex16, parseVirtualAddress } from '../hex.ts';
+import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { openSnapshot } from '../snapshot.ts';
 import { registerWarnings, type Warning, warningLines } from '../warning.ts';
@@ -58,7 +60,7 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 };
 
 function describe(
-  va: bigint,
+  va: VirtualAddress,
   access: Access,
   registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
   translation: Translation,
@@ -87,8 +89,12 @@ function describe(
   return `${lines.join('\n')}\n`;
 }
 
-function stepText({ level, address, low, high, entry }: WalkStep, va: bigint, colours: Colours): string {
-  const index = Number((va >> BigInt(3 + 9 * level)) & 511n);
+function stepText(
+  { level, address, low, high, entry }: WalkStep,
+  va: VirtualAddress,
+  colours: Colours,
+): string {
+  const index = entryIndex(virtualFrameOf(va), level);
   const value = hex16((BigInt(high) << 32n) | BigInt(low));
   const head = `${levelName(level).padEnd(5)} [${String(index).padStart(3)}] ${colours.dim(`bits ${INDEX_BITS[level]} at ${hex(address)}`)}  ${value}`;
   if (!entry.present) return `${head}  ${colours.red('not present')}`;
@@ -120,7 +126,7 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
 }
 
 function toJson(
-  va: bigint,
+  va: VirtualAddress,
   access: Access,
   { outcome, steps }: Translation,
   warnings: readonly Warning[],

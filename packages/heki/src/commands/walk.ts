@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
-import { VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { hex, VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import { ExitCode, UsageError } from '../failure.ts';
-import { hex, parseVirtualAddress } from '../hex.ts';
+import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { MOST_TABLES, openSnapshot } from '../snapshot.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';

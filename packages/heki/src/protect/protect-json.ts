@@ -1,5 +1,5 @@
 import type { AttackResult } from '@heki/machine';
-import { hex } from '../hex.ts';
+import { hex } from '@heki/physical-memory';
 import type { ProtectReport } from './report.ts';
 
 function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {

@@ -5,6 +5,7 @@ import { directlyMapped, machineMemory } from '@heki/machine';
 import {
   createMemoryMap,
   type Gfn,
+  hex,
   type MemoryMap,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
@@ -15,7 +16,6 @@ import {
 import { type LeftOut, readMemoryMap } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { InputError } from '../failure.ts';
-import { hex } from '../hex.ts';
 import { readSidecar } from '../sidecar.ts';
 import { MOST_TABLES, openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
 

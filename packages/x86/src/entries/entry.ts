@@ -57,6 +57,11 @@ export function framesOfLevel(level: Level): number {
   return FRAMES[level] ?? 0;
 }
 
+/** Which of the 512 entries of a table of `level` (1 .. 5) translates a frame: 0 .. 511, nine bits of its address. */
+export function entryIndex(frame: number, level: number): number {
+  return Math.floor(frame / (FRAMES[level] ?? 1)) % 512;
+}
+
 /** The frame number in an entry, bits 51:12, given its halves. */
 export function entryFrame(low: number, high: number): Gfn {
   return ((low >>> 12) + (high & 0xf_ffff) * 0x10_0000) as Gfn;

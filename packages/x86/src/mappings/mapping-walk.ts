@@ -1,7 +1,13 @@
-import { type Gfn, type PhysicalMemory, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import {
+  type Gfn,
+  hex,
+  type PhysicalMemory,
+  VIRTUAL_FRAME_END,
+  type VirtualFrame,
+} from '@heki/physical-memory';
 import type { PagingLevels } from '../canonical.ts';
 import { EntryLow, type LeafLevel } from '../entries/entry.ts';
-import { hex, X86Error } from '../error.ts';
+import { X86Error } from '../error.ts';
 
 /** A mapping that a walk found: one leaf, or the part of it that lies in the range walked. */
 export interface MappingLeaf {

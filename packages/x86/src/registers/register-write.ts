@@ -1,4 +1,4 @@
-import { hex } from '../error.ts';
+import { hex } from '@heki/physical-memory';
 import { CR0, CR3, CR4, EFER } from './control-registers.ts';
 import type { CpuProfile } from './cpu-profile.ts';
 import type { PagingRegisters } from './registers.ts';
