@@ -17,6 +17,7 @@ import { decodeEntry, EntryLow, entryIndex, isLeaf, type Level, levelName } from
 import { reservedBits } from '../entries/reserved-bits.ts';
 import { CR4, EFER } from '../registers/control-registers.ts';
 import type { CpuProfile } from '../registers/cpu-profile.ts';
+import { cr3Root } from '../registers/register-write.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { PageFaultCode } from './page-fault.ts';
 import type { Denial, TranslationOutcome, WalkStep } from './translation.ts';
@@ -56,9 +57,7 @@ export function walkTables<Fault>(va: VirtualAddress, context: WalkContext<Fault
 }
 
 function walkFromCr3<Fault>(va: VirtualAddress, context: WalkContext<Fault>): Walked<Fault> {
-  const { registers, profile } = context;
-  const root = BigInt.asUintN(profile.maxPhysicalAddressBits, registers.cr3) & ~0xfffn;
-  return walkFrom('cr3', Number(root) as Gpa, va, context);
+  return walkFrom('cr3', cr3Root(context.registers.cr3, context.profile), va, context);
 }
 
 /*
@@ -122,7 +121,7 @@ function walkFrom<Fault>(
       hostAddress,
       low,
       high,
-      entry: decodeEntry(level, low, high),
+      entry: decodeEntry(level, low, high, profile.encryptionBit),
     };
     steps.push(step);
     path.push(step);
