@@ -1,12 +1,10 @@
 import { type GuestEvent, HekiCommand, type VirtualRange } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { LinuxEvent } from '@heki/linux';
-import { virtualAddressOf } from '@heki/physical-memory';
+import { hex, virtualAddressOf } from '@heki/physical-memory';
 import type { ExitAction, VcpuEvent, VmExit } from '@heki/vcpu';
 import { exceptionText } from './attacks/verdict.ts';
 import type { MachineEvent, TraceEvent } from './event.ts';
-
-const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 const COMMAND_NAMES = new Map<number, string>([
   [HekiCommand.MAP, 'map'],

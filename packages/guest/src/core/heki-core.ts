@@ -1,11 +1,11 @@
 import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
-import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
+import { type FrameRange, type Gfn, hex, type VirtualFrame } from '@heki/physical-memory';
 import { defectSwitches } from '@heki/series';
 import { DEFAULT_TABLE_BUDGET } from '@heki/x86';
 import { HekiCommand } from '../command.ts';
 import { type CountingTask, PageCounters, type RangeSink } from '../counters/page-counters.ts';
 import { type GuestDefectSwitches, guestDefects } from '../defects/guest-defects.ts';
-import { GuestError, hex } from '../error.ts';
+import { GuestError } from '../error.ts';
 import type {
   EarlyInitResult,
   HekiGuest,

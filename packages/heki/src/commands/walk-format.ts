@@ -1,7 +1,7 @@
-import { addressOf, virtualAddressOf } from '@heki/physical-memory';
+import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
 import { infoTlbLine } from '@heki/vmcore';
 import { EntryHigh, EntryLow, type MappingLeaf, PageRights, type SharedTable } from '@heki/x86';
-import { hex, hex16 } from '../hex.ts';
+import { hex16 } from '../hex.ts';
 
 /** What a walk found, all in all. */
 export interface WalkSummary {

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { hex, VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import {
   type MappingWalkResult,
   mappings,
@@ -10,7 +10,7 @@ import {
 } from '@heki/x86';
 import { assumeProcessor } from '../assumed-processor.ts';
 import { ExitCode, UsageError } from '../failure.ts';
-import { hex, parseVirtualAddress } from '../hex.ts';
+import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
 import { MOST_TABLES, openSnapshot } from '../snapshot.ts';

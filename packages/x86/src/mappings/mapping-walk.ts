@@ -1,7 +1,13 @@
-import { type Gfn, type PhysicalMemory, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import {
+  type Gfn,
+  hex,
+  type PhysicalMemory,
+  VIRTUAL_FRAME_END,
+  type VirtualFrame,
+} from '@heki/physical-memory';
 import { lowerHalfEnd, type PagingLevels, upperHalfStart } from '../canonical.ts';
 import { framesOfLevel, type LeafLevel, type Level } from '../entries/entry.ts';
-import { hex, X86Error } from '../error.ts';
+import { X86Error } from '../error.ts';
 import type { PresencePolicy } from './presence-policy.ts';
 
 /** A mapping that a walk found: one leaf, or the part of it that lies in the range walked. */
