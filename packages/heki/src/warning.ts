@@ -1,7 +1,6 @@
-import { type FrameRange, type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import { type FrameRange, type Gfn, hex, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { type PagingRegisters, unmodelledSemantics } from '@heki/x86';
 import type { Colours } from './colours.ts';
-import { hex } from './hex.ts';
 import { count } from './quantity.ts';
 
 /** What a reader must know to take a result rightly: assumed, left out, or not modelled. In JSON an element of `warnings`. */

@@ -1,3 +1,4 @@
+import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import {
   type Access,
   CR0,
@@ -6,6 +7,7 @@ import {
   CR4_BITS,
   describeBits,
   describePageFaultCode,
+  entryIndex,
   type Level,
   levelName,
   pageSizeName,
@@ -21,7 +23,7 @@ import {
 } from '../assumed-processor.ts';
 import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
-import { hex, hex16, parseVirtualAddress } from '../hex.ts';
+import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
 import { openSnapshot } from '../snapshot.ts';
@@ -67,7 +69,7 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 };
 
 function describe(
-  va: bigint,
+  va: VirtualAddress,
   access: Access,
   registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
   translation: Translation,
@@ -97,8 +99,12 @@ function describe(
   return `${lines.join('\n')}\n`;
 }
 
-function stepText({ level, address, low, high, entry }: WalkStep, va: bigint, colours: Colours): string {
-  const index = Number((va >> BigInt(3 + 9 * level)) & 511n);
+function stepText(
+  { level, address, low, high, entry }: WalkStep,
+  va: VirtualAddress,
+  colours: Colours,
+): string {
+  const index = entryIndex(virtualFrameOf(va), level);
   const value = hex16((BigInt(high) << 32n) | BigInt(low));
   const head = `${levelName(level).padEnd(5)} [${String(index).padStart(3)}] ${colours.dim(`bits ${INDEX_BITS[level]} at ${hex(address)}`)}  ${value}`;
   if (!entry.present) return `${head}  ${colours.red('not present')}`;
@@ -130,7 +136,7 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
 }
 
 function toJson(
-  va: bigint,
+  va: VirtualAddress,
   access: Access,
   { outcome, steps }: Translation,
   processor: AssumedProcessor,

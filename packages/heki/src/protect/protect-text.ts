@@ -1,10 +1,10 @@
 import { type KernelConfig, PUBLISHED_LAYOUT } from '@heki/guest';
 import { KvmHypercall } from '@heki/hypercall/kvm';
 import type { Standing } from '@heki/machine';
+import { hex } from '@heki/physical-memory';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
-import { hex } from '../hex.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { bytesText, count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';

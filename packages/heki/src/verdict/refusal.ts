@@ -1,4 +1,5 @@
 import type { EarlyInitResult, LateInitResult } from '@heki/guest';
+import { hex, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 
 /** Why a kernel is not protected. */
 export interface Refusal {
@@ -16,7 +17,14 @@ export function initRefusal(early: EarlyInitResult, late: LateInitResult): Refus
   if (message !== undefined) return { outcome: early.outcome, message, error: null };
   if (late.outcome === 'protected') return undefined;
   const error = 'error' in late ? late.error : null;
+  if (late.outcome === 'walk-stopped') {
+    return { outcome: late.outcome, message: endless(late.stoppedAt), error };
+  }
   return { outcome: late.outcome, message: `Heki gave up: ${LATE[late.outcome]}`, error };
+}
+
+function endless(stoppedAt: VirtualFrame): string {
+  return `the kernel's page tables have no end: the walk stopped at ${hex(virtualAddressOf(stoppedAt))}, and nothing is protected`;
 }
 
 /** Why Heki does not even count mappings. */
@@ -30,12 +38,14 @@ export function earlyRefusal(early: EarlyInitResult): string | undefined {
       return 'Heki is switched off on the command line';
     case 'kaslr':
       return 'Heki refuses: the kernel is built with KASLR (CONFIG_RANDOMIZE_BASE), and looks at fixed addresses';
+    case 'walk-stopped':
+      return endless(early.stoppedAt);
     case 'no-hypervisor':
       return 'Heki found no hypervisor that supports it';
   }
 }
 
-const LATE: Readonly<Record<Exclude<LateInitResult['outcome'], 'protected'>, string>> = {
+const LATE: Readonly<Record<Exclude<LateInitResult['outcome'], 'protected' | 'walk-stopped'>, string>> = {
   'not-counting': 'mappings were not counted',
   'registers-refused': 'the hypervisor does not pin the control registers',
   'memory-refused': 'the hypervisor does not protect the memory',

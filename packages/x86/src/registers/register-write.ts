@@ -1,5 +1,4 @@
-import type { Gpa } from '@heki/physical-memory';
-import { hex } from '../error.ts';
+import { type Gpa, hex } from '@heki/physical-memory';
 import { CR0, CR3, CR4, EFER } from './control-registers.ts';
 import type { CpuProfile } from './cpu-profile.ts';
 import type { PagingRegisters } from './registers.ts';
@@ -64,10 +63,10 @@ export function writeCr0(registers: PagingRegisters, value: bigint): RegisterWri
 
 /** The bits of CR3 that can be set: below MAXPHYADDR, and what selects encryption or masks addresses. */
 function cr3Bits({ maxPhysicalAddressBits, encryptionBit, cr4 }: CpuProfile): bigint {
-  const address = (1n << BigInt(maxPhysicalAddressBits)) - 1n;
+  const physical = (1n << BigInt(maxPhysicalAddressBits)) - 1n;
   const encryption = encryptionBit === undefined ? 0n : 1n << BigInt(encryptionBit);
   const masking = (cr4 & CR4.LAM_SUP) === 0n ? 0n : CR3.LAM_U57 | CR3.LAM_U48;
-  return address | encryption | masking;
+  return physical | encryption | masking;
 }
 
 /** The root table that CR3 holds (SDM 3A 4.5.2; APM 2 7.10.2), as an address: 0 .. 2^52 - 4096. */
