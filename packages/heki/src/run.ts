@@ -19,7 +19,8 @@ Examples:
   heki protect --profile rfc-v2 --no-mbec      the series as published, on a processor without MBEC
   heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
-  heki protect --json | jq .attacks`;
+  heki protect --json | jq .verdict
+  heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
 
 const WALK_EXAMPLES = `
 Examples:
@@ -68,6 +69,15 @@ Examples:
 
 const STRICT = ['--strict', 'under rfc-v2, too, exit with 1 for a claim that is not kept'] as const;
 
+/** What `protect`, `boot` and `replay` say by their exit codes. */
+const EXIT_CODES = `
+Exit codes:
+  0  nothing was found that makes it fail; what nobody claims to stop is shown in red, and is no failure
+  1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
+     no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected
+  2  wrong usage
+  rfc-v2 is there to show its defects: claims and rights make it fail only with --strict.`;
+
 /** A parser of whole numbers from `least` to `most`. */
 function parseWhole(least: number, most: number): (text: string) => number {
   return (text) => {
@@ -114,7 +124,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .option(...STRICT)
     .option('--trace', 'print every event of the protected machine')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', PROTECT_EXAMPLES)
+    .addHelpText('after', `${PROTECT_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (snapshot: string | undefined, options) => {
       const { protect } = await import('./commands/protect.ts');
       finished(await protect(snapshot, options, io));
@@ -157,7 +167,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .option(...STRICT)
     .option('--trace', 'print every event; with --json as `trace`')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', BOOT_EXAMPLES)
+    .addHelpText('after', `${BOOT_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (options) => {
       const { boot } = await import('./commands/boot.ts');
       finished(await boot(options, io));
@@ -273,7 +283,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option(...STRICT)
     .option('--json', 'print one JSON object')
-    .addHelpText('after', REPLAY_EXAMPLES)
+    .addHelpText('after', `${REPLAY_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (recording: string, options) => {
       const { replay } = await import('./commands/replay.ts');
       finished(await replay(recording, options, io));

@@ -13,7 +13,7 @@ import type { Colours } from '../colours.ts';
 import { count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 import { type Verdict, verdictLines } from '../verdict/verdict.ts';
-import { rangedWarningLines, type Warning } from '../warning.ts';
+import { rangedWarningLines, type Warning, warningLines } from '../warning.ts';
 
 /** A life of a kernel, for people. */
 export interface BootReport extends ScenarioResult {
@@ -55,7 +55,7 @@ export function bootText(report: BootReport, colours: Colours): string {
   lines.push(
     `${count(sent, 'page list')} to the hypervisor${refused === 0 ? '' : `, ${red(`${number(refused)} refused`)}`}`,
   );
-  lines.push(...rangedWarningLines(report.warnings, colours));
+  lines.push(...warningLines(report.warnings, colours), ...rangedWarningLines(report.warnings, colours));
   const verdict = verdictLines(report.verdict, colours);
   if (verdict.length > 0) lines.push('', ...verdict);
   return `${lines.join('\n')}\n`;

@@ -1,7 +1,7 @@
 import type { LinuxMachine } from '@heki/machine';
 import { actionText, expectedVerdict, isInForce, type ScenarioResult, type StepResult } from '@heki/scenario';
 import type { Finding, Strictness } from '../verdict/finding.ts';
-import { initRefusal, type Refusal } from '../verdict/refusal.ts';
+import { initRefusal, notInForce, type Refusal } from '../verdict/refusal.ts';
 import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
 import type { Verdict } from '../verdict/verdict.ts';
 import type { Warning } from '../warning.ts';
@@ -45,11 +45,17 @@ function stepFindings({ step, verdict, claimed, expected }: StepResult): Finding
 }
 
 /** What a reader must know of the rights that the kernel's pages have in the end. */
-export function bootWarnings(machine: LinuxMachine, { rights }: ScenarioResult): Warning[] {
-  if (rights === undefined) return [];
+export function bootWarnings(
+  machine: LinuxMachine,
+  { rights }: ScenarioResult,
+  { inForce, refusal }: Pick<Verdict, 'inForce' | 'refusal'>,
+): Warning[] {
   const { kernel, memory } = machine;
   const tables = { memory, root: kernel.pageTableRoot, levels: kernel.layout.levels };
-  return rightsWarnings(rights, { tables, inForce: isInForce(machine) });
+  return [
+    ...(inForce ? [] : [notInForce(refusal)]),
+    ...(rights === undefined ? [] : rightsWarnings(rights, { tables, inForce })),
+  ];
 }
 
 /** What was taken for granted, because nobody said otherwise. */

@@ -92,6 +92,8 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     progress.update(bootSteps + steps, now);
   });
   progress.stop();
+  const strictness = { profile: settings.profile, strict: options.strict ?? false };
+  const verdict = bootVerdict(machine, result, strictness);
   const report: BootReport = {
     ...result,
     settings: { ...settings, mbec: withholdsExecution(settings) },
@@ -99,8 +101,8 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     hekiInit: machine.kernel.hekiInit,
     log,
     pageLists,
-    verdict: bootVerdict(machine, result, { profile: settings.profile, strict: options.strict ?? false }),
-    warnings: bootWarnings(machine, result),
+    verdict,
+    warnings: bootWarnings(machine, result, verdict),
   };
   const writer = createLineWriter(io.stdout);
   if (options.json === true) {

@@ -1,6 +1,7 @@
 import {
   type Attack,
   type CollectiveRights,
+  type ComparedRange,
   claims,
   collectiveRights,
   compareRights,
@@ -10,7 +11,13 @@ import {
   machineMemory,
   type RightsComparison,
 } from '@heki/machine';
-import { type VirtualAddress, type VirtualFrame, virtualFrameOf } from '@heki/physical-memory';
+import {
+  type FrameRange,
+  type Gfn,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualFrameOf,
+} from '@heki/physical-memory';
 import { walkMappings } from '@heki/x86';
 import { MOST_TABLES } from '../snapshot.ts';
 import type { Subject } from './subject.ts';
@@ -20,6 +27,8 @@ export interface GrantedRights {
   readonly tables: KernelTables;
   readonly mappings: CollectiveRights;
   readonly rights: RightsComparison;
+  /** Frames below the end of memory that the kernel maps, and that are no memory of the machine. */
+  readonly outside: readonly ComparedRange[];
 }
 
 /** Reads back what `machine` grants every page of the subject's memory. */
@@ -27,12 +36,34 @@ export function lookAtRights(subject: Subject, machine: Machine): GrantedRights 
   const { core, kernelRoot, levels, memoryMap } = subject;
   const tables = { memory: core.memory, root: kernelRoot, levels };
   const memory = machineMemory(memoryMap);
-  const mappings = collectiveRights(
-    { ...tables, budget: MOST_TABLES },
-    Math.max(...memory.map(({ end }) => end)),
-  );
+  const end = Math.max(...memory.map((range) => range.end)) as Gfn;
+  const mappings = collectiveRights({ ...tables, budget: MOST_TABLES }, end);
   const { virtualMachine, capabilities } = machine;
-  return { tables, mappings, rights: compareRights({ virtualMachine, capabilities, mappings, memory }) };
+  const outside: ComparedRange[] = [];
+  for (const hole of holes(memory, end)) {
+    for (let frame: number = hole.start; frame < hole.end; ) {
+      const next = mappings.next(frame, hole.end);
+      const allowed = mappings.of(frame);
+      if (allowed !== 0) outside.push({ start: frame as Gfn, end: next as Gfn, allowed, granted: 0 });
+      frame = next;
+    }
+  }
+  return {
+    tables,
+    mappings,
+    rights: compareRights({ virtualMachine, capabilities, mappings, memory }),
+    outside,
+  };
+}
+
+/** What lies between ascending ranges, and before the first. */
+function holes(ranges: readonly FrameRange<Gfn>[], end: Gfn): FrameRange<Gfn>[] {
+  const starts = [0 as Gfn, ...ranges.map((range) => range.end)];
+  const ends = [...ranges.map(({ start }) => start), end];
+  return starts.flatMap((start, index) => {
+    const until = ends[index] ?? end;
+    return until > start ? [{ start, end: until }] : [];
+  });
 }
 
 /** Whether `machine`, with Heki in force, claims to stop `attack` on the page at `target`. */

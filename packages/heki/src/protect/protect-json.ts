@@ -2,6 +2,7 @@ import type { AttackResult } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
 import { claimedBy } from '../verdict/claimed-by.ts';
+import { notInForce } from '../verdict/refusal.ts';
 import { verdictJson } from '../verdict/verdict.ts';
 import { warningsJson } from '../warning.ts';
 import { assumptions, protectVerdict, uncovered } from './protect-verdict.ts';
@@ -15,6 +16,7 @@ function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
 /** The report as the object that `heki protect --json` prints. */
 export function protectJson(report: ProtectReport): unknown {
   const { subject, early } = report;
+  const verdict = protectVerdict(report);
   return {
     snapshot: subject.name,
     kernel: subject.kernel,
@@ -52,8 +54,8 @@ export function protectJson(report: ProtectReport): unknown {
       claimed: attack.claimed,
       claimedBy: claimedBy(attack.attack),
     })),
-    verdict: verdictJson(protectVerdict(report)),
-    warnings: warningsJson(report.warnings),
+    verdict: verdictJson(verdict),
+    warnings: warningsJson([...(verdict.inForce ? [] : [notInForce(verdict.refusal)]), ...report.warnings]),
     assumed: warningsJson(assumptions(report)),
     notCovered: warningsJson(uncovered(report)),
     log: report.log,

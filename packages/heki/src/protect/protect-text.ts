@@ -12,7 +12,7 @@ import { earlyRefusal } from '../verdict/refusal.ts';
 import { verdictLines } from '../verdict/verdict.ts';
 import { rangedWarningLines, warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
-import { protectVerdict } from './protect-verdict.ts';
+import { protectVerdict, uncovered } from './protect-verdict.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
 
 const BAR_WIDTH = 24;
@@ -23,6 +23,9 @@ const MEANINGS = {
   'rw-': 'data: changed, but not run by the kernel',
   rwx: 'changed and run: nothing is enforced',
 } as const;
+
+/** What is not covered and has its own place in the text. */
+const SAID_ELSEWHERE: ReadonlySet<string> = new Set(['contents', 'memory-map-left-out']);
 
 /** What is left of it where the processor cannot deny execution to the kernel alone. */
 const MEANINGS_WITHOUT_MBEC: Readonly<Record<keyof typeof MEANINGS, string>> = {
@@ -98,6 +101,9 @@ function header(report: ProtectReport, colours: Colours): string[] {
     '',
     ...rows.map(([name, value]) => `  ${dim(name.padEnd(11))}${value}`),
     ...warningLines(report.warnings, colours).map((line) => `  ${line}`),
+    ...uncovered(report)
+      .filter(({ id }) => !SAID_ELSEWHERE.has(id))
+      .map(({ message }) => `  ${yellow(`not covered: ${message}`)}`),
   ];
 }
 

@@ -1,7 +1,9 @@
+import { kernelRightsText } from '@heki/machine';
+import { hex } from '@heki/physical-memory';
 import { count } from '../quantity.ts';
 import type { Finding } from '../verdict/finding.ts';
 import { initRefusal, type Refusal } from '../verdict/refusal.ts';
-import { rightsFindings } from '../verdict/rights-warnings.ts';
+import { framesIn, rightsFindings } from '../verdict/rights-warnings.ts';
 import type { Verdict } from '../verdict/verdict.ts';
 import type { Warning } from '../warning.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
@@ -70,6 +72,17 @@ export function assumptions({
     ...(kernelConfig === undefined
       ? [{ id: 'kernel-config', message: 'the kernel is built for Heki: no KASLR, no jump labels' }]
       : []),
+    ...(subject.processor.named
+      ? []
+      : [{ id: 'processor', message: `the guest runs on ${subject.processor.profile.name}` }]),
+    ...(subject.processor.eferFrom === undefined
+      ? [
+          {
+            id: 'efer',
+            message: `EFER is ${hex(subject.processor.registers.efer)}: the snapshot does not hold it`,
+          },
+        ]
+      : []),
     ...(subject.memoryMapFrom === undefined
       ? [{ id: 'memory-map', message: 'what the direct map maps is the RAM of the guest' }]
       : []),
@@ -82,7 +95,9 @@ export function uncovered({
   pageTablesOnly,
   subject,
 }: Pick<ProtectReport, 'granted' | 'pageTablesOnly' | 'subject'>): Warning[] {
+  const { outside } = granted;
   const { absentTables } = granted.mappings;
+  const mapped = framesIn(outside);
   const leftOut = subject.leftOut.filter(({ isMemory }) => isMemory);
   return [
     ...(pageTablesOnly
@@ -99,6 +114,19 @@ export function uncovered({
           {
             id: 'absent-tables',
             message: `${count(absentTables, 'page-table page')} ${absentTables === 1 ? 'is' : 'are'} not in the snapshot, and nobody knows what they map`,
+          },
+        ]
+      : []),
+    ...(mapped > 0
+      ? [
+          {
+            id: 'mapped-outside-memory',
+            message: `${count(mapped, 'page')} ${mapped === 1 ? 'is' : 'are'} mapped and no RAM by the memory map: devices, or memory that nobody protects`,
+            ranges: outside.map(({ start, end, allowed }) => ({
+              start,
+              end,
+              mapped: kernelRightsText(allowed),
+            })),
           },
         ]
       : []),

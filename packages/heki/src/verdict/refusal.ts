@@ -1,5 +1,6 @@
 import type { EarlyInitResult, LateInitResult } from '@heki/guest';
 import { hex, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import type { Warning } from '../warning.ts';
 
 /** Why a kernel is not protected. */
 export interface Refusal {
@@ -51,3 +52,9 @@ const LATE: Readonly<Record<Exclude<LateInitResult['outcome'], 'protected' | 'wa
   'memory-refused': 'the hypervisor does not protect the memory',
   'end-of-boot-refused': 'memory is protected, but the secure kernel goes on taking requests',
 };
+
+/** What a reader must know where nothing is protected. */
+export function notInForce(refusal: Refusal | undefined): Warning {
+  const why = refusal === undefined ? '' : `: ${refusal.message}`;
+  return { id: 'not-in-force', message: `nothing is protected${why}` };
+}
