@@ -3,7 +3,12 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    projects: ['packages/*', 'examples/*/vitest.config.ts', 'internal/vectors'],
+    projects: [
+      'packages/*',
+      'packages/*/vitest.long.config.ts',
+      'examples/*/vitest.config.ts',
+      'internal/vectors',
+    ],
     // All processors: by default one stays idle, which is half of two.
     maxWorkers: availableParallelism(),
   },

@@ -1,3 +1,4 @@
+import { PROFILES } from '@heki/series';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ExitCode, fileErrorText, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
@@ -87,7 +88,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     )
     .addOption(
       new Option('--profile <name>', 'the series as published, or with its defects mended')
-        .choices(['hardened', 'rfc-v2'])
+        .choices(PROFILES)
         .default('hardened'),
     )
     .option('--hypervisor <name>', HYPERVISOR_CHOICES)
@@ -127,7 +128,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       new Option(
         '--profile <name>',
         'the series as published, or with its defects mended (default: hardened)',
-      ).choices(['hardened', 'rfc-v2']),
+      ).choices(PROFILES),
     )
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--scenario <file>', 'JSON: a machine, and steps after boot; options of this command win')
@@ -171,7 +172,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       new Option(
         '--profile <name>',
         'the series as published, or with its defects mended (default: hardened)',
-      ).choices(['hardened', 'rfc-v2']),
+      ).choices(PROFILES),
     )
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)')
@@ -222,7 +223,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .argument('<RECORDING>', 'calls of the hooks with the mappings that each met, JSON, plain or gzip')
     .addOption(
       new Option('--profile <name>', 'the series as published, or with its defects mended')
-        .choices(['hardened', 'rfc-v2'])
+        .choices(PROFILES)
         .default('hardened'),
     )
     .option('--no-mbec', 'a processor without mode-based execute control')

@@ -1,8 +1,4 @@
 import { describeConformance } from '@heki/hypervisor/conformance';
-import { AMD_ZEN4 } from '@heki/x86';
 import { kvmSetup } from './testing/conformance-setup.ts';
 
 describeConformance('KVM on Intel with MBEC', kvmSetup({}));
-describeConformance('KVM on Intel without MBEC', kvmSetup({ mbec: false }));
-describeConformance('KVM on AMD with GMET', kvmSetup({ processor: AMD_ZEN4 }));
-describeConformance('KVM on AMD without GMET', kvmSetup({ processor: AMD_ZEN4, gmet: false }));

@@ -23,8 +23,8 @@ export interface KvmIoctls {
   /** KVM_SET_MEMORY_ATTRIBUTES. */
   setMemoryAttributes(attributes: MemoryAttributes): number;
   /**
-   * KVM_GET_DIRTY_LOG: the frames of a slot stored to since the last time, and write-protects them again. A negative
-   * error number when the slot keeps no log.
+   * KVM_GET_DIRTY_LOG: the frames of a slot stored to since the last time, and write-protects them again. -ENOENT when the slot
+   * keeps no log. A slot that moves takes its log along; one whose log is switched off loses it.
    */
   getDirtyLog(slot: number): readonly Gfn[] | number;
   /** KVM_CHECK_EXTENSION. */
@@ -51,7 +51,11 @@ export interface KvmVirtualMachine extends VirtualMachine {
   readonly tablePages: number;
   /** The leaves that are there now, by size. */
   leafCounts(): LeafCounts;
-  /** KVM_PRE_FAULT_MEMORY: maps `start` .. `end` - 1 as faults would, with the largest legal leaves. Frames mapped or present. */
+  /**
+   * KVM_PRE_FAULT_MEMORY: maps `start` .. `end` - 1 as read faults would, with the largest legal leaves, as far as the first hole. Frames
+   * from `start` on that are mapped now; when there is none, -ENOENT for a hole, -ENOMEM without a frame for a table, -EINVAL for an
+   * empty range.
+   */
   preFault(start: Gfn, end: Gfn): number;
   /**
    * Removes the leaves of `start` .. `end` - 1, which come back by faults: the host's memory management moves pages

@@ -1,12 +1,6 @@
 export { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 export { createLinuxKernel } from './create-kernel.ts';
-export {
-  type LinuxDefect,
-  type LinuxDefectId,
-  type LinuxDefectSwitches,
-  linuxDefectSwitches,
-  linuxDefects,
-} from './defects.ts';
+export { type LinuxDefectId, linuxDefects } from './defects/linux-defects.ts';
 export { LinuxError } from './error.ts';
 export type { HekiHook, LinuxEvent } from './event.ts';
 export {

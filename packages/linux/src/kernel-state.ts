@@ -11,7 +11,7 @@ import type { Vcpu } from '@heki/vcpu';
 import type { BootAllocator } from './boot/boot-allocator.ts';
 import type { KernelParameters } from './boot/boot-parameters.ts';
 import type { BpfPrograms } from './bpf/prog-pack.ts';
-import type { LinuxDefectSwitches } from './defects.ts';
+import type { LinuxDefectSwitches } from './defects/linux-defects.ts';
 import type { LinuxEvent } from './event.ts';
 import type { Ftrace } from './ftrace/ftrace.ts';
 import type { HekiPlaces } from './heki/heki-symbols.ts';

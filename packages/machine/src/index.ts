@@ -14,6 +14,7 @@ export { switchHekiOff } from './attacks/switch-heki-off.ts';
 export { findTargets, type KernelTargets } from './attacks/targets.ts';
 export { denyingExit, exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
+export { type MachineDefectId, machineDefects } from './defects.ts';
 export { describeTraceEvent } from './describe.ts';
 export { directlyMapped, type KernelTables } from './direct-map.ts';
 export { MachineError } from './error.ts';
@@ -27,4 +28,4 @@ export {
   type SignedModule,
   type SigningAuthority,
 } from './linux/signing-authority.ts';
-export type { HekiDriver, Machine, MachineOptions, Profile } from './machine.ts';
+export type { HekiDriver, Machine, MachineOptions } from './machine.ts';

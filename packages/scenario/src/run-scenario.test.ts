@@ -1,5 +1,6 @@
 import { createKvm } from '@heki/kvm';
 import { type LinuxMachine, pcMemoryMap } from '@heki/machine';
+import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import {
   createScenarioMachine,
@@ -160,7 +161,7 @@ describe('legitimate work', () => {
 
 test('steps can be taken among the initcalls: what boot generated is immutable under the published series (B-G16)', () => {
   const initcalls: readonly Step[] = [{ do: 'load-bpf', name: 'first' }];
-  const verdicts = (profile: 'rfc-v2' | 'hardened'): (string | undefined)[] => {
+  const verdicts = (profile: Profile): (string | undefined)[] => {
     const machine = create({ profile, vcpus: 2 });
     const { steps: taken } = runScenario(machine, { initcalls, steps: [{ do: 'load-bpf', name: 'second' }] });
     return taken.map(({ verdict }) => verdict);
@@ -214,7 +215,7 @@ describe('an attack in a life', () => {
     const off: Step = { do: 'attack', how: 'switch-heki-off' };
     const later: Step = { do: 'vmalloc', name: 'later', pages: 1 };
     const sealed: Step = { do: 'set-memory', name: 'later', what: 'ro' };
-    const life = (profile: 'rfc-v2' | 'hardened') => {
+    const life = (profile: Profile) => {
       const { steps: taken, classes } = run({ profile }, [off, later, sealed]);
       return [taken[0]?.verdict, counts(byName(classes, 'vmalloc areas')?.granted)];
     };

@@ -1,3 +1,4 @@
+import { PROFILES } from '@heki/series';
 import { z } from 'zod';
 import { ScenarioError } from './error.ts';
 import { isMemorySize, MEMORY_SIZE } from './memory-size.ts';
@@ -151,7 +152,7 @@ const machineSchema = z.strictObject({
     .string()
     .optional()
     .describe('Name of a backend, or `none`: one that has no Heki. Default kvm'),
-  profile: z.enum(['hardened', 'rfc-v2']).optional().describe('Default hardened'),
+  profile: z.enum(PROFILES).optional().describe('Default hardened'),
   mbec: z.boolean().optional().describe('Mode-based execute control. Default true'),
 });
 

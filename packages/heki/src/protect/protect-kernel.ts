@@ -8,11 +8,11 @@ import {
   findTargets,
   type Machine,
   type MachineOptions,
-  type Profile,
   runAttacks,
   type TraceEvent,
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';

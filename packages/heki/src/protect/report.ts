@@ -1,6 +1,7 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
-import type { AttackResult, Profile } from '@heki/machine';
+import type { AttackResult } from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import type { Warning } from '../warning.ts';
 import type { Subject } from './subject.ts';

@@ -20,8 +20,11 @@ export interface Memslot {
   readonly hostLevel: number;
   /** KVM_LPAGE_MIXED_FLAG of `lpage_info`: regions whose frames have different attributes, by region number. */
   readonly mixed: LargePageFlags;
-  /** Frames stored to since the log was last fetched, while LOG_DIRTY_PAGES is set. */
-  readonly dirty: Set<Gfn>;
+  /**
+   * `dirty_bitmap`: frames stored to since the log was last fetched, counted from the slot's first one, so that they move with it.
+   * `undefined` while LOG_DIRTY_PAGES is clear.
+   */
+  readonly dirty: Set<number> | undefined;
 }
 
 /** The flags of one slot: region number (frame / frames per region) for 2 MiB and 1 GiB regions. */
@@ -37,5 +40,5 @@ export function backingFrame(slot: Memslot, gfn: Gfn): Pfn {
 
 /** mark_page_dirty(). */
 export function markDirty(slot: Memslot, gfn: Gfn): void {
-  if ((slot.flags & MemslotFlag.LOG_DIRTY_PAGES) !== 0) slot.dirty.add(gfn);
+  slot.dirty?.add(gfn - slot.base);
 }

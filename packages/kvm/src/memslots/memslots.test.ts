@@ -38,6 +38,18 @@ test('a slot may be created, moved, given another dirty-log flag and deleted', (
   expect(slots.slots).toEqual([]);
 });
 
+test('a slot that moves keeps what the host mapping allows', () => {
+  const guest = createGuest();
+  const { vm } = guest;
+  const { backing = 0 } = vm.slots[0] ?? {};
+  vm.removeMemory(0 as Gfn);
+  vm.addMemory({ start: 0 as Gfn, frames: 0x4000, backing: backing as never, largestLeaf: 1 });
+  const moved = { slot: 0, flags: 0, memorySize: 0x400_0000n, userspaceAddress: BigInt(backing) << 12n };
+  expect(vm.ioctls.setUserMemoryRegion({ ...moved, guestPhysicalAddress: 0x800_0000n })).toBe(0);
+  expect(vm.preFault(0x8000 as Gfn, 0x8200 as Gfn)).toBe(0x200);
+  expect(vm.leafCounts()).toEqual({ pages4K: 0x200, pages2M: 0, pages1G: 0 });
+});
+
 test('overlap is EEXIST, also with a slot in the middle and on a move', () => {
   const slots = createMemslots();
   slots.set(region(1, 0x10000, 0x10000));

@@ -44,6 +44,14 @@ export interface Memslots {
   set(region: UserspaceMemoryRegion, hostLevel?: number): MemslotChange | number;
 }
 
+/**
+ * kvm_prepare_memory_region(): a slot that logs goes on with the log that it has, moved or not; one that begins to gets an empty one;
+ * one that no longer does loses it.
+ */
+function dirtyLogOf(flags: number, old: Memslot | undefined): Set<number> | undefined {
+  return (flags & MemslotFlag.LOG_DIRTY_PAGES) === 0 ? undefined : (old?.dirty ?? new Set());
+}
+
 /** The slots of a new VM: none. */
 export function createMemslots(): Memslots {
   const sorted: Memslot[] = [];
@@ -110,9 +118,10 @@ export function createMemslots(): Memslots {
         frames: Number(size >> 12n),
         backing: Number(userspaceAddress >> 12n) as Pfn,
         flags,
-        hostLevel,
+        // The host's mapping stays where it is when the slot moves over it.
+        hostLevel: old?.hostLevel ?? hostLevel,
         mixed: { 2: new Set(), 3: new Set() },
-        dirty: new Set(),
+        dirty: dirtyLogOf(flags, old),
       };
       if (added.base + added.frames > FRAME_END) return -Errno.EINVAL;
       if (old !== undefined) {
@@ -122,7 +131,7 @@ export function createMemslots(): Memslots {
         }
         if (added.base === old.base) {
           if (flags === old.flags) return { removed: undefined, added: undefined };
-          return replace(old, { ...old, flags });
+          return replace(old, { ...added, mixed: old.mixed });
         }
       }
       for (let index = indexAfter(added.base); index < sorted.length; index++) {

@@ -1,6 +1,6 @@
 import type { Gfn } from '@heki/physical-memory';
 import { Errno } from '../host/errno.ts';
-import { MemslotFlag } from '../memslots/memslot.ts';
+import { USER_MEM_SLOTS } from '../memslots/memslots.ts';
 import type { VmState } from '../vm-state.ts';
 import { rewriteLeaves } from './rewrite-leaves.ts';
 
@@ -9,9 +9,10 @@ import { rewriteLeaves } from './rewrite-leaves.ts';
  * that are MMU-writable, which a page without WRITE is not.
  */
 export function getDirtyLog(vm: VmState, id: number): readonly Gfn[] | number {
+  if (!(id >= 0 && id < USER_MEM_SLOTS)) return -Errno.EINVAL;
   const slot = vm.slots.slots.find((candidate) => candidate.id === id);
-  if (slot === undefined || (slot.flags & MemslotFlag.LOG_DIRTY_PAGES) === 0) return -Errno.ENOENT;
-  const dirty = [...slot.dirty].sort((a, b) => a - b);
+  if (slot?.dirty === undefined) return -Errno.ENOENT;
+  const dirty = [...slot.dirty].sort((a, b) => a - b).map((offset) => (slot.base + offset) as Gfn);
   slot.dirty.clear();
   vm.locks.with('slots_lock', () =>
     vm.locks.with('mmu_lock', () => {

@@ -25,7 +25,8 @@ interface Plan {
   readonly request: SpteRequest;
 }
 
-function plan(
+/** What a fault with `access` on `gfn` of `slot` installs, at `highest` or a lower level. */
+export function planLeaf(
   vm: VmState,
   slot: Memslot,
   gfn: Gfn,
@@ -33,7 +34,8 @@ function plan(
   highest = 3,
 ): Plan {
   const { nxHugePages } = vm.options;
-  const level = vm.largePages.legalLevel(slot, gfn, nxHugePages && access.fetch ? 1 : highest);
+  const limit = nxHugePages && access.fetch ? 1 : Math.min(highest, vm.tables.largestLeaf);
+  const level = vm.largePages.legalLevel(slot, gfn, limit);
   const base = (gfn - (gfn % (FRAMES_PER_LEVEL[level as 1 | 2 | 3] ?? 1))) as Gfn;
   return {
     level,
@@ -57,17 +59,17 @@ export function mapFault(vm: VmState, fault: GuestFault): MapOutcome {
     const leaf = vm.tables.editor.leaf(gfn);
     // What was split so that code can execute stays split: disallowed_hugepage_adjust().
     const highest = vm.options.nxHugePages ? (leaf?.level ?? 3) : 3;
-    const wanted = plan(vm, slot, gfn, fault, highest);
+    const wanted = planLeaf(vm, slot, gfn, fault, highest);
     const entry = vm.tables.format.make(wanted.request);
     if (leaf !== undefined && leaf.level === wanted.level && grantsAs(vm, leaf.entry, entry))
       return 'spurious';
     if (fault.write && vm.tables.format.rights(entry).write) markDirty(slot, gfn);
-    return install(vm, slot, wanted) ? 'mapped' : 'no-memory';
+    return installLeaf(vm, slot, wanted) ? 'mapped' : 'no-memory';
   });
 }
 
 /** Puts the planned leaf into the tables; `false` when no frame is left for a table. */
-function install(vm: VmState, slot: Memslot, { level, base, request }: Plan): boolean {
+export function installLeaf(vm: VmState, slot: Memslot, { level, base, request }: Plan): boolean {
   const entry = vm.tables.format.make(request);
   const pfn = backingFrame(slot, base);
   const edit = vm.tables.editor.installLeaf(base, level, pfn, entry);
@@ -96,33 +98,8 @@ export function effectiveRights(vm: VmState, gfn: Gfn): EffectiveRights | undefi
   const leaf = vm.tables.editor.leaf(gfn);
   if (leaf !== undefined) return { ...vm.tables.format.rights(leaf.entry), present: true };
   const rightsFor = (write: boolean, fetch: boolean): Rights =>
-    vm.tables.format.rights(vm.tables.format.make(plan(vm, slot, gfn, { write, fetch }).request));
+    vm.tables.format.rights(vm.tables.format.make(planLeaf(vm, slot, gfn, { write, fetch }).request));
   const { read, write } = rightsFor(true, false);
   const { supervisorExecute, userExecute } = rightsFor(false, true);
   return { read, write, supervisorExecute, userExecute, present: false };
-}
-
-/**
- * KVM_PRE_FAULT_MEMORY: maps `start` .. `end` - 1 as read faults would, with the largest legal leaves; memory that is
- * mapped stays as it is. How many frames are mapped: fewer when there is no memory or no frame for a table.
- */
-export function preFault(vm: VmState, start: Gfn, end: Gfn): number {
-  let mapped = 0;
-  return vm.locks.with('mmu_lock', () => {
-    for (let gfn = start; gfn < end; ) {
-      const slot = vm.slots.find(gfn);
-      let next = gfn + 1;
-      if (slot !== undefined) {
-        const present = vm.tables.editor.leaf(gfn);
-        const wanted = plan(vm, slot, gfn, { write: false, fetch: false });
-        if (present === undefined && !install(vm, slot, wanted)) break;
-        const [first, level] =
-          present === undefined ? [wanted.base, wanted.level] : [present.gfn, present.level];
-        next = first + (FRAMES_PER_LEVEL[level as 1 | 2 | 3] ?? 1);
-        mapped += Math.min(next, end) - gfn;
-      }
-      gfn = next as Gfn;
-    }
-    return mapped;
-  });
 }

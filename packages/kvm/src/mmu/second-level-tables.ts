@@ -12,6 +12,8 @@ import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
 export interface SecondLevelTables {
   readonly editor: SecondLevelEditor;
   readonly format: SpteFormat;
+  /** The largest leaf that the processor takes: 1 (4 KiB), 2 (2 MiB) or 3 (1 GiB); max_huge_page_level. */
+  readonly largestLeaf: number;
   /** What cached translations are tagged with. */
   readonly root: number;
   /** The kernel's execution can be denied without that of user code. */
@@ -48,6 +50,7 @@ function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelT
   return {
     editor,
     format: eptSpteFormat(mbec, accessedDirty),
+    largestLeaf: profile.ept?.twoMegabytePages !== true ? 1 : profile.ept.gigabytePages ? 3 : 2,
     root: editor.root,
     deniesExecution: mbec,
     view: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
@@ -69,6 +72,7 @@ function nptTables(host: Host, options: ResolvedOptions): SecondLevelTables {
   return {
     editor,
     format: nptSpteFormat({ gmet, mbecParameter }),
+    largestLeaf: profile.gigabytePages ? 3 : 2,
     root: editor.root,
     // Under B-H17 KVM believes that it can.
     deniesExecution: gmet || mbecParameter,

@@ -34,7 +34,7 @@ const MAX_VCPUS = 1024;
 export function createLinuxMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: LinuxMachineOptions<VM, Event>,
 ): LinuxMachine<VM> {
-  const { hypervisor, memoryMap, profile = 'hardened', commandLine = '' } = options;
+  const { hypervisor, memoryMap, profile = 'hardened', defects = {}, commandLine = '' } = options;
   const driver: HekiDriver | undefined = 'driver' in options ? options.driver : initHekiOnKvm;
   const { onEvent } = options;
 
@@ -110,13 +110,13 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     ...(options.jumpLabels === undefined ? {} : { jumpLabels: options.jumpLabels }),
     ...(options.presentSignature === undefined ? {} : { presentSignature: options.presentSignature }),
     ...(options.kaslrSeed === undefined ? {} : { kaslrSeed: options.kaslrSeed }),
-    ...(options.linuxDefects === undefined ? {} : { defects: options.linuxDefects }),
+    defects,
     heki: (port) =>
       createHekiGuest({
         kernel: port,
         profile,
         enabled,
-        ...(options.guestDefects === undefined ? {} : { defects: options.guestDefects }),
+        defects,
         ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
         ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'guest', event }) }),
       }),
@@ -125,6 +125,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
         vcpu: () => kernel.vcpu,
         memory: driverMemory,
         profile,
+        defects,
         onWarning: (text) => onEvent?.({ from: 'machine', event: { type: 'driver-warning', text } }),
       });
     },
