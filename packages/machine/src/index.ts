@@ -16,7 +16,6 @@ export { denyingExit, exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
 export { type MachineDefectId, machineDefects } from './defects.ts';
 export { describeTraceEvent } from './describe.ts';
-export { directlyMapped, type KernelTables } from './direct-map.ts';
 export { MachineError } from './error.ts';
 export type { MachineEvent, TraceEvent } from './event.ts';
 export { machineMemory } from './layout.ts';
@@ -28,4 +27,4 @@ export {
   type SignedModule,
   type SigningAuthority,
 } from './linux/signing-authority.ts';
-export type { HekiDriver, Machine, MachineOptions } from './machine.ts';
+export type { HekiDriver, KernelWithoutTables, Machine, MachineOptions } from './machine.ts';

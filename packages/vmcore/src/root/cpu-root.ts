@@ -1,9 +1,9 @@
 import { frameOf, type Gfn, gpa, PAGE_SIZE } from '@heki/physical-memory';
-import { CR0, CR4, type PagingLevels } from '@heki/x86';
+import { CR0, CR4, entryFrame, type PagingLevels } from '@heki/x86';
 import type { VmcoreCpu } from '../cpu-note.ts';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
-import type { KernelTables } from './kernel-tables.ts';
+import { KERNEL_SLOT, type KernelTables } from './kernel-tables.ts';
 
 /** A root table that was asked for outright. Nobody says that it is a kernel's. */
 export interface ChosenRoot extends KernelTables {
@@ -52,9 +52,14 @@ export function cpuAt({ cpus }: Vmcore, index: number): VmcoreCpu {
   return cpu;
 }
 
+/** The first CPU that was in 64-bit mode, or 0: others may not have been started. */
+export function firstCpu({ cpus }: Vmcore): number {
+  return Math.max(0, cpus.findIndex(pagesIn64BitMode));
+}
+
 /** Which address space is asked for. */
 export interface AddressSpaceChoice {
-  /** The CPU, from 0. Default 0. */
+  /** The CPU, from 0. Default: the first that was in 64-bit mode. */
   readonly cpu?: number;
   /** A value for CR3, in place of the CPU's. */
   readonly cr3?: bigint;
@@ -66,7 +71,10 @@ export interface AddressSpaceChoice {
  *
  * @throws {VmcoreError} when the dump has no such CPU, or does not hold the table
  */
-export function chosenRootOf(core: Vmcore, { cpu: index = 0, cr3 }: AddressSpaceChoice = {}): ChosenRoot {
+export function chosenRootOf(
+  core: Vmcore,
+  { cpu: index = firstCpu(core), cr3 }: AddressSpaceChoice = {},
+): ChosenRoot {
   const levels =
     cr3 === undefined || core.cpus.length > 0 ? levelsOf(cpuAt(core, index)) : levelsOfKernel(core);
   const value = cr3 ?? cpuAt(core, index).cr3;
@@ -78,6 +86,28 @@ export function chosenRootOf(core: Vmcore, { cpu: index = 0, cr3 }: AddressSpace
     );
   }
   return { memory: core.memory, root, levels, name };
+}
+
+/**
+ * The root that user mode runs on, when `tables` are the kernel's half of a pair: the table beside it, which has the same program
+ * mapped. In the kernel's half, page-table isolation takes execution from all of it (Linux, pti_set_user_pgtbl). `undefined`
+ * when there is none.
+ */
+export function userHalfOf({ memory, root }: KernelTables): Gfn | undefined {
+  const kernel = memory.page(root);
+  const user = memory.page((root + 1) as Gfn);
+  if (kernelHalf(root) !== root || kernel === undefined || user === undefined) return undefined;
+  let mapped = 0;
+  for (let slot = 0; slot < KERNEL_SLOT; slot++) {
+    const low = kernel[2 * slot] ?? 0;
+    const userLow = user[2 * slot] ?? 0;
+    if (low % 2 !== userLow % 2) return undefined;
+    if (low % 2 === 0) continue;
+    mapped++;
+    if (entryFrame(low, kernel[2 * slot + 1] ?? 0) !== entryFrame(userLow, user[2 * slot + 1] ?? 0))
+      return undefined;
+  }
+  return mapped === 0 ? undefined : ((root + 1) as Gfn);
 }
 
 function levelsOfKernel({ vmcoreinfo }: Vmcore): PagingLevels {
