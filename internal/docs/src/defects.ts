@@ -1,4 +1,5 @@
 import { guestDefects } from '@heki/guest';
+import { lvbsDefects } from '@heki/hyperv';
 import { kvmDefects } from '@heki/kvm';
 import { linuxDefects } from '@heki/linux';
 import { memoryTableDefects } from '@heki/memory-table';
@@ -24,6 +25,7 @@ const LISTS: readonly (readonly [owner: string, defects: Defects])[] = [
   ['linux', linuxDefects],
   ['paravirt', paravirtDefects],
   ['memory-table', memoryTableDefects],
+  ['hyperv', lvbsDefects],
 ];
 
 /** Where the defects of the series were numbered: the host's, and the guest's. */
@@ -40,11 +42,11 @@ interface Entry {
   readonly parts: readonly (readonly [owner: string, text: DefectText])[];
 }
 
-/** The host's first, then the guest's, each by number; those without a number last. */
+/** The host's first, then the guest's, then those of LVBS, each by number; those without a number last. */
 function allDefects(): Entry[] {
   const key = (id: string): number => {
-    const [, side, digits] = /^B-([HG])(\d+)$/.exec(id) ?? [];
-    return digits === undefined ? 1000 : (side === 'G' ? 100 : 0) + Number(digits);
+    const [, side, digits] = /^B-([HGL])(\d+)$/.exec(id) ?? [];
+    return digits === undefined ? 1000 : 'HGL'.indexOf(side ?? 'H') * 100 + Number(digits);
   };
   const entries = new Map<string, Entry>();
   for (const [owner, defects] of LISTS) {

@@ -45,7 +45,7 @@ export interface Snapshot<Tables extends ProvenRoot | ChosenRoot = ProvenRoot> {
  * @throws {UsageError} when the options name what it does not have
  */
 export function openSnapshot(path: string, options: AddressSpaceOptions = {}): Snapshot {
-  return about(path, () => {
+  return withPath(path, () => {
     const core = openVmcore(path);
     const choice = choiceOf(options);
     if (choice !== undefined) chosenRoot(core, options);
@@ -67,7 +67,7 @@ export function openAddressSpace(
   what: 'kernel' | 'user',
 ): Snapshot<ProvenRoot | ChosenRoot> {
   if (what === 'kernel' && choiceOf(options) === undefined) return openSnapshot(path);
-  return about(path, () => {
+  return withPath(path, () => {
     const core = openVmcore(path);
     const tables = chosenRoot(core, options);
     return { core, tables, registers: pagingRegistersOf(core, options.cpuIndex) };
@@ -134,8 +134,8 @@ function chosenRoot(core: Vmcore, options: AddressSpaceOptions): ChosenRoot {
   }
 }
 
-/** What `read` gives; what is wrong with the dump is told with its path. */
-function about<T>(path: string, read: () => T): T {
+/** What `read` makes of the dump at `path`. @throws {InputError} with the path, when the dump is damaged */
+export function withPath<Result>(path: string, read: () => Result): Result {
   try {
     return read();
   } catch (error) {

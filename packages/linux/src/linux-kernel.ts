@@ -9,9 +9,10 @@ import type { LinuxEvent } from './event.ts';
 import type { HekiSymbol } from './heki/heki-symbols.ts';
 import type { ImageSymbol, KernelProfile } from './layout/kernel-profile.ts';
 import type { AddressLayout } from './layout/layout.ts';
-import type { LoadedModule, ModuleImage } from './modules/modules.ts';
+import type { ModuleImage, ModuleTextChanges } from './modules/module-image.ts';
+import type { LoadedModule } from './modules/modules.ts';
 import type { KernelOutcome } from './outcome.ts';
-import type { TextPatch } from './text/text-poke-batch.ts';
+import type { TextPatch } from './text/text-patch.ts';
 
 /** What a kernel is made of. */
 export interface LinuxKernelOptions {
@@ -65,7 +66,7 @@ export interface LinuxKernelOptions {
    * Called for a module that is signed, before it is loaded: what stands for the signature in its file, where a secure kernel looks
    * for one.
    */
-  readonly presentSignature?: (image: ModuleImage) => void;
+  readonly presentSignature?: (image: ModuleImage, changes: ModuleTextChanges) => void;
   /** Called before each step of boot. */
   readonly onStep?: (step: BootStep) => void;
   /** Called for everything that happens, in order. */

@@ -161,10 +161,8 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
         attack,
         targets,
         vcpu,
-        listen: (listener) =>
-          listen((event) => {
-            if (event.from === 'vcpu') listener(event.event);
-          }),
+        memory,
+        listen,
         emit: (event) => emit({ from: 'machine', event }),
       }),
     listen,

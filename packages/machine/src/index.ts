@@ -1,18 +1,19 @@
+export type { Attack, AttackVerdict } from './attacks/attack.ts';
 export type {
-  Attack,
   AttackName,
   AttackOutcome,
   AttackResult,
   AttackStep,
-  AttackVerdict,
+  BrokenRule,
   Defence,
-} from './attacks/attack.ts';
+} from './attacks/attack-result.ts';
 export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
 export { ATTACKS } from './attacks/attacks.ts';
 export { runAttacks } from './attacks/run-attacks.ts';
+export { type Comparison, type Standing, standingOf } from './attacks/standing.ts';
 export { switchHekiOff } from './attacks/switch-heki-off.ts';
 export { findTargets, type KernelTargets } from './attacks/targets.ts';
-export { denyingExit, exceptionText } from './attacks/verdict.ts';
+export { exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
 export { type MachineDefectId, machineDefects } from './defects.ts';
 export { describeTraceEvent } from './describe.ts';

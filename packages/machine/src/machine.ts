@@ -6,7 +6,8 @@ import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Registers, Vcpu } from '@heki/vcpu';
 import type { ProvenRoot } from '@heki/vmcore';
-import type { Attack, AttackResult } from './attacks/attack.ts';
+import type { Attack } from './attacks/attack.ts';
+import type { AttackResult } from './attacks/attack-result.ts';
 import type { KernelTargets } from './attacks/targets.ts';
 import type { MachineDefectId } from './defects.ts';
 import type { TraceEvent } from './event.ts';

@@ -197,12 +197,47 @@ describe('an attack in a life', () => {
 
   test('works without Heki, but for the direct map, which Linux itself has made read-only', () => {
     const { steps: taken, expected } = run({ hypervisor: 'none' }, [...made, ...attacks]);
+    const unusual = new Map([
+      ['store-text-direct-map', 'blocked'],
+      // It protects nothing that could be switched off.
+      ['switch-heki-off', 'not-tried'],
+    ]);
     expect(taken.slice(3).map(({ verdict }) => verdict)).toEqual(
-      attacks.map((step) =>
-        step.do === 'attack' && step.how === 'store-text-direct-map' ? 'blocked' : 'works',
-      ),
+      attacks.map((step) => (step.do === 'attack' ? (unusual.get(step.how) ?? 'works') : '')),
     );
     expect(expected).toBe(false);
+  });
+
+  test('names what stopped it', () => {
+    const { steps: taken } = run({}, [...made, ...attacks]);
+    expect(taken.map(({ by }) => by)).toEqual([
+      ...made.map(() => null),
+      'second-level',
+      'second-level',
+      'second-level',
+      'guest-page-tables',
+      'second-level',
+      'second-level',
+      'cr-pin',
+      'second-level',
+    ]);
+  });
+
+  test.each<[expect: 'blocked' | 'works' | 'not-tried' | undefined, expected: boolean]>([
+    [undefined, true],
+    ['not-tried', true],
+    ['blocked', false],
+    ['works', false],
+  ])('with nothing to attack is neither blocked nor does it work: expecting %s', (expectation, expected) => {
+    const off: Step = {
+      do: 'attack',
+      how: 'switch-heki-off',
+      ...(expectation === undefined ? {} : { expect: expectation }),
+    };
+    const result = run({ commandLine: 'heki=0' }, [off]);
+    expect(result.steps).toMatchObject([{ verdict: 'not-tried', by: null, expected }]);
+    expect(result.steps[0]?.reason).toContain('heki.protect_memory is 0');
+    expect(result.expected).toBe(expected);
   });
 
   test('works on module text that was patched once under the published series', () => {

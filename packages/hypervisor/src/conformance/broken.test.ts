@@ -4,7 +4,7 @@ import type { Capabilities } from '../capabilities.ts';
 import { withDenials, withEvents, withMachine } from '../testing/reference/broken.ts';
 import { failingCases } from '../testing/reference/failing-cases.ts';
 import { referenceCalls } from '../testing/reference/reference-calls.ts';
-import type { ReferenceMachine } from '../testing/reference/reference-hypervisor.ts';
+import type { ReferenceMachine } from '../testing/reference/reference-machine.ts';
 import { REFERENCE, type ReferenceSetup, referenceSetup } from '../testing/reference/reference-setup.ts';
 import { rightsOf } from './kit-guest.ts';
 

@@ -1,7 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Outcome, Vcpu } from '@heki/vcpu';
 import type { PinnableRegister } from '../capabilities.ts';
-import { registerName } from '../denial.ts';
+import { registerName } from '../capabilities.ts';
 import { IDTR, SELECTORS } from './kit-memory.ts';
 
 /** A register that can be pinned as a whole, with the instruction by which a guest writes it. */

@@ -1,5 +1,6 @@
 import { type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
-import { type PinBinding, writeCr } from '../control-registers/control-registers.ts';
+import { writeCr } from '../control-registers/control-registers.ts';
+import type { PinBinding } from '../control-registers/pin-binding.ts';
 import { handleHypercall } from '../hypercall/hypercall.ts';
 import { fastPageFault } from '../mmu/fast-page-fault.ts';
 import { mapFault } from '../mmu/map-fault.ts';

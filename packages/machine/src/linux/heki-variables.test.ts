@@ -10,7 +10,7 @@ function attackedMachine(profile: Profile) {
   const machine = bootMachine(profile, { attackable: true });
   const { vcpu, layout } = machine.kernel;
   const directMap = virtualAddressOf(layout.directMap);
-  const attacker = createAttacker({ vcpu, directMap, listen: () => () => {} });
+  const attacker = createAttacker({ vcpu, memory: machine.memory, directMap, listen: () => () => {} });
   return {
     ...machine,
     attacker,

@@ -1,11 +1,18 @@
 import type { HekiGuest, KernelConfig } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { KernelProfile, LinuxKernel, ModuleImage, SpuriousFaultRetry } from '@heki/linux';
+import type {
+  KernelProfile,
+  LinuxKernel,
+  ModuleImage,
+  ModuleTextChanges,
+  SpuriousFaultRetry,
+} from '@heki/linux';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
-import type { Attack, AttackResult } from '../attacks/attack.ts';
+import type { Attack } from '../attacks/attack.ts';
+import type { AttackResult } from '../attacks/attack-result.ts';
 import type { KernelTargets } from '../attacks/targets.ts';
 import type { MachineDefectId } from '../defects.ts';
 import type { TraceEvent } from '../event.ts';
@@ -43,7 +50,7 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   /** Jump labels in the kernel's own text, by their offsets: what a secure kernel must know to patch them later. Default none. */
   readonly jumpLabels?: readonly number[];
   /** Hears of each module that is signed, before the kernel loads it: for a secure kernel that wants signatures. */
-  readonly presentSignature?: (image: ModuleImage) => void;
+  readonly presentSignature?: (image: ModuleImage, changes: ModuleTextChanges) => void;
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
   readonly hostPage?: 1 | 512 | 262144;
   /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */

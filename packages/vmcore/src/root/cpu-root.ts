@@ -1,9 +1,10 @@
 import { frameOf, type Gfn, gpa, PAGE_SIZE } from '@heki/physical-memory';
-import { CR0, CR4, entryFrame, type PagingLevels } from '@heki/x86';
+import { CR0, CR4, type PagingLevels } from '@heki/x86';
 import type { VmcoreCpu } from '../cpu-note.ts';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
-import { KERNEL_SLOT, type KernelTables } from './kernel-tables.ts';
+import type { KernelTables } from './kernel-tables.ts';
+import { kernelHalf, pairOf } from './pti-pair.ts';
 
 /** A root table that was asked for outright. Nobody says that it is a kernel's. */
 export interface ChosenRoot extends KernelTables {
@@ -14,11 +15,6 @@ export interface ChosenRoot extends KernelTables {
 /** CR3 bits 51:12 (SDM 3A 4.5.2): bits below are flags or a PCID, bits above are reserved or LAM's. */
 export function rootOf(cr3: bigint): Gfn {
   return frameOf(gpa(Number(BigInt.asUintN(52, cr3))));
-}
-
-/** The kernel's half of the pair of roots that page-table isolation gives a process (Linux, PTI_USER_PGTABLE_BIT). */
-export function kernelHalf(root: Gfn): Gfn {
-  return (root - (root % 2)) as Gfn;
 }
 
 /** Whether the CPU translated by tables of 64-bit mode: PG and PAE are set. */
@@ -88,26 +84,9 @@ export function chosenRootOf(
   return { memory: core.memory, root, levels, name };
 }
 
-/**
- * The root that user mode runs on, when `tables` are the kernel's half of a pair: the table beside it, which has the same program
- * mapped. In the kernel's half, page-table isolation takes execution from all of it (Linux, pti_set_user_pgtbl). `undefined`
- * when there is none.
- */
+/** The root that user mode runs on, when `tables` are the kernel's half of a pair: there no user page can be executed. */
 export function userHalfOf({ memory, root }: KernelTables): Gfn | undefined {
-  const kernel = memory.page(root);
-  const user = memory.page((root + 1) as Gfn);
-  if (kernelHalf(root) !== root || kernel === undefined || user === undefined) return undefined;
-  let mapped = 0;
-  for (let slot = 0; slot < KERNEL_SLOT; slot++) {
-    const low = kernel[2 * slot] ?? 0;
-    const userLow = user[2 * slot] ?? 0;
-    if (low % 2 !== userLow % 2) return undefined;
-    if (low % 2 === 0) continue;
-    mapped++;
-    if (entryFrame(low, kernel[2 * slot + 1] ?? 0) !== entryFrame(userLow, user[2 * slot + 1] ?? 0))
-      return undefined;
-  }
-  return mapped === 0 ? undefined : ((root + 1) as Gfn);
+  return kernelHalf(root) === root ? pairOf(memory, root) : undefined;
 }
 
 function levelsOfKernel({ vmcoreinfo }: Vmcore): PagingLevels {

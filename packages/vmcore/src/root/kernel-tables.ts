@@ -5,14 +5,7 @@ import {
   virtualAddress,
   virtualFrameOf,
 } from '@heki/physical-memory';
-import {
-  EntryLow,
-  entryFrame,
-  framesOfLevel,
-  isLeaf,
-  type Level,
-  type PagingLevels,
-} from '@heki/x86';
+import { EntryLow, entryFrame, framesOfLevel, isLeaf, type Level, type PagingLevels } from '@heki/x86';
 
 /** Page tables: what a walk starts from. */
 export interface KernelTables {
@@ -39,7 +32,7 @@ export function mappedFrame(
 }
 
 /** The same below a `table` of `level`. Of `virtualFrame` only the bits count that this table and those below translate. */
-export function mappedBelow(
+function mappedBelow(
   memory: PhysicalMemory<Gfn>,
   table: Gfn,
   level: Level,

@@ -8,7 +8,13 @@ import {
 } from '@heki/physical-memory';
 import { PageRights, walkMappings } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
-import { type DirectMap, directMapStarts, isDirectlyMapped, surveyDirectMap } from './direct-map.ts';
+import {
+  type DirectMap,
+  directMapStarts,
+  isDirectlyMapped,
+  MOST_TABLES,
+  surveyDirectMap,
+} from './direct-map.ts';
 import { GIB_FRAMES, KERNEL_MAP, type KernelTables, kernelTableFrames } from './kernel-tables.ts';
 
 /** What a {@link ProvenRoot} is made of. */
@@ -109,7 +115,9 @@ export function prove(
     return `has ${full.length} direct maps, at ${address(direct.start)}, ${address(another.start)}${full.length > 2 ? ' and elsewhere' : ''}`;
   }
   const directMap = surveyDirectMap(tables, direct.start);
-  if (directMap === undefined) return 'has tables that point to each other';
+  if (directMap === undefined) {
+    return `has more than ${MOST_TABLES} table pages in its direct map: they seem to point to each other`;
+  }
 
   const text = image === undefined ? firstText(tables, direct.start) : textAt(tables, direct.start, image);
   if (typeof text === 'string') return text;

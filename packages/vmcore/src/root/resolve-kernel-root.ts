@@ -6,13 +6,13 @@ import {
   type AddressSpaceChoice,
   chosenRootOf,
   firstCpu,
-  kernelHalf,
   levelsOf,
   pagesIn64BitMode,
   rootOf,
 } from './cpu-root.ts';
 import { GIB_FRAMES, KERNEL_MAP, KERNEL_SLOT } from './kernel-tables.ts';
 import { type ImageFacts, ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
+import { kernelHalf } from './pti-pair.ts';
 
 /** Reasons that an error lists; the rest is counted. */
 const MOST_REASONS = 6;

@@ -1,8 +1,8 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Vcpu, VmExit } from '@heki/vcpu';
 import type { Capabilities, PinnableRegister } from '../../capabilities.ts';
+import { registerName } from '../../capabilities.ts';
 import { watched } from '../../conformance/watched-register.ts';
-import { registerName } from '../../denial.ts';
 import type { PinRequest, PinResult } from '../../result.ts';
 
 const ALL_BITS = (1n << 64n) - 1n;
