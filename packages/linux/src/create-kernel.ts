@@ -89,12 +89,13 @@ function createState(options: LinuxKernelOptions): KernelState {
     processors: {
       possible: [vcpu, ...(options.secondaryVcpus ?? [])],
       online: new Set([vcpu]),
-      init: options.sendInit ?? ((target) => target.reset()),
+      init: options.sendInit ?? ((target) => target.init()),
     },
     turns,
     vmalloc: createVmalloc(layout),
     heki: options.heki?.(createHekiKernel(common, hekiPlaces, () => state)),
     hekiPlaces,
+    hekiInit: {},
     initHypervisorPlatform: options.initHypervisorPlatform,
     defects,
     jumpLabels: jumpLabelsOf(options, image.address('_text')),
@@ -173,6 +174,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     layout: state.layout,
     pageTableRoot: state.tables.root,
     heki: state.heki,
+    hekiInit: state.hekiInit,
     get nextStep() {
       return BOOT_STEPS[next]?.step;
     },

@@ -134,6 +134,8 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   });
 
   return {
+    profile,
+    capabilities: hypervisor.capabilities,
     virtualMachine,
     vcpu,
     memory,

@@ -8,6 +8,7 @@ import type { Registers, Vcpu } from '@heki/vcpu';
 import type { ProvenRoot } from '@heki/vmcore';
 import type { Attack } from './attacks/attack.ts';
 import type { AttackResult } from './attacks/attack-result.ts';
+import type { Claimant } from './attacks/claim.ts';
 import type { KernelTargets } from './attacks/targets.ts';
 import type { MachineDefectId } from './defects.ts';
 import type { TraceEvent } from './event.ts';
@@ -63,7 +64,7 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
 }
 
 /** A kernel on a virtual CPU in a virtual machine. */
-export interface Machine<VM extends VirtualMachine = VirtualMachine> {
+export interface Machine<VM extends VirtualMachine = VirtualMachine> extends Claimant {
   readonly virtualMachine: VM;
   readonly vcpu: Vcpu;
   /** Guest-physical memory, with the RAM that was added. */

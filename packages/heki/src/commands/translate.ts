@@ -14,17 +14,25 @@ import {
   translate as translateAddress,
   type WalkStep,
 } from '@heki/x86';
+import {
+  type AssumedProcessor,
+  assumeProcessor,
+  processorJson,
+  processorText,
+} from '../assumed-processor.ts';
 import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { hex, hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
+import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
-import { registerWarnings, tableWarnings, type Warning, warningLines } from '../warning.ts';
+import { tableWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
 export interface TranslateOptions extends AddressSpaceOptions {
   readonly access: 'read' | 'write' | 'fetch';
   readonly user?: boolean;
+  readonly cpu?: string;
   readonly json?: boolean;
 }
 
@@ -39,19 +47,20 @@ export async function translate(
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
   // The kernel's own addresses are the same on every CPU; what a user sees is a matter of the CPU's address space.
   const what = va >= 1n << 63n && access.mode === 'supervisor' ? 'kernel' : 'user';
-  const { core, registers, tables } = openAddressSpace(path, options, what);
-  const paging = { ...registers, cr3: BigInt(tables.root) << 12n };
-  const translation = translateAddress(paging, core.memory, va, access);
-  const warnings = [...tableWarnings(core, tables), ...registerWarnings(registers)];
+  const snapshot = openAddressSpace(path, options, what);
+  const { core, tables } = snapshot;
+  const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const paging = { ...processor.registers, cr3: BigInt(tables.root) << 12n };
+  const translation = translateAddress(paging, core.memory, va, access, processor.profile);
+  const warnings = [...tableWarnings(core, tables), ...processor.warnings];
+  const told = { va, access, tables, translation, processor, warnings };
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(va, access, tables, translation, warnings), undefined, 2)}\n`
-      : describe(va, access, paging, tables, translation, warnings, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(told), undefined, 2)}\n`
+      : describe(told, paging, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
 }
-
-type Tables = ProvenRoot | ChosenRoot;
 
 /** Names of the table index of each level in a linear address. */
 const INDEX_BITS: Readonly<Record<Level, string>> = {
@@ -62,13 +71,19 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
   1: '20:12',
 };
 
+/** What there is to tell. */
+interface Told {
+  readonly va: bigint;
+  readonly access: Access;
+  readonly tables: ProvenRoot | ChosenRoot;
+  readonly translation: Translation;
+  readonly processor: AssumedProcessor;
+  readonly warnings: readonly Warning[];
+}
+
 function describe(
-  va: bigint,
-  access: Access,
+  { va, access, tables, translation, processor, warnings }: Told,
   registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
-  tables: Tables,
-  translation: Translation,
-  warnings: readonly Warning[],
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
@@ -77,6 +92,7 @@ function describe(
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
     ...tablesLines(tables).map((line) => `  ${line}`),
     `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
+    `  processor ${processorText(processor)}`,
     '',
     ...steps.map((step) => `  ${stepText(step, va, colours)}`),
     ...(steps.length > 0 ? [''] : []),
@@ -126,13 +142,8 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson(
-  va: bigint,
-  access: Access,
-  tables: Tables,
-  { outcome, steps }: Translation,
-  warnings: readonly Warning[],
-): unknown {
+function toJson({ va, access, tables, translation, processor, warnings }: Told): unknown {
+  const { outcome, steps } = translation;
   return {
     va: hex(va),
     access: access.kind,
@@ -150,6 +161,7 @@ function toJson(
       key: entry.key,
     })),
     outcome: outcomeJson(outcome),
+    processor: processorJson(processor),
     warnings,
   };
 }

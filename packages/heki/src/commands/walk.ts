@@ -1,9 +1,11 @@
 import { basename } from 'node:path';
 import { VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { lowerHalfEnd, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { assumeProcessor } from '../assumed-processor.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { hex, parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
 import { tableWarnings } from '../warning.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
@@ -12,6 +14,7 @@ import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 export interface WalkOptions extends AddressSpaceOptions {
   readonly range?: string;
   readonly user?: boolean;
+  readonly cpu?: string;
   readonly format: keyof typeof WALK_FORMATS;
 }
 
@@ -22,12 +25,14 @@ const TABLES_AT_A_TIME = 256;
 export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
   const range = options.range === undefined ? undefined : parseRange(options.range);
   const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
-  const { core, tables } = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
+  const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
+  const { core, tables } = snapshot;
+  const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const warnings = [...tableWarnings(core, tables), ...processor.warnings];
   const format = WALK_FORMATS[options.format]();
   const writer = createLineWriter(io.stdout);
   const summary: WalkSummary = { leaves: [0, 0, 0], writableAndExecutable: 0, absentTables: 0 };
 
-  const warnings = tableWarnings(core, tables);
   await writeAll(writer, format.begin(tables, warnings));
   const whole =
     options.user === true

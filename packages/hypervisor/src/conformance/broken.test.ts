@@ -168,13 +168,23 @@ const BROKEN: { readonly [what: string]: Broken } = {
         },
       })),
   },
+  'INIT wipes what the processor keeps': {
+    by: /^pins: INIT lets a processor load msr/,
+    broken: (setup) =>
+      withMachine(setup, ({ lifeCycle, vcpus }) => ({
+        lifeCycle(event) {
+          lifeCycle(event);
+          if (event.kind === 'init') vcpus[event.vcpu]?.reset();
+        },
+      })),
+  },
   'a processor that took INIT is bound before it can start': {
     kept: { pins: { ...REFERENCE.pins, semantics: 'exact-value' } },
     by: /^pins: INIT/,
     broken: (setup) =>
       withMachine(setup, ({ lifeCycle, vcpus }) => ({
         lifeCycle(event) {
-          if (event.kind === 'init') vcpus[event.vcpu]?.reset();
+          if (event.kind === 'init') vcpus[event.vcpu]?.init();
           else lifeCycle(event);
         },
       })),

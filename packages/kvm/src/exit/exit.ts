@@ -70,8 +70,10 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
     }
     case 'vmfunc':
       return inject({ vector: Vector.UD, errorCode: 0 });
-    case 'descriptor-table':
-      return { action: { kind: 'skip' } };
+    case 'descriptor-table': {
+      const exception = vcpu.emulateDescriptorLoad(exit);
+      return exception === undefined ? { action: { kind: 'skip' } } : inject(exception);
+    }
     case 'triple-fault':
       return stop('triple fault: KVM_EXIT_SHUTDOWN');
   }

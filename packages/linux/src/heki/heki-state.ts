@@ -1,4 +1,4 @@
-import type { HekiGuest } from '@heki/guest';
+import type { EarlyInitResult, HekiGuest, LateInitResult } from '@heki/guest';
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { LinuxDefectSwitches } from '../defects/linux-defects.ts';
 import type { LinuxEvent } from '../event.ts';
@@ -10,6 +10,8 @@ export interface HekiState {
   readonly heki: HekiGuest | undefined;
   /** Where Heki's variables and functions are in the image. */
   readonly hekiPlaces: HekiPlaces;
+  /** What came of Heki's two steps of boot, as far as they were taken. */
+  readonly hekiInit: { early?: EarlyInitResult; late?: LateInitResult };
   /** Fills `heki.hypervisor`. */
   readonly initHypervisorPlatform: ((heki: HekiGuest) => void) | undefined;
   readonly defects: LinuxDefectSwitches;

@@ -1,5 +1,6 @@
 import type { AttackName, AttackResult } from './attack-result.ts';
 import type { Attacker } from './attacker.ts';
+import type { AttackClaim } from './claim.ts';
 import type { KernelTargets } from './targets.ts';
 
 /** An attack with the attacker's means alone: instructions of the kernel at CPL 0. */
@@ -11,6 +12,8 @@ export interface Attack {
   readonly meaning: string;
   /** Whether it is no attack, but work that protection must not break. */
   readonly legitimate: boolean;
+  /** Who claims to stop it; `undefined` when nobody does, and for legitimate work. */
+  readonly claim: AttackClaim | undefined;
   run(attacker: Attacker, targets: KernelTargets): AttackVerdict;
 }
 

@@ -175,8 +175,8 @@ export function createReferenceMachine(
     return { ok: true };
   }
 
-  function init(vcpu: Vcpu): void {
-    vcpu.reset();
+  function restart(vcpu: Vcpu, how: 'init' | 'reset'): void {
+    vcpu[how]();
     pins.unbind(vcpu);
   }
 
@@ -220,12 +220,12 @@ export function createReferenceMachine(
     write: (writer: OtherWriter, gpa, bytes) => store(gpa, bytes, !kept.bypasses.includes(BYPASS_OF[writer])),
     lifeCycle(event) {
       if (event.kind === 'init') {
-        for (const vcpu of vcpus.slice(event.vcpu, event.vcpu + 1)) init(vcpu);
+        for (const vcpu of vcpus.slice(event.vcpu, event.vcpu + 1)) restart(vcpu, 'init');
         return;
       }
       if (kept.lifeCycle[event.kind] === 'clear')
         replace({ ranges: [], otherwise: EVERYTHING, cr0: 0n, cr4: 0n });
-      if (event.kind === 'reset') for (const vcpu of vcpus) init(vcpu);
+      if (event.kind === 'reset') for (const vcpu of vcpus) restart(vcpu, 'reset');
     },
     save() {
       if (!kept.saveRestore) return undefined;

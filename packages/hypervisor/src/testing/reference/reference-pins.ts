@@ -1,4 +1,3 @@
-import type { VirtualAddress } from '@heki/physical-memory';
 import type { Vcpu, VmExit } from '@heki/vcpu';
 import type { Capabilities, PinnableRegister } from '../../capabilities.ts';
 import { registerName } from '../../capabilities.ts';
@@ -146,10 +145,7 @@ function writeOfExit(vcpu: Vcpu, exit: VmExit): RegisterWrite | undefined {
     case 'descriptor-table': {
       const { register, limit = 0 } = exit;
       const value = exit.value | (BigInt(limit) << 64n);
-      const perform = (): undefined => {
-        if (register === 'ldtr' || register === 'tr') registers[register] = Number(exit.value);
-        else registers[register] = { base: exit.value as VirtualAddress, limit };
-      };
+      const perform = () => vcpu.emulateDescriptorLoad(exit);
       return { name: register, old: watched(register).read(vcpu), value, perform };
     }
     default:
