@@ -82,7 +82,7 @@ export function collectiveRights(
 }
 
 /** What the mappings of one frame allow together, by a walk of its own. */
-export function rightsOfFrame(tables: KernelTables, frame: number): number {
+export function rightsOfFrame(tables: Omit<MappingWalkOptions, 'presence'>, frame: number): number {
   let rights = 0;
   walkMappings(
     tables,
