@@ -1,3 +1,4 @@
+import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
   type Access,
@@ -7,6 +8,7 @@ import {
   CR4_BITS,
   describeBits,
   describePageFaultCode,
+  entryIndex,
   type Level,
   levelName,
   pageSizeName,
@@ -22,7 +24,7 @@ import {
 } from '../assumed-processor.ts';
 import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
-import { hex, hex16, parseVirtualAddress } from '../hex.ts';
+import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
@@ -73,7 +75,7 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 
 /** What there is to tell. */
 interface Told {
-  readonly va: bigint;
+  readonly va: VirtualAddress;
   readonly access: Access;
   readonly tables: ProvenRoot | ChosenRoot;
   readonly translation: Translation;
@@ -110,8 +112,12 @@ function describe(
   return `${lines.join('\n')}\n`;
 }
 
-function stepText({ level, address, low, high, entry }: WalkStep, va: bigint, colours: Colours): string {
-  const index = Number((va >> BigInt(3 + 9 * level)) & 511n);
+function stepText(
+  { level, address, low, high, entry }: WalkStep,
+  va: VirtualAddress,
+  colours: Colours,
+): string {
+  const index = entryIndex(virtualFrameOf(va), level);
   const value = hex16((BigInt(high) << 32n) | BigInt(low));
   const head = `${levelName(level).padEnd(5)} [${String(index).padStart(3)}] ${colours.dim(`bits ${INDEX_BITS[level]} at ${hex(address)}`)}  ${value}`;
   if (!entry.present) return `${head}  ${colours.red('not present')}`;

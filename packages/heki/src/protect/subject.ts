@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
+  hex,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
   type VirtualFrame,
@@ -9,7 +10,6 @@ import {
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
 import { InputError } from '../failure.ts';
-import { hex } from '../hex.ts';
 import { count } from '../quantity.ts';
 import { readSidecar } from '../sidecar.ts';
 import {
