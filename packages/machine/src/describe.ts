@@ -180,6 +180,8 @@ function actionText(action: ExitAction): string {
       return `inject ${exceptionText(action.exception)}`;
     case 'stop':
       return `stop: ${action.why}`;
+    case 'emulate':
+      return 'carry the instruction out';
     default:
       return action.kind;
   }

@@ -1,6 +1,7 @@
 import type { Pfn, VirtualAddress } from '@heki/physical-memory';
 import type { Exception, ExceptionDecision } from './exceptions/exception.ts';
-import type { ExitAction, VmExit } from './exit.ts';
+import type { VmExit } from './exit.ts';
+import type { ExitAction } from './exit-action.ts';
 import type { Outcome, Turn } from './outcome.ts';
 
 /** Why cached translations were dropped. */
@@ -26,8 +27,8 @@ export type VcpuEvent =
       readonly access: 'load' | 'store' | 'read-modify-write' | 'fetch';
       readonly va: VirtualAddress;
       readonly bytes: number;
-      /** Host frame of the first byte. */
-      readonly frame: Pfn;
+      /** Host frame of the first byte; `undefined` when a hypervisor's emulator made the access. */
+      readonly frame: Pfn | undefined;
     }
   | {
       /** Any other instruction completed: `mov cr4, 0x6f0`. */
