@@ -7,6 +7,7 @@ export default defineConfig({
       'packages/*',
       'packages/*/vitest.long.config.ts',
       'examples/*/vitest.config.ts',
+      'internal/guests',
       'internal/vectors',
     ],
     // All processors: by default one stays idle, which is half of two.

@@ -10,7 +10,7 @@ import {
   MEM_ATTR_EXEC as X,
 } from '@heki/hypercall/kvm';
 import { formatRights, type ProtectionState } from '@heki/hypervisor';
-import { createKvm, type Profile } from '@heki/kvm';
+import { createKvm } from '@heki/kvm';
 import {
   createFrameAllocator,
   createMountedMemory,
@@ -22,6 +22,7 @@ import {
   virtualAddress,
   virtualFrame,
 } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { CR4, createAddressSpace, entryBits, pagingRegisters } from '@heki/x86';
 
 /** A VM with a kernel that maps 2 MiB of text, guest frames 0x1000 to 0x11ff, writable as well. */

@@ -1,8 +1,10 @@
 import { guestDefects } from '@heki/guest';
+import { lvbsDefects } from '@heki/hyperv';
 import { kvmDefects } from '@heki/kvm';
 import { linuxDefects } from '@heki/linux';
 import { memoryTableDefects } from '@heki/memory-table';
 import { paravirtDefects } from '@heki/paravirt';
+import type { Defects, DefectText } from '@heki/series';
 import { markdownTable, type Page } from './page.ts';
 
 export const defectsPage: Page = {
@@ -16,22 +18,14 @@ const NOT_SHOWN: Readonly<Record<string, string>> = {
     'a header of the series tests an include guard that it never defines. That is about text, not about behaviour',
 };
 
-/** A switch as every package declares it. */
-interface Defect {
-  readonly title: string;
-  readonly happens: string;
-  readonly why: string;
-  readonly mend: string;
-  readonly notShown?: string;
-}
-
-/** Packages that have switches, and their tables. */
-const TABLES: readonly [owner: string, source: string, defects: Readonly<Record<string, Defect>>][] = [
-  ['kvm', 'packages/kvm/src/defects.ts', kvmDefects],
-  ['guest', 'packages/guest/src/defects.ts', guestDefects],
-  ['linux', 'packages/linux/src/defects.ts', linuxDefects],
-  ['paravirt', 'packages/paravirt/src/defects.ts', paravirtDefects],
-  ['memory-table', 'packages/memory-table/src/defects.ts', memoryTableDefects],
+/** Packages that have defects of their own, and their lists. */
+const LISTS: readonly (readonly [owner: string, defects: Defects])[] = [
+  ['kvm', kvmDefects],
+  ['guest', guestDefects],
+  ['linux', linuxDefects],
+  ['paravirt', paravirtDefects],
+  ['memory-table', memoryTableDefects],
+  ['hyperv', lvbsDefects],
 ];
 
 /** Where the defects of the series were numbered: the host's, and the guest's. */
@@ -40,23 +34,32 @@ const PUBLISHED: readonly [prefix: string, count: number][] = [
   ['B-G', 23],
 ];
 
-/** One switch of one package. */
-interface Switch {
+/** One defect, its file, and what it is in each package that reads its switch. */
+interface Entry {
   readonly id: string;
-  readonly owner: string;
+  readonly title: string;
   readonly source: string;
-  readonly defect: Defect;
+  readonly parts: readonly (readonly [owner: string, text: DefectText])[];
 }
 
-/** The host's first, then the guest's, each by number; those without a number last. */
-function allSwitches(): Switch[] {
+/** The host's first, then the guest's, then those of LVBS, each by number; those without a number last. */
+function allDefects(): Entry[] {
   const key = (id: string): number => {
-    const [, side, digits] = /^B-([HG])(\d+)$/.exec(id) ?? [];
-    return digits === undefined ? 1000 : (side === 'G' ? 100 : 0) + Number(digits);
+    const [, side, digits] = /^B-([HGL])(\d+)$/.exec(id) ?? [];
+    return digits === undefined ? 1000 : 'HGL'.indexOf(side ?? 'H') * 100 + Number(digits);
   };
-  return TABLES.flatMap(([owner, source, defects]) =>
-    Object.entries(defects).map(([id, defect]) => ({ id, owner, source, defect })),
-  ).sort((a, b) => key(a.id) - key(b.id));
+  const entries = new Map<string, Entry>();
+  for (const [owner, defects] of LISTS) {
+    for (const [id, defect] of Object.entries(defects)) {
+      const file = `${id.toLowerCase()}.ts`;
+      const [source, parts] =
+        'parts' in defect
+          ? [`packages/series/src/shared/${file}`, Object.entries(defect.parts)]
+          : [`packages/${owner}/src/defects/${file}`, [[owner, defect] as const]];
+      entries.set(id, { id, title: defect.title, source, parts });
+    }
+  }
+  return [...entries.values()].sort((a, b) => key(a.id) - key(b.id));
 }
 
 const link = (id: string): string => `[${id}](#${id.toLowerCase()})`;
@@ -64,33 +67,26 @@ const link = (id: string): string => `[${id}](#${id.toLowerCase()})`;
 function summary(): string {
   return markdownTable(
     ['id', 'package', 'defect'],
-    byId().map(([id, switches]) => [
+    allDefects().map(({ id, title, source, parts }) => [
       link(id),
-      switches.map(({ owner, source }) => `[${owner}](../${source})`).join(', '),
-      switches[0]?.defect.title ?? '',
+      parts.map(([owner]) => `[${owner}](../${source})`).join(', '),
+      title,
     ]),
   );
 }
 
-/** Switches of the same id, which two packages may share, together. */
-function byId(): [id: string, switches: Switch[]][] {
-  const groups = new Map<string, Switch[]>();
-  for (const entry of allSwitches()) groups.set(entry.id, [...(groups.get(entry.id) ?? []), entry]);
-  return [...groups];
-}
-
 function everyDefect(): string {
-  return byId()
-    .map(([id, switches]) => {
-      const texts = switches.map(({ owner, defect }) => {
-        const whose = switches.length === 1 ? '' : `*In ${owner}.* `;
+  return allDefects()
+    .map(({ id, title, parts }) => {
+      const texts = parts.map(([owner, text], index) => {
+        const whose = parts.length === 1 ? '' : `*In ${owner}.* `;
         const lines = [
-          `**${defect.title}.** ${whose}${defect.happens}`,
+          `${index === 0 ? `**${title}.** ` : ''}${whose}${text.happens}`,
           '',
-          `- Why: ${defect.why}`,
-          `- Mended: ${defect.mend}`,
+          `- Why: ${text.why}`,
+          `- Mended: ${text.mend}`,
         ];
-        if (defect.notShown !== undefined) lines.push(`- Not shown by a model: ${defect.notShown}`);
+        if (text.notShown !== undefined) lines.push(`- Not shown by a model: ${text.notShown}`);
         return lines.join('\n');
       });
       return `### ${id}\n\n${texts.join('\n\n')}`;
@@ -99,7 +95,7 @@ function everyDefect(): string {
 }
 
 function missing(): string {
-  const known = new Set(allSwitches().map(({ id }) => id));
+  const known = new Set(allDefects().map(({ id }) => id));
   const without = PUBLISHED.flatMap(([prefix, count]) =>
     Array.from({ length: count }, (_, index) => `${prefix}${index + 1}`),
   ).filter((id) => !known.has(id));

@@ -7,8 +7,9 @@ import {
   MEM_ATTR_WRITE as W,
   MEM_ATTR_EXEC as X,
 } from '@heki/hypercall/kvm';
-import { Errno, type KvmOptions, MemslotFlag, type Profile, type UserspaceMemoryRegion } from '@heki/kvm';
+import { Errno, type KvmOptions, MemslotFlag, type UserspaceMemoryRegion } from '@heki/kvm';
 import { type Gpa, writeU64 } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { CR0, CR4 } from '@heki/x86';
 import { createKvmGuest, GUEST_FRAMES, type KvmGuest, type Range } from './kvm-guest.ts';
 import { markdownTable } from './page.ts';

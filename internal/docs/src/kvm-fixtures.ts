@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs';
-import { createKvm, type KvmVirtualMachine, type LeafCounts, type Profile } from '@heki/kvm';
+import { createKvm, type KvmVirtualMachine, type LeafCounts } from '@heki/kvm';
 import { createMachine } from '@heki/machine';
 import type { Gfn } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { markdownTable } from './page.ts';
 import { openFixture } from './snapshot.ts';
 

@@ -1,5 +1,6 @@
-import { createKvm, type KvmEvent, type Profile } from '@heki/kvm';
+import { createKvm, type KvmEvent } from '@heki/kvm';
 import { ATTACKS, createMachine, describeTraceEvent, findTargets, type TraceEvent } from '@heki/machine';
+import type { Profile } from '@heki/series';
 import { textBlock } from './page.ts';
 import { openFixture } from './snapshot.ts';
 

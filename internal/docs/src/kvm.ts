@@ -10,8 +10,9 @@ import {
   MEM_ATTR_WRITE as W,
   MEM_ATTR_EXEC as X,
 } from '@heki/hypercall/kvm';
-import type { KvmEvent, KvmOptions, Profile } from '@heki/kvm';
+import type { KvmEvent, KvmOptions } from '@heki/kvm';
 import { gfn, readBytes } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { INTEL_VT_RP, type Level } from '@heki/x86';
 import { fixtureLeavesTable } from './kvm-fixtures.ts';
 import {

@@ -1,5 +1,6 @@
+import type { DefectChoices, Profile } from '@heki/series';
 import { HekiCore } from './core/heki-core.ts';
-import type { GuestDefectId } from './defects.ts';
+import type { GuestDefectId } from './defects/guest-defects.ts';
 import type { GuestEvent } from './event.ts';
 import type { HekiGuest } from './heki-guest.ts';
 import type { HekiHypervisor } from './hypervisor/heki-hypervisor.ts';
@@ -10,9 +11,9 @@ export interface HekiGuestOptions {
   readonly kernel: HekiKernel;
   readonly config?: KernelConfig;
   /** The published series as it is, or with its defects mended. Default `hardened`. */
-  readonly profile?: 'rfc-v2' | 'hardened';
+  readonly profile?: Profile;
   /** Single defects switched on or off against the profile. */
-  readonly defects?: { readonly [id in GuestDefectId]?: boolean };
+  readonly defects?: DefectChoices<GuestDefectId>;
   /** For a caller that has the hypervisor at hand already; otherwise a driver fills {@link HekiGuest.hypervisor}. */
   readonly hypervisor?: HekiHypervisor;
   /** `heki=`: default true. */

@@ -1,12 +1,6 @@
 export { HekiCommand } from './command.ts';
 export { createHekiGuest, type HekiGuestOptions } from './create-heki-guest.ts';
-export {
-  type GuestDefect,
-  type GuestDefectId,
-  type GuestDefectSwitches,
-  guestDefectSwitches,
-  guestDefects,
-} from './defects.ts';
+export { type GuestDefectId, type GuestDefectSwitches, guestDefects } from './defects/guest-defects.ts';
 export { GuestError } from './error.ts';
 export type { GuestEvent } from './event.ts';
 export type {

@@ -3,13 +3,14 @@ import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor'
 import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
 import type { HekiDriver } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnLvbs, initHekiOnXen } from '@heki/paravirt';
+import type { Profile } from '@heki/series';
 import { createXen } from '@heki/xen';
 import { UsageError } from './failure.ts';
 import { HYPERVISOR_NAMES, type HypervisorName } from './hypervisor-names.ts';
 
 /** How a backend is to be. */
 interface BackendSettings {
-  readonly profile: 'hardened' | 'rfc-v2';
+  readonly profile: Profile;
   readonly mbec: boolean;
   /** What a secure kernel that looks at signatures lets run. */
   readonly trusted?: TrustedCode;

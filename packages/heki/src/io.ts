@@ -1,9 +1,9 @@
 import type { Writable } from 'node:stream';
 
-/** A stream of text that the command writes to. */
+/** A stream that the command writes to: text, or the bytes of a file. */
 export interface Output {
   /** Resolves when more may be written without piling it up in memory. */
-  write(text: string): Promise<void>;
+  write(data: string | Uint8Array): Promise<void>;
   /** Whether a person is looking: colours and progress bars are for them only. */
   readonly isTerminal: boolean;
   /** Width in columns, where it is a terminal. */
@@ -45,13 +45,13 @@ export function processOutput(stream: OutputStream): Output {
     closed = true;
   });
   return {
-    write: (text) =>
+    write: (data) =>
       new Promise((resolve, reject) => {
         if (closed) {
           reject(new OutputClosed());
           return;
         }
-        stream.write(text, (error) => {
+        stream.write(data, (error) => {
           if (!error) resolve();
           else reject('code' in error && CLOSED.has(String(error.code)) ? new OutputClosed() : error);
         });

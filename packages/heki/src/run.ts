@@ -1,7 +1,9 @@
+import { PROFILES } from '@heki/series';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ExitCode, fileErrorText, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
+import { printable } from './printable.ts';
 
 const HYPERVISOR_CHOICES = `${HEKI_HYPERVISORS.join(', ')}, or none: a hypervisor without Heki (default: kvm)`;
 
@@ -52,6 +54,13 @@ Examples:
   heki kunit --cmdline heki=0             a kernel that does not want Heki
   heki kunit --list                       the tests, and what the ports expect otherwise than the published ones`;
 
+const EXTRACT_EXAMPLES = `
+Examples:
+  heki extract guest.elf -o small.elf.gz                    15 KiB of 256 MiB; small.json beside it, if there is guest.json
+  heki extract guest.elf -o small.elf.gz --memory-map iomem with the guest's own /proc/iomem
+  heki extract guest.elf -o small.elf.gz --user             with what user programs map, for translate --user
+  heki extract guest.elf -o - | ssh host 'cat > small.elf.gz'`;
+
 /** A parser of whole numbers from `least` to `most`. */
 function parseWhole(least: number, most: number): (text: string) => number {
   return (text) => {
@@ -87,7 +96,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     )
     .addOption(
       new Option('--profile <name>', 'the series as published, or with its defects mended')
-        .choices(['hardened', 'rfc-v2'])
+        .choices(PROFILES)
         .default('hardened'),
     )
     .option('--hypervisor <name>', HYPERVISOR_CHOICES)
@@ -127,7 +136,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       new Option(
         '--profile <name>',
         'the series as published, or with its defects mended (default: hardened)',
-      ).choices(['hardened', 'rfc-v2']),
+      ).choices(PROFILES),
     )
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--scenario <file>', 'JSON: a machine, and steps after boot; options of this command win')
@@ -171,7 +180,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       new Option(
         '--profile <name>',
         'the series as published, or with its defects mended (default: hardened)',
-      ).choices(['hardened', 'rfc-v2']),
+      ).choices(PROFILES),
     )
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)')
@@ -214,6 +223,27 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     });
 
   program
+    .command('extract')
+    .summary('page tables and registers of a dump, without its contents')
+    .description(
+      'Writes a small ELF core with the page tables and registers of a dump and none of its contents: enough for every other command, and for a bug report. Tells what it discloses.',
+    )
+    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .requiredOption(
+      '-o, --output <file>',
+      'the core to write, packed if its name ends in .gz; - for standard output, packed',
+    )
+    .option('--user', "keep the user half of the CPUs' page tables")
+    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array, to go beside it")
+    .option('--force', 'replace files that are there')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', EXTRACT_EXAMPLES)
+    .action(async (snapshot: string, options) => {
+      const { extract } = await import('./commands/extract.ts');
+      finished(await extract(snapshot, options, io));
+    });
+
+  program
     .command('replay')
     .summary("replay a real kernel's life under Heki")
     .description(
@@ -222,7 +252,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .argument('<RECORDING>', 'calls of the hooks with the mappings that each met, JSON, plain or gzip')
     .addOption(
       new Option('--profile <name>', 'the series as published, or with its defects mended')
-        .choices(['hardened', 'rfc-v2'])
+        .choices(PROFILES)
         .default('hardened'),
     )
     .option('--no-mbec', 'a processor without mode-based execute control')
@@ -306,14 +336,6 @@ function failureText(error: unknown, io: CommandIo): string {
   if (!(error instanceof Error)) return String(error);
   if (io.env.HEKI_DEBUG && error.stack !== undefined) return error.stack;
   return printable(messageOf(error));
-}
-
-/** Messages quote what files hold: a terminal must not take that for commands. */
-function printable(text: string): string {
-  return text.replace(
-    /[^\P{Cc}\n\t]/gu,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
 }
 
 function messageOf(error: Error): string {

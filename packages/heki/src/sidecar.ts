@@ -27,14 +27,18 @@ export interface Sidecar {
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
 }
 
+/** The path of the JSON beside the snapshot at `path`: its name without `.gz` and `.elf`, with `.json`. */
+export function sidecarPath(path: string): string {
+  return `${path.replace(/(\.elf|\.core|\.dump|\.vmcore)?(\.gz)?$/i, '')}.json`;
+}
+
 /**
- * Reads the JSON beside the snapshot at `path`: its name without `.gz` and `.elf`, with `.json`. `undefined` when
- * there is none.
+ * Reads the JSON beside the snapshot at `path`. `undefined` when there is none.
  *
  * @throws {InputError} when there is one and it is damaged
  */
 export async function readSidecar(path: string): Promise<Sidecar | undefined> {
-  const beside = `${path.replace(/(\.elf|\.core|\.dump|\.vmcore)?(\.gz)?$/i, '')}.json`;
+  const beside = sidecarPath(path);
   let text: string;
   try {
     text = await readText(beside);

@@ -21,7 +21,7 @@ export interface Snapshot {
 
 /** Opens the ELF core at `path`. @throws {InputError} when it is none, or has no registers */
 export function openSnapshot(path: string): Snapshot {
-  try {
+  return withPath(path, () => {
     const core = openVmcore(path);
     const registers = pagingRegistersOf(core);
     return {
@@ -30,6 +30,13 @@ export function openSnapshot(path: string): Snapshot {
       kernelRoot: kernelRootOf(core),
       levels: (registers.cr4 & CR4.LA57) === 0n ? 4 : 5,
     };
+  });
+}
+
+/** What `read` makes of the dump at `path`. @throws {InputError} with the path, when the dump is damaged */
+export function withPath<Result>(path: string, read: () => Result): Result {
+  try {
+    return read();
   } catch (error) {
     if (!(error instanceof VmcoreError)) throw error;
     throw new InputError(error.message.startsWith(path) ? error.message : `${path}: ${error.message}`);

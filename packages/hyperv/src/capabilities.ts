@@ -7,7 +7,7 @@ export function hypervCapabilities(options: ResolvedOptions): Capabilities {
   const bypasses: Bypass[] = options.iommuPolicy ? ['vmm'] : ['dma', 'vmm'];
   return {
     policyOwner: 'higher-privilege-level',
-    executeSplit: options.mbec ? 'full' : 'none',
+    executeSplit: options.mbec ? 'user-without-supervisor' : 'none',
     executeOnly: false,
     readDenial: true,
     immutability: { kind: 'end-of-boot', undoneBy: 'policy-owner' },

@@ -2,6 +2,7 @@ import { type Hypervisor, HypervisorError } from '@heki/hypervisor';
 import { INTEL_VT_RP } from '@heki/x86';
 import { hypervCapabilities } from './capabilities.ts';
 import { createHypervVirtualMachine } from './create-virtual-machine.ts';
+import { lvbsDefectSwitches } from './defects/lvbs-defects.ts';
 import { describeEvent } from './describe.ts';
 import type { HypervEvent } from './event.ts';
 import type { HypervOptions } from './options.ts';
@@ -20,6 +21,7 @@ export function createHyperv(options: HypervOptions = {}): Hyperv {
   const processor = options.processor ?? INTEL_VT_RP;
   const hasMbec = processor.ept?.modeBasedExecute === true;
   const { mbec = hasMbec, tlbLock = true, iommuPolicy = false, rangePages = 4096, trusted = {} } = options;
+  const defects = lvbsDefectSwitches(options.secureKernel ?? 'hardened', options.defects);
   if (processor.ept === undefined) {
     throw new HypervisorError(`processor ${processor.name} has no EPT: expected one that has`);
   }
@@ -28,7 +30,7 @@ export function createHyperv(options: HypervOptions = {}): Hyperv {
       `processor ${processor.name} has no mode-based execute control: expected mbec false`,
     );
   }
-  const resolved = { processor, mbec, tlbLock, iommuPolicy, rangePages, trusted };
+  const resolved = { processor, mbec, tlbLock, iommuPolicy, rangePages, trusted, defects };
   const capabilities = hypervCapabilities(resolved);
   return {
     name: 'hyperv',

@@ -1,3 +1,8 @@
+export {
+  type LvbsDefectId,
+  type LvbsProfile,
+  lvbsDefects,
+} from './defects/lvbs-defects.ts';
 export type { HypervEvent } from './event.ts';
 export { createHyperv, type Hyperv } from './hyperv.ts';
 export type { HypervOptions } from './options.ts';
@@ -5,7 +10,9 @@ export type {
   TrustedCode,
   TrustedKexecImage,
   TrustedModule,
+  TrustedPatch,
   TrustedSection,
+  TrustedSite,
 } from './secure-kernel/modules.ts';
 export type { HypervStatistics } from './statistics.ts';
 export type { HypervVirtualMachine, SecureKernelFace } from './virtual-machine.ts';

@@ -1,4 +1,6 @@
+import type { DefectChoices } from '@heki/series';
 import type { CpuProfile } from '@heki/x86';
+import type { LvbsDefectId, LvbsDefectSwitches, LvbsProfile } from './defects/lvbs-defects.ts';
 import type { TrustedCode } from './secure-kernel/modules.ts';
 
 /** What Hyper-V runs on, and what its secure kernel in VTL1 chooses. */
@@ -18,6 +20,10 @@ export interface HypervOptions {
   readonly rangePages?: number;
   /** Modules and images that VTL1 lets VTL0 run, in every partition: what it has the signatures of. May grow. Default none. */
   readonly trusted?: TrustedCode;
+  /** The code that runs in VTL1. Default `hardened`. */
+  readonly secureKernel?: LvbsProfile;
+  /** Single holes of it against the profile. */
+  readonly defects?: DefectChoices<LvbsDefectId>;
 }
 
 /** {@link HypervOptions} with every default filled in. */
@@ -28,4 +34,5 @@ export interface ResolvedOptions {
   readonly iommuPolicy: boolean;
   readonly rangePages: number;
   readonly trusted: TrustedCode;
+  readonly defects: LvbsDefectSwitches;
 }

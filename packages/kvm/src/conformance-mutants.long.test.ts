@@ -1,8 +1,8 @@
 import { type ConformanceSetup, conformanceCases } from '@heki/hypervisor/conformance';
 import { AMD_ZEN4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
-import type { KvmDefectId } from './defects.ts';
-import { kvmDefects } from './defects.ts';
+import type { KvmDefectId } from './defects/kvm-defects.ts';
+import { kvmDefects } from './defects/kvm-defects.ts';
 import type { KvmEvent } from './event.ts';
 import type { KvmOptions } from './options.ts';
 import { kvmSetup } from './testing/conformance-setup.ts';

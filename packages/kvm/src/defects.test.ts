@@ -1,7 +1,7 @@
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import { AMD_ZEN4, CR0, CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
-import { defectSwitches, type KvmDefectId, kvmDefects } from './defects.ts';
+import { type KvmDefectId, kvmDefects } from './defects/kvm-defects.ts';
 import type { KvmOptions } from './options.ts';
 import { createGuest, kernelVa, LIST_FRAME, poke, range, type TestGuest, userVa } from './testing/guest.ts';
 
@@ -257,10 +257,4 @@ defect('B-H20', { hostCr4: 0x10_0000n, hostCr0: CR0.PE | CR0.WP }, (guest, defec
     defective ? { vector: 13 } : { kind: 'done' },
   );
   expect(guest.hypercall(13, 0, CR0.WP | CR0.NE)).toBe(defective ? -22 : 0);
-});
-
-test('a profile switches all defects, and single ones can differ', () => {
-  expect(new Set(Object.values(defectSwitches('rfc-v2')))).toEqual(new Set([true]));
-  expect(new Set(Object.values(defectSwitches('hardened')))).toEqual(new Set([false]));
-  expect(defectSwitches('rfc-v2', { 'B-H3': false })['B-H3']).toBe(false);
 });

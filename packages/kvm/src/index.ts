@@ -1,12 +1,6 @@
 export { type AttributeStore, createAttributeStore } from './attributes/attribute-store.ts';
 export type { MemoryAttributes } from './attributes/user-attributes.ts';
-export {
-  defectSwitches,
-  type KvmDefect,
-  type KvmDefectId,
-  type KvmDefectSwitches,
-  kvmDefects,
-} from './defects.ts';
+export { type KvmDefectId, kvmDefects } from './defects/kvm-defects.ts';
 export type { KvmEvent, RangeOutcome } from './event.ts';
 export type { EmulationResult } from './exit/emulator.ts';
 export type { UserExit, Vmm } from './exit/vmm.ts';
@@ -21,7 +15,7 @@ export {
 export { createKvm, type Kvm } from './kvm.ts';
 export { type LargePageFlags, type Memslot, MemslotFlag } from './memslots/memslot.ts';
 export type { UserspaceMemoryRegion } from './memslots/memslots.ts';
-export type { KvmBudget, KvmOptions, Profile } from './options.ts';
+export type { KvmBudget, KvmOptions } from './options.ts';
 export { createKvmVmm, type KvmVmm } from './policy/kvm-vmm.ts';
 export { createKvmVtl, type KvmVtl, type KvmVtlMachine } from './policy/kvm-vtl.ts';
 export type { KvmPolicyOptions } from './policy/options.ts';

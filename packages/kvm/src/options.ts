@@ -1,17 +1,15 @@
 import type { KvmAbiRevision } from '@heki/hypercall/kvm';
+import type { DefectChoices, Profile } from '@heki/series';
 import type { CpuProfile } from '@heki/x86';
-import type { KvmDefectId } from './defects.ts';
+import type { KvmDefectId } from './defects/kvm-defects.ts';
 import type { Vmm } from './exit/vmm.ts';
-
-/** The published series as it is, or with its defects mended. */
-export type Profile = 'rfc-v2' | 'hardened';
 
 /** What KVM runs on, how its modules were loaded, and which defects it has. */
 export interface KvmOptions {
   /** Default `hardened`. */
   readonly profile?: Profile;
   /** Single defects switched on or off against the profile. */
-  readonly defects?: { readonly [id in KvmDefectId]?: boolean };
+  readonly defects?: DefectChoices<KvmDefectId>;
   /** The host's processor: its vendor decides between EPT and nested paging. Default `INTEL_VT_RP`. */
   readonly processor?: CpuProfile;
   /** `kvm_intel.mbec` (Heki v2 5/19). Default true; without effect where the processor has no MBEC. */

@@ -1,6 +1,7 @@
 import { DEFAULT_MAX_LIST_PAGES, KVM_ABI_REVISIONS, type KvmAbi } from '@heki/hypercall/kvm';
+import { defectSwitches } from '@heki/series';
 import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
-import { defectSwitches, type KvmDefectSwitches } from './defects.ts';
+import { type KvmDefectSwitches, kvmDefects } from './defects/kvm-defects.ts';
 import type { Vmm } from './exit/vmm.ts';
 import type { KvmBudget, KvmOptions } from './options.ts';
 
@@ -35,7 +36,7 @@ const HOST_CR4 = 0xb72ef8n;
 export function resolveOptions(options: KvmOptions): ResolvedOptions {
   const { profile = 'hardened', processor = INTEL_VT_RP, mbec = true, gmet = true } = options;
   return {
-    defects: defectSwitches(profile, options.defects),
+    defects: defectSwitches(kvmDefects, profile, options.defects),
     processor,
     mbec: mbec && processor.ept?.modeBasedExecute === true,
     gmet: gmet && processor.npt?.gmet === true,

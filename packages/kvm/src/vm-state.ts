@@ -3,7 +3,7 @@ import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
 import type { Permissions } from './attributes/permissions.ts';
 import type { PinBinding } from './control-registers/control-registers.ts';
-import type { KvmDefectSwitches } from './defects.ts';
+import type { KvmDefectSwitches } from './defects/kvm-defects.ts';
 import type { KvmEvent } from './event.ts';
 import type { NestedCpus } from './exit/nested.ts';
 import type { HostLog } from './host/host-log.ts';

@@ -5,13 +5,14 @@ import {
   virtualAddressOf,
   virtualFrameOf,
 } from '@heki/physical-memory';
+import { defectSwitches } from '@heki/series';
 import { STEP_FUNCTIONS } from './boot/boot.ts';
 import { createBootAllocator } from './boot/boot-allocator.ts';
 import { createBootMemory } from './boot/boot-memory.ts';
 import { parseCommandLine } from './boot/boot-parameters.ts';
 import { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 import { createBpfPrograms, loadBpfProgram, unloadBpfProgram } from './bpf/prog-pack.ts';
-import { linuxDefectSwitches } from './defects.ts';
+import { linuxDefects } from './defects/linux-defects.ts';
 import { hex, LinuxError } from './error.ts';
 import { copyFromKernelNofault, copyToKernelNofault, withFixups } from './faults/nofault.ts';
 import { reportOops } from './faults/oops.ts';
@@ -76,7 +77,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     onCommitted: () => settleChanges(state),
   });
   const turns = createTurns(options.interleave);
-  const defects = linuxDefectSwitches(options.hooks ?? 'hardened', options.defects);
+  const defects = defectSwitches(linuxDefects, options.hooks ?? 'hardened', options.defects);
   const hekiPlaces = placeHeki(profile, layout, defects['B-G17']);
   const common = { profile, layout, parameters, memoryMap, image, physicalMemory, tables };
   const state: KernelState = {

@@ -1,12 +1,6 @@
 export { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 export { createLinuxKernel } from './create-kernel.ts';
-export {
-  type LinuxDefect,
-  type LinuxDefectId,
-  type LinuxDefectSwitches,
-  linuxDefectSwitches,
-  linuxDefects,
-} from './defects.ts';
+export { type LinuxDefectId, linuxDefects } from './defects/linux-defects.ts';
 export { LinuxError } from './error.ts';
 export type { HekiHook, LinuxEvent } from './event.ts';
 export {
@@ -34,6 +28,7 @@ export {
   type ModuleImage,
   type ModuleMemory,
   type ModuleSites,
+  type ModuleTextChanges,
 } from './modules/modules.ts';
 export { Errno, type KernelOutcome } from './outcome.ts';
 export type { StartFailure, StartPhase } from './smp/start-processor.ts';

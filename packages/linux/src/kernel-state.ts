@@ -11,7 +11,7 @@ import type { Vcpu } from '@heki/vcpu';
 import type { BootAllocator } from './boot/boot-allocator.ts';
 import type { KernelParameters } from './boot/boot-parameters.ts';
 import type { BpfPrograms } from './bpf/prog-pack.ts';
-import type { LinuxDefectSwitches } from './defects.ts';
+import type { LinuxDefectSwitches } from './defects/linux-defects.ts';
 import type { LinuxEvent } from './event.ts';
 import type { Ftrace } from './ftrace/ftrace.ts';
 import type { HekiPlaces } from './heki/heki-symbols.ts';
@@ -25,7 +25,7 @@ import type { PageAllocator } from './mm/page-allocator.ts';
 import type { PageTables } from './mm/page-tables.ts';
 import type { ChangedLeaf } from './mm/settle-changes.ts';
 import type { Vmalloc } from './mm/vmalloc.ts';
-import type { ModuleImage } from './modules/modules.ts';
+import type { ModuleImage, ModuleTextChanges } from './modules/modules.ts';
 import type { Processors } from './smp/processors.ts';
 import type { Turns } from './smp/turns.ts';
 import type { TemporaryMm } from './text/text-poke.ts';
@@ -56,7 +56,7 @@ export interface KernelState {
   /** Jump labels in the kernel's own text. */
   readonly jumpLabels: readonly VirtualAddress[];
   /** Called for a module that is signed, before it is loaded. */
-  readonly presentSignature: ((image: ModuleImage) => void) | undefined;
+  readonly presentSignature: ((image: ModuleImage, changes: ModuleTextChanges) => void) | undefined;
   /** A change that makes a page writable and executable is refused, not only warned about. */
   readonly refuseWx: boolean;
   /** `undefined` without KASLR. */

@@ -1,14 +1,15 @@
 import type { HekiGuest, HekiKernel } from '@heki/guest';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
+import type { DefectChoices, Profile } from '@heki/series';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { BootStep } from './boot/boot-steps.ts';
-import type { LinuxDefectId } from './defects.ts';
+import type { LinuxDefectId } from './defects/linux-defects.ts';
 import type { LinuxEvent } from './event.ts';
 import type { HekiSymbol } from './heki/heki-symbols.ts';
 import type { ImageSymbol, KernelProfile } from './layout/kernel-profile.ts';
 import type { AddressLayout } from './layout/layout.ts';
-import type { LoadedModule, ModuleImage } from './modules/modules.ts';
+import type { LoadedModule, ModuleImage, ModuleTextChanges } from './modules/modules.ts';
 import type { KernelOutcome } from './outcome.ts';
 import type { TextPatch } from './text/text-poke-batch.ts';
 
@@ -50,9 +51,9 @@ export interface LinuxKernelOptions {
   /** Makes the Heki core that the kernel calls. Without it the kernel has none. */
   readonly heki?: (kernel: HekiKernel) => HekiGuest;
   /** The hooks of the published series, or with their defects mended. Default `hardened`; give the core the same. */
-  readonly hooks?: 'rfc-v2' | 'hardened';
+  readonly hooks?: Profile;
   /** Single defects of the hooks switched on or off against {@link hooks}. */
-  readonly defects?: { readonly [id in LinuxDefectId]?: boolean };
+  readonly defects?: DefectChoices<LinuxDefectId>;
   /** `init_hypervisor_platform`: the driver that fills {@link HekiGuest.hypervisor}. */
   readonly initHypervisorPlatform?: (heki: HekiGuest) => void;
   /**
@@ -64,7 +65,7 @@ export interface LinuxKernelOptions {
    * Called for a module that is signed, before it is loaded: what stands for the signature in its file, where a secure kernel looks
    * for one.
    */
-  readonly presentSignature?: (image: ModuleImage) => void;
+  readonly presentSignature?: (image: ModuleImage, changes: ModuleTextChanges) => void;
   /** Called before each step of boot. */
   readonly onStep?: (step: BootStep) => void;
   /** Called for everything that happens, in order. */

@@ -46,7 +46,7 @@ const RFLAGS_ALWAYS_SET = 1n << 1n;
 export function createMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: MachineOptions<VM, Event>,
 ): Machine<VM> {
-  const { hypervisor, memoryMap, registers, profile = 'hardened' } = options;
+  const { hypervisor, memoryMap, registers, profile = 'hardened', defects = {} } = options;
   const cpu = hypervisor.processor;
 
   const listeners = new Set<(event: TraceEvent<Event>) => void>();
@@ -119,7 +119,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   const guest: HekiGuestOptions = {
     kernel,
     profile,
-    ...(options.guestDefects === undefined ? {} : { defects: options.guestDefects }),
+    defects,
     ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
   };
   // A kernel without Heki has no driver for it either. A core that is switched off tells, and does nothing.
@@ -143,6 +143,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
         vcpu: () => vcpu,
         memory: driverMemory,
         profile,
+        defects,
         onWarning: (text) => emit({ from: 'machine', event: { type: 'driver-warning', text } }),
       });
       emit({ from: 'machine', event: { type: 'boot', step: 'early-init' } });
@@ -157,10 +158,8 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
         attack,
         targets,
         vcpu,
-        listen: (listener) =>
-          listen((event) => {
-            if (event.from === 'vcpu') listener(event.event);
-          }),
+        memory,
+        listen,
         emit: (event) => emit({ from: 'machine', event }),
       }),
     listen,

@@ -5,15 +5,18 @@ export type {
   AttackResult,
   AttackStep,
   AttackVerdict,
+  BrokenRule,
   Defence,
 } from './attacks/attack.ts';
 export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
 export { ATTACKS } from './attacks/attacks.ts';
 export { runAttacks } from './attacks/run-attacks.ts';
+export { type Comparison, type Standing, standingOf } from './attacks/standing.ts';
 export { switchHekiOff } from './attacks/switch-heki-off.ts';
 export { findTargets, type KernelTargets } from './attacks/targets.ts';
-export { denyingExit, exceptionText } from './attacks/verdict.ts';
+export { exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
+export { type MachineDefectId, machineDefects } from './defects.ts';
 export { describeTraceEvent } from './describe.ts';
 export { directlyMapped, type KernelTables } from './direct-map.ts';
 export { MachineError } from './error.ts';
@@ -27,4 +30,4 @@ export {
   type SignedModule,
   type SigningAuthority,
 } from './linux/signing-authority.ts';
-export type { HekiDriver, Machine, MachineOptions, Profile } from './machine.ts';
+export type { HekiDriver, Machine, MachineOptions } from './machine.ts';

@@ -1,22 +1,14 @@
-import type {
-  EarlyInitResult,
-  GuestDefectId,
-  HekiGuest,
-  KernelConfig,
-  LateInitResult,
-  VirtualRange,
-} from '@heki/guest';
+import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult, VirtualRange } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { SpuriousFaultRetry } from '@heki/linux';
 import type { DriverMemory, HekiPort } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
+import type { DefectChoices, Profile } from '@heki/series';
 import type { Registers, Vcpu } from '@heki/vcpu';
 import type { Attack, AttackResult } from './attacks/attack.ts';
 import type { KernelTargets } from './attacks/targets.ts';
+import type { MachineDefectId } from './defects.ts';
 import type { TraceEvent } from './event.ts';
-
-/** The published series as it is, or with its defects mended. */
-export type Profile = 'rfc-v2' | 'hardened';
 
 /** A hypervisor's driver in the guest kernel: fills the core's port and tells whether it did. */
 export type HekiDriver = (
@@ -27,6 +19,7 @@ export type HekiDriver = (
     /** The kernel's memory, for drivers that build lists of their own. */
     readonly memory: DriverMemory;
     readonly profile: Profile;
+    readonly defects: DefectChoices<MachineDefectId>;
     readonly onWarning: (text: string) => void;
   },
 ) => boolean;
@@ -52,7 +45,7 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
   /** The guest's half. Default `hardened`. */
   readonly profile?: Profile;
   /** Single defects of the guest's half switched on or off against the profile. */
-  readonly guestDefects?: { readonly [id in GuestDefectId]?: boolean };
+  readonly defects?: DefectChoices<MachineDefectId>;
   /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */
   readonly kernelConfig?: KernelConfig;
   /** `heki=` on the kernel's command line. Default true. */

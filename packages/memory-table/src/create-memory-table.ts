@@ -1,5 +1,6 @@
 import type { FrameNumber, Gfn } from '@heki/physical-memory';
-import type { MemoryTableDefectId } from './defects.ts';
+import type { DefectChoices } from '@heki/series';
+import type { MemoryTableDefectId } from './defects/memory-table-defects.ts';
 import { countEntries, entryInExtent } from './entry.ts';
 import { hex, MemoryTableError } from './error.ts';
 import { type CodeTest, type CodeTransform, ExtentMap } from './extent-map.ts';
@@ -22,7 +23,7 @@ export interface MemoryTableOptions {
   /** Default: that of a kernel with 5-level paging in use, which covers all physical memory. */
   readonly geometry?: MemoryTableGeometry;
   /** Defects of the published table that are switched on. Default none. */
-  readonly defects?: { readonly [id in MemoryTableDefectId]?: boolean };
+  readonly defects?: DefectChoices<MemoryTableDefectId>;
 }
 
 /** An empty memory table. */

@@ -1,5 +1,5 @@
 export { createMemoryTable, type MemoryTableOptions } from './create-memory-table.ts';
-export { type MemoryTableDefect, type MemoryTableDefectId, memoryTableDefects } from './defects.ts';
+export { type MemoryTableDefectId, memoryTableDefects } from './defects/memory-table-defects.ts';
 export { MemoryTableError } from './error.ts';
 export {
   type GeometryOptions,

@@ -22,6 +22,7 @@ import {
   PAGE_WORDS,
   type PhysicalMemory,
 } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import type { Registers, Vcpu } from '@heki/vcpu';
 import type { HekiPort } from './kvm.ts';
 
@@ -55,7 +56,7 @@ export interface HypervDriverOptions {
    */
   readonly endOfBoot?: 'never' | 'after-late-init';
   /** Default `hardened`. */
-  readonly profile?: 'rfc-v2' | 'hardened';
+  readonly profile?: Profile;
 }
 
 /** Pages of ranges in one VTL call at most; more ranges make more calls. */

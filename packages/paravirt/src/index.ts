@@ -1,10 +1,4 @@
-export {
-  type ParavirtDefect,
-  type ParavirtDefectId,
-  type ParavirtDefectSwitches,
-  paravirtDefectSwitches,
-  paravirtDefects,
-} from './defects.ts';
+export { type ParavirtDefectId, paravirtDefects } from './defects/paravirt-defects.ts';
 export type { DriverVcpu } from './hypercall.ts';
 export {
   type DriverMemory,

@@ -1,4 +1,5 @@
-import { paravirtDefectSwitches } from './defects.ts';
+import { defectSwitches } from '@heki/series';
+import { paravirtDefects } from './defects/paravirt-defects.ts';
 import { type DriverOptions, type HekiPort, initHekiOnKvm } from './kvm.ts';
 
 /**
@@ -24,6 +25,6 @@ export function initHeki(
 ): InitHekiResult {
   if (detected === 'kvm') return initHekiOnKvm(guest, options) ? 'supported' : 'unsupported';
   const { profile = 'hardened', defects } = options;
-  if (detected !== 'none' && paravirtDefectSwitches(profile, defects)['B-G21']) return 'null-call';
+  if (detected !== 'none' && defectSwitches(paravirtDefects, profile, defects)['B-G21']) return 'null-call';
   return 'unsupported';
 }

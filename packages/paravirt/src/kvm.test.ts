@@ -1,10 +1,11 @@
 import type { Gpa } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import { initHeki, initHekiOnKvm } from './index.ts';
 import { createPort, createRecordingVcpu } from './testing/recording-vcpu.ts';
 
 /** A driver that has found Heki on KVM, and its virtual CPU; what the probe did is forgotten. */
-function start(profile: 'rfc-v2' | 'hardened' = 'hardened') {
+function start(profile: Profile = 'hardened') {
   const vcpu = createRecordingVcpu();
   const guest = createPort();
   const warnings: string[] = [];

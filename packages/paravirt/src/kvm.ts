@@ -6,7 +6,8 @@ import {
   KvmHypercall,
   LOCK_CR_UPDATE_VERSION,
 } from '@heki/hypercall/kvm';
-import { type ParavirtDefectId, paravirtDefectSwitches } from './defects.ts';
+import { type DefectChoices, defectSwitches, type Profile } from '@heki/series';
+import { type ParavirtDefectId, paravirtDefects } from './defects/paravirt-defects.ts';
 import { type DriverVcpu, kvmHypercall } from './hypercall.ts';
 
 /** The part of a guest core that a driver fills. */
@@ -19,9 +20,9 @@ export interface DriverOptions {
   /** Hears of the warning about hypercalls in interrupt context, once. */
   readonly onWarning?: (text: string) => void;
   /** The published series as it is, or with its defects mended. Default `hardened`. */
-  readonly profile?: 'rfc-v2' | 'hardened';
+  readonly profile?: Profile;
   /** Single defects switched on or off against the profile. */
-  readonly defects?: { readonly [id in ParavirtDefectId]?: boolean };
+  readonly defects?: DefectChoices<ParavirtDefectId>;
 }
 
 /**
@@ -30,7 +31,7 @@ export interface DriverOptions {
  */
 export function initHekiOnKvm(guest: HekiPort, options: DriverOptions): boolean {
   const { vcpu, onWarning, profile = 'hardened' } = options;
-  const pinsNothing = paravirtDefectSwitches(profile, options.defects)['B-G19'];
+  const pinsNothing = defectSwitches(paravirtDefects, profile, options.defects)['B-G19'];
   const version = kvmHypercall(vcpu(), KvmHypercall.LOCK_CR_UPDATE, 0n, 0n, BigInt(LOCK_CR_UPDATE_VERSION));
   if (version < BigInt(HEKI_ABI_VERSION)) return false;
 

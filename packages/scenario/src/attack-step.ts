@@ -4,19 +4,31 @@ import { ScenarioError, UnmadeError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
 import type { Step } from './scenario.ts';
 
+/** Attacks of a step that are about one part of what the step names. */
+const PART: Readonly<Partial<Record<AttackResult['name'], 'text' | 'data'>>> = {
+  'store-text': 'text',
+  'store-text-direct-map': 'text',
+  'store-text-after-pte-edit': 'text',
+  'execute-data': 'data',
+};
+
 /**
  * Attacks the kernel, with its own instructions alone.
  *
- * @throws {ScenarioError} when the step names what is not there, or what has nothing to attack in this way
+ * @throws {ScenarioError} when the step names what is not there, or what is not made of what the attack is about
  */
 export function attackStep(life: Life, step: Step & { do: 'attack' }): AttackResult {
   const on = step.on ?? 'kernel';
   const attacks = [...ATTACKS, switchHekiOff(life.machine.kernel.address('heki'))];
   const attack = attacks.find(({ name }) => name === step.how);
   if (attack === undefined) throw new ScenarioError(`there is no attack ${step.how}`);
-  const result = life.machine.attack(attack, targetsOf(life, on));
-  if (result.outcome === 'not-tried') throw new ScenarioError(`${step.how} on ${on}: ${result.reason}`);
-  return result;
+  const targets = targetsOf(life, on);
+  const part = PART[attack.name];
+  if (part !== undefined && targets[part] === undefined) {
+    const kind = part === 'text' ? 'executable' : 'writable';
+    throw new ScenarioError(`${step.how} on ${on}: no ${kind} page of ${on} is known`);
+  }
+  return life.machine.attack(attack, targets);
 }
 
 function targetsOf(life: Life, on: string): KernelTargets {

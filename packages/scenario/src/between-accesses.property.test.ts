@@ -31,7 +31,7 @@ function excesses(
     kernel: SMALL_KERNEL,
     vcpus: PROCESSORS,
     pluggable: 1,
-    guestDefects: { 'B-G22': options.early },
+    defects: { 'B-G22': options.early },
     onEvent(event: TraceEvent) {
       if (event.from !== 'kernel' || event.event.type !== 'heki-hook') return;
       const { hook, frames = [], result } = event.event;

@@ -3,9 +3,9 @@ import { describePageClass, describeScenario, describeStep, type ScenarioResult 
 
 test('a step is described by its verdict, by what it was about and, when that is a surprise, by what should have come of it', () => {
   const step = { do: 'set-memory', name: 'area', what: 'ro' } as const;
-  const done = { step, verdict: 'works', reason: undefined, expected: true } as const;
+  const done = { step, verdict: 'works', reason: undefined, by: null, expected: true } as const;
   expect(describeStep(done)).toBe('works    set-memory area ro');
-  const failed = { step, verdict: 'error', reason: '-12: no memory', expected: false } as const;
+  const failed = { step, verdict: 'error', reason: '-12: no memory', by: null, expected: false } as const;
   expect(describeStep(failed)).toBe('error    set-memory area ro: -12: no memory (expected: works)');
   const foreseen = { ...failed, step: { ...step, expect: 'error' }, expected: true } as const;
   expect(describeStep(foreseen)).toBe('error    set-memory area ro: -12: no memory (expected)');

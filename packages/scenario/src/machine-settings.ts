@@ -1,3 +1,4 @@
+import type { Profile } from '@heki/series';
 import type { MachineSpecification } from './scenario.ts';
 
 /** A machine's specification with nothing left open. */
@@ -11,7 +12,7 @@ export interface MachineSettings {
   readonly kaslrSeed: number | undefined;
   readonly commandLine: string;
   readonly hypervisor: string;
-  readonly profile: 'hardened' | 'rfc-v2';
+  readonly profile: Profile;
   readonly mbec: boolean;
 }
 

@@ -3,14 +3,13 @@ import { createKvm, type KvmVirtualMachine } from '@heki/kvm';
 import { createLinuxMachine, type HekiDriver, type LinuxMachine, pcMemoryMap } from '@heki/machine';
 import { initHekiOnKvm } from '@heki/paravirt';
 import { addressOf, type Gfn, PAGE_SIZE, virtualAddress } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { compare, printTable } from '@heki-internal/bench';
 import { beginLife } from './life.ts';
 import { runSteps } from './run-scenario.ts';
 
 /** Modules loaded and unloaded in one run, each with two static calls: 1,000 of them take ten runs. */
 const MODULES = 100;
-
-type Profile = 'hardened' | 'rfc-v2';
 
 /** The obvious way to send what changed, once boot is over: a page list of one page and one entry, and a call, for each frame. */
 function pageByPage(booted: () => boolean): HekiDriver {

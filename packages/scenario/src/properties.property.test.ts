@@ -71,16 +71,16 @@ describe('a cheap look finds what a close one finds: the defect', () => {
   );
   const lives = [...hostile, ...fc.sample(randomLives(14, PROCESSORS), { numRuns: 5, seed: 3 })];
   test.each<[id: string, defects: Defects]>([
-    ['B-G1', { guestDefects: { 'B-G1': true } }],
-    ['B-G5', { guestDefects: { 'B-G5': true } }],
-    ['B-G6', { guestDefects: { 'B-G6': true } }],
-    ['B-G4', { linuxDefects: { 'B-G4': true } }],
-    ['B-H1', { kvmDefects: { 'B-H1': true } }],
-    ['B-H2', { kvmDefects: { 'B-H2': true } }],
-    ['B-H3', { kvmDefects: { 'B-H3': true } }],
-    ['B-H4', { kvmDefects: { 'B-H4': true } }],
-    ['B-H5', { kvmDefects: { 'B-H5': true } }],
-    ['B-H8', { kvmDefects: { 'B-H8': true } }],
+    ['B-G1', { 'B-G1': true }],
+    ['B-G5', { 'B-G5': true }],
+    ['B-G6', { 'B-G6': true }],
+    ['B-G4', { 'B-G4': true }],
+    ['B-H1', { 'B-H1': true }],
+    ['B-H2', { 'B-H2': true }],
+    ['B-H3', { 'B-H3': true }],
+    ['B-H4', { 'B-H4': true }],
+    ['B-H5', { 'B-H5': true }],
+    ['B-H8', { 'B-H8': true }],
   ])('%s, alone, in the same lives', (_, defects) => {
     const broken = (setting: Setting) =>
       lives.map((choices) => {

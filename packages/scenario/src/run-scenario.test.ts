@@ -1,5 +1,6 @@
 import { createKvm } from '@heki/kvm';
 import { type LinuxMachine, pcMemoryMap } from '@heki/machine';
+import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import {
   createScenarioMachine,
@@ -160,7 +161,7 @@ describe('legitimate work', () => {
 
 test('steps can be taken among the initcalls: what boot generated is immutable under the published series (B-G16)', () => {
   const initcalls: readonly Step[] = [{ do: 'load-bpf', name: 'first' }];
-  const verdicts = (profile: 'rfc-v2' | 'hardened'): (string | undefined)[] => {
+  const verdicts = (profile: Profile): (string | undefined)[] => {
     const machine = create({ profile, vcpus: 2 });
     const { steps: taken } = runScenario(machine, { initcalls, steps: [{ do: 'load-bpf', name: 'second' }] });
     return taken.map(({ verdict }) => verdict);
@@ -196,12 +197,47 @@ describe('an attack in a life', () => {
 
   test('works without Heki, but for the direct map, which Linux itself has made read-only', () => {
     const { steps: taken, expected } = run({ hypervisor: 'none' }, [...made, ...attacks]);
+    const unusual = new Map([
+      ['store-text-direct-map', 'blocked'],
+      // It protects nothing that could be switched off.
+      ['switch-heki-off', 'not-tried'],
+    ]);
     expect(taken.slice(3).map(({ verdict }) => verdict)).toEqual(
-      attacks.map((step) =>
-        step.do === 'attack' && step.how === 'store-text-direct-map' ? 'blocked' : 'works',
-      ),
+      attacks.map((step) => (step.do === 'attack' ? (unusual.get(step.how) ?? 'works') : '')),
     );
     expect(expected).toBe(false);
+  });
+
+  test('names what stopped it', () => {
+    const { steps: taken } = run({}, [...made, ...attacks]);
+    expect(taken.map(({ by }) => by)).toEqual([
+      ...made.map(() => null),
+      'second-level',
+      'second-level',
+      'second-level',
+      'guest-page-tables',
+      'second-level',
+      'second-level',
+      'cr-pin',
+      'second-level',
+    ]);
+  });
+
+  test.each<[expect: 'blocked' | 'works' | 'not-tried' | undefined, expected: boolean]>([
+    [undefined, true],
+    ['not-tried', true],
+    ['blocked', false],
+    ['works', false],
+  ])('with nothing to attack is neither blocked nor does it work: expecting %s', (expectation, expected) => {
+    const off: Step = {
+      do: 'attack',
+      how: 'switch-heki-off',
+      ...(expectation === undefined ? {} : { expect: expectation }),
+    };
+    const result = run({ commandLine: 'heki=0' }, [off]);
+    expect(result.steps).toMatchObject([{ verdict: 'not-tried', by: null, expected }]);
+    expect(result.steps[0]?.reason).toContain('heki.protect_memory is 0');
+    expect(result.expected).toBe(expected);
   });
 
   test('works on module text that was patched once under the published series', () => {
@@ -214,7 +250,7 @@ describe('an attack in a life', () => {
     const off: Step = { do: 'attack', how: 'switch-heki-off' };
     const later: Step = { do: 'vmalloc', name: 'later', pages: 1 };
     const sealed: Step = { do: 'set-memory', name: 'later', what: 'ro' };
-    const life = (profile: 'rfc-v2' | 'hardened') => {
+    const life = (profile: Profile) => {
       const { steps: taken, classes } = run({ profile }, [off, later, sealed]);
       return [taken[0]?.verdict, counts(byName(classes, 'vmalloc areas')?.granted)];
     };

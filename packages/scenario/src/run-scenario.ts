@@ -1,5 +1,5 @@
 import type { KernelOutcome } from '@heki/linux';
-import { exceptionText, type LinuxMachine } from '@heki/machine';
+import { type AttackOutcome, type Defence, exceptionText, type LinuxMachine } from '@heki/machine';
 import { actionText } from './action-text.ts';
 import { attackStep } from './attack-step.ts';
 import { ScenarioError, UnmadeError } from './error.ts';
@@ -16,6 +16,8 @@ export type StepVerdict =
   | 'error'
   /** An attack had no effect. */
   | 'blocked'
+  /** What an attack is about does not exist: it is neither blocked nor did it work. */
+  | 'not-tried'
   /** An access did not complete: the kernel oopses, hangs or stands still. Or it runs what somebody else has led it to. */
   | 'oops';
 
@@ -25,7 +27,9 @@ export interface StepResult {
   readonly verdict: StepVerdict;
   /** In words, for what does not work, and for attacks. */
   readonly reason: string | undefined;
-  /** The verdict is what the step expects; by default that it works. */
+  /** What stopped an attack, as the processor and the hypervisor told it; `null` for all else. */
+  readonly by: Defence | null;
+  /** The verdict is what the step expects; by default that it works, and of an attack that it does not. */
   readonly expected: boolean;
 }
 
@@ -92,9 +96,9 @@ export function runSteps(
   const results: StepResult[] = [];
   for (const [index, step] of steps.entries()) {
     onStep?.(step, index);
-    const { verdict, reason } = takeNamed(life, step, index);
-    results.push({ step, verdict, reason, expected: verdict === expectedVerdict(step) });
-    if (verdict === 'oops') break;
+    const taken = takeNamed(life, step, index);
+    results.push({ step, ...taken, expected: isExpected(step, taken.verdict) });
+    if (taken.verdict === 'oops') break;
   }
   return results;
 }
@@ -104,8 +108,15 @@ export function expectedVerdict(step: Step): StepVerdict {
   return step.expect ?? (step.do === 'attack' ? 'blocked' : 'works');
 }
 
+/** An attack that had nothing to attack is no finding, unless the step says in so many words what it expects. */
+function isExpected(step: Step, verdict: StepVerdict): boolean {
+  return verdict === expectedVerdict(step) || (verdict === 'not-tried' && step.expect === undefined);
+}
+
+type Taken = Pick<StepResult, 'verdict' | 'reason' | 'by'>;
+
 /** @throws {ScenarioError} which names the step */
-function takeNamed(life: Life, step: Step, index: number): Pick<StepResult, 'verdict' | 'reason'> {
+function takeNamed(life: Life, step: Step, index: number): Taken {
   try {
     return take(life, step);
   } catch (error) {
@@ -114,20 +125,27 @@ function takeNamed(life: Life, step: Step, index: number): Pick<StepResult, 'ver
   }
 }
 
-function take(life: Life, step: Step): Pick<StepResult, 'verdict' | 'reason'> {
+function take(life: Life, step: Step): Taken {
   try {
     if (step.do !== 'attack') {
       const outcome = runStep(life, step);
-      return { verdict: verdictOf(outcome), reason: reasonOf(outcome) };
+      return { verdict: verdictOf(outcome), reason: reasonOf(outcome), by: null };
     }
-    const { outcome, reason } = attackStep(life, step);
-    const verdict = outcome === 'succeeded' ? 'works' : outcome === 'crashed' ? 'oops' : 'blocked';
-    return { verdict, reason };
+    const { outcome, reason, by } = attackStep(life, step);
+    return { verdict: VERDICTS[outcome], reason, by };
   } catch (error) {
-    if (error instanceof UnmadeError) return { verdict: 'error', reason: error.message };
+    if (error instanceof UnmadeError) return { verdict: 'error', reason: error.message, by: null };
     throw error;
   }
 }
+
+const VERDICTS: Readonly<Record<AttackOutcome, StepVerdict>> = {
+  succeeded: 'works',
+  blocked: 'blocked',
+  livelock: 'blocked',
+  crashed: 'oops',
+  'not-tried': 'not-tried',
+};
 
 function verdictOf(outcome: KernelOutcome): StepVerdict {
   if (outcome.kind === 'done') return 'works';

@@ -1,3 +1,4 @@
+import { PROFILES } from '@heki/series';
 import { z } from 'zod';
 import { ScenarioError } from './error.ts';
 import { isMemorySize, MEMORY_SIZE } from './memory-size.ts';
@@ -82,29 +83,34 @@ const stepSchema = z.discriminatedUnion('do', [
     'The kernel gives pages to the host, which clears them, and takes them back',
   ),
   step('kexec', {}).describe('Hands over to another kernel: the last step'),
-  step('attack', {
-    how: z.enum([
-      'store-text',
-      'store-text-direct-map',
-      'store-text-after-pte-edit',
-      'execute-data',
-      'clear-smep',
-      'switch-heki-off',
-    ]),
-    on: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(
-        'Whose text or data: `kernel`, or the name of a module, a program or an area. Default kernel',
-      ),
-    expect: z
-      .enum(['blocked', 'works'])
-      .optional()
-      .describe('What should come of it; anything else is a finding. Default: blocked'),
-  }).describe(
-    'Somebody who has got hold of the kernel tries to change its text, to run its data, or to switch off SMEP or Heki itself',
-  ),
+  z
+    .strictObject({
+      do: z.literal('attack'),
+      how: z.enum([
+        'store-text',
+        'store-text-direct-map',
+        'store-text-after-pte-edit',
+        'execute-data',
+        'clear-smep',
+        'switch-heki-off',
+      ]),
+      on: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          'Whose text or data: `kernel`, or the name of a module, a program or an area. Default kernel',
+        ),
+      expect: z
+        .enum(['blocked', 'works', 'not-tried'])
+        .optional()
+        .describe(
+          'What should come of it; anything else is a finding. Default: blocked, or not-tried where there is nothing to attack',
+        ),
+    })
+    .describe(
+      'Somebody who has got hold of the kernel tries to change its text, to run its data, or to switch off SMEP or Heki itself',
+    ),
   step('exhaust-memory', {
     leave: z
       .int()
@@ -151,7 +157,7 @@ const machineSchema = z.strictObject({
     .string()
     .optional()
     .describe('Name of a backend, or `none`: one that has no Heki. Default kvm'),
-  profile: z.enum(['hardened', 'rfc-v2']).optional().describe('Default hardened'),
+  profile: z.enum(PROFILES).optional().describe('Default hardened'),
   mbec: z.boolean().optional().describe('Mode-based execute control. Default true'),
 });
 

@@ -110,10 +110,15 @@ export class Processor {
     return this.#apply(write(this.registers.paging, value, this.profile), `mov-to-cr${cr}`);
   }
 
+  /** IA32_PKRS comes with the keys that it is about (SDM 3A 4.6.2). */
+  get #hasPkrs(): boolean {
+    return (this.profile.cr4 & CR4.PKS) !== 0n;
+  }
+
   /** What RDMSR gives; `undefined`: #GP(0). */
   readMsr(msr: number): bigint | undefined {
     if (msr === Msr.EFER) return this.registers.efer;
-    if (msr === Msr.PKRS) return this.profile.pks ? BigInt(this.registers.pkrs) : undefined;
+    if (msr === Msr.PKRS) return this.#hasPkrs ? BigInt(this.registers.pkrs) : undefined;
     return this.#msrs.read(msr);
   }
 
@@ -122,7 +127,7 @@ export class Processor {
     const { registers, profile } = this;
     if (msr === Msr.EFER) return this.#writeEfer(value);
     if (msr !== Msr.PKRS) return this.#msrs.write(msr, value, profile);
-    if (!profile.pks || value >> 32n !== 0n) return false;
+    if (!this.#hasPkrs || value >> 32n !== 0n) return false;
     registers.pkrs = Number(value);
     return true;
   }

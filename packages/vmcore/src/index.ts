@@ -1,5 +1,7 @@
 export type { GeneralRegister, PrStatus, Segment, SegmentRegister, VmcoreCpu } from './cpu-note.ts';
 export { VmcoreError } from './error.ts';
+export type { ExtractRoot } from './extract/extract-roots.ts';
+export { type Extract, type ExtractOptions, extractTables } from './extract/extract-tables.ts';
 export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
 export { type IomemMap, type LeftOut, parseIomem } from './iomem.ts';
 export { readMemoryMap } from './memory-map-file.ts';

@@ -42,6 +42,8 @@ export interface LeftOut {
 export interface IomemMap extends MemoryMap<Gfn> {
   /** By name, in the order of the map. */
   readonly leftOut: readonly LeftOut[];
+  /** The lines it was read from. */
+  readonly lines: readonly string[];
 }
 
 /** `end` is exclusive. */
@@ -88,7 +90,11 @@ export function parseIomem(text: string): IomemMap {
     ...ramFrames.map((range) => ({ ...range, type: 'ram' as const })),
     ...without(otherFrames, ramFrames),
   ].map(({ start, end, type }) => ({ start: start as Gfn, end: end as Gfn, type }));
-  return { ...createMemoryMap(entries), leftOut: leftOutOf(resources, ram, ramFrames) };
+  return {
+    ...createMemoryMap(entries),
+    leftOut: leftOutOf(resources, ram, ramFrames),
+    lines: text.split('\n').filter((line) => line.trim() !== ''),
+  };
 }
 
 function readResources(text: string): Resource[] {

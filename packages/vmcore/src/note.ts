@@ -11,6 +11,8 @@ const MAX_NOTES = 2 ** 16;
 export interface Note {
   /** Without the terminating zero: `CORE`, `QEMU`, `VMCOREINFO`. */
   readonly name: string;
+  /** The name as the file has it, its terminating zero included. */
+  readonly nameBytes: Uint8Array;
   readonly type: number;
   /** Where the descriptor lies in the file. */
   readonly offset: number;
@@ -63,6 +65,7 @@ function readSegment(segment: DataView, fileOffset: number, notes: Note[]): void
         /\0.*$/s,
         '',
       ),
+      nameBytes: bytes.subarray(nameAt, nameAt + nameSize),
       type: segment.getUint32(at + 8, true),
       offset: fileOffset + descriptorAt,
       descriptor: bytes.subarray(descriptorAt, end),

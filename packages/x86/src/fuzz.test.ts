@@ -8,7 +8,7 @@ import { HARDWARE_PRESENCE, LINUX_PRESENCE } from './mappings/mapping-walk.ts';
 import { mappings } from './mappings/mappings.ts';
 import { walkMappings } from './mappings/walk-mappings.ts';
 import { CR4 } from './registers/control-registers.ts';
-import { AMD_ZEN4, INTEL_VT_RP } from './registers/cpu-profile.ts';
+import { AMD_ZEN4, INTEL_VT_RP } from './registers/cpu-profiles.ts';
 import { pagingRegisters } from './registers/registers.ts';
 import { at } from './testing/table-picture.ts';
 import { AccessBits, type AccessKind, type AccessMode, accessBits } from './translate/access.ts';

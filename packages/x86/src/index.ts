@@ -37,6 +37,7 @@ export { mappings } from './mappings/mappings.ts';
 export { walkMappings } from './mappings/walk-mappings.ts';
 export * from './registers/control-registers.ts';
 export * from './registers/cpu-profile.ts';
+export * from './registers/cpu-profiles.ts';
 export * from './registers/register-write.ts';
 export * from './registers/registers.ts';
 export { type UnmodelledSemantics, unmodelledSemantics } from './registers/unmodelled.ts';

@@ -1,11 +1,11 @@
 import type { Gfn } from '@heki/physical-memory';
+import { defectSwitches } from '@heki/series';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createHekiGuest } from '../create-heki-guest.ts';
 import {
   type GuestDefectId,
   type GuestDefectSwitches,
-  guestDefectSwitches,
   guestDefects,
   HekiCommand,
   type HekiGuest,
@@ -92,16 +92,16 @@ const call = fc.record({
 type Call = typeof call extends fc.Arbitrary<infer Value> ? Value : never;
 const ids = Object.keys(guestDefects) as GuestDefectId[];
 const switches = fc.oneof(
-  fc.constant(guestDefectSwitches('rfc-v2')),
-  fc.constant(guestDefectSwitches('hardened')),
+  fc.constant(defectSwitches(guestDefects, 'rfc-v2')),
+  fc.constant(defectSwitches(guestDefects, 'hardened')),
   fc
     .subarray(ids)
-    .map((on) => guestDefectSwitches('hardened', Object.fromEntries(on.map((id) => [id, true])))),
+    .map((on) => defectSwitches(guestDefects, 'hardened', Object.fromEntries(on.map((id) => [id, true])))),
 );
 
 /** Under B-G15 a mapping may reach out of memory; what is withheld from it there is granted like the rest. */
 const WITHHELD_OUTSIDE_MEMORY: [GuestDefectSwitches, Call[]] = [
-  guestDefectSwitches('hardened', { 'B-G15': true }),
+  defectSwitches(guestDefects, 'hardened', { 'B-G15': true }),
   [
     {
       command: HekiCommand.PROTECT_MEMORY,

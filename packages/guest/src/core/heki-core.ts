@@ -1,10 +1,11 @@
 import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
+import { defectSwitches } from '@heki/series';
 import { DEFAULT_TABLE_BUDGET } from '@heki/x86';
 import { HekiCommand } from '../command.ts';
 import { type CountingTask, PageCounters, type RangeSink } from '../counters/page-counters.ts';
 import type { HekiGuestOptions } from '../create-heki-guest.ts';
-import { type GuestDefectSwitches, guestDefectSwitches } from '../defects.ts';
+import { type GuestDefectSwitches, guestDefects } from '../defects/guest-defects.ts';
 import { GuestError } from '../error.ts';
 import type {
   EarlyInitResult,
@@ -64,7 +65,7 @@ export class HekiCore implements HekiGuest {
     }
     this.#options = options;
     this.#kernel = options.kernel;
-    this.#defects = guestDefectSwitches(profile, options.defects);
+    this.#defects = defectSwitches(guestDefects, profile, options.defects);
     this.#layout = PUBLISHED_LAYOUT[options.kernel.levels];
     this.#heki = new HekiStruct(options.kernel.variables ?? createPrivateVariables(), options.hypervisor);
   }

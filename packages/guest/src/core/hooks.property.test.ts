@@ -1,7 +1,8 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
+import { defectSwitches } from '@heki/series';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createHekiGuest, guestDefectSwitches, HekiCommand, type NamedLeaf } from '../index.ts';
+import { createHekiGuest, guestDefects, HekiCommand, type NamedLeaf } from '../index.ts';
 import { at, GuestTables, type Letters } from '../testing/guest-tables.ts';
 import { type ModelListPage, PageModel } from '../testing/page-model.ts';
 import { readRawList } from '../testing/raw-list.ts';
@@ -57,7 +58,7 @@ test('hooks over address ranges do what the core that looks up every page does',
       fc.array(vmap, { maxLength: 6 }),
       fc.array(step, { maxLength: 14 }),
       (profile, boot, steps) => {
-        const defects = guestDefectSwitches(profile);
+        const defects = defectSwitches(guestDefects, profile);
         const tables = new GuestTables({ start: 2 ** 20 });
         tables.map(DIRECT_MAP, 0, 4, '2M', 'rw-');
         tables.map(DIRECT_MAP + 2048, 2048, 512, '4K', 'r--');

@@ -7,7 +7,7 @@ import {
 } from '@heki/memory-table';
 import type { Gfn } from '@heki/physical-memory';
 import { HekiCommand } from '../command.ts';
-import type { GuestDefectSwitches } from '../defects.ts';
+import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
 import type { LeafChange, PermissionCounters } from '../heki-guest.ts';
 import { DEFAULT_PERMISSIONS } from '../permission.ts';
 import {

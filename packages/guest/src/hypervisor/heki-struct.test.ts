@@ -1,4 +1,5 @@
 import { type Gfn, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { expect, test } from 'vitest';
 import { createHekiGuest, HekiCommand, type HekiVariables } from '../index.ts';
 import { ALL, rw, rx, smallKernel } from '../testing/small-kernel-guest.ts';
@@ -12,7 +13,7 @@ const PROTECT_MEMORY = virtualAddress(0xffff_ffff_8100_0010n);
 class Oops extends Error {}
 
 /** A core whose variables lie in the memory of its kernel, which has been protected. */
-function protectedCore(profile: 'rfc-v2' | 'hardened') {
+function protectedCore(profile: Profile) {
   const memory = new Map<VirtualAddress, bigint>();
   const called: VirtualAddress[] = [];
   const variables: HekiVariables = {

@@ -1,4 +1,4 @@
-import type { GuestDefectSwitches } from '../defects.ts';
+import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
 import type { KernelConfig } from './kernel.ts';
 
 /**

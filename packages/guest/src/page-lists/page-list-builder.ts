@@ -8,7 +8,7 @@ import {
 } from '@heki/hypercall/kvm';
 import { addressOf, type Gfn, type Gpa, PAGE_WORDS, type VirtualAddress } from '@heki/physical-memory';
 import type { RangeSink } from '../counters/page-counters.ts';
-import type { GuestDefectSwitches } from '../defects.ts';
+import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
 import type { HekiKernel, KernelPage } from '../kernel/kernel.ts';
 
 /** What {@link PageListBuilder} depends on. */

@@ -1,5 +1,5 @@
 import { HekiCommand } from '../command.ts';
-import type { GuestDefectSwitches } from '../defects.ts';
+import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
 import type { LeafChange, NamedLeaf } from '../heki-guest.ts';
 
 const READ = 1;

@@ -1,8 +1,10 @@
 import type { FrameRange, Gfn, PhysicalMemory, VirtualFrame } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
+import { defectSwitches } from '@heki/series';
 import { type PagingLevels, walkMappings } from '@heki/x86';
 import { HekiCommand } from '../command.ts';
 import { createHekiGuest } from '../create-heki-guest.ts';
-import { guestDefectSwitches } from '../defects.ts';
+import { guestDefects } from '../defects/guest-defects.ts';
 import type { NamedLeaf } from '../heki-guest.ts';
 import { PUBLISHED_LAYOUT } from '../walk/address-space.ts';
 import { FlatModel } from './flat-model.ts';
@@ -26,7 +28,7 @@ export interface KernelUnderTest {
  */
 export function protectByExtents(
   { tables, validFrames }: KernelUnderTest,
-  profile: 'rfc-v2' | 'hardened',
+  profile: Profile,
   onPage: () => void = () => {},
 ): number {
   let ranges = 0;
@@ -47,7 +49,7 @@ export function protectByExtents(
 export function protectByPages(kernel: KernelUnderTest): number {
   const end = kernel.validFrames.at(-1)?.end ?? 0;
   let ranges = 0;
-  const model = new PageModel(guestDefectSwitches('rfc-v2'), {
+  const model = new PageModel(defectSwitches(guestDefects, 'rfc-v2'), {
     isValid: (frame) => frame < end,
     allocate: () => true,
     protectMemory(list) {

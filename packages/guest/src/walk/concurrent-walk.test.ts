@@ -1,4 +1,5 @@
 import type { Gfn } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { expect, test } from 'vitest';
 import { createHekiGuest } from '../index.ts';
 import { at, GuestTables } from '../testing/guest-tables.ts';
@@ -14,7 +15,7 @@ const DATA = 0x77_7003;
  * Frames that are counted when another processor frees the table of the vmalloc area, and uses its page for data, as soon as the
  * walk has met the first of the area's mappings.
  */
-function countedFrames(profile: 'rfc-v2' | 'hardened'): number[] {
+function countedFrames(profile: Profile): number[] {
   const tables = new GuestTables({ start: TABLES });
   tables.map(at('ffff888000000000'), 0, 4096, '4K', 'rw-');
   tables.map(VMALLOC, 0x100, 3, '4K', 'rw-');

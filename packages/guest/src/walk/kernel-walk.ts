@@ -1,6 +1,6 @@
 import type { VirtualFrame } from '@heki/physical-memory';
 import { HARDWARE_PRESENCE, LINUX_PRESENCE, walkMappings } from '@heki/x86';
-import type { GuestDefectSwitches } from '../defects.ts';
+import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
 import { hex } from '../error.ts';
 import type { NamedLeaf } from '../heki-guest.ts';
 import type { HekiKernel } from '../kernel/kernel.ts';

@@ -7,6 +7,7 @@ import {
   machineSettings,
   runScenario,
 } from '@heki/scenario';
+import type { Profile } from '@heki/series';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
@@ -29,7 +30,7 @@ export interface BootOptions {
   readonly kaslrSeed?: number;
   readonly cmdline?: string;
   readonly hypervisor?: string;
-  readonly profile?: 'hardened' | 'rfc-v2';
+  readonly profile?: Profile;
   readonly mbec: boolean;
   readonly scenario?: string;
   readonly workload?: string;

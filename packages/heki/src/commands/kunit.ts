@@ -2,6 +2,7 @@ import { parseBootParameters } from '@heki/guest';
 import { CHANGED_EXPECTATIONS, KUNIT_SUITES, type KunitSuiteName, kunitTests, runKunit } from '@heki/kunit';
 import { createSigningAuthority, pcMemoryMap } from '@heki/machine';
 import { memoryBytes } from '@heki/scenario';
+import type { Profile } from '@heki/series';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HYPERVISORS, hypervisorNamed } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
@@ -10,7 +11,7 @@ import { memoryOption } from '../memory-option.ts';
 /** Options of `heki kunit`. */
 export interface KunitCommandOptions {
   readonly hypervisor?: string;
-  readonly profile?: 'hardened' | 'rfc-v2';
+  readonly profile?: Profile;
   readonly mbec: boolean;
   readonly memory?: string;
   readonly cmdline?: string;

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import type { Profile } from '@heki/series';
 import { coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { hypervisorNamed } from '../hypervisors.ts';
@@ -12,7 +13,7 @@ import { readText } from '../read-text.ts';
 
 /** Options of `heki protect`. */
 export interface ProtectOptions {
-  readonly profile: 'hardened' | 'rfc-v2';
+  readonly profile: Profile;
   readonly mbec: boolean;
   readonly hypervisor?: string;
   readonly memoryMap?: string;

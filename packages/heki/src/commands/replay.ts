@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import type { Profile } from '@heki/series';
 import { coloursFor } from '../colours.ts';
 import { ExitCode, InputError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
@@ -10,7 +11,7 @@ import { replayText } from '../replay/replay-text.ts';
 
 /** Options of `heki replay`. */
 export interface ReplayOptions {
-  readonly profile: 'hardened' | 'rfc-v2';
+  readonly profile: Profile;
   readonly mbec: boolean;
   readonly json?: boolean;
 }

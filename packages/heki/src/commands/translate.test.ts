@@ -1,8 +1,15 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CR4 } from '@heki/x86';
+import { afterAll, describe, expect, test } from 'vitest';
+import { controlRegister, coreBytes, setControlRegister } from '../testing/mutated-core.ts';
 import { fixturePath, runCommand } from '../testing/run-command.ts';
 
 const kernel = fixturePath('k61-256-nokaslr');
 const TEXT = 'ffffffff81000080';
+const scratch = mkdtempSync(join(tmpdir(), 'heki-translate-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
 
 async function translate(...args: string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await runCommand(['translate', kernel, ...args]);
@@ -52,6 +59,26 @@ describe('translate', () => {
     ['a read of data', ['ffffffff82a00123'], { kind: 'mapped', gpa: '0x2a00123', size: '2 MiB' }],
   ])('gives %s as JSON', async (_, args, outcome) => {
     expect(JSON.parse(await translate(...args, '--json'))).toMatchObject({ outcome });
+  });
+
+  test('under LASS a user access to the kernel, and a fetch of the kernel from user addresses, end before any walk', async () => {
+    const core = coreBytes('k61-256-nokaslr');
+    setControlRegister(core, 4, controlRegister(core, 4) | CR4.LASS);
+    const path = join(scratch, 'lass.elf');
+    writeFileSync(path, core);
+    for (const args of [
+      [TEXT, '--user'],
+      ['401945', '--access', 'fetch'],
+    ]) {
+      const { stdout } = await runCommand(['translate', path, ...args, '--json']);
+      const lass = { kind: 'general-protection', reason: 'lass' };
+      expect(JSON.parse(stdout)).toMatchObject({ outcome: lass, steps: [] });
+    }
+    const { stdout } = await runCommand(['translate', path, TEXT, '--user']);
+    expect(stdout).toContain(
+      'CR4 0x8700020 (PAE SMEP SMAP PKE LASS)\n\n  #GP(0): LASS keeps user mode out of',
+    );
+    expect((await runCommand(['translate', path, TEXT])).stdout).toContain('allowed');
   });
 
   test('tells the steps as JSON', async () => {

@@ -66,7 +66,7 @@ function describe(
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
-  const cr4 = registers.cr4 & (CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS);
+  const cr4 = registers.cr4 & (CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS);
   const lines = [
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
     `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
@@ -98,6 +98,12 @@ function stepText({ level, address, low, high, entry }: WalkStep, va: bigint, co
   return `${head}  ${entry.flags.join(' ')} ${colours.dim('→')} ${target}`;
 }
 
+/** Why there is no walk. */
+const GENERAL_PROTECTION_TEXTS = {
+  'non-canonical': 'the address is not canonical',
+  lass: 'LASS keeps user mode out of the upper half of the addresses, and the kernel out of the lower; no table was read',
+} as const;
+
 function verdict(outcome: Translation['outcome'], colours: Colours): string {
   switch (outcome.kind) {
     case 'mapped':
@@ -105,7 +111,7 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
     case 'page-fault':
       return `${colours.red('#PF')} ${describePageFaultCode(outcome.errorCode)}, CR2 ${hex(outcome.address)}`;
     case 'general-protection':
-      return `${colours.red('#GP(0)')}: the address is not canonical`;
+      return `${colours.red('#GP(0)')}: ${GENERAL_PROTECTION_TEXTS[outcome.reason]}`;
     case 'absent-table':
       return `${colours.yellow('unknown')}: the ${levelName(outcome.level)} at ${hex(outcome.address)} is not in the snapshot`;
     case 'second-level':

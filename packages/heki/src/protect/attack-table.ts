@@ -1,4 +1,4 @@
-import { type AttackResult, denyingExit, exceptionText } from '@heki/machine';
+import { type AttackResult, type AttackStep, exceptionText } from '@heki/machine';
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
 import { hex } from '../hex.ts';
@@ -10,7 +10,8 @@ export function attackTable(attacks: ProtectReport['attacks'], colours: Colours)
     head: ['attack', 'without Heki', 'with Heki'].map(colours.bold),
     style: { head: [], border: [], compact: false },
   });
-  for (const { title, legitimate, without, with: protectedResult } of attacks) {
+  for (const { attack, without, with: protectedResult } of attacks) {
+    const { title, legitimate } = attack;
     const target = protectedResult.target ?? without.target;
     table.push([
       target === undefined ? title : `${title}\n${colours.dim(hex(target))}`,
@@ -49,19 +50,28 @@ function details({ outcome, by, decisive, reason }: AttackResult): string[] {
   const exception = decisive?.exception;
   if (decisive === undefined || exception === undefined) return outcome === 'succeeded' ? [] : [reason];
   const text = exceptionText(exception);
-  const exit = denyingExit(decisive);
+  const exit = decisive.injected ? decisive.answered?.exit : undefined;
   switch (exit?.reason) {
     case undefined:
-      return [by === 'guest-page-tables' ? `${text} by page tables` : text];
+      return processorDetails(decisive, by, text);
     case 'ept-violation':
       return [`EPT violation ${qualificationText(exit.qualification)}`, `becomes ${text}`];
     case 'nested-page-fault':
       return [`#NPF ${hex(exit.info1)}`, `becomes ${text}`];
     case 'mov-to-cr':
-      return [`exit for mov to cr${exit.cr}, pinned`, `becomes ${text}`];
+      return by === 'cr-pin'
+        ? [`exit for mov to cr${exit.cr}, pinned`, `becomes ${text}`]
+        : [`exit for mov to cr${exit.cr}`, ...processorDetails(decisive, by, text)];
     default:
       return [`exit ${exit?.reason}`, `becomes ${text}`];
   }
+}
+
+/** What the processor's own rules did, and which of them. */
+function processorDetails({ broken }: AttackStep, by: AttackResult['by'], text: string): string[] {
+  if (by === 'guest-page-tables') return [`${text} by page tables`];
+  if (by === 'processor') return [`${text} by the processor`, ...(broken === undefined ? [] : [broken.text])];
+  return [text];
 }
 
 /** An exit qualification (SDM 3C table 28-7) with the access and the rights of the page: `0x1aa (write, page r-xu)`. */

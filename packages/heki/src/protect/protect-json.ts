@@ -2,9 +2,9 @@ import type { AttackResult } from '@heki/machine';
 import { hex } from '../hex.ts';
 import type { ProtectReport } from './report.ts';
 
-function attackJson({ outcome, by, decisive }: AttackResult): unknown {
+function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
   const exception = decisive?.exception;
-  return { outcome, by, errorCode: exception === undefined ? null : hex(exception.errorCode) };
+  return { outcome, by, errorCode: exception === undefined ? null : hex(exception.errorCode), reason };
 }
 
 /** The report as the object that `heki protect --json` prints. */
@@ -41,6 +41,7 @@ export function protectJson(report: ProtectReport): unknown {
       name: attack.with.name,
       without: attackJson(attack.without),
       with: attackJson(attack.with),
+      standing: attack.standing,
     })),
     warnings: report.warnings,
     log: report.log,

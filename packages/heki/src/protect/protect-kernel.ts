@@ -8,11 +8,12 @@ import {
   findTargets,
   type Machine,
   type MachineOptions,
-  type Profile,
   runAttacks,
+  standingOf,
   type TraceEvent,
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
@@ -95,12 +96,12 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     pages: countPages(recorder.hypercalls),
     weakenedPages: recorder.weakenedPages(),
     writableCode: findWritableCode(subject, recorder.hypercalls),
-    attacks: ATTACKS.flatMap(({ title, legitimate }, index) => {
+    attacks: ATTACKS.flatMap((attack, index) => {
       const plain = without[index];
       const protectedResult = attacked[index];
-      return plain === undefined || protectedResult === undefined
-        ? []
-        : [{ title, legitimate, without: plain, with: protectedResult }];
+      if (plain === undefined || protectedResult === undefined) return [];
+      const compared = { attack, without: plain, with: protectedResult };
+      return [{ ...compared, standing: standingOf(compared) }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
     warnings: registerWarnings(registers),

@@ -1,5 +1,6 @@
 import { type KernelConfig, PUBLISHED_LAYOUT } from '@heki/guest';
 import { KvmHypercall } from '@heki/hypercall/kvm';
+import type { Standing } from '@heki/machine';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import type { Colours } from '../colours.ts';
 import { hex } from '../hex.ts';
@@ -229,24 +230,17 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
 
 function attackLines(report: ProtectReport, colours: Colours): string[] {
   const { attacks } = report;
-  const stopped = attacks.filter(
-    ({ legitimate, without, with: protectedResult }) =>
-      !legitimate && without.outcome === 'succeeded' && protectedResult.outcome !== 'succeeded',
-  );
-  const through = attacks.filter(
-    ({ legitimate, with: { outcome } }) => !legitimate && outcome === 'succeeded',
-  );
   const lines = [...attackTable(attacks, colours).split('\n')];
-  if (stopped.length > 0) {
-    lines.push(
-      colours.green(`Heki stops ${count(stopped.length, 'attack')} that the kernel alone cannot stop.`),
-    );
+  const titles = (wanted: Standing): string[] =>
+    attacks.filter(({ standing }) => standing === wanted).map(({ attack }) => attack.title);
+  const stopped = titles('stopped-by-heki').length;
+  if (stopped > 0) {
+    lines.push(colours.green(`Heki stops ${count(stopped, 'attack')} that the kernel alone cannot stop.`));
   }
-  for (const { title } of through) lines.push(colours.red(`Heki does not stop this: ${title}.`));
-  for (const { title, legitimate, without, with: protectedResult } of attacks) {
-    if (!legitimate || without.outcome !== 'succeeded' || protectedResult.outcome === 'succeeded') continue;
-    lines.push(colours.red(`Heki breaks this: ${title}.`));
-  }
+  lines.push(
+    ...titles('not-stopped').map((title) => colours.red(`Heki does not stop this: ${title}.`)),
+    ...titles('broken').map((title) => colours.red(`Heki breaks this: ${title}.`)),
+  );
   if (attacks.some(({ with: { outcome } }) => outcome === 'livelock')) {
     lines.push(
       colours.yellow(

@@ -1,6 +1,7 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
-import type { AttackResult, Profile } from '@heki/machine';
+import type { Attack, AttackResult, Standing } from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import type { Warning } from '../warning.ts';
 import type { Subject } from './subject.ts';
@@ -34,6 +35,14 @@ export interface WritableCode extends FrameRange<Gfn> {
   readonly executableAt: VirtualAddress | undefined;
 }
 
+/** An attack without Heki and with it. */
+interface ComparedAttack {
+  readonly attack: Attack;
+  readonly without: AttackResult;
+  readonly with: AttackResult;
+  readonly standing: Standing;
+}
+
 /** Everything that `heki protect` found out. */
 export interface ProtectReport {
   readonly subject: Subject;
@@ -52,12 +61,7 @@ export interface ProtectReport {
   /** Pages that stay executable for the kernel because the processor cannot deny it. */
   readonly weakenedPages: number;
   readonly writableCode: readonly WritableCode[];
-  readonly attacks: readonly {
-    readonly title: string;
-    readonly legitimate: boolean;
-    readonly without: AttackResult;
-    readonly with: AttackResult;
-  }[];
+  readonly attacks: readonly ComparedAttack[];
   /** What a reader must know to take the rest rightly. */
   readonly warnings: readonly Warning[];
   /** Nothing of the kernel but its page tables is in the snapshot. */

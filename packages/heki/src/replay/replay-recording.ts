@@ -9,8 +9,9 @@ import {
   permissionText,
 } from '@heki/hypercall/kvm';
 import { createKvm, type KvmStatistics } from '@heki/kvm';
-import { createMachine, type Profile } from '@heki/machine';
+import { createMachine } from '@heki/machine';
 import { createMemoryMap, createRam, type Gfn } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { InputError } from '../failure.ts';
 import type { RecordedCall } from './recording.ts';
@@ -79,7 +80,7 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
     profile: settings.profile,
     // The published hooks do not tell that set_memory_* changed the alias in the direct map, too: a core that counts
     // the direct map would take module text for writable there for ever.
-    guestDefects: { 'B-G5': true },
+    defects: { 'B-G5': true },
     // With large pages, B-H8 would decide what a page is granted, too: only the hooks' effect is wanted here.
     hostPage: 1,
   });

@@ -7,6 +7,8 @@ export interface CommandResult {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
+  /** What `stdout` is the text of. */
+  readonly bytes: Uint8Array;
 }
 
 /** Runs the command line in this process. */
@@ -15,17 +17,18 @@ export async function runCommand(
   options: { readonly env?: Environment; readonly terminal?: boolean } = {},
 ): Promise<CommandResult> {
   const { env = {}, terminal = false } = options;
-  const texts = { stdout: '', stderr: '' };
-  const output = (name: keyof typeof texts) => ({
-    write: (text: string) => {
-      texts[name] += text;
+  const written: { readonly stdout: Buffer[]; readonly stderr: Buffer[] } = { stdout: [], stderr: [] };
+  const output = (name: keyof typeof written) => ({
+    write: (data: string | Uint8Array) => {
+      written[name].push(Buffer.from(data));
       return Promise.resolve();
     },
     isTerminal: terminal,
     columns: terminal ? 100 : undefined,
   });
   const exitCode = await run(args, { stdout: output('stdout'), stderr: output('stderr'), env });
-  return { exitCode, ...texts };
+  const stdout = Buffer.concat(written.stdout);
+  return { exitCode, stdout: String(stdout), stderr: String(Buffer.concat(written.stderr)), bytes: stdout };
 }
 
 /** The path of a file in the project's `fixtures` or `vectors`. */

@@ -10,6 +10,7 @@ import {
   HvMapGpa,
   HvRegister,
   HvStatus,
+  HvVsmPartitionConfig,
 } from '@heki/hypercall/hyperv';
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
@@ -64,7 +65,7 @@ test('VTL1 restricts VTL0 page by page, and may relax again: nothing is immutabl
 test('a page that is no RAM ends the call there, and what came before stays and is counted', () => {
   const guest = createTestGuest();
   expect(modify(guest, [0x300, 0x301, 0x5000, 0x302], 1)).toEqual({
-    status: HvStatus.INVALID_PARAMETER,
+    status: HvStatus.OPERATION_DENIED,
     repsCompleted: 2,
   });
   expect([0x300, 0x301, 0x302].map((gfn) => rights(guest, gfn))).toEqual(['1000', '1000', '1111']);
@@ -74,7 +75,7 @@ test('a page that is no RAM ends the call there, and what came before stays and 
     repsCompleted: 4,
   });
   expect(rights(guest, 0x302)).toBe('1000');
-  expect(modify(guest, [2 ** 52], 1)).toEqual({ status: HvStatus.INVALID_PARAMETER, repsCompleted: 0 });
+  expect(modify(guest, [2 ** 52], 1)).toEqual({ status: HvStatus.OPERATION_DENIED, repsCompleted: 0 });
 });
 
 test('510 pages are one call and 511 are none', () => {
@@ -87,14 +88,50 @@ test('510 pages are one call and 511 are none', () => {
   expect(modify(guest, [0x200], 1, { repStart: 1 }).status).toBe(HvStatus.INVALID_HYPERCALL_INPUT);
 });
 
-test('masks, partitions and VTLs that do not exist are refused', () => {
-  const guest = createTestGuest();
-  for (const flags of [HvMapGpa.WRITABLE, HvMapGpa.KERNEL_EXECUTABLE, HvMapGpa.USER_EXECUTABLE]) {
-    expect(modify(guest, [0x200], flags).status).toBe(HvStatus.INVALID_PARAMETER);
+const ALL_MASKS = Array.from({ length: 16 }, (_, flags) => flags);
+
+test.each([
+  [
+    'with mode-based execute control the kernel executes nothing that user code may not',
+    true,
+    [0, 1, 3, 9, 11, 13, 15],
+  ],
+  ['without mode-based execute control kernel and user execute the same', false, [0, 1, 3, 13, 15]],
+])('%s', (_, mbec, allowed) => {
+  const guest = createTestGuest({ mbec });
+  for (const flags of ALL_MASKS) {
+    const before = rights(guest, 0x200);
+    const { status } = modify(guest, [0x200], flags);
+    expect([flags, status]).toEqual([
+      flags,
+      allowed.includes(flags) ? HvStatus.SUCCESS : HvStatus.INVALID_REGISTER_VALUE,
+    ]);
+    if (status !== HvStatus.SUCCESS) expect(rights(guest, 0x200)).toBe(before);
   }
+});
+
+test('no mask that cannot protect a page becomes that of all pages', () => {
+  const guest = createTestGuest();
+  const become = (flags: number): number => {
+    const value = 1n | (BigInt(flags) << HvVsmPartitionConfig.DEFAULT_PROTECTION_SHIFT);
+    const control = encodeHvControl({ code: HvCall.SET_VP_REGISTERS, repCount: 1 });
+    const values = [{ name: HvRegister.VSM_PARTITION_CONFIG, value }];
+    const input = encodeHvSetRegisters({ partition: HV_PARTITION_SELF, vp: HV_VP_SELF, vtl: 1, values });
+    return decodeHvResult(guest.vm.vtl1Hypercall(guest.vcpu, control, input).result).status;
+  };
+  for (const flags of [2, 4, 5, 7, 8]) expect(become(flags)).toBe(HvStatus.INVALID_PARAMETER);
+  expect(rights(guest, 0x200)).toBe('1111');
+  expect(become(9)).toBe(HvStatus.SUCCESS);
+  expect(rights(guest, 0x200)).toBe('1001');
+});
+
+test('other partitions and higher VTLs are denied, and VTL0 has nobody below it to protect from', () => {
+  const guest = createTestGuest();
   expect(modify(guest, [0x200], 16).status).toBe(HvStatus.INVALID_PARAMETER);
-  expect(modify(guest, [0x200], 1, { partition: 7n }).status).toBe(HvStatus.INVALID_PARTITION_ID);
-  for (const vtl of [0, 2]) expect(modify(guest, [0x200], 1, { vtl }).status).toBe(HvStatus.ACCESS_DENIED);
+  expect(modify(guest, [0x200], 1, { partition: 7n }).status).toBe(HvStatus.ACCESS_DENIED);
+  expect(modify(guest, [0x200], 1, { partition: 7n, vtl: 0 }).status).toBe(HvStatus.ACCESS_DENIED);
+  expect(modify(guest, [0x200], 1, { vtl: 2 }).status).toBe(HvStatus.ACCESS_DENIED);
+  expect(modify(guest, [0x200], 1, { vtl: 0 }).status).toBe(HvStatus.INVALID_PARAMETER);
   expect(rights(guest, 0x200)).toBe('1111');
 });
 
@@ -176,7 +213,7 @@ test('the hypervisor writes answers only where VTL0 may write, and reads only wh
   });
 });
 
-test('without the MBEC opt-in the kernel’s right to execute is ignored', () => {
+test('without the MBEC opt-in kernel and user have one right to execute', () => {
   const guest = createTestGuest();
   modify(guest, [0x200], HvMapGpa.READABLE | HvMapGpa.USER_EXECUTABLE);
   expect(rights(guest, 0x200)).toBe('1001');
@@ -195,8 +232,10 @@ test('without the MBEC opt-in the kernel’s right to execute is ignored', () =>
       ).result,
     ).status;
   expect(set(HvRegister.VSM_SECURE_CONFIG_VTL0, 0n)).toBe(0);
-  modify(guest, [0x200, 0x201], HvMapGpa.READABLE | HvMapGpa.USER_EXECUTABLE);
-  modify(guest, [0x201], HvMapGpa.READABLE | HvMapGpa.KERNEL_EXECUTABLE);
+  const { READABLE, KERNEL_EXECUTABLE, USER_EXECUTABLE } = HvMapGpa;
+  expect(modify(guest, [0x200], READABLE | USER_EXECUTABLE).status).toBe(HvStatus.INVALID_REGISTER_VALUE);
+  modify(guest, [0x200], READABLE | KERNEL_EXECUTABLE | USER_EXECUTABLE);
+  modify(guest, [0x201], READABLE);
   expect([0x200, 0x201].map((gfn) => rights(guest, gfn))).toEqual(['1011', '1000']);
   expect(guest.vcpu.fetch(guest.va(0x20_0000)).kind).toBe('done');
   expect(set(HvRegister.VSM_SECURE_CONFIG_VTL0, 4n)).toBe(HvStatus.INVALID_PARAMETER);

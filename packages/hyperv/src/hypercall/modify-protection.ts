@@ -28,19 +28,20 @@ export function modifyVtlProtectionMask(
   const decoded = decodeHvModifyProtection(input, repCount);
   if (!decoded.ok) return end(HvStatus.INVALID_PARAMETER);
   const { partition: id, flags, targetVtl = callerVtl, pages } = decoded.message;
-  if (id !== HV_PARTITION_SELF) return end(HvStatus.INVALID_PARTITION_ID);
-  if (targetVtl === 0 || targetVtl > callerVtl) return end(HvStatus.ACCESS_DENIED);
+  // The order of the checks and their statuses are openvmm's.
+  if (id !== HV_PARTITION_SELF || targetVtl > callerVtl) return end(HvStatus.ACCESS_DENIED);
+  if (targetVtl === 0) return end(HvStatus.INVALID_PARAMETER);
   if ((partition.config & HvVsmPartitionConfig.ENABLE_VTL_PROTECTION) === 0n) {
-    return end(HvStatus.OPERATION_DENIED);
+    return end(HvStatus.ACCESS_DENIED);
   }
-  if (!isProtectionMask(flags)) return end(HvStatus.INVALID_PARAMETER);
+  if (!isProtectionMask(flags, partition.memory[0].mbec)) return end(HvStatus.INVALID_REGISTER_VALUE);
   let done = repStart;
   let status: number = HvStatus.SUCCESS;
   while (done < repCount && status === HvStatus.SUCCESS) {
     const start = (pages[done] ?? 0) as Gfn;
     const region = start < FRAME_END ? partition.regions.find(start) : undefined;
     if (region === undefined) {
-      status = HvStatus.INVALID_PARAMETER;
+      status = HvStatus.OPERATION_DENIED;
       break;
     }
     // Pages in a row are done in one pass over the tables; the outcome is that of one after the other.

@@ -4,6 +4,7 @@ import {
   encodeHvModifyProtection,
   HV_PARTITION_SELF,
   HvCall,
+  HvStatus,
 } from '@heki/hypercall/hyperv';
 import type { Gfn } from '@heki/physical-memory';
 import fc from 'fast-check';
@@ -21,7 +22,7 @@ function modifySlowly(
 ): { status: number; repsCompleted: number } {
   for (let i = start; i < pages.length; i++) {
     const page = pages[i] ?? 0;
-    if (page >= FRAMES) return { status: 5, repsCompleted: i };
+    if (page >= FRAMES) return { status: HvStatus.OPERATION_DENIED, repsCompleted: i };
     masks[page] = flags;
   }
   return { status: 0, repsCompleted: pages.length };
@@ -32,7 +33,7 @@ const run = fc
   .map(({ first, length }) => Array.from({ length }, (_, i) => first + i));
 const call = fc.record({
   pages: fc.array(run, { minLength: 1, maxLength: 5 }).map((runs) => runs.flat().slice(0, 510)),
-  flags: fc.constantFrom(0, 1, 3, 5, 7, 9, 11, 13, 15),
+  flags: fc.constantFrom(0, 1, 3, 9, 11, 13, 15),
   skip: fc.integer({ min: 0, max: 20 }),
 });
 

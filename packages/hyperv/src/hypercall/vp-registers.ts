@@ -15,6 +15,7 @@ import {
 import type { VirtualAddress } from '@heki/physical-memory';
 import { applyIntercepts } from '../intercept/apply-intercepts.ts';
 import { msrOfRegister } from '../intercept/register-names.ts';
+import { isProtectionMask } from '../partition/map-flags.ts';
 import { flush, type Partition, switchVtl, type VirtualProcessor } from '../partition/partition.ts';
 
 const CONFIG_BITS =
@@ -107,10 +108,11 @@ function setOwn(partition: Partition, vp: VirtualProcessor, name: number, value:
   const { intercepts } = vp;
   switch (name) {
     case HvRegister.VSM_PARTITION_CONFIG: {
-      if ((value & ~CONFIG_BITS) !== 0n) return false;
-      partition.config = value;
       const flags = Number((value >> HvVsmPartitionConfig.DEFAULT_PROTECTION_SHIFT) & 0xfn);
-      reconfigure(partition, flags, partition.memory[0].mbec);
+      const { mbec } = partition.memory[0];
+      if ((value & ~CONFIG_BITS) !== 0n || !isProtectionMask(flags, mbec)) return false;
+      partition.config = value;
+      reconfigure(partition, flags, mbec);
       return true;
     }
     case HvRegister.VSM_SECURE_CONFIG_VTL0: {

@@ -4,9 +4,15 @@ import type { Rights } from '@heki/hypervisor';
 
 const { READABLE, WRITABLE, KERNEL_EXECUTABLE, USER_EXECUTABLE } = HvMapGpa;
 
-/** Whether a protection mask exists: nothing, or read with any of the others (TLFS 15.9.1). */
-export function isProtectionMask(flags: number): boolean {
-  return flags === 0 || (flags & READABLE) !== 0;
+/**
+ * Whether a mask can protect VTL0: nothing, or read with others (TLFS 15.9.1). What the kernel may execute, user code may execute,
+ * too, and without mode-based execute control the two are the same (openvmm, validate_vtl_gpa_flags).
+ */
+export function isProtectionMask(flags: number, mbec: boolean): boolean {
+  if (flags !== 0 && (flags & READABLE) === 0) return false;
+  const kernel = (flags & KERNEL_EXECUTABLE) !== 0;
+  const user = (flags & USER_EXECUTABLE) !== 0;
+  return kernel === user || (mbec && user);
 }
 
 /** The map flags of rights; what they cannot express must have been granted before. */
@@ -29,7 +35,10 @@ export function rightsOfFlags(flags: number): Rights {
   };
 }
 
-/** EPT rights of a page with a mask. Without MBEC the kernel's right to execute is ignored: the user's is everybody's. */
+/**
+ * EPT rights of a page with a mask. Where VTL1 has given up MBEC since, the kernel's right to execute is ignored: the user's is
+ * everybody's.
+ */
 export function eptRightsOf(flags: number, readOnly: boolean, mbec: boolean): number {
   if ((flags & READABLE) === 0) return 0;
   const user = (flags & USER_EXECUTABLE) !== 0;

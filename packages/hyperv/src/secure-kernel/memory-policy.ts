@@ -10,7 +10,7 @@ import {
 } from '@heki/hypervisor';
 import { createMemoryTable } from '@heki/memory-table';
 import { FRAME_END, type Gfn } from '@heki/physical-memory';
-import { flagsOfRights } from '../partition/map-flags.ts';
+import { flagsOfRights, rightsOfFlags } from '../partition/map-flags.ts';
 import type { Vtl1 } from './vtl1-port.ts';
 
 /** Pages of one hypercall. */
@@ -22,7 +22,7 @@ export interface MemoryPolicy {
   check(vtl1: Vtl1, range: ProtectionRange): Refusal | undefined;
   /** Ranges in order until the first that is refused; what came before it stays. */
   protect(vtl1: Vtl1, ranges: readonly ProtectionRange[]): ProtectionResult;
-  /** The same for map flags of whole RAM pages, without a check. 0 or a status. */
+  /** The same for map flags of whole RAM pages, without a check; what cannot be withheld is granted. 0 or a status. */
   set(vtl1: Vtl1, start: Gfn, end: Gfn, flags: number): number;
   /** Whether all of the range is data as far as VTL1 gave it rights: what it made read-only or code is no room for other things. */
   isData(start: Gfn, end: Gfn): boolean;
@@ -38,7 +38,8 @@ export function createMemoryPolicy(capabilities: Capabilities): MemoryPolicy {
   /** The flags that each frame was given. */
   const given = createMemoryTable<number>();
 
-  function set(vtl1: Vtl1, start: Gfn, end: Gfn, flags: number): number {
+  function set(vtl1: Vtl1, start: Gfn, end: Gfn, wanted: number): number {
+    const flags = flagsOfRights(grantableRights(capabilities, rightsOfFlags(wanted)));
     for (const part of vtl1.ram(start, end)) {
       for (let gfn = part.start; gfn < part.end; gfn = (gfn + BATCH) as Gfn) {
         const { status } = vtl1.protect(gfn, Math.min(BATCH, part.end - gfn), flags);

@@ -1,7 +1,8 @@
 import { HvMapGpa, LvbsError, type LvbsRange, LvbsSection, type LvbsTextPatch } from '@heki/hypercall/hyperv';
-import { frameOf, type Gfn, type Gpa, readBytes } from '@heki/physical-memory';
+import { frameOf, type Gfn, type Gpa, PAGE_SIZE, readBytes, writeBytes } from '@heki/physical-memory';
+import type { LvbsDefectSwitches } from '../defects/lvbs-defects.ts';
 import type { MemoryPolicy } from './memory-policy.ts';
-import { addressOfByte, type TextPatches } from './text-patches.ts';
+import { addressOfByte, isEqual, type TextPatches } from './text-patches.ts';
 import type { Vtl1 } from './vtl1-port.ts';
 
 /** A part of a module as its author built it. */
@@ -10,7 +11,26 @@ export interface TrustedSection {
   readonly kind: number;
   readonly bytes: Uint8Array;
   /** Where the loader may change it: relocations, alternatives, call sites. */
-  readonly sites: readonly { readonly offset: number; readonly length: number }[];
+  readonly sites: readonly TrustedSite[];
+  /** What its text may be patched into later, one entry for a site: jump labels, static calls. Default none. */
+  readonly patches?: readonly TrustedPatch[];
+}
+
+/** Bytes of a section that the loader may change. */
+export interface TrustedSite {
+  /** From the start of the section. */
+  readonly offset: number;
+  readonly length: number;
+  /** What may stand there beside what the author built, each `length` bytes. Default nothing else. */
+  readonly values?: readonly Uint8Array[];
+}
+
+/** What a site becomes when its key is switched or its call is pointed at its target; the other variant is the no-op of its size. */
+export interface TrustedPatch {
+  /** From the start of the section. */
+  readonly offset: number;
+  /** 1 .. 5 bytes. */
+  readonly bytes: Uint8Array;
 }
 
 /** A module that VTL1 lets VTL0 load. Stands for one whose signature it has checked. */
@@ -37,6 +57,7 @@ const { READABLE, WRITABLE, KERNEL_EXECUTABLE, USER_EXECUTABLE } = HvMapGpa;
 const READ_ONLY = READABLE | USER_EXECUTABLE;
 const DATA = READ_ONLY | WRITABLE;
 const TEXT = READ_ONLY | KERNEL_EXECUTABLE;
+const NO_ACCESS = 0;
 const INIT: readonly number[] = [LvbsSection.INIT_TEXT, LvbsSection.INIT_DATA, LvbsSection.INIT_RODATA];
 /** What a loader may not change but at declared sites. */
 const COMPARED: readonly number[] = [
@@ -59,7 +80,11 @@ export interface Modules {
   validate(vtl1: Vtl1, ranges: readonly LvbsRange[]): number;
   freeInit(vtl1: Vtl1, token: bigint): number;
   unload(vtl1: Vtl1, token: bigint): number;
-  kexec(vtl1: Vtl1, ranges: readonly LvbsRange[]): number;
+  /**
+   * Compares a kernel to hand over to with the trusted ones, and freezes it. What an earlier call froze is released first, whatever
+   * comes of this one; no ranges only release. A kernel for crashes has a place of its own.
+   */
+  kexec(vtl1: Vtl1, ranges: readonly LvbsRange[], crash: boolean): number;
   clear(): void;
 }
 
@@ -67,12 +92,21 @@ interface Loaded {
   readonly ranges: readonly LvbsRange[];
 }
 
-export function createModules(policy: MemoryPolicy, patches: TextPatches, signed: TrustedCode): Modules {
+export function createModules(
+  policy: MemoryPolicy,
+  patches: TextPatches,
+  signed: TrustedCode,
+  defects: LvbsDefectSwitches,
+): Modules {
   const trusted: TrustedModule[] = [];
   const images: TrustedKexecImage[] = [];
   /** Those that were named for this partition, then those that are signed. */
-  const someModule = (test: (module: TrustedModule) => boolean): boolean =>
-    trusted.some(test) || [...(signed.modules ?? [])].some(test);
+  function* knownModules(): IterableIterator<TrustedModule> {
+    yield* trusted;
+    yield* signed.modules ?? [];
+  }
+  /** The kernels to hand over to that are frozen: for kexec and for crashes. */
+  const frozen = new Map<boolean, readonly LvbsRange[]>();
   const loaded = new Map<bigint, Loaded>();
   let tokens = 0n;
 
@@ -106,19 +140,47 @@ export function createModules(policy: MemoryPolicy, patches: TextPatches, signed
     return bytes;
   }
 
-  /** Freezes pages, looks at them, and gives them back as they were when they are not what they should be. */
-  function inspect(vtl1: Vtl1, ranges: readonly LvbsRange[], isGood: () => boolean): boolean {
-    const good = setAll(vtl1, ranges, () => READ_ONLY) && isGood();
-    if (!good) setAll(vtl1, ranges, () => DATA);
-    return good;
+  /** Freezes pages and looks at them. Where `look` finds nothing they are given back as they were. */
+  function inspect<Found>(
+    vtl1: Vtl1,
+    ranges: readonly LvbsRange[],
+    look: () => Found | undefined,
+  ): Found | undefined {
+    const found = setAll(vtl1, ranges, () => READ_ONLY) ? look() : undefined;
+    if (found === undefined) setAll(vtl1, ranges, () => DATA);
+    return found;
   }
 
+  /** Makes pages plain data again. Without B-L4 nobody reaches what they held: no access, then zeros, then data. */
   function release(vtl1: Vtl1, ranges: readonly LvbsRange[]): void {
+    if (!defects['B-L4']) {
+      setAll(vtl1, ranges, () => NO_ACCESS);
+      for (const { pa, epa } of ranges) writeBytes(vtl1.memory, pa, new Uint8Array(epa - pa));
+    }
     setAll(vtl1, ranges, () => DATA);
     for (const range of ranges) {
       policy.claim(...frames(range), false);
       patches.remove(range.pa, range.epa);
     }
+  }
+
+  /**
+   * What a module's text may be patched into: what was signed, where VTL0's own table may name any of it. With B-L1 it is the table.
+   * `undefined` when VTL0 names something else.
+   */
+  function patchesOf(
+    module: TrustedModule,
+    parts: readonly LvbsRange[],
+    table: readonly LvbsTextPatch[],
+  ): readonly LvbsTextPatch[] | undefined {
+    if (defects['B-L1']) return table;
+    const own = signedPatches(module, parts);
+    const byAddress = new Map(own.map((patch) => [patch.pa, patch]));
+    const isOwn = ({ pa, secondPa, bytes }: LvbsTextPatch): boolean => {
+      const patch = byAddress.get(pa);
+      return patch !== undefined && patch.secondPa === secondPa && isEqual(patch.bytes, bytes);
+    };
+    return table.every(isOwn) ? own : undefined;
   }
 
   return {
@@ -131,24 +193,26 @@ export function createModules(policy: MemoryPolicy, patches: TextPatches, signed
       if (!areFree(vtl1, parts)) return -LvbsError.EPERM;
       if (tables.reduce((sum, { pa, epa }) => sum + (epa - pa), 0) > MOST_PAGES * 4096)
         return -LvbsError.E2BIG;
-      const own = patches.read(bytesOf(vtl1, tables));
-      if (own === undefined || !own.every((patch) => isInText(patch, parts))) return -LvbsError.EINVAL;
-      const known = inspect(vtl1, parts, () =>
-        someModule((module) =>
-          isSame(module, (kind) =>
-            bytesOf(
-              vtl1,
-              parts.filter((p) => p.attributes === kind),
-            ),
-          ),
-        ),
-      );
-      if (!known) return -LvbsError.EACCES;
+      const table = patches.read(bytesOf(vtl1, tables));
+      if (table === undefined || !table.every((patch) => isInText(patch, parts))) return -LvbsError.EINVAL;
+      const ofKind = (kind: number): readonly LvbsRange[] => parts.filter((p) => p.attributes === kind);
+      const own = inspect(vtl1, parts, () => {
+        const bytes = new Map(COMPARED.map((kind) => [kind, bytesOf(vtl1, ofKind(kind))]));
+        for (const module of knownModules()) {
+          const found = isSame(module, bytes, defects) ? patchesOf(module, parts, table) : undefined;
+          if (found !== undefined) return found;
+        }
+        return undefined;
+      });
+      if (own === undefined) return -LvbsError.EACCES;
       if (!patches.add(own)) {
         setAll(vtl1, parts, () => DATA);
         return -LvbsError.ENOMEM;
       }
-      if (!setAll(vtl1, parts, ({ attributes }) => flagsOf(attributes))) return -LvbsError.ENOMEM;
+      if (!setAll(vtl1, parts, ({ attributes }) => flagsOf(attributes))) {
+        release(vtl1, parts);
+        return -LvbsError.ENOMEM;
+      }
       for (const part of parts) policy.claim(...frames(part), true);
       tokens++;
       loaded.set(tokens, { ranges: parts });
@@ -171,21 +235,31 @@ export function createModules(policy: MemoryPolicy, patches: TextPatches, signed
       loaded.delete(token);
       return 0;
     },
-    kexec(vtl1, ranges) {
+    kexec(vtl1, ranges, crash) {
+      release(vtl1, frozen.get(crash) ?? []);
+      frozen.delete(crash);
+      if (ranges.length === 0) return 0;
       if (!areFree(vtl1, ranges)) return -LvbsError.EPERM;
       const known = inspect(vtl1, ranges, () => {
         const bytes = bytesOf(vtl1, ranges);
-        return [...images, ...(signed.kexecImages ?? [])].some((image) => beginsWith(bytes, image.bytes, []));
+        return [...images, ...(signed.kexecImages ?? [])].find((image) =>
+          beginsWith(bytes, image.bytes, [], defects),
+        );
       });
-      if (!known) return -LvbsError.EACCES;
+      if (known === undefined) return -LvbsError.EACCES;
       // What hands over must run; the rest only stays as it is.
       const isText = ({ attributes }: LvbsRange): boolean => attributes === LvbsSection.TEXT;
-      if (!setAll(vtl1, ranges.filter(isText), () => TEXT)) return -LvbsError.ENOMEM;
+      if (!setAll(vtl1, ranges.filter(isText), () => TEXT)) {
+        release(vtl1, ranges);
+        return -LvbsError.ENOMEM;
+      }
       for (const range of ranges) policy.claim(...frames(range), true);
+      frozen.set(crash, ranges);
       return 0;
     },
     clear() {
       loaded.clear();
+      frozen.clear();
     },
   };
 }
@@ -201,22 +275,53 @@ function isInText(patch: LvbsTextPatch, parts: readonly LvbsRange[]): boolean {
   });
 }
 
-function isSame(module: TrustedModule, bytesOfKind: (kind: number) => Uint8Array): boolean {
+function isSame(
+  module: TrustedModule,
+  loaded: ReadonlyMap<number, Uint8Array>,
+  defects: LvbsDefectSwitches,
+): boolean {
   return COMPARED.every((kind) => {
     const section = module.sections.find((each) => each.kind === kind);
-    const bytes = bytesOfKind(kind);
-    return section === undefined ? bytes.length === 0 : beginsWith(bytes, section.bytes, section.sites);
+    const bytes = loaded.get(kind) ?? new Uint8Array();
+    return section === undefined
+      ? bytes.length === 0
+      : beginsWith(bytes, section.bytes, section.sites, defects);
   });
 }
 
-/** Whether `bytes` is `original` but at the sites, and zero behind it, within its last page. */
-function beginsWith(bytes: Uint8Array, original: Uint8Array, sites: TrustedSection['sites']): boolean {
-  if (bytes.length !== Math.ceil(original.length / 4096) * 4096) return false;
+/** Whether `bytes` is `original` but at the sites, and zero behind it, within its last page. With B-L3 a site may hold anything. */
+function beginsWith(
+  bytes: Uint8Array,
+  original: Uint8Array,
+  sites: readonly TrustedSite[],
+  defects: LvbsDefectSwitches,
+): boolean {
+  if (bytes.length !== Math.ceil(original.length / PAGE_SIZE) * PAGE_SIZE) return false;
   const expected = new Uint8Array(bytes.length);
   expected.set(original);
-  for (const { offset, length } of sites) {
-    const end = Math.min(offset + length, original.length);
-    for (let at = Math.max(0, offset); at < end; at++) expected[at] = bytes[at] ?? 0;
+  for (const { offset, length, values = [] } of sites) {
+    const start = Math.max(0, offset);
+    const there = bytes.subarray(start, Math.max(start, Math.min(offset + length, original.length)));
+    const isValue = (value: Uint8Array): boolean => isEqual(value.subarray(start - offset), there);
+    if (defects['B-L3'] || values.some(isValue)) expected.set(there, start);
   }
-  return bytes.every((byte, i) => byte === expected[i]);
+  return isEqual(bytes, expected);
+}
+
+/** The physical addresses of the patches that were signed with a module, in the frames that VTL0 has put its parts into. */
+function signedPatches(module: TrustedModule, parts: readonly LvbsRange[]): LvbsTextPatch[] {
+  return module.sections.flatMap(({ kind, patches = [] }) => {
+    const pages = parts
+      .filter(({ attributes }) => attributes === kind)
+      .flatMap(({ pa, epa }) => Array.from({ length: (epa - pa) / PAGE_SIZE }, (_, i) => pa + i * PAGE_SIZE));
+    const page = (offset: number): number => pages[Math.floor(offset / PAGE_SIZE)] ?? 0;
+    return patches.map(({ offset, bytes }): LvbsTextPatch => {
+      const straddles = (offset % PAGE_SIZE) + bytes.length > PAGE_SIZE;
+      return {
+        pa: (page(offset) + (offset % PAGE_SIZE)) as Gpa,
+        secondPa: (straddles ? page(offset + bytes.length - 1) : 0) as Gpa,
+        bytes,
+      };
+    });
+  });
 }

@@ -57,11 +57,11 @@ const REFUSALS: { readonly [field: string]: Refusal } = { pages: 'too-much', ran
 
 export function createSecureKernel(
   capabilities: Capabilities,
-  { rangePages, trusted }: Pick<ResolvedOptions, 'rangePages' | 'trusted'>,
+  { rangePages, trusted, defects }: Pick<ResolvedOptions, 'rangePages' | 'trusted' | 'defects'>,
 ): SecureKernel {
   const policy = createMemoryPolicy(capabilities);
-  const patches = createTextPatches();
-  const modules = createModules(policy, patches, trusted);
+  const patches = createTextPatches(defects);
+  const modules = createModules(policy, patches, trusted, defects);
   const locked = createLockedRegisters();
   let endOfBoot = false;
 
@@ -120,9 +120,15 @@ export function createSecureKernel(
     return 0;
   }
 
-  function validated(vtl1: Vtl1, first: bigint, total: bigint, check: Modules['validate']): number {
+  function validateModule(vtl1: Vtl1, first: bigint, total: bigint): number {
     const ranges = read(vtl1, first, total);
-    return typeof ranges === 'string' ? -LvbsError.EINVAL : check(vtl1, ranges);
+    return typeof ranges === 'string' ? -LvbsError.EINVAL : modules.validate(vtl1, ranges);
+  }
+
+  /** KEXEC_VALIDATE: without a list it only releases. */
+  function validateKexec(vtl1: Vtl1, first: bigint, total: bigint, crash: bigint): number {
+    const ranges = first === 0n ? [] : read(vtl1, first, total);
+    return typeof ranges === 'string' ? -LvbsError.EINVAL : modules.kexec(vtl1, ranges, crash !== 0n);
   }
 
   function pin(vtl1: Vtl1, request: PinRequest, by: 'guest' | 'policy-owner'): PinResult {
@@ -131,7 +137,7 @@ export function createSecureKernel(
     return result;
   }
 
-  function call(vtl1: Vtl1, fn: bigint, first: bigint, second: bigint): number {
+  function call(vtl1: Vtl1, { rdi: fn, rsi: first, rdx: second, r8: third }: CallRegisters): number {
     switch (Number(fn)) {
       case LvbsFunction.ENABLE_APS:
       case LvbsFunction.BOOT_APS:
@@ -149,13 +155,13 @@ export function createSecureKernel(
       case LvbsFunction.LOAD_KDATA:
         return loadData(vtl1, first, second);
       case LvbsFunction.VALIDATE_MODULE:
-        return validated(vtl1, first, second, modules.validate);
+        return validateModule(vtl1, first, second);
       case LvbsFunction.FREE_MODULE_INIT:
         return modules.freeInit(vtl1, first);
       case LvbsFunction.UNLOAD_MODULE:
         return modules.unload(vtl1, first);
       case LvbsFunction.KEXEC_VALIDATE:
-        return validated(vtl1, first, second, modules.kexec);
+        return validateKexec(vtl1, first, second, third);
       case LvbsFunction.PATCH_TEXT:
         return patches.patch(vtl1, first);
       default:
@@ -174,8 +180,8 @@ export function createSecureKernel(
       endOfBoot = ended;
     },
     onVtlCall(vtl1, registers) {
-      const { rdi, rsi, rdx } = registers;
-      const answer = call(vtl1, rdi, rsi, rdx);
+      const { rdi } = registers;
+      const answer = call(vtl1, registers);
       registers.r8 = BigInt.asUintN(64, BigInt(answer));
       vtl1.emit({ type: 'secure-call', vcpu: vtl1.vp, function: rdi, answer });
     },

@@ -5,6 +5,7 @@ import {
   type LvbsTextPatch,
 } from '@heki/hypercall/hyperv';
 import { type Gpa, readBytes, writeBytes } from '@heki/physical-memory';
+import type { LvbsDefectSwitches } from '../defects/lvbs-defects.ts';
 import type { Vtl1 } from './vtl1-port.ts';
 
 /** INT3: the first step of text_poke. */
@@ -27,7 +28,7 @@ export interface TextPatches {
   read(bytes: Uint8Array): readonly LvbsTextPatch[] | undefined;
   /** `false` when there would be too many. */
   add(patches: readonly LvbsTextPatch[]): boolean;
-  /** Forgets those that begin in the range. */
+  /** Forgets those that have a byte in the range; with B-L2 those that begin in it. */
   remove(start: number, end: number): void;
   /** Writes one step of text_poke for VTL0, if it leads to a known patch or to the NOP of its size. 0 or a negative error. */
   patch(vtl1: Vtl1, request: bigint): number;
@@ -40,29 +41,46 @@ export function addressOfByte({ pa, secondPa }: LvbsTextPatch, index: number): n
   return index < first ? pa + index : secondPa + (index - first);
 }
 
-export function createTextPatches(): TextPatches {
+/** What a site may hold: the patch, and the no-op of its size. */
+function variantsOf({ bytes }: LvbsTextPatch): readonly Uint8Array[] {
+  return [bytes, Uint8Array.from(NOPS[bytes.length] ?? [])];
+}
+
+export function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, i) => byte === other[i]);
+}
+
+function byteAt({ memory }: Vtl1, site: LvbsTextPatch, index: number): number {
+  const byte = new Uint8Array(1);
+  readBytes(memory, addressOfByte(site, index) as Gpa, byte);
+  return byte[0] ?? 0;
+}
+
+export function createTextPatches(defects: LvbsDefectSwitches): TextPatches {
   const sites = new Map<number, LvbsTextPatch>();
 
   /** The patch that a store belongs to, and whether it is a step of it. */
   function allows(vtl1: Vtl1, { pa, bytes }: LvbsTextPatch): { patch: LvbsTextPatch; from: number } | number {
-    const [first = 0] = bytes;
     const whole = sites.get(pa);
     if (whole !== undefined && bytes.length === 1) {
-      const nop = NOPS[whole.bytes.length] ?? [];
-      const ok = first === BREAKPOINT || first === whole.bytes[0] || first === nop[0];
-      return ok ? { patch: whole, from: 0 } : -LvbsError.EACCES;
+      return leavesVariant(vtl1, whole, bytes) ? { patch: whole, from: 0 } : -LvbsError.EACCES;
     }
     for (const site of candidates(pa)) {
       if (addressOfByte(site, 1) !== pa || bytes.length !== site.bytes.length - 1) continue;
-      const nop = NOPS[site.bytes.length] ?? [];
-      const equals = (other: ArrayLike<number>): boolean => bytes.every((byte, i) => byte === other[i + 1]);
-      if (!equals(site.bytes) && !equals(nop)) return -LvbsError.EACCES;
+      if (!variantsOf(site).some((variant) => isEqual(bytes, variant.subarray(1)))) return -LvbsError.EACCES;
       // The tail changes only under a breakpoint, or a processor could run half of each.
-      const head = new Uint8Array(1);
-      readBytes(vtl1.memory, site.pa, head);
-      return head[0] === BREAKPOINT ? { patch: site, from: 1 } : -LvbsError.EINVAL;
+      return byteAt(vtl1, site, 0) === BREAKPOINT ? { patch: site, from: 1 } : -LvbsError.EINVAL;
     }
     return -LvbsError.ENOENT;
+  }
+
+  /** Whether a head may be stored: a breakpoint, or that of the variant whose tail is there. With B-L5 that of any variant. */
+  function leavesVariant(vtl1: Vtl1, site: LvbsTextPatch, [head]: Uint8Array): boolean {
+    if (head === BREAKPOINT) return true;
+    const tail = Uint8Array.from({ length: site.bytes.length - 1 }, (_, i) => byteAt(vtl1, site, 1 + i));
+    return variantsOf(site).some(
+      (variant) => head === variant[0] && (defects['B-L5'] || isEqual(tail, variant.subarray(1))),
+    );
   }
 
   function candidates(pa: number): LvbsTextPatch[] {
@@ -89,7 +107,13 @@ export function createTextPatches(): TextPatches {
       return true;
     },
     remove(start, end) {
-      for (const pa of sites.keys()) if (pa >= start && pa < end) sites.delete(pa);
+      const isInside = (at: number): boolean => at >= start && at < end;
+      for (const patch of sites.values()) {
+        const bytes = defects['B-L2'] ? 1 : patch.bytes.length;
+        if (Array.from({ length: bytes }, (_, i) => addressOfByte(patch, i)).some(isInside)) {
+          sites.delete(patch.pa);
+        }
+      }
     },
     patch(vtl1, request) {
       if (request % 8n !== 0n || request >= 1n << 52n) return -LvbsError.EINVAL;

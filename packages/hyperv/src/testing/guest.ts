@@ -31,9 +31,9 @@ export interface TestGuest {
   /** Stores as the kernel. Whether it was done. */
   store(gpa: number, value?: bigint): boolean;
   byte(gpa: number): number;
-  /** A VTL call with a list of ranges: `[start, end, attributes]`, at frame 0x80. */
-  callWith(fn: number, ...ranges: (readonly [number, number, number])[]): number;
-  call(fn: number, first?: bigint, second?: bigint): number;
+  /** A VTL call with a list of ranges: `[start, end, attributes]`, at frame 0x80, and maybe a third argument. */
+  callWith(fn: number, ...ranges: (readonly [number, number, number] | bigint)[]): number;
+  call(fn: number, first?: bigint, second?: bigint, third?: bigint): number;
 }
 
 export function createTestGuest(options: HypervOptions = {}, vcpus = 1): TestGuest {
@@ -82,13 +82,15 @@ export function createTestGuest(options: HypervOptions = {}, vcpus = 1): TestGue
       const page = memory.page(Math.floor(gpa / 4096) as Gfn);
       return ((page?.[(gpa % 4096) >>> 2] ?? 0) >>> (8 * (gpa % 4))) & 0xff;
     },
-    call: (fn, first, second) => Number(vtlCall(vcpu, fn, first, second)),
-    callWith(fn, ...ranges) {
+    call: (fn, first, second, third) => Number(vtlCall(vcpu, fn, first, second, third)),
+    callWith(fn, ...values) {
+      const third = values.find((value) => typeof value === 'bigint');
+      const ranges = values.filter((value) => typeof value !== 'bigint');
       const list = ranges.map(
         ([pa, epa, attributes]): LvbsRange => ({ va: 0n, pa: pa as Gpa, epa: epa as Gpa, attributes }),
       );
       const first = encodeLvbsRanges({ memory, frames: [0x80 as Gfn, 0x81 as Gfn], ranges: list });
-      return guest.call(fn, BigInt(first ?? 0), BigInt(list.length));
+      return guest.call(fn, BigInt(first ?? 0), BigInt(list.length), third);
     },
   };
   return guest;

@@ -1,6 +1,7 @@
 import { createKvm } from '@heki/kvm';
 import type { KernelProfile } from '@heki/linux';
 import { pcMemoryMap } from '@heki/machine';
+import type { Profile } from '@heki/series';
 import type { CaseResult } from '../framework/suite.ts';
 import { type KunitSuiteName, kunitTests, runKunit, type SuiteResult } from '../run-kunit.ts';
 import { SMALL_KERNEL } from './small-kernel.ts';
@@ -9,7 +10,7 @@ import { SMALL_KERNEL } from './small-kernel.ts';
 export interface Setting {
   /** `none`: the kernel finds no Heki. */
   readonly hypervisor?: 'none' | 'kvm';
-  readonly profile?: 'hardened' | 'rfc-v2';
+  readonly profile?: Profile;
   readonly mbec?: boolean;
   readonly commandLine?: string;
   /** Default {@link SMALL_KERNEL}. */

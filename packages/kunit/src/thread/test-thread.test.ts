@@ -1,13 +1,14 @@
 import { createKvm } from '@heki/kvm';
 import { pcMemoryMap } from '@heki/machine';
 import type { VirtualAddress } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { ThreadEnd } from '../framework/run-case.ts';
 import { SMALL_KERNEL } from '../testing/small-kernel.ts';
 import { bootTestThread } from './boot-test-thread.ts';
 
-const boot = (profile: 'rfc-v2' | 'hardened') =>
+const boot = (profile: Profile) =>
   bootTestThread({
     hypervisor: createKvm({ profile }),
     profile,

@@ -6,7 +6,7 @@ import {
   permissionsOfAttributes,
 } from '@heki/hypercall/kvm';
 import type { Gfn } from '@heki/physical-memory';
-import type { KvmDefectSwitches } from '../defects.ts';
+import type { KvmDefectSwitches } from '../defects/kvm-defects.ts';
 import type { AttributeStore } from './attribute-store.ts';
 
 /** READ, WRITE and EXEC. */

@@ -1,8 +1,9 @@
 import type { Gfn, Pfn } from '@heki/physical-memory';
+import { defectSwitches } from '@heki/series';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createAttributeStore } from '../attributes/attribute-store.ts';
-import { defectSwitches } from '../defects.ts';
+import { kvmDefects } from '../defects/kvm-defects.ts';
 import type { Memslot } from '../memslots/memslot.ts';
 import { createGuest, kernelVa, range } from '../testing/guest.ts';
 import { createLargePages, FRAMES_PER_LEVEL } from './large-pages.ts';
@@ -39,7 +40,7 @@ test('hardened: a leaf is legal exactly where slot, backing and attributes agree
         const slot = slotOf(base, 3 * 2 ** 18 - base);
         const largePages = createLargePages({
           attributes,
-          defects: defectSwitches('hardened'),
+          defects: defectSwitches(kvmDefects, 'hardened'),
           privateMemory: true,
           overRead: () => {
             throw new Error('read beyond the array');
@@ -73,7 +74,7 @@ test('hardened: a leaf is legal exactly where slot, backing and attributes agree
 test('leaves are no larger than the host mapping, its alignment, and the log of stores allow', () => {
   const largePages = createLargePages({
     attributes: createAttributeStore(),
-    defects: defectSwitches('hardened'),
+    defects: defectSwitches(kvmDefects, 'hardened'),
     privateMemory: false,
     overRead: () => undefined,
   });

@@ -1,6 +1,6 @@
 import type { Gfn } from '@heki/physical-memory';
 import type { AttributeStore } from '../attributes/attribute-store.ts';
-import type { KvmDefectSwitches } from '../defects.ts';
+import type { KvmDefectSwitches } from '../defects/kvm-defects.ts';
 import { backingFrame, type Memslot, MemslotFlag } from '../memslots/memslot.ts';
 
 /** Frames that a leaf of each level covers. */

@@ -19,6 +19,9 @@ export function mapped({ why }: EditResult): void {
   if (why !== undefined) fail(Errno.ENOMEM, `mapping ended early: ${why}`);
 }
 
+/** What Linux switches on where the processor has it. */
+const CR4_IF_SUPPORTED = CR4.SMEP | CR4.SMAP | CR4.UMIP | CR4.FSGSBASE | CR4.PKE | CR4.OSXSAVE;
+
 /** head_64.S: the image up to `_end`, and a processor in long mode with paging on. */
 export function startup64(kernel: KernelState): void {
   const { image, profile, layout, tables, vcpu } = kernel;
@@ -41,18 +44,8 @@ export function startup64(kernel: KernelState): void {
   });
   const { rip } = vcpu.registers;
   const { profile: cpu } = vcpu;
-  const features = [
-    [cpu.smep, CR4.SMEP],
-    [cpu.smap, CR4.SMAP],
-    [cpu.umip, CR4.UMIP],
-    [cpu.fsgsbase, CR4.FSGSBASE],
-    [cpu.pku, CR4.PKE],
-    [cpu.xsave, CR4.OSXSAVE],
-  ] as const;
-  const cr4 = features.reduce(
-    (bits, [has, bit]) => (has ? bits | bit : bits),
-    CR4.PSE | CR4.PAE | CR4.PGE | CR4.OSFXSR | CR4.OSXMMEXCPT | la57,
-  );
+  const always = CR4.PSE | CR4.PAE | CR4.PGE | CR4.OSFXSR | CR4.OSXMMEXCPT | la57;
+  const cr4 = always | (CR4_IF_SUPPORTED & cpu.cr4);
   completed(vcpu.wrmsr(MSR_EFER, EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE), 'instruction', rip);
   completed(
     vcpu.movToCr(0, CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP | CR0.AM | CR0.PG),

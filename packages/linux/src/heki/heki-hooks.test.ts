@@ -1,5 +1,6 @@
 import type { GuestDefectId } from '@heki/guest';
 import { type Gfn, gfn, type VirtualAddress } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import fc, { type Arbitrary } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ImageSymbol, KernelOutcome, LinuxEvent, SetMemory } from '../index.ts';
@@ -14,7 +15,7 @@ const page = new Uint8Array(4096).fill(0x90);
 const image = { name: 'm', memory: { text: page, rodata: page } };
 
 function protectedKernel(
-  profile: 'rfc-v2' | 'hardened',
+  profile: Profile,
   commandLine = 'nokaslr',
   defects: { readonly [id in GuestDefectId]?: boolean } = {},
 ) {

@@ -1,7 +1,8 @@
 import type { GuestEvent } from '@heki/guest';
 import { createMemoryMap, type Gfn, gfn, type VirtualAddress } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
-import type { LinuxDefectId } from '../defects.ts';
+import type { LinuxDefectId } from '../defects/linux-defects.ts';
 import { createRecordingHeki } from '../testing/recording-heki.ts';
 import { bootKernel, done, keepImagePages, type RunningKernel } from '../testing/running-kernel.ts';
 
@@ -158,7 +159,7 @@ describe('a change of permissions that fails (B-G12)', () => {
 
 describe('code that was generated before late init (B-G16)', () => {
   /** What was asked for the page of an eBPF program that was loaded during boot. */
-  function asked(profile: 'rfc-v2' | 'hardened'): string[] {
+  function asked(profile: Profile): string[] {
     const heki = createRecordingHeki({ profile });
     // With B-G4 the page would be asked for as writable, when its memory was init code before.
     const defects = { 'B-G4': false };
@@ -185,7 +186,7 @@ describe('code that was generated before late init (B-G16)', () => {
 
 describe('a kernel with rodata=off (B-G18)', () => {
   test('is called protected as published, and told how many pages are not under hardened', () => {
-    const texts = (profile: 'rfc-v2' | 'hardened', commandLine: string): string[] => {
+    const texts = (profile: Profile, commandLine: string): string[] => {
       const events: GuestEvent[] = [];
       const heki = createRecordingHeki({ profile, onEvent: (event) => events.push(event) });
       bootKernel({ heki: heki.create, hooks: profile, commandLine });
@@ -202,7 +203,7 @@ describe('a kernel with rodata=off (B-G18)', () => {
 
 describe('a text poke (B-G22)', () => {
   /** What happens in one, in order: stores to the alias and to the entry that maps it, and what Heki asks for. */
-  function pokeOrder(profile: 'rfc-v2' | 'hardened'): string[] {
+  function pokeOrder(profile: Profile): string[] {
     const heki = createRecordingHeki({ profile });
     const order: string[] = [];
     const running = bootKernel({

@@ -1,4 +1,5 @@
 import { createMemoryMap, type Gfn, gfn } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import { createRecordingHeki } from '../testing/recording-heki.ts';
 import { bootKernel, done } from '../testing/running-kernel.ts';
@@ -85,7 +86,7 @@ describe('memory that is plugged in', () => {
   });
 
   test('is counted only where the hooks are mended', () => {
-    const counted = (hooks: 'rfc-v2' | 'hardened') => {
+    const counted = (hooks: Profile) => {
       const heki = createRecordingHeki({ profile: hooks });
       const { kernel } = bootKernel({ memoryMap, heki: heki.create, hooks });
       done(kernel.addMemory(section));

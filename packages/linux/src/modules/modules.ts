@@ -50,6 +50,14 @@ export interface ModuleImage {
   readonly signed?: boolean;
 }
 
+/** What becomes of a module's text beside its bytes, by offsets: what whoever signs it has to vouch for. */
+export interface ModuleTextChanges {
+  /** What the loader may put in place of what the author built. */
+  readonly loader: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
+  /** What is patched once the text is read-only: jump labels, static calls. */
+  readonly patches: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
+}
+
 /** A module in the kernel. */
 export interface LoadedModule {
   readonly name: string;
@@ -93,7 +101,6 @@ export function loadModule(
   const types = MODULE_MEMORY.filter((type) => (memory[type]?.length ?? 0) > 0);
   if (types.length === 0) return fail(Errno.ENOEXEC, `module ${name} has nothing in it`);
 
-  if (image.signed !== false) kernel.presentSignature?.(image);
   const areas = new Map<ModuleMemory, VmArea>();
   let token: number | undefined;
   try {
@@ -106,7 +113,11 @@ export function loadModule(
     const places = placesOf(image, areas.get('text'));
     patchUnformed(kernel, places);
     kernel.emit({ type: 'module', name, step: 'allocated' });
-    token = validateModule(kernel, name, areas, comingPatches(kernel, places));
+    const patches = comingPatches(kernel, places);
+    if (image.signed !== false) {
+      kernel.presentSignature?.(image, { loader: loaderChanges(image), patches: offsets(areas, patches) });
+    }
+    token = validateModule(kernel, name, areas, patches);
     completeFormation(kernel, areas);
     kernel.emit({ type: 'module', name, step: 'formed' });
     patchComing(kernel, places);
@@ -184,6 +195,21 @@ function patchUnformed(kernel: KernelState, { lockPrefixes, ftrace }: Places): v
     for (const address of lockPrefixes) textPoke(kernel, address, DS_PREFIX);
   }
   for (const address of ftrace) textPokeEarly(kernel, address, NOP5);
+}
+
+/** What {@link patchUnformed} makes of the sites, whatever the processors. */
+function loaderChanges({ sites: { lockPrefixes = [], ftrace = [] } = {} }: ModuleImage) {
+  return [
+    ...lockPrefixes.map((offset) => ({ offset, bytes: DS_PREFIX })),
+    ...ftrace.map((offset) => ({ offset, bytes: NOP5 })),
+  ];
+}
+
+/** Patches by their offsets in the text. */
+function offsets(areas: ReadonlyMap<ModuleMemory, VmArea>, patches: readonly TextPatch[]) {
+  const text = areas.get('text');
+  const start = text === undefined ? 0n : virtualAddressOf(text.start);
+  return patches.map(({ address, bytes }) => ({ offset: Number(address - start), bytes }));
 }
 
 /** What {@link patchComing} makes of the sites. */

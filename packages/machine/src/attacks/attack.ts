@@ -1,5 +1,7 @@
+import type { Denial } from '@heki/hypervisor';
 import type { VirtualAddress } from '@heki/physical-memory';
-import type { Exception, VmExit } from '@heki/vcpu';
+import type { Exception, ExitAction, VmExit } from '@heki/vcpu';
+import type { Rule } from '@heki/x86';
 import type { Attacker } from './attacker.ts';
 import type { KernelTargets } from './targets.ts';
 
@@ -13,17 +15,31 @@ export type AttackOutcome =
   | 'livelock'
   /** The guest as a whole died. */
   | 'crashed'
-  /** The snapshot has no target for it. */
+  /** What it is about does not exist: nothing is mapped or no memory is there, no SMEP to clear, no NX. Neither stopped nor not stopped. */
   | 'not-tried';
 
-/** What stood in the way of an attack. */
+/** What stood in the way of an attack, as the processor and the hypervisor told it. */
 export type Defence =
-  /** The rights in the guest's own page tables: the processor raised #PF by itself. */
+  /** R/W, U/S or XD in the guest's own page tables: the processor raised #PF by itself. */
   | 'guest-page-tables'
+  /** Another rule of the processor: reserved bits, SMEP, SMAP, a protection key, a control register value that it does not take. */
+  | 'processor'
   /** The rights in the hypervisor's tables: EPT or nested paging. */
   | 'second-level'
-  /** A pinned control register bit. */
-  | 'cr-pin';
+  /** A bit of CR0 or CR4 that the hypervisor pins: it reported the write as denied. */
+  | 'cr-pin'
+  /** Another register that the hypervisor pins. */
+  | 'register-pin'
+  /** The hypervisor, which did not say why. */
+  | 'hypervisor';
+
+/** A rule of the processor that an instruction broke. */
+export interface BrokenRule {
+  /** Of paging; `undefined` for a rule about registers or addresses. */
+  readonly rule: Rule | undefined;
+  /** `R/W=0 in PTE`, `CR4 bits 0x2000 are reserved on this processor`. */
+  readonly text: string;
+}
 
 /** One instruction of an attack, and what it met. */
 export interface AttackStep {
@@ -36,6 +52,15 @@ export interface AttackStep {
   readonly injected: boolean;
   /** The exits to the hypervisor on the way, in order; a livelock's only once. */
   readonly exits: readonly VmExit[];
+  /**
+   * The last exit after which the hypervisor did not just let the guest try again: it injected an exception, went on behind the
+   * instruction, or stopped the machine.
+   */
+  readonly answered: { readonly exit: VmExit; readonly action: ExitAction } | undefined;
+  /** The last refusal that the hypervisor reported, unless it carried the access out all the same. */
+  readonly denial: Denial | undefined;
+  /** Why the processor's own rules refuse it, as far as the guest's page tables and registers tell. */
+  readonly broken: BrokenRule | undefined;
   /** The bytes concerned are not in the snapshot: every check was made, but there are no contents to show. */
   readonly contentsAbsent: boolean;
 }

@@ -1,7 +1,8 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import type { Exception, Outcome, Vcpu, VcpuEvent, VmExit } from '@heki/vcpu';
+import type { Outcome } from '@heki/vcpu';
 import { CR4, EntryHigh, EntryLow, entryFrame, isLeaf, type Level } from '@heki/x86';
 import type { AttackStep } from './attack.ts';
+import { type Deed, recordStep, type Witness } from './attack-step.ts';
 
 /** An entry of the guest's page tables, as the attacker found it. */
 export interface FoundEntry {
@@ -30,58 +31,53 @@ export interface Attacker {
   execute(va: VirtualAddress): Attempt;
   readCr(cr: 3 | 4): Attempt<bigint>;
   writeCr(cr: 3 | 4, value: bigint): Attempt;
+  readMsr(msr: number): Attempt<bigint>;
   flush(va: VirtualAddress): Attempt;
   /**
    * The entries that translate `va`, root first, found as a processor finds them, but with loads through the
-   * direct map. `undefined` when the walk ends at an entry that is not present, or a load fails or finds no contents.
+   * direct map. `undefined` when the walk ends at an entry that is not present or has no contents, or when a load fails: the last of
+   * {@link steps} then.
    */
   findEntries(va: VirtualAddress): readonly FoundEntry[] | undefined;
 }
 
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
-/**
- * An attacker on `vcpu`. `listen` subscribes to the virtual CPU's events and returns how to end that: only the
- * records of what happened come from there.
- */
-export function createAttacker(options: {
-  readonly vcpu: Vcpu;
-  readonly directMap: VirtualAddress | undefined;
-  readonly listen: (listener: (event: VcpuEvent) => void) => () => void;
-}): Attacker {
-  const { vcpu, directMap, listen } = options;
+const OTHER: Deed = { kind: 'other' };
+
+/** An attacker on `vcpu`. The rest of the witness is for the records of what happened alone. */
+export function createAttacker(
+  witness: Witness & { readonly directMap: VirtualAddress | undefined },
+): Attacker {
+  const { vcpu, directMap } = witness;
   const steps: AttackStep[] = [];
 
-  function attempt<Value>(text: string, instruction: () => Outcome<Value>): Attempt<Value> {
-    const exits: VmExit[] = [];
-    let injected = false;
-    const stop = listen((event) => {
-      if (event.type === 'exit') exits.push(event.exit);
-      else if (event.type === 'exception') injected = event.injected;
-    });
-    let outcome: Outcome<Value>;
-    try {
-      outcome = instruction();
-    } finally {
-      stop();
-    }
-    const step = stepOf(text, outcome, exits, injected);
+  function attempt<Value>(text: string, deed: Deed, instruction: () => Outcome<Value>): Attempt<Value> {
+    const { step, outcome } = recordStep(witness, text, deed, instruction);
     steps.push(step);
     return { step, value: outcome.kind === 'done' ? outcome.value : undefined };
   }
+  const access = (va: VirtualAddress, kind: 'read' | 'write' | 'fetch'): Deed => ({
+    kind: 'access',
+    va,
+    access: { kind, mode: 'supervisor' },
+  });
 
   return {
     steps,
-    load: (va, bytes) => attempt(`load ${bytes} bytes at ${hex(va)}`, () => vcpu.load(va, bytes)),
+    load: (va, bytes) =>
+      attempt(`load ${bytes} bytes at ${hex(va)}`, access(va, 'read'), () => vcpu.load(va, bytes)),
     store: (va, bytes, value) =>
-      attempt(`store ${hex(value)} to ${hex(va)}`, () => vcpu.store(va, bytes, value)),
+      attempt(`store ${hex(value)} to ${hex(va)}`, access(va, 'write'), () => vcpu.store(va, bytes, value)),
     execute(va) {
-      const { step } = attempt(`execute at ${hex(va)}`, () => vcpu.fetch(va));
+      const { step } = attempt(`execute at ${hex(va)}`, access(va, 'fetch'), () => vcpu.fetch(va));
       return { step, value: undefined };
     },
-    readCr: (cr) => attempt(`mov from cr${cr}`, () => vcpu.movFromCr(cr)),
-    writeCr: (cr, value) => attempt(`mov ${hex(value)} to cr${cr}`, () => vcpu.movToCr(cr, value)),
-    flush: (va) => attempt(`invlpg ${hex(va)}`, () => vcpu.invlpg(va)),
+    readCr: (cr) => attempt(`mov from cr${cr}`, OTHER, () => vcpu.movFromCr(cr)),
+    writeCr: (cr, value) =>
+      attempt(`mov ${hex(value)} to cr${cr}`, { kind: 'write-cr', cr, value }, () => vcpu.movToCr(cr, value)),
+    readMsr: (msr) => attempt(`rdmsr ${hex(msr)}`, OTHER, () => vcpu.rdmsr(msr)),
+    flush: (va) => attempt(`invlpg ${hex(va)}`, OTHER, () => vcpu.invlpg(va)),
     findEntries(va) {
       const root = this.readCr(3).value;
       const cr4 = this.readCr(4).value;
@@ -104,42 +100,6 @@ export function createAttacker(options: {
       return entries;
     },
   };
-}
-
-function stepOf(text: string, outcome: Outcome<unknown>, exits: VmExit[], injected: boolean): AttackStep {
-  switch (outcome.kind) {
-    case 'done':
-      return {
-        text,
-        outcome: 'done',
-        exception: undefined,
-        injected: false,
-        exits,
-        contentsAbsent: outcome.absent === true,
-      };
-    case 'exception': {
-      const { vector, errorCode, cr2 } = outcome;
-      const exception: Exception = { vector, errorCode, ...(cr2 === undefined ? {} : { cr2 }) };
-      return { text, outcome: 'exception', exception, injected, exits, contentsAbsent: false };
-    }
-    case 'livelock': {
-      const turns = outcome.cycle;
-      const exception = turns.flatMap((turn) => (turn.kind === 'exception' ? [turn.exception] : []))[0];
-      const once = turns.flatMap((turn) => (turn.kind === 'exit' ? [turn.exit] : []));
-      return { text, outcome: 'livelock', exception, injected, exits: once, contentsAbsent: false };
-    }
-    case 'absent-table':
-      return {
-        text,
-        outcome: 'absent-table',
-        exception: undefined,
-        injected: false,
-        exits,
-        contentsAbsent: true,
-      };
-    default:
-      return { text, outcome: 'halted', exception: undefined, injected: false, exits, contentsAbsent: false };
-  }
 }
 
 /** The bit that lets a page be written, in an entry of any level. */

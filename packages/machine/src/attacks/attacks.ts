@@ -1,28 +1,23 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import { CR4 } from '@heki/x86';
+import { CR4, EFER } from '@heki/x86';
 import type { Attack, AttackVerdict } from './attack.ts';
 import { type Attacker, EXECUTE_DISABLE, WRITABLE } from './attacker.ts';
-import { judge, notTried, withEditedEntries } from './technique.ts';
+import { judge, notTried, storeAndLook, withEditedEntries } from './technique.ts';
+import { defenceOf, explainStep } from './verdict.ts';
 
-/** What an attacker's hook begins with, and what erases an instruction: INT3 and NOP. */
+/** What an attacker's hook begins with, and what erases an instruction: INT3 and NOP. One of them at least was not there before. */
 const BYTES = [0xccn, 0x90n] as const;
+/** IA32_EFER (SDM 4, table 2-2). */
+const IA32_EFER = 0xc000_0080;
 
-/**
- * Stores one byte, then another, and looks each time whether it is there: a store that completes and leaves no trace is no
- * success. Nothing is read before the first store, so that this is the first access to the page, as in a real attack.
- */
-function storeByte(attacker: Attacker, target: VirtualAddress): AttackVerdict {
+const NO_TEXT = 'no executable page of the kernel image was found';
+const NO_DATA = 'no writable page of the kernel image was found';
+
+function storeBytes(attacker: Attacker, target: VirtualAddress): AttackVerdict {
   let verdict = notTried('there is nothing to store');
   for (const byte of BYTES) {
-    const { step } = attacker.store(target, 1, byte);
-    if (step.contentsAbsent) {
-      return judge(step, target, 'the processor let the store through; the contents are not in the snapshot');
-    }
-    verdict = judge(step, target, 'the byte was changed');
-    if (verdict.outcome !== 'succeeded') return verdict;
-    if (attacker.load(target, 1).value !== byte) {
-      return { ...verdict, outcome: 'blocked', reason: 'the store completed and left no trace' };
-    }
+    verdict = storeAndLook(attacker, target, byte, 'the byte was changed');
+    if (verdict.outcome !== 'succeeded' || verdict.decisive?.contentsAbsent === true) return verdict;
   }
   return verdict;
 }
@@ -35,8 +30,8 @@ export const ATTACKS: readonly Attack[] = [
     meaning: 'any code of the kernel can be replaced',
     legitimate: false,
     run(attacker, { text }) {
-      if (text === undefined) return notTried('no executable page of the kernel image was found');
-      return storeByte(attacker, text);
+      if (text === undefined) return notTried(NO_TEXT);
+      return storeBytes(attacker, text);
     },
   },
   {
@@ -46,7 +41,7 @@ export const ATTACKS: readonly Attack[] = [
     legitimate: false,
     run(attacker, { textAlias }) {
       if (textAlias === undefined) return notTried('the direct map does not map the kernel text');
-      return storeByte(attacker, textAlias);
+      return storeBytes(attacker, textAlias);
     },
   },
   {
@@ -55,12 +50,12 @@ export const ATTACKS: readonly Attack[] = [
     meaning: "the kernel's page tables are data, and whoever writes them decides what is read-only",
     legitimate: false,
     run(attacker, { text }) {
-      if (text === undefined) return notTried('no executable page of the kernel image was found');
+      if (text === undefined) return notTried(NO_TEXT);
       return withEditedEntries(
         attacker,
         text,
         (value) => value | WRITABLE,
-        () => storeByte(attacker, text),
+        () => storeBytes(attacker, text),
       );
     },
   },
@@ -70,7 +65,14 @@ export const ATTACKS: readonly Attack[] = [
     meaning: 'whatever the attacker put into memory runs as the kernel',
     legitimate: false,
     run(attacker, { data }) {
-      if (data === undefined) return notTried('no writable page of the kernel image was found');
+      if (data === undefined) return notTried(NO_DATA);
+      const efer = attacker.readMsr(IA32_EFER).value;
+      if (efer !== undefined && (efer & EFER.NXE) === 0n) {
+        return notTried(
+          'EFER.NXE is clear: no page is kept from being executed, and there is no NX to clear',
+          data,
+        );
+      }
       return withEditedEntries(
         attacker,
         data,
@@ -87,12 +89,14 @@ export const ATTACKS: readonly Attack[] = [
     run(attacker) {
       const before = attacker.readCr(4).value;
       if (before === undefined) return notTried('CR4 cannot be read');
+      if ((before & CR4.SMEP) === 0n) return notTried('CR4.SMEP is not set: there is nothing to clear');
       const { step } = attacker.writeCr(4, before & ~CR4.SMEP);
-      const wasSet = (before & CR4.SMEP) !== 0n;
-      const verdict = judge(step, undefined, wasSet ? 'SMEP is clear' : 'SMEP was never set');
+      const verdict = judge(step, undefined, 'SMEP is clear');
       if (verdict.outcome !== 'succeeded') return verdict;
       if (((attacker.readCr(4).value ?? before) & CR4.SMEP) !== 0n) {
-        return { ...verdict, outcome: 'blocked', reason: 'the MOV completed and SMEP is still set' };
+        const reason =
+          defenceOf(step) === null ? 'the MOV completed and SMEP is still set' : explainStep(step);
+        return { ...verdict, outcome: 'blocked', reason };
       }
       attacker.writeCr(4, before);
       return verdict;
@@ -104,8 +108,8 @@ export const ATTACKS: readonly Attack[] = [
     meaning: 'the kernel does its work',
     legitimate: true,
     run(attacker, { data }) {
-      if (data === undefined) return notTried('no writable page of the kernel image was found');
-      return storeByte(attacker, data);
+      if (data === undefined) return notTried(NO_DATA);
+      return storeBytes(attacker, data);
     },
   },
 ];

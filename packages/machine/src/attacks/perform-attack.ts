@@ -1,25 +1,26 @@
-import type { Vcpu, VcpuEvent } from '@heki/vcpu';
 import type { MachineEvent } from '../event.ts';
 import type { Attack, AttackResult } from './attack.ts';
+import type { Witness } from './attack-step.ts';
 import { createAttacker } from './attacker.ts';
 import type { KernelTargets } from './targets.ts';
 import { defenceOf } from './verdict.ts';
 
-/** Runs one attack on `vcpu`, and tells when it begins and ends. `listen` subscribes to the virtual CPU's events. */
-export function performAttack(options: {
-  readonly attack: Attack;
-  readonly targets: KernelTargets;
-  readonly vcpu: Vcpu;
-  readonly listen: (listener: (event: VcpuEvent) => void) => () => void;
-  readonly emit: (event: MachineEvent) => void;
-}): AttackResult {
-  const { attack, targets, vcpu, listen, emit } = options;
+/** Runs one attack on the virtual CPU of `witness`, and tells when it begins and ends. */
+export function performAttack(
+  options: Witness & {
+    readonly attack: Attack;
+    readonly targets: KernelTargets;
+    readonly emit: (event: MachineEvent) => void;
+  },
+): AttackResult {
+  const { attack, targets, emit } = options;
   const { name, title, run } = attack;
   emit({ type: 'attack-begins', attack: name, title });
-  const attacker = createAttacker({ vcpu, directMap: targets.directMap, listen });
+  const attacker = createAttacker({ ...options, directMap: targets.directMap });
   const verdict = run(attacker, targets);
-  const { decisive } = verdict;
-  const by = decisive === undefined ? null : defenceOf(decisive);
+  const { decisive, outcome } = verdict;
+  const stopped = outcome !== 'succeeded' && outcome !== 'not-tried';
+  const by = stopped && decisive !== undefined ? defenceOf(decisive) : null;
   const result: AttackResult = { name, ...verdict, by, steps: attacker.steps };
   emit({ type: 'attack-ends', result });
   return result;

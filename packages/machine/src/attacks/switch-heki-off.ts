@@ -1,14 +1,14 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Attack } from './attack.ts';
 import { WRITABLE } from './attacker.ts';
-import { judge, withEditedEntries } from './technique.ts';
+import { notTried, storeAndLook, withEditedEntries } from './technique.ts';
 
 /** `heki.protect_memory`, a bool at this offset (Heki v2 18/19). */
 const PROTECT_MEMORY = 16n;
 
 /**
  * One byte of zero over `heki.protect_memory`, in the kernel whose `struct heki` is at `heki`: for a living kernel, because nothing comes of it before the
- * kernel's next change (B-G17). It stays switched off; where it was never on, nobody stops the store.
+ * kernel's next change (B-G17). It stays switched off. Where it was never on there is nothing to switch off.
  */
 export function switchHekiOff(heki: VirtualAddress): Attack {
   const target = (heki + PROTECT_MEMORY) as VirtualAddress;
@@ -18,15 +18,14 @@ export function switchHekiOff(heki: VirtualAddress): Attack {
     meaning: 'the hypervisor hears of no change of the kernel any more',
     legitimate: false,
     run(attacker) {
+      if (attacker.load(target, 1).value === 0n) {
+        return notTried('heki.protect_memory is 0: Heki protects nothing that could be switched off', target);
+      }
       return withEditedEntries(
         attacker,
         target,
         (value) => value | WRITABLE,
-        () => {
-          const verdict = judge(attacker.store(target, 1, 0n).step, target, 'heki.protect_memory is 0');
-          if (verdict.outcome !== 'succeeded' || attacker.load(target, 1).value === 0n) return verdict;
-          return { ...verdict, outcome: 'blocked', reason: 'the store completed and left no trace' };
-        },
+        () => storeAndLook(attacker, target, 0n, 'heki.protect_memory is 0'),
       );
     },
   };

@@ -89,12 +89,15 @@ function aliasOf(
   directMap: VirtualFrame | undefined,
 ): VirtualAddress | undefined {
   if (leaf === undefined || directMap === undefined) return undefined;
-  const alias = directMap + leaf.guestFrame + (virtualFrameOf(va) - leaf.virtualFrame);
+  const frame = leaf.guestFrame + (virtualFrameOf(va) - leaf.virtualFrame);
+  const alias = directMap + frame;
   if (alias >= VIRTUAL_FRAME_END) return undefined;
-  const { leaves } = walkMappings(tables, alias as VirtualFrame, (alias + 1) as VirtualFrame, () => {});
-  return leaves === 0
-    ? undefined
-    : ((virtualAddressOf(alias as VirtualFrame) + (va % 4096n)) as VirtualAddress);
+  let mapped = false;
+  walkMappings(tables, alias as VirtualFrame, (alias + 1) as VirtualFrame, (found) => {
+    // Another frame there is no alias: what is taken for the direct map is none, or not at this place.
+    mapped = found.guestFrame + (alias - found.virtualFrame) === frame;
+  });
+  return mapped ? ((virtualAddressOf(alias as VirtualFrame) + (va % 4096n)) as VirtualAddress) : undefined;
 }
 
 /** A page of `leaf` that is in the snapshot may be a page table (often nothing else is there): one that is not is safer to store to. */

@@ -1,16 +1,17 @@
 import { Vector, type VmExit } from '@heki/vcpu';
-import { describePageFaultCode } from '@heki/x86';
+import { describePageFaultCode, PageFaultCode } from '@heki/x86';
 import type { AttackOutcome, AttackStep, Defence } from './attack.ts';
 
 /** How an attack ended whose deciding instruction was `step`, if completing that instruction is all it takes. */
 export function outcomeOf(step: AttackStep): AttackOutcome {
   switch (step.outcome) {
     case 'done':
-      return 'succeeded';
+      return isLeftOut(step) ? outcomeOfLeftOut(step) : 'succeeded';
     case 'exception':
-      return step.exception?.vector === Vector.DF ? 'crashed' : 'blocked';
+      if (step.exception?.vector === Vector.DF) return 'crashed';
+      return isUnmapped(step) ? 'not-tried' : 'blocked';
     case 'livelock':
-      return 'livelock';
+      return isUnmapped(step) ? 'not-tried' : 'livelock';
     case 'halted':
       return 'crashed';
     case 'absent-table':
@@ -18,22 +19,55 @@ export function outcomeOf(step: AttackStep): AttackOutcome {
   }
 }
 
-function isSecondLevelExit(exit: VmExit): boolean {
-  return exit.reason === 'ept-violation' || exit.reason === 'nested-page-fault';
+/** How an access ended that completed without being made: it was denied, or no memory is there that could be changed or run. */
+export function outcomeOfLeftOut(step: AttackStep): 'blocked' | 'not-tried' {
+  return step.denial === undefined ? 'not-tried' : 'blocked';
 }
 
-/** The exit that the hypervisor answered with the exception of `step`; `undefined` when the processor raised it itself. */
-export function denyingExit(step: AttackStep): VmExit | undefined {
-  return step.injected ? step.exits.at(-1) : undefined;
+/** The hypervisor went on behind the instruction: an access by the processor was not made, a register write may have been. */
+function isLeftOut({ answered, denial }: AttackStep): boolean {
+  if (answered?.action.kind !== 'skip') return false;
+  return isSecondLevelExit(answered.exit) || denial !== undefined;
 }
 
-/** What raised the exception of `step`: the processor by itself, or the hypervisor in answer to an exit. */
+/** The guest's own page tables map nothing there, and nobody else had a say. */
+function isUnmapped({ exception, injected }: AttackStep): boolean {
+  return exception?.vector === Vector.PF && !injected && (exception.errorCode & PageFaultCode.P) === 0;
+}
+
+function isSecondLevelExit({ reason }: VmExit): boolean {
+  return reason === 'ept-violation' || reason === 'nested-page-fault' || reason === 'ept-misconfiguration';
+}
+
+const PAGE_TABLE_RULES: ReadonlySet<string | undefined> = new Set([
+  'user-supervisor',
+  'read-write',
+  'execute-disable',
+]);
+
+/**
+ * What ended `step`: the processor by itself, or the hypervisor in answer to an exit; `null` when nothing was in the way of the
+ * instruction, or nobody can say.
+ */
 export function defenceOf(step: AttackStep): Defence | null {
-  if (step.exception === undefined) return null;
-  const exit = denyingExit(step);
-  if (exit === undefined) return step.exception.vector === Vector.PF ? 'guest-page-tables' : null;
-  if (isSecondLevelExit(exit)) return 'second-level';
-  return exit.reason === 'mov-to-cr' ? 'cr-pin' : null;
+  const { exception, injected, denial, answered, broken } = step;
+  if (exception !== undefined && !injected) {
+    // The processor delivers an EPT violation as #VE by itself (SDM 3C 26.5.7).
+    if (exception.vector === Vector.VE) return 'second-level';
+    if (isUnmapped(step)) return null;
+    return PAGE_TABLE_RULES.has(broken?.rule) ? 'guest-page-tables' : 'processor';
+  }
+  if (denial?.kind === 'memory') return 'second-level';
+  if (denial?.kind === 'register') return /^cr\d$/.test(denial.register) ? 'cr-pin' : 'register-pin';
+  if (step.outcome === 'livelock' && exception === undefined) {
+    const exit = step.exits.at(-1);
+    return exit !== undefined && isSecondLevelExit(exit) ? 'second-level' : 'hypervisor';
+  }
+  if (answered === undefined || answered.action.kind === 'skip') return null;
+  if (answered.action.kind === 'stop') return 'hypervisor';
+  if (isSecondLevelExit(answered.exit)) return 'second-level';
+  // It carries the write out by the processor's rules, and they refuse it.
+  return broken === undefined ? 'hypervisor' : 'processor';
 }
 
 const EXCEPTION_NAMES = new Map(
@@ -48,28 +82,55 @@ export function exceptionText(exception: { readonly vector: number; readonly err
     : `${name}(${exception.errorCode.toString(16)})`;
 }
 
-/** Why `step` did not complete, in half a sentence. */
+/** Why `step` did not come to its end, or had no effect, in half a sentence. */
 export function explainStep(step: AttackStep): string {
-  const { exception } = step;
+  const { exception, answered } = step;
   if (step.outcome === 'absent-table') return 'a page-table page on the way is not in the snapshot';
-  if (step.outcome === 'halted') return 'the virtual CPU stands still';
+  if (step.outcome === 'halted') {
+    return answered?.action.kind === 'stop'
+      ? `the hypervisor stops the machine: ${answered.action.why}`
+      : 'the virtual CPU stands still';
+  }
+  if (isLeftOut(step)) return explainLeftOut(step);
   if (exception === undefined) return 'it exits for ever';
-  const exit = denyingExit(step);
   const text = exceptionText(exception);
+  if (isUnmapped(step)) return `nothing is mapped there: ${text}`;
   const retried =
     step.outcome === 'livelock' ? '; the handler finds nothing wrong and tries again, for ever' : '';
-  switch (exit?.reason) {
-    case undefined:
-      return exception.vector === Vector.PF
-        ? `the guest's page tables forbid it: ${text}${retried}`
-        : `the processor forbids it: ${text}${retried}`;
-    case 'ept-violation':
-      return `EPT forbids it: violation 0x${exit.qualification.toString(16)}, injected as ${text}${retried}`;
-    case 'nested-page-fault':
-      return `nested paging forbids it: #NPF 0x${exit.info1.toString(16)}, injected as ${text}${retried}`;
-    case 'mov-to-cr':
-      return `the pin of CR${exit.cr} forbids it: ${text}${retried}`;
+  return `${forbids(step)}${text}${because(step)}${retried}`;
+}
+
+function explainLeftOut({ denial }: AttackStep): string {
+  if (denial === undefined) return 'the memory map has no memory there';
+  return denial.kind === 'register'
+    ? `the pin of ${denial.register.toUpperCase()} forbids it: the hypervisor leaves the write out`
+    : 'the rights in the second level forbid it: the hypervisor leaves the access out';
+}
+
+/** Who forbids it, and the exit by which the hypervisor came to it. */
+function forbids(step: AttackStep): string {
+  const { answered, denial } = step;
+  const exit = answered?.exit;
+  switch (defenceOf(step)) {
+    case 'guest-page-tables':
+      return "the guest's page tables forbid it: ";
+    case 'second-level':
+      if (exit?.reason === 'ept-violation')
+        return `EPT forbids it: violation 0x${exit.qualification.toString(16)}, injected as `;
+      if (exit?.reason === 'nested-page-fault')
+        return `nested paging forbids it: #NPF 0x${exit.info1.toString(16)}, injected as `;
+      return 'the second level forbids it: ';
+    case 'cr-pin':
+    case 'register-pin':
+      return `the pin of ${denial?.kind === 'register' ? denial.register.toUpperCase() : 'a register'} forbids it: `;
+    case 'hypervisor':
+      return 'the hypervisor answers with ';
     default:
-      return `the hypervisor answers with ${text}${retried}`;
+      return 'the processor forbids it: ';
   }
+}
+
+/** The rule of the processor, when it is that which decided. */
+function because(step: AttackStep): string {
+  return defenceOf(step) === 'processor' && step.broken !== undefined ? `: ${step.broken.text}` : '';
 }

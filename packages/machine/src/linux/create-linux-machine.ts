@@ -12,9 +12,9 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import type { VcpuEvent } from '@heki/vcpu';
 import { performAttack } from '../attacks/perform-attack.ts';
 import { MachineError } from '../error.ts';
+import type { TraceEvent } from '../event.ts';
 import { layOutHost, machineMemory } from '../layout.ts';
 import type { HekiDriver } from '../machine.ts';
 import type { LinuxMachine, LinuxMachineOptions } from './linux-machine.ts';
@@ -34,7 +34,7 @@ const MAX_VCPUS = 1024;
 export function createLinuxMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: LinuxMachineOptions<VM, Event>,
 ): LinuxMachine<VM> {
-  const { hypervisor, memoryMap, profile = 'hardened', commandLine = '' } = options;
+  const { hypervisor, memoryMap, profile = 'hardened', defects = {}, commandLine = '' } = options;
   const driver: HekiDriver | undefined = 'driver' in options ? options.driver : initHekiOnKvm;
   const { onEvent } = options;
 
@@ -46,9 +46,18 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   });
   const memory = createRam<Gfn>({ ranges: [...ranges, ...sections] });
   const host = layOutHost([...ranges, ...sections].map((range) => ({ ...range, memory })));
+  const { attackable = false, processorEvents = false } = options;
+  /** Records of attacks. */
+  const listeners = new Set<(event: TraceEvent) => void>();
+  const tell = (event: TraceEvent<Event>): void => {
+    if (event.from !== 'vcpu' || processorEvents) onEvent?.(event);
+    for (const listener of listeners) listener(event);
+  };
   const virtualMachine = hypervisor.createVirtualMachine({
     host: { memory: host.memory, frames: createFrameAllocator<Pfn>({ ranges: [host.tables] }) },
-    ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'hypervisor', event }) }),
+    ...(onEvent === undefined && !attackable
+      ? {}
+      : { onEvent: (event) => tell({ from: 'hypervisor', event }) }),
   });
   const addMemory = ({ start, end }: FrameRange<Gfn>): void =>
     virtualMachine.addMemory({
@@ -58,10 +67,6 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
       ...(options.hostPage === undefined ? {} : { largestLeaf: options.hostPage }),
     });
   for (const range of ranges) addMemory(range);
-  const processorListeners = new Set<(event: VcpuEvent) => void>();
-  if (onEvent !== undefined && options.processorEvents === true) {
-    processorListeners.add((event) => onEvent({ from: 'vcpu', event }));
-  }
   const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpus = Array.from({ length: checkCount(options.vcpus ?? 1) }, () =>
     virtualMachine.createVcpu({
@@ -71,13 +76,9 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
         spuriousFaults,
         hasFixup: () => kernel.hasFixup,
       }),
-      ...(processorListeners.size === 0 && options.attackable !== true
-        ? {}
-        : {
-            onEvent: (event) => {
-              for (const listener of processorListeners) listener(event);
-            },
-          }),
+      ...((onEvent !== undefined && processorEvents) || attackable
+        ? { onEvent: (event) => tell({ from: 'vcpu', event }) }
+        : {}),
     }),
   );
   const [vcpu, ...secondaryVcpus] = vcpus;
@@ -110,13 +111,13 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     ...(options.jumpLabels === undefined ? {} : { jumpLabels: options.jumpLabels }),
     ...(options.presentSignature === undefined ? {} : { presentSignature: options.presentSignature }),
     ...(options.kaslrSeed === undefined ? {} : { kaslrSeed: options.kaslrSeed }),
-    ...(options.linuxDefects === undefined ? {} : { defects: options.linuxDefects }),
+    defects,
     heki: (port) =>
       createHekiGuest({
         kernel: port,
         profile,
         enabled,
-        ...(options.guestDefects === undefined ? {} : { defects: options.guestDefects }),
+        defects,
         ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
         ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'guest', event }) }),
       }),
@@ -125,6 +126,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
         vcpu: () => kernel.vcpu,
         memory: driverMemory,
         profile,
+        defects,
         onWarning: (text) => onEvent?.({ from: 'machine', event: { type: 'driver-warning', text } }),
       });
     },
@@ -141,14 +143,15 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     kernel,
     heki,
     attack(attack, targets) {
-      if (options.attackable !== true) throw new MachineError('this machine was not made to be attacked');
+      if (!attackable) throw new MachineError('this machine was not made to be attacked');
       return performAttack({
         attack,
         targets,
         vcpu: kernel.vcpu,
+        memory,
         listen(listener) {
-          processorListeners.add(listener);
-          return () => processorListeners.delete(listener);
+          listeners.add(listener);
+          return () => listeners.delete(listener);
         },
         emit: (event) => onEvent?.({ from: 'machine', event }),
       });

@@ -1,6 +1,6 @@
 import { createKvm } from '@heki/kvm';
 import { type Gfn, gfn, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { INTEL_VT_RP } from '@heki/x86';
+import { CR4, INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { type BootedMachine, bootMachine, done, keepImagePages } from '../testing/booted-machine.ts';
 
@@ -78,7 +78,10 @@ describe('the second level of a living kernel, with the published guest on the p
   });
 
   test('is never asked to protect memory on a processor without a feature to pin as published (B-G19)', () => {
-    const plain = { ...INTEL_VT_RP, smep: false, smap: false, umip: false, fsgsbase: false };
+    const plain = {
+      ...INTEL_VT_RP,
+      cr4: INTEL_VT_RP.cr4 & ~(CR4.SMEP | CR4.SMAP | CR4.UMIP | CR4.FSGSBASE),
+    };
     const life = (profile: (typeof PROFILES)[number]) => {
       const hypervisor = createKvm({ profile, processor: plain });
       const { kernel, frameOf, granted, heki } = bootMachine(profile, { hypervisor });

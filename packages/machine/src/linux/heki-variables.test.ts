@@ -1,7 +1,8 @@
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import { createAttacker, WRITABLE } from '../attacks/attacker.ts';
-import { type Profile, switchHekiOff } from '../index.ts';
+import { switchHekiOff } from '../index.ts';
 import { bootMachine, done } from '../testing/booted-machine.ts';
 
 /** A machine that has booted, and somebody who executes instructions in its kernel, and nothing else. */
@@ -9,7 +10,7 @@ function attackedMachine(profile: Profile) {
   const machine = bootMachine(profile, { attackable: true });
   const { vcpu, layout } = machine.kernel;
   const directMap = virtualAddressOf(layout.directMap);
-  const attacker = createAttacker({ vcpu, directMap, listen: () => () => {} });
+  const attacker = createAttacker({ vcpu, memory: machine.memory, directMap, listen: () => () => {} });
   return {
     ...machine,
     attacker,

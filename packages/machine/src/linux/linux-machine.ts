@@ -1,13 +1,21 @@
-import type { GuestDefectId, HekiGuest, KernelConfig } from '@heki/guest';
+import type { HekiGuest, KernelConfig } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { KernelProfile, LinuxDefectId, LinuxKernel, ModuleImage, SpuriousFaultRetry } from '@heki/linux';
+import type {
+  KernelProfile,
+  LinuxKernel,
+  ModuleImage,
+  ModuleTextChanges,
+  SpuriousFaultRetry,
+} from '@heki/linux';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
+import type { DefectChoices, Profile } from '@heki/series';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { Attack, AttackResult } from '../attacks/attack.ts';
 import type { KernelTargets } from '../attacks/targets.ts';
+import type { MachineDefectId } from '../defects.ts';
 import type { TraceEvent } from '../event.ts';
-import type { HekiDriver, Profile } from '../machine.ts';
+import type { HekiDriver } from '../machine.ts';
 
 /** What a machine is made of whose kernel boots. */
 export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
@@ -29,10 +37,8 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   readonly kaslrSeed?: number;
   /** The guest's half, hooks included. Default `hardened`. */
   readonly profile?: Profile;
-  /** Single defects of the guest's core switched on or off against the profile. */
-  readonly guestDefects?: { readonly [id in GuestDefectId]?: boolean };
-  /** Single defects of the kernel's hooks switched on or off against the profile. */
-  readonly linuxDefects?: { readonly [id in LinuxDefectId]?: boolean };
+  /** Single defects of the guest's half switched on or off against the profile. */
+  readonly defects?: DefectChoices<MachineDefectId>;
   /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */
   readonly kernelConfig?: KernelConfig;
   /**
@@ -43,7 +49,7 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   /** Jump labels in the kernel's own text, by their offsets: what a secure kernel must know to patch them later. Default none. */
   readonly jumpLabels?: readonly number[];
   /** Hears of each module that is signed, before the kernel loads it: for a secure kernel that wants signatures. */
-  readonly presentSignature?: (image: ModuleImage) => void;
+  readonly presentSignature?: (image: ModuleImage, changes: ModuleTextChanges) => void;
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
   readonly hostPage?: 1 | 512 | 262144;
   /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */

@@ -1,13 +1,20 @@
-import { KEXEC_CONTROL_PAGE, MODULE_MEMORY, type ModuleImage } from '@heki/linux';
+import { KEXEC_CONTROL_PAGE, MODULE_MEMORY, type ModuleImage, type ModuleTextChanges } from '@heki/linux';
 
-/** A module as it was signed: the bytes of its sections, and where the loader may change them. */
+/** A module as it was signed: the bytes of its sections, and what may become of them. */
 export interface SignedModule {
   readonly name: string;
   readonly sections: readonly {
     /** Its number in mod_mem_type. */
     readonly kind: number;
     readonly bytes: Uint8Array;
-    readonly sites: readonly { readonly offset: number; readonly length: number }[];
+    /** Where the loader may change them, and what it may put there. */
+    readonly sites: readonly {
+      readonly offset: number;
+      readonly length: number;
+      readonly values: readonly Uint8Array[];
+    }[];
+    /** What its text may be patched into later. */
+    readonly patches: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
   }[];
 }
 
@@ -18,11 +25,9 @@ export interface SigningAuthority {
     readonly modules: Iterable<SignedModule>;
     readonly kexecImages: readonly { readonly name: string; readonly bytes: Uint8Array }[];
   };
-  sign(image: ModuleImage): void;
+  /** Without `changes` the module is to stay as its author built it. */
+  sign(image: ModuleImage, changes?: ModuleTextChanges): void;
 }
-
-/** Bytes of a call at the beginning of a function, which the loader makes a no-op. */
-const CALL = 5;
 
 /** An authority that has signed no module yet. A module replaces the one of its name. */
 export function createSigningAuthority(): SigningAuthority {
@@ -32,21 +37,24 @@ export function createSigningAuthority(): SigningAuthority {
       modules: { [Symbol.iterator]: () => modules.values() },
       kexecImages: [{ name: 'relocate_kernel', bytes: KEXEC_CONTROL_PAGE }],
     },
-    sign: (image) => void modules.set(image.name, signedModule(image)),
+    sign: (image, changes = { loader: [], patches: [] }) =>
+      void modules.set(image.name, signedModule(image, changes)),
   };
 }
 
-/** The loader changes lock prefixes and fentry calls by itself, before anybody compares the text. */
-function signedModule({ name, memory, sites = {} }: ModuleImage): SignedModule {
-  const changed = [
-    ...(sites.lockPrefixes ?? []).map((offset) => ({ offset, length: 1 })),
-    ...(sites.ftrace ?? []).map((offset) => ({ offset, length: CALL })),
-  ];
+function signedModule({ name, memory }: ModuleImage, changes: ModuleTextChanges): SignedModule {
+  const sites = changes.loader.map(({ offset, bytes }) => ({
+    offset,
+    length: bytes.length,
+    values: [bytes],
+  }));
+  const { patches } = changes;
   return {
     name,
     sections: MODULE_MEMORY.flatMap((type, kind) => {
       const bytes = memory[type];
-      return bytes === undefined ? [] : [{ kind, bytes, sites: type === 'text' ? changed : [] }];
+      if (bytes === undefined) return [];
+      return type === 'text' ? [{ kind, bytes, sites, patches }] : [{ kind, bytes, sites: [], patches: [] }];
     }),
   };
 }

@@ -1,5 +1,6 @@
 import { createKvm } from '@heki/kvm';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { entryFrame } from '@heki/x86';
 import { expect, test } from 'vitest';
 import { createLinuxMachine, pcMemoryMap } from '../index.ts';
@@ -13,7 +14,7 @@ const PATCHED = 0x10;
  * stores to it whenever the first processor is between two accesses of a text poke in that page: how his stores ended, in order, without
  * repetitions.
  */
-function attackDuringPoke(profile: 'rfc-v2' | 'hardened'): { attempts: string[]; byte: number } {
+function attackDuringPoke(profile: Profile): { attempts: string[]; byte: number } {
   let attack: (() => void) | undefined;
   const machine = createLinuxMachine({
     hypervisor: createKvm({ profile }),

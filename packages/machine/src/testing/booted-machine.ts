@@ -1,14 +1,9 @@
 import { createKvm, type KvmEvent, type KvmVirtualMachine } from '@heki/kvm';
 import type { KernelOutcome, LinuxKernel } from '@heki/linux';
 import { type Gfn, type VirtualAddress, type VirtualFrame, virtualFrameOf } from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
 import { walkMappings } from '@heki/x86';
-import {
-  createLinuxMachine,
-  type LinuxMachine,
-  type LinuxMachineOptions,
-  type Profile,
-  pcMemoryMap,
-} from '../index.ts';
+import { createLinuxMachine, type LinuxMachine, type LinuxMachineOptions, pcMemoryMap } from '../index.ts';
 
 /** Frames of the image of the default kernel. */
 const IMAGE_FRAMES = 21 * 512;

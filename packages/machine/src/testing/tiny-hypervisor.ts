@@ -1,9 +1,11 @@
 import type {
   BackendEvent,
   Capabilities,
+  Denial,
   GuestMemoryRegion,
   Hypervisor,
   ProtectionRange,
+  Verdict,
   VirtualMachine,
 } from '@heki/hypervisor';
 import type { Gfn, Gpa, Pfn } from '@heki/physical-memory';
@@ -96,10 +98,15 @@ export function tinyHypervisor(): Hypervisor<TinyMachine, BackendEvent> {
           return REFUSED;
         },
       };
-      const onExit = (_: Vcpu, exit: VmExit): ExitAction => {
+      const denied = (denial: Denial, verdict: Verdict): void =>
+        onEvent?.({ type: 'denied', vcpu: 0, denial, verdict });
+      const onExit = (vcpu: Vcpu, exit: VmExit): ExitAction => {
         if (exit.reason === 'ept-violation') {
-          const errorCode = (exit.qualification & 2) !== 0 ? 0x3 : 0x11;
-          const { gla } = exit;
+          const write = (exit.qualification & 2) !== 0;
+          const errorCode = write ? 0x3 : 0x11;
+          const { gla, gpa } = exit;
+          const access = write ? 'write' : 'supervisor-execute';
+          denied({ kind: 'memory', gpa, linear: gla, access }, 'page-fault');
           return {
             kind: 'inject',
             exception: { vector: Vector.PF, errorCode, ...(gla === undefined ? {} : { cr2: gla }) },
@@ -107,6 +114,8 @@ export function tinyHypervisor(): Hypervisor<TinyMachine, BackendEvent> {
         }
         if (exit.reason === 'mov-to-cr') {
           if ((exit.value & pinned) !== pinned) {
+            const { cr4: old } = vcpu.registers;
+            denied({ kind: 'register', register: 'cr4', old, value: exit.value }, 'general-protection');
             return { kind: 'inject', exception: { vector: Vector.GP, errorCode: 0 } };
           }
           return { kind: 'stop', why: 'nothing else exits here' };

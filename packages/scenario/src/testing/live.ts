@@ -1,7 +1,7 @@
-import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
-import { createKvm, type KvmOptions } from '@heki/kvm';
+import { createKvm, type KvmDefectId } from '@heki/kvm';
 import { DEBIAN_6_1, type KernelProfile } from '@heki/linux';
-import { createLinuxMachine, type LinuxMachineOptions, type Profile, pcMemoryMap } from '@heki/machine';
+import { createLinuxMachine, type MachineDefectId, pcMemoryMap } from '@heki/machine';
+import type { DefectChoices, Profile } from '@heki/series';
 import { beginLife } from '../life.ts';
 import { runSteps } from '../run-scenario.ts';
 import type { Step } from '../scenario.ts';
@@ -14,10 +14,7 @@ import { SMALL_KERNEL } from './small-kernel.ts';
 export const PROCESSORS = 3;
 
 /** Defects that are there alone, of the guest's half and of KVM. */
-export interface Defects
-  extends Pick<LinuxMachineOptions<VirtualMachine, BackendEvent>, 'guestDefects' | 'linuxDefects'> {
-  readonly kvmDefects?: NonNullable<KvmOptions['defects']>;
-}
+export type Defects = DefectChoices<MachineDefectId | KvmDefectId>;
 
 /** How a life is lived and looked at. */
 export interface Setting {
@@ -45,11 +42,11 @@ export interface Lived {
 
 /** Lives `choices`, with a look after each step and a closer one in the end. */
 export function live(choices: readonly Choice[], setting: Setting): Lived {
-  const { profile, defects: { kvmDefects = {}, ...defects } = {} } = setting;
+  const { profile, defects = {} } = setting;
   const incidents: string[] = [];
   const machine = createLinuxMachine({
-    hypervisor: createKvm({ profile, defects: kvmDefects }),
-    ...defects,
+    hypervisor: createKvm({ profile, defects }),
+    defects,
     memoryMap: pcMemoryMap(setting.mebibytes * 2 ** 20),
     kernel: setting.kernel,
     profile,

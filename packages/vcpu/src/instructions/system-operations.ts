@@ -137,7 +137,7 @@ export function invpcid(type: number, pcid: number, va: VirtualAddress): SystemO
     INVPCID_LENGTH,
     (cpu) => {
       const { mmu, registers, profile } = cpu;
-      if (!profile.pcid) return cpu.trap.raise(Vector.UD, 0);
+      if ((profile.cr4 & CR4.PCIDE) === 0n) return cpu.trap.raise(Vector.UD, 0);
       const named = type === 0 || type === 1;
       if (registers.cpl !== 0 || type > 3 || pcid > 0xfff) return cpu.protectionFault();
       if (named && pcid !== 0 && (registers.cr4 & CR4.PCIDE) === 0n) return cpu.protectionFault();
@@ -156,7 +156,7 @@ export function writeAc(set: boolean): SystemOperation<undefined> {
     LENGTH,
     (cpu) => {
       const { registers, profile } = cpu;
-      if (!profile.smap || registers.cpl !== 0) return cpu.trap.raise(Vector.UD, 0);
+      if ((profile.cr4 & CR4.SMAP) === 0n || registers.cpl !== 0) return cpu.trap.raise(Vector.UD, 0);
       registers.rflags = set ? registers.rflags | RFLAGS.AC : registers.rflags & ~RFLAGS.AC;
       return Attempt.DONE;
     },

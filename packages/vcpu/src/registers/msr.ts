@@ -1,4 +1,4 @@
-import type { CpuProfile } from '@heki/x86';
+import { type CpuProfile, CR4 } from '@heki/x86';
 import { isCanonicalAddress } from './canonical-address.ts';
 
 /** Model-specific registers of the model (SDM 4, table 2-2). EFER and PKRS are registers of their own. */
@@ -53,7 +53,7 @@ function accepts(rule: Rule, value: bigint, profile: CpuProfile): boolean {
       return value >> 32n === 0n;
     case 'canonical':
       // Whether 57 bits count goes by what the processor can do, not by CR4.LA57 (SDM 2B WRMSR).
-      return isCanonicalAddress(value, profile.la57 ? 5 : 4);
+      return isCanonicalAddress(value, (profile.cr4 & CR4.LA57) !== 0n ? 5 : 4);
     case 'pat':
       for (let type = value; type !== 0n; type >>= 8n) {
         // UC, WC, WT, WP, WB, UC- (SDM 3A 12.12.2).

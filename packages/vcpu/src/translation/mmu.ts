@@ -91,6 +91,8 @@ export class Mmu {
   #ownTag = -1;
   #globalTag = -1;
   #keys = false;
+  /** CR4.LASS: cached translations are no way around it. */
+  #lass = false;
   /** What each access needs of a rights word with each XD, R/W and U/S: of {@link NEEDS}, or DENIED, or UNJUDGED. */
   readonly #needs = new Int32Array(256);
 
@@ -136,6 +138,9 @@ export class Mmu {
    */
   translate(frame: VirtualFrame, offset: number, access: number): number {
     if (this.#stale) this.#renew();
+    if (this.#lass && this.#walker.violatesLass(frame, this.#bitsOf(access))) {
+      return this.#trap.raise(Vector.GP, 0);
+    }
     const cache = this.#cache;
     const slot = cache.lookUp(frame);
     if (slot >= 0) {
@@ -248,6 +253,7 @@ export class Mmu {
       this.#secondLevel !== undefined && this.#nested !== undefined ? this.#nested.walker : this.#plainWalker;
     this.#walker.setRegisters(hlat === undefined ? paging : { ...paging, hlat });
     this.#keys = (paging.cr4 & (CR4.PKE | CR4.PKS)) !== 0n;
+    this.#lass = (paging.cr4 & CR4.LASS) !== 0n;
     this.#needs.fill(UNJUDGED);
     this.#mode = cpl === 3 ? AccessBits.USER : 0;
     if ((paging.cr0 & CR0.PG) === 0n) {

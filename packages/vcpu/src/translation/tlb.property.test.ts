@@ -1,5 +1,5 @@
 import type { Pfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
-import { CR0, CR3, CR4, INTEL_VT_RP, RFLAGS } from '@heki/x86';
+import { CR0, CR3, CR4, INTEL_DIAMOND_RAPIDS, RFLAGS } from '@heki/x86';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createVcpu } from '../create-vcpu.ts';
@@ -62,7 +62,7 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ act: fc.constant('large'), bits: nat(15), large: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('upper'), bits: nat(3) }) },
   { weight: 3, arbitrary: fc.record({ act: fc.constant('second'), target, rights: nat(15), shift: nat(1) }) },
-  { weight: 3, arbitrary: fc.record({ act: fc.constant('registers'), cpu, flip: nat(6) }) },
+  { weight: 3, arbitrary: fc.record({ act: fc.constant('registers'), cpu, flip: nat(7) }) },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -91,7 +91,7 @@ class World {
   readonly tables = new Tables(this.memory, 16);
   readonly secondLevel = new ListedSecondLevel();
   readonly listed = new Map<number, { frame: number; rights: Rights }>();
-  readonly model = new TlbModel(INTEL_VT_RP);
+  readonly model = new TlbModel(INTEL_DIAMOND_RAPIDS);
   readonly cpus: readonly Vcpu[];
 
   constructor() {
@@ -110,7 +110,7 @@ class World {
       createVcpu({
         id,
         memory: this.memory,
-        profile: INTEL_VT_RP,
+        profile: INTEL_DIAMOND_RAPIDS,
         secondLevel: this.secondLevel,
         registers: kernelRegisters(this.tables.root, { cr4: CR4.PAE | CR4.PGE | CR4.PCIDE }),
         onExit: () => ({ kind: 'inject', exception: { vector: 13, errorCode: 0 } }),
@@ -190,6 +190,7 @@ class World {
     else if (which === 4) registers.rflags ^= RFLAGS.AC;
     else if (which === 5)
       registers.pkru = registers.pkrs = registers.pkru === 0 ? 8 : registers.pkru === 8 ? 4 : 0;
+    else if (which === 7) vcpu.movToCr(4, registers.cr4 ^ CR4.LASS);
     registers.cpl = which === 6 ? (cpl === 0 ? 3 : 0) : cpl;
   }
 
@@ -325,7 +326,7 @@ test('page tables of any bytes, at any root, give every access an outcome after 
         const vcpu = createVcpu({
           id: 0,
           memory: counted,
-          profile: INTEL_VT_RP,
+          profile: INTEL_DIAMOND_RAPIDS,
           registers: kernelRegisters(root, { cr4: CR4.PAE | CR4.PGE | (la57 ? CR4.LA57 : 0n) }),
         });
         for (const [address, kind] of accesses) {

@@ -113,3 +113,8 @@ export function qemuNote(control: { cr0?: bigint; cr3?: bigint; cr4?: bigint; cs
   }
   return { name: 'QEMU', descriptor };
 }
+
+/** A `VMCOREINFO` note with this text. */
+export function vmcoreinfoNote(text: string): NotePart {
+  return { name: 'VMCOREINFO', descriptor: encoder.encode(text) };
+}

@@ -5,7 +5,7 @@ import { canonicalFrame } from '../canonical.ts';
 import { PageRights } from '../entries/page-rights.ts';
 import { X86Error } from '../error.ts';
 import { CR4 } from '../registers/control-registers.ts';
-import { INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import { INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import { pagingRegisters } from '../registers/registers.ts';
 import { memoryOf, tableFrame, tables } from '../testing/arbitrary-tables.ts';
 import { at, drawTables, type PicturePath } from '../testing/table-picture.ts';

@@ -46,132 +46,19 @@ export interface CpuProfile {
   /** Short name, as in `--cpu NAME`. */
   readonly name: string;
   readonly vendor: 'intel' | 'amd';
-  /** MAXPHYADDR: 32 .. 52. */
+  /** MAXPHYADDR: 32 .. 52. Memory encryption may have lowered it (APM 2 7.10.1). */
   readonly maxPhysicalAddressBits: number;
   /** 1-GiB leaves in PDPTEs (CPUID 8000_0001 EDX bit 26). */
   readonly gigabytePages: boolean;
-  /** Execute-disable, EFER.NXE. */
-  readonly nx: boolean;
-  readonly smep: boolean;
-  readonly smap: boolean;
-  /** Protection keys for user pages, CR4.PKE. */
-  readonly pku: boolean;
-  /** Protection keys for supervisor pages, CR4.PKS. */
-  readonly pks: boolean;
-  /** 5-level paging, CR4.LA57. */
-  readonly la57: boolean;
-  /** Process-context identifiers, CR4.PCIDE. */
-  readonly pcid: boolean;
-  readonly umip: boolean;
-  readonly fsgsbase: boolean;
-  /** Control-flow enforcement, CR4.CET. */
-  readonly cet: boolean;
-  readonly xsave: boolean;
-  /** VMX or SVM offered to this CPU's own software: CR4.VMXE, EFER.SVME. */
-  readonly virtualization: boolean;
+  /**
+   * The bits of CR4 that can be set; all others are reserved. They tell its features, too: where CR4.SMAP can be set there
+   * are CLAC and STAC.
+   */
+  readonly cr4: bigint;
+  /** The bits of EFER that can be set; all others are reserved. */
+  readonly efer: bigint;
   /** `undefined` on a processor without EPT. */
   readonly ept: EptFeatures | undefined;
   /** `undefined` on a processor without nested paging. */
   readonly npt: NptFeatures | undefined;
 }
-
-/** Twelfth-generation Intel client: MBEC and VT-rp. What the model takes when nothing else is said. */
-export const INTEL_VT_RP: CpuProfile = {
-  name: 'intel-vt-rp',
-  vendor: 'intel',
-  maxPhysicalAddressBits: 46,
-  gigabytePages: true,
-  nx: true,
-  smep: true,
-  smap: true,
-  pku: true,
-  pks: true,
-  la57: true,
-  pcid: true,
-  umip: true,
-  fsgsbase: true,
-  cet: true,
-  xsave: true,
-  virtualization: false,
-  ept: {
-    executeOnly: true,
-    fiveLevel: true,
-    twoMegabytePages: true,
-    gigabytePages: true,
-    accessedDirty: true,
-    advancedViolationInfo: true,
-    supervisorShadowStack: true,
-    modeBasedExecute: true,
-    virtualizationException: true,
-    eptpSwitching: true,
-    hlat: true,
-    pagingWrite: true,
-    guestPagingVerification: true,
-    readModifyWriteReportsRead: false,
-  },
-  npt: undefined,
-};
-
-/** Skylake server: MBEC, no VT-rp, no 5-level paging. */
-export const INTEL_SKYLAKE: CpuProfile = {
-  ...INTEL_VT_RP,
-  name: 'intel-skylake',
-  pks: false,
-  la57: false,
-  cet: false,
-  ept: {
-    executeOnly: true,
-    fiveLevel: false,
-    twoMegabytePages: true,
-    gigabytePages: true,
-    accessedDirty: true,
-    advancedViolationInfo: true,
-    supervisorShadowStack: false,
-    modeBasedExecute: true,
-    virtualizationException: true,
-    eptpSwitching: true,
-    hlat: false,
-    pagingWrite: false,
-    guestPagingVerification: false,
-    readModifyWriteReportsRead: false,
-  },
-};
-
-/** Haswell: EPT with accessed and dirty flags, but no MBEC: execution cannot be denied to the kernel alone. */
-export const INTEL_HASWELL: CpuProfile = {
-  ...INTEL_SKYLAKE,
-  name: 'intel-haswell',
-  smap: false,
-  pku: false,
-  umip: false,
-  ept: {
-    executeOnly: true,
-    fiveLevel: false,
-    twoMegabytePages: true,
-    gigabytePages: true,
-    accessedDirty: true,
-    advancedViolationInfo: false,
-    supervisorShadowStack: false,
-    modeBasedExecute: false,
-    virtualizationException: false,
-    eptpSwitching: true,
-    hlat: false,
-    pagingWrite: false,
-    guestPagingVerification: false,
-    readModifyWriteReportsRead: true,
-  },
-};
-
-/** AMD Zen 4: nested paging with GMET and read-only guest page tables. */
-export const AMD_ZEN4: CpuProfile = {
-  ...INTEL_VT_RP,
-  name: 'amd-zen4',
-  vendor: 'amd',
-  maxPhysicalAddressBits: 48,
-  pks: false,
-  ept: undefined,
-  npt: { gmet: true, readOnlyGuestPageTables: true },
-};
-
-/** All profiles that have a name, the default first. */
-export const CPU_PROFILES: readonly CpuProfile[] = [INTEL_VT_RP, INTEL_SKYLAKE, INTEL_HASWELL, AMD_ZEN4];

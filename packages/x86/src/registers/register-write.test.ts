@@ -1,14 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CR0, CR4, EFER } from './control-registers.ts';
-import { AMD_ZEN4, INTEL_HASWELL, INTEL_VT_RP } from './cpu-profile.ts';
-import {
-  type RegisterWrite,
-  supportedCr4,
-  writeCr0,
-  writeCr3,
-  writeCr4,
-  writeEfer,
-} from './register-write.ts';
+import { AMD_ZEN4, INTEL_HASWELL, INTEL_VT_RP } from './cpu-profiles.ts';
+import { type RegisterWrite, writeCr0, writeCr3, writeCr4, writeEfer } from './register-write.ts';
 import { type PagingRegisters, pagingRegisters } from './registers.ts';
 
 const LONG = pagingRegisters();
@@ -102,8 +95,11 @@ describe('a write of CR4', () => {
       expect(reason(writeCr4(LONG, CR4.PAE | bit, INTEL_HASWELL))).toContain('reserved');
       expect(writeCr4(LONG, CR4.PAE | bit, INTEL_VT_RP).kind).toBe('ok');
     }
-    expect(supportedCr4(AMD_ZEN4) & (CR4.PKS | CR4.VMXE)).toBe(0n);
-    expect(supportedCr4({ ...INTEL_VT_RP, virtualization: true }) & CR4.VMXE).toBe(CR4.VMXE);
+    for (const bit of [CR4.PKS, CR4.VMXE, CR4.LASS]) {
+      expect(reason(writeCr4(LONG, CR4.PAE | bit, AMD_ZEN4))).toContain('reserved');
+    }
+    const vmx = { ...INTEL_VT_RP, cr4: INTEL_VT_RP.cr4 | CR4.VMXE };
+    expect(writeCr4(LONG, CR4.PAE | CR4.VMXE, vmx).kind).toBe('ok');
   });
 
   it('changes LA57 and PAE outside long mode', () => {
@@ -137,10 +133,13 @@ describe('a write of EFER', () => {
   it('refuses LME under paging, reserved bits and what the processor lacks', () => {
     expect(reason(writeEfer(LONG, LONG.efer & ~EFER.LME, INTEL_VT_RP))).toContain('LME');
     expect(reason(writeEfer(LONG, LONG.efer | 2n, INTEL_VT_RP))).toContain('reserved');
-    expect(reason(writeEfer(LONG, LONG.efer, { ...INTEL_VT_RP, nx: false }))).toContain('reserved');
+    expect(
+      reason(writeEfer(LONG, LONG.efer, { ...INTEL_VT_RP, efer: EFER.SCE | EFER.LME | EFER.LMA })),
+    ).toContain('reserved');
     expect(reason(writeEfer(LONG, LONG.efer | EFER.SVME, AMD_ZEN4))).toContain('reserved');
-    const svm = { ...AMD_ZEN4, virtualization: true };
+    const svm = { ...AMD_ZEN4, efer: AMD_ZEN4.efer | EFER.SVME };
     expect(writeEfer(LONG, LONG.efer | EFER.SVME, svm).kind).toBe('ok');
+    expect(writeEfer(LONG, LONG.efer | EFER.AIBRSE | EFER.TCE, AMD_ZEN4).kind).toBe('ok');
   });
 
   it('changes NXE at any time and LMA never', () => {

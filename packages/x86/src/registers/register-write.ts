@@ -1,5 +1,5 @@
 import { hex } from '../error.ts';
-import { CR0, CR3, CR4, type CR4_BITS, EFER } from './control-registers.ts';
+import { CR0, CR3, CR4, EFER } from './control-registers.ts';
 import type { CpuProfile } from './cpu-profile.ts';
 import type { PagingRegisters } from './registers.ts';
 
@@ -83,38 +83,6 @@ export function writeCr3(registers: PagingRegisters, value: bigint, profile: Cpu
   };
 }
 
-/** Bits of CR4 that every processor with long mode has; the others need what {@link supportedCr4} asks the profile. */
-const CR4_ALWAYS =
-  CR4.VME |
-  CR4.PVI |
-  CR4.TSD |
-  CR4.DE |
-  CR4.PSE |
-  CR4.PAE |
-  CR4.MCE |
-  CR4.PGE |
-  CR4.PCE |
-  CR4.OSFXSR |
-  CR4.OSXMMEXCPT;
-
-/** The mask of CR4 bits that can be set on a processor; all others are reserved there. */
-export function supportedCr4(profile: CpuProfile): bigint {
-  const optional: [keyof typeof CR4_BITS, boolean][] = [
-    ['UMIP', profile.umip],
-    ['LA57', profile.la57],
-    ['VMXE', profile.virtualization && profile.vendor === 'intel'],
-    ['FSGSBASE', profile.fsgsbase],
-    ['PCIDE', profile.pcid],
-    ['OSXSAVE', profile.xsave],
-    ['SMEP', profile.smep],
-    ['SMAP', profile.smap],
-    ['PKE', profile.pku],
-    ['CET', profile.cet],
-    ['PKS', profile.pks],
-  ];
-  return optional.reduce((mask, [name, supported]) => (supported ? mask | CR4[name] : mask), CR4_ALWAYS);
-}
-
 /**
  * MOV to CR4 (SDM 2B "MOV - Move to/from Control Registers", SDM 3A 2.5, 4.1.2, 4.10.4.1).
  *
@@ -122,7 +90,7 @@ export function supportedCr4(profile: CpuProfile): bigint {
  */
 export function writeCr4(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
   const { cr0, cr3, cr4, efer } = registers;
-  const reserved = value & ~supportedCr4(profile);
+  const reserved = value & ~profile.cr4;
   if (reserved !== 0n) return refused(`CR4 bits ${hex(reserved)} are reserved on this processor`);
   const changed = cr4 ^ value;
   const set = changed & value;
@@ -147,10 +115,7 @@ export function writeCr4(registers: PagingRegisters, value: bigint, profile: Cpu
 /** WRMSR to IA32_EFER (SDM 3A 2.2.1; APM 2 3.1.7). A write of LMA is ignored: the processor owns it. */
 export function writeEfer(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
   const { cr0, efer } = registers;
-  let supported = EFER.SCE | EFER.LME | EFER.LMA;
-  if (profile.nx) supported |= EFER.NXE;
-  if (profile.vendor === 'amd' && profile.virtualization) supported |= EFER.SVME;
-  const reserved = value & ~supported;
+  const reserved = value & ~profile.efer;
   if (reserved !== 0n) return refused(`EFER bits ${hex(reserved)} are reserved on this processor`);
   if (((value ^ efer) & EFER.LME) !== 0n && (cr0 & CR0.PG) !== 0n) {
     return refused('EFER.LME cannot change while CR0.PG = 1');

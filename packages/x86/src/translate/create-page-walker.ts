@@ -1,5 +1,5 @@
 import type { Pfn, PhysicalMemory } from '@heki/physical-memory';
-import { INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import { INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import { FastPageWalker } from './fast-page-walker.ts';
 import type { PageWalker, PageWalkerOptions } from './page-walker.ts';
 

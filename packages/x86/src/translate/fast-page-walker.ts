@@ -23,6 +23,8 @@ const READ_ENTRY = SecondLevelAccess.READ | PAGING_STRUCTURE | LINEAR_VALID;
 const READ_ROOT_ENTRY = READ_ENTRY | WALK_START;
 const WRITE_FLAG = SecondLevelAccess.WRITE | PAGING_STRUCTURE | LINEAR_VALID;
 const ALL_RIGHTS = 0x7f;
+/** The first virtual frame of the addresses whose bit 63 is 1. */
+const BIT_63 = 2 ** 51;
 /** Virtual frames under one PML4 entry: the 27 bits that levels 1 to 3 index by. */
 const PML4E_FRAMES = 2 ** 27;
 /** What {@link FastPageWalker} answers inside when an HLAT entry says restart. */
@@ -59,6 +61,7 @@ export class FastPageWalker implements PageWalker {
   #writeProtect = false;
   #smep = false;
   #smap = false;
+  #lass = false;
   #ac = false;
   #pke = false;
   #pks = false;
@@ -115,6 +118,7 @@ export class FastPageWalker implements PageWalker {
     this.#writeProtect = (cr0 & CR0.WP) !== 0n;
     this.#smep = (cr4 & CR4.SMEP) !== 0n;
     this.#smap = (cr4 & CR4.SMAP) !== 0n;
+    this.#lass = (cr4 & CR4.LASS) !== 0n && (efer & EFER.LMA) !== 0n;
     this.#ac = (rflags & RFLAGS.AC) !== 0n;
     this.#pke = (cr4 & CR4.PKE) !== 0n;
     this.#pks = (cr4 & CR4.PKS) !== 0n;
@@ -138,6 +142,7 @@ export class FastPageWalker implements PageWalker {
   walk(virtualFrame: VirtualFrame, offset: number, access: number): WalkOutcome {
     if (!this.#paging) return this.#unpaged(virtualFrame, offset, access);
     if (virtualFrame >= this.#lowerHalfEnd && virtualFrame < this.#upperHalfStart) return GENERAL_PROTECTION;
+    if (this.#lass && this.violatesLass(virtualFrame, access)) return GENERAL_PROTECTION;
 
     let outcome: WalkOutcome | typeof RESTART = RESTART;
     if (virtualFrame >= this.#hlatStart) {
@@ -153,6 +158,15 @@ export class FastPageWalker implements PageWalker {
     }
     if (!this.#setFlags((access & WRITE) !== 0)) return SECOND_LEVEL;
     return this.#final(offset, access, 0);
+  }
+
+  violatesLass(virtualFrame: VirtualFrame, access: number): boolean {
+    if (!this.#lass) return false;
+    const upperHalf = virtualFrame >= BIT_63;
+    if ((access & (USER | IMPLICIT_SUPERVISOR)) === USER) return upperHalf;
+    if (upperHalf) return false;
+    if ((access & FETCH) !== 0) return true;
+    return this.#smap && !(this.#ac && (access & IMPLICIT_SUPERVISOR) === 0);
   }
 
   check(rights: number, key: number, access: number): number {

@@ -8,7 +8,7 @@ export const WalkOutcome = {
   MAPPED: 0,
   /** {@link PageWalker.errorCode} holds the error code; CR2 is the address walked. */
   PAGE_FAULT: 1,
-  /** Not canonical: #GP(0) or #SS(0). */
+  /** Not canonical, or a violation of LASS: #GP(0) or #SS(0). */
   GENERAL_PROTECTION: 2,
   /** No memory at {@link PageWalker.guestFrame}, where the table for an entry of {@link PageWalker.level} should be. */
   ABSENT_TABLE: 3,
@@ -44,6 +44,11 @@ export interface PageWalker {
    * @param access an OR of `AccessBits`
    */
   check(rights: number, key: number, access: number): number;
+  /**
+   * Whether LASS refuses the access with the current registers: #GP(0) or #SS(0). {@link walk} asks this by itself; a TLB must ask
+   * before it looks.
+   */
+  violatesLass(virtualFrame: VirtualFrame, access: number): boolean;
 
   /** After PAGE_FAULT: the error code. After ABSENT_TABLE: that of an entry that is not present. */
   readonly errorCode: number;

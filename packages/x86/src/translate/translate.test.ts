@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Level } from '../entries/entry.ts';
 import { X86Error } from '../error.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../registers/control-registers.ts';
-import { AMD_ZEN4, INTEL_SKYLAKE, INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import { AMD_ZEN4, INTEL_SKYLAKE, INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import { type PagingRegisters, pagingRegisters } from '../registers/registers.ts';
 import { MappedSecondLevel } from '../testing/mapped-second-level.ts';
 import { at, drawTables, type PicturePath, type TablePicture } from '../testing/table-picture.ts';

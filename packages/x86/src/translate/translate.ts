@@ -16,9 +16,11 @@ import { isCanonical } from '../canonical.ts';
 import { EntryLow, framesOfLevel, type LeafLevel } from '../entries/entry.ts';
 import { X86Error } from '../error.ts';
 import { CR0, EFER } from '../registers/control-registers.ts';
-import { type CpuProfile, INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import type { CpuProfile } from '../registers/cpu-profile.ts';
+import { INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { type Access, accessBits } from './access.ts';
+import { violatesLass } from './lass.ts';
 import { PageFaultCode } from './page-fault.ts';
 import { accessErrorCode, effectiveRights, isWrite, permissionDenials } from './permission.ts';
 import type {
@@ -79,6 +81,7 @@ export function translate<Fault = unknown>(
   if (!isCanonical(virtualFrameOf(va), levelsOf(registers))) {
     return ended({ kind: 'general-protection', reason: 'non-canonical' });
   }
+  if (violatesLass(va, access, registers)) return ended({ kind: 'general-protection', reason: 'lass' });
 
   const walk = walkTables(va, { registers, memory, profile, secondLevel, steps });
   const pageFault = (code: number) => code | accessErrorCode(access, registers);

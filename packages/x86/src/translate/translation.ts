@@ -81,9 +81,10 @@ export type TranslationOutcome<Fault = unknown> =
       readonly denials: readonly [Denial, ...Denial[]];
     }
   | {
-      /** #GP(0) (or #SS(0) for an access relative to SS). */
+      /** #GP(0), or #SS(0) for an access relative to SS: before any walk, whatever the tables hold. */
       readonly kind: 'general-protection';
-      readonly reason: 'non-canonical';
+      /** The address is not canonical, or CR4.LASS keeps the access out of its half of the addresses. */
+      readonly reason: 'non-canonical' | 'lass';
     }
   | {
       /** There is no memory where the walk must read a table: a snapshot without it, or a bus error on a machine. */

@@ -6,7 +6,8 @@ import { canonicalFrame } from '../canonical.ts';
 import { EntryLow } from '../entries/entry.ts';
 import { PageRights } from '../entries/page-rights.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../registers/control-registers.ts';
-import { type CpuProfile, INTEL_VT_RP } from '../registers/cpu-profile.ts';
+import type { CpuProfile } from '../registers/cpu-profile.ts';
+import { INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { bytesOf, FRAMES, memoryOf, tableFrame, tables } from '../testing/arbitrary-tables.ts';
 import { type MappedFrame, MappedSecondLevel } from '../testing/mapped-second-level.ts';
@@ -37,16 +38,17 @@ const registers: fc.Arbitrary<PagingRegisters> = fc
     cr3: fc.bigInt({ min: 0n, max: BigInt(FRAMES - 1) }),
     low: fc.constantFrom(0n, 0x18n, 0xfffn),
     cr4: bits([CR4.LA57, CR4.PGE, CR4.SMEP, CR4.SMAP, CR4.PKE, CR4.PKS]),
+    lass: fc.constantFrom(CR4.LASS, 0n, 0n, 0n, 0n),
     nxe: fc.constantFrom(EFER.NXE, EFER.NXE, 0n),
     ac: fc.constantFrom(RFLAGS.AC, 0n),
     pkru: fc.oneof(fc.constant(0), fc.nat(0xffff_ffff)),
     pkrs: fc.oneof(fc.constant(0), fc.nat(0xffff_ffff)),
     hlat: fc.option(fc.record({ frame: fc.nat(FRAMES), prefixBits: fc.constantFrom(0, 1, 17, 20, 52) })),
   })
-  .map(({ paging, wp, cr3, low, cr4, nxe, ac, pkru, pkrs, hlat }) => ({
+  .map(({ paging, wp, cr3, low, cr4, lass, nxe, ac, pkru, pkrs, hlat }) => ({
     cr0: CR0.PE | paging | wp,
     cr3: (cr3 << 12n) | low,
-    cr4: CR4.PAE | cr4,
+    cr4: CR4.PAE | cr4 | lass,
     efer: EFER.LMA | EFER.LME | nxe,
     rflags: ac,
     pkru,
@@ -196,7 +198,7 @@ describe('the fast walk', () => {
         const walker = createPageWalker({ memory, registers: state, profile: cpu });
         const frame = canonicalFrame(first.frame, (state.cr4 & CR4.LA57) === 0n ? 4 : 5);
         if (walker.walk(frame, 0, accessBits(first)) !== WalkOutcome.MAPPED) return;
-        if ((state.cr0 & CR0.PG) === 0n) return;
+        if ((state.cr0 & CR0.PG) === 0n || walker.violatesLass(frame, accessBits(second))) return;
         const { rights, key } = walker;
         const code = walker.check(rights, key, accessBits(second));
         const outcome = walker.walk(frame, 0, accessBits(second));

@@ -1,0 +1,52 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { dumpGuest } from './dump-guest.ts';
+import type { Guest } from './guest.ts';
+import { GUESTS } from './guests.ts';
+import { makeFixture } from './make-fixture.ts';
+import { bootGuest } from './run-guest.ts';
+
+const USAGE = `usage: pnpm guests dump DIR [NAME...]       boots each guest under QEMU and dumps it to DIR/NAME
+       pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME out of DIR/NAME
+names: ${GUESTS.map(({ name }) => name).join(' ')}`;
+
+/** Boots, dumps and describes a guest. */
+async function dump(guest: Guest, folder: string): Promise<void> {
+  const running = await bootGuest(guest, join(folder, 'run', guest.name), join(folder, 'kernels'));
+  try {
+    const out = join(folder, guest.name);
+    rmSync(out, { recursive: true, force: true });
+    mkdirSync(out, { recursive: true });
+    const { facts, infoTlb } = await dumpGuest(guest, running, join(out, 'dump.elf'));
+    writeFileSync(join(out, 'dump.json'), `${JSON.stringify(facts, undefined, 1)}\n`);
+    for (const [root, text] of infoTlb) writeFileSync(join(out, `${root}.info-tlb.txt.gz`), gzipSync(text));
+  } finally {
+    await running.end();
+  }
+}
+
+/** Runs what the command line asks for; the exit code. */
+async function main([what, folder, ...names]: readonly string[]): Promise<number> {
+  const unknown = names.filter((name) => !GUESTS.some((guest) => guest.name === name));
+  if ((what !== 'dump' && what !== 'fixtures') || folder === undefined || unknown.length > 0) {
+    console.error(unknown.length > 0 ? `no guest is named ${unknown.join(', ')}\n${USAGE}` : USAGE);
+    return 2;
+  }
+  let failed = 0;
+  for (const guest of GUESTS) {
+    if (names.length > 0 && !names.includes(guest.name)) continue;
+    const start = Date.now();
+    try {
+      if (what === 'dump') await dump(guest, resolve(folder));
+      else makeFixture(guest, resolve(folder));
+      console.log(`${guest.name}: ${((Date.now() - start) / 1000).toFixed(1)} s`);
+    } catch (error) {
+      failed++;
+      console.error(`${guest.name}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+process.exitCode = await main(process.argv.slice(2));

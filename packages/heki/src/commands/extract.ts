@@ -1,0 +1,109 @@
+import { existsSync, realpathSync } from 'node:fs';
+import { basename } from 'node:path';
+import { pipeline, Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import { extractTables, openVmcore } from '@heki/vmcore';
+import { coloursFor } from '../colours.ts';
+import { extractJson } from '../extract/extract-json.ts';
+import { disclosed, type ExtractReport, leftOut } from '../extract/extract-report.ts';
+import { type ExtractSidecar, extractSidecar } from '../extract/extract-sidecar.ts';
+import { extractText } from '../extract/extract-text.ts';
+import { ExitCode, UsageError } from '../failure.ts';
+import type { CommandIo } from '../io.ts';
+import { existsError, writeFiles } from '../output-file.ts';
+import { sidecarPath } from '../sidecar.ts';
+import { withPath } from '../snapshot.ts';
+
+/** Options of `heki extract`. */
+export interface ExtractOptions {
+  /** A path, or `-` for standard output. */
+  readonly output: string;
+  readonly user?: boolean;
+  readonly memoryMap?: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+/** `heki extract SNAPSHOT -o FILE`: page tables and registers alone, and the report of what they tell. */
+export async function extract(path: string, options: ExtractOptions, io: CommandIo): Promise<number> {
+  const { output, force = false, user = false } = options;
+  const toStdout = output === '-';
+  const sidecarAt = toStdout ? undefined : sidecarPath(output);
+  if (toStdout && io.stdout.isTerminal) {
+    throw new UsageError(
+      '-o -: a terminal is no place for the bytes of a core: redirect them, or name a file',
+    );
+  }
+  for (const place of toStdout ? [] : [output, sidecarAt ?? output]) {
+    if (!existsSync(place)) continue;
+    if (isSame(place, path) || isSame(place, sidecarPath(path))) {
+      throw new UsageError(`-o ${output}: ${place} belongs to the snapshot itself`);
+    }
+    if (!force) throw existsError(place);
+  }
+
+  const core = withPath(path, () => openVmcore(path));
+  try {
+    const sidecar = await extractSidecar(path, options.memoryMap);
+    const extracted = withPath(path, () => extractTables(core, { user }));
+    const gzip = toStdout || /\.gz$/i.test(output);
+    let bytes = 0;
+    const chunks = counted(gzip ? packed(extracted.chunks()) : extracted.chunks(), (size) => {
+      bytes += size;
+    });
+    if (toStdout) for await (const chunk of chunks) await io.stdout.write(chunk);
+    else {
+      const beside =
+        sidecar === undefined || sidecarAt === undefined
+          ? []
+          : [{ path: sidecarAt, chunks: [sidecarBytes(sidecar)] }];
+      await writeFiles([{ path: output, chunks }, ...beside], force);
+    }
+
+    const report: ExtractReport = {
+      source: basename(path),
+      core: toStdout ? undefined : output,
+      sidecar: sidecar === undefined ? undefined : sidecarAt,
+      extract: extracted,
+      user,
+      bytes,
+      discloses: disclosed(core, user, toStdout ? undefined : sidecar),
+      leavesOut: leftOut(user, extracted),
+    };
+    const told = toStdout ? io.stderr : io.stdout;
+    await told.write(
+      options.json === true
+        ? `${JSON.stringify(extractJson(report), undefined, 2)}\n`
+        : extractText(report, coloursFor(told, io.env)),
+    );
+    return ExitCode.SUCCESS;
+  } finally {
+    core.close();
+  }
+}
+
+function isSame(a: string, b: string): boolean {
+  return existsSync(b) && realpathSync(a) === realpathSync(b);
+}
+
+/** The same bytes give the same file: there is no time and no name in it. */
+function packed(chunks: Iterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const gzip = createGzip({ level: 9 });
+  // What fails in the source ends the iteration of what comes out.
+  pipeline(Readable.from(chunks, { objectMode: false }), gzip, () => {});
+  return gzip;
+}
+
+async function* counted(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  onChunk: (size: number) => void,
+): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of chunks) {
+    onChunk(chunk.length);
+    yield chunk;
+  }
+}
+
+function sidecarBytes(sidecar: ExtractSidecar): Uint8Array {
+  return Buffer.from(`${JSON.stringify(sidecar, undefined, 1)}\n`);
+}

@@ -1,0 +1,24 @@
+import { hex } from '../hex.ts';
+import type { ExtractReport } from './extract-report.ts';
+
+/** The report as the object that `heki extract --json` prints. */
+export function extractJson(report: ExtractReport): unknown {
+  const { extract } = report;
+  return {
+    snapshot: report.source,
+    core: report.core ?? null,
+    sidecar: report.sidecar ?? null,
+    bytes: report.bytes,
+    tablePages: extract.tablePages,
+    absentTables: extract.absentTables,
+    roots: extract.roots.map(({ frame, levels, from, cpu }) => ({
+      address: hex(frame * 4096),
+      levels,
+      from,
+      cpu: cpu ?? null,
+    })),
+    user: report.user,
+    discloses: report.discloses,
+    leavesOut: report.leavesOut,
+  };
+}

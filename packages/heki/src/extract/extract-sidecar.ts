@@ -1,0 +1,37 @@
+import { readMemoryMap } from '@heki/vmcore';
+import { hex } from '../hex.ts';
+import { readSidecar } from '../sidecar.ts';
+
+/** The JSON that goes beside an extract: what the commands read of a sidecar, and nothing else that was in it. */
+export interface ExtractSidecar {
+  readonly kernel?: string;
+  readonly cmdline?: string;
+  readonly page_offset_base?: string;
+  readonly iomem?: readonly string[];
+  readonly symbols?: Readonly<Record<string, string>>;
+}
+
+/**
+ * What is to stand beside the extract of the dump at `path`: what stands beside that, with the memory map in
+ * `memoryMapPath` if there is one. `undefined` when nothing is known.
+ *
+ * @throws {VmcoreError} when the memory map is damaged
+ * @throws {InputError} when what stands beside the dump is
+ */
+export async function extractSidecar(
+  path: string,
+  memoryMapPath: string | undefined,
+): Promise<ExtractSidecar | undefined> {
+  const beside = await readSidecar(path);
+  const mapFile = memoryMapPath ?? (beside?.hasMemoryMap === true ? beside.path : undefined);
+  if (beside === undefined && mapFile === undefined) return undefined;
+  return {
+    ...(beside?.kernel === undefined ? {} : { kernel: beside.kernel }),
+    ...(beside?.commandLine === undefined ? {} : { cmdline: beside.commandLine }),
+    ...(beside?.directMap === undefined ? {} : { page_offset_base: hex(beside.directMap) }),
+    ...(mapFile === undefined ? {} : { iomem: readMemoryMap(mapFile).lines }),
+    ...(beside === undefined || beside.symbols.size === 0
+      ? {}
+      : { symbols: Object.fromEntries([...beside.symbols].map(([name, va]) => [name, hex(va)])) }),
+  };
+}

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { CR4, EFER } from './control-registers.ts';
+import { AMD_ZEN4, CPU_PROFILES, INTEL_VT_RP, QEMU64 } from './cpu-profiles.ts';
+import { writeCr4, writeEfer } from './register-write.ts';
+import { pagingRegisters } from './registers.ts';
+
+const LONG = pagingRegisters();
+
+test('profiles have names of their own, and the default is the first', () => {
+  expect(new Set(CPU_PROFILES.map(({ name }) => name)).size).toBe(CPU_PROFILES.length);
+  expect(CPU_PROFILES[0]).toBe(INTEL_VT_RP);
+});
+
+test.each(CPU_PROFILES)(
+  '$name runs 64-bit kernels, and has one second level, that of its vendor',
+  (profile) => {
+    const { vendor, ept, npt } = profile;
+    expect(writeCr4(LONG, CR4.PAE | CR4.PGE | CR4.PSE, profile).kind).toBe('ok');
+    expect(writeEfer(LONG, LONG.efer, profile).kind).toBe('ok');
+    expect([ept === undefined, npt === undefined]).toEqual([vendor === 'amd', vendor === 'intel']);
+  },
+);
+
+test.each(CPU_PROFILES)('$name has no bit of the other vendor’s', ({ vendor, cr4, efer }) => {
+  const amdOnly = efer & ~(EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE);
+  const intelOnly = cr4 & (CR4.VMXE | CR4.SMXE | CR4.KL | CR4.PKS | CR4.UINTR | CR4.LASS | CR4.LAM_SUP);
+  expect(vendor === 'amd' ? intelOnly : amdOnly).toBe(0n);
+});
+
+test('QEMU’s default has neither SMEP nor SMAP nor UMIP, and Zen 4 has automatic IBRS', () => {
+  expect(QEMU64.cr4 & (CR4.SMEP | CR4.SMAP | CR4.UMIP)).toBe(0n);
+  expect(writeEfer(LONG, LONG.efer | EFER.AIBRSE, AMD_ZEN4).kind).toBe('ok');
+  expect(writeEfer(LONG, LONG.efer | EFER.AIBRSE, INTEL_VT_RP).kind).toBe('general-protection');
+});
