@@ -70,6 +70,8 @@ function describe(event: VcpuEvent): string {
       return `${event.access} ${event.bytes} bytes at ${hex(event.va)}, ${event.frame === undefined ? 'emulated' : `host frame ${hex(event.frame)}`}`;
     case 'instruction':
       return event.text;
+    case 'no-memory':
+      return `no memory for the ${event.access} at guest-physical ${hex(event.gpa)}`;
     case 'exit':
       return `exit at ${hex(event.rip)}: ${describeExit(event.exit)}`;
     case 'entry':

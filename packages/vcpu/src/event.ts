@@ -1,4 +1,4 @@
-import type { Pfn, VirtualAddress } from '@heki/physical-memory';
+import type { Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
 import type { Exception, ExceptionDecision } from './exceptions/exception.ts';
 import type { VmExit } from './exit.ts';
 import type { ExitAction } from './exit-action.ts';
@@ -37,6 +37,13 @@ export type VcpuEvent =
       readonly text: string;
     }
   | {
+      /** An instruction that a hypervisor carries out met a place without memory, or without memory that takes a store. */
+      readonly type: 'no-memory';
+      readonly vcpu: number;
+      readonly access: 'read' | 'write' | 'fetch';
+      readonly gpa: Gpa;
+    }
+  | {
       /** The guest was left. */
       readonly type: 'exit';
       readonly vcpu: number;
@@ -55,7 +62,7 @@ export type VcpuEvent =
       readonly vcpu: number;
       readonly rip: VirtualAddress;
       readonly exception: Exception;
-      /** The hypervisor injected it; otherwise the processor raised it. */
+      /** The hypervisor injected it; otherwise it follows from the processor's rules, whoever carried the instruction out. */
       readonly injected: boolean;
     }
   | {

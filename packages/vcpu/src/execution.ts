@@ -185,7 +185,7 @@ export class Execution<Value> {
       case Attempt.PARTLY:
         return this.#again(turn);
       case Attempt.RAISED: {
-        const outcome = this.#raise(cpu.trap.exception, true, undefined);
+        const outcome = this.#raise(cpu.trap.exception, false, undefined);
         return outcome === CONTINUE ? this.#again(turn) : outcome;
       }
       case Attempt.REFUSED:

@@ -1,6 +1,7 @@
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { AMD_ZEN4, PageFaultCode } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
+import { describeVcpuEvent } from '../describe-event.ts';
 import type { VcpuEvent } from '../event.ts';
 import type { EmulatedAccess, EmulatedMemory, EmulatedTarget, ExitAction } from '../exit-action.ts';
 import { machine, PTE, va } from '../testing/machine.ts';
@@ -90,7 +91,7 @@ describe('an instruction that the hypervisor carries out', () => {
   });
 
   test('does its part in memory when the other part is a device', () => {
-    const { cpu, devices, word } = emulated({ holes: [257] });
+    const { cpu, devices, word, events } = emulated({ holes: [257] });
     expect(cpu.store(at(0xffc), 8, 0x1122_3344_5566_7788n)).toMatchObject(done);
     expect(word(256, 1023)).toBe(0x5566_7788);
     expect(cpu.load(at(0xffc), 8)).toMatchObject({ value: 0xffff_ffff_5566_7788n });
@@ -100,6 +101,11 @@ describe('an instruction that the hypervisor carries out', () => {
       ['write', 257 * 4096],
       ['read', 257 * 4096],
       ['write', 257 * 4096 + 0xffc],
+    ]);
+    expect(events.filter(({ type }) => type === 'no-memory').map(describeVcpuEvent)).toEqual([
+      'cpu 0: no memory for the write at guest-physical 0x101000',
+      'cpu 0: no memory for the read at guest-physical 0x101000',
+      'cpu 0: no memory for the write at guest-physical 0x101ffc',
     ]);
   });
 
@@ -114,14 +120,14 @@ describe('an instruction that the hypervisor carries out', () => {
     expect(devices).toEqual([]);
   });
 
-  test('faults as its walk does, injected', () => {
+  test('faults as its walk does, by the rules of the processor', () => {
     const { cpu, tables, events } = emulated();
     tables.change(KERNEL, PTE.W);
     expect(cpu.store(at(0), 8, 0n)).toMatchObject({
       vector: 14,
       errorCode: PageFaultCode.P | PageFaultCode.W,
     });
-    expect(events.findLast(({ type }) => type === 'exception')).toMatchObject({ injected: true });
+    expect(events.findLast(({ type }) => type === 'exception')).toMatchObject({ injected: false });
     expect(cpu.load(va(0x8000_0000_0000n), 8)).toMatchObject({ vector: 13 });
     cpu.registers.cpl = 3;
     expect(cpu.load(at(0), 8)).toMatchObject({ errorCode: PageFaultCode.P | PageFaultCode.U });

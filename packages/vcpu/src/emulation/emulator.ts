@@ -96,6 +96,7 @@ export class Emulator {
     if (target === 'memory') return gfn;
     if (target === 'device') {
       this.#devices.push(asked);
+      this.#cpu.onEvent?.({ type: 'no-memory', vcpu: this.#cpu.id, access: kind, gpa: asked.gpa });
       return { kind: 'device' };
     }
     this.refusal = target;
