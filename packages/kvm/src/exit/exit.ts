@@ -4,6 +4,7 @@ import { handleHypercall } from '../hypercall/hypercall.ts';
 import { fastPageFault } from '../mmu/fast-page-fault.ts';
 import { mapFault } from '../mmu/map-fault.ts';
 import { faultOfEptViolation, faultOfNestedPageFault, type GuestFault } from '../mmu/page-fault.ts';
+import { exitToL1 } from '../nested/nested-exit.ts';
 import type { VmState } from '../vm-state.ts';
 import { emulatedMemory } from './emulated-memory.ts';
 import type { Handled } from './handled.ts';
@@ -13,6 +14,8 @@ import { notifyVmm } from './user-exit.ts';
 export function handleExit(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): ExitAction {
   vm.statistics.exits++;
   vm.log.tick();
+  const reflected = exitToL1(vm, vcpu, exit);
+  if (reflected !== undefined) return reflected;
   const handled = vm.locks.with('srcu', () => handle(vm, vcpu, binding, exit));
   if ('inUserSpace' in handled) return handled.inUserSpace();
   if (handled.userExit !== undefined) notifyVmm(vm, vcpu, handled.userExit);
@@ -22,9 +25,6 @@ export function handleExit(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: V
 function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Handled {
   switch (exit.reason) {
     case 'ept-violation': {
-      if (vm.nested.get(vcpu)?.reflected === true) {
-        return stop(`the tables of L1 refuse L2's access to 0x${exit.gpa.toString(16)}: a VM exit to L1`);
-      }
       const accessedDirty = vm.options.processor.ept?.accessedDirty === true;
       const fault = faultOfEptViolation(exit, accessedDirty);
       vm.emit?.({
@@ -90,6 +90,9 @@ function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
     case 'no-memory':
       return stop('no host memory is left for second-level tables: KVM_RUN returns -ENOMEM');
     case 'emulate':
+      if (vm.nested.has(vcpu)) {
+        return stop(`an L2's access to 0x${fault.gpa.toString(16)} would be emulated, which is not modelled`);
+      }
       return { action: { kind: 'emulate', memory: emulatedMemory(vm, vcpu) } };
   }
 }
