@@ -2,7 +2,7 @@ import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
 import type { Permissions } from './attributes/permissions.ts';
-import type { PinBinding } from './control-registers/control-registers.ts';
+import type { PinBinding } from './control-registers/pin-binding.ts';
 import type { KvmDefectSwitches } from './defects/kvm-defects.ts';
 import type { KvmEvent } from './event.ts';
 import type { HostLog } from './host/host-log.ts';

@@ -4,8 +4,8 @@ import { defaultControls, type Vcpu } from '@heki/vcpu';
 import { ALL_PERMISSIONS } from '../attributes/permissions.ts';
 import { updateCrMasks } from '../control-registers/control-registers.ts';
 import type { HekiVmState, VmState } from '../vm-state.ts';
+import { createNestedView } from './create-nested-view.ts';
 import type { NestedControls, NestedGuest, NestedSetup } from './nested-guest.ts';
-import { createNestedView } from './nested-view.ts';
 
 /** Tags what an L2 has cached, apart from L1's: no root table has an odd frame beyond all memory. */
 const NESTED_ROOT = 2 ** 40 - 1;
@@ -39,7 +39,7 @@ export function enterNested(
 }
 
 /** Puts an L2 on a virtual CPU, without a look at what is protected. */
-export function startNested(vm: VmState, vcpu: Vcpu, guest: NestedGuest): void {
+function startNested(vm: VmState, vcpu: Vcpu, guest: NestedGuest): void {
   vm.nested.set(vcpu, guest);
   vcpu.useSecondLevel(guest.view, NESTED_ROOT);
   vcpu.invept(NESTED_ROOT);
@@ -79,6 +79,6 @@ export function flushNested(vm: VmState): void {
 }
 
 /** Whether a frame has rights of its own, or those that have none have less than all. */
-export function isProtected({ attributes, permissions }: HekiVmState): boolean {
+function isProtected({ attributes, permissions }: HekiVmState): boolean {
   return permissions.default !== ALL_PERMISSIONS || !attributes.equal(0, FRAME_END, 0, HEKI_ATTRIBUTE_MASK);
 }

@@ -1,10 +1,27 @@
 import { addressOf, type Gfn, type Gpa, type PageView, type VirtualFrame } from '@heki/physical-memory';
-import { AccessBits, createPageWalker, PageRights, type PageWalker, WalkOutcome } from '@heki/x86';
+import {
+  AccessBits,
+  type CpuProfile,
+  createPageWalker,
+  PageRights,
+  type PageWalker,
+  WalkOutcome,
+} from '@heki/x86';
+import type { VcpuEvent } from '../event.ts';
 import { Vector } from '../exceptions/exception.ts';
 import type { EmulatedAccess, EmulatedMemory, PlainAction } from '../exit-action.ts';
-import { Attempt } from '../instructions/attempt.ts';
-import type { Processor } from '../processor.ts';
+import { Attempt, type Trap } from '../instructions/attempt.ts';
+import type { RegisterFile } from '../registers/register-file.ts';
 import { linear } from '../translation/mmu.ts';
+
+/** The processor whose instruction is carried out. */
+interface EmulatedCpu {
+  readonly id: number;
+  readonly profile: CpuProfile;
+  readonly registers: RegisterFile;
+  readonly trap: Trap;
+  readonly onEvent: ((event: VcpuEvent) => void) | undefined;
+}
 
 /** Where bytes of an emulated access are. */
 export type Reached<Page> =
@@ -22,12 +39,12 @@ export type Reached<Page> =
 export class Emulator {
   /** What becomes of the instruction after REFUSED. */
   refusal: PlainAction;
-  readonly #cpu: Processor;
+  readonly #cpu: EmulatedCpu;
   readonly #memory: EmulatedMemory;
   readonly #walker: PageWalker;
   readonly #devices: EmulatedAccess[] = [];
 
-  constructor(cpu: Processor, memory: EmulatedMemory) {
+  constructor(cpu: EmulatedCpu, memory: EmulatedMemory) {
     this.#cpu = cpu;
     this.#memory = memory;
     this.refusal = memory.failure;
