@@ -33,6 +33,12 @@ export {
 } from './mappings/mapping-walk.ts';
 export { mappings } from './mappings/mappings.ts';
 export { walkMappings } from './mappings/walk-mappings.ts';
+export {
+  type DerivedProcessor,
+  deriveProcessor,
+  type ProcessorEvidence,
+} from './processor/derive-processor.ts';
+export { type SurveyOptions, surveyTables, type TableSurvey } from './processor/survey-tables.ts';
 export * from './registers/control-registers.ts';
 export * from './registers/cpu-profile.ts';
 export * from './registers/cpu-profiles.ts';

@@ -1,15 +1,18 @@
 import { basename } from 'node:path';
 import { VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { assumeProcessor } from '../assumed-processor.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { hex, parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { readSidecar } from '../sidecar.ts';
 import { MOST_TABLES, openSnapshot } from '../snapshot.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
 /** Options of `heki walk`. */
 export interface WalkOptions {
   readonly range?: string;
+  readonly cpu?: string;
   readonly format: keyof typeof WALK_FORMATS;
 }
 
@@ -19,7 +22,9 @@ const TABLES_AT_A_TIME = 256;
 /** `heki walk SNAPSHOT`: the leaves of the kernel half. */
 export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
   const range = options.range === undefined ? undefined : parseRange(options.range);
-  const { core, kernelRoot, levels } = openSnapshot(path);
+  const snapshot = openSnapshot(path);
+  const { core, kernelRoot, levels } = snapshot;
+  const { warnings } = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
   const format = WALK_FORMATS[options.format]();
   const writer = createLineWriter(io.stdout);
   const summary: WalkSummary = { leaves: [0, 0, 0], writableAndExecutable: 0, absentTables: 0 };
@@ -51,6 +56,8 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   await writeAll(writer, format.end(summary));
   await writer.flush();
 
+  // The formats for programs have no place for them.
+  for (const { message } of warnings) await io.stderr.write(`heki: warning: ${message}\n`);
   if (summary.absentTables > 0) {
     await io.stderr.write(
       `heki: ${basename(path)} lacks ${summary.absentTables} page-table pages: what they map is not listed\n`,

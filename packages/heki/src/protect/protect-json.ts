@@ -1,4 +1,5 @@
 import type { AttackResult } from '@heki/machine';
+import { processorJson } from '../assumed-processor.ts';
 import { hex } from '../hex.ts';
 import type { ProtectReport } from './report.ts';
 
@@ -16,6 +17,7 @@ export function protectJson(report: ProtectReport): unknown {
     hypervisor: report.hypervisor,
     profile: report.profile,
     mbec: report.mbec,
+    processor: processorJson(subject.processor),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,
       ramPages: subject.memoryMap.ramFrames,

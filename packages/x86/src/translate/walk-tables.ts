@@ -16,6 +16,7 @@ import { decodeEntry, EntryLow, isLeaf, type Level, levelName } from '../entries
 import { reservedBits } from '../entries/reserved-bits.ts';
 import { CR4, EFER } from '../registers/control-registers.ts';
 import type { CpuProfile } from '../registers/cpu-profile.ts';
+import { cr3Root } from '../registers/register-write.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { PageFaultCode } from './page-fault.ts';
 import type { Denial, TranslationOutcome, WalkStep } from './translation.ts';
@@ -55,9 +56,7 @@ export function walkTables<Fault>(va: VirtualAddress, context: WalkContext<Fault
 }
 
 function walkFromCr3<Fault>(va: VirtualAddress, context: WalkContext<Fault>): Walked<Fault> {
-  const { registers, profile } = context;
-  const root = BigInt.asUintN(profile.maxPhysicalAddressBits, registers.cr3) & ~0xfffn;
-  return walkFrom('cr3', Number(root) as Gpa, va, context);
+  return walkFrom('cr3', cr3Root(context.registers.cr3, context.profile), va, context);
 }
 
 /**
@@ -105,7 +104,7 @@ function walkFrom<Fault>(
       hostAddress,
       low,
       high,
-      entry: decodeEntry(level, low, high),
+      entry: decodeEntry(level, low, high, profile.encryptionBit),
     };
     steps.push(step);
     path.push(step);
