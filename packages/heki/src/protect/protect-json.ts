@@ -1,6 +1,6 @@
 import type { AttackResult } from '@heki/machine';
+import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
-import { hex } from '../hex.ts';
 import type { ProtectReport } from './report.ts';
 
 function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {

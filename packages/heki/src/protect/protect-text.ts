@@ -1,10 +1,10 @@
 import { type KernelConfig, PUBLISHED_LAYOUT } from '@heki/guest';
 import { KvmHypercall } from '@heki/hypercall/kvm';
 import type { Standing } from '@heki/machine';
+import { hex, virtualAddressOf } from '@heki/physical-memory';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
-import { hex } from '../hex.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { bytesText, count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
@@ -139,6 +139,10 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
     case 'kaslr':
       return [
         'Heki refuses: the kernel is built with KASLR (CONFIG_RANDOMIZE_BASE), and looks at fixed addresses',
+      ];
+    case 'walk-stopped':
+      return [
+        `the kernel's page tables have no end: the walk stopped at ${hex(virtualAddressOf(early.stoppedAt))}, and nothing is protected`,
       ];
     case 'no-hypervisor':
       return ['Heki found no hypervisor that supports it'];

@@ -5,6 +5,7 @@ import { directlyMapped, machineMemory } from '@heki/machine';
 import {
   createMemoryMap,
   type Gfn,
+  hex,
   type MemoryMap,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
@@ -16,7 +17,6 @@ import { type LeftOut, readMemoryMap } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
 import { InputError } from '../failure.ts';
-import { hex } from '../hex.ts';
 import { readSidecar } from '../sidecar.ts';
 import { MOST_TABLES, openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
 

@@ -57,6 +57,11 @@ export function framesOfLevel(level: Level): number {
   return FRAMES[level] ?? 0;
 }
 
+/** Which of the 512 entries of a table of `level` (1 .. 5) translates a frame: 0 .. 511, nine bits of its address. */
+export function entryIndex(frame: number, level: number): number {
+  return Math.floor(frame / (FRAMES[level] ?? 1)) % 512;
+}
+
 /** Bits 51:32 of an address, in the high half of an entry. */
 const ALL_ADDRESS_BITS = 0xf_ffff;
 

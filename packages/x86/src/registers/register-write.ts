@@ -1,5 +1,4 @@
-import type { Gpa } from '@heki/physical-memory';
-import { hex } from '../error.ts';
+import { type Gpa, hex } from '@heki/physical-memory';
 import { CR0, CR3, CR4, EFER } from './control-registers.ts';
 import type { CpuProfile } from './cpu-profile.ts';
 import type { PagingRegisters } from './registers.ts';
