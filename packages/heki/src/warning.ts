@@ -1,4 +1,5 @@
 import { type FrameRange, type Gfn, hex, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import { type ChosenRoot, doubtsAbout, type ProvenRoot, userHalfOf, type Vmcore } from '@heki/vmcore';
 import { type PagingRegisters, unmodelledSemantics } from '@heki/x86';
 import type { Colours } from './colours.ts';
 import { count } from './quantity.ts';
@@ -92,4 +93,13 @@ const firstUpper = (text: string): string => `${text.charAt(0).toUpperCase()}${t
 /** What the registers of a snapshot switch on and the model does not do. */
 export function registerWarnings(registers: PagingRegisters): Warning[] {
   return unmodelledSemantics(registers).map(({ id, text }) => ({ id, message: text }));
+}
+
+/** What does not go together with the page tables that were taken. */
+export function tableWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot): Warning[] {
+  if ('origin' in tables) return doubtsAbout(core, tables);
+  const user = userHalfOf(tables);
+  if (user === undefined) return [];
+  const message = `${tables.name} is the kernel's half of page-table isolation, in which no user page can be executed: user mode runs on the other, --cr3 ${hex(user * 4096)}`;
+  return [{ id: 'kernel-half', message }];
 }

@@ -6,7 +6,6 @@ import {
   collectiveRights,
   compareRights,
   coversPage,
-  type KernelTables,
   type Machine,
   machineMemory,
   type RightsComparison,
@@ -18,6 +17,7 @@ import {
   type VirtualFrame,
   virtualFrameOf,
 } from '@heki/physical-memory';
+import type { KernelTables } from '@heki/vmcore';
 import { walkMappings } from '@heki/x86';
 import { MOST_TABLES } from '../snapshot.ts';
 import type { Subject } from './subject.ts';
@@ -33,8 +33,7 @@ export interface GrantedRights {
 
 /** Reads back what `machine` grants every page of the subject's memory. */
 export function lookAtRights(subject: Subject, machine: Machine): GrantedRights {
-  const { core, kernelRoot, levels, memoryMap } = subject;
-  const tables = { memory: core.memory, root: kernelRoot, levels };
+  const { tables, memoryMap } = subject;
   const memory = machineMemory(memoryMap);
   const end = Math.max(...memory.map((range) => range.end)) as Gfn;
   const mappings = collectiveRights({ ...tables, budget: MOST_TABLES }, end);

@@ -1,6 +1,7 @@
 import type { AttackResult } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
+import { tablesJson } from '../snapshot.ts';
 import { claimedBy } from '../verdict/claimed-by.ts';
 import { notInForce } from '../verdict/refusal.ts';
 import { verdictJson } from '../verdict/verdict.ts';
@@ -23,6 +24,7 @@ export function protectJson(report: ProtectReport): unknown {
     hypervisor: report.hypervisor,
     profile: report.profile,
     mbec: report.mbec,
+    tables: tablesJson(subject.tables),
     processor: processorJson(subject.processor),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,

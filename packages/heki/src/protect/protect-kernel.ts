@@ -35,28 +35,21 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { core, processor, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
+  const { processor, tables, symbols, memoryMap } = subject;
   const backend = HYPERVISORS[settings.hypervisor];
   const hypervisor = backend.create({
     profile: settings.profile,
     mbec: settings.mbec,
     processor: processor.profile,
   });
-  const targets = findTargets({
-    memory: core.memory,
-    root: kernelRoot,
-    levels,
-    symbols,
-    ...(directMap === undefined ? {} : { directMap }),
-  });
+  const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
   const options: MachineOptions<VirtualMachine, BackendEvent> = {
     hypervisor,
     driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
-    memory: core.memory,
+    kernel: tables,
     memoryMap,
     registers: processor.registers,
-    kernelRoot,
     profile: settings.profile,
     ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
   };
@@ -115,7 +108,11 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
       return [{ ...compared, standing: standingOf(compared), claimed }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
-    warnings: [...processor.warnings, ...rightsWarnings(granted.rights, { tables: granted.tables, inForce })],
+    warnings: [
+      ...subject.warnings,
+      ...processor.warnings,
+      ...rightsWarnings(granted.rights, { tables: granted.tables, inForce }),
+    ],
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,

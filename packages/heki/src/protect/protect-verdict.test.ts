@@ -173,9 +173,7 @@ describe('the verdict about a protected kernel', () => {
 });
 
 describe('a verdict that is made worse', () => {
-  const report = openSubject(undefined, undefined, undefined).then((subject) =>
-    protectKernel(subject, SETTINGS),
-  );
+  const report = openSubject(undefined, {}).then((subject) => protectKernel(subject, SETTINGS));
   const judged = async (change: (good: Awaited<typeof report>) => object) => {
     const good = await report;
     const verdict = protectVerdict({ ...good, ...change(good) });

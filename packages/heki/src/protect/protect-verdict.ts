@@ -96,7 +96,6 @@ export function uncovered({
   subject,
 }: Pick<ProtectReport, 'granted' | 'pageTablesOnly' | 'subject'>): Warning[] {
   const { outside } = granted;
-  const { absentTables } = granted.mappings;
   const mapped = framesIn(outside);
   const leftOut = subject.leftOut.filter(({ isMemory }) => isMemory);
   return [
@@ -106,14 +105,6 @@ export function uncovered({
             id: 'contents',
             message:
               'the contents of the attacked pages are not in the snapshot: verdicts are what the processor does',
-          },
-        ]
-      : []),
-    ...(absentTables > 0
-      ? [
-          {
-            id: 'absent-tables',
-            message: `${count(absentTables, 'page-table page')} ${absentTables === 1 ? 'is' : 'are'} not in the snapshot, and nobody knows what they map`,
           },
         ]
       : []),

@@ -1,10 +1,4 @@
-import {
-  type ComparedRange,
-  KernelRights,
-  type KernelTables,
-  kernelRightsText,
-  type RightsComparison,
-} from '@heki/machine';
+import { type ComparedRange, KernelRights, kernelRightsText, type RightsComparison } from '@heki/machine';
 import {
   type FrameRange,
   type Gfn,
@@ -13,6 +7,7 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
+import type { KernelTables } from '@heki/vmcore';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import { count } from '../quantity.ts';
 import type { WarnedRange, Warning } from '../warning.ts';
