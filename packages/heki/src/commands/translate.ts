@@ -10,6 +10,7 @@ import {
   entryIndex,
   type Level,
   levelName,
+  type PagingRegisters,
   pageSizeName,
   type Translation,
   translate as translateAddress,
@@ -27,7 +28,7 @@ import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
 import { openSnapshot } from '../snapshot.ts';
-import { warningLines } from '../warning.ts';
+import { type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
 export interface TranslateOptions {
@@ -51,12 +52,41 @@ export async function translate(
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
   const paging = { ...processor.registers, cr3: BigInt(kernelRoot) << 12n };
   const translation = translateAddress(paging, core.memory, va, access, processor.profile);
+  const answer: Answer = {
+    va,
+    access,
+    registers: paging,
+    translation,
+    processor,
+    warnings: [...processor.warnings, ...keyWarnings(access, paging, translation)],
+  };
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(va, access, translation, processor), undefined, 2)}\n`
-      : describe(va, access, paging, translation, processor, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(answer), undefined, 2)}\n`
+      : describe(answer, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
+}
+
+/** All that is told of a translation. */
+interface Answer {
+  readonly va: VirtualAddress;
+  readonly access: Access;
+  readonly registers: PagingRegisters;
+  readonly translation: Translation;
+  readonly processor: AssumedProcessor;
+  readonly warnings: readonly Warning[];
+}
+
+/** A page with a key other than 0 may be closed by PKRU or IA32_PKRS, which a dump does not hold. */
+function keyWarnings(access: Access, { cr4 }: PagingRegisters, { steps }: Translation): Warning[] {
+  const leaf = steps.at(-1)?.entry;
+  if (leaf === undefined || !leaf.leaf || leaf.key === 0 || access.kind === 'fetch') return [];
+  const user = steps.every(({ entry }) => entry.flags.includes('US'));
+  if ((cr4 & (user ? CR4.PKE : CR4.PKS)) === 0n) return [];
+  const register = user ? 'PKRU' : 'IA32_PKRS';
+  const message = `${register} is not in a dump and is taken as 0: protection key ${leaf.key} forbids nothing here`;
+  return [{ id: 'protection-keys', message }];
 }
 
 /** Names of the table index of each level in a linear address. */
@@ -69,11 +99,7 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 };
 
 function describe(
-  va: VirtualAddress,
-  access: Access,
-  registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
-  translation: Translation,
-  processor: AssumedProcessor,
+  { va, access, registers, translation, processor, warnings }: Answer,
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
@@ -95,7 +121,7 @@ function describe(
   } else if (outcome.kind === 'page-fault') {
     lines.push(...outcome.denials.map(({ text }) => `  because ${text}`));
   }
-  lines.push(...warningLines(processor.warnings, colours).map((line) => `  ${line}`));
+  lines.push(...warningLines(warnings, colours).map((line) => `  ${line}`));
   return `${lines.join('\n')}\n`;
 }
 
@@ -135,12 +161,8 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson(
-  va: VirtualAddress,
-  access: Access,
-  { outcome, steps }: Translation,
-  processor: AssumedProcessor,
-): unknown {
+function toJson({ va, access, translation, processor, warnings }: Answer): unknown {
+  const { outcome, steps } = translation;
   return {
     va: hex(va),
     access: access.kind,
@@ -158,7 +180,7 @@ function toJson(
     })),
     outcome: outcomeJson(outcome),
     processor: processorJson(processor),
-    warnings: processor.warnings,
+    warnings,
   };
 }
 
