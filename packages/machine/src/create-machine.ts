@@ -26,7 +26,7 @@ import {
 import { CR4 } from '@heki/x86';
 import { performAttack } from './attacks/perform-attack.ts';
 import type { TraceEvent } from './event.ts';
-import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
+import { framesOutside, layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
 
 /** Frames of RAM added for page lists: 16 MiB, enough for 692,224 ranges. It takes host memory only where it is used. */
@@ -175,12 +175,12 @@ function pageAt(frame: Gfn): KernelPage {
 
 /** What the Heki core needs of the kernel around it. */
 function createKernel(
-  options: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'memoryMap' | 'directMap'>,
+  options: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'memoryMap' | 'directMap' | 'crashKernel'>,
   memory: HekiKernel['memory'],
   registers: { readonly cr3: bigint; readonly cr4: bigint },
   addedMemory: FrameRange<Gfn>,
 ): HekiKernel {
-  const { memoryMap, directMap } = options;
+  const { memoryMap, directMap, crashKernel = [] } = options;
   const levels = (registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
   // Only addresses of list pages are made from it.
   const base = virtualAddressOf(PUBLISHED_LAYOUT[levels].directMap.start);
@@ -192,6 +192,8 @@ function createKernel(
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
     ramFrames: machineMemory(memoryMap),
+    // Of a snapshot nobody knows what is final, but for what surely is not.
+    ...(crashKernel.length === 0 ? {} : { finalFrames: framesOutside(crashKernel, memoryMap.ramEnd) }),
     ...(directMap === undefined ? {} : { directMap }),
     allocatePage() {
       const frame = frames.allocate();

@@ -34,3 +34,4 @@ export type { HekiDriver, Machine, MachineOptions } from './machine.ts';
 export { type CollectiveRights, collectiveRights, rightsOfFrame } from './rights/collective-rights.ts';
 export { type ComparedRange, compareRights, type RightsComparison } from './rights/compare-rights.ts';
 export { grantedRights, KernelRights, kernelRightsText } from './rights/kernel-rights.ts';
+export { type RamOutsideDirectMap, ramOutsideDirectMap } from './rights/ram-outside-direct-map.ts';

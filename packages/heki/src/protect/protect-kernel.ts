@@ -17,6 +17,8 @@ import type { Profile } from '@heki/series';
 import { type CpuProfile, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
+import { crashKernelPages } from './crash-kernel.ts';
+import { findOutsideDirectMap } from './outside-direct-map.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -32,7 +34,7 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { core, processor, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
+  const { core, processor, kernelRoot, levels, symbols, memoryMap, crashKernel, directMap } = subject;
   const backend = HYPERVISORS[settings.hypervisor];
   const hypervisor = backend.create({
     profile: settings.profile,
@@ -52,6 +54,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
     memory: core.memory,
     memoryMap,
+    crashKernel,
     registers: processor.registers,
     kernelRoot,
     profile: settings.profile,
@@ -72,6 +75,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   });
   const { early, late } = first.init();
   const pinned = recorder.pinned();
+  const sent = allRanges(recorder.hypercalls.filter(({ result }) => result === 0));
   let next: Machine | undefined = first.machine;
   const attacked = runAttacks({
     targets,
@@ -98,6 +102,8 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     hypercalls: recorder.hypercalls,
     pages: countPages(recorder.hypercalls),
     weakenedPages: recorder.weakenedPages(),
+    outsideDirectMap: findOutsideDirectMap(subject, sent),
+    crashKernel: crashKernelPages(subject, sent),
     writableCode: findWritableCode(subject, recorder.hypercalls),
     attacks: ATTACKS.flatMap((attack, index) => {
       const plain = without[index];

@@ -4,6 +4,7 @@ import { findDirectMap } from '@heki/guest';
 import { directlyMapped, machineMemory } from '@heki/machine';
 import {
   createMemoryMap,
+  type FrameRange,
   type Gfn,
   hex,
   type MemoryMap,
@@ -19,6 +20,7 @@ import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts'
 import { InputError } from '../failure.ts';
 import { readSidecar } from '../sidecar.ts';
 import { MOST_TABLES, openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import { textBetween } from './text-between.ts';
 
 /** The kernel that comes with the command: a Debian kernel of 256 MiB, without KASLR. */
 const EMBEDDED = fileURLToPath(new URL('../../data/k61-256-nokaslr.elf.gz', import.meta.url));
@@ -39,6 +41,8 @@ export interface Subject extends Snapshot {
   readonly memoryMapFrom: string | undefined;
   /** What the file of the memory map names and does not count as RAM. */
   readonly leftOut: readonly LeftOut[];
+  /** RAM reserved for a crash kernel, ascending. */
+  readonly crashKernel: readonly FrameRange<Gfn>[];
   /** Where physical address 0 is mapped. */
   readonly directMap: VirtualFrame | undefined;
 }
@@ -80,13 +84,16 @@ export async function openSubject(
   const mapFile = memoryMapPath ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
   let memoryMap: MemoryMap<Gfn>;
   let leftOut: readonly LeftOut[] = [];
+  let crashKernel: readonly FrameRange<Gfn>[] = [];
   if (mapFile !== undefined) {
     const read = readMemoryMap(mapFile);
     memoryMap = read;
     leftOut = read.leftOut;
+    crashKernel = read.crashKernel;
   } else if (directMap !== undefined) {
     const ranges = directlyMapped(tables, directMap);
-    memoryMap = createMemoryMap(ranges.map((range) => ({ ...range, type: 'ram' as const })));
+    const ram = [...ranges, ...textBetween(tables, ranges)];
+    memoryMap = createMemoryMap(ram.map((range) => ({ ...range, type: 'ram' as const })));
   } else {
     throw new InputError(
       `${basename(file)}: no direct map in its page tables to infer the memory map from: give one with --memory-map`,
@@ -111,6 +118,7 @@ export async function openSubject(
     memoryMap,
     memoryMapFrom: mapFile === undefined ? undefined : basename(mapFile),
     leftOut,
+    crashKernel,
     directMap,
   };
 }
