@@ -1,4 +1,4 @@
-import { collectiveRights, directlyMapped, kernelRightsText, ramOutsideDirectMap } from '@heki/machine';
+import { collectiveRights, kernelRightsText, ramOutsideDirectMap } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import type { Colours } from '../colours.ts';
 import { count } from '../quantity.ts';
@@ -12,11 +12,10 @@ const LISTED_RANGES = 4;
 
 /** RAM that the kernel's direct map lacks. @param sent the ranges that Heki asked for */
 export function findOutsideDirectMap(subject: Subject, sent: readonly ListedRange[]): OutsideDirectMap[] {
-  const { core, kernelRoot: root, levels, memoryMap, directMap } = subject;
-  if (directMap === undefined) return [];
-  const tables = { memory: core.memory, root, levels };
-  const mappings = collectiveRights({ ...tables, budget: MOST_TABLES }, memoryMap.ramEnd);
-  const covered = directlyMapped(tables, directMap);
+  const { tables, memoryMap } = subject;
+  const { memory, root, levels } = tables;
+  const mappings = collectiveRights({ memory, root, levels, budget: MOST_TABLES }, memoryMap.ramEnd);
+  const covered = tables.directMap.frames;
   return ramOutsideDirectMap({ tables, covered, memoryMap, mappings }).map((range) => ({
     ...range,
     sent: framesIn(sent, [range]) === range.end - range.start,

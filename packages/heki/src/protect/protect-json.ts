@@ -1,6 +1,7 @@
 import type { AttackResult } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
+import { tablesJson } from '../snapshot.ts';
 import { crashKernelJson } from './crash-kernel.ts';
 import { outsideDirectMapJson } from './outside-direct-map.ts';
 import type { ProtectReport } from './report.ts';
@@ -19,6 +20,7 @@ export function protectJson(report: ProtectReport): unknown {
     hypervisor: report.hypervisor,
     profile: report.profile,
     mbec: report.mbec,
+    tables: tablesJson(subject.tables),
     processor: processorJson(subject.processor),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,

@@ -1,6 +1,6 @@
-import type { KernelTables } from '@heki/machine';
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import type { KernelTables } from '@heki/vmcore';
 import { EntryLow, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 
 const UNCACHED = EntryLow.PCD | EntryLow.PWT;

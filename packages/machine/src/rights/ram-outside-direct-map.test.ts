@@ -5,10 +5,10 @@ import {
   gfn,
   type VirtualFrame,
 } from '@heki/physical-memory';
+import { proveKernelRoot } from '@heki/vmcore';
 import { createAddressSpace, EntryHigh, EntryLow, walkMappings } from '@heki/x86';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { directlyMapped } from '../direct-map.ts';
 import { SMALL_KERNEL, smallKernel } from '../testing/small-kernel.ts';
 import { collectiveRights, rightsOfFrame } from './collective-rights.ts';
 import { KernelRights } from './kernel-rights.ts';
@@ -36,7 +36,7 @@ function kernelWith(taken: readonly Piece[], mapped: readonly Piece[]) {
   const space = createAddressSpace({ ...kernel, tables: createFrameAllocator<Gfn>({ ranges }) });
   const end = (start: number, { frames }: Piece) => (start + frames) as VirtualFrame;
   for (const piece of taken) {
-    const start = (kernel.directMapAt + piece.frame) as VirtualFrame;
+    const start = (kernel.kernel.directMap.start + piece.frame) as VirtualFrame;
     space.unmap(start, end(start, piece));
   }
   mapped.forEach((piece, index) => {
@@ -44,15 +44,15 @@ function kernelWith(taken: readonly Piece[], mapped: readonly Piece[]) {
     const high = piece.executable ? 0 : EntryHigh.XD;
     space.map(start, end(start, piece), gfn(piece.frame), { low: EntryLow.P, high });
   });
-  const { memory, root, levels, directMapAt } = kernel;
-  const tables = { memory, root, levels };
+  const { memory, root, levels } = kernel;
+  const tables = proveKernelRoot({ memory, root, levels });
   const found = ramOutsideDirectMap({
     tables,
-    covered: directlyMapped(tables, directMapAt),
+    covered: tables.directMap.frames,
     memoryMap,
     mappings: collectiveRights(tables, ramFrames),
   });
-  return { tables, directMapAt, found };
+  return { tables, found };
 }
 
 test('the RAM that a direct map lacks is found, with what other mappings allow and where the first one is', () => {
@@ -87,11 +87,11 @@ test('what is found is what a look at every frame finds', () => {
   let outside = 0;
   fc.assert(
     fc.property(pieces, pieces, (taken, mapped) => {
-      const { tables, directMapAt, found } = kernelWith(taken, mapped);
+      const { tables, found } = kernelWith(taken, mapped);
       const expected = new Map<number, number>();
       for (let frame = 0x1f00; frame < 0x2140; frame++) {
         if (!memoryMap.isRam(gfn(frame))) continue;
-        const at = (directMapAt + frame) as VirtualFrame;
+        const at = (tables.directMap.start + frame) as VirtualFrame;
         if (walkMappings(tables, at, (at + 1) as VirtualFrame, () => {}).leaves > 0) continue;
         expected.set(frame, rightsOfFrame(tables, frame));
       }

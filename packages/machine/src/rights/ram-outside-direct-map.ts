@@ -7,8 +7,8 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
+import type { KernelTables } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
-import type { KernelTables } from '../direct-map.ts';
 import type { CollectiveRights } from './collective-rights.ts';
 
 /** RAM that the direct map lacks. */
