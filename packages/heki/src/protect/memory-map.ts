@@ -11,7 +11,7 @@ import { fitOfMemoryMap, type LeftOut, type ProvenRoot, readMemoryMap } from '@h
 import { InputError } from '../failure.ts';
 import { bytesText } from '../quantity.ts';
 import type { Warning } from '../warning.ts';
-import { textBetween } from './text-between.ts';
+import { hiddenRam } from './hidden-ram.ts';
 
 /** The memory map of the guest, and what is to be said of it. */
 export interface SubjectMap {
@@ -73,8 +73,7 @@ export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
 
 /** What the kernel takes for its memory. */
 export function inferMemoryMap(tables: ProvenRoot): SubjectMap {
-  const { frames: mapped } = tables.directMap;
-  const ram = [...mapped, ...textBetween(tables, mapped)];
+  const ram = [...tables.directMap.frames, ...hiddenRam(tables)];
   const memoryMap = createMemoryMap(ram.map((range) => ({ ...range, type: 'ram' as const })));
   return { memoryMap, memoryMapFrom: undefined, leftOut: [], crashKernel: [], warnings: [] };
 }
