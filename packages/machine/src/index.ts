@@ -38,3 +38,4 @@ export {
   type RightsComparison,
 } from './rights/compare-rights.ts';
 export { grantedRights, KernelRights, kernelRightsText } from './rights/kernel-rights.ts';
+export { type RamOutsideDirectMap, ramOutsideDirectMap } from './rights/ram-outside-direct-map.ts';

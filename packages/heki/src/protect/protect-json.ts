@@ -6,6 +6,8 @@ import { claimedBy } from '../verdict/claimed-by.ts';
 import { notInForce } from '../verdict/refusal.ts';
 import { verdictJson } from '../verdict/verdict.ts';
 import { warningsJson } from '../warning.ts';
+import { crashKernelJson } from './crash-kernel.ts';
+import { outsideDirectMapJson } from './outside-direct-map.ts';
 import { assumptions, protectVerdict, uncovered } from './protect-verdict.ts';
 import type { ProtectReport } from './report.ts';
 
@@ -48,6 +50,8 @@ export function protectJson(report: ProtectReport): unknown {
       ...(why === undefined ? {} : { refused: why }),
     })),
     pages: Object.fromEntries([...report.pages].map(([permissions, { pages }]) => [permissions, pages])),
+    outsideDirectMap: outsideDirectMapJson(report.outsideDirectMap),
+    crashKernel: crashKernelJson(subject, report.crashKernel),
     attacks: report.attacks.map((attack) => ({
       name: attack.with.name,
       without: attackJson(attack.without),

@@ -18,7 +18,9 @@ import type { CpuProfile } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
+import { crashKernelPages } from './crash-kernel.ts';
 import { isClaimed, lookAtRights } from './granted-rights.ts';
+import { findOutsideDirectMap } from './outside-direct-map.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -35,7 +37,7 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { processor, tables, symbols, memoryMap } = subject;
+  const { processor, tables, symbols, memoryMap, crashKernel } = subject;
   const backend = HYPERVISORS[settings.hypervisor];
   const hypervisor = backend.create({
     profile: settings.profile,
@@ -49,6 +51,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
     kernel: tables,
     memoryMap,
+    crashKernel,
     registers: processor.registers,
     profile: settings.profile,
     ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
@@ -70,6 +73,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   const pinned = recorder.pinned();
   const inForce = late.outcome === 'protected' && !recorder.hypercalls.some(({ result }) => result < 0);
   const granted = lookAtRights(subject, first.machine);
+  const sent = allRanges(recorder.hypercalls.filter(({ result }) => result === 0));
   let next: Machine | undefined = first.machine;
   const attacked = runAttacks({
     targets,
@@ -99,6 +103,8 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     weakenedPages: recorder.weakenedPages(),
     granted,
     inForce,
+    outsideDirectMap: findOutsideDirectMap(subject, sent),
+    crashKernel: crashKernelPages(subject, sent),
     attacks: ATTACKS.flatMap((attack, index) => {
       const plain = without[index];
       const protectedResult = attacked[index];

@@ -92,11 +92,13 @@ export function assumptions({
 /** What no verdict here speaks about. */
 export function uncovered({
   granted,
+  outsideDirectMap,
   pageTablesOnly,
   subject,
-}: Pick<ProtectReport, 'granted' | 'pageTablesOnly' | 'subject'>): Warning[] {
+}: Pick<ProtectReport, 'granted' | 'outsideDirectMap' | 'pageTablesOnly' | 'subject'>): Warning[] {
   const { outside } = granted;
   const mapped = framesIn(outside);
+  const unsent = outsideDirectMap.filter(({ allowed, sent }) => allowed !== 0 && !sent);
   const leftOut = subject.leftOut.filter(({ isMemory }) => isMemory);
   return [
     ...(pageTablesOnly
@@ -105,6 +107,19 @@ export function uncovered({
             id: 'contents',
             message:
               'the contents of the attacked pages are not in the snapshot: verdicts are what the processor does',
+          },
+        ]
+      : []),
+    ...(unsent.length > 0
+      ? [
+          {
+            id: 'outside-direct-map',
+            message: `${count(framesIn(unsent), 'page')} of RAM that the direct map lacks: Heki, which looks there alone, never asks for them`,
+            ranges: unsent.map(({ start, end, allowed }) => ({
+              start,
+              end,
+              mapped: kernelRightsText(allowed),
+            })),
           },
         ]
       : []),

@@ -1,6 +1,6 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
 import type { Refusal } from '@heki/hypervisor';
-import type { Attack, AttackResult, Standing } from '@heki/machine';
+import type { Attack, AttackResult, RamOutsideDirectMap, Standing } from '@heki/machine';
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { HypervisorName } from '../hypervisor-names.ts';
@@ -31,6 +31,11 @@ export interface HypercallRecord {
 export interface PageCount {
   readonly pages: number;
   readonly immutable: number;
+}
+
+/** RAM that the kernel's direct map lacks, and whether Heki has asked for it all the same. */
+export interface OutsideDirectMap extends RamOutsideDirectMap {
+  readonly sent: boolean;
 }
 
 /** An attack without Heki and with it. */
@@ -67,6 +72,9 @@ export interface ProtectReport {
   readonly granted: GrantedRights;
   /** Heki protects the kernel's memory, and the hypervisor took every request. */
   readonly inForce: boolean;
+  readonly outsideDirectMap: readonly OutsideDirectMap[];
+  /** What of the read-only pages is a loaded crash kernel. */
+  readonly crashKernel: PageCount;
   readonly attacks: readonly ComparedAttack[];
   /** What a reader must know to take the rest rightly. */
   readonly warnings: readonly Warning[];
