@@ -25,9 +25,12 @@ import {
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { performAttack } from './attacks/perform-attack.ts';
+import { snapshotDefects } from './defects.ts';
 import type { TraceEvent } from './event.ts';
 import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
+import { checkDefects } from './specification/defect-fault.ts';
+import { machineSettings } from './specification/machine-specification.ts';
 
 /** Frames of RAM added for page lists: 16 MiB, enough for 692,224 ranges. It takes host memory only where it is used. */
 const ADDED_FRAMES = 4096;
@@ -41,12 +44,15 @@ const RFLAGS_ALWAYS_SET = 1n << 1n;
  * Builds a machine around a snapshot: guest memory in host memory of its own, a virtual machine of the given
  * hypervisor, a virtual CPU with the snapshot's registers, and a Heki core in the kernel.
  *
- * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added
+ * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added, and for a defect that the guest and the
+ *   hypervisor do not have
  */
 export function createMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: MachineOptions<VM, Event>,
 ): Machine<VM> {
-  const { hypervisor, memoryMap, registers, profile = 'hardened', defects = {} } = options;
+  const { hypervisor, memory: dump, memoryMap, registers, ...specification } = options;
+  const { profile, defects, spuriousFaults } = machineSettings(specification);
+  checkDefects(defects, hypervisor, snapshotDefects);
   const cpu = hypervisor.processor;
 
   const listeners = new Set<(event: TraceEvent<Event>) => void>();
@@ -63,7 +69,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   const physicalLimit = 2 ** (cpu.maxPhysicalAddressBits - 12);
   const ram = machineMemory(memoryMap);
   const addedMemory = placeAddedMemory(memoryMap, ADDED_FRAMES, physicalLimit);
-  const snapshot = createOverlay({ base: options.memory });
+  const snapshot = createOverlay({ base: dump });
   const added = createRam<Gfn>({ ranges: [addedMemory] });
   const memory = createMountedMemory<Gfn>({
     mounts: [
@@ -90,12 +96,11 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
       start,
       frames: end - start,
       backing: host.backing(start),
-      ...(options.hostPage === undefined ? {} : { largestLeaf: options.hostPage }),
+      largestLeaf: options.hostPage,
     });
   }
 
   const cr3 = options.kernelRoot === undefined ? registers.cr3 : BigInt(addressOf(options.kernelRoot));
-  const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpu = virtualMachine.createVcpu({
     registers: {
       ...registers,
@@ -120,7 +125,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     kernel,
     profile,
     defects,
-    ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
+    config: options.kernelConfig,
   };
   // A kernel without Heki has no driver for it either. A core that is switched off tells, and does nothing.
   const built = createHekiGuest({ ...guest, enabled: false }).earlyInit().outcome !== 'not-built';
@@ -192,7 +197,7 @@ function createKernel(
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
     ramFrames: machineMemory(memoryMap),
-    ...(directMap === undefined ? {} : { directMap }),
+    directMap,
     allocatePage() {
       const frame = frames.allocate();
       if (frame === undefined) return undefined;

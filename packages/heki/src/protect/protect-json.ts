@@ -16,6 +16,8 @@ export function protectJson(report: ProtectReport): unknown {
     kernel: subject.kernel,
     hypervisor: report.hypervisor,
     profile: report.profile,
+    defects: report.defects,
+    secureKernel: report.secureKernel,
     mbec: report.mbec,
     processor: processorJson(subject.processor),
     memoryMap: {
