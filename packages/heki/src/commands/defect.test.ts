@@ -24,14 +24,23 @@ function findings(classes: readonly PageClass[]): Readonly<Record<string, string
 }
 
 test.each([
-  [['protect', '--defect', 'B-H99'], 'heki: defect B-H99: neither the guest nor the hypervisor kvm has it: like it are'],
+  [
+    ['protect', '--defect', 'B-H99'],
+    'heki: defect B-H99: neither the guest nor the hypervisor kvm has it: like it are',
+  ],
   [['protect', '--defect', 'B-G10'], 'heki: defect B-G10: neither the guest nor the hypervisor kvm has it'],
   [['boot', '--defect', 'B-H1', '--hypervisor', 'xen'], 'neither the guest nor the hypervisor xen has it'],
-  [['boot', '--no-defect', 'B-H1', '--hypervisor', 'none'], 'neither the guest nor the hypervisor none has it'],
+  [
+    ['boot', '--no-defect', 'B-H1', '--hypervisor', 'none'],
+    'neither the guest nor the hypervisor none has it',
+  ],
   [['boot', '--defect', 'B-G19', '--hypervisor', 'xen'], "defect B-G19: it is of KVM's driver in the guest"],
   [['boot', '--workload', 'all', '--defect', 'B-G9'], 'defect B-G9: no machine shows it'],
   [['kunit', '--defect', 'B-L1'], 'neither the guest nor the hypervisor kvm has it'],
-  [['boot', '--secure-kernel', 'lvbs-2026-02'], '--secure-kernel: kvm has none, expected --hypervisor hyperv'],
+  [
+    ['boot', '--secure-kernel', 'lvbs-2026-02'],
+    '--secure-kernel: kvm has none, expected --hypervisor hyperv',
+  ],
   [['boot', '--secure-kernel', 'lvbs'], '--secure-kernel lvbs: expected one of hardened, lvbs-2026-02'],
 ])('%j is refused as called wrongly, with what can be had', async (args, message) => {
   const { exitCode, stdout, stderr } = await runCommand(args);
@@ -64,7 +73,15 @@ test('a scenario names its defects and its processor, and options say the last w
     },
     steps: [{ do: 'load-module', name: 'm' }],
   });
-  const { stdout } = await runCommand(['boot', '--scenario', life, '--no-defect', 'B-H1', '--defect', 'B-G4']);
+  const { stdout } = await runCommand([
+    'boot',
+    '--scenario',
+    life,
+    '--no-defect',
+    'B-H1',
+    '--defect',
+    'B-G4',
+  ]);
   expect(stdout).toContain('processor  amd-zen4 (gmet false)');
   expect(stdout).toContain('kvm, no GMET; profile hardened with B-G4, without B-H1');
 });
@@ -87,7 +104,7 @@ test('protect and replay tell in JSON which defects they were run with', async (
   expect(JSON.parse(stdout).defects).toEqual({ 'B-H1': true, 'B-G1': false });
   const { exitCode, stderr } = await runCommand([
     'replay',
-    projectFile('fixtures/real-6.1-256m.json.gz'),
+    projectFile('vectors/counters/real-6.1-256m.json.gz'),
     '--no-defect',
     'B-G5',
   ]);

@@ -7,13 +7,12 @@ import type { MachineFlags } from '../machine-flags.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
-import { openSubject } from '../protect/subject.ts';
+import { openSubject, type SubjectOptions } from '../protect/subject.ts';
 import { readText } from '../read-text.ts';
 import { specificationOf } from '../specification.ts';
 
 /** Options of `heki protect`. */
-export interface ProtectOptions extends MachineFlags {
-  readonly memoryMap?: string;
+export interface ProtectOptions extends SubjectOptions, Omit<MachineFlags, keyof SubjectOptions> {
   readonly kernelConfig?: string;
   readonly trace?: boolean;
   readonly json?: boolean;
@@ -27,7 +26,7 @@ export async function protect(
 ): Promise<number> {
   const kernelConfig =
     options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
-  const subject = await openSubject(path, options.memoryMap, options.cpu);
+  const subject = await openSubject(path, options);
   const report = protectKernel(subject, {
     machine: specificationOf(options),
     kernelConfig,

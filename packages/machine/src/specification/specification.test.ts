@@ -40,9 +40,12 @@ describe('a specification', () => {
 });
 
 describe('a processor', () => {
-  test.each(CPU_PROFILES.map((profile) => [profile.name, profile] as const))('is named %s', (name, profile) => {
-    expect(processorOf(name)).toBe(profile);
-  });
+  test.each(CPU_PROFILES.map((profile) => [profile.name, profile] as const))(
+    'is named %s',
+    (name, profile) => {
+      expect(processorOf(name)).toBe(profile);
+    },
+  );
 
   test('is a profile with changes', () => {
     const cpu = {

@@ -6,7 +6,9 @@ function loadedBy(file: URL, seen = new Set<string>()): ReadonlySet<string> {
   if (seen.has(file.href)) return seen;
   seen.add(file.href);
   const text = readFileSync(file, 'utf8');
-  for (const [, kind = '', name = ''] of text.matchAll(/^(import|export)(?! type)[^;]*? from '([^']+)';/gms)) {
+  for (const [, kind = '', name = ''] of text.matchAll(
+    /^(import|export)(?! type)[^;]*? from '([^']+)';/gms,
+  )) {
     if (!name.startsWith('.')) seen.add(name);
     else if (kind !== '') loadedBy(new URL(name, file), seen);
   }
