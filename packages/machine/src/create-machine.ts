@@ -17,7 +17,6 @@ import {
   type FrameRange,
   type Gfn,
   type Gpa,
-  type MemoryMap,
   PAGE_SIZE,
   type Pfn,
   type VirtualAddress,
@@ -26,12 +25,10 @@ import {
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { performAttack } from './attacks/perform-attack.ts';
-
 import { snapshotDefects } from './defects.ts';
 import { MachineError } from './error.ts';
-
 import type { TraceEvent } from './event.ts';
-import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
+import { framesOutside, layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
 import { checkDefects } from './specification/defect-fault.ts';
 import { machineSettings } from './specification/machine-specification.ts';
@@ -118,7 +115,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     onEvent: (event) => emit({ from: 'vcpu', event }),
   });
 
-  const kernel = createKernel(tables, memory, memoryMap, addedMemory);
+  const kernel = createKernel(tables, memory, options, addedMemory);
   const driverMemory: DriverMemory = {
     memory,
     allocatePage: () => kernel.allocatePage(false)?.frame,
@@ -210,7 +207,10 @@ function tablesOf(
 function createKernel(
   tables: Pick<HekiKernel, 'pageTableRoot' | 'levels' | 'directMap'>,
   memory: HekiKernel['memory'],
-  memoryMap: MemoryMap<Gfn>,
+  {
+    memoryMap,
+    crashKernel = [],
+  }: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'memoryMap' | 'crashKernel'>,
   addedMemory: FrameRange<Gfn>,
 ): HekiKernel {
   // Only addresses of list pages are made from it.
@@ -222,14 +222,16 @@ function createKernel(
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
     ramFrames: machineMemory(memoryMap),
+    // Of a snapshot nobody knows what is final, but for what surely is not.
+    ...(crashKernel.length === 0 ? {} : { finalFrames: framesOutside(crashKernel, memoryMap.ramEnd) }),
     allocatePage() {
       const frame = frames.allocate();
       if (frame === undefined) return undefined;
       return { frame, address: (base + BigInt(addressOf(frame))) as VirtualAddress };
     },
-    freePage: (frame) => frames.free(frame),
+    freePage: ({ frame }) => frames.free(frame),
     // The snapshot's page tables do not map the added RAM, and mapping it would change what is measured.
-    store: (frame, offset, bytes) =>
+    store: ({ frame }, offset, bytes) =>
       writeBytes(memory, (addressOf(frame) + offset) as Gpa, bytes.subarray(0, PAGE_SIZE - offset)) ===
       bytes.length,
   };

@@ -33,6 +33,7 @@ export type { HekiDriver, KernelWithoutTables, Machine, MachineOptions } from '.
 export { type CollectiveRights, collectiveRights, rightsOfFrame } from './rights/collective-rights.ts';
 export { type ComparedRange, compareRights, type RightsComparison } from './rights/compare-rights.ts';
 export { grantedRights, KernelRights, kernelRightsText } from './rights/kernel-rights.ts';
+export { type RamOutsideDirectMap, ramOutsideDirectMap } from './rights/ram-outside-direct-map.ts';
 export { defectFault } from './specification/defect-fault.ts';
 export { type HypervisorSettings, hypervisorSettings } from './specification/hypervisor-settings.ts';
 export { joinSpecifications } from './specification/join-specifications.ts';

@@ -18,6 +18,8 @@ import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-
 import { type CpuProfile, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import { HYPERVISORS, hypervisorNamed, makesKvmHypercalls } from '../hypervisors.ts';
 import { hypervisorOf } from '../specification.ts';
+import { crashKernelPages } from './crash-kernel.ts';
+import { findOutsideDirectMap } from './outside-direct-map.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -32,7 +34,7 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { processor, tables, symbols, memoryMap } = subject;
+  const { processor, tables, symbols, memoryMap, crashKernel } = subject;
   const { profile, defects, spuriousFaults, ...machine } = machineSettings(settings.machine);
   const name = hypervisorNamed(machine.hypervisor);
   const { driver } = HYPERVISORS[name];
@@ -44,6 +46,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     driver: (guest, driverOptions) => driver?.(guest, driverOptions) ?? false,
     kernel: tables,
     memoryMap,
+    crashKernel,
     registers: processor.registers,
     profile,
     defects,
@@ -65,6 +68,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   });
   const { early, late } = first.init();
   const pinned = recorder.pinned();
+  const sent = allRanges(recorder.hypercalls.filter(({ result }) => result === 0));
   let next: Machine | undefined = first.machine;
   const attacked = runAttacks({
     targets,
@@ -93,6 +97,8 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     hypercalls: recorder.hypercalls,
     pages: countPages(recorder.hypercalls),
     weakenedPages: recorder.weakenedPages(),
+    outsideDirectMap: findOutsideDirectMap(subject, sent),
+    crashKernel: crashKernelPages(subject, sent),
     writableCode: findWritableCode(subject, recorder.hypercalls),
     attacks: ATTACKS.flatMap((attack, index) => {
       const plain = without[index];
