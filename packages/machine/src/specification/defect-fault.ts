@@ -31,7 +31,7 @@ export function defectFault(
   { name, defects: switches = {} }: Pick<Hypervisor, 'name' | 'defects'>,
   ofGuest: Defects = machineDefects,
 ): string | undefined {
-  const known = [...Object.keys(ofGuest), ...Object.keys(switches)];
+  const known = [...Object.keys(ofGuest), ...Object.keys(switches)].filter((one) => !(one in IN_NO_MACHINE));
   for (const [id, wanted] of Object.entries(defects)) {
     const why = IN_NO_MACHINE[id];
     if (why !== undefined) return `defect ${id}: no machine shows it: ${why}`;
