@@ -27,7 +27,7 @@ import { LogLine } from '../kernel/log-line.ts';
 import { PageListBuilder } from '../page-lists/page-list-builder.ts';
 import { DEFAULT_PERMISSIONS } from '../permission.ts';
 import { type KernelLayout, outside, PUBLISHED_LAYOUT } from '../walk/address-space.ts';
-import { foundLayout, walkKernel } from '../walk/kernel-walk.ts';
+import { walkKernel } from '../walk/kernel-walk.ts';
 import { LeafFeeder } from '../walk/leaf-feeder.ts';
 import { createAfterBoot, GrantedRights } from './after-boot.ts';
 import { checkedTask, checkLeaves, checkRange, pokedLeaves } from './hook-arguments.ts';
@@ -123,7 +123,7 @@ export class HekiCore implements HekiGuest {
       firstFrameDecides: this.#defects['B-G15'],
     });
     if (!this.#defects['B-G20']) {
-      this.#layout = foundLayout(this.#kernel, this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET);
+      this.#layout = { ...this.#layout, directMap: this.#kernel.directMap };
     }
     let leaves = 0;
     for (const { start, end } of outside(this.#layout.kernel, this.#layout.directMap)) {
