@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { frameOf, type Gfn, gpa } from '@heki/physical-memory';
+import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
   CPU_PROFILES,
   type CpuProfile,
@@ -41,7 +42,7 @@ export function cpuNamed(name: string): CpuProfile {
  * @throws {InputError} when `sidecar` has an EFER that is not of 64-bit mode
  */
 export function assumeProcessor(
-  { core, registers: dumped, levels }: Snapshot,
+  { core, registers: dumped, tables }: Snapshot<ProvenRoot | ChosenRoot>,
   sidecar: Sidecar | undefined,
   cpu: string | undefined,
 ): AssumedProcessor {
@@ -52,13 +53,13 @@ export function assumeProcessor(
       `${sidecar?.path}: efer: 0x${registers.efer.toString(16)} without LMA: expected the EFER of a guest in 64-bit mode`,
     );
   }
-  const tables = surveyTables({
+  const survey = surveyTables({
     memory: core.memory,
-    root: frameOf(gpa(Number(BigInt.asUintN(52, registers.cr3)))),
-    levels,
+    root: tables.root,
+    levels: tables.levels,
     memoryEnd: frameOf(gpa((core.segments.at(-1)?.end ?? 0) + 4095)) as Gfn,
   });
-  const derived = deriveProcessor({ registers, tables }, named);
+  const derived = deriveProcessor({ registers, tables: survey }, named);
   return {
     ...derived,
     named: named !== undefined,

@@ -1,7 +1,16 @@
 import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
-import { infoTlbLine } from '@heki/vmcore';
-import { EntryHigh, EntryLow, type MappingLeaf, PageRights, type SharedTable } from '@heki/x86';
+import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
+import {
+  EntryHigh,
+  EntryLow,
+  type MappingLeaf,
+  type MappingWalkResult,
+  PageRights,
+  type SharedTable,
+} from '@heki/x86';
 import { hex16 } from '../hex.ts';
+import { tablesJson, tablesLines } from '../snapshot.ts';
+import type { Warning } from '../warning.ts';
 
 /** What a walk found, all in all. */
 export interface WalkSummary {
@@ -14,12 +23,12 @@ export interface WalkSummary {
 
 /** How leaves become lines. `leaf` gets the same object each time. */
 export interface WalkFormat {
-  begin(): readonly string[];
+  begin(tables: ProvenRoot | ChosenRoot, warnings: readonly Warning[]): readonly string[];
   /** A line, or `undefined` while it is not complete. */
   leaf(leaf: MappingLeaf): string | undefined;
   /** Lines for a place of tables that were listed at another. */
   shared(place: SharedTable): readonly string[];
-  end(summary: WalkSummary): readonly string[];
+  end(summary: WalkSummary, result: MappingWalkResult): readonly string[];
 }
 
 const SIZES = ['', '4K', '2M', '1G'] as const;
@@ -80,7 +89,9 @@ function createTable(): WalkFormat {
     return `${addresses(first.virtualFrame, frames)}  ${hex16(first.guestFrame * 4096)}  ${String(leaves).padStart(6)} x ${columns}`;
   };
   return {
-    begin: () => [
+    begin: (tables, warnings) => [
+      ...tablesLines(tables),
+      ...warnings.map(({ message }) => `warning: ${message}`),
       'virtual addresses                  physical address  leaves x size  leaf  effective  flags',
     ],
     leaf(leaf) {
@@ -136,7 +147,11 @@ function createJson(): WalkFormat {
     return line;
   };
   return {
-    begin: () => ['['],
+    begin: (tables, warnings) => [
+      `{"tables": ${JSON.stringify(tablesJson(tables))},`,
+      `"warnings": ${JSON.stringify(warnings)},`,
+      '"leaves": [',
+    ],
     leaf(leaf) {
       const text = JSON.stringify({
         va: hex(virtualAddressOf(leaf.virtualFrame)),
@@ -163,11 +178,11 @@ function createJson(): WalkFormat {
         }),
       ),
     ],
-    end: () => [']'],
+    end: (_summary, { absentTables }) => ['],', `"absentTables": ${absentTables}}`],
   };
 }
 
-/** The formats of `heki walk`: a table for people, QEMU's own text, and an array of objects. */
+/** The formats of `heki walk`: a table for people, QEMU's own text, and one object for programs. */
 export const WALK_FORMATS = {
   table: createTable,
   'info-tlb': (): WalkFormat => ({ begin: () => [], leaf: infoTlbLine, shared: () => [], end: () => [] }),

@@ -1,6 +1,7 @@
 import type { AttackResult } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
+import { tablesJson } from '../snapshot.ts';
 import type { ProtectReport } from './report.ts';
 
 function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
@@ -17,6 +18,7 @@ export function protectJson(report: ProtectReport): unknown {
     hypervisor: report.hypervisor,
     profile: report.profile,
     mbec: report.mbec,
+    tables: tablesJson(subject.tables),
     processor: processorJson(subject.processor),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,
