@@ -88,7 +88,7 @@ export function createAttacker(
         // What an attacker reads may be no table: the sum wraps, as in his registers.
         const address = BigInt.asUintN(64, directMap + table + BigInt(8 * index)) as VirtualAddress;
         const { step, value } = this.load(address, 8);
-        if (value === undefined || step.contentsAbsent) return undefined;
+        if (value === undefined || step.contentsAbsent || step.withoutMemory) return undefined;
         const low = Number(value & 0xffff_ffffn);
         const high = Number(value >> 32n);
         if ((low & EntryLow.P) === 0) return undefined;
