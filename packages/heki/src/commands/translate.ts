@@ -55,18 +55,36 @@ export async function translate(
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
   const paging = { ...processor.registers, cr3: BigInt(tables.root) << 12n };
   const translation = translateAddress(paging, core.memory, va, access, processor.profile);
-  const warnings = [
-    ...tableWarnings(core, tables),
-    ...processor.warnings,
-    ...keyWarnings(access, paging, translation),
-  ];
-  const told = { va, access, tables, translation, processor, warnings };
+  const answer: Answer = {
+    va,
+    access,
+    tables,
+    registers: paging,
+    translation,
+    processor,
+    warnings: [
+      ...tableWarnings(core, tables),
+      ...processor.warnings,
+      ...keyWarnings(access, paging, translation),
+    ],
+  };
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(told), undefined, 2)}\n`
-      : describe(told, paging, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(answer), undefined, 2)}\n`
+      : describe(answer, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
+}
+
+/** All that is told of a translation. */
+interface Answer {
+  readonly va: VirtualAddress;
+  readonly access: Access;
+  readonly tables: ProvenRoot | ChosenRoot;
+  readonly registers: PagingRegisters;
+  readonly translation: Translation;
+  readonly processor: AssumedProcessor;
+  readonly warnings: readonly Warning[];
 }
 
 /** A page with a key other than 0 may be closed by PKRU or IA32_PKRS, which a dump does not hold. */
@@ -89,19 +107,8 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
   1: '20:12',
 };
 
-/** What there is to tell. */
-interface Told {
-  readonly va: VirtualAddress;
-  readonly access: Access;
-  readonly tables: ProvenRoot | ChosenRoot;
-  readonly translation: Translation;
-  readonly processor: AssumedProcessor;
-  readonly warnings: readonly Warning[];
-}
-
 function describe(
-  { va, access, tables, translation, processor, warnings }: Told,
-  registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
+  { va, access, tables, registers, translation, processor, warnings }: Answer,
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
@@ -164,7 +171,7 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson({ va, access, tables, translation, processor, warnings }: Told): unknown {
+function toJson({ va, access, tables, translation, processor, warnings }: Answer): unknown {
   const { outcome, steps } = translation;
   return {
     va: hex(va),

@@ -28,7 +28,9 @@ describe.each(['k61-rt', 'k61-stock-skylake'])(
 
     test('are spelt out in info-tlb, exactly as QEMU does', async () => {
       const { judged } = JSON.parse(readFileSync(projectFile(`fixtures/foreign/${name}.json`), 'utf8'));
-      const text = await walk(path, '--format', 'info-tlb');
+      const { exitCode, stdout: text, stderr } = await runCommand(['walk', path, '--format', 'info-tlb']);
+      // The CPU of one of them stood on the user's half, where it has no such tables.
+      expect([exitCode, stderr === '' || stderr.includes('swapper_pg_dir')]).toEqual([0, true]);
       expect(text.split('\n')).toHaveLength(judged.leaves + 1);
       expect(createHash('sha256').update(text).digest('hex')).toBe(judged.infoTlbSha256);
     });
@@ -59,7 +61,7 @@ describe("tables that are shared as KASAN's shadow of untouched memory is", () =
   });
 
   test('are in JSON as places of a table, with what stands there', async () => {
-    const elements = JSON.parse(
+    const { leaves: elements } = JSON.parse(
       await walk(kasan, '--format', 'json', '--range', 'fffff98000000000-fffffc0000000000'),
     );
     expect(elements).toHaveLength(512 + 511 + 511 + 4);

@@ -86,7 +86,7 @@ function besideInfoTlb(
   warnings: readonly Warning[],
   { sharedMappings }: WalkSummary,
 ): string[] {
-  const isCr3 = 'origin' in tables && tables.origin.kind === 'cr3';
+  const isCr3 = 'origin' in tables && tables.origin.isCr3;
   const once = `tables that several entries lead to are listed once: QEMU's text has ${sharedMappings} lines more (--format table shows where)`;
   return [
     ...(isCr3 ? [] : [tablesLines(tables).join(' ')]),

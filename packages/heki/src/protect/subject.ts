@@ -60,7 +60,7 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
   const sidecar = await readSidecar(file);
   const { core, tables } = snapshot;
 
-  const { stoppedAt, absentTables } = walkMappings(
+  const { stoppedAt, absentTables, tablesAtSeveralLevels } = walkMappings(
     {
       memory: tables.memory,
       root: tables.root,
@@ -78,6 +78,7 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
     );
   }
   const absent = `the dump lacks ${count(absentTables, 'page-table page')} of the kernel: what they map is not known`;
+  const circular = `${count(tablesAtSeveralLevels, 'page-table page')} stand at more than one level: tables lead to themselves`;
   const mapFile = options.memoryMap ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
   const map = mapFile === undefined ? inferMemoryMap(tables) : openMemoryMap(mapFile, tables);
   const known = knownSymbols(sidecar, tables);
@@ -94,6 +95,7 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
     warnings: [
       ...tableWarnings(core, tables),
       ...(absentTables > 0 ? [{ id: 'absent-tables', message: absent }] : []),
+      ...(tablesAtSeveralLevels > 0 ? [{ id: 'circular-tables', message: circular }] : []),
       ...map.warnings,
       ...known.warnings,
     ],

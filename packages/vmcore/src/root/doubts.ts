@@ -1,4 +1,4 @@
-import { PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import type { Vmcore } from '../vmcore.ts';
 import { GIB_FRAMES, KERNEL_MAP, mappedFrame } from './kernel-tables.ts';
 import type { ProvenRoot } from './proven-root.ts';
@@ -36,10 +36,10 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
   const { virtualFrame, frame } = kernel.text;
   const mapped = mappedFrame(kernel, virtualFrame);
   if (mapped !== frame) {
-    const where = mapped === undefined ? 'nowhere' : `to 0x${(mapped * PAGE_SIZE).toString(16)}`;
+    const where = mapped === undefined ? 'nowhere' : `to ${hex(mapped * PAGE_SIZE)}`;
     doubts.push({
       id: 'stray-text',
-      message: `the kernel's first page of text, 0x${virtualAddressOf(virtualFrame).toString(16)}, leads ${where} and not to 0x${(frame * PAGE_SIZE).toString(16)}, as the rest of the image: the dump is damaged, or the kernel was attacked`,
+      message: `the kernel's first page of text, ${hex(virtualAddressOf(virtualFrame))}, leads ${where} and not to ${hex(frame * PAGE_SIZE)}, as the rest of the image: the dump is damaged, or the kernel was attacked`,
     });
   }
   if (core.cpus.length > 0 && origin.cpu === undefined) {
@@ -55,7 +55,7 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
     if (offset >= 0n && offset < BigInt(GIB_FRAMES * PAGE_SIZE)) continue;
     doubts.push({
       id: 'vmcoreinfo-symbol',
-      message: `VMCOREINFO has ${name} at 0x${address.toString(16)}, where no kernel has its image: it was passed over`,
+      message: `VMCOREINFO has ${name} at ${hex(address)}, where no kernel has its image: it was passed over`,
     });
   }
   return doubts;

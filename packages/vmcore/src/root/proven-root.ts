@@ -1,5 +1,6 @@
 import {
   type Gfn,
+  hex,
   PAGE_SIZE,
   type VirtualAddress,
   type VirtualFrame,
@@ -68,6 +69,8 @@ export interface RootOrigin {
   readonly name: string;
   /** The first CPU that stands on tables of this kernel: its registers go with them. */
   readonly cpu: number | undefined;
+  /** Whether the kernel's half of that CPU's own CR3 is this one: then a look at the running CPU shows the same. */
+  readonly isCr3: boolean;
   /** What was looked at before and proves nothing. */
   readonly refused: readonly RefusedRoot[];
 }
@@ -135,7 +138,7 @@ export function prove(
  */
 export function proveKernelRoot(tables: KernelTables): ProvenRoot {
   const name = `the root table at ${physical(tables.root)}`;
-  const proven = prove(tables, { kind: 'given', name, cpu: undefined, refused: [] });
+  const proven = prove(tables, { kind: 'given', name, cpu: undefined, isCr3: false, refused: [] });
   if (typeof proven === 'string') throw new VmcoreError(`${name} ${proven}`);
   return proven;
 }
@@ -169,7 +172,7 @@ function findText(
     return `has no executable page where a kernel's image lies, from ${address(KERNEL_MAP)} on`;
   if (image === undefined) return { virtualFrame: first, frame: (first - distance) as Gfn };
 
-  const name = `_stext at 0x${image.text.toString(16)}`;
+  const name = `_stext at ${hex(image.text)}`;
   const virtualFrame = virtualFrameOf(image.text);
   const frame = (virtualFrame - distance) as Gfn;
   let mapped: string | undefined = 'does not map';
@@ -184,9 +187,9 @@ function findText(
 }
 
 function address(frame: VirtualFrame): string {
-  return `0x${virtualAddressOf(frame).toString(16)}`;
+  return hex(virtualAddressOf(frame));
 }
 
 function physical(frame: Gfn): string {
-  return `0x${(frame * PAGE_SIZE).toString(16)}`;
+  return hex(frame * PAGE_SIZE);
 }

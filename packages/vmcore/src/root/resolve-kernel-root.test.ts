@@ -71,6 +71,7 @@ describe('the root of the kernel', () => {
       kind: 'pti-kernel-half',
       name: 'CR3 of CPU 0 with bit 12 cleared',
       cpu: 0,
+      isCr3: false,
       refused: [
         {
           name: 'CR3 of CPU 0',
