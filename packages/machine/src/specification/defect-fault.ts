@@ -5,10 +5,10 @@ import { MachineError } from '../error.ts';
 import type { SpecifiedDefects } from './machine-specification.ts';
 
 /** Defects of parts of the model that a machine does not use. Switched there, they would be without effect. */
-const IN_NO_MACHINE: Readonly<Record<string, string>> = {
-  'B-G9': 'it is of tables with large entries (createMemoryTable), and the published counters have none',
-  'B-G21': 'it is of kernels on a hypervisor that they have no driver for (initHeki)',
-};
+const IN_NO_MACHINE: ReadonlyMap<string, string> = new Map([
+  ['B-G9', 'it is of tables with large entries (createMemoryTable), and the published counters have none'],
+  ['B-G21', 'it is of kernels on a hypervisor that they have no driver for (initHeki)'],
+]);
 
 /** @throws {MachineError} with the {@link defectFault} that there is */
 export function checkDefects(
@@ -31,9 +31,9 @@ export function defectFault(
   { name, defects: switches = {} }: Pick<Hypervisor, 'name' | 'defects'>,
   ofGuest: Defects = machineDefects,
 ): string | undefined {
-  const known = [...Object.keys(ofGuest), ...Object.keys(switches)].filter((one) => !(one in IN_NO_MACHINE));
+  const known = [...Object.keys(ofGuest), ...Object.keys(switches)].filter((one) => !IN_NO_MACHINE.has(one));
   for (const [id, wanted] of Object.entries(defects)) {
-    const why = IN_NO_MACHINE[id];
+    const why = IN_NO_MACHINE.get(id);
     if (why !== undefined) return `defect ${id}: no machine shows it: ${why}`;
     if (Object.hasOwn(ofGuest, id)) continue;
     if (!Object.hasOwn(switches, id)) {
