@@ -11,7 +11,7 @@ import { openSubject } from './subject.ts';
 const scratch = mkdtempSync(join(tmpdir(), 'heki-verdict-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-const SETTINGS = { profile: 'hardened', mbec: true, hypervisor: 'kvm', strict: false, trace: false } as const;
+const SETTINGS = { machine: {}, strict: false, trace: false } as const;
 
 async function protect(path: string, ...args: string[]) {
   const { exitCode, stdout, stderr } = await runCommand(['protect', path, ...args, '--json']);

@@ -1,6 +1,13 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
 import type { Refusal } from '@heki/hypervisor';
-import type { Attack, AttackResult, RamOutsideDirectMap, Standing } from '@heki/machine';
+import type {
+  Attack,
+  AttackResult,
+  RamOutsideDirectMap,
+  SecureKernel,
+  SpecifiedDefects,
+  Standing,
+} from '@heki/machine';
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { HypervisorName } from '../hypervisor-names.ts';
@@ -54,6 +61,9 @@ export interface ProtectReport {
   readonly profile: Profile;
   /** `--strict`. */
   readonly strict: boolean;
+  /** Single defects that differ from the profile. */
+  readonly defects: SpecifiedDefects;
+  readonly secureKernel: SecureKernel;
   /** Mode-based execute control, or on AMD GMET: the processor has it, and it was not switched off. */
   readonly mbec: boolean;
   readonly hypervisor: HypervisorName;

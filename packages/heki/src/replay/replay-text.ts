@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
+import { profileText } from '../profile-text.ts';
 import { count, number } from '../quantity.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
 import { type Verdict, verdictLines } from '../verdict/verdict.ts';
@@ -41,7 +42,7 @@ export function replayText(name: string, report: ReplayReport, verdict: Verdict,
   }
   const lines = [
     `${colours.bold(name)}: the life of a real kernel, ${number(report.calls)} calls of its hooks`,
-    `profile ${report.profile}, ${report.mbec ? 'with' : 'without'} MBEC`,
+    `profile ${profileText(report)}, ${report.mbec ? 'with' : 'without'} MBEC`,
     '',
     `${number(report.hypercalls)} hypercalls 14 carried ${number(ranges.sent)} ranges:`,
     `  ${number(ranges.applied)} applied`,
