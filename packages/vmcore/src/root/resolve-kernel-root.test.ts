@@ -1,4 +1,5 @@
-import { type Gfn, gfn } from '@heki/physical-memory';
+import { createFrameAllocator, type Gfn, gfn, type VirtualFrame } from '@heki/physical-memory';
+import { createAddressSpace, entryBits } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { buildCore, type NotePart, qemuNote } from '../testing/build-core.ts';
 import { type BuiltKernel, buildKernel } from '../testing/built-kernel.ts';
@@ -167,6 +168,24 @@ describe('the root of the kernel', () => {
     );
     expect(resolveKernelRoot(core, { cpu: 0 }).root).toBe(running);
     expect(resolveKernelRoot(core, { cr3: BigInt(old.kernelRoots.swapper * 4096) }).root).toBe(swapper);
+  });
+
+  it('is not misled by a page that vmalloc happens to map where a direct map would have it', () => {
+    const lucky = buildKernel({ ...PLAN, largestLeaf: 1 });
+    const { memory, directMap } = lucky;
+    const root = lucky.kernelRoots.process;
+    const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x100), end: gfn(0x110) }] });
+    const space = createAddressSpace({ memory, tables, levels: 4, root });
+    // In the GiB after the next, as far from its start as the root is from that of its own.
+    const at = (directMap + 2 * 2 ** 18 + root) as VirtualFrame;
+    space.map(at, (at + 1) as VirtualFrame, root, entryBits('P', 'RW', 'XD'));
+    const core = coreOf(lucky, [root]);
+    expect(resolveKernelRoot(core).directMap.start).toBe(directMap);
+    // Without the direct map itself, that page proves nothing.
+    space.unmap(directMap, (directMap + PLAN.ramFrames) as VirtualFrame);
+    expect(() => resolveKernelRoot(core)).toThrow(
+      /maps only 1 of its \d+ table pages in what would be its direct map/,
+    );
   });
 
   it('is no direct map that is there twice', () => {
