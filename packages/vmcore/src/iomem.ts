@@ -1,5 +1,6 @@
 import {
   createMemoryMap,
+  type FrameRange,
   type Gfn,
   type MemoryMap,
   type MemoryType,
@@ -27,6 +28,9 @@ const TYPES: ReadonlyMap<string, MemoryType> = new Map([
  */
 const RAM = /^System RAM(?: \(.+\))?$/;
 
+/** What Linux calls both parts of the region for a crash kernel (kernel/crash_core.c). */
+const CRASH_KERNEL = 'Crash kernel';
+
 /** RAM that fills no page, or lies beyond 52 bits. */
 const PARTS_OF_RAM = 'parts of pages of System RAM';
 
@@ -43,6 +47,8 @@ export interface LeftOut {
 export interface IomemMap extends MemoryMap<Gfn> {
   /** By name, in the order of the map. */
   readonly leftOut: readonly LeftOut[];
+  /** RAM reserved for a crash kernel (crashkernel=), by whole pages and ascending; whether one is loaded the map does not tell. */
+  readonly crashKernel: readonly FrameRange<Gfn>[];
   /** The lines it was read from. */
   readonly lines: readonly string[];
 }
@@ -66,9 +72,11 @@ interface Resource extends Range {
 export function parseIomem(text: string): IomemMap {
   const resources = readResources(text);
   const ram = united(resources.filter(({ name }) => RAM.test(name)));
-  const ramFrames = ram
-    .map(({ start, end }) => ({ start: Math.ceil(start / PAGE_SIZE), end: Math.floor(end / PAGE_SIZE) }))
-    .filter(isAddressable);
+  const ramFrames = ram.map(wholePages).filter(isAddressable);
+  const crashKernel = united(resources.filter(({ name }) => name === CRASH_KERNEL))
+    .map(wholePages)
+    .filter(isAddressable)
+    .map(({ start, end }) => ({ start: start as Gfn, end: end as Gfn }));
   let before = 0;
   const otherFrames = resources.flatMap(({ start, end, type }) => {
     if (type === undefined) return [];
@@ -88,6 +96,7 @@ export function parseIomem(text: string): IomemMap {
   return {
     ...createMemoryMap(entries),
     leftOut: leftOutOf(resources, ram, ramFrames),
+    crashKernel,
     lines: text.split('\n').filter((line) => line.trim() !== ''),
   };
 }
@@ -146,6 +155,10 @@ function leftOutOf(
     bytes,
     isMemory: TYPES.has(name) || name === PARTS_OF_RAM,
   }));
+}
+
+function wholePages({ start, end }: Range): Range {
+  return { start: Math.ceil(start / PAGE_SIZE), end: Math.floor(end / PAGE_SIZE) };
 }
 
 function isAddressable({ start, end }: Range): boolean {
