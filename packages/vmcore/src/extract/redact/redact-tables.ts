@@ -1,0 +1,11 @@
+import { frameOf, type Gfn, gpa, type PageView, type PhysicalMemory } from '@heki/physical-memory';
+import type { FrameRange } from '@heki/physical-memory';
+import type { Vmcore } from '../../vmcore.ts';
+import type { ExtractRoot } from '../extract-roots.ts';
+import { type BlockExchange, exchangedFrame, withExchangedFrames } from './exchange-blocks.ts';
+import { type Move, movedTo } from './move.ts';
+import { moveTables } from './move-tables.ts';
+import { planExchange, splitByExchange } from './plan-exchange.ts';
+import { type KernelToRedact, planMoves } from './plan-moves.ts';
+import { type AddressChange, redactNotes } from './redact-notes.ts';
+import { checkRedaction } from './check-redaction.ts';
