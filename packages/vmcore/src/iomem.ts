@@ -7,6 +7,7 @@ import {
   PHYSICAL_ADDRESS_END,
 } from '@heki/physical-memory';
 import { VmcoreError } from './error.ts';
+import { type Range, united, without } from './range.ts';
 
 /** What Linux calls the e820 types other than RAM in /proc/iomem (arch/x86/kernel/e820.c). */
 const TYPES: ReadonlyMap<string, MemoryType> = new Map([
@@ -44,12 +45,6 @@ export interface IomemMap extends MemoryMap<Gfn> {
   readonly leftOut: readonly LeftOut[];
   /** The lines it was read from. */
   readonly lines: readonly string[];
-}
-
-/** `end` is exclusive. */
-interface Range {
-  readonly start: number;
-  readonly end: number;
 }
 
 /** A line of /proc/iomem. */
@@ -155,32 +150,4 @@ function leftOutOf(
 
 function isAddressable({ start, end }: Range): boolean {
   return start < end && end * PAGE_SIZE <= PHYSICAL_ADDRESS_END;
-}
-
-/** `ranges`, which are in order, with those that touch or overlap as one. */
-function united(ranges: readonly Range[]): Range[] {
-  const result: { start: number; end: number }[] = [];
-  for (const { start, end } of ranges) {
-    const last = result.at(-1);
-    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
-    else result.push({ start, end });
-  }
-  return result;
-}
-
-/** The parts of `ranges` outside `holes`; each are in order and apart. */
-function without<Kind extends Range>(ranges: readonly Kind[], holes: readonly Range[]): Kind[] {
-  const parts: Kind[] = [];
-  let next = 0;
-  for (const range of ranges) {
-    let { start } = range;
-    while ((holes[next]?.end ?? range.end) <= start) next++;
-    for (let index = next; start < range.end; index++) {
-      const hole = holes[index] ?? { start: range.end, end: range.end };
-      const end = Math.min(hole.start, range.end);
-      if (start < end) parts.push({ ...range, start, end });
-      start = Math.max(start, hole.end);
-    }
-  }
-  return parts;
 }

@@ -1,0 +1,90 @@
+import { frameOf, type Gfn, gpa, PAGE_SIZE } from '@heki/physical-memory';
+import { CR0, CR4, type PagingLevels } from '@heki/x86';
+import type { VmcoreCpu } from '../cpu-note.ts';
+import { VmcoreError } from '../error.ts';
+import type { Vmcore } from '../vmcore.ts';
+import type { KernelTables } from './kernel-tables.ts';
+
+/** A root table that was asked for outright. Nobody says that it is a kernel's. */
+export interface ChosenRoot extends KernelTables {
+  /** For people: `CR3 of CPU 1`. */
+  readonly name: string;
+}
+
+/** CR3 bits 51:12 (SDM 3A 4.5.2): bits below are flags or a PCID, bits above are reserved or LAM's. */
+export function rootOf(cr3: bigint): Gfn {
+  return frameOf(gpa(Number(BigInt.asUintN(52, cr3))));
+}
+
+/** The kernel's half of the pair of roots that page-table isolation gives a process (Linux, PTI_USER_PGTABLE_BIT). */
+export function kernelHalf(root: Gfn): Gfn {
+  return (root - (root % 2)) as Gfn;
+}
+
+/** Whether the CPU translated by tables of 64-bit mode: PG and PAE are set. */
+export function pagesIn64BitMode({ cr0, cr4 }: VmcoreCpu): boolean {
+  return (cr0 & CR0.PG) !== 0n && (cr4 & CR4.PAE) !== 0n;
+}
+
+export function levelsOf({ cr4 }: VmcoreCpu): PagingLevels {
+  return (cr4 & CR4.LA57) === 0n ? 4 : 5;
+}
+
+/**
+ * The CPU with number `index`, from 0.
+ *
+ * @throws {VmcoreError} when the dump has no registers of it, or it was not in 64-bit mode
+ */
+export function cpuAt({ cpus }: Vmcore, index: number): VmcoreCpu {
+  const cpu = cpus[index];
+  if (cpu === undefined) {
+    throw new VmcoreError(
+      cpus.length === 0
+        ? 'the dump has no registers of a CPU: expected notes as QEMU writes them'
+        : `no registers of CPU ${index}: the dump has those of ${cpus.length === 1 ? 'CPU 0 alone' : `the CPUs 0 to ${cpus.length - 1}`}`,
+    );
+  }
+  if (!pagesIn64BitMode(cpu)) {
+    throw new VmcoreError(
+      `CPU ${index} has CR0 0x${cpu.cr0.toString(16)} and CR4 0x${cpu.cr4.toString(16)}: expected PG and PAE, as in 64-bit mode`,
+    );
+  }
+  return cpu;
+}
+
+/** Which address space is asked for. */
+export interface AddressSpaceChoice {
+  /** The CPU, from 0. Default 0. */
+  readonly cpu?: number;
+  /** A value for CR3, in place of the CPU's. */
+  readonly cr3?: bigint;
+}
+
+/**
+ * The root of the address space that a CPU stands on, or would with another CR3: exactly that one, user half of page-table
+ * isolation or not.
+ *
+ * @throws {VmcoreError} when the dump has no such CPU, or does not hold the table
+ */
+export function chosenRootOf(core: Vmcore, { cpu: index = 0, cr3 }: AddressSpaceChoice = {}): ChosenRoot {
+  const levels =
+    cr3 === undefined || core.cpus.length > 0 ? levelsOf(cpuAt(core, index)) : levelsOfKernel(core);
+  const value = cr3 ?? cpuAt(core, index).cr3;
+  const root = rootOf(value);
+  const name = cr3 === undefined ? `CR3 of CPU ${index}` : `CR3 0x${value.toString(16)}`;
+  if (core.memory.page(root) === undefined) {
+    throw new VmcoreError(
+      `the dump holds no page at 0x${(root * PAGE_SIZE).toString(16)}, where ${name} has the root table`,
+    );
+  }
+  return { memory: core.memory, root, levels, name };
+}
+
+function levelsOfKernel({ vmcoreinfo }: Vmcore): PagingLevels {
+  if (vmcoreinfo?.fiveLevel === undefined) {
+    throw new VmcoreError(
+      'the dump tells neither by registers nor by VMCOREINFO whether its kernel uses 4 or 5 levels',
+    );
+  }
+  return vmcoreinfo.fiveLevel ? 5 : 4;
+}

@@ -1,0 +1,153 @@
+import {
+  type Gfn,
+  PAGE_SIZE,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddressOf,
+  virtualFrameOf,
+} from '@heki/physical-memory';
+import { PageRights, walkMappings } from '@heki/x86';
+import { VmcoreError } from '../error.ts';
+import { type DirectMap, directMapStarts, isDirectlyMapped, surveyDirectMap } from './direct-map.ts';
+import { GIB_FRAMES, KERNEL_MAP, type KernelTables, kernelTableFrames } from './kernel-tables.ts';
+
+declare const proof: unique symbol;
+
+/**
+ * Page tables that were seen to be a kernel's own: with a direct map that shows the tables themselves, and with the kernel's
+ * text. Made by {@link proveKernelRoot} and
+ * `resolveKernelRoot` alone; who takes one need not ask whose tables they are.
+ */
+export interface ProvenRoot extends KernelTables {
+  readonly [proof]: 'by resolveKernelRoot or proveKernelRoot';
+  readonly directMap: DirectMap;
+  /** An executable page of the kernel's image, by whose address and frame kernels are told apart. */
+  readonly text: { readonly virtualFrame: VirtualFrame; readonly frame: Gfn };
+  /** Table pages of the kernel's half that were looked for in the direct map, and those that it maps. */
+  readonly tablePages: { readonly looked: number; readonly mapped: number };
+  /** What the proof rests on, in one sentence without a full stop. */
+  readonly because: string;
+  readonly origin: RootOrigin;
+}
+
+/** Where a root table was found. */
+export interface RootOrigin {
+  /** `pti-kernel-half`: the table beside that in CR3 (bit 12 cleared), which belongs to user mode under page-table isolation. */
+  readonly kind: 'swapper-pg-dir' | 'cr3' | 'pti-kernel-half' | 'given';
+  /** For people: `CR3 of CPU 0`. */
+  readonly name: string;
+  /** The first CPU that stands on tables of this kernel: its registers go with them. */
+  readonly cpu: number | undefined;
+  /** What was looked at before and proves nothing. */
+  readonly refused: readonly RefusedRoot[];
+}
+
+/** A root table that proves nothing. */
+export interface RefusedRoot {
+  readonly name: string;
+  readonly root: Gfn;
+  /** In words that follow the name. */
+  readonly why: string;
+}
+
+/** What a kernel says of its image (VMCOREINFO). */
+export interface ImageFacts {
+  /** `_stext`. */
+  readonly text: VirtualAddress;
+  /** The frame of `_stext`, by `phys_base`. */
+  readonly frame: Gfn | undefined;
+}
+
+/** Table pages that are looked for in the direct map. */
+const MOST_TABLES_CHECKED = 4096;
+
+/** The proof that `tables` are a kernel's, or why they prove nothing, in words that follow "it". */
+export function prove(
+  { memory, root, levels }: KernelTables,
+  origin: RootOrigin,
+  image?: ImageFacts,
+): ProvenRoot | string {
+  const tables: KernelTables = { memory, root, levels };
+  if (tables.memory.page(tables.root) === undefined) return 'is not in the dump';
+  const starts = directMapStarts(tables);
+  if (starts.length === 0) return 'has no direct map in which the table itself would be mapped';
+
+  const frames = [...kernelTableFrames(tables, MOST_TABLES_CHECKED)];
+  const shown = starts.map((start) => ({
+    start,
+    tables: frames.filter((frame) => isDirectlyMapped(tables, start, frame)).length,
+  }));
+  const full = shown.filter((one) => one.tables * 2 > frames.length);
+  const [direct, another] = full;
+  if (direct === undefined) {
+    const most = Math.max(...shown.map((one) => one.tables));
+    return `maps only ${most} of its ${frames.length} table pages in what would be its direct map`;
+  }
+  if (another !== undefined) {
+    return `has ${full.length} direct maps, at ${full.map(({ start }) => address(start)).join(' and ')}`;
+  }
+  const directMap = surveyDirectMap(tables, direct.start);
+  if (directMap === undefined) return 'has tables that point to each other';
+
+  const text = image === undefined ? firstText(tables, direct.start) : textAt(tables, direct.start, image);
+  if (typeof text === 'string') return text;
+  const because = `its direct map at ${address(direct.start)} shows ${direct.tables} of ${frames.length} table pages, and the kernel's text at ${address(text.virtualFrame)}`;
+  const tablePages = { looked: frames.length, mapped: direct.tables };
+  return { ...tables, directMap, text, tablePages, because, origin } as ProvenRoot;
+}
+
+/**
+ * The proof that these tables are a kernel's own, for tables that are in no dump.
+ *
+ * @throws {VmcoreError} when they prove nothing, with the reason
+ */
+export function proveKernelRoot(tables: KernelTables): ProvenRoot {
+  const name = `the root table at ${physical(tables.root)}`;
+  const proven = prove(tables, { kind: 'given', name, cpu: undefined, refused: [] });
+  if (typeof proven === 'string') throw new VmcoreError(`${name} ${proven}`);
+  return proven;
+}
+
+/** The first executable page of the image that the direct map shows, too, or why there is none. */
+function firstText(tables: KernelTables, directMap: VirtualFrame): ProvenRoot['text'] | string {
+  let text: ProvenRoot['text'] | undefined;
+  walkMappings(tables, KERNEL_MAP, (KERNEL_MAP + GIB_FRAMES) as VirtualFrame, (leaf) => {
+    if (text !== undefined || (leaf.effective & PageRights.EXECUTE_DISABLE) !== 0) return;
+    if (!isDirectlyMapped(tables, directMap, leaf.guestFrame)) return;
+    text = { virtualFrame: leaf.virtualFrame, frame: leaf.guestFrame };
+  });
+  return text ?? `has no executable page where a kernel's image lies, from ${address(KERNEL_MAP)} on`;
+}
+
+/** The page of `_stext`, or what is wrong with it. */
+function textAt(
+  tables: KernelTables,
+  directMap: VirtualFrame,
+  image: ImageFacts,
+): ProvenRoot['text'] | string {
+  const name = `_stext at 0x${image.text.toString(16)}`;
+  const virtualFrame = virtualFrameOf(image.text);
+  let frame: Gfn | undefined;
+  let executable = false;
+  walkMappings(tables, virtualFrame, (virtualFrame + 1) as VirtualFrame, (leaf) => {
+    frame = leaf.guestFrame;
+    executable = (leaf.effective & PageRights.EXECUTE_DISABLE) === 0;
+  });
+  if (frame === undefined) return `does not map ${name}, where VMCOREINFO has the kernel's text`;
+  if (!executable) return `maps ${name}, where VMCOREINFO has the kernel's text, not executable`;
+  if (image.frame !== undefined && frame !== image.frame) {
+    return `maps ${name} to ${physical(frame)}: by VMCOREINFO the kernel's text is at ${physical(image.frame)}`;
+  }
+  if (!isDirectlyMapped(tables, directMap, frame)) {
+    return `does not show ${name} in its direct map`;
+  }
+  return { virtualFrame, frame };
+}
+
+function address(frame: VirtualFrame): string {
+  return `0x${virtualAddressOf(frame).toString(16)}`;
+}
+
+function physical(frame: Gfn): string {
+  return `0x${(frame * PAGE_SIZE).toString(16)}`;
+}
