@@ -9,7 +9,7 @@ export type MovedTables = ReadonlyMap<Gfn, Uint32Array>;
 /**
  * Rewrites page tables so that what they map lies where `moves` take it. An entry goes as it is, with all below it, when one
  * move takes all that it spans by a multiple of its span; else the table under it is taken apart. Tables made
- * anew take the frames of those that were taken apart. The lower half of root tables stays.
+ * anew take the frames of those that were taken apart. Tables with nothing in them go. The lower half of root tables stays.
  *
  * @throws {CannotMove} when a leaf lies across the edge of a move, or two things would lie in one place
  */
@@ -52,6 +52,8 @@ class TableMover {
   readonly #moves: readonly Move[];
   /** Where each table was rewritten: one that is used in two places cannot be. */
   readonly #rewritten = new Map<Gfn, string>();
+  /** Tables that nothing leads to any more: new ones take their frames. */
+  readonly #free = new Set<Gfn>();
   /** By place and entries, what a group of entries became: roots share their kernel half. */
   readonly #regrouped = new Map<string, ReadonlyMap<number, Entry>>();
 
@@ -75,6 +77,10 @@ class TableMover {
     for (let slot = firstSlot; slot < 512; slot++) {
       const entry = { low: words[2 * slot] ?? 0, high: words[2 * slot + 1] ?? 0 };
       if (entry.low === 0 && entry.high === 0) continue;
+      if (this.#isEmpty(entry, level)) {
+        words.fill(0, 2 * slot, 2 * slot + 2);
+        continue;
+      }
       const from = base + slot * span;
       const touching = this.#moves.filter((move) => isTouched(move, from, from + span));
       if (touching.length === 0) continue;
@@ -95,20 +101,32 @@ class TableMover {
     this.contents.set(frame, words);
   }
 
+  /** Whether an entry leads to a table with nothing in it: Linux makes them ahead of need, and they tell where vmalloc begins. */
+  #isEmpty(entry: Entry, level: Level): boolean {
+    if (!isTable(entry, level)) return false;
+    const frame = entryFrame(entry.low, entry.high);
+    const page = this.#memory.page(frame);
+    for (let slot = 0; slot < 512; slot++) {
+      const below = { low: page?.[2 * slot] ?? 1, high: page?.[2 * slot + 1] ?? 0 };
+      if ((below.low !== 0 || below.high !== 0) && !this.#isEmpty(below, (level - 1) as Level)) return false;
+    }
+    this.#free.add(frame);
+    return true;
+  }
+
   /** Entries of one table, moved: they may be taken apart, and their parts come together in new tables. */
   #regroup(level: Level, base: number, entries: ReadonlyMap<number, Entry>): ReadonlyMap<number, Entry> {
     const key = `${level} ${base} ${[...entries].map(([slot, { low, high }]) => `${slot}:${low}:${high}`).join(' ')}`;
     const known = this.#regrouped.get(key);
     if (known !== undefined) return known;
     const top: NewTable = { level, flags: { low: 0, high: 0 }, entries: new Map() };
-    const free: Gfn[] = [];
 
     const scatter = (entry: Entry, at: Level, from: number, above: readonly Entry[]): void => {
-      if (entry.low === 0 && entry.high === 0) return;
+      if ((entry.low === 0 && entry.high === 0) || this.#isEmpty(entry, at)) return;
       const span = framesOfLevel(at);
       const touching = this.#moves.filter(({ start, end }) => start < from + span && end > from);
       const [move] = touching;
-      // What stays is taken apart, too, where something else comes to lie: much of it may be empty.
+      // What stays is taken apart, too, where something else comes to lie.
       const whole =
         move === undefined
           ? !(this.#moves.some((one) => isTouched(one, from, from + span)) && isTable(entry, at))
@@ -123,7 +141,7 @@ class TableMover {
       const page = this.#memory.page(table);
       if (page === undefined)
         throw new CannotMove('a table that would have to be taken apart is not in the dump');
-      free.push(table);
+      this.#free.add(table);
       const next = framesOfLevel((at - 1) as Level);
       for (let slot = 0; slot < 512; slot++) {
         const child = { low: page[2 * slot] ?? 0, high: page[2 * slot + 1] ?? 0 };
@@ -148,7 +166,7 @@ class TableMover {
     };
 
     for (const [slot, entry] of entries) scatter(entry, level, base + slot * framesOfLevel(level), []);
-    free.sort((a, b) => b - a);
+    const free = [...this.#free].sort((a, b) => b - a);
     const result = new Map<number, Entry>();
     for (const [slot, entry] of top.entries) {
       result.set(slot, 'entries' in entry ? this.#finish(entry, free) : entry);
@@ -161,6 +179,7 @@ class TableMover {
   #finish(table: NewTable, free: Gfn[]): Entry {
     const frame = free.pop();
     if (frame === undefined) throw new CannotMove('more tables would be needed than there are');
+    this.#free.delete(frame);
     const words = new Uint32Array(1024);
     for (const [slot, entry] of table.entries) {
       const { low, high } = 'entries' in entry ? this.#finish(entry, free) : entry;

@@ -19,11 +19,16 @@ interface Range {
 const GIB = 2 ** 18;
 /** `__START_KERNEL_map`; the image takes 1 GiB at most, then come modules and, at -16 MiB, the fixmap. */
 const IMAGE_AREA = { start: VIRTUAL_FRAME_END - 2 * GIB, end: VIRTUAL_FRAME_END - GIB };
-const MODULES_AREA = { start: IMAGE_AREA.end, end: VIRTUAL_FRAME_END - 2 ** 12 };
+export const MODULES_AREA: Range = { start: IMAGE_AREA.end, end: VIRTUAL_FRAME_END - 2 ** 12 };
 /** `__START_KERNEL_map` + CONFIG_PHYSICAL_START: where the image is mapped without KASLR. */
 const IMAGE_START = IMAGE_AREA.start + 2 ** 12;
 /** CPU_ENTRY_AREA_BASE and its 512 GiB. */
 const ENTRY_AREA = { start: VIRTUAL_FRAME_END - 2 ** 29, end: VIRTUAL_FRAME_END - 2 ** 29 + 2 ** 27 };
+/** ESPFIX_BASE_ADDR and its 512 GiB: aliases of a stack that is in a random one of 128 windows of 4 GiB. */
+export const ESPFIX_AREA: Range = {
+  start: VIRTUAL_FRAME_END - 2 ** 28,
+  end: VIRTUAL_FRAME_END - 2 ** 28 + 2 ** 27,
+};
 /** Wider than any gap within a CPU's entry area (guard pages, unused exception stacks). */
 const ENTRY_AREA_GAP = 16;
 
@@ -37,13 +42,25 @@ const REGIONS_END: Readonly<Record<PagingLevels, number>> = { 4: 508, 5: 511 };
 /** The first slots that regions are moved to, so that one stays on its side of the published direct map's end. */
 const FIRST_SLOT = { below: 288, above: 416 } as const;
 
-/** Where everything goes that KASLR placed, so that its place tells nothing. Empty when the kernel was not randomized. */
-export function planMoves(kernel: KernelToRedact): Move[] {
-  return [...planRegions(kernel), ...planImage(kernel), ...planModules(kernel), ...planEntryAreas(kernel)];
+/** Where everything goes that KASLR placed, so that its place tells nothing; what it did not place goes where it is. */
+export interface MovePlan {
+  readonly direct: Move;
+  readonly image: Move | undefined;
+  readonly others: readonly Move[];
+}
+
+/** @throws {CannotMove} when the address space has no room for it */
+export function planMoves(kernel: KernelToRedact): MovePlan {
+  const [direct, regions] = planRegions(kernel);
+  return {
+    direct,
+    image: planImage(kernel),
+    others: [...regions, ...planModules(kernel), ...planEntryAreas(kernel), ...planEspfix(kernel)],
+  };
 }
 
 /** Whether RANDOMIZE_MEMORY was in force. */
-export function hasRandomRegions({ directMap, levels }: KernelToRedact): boolean {
+function hasRandomRegions({ directMap, levels }: KernelToRedact): boolean {
   return directMap.start !== slotStart(PUBLISHED_START, levels);
 }
 
@@ -51,11 +68,11 @@ export function hasRandomRegions({ directMap, levels }: KernelToRedact): boolean
  * The direct map, and what else lies between it and the CPUs' entry areas: each stretch to the start of a slot. KASLR moves
  * regions by multiples of 1 GiB.
  */
-function planRegions(kernel: KernelToRedact): Move[] {
-  if (!hasRandomRegions(kernel)) return [];
+function planRegions(kernel: KernelToRedact): [direct: Move, others: readonly Move[]] {
   const { levels, directMap } = kernel;
   if (directMap.start % GIB !== 0) throw new CannotMove('the direct map does not begin where KASLR puts it');
   const direct: Range = { start: directMap.start, end: Math.ceil(directMap.end / GIB) * GIB };
+  if (!hasRandomRegions(kernel)) return [{ ...direct, to: direct.start }, []];
   const stretches: Range[] = [direct];
   for (const { start, end } of stretchesOf(occupiedGibs(kernel), levels)) {
     if (start < direct.end && end > direct.start) {
@@ -65,17 +82,20 @@ function planRegions(kernel: KernelToRedact): Move[] {
   }
   const next = { ...FIRST_SLOT } as { below: number; above: number };
   const border = slotStart(PUBLISHED_END, levels);
-  return stretches
+  const moves = stretches
     .sort((a, b) => a.start - b.start)
     .map(({ start, end }) => {
       const side = start < border ? 'below' : 'above';
       const slot = next[side];
-      next[side] = slot + Math.ceil((end - start) / framesOfLevel(levels)) + 1;
+      // A stretch that fills its last slot must not touch the next one.
+      next[side] = slot + Math.floor((end - start) / framesOfLevel(levels)) + 1;
       if (next[side] > (side === 'below' ? PUBLISHED_END : REGIONS_END[levels])) {
         throw new CannotMove('the kernel maps more than the address space has room for');
       }
       return { start, end, to: slotStart(slot, levels) };
     });
+  const isDirect = ({ start }: Move) => start === direct.start;
+  return [moves.find(isDirect) ?? { ...direct, to: direct.start }, moves.filter((move) => !isDirect(move))];
 }
 
 /** Every GiB, by its start, with an entry in it between the regions' first slot and their last, ascending. */
@@ -96,26 +116,25 @@ function occupiedGibs({ memory, root, levels }: KernelToRedact): number[] {
   return gibs;
 }
 
-/** What lies less than 512 GiB apart belongs together; what lies on different sides of the border does not. */
+/** GiBs in a row are a stretch, but for those on different sides of the border. */
 function stretchesOf(gibs: readonly number[], levels: PagingLevels): Range[] {
   const border = slotStart(PUBLISHED_END, levels);
   const stretches: { start: number; end: number }[] = [];
   for (const start of gibs) {
     const last = stretches.at(-1);
-    const isNear =
-      last !== undefined && start - last.end < 512 * GIB && start < border === last.start < border;
-    if (isNear) last.end = start + GIB;
+    if (last !== undefined && start === last.end && start !== border) last.end = start + GIB;
     else stretches.push({ start, end: start + GIB });
   }
   return stretches;
 }
 
 /** The image, which KASLR moves by multiples of 2 MiB. */
-function planImage(kernel: KernelToRedact): Move[] {
+function planImage(kernel: KernelToRedact): Move | undefined {
   const image = mappedRange(kernel, IMAGE_AREA);
-  if (image === undefined) return [];
+  if (image === undefined) return undefined;
   const start = image.start - (image.start % 512);
-  return start <= IMAGE_START ? [] : [{ start, end: image.end, to: IMAGE_START }];
+  // Early in boot more is mapped, from the start of the area on.
+  return { start, end: image.end, to: Math.min(start, IMAGE_START) };
 }
 
 /** Modules, whose area begins with a gap of up to 4 MiB under KASLR (get_module_load_offset): one page of it is kept. */
@@ -148,6 +167,14 @@ function planEntryAreas(kernel: KernelToRedact): Move[] {
     },
   );
   return moves;
+}
+
+/** The aliases of the stacks for 16-bit code, which a random number places (espfix_base_addr): to the start of their area. */
+function planEspfix(kernel: KernelToRedact): Move[] {
+  const aliases = mappedRange(kernel, ESPFIX_AREA);
+  if (aliases === undefined) return [];
+  const start = aliases.start - (aliases.start % GIB);
+  return [{ start, end: Math.ceil(aliases.end / GIB) * GIB, to: ESPFIX_AREA.start }];
 }
 
 /** The first to the last mapping in an area, and whether a leaf in it is larger than a page. */
