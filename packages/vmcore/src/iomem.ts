@@ -27,6 +27,11 @@ const TYPES: ReadonlyMap<string, MemoryType> = new Map([
  */
 const RAM = /^System RAM(?: \(.+\))?$/;
 
+/** Whether a line of /proc/iomem with this name tells of memory, by the firmware's name for it or a driver's. */
+export function namesMemory(name: string): boolean {
+  return RAM.test(name) || TYPES.has(name);
+}
+
 /** RAM that fills no page, or lies beyond 52 bits. */
 const PARTS_OF_RAM = 'parts of pages of System RAM';
 

@@ -3,11 +3,8 @@ import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
 import { type ExtractRoot, extractRoots } from './extract-roots.ts';
 import { type RedactedDump, redactDump } from './redact/redact-dump.ts';
-import { findTablePages, UPPER_HALF } from './table-pages.ts';
+import { findTablePages, MAX_TABLE_PAGES, UPPER_HALF } from './table-pages.ts';
 import { type WrittenCore, writeCore } from './write-core.ts';
-
-/** Most page-table pages of an extract: 512 GiB mapped by 4-KiB pages. */
-const MAX_TABLE_PAGES = 2 ** 18;
 
 /** What is taken out of a dump. */
 export interface ExtractOptions {

@@ -9,7 +9,8 @@ export type MovedTables = ReadonlyMap<Gfn, Uint32Array>;
 /**
  * Rewrites page tables so that what they map lies where `moves` take it. An entry goes as it is, with all below it, when one
  * move takes all that it spans by a multiple of its span; else the table under it is taken apart. Tables made
- * anew take the frames of those that were taken apart. Tables with nothing in them go. The lower half of root tables stays.
+ * anew take the frames of those that were taken apart, then those of `spare`. Tables with nothing in them go. The lower half of
+ * root tables stays.
  *
  * @throws {CannotMove} when a leaf lies across the edge of a move, or two things would lie in one place
  */
@@ -17,10 +18,12 @@ export function moveTables(
   memory: PhysicalMemory<Gfn>,
   roots: readonly TableRoot[],
   moves: readonly Move[],
+  spare: Iterable<Gfn> = [],
 ): MovedTables {
   const mover = new TableMover(
     memory,
     moves.filter(({ start, to }) => start !== to),
+    spare[Symbol.iterator](),
   );
   for (const { frame, levels } of roots) {
     mover.rewrite(frame, levels, 2 ** 52 - 512 * framesOfLevel(levels), UPPER_HALF);
@@ -57,9 +60,12 @@ class TableMover {
   /** By place and entries, what a group of entries became: roots share their kernel half. */
   readonly #regrouped = new Map<string, ReadonlyMap<number, Entry>>();
 
-  constructor(memory: PhysicalMemory<Gfn>, moves: readonly Move[]) {
+  readonly #spare: Iterator<Gfn>;
+
+  constructor(memory: PhysicalMemory<Gfn>, moves: readonly Move[], spare: Iterator<Gfn>) {
     this.#memory = memory;
     this.#moves = moves;
+    this.#spare = spare;
   }
 
   /** Rewrites the table at `frame`, whose slot 0 is at the virtual frame `base`, from `firstSlot` on. */
@@ -177,7 +183,7 @@ class TableMover {
 
   /** Gives a new table a frame and its contents; the entry that leads to it. */
   #finish(table: NewTable, free: Gfn[]): Entry {
-    const frame = free.pop();
+    const frame: Gfn | undefined = free.pop() ?? this.#spare.next().value;
     if (frame === undefined) throw new CannotMove('more tables would be needed than there are');
     this.#free.delete(frame);
     const words = new Uint32Array(1024);

@@ -31,7 +31,8 @@ export function planPermutation(kernel: KernelToRedact, image: Move): BlockPermu
     return true;
   };
   if (!isRun(from)) return 'the direct map does not show all of it as other memory';
-  let to = lowest;
+  // Below 16 MiB KASLR puts no image: one that lies there was loaded there.
+  let to = Math.min(lowest, from);
   while (!isRun(to)) to++;
   return broughtToFront(
     [...blocks].filter((block) => block >= to),

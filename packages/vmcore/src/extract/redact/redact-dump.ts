@@ -11,9 +11,11 @@ import {
 } from '@heki/physical-memory';
 import { VmcoreError } from '../../error.ts';
 import type { Note } from '../../note.ts';
+import type { DirectMap } from '../../root/direct-map.ts';
 import { resolveKernelRoot } from '../../root/resolve-kernel-root.ts';
 import type { Vmcore } from '../../vmcore.ts';
 import type { ExtractRoot } from '../extract-roots.ts';
+import { findTablePages, MAX_TABLE_PAGES } from '../table-pages.ts';
 import { checkRedaction } from './check-redaction.ts';
 import { CannotMove, type Move, movedTo } from './move.ts';
 import { moveTables } from './move-tables.ts';
@@ -53,7 +55,11 @@ export function redactDump(core: Vmcore, roots: readonly ExtractRoot[]): Redacte
       ...(image === undefined ? [] : [image]),
       ...others,
     ];
-    const memory = redactedMemory(core.memory, moveTables(core.memory, roots, moves), permutation);
+    const memory = redactedMemory(
+      core.memory,
+      moveTables(core.memory, roots, moves, spareFrames(core, roots, kernel.directMap)),
+      permutation,
+    );
     const redacted = roots.map((root) => ({ ...root, frame: permutedFrame(permutation, root.frame) }));
     checkRedaction({ memory: core.memory, roots }, { memory, roots: redacted }, moves, permutation);
     const change = addressChange(moves, permutation);
@@ -67,6 +73,20 @@ export function redactDump(core: Vmcore, roots: readonly ExtractRoot[]): Redacte
   } catch (error) {
     if (!(error instanceof CannotMove)) throw error;
     throw new VmcoreError(`the page tables cannot be redacted: ${error.message}`, { cause: error });
+  }
+}
+
+/** Frames that hold no table, from the end of memory down. */
+function* spareFrames(
+  { memory }: Vmcore,
+  roots: readonly ExtractRoot[],
+  { frames }: DirectMap,
+): Generator<Gfn, undefined> {
+  const tables = new Set(findTablePages(memory, roots, { user: true, limit: MAX_TABLE_PAGES }).frames);
+  for (const { start, end } of frames.toReversed()) {
+    for (let frame = end - 1; frame >= start; frame--) {
+      if (!tables.has(frame as Gfn)) yield frame as Gfn;
+    }
   }
 }
 
