@@ -209,7 +209,7 @@ export const myHypervisor: Hypervisor<VirtualMachine, HypervisorEvent> = {
           for (const { start, frames } of regions) map(start, (start + frames) as Gfn, ALL);
         }
         for (const vcpu of event.kind === 'reset' ? vcpus : vcpus.slice(event.vcpu, event.vcpu + 1)) {
-          vcpu.reset();
+          vcpu[event.kind]();
           watch(vcpu);
         }
       },

@@ -1,6 +1,6 @@
 import { createNpt, type NptFault } from '@heki/npt';
 import type { Pfn } from '@heki/physical-memory';
-import { AMD_ZEN4, type CpuProfile } from '@heki/x86';
+import { AMD_ZEN4, type CpuProfile, CR4 } from '@heki/x86';
 import type { VectorKind } from './kind.ts';
 import type { TwoStageCase, TwoStageModel } from './two-stage-case.ts';
 import { isCasesFile, runCasesFile } from './two-stage-file.ts';
@@ -13,7 +13,13 @@ export const npt: VectorKind = {
 
 function modelOf(vector: TwoStageCase): TwoStageModel<NptFault> {
   const { ncr3, gigabytePages, maxPhysicalAddressBits } = vector;
-  const profile: CpuProfile = { ...AMD_ZEN4, gigabytePages, maxPhysicalAddressBits };
+  // Nor has this emulator CET: see two-stage.
+  const profile: CpuProfile = {
+    ...AMD_ZEN4,
+    cr4: AMD_ZEN4.cr4 & ~CR4.CET,
+    gigabytePages,
+    maxPhysicalAddressBits,
+  };
   return {
     profile,
     secondLevel:

@@ -1,5 +1,5 @@
 import { createEpt, type EptFault } from '@heki/ept';
-import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
+import { type CpuProfile, CR4, INTEL_VT_RP } from '@heki/x86';
 import type { VectorKind } from './kind.ts';
 import type { TwoStageCase, TwoStageModel } from './two-stage-case.ts';
 import { isCasesFile, runCasesFile } from './two-stage-file.ts';
@@ -30,11 +30,13 @@ function modelOf(vector: TwoStageCase): TwoStageModel<EptFault> {
   };
 }
 
+/** The emulator that answered has no CET, and sets the dirty flag of a leaf beside R/W = 0 (SDM 3A 4.8). */
 function profileOf(vector: TwoStageCase): CpuProfile {
   const { ept, ...rest } = INTEL_VT_RP;
   const { gigabytePages, maxPhysicalAddressBits, executeOnly, advancedViolationInfo } = vector;
   return {
     ...rest,
+    cr4: rest.cr4 & ~CR4.CET,
     gigabytePages,
     maxPhysicalAddressBits,
     ept: ept && { ...ept, gigabytePages, executeOnly, advancedViolationInfo },

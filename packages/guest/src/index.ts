@@ -1,5 +1,5 @@
 export { HekiCommand } from './command.ts';
-export { createHekiGuest, type HekiGuestOptions } from './create-heki-guest.ts';
+export { createHekiGuest } from './create-heki-guest.ts';
 export { type GuestDefectId, type GuestDefectSwitches, guestDefects } from './defects/guest-defects.ts';
 export { GuestError } from './error.ts';
 export type { GuestEvent } from './event.ts';
@@ -11,6 +11,7 @@ export type {
   NamedLeaf,
   PermissionCounters,
 } from './heki-guest.ts';
+export type { HekiGuestOptions } from './heki-guest-options.ts';
 export type {
   HekiHypervisor,
   HekiSection,

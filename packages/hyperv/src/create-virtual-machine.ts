@@ -82,10 +82,10 @@ export function createHypervVirtualMachine(
     kernel.pin(createVtl1Port(partition, processors[0]), wanted, 'policy-owner');
   }
 
-  function init(target: VirtualProcessor): void {
+  function restart(target: VirtualProcessor, how: 'init' | 'reset'): void {
     const { vcpu } = target;
     target.pending = undefined;
-    vcpu.reset();
+    vcpu[how]();
     switchVtl(partition, target, 0);
     kernel.locked.started(createVtl1Port(partition, target), vcpu.id);
   }
@@ -154,10 +154,10 @@ export function createHypervVirtualMachine(
         if (target === undefined) {
           throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${processors.length - 1}`);
         }
-        init(target);
+        restart(target, 'init');
       } else if (event.kind === 'reset') {
         startOver(HV_MAP_GPA_FULL_ACCESS);
-        for (const each of processors) init(each);
+        for (const each of processors) restart(each, 'reset');
       }
     },
     save() {

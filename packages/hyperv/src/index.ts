@@ -13,6 +13,6 @@ export type {
   TrustedPatch,
   TrustedSection,
   TrustedSite,
-} from './secure-kernel/modules.ts';
+} from './secure-kernel/trusted-code.ts';
 export type { HypervStatistics } from './statistics.ts';
 export type { HypervVirtualMachine, SecureKernelFace } from './virtual-machine.ts';

@@ -1,7 +1,7 @@
 import type { DefectChoices } from '@heki/series';
 import type { CpuProfile } from '@heki/x86';
 import type { LvbsDefectId, LvbsDefectSwitches, LvbsProfile } from './defects/lvbs-defects.ts';
-import type { TrustedCode } from './secure-kernel/modules.ts';
+import type { TrustedCode } from './secure-kernel/trusted-code.ts';
 
 /** What Hyper-V runs on, and what its secure kernel in VTL1 chooses. */
 export interface HypervOptions {

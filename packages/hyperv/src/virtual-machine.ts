@@ -1,6 +1,6 @@
 import type { VirtualMachine } from '@heki/hypervisor';
 import type { Vcpu } from '@heki/vcpu';
-import type { TrustedKexecImage, TrustedModule } from './secure-kernel/modules.ts';
+import type { TrustedKexecImage, TrustedModule } from './secure-kernel/trusted-code.ts';
 import type { HypervStatistics } from './statistics.ts';
 
 /** The secure kernel in VTL1, as its owner sees it. */

@@ -42,6 +42,11 @@ export type Bypass = 'dma' | 'vmm' | 'hypervisor-writes' | 'emulator' | 'nested-
 /** A register outside CR0 and CR4 that can be pinned: no write that changes it succeeds. */
 export type PinnableRegister = 'cr3' | 'gdtr' | 'idtr' | 'ldtr' | 'tr' | { readonly msr: number };
 
+/** The name of a register in a `Denial`: `idtr`, `msr c0000082`, `msr 00000176`. */
+export function registerName(register: PinnableRegister): string {
+  return typeof register === 'string' ? register : `msr ${register.msr.toString(16).padStart(8, '0')}`;
+}
+
 /** What a pin of CR0 or CR4 bits means. */
 export type PinSemantics =
   /** Bits that were set stay set; the rest is free. */

@@ -1,5 +1,4 @@
 import type { Gpa, VirtualAddress } from '@heki/physical-memory';
-import type { PinnableRegister } from './capabilities.ts';
 
 /** What a refused access to memory wanted. */
 export type MemoryAccess =
@@ -23,7 +22,7 @@ export type Denial =
     }
   | {
       readonly kind: 'register';
-      /** `cr0`, `cr4`, or as {@link registerName} has it. */
+      /** `cr0`, `cr4`, or as `registerName` has it. */
       readonly register: string;
       /** 0, as {@link value}, for a table register where the hypervisor is not told. */
       readonly old: bigint;
@@ -42,8 +41,3 @@ export type Verdict =
   | 'allow-once'
   /** The virtual machine stops. */
   | 'stop';
-
-/** The name of a register in a {@link Denial}: `idtr`, `msr c0000082`, `msr 00000176`. */
-export function registerName(register: PinnableRegister): string {
-  return typeof register === 'string' ? register : `msr ${register.msr.toString(16).padStart(8, '0')}`;
-}

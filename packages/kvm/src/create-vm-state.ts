@@ -1,7 +1,8 @@
 import { HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
 import { createVcpu, type Vcpu, type VcpuSetup } from '@heki/vcpu';
 import { createAttributeStore } from './attributes/attribute-store.ts';
-import { type PinBinding, updateCrMasks } from './control-registers/control-registers.ts';
+import { updateCrMasks } from './control-registers/control-registers.ts';
+import type { PinBinding } from './control-registers/pin-binding.ts';
 import type { KvmEvent } from './event.ts';
 import { handleExit } from './exit/exit.ts';
 import { createHostLog } from './host/host-log.ts';

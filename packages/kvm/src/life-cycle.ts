@@ -32,17 +32,18 @@ export function applyLifeCycle(vm: VmState, event: LifeCycle, clear: () => void)
     if (vcpu === undefined) {
       throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${vm.vcpus.length - 1}`);
     }
-    init(vm, vcpu);
+    restart(vm, vcpu, 'init');
     return;
   }
   const policy = event.kind === 'reset' ? vm.options.reset : vm.options.kexec;
   if (policy === 'clear' && !vm.defects['B-H14']) clear();
-  if (event.kind === 'reset') for (const vcpu of vm.vcpus) init(vm, vcpu);
+  if (event.kind === 'reset') for (const vcpu of vm.vcpus) restart(vm, vcpu, 'reset');
 }
 
-function init(vm: VmState, vcpu: Vcpu): void {
+/** kvm_vcpu_reset(). */
+function restart(vm: VmState, vcpu: Vcpu, how: 'init' | 'reset'): void {
   leaveNested(vm, vcpu);
-  vcpu.reset();
+  vcpu[how]();
   const binding = bindingOf(vm, vcpu);
   binding.cr0 = false;
   binding.cr4 = false;

@@ -1,7 +1,7 @@
 import type { Rights } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import type { PinBinding } from './control-registers/control-registers.ts';
+import type { PinBinding } from './control-registers/pin-binding.ts';
 import type { Handled } from './exit/handled.ts';
 import type { UserExit } from './exit/vmm.ts';
 import type { GuestFault } from './mmu/page-fault.ts';

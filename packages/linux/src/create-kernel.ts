@@ -31,7 +31,8 @@ import { createPageAllocator } from './mm/page-allocator.ts';
 import { PageTables } from './mm/page-tables.ts';
 import * as set from './mm/set-memory.ts';
 import { settleChanges } from './mm/settle-changes.ts';
-import { createVmalloc, ioremap, PAGE_KERNEL, type VmArea, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
+import type { VmArea } from './mm/vm-area.ts';
+import { createVmalloc, ioremap, PAGE_KERNEL, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
 import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
 import { attempt, Errno, fail, type KernelOutcome } from './outcome.ts';
 import { cpuDown, cpuUp, onProcessor, suspend } from './smp/processors.ts';
@@ -88,12 +89,13 @@ function createState(options: LinuxKernelOptions): KernelState {
     processors: {
       possible: [vcpu, ...(options.secondaryVcpus ?? [])],
       online: new Set([vcpu]),
-      init: options.sendInit ?? ((target) => target.reset()),
+      init: options.sendInit ?? ((target) => target.init()),
     },
     turns,
     vmalloc: createVmalloc(layout),
     heki: options.heki?.(createHekiKernel(common, hekiPlaces, () => state)),
     hekiPlaces,
+    hekiInit: {},
     initHypervisorPlatform: options.initHypervisorPlatform,
     defects,
     jumpLabels: jumpLabelsOf(options, image.address('_text')),
@@ -172,6 +174,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     layout: state.layout,
     pageTableRoot: state.tables.root,
     heki: state.heki,
+    hekiInit: state.hekiInit,
     get nextStep() {
       return BOOT_STEPS[next]?.step;
     },

@@ -2,7 +2,7 @@ import type { EarlyInitResult, LateInitResult, VirtualRange } from '@heki/guest'
 import type { Gfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import type { LeafLevel } from '@heki/x86';
 import type { BootStep } from './boot/boot-steps.ts';
-import type { StartFailure } from './smp/start-processor.ts';
+import type { StartFailure } from './smp/start-failure.ts';
 
 /** Names of the hooks of Heki in Linux. */
 export type HekiHook =

@@ -23,13 +23,13 @@ export { type AddressLayout, createLayout, type LayoutOptions } from './layout/l
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
 export { SECTION_FRAMES } from './memory-hotplug/memory-hotplug.ts';
 export {
-  type LoadedModule,
   MODULE_MEMORY,
   type ModuleImage,
   type ModuleMemory,
   type ModuleSites,
   type ModuleTextChanges,
-} from './modules/modules.ts';
+} from './modules/module-image.ts';
+export type { LoadedModule } from './modules/modules.ts';
 export { Errno, type KernelOutcome } from './outcome.ts';
-export type { StartFailure, StartPhase } from './smp/start-processor.ts';
-export type { TextPatch } from './text/text-poke-batch.ts';
+export type { StartFailure, StartPhase } from './smp/start-failure.ts';
+export type { TextPatch } from './text/text-patch.ts';

@@ -1,4 +1,4 @@
-import type { HekiGuest, HekiKernel } from '@heki/guest';
+import type { EarlyInitResult, HekiGuest, HekiKernel, LateInitResult } from '@heki/guest';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Vcpu } from '@heki/vcpu';
@@ -9,9 +9,10 @@ import type { LinuxEvent } from './event.ts';
 import type { HekiSymbol } from './heki/heki-symbols.ts';
 import type { ImageSymbol, KernelProfile } from './layout/kernel-profile.ts';
 import type { AddressLayout } from './layout/layout.ts';
-import type { LoadedModule, ModuleImage, ModuleTextChanges } from './modules/modules.ts';
+import type { ModuleImage, ModuleTextChanges } from './modules/module-image.ts';
+import type { LoadedModule } from './modules/modules.ts';
 import type { KernelOutcome } from './outcome.ts';
-import type { TextPatch } from './text/text-poke-batch.ts';
+import type { TextPatch } from './text/text-patch.ts';
 
 /** What a kernel is made of. */
 export interface LinuxKernelOptions {
@@ -28,7 +29,7 @@ export interface LinuxKernelOptions {
    * the kernel, whose locks are not modelled: those throw.
    */
   readonly interleave?: () => void;
-  /** What an INIT interrupt does: a hypervisor may have a part in it. Default `vcpu.reset()`. */
+  /** What an INIT interrupt does: a hypervisor may have a part in it. Default `vcpu.init()`. */
   readonly sendInit?: (vcpu: Vcpu) => void;
   /** Guest-physical memory: RAM that reads zero, and the first mebibyte whatever the memory map says of it. */
   readonly memory: PhysicalMemory<Gfn>;
@@ -91,6 +92,8 @@ export interface LinuxKernel {
   /** The frame of `init_mm`'s root table, `init_top_pgt`. */
   readonly pageTableRoot: Gfn;
   readonly heki: HekiGuest | undefined;
+  /** What came of `heki_early_init` and `heki_late_init`, once they are over; without Heki neither is ever there. */
+  readonly hekiInit: { readonly early?: EarlyInitResult; readonly late?: LateInitResult };
   /** The first frame of the real-mode trampoline; 0 before the step `reserve_real_mode`. */
   readonly trampoline: Gfn;
   /** The step of boot that comes next; `undefined` when boot is over. */

@@ -198,6 +198,7 @@ describe('the attacks', () => {
       title: 'kill the virtual CPU',
       meaning: '',
       legitimate: false,
+      claim: undefined,
       run(attacker) {
         // Bit 0 of CR4 is VME: a write that this hypervisor exits for and does not know.
         const { step } = attacker.writeCr(4, (attacker.readCr(4).value ?? 0n) | 1n);

@@ -131,6 +131,8 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   });
 
   return {
+    profile,
+    capabilities: hypervisor.capabilities,
     virtualMachine,
     vcpu,
     memory,

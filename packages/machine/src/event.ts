@@ -2,7 +2,7 @@ import type { GuestEvent } from '@heki/guest';
 import type { BackendEvent } from '@heki/hypervisor';
 import type { LinuxEvent } from '@heki/linux';
 import type { VcpuEvent } from '@heki/vcpu';
-import type { AttackName, AttackResult } from './attacks/attack.ts';
+import type { AttackName, AttackResult } from './attacks/attack-result.ts';
 
 /** What the machine itself reports. */
 export type MachineEvent =

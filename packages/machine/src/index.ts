@@ -1,15 +1,15 @@
+export type { Attack, AttackVerdict } from './attacks/attack.ts';
 export type {
-  Attack,
   AttackName,
   AttackOutcome,
   AttackResult,
   AttackStep,
-  AttackVerdict,
   BrokenRule,
   Defence,
-} from './attacks/attack.ts';
+} from './attacks/attack-result.ts';
 export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
 export { ATTACKS } from './attacks/attacks.ts';
+export { type AttackClaim, type Claimant, claims, coversPage } from './attacks/claim.ts';
 export { runAttacks } from './attacks/run-attacks.ts';
 export { type Comparison, type Standing, standingOf } from './attacks/standing.ts';
 export { switchHekiOff } from './attacks/switch-heki-off.ts';
@@ -31,3 +31,6 @@ export {
   type SigningAuthority,
 } from './linux/signing-authority.ts';
 export type { HekiDriver, Machine, MachineOptions } from './machine.ts';
+export { type CollectiveRights, collectiveRights, rightsOfFrame } from './rights/collective-rights.ts';
+export { type ComparedRange, compareRights, type RightsComparison } from './rights/compare-rights.ts';
+export { grantedRights, KernelRights, kernelRightsText } from './rights/kernel-rights.ts';

@@ -5,7 +5,9 @@ import type { DriverMemory, HekiPort } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Registers, Vcpu } from '@heki/vcpu';
-import type { Attack, AttackResult } from './attacks/attack.ts';
+import type { Attack } from './attacks/attack.ts';
+import type { AttackResult } from './attacks/attack-result.ts';
+import type { Claimant } from './attacks/claim.ts';
 import type { KernelTargets } from './attacks/targets.ts';
 import type { MachineDefectId } from './defects.ts';
 import type { TraceEvent } from './event.ts';
@@ -59,7 +61,7 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
 }
 
 /** A kernel on a virtual CPU in a virtual machine. */
-export interface Machine<VM extends VirtualMachine = VirtualMachine> {
+export interface Machine<VM extends VirtualMachine = VirtualMachine> extends Claimant {
   readonly virtualMachine: VM;
   readonly vcpu: Vcpu;
   /** Guest-physical memory, with the RAM that was added. */

@@ -1,4 +1,4 @@
-import type { Gfn } from '@heki/physical-memory';
+import { type Gfn, pfn } from '@heki/physical-memory';
 import { REFUSED, SecondLevelAccess } from '@heki/second-level';
 import { AMD_ZEN4, INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
@@ -65,6 +65,30 @@ describe('nested paging', () => {
     const npt = createNpt({ memory, root: ROOT });
     expect(npt.translate(0 as Gfn, 0, A.READ)).toBe(REFUSED);
     expect(npt.fault).toMatchObject({ info1: 0x1_0000_000dn });
+  });
+
+  it('reserves bit 8 of a PML4E and a PML5E, and ignores it in every entry below', () => {
+    const nested = (levels: 4 | 5, level: number, entry: bigint): string => {
+      const memory = pathMemory(1, { [level]: entry });
+      if (levels === 5) memory.write(5 * 4096, level === 5 ? entry : 0x4027n);
+      const npt = createNpt({ memory, root: levels === 5 ? pfn(5) : ROOT, levels });
+      const frame = npt.translate(0 as Gfn, 0, A.READ);
+      expect(npt.explain(0 as Gfn, 0, A.READ).allowed).toBe(frame !== REFUSED);
+      return npt.fault?.kind === 'nested-page-fault' && frame === REFUSED
+        ? describeNpfInfo1(npt.fault.info1)
+        : String(frame);
+    };
+    const refused = '0x10000000d: P U RSVD FINAL_ADDRESS';
+    expect(nested(4, 4, 0x3127n)).toBe(refused);
+    expect(nested(5, 5, 0x4127n)).toBe(refused);
+    expect(nested(5, 4, 0x3127n)).toBe(refused);
+    for (const [level, entry] of [
+      [3, 0x2127n],
+      [2, 0x1127n],
+      [1, TARGET | 0x127n],
+    ] as const) {
+      expect(nested(4, level, entry)).toBe(String(TARGET >> 12n));
+    }
   });
 
   it('takes the rights of all levels together', () => {

@@ -1,6 +1,16 @@
-import { ATTACKS, type AttackResult, type KernelTargets, switchHekiOff } from '@heki/machine';
+import {
+  ATTACKS,
+  type Attack,
+  type AttackResult,
+  claims,
+  coversPage,
+  type KernelTargets,
+  rightsOfFrame,
+  switchHekiOff,
+} from '@heki/machine';
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { ScenarioError, UnmadeError } from './error.ts';
+import { isInForce } from './in-force.ts';
 import { framesBehind, type Life } from './life.ts';
 import type { Step } from './scenario.ts';
 
@@ -17,7 +27,10 @@ const PART: Readonly<Partial<Record<AttackResult['name'], 'text' | 'data'>>> = {
  *
  * @throws {ScenarioError} when the step names what is not there, or what is not made of what the attack is about
  */
-export function attackStep(life: Life, step: Step & { do: 'attack' }): AttackResult {
+export function attackStep(
+  life: Life,
+  step: Step & { do: 'attack' },
+): AttackResult & { /** The machine claims to stop it. */ readonly claimed: boolean } {
   const on = step.on ?? 'kernel';
   const attacks = [...ATTACKS, switchHekiOff(life.machine.kernel.address('heki'))];
   const attack = attacks.find(({ name }) => name === step.how);
@@ -28,7 +41,19 @@ export function attackStep(life: Life, step: Step & { do: 'attack' }): AttackRes
     const kind = part === 'text' ? 'executable' : 'writable';
     throw new ScenarioError(`${step.how} on ${on}: no ${kind} page of ${on} is known`);
   }
-  return life.machine.attack(attack, targets);
+  const result = life.machine.attack(attack, targets);
+  return { ...result, claimed: isClaimed(life, attack, result.target) };
+}
+
+/** Whether the machine claims to stop the attack: Heki must be in force, and nothing but the attacker may have opened the target. */
+function isClaimed({ machine }: Life, { claim }: Attack, target: VirtualAddress | undefined): boolean {
+  const { kernel, memory } = machine;
+  if (claim === undefined || !isInForce(machine) || !claims(claim, machine)) return false;
+  if (target === undefined) return true;
+  const [frame] = framesBehind(machine, target, 1);
+  if (frame === undefined) return false;
+  const tables = { memory, root: kernel.pageTableRoot, levels: kernel.layout.levels };
+  return coversPage(claim, rightsOfFrame(tables, frame));
 }
 
 function targetsOf(life: Life, on: string): KernelTargets {

@@ -3,9 +3,23 @@ import { describePageClass, describeScenario, describeStep, type ScenarioResult 
 
 test('a step is described by its verdict, by what it was about and, when that is a surprise, by what should have come of it', () => {
   const step = { do: 'set-memory', name: 'area', what: 'ro' } as const;
-  const done = { step, verdict: 'works', reason: undefined, by: null, expected: true } as const;
+  const done = {
+    step,
+    verdict: 'works',
+    reason: undefined,
+    by: null,
+    claimed: false,
+    expected: true,
+  } as const;
   expect(describeStep(done)).toBe('works    set-memory area ro');
-  const failed = { step, verdict: 'error', reason: '-12: no memory', by: null, expected: false } as const;
+  const failed = {
+    step,
+    verdict: 'error',
+    reason: '-12: no memory',
+    by: null,
+    claimed: false,
+    expected: false,
+  } as const;
   expect(describeStep(failed)).toBe('error    set-memory area ro: -12: no memory (expected: works)');
   const foreseen = { ...failed, step: { ...step, expect: 'error' }, expected: true } as const;
   expect(describeStep(foreseen)).toBe('error    set-memory area ro: -12: no memory (expected)');
@@ -39,6 +53,7 @@ test('a life whose boot failed ends with the reason, and without a table', () =>
     bootReason: 'store at 0x0: #PF 0x2 (W)',
     steps: [],
     classes: [],
+    rights: undefined,
     expected: false,
   };
   expect(describeScenario({ title: 'a life', machine: {}, steps: [] }, result)).toEqual([

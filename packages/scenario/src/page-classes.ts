@@ -1,12 +1,6 @@
 import { imageSections } from '@heki/linux';
-import {
-  type FrameRange,
-  type Gfn,
-  PAGE_SIZE,
-  VIRTUAL_FRAME_END,
-  type VirtualFrame,
-} from '@heki/physical-memory';
-import { EntryHigh, EntryLow, upperHalfStart, walkMappings } from '@heki/x86';
+import { type ComparedRange, KernelRights, kernelRightsText } from '@heki/machine';
+import { type FrameRange, type Gfn, PAGE_SIZE } from '@heki/physical-memory';
 import { framesBehind, type Life } from './life.ts';
 
 /** Pages of one kind: what the kernel's mappings allow together, and what the second level grants the kernel. */
@@ -25,46 +19,20 @@ export interface PageClass {
   readonly withheld: number;
 }
 
-const READ = 1;
-const WRITE = 2;
-const EXECUTE = 4;
-const LETTERS = ['---', 'r--', '-w-', 'rw-', '--x', 'r-x', '-wx', 'rwx'];
-/** Of ordinary memory one page in so many is looked at, where mappings do not change in between. */
-const STRIDE = 512;
-
-/** READ, WRITE and EXECUTE of every frame below `frames`, over all mappings of the kernel half. */
-function collectiveRights(life: Pick<Life, 'machine'>, frames: number): Uint8Array {
-  const { memory, kernel } = life.machine;
-  const rights = new Uint8Array(frames);
-  const { levels } = kernel.layout;
-  const tables = { memory, root: kernel.pageTableRoot, levels };
-  walkMappings(
-    tables,
-    upperHalfStart(levels),
-    VIRTUAL_FRAME_END as VirtualFrame,
-    ({ guestFrame, frames: count, low, high }) => {
-      const allows =
-        READ | ((low & EntryLow.RW) === 0 ? 0 : WRITE) | ((high & EntryHigh.XD) === 0 ? EXECUTE : 0);
-      const end = Math.min(guestFrame + count, frames);
-      for (let at: number = guestFrame; at < end; at++) rights[at] = (rights[at] ?? 0) | allows;
-    },
-  );
-  return rights;
-}
-
-/** What the second level grants the kernel for a frame: READ, WRITE and EXECUTE. */
-function grantedRights({ machine }: Pick<Life, 'machine'>, frame: Gfn): number {
-  const rights = machine.virtualMachine.effectiveRights(frame);
-  if (rights === undefined) return 0;
-  return (rights.read ? READ : 0) | (rights.write ? WRITE : 0) | (rights.supervisorExecute ? EXECUTE : 0);
-}
-
-/** The state of every kind of page of a kernel: the image, modules, eBPF, the trampoline, freed pages, and all other memory. */
-export function pageClasses(life: Life): readonly PageClass[] {
-  const { kernel, memoryMap } = life.machine;
-  const memory = [...memoryMap.entries.filter(({ type }) => type === 'ram'), ...life.plugged];
+const { READ, WRITE, EXECUTE } = KernelRights;
+/**
+ * The state of every kind of page of a kernel: the image, modules, eBPF, the trampoline, freed pages, and all other memory.
+ *
+ * @param memory where the pages are
+ * @param stretches what their mappings allow and what they are granted
+ */
+export function pageClasses(
+  life: Life,
+  memory: readonly FrameRange<Gfn>[],
+  stretches: Iterable<ComparedRange>,
+): readonly PageClass[] {
+  const { kernel } = life.machine;
   const frames = Math.max(...memory.map(({ end }) => end));
-  const mappings = collectiveRights(life, frames);
   const classOf = new Uint8Array(frames);
   const names: string[] = ['other memory'];
   const add = (name: string, members: Iterable<number>): void => {
@@ -113,7 +81,7 @@ export function pageClasses(life: Life): readonly PageClass[] {
       framesBehind(life.machine, address, count),
     ),
   );
-  return tally(life, memory, names, classOf, mappings);
+  return tally(names, classOf, stretches);
 }
 
 const IMAGE_CLASSES: readonly [name: string, sections: readonly string[]][] = [
@@ -136,11 +104,9 @@ const MODULE_CLASSES: readonly [name: string, kinds: readonly string[]][] = [
 ];
 
 function tally(
-  life: Life,
-  memory: readonly FrameRange<Gfn>[],
   names: readonly string[],
   classOf: Uint8Array,
-  mappings: Uint8Array,
+  stretches: Iterable<ComparedRange>,
 ): PageClass[] {
   const rows = names.map((name) => ({
     name,
@@ -152,28 +118,24 @@ function tally(
     withheld: 0,
   }));
   const count = (map: Map<string, number>, rights: number, pages: number): void => {
-    const letters = LETTERS[rights] ?? '';
+    const letters = kernelRightsText(rights);
     map.set(letters, (map.get(letters) ?? 0) + pages);
   };
-  for (const { start, end } of memory) {
+  for (const { start, end, allowed, granted } of stretches) {
     for (let frame: number = start; frame < end; ) {
       const kind = classOf[frame] ?? 0;
-      const allows = mappings[frame] ?? 0;
       let next = frame + 1;
-      // Other memory is looked at once in each stretch of equal mappings within 2 MiB; every other page by itself.
-      const limit = kind === 0 ? Math.min(end, (Math.floor(frame / STRIDE) + 1) * STRIDE) : next;
-      while (next < limit && classOf[next] === kind && mappings[next] === allows) next++;
+      while (next < end && classOf[next] === kind) next++;
       const row = rows[kind];
-      const grants = grantedRights(life, frame as Gfn);
       if (row !== undefined) {
         row.pages += next - frame;
-        count(row.mappings, allows, next - frame);
-        count(row.granted, grants, next - frame);
+        count(row.mappings, allowed, next - frame);
+        count(row.granted, granted, next - frame);
         // A page without mappings is data: whoever maps it first may write there.
-        if ((grants & ~(allows === 0 ? READ | WRITE : allows)) !== 0) row.excess += next - frame;
+        if ((granted & ~(allowed === 0 ? READ | WRITE : allowed)) !== 0) row.excess += next - frame;
         const both = WRITE | EXECUTE;
-        if ((grants & both) === both && (allows & both) !== both) row.writableAndExecutable += next - frame;
-        if ((allows & ~grants) !== 0) row.withheld += next - frame;
+        if ((granted & both) === both && (allowed & both) !== both) row.writableAndExecutable += next - frame;
+        if ((allowed & ~granted) !== 0) row.withheld += next - frame;
       }
       frame = next;
     }

@@ -1,5 +1,14 @@
 import type { KernelOutcome } from '@heki/linux';
-import { type AttackOutcome, type Defence, exceptionText, type LinuxMachine } from '@heki/machine';
+import {
+  type AttackOutcome,
+  type ComparedRange,
+  collectiveRights,
+  compareRights,
+  type Defence,
+  exceptionText,
+  type LinuxMachine,
+  type RightsComparison,
+} from '@heki/machine';
 import { actionText } from './action-text.ts';
 import { attackStep } from './attack-step.ts';
 import { ScenarioError, UnmadeError } from './error.ts';
@@ -29,6 +38,8 @@ export interface StepResult {
   readonly reason: string | undefined;
   /** What stopped an attack, as the processor and the hypervisor told it; `null` for all else. */
   readonly by: Defence | null;
+  /** Of an attack: whether the machine, as it was then, claims to stop it. */
+  readonly claimed: boolean;
   /** The verdict is what the step expects; by default that it works, and of an attack that it does not. */
   readonly expected: boolean;
 }
@@ -41,6 +52,8 @@ export interface ScenarioResult {
   readonly steps: readonly StepResult[];
   /** In the end; empty when boot failed. */
   readonly classes: readonly PageClass[];
+  /** What all memory is granted beside what the mappings allow, in the end; `undefined` when boot failed. */
+  readonly rights: RightsComparison | undefined;
   /** Boot and every step came out as expected. */
   readonly expected: boolean;
 }
@@ -70,6 +83,7 @@ export function runScenario(
       bootReason: reasonOf(boot),
       steps: results,
       classes: [],
+      rights: undefined,
       expected: false,
     };
   }
@@ -80,9 +94,25 @@ export function runScenario(
     boot: 'works',
     bootReason: undefined,
     steps: results,
-    classes: pageClasses(life),
+    ...grants(life),
     expected: results.every(({ expected }) => expected),
   };
+}
+
+/** What the kernel's pages are granted, of each kind and of all memory. */
+function grants(life: Life): Pick<ScenarioResult, 'classes' | 'rights'> {
+  const { kernel, memory: physicalMemory, memoryMap, virtualMachine, capabilities } = life.machine;
+  const memory = [...memoryMap.entries.filter(({ type }) => type === 'ram'), ...life.plugged];
+  const tables = { memory: physicalMemory, root: kernel.pageTableRoot, levels: kernel.layout.levels };
+  const stretches: ComparedRange[] = [];
+  const rights = compareRights({
+    virtualMachine,
+    capabilities,
+    memory,
+    mappings: collectiveRights(tables, Math.max(...memory.map(({ end }) => end))),
+    visit: (stretch) => stretches.push(stretch),
+  });
+  return { classes: pageClasses(life, memory, stretches), rights };
 }
 
 const isAlive = (results: readonly StepResult[]): boolean => results.at(-1)?.verdict !== 'oops';
@@ -113,7 +143,7 @@ function isExpected(step: Step, verdict: StepVerdict): boolean {
   return verdict === expectedVerdict(step) || (verdict === 'not-tried' && step.expect === undefined);
 }
 
-type Taken = Pick<StepResult, 'verdict' | 'reason' | 'by'>;
+type Taken = Pick<StepResult, 'verdict' | 'reason' | 'by' | 'claimed'>;
 
 /** @throws {ScenarioError} which names the step */
 function takeNamed(life: Life, step: Step, index: number): Taken {
@@ -129,12 +159,13 @@ function take(life: Life, step: Step): Taken {
   try {
     if (step.do !== 'attack') {
       const outcome = runStep(life, step);
-      return { verdict: verdictOf(outcome), reason: reasonOf(outcome), by: null };
+      return { verdict: verdictOf(outcome), reason: reasonOf(outcome), by: null, claimed: false };
     }
-    const { outcome, reason, by } = attackStep(life, step);
-    return { verdict: VERDICTS[outcome], reason, by };
+    const { outcome, reason, by, claimed } = attackStep(life, step);
+    return { verdict: VERDICTS[outcome], reason, by, claimed };
   } catch (error) {
-    if (error instanceof UnmadeError) return { verdict: 'error', reason: error.message, by: null };
+    if (error instanceof UnmadeError)
+      return { verdict: 'error', reason: error.message, by: null, claimed: false };
     throw error;
   }
 }

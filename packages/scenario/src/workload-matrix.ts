@@ -1,4 +1,5 @@
 import type { LinuxMachine } from '@heki/machine';
+import { isInForce } from './in-force.ts';
 import type { ComposedScenario } from './load-scenario.ts';
 import { runScenario } from './run-scenario.ts';
 import type { MachineSpecification } from './scenario.ts';
@@ -27,6 +28,8 @@ export interface WorkloadOutcome {
   readonly reason: string | undefined;
   /** Pages that the kernel may write and execute in the end, though no mapping allows both. */
   readonly writableAndExecutable: number;
+  /** Pages that are granted what no mapping allows, though the hypervisor could withhold it, where Heki is in force; otherwise 0. */
+  readonly beyondMappings: number;
 }
 
 /**
@@ -40,14 +43,20 @@ export function runWorkload(
   create: (scenario: ComposedScenario) => LinuxMachine,
 ): WorkloadOutcome {
   const scenario = { ...workload, machine: { ...workload.machine, ...setting.machine } };
-  const { boot, bootReason, steps, classes } = runScenario(create(scenario), scenario);
+  const machine = create(scenario);
+  const { boot, bootReason, steps, classes, rights } = runScenario(machine, scenario);
   const failed = steps.find(({ expected }) => !expected);
-  const writableAndExecutable = classes.reduce((sum, { writableAndExecutable: pages }) => sum + pages, 0);
-  if (boot !== 'works') return { verdict: 'breaks', reason: `boot: ${bootReason}`, writableAndExecutable };
-  if (failed === undefined) return { verdict: 'works', reason: undefined, writableAndExecutable };
+  const pages = {
+    writableAndExecutable: classes.reduce((sum, { writableAndExecutable: n }) => sum + n, 0),
+    beyondMappings: isInForce(machine)
+      ? (rights?.beyond ?? []).reduce((sum, { start, end }) => sum + end - start, 0)
+      : 0,
+  };
+  if (boot !== 'works') return { verdict: 'breaks', reason: `boot: ${bootReason}`, ...pages };
+  if (failed === undefined) return { verdict: 'works', reason: undefined, ...pages };
   return {
     verdict: failed.verdict === 'error' ? 'refused' : 'breaks',
     reason: `${failed.step.do}: ${failed.reason}`,
-    writableAndExecutable,
+    ...pages,
   };
 }

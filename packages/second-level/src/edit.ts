@@ -1,6 +1,23 @@
-import type { Gfn, Pfn, U64 } from '@heki/physical-memory';
-import type { LeafChange, SecondLevelEdit } from './editor.ts';
+import type { FrameRange, Gfn, Pfn, U64 } from '@heki/physical-memory';
 import { entryWord, frameIn, spanOf, type TableStore } from './table-store.ts';
+
+/** What came of an edit. */
+export interface SecondLevelEdit {
+  /** `undefined` when all was done; else the first frame not done, because no frame was left for a table. */
+  readonly stoppedAt: Gfn | undefined;
+  /**
+   * The smallest range around all frames whose cached translations may be stale, on every processor that used these
+   * tables; `undefined` when nothing can be stale (SDM 3C 29.4.3.4: adding rights and filling absent entries
+   * need no flush). Frames of freed tables may be reused only after the flush.
+   */
+  readonly flush: FrameRange<Gfn> | undefined;
+}
+
+/** Bits to clear and then to set in leaves. Bits of the address and the leaf bit of the format must not be among them. */
+export interface LeafChange {
+  readonly clear: U64;
+  readonly set: U64;
+}
 
 /** Frames from here on have bits in the high half of an entry. */
 const UPPER = 0x10_0000;

@@ -1,19 +1,7 @@
-import type { FrameRange, Gfn, Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
-import { Edit } from './edit.ts';
+import type { Gfn, Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
+import { Edit, type LeafChange, type SecondLevelEdit } from './edit.ts';
 import { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './format.ts';
 import { entryWord, frameIn, spanOf, TableStore } from './table-store.ts';
-
-/** What came of an edit. */
-export interface SecondLevelEdit {
-  /** `undefined` when all was done; else the first frame not done, because no frame was left for a table. */
-  readonly stoppedAt: Gfn | undefined;
-  /**
-   * The smallest range around all frames whose cached translations may be stale, on every processor that used these
-   * tables; `undefined` when nothing can be stale (SDM 3C 29.4.3.4: adding rights and filling absent entries
-   * need no flush). Frames of freed tables may be reused only after the flush.
-   */
-  readonly flush: FrameRange<Gfn> | undefined;
-}
 
 /** A leaf as it stands in the tables. */
 export interface SecondLevelLeaf {
@@ -25,12 +13,6 @@ export interface SecondLevelLeaf {
   readonly pfn: Pfn;
   /** The whole entry, address included. */
   readonly entry: U64;
-}
-
-/** Bits to clear and then to set in leaves. Bits of the address and the leaf bit of the format must not be among them. */
-export interface LeafChange {
-  readonly clear: U64;
-  readonly set: U64;
 }
 
 /** Second-level tables in host memory, and all that changes them. Guest-physical ranges are `start` .. `end` - 1. */

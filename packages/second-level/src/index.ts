@@ -1,9 +1,4 @@
-export {
-  createSecondLevelEditor,
-  type LeafChange,
-  type SecondLevelEdit,
-  type SecondLevelEditor,
-  type SecondLevelLeaf,
-} from './editor.ts';
+export type { LeafChange, SecondLevelEdit } from './edit.ts';
+export { createSecondLevelEditor, type SecondLevelEditor, type SecondLevelLeaf } from './editor.ts';
 export { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './format.ts';
 export { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from './second-level.ts';

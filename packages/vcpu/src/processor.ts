@@ -79,7 +79,7 @@ export class Processor {
     });
   }
 
-  /** Levels of paging that decide what is canonical. */
+  /** Levels of paging that decide where the processor can access memory and execute. */
   get levels(): PagingLevels {
     return (this.registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
   }
@@ -155,10 +155,22 @@ export class Processor {
     return this.trap.raise(Vector.GP, 0);
   }
 
-  /** INIT. */
+  /** INIT (SDM 3A table 10-1). */
+  init(): void {
+    this.registers.init(this.profile.signature);
+    this.#msrs.init();
+    this.#start();
+  }
+
+  /** RESET. */
   reset(): void {
-    this.registers.reset();
+    this.registers.reset(this.profile.signature);
     this.#msrs.reset();
+    this.#start();
+  }
+
+  /** Nothing is under way, and no translation is cached. */
+  #start(): void {
     this.pending = undefined;
     this.halted = undefined;
     this.mmu.flushVpid('set-registers');

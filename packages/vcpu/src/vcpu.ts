@@ -99,7 +99,7 @@ export interface Vcpu extends Instructions {
   interruptContext: boolean;
   /** The instructions, one turn at a time. */
   readonly stepwise: StepwiseInstructions;
-  /** Why it stands still, if it does: every instruction gives this outcome until {@link reset}. */
+  /** Why it stands still, if it does: every instruction gives this outcome until {@link init} or {@link reset}. */
   readonly halted: Extract<Outcome, { kind: 'triple-fault' | 'stopped' }> | undefined;
 
   /** For the hypervisor: the second level in use. */
@@ -118,19 +118,34 @@ export interface Vcpu extends Instructions {
   emulateWrmsr(msr: number, value: bigint): Exception | undefined;
   /** For the hypervisor: RDMSR for the guest, without intercepts; `undefined` when it is #GP(0). */
   emulateRdmsr(msr: number): bigint | undefined;
+  /**
+   * For the hypervisor: LGDT, LIDT, LLDT or LTR for the guest, with the checks of the instruction but without intercepts. The
+   * exception that the guest must get, or `undefined` when it was loaded. A GDT that the second level keeps from the processor
+   * has no descriptor: #GP(selector).
+   *
+   * @param load as an exit names it
+   */
+  emulateDescriptorLoad(
+    load: Omit<Extract<VmExit, { reason: 'descriptor-table' }>, 'reason'>,
+  ): Exception | undefined;
   /** For the hypervisor: an exception to deliver before the next instruction, outside an exit. */
   queueException(exception: Exception): void;
   /** INVEPT on this processor: everything cached for `root`, or everything when `undefined`. */
   invept(root?: number): void;
   /** INVVPID on this processor. Guest-physical mappings stay. */
   invvpid(scope: InvvpidScope): void;
-  /** INIT: registers as after it (SDM 3A table 10-1), caches empty, no longer halted. */
+  /**
+   * INIT (SDM 3A table 10-1): general registers, control registers, table registers and EFER as after {@link reset}; MSRs, PKRU,
+   * CR0.CD and CR0.NW stay. No longer halted, TLB empty.
+   */
+  init(): void;
+  /** RESET: everything as after power-up. No longer halted, TLB empty. */
   reset(): void;
 }
 
 /** What a guest brings for a virtual CPU. */
 export interface VcpuSetup {
-  /** Registers that differ from their values after INIT. */
+  /** Registers that differ from their values after RESET; RDX is 0 as well, rather than the processor's signature. */
   readonly registers?: Partial<Registers>;
   /**
    * The guest's exception handlers, at CPL 0; they may execute instructions. Without it every exception is `fatal`.

@@ -5,8 +5,10 @@ import { Controls, defaultControls } from './controls.ts';
 import { combineExceptions } from './exceptions/double-fault.ts';
 import { type Exception, Vector } from './exceptions/exception.ts';
 import { Execution, type Surroundings } from './execution.ts';
-import type { SecondLevelFault } from './exit.ts';
+import type { SecondLevelFault, VmExit } from './exit.ts';
 import { checkedFrame, checkOperandSize } from './instructions/arguments.ts';
+import { Attempt } from './instructions/attempt.ts';
+import { takeSelector, takeTable } from './instructions/descriptor-operations.ts';
 import { type InstructionTable, instructionTable } from './instructions/instruction-table.ts';
 import { MOV_LENGTH } from './instructions/memory-operations.ts';
 import { operandAt, setOperand } from './instructions/operand.ts';
@@ -211,6 +213,21 @@ export class VirtualCpu implements Vcpu {
     return this.#cpu.readMsr(msr);
   }
 
+  emulateDescriptorLoad({
+    register,
+    value,
+    limit = 0,
+  }: Omit<Extract<VmExit, { reason: 'descriptor-table' }>, 'reason'>): Exception | undefined {
+    const cpu = this.#cpu;
+    const attempt =
+      register === 'gdtr' || register === 'idtr'
+        ? takeTable(cpu, register, value as VirtualAddress, limit)
+        : takeSelector(cpu, register, Number(value));
+    if (attempt === Attempt.DONE) return undefined;
+    if (attempt === Attempt.RAISED) return cpu.trap.exception;
+    return { vector: Vector.GP, errorCode: Number(value & 0xfffcn) };
+  }
+
   queueException(exception: Exception): void {
     const cpu = this.#cpu;
     const delivered =
@@ -225,6 +242,11 @@ export class VirtualCpu implements Vcpu {
 
   invvpid(scope: InvvpidScope): void {
     this.#cpu.mmu.invvpid(scope);
+  }
+
+  init(): void {
+    this.interruptContext = false;
+    this.#cpu.init();
   }
 
   reset(): void {

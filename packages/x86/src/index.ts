@@ -2,12 +2,10 @@ export {
   type AddressSpace,
   type AddressSpaceOptions,
   createAddressSpace,
-  type EditResult,
   entryBits,
-  type LeafBitChange,
-  type StaleRange,
-  type TableAllocator,
 } from './address-space/address-space.ts';
+export type { EditResult, LeafBitChange, StaleRange } from './address-space/edit.ts';
+export type { TableAllocator } from './address-space/tables.ts';
 export {
   type BitMasks,
   type BitRow,

@@ -90,11 +90,11 @@ export function createXenDomain(
 
   const clear = (): void => replace({ ranges: [], otherwise: rightsOfAccess(FULL_ACCESS), cr0: 0n, cr4: 0n });
 
-  function init(vcpu: Vcpu): void {
+  function restart(vcpu: Vcpu, how: 'init' | 'reset'): void {
     useView(state, vcpu, p2m.host);
     channel.forget(vcpu);
     state.injections.delete(vcpu.id);
-    vcpu.reset();
+    vcpu[how]();
     pins.unbind(vcpu.id);
     subscribe();
   }
@@ -175,13 +175,13 @@ export function createXenDomain(
         if (vcpu === undefined) {
           throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${state.vcpus.length - 1}`);
         }
-        init(vcpu);
+        restart(vcpu, 'init');
         return;
       }
       if (options[event.kind] === 'clear') clear();
       if (event.kind === 'reset') {
         state.shutdown = undefined;
-        for (const vcpu of state.vcpus) init(vcpu);
+        for (const vcpu of state.vcpus) restart(vcpu, 'reset');
       }
     },
     save() {

@@ -92,6 +92,8 @@ test('after INIT a processor may come to its pinned registers again, and is boun
   cpu.lgdt(gdt.base, gdt.limit);
   vm.pin({ registers: [{ msr: 0xc000_0082 }, 'gdtr'] });
   vm.lifeCycle({ kind: 'init', vcpu: 0 });
+  // INIT left the MSR as it was, so nothing about it is free.
+  expect(cpu.wrmsr(0xc000_0082, 0x2000n).kind).toBe('exception');
   // The trampoline's own table first.
   for (const [base, limit] of [
     [kernelVa(0x9000), 0x1f],

@@ -4,7 +4,6 @@ import { defectSwitches } from '@heki/series';
 import { DEFAULT_TABLE_BUDGET } from '@heki/x86';
 import { HekiCommand } from '../command.ts';
 import { type CountingTask, PageCounters, type RangeSink } from '../counters/page-counters.ts';
-import type { HekiGuestOptions } from '../create-heki-guest.ts';
 import { type GuestDefectSwitches, guestDefects } from '../defects/guest-defects.ts';
 import { GuestError } from '../error.ts';
 import type {
@@ -15,6 +14,7 @@ import type {
   NamedLeaf,
   PermissionCounters,
 } from '../heki-guest.ts';
+import type { HekiGuestOptions } from '../heki-guest-options.ts';
 import type { HekiHypervisor } from '../hypervisor/heki-hypervisor.ts';
 import { createPrivateVariables, HekiStruct } from '../hypervisor/heki-struct.ts';
 import type { HekiKernel, VirtualRange } from '../kernel/kernel.ts';

@@ -14,7 +14,7 @@ import {
 } from '@heki/hypercall/hyperv';
 import type { VirtualAddress } from '@heki/physical-memory';
 import { applyIntercepts } from '../intercept/apply-intercepts.ts';
-import { msrOfRegister } from '../intercept/register-names.ts';
+import { msrOfRegister, TABLE_REGISTERS } from '../intercept/register-names.ts';
 import { isProtectionMask } from '../partition/map-flags.ts';
 import { flush, type Partition, switchVtl, type VirtualProcessor } from '../partition/partition.ts';
 
@@ -85,18 +85,12 @@ function setLower(vp: VirtualProcessor, name: number, value: bigint): boolean {
       vp.pending = { vector, errorCode, ...(vector === 14 ? { cr2: parameter as VirtualAddress } : {}) };
       return true;
     }
-    case HvRegister.GDTR:
-    case HvRegister.IDTR:
-      vcpu.registers[name === HvRegister.GDTR ? 'gdtr' : 'idtr'] = {
-        base: low as VirtualAddress,
-        limit: Number((value >> 64n) & 0xffffn),
-      };
-      return true;
-    case HvRegister.LDTR:
-    case HvRegister.TR:
-      vcpu.registers[name === HvRegister.LDTR ? 'ldtr' : 'tr'] = Number(value & 0xffffn);
-      return true;
     default: {
+      const table = TABLE_REGISTERS.find(([register]) => register === name)?.[1];
+      if (table !== undefined) {
+        const limit = Number((value >> 64n) & 0xffffn);
+        return vcpu.emulateDescriptorLoad({ register: table, value: low, limit }) === undefined;
+      }
       const msr = msrOfRegister(name);
       return msr !== undefined && vcpu.emulateWrmsr(msr, low) === undefined;
     }

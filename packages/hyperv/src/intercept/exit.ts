@@ -8,15 +8,8 @@ import {
   HvRegister,
   HvStatus,
 } from '@heki/hypercall/hyperv';
-import {
-  frameOf,
-  type Gpa,
-  PHYSICAL_ADDRESS_END,
-  readBytes,
-  type VirtualAddress,
-  writeBytes,
-} from '@heki/physical-memory';
-import { type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
+import { frameOf, type Gpa, PHYSICAL_ADDRESS_END, readBytes, writeBytes } from '@heki/physical-memory';
+import { type ExitAction, Vector, type VmExit } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
 import { answerHypercall } from '../hypercall/handle-hypercall.ts';
 import { rightsOfFlags } from '../partition/map-flags.ts';
@@ -78,7 +71,11 @@ export function handleExit(
     }
     case 'descriptor-table': {
       const row = TABLE_REGISTERS.find(([, name]) => name === exit.register);
-      if (row === undefined || (processor.intercepts.control & row[2]) === 0n) return loadTable(vcpu, exit);
+      if (row === undefined || (processor.intercepts.control & row[2]) === 0n) {
+        // All four exit as soon as one is intercepted.
+        const exception = vcpu.emulateDescriptorLoad(exit);
+        return exception === undefined ? SKIP : { kind: 'inject', exception };
+      }
       const value = exit.value | (BigInt(exit.limit ?? 0) << 64n);
       return send({ type: 'register', access: HvAccess.WRITE, register: row[0], value });
     }
@@ -91,14 +88,6 @@ export function handleExit(
     case 'triple-fault':
       return { kind: 'stop', why: 'triple fault: the partition is reset' };
   }
-}
-
-/** The hypervisor loads a table register for the guest: all four exit as soon as one is intercepted. */
-function loadTable(vcpu: Vcpu, { register, value, limit = 0 }: Exit<'descriptor-table'>): ExitAction {
-  const { registers } = vcpu;
-  if (register === 'ldtr' || register === 'tr') registers[register] = Number(value);
-  else registers[register] = { base: value as VirtualAddress, limit };
-  return SKIP;
 }
 
 function handleViolation(

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { type LvbsDefectId, lvbsDefectSwitches, lvbsDefects } from '../defects/lvbs-defects.ts';
 import type { HypervOptions } from '../options.ts';
 import { createTestGuest, type TestGuest } from '../testing/guest.ts';
-import type { TrustedModule } from './modules.ts';
+import type { TrustedModule } from './trusted-code.ts';
 
 const {
   FREE_MODULE_INIT,

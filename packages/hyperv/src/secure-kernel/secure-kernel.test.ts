@@ -129,6 +129,26 @@ test('INIT lets a processor load its tables once, and not turn paging on without
   expect(second.movToCr(0, 0x8000_0011n)).toMatchObject({ kind: 'exception', vector: 13 });
 });
 
+test('INIT frees no processor of the MSRs that are locked, since they stay as they were', () => {
+  const guest = createTestGuest({}, 2);
+  const second = guest.vm.vcpus[1];
+  if (second === undefined) throw new TypeError('two virtual CPUs');
+  const msrs = [0x174, 0x175, 0x176, 0xc000_0081, LSTAR, 0xc000_0083, 0xc000_0084];
+  for (const msr of msrs) expect(second.wrmsr(msr, 0x1000n + BigInt(msr % 256)).kind).toBe('done');
+  guest.call(LOCK_REGS);
+  guest.vm.lifeCycle({ kind: 'init', vcpu: 1 });
+  for (const msr of msrs) {
+    const value = 0x1000n + BigInt(msr % 256);
+    expect(second.rdmsr(msr)).toMatchObject({ kind: 'done', value });
+    expect(second.wrmsr(msr, value + 1n)).toMatchObject({ kind: 'exception', vector: 13 });
+    expect(second.wrmsr(msr, value).kind).toBe('done');
+    expect(second.wrmsr(msr, value + 1n)).toMatchObject({ kind: 'exception', vector: 13 });
+  }
+  // EFER is 0 after INIT: the trampoline may bring it back.
+  expect(second.rdmsr(0xc000_0080)).toMatchObject({ value: 0n });
+  expect(second.wrmsr(0xc000_0080, 0x901n).kind).toBe('done');
+});
+
 test('an allowed value that the processor itself refuses is #GP as ever', () => {
   const guest = createTestGuest();
   guest.vm.pin({ registers: [{ msr: LSTAR }] });

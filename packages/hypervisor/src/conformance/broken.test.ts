@@ -4,7 +4,7 @@ import type { Capabilities } from '../capabilities.ts';
 import { withDenials, withEvents, withMachine } from '../testing/reference/broken.ts';
 import { failingCases } from '../testing/reference/failing-cases.ts';
 import { referenceCalls } from '../testing/reference/reference-calls.ts';
-import type { ReferenceMachine } from '../testing/reference/reference-hypervisor.ts';
+import type { ReferenceMachine } from '../testing/reference/reference-machine.ts';
 import { REFERENCE, type ReferenceSetup, referenceSetup } from '../testing/reference/reference-setup.ts';
 import { rightsOf } from './kit-guest.ts';
 
@@ -168,13 +168,23 @@ const BROKEN: { readonly [what: string]: Broken } = {
         },
       })),
   },
+  'INIT wipes what the processor keeps': {
+    by: /^pins: INIT lets a processor load msr/,
+    broken: (setup) =>
+      withMachine(setup, ({ lifeCycle, vcpus }) => ({
+        lifeCycle(event) {
+          lifeCycle(event);
+          if (event.kind === 'init') vcpus[event.vcpu]?.reset();
+        },
+      })),
+  },
   'a processor that took INIT is bound before it can start': {
     kept: { pins: { ...REFERENCE.pins, semantics: 'exact-value' } },
     by: /^pins: INIT/,
     broken: (setup) =>
       withMachine(setup, ({ lifeCycle, vcpus }) => ({
         lifeCycle(event) {
-          if (event.kind === 'init') vcpus[event.vcpu]?.reset();
+          if (event.kind === 'init') vcpus[event.vcpu]?.init();
           else lifeCycle(event);
         },
       })),

@@ -1,13 +1,15 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Outcome, Vcpu } from '@heki/vcpu';
 import type { PinnableRegister } from '../capabilities.ts';
-import { registerName } from '../denial.ts';
+import { registerName } from '../capabilities.ts';
 import { IDTR, SELECTORS } from './kit-memory.ts';
 
 /** A register that can be pinned as a whole, with the instruction by which a guest writes it. */
 export interface WatchedRegister {
   readonly register: PinnableRegister;
   readonly name: string;
+  /** INIT leaves it as it is (SDM 3A table 10-1): a pin need not let it be loaded again. */
+  readonly survivesInit: boolean;
   /** Its value now; a table's limit above its base. */
   read(vcpu: Vcpu): bigint;
   /** LGDT, LIDT, LLDT, LTR, MOV to CR3 or WRMSR. */
@@ -41,6 +43,7 @@ function table(register: 'gdtr' | 'idtr'): WatchedRegister {
   return {
     register,
     name: registerName(register),
+    survivesInit: false,
     read: ({ registers }) => {
       const { base = 0n, limit = 0 } = registers[register] ?? {};
       return base | (BigInt(limit) << 64n);
@@ -62,6 +65,7 @@ function selector(register: 'ldtr' | 'tr'): WatchedRegister {
   return {
     register,
     name: registerName(register),
+    survivesInit: false,
     read: ({ registers }) => BigInt(registers[register]),
     write: (vcpu, value) => (register === 'ldtr' ? vcpu.lldt(Number(value)) : vcpu.ltr(Number(value))),
     other: (value) => (value === first ? second : first),
@@ -76,6 +80,7 @@ function modelSpecific(msr: number): WatchedRegister {
   return {
     register: { msr },
     name: registerName({ msr }),
+    survivesInit: msr !== EFER,
     read,
     write: (vcpu, value) => vcpu.wrmsr(msr, value),
     other: (value) => value ^ 1n,
@@ -89,6 +94,7 @@ function modelSpecific(msr: number): WatchedRegister {
 const CR3: WatchedRegister = {
   register: 'cr3',
   name: registerName('cr3'),
+  survivesInit: false,
   read: ({ registers }) => registers.cr3,
   write: (vcpu, value) => vcpu.movToCr(3, value),
   other: (value) => value ^ PCD,

@@ -3,6 +3,7 @@ import { type ExitAction, type Vcpu, Vector } from '@heki/vcpu';
 import { CR0, CR4 } from '@heki/x86';
 import type { UserExit } from '../exit/vmm.ts';
 import type { HekiVmState, VmState } from '../vm-state.ts';
+import type { PinBinding } from './pin-binding.ts';
 
 /** CR0 bits that the guest owns when EPT is on: KVM_POSSIBLE_CR0_GUEST_BITS since Linux 6.4. */
 const CR0_GUEST_OWNED: bigint = CR0.TS | CR0.WP;
@@ -14,12 +15,6 @@ const ALL_BITS = 0xffff_ffff_ffff_ffffn;
 
 /** #GP(0). */
 export const GENERAL_PROTECTION = { vector: Vector.GP, errorCode: 0 } as const;
-
-/** The pins of one virtual CPU: whether each register is bound already. INIT unbinds them (B-H14). */
-export interface PinBinding {
-  cr0: boolean;
-  cr4: boolean;
-}
 
 /** What a refused register write leads to. */
 export interface CrDenial {

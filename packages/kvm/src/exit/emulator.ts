@@ -1,11 +1,7 @@
 import type { Gpa } from '@heki/physical-memory';
 import { type Exception, type Vcpu, Vector } from '@heki/vcpu';
-import {
-  checkPins,
-  GENERAL_PROTECTION,
-  type PinBinding,
-  writeCr,
-} from '../control-registers/control-registers.ts';
+import { checkPins, GENERAL_PROTECTION, writeCr } from '../control-registers/control-registers.ts';
+import type { PinBinding } from '../control-registers/pin-binding.ts';
 import { writeGuest } from '../memslots/other-writers.ts';
 import type { HekiVmState, VmState } from '../vm-state.ts';
 import { notifyVmm } from './user-exit.ts';

@@ -1,5 +1,6 @@
 import { type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
-import { type PinBinding, writeCr } from '../control-registers/control-registers.ts';
+import { writeCr } from '../control-registers/control-registers.ts';
+import type { PinBinding } from '../control-registers/pin-binding.ts';
 import { handleHypercall } from '../hypercall/hypercall.ts';
 import { fastPageFault } from '../mmu/fast-page-fault.ts';
 import { mapFault } from '../mmu/map-fault.ts';
@@ -69,8 +70,10 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
     }
     case 'vmfunc':
       return inject({ vector: Vector.UD, errorCode: 0 });
-    case 'descriptor-table':
-      return { action: { kind: 'skip' } };
+    case 'descriptor-table': {
+      const exception = vcpu.emulateDescriptorLoad(exit);
+      return exception === undefined ? { action: { kind: 'skip' } } : inject(exception);
+    }
     case 'triple-fault':
       return stop('triple fault: KVM_EXIT_SHUTDOWN');
   }

@@ -1,49 +1,12 @@
 import { createEpt } from '@heki/ept';
 import { HEKI_ATTRIBUTE_MASK } from '@heki/hypercall/kvm';
-import { FRAME_END, type Gfn, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
-import { REFUSED, type SecondLevel } from '@heki/second-level';
-import type { SecondLevelFault, Vcpu } from '@heki/vcpu';
+import { FRAME_END, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
 import type { VmState } from '../vm-state.ts';
+import { NestedView } from './nested-view.ts';
 
 /** Tags what an L2 has cached, apart from L1's: no root table has an odd frame beyond all memory. */
 const NESTED_ROOT = 2 ** 40 - 1;
-
-/**
- * The second level of an L2: first the EPT that its hypervisor in L1 made, in L1's memory, then KVM's own. KVM keeps both in one
- * shadow table; what it grants is the same, because its leaves are made like all others (Heki v2 11/19).
- */
-class NestedView implements SecondLevel<SecondLevelFault> {
-  fault: SecondLevelFault | undefined;
-  level = 1;
-  rights = 0;
-  /** The latest refusal was by L1's tables: L1's business. */
-  reflected = false;
-  readonly #upper: SecondLevel<SecondLevelFault>;
-  readonly #lower: SecondLevel<SecondLevelFault>;
-
-  constructor(upper: SecondLevel<SecondLevelFault>, lower: SecondLevel<SecondLevelFault>) {
-    this.#upper = upper;
-    this.#lower = lower;
-  }
-
-  translate(gfn: Gfn, offset: number, access: number): Pfn | typeof REFUSED {
-    const frame = this.#upper.translate(gfn, offset, access);
-    this.reflected = frame === REFUSED;
-    if (frame === REFUSED) {
-      this.fault = this.#upper.fault;
-      return REFUSED;
-    }
-    // A host frame of L1's tables is a guest frame of ours.
-    const host = this.#lower.translate(frame as number as Gfn, offset, access);
-    if (host === REFUSED) this.fault = this.#lower.fault;
-    this.level = Math.min(this.#upper.level, this.#lower.level);
-    this.rights = this.#upper.rights & this.#lower.rights;
-    return host;
-  }
-}
-
-/** The virtual CPUs of a VM that run an L2. */
-export type NestedCpus = Map<Vcpu, NestedView>;
 
 /**
  * VMLAUNCH by a hypervisor inside the guest, with the EPTP that it wants for its L2. Whether the L2 runs.

@@ -8,8 +8,8 @@ import { returnToUserSpace } from '../exit/user-exit.ts';
 import type { Owner } from '../owner.ts';
 import type { ResolvedOptions } from '../resolve-options.ts';
 import type { VmState } from '../vm-state.ts';
+import { hypercallExit } from './encode-policy-exit.ts';
 import { FULL_ACCESS } from './negative-rights.ts';
-import { hypercallExit } from './policy-exit.ts';
 import type { Seat } from './seat.ts';
 
 /**

@@ -6,9 +6,9 @@ import { breaksPin, GENERAL_PROTECTION } from '../control-registers/control-regi
 import type { HypercallAnswer, Owner } from '../owner.ts';
 import type { VmState } from '../vm-state.ts';
 import { accessAsTold, actionOf, isDenied, pageFaultFor } from './denied-access.ts';
+import { hypercallExit, memoryFaultExit, registerWriteExit } from './encode-policy-exit.ts';
 import { isLegal, NEGATIVE_ATTRIBUTES, rightsOfAttributes } from './negative-rights.ts';
 import type { DenialAnswer, HekiPolicy } from './policy.ts';
-import { hypercallExit, memoryFaultExit, registerWriteExit } from './policy-exit.ts';
 import type { Promises } from './promises.ts';
 import type { Requests } from './requests.ts';
 import type { Seat } from './seat.ts';

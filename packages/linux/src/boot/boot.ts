@@ -24,8 +24,10 @@ export const STEP_FUNCTIONS: { readonly [step in BootStep]: (kernel: KernelState
   poking_init: initPoking,
   init_IRQ: initIrq,
   arch_cpu_finalize_init: freeSmpLocks,
-  heki_early_init({ heki, emit }) {
-    if (heki !== undefined) emit({ type: 'heki-early-init', result: heki.earlyInit() });
+  heki_early_init({ heki, hekiInit, emit }) {
+    if (heki === undefined) return;
+    hekiInit.early = heki.earlyInit();
+    emit({ type: 'heki-early-init', result: hekiInit.early });
   },
   rest_init: restInit,
   init_real_mode: initRealMode,
@@ -33,9 +35,11 @@ export const STEP_FUNCTIONS: { readonly [step in BootStep]: (kernel: KernelState
   free_initmem: freeInitmem,
   mark_rodata_ro: markRodataRo,
   heki_late_init(kernel) {
-    const { heki, emit } = kernel;
+    const { heki, hekiInit, emit } = kernel;
     loadKernelPatches(kernel);
-    if (heki !== undefined) emit({ type: 'heki-late-init', result: heki.lateInit() });
+    if (heki === undefined) return;
+    hekiInit.late = heki.lateInit();
+    emit({ type: 'heki-late-init', result: hekiInit.late });
   },
   run_init_process({ emit }) {
     emit({ type: 'log', text: 'Run /init as init process' });

@@ -1,9 +1,9 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { CR0, CR4, type EditResult, EFER, entryBits } from '@heki/x86';
-import type { KernelState } from '../kernel-state.ts';
 import { completed, createVcpuMemory } from '../mm/vcpu-memory.ts';
 import { PAGE_KERNEL } from '../mm/vmalloc.ts';
 import { Errno, fail } from '../outcome.ts';
+import type { SmpState } from '../smp/smp-state.ts';
 
 /** Of the first mapping of the image: everything may be written and executed. */
 const PAGE_KERNEL_LARGE_EXEC = entryBits('P', 'RW', 'A', 'D', 'G');
@@ -23,7 +23,7 @@ export function mapped({ why }: EditResult): void {
 const CR4_IF_SUPPORTED = CR4.SMEP | CR4.SMAP | CR4.UMIP | CR4.FSGSBASE | CR4.PKE | CR4.OSXSAVE;
 
 /** head_64.S: the image up to `_end`, and a processor in long mode with paging on. */
-export function startup64(kernel: KernelState): void {
+export function startup64(kernel: SmpState): void {
   const { image, profile, layout, tables, vcpu } = kernel;
   const pages = Math.ceil(profile.offsets._end / 4096 / HUGE) * HUGE;
   tables.edit(() => {
@@ -56,13 +56,13 @@ export function startup64(kernel: KernelState): void {
 }
 
 /** `cleanup_highmap`: what was mapped behind `_brk_end`, in whole 2 MiB, goes. */
-export function cleanupHighmap({ image, profile, tables }: KernelState): void {
+export function cleanupHighmap({ image, profile, tables }: SmpState): void {
   const end = image.start + Math.ceil(profile.offsets._end / 4096 / HUGE) * HUGE;
   if (end > image.end) tables.edit(() => tables.unmap(image.end, end as VirtualFrame, false));
 }
 
 /** `reserve_real_mode`: the highest memory below 1 MiB. */
-export function reserveRealMode(kernel: KernelState): void {
+export function reserveRealMode(kernel: SmpState): void {
   kernel.trampoline = kernel.boot.allocateBelow(ISA_END, kernel.profile.trampoline.pages);
 }
 
@@ -70,7 +70,7 @@ export function reserveRealMode(kernel: KernelState): void {
  * `init_mem_mapping`: the first mebibyte in 4-KiB leaves, and all RAM above in the largest leaves that hold RAM only. Then
  * the kernel runs on these tables, and from here on everything it does to memory goes through the processor.
  */
-export function initMemMapping(kernel: KernelState): void {
+export function initMemMapping(kernel: SmpState): void {
   const { layout, tables, memoryMap, vcpu } = kernel;
   const largest = vcpu.profile.gigabytePages ? 3 : 2;
   const map = (start: Gfn, end: Gfn): void => {

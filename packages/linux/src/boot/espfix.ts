@@ -1,7 +1,7 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { entryFrame, framesOfLevel, type Level } from '@heki/x86';
-import type { KernelState } from '../kernel-state.ts';
 import { ESPFIX } from '../layout/layout.ts';
+import type { MmState } from '../mm/mm-state.ts';
 import { PAGE_KERNEL_RO } from '../mm/vmalloc.ts';
 import { Errno, fail } from '../outcome.ts';
 import { createRandom } from '../random.ts';
@@ -18,7 +18,7 @@ const ENTRIES = 512;
  * `init_espfix_bsp` (arch/x86/kernel/espfix_64.c): one page of small stacks, read-only, mapped 65,536 times by means of tables that
  * are entered again and again. Processors 0 to 63 share it.
  */
-export function initEspfix(kernel: KernelState): void {
+export function initEspfix(kernel: MmState): void {
   const { profile, tables, kaslrSeed, memory } = kernel;
   if (!profile.espfix) return;
   const number = kaslrSeed === undefined ? 0 : createRandom(kaslrSeed + 1).below(MAX_PAGES);

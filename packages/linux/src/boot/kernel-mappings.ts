@@ -1,9 +1,9 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
 import { CPU_ENTRY_AREA, FIXMAP } from '../layout/layout.ts';
 import { setMemoryRo } from '../mm/set-memory.ts';
 import { PAGE_KERNEL, PAGE_KERNEL_RO, PAGE_KERNEL_UC, vmalloc, vmap } from '../mm/vmalloc.ts';
 import { Errno, fail } from '../outcome.ts';
+import type { TextState } from '../text/text-state.ts';
 import { mapped } from './early-boot.ts';
 
 /** A section of memory is 128 MiB; its `struct page`s fill 2 MiB. */
@@ -18,7 +18,7 @@ const ISA_END = 0x100;
 const STACK_PAGES = 4;
 
 /** `paging_init` with `sparse_init`: `struct page`s of every section that has RAM, in 2-MiB leaves; fixed mappings of the APICs. */
-export function pagingInit({ tables, layout, memoryMap, boot }: KernelState): void {
+export function pagingInit({ tables, layout, memoryMap, boot }: TextState): void {
   const sections = new Set<number>();
   for (const { start, end, type } of memoryMap.entries) {
     if (type !== 'ram') continue;
@@ -51,7 +51,7 @@ const ENTRY_AREA = [
 ] as const;
 
 /** `trap_init`: the IDT, read-only, and the processor's entry area over pages of its per-CPU memory. */
-export function trapInit({ tables, image, boot }: KernelState): void {
+export function trapInit({ tables, image, boot }: TextState): void {
   tables.edit(() => {
     const map = (page: number, pages: number, target: Gfn, bits: U64): void =>
       mapped(tables.map((CPU_ENTRY_AREA + page) as VirtualFrame, pages, target, bits, 1));
@@ -61,7 +61,7 @@ export function trapInit({ tables, image, boot }: KernelState): void {
 }
 
 /** `mem_init`: free memory goes to the page allocator; the root gets tables for all of the vmalloc area. */
-export function memInit(kernel: KernelState): void {
+export function memInit(kernel: TextState): void {
   const { boot, pages, tables, layout } = kernel;
   for (const { start, end } of boot.freeRanges()) {
     const from = Math.max(start, ISA_END) as Gfn;
@@ -73,7 +73,7 @@ export function memInit(kernel: KernelState): void {
 }
 
 /** `init_IRQ`: the processor's interrupt stack, and the IDT, complete now, becomes read-only. */
-export function initIrq(kernel: KernelState): void {
+export function initIrq(kernel: TextState): void {
   const frames: Gfn[] = [];
   for (let page = 0; page < STACK_PAGES; page++) {
     const frame = kernel.pages.allocate();
@@ -85,7 +85,7 @@ export function initIrq(kernel: KernelState): void {
 }
 
 /** `rest_init`: the stacks of kernel_init and kthreadd. */
-export function restInit(kernel: KernelState): void {
+export function restInit(kernel: TextState): void {
   vmalloc(kernel, STACK_PAGES);
   vmalloc(kernel, STACK_PAGES);
   kernel.booting = false;

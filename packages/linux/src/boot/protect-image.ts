@@ -1,14 +1,15 @@
 import { type Gfn, PAGE_SIZE, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import { directAddress, type KernelState } from '../kernel-state.ts';
+import { directAddress } from '../layout/layout.ts';
 import { setMemoryNpNoalias, setMemoryNx, setMemoryRo, setMemoryRw, setMemoryX } from '../mm/set-memory.ts';
+import type { SmpState } from '../smp/smp-state.ts';
 import { setupRealMode } from '../smp/trampoline.ts';
 
 /** What freed pages are filled with: int3 (POISON_FREE_INITMEM). */
 const POISON = 0xcc;
 
 /** `free_init_pages`: pages of the image become plain data, are poisoned, and go to the page allocator. */
-function freeInitPages(kernel: KernelState, what: string, start: VirtualFrame, end: VirtualFrame): void {
+function freeInitPages(kernel: SmpState, what: string, start: VirtualFrame, end: VirtualFrame): void {
   if (start >= end) return;
   const { image, layout, memory, pages, emit } = kernel;
   setMemoryNx(kernel, start, end - start);
@@ -24,20 +25,20 @@ function freeInitPages(kernel: KernelState, what: string, start: VirtualFrame, e
 }
 
 /** `free_kernel_image_pages`: the same; under PTI the image's own mapping goes, which user programs could reach by speculation. */
-function freeImagePages(kernel: KernelState, what: string, start: VirtualFrame, end: VirtualFrame): void {
+function freeImagePages(kernel: SmpState, what: string, start: VirtualFrame, end: VirtualFrame): void {
   freeInitPages(kernel, `unused kernel image (${what})`, start, end);
   if (kernel.parameters.pti && start < end) setMemoryNpNoalias(kernel, start, end - start);
 }
 
 /** `alternative_instructions`: on a single processor nobody needs the list of lock prefixes any more. */
-export function freeSmpLocks(kernel: KernelState): void {
+export function freeSmpLocks(kernel: SmpState): void {
   const { image, processors, parameters } = kernel;
   if (Math.min(processors.possible.length, parameters.maxProcessors) > 1) return;
   freeInitPages(kernel, 'SMP alternatives', image.frame('__init_end'), image.frame('__nosave_begin'));
 }
 
 /** `init_real_mode`, `set_real_mode_permissions`: through the direct map, which alone maps the trampoline. */
-export function initRealMode(kernel: KernelState): void {
+export function initRealMode(kernel: SmpState): void {
   setupRealMode(kernel);
   const { pages, readOnly, textStart, textEnd } = kernel.profile.trampoline;
   const base = kernel.layout.directMap + kernel.trampoline;
@@ -47,7 +48,7 @@ export function initRealMode(kernel: KernelState): void {
 }
 
 /** `free_initmem`. */
-export function freeInitmem(kernel: KernelState): void {
+export function freeInitmem(kernel: SmpState): void {
   const { image } = kernel;
   const unused = image.frame('__start_bss_decrypted_unused');
   freeInitPages(kernel, 'unused decrypted', unused, image.frame('__bss_stop'));
@@ -55,7 +56,7 @@ export function freeInitmem(kernel: KernelState): void {
 }
 
 /** `mark_readonly` and `mark_rodata_ro` (arch/x86/mm/init_64.c). */
-export function markRodataRo(kernel: KernelState): void {
+export function markRodataRo(kernel: SmpState): void {
   const { image, parameters, emit } = kernel;
   if (!parameters.rodata) {
     emit({ type: 'log', text: 'Kernel memory protection disabled.' });
@@ -76,7 +77,7 @@ export function markRodataRo(kernel: KernelState): void {
 }
 
 /** `debug_checkwx`: looks for mappings that can be written and executed, and finds only those: not pages with two mappings. */
-function checkWx({ tables, memory, emit, layout }: KernelState): void {
+function checkWx({ tables, memory, emit, layout }: SmpState): void {
   let found = 0;
   tables.edit(() => {
     const { root, levels } = tables;

@@ -1,9 +1,10 @@
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
-import { type VmArea, vfree } from '../mm/vmalloc.ts';
+import type { VmArea } from '../mm/vm-area.ts';
+import { vfree } from '../mm/vmalloc.ts';
 import { Errno, fail } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
 import { textPoke } from '../text/text-poke.ts';
+import type { TextState } from '../text/text-state.ts';
 
 /** BPF_PROG_PACK_SIZE of one node: 2 MiB. */
 const PACK_PAGES = 512;
@@ -28,6 +29,11 @@ export interface BpfPrograms {
   >;
 }
 
+/** What eBPF programs need: their own state, and that of text. */
+export interface BpfState extends TextState {
+  readonly bpf: BpfPrograms;
+}
+
 /** No programs. */
 export function createBpfPrograms(): BpfPrograms {
   return { packs: new Set(), programs: new Map() };
@@ -39,7 +45,7 @@ export function createBpfPrograms(): BpfPrograms {
  *
  * @throws {KernelStop} -E2BIG, -EINVAL, -ENOMEM, Heki's refusal, or an access that does not complete; an error leaves nothing behind
  */
-export function loadBpfProgram(kernel: KernelState, code: Uint8Array): VirtualAddress {
+export function loadBpfProgram(kernel: BpfState, code: Uint8Array): VirtualAddress {
   const { packs, programs } = kernel.bpf;
   if (code.length === 0) return fail(Errno.EINVAL, 'a program has at least one byte');
   const chunks = Math.ceil(code.length / CHUNK);
@@ -62,7 +68,7 @@ export function loadBpfProgram(kernel: KernelState, code: Uint8Array): VirtualAd
 }
 
 /** `bpf_prog_pack_free`: int3 takes the program's place (`text_poke_set`), and an empty pack goes. @throws {KernelStop} -ENOENT, or as {@link loadBpfProgram} */
-export function unloadBpfProgram(kernel: KernelState, address: VirtualAddress): void {
+export function unloadBpfProgram(kernel: BpfState, address: VirtualAddress): void {
   const { packs, programs } = kernel.bpf;
   const { pack, first, chunks } =
     programs.get(address) ?? fail(Errno.ENOENT, `no program at 0x${address.toString(16)}`);
@@ -75,7 +81,7 @@ export function unloadBpfProgram(kernel: KernelState, address: VirtualAddress): 
 }
 
 /** `text_poke_copy`, `text_poke_set`: no more than to the end of a page at a time. */
-function pokePages(kernel: KernelState, address: VirtualAddress, bytes: Uint8Array): void {
+function pokePages(kernel: BpfState, address: VirtualAddress, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) {
     const at = (address + BigInt(done)) as VirtualAddress;
     const length = Math.min(PAGE_SIZE - Number(at % BigInt(PAGE_SIZE)), bytes.length - done);

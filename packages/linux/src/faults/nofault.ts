@@ -1,10 +1,11 @@
 import { type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import { upperHalfStart } from '@heki/x86';
-import type { KernelState } from '../kernel-state.ts';
+import type { MmState } from '../mm/mm-state.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+import type { FaultState } from './fault-state.ts';
 
 /** Runs `body`, each of whose accesses has an entry in the exception table. */
-export function withFixups<Value>(kernel: Pick<KernelState, 'hasFixup'>, body: () => Value): Value {
+export function withFixups<Value>(kernel: FaultState, body: () => Value): Value {
   const outer = kernel.hasFixup;
   kernel.hasFixup = true;
   try {
@@ -21,7 +22,7 @@ export function withFixups<Value>(kernel: Pick<KernelState, 'hasFixup'>, body: (
  * retried for ever does not come back
  */
 export function copyFromKernelNofault(
-  kernel: KernelState,
+  kernel: MmState & FaultState,
   address: VirtualAddress,
   length: number,
 ): Uint8Array {
@@ -33,11 +34,15 @@ export function copyFromKernelNofault(
 }
 
 /** `copy_to_kernel_nofault`. @throws {KernelStop} -EFAULT after an exception; bytes of pages before it are stored */
-export function copyToKernelNofault(kernel: KernelState, address: VirtualAddress, bytes: Uint8Array): void {
+export function copyToKernelNofault(
+  kernel: MmState & FaultState,
+  address: VirtualAddress,
+  bytes: Uint8Array,
+): void {
   checked(kernel, () => kernel.memory.store(address, bytes));
 }
 
-function checked<Value>(kernel: KernelState, access: () => Value): Value {
+function checked<Value>(kernel: MmState & FaultState, access: () => Value): Value {
   const outcome = attempt(() => withFixups(kernel, access));
   if (outcome.kind === 'done') return outcome.value;
   if (outcome.kind === 'oops' && outcome.outcome.kind === 'exception' && outcome.outcome.fixedUp) {

@@ -1,7 +1,7 @@
 import { type VirtualAddress, type VirtualFrame, virtualFrameOf } from '@heki/physical-memory';
 import { Vector } from '@heki/vcpu';
 import { PageFaultCode, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import type { KernelState } from '../kernel-state.ts';
+import type { MmState } from '../mm/mm-state.ts';
 import type { KernelOutcome } from '../outcome.ts';
 
 const { P, W, U, RSVD, ID, PK } = PageFaultCode;
@@ -9,7 +9,7 @@ const { P, W, U, RSVD, ID, PK } = PageFaultCode;
 const FIRST_PAGE = 4096n;
 
 /** Writes an oops into the kernel's log, as the kernel does before it dies (`show_fault_oops`, `die`). */
-export function reportOops(kernel: KernelState, oops: Extract<KernelOutcome, { kind: 'oops' }>): void {
+export function reportOops(kernel: MmState, oops: Extract<KernelOutcome, { kind: 'oops' }>): void {
   for (const text of oopsLines(oops, (address) => isNoExecute(kernel, address))) {
     kernel.emit({ type: 'log', text });
   }
@@ -51,7 +51,7 @@ const word = (value: number): string => value.toString(16).padStart(4, '0');
 
 /** Whether the page tables in memory map an address, without the right to execute there. */
 function isNoExecute(
-  { physicalMemory: memory, tables: { root, levels } }: KernelState,
+  { physicalMemory: memory, tables: { root, levels } }: MmState,
   address: VirtualAddress,
 ): boolean {
   const frame = virtualFrameOf(address);

@@ -1,10 +1,11 @@
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
-import { type VmArea, vfree } from '../mm/vmalloc.ts';
+import type { VmArea } from '../mm/vm-area.ts';
+import { vfree } from '../mm/vmalloc.ts';
 import { Errno, fail } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
 import { callTo, NOP5 } from '../text/instructions.ts';
 import { textPokeBatch } from '../text/text-poke-batch.ts';
+import type { TextState } from '../text/text-state.ts';
 
 /** What ftrace keeps. */
 export interface Ftrace {
@@ -12,6 +13,11 @@ export interface Ftrace {
   readonly traced: Set<VirtualAddress>;
   /** The page of the trampoline, while anything is traced. */
   trampoline: VmArea | undefined;
+}
+
+/** What tracing needs: its own state, and that of text. */
+export interface FtraceState extends TextState {
+  readonly ftrace: Ftrace;
 }
 
 /** Nothing is traced. */
@@ -28,7 +34,7 @@ const RET = Uint8Array.of(0xc3);
  *
  * @throws {KernelStop} -ENOMEM, -EBUSY for a traced one, Heki's refusal, or an access that does not complete
  */
-export function ftraceEnable(kernel: KernelState, sites: readonly VirtualAddress[]): void {
+export function ftraceEnable(kernel: FtraceState, sites: readonly VirtualAddress[]): void {
   const { ftrace } = kernel;
   const busy = sites.find((site) => ftrace.traced.has(site));
   if (busy !== undefined) fail(Errno.EBUSY, `0x${busy.toString(16)} is traced already`);
@@ -49,7 +55,7 @@ export function ftraceEnable(kernel: KernelState, sites: readonly VirtualAddress
 }
 
 /** Makes no-ops of the calls again; the trampoline goes with the last. @throws {KernelStop} as {@link ftraceEnable}, -ENOENT */
-export function ftraceDisable(kernel: KernelState, sites: readonly VirtualAddress[]): void {
+export function ftraceDisable(kernel: FtraceState, sites: readonly VirtualAddress[]): void {
   const { traced } = kernel.ftrace;
   const unknown = sites.find((site) => !traced.has(site));
   if (unknown !== undefined) fail(Errno.ENOENT, `0x${unknown.toString(16)} is not traced`);
@@ -62,11 +68,11 @@ export function ftraceDisable(kernel: KernelState, sites: readonly VirtualAddres
 }
 
 /** `ftrace_release_mod`: the text with the sites is gone. The trampoline stays until somebody traces nothing any more. */
-export function forgetFtraceSites({ ftrace }: KernelState, start: VirtualAddress, end: VirtualAddress): void {
+export function forgetFtraceSites({ ftrace }: FtraceState, start: VirtualAddress, end: VirtualAddress): void {
   for (const site of ftrace.traced) if (site >= start && site < end) ftrace.traced.delete(site);
 }
 
-function freeTrampoline(kernel: KernelState): void {
+function freeTrampoline(kernel: FtraceState): void {
   const { trampoline } = kernel.ftrace;
   kernel.ftrace.trampoline = undefined;
   if (trampoline !== undefined) vfree(kernel, trampoline);

@@ -1,16 +1,16 @@
 import { type HekiGuest, type ProtectionBits, permissionChange } from '@heki/guest';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import type { HekiHook } from '../event.ts';
-import type { KernelState } from '../kernel-state.ts';
 import type { AttributeChange } from '../mm/attribute-change.ts';
 import { type LeafTransition, reportTransitions } from '../mm/leaf-changes.ts';
+import type { MmState } from '../mm/mm-state.ts';
 import { unchangedLeaves } from '../mm/unchanged-leaves.ts';
 
 /**
  * Where Linux calls Heki. Each gives 0, or the negative error number with which the caller gives up; a core with
  * B-G3, as published, never refuses.
  */
-type Hooked = Pick<KernelState, 'heki' | 'emit' | 'defects'>;
+type Hooked = Pick<MmState, 'heki' | 'emit' | 'defects'>;
 
 function call(
   { heki, emit }: Hooked,
@@ -53,7 +53,7 @@ export function hekiUpdate(
  * are as they were. The caller fails anyway, so nobody looks at what came of it.
  */
 export function hekiUpdateFailed(
-  { heki, emit, defects, tables }: Hooked & Pick<KernelState, 'tables'>,
+  { heki, emit, defects, tables }: Hooked & Pick<MmState, 'tables'>,
   start: VirtualFrame,
   end: VirtualFrame,
   change: AttributeChange,

@@ -1,16 +1,17 @@
 import type { HekiKernel } from '@heki/guest';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
-import { directAddress, type KernelState } from '../kernel-state.ts';
 import type { ImageSymbol } from '../layout/kernel-profile.ts';
+import { directAddress } from '../layout/layout.ts';
 import { attempt } from '../outcome.ts';
+import type { TextState } from '../text/text-state.ts';
 import type { HekiPlaces } from './heki-symbols.ts';
 import { createHekiVariables } from './heki-variables.ts';
 
 /** What Heki's core gets of the kernel. Page lists are stored through the processor, in pages of the page allocator. */
 export function createHekiKernel(
-  state: Pick<KernelState, 'physicalMemory' | 'layout' | 'tables' | 'image' | 'profile'>,
+  state: Pick<TextState, 'physicalMemory' | 'layout' | 'tables' | 'image' | 'profile'>,
   places: HekiPlaces,
-  kernel: () => KernelState,
+  kernel: () => TextState,
 ): HekiKernel {
   const { physicalMemory, layout, tables, image, profile } = state;
   return {

@@ -1,8 +1,8 @@
 import type { HekiVariables } from '@heki/guest';
 import { addressOf, type Gpa, readBytes, virtualAddressOf } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
 import { KernelStop } from '../outcome.ts';
 import { pokeReadOnlyData } from '../text/poke-data.ts';
+import type { TextState } from '../text/text-state.ts';
 import type { HekiPlaces } from './heki-symbols.ts';
 
 /**
@@ -11,9 +11,9 @@ import type { HekiPlaces } from './heki-symbols.ts';
  * not complete ends the kernel's function.
  */
 export function createHekiVariables(
-  { layout, physicalMemory }: Pick<KernelState, 'layout' | 'physicalMemory'>,
+  { layout, physicalMemory }: Pick<TextState, 'layout' | 'physicalMemory'>,
   places: HekiPlaces,
-  kernel: () => KernelState,
+  kernel: () => TextState,
 ): HekiVariables {
   return {
     heki: places.heki,

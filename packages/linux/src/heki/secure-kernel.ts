@@ -1,12 +1,12 @@
 import type { HekiSection, HekiSectionKind, HekiTextPatch } from '@heki/guest';
 import { addressOf, type Gfn, PAGE_SIZE, virtualFrameOf } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
 import { mappedFrames } from '../mm/mapped-frames.ts';
-import type { VmArea } from '../mm/vmalloc.ts';
-import type { ModuleMemory } from '../modules/modules.ts';
+import type { MmState } from '../mm/mm-state.ts';
+import type { VmArea } from '../mm/vm-area.ts';
+import type { ModuleMemory } from '../modules/module-image.ts';
 import { Errno, fail } from '../outcome.ts';
 import { staticKeyPatches } from '../static-branches/site-patches.ts';
-import type { TextPatch } from '../text/text-poke-batch.ts';
+import type { TextPatch } from '../text/text-patch.ts';
 
 /*
  * Where the kernel of LVBS calls the secure kernel that owns the policy: from the end of boot on nothing is protected on request, so
@@ -40,7 +40,7 @@ function sectionsOf(frames: readonly Gfn[], kind: HekiSectionKind): HekiSection[
 }
 
 /** A patch by the physical addresses of its site. */
-function physicalPatch(kernel: KernelState, { address, bytes }: TextPatch): HekiTextPatch {
+function physicalPatch(kernel: MmState, { address, bytes }: TextPatch): HekiTextPatch {
   const offset = Number(address % BigInt(PAGE_SIZE));
   const pages = offset + bytes.length > PAGE_SIZE ? 2 : 1;
   const [first = 0 as Gfn, second] = mappedFrames(kernel, virtualFrameOf(address), pages);
@@ -56,7 +56,7 @@ function physicalPatch(kernel: KernelState, { address, bytes }: TextPatch): Heki
  * Before late init: tells what jump labels in the kernel's own text may become. What the secure kernel does not take, it will not
  * patch later.
  */
-export function loadKernelPatches(kernel: KernelState): void {
+export function loadKernelPatches(kernel: MmState): void {
   const { heki, jumpLabels, emit } = kernel;
   const secure = heki?.hypervisor?.secureKernel;
   if (secure === undefined || jumpLabels.length === 0) return;
@@ -72,7 +72,7 @@ export function loadKernelPatches(kernel: KernelState): void {
  * @throws {KernelStop} when it is not what its author signed
  */
 export function validateModule(
-  kernel: KernelState,
+  kernel: MmState,
   name: string,
   areas: ReadonlyMap<ModuleMemory, VmArea>,
   patches: readonly TextPatch[],
@@ -89,13 +89,13 @@ export function validateModule(
 }
 
 /** Before a module's init memory is freed. @throws {KernelStop} when the secure kernel refuses */
-export function freeModuleInit({ heki }: KernelState, token: number | undefined): void {
+export function freeModuleInit({ heki }: MmState, token: number | undefined): void {
   const result = token === undefined ? 0 : (heki?.secureKernel?.freeModuleInit(token) ?? 0);
   if (result !== 0) fail(-result, 'the secure kernel keeps the init memory of the module');
 }
 
 /** Before a module's memory is freed. @throws {KernelStop} when the secure kernel refuses */
-export function unloadValidated({ heki }: KernelState, token: number | undefined): void {
+export function unloadValidated({ heki }: MmState, token: number | undefined): void {
   const result = token === undefined ? 0 : (heki?.secureKernel?.unloadModule(token) ?? 0);
   if (result !== 0) fail(-result, 'the secure kernel keeps the module');
 }
@@ -105,7 +105,7 @@ export function unloadValidated({ heki }: KernelState, token: number | undefined
  *
  * @throws {KernelStop} when the patch is none of those that it knows for this site
  */
-export function patchText(kernel: KernelState, patch: TextPatch): boolean {
+export function patchText(kernel: MmState, patch: TextPatch): boolean {
   const secure = kernel.heki?.secureKernel;
   if (secure === undefined || patch.bytes.length > MOST_PATCH_BYTES) return false;
   const result = secure.patchText(physicalPatch(kernel, patch));
@@ -114,7 +114,7 @@ export function patchText(kernel: KernelState, patch: TextPatch): boolean {
 }
 
 /** Before kexec: has the page that will run compared. @throws {KernelStop} when it is not what was signed */
-export function validateKexec({ heki }: KernelState, control: Gfn): void {
+export function validateKexec({ heki }: MmState, control: Gfn): void {
   const result = heki?.secureKernel?.validateKexec(sectionsOf([control], 'text')) ?? 0;
   if (result !== 0) fail(-result, 'the secure kernel does not know the image');
 }

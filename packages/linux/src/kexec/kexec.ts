@@ -6,10 +6,11 @@ import {
   type VirtualFrame,
 } from '@heki/physical-memory';
 import { validateKexec } from '../heki/secure-kernel.ts';
-import { directAddress, type KernelState } from '../kernel-state.ts';
+import { directAddress } from '../layout/layout.ts';
 import { setMemoryRox } from '../mm/set-memory.ts';
 import { completed } from '../mm/vcpu-memory.ts';
 import { Errno, fail } from '../outcome.ts';
+import type { SmpState } from '../smp/smp-state.ts';
 
 /** Entries of the identity mapping's tables, and its leaf: present, writable, accessed; nothing forbids execution. */
 const TABLE = 0x63n;
@@ -19,6 +20,11 @@ const CODE = 4;
 /** The page that hands over, as a secure kernel knows it. */
 export const KEXEC_CONTROL_PAGE: Uint8Array = new Uint8Array(PAGE_SIZE).fill(NOP);
 
+/** Processors and memory, and whether another kernel runs: this one has handed over. */
+export interface KexecState extends SmpState {
+  over: boolean;
+}
+
 /**
  * `kernel_kexec`: relocate_kernel is copied to a control page, page tables are built in which that page lies at its physical address
  * (init_pgtable), and the processor switches to them and goes on there: this kernel is over. The control page becomes read-only and executable
@@ -26,7 +32,7 @@ export const KEXEC_CONTROL_PAGE: Uint8Array = new Uint8Array(PAGE_SIZE).fill(NOP
  *
  * @throws {KernelStop} -ENOMEM, Heki's refusal, or a fetch that does not complete: there is no way back from there
  */
-export function kexec(kernel: KernelState): void {
+export function kexec(kernel: KexecState): void {
   const { layout, pages, memory, vcpu, emit } = kernel;
   const page = (): Gfn => {
     const frame = pages.allocate() ?? fail(Errno.ENOMEM, 'no page for kexec');

@@ -1,12 +1,13 @@
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import type { FaultState } from '../faults/fault-state.ts';
 import { copyFromKernelNofault } from '../faults/nofault.ts';
-import type { KernelState } from '../kernel-state.ts';
-import type { VmArea } from '../mm/vmalloc.ts';
+import type { VmArea } from '../mm/vm-area.ts';
 import { Errno, fail, KernelStop } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
 import { jumpTo } from '../text/instructions.ts';
 import { textPoke } from '../text/text-poke.ts';
 import { textPokeBatch } from '../text/text-poke-batch.ts';
+import type { TextState } from '../text/text-state.ts';
 
 /** Bytes of a slot: the copied instruction and the way back (MAX_INSN_SIZE, and an optimised probe's template). */
 const SLOT_SIZE = 256;
@@ -27,6 +28,11 @@ export interface Kprobes {
   page: VmArea | undefined;
 }
 
+/** What probes need: their own state, and that of text. */
+export interface KprobesState extends TextState, FaultState {
+  readonly kprobes: Kprobes;
+}
+
 /** No probes. */
 export function createKprobes(): Kprobes {
   return {
@@ -42,7 +48,7 @@ export function createKprobes(): Kprobes {
  *
  * @throws {KernelStop} -EEXIST, -ENOMEM, -EFAULT where nothing can be read, Heki's refusal, or an access that does not complete
  */
-export function registerKprobe(kernel: KernelState, address: VirtualAddress, optimized: boolean): void {
+export function registerKprobe(kernel: KprobesState, address: VirtualAddress, optimized: boolean): void {
   const { kprobes } = kernel;
   if (kprobes.probes.has(address)) fail(Errno.EEXIST, `0x${address.toString(16)} has a probe`);
   kprobes.page ??= allocateExecutable(kernel, 1);
@@ -58,7 +64,7 @@ export function registerKprobe(kernel: KernelState, address: VirtualAddress, opt
 
 /** `arch_optimize_kprobes`: a jump takes the place of int3. A refusal takes the probe away again. */
 function optimize(
-  kernel: KernelState,
+  kernel: KprobesState,
   address: VirtualAddress,
   place: VirtualAddress,
   original: Uint8Array,
@@ -74,7 +80,7 @@ function optimize(
 }
 
 /** `kill_kprobe`: the text with the probes is gone, and nothing is put back. */
-export function forgetKprobes({ kprobes }: KernelState, start: VirtualAddress, end: VirtualAddress): void {
+export function forgetKprobes({ kprobes }: KprobesState, start: VirtualAddress, end: VirtualAddress): void {
   for (const [address, { slot }] of kprobes.probes) {
     if (address < start || address >= end) continue;
     kprobes.probes.delete(address);
@@ -83,7 +89,7 @@ export function forgetKprobes({ kprobes }: KernelState, start: VirtualAddress, e
 }
 
 /** `unregister_kprobe`. @throws {KernelStop} -ENOENT, Heki's refusal, or an access that does not complete */
-export function unregisterKprobe(kernel: KernelState, address: VirtualAddress): void {
+export function unregisterKprobe(kernel: KprobesState, address: VirtualAddress): void {
   const { probes, freeSlots } = kernel.kprobes;
   const { original, slot } =
     probes.get(address) ?? fail(Errno.ENOENT, `0x${address.toString(16)} has no probe`);

@@ -1,10 +1,13 @@
 import type { VirtualRange } from '@heki/guest';
 import {
+  addressOf,
   FRAME_END,
   type Gfn,
   type MemoryMap,
   VIRTUAL_FRAME_END,
+  type VirtualAddress,
   type VirtualFrame,
+  virtualAddressOf,
 } from '@heki/physical-memory';
 import type { PagingLevels } from '@heki/x86';
 import { LinuxError } from '../error.ts';
@@ -190,4 +193,9 @@ export function checkLayout(layout: AddressLayout): AddressLayout {
     throw new LinuxError('the areas of vmalloc and of modules must not be empty');
   }
   return layout;
+}
+
+/** Where the direct map has a frame: `__va`. */
+export function directAddress(layout: Pick<AddressLayout, 'directMap'>, frame: Gfn): VirtualAddress {
+  return (virtualAddressOf(layout.directMap) + BigInt(addressOf(frame))) as VirtualAddress;
 }

@@ -1,10 +1,10 @@
 import type { VirtualRange } from '@heki/guest';
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { hekiMap, hekiUnmap } from '../heki/heki-hooks.ts';
-import type { KernelState } from '../kernel-state.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 import { PAGE_KERNEL } from '../mm/vmalloc.ts';
 import { Errno, fail } from '../outcome.ts';
+import type { AddedSection, HotplugState } from './hotplug-state.ts';
 
 /** Frames of a section (SECTION_SIZE_BITS 27): memory comes and goes in these. */
 export const SECTION_FRAMES = 2 ** 15;
@@ -12,22 +12,13 @@ export const SECTION_FRAMES = 2 ** 15;
 const SECTION_MAP = 512;
 const SECTION_MAP_ORDER = 9;
 
-/** A section that the kernel took. */
-export interface AddedSection {
-  readonly range: FrameRange<Gfn>;
-  /** Its part of the array of struct page. */
-  readonly map: Gfn;
-  /** Where memory ended before. */
-  readonly memoryEnd: Gfn;
-}
-
 /**
  * `add_memory` and `online_pages`: a section that was plugged in gets its part of the array of struct page and of the direct map, and goes to
  * the page allocator. The series has no hook here; with B-G4 mended Heki is told of the new mappings. An error leaves nothing behind.
  *
  * @throws {KernelStop} -EINVAL for what is no section behind the memory that there is, -ENOMEM, or Heki's refusal
  */
-export function addMemory(kernel: KernelState, range: FrameRange<Gfn>): void {
+export function addMemory(kernel: HotplugState, range: FrameRange<Gfn>): void {
   const { start, end } = range;
   const { pages, memoryEnd, emit } = kernel;
   if (start % SECTION_FRAMES !== 0 || end - start !== SECTION_FRAMES || start < memoryEnd) {
@@ -58,7 +49,7 @@ export function addMemory(kernel: KernelState, range: FrameRange<Gfn>): void {
  *
  * @throws {KernelStop} -EINVAL for another section, -EBUSY when a page of it is in use, or Heki's refusal
  */
-export function removeMemory(kernel: KernelState, { start, end }: FrameRange<Gfn>): void {
+export function removeMemory(kernel: HotplugState, { start, end }: FrameRange<Gfn>): void {
   const { pages, addedSections, emit } = kernel;
   const section = addedSections.at(-1);
   if (section === undefined || section.range.start !== start || section.range.end !== end) {
@@ -79,7 +70,10 @@ export function removeMemory(kernel: KernelState, { start, end }: FrameRange<Gfn
 }
 
 /** Why the section could not be mapped as a whole. */
-function mapSection({ tables, layout, vcpu }: KernelState, { range, map }: AddedSection): string | undefined {
+function mapSection(
+  { tables, layout, vcpu }: HotplugState,
+  { range, map }: AddedSection,
+): string | undefined {
   const { pageArray, direct } = mappingsOf(layout, range.start);
   return tables.edit(() => {
     const array = tables.map(pageArray.start, SECTION_MAP, map, PAGE_KERNEL, 2);
@@ -89,7 +83,7 @@ function mapSection({ tables, layout, vcpu }: KernelState, { range, map }: Added
 }
 
 /** Takes the mappings of a section away, and gives back what held its struct pages. */
-function takeDown(kernel: KernelState, { range, map, memoryEnd }: AddedSection): void {
+function takeDown(kernel: HotplugState, { range, map, memoryEnd }: AddedSection): void {
   const { tables, layout, pages } = kernel;
   const { pageArray, direct } = mappingsOf(layout, range.start);
   tables.edit(() => {
@@ -101,7 +95,7 @@ function takeDown(kernel: KernelState, { range, map, memoryEnd }: AddedSection):
 
 /** Tells Heki of the mappings of a section, without B-G4. What it refuses is as before, and so is what it was told first. */
 function tellOf(
-  kernel: KernelState,
+  kernel: HotplugState,
   { range }: AddedSection,
   hook: typeof hekiMap,
   inverse: typeof hekiMap,

@@ -1,6 +1,13 @@
 import { HekiCommand, type HekiGuest, type NamedLeaf, permissionChange } from '@heki/guest';
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { EntryHigh, EntryLow } from '@heki/x86';
+import type { TableEntry } from './page-tables.ts';
+
+/** A leaf that change_page_attr changed. */
+export interface ChangedLeaf extends LeafTransition {
+  /** The entry as it was before. */
+  readonly entry: TableEntry;
+}
 
 const { P, RW } = EntryLow;
 const { XD } = EntryHigh;

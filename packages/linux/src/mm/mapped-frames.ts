@@ -1,11 +1,11 @@
 import { type Gfn, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { hex } from '../error.ts';
-import type { KernelState } from '../kernel-state.ts';
 import { Errno, fail } from '../outcome.ts';
 import { storedFrame } from './leaf-entry.ts';
+import type { MmState } from './mm-state.ts';
 
 /** `vmalloc_to_page`, `virt_to_page`: the frames behind `count` pages. @throws {KernelStop} -EFAULT where nothing is mapped */
-export function mappedFrames({ tables }: KernelState, first: VirtualFrame, count: number): Gfn[] {
+export function mappedFrames({ tables }: MmState, first: VirtualFrame, count: number): Gfn[] {
   return tables.edit(() => {
     const frames: Gfn[] = [];
     for (let page = first; page < first + count; page = (page + 1) as VirtualFrame) {

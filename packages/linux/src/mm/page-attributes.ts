@@ -2,13 +2,13 @@ import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { EntryHigh, EntryLow, framesOfLevel } from '@heki/x86';
 import { hex } from '../error.ts';
 import { hekiChanges } from '../heki/heki-hooks.ts';
-import type { KernelState } from '../kernel-state.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
 import { type AttributeChange, applied } from './attribute-change.ts';
-import type { LeafTransition } from './leaf-changes.ts';
+import type { ChangedLeaf, LeafTransition } from './leaf-changes.ts';
 import { stored, storedFrame } from './leaf-entry.ts';
+import type { MmState } from './mm-state.ts';
 import type { TableEntry } from './page-tables.ts';
-import { type ChangedLeaf, putBack } from './settle-changes.ts';
+import { putBack } from './settle-changes.ts';
 import { forbiddenBits, violatesWx } from './static-protection.ts';
 
 const { P, RW, D, G } = EntryLow;
@@ -32,7 +32,7 @@ export interface AttributeOptions {
  * @throws {KernelStop} -EFAULT where nothing is mapped, -ENOMEM when no page is left for a table, or Heki's refusal
  */
 export function changePageAttributes(
-  kernel: KernelState,
+  kernel: MmState,
   start: VirtualFrame,
   pages: number,
   change: AttributeChange,
@@ -86,12 +86,12 @@ interface OwnChange extends ChangedLeaf {
 /** One call of change_page_attr_set_clr. */
 class AttributeRun {
   readonly transitions: OwnChange[] = [];
-  readonly #kernel: KernelState;
+  readonly #kernel: MmState;
   readonly #change: AttributeChange;
   /** The same without NX. */
   readonly #aliasChange: AttributeChange;
 
-  constructor(kernel: KernelState, change: AttributeChange) {
+  constructor(kernel: MmState, change: AttributeChange) {
     this.#kernel = kernel;
     this.#change = change;
     const { set, clear } = change;

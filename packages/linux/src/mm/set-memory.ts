@@ -2,9 +2,9 @@ import type { ProtectionBits } from '@heki/guest';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { entryBits } from '@heki/x86';
 import { hekiUpdate, hekiUpdateFailed } from '../heki/heki-hooks.ts';
-import type { KernelState } from '../kernel-state.ts';
 import { attempt, fail, KernelStop } from '../outcome.ts';
 import type { AttributeChange } from './attribute-change.ts';
+import type { MmState } from './mm-state.ts';
 import { type AttributeOptions, changePageAttributes } from './page-attributes.ts';
 
 const NONE = entryBits();
@@ -26,7 +26,7 @@ interface ToldChange {
 
 /** One of the five functions that call Heki first, whatever change_page_attr will then do (Heki v2 16/19). */
 function changeHooked(
-  kernel: KernelState,
+  kernel: MmState,
   start: VirtualFrame,
   pages: number,
   { operation, bits }: ToldChange,
@@ -51,7 +51,7 @@ const pagesOfInt = (pages: number): number => Number(BigInt.asIntN(32, BigInt(pa
  */
 
 /** `set_memory_ro`. */
-export function setMemoryRo(kernel: KernelState, start: VirtualFrame, pages: number): void {
+export function setMemoryRo(kernel: MmState, start: VirtualFrame, pages: number): void {
   changeHooked(
     kernel,
     start,
@@ -63,7 +63,7 @@ export function setMemoryRo(kernel: KernelState, start: VirtualFrame, pages: num
 }
 
 /** `set_memory_rw`. */
-export function setMemoryRw(kernel: KernelState, start: VirtualFrame, pages: number): void {
+export function setMemoryRw(kernel: MmState, start: VirtualFrame, pages: number): void {
   changeHooked(
     kernel,
     start,
@@ -75,7 +75,7 @@ export function setMemoryRw(kernel: KernelState, start: VirtualFrame, pages: num
 }
 
 /** `set_memory_x`. Changes of NX alone have no aliases to follow. */
-export function setMemoryX(kernel: KernelState, start: VirtualFrame, pages: number): void {
+export function setMemoryX(kernel: MmState, start: VirtualFrame, pages: number): void {
   changeHooked(
     kernel,
     start,
@@ -87,7 +87,7 @@ export function setMemoryX(kernel: KernelState, start: VirtualFrame, pages: numb
 }
 
 /** `set_memory_nx`. */
-export function setMemoryNx(kernel: KernelState, start: VirtualFrame, pages: number): void {
+export function setMemoryNx(kernel: MmState, start: VirtualFrame, pages: number): void {
   changeHooked(
     kernel,
     start,
@@ -99,7 +99,7 @@ export function setMemoryNx(kernel: KernelState, start: VirtualFrame, pages: num
 }
 
 /** `set_memory_rox`. */
-export function setMemoryRox(kernel: KernelState, start: VirtualFrame, pages: number): void {
+export function setMemoryRox(kernel: MmState, start: VirtualFrame, pages: number): void {
   changeHooked(
     kernel,
     start,
@@ -111,28 +111,28 @@ export function setMemoryRox(kernel: KernelState, start: VirtualFrame, pages: nu
 }
 
 /** `set_memory_np`; not hooked. */
-export function setMemoryNp(kernel: KernelState, start: VirtualFrame, pages: number): void {
+export function setMemoryNp(kernel: MmState, start: VirtualFrame, pages: number): void {
   changePageAttributes(kernel, start, pages, { set: NONE, clear: P }, FOLLOWED);
 }
 
 /** `set_memory_np_noalias`, for the parts of the image that PTI hides; not hooked. */
-export function setMemoryNpNoalias(kernel: KernelState, start: VirtualFrame, pages: number): void {
+export function setMemoryNpNoalias(kernel: MmState, start: VirtualFrame, pages: number): void {
   changePageAttributes(kernel, start, pages, { set: NONE, clear: P }, { aliases: false, flush: true });
 }
 
 /** `set_memory_p`; not hooked. */
-export function setMemoryP(kernel: KernelState, start: VirtualFrame, pages: number): void {
+export function setMemoryP(kernel: MmState, start: VirtualFrame, pages: number): void {
   changePageAttributes(kernel, start, pages, { set: P, clear: NONE }, FOLLOWED);
 }
 
 /** `set_direct_map_invalid_noflush`: one page of the direct map, no alias, no flush; not hooked. */
-export function setDirectMapInvalid(kernel: KernelState, frame: Gfn): void {
+export function setDirectMapInvalid(kernel: MmState, frame: Gfn): void {
   const page = (kernel.layout.directMap + frame) as VirtualFrame;
   changePageAttributes(kernel, page, 1, { set: NONE, clear: P_RW }, { aliases: false, flush: false });
 }
 
 /** `set_direct_map_default_noflush`. */
-export function setDirectMapDefault(kernel: KernelState, frame: Gfn): void {
+export function setDirectMapDefault(kernel: MmState, frame: Gfn): void {
   const page = (kernel.layout.directMap + frame) as VirtualFrame;
   changePageAttributes(kernel, page, 1, { set: P_RW, clear: NONE }, { aliases: false, flush: false });
 }

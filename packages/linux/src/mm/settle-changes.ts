@@ -1,14 +1,8 @@
 import { hekiChanges, hekiSettle } from '../heki/heki-hooks.ts';
-import type { KernelState } from '../kernel-state.ts';
 import { fail } from '../outcome.ts';
-import type { LeafTransition } from './leaf-changes.ts';
-import type { PageTables, TableEntry } from './page-tables.ts';
-
-/** A leaf that change_page_attr changed. */
-export interface ChangedLeaf extends LeafTransition {
-  /** The entry as it was before. */
-  readonly entry: TableEntry;
-}
+import type { ChangedLeaf } from './leaf-changes.ts';
+import type { MmState } from './mm-state.ts';
+import type { PageTables } from './page-tables.ts';
 
 /** Puts entries back as they were. What was split stays split. Call it inside an edit of the tables. */
 export function putBack(tables: PageTables, changes: readonly ChangedLeaf[]): void {
@@ -21,7 +15,7 @@ export function putBack(tables: PageTables, changes: readonly ChangedLeaf[]): vo
  *
  * @throws {KernelStop} when Heki refuses
  */
-export function settleChanges(kernel: KernelState): void {
+export function settleChanges(kernel: MmState): void {
   const changes = kernel.unsettled;
   kernel.unsettled = [];
   const refused = hekiSettle(kernel);

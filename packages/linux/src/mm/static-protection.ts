@@ -1,7 +1,7 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { EntryHigh, EntryLow } from '@heki/x86';
 import { hex } from '../error.ts';
-import type { KernelState } from '../kernel-state.ts';
+import type { MmState } from './mm-state.ts';
 
 const { RW } = EntryLow;
 const { XD } = EntryHigh;
@@ -13,7 +13,7 @@ const { XD } = EntryHigh;
  * Linux also knows a rule that text in large leaves stays read-only; it never bites, because a leaf that is not wholly covered is
  * split before it is asked about, and one that is covered is exempt.
  */
-export function forbiddenBits(kernel: KernelState, at: VirtualFrame, frame: Gfn, pages: number): U64 {
+export function forbiddenBits(kernel: MmState, at: VirtualFrame, frame: Gfn, pages: number): U64 {
   const { image, setToReadonly } = kernel;
   const text = at < image.frame('_etext') && at + pages > image.start;
   const rodata =
@@ -29,7 +29,7 @@ export function forbiddenBits(kernel: KernelState, at: VirtualFrame, frame: Gfn,
  * warning alone, which is what released kernels do.
  */
 export function violatesWx(
-  kernel: KernelState,
+  kernel: MmState,
   old: U64,
   next: U64,
   at: VirtualFrame,

@@ -9,9 +9,9 @@ import {
 } from '@heki/physical-memory';
 import type { Outcome, Vcpu } from '@heki/vcpu';
 import { CR4, type StaleRange } from '@heki/x86';
-import type { KernelState } from '../kernel-state.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 import { type KernelOutcome, KernelStop } from '../outcome.ts';
+import type { SmpState } from '../smp/smp-state.ts';
 import type { KernelMemory, TableMemory } from './kernel-memory.ts';
 
 /** `tlb_single_page_flush_ceiling`: from more pages on everything is flushed (arch/x86/mm/tlb.c). */
@@ -35,7 +35,7 @@ export function completed<Value>(
  * are online. After each access, and each processor that was flushed, the other processors have their turn.
  */
 export function createVcpuMemory(
-  kernel: Pick<KernelState, 'layout' | 'processors' | 'turns'>,
+  kernel: Pick<SmpState, 'layout' | 'processors' | 'turns'>,
   vcpu: Vcpu,
 ): KernelMemory {
   const { layout, processors, turns } = kernel;

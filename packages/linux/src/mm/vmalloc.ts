@@ -1,11 +1,12 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { entryBits, type LeafLevel } from '@heki/x86';
 import { hekiMap, hekiUnmap } from '../heki/heki-hooks.ts';
-import type { KernelState } from '../kernel-state.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 import { createVirtualSpace, type VirtualSpace } from '../layout/virtual-space.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+import type { MmState } from './mm-state.ts';
 import { setDirectMapDefault, setDirectMapInvalid } from './set-memory.ts';
+import type { VmArea, Vmalloc } from './vm-area.ts';
 
 /** `PAGE_KERNEL`: writable, global, not executable. */
 export const PAGE_KERNEL: U64 = entryBits('P', 'RW', 'A', 'D', 'G', 'XD');
@@ -21,26 +22,6 @@ const LAZY_PAGES = 8192;
 /** IOREMAP_MAX_ORDER: areas of devices are aligned to their size, at most to 1 GiB. */
 const IOREMAP_ALIGNMENT = 2 ** 18;
 
-/** An area of mapped pages (`struct vm_struct`). One guard page, never mapped, follows. */
-export interface VmArea {
-  readonly start: VirtualFrame;
-  readonly pages: number;
-  /** Frames that belong to the area and are freed with it. */
-  readonly frames: readonly Gfn[];
-  readonly space: VirtualSpace;
-  /** VM_FLUSH_RESET_PERMS: before its frames are freed, their direct map is what it is for data. */
-  readonly resetPermissions: boolean;
-}
-
-/** The areas of a kernel. */
-export interface Vmalloc {
-  readonly area: VirtualSpace;
-  readonly modules: VirtualSpace;
-  readonly areas: Map<VirtualFrame, VmArea>;
-  /** Areas whose mappings are gone, while processors may still have them cached: their addresses are not used again. */
-  lazy: VmArea[];
-}
-
 /** A kernel's empty vmalloc and module areas. */
 export function createVmalloc({ vmalloc, modules, moduleOffset }: AddressLayout): Vmalloc {
   const start = (modules.start + moduleOffset) as VirtualFrame;
@@ -53,24 +34,24 @@ export function createVmalloc({ vmalloc, modules, moduleOffset }: AddressLayout)
 }
 
 /** `vmalloc`: pages from the page allocator, wherever they lie, in a row. @throws {KernelStop} -ENOMEM, or Heki's refusal */
-export function vmalloc(kernel: KernelState, pages: number): VmArea {
+export function vmalloc(kernel: MmState, pages: number): VmArea {
   return allocateArea(kernel, kernel.vmalloc.area, pages, false);
 }
 
 /** `module_alloc`: the same near the kernel image. @throws {KernelStop} as {@link vmalloc} */
-export function moduleAlloc(kernel: KernelState, pages: number): VmArea {
+export function moduleAlloc(kernel: MmState, pages: number): VmArea {
   return allocateArea(kernel, kernel.vmalloc.modules, pages, true);
 }
 
 /** `vmap`: frames that stay their owner's. @throws {KernelStop} as {@link vmalloc} */
-export function vmap(kernel: KernelState, frames: readonly Gfn[], bits: U64): VmArea {
+export function vmap(kernel: MmState, frames: readonly Gfn[], bits: U64): VmArea {
   const area = openArea(kernel, kernel.vmalloc.area, frames.length, [], 1, false);
   mapSmallPages(kernel, area, frames, bits);
   return area;
 }
 
 /** `ioremap`: `pages` frames of a device from `frame` on, in large leaves where they fit. @throws {KernelStop} as {@link vmalloc} */
-export function ioremap(kernel: KernelState, frame: Gfn, pages: number): VmArea {
+export function ioremap(kernel: MmState, frame: Gfn, pages: number): VmArea {
   const alignment = Math.min(2 ** Math.ceil(Math.log2(pages)), IOREMAP_ALIGNMENT);
   const area = openArea(kernel, kernel.vmalloc.area, pages, [], alignment, false);
   const { start } = area;
@@ -91,7 +72,7 @@ export function ioremap(kernel: KernelState, frame: Gfn, pages: number): VmArea 
  *
  * @throws {KernelStop} when Heki refuses: the area then stays
  */
-export function vfree(kernel: KernelState, area: VmArea): void {
+export function vfree(kernel: MmState, area: VmArea): void {
   const { start, pages, frames, resetPermissions } = area;
   unmapRange(kernel, start, (start + pages) as VirtualFrame);
   kernel.vmalloc.areas.delete(start);
@@ -103,7 +84,7 @@ export function vfree(kernel: KernelState, area: VmArea): void {
 }
 
 /** `vm_unmap_aliases`: one flush for all areas that were unmapped; their addresses may be used again. */
-function purge(kernel: KernelState): void {
+function purge(kernel: MmState): void {
   const { vmalloc: state } = kernel;
   kernel.memory.flush('all');
   for (const { space, start, pages } of state.lazy) space.free(start, pages + 1);
@@ -111,7 +92,7 @@ function purge(kernel: KernelState): void {
 }
 
 function allocateArea(
-  kernel: KernelState,
+  kernel: MmState,
   space: VirtualSpace,
   pages: number,
   resetPermissions: boolean,
@@ -132,7 +113,7 @@ function allocateArea(
 
 /** `__get_vm_area_node`: addresses, with the guard page. */
 function openArea(
-  kernel: KernelState,
+  kernel: MmState,
   space: VirtualSpace,
   pages: number,
   frames: readonly Gfn[],
@@ -154,7 +135,7 @@ function openArea(
 }
 
 /** `vmap_small_pages_range_noflush`: 4-KiB leaves, and Heki when all are there. */
-function mapSmallPages(kernel: KernelState, area: VmArea, frames: readonly Gfn[], bits: U64): void {
+function mapSmallPages(kernel: MmState, area: VmArea, frames: readonly Gfn[], bits: U64): void {
   const { start, pages } = area;
   const end = (start + pages) as VirtualFrame;
   const why = kernel.tables.edit(() => mapRuns(kernel, start, frames, bits));
@@ -173,7 +154,7 @@ function mapSmallPages(kernel: KernelState, area: VmArea, frames: readonly Gfn[]
 
 /** Maps scattered frames, neighbours together. Why it ended early, if it did. */
 function mapRuns(
-  kernel: KernelState,
+  kernel: MmState,
   start: VirtualFrame,
   frames: readonly Gfn[],
   bits: U64,
@@ -191,7 +172,7 @@ function mapRuns(
 }
 
 /** Takes an area down that could not be mapped as a whole, or that Heki refused; with a hook only if Heki counts it. */
-function undo(kernel: KernelState, area: VmArea, known: 'counted' | 'unknown to Heki'): void {
+function undo(kernel: MmState, area: VmArea, known: 'counted' | 'unknown to Heki'): void {
   const { start, pages, frames, space } = area;
   const end = (start + pages) as VirtualFrame;
   if (known === 'counted') unmapRange(kernel, start, end);
@@ -202,7 +183,7 @@ function undo(kernel: KernelState, area: VmArea, known: 'counted' | 'unknown to 
 }
 
 /** `__vunmap_range_noflush`: Heki first, then the tables. */
-function unmapRange(kernel: KernelState, start: VirtualFrame, end: VirtualFrame): void {
+function unmapRange(kernel: MmState, start: VirtualFrame, end: VirtualFrame): void {
   const refused = hekiUnmap(kernel, start, end);
   if (refused !== 0)
     throw new KernelStop({ kind: 'error', errno: refused, why: 'Heki refused the unmapping' });
@@ -214,7 +195,7 @@ function unmapRange(kernel: KernelState, start: VirtualFrame, end: VirtualFrame)
  * `vm_reset_perms`: the direct map of the frames goes, everything is flushed, and it comes back as for data. That there is no
  * page to split a leaf of it, nobody looks at.
  */
-function resetDirectMap(kernel: KernelState, frames: readonly Gfn[]): void {
+function resetDirectMap(kernel: MmState, frames: readonly Gfn[]): void {
   const each = (set: typeof setDirectMapDefault): void =>
     kernel.tables.edit(() => {
       for (const frame of frames) {

@@ -1,62 +1,18 @@
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
-import { forgetFtraceSites } from '../ftrace/ftrace.ts';
+import { type FtraceState, forgetFtraceSites } from '../ftrace/ftrace.ts';
 import { freeModuleInit, unloadValidated, validateModule } from '../heki/secure-kernel.ts';
-import type { KernelState } from '../kernel-state.ts';
-import { forgetKprobes } from '../kprobes/kprobes.ts';
+import { forgetKprobes, type KprobesState } from '../kprobes/kprobes.ts';
 import { setMemoryNx, setMemoryRo, setMemoryX } from '../mm/set-memory.ts';
-import { moduleAlloc, type VmArea, vfree } from '../mm/vmalloc.ts';
+import type { VmArea } from '../mm/vm-area.ts';
+import { moduleAlloc, vfree } from '../mm/vmalloc.ts';
 import { Errno, fail, KernelStop } from '../outcome.ts';
 import { staticCallPatches, staticKeyPatches } from '../static-branches/site-patches.ts';
 import { setStaticKey, updateStaticCall } from '../static-branches/static-branches.ts';
 import { JUMP_LENGTH, NOP5 } from '../text/instructions.ts';
+import type { TextPatch } from '../text/text-patch.ts';
 import { textPoke } from '../text/text-poke.ts';
-import type { TextPatch } from '../text/text-poke-batch.ts';
 import { textPokeEarly } from '../text/text-poke-early.ts';
-
-/** The kinds of memory of a module (`enum mod_mem_type`, 6.4), in the order of their allocation. */
-export const MODULE_MEMORY = [
-  'text',
-  'data',
-  'rodata',
-  'ro_after_init',
-  'init_text',
-  'init_data',
-  'init_rodata',
-] as const;
-
-/** One of {@link MODULE_MEMORY}. */
-export type ModuleMemory = (typeof MODULE_MEMORY)[number];
-
-/** Places in a module's text, by their offsets. */
-export interface ModuleSites {
-  /** Lock prefixes, a byte each, which a kernel with one processor does not need (`.smp_locks`). */
-  readonly lockPrefixes?: readonly number[];
-  /** Calls at the beginning of functions, five bytes each, which become no-ops (`__mcount_loc`). */
-  readonly ftrace?: readonly number[];
-  /** No-ops of five bytes of static keys that are enabled, which become jumps (`__jump_table`). */
-  readonly jumpLabels?: readonly number[];
-  /** Static calls, five bytes each, which are pointed at their targets (`.static_call_sites`). */
-  readonly staticCalls?: readonly number[];
-}
-
-/** A module as the loader gets it, relocated. */
-export interface ModuleImage {
-  readonly name: string;
-  /** The bytes of each kind of memory that the module has; at least one byte each. */
-  readonly memory: { readonly [type in ModuleMemory]?: Uint8Array };
-  /** Offsets in `text` of what is patched when the module is loaded. */
-  readonly sites?: ModuleSites;
-  /** Its file has a signature, which counts where a secure kernel looks for one. Default true. */
-  readonly signed?: boolean;
-}
-
-/** What becomes of a module's text beside its bytes, by offsets: what whoever signs it has to vouch for. */
-export interface ModuleTextChanges {
-  /** What the loader may put in place of what the author built. */
-  readonly loader: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
-  /** What is patched once the text is read-only: jump labels, static calls. */
-  readonly patches: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
-}
+import { MODULE_MEMORY, type ModuleImage, type ModuleMemory, type ModuleSites } from './module-image.ts';
 
 /** A module in the kernel. */
 export interface LoadedModule {
@@ -64,6 +20,9 @@ export interface LoadedModule {
   /** Where each kind of memory lies, as long as it is there: init memory goes after init. */
   readonly memory: ReadonlyMap<ModuleMemory, { readonly address: VirtualAddress; readonly pages: number }>;
 }
+
+/** What the loader of modules needs: text, and what probes and tracing keep of it. */
+type ModulesState = FtraceState & KprobesState;
 
 /** A module and its areas. */
 export interface ModuleState {
@@ -92,7 +51,7 @@ const FREED = [...MODULE_MEMORY.filter((type) => type !== 'data'), 'data' as con
  * nothing behind
  */
 export function loadModule(
-  kernel: KernelState,
+  kernel: ModulesState,
   modules: Map<string, ModuleState>,
   image: ModuleImage,
 ): LoadedModule {
@@ -149,7 +108,7 @@ export function loadModule(
 }
 
 /** `free_module`. @throws {KernelStop} -ENOENT, or Heki's refusal */
-export function unloadModule(kernel: KernelState, modules: Map<string, ModuleState>, name: string): void {
+export function unloadModule(kernel: ModulesState, modules: Map<string, ModuleState>, name: string): void {
   const state = modules.get(name);
   if (state === undefined) fail(Errno.ENOENT, `no module ${name}`);
   const text = state.module.memory.get('text');
@@ -165,7 +124,7 @@ export function unloadModule(kernel: KernelState, modules: Map<string, ModuleSta
 }
 
 /** `complete_formation`: read-only what is, then no execution of data, then execution of text. */
-function completeFormation(kernel: KernelState, areas: ReadonlyMap<ModuleMemory, VmArea>): void {
+function completeFormation(kernel: ModulesState, areas: ReadonlyMap<ModuleMemory, VmArea>): void {
   enableRo(kernel, areas, false);
   for (const type of DATA) change(kernel, areas, type, setMemoryNx);
   for (const type of TEXT) change(kernel, areas, type, setMemoryX);
@@ -190,7 +149,7 @@ function placesOf({ name, memory, sites = {} }: ModuleImage, text: VmArea | unde
 }
 
 /** While the module is plain data: `alternatives_smp_module_add`, which uses `text_poke` even so, and `ftrace_module_init`. */
-function patchUnformed(kernel: KernelState, { lockPrefixes, ftrace }: Places): void {
+function patchUnformed(kernel: ModulesState, { lockPrefixes, ftrace }: Places): void {
   if (kernel.processors.possible.length === 1) {
     for (const address of lockPrefixes) textPoke(kernel, address, DS_PREFIX);
   }
@@ -213,25 +172,25 @@ function offsets(areas: ReadonlyMap<ModuleMemory, VmArea>, patches: readonly Tex
 }
 
 /** What {@link patchComing} makes of the sites. */
-function comingPatches({ image }: KernelState, { jumpLabels, staticCalls }: Places): TextPatch[] {
+function comingPatches({ image }: ModulesState, { jumpLabels, staticCalls }: Places): TextPatch[] {
   return [...staticKeyPatches(jumpLabels, true), ...staticCallPatches(staticCalls, image.address('_text'))];
 }
 
 /** MODULE_STATE_COMING: text is read-only by now. First jump labels, in batches, then static calls, each for itself. */
-function patchComing(kernel: KernelState, { jumpLabels, staticCalls }: Places): void {
+function patchComing(kernel: ModulesState, { jumpLabels, staticCalls }: Places): void {
   setStaticKey(kernel, jumpLabels, true);
   updateStaticCall(kernel, staticCalls, kernel.image.address('_text'));
 }
 
 /** `module_enable_ro`. */
-function enableRo(kernel: KernelState, areas: ReadonlyMap<ModuleMemory, VmArea>, afterInit: boolean): void {
+function enableRo(kernel: ModulesState, areas: ReadonlyMap<ModuleMemory, VmArea>, afterInit: boolean): void {
   if (!kernel.parameters.rodata) return;
   for (const type of READ_ONLY) change(kernel, areas, type, setMemoryRo);
   if (afterInit) change(kernel, areas, 'ro_after_init', setMemoryRo);
 }
 
 function change(
-  kernel: KernelState,
+  kernel: ModulesState,
   areas: ReadonlyMap<ModuleMemory, VmArea>,
   type: ModuleMemory,
   set: typeof setMemoryRo,
@@ -242,7 +201,7 @@ function change(
 
 /** `module_memfree` for each of `types`. */
 function freeAreas(
-  kernel: KernelState,
+  kernel: ModulesState,
   areas: Map<ModuleMemory, VmArea>,
   types: readonly ModuleMemory[],
 ): void {

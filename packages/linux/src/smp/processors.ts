@@ -1,27 +1,17 @@
 import type { Vcpu } from '@heki/vcpu';
-import type { KernelState } from '../kernel-state.ts';
 import { createVcpuMemory } from '../mm/vcpu-memory.ts';
 import { Errno, fail, KernelStop } from '../outcome.ts';
+import type { SmpState } from './smp-state.ts';
 import { startProcessor } from './start-processor.ts';
 
-/** The processors of a kernel. */
-export interface Processors {
-  /** By number; the boot processor is 0. */
-  readonly possible: readonly Vcpu[];
-  /** Those that run the kernel: each takes part in every flush. */
-  readonly online: Set<Vcpu>;
-  /** INIT, as an interprocessor interrupt brings it. */
-  readonly init: (vcpu: Vcpu) => void;
-}
-
 /** `possible[number]`. @throws {KernelStop} -EINVAL */
-function processor({ processors }: KernelState, number: number): Vcpu {
+function processor({ processors }: SmpState, number: number): Vcpu {
   const last = processors.possible.length - 1;
   return processors.possible[number] ?? fail(Errno.EINVAL, `no processor ${number}: expected 0 to ${last}`);
 }
 
 /** Has the kernel go on on `vcpu`. */
-function runOn(kernel: KernelState, vcpu: Vcpu): void {
+function runOn(kernel: SmpState, vcpu: Vcpu): void {
   if (kernel.vcpu === vcpu) return;
   kernel.vcpu = vcpu;
   kernel.memory = createVcpuMemory(kernel, vcpu);
@@ -32,7 +22,7 @@ function runOn(kernel: KernelState, vcpu: Vcpu): void {
  *
  * @throws {KernelStop} -ENXIO when it is not online; what `body` throws
  */
-export function onProcessor<Value>(kernel: KernelState, number: number, body: () => Value): Value {
+export function onProcessor<Value>(kernel: SmpState, number: number, body: () => Value): Value {
   const vcpu = processor(kernel, number);
   if (!kernel.processors.online.has(vcpu)) fail(Errno.ENXIO, `processor ${number} is offline`);
   const before = kernel.vcpu;
@@ -49,7 +39,7 @@ export function onProcessor<Value>(kernel: KernelState, number: number, body: ()
  *
  * @throws {KernelStop} -EEXIST when it is online, -EIO when it does not come up
  */
-export function cpuUp(kernel: KernelState, number: number): void {
+export function cpuUp(kernel: SmpState, number: number): void {
   const { processors, emit } = kernel;
   const vcpu = processor(kernel, number);
   if (processors.online.has(vcpu)) fail(Errno.EEXIST, `processor ${number} is online`);
@@ -68,7 +58,7 @@ export function cpuUp(kernel: KernelState, number: number): void {
 }
 
 /** `cpu_down`: the processor stops in play_dead. @throws {KernelStop} -EBUSY for the boot processor, -EINVAL when it is not online */
-export function cpuDown(kernel: KernelState, number: number): void {
+export function cpuDown(kernel: SmpState, number: number): void {
   const { processors, emit } = kernel;
   const vcpu = processor(kernel, number);
   if (number === 0) fail(Errno.EBUSY, 'the boot processor cannot be taken down');
@@ -77,7 +67,7 @@ export function cpuDown(kernel: KernelState, number: number): void {
 }
 
 /** `smp_init`: brings up what is there; one that does not come up is told about, and left. */
-export function smpInit(kernel: KernelState): void {
+export function smpInit(kernel: SmpState): void {
   const { processors, parameters, emit } = kernel;
   const count = Math.min(processors.possible.length, parameters.maxProcessors);
   for (let number = 1; number < count; number++) {
@@ -100,7 +90,7 @@ export function smpInit(kernel: KernelState): void {
  *
  * @throws {KernelStop} when the boot processor does not come back: the machine is dead; -EIO when another does not
  */
-export function suspend(kernel: KernelState): void {
+export function suspend(kernel: SmpState): void {
   const { processors, emit } = kernel;
   const [boot] = processors.possible;
   if (boot === undefined) return;

@@ -1,26 +1,16 @@
 import { addressOf, type VirtualAddress } from '@heki/physical-memory';
 import type { Outcome, Vcpu } from '@heki/vcpu';
 import { CR0, CR4, EFER } from '@heki/x86';
-import type { KernelState } from '../kernel-state.ts';
 import { completed } from '../mm/vcpu-memory.ts';
 import { KernelStop } from '../outcome.ts';
+import type { SmpState } from './smp-state.ts';
+import type { StartFailure, StartPhase } from './start-failure.ts';
 import { trampolineRoot, trampolineText } from './trampoline.ts';
 
 /** IA32_EFER. */
 const MSR_EFER = 0xc000_0080;
 /** Bytes of code looked at in each phase. */
 const CODE = 4;
-
-/** How far a starting processor has come. */
-export type StartPhase = 'real-mode' | 'protected-mode' | 'long-mode' | 'kernel';
-
-/** What kept a processor from starting. */
-export interface StartFailure {
-  readonly phase: StartPhase;
-  readonly access: 'fetch' | 'instruction';
-  readonly address: VirtualAddress;
-  readonly outcome: Exclude<Outcome, { kind: 'done' }>;
-}
 
 /**
  * Takes `vcpu`, which has got INIT and a start-up IPI, from real mode through the trampoline into the kernel
@@ -29,7 +19,7 @@ export interface StartFailure {
  * processor that runs. What stopped it, or `undefined`.
  */
 export function startProcessor(
-  kernel: KernelState,
+  kernel: SmpState,
   vcpu: Vcpu,
   like: { readonly cr0: bigint; readonly cr4: bigint; readonly efer: bigint },
 ): StartFailure | undefined {

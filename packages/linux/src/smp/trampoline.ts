@@ -1,6 +1,7 @@
 import { type Gfn, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
-import { directAddress, type KernelState } from '../kernel-state.ts';
+import { directAddress } from '../layout/layout.ts';
 import { Errno, fail } from '../outcome.ts';
+import type { SmpState } from './smp-state.ts';
 
 /** What stands in for the trampoline's code: no-ops. Which page may be executed is what matters. */
 const NOP = 0x90;
@@ -12,12 +13,12 @@ const GIGABYTE_BITS = 30n;
 const TABLE = 0x63n;
 
 /** Where the trampoline executes: its first page of text. */
-export function trampolineText({ trampoline, profile }: KernelState): Gfn {
+export function trampolineText({ trampoline, profile }: SmpState): Gfn {
   return (trampoline + profile.trampoline.textStart) as Gfn;
 }
 
 /** `trampoline_pgd`: the last page of the trampoline. */
-export function trampolineRoot({ trampoline, profile }: KernelState): Gfn {
+export function trampolineRoot({ trampoline, profile }: SmpState): Gfn {
   return (trampoline + profile.trampoline.pages - 1) as Gfn;
 }
 
@@ -27,7 +28,7 @@ export function trampolineRoot({ trampoline, profile }: KernelState): Gfn {
  *
  * @throws {KernelStop} -ENOMEM
  */
-export function setupRealMode(kernel: KernelState): void {
+export function setupRealMode(kernel: SmpState): void {
   const { layout, memory, tables, profile } = kernel;
   const text = new Uint8Array((profile.trampoline.textEnd - profile.trampoline.textStart) * PAGE_SIZE);
   memory.store(directAddress(layout, trampolineText(kernel)), text.fill(NOP));
@@ -40,7 +41,7 @@ export function setupRealMode(kernel: KernelState): void {
  * The entry under which the first GiB of the direct map lies at address 0 (`init_trampoline`). With KASLR it may begin anywhere: then
  * tables of its own lead to it.
  */
-function identityEntry(kernel: KernelState): bigint {
+function identityEntry(kernel: SmpState): bigint {
   const { layout, tables, pages } = kernel;
   const base = BigInt.asUintN(64, virtualAddressOf(layout.directMap));
   const indices: number[] = [];
@@ -65,16 +66,16 @@ function identityEntry(kernel: KernelState): bigint {
   return entry;
 }
 
-function entryAddress(kernel: KernelState, table: Gfn, slot: number): VirtualAddress {
+function entryAddress(kernel: SmpState, table: Gfn, slot: number): VirtualAddress {
   return (directAddress(kernel.layout, table) + BigInt(8 * slot)) as VirtualAddress;
 }
 
-function loadEntry(kernel: KernelState, table: Gfn, slot: number): bigint {
+function loadEntry(kernel: SmpState, table: Gfn, slot: number): bigint {
   const bytes = kernel.memory.load(entryAddress(kernel, table, slot), 8);
   return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
 }
 
-function storeEntry(kernel: KernelState, table: Gfn, slot: number, entry: bigint): void {
+function storeEntry(kernel: SmpState, table: Gfn, slot: number, entry: bigint): void {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, entry, true);
   kernel.memory.store(entryAddress(kernel, table, slot), bytes);

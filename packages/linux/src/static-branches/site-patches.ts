@@ -1,6 +1,6 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import { callTo, jumpTo, NOP5 } from '../text/instructions.ts';
-import type { TextPatch } from '../text/text-poke-batch.ts';
+import type { TextPatch } from '../text/text-patch.ts';
 
 /** Where a taken branch goes: its out-of-line part, which this model does not have; any near place serves. */
 const OUT_OF_LINE = 0x100n;

@@ -1,6 +1,6 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
 import { patchInstructions } from '../text/text-poke-early.ts';
+import type { TextState } from '../text/text-state.ts';
 import { staticCallPatches, staticKeyPatches } from './site-patches.ts';
 
 /**
@@ -8,13 +8,13 @@ import { staticCallPatches, staticKeyPatches } from './site-patches.ts';
  *
  * @throws {KernelStop} when a poke does not succeed
  */
-export function setStaticKey(kernel: KernelState, sites: readonly VirtualAddress[], enabled: boolean): void {
+export function setStaticKey(kernel: TextState, sites: readonly VirtualAddress[], enabled: boolean): void {
   patchInstructions(kernel, staticKeyPatches(sites, enabled));
 }
 
 /** `static_call_update`: site by site, as `__static_call_transform` does. @throws {KernelStop} when a poke does not succeed */
 export function updateStaticCall(
-  kernel: KernelState,
+  kernel: TextState,
   sites: readonly VirtualAddress[],
   target: VirtualAddress,
 ): void {

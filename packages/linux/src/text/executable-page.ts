@@ -1,7 +1,8 @@
 import { PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
+import type { MmState } from '../mm/mm-state.ts';
 import { setMemoryRox } from '../mm/set-memory.ts';
-import { moduleAlloc, type VmArea, vfree } from '../mm/vmalloc.ts';
+import type { VmArea } from '../mm/vm-area.ts';
+import { moduleAlloc, vfree } from '../mm/vmalloc.ts';
 import { KernelStop } from '../outcome.ts';
 
 /** What pages without code are filled with: int3. */
@@ -13,7 +14,7 @@ const INT3 = 0xcc;
  *
  * @throws {KernelStop} -ENOMEM, Heki's refusal, or an access that does not complete
  */
-export function allocateExecutable(kernel: KernelState, pages: number, code = new Uint8Array()): VmArea {
+export function allocateExecutable(kernel: MmState, pages: number, code = new Uint8Array()): VmArea {
   const area = moduleAlloc(kernel, pages);
   try {
     const bytes = new Uint8Array(pages * PAGE_SIZE).fill(INT3);

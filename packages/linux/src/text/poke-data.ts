@@ -1,9 +1,9 @@
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf, virtualFrameOf } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
 import { mappedFrames } from '../mm/mapped-frames.ts';
 import { completed } from '../mm/vcpu-memory.ts';
 import { Errno, fail } from '../outcome.ts';
 import { mapAlias, onTemporaryMm, unmapAlias } from './text-poke.ts';
+import type { TextState } from './text-state.ts';
 
 /**
  * Stores `bytes` over data that the kernel has made read-only for itself, as text_poke does over text: in the temporary address space, within
@@ -11,7 +11,7 @@ import { mapAlias, onTemporaryMm, unmapAlias } from './text-poke.ts';
  *
  * @throws {KernelStop} when an access does not complete, as those to memory that the second level has made immutable
  */
-export function pokeReadOnlyData(kernel: KernelState, address: VirtualAddress, bytes: Uint8Array): void {
+export function pokeReadOnlyData(kernel: TextState, address: VirtualAddress, bytes: Uint8Array): void {
   const { poking, vcpu } = kernel;
   if (poking === undefined) fail(Errno.EINVAL, 'text patching is not set up yet');
   const frames = mappedFrames(kernel, virtualFrameOf(address), 1);

@@ -1,14 +1,8 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
 import { KernelStop } from '../outcome.ts';
+import type { TextPatch } from './text-patch.ts';
 import { textPoke } from './text-poke.ts';
-
-/** An instruction that replaces another of the same length. */
-export interface TextPatch {
-  readonly address: VirtualAddress;
-  /** 1 to 15 bytes. */
-  readonly bytes: Uint8Array;
-}
+import type { TextState } from './text-state.ts';
 
 /** A patch, and what lay there before. */
 interface Site extends TextPatch {
@@ -28,7 +22,7 @@ const VECTOR = 256;
  * @throws {KernelStop} when a poke does not succeed. After an error, which is Heki's refusal, the sites that went together are as
  * they were, and those before them stay patched; Linux, where no poke can be refused, has nothing like it.
  */
-export function textPokeBatch(kernel: KernelState, patches: readonly TextPatch[]): void {
+export function textPokeBatch(kernel: TextState, patches: readonly TextPatch[]): void {
   for (let first = 0; first < patches.length; ) {
     let end = first + 1;
     while (end < patches.length && end - first < VECTOR && follows(patches, end)) end++;
@@ -43,7 +37,7 @@ function follows(patches: readonly TextPatch[], index: number): boolean {
   return before !== undefined && patch !== undefined && patch.address > before.address;
 }
 
-function patchTogether(kernel: KernelState, patches: readonly TextPatch[]): void {
+function patchTogether(kernel: TextState, patches: readonly TextPatch[]): void {
   const sites = patches.map((patch) => {
     return { ...patch, original: kernel.memory.load(patch.address, patch.bytes.length) };
   });
@@ -71,6 +65,6 @@ function patchTogether(kernel: KernelState, patches: readonly TextPatch[]): void
 }
 
 /** All but the first byte of an instruction. */
-function pokeTail(kernel: KernelState, { address }: TextPatch, bytes: Uint8Array): void {
+function pokeTail(kernel: TextState, { address }: TextPatch, bytes: Uint8Array): void {
   if (bytes.length > 1) textPoke(kernel, (address + 1n) as VirtualAddress, bytes.subarray(1));
 }

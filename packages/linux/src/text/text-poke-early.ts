@@ -1,6 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import type { KernelState } from '../kernel-state.ts';
-import { type TextPatch, textPokeBatch } from './text-poke-batch.ts';
+import type { TextPatch } from './text-patch.ts';
+import { textPokeBatch } from './text-poke-batch.ts';
+import type { TextState } from './text-state.ts';
 
 /**
  * `text_poke_early`: a plain copy, while text can still be written: before the kernel's own is locked, and to a module that is
@@ -8,7 +9,7 @@ import { type TextPatch, textPokeBatch } from './text-poke-batch.ts';
  *
  * @throws {KernelStop} when the store does not complete
  */
-export function textPokeEarly(kernel: KernelState, address: VirtualAddress, bytes: Uint8Array): void {
+export function textPokeEarly(kernel: TextState, address: VirtualAddress, bytes: Uint8Array): void {
   kernel.memory.store(address, bytes);
 }
 
@@ -18,7 +19,7 @@ export function textPokeEarly(kernel: KernelState, address: VirtualAddress, byte
  *
  * @throws {KernelStop} as the one or the other
  */
-export function patchInstructions(kernel: KernelState, patches: readonly TextPatch[]): void {
+export function patchInstructions(kernel: TextState, patches: readonly TextPatch[]): void {
   if (!kernel.booting) textPokeBatch(kernel, patches);
   else for (const { address, bytes } of patches) textPokeEarly(kernel, address, bytes);
 }

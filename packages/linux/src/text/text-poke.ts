@@ -11,20 +11,14 @@ import { entryBits } from '@heki/x86';
 import { hex } from '../error.ts';
 import { hekiTextPoke } from '../heki/heki-hooks.ts';
 import { patchText } from '../heki/secure-kernel.ts';
-import { directAddress, type KernelState } from '../kernel-state.ts';
+import { directAddress } from '../layout/layout.ts';
 import { leafOf } from '../mm/leaf-entry.ts';
 import { mappedFrames } from '../mm/mapped-frames.ts';
 import { PageTables } from '../mm/page-tables.ts';
 import { completed } from '../mm/vcpu-memory.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
 import { createRandom } from '../random.ts';
-
-/** `poking_mm`: an address space whose kernel half is the kernel's, and in whose user half text is writable for a moment. */
-export interface TemporaryMm {
-  readonly tables: PageTables;
-  /** `poking_addr`: two pages of the user half. */
-  readonly address: VirtualFrame;
-}
+import type { TemporaryMm, TextState } from './text-state.ts';
 
 /** PAGE_KERNEL without GLOBAL: a supervisor page in the user half. */
 const POKING = entryBits('P', 'RW', 'A', 'D', 'XD');
@@ -37,7 +31,7 @@ const TABLE_PAGES = 512;
 const USER_ENTRIES = 256;
 
 /** `poking_init`. Its root copies the kernel half of the kernel's, so later kernel mappings must lie below the same entries. */
-export function initPoking(kernel: KernelState): void {
+export function initPoking(kernel: TextState): void {
   const { kaslrSeed: seed } = kernel;
   const root = kernel.pages.allocate();
   if (root === undefined) fail(Errno.ENOMEM, 'no page for poking_mm');
@@ -76,7 +70,7 @@ function setLeaf(tables: PageTables, page: VirtualFrame, bits: U64): void {
  *
  * @throws {KernelStop} when an access does not complete, nothing is mapped at `address`, or Heki refuses
  */
-export function textPoke(kernel: KernelState, address: VirtualAddress, bytes: Uint8Array): void {
+export function textPoke(kernel: TextState, address: VirtualAddress, bytes: Uint8Array): void {
   const { poking, vcpu } = kernel;
   if (poking === undefined) fail(Errno.EINVAL, 'text patching is not set up yet');
   const offset = Number(address % BigInt(PAGE_SIZE));
@@ -121,13 +115,13 @@ function checkPatched(address: VirtualAddress, bytes: Uint8Array, found: Uint8Ar
 }
 
 /** @throws {KernelStop} Heki's refusal */
-function openText(kernel: KernelState, frames: readonly Gfn[]): void {
+function openText(kernel: TextState, frames: readonly Gfn[]): void {
   const refused = hekiTextPoke(kernel, 'text-poke-start', frames);
   if (refused !== 0) fail(-refused, 'Heki refused to open the text');
 }
 
 /** `use_temporary_mm`, `unuse_temporary_mm`: the processor runs `body` in the temporary address space. */
-export function onTemporaryMm({ vcpu }: KernelState, { tables }: TemporaryMm, body: () => void): void {
+export function onTemporaryMm({ vcpu }: TextState, { tables }: TemporaryMm, body: () => void): void {
   const kernelRoot = vcpu.registers.cr3;
   completed(vcpu.movToCr(3, BigInt(tables.root) << 12n), 'instruction', vcpu.registers.rip);
   body();

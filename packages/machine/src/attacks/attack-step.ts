@@ -3,7 +3,7 @@ import { type Gfn, type PhysicalMemory, type VirtualAddress, virtualFrameOf } fr
 import { type Exception, type ExitAction, type Outcome, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { type Access, translate, writeCr3, writeCr4 } from '@heki/x86';
 import type { TraceEvent } from '../event.ts';
-import type { AttackStep, BrokenRule } from './attack.ts';
+import type { AttackStep, BrokenRule } from './attack-result.ts';
 
 /** What an instruction of an attacker does, as far as the processor's rules look at it. */
 export type Deed =

@@ -1,93 +1,7 @@
-import type { Denial } from '@heki/hypervisor';
-import type { VirtualAddress } from '@heki/physical-memory';
-import type { Exception, ExitAction, VmExit } from '@heki/vcpu';
-import type { Rule } from '@heki/x86';
+import type { AttackName, AttackResult } from './attack-result.ts';
 import type { Attacker } from './attacker.ts';
+import type { AttackClaim } from './claim.ts';
 import type { KernelTargets } from './targets.ts';
-
-/** How an attack ended. */
-export type AttackOutcome =
-  /** The attacker got what he wanted. */
-  | 'succeeded'
-  /** An exception ended the attempt; the kernel goes on. */
-  | 'blocked'
-  /** The attempt faults and is retried for ever: it has no effect, and the virtual CPU does nothing else. */
-  | 'livelock'
-  /** The guest as a whole died. */
-  | 'crashed'
-  /** What it is about does not exist: nothing is mapped or no memory is there, no SMEP to clear, no NX. Neither stopped nor not stopped. */
-  | 'not-tried';
-
-/** What stood in the way of an attack, as the processor and the hypervisor told it. */
-export type Defence =
-  /** R/W, U/S or XD in the guest's own page tables: the processor raised #PF by itself. */
-  | 'guest-page-tables'
-  /** Another rule of the processor: reserved bits, SMEP, SMAP, a protection key, a control register value that it does not take. */
-  | 'processor'
-  /** The rights in the hypervisor's tables: EPT or nested paging. */
-  | 'second-level'
-  /** A bit of CR0 or CR4 that the hypervisor pins: it reported the write as denied. */
-  | 'cr-pin'
-  /** Another register that the hypervisor pins. */
-  | 'register-pin'
-  /** The hypervisor, which did not say why. */
-  | 'hypervisor';
-
-/** A rule of the processor that an instruction broke. */
-export interface BrokenRule {
-  /** Of paging; `undefined` for a rule about registers or addresses. */
-  readonly rule: Rule | undefined;
-  /** `R/W=0 in PTE`, `CR4 bits 0x2000 are reserved on this processor`. */
-  readonly text: string;
-}
-
-/** One instruction of an attack, and what it met. */
-export interface AttackStep {
-  /** `store 0xcc to 0xffffffff81000000`. */
-  readonly text: string;
-  readonly outcome: 'done' | 'exception' | 'livelock' | 'halted' | 'absent-table';
-  /** The exception that ended it or that comes again and again. */
-  readonly exception: Exception | undefined;
-  /** The exception was injected by the hypervisor. */
-  readonly injected: boolean;
-  /** The exits to the hypervisor on the way, in order; a livelock's only once. */
-  readonly exits: readonly VmExit[];
-  /**
-   * The last exit after which the hypervisor did not just let the guest try again: it injected an exception, went on behind the
-   * instruction, or stopped the machine.
-   */
-  readonly answered: { readonly exit: VmExit; readonly action: ExitAction } | undefined;
-  /** The last refusal that the hypervisor reported, unless it carried the access out all the same. */
-  readonly denial: Denial | undefined;
-  /** Why the processor's own rules refuse it, as far as the guest's page tables and registers tell. */
-  readonly broken: BrokenRule | undefined;
-  /** The bytes concerned are not in the snapshot: every check was made, but there are no contents to show. */
-  readonly contentsAbsent: boolean;
-}
-
-/** What came of an attack. */
-export interface AttackResult {
-  readonly name: AttackName;
-  readonly outcome: AttackOutcome;
-  readonly by: Defence | null;
-  /** The page or register that was attacked: an address, or `undefined` for a register. */
-  readonly target: VirtualAddress | undefined;
-  /** The step that decided. */
-  readonly decisive: AttackStep | undefined;
-  readonly steps: readonly AttackStep[];
-  /** Why it ended so, in one sentence. */
-  readonly reason: string;
-}
-
-/** Names of the attacks, and of the legitimate store that must work. `switch-heki-off` needs a kernel that lives. */
-export type AttackName =
-  | 'store-text'
-  | 'store-text-direct-map'
-  | 'store-text-after-pte-edit'
-  | 'execute-data'
-  | 'clear-smep'
-  | 'switch-heki-off'
-  | 'store-data';
 
 /** An attack with the attacker's means alone: instructions of the kernel at CPL 0. */
 export interface Attack {
@@ -98,6 +12,8 @@ export interface Attack {
   readonly meaning: string;
   /** Whether it is no attack, but work that protection must not break. */
   readonly legitimate: boolean;
+  /** Who claims to stop it; `undefined` when nobody does, and for legitimate work. */
+  readonly claim: AttackClaim | undefined;
   run(attacker: Attacker, targets: KernelTargets): AttackVerdict;
 }
 

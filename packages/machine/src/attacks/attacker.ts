@@ -1,7 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
 import { CR4, EntryHigh, EntryLow, entryFrame, isLeaf, type Level } from '@heki/x86';
-import type { AttackStep } from './attack.ts';
+import type { AttackStep } from './attack-result.ts';
 import { type Deed, recordStep, type Witness } from './attack-step.ts';
 
 /** An entry of the guest's page tables, as the attacker found it. */

@@ -1,7 +1,10 @@
+import { grantableRights, type Rights } from '@heki/hypervisor';
 import type { VirtualAddress } from '@heki/physical-memory';
+import { PROFILES } from '@heki/series';
 import { CR4, EFER } from '@heki/x86';
 import type { Attack, AttackVerdict } from './attack.ts';
 import { type Attacker, EXECUTE_DISABLE, WRITABLE } from './attacker.ts';
+import type { AttackClaim } from './claim.ts';
 import { judge, notTried, storeAndLook, withEditedEntries } from './technique.ts';
 import { defenceOf, explainStep } from './verdict.ts';
 
@@ -22,6 +25,22 @@ function storeBytes(attacker: Attacker, target: VirtualAddress): AttackVerdict {
   return verdict;
 }
 
+/** What the series set out to do (Heki v2 00/19): text and constants do not change, ... */
+const STORE_TO_TEXT: AttackClaim = { profiles: PROFILES, hypervisor: () => true, uses: 'write' };
+/** ... data is not run by the kernel, where the kernel's execution can be denied without that of user code, ... */
+const EXECUTE_DATA: AttackClaim = {
+  profiles: PROFILES,
+  hypervisor: (capabilities) => !grantableRights(capabilities, DATA).supervisorExecute,
+  uses: 'execute',
+};
+/** ... and control registers keep their pinned bits. */
+const CLEAR_SMEP: AttackClaim = {
+  profiles: PROFILES,
+  hypervisor: ({ pins }) => (pins.cr4 & CR4.SMEP) !== 0n,
+};
+/** What Heki asks for a page of data: user code may run what it likes. */
+const DATA: Rights = { read: true, write: true, supervisorExecute: false, userExecute: true };
+
 /** The attacks of `heki protect`, and last the legitimate store that must work. */
 export const ATTACKS: readonly Attack[] = [
   {
@@ -29,6 +48,7 @@ export const ATTACKS: readonly Attack[] = [
     title: 'store to kernel text',
     meaning: 'any code of the kernel can be replaced',
     legitimate: false,
+    claim: STORE_TO_TEXT,
     run(attacker, { text }) {
       if (text === undefined) return notTried(NO_TEXT);
       return storeBytes(attacker, text);
@@ -39,6 +59,7 @@ export const ATTACKS: readonly Attack[] = [
     title: 'store to kernel text by the direct map',
     meaning: 'a second mapping of a page gets around the rights of the first',
     legitimate: false,
+    claim: STORE_TO_TEXT,
     run(attacker, { textAlias }) {
       if (textAlias === undefined) return notTried('the direct map does not map the kernel text');
       return storeBytes(attacker, textAlias);
@@ -49,6 +70,7 @@ export const ATTACKS: readonly Attack[] = [
     title: 'set R/W in the PTE, store to kernel text',
     meaning: "the kernel's page tables are data, and whoever writes them decides what is read-only",
     legitimate: false,
+    claim: STORE_TO_TEXT,
     run(attacker, { text }) {
       if (text === undefined) return notTried(NO_TEXT);
       return withEditedEntries(
@@ -64,6 +86,7 @@ export const ATTACKS: readonly Attack[] = [
     title: 'clear NX in the PTE, execute kernel data',
     meaning: 'whatever the attacker put into memory runs as the kernel',
     legitimate: false,
+    claim: EXECUTE_DATA,
     run(attacker, { data }) {
       if (data === undefined) return notTried(NO_DATA);
       const efer = attacker.readMsr(IA32_EFER).value;
@@ -86,6 +109,7 @@ export const ATTACKS: readonly Attack[] = [
     title: 'clear CR4.SMEP',
     meaning: 'the kernel can be made to run the code of a user program',
     legitimate: false,
+    claim: CLEAR_SMEP,
     run(attacker) {
       const before = attacker.readCr(4).value;
       if (before === undefined) return notTried('CR4 cannot be read');
@@ -107,6 +131,7 @@ export const ATTACKS: readonly Attack[] = [
     title: 'store to kernel data (legitimate)',
     meaning: 'the kernel does its work',
     legitimate: true,
+    claim: undefined,
     run(attacker, { data }) {
       if (data === undefined) return notTried(NO_DATA);
       return storeBytes(attacker, data);

@@ -1,5 +1,6 @@
 import type { MachineEvent } from '../event.ts';
-import type { Attack, AttackResult } from './attack.ts';
+import type { Attack } from './attack.ts';
+import type { AttackResult } from './attack-result.ts';
 import type { Witness } from './attack-step.ts';
 import { createAttacker } from './attacker.ts';
 import type { KernelTargets } from './targets.ts';

@@ -1,5 +1,6 @@
 import type { Machine } from '../machine.ts';
-import type { Attack, AttackResult } from './attack.ts';
+import type { Attack } from './attack.ts';
+import type { AttackResult } from './attack-result.ts';
 import { ATTACKS } from './attacks.ts';
 import type { KernelTargets } from './targets.ts';
 

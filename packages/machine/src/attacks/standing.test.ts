@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { AttackOutcome, Defence } from './attack.ts';
+import type { AttackOutcome, Defence } from './attack-result.ts';
 import { type Standing, standingOf } from './standing.ts';
 
 test.each<

@@ -1,4 +1,5 @@
-import type { Attack, AttackResult, Defence } from './attack.ts';
+import type { Attack } from './attack.ts';
+import type { AttackResult, Defence } from './attack-result.ts';
 
 /** One attack, or one piece of legitimate work, without Heki and with it. */
 export interface Comparison {

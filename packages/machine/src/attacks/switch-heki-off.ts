@@ -17,6 +17,8 @@ export function switchHekiOff(heki: VirtualAddress): Attack {
     title: 'set R/W in the PTE, store 0 to heki.protect_memory',
     meaning: 'the hypervisor hears of no change of the kernel any more',
     legitimate: false,
+    // As published, Heki's variables are ordinary data (B-G17).
+    claim: { profiles: ['hardened'], hypervisor: () => true, uses: 'write' },
     run(attacker) {
       if (attacker.load(target, 1).value === 0n) {
         return notTried('heki.protect_memory is 0: Heki protects nothing that could be switched off', target);

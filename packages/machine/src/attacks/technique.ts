@@ -1,5 +1,6 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import type { AttackStep, AttackVerdict } from './attack.ts';
+import type { AttackVerdict } from './attack.ts';
+import type { AttackStep } from './attack-result.ts';
 import type { Attacker, FoundEntry } from './attacker.ts';
 import { explainStep, outcomeOf, outcomeOfLeftOut } from './verdict.ts';
 

@@ -1,6 +1,6 @@
 import { Vector, type VmExit } from '@heki/vcpu';
 import { describePageFaultCode, PageFaultCode } from '@heki/x86';
-import type { AttackOutcome, AttackStep, Defence } from './attack.ts';
+import type { AttackOutcome, AttackStep, Defence } from './attack-result.ts';
 
 /** How an attack ended whose deciding instruction was `step`, if completing that instruction is all it takes. */
 export function outcomeOf(step: AttackStep): AttackOutcome {

@@ -136,6 +136,8 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   if (heki === undefined) throw new TypeError('the kernel was given a core and has none');
 
   return {
+    profile,
+    capabilities: hypervisor.capabilities,
     virtualMachine,
     vcpus,
     memoryMap,

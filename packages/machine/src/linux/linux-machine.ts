@@ -11,7 +11,9 @@ import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
-import type { Attack, AttackResult } from '../attacks/attack.ts';
+import type { Attack } from '../attacks/attack.ts';
+import type { AttackResult } from '../attacks/attack-result.ts';
+import type { Claimant } from '../attacks/claim.ts';
 import type { KernelTargets } from '../attacks/targets.ts';
 import type { MachineDefectId } from '../defects.ts';
 import type { TraceEvent } from '../event.ts';
@@ -68,7 +70,7 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
 }
 
 /** A Linux kernel that boots and lives on a virtual CPU in a virtual machine. */
-export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> {
+export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> extends Claimant {
   readonly virtualMachine: VM;
   /** The virtual CPUs; the first one boots. */
   readonly vcpus: readonly Vcpu[];

@@ -178,39 +178,3 @@ test('an exception that the hypervisor queues is delivered before the next instr
   for (const _ of [1, 2, 3]) cpu.queueException({ vector: 13, errorCode: 0 });
   expect(cpu.load(KERNEL, 8)).toEqual({ kind: 'triple-fault' });
 });
-
-test('LTR reads the TSS descriptor and marks it busy in the GDT; a second LTR of it is #GP', () => {
-  const { cpu, tables } = withHandler(() => 'fatal');
-  const gdt = va(0xffff_fe00_0001_0000n);
-  tables.map(gdt, 220, RW);
-  cpu.store(va(gdt + 0x40n), 8, 0x0000_8900_0000_0067n);
-  cpu.store(va(gdt + 0x28n), 8, 0x0000_8200_0000_0067n);
-  cpu.store(va(gdt + 0x50n), 8, 0x0000_0900_0000_0067n);
-  cpu.lgdt(gdt, 0x7f);
-  expect(cpu.registers.gdtr).toEqual({ base: gdt, limit: 0x7f });
-  expect(cpu.ltr(0x40)).toMatchObject({ kind: 'done' });
-  expect(cpu.registers.tr).toBe(0x40);
-  expect(cpu.load(va(gdt + 0x40n), 8)).toEqual({ kind: 'done', value: 0x0000_8b00_0000_0067n });
-  expect(cpu.ltr(0x40)).toMatchObject({ vector: 13, errorCode: 0x40 });
-  expect(cpu.ltr(0x50)).toMatchObject({ vector: 11, errorCode: 0x50 });
-  expect(cpu.ltr(0x80)).toMatchObject({ vector: 13, errorCode: 0x80 });
-  expect(cpu.ltr(0)).toMatchObject({ vector: 13, errorCode: 0 });
-  expect(cpu.ltr(0x44)).toMatchObject({ vector: 13, errorCode: 0x40 });
-  expect(cpu.lldt(0x28)).toMatchObject({ kind: 'done' });
-  expect(cpu.lldt(0x40)).toMatchObject({ vector: 13, errorCode: 0x40 });
-  expect(cpu.lldt(0)).toMatchObject({ kind: 'done' });
-  expect(cpu.registers.ldtr).toBe(0);
-  expect(cpu.lgdt(va(1n << 60n), 0x7f)).toMatchObject({ vector: 13, errorCode: 0 });
-});
-
-test('LTR of a descriptor in a read-only GDT faults on the busy bit', () => {
-  const { cpu, tables } = withHandler(() => 'fatal');
-  const gdt = va(0xffff_fe00_0001_0000n);
-  tables.map(gdt, 220, RW);
-  cpu.store(va(gdt + 0x40n), 8, 0x0000_8900_0000_0067n);
-  tables.change(gdt, PTE.W);
-  cpu.invlpg(gdt);
-  cpu.lgdt(gdt, 0x7f);
-  expect(cpu.ltr(0x40)).toMatchObject({ vector: 14, errorCode: 3, cr2: gdt + 0x45n });
-  expect(cpu.registers.tr).toBe(0);
-});

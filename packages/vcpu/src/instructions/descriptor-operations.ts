@@ -2,7 +2,7 @@ import type { Pfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import { AccessBits } from '@heki/x86';
 import { Vector } from '../exceptions/exception.ts';
 import type { Processor } from '../processor.ts';
-import { isCanonicalAddress } from '../registers/canonical-address.ts';
+import { fitsRegister, isCanonicalAddress } from '../registers/canonical-address.ts';
 import { Attempt } from './attempt.ts';
 import { byteAt, setByte } from './operand.ts';
 import { SystemOperation } from './operation.ts';
@@ -19,6 +19,10 @@ const TRAP_GATE = 15;
 /** Of byte 5 of a descriptor: S and type; P. */
 const TYPE_MASK = 0x1f;
 const PRESENT = 0x80;
+/** TI of a selector: it names a descriptor of the LDT. */
+const LOCAL = 4;
+/** What an error code takes of a selector: all but the RPL (SDM 3A 6.13). */
+const SELECTOR_ERROR = 0xfffc;
 /** IDT and EXT bits of the error code of a fault in delivering an exception (SDM 3A 6.13). */
 const IDT_EXTERNAL = 3;
 const EXTERNAL = 1;
@@ -41,11 +45,21 @@ export function loadTable(
       if (cpu.controls.descriptorTableExiting) {
         return cpu.trap.leave({ reason: 'descriptor-table', register, value: base, limit });
       }
-      if (!isCanonicalAddress(base, cpu.levels)) return cpu.protectionFault();
-      cpu.registers[register] = { base, limit };
-      return Attempt.DONE;
+      return takeTable(cpu, register, base, limit);
     },
   );
+}
+
+/** What LGDT and LIDT do when they do not exit. */
+export function takeTable(
+  cpu: Processor,
+  register: 'gdtr' | 'idtr',
+  base: VirtualAddress,
+  limit: number,
+): Attempt {
+  if (!fitsRegister(base, cpu.profile)) return cpu.protectionFault();
+  cpu.registers[register] = { base, limit };
+  return Attempt.DONE;
 }
 
 /** LLDT and LTR: the descriptor is read from the GDT, and LTR marks it busy there. */
@@ -56,29 +70,47 @@ export function loadSelector(register: 'ldtr' | 'tr', selector: number): SystemO
       if (cpu.controls.descriptorTableExiting) {
         return cpu.trap.leave({ reason: 'descriptor-table', register, value: BigInt(selector) });
       }
-      const status = checkSelector(cpu, register, selector);
-      if (status === Attempt.DONE) cpu.registers[register] = selector;
-      return status;
+      return takeSelector(cpu, register, selector);
     },
   );
 }
 
+/** What LLDT and LTR do when they do not exit. */
+export function takeSelector(cpu: Processor, register: 'ldtr' | 'tr', selector: number): Attempt {
+  const status = checkSelector(cpu, register, selector);
+  if (status === Attempt.DONE) cpu.registers[register] = selector;
+  return status;
+}
+
 function checkSelector(cpu: Processor, register: 'ldtr' | 'tr', selector: number): Attempt {
   const { trap, registers } = cpu;
-  const index = selector & 0xfff8;
-  if (index === 0) return register === 'ldtr' ? Attempt.DONE : cpu.protectionFault();
+  const errorCode = selector & SELECTOR_ERROR;
+  if (errorCode === 0) return register === 'ldtr' ? Attempt.DONE : cpu.protectionFault();
   const { base, limit } = registers.gdtr;
-  if ((selector & 4) !== 0 || index + SYSTEM_DESCRIPTOR - 1 > limit) return trap.raise(Vector.GP, index);
+  const index = selector & 0xfff8;
+  const inGdt = (selector & LOCAL) === 0 && index + SYSTEM_DESCRIPTOR - 1 <= limit;
+  if (!inGdt) return trap.raise(Vector.GP, errorCode);
   const descriptor = new Uint8Array(SYSTEM_DESCRIPTOR);
   const at = BigInt.asUintN(64, base + BigInt(index)) as VirtualAddress;
   const status = cpu.readSystem(at, descriptor);
   if (status !== Attempt.DONE) return status;
-  const access = descriptor[5] ?? 0;
-  if ((access & TYPE_MASK) !== (register === 'ldtr' ? TYPE_LDT : TYPE_AVAILABLE_TSS)) {
-    return trap.raise(Vector.GP, index);
+  const view = new DataView(descriptor.buffer);
+  const access = view.getUint8(5);
+  const type = access & TYPE_MASK;
+  // The upper half has no type, so that nobody takes it for a descriptor of its own (SDM 3A 3.5.2).
+  const upperType = view.getUint8(13) & TYPE_MASK;
+  if (type !== (register === 'ldtr' ? TYPE_LDT : TYPE_AVAILABLE_TSS) || upperType !== 0) {
+    return trap.raise(Vector.GP, errorCode);
   }
-  if ((access & PRESENT) === 0) return trap.raise(Vector.NP, index);
+  if ((access & PRESENT) === 0) return trap.raise(Vector.NP, errorCode);
+  if (!fitsRegister(baseOf(view), cpu.profile)) return trap.raise(Vector.GP, errorCode);
   return register === 'tr' ? markBusy(cpu, (at + 5n) as VirtualAddress) : Attempt.DONE;
+}
+
+/** The 64-bit base in the descriptor of an LDT or TSS. */
+function baseOf(view: DataView): bigint {
+  const low = BigInt(view.getUint32(2, true) & 0xff_ffff) | (BigInt(view.getUint8(7)) << 24n);
+  return low | (BigInt(view.getUint32(8, true)) << 32n);
 }
 
 /** Sets the busy bit in the type of a TSS descriptor: an implicit supervisor write to the GDT. */

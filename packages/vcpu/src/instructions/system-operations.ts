@@ -2,7 +2,7 @@ import type { VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import { CR4, RFLAGS } from '@heki/x86';
 import { Vector } from '../exceptions/exception.ts';
 import type { Processor } from '../processor.ts';
-import { isCanonicalAddress } from '../registers/canonical-address.ts';
+import { fitsRegister } from '../registers/canonical-address.ts';
 import { Attempt } from './attempt.ts';
 import { SystemOperation } from './operation.ts';
 
@@ -124,7 +124,7 @@ export function invpcid(type: number, pcid: number, va: VirtualAddress): SystemO
       const named = type === 0 || type === 1;
       if (registers.cpl !== 0 || type > 3 || pcid > 0xfff) return cpu.protectionFault();
       if (named && pcid !== 0 && (registers.cr4 & CR4.PCIDE) === 0n) return cpu.protectionFault();
-      if (type === 0 && !isCanonicalAddress(va, cpu.levels)) return cpu.protectionFault();
+      if (type === 0 && !fitsRegister(va, profile)) return cpu.protectionFault();
       if (type === 0) mmu.invalidateAddress(Number(va >> 12n) as VirtualFrame, 'invpcid', pcid, false);
       else mmu.invalidatePcid(type === 1 ? pcid : 'all', type === 2);
       return Attempt.DONE;

@@ -1,5 +1,5 @@
-import { type CpuProfile, CR4 } from '@heki/x86';
-import { isCanonicalAddress } from './canonical-address.ts';
+import type { CpuProfile } from '@heki/x86';
+import { fitsRegister } from './canonical-address.ts';
 
 /** Model-specific registers of the model (SDM 4, table 2-2). EFER and PKRS are registers of their own. */
 export const Msr = {
@@ -23,43 +23,62 @@ export const Msr = {
   TSC_AUX: 0xc000_0103,
 } as const;
 
-/** What a plain MSR accepts. */
-type Rule = 'any' | 'canonical' | 'low-32' | 'pat';
+/**
+ * What a plain MSR makes of a written value. `low-32`: bits 63:32 are reserved; `ignore-high`: they are dropped and read as 0; `canonical`: an
+ * address that the processor supports; `pat`: eight memory types.
+ */
+type Rule = 'any' | 'low-32' | 'ignore-high' | 'canonical' | 'pat';
 
-const PLAIN: ReadonlyMap<number, { readonly rule: Rule; readonly initial: bigint }> = new Map([
-  [Msr.APIC_BASE, { rule: 'any', initial: 0xfee0_0800n }],
-  [Msr.SPEC_CTRL, { rule: 'low-32', initial: 0n }],
-  [Msr.SYSENTER_CS, { rule: 'low-32', initial: 0n }],
-  [Msr.SYSENTER_ESP, { rule: 'canonical', initial: 0n }],
-  [Msr.SYSENTER_EIP, { rule: 'canonical', initial: 0n }],
-  [Msr.MISC_ENABLE, { rule: 'any', initial: 1n }],
-  [Msr.DEBUGCTL, { rule: 'low-32', initial: 0n }],
-  [Msr.PAT, { rule: 'pat', initial: 0x0007_0406_0007_0406n }],
-  [Msr.STAR, { rule: 'any', initial: 0n }],
-  [Msr.LSTAR, { rule: 'canonical', initial: 0n }],
-  [Msr.CSTAR, { rule: 'canonical', initial: 0n }],
-  [Msr.SFMASK, { rule: 'low-32', initial: 0n }],
-  [Msr.FS_BASE, { rule: 'canonical', initial: 0n }],
-  [Msr.GS_BASE, { rule: 'canonical', initial: 0n }],
-  [Msr.KERNEL_GS_BASE, { rule: 'canonical', initial: 0n }],
-  [Msr.TSC_AUX, { rule: 'low-32', initial: 0n }],
-] as const);
+interface PlainMsr {
+  readonly initial: bigint;
+  readonly intel: Rule;
+  /** Where AMD differs. */
+  readonly amd?: Rule;
+  /** It shows a register that INIT loads anew. */
+  readonly init?: true;
+}
 
-function accepts(rule: Rule, value: bigint, profile: CpuProfile): boolean {
+const PLAIN: ReadonlyMap<number, PlainMsr> = new Map<number, PlainMsr>([
+  [Msr.APIC_BASE, { intel: 'any', initial: 0xfee0_0800n }],
+  [Msr.SPEC_CTRL, { intel: 'low-32', initial: 0n }],
+  [Msr.SYSENTER_CS, { intel: 'low-32', initial: 0n }],
+  // AMD has no 64-bit SYSENTER: the upper halves do not exist there (KVM: __kvm_set_msr(), svm_set_msr()).
+  [Msr.SYSENTER_ESP, { intel: 'canonical', amd: 'ignore-high', initial: 0n }],
+  [Msr.SYSENTER_EIP, { intel: 'canonical', amd: 'ignore-high', initial: 0n }],
+  [Msr.MISC_ENABLE, { intel: 'any', initial: 1n }],
+  [Msr.DEBUGCTL, { intel: 'low-32', initial: 0n }],
+  [Msr.PAT, { intel: 'pat', initial: 0x0007_0406_0007_0406n }],
+  [Msr.STAR, { intel: 'any', initial: 0n }],
+  [Msr.LSTAR, { intel: 'canonical', initial: 0n }],
+  [Msr.CSTAR, { intel: 'canonical', initial: 0n }],
+  [Msr.SFMASK, { intel: 'low-32', initial: 0n }],
+  [Msr.FS_BASE, { intel: 'canonical', initial: 0n, init: true }],
+  [Msr.GS_BASE, { intel: 'canonical', initial: 0n, init: true }],
+  [Msr.KERNEL_GS_BASE, { intel: 'canonical', initial: 0n }],
+  // What AMD's processors do, whatever its manual says of these bits (KVM: kvm_set_msr_common()).
+  [Msr.TSC_AUX, { intel: 'low-32', amd: 'ignore-high', initial: 0n }],
+]);
+
+const LOW_32 = 0xffff_ffffn;
+/** UC, WC, WT, WP, WB, UC- (SDM 3A 12.12.2). */
+const MEMORY_TYPES: readonly bigint[] = [0n, 1n, 4n, 5n, 6n, 7n];
+
+/** What the MSR holds after `value` was written to it; `undefined`: #GP(0). */
+function accepted(rule: Rule, value: bigint, profile: CpuProfile): bigint | undefined {
   switch (rule) {
     case 'any':
-      return true;
+      return value;
     case 'low-32':
-      return value >> 32n === 0n;
+      return value > LOW_32 ? undefined : value;
+    case 'ignore-high':
+      return value & LOW_32;
     case 'canonical':
-      // Whether 57 bits count goes by what the processor can do, not by CR4.LA57 (SDM 2B WRMSR).
-      return isCanonicalAddress(value, (profile.cr4 & CR4.LA57) !== 0n ? 5 : 4);
+      return fitsRegister(value, profile) ? value : undefined;
     case 'pat':
-      for (let type = value; type !== 0n; type >>= 8n) {
-        // UC, WC, WT, WP, WB, UC- (SDM 3A 12.12.2).
-        if (![0n, 1n, 4n, 5n, 6n, 7n].includes(type & 0xffn)) return false;
+      for (let types = value; types !== 0n; types >>= 8n) {
+        if (!MEMORY_TYPES.includes(types & 0xffn)) return undefined;
       }
-      return true;
+      return value;
   }
 }
 
@@ -74,11 +93,20 @@ export class PlainMsrs {
   /** `false` when there is no such MSR or it does not take the value: #GP(0). */
   write(msr: number, value: bigint, profile: CpuProfile): boolean {
     const known = PLAIN.get(msr);
-    if (known === undefined || !accepts(known.rule, value, profile)) return false;
-    this.#values.set(msr, value);
+    if (known === undefined) return false;
+    const rule = profile.vendor === 'amd' ? (known.amd ?? known.intel) : known.intel;
+    const kept = accepted(rule, value, profile);
+    if (kept === undefined) return false;
+    this.#values.set(msr, kept);
     return true;
   }
 
+  /** INIT: they stay (SDM 3A table 10-1, "other MSRs"), but for the bases of FS and GS. */
+  init(): void {
+    for (const [msr, { init }] of PLAIN) if (init === true) this.#values.delete(msr);
+  }
+
+  /** RESET. */
   reset(): void {
     this.#values.clear();
   }

@@ -2,8 +2,8 @@ import type { VirtualAddress } from '@heki/physical-memory';
 import { CR0, type PagingRegisters } from '@heki/x86';
 import type { DescriptorTable, Registers } from './registers.ts';
 
-/** Registers after INIT (SDM 3A table 10-1), as far as they are modelled. */
-const AFTER_INIT: PagingRegisters = {
+/** Registers after power-up and RESET (SDM 3A table 10-1), as far as they are modelled. */
+const AFTER_RESET: PagingRegisters = {
   cr0: CR0.CD | CR0.NW | CR0.ET,
   cr3: 0n,
   cr4: 0n,
@@ -12,7 +12,7 @@ const AFTER_INIT: PagingRegisters = {
   pkru: 0,
   pkrs: 0,
 };
-const RIP_AFTER_INIT = 0xffff_fff0n as VirtualAddress;
+const FIRST_RIP = 0xffff_fff0n as VirtualAddress;
 
 /**
  * The registers, with those that translation depends on kept as one immutable value, so that the page walk can
@@ -35,14 +35,14 @@ export class RegisterFile implements Registers {
   r13 = 0n;
   r14 = 0n;
   r15 = 0n;
-  rip = RIP_AFTER_INIT;
+  rip = FIRST_RIP;
   cr2 = 0n as VirtualAddress;
   codeSegment64 = false;
   gdtr: DescriptorTable = { base: 0n as VirtualAddress, limit: 0xffff };
   idtr: DescriptorTable | undefined;
   ldtr = 0;
   tr = 0;
-  #paging = AFTER_INIT;
+  #paging = AFTER_RESET;
   #cpl: 0 | 3 = 0;
   readonly #onChanged: () => void;
   readonly #onAssigned: () => void;
@@ -135,10 +135,26 @@ export class RegisterFile implements Registers {
     this.paging = { ...this.#paging, pkrs };
   }
 
-  /** INIT. The general registers are cleared, too. */
-  reset(): void {
+  /** RESET; the processor's signature is left in EDX. */
+  reset(signature: number): void {
+    this.#restart(signature, AFTER_RESET);
+  }
+
+  /** INIT: as RESET, but for CR0.CD and NW and for what belongs to XSAVE or to MSRs, PKRU and PKRS, which stay. */
+  init(signature: number): void {
+    const { cr0, pkru, pkrs } = this.#paging;
+    this.#restart(signature, {
+      ...AFTER_RESET,
+      cr0: (cr0 & (CR0.CD | CR0.NW)) | CR0.ET,
+      pkru,
+      pkrs,
+    });
+  }
+
+  #restart(signature: number, paging: PagingRegisters): void {
     Object.assign(this, new RegisterFile(this.#onChanged, this.#onAssigned));
-    this.paging = AFTER_INIT;
+    this.rdx = BigInt(signature);
+    this.paging = paging;
     this.cpl = 0;
   }
 }

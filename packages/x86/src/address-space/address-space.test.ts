@@ -18,7 +18,8 @@ import { mappings } from '../mappings/mappings.ts';
 import { walkMappings } from '../mappings/walk-mappings.ts';
 import { bytesOf, memoryOf, tableFrame, tables } from '../testing/arbitrary-tables.ts';
 import { PageModel } from '../testing/page-model.ts';
-import { type AddressSpace, createAddressSpace, type EditResult, entryBits } from './address-space.ts';
+import { type AddressSpace, createAddressSpace, entryBits } from './address-space.ts';
+import type { EditResult } from './edit.ts';
 
 const NOTHING: U64 = { low: 0, high: 0 };
 const DATA = entryBits('P', 'RW', 'A', 'D', 'G', 'XD');

@@ -3,44 +3,8 @@ import { isCanonical, type PagingLevels } from '../canonical.ts';
 import { type ENTRY_BITS, EntryHigh, EntryLow, type LeafLevel } from '../entries/entry.ts';
 import { hex, X86Error } from '../error.ts';
 import { checkVirtualRange } from '../mappings/mapping-walk.ts';
-import { AddressSpaceEdit } from './edit.ts';
-import { AddressSpaceTables } from './tables.ts';
-
-/** Gives out frames for table pages and takes them back. */
-export interface TableAllocator {
-  /** A free frame, present in memory and zeroed by whoever uses it, or `undefined` when none is left. */
-  allocate(): Gfn | undefined;
-  free(frame: Gfn): void;
-}
-
-/** Virtual frames `start` .. `end` - 1 whose cached translations may be stale. */
-export interface StaleRange {
-  readonly start: VirtualFrame;
-  /** Exclusive. */
-  readonly end: VirtualFrame;
-}
-
-/** What came of an edit of an address space. */
-export interface EditResult {
-  /** `undefined`: all was done. Else everything before this virtual frame was done, and nothing from it on. */
-  readonly stoppedAt: VirtualFrame | undefined;
-  /**
-   * Why it stopped: no frame is left for a table, a table lies where there is no memory, or more tables had to be
-   * visited than an edit may.
-   */
-  readonly why: 'no-table-frame' | 'absent-table' | 'budget' | undefined;
-  /**
-   * What must be flushed on every processor that uses the tables, sorted, not touching each other. New mappings and
-   * added rights need no flush (SDM 3A 4.10.4.3). Freed table pages may be reused only after the flush.
-   */
-  readonly stale: readonly StaleRange[];
-}
-
-/** Bits to clear and then to set in leaves; laid out as in a PTE (bit 7 is PAT), without P and the address. */
-export interface LeafBitChange {
-  readonly clear: U64;
-  readonly set: U64;
-}
+import { AddressSpaceEdit, type EditResult, type LeafBitChange } from './edit.ts';
+import { AddressSpaceTables, type TableAllocator } from './tables.ts';
 
 /** The page tables of one address space, and all that changes them. Ranges are `start` .. `end` - 1, canonical. */
 export interface AddressSpace {

@@ -10,8 +10,36 @@ import {
   type Level,
 } from '../entries/entry.ts';
 import { DEFAULT_TABLE_BUDGET } from '../mappings/mapping-walk.ts';
-import type { EditResult, LeafBitChange, StaleRange } from './address-space.ts';
 import { type AddressSpaceTables, entryOf, toLarge, toPte } from './tables.ts';
+
+/** Virtual frames `start` .. `end` - 1 whose cached translations may be stale. */
+export interface StaleRange {
+  readonly start: VirtualFrame;
+  /** Exclusive. */
+  readonly end: VirtualFrame;
+}
+
+/** What came of an edit of an address space. */
+export interface EditResult {
+  /** `undefined`: all was done. Else everything before this virtual frame was done, and nothing from it on. */
+  readonly stoppedAt: VirtualFrame | undefined;
+  /**
+   * Why it stopped: no frame is left for a table, a table lies where there is no memory, or more tables had to be
+   * visited than an edit may.
+   */
+  readonly why: 'no-table-frame' | 'absent-table' | 'budget' | undefined;
+  /**
+   * What must be flushed on every processor that uses the tables, sorted, not touching each other. New mappings and
+   * added rights need no flush (SDM 3A 4.10.4.3). Freed table pages may be reused only after the flush.
+   */
+  readonly stale: readonly StaleRange[];
+}
+
+/** Bits to clear and then to set in leaves; laid out as in a PTE (bit 7 is PAT), without P and the address. */
+export interface LeafBitChange {
+  readonly clear: U64;
+  readonly set: U64;
+}
 
 const { P, RW, US, A, D, PWT, PCD, G, PAT } = EntryLow;
 const { XD, KEY } = EntryHigh;

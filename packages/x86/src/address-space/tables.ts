@@ -1,6 +1,12 @@
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import { EntryHigh, EntryLow, entryFrame, isLeaf, type Level } from '../entries/entry.ts';
-import type { TableAllocator } from './address-space.ts';
+
+/** Gives out frames for table pages and takes them back. */
+export interface TableAllocator {
+  /** A free frame, present in memory and zeroed by whoever uses it, or `undefined` when none is left. */
+  allocate(): Gfn | undefined;
+  free(frame: Gfn): void;
+}
 
 const { P, RW, US, A } = EntryLow;
 /** Entries that lead to tables made here: all rights, so that the leaf decides, and no accessed flag to set. */

@@ -21,7 +21,7 @@ export const ENTRY_BITS = {
   PS: { bit: 7, meaning: 'leaf (PDPTE, PDE); reserved in PML5E and PML4E', source: 'SDM 3A 4.5' },
   G: {
     bit: 8,
-    meaning: 'global (leaf; otherwise ignored, on AMD reserved in PML4E and PDPTE)',
+    meaning: 'global (leaf; otherwise ignored, on AMD reserved in PML5E and PML4E)',
     source: 'SDM 3A 4.10.2.4',
   },
   R: { bit: 11, meaning: 'restart with CR3 (HLAT paging; otherwise ignored)', source: 'SDM 3A 4.5.5' },

@@ -25,6 +25,7 @@ export function reservedBits(level: Level, pageSize: boolean, rules: ReservedBit
   if (level >= 4 || (level === 3 && !rules.gigabytePages)) reserved |= BigInt(EntryLow.PS);
   if (level === 3 && pageSize) reserved |= bits(29, 13);
   if (level === 2 && pageSize) reserved |= bits(20, 13);
-  if (rules.vendor === 'amd' && (level >= 4 || (level === 3 && !pageSize))) reserved |= BigInt(EntryLow.G);
+  // Bit 8 is "must be zero" in a PML5E and PML4E, and ignored in a PDPTE and PDE that refer to tables (APM 2 5.3.3, 5.3.4).
+  if (rules.vendor === 'amd' && level >= 4) reserved |= BigInt(EntryLow.G);
   return reserved;
 }

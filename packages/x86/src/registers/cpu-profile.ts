@@ -46,6 +46,8 @@ export interface CpuProfile {
   /** Short name, as in `--cpu NAME`. */
   readonly name: string;
   readonly vendor: 'intel' | 'amd';
+  /** Family, model and stepping as CPUID.1 gives them in EAX, and RESET and INIT leave them in EDX. */
+  readonly signature: number;
   /** MAXPHYADDR: 32 .. 52. Memory encryption may have lowered it (APM 2 7.10.1). */
   readonly maxPhysicalAddressBits: number;
   /** 1-GiB leaves in PDPTEs (CPUID 8000_0001 EDX bit 26). */

@@ -41,6 +41,7 @@ const EPT_SKYLAKE: EptFeatures = {
 export const INTEL_VT_RP: CpuProfile = {
   name: 'intel-vt-rp',
   vendor: 'intel',
+  signature: 0x9_0672,
   maxPhysicalAddressBits: 46,
   gigabytePages: true,
   cr4: CR4_VT_RP,
@@ -60,6 +61,7 @@ export const INTEL_VT_RP: CpuProfile = {
 export const INTEL_SKYLAKE: CpuProfile = {
   ...INTEL_VT_RP,
   name: 'intel-skylake',
+  signature: 0x5_0654,
   cr4: CR4_SKYLAKE,
   ept: EPT_SKYLAKE,
 };
@@ -68,6 +70,7 @@ export const INTEL_SKYLAKE: CpuProfile = {
 export const INTEL_HASWELL: CpuProfile = {
   ...INTEL_SKYLAKE,
   name: 'intel-haswell',
+  signature: 0x3_06c3,
   cr4: CR4_HASWELL,
   ept: {
     ...EPT_SKYLAKE,
@@ -82,6 +85,7 @@ export const INTEL_HASWELL: CpuProfile = {
 export const INTEL_SAPPHIRE_RAPIDS: CpuProfile = {
   ...INTEL_VT_RP,
   name: 'intel-sapphire-rapids',
+  signature: 0x8_06f8,
   maxPhysicalAddressBits: 52,
   cr4: CR4_VT_RP | CR4.UINTR,
 };
@@ -90,6 +94,7 @@ export const INTEL_SAPPHIRE_RAPIDS: CpuProfile = {
 export const INTEL_DIAMOND_RAPIDS: CpuProfile = {
   ...INTEL_SAPPHIRE_RAPIDS,
   name: 'intel-diamond-rapids',
+  signature: 0x40_0f10,
   cr4: INTEL_SAPPHIRE_RAPIDS.cr4 | CR4.LASS | CR4.LAM_SUP | CR4.FRED,
 };
 
@@ -102,6 +107,7 @@ export const AMD_ZEN4: CpuProfile = {
   ...INTEL_VT_RP,
   name: 'amd-zen4',
   vendor: 'amd',
+  signature: 0xa1_0f11,
   maxPhysicalAddressBits: 48,
   cr4: CR4_SKYLAKE | CR4.LA57 | CR4.CET,
   efer: EFER_LONG_MODE | EFER.FFXSR | EFER.TCE | EFER.MCOMMIT | EFER.INTWB | EFER.UAIE | EFER.AIBRSE,
@@ -116,6 +122,7 @@ export const AMD_ZEN4: CpuProfile = {
 export const QEMU64: CpuProfile = {
   ...INTEL_VT_RP,
   name: 'qemu64',
+  signature: 0x6_0fb1,
   maxPhysicalAddressBits: 40,
   gigabytePages: false,
   cr4: CR4_LONG_MODE & ~(CR4.VME | CR4.PVI),

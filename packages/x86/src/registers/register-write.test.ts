@@ -40,6 +40,16 @@ describe('a write of CR0', () => {
     expect(registers(writeCr0(LONG, LONG.cr0 | CR0.CD | CR0.NW))?.cr0).toBe(LONG.cr0 | CR0.CD | CR0.NW);
   });
 
+  it('under CET asks for WP and for nothing else', () => {
+    const cet = with_({ cr4: CR4.PAE | CR4.CET });
+    for (const bit of [CR0.TS, CR0.AM, CR0.CD, CR0.MP]) {
+      expect(registers(writeCr0(cet, cet.cr0 ^ bit))?.cr0).toBe(cet.cr0 ^ bit);
+    }
+    expect(reason(writeCr0(cet, cet.cr0 & ~CR0.WP))).toContain('CET = 0');
+    const writable = with_({ cr0: LONG.cr0 & ~CR0.WP });
+    expect(registers(writeCr0(writable, LONG.cr0))?.cr0).toBe(LONG.cr0);
+  });
+
   it('makes long mode active with paging, when it is enabled', () => {
     expect(registers(writeCr0(BEFORE_PAGING, CR0.PE | CR0.PG))?.efer).toBe(EFER.LME | EFER.LMA);
     const legacy = { ...BEFORE_PAGING, efer: 0n };
@@ -100,6 +110,22 @@ describe('a write of CR4', () => {
     }
     const vmx = { ...INTEL_VT_RP, cr4: INTEL_VT_RP.cr4 | CR4.VMXE };
     expect(writeCr4(LONG, CR4.PAE | CR4.VMXE, vmx).kind).toBe('ok');
+    expect(reason(writeCr4(LONG, CR4.PAE | CR4.VMXE, INTEL_VT_RP))).toContain('reserved');
+  });
+
+  it('sets PCIDE only while CR3[11:0] = 0, and without it takes a CR3 of any low bits', () => {
+    // A CR3 with PWT and PCD: the bits that would be a PCID are none without PCIDE.
+    const cached = with_({ cr3: 0x1018n });
+    expect(writeCr4(cached, CR4.PAE | CR4.SMEP, INTEL_VT_RP).kind).toBe('ok');
+    expect(reason(writeCr4(cached, CR4.PAE | CR4.PCIDE, INTEL_VT_RP))).toContain('CR3[11:0]');
+    expect(writeCr4(with_({ cr3: 0x1000n }), CR4.PAE | CR4.PCIDE, INTEL_VT_RP).kind).toBe('ok');
+    // Nor do those low bits choose what is flushed.
+    expect(flush(writeCr3(LONG, 0x5018n, INTEL_VT_RP))).toEqual({ kind: 'pcid', pcid: 0, global: false });
+    expect(flush(writeCr4(cached, CR4.PAE | CR4.SMEP, INTEL_VT_RP))).toEqual({
+      kind: 'pcid',
+      pcid: 0,
+      global: true,
+    });
   });
 
   it('changes LA57 and PAE outside long mode', () => {

@@ -69,6 +69,8 @@ export class FastPageWalker implements PageWalker {
   #pkrs = 0;
   /** The I/D bit of the error code where fetches report it, else 0. */
   #fetchCode = 0;
+  /** What a leaf must have for a write to set D in it: R/W, or nothing. */
+  readonly #dirtyNeeds: number;
   /** Leaf bits that become rights: D, and G under CR4.PGE. */
   #leafRights: number = D;
   /** Which bits must be 0, by 2 x level + (bit 7 set ? 1 : 0). */
@@ -89,6 +91,7 @@ export class FastPageWalker implements PageWalker {
     this.#memory = memory;
     this.#profile = profile;
     this.#secondLevel = secondLevel;
+    this.#dirtyNeeds = (profile.cr4 & CR4.CET) === 0n ? 0 : RW;
   }
 
   get translationLevel(): number {
@@ -286,10 +289,13 @@ export class FastPageWalker implements PageWalker {
     return outcome;
   }
 
-  /** Sets A in every entry used and D in the leaf of a write, where they are clear. False when the second level refuses. */
+  /**
+   * Sets A in every entry used and D in the leaf of a write, where they are clear; a processor that supports CET never sets D
+   * beside R/W = 0 (SDM 3A 4.8). False when the second level refuses.
+   */
   #setFlags(write: boolean): boolean {
     const leaf = this.level;
-    const leafFlags = write ? A | D : A;
+    const leafFlags = write && (this.#leafLow & this.#dirtyNeeds) === this.#dirtyNeeds ? A | D : A;
     if (this.#accessed !== 0 && (this.#leafLow & leafFlags) === leafFlags) return true;
 
     const secondLevel = this.#secondLevel;
@@ -313,7 +319,7 @@ export class FastPageWalker implements PageWalker {
       const word = this.#word[level] ?? 0;
       if (page !== undefined) page[word] = (page[word] ?? 0) | flags;
     }
-    if (write) this.rights |= D;
+    this.rights |= leafFlags & D;
     return true;
   }
 

@@ -3,7 +3,8 @@ import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from 
 import { describe, expect, it } from 'vitest';
 import { PageRights } from '../entries/page-rights.ts';
 import { X86Error } from '../error.ts';
-import { EFER } from '../registers/control-registers.ts';
+import { CR0, EFER } from '../registers/control-registers.ts';
+import { INTEL_SKYLAKE, INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import { pagingRegisters } from '../registers/registers.ts';
 import { drawTables } from '../testing/table-picture.ts';
 import { AccessBits } from './access.ts';
@@ -70,6 +71,21 @@ describe('what a walk leaves for a TLB', () => {
     expect(walker.rights & PageRights.DIRTY).toBe(PageRights.DIRTY);
     walker.walk(FRAME, 0, READ);
     expect(walker.rights & PageRights.DIRTY).toBe(PageRights.DIRTY);
+  });
+
+  it('never says so of a leaf with R/W = 0 on a processor that supports CET, which leaves D clear there', () => {
+    const registers = pagingRegisters({ cr0: CR0.PG | CR0.PE });
+    for (const [profile, dirty] of [
+      [INTEL_SKYLAKE, PageRights.DIRTY],
+      [INTEL_VT_RP, 0],
+    ] as const) {
+      const picture = drawTables([{ va: VA, leaf: 1, page: 0x5000, entries: { 1: 'P A' } }]);
+      const { memory, cr3 } = picture;
+      const walker = createPageWalker({ memory, registers: { ...registers, cr3 }, profile });
+      expect(walker.walk(FRAME, 0, WRITE)).toBe(WalkOutcome.MAPPED);
+      expect(walker.rights & PageRights.DIRTY).toBe(dirty);
+      expect(Number(picture.entry(1, VA) & 0x40n)).toBe(dirty === 0 ? 0 : 0x40);
+    }
   });
 
   it('is checked again with the registers as they are then', () => {

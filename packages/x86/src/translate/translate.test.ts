@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Level } from '../entries/entry.ts';
 import { X86Error } from '../error.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../registers/control-registers.ts';
+import type { CpuProfile } from '../registers/cpu-profile.ts';
 import { AMD_ZEN4, INTEL_SKYLAKE, INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import { type PagingRegisters, pagingRegisters } from '../registers/registers.ts';
 import { MappedSecondLevel } from '../testing/mapped-second-level.ts';
@@ -163,12 +164,22 @@ describe('an entry that cannot be used', () => {
     expect(errorCode(picture({ leaf: 3, page: 0x4020_0000 }), access('read'))).toBe(0b1001);
   });
 
-  it('faults on AMD alone for bit 8 above the leaf', () => {
-    const tables = picture({ entries: { 4: 'P RW US A G' } });
-    expect(errorCode(tables, access('read'), {}, VA, AMD_ZEN4)).toBe(0b1001);
-    expect(outcomeOf(tables, access('read'))).toMatchObject({ kind: 'mapped' });
+  it('faults on AMD alone for bit 8 in a PML4E or PML5E, which every processor ignores in a PDPTE and PDE', () => {
+    for (const [levels, level] of [
+      [4, 4],
+      [5, 4],
+      [5, 5],
+    ] as const) {
+      const tables = picture({ entries: { [level]: 'P RW US A G' } }, levels);
+      expect(errorCode(tables, access('read'), {}, VA, AMD_ZEN4)).toBe(0b1001);
+      expect(outcomeOf(tables, access('read'))).toMatchObject({ kind: 'mapped' });
+    }
+    const below = picture({ entries: { 3: 'P RW A G', 2: 'P RW A G', 1: 'P RW A D G' } });
     const leaf = picture({ leaf: 3, page: 0x4000_0000, entries: { 3: 'P RW A D G' } });
-    expect(outcomeOf(leaf, access('read'), {}, VA, AMD_ZEN4)).toMatchObject({ kind: 'mapped' });
+    for (const profile of [AMD_ZEN4, INTEL_VT_RP]) {
+      expect(outcomeOf(below, access('read'), {}, VA, profile)).toMatchObject({ kind: 'mapped' });
+      expect(outcomeOf(leaf, access('read'), {}, VA, profile)).toMatchObject({ kind: 'mapped' });
+    }
   });
 
   it('hides what is wrong below it', () => {
@@ -310,6 +321,29 @@ describe('accessed and dirty flags', () => {
     const tables = picture({ entries: { ...clear.entries, 1: 'P US' } });
     expect(run(tables, access('write'))).toEqual([]);
     expect(flags(tables)).toEqual([0, 0, 0, 0]);
+  });
+
+  it('never put D beside R/W = 0 on a processor that supports CET, though CR0.WP = 0 lets the write through', () => {
+    const dirtied = (path: Partial<PicturePath>, profile: CpuProfile): boolean => {
+      const tables = picture(path);
+      const registers = pagingRegisters({ cr3: tables.cr3, cr0: CR0.PG | CR0.PE });
+      const write = access('write');
+      const { outcome, updates } = translate(registers, tables.memory, at(VA), write, profile);
+      expect(outcome.kind).toBe('mapped');
+      applyUpdates(tables.memory, updates);
+      const leaf = tables.entry(path.leaf ?? 1, VA);
+      expect(leaf & 0x20n).toBe(0x20n);
+      return (leaf & 0x40n) !== 0n;
+    };
+    const withCet = { ...INTEL_SKYLAKE, cr4: INTEL_SKYLAKE.cr4 | CR4.CET };
+    for (const leaf of [1, 2, 3] as const) {
+      const page = 0x4000_0000;
+      const readOnly = { leaf, page, entries: { [leaf]: 'P US' } };
+      const readOnlyAbove = { leaf, page, entries: { [leaf + 1]: 'P US A', [leaf]: 'P RW US' } };
+      expect([dirtied(readOnly, INTEL_SKYLAKE), dirtied(readOnly, withCet)]).toEqual([true, false]);
+      // What counts is the R/W of the entry that D is in, not the right to write.
+      expect([dirtied(readOnlyAbove, INTEL_SKYLAKE), dirtied(readOnlyAbove, withCet)]).toEqual([true, true]);
+    }
   });
 
   it('gather in one entry that serves several levels', () => {

@@ -15,7 +15,7 @@ import { REFUSED, type SecondLevel, SecondLevelAccess } from '@heki/second-level
 import { isCanonical } from '../canonical.ts';
 import { EntryLow, framesOfLevel, type LeafLevel } from '../entries/entry.ts';
 import { X86Error } from '../error.ts';
-import { CR0, EFER } from '../registers/control-registers.ts';
+import { CR0, CR4, EFER } from '../registers/control-registers.ts';
 import type { CpuProfile } from '../registers/cpu-profile.ts';
 import { INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
@@ -100,7 +100,7 @@ export function translate<Fault = unknown>(
     return ended({ kind: 'page-fault', errorCode, address: va, denials });
   }
 
-  const updates = flagUpdates(path, isWrite(access));
+  const updates = flagUpdates(path, isWrite(access), profile);
   // Each is checked, root first, before any is done; only then comes the page itself.
   for (const { address } of updates) {
     if (secondLevel?.translate(frameOf(address), pageOffset(address), WRITE_FLAG) === REFUSED) {
@@ -124,11 +124,17 @@ export function applyUpdates(
   }
 }
 
-/** A is set in every entry used, D in the leaf by a write; what is set already is not written (SDM 3A 4.8). */
-function flagUpdates(path: readonly WalkStep[], write: boolean): EntryUpdate[] {
+/**
+ * A is set in every entry used, D in the leaf by a write; what is set already is not written (SDM 3A 4.8). A write with
+ * CR0.WP = 0 through a leaf with R/W = 0 sets D there, except on a processor that supports CET: such a one never sets D in an entry
+ * whose R/W is 0 (the last paragraph of 4.8), so that such an entry can stand for a shadow stack.
+ */
+function flagUpdates(path: readonly WalkStep[], write: boolean, profile: CpuProfile): EntryUpdate[] {
   const updates: EntryUpdate[] = [];
   for (const { level, address, hostAddress, low, high, entry } of path) {
-    const flags = EntryLow.A | (write && entry.leaf ? EntryLow.D : 0);
+    const readOnly = (low & EntryLow.RW) === 0;
+    const dirty = write && entry.leaf && !(readOnly && (profile.cr4 & CR4.CET) !== 0n);
+    const flags = EntryLow.A | (dirty ? EntryLow.D : 0);
     if ((low & flags) !== flags)
       updates.push({ level, address, hostAddress, low: (low | flags) >>> 0, high });
   }

@@ -11,7 +11,7 @@ import {
   XenError,
   XenHypercall,
 } from '@heki/hypercall/xen';
-import { frameOf, type Gfn, type Pfn, type VirtualAddress } from '@heki/physical-memory';
+import { frameOf, type Gfn, type Pfn } from '@heki/physical-memory';
 import { type ExitAction, GENERAL_REGISTERS, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
 import { type DomainState, setAccess, useView } from '../domain-state.ts';
@@ -66,8 +66,8 @@ function handle(domain: DomainState, vcpu: Vcpu, exit: VmExit): ExitAction {
     case 'descriptor-table': {
       const descriptor = VmEventDescriptor[exit.register.toUpperCase() as keyof typeof VmEventDescriptor];
       return ask(domain, vcpu, { reason: 'descriptor-access', descriptor, isWrite: true }, () => {
-        loadTable(vcpu, exit);
-        return { kind: 'skip' };
+        const exception = vcpu.emulateDescriptorLoad(exit);
+        return exception === undefined ? { kind: 'skip' } : { kind: 'inject', exception };
       });
     }
     case 'hypercall':
@@ -79,12 +79,6 @@ function handle(domain: DomainState, vcpu: Vcpu, exit: VmExit): ExitAction {
     case 'triple-fault':
       return { kind: 'stop', why: 'triple fault: SHUTDOWN_reboot' };
   }
-}
-
-function loadTable(vcpu: Vcpu, { register, value, limit = 0 }: Exit<'descriptor-table'>): void {
-  const { registers } = vcpu;
-  if (register === 'ldtr' || register === 'tr') registers[register] = Number(value);
-  else registers[register] = { base: value as VirtualAddress, limit };
 }
 
 /** p2m_mem_access_check(): what the access type and the monitor make of a violation. */

@@ -34,6 +34,12 @@ export function registerCases(setup: ConformanceSetup): readonly ConformanceCase
       const value = each.read(second);
       guest.vm.lifeCycle({ kind: 'init', vcpu: second.id });
       requireHeld(guest, first, each, setup);
+      if (each.survivesInit) {
+        require(each.read(second) === value, `INIT changed ${name}, which it leaves as it is`);
+        requireHeld(guest, second, each, setup);
+        // The refusal may have stopped it.
+        guest.vm.lifeCycle({ kind: 'init', vcpu: second.id });
+      }
       startAfterInit(second);
       second.registers.idtr ??= IDTR;
       if (each.register === 'tr' || each.register === 'ldtr') second.registers.gdtr = REGISTERS.gdtr;

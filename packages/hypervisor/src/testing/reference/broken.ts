@@ -1,6 +1,6 @@
 import type { HypervisorEvent } from '../../event.ts';
 import type { Hypervisor } from '../../virtual-machine.ts';
-import type { ReferenceMachine } from './reference-hypervisor.ts';
+import type { ReferenceMachine } from './reference-machine.ts';
 import type { ReferenceSetup } from './reference-setup.ts';
 
 type Reference = Hypervisor<ReferenceMachine, HypervisorEvent>;

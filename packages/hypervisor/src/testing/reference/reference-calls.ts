@@ -2,7 +2,7 @@ import { type Gfn, type Gpa, readBytes } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { GuestCalls, GuestPlaces } from '../../conformance/setup.ts';
 import type { ProtectionRange } from '../../rights.ts';
-import type { ReferenceMachine } from './reference-hypervisor.ts';
+import type { ReferenceMachine } from './reference-machine.ts';
 
 /** Functions of the guest's hypercall, in RAX; RBX and RCX are their arguments, RAX is 0 when it was taken. */
 export const ReferenceCall = {

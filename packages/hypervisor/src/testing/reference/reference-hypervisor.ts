@@ -10,6 +10,7 @@ import type { ProtectionRange, Rights } from '../../rights.ts';
 import type { ProtectionState } from '../../state.ts';
 import type { OtherWriter, VirtualMachine, VirtualMachineOptions } from '../../virtual-machine.ts';
 import { ReferenceCall, readRanges } from './reference-calls.ts';
+import type { ReferenceMachine } from './reference-machine.ts';
 import { createReferenceMemory, type ReferenceMemory, type ReferenceView } from './reference-memory.ts';
 import { createReferencePins, type RegisterWrite } from './reference-pins.ts';
 import { answerRequest, refused } from './reference-requests.ts';
@@ -17,15 +18,6 @@ import { answerRequest, refused } from './reference-requests.ts';
 const EVERYTHING: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
 const GENERAL_PROTECTION: Exception = { vector: Vector.GP, errorCode: 0 };
 const BYPASS_OF = { dma: 'dma', vmm: 'vmm', hypervisor: 'hypervisor-writes' } as const;
-
-/** The contract, and what its guests can do past it. */
-export interface ReferenceMachine extends VirtualMachine {
-  /** Stores to guest memory before the guest runs, past everything. */
-  load(gpa: Gpa, bytes: Uint8Array): void;
-  emulatedMovToCr(vcpu: Vcpu, register: 0 | 4, value: bigint): Exception | undefined;
-  emulatedStore(vcpu: Vcpu, gpa: Gpa, bytes: Uint8Array): Exception | undefined;
-  enterNested(vcpu: Vcpu): boolean;
-}
 
 /** How a reference machine behaves. */
 export interface ReferenceOptions {
@@ -183,8 +175,8 @@ export function createReferenceMachine(
     return { ok: true };
   }
 
-  function init(vcpu: Vcpu): void {
-    vcpu.reset();
+  function restart(vcpu: Vcpu, how: 'init' | 'reset'): void {
+    vcpu[how]();
     pins.unbind(vcpu);
   }
 
@@ -228,12 +220,12 @@ export function createReferenceMachine(
     write: (writer: OtherWriter, gpa, bytes) => store(gpa, bytes, !kept.bypasses.includes(BYPASS_OF[writer])),
     lifeCycle(event) {
       if (event.kind === 'init') {
-        for (const vcpu of vcpus.slice(event.vcpu, event.vcpu + 1)) init(vcpu);
+        for (const vcpu of vcpus.slice(event.vcpu, event.vcpu + 1)) restart(vcpu, 'init');
         return;
       }
       if (kept.lifeCycle[event.kind] === 'clear')
         replace({ ranges: [], otherwise: EVERYTHING, cr0: 0n, cr4: 0n });
-      if (event.kind === 'reset') for (const vcpu of vcpus) init(vcpu);
+      if (event.kind === 'reset') for (const vcpu of vcpus) restart(vcpu, 'reset');
     },
     save() {
       if (!kept.saveRestore) return undefined;

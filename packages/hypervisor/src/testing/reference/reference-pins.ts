@@ -1,8 +1,7 @@
-import type { VirtualAddress } from '@heki/physical-memory';
 import type { Vcpu, VmExit } from '@heki/vcpu';
 import type { Capabilities, PinnableRegister } from '../../capabilities.ts';
+import { registerName } from '../../capabilities.ts';
 import { watched } from '../../conformance/watched-register.ts';
-import { registerName } from '../../denial.ts';
 import type { PinRequest, PinResult } from '../../result.ts';
 
 const ALL_BITS = (1n << 64n) - 1n;
@@ -146,10 +145,7 @@ function writeOfExit(vcpu: Vcpu, exit: VmExit): RegisterWrite | undefined {
     case 'descriptor-table': {
       const { register, limit = 0 } = exit;
       const value = exit.value | (BigInt(limit) << 64n);
-      const perform = (): undefined => {
-        if (register === 'ldtr' || register === 'tr') registers[register] = Number(exit.value);
-        else registers[register] = { base: exit.value as VirtualAddress, limit };
-      };
+      const perform = () => vcpu.emulateDescriptorLoad(exit);
       return { name: register, old: watched(register).read(vcpu), value, perform };
     }
     default:

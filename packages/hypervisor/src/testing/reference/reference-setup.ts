@@ -5,7 +5,8 @@ import type { Verdict } from '../../denial.ts';
 import type { HypervisorEvent } from '../../event.ts';
 import type { Hypervisor } from '../../virtual-machine.ts';
 import { referenceCalls } from './reference-calls.ts';
-import { createReferenceMachine, type ReferenceMachine } from './reference-hypervisor.ts';
+import { createReferenceMachine } from './reference-hypervisor.ts';
+import type { ReferenceMachine } from './reference-machine.ts';
 
 export type ReferenceSetup = ConformanceSetup<ReferenceMachine, HypervisorEvent>;
 

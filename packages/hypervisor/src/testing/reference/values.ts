@@ -1,6 +1,6 @@
 import type { Capabilities, PinnableRegister, PinSemantics } from '../../capabilities.ts';
+import { registerName } from '../../capabilities.ts';
 import { rightsOf } from '../../conformance/kit-guest.ts';
-import { registerName } from '../../denial.ts';
 import { REFERENCE } from './reference-setup.ts';
 
 type Part = Partial<Capabilities>;
