@@ -77,23 +77,15 @@ describe('early init', () => {
 
   test('works where KASLR has moved the direct map', () => {
     const tables = new GuestTables({ start: 2 ** 20 });
-    tables.map(at('ffff9a0040000000'), 0, 32, '2M', 'rw-');
+    const directMapAt = at('ffff9a0040000000');
+    tables.map(directMapAt, 0, 32, '2M', 'rw-');
     tables.map(IMAGE, 0x1000, 1, '2M', 'r-x');
     tables.map(VMALLOC, 0x300, 100, '4K', 'rw-');
-    const { guest, sent } = start({ tables, config: { RANDOMIZE_BASE: true } });
+    const { guest, sent } = start({ tables, directMapAt, config: { RANDOMIZE_BASE: true } });
     expect(guest.earlyInit()).toMatchObject({ outcome: 'counting', pages: 612 });
-    expect(guest.directMap).toEqual({ start: at('ffff9a0040000000'), end: at('ffff9a0044000000') });
+    expect(guest.directMap).toEqual({ start: directMapAt, end: at('ffff9a0044000000') });
     expect(guest.lateInit()).toEqual({ outcome: 'protected' });
     expect(sent()).toEqual(['0-1000 3', '1000-1200 7', '1200-4000 3']);
-  });
-
-  test('believes a kernel that knows where its direct map is', () => {
-    const tables = smallKernel();
-    const kernel = createTestKernel({ tables, validFrames: ALL });
-    const directMap = { start: DIRECT_MAP, end: (DIRECT_MAP + 0x1000) as VirtualFrame };
-    const { guest } = start({ kernel: { ...kernel, directMap } });
-    guest.earlyInit();
-    expect(guest.directMap).toEqual(directMap);
   });
 
   test('works with 5-level paging', () => {
@@ -184,7 +176,9 @@ describe('late init', () => {
   test('fails in a kernel without a direct map', () => {
     const tables = new GuestTables({ start: 2 ** 20 });
     tables.map(VMALLOC, 0x100, 3, '4K', 'rw-');
-    const { guest, log } = start({ tables });
+    const directMap = { start: DIRECT_MAP, end: DIRECT_MAP };
+    const kernel = { ...createTestKernel({ tables, validFrames: ALL }), directMap };
+    const { guest, log } = start({ kernel });
     expect(guest.earlyInit()).toMatchObject({ pages: 3 });
     expect(guest.lateInit()).toEqual({ outcome: 'memory-refused', error: -22 });
     expect(log().at(-1)).toBe('heki-guest: No direct map found');

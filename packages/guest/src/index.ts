@@ -34,9 +34,4 @@ export {
   type ProtectionBits,
   permissionChange,
 } from './permission.ts';
-export {
-  type DirectMapSearch,
-  findDirectMap,
-  type KernelLayout,
-  PUBLISHED_LAYOUT,
-} from './walk/address-space.ts';
+export { type KernelLayout, PUBLISHED_LAYOUT } from './walk/address-space.ts';

@@ -21,12 +21,15 @@ Examples:
   heki walk guest.elf.gz                                             every leaf of the kernel half
   heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
   heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
-  heki walk guest.elf.gz --format json | jq '.[] | select(.effective == "rwx")'`;
+  heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
+  heki walk guest.elf.gz --format json | jq '.leaves[] | select(.effective == "rwx")'`;
 
 const TRANSLATE_EXAMPLES = `
 Examples:
   heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
+  heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
+  heki translate guest.elf.gz 0x401945 --cr3 0x5d10000            in the other half of page-table isolation
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
 
 const BOOT_EXAMPLES = `
@@ -76,6 +79,19 @@ function parseLevels(text: string): 4 | 5 {
   throw new InvalidArgumentError('Expected 4 or 5.');
 }
 
+function cpuIndexOption(meaning: string): Option {
+  return new Option('--cpu-index <n>', meaning).argParser(parseWhole(0, 65_535));
+}
+
+function cr3Option(meaning: string): Option {
+  return new Option('--cr3 <x>', meaning).argParser((text) => {
+    const digits = /^(?:0x)?([0-9a-f]{1,16})$/i.exec(text)?.[1];
+    if (digits === undefined)
+      throw new InvalidArgumentError('Expected up to 16 hexadecimal digits, as 0x2a10000.');
+    return BigInt(`0x${digits}`);
+  });
+}
+
 /** The commands and their options. What a command does is loaded when it is called, not before. */
 function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
@@ -102,6 +118,8 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     )
     .option('--hypervisor <name>', HYPERVISOR_CHOICES)
     .option('--no-mbec', 'a processor without mode-based execute control')
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
     .option('--trace', 'print every event of the protected machine')
@@ -200,6 +218,9 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .summary("list the leaves of a kernel's page tables")
     .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
     .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .option('--user', "the user's half instead of the kernel's")
+    .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
+    .addOption(cr3Option('the address space at this value of CR3, as it is'))
     .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addHelpText('after', WALK_EXAMPLES)
@@ -216,6 +237,8 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .argument('<VA>', 'virtual address, hexadecimal')
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
+    .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
+    .addOption(cr3Option('in the address space at this value of CR3, as it is'))
     .option('--json', 'print one JSON object')
     .addHelpText('after', TRANSLATE_EXAMPLES)
     .action(async (snapshot: string, address: string, options) => {

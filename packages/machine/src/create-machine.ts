@@ -17,6 +17,7 @@ import {
   type FrameRange,
   type Gfn,
   type Gpa,
+  type MemoryMap,
   PAGE_SIZE,
   type Pfn,
   type VirtualAddress,
@@ -25,6 +26,7 @@ import {
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { performAttack } from './attacks/perform-attack.ts';
+import { MachineError } from './error.ts';
 import type { TraceEvent } from './event.ts';
 import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
@@ -41,7 +43,8 @@ const RFLAGS_ALWAYS_SET = 1n << 1n;
  * Builds a machine around a snapshot: guest memory in host memory of its own, a virtual machine of the given
  * hypervisor, a virtual CPU with the snapshot's registers, and a Heki core in the kernel.
  *
- * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added
+ * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added, or the registers are those of a
+ *   processor that walks the kernel's tables with another number of levels
  */
 export function createMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: MachineOptions<VM, Event>,
@@ -63,7 +66,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   const physicalLimit = 2 ** (cpu.maxPhysicalAddressBits - 12);
   const ram = machineMemory(memoryMap);
   const addedMemory = placeAddedMemory(memoryMap, ADDED_FRAMES, physicalLimit);
-  const snapshot = createOverlay({ base: options.memory });
+  const snapshot = createOverlay({ base: options.kernel.memory });
   const added = createRam<Gfn>({ ranges: [addedMemory] });
   const memory = createMountedMemory<Gfn>({
     mounts: [
@@ -94,12 +97,12 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     });
   }
 
-  const cr3 = options.kernelRoot === undefined ? registers.cr3 : BigInt(addressOf(options.kernelRoot));
+  const tables = tablesOf(options, addedMemory);
   const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpu = virtualMachine.createVcpu({
     registers: {
       ...registers,
-      ...(cr3 === undefined ? {} : { cr3 }),
+      cr3: BigInt(addressOf(tables.pageTableRoot)),
       // The kernel runs: the snapshot may have been taken while a user program did.
       cpl: 0,
       codeSegment64: true,
@@ -109,7 +112,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     onEvent: (event) => emit({ from: 'vcpu', event }),
   });
 
-  const kernel = createKernel(options, memory, vcpu.registers, addedMemory);
+  const kernel = createKernel(tables, memory, memoryMap, addedMemory);
   const driverMemory: DriverMemory = {
     memory,
     allocatePage: () => kernel.allocatePage(false)?.frame,
@@ -173,25 +176,45 @@ function pageAt(frame: Gfn): KernelPage {
   return { frame, address: 0n as VirtualAddress };
 }
 
+/** The last page of the added memory, which nobody writes. */
+function emptyPage({ end }: FrameRange<Gfn>): Gfn {
+  return (end - 1) as Gfn;
+}
+
+/** The page tables of the kernel: its own, or an empty one in the added memory where none are known. */
+function tablesOf(
+  { kernel, registers }: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'kernel' | 'registers'>,
+  addedMemory: FrameRange<Gfn>,
+): Pick<HekiKernel, 'pageTableRoot' | 'levels' | 'directMap'> {
+  const cr4 = registers.cr4 ?? CR4.PAE;
+  const levels = (cr4 & CR4.LA57) === 0n ? 4 : 5;
+  if (kernel.root === undefined) {
+    const { start } = PUBLISHED_LAYOUT[levels].directMap;
+    return { pageTableRoot: emptyPage(addedMemory), levels, directMap: { start, end: start } };
+  }
+  if (kernel.levels !== levels) {
+    throw new MachineError(
+      `registers.cr4 is 0x${cr4.toString(16)}, for ${levels} levels of page tables: expected the ${kernel.levels} of the kernel's`,
+    );
+  }
+  return { pageTableRoot: kernel.root, levels, directMap: kernel.directMap };
+}
+
 /** What the Heki core needs of the kernel around it. */
 function createKernel(
-  options: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'memoryMap' | 'directMap'>,
+  tables: Pick<HekiKernel, 'pageTableRoot' | 'levels' | 'directMap'>,
   memory: HekiKernel['memory'],
-  registers: { readonly cr3: bigint; readonly cr4: bigint },
+  memoryMap: MemoryMap<Gfn>,
   addedMemory: FrameRange<Gfn>,
 ): HekiKernel {
-  const { memoryMap, directMap } = options;
-  const levels = (registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
   // Only addresses of list pages are made from it.
-  const base = virtualAddressOf(PUBLISHED_LAYOUT[levels].directMap.start);
-  const frames = createFrameAllocator({ ranges: [addedMemory] });
+  const base = virtualAddressOf(PUBLISHED_LAYOUT[tables.levels].directMap.start);
+  const frames = createFrameAllocator({ ranges: [{ ...addedMemory, end: emptyPage(addedMemory) }] });
   return {
+    ...tables,
     memory,
-    pageTableRoot: Number(BigInt.asUintN(52, registers.cr3) >> 12n) as Gfn,
-    levels,
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
-    ...(directMap === undefined ? {} : { directMap }),
     allocatePage() {
       const frame = frames.allocate();
       if (frame === undefined) return undefined;

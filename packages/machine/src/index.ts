@@ -18,7 +18,6 @@ export { exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
 export { type MachineDefectId, machineDefects } from './defects.ts';
 export { describeTraceEvent } from './describe.ts';
-export { directlyMapped, type KernelTables } from './direct-map.ts';
 export { MachineError } from './error.ts';
 export type { MachineEvent, TraceEvent } from './event.ts';
 export { machineMemory } from './layout.ts';
@@ -30,7 +29,7 @@ export {
   type SignedModule,
   type SigningAuthority,
 } from './linux/signing-authority.ts';
-export type { HekiDriver, Machine, MachineOptions } from './machine.ts';
+export type { HekiDriver, KernelWithoutTables, Machine, MachineOptions } from './machine.ts';
 export { type CollectiveRights, collectiveRights, rightsOfFrame } from './rights/collective-rights.ts';
 export { type ComparedRange, compareRights, type RightsComparison } from './rights/compare-rights.ts';
 export { grantedRights, KernelRights, kernelRightsText } from './rights/kernel-rights.ts';

@@ -1,10 +1,11 @@
-import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult, VirtualRange } from '@heki/guest';
+import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { SpuriousFaultRetry } from '@heki/linux';
 import type { DriverMemory, HekiPort } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Registers, Vcpu } from '@heki/vcpu';
+import type { ProvenRoot } from '@heki/vmcore';
 import type { Attack } from './attacks/attack.ts';
 import type { AttackResult } from './attacks/attack-result.ts';
 import type { Claimant } from './attacks/claim.ts';
@@ -26,22 +27,24 @@ export type HekiDriver = (
   },
 ) => boolean;
 
+/** A kernel of which no page tables are known: its hooks are told what is mapped, as a recording does. Nothing is mapped for its CPU. */
+export interface KernelWithoutTables {
+  readonly memory: PhysicalMemory<Gfn>;
+  readonly root: undefined;
+}
+
 /** What a machine is made of. */
 export interface MachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
   /** The backend; the machine knows none. */
   readonly hypervisor: Hypervisor<VM, Event>;
-  /** Guest-physical memory, as a snapshot holds it. It is only read: the machine keeps its changes apart. */
-  readonly memory: PhysicalMemory<Gfn>;
+  /**
+   * The kernel, by its page tables in guest-physical memory, as a snapshot holds it. Memory is only read: the machine keeps its
+   * changes apart. The virtual CPU gets the root into CR3, as the kernel's entry code would.
+   */
+  readonly kernel: ProvenRoot | KernelWithoutTables;
   readonly memoryMap: MemoryMap<Gfn>;
   /** Registers of the virtual CPU, as the snapshot has them. */
   readonly registers: Partial<Registers>;
-  /**
-   * The root of the kernel's page tables (`init_mm`), when it is not the one in CR3: under PTI, a snapshot taken in
-   * user mode has the user root there. The virtual CPU gets it into CR3, as the kernel's entry code would.
-   */
-  readonly kernelRoot?: Gfn;
-  /** The direct map, for a kernel that knows where it is. Otherwise it is found where it matters. */
-  readonly directMap?: VirtualRange;
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
   readonly hostPage?: 1 | 512 | 262144;
   /** The guest's half. Default `hardened`. */

@@ -8,7 +8,7 @@ export { type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts
 export { readMemoryMap } from './memory-map-file.ts';
 export type { Note } from './note.ts';
 export { pagingRegistersOf } from './paging-registers.ts';
-export { type AddressSpaceChoice, type ChosenRoot, chosenRootOf } from './root/cpu-root.ts';
+export { type AddressSpaceChoice, type ChosenRoot, chosenRootOf, userHalfOf } from './root/cpu-root.ts';
 export type { DirectMap } from './root/direct-map.ts';
 export { doubtsAbout, type RootDoubt } from './root/doubts.ts';
 export type { KernelTables } from './root/kernel-tables.ts';

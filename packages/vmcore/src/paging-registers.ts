@@ -9,20 +9,20 @@ import {
   type PagingRegisters,
   pagingRegisters,
 } from '@heki/x86';
-import { cpuAt, levelsOf, rootOf } from './root/cpu-root.ts';
+import { cpuAt, firstCpu, levelsOf, rootOf } from './root/cpu-root.ts';
 import type { Vmcore } from './vmcore.ts';
 
 /** Table pages looked through for an execute-disable bit; a kernel has one among its first mappings. */
 const NXE_SEARCH_TABLES = 4096;
 
 /**
- * The registers by which CPU `index` of a dump translated addresses. EFER is not in QEMU's note: a 64-bit guest has
+ * The registers by which CPU `index` of a dump (default: the first in 64-bit mode) translated addresses. EFER is not in QEMU's note: a 64-bit guest has
  * LME and LMA, and NXE is taken as set when a present entry that CR3 leads to has bit 63, which would otherwise be
  * reserved. PKRU and PKRS are not in the note either, and are taken as 0.
  *
  * @throws {VmcoreError} when the dump has no such CPU, or it was not in 64-bit mode's paging
  */
-export function pagingRegistersOf(core: Vmcore, index = 0): PagingRegisters {
+export function pagingRegistersOf(core: Vmcore, index: number = firstCpu(core)): PagingRegisters {
   const cpu = cpuAt(core, index);
   const { cr0, cr3, cr4, registers } = cpu;
   const nxe = usesExecuteDisable(core.memory, rootOf(cr3), levelsOf(cpu));

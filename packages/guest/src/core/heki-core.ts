@@ -25,7 +25,7 @@ import { ProtectionSink } from '../page-lists/protection-sink.ts';
 import { WithheldRights } from '../page-lists/withheld-rights.ts';
 import { DEFAULT_PERMISSIONS } from '../permission.ts';
 import { type KernelLayout, outside, PUBLISHED_LAYOUT } from '../walk/address-space.ts';
-import { foundLayout, walkKernel } from '../walk/kernel-walk.ts';
+import { walkKernel } from '../walk/kernel-walk.ts';
 import { LeafFeeder } from '../walk/leaf-feeder.ts';
 import { createAfterBoot, GrantedRights } from './after-boot.ts';
 import type { CallDetails, MappingSource } from './call-details.ts';
@@ -122,7 +122,7 @@ export class HekiCore implements HekiGuest {
       firstFrameDecides: this.#defects['B-G15'],
     });
     if (!this.#defects['B-G20']) {
-      this.#layout = foundLayout(this.#kernel, this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET);
+      this.#layout = { ...this.#layout, directMap: this.#kernel.directMap };
     }
     const { kernel, directMap } = this.#layout;
     const leaves =

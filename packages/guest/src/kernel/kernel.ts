@@ -54,11 +54,8 @@ export interface HekiKernel {
    * added or removed.
    */
   readonly validFrames: readonly FrameRange<Gfn>[];
-  /**
-   * Where the direct map lies, for a kernel that knows (`page_offset_base`). Looked at only without B-G20; if it is absent
-   * then, the direct map is found in the page tables.
-   */
-  readonly directMap?: VirtualRange;
+  /** Where the direct map lies (`page_offset_base`); empty if there is none. Under B-G20 it is not looked at: the core has a constant. */
+  readonly directMap: VirtualRange;
   /**
    * The frames whose text and rodata stay as they are as long as the kernel runs, ascending and disjoint: those of its image. Only they become
    * immutable at protection, unless B-G16. Absent when nobody knows: then everything read-only does.

@@ -1,4 +1,4 @@
-import type { FrameRange, Gfn } from '@heki/physical-memory';
+import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { createHekiGuest, type GuestEvent, type HekiGuestOptions } from '../index.ts';
 import { at, GuestTables } from './guest-tables.ts';
 import type { ModelListPage } from './page-model.ts';
@@ -34,10 +34,15 @@ export function start(
   options: Partial<HekiGuestOptions> & {
     readonly tables?: GuestTables;
     readonly validFrames?: typeof ALL;
+    readonly directMapAt?: VirtualFrame;
   } = {},
 ) {
-  const { tables = smallKernel(), validFrames = ALL, ...rest } = options;
-  const kernel = createTestKernel({ tables, validFrames });
+  const { tables = smallKernel(), validFrames = ALL, directMapAt = DIRECT_MAP, ...rest } = options;
+  const kernel = createTestKernel({
+    tables,
+    validFrames,
+    ...(tables.levels === 5 ? {} : { directMapAt }),
+  });
   const events: GuestEvent[] = [];
   const lists: ModelListPage[][] = [];
   const world = { answer: 0, lock: 0 };

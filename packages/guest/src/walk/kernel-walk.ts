@@ -4,7 +4,6 @@ import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
 import { hex } from '../error.ts';
 import type { NamedLeaf } from '../heki-guest.ts';
 import type { HekiKernel } from '../kernel/kernel.ts';
-import { findDirectMap, type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
 
 /** `heki_walk` (Heki v2 13/19) over `init_mm`; what there is to warn about. */
 export function walkKernel(
@@ -38,11 +37,3 @@ const followedBy =
     feed(leaf);
     then();
   };
-
-/** Where the direct map is in a kernel that may have moved it. */
-export function foundLayout(kernel: HekiKernel, budget: number): KernelLayout {
-  const { memory, pageTableRoot: root, levels, validFrames } = kernel;
-  const { kernel: half } = PUBLISHED_LAYOUT[levels];
-  const directMap = kernel.directMap ?? findDirectMap({ memory, root, levels, validFrames, budget });
-  return { kernel: half, directMap: directMap ?? { start: half.start, end: half.start } };
-}

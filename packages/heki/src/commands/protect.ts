@@ -10,9 +10,10 @@ import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.t
 import { protectText } from '../protect/protect-text.ts';
 import { openSubject } from '../protect/subject.ts';
 import { readText } from '../read-text.ts';
+import type { AddressSpaceOptions } from '../snapshot.ts';
 
 /** Options of `heki protect`. */
-export interface ProtectOptions {
+export interface ProtectOptions extends AddressSpaceOptions {
   readonly profile: Profile;
   readonly mbec: boolean;
   readonly hypervisor?: string;
@@ -30,7 +31,7 @@ export async function protect(
 ): Promise<number> {
   const kernelConfig =
     options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
-  const subject = await openSubject(path, options.memoryMap);
+  const subject = await openSubject(path, options.memoryMap, options);
   const report = protectKernel(subject, {
     profile: options.profile,
     mbec: options.mbec,

@@ -22,6 +22,8 @@ describe('translate', () => {
     expect(await translate(TEXT, '--access', 'write')).toBe(
       [
         'ffffffff81000080  write at CPL 0',
+        '  page tables at 0x5a66000, CR3 of CPU 0,',
+        '  proven by a direct map at 0xffff888000000000 with 108 of 108 table pages, kernel text at 0xffffffff81000000',
         '  CR3 0x5a66000, CR0 0x80010000 (WP PG), CR4 0x700020 (PAE SMEP SMAP PKE)',
         '',
         '  PML4E [511] bits 47:39 at 0x5a66ff8  0000000002a15067  P RW US A → table at 0x2a15000',

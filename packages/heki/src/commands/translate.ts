@@ -1,3 +1,4 @@
+import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
   type Access,
   CR0,
@@ -17,11 +18,11 @@ import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { hex, hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
-import { openSnapshot } from '../snapshot.ts';
-import { registerWarnings, type Warning, warningLines } from '../warning.ts';
+import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
+import { registerWarnings, tableWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
-export interface TranslateOptions {
+export interface TranslateOptions extends AddressSpaceOptions {
   readonly access: 'read' | 'write' | 'fetch';
   readonly user?: boolean;
   readonly json?: boolean;
@@ -36,17 +37,21 @@ export async function translate(
 ): Promise<number> {
   const va = parseVirtualAddress(address);
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
-  const { core, registers, kernelRoot } = openSnapshot(path);
-  const paging = { ...registers, cr3: BigInt(kernelRoot) << 12n };
+  // The kernel's own addresses are the same on every CPU; what a user sees is a matter of the CPU's address space.
+  const what = va >= 1n << 63n && access.mode === 'supervisor' ? 'kernel' : 'user';
+  const { core, registers, tables } = openAddressSpace(path, options, what);
+  const paging = { ...registers, cr3: BigInt(tables.root) << 12n };
   const translation = translateAddress(paging, core.memory, va, access);
-  const warnings = registerWarnings(registers);
+  const warnings = [...tableWarnings(core, tables), ...registerWarnings(registers)];
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(va, access, translation, warnings), undefined, 2)}\n`
-      : describe(va, access, paging, translation, warnings, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(va, access, tables, translation, warnings), undefined, 2)}\n`
+      : describe(va, access, paging, tables, translation, warnings, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
 }
+
+type Tables = ProvenRoot | ChosenRoot;
 
 /** Names of the table index of each level in a linear address. */
 const INDEX_BITS: Readonly<Record<Level, string>> = {
@@ -61,6 +66,7 @@ function describe(
   va: bigint,
   access: Access,
   registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
+  tables: Tables,
   translation: Translation,
   warnings: readonly Warning[],
   colours: Colours,
@@ -69,6 +75,7 @@ function describe(
   const cr4 = registers.cr4 & (CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS);
   const lines = [
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
+    ...tablesLines(tables).map((line) => `  ${line}`),
     `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
     '',
     ...steps.map((step) => `  ${stepText(step, va, colours)}`),
@@ -122,6 +129,7 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
 function toJson(
   va: bigint,
   access: Access,
+  tables: Tables,
   { outcome, steps }: Translation,
   warnings: readonly Warning[],
 ): unknown {
@@ -129,6 +137,7 @@ function toJson(
     va: hex(va),
     access: access.kind,
     user: access.mode === 'user',
+    tables: tablesJson(tables),
     steps: steps.map(({ level, address, low, high, entry }) => ({
       level,
       name: levelName(level),

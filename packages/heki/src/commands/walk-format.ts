@@ -1,7 +1,9 @@
 import { addressOf, virtualAddressOf } from '@heki/physical-memory';
-import { infoTlbLine } from '@heki/vmcore';
+import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
 import { EntryHigh, EntryLow, type MappingLeaf, PageRights } from '@heki/x86';
 import { hex, hex16 } from '../hex.ts';
+import { tablesJson, tablesLines } from '../snapshot.ts';
+import type { Warning } from '../warning.ts';
 
 /** What a walk found, all in all. */
 export interface WalkSummary {
@@ -13,7 +15,7 @@ export interface WalkSummary {
 
 /** How leaves become lines. `leaf` gets the same object each time. */
 export interface WalkFormat {
-  begin(): readonly string[];
+  begin(tables: ProvenRoot | ChosenRoot, warnings: readonly Warning[]): readonly string[];
   /** A line, or `undefined` while it is not complete. */
   leaf(leaf: MappingLeaf): string | undefined;
   end(summary: WalkSummary): readonly string[];
@@ -53,7 +55,9 @@ function createTable(): WalkFormat {
     return `${hex16(start)}-${hex16(last)}  ${hex16(first.guestFrame * 4096)}  ${String(leaves).padStart(6)} x ${columns}`;
   };
   return {
-    begin: () => [
+    begin: (tables, warnings) => [
+      ...tablesLines(tables),
+      ...warnings.map(({ message }) => `warning: ${message}`),
       'virtual addresses                  physical address  leaves x size  leaf  effective  flags',
     ],
     leaf(leaf) {
@@ -83,7 +87,11 @@ function createTable(): WalkFormat {
 function createJson(): WalkFormat {
   let separator = '';
   return {
-    begin: () => ['['],
+    begin: (tables, warnings) => [
+      `{"tables": ${JSON.stringify(tablesJson(tables))},`,
+      `"warnings": ${JSON.stringify(warnings)},`,
+      '"leaves": [',
+    ],
     leaf(leaf) {
       const text = JSON.stringify({
         va: hex(virtualAddressOf(leaf.virtualFrame)),
@@ -100,11 +108,11 @@ function createJson(): WalkFormat {
       separator = ',';
       return line;
     },
-    end: () => [']'],
+    end: ({ absentTables }) => ['],', `"absentTables": ${absentTables}}`],
   };
 }
 
-/** The formats of `heki walk`: a table for people, QEMU's own text, and an array of objects. */
+/** The formats of `heki walk`: a table for people, QEMU's own text, and one object for programs. */
 export const WALK_FORMATS = {
   table: createTable,
   'info-tlb': (): WalkFormat => ({ begin: () => [], leaf: infoTlbLine, end: () => [] }),

@@ -23,6 +23,8 @@ describe('the table', () => {
   test('joins leaves that follow each other and are alike', async () => {
     expect(await walk(kernel, '--range', 'ffffffff81000000-ffffffff82200000')).toBe(
       [
+        'page tables at 0x5a66000, CR3 of CPU 0,',
+        'proven by a direct map at 0xffff888000000000 with 108 of 108 table pages, kernel text at 0xffffffff81000000',
         'virtual addresses                  physical address  leaves x size  leaf  effective  flags',
         'ffffffff81000000-ffffffff81dfffff  0000000001000000       7 x 2M    r-x   r-x        G A D',
         'ffffffff81e00000-ffffffff81e01fff  0000000001e00000       2 x 4K    r-x   r-x        G A D',
@@ -53,13 +55,17 @@ describe('the table', () => {
   });
 
   test('is only a heading and a count where nothing is mapped', async () => {
-    expect(await walk(kernel, '--range', '0-1000')).toMatch(/^virtual addresses.*\n0 leaves: /);
+    expect(await walk(kernel, '--range', '0-1000')).toMatch(
+      /^page tables at 0x5a66000, CR3 of CPU 0, as it is.*\nvirtual addresses.*\n0 leaves: /,
+    );
   });
 });
 
 describe('JSON', () => {
   test('has one object for each leaf', async () => {
-    const leaves = JSON.parse(await walk(kernel, '--format', 'json'));
+    const { leaves, tables, warnings, absentTables } = JSON.parse(await walk(kernel, '--format', 'json'));
+    expect(tables).toMatchObject({ root: '0x5a66000', levels: 4, from: 'CR3 of CPU 0', proven: true });
+    expect({ warnings, absentTables }).toEqual({ warnings: [], absentTables: 0 });
     expect(leaves).toHaveLength(11300);
     expect(leaves[0]).toEqual({
       va: '0xffff888000000000',
@@ -74,7 +80,7 @@ describe('JSON', () => {
     });
   });
 
-  test('is an empty array where nothing is mapped', async () => {
-    expect(JSON.parse(await walk(kernel, '--format', 'json', '--range', '0-1000'))).toEqual([]);
+  test('has no leaves where nothing is mapped', async () => {
+    expect(JSON.parse(await walk(kernel, '--format', 'json', '--range', '0-1000')).leaves).toEqual([]);
   });
 });

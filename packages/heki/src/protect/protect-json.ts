@@ -1,5 +1,6 @@
 import type { AttackResult } from '@heki/machine';
 import { hex } from '../hex.ts';
+import { tablesJson } from '../snapshot.ts';
 import type { ProtectReport } from './report.ts';
 
 function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
@@ -16,6 +17,7 @@ export function protectJson(report: ProtectReport): unknown {
     hypervisor: report.hypervisor,
     profile: report.profile,
     mbec: report.mbec,
+    tables: tablesJson(subject.tables),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,
       ramPages: subject.memoryMap.ramFrames,

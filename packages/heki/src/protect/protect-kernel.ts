@@ -33,24 +33,17 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { core, registers, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
+  const { registers, tables, symbols, memoryMap } = subject;
   const backend = HYPERVISORS[settings.hypervisor];
   const hypervisor = backend.create({ profile: settings.profile, mbec: settings.mbec });
-  const targets = findTargets({
-    memory: core.memory,
-    root: kernelRoot,
-    levels,
-    symbols,
-    ...(directMap === undefined ? {} : { directMap }),
-  });
+  const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
   const options: MachineOptions<VirtualMachine, BackendEvent> = {
     hypervisor,
     driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
-    memory: core.memory,
+    kernel: tables,
     memoryMap,
     registers,
-    kernelRoot,
     profile: settings.profile,
     ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
   };
@@ -104,7 +97,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
       return [{ ...compared, standing: standingOf(compared) }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
-    warnings: registerWarnings(registers),
+    warnings: [...subject.warnings, ...registerWarnings(registers)],
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,
@@ -212,18 +205,22 @@ function findWritableCode(subject: Subject, hypercalls: readonly HypercallRecord
     .sort((a, b) => a.start - b.start)
     .map(({ start, end }) => ({ start, end, writableAt: undefined, executableAt: undefined }));
   if (found.length === 0) return [];
-  const { core, kernelRoot, levels } = subject;
-  const tables = { memory: core.memory, root: kernelRoot, levels };
-  walkMappings(tables, upperHalfStart(levels), (2 ** 52) as Parameters<typeof walkMappings>[2], (leaf) => {
-    const { virtualFrame, guestFrame, frames, effective } = leaf;
-    for (const range of found) {
-      if (guestFrame >= range.end || guestFrame + frames <= range.start) continue;
-      const at = virtualAddressOf(
-        (virtualFrame + Math.max(0, range.start - guestFrame)) as typeof virtualFrame,
-      );
-      if ((effective & PageRights.WRITE) !== 0) range.writableAt ??= at;
-      if ((effective & PageRights.EXECUTE_DISABLE) === 0) range.executableAt ??= at;
-    }
-  });
+  const { tables } = subject;
+  walkMappings(
+    tables,
+    upperHalfStart(tables.levels),
+    (2 ** 52) as Parameters<typeof walkMappings>[2],
+    (leaf) => {
+      const { virtualFrame, guestFrame, frames, effective } = leaf;
+      for (const range of found) {
+        if (guestFrame >= range.end || guestFrame + frames <= range.start) continue;
+        const at = virtualAddressOf(
+          (virtualFrame + Math.max(0, range.start - guestFrame)) as typeof virtualFrame,
+        );
+        if ((effective & PageRights.WRITE) !== 0) range.writableAt ??= at;
+        if ((effective & PageRights.EXECUTE_DISABLE) === 0) range.executableAt ??= at;
+      }
+    },
+  );
   return found;
 }

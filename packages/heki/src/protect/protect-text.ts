@@ -81,6 +81,8 @@ function header(report: ProtectReport, colours: Colours): string[] {
             `of that map: ${leftOut.map(({ name, bytes }) => `${bytesText(bytes)} ${name}`).join(', ')}`,
           ] satisfies [string, string],
         ]),
+    ['tables', `${hex(subject.tables.root * 4096)}, ${subject.tables.origin.name}`],
+    ['proven by', subject.tables.because],
     ['hypervisor', `${hypervisorText(report, colours)}; profile ${report.profile}`],
     [
       report.kernelConfig === undefined ? 'assumed' : 'configured',
@@ -119,7 +121,8 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
   switch (early.outcome) {
     case 'counting':
       return [
-        ...(profile === 'rfc-v2' && subject.directMap !== PUBLISHED_LAYOUT[subject.levels].directMap.start
+        ...(profile === 'rfc-v2' &&
+        subject.tables.directMap.start !== PUBLISHED_LAYOUT[subject.tables.levels].directMap.start
           ? [
               yellow(
                 'KASLR moved the direct map of this kernel; as published, Heki looks at fixed addresses all the same',

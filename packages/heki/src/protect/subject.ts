@@ -1,29 +1,32 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findDirectMap } from '@heki/guest';
-import { directlyMapped, machineMemory } from '@heki/machine';
 import {
-  createMemoryMap,
-  type Gfn,
-  type MemoryMap,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
   type VirtualFrame,
   virtualAddressOf,
-  virtualFrameOf,
 } from '@heki/physical-memory';
-import { type LeftOut, readMemoryMap } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { InputError } from '../failure.ts';
 import { hex } from '../hex.ts';
+import { count } from '../quantity.ts';
 import { readSidecar } from '../sidecar.ts';
-import { MOST_TABLES, openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import {
+  type AddressSpaceOptions,
+  MOST_TABLES,
+  openSnapshot,
+  type Snapshot,
+  vmcoreinfoSymbols,
+} from '../snapshot.ts';
+import { tableWarnings } from '../warning.ts';
+import { knownSymbols } from './known-symbols.ts';
+import { inferMemoryMap, openMemoryMap, type SubjectMap } from './memory-map.ts';
 
 /** The kernel that comes with the command: a Debian kernel of 256 MiB, without KASLR. */
 const EMBEDDED = fileURLToPath(new URL('../../data/k61-256-nokaslr.elf.gz', import.meta.url));
 
 /** The kernel that is to be protected, with all that is known of it. */
-export interface Subject extends Snapshot {
+export interface Subject extends Snapshot, SubjectMap {
   /** File name for people. */
   readonly name: string;
   readonly embedded: boolean;
@@ -31,34 +34,27 @@ export interface Subject extends Snapshot {
   readonly kernel: string;
   readonly commandLine: string | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
-  readonly memoryMap: MemoryMap<Gfn>;
-  /** Where the memory map comes from: a file's name, or `undefined` when it was inferred from the direct map. */
-  readonly memoryMapFrom: string | undefined;
-  /** What the file of the memory map names and does not count as RAM. */
-  readonly leftOut: readonly LeftOut[];
-  /** Where physical address 0 is mapped. */
-  readonly directMap: VirtualFrame | undefined;
 }
 
 /**
  * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
  *
  * @throws {VmcoreError} when the snapshot or the memory map is damaged
- * @throws {InputError} when there is no memory map and none can be inferred
+ * @throws {InputError} when what is beside the snapshot belongs to another guest
  */
 export async function openSubject(
   path: string | undefined,
   memoryMapPath: string | undefined,
+  addressSpace: AddressSpaceOptions,
 ): Promise<Subject> {
   const file = path ?? EMBEDDED;
-  const snapshot = openSnapshot(file);
+  const snapshot = openSnapshot(file, addressSpace);
   const sidecar = await readSidecar(file);
-  const { core, kernelRoot, levels } = snapshot;
+  const { core, tables } = snapshot;
 
-  const tables = { memory: core.memory, root: kernelRoot, levels };
-  const { stoppedAt } = walkMappings(
-    { ...tables, budget: MOST_TABLES },
-    upperHalfStart(levels),
+  const { stoppedAt, absentTables } = walkMappings(
+    { memory: tables.memory, root: tables.root, levels: tables.levels, budget: MOST_TABLES },
+    upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
     () => {},
   );
@@ -67,43 +63,24 @@ export async function openSubject(
       `${basename(file)}: more than ${MOST_TABLES} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
     );
   }
-  const directMap =
-    sidecar?.directMap === undefined
-      ? findDirectMap({ ...tables, validFrames: [] })?.start
-      : virtualFrameOf(sidecar.directMap);
+  const absent = `the dump lacks ${count(absentTables, 'page-table page')} of the kernel: what they map is not known`;
   const mapFile = memoryMapPath ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
-  let memoryMap: MemoryMap<Gfn>;
-  let leftOut: readonly LeftOut[] = [];
-  if (mapFile !== undefined) {
-    const read = readMemoryMap(mapFile);
-    memoryMap = read;
-    leftOut = read.leftOut;
-  } else if (directMap !== undefined) {
-    const ranges = directlyMapped(tables, directMap);
-    memoryMap = createMemoryMap(ranges.map((range) => ({ ...range, type: 'ram' as const })));
-  } else {
-    throw new InputError(
-      `${basename(file)}: no direct map in its page tables to infer the memory map from: give one with --memory-map`,
-    );
-  }
-
-  if (!machineMemory(memoryMap).some(({ start, end }) => kernelRoot >= start && kernelRoot < end)) {
-    throw new InputError(
-      `${mapFile === undefined ? basename(file) : basename(mapFile)}: the memory map has no RAM at ${hex(kernelRoot * 4096)}, where the kernel's page tables are: is it the map of this guest?`,
-    );
-  }
-
+  const map = mapFile === undefined ? inferMemoryMap(tables) : openMemoryMap(mapFile, tables);
+  const known = knownSymbols(sidecar, tables);
   const release = core.vmcoreinfo?.release;
   return {
     ...snapshot,
+    ...map,
     name: basename(file),
     embedded: path === undefined,
     kernel: sidecar?.kernel ?? (release === undefined ? 'unknown' : `Linux ${release}`),
     commandLine: sidecar?.commandLine,
-    symbols: new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]),
-    memoryMap,
-    memoryMapFrom: mapFile === undefined ? undefined : basename(mapFile),
-    leftOut,
-    directMap,
+    symbols: new Map([...vmcoreinfoSymbols(core), ...known.symbols]),
+    warnings: [
+      ...tableWarnings(core, tables),
+      ...(absentTables > 0 ? [{ id: 'absent-tables', message: absent }] : []),
+      ...map.warnings,
+      ...known.warnings,
+    ],
   };
 }

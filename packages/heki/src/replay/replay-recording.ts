@@ -69,7 +69,7 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
   const ram = { start: 0 as Gfn, end: memoryEnd };
   const machine = createMachine({
     hypervisor: createKvm({ profile: settings.profile, mbec: settings.mbec }),
-    memory: createRam<Gfn>({ ranges: [ram] }),
+    kernel: { memory: createRam<Gfn>({ ranges: [ram] }), root: undefined },
     memoryMap: createMemoryMap([{ ...ram, type: 'ram' }]),
     // Hypercalls are made from 64-bit mode at CPL 0.
     registers: {

@@ -4,6 +4,7 @@ import type { VmcoreCpu } from '../cpu-note.ts';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
 import type { KernelTables } from './kernel-tables.ts';
+import { kernelHalf, pairOf } from './pti-pair.ts';
 
 /** A root table that was asked for outright. Nobody says that it is a kernel's. */
 export interface ChosenRoot extends KernelTables {
@@ -14,11 +15,6 @@ export interface ChosenRoot extends KernelTables {
 /** CR3 bits 51:12 (SDM 3A 4.5.2): bits below are flags or a PCID, bits above are reserved or LAM's. */
 export function rootOf(cr3: bigint): Gfn {
   return frameOf(gpa(Number(BigInt.asUintN(52, cr3))));
-}
-
-/** The kernel's half of the pair of roots that page-table isolation gives a process (Linux, PTI_USER_PGTABLE_BIT). */
-export function kernelHalf(root: Gfn): Gfn {
-  return (root - (root % 2)) as Gfn;
 }
 
 /** Whether the CPU translated by tables of 64-bit mode: PG and PAE are set. */
@@ -52,9 +48,14 @@ export function cpuAt({ cpus }: Vmcore, index: number): VmcoreCpu {
   return cpu;
 }
 
+/** The first CPU that was in 64-bit mode, or 0: others may not have been started. */
+export function firstCpu({ cpus }: Vmcore): number {
+  return Math.max(0, cpus.findIndex(pagesIn64BitMode));
+}
+
 /** Which address space is asked for. */
 export interface AddressSpaceChoice {
-  /** The CPU, from 0. Default 0. */
+  /** The CPU, from 0. Default: the first that was in 64-bit mode. */
   readonly cpu?: number;
   /** A value for CR3, in place of the CPU's. */
   readonly cr3?: bigint;
@@ -66,7 +67,10 @@ export interface AddressSpaceChoice {
  *
  * @throws {VmcoreError} when the dump has no such CPU, or does not hold the table
  */
-export function chosenRootOf(core: Vmcore, { cpu: index = 0, cr3 }: AddressSpaceChoice = {}): ChosenRoot {
+export function chosenRootOf(
+  core: Vmcore,
+  { cpu: index = firstCpu(core), cr3 }: AddressSpaceChoice = {},
+): ChosenRoot {
   const levels =
     cr3 === undefined || core.cpus.length > 0 ? levelsOf(cpuAt(core, index)) : levelsOfKernel(core);
   const value = cr3 ?? cpuAt(core, index).cr3;
@@ -78,6 +82,11 @@ export function chosenRootOf(core: Vmcore, { cpu: index = 0, cr3 }: AddressSpace
     );
   }
   return { memory: core.memory, root, levels, name };
+}
+
+/** The root that user mode runs on, when `tables` are the kernel's half of a pair: there no user page can be executed. */
+export function userHalfOf({ memory, root }: KernelTables): Gfn | undefined {
+  return kernelHalf(root) === root ? pairOf(memory, root) : undefined;
 }
 
 function levelsOfKernel({ vmcoreinfo }: Vmcore): PagingLevels {

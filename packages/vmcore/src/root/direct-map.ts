@@ -19,6 +19,9 @@ const MOST_PLACES = 16;
 /** How far Linux's direct map reaches at most (Documentation/arch/x86/x86_64/mm.rst): 64 TiB, and 32 PiB. */
 const MOST_FRAMES = { 4: 2 ** 34, 5: 2 ** 43 } as const;
 
+/** 512 GiB mapped by 4-KiB pages. Tables that point to each other have no end. */
+export const MOST_TABLES = 2 ** 18;
+
 /**
  * Where a direct map of these tables may begin. A kernel edits its page tables through it, so they are mapped there, the root
  * among them; and KASLR moves it by whole GiB (arch/x86/mm/kaslr.c). So a GiB in which the root is as far from the start as
@@ -38,13 +41,14 @@ export function isDirectlyMapped(tables: KernelTables, start: VirtualFrame, fram
   return at < KERNEL_MAP && mappedFrame(tables, at as VirtualFrame) === frame;
 }
 
-/** What the direct map from `start` on maps; `undefined` when its tables have no end. */
+/** What the direct map from `start` on maps; `undefined` when there are more tables to it than {@link MOST_TABLES}. */
 export function surveyDirectMap(tables: KernelTables, start: VirtualFrame): DirectMap | undefined {
+  const { memory, root, levels } = tables;
   const frames: { start: Gfn; end: Gfn }[] = [];
-  const limit = Math.min(KERNEL_MAP, start + MOST_FRAMES[tables.levels]) as VirtualFrame;
+  const limit = Math.min(KERNEL_MAP, start + MOST_FRAMES[levels]) as VirtualFrame;
   let strayPages = 0;
   let strayBefore = 0;
-  const { stoppedAt } = walkMappings(tables, start, limit, (leaf) => {
+  const { stoppedAt } = walkMappings({ memory, root, levels, budget: MOST_TABLES }, start, limit, (leaf) => {
     if (leaf.virtualFrame - leaf.guestFrame !== start) {
       // What comes behind the direct map is not in it.
       strayBefore += leaf.frames;

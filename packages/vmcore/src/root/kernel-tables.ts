@@ -5,15 +5,7 @@ import {
   virtualAddress,
   virtualFrameOf,
 } from '@heki/physical-memory';
-import {
-  EntryLow,
-  entryFrame,
-  framesOfLevel,
-  isLeaf,
-  type Level,
-  leafFrame,
-  type PagingLevels,
-} from '@heki/x86';
+import { EntryLow, entryFrame, framesOfLevel, isLeaf, type Level, type PagingLevels } from '@heki/x86';
 
 /** Page tables: what a walk starts from. */
 export interface KernelTables {
@@ -29,7 +21,7 @@ export const KERNEL_MAP: VirtualFrame = virtualFrameOf(virtualAddress(0xffff_fff
 export const GIB_FRAMES = 2 ** 18;
 
 /** The first slot of the kernel's half in a root table. */
-const KERNEL_SLOT = 256;
+export const KERNEL_SLOT = 256;
 
 /** The frame that `virtualFrame` of the kernel's half is mapped to, as the processor sees it; `undefined` when it is not. */
 export function mappedFrame(
@@ -40,7 +32,7 @@ export function mappedFrame(
 }
 
 /** The same below a `table` of `level`. Of `virtualFrame` only the bits count that this table and those below translate. */
-export function mappedBelow(
+function mappedBelow(
   memory: PhysicalMemory<Gfn>,
   table: Gfn,
   level: Level,
@@ -55,8 +47,13 @@ export function mappedBelow(
     const low = page[2 * slot] ?? 0;
     const high = page[2 * slot + 1] ?? 0;
     if ((low & EntryLow.P) === 0) return undefined;
-    if (isLeaf(low, depth)) return (leafFrame(low, high, depth) + (virtualFrame % span)) as Gfn;
-    at = entryFrame(low, high);
+    const frame = entryFrame(low, high);
+    if (isLeaf(low, depth)) {
+      // Bits below a large leaf's size are reserved, but the lowest, which is PAT: a PDE read as a PDPTE has some.
+      if (frame % span > (depth === 1 ? 0 : 1)) return undefined;
+      return (frame - (frame % span) + (virtualFrame % span)) as Gfn;
+    }
+    at = frame;
   }
 }
 

@@ -8,26 +8,54 @@ import {
 } from '@heki/physical-memory';
 import { PageRights, walkMappings } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
-import { type DirectMap, directMapStarts, isDirectlyMapped, surveyDirectMap } from './direct-map.ts';
+import {
+  type DirectMap,
+  directMapStarts,
+  isDirectlyMapped,
+  MOST_TABLES,
+  surveyDirectMap,
+} from './direct-map.ts';
 import { GIB_FRAMES, KERNEL_MAP, type KernelTables, kernelTableFrames } from './kernel-tables.ts';
 
-declare const proof: unique symbol;
+/** What a {@link ProvenRoot} is made of. */
+interface Proof extends KernelTables {
+  readonly directMap: DirectMap;
+  readonly text: ProvenRoot['text'];
+  readonly tablePages: ProvenRoot['tablePages'];
+  readonly because: string;
+  readonly origin: RootOrigin;
+}
 
 /**
  * Page tables that were seen to be a kernel's own: with a direct map that shows the tables themselves, and with the kernel's
- * text. Made by {@link proveKernelRoot} and
- * `resolveKernelRoot` alone; who takes one need not ask whose tables they are.
+ * text. Only {@link proveKernelRoot} and `resolveKernelRoot` make one, and a copy with changes is none: who takes one need not
+ * ask whose tables they are.
  */
-export interface ProvenRoot extends KernelTables {
-  readonly [proof]: 'by resolveKernelRoot or proveKernelRoot';
+export class ProvenRoot implements KernelTables {
+  readonly memory: KernelTables['memory'];
+  readonly root: Gfn;
+  readonly levels: KernelTables['levels'];
   readonly directMap: DirectMap;
   /** An executable page of the kernel's image, by whose address and frame kernels are told apart. */
   readonly text: { readonly virtualFrame: VirtualFrame; readonly frame: Gfn };
   /** Table pages of the kernel's half that were looked for in the direct map, and those that it maps. */
   readonly tablePages: { readonly looked: number; readonly mapped: number };
-  /** What the proof rests on, in one sentence without a full stop. */
+  /** What the proof rests on, in words that follow "proven by". */
   readonly because: string;
   readonly origin: RootOrigin;
+  /** Keeps objects of the same shape from being taken for one. */
+  declare protected readonly proven: true;
+
+  constructor(proof: Proof) {
+    this.memory = proof.memory;
+    this.root = proof.root;
+    this.levels = proof.levels;
+    this.directMap = proof.directMap;
+    this.text = proof.text;
+    this.tablePages = proof.tablePages;
+    this.because = proof.because;
+    this.origin = proof.origin;
+  }
 }
 
 /** Where a root table was found. */
@@ -84,16 +112,18 @@ export function prove(
     return `maps only ${most} of its ${frames.length} table pages in what would be its direct map`;
   }
   if (another !== undefined) {
-    return `has ${full.length} direct maps, at ${full.map(({ start }) => address(start)).join(' and ')}`;
+    return `has ${full.length} direct maps, at ${address(direct.start)}, ${address(another.start)}${full.length > 2 ? ' and elsewhere' : ''}`;
   }
   const directMap = surveyDirectMap(tables, direct.start);
-  if (directMap === undefined) return 'has tables that point to each other';
+  if (directMap === undefined) {
+    return `has more than ${MOST_TABLES} table pages in its direct map: they seem to point to each other`;
+  }
 
   const text = image === undefined ? firstText(tables, direct.start) : textAt(tables, direct.start, image);
   if (typeof text === 'string') return text;
-  const because = `its direct map at ${address(direct.start)} shows ${direct.tables} of ${frames.length} table pages, and the kernel's text at ${address(text.virtualFrame)}`;
+  const because = `a direct map at ${address(direct.start)} with ${direct.tables} of ${frames.length} table pages, kernel text at ${address(text.virtualFrame)}`;
   const tablePages = { looked: frames.length, mapped: direct.tables };
-  return { ...tables, directMap, text, tablePages, because, origin } as ProvenRoot;
+  return new ProvenRoot({ ...tables, directMap, text, tablePages, because, origin });
 }
 
 /**

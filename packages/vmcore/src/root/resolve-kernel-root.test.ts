@@ -75,7 +75,7 @@ describe('the root of the kernel', () => {
       ],
     });
     expect(found.because).toBe(
-      "its direct map at 0xffff888000000000 shows 5 of 5 table pages, and the kernel's text at 0xffffffff81000000",
+      'a direct map at 0xffff888000000000 with 5 of 5 table pages, kernel text at 0xffffffff81000000',
     );
   });
 
@@ -154,7 +154,7 @@ describe('the root of the kernel', () => {
     const { process: running } = crash.kernelRoots;
     const core = { ...coreOf(old, [running], swapperAt(old)), memory };
     expect(() => resolveKernelRoot(core)).toThrow(
-      /^two kernels are in the dump: swapper_pg_dir, 0x\w+ \(its direct map at .*\), and CR3 of CPU 0, 0x\w+ \(its direct map at .*: say which by a value for CR3$/,
+      /^two kernels are in the dump: swapper_pg_dir, 0x\w+ \(a direct map at .*\), and CR3 of CPU 0, 0x\w+ \(a direct map at .*: say which by a value for CR3$/,
     );
     expect(resolveKernelRoot(core, { cpu: 0 }).root).toBe(running);
     expect(resolveKernelRoot(core, { cr3: BigInt(old.kernelRoots.swapper * 4096) }).root).toBe(swapper);
@@ -165,8 +165,16 @@ describe('the root of the kernel', () => {
     const root = twice.memory.writablePage(twice.kernelRoots.process);
     root?.copyWithin(2 * 300, 2 * 273, 2 * 274);
     expect(() => resolveKernelRoot(coreOf(twice, [twice.kernelRoots.process]))).toThrow(
-      'has 2 direct maps, at 0xffff888000000000 and 0xffff960000000000',
+      'has 2 direct maps, at 0xffff888000000000, 0xffff960000000000',
     );
+  });
+
+  it('is no table of a lower level, whose leaves would be a GiB large', () => {
+    const { memory, text } = kernel;
+    const table = gfn(Math.floor((memory.page(process)?.[2 * 511] ?? 0) / 4096));
+    // The image lies in that table's last but one entry; 2-MiB leaves under it are no 1-GiB leaves.
+    expect(Math.floor(text / 2 ** 18) % 512).toBe(510);
+    expect(() => resolveKernelRoot(coreOf(kernel, [table]))).toThrow('has no direct map');
   });
 
   it('may be asked for by its CPU or by CR3, and must prove itself then, too', () => {

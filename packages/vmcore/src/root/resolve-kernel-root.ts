@@ -5,13 +5,14 @@ import type { Vmcore } from '../vmcore.ts';
 import {
   type AddressSpaceChoice,
   chosenRootOf,
-  kernelHalf,
+  firstCpu,
   levelsOf,
   pagesIn64BitMode,
   rootOf,
 } from './cpu-root.ts';
-import { GIB_FRAMES, KERNEL_MAP } from './kernel-tables.ts';
-import { type ImageFacts, type ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
+import { GIB_FRAMES, KERNEL_MAP, KERNEL_SLOT } from './kernel-tables.ts';
+import { type ImageFacts, ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
+import { kernelHalf } from './pti-pair.ts';
 
 /** Reasons that an error lists; the rest is counted. */
 const MOST_REASONS = 6;
@@ -38,7 +39,7 @@ export function resolveKernelRoot(core: Vmcore, choice?: AddressSpaceChoice): Pr
   const search = new Search(core, choice === undefined ? imageOf(core) : undefined);
   if (choice !== undefined) {
     const { root, levels, name } = chosenRootOf(core, choice);
-    const cpu = core.cpus.length === 0 ? undefined : (choice.cpu ?? 0);
+    const cpu = core.cpus.length === 0 ? undefined : (choice.cpu ?? firstCpu(core));
     const proven = search.firstProven(pair(root, [levels], name), cpu);
     if (proven === undefined) throw search.failure();
     return proven;
@@ -61,7 +62,7 @@ export function resolveKernelRoot(core: Vmcore, choice?: AddressSpaceChoice): Pr
 }
 
 function withCpu(kernel: ProvenRoot, cpu: number): ProvenRoot {
-  return { ...kernel, origin: { ...kernel.origin, cpu } };
+  return new ProvenRoot({ ...kernel, origin: { ...kernel.origin, cpu } });
 }
 
 /** Tries candidates, and remembers why they prove nothing. */
@@ -140,7 +141,7 @@ function sharesKernelHalf(kernel: ProvenRoot, root: Gfn): boolean {
   const own = kernel.memory.page(kernel.root);
   const other = kernel.memory.page(root);
   if (own === undefined || other === undefined) return false;
-  for (let slot = 256; slot < 512; slot++) {
+  for (let slot = KERNEL_SLOT; slot < 512; slot++) {
     const low = own[2 * slot] ?? 0;
     const otherLow = other[2 * slot] ?? 0;
     const isPresent = low % 2 === 1;
