@@ -1,6 +1,6 @@
 import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import type { KernelTables } from '../direct-map.ts';
+import type { KernelTables } from '@heki/vmcore';
 import { KernelRights } from './kernel-rights.ts';
 
 /** Frames that share one number as long as their rights are equal: those of a 2-MiB page. */
