@@ -35,6 +35,7 @@ export function makeFixture(guest: Guest, folder: string): void {
     qemuVersion: facts.qemuVersion,
     qemuCommand: facts.qemuCommand,
     stopped: guest.stop ?? 'anywhere',
+    userHalfKept: guest.user === true,
     commands: guest.commands ?? [],
     plugged: guest.plug ?? [],
     registers: facts.registers,

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { protectVerdict } from '../testing/protect-verdict.ts';
 import { FIXTURES, fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-redacted-'));
@@ -22,44 +23,13 @@ async function redact(snapshot: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-interface Report {
-  readonly pages: unknown;
-  readonly controlRegisters: unknown;
-  readonly earlyInit: unknown;
-  readonly hypercalls: readonly { readonly nr: number; readonly result: number }[];
-  readonly attacks: readonly {
-    readonly name: string;
-    readonly standing: string;
-    readonly without: { readonly outcome: string; readonly by: string | null };
-    readonly with: { readonly outcome: string; readonly by: string | null };
-  }[];
-  readonly warnings: readonly { readonly id: string }[];
-}
-
-/** What `protect` says, without addresses and names. */
-async function verdict(snapshot: string, profile: string): Promise<unknown> {
-  const { exitCode, stdout } = await runCommand(['protect', snapshot, '--json', '--profile', profile]);
-  const report: Report = JSON.parse(stdout);
-  return {
-    exitCode,
-    pages: report.pages,
-    controlRegisters: report.controlRegisters,
-    earlyInit: report.earlyInit,
-    hypercalls: report.hypercalls.map(({ nr, result }) => [nr, result]),
-    attacks: report.attacks.map((attack) => [
-      ...[attack.name, attack.standing, attack.without.outcome, attack.without.by],
-      ...[attack.with.outcome, attack.with.by],
-    ]),
-    warnings: report.warnings.map(({ id }) => id),
-  };
-}
-
 test.each(FIXTURES)(
   'the redacted extract of %s gets the verdict of the snapshot, under both profiles',
   async (name) => {
     await redact(fixturePath(name));
     for (const profile of ['hardened', 'rfc-v2']) {
-      expect(await verdict(at('small.elf.gz'), profile)).toEqual(await verdict(fixturePath(name), profile));
+      const small = await protectVerdict(at('small.elf.gz'), '--profile', profile);
+      expect(small).toEqual(await protectVerdict(fixturePath(name), '--profile', profile));
     }
   },
 );

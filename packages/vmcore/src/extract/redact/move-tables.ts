@@ -57,6 +57,8 @@ class TableMover {
   readonly #rewritten = new Map<Gfn, string>();
   /** Tables that nothing leads to any more: new ones take their frames. */
   readonly #free = new Set<Gfn>();
+  /** By frame and level, whether a table has nothing in it. */
+  readonly #empty = new Map<number, boolean>();
   /** By place and entries, what a group of entries became: roots share their kernel half. */
   readonly #regrouped = new Map<string, ReadonlyMap<number, Entry>>();
 
@@ -111,11 +113,17 @@ class TableMover {
   #isEmpty(entry: Entry, level: Level): boolean {
     if (!isTable(entry, level)) return false;
     const frame = entryFrame(entry.low, entry.high);
+    const key = frame * 8 + level;
+    const known = this.#empty.get(key);
+    if (known !== undefined) return known;
+    // Until it is known: tables that point to each other are not empty.
+    this.#empty.set(key, false);
     const page = this.#memory.page(frame);
     for (let slot = 0; slot < 512; slot++) {
       const below = { low: page?.[2 * slot] ?? 1, high: page?.[2 * slot + 1] ?? 0 };
       if ((below.low !== 0 || below.high !== 0) && !this.#isEmpty(below, (level - 1) as Level)) return false;
     }
+    this.#empty.set(key, true);
     this.#free.add(frame);
     return true;
   }
