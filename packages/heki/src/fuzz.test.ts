@@ -114,14 +114,14 @@ describe('page tables that are one great cycle', () => {
     expect(stderr).toContain('CR3 of CPU 0, 0x2a10000, has 16 direct maps, at 0xffff800000000000, ');
   });
 
-  test('are refused by protect after a bounded number of tables, when a kernel is there besides', async () => {
+  test('are told by protect, when a kernel is there besides', async () => {
     const partly = Buffer.from(base);
     for (let slot = 402; slot < 502; slot++) partly.writeBigUInt64LE(BigInt(root) | 0x63n, at + slot * 8);
     writeFileSync(path, partly);
-    const { exitCode, stderr } = await runCommand(['protect', path]);
-    expect(exitCode).toBe(1);
-    expect(stderr).toMatch(
-      /^heki: guest\.elf: more than 262144 page-table pages .* seem to point to each other\n$/,
+    const { exitCode, stdout } = await runCommand(['protect', path]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(
+      /warning: \d+ page-table pages stand at more than one level: tables lead to themselves\n/,
     );
   });
 

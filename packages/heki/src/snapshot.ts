@@ -1,4 +1,4 @@
-import type { VirtualAddress } from '@heki/physical-memory';
+import { hex, type VirtualAddress } from '@heki/physical-memory';
 import {
   type AddressSpaceChoice,
   type ChosenRoot,
@@ -12,7 +12,6 @@ import {
 } from '@heki/vmcore';
 import type { PagingRegisters } from '@heki/x86';
 import { InputError, UsageError } from './failure.ts';
-import { hex } from './hex.ts';
 
 /**
  * Page-table pages that are walked before the command gives up: 512 GiB mapped by 4-KiB pages. In a damaged dump tables

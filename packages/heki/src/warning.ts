@@ -1,7 +1,7 @@
+import { hex } from '@heki/physical-memory';
 import { type ChosenRoot, doubtsAbout, type ProvenRoot, userHalfOf, type Vmcore } from '@heki/vmcore';
 import { type PagingRegisters, unmodelledSemantics } from '@heki/x86';
 import type { Colours } from './colours.ts';
-import { hex } from './hex.ts';
 
 /** What a reader must know to take a result rightly: assumed, left out, or not modelled. In JSON an element of `warnings`. */
 export interface Warning {

@@ -215,6 +215,7 @@ function createKernel(
     memory,
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
+    ramFrames: machineMemory(memoryMap),
     allocatePage() {
       const frame = frames.allocate();
       if (frame === undefined) return undefined;

@@ -54,6 +54,8 @@ export interface HekiKernel {
    * added or removed.
    */
   readonly validFrames: readonly FrameRange<Gfn>[];
+  /** The frames that are RAM, ascending and disjoint. Looked at only without B-G24. Default: {@link validFrames}. */
+  readonly ramFrames?: readonly FrameRange<Gfn>[];
   /** Where the direct map lies (`page_offset_base`); empty if there is none. Under B-G20 it is not looked at: the core has a constant. */
   readonly directMap: VirtualRange;
   /**

@@ -34,13 +34,16 @@ export function start(
   options: Partial<HekiGuestOptions> & {
     readonly tables?: GuestTables;
     readonly validFrames?: typeof ALL;
+    readonly ramFrames?: typeof ALL;
     readonly directMapAt?: VirtualFrame;
   } = {},
 ) {
-  const { tables = smallKernel(), validFrames = ALL, directMapAt = DIRECT_MAP, ...rest } = options;
+  const { tables = smallKernel(), validFrames = ALL, ramFrames = validFrames, ...others } = options;
+  const { directMapAt = DIRECT_MAP, ...rest } = others;
   const kernel = createTestKernel({
     tables,
     validFrames,
+    ramFrames,
     ...(tables.levels === 5 ? {} : { directMapAt }),
   });
   const events: GuestEvent[] = [];

@@ -31,12 +31,13 @@ export function createTestKernel(options: {
     readonly levels: PagingLevels;
   };
   readonly validFrames: readonly FrameRange<Gfn>[];
+  readonly ramFrames?: readonly FrameRange<Gfn>[];
   /** Where the direct map begins. Default: as published. */
   readonly directMapAt?: VirtualFrame;
   readonly listPages?: number;
   readonly onAllocate?: (reclaim: boolean) => void;
 }): TestKernel {
-  const { tables, validFrames, listPages = 2 ** 20, onAllocate } = options;
+  const { tables, validFrames, ramFrames = validFrames, listPages = 2 ** 20, onAllocate } = options;
   const { directMapAt = PUBLISHED_LAYOUT[tables.levels].directMap.start } = options;
   const directMapEnd = (directMapAt + (validFrames.at(-1)?.end ?? 0)) as VirtualFrame;
   const ranges = [{ start: LIST_START as Gfn, end: (LIST_START + listPages) as Gfn }];
@@ -48,6 +49,7 @@ export function createTestKernel(options: {
     pageTableRoot: tables.root,
     levels: tables.levels,
     validFrames,
+    ramFrames,
     directMap: { start: directMapAt, end: directMapEnd },
     listMemory,
     get pagesInUse() {

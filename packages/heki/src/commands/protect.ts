@@ -8,16 +8,14 @@ import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
-import { openSubject } from '../protect/subject.ts';
+import { openSubject, type SubjectOptions } from '../protect/subject.ts';
 import { readText } from '../read-text.ts';
-import type { AddressSpaceOptions } from '../snapshot.ts';
 
 /** Options of `heki protect`. */
-export interface ProtectOptions extends AddressSpaceOptions {
+export interface ProtectOptions extends SubjectOptions {
   readonly profile: Profile;
   readonly mbec: boolean;
   readonly hypervisor?: string;
-  readonly memoryMap?: string;
   readonly kernelConfig?: string;
   readonly trace?: boolean;
   readonly json?: boolean;
@@ -31,7 +29,7 @@ export async function protect(
 ): Promise<number> {
   const kernelConfig =
     options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
-  const subject = await openSubject(path, options.memoryMap, options);
+  const subject = await openSubject(path, options);
   const report = protectKernel(subject, {
     profile: options.profile,
     mbec: options.mbec,

@@ -1,3 +1,4 @@
+import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
   type Access,
@@ -7,24 +8,34 @@ import {
   CR4_BITS,
   describeBits,
   describePageFaultCode,
+  entryIndex,
   type Level,
   levelName,
+  type PagingRegisters,
   pageSizeName,
   type Translation,
   translate as translateAddress,
   type WalkStep,
 } from '@heki/x86';
+import {
+  type AssumedProcessor,
+  assumeProcessor,
+  processorJson,
+  processorText,
+} from '../assumed-processor.ts';
 import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
-import { hex, hex16, parseVirtualAddress } from '../hex.ts';
+import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
+import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
-import { registerWarnings, tableWarnings, type Warning, warningLines } from '../warning.ts';
+import { tableWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
 export interface TranslateOptions extends AddressSpaceOptions {
   readonly access: 'read' | 'write' | 'fetch';
   readonly user?: boolean;
+  readonly cpu?: string;
   readonly json?: boolean;
 }
 
@@ -39,19 +50,53 @@ export async function translate(
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
   // The kernel's own addresses are the same on every CPU; what a user sees is a matter of the CPU's address space.
   const what = va >= 1n << 63n && access.mode === 'supervisor' ? 'kernel' : 'user';
-  const { core, registers, tables } = openAddressSpace(path, options, what);
-  const paging = { ...registers, cr3: BigInt(tables.root) << 12n };
-  const translation = translateAddress(paging, core.memory, va, access);
-  const warnings = [...tableWarnings(core, tables), ...registerWarnings(registers)];
+  const snapshot = openAddressSpace(path, options, what);
+  const { core, tables } = snapshot;
+  const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const paging = { ...processor.registers, cr3: BigInt(tables.root) << 12n };
+  const translation = translateAddress(paging, core.memory, va, access, processor.profile);
+  const answer: Answer = {
+    va,
+    access,
+    tables,
+    registers: paging,
+    translation,
+    processor,
+    warnings: [
+      ...tableWarnings(core, tables),
+      ...processor.warnings,
+      ...keyWarnings(access, paging, translation),
+    ],
+  };
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(va, access, tables, translation, warnings), undefined, 2)}\n`
-      : describe(va, access, paging, tables, translation, warnings, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(answer), undefined, 2)}\n`
+      : describe(answer, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
 }
 
-type Tables = ProvenRoot | ChosenRoot;
+/** All that is told of a translation. */
+interface Answer {
+  readonly va: VirtualAddress;
+  readonly access: Access;
+  readonly tables: ProvenRoot | ChosenRoot;
+  readonly registers: PagingRegisters;
+  readonly translation: Translation;
+  readonly processor: AssumedProcessor;
+  readonly warnings: readonly Warning[];
+}
+
+/** A page with a key other than 0 may be closed by PKRU or IA32_PKRS, which a dump does not hold. */
+function keyWarnings(access: Access, { cr4 }: PagingRegisters, { steps }: Translation): Warning[] {
+  const leaf = steps.at(-1)?.entry;
+  if (leaf === undefined || !leaf.leaf || leaf.key === 0 || access.kind === 'fetch') return [];
+  const user = steps.every(({ entry }) => entry.flags.includes('US'));
+  if ((cr4 & (user ? CR4.PKE : CR4.PKS)) === 0n) return [];
+  const register = user ? 'PKRU' : 'IA32_PKRS';
+  const message = `${register} is not in a dump and is taken as 0: protection key ${leaf.key} forbids nothing here`;
+  return [{ id: 'protection-keys', message }];
+}
 
 /** Names of the table index of each level in a linear address. */
 const INDEX_BITS: Readonly<Record<Level, string>> = {
@@ -63,12 +108,7 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 };
 
 function describe(
-  va: bigint,
-  access: Access,
-  registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
-  tables: Tables,
-  translation: Translation,
-  warnings: readonly Warning[],
+  { va, access, tables, registers, translation, processor, warnings }: Answer,
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
@@ -77,6 +117,7 @@ function describe(
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
     ...tablesLines(tables).map((line) => `  ${line}`),
     `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
+    `  processor ${processorText(processor)}`,
     '',
     ...steps.map((step) => `  ${stepText(step, va, colours)}`),
     ...(steps.length > 0 ? [''] : []),
@@ -94,8 +135,12 @@ function describe(
   return `${lines.join('\n')}\n`;
 }
 
-function stepText({ level, address, low, high, entry }: WalkStep, va: bigint, colours: Colours): string {
-  const index = Number((va >> BigInt(3 + 9 * level)) & 511n);
+function stepText(
+  { level, address, low, high, entry }: WalkStep,
+  va: VirtualAddress,
+  colours: Colours,
+): string {
+  const index = entryIndex(virtualFrameOf(va), level);
   const value = hex16((BigInt(high) << 32n) | BigInt(low));
   const head = `${levelName(level).padEnd(5)} [${String(index).padStart(3)}] ${colours.dim(`bits ${INDEX_BITS[level]} at ${hex(address)}`)}  ${value}`;
   if (!entry.present) return `${head}  ${colours.red('not present')}`;
@@ -126,13 +171,8 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson(
-  va: bigint,
-  access: Access,
-  tables: Tables,
-  { outcome, steps }: Translation,
-  warnings: readonly Warning[],
-): unknown {
+function toJson({ va, access, tables, translation, processor, warnings }: Answer): unknown {
+  const { outcome, steps } = translation;
   return {
     va: hex(va),
     access: access.kind,
@@ -150,6 +190,7 @@ function toJson(
       key: entry.key,
     })),
     outcome: outcomeJson(outcome),
+    processor: processorJson(processor),
     warnings,
   };
 }

@@ -1,7 +1,14 @@
-import { addressOf, virtualAddressOf } from '@heki/physical-memory';
+import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
 import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
-import { EntryHigh, EntryLow, type MappingLeaf, PageRights } from '@heki/x86';
-import { hex, hex16 } from '../hex.ts';
+import {
+  EntryHigh,
+  EntryLow,
+  type MappingLeaf,
+  type MappingWalkResult,
+  PageRights,
+  type SharedTable,
+} from '@heki/x86';
+import { hex16 } from '../hex.ts';
 import { tablesJson, tablesLines } from '../snapshot.ts';
 import type { Warning } from '../warning.ts';
 
@@ -9,8 +16,9 @@ import type { Warning } from '../warning.ts';
 export interface WalkSummary {
   /** By level: 4 KiB, 2 MiB, 1 GiB. */
   readonly leaves: [number, number, number];
+  /** Mappings at places that were passed over, because the tables there had been listed. */
+  sharedMappings: number;
   writableAndExecutable: number;
-  absentTables: number;
 }
 
 /** How leaves become lines. `leaf` gets the same object each time. */
@@ -18,7 +26,9 @@ export interface WalkFormat {
   begin(tables: ProvenRoot | ChosenRoot, warnings: readonly Warning[]): readonly string[];
   /** A line, or `undefined` while it is not complete. */
   leaf(leaf: MappingLeaf): string | undefined;
-  end(summary: WalkSummary): readonly string[];
+  /** Lines for a place of tables that were listed at another. */
+  shared(place: SharedTable): readonly string[];
+  end(summary: WalkSummary, result: MappingWalkResult): readonly string[];
 }
 
 const SIZES = ['', '4K', '2M', '1G'] as const;
@@ -47,12 +57,36 @@ interface Run {
   readonly columns: string;
 }
 
+/** Neighbouring places of one table. */
+interface SharedRun {
+  readonly first: SharedTable;
+  places: number;
+}
+
+const addresses = (first: number, frames: number): string => {
+  const start = BigInt(first) << 12n;
+  return `${hex16(start)}-${hex16(start + BigInt(frames) * 4096n - 1n)}`;
+};
+
 function createTable(): WalkFormat {
   let run: Run | undefined;
+  let sharedRun: SharedRun | undefined;
+  const closed = (): readonly string[] => {
+    const lines = [
+      ...(run === undefined ? [] : [line(run)]),
+      ...(sharedRun === undefined ? [] : [sharedLine(sharedRun)]),
+    ];
+    run = undefined;
+    sharedRun = undefined;
+    return lines;
+  };
+  const sharedLine = ({ first, places }: SharedRun): string => {
+    const { virtualFrame, frames, visitedAt, mappings } = first;
+    const range = addresses(virtualFrame, frames * places);
+    return `${range}  like ${hex16(BigInt(visitedAt) << 12n)}, the same table: ${places} x ${mappings} mappings`;
+  };
   const line = ({ first, frames, leaves, columns }: Run): string => {
-    const start = BigInt(first.virtualFrame) << 12n;
-    const last = start + BigInt(frames) * 4096n - 1n;
-    return `${hex16(start)}-${hex16(last)}  ${hex16(first.guestFrame * 4096)}  ${String(leaves).padStart(6)} x ${columns}`;
+    return `${addresses(first.virtualFrame, frames)}  ${hex16(first.guestFrame * 4096)}  ${String(leaves).padStart(6)} x ${columns}`;
   };
   return {
     begin: (tables, warnings) => [
@@ -73,19 +107,45 @@ function createTable(): WalkFormat {
         run.leaves++;
         return undefined;
       }
-      const done = run;
+      const done = closed();
       run = { first: { virtualFrame, guestFrame }, frames, leaves: 1, columns };
-      return done === undefined ? undefined : line(done);
+      return done[0];
     },
-    end: ({ leaves: [small, large, huge], writableAndExecutable }) => [
-      ...(run === undefined ? [] : [line(run)]),
+    shared(place) {
+      const end =
+        (sharedRun?.first.virtualFrame ?? 0) + (sharedRun?.first.frames ?? 0) * (sharedRun?.places ?? 0);
+      const { table, level, visitedAt } = sharedRun?.first ?? {};
+      if (
+        sharedRun !== undefined &&
+        table === place.table &&
+        level === place.level &&
+        visitedAt === place.visitedAt &&
+        end === place.virtualFrame
+      ) {
+        sharedRun.places++;
+        return [];
+      }
+      const done = closed();
+      sharedRun = { first: place, places: 1 };
+      return done;
+    },
+    end: ({ leaves: [small, large, huge], sharedMappings, writableAndExecutable }) => [
+      ...closed(),
       `${small + large + huge} leaves: ${small} of 4 KiB, ${large} of 2 MiB, ${huge} of 1 GiB; ${writableAndExecutable} writable and executable`,
+      ...(sharedMappings === 0
+        ? []
+        : [`${sharedMappings} more mappings through tables that several entries lead to`]),
     ],
   };
 }
 
 function createJson(): WalkFormat {
   let separator = '';
+  const element = (text: string): string => {
+    const line = `${separator}${text}`;
+    separator = ',';
+    return line;
+  };
   return {
     begin: (tables, warnings) => [
       `{"tables": ${JSON.stringify(tablesJson(tables))},`,
@@ -103,18 +163,28 @@ function createJson(): WalkFormat {
         effective: effectivePermissions(leaf),
         user: (leaf.effective & PageRights.USER) !== 0,
         flags: flags(leaf),
+        ...(leaf.places === 1 ? {} : { places: leaf.places }),
       });
-      const line = `${separator}${text}`;
-      separator = ',';
-      return line;
+      return element(text);
     },
-    end: ({ absentTables }) => ['],', `"absentTables": ${absentTables}}`],
+    shared: ({ virtualFrame, frames, table, visitedAt, mappings }) => [
+      element(
+        JSON.stringify({
+          va: hex(virtualAddressOf(virtualFrame)),
+          pages: frames,
+          sharedTable: hex(addressOf(table)),
+          visitedAt: hex(virtualAddressOf(visitedAt)),
+          mappings,
+        }),
+      ),
+    ],
+    end: (_summary, { absentTables }) => ['],', `"absentTables": ${absentTables}}`],
   };
 }
 
 /** The formats of `heki walk`: a table for people, QEMU's own text, and one object for programs. */
 export const WALK_FORMATS = {
   table: createTable,
-  'info-tlb': (): WalkFormat => ({ begin: () => [], leaf: infoTlbLine, end: () => [] }),
+  'info-tlb': (): WalkFormat => ({ begin: () => [], leaf: infoTlbLine, shared: () => [], end: () => [] }),
   json: createJson,
 } as const;

@@ -1,83 +1,120 @@
 import { basename } from 'node:path';
-import { VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { lowerHalfEnd, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { hex, VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
+import {
+  lowerHalfEnd,
+  type MappingWalkResult,
+  mappings,
+  PageRights,
+  type SharedTable,
+  upperHalfStart,
+  walkMappings,
+} from '@heki/x86';
+import { assumeProcessor } from '../assumed-processor.ts';
 import { ExitCode, UsageError } from '../failure.ts';
-import { hex, parseVirtualAddress } from '../hex.ts';
+import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
-import { tableWarnings } from '../warning.ts';
+import { tableWarnings, type Warning } from '../warning.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
 /** Options of `heki walk`. */
 export interface WalkOptions extends AddressSpaceOptions {
   readonly range?: string;
   readonly user?: boolean;
+  readonly cpu?: string;
   readonly format: keyof typeof WALK_FORMATS;
 }
 
-/** Table pages walked before what was found is written: bounds what is held in memory. */
-const TABLES_AT_A_TIME = 256;
+/** `info-tlb` spells shared tables out, as QEMU does, while there are no more mappings than this: 180 MiB of text. */
+const MOST_SPELT_OUT = 2 ** 22;
 
 /** `heki walk SNAPSHOT`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
 export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
   const range = options.range === undefined ? undefined : parseRange(options.range);
   const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
-  const { core, tables } = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
-  const format = WALK_FORMATS[options.format]();
-  const writer = createLineWriter(io.stdout);
-  const summary: WalkSummary = { leaves: [0, 0, 0], writableAndExecutable: 0, absentTables: 0 };
-
-  const warnings = tableWarnings(core, tables);
-  await writeAll(writer, format.begin(tables, warnings));
+  const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
+  const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const warnings = [...tableWarnings(snapshot.core, snapshot.tables), ...processor.warnings];
+  const { memory, root, levels } = snapshot.tables;
   const whole =
     options.user === true
-      ? { start: 0 as VirtualFrame, end: lowerHalfEnd(tables.levels) }
-      : { start: upperHalfStart(tables.levels), end: VIRTUAL_FRAME_END as VirtualFrame };
-  const { end } = range ?? whole;
-  let start: VirtualFrame | undefined = (range ?? whole).start;
-  let walked = 0;
-  while (start !== undefined && walked < MOST_TABLES) {
-    const lines: string[] = [];
-    const result = walkMappings(
-      { memory: core.memory, root: tables.root, levels: tables.levels, budget: TABLES_AT_A_TIME },
-      start,
-      end,
-      (leaf) => {
-        summary.leaves[leaf.level - 1] = (summary.leaves[leaf.level - 1] ?? 0) + 1;
-        if ((leaf.effective & (PageRights.WRITE | PageRights.EXECUTE_DISABLE)) === PageRights.WRITE) {
-          summary.writableAndExecutable++;
-        }
-        const line = format.leaf(leaf);
-        if (line !== undefined) lines.push(line);
-      },
-    );
-    walked += result.tables;
-    summary.absentTables += result.absentTables;
-    await writeAll(writer, lines);
-    start = result.stoppedAt;
-  }
-  await writeAll(writer, format.end(summary));
-  await writer.flush();
+      ? { start: 0 as VirtualFrame, end: lowerHalfEnd(levels) }
+      : { start: upperHalfStart(levels), end: VIRTUAL_FRAME_END as VirtualFrame };
+  const { start, end } = range ?? whole;
+  const tables = { memory, root, levels, budget: MOST_TABLES };
+  const speltOut =
+    options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
 
-  if (options.format === 'info-tlb') {
-    // QEMU's text has no place for it: its reader takes the tables to be those in CR3.
-    if (!('origin' in tables && tables.origin.kind === 'cr3')) {
-      await io.stderr.write(`heki: ${tablesLines(tables).join(' ')}\n`);
+  const format = WALK_FORMATS[options.format]();
+  const writer = createLineWriter(io.stdout);
+  const summary: WalkSummary = { leaves: [0, 0, 0], sharedMappings: 0, writableAndExecutable: 0 };
+  await writeAll(writer, format.begin(snapshot.tables, warnings));
+  /** What came between two leaves. */
+  let lines: string[] = [];
+  const onShared = (place: SharedTable): void => {
+    summary.sharedMappings += place.mappings;
+    lines.push(...format.shared(place));
+  };
+  const walker = mappings({ ...tables, onShared, sharedTables: speltOut ? 'each' : 'once' }, start, end);
+  let step = walker.next();
+  for (; step.done !== true; step = walker.next()) {
+    const leaf = step.value;
+    summary.leaves[leaf.level - 1] = (summary.leaves[leaf.level - 1] ?? 0) + 1;
+    if ((leaf.effective & (PageRights.WRITE | PageRights.EXECUTE_DISABLE)) === PageRights.WRITE) {
+      summary.writableAndExecutable++;
     }
-    for (const { message } of warnings) await io.stderr.write(`heki: warning: ${message}\n`);
+    await writeAll(writer, lines);
+    lines = [];
+    const line = format.leaf(leaf);
+    const written = line === undefined ? undefined : writer.line(line);
+    if (written !== undefined) await written;
   }
-  if (summary.absentTables > 0) {
-    await io.stderr.write(
-      `heki: ${basename(path)} lacks ${summary.absentTables} page-table pages: what they map is not listed\n`,
+  await writeAll(writer, [...lines, ...format.end(summary, step.value)]);
+  await writer.flush();
+  const { stoppedAt, absentTables } = step.value;
+  const beside = options.format === 'info-tlb' ? besideInfoTlb(snapshot.tables, warnings, summary) : [];
+  const told = [...beside, ...remarks(basename(path), step.value)];
+  await io.stderr.write(told.map((line) => `heki: ${line}\n`).join(''));
+  return stoppedAt === undefined && absentTables === 0 ? ExitCode.SUCCESS : ExitCode.FAILURE;
+}
+
+/** What QEMU's text has no place for: which tables these are, unless they are those in CR3, and what is to be known of them. */
+function besideInfoTlb(
+  tables: ProvenRoot | ChosenRoot,
+  warnings: readonly Warning[],
+  { sharedMappings }: WalkSummary,
+): string[] {
+  const isCr3 = 'origin' in tables && tables.origin.isCr3;
+  const once = `tables that several entries lead to are listed once: QEMU's text has ${sharedMappings} lines more (--format table shows where)`;
+  return [
+    ...(isCr3 ? [] : [tablesLines(tables).join(' ')]),
+    ...warnings.map(({ message }) => `warning: ${message}`),
+    ...(sharedMappings > 0 ? [once] : []),
+  ];
+}
+
+/** What was not listed, by lines. */
+function remarks(
+  name: string,
+  { absentTables, tables, stoppedAt, tablesAtSeveralLevels }: MappingWalkResult,
+): string[] {
+  const lines: string[] = [];
+  if (absentTables > 0)
+    lines.push(`${name} lacks ${absentTables} page-table pages: what they map is not listed`);
+  if (tablesAtSeveralLevels > 0) {
+    lines.push(
+      `${tablesAtSeveralLevels} page-table pages stand at more than one level: tables lead to themselves`,
     );
   }
-  if (start !== undefined) {
-    await io.stderr.write(
-      `heki: stopped at ${hex(virtualAddressOf(start))} after ${walked} page-table pages (do tables point to each other?); --range goes on from there\n`,
+  if (stoppedAt !== undefined) {
+    const va = hex(virtualAddressOf(stoppedAt));
+    lines.push(
+      `stopped at ${va} after ${tables + absentTables} page-table pages (do tables point to each other?); --range goes on from there`,
     );
-    return ExitCode.FAILURE;
   }
-  return summary.absentTables > 0 ? ExitCode.FAILURE : ExitCode.SUCCESS;
+  return lines;
 }
 
 async function writeAll(writer: LineWriter, lines: readonly string[]): Promise<void> {

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import {
+  hex,
   type VirtualAddress,
   type VirtualFrame,
   virtualAddressOf,
@@ -8,7 +9,6 @@ import {
 import type { ProvenRoot } from '@heki/vmcore';
 import { walkMappings } from '@heki/x86';
 import { InputError } from '../failure.ts';
-import { hex } from '../hex.ts';
 import { count } from '../quantity.ts';
 import type { Sidecar } from '../sidecar.ts';
 import type { Warning } from '../warning.ts';

@@ -1,8 +1,14 @@
 import { basename } from 'node:path';
-import { createMemoryMap, type FrameRange, type Gfn, type MemoryMap, PAGE_SIZE } from '@heki/physical-memory';
+import {
+  createMemoryMap,
+  type FrameRange,
+  type Gfn,
+  hex,
+  type MemoryMap,
+  PAGE_SIZE,
+} from '@heki/physical-memory';
 import { fitOfMemoryMap, type LeftOut, type ProvenRoot, readMemoryMap } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
-import { hex } from '../hex.ts';
 import { bytesText } from '../quantity.ts';
 import type { Warning } from '../warning.ts';
 

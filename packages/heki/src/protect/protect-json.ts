@@ -1,5 +1,6 @@
 import type { AttackResult } from '@heki/machine';
-import { hex } from '../hex.ts';
+import { hex } from '@heki/physical-memory';
+import { processorJson } from '../assumed-processor.ts';
 import { tablesJson } from '../snapshot.ts';
 import type { ProtectReport } from './report.ts';
 
@@ -18,6 +19,7 @@ export function protectJson(report: ProtectReport): unknown {
     profile: report.profile,
     mbec: report.mbec,
     tables: tablesJson(subject.tables),
+    processor: processorJson(subject.processor),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,
       ramPages: subject.memoryMap.ramFrames,

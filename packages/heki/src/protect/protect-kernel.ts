@@ -14,10 +14,9 @@ import {
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
-import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { type CpuProfile, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
-import { registerWarnings } from '../warning.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -33,9 +32,13 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { registers, tables, symbols, memoryMap } = subject;
+  const { processor, tables, symbols, memoryMap } = subject;
   const backend = HYPERVISORS[settings.hypervisor];
-  const hypervisor = backend.create({ profile: settings.profile, mbec: settings.mbec });
+  const hypervisor = backend.create({
+    profile: settings.profile,
+    mbec: settings.mbec,
+    processor: processor.profile,
+  });
   const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
   const options: MachineOptions<VirtualMachine, BackendEvent> = {
@@ -43,7 +46,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
     kernel: tables,
     memoryMap,
-    registers,
+    registers: processor.registers,
     profile: settings.profile,
     ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
   };
@@ -78,7 +81,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   return {
     subject,
     profile: settings.profile,
-    mbec: settings.mbec,
+    mbec: settings.mbec && hasExecuteControl(processor.profile),
     hypervisor: settings.hypervisor,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
@@ -97,11 +100,16 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
       return [{ ...compared, standing: standingOf(compared) }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
-    warnings: [...subject.warnings, ...registerWarnings(registers)],
+    warnings: [...subject.warnings, ...processor.warnings],
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,
   };
+}
+
+/** Whether the second level can take execution from the kernel alone: MBEC, or on AMD GMET. */
+function hasExecuteControl({ ept, npt }: CpuProfile): boolean {
+  return ept?.modeBasedExecute === true || npt?.gmet === true;
 }
 
 /** Picks out of the trace what the report tells. */

@@ -1,14 +1,15 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
+  hex,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
 import { upperHalfStart, walkMappings } from '@heki/x86';
+import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
 import { InputError } from '../failure.ts';
-import { hex } from '../hex.ts';
 import { count } from '../quantity.ts';
 import { readSidecar } from '../sidecar.ts';
 import {
@@ -27,6 +28,8 @@ const EMBEDDED = fileURLToPath(new URL('../../data/k61-256-nokaslr.elf.gz', impo
 
 /** The kernel that is to be protected, with all that is known of it. */
 export interface Subject extends Snapshot, SubjectMap {
+  /** The processor that its guest is taken to run on. */
+  readonly processor: AssumedProcessor;
   /** File name for people. */
   readonly name: string;
   readonly embedded: boolean;
@@ -36,23 +39,28 @@ export interface Subject extends Snapshot, SubjectMap {
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
 }
 
+/** What the user says of the kernel. */
+export interface SubjectOptions extends AddressSpaceOptions {
+  /** The file of its memory map. */
+  readonly memoryMap?: string;
+  /** The processor, by name. */
+  readonly cpu?: string;
+}
+
 /**
  * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
  *
+ * @throws {UsageError} for a processor that there is none of
  * @throws {VmcoreError} when the snapshot or the memory map is damaged
  * @throws {InputError} when what is beside the snapshot belongs to another guest
  */
-export async function openSubject(
-  path: string | undefined,
-  memoryMapPath: string | undefined,
-  addressSpace: AddressSpaceOptions,
-): Promise<Subject> {
+export async function openSubject(path: string | undefined, options: SubjectOptions): Promise<Subject> {
   const file = path ?? EMBEDDED;
-  const snapshot = openSnapshot(file, addressSpace);
+  const snapshot = openSnapshot(file, options);
   const sidecar = await readSidecar(file);
   const { core, tables } = snapshot;
 
-  const { stoppedAt, absentTables } = walkMappings(
+  const { stoppedAt, absentTables, tablesAtSeveralLevels } = walkMappings(
     { memory: tables.memory, root: tables.root, levels: tables.levels, budget: MOST_TABLES },
     upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
@@ -64,13 +72,15 @@ export async function openSubject(
     );
   }
   const absent = `the dump lacks ${count(absentTables, 'page-table page')} of the kernel: what they map is not known`;
-  const mapFile = memoryMapPath ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
+  const circular = `${count(tablesAtSeveralLevels, 'page-table page')} stand at more than one level: tables lead to themselves`;
+  const mapFile = options.memoryMap ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
   const map = mapFile === undefined ? inferMemoryMap(tables) : openMemoryMap(mapFile, tables);
   const known = knownSymbols(sidecar, tables);
   const release = core.vmcoreinfo?.release;
   return {
     ...snapshot,
     ...map,
+    processor: assumeProcessor(snapshot, sidecar, options.cpu),
     name: basename(file),
     embedded: path === undefined,
     kernel: sidecar?.kernel ?? (release === undefined ? 'unknown' : `Linux ${release}`),
@@ -79,6 +89,7 @@ export async function openSubject(
     warnings: [
       ...tableWarnings(core, tables),
       ...(absentTables > 0 ? [{ id: 'absent-tables', message: absent }] : []),
+      ...(tablesAtSeveralLevels > 0 ? [{ id: 'circular-tables', message: circular }] : []),
       ...map.warnings,
       ...known.warnings,
     ],

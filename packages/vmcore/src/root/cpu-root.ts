@@ -1,4 +1,4 @@
-import { frameOf, type Gfn, gpa, PAGE_SIZE } from '@heki/physical-memory';
+import { frameOf, type Gfn, gpa, hex, PAGE_SIZE } from '@heki/physical-memory';
 import { CR0, CR4, type PagingLevels } from '@heki/x86';
 import type { VmcoreCpu } from '../cpu-note.ts';
 import { VmcoreError } from '../error.ts';
@@ -42,7 +42,7 @@ export function cpuAt({ cpus }: Vmcore, index: number): VmcoreCpu {
   }
   if (!pagesIn64BitMode(cpu)) {
     throw new VmcoreError(
-      `CPU ${index} has CR0 0x${cpu.cr0.toString(16)} and CR4 0x${cpu.cr4.toString(16)}: expected PG and PAE, as in 64-bit mode`,
+      `CPU ${index} has CR0 ${hex(cpu.cr0)} and CR4 ${hex(cpu.cr4)}: expected PG and PAE, as in 64-bit mode`,
     );
   }
   return cpu;
@@ -75,10 +75,10 @@ export function chosenRootOf(
     cr3 === undefined || core.cpus.length > 0 ? levelsOf(cpuAt(core, index)) : levelsOfKernel(core);
   const value = cr3 ?? cpuAt(core, index).cr3;
   const root = rootOf(value);
-  const name = cr3 === undefined ? `CR3 of CPU ${index}` : `CR3 0x${value.toString(16)}`;
+  const name = cr3 === undefined ? `CR3 of CPU ${index}` : `CR3 ${hex(value)}`;
   if (core.memory.page(root) === undefined) {
     throw new VmcoreError(
-      `the dump holds no page at 0x${(root * PAGE_SIZE).toString(16)}, where ${name} has the root table`,
+      `the dump holds no page at ${hex(root * PAGE_SIZE)}, where ${name} has the root table`,
     );
   }
   return { memory: core.memory, root, levels, name };

@@ -1,5 +1,6 @@
 import {
   type Gfn,
+  hex,
   PAGE_SIZE,
   type VirtualAddress,
   type VirtualFrame,
@@ -66,6 +67,8 @@ export interface RootOrigin {
   readonly name: string;
   /** The first CPU that stands on tables of this kernel: its registers go with them. */
   readonly cpu: number | undefined;
+  /** Whether the kernel's half of that CPU's own CR3 is this one: then a look at the running CPU shows the same. */
+  readonly isCr3: boolean;
   /** What was looked at before and proves nothing. */
   readonly refused: readonly RefusedRoot[];
 }
@@ -119,7 +122,7 @@ export function prove(
     return `has more than ${MOST_TABLES} table pages in its direct map: they seem to point to each other`;
   }
 
-  const text = image === undefined ? firstText(tables, direct.start) : textAt(tables, direct.start, image);
+  const text = findText(tables, direct.start, image);
   if (typeof text === 'string') return text;
   const because = `a direct map at ${address(direct.start)} with ${direct.tables} of ${frames.length} table pages, kernel text at ${address(text.virtualFrame)}`;
   const tablePages = { looked: frames.length, mapped: direct.tables };
@@ -133,51 +136,58 @@ export function prove(
  */
 export function proveKernelRoot(tables: KernelTables): ProvenRoot {
   const name = `the root table at ${physical(tables.root)}`;
-  const proven = prove(tables, { kind: 'given', name, cpu: undefined, refused: [] });
+  const proven = prove(tables, { kind: 'given', name, cpu: undefined, isCr3: false, refused: [] });
   if (typeof proven === 'string') throw new VmcoreError(`${name} ${proven}`);
   return proven;
 }
 
-/** The first executable page of the image that the direct map shows, too, or why there is none. */
-function firstText(tables: KernelTables, directMap: VirtualFrame): ProvenRoot['text'] | string {
-  let text: ProvenRoot['text'] | undefined;
-  walkMappings(tables, KERNEL_MAP, (KERNEL_MAP + GIB_FRAMES) as VirtualFrame, (leaf) => {
-    if (text !== undefined || (leaf.effective & PageRights.EXECUTE_DISABLE) !== 0) return;
-    if (!isDirectlyMapped(tables, directMap, leaf.guestFrame)) return;
-    text = { virtualFrame: leaf.virtualFrame, frame: leaf.guestFrame };
-  });
-  return text ?? `has no executable page where a kernel's image lies, from ${address(KERNEL_MAP)} on`;
-}
-
-/** The page of `_stext`, or what is wrong with it. */
-function textAt(
+/**
+ * The first page of the kernel's text, or why there is none. An image is mapped in one piece, so that most of what can be executed
+ * where images lie is as far from its frame: single pages may have been led elsewhere, by damage or by an attacker. Modules, which
+ * may lie there, too, are scattered.
+ */
+function findText(
   tables: KernelTables,
   directMap: VirtualFrame,
-  image: ImageFacts,
+  image: ImageFacts | undefined,
 ): ProvenRoot['text'] | string {
-  const name = `_stext at 0x${image.text.toString(16)}`;
-  const virtualFrame = virtualFrameOf(image.text);
-  let frame: Gfn | undefined;
-  let executable = false;
-  walkMappings(tables, virtualFrame, (virtualFrame + 1) as VirtualFrame, (leaf) => {
-    frame = leaf.guestFrame;
-    executable = (leaf.effective & PageRights.EXECUTE_DISABLE) === 0;
+  /** By distance of an address from its frame: the pages, and the first of them. */
+  const pieces = new Map<number, { pages: number; readonly first: VirtualFrame }>();
+  walkMappings(tables, KERNEL_MAP, (KERNEL_MAP + GIB_FRAMES) as VirtualFrame, (leaf) => {
+    if ((leaf.effective & PageRights.EXECUTE_DISABLE) !== 0) return;
+    if (!isDirectlyMapped(tables, directMap, leaf.guestFrame)) return;
+    const distance = leaf.virtualFrame - leaf.guestFrame;
+    const piece = pieces.get(distance);
+    if (piece === undefined) pieces.set(distance, { pages: leaf.frames, first: leaf.virtualFrame });
+    else piece.pages += leaf.frames;
   });
-  if (frame === undefined) return `does not map ${name}, where VMCOREINFO has the kernel's text`;
-  if (!executable) return `maps ${name}, where VMCOREINFO has the kernel's text, not executable`;
+  const largest = [...pieces].reduce((most, piece) => (piece[1].pages > most[1].pages ? piece : most), [
+    0,
+    { pages: 0, first: KERNEL_MAP },
+  ] as const);
+  const [distance, { pages, first }] = largest;
+  if (pages === 0)
+    return `has no executable page where a kernel's image lies, from ${address(KERNEL_MAP)} on`;
+  if (image === undefined) return { virtualFrame: first, frame: (first - distance) as Gfn };
+
+  const name = `_stext at ${hex(image.text)}`;
+  const virtualFrame = virtualFrameOf(image.text);
+  const frame = (virtualFrame - distance) as Gfn;
+  let mapped: string | undefined = 'does not map';
+  walkMappings(tables, virtualFrame, (virtualFrame + 1) as VirtualFrame, (leaf) => {
+    mapped = (leaf.effective & PageRights.EXECUTE_DISABLE) === 0 ? undefined : 'lets nobody execute';
+  });
+  if (mapped !== undefined) return `${mapped} ${name}, where VMCOREINFO has the kernel's text`;
   if (image.frame !== undefined && frame !== image.frame) {
-    return `maps ${name} to ${physical(frame)}: by VMCOREINFO the kernel's text is at ${physical(image.frame)}`;
-  }
-  if (!isDirectlyMapped(tables, directMap, frame)) {
-    return `does not show ${name} in its direct map`;
+    return `has an image with ${name} at ${physical(frame)}: by VMCOREINFO it is at ${physical(image.frame)}`;
   }
   return { virtualFrame, frame };
 }
 
 function address(frame: VirtualFrame): string {
-  return `0x${virtualAddressOf(frame).toString(16)}`;
+  return hex(virtualAddressOf(frame));
 }
 
 function physical(frame: Gfn): string {
-  return `0x${(frame * PAGE_SIZE).toString(16)}`;
+  return hex(frame * PAGE_SIZE);
 }

@@ -23,13 +23,18 @@ function swapperAt(kernel: BuiltKernel, physBase = 0): string {
 }
 
 /** The page table by which the direct map maps `frame`, in 4-KiB leaves. */
-function directMapTable({ memory, directMap }: BuiltKernel, root: Gfn, frame: number): Uint32Array {
+function directMapTable(kernel: BuiltKernel, root: Gfn, frame: number): Uint32Array {
+  return tableOf(kernel, root, kernel.directMap + frame);
+}
+
+/** The page table that maps a virtual frame. */
+function tableOf({ memory }: BuiltKernel, root: Gfn, virtualFrame: number): Uint32Array {
   let table = root;
   for (let level = 4; ; level--) {
     const page = memory.writablePage(table);
     if (page === undefined) throw new Error('a table is absent');
     if (level === 1) return page;
-    const slot = Math.floor((directMap + frame) / 512 ** (level - 1)) % 512;
+    const slot = Math.floor(virtualFrame / 512 ** (level - 1)) % 512;
     table = gfn(Math.floor((page[2 * slot] ?? 0) / 4096));
   }
 }
@@ -66,6 +71,7 @@ describe('the root of the kernel', () => {
       kind: 'pti-kernel-half',
       name: 'CR3 of CPU 0 with bit 12 cleared',
       cpu: 0,
+      isCr3: false,
       refused: [
         {
           name: 'CR3 of CPU 0',
@@ -119,8 +125,11 @@ describe('the root of the kernel', () => {
     });
     for (const [stext, why] of [
       ['ffffffff84000000', 'does not map _stext at 0xffffffff84000000, where VMCOREINFO has'],
-      ['ffffffff81200000', "has the kernel's text, not executable"],
-      ['ffffffff81100000', 'maps _stext at 0xffffffff81100000 to 0x1100000: by VMCOREINFO'],
+      ['ffffffff81200000', 'lets nobody execute _stext at 0xffffffff81200000, where'],
+      [
+        'ffffffff81100000',
+        'has an image with _stext at 0xffffffff81100000 at 0x1100000: by VMCOREINFO it is at 0x1300000',
+      ],
     ]) {
       const moved = stext === 'ffffffff81100000' ? info.replace('phys_base)=0', 'phys_base)=2097152') : info;
       expect(() => resolveKernelRoot(coreOf(kernel, [process], `${moved}SYMBOL(_stext)=${stext}\n`))).toThrow(
@@ -199,6 +208,14 @@ describe('the root of the kernel', () => {
     expect(doubtsAbout(core, resolveKernelRoot(core)).map(({ message }) => message)).toEqual([
       '1 page in the direct map leads to another frame than its own: the dump is damaged, or the kernel was attacked',
       '1 of 31 table pages is not in the direct map: the dump is damaged, or the kernel was attacked',
+    ]);
+    const attacked = buildKernel({ ...PLAN, largestLeaf: 1 });
+    const info = `${swapperAt(attacked)}NUMBER(phys_base)=0\n${STEXT}`;
+    const image = tableOf(attacked, attacked.kernelRoots.swapper, attacked.text);
+    image[0] = 0x77_7161;
+    const remapped = coreOf(attacked, [attacked.kernelRoots.process], info);
+    expect(doubtsAbout(remapped, resolveKernelRoot(remapped)).map(({ message }) => message)).toEqual([
+      "the kernel's first page of text, 0xffffffff81000000, leads to 0x777000 and not to 0x1000000, as the rest of the image: the dump is damaged, or the kernel was attacked",
     ]);
     const none = coreOf(kernel, [empty], swapperAt(kernel));
     expect(doubtsAbout(none, resolveKernelRoot(none)).map(({ id }) => id)).toEqual(['no-cpu-on-kernel']);

@@ -1,4 +1,4 @@
-import { frameOf, type Gfn, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import { frameOf, type Gfn, hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import { entryFrame, type PagingLevels } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
@@ -49,20 +49,21 @@ export function resolveKernelRoot(core: Vmcore, choice?: AddressSpaceChoice): Pr
     if (!pagesIn64BitMode(cpu)) continue;
     const candidates = pair(rootOf(cpu.cr3), [levelsOf(cpu)], `CR3 of CPU ${index}`);
     if (swapper !== undefined && levelsOf(cpu) === swapper.levels) {
-      if (candidates.some(({ root }) => sharesKernelHalf(swapper, root))) return withCpu(swapper, index);
+      const same = candidates.find(({ root }) => sharesKernelHalf(swapper, root));
+      if (same !== undefined) return withCpu(swapper, index, same.kind === 'cr3');
     }
     const own = search.firstProven(candidates, index);
     if (own === undefined) continue;
     if (swapper === undefined) return own;
     if (!isSameKernel(swapper, own)) throw differentKernels(swapper, own);
-    return withCpu(swapper, index);
+    return withCpu(swapper, index, false);
   }
   if (swapper === undefined) throw search.failure();
   return swapper;
 }
 
-function withCpu(kernel: ProvenRoot, cpu: number): ProvenRoot {
-  return new ProvenRoot({ ...kernel, origin: { ...kernel.origin, cpu } });
+function withCpu(kernel: ProvenRoot, cpu: number, isCr3: boolean): ProvenRoot {
+  return new ProvenRoot({ ...kernel, origin: { ...kernel.origin, cpu, isCr3 } });
 }
 
 /** Tries candidates, and remembers why they prove nothing. */
@@ -84,7 +85,7 @@ class Search {
       this.#seen.add(root);
       const reasons: string[] = [];
       for (const level of levels) {
-        const origin = { kind, name, cpu, refused: [...this.#refused] };
+        const origin = { kind, name, cpu, isCr3: kind === 'cr3', refused: [...this.#refused] };
         const proven = prove({ memory: this.#core.memory, root, levels: level }, origin, this.#image);
         if (typeof proven !== 'string') return proven;
         reasons.push(levels.length === 1 ? proven : `${proven} (read with ${level} levels)`);
@@ -97,7 +98,7 @@ class Search {
   failure(): VmcoreError {
     const reasons = this.#refused
       .slice(0, MOST_REASONS)
-      .map(({ name, root, why }) => `${name}, 0x${(root * PAGE_SIZE).toString(16)}, ${why}`);
+      .map(({ name, root, why }) => `${name}, ${hex(root * PAGE_SIZE)}, ${why}`);
     if (reasons.length === 0)
       reasons.push("it has neither a CPU's registers of 64-bit mode nor swapper_pg_dir");
     const more = this.#refused.length - MOST_REASONS;
@@ -163,7 +164,7 @@ function isSameKernel(a: ProvenRoot, b: ProvenRoot): boolean {
 
 function differentKernels(a: ProvenRoot, b: ProvenRoot): VmcoreError {
   const describe = ({ origin, root, because }: ProvenRoot) =>
-    `${origin.name}, 0x${(root * PAGE_SIZE).toString(16)} (${because})`;
+    `${origin.name}, ${hex(root * PAGE_SIZE)} (${because})`;
   return new VmcoreError(
     `two kernels are in the dump: ${describe(a)}, and ${describe(b)}: say which by a value for CR3`,
   );

@@ -1,9 +1,9 @@
 import type { Gfn, Pfn } from '@heki/physical-memory';
 import { REFUSED, type SecondLevel } from '@heki/second-level';
-import type { SecondLevelFault, Vcpu } from '@heki/vcpu';
+import type { SecondLevelFault } from '@heki/vcpu';
 
 /**
- * The second level of an L2: first the EPT that its hypervisor in L1 made, in L1's memory, then KVM's own. KVM keeps both in one
+ * The second level of an L2: first the tables that its hypervisor in L1 made, in L1's memory, then KVM's own. KVM keeps both in one
  * shadow table; what it grants is the same, because its leaves are made like all others (Heki v2 11/19).
  */
 export class NestedView implements SecondLevel<SecondLevelFault> {
@@ -35,6 +35,3 @@ export class NestedView implements SecondLevel<SecondLevelFault> {
     return host;
   }
 }
-
-/** The virtual CPUs of a VM that run an L2. */
-export type NestedCpus = Map<Vcpu, NestedView>;
