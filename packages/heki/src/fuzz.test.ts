@@ -125,14 +125,15 @@ describe('page tables that are one great cycle', () => {
     );
   });
 
-  test('are extracted once each, and not redacted', async () => {
+  test('are extracted, redacted or not, each table once', async () => {
     const partly = Buffer.from(base);
     for (let slot = 402; slot < 502; slot++) partly.writeBigUInt64LE(BigInt(root) | 0x63n, at + slot * 8);
     writeFileSync(path, partly);
-    expect(await runCommand(['extract', path, '-o', small, '--force'])).toMatchObject({ exitCode: 0 });
-    const { exitCode, stderr } = await runCommand(['extract', path, '-o', small, '--force', '--redact']);
-    expect(exitCode).toBe(1);
-    expect(stderr).toContain('cannot be redacted');
+    for (const options of [[], ['--redact']]) {
+      const { exitCode, stdout } = await runCommand(['extract', path, '-o', small, '--force', ...options]);
+      expect(exitCode).toBe(0);
+      expect(Number(/ (\d+) page-table pages of /.exec(stdout)?.[1])).toBeLessThanOrEqual(pages.length);
+    }
   });
 
   test('are walked where a range is asked for, and translated', async () => {

@@ -1,6 +1,6 @@
+import { hex } from '@heki/physical-memory';
 import { type Extract, namesMemory } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
-import { hex } from '../hex.ts';
 import type { ExtractSidecar } from './extract-sidecar.ts';
 
 /** Symbols that attacks are aimed by; the others tell which kernel it is. */
@@ -10,13 +10,14 @@ const CRASH_KERNEL = 'Crash kernel';
 
 /** A sidecar without the kernel's version, its command line and the names of devices, its addresses as they are in the extract. */
 export function redactSidecar(
-  { page_offset_base, iomem, symbols = {} }: ExtractSidecar,
+  { page_offset_base, efer, iomem, symbols = {} }: ExtractSidecar,
   { change }: NonNullable<Extract['redaction']>,
 ): ExtractSidecar {
   const moved = (address: string): string => hex(change.virtual(BigInt(address)));
   const kept = Object.entries(symbols).filter(([name]) => KEPT_SYMBOLS.includes(name));
   return {
     ...(page_offset_base === undefined ? {} : { page_offset_base: moved(page_offset_base) }),
+    ...(efer === undefined ? {} : { efer }),
     ...(iomem === undefined ? {} : { iomem: redactIomem(iomem, change.physical) }),
     ...(kept.length === 0
       ? {}

@@ -1,5 +1,11 @@
 import { type Gfn, type PhysicalMemory, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import { HARDWARE_PRESENCE, LINUX_PRESENCE, type PresencePolicy, upperHalfStart, walkMappings } from '@heki/x86';
+import {
+  HARDWARE_PRESENCE,
+  LINUX_PRESENCE,
+  type PresencePolicy,
+  upperHalfStart,
+  walkMappings,
+} from '@heki/x86';
 import { MAX_TABLE_PAGES, type TableRoot, UPPER_HALF } from '../table-pages.ts';
 import { CannotMove, type Move, movedTo } from './move.ts';
 import { type BlockPermutation, permutedFrame } from './permute-blocks.ts';
@@ -31,7 +37,8 @@ export function checkRedaction(
       checked.add(half);
       const expected = sumOf(before.memory, root, presence, moves, permutation);
       const found = sumOf(after.memory, rootAfter, presence, [], new Map());
-      if (expected !== found) throw new CannotMove('a table that would change is used in more places than one');
+      if (expected !== found)
+        throw new CannotMove('a table that would change is used in more places than one');
     }
   }
 }
