@@ -17,7 +17,6 @@ import {
   type FrameRange,
   type Gfn,
   type Gpa,
-  type MemoryMap,
   PAGE_SIZE,
   type Pfn,
   type VirtualAddress,
@@ -28,7 +27,7 @@ import { CR4 } from '@heki/x86';
 import { performAttack } from './attacks/perform-attack.ts';
 import { MachineError } from './error.ts';
 import type { TraceEvent } from './event.ts';
-import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
+import { framesOutside, layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
 
 /** Frames of RAM added for page lists: 16 MiB, enough for 692,224 ranges. It takes host memory only where it is used. */
@@ -112,7 +111,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     onEvent: (event) => emit({ from: 'vcpu', event }),
   });
 
-  const kernel = createKernel(tables, memory, memoryMap, addedMemory);
+  const kernel = createKernel(tables, memory, options, addedMemory);
   const driverMemory: DriverMemory = {
     memory,
     allocatePage: () => kernel.allocatePage(false)?.frame,
@@ -204,7 +203,10 @@ function tablesOf(
 function createKernel(
   tables: Pick<HekiKernel, 'pageTableRoot' | 'levels' | 'directMap'>,
   memory: HekiKernel['memory'],
-  memoryMap: MemoryMap<Gfn>,
+  {
+    memoryMap,
+    crashKernel = [],
+  }: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'memoryMap' | 'crashKernel'>,
   addedMemory: FrameRange<Gfn>,
 ): HekiKernel {
   // Only addresses of list pages are made from it.
@@ -216,6 +218,8 @@ function createKernel(
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
     ramFrames: machineMemory(memoryMap),
+    // Of a snapshot nobody knows what is final, but for what surely is not.
+    ...(crashKernel.length === 0 ? {} : { finalFrames: framesOutside(crashKernel, memoryMap.ramEnd) }),
     allocatePage() {
       const frame = frames.allocate();
       if (frame === undefined) return undefined;

@@ -33,3 +33,4 @@ export type { HekiDriver, KernelWithoutTables, Machine, MachineOptions } from '.
 export { type CollectiveRights, collectiveRights, rightsOfFrame } from './rights/collective-rights.ts';
 export { type ComparedRange, compareRights, type RightsComparison } from './rights/compare-rights.ts';
 export { grantedRights, KernelRights, kernelRightsText } from './rights/kernel-rights.ts';
+export { type RamOutsideDirectMap, ramOutsideDirectMap } from './rights/ram-outside-direct-map.ts';

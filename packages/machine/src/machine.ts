@@ -45,6 +45,11 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
   readonly memoryMap: MemoryMap<Gfn>;
   /** Registers of the virtual CPU, as the snapshot has them. */
   readonly registers: Partial<Registers>;
+  /**
+   * The frames reserved for a crash kernel. As long as one is loaded they are read-only, and the kernel must be able to change that: they
+   * never become immutable, unless B-G16.
+   */
+  readonly crashKernel?: readonly FrameRange<Gfn>[];
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
   readonly hostPage?: 1 | 512 | 262144;
   /** The guest's half. Default `hardened`. */

@@ -4,7 +4,7 @@ export type { ExtractRoot } from './extract/extract-roots.ts';
 export { type Extract, type ExtractOptions, extractTables } from './extract/extract-tables.ts';
 export type { Remains } from './extract/redact/remains.ts';
 export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
-export { type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts';
+export { CRASH_KERNEL, type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts';
 export { readMemoryMap } from './memory-map-file.ts';
 export type { Note } from './note.ts';
 export { pagingRegistersOf } from './paging-registers.ts';

@@ -1,5 +1,6 @@
 import {
   createMemoryMap,
+  type FrameRange,
   type Gfn,
   type MemoryMap,
   type MemoryType,
@@ -27,9 +28,12 @@ const TYPES: ReadonlyMap<string, MemoryType> = new Map([
  */
 const RAM = /^System RAM(?: \(.+\))?$/;
 
-/** Whether a line of /proc/iomem with this name tells of memory, by the firmware's name for it or a driver's. */
+/** What Linux calls both parts of the region for a crash kernel (kernel/crash_core.c). */
+export const CRASH_KERNEL = 'Crash kernel';
+
+/** Whether a line of /proc/iomem with this name tells of memory, by the firmware's name for it, a driver's or Linux's. */
 export function namesMemory(name: string): boolean {
-  return RAM.test(name) || TYPES.has(name);
+  return RAM.test(name) || TYPES.has(name) || name === CRASH_KERNEL;
 }
 
 /** RAM that fills no page, or lies beyond 52 bits. */
@@ -48,6 +52,8 @@ export interface LeftOut {
 export interface IomemMap extends MemoryMap<Gfn> {
   /** By name, in the order of the map. */
   readonly leftOut: readonly LeftOut[];
+  /** RAM reserved for a crash kernel (crashkernel=), by whole pages and ascending; whether one is loaded the map does not tell. */
+  readonly crashKernel: readonly FrameRange<Gfn>[];
   /** The lines it was read from. */
   readonly lines: readonly string[];
 }
@@ -71,9 +77,11 @@ interface Resource extends Range {
 export function parseIomem(text: string): IomemMap {
   const resources = readResources(text);
   const ram = united(resources.filter(({ name }) => RAM.test(name)));
-  const ramFrames = ram
-    .map(({ start, end }) => ({ start: Math.ceil(start / PAGE_SIZE), end: Math.floor(end / PAGE_SIZE) }))
-    .filter(isAddressable);
+  const ramFrames = ram.map(wholePages).filter(isAddressable);
+  const crashKernel = united(resources.filter(({ name }) => name === CRASH_KERNEL))
+    .map(wholePages)
+    .filter(isAddressable)
+    .map(({ start, end }) => ({ start: start as Gfn, end: end as Gfn }));
   let before = 0;
   const otherFrames = resources.flatMap(({ start, end, type }) => {
     if (type === undefined) return [];
@@ -93,6 +101,7 @@ export function parseIomem(text: string): IomemMap {
   return {
     ...createMemoryMap(entries),
     leftOut: leftOutOf(resources, ram, ramFrames),
+    crashKernel,
     lines: text.split('\n').filter((line) => line.trim() !== ''),
   };
 }
@@ -151,6 +160,10 @@ function leftOutOf(
     bytes,
     isMemory: TYPES.has(name) || name === PARTS_OF_RAM,
   }));
+}
+
+function wholePages({ start, end }: Range): Range {
+  return { start: Math.ceil(start / PAGE_SIZE), end: Math.floor(end / PAGE_SIZE) };
 }
 
 function isAddressable({ start, end }: Range): boolean {

@@ -1,13 +1,10 @@
 import { hex } from '@heki/physical-memory';
-import { type Extract, namesMemory } from '@heki/vmcore';
+import { CRASH_KERNEL, type Extract, namesMemory } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
 import type { ExtractSidecar } from './extract-sidecar.ts';
 
 /** Symbols that attacks are aimed by; the others tell which kernel it is. */
 const KEPT_SYMBOLS = ['_stext', '_text', '_sdata', 'init_uts_ns'];
-/** As Linux names the memory that it keeps for another kernel. */
-const CRASH_KERNEL = 'Crash kernel';
-
 /** A sidecar without the kernel's version, its command line and the names of devices, its addresses as they are in the extract. */
 export function redactSidecar(
   { page_offset_base, efer, iomem, symbols = {} }: ExtractSidecar,
@@ -36,7 +33,7 @@ function redactIomem(lines: readonly string[], physical: (address: bigint) => bi
   for (const line of lines.toReversed()) {
     const [, indent = '', first = '', last = '', name = ''] =
       /^( *)([0-9a-f]+)-([0-9a-f]+) : (.+?)\s*$/i.exec(line) ?? [];
-    const isMemory = namesMemory(name) || name === CRASH_KERNEL;
+    const isMemory = namesMemory(name);
     if (!isMemory && indent.length >= needed) continue;
     needed = indent.length;
     const range = name === CRASH_KERNEL ? movedRange(first, last, physical) : `${first}-${last}`;

@@ -11,6 +11,7 @@ import { fitOfMemoryMap, type LeftOut, type ProvenRoot, readMemoryMap } from '@h
 import { InputError } from '../failure.ts';
 import { bytesText } from '../quantity.ts';
 import type { Warning } from '../warning.ts';
+import { hiddenRam } from './hidden-ram.ts';
 
 /** The memory map of the guest, and what is to be said of it. */
 export interface SubjectMap {
@@ -19,6 +20,8 @@ export interface SubjectMap {
   readonly memoryMapFrom: string | undefined;
   /** What that file names and does not count as RAM. */
   readonly leftOut: readonly LeftOut[];
+  /** RAM reserved for a crash kernel, ascending. */
+  readonly crashKernel: readonly FrameRange<Gfn>[];
   readonly warnings: readonly Warning[];
 }
 
@@ -64,13 +67,15 @@ export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
     if (frames(ranges) > of * MOST_FOREIGN) throw new InputError(`${message}: is it the map of this guest?`);
     warnings.push({ id: 'memory-map', message });
   }
-  return { memoryMap: map, memoryMapFrom: name, leftOut: map.leftOut, warnings };
+  const { leftOut, crashKernel } = map;
+  return { memoryMap: map, memoryMapFrom: name, leftOut, crashKernel, warnings };
 }
 
 /** What the kernel takes for its memory. */
-export function inferMemoryMap({ directMap }: ProvenRoot): SubjectMap {
-  const memoryMap = createMemoryMap(directMap.frames.map((range) => ({ ...range, type: 'ram' as const })));
-  return { memoryMap, memoryMapFrom: undefined, leftOut: [], warnings: [] };
+export function inferMemoryMap(tables: ProvenRoot): SubjectMap {
+  const ram = [...tables.directMap.frames, ...hiddenRam(tables)];
+  const memoryMap = createMemoryMap(ram.map((range) => ({ ...range, type: 'ram' as const })));
+  return { memoryMap, memoryMapFrom: undefined, leftOut: [], crashKernel: [], warnings: [] };
 }
 
 function frames(ranges: readonly FrameRange<Gfn>[]): number {

@@ -17,6 +17,8 @@ import type { Profile } from '@heki/series';
 import { type CpuProfile, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
+import { crashKernelPages } from './crash-kernel.ts';
+import { findOutsideDirectMap } from './outside-direct-map.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -32,7 +34,7 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { processor, tables, symbols, memoryMap } = subject;
+  const { processor, tables, symbols, memoryMap, crashKernel } = subject;
   const backend = HYPERVISORS[settings.hypervisor];
   const hypervisor = backend.create({
     profile: settings.profile,
@@ -46,6 +48,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
     kernel: tables,
     memoryMap,
+    crashKernel,
     registers: processor.registers,
     profile: settings.profile,
     ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
@@ -65,6 +68,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   });
   const { early, late } = first.init();
   const pinned = recorder.pinned();
+  const sent = allRanges(recorder.hypercalls.filter(({ result }) => result === 0));
   let next: Machine | undefined = first.machine;
   const attacked = runAttacks({
     targets,
@@ -91,6 +95,8 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     hypercalls: recorder.hypercalls,
     pages: countPages(recorder.hypercalls),
     weakenedPages: recorder.weakenedPages(),
+    outsideDirectMap: findOutsideDirectMap(subject, sent),
+    crashKernel: crashKernelPages(subject, sent),
     writableCode: findWritableCode(subject, recorder.hypercalls),
     attacks: ATTACKS.flatMap((attack, index) => {
       const plain = without[index];

@@ -10,7 +10,8 @@ import { bytesText, count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 import { warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
-import type { HypercallRecord, ProtectReport } from './report.ts';
+import { outsideDirectMapLines } from './outside-direct-map.ts';
+import type { HypercallRecord, PageCount, ProtectReport } from './report.ts';
 
 const BAR_WIDTH = 24;
 /** More ranges than this of writable code are counted, not listed. */
@@ -192,19 +193,23 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
 }
 
 function enforcedLines(report: ProtectReport, colours: Colours): string[] {
-  const { pages, pinned, writableCode, weakenedPages, subject } = report;
+  const { pages, pinned, writableCode, weakenedPages, outsideDirectMap, crashKernel, subject } = report;
   const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
   if (total === 0) return ['nothing'];
   const lines: string[] = [];
   const meanings = weakenedPages > 0 ? MEANINGS_WITHOUT_MBEC : MEANINGS;
-  for (const permissions of ['r-x', 'r--', 'rw-', 'rwx'] as const) {
-    const { pages: frames, immutable } = pages.get(permissions) ?? { pages: 0, immutable: 0 };
+  const kinds = (['r-x', 'r--', 'rw-', 'rwx'] as const).map((permissions) => ({
+    permissions,
+    ...(pages.get(permissions) ?? { pages: 0, immutable: 0 }),
+    meaning: meanings[permissions] as string,
+  }));
+  for (const { permissions, pages: frames, immutable, meaning } of withCrashKernel(kinds, crashKernel)) {
     if (frames === 0) continue;
     const bar = '█'.repeat(Math.max(1, Math.round((frames / total) * BAR_WIDTH))).padEnd(BAR_WIDTH);
     const colour = permissions === 'rwx' ? colours.red : permissions === 'rw-' ? colours.blue : colours.green;
     lines.push(
-      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meanings[permissions]}${immutable > 0 ? colours.dim('  immutable') : ''}`,
+      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meaning}${immutable > 0 ? colours.dim('  immutable') : ''}`,
     );
   }
   lines.push(
@@ -217,6 +222,7 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
       ),
     );
   }
+  lines.push(...outsideDirectMapLines(outsideDirectMap, colours));
   if (writableCode.length > 0) {
     const frames = writableCode.reduce((sum, { start, end }) => sum + end - start, 0);
     lines.push(
@@ -238,6 +244,29 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
     }
   }
   return lines;
+}
+
+/** Pages of one kind, as a line tells them. */
+interface PageKind extends PageCount {
+  readonly permissions: keyof typeof MEANINGS;
+  readonly meaning: string;
+}
+
+/** Parts the pages of a loaded crash kernel from those that are constants. */
+function withCrashKernel(kinds: readonly PageKind[], crashKernel: PageCount): PageKind[] {
+  return kinds.flatMap((kind) => {
+    if (kind.permissions !== 'r--') return [kind];
+    const { pages, immutable } = kind;
+    const constants = { pages: pages - crashKernel.pages, immutable: immutable - crashKernel.immutable };
+    const meaning =
+      crashKernel.immutable === 0
+        ? 'a crash kernel, loaded: read-only until another is'
+        : 'a crash kernel, loaded: no other can be any more';
+    return [
+      { ...kind, ...constants },
+      { ...kind, ...crashKernel, meaning },
+    ];
+  });
 }
 
 function attackLines(report: ProtectReport, colours: Colours): string[] {

@@ -5,13 +5,13 @@ import { hekiChanges } from '../heki/heki-hooks.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
 import { type AttributeChange, applied } from './attribute-change.ts';
 import type { ChangedLeaf, LeafTransition } from './leaf-changes.ts';
-import { stored, storedFrame } from './leaf-entry.ts';
+import { isNone, plainLeaf, storedFrame, storedLeaf, withPresenceBits } from './leaf-entry.ts';
 import type { MmState } from './mm-state.ts';
 import type { TableEntry } from './page-tables.ts';
 import { putBack } from './settle-changes.ts';
 import { forbiddenBits, violatesWx } from './static-protection.ts';
 
-const { P, RW, D, G } = EntryLow;
+const { P, RW, D } = EntryLow;
 const { XD } = EntryHigh;
 
 /** How wide a change reaches. */
@@ -145,7 +145,7 @@ class AttributeRun {
     const { tables } = this.#kernel;
     for (;;) {
       const entry = tables.lookup(at);
-      if (entry === undefined || (entry.low === 0 && entry.high === 0)) return this.#hole(at, primary);
+      if (entry === undefined || isNone(entry)) return this.#hole(at, primary);
       const size = framesOfLevel(entry.level);
       const offset = at % size;
       const frame = (storedFrame(entry.low, entry.high, entry.level) + offset) as Gfn;
@@ -177,8 +177,8 @@ class AttributeRun {
     change: AttributeChange,
     primary: boolean,
   ): void {
-    const old = stored(entry.low, entry.high, 1);
-    const wanted = applied(old, change);
+    const old = plainLeaf(entry.low, entry.high, 1);
+    const wanted = withPresenceBits(applied(old, change), 1);
     const allowed = allow(wanted, forbiddenBits(this.#kernel, at, frame, 1));
     const next = violatesWx(this.#kernel, old, allowed, at, frame, 1) ? old : allowed;
     this.#set(entry, { at, frame, frames: 1, old, next }, primary);
@@ -197,8 +197,8 @@ class AttributeRun {
     primary: boolean,
   ): boolean {
     const { level } = entry;
-    const old = stored(entry.low, entry.high, level);
-    const wanted = applied(old, change);
+    const old = plainLeaf(entry.low, entry.high, level);
+    const wanted = withPresenceBits(applied(old, change), level);
     if (wanted.low === old.low && wanted.high === old.high) return true;
     if (pages < framesOfLevel(level)) return false;
     const frame = storedFrame(entry.low, entry.high, level);
@@ -212,10 +212,8 @@ class AttributeRun {
 
   #set(entry: TableEntry, transition: LeafTransition, primary: boolean): void {
     const { old, next } = transition;
-    // G in an entry that is not present would read as PROT_NONE (pgprot_clear_protnone_bits).
-    const low = (next.low & P) === 0 ? (next.low & ~G) >>> 0 : next.low;
-    if (low === old.low && next.high === old.high) return;
-    const bits = stored(low, next.high, entry.level);
+    if (next.low === old.low && next.high === old.high) return;
+    const bits = storedLeaf(next);
     this.#kernel.tables.setEntry(entry, bits.low, bits.high);
     this.transitions.push({ ...transition, entry, primary });
   }
