@@ -8,6 +8,7 @@ export type {
   HekiGuest,
   LateInitResult,
   LeafChange,
+  MappingChange,
   NamedLeaf,
   PermissionCounters,
 } from './heki-guest.ts';

@@ -151,7 +151,7 @@ describe('translate', () => {
     const named = await json('translate', path, TEXT, '--cpu', 'intel-skylake');
     expect(named).toMatchObject({
       outcome: { kind: 'page-fault', errorCode: '0x9' },
-      warnings: [{ id: 'stray-text' }, { id: 'cpu-contradicted' }],
+      warnings: [{ id: 'stray-text' }, { id: 'cpu-contradicted' }, { id: 'address-bit' }],
     });
   });
 

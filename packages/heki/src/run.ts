@@ -88,6 +88,13 @@ function cpuIndexOption(meaning: string): Option {
   return new Option('--cpu-index <n>', meaning).argParser(parseWhole(0, 65_535));
 }
 
+/** The C-bit of a snapshot whose guest's memory is encrypted. */
+function encryptionBitOption(): Option {
+  const meaning =
+    'the C-bit of memory encryption, 32 to 51 (default: what VMCOREINFO says, or most page-table entries have)';
+  return new Option('--c-bit <n>', meaning).argParser(parseWhole(32, 51));
+}
+
 function cr3Option(meaning: string): Option {
   return new Option('--cr3 <x>', meaning).argParser((text) => {
     const digits = /^(?:0x)?([0-9a-f]{1,16})$/i.exec(text)?.[1];
@@ -126,6 +133,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .option('--no-mbec', 'a processor without mode-based execute control')
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
     .option('--trace', 'print every event of the protected machine')
@@ -230,6 +238,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .option('--user', "the user's half instead of the kernel's")
     .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('the address space at this value of CR3, as it is'))
+    .addOption(encryptionBitOption())
     .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
@@ -249,6 +258,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('in the address space at this value of CR3, as it is'))
+    .addOption(encryptionBitOption())
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .option('--json', 'print one JSON object')
     .addHelpText('after', TRANSLATE_EXAMPLES)
@@ -270,6 +280,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     )
     .option('--user', "keep the user half of the CPUs' page tables")
     .option('--redact', 'take out what KASLR chose, general registers, versions, the command line and names')
+    .addOption(encryptionBitOption())
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array, to go beside it")
     .option('--force', 'replace files that are there')
     .option('--json', 'print one JSON object')

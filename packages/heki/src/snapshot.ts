@@ -25,6 +25,8 @@ export interface AddressSpaceOptions {
   readonly cpuIndex?: number;
   /** A value for CR3. */
   readonly cr3?: bigint;
+  /** The C-bit of memory encryption. */
+  readonly cBit?: number;
 }
 
 /** A dump that is open, with what every command needs of it. */
@@ -45,7 +47,7 @@ export interface Snapshot<Tables extends ProvenRoot | ChosenRoot = ProvenRoot> {
  */
 export function openSnapshot(path: string, options: AddressSpaceOptions = {}): Snapshot {
   return withPath(path, () => {
-    const core = openVmcore(path);
+    const core = openCore(path, options);
     const choice = choiceOf(options);
     if (choice !== undefined) chosenRoot(core, options);
     const tables = resolveKernelRoot(core, choice);
@@ -65,12 +67,17 @@ export function openAddressSpace(
   options: AddressSpaceOptions,
   what: 'kernel' | 'user',
 ): Snapshot<ProvenRoot | ChosenRoot> {
-  if (what === 'kernel' && choiceOf(options) === undefined) return openSnapshot(path);
+  if (what === 'kernel' && choiceOf(options) === undefined) return openSnapshot(path, options);
   return withPath(path, () => {
-    const core = openVmcore(path);
+    const core = openCore(path, options);
     const tables = chosenRoot(core, options);
     return { core, tables, registers: pagingRegistersOf(core, options.cpuIndex) };
   });
+}
+
+/** Opens the ELF core at `path`. @throws {VmcoreError} when it is none */
+export function openCore(path: string, { cBit }: Pick<AddressSpaceOptions, 'cBit'>): Vmcore {
+  return openVmcore(path, cBit === undefined ? {} : { encryptionBit: cBit });
 }
 
 /** Which page tables were taken and why, as lines for people. */

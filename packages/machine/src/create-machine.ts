@@ -97,6 +97,11 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   }
 
   const tables = tablesOf(options, addedMemory);
+  if (tables.encryptionBit !== cpu.encryptionBit) {
+    throw new MachineError(
+      `the kernel's page tables have ${bitText(tables.encryptionBit)}, and the processor ${cpu.name} ${bitText(cpu.encryptionBit)}: expected the same of both`,
+    );
+  }
   const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpu = virtualMachine.createVcpu({
     registers: {
@@ -170,6 +175,10 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   };
 }
 
+function bitText(encryptionBit: number | undefined): string {
+  return encryptionBit === undefined ? 'no C-bit' : `the C-bit ${encryptionBit}`;
+}
+
 /** A page that is known by its frame: what it is mapped at plays no part here. */
 function pageAt(frame: Gfn): KernelPage {
   return { frame, address: 0n as VirtualAddress };
@@ -180,11 +189,14 @@ function emptyPage({ end }: FrameRange<Gfn>): Gfn {
   return (end - 1) as Gfn;
 }
 
+/** What the Heki core must know of the kernel's page tables. */
+type KernelTables = Pick<HekiKernel, 'pageTableRoot' | 'levels' | 'directMap' | 'encryptionBit'>;
+
 /** The page tables of the kernel: its own, or an empty one in the added memory where none are known. */
 function tablesOf(
   { kernel, registers }: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'kernel' | 'registers'>,
   addedMemory: FrameRange<Gfn>,
-): Pick<HekiKernel, 'pageTableRoot' | 'levels' | 'directMap'> {
+): KernelTables {
   const cr4 = registers.cr4 ?? CR4.PAE;
   const levels = (cr4 & CR4.LA57) === 0n ? 4 : 5;
   if (kernel.root === undefined) {
@@ -196,12 +208,13 @@ function tablesOf(
       `registers.cr4 is 0x${cr4.toString(16)}, for ${levels} levels of page tables: expected the ${kernel.levels} of the kernel's`,
     );
   }
-  return { pageTableRoot: kernel.root, levels, directMap: kernel.directMap };
+  const { root: pageTableRoot, directMap, encryptionBit } = kernel;
+  return { pageTableRoot, levels, directMap, encryptionBit };
 }
 
 /** What the Heki core needs of the kernel around it. */
 function createKernel(
-  tables: Pick<HekiKernel, 'pageTableRoot' | 'levels' | 'directMap'>,
+  tables: KernelTables,
   memory: HekiKernel['memory'],
   {
     memoryMap,

@@ -10,7 +10,7 @@ import { smallKernel } from './testing/small-kernel.ts';
 const kernel = smallKernel();
 const targets = findTargets(kernel.kernel);
 const clearSmep = ATTACKS.find(({ name }) => name === 'clear-smep') ?? expect.unreachable();
-const tables = { addressBits: 30, gigabyteLeaves: false, encryptionBit: undefined };
+const tables = { addressBits: 30, gigabyteLeaves: false };
 
 /** What comes of clearing SMEP on a processor that was derived from `registers`, pinned or not. */
 function outcome(registers: PagingRegisters, pinned: boolean): string {

@@ -1,4 +1,5 @@
 export type { GeneralRegister, PrStatus, Segment, SegmentRegister, VmcoreCpu } from './cpu-note.ts';
+export { type MemoryEncryption, memoryEndOf } from './encryption.ts';
 export { VmcoreError } from './error.ts';
 export type { ExtractRoot } from './extract/extract-roots.ts';
 export { type Extract, type ExtractOptions, extractTables } from './extract/extract-tables.ts';

@@ -1,5 +1,6 @@
-import { type Gfn, PAGE_WORDS, type PhysicalMemory } from '@heki/physical-memory';
+import { type Gfn, PAGE_WORDS } from '@heki/physical-memory';
 import {
+  addressHigh,
   EFER,
   EntryHigh,
   EntryLow,
@@ -25,12 +26,13 @@ const NXE_SEARCH_TABLES = 4096;
 export function pagingRegistersOf(core: Vmcore, index: number = firstCpu(core)): PagingRegisters {
   const cpu = cpuAt(core, index);
   const { cr0, cr3, cr4, registers } = cpu;
-  const nxe = usesExecuteDisable(core.memory, rootOf(cr3), levelsOf(cpu));
+  const nxe = usesExecuteDisable(core, rootOf(core, cr3), levelsOf(cpu));
   const efer = EFER.SCE | EFER.LME | EFER.LMA | (nxe ? EFER.NXE : 0n);
   return pagingRegisters({ cr0, cr3, cr4, efer, rflags: registers.rflags, pkru: 0, pkrs: 0 });
 }
 
-function usesExecuteDisable(memory: PhysicalMemory<Gfn>, root: Gfn, levels: 4 | 5): boolean {
+function usesExecuteDisable({ memory, encryption }: Vmcore, root: Gfn, levels: 4 | 5): boolean {
+  const addressBits = addressHigh(encryption?.bit);
   const seen = new Set<Gfn>([root]);
   const queue: { table: Gfn; level: Level }[] = [{ table: root, level: levels }];
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
@@ -41,7 +43,7 @@ function usesExecuteDisable(memory: PhysicalMemory<Gfn>, root: Gfn, levels: 4 | 
       const high = page[word + 1] ?? 0;
       if ((low & EntryLow.P) === 0) continue;
       if ((high & EntryHigh.XD) !== 0) return true;
-      const table = entryFrame(low, high);
+      const table = entryFrame(low, high, addressBits);
       if (isLeaf(low, next.level) || seen.has(table) || seen.size >= NXE_SEARCH_TABLES) continue;
       seen.add(table);
       queue.push({ table, level: (next.level - 1) as Level });

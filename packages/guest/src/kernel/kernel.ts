@@ -49,6 +49,8 @@ export interface HekiKernel {
   /** The frame of `init_mm`'s root table. */
   readonly pageTableRoot: Gfn;
   readonly levels: PagingLevels;
+  /** The C-bit, where memory encryption is on: `sme_me_mask`, which `pte_pfn` leaves out. */
+  readonly encryptionBit?: number | undefined;
   /**
    * The frames for which `pfn_valid` holds, ascending and disjoint. May be replaced by a new array when memory is
    * added or removed.

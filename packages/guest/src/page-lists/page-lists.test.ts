@@ -146,7 +146,7 @@ describe('page lists', () => {
       onAllocate(reclaim) {
         seen.push(reclaim);
         // What the kernel does to find memory: it lets go of vmalloc areas.
-        if (reclaim) guest.unmap(VMALLOC, (VMALLOC + 1) as VirtualFrame);
+        if (reclaim) guest.beginChange().unmap(VMALLOC, (VMALLOC + 1) as VirtualFrame);
       },
     });
     const events: GuestEvent[] = [];

@@ -15,10 +15,10 @@ export function walkKernel(
   feed: (leaf: NamedLeaf) => void,
 ): MappingWalkResult {
   const { kernel, defects, budget } = walk;
-  const { memory, pageTableRoot: root, levels, interleave } = kernel;
+  const { memory, pageTableRoot: root, levels, encryptionBit, interleave } = kernel;
   const presence = defects['B-G15'] ? LINUX_PRESENCE : HARDWARE_PRESENCE;
   const visit = interleave !== undefined && defects['B-G14'] ? followedBy(feed, interleave) : feed;
-  return walkMappings({ memory, root, levels, presence, budget }, start, end, visit);
+  return walkMappings({ memory, root, levels, encryptionBit, presence, budget }, start, end, visit);
 }
 
 const followedBy =

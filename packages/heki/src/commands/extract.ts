@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
-import { extractTables, openVmcore } from '@heki/vmcore';
+import { extractTables } from '@heki/vmcore';
 import { coloursFor } from '../colours.ts';
 import { extractJson } from '../extract/extract-json.ts';
 import { disclosed, type ExtractReport, leftOut } from '../extract/extract-report.ts';
@@ -13,7 +13,7 @@ import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { existsError, writeFiles } from '../output-file.ts';
 import { sidecarPath } from '../sidecar.ts';
-import { withPath } from '../snapshot.ts';
+import { openCore, withPath } from '../snapshot.ts';
 
 /** Options of `heki extract`. */
 export interface ExtractOptions {
@@ -22,6 +22,7 @@ export interface ExtractOptions {
   readonly user?: boolean;
   readonly redact?: boolean;
   readonly memoryMap?: string;
+  readonly cBit?: number;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -47,7 +48,7 @@ export async function extract(path: string, options: ExtractOptions, io: Command
     if (!force) throw existsError(place);
   }
 
-  const core = withPath(path, () => openVmcore(path));
+  const core = withPath(path, () => openCore(path, options));
   try {
     const known = await extractSidecar(path, options.memoryMap);
     const extracted = withPath(path, () => extractTables(core, { user, redact }));

@@ -61,7 +61,13 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
   const { core, tables } = snapshot;
 
   const { stoppedAt, absentTables, tablesAtSeveralLevels } = walkMappings(
-    { memory: tables.memory, root: tables.root, levels: tables.levels, budget: MOST_TABLES },
+    {
+      memory: tables.memory,
+      root: tables.root,
+      levels: tables.levels,
+      encryptionBit: tables.encryptionBit,
+      budget: MOST_TABLES,
+    },
     upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
     () => {},

@@ -1,14 +1,13 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { hex } from '@heki/physical-memory';
 import { EntryHigh, EntryLow, framesOfLevel } from '@heki/x86';
-import { hekiChanges } from '../heki/heki-hooks.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
 import { type AttributeChange, applied } from './attribute-change.ts';
 import type { ChangedLeaf, LeafTransition } from './leaf-changes.ts';
 import { isNone, plainLeaf, storedFrame, storedLeaf, withPresenceBits } from './leaf-entry.ts';
+import { type MappingChange, putBack } from './mapping-change.ts';
 import type { MmState } from './mm-state.ts';
 import type { TableEntry } from './page-tables.ts';
-import { putBack } from './settle-changes.ts';
 import { forbiddenBits, violatesWx } from './static-protection.ts';
 
 const { P, RW, D } = EntryLow;
@@ -27,27 +26,25 @@ export interface AttributeOptions {
  * leaves that the range does not cover, and takes the aliases along: the direct map for other addresses, the mapping of the
  * kernel image for frames that lie in it. NX never follows: the direct map has it always, and the image has code.
  *
- * Call it inside an edit of the tables.
- *
  * @throws {KernelStop} -EFAULT where nothing is mapped, -ENOMEM when no page is left for a table, or Heki's refusal
  */
 export function changePageAttributes(
-  kernel: MmState,
+  mappings: MappingChange,
   start: VirtualFrame,
   pages: number,
   change: AttributeChange,
   { aliases, flush }: AttributeOptions,
 ): void {
-  kernel.tables.edit(() => {
+  const { kernel } = mappings;
+  mappings.edit(() => {
     const run = new AttributeRun(kernel, change);
     const outcome = attempt(() => run.change(start, pages, aliases));
     if (outcome.kind !== 'done' && outcome.kind !== 'error') throw new KernelStop(outcome);
-    const refused = hekiChanges(kernel, run.transitions);
+    const refused = mappings.narrow(run.transitions);
     if (refused !== 0) {
       run.undo();
       fail(-refused, 'Heki refused the change');
     }
-    for (const transition of run.transitions) kernel.unsettled.push(transition);
     const [changed, changedAliases] = run.counts();
     kernel.emit({
       type: 'attributes',
@@ -109,7 +106,7 @@ class AttributeRun {
 
   /** Puts all entries back. What was split stays split. */
   undo(): void {
-    putBack(this.#kernel.tables, this.transitions);
+    putBack(this.#kernel, this.transitions);
   }
 
   /** `__change_page_attr_set_clr` for the range that was asked for. */

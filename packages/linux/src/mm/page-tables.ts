@@ -44,8 +44,6 @@ export interface PageTablesOptions {
   readonly allocate: () => Gfn | undefined;
   readonly free: (frame: Gfn) => void;
   readonly onSplit?: (frame: VirtualFrame, level: LeafLevel) => void;
-  /** The changes of an edit are in force. */
-  readonly onCommitted?: () => void;
 }
 
 /**
@@ -89,24 +87,12 @@ export class PageTables {
   }
 
   /**
-   * Runs `change`; then what it did takes effect, also when it ended early with an error.
+   * Runs `change`; then what it did takes effect, also when it ended early with an error. An edit within another belongs to it.
    *
-   * @throws {KernelStop} of `change` or of `onCommitted`, or when storing entries does not complete
+   * @throws {KernelStop} of `change`, or when storing entries does not complete
    */
   edit<Value>(change: () => Value): Value {
     if (this.#editing) return change();
-    let value: Value;
-    try {
-      value = this.#transaction(change);
-    } catch (stop) {
-      if (isError(stop)) this.#options.onCommitted?.();
-      throw stop;
-    }
-    this.#options.onCommitted?.();
-    return value;
-  }
-
-  #transaction<Value>(change: () => Value): Value {
     this.#editing = true;
     try {
       let value: Value;

@@ -25,10 +25,10 @@ export function extractRoots(core: Vmcore): ExtractRoot[] {
   };
   for (const [index, cpu] of core.cpus.entries()) {
     if (!pagesIn64BitMode(cpu)) continue;
-    const frame = rootOf(cpu.cr3);
+    const frame = rootOf(core, cpu.cr3);
     const levels = levelsOf(cpu);
     add({ frame, levels, from: 'cr3', cpu: index });
-    const other = pairOf(core.memory, frame);
+    const other = pairOf(core.memory, frame, core.encryption?.bit);
     if (other !== undefined) add({ frame: other, levels, from: 'pti-pair' });
   }
   const swapper = core.vmcoreinfo?.swapperPgDir;

@@ -44,7 +44,8 @@ export function extractTables(core: Vmcore, options: ExtractOptions = {}): Extra
   const found = extractRoots(core);
   const redaction = redact ? redactDump(core, found) : undefined;
   const { memory, roots, notes } = redaction ?? { memory: core.memory, roots: found, notes: core.notes };
-  const pages = findTablePages(memory, roots, { user, limit: MAX_TABLE_PAGES });
+  const encryptionBit = core.encryption?.bit;
+  const pages = findTablePages(memory, roots, { user, limit: MAX_TABLE_PAGES, encryptionBit });
   const cleared = new Map<Gfn, PageView>();
   let userEntriesCleared = 0;
   for (const frame of pages.upperHalfOnly) {

@@ -1,5 +1,5 @@
-import { frameOf, type Gfn, gpa, hex, PAGE_SIZE } from '@heki/physical-memory';
-import { CR0, CR4, type PagingLevels } from '@heki/x86';
+import { frameOf, type Gfn, hex, PAGE_SIZE } from '@heki/physical-memory';
+import { CR0, CR4, cr3Root, type PagingLevels } from '@heki/x86';
 import type { VmcoreCpu } from '../cpu-note.ts';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
@@ -12,9 +12,10 @@ export interface ChosenRoot extends KernelTables {
   readonly name: string;
 }
 
-/** CR3 bits 51:12 (SDM 3A 4.5.2): bits below are flags or a PCID, bits above are reserved or LAM's. */
-export function rootOf(cr3: bigint): Gfn {
-  return frameOf(gpa(Number(BigInt.asUintN(52, cr3))));
+/** CR3 bits 51:12 (SDM 3A 4.5.2) but the C-bit: bits below are flags or a PCID, bits above are reserved or LAM's. */
+export function rootOf({ encryption }: Pick<Vmcore, 'encryption'>, cr3: bigint): Gfn {
+  const root = cr3Root(cr3, { maxPhysicalAddressBits: 52, encryptionBit: encryption?.bit });
+  return frameOf(root);
 }
 
 /** Whether the CPU translated by tables of 64-bit mode: PG and PAE are set. */
@@ -74,19 +75,19 @@ export function chosenRootOf(
   const levels =
     cr3 === undefined || core.cpus.length > 0 ? levelsOf(cpuAt(core, index)) : levelsOfKernel(core);
   const value = cr3 ?? cpuAt(core, index).cr3;
-  const root = rootOf(value);
+  const root = rootOf(core, value);
   const name = cr3 === undefined ? `CR3 of CPU ${index}` : `CR3 ${hex(value)}`;
   if (core.memory.page(root) === undefined) {
     throw new VmcoreError(
       `the dump holds no page at ${hex(root * PAGE_SIZE)}, where ${name} has the root table`,
     );
   }
-  return { memory: core.memory, root, levels, name };
+  return { memory: core.memory, root, levels, encryptionBit: core.encryption?.bit, name };
 }
 
 /** The root that user mode runs on, when `tables` are the kernel's half of a pair: there no user page can be executed. */
-export function userHalfOf({ memory, root }: KernelTables): Gfn | undefined {
-  return kernelHalf(root) === root ? pairOf(memory, root) : undefined;
+export function userHalfOf({ memory, root, encryptionBit }: KernelTables): Gfn | undefined {
+  return kernelHalf(root) === root ? pairOf(memory, root, encryptionBit) : undefined;
 }
 
 function levelsOfKernel({ vmcoreinfo }: Vmcore): PagingLevels {

@@ -43,24 +43,29 @@ export function isDirectlyMapped(tables: KernelTables, start: VirtualFrame, fram
 
 /** What the direct map from `start` on maps; `undefined` when there are more tables to it than {@link MOST_TABLES}. */
 export function surveyDirectMap(tables: KernelTables, start: VirtualFrame): DirectMap | undefined {
-  const { memory, root, levels } = tables;
+  const { memory, root, levels, encryptionBit } = tables;
   const frames: { start: Gfn; end: Gfn }[] = [];
   const limit = Math.min(KERNEL_MAP, start + MOST_FRAMES[levels]) as VirtualFrame;
   let strayPages = 0;
   let strayBefore = 0;
-  const { stoppedAt } = walkMappings({ memory, root, levels, budget: MOST_TABLES }, start, limit, (leaf) => {
-    if (leaf.virtualFrame - leaf.guestFrame !== start) {
-      // What comes behind the direct map is not in it.
-      strayBefore += leaf.frames;
-      return;
-    }
-    strayPages += strayBefore;
-    strayBefore = 0;
-    const end = (leaf.guestFrame + leaf.frames) as Gfn;
-    const last = frames.at(-1);
-    if (last !== undefined && last.end === leaf.guestFrame) last.end = end;
-    else frames.push({ start: leaf.guestFrame, end });
-  });
+  const { stoppedAt } = walkMappings(
+    { memory, root, levels, encryptionBit, budget: MOST_TABLES },
+    start,
+    limit,
+    (leaf) => {
+      if (leaf.virtualFrame - leaf.guestFrame !== start) {
+        // What comes behind the direct map is not in it.
+        strayBefore += leaf.frames;
+        return;
+      }
+      strayPages += strayBefore;
+      strayBefore = 0;
+      const end = (leaf.guestFrame + leaf.frames) as Gfn;
+      const last = frames.at(-1);
+      if (last !== undefined && last.end === leaf.guestFrame) last.end = end;
+      else frames.push({ start: leaf.guestFrame, end });
+    },
+  );
   if (stoppedAt !== undefined) return undefined;
   const end = (start + (frames.at(-1)?.end ?? 0)) as VirtualFrame;
   return { start, end, frames, strayPages };

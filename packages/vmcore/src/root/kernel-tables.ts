@@ -5,7 +5,15 @@ import {
   virtualAddress,
   virtualFrameOf,
 } from '@heki/physical-memory';
-import { EntryLow, entryFrame, framesOfLevel, isLeaf, type Level, type PagingLevels } from '@heki/x86';
+import {
+  addressHigh,
+  EntryLow,
+  entryFrame,
+  framesOfLevel,
+  isLeaf,
+  type Level,
+  type PagingLevels,
+} from '@heki/x86';
 
 /** Page tables: what a walk starts from. */
 export interface KernelTables {
@@ -13,6 +21,8 @@ export interface KernelTables {
   /** Frame of the root table. */
   readonly root: Gfn;
   readonly levels: PagingLevels;
+  /** The C-bit, 32 .. 51, where memory encryption is on. */
+  readonly encryptionBit?: number | undefined;
 }
 
 /** `__START_KERNEL_map`: the kernel's image lies above, in 1 GiB, then modules and the fixmap; the direct map never. */
@@ -25,10 +35,10 @@ export const KERNEL_SLOT = 256;
 
 /** The frame that `virtualFrame` of the kernel's half is mapped to, as the processor sees it; `undefined` when it is not. */
 export function mappedFrame(
-  { memory, root, levels }: KernelTables,
+  { memory, root, levels, encryptionBit }: KernelTables,
   virtualFrame: VirtualFrame,
 ): Gfn | undefined {
-  return mappedBelow(memory, root, levels, virtualFrame);
+  return mappedBelow(memory, root, levels, virtualFrame, addressHigh(encryptionBit));
 }
 
 /** The same below a `table` of `level`. Of `virtualFrame` only the bits count that this table and those below translate. */
@@ -37,6 +47,7 @@ function mappedBelow(
   table: Gfn,
   level: Level,
   virtualFrame: number,
+  addressBits: number,
 ): Gfn | undefined {
   let at = table;
   for (let depth: Level = level; ; depth = (depth - 1) as Level) {
@@ -47,7 +58,7 @@ function mappedBelow(
     const low = page[2 * slot] ?? 0;
     const high = page[2 * slot + 1] ?? 0;
     if ((low & EntryLow.P) === 0) return undefined;
-    const frame = entryFrame(low, high);
+    const frame = entryFrame(low, high, addressBits);
     if (isLeaf(low, depth)) {
       // Bits below a large leaf's size are reserved, but the lowest, which is PAT: a PDE read as a PDPTE has some.
       if (frame % span > (depth === 1 ? 0 : 1)) return undefined;
@@ -61,7 +72,11 @@ function mappedBelow(
  * The frames of the tables of the kernel's half, the root first, each once however often it is used; at most `limit`. Tables
  * that memory does not hold are among them: entries name them.
  */
-export function kernelTableFrames({ memory, root, levels }: KernelTables, limit: number): Set<Gfn> {
+export function kernelTableFrames(
+  { memory, root, levels, encryptionBit }: KernelTables,
+  limit: number,
+): Set<Gfn> {
+  const addressBits = addressHigh(encryptionBit);
   const found = new Set<Gfn>([root]);
   const queue: { readonly table: Gfn; readonly level: Level }[] = [{ table: root, level: levels }];
   // Level by level, so that a limit leaves out what is deepest.
@@ -71,7 +86,7 @@ export function kernelTableFrames({ memory, root, levels }: KernelTables, limit:
     if (page === undefined) continue;
     for (let slot = level === levels ? KERNEL_SLOT : 0; slot < 512; slot++) {
       const low = page[2 * slot] ?? 0;
-      const below = entryFrame(low, page[2 * slot + 1] ?? 0);
+      const below = entryFrame(low, page[2 * slot + 1] ?? 0, addressBits);
       if ((low & EntryLow.P) === 0 || isLeaf(low, level) || found.has(below)) continue;
       if (found.size >= limit) return found;
       found.add(below);
@@ -87,10 +102,11 @@ export function kernelTableFrames({ memory, root, levels }: KernelTables, limit:
  * looked at once. At most `limit`.
  */
 export function gibsThatMap(
-  { memory, root, levels }: KernelTables,
+  { memory, root, levels, encryptionBit }: KernelTables,
   wanted: Gfn,
   limit: number,
 ): VirtualFrame[] {
+  const addressBits = addressHigh(encryptionBit);
   const found: VirtualFrame[] = [];
   const slotsOfTable = new Map<Gfn, readonly number[]>();
   const slotsThatMap = (table: Gfn): readonly number[] => {
@@ -99,7 +115,7 @@ export function gibsThatMap(
     const slots: number[] = [];
     for (let slot = 0; slot < 512; slot++) {
       const at = slot * GIB_FRAMES + (wanted % GIB_FRAMES);
-      if (mappedBelow(memory, table, 3, at) === wanted) slots.push(slot);
+      if (mappedBelow(memory, table, 3, at, addressBits) === wanted) slots.push(slot);
     }
     slotsOfTable.set(table, slots);
     return slots;
@@ -118,7 +134,7 @@ export function gibsThatMap(
       const low = page[2 * slot] ?? 0;
       if ((low & EntryLow.P) === 0) continue;
       look(
-        entryFrame(low, page[2 * slot + 1] ?? 0),
+        entryFrame(low, page[2 * slot + 1] ?? 0, addressBits),
         (level - 1) as Level,
         base + slot * framesOfLevel(level),
       );

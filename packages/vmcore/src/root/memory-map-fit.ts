@@ -1,5 +1,5 @@
 import type { FrameRange, Gfn, MemoryMap, VirtualFrame } from '@heki/physical-memory';
-import { entryFrame, framesOfLevel, isLeaf, type Level } from '@heki/x86';
+import { addressHigh, entryFrame, framesOfLevel, isLeaf, type Level } from '@heki/x86';
 import { type Range, united, without } from '../range.ts';
 import type { KernelTables } from './kernel-tables.ts';
 import type { ProvenRoot } from './proven-root.ts';
@@ -39,7 +39,11 @@ export function fitOfMemoryMap(kernel: ProvenRoot, map: MemoryMap<Gfn>): MemoryM
 }
 
 /** Whether anything stands in the entry that does not map `at` as a direct map would, and where that entry's reach ends. */
-function gapAt({ memory, root, levels }: KernelTables, at: VirtualFrame): { hasEntry: boolean; end: number } {
+function gapAt(
+  { memory, root, levels, encryptionBit }: KernelTables,
+  at: VirtualFrame,
+): { hasEntry: boolean; end: number } {
+  const addressBits = addressHigh(encryptionBit);
   let table: Gfn = root;
   for (let level: Level = levels; ; level = (level - 1) as Level) {
     const span = framesOfLevel(level);
@@ -50,7 +54,7 @@ function gapAt({ memory, root, levels }: KernelTables, at: VirtualFrame): { hasE
     if (low % 2 === 0 || isLeaf(low, level)) {
       return { hasEntry: low !== 0 || high !== 0, end: at - (at % span) + span };
     }
-    table = entryFrame(low, high);
+    table = entryFrame(low, high, addressBits);
   }
 }
 

@@ -36,6 +36,7 @@ export class ProvenRoot implements KernelTables {
   readonly memory: KernelTables['memory'];
   readonly root: Gfn;
   readonly levels: KernelTables['levels'];
+  readonly encryptionBit: KernelTables['encryptionBit'];
   readonly directMap: DirectMap;
   /** An executable page of the kernel's image, by whose address and frame kernels are told apart. */
   readonly text: { readonly virtualFrame: VirtualFrame; readonly frame: Gfn };
@@ -51,6 +52,7 @@ export class ProvenRoot implements KernelTables {
     this.memory = proof.memory;
     this.root = proof.root;
     this.levels = proof.levels;
+    this.encryptionBit = proof.encryptionBit;
     this.directMap = proof.directMap;
     this.text = proof.text;
     this.tablePages = proof.tablePages;
@@ -94,11 +96,11 @@ const MOST_TABLES_CHECKED = 4096;
 
 /** The proof that `tables` are a kernel's, or why they prove nothing, in words that follow "it". */
 export function prove(
-  { memory, root, levels }: KernelTables,
+  { memory, root, levels, encryptionBit }: KernelTables,
   origin: RootOrigin,
   image?: ImageFacts,
 ): ProvenRoot | string {
-  const tables: KernelTables = { memory, root, levels };
+  const tables: KernelTables = { memory, root, levels, encryptionBit };
   if (tables.memory.page(tables.root) === undefined) return 'is not in the dump';
   const starts = directMapStarts(tables);
   if (starts.length === 0) return 'has no direct map in which the table itself would be mapped';

@@ -1,5 +1,5 @@
 import { frameOf, type Gfn, hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
-import { entryFrame, type PagingLevels } from '@heki/x86';
+import { addressHigh, entryFrame, type PagingLevels } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
 import {
@@ -47,7 +47,7 @@ export function resolveKernelRoot(core: Vmcore, choice?: AddressSpaceChoice): Pr
   const swapper = search.firstProven(swapperOf(core));
   for (const [index, cpu] of core.cpus.entries()) {
     if (!pagesIn64BitMode(cpu)) continue;
-    const candidates = pair(rootOf(cpu.cr3), [levelsOf(cpu)], `CR3 of CPU ${index}`);
+    const candidates = pair(rootOf(core, cpu.cr3), [levelsOf(cpu)], `CR3 of CPU ${index}`);
     if (swapper !== undefined && levelsOf(cpu) === swapper.levels) {
       const same = candidates.find(({ root }) => sharesKernelHalf(swapper, root));
       if (same !== undefined) return withCpu(swapper, index, same.kind === 'cr3');
@@ -86,7 +86,9 @@ class Search {
       const reasons: string[] = [];
       for (const level of levels) {
         const origin = { kind, name, cpu, isCr3: kind === 'cr3', refused: [...this.#refused] };
-        const proven = prove({ memory: this.#core.memory, root, levels: level }, origin, this.#image);
+        const { memory, encryption } = this.#core;
+        const tables = { memory, root, levels: level, encryptionBit: encryption?.bit };
+        const proven = prove(tables, origin, this.#image);
         if (typeof proven !== 'string') return proven;
         reasons.push(levels.length === 1 ? proven : `${proven} (read with ${level} levels)`);
       }
@@ -139,6 +141,7 @@ function imageOf({ vmcoreinfo }: Vmcore): ImageFacts | undefined {
 
 /** Whether the root at `root` has the entries of the kernel's half that `kernel` has: processes copy them from swapper_pg_dir. */
 function sharesKernelHalf(kernel: ProvenRoot, root: Gfn): boolean {
+  const addressBits = addressHigh(kernel.encryptionBit);
   const own = kernel.memory.page(kernel.root);
   const other = kernel.memory.page(root);
   if (own === undefined || other === undefined) return false;
@@ -147,8 +150,8 @@ function sharesKernelHalf(kernel: ProvenRoot, root: Gfn): boolean {
     const otherLow = other[2 * slot] ?? 0;
     const isPresent = low % 2 === 1;
     if (isPresent !== (otherLow % 2 === 1)) return false;
-    const frame = entryFrame(low, own[2 * slot + 1] ?? 0);
-    if (isPresent && frame !== entryFrame(otherLow, other[2 * slot + 1] ?? 0)) return false;
+    const frame = entryFrame(low, own[2 * slot + 1] ?? 0, addressBits);
+    if (isPresent && frame !== entryFrame(otherLow, other[2 * slot + 1] ?? 0, addressBits)) return false;
   }
   return true;
 }

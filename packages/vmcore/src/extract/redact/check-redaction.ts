@@ -1,5 +1,6 @@
 import { type Gfn, type PhysicalMemory, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import {
+  addressHigh,
   HARDWARE_PRESENCE,
   LINUX_PRESENCE,
   type PresencePolicy,
@@ -10,9 +11,11 @@ import { MAX_TABLE_PAGES, type TableRoot, UPPER_HALF } from '../table-pages.ts';
 import { CannotMove, type Move, movedTo } from './move.ts';
 import { type BlockPermutation, permutedFrame } from './permute-blocks.ts';
 
-interface Tables {
+/** Page tables: what their roots lead to. */
+export interface Tables {
   readonly memory: PhysicalMemory<Gfn>;
   readonly roots: readonly TableRoot[];
+  readonly encryptionBit: number | undefined;
 }
 
 /**
@@ -35,8 +38,8 @@ export function checkRedaction(
       const half = `${upperHalf(before.memory, root)} ${upperHalf(after.memory, rootAfter)}`;
       if (checked.has(half)) continue;
       checked.add(half);
-      const expected = sumOf(before.memory, root, presence, moves, permutation);
-      const found = sumOf(after.memory, rootAfter, presence, [], new Map());
+      const expected = sumOf(before, root, presence, moves, permutation);
+      const found = sumOf(after, rootAfter, presence, [], new Map());
       if (expected !== found)
         throw new CannotMove('a table that would change is used in more places than one');
     }
@@ -49,7 +52,7 @@ function upperHalf(memory: PhysicalMemory<Gfn>, { frame, levels }: TableRoot): s
 
 /** Two sums over the mappings of the kernel's half, of what each is and where it stands. */
 function sumOf(
-  memory: PhysicalMemory<Gfn>,
+  { memory, encryptionBit }: Tables,
   { frame: root, levels }: TableRoot,
   presence: PresencePolicy,
   moves: readonly Move[],
@@ -70,6 +73,7 @@ function sumOf(
       root,
       levels,
       presence,
+      encryptionBit,
       budget: MAX_TABLE_PAGES,
       onShared({ virtualFrame, table, level, visitedAt }) {
         const key = `${table} ${level} ${visitedAt}`;
@@ -83,7 +87,7 @@ function sumOf(
       add(
         count === 1 ? movedTo(moves, virtualFrame) : 0,
         permutedFrame(permutation, guestFrame),
-        ...[frames, level, low % 4096, Math.floor(high / 2 ** 20), effective, count],
+        ...[frames, level, low % 4096, high & ~addressHigh(encryptionBit), effective, count],
       );
     },
   );

@@ -1,5 +1,5 @@
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
-import { EntryLow, entryFrame, framesOfLevel, isLeaf, type Level } from '@heki/x86';
+import { addressHigh, EntryLow, entryFrame, framesOfLevel, isLeaf, type Level } from '@heki/x86';
 import { type TableRoot, UPPER_HALF } from '../table-pages.ts';
 import { CannotMove, type Move } from './move.ts';
 
@@ -18,12 +18,16 @@ export function moveTables(
   memory: PhysicalMemory<Gfn>,
   roots: readonly TableRoot[],
   moves: readonly Move[],
-  spare: Iterable<Gfn> = [],
+  {
+    spare = [],
+    encryptionBit,
+  }: { readonly spare?: Iterable<Gfn>; readonly encryptionBit?: number | undefined } = {},
 ): MovedTables {
   const mover = new TableMover(
     memory,
     moves.filter(({ start, to }) => start !== to),
     spare[Symbol.iterator](),
+    addressHigh(encryptionBit),
   );
   for (const { frame, levels } of roots) {
     mover.rewrite(frame, levels, 2 ** 52 - 512 * framesOfLevel(levels), UPPER_HALF);
@@ -45,9 +49,8 @@ interface NewTable {
   readonly entries: Map<number, Entry | NewTable>;
 }
 
-/** Bits 51:12 of an entry's halves. */
-const FRAME_LOW = 0xfffff000;
-const FRAME_HIGH = 0x000fffff;
+/** Bits 31:12 of an entry's low half: the lower ones of the address. */
+const ADDRESS_LOW = 0xfffff000;
 
 class TableMover {
   readonly contents = new Map<Gfn, Uint32Array>();
@@ -63,8 +66,16 @@ class TableMover {
   readonly #regrouped = new Map<string, ReadonlyMap<number, Entry>>();
 
   readonly #spare: Iterator<Gfn>;
+  /** The bits of an entry's high half that are of the address. */
+  readonly #addressBits: number;
 
-  constructor(memory: PhysicalMemory<Gfn>, moves: readonly Move[], spare: Iterator<Gfn>) {
+  constructor(
+    memory: PhysicalMemory<Gfn>,
+    moves: readonly Move[],
+    spare: Iterator<Gfn>,
+    addressBits: number,
+  ) {
+    this.#addressBits = addressBits;
     this.#memory = memory;
     this.#moves = moves;
     this.#spare = spare;
@@ -94,7 +105,7 @@ class TableMover {
       if (touching.length === 0) continue;
       const staysInside = touching.every((move) => isInside(move, from, from + span));
       if (staysInside && isTable(entry, level)) {
-        this.rewrite(entryFrame(entry.low, entry.high), (level - 1) as Level, from);
+        this.rewrite(this.#tableOf(entry), (level - 1) as Level, from);
       } else {
         leaving.set(slot, entry);
         words.fill(0, 2 * slot, 2 * slot + 2);
@@ -109,10 +120,15 @@ class TableMover {
     this.contents.set(frame, words);
   }
 
+  /** The table that an entry leads to. */
+  #tableOf({ low, high }: Entry): Gfn {
+    return entryFrame(low, high, this.#addressBits);
+  }
+
   /** Whether an entry leads to a table with nothing in it: Linux makes them ahead of need, and they tell where vmalloc begins. */
   #isEmpty(entry: Entry, level: Level): boolean {
     if (!isTable(entry, level)) return false;
-    const frame = entryFrame(entry.low, entry.high);
+    const frame = this.#tableOf(entry);
     const key = frame * 8 + level;
     const known = this.#empty.get(key);
     if (known !== undefined) return known;
@@ -151,7 +167,7 @@ class TableMover {
         return;
       }
       if (!isTable(entry, at)) throw new CannotMove('a leaf lies across the edge of what moves');
-      const table = entryFrame(entry.low, entry.high);
+      const table = this.#tableOf(entry);
       const page = this.#memory.page(table);
       if (page === undefined)
         throw new CannotMove('a table that would have to be taken apart is not in the dump');
@@ -170,7 +186,7 @@ class TableMover {
         const found = table.entries.get(slot);
         if (found !== undefined && !('entries' in found)) throw new CannotMove('a place is taken');
         const { low = 0, high = 0 } = above[level - depth] ?? {};
-        const flags = { low: (low & ~FRAME_LOW) >>> 0, high: (high & ~FRAME_HIGH) >>> 0 };
+        const flags = { low: (low & ~ADDRESS_LOW) >>> 0, high: (high & ~this.#addressBits) >>> 0 };
         const next: NewTable = found ?? { level: depth - 1, flags, entries: new Map() };
         if (found === undefined) table.entries.set(slot, next);
         table = next;

@@ -24,18 +24,27 @@ export function permutedFrame(permutation: BlockPermutation, frame: Gfn): Gfn {
 /**
  * A table page with other frames in its entries: in those that are present, and in those that Linux takes for mappings
  * all the same (PROTNONE, PSE), whose frame it stores inverted (arch/x86/include/asm/pgtable-invert.h).
+ *
+ * @param encryptionBit the C-bit, which is no part of a frame and stays
  */
-export function withPermutedFrames(page: ArrayLike<number>, permutation: BlockPermutation): Uint32Array {
+export function withPermutedFrames(
+  page: ArrayLike<number>,
+  permutation: BlockPermutation,
+  encryptionBit?: number,
+): Uint32Array {
   const words = Uint32Array.from(page);
+  const cBit = encryptionBit === undefined ? 0 : 2 ** (encryptionBit - 12);
   for (let word = 0; word < words.length; word += 2) {
     const low = words[word] ?? 0;
     const high = words[word + 1] ?? 0;
     const isPresent = (low & EntryLow.P) !== 0;
     if (!isPresent && (low & (EntryLow.G | EntryLow.PS)) === 0) continue;
     const stored = entryFrame(low, high);
-    const inverted = (frame: Gfn): Gfn => (isPresent ? frame : ((2 ** 40 - 1 - frame) as Gfn));
-    const frame = inverted(permutedFrame(permutation, inverted(stored)));
-    if (frame === stored) continue;
+    const value = isPresent ? stored : 2 ** 40 - 1 - stored;
+    const encrypted = cBit > 0 && Math.floor(value / cBit) % 2 === 1 ? cBit : 0;
+    const permuted = permutedFrame(permutation, (value - encrypted) as Gfn) + encrypted;
+    if (permuted === value) continue;
+    const frame = isPresent ? permuted : 2 ** 40 - 1 - permuted;
     words[word] = (low % 4096) + (frame % 2 ** 20) * 4096;
     words[word + 1] = high - (high % 2 ** 20) + Math.floor(frame / 2 ** 20);
   }

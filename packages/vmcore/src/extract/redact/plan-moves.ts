@@ -1,5 +1,12 @@
 import { type Gfn, type PhysicalMemory, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import { entryFrame, framesOfLevel, type Level, type PagingLevels, walkMappings } from '@heki/x86';
+import {
+  addressHigh,
+  entryFrame,
+  framesOfLevel,
+  type Level,
+  type PagingLevels,
+  walkMappings,
+} from '@heki/x86';
 import { CannotMove, type Move } from './move.ts';
 
 /** The kernel's own tables, and where they map all memory. */
@@ -7,6 +14,8 @@ export interface KernelToRedact {
   readonly memory: PhysicalMemory<Gfn>;
   readonly root: Gfn;
   readonly levels: PagingLevels;
+  /** The C-bit, where memory encryption is on. */
+  readonly encryptionBit?: number | undefined;
   readonly directMap: { readonly start: VirtualFrame; readonly end: VirtualFrame };
 }
 
@@ -99,7 +108,8 @@ function planRegions(kernel: KernelToRedact): [direct: Move, others: readonly Mo
 }
 
 /** Every GiB, by its start, with an entry in it between the regions' first slot and their last, ascending. */
-function occupiedGibs({ memory, root, levels }: KernelToRedact): number[] {
+function occupiedGibs({ memory, root, levels, encryptionBit }: KernelToRedact): number[] {
+  const addressBits = addressHigh(encryptionBit);
   const gibs: number[] = [];
   const look = (table: Gfn, level: Level, base: number, firstSlot: number, endSlot: number): void => {
     const page = memory.page(table);
@@ -109,7 +119,7 @@ function occupiedGibs({ memory, root, levels }: KernelToRedact): number[] {
       if (low === 0 && high === 0) continue;
       const start = base + slot * framesOfLevel(level);
       if (level === 3) gibs.push(start);
-      else look(entryFrame(low, high), (level - 1) as Level, start, 0, 512);
+      else look(entryFrame(low, high, addressBits), (level - 1) as Level, start, 0, 512);
     }
   };
   look(root, levels, slotStart(0, levels), PUBLISHED_START, REGIONS_END[levels]);
@@ -179,15 +189,24 @@ function planEspfix(kernel: KernelToRedact): Move[] {
 
 /** The first to the last mapping in an area, and whether a leaf in it is larger than a page. */
 function mappedRange(kernel: KernelToRedact, area: Range): (Range & { readonly large: boolean }) | undefined {
-  let start: number | undefined;
-  let end = 0;
+  let start = area.end;
+  let end = area.start;
   let large = false;
-  walkMappings(kernel, area.start as VirtualFrame, area.end as VirtualFrame, (leaf) => {
-    start ??= leaf.virtualFrame;
-    end = leaf.virtualFrame + leaf.frames;
-    large ||= leaf.level > 1;
-  });
-  return start === undefined ? undefined : { start, end, large };
+  const add = (at: number, frames: number): void => {
+    start = Math.min(start, at);
+    end = Math.max(end, at + frames);
+  };
+  walkMappings(
+    // What was visited elsewhere stands here, too.
+    { ...kernel, onShared: ({ virtualFrame, frames }) => add(virtualFrame, frames) },
+    area.start as VirtualFrame,
+    area.end as VirtualFrame,
+    ({ virtualFrame, frames, level }) => {
+      add(virtualFrame, frames);
+      large ||= level > 1;
+    },
+  );
+  return start < end ? { start, end, large } : undefined;
 }
 
 function slotStart(slot: number, levels: PagingLevels): number {

@@ -1,4 +1,4 @@
-import { type Gfn, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import { type Gfn, PAGE_SIZE, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { CR4, PageRights, type PagingLevels, upperHalfStart, walkMappings } from '@heki/x86';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -29,7 +29,7 @@ function rightsOf({ memory, root, levels }: ProvenRoot): Map<string, number> {
   return counts;
 }
 
-const ALL = [...fixtureNames, ...foreignNames.filter((name) => !/sev/.test(name))];
+const ALL = [...fixtureNames, ...foreignNames];
 
 describe.each(ALL)('%s, redacted', (name) => {
   const core = readVmcore(inflatedFixture(`${name}.elf.gz`));
@@ -54,6 +54,16 @@ describe.each(ALL)('%s, redacted', (name) => {
     expect(virtualAddressOf(after.text.virtualFrame)).toBeLessThanOrEqual(0xffff_ffff_8100_0000n);
     // Where a direct map has leaves of 1 GiB, the GiB of the image is to be seen.
     expect(after.text.frame === 0x1000 || after.text.frame % 2 ** 18 === 0).toBe(true);
+  });
+
+  test('has the stacks for 16-bit code at the start of their area', () => {
+    const start = 2 ** 52 - 2 ** 28;
+    const gibs = new Set<number>();
+    const walk = { ...after, sharedTables: 'each' } as const;
+    walkMappings(walk, start as VirtualFrame, (start + 2 ** 27) as VirtualFrame, ({ virtualFrame }) => {
+      gibs.add(Math.floor((virtualFrame - start) / 2 ** 18));
+    });
+    expect([[], [0, 1, 2, 3]]).toContainEqual([...gibs]);
   });
 
   test('is the same when it is redacted again', () => {

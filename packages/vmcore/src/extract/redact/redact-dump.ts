@@ -16,7 +16,7 @@ import { resolveKernelRoot } from '../../root/resolve-kernel-root.ts';
 import type { Vmcore } from '../../vmcore.ts';
 import type { ExtractRoot } from '../extract-roots.ts';
 import { findTablePages, MAX_TABLE_PAGES } from '../table-pages.ts';
-import { checkRedaction } from './check-redaction.ts';
+import { checkRedaction, type Tables } from './check-redaction.ts';
 import { CannotMove, type Move, movedTo } from './move.ts';
 import { moveTables } from './move-tables.ts';
 import { type BlockPermutation, permutedFrame, withPermutedFrames } from './permute-blocks.ts';
@@ -45,6 +45,7 @@ export interface RedactedDump {
  */
 export function redactDump(core: Vmcore, roots: readonly ExtractRoot[]): RedactedDump {
   const kernel = resolveKernelRoot(core);
+  const { encryptionBit } = kernel;
   try {
     const places = planMoves(kernel);
     const { direct, image, others } = places;
@@ -55,14 +56,13 @@ export function redactDump(core: Vmcore, roots: readonly ExtractRoot[]): Redacte
       ...(image === undefined ? [] : [image]),
       ...others,
     ];
-    const memory = redactedMemory(
-      core.memory,
-      moveTables(core.memory, roots, moves, spareFrames(core, roots, kernel.directMap)),
-      permutation,
-    );
+    const tables = { memory: core.memory, roots, encryptionBit };
+    const spare = spareFrames(tables, kernel.directMap);
+    const moved = moveTables(core.memory, roots, moves, { spare, encryptionBit });
+    const memory = redactedMemory(core.memory, moved, permutation, encryptionBit);
     const redacted = roots.map((root) => ({ ...root, frame: permutedFrame(permutation, root.frame) }));
-    checkRedaction({ memory: core.memory, roots }, { memory, roots: redacted }, moves, permutation);
-    const change = addressChange(moves, permutation);
+    checkRedaction(tables, { memory, roots: redacted, encryptionBit }, moves, permutation);
+    const change = { ...addressChange(moves, permutation), encryptionBit };
     return {
       memory,
       roots: redacted,
@@ -78,11 +78,11 @@ export function redactDump(core: Vmcore, roots: readonly ExtractRoot[]): Redacte
 
 /** Frames that hold no table, from the end of memory down. */
 function* spareFrames(
-  { memory }: Vmcore,
-  roots: readonly ExtractRoot[],
+  { memory, roots, encryptionBit }: Tables,
   { frames }: DirectMap,
 ): Generator<Gfn, undefined> {
-  const tables = new Set(findTablePages(memory, roots, { user: true, limit: MAX_TABLE_PAGES }).frames);
+  const pages = findTablePages(memory, roots, { user: true, limit: MAX_TABLE_PAGES, encryptionBit });
+  const tables = new Set(pages.frames);
   for (const { start, end } of frames.toReversed()) {
     for (let frame = end - 1; frame >= start; frame--) {
       if (!tables.has(frame as Gfn)) yield frame as Gfn;
@@ -94,19 +94,24 @@ function redactedMemory(
   memory: PhysicalMemory<Gfn>,
   moved: ReadonlyMap<Gfn, PageView>,
   permutation: BlockPermutation,
+  encryptionBit: number | undefined,
 ): PhysicalMemory<Gfn> {
   const back: BlockPermutation = new Map([...permutation].map(([block, place]) => [place, block]));
   return {
     page(frame) {
       const from = permutedFrame(back, frame);
       const page = moved.get(from) ?? memory.page(from);
-      return page === undefined || permutation.size === 0 ? page : withPermutedFrames(page, permutation);
+      if (page === undefined || permutation.size === 0) return page;
+      return withPermutedFrames(page, permutation, encryptionBit);
     },
     writablePage: (frame) => memory.writablePage(frame),
   };
 }
 
-function addressChange(moves: readonly Move[], permutation: BlockPermutation): AddressChange {
+function addressChange(
+  moves: readonly Move[],
+  permutation: BlockPermutation,
+): Pick<AddressChange, 'virtual' | 'physical'> {
   return {
     virtual(address) {
       const frame = virtualFrameOf(virtualAddress(address));

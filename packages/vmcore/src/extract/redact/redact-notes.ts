@@ -18,6 +18,8 @@ export interface AddressChange {
   /** An address of the kernel's half. */
   virtual(address: bigint): bigint;
   physical(address: bigint): bigint;
+  /** The C-bit, where memory encryption is on: CR3 has it beside the address. */
+  readonly encryptionBit: number | undefined;
 }
 
 /** `__START_KERNEL_map`, from which `phys_base` counts. */
@@ -49,7 +51,7 @@ export function redactNotes(notes: readonly Note[], change: AddressChange): Note
   });
 }
 
-function redactCpu(descriptor: Uint8Array, { physical }: AddressChange): Uint8Array {
+function redactCpu(descriptor: Uint8Array, { physical, encryptionBit }: AddressChange): Uint8Array {
   const from = viewOf(descriptor);
   const kept = new Uint8Array(descriptor.length);
   const view = viewOf(kept);
@@ -63,7 +65,8 @@ function redactCpu(descriptor: Uint8Array, { physical }: AddressChange): Uint8Ar
     kept.set(descriptor.subarray(at, at + 12), at);
   }
   const cr3 = from.getBigUint64(CONTROL_REGISTERS_AT + 3 * 8, true);
-  const table = BigInt.asUintN(52, cr3) & ~0xfffn;
+  const cBit = encryptionBit === undefined ? 0n : 1n << BigInt(encryptionBit);
+  const table = BigInt.asUintN(52, cr3) & ~0xfffn & ~cBit;
   for (const [number, value] of [
     [0, from.getBigUint64(CONTROL_REGISTERS_AT, true)],
     [3, cr3 - table + physical(table)],

@@ -4,8 +4,8 @@ import type { RangeSink } from '../counters/page-counters.ts';
 
 const WRITE_EXEC = MEM_ATTR_WRITE | MEM_ATTR_EXEC;
 
-/** What passes through to the page list while memory is protected for the first time. */
-export class ProtectionSink implements RangeSink {
+/** While memory is protected: only frames that are what they will be for good become immutable (the mend of B-G16). */
+export class FinalFrames implements RangeSink {
   readonly #sink: RangeSink;
   readonly #final: readonly FrameRange<Gfn>[] | undefined;
 
