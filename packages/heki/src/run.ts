@@ -1,12 +1,10 @@
-import { PROFILES } from '@heki/series';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, fileErrorText, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
+import { addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { printable } from './printable.ts';
-
-const HYPERVISOR_CHOICES = `${HEKI_HYPERVISORS.join(', ')}, or none: a hypervisor without Heki (default: kvm)`;
 
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
@@ -17,6 +15,7 @@ Examples:
   heki protect guest.elf.gz                    a QEMU dump (dump-guest-memory); guest.json beside it names its memory
   heki protect guest.elf --memory-map iomem    with the guest's own /proc/iomem (read as root)
   heki protect --profile rfc-v2 --no-mbec      the series as published, on a processor without MBEC
+  heki protect --defect B-H1                   one defect of the series (docs/defects.md), the rest mended
   heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
   heki protect --json | jq .attacks`;
@@ -113,8 +112,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .showHelpAfterError('(heki --help tells what there is)')
     .addHelpText('after', '\nheki COMMAND --help shows examples. NO_COLOR turns colours off.');
 
-  program
-    .command('protect')
+  addHypervisorFlags(program.command('protect'))
     .summary('protect a kernel as Heki does, then attack it')
     .description(
       'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
@@ -123,14 +121,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '[SNAPSHOT]',
       'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
     )
-    .addOption(
-      new Option('--profile <name>', 'the series as published, or with its defects mended')
-        .choices(PROFILES)
-        .default('hardened'),
-    )
-    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
-    .option('--no-mbec', 'a processor without mode-based execute control')
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
     .addOption(encryptionBitOption())
@@ -144,8 +135,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       finished(await protect(snapshot, options, io));
     });
 
-  program
-    .command('boot')
+  addHypervisorFlags(program.command('boot'))
     .summary('boot a kernel under Heki, and let it live')
     .description(
       'Boots a modelled Linux kernel, takes the steps of a scenario, and shows what the hypervisor grants each kind of page in the end.',
@@ -164,15 +154,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '--cmdline <text>',
       "the kernel's command line: heki=0, rodata=off, nokaslr, pti=on, nosmp, maxcpus=N",
     )
-    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
-    .addOption(
-      new Option(
-        '--profile <name>',
-        'the series as published, or with its defects mended (default: hardened)',
-      ).choices(PROFILES),
-    )
     .option('--cpu <name>', CPU_OF_MACHINE)
-    .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--scenario <file>', 'JSON: a machine, and steps after boot; options of this command win')
     .option(
       '--workload <name>',
@@ -204,21 +186,12 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       finished(await backends(names, options, io));
     });
 
-  program
-    .command('kunit')
+  addHypervisorFlags(program.command('kunit'))
     .summary("run Heki's KUnit tests")
     .description(
       'Boots a kernel for each test and runs it where heki_late_init does. Prints KTAP. Under rfc-v2 the four tests of the series run as published, under hardened as ports that come back from a fault.',
     )
-    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
-    .addOption(
-      new Option(
-        '--profile <name>',
-        'the series as published, or with its defects mended (default: hardened)',
-      ).choices(PROFILES),
-    )
     .option('--cpu <name>', CPU_OF_MACHINE)
-    .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)')
     .option('--cmdline <text>', "the kernel's command line: heki=0, heki_test=N, nokaslr")
     .option('--suite <name...>', 'heki, heki_v3, heki_model (default: all)')
@@ -290,19 +263,13 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       finished(await extract(snapshot, options, io));
     });
 
-  program
-    .command('replay')
+  addProfileFlags(program.command('replay'))
+    .option('--no-mbec', 'a processor without mode-based execute control')
     .summary("replay a real kernel's life under Heki")
     .description(
       "Makes the calls that a real kernel made of Heki's hooks, from boot through module loading and text patching, and tells what KVM grants each page in the end.",
     )
     .argument('<RECORDING>', 'calls of the hooks with the mappings that each met, JSON, plain or gzip')
-    .addOption(
-      new Option('--profile <name>', 'the series as published, or with its defects mended')
-        .choices(PROFILES)
-        .default('hardened'),
-    )
-    .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--json', 'print one JSON object')
     .addHelpText('after', REPLAY_EXAMPLES)
     .action(async (recording: string, options) => {

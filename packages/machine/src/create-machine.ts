@@ -25,10 +25,13 @@ import {
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { performAttack } from './attacks/perform-attack.ts';
+import { snapshotDefects } from './defects.ts';
 import { MachineError } from './error.ts';
 import type { TraceEvent } from './event.ts';
 import { framesOutside, layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
+import { checkDefects } from './specification/defect-fault.ts';
+import { machineSettings } from './specification/machine-specification.ts';
 
 /** Frames of RAM added for page lists: 16 MiB, enough for 692,224 ranges. It takes host memory only where it is used. */
 const ADDED_FRAMES = 4096;
@@ -42,13 +45,15 @@ const RFLAGS_ALWAYS_SET = 1n << 1n;
  * Builds a machine around a snapshot: guest memory in host memory of its own, a virtual machine of the given
  * hypervisor, a virtual CPU with the snapshot's registers, and a Heki core in the kernel.
  *
- * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added, or the registers are those of a
- *   processor that walks the kernel's tables with another number of levels
+ * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added, for registers of a processor that walks
+ *   the kernel's tables with another number of levels, and for a defect that the guest and the hypervisor do not have
  */
 export function createMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: MachineOptions<VM, Event>,
 ): Machine<VM> {
-  const { hypervisor, memoryMap, registers, profile = 'hardened', defects = {} } = options;
+  const { hypervisor, kernel: _, memoryMap, registers, ...specification } = options;
+  const { profile, defects, spuriousFaults } = machineSettings(specification);
+  checkDefects(defects, hypervisor, snapshotDefects);
   const cpu = hypervisor.processor;
 
   const listeners = new Set<(event: TraceEvent<Event>) => void>();
@@ -92,7 +97,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
       start,
       frames: end - start,
       backing: host.backing(start),
-      ...(options.hostPage === undefined ? {} : { largestLeaf: options.hostPage }),
+      largestLeaf: options.hostPage,
     });
   }
 
@@ -102,7 +107,6 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
       `the kernel's page tables have ${bitText(tables.encryptionBit)}, and the processor ${cpu.name} ${bitText(cpu.encryptionBit)}: expected the same of both`,
     );
   }
-  const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
   const vcpu = virtualMachine.createVcpu({
     registers: {
       ...registers,
@@ -127,7 +131,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     kernel,
     profile,
     defects,
-    ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
+    config: options.kernelConfig,
   };
   // A kernel without Heki has no driver for it either. A core that is switched off tells, and does nothing.
   const built = createHekiGuest({ ...guest, enabled: false }).earlyInit().outcome !== 'not-built';

@@ -1,6 +1,5 @@
 import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { SpuriousFaultRetry } from '@heki/linux';
 import type { DriverMemory, HekiPort } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
@@ -12,6 +11,7 @@ import type { Claimant } from './attacks/claim.ts';
 import type { KernelTargets } from './attacks/targets.ts';
 import type { MachineDefectId } from './defects.ts';
 import type { TraceEvent } from './event.ts';
+import type { MachineSpecification } from './specification/machine-specification.ts';
 
 /** A hypervisor's driver in the guest kernel: fills the core's port and tells whether it did. */
 export type HekiDriver = (
@@ -33,8 +33,9 @@ export interface KernelWithoutTables {
   readonly root: undefined;
 }
 
-/** What a machine is made of. */
-export interface MachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
+/** What a machine around a snapshot is made of: of its specification what the snapshot leaves open, and objects that stand for the rest. */
+export interface MachineOptions<VM extends VirtualMachine, Event extends BackendEvent>
+  extends Pick<MachineSpecification, 'profile' | 'defects' | 'spuriousFaults'> {
   /** The backend; the machine knows none. */
   readonly hypervisor: Hypervisor<VM, Event>;
   /**
@@ -51,21 +52,15 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
    */
   readonly crashKernel?: readonly FrameRange<Gfn>[];
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
-  readonly hostPage?: 1 | 512 | 262144;
-  /** The guest's half. Default `hardened`. */
-  readonly profile?: Profile;
-  /** Single defects of the guest's half switched on or off against the profile. */
-  readonly defects?: DefectChoices<MachineDefectId>;
+  readonly hostPage?: 1 | 512 | 262144 | undefined;
   /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */
-  readonly kernelConfig?: KernelConfig;
+  readonly kernelConfig?: KernelConfig | undefined;
   /** `heki=` on the kernel's command line. Default true. */
   readonly heki?: boolean;
-  /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
-  readonly spuriousFaults?: SpuriousFaultRetry;
   /** The driver in the guest kernel. Default KVM's. */
   readonly driver?: HekiDriver;
   /** Called for everything that happens, in order. */
-  readonly onEvent?: (event: TraceEvent<Event>) => void;
+  readonly onEvent?: ((event: TraceEvent<Event>) => void) | undefined;
 }
 
 /** A kernel on a virtual CPU in a virtual machine. */

@@ -19,6 +19,8 @@ export function protectJson(report: ProtectReport): unknown {
     kernel: subject.kernel,
     hypervisor: report.hypervisor,
     profile: report.profile,
+    defects: report.defects,
+    secureKernel: report.secureKernel,
     mbec: report.mbec,
     tables: tablesJson(subject.tables),
     processor: processorJson(subject.processor),

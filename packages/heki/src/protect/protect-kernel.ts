@@ -8,15 +8,16 @@ import {
   findTargets,
   type Machine,
   type MachineOptions,
+  type MachineSpecification,
+  machineSettings,
   runAttacks,
   standingOf,
   type TraceEvent,
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
-import type { Profile } from '@heki/series';
 import { type CpuProfile, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import type { HypervisorName } from '../hypervisor-names.ts';
-import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
+import { HYPERVISORS, hypervisorNamed, makesKvmHypercalls } from '../hypervisors.ts';
+import { hypervisorOf } from '../specification.ts';
 import { crashKernelPages } from './crash-kernel.ts';
 import { findOutsideDirectMap } from './outside-direct-map.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
@@ -24,45 +25,44 @@ import type { Subject } from './subject.ts';
 
 /** How the kernel is protected. */
 export interface ProtectSettings {
-  readonly profile: Profile;
-  readonly mbec: boolean;
-  readonly hypervisor: HypervisorName;
+  /** What the snapshot leaves open: the hypervisor and the defects. */
+  readonly machine: MachineSpecification;
   /** A kernel's own configuration and where it comes from. Default: one that suits Heki. */
-  readonly kernelConfig?: NonNullable<ProtectReport['kernelConfig']>;
+  readonly kernelConfig?: ProtectReport['kernelConfig'];
   readonly trace: boolean;
 }
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
   const { processor, tables, symbols, memoryMap, crashKernel } = subject;
-  const backend = HYPERVISORS[settings.hypervisor];
-  const hypervisor = backend.create({
-    profile: settings.profile,
-    mbec: settings.mbec,
-    processor: processor.profile,
-  });
+  const { profile, defects, spuriousFaults, ...machine } = machineSettings(settings.machine);
+  const name = hypervisorNamed(machine.hypervisor);
+  const { driver } = HYPERVISORS[name];
+  const hypervisor = hypervisorOf(settings.machine, {}, processor.profile);
   const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
   const options: MachineOptions<VirtualMachine, BackendEvent> = {
     hypervisor,
-    driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
+    driver: (guest, driverOptions) => driver?.(guest, driverOptions) ?? false,
     kernel: tables,
     memoryMap,
     crashKernel,
     registers: processor.registers,
-    profile: settings.profile,
-    ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
+    profile,
+    defects,
+    spuriousFaults,
+    kernelConfig: settings.kernelConfig?.config,
   };
 
   const without = runAttacks({ createMachine: () => createMachine({ ...options, heki: false }), targets });
 
   const trace: string[] = [];
   const boot = (onEvent?: (event: TraceEvent) => void) => {
-    const machine = createMachine(onEvent === undefined ? options : { ...options, onEvent });
+    const machine = createMachine({ ...options, onEvent });
     return { machine, init: () => ({ early: machine.earlyInit(), late: machine.lateInit() }) };
   };
   const first = boot((event) => {
-    if (makesKvmHypercalls(settings.hypervisor)) recorder.kvmEvent(event);
+    if (makesKvmHypercalls(name)) recorder.kvmEvent(event);
     else recorder.neutralEvent(event);
     if (settings.trace) trace.push(describeTraceEvent(hypervisor, event));
   });
@@ -84,9 +84,11 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
 
   return {
     subject,
-    profile: settings.profile,
-    mbec: settings.mbec && hasExecuteControl(processor.profile),
-    hypervisor: settings.hypervisor,
+    profile,
+    defects,
+    secureKernel: machine.secureKernel,
+    mbec: machine.mbec && hasExecuteControl(processor.profile),
+    hypervisor: name,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
     early,

@@ -6,6 +6,7 @@ import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
+import { profileText } from '../profile-text.ts';
 import { bytesText, count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 import { warningLines } from '../warning.ts';
@@ -87,7 +88,7 @@ function header(report: ProtectReport, colours: Colours): string[] {
     ['tables', `${hex(subject.tables.root * 4096)}, ${subject.tables.origin.name}`],
     ['proven by', subject.tables.because],
     ['processor', processorText(subject.processor)],
-    ['hypervisor', `${hypervisorText(report, colours)}; profile ${report.profile}`],
+    ['hypervisor', `${hypervisorText(report, colours)}; profile ${profileText(report)}`],
     [
       report.kernelConfig === undefined ? 'assumed' : 'configured',
       report.kernelConfig === undefined

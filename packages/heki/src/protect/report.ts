@@ -1,5 +1,12 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
-import type { Attack, AttackResult, RamOutsideDirectMap, Standing } from '@heki/machine';
+import type {
+  Attack,
+  AttackResult,
+  RamOutsideDirectMap,
+  SecureKernel,
+  SpecifiedDefects,
+  Standing,
+} from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { HypervisorName } from '../hypervisor-names.ts';
@@ -52,6 +59,9 @@ interface ComparedAttack {
 export interface ProtectReport {
   readonly subject: Subject;
   readonly profile: Profile;
+  /** Single defects that differ from the profile. */
+  readonly defects: SpecifiedDefects;
+  readonly secureKernel: SecureKernel;
   /** Mode-based execute control, or on AMD GMET: the processor has it, and it was not switched off. */
   readonly mbec: boolean;
   readonly hypervisor: HypervisorName;

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { parseScenario, ScenarioError } from './index.ts';
-import { scenarioSchema } from './scenario.ts';
+import { scenarioSchema } from './scenario-schema.ts';
 
 describe('a scenario', () => {
   test('has the JSON Schema that is shipped', async () => {
     const schema = { ...z.toJSONSchema(scenarioSchema, { io: 'input' }), title: 'heki scenario' };
-    await expect(`${JSON.stringify(schema, undefined, 2)}\n`).toMatchFileSnapshot('../scenario.schema.json');
+    await expect(`${JSON.stringify(schema, undefined, 2)}\n`).toMatchFileSnapshot(
+      '../../scenario.schema.json',
+    );
   });
 
   test.each<[value: unknown, place: string]>([

@@ -1,14 +1,8 @@
-import { ScenarioError } from './error.ts';
-import { type MachineSpecification, parseScenario, type Scenario, type Step } from './scenario.ts';
-
-/** A scenario with all that it includes. */
-export interface ComposedScenario {
-  readonly title?: string;
-  readonly machine: MachineSpecification;
-  /** Steps that are taken during boot, when the kernel makes its initcalls: before it frees init memory, and before Heki's late init. */
-  readonly initcalls?: readonly Step[];
-  readonly steps: readonly Step[];
-}
+import { joinSpecifications, type MachineSpecification } from '@heki/machine';
+import type { ComposedScenario } from '../composed-scenario.ts';
+import { ScenarioError } from '../error.ts';
+import { parseScenario } from './parse-scenario.ts';
+import type { Scenario } from './scenario-schema.ts';
 
 /** Files that include each other can ask for more steps than anybody waits for. */
 const MOST_STEPS = 10_000;
@@ -49,8 +43,8 @@ export async function loadScenario(
       parts.push(await compose(beside(included, name), [...above, name]));
     }
     const composed = {
-      ...(scenario.title === undefined ? {} : { title: scenario.title }),
-      machine: Object.assign({}, ...parts.map(({ machine }) => machine), machineOf(scenario, name)),
+      title: scenario.title,
+      machine: joinSpecifications(...parts.map(({ machine }) => machine), machineOf(scenario, name)),
       initcalls: [...parts.flatMap(({ initcalls = [] }) => initcalls), ...(scenario.initcalls ?? [])],
       steps: [...parts.flatMap(({ steps }) => steps), ...(scenario.steps ?? [])],
     };
