@@ -20,9 +20,10 @@ export const infoTlb: VectorKind = {
 function linesOf(snapshot: string): string[] {
   const core = openVmcore(snapshot);
   try {
-    const kernel = resolveKernelRoot(core);
     const lines: string[] = [];
-    walkMappings(kernel, upperHalfStart(kernel.levels), VIRTUAL_FRAME_END as VirtualFrame, (leaf) =>
+    const { memory, root, levels } = resolveKernelRoot(core);
+    const tables = { memory, root, levels, sharedTables: 'each' } as const;
+    walkMappings(tables, upperHalfStart(levels), VIRTUAL_FRAME_END as VirtualFrame, (leaf) =>
       lines.push(infoTlbLine(leaf)),
     );
     return lines;

@@ -61,18 +61,20 @@ describe("tables that are shared as KASAN's shadow of untouched memory is", () =
   });
 
   test('are in JSON as places of a table, with what stands there', async () => {
-    const { leaves: elements } = JSON.parse(
+    const { leaves, sharedTables, sharedMappings, stoppedAt } = JSON.parse(
       await walk(kasan, '--format', 'json', '--range', 'fffff98000000000-fffffc0000000000'),
     );
-    expect(elements).toHaveLength(512 + 511 + 511 + 4);
-    expect(elements[0]).toMatchObject({ va: '0xfffff98000000000', places: 5 * 512 * 512, effective: 'r--' });
-    expect(elements.at(-1)).toEqual({
-      va: '0xfffffb8000000000',
-      pages: 2 ** 27,
-      sharedTable: elements.at(-1).sharedTable,
-      visitedAt: '0xfffff98000000000',
-      mappings: 2 ** 27,
-    });
+    expect(leaves).toHaveLength(512);
+    expect(leaves[0]).toMatchObject({ va: '0xfffff98000000000', places: 5 * 512 * 512, effective: 'r--' });
+    const listedAt = '0xfffff98000000000';
+    const tables = sharedTables.map(({ table }: { table: string }) => table);
+    expect(new Set(tables).size).toBe(3);
+    expect(sharedTables).toMatchObject([
+      { va: '0xfffff98000200000', pages: 511 * 512, places: 511, listedAt, mappings: 511 * 512 },
+      { va: '0xfffff98040000000', pages: 511 * 2 ** 18, places: 511, listedAt, mappings: 511 * 2 ** 18 },
+      { va: '0xfffffa0000000000', pages: 4 * 2 ** 27, places: 4, listedAt, mappings: 4 * 2 ** 27 },
+    ]);
+    expect([sharedMappings, stoppedAt]).toEqual([671_088_128, null]);
   });
 
   test('are listed once in info-tlb where QEMU would go on for hours, and that is said', async () => {
@@ -133,9 +135,16 @@ describe('the table', () => {
 
 describe('JSON', () => {
   test('has one object for each leaf', async () => {
-    const { leaves, tables, warnings, absentTables } = JSON.parse(await walk(kernel, '--format', 'json'));
+    const { leaves, tables, warnings, ...rest } = JSON.parse(await walk(kernel, '--format', 'json'));
     expect(tables).toMatchObject({ root: '0x5a66000', levels: 4, from: 'CR3 of CPU 0', proven: true });
-    expect({ warnings, absentTables }).toEqual({ warnings: [], absentTables: 0 });
+    expect(warnings).toEqual([]);
+    expect(rest).toEqual({
+      sharedTables: [],
+      sharedMappings: 0,
+      tablesAtSeveralLevels: 0,
+      absentTables: 0,
+      stoppedAt: null,
+    });
     expect(leaves).toHaveLength(11300);
     expect(leaves[0]).toEqual({
       va: '0xffff888000000000',

@@ -17,6 +17,7 @@ import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
 import { tableWarnings, type Warning } from '../warning.ts';
+import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
 /** Options of `heki walk`. */
@@ -37,13 +38,13 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
   const warnings = [...tableWarnings(snapshot.core, snapshot.tables), ...processor.warnings];
-  const { memory, root, levels, encryptionBit } = snapshot.tables;
+  const { levels } = snapshot.tables;
   const whole =
     options.user === true
       ? { start: 0 as VirtualFrame, end: lowerHalfEnd(levels) }
       : { start: upperHalfStart(levels), end: VIRTUAL_FRAME_END as VirtualFrame };
   const { start, end } = range ?? whole;
-  const tables = { memory, root, levels, encryptionBit, budget: MOST_TABLES };
+  const tables = { ...snapshot.tables, budget: MOST_TABLES };
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
 
@@ -53,9 +54,13 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   await writeAll(writer, format.begin(snapshot.tables, warnings));
   /** What came between two leaves. */
   let lines: string[] = [];
+  const runs = new SharedRuns();
+  const tell = (run: SharedRun | undefined): void => {
+    if (run !== undefined) lines.push(...format.shared(run));
+  };
   const onShared = (place: SharedTable): void => {
     summary.sharedMappings += place.mappings;
-    lines.push(...format.shared(place));
+    tell(runs.add(place));
   };
   const walker = mappings({ ...tables, onShared, sharedTables: speltOut ? 'each' : 'once' }, start, end);
   let step = walker.next();
@@ -65,12 +70,14 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
     if ((leaf.effective & (PageRights.WRITE | PageRights.EXECUTE_DISABLE)) === PageRights.WRITE) {
       summary.writableAndExecutable++;
     }
+    tell(runs.end());
     await writeAll(writer, lines);
     lines = [];
     const line = format.leaf(leaf);
     const written = line === undefined ? undefined : writer.line(line);
     if (written !== undefined) await written;
   }
+  tell(runs.end());
   await writeAll(writer, [...lines, ...format.end(summary, step.value)]);
   await writer.flush();
   const { stoppedAt, absentTables } = step.value;
