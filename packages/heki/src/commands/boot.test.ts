@@ -208,11 +208,11 @@ describe('heki boot', () => {
       'where.json at machine.hypervisor: esx, expected one of kvm, kvm-vmm',
     ],
     [['--scenario', join(folder, 'none.json')], 1, 'none.json: no such file'],
-    [['--scenario', file('text.json', 'steps:')], 1, 'text.json: not JSON'],
+    [['--scenario', file('text.json', 'steps:')], 1, 'text.json:1:1: not JSON'],
     [
       ['--scenario', file('bad.json', { steps: [{ do: 'fly' }] })],
       1,
-      'bad.json:1:18 at steps.0.do: "fly": expected one of',
+      'bad.json:1:17 at steps.0.do: "fly": expected one of',
     ],
     [['--scenario', file('lost.json', { include: ['none.json'] })], 1, 'none.json: no such file'],
     [['--scenario', file('self.json', { include: ['self.json'] })], 1, 'self.json: includes itself'],
