@@ -10,6 +10,7 @@ import { BOOT_ASSUMPTIONS, bootUncovered } from './boot-verdict.ts';
 /** The report as the object that `heki boot --json` prints. */
 export function bootJson(report: BootReport): object {
   const { boot, bootReason, steps, classes, settings, kernel, log, pageLists, expected, hekiInit } = report;
+  const { notTaken, expectedRights } = report;
   return {
     kernel,
     machine: settings,
@@ -19,6 +20,8 @@ export function bootJson(report: BootReport): object {
     log,
     pageLists,
     steps: steps.map(stepJson),
+    notTaken,
+    expectedRights,
     classes: classes.map((one) => ({
       ...one,
       mappings: Object.fromEntries(one.mappings),

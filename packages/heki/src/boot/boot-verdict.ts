@@ -1,5 +1,12 @@
 import type { LinuxMachine } from '@heki/machine';
-import { actionText, expectedVerdict, isInForce, type ScenarioResult, type StepResult } from '@heki/scenario';
+import {
+  actionText,
+  describeRights,
+  expectedVerdict,
+  isInForce,
+  type ScenarioResult,
+  type StepResult,
+} from '@heki/scenario';
 import type { Finding, Strictness } from '../verdict/finding.ts';
 import { initRefusal, notInForce, type Refusal } from '../verdict/refusal.ts';
 import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
@@ -18,7 +25,7 @@ export function bootVerdict(machine: LinuxMachine, result: ScenarioResult, stric
 }
 
 function findings(result: ScenarioResult, inForce: boolean, refusal: Refusal | undefined): Finding[] {
-  const { boot, bootReason, steps, rights } = result;
+  const { boot, bootReason, steps, expectedRights, rights } = result;
   return [
     ...(refusal === undefined || WANTED.has(refusal.outcome)
       ? []
@@ -27,6 +34,9 @@ function findings(result: ScenarioResult, inForce: boolean, refusal: Refusal | u
       ? []
       : [{ id: 'unexpected', message: `boot ends: ${bootReason}` } satisfies Finding]),
     ...steps.flatMap(stepFindings),
+    ...expectedRights
+      .filter(({ expected }) => !expected)
+      .map((one): Finding => ({ id: 'unexpected', message: describeRights(one) })),
     ...(inForce && rights !== undefined ? rightsFindings(rights) : []),
   ];
 }

@@ -95,7 +95,7 @@ const initOutcome = z.string().min(1).nullable();
 
 const step = z.looseObject({
   step: z.looseObject({ do: z.string().min(1) }),
-  verdict: z.enum(['works', 'error', 'blocked', 'not-tried', 'oops']),
+  verdict: z.enum(['works', 'error', 'blocked', 'not-tried', 'invalid', 'oops']),
   reason: z.string().min(1).optional(),
   expected: z.boolean().describe('The verdict is what the scenario expects'),
   by: defence.optional().describe('Of an attack'),
