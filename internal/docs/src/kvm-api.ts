@@ -10,6 +10,7 @@ const CONTRACT = 'packages/hypervisor/src/virtual-machine.ts';
 const STATISTICS = 'packages/kvm/src/statistics.ts';
 const EVENTS = 'packages/kvm/src/event.ts';
 const COMMON_EVENTS = 'packages/hypervisor/src/event.ts';
+const HOST_INCIDENTS = 'packages/kvm/src/host/host-incident.ts';
 const EXITS = 'packages/kvm/src/exit/vmm.ts';
 const POLICY = 'packages/kvm/src/policy/policy.ts';
 const POLICY_EXITS = 'packages/kvm/src/policy/policy-exit.ts';
@@ -79,18 +80,18 @@ function fieldsText(members: readonly Member[]): string {
 function events(): string {
   const head = ['event', '', 'fields'];
   const incidentFields = fieldsText(
-    interfaceMembers(COMMON_EVENTS, 'HostIncident').filter(({ name }) => name !== 'type'),
+    interfaceMembers(HOST_INCIDENTS, 'HostIncident').filter(({ name }) => name !== 'type'),
   );
-  const incidents = literalVariants(COMMON_EVENTS, 'HostIncidentKind').map(({ name, text }) => [
+  const incidents = literalVariants(HOST_INCIDENTS, 'HostIncidentKind').map(({ name, text }) => [
     code(name),
     escaped(text),
     incidentFields,
   ]);
   return [
     `${source(EVENTS)} KVM's own:`,
-    markdownTable(head, variantRows(EVENTS, 'KvmEvent', 'type')),
+    markdownTable(head, [...variantRows(EVENTS, 'KvmEvent', 'type'), ...incidents]),
     `${source(COMMON_EVENTS)} Every backend's:`,
-    markdownTable(head, [...variantRows(COMMON_EVENTS, 'HypervisorEvent', 'type'), ...incidents]),
+    markdownTable(head, variantRows(COMMON_EVENTS, 'HypervisorEvent', 'type')),
   ].join('\n\n');
 }
 

@@ -11,7 +11,7 @@ import {
   MEM_ATTR_EXEC as X,
 } from '@heki/hypercall/kvm';
 import type { KvmEvent, KvmOptions } from '@heki/kvm';
-import { gfn, readBytes } from '@heki/physical-memory';
+import { gfn, hex, readBytes } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import { INTEL_VT_RP, type Level } from '@heki/x86';
 import { fixtureLeavesTable } from './kvm-fixtures.ts';
@@ -24,7 +24,7 @@ import {
   type Range,
 } from './kvm-guest.ts';
 import { violationTrace } from './kvm-trace.ts';
-import { hex, markdownTable, type Page, textBlock } from './page.ts';
+import { markdownTable, type Page, textBlock } from './page.ts';
 
 export const kvmPage: Page = {
   file: 'docs/kvm.md',

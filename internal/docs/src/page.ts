@@ -34,8 +34,3 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
 export function textBlock(lines: readonly string[]): string {
   return `\`\`\`text\n${lines.join('\n')}\n\`\`\``;
 }
-
-/** A number as people write addresses and masks. */
-export function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
-}

@@ -50,7 +50,7 @@ export function unionVariants(file: string, name: string): Member[][] {
 /** String literals of the exported union `name` in `file`, with their docstrings. */
 export function literalVariants(file: string, name: string): Member[] {
   const lines = readFileSync(file, 'utf8').split('\n');
-  const first = lines.indexOf(`export type ${name} =`);
+  const first = lines.findIndex((line) => line.replace(/^export /, '') === `type ${name} =`);
   const members: Member[] = [];
   let doc: string[] = [];
   for (const line of first < 0 ? [] : lines.slice(first + 1)) {

@@ -8,7 +8,7 @@ import {
   readU64,
 } from '@heki/physical-memory';
 import { SecondLevelAccess } from '@heki/second-level';
-import type { CpuProfile } from '@heki/x86';
+import { type CpuProfile, entryIndex } from '@heki/x86';
 import { type EptControls, eptFeatures } from './controls.ts';
 import type { Eptp } from './eptp.ts';
 import type { EptFault } from './fault.ts';
@@ -93,7 +93,7 @@ export function explainEptWalk(options: {
   let above: Rights = ALL_RIGHTS;
   let leaf: EptStep | undefined;
   for (let level: number = eptp.levels; leaf === undefined; level--) {
-    const index = Math.floor(gfn / 512 ** (level - 1)) % 512;
+    const index = entryIndex(gfn, level);
     const address = (table * PAGE_SIZE + index * 8) as Hpa;
     const halves = readU64<Pfn>(memory, address);
     if (halves === undefined) {

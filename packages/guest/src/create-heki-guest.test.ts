@@ -340,6 +340,50 @@ describe('the direct map', () => {
   });
 });
 
+describe('memory that the direct map lacks', () => {
+  /** Text of a module, and data, whose pages the direct map has no more; and registers of a device, which it never had. */
+  const tables = () => {
+    const hidden = new GuestTables({ start: 2 ** 20 });
+    hidden.map(DIRECT_MAP, 0, 0x100, '4K', 'rw-');
+    hidden.map(DIRECT_MAP + 0x104, 0x104, 0xfc, '4K', 'rw-');
+    hidden.map(VMALLOC, 0x100, 2, '4K', 'r-x');
+    hidden.map(VMALLOC + 2, 0x102, 1, '4K', 'rw-');
+    hidden.map(VMALLOC + 8, 0x3f00, 1, '4K', 'rw-');
+    return hidden;
+  };
+  const run = (profile: 'rfc-v2' | 'hardened') => {
+    const core = start({ profile, tables: tables(), ramFrames: [{ start: 0 as Gfn, end: 0x200 as Gfn }] });
+    core.guest.earlyInit();
+    return { ...core, late: core.guest.lateInit() };
+  };
+
+  test('is never sent, as published (B-G24)', () => {
+    const { late, sent } = run('rfc-v2');
+    expect(late).toEqual({ outcome: 'protected' });
+    expect(sent()).toEqual(['0-100 3', '104-200 3']);
+  });
+
+  test('is sent with what its mappings allow, where that is mended; device memory is not', () => {
+    const { late, sent, events } = run('hardened');
+    expect(late).toEqual({ outcome: 'protected' });
+    expect(sent()).toEqual([
+      '0-100 3',
+      '104-200 3',
+      `100-102 ${READ | EXEC | IMMUTABLE}`,
+      `102-103 ${READ | WRITE}`,
+    ]);
+    expect(events).toContainEqual({ type: 'protected-elsewhere', frames: 3 });
+  });
+
+  test('is not counted as sent when the hypervisor refuses', () => {
+    const { guest, world } = start({ tables: tables() });
+    world.answer = -1;
+    guest.earlyInit();
+    expect(guest.lateInit()).toEqual({ outcome: 'memory-refused', error: -1 });
+    expect(guest.protectsMemory).toBe(false);
+  });
+});
+
 describe('counters', () => {
   test('go below zero, and then grant (B-G7)', () => {
     const { guest } = start({ profile: 'rfc-v2' });
@@ -387,6 +431,17 @@ describe('counters', () => {
     mended.guest.applyLeaves(HekiCommand.MAP, [leaf]);
     expect(mended.guest.counters(0x1000 as Gfn)).toEqual({ read: 1, write: 0, execute: 1 });
     expect(mended.guest.counters(far)).toEqual({ read: 1, write: 1, execute: 0 });
+  });
+
+  test('count a 2-MiB entry that keeps PSE without P, at the frame that it stores inverted (B-G15)', () => {
+    const tables = smallKernel();
+    // What pmd_mkinvalid leaves. PROT_NONE alone would make it a table to Linux.
+    tables.map(VMALLOC, 2 ** 40 - 0x200 - 0x2000, 1, '2M', 'r-x', 0);
+    const published = start({ profile: 'rfc-v2', tables });
+    expect(published.guest.earlyInit()).toMatchObject({ leaves: 3, pages: 0x600 });
+    expect(published.guest.permissions(0x21ff as Gfn)).toBe(READ | EXEC);
+    const mended = start({ tables });
+    expect(mended.guest.earlyInit()).toMatchObject({ leaves: 2, pages: 0x400 });
   });
 
   test('count mappings that are not present, and of a mapping that leaves memory all pages or none (B-G15)', () => {

@@ -1,4 +1,4 @@
-import type { Gfn, Gpa } from '@heki/physical-memory';
+import type { Gfn, Gpa, VirtualFrame } from '@heki/physical-memory';
 import type { HekiCommand } from './command.ts';
 import type { VirtualRange } from './kernel/kernel.ts';
 
@@ -20,9 +20,31 @@ export type GuestEvent =
       readonly command: HekiCommand;
       /** The virtual range that was walked; absent when the caller named the mappings. */
       readonly range: VirtualRange | undefined;
-      /** Leaves whose first frame is valid memory. */
+      /** Mappings whose first frame is valid memory. */
       readonly leaves: number;
-      /** Frames that they map, counted once for each leaf. */
+      /** Frames that they map, counted once for each mapping. */
+      readonly frames: number;
+    }
+  | {
+      /** Page tables have no end: nothing from this virtual frame on was walked, and the call fails. */
+      readonly type: 'walk-stopped';
+      readonly stoppedAt: VirtualFrame;
+      /** Table pages that were looked for. */
+      readonly tables: number;
+    }
+  | {
+      /** Entries lead several times to the same tables: what these map was visited once, and counted as often as it is mapped. */
+      readonly type: 'shared-tables';
+      /** Places that were not gone through again. */
+      readonly places: number;
+      /** Mappings at these places. */
+      readonly mappings: number;
+      /** Tables that stand at more than one level: they lead to themselves. */
+      readonly tablesAtSeveralLevels: number;
+    }
+  | {
+      /** Frames of RAM were sent that are mapped, but not in the range that protection walked (without B-G24). */
+      readonly type: 'protected-elsewhere';
       readonly frames: number;
     }
   | {

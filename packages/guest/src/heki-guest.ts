@@ -4,7 +4,7 @@ import type { HekiCommand } from './command.ts';
 import type { HekiHypervisor, HekiSecureKernel } from './hypervisor/heki-hypervisor.ts';
 import type { VirtualRange } from './kernel/kernel.ts';
 
-/** How many mappings of a page carry each permission (`struct heki_counters`): signed 32-bit numbers. */
+/** How many mappings of a page carry each permission (`struct heki_counters`): signed 32-bit numbers under B-G7, else exact. */
 export interface PermissionCounters {
   readonly read: number;
   readonly write: number;
@@ -12,7 +12,10 @@ export interface PermissionCounters {
 }
 
 /** A mapping that a caller names, instead of having it walked for. */
-export type NamedLeaf = Pick<MappingLeaf, 'guestFrame' | 'frames' | 'low' | 'high'>;
+export type NamedLeaf = Pick<MappingLeaf, 'guestFrame' | 'frames' | 'low' | 'high'> & {
+  /** How many mappings it stands for: more than 1 where several entries lead to its table. Default 1. */
+  readonly places?: number;
+};
 
 /** What came of {@link HekiGuest.earlyInit}. */
 export type EarlyInitResult =
@@ -24,9 +27,11 @@ export type EarlyInitResult =
   | { readonly outcome: 'kaslr' }
   /** No driver has filled {@link HekiGuest.hypervisor}. */
   | { readonly outcome: 'no-hypervisor' }
+  /** The page tables have no end: from this virtual frame on nothing was counted, and so nothing can be protected. */
+  | { readonly outcome: 'walk-stopped'; readonly stoppedAt: VirtualFrame }
   | {
       readonly outcome: 'counting';
-      /** Leaves whose first frame is valid memory. */
+      /** Mappings whose first frame is valid memory. */
       readonly leaves: number;
       /** Distinct frames that have counters now. */
       readonly pages: number;
@@ -39,6 +44,8 @@ export type LateInitResult =
   | { readonly outcome: 'registers-refused'; readonly error: number }
   /** Never under B-G3, where nobody notices. */
   | { readonly outcome: 'memory-refused'; readonly error: number }
+  /** The page tables have no end: what lies from this virtual frame on is not known, and nothing was asked for. Under B-G3, too. */
+  | { readonly outcome: 'walk-stopped'; readonly error: number; readonly stoppedAt: VirtualFrame }
   /** Memory is protected, but the secure kernel goes on taking requests. */
   | { readonly outcome: 'end-of-boot-refused'; readonly error: number }
   | { readonly outcome: 'protected' };
@@ -49,7 +56,8 @@ export type LateInitResult =
  *
  * The hooks return 0, or a negative error number: then the counters are as they were before the call, and the kernel
  * should not make its change. Under B-G3 they return 0 whatever came of it. A hook called from inside another gives -35
- * (-EDEADLK): the kernel would hang there (B-G13). Ranges of virtual frames exclude their end.
+ * (-EDEADLK): the kernel would hang there (B-G13). One that is cut short by page tables without end gives -7 (-E2BIG), whatever defects
+ * there are. Ranges of virtual frames exclude their end.
  */
 export interface HekiGuest {
   /**
@@ -89,7 +97,10 @@ export interface HekiGuest {
    * to do. When the hypervisor refuses, the pages go on having less than their mappings allow: take the change back, by another one.
    */
   settle(): number;
-  /** `heki_protect`: switches enforcement on and sends the permissions of every page mapped in the range, immutable unless writable. */
+  /**
+   * `heki_protect`: switches enforcement on and sends the permissions of every page mapped in the range, immutable unless writable;
+   * without B-G24 also of every other page of RAM that has a mapping.
+   */
   protect(start: VirtualFrame, end: VirtualFrame): number;
   /** Call it before the temporary writable mapping of 1 or 2 pages for patching is made. */
   textPokeStart(frames: readonly Gfn[]): number;

@@ -1,11 +1,6 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { UsageError } from './failure.ts';
 
-/** `0x1f000`. */
-export function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
-}
-
 /** 16 hexadecimal digits, as page-table dumps print addresses. */
 export function hex16(value: number | bigint): string {
   return value.toString(16).padStart(16, '0');

@@ -1,5 +1,6 @@
 import { PROFILES } from '@heki/series';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, fileErrorText, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
@@ -7,12 +8,16 @@ import { printable } from './printable.ts';
 
 const HYPERVISOR_CHOICES = `${HEKI_HYPERVISORS.join(', ')}, or none: a hypervisor without Heki (default: kvm)`;
 
+const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
+const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
+
 const PROTECT_EXAMPLES = `
 Examples:
   heki protect                                 protect and attack the Debian kernel that comes with heki
   heki protect guest.elf.gz                    a QEMU dump (dump-guest-memory); guest.json beside it names its memory
   heki protect guest.elf --memory-map iomem    with the guest's own /proc/iomem (read as root)
   heki protect --profile rfc-v2 --no-mbec      the series as published, on a processor without MBEC
+  heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
   heki protect --json | jq .attacks`;
 
@@ -100,6 +105,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
         .default('hardened'),
     )
     .option('--hypervisor <name>', HYPERVISOR_CHOICES)
+    .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
@@ -138,6 +144,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
         'the series as published, or with its defects mended (default: hardened)',
       ).choices(PROFILES),
     )
+    .option('--cpu <name>', CPU_OF_MACHINE)
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--scenario <file>', 'JSON: a machine, and steps after boot; options of this command win')
     .option(
@@ -159,12 +166,13 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .description(
       'What each hypervisor can enforce, who decides, and what a boot and a module load cost there.',
     )
+    .option('--cpu <name>', CPU_OF_MACHINE)
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
       '\nExamples:\n  heki backends\n  heki backends kvm hyperv-lvbs\n  heki backends --json | jq .[].cost',
     )
-    .action(async (names: string[], options: { json?: boolean }) => {
+    .action(async (names: string[], options: { json?: boolean; cpu?: string }) => {
       const { backends } = await import('./commands/backends.ts');
       finished(await backends(names, options, io));
     });
@@ -182,6 +190,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
         'the series as published, or with its defects mended (default: hardened)',
       ).choices(PROFILES),
     )
+    .option('--cpu <name>', CPU_OF_MACHINE)
     .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)')
     .option('--cmdline <text>', "the kernel's command line: heki=0, heki_test=N, nokaslr")
@@ -200,6 +209,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
     .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
     .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
+    .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addHelpText('after', WALK_EXAMPLES)
     .action(async (snapshot: string, options) => {
@@ -215,6 +225,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .argument('<VA>', 'virtual address, hexadecimal')
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
+    .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .option('--json', 'print one JSON object')
     .addHelpText('after', TRANSLATE_EXAMPLES)
     .action(async (snapshot: string, address: string, options) => {

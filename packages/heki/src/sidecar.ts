@@ -8,12 +8,18 @@ const address = z
   .regex(/^0x[0-9a-f]{1,16}$/i, 'expected an address as "0xffffffff81000000"')
   .transform((text) => virtualAddress(BigInt(text)));
 
+const register = z
+  .string()
+  .regex(/^0x[0-9a-f]{1,16}$/i, 'expected the value of a register as "0xd01"')
+  .transform(BigInt);
+
 /** NAME.json beside NAME.elf.gz: what is known of the guest and is not in its dump. Everything may be missing. */
 const sidecarSchema = z.object({
   kernel: z.string().optional(),
   cmdline: z.string().optional(),
   iomem: z.array(z.string()).optional(),
   page_offset_base: address.optional(),
+  efer: register.optional(),
   symbols: z.record(z.string(), address).optional(),
 });
 
@@ -24,6 +30,8 @@ export interface Sidecar {
   readonly commandLine: string | undefined;
   readonly hasMemoryMap: boolean;
   readonly directMap: VirtualAddress | undefined;
+  /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
+  readonly efer: bigint | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
 }
 
@@ -59,13 +67,14 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
       `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
     );
   }
-  const { kernel, cmdline, iomem, page_offset_base, symbols } = parsed.data;
+  const { kernel, cmdline, iomem, page_offset_base, efer, symbols } = parsed.data;
   return {
     path: beside,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,
     directMap: page_offset_base,
+    efer,
     symbols: new Map(Object.entries(symbols ?? {})),
   };
 }

@@ -1,8 +1,7 @@
 import { HvCall, type HvInterceptMessage, hvStatusText, LvbsFunction } from '@heki/hypercall/hyperv';
-import { formatRights } from '@heki/hypervisor';
+import { describeHypervisorEvent } from '@heki/hypervisor';
+import { hex } from '@heki/physical-memory';
 import type { HypervEvent } from './event.ts';
-
-const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 function nameOf(table: { readonly [name: string]: number }, value: number): string {
   return Object.entries(table).find(([, number]) => number === value)?.[0] ?? hex(value);
@@ -35,28 +34,7 @@ export function describeEvent(event: HypervEvent): string {
     }
     case 'secure-call':
       return `secure kernel: ${nameOf(LvbsFunction, Number(event.function))} = ${event.answer}`;
-    case 'denied': {
-      const { denial } = event;
-      const what =
-        denial.kind === 'register'
-          ? `write of ${hex(denial.value)} to ${denial.register} (now ${hex(denial.old)})`
-          : `${denial.access} of guest-physical ${hex(denial.gpa)}`;
-      return `denied by VTL1: ${what}, ${event.verdict}`;
-    }
-    case 'protected': {
-      const { applied, weakened, refused } = event.result;
-      const weak = weakened.map(
-        ({ range, granted }) =>
-          `, ${hex(range.start)}-${hex(range.end)} weakened to ${formatRights(granted)}`,
-      );
-      const end = refused === undefined ? '' : `, refused at ${refused.at}: ${refused.why}`;
-      return `protection by ${event.by}: ${applied} applied${weak.join('')}${end}`;
-    }
-    case 'pinned':
-      return `pinned by ${event.by}: CR0 ${hex(event.result.cr0)}, CR4 ${hex(event.result.cr4)}`;
-    case 'log':
-      return event.text;
     default:
-      return `${event.type} (${event.defect}): ${event.amount} ${event.unit}: ${event.text}`;
+      return describeHypervisorEvent(event, 'VTL1');
   }
 }

@@ -1,3 +1,4 @@
+import { hex } from '@heki/physical-memory';
 import type { Capabilities, Immutability, PinnableRegister } from './capabilities.ts';
 import { formatRights } from './rights.ts';
 
@@ -52,8 +53,6 @@ export function describeCapabilities(capabilities: Capabilities): readonly Capab
 }
 
 const yes = (value: boolean): string => (value ? 'yes' : 'no');
-const hex = (value: bigint): string => `0x${value.toString(16)}`;
-
 function immutabilityText(immutability: Immutability): string {
   switch (immutability.kind) {
     case 'none':

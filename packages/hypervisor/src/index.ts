@@ -1,6 +1,7 @@
 export * from './capabilities.ts';
 export * from './denial.ts';
 export { type CapabilityRow, describeCapabilities } from './describe-capabilities.ts';
+export { describeHypervisorEvent } from './describe-event.ts';
 export { HypervisorError } from './error.ts';
 export * from './event.ts';
 export * from './host.ts';

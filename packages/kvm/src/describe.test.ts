@@ -17,7 +17,7 @@ test('a trace of a refused store tells the two steps of the injection', () => {
     'mapped gfn 0x200 to pfn 0x100200 with a leaf of 4 KiB: 0x8200000000000d71',
     'EPT violation at 0x200000, qualification 0x5ca, error code 0x100000003',
     'heki: Creating write #PF at 0xffff888000200000 GFN=200',
-    'denied: write of guest-physical 0x200000 through 0xffff888000200000',
+    'denied: write of guest-physical 0x200000 through 0xffff888000200000, page-fault',
     'injected #PF, error code 0x3, CR2 0xffff888000200000',
   ]);
 });

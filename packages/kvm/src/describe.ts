@@ -7,8 +7,9 @@ import {
   KVM_MEMORY_ATTRIBUTE_PRIVATE,
   permissionText,
 } from '@heki/hypercall/kvm';
-import { type Denial, formatRights } from '@heki/hypervisor';
+import { describeHypervisorEvent } from '@heki/hypervisor';
 import type { U64 } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
 import type { KvmEvent } from './event.ts';
 
 const LEAF_SIZES = ['', '4 KiB', '2 MiB', '1 GiB'];
@@ -27,20 +28,8 @@ function attributesText(attributes: number): string {
   return names.join(' ') || 'none';
 }
 
-function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
-}
-
 function entryText({ low, high }: U64): string {
   return `0x${high.toString(16).padStart(8, '0')}${low.toString(16).padStart(8, '0')}`;
-}
-
-function denialText(denial: Denial): string {
-  if (denial.kind === 'register') {
-    return `write of ${hex(denial.value)} to ${denial.register} (now ${hex(denial.old)})`;
-  }
-  const linear = denial.linear === undefined ? '' : ` through ${hex(denial.linear)}`;
-  return `${denial.access} of guest-physical ${hex(denial.gpa)}${linear}`;
 }
 
 /** An event as one line of a trace. */
@@ -81,25 +70,12 @@ export function describeEvent(event: KvmEvent): string {
       return `attributes of gfns ${hex(event.start)}-${hex(event.end)}: ${attributesText(event.attributes)}`;
     case 'vtl-switch':
       return `virtual CPU ${event.vcpu} goes on in VTL${event.to}`;
-    case 'denied':
-      return `denied: ${denialText(event.denial)}`;
-    case 'protected': {
-      const { applied, weakened, refused } = event.result;
-      const weak = weakened.map(
-        ({ range, granted }) =>
-          `, ${hex(range.start)}-${hex(range.end)} weakened to ${formatRights(granted)}`,
-      );
-      const end = refused === undefined ? '' : `, refused at ${refused.at}: ${refused.why}`;
-      return `protection by ${event.by}: ${applied} applied${weak.join('')}${end}`;
-    }
-    case 'pinned':
-      return `pinned by ${event.by}: CR0 ${hex(event.result.cr0)}, CR4 ${hex(event.result.cr4)}`;
-    case 'log':
-      return event.text;
     case 'host-exhaustion':
     case 'host-memory-corruption':
     case 'host-leak':
     case 'host-out-of-bounds-read':
       return `${event.type} (${event.defect}): ${event.amount} ${event.unit}: ${event.text}`;
+    default:
+      return describeHypervisorEvent(event);
   }
 }

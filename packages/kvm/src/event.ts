@@ -2,6 +2,7 @@ import type { HypervisorEvent } from '@heki/hypervisor';
 import type { Gfn, Gpa, Pfn, U64, VirtualAddress } from '@heki/physical-memory';
 import type { Exception } from '@heki/vcpu';
 import type { UserExit } from './exit/vmm.ts';
+import type { HostIncident } from './host/host-incident.ts';
 import type { PolicyExit } from './policy/policy-exit.ts';
 
 /** What became of one range of a page list. */
@@ -17,6 +18,7 @@ export type RangeOutcome =
 /** What KVM reports: the events that every backend has, and its own. */
 export type KvmEvent =
   | HypervisorEvent
+  | HostIncident
   | {
       /** An EPT violation as KVM sees it. */
       readonly type: 'ept-violation';

@@ -1,5 +1,6 @@
 import {
   type Gfn,
+  hex,
   type VirtualAddress,
   type VirtualFrame,
   virtualAddressOf,
@@ -13,7 +14,7 @@ import { parseCommandLine } from './boot/boot-parameters.ts';
 import { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 import { createBpfPrograms, loadBpfProgram, unloadBpfProgram } from './bpf/prog-pack.ts';
 import { linuxDefects } from './defects/linux-defects.ts';
-import { hex, LinuxError } from './error.ts';
+import { LinuxError } from './error.ts';
 import { copyFromKernelNofault, copyToKernelNofault, withFixups } from './faults/nofault.ts';
 import { reportOops } from './faults/oops.ts';
 import { createFtrace, ftraceDisable, ftraceEnable } from './ftrace/ftrace.ts';

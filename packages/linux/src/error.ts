@@ -2,8 +2,3 @@
 export class LinuxError extends Error {
   override readonly name = 'LinuxError';
 }
-
-/** `value` as people write addresses. */
-export function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
-}

@@ -191,6 +191,7 @@ function createKernel(
     levels,
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
+    ramFrames: machineMemory(memoryMap),
     ...(directMap === undefined ? {} : { directMap }),
     allocatePage() {
       const frame = frames.allocate();

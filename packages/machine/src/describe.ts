@@ -1,12 +1,10 @@
 import { type GuestEvent, HekiCommand, type VirtualRange } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { LinuxEvent } from '@heki/linux';
-import { virtualAddressOf } from '@heki/physical-memory';
+import { hex, virtualAddressOf } from '@heki/physical-memory';
 import type { ExitAction, VcpuEvent, VmExit } from '@heki/vcpu';
 import { exceptionText } from './attacks/verdict.ts';
 import type { MachineEvent, TraceEvent } from './event.ts';
-
-const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 const COMMAND_NAMES = new Map<number, string>([
   [HekiCommand.MAP, 'map'],
@@ -125,6 +123,16 @@ function guestText(event: GuestEvent): string {
       return `${event.pages} list pages leaked`;
     case 'rolled-back':
       return `${COMMAND_NAMES.get(event.command)} rolled back: ${event.error}`;
+    case 'walk-stopped':
+      return `page tables have no end: the walk stopped at ${hex(virtualAddressOf(event.stoppedAt))} after ${event.tables} table pages`;
+    case 'shared-tables': {
+      const { places, mappings, tablesAtSeveralLevels } = event;
+      const recursive =
+        tablesAtSeveralLevels === 0 ? '' : `; ${tablesAtSeveralLevels} tables stand at more than one level`;
+      return `tables that were met before stand at ${places} more places, with ${mappings} mappings${recursive}`;
+    }
+    case 'protected-elsewhere':
+      return `${event.frames} pages that the direct map lacks are sent too`;
     case 'self-deadlock':
       return `${COMMAND_NAMES.get(event.command)} waits for the lock that its caller holds: deadlock`;
   }

@@ -1,8 +1,9 @@
 import type { FrameNumber, Gfn } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
 import type { DefectChoices } from '@heki/series';
 import type { MemoryTableDefectId } from './defects/memory-table-defects.ts';
 import { countEntries, entryInExtent } from './entry.ts';
-import { hex, MemoryTableError } from './error.ts';
+import { MemoryTableError } from './error.ts';
 import { type CodeTest, type CodeTransform, ExtentMap } from './extent-map.ts';
 import { coveredFrames, type MemoryTableGeometry, memoryTableGeometry } from './geometry.ts';
 import type {

@@ -9,7 +9,7 @@ import {
   readU64,
 } from '@heki/physical-memory';
 import { SecondLevelAccess } from '@heki/second-level';
-import { type Level, levelName, reservedBits } from '@heki/x86';
+import { entryIndex, type Level, levelName, reservedBits } from '@heki/x86';
 import { NpfInfo1 } from './exit-info.ts';
 import type { NptFault } from './fault.ts';
 import { type NptSetup, resolveSetup } from './setup.ts';
@@ -86,7 +86,7 @@ export function explainNptWalk(
   let leaf: NptStep | undefined;
   for (let depth: number = levels; leaf === undefined; depth--) {
     const level = depth as Level;
-    const index = Math.floor(gfn / 512 ** (level - 1)) % 512;
+    const index = entryIndex(gfn, level);
     const address = (addressOf(table) + index * 8) as Hpa;
     const halves = readU64<Pfn>(memory, address);
     if (halves === undefined) {

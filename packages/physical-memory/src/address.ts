@@ -1,4 +1,5 @@
-import { hex, PhysicalMemoryError } from './error.ts';
+import { PhysicalMemoryError } from './error.ts';
+import { hex } from './hex.ts';
 
 /**
  * Addresses and frame numbers, each kind a type of its own, so that a guest-physical address never stands

@@ -1,6 +1,7 @@
 import type { FrameNumber } from './address.ts';
-import { hex, PhysicalMemoryError } from './error.ts';
+import { PhysicalMemoryError } from './error.ts';
 import { checkFrameRanges, createFrameIndex, type FrameRange } from './frame-range.ts';
+import { hex } from './hex.ts';
 
 /** Hands out frames of fixed ranges and takes them back. It does not touch the pages themselves. */
 export interface FrameAllocator<Frame extends FrameNumber> {

@@ -1,5 +1,6 @@
 import { FRAME_END, type FrameNumber } from './address.ts';
-import { hex, PhysicalMemoryError } from './error.ts';
+import { PhysicalMemoryError } from './error.ts';
+import { hex } from './hex.ts';
 
 /** The frames `start` .. `end` - 1. */
 export interface FrameRange<Frame extends FrameNumber> {

@@ -1,6 +1,7 @@
 import { FRAME_END, type FrameNumber, type Gfn, type Pfn } from './address.ts';
-import { hex, PhysicalMemoryError } from './error.ts';
+import { PhysicalMemoryError } from './error.ts';
 import { checkFrameRanges, createFrameIndex } from './frame-range.ts';
+import { hex } from './hex.ts';
 import type { PhysicalMemory } from './physical-memory.ts';
 
 /** A stretch of one memory that appears at other frame numbers in a composition. */

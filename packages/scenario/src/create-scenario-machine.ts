@@ -10,11 +10,20 @@ import {
   type SigningAuthority,
   type TraceEvent,
 } from '@heki/machine';
+import { CPU_PROFILES, type CpuProfile, CR4, INTEL_VT_RP } from '@heki/x86';
 import { ScenarioError } from './error.ts';
 import type { ComposedScenario } from './load-scenario.ts';
 import { type MachineSettings, machineSettings } from './machine-settings.ts';
 import { memoryBytes } from './memory-size.ts';
 import { KERNEL_JUMP_LABELS } from './run-step.ts';
+
+/** What a scenario says of the hypervisor, in the terms of the backends' own options. */
+export interface HypervisorSettings extends Pick<MachineSettings, 'profile' | 'mbec'> {
+  /** What MBEC is called on AMD. */
+  readonly gmet: boolean;
+  readonly processor: CpuProfile;
+  readonly trusted: SigningAuthority['signed'];
+}
 
 /** What a scenario does not say of its machine. */
 export interface ScenarioMachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
@@ -22,9 +31,7 @@ export interface ScenarioMachineOptions<VM extends VirtualMachine, Event extends
    * Makes the backend: `createKvm`, or what the caller has for the name of the hypervisor in the specification. A secure kernel that looks at
    * signatures trusts `trusted`: the modules of the scenario that are signed.
    */
-  readonly hypervisor: (
-    settings: Pick<MachineSettings, 'profile' | 'mbec'> & { readonly trusted: SigningAuthority['signed'] },
-  ) => Hypervisor<VM, Event>;
+  readonly hypervisor: (settings: HypervisorSettings) => Hypervisor<VM, Event>;
   /** The driver in the guest kernel. Default KVM's; none in a scenario whose hypervisor is `none`. */
   readonly driver?: HekiDriver | undefined;
   /** The image of a kernel that the specification names by a file. */
@@ -38,7 +45,7 @@ export interface ScenarioMachineOptions<VM extends VirtualMachine, Event extends
 /**
  * The machine that a scenario is about, with a kernel that has not booted yet.
  *
- * @throws {ScenarioError} when the scenario names a kernel and `kernel` does not hold its image
+ * @throws {ScenarioError} when the scenario names a kernel and `kernel` does not hold its image, or levels that its processor lacks
  */
 export function createScenarioMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   scenario: ComposedScenario,
@@ -50,8 +57,18 @@ export function createScenarioMachine<VM extends VirtualMachine, Event extends B
   if (settings.kernel !== undefined && kernel === undefined) {
     throw new ScenarioError(`kernel ${settings.kernel}: expected its profile among the options`);
   }
+  const processor = CPU_PROFILES.find(({ name }) => name === settings.cpu) ?? INTEL_VT_RP;
+  if (levels === 5 && (processor.cr4 & CR4.LA57) === 0n) {
+    throw new ScenarioError(`levels 5: the processor ${processor.name} has no 5-level paging, expected 4`);
+  }
   const authority = createSigningAuthority();
-  const hypervisor = options.hypervisor({ profile, mbec, trusted: authority.signed });
+  const hypervisor = options.hypervisor({
+    profile,
+    mbec,
+    gmet: mbec,
+    processor,
+    trusted: authority.signed,
+  });
   const driver = 'driver' in options ? { driver: options.driver } : {};
   return createLinuxMachine({
     hypervisor,

@@ -1,4 +1,8 @@
-export { createScenarioMachine, type ScenarioMachineOptions } from './create-scenario-machine.ts';
+export {
+  createScenarioMachine,
+  type HypervisorSettings,
+  type ScenarioMachineOptions,
+} from './create-scenario-machine.ts';
 export { describePageClass, describeScenario, describeStep, type PageClassText } from './describe.ts';
 export { ScenarioError } from './error.ts';
 export { createEventCounter, type EventCount, type EventCounter } from './event-count.ts';

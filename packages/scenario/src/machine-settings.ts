@@ -1,4 +1,5 @@
 import type { Profile } from '@heki/series';
+import { INTEL_VT_RP } from '@heki/x86';
 import type { MachineSpecification } from './scenario.ts';
 
 /** A machine's specification with nothing left open. */
@@ -14,6 +15,8 @@ export interface MachineSettings {
   readonly hypervisor: string;
   readonly profile: Profile;
   readonly mbec: boolean;
+  /** Name of a CPU profile. */
+  readonly cpu: string;
 }
 
 /** What a specification leaves open, filled. */
@@ -29,5 +32,6 @@ export function machineSettings(specification: MachineSpecification): MachineSet
     hypervisor: specification.hypervisor ?? 'kvm',
     profile: specification.profile ?? 'hardened',
     mbec: specification.mbec ?? true,
+    cpu: specification.cpu ?? INTEL_VT_RP.name,
   };
 }

@@ -1,4 +1,5 @@
 import { PROFILES } from '@heki/series';
+import { CPU_PROFILES } from '@heki/x86';
 import { z } from 'zod';
 import { ScenarioError } from './error.ts';
 import { isMemorySize, MEMORY_SIZE } from './memory-size.ts';
@@ -159,6 +160,10 @@ const machineSchema = z.strictObject({
     .describe('Name of a backend, or `none`: one that has no Heki. Default kvm'),
   profile: z.enum(PROFILES).optional().describe('Default hardened'),
   mbec: z.boolean().optional().describe('Mode-based execute control. Default true'),
+  cpu: z
+    .enum(CPU_PROFILES.map(({ name }) => name))
+    .optional()
+    .describe(`The processor. Default ${CPU_PROFILES[0]?.name}`),
 });
 
 /** What a scenario file holds. */

@@ -1,4 +1,5 @@
 import type { Gfn, Pfn, PhysicalMemory, U64 } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
 import { Edit, type LeafChange, type SecondLevelEdit } from './edit.ts';
 import { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './format.ts';
 import { entryWord, frameIn, spanOf, TableStore } from './table-store.ts';
@@ -229,8 +230,4 @@ function countTables(tables: TableStore, table: Pfn, level: number): number {
     }
   }
   return count;
-}
-
-function hex(value: number): string {
-  return Number.isSafeInteger(value) && value >= 0 ? `0x${value.toString(16)}` : String(value);
 }

@@ -1,3 +1,4 @@
+import { hex } from '@heki/physical-memory';
 import { describePageFaultCode } from '@heki/x86';
 import type { VcpuEvent } from './event.ts';
 import { type Exception, Vector } from './exceptions/exception.ts';
@@ -6,10 +7,6 @@ import type { ExitAction, VmExit } from './exit.ts';
 const VECTOR_NAMES = new Map<number, string>(
   Object.entries(Vector).map(([name, vector]) => [vector, `#${name}`]),
 );
-
-function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
-}
 
 /** An exception as people write it: `#PF 0x3 (P W) at 0xffff888000000000`, `#GP(0)`. */
 export function describeException({ vector, errorCode, cr2 }: Exception): string {

@@ -24,15 +24,20 @@ export { type ReservedBitRules, reservedBits } from './entries/reserved-bits.ts'
 export { X86Error } from './error.ts';
 export {
   DEFAULT_TABLE_BUDGET,
-  HARDWARE_PRESENCE,
-  LINUX_PRESENCE,
   type MappingLeaf,
   type MappingWalkOptions,
   type MappingWalkResult,
-  type PresencePolicy,
+  type SharedTable,
 } from './mappings/mapping-walk.ts';
 export { mappings } from './mappings/mappings.ts';
+export * from './mappings/presence-policy.ts';
 export { walkMappings } from './mappings/walk-mappings.ts';
+export {
+  type DerivedProcessor,
+  deriveProcessor,
+  type ProcessorEvidence,
+} from './processor/derive-processor.ts';
+export { type SurveyOptions, surveyTables, type TableSurvey } from './processor/survey-tables.ts';
 export * from './registers/control-registers.ts';
 export * from './registers/cpu-profile.ts';
 export * from './registers/cpu-profiles.ts';

@@ -1,8 +1,7 @@
 import { type VmEventDetail, xenAccessText } from '@heki/hypercall/xen';
-import { formatRights } from '@heki/hypervisor';
+import { describeHypervisorEvent } from '@heki/hypervisor';
+import { hex } from '@heki/physical-memory';
 import type { XenEvent } from './event.ts';
-
-const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 function detailText(detail: VmEventDetail): string {
   switch (detail.reason) {
@@ -36,28 +35,7 @@ export function describeEvent(event: XenEvent): string {
       return `vCPU ${event.vcpu} goes on in view ${event.view}`;
     case 'propagated':
       return `gfn ${hex(event.gfn)} copied into view ${event.view}`;
-    case 'denied': {
-      const { denial } = event;
-      const what =
-        denial.kind === 'register'
-          ? `write of ${hex(denial.value)} to ${denial.register} (now ${hex(denial.old)})`
-          : `${denial.access} of guest-physical ${hex(denial.gpa)}`;
-      return `denied by the monitor: ${what}, ${event.verdict}`;
-    }
-    case 'protected': {
-      const { applied, weakened, refused } = event.result;
-      const weak = weakened.map(
-        ({ range, granted }) =>
-          `, ${hex(range.start)}-${hex(range.end)} weakened to ${formatRights(granted)}`,
-      );
-      const end = refused === undefined ? '' : `, refused at ${refused.at}: ${refused.why}`;
-      return `protection by ${event.by}: ${applied} applied${weak.join('')}${end}`;
-    }
-    case 'pinned':
-      return `pinned by ${event.by}: CR0 ${hex(event.result.cr0)}, CR4 ${hex(event.result.cr4)}`;
-    case 'log':
-      return event.text;
     default:
-      return `${event.type} (${event.defect}): ${event.amount} ${event.unit}: ${event.text}`;
+      return describeHypervisorEvent(event, 'the monitor');
   }
 }

@@ -237,7 +237,7 @@ test('every event has a line, and a guest may not ask Xen about itself', () => {
     'access rx for gfns 0x800-0x801 in view 0: 1 pages',
     'protection by policy-owner: 1 applied, 0x800-0x801 weakened to r-xu',
     'vm_event of vCPU 0: MEM_ACCESS w of gfn 0x800+0x0',
-    'denied by the monitor: write of guest-physical 0x800000, page-fault',
+    'denied by the monitor: write of guest-physical 0x800000 through 0xffff888000800000, page-fault',
     'reply to vCPU 0, flags 0x1',
   ]);
   expect(vm.tablePages).toBeGreaterThan(3);

@@ -10,7 +10,9 @@ export interface CallDetails {
   readonly onCounted?: (leaves: number) => void;
   /** Switches enforcement on, and what that does to the counters. */
   readonly protection?: CountingTask['protection'] | undefined;
+  /** With `protection`: pages that have mappings, but none among those of the call, are sent too. */
+  readonly elsewhere?: boolean;
 }
 
-/** Brings a call's mappings, in order. */
-export type MappingSource = (feed: (leaf: NamedLeaf) => void) => void;
+/** Brings a call's mappings, in order. 0, or the negative error number of one that could not bring all. */
+export type MappingSource = (feed: (leaf: NamedLeaf) => void) => number;

@@ -1,5 +1,5 @@
 import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
-import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
+import { type FrameRange, type Gfn, hex, type VirtualFrame } from '@heki/physical-memory';
 import { defectSwitches } from '@heki/series';
 import { DEFAULT_TABLE_BUDGET } from '@heki/x86';
 import { HekiCommand } from '../command.ts';
@@ -54,6 +54,8 @@ export class HekiCore implements HekiGuest {
   #afterBoot: HekiGuest['secureKernel'];
   /** Frames that were writable and executable when memory was protected last. */
   #exposedFrames = 0;
+  /** Where the walk of the latest call was cut short. */
+  #stoppedAt: VirtualFrame | undefined;
   /** `heki_lock`. */
   #locked = false;
   readonly #warned = new Set<string>();
@@ -124,9 +126,13 @@ export class HekiCore implements HekiGuest {
     if (!this.#defects['B-G20']) {
       this.#layout = foundLayout(this.#kernel, this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET);
     }
-    const { kernel, directMap } = this.#layout;
-    const leaves =
-      this.#countMappings(kernel.start, directMap.start) + this.#countMappings(directMap.end, kernel.end);
+    let leaves = 0;
+    for (const { start, end } of outside(this.#layout.kernel, this.#layout.directMap)) {
+      leaves += this.#countMappings(start, end);
+      if (this.#stoppedAt === undefined) continue;
+      this.#counters = undefined;
+      return { outcome: 'walk-stopped', stoppedAt: this.#stoppedAt };
+    }
     return { outcome: 'counting', leaves, pages: this.#counters.countedFrames };
   }
 
@@ -159,6 +165,7 @@ export class HekiCore implements HekiGuest {
     const refused = error === 0 ? this.#finishBoot() : 0;
     this.#runTest();
     if (refused !== 0) return { outcome: 'end-of-boot-refused', error: refused };
+    if (this.#stoppedAt !== undefined) return { outcome: 'walk-stopped', error, stoppedAt: this.#stoppedAt };
     return error === 0 ? { outcome: 'protected' } : { outcome: 'memory-refused', error };
   }
 
@@ -188,7 +195,8 @@ export class HekiCore implements HekiGuest {
     if (this.#withheld.isEmpty) return 0;
     // These frames were let in when they came, by their mappings: nobody looks again whether they are memory.
     return this.#call(HekiCommand.PROTECT_MEMORY, NO_CHANGE, () => {
-      for (const { start, end } of this.#withheld.frames()) this.#counters?.add(start, end, 0);
+      for (const { start, end } of this.#withheld.frames()) this.#counters?.add(start, end, 0, 1);
+      return 0;
     });
   }
 
@@ -198,7 +206,7 @@ export class HekiCore implements HekiGuest {
       HekiCommand.PROTECT_MEMORY,
       { setGlobal: MEM_ATTR_IMMUTABLE },
       (feed) => this.#walk(start, end, feed),
-      { range: { start, end }, protection: this.#protection() },
+      { range: { start, end }, protection: this.#protection(), elsewhere: !this.#defects['B-G24'] },
     );
   }
 
@@ -212,8 +220,9 @@ export class HekiCore implements HekiGuest {
 
   applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change: LeafChange = NO_CHANGE): number {
     checkLeaves(leaves);
-    const feedAll = (feed: (leaf: NamedLeaf) => void): void => {
+    const feedAll: MappingSource = (feed) => {
       for (const leaf of leaves) feed(leaf);
+      return 0;
     };
     const protection = command === HekiCommand.PROTECT_MEMORY ? this.#protection() : undefined;
     return this.#call(command, checkedChange(change), feedAll, { protection });
@@ -240,7 +249,11 @@ export class HekiCore implements HekiGuest {
       command,
       change,
       (feed) => {
-        for (const part of outside({ start, end }, skipped)) this.#walk(part.start, part.end, feed);
+        for (const part of outside({ start, end }, skipped)) {
+          const error = this.#walk(part.start, part.end, feed);
+          if (error !== 0) return error;
+        }
+        return 0;
       },
       { range: { start, end } },
     );
@@ -261,7 +274,7 @@ export class HekiCore implements HekiGuest {
    * `heki_func` (Heki v2 14/19, 18/19): does `command` for every mapping that `source` brings, then sends what changed.
    */
   #call(command: HekiCommand, change: LeafChange, source: MappingSource, details: CallDetails = {}): number {
-    const { range, onCounted, protection } = details;
+    const { range, onCounted, protection, elsewhere = false } = details;
     const counters = this.#counters;
     const feeder = this.#feeder;
     if (counters === undefined || feeder === undefined || (range !== undefined && range.start >= range.end))
@@ -271,6 +284,7 @@ export class HekiCore implements HekiGuest {
       return -EDEADLK;
     }
     this.#locked = true;
+    this.#stoppedAt = undefined;
     try {
       const protectedBefore = this.#heki.protectsMemory;
       if (protection !== undefined) this.#heki.protectsMemory = true;
@@ -283,17 +297,20 @@ export class HekiCore implements HekiGuest {
           : new ProtectionSink(this.#remembering(list), this.#finalFrames());
       const sink = this.#withholding(check ?? guarded ?? list, change.early === true);
       const undoable = sink !== undefined && !this.#defects['B-G1'];
-      counters.begin({ ...change, command, protection: protection ?? 'none', sink }, undoable);
+      counters.begin({ ...change, command, protection: protection ?? 'none', sink, elsewhere }, undoable);
       feeder.begin(this.#kernel.validFrames, onCounted !== undefined && list === undefined);
-      source(feeder.feed);
+      const walked = source(feeder.feed);
       feeder.flush();
       const { leaves, frames } = feeder;
       onCounted?.(leaves);
       this.#options.onEvent?.({ type: 'mappings', command, range, leaves, frames });
+      if (elsewhere) this.#addElsewhere(counters);
 
-      let error = list === undefined || list.isEmpty ? 0 : this.#apply(list);
+      let error = walked;
+      if (walked !== 0) list?.free();
+      else if (list !== undefined && !list.isEmpty) error = this.#apply(list);
       if (check?.isExceeded() === true) error = -KvmError.EPERM;
-      if (error === 0 || this.#defects['B-G1']) {
+      if (error === 0 || (this.#defects['B-G1'] && walked === 0)) {
         if (protection === 'count') this.#directMapCounted = true;
       } else {
         counters.rollBack();
@@ -302,7 +319,7 @@ export class HekiCore implements HekiGuest {
         this.#options.onEvent?.({ type: 'rolled-back', command, error });
       }
       if (guarded !== undefined) this.#exposedFrames = guarded.writableExecutable;
-      return this.#defects['B-G3'] ? 0 : error;
+      return this.#defects['B-G3'] && walked === 0 ? 0 : error;
     } finally {
       // What was not taken back stays, also when an oops of the kernel ends the call.
       counters.commit();
@@ -366,11 +383,31 @@ export class HekiCore implements HekiGuest {
     });
   }
 
-  #walk(start: VirtualFrame, end: VirtualFrame, feed: (leaf: NamedLeaf) => void): void {
+  /** Sends the RAM that is mapped, but not where protection has looked. */
+  #addElsewhere(counters: PageCounters): void {
+    const { ramFrames, validFrames } = this.#kernel;
+    const frames = counters.addElsewhere(ramFrames ?? validFrames);
+    if (frames > 0) this.#options.onEvent?.({ type: 'protected-elsewhere', frames });
+  }
+
+  /** 0, or -E2BIG for page tables without end. */
+  #walk(start: VirtualFrame, end: VirtualFrame, feed: (leaf: NamedLeaf) => void): number {
+    if (start >= end) return 0;
     const defects = this.#defects;
     const budget = this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET;
-    for (const text of walkKernel({ kernel: this.#kernel, defects, budget }, start, end, feed))
-      this.#warn(text);
+    const walked = walkKernel({ kernel: this.#kernel, defects, budget }, start, end, feed);
+    const { absentTables, tables, sharedPlaces, stoppedAt, tablesAtSeveralLevels } = walked;
+    if (absentTables > 0) this.#warn(`${absentTables} page tables are not in memory`);
+    if (sharedPlaces > 0) {
+      const mappings = walked.mappings - walked.leaves;
+      const places = sharedPlaces;
+      this.#options.onEvent?.({ type: 'shared-tables', places, mappings, tablesAtSeveralLevels });
+    }
+    if (stoppedAt === undefined) return 0;
+    this.#warn(`page tables without end: nothing from virtual frame ${hex(stoppedAt)} on was walked`);
+    this.#options.onEvent?.({ type: 'walk-stopped', stoppedAt, tables: tables + absentTables });
+    this.#stoppedAt = stoppedAt;
+    return -KvmError.E2BIG;
   }
 
   #runTest(): void {

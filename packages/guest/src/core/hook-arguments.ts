@@ -1,6 +1,6 @@
-import { FRAME_END, type Gfn, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import { FRAME_END, type Gfn, hex, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import { EntryHigh, EntryLow } from '@heki/x86';
-import { GuestError, hex } from '../error.ts';
+import { GuestError } from '../error.ts';
 import type { LeafChange, NamedLeaf } from '../heki-guest.ts';
 
 /** @throws {GuestError} when a leaf maps what is no frame */

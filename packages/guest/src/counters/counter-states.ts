@@ -38,9 +38,9 @@ export const ZERO_STATE = 1;
  * The states that pages' counters are in. State numbers are positive, so that 0 can say "not known yet".
  */
 export class CounterStates {
-  readonly #stopsAtZero: boolean;
+  readonly #published: boolean;
   /** Read, write and execute counters of each state. */
-  #counters = new Int32Array(3 * 64);
+  #counters = new Float64Array(3 * 64);
   #permissions = new Uint8Array(64);
   /** For each change: the state that each state changes to, 0 where nobody asked yet. */
   readonly #next: (Int32Array | undefined)[] = new Array<Int32Array | undefined>(CHANGES).fill(undefined);
@@ -51,9 +51,9 @@ export class CounterStates {
   #end = 1;
   readonly #free: number[] = [];
 
-  /** @param stopsAtZero a counter that is 0 is not decremented; otherwise it becomes negative (B-G7) */
-  constructor(stopsAtZero: boolean) {
-    this.#stopsAtZero = stopsAtZero;
+  /** @param published counters become negative and wrap, as a signed 32-bit number does (B-G7); otherwise they stop at 0 */
+  constructor(published: boolean) {
+    this.#published = published;
     this.#intern(0, 0, 0);
   }
 
@@ -76,8 +76,9 @@ export class CounterStates {
     };
   }
 
-  /** The state that `change` leads to from `state`. */
-  next(change: CounterChange, state: number): number {
+  /** The state that `change`, made so many times, leads to from `state`. */
+  next(change: CounterChange, state: number, times: number): number {
+    if (times > 1) return this.#changed(change, state, times);
     const known = this.#next[change]?.[state] ?? 0;
     return known === 0 ? this.#derive(change, state) : known;
   }
@@ -95,26 +96,31 @@ export class CounterStates {
     this.#rehash([ZERO_STATE, ...kept]);
   }
 
-  #derive(change: CounterChange, state: number): number {
+  #changed(change: CounterChange, state: number, times: number): number {
     const { read, write, execute } = this.counters(state);
-    let next: number;
     if (change >= DIFFERENCES) {
       const raised = change - DIFFERENCES;
       const raise = (counter: number, bit: number) => (counter === 0 && (raised & bit) !== 0 ? 1 : counter);
-      next = this.#intern(
+      return this.#intern(
         raise(read, MEM_ATTR_READ),
         raise(write, MEM_ATTR_WRITE),
         raise(execute, MEM_ATTR_EXEC),
       );
-    } else {
-      const add = (counter: number, difference: number) =>
-        difference < 0 && counter <= 0 && this.#stopsAtZero ? 0 : (counter + difference) | 0;
-      next = this.#intern(
-        add(read, Math.floor(change / 9) - 1),
-        add(write, (Math.floor(change / 3) % 3) - 1),
-        add(execute, (change % 3) - 1),
-      );
     }
+    const add = (counter: number, difference: number) => {
+      const sum = counter + difference * times;
+      return this.#published ? sum | 0 : Math.max(0, sum);
+    };
+    return this.#intern(
+      add(read, Math.floor(change / 9) - 1),
+      add(write, (Math.floor(change / 3) % 3) - 1),
+      add(execute, (change % 3) - 1),
+    );
+  }
+
+  /** The state that `change` leads to, to be known from now on. */
+  #derive(change: CounterChange, state: number): number {
+    const next = this.#changed(change, state, 1);
     let row = this.#next[change];
     if (row === undefined || row.length < this.#permissions.length) {
       const longer = new Int32Array(this.#permissions.length);
@@ -160,7 +166,7 @@ export class CounterStates {
     const permissions = new Uint8Array(capacity);
     permissions.set(this.#permissions);
     this.#permissions = permissions;
-    const counters = new Int32Array(3 * capacity);
+    const counters = new Float64Array(3 * capacity);
     counters.set(this.#counters);
     this.#counters = counters;
     this.#rehash(this.#slots.filter((state) => state !== 0));

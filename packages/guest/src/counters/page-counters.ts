@@ -5,7 +5,7 @@ import {
   type MemoryTable,
   memoryTableGeometry,
 } from '@heki/memory-table';
-import type { Gfn } from '@heki/physical-memory';
+import type { FrameRange, Gfn } from '@heki/physical-memory';
 import { HekiCommand } from '../command.ts';
 import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
 import type { LeafChange, PermissionCounters } from '../heki-guest.ts';
@@ -36,6 +36,8 @@ export interface CountingTask extends LeafChange {
   readonly protection: 'raise' | 'count' | 'none';
   /** Where changed permissions go; absent while nothing is enforced. */
   readonly sink: RangeSink | undefined;
+  /** {@link PageCounters.addElsewhere} will follow. */
+  readonly elsewhere: boolean;
 }
 
 /** What {@link PageCounters} depends on. */
@@ -77,9 +79,12 @@ export class PageCounters implements RunSink {
   #undoable = false;
   #sink: RangeSink | undefined;
   #setGlobal = 0;
-  /** Permissions of the mapping at hand, and what the task does to its counters. */
+  /** Permissions of the mappings at hand, what the task does to the counters, and how often. */
   #permissions = 0;
   #change = 0;
+  #mappings = 1;
+  /** The frames that the task at hand has met, where somebody will ask. */
+  #met: MemoryTable<true> | undefined;
 
   constructor(options: PageCountersOptions) {
     const { defects, fiveLevelKernel, la57 } = options;
@@ -89,7 +94,7 @@ export class PageCounters implements RunSink {
           defects: { 'B-G8': true },
         })
       : createMemoryTable();
-    this.#states = new CounterStates(!defects['B-G7']);
+    this.#states = new CounterStates(defects['B-G7']);
     this.#keepsZero = defects['B-G7'];
     this.#ignoresUnknown = defects['B-G6'];
     this.#onUnknownUnmap = options.onUnknownUnmap;
@@ -120,6 +125,7 @@ export class PageCounters implements RunSink {
     this.#sink = task.sink;
     this.#setGlobal = task.setGlobal ?? 0;
     this.#undoable = undoable;
+    this.#met = task.elsewhere ? createMemoryTable() : undefined;
     switch (task.command) {
       case HekiCommand.MAP:
         this.#transition = this.#map;
@@ -137,15 +143,34 @@ export class PageCounters implements RunSink {
     }
   }
 
-  /** Does the task for the frames `start` .. `end` - 1, mapped with `permissions`. */
-  add(start: Gfn, end: Gfn, permissions: number): void {
+  /** Does the task for the frames `start` .. `end` - 1, as often as they are mapped with `permissions`. */
+  add(start: Gfn, end: Gfn, permissions: number, mappings: number): void {
     this.#permissions = permissions;
     this.#change = this.#changes[permissions] ?? 0;
+    this.#mappings = mappings;
+    this.#met?.set(start, end, true);
     this.#table.update(start, end, this.#transition);
+  }
+
+  /** Sends what the counters say for those of `frames` that the task has not met. How many frames that are. */
+  addElsewhere(frames: readonly FrameRange<Gfn>[]): number {
+    let sent = 0;
+    for (const range of frames) {
+      this.#table.forEach(range.start, range.end, (state, start, end) => {
+        if (state === undefined) return;
+        this.#met?.forEach(start, end, (met, from, to) => {
+          if (met === true) return;
+          this.#send(state, from, to);
+          sent += to - from;
+        });
+      });
+    }
+    return sent;
   }
 
   /** {@link add} for many runs that ascend and do not overlap. */
   addAscending(runs: AscendingRanges, permissions: Uint8Array): void {
+    this.#mappings = 1;
     this.#table.updateAscending(runs, (state, start, end, index) => {
       this.#permissions = permissions[index] ?? 0;
       this.#change = this.#changes[this.#permissions] ?? 0;
@@ -170,14 +195,14 @@ export class PageCounters implements RunSink {
   }
 
   readonly #map: Transition = (state, start, end) => {
-    const next = this.#states.next(this.#change, state ?? ZERO_STATE);
+    const next = this.#states.next(this.#change, state ?? ZERO_STATE, this.#mappings);
     this.#report(this.#permissionsOf(state), this.#states.permissions(next), start, end);
     return this.#become(state, next, start, end);
   };
 
   readonly #update: Transition = (state, start, end) => {
     if (state === undefined) return undefined;
-    const next = this.#states.next(this.#change, state);
+    const next = this.#states.next(this.#change, state, this.#mappings);
     this.#report(this.#states.permissions(state), this.#states.permissions(next), start, end);
     return this.#become(state, next, start, end);
   };
@@ -197,7 +222,7 @@ export class PageCounters implements RunSink {
       this.#report(0, this.#ignoresUnknown ? DEFAULT_PERMISSIONS : this.#permissions, start, end);
       return undefined;
     }
-    const next = this.#states.next(this.#change, state);
+    const next = this.#states.next(this.#change, state, this.#mappings);
     this.#report(0, this.#states.permissions(next), start, end);
     return this.#become(state, next, start, end);
   };
@@ -205,7 +230,7 @@ export class PageCounters implements RunSink {
   readonly #countAndSend: Transition = (state, start, end) => {
     const change =
       state === undefined && this.#ignoresUnknown ? updateChange(0, DEFAULT_PERMISSIONS, 0) : this.#change;
-    const next = this.#states.next(change, state ?? ZERO_STATE);
+    const next = this.#states.next(change, state ?? ZERO_STATE, this.#mappings);
     this.#report(0, this.#states.permissions(next), start, end);
     return this.#become(state, next, start, end);
   };

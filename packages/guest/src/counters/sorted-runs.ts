@@ -9,8 +9,8 @@ const LONGEST_RUN = 2 ** 32 - 1;
 
 /** Takes runs of frames. */
 export interface RunSink {
-  /** The frames `start` .. `end` - 1, which are mapped with `permissions`. */
-  add(start: Gfn, end: Gfn, permissions: number): void;
+  /** The frames `start` .. `end` - 1, which so many mappings map with `permissions`. */
+  add(start: Gfn, end: Gfn, permissions: number, mappings: number): void;
   /** The same for many runs that ascend and do not overlap. */
   addAscending(runs: AscendingRanges, permissions: Uint8Array): void;
 }
@@ -60,7 +60,7 @@ export class SortedRuns {
   add(start: Gfn, end: Gfn, permissions: number): void {
     const length = end - start;
     if (length > LONGEST_RUN) {
-      this.#sink.add(start, end, permissions);
+      this.#sink.add(start, end, permissions, 1);
       return;
     }
     const { count, starts } = this.#gathered;
@@ -91,7 +91,7 @@ export class SortedRuns {
     // Runs that overlap the one before them are handed on one by one.
     for (const at of overlapping) {
       const start = starts[at] ?? 0;
-      this.#sink.add(start as Gfn, (start + (lengths[at] ?? 0)) as Gfn, permissions[at] ?? 0);
+      this.#sink.add(start as Gfn, (start + (lengths[at] ?? 0)) as Gfn, permissions[at] ?? 0, 1);
     }
     this.#gathered.count = 0;
   }

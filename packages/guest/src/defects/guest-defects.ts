@@ -11,6 +11,7 @@ import { B_G15 } from './b-g15.ts';
 import { B_G16 } from './b-g16.ts';
 import { B_G18 } from './b-g18.ts';
 import { B_G20 } from './b-g20.ts';
+import { B_G24 } from './b-g24.ts';
 
 /** The defects of Heki v2's guest core, one switch each. Those of its hooks in Linux and of its drivers are theirs. */
 export const guestDefects = {
@@ -28,6 +29,7 @@ export const guestDefects = {
   'B-G18': B_G18,
   'B-G20': B_G20,
   'B-G22': B_G22,
+  'B-G24': B_G24,
 } as const satisfies Defects;
 
 /** The id of a defect. */

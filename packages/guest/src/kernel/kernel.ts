@@ -54,6 +54,8 @@ export interface HekiKernel {
    * added or removed.
    */
   readonly validFrames: readonly FrameRange<Gfn>[];
+  /** The frames that are RAM, ascending and disjoint. Looked at only without B-G24. Default: {@link validFrames}. */
+  readonly ramFrames?: readonly FrameRange<Gfn>[];
   /**
    * Where the direct map lies, for a kernel that knows (`page_offset_base`). Looked at only without B-G20; if it is absent
    * then, the direct map is found in the page tables.

@@ -13,6 +13,8 @@ export interface Fixture {
   };
   /** Everything below the end of the last System RAM. */
   readonly validFrames: readonly FrameRange<Gfn>[];
+  /** System RAM itself. */
+  readonly ramFrames: readonly FrameRange<Gfn>[];
   /** Address of the direct map, hex with `0x`; those without KASLR need not say. */
   readonly pageOffsetBase: string;
   /** Leaves of its kernel half. */
@@ -55,8 +57,14 @@ export function readFixture(name: string): Fixture {
     }
   }
   const facts = JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'));
-  const ram = (facts.iomem as string[]).filter((line) => /^\S.* : System RAM$/.test(line)).at(-1) ?? '';
-  const end = (Number.parseInt(ram.split('-')[1] ?? '', 16) + 1) / 4096;
+  const ramFrames = (facts.iomem as string[])
+    .filter((line) => /^\S.* : System RAM$/.test(line))
+    .map((line) => {
+      const [first = '', last = ''] = line.split('-');
+      const end = Math.floor((Number.parseInt(last, 16) + 1) / 4096);
+      return { start: Math.ceil(Number.parseInt(first, 16) / 4096) as Gfn, end: end as Gfn };
+    });
+  const end = ramFrames.at(-1)?.end ?? 0;
   const text = readFileSync(join(folder, `${name}.ranges.txt`), 'utf8');
   return {
     tables: {
@@ -65,6 +73,7 @@ export function readFixture(name: string): Fixture {
       levels: facts.la57 === true ? 5 : 4,
     },
     validFrames: [{ start: 0 as Gfn, end: end as Gfn }],
+    ramFrames,
     leaves: facts.kernel_leaves ?? 0,
     pageOffsetBase: facts.page_offset_base ?? '0xffff888000000000',
     ranges: text

@@ -55,6 +55,13 @@ export class GuestTables {
     }
   }
 
+  /** Makes the entry of `level` at `to` lead to the table, or be the leaf, that the one at `from` does. */
+  share(from: number, to: number, level: number): void {
+    const source = this.#slot(from, level);
+    const target = this.#slot(to, level);
+    target.page.set(source.page.subarray(source.at, source.at + 2), target.at);
+  }
+
   #slot(virtualFrame: number, level: number): { readonly page: Uint32Array; readonly at: number } {
     let page = this.#page(this.root);
     for (let above: number = this.levels; above > level; above--) {

@@ -47,13 +47,20 @@ export class PageModel {
     this.#world = world;
   }
 
-  apply(command: HekiCommand, leaves: Iterable<NamedLeaf>, change: LeafChange = {}): number {
+  /** @param elsewhere PROTECT_MEMORY: pages with counters that none of the leaves maps are sent, too */
+  apply(
+    command: HekiCommand,
+    leaves: Iterable<NamedLeaf>,
+    change: LeafChange = {},
+    elsewhere: boolean = false,
+  ): number {
     return this.applyEach(
       command,
       (feed) => {
         for (const leaf of leaves) feed(leaf);
       },
       change,
+      elsewhere,
     );
   }
 
@@ -62,6 +69,7 @@ export class PageModel {
     command: HekiCommand,
     source: (feed: (leaf: NamedLeaf) => void) => void,
     change: LeafChange = {},
+    elsewhere: boolean = false,
   ): number {
     const defects = this.#defects;
     const before = {
@@ -72,7 +80,18 @@ export class PageModel {
     const counts = command === HekiCommand.PROTECT_MEMORY && !defects['B-G5'] && !this.directMapCounted;
     if (command === HekiCommand.PROTECT_MEMORY) this.protectsMemory = true;
     this.#list = [];
-    source((leaf) => this.#leaf(command, leaf, change, counts));
+    const met = new Set<number>();
+    source((leaf) => {
+      for (let frame = 0; frame < leaf.frames; frame++) met.add(leaf.guestFrame + frame);
+      this.#leaf(command, leaf, change, counts);
+    });
+    if (elsewhere) {
+      const others = [...this.counters.keys()].filter((frame) => !met.has(frame)).sort((a, b) => a - b);
+      for (const frame of others) {
+        const now = this.permissions(frame) | (change.setGlobal ?? 0);
+        this.#report(frame, 0, (now & WRITE) === 0 ? now : now & ~IMMUTABLE, false);
+      }
+    }
 
     const error = this.#list.length === 0 ? 0 : this.#send();
     if (error === 0 || defects['B-G1']) {
@@ -103,7 +122,7 @@ export class PageModel {
   }
 
   #leaf(command: HekiCommand, leaf: NamedLeaf, change: LeafChange, counts: boolean): void {
-    const { guestFrame, frames, low, high } = leaf;
+    const { guestFrame, frames, low, high, places = 1 } = leaf;
     const { set = 0, clear = 0, setGlobal = 0 } = change;
     const permissions = READ | ((low & 2) === 0 ? 0 : WRITE) | (high >>> 31 === 0 ? EXEC : 0);
     if (this.#defects['B-G15'] && !this.#world.isValid(guestFrame)) return;
@@ -114,19 +133,19 @@ export class PageModel {
       let unknown = READ | WRITE;
       switch (command) {
         case HekiCommand.MAP:
-          this.#count(frame, 0, permissions, 0);
+          this.#count(frame, 0, permissions, 0, places);
           break;
         case HekiCommand.UPDATE:
           if (!known) continue;
-          this.#count(frame, permissions, set, clear);
+          this.#count(frame, permissions, set, clear, places);
           break;
         case HekiCommand.UNMAP:
-          if (known) this.#count(frame, permissions, 0, permissions);
+          if (known) this.#count(frame, permissions, 0, permissions, places);
           break;
         case HekiCommand.PROTECT_MEMORY:
           existing = 0;
           if (!this.#defects['B-G6']) unknown = permissions;
-          if (counts) this.#count(frame, 0, known ? permissions : unknown, 0);
+          if (counts) this.#count(frame, 0, known ? permissions : unknown, 0, places);
           else if (known && this.#defects['B-G5']) this.#raise(frame, permissions);
           else if (!known && !this.#defects['B-G5']) unknown = READ | WRITE;
       }
@@ -145,7 +164,11 @@ export class PageModel {
     else this.#withheld.set(frame, told);
   }
 
-  #count(frame: number, permissions: number, set: number, clear: number): void {
+  #count(frame: number, permissions: number, set: number, clear: number, times: number): void {
+    for (let time = 0; time < times; time++) this.#countOnce(frame, permissions, set, clear);
+  }
+
+  #countOnce(frame: number, permissions: number, set: number, clear: number): void {
     const old = this.counters.get(frame) ?? [0, 0, 0];
     const [read, write, execute] = [READ, WRITE, EXEC].map((bit, index) => {
       let counter = old[index] ?? 0;

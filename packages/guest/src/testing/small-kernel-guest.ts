@@ -34,10 +34,11 @@ export function start(
   options: Partial<HekiGuestOptions> & {
     readonly tables?: GuestTables;
     readonly validFrames?: typeof ALL;
+    readonly ramFrames?: typeof ALL;
   } = {},
 ) {
-  const { tables = smallKernel(), validFrames = ALL, ...rest } = options;
-  const kernel = createTestKernel({ tables, validFrames });
+  const { tables = smallKernel(), validFrames = ALL, ramFrames = validFrames, ...rest } = options;
+  const kernel = createTestKernel({ tables, validFrames, ramFrames });
   const events: GuestEvent[] = [];
   const lists: ModelListPage[][] = [];
   const world = { answer: 0, lock: 0 };

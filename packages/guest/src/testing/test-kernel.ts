@@ -30,10 +30,11 @@ export function createTestKernel(options: {
     readonly levels: PagingLevels;
   };
   readonly validFrames: readonly FrameRange<Gfn>[];
+  readonly ramFrames?: readonly FrameRange<Gfn>[];
   readonly listPages?: number;
   readonly onAllocate?: (reclaim: boolean) => void;
 }): TestKernel {
-  const { tables, validFrames, listPages = 2 ** 20, onAllocate } = options;
+  const { tables, validFrames, ramFrames = validFrames, listPages = 2 ** 20, onAllocate } = options;
   const ranges = [{ start: LIST_START as Gfn, end: (LIST_START + listPages) as Gfn }];
   const frames = createFrameAllocator({ ranges });
   const listMemory = createRam({ ranges });
@@ -43,6 +44,7 @@ export function createTestKernel(options: {
     pageTableRoot: tables.root,
     levels: tables.levels,
     validFrames,
+    ramFrames,
     listMemory,
     get pagesInUse() {
       return listPages - frames.freeFrames;

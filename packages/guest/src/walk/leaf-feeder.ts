@@ -30,7 +30,7 @@ export class LeafFeeder {
 
   /** Mappings of which at least one frame was valid; under B-G15, the first. */
   leaves = 0;
-  /** Frames that were handed on. */
+  /** Frames that were handed on, once for each mapping. */
   frames = 0;
 
   constructor(options: LeafFeederOptions) {
@@ -61,12 +61,13 @@ export class LeafFeeder {
   readonly feed = (leaf: NamedLeaf): void => {
     const start = leaf.guestFrame;
     const end = start + leaf.frames;
+    const places = leaf.places ?? 1;
     const inside = start >= this.#validStart && end <= this.#validEnd;
     if (inside || (this.#findRange(start) && (end <= this.#validEnd || this.#firstFrameDecides))) {
-      this.leaves++;
-      this.#run(start, end, leafPermissions(leaf.low, leaf.high));
+      this.leaves += places;
+      this.#run(start, end, leafPermissions(leaf.low, leaf.high), places);
     } else if (!this.#firstFrameDecides) {
-      this.#validParts(start, end, leafPermissions(leaf.low, leaf.high));
+      this.#validParts(start, end, leafPermissions(leaf.low, leaf.high), places);
     }
   };
 
@@ -76,19 +77,24 @@ export class LeafFeeder {
     this.#gathered?.flush();
   }
 
-  #validParts(start: number, end: number, permissions: number): void {
+  #validParts(start: number, end: number, permissions: number, places: number): void {
     let found = false;
     for (const range of this.#validFrames) {
       if (range.start >= end) break;
       if (range.end <= start) continue;
       found = true;
-      this.#run(Math.max(start, range.start), Math.min(end, range.end), permissions);
+      this.#run(Math.max(start, range.start), Math.min(end, range.end), permissions, places);
     }
-    if (found) this.leaves++;
+    if (found) this.leaves += places;
   }
 
-  #run(start: number, end: number, permissions: number): void {
-    this.frames += end - start;
+  #run(start: number, end: number, permissions: number, places: number): void {
+    this.frames += (end - start) * places;
+    if (places > 1) {
+      this.#closeRun();
+      this.#runs.add(start as Gfn, end as Gfn, permissions, places);
+      return;
+    }
     if (start === this.#end && permissions === this.#permissions) {
       this.#end = end;
       return;
@@ -100,7 +106,7 @@ export class LeafFeeder {
   }
 
   #closeRun(): void {
-    if (this.#start < this.#end) this.#sink.add(this.#start as Gfn, this.#end as Gfn, this.#permissions);
+    if (this.#start < this.#end) this.#sink.add(this.#start as Gfn, this.#end as Gfn, this.#permissions, 1);
     this.#start = this.#end;
   }
 

@@ -12,6 +12,7 @@ import type { HypervisorName } from '../hypervisor-names.ts';
 /** The costs of a boot and of loading one module, and what became of them. `onProgress` is called once. */
 export function measureBackend(
   name: HypervisorName,
+  cpu: string,
   onProgress: () => void,
 ): {
   readonly boot: EventCount;
@@ -21,7 +22,7 @@ export function measureBackend(
 } {
   const { onEvent, take } = createEventCounter();
   const machine = createBootMachine(
-    { machine: { hypervisor: name, memory: '128MiB' }, steps: [] },
+    { machine: { hypervisor: name, cpu, memory: '128MiB' }, steps: [] },
     { processorEvents: true, onEvent },
   );
   const booted = machine.kernel.boot().kind === 'done';
@@ -37,8 +38,12 @@ export function measureBackend(
 }
 
 /** What becomes of each legitimate work there. `onProgress` is called for each. */
-export function workOn(hypervisor: HypervisorName, onProgress: () => void): ReadonlyMap<string, string> {
-  const setting = { name: hypervisor, machine: { hypervisor, memory: '128MiB' } };
+export function workOn(
+  hypervisor: HypervisorName,
+  cpu: string,
+  onProgress: () => void,
+): ReadonlyMap<string, string> {
+  const setting = { name: hypervisor, machine: { hypervisor, cpu, memory: '128MiB' } };
   return new Map(
     WORKLOADS.map((workload) => {
       const { verdict } = runWorkload(workload, setting, (scenario) => createBootMachine(scenario));

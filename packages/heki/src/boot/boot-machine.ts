@@ -7,6 +7,7 @@ import {
   machineSettings,
   type ScenarioMachineOptions,
 } from '@heki/scenario';
+import { cpuNamed } from '../assumed-processor.ts';
 import { HYPERVISORS, hypervisorNamed } from '../hypervisors.ts';
 
 /**
@@ -26,7 +27,8 @@ export function createBootMachine(
 const WITHOUT_MBEC: ReadonlySet<ExecuteSplit> = new Set(['never-denied', 'none']);
 
 /** Whether the hypervisor can take execution from the kernel alone, as mode-based execute control allows it. */
-export function withholdsExecution({ hypervisor, profile, mbec }: MachineSettings): boolean {
-  const { capabilities } = HYPERVISORS[hypervisorNamed(hypervisor)].create({ profile, mbec });
+export function withholdsExecution({ hypervisor, profile, mbec, cpu }: MachineSettings): boolean {
+  const processor = cpuNamed(cpu);
+  const { capabilities } = HYPERVISORS[hypervisorNamed(hypervisor)].create({ profile, mbec, processor });
   return !WITHOUT_MBEC.has(capabilities.executeSplit);
 }

@@ -7,8 +7,10 @@ import {
   type StepResult,
 } from '@heki/scenario';
 import Table from 'cli-table3';
+import { cpuNamed } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
 import { count, number } from '../quantity.ts';
+import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 
 /** A life of a kernel, for people. */
 export interface BootReport extends ScenarioResult {
@@ -24,7 +26,8 @@ export interface BootReport extends ScenarioResult {
 export function bootText(report: BootReport, colours: Colours): string {
   const { bold, dim, red } = colours;
   const { settings } = report;
-  const { memory, vcpus, hypervisor, profile, mbec, levels, kaslrSeed, commandLine } = settings;
+  const { memory, vcpus, hypervisor, profile, mbec, cpu, levels, kaslrSeed, commandLine } = settings;
+  const { control } = SECOND_LEVEL_NAMES[cpuNamed(cpu).vendor];
   const machine = [
     `${memory}, ${vcpus} CPU${vcpus === 1 ? '' : 's'}, ${levels}-level paging`,
     ...(kaslrSeed === undefined ? [] : [`KASLR seed ${kaslrSeed}`]),
@@ -32,7 +35,8 @@ export function bootText(report: BootReport, colours: Colours): string {
   const lines = [
     `${bold('Boot')} of ${report.kernel} ${dim(commandLine)}`.trimEnd(),
     `  ${dim('machine    ')}${machine.join(', ')}`,
-    `  ${dim('hypervisor ')}${hypervisor === 'none' ? 'KVM without Heki' : `${hypervisor}, ${mbec ? 'MBEC' : 'no MBEC'}; profile ${profile}`}`,
+    `  ${dim('processor  ')}${cpu}`,
+    `  ${dim('hypervisor ')}${hypervisor === 'none' ? 'KVM without Heki' : `${hypervisor}, ${mbec ? '' : 'no '}${control}; profile ${profile}`}`,
     '',
     ...report.log.map((line) => dim(`  ${line}`)),
   ];

@@ -66,10 +66,10 @@ function workloadsNamed(name: string, { vcpus }: MachineSpecification): readonly
 
 /** No Heki beside the hypervisor that was asked for; without such a wish both profiles on KVM. */
 function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
-  const { hypervisor, profile, mbec } = asked;
+  const { hypervisor, profile, mbec, cpu } = asked;
   const wished = [hypervisor, profile, mbec].some((wish) => wish !== undefined);
   const unprotected = WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor === 'none');
-  const name = `${hypervisor ?? 'kvm'}, ${profile ?? 'hardened'}${mbec === false ? ', no MBEC' : ''}`;
+  const name = `${hypervisor ?? 'kvm'}, ${profile ?? 'hardened'}${mbec === false ? ', no MBEC' : ''}${cpu === undefined ? '' : `, ${cpu}`}`;
   const settings = !wished
     ? WORKLOAD_SETTINGS
     : hypervisor === 'none'

@@ -1,8 +1,10 @@
 import { describeCapabilities } from '@heki/hypervisor';
 import { WORKLOADS } from '@heki/scenario';
+import { cpuNamed } from '../assumed-processor.ts';
 import { measureBackend, workOn } from '../backends/backend-cost.ts';
 import { backendsText, type ComparedBackend } from '../backends/backends-text.ts';
 import { coloursFor } from '../colours.ts';
+import { CPU_NAMES } from '../cpu-names.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
@@ -12,23 +14,24 @@ import { createProgress } from '../progress.ts';
 /** `heki backends`: all, or those with the names that were given. */
 export async function backends(
   wanted: readonly string[],
-  options: { readonly json?: boolean },
+  options: { readonly json?: boolean; readonly cpu?: string },
   io: CommandIo,
 ): Promise<number> {
   const names = wanted.length === 0 ? HEKI_HYPERVISORS : wanted.map(known);
   const progress = createProgress(io, { what: 'comparing', total: names.length * (1 + WORKLOADS.length) });
+  const processor = cpuNamed(options.cpu ?? CPU_NAMES[0]);
   let done = 0;
   const onProgress = (): void => progress.update(++done);
   const all = names.map((name): ComparedBackend & { readonly cost: ReturnType<typeof measureBackend> } => {
     const { title, unjudged, create } = HYPERVISORS[name];
-    const { capabilities } = create({ profile: 'hardened', mbec: true });
+    const { capabilities } = create({ profile: 'hardened', mbec: true, processor });
     return {
       name,
       title,
       unjudged,
       capabilities: describeCapabilities(capabilities),
-      cost: measureBackend(name, onProgress),
-      work: workOn(name, onProgress),
+      cost: measureBackend(name, processor.name, onProgress),
+      work: workOn(name, processor.name, onProgress),
     };
   });
   progress.stop();

@@ -8,6 +8,7 @@ import {
   runScenario,
 } from '@heki/scenario';
 import type { Profile } from '@heki/series';
+import { cpuNamed } from '../assumed-processor.ts';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
@@ -32,6 +33,7 @@ export interface BootOptions {
   readonly hypervisor?: string;
   readonly profile?: Profile;
   readonly mbec: boolean;
+  readonly cpu?: string;
   readonly scenario?: string;
   readonly workload?: string;
   readonly trace?: boolean;
@@ -130,7 +132,7 @@ async function scenarioOf(file: string | undefined, asked: MachineSpecification)
 
 /** What the options say of the machine. */
 function specification(options: BootOptions): MachineSpecification {
-  const { memory, kernel, vcpus, levels, kaslrSeed, cmdline, hypervisor, profile, mbec } = options;
+  const { memory, kernel, vcpus, levels, kaslrSeed, cmdline, hypervisor, profile, mbec, cpu } = options;
   return {
     ...(memory === undefined ? {} : { memory: memoryOption(memory) }),
     ...(kernel === undefined ? {} : { kernel }),
@@ -141,6 +143,7 @@ function specification(options: BootOptions): MachineSpecification {
     ...(hypervisor === undefined ? {} : { hypervisor: hypervisorNamed(hypervisor) }),
     ...(profile === undefined ? {} : { profile }),
     ...(mbec ? {} : { mbec }),
+    ...(cpu === undefined ? {} : { cpu: cpuNamed(cpu).name }),
   };
 }
 

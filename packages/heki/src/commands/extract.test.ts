@@ -29,8 +29,12 @@ async function refused(...args: string[]): Promise<{ exitCode: number; stderr: s
 /** The report of `protect`, without the names of files. */
 async function verdict(snapshot: string): Promise<unknown> {
   const { stdout } = await runCommand(['protect', snapshot, '--json']);
-  const { snapshot: _, memoryMap, ...rest } = JSON.parse(stdout);
-  return { ...rest, memoryMap: { ...memoryMap, from: undefined } };
+  const { snapshot: _, memoryMap, processor, ...rest } = JSON.parse(stdout);
+  return {
+    ...rest,
+    memoryMap: { ...memoryMap, from: undefined },
+    processor: { ...processor, eferFrom: processor.eferFrom !== null },
+  };
 }
 
 describe('the extract', () => {
@@ -78,8 +82,15 @@ describe('the extract', () => {
     await extract(kernel, '-o', at('small.elf.gz'));
     const beside = JSON.parse(readFileSync(at('small.json'), 'utf8'));
     const source = JSON.parse(readFileSync(projectFile('fixtures/k61-256-nokaslr.json'), 'utf8'));
-    const { kernel: version, cmdline, page_offset_base, iomem, symbols } = source;
-    expect(beside).toEqual({ kernel: version, cmdline, page_offset_base, iomem, symbols });
+    const { kernel: version, cmdline, page_offset_base, efer, iomem, symbols } = source;
+    expect(beside).toEqual({
+      kernel: version,
+      cmdline,
+      page_offset_base,
+      efer: `0x${BigInt(efer).toString(16)}`,
+      iomem,
+      symbols,
+    });
   });
 
   test('has beside it the memory map that was given', async () => {

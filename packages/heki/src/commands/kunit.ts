@@ -3,6 +3,7 @@ import { CHANGED_EXPECTATIONS, KUNIT_SUITES, type KunitSuiteName, kunitTests, ru
 import { createSigningAuthority, pcMemoryMap } from '@heki/machine';
 import { memoryBytes } from '@heki/scenario';
 import type { Profile } from '@heki/series';
+import { cpuNamed } from '../assumed-processor.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HYPERVISORS, hypervisorNamed } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
@@ -13,6 +14,7 @@ export interface KunitCommandOptions {
   readonly hypervisor?: string;
   readonly profile?: Profile;
   readonly mbec: boolean;
+  readonly cpu?: string;
   readonly memory?: string;
   readonly cmdline?: string;
   readonly suite?: readonly string[];
@@ -32,7 +34,8 @@ export async function kunit(options: KunitCommandOptions, io: CommandIo): Promis
     await writer.flush();
     return ExitCode.SUCCESS;
   }
-  const { memory = MEMORY, cmdline = '', hypervisor, profile = 'hardened', mbec } = options;
+  const { memory = MEMORY, cmdline = '', hypervisor, profile = 'hardened', mbec, cpu } = options;
+  const processor = cpu === undefined ? {} : { processor: cpuNamed(cpu) };
   const backend = HYPERVISORS[hypervisorNamed(hypervisor)];
   const authority = createSigningAuthority();
   const boot = parseBootParameters(cmdline);
@@ -40,7 +43,7 @@ export async function kunit(options: KunitCommandOptions, io: CommandIo): Promis
   const test = options.test ?? (boot.test === 0 ? undefined : boot.test);
   const running = runKunit({
     machine: {
-      hypervisor: backend.create({ profile, mbec, trusted: authority.signed }),
+      hypervisor: backend.create({ profile, mbec, trusted: authority.signed, ...processor }),
       presentSignature: authority.sign,
       driver: backend.driver,
       profile,

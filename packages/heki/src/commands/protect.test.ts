@@ -247,7 +247,7 @@ describe('the report for people', () => {
       'vcpu0    exit: EPT violation at 0x1000000, qualification 0x5ea',
       'kvm      EPT violation at 0x1000000, qualification 0x5ea, error code 0x100000003',
       'kvm      heki: Creating write #PF at 0xffffffff81000000 GFN=1000',
-      'kvm      denied: write of guest-physical 0x1000000 through 0xffffffff81000000',
+      'kvm      denied: write of guest-physical 0x1000000 through 0xffffffff81000000, page-fault',
       'kvm      injected #PF, error code 0x3, CR2 0xffffffff81000000',
       'vcpu0    entry: inject #PF 0x3 (P W)',
     ]);

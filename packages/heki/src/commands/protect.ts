@@ -16,6 +16,7 @@ export interface ProtectOptions {
   readonly profile: Profile;
   readonly mbec: boolean;
   readonly hypervisor?: string;
+  readonly cpu?: string;
   readonly memoryMap?: string;
   readonly kernelConfig?: string;
   readonly trace?: boolean;
@@ -30,7 +31,7 @@ export async function protect(
 ): Promise<number> {
   const kernelConfig =
     options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
-  const subject = await openSubject(path, options.memoryMap);
+  const subject = await openSubject(path, options.memoryMap, options.cpu);
   const report = protectKernel(subject, {
     profile: options.profile,
     mbec: options.mbec,

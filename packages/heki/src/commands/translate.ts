@@ -1,3 +1,4 @@
+import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import {
   type Access,
   CR0,
@@ -6,6 +7,7 @@ import {
   CR4_BITS,
   describeBits,
   describePageFaultCode,
+  entryIndex,
   type Level,
   levelName,
   pageSizeName,
@@ -13,17 +15,25 @@ import {
   translate as translateAddress,
   type WalkStep,
 } from '@heki/x86';
+import {
+  type AssumedProcessor,
+  assumeProcessor,
+  processorJson,
+  processorText,
+} from '../assumed-processor.ts';
 import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
-import { hex, hex16, parseVirtualAddress } from '../hex.ts';
+import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
+import { readSidecar } from '../sidecar.ts';
 import { openSnapshot } from '../snapshot.ts';
-import { registerWarnings, type Warning, warningLines } from '../warning.ts';
+import { warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
 export interface TranslateOptions {
   readonly access: 'read' | 'write' | 'fetch';
   readonly user?: boolean;
+  readonly cpu?: string;
   readonly json?: boolean;
 }
 
@@ -36,14 +46,15 @@ export async function translate(
 ): Promise<number> {
   const va = parseVirtualAddress(address);
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
-  const { core, registers, kernelRoot } = openSnapshot(path);
-  const paging = { ...registers, cr3: BigInt(kernelRoot) << 12n };
-  const translation = translateAddress(paging, core.memory, va, access);
-  const warnings = registerWarnings(registers);
+  const snapshot = openSnapshot(path);
+  const { core, kernelRoot } = snapshot;
+  const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const paging = { ...processor.registers, cr3: BigInt(kernelRoot) << 12n };
+  const translation = translateAddress(paging, core.memory, va, access, processor.profile);
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(va, access, translation, warnings), undefined, 2)}\n`
-      : describe(va, access, paging, translation, warnings, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(va, access, translation, processor), undefined, 2)}\n`
+      : describe(va, access, paging, translation, processor, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
 }
@@ -58,11 +69,11 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 };
 
 function describe(
-  va: bigint,
+  va: VirtualAddress,
   access: Access,
   registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
   translation: Translation,
-  warnings: readonly Warning[],
+  processor: AssumedProcessor,
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
@@ -70,6 +81,7 @@ function describe(
   const lines = [
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
     `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
+    `  processor ${processorText(processor)}`,
     '',
     ...steps.map((step) => `  ${stepText(step, va, colours)}`),
     ...(steps.length > 0 ? [''] : []),
@@ -83,12 +95,16 @@ function describe(
   } else if (outcome.kind === 'page-fault') {
     lines.push(...outcome.denials.map(({ text }) => `  because ${text}`));
   }
-  lines.push(...warningLines(warnings, colours).map((line) => `  ${line}`));
+  lines.push(...warningLines(processor.warnings, colours).map((line) => `  ${line}`));
   return `${lines.join('\n')}\n`;
 }
 
-function stepText({ level, address, low, high, entry }: WalkStep, va: bigint, colours: Colours): string {
-  const index = Number((va >> BigInt(3 + 9 * level)) & 511n);
+function stepText(
+  { level, address, low, high, entry }: WalkStep,
+  va: VirtualAddress,
+  colours: Colours,
+): string {
+  const index = entryIndex(virtualFrameOf(va), level);
   const value = hex16((BigInt(high) << 32n) | BigInt(low));
   const head = `${levelName(level).padEnd(5)} [${String(index).padStart(3)}] ${colours.dim(`bits ${INDEX_BITS[level]} at ${hex(address)}`)}  ${value}`;
   if (!entry.present) return `${head}  ${colours.red('not present')}`;
@@ -120,10 +136,10 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
 }
 
 function toJson(
-  va: bigint,
+  va: VirtualAddress,
   access: Access,
   { outcome, steps }: Translation,
-  warnings: readonly Warning[],
+  processor: AssumedProcessor,
 ): unknown {
   return {
     va: hex(va),
@@ -141,7 +157,8 @@ function toJson(
       key: entry.key,
     })),
     outcome: outcomeJson(outcome),
-    warnings,
+    processor: processorJson(processor),
+    warnings: processor.warnings,
   };
 }
 

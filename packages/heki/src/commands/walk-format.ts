@@ -1,14 +1,15 @@
-import { addressOf, virtualAddressOf } from '@heki/physical-memory';
+import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
 import { infoTlbLine } from '@heki/vmcore';
-import { EntryHigh, EntryLow, type MappingLeaf, PageRights } from '@heki/x86';
-import { hex, hex16 } from '../hex.ts';
+import { EntryHigh, EntryLow, type MappingLeaf, PageRights, type SharedTable } from '@heki/x86';
+import { hex16 } from '../hex.ts';
 
 /** What a walk found, all in all. */
 export interface WalkSummary {
   /** By level: 4 KiB, 2 MiB, 1 GiB. */
   readonly leaves: [number, number, number];
+  /** Mappings at places that were passed over, because the tables there had been listed. */
+  sharedMappings: number;
   writableAndExecutable: number;
-  absentTables: number;
 }
 
 /** How leaves become lines. `leaf` gets the same object each time. */
@@ -16,6 +17,8 @@ export interface WalkFormat {
   begin(): readonly string[];
   /** A line, or `undefined` while it is not complete. */
   leaf(leaf: MappingLeaf): string | undefined;
+  /** Lines for a place of tables that were listed at another. */
+  shared(place: SharedTable): readonly string[];
   end(summary: WalkSummary): readonly string[];
 }
 
@@ -45,12 +48,36 @@ interface Run {
   readonly columns: string;
 }
 
+/** Neighbouring places of one table. */
+interface SharedRun {
+  readonly first: SharedTable;
+  places: number;
+}
+
+const addresses = (first: number, frames: number): string => {
+  const start = BigInt(first) << 12n;
+  return `${hex16(start)}-${hex16(start + BigInt(frames) * 4096n - 1n)}`;
+};
+
 function createTable(): WalkFormat {
   let run: Run | undefined;
+  let sharedRun: SharedRun | undefined;
+  const closed = (): readonly string[] => {
+    const lines = [
+      ...(run === undefined ? [] : [line(run)]),
+      ...(sharedRun === undefined ? [] : [sharedLine(sharedRun)]),
+    ];
+    run = undefined;
+    sharedRun = undefined;
+    return lines;
+  };
+  const sharedLine = ({ first, places }: SharedRun): string => {
+    const { virtualFrame, frames, visitedAt, mappings } = first;
+    const range = addresses(virtualFrame, frames * places);
+    return `${range}  like ${hex16(BigInt(visitedAt) << 12n)}, the same table: ${places} x ${mappings} mappings`;
+  };
   const line = ({ first, frames, leaves, columns }: Run): string => {
-    const start = BigInt(first.virtualFrame) << 12n;
-    const last = start + BigInt(frames) * 4096n - 1n;
-    return `${hex16(start)}-${hex16(last)}  ${hex16(first.guestFrame * 4096)}  ${String(leaves).padStart(6)} x ${columns}`;
+    return `${addresses(first.virtualFrame, frames)}  ${hex16(first.guestFrame * 4096)}  ${String(leaves).padStart(6)} x ${columns}`;
   };
   return {
     begin: () => [
@@ -69,19 +96,45 @@ function createTable(): WalkFormat {
         run.leaves++;
         return undefined;
       }
-      const done = run;
+      const done = closed();
       run = { first: { virtualFrame, guestFrame }, frames, leaves: 1, columns };
-      return done === undefined ? undefined : line(done);
+      return done[0];
     },
-    end: ({ leaves: [small, large, huge], writableAndExecutable }) => [
-      ...(run === undefined ? [] : [line(run)]),
+    shared(place) {
+      const end =
+        (sharedRun?.first.virtualFrame ?? 0) + (sharedRun?.first.frames ?? 0) * (sharedRun?.places ?? 0);
+      const { table, level, visitedAt } = sharedRun?.first ?? {};
+      if (
+        sharedRun !== undefined &&
+        table === place.table &&
+        level === place.level &&
+        visitedAt === place.visitedAt &&
+        end === place.virtualFrame
+      ) {
+        sharedRun.places++;
+        return [];
+      }
+      const done = closed();
+      sharedRun = { first: place, places: 1 };
+      return done;
+    },
+    end: ({ leaves: [small, large, huge], sharedMappings, writableAndExecutable }) => [
+      ...closed(),
       `${small + large + huge} leaves: ${small} of 4 KiB, ${large} of 2 MiB, ${huge} of 1 GiB; ${writableAndExecutable} writable and executable`,
+      ...(sharedMappings === 0
+        ? []
+        : [`${sharedMappings} more mappings through tables that several entries lead to`]),
     ],
   };
 }
 
 function createJson(): WalkFormat {
   let separator = '';
+  const element = (text: string): string => {
+    const line = `${separator}${text}`;
+    separator = ',';
+    return line;
+  };
   return {
     begin: () => ['['],
     leaf(leaf) {
@@ -95,11 +148,21 @@ function createJson(): WalkFormat {
         effective: effectivePermissions(leaf),
         user: (leaf.effective & PageRights.USER) !== 0,
         flags: flags(leaf),
+        ...(leaf.places === 1 ? {} : { places: leaf.places }),
       });
-      const line = `${separator}${text}`;
-      separator = ',';
-      return line;
+      return element(text);
     },
+    shared: ({ virtualFrame, frames, table, visitedAt, mappings }) => [
+      element(
+        JSON.stringify({
+          va: hex(virtualAddressOf(virtualFrame)),
+          pages: frames,
+          sharedTable: hex(addressOf(table)),
+          visitedAt: hex(virtualAddressOf(visitedAt)),
+          mappings,
+        }),
+      ),
+    ],
     end: () => [']'],
   };
 }
@@ -107,6 +170,6 @@ function createJson(): WalkFormat {
 /** The formats of `heki walk`: a table for people, QEMU's own text, and an array of objects. */
 export const WALK_FORMATS = {
   table: createTable,
-  'info-tlb': (): WalkFormat => ({ begin: () => [], leaf: infoTlbLine, end: () => [] }),
+  'info-tlb': (): WalkFormat => ({ begin: () => [], leaf: infoTlbLine, shared: () => [], end: () => [] }),
   json: createJson,
 } as const;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
@@ -16,6 +17,73 @@ describe('info-tlb', () => {
     const judge = gunzipSync(readFileSync(projectFile(`fixtures/${name}.info-tlb.txt.gz`))).toString();
     // Not toBe: the difference of two texts of a megabyte takes minutes to print.
     expect((await walk(fixturePath(name), '--format', 'info-tlb')) === judge).toBe(true);
+  });
+});
+
+/** QEMU's text has a line for each of the 65,536 places of the espfix page, which stock kernels of Debian have. */
+describe.each(['k61-rt', 'k61-stock-skylake'])(
+  'the espfix tables of %s, which many entries lead to',
+  (name) => {
+    const path = projectFile(`fixtures/foreign/${name}.elf.gz`);
+
+    test('are spelt out in info-tlb, exactly as QEMU does', async () => {
+      const { judged } = JSON.parse(readFileSync(projectFile(`fixtures/foreign/${name}.json`), 'utf8'));
+      const text = await walk(path, '--format', 'info-tlb');
+      expect(text.split('\n')).toHaveLength(judged.leaves + 1);
+      expect(createHash('sha256').update(text).digest('hex')).toBe(judged.infoTlbSha256);
+    });
+
+    test('are listed once in the table', async () => {
+      const text = await walk(path);
+      expect(text).toMatch(/ {2}like ffffff[0-9a-f]{2}00000000, the same table: 511 x 32 mappings\n/);
+      expect(text).toMatch(/ {2}like ffffff[0-9a-f]{2}00000000, the same table: 3 x 16384 mappings\n/);
+      expect(text).toContain('\n65504 more mappings through tables that several entries lead to\n');
+    });
+  },
+);
+
+/** Five slots of the root lead to one table, each of whose entries leads to one table, and so on down to one page. */
+describe("tables that are shared as KASAN's shadow of untouched memory is", () => {
+  const kasan = projectFile('fixtures/foreign/kasan-shaped.elf.gz');
+
+  test('are listed once, and their other places named', async () => {
+    const text = await walk(kasan);
+    const shared = text.split('\n').filter((line) => line.includes('the same table'));
+    expect(shared).toEqual([
+      'fffff98000200000-fffff9803fffffff  like fffff98000000000, the same table: 511 x 512 mappings',
+      'fffff98040000000-fffff9ffffffffff  like fffff98000000000, the same table: 511 x 262144 mappings',
+      'fffffa0000000000-fffffbffffffffff  like fffff98000000000, the same table: 4 x 134217728 mappings',
+    ]);
+    expect(text).toContain('\n11812 leaves: ');
+    expect(text).toContain('\n671088128 more mappings through tables that several entries lead to\n');
+  });
+
+  test('are in JSON as places of a table, with what stands there', async () => {
+    const elements = JSON.parse(
+      await walk(kasan, '--format', 'json', '--range', 'fffff98000000000-fffffc0000000000'),
+    );
+    expect(elements).toHaveLength(512 + 511 + 511 + 4);
+    expect(elements[0]).toMatchObject({ va: '0xfffff98000000000', places: 5 * 512 * 512, effective: 'r--' });
+    expect(elements.at(-1)).toEqual({
+      va: '0xfffffb8000000000',
+      pages: 2 ** 27,
+      sharedTable: elements.at(-1).sharedTable,
+      visitedAt: '0xfffff98000000000',
+      mappings: 2 ** 27,
+    });
+  });
+
+  test('are listed once in info-tlb where QEMU would go on for hours, and that is said', async () => {
+    const { exitCode, stdout, stderr } = await runCommand(['walk', kasan, '--format', 'info-tlb']);
+    expect(exitCode).toBe(0);
+    expect(stdout.split('\n')).toHaveLength(11_812 + 1);
+    expect(stderr).toContain("QEMU's text has 671088128 lines more");
+  });
+
+  test('are listed like others in a range that cuts them', async () => {
+    const text = await walk(kasan, '--range', 'fffff98000200000-fffff98000401000');
+    expect(text).toContain('513 leaves: 513 of 4 KiB');
+    expect(text).not.toContain('the same table');
   });
 });
 

@@ -1,68 +1,103 @@
 import { basename } from 'node:path';
-import { VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { hex, VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import {
+  type MappingWalkResult,
+  mappings,
+  PageRights,
+  type SharedTable,
+  upperHalfStart,
+  walkMappings,
+} from '@heki/x86';
+import { assumeProcessor } from '../assumed-processor.ts';
 import { ExitCode, UsageError } from '../failure.ts';
-import { hex, parseVirtualAddress } from '../hex.ts';
+import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { readSidecar } from '../sidecar.ts';
 import { MOST_TABLES, openSnapshot } from '../snapshot.ts';
+import type { Warning } from '../warning.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
 /** Options of `heki walk`. */
 export interface WalkOptions {
   readonly range?: string;
+  readonly cpu?: string;
   readonly format: keyof typeof WALK_FORMATS;
 }
 
-/** Table pages walked before what was found is written: bounds what is held in memory. */
-const TABLES_AT_A_TIME = 256;
+/** `info-tlb` spells shared tables out, as QEMU does, while there are no more mappings than this: 180 MiB of text. */
+const MOST_SPELT_OUT = 2 ** 22;
 
 /** `heki walk SNAPSHOT`: the leaves of the kernel half. */
 export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
   const range = options.range === undefined ? undefined : parseRange(options.range);
-  const { core, kernelRoot, levels } = openSnapshot(path);
+  const snapshot = openSnapshot(path);
+  const { core, kernelRoot, levels } = snapshot;
+  const { warnings } = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const start = range?.start ?? upperHalfStart(levels);
+  const end = range?.end ?? (VIRTUAL_FRAME_END as VirtualFrame);
+  const tables = { memory: core.memory, root: kernelRoot, levels, budget: MOST_TABLES };
+  const speltOut =
+    options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
+
   const format = WALK_FORMATS[options.format]();
   const writer = createLineWriter(io.stdout);
-  const summary: WalkSummary = { leaves: [0, 0, 0], writableAndExecutable: 0, absentTables: 0 };
-
+  const summary: WalkSummary = { leaves: [0, 0, 0], sharedMappings: 0, writableAndExecutable: 0 };
   await writeAll(writer, format.begin());
-  const end = range?.end ?? (VIRTUAL_FRAME_END as VirtualFrame);
-  let start: VirtualFrame | undefined = range?.start ?? upperHalfStart(levels);
-  let tables = 0;
-  while (start !== undefined && tables < MOST_TABLES) {
-    const lines: string[] = [];
-    const result = walkMappings(
-      { memory: core.memory, root: kernelRoot, levels, budget: TABLES_AT_A_TIME },
-      start,
-      end,
-      (leaf) => {
-        summary.leaves[leaf.level - 1] = (summary.leaves[leaf.level - 1] ?? 0) + 1;
-        if ((leaf.effective & (PageRights.WRITE | PageRights.EXECUTE_DISABLE)) === PageRights.WRITE) {
-          summary.writableAndExecutable++;
-        }
-        const line = format.leaf(leaf);
-        if (line !== undefined) lines.push(line);
-      },
-    );
-    tables += result.tables;
-    summary.absentTables += result.absentTables;
+  /** What came between two leaves. */
+  let lines: string[] = [];
+  const onShared = (place: SharedTable): void => {
+    summary.sharedMappings += place.mappings;
+    lines.push(...format.shared(place));
+  };
+  const walker = mappings({ ...tables, onShared, sharedTables: speltOut ? 'each' : 'once' }, start, end);
+  let step = walker.next();
+  for (; step.done !== true; step = walker.next()) {
+    const leaf = step.value;
+    summary.leaves[leaf.level - 1] = (summary.leaves[leaf.level - 1] ?? 0) + 1;
+    if ((leaf.effective & (PageRights.WRITE | PageRights.EXECUTE_DISABLE)) === PageRights.WRITE) {
+      summary.writableAndExecutable++;
+    }
     await writeAll(writer, lines);
-    start = result.stoppedAt;
+    lines = [];
+    const line = format.leaf(leaf);
+    const written = line === undefined ? undefined : writer.line(line);
+    if (written !== undefined) await written;
   }
-  await writeAll(writer, format.end(summary));
+  await writeAll(writer, [...lines, ...format.end(summary)]);
   await writer.flush();
+  await io.stderr.write(remarks(basename(path), options.format, warnings, summary, step.value));
+  return step.value.stoppedAt === undefined ? ExitCode.SUCCESS : ExitCode.FAILURE;
+}
 
-  if (summary.absentTables > 0) {
-    await io.stderr.write(
-      `heki: ${basename(path)} lacks ${summary.absentTables} page-table pages: what they map is not listed\n`,
+/** What a reader of the leaves must know besides, by lines. */
+function remarks(
+  name: string,
+  format: WalkOptions['format'],
+  warnings: readonly Warning[],
+  { sharedMappings }: WalkSummary,
+  { absentTables, tables, stoppedAt, tablesAtSeveralLevels }: MappingWalkResult,
+): string {
+  // The formats for programs have no place for them.
+  const lines = warnings.map(({ message }) => `warning: ${message}`);
+  if (absentTables > 0)
+    lines.push(`${name} lacks ${absentTables} page-table pages: what they map is not listed`);
+  if (format === 'info-tlb' && sharedMappings > 0) {
+    lines.push(
+      `tables that several entries lead to are listed once: QEMU's text has ${sharedMappings} lines more (--format table shows where)`,
     );
   }
-  if (start !== undefined) {
-    await io.stderr.write(
-      `heki: stopped at ${hex(virtualAddressOf(start))} after ${tables} page-table pages (do tables point to each other?); --range goes on from there\n`,
+  if (tablesAtSeveralLevels > 0) {
+    lines.push(
+      `${tablesAtSeveralLevels} page-table pages stand at more than one level: tables lead to themselves`,
     );
-    return ExitCode.FAILURE;
   }
-  return ExitCode.SUCCESS;
+  if (stoppedAt !== undefined) {
+    const va = hex(virtualAddressOf(stoppedAt));
+    lines.push(
+      `stopped at ${va} after ${tables + absentTables} page-table pages (do tables point to each other?); --range goes on from there`,
+    );
+  }
+  return lines.map((line) => `heki: ${line}\n`).join('');
 }
 
 async function writeAll(writer: LineWriter, lines: readonly string[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { hex } from '../hex.ts';
+import { hex } from '@heki/physical-memory';
 import type { ExtractReport } from './extract-report.ts';
 
 /** The report as the object that `heki extract --json` prints. */

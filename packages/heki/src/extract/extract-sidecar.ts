@@ -1,5 +1,5 @@
+import { hex } from '@heki/physical-memory';
 import { readMemoryMap } from '@heki/vmcore';
-import { hex } from '../hex.ts';
 import { readSidecar } from '../sidecar.ts';
 
 /** The JSON that goes beside an extract: what the commands read of a sidecar, and nothing else that was in it. */
@@ -7,6 +7,7 @@ export interface ExtractSidecar {
   readonly kernel?: string;
   readonly cmdline?: string;
   readonly page_offset_base?: string;
+  readonly efer?: string;
   readonly iomem?: readonly string[];
   readonly symbols?: Readonly<Record<string, string>>;
 }
@@ -29,6 +30,7 @@ export async function extractSidecar(
     ...(beside?.kernel === undefined ? {} : { kernel: beside.kernel }),
     ...(beside?.commandLine === undefined ? {} : { cmdline: beside.commandLine }),
     ...(beside?.directMap === undefined ? {} : { page_offset_base: hex(beside.directMap) }),
+    ...(beside?.efer === undefined ? {} : { efer: hex(beside.efer) }),
     ...(mapFile === undefined ? {} : { iomem: readMemoryMap(mapFile).lines }),
     ...(beside === undefined || beside.symbols.size === 0
       ? {}

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
+import { hex } from '@heki/physical-memory';
 import type { ExtractRoot } from '@heki/vmcore';
 import type { Colours } from '../colours.ts';
-import { hex } from '../hex.ts';
 import { bytesText, count } from '../quantity.ts';
 import type { Disclosure, ExtractReport } from './extract-report.ts';
 

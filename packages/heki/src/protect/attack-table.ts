@@ -1,7 +1,7 @@
 import { type AttackResult, type AttackStep, exceptionText } from '@heki/machine';
+import { hex } from '@heki/physical-memory';
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
-import { hex } from '../hex.ts';
 import type { ProtectReport } from './report.ts';
 
 /** The attacks side by side. */

@@ -1,5 +1,6 @@
 import type { AttackResult } from '@heki/machine';
-import { hex } from '../hex.ts';
+import { hex } from '@heki/physical-memory';
+import { processorJson } from '../assumed-processor.ts';
 import type { ProtectReport } from './report.ts';
 
 function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
@@ -16,6 +17,7 @@ export function protectJson(report: ProtectReport): unknown {
     hypervisor: report.hypervisor,
     profile: report.profile,
     mbec: report.mbec,
+    processor: processorJson(subject.processor),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,
       ramPages: subject.memoryMap.ramFrames,

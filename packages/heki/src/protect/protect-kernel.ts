@@ -14,10 +14,9 @@ import {
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
-import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
+import { type CpuProfile, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
-import { registerWarnings } from '../warning.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -33,9 +32,13 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { core, registers, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
+  const { core, processor, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
   const backend = HYPERVISORS[settings.hypervisor];
-  const hypervisor = backend.create({ profile: settings.profile, mbec: settings.mbec });
+  const hypervisor = backend.create({
+    profile: settings.profile,
+    mbec: settings.mbec,
+    processor: processor.profile,
+  });
   const targets = findTargets({
     memory: core.memory,
     root: kernelRoot,
@@ -49,7 +52,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
     memory: core.memory,
     memoryMap,
-    registers,
+    registers: processor.registers,
     kernelRoot,
     profile: settings.profile,
     ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
@@ -85,7 +88,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   return {
     subject,
     profile: settings.profile,
-    mbec: settings.mbec,
+    mbec: settings.mbec && hasExecuteControl(processor.profile),
     hypervisor: settings.hypervisor,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
@@ -104,11 +107,16 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
       return [{ ...compared, standing: standingOf(compared) }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
-    warnings: registerWarnings(registers),
+    warnings: processor.warnings,
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,
   };
+}
+
+/** Whether the second level can take execution from the kernel alone: MBEC, or on AMD GMET. */
+function hasExecuteControl({ ept, npt }: CpuProfile): boolean {
+  return ept?.modeBasedExecute === true || npt?.gmet === true;
 }
 
 /** Picks out of the trace what the report tells. */

@@ -1,11 +1,13 @@
 import { type KernelConfig, PUBLISHED_LAYOUT } from '@heki/guest';
 import { KvmHypercall } from '@heki/hypercall/kvm';
 import type { Standing } from '@heki/machine';
+import { hex, virtualAddressOf } from '@heki/physical-memory';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
+import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
-import { hex } from '../hex.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { bytesText, count, number } from '../quantity.ts';
+import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 import { warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
@@ -81,6 +83,7 @@ function header(report: ProtectReport, colours: Colours): string[] {
             `of that map: ${leftOut.map(({ name, bytes }) => `${bytesText(bytes)} ${name}`).join(', ')}`,
           ] satisfies [string, string],
         ]),
+    ['processor', processorText(subject.processor)],
     ['hypervisor', `${hypervisorText(report, colours)}; profile ${report.profile}`],
     [
       report.kernelConfig === undefined ? 'assumed' : 'configured',
@@ -97,8 +100,9 @@ function header(report: ProtectReport, colours: Colours): string[] {
   ];
 }
 
-function hypervisorText({ hypervisor, mbec }: ProtectReport, { yellow }: Colours): string {
-  if (hypervisor === 'kvm') return `KVM with EPT, ${mbec ? 'MBEC' : yellow('no MBEC')}`;
+function hypervisorText({ hypervisor, mbec, subject }: ProtectReport, { yellow }: Colours): string {
+  const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
+  if (hypervisor === 'kvm') return `KVM with ${name}, ${mbec ? control : yellow(`no ${control}`)}`;
   const { title, unjudged } = HYPERVISORS[hypervisor];
   return unjudged ? `${title} (unjudged: no outside implementation was compared)` : title;
 }
@@ -135,6 +139,10 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
     case 'kaslr':
       return [
         'Heki refuses: the kernel is built with KASLR (CONFIG_RANDOMIZE_BASE), and looks at fixed addresses',
+      ];
+    case 'walk-stopped':
+      return [
+        `the kernel's page tables have no end: the walk stopped at ${hex(virtualAddressOf(early.stoppedAt))}, and nothing is protected`,
       ];
     case 'no-hypervisor':
       return ['Heki found no hypervisor that supports it'];
@@ -181,7 +189,8 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
 }
 
 function enforcedLines(report: ProtectReport, colours: Colours): string[] {
-  const { pages, pinned, writableCode, weakenedPages } = report;
+  const { pages, pinned, writableCode, weakenedPages, subject } = report;
+  const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
   if (total === 0) return ['nothing'];
   const lines: string[] = [];
@@ -201,7 +210,7 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
   if (weakenedPages > 0) {
     lines.push(
       colours.yellow(
-        `${report.hypervisor === 'kvm' ? 'without MBEC, EPT' : 'this hypervisor'} cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
+        `${report.hypervisor === 'kvm' ? `without ${control}, ${name}` : 'this hypervisor'} cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
       ),
     );
   }

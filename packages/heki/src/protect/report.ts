@@ -47,6 +47,7 @@ interface ComparedAttack {
 export interface ProtectReport {
   readonly subject: Subject;
   readonly profile: Profile;
+  /** Mode-based execute control, or on AMD GMET: the processor has it, and it was not switched off. */
   readonly mbec: boolean;
   readonly hypervisor: HypervisorName;
   /** The kernel's own configuration, and the name of its file; `undefined` when one that suits Heki was assumed. */

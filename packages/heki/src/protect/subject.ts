@@ -5,6 +5,7 @@ import { directlyMapped, machineMemory } from '@heki/machine';
 import {
   createMemoryMap,
   type Gfn,
+  hex,
   type MemoryMap,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
@@ -14,8 +15,8 @@ import {
 } from '@heki/physical-memory';
 import { type LeftOut, readMemoryMap } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
+import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
 import { InputError } from '../failure.ts';
-import { hex } from '../hex.ts';
 import { readSidecar } from '../sidecar.ts';
 import { MOST_TABLES, openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
 
@@ -24,6 +25,8 @@ const EMBEDDED = fileURLToPath(new URL('../../data/k61-256-nokaslr.elf.gz', impo
 
 /** The kernel that is to be protected, with all that is known of it. */
 export interface Subject extends Snapshot {
+  /** The processor that its guest is taken to run on. */
+  readonly processor: AssumedProcessor;
   /** File name for people. */
   readonly name: string;
   readonly embedded: boolean;
@@ -43,12 +46,15 @@ export interface Subject extends Snapshot {
 /**
  * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
  *
+ * @param cpu the processor that the user names
+ * @throws {UsageError} for a processor that there is none of
  * @throws {VmcoreError} when the snapshot or the memory map is damaged
  * @throws {InputError} when there is no memory map and none can be inferred
  */
 export async function openSubject(
   path: string | undefined,
   memoryMapPath: string | undefined,
+  cpu: string | undefined,
 ): Promise<Subject> {
   const file = path ?? EMBEDDED;
   const snapshot = openSnapshot(file);
@@ -96,6 +102,7 @@ export async function openSubject(
   const release = core.vmcoreinfo?.release;
   return {
     ...snapshot,
+    processor: assumeProcessor(snapshot, sidecar, cpu),
     name: basename(file),
     embedded: path === undefined,
     kernel: sidecar?.kernel ?? (release === undefined ? 'unknown' : `Linux ${release}`),

@@ -1,9 +1,8 @@
+import { hex } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { failureText } from '../framework/run-case.ts';
 import type { Kunit } from '../framework/suite.ts';
 import type { TestThread } from '../thread/test-thread.ts';
-
-const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
 function assertSmep(test: Kunit, thread: TestThread): bigint {
   const cr4 = thread.readCr4();

@@ -1,5 +1,5 @@
 import { Errno } from '@heki/linux';
-import { PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import { hex, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { describeException, type Exception, Vector } from '@heki/vcpu';
 import { EntryLow } from '@heki/x86';
 import { failureText } from '../framework/run-case.ts';
@@ -8,8 +8,6 @@ import type { TestThread } from '../thread/test-thread.ts';
 
 /** What the tests store. */
 const VALUE = 0x11;
-const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
-
 /** `PAGE_ALIGN_DOWN`: what else lies in the buffer's first page changes its attributes too. */
 export const pageOf = (address: VirtualAddress): VirtualAddress =>
   (address - (address % BigInt(PAGE_SIZE))) as VirtualAddress;

@@ -2,13 +2,14 @@ import type { KernelOutcome, LinuxEvent, LinuxKernel } from '@heki/linux';
 import type { LinuxMachine } from '@heki/machine';
 import {
   type Gfn,
+  hex,
   PAGE_SIZE,
   type VirtualAddress,
   virtualAddressOf,
   virtualFrameOf,
 } from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
-import { CR4, EntryLow, entryFrame, isLeaf, type Level } from '@heki/x86';
+import { CR4, EntryLow, entryFrame, entryIndex, isLeaf, type Level } from '@heki/x86';
 import { callFunction } from '../execution/call-function.ts';
 import { ThreadEnd } from '../framework/run-case.ts';
 import type { FailedAccess } from '../framework/suite.ts';
@@ -69,8 +70,6 @@ export interface TestThread {
 }
 
 const STACK_PAGES = 4;
-const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
-
 /** A thread of the kernel in `machine`, which has booted. @throws {ThreadEnd} when there is no memory for its stack */
 export function createTestThread(options: {
   readonly machine: LinuxMachine;
@@ -141,8 +140,8 @@ export function createTestThread(options: {
       let table = BigInt.asUintN(52, vcpu.registers.cr3) & ~0xfffn;
       const root: Level = (thread.readCr4() & CR4.LA57) === 0n ? 4 : 5;
       for (let level: number = root; level >= 1; level--) {
-        const index = (at >> BigInt(3 + 9 * level)) & 511n;
-        const place = (directMap + table + 8n * index) as VirtualAddress;
+        const index = entryIndex(virtualFrameOf(at), level);
+        const place = (directMap + table + BigInt(8 * index)) as VirtualAddress;
         const value = thread.readLong(place);
         const low = Number(value & 0xffff_ffffn);
         const high = Number(value >> 32n);

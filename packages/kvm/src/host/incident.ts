@@ -1,6 +1,6 @@
-import type { HostIncident } from '@heki/hypervisor';
 import type { KvmDefectId } from '../defects/kvm-defects.ts';
 import type { VmState } from '../vm-state.ts';
+import type { HostIncident } from './host-incident.ts';
 
 /** Reports what a defect would have done to the host here; the caller ends the call or goes on in bounds. */
 export function reportIncident(

@@ -203,7 +203,7 @@ test('a trace tells who does what', () => {
     'EPT violation at 0x200000, qualification 0x582, error code 0x100000002',
     'KVM_RUN returns 39 (memory-fault)',
     'virtual CPU 0 goes on in VTL1',
-    'denied: write of guest-physical 0x200000',
+    'denied: write of guest-physical 0x200000, page-fault',
     'virtual CPU 0 goes on in VTL0',
     'injected #PF, error code 0x3, CR2 0xffffffffffffffff',
     'attributes of gfns 0x200-0x201: none',

@@ -2,13 +2,14 @@ import {
   addressOf,
   type Gfn,
   type Gpa,
+  hex,
   type PhysicalMemory,
   readBytes,
   type VirtualAddress,
   virtualAddressOf,
   writeBytes,
 } from '@heki/physical-memory';
-import { hex, LinuxError } from '../error.ts';
+import { LinuxError } from '../error.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 import type { KernelMemory } from '../mm/kernel-memory.ts';
 

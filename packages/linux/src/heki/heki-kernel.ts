@@ -9,11 +9,11 @@ import { createHekiVariables } from './heki-variables.ts';
 
 /** What Heki's core gets of the kernel. Page lists are stored through the processor, in pages of the page allocator. */
 export function createHekiKernel(
-  state: Pick<TextState, 'physicalMemory' | 'layout' | 'tables' | 'image' | 'profile'>,
+  state: Pick<TextState, 'physicalMemory' | 'memoryMap' | 'layout' | 'tables' | 'image' | 'profile'>,
   places: HekiPlaces,
   kernel: () => TextState,
 ): HekiKernel {
-  const { physicalMemory, layout, tables, image, profile } = state;
+  const { physicalMemory, memoryMap, layout, tables, image, profile } = state;
   return {
     memory: physicalMemory,
     pageTableRoot: tables.root,
@@ -21,6 +21,12 @@ export function createHekiKernel(
     // pfn_valid holds for whole sections, holes in them included.
     get validFrames() {
       return [{ start: 0 as Gfn, end: kernel().memoryEnd }];
+    },
+    get ramFrames() {
+      const ram: FrameRange<Gfn>[] = memoryMap.entries.filter(({ type }) => type === 'ram');
+      const { memoryEnd } = kernel();
+      const plugged = { start: memoryMap.ramEnd, end: memoryEnd };
+      return plugged.start < plugged.end ? [...ram, plugged] : ram;
     },
     get directMap() {
       const end = (layout.directMap + kernel().memoryEnd) as typeof layout.directMap;

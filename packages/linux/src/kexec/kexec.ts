@@ -5,6 +5,7 @@ import {
   type VirtualAddress,
   type VirtualFrame,
 } from '@heki/physical-memory';
+import { entryIndex } from '@heki/x86';
 import { validateKexec } from '../heki/secure-kernel.ts';
 import { directAddress } from '../layout/layout.ts';
 import { setMemoryRox } from '../mm/set-memory.ts';
@@ -48,10 +49,10 @@ export function kexec(kernel: KexecState): void {
   let target = control;
   for (let level = 1; level <= layout.levels; level++) {
     const table = page();
-    const slot = (address >> BigInt(12 + 9 * (level - 1))) & 511n;
+    const slot = entryIndex(control, level);
     const entry = new Uint8Array(8);
     new DataView(entry.buffer).setBigUint64(0, (BigInt(target) << 12n) | TABLE, true);
-    memory.store((directAddress(layout, table) + 8n * slot) as VirtualAddress, entry);
+    memory.store((directAddress(layout, table) + BigInt(8 * slot)) as VirtualAddress, entry);
     target = table;
   }
   const { rip } = vcpu.registers;

@@ -1,5 +1,5 @@
-import { PAGE_SIZE } from '@heki/physical-memory';
-import { hex, LinuxError } from '../error.ts';
+import { hex, PAGE_SIZE } from '@heki/physical-memory';
+import { LinuxError } from '../error.ts';
 
 /**
  * Places in a kernel image, in the order in which the linker lays them out (arch/x86/kernel/vmlinux.lds.S; Heki v2's

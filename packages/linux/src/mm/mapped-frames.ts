@@ -1,5 +1,4 @@
-import { type Gfn, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { hex } from '../error.ts';
+import { type Gfn, hex, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { Errno, fail } from '../outcome.ts';
 import { storedFrame } from './leaf-entry.ts';
 import type { MmState } from './mm-state.ts';

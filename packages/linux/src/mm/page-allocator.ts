@@ -1,5 +1,6 @@
 import type { FrameRange, Gfn } from '@heki/physical-memory';
-import { hex, LinuxError } from '../error.ts';
+import { hex } from '@heki/physical-memory';
+import { LinuxError } from '../error.ts';
 
 /** The kernel's page allocator. It hands out frames; what is in them, their last owner left there. */
 export interface PageAllocator {

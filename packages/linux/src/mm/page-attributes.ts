@@ -1,6 +1,6 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
 import { EntryHigh, EntryLow, framesOfLevel } from '@heki/x86';
-import { hex } from '../error.ts';
 import { hekiChanges } from '../heki/heki-hooks.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
 import { type AttributeChange, applied } from './attribute-change.ts';

@@ -5,6 +5,7 @@ import {
   type EditResult,
   EntryLow,
   entryFrame,
+  entryIndex,
   framesOfLevel,
   isLeaf,
   type LeafLevel,
@@ -143,7 +144,7 @@ export class PageTables {
     const { tables } = this.#options.memory();
     let table = this.root;
     for (let level = this.levels as Level; ; level = (level - 1) as Level) {
-      const slot = Math.floor(frame / framesOfLevel(level)) % 512;
+      const slot = entryIndex(frame, level);
       const { low, high } = tables.entry(table, slot);
       if (level <= 3 && isLeaf(low, level)) return { table, slot, level, low, high };
       if ((low & P) === 0) return undefined;
@@ -165,7 +166,7 @@ export class PageTables {
     const { tables } = this.#options.memory();
     const page = tables.writablePage(this.root);
     for (let at = start - (start % span); page !== undefined && at < end; at += span) {
-      const slot = Math.floor(at / span) % 512;
+      const slot = entryIndex(at, this.levels);
       if (((page[2 * slot] ?? 0) & P) !== 0) continue;
       const frame = this.#options.allocate();
       if (frame === undefined) return false;

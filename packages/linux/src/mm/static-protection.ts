@@ -1,6 +1,6 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
 import { EntryHigh, EntryLow } from '@heki/x86';
-import { hex } from '../error.ts';
 import type { MmState } from './mm-state.ts';
 
 const { RW } = EntryLow;

@@ -52,9 +52,10 @@ export interface Tables {
   readonly levels: PagingLevels;
 }
 
-/** Visits all leaves of the kernel half. */
+/** Visits all leaves of the kernel half, at each of their addresses. */
 export function kernelLeaves(tables: Tables, visit: (leaf: MappingLeaf) => void): void {
-  walkMappings(tables, upperHalfStart(tables.levels), VIRTUAL_FRAME_END as VirtualFrame, visit);
+  const options = { ...tables, sharedTables: 'each' } as const;
+  walkMappings(options, upperHalfStart(tables.levels), VIRTUAL_FRAME_END as VirtualFrame, visit);
 }
 
 /** What all mappings of the kernel half together allow for each of the first `frames` frames, coalesced. */

@@ -1,5 +1,6 @@
 import {
   type Gfn,
+  hex,
   PAGE_SIZE,
   type U64,
   type VirtualAddress,
@@ -8,7 +9,6 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { entryBits } from '@heki/x86';
-import { hex } from '../error.ts';
 import { hekiTextPoke } from '../heki/heki-hooks.ts';
 import { patchText } from '../heki/secure-kernel.ts';
 import { directAddress } from '../layout/layout.ts';

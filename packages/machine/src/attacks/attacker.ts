@@ -1,6 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
+import { hex, virtualFrameOf } from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
-import { CR4, EntryHigh, EntryLow, entryFrame, isLeaf, type Level } from '@heki/x86';
+import { CR4, EntryHigh, EntryLow, entryFrame, entryIndex, isLeaf, type Level } from '@heki/x86';
 import type { AttackStep } from './attack-result.ts';
 import { type Deed, recordStep, type Witness } from './attack-step.ts';
 
@@ -40,8 +41,6 @@ export interface Attacker {
    */
   findEntries(va: VirtualAddress): readonly FoundEntry[] | undefined;
 }
-
-const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
 const OTHER: Deed = { kind: 'other' };
 
@@ -85,9 +84,9 @@ export function createAttacker(
       const entries: FoundEntry[] = [];
       let table = BigInt.asUintN(52, root) & ~0xfffn;
       for (let level = (cr4 & CR4.LA57) !== 0n ? 5 : 4; level >= 1; level--) {
-        const index = (va >> BigInt(3 + 9 * level)) & 511n;
+        const index = entryIndex(virtualFrameOf(va), level);
         // What an attacker reads may be no table: the sum wraps, as in his registers.
-        const address = BigInt.asUintN(64, directMap + table + index * 8n) as VirtualAddress;
+        const address = BigInt.asUintN(64, directMap + table + BigInt(8 * index)) as VirtualAddress;
         const { step, value } = this.load(address, 8);
         if (value === undefined || step.contentsAbsent) return undefined;
         const low = Number(value & 0xffff_ffffn);

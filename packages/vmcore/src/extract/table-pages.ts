@@ -1,5 +1,12 @@
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
-import { entryFrame, HARDWARE_PRESENCE, type Level, LINUX_PRESENCE, type PagingLevels } from '@heki/x86';
+import {
+  entryFrame,
+  entryKind,
+  HARDWARE_PRESENCE,
+  type Level,
+  LINUX_PRESENCE,
+  type PagingLevels,
+} from '@heki/x86';
 import { VmcoreError } from '../error.ts';
 
 /** First slot of the upper, the kernel's half of a root table. */
@@ -62,9 +69,7 @@ export function findTablePages(
     if (level === 1) return;
     for (let slot = firstSlot; slot < 512; slot++) {
       const low = page[2 * slot] ?? 0;
-      const isTable = PRESENCE.some(
-        ({ present, leaf }) => (low & present[level]) !== 0 && (level > 3 || (low & leaf) !== leaf),
-      );
+      const isTable = PRESENCE.some((presence) => entryKind(presence, level, low) === 'table');
       if (isTable) reach(entryFrame(low, page[2 * slot + 1] ?? 0), (level - 1) as Level);
     }
   }

@@ -1,7 +1,8 @@
 import type { Gfn, PhysicalMemory, U64, VirtualFrame } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
 import { isCanonical, type PagingLevels } from '../canonical.ts';
 import { type ENTRY_BITS, EntryHigh, EntryLow, type LeafLevel } from '../entries/entry.ts';
-import { hex, X86Error } from '../error.ts';
+import { X86Error } from '../error.ts';
 import { checkVirtualRange } from '../mappings/mapping-walk.ts';
 import { AddressSpaceEdit, type EditResult, type LeafBitChange } from './edit.ts';
 import { AddressSpaceTables, type TableAllocator } from './tables.ts';

@@ -6,6 +6,7 @@ import {
   EntryHigh,
   EntryLow,
   entryFrame,
+  entryIndex,
   isLeaf,
   leafFrame,
 } from './entry.ts';
@@ -16,6 +17,14 @@ describe('an entry', () => {
     expect([EntryLow.XD, EntryHigh.XD]).toEqual([0, 0x8000_0000]);
     expect([EntryLow.FRAME, EntryHigh.FRAME]).toEqual([0xffff_f000, 0xf_ffff]);
     expect(EntryHigh.KEY).toBe(0x7800_0000);
+  });
+
+  it('is found by nine bits of the address at each level', () => {
+    const address = 0xffff_9abc_def0_1234n;
+    for (let level = 1; level <= 5; level++) {
+      const bits = (address >> BigInt(3 + 9 * level)) & 511n;
+      expect(entryIndex(Number(address >> 12n), level)).toBe(Number(bits));
+    }
   });
 
   it('holds a frame of 40 bits', () => {

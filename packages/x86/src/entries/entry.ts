@@ -57,14 +57,32 @@ export function framesOfLevel(level: Level): number {
   return FRAMES[level] ?? 0;
 }
 
-/** The frame number in an entry, bits 51:12, given its halves. */
-export function entryFrame(low: number, high: number): Gfn {
-  return ((low >>> 12) + (high & 0xf_ffff) * 0x10_0000) as Gfn;
+/** Which of the 512 entries of a table of `level` (1 .. 5) translates a frame: 0 .. 511, nine bits of its address. */
+export function entryIndex(frame: number, level: number): number {
+  return Math.floor(frame / (FRAMES[level] ?? 1)) % 512;
+}
+
+/** Bits 51:32 of an address, in the high half of an entry. */
+const ALL_ADDRESS_BITS = 0xf_ffff;
+
+/**
+ * The bits of an entry's high half that are address bits: all of 51:32 but the C-bit, which says that memory is encrypted and
+ * where it is on is no part of the address (APM 2 7.10.2).
+ *
+ * @param encryptionBit the C-bit, 32 .. 51
+ */
+export function addressHigh(encryptionBit: number | undefined): number {
+  return encryptionBit === undefined ? ALL_ADDRESS_BITS : ALL_ADDRESS_BITS & ~(1 << (encryptionBit - 32));
+}
+
+/** The frame number in an entry, bits 51:12, given its halves; `bits` of the high one, as {@link addressHigh} gives them. */
+export function entryFrame(low: number, high: number, bits: number = ALL_ADDRESS_BITS): Gfn {
+  return ((low >>> 12) + (high & bits) * 0x10_0000) as Gfn;
 }
 
 /** The first frame that a leaf of `level` maps: the frame number without the bits below the leaf's size. */
-export function leafFrame(low: number, high: number, level: LeafLevel): Gfn {
-  const frame = entryFrame(low, high);
+export function leafFrame(low: number, high: number, level: LeafLevel, bits?: number): Gfn {
+  const frame = entryFrame(low, high, bits);
   return (frame - (frame % framesOfLevel(level))) as Gfn;
 }
 
@@ -80,7 +98,7 @@ export interface DecodedEntry {
   readonly leaf: boolean;
   /** First frame of the mapped page, or frame of the next table. */
   readonly frame: Gfn;
-  /** Names of the flags that are set and mean something in an entry of this level. */
+  /** Names of the flags that are set and mean something in an entry of this level; `C` for the C-bit. */
   readonly flags: readonly string[];
   /** Protection key; 0 in an entry that is no leaf. */
   readonly key: number;
@@ -91,18 +109,20 @@ const FLAGS = (Object.keys(ENTRY_BITS) as (keyof typeof ENTRY_BITS)[])
   .filter((name) => name !== 'FRAME' && name !== 'KEY')
   .map((name) => ({ name, low: EntryLow[name], high: EntryHigh[name] }));
 
-/** Takes an entry of `level`, given as its halves, apart. */
-export function decodeEntry(level: Level, low: number, high: number): DecodedEntry {
+/** Takes an entry of `level`, given as its halves, apart; `encryptionBit` is the C-bit, if there is one. */
+export function decodeEntry(level: Level, low: number, high: number, encryptionBit?: number): DecodedEntry {
+  const bits = addressHigh(encryptionBit);
   const leaf = isLeaf(low, level);
   const flags: string[] = [];
   for (const flag of FLAGS) {
     const set = (low & flag.low) !== 0 || (high & flag.high) !== 0;
     if (set && hasMeaning(flag.name, level, leaf)) flags.push(flag.name);
   }
+  if ((high & ALL_ADDRESS_BITS & ~bits) !== 0) flags.push('C');
   return {
     present: (low & EntryLow.P) !== 0,
     leaf,
-    frame: leaf ? leafFrame(low, high, level) : entryFrame(low, high),
+    frame: leaf ? leafFrame(low, high, level, bits) : entryFrame(low, high, bits),
     flags,
     key: leaf ? (high >>> 27) & 15 : 0,
   };

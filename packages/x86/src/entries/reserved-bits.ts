@@ -5,6 +5,8 @@ export interface ReservedBitRules {
   readonly maxPhysicalAddressBits: number;
   readonly gigabytePages: boolean;
   readonly vendor: 'intel' | 'amd';
+  /** The C-bit: never reserved, also above MAXPHYADDR. */
+  readonly encryptionBit?: number | undefined;
   /** EFER.NXE. */
   readonly nxe: boolean;
 }
@@ -21,6 +23,7 @@ function bits(last: number, first: number): bigint {
  */
 export function reservedBits(level: Level, pageSize: boolean, rules: ReservedBitRules): bigint {
   let reserved = rules.maxPhysicalAddressBits < 52 ? bits(51, rules.maxPhysicalAddressBits) : 0n;
+  if (rules.encryptionBit !== undefined) reserved &= ~bits(rules.encryptionBit, rules.encryptionBit);
   if (!rules.nxe) reserved |= bits(63, 63);
   if (level >= 4 || (level === 3 && !rules.gigabytePages)) reserved |= BigInt(EntryLow.PS);
   if (level === 3 && pageSize) reserved |= bits(29, 13);

@@ -1,7 +1,14 @@
-import { type Gfn, type PhysicalMemory, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import type { PagingLevels } from '../canonical.ts';
-import { EntryLow, type LeafLevel } from '../entries/entry.ts';
-import { hex, X86Error } from '../error.ts';
+import {
+  type Gfn,
+  hex,
+  type PhysicalMemory,
+  VIRTUAL_FRAME_END,
+  type VirtualFrame,
+} from '@heki/physical-memory';
+import { lowerHalfEnd, type PagingLevels, upperHalfStart } from '../canonical.ts';
+import { framesOfLevel, type LeafLevel, type Level } from '../entries/entry.ts';
+import { X86Error } from '../error.ts';
+import type { PresencePolicy } from './presence-policy.ts';
 
 /** A mapping that a walk found: one leaf, or the part of it that lies in the range walked. */
 export interface MappingLeaf {
@@ -17,51 +24,23 @@ export interface MappingLeaf {
   readonly high: number;
   /** WRITE, USER and EXECUTE_DISABLE of `PageRights` over all levels. */
   readonly effective: number;
+  /** At how many places of the range it stands: 1, or more where several entries lead to its table. */
+  readonly places: number;
 }
 
-/**
- * Which entries a mapping walk follows. The processor looks at P alone; an operating system's walker may see more,
- * because it keeps bits in entries that are not present.
- */
-export interface PresencePolicy {
-  readonly name: string;
-  /** By level 1 to 5 (index 0 is unused): an entry counts as present when any of these bits of its low half is set. */
-  readonly present: readonly [
-    unused: 0,
-    pte: number,
-    pde: number,
-    pdpte: number,
-    pml4e: number,
-    pml5e: number,
-  ];
-  /** A present PDE or PDPTE is a leaf when all of these bits of its low half are set. */
-  readonly leaf: number;
-  /** The frame of a PTE with P = 0 is stored with all its bits inverted. */
-  readonly invertedWhenNotPresent: boolean;
+/** A place where a table stands whose mappings the walk has visited at another place, under the same rights. */
+export interface SharedTable {
+  /** First virtual frame of the place, and the number of frames that the table spans. */
+  readonly virtualFrame: VirtualFrame;
+  readonly frames: number;
+  readonly table: Gfn;
+  /** Of the table's entries. */
+  readonly level: Level;
+  /** The place at which its mappings were visited. */
+  readonly visitedAt: VirtualFrame;
+  /** Mappings in a place, through the tables below it too: at least 1. */
+  readonly mappings: number;
 }
-
-const { P, PS, G } = EntryLow;
-
-/** What the processor follows: P, and PS for leaves (SDM 3A 4.5). */
-export const HARDWARE_PRESENCE: PresencePolicy = {
-  name: 'hardware',
-  present: [0, P, P, P, P, P],
-  leaf: PS,
-  invertedWhenNotPresent: false,
-};
-
-/**
- * What Linux's helpers follow, and so the walker of the series (Heki v2 13/19): `pte_present` takes _PAGE_PROTNONE
- * (bit 8) for present, too, and `pmd_present` also _PAGE_PSE (defect B-G15: a 2-MiB entry that is not present is walked
- * like a mapping); `pud_large` and `pmd_large` want P and PSE. The frame of a PTE without P is stored inverted
- * (arch/x86/include/asm/pgtable-invert.h).
- */
-export const LINUX_PRESENCE: PresencePolicy = {
-  name: 'linux',
-  present: [0, P | G, P | G | PS, P, P, P],
-  leaf: P | PS,
-  invertedWhenNotPresent: true,
-};
 
 /** What to walk. */
 export interface MappingWalkOptions {
@@ -72,9 +51,14 @@ export interface MappingWalkOptions {
   /** Default {@link HARDWARE_PRESENCE}. */
   readonly presence?: PresencePolicy;
   /**
-   * Most table pages to read, so that tables which point to each other end: one that is reached twice counts twice.
-   * Default {@link DEFAULT_TABLE_BUDGET}.
+   * Kernels let many entries lead to one table: those of KASAN's shadow of untouched memory, and of espfix. Such a table is visited
+   * `once` for each level and rights over all levels above, at its first place; or, as a processor would go through it, at `each`
+   * place, of which there may be 2^36. Default `once`.
    */
+  readonly sharedTables?: 'once' | 'each';
+  /** Told, between the visits, of each place that was passed over. Gets an object of its own. */
+  readonly onShared?: (place: SharedTable) => void;
+  /** Most table pages to look for, so that hostile tables come to an end. Default {@link DEFAULT_TABLE_BUDGET}. */
   readonly budget?: number;
 }
 
@@ -83,13 +67,43 @@ export const DEFAULT_TABLE_BUDGET: number = 2 ** 20;
 
 /** What a mapping walk did. */
 export interface MappingWalkResult {
-  /** `undefined`: all was walked. Else the budget was used up, and everything before this virtual frame was walked. */
+  /**
+   * `undefined`: all was walked. Else the budget was used up, everything before this virtual frame was walked, and what leaves say
+   * about their places is too low.
+   */
   readonly stoppedAt: VirtualFrame | undefined;
+  /** Leaves visited. */
   readonly leaves: number;
+  /** The same, each as often as it has places. */
+  readonly mappings: number;
   /** Table pages read. */
   readonly tables: number;
   /** Tables that entries point to, but memory does not hold. */
   readonly absentTables: number;
+  /** Places that were passed over, because what stands there was visited elsewhere. */
+  readonly sharedPlaces: number;
+  /** Tables, seen while looking for shared ones, that stand at more than one level: they lead to themselves, or hostile entries to them. */
+  readonly tablesAtSeveralLevels: number;
+}
+
+/** A canonical half of the address space, as far as a walk goes through it. */
+export interface WalkedHalf {
+  /** The virtual frame that slot 0 of the root would stand for in it. */
+  readonly base: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The canonical parts of the virtual frames `start` .. `end` - 1. */
+export function canonicalHalves(levels: PagingLevels, start: VirtualFrame, end: VirtualFrame): WalkedHalf[] {
+  return [
+    { base: 0, start, end: Math.min(end, lowerHalfEnd(levels)) },
+    {
+      base: VIRTUAL_FRAME_END - framesOfLevel(levels) * 512,
+      start: Math.max(start, upperHalfStart(levels)),
+      end,
+    },
+  ].filter((half) => half.start < half.end);
 }
 
 /** @throws {X86Error} unless `start` and `end` are virtual frame numbers, 0 .. 2^52 */

@@ -8,32 +8,49 @@ import { CR4 } from '../registers/control-registers.ts';
 import { INTEL_VT_RP } from '../registers/cpu-profiles.ts';
 import { pagingRegisters } from '../registers/registers.ts';
 import { memoryOf, tableFrame, tables } from '../testing/arbitrary-tables.ts';
+import { everyMapping } from '../testing/every-mapping.ts';
 import { at, drawTables, type PicturePath } from '../testing/table-picture.ts';
 import { translate } from '../translate/translate.ts';
-import {
-  HARDWARE_PRESENCE,
-  LINUX_PRESENCE,
-  type MappingLeaf,
-  type MappingWalkOptions,
-} from './mapping-walk.ts';
+import type { MappingLeaf, MappingWalkOptions, SharedTable } from './mapping-walk.ts';
 import { mappings } from './mappings.ts';
+import { HARDWARE_PRESENCE, LINUX_PRESENCE } from './presence-policy.ts';
 import { walkMappings } from './walk-mappings.ts';
 
 const { WRITE, USER, EXECUTE_DISABLE } = PageRights;
 const KERNEL = 0xffff_8000_0000_0000n;
+const END = (2 ** 52) as VirtualFrame;
 const frameOfVa = (va: bigint) => Number(va >> 12n) as VirtualFrame;
 
-/** Both versions, which must agree; the leaves as plain objects. */
+/** What a mapping maps, and how; not where. */
+const textOf = (
+  leaf: Omit<MappingLeaf, 'virtualFrame' | 'places' | 'guestFrame' | 'level'> & {
+    guestFrame: number;
+    level: number;
+  },
+) => `${leaf.guestFrame} ${leaf.frames} ${leaf.level} ${leaf.low} ${leaf.high} ${leaf.effective}`;
+
+/** Both versions, which must agree; the leaves as plain objects, and the places that were passed over. */
 function walk(options: MappingWalkOptions, start: VirtualFrame, end: VirtualFrame) {
   const leaves: MappingLeaf[] = [];
-  const fast = walkMappings(options, start, end, (leaf) => leaves.push({ ...leaf }));
-  const readable: MappingLeaf[] = [];
-  const walker = mappings(options, start, end);
+  const shared: SharedTable[] = [];
+  // Visits and places in the order in which they came.
+  const fastOrder: object[] = [];
+  const fast = walkMappings(
+    { ...options, onShared: (place) => shared.push(place) && fastOrder.push(place) },
+    start,
+    end,
+    (leaf) => {
+      leaves.push({ ...leaf });
+      fastOrder.push({ ...leaf });
+    },
+  );
+  const readableOrder: object[] = [];
+  const walker = mappings({ ...options, onShared: (place) => readableOrder.push(place) }, start, end);
   let step = walker.next();
-  for (; step.done !== true; step = walker.next()) readable.push(step.value);
-  expect(leaves).toEqual(readable);
+  for (; step.done !== true; step = walker.next()) readableOrder.push(step.value);
+  expect(fastOrder).toEqual(readableOrder);
   expect(fast).toEqual(step.value);
-  return { leaves, result: fast };
+  return { leaves, shared, result: fast };
 }
 
 function draw(paths: readonly PicturePath[], levels: 4 | 5 = 4): MappingWalkOptions {
@@ -53,7 +70,15 @@ describe('a walk over mappings', () => {
       frameOfVa(KERNEL),
       (frameOfVa(KERNEL) + 2 ** 27) as VirtualFrame,
     );
-    expect(result).toEqual({ stoppedAt: undefined, leaves: 3, tables: 4, absentTables: 0 });
+    expect(result).toEqual({
+      stoppedAt: undefined,
+      leaves: 3,
+      mappings: 3,
+      tables: 4,
+      absentTables: 0,
+      sharedPlaces: 0,
+      tablesAtSeveralLevels: 0,
+    });
     const first = frameOfVa(KERNEL);
     expect(leaves).toEqual([
       {
@@ -64,6 +89,7 @@ describe('a walk over mappings', () => {
         low: 0x4000_01e3,
         high: 0,
         effective: WRITE,
+        places: 1,
       },
       {
         virtualFrame: first + 0x4_0200,
@@ -73,6 +99,7 @@ describe('a walk over mappings', () => {
         low: 0x60_10e7,
         high: 0,
         effective: WRITE,
+        places: 1,
       },
       {
         virtualFrame: first + 0x4_0403,
@@ -82,6 +109,7 @@ describe('a walk over mappings', () => {
         low: 0x9007,
         high: 0,
         effective: EXECUTE_DISABLE,
+        places: 1,
       },
     ]);
   });
@@ -141,20 +169,26 @@ describe('a walk over mappings', () => {
     });
   });
 
-  it('stops at its budget when tables lead to each other', () => {
+  it('stops at its budget when it goes to each place of tables that lead to each other', () => {
     // Every entry of the root is the root: 512^4 leaves.
-    const root = new Uint32Array(1024).map((_, word) => (word % 2 === 0 ? 0x1067 : 0));
-    const memory: PhysicalMemory<Gfn> = {
-      page: (frame) => (frame === 1 ? root : undefined),
-      writablePage: () => undefined,
-    };
-    const options = { memory, root: gfn(1), levels: 4 as const, budget: 1000 };
-    const result = walkMappings(options, virtualFrame(0), (2 ** 52) as VirtualFrame, () => {});
+    const options = { ...selfReferencing(), sharedTables: 'each', budget: 1000 } as const;
+    const result = walkMappings(options, virtualFrame(0), END, () => {});
     // Four upper tables, and page tables of 512 leaves each.
     expect(result).toMatchObject({ tables: 1000, leaves: 996 * 512 });
     const short = { ...options, budget: 6 };
-    expect(walk(short, virtualFrame(1), (2 ** 52) as VirtualFrame)).toMatchObject({
+    expect(walk(short, virtualFrame(1), END)).toMatchObject({
       result: { stoppedAt: 3 * 512, tables: 6 },
+    });
+  });
+
+  it('counts what memory lacks against its budget, too', () => {
+    const root = new Uint32Array(1024).map((_, word) => (word % 2 === 0 ? (word + 2) * 4096 + 1 : 0));
+    const memory = memoryOfPages(new Map([[1, root]]));
+    const options = { memory, root: gfn(1), levels: 4, budget: 10 } as const;
+    expect(walk(options, virtualFrame(0), END).result).toMatchObject({
+      stoppedAt: 9 * 2 ** 27,
+      tables: 1,
+      absentTables: 9,
     });
   });
 
@@ -167,35 +201,214 @@ describe('a walk over mappings', () => {
   });
 });
 
+/** Every entry of the root is the root. */
+function selfReferencing(): MappingWalkOptions {
+  const root = new Uint32Array(1024).map((_, word) => (word % 2 === 0 ? 0x1067 : 0));
+  return { memory: memoryOfPages(new Map([[1, root]])), root: gfn(1), levels: 4 };
+}
+
+function memoryOfPages(pages: ReadonlyMap<number, Uint32Array>): PhysicalMemory<Gfn> {
+  return { page: (frame) => pages.get(frame), writablePage: () => undefined };
+}
+
+/** Tables by frame, each a list of [slot, low half of the entry]; the root is frame 1. */
+function handmade(contents: Readonly<Record<number, readonly (readonly [number, number])[]>>) {
+  const pages = new Map(
+    Object.entries(contents).map(([frame, entries]) => {
+      const page = new Uint32Array(1024);
+      for (const [slot, low] of entries) page[2 * slot] = low;
+      return [Number(frame), page];
+    }),
+  );
+  return { memory: memoryOfPages(pages), root: gfn(1), levels: 4 } as const;
+}
+
+const every = <Entry>(entry: Entry): (readonly [number, Entry])[] =>
+  Array.from({ length: 512 }, (_, slot) => [slot, entry] as const);
+
+describe('tables that several entries lead to', () => {
+  // Like KASAN's shadow of untouched memory: five slots of the root, and below them one table a level, all of whose entries are alike.
+  const KASAN = handmade({
+    1: [256, 300, 301, 302, 303, 304].map((slot) => [slot, slot === 256 ? 0x6067 : 0x2067] as const),
+    2: every(0x3067),
+    3: every(0x4067),
+    4: every(0x9_9161),
+    6: [[0, 0x7067]],
+    7: [[0, 0x80_00e3]],
+  });
+
+  it('are visited at their first place; what stands there says how many places it has', () => {
+    const { leaves, shared, result } = walk(KASAN, virtualFrame(0), END);
+    expect(leaves).toHaveLength(1 + 512);
+    expect(leaves[0]).toMatchObject({ guestFrame: 0x800, places: 1 });
+    for (const leaf of leaves.slice(1)) {
+      expect(leaf).toMatchObject({ guestFrame: 0x99, places: 5 * 512 * 512, effective: 0 });
+    }
+    const first = frameOfVa(KERNEL) + (300 - 256) * 2 ** 27;
+    expect(leaves[1]).toMatchObject({ virtualFrame: first });
+    expect(result).toEqual({
+      stoppedAt: undefined,
+      leaves: 513,
+      mappings: 1 + 5 * 512 ** 3,
+      // The root is read for each half.
+      tables: 2 + 2 + 3,
+      absentTables: 0,
+      sharedPlaces: 511 + 511 + 4,
+      tablesAtSeveralLevels: 0,
+    });
+    expect(shared[0]).toEqual({
+      virtualFrame: first + 512,
+      frames: 512,
+      table: 4,
+      level: 1,
+      visitedAt: first,
+      mappings: 512,
+    });
+    expect(shared[511]).toMatchObject({
+      virtualFrame: first + 2 ** 18,
+      table: 3,
+      level: 2,
+      mappings: 2 ** 18,
+    });
+    expect(shared.at(-1)).toEqual({
+      virtualFrame: first + 4 * 2 ** 27,
+      frames: 2 ** 27,
+      table: 2,
+      level: 3,
+      visitedAt: first,
+      mappings: 2 ** 27,
+    });
+  });
+
+  it('are walked like others where an end of the range cuts them', () => {
+    const first = frameOfVa(KERNEL) + (300 - 256) * 2 ** 27;
+    const { leaves, shared, result } = walk(
+      KASAN,
+      (first + 512 - 2) as VirtualFrame,
+      (first + 3 * 512 + 3) as VirtualFrame,
+    );
+    // Two pages of the first place, the whole second one, and three pages of the fourth.
+    expect(leaves.map(({ places }) => places)).toEqual([
+      1,
+      1,
+      ...every(2).map(([, places]) => places),
+      1,
+      1,
+      1,
+    ]);
+    expect(shared).toMatchObject([{ virtualFrame: first + 1024, visitedAt: first + 512, mappings: 512 }]);
+    expect(result).toMatchObject({ leaves: 517, mappings: 2 + 1024 + 3 });
+  });
+
+  it('are visited once more under other rights', () => {
+    const twice = handmade({
+      1: [[300, 0x2067]],
+      2: [[0, 0x3067]],
+      3: [
+        [0, 0x4067],
+        [1, 0x4065],
+        [2, 0x4067],
+        [3, 0x4065],
+      ],
+      4: [[7, 0x9167]],
+    });
+    const { leaves, shared } = walk(twice, virtualFrame(0), END);
+    const first = frameOfVa(KERNEL) + (300 - 256) * 2 ** 27;
+    expect(leaves).toMatchObject([
+      { virtualFrame: first + 7, effective: WRITE | USER, places: 2 },
+      { virtualFrame: first + 512 + 7, effective: USER, places: 2 },
+    ]);
+    expect(shared).toMatchObject([
+      { virtualFrame: first + 1024, visitedAt: first },
+      { virtualFrame: first + 1536, visitedAt: first + 512 },
+    ]);
+  });
+
+  it('count what is below them, and nothing is told of those that map nothing', () => {
+    const empty = handmade({ 1: every(0x2067), 2: every(0x3067), 3: [] });
+    expect(walk(empty, virtualFrame(0), END)).toMatchObject({
+      leaves: [],
+      shared: [],
+      result: { mappings: 0, tables: 4, sharedPlaces: 0 },
+    });
+    const absent = handmade({ 1: every(0x2067) });
+    expect(walk(absent, virtualFrame(0), END)).toMatchObject({ result: { tables: 2, absentTables: 1 } });
+  });
+
+  it('come to an end when they lead to themselves, and it is said that they stand at several levels', () => {
+    const { leaves, result } = walk(selfReferencing(), virtualFrame(0), END);
+    expect(leaves).toHaveLength(512);
+    expect(leaves[5]).toMatchObject({ guestFrame: 1, places: 512 ** 3 });
+    expect(result).toMatchObject({
+      stoppedAt: undefined,
+      mappings: 512 ** 4,
+      tables: 4 + 1,
+      tablesAtSeveralLevels: 1,
+    });
+  });
+
+  it('say so, too, when only one slot of the root leads to the root', () => {
+    const recursive = handmade({
+      1: [
+        [0, 0x2067],
+        [511, 0x1063],
+      ],
+      2: [[0, 0x3067]],
+      3: [[0, 0x4067]],
+      4: [[0, 0x9067]],
+    });
+    const { leaves, result } = walk(recursive, virtualFrame(0), END);
+    // The page; and page tables, page directories, the pointer table and the root as pages.
+    expect(leaves.map(({ guestFrame }) => guestFrame)).toEqual([9, 4, 3, 2, 1]);
+    // A page table cannot stand higher than it does.
+    expect(result.tablesAtSeveralLevels).toBe(3);
+  });
+});
+
 describe('presence as Linux sees it', () => {
   const leavesOf = (
     entries: Record<number, string>,
-    bits: Record<number, bigint>,
+    bits: Record<number, bigint> = {},
     presence = LINUX_PRESENCE,
+    leaf: 1 | 2 | 3 = 1,
   ) => {
-    const leaf = entries[2]?.includes('PS') ? 2 : 1;
     const options = draw([{ va: 0n, leaf, page: 0x60_0000, entries, bits }]);
-    return walk({ ...options, presence }, virtualFrame(0), virtualFrame(512)).leaves;
+    return walk({ ...options, presence }, virtualFrame(0), virtualFrame(2 ** 18)).leaves;
   };
 
   it('takes a PTE with PROTNONE for present, and undoes the inversion of its frame', () => {
-    expect(leavesOf({ 1: 'G' }, {})).toMatchObject([{ guestFrame: 2 ** 40 - 1 - 0x600, frames: 1 }]);
+    expect(leavesOf({ 1: 'G' })).toMatchObject([{ guestFrame: 2 ** 40 - 1 - 0x600, frames: 1 }]);
     expect(leavesOf({ 1: 'G' }, {}, HARDWARE_PRESENCE)).toEqual([]);
-    expect(leavesOf({ 1: 'P' }, {})).toMatchObject([{ guestFrame: 0x600 }]);
-    expect(leavesOf({ 1: 'RW US A D' }, {})).toEqual([]);
+    expect(leavesOf({ 1: 'P' })).toMatchObject([{ guestFrame: 0x600 }]);
+    expect(leavesOf({ 1: 'P G' })).toMatchObject([{ guestFrame: 0x600 }]);
+    expect(leavesOf({ 1: 'RW US A D' })).toEqual([]);
+    expect(leavesOf({ 1: 'PAT' })).toEqual([]);
   });
 
-  it('takes a PDE with PSE for present and follows it like a table when P is clear', () => {
-    const options = draw([{ va: 0n, leaf: 2, page: 0x3000, entries: { 2: 'RW' } }]);
-    // Frame 3 is the directory itself, whose entry 0 has no P: as a PTE it is not present either.
-    expect(walk({ ...options, presence: LINUX_PRESENCE }, virtualFrame(0), virtualFrame(512))).toMatchObject({
-      leaves: [],
-      result: { tables: 4 },
-    });
-    expect(walk(options, virtualFrame(0), virtualFrame(512))).toMatchObject({
-      leaves: [],
-      result: { tables: 3 },
-    });
+  it('takes a PDE with PSE for a leaf, present or not, and undoes the inversion of its frame', () => {
+    const large = (flags: string, bits = {}, presence = LINUX_PRESENCE) =>
+      leavesOf({ 2: flags }, bits, presence, 2);
+    const inverted = 2 ** 40 - 2 ** 9 - 0x600;
+    expect(large('RW A D')).toMatchObject([{ guestFrame: inverted, frames: 512, level: 2 }]);
+    expect(large('G')).toMatchObject([{ guestFrame: inverted }]);
+    // pfn_pte over a large leaf inverts the bits below its size as well.
+    expect(large('RW', { 2: 0x1f_f000n })).toMatchObject([{ guestFrame: inverted }]);
+    expect(large('P RW')).toMatchObject([{ guestFrame: 0x600 }]);
+    expect(large('RW', {}, HARDWARE_PRESENCE)).toEqual([]);
+  });
+
+  it('takes a PDE with PROTNONE alone for a table, which its bits name as they are', () => {
+    const options = draw([{ va: 0n, leaf: 1, page: 0x60_0000, entries: { 2: 'G' } }]);
+    const linux = { ...options, presence: LINUX_PRESENCE };
+    expect(walk(linux, virtualFrame(0), virtualFrame(512)).leaves).toMatchObject([{ guestFrame: 0x600 }]);
+    expect(walk(options, virtualFrame(0), virtualFrame(512)).leaves).toEqual([]);
+  });
+
+  it('takes a PDPTE for present by P alone, and for a leaf by P and PSE', () => {
+    expect(leavesOf({ 3: 'RW' }, {}, LINUX_PRESENCE, 3)).toEqual([]);
+    expect(leavesOf({ 3: 'RW G' }, {}, LINUX_PRESENCE, 3)).toEqual([]);
+    expect(leavesOf({ 3: 'P' }, {}, LINUX_PRESENCE, 3)).toMatchObject([{ guestFrame: 0, frames: 2 ** 18 }]);
+    expect(leavesOf({ 4: 'G PS' })).toEqual([]);
   });
 });
 
@@ -213,8 +426,10 @@ describe('the two versions', () => {
         fc.constantFrom(4 as const, 5 as const),
         fc.constantFrom(HARDWARE_PRESENCE, LINUX_PRESENCE),
         fc.nat(40),
-        (entries, [start, frames], levels, presence, budget) => {
-          const options = { memory: memoryOf(entries), root: gfn(0), levels, presence, budget };
+        fc.constantFrom('once' as const, 'each' as const),
+        (entries, [start, frames], levels, presence, budget, sharedTables) => {
+          const memory = memoryOf(entries);
+          const options = { memory, root: gfn(0), levels, presence, budget, sharedTables };
           const first = canonicalFrame(start, levels);
           met += walk(options, first, Math.min(2 ** 52, first + frames) as VirtualFrame).leaves.length;
         },
@@ -222,6 +437,57 @@ describe('the two versions', () => {
       { numRuns: 1000 },
     );
     expect(met).toBeGreaterThan(1000);
+  });
+
+  it('find what is mapped at every address, each as often as it is there', () => {
+    let shared = 0;
+    fc.assert(
+      fc.property(
+        tables,
+        range,
+        fc.constantFrom(4 as const, 5 as const),
+        fc.constantFrom(HARDWARE_PRESENCE, LINUX_PRESENCE),
+        (entries, [start, frames], levels, presence) => {
+          const memory = memoryOf(entries);
+          const options = { memory, root: gfn(0), levels, presence };
+          const first = canonicalFrame(start, levels);
+          const end = Math.min(2 ** 52, first + frames) as VirtualFrame;
+          const expected = everyMapping(memory, levels, presence, first, end);
+          const once = walk(options, first, end);
+          shared += once.shared.length;
+          const counted = new Map<string, number>();
+          const count = (mapping: string, by: number) =>
+            counted.set(mapping, (counted.get(mapping) ?? 0) + by);
+          for (const leaf of once.leaves) count(textOf(leaf), leaf.places);
+          for (const { virtualFrame: _, entry, writable, user, executeDisable, ...leaf } of expected) {
+            const effective =
+              (writable ? WRITE : 0) | (user ? USER : 0) | (executeDisable ? EXECUTE_DISABLE : 0);
+            const low = Number(entry & 0xffff_ffffn);
+            count(textOf({ ...leaf, low, high: Number(entry >> 32n), effective }), -1);
+          }
+          expect([...counted.values()].filter((difference) => difference !== 0)).toEqual([]);
+          expect(once.result.mappings).toBe(expected.length);
+
+          // Every address is visited, or lies in a place that was passed over.
+          const here = (from: number, to: number) =>
+            expected.filter(({ virtualFrame: at }) => at >= from && at < to);
+          for (const place of once.shared) {
+            expect(here(place.virtualFrame, place.virtualFrame + place.frames)).toHaveLength(place.mappings);
+          }
+          const passed = once.shared.reduce((sum, place) => sum + place.mappings, 0);
+          expect(once.leaves.length + passed).toBe(expected.length);
+
+          const each: number[] = [];
+          walkMappings({ ...options, sharedTables: 'each' }, first, end, ({ virtualFrame: at, places }) => {
+            each.push(at);
+            if (places !== 1) throw new Error(`a leaf at ${at} has ${places} places`);
+          });
+          expect(each).toEqual(expected.map(({ virtualFrame: at }) => at));
+        },
+      ),
+      { numRuns: 500 },
+    );
+    expect(shared).toBeGreaterThan(200);
   });
 
   it('find a mapping where a translation finds one, with the same frame and rights', () => {

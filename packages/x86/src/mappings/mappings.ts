@@ -12,11 +12,14 @@ import { PageRights } from '../entries/page-rights.ts';
 import {
   checkVirtualRange,
   DEFAULT_TABLE_BUDGET,
-  HARDWARE_PRESENCE,
   type MappingLeaf,
   type MappingWalkOptions,
   type MappingWalkResult,
 } from './mapping-walk.ts';
+import { entryKind, HARDWARE_PRESENCE } from './presence-policy.ts';
+import { findSharedTables, isWhole, sharedTable, type TableContext } from './table-contexts.ts';
+
+const ALL_RIGHTS = EntryLow.RW | EntryLow.US;
 
 /**
  * The mappings of the virtual frames `start` .. `end` - 1 in order, each an object of its own: what `walkMappings`
@@ -32,9 +35,9 @@ export function* mappings(
 ): Generator<MappingLeaf, MappingWalkResult> {
   const { memory, root, levels, presence = HARDWARE_PRESENCE, budget = DEFAULT_TABLE_BUDGET } = options;
   checkVirtualRange(start, end);
-  let leaves = 0;
-  let tables = 0;
-  let absentTables = 0;
+  const contexts = findSharedTables(options, start, end);
+  const counts = { leaves: 0, mappings: 0, tables: 0, absentTables: 0, sharedPlaces: 0 };
+  const tablesAtSeveralLevels = contexts?.atSeveralLevels ?? 0;
   let next = 0;
 
   for (let frame: number = start; frame < end; frame = next) {
@@ -43,49 +46,73 @@ export function* mappings(
       continue;
     }
     let table = root;
-    let effective = PageRights.WRITE | PageRights.USER;
+    let common: number = ALL_RIGHTS;
+    let executeDisable = 0;
+    /** Those of the tables on the way down that have all their places counted. */
+    const path: TableContext[] = [];
     for (let level = levels as Level; ; level = (level - 1) as Level) {
       const span = framesOfLevel(level);
       const tableStart = frame - (frame % (512 * span));
+      const tableEnd = tableStart + 512 * span;
+      const whole = level < levels && isWhole(level, tableStart, start, end);
+      const context = whole ? contexts?.find(table, level, common, executeDisable) : undefined;
+      if (context !== undefined) {
+        context.visitedAt ??= tableStart;
+        if (context.visitedAt !== tableStart) {
+          next = tableEnd;
+          if (context.mappings === 0) break;
+          for (const above of path) above.mappings += context.mappings;
+          counts.sharedPlaces++;
+          options.onShared?.(sharedTable(context, tableStart));
+          break;
+        }
+        path.push(context);
+      }
+
       const entered = frame === start || frame === tableStart || frame === upperHalfStart(levels);
-      if (entered && tables === budget) {
-        return { stoppedAt: frame as VirtualFrame, leaves, tables, absentTables };
+      if (entered && counts.tables + counts.absentTables === budget) {
+        return { stoppedAt: frame as VirtualFrame, ...counts, tablesAtSeveralLevels };
       }
       const page = memory.page(table);
       if (page === undefined) {
-        absentTables++;
-        next = tableStart + 512 * span;
+        counts.absentTables++;
+        next = tableEnd;
         break;
       }
-      if (entered) tables++;
+      if (entered) counts.tables++;
 
       const slot = (frame - tableStart - (frame % span)) / span;
       const low = page[2 * slot] ?? 0;
       const high = page[2 * slot + 1] ?? 0;
       const entryStart = frame - (frame % span);
       next = entryStart + span;
-      if ((low & presence.present[level]) === 0) break;
+      const kind = entryKind(presence, level, low);
+      if (kind === 'hole') break;
 
-      effective &= low | ~(PageRights.WRITE | PageRights.USER);
-      if ((high & EntryHigh.XD) !== 0) effective |= PageRights.EXECUTE_DISABLE;
-      if (level === 1 || (level <= 3 && (low & presence.leaf) === presence.leaf)) {
+      common &= low;
+      if ((high & EntryHigh.XD) !== 0) executeDisable = 1;
+      if (kind === 'leaf') {
         const stored = entryFrame(low, high);
-        const inverted = level === 1 && presence.invertedWhenNotPresent && (low & EntryLow.P) === 0;
-        const leafFrame = inverted ? FRAME_END - 1 - stored : stored - (stored % span);
-        leaves++;
+        const inverted = presence.invertedWhenNotPresent && (low & EntryLow.P) === 0;
+        const mapped = inverted ? FRAME_END - 1 - stored : stored;
+        const places = context?.places ?? 1;
+        counts.leaves++;
+        counts.mappings += places;
+        for (const above of path) above.mappings++;
         yield {
           virtualFrame: frame as VirtualFrame,
-          guestFrame: (leafFrame + frame - entryStart) as Gfn,
+          guestFrame: (mapped - (mapped % span) + frame - entryStart) as Gfn,
           frames: Math.min(next, end) - frame,
           level: level as LeafLevel,
           low,
           high,
-          effective,
+          effective: common | (executeDisable * PageRights.EXECUTE_DISABLE),
+          places,
         };
         break;
       }
       table = entryFrame(low, high);
     }
   }
-  return { stoppedAt: undefined, leaves, tables, absentTables };
+  return { stoppedAt: undefined, ...counts, tablesAtSeveralLevels };
 }

@@ -1,29 +1,32 @@
 import {
+  FRAME_END,
   type Gfn,
   type PageView,
   type PhysicalMemory,
-  VIRTUAL_FRAME_END,
   type VirtualFrame,
 } from '@heki/physical-memory';
-import { lowerHalfEnd, upperHalfStart } from '../canonical.ts';
 import { EntryLow, entryFrame, framesOfLevel, type LeafLevel, type Level } from '../entries/entry.ts';
 import { PageRights } from '../entries/page-rights.ts';
 import {
+  canonicalHalves,
   checkVirtualRange,
   DEFAULT_TABLE_BUDGET,
-  HARDWARE_PRESENCE,
   type MappingLeaf,
   type MappingWalkOptions,
   type MappingWalkResult,
-  type PresencePolicy,
+  type SharedTable,
+  type WalkedHalf,
 } from './mapping-walk.ts';
+import { HARDWARE_PRESENCE, type PresencePolicy } from './presence-policy.ts';
+import { findSharedTables, isWhole, sharedTable, type TableContexts } from './table-contexts.ts';
 
 const { P, RW, US } = EntryLow;
 const ALL_RIGHTS = RW | US;
 
 /**
  * Visits the mappings of the virtual frames `start` .. `end` - 1 in order, clipped to that range. Frames that are not
- * canonical are passed over. Reserved bits are not looked at.
+ * canonical are passed over, and so is what was visited already where several entries lead to one table
+ * ({@link MappingWalkOptions.sharedTables}). Reserved bits are not looked at.
  *
  * The visitor gets one and the same object every time: it must copy what it keeps, and must not change the tables.
  *
@@ -36,15 +39,12 @@ export function walkMappings(
   visit: (leaf: MappingLeaf) => void,
 ): MappingWalkResult {
   checkVirtualRange(start, end);
-  const walk = new MappingWalk(options, visit);
-  walk.half(0, start, Math.min(end, lowerHalfEnd(options.levels)));
-  walk.half(
-    VIRTUAL_FRAME_END - framesOfLevel(options.levels) * 512,
-    Math.max(start, upperHalfStart(options.levels)),
-    end,
-  );
-  const { stoppedAt, leaves, tables, absentTables } = walk;
-  return { stoppedAt, leaves, tables, absentTables };
+  const contexts = findSharedTables(options, start, end);
+  const walk = new MappingWalk(options, contexts, visit);
+  for (const half of canonicalHalves(options.levels, start, end)) walk.half(half);
+  const { stoppedAt, leaves, mappings, tables, absentTables, sharedPlaces } = walk;
+  const tablesAtSeveralLevels = contexts?.atSeveralLevels ?? 0;
+  return { stoppedAt, leaves, mappings, tables, absentTables, sharedPlaces, tablesAtSeveralLevels };
 }
 
 /** The object that visitors see. */
@@ -56,107 +56,146 @@ class Leaf implements MappingLeaf {
   low = 0;
   high = 0;
   effective = 0;
+  places = 1;
 }
 
 /** One walk: its settings and what came of it so far. */
 class MappingWalk {
   stoppedAt: VirtualFrame | undefined;
   leaves = 0;
+  mappings = 0;
   tables = 0;
   absentTables = 0;
+  sharedPlaces = 0;
 
   readonly #memory: PhysicalMemory<Gfn>;
   readonly #root: Gfn;
   readonly #levels: number;
   readonly #presence: PresencePolicy;
   readonly #budget: number;
+  /** Absent where no table has more than one place. */
+  readonly #contexts: TableContexts | undefined;
+  readonly #onShared: ((place: SharedTable) => void) | undefined;
   readonly #visit: (leaf: MappingLeaf) => void;
   readonly #leaf = new Leaf();
+  /** The half that is being walked. */
+  #start = 0;
+  #end = 0;
 
-  constructor(options: MappingWalkOptions, visit: (leaf: MappingLeaf) => void) {
+  constructor(
+    options: MappingWalkOptions,
+    contexts: TableContexts | undefined,
+    visit: (leaf: MappingLeaf) => void,
+  ) {
     this.#memory = options.memory;
     this.#root = options.root;
     this.#levels = options.levels;
     this.#presence = options.presence ?? HARDWARE_PRESENCE;
     this.#budget = options.budget ?? DEFAULT_TABLE_BUDGET;
+    this.#contexts = contexts;
+    this.#onShared = options.onShared;
     this.#visit = visit;
   }
 
-  /** Walks one canonical half. `base` is the virtual frame that slot 0 of the root would stand for in it. */
-  half(base: number, start: number, end: number): void {
-    if (start < end && this.stoppedAt === undefined) {
-      this.#table(this.#levels, this.#root, base, start, end, ALL_RIGHTS, 0);
-    }
+  half({ base, start, end }: WalkedHalf): void {
+    if (this.stoppedAt !== undefined) return;
+    this.#start = start;
+    this.#end = end;
+    this.#table(this.#levels, this.#root, base, ALL_RIGHTS, 0, 1);
   }
 
   /**
-   * Walks the part of a table that lies in `start` .. `end` - 1.
+   * Walks the part of a table that lies in the half.
    *
    * @param base the virtual frame of slot 0
    * @param common R/W and U/S of all entries above
    * @param executeDisable 1 when an entry above has XD
+   * @returns the mappings of this place
    */
   #table(
     level: number,
     table: Gfn,
     base: number,
-    start: number,
-    end: number,
     common: number,
     executeDisable: number,
-  ): void {
-    if (this.tables >= this.#budget) {
+    places: number,
+  ): number {
+    const start = this.#start;
+    const end = this.#end;
+    if (this.tables + this.absentTables >= this.#budget) {
       this.stoppedAt = Math.max(start, base) as VirtualFrame;
-      return;
+      return 0;
     }
     const page = this.#memory.page(table);
     if (page === undefined) {
       this.absentTables++;
-      return;
+      return 0;
     }
     this.tables++;
     const span = framesOfLevel(level as Level);
     // As small integers: doubles would make the slots of the loops doubles.
     const first = start > base ? ((start - base) / span) | 0 : 0;
     const last = end < base + 512 * span ? Math.ceil((end - base) / span) | 0 : 512;
+    this.#leaf.places = places;
     if (level === 1) {
+      const before = this.leaves;
       this.#pageTable(page, base, first, last, common, executeDisable);
-      return;
+      const leaves = this.leaves - before;
+      this.mappings += leaves * places;
+      return leaves;
     }
 
     const present = this.#presence.present[level as Level];
     // No entry above a PDPTE is a leaf; one with PS set is still followed, as operating systems do.
-    const canBeLeaf = level <= 3;
-    const { leaf } = this.#presence;
+    const leaf = level <= 3 ? (this.#presence.leaf[level as 2 | 3] ?? 0) : 0;
+    let mappings = 0;
     for (let slot = first; slot < last; slot++) {
       const low = page[2 * slot] ?? 0;
       if ((low & present) === 0) continue;
       const high = page[2 * slot + 1] ?? 0;
       const from = base + slot * span;
-      if (canBeLeaf && (low & leaf) === leaf) {
-        this.#largeLeaf(
-          level as LeafLevel,
-          from,
-          start,
-          end,
-          low,
-          high,
-          common & low,
-          executeDisable | (high >>> 31),
-        );
+      const rights = common & low;
+      const disabled = executeDisable | (high >>> 31);
+      if (leaf !== 0 && (low & leaf) === leaf) {
+        this.#largeLeaf(level as LeafLevel, from, low, high, rights, disabled);
+        this.mappings += places;
+        mappings++;
         continue;
       }
-      this.#table(
-        level - 1,
-        entryFrame(low, high),
-        from,
-        start,
-        end,
-        common & low,
-        executeDisable | (high >>> 31),
-      );
-      if (this.stoppedAt !== undefined) return;
+      const child = entryFrame(low, high);
+      mappings +=
+        this.#contexts === undefined
+          ? this.#table(level - 1, child, from, rights, disabled, places)
+          : this.#place(this.#contexts, level - 1, child, from, rights, disabled);
+      if (this.stoppedAt !== undefined) return mappings;
+      this.#leaf.places = places;
     }
+    return mappings;
+  }
+
+  /** Walks a table where there are shared ones: if it stands there as a whole, only at the first of its places. */
+  #place(
+    contexts: TableContexts,
+    level: number,
+    table: Gfn,
+    base: number,
+    common: number,
+    executeDisable: number,
+  ): number {
+    const whole = isWhole(level, base, this.#start, this.#end);
+    const context = whole ? contexts.find(table, level, common, executeDisable) : undefined;
+    // A table that was cut has this place only; a context that is not known came by a change of the tables under way.
+    if (context === undefined) return this.#table(level, table, base, common, executeDisable, 1);
+    if (context.visitedAt === undefined) {
+      context.visitedAt = base;
+      context.mappings = this.#table(level, table, base, common, executeDisable, context.places);
+      return context.mappings;
+    }
+    if (context.mappings > 0) {
+      this.sharedPlaces++;
+      this.#onShared?.(sharedTable(context, base));
+    }
+    return context.mappings;
   }
 
   #pageTable(
@@ -179,7 +218,7 @@ class MappingWalk {
       const high = page[2 * slot + 1] ?? 0;
       const frame = entryFrame(low, high);
       leaf.virtualFrame = (base + slot) as VirtualFrame;
-      leaf.guestFrame = ((~low & inverted) === 0 ? frame : 2 ** 40 - 1 - frame) as Gfn;
+      leaf.guestFrame = ((~low & inverted) === 0 ? frame : FRAME_END - 1 - frame) as Gfn;
       leaf.low = low;
       leaf.high = high;
       leaf.effective = (common & low) | ((executeDisable | (high >>> 31)) * PageRights.EXECUTE_DISABLE);
@@ -188,27 +227,28 @@ class MappingWalk {
     }
   }
 
+  /** @param rights, executeDisable those of the leaf, too */
   #largeLeaf(
     level: LeafLevel,
     from: number,
-    start: number,
-    end: number,
     low: number,
     high: number,
-    common: number,
+    rights: number,
     executeDisable: number,
   ): void {
     const leaf = this.#leaf;
     const span = framesOfLevel(level);
-    const clippedFrom = Math.max(from, start);
-    const frame = entryFrame(low, high);
+    const clippedFrom = Math.max(from, this.#start);
+    const stored = entryFrame(low, high);
+    const inverted = this.#presence.invertedWhenNotPresent && (low & P) === 0;
+    const frame = inverted ? FRAME_END - 1 - stored : stored;
     leaf.virtualFrame = clippedFrom as VirtualFrame;
     leaf.guestFrame = (frame - (frame % span) + clippedFrom - from) as Gfn;
-    leaf.frames = Math.min(from + span, end) - clippedFrom;
+    leaf.frames = Math.min(from + span, this.#end) - clippedFrom;
     leaf.level = level;
     leaf.low = low;
     leaf.high = high;
-    leaf.effective = common | (executeDisable * PageRights.EXECUTE_DISABLE);
+    leaf.effective = rights | (executeDisable * PageRights.EXECUTE_DISABLE);
     this.leaves++;
     this.#visit(leaf);
   }

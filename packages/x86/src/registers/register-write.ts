@@ -1,4 +1,4 @@
-import { hex } from '../error.ts';
+import { type Gpa, hex } from '@heki/physical-memory';
 import { CR0, CR3, CR4, EFER } from './control-registers.ts';
 import type { CpuProfile } from './cpu-profile.ts';
 import type { PagingRegisters } from './registers.ts';
@@ -61,6 +61,20 @@ export function writeCr0(registers: PagingRegisters, value: bigint): RegisterWri
   };
 }
 
+/** The bits of CR3 that can be set: below MAXPHYADDR, and what selects encryption or masks addresses. */
+function cr3Bits({ maxPhysicalAddressBits, encryptionBit, cr4 }: CpuProfile): bigint {
+  const physical = (1n << BigInt(maxPhysicalAddressBits)) - 1n;
+  const encryption = encryptionBit === undefined ? 0n : 1n << BigInt(encryptionBit);
+  const masking = (cr4 & CR4.LAM_SUP) === 0n ? 0n : CR3.LAM_U57 | CR3.LAM_U48;
+  return physical | encryption | masking;
+}
+
+/** The root table that CR3 holds (SDM 3A 4.5.2; APM 2 7.10.2), as an address: 0 .. 2^52 - 4096. */
+export function cr3Root(cr3: bigint, { maxPhysicalAddressBits, encryptionBit }: CpuProfile): Gpa {
+  const encryption = encryptionBit === undefined ? 0n : 1n << BigInt(encryptionBit);
+  return Number(BigInt.asUintN(maxPhysicalAddressBits, cr3) & ~encryption & ~0xfffn) as Gpa;
+}
+
 /**
  * MOV to CR3 with 4-level or 5-level paging (SDM 3A 4.5, 4.10.4.1). Bit 63 of the source asks, with CR4.PCIDE = 1, to
  * keep cached translations; it is not stored.
@@ -69,8 +83,7 @@ export function writeCr3(registers: PagingRegisters, value: bigint, profile: Cpu
   const pcide = (registers.cr4 & CR4.PCIDE) !== 0n;
   const keep = pcide && (value & CR3.NO_FLUSH) !== 0n;
   const cr3 = keep ? value & ~CR3.NO_FLUSH : value;
-  const reserved = cr3 >> BigInt(profile.maxPhysicalAddressBits);
-  if (reserved !== 0n) {
+  if ((cr3 & ~cr3Bits(profile)) !== 0n) {
     return refused(
       `CR3 bits 63:${profile.maxPhysicalAddressBits} are reserved (MAXPHYADDR), and ${hex(value)} sets some`,
     );

@@ -1,12 +1,13 @@
 import type { Gfn, Pfn, PhysicalMemory, VirtualFrame } from '@heki/physical-memory';
 import { REFUSED, type SecondLevel, SecondLevelAccess } from '@heki/second-level';
 import { lowerHalfEnd, upperHalfStart } from '../canonical.ts';
-import { EntryLow, type Level } from '../entries/entry.ts';
+import { addressHigh, EntryLow, type Level } from '../entries/entry.ts';
 import { PageRights } from '../entries/page-rights.ts';
 import { reservedBits } from '../entries/reserved-bits.ts';
 import { X86Error } from '../error.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../registers/control-registers.ts';
 import type { CpuProfile } from '../registers/cpu-profile.ts';
+import { cr3Root } from '../registers/register-write.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { AccessBits } from './access.ts';
 import { PageFaultCode } from './page-fault.ts';
@@ -69,6 +70,8 @@ export class FastPageWalker implements PageWalker {
   #pkrs = 0;
   /** The I/D bit of the error code where fetches report it, else 0. */
   #fetchCode = 0;
+  /** The bits of an entry's high half that are address bits. */
+  readonly #addressBits: number;
   /** What a leaf must have for a write to set D in it: R/W, or nothing. */
   readonly #dirtyNeeds: number;
   /** Leaf bits that become rights: D, and G under CR4.PGE. */
@@ -91,6 +94,7 @@ export class FastPageWalker implements PageWalker {
     this.#memory = memory;
     this.#profile = profile;
     this.#secondLevel = secondLevel;
+    this.#addressBits = addressHigh(profile.encryptionBit);
     this.#dirtyNeeds = (profile.cr4 & CR4.CET) === 0n ? 0 : RW;
   }
 
@@ -112,7 +116,7 @@ export class FastPageWalker implements PageWalker {
     this.#levels = levels;
     this.#lowerHalfEnd = lowerHalfEnd(levels);
     this.#upperHalfStart = upperHalfStart(levels);
-    this.#root = Number(BigInt.asUintN(this.#profile.maxPhysicalAddressBits, cr3) >> 12n);
+    this.#root = cr3Root(cr3, this.#profile) / 4096;
     const hlatOn = hlat !== undefined && this.#profile.ept?.hlat === true;
     this.#hlatRoot = hlatOn ? hlat.pointer / 4096 : 0;
     this.#hlatStart = hlatOn ? 2 ** 52 - 2 ** (52 - hlat.prefixBits) : Number.POSITIVE_INFINITY;
@@ -221,6 +225,7 @@ export class FastPageWalker implements PageWalker {
   ): WalkOutcome | typeof RESTART {
     const secondLevel = this.#secondLevel;
     const memory = this.#memory;
+    const addressBits = this.#addressBits;
     const top = this.#levels;
     // The bits that levels 4 and 5 index by, and those of levels 1 to 3, each few enough for a small integer.
     const upper = (virtualFrame / PML4E_FRAMES) | 0;
@@ -260,7 +265,7 @@ export class FastPageWalker implements PageWalker {
       common &= low;
       any |= high;
       // Written out: with feedback of its own, this stays a small integer where memory is small.
-      const frame = (low >>> 12) + (high & 0xf_ffff) * 0x10_0000;
+      const frame = (low >>> 12) + (high & addressBits) * 0x10_0000;
       if (level > 1 && (low & PS) === 0) {
         table = frame;
         continue;

@@ -9,13 +9,15 @@ import {
   pageOffset,
   readU64,
   type VirtualAddress,
+  virtualFrameOf,
 } from '@heki/physical-memory';
 import { REFUSED, type SecondLevel, SecondLevelAccess } from '@heki/second-level';
 import type { PagingLevels } from '../canonical.ts';
-import { decodeEntry, EntryLow, isLeaf, type Level, levelName } from '../entries/entry.ts';
+import { decodeEntry, EntryLow, entryIndex, isLeaf, type Level, levelName } from '../entries/entry.ts';
 import { reservedBits } from '../entries/reserved-bits.ts';
 import { CR4, EFER } from '../registers/control-registers.ts';
 import type { CpuProfile } from '../registers/cpu-profile.ts';
+import { cr3Root } from '../registers/register-write.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { PageFaultCode } from './page-fault.ts';
 import type { Denial, TranslationOutcome, WalkStep } from './translation.ts';
@@ -55,10 +57,23 @@ export function walkTables<Fault>(va: VirtualAddress, context: WalkContext<Fault
 }
 
 function walkFromCr3<Fault>(va: VirtualAddress, context: WalkContext<Fault>): Walked<Fault> {
-  const { registers, profile } = context;
-  const root = BigInt.asUintN(profile.maxPhysicalAddressBits, registers.cr3) & ~0xfffn;
-  return walkFrom('cr3', Number(root) as Gpa, va, context);
+  return walkFrom('cr3', cr3Root(context.registers.cr3, context.profile), va, context);
 }
+
+/*
+ * The bits of a linear address under 4-level paging (SDM 3A 4.5.4); 5-level paging takes bits 56:48 for a PML5E first.
+ *
+ *    63       48 47       39 38       30 29       21 20       12 11          0
+ *   +-----------+-----------+-----------+-----------+-----------+-------------+
+ *   | = bit 47  |   PML4E   |   PDPTE   |    PDE    |    PTE    |   offset    |   4-KiB page
+ *   +-----------+-----------+-----------+-----------+-----------+-------------+
+ *   | = bit 47  |   PML4E   |   PDPTE   |    PDE    |         offset          |   2-MiB page: PS = 1 in the PDE
+ *   +-----------+-----------+-----------+-----------+-------------------------+
+ *   | = bit 47  |   PML4E   |   PDPTE   |               offset                |   1-GiB page: PS = 1 in the PDPTE
+ *   +-----------+-----------+-----------+-------------------------------------+
+ *
+ * Each field is the index of one of the 512 entries of a table, whose address is in the entry before: that of the first is in CR3.
+ */
 
 /**
  * The walk from one root. At each level: the second level translates the entry's address, then P, then reserved
@@ -74,11 +89,12 @@ function walkFrom<Fault>(
   const rules = { ...profile, nxe: (registers.efer & EFER.NXE) !== 0n };
   const levels = levelsOf(registers);
   const path: WalkStep[] = [];
+  const virtualFrame = virtualFrameOf(va);
   let table = rootTable;
 
   for (let depth: number = levels; ; depth--) {
     const level = depth as Level;
-    const index = Number((va >> BigInt(12 + 9 * (level - 1))) & 511n);
+    const index = entryIndex(virtualFrame, level);
     const address = (table + index * 8) as Gpa;
 
     let hostAddress: Hpa | undefined;
@@ -105,7 +121,7 @@ function walkFrom<Fault>(
       hostAddress,
       low,
       high,
-      entry: decodeEntry(level, low, high),
+      entry: decodeEntry(level, low, high, profile.encryptionBit),
     };
     steps.push(step);
     path.push(step);

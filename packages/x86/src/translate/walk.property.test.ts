@@ -22,6 +22,7 @@ const profile: fc.Arbitrary<CpuProfile> = fc
     vendor: fc.constantFrom('intel' as const, 'intel' as const, 'amd' as const),
     gigabytePages: fc.constantFrom(true, true, false),
     maxPhysicalAddressBits: fc.constantFrom(36, 46, 52),
+    encryptionBit: fc.constantFrom(undefined, undefined, 36, 51),
     cr4: fc.constantFrom(INTEL_VT_RP.cr4, INTEL_VT_RP.cr4 & ~CR4.CET),
   })
   .map((changes) => ({ ...INTEL_VT_RP, ...changes }));

@@ -1,0 +1,165 @@
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CPU_PROFILES, CR4 } from '@heki/x86';
+import { afterAll, describe, expect, test } from 'vitest';
+import { CPU_NAMES } from './cpu-names.ts';
+import { controlRegister, coreBytes, pagesOf, setControlRegister } from './testing/mutated-core.ts';
+import { fixturePath, projectFile, runCommand } from './testing/run-command.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-processor-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+const KERNEL = 'k61-256-nokaslr';
+const TEXT = 'ffffffff81000000';
+
+/** A dump in the scratch folder, with what stands beside it. */
+function dump(name: string, core: Buffer, sidecar?: object): string {
+  const path = join(scratch, `${name}.elf`);
+  writeFileSync(path, core);
+  if (sidecar !== undefined) writeFileSync(join(scratch, `${name}.json`), JSON.stringify(sidecar));
+  return path;
+}
+
+function withCr4(bits: bigint): Buffer {
+  const core = coreBytes(KERNEL);
+  setControlRegister(core, 4, controlRegister(core, 4) | bits);
+  return core;
+}
+
+async function json(...args: string[]) {
+  const { exitCode, stdout, stderr } = await runCommand([...args, '--json']);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+test('--cpu takes the names of the profiles, in their order', async () => {
+  expect(CPU_NAMES).toEqual(CPU_PROFILES.map(({ name }) => name));
+  for (const command of [
+    ['protect'],
+    ['translate', fixturePath(KERNEL), TEXT],
+    ['walk', fixturePath(KERNEL)],
+    ['boot'],
+    ['kunit'],
+    ['backends'],
+  ]) {
+    const { exitCode, stderr } = await runCommand([...command, '--cpu', 'z80']);
+    expect([exitCode, stderr]).toEqual([2, `heki: --cpu z80: expected one of ${CPU_NAMES.join(', ')}\n`]);
+  }
+});
+
+describe('protect', () => {
+  const { VMXE, SMXE, LASS, LAM_SUP, FRED, UINTR, KL, PKS } = CR4;
+  test('takes bits that the guest has set for bits that its processor has', async () => {
+    const unnamed = 1n << 29n;
+    const path = dump('many', withCr4(VMXE | SMXE | LASS | LAM_SUP | FRED | UINTR | KL | PKS | unnamed));
+    const report = await json('protect', path);
+    expect(report.processor).toMatchObject({
+      name: 'intel-vt-rp',
+      named: false,
+      vendor: 'intel',
+      vendorBits: ['VMXE', 'SMXE', 'KL', 'PKS', 'UINTR', 'LASS', 'LAM_SUP'].map((bit) => `CR4.${bit}`),
+      lacking: [
+        ...['VMXE', 'SMXE', 'KL', 'UINTR', 'LASS', 'LAM_SUP', 'FRED'].map((bit) => `CR4.${bit}`),
+        'CR4 bits 0x20000000',
+      ],
+    });
+    const smep = report.attacks.find(({ name }: { name: string }) => name === 'clear-smep');
+    expect(smep).toMatchObject({
+      without: { outcome: 'succeeded' },
+      with: { outcome: 'blocked', by: 'cr-pin' },
+    });
+    const { stdout } = await runCommand(['protect', path]);
+    expect(stdout).toContain('processor  intel-vt-rp and CR4.VMXE, CR4.SMXE, CR4.KL');
+  });
+
+  test('knows AMD by the EFER beside the dump, and protects with nested paging', async () => {
+    const path = dump('amd', coreBytes(KERNEL), { efer: '0x209d01' });
+    copyFileSync(projectFile(`fixtures/${KERNEL}.json`), join(scratch, 'map.json'));
+    const report = await json('protect', path, '--memory-map', join(scratch, 'map.json'));
+    expect(report.processor).toMatchObject({
+      name: 'amd-zen4',
+      vendor: 'amd',
+      vendorBits: ['EFER.SVME', 'EFER.TCE', 'EFER.AIBRSE'],
+      lacking: ['EFER.SVME'],
+      efer: '0x209d01',
+      eferFrom: 'amd.json',
+    });
+    expect(report.attacks.map(({ with: { outcome } }: { with: { outcome: string } }) => outcome)).toEqual([
+      'blocked',
+      'blocked',
+      'blocked',
+      'blocked',
+      'blocked',
+      'succeeded',
+    ]);
+    const { stdout } = await runCommand(['protect', path]);
+    expect(stdout).toContain(
+      'processor  amd-zen4 and EFER.SVME (assumed by EFER.SVME, EFER.TCE, EFER.AIBRSE; --cpu NAME names another)\n',
+    );
+    expect(stdout).toContain('hypervisor KVM with nested paging, GMET; profile hardened');
+    const { exitCode, stderr } = await runCommand(['protect', path, '--hypervisor', 'xen']);
+    expect([exitCode, stderr]).toEqual([
+      2,
+      expect.stringMatching(/^heki: --hypervisor xen: modelled with EPT alone/),
+    ]);
+  });
+
+  test('takes the processor that it is told, and says what speaks against it', async () => {
+    const haswell = await json('protect', fixturePath(KERNEL), '--cpu', 'intel-haswell');
+    expect(haswell).toMatchObject({ mbec: false, processor: { name: 'intel-haswell', named: true } });
+    expect(haswell.warnings).toEqual([
+      {
+        id: 'cpu-contradicted',
+        message:
+          'the snapshot is not of intel-haswell: it uses CR4.UMIP, CR4.SMAP, CR4.PKE, which intel-haswell does not have',
+      },
+    ]);
+    const skylake = await json('protect', fixturePath(KERNEL), '--cpu', 'intel-skylake');
+    expect(skylake).toMatchObject({ mbec: true, warnings: [] });
+    const { stdout } = await runCommand(['protect', '--cpu', 'amd-zen4', '--no-mbec']);
+    expect(stdout).toContain('processor  amd-zen4, as --cpu says');
+    expect(stdout).toContain('without GMET, nested paging cannot deny execution to the kernel alone');
+  });
+
+  test('wants an EFER of 64-bit mode', async () => {
+    const path = dump('efer', coreBytes(KERNEL), { efer: '0x901' });
+    const { exitCode, stderr } = await runCommand(['translate', path, TEXT]);
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toBe(
+      `heki: ${join(scratch, 'efer.json')}: efer: 0x901 without LMA: expected the EFER of a guest in 64-bit mode\n`,
+    );
+  });
+});
+
+describe('translate', () => {
+  /** The dump with bit 50 in the entry for {@link TEXT}: 51 address bits. */
+  function highEntry(): string {
+    const core = coreBytes(KERNEL);
+    const offset = new Map(pagesOf(core)).get(0x2a16000) ?? expect.unreachable();
+    core.writeBigUInt64LE(core.readBigUInt64LE(offset + 8 * 8) | (1n << 50n), offset + 8 * 8);
+    return dump('high', core);
+  }
+
+  test('takes address bits that are in use for bits that the processor has', async () => {
+    const path = highEntry();
+    const derived = await json('translate', path, TEXT);
+    expect(derived).toMatchObject({
+      outcome: { kind: 'mapped', gpa: '0x4000001000000' },
+      processor: { maxPhysicalAddressBits: 51, lacking: ['51 physical-address bits'] },
+    });
+    const named = await json('translate', path, TEXT, '--cpu', 'intel-skylake');
+    expect(named).toMatchObject({
+      outcome: { kind: 'page-fault', errorCode: '0x9' },
+      warnings: [{ id: 'cpu-contradicted' }],
+    });
+  });
+
+  test('walk tells on stderr what speaks against the processor that it is told', async () => {
+    const { exitCode, stderr } = await runCommand(['walk', fixturePath('k61-4g-nokaslr'), '--cpu', 'qemu64']);
+    expect(exitCode).toBe(0);
+    expect(stderr).toMatch(
+      /^heki: warning: the snapshot is not of qemu64: .*, 1-GiB pages, which qemu64 does not/,
+    );
+  });
+});

@@ -1,0 +1,103 @@
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import { CR4, EFER } from '../registers/control-registers.ts';
+import { AMD_ZEN4, CPU_PROFILES, INTEL_HASWELL, INTEL_VT_RP, QEMU64 } from '../registers/cpu-profiles.ts';
+import { writeCr0, writeCr3, writeCr4, writeEfer } from '../registers/register-write.ts';
+import { pagingRegisters } from '../registers/registers.ts';
+import { deriveProcessor } from './derive-processor.ts';
+
+const TABLES = { addressBits: 28, gigabyteLeaves: false, encryptionBit: undefined };
+const LINUX = pagingRegisters({ cr3: 0x5a6_6000n, cr4: 0x75_0eb0n, efer: 0xd01n });
+
+describe('bits that are set in a dump', () => {
+  const anyBits = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+  const registers = fc
+    .record({ cr4: anyBits, efer: anyBits })
+    // In 64-bit mode, without which there is no dump of a 64-bit kernel.
+    .map(({ cr4, efer }) => ({ ...LINUX, cr4: cr4 | CR4.PAE, efer: efer | EFER.LME | EFER.LMA }));
+
+  test('are no reason to refuse a write that leaves them as they are', () => {
+    const name = fc.option(fc.constantFrom(...CPU_PROFILES), { nil: undefined });
+    fc.assert(
+      fc.property(registers, name, (state, named) => {
+        const { profile } = deriveProcessor({ registers: state, tables: TABLES }, named);
+        const writes = [
+          writeCr4(state, state.cr4, profile),
+          writeCr4({ ...state, cr4: state.cr4 | CR4.SMEP }, state.cr4 & ~CR4.SMEP, profile),
+          writeCr4(state, state.cr4 ^ CR4.TSD, profile),
+          writeEfer(state, state.efer, profile),
+          writeEfer(state, state.efer ^ EFER.SCE, profile),
+          writeCr0(state, state.cr0),
+          writeCr3(state, state.cr3, profile),
+        ];
+        expect(writes.map(({ kind }) => kind)).toEqual(writes.map(() => 'ok'));
+      }),
+    );
+  });
+
+  test.each([...Array(64).keys()].filter((bit) => bit !== 12))(
+    'bit %i of CR4: SMEP can still be cleared',
+    (bit) => {
+      const state = { ...LINUX, cr4: LINUX.cr4 | CR4.SMEP | (1n << BigInt(bit)) };
+      const { profile } = deriveProcessor({ registers: state, tables: TABLES });
+      expect(writeCr4(state, state.cr4 & ~CR4.SMEP, profile).kind).toBe('ok');
+    },
+  );
+});
+
+describe('the vendor', () => {
+  it.each([
+    [0n, EFER.SVME, AMD_ZEN4, ['EFER.SVME']],
+    [0n, EFER.AIBRSE | EFER.TCE, AMD_ZEN4, ['EFER.TCE', 'EFER.AIBRSE']],
+    [CR4.VMXE | CR4.LASS, 0n, INTEL_VT_RP, ['CR4.VMXE', 'CR4.LASS']],
+    [CR4.CET | CR4.FRED | CR4.PKE, 0n, INTEL_VT_RP, []],
+    [CR4.FRED, EFER.FFXSR, AMD_ZEN4, ['EFER.FFXSR']],
+    // No processor has both: what is usual is taken, and what it lacks is told.
+    [CR4.SMXE, EFER.SVME, INTEL_VT_RP, ['CR4.SMXE']],
+  ])('of CR4 bits %x and EFER bits %x is that of the processors that have them', (cr4, efer, base, bits) => {
+    const registers = { cr4: LINUX.cr4 | cr4, efer: LINUX.efer | efer };
+    const { profile, vendorBits } = deriveProcessor({ registers, tables: TABLES });
+    expect([profile.name, profile.vendor, vendorBits]).toEqual([base.name, base.vendor, bits]);
+  });
+
+  it('is AMD where memory is encrypted', () => {
+    const { profile, vendorBits } = deriveProcessor({
+      registers: LINUX,
+      tables: { ...TABLES, encryptionBit: 51 },
+    });
+    expect([profile.vendor, vendorBits]).toEqual(['amd', ['memory encryption']]);
+  });
+});
+
+describe('what the base profile lacks', () => {
+  it('is nothing for a guest that the default could run', () => {
+    const { profile, lacking } = deriveProcessor({ registers: LINUX, tables: TABLES });
+    expect([profile, lacking]).toEqual([INTEL_VT_RP, []]);
+  });
+
+  it('is added by name, bits without a name as a mask', () => {
+    const registers = { ...LINUX, cr4: LINUX.cr4 | CR4.VMXE | (1n << 29n) | (1n << 63n) };
+    const tables = { ...TABLES, addressBits: 51 };
+    const { profile, lacking } = deriveProcessor({ registers, tables });
+    expect(lacking).toEqual(['CR4.VMXE', 'CR4 bits 0x8000000020000000', '51 physical-address bits']);
+    expect(profile.maxPhysicalAddressBits).toBe(51);
+  });
+
+  it('of a named profile is a contradiction: registers are believed, tables are left to the profile', () => {
+    const tables = { ...TABLES, addressBits: 47, gigabyteLeaves: true };
+    const evidence = { registers: LINUX, tables };
+    const { profile, lacking } = deriveProcessor(evidence, QEMU64);
+    expect(profile).toEqual({ ...QEMU64, cr4: QEMU64.cr4 | LINUX.cr4 });
+    expect(lacking).toEqual([
+      'CR4.UMIP',
+      'CR4.FSGSBASE',
+      'CR4.OSXSAVE',
+      'CR4.SMEP',
+      'CR4.SMAP',
+      'CR4.PKE',
+      '1-GiB pages',
+      '47 physical-address bits',
+    ]);
+    expect(deriveProcessor(evidence, INTEL_HASWELL).lacking).not.toContain('CR4.SMEP');
+  });
+});
