@@ -198,6 +198,29 @@ describe('a p2m', () => {
     expect(entryOf(view, regions, 0x800)).toBe(-1);
   });
 
+  it('maps 1 GiB with one leaf, or with no larger ones than the host has, whatever is changed in it', () => {
+    for (const [largestLeaf, level] of [
+      [512, 2],
+      [2 ** 18, 3],
+    ] as const) {
+      const { p2m, regions } = createDomain();
+      const region = {
+        start: (2 ** 18) as Gfn,
+        frames: 2 ** 18,
+        backing: (2 ** 22) as Pfn,
+        largestLeaf,
+      } as const;
+      regions.add(region);
+      expect(p2m.host.populate(region)).toBe(true);
+      const levelNow = () => p2m.host.editor.leaf((region.start + 5) as Gfn)?.level;
+      expect(levelNow()).toBe(level);
+      for (const access of [R, RWX]) {
+        p2m.setAccess(p2m.host, region.start, (2 * region.start) as Gfn, access);
+        expect(levelNow()).toBe(level);
+      }
+    }
+  });
+
   it('has the new default in force everywhere at once, in every region and beside the types of single pages', () => {
     const { p2m, regions } = createDomain();
     p2m.setAccess(p2m.host, 0x10 as Gfn, 0x11 as Gfn, RWX);
