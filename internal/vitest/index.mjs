@@ -34,5 +34,5 @@ export function packageConfig(url, { isolate = true } = {}) {
  */
 export function longTestsConfig(url) {
   const name = `${basename(fileURLToPath(new URL('.', url)))}-long`;
-  return configOf(url, { name, include: [LONG], isolate: false });
+  return configOf(url, { name, include: [LONG], isolate: false, testTimeout: 600_000 });
 }

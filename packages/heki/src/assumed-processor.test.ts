@@ -151,15 +151,17 @@ describe('translate', () => {
     const named = await json('translate', path, TEXT, '--cpu', 'intel-skylake');
     expect(named).toMatchObject({
       outcome: { kind: 'page-fault', errorCode: '0x9' },
-      warnings: [{ id: 'cpu-contradicted' }],
+      warnings: [{ id: 'stray-text' }, { id: 'cpu-contradicted' }, { id: 'address-bit' }],
     });
   });
 
-  test('walk tells on stderr what speaks against the processor that it is told', async () => {
-    const { exitCode, stderr } = await runCommand(['walk', fixturePath('k61-4g-nokaslr'), '--cpu', 'qemu64']);
+  test("walk tells what speaks against the processor that it is told, beside QEMU's text on stderr", async () => {
+    const args = ['walk', fixturePath('k61-4g-nokaslr'), '--cpu', 'qemu64'];
+    const { exitCode, stdout } = await runCommand(args);
     expect(exitCode).toBe(0);
-    expect(stderr).toMatch(
-      /^heki: warning: the snapshot is not of qemu64: .*, 1-GiB pages, which qemu64 does not/,
-    );
+    const warning = /^warning: the snapshot is not of qemu64: .*, 1-GiB pages, which qemu64 does not/m;
+    expect(stdout).toMatch(warning);
+    const { stderr } = await runCommand([...args, '--format', 'info-tlb']);
+    expect(stderr.replace('heki: ', '')).toMatch(warning);
   });
 });

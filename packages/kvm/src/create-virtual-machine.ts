@@ -7,7 +7,6 @@ import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
 import type { KvmEvent } from './event.ts';
 import { emulateMovToCr, emulateStore } from './exit/emulator.ts';
-import { enterNested, leaveNested } from './exit/nested.ts';
 import { Errno } from './host/errno.ts';
 import { protectFromHost } from './hypercall/protect-memory.ts';
 import { createKernelOwner } from './kernel-owner.ts';
@@ -19,6 +18,7 @@ import { getDirtyLog } from './mmu/dirty-log.ts';
 import { effectiveRights } from './mmu/map-fault.ts';
 import { preFault } from './mmu/pre-fault.ts';
 import { flushRemoteTlbs, zap } from './mmu/zap.ts';
+import { enterNested, leaveNested } from './nested/nested.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import type { KvmVirtualMachine } from './virtual-machine.ts';
 import type { HekiVmState } from './vm-state.ts';
@@ -89,7 +89,7 @@ export function createKvmVirtualMachine(
       });
     },
     age: (start, end) => age(vm, start, end),
-    enterNested: (vcpu, eptp) => enterNested(vm, vcpu, eptp),
+    enterNested: (vcpu, pointer, setup) => enterNested(vm, vcpu, pointer, setup),
     leaveNested: (vcpu) => leaveNested(vm, vcpu),
     emulateMovToCr: (vcpu, cr, value) => emulateMovToCr(vm, vcpu, bindingOf(vm, vcpu), cr, value),
     emulateStore: (vcpu, gpa, bytes) => emulateStore(vm, vcpu, gpa, bytes),

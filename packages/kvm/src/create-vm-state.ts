@@ -1,5 +1,5 @@
 import { HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
-import { createVcpu, type Vcpu, type VcpuSetup } from '@heki/vcpu';
+import { createVcpu, type Vcpu } from '@heki/vcpu';
 import { createAttributeStore } from './attributes/attribute-store.ts';
 import { updateCrMasks } from './control-registers/control-registers.ts';
 import type { PinBinding } from './control-registers/pin-binding.ts';
@@ -12,6 +12,7 @@ import { guestMemory } from './memslots/guest-memory.ts';
 import { createMemslots } from './memslots/memslots.ts';
 import { createLargePages } from './mmu/large-pages.ts';
 import { createSecondLevelTables } from './mmu/second-level-tables.ts';
+import type { KvmVcpuSetup } from './nested/nested-guest.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import { createStatistics } from './statistics.ts';
 import type { VmState } from './vm-state.ts';
@@ -47,6 +48,7 @@ export function createVmState(
     vcpus: [],
     bindings: new Map(),
     nested: new Map(),
+    onNestedExit: new Map(),
     pins: { cr0: 0n, cr4: 0n },
     emit: onEvent,
   };
@@ -56,7 +58,7 @@ export function createVmState(
 export function createKvmVcpu(
   vm: VmState,
   memory: VirtualMachineOptions['host']['memory'],
-  setup: VcpuSetup,
+  { onNestedExit, ...setup }: KvmVcpuSetup,
 ): Vcpu {
   const binding: PinBinding = { cr0: true, cr4: true };
   const vcpu = createVcpu({
@@ -67,13 +69,10 @@ export function createKvmVcpu(
     secondLevel: vm.tables.view(),
     root: vm.tables.root,
     onExit: (running, exit) => handleExit(vm, running, binding, exit),
-    controls:
-      vm.options.processor.vendor === 'amd'
-        ? { svm: { cr0Write: false, cr0Selective: true, cr4Write: true } }
-        : {},
   });
   vm.bindings.set(vcpu, binding);
   vm.vcpus.push(vcpu);
+  if (onNestedExit !== undefined) vm.onNestedExit.set(vcpu, onNestedExit);
   updateCrMasks(vm, vcpu);
   return vcpu;
 }

@@ -10,6 +10,7 @@ import {
 import { describeHypervisorEvent } from '@heki/hypervisor';
 import type { U64 } from '@heki/physical-memory';
 import { hex } from '@heki/physical-memory';
+import { describeExit } from '@heki/vcpu';
 import type { KvmEvent } from './event.ts';
 
 const LEAF_SIZES = ['', '4 KiB', '2 MiB', '1 GiB'];
@@ -41,6 +42,8 @@ export function describeEvent(event: KvmEvent): string {
       return `#NPF at ${hex(event.gpa)}, error code ${hex(event.errorCode)}`;
     case 'mapped':
       return `mapped gfn ${hex(event.gfn)} to pfn ${hex(event.pfn)} with a leaf of ${LEAF_SIZES[event.level]}: ${entryText(event.entry)}`;
+    case 'nested-exit':
+      return `VM exit of L2 to L1: ${describeExit(event.exit)}`;
     case 'spurious':
       return `nothing to do for guest-physical ${hex(event.gpa)}: the access is tried again`;
     case 'zapped':

@@ -1,6 +1,6 @@
 import type { HypervisorEvent } from '@heki/hypervisor';
 import type { Gfn, Gpa, Pfn, U64, VirtualAddress } from '@heki/physical-memory';
-import type { Exception } from '@heki/vcpu';
+import type { Exception, VmExit } from '@heki/vcpu';
 import type { UserExit } from './exit/vmm.ts';
 import type { HostIncident } from './host/host-incident.ts';
 import type { PolicyExit } from './policy/policy-exit.ts';
@@ -70,6 +70,12 @@ export type KvmEvent =
       readonly exception: Exception;
       /** `rights`: a page's rights forbid the access. `pin`: a pinned register bit would have been cleared. */
       readonly because: 'rights' | 'pin';
+    }
+  | {
+      /** An exit of an L2 went to the hypervisor inside the guest. */
+      readonly type: 'nested-exit';
+      readonly vcpu: number;
+      readonly exit: VmExit;
     }
   | {
       /** A hypercall was answered. */

@@ -2,7 +2,7 @@ import { HEKI_ATTRIBUTE_IMMUTABLE, KVM_MEMORY_ATTRIBUTE_PRIVATE, KvmHypercall } 
 import { rightsOfPermissions } from './attributes/rights.ts';
 import { checkPins } from './control-registers/control-registers.ts';
 import { lockCr } from './control-registers/lock-cr.ts';
-import { violationOf } from './exit/violation.ts';
+import { denyAccess, isForbidden } from './exit/violation.ts';
 import { protectMemory } from './hypercall/protect-memory.ts';
 import type { Owner } from './owner.ts';
 import type { HekiVmState } from './vm-state.ts';
@@ -27,7 +27,8 @@ export function createKernelOwner(vm: () => HekiVmState, privateMemory: boolean)
           return undefined;
       }
     },
-    violation: (vcpu, fault) => violationOf(vm(), vcpu, fault),
+    forbids: (fault) => isForbidden(vm(), fault),
+    denied: (vcpu, fault) => denyAccess(vm(), vcpu, fault),
     registerWrite(vcpu, binding, cr, value) {
       const { options, defects } = vm();
       if (options.processor.vendor === 'amd' && defects['B-H17']) return undefined;

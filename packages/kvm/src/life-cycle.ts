@@ -17,8 +17,8 @@ import { permissionsOfRights, rawRange, rightsOfPermissions } from './attributes
 import { setMemoryAttributes } from './attributes/set-attributes.ts';
 import { setPins, updateCrMasks } from './control-registers/control-registers.ts';
 import { bindingOf } from './create-vm-state.ts';
-import { leaveNested } from './exit/nested.ts';
 import { zapAll } from './mmu/zap.ts';
+import { leaveNested, leaveProtectedNested } from './nested/nested.ts';
 import type { HekiVmState, VmState } from './vm-state.ts';
 
 /**
@@ -95,4 +95,5 @@ function replaceState(vm: HekiVmState, state: ProtectionState): void {
     }),
   );
   setPins(vm, state.cr0, state.cr4);
+  leaveProtectedNested(vm);
 }

@@ -26,8 +26,10 @@ export interface Owner {
   isLegal(attributes: number): boolean;
   /** A hypercall from CPL 0 that KVM itself has nothing to say to; `undefined` when there is none with this number. */
   hypercall(vcpu: Vcpu, number: bigint, a0: bigint, a1: bigint, a2: bigint): HypercallAnswer | undefined;
-  /** What an access leads to that the rights forbid; `undefined` for a fault that is mapped. */
-  violation(vcpu: Vcpu, fault: GuestFault): Handled | undefined;
+  /** Whether the rights forbid the access of a fault; otherwise it is mapped. */
+  forbids(fault: GuestFault): boolean;
+  /** What an access leads to that the rights forbid. */
+  denied(vcpu: Vcpu, fault: GuestFault): Handled;
   /** What a MOV to a control register leads to that must not be carried out. */
   registerWrite(vcpu: Vcpu, binding: PinBinding, cr: 0 | 4, value: bigint): Handled | undefined;
 }

@@ -7,6 +7,7 @@ import type { EmulationResult } from './exit/emulator.ts';
 import type { LockName } from './host/locks.ts';
 import type { Memslot } from './memslots/memslot.ts';
 import type { UserspaceMemoryRegion } from './memslots/memslots.ts';
+import type { KvmVcpuSetup, NestedSetup } from './nested/nested-guest.ts';
 import type { KvmStatistics } from './statistics.ts';
 
 /** Leaves of the second level by size. */
@@ -64,12 +65,14 @@ export interface KvmVirtualMachine extends VirtualMachine {
   invalidate(start: Gfn, end: Gfn): void;
   /** The host's memory management asks which pages are in use: accessed flags are cleared (MMU notifier clear_young). */
   age(start: Gfn, end: Gfn): void;
+  /** Its virtual CPUs may have a hypervisor inside the guest. */
+  createVcpu(setup?: KvmVcpuSetup): Vcpu;
   /**
-   * A hypervisor inside the guest enters an L2 on `vcpu`, with the EPTP of its tables in guest memory (Intel). Whether it
-   * runs; what the virtual CPU executes then is L2's.
+   * A hypervisor inside the guest (L1) enters a guest of its own (L2) on `vcpu`, with the EPTP or nCR3 of its tables in guest memory. Whether
+   * it runs; what the virtual CPU executes then is L2's, with the registers that it has, and its exits are L1's where L1 wants them.
    */
-  enterNested(vcpu: Vcpu, eptp: bigint): boolean;
-  /** VM exit from the L2 to the hypervisor inside the guest. */
+  enterNested(vcpu: Vcpu, pointer: bigint, setup?: NestedSetup): boolean;
+  /** VM exit from the L2: CR0, CR3, CR4 and EFER are those of L1 again, or what its VMCS has for them. Other registers stay as they are. */
   leaveNested(vcpu: Vcpu): void;
   /** The instruction emulator carries out MOV to CR0, CR3 or CR4: the second entrance to the registers. */
   emulateMovToCr(vcpu: Vcpu, cr: 0 | 3 | 4, value: bigint): EmulationResult;

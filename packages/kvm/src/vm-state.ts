@@ -5,12 +5,12 @@ import type { Permissions } from './attributes/permissions.ts';
 import type { PinBinding } from './control-registers/pin-binding.ts';
 import type { KvmDefectSwitches } from './defects/kvm-defects.ts';
 import type { KvmEvent } from './event.ts';
-import type { NestedCpus } from './exit/nested-view.ts';
 import type { HostLog } from './host/host-log.ts';
 import type { LockChecker } from './host/locks.ts';
 import type { Memslots } from './memslots/memslots.ts';
 import type { LargePages } from './mmu/large-pages.ts';
 import type { SecondLevelTables } from './mmu/second-level-tables.ts';
+import type { KvmVcpuSetup, NestedCpus } from './nested/nested-guest.ts';
 import type { Owner } from './owner.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import type { KvmStatistics } from './statistics.ts';
@@ -33,6 +33,8 @@ export interface VmState {
   readonly bindings: Map<Vcpu, PinBinding>;
   /** Those that run an L2. */
   readonly nested: NestedCpus;
+  /** The hypervisors inside the guest, by virtual CPU. */
+  readonly onNestedExit: Map<Vcpu, NonNullable<KvmVcpuSetup['onNestedExit']>>;
   /** Bits of CR0 and CR4 that stay set: heki_pinned_cr0 and heki_pinned_cr4. */
   readonly pins: { cr0: bigint; cr4: bigint };
   /** Who decides about rights and registers. */

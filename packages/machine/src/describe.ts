@@ -144,6 +144,8 @@ function vcpuText(event: VcpuEvent): string {
       return `${event.access} of ${event.bytes} ${event.bytes === 1 ? 'byte' : 'bytes'} at ${hex(event.va)}`;
     case 'instruction':
       return event.text;
+    case 'no-memory':
+      return `no memory for the ${event.access} at guest-physical ${hex(event.gpa)}`;
     case 'exit':
       return `exit: ${exitText(event.exit)}`;
     case 'entry':
@@ -188,6 +190,8 @@ function actionText(action: ExitAction): string {
       return `inject ${exceptionText(action.exception)}`;
     case 'stop':
       return `stop: ${action.why}`;
+    case 'emulate':
+      return 'carry the instruction out';
     default:
       return action.kind;
   }

@@ -1,5 +1,5 @@
 import { actionText } from './action-text.ts';
-import type { ComposedScenario } from './load-scenario.ts';
+import type { ComposedScenario } from './composed-scenario.ts';
 import type { PageClass } from './page-classes.ts';
 import { expectedVerdict, type ScenarioResult, type StepResult } from './run-scenario.ts';
 

@@ -1,15 +1,12 @@
+export type { ComposedScenario } from './composed-scenario.ts';
 export {
   createScenarioMachine,
-  type HypervisorSettings,
   type ScenarioMachineOptions,
 } from './create-scenario-machine.ts';
 export { describePageClass, describeScenario, describeStep, type PageClassText } from './describe.ts';
 export { ScenarioError } from './error.ts';
 export { createEventCounter, type EventCount, type EventCounter } from './event-count.ts';
 export { beginLife, type Life } from './life.ts';
-export { type ComposedScenario, loadScenario } from './load-scenario.ts';
-export { type MachineSettings, machineSettings } from './machine-settings.ts';
-export { isMemorySize, MEMORY_SIZE, memoryBytes } from './memory-size.ts';
 export { type PageClass, pageClasses } from './page-classes.ts';
 export {
   runScenario,
@@ -18,7 +15,7 @@ export {
   type StepResult,
   type StepVerdict,
 } from './run-scenario.ts';
-export { type MachineSpecification, parseScenario, type Scenario, type Step } from './scenario.ts';
+export type { Step } from './schema/step-schema.ts';
 export {
   runWorkload,
   WORKLOAD_SETTINGS,

@@ -1,10 +1,9 @@
 import { createKvm } from '@heki/kvm';
-import { type LinuxMachine, pcMemoryMap } from '@heki/machine';
+import { type LinuxMachine, type MachineSpecification, pcMemoryMap } from '@heki/machine';
 import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import {
   createScenarioMachine,
-  type MachineSpecification,
   type PageClass,
   runScenario,
   runWorkload,

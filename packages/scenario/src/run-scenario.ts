@@ -11,12 +11,12 @@ import {
 } from '@heki/machine';
 import { actionText } from './action-text.ts';
 import { attackStep } from './attack-step.ts';
+import type { ComposedScenario } from './composed-scenario.ts';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { beginLife, type Life } from './life.ts';
-import type { ComposedScenario } from './load-scenario.ts';
 import { type PageClass, pageClasses } from './page-classes.ts';
 import { runStep } from './run-step.ts';
-import type { Step } from './scenario.ts';
+import type { Step } from './schema/step-schema.ts';
 
 /** What came of a step. */
 export type StepVerdict =

@@ -21,7 +21,7 @@ export interface VmControls {
   readExitingMsrs: ReadonlySet<number> | 'all';
   /** MSRs whose WRMSR exits, or `all`. */
   writeExitingMsrs: ReadonlySet<number> | 'all';
-  /** VMCALL and VMMCALL exit; without a hypervisor they are #UD. */
+  /** VMCALL or VMMCALL and the other instructions of VMX exit; without a hypervisor they are #UD. */
   hypercallExiting: boolean;
   /** VMFUNC is enabled; otherwise #UD. */
   vmfunc: boolean;

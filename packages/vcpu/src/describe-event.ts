@@ -2,7 +2,8 @@ import { hex } from '@heki/physical-memory';
 import { describePageFaultCode } from '@heki/x86';
 import type { VcpuEvent } from './event.ts';
 import { type Exception, Vector } from './exceptions/exception.ts';
-import type { ExitAction, VmExit } from './exit.ts';
+import type { VmExit } from './exit.ts';
+import type { ExitAction } from './exit-action.ts';
 
 const VECTOR_NAMES = new Map<number, string>(
   Object.entries(Vector).map(([name, vector]) => [vector, `#${name}`]),
@@ -30,6 +31,8 @@ export function describeExit(exit: VmExit): string {
       return `MOV to CR${exit.cr} of ${hex(exit.value)}`;
     case 'hypercall':
       return 'hypercall';
+    case 'vmx-instruction':
+      return exit.instruction.toUpperCase();
     case 'rdmsr':
       return `RDMSR ${hex(exit.msr)}`;
     case 'wrmsr':
@@ -49,6 +52,8 @@ function describeAction(action: ExitAction): string {
       return 'resume';
     case 'skip':
       return 'skip the instruction';
+    case 'emulate':
+      return 'carry the instruction out';
     case 'inject':
       return `inject ${describeException(action.exception)}`;
     case 'stop':
@@ -59,9 +64,11 @@ function describeAction(action: ExitAction): string {
 function describe(event: VcpuEvent): string {
   switch (event.type) {
     case 'access':
-      return `${event.access} ${event.bytes} bytes at ${hex(event.va)}, host frame ${hex(event.frame)}`;
+      return `${event.access} ${event.bytes} bytes at ${hex(event.va)}, ${event.frame === undefined ? 'emulated' : `host frame ${hex(event.frame)}`}`;
     case 'instruction':
       return event.text;
+    case 'no-memory':
+      return `no memory for the ${event.access} at guest-physical ${hex(event.gpa)}`;
     case 'exit':
       return `exit at ${hex(event.rip)}: ${describeExit(event.exit)}`;
     case 'entry':

@@ -1,7 +1,7 @@
 import { CR4 } from '@heki/x86';
 import { expect, test } from 'vitest';
 import { describeException, describeExit, describeVcpuEvent } from './describe-event.ts';
-import type { ExitAction } from './exit.ts';
+import type { ExitAction } from './exit-action.ts';
 import { machine, PTE, va } from './testing/machine.ts';
 import { ListedSecondLevel } from './testing/second-level.ts';
 

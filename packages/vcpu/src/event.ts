@@ -1,6 +1,7 @@
-import type { Pfn, VirtualAddress } from '@heki/physical-memory';
+import type { Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
 import type { Exception, ExceptionDecision } from './exceptions/exception.ts';
-import type { ExitAction, VmExit } from './exit.ts';
+import type { VmExit } from './exit.ts';
+import type { ExitAction } from './exit-action.ts';
 import type { Outcome, Turn } from './outcome.ts';
 
 /** Why cached translations were dropped. */
@@ -26,14 +27,21 @@ export type VcpuEvent =
       readonly access: 'load' | 'store' | 'read-modify-write' | 'fetch';
       readonly va: VirtualAddress;
       readonly bytes: number;
-      /** Host frame of the first byte. */
-      readonly frame: Pfn;
+      /** Host frame of the first byte; `undefined` when a hypervisor's emulator made the access. */
+      readonly frame: Pfn | undefined;
     }
   | {
       /** Any other instruction completed: `mov cr4, 0x6f0`. */
       readonly type: 'instruction';
       readonly vcpu: number;
       readonly text: string;
+    }
+  | {
+      /** An instruction that a hypervisor carries out met a place without memory, or without memory that takes a store. */
+      readonly type: 'no-memory';
+      readonly vcpu: number;
+      readonly access: 'read' | 'write' | 'fetch';
+      readonly gpa: Gpa;
     }
   | {
       /** The guest was left. */
@@ -54,7 +62,7 @@ export type VcpuEvent =
       readonly vcpu: number;
       readonly rip: VirtualAddress;
       readonly exception: Exception;
-      /** The hypervisor injected it; otherwise the processor raised it. */
+      /** The hypervisor injected it; otherwise it follows from the processor's rules, whoever carried the instruction out. */
       readonly injected: boolean;
     }
   | {

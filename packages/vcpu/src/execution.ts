@@ -1,4 +1,5 @@
 import { CR0, RFLAGS } from '@heki/x86';
+import { Emulator } from './emulation/emulator.ts';
 import { VcpuError } from './error.ts';
 import { combineExceptions } from './exceptions/double-fault.ts';
 import {
@@ -8,7 +9,8 @@ import {
   Vector,
 } from './exceptions/exception.ts';
 import { TurnHistory } from './exceptions/livelock.ts';
-import type { ExitAction, VmExit } from './exit.ts';
+import type { VmExit } from './exit.ts';
+import type { EmulatedMemory, ExitAction } from './exit-action.ts';
 import { Attempt } from './instructions/attempt.ts';
 import { type Gate, readGate } from './instructions/descriptor-operations.ts';
 import type { Operation } from './instructions/operation.ts';
@@ -132,7 +134,15 @@ export class Execution<Value> {
     }
     const action = this.#exit(exit);
     if (cpu.halted !== undefined) return cpu.halted;
-    const turn: Turn = { kind: 'exit', exit, action };
+    return this.#act(action, { kind: 'exit', exit, action }, during);
+  }
+
+  #act(
+    action: ExitAction,
+    turn: Turn,
+    during: PendingException | undefined,
+  ): Outcome<Value> | undefined | typeof CONTINUE {
+    const cpu = this.#cpu;
     switch (action.kind) {
       case 'resume':
         return this.#again(turn);
@@ -141,6 +151,11 @@ export class Execution<Value> {
         if (during !== undefined) return this.#again(turn);
         this.#operation.emulated(cpu, action.value ?? 0n);
         return this.#complete();
+      case 'emulate': {
+        // The delivery of an exception is no instruction (KVM_INTERNAL_ERROR_DELIVERY_EV).
+        if (during !== undefined) return this.#act(action.memory.failure, turn, during);
+        return this.#emulate(action.memory, turn);
+      }
       case 'inject': {
         const outcome = this.#raise(action.exception, true, during);
         return outcome === CONTINUE ? this.#again(turn) : outcome;
@@ -149,6 +164,34 @@ export class Execution<Value> {
         cpu.halted = { kind: 'stopped', why: action.why };
         cpu.onEvent?.({ type: 'halted', vcpu: cpu.id, outcome: cpu.halted });
         return cpu.halted;
+    }
+  }
+
+  /** The hypervisor's emulator carries the instruction out. */
+  #emulate(memory: EmulatedMemory, turn: Turn): Outcome<Value> | undefined | typeof CONTINUE {
+    const cpu = this.#cpu;
+    const emulator = new Emulator(cpu, memory);
+    cpu.left = true;
+    let attempt: Attempt;
+    try {
+      attempt = this.#operation.emulate(cpu, emulator);
+      if (attempt === Attempt.DONE || attempt === Attempt.PARTLY) emulator.finish();
+    } finally {
+      cpu.left = false;
+    }
+    switch (attempt) {
+      case Attempt.DONE:
+        return cpu.halted ?? this.#complete();
+      case Attempt.PARTLY:
+        return this.#again(turn);
+      case Attempt.RAISED: {
+        const outcome = this.#raise(cpu.trap.exception, false, undefined);
+        return outcome === CONTINUE ? this.#again(turn) : outcome;
+      }
+      case Attempt.REFUSED:
+        return this.#act(emulator.refusal, turn, undefined);
+      default:
+        return this.#stumble(attempt, undefined);
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
-import type { Exception } from './exceptions/exception.ts';
+import type { VmxInstruction } from './instructions/vmx-instruction.ts';
 
 /** Why a virtual CPU left the guest. */
 export type VmExit =
@@ -31,6 +31,10 @@ export type VmExit =
       readonly value: bigint;
     }
   | { /** Basic exit reason 18, or SVM_EXIT_VMMCALL. */ readonly reason: 'hypercall' }
+  | {
+      /** Basic exit reasons 19 to 27, 50 and 53. */ readonly reason: 'vmx-instruction';
+      readonly instruction: VmxInstruction;
+    }
   | { readonly reason: 'rdmsr'; readonly msr: number }
   | { readonly reason: 'wrmsr'; readonly msr: number; readonly value: bigint }
   | {
@@ -50,20 +54,6 @@ export type VmExit =
       readonly index: number;
     }
   | { /** The guest can make no progress: a fault while delivering #DF. */ readonly reason: 'triple-fault' };
-
-/** What the hypervisor does about a {@link VmExit}. */
-export type ExitAction =
-  /** Enter the guest again at the same instruction. */
-  | { readonly kind: 'resume' }
-  /**
-   * The instruction was carried out for the guest: go on behind it. `value` is what an emulated load or fetch
-   * read (default 0); RDMSR takes its result from RDX:RAX.
-   */
-  | { readonly kind: 'skip'; readonly value?: bigint }
-  /** Enter the guest again at the same instruction with this exception pending. */
-  | { readonly kind: 'inject'; readonly exception: Exception }
-  /** Leave to the VMM and do not enter again: the VM is broken or shut down. */
-  | { readonly kind: 'stop'; readonly why: string };
 
 /**
  * Why a second level refused an access: what `fault` of the `SecondLevel` of a virtual CPU holds. The virtual

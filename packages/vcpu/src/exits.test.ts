@@ -2,7 +2,8 @@ import type { Gpa } from '@heki/physical-memory';
 import { REFUSED, type SecondLevel } from '@heki/second-level';
 import { AMD_ZEN4, CR0 } from '@heki/x86';
 import { expect, test } from 'vitest';
-import type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
+import type { SecondLevelFault, VmExit } from './exit.ts';
+import type { ExitAction } from './exit-action.ts';
 import { machine, PTE, va } from './testing/machine.ts';
 import { ALL, ListedSecondLevel } from './testing/second-level.ts';
 

@@ -9,7 +9,15 @@ export {
   type ExceptionFrame,
   Vector,
 } from './exceptions/exception.ts';
-export type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
+export type { SecondLevelFault, VmExit } from './exit.ts';
+export type {
+  EmulatedAccess,
+  EmulatedMemory,
+  EmulatedTarget,
+  ExitAction,
+  PlainAction,
+} from './exit-action.ts';
+export type { HypercallInstruction, VmxInstruction } from './instructions/vmx-instruction.ts';
 export type { Outcome, Turn } from './outcome.ts';
 export {
   type DescriptorTable,

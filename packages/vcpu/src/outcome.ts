@@ -1,6 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Exception, ExceptionDecision } from './exceptions/exception.ts';
-import type { ExitAction, VmExit } from './exit.ts';
+import type { VmExit } from './exit.ts';
+import type { ExitAction } from './exit-action.ts';
 
 /** One turn of an instruction that did not complete: it left the guest, or it raised an exception. */
 export type Turn =

@@ -1,4 +1,4 @@
-import type { Pfn, PhysicalMemory, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import type { PageView, Pfn, PhysicalMemory, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import {
   AccessBits,
   type CpuProfile,
@@ -13,10 +13,11 @@ import {
   writeEfer,
 } from '@heki/x86';
 import type { Controls } from './controls.ts';
+import type { Emulator, Reached } from './emulation/emulator.ts';
 import type { FlushCause, VcpuEvent } from './event.ts';
 import { type Exception, Vector } from './exceptions/exception.ts';
 import { Attempt, Trap } from './instructions/attempt.ts';
-import { byteAt } from './instructions/operand.ts';
+import { byteAt, setByte } from './instructions/operand.ts';
 import type { Outcome } from './outcome.ts';
 import { Msr, PlainMsrs } from './registers/msr.ts';
 import { RegisterFile } from './registers/register-file.ts';
@@ -43,6 +44,8 @@ export class Processor {
   halted: Extract<Outcome, { kind: 'triple-fault' | 'stopped' }> | undefined;
   /** The hypervisor is at work: no instruction may execute. */
   left = false;
+  /** A hypervisor's emulator carries out an instruction: its memory takes the place of {@link mmu}. */
+  emulator: Emulator | undefined;
   /** Exception handlers that are active, one interrupted by the next. */
   nesting = 0;
   readonly #msrs = new PlainMsrs();
@@ -137,17 +140,51 @@ export class Processor {
     for (let i = 0; i < target.length; i++) {
       const at = BigInt.asUintN(64, va + BigInt(i));
       const offset = Number(at & 0xfffn);
-      const frame = this.mmu.translate(
-        Number(at >> 12n) as VirtualFrame,
-        offset,
-        AccessBits.READ | AccessBits.IMPLICIT_SUPERVISOR,
-      );
-      if (frame < 0) return frame as Attempt;
-      const page = this.memory.page(frame as Pfn);
-      if (page === undefined) return this.trap.miss(frame * 4096 + offset);
+      const page = this.#systemPage(Number(at >> 12n) as VirtualFrame, offset);
+      if (typeof page === 'number') return page;
       target[i] = byteAt(page, offset);
     }
     return Attempt.DONE;
+  }
+
+  /** Sets bits of a byte of memory for the processor itself, as {@link readSystem} reads it. */
+  setSystemBits(va: VirtualAddress, bits: number): Attempt {
+    const at = BigInt.asUintN(64, va);
+    const offset = Number(at & 0xfffn);
+    const page = this.#writableSystemPage(Number(at >> 12n) as VirtualFrame, offset);
+    if (typeof page === 'number') return page;
+    setByte(page, offset, byteAt(page, offset) | bits);
+    return Attempt.DONE;
+  }
+
+  #systemPage(frame: VirtualFrame, offset: number): PageView | Attempt {
+    const access = AccessBits.READ | AccessBits.IMPLICIT_SUPERVISOR;
+    if (this.emulator !== undefined) return this.#found(this.emulator.readable(frame, offset, access));
+    const host = this.mmu.translate(frame, offset, access);
+    if (host < 0) return host as Attempt;
+    return this.memory.page(host as Pfn) ?? this.trap.miss(host * 4096 + offset);
+  }
+
+  #writableSystemPage(frame: VirtualFrame, offset: number): Uint32Array | Attempt {
+    const access = AccessBits.READ | AccessBits.WRITE | AccessBits.IMPLICIT_SUPERVISOR;
+    if (this.emulator !== undefined) return this.#found(this.emulator.writable(frame, offset, access));
+    const host = this.mmu.translate(frame, offset, access);
+    if (host < 0) return host as Attempt;
+    return this.memory.writablePage(host as Pfn) ?? this.trap.miss(host * 4096 + offset);
+  }
+
+  /** An emulator reads no descriptor of a device. */
+  #found<Page>(reached: Reached<Page>): Page | Attempt {
+    switch (reached.kind) {
+      case 'page':
+        return reached.page;
+      case 'failed':
+        return reached.attempt;
+      case 'absent':
+        return this.trap.miss(reached.at);
+      case 'device':
+        return Attempt.REFUSED;
+    }
   }
 
   /** #GP(0), as most instructions raise it. */

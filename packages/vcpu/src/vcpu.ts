@@ -4,7 +4,9 @@ import type { CpuProfile } from '@heki/x86';
 import type { VmControls } from './controls.ts';
 import type { VcpuEvent } from './event.ts';
 import type { Exception, ExceptionDecision, ExceptionFrame } from './exceptions/exception.ts';
-import type { ExitAction, SecondLevelFault, VmExit } from './exit.ts';
+import type { SecondLevelFault, VmExit } from './exit.ts';
+import type { ExitAction } from './exit-action.ts';
+import type { HypercallInstruction, VmxInstruction } from './instructions/vmx-instruction.ts';
 import type { Outcome } from './outcome.ts';
 import type { Registers } from './registers/registers.ts';
 
@@ -51,8 +53,10 @@ export interface Instructions {
   lldt(selector: number): Outcome;
   ltr(selector: number): Outcome;
 
-  /** VMCALL or VMMCALL, with number and arguments in the general registers. */
-  vmcall(): Outcome;
+  /** VMCALL or VMMCALL, with number and arguments in the general registers: the one that the processor has, or the other, which is #UD. */
+  vmcall(instruction?: HypercallInstruction): Outcome;
+  /** Any other instruction of VMX. Its operands are the hypervisor's business, and are not modelled. */
+  vmx(instruction: VmxInstruction): Outcome;
   /** VMFUNC with EAX and ECX. */
   vmfunc(): Outcome;
 
@@ -130,6 +134,12 @@ export interface Vcpu extends Instructions {
   ): Exception | undefined;
   /** For the hypervisor: an exception to deliver before the next instruction, outside an exit. */
   queueException(exception: Exception): void;
+  /**
+   * For the hypervisor, at an exit by the second level: the linear address of the access, which it finds out itself where the exit does
+   * not tell. RIP says it for a fetch; for an operand what decoding the instruction gives, whose bytes AMD puts into the VMCB
+   * (DECODEASSISTS, APM 2 15.8.4). `undefined` for an access of the processor's own, to a gate or a descriptor.
+   */
+  readonly operandAddress: VirtualAddress | undefined;
   /** INVEPT on this processor: everything cached for `root`, or everything when `undefined`. */
   invept(root?: number): void;
   /** INVVPID on this processor. Guest-physical mappings stay. */
@@ -152,7 +162,7 @@ export interface VcpuSetup {
    */
   readonly onException?: (vcpu: Vcpu, exception: Exception, frame: ExceptionFrame) => ExceptionDecision;
   /** Called for everything that happens, in order. Without it nothing is built for tracing. */
-  readonly onEvent?: (event: VcpuEvent) => void;
+  readonly onEvent?: ((event: VcpuEvent) => void) | undefined;
 }
 
 /** What a virtual CPU is made from. */

@@ -13,6 +13,7 @@ import { type InstructionTable, instructionTable } from './instructions/instruct
 import { MOV_LENGTH } from './instructions/memory-operations.ts';
 import { operandAt, setOperand } from './instructions/operand.ts';
 import type { Operation } from './instructions/operation.ts';
+import type { HypercallInstruction, VmxInstruction } from './instructions/vmx-instruction.ts';
 import type { Outcome } from './outcome.ts';
 import { Processor } from './processor.ts';
 import type { Registers } from './registers/registers.ts';
@@ -165,8 +166,12 @@ export class VirtualCpu implements Vcpu {
     return this.#run(this.#table.ltr(selector));
   }
 
-  vmcall(): Outcome {
-    return this.#run(this.#table.vmcall());
+  vmcall(instruction?: HypercallInstruction): Outcome {
+    return this.#run(this.#table.vmcall(instruction));
+  }
+
+  vmx(instruction: VmxInstruction): Outcome {
+    return this.#run(this.#table.vmx(instruction));
   }
 
   vmfunc(): Outcome {
@@ -234,6 +239,10 @@ export class VirtualCpu implements Vcpu {
       cpu.pending === undefined ? exception : combineExceptions(cpu.pending.exception, exception);
     if (delivered === 'triple-fault') cpu.halted = { kind: 'triple-fault' };
     else cpu.pend(delivered, true);
+  }
+
+  get operandAddress(): VirtualAddress | undefined {
+    return this.#cpu.trap.operand;
   }
 
   invept(root?: number): void {

@@ -147,7 +147,7 @@ describe('page lists', () => {
       onAllocate(reclaim) {
         seen.push(reclaim);
         // What the kernel does to find memory: it lets go of vmalloc areas.
-        if (reclaim) answers.push(guest.unmap(VMALLOC, (VMALLOC + 1) as VirtualFrame));
+        if (reclaim) answers.push(guest.beginChange().unmap(VMALLOC, (VMALLOC + 1) as VirtualFrame));
       },
     });
     const events: GuestEvent[] = [];

@@ -1,14 +1,14 @@
+import { type MachineSettings, processorName, processorOf } from '@heki/machine';
 import {
   describePageClass,
   describeStep,
-  type MachineSettings,
   type PageClass,
   type ScenarioResult,
   type StepResult,
 } from '@heki/scenario';
 import Table from 'cli-table3';
-import { cpuNamed } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
+import { profileText } from '../profile-text.ts';
 import { count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 
@@ -26,8 +26,8 @@ export interface BootReport extends ScenarioResult {
 export function bootText(report: BootReport, colours: Colours): string {
   const { bold, dim, red } = colours;
   const { settings } = report;
-  const { memory, vcpus, hypervisor, profile, mbec, cpu, levels, kaslrSeed, commandLine } = settings;
-  const { control } = SECOND_LEVEL_NAMES[cpuNamed(cpu).vendor];
+  const { memory, vcpus, hypervisor, mbec, cpu, levels, kaslrSeed, commandLine } = settings;
+  const { control } = SECOND_LEVEL_NAMES[processorOf(cpu).vendor];
   const machine = [
     `${memory}, ${vcpus} CPU${vcpus === 1 ? '' : 's'}, ${levels}-level paging`,
     ...(kaslrSeed === undefined ? [] : [`KASLR seed ${kaslrSeed}`]),
@@ -35,8 +35,8 @@ export function bootText(report: BootReport, colours: Colours): string {
   const lines = [
     `${bold('Boot')} of ${report.kernel} ${dim(commandLine)}`.trimEnd(),
     `  ${dim('machine    ')}${machine.join(', ')}`,
-    `  ${dim('processor  ')}${cpu}`,
-    `  ${dim('hypervisor ')}${hypervisor === 'none' ? 'KVM without Heki' : `${hypervisor}, ${mbec ? '' : 'no '}${control}; profile ${profile}`}`,
+    `  ${dim('processor  ')}${processorName(cpu)}`,
+    `  ${dim('hypervisor ')}${hypervisor === 'none' ? 'KVM without Heki' : `${hypervisor}, ${mbec ? '' : 'no '}${control}; profile ${profileText(settings)}`}`,
     '',
     ...report.log.map((line) => dim(`  ${line}`)),
   ];

@@ -1,5 +1,5 @@
+import { joinSpecifications, type MachineSpecification, processorName } from '@heki/machine';
 import {
-  type MachineSpecification,
   runWorkload,
   WORKLOAD_SETTINGS,
   WORKLOADS,
@@ -30,13 +30,13 @@ export async function runWorkloads(
 ): Promise<number> {
   const chosen = workloadsNamed(name, asked);
   const settings = settingsFor(asked);
-  const kernel = asked.kernel === undefined ? {} : { kernel: await readKernelProfile(asked.kernel) };
+  const kernel = asked.kernel === undefined ? undefined : await readKernelProfile(asked.kernel);
   const progress = createProgress(io, { what: 'working', total: chosen.length * settings.length });
   let done = 0;
   const rows: WorkloadRow[] = chosen.map((workload) => ({
     workload,
     outcomes: settings.map((setting) => {
-      const outcome = runWorkload(workload, setting, (scenario) => createBootMachine(scenario, kernel));
+      const outcome = runWorkload(workload, setting, (scenario) => createBootMachine(scenario, { kernel }));
       progress.update(++done);
       return outcome;
     }),
@@ -66,19 +66,35 @@ function workloadsNamed(name: string, { vcpus }: MachineSpecification): readonly
 
 /** No Heki beside the hypervisor that was asked for; without such a wish both profiles on KVM. */
 function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
-  const { hypervisor, profile, mbec, cpu } = asked;
-  const wished = [hypervisor, profile, mbec].some((wish) => wish !== undefined);
-  const unprotected = WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor === 'none');
-  const name = `${hypervisor ?? 'kvm'}, ${profile ?? 'hardened'}${mbec === false ? ', no MBEC' : ''}${cpu === undefined ? '' : `, ${cpu}`}`;
-  const settings = !wished
-    ? WORKLOAD_SETTINGS
+  const { hypervisor, secureKernel, profile, defects = {}, mbec, cpu } = asked;
+  const wished = [hypervisor, secureKernel, profile, mbec].some((wish) => wish !== undefined);
+  const ofHeki = Object.entries(defects).map(([id, on]) => (on ? id : `no ${id}`));
+  const unprotected = WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor === 'none').map(
+    ({ name, machine }) => ({ name, machine: { ...without(asked), ...machine } }),
+  );
+  const name = [
+    hypervisor ?? 'kvm',
+    secureKernel ?? [],
+    profile ?? 'hardened',
+    ...ofHeki,
+    mbec === false ? 'no MBEC' : [],
+    cpu === undefined ? [] : processorName(cpu),
+  ];
+  const chosen = wished || ofHeki.length > 0;
+  const protectedOnes = !chosen
+    ? WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor !== 'none')
     : hypervisor === 'none'
-      ? unprotected
-      : [...unprotected, { name, machine: {} }];
-  return settings.map((setting) => ({
-    ...setting,
-    machine: { memory: MEMORY, ...asked, ...setting.machine },
-  }));
+      ? []
+      : [{ name: name.flat().join(', '), machine: {} }];
+  return [
+    ...unprotected,
+    ...protectedOnes.map((setting) => ({ ...setting, machine: joinSpecifications(asked, setting.machine) })),
+  ].map((setting) => ({ ...setting, machine: joinSpecifications({ memory: MEMORY }, setting.machine) }));
+}
+
+/** The machine without what only a hypervisor with Heki has. */
+function without({ defects: _, secureKernel: __, ...rest }: MachineSpecification): MachineSpecification {
+  return rest;
 }
 
 function workloadJson(settings: readonly WorkloadSetting[], rows: readonly WorkloadRow[]): string {

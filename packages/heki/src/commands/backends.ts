@@ -10,6 +10,7 @@ import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
+import { hypervisorOf } from '../specification.ts';
 
 /** `heki backends`: all, or those with the names that were given. */
 export async function backends(
@@ -23,8 +24,8 @@ export async function backends(
   let done = 0;
   const onProgress = (): void => progress.update(++done);
   const all = names.map((name): ComparedBackend & { readonly cost: ReturnType<typeof measureBackend> } => {
-    const { title, unjudged, create } = HYPERVISORS[name];
-    const { capabilities } = create({ profile: 'hardened', mbec: true, processor });
+    const { title, unjudged } = HYPERVISORS[name];
+    const { capabilities } = hypervisorOf({ hypervisor: name, cpu: processor.name }, {});
     return {
       name,
       title,

@@ -1,14 +1,8 @@
 import { sep } from 'node:path';
 import { BOOT_STEPS } from '@heki/linux';
-import {
-  type ComposedScenario,
-  loadScenario,
-  type MachineSpecification,
-  machineSettings,
-  runScenario,
-} from '@heki/scenario';
-import type { Profile } from '@heki/series';
-import { cpuNamed } from '../assumed-processor.ts';
+import { joinSpecifications, type MachineSpecification, machineSettings } from '@heki/machine';
+import { type ComposedScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
@@ -16,24 +10,15 @@ import { runWorkloads } from '../boot/run-workloads.ts';
 import { coloursFor } from '../colours.ts';
 import { ExitCode, fileErrorText, InputError, UsageError } from '../failure.ts';
 import { HYPERVISOR_NAMES } from '../hypervisor-names.ts';
-import { hypervisorNamed, isHypervisorName } from '../hypervisors.ts';
+import { isHypervisorName } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
-import { memoryOption } from '../memory-option.ts';
+import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
 import { readText } from '../read-text.ts';
+import { specificationOf } from '../specification.ts';
 
 /** Options of `heki boot`. */
-export interface BootOptions {
-  readonly memory?: string;
-  readonly kernel?: string;
-  readonly vcpus?: number;
-  readonly levels?: 4 | 5;
-  readonly kaslrSeed?: number;
-  readonly cmdline?: string;
-  readonly hypervisor?: string;
-  readonly profile?: Profile;
-  readonly mbec: boolean;
-  readonly cpu?: string;
+export interface BootOptions extends MachineFlags {
   readonly scenario?: string;
   readonly workload?: string;
   readonly trace?: boolean;
@@ -42,7 +27,7 @@ export interface BootOptions {
 
 /** `heki boot`. Exit code 1 when boot, a step, or legitimate work did not come out as it should. */
 export async function boot(options: BootOptions, io: CommandIo): Promise<number> {
-  const asked = specification(options);
+  const asked = specificationOf(options);
   if (options.workload !== undefined) {
     for (const other of ['scenario', 'trace'] as const) {
       if (options[other] !== undefined)
@@ -64,7 +49,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   let steps = 0;
   let now = '';
   const machine = createBootMachine(scenario, {
-    ...(kernel === undefined ? {} : { kernel }),
+    kernel,
     processorEvents: options.trace ?? false,
     onEvent({ from, event }, describe) {
       if (from === 'kernel' && event.type === 'boot-step') {
@@ -89,7 +74,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   progress.stop();
   const report: BootReport = {
     ...result,
-    settings: { ...settings, mbec: withholdsExecution(settings) },
+    settings: { ...settings, mbec: withholdsExecution(scenario.machine) },
     kernel: machine.kernel.profile.name,
     log,
     pageLists,
@@ -127,24 +112,7 @@ async function scenarioOf(file: string | undefined, asked: MachineSpecification)
       `${file} at machine.hypervisor: ${hypervisor}, expected one of ${HYPERVISOR_NAMES.join(', ')}`,
     );
   }
-  return { ...scenario, machine: { ...scenario.machine, ...asked } };
-}
-
-/** What the options say of the machine. */
-function specification(options: BootOptions): MachineSpecification {
-  const { memory, kernel, vcpus, levels, kaslrSeed, cmdline, hypervisor, profile, mbec, cpu } = options;
-  return {
-    ...(memory === undefined ? {} : { memory: memoryOption(memory) }),
-    ...(kernel === undefined ? {} : { kernel }),
-    ...(vcpus === undefined ? {} : { vcpus }),
-    ...(levels === undefined ? {} : { levels }),
-    ...(kaslrSeed === undefined ? {} : { kaslrSeed }),
-    ...(cmdline === undefined ? {} : { commandLine: cmdline }),
-    ...(hypervisor === undefined ? {} : { hypervisor: hypervisorNamed(hypervisor) }),
-    ...(profile === undefined ? {} : { profile }),
-    ...(mbec ? {} : { mbec }),
-    ...(cpu === undefined ? {} : { cpu: cpuNamed(cpu).name }),
-  };
+  return { ...scenario, machine: joinSpecifications(scenario.machine, asked) };
 }
 
 function bootJson(report: BootReport): object {

@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
-import { extractTables, openVmcore } from '@heki/vmcore';
+import { extractTables } from '@heki/vmcore';
 import { coloursFor } from '../colours.ts';
 import { extractJson } from '../extract/extract-json.ts';
 import { disclosed, type ExtractReport, leftOut } from '../extract/extract-report.ts';
@@ -12,7 +12,7 @@ import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { existsError, writeFiles } from '../output-file.ts';
 import { sidecarPath } from '../sidecar.ts';
-import { withPath } from '../snapshot.ts';
+import { openCore, withPath } from '../snapshot.ts';
 
 /** Options of `heki extract`. */
 export interface ExtractOptions {
@@ -20,6 +20,7 @@ export interface ExtractOptions {
   readonly output: string;
   readonly user?: boolean;
   readonly memoryMap?: string;
+  readonly cBit?: number;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -42,7 +43,7 @@ export async function extract(path: string, options: ExtractOptions, io: Command
     if (!force) throw existsError(place);
   }
 
-  const core = withPath(path, () => openVmcore(path));
+  const core = withPath(path, () => openCore(path, options));
   try {
     const sidecar = await extractSidecar(path, options.memoryMap);
     const extracted = withPath(path, () => extractTables(core, { user }));

@@ -1,23 +1,18 @@
 import { basename } from 'node:path';
-import type { Profile } from '@heki/series';
 import { coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
-import { hypervisorNamed } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
+import type { MachineFlags } from '../machine-flags.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
-import { openSubject } from '../protect/subject.ts';
+import { openSubject, type SubjectOptions } from '../protect/subject.ts';
 import { readText } from '../read-text.ts';
+import { specificationOf } from '../specification.ts';
 
 /** Options of `heki protect`. */
-export interface ProtectOptions {
-  readonly profile: Profile;
-  readonly mbec: boolean;
-  readonly hypervisor?: string;
-  readonly cpu?: string;
-  readonly memoryMap?: string;
+export interface ProtectOptions extends SubjectOptions, Omit<MachineFlags, keyof SubjectOptions> {
   readonly kernelConfig?: string;
   readonly trace?: boolean;
   readonly json?: boolean;
@@ -31,12 +26,10 @@ export async function protect(
 ): Promise<number> {
   const kernelConfig =
     options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
-  const subject = await openSubject(path, options.memoryMap, options.cpu);
+  const subject = await openSubject(path, options);
   const report = protectKernel(subject, {
-    profile: options.profile,
-    mbec: options.mbec,
-    hypervisor: hypervisorNamed(options.hypervisor),
-    ...(kernelConfig === undefined ? {} : { kernelConfig }),
+    machine: specificationOf(options),
+    kernelConfig,
     trace: options.trace ?? false,
   });
   const text =

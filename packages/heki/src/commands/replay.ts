@@ -1,18 +1,19 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { Profile } from '@heki/series';
+import type { MachineSpecification } from '@heki/machine';
+import { INTEL_VT_RP } from '@heki/x86';
 import { coloursFor } from '../colours.ts';
-import { ExitCode, InputError } from '../failure.ts';
+import { ExitCode, InputError, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
+import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
 import { readRecording } from '../replay/recording.ts';
 import { type ReplayReport, replayRecording } from '../replay/replay-recording.ts';
 import { replayText } from '../replay/replay-text.ts';
+import { hypervisorOf, specificationOf } from '../specification.ts';
 
 /** Options of `heki replay`. */
-export interface ReplayOptions {
-  readonly profile: Profile;
-  readonly mbec: boolean;
+export interface ReplayOptions extends MachineFlags {
   readonly json?: boolean;
 }
 
@@ -27,7 +28,12 @@ export async function replay(path: string, options: ReplayOptions, io: CommandIo
   if (size > LARGEST_FILE) {
     throw new InputError(`${path}: ${size} bytes: expected a recording of at most ${LARGEST_FILE}`);
   }
-  const report = replayNamed(path, await readFile(path), options, io);
+  const machine = specificationOf(options);
+  // Refuses what the recording's machine does not have.
+  hypervisorOf(machine, {}, INTEL_VT_RP);
+  if (machine.defects?.['B-G5'] === false)
+    throw new UsageError('--no-defect B-G5: a recording does not hold what a core without it looks at');
+  const report = replayNamed(path, await readFile(path), machine, io);
   const text =
     options.json === true
       ? `${JSON.stringify(replayJson(report), undefined, 2)}\n`
@@ -37,14 +43,18 @@ export async function replay(path: string, options: ReplayOptions, io: CommandIo
 }
 
 /** Replays the recording in `bytes`; what is wrong with it is said of the file at `path`. */
-function replayNamed(path: string, bytes: Uint8Array, options: ReplayOptions, io: CommandIo): ReplayReport {
+function replayNamed(
+  path: string,
+  bytes: Uint8Array,
+  machine: MachineSpecification,
+  io: CommandIo,
+): ReplayReport {
   try {
     const calls = readRecording(bytes);
     const progress = createProgress(io, { what: 'replaying', total: calls.length });
     try {
       return replayRecording(calls, {
-        profile: options.profile,
-        mbec: options.mbec,
+        ...machine,
         onProgress: progress.update,
       });
     } finally {
@@ -56,6 +66,6 @@ function replayNamed(path: string, bytes: Uint8Array, options: ReplayOptions, io
 }
 
 /** The report as programs read it. */
-function replayJson({ profile, mbec, calls, hypercalls, failedHooks, ranges, end }: ReplayReport) {
-  return { profile, mbec, calls, hypercalls, failedHooks, ranges, end };
+function replayJson({ profile, defects, mbec, calls, hypercalls, failedHooks, ranges, end }: ReplayReport) {
+  return { profile, defects, mbec, calls, hypercalls, failedHooks, ranges, end };
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CR4 } from '@heki/x86';
 import { afterAll, describe, expect, test } from 'vitest';
-import { controlRegister, coreBytes, setControlRegister } from '../testing/mutated-core.ts';
+import { controlRegister, coreBytes, pagesOf, setControlRegister } from '../testing/mutated-core.ts';
 import { fixturePath, runCommand } from '../testing/run-command.ts';
 
 const kernel = fixturePath('k61-256-nokaslr');
@@ -22,6 +22,8 @@ describe('translate', () => {
     expect(await translate(TEXT, '--access', 'write')).toBe(
       [
         'ffffffff81000080  write at CPL 0',
+        '  page tables at 0x5a66000, CR3 of CPU 0,',
+        '  proven by a direct map at 0xffff888000000000 with 108 of 108 table pages, kernel text at 0xffffffff81000000',
         '  CR3 0x5a66000, CR0 0x80010000 (WP PG), CR4 0x700020 (PAE SMEP SMAP PKE)',
         '  processor intel-vt-rp (assumed; --cpu NAME names another)',
         '',
@@ -80,6 +82,20 @@ describe('translate', () => {
       'CR4 0x8700020 (PAE SMEP SMAP PKE LASS)\n  processor intel-vt-rp and CR4.LASS (assumed; --cpu NAME names another)\n\n  #GP(0): LASS keeps user mode out of',
     );
     expect((await runCommand(['translate', path, TEXT])).stdout).toContain('allowed');
+  });
+
+  test('says that a protection key may forbid what is allowed here: its register is not in a dump', async () => {
+    const core = coreBytes('k61-256-nokaslr');
+    setControlRegister(core, 4, controlRegister(core, 4) | CR4.PKS);
+    const entry = (new Map(pagesOf(core)).get(0x2a16000) ?? expect.unreachable()) + 8 * 8;
+    core.writeBigUInt64LE(core.readBigUInt64LE(entry) | (3n << 59n), entry);
+    const path = join(scratch, 'keys.elf');
+    writeFileSync(path, core);
+    const warnings = async (...args: string[]) =>
+      JSON.parse((await runCommand(['translate', path, TEXT, '--json', ...args])).stdout).warnings;
+    const message = 'IA32_PKRS is not in a dump and is taken as 0: protection key 3 forbids nothing here';
+    expect(await warnings()).toEqual([{ id: 'protection-keys', message }]);
+    expect(await warnings('--access', 'fetch')).toEqual([]);
   });
 
   test('tells the steps as JSON', async () => {

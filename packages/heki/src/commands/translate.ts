@@ -1,4 +1,5 @@
 import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
   type Access,
   CR0,
@@ -10,6 +11,7 @@ import {
   entryIndex,
   type Level,
   levelName,
+  type PagingRegisters,
   pageSizeName,
   type Translation,
   translate as translateAddress,
@@ -26,11 +28,11 @@ import { ExitCode } from '../failure.ts';
 import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
-import { openSnapshot } from '../snapshot.ts';
-import { warningLines } from '../warning.ts';
+import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
+import { tableWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
-export interface TranslateOptions {
+export interface TranslateOptions extends AddressSpaceOptions {
   readonly access: 'read' | 'write' | 'fetch';
   readonly user?: boolean;
   readonly cpu?: string;
@@ -46,17 +48,54 @@ export async function translate(
 ): Promise<number> {
   const va = parseVirtualAddress(address);
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
-  const snapshot = openSnapshot(path);
-  const { core, kernelRoot } = snapshot;
+  // The kernel's own addresses are the same on every CPU; what a user sees is a matter of the CPU's address space.
+  const what = va >= 1n << 63n && access.mode === 'supervisor' ? 'kernel' : 'user';
+  const snapshot = openAddressSpace(path, options, what);
+  const { core, tables } = snapshot;
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
-  const paging = { ...processor.registers, cr3: BigInt(kernelRoot) << 12n };
+  const paging = { ...processor.registers, cr3: BigInt(tables.root) << 12n };
   const translation = translateAddress(paging, core.memory, va, access, processor.profile);
+  const answer: Answer = {
+    va,
+    access,
+    tables,
+    registers: paging,
+    translation,
+    processor,
+    warnings: [
+      ...tableWarnings(core, tables),
+      ...processor.warnings,
+      ...keyWarnings(access, paging, translation),
+    ],
+  };
   const text =
     options.json === true
-      ? `${JSON.stringify(toJson(va, access, translation, processor), undefined, 2)}\n`
-      : describe(va, access, paging, translation, processor, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(toJson(answer), undefined, 2)}\n`
+      : describe(answer, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
   return ExitCode.SUCCESS;
+}
+
+/** All that is told of a translation. */
+interface Answer {
+  readonly va: VirtualAddress;
+  readonly access: Access;
+  readonly tables: ProvenRoot | ChosenRoot;
+  readonly registers: PagingRegisters;
+  readonly translation: Translation;
+  readonly processor: AssumedProcessor;
+  readonly warnings: readonly Warning[];
+}
+
+/** A page with a key other than 0 may be closed by PKRU or IA32_PKRS, which a dump does not hold. */
+function keyWarnings(access: Access, { cr4 }: PagingRegisters, { steps }: Translation): Warning[] {
+  const leaf = steps.at(-1)?.entry;
+  if (leaf === undefined || !leaf.leaf || leaf.key === 0 || access.kind === 'fetch') return [];
+  const user = steps.every(({ entry }) => entry.flags.includes('US'));
+  if ((cr4 & (user ? CR4.PKE : CR4.PKS)) === 0n) return [];
+  const register = user ? 'PKRU' : 'IA32_PKRS';
+  const message = `${register} is not in a dump and is taken as 0: protection key ${leaf.key} forbids nothing here`;
+  return [{ id: 'protection-keys', message }];
 }
 
 /** Names of the table index of each level in a linear address. */
@@ -69,17 +108,14 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 };
 
 function describe(
-  va: VirtualAddress,
-  access: Access,
-  registers: { readonly cr0: bigint; readonly cr3: bigint; readonly cr4: bigint; readonly efer: bigint },
-  translation: Translation,
-  processor: AssumedProcessor,
+  { va, access, tables, registers, translation, processor, warnings }: Answer,
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
   const cr4 = registers.cr4 & (CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS);
   const lines = [
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
+    ...tablesLines(tables).map((line) => `  ${line}`),
     `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
     `  processor ${processorText(processor)}`,
     '',
@@ -95,7 +131,7 @@ function describe(
   } else if (outcome.kind === 'page-fault') {
     lines.push(...outcome.denials.map(({ text }) => `  because ${text}`));
   }
-  lines.push(...warningLines(processor.warnings, colours).map((line) => `  ${line}`));
+  lines.push(...warningLines(warnings, colours).map((line) => `  ${line}`));
   return `${lines.join('\n')}\n`;
 }
 
@@ -135,16 +171,13 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson(
-  va: VirtualAddress,
-  access: Access,
-  { outcome, steps }: Translation,
-  processor: AssumedProcessor,
-): unknown {
+function toJson({ va, access, tables, translation, processor, warnings }: Answer): unknown {
+  const { outcome, steps } = translation;
   return {
     va: hex(va),
     access: access.kind,
     user: access.mode === 'user',
+    tables: tablesJson(tables),
     steps: steps.map(({ level, address, low, high, entry }) => ({
       level,
       name: levelName(level),
@@ -158,7 +191,7 @@ function toJson(
     })),
     outcome: outcomeJson(outcome),
     processor: processorJson(processor),
-    warnings: processor.warnings,
+    warnings,
   };
 }
 

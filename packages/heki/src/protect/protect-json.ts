@@ -1,6 +1,9 @@
 import type { AttackResult } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
+import { tablesJson } from '../snapshot.ts';
+import { crashKernelJson } from './crash-kernel.ts';
+import { outsideDirectMapJson } from './outside-direct-map.ts';
 import type { ProtectReport } from './report.ts';
 
 function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
@@ -16,7 +19,10 @@ export function protectJson(report: ProtectReport): unknown {
     kernel: subject.kernel,
     hypervisor: report.hypervisor,
     profile: report.profile,
+    defects: report.defects,
+    secureKernel: report.secureKernel,
     mbec: report.mbec,
+    tables: tablesJson(subject.tables),
     processor: processorJson(subject.processor),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,
@@ -39,6 +45,8 @@ export function protectJson(report: ProtectReport): unknown {
       result,
     })),
     pages: Object.fromEntries([...report.pages].map(([permissions, { pages }]) => [permissions, pages])),
+    outsideDirectMap: outsideDirectMapJson(report.outsideDirectMap),
+    crashKernel: crashKernelJson(subject, report.crashKernel),
     attacks: report.attacks.map((attack) => ({
       name: attack.with.name,
       without: attackJson(attack.without),

@@ -8,70 +8,67 @@ import {
   findTargets,
   type Machine,
   type MachineOptions,
+  type MachineSpecification,
+  machineSettings,
   runAttacks,
   standingOf,
   type TraceEvent,
 } from '@heki/machine';
 import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
-import type { Profile } from '@heki/series';
 import { type CpuProfile, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import type { HypervisorName } from '../hypervisor-names.ts';
-import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
+import { HYPERVISORS, hypervisorNamed, makesKvmHypercalls } from '../hypervisors.ts';
+import { hypervisorOf } from '../specification.ts';
+import { crashKernelPages } from './crash-kernel.ts';
+import { findOutsideDirectMap } from './outside-direct-map.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
 import type { Subject } from './subject.ts';
 
 /** How the kernel is protected. */
 export interface ProtectSettings {
-  readonly profile: Profile;
-  readonly mbec: boolean;
-  readonly hypervisor: HypervisorName;
+  /** What the snapshot leaves open: the hypervisor and the defects. */
+  readonly machine: MachineSpecification;
   /** A kernel's own configuration and where it comes from. Default: one that suits Heki. */
-  readonly kernelConfig?: NonNullable<ProtectReport['kernelConfig']>;
+  readonly kernelConfig?: ProtectReport['kernelConfig'];
   readonly trace: boolean;
 }
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { core, processor, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
-  const backend = HYPERVISORS[settings.hypervisor];
-  const hypervisor = backend.create({
-    profile: settings.profile,
-    mbec: settings.mbec,
-    processor: processor.profile,
-  });
-  const targets = findTargets({
-    memory: core.memory,
-    root: kernelRoot,
-    levels,
-    symbols,
-    ...(directMap === undefined ? {} : { directMap }),
-  });
+  const { processor, tables, symbols, memoryMap, crashKernel } = subject;
+  const { profile, defects, spuriousFaults, ...machine } = machineSettings(settings.machine);
+  const name = hypervisorNamed(machine.hypervisor);
+  const { driver } = HYPERVISORS[name];
+  const hypervisor = hypervisorOf(settings.machine, {}, processor.profile);
+  const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
   const options: MachineOptions<VirtualMachine, BackendEvent> = {
     hypervisor,
-    driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
-    memory: core.memory,
+    driver: (guest, driverOptions) => driver?.(guest, driverOptions) ?? false,
+    kernel: tables,
     memoryMap,
+    crashKernel,
     registers: processor.registers,
-    kernelRoot,
-    profile: settings.profile,
-    ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
+    profile,
+    defects,
+    spuriousFaults,
+    kernelConfig: settings.kernelConfig?.config,
   };
 
   const without = runAttacks({ createMachine: () => createMachine({ ...options, heki: false }), targets });
 
   const trace: string[] = [];
   const boot = (onEvent?: (event: TraceEvent) => void) => {
-    const machine = createMachine(onEvent === undefined ? options : { ...options, onEvent });
+    const machine = createMachine({ ...options, onEvent });
     return { machine, init: () => ({ early: machine.earlyInit(), late: machine.lateInit() }) };
   };
   const first = boot((event) => {
-    if (makesKvmHypercalls(settings.hypervisor)) recorder.kvmEvent(event);
+    if (makesKvmHypercalls(name)) recorder.kvmEvent(event);
     else recorder.neutralEvent(event);
     if (settings.trace) trace.push(describeTraceEvent(hypervisor, event));
   });
   const { early, late } = first.init();
   const pinned = recorder.pinned();
+  const sent = allRanges(recorder.hypercalls.filter(({ result }) => result === 0));
   let next: Machine | undefined = first.machine;
   const attacked = runAttacks({
     targets,
@@ -87,9 +84,11 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
 
   return {
     subject,
-    profile: settings.profile,
-    mbec: settings.mbec && hasExecuteControl(processor.profile),
-    hypervisor: settings.hypervisor,
+    profile,
+    defects,
+    secureKernel: machine.secureKernel,
+    mbec: machine.mbec && hasExecuteControl(processor.profile),
+    hypervisor: name,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
     early,
@@ -98,6 +97,8 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     hypercalls: recorder.hypercalls,
     pages: countPages(recorder.hypercalls),
     weakenedPages: recorder.weakenedPages(),
+    outsideDirectMap: findOutsideDirectMap(subject, sent),
+    crashKernel: crashKernelPages(subject, sent),
     writableCode: findWritableCode(subject, recorder.hypercalls),
     attacks: ATTACKS.flatMap((attack, index) => {
       const plain = without[index];
@@ -107,7 +108,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
       return [{ ...compared, standing: standingOf(compared) }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
-    warnings: processor.warnings,
+    warnings: [...subject.warnings, ...processor.warnings],
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,
@@ -220,18 +221,22 @@ function findWritableCode(subject: Subject, hypercalls: readonly HypercallRecord
     .sort((a, b) => a.start - b.start)
     .map(({ start, end }) => ({ start, end, writableAt: undefined, executableAt: undefined }));
   if (found.length === 0) return [];
-  const { core, kernelRoot, levels } = subject;
-  const tables = { memory: core.memory, root: kernelRoot, levels };
-  walkMappings(tables, upperHalfStart(levels), (2 ** 52) as Parameters<typeof walkMappings>[2], (leaf) => {
-    const { virtualFrame, guestFrame, frames, effective } = leaf;
-    for (const range of found) {
-      if (guestFrame >= range.end || guestFrame + frames <= range.start) continue;
-      const at = virtualAddressOf(
-        (virtualFrame + Math.max(0, range.start - guestFrame)) as typeof virtualFrame,
-      );
-      if ((effective & PageRights.WRITE) !== 0) range.writableAt ??= at;
-      if ((effective & PageRights.EXECUTE_DISABLE) === 0) range.executableAt ??= at;
-    }
-  });
+  const { tables } = subject;
+  walkMappings(
+    tables,
+    upperHalfStart(tables.levels),
+    (2 ** 52) as Parameters<typeof walkMappings>[2],
+    (leaf) => {
+      const { virtualFrame, guestFrame, frames, effective } = leaf;
+      for (const range of found) {
+        if (guestFrame >= range.end || guestFrame + frames <= range.start) continue;
+        const at = virtualAddressOf(
+          (virtualFrame + Math.max(0, range.start - guestFrame)) as typeof virtualFrame,
+        );
+        if ((effective & PageRights.WRITE) !== 0) range.writableAt ??= at;
+        if ((effective & PageRights.EXECUTE_DISABLE) === 0) range.executableAt ??= at;
+      }
+    },
+  );
   return found;
 }

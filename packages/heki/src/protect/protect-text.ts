@@ -6,11 +6,13 @@ import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
+import { profileText } from '../profile-text.ts';
 import { bytesText, count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 import { warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
-import type { HypercallRecord, ProtectReport } from './report.ts';
+import { outsideDirectMapLines } from './outside-direct-map.ts';
+import type { HypercallRecord, PageCount, ProtectReport } from './report.ts';
 
 const BAR_WIDTH = 24;
 /** More ranges than this of writable code are counted, not listed. */
@@ -83,8 +85,10 @@ function header(report: ProtectReport, colours: Colours): string[] {
             `of that map: ${leftOut.map(({ name, bytes }) => `${bytesText(bytes)} ${name}`).join(', ')}`,
           ] satisfies [string, string],
         ]),
+    ['tables', `${hex(subject.tables.root * 4096)}, ${subject.tables.origin.name}`],
+    ['proven by', subject.tables.because],
     ['processor', processorText(subject.processor)],
-    ['hypervisor', `${hypervisorText(report, colours)}; profile ${report.profile}`],
+    ['hypervisor', `${hypervisorText(report, colours)}; profile ${profileText(report)}`],
     [
       report.kernelConfig === undefined ? 'assumed' : 'configured',
       report.kernelConfig === undefined
@@ -123,7 +127,8 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
   switch (early.outcome) {
     case 'counting':
       return [
-        ...(profile === 'rfc-v2' && subject.directMap !== PUBLISHED_LAYOUT[subject.levels].directMap.start
+        ...(profile === 'rfc-v2' &&
+        subject.tables.directMap.start !== PUBLISHED_LAYOUT[subject.tables.levels].directMap.start
           ? [
               yellow(
                 'KASLR moved the direct map of this kernel; as published, Heki looks at fixed addresses all the same',
@@ -189,19 +194,23 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
 }
 
 function enforcedLines(report: ProtectReport, colours: Colours): string[] {
-  const { pages, pinned, writableCode, weakenedPages, subject } = report;
+  const { pages, pinned, writableCode, weakenedPages, outsideDirectMap, crashKernel, subject } = report;
   const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
   if (total === 0) return ['nothing'];
   const lines: string[] = [];
   const meanings = weakenedPages > 0 ? MEANINGS_WITHOUT_MBEC : MEANINGS;
-  for (const permissions of ['r-x', 'r--', 'rw-', 'rwx'] as const) {
-    const { pages: frames, immutable } = pages.get(permissions) ?? { pages: 0, immutable: 0 };
+  const kinds = (['r-x', 'r--', 'rw-', 'rwx'] as const).map((permissions) => ({
+    permissions,
+    ...(pages.get(permissions) ?? { pages: 0, immutable: 0 }),
+    meaning: meanings[permissions] as string,
+  }));
+  for (const { permissions, pages: frames, immutable, meaning } of withCrashKernel(kinds, crashKernel)) {
     if (frames === 0) continue;
     const bar = '█'.repeat(Math.max(1, Math.round((frames / total) * BAR_WIDTH))).padEnd(BAR_WIDTH);
     const colour = permissions === 'rwx' ? colours.red : permissions === 'rw-' ? colours.blue : colours.green;
     lines.push(
-      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meanings[permissions]}${immutable > 0 ? colours.dim('  immutable') : ''}`,
+      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meaning}${immutable > 0 ? colours.dim('  immutable') : ''}`,
     );
   }
   lines.push(
@@ -214,6 +223,7 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
       ),
     );
   }
+  lines.push(...outsideDirectMapLines(outsideDirectMap, colours));
   if (writableCode.length > 0) {
     const frames = writableCode.reduce((sum, { start, end }) => sum + end - start, 0);
     lines.push(
@@ -235,6 +245,29 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
     }
   }
   return lines;
+}
+
+/** Pages of one kind, as a line tells them. */
+interface PageKind extends PageCount {
+  readonly permissions: keyof typeof MEANINGS;
+  readonly meaning: string;
+}
+
+/** Parts the pages of a loaded crash kernel from those that are constants. */
+function withCrashKernel(kinds: readonly PageKind[], crashKernel: PageCount): PageKind[] {
+  return kinds.flatMap((kind) => {
+    if (kind.permissions !== 'r--') return [kind];
+    const { pages, immutable } = kind;
+    const constants = { pages: pages - crashKernel.pages, immutable: immutable - crashKernel.immutable };
+    const meaning =
+      crashKernel.immutable === 0
+        ? 'a crash kernel, loaded: read-only until another is'
+        : 'a crash kernel, loaded: no other can be any more';
+    return [
+      { ...kind, ...constants },
+      { ...kind, ...crashKernel, meaning },
+    ];
+  });
 }
 
 function attackLines(report: ProtectReport, colours: Colours): string[] {

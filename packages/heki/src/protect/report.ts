@@ -1,5 +1,12 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
-import type { Attack, AttackResult, Standing } from '@heki/machine';
+import type {
+  Attack,
+  AttackResult,
+  RamOutsideDirectMap,
+  SecureKernel,
+  SpecifiedDefects,
+  Standing,
+} from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { HypervisorName } from '../hypervisor-names.ts';
@@ -35,6 +42,11 @@ export interface WritableCode extends FrameRange<Gfn> {
   readonly executableAt: VirtualAddress | undefined;
 }
 
+/** RAM that the kernel's direct map lacks, and whether Heki has asked for it all the same. */
+export interface OutsideDirectMap extends RamOutsideDirectMap {
+  readonly sent: boolean;
+}
+
 /** An attack without Heki and with it. */
 interface ComparedAttack {
   readonly attack: Attack;
@@ -47,6 +59,9 @@ interface ComparedAttack {
 export interface ProtectReport {
   readonly subject: Subject;
   readonly profile: Profile;
+  /** Single defects that differ from the profile. */
+  readonly defects: SpecifiedDefects;
+  readonly secureKernel: SecureKernel;
   /** Mode-based execute control, or on AMD GMET: the processor has it, and it was not switched off. */
   readonly mbec: boolean;
   readonly hypervisor: HypervisorName;
@@ -61,6 +76,9 @@ export interface ProtectReport {
   readonly pages: ReadonlyMap<string, PageCount>;
   /** Pages that stay executable for the kernel because the processor cannot deny it. */
   readonly weakenedPages: number;
+  readonly outsideDirectMap: readonly OutsideDirectMap[];
+  /** What of the read-only pages is a loaded crash kernel. */
+  readonly crashKernel: PageCount;
   readonly writableCode: readonly WritableCode[];
   readonly attacks: readonly ComparedAttack[];
   /** What a reader must know to take the rest rightly. */

@@ -9,17 +9,19 @@ import {
   permissionText,
 } from '@heki/hypercall/kvm';
 import { createKvm, type KvmStatistics } from '@heki/kvm';
-import { createMachine } from '@heki/machine';
+import {
+  createMachine,
+  type MachineSettings,
+  type MachineSpecification,
+  machineSettings,
+} from '@heki/machine';
 import { createMemoryMap, createRam, type Gfn } from '@heki/physical-memory';
-import type { Profile } from '@heki/series';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { InputError } from '../failure.ts';
 import type { RecordedCall } from './recording.ts';
 
 /** What a kernel's life is replayed on. */
-export interface ReplaySettings {
-  readonly profile: Profile;
-  readonly mbec: boolean;
+export interface ReplaySettings extends Pick<MachineSpecification, 'profile' | 'defects' | 'mbec'> {
   /** Called now and then with the number of calls made so far. */
   readonly onProgress?: (calls: number) => void;
 }
@@ -35,7 +37,7 @@ export interface EndState {
 }
 
 /** What came of a kernel's life. */
-export interface ReplayReport extends ReplaySettings {
+export interface ReplayReport extends Pick<MachineSettings, 'profile' | 'defects' | 'mbec'> {
   readonly calls: number;
   /** Hypercalls 14. */
   readonly hypercalls: number;
@@ -65,11 +67,12 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
   if (protectedLeaves.length === 0) {
     throw new InputError('the recording has no protect call with mappings: nothing was ever enforced');
   }
+  const { profile, defects, mbec } = machineSettings(settings);
   const memoryEnd = endOfMemory(calls);
   const ram = { start: 0 as Gfn, end: memoryEnd };
   const machine = createMachine({
-    hypervisor: createKvm({ profile: settings.profile, mbec: settings.mbec }),
-    memory: createRam<Gfn>({ ranges: [ram] }),
+    hypervisor: createKvm({ profile, defects, mbec }),
+    kernel: { memory: createRam<Gfn>({ ranges: [ram] }), root: undefined },
     memoryMap: createMemoryMap([{ ...ram, type: 'ram' }]),
     // Hypercalls are made from 64-bit mode at CPL 0.
     registers: {
@@ -77,10 +80,10 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
       cr4: CR4.PAE | CR4.SMEP | CR4.SMAP | CR4.UMIP,
       efer: EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE,
     },
-    profile: settings.profile,
+    profile,
     // The published hooks do not tell that set_memory_* changed the alias in the direct map, too: a core that counts
     // the direct map would take module text for writable there for ever.
-    defects: { 'B-G5': true },
+    defects: { ...defects, 'B-G5': true },
     // With large pages, B-H8 would decide what a page is granted, too: only the hooks' effect is wanted here.
     hostPage: 1,
   });
@@ -118,7 +121,9 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
     }
   }
   return {
-    ...settings,
+    profile,
+    defects,
+    mbec,
     calls: calls.length,
     hypercalls: statistics.hypercalls.get(KvmHypercall.PROTECT_MEMORY) ?? 0,
     failedHooks,

@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
+import { profileText } from '../profile-text.ts';
 import { count, number } from '../quantity.ts';
 import type { EndState, ReplayReport } from './replay-recording.ts';
 
@@ -38,7 +39,7 @@ export function replayText(name: string, report: ReplayReport, colours: Colours)
   }
   const lines = [
     `${colours.bold(name)}: the life of a real kernel, ${number(report.calls)} calls of its hooks`,
-    `profile ${report.profile}, ${report.mbec ? 'with' : 'without'} MBEC`,
+    `profile ${profileText(report)}, ${report.mbec ? 'with' : 'without'} MBEC`,
     '',
     `${number(report.hypercalls)} hypercalls 14 carried ${number(ranges.sent)} ranges:`,
     `  ${number(ranges.applied)} applied`,

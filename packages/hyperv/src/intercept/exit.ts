@@ -9,18 +9,18 @@ import {
   HvStatus,
 } from '@heki/hypercall/hyperv';
 import { frameOf, type Gpa, PHYSICAL_ADDRESS_END, readBytes, writeBytes } from '@heki/physical-memory';
-import { type ExitAction, Vector, type VmExit } from '@heki/vcpu';
+import { type ExitAction, type PlainAction, Vector, type VmExit } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
 import { answerHypercall } from '../hypercall/handle-hypercall.ts';
 import { rightsOfFlags } from '../partition/map-flags.ts';
 import { type Partition, switchVtl, type VirtualProcessor } from '../partition/partition.ts';
 import type { SecureKernel } from '../secure-kernel/secure-kernel.ts';
 import { createVtl1Port } from '../secure-kernel/vtl1-port.ts';
+import { emulatedMemory } from './emulated-memory.ts';
 import { MISC_ENABLE, TABLE_REGISTERS } from './register-names.ts';
 
-const ALL_ONES = 0xffff_ffff_ffff_ffffn;
-const RESUME: ExitAction = { kind: 'resume' };
-const SKIP: ExitAction = { kind: 'skip' };
+const RESUME: PlainAction = { kind: 'resume' };
+const SKIP: PlainAction = { kind: 'skip' };
 const INVALID_OPCODE: ExitAction = { kind: 'inject', exception: { vector: Vector.UD, errorCode: 0 } };
 const GENERAL_PROTECTION: ExitAction = { kind: 'inject', exception: { vector: Vector.GP, errorCode: 0 } };
 /** Lengths of the intercepted instructions, as the model's processor has them. */
@@ -41,7 +41,7 @@ export function handleExit(
 ): ExitAction {
   partition.statistics.exits++;
   const { vcpu } = processor;
-  const send = (message: Intercepted<'gpa'> | Intercepted<'msr'> | Intercepted<'register'>): ExitAction =>
+  const send = (message: Intercepted<'gpa'> | Intercepted<'msr'> | Intercepted<'register'>): PlainAction =>
     intercept(partition, kernel, processor, message);
   switch (exit.reason) {
     case 'ept-violation':
@@ -82,6 +82,7 @@ export function handleExit(
     case 'hypercall':
       return handleHypercall(partition, kernel, processor);
     case 'vmfunc':
+    case 'vmx-instruction':
       return INVALID_OPCODE;
     case 'nested-page-fault':
       return { kind: 'stop', why: 'this Hyper-V runs on EPT only' };
@@ -91,18 +92,22 @@ export function handleExit(
 }
 
 function handleViolation(
-  { regions, memory }: Partition,
+  partition: Partition,
   { gpa, gla, qualification }: Exit<'ept-violation'>,
-  send: (message: Intercepted<'gpa'>) => ExitAction,
+  send: (message: Intercepted<'gpa'>) => PlainAction,
 ): ExitAction {
   const has = (mask: number): boolean => (qualification & mask) !== 0;
-  const region = regions.find(frameOf(gpa));
-  // No memory: the virtualization stack answers, and nothing is there. Writes to ROM are dropped.
-  if (region === undefined) return { kind: 'skip', value: ALL_ONES };
+  const region = partition.regions.find(frameOf(gpa));
   const write = has(EptQualification.WRITE);
+  const rights = rightsOfFlags(partition.memory[0].flagsOf(frameOf(gpa)));
+  // No memory, or a ROM that takes no store: the virtualization stack answers.
+  if (region === undefined || (region.readOnly === true && write && rights.write)) {
+    const memory = emulatedMemory(partition, ({ linear, ...refused }) =>
+      send({ type: 'gpa', ...refused, gpa: BigInt(refused.gpa), gva: linear, final: true }),
+    );
+    return { kind: 'emulate', memory };
+  }
   const fetch = has(EptQualification.FETCH);
-  const rights = rightsOfFlags(memory[0].flagsOf(frameOf(gpa)));
-  if (region.readOnly === true && write && rights.write) return SKIP;
   return send({
     type: 'gpa',
     access: fetch ? HvAccess.EXECUTE : write ? HvAccess.WRITE : HvAccess.READ,
@@ -118,7 +123,7 @@ function intercept(
   kernel: SecureKernel,
   processor: VirtualProcessor,
   what: Intercepted<'gpa'> | Intercepted<'msr'> | Intercepted<'register'>,
-): ExitAction {
+): PlainAction {
   const { vcpu } = processor;
   const { rip, rflags, cpl } = vcpu.registers;
   const instructionLength = LENGTH[what.type];

@@ -13,10 +13,11 @@ import {
   type Weakened,
 } from '@heki/hypervisor';
 import type { RangeOutcome } from '../event.ts';
-import { leaveAllNested } from '../exit/nested.ts';
+
 import { hostLine } from '../host/host-line.ts';
 import type { RawRange } from '../hypercall/read-page-list.ts';
 import { zapAll } from '../mmu/zap.ts';
+import { leaveProtectedNested } from '../nested/nested.ts';
 import type { HekiVmState, VmState } from '../vm-state.ts';
 import { faultOf, firstFault, type RangeFault } from './check-range.ts';
 import { rangeOfRaw, rightsOfPermissions } from './rights.ts';
@@ -72,8 +73,8 @@ export function applyRanges(
     emitRange(vm, range, outcome);
   }
   if (ranges.length > 0) {
-    leaveAllNested(vm);
     if (vm.permissions.begin()) zapAll(vm);
+    leaveProtectedNested(vm);
   }
   return answer(vm, by, 0, { applied, weakened });
 }

@@ -23,18 +23,31 @@ export interface CrDenial {
   readonly userExit: UserExit | undefined;
 }
 
+/** KVM's own intercepts: AMD has no masks, and there every change of CR0 but of TS and MP exits. */
+const SVM_INTERCEPTS = { cr0Write: false, cr0Selective: true, cr4Write: true } as const;
+
 /**
- * Sets what exits and what the guest reads: the guest owns some bits (SDM 3C 25.6.6), and the series leaves pinned ones
- * with it (B-H13). AMD has no masks; there every change of more than TS and MP exits.
+ * Sets which writes of CR0 and CR4 exit and what the guest reads: it owns some bits (SDM 3C 25.6.6), and the series leaves pinned ones
+ * with it (B-H13). For an L2 the hypervisor in L1 takes bits of its own, and its shadows are what L2 reads there (prepare_vmcs02).
  */
 export function updateCrMasks(vm: VmState, vcpu: Vcpu): void {
   const { controls, registers } = vcpu;
-  if (vm.options.processor.vendor === 'amd') return;
+  const nested = vm.nested.get(vcpu)?.controls;
+  if (vm.options.processor.vendor === 'amd') {
+    const { cr0Write = false, cr0Selective = false, cr4Write = false } = nested?.svm ?? {};
+    controls.svm = {
+      cr0Write: SVM_INTERCEPTS.cr0Write || cr0Write,
+      cr0Selective: SVM_INTERCEPTS.cr0Selective || cr0Selective,
+      cr4Write: SVM_INTERCEPTS.cr4Write || cr4Write,
+    };
+    return;
+  }
   const pinned = vm.defects['B-H13'] ? { cr0: 0n, cr4: 0n } : vm.pins;
-  controls.cr0Mask = ALL_BITS & ~(CR0_GUEST_OWNED & ~pinned.cr0);
-  controls.cr4Mask = ALL_BITS & ~(CR4_GUEST_OWNED & ~pinned.cr4);
-  controls.cr0Shadow = registers.cr0;
-  controls.cr4Shadow = registers.cr4;
+  const { cr0Mask = 0n, cr0Shadow = 0n, cr4Mask = 0n, cr4Shadow = 0n } = nested ?? {};
+  controls.cr0Mask = (ALL_BITS & ~(CR0_GUEST_OWNED & ~pinned.cr0)) | cr0Mask;
+  controls.cr4Mask = (ALL_BITS & ~(CR4_GUEST_OWNED & ~pinned.cr4)) | cr4Mask;
+  controls.cr0Shadow = (registers.cr0 & ~cr0Mask) | (cr0Shadow & cr0Mask);
+  controls.cr4Shadow = (registers.cr4 & ~cr4Mask) | (cr4Shadow & cr4Mask);
 }
 
 /** Sets the pinned bits of the VM, and what exits for them on every virtual CPU. */
@@ -52,6 +65,8 @@ export function checkPins(
   cr: 0 | 4,
   value: bigint,
 ): CrDenial | undefined {
+  // The pins are of L1's registers; the series looks at an L2's as well.
+  if (vm.nested.has(vcpu) && !vm.defects['B-NESTED']) return undefined;
   if (!breaksPin(vm, binding, cr, value)) return undefined;
   vm.log.limited(`CR${cr}`, () => `heki: Blocked CR${cr} update: 0x${value.toString(16)}`);
   vm.statistics.registerDenials++;
@@ -96,17 +111,28 @@ function isBound(binding: PinBinding, cr: 0 | 4, value: bigint): boolean {
   return cr === 0 ? binding.cr0 || (value & CR0.PG) !== 0n : binding.cr4;
 }
 
-/** Carries out a MOV to CR0, CR3 or CR4 that exited: kvm_set_cr0() and its like. RIP moves only if it succeeds. */
+/**
+ * Carries out a MOV to CR0, CR3 or CR4 that exited: kvm_set_cr0() and its like. RIP moves only if it succeeds. Of an L2's CR0 and CR4 the
+ * bits that L1 owns keep what L1 gave them (handle_set_cr0).
+ */
 export function writeCr(
   vm: VmState,
   vcpu: Vcpu,
   binding: PinBinding,
   cr: 0 | 3 | 4,
-  value: bigint,
+  source: bigint,
 ): ExitAction {
+  const { registers } = vcpu;
+  const { cr0Mask = 0n, cr4Mask = 0n } = vm.nested.get(vcpu)?.controls ?? {};
+  const owned = cr === 0 ? cr0Mask : cr === 4 ? cr4Mask : 0n;
+  const value = (source & ~owned) | (registers[`cr${cr}`] & owned);
   const exception = vcpu.emulateMovToCr(cr, value);
   if (exception !== undefined) return { kind: 'inject', exception };
   if (cr !== 3) {
+    if (vm.nested.has(vcpu)) {
+      updateCrMasks(vm, vcpu);
+      return { kind: 'skip' };
+    }
     if (cr === 0 && (value & vm.pins.cr0) === vm.pins.cr0) binding.cr0 = true;
     if (cr === 4 && (value & vm.pins.cr4) === vm.pins.cr4) binding.cr4 = true;
     updateCrMasks(vm, vcpu);

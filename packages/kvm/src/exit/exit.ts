@@ -5,19 +5,18 @@ import { handleHypercall } from '../hypercall/hypercall.ts';
 import { fastPageFault } from '../mmu/fast-page-fault.ts';
 import { mapFault } from '../mmu/map-fault.ts';
 import { faultOfEptViolation, faultOfNestedPageFault, type GuestFault } from '../mmu/page-fault.ts';
+import { exitToL1 } from '../nested/nested-exit.ts';
 import type { VmState } from '../vm-state.ts';
+import { emulatedMemory } from './emulated-memory.ts';
 import type { Handled } from './handled.ts';
 import { notifyVmm } from './user-exit.ts';
-
-/** KVM_EXIT_MMIO. */
-const EXIT_MMIO = 6;
-/** What a load from where no device answers reads. */
-const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
 /** Handles an exit of a virtual CPU: vcpu_enter_guest()'s other half. SRCU is held until KVM_RUN returns. */
 export function handleExit(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): ExitAction {
   vm.statistics.exits++;
   vm.log.tick();
+  const reflected = exitToL1(vm, vcpu, exit);
+  if (reflected !== undefined) return reflected;
   const handled = vm.locks.with('srcu', () => handle(vm, vcpu, binding, exit));
   if ('inUserSpace' in handled) return handled.inUserSpace();
   if (handled.userExit !== undefined) notifyVmm(vm, vcpu, handled.userExit);
@@ -27,9 +26,6 @@ export function handleExit(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: V
 function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Handled {
   switch (exit.reason) {
     case 'ept-violation': {
-      if (vm.nested.get(vcpu)?.reflected === true) {
-        return stop(`the tables of L1 refuse L2's access to 0x${exit.gpa.toString(16)}: a VM exit to L1`);
-      }
       const accessedDirty = vm.options.processor.ept?.accessedDirty === true;
       const fault = faultOfEptViolation(exit, accessedDirty);
       vm.emit?.({
@@ -43,7 +39,8 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
       return handleFault(vm, vcpu, fault);
     }
     case 'nested-page-fault': {
-      const fault = faultOfNestedPageFault(exit, vcpu.registers.cpl !== 0);
+      const linear = vm.defects['B-H17'] ? undefined : vcpu.operandAddress;
+      const fault = faultOfNestedPageFault(exit, vcpu.registers.cpl !== 0, linear);
       vm.emit?.({ type: 'nested-page-fault', vcpu: vcpu.id, gpa: exit.gpa, errorCode: fault.errorCode });
       return handleFault(vm, vcpu, fault);
     }
@@ -68,6 +65,9 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
       const exception = vcpu.emulateWrmsr(exit.msr, exit.value);
       return exception === undefined ? { action: { kind: 'skip' } } : inject(exception);
     }
+    case 'vmx-instruction':
+      // Nobody has executed VMXON: how a hypervisor inside the guest comes to its L2 is not modelled as instructions.
+      return inject({ vector: Vector.UD, errorCode: 0 });
     case 'vmfunc':
       return inject({ vector: Vector.UD, errorCode: 0 });
     case 'descriptor-table': {
@@ -82,8 +82,7 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
 /** kvm_mmu_page_fault(): what the rights forbid is the owner's business, anything else is mapped. */
 function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
   vm.statistics.faults++;
-  const denial = vm.owner.violation(vcpu, fault);
-  if (denial !== undefined) return denial;
+  if (vm.owner.forbids(fault)) return vm.owner.denied(vcpu, fault);
   if (fastPageFault(vm, fault)) return { action: { kind: 'resume' } };
   switch (mapFault(vm, fault)) {
     case 'mapped':
@@ -93,11 +92,11 @@ function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
       return { action: { kind: 'resume' } };
     case 'no-memory':
       return stop('no host memory is left for second-level tables: KVM_RUN returns -ENOMEM');
-    case 'mmio':
-      return {
-        action: { kind: 'skip', value: ALL_ONES },
-        userExit: { reason: 'mmio', number: EXIT_MMIO, gpa: fault.gpa },
-      };
+    case 'emulate':
+      if (vm.nested.has(vcpu)) {
+        return stop(`an L2's access to 0x${fault.gpa.toString(16)} would be emulated, which is not modelled`);
+      }
+      return { action: { kind: 'emulate', memory: emulatedMemory(vm, vcpu) } };
   }
 }
 

@@ -1,6 +1,7 @@
-import { CR4, INTEL_HASWELL, INTEL_VT_RP } from '@heki/x86';
+import type { VirtualAddress } from '@heki/physical-memory';
+import { AMD_ZEN4, CR4, INTEL_HASWELL, INTEL_VT_RP } from '@heki/x86';
 import { expect, test } from 'vitest';
-import { createGuest, kernelVa, range, userVa } from '../testing/guest.ts';
+import { createGuest, kernelVa, poke, range, userVa } from '../testing/guest.ts';
 
 const R = 1;
 const RW = 3;
@@ -123,4 +124,50 @@ test('when no frame is left for a table the VM stops, as KVM_RUN fails', () => {
   const guest = createGuest();
   while (guest.frames.allocate() !== undefined);
   expect(guest.cpu.load(kernelVa(0), 8)).toMatchObject({ kind: 'stopped' });
+});
+
+test('AMD: the linear address of a denied access, which #NPF does not tell, is found by RIP and by decoding', () => {
+  const guest = createGuest({ processor: AMD_ZEN4 });
+  guest.protect([range(0x200, 0x201, RW), range(0x201, 0x202, RX), range(0x202, 0x203, RW)]);
+  const { cpu } = guest;
+  const denied = (errorCode: number, gpa: number) => ({ vector: 14, errorCode, cr2: kernelVa(gpa) });
+  expect(cpu.fetch(kernelVa(0x20_0123))).toMatchObject(denied(0x11, 0x20_0123));
+  // An instruction whose second half is on a page that may not be executed.
+  expect(cpu.fetch(kernelVa(0x20_1ffe), 4)).toMatchObject(denied(0x11, 0x20_2000));
+  expect(cpu.registers.cr2).toBe(kernelVa(0x20_2000));
+  expect(cpu.store(kernelVa(0x20_1010), 8, 1n)).toMatchObject(denied(3, 0x20_1010));
+  expect(cpu.store(kernelVa(0x20_0ffc), 8, 1n)).toMatchObject(denied(3, 0x20_1000));
+  expect(cpu.storeBytes(kernelVa(0x20_0ffc), new Uint8Array(8))).toMatchObject(denied(3, 0x20_1000));
+  cpu.registers.cpl = 3;
+  expect(cpu.store(userVa(0x20_1010), 8, 1n)).toMatchObject({
+    vector: 14,
+    errorCode: 7,
+    cr2: userVa(0x20_1010),
+  });
+  expect(
+    guest
+      .of('denied')
+      .slice(0, 5)
+      .map(({ denial }) => denial.kind === 'memory' && denial.linear),
+  ).toEqual([0x20_0123, 0x20_2000, 0x20_1010, 0x20_1000, 0x20_1000].map(kernelVa));
+});
+
+test('AMD: with a processor access of its own there is no address to be found', () => {
+  const guest = createGuest({ processor: AMD_ZEN4 });
+  poke(guest, 0x20_0008, [0x0000_8900_0000_0067n, 0n]);
+  guest.protect([range(0x200, 0x201, R)]);
+  guest.cpu.registers.gdtr = { base: kernelVa(0x20_0000), limit: 0xff };
+  expect(guest.cpu.ltr(8)).toMatchObject({ vector: 14, cr2: 0xffff_ffff_ffff_ffffn });
+});
+
+test('rfc-v2 on AMD: the injected address is whatever CR2 held (B-H17)', () => {
+  const guest = createGuest({ processor: AMD_ZEN4, profile: 'rfc-v2' });
+  guest.protect([range(0x200, 0x201, RX)]);
+  for (const [stale, cr2] of [
+    [0n, 0xffff_ffff_ffff_ffffn],
+    [0x1234n, 0x1234n],
+  ] as const) {
+    guest.cpu.registers.cr2 = stale as VirtualAddress;
+    expect(guest.cpu.store(kernelVa(0x20_0010), 8, 1n)).toMatchObject({ vector: 14, cr2 });
+  }
 });

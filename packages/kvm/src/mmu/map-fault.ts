@@ -13,8 +13,8 @@ export type MapOutcome =
   | 'mapped'
   /** The leaf that would be installed is there already: the access is tried again. */
   | 'spurious'
-  /** No memslot, or a store to a read-only one: the VMM must emulate. */
-  | 'mmio'
+  /** No memslot, or a store to a read-only one: RET_PF_EMULATE. */
+  | 'emulate'
   /** No frame is left for a table. */
   | 'no-memory';
 
@@ -53,8 +53,8 @@ export function planLeaf(
 export function mapFault(vm: VmState, fault: GuestFault): MapOutcome {
   const gfn = frameOf(fault.gpa);
   const slot = vm.slots.find(gfn);
-  if (slot === undefined) return 'mmio';
-  if (fault.write && (slot.flags & MemslotFlag.READONLY) !== 0) return 'mmio';
+  if (slot === undefined) return 'emulate';
+  if (fault.write && (slot.flags & MemslotFlag.READONLY) !== 0) return 'emulate';
   return vm.locks.with('mmu_lock', () => {
     const leaf = vm.tables.editor.leaf(gfn);
     // What was split so that code can execute stays split: disallowed_hugepage_adjust().
@@ -89,6 +89,13 @@ function grantsAs(vm: VmState, entry: U64, bits: U64): boolean {
     (a.userExecute || !b.userExecute) &&
     (a.read || !b.read)
   );
+}
+
+/** What a leaf for `gfn` grants, of all that its attributes and the processor allow. */
+export function leafRights(vm: VmState, gfn: Gfn): Rights {
+  const { format } = vm.tables;
+  const rights = vm.owner.rightsOf(gfn);
+  return format.rights(format.make({ rights, writable: true, executable: true, writeProtect: false }));
 }
 
 /** The rights of `gfn` as its leaf grants them, or, without one, as the leaf that a fault would install does. */

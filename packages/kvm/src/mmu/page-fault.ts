@@ -1,7 +1,7 @@
 import { EptQualification } from '@heki/ept';
 import type { MemoryAccess } from '@heki/hypervisor';
 import type { Gpa, VirtualAddress } from '@heki/physical-memory';
-import type { VmExit } from '@heki/vcpu';
+import type { EmulatedAccess, VmExit } from '@heki/vcpu';
 
 /** PFERR_* bits of KVM's error code below bit 32 (SDM 3A 4.7). */
 const PfErr = { PRESENT: 1 << 0, WRITE: 1 << 1, USER: 1 << 2, RSVD: 1 << 3, FETCH: 1 << 4 } as const;
@@ -19,7 +19,7 @@ export interface GuestFault {
   readonly present: boolean;
   readonly write: boolean;
   readonly fetch: boolean;
-  /** Where the hardware gives it. */
+  /** Where the hardware gives it, or KVM finds it out. */
   readonly linear: VirtualAddress | undefined;
   readonly access: MemoryAccess;
 }
@@ -62,8 +62,26 @@ export function faultOfEptViolation(exit: Exit<'ept-violation'>, accessedDirty: 
   };
 }
 
-/** npf_interception(): EXITINFO1 is the error code as it stands. `user`: CPL 3, which the processor does not say. */
-export function faultOfNestedPageFault(exit: Exit<'nested-page-fault'>, user: boolean): GuestFault {
+/** What the emulator is refused, as an access of the processor would be. */
+export function faultOfEmulatedAccess(
+  { gpa, linear, kind }: EmulatedAccess,
+  access: MemoryAccess,
+): GuestFault {
+  const write = kind === 'write';
+  const fetch = kind === 'fetch';
+  const low = PfErr.PRESENT | (write ? PfErr.WRITE : 0) | (fetch ? PfErr.FETCH : 0);
+  return { gpa, errorCode: low + PFERR_GUEST_FINAL, present: true, write, fetch, linear, access };
+}
+
+/**
+ * npf_interception(): EXITINFO1 is the error code as it stands. `user`: CPL 3, which the processor does not say; `linear`: what KVM found
+ * out about the linear address.
+ */
+export function faultOfNestedPageFault(
+  exit: Exit<'nested-page-fault'>,
+  user: boolean,
+  linear: VirtualAddress | undefined,
+): GuestFault {
   const low = Number(exit.info1 & 0xffff_ffffn);
   const page = (exit.info1 & (1n << 33n)) !== 0n;
   const fetch = (low & PfErr.FETCH) !== 0;
@@ -74,7 +92,7 @@ export function faultOfNestedPageFault(exit: Exit<'nested-page-fault'>, user: bo
     present: (low & PfErr.PRESENT) !== 0,
     write,
     fetch,
-    linear: undefined,
+    linear,
     access: page
       ? 'page-walk'
       : fetch

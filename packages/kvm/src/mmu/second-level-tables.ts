@@ -20,7 +20,7 @@ export interface SecondLevelTables {
   readonly deniesExecution: boolean;
   /** The tables as one virtual CPU uses them. */
   view(): SecondLevel<SecondLevelFault>;
-  /** The same for an L2: without mode-based execute control. */
+  /** The same for an L2: without mode-based execute control on Intel. */
   nestedView(): SecondLevel<SecondLevelFault>;
 }
 
@@ -77,8 +77,6 @@ function nptTables(host: Host, options: ResolvedOptions): SecondLevelTables {
     // Under B-H17 KVM believes that it can.
     deniesExecution: gmet || mbecParameter,
     view: () => createNpt({ memory, root: editor.root, profile, controls: { gmet } }),
-    nestedView() {
-      throw new HypervisorError('nested guests are modelled on Intel only');
-    },
+    nestedView: () => createNpt({ memory, root: editor.root, profile, controls: { gmet } }),
   };
 }

@@ -1,5 +1,5 @@
 import type { Gfn } from '@heki/physical-memory';
-import { flushNested } from '../exit/nested.ts';
+import { flushNested } from '../nested/nested.ts';
 import type { VmState } from '../vm-state.ts';
 
 /**

@@ -5,6 +5,7 @@ import { userSetMemoryAttributes } from '../attributes/user-attributes.ts';
 import { setPins } from '../control-registers/control-registers.ts';
 import { createKvmVcpu, createVmState } from '../create-vm-state.ts';
 import { returnToUserSpace } from '../exit/user-exit.ts';
+import { denyAccess } from '../exit/violation.ts';
 import type { Owner } from '../owner.ts';
 import type { ResolvedOptions } from '../resolve-options.ts';
 import type { VmState } from '../vm-state.ts';
@@ -67,7 +68,8 @@ export function createPairedVm(options: ResolvedOptions, host: Host, lower: () =
         return 0;
       },
     }),
-    violation: () => undefined,
+    forbids: () => false,
+    denied: (vcpu, fault) => denyAccess(vm, vcpu, fault),
     registerWrite: () => undefined,
   };
   const vm: VmState = { ...createVmState(options, { host }), owner };

@@ -67,8 +67,8 @@ export function createPolicyOwner<Machine>(options: {
           return undefined;
       }
     },
-    violation(vcpu, fault) {
-      if (!isDenied(rightsOf(frameOf(fault.gpa)), fault)) return undefined;
+    forbids: (fault) => isDenied(rightsOf(frameOf(fault.gpa)), fault),
+    denied(vcpu, fault) {
       return {
         inUserSpace() {
           const exit = memoryFaultExit(vm(), fault);

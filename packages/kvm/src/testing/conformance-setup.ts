@@ -1,14 +1,7 @@
-import { createEptEditor, EptLow, encodeEptp, eptLeaf } from '@heki/ept';
 import { encodePageList, KvmHypercall } from '@heki/hypercall/kvm';
 import type { Hypervisor, ProtectionRange, Rights, VirtualMachine } from '@heki/hypervisor';
 import type { ConformanceSetup, GuestCalls, GuestPlaces } from '@heki/hypervisor/conformance';
-import {
-  createFrameAllocator,
-  type Gfn,
-  type Gpa,
-  type Pfn,
-  type VirtualAddress,
-} from '@heki/physical-memory';
+import type { Gfn, Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
 import type { Exception, Vcpu } from '@heki/vcpu';
 import { CR0, CR4 } from '@heki/x86';
 import { rawRange } from '../attributes/rights.ts';
@@ -19,12 +12,11 @@ import type { KvmOptions } from '../options.ts';
 import type { KvmPolicyOptions } from '../policy/options.ts';
 import type { KvmPolicyMachine } from '../policy/policy-machine.ts';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
+import { identityTables } from './nested-tables.ts';
 
 /** The kit's set-up for KVM: hypercalls 13 and 14, its emulator, and what a hostile guest sends. */
 export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachine, KvmEvent> {
   const hypervisor = createKvm({ budget: { listPages: 64 }, ...options });
-  // Guests inside the guest are modelled on EPT alone.
-  const nests = hypervisor.processor.ept !== undefined;
   return {
     hypervisor,
     guestCalls: (places) => {
@@ -33,28 +25,27 @@ export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachin
         movToCr: (vcpu, register, value) => exceptionOf(vm.emulateMovToCr(vcpu, register, value)),
         store: (vcpu, gpa, bytes) => exceptionOf(vm.emulateStore(vcpu, gpa, bytes)),
       };
-      const nested = (vcpu: Vcpu): boolean => vm.enterNested(vcpu, identityTables(places));
-      return { ...kvmGuestCalls(places), emulator, ...(nests ? { nested } : {}) };
+      const { memory, backing, scratch } = places;
+      const nested = (vcpu: Vcpu): boolean =>
+        vm.enterNested(
+          vcpu,
+          identityTables({
+            memory: {
+              page: (frame: Pfn) => memory.page((backing + frame) as Pfn),
+              writablePage: (frame: Pfn) => memory.writablePage((backing + frame) as Pfn),
+            },
+            tables: [scratch, scratch + 64],
+            frames: 0x8_0000,
+            nested: vcpu.profile.vendor === 'amd',
+          }),
+        );
+      return { ...kvmGuestCalls(places), emulator, nested };
     },
   };
 }
 
 function exceptionOf(result: EmulationResult): Exception | undefined {
   return result.kind === 'completed' ? undefined : result.exception;
-}
-
-/** EPT of a hypervisor inside the guest: all of its memory at the same addresses, with all rights. Its EPTP. */
-function identityTables({ memory, backing, scratch }: GuestPlaces<KvmVirtualMachine>): bigint {
-  const guestMemory = {
-    page: (frame: Pfn) => memory.page((backing + frame) as Pfn),
-    writablePage: (frame: Pfn) => memory.writablePage((backing + frame) as Pfn),
-  };
-  const frames = createFrameAllocator<Pfn>({
-    ranges: [{ start: scratch as Pfn, end: (scratch + 64) as Pfn }],
-  });
-  const editor = createEptEditor({ memory: guestMemory, frames });
-  editor.map(0 as Gfn, 0x8_0000 as Gfn, 0 as Pfn, eptLeaf({ rights: EptLow.R | EptLow.W | EptLow.X }));
-  return encodeEptp({ accessedDirty: false, root: editor.root });
 }
 
 /** The kit's set-up for a KVM whose rights have an owner that can say more than the guest's page lists do. */

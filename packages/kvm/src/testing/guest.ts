@@ -16,6 +16,7 @@ import type { Exception, ExceptionDecision, Registers, Vcpu, VcpuSetup } from '@
 import { CR0, CR4, EFER } from '@heki/x86';
 import type { KvmEvent } from '../event.ts';
 import { createKvm } from '../kvm.ts';
+import type { KvmVcpuSetup } from '../nested/nested-guest.ts';
 import type { KvmOptions } from '../options.ts';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
 
@@ -49,7 +50,7 @@ export interface TestGuest<Machine extends VirtualMachine = KvmVirtualMachine> {
   readonly events: KvmEvent[];
   readonly exceptions: Exception[];
   /** Another virtual CPU in the same state. */
-  addCpu(setup?: VcpuSetup): Vcpu;
+  addCpu(setup?: KvmVcpuSetup): Vcpu;
   /** VMCALL: the number, then up to four arguments. The result as a signed number. */
   hypercall(number: number, ...args: (number | bigint)[]): number;
   /** Writes `ranges` as a page list from guest frame `at` on, and makes hypercall 14. */

@@ -59,6 +59,8 @@ export interface AttackStep {
   readonly denial: Denial | undefined;
   /** Why the processor's own rules refuse it, as far as the guest's page tables and registers tell. */
   readonly broken: BrokenRule | undefined;
+  /** No memory is there: a load read ones, a store was lost, code could not be run. */
+  readonly withoutMemory: boolean;
   /** The bytes concerned are not in the snapshot: every check was made, but there are no contents to show. */
   readonly contentsAbsent: boolean;
 }

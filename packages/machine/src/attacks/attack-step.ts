@@ -31,6 +31,7 @@ export function recordStep<Value>(
   let answered: AttackStep['answered'];
   let denial: Denial | undefined;
   let injected = false;
+  let withoutMemory = false;
   const stop = witness.listen(({ from, event }) => {
     if (from === 'hypervisor' && isDenied(event)) {
       denial = event.verdict === 'allow-once' ? undefined : event.denial;
@@ -39,6 +40,7 @@ export function recordStep<Value>(
     if (event.type === 'exit') exits.push(event.exit);
     else if (event.type === 'entry') answered = answerOf(exits.at(-1), event.action) ?? answered;
     else if (event.type === 'exception') injected = event.injected;
+    else if (event.type === 'no-memory') withoutMemory = true;
   });
   let outcome: Outcome<Value>;
   try {
@@ -57,6 +59,7 @@ export function recordStep<Value>(
     answered,
     denial,
     broken: exception === undefined ? undefined : brokenRule(witness, deed, exception),
+    withoutMemory,
     contentsAbsent: outcome.kind === 'absent-table' || (outcome.kind === 'done' && outcome.absent === true),
   };
   return { step, outcome };

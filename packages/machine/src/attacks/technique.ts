@@ -33,10 +33,10 @@ export function storeAndLook(
     const reason = 'the processor let the store through; the contents are not in the snapshot';
     return { outcome: 'succeeded', target, decisive: step, reason };
   }
-  if (attacker.load(target, 1).value === byte) {
+  if (!step.withoutMemory && attacker.load(target, 1).value === byte) {
     return { outcome: 'succeeded', target, decisive: step, reason: done };
   }
-  if (step.answered?.action.kind !== 'skip' && step.denial === undefined) {
+  if (!step.withoutMemory && step.answered?.action.kind !== 'skip' && step.denial === undefined) {
     return {
       outcome: 'blocked',
       target,

@@ -4,6 +4,7 @@ import type { AttackOutcome, AttackStep, Defence } from './attack-result.ts';
 
 /** How an attack ended whose deciding instruction was `step`, if completing that instruction is all it takes. */
 export function outcomeOf(step: AttackStep): AttackOutcome {
+  if (step.withoutMemory && step.denial === undefined) return 'not-tried';
   switch (step.outcome) {
     case 'done':
       return isLeftOut(step) ? outcomeOfLeftOut(step) : 'succeeded';
@@ -19,7 +20,7 @@ export function outcomeOf(step: AttackStep): AttackOutcome {
   }
 }
 
-/** How an access ended that completed without being made: it was denied, or no memory is there that could be changed or run. */
+/** How an access ended that completed without being made: it was denied, or there was nothing to be changed or run. */
 export function outcomeOfLeftOut(step: AttackStep): 'blocked' | 'not-tried' {
   return step.denial === undefined ? 'not-tried' : 'blocked';
 }
@@ -51,6 +52,7 @@ const PAGE_TABLE_RULES: ReadonlySet<string | undefined> = new Set([
  */
 export function defenceOf(step: AttackStep): Defence | null {
   const { exception, injected, denial, answered, broken } = step;
+  if (step.withoutMemory && denial === undefined) return null;
   if (exception !== undefined && !injected) {
     // The processor delivers an EPT violation as #VE by itself (SDM 3C 26.5.7).
     if (exception.vector === Vector.VE) return 'second-level';
@@ -85,6 +87,7 @@ export function exceptionText(exception: { readonly vector: number; readonly err
 /** Why `step` did not come to its end, or had no effect, in half a sentence. */
 export function explainStep(step: AttackStep): string {
   const { exception, answered } = step;
+  if (step.withoutMemory && step.denial === undefined) return 'the memory map has no memory there';
   if (step.outcome === 'absent-table') return 'a page-table page on the way is not in the snapshot';
   if (step.outcome === 'halted') {
     return answered?.action.kind === 'stop'

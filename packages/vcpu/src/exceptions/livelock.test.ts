@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { ExitAction } from '../exit.ts';
+import type { ExitAction } from '../exit-action.ts';
 import { machine, PTE, va } from '../testing/machine.ts';
 import { ListedSecondLevel } from '../testing/second-level.ts';
 

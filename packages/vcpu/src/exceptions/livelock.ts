@@ -1,4 +1,5 @@
-import type { ExitAction, VmExit } from '../exit.ts';
+import type { VmExit } from '../exit.ts';
+import type { ExitAction } from '../exit-action.ts';
 import type { Outcome, Turn } from '../outcome.ts';
 import type { Exception } from './exception.ts';
 

@@ -15,6 +15,10 @@ export const Attempt = {
   EXITED: -2,
   /** Memory that the processor itself must read is absent at {@link Trap.absent}. */
   ABSENT: -3,
+  /** A hypervisor's emulator may not or cannot carry it out: its `refusal` tells what becomes of it. */
+  REFUSED: -4,
+  /** A hypervisor's emulator has done some of a repeated instruction; the processor goes on with the rest. */
+  PARTLY: -5,
 } as const;
 
 /** One of {@link Attempt}. */
@@ -26,6 +30,8 @@ export class Trap {
   exit: VmExit = { reason: 'triple-fault' };
   /** The exit is an EPT violation that may become #VE. */
   convertible = false;
+  /** The linear address of the access that {@link exit} is about; `undefined` when it is one of the processor's own. */
+  operand: VirtualAddress | undefined;
   /** Physical address of the entry or descriptor that memory does not hold. */
   absent = 0;
 

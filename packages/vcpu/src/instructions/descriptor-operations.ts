@@ -1,10 +1,8 @@
-import type { Pfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
-import { AccessBits } from '@heki/x86';
+import type { VirtualAddress } from '@heki/physical-memory';
 import { Vector } from '../exceptions/exception.ts';
 import type { Processor } from '../processor.ts';
 import { fitsRegister, isCanonicalAddress } from '../registers/canonical-address.ts';
 import { Attempt } from './attempt.ts';
-import { byteAt, setByte } from './operand.ts';
 import { SystemOperation } from './operation.ts';
 
 const LENGTH = 3n;
@@ -104,26 +102,14 @@ function checkSelector(cpu: Processor, register: 'ldtr' | 'tr', selector: number
   }
   if ((access & PRESENT) === 0) return trap.raise(Vector.NP, errorCode);
   if (!fitsRegister(baseOf(view), cpu.profile)) return trap.raise(Vector.GP, errorCode);
-  return register === 'tr' ? markBusy(cpu, (at + 5n) as VirtualAddress) : Attempt.DONE;
+  // An implicit supervisor write to the GDT.
+  return register === 'tr' ? cpu.setSystemBits((at + 5n) as VirtualAddress, BUSY) : Attempt.DONE;
 }
 
 /** The 64-bit base in the descriptor of an LDT or TSS. */
 function baseOf(view: DataView): bigint {
   const low = BigInt(view.getUint32(2, true) & 0xff_ffff) | (BigInt(view.getUint8(7)) << 24n);
   return low | (BigInt(view.getUint32(8, true)) << 32n);
-}
-
-/** Sets the busy bit in the type of a TSS descriptor: an implicit supervisor write to the GDT. */
-function markBusy(cpu: Processor, va: VirtualAddress): Attempt {
-  const address = BigInt.asUintN(64, va);
-  const offset = Number(address & 0xfffn);
-  const access = AccessBits.READ | AccessBits.WRITE | AccessBits.IMPLICIT_SUPERVISOR;
-  const frame = cpu.mmu.translate(Number(address >> 12n) as VirtualFrame, offset, access);
-  if (frame < 0) return frame as Attempt;
-  const page = cpu.memory.writablePage(frame as Pfn);
-  if (page === undefined) return cpu.trap.miss(frame * 4096 + offset);
-  setByte(page, offset, byteAt(page, offset) | BUSY);
-  return Attempt.DONE;
 }
 
 /** A gate of the IDT. */

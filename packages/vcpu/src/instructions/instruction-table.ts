@@ -8,9 +8,10 @@ import {
 } from './arguments.ts';
 import { clts, lmsw, movFromCr, movToCr, smsw, wrpkru } from './control-operations.ts';
 import { loadSelector, loadTable } from './descriptor-operations.ts';
-import { Fetch, Load, LoadBytes, ReadModifyWrite, Store, StoreBytes } from './memory-operations.ts';
+import { Fetch, Load, ReadModifyWrite, Store } from './memory-operations.ts';
 import type { Operation } from './operation.ts';
-import { invlpg, invpcid, rdmsr, vmcall, vmfunc, writeAc, writeIf, wrmsr } from './system-operations.ts';
+import { LoadBytes, StoreBytes } from './string-operations.ts';
+import { invlpg, invpcid, rdmsr, vmcall, vmfunc, vmx, writeAc, writeIf, wrmsr } from './system-operations.ts';
 
 /** What an instruction gives when it is done. */
 type ValueOf<Name extends keyof Instructions> = Extract<
@@ -103,6 +104,7 @@ export function instructionTable(carryOut: (leaf: number, index: number) => bool
       return loadSelector('tr', selector);
     },
     vmcall,
+    vmx,
     vmfunc: () => vmfunc(carryOut),
     invlpg: (va) => {
       checkedFrame(va);

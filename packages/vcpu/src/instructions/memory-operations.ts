@@ -1,31 +1,41 @@
 import {
-  addressOf,
-  type Hpa,
   PAGE_SIZE,
   type Pfn,
-  readBytes,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
   type VirtualFrame,
-  writeBytes,
 } from '@heki/physical-memory';
 import { AccessBits } from '@heki/x86';
+import type { Emulator } from '../emulation/emulator.ts';
 import type { VcpuEvent } from '../event.ts';
 import type { Processor } from '../processor.ts';
 import { Attempt } from './attempt.ts';
 import { byteAt, operandAt, setOperand } from './operand.ts';
 import type { Operation } from './operation.ts';
 
-/** Bytes of encodings: `mov rax, [rbx]`, `mov [rbx], rax`, `lock xadd [rbx], rax`, `rep movsb`. */
+/** Bytes of encodings: `mov rax, [rbx]` and `mov [rbx], rax`, `lock xadd [rbx], rax`. */
 export const MOV_LENGTH = 3n;
 const RMW_LENGTH = 5n;
-const REP_LENGTH = 2n;
 
-type AccessName = Extract<VcpuEvent, { type: 'access' }>['access'];
+/** How events name an access. */
+export type AccessName = Extract<VcpuEvent, { type: 'access' }>['access'];
 
 /** The frame after `frame`; linear addresses wrap. */
 function nextFrame(frame: VirtualFrame): VirtualFrame {
   return (frame + 1 === VIRTUAL_FRAME_END ? 0 : frame + 1) as VirtualFrame;
+}
+
+/** What is read where no memory is. */
+function ones(bytes: number): bigint {
+  return (1n << BigInt(bytes * 8)) - 1n;
+}
+
+/** The bytes of an access in one page; `done` of them are before it. */
+interface Part {
+  readonly frame: VirtualFrame;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly done: number;
 }
 
 /** One access of up to 15 bytes, in one page or across two. Both are translated before a byte moves. */
@@ -43,6 +53,8 @@ abstract class Access<Value> implements Operation<Value> {
   /** Host frames of the first page, and of the second when the access crosses. */
   protected first = 0 as Pfn;
   protected second = 0 as Pfn;
+  /** A hypervisor carried it out, and knows where. */
+  #outOfSight = false;
 
   constructor(name: AccessName, va: VirtualAddress, bytes: number, access: number) {
     this.#name = name;
@@ -68,6 +80,7 @@ abstract class Access<Value> implements Operation<Value> {
       this.second = second as Pfn;
     }
     this.absent = false;
+    this.#outOfSight = false;
     this.perform(cpu);
     return Attempt.DONE;
   }
@@ -75,10 +88,48 @@ abstract class Access<Value> implements Operation<Value> {
   /** Moves the bytes; both pages are translated. */
   protected abstract perform(cpu: Processor): void;
 
+  abstract emulate(cpu: Processor, emulator: Emulator): Attempt;
+
+  /** An emulator takes the pages one after the other: what it did of the first stays done when the second one faults. */
+  protected forEachPart(visit: (part: Part) => Attempt): Attempt {
+    const { offset, split, bytes } = this;
+    this.#outOfSight = true;
+    const attempt = visit({ frame: this.#frame, offset, bytes: split, done: 0 });
+    if (attempt !== Attempt.DONE || split === bytes) return attempt;
+    return visit({ frame: nextFrame(this.#frame), offset: 0, bytes: bytes - split, done: split });
+  }
+
+  /** Reads the bytes for an emulator; `translated` is the access that its walk is made for. */
+  protected emulateGet(emulator: Emulator, translated: number): bigint | Attempt {
+    this.absent = false;
+    let value = 0n;
+    const attempt = this.forEachPart(({ frame, offset, bytes, done }) => {
+      const reached = emulator.readable(frame, offset, translated);
+      if (reached.kind === 'failed') return reached.attempt;
+      if (reached.kind === 'absent') this.absent = true;
+      const read = reached.kind === 'page' ? operandAt(reached.page, offset, bytes) : ones(bytes);
+      value |= read << BigInt(done * 8);
+      return Attempt.DONE;
+    });
+    return attempt === Attempt.DONE ? value : attempt;
+  }
+
+  /** Stores the bytes of `value` for an emulator. */
+  protected emulatePut(emulator: Emulator, value: bigint): Attempt {
+    return this.forEachPart(({ frame, offset, bytes, done }) => {
+      const reached = emulator.writable(frame, offset, this.#access);
+      if (reached.kind === 'failed') return reached.attempt;
+      if (reached.kind === 'absent') this.absent = true;
+      else if (reached.kind === 'page') setOperand(reached.page, offset, bytes, value >> BigInt(done * 8));
+      return Attempt.DONE;
+    });
+  }
+
   abstract emulated(cpu: Processor, value: bigint): void;
 
   tell(cpu: Processor): void {
-    const { bytes, first: frame } = this;
+    const { bytes } = this;
+    const frame = this.#outOfSight ? undefined : this.first;
     cpu.onEvent?.({ type: 'access', vcpu: cpu.id, access: this.#name, va: this.#va, bytes, frame });
   }
 
@@ -94,7 +145,7 @@ abstract class Access<Value> implements Operation<Value> {
     const page = cpu.memory.page(frame);
     if (page !== undefined) return operandAt(page, offset, bytes);
     this.absent = true;
-    return (1n << BigInt(bytes * 8)) - 1n;
+    return ones(bytes);
   }
 
   /** Stores the bytes of `value`; lost where memory is absent. */
@@ -123,6 +174,13 @@ export class Load extends Access<bigint> {
     this.value = this.get(cpu);
   }
 
+  emulate(_cpu: Processor, emulator: Emulator): Attempt {
+    const value = this.emulateGet(emulator, AccessBits.READ);
+    if (typeof value === 'number') return value;
+    this.value = value;
+    return Attempt.DONE;
+  }
+
   emulated(_cpu: Processor, value: bigint): void {
     this.value = BigInt.asUintN(this.bytes * 8, value);
   }
@@ -143,6 +201,11 @@ export class Store extends Access<undefined> {
     this.put(cpu, this.#source);
   }
 
+  emulate(_cpu: Processor, emulator: Emulator): Attempt {
+    this.absent = false;
+    return this.emulatePut(emulator, this.#source);
+  }
+
   emulated(): void {}
 }
 
@@ -160,6 +223,14 @@ export class ReadModifyWrite extends Access<bigint> {
   protected perform(cpu: Processor): void {
     this.value = this.get(cpu);
     this.put(cpu, BigInt.asUintN(this.bytes * 8, this.#update(this.value)));
+  }
+
+  /** An emulator reads all of it first. A fault of that says write, too (x86_emulate_insn). */
+  emulate(_cpu: Processor, emulator: Emulator): Attempt {
+    const value = this.emulateGet(emulator, AccessBits.READ | AccessBits.WRITE);
+    if (typeof value === 'number') return value;
+    this.value = value;
+    return this.emulatePut(emulator, BigInt.asUintN(this.bytes * 8, this.#update(value)));
   }
 
   emulated(_cpu: Processor, value: bigint): void {
@@ -193,91 +264,23 @@ export class Fetch extends Access<Uint8Array> {
     }
   }
 
+  /** What no memory holds cannot be decoded. */
+  emulate(_cpu: Processor, emulator: Emulator): Attempt {
+    this.absent = false;
+    return this.forEachPart(({ frame, offset, bytes, done }) => {
+      const reached = emulator.readable(frame, offset, AccessBits.FETCH);
+      if (reached.kind === 'failed') return reached.attempt;
+      if (reached.kind === 'device') return Attempt.REFUSED;
+      if (reached.kind === 'absent') this.absent = true;
+      for (let i = 0; i < bytes; i++) {
+        this.value[done + i] = reached.kind === 'page' ? byteAt(reached.page, offset + i) : 0xff;
+      }
+      return Attempt.DONE;
+    });
+  }
+
   emulated(cpu: Processor, value: bigint): void {
     for (let i = 0; i < this.bytes; i++) this.value[i] = Number((value >> BigInt(i * 8)) & 0xffn);
     cpu.retire(BigInt(this.bytes));
-  }
-}
-
-/** REP MOVSB to or from memory: what is behind it stays done when a page faults. */
-abstract class Repeated<Value> implements Operation<Value> {
-  readonly length = REP_LENGTH;
-  abstract readonly value: Value;
-  absent = false;
-  progress = 0;
-  readonly #name: AccessName;
-  readonly #va: VirtualAddress;
-  readonly #total: number;
-  readonly #access: number;
-  #frame = 0 as Pfn;
-
-  constructor(name: AccessName, va: VirtualAddress, total: number, access: number) {
-    this.#name = name;
-    this.#va = va;
-    this.#total = total;
-    this.#access = access;
-  }
-
-  attempt(cpu: Processor): Attempt {
-    while (this.progress < this.#total) {
-      const va = BigInt.asUintN(64, this.#va + BigInt(this.progress));
-      const offset = Number(va & 0xfffn);
-      const frame = cpu.mmu.translate(Number(va >> 12n) as VirtualFrame, offset, this.#access);
-      if (frame < 0) return frame as Attempt;
-      if (this.progress === 0) this.#frame = frame as Pfn;
-      const bytes = Math.min(this.#total - this.progress, PAGE_SIZE - offset);
-      if (!this.move(cpu, frame as Pfn, offset, this.progress, bytes)) this.absent = true;
-      this.progress += bytes;
-    }
-    return Attempt.DONE;
-  }
-
-  /** Moves `bytes` bytes between a page and the buffer from `done` on. `false` when the page is absent. */
-  protected abstract move(cpu: Processor, frame: Pfn, offset: number, done: number, bytes: number): boolean;
-
-  emulated(): void {}
-
-  tell(cpu: Processor): void {
-    cpu.onEvent?.({
-      type: 'access',
-      vcpu: cpu.id,
-      access: this.#name,
-      va: this.#va,
-      bytes: this.#total,
-      frame: this.#frame,
-    });
-  }
-}
-
-/** REP MOVSB from memory. */
-export class LoadBytes extends Repeated<Uint8Array> {
-  readonly value: Uint8Array;
-
-  constructor(va: VirtualAddress, length: number) {
-    super('load', va, length, AccessBits.READ);
-    this.value = new Uint8Array(length);
-  }
-
-  protected move(cpu: Processor, frame: Pfn, offset: number, done: number, bytes: number): boolean {
-    const target = this.value.subarray(done, done + bytes);
-    if (readBytes(cpu.memory, (addressOf(frame) + offset) as Hpa, target) === bytes) return true;
-    target.fill(0xff);
-    return false;
-  }
-}
-
-/** REP MOVSB to memory. */
-export class StoreBytes extends Repeated<undefined> {
-  readonly value = undefined;
-  readonly #source: Uint8Array;
-
-  constructor(va: VirtualAddress, source: Uint8Array) {
-    super('store', va, source.length, AccessBits.WRITE);
-    this.#source = source;
-  }
-
-  protected move(cpu: Processor, frame: Pfn, offset: number, done: number, bytes: number): boolean {
-    const source = this.#source.subarray(done, done + bytes);
-    return writeBytes(cpu.memory, (addressOf(frame) + offset) as Hpa, source) === bytes;
   }
 }

@@ -1,3 +1,4 @@
+import type { Emulator } from '../emulation/emulator.ts';
 import type { Processor } from '../processor.ts';
 import type { Attempt } from './attempt.ts';
 
@@ -13,6 +14,8 @@ export interface Operation<Value> {
   readonly absent: boolean;
   /** For repeated instructions: what is done already and is not done again. */
   readonly progress: number;
+  /** Carries it out for a hypervisor, over memory as that has it. DONE, RAISED, ABSENT, REFUSED or PARTLY. */
+  emulate(cpu: Processor, emulator: Emulator): Attempt;
   /** The hypervisor carried it out; `value` is what it read for it. */
   emulated(cpu: Processor, value: bigint): void;
   /** Tells of its completion. Called only when somebody listens. */
@@ -45,6 +48,15 @@ export class SystemOperation<Value> implements Operation<Value> {
 
   attempt(cpu: Processor): Attempt {
     return this.#attempt(cpu, this);
+  }
+
+  emulate(cpu: Processor, emulator: Emulator): Attempt {
+    cpu.emulator = emulator;
+    try {
+      return this.attempt(cpu);
+    } finally {
+      cpu.emulator = undefined;
+    }
   }
 
   emulated(cpu: Processor, value: bigint): void {

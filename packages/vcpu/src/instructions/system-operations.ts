@@ -5,6 +5,7 @@ import type { Processor } from '../processor.ts';
 import { fitsRegister } from '../registers/canonical-address.ts';
 import { Attempt } from './attempt.ts';
 import { SystemOperation } from './operation.ts';
+import type { HypercallInstruction, VmxInstruction } from './vmx-instruction.ts';
 
 /** Bytes of RDMSR and WRMSR, of CLI and STI, of INVPCID, and of the others here. */
 const MSR_LENGTH = 2n;
@@ -76,13 +77,29 @@ export function wrmsr(msr: number, value: bigint): SystemOperation<undefined> {
   );
 }
 
-/** VMCALL or VMMCALL; the hypervisor sees the CPL, and refuses it itself if it wants to. */
-export function vmcall(): SystemOperation<undefined> {
+/** VMCALL or VMMCALL; the hypervisor sees the CPL, and refuses it itself if it wants to. The other vendor's is #UD. */
+export function vmcall(instruction?: HypercallInstruction): SystemOperation<undefined> {
   return system(
-    () => 'vmcall',
+    () => instruction ?? 'vmcall',
     LENGTH,
-    (cpu) =>
-      cpu.controls.hypercallExiting ? cpu.trap.leave({ reason: 'hypercall' }) : cpu.trap.raise(Vector.UD, 0),
+    ({ controls, trap, profile }) => {
+      const own = profile.vendor === 'amd' ? 'vmmcall' : 'vmcall';
+      return controls.hypercallExiting && (instruction ?? own) === own
+        ? trap.leave({ reason: 'hypercall' })
+        : trap.raise(Vector.UD, 0);
+    },
+  );
+}
+
+/** An instruction of VMX in a guest: it exits before CPL and operands are looked at (SDM 3C 26.1.2, 32.3). */
+export function vmx(instruction: VmxInstruction): SystemOperation<undefined> {
+  return system(
+    () => instruction,
+    LENGTH,
+    ({ controls, trap, profile }) =>
+      controls.hypercallExiting && profile.vendor === 'intel'
+        ? trap.leave({ reason: 'vmx-instruction', instruction })
+        : trap.raise(Vector.UD, 0),
   );
 }
 

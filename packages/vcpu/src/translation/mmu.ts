@@ -284,7 +284,7 @@ export class Mmu {
         return this.#trap.miss(walker.guestFrame * 4096 + walker.guestOffset);
       default:
         this.#dropFaulting(frame);
-        return this.#leave(frame, offset);
+        return this.#leave(frame, offset, bits);
     }
   }
 
@@ -331,9 +331,10 @@ export class Mmu {
     if (own || global) this.#onFlush?.('fault', frame);
   }
 
-  #leave(frame: VirtualFrame, offset: number): number {
+  #leave(frame: VirtualFrame, offset: number, bits: number): number {
     const fault = this.#nested?.secondLevel.fault;
     if (fault === undefined) return this.#trap.miss(0);
+    this.#trap.operand = (bits & AccessBits.IMPLICIT_SUPERVISOR) !== 0 ? undefined : linear(frame, offset);
     switch (fault.kind) {
       case 'ept-violation': {
         const { qualification, gpa } = fault;

@@ -34,7 +34,11 @@ export interface Extract extends WrittenCore {
 export function extractTables(core: Vmcore, options: ExtractOptions = {}): Extract {
   const user = options.user === true;
   const roots = extractRoots(core);
-  const pages = findTablePages(core.memory, roots, { user, limit: MAX_TABLE_PAGES });
+  const pages = findTablePages(core.memory, roots, {
+    user,
+    limit: MAX_TABLE_PAGES,
+    encryptionBit: core.encryption?.bit,
+  });
   const cleared = new Map<Gfn, PageView>();
   let userEntriesCleared = 0;
   for (const frame of pages.upperHalfOnly) {

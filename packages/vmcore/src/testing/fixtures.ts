@@ -26,6 +26,8 @@ export interface FixtureFacts {
   readonly la57: boolean;
   readonly page_table_pages: number;
   readonly kernel: string;
+  /** Absent where KASLR did not move the direct map. */
+  readonly page_offset_base?: string;
 }
 
 export function fixtureFacts(name: string): FixtureFacts {

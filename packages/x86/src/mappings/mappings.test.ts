@@ -397,6 +397,19 @@ describe('presence as Linux sees it', () => {
     expect(large('RW', {}, HARDWARE_PRESENCE)).toEqual([]);
   });
 
+  it('undoes the inversion of a frame in all address bits but the C-bit', () => {
+    const encryptionBit = 51;
+    const frame = (bits: bigint, flags: string) => {
+      const options = draw([{ va: 0n, leaf: 1, page: 0x60_0000, entries: { 1: flags }, bits: { 1: bits } }]);
+      const linux = { ...options, presence: LINUX_PRESENCE, encryptionBit };
+      return walk(linux, virtualFrame(0), virtualFrame(1)).leaves.map(({ guestFrame }) => guestFrame);
+    };
+    for (const bits of [0n, 1n << 51n]) {
+      expect(frame(bits, 'G')).toEqual([2 ** 39 - 1 - 0x600]);
+      expect(frame(bits, 'P')).toEqual([0x600]);
+    }
+  });
+
   it('takes a PDE with PROTNONE alone for a table, which its bits name as they are', () => {
     const options = draw([{ va: 0n, leaf: 1, page: 0x60_0000, entries: { 2: 'G' } }]);
     const linux = { ...options, presence: LINUX_PRESENCE };
@@ -427,9 +440,10 @@ describe('the two versions', () => {
         fc.constantFrom(HARDWARE_PRESENCE, LINUX_PRESENCE),
         fc.nat(40),
         fc.constantFrom('once' as const, 'each' as const),
-        (entries, [start, frames], levels, presence, budget, sharedTables) => {
+        fc.constantFrom(undefined, undefined, 36, 51),
+        (entries, [start, frames], levels, presence, budget, sharedTables, encryptionBit) => {
           const memory = memoryOf(entries);
-          const options = { memory, root: gfn(0), levels, presence, budget, sharedTables };
+          const options = { memory, root: gfn(0), levels, presence, budget, sharedTables, encryptionBit };
           const first = canonicalFrame(start, levels);
           met += walk(options, first, Math.min(2 ** 52, first + frames) as VirtualFrame).leaves.length;
         },
@@ -491,29 +505,36 @@ describe('the two versions', () => {
   });
 
   it('find a mapping where a translation finds one, with the same frame and rights', () => {
-    const profile = { ...INTEL_VT_RP, maxPhysicalAddressBits: 52 };
+    const encryption = fc.constantFrom(undefined, undefined, 36, 51);
     let mapped = 0;
     fc.assert(
-      fc.property(tables, tableFrame, fc.constantFrom(4 as const, 5 as const), (entries, frame, levels) => {
-        const memory = memoryOf(entries);
-        const virtual = canonicalFrame(frame, levels);
-        const registers = pagingRegisters({ cr4: CR4.PAE | (levels === 5 ? CR4.LA57 : 0n) });
-        const read = { kind: 'read', mode: 'supervisor' } as const;
-        const { outcome } = translate(registers, memory, at(BigInt(virtual) << 12n), read, profile);
-        if (outcome.kind === 'page-fault' && outcome.denials[0].rule === 'reserved-bit') return;
-        const options = { memory, root: gfn(0), levels };
-        const { leaves } = walk(options, virtual, (virtual + 1) as VirtualFrame);
-        expect(leaves).toHaveLength(outcome.kind === 'mapped' ? 1 : 0);
-        const [leaf] = leaves;
-        if (outcome.kind !== 'mapped' || leaf === undefined) return;
-        mapped++;
-        const { user, writable, executeDisable } = outcome.rights;
-        expect(leaf).toMatchObject({
-          guestFrame: outcome.gpa / 4096,
-          level: outcome.level,
-          effective: (user ? USER : 0) | (writable ? WRITE : 0) | (executeDisable ? EXECUTE_DISABLE : 0),
-        });
-      }),
+      fc.property(
+        tables,
+        tableFrame,
+        fc.constantFrom(4, 5),
+        encryption,
+        (entries, frame, levels, encryptionBit) => {
+          const memory = memoryOf(entries);
+          const profile = { ...INTEL_VT_RP, maxPhysicalAddressBits: 52, encryptionBit };
+          const virtual = canonicalFrame(frame, levels);
+          const registers = pagingRegisters({ cr4: CR4.PAE | (levels === 5 ? CR4.LA57 : 0n) });
+          const read = { kind: 'read', mode: 'supervisor' } as const;
+          const { outcome } = translate(registers, memory, at(BigInt(virtual) << 12n), read, profile);
+          if (outcome.kind === 'page-fault' && outcome.denials[0].rule === 'reserved-bit') return;
+          const options = { memory, root: gfn(0), levels, encryptionBit };
+          const { leaves } = walk(options, virtual, (virtual + 1) as VirtualFrame);
+          expect(leaves).toHaveLength(outcome.kind === 'mapped' ? 1 : 0);
+          const [leaf] = leaves;
+          if (outcome.kind !== 'mapped' || leaf === undefined) return;
+          mapped++;
+          const { user, writable, executeDisable } = outcome.rights;
+          expect(leaf).toMatchObject({
+            guestFrame: outcome.gpa / 4096,
+            level: outcome.level,
+            effective: (user ? USER : 0) | (writable ? WRITE : 0) | (executeDisable ? EXECUTE_DISABLE : 0),
+          });
+        },
+      ),
       { numRuns: 1500 },
     );
     expect(mapped).toBeGreaterThan(100);

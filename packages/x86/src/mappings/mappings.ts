@@ -34,6 +34,7 @@ export function* mappings(
   end: VirtualFrame,
 ): Generator<MappingLeaf, MappingWalkResult> {
   const { memory, root, levels, presence = HARDWARE_PRESENCE, budget = DEFAULT_TABLE_BUDGET } = options;
+  const { encryptionBit } = options;
   checkVirtualRange(start, end);
   const contexts = findSharedTables(options, start, end);
   const counts = { leaves: 0, mappings: 0, tables: 0, absentTables: 0, sharedPlaces: 0 };
@@ -94,7 +95,7 @@ export function* mappings(
       if (kind === 'leaf') {
         const stored = entryFrame(low, high);
         const inverted = presence.invertedWhenNotPresent && (low & EntryLow.P) === 0;
-        const mapped = inverted ? FRAME_END - 1 - stored : stored;
+        const mapped = decrypted(inverted ? FRAME_END - 1 - stored : stored, encryptionBit);
         const places = context?.places ?? 1;
         counts.leaves++;
         counts.mappings += places;
@@ -111,8 +112,15 @@ export function* mappings(
         };
         break;
       }
-      table = entryFrame(low, high);
+      table = decrypted(entryFrame(low, high), encryptionBit);
     }
   }
   return { stoppedAt: undefined, ...counts, tablesAtSeveralLevels };
+}
+
+/** A frame number without the C-bit. */
+function decrypted(frame: number, encryptionBit: number | undefined): Gfn {
+  if (encryptionBit === undefined) return frame as Gfn;
+  const bit = 2 ** (encryptionBit - 12);
+  return (frame - (Math.floor(frame / bit) % 2) * bit) as Gfn;
 }

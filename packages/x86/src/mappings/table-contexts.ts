@@ -1,5 +1,5 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
-import { EntryLow, entryFrame, framesOfLevel, type Level } from '../entries/entry.ts';
+import { addressHigh, EntryLow, entryFrame, framesOfLevel, type Level } from '../entries/entry.ts';
 import { FrameSet } from './frame-set.ts';
 import {
   canonicalHalves,
@@ -93,6 +93,7 @@ export function findSharedTables(
 function isAnyTableMetTwice(options: MappingWalkOptions, start: VirtualFrame, end: VirtualFrame): boolean {
   if (end - start < SMALLEST_RANGE) return false;
   const { memory, root, levels, presence = HARDWARE_PRESENCE, budget = DEFAULT_TABLE_BUDGET } = options;
+  const addressBits = addressHigh(options.encryptionBit);
   const met = new FrameSet();
   met.add(root);
   let count = 0;
@@ -107,7 +108,7 @@ function isAnyTableMetTwice(options: MappingWalkOptions, start: VirtualFrame, en
     for (let slot = first; slot < last; slot++) {
       const low = page[2 * slot] ?? 0;
       if ((low & present) === 0 || (leaf !== 0 && (low & leaf) === leaf)) continue;
-      const child = entryFrame(low, page[2 * slot + 1] ?? 0);
+      const child = entryFrame(low, page[2 * slot + 1] ?? 0, addressBits);
       if (!met.add(child)) return true;
       if (++count > budget) return false;
       if (level > 2 && isMetUnder(child, (level - 1) as Level, base + slot * span, half)) return true;
@@ -166,7 +167,8 @@ export class TableContexts {
 
   /** Finds the tables under the entries of one. */
   #lookThrough(above: TableContext): void {
-    const { memory, presence = HARDWARE_PRESENCE } = this.#options;
+    const { memory, presence = HARDWARE_PRESENCE, encryptionBit } = this.#options;
+    const addressBits = addressHigh(encryptionBit);
     const page = memory.page(above.table);
     if (page === undefined) return;
     const level = above.level as Level;
@@ -182,7 +184,7 @@ export class TableContexts {
       const high = page[2 * slot + 1] ?? 0;
       this.#add(
         above,
-        entryFrame(low, high),
+        entryFrame(low, high, addressBits),
         above.base + slot * span,
         above.common & low,
         above.executeDisable | (high >>> 31),

@@ -1,11 +1,12 @@
+import type { Gfn, PageView, PhysicalMemory, VirtualFrame } from '@heki/physical-memory';
 import {
-  FRAME_END,
-  type Gfn,
-  type PageView,
-  type PhysicalMemory,
-  type VirtualFrame,
-} from '@heki/physical-memory';
-import { EntryLow, entryFrame, framesOfLevel, type LeafLevel, type Level } from '../entries/entry.ts';
+  addressHigh,
+  EntryLow,
+  entryFrame,
+  framesOfLevel,
+  type LeafLevel,
+  type Level,
+} from '../entries/entry.ts';
 import { PageRights } from '../entries/page-rights.ts';
 import {
   canonicalHalves,
@@ -76,6 +77,9 @@ class MappingWalk {
   /** Absent where no table has more than one place. */
   readonly #contexts: TableContexts | undefined;
   readonly #onShared: ((place: SharedTable) => void) | undefined;
+  /** The bits of an entry's high half that are address bits, and a frame in which all address bits are set. */
+  readonly #addressBits: number;
+  readonly #lastFrame: number;
   readonly #visit: (leaf: MappingLeaf) => void;
   readonly #leaf = new Leaf();
   /** The half that is being walked. */
@@ -94,6 +98,8 @@ class MappingWalk {
     this.#budget = options.budget ?? DEFAULT_TABLE_BUDGET;
     this.#contexts = contexts;
     this.#onShared = options.onShared;
+    this.#addressBits = addressHigh(options.encryptionBit);
+    this.#lastFrame = entryFrame(~0, ~0, this.#addressBits);
     this.#visit = visit;
   }
 
@@ -162,7 +168,7 @@ class MappingWalk {
         mappings++;
         continue;
       }
-      const child = entryFrame(low, high);
+      const child = entryFrame(low, high, this.#addressBits);
       mappings +=
         this.#contexts === undefined
           ? this.#table(level - 1, child, from, rights, disabled, places)
@@ -210,15 +216,17 @@ class MappingWalk {
     const visit = this.#visit;
     const present = this.#presence.present[1];
     const inverted = this.#presence.invertedWhenNotPresent ? P : 0;
+    const addressBits = this.#addressBits;
+    const lastFrame = this.#lastFrame;
     leaf.level = 1;
     leaf.frames = 1;
     for (let slot = first; slot < last; slot++) {
       const low = page[2 * slot] ?? 0;
       if ((low & present) === 0) continue;
       const high = page[2 * slot + 1] ?? 0;
-      const frame = entryFrame(low, high);
+      const frame = entryFrame(low, high, addressBits);
       leaf.virtualFrame = (base + slot) as VirtualFrame;
-      leaf.guestFrame = ((~low & inverted) === 0 ? frame : FRAME_END - 1 - frame) as Gfn;
+      leaf.guestFrame = ((~low & inverted) === 0 ? frame : lastFrame - frame) as Gfn;
       leaf.low = low;
       leaf.high = high;
       leaf.effective = (common & low) | ((executeDisable | (high >>> 31)) * PageRights.EXECUTE_DISABLE);
@@ -239,9 +247,9 @@ class MappingWalk {
     const leaf = this.#leaf;
     const span = framesOfLevel(level);
     const clippedFrom = Math.max(from, this.#start);
-    const stored = entryFrame(low, high);
+    const stored = entryFrame(low, high, this.#addressBits);
     const inverted = this.#presence.invertedWhenNotPresent && (low & P) === 0;
-    const frame = inverted ? FRAME_END - 1 - stored : stored;
+    const frame = inverted ? this.#lastFrame - stored : stored;
     leaf.virtualFrame = clippedFrom as VirtualFrame;
     leaf.guestFrame = (frame - (frame % span) + clippedFrom - from) as Gfn;
     leaf.frames = Math.min(from + span, this.#end) - clippedFrom;

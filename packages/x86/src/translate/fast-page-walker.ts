@@ -243,7 +243,10 @@ export class FastPageWalker implements PageWalker {
         if (host === REFUSED) return this.#failAt(SECOND_LEVEL, table, index, level);
       }
       const page = memory.page(host as Pfn);
-      if (page === undefined) return this.#failAt(ABSENT_TABLE, table, index, level);
+      if (page === undefined) {
+        this.errorCode = faultCode | this.#accessCode(access);
+        return this.#failAt(ABSENT_TABLE, table, index, level);
+      }
       const low = page[2 * index] ?? 0;
       const high = page[2 * index + 1] ?? 0;
 

@@ -50,7 +50,7 @@ export interface PageWalker {
    */
   violatesLass(virtualFrame: VirtualFrame, access: number): boolean;
 
-  /** After PAGE_FAULT: the error code. */
+  /** After PAGE_FAULT: the error code. After ABSENT_TABLE: that of an entry that is not present. */
   readonly errorCode: number;
   /** After MAPPED: the 4-KiB host frame of the address; without a second level, the same number as {@link guestFrame}. */
   readonly frame: Pfn;

@@ -17,8 +17,8 @@ import { EFER } from '@heki/x86';
 import { type DomainState, setAccess, useView } from '../domain-state.ts';
 import { rightsOfAccess } from '../p2m/access-rights.ts';
 import { createOnceView, ONCE_ROOT } from '../p2m/once.ts';
+import { emulatedMemory } from './emulated-memory.ts';
 
-const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 const RESUME: ExitAction = { kind: 'resume' };
 const GENERAL_PROTECTION: ExitAction = { kind: 'inject', exception: { vector: Vector.GP, errorCode: 0 } };
 
@@ -73,6 +73,7 @@ function handle(domain: DomainState, vcpu: Vcpu, exit: VmExit): ExitAction {
     case 'hypercall':
       return handleHypercall(domain, vcpu);
     case 'vmfunc':
+    case 'vmx-instruction':
       return { kind: 'inject', exception: { vector: Vector.UD, errorCode: 0 } };
     case 'nested-page-fault':
       return { kind: 'stop', why: 'this Xen runs on EPT only' };
@@ -88,8 +89,8 @@ function handleViolation(domain: DomainState, vcpu: Vcpu, exit: Exit<'ept-violat
   const gfn = frameOf(gpa);
   const view = domain.views.get(vcpu) ?? domain.p2m.host;
   const region = domain.regions.find(gfn);
-  // No memory: the device model answers, and nothing is there. Writes to ram_ro are dropped (p2m_is_discard_write).
-  if (region === undefined) return { kind: 'skip', value: ALL_ONES };
+  // No memory: the device model answers.
+  if (region === undefined) return { kind: 'emulate', memory: emulatedMemory(domain) };
   const write = has(EptQualification.WRITE);
   const fetch = has(EptQualification.FETCH);
   // With accessed and dirty flags every use of a guest page table counts as a write, which a read-only table cannot take.
@@ -98,7 +99,8 @@ function handleViolation(domain: DomainState, vcpu: Vcpu, exit: Exit<'ept-violat
   const denied =
     (has(EptQualification.READ) && !read) || (write && !writable) || (fetch && !supervisorExecute);
   if (!denied) {
-    if (write && region.readOnly === true) return { kind: 'skip' };
+    // Stores to ram_ro are dropped (p2m_is_discard_write).
+    if (write && region.readOnly === true) return { kind: 'emulate', memory: emulatedMemory(domain) };
     if (!view.propagate(gfn)) return { kind: 'stop', why: 'no host memory is left for p2m tables' };
     domain.emit?.({ type: 'propagated', view: view.index, gfn });
     return RESUME;

@@ -1,0 +1,61 @@
+import { describeExit, type ExitAction, type Vcpu, type VmExit } from '@heki/vcpu';
+import type { VmState } from '../vm-state.ts';
+import type { NestedGuest } from './nested-guest.ts';
+
+/**
+ * An exit of an L2 that belongs to the hypervisor inside the guest: what that does about it. `undefined` for one that KVM handles, of an L2
+ * or of the guest itself (nested_vmx_reflect_vmexit, nested_svm_exit_handled).
+ */
+export function exitToL1(vm: VmState, vcpu: Vcpu, exit: VmExit): ExitAction | undefined {
+  const guest = vm.nested.get(vcpu);
+  if (guest === undefined || !belongsToL1(guest, vcpu, exit)) return undefined;
+  vm.emit?.({ type: 'nested-exit', vcpu: vcpu.id, exit });
+  return (
+    vm.onNestedExit.get(vcpu)?.(vcpu, exit) ?? {
+      kind: 'stop',
+      why: `a VM exit to L1, where nobody handles it: ${describeExit(exit)}`,
+    }
+  );
+}
+
+function belongsToL1({ view, controls }: NestedGuest, vcpu: Vcpu, exit: VmExit): boolean {
+  switch (exit.reason) {
+    case 'ept-violation':
+    case 'ept-misconfiguration':
+    case 'nested-page-fault':
+      return view.reflected;
+    case 'mov-to-cr':
+      if (exit.cr === 3) return controls.cr3LoadExiting;
+      return vcpu.profile.vendor === 'amd'
+        ? interceptsWrite(controls, exit.cr)
+        : changesOwned(controls, exit.cr, exit.value);
+    case 'rdmsr':
+      return controls.readExitingMsrs === 'all' || controls.readExitingMsrs.has(exit.msr);
+    case 'wrmsr':
+      return controls.writeExitingMsrs === 'all' || controls.writeExitingMsrs.has(exit.msr);
+    case 'descriptor-table':
+      return controls.descriptorTableExiting;
+    // VMCALL and every instruction of VMX exit whatever the controls (SDM 3C 26.1.2); VMMCALL exits only where L1 wants it to.
+    case 'hypercall':
+    case 'vmx-instruction':
+    case 'triple-fault':
+      return true;
+    case 'vmfunc':
+      return false;
+  }
+}
+
+/** nested_vmx_exit_handled_cr(): bits that L1 owns would change from what its read shadow shows. */
+function changesOwned(
+  { cr0Mask, cr0Shadow, cr4Mask, cr4Shadow }: NestedGuest['controls'],
+  cr: 0 | 4,
+  value: bigint,
+): boolean {
+  return cr === 0 ? ((value ^ cr0Shadow) & cr0Mask) !== 0n : ((value ^ cr4Shadow) & cr4Mask) !== 0n;
+}
+
+/** SVM has no masks: what KVM itself does not leave for exits because L1 wants it to. */
+function interceptsWrite({ svm }: NestedGuest['controls'], cr: 0 | 4): boolean {
+  if (svm === undefined) return false;
+  return cr === 4 ? svm.cr4Write : svm.cr0Write || svm.cr0Selective;
+}

@@ -1,0 +1,84 @@
+import { HEKI_ATTRIBUTE_MASK } from '@heki/hypercall/kvm';
+import { FRAME_END } from '@heki/physical-memory';
+import { defaultControls, type Vcpu } from '@heki/vcpu';
+import { ALL_PERMISSIONS } from '../attributes/permissions.ts';
+import { updateCrMasks } from '../control-registers/control-registers.ts';
+import type { HekiVmState, VmState } from '../vm-state.ts';
+import { createNestedView } from './create-nested-view.ts';
+import type { NestedControls, NestedGuest, NestedSetup } from './nested-guest.ts';
+
+/** Tags what an L2 has cached, apart from L1's: no root table has an odd frame beyond all memory. */
+const NESTED_ROOT = 2 ** 40 - 1;
+
+/**
+ * VM entry by a hypervisor inside the guest, with the EPTP or nCR3 that it wants for its L2. Whether the L2 runs; an L2 that runs on this
+ * virtual CPU already is left without another VM exit.
+ *
+ * MBEC is off for it (the series clears the control in vmcs02), so that bit 2 of KVM's leaves decides about every fetch of an L2, its
+ * user code's too: when memory is protected the mended code enters no L2, because a page cannot be both. Nor does it enter one whose VM exit
+ * would load CR0 or CR4 without a pinned bit, past every check of MOV to CR (B-NESTED).
+ *
+ * @throws {EptError} when VM entry would fail for this EPTP
+ * @throws {HypervisorError} when nCR3 is no physical address
+ */
+export function enterNested(
+  vm: HekiVmState,
+  vcpu: Vcpu,
+  pointer: bigint,
+  { controls = {}, host = {} }: NestedSetup = {},
+): boolean {
+  const { cr0, cr3, cr4, efer } = vm.nested.get(vcpu)?.host ?? vcpu.registers;
+  const loaded = { cr0: host.cr0 ?? cr0, cr3, cr4: host.cr4 ?? cr4, efer };
+  if (!vm.defects['B-NESTED']) {
+    const unpins = (vm.pins.cr0 & ~loaded.cr0) !== 0n || (vm.pins.cr4 & ~loaded.cr4) !== 0n;
+    if (isProtected(vm) || unpins) return false;
+  }
+  const view = createNestedView(vm, pointer);
+  startNested(vm, vcpu, { view, pointer, controls: { ...defaultControls(), ...controls }, host: loaded });
+  return true;
+}
+
+/** Puts an L2 on a virtual CPU, without a look at what is protected. */
+function startNested(vm: VmState, vcpu: Vcpu, guest: NestedGuest): void {
+  vm.nested.set(vcpu, guest);
+  vcpu.useSecondLevel(guest.view, NESTED_ROOT);
+  vcpu.invept(NESTED_ROOT);
+  setIntercepts(vm, vcpu, guest.controls);
+}
+
+/** vmcs02, vmcb02: the guest is left for what KVM wants and for what L1 wants. KVM's own share, but for control registers, is VMCALL. */
+function setIntercepts(vm: VmState, vcpu: Vcpu, wanted: NestedControls): void {
+  const { controls } = vcpu;
+  controls.cr3LoadExiting = wanted.cr3LoadExiting;
+  controls.descriptorTableExiting = wanted.descriptorTableExiting;
+  controls.readExitingMsrs = wanted.readExitingMsrs;
+  controls.writeExitingMsrs = wanted.writeExitingMsrs;
+  controls.hypercallExiting = vcpu.profile.vendor === 'intel' || wanted.hypercallExiting;
+  updateCrMasks(vm, vcpu);
+}
+
+/** A VM exit to L1: its own second level is in use again, and the control registers of the host state are loaded. */
+export function leaveNested(vm: VmState, vcpu: Vcpu): void {
+  const guest = vm.nested.get(vcpu);
+  if (guest === undefined) return;
+  vm.nested.delete(vcpu);
+  vcpu.useSecondLevel(vm.tables.view(), vm.tables.root);
+  Object.assign(vcpu.registers, guest.host);
+  setIntercepts(vm, vcpu, defaultControls());
+}
+
+/** Memory may be protected now: then no L2 runs on. */
+export function leaveProtectedNested(vm: HekiVmState): void {
+  if (vm.defects['B-NESTED'] || vm.nested.size === 0 || !isProtected(vm)) return;
+  for (const vcpu of [...vm.nested.keys()]) leaveNested(vm, vcpu);
+}
+
+/** Drops what virtual CPUs cached while they ran an L2. */
+export function flushNested(vm: VmState): void {
+  for (const vcpu of vm.nested.keys()) vcpu.invept(NESTED_ROOT);
+}
+
+/** Whether a frame has rights of its own, or those that have none have less than all. */
+function isProtected({ attributes, permissions }: HekiVmState): boolean {
+  return permissions.default !== ALL_PERMISSIONS || !attributes.equal(0, FRAME_END, 0, HEKI_ATTRIBUTE_MASK);
+}

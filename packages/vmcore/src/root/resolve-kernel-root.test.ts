@@ -1,0 +1,223 @@
+import { type Gfn, gfn } from '@heki/physical-memory';
+import { describe, expect, it } from 'vitest';
+import { buildCore, type NotePart, qemuNote } from '../testing/build-core.ts';
+import { type BuiltKernel, buildKernel } from '../testing/built-kernel.ts';
+import { readVmcore, type Vmcore } from '../vmcore.ts';
+import { doubtsAbout } from './doubts.ts';
+import { resolveKernelRoot } from './resolve-kernel-root.ts';
+
+const PLAN = {
+  levels: 4,
+  ramFrames: 0x3000,
+  directMapGib: 0x2200,
+  largestLeaf: 2,
+  textAt: 8,
+  vmalloc: [],
+} as const;
+/** The image of this kernel is mapped 16 MiB above `__START_KERNEL_map` and lies at 16 MiB. */
+const STEXT = 'SYMBOL(_stext)=ffffffff81000000\n';
+
+function swapperAt(kernel: BuiltKernel, physBase = 0): string {
+  const address = 0xffff_ffff_8000_0000n + BigInt(kernel.kernelRoots.swapper * 4096 - physBase);
+  return `SYMBOL(swapper_pg_dir)=${address.toString(16)}\n`;
+}
+
+/** The page table by which the direct map maps `frame`, in 4-KiB leaves. */
+function directMapTable(kernel: BuiltKernel, root: Gfn, frame: number): Uint32Array {
+  return tableOf(kernel, root, kernel.directMap + frame);
+}
+
+/** The page table that maps a virtual frame. */
+function tableOf({ memory }: BuiltKernel, root: Gfn, virtualFrame: number): Uint32Array {
+  let table = root;
+  for (let level = 4; ; level--) {
+    const page = memory.writablePage(table);
+    if (page === undefined) throw new Error('a table is absent');
+    if (level === 1) return page;
+    const slot = Math.floor(virtualFrame / 512 ** (level - 1)) % 512;
+    table = gfn(Math.floor((page[2 * slot] ?? 0) / 4096));
+  }
+}
+
+function coreOf(kernel: BuiltKernel, on: readonly number[], info?: string): Vmcore {
+  const notes: NotePart[] = on.map((root) => qemuNote({ cr3: BigInt(root * 4096) }));
+  if (info !== undefined) notes.push({ name: 'VMCOREINFO', descriptor: new TextEncoder().encode(info) });
+  return { ...readVmcore(buildCore({ notes })), memory: kernel.memory };
+}
+
+describe('the root of the kernel', () => {
+  const kernel = buildKernel(PLAN);
+  const { swapper, process } = kernel.kernelRoots;
+  const { user, trampoline, guest, empty } = kernel.otherRoots;
+
+  it('is swapper_pg_dir wherever VMCOREINFO has it, and what the CPU stands on does not matter', () => {
+    for (const physBase of [0, 0x20_0000, -0x100_0000]) {
+      const info = `${swapperAt(kernel, physBase)}NUMBER(phys_base)=${physBase}\n`;
+      for (const root of [swapper, process, user, empty]) {
+        const found = resolveKernelRoot(coreOf(kernel, [root], info));
+        expect([found.root, found.origin.kind]).toEqual([swapper, 'swapper-pg-dir']);
+      }
+    }
+  });
+
+  it('is looked for at phys_base 0 where VMCOREINFO does not tell it', () => {
+    expect(resolveKernelRoot(coreOf(kernel, [empty], swapperAt(kernel))).root).toBe(swapper);
+  });
+
+  it("is the kernel's half of the pair when the CPU stands on the user's", () => {
+    const found = resolveKernelRoot(coreOf(kernel, [user]));
+    expect(found.root).toBe(process);
+    expect(found.origin).toEqual({
+      kind: 'pti-kernel-half',
+      name: 'CR3 of CPU 0 with bit 12 cleared',
+      cpu: 0,
+      isCr3: false,
+      refused: [
+        {
+          name: 'CR3 of CPU 0',
+          root: user,
+          why: 'has no direct map in which the table itself would be mapped',
+        },
+      ],
+    });
+    expect(found.because).toBe(
+      'a direct map at 0xffff888000000000 with 5 of 5 table pages, kernel text at 0xffffffff81000000',
+    );
+  });
+
+  it('is that of another CPU when the first is in a guest, in the trampoline or on nothing', () => {
+    for (const first of [guest, trampoline, empty, 0x7777]) {
+      const found = resolveKernelRoot(coreOf(kernel, [first, process]));
+      expect([found.root, found.origin.name, found.origin.cpu]).toEqual([process, 'CR3 of CPU 1', 1]);
+    }
+  });
+
+  it('is nobody when none proves to be, and the reasons are told', () => {
+    expect(() => resolveKernelRoot(coreOf(kernel, [trampoline, 0x7777, guest, trampoline]))).toThrow(
+      /^no page table of the dump proves to be its kernel's root: CR3 of CPU 0, 0x[0-9a-f]+, has no direct map .*; CR3 of CPU 1, 0x7777000, is not in the dump; CR3 of CPU 1 with bit 12 cleared, 0x7776000, is not in the dump; CR3 of CPU 2, 0x[0-9a-f]+, has no direct map [^;]*$/,
+    );
+    expect(() => resolveKernelRoot(readVmcore(buildCore({})))).toThrow(
+      "it has neither a CPU's registers of 64-bit mode nor swapper_pg_dir",
+    );
+    const real = {
+      ...coreOf(kernel, []),
+      cpus: readVmcore(buildCore({ notes: [qemuNote({ cr0: 0x10n })] })).cpus,
+    };
+    expect(() => resolveKernelRoot(real)).toThrow("neither a CPU's registers of 64-bit mode");
+  });
+
+  it('is told apart from that of other levels, by the CPU, by VMCOREINFO or by a look', () => {
+    const five = buildKernel({ ...PLAN, levels: 5, directMapGib: 0x10_0000 });
+    expect(() => resolveKernelRoot(coreOf(five, [five.kernelRoots.process]))).toThrow('no direct map');
+    expect(resolveKernelRoot(coreOf(five, [], swapperAt(five))).levels).toBe(5);
+    expect(resolveKernelRoot(coreOf(kernel, [], swapperAt(kernel))).levels).toBe(4);
+    const wrong = `${swapperAt(five)}NUMBER(pgtable_l5_enabled)=0\n`;
+    expect(() => resolveKernelRoot(coreOf(five, [], wrong))).toThrow(
+      /swapper_pg_dir, 0x[0-9a-f]+, has no direct map/,
+    );
+  });
+
+  it('must have the text where VMCOREINFO has it', () => {
+    const info = `${swapperAt(kernel)}NUMBER(phys_base)=0\n`;
+    expect(resolveKernelRoot(coreOf(kernel, [], info + STEXT)).text).toEqual({
+      virtualFrame: 2 ** 52 - 2 ** 19 + 0x1000,
+      frame: 0x1000,
+    });
+    for (const [stext, why] of [
+      ['ffffffff84000000', 'does not map _stext at 0xffffffff84000000, where VMCOREINFO has'],
+      ['ffffffff81200000', 'lets nobody execute _stext at 0xffffffff81200000, where'],
+      [
+        'ffffffff81100000',
+        'has an image with _stext at 0xffffffff81100000 at 0x1100000: by VMCOREINFO it is at 0x1300000',
+      ],
+    ]) {
+      const moved = stext === 'ffffffff81100000' ? info.replace('phys_base)=0', 'phys_base)=2097152') : info;
+      expect(() => resolveKernelRoot(coreOf(kernel, [process], `${moved}SYMBOL(_stext)=${stext}\n`))).toThrow(
+        why,
+      );
+    }
+  });
+
+  it('goes without symbols that cannot be, and says so', () => {
+    const core = coreOf(
+      kernel,
+      [process],
+      'SYMBOL(_stext)=0\nSYMBOL(swapper_pg_dir)=0\nNUMBER(phys_base)=0\n',
+    );
+    const found = resolveKernelRoot(core);
+    expect(found.root).toBe(process);
+    expect(doubtsAbout(core, found).map(({ message }) => message)).toEqual([
+      'VMCOREINFO has _stext at 0x0, where no kernel has its image: it was passed over',
+      'VMCOREINFO has swapper_pg_dir at 0x0, where no kernel has its image: it was passed over',
+    ]);
+  });
+
+  it('is not chosen between two kernels: that is left to who asks', () => {
+    const old = buildKernel(PLAN);
+    // A crash kernel runs in memory that was set aside for it.
+    const crash = buildKernel({ ...PLAN, ramStart: 0x10_0000 });
+    const memory = {
+      page: (frame: Gfn) => (frame < 0x10_0000 ? old : crash).memory.page(frame),
+      writablePage: () => undefined,
+    };
+    const { process: running } = crash.kernelRoots;
+    const core = { ...coreOf(old, [running], swapperAt(old)), memory };
+    expect(() => resolveKernelRoot(core)).toThrow(
+      /^two kernels are in the dump: swapper_pg_dir, 0x\w+ \(a direct map at .*\), and CR3 of CPU 0, 0x\w+ \(a direct map at .*: say which by a value for CR3$/,
+    );
+    expect(resolveKernelRoot(core, { cpu: 0 }).root).toBe(running);
+    expect(resolveKernelRoot(core, { cr3: BigInt(old.kernelRoots.swapper * 4096) }).root).toBe(swapper);
+  });
+
+  it('is no direct map that is there twice', () => {
+    const twice = buildKernel(PLAN);
+    const root = twice.memory.writablePage(twice.kernelRoots.process);
+    root?.copyWithin(2 * 300, 2 * 273, 2 * 274);
+    expect(() => resolveKernelRoot(coreOf(twice, [twice.kernelRoots.process]))).toThrow(
+      'has 2 direct maps, at 0xffff888000000000, 0xffff960000000000',
+    );
+  });
+
+  it('is no table of a lower level, whose leaves would be a GiB large', () => {
+    const { memory, text } = kernel;
+    const table = gfn(Math.floor((memory.page(process)?.[2 * 511] ?? 0) / 4096));
+    // The image lies in that table's last but one entry; 2-MiB leaves under it are no 1-GiB leaves.
+    expect(Math.floor(text / 2 ** 18) % 512).toBe(510);
+    expect(() => resolveKernelRoot(coreOf(kernel, [table]))).toThrow('has no direct map');
+  });
+
+  it('may be asked for by its CPU or by CR3, and must prove itself then, too', () => {
+    const core = coreOf(kernel, [process, user, trampoline]);
+    expect(resolveKernelRoot(core, { cpu: 1 }).root).toBe(process);
+    expect(resolveKernelRoot(core, { cr3: BigInt(swapper * 4096) }).root).toBe(swapper);
+    expect(() => resolveKernelRoot(core, { cpu: 2 })).toThrow('CR3 of CPU 2, 0x');
+    expect(() => resolveKernelRoot(core, { cpu: 3 })).toThrow(
+      'no registers of CPU 3: the dump has those of the CPUs 0 to 2',
+    );
+    expect(() => resolveKernelRoot(core, { cr3: 0x7777_7000n })).toThrow(
+      'the dump holds no page at 0x77777000, where CR3 0x77777000 has the root table',
+    );
+  });
+
+  it('is doubted when the direct map leads elsewhere or misses tables', () => {
+    const damaged = buildKernel({ ...PLAN, largestLeaf: 1 });
+    const { process: root } = damaged.kernelRoots;
+    const core = coreOf(damaged, [root]);
+    directMapTable(damaged, root, 0x30)[2 * 0x30] = 0x777163;
+    directMapTable(damaged, root, root)[2 * ((root + 20) % 512)] = 0;
+    expect(doubtsAbout(core, resolveKernelRoot(core)).map(({ message }) => message)).toEqual([
+      '1 page in the direct map leads to another frame than its own: the dump is damaged, or the kernel was attacked',
+      '1 of 31 table pages is not in the direct map: the dump is damaged, or the kernel was attacked',
+    ]);
+    const attacked = buildKernel({ ...PLAN, largestLeaf: 1 });
+    const info = `${swapperAt(attacked)}NUMBER(phys_base)=0\n${STEXT}`;
+    const image = tableOf(attacked, attacked.kernelRoots.swapper, attacked.text);
+    image[0] = 0x77_7161;
+    const remapped = coreOf(attacked, [attacked.kernelRoots.process], info);
+    expect(doubtsAbout(remapped, resolveKernelRoot(remapped)).map(({ message }) => message)).toEqual([
+      "the kernel's first page of text, 0xffffffff81000000, leads to 0x777000 and not to 0x1000000, as the rest of the image: the dump is damaged, or the kernel was attacked",
+    ]);
+    const none = coreOf(kernel, [empty], swapperAt(kernel));
+    expect(doubtsAbout(none, resolveKernelRoot(none)).map(({ id }) => id)).toEqual(['no-cpu-on-kernel']);
+  });
+});
