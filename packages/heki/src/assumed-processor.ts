@@ -53,8 +53,13 @@ export function assumeProcessor(
       `${sidecar?.path}: efer: 0x${registers.efer.toString(16)} without LMA: expected the EFER of a guest in 64-bit mode`,
     );
   }
-  const { encryptionBit } = tables;
-  const derived = deriveProcessor({ registers, tables: surveyTables(tables), encryptionBit }, named);
+  const evidence = {
+    // All CPUs are alike: what one has set, each can set.
+    registers: { cr4: core.cpus.reduce((bits, { cr4 }) => bits | cr4, registers.cr4), efer: registers.efer },
+    tables: surveyTables(tables),
+    encryptionBit: tables.encryptionBit,
+  };
+  const derived = deriveProcessor(evidence, named);
   return {
     ...derived,
     named: named !== undefined,

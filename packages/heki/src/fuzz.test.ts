@@ -10,6 +10,7 @@ import { runCommand } from './testing/run-command.ts';
 const scratch = mkdtempSync(join(tmpdir(), 'heki-fuzz-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const path = join(scratch, 'guest.elf');
+const small = join(scratch, 'small.elf.gz');
 
 /** Runs every command on the file and demands an answer or a clear error, never a stack or a bug. */
 async function everyCommand(core: Uint8Array): Promise<void> {
@@ -19,6 +20,8 @@ async function everyCommand(core: Uint8Array): Promise<void> {
     ['translate', path, 'ffffffff81000000', '--access', 'write'],
     ['protect', path, '--json'],
     ['protect', path, '--profile', 'rfc-v2'],
+    ['extract', path, '-o', small, '--force'],
+    ['extract', path, '-o', small, '--force', '--redact'],
   ]) {
     const { exitCode, stdout, stderr } = await runCommand(args);
     expect([0, 1]).toContain(exitCode);
@@ -120,6 +123,17 @@ describe('page tables that are one great cycle', () => {
     expect(stdout).toMatch(
       /warning: \d+ page-table pages stand at more than one level: tables lead to themselves\n/,
     );
+  });
+
+  test('are extracted, redacted or not, each table once', async () => {
+    const partly = Buffer.from(base);
+    for (let slot = 402; slot < 502; slot++) partly.writeBigUInt64LE(BigInt(root) | 0x63n, at + slot * 8);
+    writeFileSync(path, partly);
+    for (const options of [[], ['--redact']]) {
+      const { exitCode, stdout } = await runCommand(['extract', path, '-o', small, '--force', ...options]);
+      expect(exitCode).toBe(0);
+      expect(Number(/ (\d+) page-table pages of /.exec(stdout)?.[1])).toBeLessThanOrEqual(pages.length);
+    }
   });
 
   test('are walked where a range is asked for, and translated', async () => {

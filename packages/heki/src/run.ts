@@ -66,6 +66,7 @@ Examples:
   heki extract guest.elf -o small.elf.gz                    15 KiB of 256 MiB; small.json beside it, if there is guest.json
   heki extract guest.elf -o small.elf.gz --memory-map iomem with the guest's own /proc/iomem
   heki extract guest.elf -o small.elf.gz --user             with what user programs map, for translate --user
+  heki extract guest.elf -o small.elf.gz --redact           without addresses that KASLR chose, and without names
   heki extract guest.elf -o - | ssh host 'cat > small.elf.gz'`;
 
 /** A parser of whole numbers from `least` to `most`. */
@@ -251,6 +252,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       'the core to write, packed if its name ends in .gz; - for standard output, packed',
     )
     .option('--user', "keep the user half of the CPUs' page tables")
+    .option('--redact', 'take out what KASLR chose, general registers, versions, the command line and names')
     .addOption(encryptionBitOption())
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array, to go beside it")
     .option('--force', 'replace files that are there')

@@ -29,7 +29,12 @@ const TYPES: ReadonlyMap<string, MemoryType> = new Map([
 const RAM = /^System RAM(?: \(.+\))?$/;
 
 /** What Linux calls both parts of the region for a crash kernel (kernel/crash_core.c). */
-const CRASH_KERNEL = 'Crash kernel';
+export const CRASH_KERNEL = 'Crash kernel';
+
+/** Whether a line of /proc/iomem with this name tells of memory, by the firmware's name for it, a driver's or Linux's. */
+export function namesMemory(name: string): boolean {
+  return RAM.test(name) || TYPES.has(name) || name === CRASH_KERNEL;
+}
 
 /** RAM that fills no page, or lies beyond 52 bits. */
 const PARTS_OF_RAM = 'parts of pages of System RAM';

@@ -38,13 +38,13 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
   const warnings = [...tableWarnings(snapshot.core, snapshot.tables), ...processor.warnings];
-  const { memory, root, levels, encryptionBit } = snapshot.tables;
+  const { levels } = snapshot.tables;
   const whole =
     options.user === true
       ? { start: 0 as VirtualFrame, end: lowerHalfEnd(levels) }
       : { start: upperHalfStart(levels), end: VIRTUAL_FRAME_END as VirtualFrame };
   const { start, end } = range ?? whole;
-  const tables = { memory, root, levels, encryptionBit, budget: MOST_TABLES };
+  const tables = { ...snapshot.tables, budget: MOST_TABLES };
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
 

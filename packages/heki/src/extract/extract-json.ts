@@ -18,6 +18,7 @@ export function extractJson(report: ExtractReport): unknown {
       cpu: cpu ?? null,
     })),
     user: report.user,
+    redacted: report.redacted,
     discloses: report.discloses,
     leavesOut: report.leavesOut,
   };

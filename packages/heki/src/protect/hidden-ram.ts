@@ -1,12 +1,7 @@
-import {
-  FRAME_END,
-  type FrameRange,
-  type Gfn,
-  VIRTUAL_FRAME_END,
-  type VirtualFrame,
-} from '@heki/physical-memory';
+import { type FrameRange, type Gfn, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import type { ProvenRoot } from '@heki/vmcore';
 import {
+  addressHigh,
   EntryLow,
   entryFrame,
   HARDWARE_PRESENCE,
@@ -29,8 +24,10 @@ const ANYTHING: PresencePolicy = {
  * not-present and still holds the frame, plain (KFENCE) or inverted (secretmem, debug_pagealloc), or they are mapped executable elsewhere.
  * Nobody executes the registers of a device; data mapped elsewhere may be tables of the firmware.
  */
-export function hiddenRam({ memory, root, levels, directMap }: ProvenRoot): FrameRange<Gfn>[] {
-  const tables = { memory, root, levels };
+export function hiddenRam(kernel: ProvenRoot): FrameRange<Gfn>[] {
+  const { levels, directMap, encryptionBit } = kernel;
+  const addressBits = addressHigh(encryptionBit);
+  const lastFrame = entryFrame(~0, ~0, addressBits);
   const gaps = directMap.frames.flatMap(({ end: start }, index) => {
     const end = directMap.frames[index + 1]?.start ?? start;
     return end > start ? [{ start, end }] : [];
@@ -39,16 +36,16 @@ export function hiddenRam({ memory, root, levels, directMap }: ProvenRoot): Fram
   const found = new Set<number>();
   for (const { start, end } of gaps) {
     const [from, to] = [directMap.start + start, directMap.start + end];
-    const options = { ...tables, presence: ANYTHING };
+    const options = { ...kernel, presence: ANYTHING };
     walkMappings(options, from as VirtualFrame, to as VirtualFrame, ({ virtualFrame, level, low, high }) => {
       if (level !== 1 || (low & EntryLow.P) !== 0) return;
       const frame = virtualFrame - directMap.start;
-      const stored = entryFrame(low, high);
-      if (stored === frame || FRAME_END - 1 - stored === frame) found.add(frame);
+      const stored = entryFrame(low, high, addressBits);
+      if (stored === frame || lastFrame - stored === frame) found.add(frame);
     });
   }
   const end = VIRTUAL_FRAME_END as VirtualFrame;
-  walkMappings(tables, upperHalfStart(levels), end, ({ guestFrame, frames, low, effective }) => {
+  walkMappings(kernel, upperHalfStart(levels), end, ({ guestFrame, frames, low, effective }) => {
     if ((effective & PageRights.EXECUTE_DISABLE) !== 0 || (low & UNCACHED) !== 0) return;
     for (const gap of gaps) {
       const last = Math.min(gap.end, guestFrame + frames);

@@ -13,8 +13,7 @@ const LISTED_RANGES = 4;
 /** RAM that the kernel's direct map lacks. @param sent the ranges that Heki asked for */
 export function findOutsideDirectMap(subject: Subject, sent: readonly ListedRange[]): OutsideDirectMap[] {
   const { tables, memoryMap } = subject;
-  const { memory, root, levels } = tables;
-  const mappings = collectiveRights({ memory, root, levels, budget: MOST_TABLES }, memoryMap.ramEnd);
+  const mappings = collectiveRights({ ...tables, budget: MOST_TABLES }, memoryMap.ramEnd);
   const covered = tables.directMap.frames;
   return ramOutsideDirectMap({ tables, covered, memoryMap, mappings }).map((range) => ({
     ...range,

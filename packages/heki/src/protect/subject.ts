@@ -61,13 +61,7 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
   const { core, tables } = snapshot;
 
   const { stoppedAt, absentTables, tablesAtSeveralLevels } = walkMappings(
-    {
-      memory: tables.memory,
-      root: tables.root,
-      levels: tables.levels,
-      encryptionBit: tables.encryptionBit,
-      budget: MOST_TABLES,
-    },
+    { ...tables, budget: MOST_TABLES },
     upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
     () => {},

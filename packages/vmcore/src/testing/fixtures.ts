@@ -9,6 +9,11 @@ export const fixtureNames: readonly string[] = readdirSync(folder)
   .filter((name) => name.endsWith('.elf.gz'))
   .map((name) => name.slice(0, -'.elf.gz'.length));
 
+/** The names of those that were not picked to suit the model. */
+export const foreignNames: readonly string[] = readdirSync(join(folder, 'foreign'))
+  .filter((name) => name.endsWith('.elf.gz'))
+  .map((name) => `foreign/${name.slice(0, -'.elf.gz'.length)}`);
+
 export function fixturePath(name: string): string {
   return join(folder, name);
 }
