@@ -14,6 +14,13 @@ const LEAF_BITS = eptLeaf({ rights: EPT_RIGHTS, accessed: true, dirty: true, ign
 /** 2 MiB. */
 const LARGE = 512;
 
+/** Frames with the same access type. */
+export interface AccessRange {
+  readonly start: Gfn;
+  readonly end: Gfn;
+  readonly access: XenAccessType;
+}
+
 /** One p2m of a domain: the host p2m, or a view of altp2m. Every table has its own EPT root. */
 export interface View {
   readonly index: number;
@@ -29,8 +36,11 @@ export interface View {
    * for when no table can be had to split a large entry. Translations may be stale until a flush.
    */
   setAccess(start: Gfn, end: Gfn, access: XenAccessType): number;
-  /** Forgets all access types; the default becomes `defaultAccess`. */
-  reset(defaultAccess: XenAccessType): void;
+  /**
+   * Forgets all access types and takes `types`, for frames that have memory and for others. `false` when there is no frame for a table: then
+   * some entries grant less than they should.
+   */
+  replace(defaultAccess: XenAccessType, types?: readonly AccessRange[]): boolean;
   /** Puts memory into the tables. `false` when there is no frame for a table. */
   populate(region: GuestMemoryRegion): boolean;
   /** Copies the host's entry of `gfn` (a view starts empty, altp2m lazy copy). `false` when there is no frame for a table. */
@@ -126,13 +136,16 @@ export function createView(options: {
       }
       return done;
     },
-    reset(defaultAccess) {
+    replace(defaultAccess, types = []) {
       view.defaultAccess = defaultAccess;
       own.free();
+      for (const { start, end, access } of types) own.set(start, end, access);
+      let done = true;
       for (const region of regions.all) {
-        if (index === 0) view.populate(region);
+        if (index === 0) done = view.populate(region) && done;
         else editor.unmap(region.start, (region.start + region.frames) as Gfn);
       }
+      return done;
     },
     populate(region) {
       const { start, frames: count } = region;
