@@ -153,7 +153,7 @@ describe('a p2m', () => {
                 otherwise = each.access;
                 break;
               case 'reset':
-                view.reset(each.access);
+                view.replace(each.access);
                 own.fill(undefined);
                 otherwise = each.access;
                 break;
@@ -232,7 +232,7 @@ describe('a p2m', () => {
     p2m.views[index]?.propagate(0 as Gfn);
     for (const change of [
       () => p2m.setDefault(p2m.views[index] as View, RW),
-      () => p2m.views[index]?.reset(R),
+      () => p2m.views[index]?.replace(R),
     ]) {
       p2m.views[index]?.propagate(0 as Gfn);
       expect(entryOf(p2m.views[index] as View, regions, 0)).not.toBe(-1);
@@ -240,7 +240,7 @@ describe('a p2m', () => {
       // A view is filled as it is used.
       for (const gfn of [0, 0x5ef, 0xa10]) expect(entryOf(p2m.views[index] as View, regions, gfn)).toBe(-1);
     }
-    p2m.host.reset(RX);
+    p2m.host.replace(RX);
     expect([0, 0x10, 0x5ef, 0xa10, 0xdff].map((gfn) => entryOf(p2m.host, regions, gfn))).toEqual([
       0x405, 0x405, 0x405, 0x405, 0x405,
     ]);

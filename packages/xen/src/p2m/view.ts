@@ -14,6 +14,13 @@ const LEAF_BITS = eptLeaf({ rights: EPT_RIGHTS, accessed: true, dirty: true, ign
 /** 2 MiB. */
 const LARGE = 512;
 
+/** Frames with the same access type. */
+export interface AccessRange {
+  readonly start: Gfn;
+  readonly end: Gfn;
+  readonly access: XenAccessType;
+}
+
 /** One p2m of a domain: the host p2m, or a view of altp2m. Every table has its own EPT root. */
 export interface View {
   readonly index: number;
@@ -31,8 +38,11 @@ export interface View {
   setAccess(start: Gfn, end: Gfn, access: XenAccessType): number;
   /** Changes what pages without an access type of their own have; the others keep theirs. Translations may be stale until a flush. */
   setDefault(access: XenAccessType): void;
-  /** Forgets all access types, and changes the default. */
-  reset(defaultAccess: XenAccessType): void;
+  /**
+   * Forgets all access types and takes `types`, for frames that have memory and for others. `false` when there is no frame for a table: then
+   * some entries grant less than they should.
+   */
+  replace(defaultAccess: XenAccessType, types?: readonly AccessRange[]): boolean;
   /** Puts memory into the tables. `false` when there is no frame for a table. */
   populate(region: GuestMemoryRegion): boolean;
   /** Copies the host's entry of `gfn` (a view starts empty, altp2m lazy copy). `false` when there is no frame for a table. */
@@ -102,6 +112,18 @@ export function createView(options: {
     return { stoppedAt: undefined };
   }
 
+  /** Makes the entries anew from the access types. `false` when there is no frame for a table. */
+  function rebuild(): boolean {
+    let done = true;
+    for (const region of regions.all) {
+      if (index === 0 && view.populate(region)) continue;
+      // An entry that cannot be made is left out, as all of a view's are: it is looked up when it is used.
+      editor.zap(region.start, (region.start + region.frames) as Gfn);
+      done &&= index !== 0;
+    }
+    return done;
+  }
+
   const view: View = {
     index,
     editor,
@@ -130,15 +152,13 @@ export function createView(options: {
     },
     setDefault(access) {
       defaultAccess = access;
-      for (const region of regions.all) {
-        const { start, frames } = region;
-        // An entry that cannot be made is left out, as all of a view's are: it is looked up when it is used.
-        if (index !== 0 || !view.populate(region)) editor.zap(start, (start + frames) as Gfn);
-      }
+      rebuild();
     },
-    reset(access) {
+    replace(access, types = []) {
+      defaultAccess = access;
       own.free();
-      view.setDefault(access);
+      for (const range of types) own.set(range.start, range.end, range.access);
+      return rebuild();
     },
     populate(region) {
       const { start, frames: count } = region;
