@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { attackMatrixPage } from './attack-matrix.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
@@ -17,6 +18,7 @@ const PAGES: readonly Page[] = [
   kvmPage,
   kvmApiPage,
   defectsPage,
+  attackMatrixPage,
   backendsPage,
   workloadsPage,
 ];

@@ -165,3 +165,45 @@ describe('translate', () => {
     expect(stderr.replace('heki: ', '')).toMatch(warning);
   });
 });
+
+describe('a machine that boots', () => {
+  const small = ['--memory', '64MiB'];
+
+  test('has the processor that --cpu or its scenario names, and says which', async () => {
+    const scenario = join(scratch, 'cpu.json');
+    writeFileSync(scenario, JSON.stringify({ machine: { cpu: 'amd-zen4' } }));
+    const { stdout } = await runCommand(['boot', ...small, '--scenario', scenario]);
+    expect(stdout).toMatch(/processor {2}amd-zen4\n {2}hypervisor kvm, GMET; profile hardened\n/);
+    const named = await runCommand([
+      'boot',
+      ...small,
+      '--scenario',
+      scenario,
+      '--cpu',
+      'intel-haswell',
+      '--json',
+    ]);
+    expect(JSON.parse(named.stdout).machine).toMatchObject({ cpu: 'intel-haswell', mbec: false });
+  });
+
+  test('switches on what its processor has: without SMEP there is none to keep', async () => {
+    const { exitCode, stdout } = await runCommand(['kunit', ...small, '--cpu', 'qemu64', '--test', '1']);
+    expect(exitCode).toBe(1);
+    expect(stdout).toContain('Expected cr4 & X86_CR4_SMEP to be set, but CR4 is 0x6b0');
+  });
+
+  test.each([
+    [
+      ['--levels', '5', '--cpu', 'intel-skylake'],
+      'levels 5: the processor intel-skylake has no 5-level paging, expected 4',
+    ],
+    [
+      ['--hypervisor', 'hyperv', '--cpu', 'amd-zen4'],
+      '--hypervisor hyperv: modelled with EPT alone, which the processor amd-zen4 does not have',
+    ],
+  ])('is refused with %j, which do not go together', async (args, message) => {
+    const { exitCode, stdout, stderr } = await runCommand(['boot', ...small, ...args]);
+    expect([exitCode === 0, stdout]).toEqual([false, '']);
+    expect(stderr).toContain(`heki: ${message}`);
+  });
+});

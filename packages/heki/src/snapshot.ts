@@ -50,7 +50,7 @@ export function openSnapshot(path: string, options: AddressSpaceOptions = {}): S
     const core = openCore(path, options);
     const choice = choiceOf(options);
     if (choice !== undefined) chosenRoot(core, options);
-    const tables = resolveKernelRoot(core, choice);
+    const tables = kernelRoot(core, choice);
     return { core, tables, registers: pagingRegistersOf(core, tables.origin.cpu) };
   });
 }
@@ -122,6 +122,16 @@ export function vmcoreinfoSymbols(core: Vmcore): Map<string, VirtualAddress> {
 function choiceOf({ cpuIndex, cr3 }: AddressSpaceOptions): AddressSpaceChoice | undefined {
   if (cpuIndex === undefined && cr3 === undefined) return undefined;
   return { ...(cpuIndex === undefined ? {} : { cpu: cpuIndex }), ...(cr3 === undefined ? {} : { cr3 }) };
+}
+
+/** @throws {VmcoreError} when nothing proves to be the kernel's, with what the user can do about it */
+function kernelRoot(core: Vmcore, choice: AddressSpaceChoice | undefined): ProvenRoot {
+  try {
+    return resolveKernelRoot(core, choice);
+  } catch (cause) {
+    if (!(cause instanceof VmcoreError) || choice !== undefined) throw cause;
+    throw new VmcoreError(`${cause.message} (--cpu-index and --cr3 name an address space)`, { cause });
+  }
 }
 
 /** The address space that the options name. @throws {UsageError} when the dump does not have it */

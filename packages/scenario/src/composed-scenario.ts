@@ -1,5 +1,5 @@
 import type { MachineSpecification } from '@heki/machine';
-import type { Step } from './schema/step-schema.ts';
+import type { ExpectedRights, Step } from './schema/step-schema.ts';
 
 /** A scenario with all that it includes. */
 export interface ComposedScenario {
@@ -8,4 +8,6 @@ export interface ComposedScenario {
   /** Steps that are taken during boot, when the kernel makes its initcalls: before it frees init memory, and before Heki's late init. */
   readonly initcalls?: readonly Step[];
   readonly steps: readonly Step[];
+  /** What the hypervisor is to grant in the end. */
+  readonly expectRights?: readonly ExpectedRights[] | undefined;
 }

@@ -3,9 +3,17 @@ export {
   createScenarioMachine,
   type ScenarioMachineOptions,
 } from './create-scenario-machine.ts';
-export { describePageClass, describeScenario, describeStep, type PageClassText } from './describe.ts';
+export {
+  describeNotTaken,
+  describePageClass,
+  describeRights,
+  describeScenario,
+  describeStep,
+  type PageClassText,
+} from './describe.ts';
 export { ScenarioError } from './error.ts';
 export { createEventCounter, type EventCount, type EventCounter } from './event-count.ts';
+export type { RightsVerdict } from './expect-rights.ts';
 export { beginLife, type Life } from './life.ts';
 export { type PageClass, pageClasses } from './page-classes.ts';
 export {
@@ -15,7 +23,7 @@ export {
   type StepResult,
   type StepVerdict,
 } from './run-scenario.ts';
-export type { Step } from './schema/step-schema.ts';
+export type { ExpectedRights, Step } from './schema/step-schema.ts';
 export {
   runWorkload,
   WORKLOAD_SETTINGS,

@@ -1,6 +1,8 @@
 import { type MachineSettings, processorName, processorOf } from '@heki/machine';
 import {
+  describeNotTaken,
   describePageClass,
+  describeRights,
   describeStep,
   type PageClass,
   type ScenarioResult,
@@ -24,7 +26,7 @@ export interface BootReport extends ScenarioResult {
 
 /** The report as text. */
 export function bootText(report: BootReport, colours: Colours): string {
-  const { bold, dim, red } = colours;
+  const { bold, dim, green, red, yellow } = colours;
   const { settings } = report;
   const { memory, vcpus, hypervisor, mbec, cpu, levels, kaslrSeed, commandLine } = settings;
   const { control } = SECOND_LEVEL_NAMES[processorOf(cpu).vendor];
@@ -42,7 +44,9 @@ export function bootText(report: BootReport, colours: Colours): string {
   ];
   if (report.boot !== 'works') lines.push(red(`Boot ends: ${report.bootReason}`));
   if (report.steps.length > 0) lines.push('', ...stepLines(report.steps, colours));
+  lines.push(...describeNotTaken(report.notTaken).map((line) => yellow(`  ${line}`)));
   if (report.classes.length > 0) lines.push('', classTable(report.classes, colours));
+  lines.push(...report.expectedRights.map((one) => (one.expected ? green : red)(`  ${describeRights(one)}`)));
   const { sent, refused } = report.pageLists;
   lines.push(
     `${count(sent, 'page list')} to the hypervisor${refused === 0 ? '' : `, ${red(`${number(refused)} refused`)}`}`,

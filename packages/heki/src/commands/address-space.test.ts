@@ -85,6 +85,7 @@ describe.each(['protect', 'walk', 'translate'])('heki %s', (command) => {
       expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
       expect(stderr).toContain("no page table of the dump proves to be its kernel's root");
       expect(stderr).toContain(why);
+      expect(stderr).toMatch(/ \(--cpu-index and --cr3 name an address space\)\n$/);
     }
   });
 

@@ -29,6 +29,7 @@ export async function backends(
     return {
       name,
       title,
+      processor: processor.name,
       unjudged,
       capabilities: describeCapabilities(capabilities),
       cost: measureBackend(name, processor.name, onProgress),

@@ -117,6 +117,7 @@ async function scenarioOf(file: string | undefined, asked: MachineSpecification)
 
 function bootJson(report: BootReport): object {
   const { boot: verdict, bootReason, steps, classes, settings, kernel, log, pageLists, expected } = report;
+  const { notTaken, expectedRights } = report;
   return {
     kernel,
     machine: settings,
@@ -125,6 +126,8 @@ function bootJson(report: BootReport): object {
     log,
     pageLists,
     steps,
+    notTaken,
+    expectedRights,
     classes: classes.map((one) => ({
       ...one,
       mappings: Object.fromEntries(one.mappings),

@@ -58,8 +58,8 @@ describe('a scenario file', () => {
     ]),
   );
   test.each<[why: string, files: Readonly<Record<string, Scenario | string>>, message: string]>([
-    ['no JSON', { 'a.json': '{' }, 'a.json: not JSON'],
-    ['no scenario', { 'a.json': { include: ['b.json'] }, 'b.json': '{"step": []}' }, 'b.json: '],
+    ['no JSON', { 'a.json': '{' }, 'a.json:1:1: not JSON'],
+    ['no scenario', { 'a.json': { include: ['b.json'] }, 'b.json': '{"step": []}' }, 'b.json:1:1: step: '],
     ['one that includes itself', { 'a.json': { include: ['./b/../a.json'] } }, 'a.json: includes itself'],
     [
       'one that leads back to itself',

@@ -1,7 +1,7 @@
 import { joinSpecifications, type MachineSpecification } from '@heki/machine';
 import type { ComposedScenario } from '../composed-scenario.ts';
 import { ScenarioError } from '../error.ts';
-import { parseScenario } from './parse-scenario.ts';
+import { parseScenarioText } from './parse-scenario.ts';
 import type { Scenario } from './scenario-schema.ts';
 
 /** Files that include each other can ask for more steps than anybody waits for. */
@@ -21,7 +21,7 @@ export async function loadScenario(
 ): Promise<ComposedScenario> {
   const files = new Map<string, Scenario>();
   const find = async (name: string, from: string | undefined): Promise<Scenario> => {
-    const scenario = files.get(name) ?? parseScenario(parseJson(await text(name, from), name), name);
+    const scenario = files.get(name) ?? parseScenarioText(await text(name, from), name);
     files.set(name, scenario);
     return scenario;
   };
@@ -42,10 +42,15 @@ export async function loadScenario(
     for (const included of scenario.include ?? []) {
       parts.push(await compose(beside(included, name), [...above, name]));
     }
+    const expectations = [
+      ...parts.flatMap(({ expectRights = [] }) => expectRights),
+      ...(scenario.expectRights ?? []),
+    ];
     const composed = {
       title: scenario.title,
       machine: joinSpecifications(...parts.map(({ machine }) => machine), machineOf(scenario, name)),
       initcalls: [...parts.flatMap(({ initcalls = [] }) => initcalls), ...(scenario.initcalls ?? [])],
+      expectRights: expectations.length === 0 ? undefined : expectations,
       steps: [...parts.flatMap(({ steps }) => steps), ...(scenario.steps ?? [])],
     };
     const steps = composed.initcalls.length + composed.steps.length;
@@ -56,14 +61,6 @@ export async function loadScenario(
     return composed;
   };
   return compose(beside(file, ''), []);
-}
-
-function parseJson(text: string, file: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new ScenarioError(`${file}: not JSON (${error instanceof Error ? error.message : String(error)})`);
-  }
 }
 
 /** What a file says of the machine, with the path of its kernel as `read` wants it. */

@@ -18,7 +18,8 @@ function features(of: object | undefined): z.ZodObject<Record<string, z.ZodOptio
   );
 }
 
-const processorSchema = z
+/** A processor that is a profile with changes. */
+export const processorSchema = z
   .strictObject({
     profile: profileName.describe('The profile that is changed'),
     without: z

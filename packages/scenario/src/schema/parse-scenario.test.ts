@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { parseScenario, ScenarioError } from './index.ts';
+import { parseScenarioText } from './parse-scenario.ts';
 import { scenarioSchema } from './scenario-schema.ts';
 
 describe('a scenario', () => {
@@ -31,8 +32,70 @@ describe('a scenario', () => {
       { steps: [{ do: 'vfree', pages: 3, name: 'a' }] },
       'file.json at steps.0: pages: expected do, expect, name',
     ],
+    [
+      { machine: { cpu: 'zen' } },
+      'file.json at machine.cpu: "zen": invalid option: expected one of "intel-vt-rp"',
+    ],
+    [{ machine: { cpu: { profile: 'zen' } } }, 'file.json at machine.cpu.profile: "zen": invalid option'],
+    [
+      { machine: { cpu: { profile: 'amd-zen4', npt: { gmt: true } } } },
+      'file.json at machine.cpu.npt: gmt: expected gmet, readOnlyGuestPageTables',
+    ],
+    [{ machine: { defects: { 'B-H1': 1 } } }, 'file.json at machine.defects.B-H1: 1: invalid input'],
+    [
+      { expectRights: [{ of: 'every page', grants: 'w' }] },
+      'file.json at expectRights.0.grants: "w": expected',
+    ],
   ])('that is none is refused with its place: %j', (value, message) => {
     expect(() => parseScenario(value, 'file.json')).toThrow(ScenarioError);
     expect(() => parseScenario(value, 'file.json')).toThrow(message);
   });
+
+  test('is told of all its mistakes at once, each with its line and column', () => {
+    const text = `{
+  "machine": { "vcpus": 0, "cpu": "zen" },
+  "steps": [
+    { "do": "fly" },
+    { "do": "vfree", "name": 3 },
+    { "do": "cpu-up" }
+  ],
+  "stepz": []
+}`;
+    const { message } = refusalOf(text);
+    expect(message.split('\n').map((line) => line.split(': ')[0])).toEqual([
+      'file.json:2:25 at machine.vcpus',
+      'file.json:2:35 at machine.cpu',
+      'file.json:4:13 at steps.0.do',
+      'file.json:5:30 at steps.1.name',
+      'file.json:6:5 at steps.2.cpu',
+      'file.json:1:1',
+    ]);
+  });
+
+  test.each([
+    ['{"steps": [}', 'file.json:1:12: not JSON'],
+    ['{\n  "title": "a\n', 'file.json:2:15: not JSON'],
+    ['', 'file.json'],
+    ['['.repeat(200_000), 'file.json'],
+    [`${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'file.json'],
+  ])('that is no JSON is refused with the place where it stops being that: %#', (text, message) => {
+    expect(refusalOf(text).message).toContain(message);
+  });
+
+  test('with more mistakes than anybody reads has the others counted', () => {
+    const steps = Array.from({ length: 50 }, () => ({ do: 'fly' }));
+    const lines = refusalOf(JSON.stringify({ steps })).message.split('\n');
+    expect([lines.length, lines.at(-1)]).toEqual([21, 'file.json: 30 more']);
+  });
 });
+
+/** The error that the text of a file is refused with. */
+function refusalOf(text: string): ScenarioError {
+  try {
+    parseScenarioText(text, 'file.json');
+  } catch (error) {
+    if (error instanceof ScenarioError) return error;
+    throw error;
+  }
+  throw new Error('expected a refusal');
+}

@@ -1,7 +1,7 @@
 import type { MachineSpecification } from '@heki/machine';
 import { z } from 'zod';
 import { machineSchema } from './machine-schema.ts';
-import { type Step, stepSchema } from './step-schema.ts';
+import { type ExpectedRights, expectedRightsSchema, type Step, stepSchema } from './step-schema.ts';
 
 /** What a scenario file holds. */
 export const scenarioSchema = z
@@ -20,6 +20,11 @@ export const scenarioSchema = z
       .optional()
       .describe("Steps that are taken during boot: before init memory is freed, and before Heki's late init"),
     steps: z.array(stepSchema).optional(),
+    expectRights: z
+      .array(expectedRightsSchema)
+      .max(1000)
+      .optional()
+      .describe('What the hypervisor grants in the end; anything else is a finding'),
   })
   .describe('A life of a guest kernel under Heki: a machine that boots, and steps after boot.');
 
@@ -31,4 +36,5 @@ export interface Scenario {
   readonly machine?: MachineSpecification | undefined;
   readonly initcalls?: readonly Step[] | undefined;
   readonly steps?: readonly Step[] | undefined;
+  readonly expectRights?: readonly ExpectedRights[] | undefined;
 }

@@ -121,5 +121,26 @@ export const stepSchema = z.discriminatedUnion('do', [
 /** One step of a kernel's life. */
 export type Step = z.infer<typeof stepSchema>;
 
+/** What the kernel is granted for some pages in the end. */
+export const expectedRightsSchema = z.union([
+  z.strictObject({
+    of: z
+      .string()
+      .min(1)
+      .describe('`module m text`, `program p`, `area a`, `every page`, or a kind of pages: `kernel text`'),
+    grants: z
+      .string()
+      .regex(/^[r-][w-][x-]$/, 'expected rights as r-x')
+      .describe('What the hypervisor grants the kernel for each of them: `r-x`'),
+  }),
+  z.strictObject({
+    of: z.string().min(1),
+    never: z.literal('wx').describe('None of them may be written and executed'),
+  }),
+]);
+
+/** What the kernel is to be granted for some pages in the end. */
+export type ExpectedRights = z.infer<typeof expectedRightsSchema>;
+
 /** What a step can do. */
 export const KINDS_OF_STEPS: readonly string[] = stepSchema.options.map(({ shape }) => shape.do.value);

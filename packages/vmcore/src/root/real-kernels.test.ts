@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { virtualAddressOf } from '@heki/physical-memory';
 import { describe, expect, it } from 'vitest';
 import { readMemoryMap } from '../memory-map-file.ts';
@@ -25,6 +26,29 @@ describe.each(fixtureNames)('the root of the real kernel %s', (name) => {
   it('maps exactly the memory of its machine', () => {
     const map = readMemoryMap(fixturePath(`${name}.json`));
     expect(fitOfMemoryMap(kernel, map)).toEqual({ unknown: [], cleared: [], unnamed: [] });
+  });
+});
+
+const foreign = readdirSync(fixturePath('foreign')).filter((name) => name.endsWith('.elf.gz'));
+
+describe.each(foreign)('the root of the foreign kernel %s', (name) => {
+  const path = fixturePath(`foreign/${name}`);
+  const core = openVmcore(path);
+  const kernel = resolveKernelRoot(core);
+
+  it('proves itself, and goes with the registers of a CPU', () => {
+    expect(kernel.tablePages.mapped).toBe(kernel.tablePages.looked);
+    expect(kernel.origin.cpu).toBe(0);
+    expect(doubtsAbout(core, kernel)).toEqual([]);
+  });
+
+  it('maps exactly the memory of its machine', () => {
+    const beside = path.replace('.elf.gz', '.json');
+    const map =
+      existsSync(beside) && /"iomem"/.test(readFileSync(beside, 'utf8')) ? readMemoryMap(beside) : undefined;
+    if (map === undefined) return;
+    const { unknown, unnamed } = fitOfMemoryMap(kernel, map);
+    expect({ unknown, unnamed }).toEqual({ unknown: [], unnamed: [] });
   });
 });
 

@@ -1,4 +1,5 @@
-import { type Gfn, gfn } from '@heki/physical-memory';
+import { createFrameAllocator, createRam, type Gfn, gfn, type VirtualFrame } from '@heki/physical-memory';
+import { CR4, createAddressSpace, entryBits } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { buildCore, type NotePart, qemuNote } from '../testing/build-core.ts';
 import { type BuiltKernel, buildKernel } from '../testing/built-kernel.ts';
@@ -167,6 +168,83 @@ describe('the root of the kernel', () => {
     );
     expect(resolveKernelRoot(core, { cpu: 0 }).root).toBe(running);
     expect(resolveKernelRoot(core, { cr3: BigInt(old.kernelRoots.swapper * 4096) }).root).toBe(swapper);
+  });
+
+  it('is not in the image, which maps the tables of early boot before there is a direct map', () => {
+    const ram = { start: gfn(0), end: gfn(0x2000) };
+    const memory = createRam<Gfn>({ ranges: [ram] });
+    // In the image's data, as init_top_pgt and the tables under it are.
+    const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x1300), end: gfn(0x1310) }] });
+    const space = createAddressSpace({ memory, tables, levels: 4 });
+    const image = 2 ** 52 - 2 ** 19;
+    const map = (from: number, to: number, bits: ReturnType<typeof entryBits>) =>
+      space.map((image + from) as VirtualFrame, (image + to) as VirtualFrame, gfn(from), bits);
+    map(0x1000, 0x1200, entryBits('P'));
+    map(0x1200, 0x1400, entryBits('P', 'RW', 'XD'));
+    const early = { ...coreOf(kernel, [space.root]), memory };
+    expect(() => resolveKernelRoot(early)).toThrow(
+      'has no direct map in which the table itself would be mapped',
+    );
+  });
+
+  it('has text in memory: what a device decodes is none, even when it can be executed', () => {
+    const bare = buildKernel(PLAN);
+    const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x100), end: gfn(0x110) }] });
+    const root = bare.kernelRoots.process;
+    const space = createAddressSpace({ memory: bare.memory, tables, levels: 4, root });
+    const page = bare.text;
+    space.map(page, (page + 0x200) as VirtualFrame, gfn(0xf_e000), entryBits('P'));
+    expect(() => resolveKernelRoot(coreOf(bare, [root]))).toThrow(
+      "has no executable page where a kernel's image lies, from 0xffffffff80000000 on",
+    );
+  });
+
+  it("is in the kernel's half with all of its direct map", () => {
+    // RAM from 4 GiB on, mapped from the start of the half on: frame 0 would be 4 GiB below.
+    const ram = { start: gfn(0x10_0000), end: gfn(0x10_2000) };
+    const memory = createRam<Gfn>({ ranges: [ram] });
+    const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x10_1800), end: ram.end }] });
+    const space = createAddressSpace({ memory, tables, levels: 4 });
+    const map = (from: number, frames: number, to: number, bits: ReturnType<typeof entryBits>) =>
+      space.map(from as VirtualFrame, (from + frames) as VirtualFrame, gfn(to), bits);
+    map(2 ** 52 - 2 ** 35, 0x2000, ram.start, entryBits('P', 'RW', 'XD'));
+    map(2 ** 52 - 2 ** 19 + 0x1000, 0x200, ram.start + 0x1000, entryBits('P'));
+    expect(() => resolveKernelRoot({ ...coreOf(kernel, [space.root]), memory })).toThrow('has no direct map');
+  });
+
+  it('goes with the registers of a CPU that walks as many levels', () => {
+    const notes = [CR4.PAE | CR4.LA57, CR4.PAE].map((cr4) => qemuNote({ cr3: BigInt(swapper * 4096), cr4 }));
+    const { cpus } = readVmcore(buildCore({ notes }));
+    const found = resolveKernelRoot({ ...coreOf(kernel, [], swapperAt(kernel)), cpus });
+    expect([found.root, found.levels, found.origin.cpu]).toEqual([swapper, 4, 1]);
+  });
+
+  it('is what CR3 shows, too, unless the process has more in its kernel half', () => {
+    const found = () => resolveKernelRoot(coreOf(ldt, [ldt.kernelRoots.process], swapperAt(ldt))).origin;
+    const ldt = buildKernel(PLAN);
+    expect(found()).toMatchObject({ name: 'swapper_pg_dir', cpu: 0, isCr3: true });
+    // A local descriptor table, which page-table isolation maps for each process.
+    const root = ldt.memory.writablePage(ldt.kernelRoots.process);
+    root?.copyWithin(2 * 507, 2 * 511, 2 * 512);
+    expect(found()).toMatchObject({ name: 'swapper_pg_dir', cpu: 0, isCr3: false });
+  });
+
+  it('is not misled by a page that vmalloc happens to map where a direct map would have it', () => {
+    const lucky = buildKernel({ ...PLAN, largestLeaf: 1 });
+    const { memory, directMap } = lucky;
+    const root = lucky.kernelRoots.process;
+    const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x100), end: gfn(0x110) }] });
+    const space = createAddressSpace({ memory, tables, levels: 4, root });
+    // In the GiB after the next, as far from its start as the root is from that of its own.
+    const at = (directMap + 2 * 2 ** 18 + root) as VirtualFrame;
+    space.map(at, (at + 1) as VirtualFrame, root, entryBits('P', 'RW', 'XD'));
+    const core = coreOf(lucky, [root]);
+    expect(resolveKernelRoot(core).directMap.start).toBe(directMap);
+    // Without the direct map itself, that page proves nothing.
+    space.unmap(directMap, (directMap + PLAN.ramFrames) as VirtualFrame);
+    expect(() => resolveKernelRoot(core)).toThrow(
+      /maps only 1 of its \d+ table pages in what would be its direct map/,
+    );
   });
 
   it('is no direct map that is there twice', () => {

@@ -110,16 +110,13 @@ class Search {
   }
 }
 
-function swapperOf({ cpus, vmcoreinfo }: Vmcore): Candidate[] {
+function swapperOf({ vmcoreinfo }: Vmcore): Candidate[] {
   if (vmcoreinfo?.swapperPgDir === undefined) return [];
-  const cpu = cpus.find(pagesIn64BitMode);
+  const root = frameOf(vmcoreinfo.swapperPgDir);
+  // Tables that are read with the wrong number of levels prove nothing.
   const levels: readonly PagingLevels[] =
-    vmcoreinfo.fiveLevel !== undefined
-      ? [vmcoreinfo.fiveLevel ? 5 : 4]
-      : cpu === undefined
-        ? [4, 5]
-        : [levelsOf(cpu)];
-  return [{ kind: 'swapper-pg-dir', name: 'swapper_pg_dir', root: frameOf(vmcoreinfo.swapperPgDir), levels }];
+    vmcoreinfo.fiveLevel === undefined ? [4, 5] : [vmcoreinfo.fiveLevel ? 5 : 4];
+  return [{ kind: 'swapper-pg-dir', name: 'swapper_pg_dir', root, levels }];
 }
 
 /** A root and, where it may be a user's, the kernel's half of its pair. */
