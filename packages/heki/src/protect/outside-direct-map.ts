@@ -32,7 +32,7 @@ export function outsideDirectMapLines(
     {
       ranges: mapped.filter(({ sent }) => !sent),
       colour: yellow,
-      text: 'not in the direct map, and Heki, which looks there alone, never asks for them:',
+      text: 'not in the direct map, and Heki, which looks there alone, asks for nothing at:',
     },
     {
       ranges: mapped.filter(({ sent }) => sent),
