@@ -8,6 +8,7 @@ import { kvmApiPage } from './kvm-api.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePage } from './readme.ts';
 import { secondLevelPage } from './second-level.ts';
+import { verdictsPage } from './verdicts.ts';
 import { workloadsPage } from './workloads.ts';
 
 /** Every page that has generated parts. */
@@ -21,6 +22,7 @@ const PAGES: readonly Page[] = [
   attackMatrixPage,
   backendsPage,
   workloadsPage,
+  verdictsPage,
 ];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */

@@ -122,13 +122,14 @@ describe('protect', () => {
     expect(stdout).toContain('without GMET, nested paging cannot deny execution to the kernel alone');
   });
 
-  test('wants an EFER of 64-bit mode', async () => {
-    const path = dump('efer', coreBytes(KERNEL), { efer: '0x901' });
+  test.each([
+    ['0x901', 'without LMA: expected the EFER of a guest in 64-bit mode'],
+    ['0x501', 'without NXE, but page-table entries have XD set: is it of this guest?'],
+  ])('wants an EFER of this guest, which %s is not', async (efer, message) => {
+    const path = dump('efer', coreBytes(KERNEL), { efer });
     const { exitCode, stderr } = await runCommand(['translate', path, TEXT]);
     expect(exitCode).not.toBe(0);
-    expect(stderr).toBe(
-      `heki: ${join(scratch, 'efer.json')}: efer: 0x901 without LMA: expected the EFER of a guest in 64-bit mode\n`,
-    );
+    expect(stderr).toBe(`heki: ${join(scratch, 'efer.json')}: efer: ${efer} ${message}\n`);
   });
 });
 

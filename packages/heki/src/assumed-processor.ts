@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { hex } from '@heki/physical-memory';
 import { type ChosenRoot, memoryEndOf, type ProvenRoot, type Vmcore } from '@heki/vmcore';
 import {
   CPU_PROFILES,
@@ -39,7 +40,7 @@ export function cpuNamed(name: string): CpuProfile {
  * tables tell of. What stands beside the dump may know EFER, which is not in it.
  *
  * @throws {UsageError} for a name that there is none of
- * @throws {InputError} when `sidecar` has an EFER that is not of 64-bit mode
+ * @throws {InputError} when `sidecar` has an EFER that is not of 64-bit mode, or not of this guest
  */
 export function assumeProcessor(
   { core, registers: dumped, tables }: Snapshot<ProvenRoot | ChosenRoot>,
@@ -48,10 +49,14 @@ export function assumeProcessor(
 ): AssumedProcessor {
   const named = cpu === undefined ? undefined : cpuNamed(cpu);
   const registers = sidecar?.efer === undefined ? dumped : { ...dumped, efer: sidecar.efer };
-  if ((registers.efer & EFER.LMA) === 0n) {
-    throw new InputError(
-      `${sidecar?.path}: efer: 0x${registers.efer.toString(16)} without LMA: expected the EFER of a guest in 64-bit mode`,
-    );
+  const wrong =
+    (registers.efer & EFER.LMA) === 0n
+      ? 'without LMA: expected the EFER of a guest in 64-bit mode'
+      : (dumped.efer & ~registers.efer & EFER.NXE) !== 0n
+        ? 'without NXE, but page-table entries have XD set: is it of this guest?'
+        : undefined;
+  if (wrong !== undefined) {
+    throw new InputError(`${sidecar?.path}: efer: ${hex(registers.efer)} ${wrong}`);
   }
   const evidence = {
     // All CPUs are alike: what one has set, each can set.
@@ -127,7 +132,7 @@ export function processorJson({
     maxPhysicalAddressBits,
     gigabytePages,
     encryptionBit: encryptionBit ?? null,
-    efer: `0x${registers.efer.toString(16)}`,
+    efer: hex(registers.efer),
     eferFrom: eferFrom ?? null,
   };
 }

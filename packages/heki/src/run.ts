@@ -18,7 +18,8 @@ Examples:
   heki protect --defect B-H1                   one defect of the series (docs/defects.md), the rest mended
   heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
-  heki protect --json | jq .attacks`;
+  heki protect --json | jq .verdict
+  heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
 
 const WALK_EXAMPLES = `
 Examples:
@@ -68,6 +69,17 @@ Examples:
   heki extract guest.elf -o small.elf.gz --user             with what user programs map, for translate --user
   heki extract guest.elf -o small.elf.gz --redact           without addresses that KASLR chose, and without names
   heki extract guest.elf -o - | ssh host 'cat > small.elf.gz'`;
+
+const STRICT = ['--strict', 'under rfc-v2, too, exit with 1 for a claim that is not kept'] as const;
+
+/** What `protect`, `boot` and `replay` say by their exit codes. */
+const EXIT_CODES = `
+Exit codes:
+  0  nothing was found that makes it fail; what nobody claims to stop is shown in red, and is no failure
+  1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
+     no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected
+  2  wrong usage
+  rfc-v2 is there to show its defects: claims and rights make it fail only with --strict.`;
 
 /** A parser of whole numbers from `least` to `most`. */
 function parseWhole(least: number, most: number): (text: string) => number {
@@ -127,9 +139,10 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .addOption(encryptionBitOption())
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
+    .option(...STRICT)
     .option('--trace', 'print every event of the protected machine')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', PROTECT_EXAMPLES)
+    .addHelpText('after', `${PROTECT_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (snapshot: string | undefined, options) => {
       const { protect } = await import('./commands/protect.ts');
       finished(await protect(snapshot, options, io));
@@ -160,9 +173,10 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '--workload <name>',
       'run legitimate work with and without protection, on the hypervisor and the profile that are named or on KVM in both; all runs all',
     )
+    .option(...STRICT)
     .option('--trace', 'print every event; with --json as `trace`')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', BOOT_EXAMPLES)
+    .addHelpText('after', `${BOOT_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (options) => {
       const { boot } = await import('./commands/boot.ts');
       finished(await boot(options, io));
@@ -270,8 +284,9 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       "Makes the calls that a real kernel made of Heki's hooks, from boot through module loading and text patching, and tells what KVM grants each page in the end.",
     )
     .argument('<RECORDING>', 'calls of the hooks with the mappings that each met, JSON, plain or gzip')
+    .option(...STRICT)
     .option('--json', 'print one JSON object')
-    .addHelpText('after', REPLAY_EXAMPLES)
+    .addHelpText('after', `${REPLAY_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (recording: string, options) => {
       const { replay } = await import('./commands/replay.ts');
       finished(await replay(recording, options, io));

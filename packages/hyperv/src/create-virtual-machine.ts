@@ -6,26 +6,21 @@ import {
   HvSecureVtlConfig,
   HvVsmPartitionConfig,
 } from '@heki/hypercall/hyperv';
-import {
-  type Capabilities,
-  grantableRights,
-  HypervisorError,
-  type ProtectionRange,
-  type ProtectionState,
-  type VirtualMachineOptions,
-} from '@heki/hypervisor';
+import { type Capabilities, HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
 import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
 import type { HypervEvent } from './event.ts';
 import { answerHypercall } from './hypercall/handle-hypercall.ts';
+import { applyIntercepts } from './intercept/apply-intercepts.ts';
 import { handleExit } from './intercept/exit.ts';
 import type { ResolvedOptions } from './options.ts';
-import { flagsOfRights, rightsOfFlags } from './partition/map-flags.ts';
+import { rightsOfFlags } from './partition/map-flags.ts';
 import { flush, type Partition, switchVtl, type VirtualProcessor } from './partition/partition.ts';
 import { createRegions } from './partition/regions.ts';
 import { createVtlMemory } from './partition/vtl-memory.ts';
 import { createSecureKernel } from './secure-kernel/secure-kernel.ts';
 import { createVtl1Port } from './secure-kernel/vtl1-port.ts';
+import { restoreState, saveState } from './state/saved-state.ts';
 import { createStatistics } from './statistics.ts';
 import type { HypervVirtualMachine } from './virtual-machine.ts';
 
@@ -53,6 +48,7 @@ export function createHypervVirtualMachine(
       createVtlMemory(host, processor, regions, hasMbec),
     ],
     processors: [],
+    interceptsToCome: new Map(),
     // The loader starts VTL1 before the guest, and VTL1 begins by asking for these.
     config: configOf(HV_MAP_GPA_FULL_ACCESS),
     secureConfig:
@@ -72,14 +68,6 @@ export function createHypervVirtualMachine(
     const config = { name: HvRegister.VSM_PARTITION_CONFIG, value: configOf(defaultFlags) };
     if (first === undefined) vtl0.configure(defaultFlags, options.mbec);
     else createVtl1Port(partition, first).set(HV_VP_SELF, 1, config);
-  }
-
-  function replace(wanted: ProtectionState): void {
-    startOver(flagsOfRights(grantableRights(capabilities, wanted.otherwise)));
-    kernel.protect(createVtl1Port(partition, processors[0]), wanted.ranges);
-    kernel.endOfBoot = wanted.bootEnded === true;
-    if (wanted.cr0 === 0n && wanted.cr4 === 0n && wanted.registers === undefined) return;
-    kernel.pin(createVtl1Port(partition, processors[0]), wanted, 'policy-owner');
   }
 
   function restart(target: VirtualProcessor, how: 'init' | 'reset'): void {
@@ -121,6 +109,8 @@ export function createHypervVirtualMachine(
       };
       processors.push(created);
       kernel.locked.started(createVtl1Port(partition, created), vcpu.id);
+      Object.assign(created.intercepts, partition.interceptsToCome.get(vcpu.id));
+      applyIntercepts(created);
       return vcpu;
     },
     get vcpus() {
@@ -160,15 +150,9 @@ export function createHypervVirtualMachine(
         for (const each of processors) restart(each, 'reset');
       }
     },
-    save() {
-      const ranges: ProtectionRange[] = [];
-      vtl0.forEachMask((flags, start, end) => ranges.push({ start, end, rights: rightsOfFlags(flags) }));
-      const { cr0, cr4, registers } = kernel.locked;
-      const otherwise = rightsOfFlags(vtl0.defaultFlags);
-      return { ranges, otherwise, cr0, cr4, registers, ...(kernel.endOfBoot ? { bootEnded: true } : {}) };
-    },
-    restore(wanted) {
-      replace(wanted);
+    save: () => saveState({ partition, kernel, capabilities }),
+    restore(state) {
+      restoreState({ partition, kernel, capabilities }, state);
       return true;
     },
     secureKernel: {

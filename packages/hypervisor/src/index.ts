@@ -1,4 +1,12 @@
 export * from './capabilities.ts';
+export {
+  badState,
+  checkProtectionState,
+  checkStateInteger,
+  checkStateList,
+  checkStateRanges,
+  type StateLimits,
+} from './check-state.ts';
 export * from './denial.ts';
 export { type CapabilityRow, describeCapabilities } from './describe-capabilities.ts';
 export { describeHypervisorEvent } from './describe-event.ts';

@@ -1,7 +1,19 @@
 import type { PinnableRegister } from './capabilities.ts';
 import type { ProtectionRange, Rights } from './rights.ts';
 
-/** Everything a backend enforces for a virtual machine: what a VMM saves with a snapshot and restores with it. */
+/** What the pins mean for one virtual CPU, as far as it has a past. Registers are named as `registerName` has it, `cr0` or `cr4`. */
+export interface VcpuPins {
+  readonly vcpu: number;
+  /** Registers that it may still bring to what is pinned, because it took INIT and has not done so. */
+  readonly starting?: readonly string[];
+  /** What pinned registers of it must hold; a table's limit above its base. Without an entry: what it has when the state is restored. */
+  readonly values?: { readonly [register: string]: bigint };
+}
+
+/**
+ * Everything a backend enforces for a virtual machine: what a VMM saves with a snapshot and restores with it, beside memory, slots and
+ * registers. Plain data: numbers, bigints, strings, arrays, sets and objects.
+ */
 export interface ProtectionState {
   /** Ranges with rights of their own, sorted, not overlapping. */
   readonly ranges: readonly ProtectionRange[];
@@ -14,6 +26,10 @@ export interface ProtectionState {
   readonly registers?: readonly PinnableRegister[];
   /** The guest said that boot has ended, and its requests are refused since. Absent means that it did not. */
   readonly bootEnded?: true;
+  /** Virtual CPUs for which pins mean something of their own. */
+  readonly vcpus?: readonly VcpuPins[];
+  /** What one kind of backend has beside all this, and needs to go on exactly as it would have: only its own kind can restore it. */
+  readonly own?: { readonly backend: string };
 }
 
 /**

@@ -63,9 +63,16 @@ export interface VirtualMachine {
   write(writer: OtherWriter, gpa: Gpa, bytes: Uint8Array): OtherWriteResult;
   /** INIT, reset or kexec. What happens to protection is the backend's policy. */
   lifeCycle(event: LifeCycle): void;
-  /** What is enforced, or `undefined` when the backend cannot be asked. */
+  /**
+   * What is enforced, so that a machine with the same memory and registers goes on from it as this one does. `undefined` when the backend
+   * cannot be asked, or is in the middle of something that no state can hold.
+   */
   save(): ProtectionState | undefined;
-  /** Replaces what is enforced. `false` when the backend cannot. */
+  /**
+   * Replaces what is enforced; memory and registers are the VMM's, and should be there first. `false` when the backend cannot.
+   *
+   * @throws {HypervisorError} when the state is malformed, or something of it cannot be enforced here: then nothing has changed
+   */
   restore(state: ProtectionState): boolean;
 }
 

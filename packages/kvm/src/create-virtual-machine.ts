@@ -10,7 +10,7 @@ import { emulateMovToCr, emulateStore } from './exit/emulator.ts';
 import { Errno } from './host/errno.ts';
 import { protectFromHost } from './hypercall/protect-memory.ts';
 import { createKernelOwner } from './kernel-owner.ts';
-import { applyLifeCycle, clearState, restoreState, saveState } from './life-cycle.ts';
+import { applyLifeCycle } from './life-cycle.ts';
 import { writeGuest } from './memslots/other-writers.ts';
 import { addRegion, removeRegion, setRegion } from './memslots/set-region.ts';
 import { age } from './mmu/access-tracking.ts';
@@ -20,6 +20,7 @@ import { preFault } from './mmu/pre-fault.ts';
 import { flushRemoteTlbs, zap } from './mmu/zap.ts';
 import { enterNested, leaveNested } from './nested/nested.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
+import { clearState, restoreState, saveState } from './state/kernel-state.ts';
 import type { KvmVirtualMachine } from './virtual-machine.ts';
 import type { HekiVmState } from './vm-state.ts';
 

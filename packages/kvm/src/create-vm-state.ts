@@ -60,17 +60,18 @@ export function createKvmVcpu(
   memory: VirtualMachineOptions['host']['memory'],
   { onNestedExit, ...setup }: KvmVcpuSetup,
 ): Vcpu {
-  const binding: PinBinding = { cr0: true, cr4: true };
+  const id = vm.vcpus.length;
+  const binding: PinBinding = vm.bindings.get(id) ?? { cr0: true, cr4: true };
   const vcpu = createVcpu({
     ...setup,
-    id: vm.vcpus.length,
+    id,
     memory,
     profile: vm.options.processor,
     secondLevel: vm.tables.view(),
     root: vm.tables.root,
     onExit: (running, exit) => handleExit(vm, running, binding, exit),
   });
-  vm.bindings.set(vcpu, binding);
+  vm.bindings.set(id, binding);
   vm.vcpus.push(vcpu);
   if (onNestedExit !== undefined) vm.onNestedExit.set(vcpu, onNestedExit);
   updateCrMasks(vm, vcpu);
@@ -79,7 +80,7 @@ export function createKvmVcpu(
 
 /** How the pins bind a virtual CPU. @throws {HypervisorError} for one of another machine */
 export function bindingOf(vm: VmState, vcpu: Vcpu): PinBinding {
-  const binding = vm.bindings.get(vcpu);
+  const binding = vm.vcpus[vcpu.id] === vcpu ? vm.bindings.get(vcpu.id) : undefined;
   if (binding === undefined) throw new HypervisorError(`virtual CPU ${vcpu.id} is not one of this machine`);
   return binding;
 }

@@ -29,8 +29,8 @@ export interface VmState {
   readonly log: HostLog;
   readonly statistics: KvmStatistics;
   readonly vcpus: Vcpu[];
-  /** Whether each virtual CPU is bound by the pins. */
-  readonly bindings: Map<Vcpu, PinBinding>;
+  /** Whether each virtual CPU is bound by the pins, by its index. */
+  readonly bindings: Map<number, PinBinding>;
   /** Those that run an L2. */
   readonly nested: NestedCpus;
   /** The hypervisors inside the guest, by virtual CPU. */

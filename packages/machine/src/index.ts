@@ -31,7 +31,12 @@ export {
 } from './linux/signing-authority.ts';
 export type { HekiDriver, KernelWithoutTables, Machine, MachineOptions } from './machine.ts';
 export { type CollectiveRights, collectiveRights, rightsOfFrame } from './rights/collective-rights.ts';
-export { type ComparedRange, compareRights, type RightsComparison } from './rights/compare-rights.ts';
+export {
+  type ComparedRange,
+  compareRights,
+  createRightsTally,
+  type RightsComparison,
+} from './rights/compare-rights.ts';
 export { grantedRights, KernelRights, kernelRightsText } from './rights/kernel-rights.ts';
 export { type RamOutsideDirectMap, ramOutsideDirectMap } from './rights/ram-outside-direct-map.ts';
 export { defectFault } from './specification/defect-fault.ts';

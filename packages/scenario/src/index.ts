@@ -1,3 +1,4 @@
+export { actionText } from './action-text.ts';
 export type { ComposedScenario } from './composed-scenario.ts';
 export {
   createScenarioMachine,
@@ -14,9 +15,11 @@ export {
 export { ScenarioError } from './error.ts';
 export { createEventCounter, type EventCount, type EventCounter } from './event-count.ts';
 export type { RightsVerdict } from './expect-rights.ts';
+export { isInForce } from './in-force.ts';
 export { beginLife, type Life } from './life.ts';
 export { type PageClass, pageClasses } from './page-classes.ts';
 export {
+  expectedVerdict,
   runScenario,
   runSteps,
   type ScenarioResult,

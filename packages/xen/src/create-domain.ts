@@ -1,20 +1,6 @@
 import { XenError } from '@heki/hypercall/xen';
-import {
-  type Capabilities,
-  grantableRights,
-  HypervisorError,
-  type ProtectionRange,
-  type ProtectionState,
-  type VirtualMachineOptions,
-} from '@heki/hypervisor';
-import {
-  FRAME_END,
-  frameOf,
-  type Gfn,
-  type Gpa,
-  PHYSICAL_ADDRESS_END,
-  writeBytes,
-} from '@heki/physical-memory';
+import { type Capabilities, HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
+import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
 import type { XenDomain } from './domain.ts';
 import { type DomainState, flush, setAccess, useView } from './domain-state.ts';
@@ -24,10 +10,11 @@ import { createMemoryPolicy } from './monitor/enforce.ts';
 import { createMonitor } from './monitor/monitor.ts';
 import { createPins } from './monitor/pins.ts';
 import type { ResolvedOptions } from './options.ts';
-import { accessOfRights, rightsOfAccess } from './p2m/access-rights.ts';
+import { rightsOfAccess } from './p2m/access-rights.ts';
 import { createP2m } from './p2m/p2m.ts';
 import { createRegions } from './p2m/regions.ts';
 import { FULL_ACCESS } from './p2m/view.ts';
+import { restoreState, saveState } from './state/saved-state.ts';
 import { createStatistics } from './statistics.ts';
 import { createEventChannel } from './vm-event/event-channel.ts';
 
@@ -79,16 +66,16 @@ export function createXenDomain(
   };
   const monitor = createMonitor({ domain: state, policy, pins, page: channel.page, subscribe });
 
-  function replace(wanted: ProtectionState): void {
-    policy.clear();
-    p2m.host.reset(accessOfRights(grantableRights(capabilities, wanted.otherwise)));
+  const parts = { domain: state, policy, pins, capabilities, subscribe };
+
+  /** Takes back all that is enforced. Which virtual CPUs took INIT stays known. */
+  function clear(): void {
+    policy.replace([]);
+    p2m.host.replace(FULL_ACCESS);
     flush(state);
-    policy.protect(wanted.ranges, 'policy-owner');
-    pins.replace(wanted.cr0, wanted.cr4, wanted.registers ?? []);
+    pins.replace({ cr0: 0n, cr4: 0n, vcpus: pins.save() });
     subscribe();
   }
-
-  const clear = (): void => replace({ ranges: [], otherwise: rightsOfAccess(FULL_ACCESS), cr0: 0n, cr4: 0n });
 
   function restart(vcpu: Vcpu, how: 'init' | 'reset'): void {
     useView(state, vcpu, p2m.host);
@@ -184,18 +171,9 @@ export function createXenDomain(
         for (const vcpu of state.vcpus) restart(vcpu, 'reset');
       }
     },
-    save() {
-      const ranges: ProtectionRange[] = [];
-      p2m.host.forEachAccess(0 as Gfn, FRAME_END as Gfn, (access, start, end) => {
-        policy.forEachPromise(start, end, (immutable, from, to) =>
-          ranges.push({ start: from, end: to, rights: rightsOfAccess(access), immutable }),
-        );
-      });
-      const otherwise = rightsOfAccess(p2m.host.defaultAccess);
-      return { ranges, otherwise, cr0: pins.cr0, cr4: pins.cr4, registers: pins.held.all };
-    },
+    save: () => saveState(parts),
     restore(wanted) {
-      replace(wanted);
+      restoreState(parts, wanted);
       return true;
     },
 

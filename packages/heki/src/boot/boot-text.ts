@@ -1,3 +1,4 @@
+import type { LinuxKernel } from '@heki/linux';
 import { type MachineSettings, processorName, processorOf } from '@heki/machine';
 import {
   describeNotTaken,
@@ -13,15 +14,22 @@ import type { Colours } from '../colours.ts';
 import { profileText } from '../profile-text.ts';
 import { count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
+import { type Verdict, verdictLines } from '../verdict/verdict.ts';
+import { rangedWarningLines, type Warning, warningLines } from '../warning.ts';
 
 /** A life of a kernel, for people. */
 export interface BootReport extends ScenarioResult {
   readonly settings: MachineSettings;
   readonly kernel: string;
+  /** What came of Heki's two steps of boot. */
+  readonly hekiInit: LinuxKernel['hekiInit'];
   /** The kernel's log. */
   readonly log: readonly string[];
   /** Page lists that the hypervisor got, and how many it refused. */
   readonly pageLists: { readonly sent: number; readonly refused: number };
+  readonly verdict: Verdict;
+  /** What a reader must know of the rights that pages have in the end. */
+  readonly warnings: readonly Warning[];
 }
 
 /** The report as text. */
@@ -51,6 +59,9 @@ export function bootText(report: BootReport, colours: Colours): string {
   lines.push(
     `${count(sent, 'page list')} to the hypervisor${refused === 0 ? '' : `, ${red(`${number(refused)} refused`)}`}`,
   );
+  lines.push(...warningLines(report.warnings, colours), ...rangedWarningLines(report.warnings, colours));
+  const verdict = verdictLines(report.verdict, colours);
+  if (verdict.length > 0) lines.push('', ...verdict);
   return `${lines.join('\n')}\n`;
 }
 
@@ -58,7 +69,7 @@ function stepLines(steps: readonly StepResult[], { green, red, yellow }: Colours
   return steps.map((result) => {
     const { step, verdict, expected } = result;
     const good = verdict === (step.do === 'attack' ? 'blocked' : 'works');
-    const colour = expected ? (good ? green : yellow) : red;
+    const colour = !expected ? red : good ? green : yellow;
     return colour(`  ${describeStep(result)}`);
   });
 }

@@ -1,18 +1,30 @@
-import { joinSpecifications, type MachineSpecification, processorName } from '@heki/machine';
+import { joinSpecifications, type MachineSpecification, machineSettings, processorName } from '@heki/machine';
 import {
   runWorkload,
   WORKLOAD_SETTINGS,
   WORKLOADS,
   type Workload,
+  type WorkloadOutcome,
   type WorkloadSetting,
 } from '@heki/scenario';
 import { coloursFor } from '../colours.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
+import { count } from '../quantity.ts';
+import { type Finding, makesFail } from '../verdict/finding.ts';
 import { createBootMachine } from './boot-machine.ts';
 import { readKernelProfile } from './kernel-file.ts';
 import { type WorkloadRow, workloadText } from './workload-text.ts';
+
+/** What was asked for. */
+interface WorkloadRequest {
+  /** Of the work, or `all`. */
+  readonly name: string;
+  readonly asked: MachineSpecification;
+  readonly json: boolean;
+  readonly strict: boolean;
+}
 
 /** Work of this kind fits, and a kernel of this size boots fastest. */
 const MEMORY = '128MiB';
@@ -23,9 +35,7 @@ const MEMORY = '128MiB';
  * @throws {UsageError} for work that there is none of, or that needs more processors than were asked for
  */
 export async function runWorkloads(
-  name: string,
-  asked: MachineSpecification,
-  json: boolean,
+  { name, asked, json, strict }: WorkloadRequest,
   io: CommandIo,
 ): Promise<number> {
   const chosen = workloadsNamed(name, asked);
@@ -45,8 +55,29 @@ export async function runWorkloads(
   await io.stdout.write(
     json ? workloadJson(settings, rows) : workloadText(settings, rows, coloursFor(io.stdout, io.env)),
   );
-  const broken = rows.some(({ outcomes }) => outcomes.some(({ verdict }) => verdict === 'breaks'));
-  return broken ? ExitCode.FAILURE : ExitCode.SUCCESS;
+  const fails = rows.some(({ workload, outcomes }) =>
+    outcomes.some((outcome, index) => {
+      const { profile } = machineSettings(settings[index]?.machine ?? {});
+      return workloadFindings(workload, outcome).some((finding) => makesFail(finding, { profile, strict }));
+    }),
+  );
+  return fails ? ExitCode.FAILURE : ExitCode.SUCCESS;
+}
+
+function workloadFindings({ name }: Workload, { verdict, beyondMappings }: WorkloadOutcome): Finding[] {
+  return [
+    ...(verdict === 'breaks'
+      ? [{ id: 'work-broken', message: `the kernel does not survive ${name}` } satisfies Finding]
+      : []),
+    ...(beyondMappings > 0
+      ? [
+          {
+            id: 'rights-beyond-mappings',
+            message: `${count(beyondMappings, 'page')} are granted more than any mapping allows`,
+          } satisfies Finding,
+        ]
+      : []),
+  ];
 }
 
 function workloadsNamed(name: string, { vcpus }: MachineSpecification): readonly Workload[] {
@@ -101,6 +132,15 @@ function workloadJson(settings: readonly WorkloadSetting[], rows: readonly Workl
   const result = rows.map(({ workload, outcomes }) => ({
     workload: workload.name,
     outcomes: Object.fromEntries(settings.map((setting, index) => [setting.name, outcomes[index]])),
+    warnings: settings.flatMap(({ name }, index) => {
+      const outcome = outcomes[index];
+      return outcome === undefined
+        ? []
+        : workloadFindings(workload, outcome).map(({ id, message }) => ({
+            id,
+            message: `${name}: ${message}`,
+          }));
+    }),
   }));
   return `${JSON.stringify(result, undefined, 2)}\n`;
 }

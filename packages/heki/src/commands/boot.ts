@@ -3,12 +3,14 @@ import { BOOT_STEPS } from '@heki/linux';
 import { joinSpecifications, type MachineSpecification, machineSettings } from '@heki/machine';
 import { type ComposedScenario, runScenario } from '@heki/scenario';
 import { loadScenario } from '@heki/scenario/schema';
+import { bootJson } from '../boot/boot-json.ts';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
+import { bootVerdict, bootWarnings } from '../boot/boot-verdict.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
 import { coloursFor } from '../colours.ts';
-import { ExitCode, fileErrorText, InputError, UsageError } from '../failure.ts';
+import { fileErrorText, InputError, UsageError } from '../failure.ts';
 import { HYPERVISOR_NAMES } from '../hypervisor-names.ts';
 import { isHypervisorName } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
@@ -16,16 +18,18 @@ import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
 import { readText } from '../read-text.ts';
 import { specificationOf } from '../specification.ts';
+import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki boot`. */
 export interface BootOptions extends MachineFlags {
   readonly scenario?: string;
   readonly workload?: string;
+  readonly strict?: boolean;
   readonly trace?: boolean;
   readonly json?: boolean;
 }
 
-/** `heki boot`. Exit code 1 when boot, a step, or legitimate work did not come out as it should. */
+/** `heki boot`. Exit code 1 when there is a finding that makes it fail: a step that did not come out as it should, a claim that is not kept. */
 export async function boot(options: BootOptions, io: CommandIo): Promise<number> {
   const asked = specificationOf(options);
   if (options.workload !== undefined) {
@@ -33,7 +37,8 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
       if (options[other] !== undefined)
         throw new UsageError(`--workload and --${other}: expected one of them`);
     }
-    return runWorkloads(options.workload, asked, options.json === true, io);
+    const { json = false, strict = false } = options;
+    return runWorkloads({ name: options.workload, asked, json, strict }, io);
   }
   const scenario = await scenarioOf(options.scenario, asked);
   const settings = machineSettings(scenario.machine);
@@ -72,12 +77,17 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     progress.update(bootSteps + steps, now);
   });
   progress.stop();
+  const strictness = { profile: settings.profile, strict: options.strict ?? false };
+  const verdict = bootVerdict(machine, result, strictness);
   const report: BootReport = {
     ...result,
     settings: { ...settings, mbec: withholdsExecution(scenario.machine) },
     kernel: machine.kernel.profile.name,
+    hekiInit: machine.kernel.hekiInit,
     log,
     pageLists,
+    verdict,
+    warnings: bootWarnings(machine, result, verdict),
   };
   const writer = createLineWriter(io.stdout);
   if (options.json === true) {
@@ -89,7 +99,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
   }
   await writer.flush();
-  return result.expected ? ExitCode.SUCCESS : ExitCode.FAILURE;
+  return exitCodeOf(report.verdict.findings, report.verdict);
 }
 
 /** The text of a file. @throws {InputError} when it cannot be read */
@@ -113,26 +123,4 @@ async function scenarioOf(file: string | undefined, asked: MachineSpecification)
     );
   }
   return { ...scenario, machine: joinSpecifications(scenario.machine, asked) };
-}
-
-function bootJson(report: BootReport): object {
-  const { boot: verdict, bootReason, steps, classes, settings, kernel, log, pageLists, expected } = report;
-  const { notTaken, expectedRights } = report;
-  return {
-    kernel,
-    machine: settings,
-    boot: verdict,
-    reason: bootReason,
-    log,
-    pageLists,
-    steps,
-    notTaken,
-    expectedRights,
-    classes: classes.map((one) => ({
-      ...one,
-      mappings: Object.fromEntries(one.mappings),
-      granted: Object.fromEntries(one.granted),
-    })),
-    expected,
-  };
 }

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import type { MachineSpecification } from '@heki/machine';
 import { INTEL_VT_RP } from '@heki/x86';
 import { coloursFor } from '../colours.ts';
-import { ExitCode, InputError, UsageError } from '../failure.ts';
+import { InputError, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
@@ -11,16 +11,21 @@ import { readRecording } from '../replay/recording.ts';
 import { type ReplayReport, replayRecording } from '../replay/replay-recording.ts';
 import { replayText } from '../replay/replay-text.ts';
 import { hypervisorOf, specificationOf } from '../specification.ts';
+import { exitCodeOf } from '../verdict/finding.ts';
+import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
+import { type Verdict, verdictJson } from '../verdict/verdict.ts';
+import { type Warning, warningsJson } from '../warning.ts';
 
 /** Options of `heki replay`. */
 export interface ReplayOptions extends MachineFlags {
+  readonly strict?: boolean;
   readonly json?: boolean;
 }
 
 /** The recording of a kernel with 139 modules loaded and unloaded twice has 1 MiB. */
 const LARGEST_FILE = 256 * 1024 * 1024;
 
-/** `heki replay RECORDING`. */
+/** `heki replay RECORDING`. Exit code 1 when pages end with more than their mappings need. */
 export async function replay(path: string, options: ReplayOptions, io: CommandIo): Promise<number> {
   const status = await stat(path);
   if (status.isDirectory()) throw new InputError(`${path}: is a directory`);
@@ -34,12 +39,18 @@ export async function replay(path: string, options: ReplayOptions, io: CommandIo
   if (machine.defects?.['B-G5'] === false)
     throw new UsageError('--no-defect B-G5: a recording does not hold what a core without it looks at');
   const report = replayNamed(path, await readFile(path), machine, io);
+  const verdict = replayVerdict(report, options.strict ?? false);
   const text =
     options.json === true
-      ? `${JSON.stringify(replayJson(report), undefined, 2)}\n`
-      : replayText(basename(path), report, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(replayJson(report, verdict), undefined, 2)}\n`
+      : replayText(basename(path), report, verdict, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
-  return ExitCode.SUCCESS;
+  return exitCodeOf(verdict.findings, verdict);
+}
+
+/** Heki was in force: a recording that never protects is refused. */
+function replayVerdict({ profile, rights }: ReplayReport, strict: boolean): Verdict {
+  return { profile, strict, inForce: true, refusal: undefined, findings: rightsFindings(rights) };
 }
 
 /** Replays the recording in `bytes`; what is wrong with it is said of the file at `path`. */
@@ -66,6 +77,27 @@ function replayNamed(
 }
 
 /** The report as programs read it. */
-function replayJson({ profile, defects, mbec, calls, hypercalls, failedHooks, ranges, end }: ReplayReport) {
-  return { profile, defects, mbec, calls, hypercalls, failedHooks, ranges, end };
+function replayJson(report: ReplayReport, verdict: Verdict) {
+  const { profile, defects, mbec, calls, hypercalls, failedHooks, ranges, end, rights } = report;
+  return {
+    profile,
+    defects,
+    mbec,
+    calls,
+    hypercalls,
+    failedHooks,
+    ranges,
+    end,
+    verdict: verdictJson(verdict),
+    warnings: warningsJson(rightsWarnings(rights, { inForce: true })),
+    assumed: warningsJson(ASSUMED),
+    notCovered: warningsJson(NOT_COVERED),
+  };
 }
+
+const ASSUMED: readonly Warning[] = [
+  { id: 'page-tables', message: 'each call changed the mappings that its walk met, and none else' },
+];
+const NOT_COVERED: readonly Warning[] = [
+  { id: 'unsent', message: 'pages that no protect call named: their rights are not looked at' },
+];

@@ -47,6 +47,25 @@ describe('RAM that the direct map lacks', () => {
   });
 });
 
+/** 32 empty pages of the cpu_entry_area are PROT_NONE entries with the frame 0, inverted. */
+test.each([
+  ['rfc-v2', 'rwx'],
+  ['hardened', 'rw-'],
+])(
+  'frame 0 of a kernel with page-table isolation is sent as Linux sees such entries, or as the processor does: %s',
+  async (profile, rights) => {
+    const { hypercalls } = await json(
+      foreign('pti-user-mode.elf.gz'),
+      '--memory-map',
+      foreign('entry-syscall-pti.iomem'),
+      '--profile',
+      profile,
+    );
+    const ranges = hypercalls.flatMap((call: { listPages: unknown[][] }) => call.listPages.flat());
+    expect(ranges.find(({ pa }: { pa: string }) => pa === '0x0')).toMatchObject({ permissions: rights });
+  },
+);
+
 describe('a loaded crash kernel', () => {
   const snapshot = foreign('k61-crash-kernel.elf.gz');
 

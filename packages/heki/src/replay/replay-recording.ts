@@ -8,12 +8,16 @@ import {
   MEM_ATTR_WRITE,
   permissionText,
 } from '@heki/hypercall/kvm';
+import type { Capabilities } from '@heki/hypervisor';
 import { createKvm, type KvmStatistics } from '@heki/kvm';
 import {
+  type ComparedRange,
   createMachine,
+  createRightsTally,
   type MachineSettings,
   type MachineSpecification,
   machineSettings,
+  type RightsComparison,
 } from '@heki/machine';
 import { createMemoryMap, createRam, type Gfn } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
@@ -46,6 +50,8 @@ export interface ReplayReport extends Pick<MachineSettings, 'profile' | 'defects
   readonly ranges: Readonly<KvmStatistics['ranges']>;
   /** Over all frames that protect sent, most frames first. */
   readonly end: readonly EndState[];
+  /** What frames are granted beside what their mappings need. */
+  readonly rights: Omit<RightsComparison, 'frames' | 'sampled'>;
 }
 
 /** Linux's section size: pfn_valid holds for whole sections. */
@@ -98,6 +104,7 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
 
   const { statistics, attributes } = machine.virtualMachine;
   const end = new Map<number, number>();
+  const stretches: ComparedRange[] = [];
   const seen = new Set<number>();
   for (const leaf of protectedLeaves) {
     const { guestFrame, frames } = leaf;
@@ -116,6 +123,12 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
         (rights?.write === true ? MEM_ATTR_WRITE : 0) |
         (rights?.supervisorExecute === true ? MEM_ATTR_EXEC : 0);
       // Nobody can be denied reading (B-H18), so every page counts as wanting it.
+      stretches.push({
+        start: frame as Gfn,
+        end: (frame + 1) as Gfn,
+        allowed: wanted | MEM_ATTR_READ,
+        granted,
+      });
       const key = granted | ((wanted | MEM_ATTR_READ) << 4) | (immutable ? 1 << 8 : 0);
       end.set(key, (end.get(key) ?? 0) + 1);
     }
@@ -136,7 +149,15 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
         frames,
       }))
       .sort((a, b) => b.frames - a.frames),
+    rights: compared(machine.capabilities, stretches),
   };
+}
+
+/** MEM_ATTR bits are those of `KernelRights`. @param stretches in any order */
+function compared(capabilities: Capabilities, stretches: ComparedRange[]): ReplayReport['rights'] {
+  const tally = createRightsTally(capabilities);
+  for (const stretch of stretches.sort((a, b) => a.start - b.start)) tally.add(stretch);
+  return tally.result();
 }
 
 /** One past the last frame that any call speaks of, in whole sections. */

@@ -1,7 +1,7 @@
 import { runCommand } from './run-command.ts';
 
 /** What `heki protect --json` prints, as far as tests that compare verdicts look at it. */
-interface ProtectReport {
+export interface ProtectReport {
   readonly tables: { readonly from: string; readonly root: string };
   readonly processor: { readonly name: string; readonly lacking: readonly string[] };
   readonly pages: Readonly<Record<string, number>>;
@@ -14,11 +14,13 @@ interface ProtectReport {
     readonly without: { readonly outcome: string; readonly by: string | null };
     readonly with: { readonly outcome: string; readonly by: string | null };
   }[];
+  readonly outsideDirectMap: unknown;
+  readonly crashKernel: { readonly readOnlyPages: number; readonly immutablePages: number };
   readonly warnings: readonly { readonly id: string }[];
 }
 
 /** Runs `heki protect` on a snapshot. */
-async function protectReport(
+export async function protectReport(
   snapshot: string,
   ...options: readonly string[]
 ): Promise<{
@@ -45,6 +47,7 @@ export async function protectVerdict(snapshot: string, ...options: readonly stri
       ...[attack.name, attack.standing, attack.without.outcome, attack.without.by],
       ...[attack.with.outcome, attack.with.by],
     ]),
+    crashKernel: [report?.crashKernel.readOnlyPages, report?.crashKernel.immutablePages],
     warnings: report?.warnings.map(({ id }) => id),
   };
 }

@@ -7,7 +7,7 @@ import type { Regions } from './regions.ts';
 import type { VtlMemory } from './vtl-memory.ts';
 
 /** What VTL1 intercepts on one virtual processor: its HvRegisterCrIntercept registers. */
-interface Intercepts {
+export interface Intercepts {
   control: bigint;
   cr0Mask: bigint;
   cr4Mask: bigint;
@@ -35,6 +35,8 @@ export interface Partition {
   /** By VTL. VTL1 has full access. */
   readonly memory: readonly [VtlMemory, VtlMemory];
   readonly processors: VirtualProcessor[];
+  /** What a restored state has for virtual processors that are still to be made, by index. */
+  readonly interceptsToCome: Map<number, Readonly<Intercepts>>;
   /** HvRegisterVsmPartitionConfig. */
   config: bigint;
   /** HvRegisterVsmVpSecureVtlConfig for VTL0. */

@@ -22,6 +22,13 @@ const LEAF = eptLeaf({ rights: EPT_RIGHTS, accessed: true, dirty: true, ignorePa
 /** 2 MiB. */
 const LARGE = 512;
 
+/** Frames with the same map flags. */
+export interface Mask {
+  readonly start: Gfn;
+  readonly end: Gfn;
+  readonly flags: number;
+}
+
 /** Guest memory as one VTL sees it: a second level of its own over the same frames. */
 export interface VtlMemory {
   readonly root: number;
@@ -36,8 +43,12 @@ export interface VtlMemory {
   forEachMask(visit: (flags: number, start: Gfn, end: Gfn) => void): void;
   /** Gives frames of one region a mask. How many were done: fewer only when no table can be had. */
   protect(region: GuestMemoryRegion, start: Gfn, end: Gfn, flags: number): number;
-  /** Forgets all masks and builds the tables again. */
-  configure(defaultFlags: number, mbec: boolean): void;
+  /**
+   * Forgets all masks, takes `masks`, for frames that have memory and for others, and builds the tables again.
+   *
+   * @throws {HypervisorError} when there is no frame for a table
+   */
+  configure(defaultFlags: number, mbec: boolean, masks?: readonly Mask[]): void;
   /** @throws {HypervisorError} when there is no frame for a table */
   add(region: GuestMemoryRegion): void;
   drop(region: GuestMemoryRegion): void;
@@ -111,10 +122,11 @@ export function createVtlMemory(
       if (stopped > start) masks.set(start, stopped, flags);
       return stopped - start;
     },
-    configure(flags, withMbec) {
+    configure(flags, withMbec, wanted = []) {
       defaultFlags = flags;
       mbec = withMbec;
       masks.free();
+      for (const mask of wanted) masks.set(mask.start, mask.end, mask.flags);
       for (const region of regions.all) vtl.add(region);
     },
     add(region) {

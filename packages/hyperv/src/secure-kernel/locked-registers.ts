@@ -1,7 +1,14 @@
 import { HvCrIntercept, HvRegister } from '@heki/hypercall/hyperv';
-import type { PinnableRegister, PinRequest, PinResult } from '@heki/hypervisor';
+import {
+  type PinnableRegister,
+  type PinRequest,
+  type PinResult,
+  type ProtectionState,
+  registerName,
+  type VcpuPins,
+} from '@heki/hypervisor';
 import { CR0, CR4 } from '@heki/x86';
-import { MSR_REGISTERS, TABLE_REGISTERS } from '../intercept/register-names.ts';
+import { MSR_REGISTERS, msrOfRegister, TABLE_REGISTERS } from '../intercept/register-names.ts';
 import type { Vtl1 } from './vtl1-port.ts';
 
 /** Bits of CR0 that are locked: LVBS pins PE, WP and PG. */
@@ -30,6 +37,14 @@ function rowOf(register: PinnableRegister): readonly [name: number, bit: bigint]
   return row && [row[0], row[2]];
 }
 
+/** The name in the contract of a register of the hypervisor's tables. */
+function nameOf(register: number): string {
+  if (register === HvRegister.CR0) return 'cr0';
+  if (register === HvRegister.CR4) return 'cr4';
+  const table = TABLE_REGISTERS.find(([name]) => name === register)?.[1];
+  return table ?? registerName({ msr: msrOfRegister(register) ?? 0 });
+}
+
 /** The registers that VTL1 keeps as they were when it locked them, on each virtual processor. */
 export interface LockedRegisters {
   lock(vtl1: Vtl1, request: PinRequest): PinResult;
@@ -39,6 +54,10 @@ export interface LockedRegisters {
   started(vtl1: Vtl1, vp: number): void;
   /** Forgets every lock and the intercepts for them. */
   clear(vtl1: Vtl1): void;
+  /** What each virtual processor must have, and may still come to. */
+  save(): VcpuPins[];
+  /** Locks what `state` says, with the values that it has for each virtual processor, or those that registers have now. */
+  replace(vtl1: Vtl1, state: Pick<ProtectionState, 'cr0' | 'cr4' | 'registers' | 'vcpus'>): void;
   readonly cr0: bigint;
   readonly cr4: bigint;
   readonly registers: readonly PinnableRegister[];
@@ -137,6 +156,38 @@ export function createLockedRegisters(): LockedRegisters {
         if ((now & maskOf(register)) !== must) starting.add(key(vp, register));
       }
       configure(vtl1, vp);
+    },
+    save() {
+      const vcpus: VcpuPins[] = [];
+      for (const at of [...saved.keys(), ...starting]) {
+        const vcpu = Number(at.split(' ')[0]);
+        if (vcpus.some((pins) => pins.vcpu === vcpu)) continue;
+        const known = names().filter((register) => saved.has(key(vcpu, register)));
+        const values = known.map((register) => [nameOf(register), saved.get(key(vcpu, register)) ?? 0n]);
+        const unmet = names().filter((register) => starting.has(key(vcpu, register)));
+        vcpus.push({
+          vcpu,
+          ...(unmet.length === 0 ? {} : { starting: unmet.map(nameOf) }),
+          ...(values.length === 0 ? {} : { values: Object.fromEntries(values) }),
+        });
+      }
+      return vcpus.sort((a, b) => a.vcpu - b.vcpu);
+    },
+    replace(vtl1, state) {
+      cr0 = state.cr0;
+      cr4 = state.cr4;
+      registers = state.registers ?? [];
+      saved.clear();
+      starting.clear();
+      for (let vp = 0; vp < vtl1.processors; vp++) save(vtl1, vp, new Map());
+      for (const { vcpu, values = {}, starting: unmet = [] } of state.vcpus ?? []) {
+        for (const register of names()) {
+          const value = values[nameOf(register)];
+          if (value !== undefined) saved.set(key(vcpu, register), value & maskOf(register));
+          if (unmet.includes(nameOf(register))) starting.add(key(vcpu, register));
+        }
+      }
+      for (let vp = 0; vp < vtl1.processors; vp++) configure(vtl1, vp);
     },
     clear(vtl1) {
       cr0 = 0n;

@@ -11,6 +11,7 @@ import {
 import { createMemoryTable } from '@heki/memory-table';
 import { FRAME_END, type Gfn } from '@heki/physical-memory';
 import { flagsOfRights, rightsOfFlags } from '../partition/map-flags.ts';
+import type { Mask } from '../partition/vtl-memory.ts';
 import type { Vtl1 } from './vtl1-port.ts';
 
 /** Pages of one hypercall. */
@@ -31,6 +32,15 @@ export interface MemoryPolicy {
   /** Whether a frame of the range was marked. */
   isClaimed(start: Gfn, end: Gfn): boolean;
   clear(): void;
+  /** What was given and what is claimed. */
+  save(): SavedMemoryPolicy;
+  replace(saved: SavedMemoryPolicy): void;
+}
+
+/** The account that VTL1 keeps of pages. */
+export interface SavedMemoryPolicy {
+  readonly given: readonly Mask[];
+  readonly claims: readonly { readonly start: Gfn; readonly end: Gfn }[];
 }
 
 export function createMemoryPolicy(capabilities: Capabilities): MemoryPolicy {
@@ -72,6 +82,22 @@ export function createMemoryPolicy(capabilities: Capabilities): MemoryPolicy {
     clear() {
       claims.free();
       given.free();
+    },
+    save() {
+      const saved = { given: [] as Mask[], claims: [] as { start: Gfn; end: Gfn }[] };
+      given.forEach(0 as Gfn, FRAME_END as Gfn, (flags, start, end) => {
+        if (flags !== undefined) saved.given.push({ start, end, flags });
+      });
+      claims.forEach(0 as Gfn, FRAME_END as Gfn, (claimed, start, end) => {
+        if (claimed === true) saved.claims.push({ start, end });
+      });
+      return saved;
+    },
+    replace(saved) {
+      claims.free();
+      given.free();
+      for (const { start, end, flags } of saved.given) given.set(start, end, flags);
+      for (const { start, end } of saved.claims) claims.set(start, end, true);
     },
     protect(vtl1, ranges) {
       const weakened: Weakened[] = [];

@@ -41,6 +41,18 @@ export interface Modules {
    */
   kexec(vtl1: Vtl1, ranges: readonly LvbsRange[], crash: boolean): number;
   clear(): void;
+  save(): SavedModules;
+  replace(saved: SavedModules): void;
+}
+
+/** What VTL1 knows of modules and kernels: what was loaded under which token, and what it was told to trust for this partition. */
+export interface SavedModules {
+  /** The latest token. */
+  readonly tokens: bigint;
+  readonly loaded: readonly { readonly token: bigint; readonly ranges: readonly LvbsRange[] }[];
+  readonly frozen: readonly { readonly crash: boolean; readonly ranges: readonly LvbsRange[] }[];
+  readonly trusted: readonly TrustedModule[];
+  readonly images: readonly TrustedKexecImage[];
 }
 
 interface Loaded {
@@ -215,6 +227,22 @@ export function createModules(
     clear() {
       loaded.clear();
       frozen.clear();
+    },
+    save: () => ({
+      tokens,
+      loaded: [...loaded].map(([token, { ranges }]) => ({ token, ranges })),
+      frozen: [...frozen].map(([crash, ranges]) => ({ crash, ranges })),
+      trusted: [...trusted],
+      images: [...images],
+    }),
+    replace(saved) {
+      tokens = saved.tokens;
+      loaded.clear();
+      frozen.clear();
+      for (const { token, ranges } of saved.loaded) loaded.set(token, { ranges });
+      for (const { crash, ranges } of saved.frozen) frozen.set(crash, ranges);
+      trusted.splice(0, trusted.length, ...saved.trusted);
+      images.splice(0, images.length, ...saved.images);
     },
   };
 }

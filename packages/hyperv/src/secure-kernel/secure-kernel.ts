@@ -9,6 +9,7 @@ import {
   LvbsFunction,
   type LvbsRange,
   LvbsSection,
+  type LvbsTextPatch,
   mapFlagsOfAttributes,
 } from '@heki/hypercall/hyperv';
 import {
@@ -28,8 +29,8 @@ import { MSR_REGISTERS, TABLE_REGISTERS } from '../intercept/register-names.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { rightsOfFlags } from '../partition/map-flags.ts';
 import { createLockedRegisters, LOCK_ALL, type LockedRegisters } from './locked-registers.ts';
-import { createMemoryPolicy } from './memory-policy.ts';
-import { createModules, type Modules } from './modules.ts';
+import { createMemoryPolicy, type SavedMemoryPolicy } from './memory-policy.ts';
+import { createModules, type Modules, type SavedModules } from './modules.ts';
 import { createTextPatches } from './text-patches.ts';
 import type { Vtl1 } from './vtl1-port.ts';
 
@@ -49,8 +50,18 @@ export interface SecureKernel {
   clear(vtl1: Vtl1): void;
   readonly locked: LockedRegisters;
   readonly modules: Pick<Modules, 'trust' | 'trustKexec'>;
+  /** What it knows beside registers: pages, patches, modules. */
+  save(): SavedSecureKernel;
+  replace(saved: SavedSecureKernel): void;
   /** Requests of VTL0 for protection are refused from now on. */
   endOfBoot: boolean;
+}
+
+/** The memory of the secure kernel, beside locked registers. */
+export interface SavedSecureKernel {
+  readonly policy: SavedMemoryPolicy;
+  readonly patches: readonly LvbsTextPatch[];
+  readonly modules: SavedModules;
 }
 
 const REFUSALS: { readonly [field: string]: Refusal } = { pages: 'too-much', range: 'empty' };
@@ -209,6 +220,13 @@ export function createSecureKernel(
       const result = policy.protect(vtl1, ranges);
       vtl1.emit({ type: 'protected', by: 'policy-owner', result });
       return result;
+    },
+    save: () => ({ policy: policy.save(), patches: patches.save(), modules: modules.save() }),
+    replace(saved) {
+      policy.replace(saved.policy);
+      patches.clear();
+      patches.add(saved.patches);
+      modules.replace(saved.modules);
     },
     clear(vtl1) {
       endOfBoot = false;

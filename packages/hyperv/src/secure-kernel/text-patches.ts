@@ -32,6 +32,8 @@ export interface TextPatches {
   remove(start: number, end: number): void;
   /** Writes one step of text_poke for VTL0, if it leads to a known patch or to the NOP of its size. 0 or a negative error. */
   patch(vtl1: Vtl1, request: bigint): number;
+  /** All of them. */
+  save(): readonly LvbsTextPatch[];
   clear(): void;
 }
 
@@ -130,6 +132,7 @@ export function createTextPatches(defects: LvbsDefectSwitches): TextPatches {
       }
       return 0;
     },
+    save: () => [...sites.values()],
     clear: () => sites.clear(),
   };
 }

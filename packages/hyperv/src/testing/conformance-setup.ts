@@ -20,22 +20,16 @@ import { createHyperv } from '../hyperv.ts';
 import type { HypervOptions } from '../options.ts';
 import { rightsOfFlags } from '../partition/map-flags.ts';
 import type { HypervVirtualMachine } from '../virtual-machine.ts';
+import { hypervLives } from './lives.ts';
+import { vtlCall } from './vtl-call.ts';
 
 /** The kit's set-up for Hyper-V: the calls of a guest in VTL0 to the secure kernel, and what a hostile one sends. */
 export function hypervSetup(options: HypervOptions): ConformanceSetup<HypervVirtualMachine, HypervEvent> {
-  return { hypervisor: createHyperv({ rangePages: 64, ...options }), guestCalls: hypervGuestCalls };
-}
-
-/** A VTL call: the answer of the secure kernel as a signed number, `undefined` when there was none. */
-export function vtlCall(vcpu: Vcpu, fn: number, first = 0n, second = 0n, third = 0n): bigint | undefined {
-  Object.assign(vcpu.registers, {
-    rcx: BigInt(HvCall.VTL_CALL),
-    rdi: BigInt(fn),
-    rsi: first,
-    rdx: second,
-    r8: third,
-  });
-  return vcpu.vmcall().kind === 'done' ? BigInt.asIntN(64, vcpu.registers.r8) : undefined;
+  return {
+    hypervisor: createHyperv({ rangePages: 64, ...options }),
+    guestCalls: hypervGuestCalls,
+    lives: hypervLives,
+  };
 }
 
 function attributesOf(rights: Rights): number {

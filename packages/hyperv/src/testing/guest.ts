@@ -14,7 +14,7 @@ import type { HypervEvent } from '../event.ts';
 import { createHyperv } from '../hyperv.ts';
 import type { HypervOptions } from '../options.ts';
 import type { HypervVirtualMachine } from '../virtual-machine.ts';
-import { vtlCall } from './conformance-setup.ts';
+import { vtlCall } from './vtl-call.ts';
 
 const BASE = 0xffff_8880_0000_0000n;
 const BACKING = pfn(0x1000);

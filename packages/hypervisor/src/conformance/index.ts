@@ -12,8 +12,9 @@ import { pinCases } from './cases/pins.ts';
 import { rangeCountCases } from './cases/ranges.ts';
 import { registerCases } from './cases/registers.ts';
 import { rightsCases } from './cases/rights.ts';
+import { savedLife } from './cases/saved-lives.ts';
 import { writerCases } from './cases/writers.ts';
-import type { ConformanceCase, ConformanceSetup } from './setup.ts';
+import { type ConformanceCase, type ConformanceSetup, require } from './setup.ts';
 
 export {
   type ConformanceCase,
@@ -21,6 +22,7 @@ export {
   type ConformanceSetup,
   type GuestCalls,
   type GuestPlaces,
+  type LifeStep,
   type MalformedCall,
 } from './setup.ts';
 
@@ -57,5 +59,26 @@ export function describeConformance<Machine extends VirtualMachine, Event extend
 ): void {
   describe(`${name} keeps the contract`, () => {
     for (const { area, name, run } of conformanceCases(setup)) test(`${area}: ${name}`, run);
+  });
+}
+
+/**
+ * Registers with vitest random lives of `setup`, each saved in the middle and put into another machine: from there on it must go on the
+ * same in both, whatever the backend holds.
+ *
+ * @param lives how many; they have the seeds from 0 on
+ */
+export function describeSavedLives<Machine extends VirtualMachine, Event extends BackendEvent>(
+  name: string,
+  setup: ConformanceSetup<Machine, Event>,
+  lives: number,
+): void {
+  test(`${name}: ${lives} lives go on where they are restored as they do where they were saved`, () => {
+    let saved = 0;
+    for (let seed = 0; seed < lives; seed++) {
+      if (savedLife(setup as unknown as ConformanceSetup, seed)) saved++;
+    }
+    // A backend may refuse to save in the middle of something, but not as a rule.
+    require(saved > lives / 2, `${saved} of ${lives} lives could be saved`);
   });
 }

@@ -3,6 +3,7 @@ import {
   createRam,
   type Gfn,
   type Pfn,
+  type PhysicalMemory,
   type VirtualAddress,
 } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
@@ -13,7 +14,7 @@ import { formatRights, type ProtectionRange, type Rights, sameRights } from '../
 import type { BackendEvent, VirtualMachine } from '../virtual-machine.ts';
 import { buildDescriptors, buildGuestTables, DIRECT_MAP, REGISTERS, USER_MAP } from './kit-memory.ts';
 import { createModel, type RightsModel } from './model.ts';
-import { type ConformanceSetup, type GuestCalls, require } from './setup.ts';
+import { type ConformanceSetup, type GuestCalls, type LifeStep, require } from './setup.ts';
 
 const SCRATCH = 0x60;
 /** Host frame of guest frame 0: aligned to 1 GiB, so that every leaf size can be used. */
@@ -38,6 +39,10 @@ export interface KitGuest {
   readonly vm: VirtualMachine;
   readonly vcpus: readonly Vcpu[];
   readonly calls: GuestCalls | undefined;
+  /** What the set-up adds to random lives. */
+  readonly lives: readonly LifeStep[];
+  /** Guest frames with bytes of their own, by now. */
+  readonly touched: readonly number[];
   readonly model: RightsModel;
   readonly events: BackendEvent[];
   /** Asks as the owner, checks the answer and brings the model up to date. `false`: refused, as it may be. */
@@ -86,7 +91,7 @@ export function rightsOf(letters: string): Rights {
 }
 
 export function createKitGuest<Machine extends VirtualMachine, Event extends BackendEvent>(
-  { hypervisor, guestCalls }: ConformanceSetup<Machine, Event>,
+  { hypervisor, guestCalls, lives }: ConformanceSetup<Machine, Event>,
   vcpuCount = 1,
 ): KitGuest {
   const { capabilities } = hypervisor;
@@ -94,16 +99,24 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
   const ram = createRam<Pfn>({
     ranges: [HOST_TABLES, { start: BACKING, end: (BACKING + frames) as Pfn }],
   });
+  const touched = new Set<number>();
+  const host: PhysicalMemory<Pfn> = {
+    page: (frame) => ram.page(frame),
+    writablePage(frame) {
+      if (frame >= BACKING) touched.add(frame - BACKING);
+      return ram.writablePage(frame);
+    },
+  };
   const events: BackendEvent[] = [];
   const vm = hypervisor.createVirtualMachine({
-    host: { memory: ram, frames: createFrameAllocator<Pfn>({ ranges: [HOST_TABLES] }) },
+    host: { memory: host, frames: createFrameAllocator<Pfn>({ ranges: [HOST_TABLES] }) },
     onEvent: (event) => events.push(event),
   });
   for (const { start, frames } of [FIRST_REGION, SECOND_REGION]) {
     vm.addMemory({ start, frames, backing: (BACKING + start) as Pfn });
   }
   const words = (gfn: number): Uint32Array => {
-    const page = ram.writablePage((BACKING + gfn) as Pfn);
+    const page = host.writablePage((BACKING + gfn) as Pfn);
     require(page !==
       undefined, `guest frame 0x${gfn.toString(16)} has no memory: expected a frame of the kit`);
     return page;
@@ -116,14 +129,15 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
   }
   const [first] = vcpus;
   require(first !== undefined, `${vcpuCount} virtual CPUs: expected one at least`);
-  const calls = guestCalls?.({
+  const places = {
     vm,
     vcpu: first,
-    memory: ram,
+    memory: host,
     backing: BACKING,
     scratch: SCRATCH,
     directMap: DIRECT_MAP,
-  });
+  };
+  const calls = guestCalls?.(places);
   let seen = 0;
 
   const restart = (vcpu: Vcpu): void => {
@@ -229,6 +243,10 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     vm,
     vcpus,
     calls,
+    lives: lives?.(places) ?? [],
+    get touched() {
+      return [...touched];
+    },
     model,
     events,
     restart,

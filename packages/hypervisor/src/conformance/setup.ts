@@ -61,6 +61,13 @@ export interface GuestPlaces<Machine extends VirtualMachine> {
   readonly directMap: bigint;
 }
 
+/** Something that happens in a random life. It is done in two machines with the same draws, and must come to the same in both. */
+export interface LifeStep {
+  readonly name: string;
+  /** Does it on `vcpu` or to the machine, and tells what came of it. `below(n)` draws an integer from 0 to n - 1. */
+  run(vcpu: Vcpu, below: (count: number) => number): string;
+}
+
 /** A backend and, where its guests can ask for anything, how they do. */
 export interface ConformanceSetup<
   Machine extends VirtualMachine = VirtualMachine,
@@ -74,6 +81,10 @@ export interface ConformanceSetup<
   readonly deciding?: (verdict: Verdict) => Hypervisor<Machine, Event>;
   /** Called for every machine that the kit makes, once it has memory and a virtual CPU. */
   readonly guestCalls?: (places: GuestPlaces<Machine>) => GuestCalls;
+  /** What a VMM sets up again where a guest goes on, beside memory, virtual CPUs and their registers: memory slots and the like. */
+  readonly carry?: (from: Machine, to: Machine) => void;
+  /** What can happen on this backend beside what can on all, for lives that are saved and go on elsewhere. All its state is the machine's. */
+  readonly lives?: (places: GuestPlaces<Machine>) => readonly LifeStep[];
 }
 
 /** One promise of the contract, as a function that throws a {@link ConformanceFailure} when it is not kept. */

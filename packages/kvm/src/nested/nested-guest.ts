@@ -1,20 +1,49 @@
-import type { ExitAction, Registers, Vcpu, VcpuSetup, VmControls, VmExit } from '@heki/vcpu';
+import {
+  defaultControls,
+  type ExitAction,
+  type Registers,
+  type Vcpu,
+  type VcpuSetup,
+  type VmControls,
+  type VmExit,
+} from '@heki/vcpu';
 import type { NestedView } from './nested-view.ts';
 
 /** What a hypervisor has its guest leave for, as far as it is modelled. */
-export type NestedControls = Pick<
-  VmControls,
-  | 'cr0Mask'
-  | 'cr0Shadow'
-  | 'cr4Mask'
-  | 'cr4Shadow'
-  | 'cr3LoadExiting'
-  | 'descriptorTableExiting'
-  | 'readExitingMsrs'
-  | 'writeExitingMsrs'
-  | 'hypercallExiting'
-  | 'svm'
->;
+export const NESTED_CONTROLS = [
+  'cr0Mask',
+  'cr0Shadow',
+  'cr4Mask',
+  'cr4Shadow',
+  'cr3LoadExiting',
+  'descriptorTableExiting',
+  'readExitingMsrs',
+  'writeExitingMsrs',
+  'hypercallExiting',
+  'svm',
+] as const satisfies readonly (keyof VmControls)[];
+
+/** The {@link NESTED_CONTROLS} of an L2. */
+export type NestedControls = Pick<VmControls, (typeof NESTED_CONTROLS)[number]>;
+
+/** `controls`, and for the rest what a hypervisor has that wants nothing but VMMCALL. */
+export function completeControls(controls: Partial<NestedControls>): NestedControls {
+  const all = { ...defaultControls(), ...controls };
+  const { cr0Mask, cr0Shadow, cr4Mask, cr4Shadow, cr3LoadExiting, descriptorTableExiting } = all;
+  const { readExitingMsrs, writeExitingMsrs, hypercallExiting, svm } = all;
+  return {
+    cr0Mask,
+    cr0Shadow,
+    cr4Mask,
+    cr4Shadow,
+    cr3LoadExiting,
+    descriptorTableExiting,
+    readExitingMsrs,
+    writeExitingMsrs,
+    hypercallExiting,
+    svm,
+  };
+}
 
 /** What the hypervisor inside the guest (L1) wrote into the VMCS or VMCB of its own guest (L2): vmcs12, vmcb12. */
 export interface NestedSetup {

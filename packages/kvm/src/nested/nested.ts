@@ -1,11 +1,18 @@
 import { HEKI_ATTRIBUTE_MASK } from '@heki/hypercall/kvm';
 import { FRAME_END } from '@heki/physical-memory';
-import { defaultControls, type Vcpu } from '@heki/vcpu';
+import type { Vcpu } from '@heki/vcpu';
+import { type CpuProfile, CR0, EFER, pagingRegisters, writeCr0, writeCr4 } from '@heki/x86';
 import { ALL_PERMISSIONS } from '../attributes/permissions.ts';
 import { updateCrMasks } from '../control-registers/control-registers.ts';
 import type { HekiVmState, VmState } from '../vm-state.ts';
 import { createNestedView } from './create-nested-view.ts';
-import type { NestedControls, NestedGuest, NestedSetup } from './nested-guest.ts';
+import {
+  completeControls,
+  type HostRegisters,
+  type NestedControls,
+  type NestedGuest,
+  type NestedSetup,
+} from './nested-guest.ts';
 
 /** Tags what an L2 has cached, apart from L1's: no root table has an odd frame beyond all memory. */
 const NESTED_ROOT = 2 ** 40 - 1;
@@ -29,17 +36,29 @@ export function enterNested(
 ): boolean {
   const { cr0, cr3, cr4, efer } = vm.nested.get(vcpu)?.host ?? vcpu.registers;
   const loaded = { cr0: host.cr0 ?? cr0, cr3, cr4: host.cr4 ?? cr4, efer };
+  if (!isHostState(loaded, vcpu.profile)) return false;
   if (!vm.defects['B-NESTED']) {
     const unpins = (vm.pins.cr0 & ~loaded.cr0) !== 0n || (vm.pins.cr4 & ~loaded.cr4) !== 0n;
     if (isProtected(vm) || unpins) return false;
   }
   const view = createNestedView(vm, pointer);
-  startNested(vm, vcpu, { view, pointer, controls: { ...defaultControls(), ...controls }, host: loaded });
+  startNested(vm, vcpu, { view, pointer, controls: completeControls(controls), host: loaded });
   return true;
 }
 
+/** nested_vmx_check_host_state(): control registers that the processor can have in 64-bit mode. */
+export function isHostState(host: HostRegisters, profile: CpuProfile): boolean {
+  const paging = { ...pagingRegisters(), ...host };
+  return (
+    (host.cr0 & CR0.PG) !== 0n &&
+    (host.efer & EFER.LMA) !== 0n &&
+    writeCr0(paging, host.cr0).kind === 'ok' &&
+    writeCr4(paging, host.cr4, profile).kind === 'ok'
+  );
+}
+
 /** Puts an L2 on a virtual CPU, without a look at what is protected. */
-function startNested(vm: VmState, vcpu: Vcpu, guest: NestedGuest): void {
+export function startNested(vm: VmState, vcpu: Vcpu, guest: NestedGuest): void {
   vm.nested.set(vcpu, guest);
   vcpu.useSecondLevel(guest.view, NESTED_ROOT);
   vcpu.invept(NESTED_ROOT);
@@ -64,7 +83,7 @@ export function leaveNested(vm: VmState, vcpu: Vcpu): void {
   vm.nested.delete(vcpu);
   vcpu.useSecondLevel(vm.tables.view(), vm.tables.root);
   Object.assign(vcpu.registers, guest.host);
-  setIntercepts(vm, vcpu, defaultControls());
+  setIntercepts(vm, vcpu, completeControls({}));
 }
 
 /** Memory may be protected now: then no L2 runs on. */

@@ -30,6 +30,7 @@ export function createKvmVmm(options: KvmPolicyOptions = {}): KvmVmm {
     processor: resolved.processor,
     createVirtualMachine(machine) {
       const parts: PolicyMachineParts = createPolicyMachine({
+        name: 'kvm-vmm',
         state: createVmState(resolved, machine),
         host: machine.host,
         seat: createVmmSeat(() => parts.vm),

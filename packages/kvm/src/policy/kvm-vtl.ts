@@ -46,6 +46,7 @@ export function createKvmVtl(options: KvmPolicyOptions = {}): KvmVtl {
     createVirtualMachine(machine) {
       const pair = createPairedVm(resolved, machine.host, () => parts.vm);
       const parts: PolicyMachineParts = createPolicyMachine({
+        name: 'kvm-vtl',
         state: createVmState(resolved, machine),
         host: machine.host,
         seat: pair.seat,

@@ -1,4 +1,14 @@
-import type { Capabilities, Host, ProtectionState, VirtualMachine } from '@heki/hypervisor';
+import { CR4_PINNED_MASK } from '@heki/hypercall/kvm';
+import {
+  badState,
+  type Capabilities,
+  checkProtectionState,
+  checkStateInteger,
+  checkStateRanges,
+  type Host,
+  type ProtectionState,
+  type VirtualMachine,
+} from '@heki/hypervisor';
 import { userSetMemoryAttributes } from '../attributes/user-attributes.ts';
 import { createKvmVcpu } from '../create-vm-state.ts';
 import { applyLifeCycle } from '../life-cycle.ts';
@@ -6,12 +16,13 @@ import { writeGuest } from '../memslots/other-writers.ts';
 import { addRegion, removeRegion } from '../memslots/set-region.ts';
 import { effectiveRights } from '../mmu/map-fault.ts';
 import { flushRemoteTlbs } from '../mmu/zap.ts';
+import { restorePins, savePins } from '../state/vcpu-pins.ts';
 import type { KvmIoctls, KvmVirtualMachine } from '../virtual-machine.ts';
 import type { VmState } from '../vm-state.ts';
-import { FULL_ACCESS } from './negative-rights.ts';
+import { FULL_ACCESS, NEGATIVE_ATTRIBUTES } from './negative-rights.ts';
 import type { HekiPolicy } from './policy.ts';
 import { createPolicyOwner } from './policy-owner.ts';
-import { createPromises, NO_PROMISES } from './promises.ts';
+import { type AttributeRange, createPromises, NO_PROMISES } from './promises.ts';
 import { createRequests } from './requests.ts';
 import type { Seat } from './seat.ts';
 
@@ -23,6 +34,12 @@ export interface KvmPolicyMachine
   readonly ioctls: Pick<KvmIoctls, 'setMemoryAttributes'>;
 }
 
+/** Attributes that the VMM has set past the owner of the policy. */
+interface PolicyOwnState {
+  readonly backend: string;
+  readonly attributes: readonly AttributeRange[];
+}
+
 /** A machine, and what KVM has of it. */
 export interface PolicyMachineParts {
   readonly machine: KvmPolicyMachine;
@@ -31,22 +48,24 @@ export interface PolicyMachineParts {
 
 /** Puts together a VM without an owner, an owner's seat and its decisions. */
 export function createPolicyMachine(options: {
+  /** Of the backend. */
+  readonly name: string;
   readonly state: Omit<VmState, 'owner'>;
   readonly host: Host;
   readonly seat: Seat;
   readonly policy: HekiPolicy<KvmPolicyMachine>;
   readonly capabilities: Capabilities;
 }): PolicyMachineParts {
-  const { state, host, seat, policy, capabilities } = options;
+  const { name, state, host, seat, policy, capabilities } = options;
   const promises = createPromises(() => vm, seat, capabilities);
   const shared = { vm: () => vm, seat, promises, policy, machine: () => machine };
   const requests = createRequests(shared);
   const splits = capabilities.executeSplit !== 'none';
   const vm: VmState = { ...state, owner: createPolicyOwner({ ...shared, requests, splits }) };
 
-  function replace(state: ProtectionState): void {
+  function replace(state: ProtectionState, exceptions: readonly AttributeRange[] = []): void {
     seat.act(() => {
-      promises.replace(state);
+      promises.replace(state, exceptions);
       seat.setPins(state.cr0, state.cr4);
     });
     requests.bootEnded = state.bootEnded === true;
@@ -66,14 +85,29 @@ export function createPolicyMachine(options: {
       // A new kernel may ask again.
       applyLifeCycle(vm, event, () => replace({ ...NO_PROMISES, cr0: 0n, cr4: 0n }));
     },
-    save: () => ({
-      ranges: promises.ranges(),
-      otherwise: FULL_ACCESS,
-      ...vm.pins,
-      ...(requests.bootEnded ? { bootEnded: true } : {}),
-    }),
+    save() {
+      const attributes = promises.exceptions();
+      const own: PolicyOwnState = { backend: name, attributes };
+      return {
+        ranges: promises.ranges(),
+        otherwise: FULL_ACCESS,
+        ...vm.pins,
+        ...(requests.bootEnded ? { bootEnded: true } : {}),
+        ...savePins(vm),
+        ...(attributes.length === 0 ? {} : { own }),
+      };
+    },
     restore(saved) {
-      replace(saved);
+      checkProtectionState(saved, { backend: name, capabilities, cr4: CR4_PINNED_MASK, endsBoot: true });
+      const { attributes = [] } = (saved.own ?? {}) as Partial<PolicyOwnState>;
+      checkStateRanges<AttributeRange>('own.attributes', attributes, (range, place) => {
+        checkStateInteger(`${place}.attributes`, range.attributes, 0, NEGATIVE_ATTRIBUTES);
+        if (!vm.owner.isLegal(range.attributes)) {
+          throw badState(`${place}.attributes`, range.attributes, 'attributes that go together here');
+        }
+      });
+      replace(saved, attributes);
+      restorePins(vm, saved.vcpus);
       return true;
     },
     ioctls: { setMemoryAttributes: (request) => userSetMemoryAttributes(vm, request) },

@@ -22,6 +22,13 @@ import type { Seat } from './seat.ts';
 /** The owner's mark on a frame that it has promised not to change for the guest. KVM knows nothing of it. */
 const IMMUTABLE = 1 << 7;
 
+/** Frames with the same attributes. */
+export interface AttributeRange {
+  readonly start: number;
+  readonly end: number;
+  readonly attributes: number;
+}
+
 type Grantable = Parameters<typeof grantableRights>[0];
 
 /** What the owner has promised for each frame. KVM has no call to read attributes back, so that the owner keeps account itself. */
@@ -37,8 +44,10 @@ export interface Promises {
   ): ProtectionResult;
   /** Every frame that has less than full access, or is immutable. */
   ranges(): ProtectionRange[];
-  /** Forgets everything and takes the ranges of `state`. */
-  replace(state: Pick<ProtectionState, 'ranges' | 'otherwise'>): void;
+  /** Frames whose attributes in KVM are others than were promised, because the VMM has set them past the owner. */
+  exceptions(): AttributeRange[];
+  /** Forgets everything and takes the ranges of `state`, and attributes that differ from them. */
+  replace(state: Pick<ProtectionState, 'ranges' | 'otherwise'>, exceptions?: readonly AttributeRange[]): void;
 }
 
 export function createPromises(vm: () => VmState, seat: Seat, capabilities: Grantable): Promises {
@@ -78,12 +87,22 @@ export function createPromises(vm: () => VmState, seat: Seat, capabilities: Gran
       });
       return ranges;
     },
-    replace({ ranges, otherwise }) {
+    exceptions() {
+      const exceptions: AttributeRange[] = [];
+      table.forEach(0, FRAME_END, (from, to, promised) => {
+        vm().attributes.forEach(from, to, (start, end, attributes) => {
+          if (attributes !== (promised & NEGATIVE_ATTRIBUTES)) exceptions.push({ start, end, attributes });
+        });
+      });
+      return exceptions;
+    },
+    replace({ ranges, otherwise }, exceptions = []) {
       const everything = { start: 0 as Gfn, end: FRAME_END as Gfn, rights: otherwise };
       for (const range of [everything, ...ranges]) {
         const granted = grantableRights(capabilities, range.rights);
         give(range, attributesOfRights(granted), 'immutable' in range && range.immutable === true);
       }
+      for (const { start, end, attributes } of exceptions) seat.setAttributes(start, end, attributes);
     },
   };
 }

@@ -12,6 +12,7 @@ import type { KvmOptions } from '../options.ts';
 import type { KvmPolicyOptions } from '../policy/options.ts';
 import type { KvmPolicyMachine } from '../policy/policy-machine.ts';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
+import { carrySlots, kvmLives, policyLives } from './lives.ts';
 import { identityTables } from './nested-tables.ts';
 
 /** The kit's set-up for KVM: hypercalls 13 and 14, its emulator, and what a hostile guest sends. */
@@ -19,6 +20,8 @@ export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachin
   const hypervisor = createKvm({ budget: { listPages: 64 }, ...options });
   return {
     hypervisor,
+    lives: kvmLives,
+    carry: carrySlots,
     guestCalls: (places) => {
       const { vm } = places;
       const emulator: GuestCalls['emulator'] = {
@@ -34,7 +37,8 @@ export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachin
               page: (frame: Pfn) => memory.page((backing + frame) as Pfn),
               writablePage: (frame: Pfn) => memory.writablePage((backing + frame) as Pfn),
             },
-            tables: [scratch, scratch + 64],
+            // Behind the lists that requests write.
+            tables: [scratch + 32, scratch + 64],
             frames: 0x8_0000,
             nested: vcpu.profile.vendor === 'amd',
           }),
@@ -57,6 +61,7 @@ export function policySetup<Machine extends KvmPolicyMachine>(
   const bounded = { budget: { listPages: 64 }, ...options };
   return {
     hypervisor: create(bounded),
+    lives: policyLives,
     deciding(verdict) {
       // An owner outside cannot have an instruction carried out for the guest.
       if (verdict === 'allow-once') throw new Error('KVM_RUN has no such answer');

@@ -1,8 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { parseScenario, ScenarioError } from './index.ts';
+import { machineSchema } from './machine-schema.ts';
 import { parseScenarioText } from './parse-scenario.ts';
 import { scenarioSchema } from './scenario-schema.ts';
+
+test('a machine has the JSON Schema that is shipped', async () => {
+  const schema = { ...z.toJSONSchema(machineSchema, { io: 'input' }), title: 'heki machine' };
+  await expect(`${JSON.stringify(schema, undefined, 2)}\n`).toMatchFileSnapshot('../../machine.schema.json');
+});
 
 describe('a scenario', () => {
   test('has the JSON Schema that is shipped', async () => {

@@ -22,8 +22,8 @@ export interface MemoryPolicy {
   protect(ranges: readonly ProtectionRange[], by: 'guest' | 'policy-owner'): ProtectionResult;
   /** Runs of frames in the range, with whether they were promised not to change. */
   forEachPromise(start: Gfn, end: Gfn, visit: (immutable: boolean, start: Gfn, end: Gfn) => void): void;
-  /** Forgets every promise. */
-  clear(): void;
+  /** Forgets every promise and makes these. */
+  replace(promises: readonly { readonly start: Gfn; readonly end: Gfn }[]): void;
 }
 
 export function createMemoryPolicy(domain: DomainState, capabilities: Capabilities): MemoryPolicy {
@@ -43,7 +43,10 @@ export function createMemoryPolicy(domain: DomainState, capabilities: Capabiliti
   return {
     forEachPromise: (start, end, visit) =>
       immutable.forEach(start, end, (value, from, to) => visit(value === true, from, to)),
-    clear: () => immutable.free(),
+    replace(promises) {
+      immutable.free();
+      for (const { start, end } of promises) immutable.set(start, end, true);
+    },
     protect(ranges, by) {
       const weakened: Weakened[] = [];
       for (const [at, range] of ranges.entries()) {

@@ -1,4 +1,4 @@
-import type { PinnableRegister } from '@heki/hypervisor';
+import { type PinnableRegister, registerName, type VcpuPins } from '@heki/hypervisor';
 import type { Vcpu } from '@heki/vcpu';
 
 /** Registers that the monitor keeps as a whole: each virtual CPU has them as they were when they were pinned. */
@@ -7,8 +7,10 @@ export interface HeldRegisters {
   has(register: PinnableRegister): boolean;
   /** Adds to what is kept. */
   hold(registers: readonly PinnableRegister[]): void;
-  /** Forgets all, and keeps `registers` as they are now. */
-  replace(registers: readonly PinnableRegister[]): void;
+  /** Forgets all, and keeps `registers`: with the values of `vcpus`, or those that they have now. */
+  replace(registers: readonly PinnableRegister[], vcpus?: readonly VcpuPins[]): void;
+  /** What each register of a virtual CPU must be, by name, and those that it may still come to. */
+  save(vcpu: number): Required<Pick<VcpuPins, 'values' | 'starting'>>;
   /**
    * Whether the virtual CPU may load `value`; `undefined` when the event does not say what is loaded. One that took INIT may, until it
    * has what it had: its trampoline comes to it in steps.
@@ -42,11 +44,26 @@ export function createHeldRegisters(vcpus: readonly Vcpu[]): HeldRegisters {
         for (const [id, vcpu] of vcpus.entries()) values.set(key(id, register), read(vcpu, register));
       }
     },
-    replace(registers) {
+    replace(registers, saved = []) {
       all = [];
       values.clear();
       unbound.clear();
       held.hold(registers);
+      for (const { vcpu, values: had = {}, starting = [] } of saved) {
+        for (const register of all) {
+          const value = had[registerName(register)];
+          if (value !== undefined) values.set(key(vcpu, register), value);
+          if (starting.includes(registerName(register))) unbound.add(key(vcpu, register));
+        }
+      }
+    },
+    save(vcpu) {
+      const known = all.flatMap((register) => {
+        const value = values.get(key(vcpu, register));
+        return value === undefined ? [] : [[registerName(register), value] as const];
+      });
+      const starting = all.filter((register) => unbound.has(key(vcpu, register))).map(registerName);
+      return { values: Object.fromEntries(known), starting };
     },
     allows(id, register, value) {
       const vcpu = vcpus[id];

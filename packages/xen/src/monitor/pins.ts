@@ -1,5 +1,5 @@
 import { CR0_PIN_REQUIRED, CR4_PINNED_MASK } from '@heki/hypercall/kvm';
-import type { PinnableRegister, PinRequest, PinResult } from '@heki/hypervisor';
+import type { PinRequest, PinResult, ProtectionState, VcpuPins } from '@heki/hypervisor';
 import type { Vcpu } from '@heki/vcpu';
 import { CR0 } from '@heki/x86';
 import { PINNABLE_REGISTERS } from '../capabilities.ts';
@@ -17,7 +17,9 @@ export interface Pins {
   allows(vcpu: number, cr: 0 | 4, value: bigint): boolean;
   /** INIT. */
   unbind(vcpu: number): void;
-  replace(cr0: bigint, cr4: bigint, registers: readonly PinnableRegister[]): void;
+  replace(state: Pick<ProtectionState, 'cr0' | 'cr4' | 'registers' | 'vcpus'>): void;
+  /** What the pins mean for virtual CPUs that have a past. */
+  save(): VcpuPins[];
 }
 
 export function createPins(vcpus: readonly Vcpu[]): Pins {
@@ -62,9 +64,21 @@ export function createPins(vcpus: readonly Vcpu[]): Pins {
       unbound.add(`${vcpu} cr4`);
       held.unbind(vcpu);
     },
-    replace(cr0, cr4, registers) {
+    replace({ cr0, cr4, registers = [], vcpus: saved = [] }) {
       bits = { cr0, cr4 };
-      held.replace(registers);
+      unbound.clear();
+      for (const { vcpu, starting = [] } of saved) {
+        for (const name of ['cr0', 'cr4']) if (starting.includes(name)) unbound.add(`${vcpu} ${name}`);
+      }
+      held.replace(registers, saved);
     },
+    save: () =>
+      vcpus.flatMap((_, vcpu) => {
+        const { values, starting } = held.save(vcpu);
+        const names = ['cr0', 'cr4'].filter((name) => unbound.has(`${vcpu} ${name}`));
+        const unmet = [...names, ...starting];
+        if (unmet.length === 0 && Object.keys(values).length === 0) return [];
+        return [{ vcpu, ...(unmet.length === 0 ? {} : { starting: unmet }), values }];
+      }),
   };
 }

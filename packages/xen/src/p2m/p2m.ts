@@ -1,18 +1,25 @@
 import { type XenAccessType, XenError } from '@heki/hypercall/xen';
 import { type Host, HypervisorError } from '@heki/hypervisor';
-import { FRAME_END, type Gfn } from '@heki/physical-memory';
+import type { Gfn } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { isExpressible } from './access-rights.ts';
 import type { Regions } from './regions.ts';
-import { createView, FULL_ACCESS, type View } from './view.ts';
+import { type AccessRange, createView, FULL_ACCESS, type View } from './view.ts';
 
 /** Views that a domain can have beside the host p2m: MAX_ALTP2M. */
-const MOST_VIEWS = 10;
+export const MOST_VIEWS = 10;
 
 /** What XENMEM_access_op did before it ended: pages, and 0 or a negative error number. */
 export interface AccessResult {
   readonly pages: number;
   readonly error: number;
+}
+
+/** A view beside the host p2m. Its entries are copied anew. */
+export interface SavedView {
+  readonly index: number;
+  readonly defaultAccess: XenAccessType;
+  readonly types: readonly AccessRange[];
 }
 
 /** All p2ms of a domain. */
@@ -26,6 +33,8 @@ export interface P2m {
   setDefault(view: View, access: XenAccessType): number;
   /** HVMOP_altp2m_create_p2m: its index, or a negative error number. It starts empty. */
   createView(defaultAccess: XenAccessType): number;
+  /** Has these views beside the host p2m, and no others. Virtual CPUs must be in the host p2m. */
+  replaceViews(views: readonly SavedView[]): void;
   /** HVMOP_altp2m_destroy_p2m: 0 or a negative error number. Virtual CPUs must have left it. */
   destroyView(index: number): number;
 }
@@ -52,11 +61,7 @@ export function createP2m(host: Host, profile: CpuProfile, regions: Regions): P2
     },
     setDefault(view, access) {
       if (!isExpressible(access, executeOnly)) return -XenError.EINVAL;
-      // Frames that have a type of their own keep it: set again behind the new default.
-      const kept: [XenAccessType, Gfn, Gfn][] = [];
-      view.forEachAccess(0 as Gfn, FRAME_END as Gfn, (own, start, end) => kept.push([own, start, end]));
-      view.reset(access);
-      for (const [own, start, end] of kept) view.setAccess(start, end, own);
+      view.setDefault(access);
       return 0;
     },
     createView(defaultAccess) {
@@ -66,6 +71,15 @@ export function createP2m(host: Host, profile: CpuProfile, regions: Regions): P2
       if (index > MOST_VIEWS) return -XenError.ENOMEM;
       views[index] = make(index, defaultAccess);
       return index;
+    },
+    replaceViews(saved) {
+      for (const view of views.splice(1)) view?.free();
+      for (const { index, defaultAccess, types } of saved) {
+        const view = make(index, defaultAccess);
+        view.replace(defaultAccess, types);
+        views[index] = view;
+      }
+      for (let index = 1; index < views.length; index++) views[index] ??= undefined;
     },
     destroyView(index) {
       const view = views[index];

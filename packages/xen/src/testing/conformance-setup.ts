@@ -8,6 +8,7 @@ import type { XenEvent } from '../event.ts';
 import type { XenOptions } from '../options.ts';
 import { createXen } from '../xen.ts';
 import { askMonitor, requestRanges } from './ask.ts';
+import { xenLives } from './lives.ts';
 
 /** The kit's set-up for Xen: the guest's requests to the monitor, and what a hostile one sends. */
 export function xenSetup(options: XenOptions = {}): ConformanceSetup<XenDomain, XenEvent> {
@@ -22,6 +23,7 @@ export function xenSetup(options: XenOptions = {}): ConformanceSetup<XenDomain, 
         ...(verdict === 'page-fault' ? {} : { registerVerdict: verdict }),
       }),
     guestCalls: xenGuestCalls,
+    lives: xenLives,
   };
 }
 

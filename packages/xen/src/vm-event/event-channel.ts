@@ -2,6 +2,7 @@ import {
   decodeVmEvent,
   encodeVmEvent,
   VM_EVENT_REGISTERS,
+  VM_EVENT_RING_SLOTS,
   type VmEvent,
   type VmEventDetail,
   VmEventFlag,
@@ -23,6 +24,8 @@ export interface EventChannel {
   ask(vcpu: Vcpu, view: number, detail: VmEventDetail): VmEvent | undefined;
   /** Sends a notice that nobody waits for; lost when the ring is full. */
   tell(vcpu: Vcpu, view: number, detail: VmEventDetail): void;
+  /** Nobody waits, and nothing is in the ring. */
+  readonly idle: boolean;
   /** A virtual CPU starts anew: nothing is owed to it. */
   forget(vcpu: Vcpu): void;
 }
@@ -86,6 +89,10 @@ export function createEventChannel(options: {
     tell(vcpu, view, detail) {
       collect();
       if (send(vcpu, view, detail, 0)) kick();
+    },
+    get idle() {
+      collect();
+      return waiting.size === 0 && front.room === VM_EVENT_RING_SLOTS;
     },
     forget: (vcpu) => {
       waiting.delete(vcpu.id);

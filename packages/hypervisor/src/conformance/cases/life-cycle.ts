@@ -1,11 +1,15 @@
+import { CR0, CR4 } from '@heki/x86';
 import { formatRights, sameRights } from '../../rights.ts';
 import type { ProtectionState } from '../../state.ts';
 import { type ControlBit, holds, nameOf, optionalBit, pinBit } from '../control-bit.ts';
 import { ALL, createKitGuest, type KitGuest, rangeOf, rightsOf } from '../kit-guest.ts';
+import { REGISTERS } from '../kit-memory.ts';
 import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
 import { textOf } from '../text-of.ts';
+import { twinOf } from '../twin.ts';
 import { type WatchedRegister, watched } from '../watched-register.ts';
 import { changes } from './registers.ts';
+import { savedLife } from './saved-lives.ts';
 
 const FRAMES = [0x1ff, 0x200, 0x201, 0x300, 0x301, 0x480, 0x1000];
 const READ_ONLY = rightsOf('ru');
@@ -63,6 +67,13 @@ export function lifeCycleCases(setup: ConformanceSetup): readonly ConformanceCas
     add('what is saved holds in the machine that it is restored into, and can be saved again', () =>
       restored(setup),
     );
+    add('a processor that took INIT may start where the state is restored, and the others are bound', () =>
+      startsAfterRestore(setup),
+    );
+    add('a state that is damaged is refused, and nothing has changed', () => damaged(setup));
+    add('a life that is saved goes on where it is restored as it does where it was', () => {
+      savedLife(setup, 1);
+    });
   } else {
     add('saving and restoring are refused, as declared', () => {
       const { guest } = protectedGuest(setup);
@@ -154,4 +165,75 @@ function requireImmutable(setup: ConformanceSetup, guest: KitGuest): void {
   const [vcpu] = guest.vcpus;
   if (guest.calls === undefined || vcpu === undefined) return;
   require(!guest.calls.request(vcpu, attempt), 'the guest can change an immutable page after restore');
+}
+
+/** INIT first, then the state is saved: the same as without the other machine in between. */
+function startsAfterRestore(setup: ConformanceSetup): void {
+  const bit = optionalBit(setup);
+  const guest = createKitGuest(setup, 2);
+  prepare(guest, bit, []);
+  if (bit !== undefined) pinBit(guest, bit);
+  guest.vm.lifeCycle({ kind: 'init', vcpu: 1 });
+  const twin = twinOf(setup, guest);
+  require(twin !== undefined, 'nothing was saved although that is declared');
+  const [first, second] = twin.vcpus;
+  require(first !== undefined && second !== undefined, 'a guest without a virtual CPU');
+  const { cr0, cr4 } = REGISTERS;
+  const [pin0, pin4] = bit === undefined ? [0n, 0n] : bit.register === 0 ? [bit.bit, 0n] : [0n, bit.bit];
+  for (const [what, outcome] of [
+    ['CR4 with paging extensions alone', second.movToCr(4, CR4.PAE)],
+    ['CR0 with protection alone', second.movToCr(0, (second.registers.cr0 | CR0.PE) & ~CR0.WP)],
+    ['CR4', second.movToCr(4, cr4 | pin4)],
+    ['CR0 without paging', second.movToCr(0, (cr0 | pin0) & ~CR0.PG)],
+  ] as const) {
+    require(outcome.kind === 'done', `a processor that starts after restore cannot write ${what}`);
+  }
+  require(bit === undefined ||
+    holds(twin, first, bit), 'a processor that took no INIT is not bound after restore');
+}
+
+/** Parts of a saved state with something wrong in each. */
+function damages(state: ProtectionState): readonly (readonly [what: string, damage: object])[] {
+  const [range] = state.ranges;
+  require(range !== undefined, 'a state without a range');
+  const { start, end, rights } = range;
+  const { write: _, ...partial } = rights;
+  return [
+    ['no ranges', { ranges: undefined }],
+    ['an empty range', { ranges: [{ ...range, end: start }] }],
+    ['a range that ends before it starts', { ranges: [{ ...range, start: end, end: start }] }],
+    ['half a frame', { ranges: [{ ...range, start: start + 0.5 }] }],
+    ['a negative frame', { ranges: [{ ...range, start: -1 }] }],
+    ['a frame beyond all memory', { ranges: [{ ...range, end: 2 ** 40 + 1 }] }],
+    ['ranges that overlap', { ranges: [...state.ranges, range] }],
+    ['rights with one missing', { ranges: [{ ...range, rights: partial }] }],
+    ['no rights', { ranges: [{ start, end }] }],
+    ['no default', { otherwise: undefined }],
+    ['a negative CR0', { cr0: -1n }],
+    ['a CR4 that is a number', { cr4: 16 }],
+    ['a CR4 beyond 64 bits', { cr4: 1n << 64n }],
+    ['an unknown register', { registers: ['dr7'] }],
+    ['a virtual CPU with an unknown register', { vcpus: [{ vcpu: 0, starting: ['dr7'] }] }],
+    ['a virtual CPU with a bad value', { vcpus: [{ vcpu: 0, values: { cr4: 1 } }] }],
+    ['a virtual CPU twice', { vcpus: [{ vcpu: 0 }, { vcpu: 0 }] }],
+    ["another backend's own state", { own: { backend: 'no backend' } }],
+  ];
+}
+
+function damaged(setup: ConformanceSetup): void {
+  const { guest } = protectedGuest(setup);
+  const state = guest.vm.save();
+  require(state !== undefined, 'nothing was saved although that is declared');
+  const before = textOf(state);
+  for (const [what, damage] of damages(state)) {
+    let taken = true;
+    try {
+      guest.vm.restore({ ...state, ...damage } as ProtectionState);
+    } catch {
+      taken = false;
+    }
+    require(!taken, `a state with ${what} is taken`);
+    require(textOf(guest.vm.save()) === before, `a state with ${what} is refused, and has changed something`);
+  }
+  guest.check(FRAMES, 'after states that were refused');
 }

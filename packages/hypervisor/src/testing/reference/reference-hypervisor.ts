@@ -2,6 +2,7 @@ import { type Gfn, type Gpa, type Pfn, type PhysicalMemory, writeBytes } from '@
 import { createVcpu, type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { INTEL_VT_RP } from '@heki/x86';
 import type { Capabilities } from '../../capabilities.ts';
+import { checkProtectionState } from '../../check-state.ts';
 import type { Denial, MemoryAccess, Verdict } from '../../denial.ts';
 import { HypervisorError } from '../../error.ts';
 import type { HypervisorEvent } from '../../event.ts';
@@ -25,6 +26,15 @@ export interface ReferenceOptions {
   readonly kept: Capabilities;
   /** What whoever decides answers; otherwise one verdict after the other. */
   readonly decided?: Verdict | undefined;
+}
+
+/** What a reference machine has beside the contract's state. */
+interface ReferenceOwnState {
+  readonly backend: 'reference';
+  /** Denials so far: verdicts go round. */
+  readonly denials: number;
+  /** Virtual CPUs that run a guest of their own that nothing binds. */
+  readonly nested: readonly number[];
 }
 
 /** A machine that does what it has to in the most obvious way: every access is looked up in a list, every request goes over all of it. */
@@ -64,8 +74,7 @@ export function createReferenceMachine(
         : [];
     memory.clear(state.otherwise);
     for (const range of [...state.ranges, ...promised]) memory.add(range);
-    pins.clear(vcpus);
-    pins.pin(vcpus, state);
+    pins.replace(vcpus, state);
     bootEnded = state.bootEnded === true;
     changed();
   }
@@ -229,13 +238,35 @@ export function createReferenceMachine(
     },
     save() {
       if (!kept.saveRestore) return undefined;
+      if ([...views.values()].some(({ once }) => once !== undefined)) return undefined;
       const { cr0, cr4, registers } = pins;
-      const ended = bootEnded ? ({ bootEnded: true } as const) : {};
-      return { ranges: memory.ranges(), otherwise: memory.otherwise, cr0, cr4, registers, ...ended };
+      const own: ReferenceOwnState = {
+        backend: 'reference',
+        denials,
+        nested: vcpus.flatMap((vcpu) => (views.get(vcpu)?.unbound === true ? [vcpu.id] : [])),
+      };
+      return {
+        ranges: memory.ranges(),
+        otherwise: memory.otherwise,
+        cr0,
+        cr4,
+        registers,
+        vcpus: pins.save(),
+        own,
+        ...(bootEnded ? { bootEnded: true } : {}),
+      };
     },
     restore(state) {
-      if (kept.saveRestore) replace(state);
-      return kept.saveRestore;
+      if (!kept.saveRestore) return false;
+      checkProtectionState(state, { backend: 'reference', capabilities: kept, endsBoot: true });
+      replace(state);
+      const own = state.own as ReferenceOwnState | undefined;
+      denials = own?.denials ?? denials;
+      for (const vcpu of vcpus) {
+        const view = views.get(vcpu);
+        if (view !== undefined) view.unbound = own?.nested.includes(vcpu.id) === true;
+      }
+      return true;
     },
     load: (gpa, bytes) => {
       store(gpa, bytes, false);

@@ -3,6 +3,7 @@ import type { Capabilities, PinnableRegister } from '../../capabilities.ts';
 import { registerName } from '../../capabilities.ts';
 import { watched } from '../../conformance/watched-register.ts';
 import type { PinRequest, PinResult } from '../../result.ts';
+import type { ProtectionState, VcpuPins } from '../../state.ts';
 
 const ALL_BITS = (1n << 64n) - 1n;
 
@@ -28,6 +29,10 @@ export interface ReferencePins {
   /** The write that an exit is about, if it is one. */
   writeOf(vcpu: Vcpu, exit: VmExit): RegisterWrite | undefined;
   allows(vcpu: Vcpu, write: Pick<RegisterWrite, 'name' | 'old' | 'value'>): boolean;
+  /** What each virtual CPU must have, and may still come to. */
+  save(): VcpuPins[];
+  /** Pins what `state` says, with its values. */
+  replace(vcpus: readonly Vcpu[], state: ProtectionState): void;
   /** INIT: a processor may come to what it had. */
   unbind(vcpu: Vcpu): void;
 }
@@ -89,6 +94,29 @@ export function createReferencePins({ pins: kept }: Capabilities): ReferencePins
           registers: wanted.filter((register) => !isKept(register)),
         },
       };
+    },
+    save() {
+      const ids = new Set([...values.keys(), ...starting].map((at) => Number(at.split(' ')[0])));
+      return [...ids]
+        .sort((a, b) => a - b)
+        .map((id) => ({
+          vcpu: id,
+          starting: names().filter((name) => starting.has(key({ id }, name))),
+          values: Object.fromEntries(
+            names().flatMap((name) => {
+              const value = values.get(key({ id }, name));
+              return value === undefined ? [] : [[name, value]];
+            }),
+          ),
+        }));
+    },
+    replace(vcpus, state) {
+      pins.clear(vcpus);
+      pins.pin(vcpus, state);
+      for (const { vcpu: id, starting: unmet = [], values: had = {} } of state.vcpus ?? []) {
+        for (const name of unmet) starting.add(key({ id }, name));
+        for (const [name, value] of Object.entries(had)) values.set(key({ id }, name), value);
+      }
     },
     clear(vcpus) {
       cr0 = 0n;

@@ -1,0 +1,102 @@
+import {
+  HvSecureVtlConfig,
+  HvVsmPartitionConfig,
+  type LvbsRange,
+  type LvbsTextPatch,
+} from '@heki/hypercall/hyperv';
+import {
+  badState,
+  checkStateInteger,
+  checkStateList,
+  checkStateRanges,
+  type ProtectionState,
+} from '@heki/hypervisor';
+import { PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
+import type { Intercepts, Partition } from '../partition/partition.ts';
+import type { Mask } from '../partition/vtl-memory.ts';
+import type { SavedSecureKernel } from '../secure-kernel/secure-kernel.ts';
+
+/** What Hyper-V and its secure kernel have beside rights and pins. */
+export interface HypervOwnState extends SavedSecureKernel {
+  readonly backend: 'hyperv';
+  /** HvRegisterVsmPartitionConfig, and HvRegisterVsmVpSecureVtlConfig for VTL0. */
+  readonly config: bigint;
+  readonly secureConfig: bigint;
+  /** By virtual processor. */
+  readonly intercepts: readonly Readonly<Intercepts>[];
+}
+
+const CONFIG_BITS =
+  HvVsmPartitionConfig.ENABLE_VTL_PROTECTION | (0xfn << HvVsmPartitionConfig.DEFAULT_PROTECTION_SHIFT);
+const SECURE_BITS = HvSecureVtlConfig.MBEC_ENABLED | HvSecureVtlConfig.TLB_LOCKED;
+const ALL_BITS = 0xffff_ffff_ffff_ffffn;
+
+/** Most bytes of a patch. */
+const LONGEST_PATCH = 5;
+
+/**
+ * The part of a state that is Hyper-V's own.
+ *
+ * @throws {HypervisorError} when it is malformed, or this partition cannot have it
+ */
+export function checkOwn(partition: Partition, saved: NonNullable<ProtectionState['own']>): HypervOwnState {
+  if (saved.backend !== 'hyperv') throw badState('own.backend', saved.backend, "'hyperv'");
+  const { config, secureConfig, intercepts, policy, patches, modules } = saved as HypervOwnState;
+  checkBits('own.config', config, CONFIG_BITS);
+  const hasMbec = partition.options.processor.ept?.modeBasedExecute === true;
+  checkBits('own.secureConfig', secureConfig, hasMbec ? SECURE_BITS : HvSecureVtlConfig.TLB_LOCKED);
+  checkStateList<Intercepts>('own.intercepts', intercepts, (each, place) => {
+    for (const name of ['control', 'cr0Mask', 'cr4Mask', 'miscEnableMask'] as const) {
+      checkBits(`${place}.${name}`, each[name], ALL_BITS);
+    }
+  });
+  checkStateRanges<Mask>('own.policy.given', policy?.given, ({ flags }, place) =>
+    checkStateInteger(`${place}.flags`, flags, 0, 15),
+  );
+  checkStateRanges('own.policy.claims', policy.claims, () => {});
+  checkStateList<LvbsTextPatch>('own.patches', patches, ({ pa, secondPa, bytes }, place) => {
+    checkStateInteger(`${place}.pa`, pa, 0, PHYSICAL_ADDRESS_END - 1);
+    checkStateInteger(`${place}.secondPa`, secondPa, 0, PHYSICAL_ADDRESS_END - 1);
+    if (!(bytes instanceof Uint8Array) || bytes.length === 0 || bytes.length > LONGEST_PATCH) {
+      throw badState(`${place}.bytes`, bytes, `1 to ${LONGEST_PATCH} bytes`);
+    }
+  });
+  checkModules(modules);
+  return saved as HypervOwnState;
+}
+
+function checkModules(modules: HypervOwnState['modules'] | undefined): void {
+  checkBits('own.modules.tokens', modules?.tokens, ALL_BITS);
+  checkStateList<HypervOwnState['modules']['loaded'][0]>(
+    'own.modules.loaded',
+    modules?.loaded,
+    (each, place) => {
+      checkBits(`${place}.token`, each.token, ALL_BITS);
+      checkRanges(`${place}.ranges`, each.ranges);
+    },
+  );
+  checkStateList<HypervOwnState['modules']['frozen'][0]>(
+    'own.modules.frozen',
+    modules?.frozen,
+    (each, place) => {
+      if (typeof each.crash !== 'boolean') throw badState(`${place}.crash`, each.crash, 'true or false');
+      checkRanges(`${place}.ranges`, each.ranges);
+    },
+  );
+  for (const part of ['trusted', 'images'] as const)
+    checkStateList(`own.modules.${part}`, modules?.[part], () => {});
+}
+
+function checkRanges(place: string, ranges: unknown): void {
+  checkStateList<LvbsRange>(place, ranges, ({ pa, epa, attributes }, at) => {
+    checkStateInteger(`${at}.pa`, pa, 0, PHYSICAL_ADDRESS_END - 1);
+    checkStateInteger(`${at}.epa`, epa, pa + 1, PHYSICAL_ADDRESS_END);
+    checkStateInteger(`${at}.attributes`, attributes, 0, Number.MAX_SAFE_INTEGER);
+  });
+}
+
+function checkBits(place: string, value: unknown, bits: bigint): void {
+  if (typeof value !== 'bigint' || value < 0n || (value & ~bits) !== 0n) {
+    throw badState(place, value, `bits of 0x${bits.toString(16)}, as a bigint`);
+  }
+}

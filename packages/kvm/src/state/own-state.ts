@@ -1,0 +1,193 @@
+import { KVM_HEKI_EXIT_REASON_VALID_MASK, KVM_MEMORY_ATTRIBUTE_PRIVATE } from '@heki/hypercall/kvm';
+import {
+  badState,
+  checkStateInteger,
+  checkStateList,
+  checkStateRanges,
+  type ProtectionState,
+} from '@heki/hypervisor';
+import { addressOf, FRAME_END, hex } from '@heki/physical-memory';
+import { setMemoryAttributes } from '../attributes/set-attributes.ts';
+import { type Memslot, MemslotFlag } from '../memslots/memslot.ts';
+import { setRegion } from '../memslots/set-region.ts';
+import { createNestedView } from '../nested/create-nested-view.ts';
+import { isHostState, leaveNested, startNested } from '../nested/nested.ts';
+import {
+  completeControls,
+  NESTED_CONTROLS,
+  type NestedControls,
+  type NestedGuest,
+} from '../nested/nested-guest.ts';
+import type { HekiVmState } from '../vm-state.ts';
+
+const PRIVATE = KVM_MEMORY_ATTRIBUTE_PRIVATE;
+
+/** What KVM has beside rights and pins, as its VMM can read and set it: KVM_GET_DIRTY_LOG, KVM_GET_NESTED_STATE, attributes, capabilities. */
+interface KvmOwnState {
+  readonly backend: 'kvm';
+  /** Frames with KVM_MEMORY_ATTRIBUTE_PRIVATE. */
+  readonly privateFrames: readonly { readonly start: number; readonly end: number }[];
+  /** The slots that keep a dirty log, and the frames in it, from the start of the slot. */
+  readonly dirty: readonly { readonly slot: number; readonly frames: readonly number[] }[];
+  /** The L2 of each virtual CPU that runs one. */
+  readonly nested: readonly ({ readonly vcpu: number } & Pick<
+    NestedGuest,
+    'pointer' | 'controls' | 'host'
+  >)[];
+  /** What was enabled with KVM_ENABLE_CAP. */
+  readonly exitReasons: { readonly configure: number; readonly denial: number };
+}
+
+/** What there is of it; `undefined` when nothing differs from a new machine. */
+export function saveOwn(vm: HekiVmState): ProtectionState['own'] {
+  const privateFrames: { start: number; end: number }[] = [];
+  vm.attributes.forEach(0, FRAME_END, (start, end, value) => {
+    if ((value & PRIVATE) === 0) return;
+    const last = privateFrames.at(-1);
+    if (last?.end === start) last.end = end;
+    else privateFrames.push({ start, end });
+  });
+  const dirty = vm.slots.slots.flatMap(({ id, dirty }) =>
+    dirty === undefined ? [] : [{ slot: id, frames: [...dirty].sort((a, b) => a - b) }],
+  );
+  const nested = vm.vcpus.flatMap((vcpu) => {
+    const guest = vm.nested.get(vcpu);
+    if (guest === undefined) return [];
+    const { pointer, controls, host } = guest;
+    return [{ vcpu: vcpu.id, pointer, controls, host }];
+  });
+  const exitReasons = { ...vm.exitReasons };
+  const parts = [
+    privateFrames.length,
+    dirty.length,
+    nested.length,
+    exitReasons.configure,
+    exitReasons.denial,
+  ];
+  if (parts.every((part) => part === 0)) return undefined;
+  const own: KvmOwnState = { backend: 'kvm', privateFrames, dirty, nested, exitReasons };
+  return own;
+}
+
+/**
+ * Reads what was saved, and gives what puts it into the machine.
+ *
+ * @throws {HypervisorError} when it is malformed, or names a slot or a virtual CPU that is not there
+ */
+export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => void {
+  // A state that nobody saved says nothing of all this, and leaves it as it is.
+  if (saved === undefined) return () => {};
+  const own: { readonly [part in keyof KvmOwnState]?: unknown } = saved;
+  const { privateFrames = [], dirty = [], nested = [], exitReasons = { configure: 0, denial: 0 } } = own;
+  checkStateRanges<KvmOwnState['privateFrames'][0]>('own.privateFrames', privateFrames, (_range, place) => {
+    if (!vm.options.privateMemory) throw badState(place, 'PRIVATE', 'no private memory in this VM');
+  });
+  checkStateList<KvmOwnState['dirty'][0]>('own.dirty', dirty, (log, place) => checkLog(vm, log, place));
+  const guests = planNested(vm, nested);
+  const reasons = exitReasons as KvmOwnState['exitReasons'] | undefined | null;
+  for (const part of ['configure', 'denial'] as const) {
+    checkStateInteger(`own.exitReasons.${part}`, reasons?.[part], 0, KVM_HEKI_EXIT_REASON_VALID_MASK);
+  }
+  return () => {
+    vm.locks.with('slots_lock', () =>
+      vm.locks.with('slots_arch_lock', () => {
+        setMemoryAttributes(vm, 0, FRAME_END, 0, PRIVATE);
+        for (const { start, end } of privateFrames) setMemoryAttributes(vm, start, end, PRIVATE, PRIVATE);
+      }),
+    );
+    const logs = new Map(dirty.map(({ slot, frames }) => [slot, frames]));
+    for (const { id } of [...vm.slots.slots]) {
+      const frames = logs.get(id);
+      const log = setLogging(vm, id, frames !== undefined);
+      for (const frame of frames ?? []) log?.add(frame);
+    }
+    for (const vcpu of vm.vcpus) {
+      const guest = guests.get(vcpu.id);
+      if (guest !== undefined) startNested(vm, vcpu, guest);
+    }
+    Object.assign(vm.exitReasons, reasons);
+  };
+}
+
+function checkLog(vm: HekiVmState, { slot: id, frames }: KvmOwnState['dirty'][0], place: string): void {
+  const slot = vm.slots.slots.find((candidate) => candidate.id === id);
+  if (slot === undefined) throw badState(`${place}.slot`, id, 'a slot of this VM');
+  if (!Array.isArray(frames)) throw badState(`${place}.frames`, frames, 'a list');
+  for (const [index, frame] of frames.entries()) {
+    checkStateInteger(`${place}.frames[${index}]`, frame, 0, slot.frames - 1);
+  }
+}
+
+/** Switches the log of a slot, and gives it, empty. */
+function setLogging(vm: HekiVmState, id: number, logs: boolean): Set<number> | undefined {
+  const find = (): Memslot | undefined => vm.slots.slots.find((slot) => slot.id === id);
+  const slot = find();
+  if (slot === undefined) return undefined;
+  const { LOG_DIRTY_PAGES } = MemslotFlag;
+  setRegion(vm, {
+    slot: id,
+    flags: logs ? slot.flags | LOG_DIRTY_PAGES : slot.flags & ~LOG_DIRTY_PAGES,
+    guestPhysicalAddress: BigInt(addressOf(slot.base)),
+    memorySize: BigInt(slot.frames) << 12n,
+    userspaceAddress: BigInt(addressOf(slot.backing)),
+  });
+  const log = find()?.dirty;
+  log?.clear();
+  return log;
+}
+
+/** The L2s of a state, by virtual CPU, with views of their own already. */
+function planNested(vm: HekiVmState, nested: unknown): ReadonlyMap<number, NestedGuest> {
+  const guests = new Map<number, NestedGuest>();
+  checkStateList<KvmOwnState['nested'][0]>(
+    'own.nested',
+    nested,
+    ({ vcpu, pointer, controls, host }, place) => {
+      checkStateInteger(`${place}.vcpu`, vcpu, 0, vm.vcpus.length - 1);
+      if (guests.has(vcpu)) throw badState(`${place}.vcpu`, vcpu, 'each virtual CPU once');
+      if (typeof pointer !== 'bigint')
+        throw badState(`${place}.pointer`, pointer, 'an EPTP or nCR3, as a bigint');
+      checkControls(controls, `${place}.controls`);
+      for (const name of ['cr0', 'cr3', 'cr4', 'efer'] as const) {
+        if (typeof host?.[name] !== 'bigint')
+          throw badState(`${place}.host.${name}`, host?.[name], 'a bigint');
+      }
+      if (!isHostState(host, vm.options.processor)) {
+        throw badState(
+          `${place}.host`,
+          `CR0 ${hex(host.cr0)}, CR4 ${hex(host.cr4)}`,
+          'registers of 64-bit mode',
+        );
+      }
+      try {
+        guests.set(vcpu, { pointer, controls, host, view: createNestedView(vm, pointer) });
+      } catch (error) {
+        throw badState(
+          `${place}.pointer`,
+          pointer,
+          error instanceof Error ? error.message : 'a pointer to tables',
+        );
+      }
+    },
+  );
+  return guests;
+}
+
+function checkControls(controls: NestedControls | undefined, place: string): void {
+  const defaults = completeControls({});
+  for (const name of NESTED_CONTROLS) {
+    const value = controls?.[name];
+    const isGood =
+      name === 'svm'
+        ? value === undefined || typeof value === 'object'
+        : name === 'readExitingMsrs' || name === 'writeExitingMsrs'
+          ? value === 'all' || value instanceof Set
+          : typeof value === typeof defaults[name];
+    if (!isGood) throw badState(`${place}.${name}`, value, `as in ${String(defaults[name])}`);
+  }
+}
+
+/** The L2s that a state does not have are left. */
+export function leaveAllNested(vm: HekiVmState): void {
+  for (const vcpu of [...vm.nested.keys()]) leaveNested(vm, vcpu);
+}
