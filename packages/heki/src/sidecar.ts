@@ -1,4 +1,5 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import type { RegionBases } from '@heki/vmcore';
 import { z } from 'zod';
 import { InputError } from './failure.ts';
 import { readText } from './read-text.ts';
@@ -19,6 +20,8 @@ const sidecarSchema = z.object({
   cmdline: z.string().optional(),
   iomem: z.array(z.string()).optional(),
   page_offset_base: address.optional(),
+  vmalloc_base: address.optional(),
+  vmemmap_base: address.optional(),
   efer: register.optional(),
   symbols: z.record(z.string(), address).optional(),
 });
@@ -30,6 +33,8 @@ export interface Sidecar {
   readonly commandLine: string | undefined;
   readonly hasMemoryMap: boolean;
   readonly directMap: VirtualAddress | undefined;
+  /** Where vmalloc and vmemmap begin, which KASLR moves. */
+  readonly bases: RegionBases;
   /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
   readonly efer: bigint | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
@@ -67,13 +72,14 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
       `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
     );
   }
-  const { kernel, cmdline, iomem, page_offset_base, efer, symbols } = parsed.data;
+  const { kernel, cmdline, iomem, page_offset_base, vmalloc_base, vmemmap_base, efer, symbols } = parsed.data;
   return {
     path: beside,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,
     directMap: page_offset_base,
+    bases: { vmalloc: vmalloc_base, vmemmap: vmemmap_base },
     efer,
     symbols: new Map(Object.entries(symbols ?? {})),
   };
