@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { createKvm } from '@heki/kvm';
 import { createMachine, findTargets, runAttacks } from '@heki/machine';
 import { createMemoryMap, gfn } from '@heki/physical-memory';
-import { kernelRootOf, openVmcore, pagingRegistersOf } from '@heki/vmcore';
+import { openVmcore, pagingRegistersOf, resolveKernelRoot } from '@heki/vmcore';
 
 const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));
 const core = openVmcore(path);
-const { memory } = core;
-const targets = findTargets({ memory, root: kernelRootOf(core), levels: 4 });
+const kernel = resolveKernelRoot(core);
+const targets = findTargets(kernel);
 
 for (const heki of [false, true]) {
   const attacks = runAttacks({
@@ -16,7 +16,7 @@ for (const heki of [false, true]) {
     createMachine() {
       const machine = createMachine({
         hypervisor: createKvm(),
-        memory,
+        kernel,
         memoryMap: createMemoryMap([{ start: gfn(0), end: gfn(0xffe0), type: 'ram' }]),
         registers: pagingRegistersOf(core),
         heki,

@@ -1,7 +1,8 @@
 // Somebody who runs code in the kernel changes its text, runs its data and clears CR4.SMEP.
 import { readFile } from 'node:fs/promises';
 import { createKvm } from '@heki/kvm';
-import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+import { createScenarioMachine, describeScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
 
 const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
 for (const file of ['scenario.json', 'rfc-v2.json', 'no-heki.json']) {

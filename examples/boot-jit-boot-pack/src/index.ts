@@ -1,7 +1,8 @@
 // A program of boot and one of user space share a page of generated code.
 import { readFile } from 'node:fs/promises';
 import { createKvm } from '@heki/kvm';
-import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+import { createScenarioMachine, describeScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
 
 const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
 for (const file of ['scenario.json', 'rfc-v2.json']) {

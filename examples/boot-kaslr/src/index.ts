@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { createKvm } from '@heki/kvm';
 import { virtualAddressOf } from '@heki/physical-memory';
-import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+import { createScenarioMachine, describeScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
 
 const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
 const scenario = await loadScenario('scenario.json', read);

@@ -1,7 +1,8 @@
 // Without mode-based execute control EPT has one right to execute, for the kernel and for user space.
 import { readFile } from 'node:fs/promises';
 import { createKvm } from '@heki/kvm';
-import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+import { createScenarioMachine, describeScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
 
 const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
 const scenario = await loadScenario('scenario.json', read);

@@ -1,7 +1,8 @@
 // One page is left for a list that needs two.
 import { readFile } from 'node:fs/promises';
 import { createKvm } from '@heki/kvm';
-import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+import { createScenarioMachine, describeScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
 
 const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
 const told = new Set(['page-list', 'range-dropped', 'host-memory-corruption', 'rolled-back']);

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { createHyperv } from '@heki/hyperv';
 import { createKvm } from '@heki/kvm';
 import { initHekiOnLvbs } from '@heki/paravirt';
-import { createScenarioMachine, describeScenario, loadScenario, runScenario } from '@heki/scenario';
+import { createScenarioMachine, describeScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
 
 const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
 const [signed, asked] = [await loadScenario('scenario.json', read), await loadScenario('kvm.json', read)];

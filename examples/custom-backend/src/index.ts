@@ -3,13 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { formatRights } from '@heki/hypervisor';
 import { createMachine, findTargets, runAttacks } from '@heki/machine';
 import { createMemoryMap, gfn } from '@heki/physical-memory';
-import { kernelRootOf, openVmcore, pagingRegistersOf } from '@heki/vmcore';
+import { openVmcore, pagingRegistersOf, resolveKernelRoot } from '@heki/vmcore';
 import { myHypervisor } from './my-hypervisor.ts';
 
 const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));
 const core = openVmcore(path);
-const { memory } = core;
-const targets = findTargets({ memory, root: kernelRootOf(core), levels: 4 });
+const kernel = resolveKernelRoot(core);
+const targets = findTargets(kernel);
 // The first 4 MiB of the kernel's text, at guest-physical 16 MiB.
 const text = { start: gfn(0x1000), end: gfn(0x1400) };
 const rights = { read: true, write: false, supervisorExecute: true, userExecute: false };
@@ -20,7 +20,7 @@ for (const isProtected of [false, true]) {
     createMachine() {
       const machine = createMachine({
         hypervisor: myHypervisor,
-        memory,
+        kernel,
         memoryMap: createMemoryMap([{ start: gfn(0), end: gfn(0xffe0), type: 'ram' }]),
         registers: pagingRegistersOf(core),
         heki: false,

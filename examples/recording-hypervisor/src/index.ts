@@ -11,11 +11,12 @@ import {
   type VirtualAddress,
   writeBytes,
 } from '@heki/physical-memory';
-import { kernelRootOf, openVmcore } from '@heki/vmcore';
+import { openVmcore, resolveKernelRoot } from '@heki/vmcore';
 
 // A kernel: the page tables of a real one, and a little RAM of our own for its page lists.
 const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));
 const core = openVmcore(path);
+const root = resolveKernelRoot(core);
 const spare = { start: gfn(0x100000), end: gfn(0x100010) };
 const memory = createMountedMemory({
   mounts: [
@@ -43,8 +44,9 @@ const hypervisor: HekiHypervisor = {
 const guest = createHekiGuest({
   kernel: {
     memory,
-    pageTableRoot: kernelRootOf(core),
-    levels: 4,
+    pageTableRoot: root.root,
+    levels: root.levels,
+    directMap: root.directMap,
     validFrames: [{ start: gfn(0), end: gfn(0xffe0) }],
     allocatePage() {
       const frame = frames.allocate();

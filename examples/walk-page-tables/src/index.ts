@@ -1,17 +1,17 @@
 // Which rights do the mappings of a real kernel have, and how large are they?
 import { fileURLToPath } from 'node:url';
 import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import { kernelRootOf, openVmcore } from '@heki/vmcore';
+import { openVmcore, resolveKernelRoot } from '@heki/vmcore';
 import { PageRights, pageSizeName, upperHalfStart, walkMappings } from '@heki/x86';
 
 const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));
-const { memory, ...core } = openVmcore(path);
-const root = kernelRootOf({ memory, ...core });
+const core = openVmcore(path);
+const kernel = resolveKernelRoot(core);
 
 const counts = new Map<string, number>();
 const { leaves, tables } = walkMappings(
-  { memory, root, levels: 4 },
-  upperHalfStart(4),
+  kernel,
+  upperHalfStart(kernel.levels),
   VIRTUAL_FRAME_END as VirtualFrame,
   ({ level, effective }) => {
     const write = (effective & PageRights.WRITE) !== 0 ? 'w' : '-';

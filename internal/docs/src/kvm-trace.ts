@@ -18,9 +18,8 @@ export function violationTrace(profile: Profile): string {
   machine.lateInit();
   const attack = ATTACKS.find(({ name }) => name === ATTACK);
   if (attack === undefined) throw new Error(`no attack ${ATTACK}`);
-  const { memory, kernelRoot: root } = fixture;
   events.length = 0;
-  machine.attack(attack, findTargets({ memory, root, levels: 4 }));
+  machine.attack(attack, findTargets(fixture.kernel));
   // The edit of the page-table entry, which is flushed at its end, comes before; the clean-up after.
   const edited = events.findIndex(
     ({ event }) => event.type === 'instruction' && event.text.startsWith('invlpg'),

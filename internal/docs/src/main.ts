@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { attackMatrixPage } from './attack-matrix.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
@@ -7,6 +8,7 @@ import { kvmApiPage } from './kvm-api.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePage } from './readme.ts';
 import { secondLevelPage } from './second-level.ts';
+import { verdictsPage } from './verdicts.ts';
 import { workloadsPage } from './workloads.ts';
 
 /** Every page that has generated parts. */
@@ -17,8 +19,10 @@ const PAGES: readonly Page[] = [
   kvmPage,
   kvmApiPage,
   defectsPage,
+  attackMatrixPage,
   backendsPage,
   workloadsPage,
+  verdictsPage,
 ];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */

@@ -200,6 +200,14 @@ export const GUESTS: readonly Guest[] = [
     modules: MODULES,
   },
   {
+    name: 'k612-kfence',
+    about: 'KFENCE: pages of the direct map that are not present, their frames inverted in the entries',
+    kernel: CLOUD_612,
+    cpu: MAX_4,
+    memory: '256M',
+    cmdline: 'kfence.sample_interval=10',
+  },
+  {
     name: 'k61-offline-cpu',
     about: 'a second CPU that was never started: its registers are those of reset',
     kernel: CLOUD_61,

@@ -35,12 +35,13 @@ export function makeFixture(guest: Guest, folder: string): void {
     qemuVersion: facts.qemuVersion,
     qemuCommand: facts.qemuCommand,
     stopped: guest.stop ?? 'anywhere',
+    userHalfKept: guest.user === true,
     commands: guest.commands ?? [],
     plugged: guest.plug ?? [],
     registers: facts.registers,
     licence: 'page tables and registers of a running kernel: none of its code or data is in it',
   };
-  addToSidecar(guest.name, { about: guest.about, made, judged });
+  addToSidecar(guest.name, { ...eferOf(facts), about: guest.about, made, judged });
   for (const edited of EDITED_FIXTURES) {
     if (edited.of === guest.name) makeEdited(edited, facts, { made, judged });
   }
@@ -61,6 +62,12 @@ function makeEdited(
     made: { ...made, edited: { of, edit } },
     judged: { ...counted, by: `${judged.by}, before the edit` },
   });
+}
+
+/** Of the first CPU, in the form of a sidecar: QEMU's note does not have it. */
+function eferOf({ registers }: GuestFacts): { readonly efer?: string } {
+  const efer = registers[0]?.efer;
+  return efer === undefined ? {} : { efer: `0x${BigInt(`0x${efer}`).toString(16)}` };
 }
 
 function extract(dump: string, name: string, user: boolean): void {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import { infoTlbLine, kernelRootOf, openVmcore, pagingRegistersOf } from '@heki/vmcore';
-import { CR4, upperHalfStart, walkMappings } from '@heki/x86';
+import { infoTlbLine, openVmcore, resolveKernelRoot } from '@heki/vmcore';
+import { upperHalfStart, walkMappings } from '@heki/x86';
 import { ResultCounter, type VectorKind } from './kind.ts';
 import { readLines } from './read.ts';
 
@@ -20,13 +20,11 @@ export const infoTlb: VectorKind = {
 function linesOf(snapshot: string): string[] {
   const core = openVmcore(snapshot);
   try {
-    const levels = (pagingRegistersOf(core).cr4 & CR4.LA57) === 0n ? 4 : 5;
     const lines: string[] = [];
-    walkMappings(
-      { memory: core.memory, root: kernelRootOf(core), levels },
-      upperHalfStart(levels),
-      VIRTUAL_FRAME_END as VirtualFrame,
-      (leaf) => lines.push(infoTlbLine(leaf)),
+    const { memory, root, levels } = resolveKernelRoot(core);
+    const tables = { memory, root, levels, sharedTables: 'each' } as const;
+    walkMappings(tables, upperHalfStart(levels), VIRTUAL_FRAME_END as VirtualFrame, (leaf) =>
+      lines.push(infoTlbLine(leaf)),
     );
     return lines;
   } finally {

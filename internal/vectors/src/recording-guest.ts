@@ -1,4 +1,4 @@
-import { createHekiGuest, type HekiGuest } from '@heki/guest';
+import { createHekiGuest, type HekiGuest, PUBLISHED_LAYOUT } from '@heki/guest';
 import { decodePageList, pageListFaultText } from '@heki/hypercall/kvm';
 import {
   createFrameAllocator,
@@ -42,6 +42,7 @@ export function createRecordingGuest(options: {
       pageTableRoot: options.root,
       levels: options.levels,
       validFrames: options.validFrames,
+      directMap: PUBLISHED_LAYOUT[options.levels].directMap,
       allocatePage() {
         const frame = frames.allocate();
         if (frame === undefined) return undefined;

@@ -101,6 +101,24 @@ describe('guest-paging verification', () => {
     expect(guest.access(WRITE)).toBe('allowed');
   });
 
+  it('is remembered from one step of a walk to the next, also when a step is explained', () => {
+    const guest = createGuest({ accessedDirty: false, controls, page, pageTable: trusted });
+    const { PAGING_STRUCTURE, WALK_START, LINEAR_VALID, READ: ANY_READ } = SecondLevelAccess;
+    const entry = ANY_READ | PAGING_STRUCTURE | LINEAR_VALID;
+    const allowed = (access: number): boolean => {
+      const { allowed: explained } = guest.ept.explain(GUEST_PAGE, 0, ANY_READ | LINEAR_VALID | access);
+      return explained;
+    };
+    expect(allowed(0)).toBe(true);
+    // The first three tables of the guest lie in pages that are not trusted.
+    guest.ept.translate(GUEST_TABLES[0] as Gfn, 0, entry | WALK_START);
+    expect([allowed(0), allowed(WALK_START)]).toEqual([false, true]);
+    guest.ept.translate(GUEST_TABLES[3] as Gfn, 0, entry);
+    expect(allowed(0)).toBe(false);
+    guest.ept.translate(GUEST_TABLES[3] as Gfn, 0, entry | WALK_START);
+    expect(allowed(0)).toBe(true);
+  });
+
   it('lets no cache answer for it: neither for guest entries nor for pages that ask for it', () => {
     const guest = createGuest({ accessedDirty: false, controls, page, pageTable: { ...trusted, ...page } });
     const { PAGING_STRUCTURE, WALK_START, READ: ANY_READ } = SecondLevelAccess;

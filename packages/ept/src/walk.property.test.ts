@@ -149,6 +149,8 @@ describe('the two versions of the EPT walk', () => {
             if ((access & A.WALK_START) !== 0) verified = true;
             const options = { memory: expected, eptp: pointer, profile: cpu, controls: control, gfn, offset };
             const walk = explainEptWalk({ ...options, access, verified });
+            // It remembers of the walk so far what guest-paging verification asks.
+            expect(ept.explain(gfn, offset, access)).toEqual(walk);
             const frame = ept.translate(gfn, offset, access);
             if (!walk.allowed) {
               expect(frame).toBe(REFUSED);

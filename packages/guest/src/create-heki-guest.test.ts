@@ -77,23 +77,15 @@ describe('early init', () => {
 
   test('works where KASLR has moved the direct map', () => {
     const tables = new GuestTables({ start: 2 ** 20 });
-    tables.map(at('ffff9a0040000000'), 0, 32, '2M', 'rw-');
+    const directMapAt = at('ffff9a0040000000');
+    tables.map(directMapAt, 0, 32, '2M', 'rw-');
     tables.map(IMAGE, 0x1000, 1, '2M', 'r-x');
     tables.map(VMALLOC, 0x300, 100, '4K', 'rw-');
-    const { guest, sent } = start({ tables, config: { RANDOMIZE_BASE: true } });
+    const { guest, sent } = start({ tables, directMapAt, config: { RANDOMIZE_BASE: true } });
     expect(guest.earlyInit()).toMatchObject({ outcome: 'counting', pages: 612 });
-    expect(guest.directMap).toEqual({ start: at('ffff9a0040000000'), end: at('ffff9a0044000000') });
+    expect(guest.directMap).toEqual({ start: directMapAt, end: at('ffff9a0044000000') });
     expect(guest.lateInit()).toEqual({ outcome: 'protected' });
     expect(sent()).toEqual(['0-1000 3', '1000-1200 7', '1200-4000 3']);
-  });
-
-  test('believes a kernel that knows where its direct map is', () => {
-    const tables = smallKernel();
-    const kernel = createTestKernel({ tables, validFrames: ALL });
-    const directMap = { start: DIRECT_MAP, end: (DIRECT_MAP + 0x1000) as VirtualFrame };
-    const { guest } = start({ kernel: { ...kernel, directMap } });
-    guest.earlyInit();
-    expect(guest.directMap).toEqual(directMap);
   });
 
   test('works with 5-level paging', () => {
@@ -184,7 +176,9 @@ describe('late init', () => {
   test('fails in a kernel without a direct map', () => {
     const tables = new GuestTables({ start: 2 ** 20 });
     tables.map(VMALLOC, 0x100, 3, '4K', 'rw-');
-    const { guest, log } = start({ tables });
+    const directMap = { start: DIRECT_MAP, end: DIRECT_MAP };
+    const kernel = { ...createTestKernel({ tables, validFrames: ALL }), directMap };
+    const { guest, log } = start({ kernel });
     expect(guest.earlyInit()).toMatchObject({ pages: 3 });
     expect(guest.lateInit()).toEqual({ outcome: 'memory-refused', error: -22 });
     expect(log().at(-1)).toBe('heki-guest: No direct map found');
@@ -216,7 +210,7 @@ describe('the hooks', () => {
   test('send nothing before late init', () => {
     const { guest, lists } = start();
     guest.earlyInit();
-    guest.update(IMAGE, (IMAGE + 1) as VirtualFrame, WRITE, 0);
+    guest.beginChange().update(IMAGE, (IMAGE + 1) as VirtualFrame, WRITE, 0);
     expect(guest.counters(0x1000 as Gfn)).toEqual({ read: 1, write: 1, execute: 1 });
     expect(guest.counters(0x1001 as Gfn)).toEqual({ read: 1, write: 0, execute: 1 });
     expect(lists).toEqual([]);
@@ -230,20 +224,20 @@ describe('the hooks', () => {
     const end = (VMALLOC + 4) as VirtualFrame;
     expect(guest.map(VMALLOC, end)).toBe(0);
     expect(lists).toEqual([]);
-    guest.update(VMALLOC, (VMALLOC + 3) as VirtualFrame, 0, WRITE);
+    guest.beginChange().update(VMALLOC, (VMALLOC + 3) as VirtualFrame, 0, WRITE);
     expect(sent()).toEqual(['3000-3003 1']);
     tables.map(VMALLOC, 0x3000, 3, '4K', 'r--');
-    guest.update(VMALLOC, (VMALLOC + 1) as VirtualFrame, EXEC, 0);
+    guest.beginChange().update(VMALLOC, (VMALLOC + 1) as VirtualFrame, EXEC, 0);
     expect(sent()).toEqual(['3000-3001 5']);
     tables.map(VMALLOC, 0x3000, 1, '4K', 'r-x');
-    guest.unmap(VMALLOC, end);
+    guest.beginChange().unmap(VMALLOC, end);
     expect(sent()).toEqual(['3000-3003 3']);
   });
 
   test('cut large mappings where the range ends', () => {
     const { guest } = start();
     guest.earlyInit();
-    guest.update((IMAGE + 7) as VirtualFrame, (IMAGE + 9) as VirtualFrame, 0, EXEC);
+    guest.beginChange().update((IMAGE + 7) as VirtualFrame, (IMAGE + 9) as VirtualFrame, 0, EXEC);
     expect([0x1006, 0x1007, 0x1008, 0x1009].map((frame) => guest.permissions(frame as Gfn))).toEqual([
       5, 1, 1, 5,
     ]);
@@ -263,7 +257,7 @@ describe('the hooks', () => {
     guest.earlyInit();
     expect(() => guest.map(-1 as VirtualFrame, IMAGE)).toThrow(GuestError);
     expect(() => guest.map(IMAGE, (2 ** 52 + 1) as VirtualFrame)).toThrow(GuestError);
-    expect(() => guest.update(IMAGE, IMAGE, 16, 0)).toThrow('set is 16');
+    expect(() => guest.beginChange().update(IMAGE, IMAGE, 16, 0)).toThrow('set is 16');
     expect(() => guest.textPokeStart([])).toThrow('0 pages');
     expect(() =>
       guest.applyLeaves(HekiCommand.MAP, [{ guestFrame: (2 ** 40) as Gfn, frames: 1, ...r }]),
@@ -301,7 +295,7 @@ describe('the direct map', () => {
     // The kernel maps page 0x3000 twice writable, in vmalloc space and in the direct map, and makes the latter read-only.
     guest.applyLeaves(HekiCommand.MAP, [{ guestFrame: 0x3000 as Gfn, frames: 1, ...rw }]);
     const alias = (DIRECT_MAP + 0x3000) as VirtualFrame;
-    guest.update(alias, (alias + 2) as VirtualFrame, 0, WRITE);
+    guest.beginChange().update(alias, (alias + 2) as VirtualFrame, 0, WRITE);
     expect(guest.counters(0x3000 as Gfn)).toEqual({ read: 1, write: 0, execute: 0 });
     expect(guest.counters(0x3001 as Gfn)).toBeUndefined();
     expect(sent()).toEqual(['3000-3001 1']);
@@ -312,7 +306,7 @@ describe('the direct map', () => {
     protect();
     guest.applyLeaves(HekiCommand.MAP, [{ guestFrame: 0x3000 as Gfn, frames: 1, ...rw }]);
     const alias = (DIRECT_MAP + 0x3000) as VirtualFrame;
-    guest.update(alias, (alias + 2) as VirtualFrame, 0, WRITE);
+    guest.beginChange().update(alias, (alias + 2) as VirtualFrame, 0, WRITE);
     expect(guest.counters(0x3000 as Gfn)).toEqual({ read: 2, write: 1, execute: 0 });
     expect(guest.counters(0x3001 as Gfn)).toEqual({ read: 1, write: 0, execute: 0 });
     expect(sent()).toEqual(['3001-3002 1']);

@@ -7,7 +7,7 @@ import type { HekiKernel, KernelConfig } from './kernel/kernel.ts';
 /** What a Heki core is made of. */
 export interface HekiGuestOptions {
   readonly kernel: HekiKernel;
-  readonly config?: KernelConfig;
+  readonly config?: KernelConfig | undefined;
   /** The published series as it is, or with its defects mended. Default `hardened`. */
   readonly profile?: Profile;
   /** Single defects switched on or off against the profile. */
@@ -25,5 +25,5 @@ export interface HekiGuestOptions {
    * left out with a warning. Default 2^20: 2 TiB mapped by 4-KiB pages.
    */
   readonly tableBudget?: number;
-  readonly onEvent?: (event: GuestEvent) => void;
+  readonly onEvent?: ((event: GuestEvent) => void) | undefined;
 }

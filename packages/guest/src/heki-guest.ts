@@ -82,21 +82,8 @@ export interface HekiGuest {
 
   /** Call it after the mappings in the range were made. */
   map(start: VirtualFrame, end: VirtualFrame): number;
-  /** Call it before the mappings in the range are taken away, and {@link settle} afterwards. */
-  unmap(start: VirtualFrame, end: VirtualFrame): number;
-  /**
-   * Call it before the permissions in the range change, and {@link settle} afterwards.
-   *
-   * @param set MEM_ATTR bits that every mapping gains
-   * @param clear MEM_ATTR bits that every mapping loses
-   */
-  update(start: VirtualFrame, end: VirtualFrame, set: number, clear: number): number;
-  /**
-   * Call it when the changes that {@link unmap}, {@link update} and early {@link applyLeaves} told of are in force, in page tables
-   * and in what processors cache: what pages gained by them is granted. With B-G22 it was granted at once, and there is nothing
-   * to do. When the hypervisor refuses, the pages go on having less than their mappings allow: take the change back, by another one.
-   */
-  settle(): number;
+  /** Begins a change of mappings that the kernel is about to make. */
+  beginChange(): MappingChange;
   /**
    * `heki_protect`: switches enforcement on and sends the permissions of every page mapped in the range, immutable unless writable;
    * without B-G24 also of every other page of RAM that has a mapping.
@@ -120,14 +107,40 @@ export interface HekiGuest {
   countedFrames(): number;
 }
 
+/**
+ * A change of the kernel's mappings, from before its page tables change until it is in force. The core narrows before and widens after: what
+ * pages lose is taken from them when they are named here, what they gain is granted by {@link inForce}. With B-G22 both happen at once, when
+ * they are named. The methods return 0, or a negative error number, as {@link HekiGuest}'s do.
+ */
+export interface MappingChange {
+  /** The mappings in the range will be taken away. */
+  unmap(start: VirtualFrame, end: VirtualFrame): number;
+  /**
+   * The permissions in the range will change.
+   *
+   * @param set MEM_ATTR bits that every mapping gains
+   * @param clear MEM_ATTR bits that every mapping loses
+   */
+  update(start: VirtualFrame, end: VirtualFrame, set: number, clear: number): number;
+  /** `command` for mappings that the caller names, in their order. */
+  leaves(
+    command: Exclude<HekiCommand, typeof HekiCommand.PROTECT_MEMORY>,
+    leaves: readonly NamedLeaf[],
+    change?: LeafChange,
+  ): number;
+  /**
+   * The change is in force, in page tables and in what processors cache: grants what waits, of changes before this one, too, which an oops has
+   * ended. When the hypervisor refuses, the pages go on having less than their mappings allow: take the change back, by another one.
+   */
+  inForce(): number;
+}
+
 /** Details of a command. */
 export interface LeafChange {
   /** UPDATE: MEM_ATTR bits that the mappings gain. Default 0. */
   readonly set?: number;
   /** UPDATE: MEM_ATTR bits that the mappings lose. Default 0. */
   readonly clear?: number;
-  /** The change is yet to come: what pages gain by it is withheld until {@link HekiGuest.settle}, unless B-G22. Default false. */
-  readonly early?: boolean;
   /** MEM_ATTR bits added to everything that is sent; IMMUTABLE is left out where WRITE is granted. Default 0. */
   readonly setGlobal?: number;
 }

@@ -8,6 +8,7 @@ export type {
   HekiGuest,
   LateInitResult,
   LeafChange,
+  MappingChange,
   NamedLeaf,
   PermissionCounters,
 } from './heki-guest.ts';
@@ -34,9 +35,4 @@ export {
   type ProtectionBits,
   permissionChange,
 } from './permission.ts';
-export {
-  type DirectMapSearch,
-  findDirectMap,
-  type KernelLayout,
-  PUBLISHED_LAYOUT,
-} from './walk/address-space.ts';
+export { type KernelLayout, PUBLISHED_LAYOUT } from './walk/address-space.ts';

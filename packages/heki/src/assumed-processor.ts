@@ -1,11 +1,13 @@
 import { basename } from 'node:path';
-import { frameOf, type Gfn, gpa } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
+import { type ChosenRoot, memoryEndOf, type ProvenRoot, type Vmcore } from '@heki/vmcore';
 import {
   CPU_PROFILES,
   type CpuProfile,
   type DerivedProcessor,
   deriveProcessor,
   EFER,
+  findEncryptionBit,
   type PagingRegisters,
   surveyTables,
 } from '@heki/x86';
@@ -38,33 +40,41 @@ export function cpuNamed(name: string): CpuProfile {
  * tables tell of. What stands beside the dump may know EFER, which is not in it.
  *
  * @throws {UsageError} for a name that there is none of
- * @throws {InputError} when `sidecar` has an EFER that is not of 64-bit mode
+ * @throws {InputError} when `sidecar` has an EFER that is not of 64-bit mode, or not of this guest
  */
 export function assumeProcessor(
-  { core, registers: dumped, levels }: Snapshot,
+  { core, registers: dumped, tables }: Snapshot<ProvenRoot | ChosenRoot>,
   sidecar: Sidecar | undefined,
   cpu: string | undefined,
 ): AssumedProcessor {
   const named = cpu === undefined ? undefined : cpuNamed(cpu);
   const registers = sidecar?.efer === undefined ? dumped : { ...dumped, efer: sidecar.efer };
-  if ((registers.efer & EFER.LMA) === 0n) {
-    throw new InputError(
-      `${sidecar?.path}: efer: 0x${registers.efer.toString(16)} without LMA: expected the EFER of a guest in 64-bit mode`,
-    );
+  const wrong =
+    (registers.efer & EFER.LMA) === 0n
+      ? 'without LMA: expected the EFER of a guest in 64-bit mode'
+      : (dumped.efer & ~registers.efer & EFER.NXE) !== 0n
+        ? 'without NXE, but page-table entries have XD set: is it of this guest?'
+        : undefined;
+  if (wrong !== undefined) {
+    throw new InputError(`${sidecar?.path}: efer: ${hex(registers.efer)} ${wrong}`);
   }
-  const tables = surveyTables({
-    memory: core.memory,
-    root: frameOf(gpa(Number(BigInt.asUintN(52, registers.cr3)))),
-    levels,
-    memoryEnd: frameOf(gpa((core.segments.at(-1)?.end ?? 0) + 4095)) as Gfn,
-  });
-  const derived = deriveProcessor({ registers, tables }, named);
+  const evidence = {
+    // All CPUs are alike: what one has set, each can set.
+    registers: { cr4: core.cpus.reduce((bits, { cr4 }) => bits | cr4, registers.cr4), efer: registers.efer },
+    tables: surveyTables(tables),
+    encryptionBit: tables.encryptionBit,
+  };
+  const derived = deriveProcessor(evidence, named);
   return {
     ...derived,
     named: named !== undefined,
     registers,
     eferFrom: sidecar?.efer === undefined ? undefined : basename(sidecar.path),
-    warnings: [...contradictions(derived, named), ...registerWarnings(registers)],
+    warnings: [
+      ...contradictions(derived, named),
+      ...encryptionWarnings(core, tables, derived.profile),
+      ...registerWarnings(registers),
+    ],
   };
 }
 
@@ -73,6 +83,26 @@ function contradictions({ lacking }: DerivedProcessor, named: CpuProfile | undef
   if (named === undefined || lacking.length === 0) return [];
   const message = `the snapshot is not of ${named.name}: it uses ${lacking.join(', ')}, which ${named.name} does not have`;
   return [{ id: 'cpu-contradicted', message }];
+}
+
+/** How the C-bit came to be known, in words that follow it. */
+const ENCRYPTION_SOURCES = {
+  given: 'as --c-bit says',
+  vmcoreinfo: 'by VMCOREINFO',
+  'page-tables': 'as most entries of the page tables have it',
+} as const;
+
+/** What is not modelled of encrypted memory, or what looks like it. */
+function encryptionWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot, profile: CpuProfile): Warning[] {
+  if (core.encryption !== undefined) {
+    const { bit, from } = core.encryption;
+    const message = `bit ${bit} of entries is the C-bit of memory encryption, ${ENCRYPTION_SOURCES[from]}: what encryption hides from the hypervisor is not modelled`;
+    return [{ id: 'memory-encryption', message }];
+  }
+  const stray = findEncryptionBit({ ...tables, memoryEnd: memoryEndOf(core) });
+  if (stray === undefined) return [];
+  const message = `${stray.entries === 1 ? '1 entry has' : `${stray.entries} entries have`} bit ${stray.bit} beside an address in memory, ${stray.bit < profile.maxPhysicalAddressBits ? 'an address bit' : 'reserved'} on ${profile.name}: if it marks what is encrypted or shared, say --c-bit ${stray.bit}`;
+  return [{ id: 'address-bit', message }];
 }
 
 /** How the processor came to be assumed, as a line for people. */
@@ -92,7 +122,7 @@ export function processorJson({
   registers,
   eferFrom,
 }: AssumedProcessor): object {
-  const { name, vendor, maxPhysicalAddressBits, gigabytePages } = profile;
+  const { name, vendor, maxPhysicalAddressBits, gigabytePages, encryptionBit } = profile;
   return {
     name,
     named,
@@ -101,7 +131,8 @@ export function processorJson({
     lacking,
     maxPhysicalAddressBits,
     gigabytePages,
-    efer: `0x${registers.efer.toString(16)}`,
+    encryptionBit: encryptionBit ?? null,
+    efer: hex(registers.efer),
     eferFrom: eferFrom ?? null,
   };
 }

@@ -1,4 +1,4 @@
-import { isMemorySize, MEMORY_SIZE } from '@heki/scenario';
+import { isMemorySize, MEMORY_SIZE } from '@heki/machine';
 import { UsageError } from './failure.ts';
 
 /** The value of `--memory`. @throws {UsageError} when it is no amount that a machine can have */

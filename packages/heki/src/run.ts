@@ -1,12 +1,10 @@
-import { PROFILES } from '@heki/series';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, fileErrorText, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
+import { addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { printable } from './printable.ts';
-
-const HYPERVISOR_CHOICES = `${HEKI_HYPERVISORS.join(', ')}, or none: a hypervisor without Heki (default: kvm)`;
 
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
@@ -17,21 +15,26 @@ Examples:
   heki protect guest.elf.gz                    a QEMU dump (dump-guest-memory); guest.json beside it names its memory
   heki protect guest.elf --memory-map iomem    with the guest's own /proc/iomem (read as root)
   heki protect --profile rfc-v2 --no-mbec      the series as published, on a processor without MBEC
+  heki protect --defect B-H1                   one defect of the series (docs/defects.md), the rest mended
   heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
-  heki protect --json | jq .attacks`;
+  heki protect --json | jq .verdict
+  heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
 
 const WALK_EXAMPLES = `
 Examples:
   heki walk guest.elf.gz                                             every leaf of the kernel half
   heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
   heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
-  heki walk guest.elf.gz --format json | jq '.[] | select(.effective == "rwx")'`;
+  heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
+  heki walk guest.elf.gz --format json | jq '.leaves[] | select(.effective == "rwx")'`;
 
 const TRANSLATE_EXAMPLES = `
 Examples:
   heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
+  heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
+  heki translate guest.elf.gz 0x401945 --cr3 0x5d10000            in the other half of page-table isolation
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
 
 const BOOT_EXAMPLES = `
@@ -64,7 +67,19 @@ Examples:
   heki extract guest.elf -o small.elf.gz                    15 KiB of 256 MiB; small.json beside it, if there is guest.json
   heki extract guest.elf -o small.elf.gz --memory-map iomem with the guest's own /proc/iomem
   heki extract guest.elf -o small.elf.gz --user             with what user programs map, for translate --user
+  heki extract guest.elf -o small.elf.gz --redact           without addresses that KASLR chose, and without names
   heki extract guest.elf -o - | ssh host 'cat > small.elf.gz'`;
+
+const STRICT = ['--strict', 'under rfc-v2, too, exit with 1 for a claim that is not kept'] as const;
+
+/** What `protect`, `boot` and `replay` say by their exit codes. */
+const EXIT_CODES = `
+Exit codes:
+  0  nothing was found that makes it fail; what nobody claims to stop is shown in red, and is no failure
+  1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
+     no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected
+  2  wrong usage
+  rfc-v2 is there to show its defects: claims, rights and broken work make it fail only with --strict.`;
 
 /** A parser of whole numbers from `least` to `most`. */
 function parseWhole(least: number, most: number): (text: string) => number {
@@ -80,6 +95,26 @@ function parseLevels(text: string): 4 | 5 {
   throw new InvalidArgumentError('Expected 4 or 5.');
 }
 
+function cpuIndexOption(meaning: string): Option {
+  return new Option('--cpu-index <n>', meaning).argParser(parseWhole(0, 65_535));
+}
+
+/** The C-bit of a snapshot whose guest's memory is encrypted. */
+function encryptionBitOption(): Option {
+  const meaning =
+    'the C-bit of memory encryption, 32 to 51 (default: what VMCOREINFO says, or most page-table entries have)';
+  return new Option('--c-bit <n>', meaning).argParser(parseWhole(32, 51));
+}
+
+function cr3Option(meaning: string): Option {
+  return new Option('--cr3 <x>', meaning).argParser((text) => {
+    const digits = /^(?:0x)?([0-9a-f]{1,16})$/i.exec(text)?.[1];
+    if (digits === undefined)
+      throw new InvalidArgumentError('Expected up to 16 hexadecimal digits, as 0x2a10000.');
+    return BigInt(`0x${digits}`);
+  });
+}
+
 /** The commands and their options. What a command does is loaded when it is called, not before. */
 function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
@@ -89,8 +124,7 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .showHelpAfterError('(heki --help tells what there is)')
     .addHelpText('after', '\nheki COMMAND --help shows examples. NO_COLOR turns colours off.');
 
-  program
-    .command('protect')
+  addHypervisorFlags(program.command('protect'))
     .summary('protect a kernel as Heki does, then attack it')
     .description(
       'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
@@ -99,26 +133,22 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '[SNAPSHOT]',
       'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
     )
-    .addOption(
-      new Option('--profile <name>', 'the series as published, or with its defects mended')
-        .choices(PROFILES)
-        .default('hardened'),
-    )
-    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
-    .option('--no-mbec', 'a processor without mode-based execute control')
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
+    .option(...STRICT)
     .option('--trace', 'print every event of the protected machine')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', PROTECT_EXAMPLES)
+    .addHelpText('after', `${PROTECT_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (snapshot: string | undefined, options) => {
       const { protect } = await import('./commands/protect.ts');
       finished(await protect(snapshot, options, io));
     });
 
-  program
-    .command('boot')
+  addHypervisorFlags(program.command('boot'))
     .summary('boot a kernel under Heki, and let it live')
     .description(
       'Boots a modelled Linux kernel, takes the steps of a scenario, and shows what the hypervisor grants each kind of page in the end.',
@@ -137,23 +167,16 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       '--cmdline <text>',
       "the kernel's command line: heki=0, rodata=off, nokaslr, pti=on, nosmp, maxcpus=N",
     )
-    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
-    .addOption(
-      new Option(
-        '--profile <name>',
-        'the series as published, or with its defects mended (default: hardened)',
-      ).choices(PROFILES),
-    )
     .option('--cpu <name>', CPU_OF_MACHINE)
-    .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--scenario <file>', 'JSON: a machine, and steps after boot; options of this command win')
     .option(
       '--workload <name>',
       'run legitimate work with and without protection, on the hypervisor and the profile that are named or on KVM in both; all runs all',
     )
+    .option(...STRICT)
     .option('--trace', 'print every event; with --json as `trace`')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', BOOT_EXAMPLES)
+    .addHelpText('after', `${BOOT_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (options) => {
       const { boot } = await import('./commands/boot.ts');
       finished(await boot(options, io));
@@ -177,21 +200,12 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       finished(await backends(names, options, io));
     });
 
-  program
-    .command('kunit')
+  addHypervisorFlags(program.command('kunit'))
     .summary("run Heki's KUnit tests")
     .description(
       'Boots a kernel for each test and runs it where heki_late_init does. Prints KTAP. Under rfc-v2 the four tests of the series run as published, under hardened as ports that come back from a fault.',
     )
-    .option('--hypervisor <name>', HYPERVISOR_CHOICES)
-    .addOption(
-      new Option(
-        '--profile <name>',
-        'the series as published, or with its defects mended (default: hardened)',
-      ).choices(PROFILES),
-    )
     .option('--cpu <name>', CPU_OF_MACHINE)
-    .option('--no-mbec', 'a processor without mode-based execute control')
     .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)')
     .option('--cmdline <text>', "the kernel's command line: heki=0, heki_test=N, nokaslr")
     .option('--suite <name...>', 'heki, heki_v3, heki_model (default: all)')
@@ -208,6 +222,10 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .summary("list the leaves of a kernel's page tables")
     .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
     .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .option('--user', "the user's half instead of the kernel's")
+    .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
+    .addOption(cr3Option('the address space at this value of CR3, as it is'))
+    .addOption(encryptionBitOption())
     .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
@@ -225,6 +243,9 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .argument('<VA>', 'virtual address, hexadecimal')
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
+    .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
+    .addOption(cr3Option('in the address space at this value of CR3, as it is'))
+    .addOption(encryptionBitOption())
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .option('--json', 'print one JSON object')
     .addHelpText('after', TRANSLATE_EXAMPLES)
@@ -245,6 +266,8 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       'the core to write, packed if its name ends in .gz; - for standard output, packed',
     )
     .option('--user', "keep the user half of the CPUs' page tables")
+    .option('--redact', 'take out what KASLR chose, general registers, versions, the command line and names')
+    .addOption(encryptionBitOption())
     .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array, to go beside it")
     .option('--force', 'replace files that are there')
     .option('--json', 'print one JSON object')
@@ -254,21 +277,16 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       finished(await extract(snapshot, options, io));
     });
 
-  program
-    .command('replay')
+  addProfileFlags(program.command('replay'))
+    .option('--no-mbec', 'a processor without mode-based execute control')
     .summary("replay a real kernel's life under Heki")
     .description(
       "Makes the calls that a real kernel made of Heki's hooks, from boot through module loading and text patching, and tells what KVM grants each page in the end.",
     )
     .argument('<RECORDING>', 'calls of the hooks with the mappings that each met, JSON, plain or gzip')
-    .addOption(
-      new Option('--profile <name>', 'the series as published, or with its defects mended')
-        .choices(PROFILES)
-        .default('hardened'),
-    )
-    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option(...STRICT)
     .option('--json', 'print one JSON object')
-    .addHelpText('after', REPLAY_EXAMPLES)
+    .addHelpText('after', `${REPLAY_EXAMPLES}\n${EXIT_CODES}`)
     .action(async (recording: string, options) => {
       const { replay } = await import('./commands/replay.ts');
       finished(await replay(recording, options, io));

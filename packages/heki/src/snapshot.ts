@@ -1,7 +1,17 @@
-import type { Gfn, VirtualAddress } from '@heki/physical-memory';
-import { kernelRootOf, openVmcore, pagingRegistersOf, type Vmcore, VmcoreError } from '@heki/vmcore';
-import { CR4, type PagingLevels, type PagingRegisters } from '@heki/x86';
-import { InputError } from './failure.ts';
+import { hex, type VirtualAddress } from '@heki/physical-memory';
+import {
+  type AddressSpaceChoice,
+  type ChosenRoot,
+  chosenRootOf,
+  openVmcore,
+  type ProvenRoot,
+  pagingRegistersOf,
+  resolveKernelRoot,
+  type Vmcore,
+  VmcoreError,
+} from '@heki/vmcore';
+import type { PagingRegisters } from '@heki/x86';
+import { InputError, UsageError } from './failure.ts';
 
 /**
  * Page-table pages that are walked before the command gives up: 512 GiB mapped by 4-KiB pages. In a damaged dump tables
@@ -9,38 +19,93 @@ import { InputError } from './failure.ts';
  */
 export const MOST_TABLES = 2 ** 18;
 
-/** A dump that is open, with what every command needs of it. */
-export interface Snapshot {
-  readonly core: Vmcore;
-  /** The registers by which the first CPU translates. CR3 is as in the dump. */
-  readonly registers: PagingRegisters;
-  /** Root of the kernel's page tables. */
-  readonly kernelRoot: Gfn;
-  readonly levels: PagingLevels;
+/** Options by which an address space is asked for. */
+export interface AddressSpaceOptions {
+  /** Number of a CPU, from 0. */
+  readonly cpuIndex?: number;
+  /** A value for CR3. */
+  readonly cr3?: bigint;
+  /** The C-bit of memory encryption. */
+  readonly cBit?: number;
 }
 
-/** Opens the ELF core at `path`. @throws {InputError} when it is none, or has no registers */
-export function openSnapshot(path: string): Snapshot {
+/** A dump that is open, with what every command needs of it. */
+export interface Snapshot<Tables extends ProvenRoot | ChosenRoot = ProvenRoot> {
+  readonly core: Vmcore;
+  /** The page tables: those that proved to be the kernel's, or those of the address space that was asked for. */
+  readonly tables: Tables;
+  /** The registers by which the CPU that goes with the tables translates. CR3 is as in the dump. */
+  readonly registers: PagingRegisters;
+}
+
+/**
+ * Opens the ELF core at `path` and finds its kernel's page tables. With options, the address space that they name has to be
+ * the kernel's.
+ *
+ * @throws {InputError} when it is none, has no registers, or nothing in it proves to be a kernel's
+ * @throws {UsageError} when the options name what it does not have
+ */
+export function openSnapshot(path: string, options: AddressSpaceOptions = {}): Snapshot {
   return withPath(path, () => {
-    const core = openVmcore(path);
-    const registers = pagingRegistersOf(core);
-    return {
-      core,
-      registers,
-      kernelRoot: kernelRootOf(core),
-      levels: (registers.cr4 & CR4.LA57) === 0n ? 4 : 5,
-    };
+    const core = openCore(path, options);
+    const choice = choiceOf(options);
+    if (choice !== undefined) chosenRoot(core, options);
+    const tables = kernelRoot(core, choice);
+    return { core, tables, registers: pagingRegistersOf(core, tables.origin.cpu) };
   });
 }
 
-/** What `read` makes of the dump at `path`. @throws {InputError} with the path, when the dump is damaged */
-export function withPath<Result>(path: string, read: () => Result): Result {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof VmcoreError)) throw error;
-    throw new InputError(error.message.startsWith(path) ? error.message : `${path}: ${error.message}`);
-  }
+/**
+ * Opens the ELF core at `path` with the address space that the options name, exactly as it is. Without any, it is the kernel's, or,
+ * for what does not belong to the kernel, the one that the first CPU stands on.
+ *
+ * @throws {InputError} as {@link openSnapshot}, or when the dump does not hold the root table
+ * @throws {UsageError} when the options name what it does not have
+ */
+export function openAddressSpace(
+  path: string,
+  options: AddressSpaceOptions,
+  what: 'kernel' | 'user',
+): Snapshot<ProvenRoot | ChosenRoot> {
+  if (what === 'kernel' && choiceOf(options) === undefined) return openSnapshot(path, options);
+  return withPath(path, () => {
+    const core = openCore(path, options);
+    const tables = chosenRoot(core, options);
+    return { core, tables, registers: pagingRegistersOf(core, options.cpuIndex) };
+  });
+}
+
+/** Opens the ELF core at `path`. @throws {VmcoreError} when it is none */
+export function openCore(path: string, { cBit }: Pick<AddressSpaceOptions, 'cBit'>): Vmcore {
+  return openVmcore(path, cBit === undefined ? {} : { encryptionBit: cBit });
+}
+
+/** Which page tables were taken and why, as lines for people. */
+export function tablesLines(tables: ProvenRoot | ChosenRoot): string[] {
+  const at = `page tables at ${hex(tables.root * 4096)}`;
+  if (!('origin' in tables)) return [`${at}, ${tables.name}, as it is: nothing says that it is the kernel's`];
+  return [`${at}, ${tables.origin.name},`, `proven by ${tables.because}`];
+}
+
+/** The same as programs read it. */
+export function tablesJson(tables: ProvenRoot | ChosenRoot): object {
+  const { root, levels } = tables;
+  const at = { root: hex(root * 4096), levels };
+  if (!('origin' in tables)) return { ...at, from: tables.name, proven: false };
+  const { origin, because, directMap } = tables;
+  return {
+    ...at,
+    from: origin.name,
+    proven: true,
+    provenBy: because,
+    directMap: hex(BigInt(directMap.start) << 12n),
+    cpu: origin.cpu ?? null,
+    refused: origin.refused.map(({ name, root: other, why }) => ({
+      from: name,
+      root: hex(other * 4096),
+      why,
+    })),
+  };
 }
 
 /** The kernel symbols that VMCOREINFO names. */
@@ -52,4 +117,45 @@ export function vmcoreinfoSymbols(core: Vmcore): Map<string, VirtualAddress> {
     if (name !== undefined && address !== undefined) symbols.set(name, address);
   }
   return symbols;
+}
+
+function choiceOf({ cpuIndex, cr3 }: AddressSpaceOptions): AddressSpaceChoice | undefined {
+  if (cpuIndex === undefined && cr3 === undefined) return undefined;
+  return { ...(cpuIndex === undefined ? {} : { cpu: cpuIndex }), ...(cr3 === undefined ? {} : { cr3 }) };
+}
+
+/** @throws {VmcoreError} when nothing proves to be the kernel's, with what the user can do about it */
+function kernelRoot(core: Vmcore, choice: AddressSpaceChoice | undefined): ProvenRoot {
+  try {
+    return resolveKernelRoot(core, choice);
+  } catch (cause) {
+    if (!(cause instanceof VmcoreError) || choice !== undefined) throw cause;
+    throw new VmcoreError(`${cause.message} (--cpu-index and --cr3 name an address space)`, { cause });
+  }
+}
+
+/** The address space that the options name. @throws {UsageError} when the dump does not have it */
+function chosenRoot(core: Vmcore, options: AddressSpaceOptions): ChosenRoot {
+  try {
+    return chosenRootOf(core, choiceOf(options));
+  } catch (error) {
+    if (!(error instanceof VmcoreError)) throw error;
+    const { cpuIndex, cr3 } = options;
+    const named = [
+      ...(cpuIndex === undefined ? [] : [`--cpu-index ${cpuIndex}`]),
+      ...(cr3 === undefined ? [] : [`--cr3 ${hex(cr3)}`]),
+    ];
+    if (named.length === 0) throw error;
+    throw new UsageError(`${named.join(' ')}: ${error.message}`);
+  }
+}
+
+/** What `read` makes of the dump at `path`. @throws {InputError} with the path, when the dump is damaged */
+export function withPath<Result>(path: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof VmcoreError)) throw error;
+    throw new InputError(error.message.startsWith(path) ? error.message : `${path}: ${error.message}`);
+  }
 }

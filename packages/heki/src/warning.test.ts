@@ -29,10 +29,12 @@ test.each(COMMANDS)(
   async (name, args) => {
     const path = coreWith('lam-fred', { cr3: CR3.LAM_U57, cr4: CR4.LAM_SUP | CR4.FRED });
     const json = JSON.parse((await runCommand([name, path, ...args, '--json'])).stdout);
-    expect(json.warnings.map(({ id }: { id: string }) => id)).toEqual(['lam', 'lam', 'fred']);
-    expect(json.warnings[2]).toEqual({ id: 'fred', message: expect.stringMatching(/^CR4.FRED: events are/) });
+    // This kernel is stopped before it makes its text read-only, which is another warning.
+    const warnings = json.warnings.filter(({ id }: { id: string }) => id !== 'writable-and-executable');
+    expect(warnings.map(({ id }: { id: string }) => id)).toEqual(['lam', 'lam', 'fred']);
+    expect(warnings[2]).toEqual({ id: 'fred', message: expect.stringMatching(/^CR4.FRED: events are/) });
     const { stdout } = await runCommand([name, path, ...args]);
-    for (const { message } of json.warnings) expect(stdout).toContain(`warning: ${message}`);
+    for (const { message } of warnings) expect(stdout).toContain(`warning: ${message}`);
   },
 );
 

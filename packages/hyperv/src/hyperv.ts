@@ -36,6 +36,7 @@ export function createHyperv(options: HypervOptions = {}): Hyperv {
     name: 'hyperv',
     capabilities,
     processor,
+    defects,
     createVirtualMachine: (machine) => createHypervVirtualMachine(resolved, capabilities, machine),
     describe: describeEvent,
   };

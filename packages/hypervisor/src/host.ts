@@ -17,5 +17,5 @@ export interface GuestMemoryRegion {
   /** The guest may not write here, whatever rights it asks for (ROM). */
   readonly readOnly?: boolean;
   /** Largest leaf that the host mapping allows, in frames. Default 2^18 (1 GiB). */
-  readonly largestLeaf?: 1 | 512 | 262144;
+  readonly largestLeaf?: 1 | 512 | 262144 | undefined;
 }

@@ -15,7 +15,7 @@ export type BackendEvent = HypervisorEvent | { readonly type: string };
 export interface VirtualMachineOptions<Event extends BackendEvent = BackendEvent> {
   readonly host: Host;
   /** Called for everything that happens, in order. Without it nothing is built for tracing. */
-  readonly onEvent?: (event: Event) => void;
+  readonly onEvent?: ((event: Event) => void) | undefined;
 }
 
 /** Who stores to guest memory without a virtual CPU. */
@@ -86,6 +86,8 @@ export interface Hypervisor<
   readonly capabilities: Capabilities;
   /** The processor that virtual CPUs have. */
   readonly processor: CpuProfile;
+  /** The defects that it can have, by their ids, and whether it has them. Default none. */
+  readonly defects?: Readonly<Record<string, boolean>> | undefined;
   /** @throws {HypervisorError} when the options contradict each other */
   createVirtualMachine(options: VirtualMachineOptions<Event>): Machine;
   /** An event as one line of a trace. */

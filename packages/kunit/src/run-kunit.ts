@@ -22,7 +22,7 @@ export interface KunitOptions<VM extends VirtualMachine, Event extends BackendEv
   /** Default all. */
   readonly suites?: readonly KunitSuiteName[];
   /** `heki_test=`: only this test of each suite, counted from 1. Default all, one after the other. */
-  readonly test?: number;
+  readonly test?: number | undefined;
 }
 
 /** What came of a suite. */

@@ -21,6 +21,7 @@ export function createKvm(options: KvmOptions = {}): Kvm {
     name: 'kvm',
     capabilities: kvmCapabilities(resolved),
     processor: resolved.processor,
+    defects: resolved.defects,
     createVirtualMachine: (machine) => createKvmVirtualMachine(resolved, machine),
     describe: describeEvent,
   };

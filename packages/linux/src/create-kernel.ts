@@ -31,7 +31,6 @@ import { addMemory, removeMemory } from './memory-hotplug/memory-hotplug.ts';
 import { createPageAllocator } from './mm/page-allocator.ts';
 import { PageTables } from './mm/page-tables.ts';
 import * as set from './mm/set-memory.ts';
-import { settleChanges } from './mm/settle-changes.ts';
 import type { VmArea } from './mm/vm-area.ts';
 import { createVmalloc, ioremap, PAGE_KERNEL, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
 import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
@@ -76,7 +75,6 @@ function createState(options: LinuxKernelOptions): KernelState {
       if (state.pagesReady) pages.free(frame);
     },
     onSplit: (frame, level) => emit({ type: 'leaf-split', frame, level }),
-    onCommitted: () => settleChanges(state),
   });
   const turns = createTurns(options.interleave);
   const defects = defectSwitches(linuxDefects, options.hooks ?? 'hardened', options.defects);
@@ -113,7 +111,6 @@ function createState(options: LinuxKernelOptions): KernelState {
     setToReadonly: false,
     trampoline: 0 as Gfn,
     hasFixup: false,
-    unsettled: [],
     poking: undefined,
     ftrace: createFtrace(),
     kprobes: createKprobes(),

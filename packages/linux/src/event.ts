@@ -11,7 +11,7 @@ export type HekiHook =
   | 'update'
   | 'update-failed'
   | 'change'
-  | 'settle'
+  | 'in-force'
   | 'text-poke-start'
   | 'text-poke-end';
 

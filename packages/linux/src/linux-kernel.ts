@@ -28,20 +28,20 @@ export interface LinuxKernelOptions {
    * reached, once the kernel runs on its own page tables. What they do then are single accesses (a user program's, an attacker's), not functions of
    * the kernel, whose locks are not modelled: those throw.
    */
-  readonly interleave?: () => void;
+  readonly interleave?: (() => void) | undefined;
   /** What an INIT interrupt does: a hypervisor may have a part in it. Default `vcpu.init()`. */
   readonly sendInit?: (vcpu: Vcpu) => void;
   /** Guest-physical memory: RAM that reads zero, and the first mebibyte whatever the memory map says of it. */
   readonly memory: PhysicalMemory<Gfn>;
   readonly memoryMap: MemoryMap<Gfn>;
   /** Default {@link DEBIAN_6_1}. */
-  readonly profile?: KernelProfile;
+  readonly profile?: KernelProfile | undefined;
   /** `nokaslr`, `rodata=off`, `pti=on`; what is for Heki is for whoever makes its core. Default empty. */
   readonly commandLine?: string;
   /** Default 4. */
-  readonly levels?: PagingLevels;
+  readonly levels?: PagingLevels | undefined;
   /** Seed of KASLR; without it, and with `nokaslr`, nothing is randomized. */
-  readonly kaslrSeed?: number;
+  readonly kaslrSeed?: number | undefined;
   /** The layout of a real kernel, instead of one that is made from `levels` and `kaslrSeed`. */
   readonly layout?: AddressLayout;
   /**
@@ -61,16 +61,16 @@ export interface LinuxKernelOptions {
    * Jump labels in the kernel's own text, by their offsets from `_text`: no-ops of five bytes. Only a secure kernel wants to know of them
    * beforehand. Default none.
    */
-  readonly jumpLabels?: readonly number[];
+  readonly jumpLabels?: readonly number[] | undefined;
   /**
    * Called for a module that is signed, before it is loaded: what stands for the signature in its file, where a secure kernel looks
    * for one.
    */
-  readonly presentSignature?: (image: ModuleImage, changes: ModuleTextChanges) => void;
+  readonly presentSignature?: ((image: ModuleImage, changes: ModuleTextChanges) => void) | undefined;
   /** Called before each step of boot. */
   readonly onStep?: (step: BootStep) => void;
   /** Called for everything that happens, in order. */
-  readonly onEvent?: (event: LinuxEvent) => void;
+  readonly onEvent?: ((event: LinuxEvent) => void) | undefined;
 }
 
 /** Names of the set_memory_* functions. */

@@ -1,5 +1,6 @@
 import type { BackendEvent } from '@heki/hypervisor';
 import { createMemoryMap, type Gfn, gfn, type PhysicalMemory, virtualAddress } from '@heki/physical-memory';
+import { proveKernelRoot } from '@heki/vmcore';
 import { CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import type { Attack } from './attacks/attack.ts';
@@ -23,17 +24,17 @@ const symbols = new Map([
 type Changes = Partial<Omit<MachineOptions<TinyMachine, BackendEvent>, 'hypervisor'>>;
 
 function machineOf(changes: Changes = {}) {
-  const kernel = smallKernel();
-  const { memory, memoryMap, registers } = kernel;
+  const small = smallKernel();
+  const { kernel, memoryMap, registers } = small;
   const hypervisor = tinyHypervisor();
   const machine = createMachine<TinyMachine, BackendEvent>({
     hypervisor,
-    memory,
+    kernel,
     memoryMap,
     registers,
     ...changes,
   });
-  return { kernel, hypervisor, machine, targets: findTargets({ ...kernel, symbols }) };
+  return { kernel: small, hypervisor, machine, targets: findTargets(kernel, symbols) };
 }
 
 /** Takes write from the text and execution from the data, and pins SMEP. */
@@ -128,7 +129,7 @@ describe('the attacks', () => {
       page: (frame) => kernel.memory.page(frame),
       writablePage: (frame) => kernel.memory.writablePage(frame),
     };
-    const { machine, targets } = machineOf({ memory: forgetful });
+    const { machine, targets } = machineOf({ kernel: proveKernelRoot({ ...kernel, memory: forgetful }) });
     const attack = ATTACKS.find(({ name }) => name === 'store-data');
     if (attack === undefined) throw new Error('there is a store-data attack');
     const result = machine.attack(
@@ -152,7 +153,7 @@ describe('the attacks', () => {
       page: (frame) => (frame >= 0x3000 ? kernel.memory.page(frame) : undefined),
       writablePage: () => undefined,
     };
-    const { machine, targets } = machineOf({ memory: tablesOnly });
+    const { machine, targets } = machineOf({ kernel: proveKernelRoot({ ...kernel, memory: tablesOnly }) });
     const results = ATTACKS.map((attack) => machine.attack(attack, targets));
     expect(results.map(({ outcome }) => outcome)).toEqual([
       'blocked',
@@ -230,9 +231,8 @@ describe('a machine', () => {
   test('gives the virtual CPU the kernel at CPL 0, with the root that it is told', () => {
     const kernel = smallKernel();
     const { machine } = machineOf({
-      memory: kernel.memory,
+      kernel: kernel.kernel,
       registers: { ...kernel.registers, cr3: 0x1234000n, cpl: 3, rflags: 0x40202n },
-      kernelRoot: kernel.root,
     });
     const { cr3, cpl, rflags, codeSegment64 } = machine.vcpu.registers;
     expect({ cr3, cpl, rflags, codeSegment64 }).toEqual({
@@ -241,6 +241,25 @@ describe('a machine', () => {
       rflags: 0x202n,
       codeSegment64: true,
     });
+  });
+
+  test('refuses registers that walk the tables with another number of levels', () => {
+    const registers = { cr4: CR4.PAE | CR4.LA57 };
+    expect(() => machineOf({ registers })).toThrow(
+      'registers.cr4 is 0x1020, for 5 levels of page tables: expected the 4 of the kernel',
+    );
+  });
+
+  test('maps nothing for a kernel without tables, whatever CR3 says', () => {
+    const { memory, root } = smallKernel();
+    const { machine } = machineOf({
+      kernel: { memory, root: undefined },
+      registers: { cr3: BigInt(root) * 4096n },
+    });
+    expect(machine.vcpu.registers.cr3).toBe(0x100fff000n);
+    machine.heki.hypervisor = { lockCrs: () => 0, protectMemory: () => 0 };
+    expect(machine.heki.earlyInit()).toEqual({ outcome: 'counting', leaves: 0, pages: 0 });
+    expect(machine.heki.lateInit()).toEqual({ outcome: 'memory-refused', error: -22 });
   });
 
   test('adds RAM above the memory map, and lets the hypervisor know', () => {

@@ -25,9 +25,13 @@ import {
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { performAttack } from './attacks/perform-attack.ts';
+import { snapshotDefects } from './defects.ts';
+import { MachineError } from './error.ts';
 import type { TraceEvent } from './event.ts';
-import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
+import { framesOutside, layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
+import { checkDefects } from './specification/defect-fault.ts';
+import { machineSettings } from './specification/machine-specification.ts';
 
 /** Frames of RAM added for page lists: 16 MiB, enough for 692,224 ranges. It takes host memory only where it is used. */
 const ADDED_FRAMES = 4096;
@@ -41,12 +45,15 @@ const RFLAGS_ALWAYS_SET = 1n << 1n;
  * Builds a machine around a snapshot: guest memory in host memory of its own, a virtual machine of the given
  * hypervisor, a virtual CPU with the snapshot's registers, and a Heki core in the kernel.
  *
- * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added
+ * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added, for registers of a processor that walks
+ *   the kernel's tables with another number of levels, and for a defect that the guest and the hypervisor do not have
  */
 export function createMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: MachineOptions<VM, Event>,
 ): Machine<VM> {
-  const { hypervisor, memoryMap, registers, profile = 'hardened', defects = {} } = options;
+  const { hypervisor, kernel: _, memoryMap, registers, ...specification } = options;
+  const { profile, defects, spuriousFaults } = machineSettings(specification);
+  checkDefects(defects, hypervisor, snapshotDefects);
   const cpu = hypervisor.processor;
 
   const listeners = new Set<(event: TraceEvent<Event>) => void>();
@@ -63,7 +70,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   const physicalLimit = 2 ** (cpu.maxPhysicalAddressBits - 12);
   const ram = machineMemory(memoryMap);
   const addedMemory = placeAddedMemory(memoryMap, ADDED_FRAMES, physicalLimit);
-  const snapshot = createOverlay({ base: options.memory });
+  const snapshot = createOverlay({ base: options.kernel.memory });
   const added = createRam<Gfn>({ ranges: [addedMemory] });
   const memory = createMountedMemory<Gfn>({
     mounts: [
@@ -90,16 +97,20 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
       start,
       frames: end - start,
       backing: host.backing(start),
-      ...(options.hostPage === undefined ? {} : { largestLeaf: options.hostPage }),
+      largestLeaf: options.hostPage,
     });
   }
 
-  const cr3 = options.kernelRoot === undefined ? registers.cr3 : BigInt(addressOf(options.kernelRoot));
-  const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
+  const tables = tablesOf(options, addedMemory);
+  if (tables.encryptionBit !== cpu.encryptionBit) {
+    throw new MachineError(
+      `the kernel's page tables have ${bitText(tables.encryptionBit)}, and the processor ${cpu.name} ${bitText(cpu.encryptionBit)}: expected the same of both`,
+    );
+  }
   const vcpu = virtualMachine.createVcpu({
     registers: {
       ...registers,
-      ...(cr3 === undefined ? {} : { cr3 }),
+      cr3: BigInt(addressOf(tables.pageTableRoot)),
       // The kernel runs: the snapshot may have been taken while a user program did.
       cpl: 0,
       codeSegment64: true,
@@ -109,7 +120,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     onEvent: (event) => emit({ from: 'vcpu', event }),
   });
 
-  const kernel = createKernel(options, memory, vcpu.registers, addedMemory);
+  const kernel = createKernel(tables, memory, options, addedMemory);
   const driverMemory: DriverMemory = {
     memory,
     allocatePage: () => kernel.allocatePage(false)?.frame,
@@ -120,7 +131,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     kernel,
     profile,
     defects,
-    ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
+    config: options.kernelConfig,
   };
   // A kernel without Heki has no driver for it either. A core that is switched off tells, and does nothing.
   const built = createHekiGuest({ ...guest, enabled: false }).earlyInit().outcome !== 'not-built';
@@ -168,31 +179,64 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   };
 }
 
+function bitText(encryptionBit: number | undefined): string {
+  return encryptionBit === undefined ? 'no C-bit' : `the C-bit ${encryptionBit}`;
+}
+
 /** A page that is known by its frame: what it is mapped at plays no part here. */
 function pageAt(frame: Gfn): KernelPage {
   return { frame, address: 0n as VirtualAddress };
 }
 
+/** The last page of the added memory, which nobody writes. */
+function emptyPage({ end }: FrameRange<Gfn>): Gfn {
+  return (end - 1) as Gfn;
+}
+
+/** What the Heki core must know of the kernel's page tables. */
+type KernelTables = Pick<HekiKernel, 'pageTableRoot' | 'levels' | 'directMap' | 'encryptionBit'>;
+
+/** The page tables of the kernel: its own, or an empty one in the added memory where none are known. */
+function tablesOf(
+  { kernel, registers }: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'kernel' | 'registers'>,
+  addedMemory: FrameRange<Gfn>,
+): KernelTables {
+  const cr4 = registers.cr4 ?? CR4.PAE;
+  const levels = (cr4 & CR4.LA57) === 0n ? 4 : 5;
+  if (kernel.root === undefined) {
+    const { start } = PUBLISHED_LAYOUT[levels].directMap;
+    return { pageTableRoot: emptyPage(addedMemory), levels, directMap: { start, end: start } };
+  }
+  if (kernel.levels !== levels) {
+    throw new MachineError(
+      `registers.cr4 is 0x${cr4.toString(16)}, for ${levels} levels of page tables: expected the ${kernel.levels} of the kernel's`,
+    );
+  }
+  const { root: pageTableRoot, directMap, encryptionBit } = kernel;
+  return { pageTableRoot, levels, directMap, encryptionBit };
+}
+
 /** What the Heki core needs of the kernel around it. */
 function createKernel(
-  options: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'memoryMap' | 'directMap'>,
+  tables: KernelTables,
   memory: HekiKernel['memory'],
-  registers: { readonly cr3: bigint; readonly cr4: bigint },
+  {
+    memoryMap,
+    crashKernel = [],
+  }: Pick<MachineOptions<VirtualMachine, BackendEvent>, 'memoryMap' | 'crashKernel'>,
   addedMemory: FrameRange<Gfn>,
 ): HekiKernel {
-  const { memoryMap, directMap } = options;
-  const levels = (registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
   // Only addresses of list pages are made from it.
-  const base = virtualAddressOf(PUBLISHED_LAYOUT[levels].directMap.start);
-  const frames = createFrameAllocator({ ranges: [addedMemory] });
+  const base = virtualAddressOf(PUBLISHED_LAYOUT[tables.levels].directMap.start);
+  const frames = createFrameAllocator({ ranges: [{ ...addedMemory, end: emptyPage(addedMemory) }] });
   return {
+    ...tables,
     memory,
-    pageTableRoot: Number(BigInt.asUintN(52, registers.cr3) >> 12n) as Gfn,
-    levels,
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
     ramFrames: machineMemory(memoryMap),
-    ...(directMap === undefined ? {} : { directMap }),
+    // Of a snapshot nobody knows what is final, but for what surely is not.
+    ...(crashKernel.length === 0 ? {} : { finalFrames: framesOutside(crashKernel, memoryMap.ramEnd) }),
     allocatePage() {
       const frame = frames.allocate();
       if (frame === undefined) return undefined;

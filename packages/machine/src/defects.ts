@@ -10,5 +10,8 @@ export const machineDefects = {
   ...paravirtDefects,
 } as const satisfies Defects;
 
+/** Those of them that a kernel from a snapshot has: what its own code does is over, only the core and the driver are added. */
+export const snapshotDefects: Defects = { ...guestDefects, ...paravirtDefects };
+
 /** The id of a defect of the guest's half. */
 export type MachineDefectId = keyof typeof machineDefects;

@@ -8,16 +8,16 @@ import { createMachine } from './create-machine.ts';
 import { smallKernel } from './testing/small-kernel.ts';
 
 const kernel = smallKernel();
-const targets = findTargets(kernel);
+const targets = findTargets(kernel.kernel);
 const clearSmep = ATTACKS.find(({ name }) => name === 'clear-smep') ?? expect.unreachable();
-const tables = { addressBits: 30, gigabyteLeaves: false, encryptionBit: undefined };
+const tables = { addressBits: 30, gigabyteLeaves: false };
 
 /** What comes of clearing SMEP on a processor that was derived from `registers`, pinned or not. */
 function outcome(registers: PagingRegisters, pinned: boolean): string {
   const { profile } = deriveProcessor({ registers, tables });
-  const { memory, memoryMap } = kernel;
+  const { memoryMap } = kernel;
   const hypervisor = createKvm({ processor: profile });
-  const machine = createMachine({ hypervisor, memory, memoryMap, registers, heki: false });
+  const machine = createMachine({ hypervisor, kernel: kernel.kernel, memoryMap, registers, heki: false });
   if (pinned) machine.virtualMachine.pin({ cr4: CR4.SMEP });
   return machine.attack(clearSmep, targets).outcome;
 }

@@ -16,9 +16,8 @@ export { switchHekiOff } from './attacks/switch-heki-off.ts';
 export { findTargets, type KernelTargets } from './attacks/targets.ts';
 export { exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
-export { type MachineDefectId, machineDefects } from './defects.ts';
+export { type MachineDefectId, machineDefects, snapshotDefects } from './defects.ts';
 export { describeTraceEvent } from './describe.ts';
-export { directlyMapped, type KernelTables } from './direct-map.ts';
 export { MachineError } from './error.ts';
 export type { MachineEvent, TraceEvent } from './event.ts';
 export { machineMemory } from './layout.ts';
@@ -30,7 +29,31 @@ export {
   type SignedModule,
   type SigningAuthority,
 } from './linux/signing-authority.ts';
-export type { HekiDriver, Machine, MachineOptions } from './machine.ts';
+export type { HekiDriver, KernelWithoutTables, Machine, MachineOptions } from './machine.ts';
 export { type CollectiveRights, collectiveRights, rightsOfFrame } from './rights/collective-rights.ts';
-export { type ComparedRange, compareRights, type RightsComparison } from './rights/compare-rights.ts';
+export {
+  type ComparedRange,
+  compareRights,
+  createRightsTally,
+  type RightsComparison,
+} from './rights/compare-rights.ts';
 export { grantedRights, KernelRights, kernelRightsText } from './rights/kernel-rights.ts';
+export { type RamOutsideDirectMap, ramOutsideDirectMap } from './rights/ram-outside-direct-map.ts';
+export { defectFault } from './specification/defect-fault.ts';
+export { type HypervisorSettings, hypervisorSettings } from './specification/hypervisor-settings.ts';
+export { joinSpecifications } from './specification/join-specifications.ts';
+export {
+  type MachineSettings,
+  type MachineSpecification,
+  machineSettings,
+  SECURE_KERNELS,
+  type SecureKernel,
+  type SpecifiedDefects,
+} from './specification/machine-specification.ts';
+export { isMemorySize, MEMORY_SIZE, memoryBytes } from './specification/memory-size.ts';
+export {
+  OPTIONAL_FEATURES,
+  type ProcessorChanges,
+  processorName,
+  processorOf,
+} from './specification/processor.ts';

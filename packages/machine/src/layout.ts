@@ -37,6 +37,17 @@ export function machineMemory(memoryMap: MemoryMap<Gfn>): FrameRange<Gfn>[] {
   return joined(ranges);
 }
 
+/** The frames below `end` that lie in none of these ascending ranges. */
+export function framesOutside(ranges: readonly FrameRange<Gfn>[], end: Gfn): FrameRange<Gfn>[] {
+  const parts: FrameRange<Gfn>[] = [];
+  let at = 0 as Gfn;
+  for (const range of [...ranges, { start: end, end }]) {
+    if (range.start > at) parts.push({ start: at, end: range.start });
+    at = range.end;
+  }
+  return parts;
+}
+
 function joined(ranges: readonly FrameRange<Gfn>[]): FrameRange<Gfn>[] {
   const result: { start: Gfn; end: Gfn }[] = [];
   for (const { start, end } of ranges) {

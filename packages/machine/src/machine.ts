@@ -1,16 +1,17 @@
-import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult, VirtualRange } from '@heki/guest';
+import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { SpuriousFaultRetry } from '@heki/linux';
 import type { DriverMemory, HekiPort } from '@heki/paravirt';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Registers, Vcpu } from '@heki/vcpu';
+import type { ProvenRoot } from '@heki/vmcore';
 import type { Attack } from './attacks/attack.ts';
 import type { AttackResult } from './attacks/attack-result.ts';
 import type { Claimant } from './attacks/claim.ts';
 import type { KernelTargets } from './attacks/targets.ts';
 import type { MachineDefectId } from './defects.ts';
 import type { TraceEvent } from './event.ts';
+import type { MachineSpecification } from './specification/machine-specification.ts';
 
 /** A hypervisor's driver in the guest kernel: fills the core's port and tells whether it did. */
 export type HekiDriver = (
@@ -26,38 +27,40 @@ export type HekiDriver = (
   },
 ) => boolean;
 
-/** What a machine is made of. */
-export interface MachineOptions<VM extends VirtualMachine, Event extends BackendEvent> {
+/** A kernel of which no page tables are known: its hooks are told what is mapped, as a recording does. Nothing is mapped for its CPU. */
+export interface KernelWithoutTables {
+  readonly memory: PhysicalMemory<Gfn>;
+  readonly root: undefined;
+}
+
+/** What a machine around a snapshot is made of: of its specification what the snapshot leaves open, and objects that stand for the rest. */
+export interface MachineOptions<VM extends VirtualMachine, Event extends BackendEvent>
+  extends Pick<MachineSpecification, 'profile' | 'defects' | 'spuriousFaults'> {
   /** The backend; the machine knows none. */
   readonly hypervisor: Hypervisor<VM, Event>;
-  /** Guest-physical memory, as a snapshot holds it. It is only read: the machine keeps its changes apart. */
-  readonly memory: PhysicalMemory<Gfn>;
+  /**
+   * The kernel, by its page tables in guest-physical memory, as a snapshot holds it. Memory is only read: the machine keeps its
+   * changes apart. The virtual CPU gets the root into CR3, as the kernel's entry code would.
+   */
+  readonly kernel: ProvenRoot | KernelWithoutTables;
   readonly memoryMap: MemoryMap<Gfn>;
   /** Registers of the virtual CPU, as the snapshot has them. */
   readonly registers: Partial<Registers>;
   /**
-   * The root of the kernel's page tables (`init_mm`), when it is not the one in CR3: under PTI, a snapshot taken in
-   * user mode has the user root there. The virtual CPU gets it into CR3, as the kernel's entry code would.
+   * The frames reserved for a crash kernel. As long as one is loaded they are read-only, and the kernel must be able to change that: they
+   * never become immutable, unless B-G16.
    */
-  readonly kernelRoot?: Gfn;
-  /** The direct map, for a kernel that knows where it is. Otherwise it is found where it matters. */
-  readonly directMap?: VirtualRange;
+  readonly crashKernel?: readonly FrameRange<Gfn>[];
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
-  readonly hostPage?: 1 | 512 | 262144;
-  /** The guest's half. Default `hardened`. */
-  readonly profile?: Profile;
-  /** Single defects of the guest's half switched on or off against the profile. */
-  readonly defects?: DefectChoices<MachineDefectId>;
+  readonly hostPage?: 1 | 512 | 262144 | undefined;
   /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */
-  readonly kernelConfig?: KernelConfig;
+  readonly kernelConfig?: KernelConfig | undefined;
   /** `heki=` on the kernel's command line. Default true. */
   readonly heki?: boolean;
-  /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
-  readonly spuriousFaults?: SpuriousFaultRetry;
   /** The driver in the guest kernel. Default KVM's. */
   readonly driver?: HekiDriver;
   /** Called for everything that happens, in order. */
-  readonly onEvent?: (event: TraceEvent<Event>) => void;
+  readonly onEvent?: ((event: TraceEvent<Event>) => void) | undefined;
 }
 
 /** A kernel on a virtual CPU in a virtual machine. */

@@ -346,3 +346,21 @@ describe('the published table', () => {
     expect(() => createMemoryTable({ geometry }).get(f(2 ** 27))).toThrow(MemoryTableError);
   });
 });
+
+test.each<[string, (table: ReturnType<typeof createMemoryTable<number>>) => void]>([
+  ['set', (table) => table.set(f(0), f(1), 7)],
+  ['clear', (table) => table.clear(f(0), f(1))],
+  ['update', (table) => table.update(f(0), f(1), (old) => old)],
+  ['create', (table) => void table.create(f(900), () => 1)],
+  ['free', (table) => table.free()],
+])('a walk of the extents refuses to go on when %s was called meanwhile', (_, change) => {
+  const table = createMemoryTable<number>();
+  for (const frame of [0, 10, 20]) table.set(f(frame), f(frame + 5), 1);
+  const walk = table.extents();
+  expect(walk.next().value).toEqual({ start: 0, end: 5, value: 1 });
+  change(table);
+  expect(() => walk.next()).toThrow(MemoryTableError);
+  // A copy can be changed by.
+  for (const { start, end } of [...table.extents()]) table.clear(start, end);
+  expect([...table.extents()]).toEqual([]);
+});

@@ -47,6 +47,8 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   readonly #covered: number;
   readonly #map = new ExtentMap();
   readonly #codes = new ValueCodes<Value>();
+  /** Calls that could have changed extents, for who walks them meanwhile. */
+  #changes = 0;
 
   // What the caller of the method at hand asked for, and the frame that stands for key 0: so that none of these
   // functions has to be made anew for each call.
@@ -78,6 +80,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   set(start: Frame, end: Frame, value: Value): void {
+    this.#changes++;
     this.#check(start, end);
     const code = this.#codes.encode(value);
     this.#eachPart(start, end, (from, to) => {
@@ -88,6 +91,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   clear(start: Frame, end: Frame): void {
+    this.#changes++;
     this.#check(start, end);
     this.#eachPart(start, end, (from, to) => {
       this.#map.update(from, to, () => 0);
@@ -96,6 +100,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   update(start: Frame, end: Frame, transform: Transform<Value, Frame>): void {
+    this.#changes++;
     this.#check(start, end);
     this.#transform = transform;
     if (end <= this.#covered) {
@@ -111,6 +116,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   updateAscending(ranges: AscendingRanges, transform: TransformOf<Value, Frame>): void {
+    this.#changes++;
     const { starts, lengths, count } = ranges;
     let before = 0;
     for (let index = 0; index < count; index++) {
@@ -154,7 +160,13 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   *extents(): IterableIterator<Extent<Value, Frame>> {
+    const changes = this.#changes;
     for (let start = 0; start < this.#covered; ) {
+      if (this.#changes !== changes) {
+        throw new MemoryTableError(
+          `the table has changed while its extents were walked, before frame ${hex(start)}: expected to be left alone until the walk ends`,
+        );
+      }
       const end = this.#map.endOf(start);
       const value = this.#codes.decode(this.#map.get(start));
       if (value !== undefined) {
@@ -179,6 +191,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   create(frame: Frame, make: () => Value): Entry<Value, Frame> {
+    this.#changes++;
     const key = this.#keyOf(frame);
     let value = this.#codes.decode(this.#map.get(key));
     if (value !== undefined && this.#losesLargeEntries) {
@@ -199,6 +212,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
     if (release !== undefined) {
       for (const { start, end, value } of this.extents()) release(value, start, end);
     }
+    this.#changes++;
     this.#map.clear();
     this.#codes.retain(new Set());
   }

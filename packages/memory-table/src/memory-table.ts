@@ -92,7 +92,11 @@ export interface MemoryTable<Value, Frame extends FrameNumber = Gfn> {
   some(start: Frame, end: Frame, test: Test<Value, Frame>): boolean;
   /** Whether `test` holds for every run of frames in the range. */
   every(start: Frame, end: Frame, test: Test<Value, Frame>): boolean;
-  /** The extents in ascending order, whole; frames without a value are left out. The table must not change meanwhile. */
+  /**
+   * The extents in ascending order, whole; frames without a value are left out.
+   *
+   * @throws {MemoryTableError} when the table has changed meanwhile: take a copy of the extents to change it by them
+   */
   extents(): IterableIterator<Extent<Value, Frame>>;
 
   /** The entry that holds `frame` (`mem_table_find`): the largest aligned block of its extent. */

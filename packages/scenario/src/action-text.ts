@@ -1,4 +1,4 @@
-import type { Step } from './scenario.ts';
+import type { Step } from './schema/step-schema.ts';
 
 /** What a step does, in words: `load-module driver staticCalls 4`. */
 export function actionText({ do: action, expect: _, ...details }: Step): string {

@@ -12,7 +12,7 @@ import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { isInForce } from './in-force.ts';
 import { framesBehind, type Life } from './life.ts';
-import type { Step } from './scenario.ts';
+import type { Step } from './schema/step-schema.ts';
 
 /** Attacks of a step that are about one part of what the step names. */
 const PART: Readonly<Partial<Record<AttackResult['name'], 'text' | 'data'>>> = {

@@ -52,6 +52,8 @@ test('a life whose boot failed ends with the reason, and without a table', () =>
     boot: 'oops',
     bootReason: 'store at 0x0: #PF 0x2 (W)',
     steps: [],
+    notTaken: [],
+    expectedRights: [],
     classes: [],
     rights: undefined,
     expected: false,

@@ -1,7 +1,9 @@
 import { actionText } from './action-text.ts';
-import type { ComposedScenario } from './load-scenario.ts';
+import type { ComposedScenario } from './composed-scenario.ts';
+import type { RightsVerdict } from './expect-rights.ts';
 import type { PageClass } from './page-classes.ts';
 import { expectedVerdict, type ScenarioResult, type StepResult } from './run-scenario.ts';
+import type { Step } from './schema/step-schema.ts';
 
 /** A {@link PageClass} in words. */
 export interface PageClassText {
@@ -29,6 +31,7 @@ export function describeScenario({ title }: ComposedScenario, result: ScenarioRe
   return [
     ...(title === undefined ? [] : [title]),
     ...steps.map((step) => `  ${describeStep(step)}`),
+    ...describeNotTaken(result.notTaken).map((line) => `  ${line}`),
     ...(boot === 'works' ? [] : [`  boot: ${boot}: ${bootReason}`]),
     ...rows.map(({ name, pages, mappings, granted, finding }) =>
       [
@@ -41,7 +44,24 @@ export function describeScenario({ title }: ComposedScenario, result: ScenarioRe
         .join('  ')
         .trimEnd(),
     ),
+    ...result.expectedRights.map((verdict) => `  ${describeRights(verdict)}`),
   ];
+}
+
+/** How many of the steps that were not taken are named. */
+const NAMED = 3;
+
+/** The steps that were not taken any more, in a line; no line when all were. */
+export function describeNotTaken(notTaken: readonly Step[]): string[] {
+  if (notTaken.length === 0) return [];
+  const more = notTaken.length > NAMED ? ` and ${number(notTaken.length - NAMED)} more` : '';
+  return [`not taken: ${notTaken.slice(0, NAMED).map(actionText).join('; ')}${more}`];
+}
+
+/** What a scenario expects of rights, and what is granted: `r-x      module m text`. */
+export function describeRights({ of, expects, granted, expected, reason }: RightsVerdict): string {
+  const found = reason ?? histogram(new Map(Object.entries(granted)));
+  return `${expected ? 'granted ' : 'differs '} ${of}: ${expects}${expected ? '' : ` (${found})`}`;
 }
 
 /** A step and what came of it: `works    load-module driver`. */

@@ -1,24 +1,32 @@
+export { actionText } from './action-text.ts';
+export type { ComposedScenario } from './composed-scenario.ts';
 export {
   createScenarioMachine,
-  type HypervisorSettings,
   type ScenarioMachineOptions,
 } from './create-scenario-machine.ts';
-export { describePageClass, describeScenario, describeStep, type PageClassText } from './describe.ts';
+export {
+  describeNotTaken,
+  describePageClass,
+  describeRights,
+  describeScenario,
+  describeStep,
+  type PageClassText,
+} from './describe.ts';
 export { ScenarioError } from './error.ts';
 export { createEventCounter, type EventCount, type EventCounter } from './event-count.ts';
+export type { RightsVerdict } from './expect-rights.ts';
+export { isInForce } from './in-force.ts';
 export { beginLife, type Life } from './life.ts';
-export { type ComposedScenario, loadScenario } from './load-scenario.ts';
-export { type MachineSettings, machineSettings } from './machine-settings.ts';
-export { isMemorySize, MEMORY_SIZE, memoryBytes } from './memory-size.ts';
 export { type PageClass, pageClasses } from './page-classes.ts';
 export {
+  expectedVerdict,
   runScenario,
   runSteps,
   type ScenarioResult,
   type StepResult,
   type StepVerdict,
 } from './run-scenario.ts';
-export { type MachineSpecification, parseScenario, type Scenario, type Step } from './scenario.ts';
+export type { ExpectedRights, Step } from './schema/step-schema.ts';
 export {
   runWorkload,
   WORKLOAD_SETTINGS,

@@ -1,14 +1,13 @@
 import { createKvm } from '@heki/kvm';
-import { type LinuxMachine, pcMemoryMap } from '@heki/machine';
+import { type LinuxMachine, type MachineSpecification, pcMemoryMap } from '@heki/machine';
 import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import {
   createScenarioMachine,
-  type MachineSpecification,
+  describeScenario,
   type PageClass,
   runScenario,
   runWorkload,
-  ScenarioError,
   type Step,
   WORKLOAD_SETTINGS,
   WORKLOADS,
@@ -84,14 +83,84 @@ describe('a step', () => {
     ['program', { do: 'unload-bpf', name: 'x' }],
     ['area', { do: 'vfree', name: 'x' }],
     ['module', { do: 'trace', on: 'x' }],
-  ])('that needs a %s which no step made is refused: %j', (needed, step) => {
-    expect(() => runScenario(create({}), { steps: [step] })).toThrow(
-      new ScenarioError(
-        `step 1, ${Object.values(step).join(' ')}: there is no ${needed} x: an earlier step must make it`,
-      ),
-    );
+  ])('that needs a %s which no step made is invalid, and the run ends there: %j', (needed, step) => {
+    const first: Step = { do: 'vmalloc', name: 'a', pages: 1 };
+    const last: Step = { do: 'vfree', name: 'a' };
+    const result = runScenario(create({}), { steps: [first, step, last] });
+    expect(result.steps.map(({ verdict, expected }) => [verdict, expected])).toEqual([
+      ['works', true],
+      ['invalid', false],
+    ]);
+    expect(result.steps[1]?.reason).toBe(`there is no ${needed} x: an earlier step must make it`);
+    expect(result.notTaken).toEqual([last]);
+    expect(result.expected).toBe(false);
+    expect(result.classes).not.toEqual([]);
+    const lines = describeScenario({ machine: {}, steps: [] }, result);
+    expect(lines.slice(0, 3)).toEqual([
+      '  works    vmalloc a pages 1',
+      `  invalid  ${Object.values(step).join(' ')}: there is no ${needed} x: an earlier step must make it (expected: works)`,
+      '  not taken: vfree a',
+    ]);
   });
 
+  test('that the model refuses is invalid, too, and is no crash', () => {
+    const { steps: taken } = runScenario(create({}), { steps: [{ do: 'cpu-up', cpu: 7 }] });
+    expect(taken[0]?.verdict).not.toBe('works');
+  });
+
+  test('of boot that is invalid lets boot end, and no later step is taken', () => {
+    const initcalls: readonly Step[] = [{ do: 'vfree', name: 'a' }, { do: 'suspend' }];
+    const result = runScenario(create({}), { initcalls, steps: [{ do: 'untrace' }] });
+    expect(result.boot).toBe('works');
+    expect(result.notTaken).toEqual([{ do: 'suspend' }, { do: 'untrace' }]);
+    expect(result.classes).not.toEqual([]);
+  });
+});
+
+describe('expected rights', () => {
+  const made: readonly Step[] = [
+    { do: 'load-module', name: 'm' },
+    { do: 'load-bpf', name: 'p' },
+    { do: 'vmalloc', name: 'a', pages: 2 },
+  ];
+  const expectRights = [
+    { of: 'module m text', grants: 'r-x' },
+    { of: 'module m rodata', grants: 'r--' },
+    { of: 'program p', grants: 'r-x' },
+    { of: 'area a', grants: 'rw-' },
+    { of: 'kernel text', grants: 'r-x' },
+    { of: 'every page', never: 'wx' },
+  ] as const;
+  const differing = (machine: MachineSpecification) => {
+    const result = runScenario(create(machine), { steps: made, expectRights });
+    const wrong = result.expectedRights.filter(({ expected }) => !expected);
+    expect(result.expected).toBe(wrong.length === 0);
+    return wrong.map(({ of, granted }) => [of, granted]);
+  };
+
+  test('are met by a machine without defects', () => {
+    expect(differing({})).toEqual([]);
+  });
+
+  test('are a finding where the hypervisor grants otherwise', () => {
+    expect(differing({ defects: { 'B-H1': true } })).toContainEqual(['module m rodata', { 'rw-': 2 }]);
+    expect(differing({ hypervisor: 'none' }).map(([of]) => of)).toContain('every page');
+  });
+
+  test('of what there is not are a finding, and what there is is named', () => {
+    const result = runScenario(create({}), {
+      steps: made,
+      expectRights: [{ of: 'module x text', grants: 'r-x' }],
+    });
+    expect(result.expectedRights[0]).toMatchObject({ expected: false, granted: {} });
+    expect(result.expectedRights[0]?.reason).toMatch(
+      /^there are no pages of module x text: expected every page, /,
+    );
+    expect(result.expectedRights[0]?.reason).toContain('module m text');
+  });
+});
+
+describe('a step', () => {
   test.each<readonly Step[]>([
     [
       { do: 'load-module', name: 'm' },
@@ -259,10 +328,14 @@ describe('an attack in a life', () => {
   });
 
   test('needs something to attack', () => {
-    const attack = (step: Step) => () => run({}, [...made, step]);
-    expect(attack({ do: 'attack', how: 'store-text', on: 'x' })).toThrow(/there is no x to attack/);
-    expect(attack({ do: 'attack', how: 'execute-data', on: 'p' })).toThrow(
-      /execute-data on p: no writable page/,
-    );
+    const attack = (step: Step) => run({}, [...made, step]).steps.at(-1);
+    expect(attack({ do: 'attack', how: 'store-text', on: 'x' })).toMatchObject({
+      verdict: 'invalid',
+      reason: expect.stringMatching(/there is no x to attack/),
+    });
+    expect(attack({ do: 'attack', how: 'execute-data', on: 'p' })).toMatchObject({
+      verdict: 'invalid',
+      reason: expect.stringMatching(/execute-data on p: no writable page/),
+    });
   });
 });

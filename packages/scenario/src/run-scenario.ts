@@ -1,22 +1,21 @@
-import type { KernelOutcome } from '@heki/linux';
+import { HypervisorError } from '@heki/hypervisor';
+import { type KernelOutcome, LinuxError } from '@heki/linux';
 import {
   type AttackOutcome,
-  type ComparedRange,
-  collectiveRights,
-  compareRights,
   type Defence,
   exceptionText,
   type LinuxMachine,
+  MachineError,
   type RightsComparison,
 } from '@heki/machine';
-import { actionText } from './action-text.ts';
 import { attackStep } from './attack-step.ts';
+import type { ComposedScenario } from './composed-scenario.ts';
 import { ScenarioError, UnmadeError } from './error.ts';
+import { checkRights, type RightsVerdict } from './expect-rights.ts';
 import { beginLife, type Life } from './life.ts';
-import type { ComposedScenario } from './load-scenario.ts';
-import { type PageClass, pageClasses } from './page-classes.ts';
+import { grantedPages, type PageClass } from './page-classes.ts';
 import { runStep } from './run-step.ts';
-import type { Step } from './scenario.ts';
+import type { Step } from './schema/step-schema.ts';
 
 /** What came of a step. */
 export type StepVerdict =
@@ -27,6 +26,8 @@ export type StepVerdict =
   | 'blocked'
   /** What an attack is about does not exist: it is neither blocked nor did it work. */
   | 'not-tried'
+  /** The step asks for what there is not in this life, by the scenario's own mistake: nothing was done. */
+  | 'invalid'
   /** An access did not complete: the kernel oopses, hangs or stands still. Or it runs what somebody else has led it to. */
   | 'oops';
 
@@ -48,25 +49,32 @@ export interface StepResult {
 export interface ScenarioResult {
   readonly boot: StepVerdict;
   readonly bootReason: string | undefined;
-  /** Up to the first that oopses. */
+  /** Up to the first that oopses, or that is invalid. */
   readonly steps: readonly StepResult[];
+  /** Steps of boot and after it that were not taken any more. */
+  readonly notTaken: readonly Step[];
   /** In the end; empty when boot failed. */
   readonly classes: readonly PageClass[];
   /** What all memory is granted beside what the mappings allow, in the end; `undefined` when boot failed. */
   readonly rights: RightsComparison | undefined;
-  /** Boot and every step came out as expected. */
+  /** What the scenario expects of rights, beside what is granted; empty when boot failed. */
+  readonly expectedRights: readonly RightsVerdict[];
+  /** Boot, every step and the rights in the end came out as expected. */
   readonly expected: boolean;
 }
 
 /**
- * Boots the kernel of `machine` and takes the steps of a scenario, to the first that the kernel does not survive.
+ * Boots the kernel of `machine` and takes the steps of a scenario, to the first that the kernel does not survive, or that is invalid.
  *
  * @param onStep called before each step with the number of those that are over
- * @throws {ScenarioError} when a step names what no earlier one made
  */
 export function runScenario(
   machine: LinuxMachine,
-  { initcalls = [], steps }: Pick<ComposedScenario, 'initcalls' | 'steps'>,
+  {
+    initcalls = [],
+    steps,
+    expectRights = [],
+  }: Pick<ComposedScenario, 'initcalls' | 'steps' | 'expectRights'>,
   onStep?: (step: Step, index: number) => void,
 ): ScenarioResult {
   const { kernel } = machine;
@@ -82,42 +90,36 @@ export function runScenario(
       boot: verdictOf(boot),
       bootReason: reasonOf(boot),
       steps: results,
+      notTaken: [...initcalls, ...steps].slice(results.length),
       classes: [],
+      expectedRights: [],
       rights: undefined,
       expected: false,
     };
   }
-  if (isAlive(results)) {
+  if (goesOn(results)) {
     results.push(...runSteps(life, steps, (step, index) => onStep?.(step, initcalls.length + index)));
   }
+  const grant = grantedPages(life);
+  const expectedRights = checkRights(life, grant.classes, expectRights);
   return {
     boot: 'works',
     bootReason: undefined,
     steps: results,
-    ...grants(life),
-    expected: results.every(({ expected }) => expected),
+    notTaken: [...initcalls, ...steps].slice(results.length),
+    ...grant,
+    expectedRights,
+    expected: [...results, ...expectedRights].every(({ expected }) => expected),
   };
-}
-
-/** What the kernel's pages are granted, of each kind and of all memory. */
-function grants(life: Life): Pick<ScenarioResult, 'classes' | 'rights'> {
-  const { kernel, memory: physicalMemory, memoryMap, virtualMachine, capabilities } = life.machine;
-  const memory = [...memoryMap.entries.filter(({ type }) => type === 'ram'), ...life.plugged];
-  const tables = { memory: physicalMemory, root: kernel.pageTableRoot, levels: kernel.layout.levels };
-  const stretches: ComparedRange[] = [];
-  const rights = compareRights({
-    virtualMachine,
-    capabilities,
-    memory,
-    mappings: collectiveRights(tables, Math.max(...memory.map(({ end }) => end))),
-    visit: (stretch) => stretches.push(stretch),
-  });
-  return { classes: pageClasses(life, memory, stretches), rights };
 }
 
 const isAlive = (results: readonly StepResult[]): boolean => results.at(-1)?.verdict !== 'oops';
 
-/** Takes `steps` in a life that goes on, to the first that the kernel does not survive. */
+/** The kernel lives, and the scenario makes sense so far. */
+const goesOn = (results: readonly StepResult[]): boolean =>
+  isAlive(results) && results.at(-1)?.verdict !== 'invalid';
+
+/** Takes `steps` in a life that goes on, to the first that the kernel does not survive, or that is invalid. */
 export function runSteps(
   life: Life,
   steps: readonly Step[],
@@ -126,9 +128,9 @@ export function runSteps(
   const results: StepResult[] = [];
   for (const [index, step] of steps.entries()) {
     onStep?.(step, index);
-    const taken = takeNamed(life, step, index);
+    const taken = take(life, step);
     results.push({ step, ...taken, expected: isExpected(step, taken.verdict) });
-    if (taken.verdict === 'oops') break;
+    if (!goesOn(results)) break;
   }
   return results;
 }
@@ -145,16 +147,6 @@ function isExpected(step: Step, verdict: StepVerdict): boolean {
 
 type Taken = Pick<StepResult, 'verdict' | 'reason' | 'by' | 'claimed'>;
 
-/** @throws {ScenarioError} which names the step */
-function takeNamed(life: Life, step: Step, index: number): Taken {
-  try {
-    return take(life, step);
-  } catch (error) {
-    if (!(error instanceof ScenarioError)) throw error;
-    throw new ScenarioError(`step ${index + 1}, ${actionText(step)}: ${error.message}`);
-  }
-}
-
 function take(life: Life, step: Step): Taken {
   try {
     if (step.do !== 'attack') {
@@ -166,9 +158,14 @@ function take(life: Life, step: Step): Taken {
   } catch (error) {
     if (error instanceof UnmadeError)
       return { verdict: 'error', reason: error.message, by: null, claimed: false };
+    if (MISUSE.some((kind) => error instanceof kind) && error instanceof Error)
+      return { verdict: 'invalid', reason: error.message, by: null, claimed: false };
     throw error;
   }
 }
+
+/** What the packages throw when they are asked for what cannot be. */
+const MISUSE = [ScenarioError, LinuxError, MachineError, HypervisorError];
 
 const VERDICTS: Readonly<Record<AttackOutcome, StepVerdict>> = {
   succeeded: 'works',

@@ -2,7 +2,7 @@ import type { KernelOutcome, ModuleImage } from '@heki/linux';
 import { addressOf, type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
-import type { Step } from './scenario.ts';
+import type { Step } from './schema/step-schema.ts';
 
 /** Five bytes that do nothing: what lies at a site that is to be patched. */
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];

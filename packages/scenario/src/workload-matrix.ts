@@ -1,8 +1,7 @@
-import type { LinuxMachine } from '@heki/machine';
+import { joinSpecifications, type LinuxMachine, type MachineSpecification } from '@heki/machine';
+import type { ComposedScenario } from './composed-scenario.ts';
 import { isInForce } from './in-force.ts';
-import type { ComposedScenario } from './load-scenario.ts';
 import { runScenario } from './run-scenario.ts';
-import type { MachineSpecification } from './scenario.ts';
 import type { Workload } from './workloads.ts';
 
 /** What work is run over. */
@@ -42,7 +41,7 @@ export function runWorkload(
   setting: WorkloadSetting,
   create: (scenario: ComposedScenario) => LinuxMachine,
 ): WorkloadOutcome {
-  const scenario = { ...workload, machine: { ...workload.machine, ...setting.machine } };
+  const scenario = { ...workload, machine: joinSpecifications(workload.machine, setting.machine) };
   const machine = create(scenario);
   const { boot, bootReason, steps, classes, rights } = runScenario(machine, scenario);
   const failed = steps.find(({ expected }) => !expected);

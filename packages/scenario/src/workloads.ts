@@ -1,4 +1,4 @@
-import type { ComposedScenario } from './load-scenario.ts';
+import type { ComposedScenario } from './composed-scenario.ts';
 
 /** Legitimate work of a kernel: a scenario whose machine says what it needs beyond the ordinary. */
 export interface Workload extends ComposedScenario {

@@ -162,7 +162,7 @@ export interface VcpuSetup {
    */
   readonly onException?: (vcpu: Vcpu, exception: Exception, frame: ExceptionFrame) => ExceptionDecision;
   /** Called for everything that happens, in order. Without it nothing is built for tracing. */
-  readonly onEvent?: (event: VcpuEvent) => void;
+  readonly onEvent?: ((event: VcpuEvent) => void) | undefined;
 }
 
 /** What a virtual CPU is made from. */

@@ -2,7 +2,7 @@ import { VmcoreError } from './error.ts';
 import type { Note } from './note.ts';
 
 /** General registers in the order of QEMU's note. */
-const GENERAL_REGISTERS = [
+export const GENERAL_REGISTERS = [
   'rax',
   'rbx',
   'rcx',
@@ -23,11 +23,11 @@ const GENERAL_REGISTERS = [
   'rflags',
 ] as const;
 /** Segments and descriptor tables in the order of QEMU's note. */
-const SEGMENTS = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'ldt', 'tr', 'gdt', 'idt'] as const;
+export const SEGMENTS = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'ldt', 'tr', 'gdt', 'idt'] as const;
 /** Where the general registers of `struct elf_prstatus` are, and in which order (Linux, x86-64). */
-const PRSTATUS_PID = 32;
-const PRSTATUS_REGISTERS_AT = 112;
-const PRSTATUS_REGISTERS = [
+export const PRSTATUS_PID = 32;
+export const PRSTATUS_REGISTERS_AT = 112;
+export const PRSTATUS_REGISTERS = [
   'r15',
   'r14',
   'r13',
@@ -50,11 +50,15 @@ const PRSTATUS_REGISTERS = [
   'rsp',
   'ss',
 ] as const;
-const PRSTATUS_SIZE = 336;
+export const PRSTATUS_SIZE = 336;
 const NT_PRSTATUS = 1;
 
-/** version, size, 18 registers, 10 segments of 24 bytes, CR0 to CR4. Later QEMUs add the kernel's GS base. */
-const QEMU_NOTE_SIZE = 8 + 18 * 8 + 10 * 24 + 5 * 8;
+/** QEMU's note: version, size, 18 registers, 10 segments of 24 bytes, CR0 to CR4. Later QEMUs add the kernel's GS base. */
+export const REGISTERS_AT = 8;
+export const SEGMENTS_AT: number = REGISTERS_AT + GENERAL_REGISTERS.length * 8;
+export const SEGMENT_SIZE = 24;
+export const CONTROL_REGISTERS_AT: number = SEGMENTS_AT + SEGMENTS.length * SEGMENT_SIZE;
+const QEMU_NOTE_SIZE = CONTROL_REGISTERS_AT + 5 * 8;
 
 /** The name of a general register, RIP and RFLAGS among them. */
 export type GeneralRegister = (typeof GENERAL_REGISTERS)[number];
@@ -110,13 +114,11 @@ function readCpu({ descriptor, offset }: Note): VmcoreCpu {
       { offset: offset + 4 },
     );
   }
-  const segmentsAt = 8 + GENERAL_REGISTERS.length * 8;
-  const controlAt = segmentsAt + SEGMENTS.length * 24;
-  const control = (number: number) => view.getBigUint64(controlAt + number * 8, true);
+  const control = (number: number) => view.getBigUint64(CONTROL_REGISTERS_AT + number * 8, true);
   return {
-    registers: registersAt(view, 8, GENERAL_REGISTERS),
+    registers: registersAt(view, REGISTERS_AT, GENERAL_REGISTERS),
     segments: record(SEGMENTS, (index) => {
-      const at = segmentsAt + index * 24;
+      const at = SEGMENTS_AT + index * SEGMENT_SIZE;
       return {
         selector: view.getUint32(at, true),
         limit: view.getUint32(at + 4, true),

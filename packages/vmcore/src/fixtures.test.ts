@@ -4,7 +4,8 @@ import { CR4 } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { infoTlbLine } from './info-tlb.ts';
 import { readMemoryMap } from './memory-map-file.ts';
-import { kernelRootOf, pagingRegistersOf } from './paging-registers.ts';
+import { pagingRegistersOf } from './paging-registers.ts';
+import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 import { fixtureFacts, fixtureNames, fixturePath, inflatedFixture } from './testing/fixtures.ts';
 import { walkSlowly } from './testing/walk-slowly.ts';
 import { openVmcore, readVmcore } from './vmcore.ts';
@@ -25,7 +26,7 @@ describe.each(fixtureNames)('the real kernel %s', (name) => {
   });
 
   it('prints exactly the text of QEMU for its kernel half', () => {
-    const lines = walkSlowly(core.memory, kernelRootOf(core), facts.la57 ? 5 : 4).map(infoTlbLine);
+    const lines = walkSlowly(core.memory, resolveKernelRoot(core).root, facts.la57 ? 5 : 4).map(infoTlbLine);
     expect(`${lines.join('\n')}\n`).toBe(inflatedFixture(`${name}.info-tlb.txt.gz`).toString());
   });
 

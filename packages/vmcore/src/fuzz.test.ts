@@ -2,7 +2,8 @@ import { frameOf, gfn, gpa } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { VmcoreError } from './error.ts';
-import { kernelRootOf, pagingRegistersOf } from './paging-registers.ts';
+import { pagingRegistersOf } from './paging-registers.ts';
+import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 import { buildCore, qemuNote } from './testing/build-core.ts';
 import { fixtureNames, inflatedFixture } from './testing/fixtures.ts';
 import { readVmcore, type Vmcore } from './vmcore.ts';
@@ -26,7 +27,7 @@ function exercise(bytes: Uint8Array): void {
   }
   expectWithinFile(core, bytes.length);
   answer(() => pagingRegistersOf(core));
-  answer(() => kernelRootOf(core));
+  answer(() => resolveKernelRoot(core));
   for (const { start, end } of core.segments.slice(0, 50)) {
     expect(core.memory.page(frameOf(start))?.length).toBe(1024);
     expect(core.memory.page(frameOf(gpa(end - 1)))?.length).toBe(1024);

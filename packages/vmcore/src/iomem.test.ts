@@ -62,6 +62,21 @@ describe('/proc/iomem', () => {
     ]);
   });
 
+  it('tells what is reserved for a crash kernel, in both places where that can be', () => {
+    const map = parseIomem(`00100000-7fffffff : System RAM
+  01000000-01e01ef1 : Kernel code
+  34000000-3dffffff : Crash kernel
+100000000-1bfffffff : System RAM
+  1a0000000-1afffffff : Crash kernel
+`);
+    expect(map.crashKernel).toEqual([
+      { start: 0x3_4000, end: 0x3_e000 },
+      { start: 0x1a_0000, end: 0x1b_0000 },
+    ]);
+    expect(map.isRam(gfn(0x3_4000))).toBe(true);
+    expect(parseIomem(TEXT).crashKernel).toEqual([]);
+  });
+
   it('tells what it does not count as RAM, by name and size', () => {
     expect(parseIomem(TEXT).leftOut).toEqual([
       { name: 'Reserved', bytes: 0x1000 + 0x400, isMemory: true },

@@ -1,5 +1,6 @@
 import {
   createMemoryMap,
+  type FrameRange,
   type Gfn,
   type MemoryMap,
   type MemoryType,
@@ -7,6 +8,7 @@ import {
   PHYSICAL_ADDRESS_END,
 } from '@heki/physical-memory';
 import { VmcoreError } from './error.ts';
+import { type Range, united, without } from './range.ts';
 
 /** What Linux calls the e820 types other than RAM in /proc/iomem (arch/x86/kernel/e820.c). */
 const TYPES: ReadonlyMap<string, MemoryType> = new Map([
@@ -26,6 +28,14 @@ const TYPES: ReadonlyMap<string, MemoryType> = new Map([
  */
 const RAM = /^System RAM(?: \(.+\))?$/;
 
+/** What Linux calls both parts of the region for a crash kernel (kernel/crash_core.c). */
+export const CRASH_KERNEL = 'Crash kernel';
+
+/** Whether a line of /proc/iomem with this name tells of memory, by the firmware's name for it, a driver's or Linux's. */
+export function namesMemory(name: string): boolean {
+  return RAM.test(name) || TYPES.has(name) || name === CRASH_KERNEL;
+}
+
 /** RAM that fills no page, or lies beyond 52 bits. */
 const PARTS_OF_RAM = 'parts of pages of System RAM';
 
@@ -42,14 +52,10 @@ export interface LeftOut {
 export interface IomemMap extends MemoryMap<Gfn> {
   /** By name, in the order of the map. */
   readonly leftOut: readonly LeftOut[];
+  /** RAM reserved for a crash kernel (crashkernel=), by whole pages and ascending; whether one is loaded the map does not tell. */
+  readonly crashKernel: readonly FrameRange<Gfn>[];
   /** The lines it was read from. */
   readonly lines: readonly string[];
-}
-
-/** `end` is exclusive. */
-interface Range {
-  readonly start: number;
-  readonly end: number;
 }
 
 /** A line of /proc/iomem. */
@@ -71,9 +77,11 @@ interface Resource extends Range {
 export function parseIomem(text: string): IomemMap {
   const resources = readResources(text);
   const ram = united(resources.filter(({ name }) => RAM.test(name)));
-  const ramFrames = ram
-    .map(({ start, end }) => ({ start: Math.ceil(start / PAGE_SIZE), end: Math.floor(end / PAGE_SIZE) }))
-    .filter(isAddressable);
+  const ramFrames = ram.map(wholePages).filter(isAddressable);
+  const crashKernel = united(resources.filter(({ name }) => name === CRASH_KERNEL))
+    .map(wholePages)
+    .filter(isAddressable)
+    .map(({ start, end }) => ({ start: start as Gfn, end: end as Gfn }));
   let before = 0;
   const otherFrames = resources.flatMap(({ start, end, type }) => {
     if (type === undefined) return [];
@@ -93,6 +101,7 @@ export function parseIomem(text: string): IomemMap {
   return {
     ...createMemoryMap(entries),
     leftOut: leftOutOf(resources, ram, ramFrames),
+    crashKernel,
     lines: text.split('\n').filter((line) => line.trim() !== ''),
   };
 }
@@ -153,34 +162,10 @@ function leftOutOf(
   }));
 }
 
+function wholePages({ start, end }: Range): Range {
+  return { start: Math.ceil(start / PAGE_SIZE), end: Math.floor(end / PAGE_SIZE) };
+}
+
 function isAddressable({ start, end }: Range): boolean {
   return start < end && end * PAGE_SIZE <= PHYSICAL_ADDRESS_END;
-}
-
-/** `ranges`, which are in order, with those that touch or overlap as one. */
-function united(ranges: readonly Range[]): Range[] {
-  const result: { start: number; end: number }[] = [];
-  for (const { start, end } of ranges) {
-    const last = result.at(-1);
-    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
-    else result.push({ start, end });
-  }
-  return result;
-}
-
-/** The parts of `ranges` outside `holes`; each are in order and apart. */
-function without<Kind extends Range>(ranges: readonly Kind[], holes: readonly Range[]): Kind[] {
-  const parts: Kind[] = [];
-  let next = 0;
-  for (const range of ranges) {
-    let { start } = range;
-    while ((holes[next]?.end ?? range.end) <= start) next++;
-    for (let index = next; start < range.end; index++) {
-      const hole = holes[index] ?? { start: range.end, end: range.end };
-      const end = Math.min(hole.start, range.end);
-      if (start < end) parts.push({ ...range, start, end });
-      start = Math.max(start, hole.end);
-    }
-  }
-  return parts;
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { frameOf, type Gfn } from '@heki/physical-memory';
 import { compare } from '@heki-internal/bench';
+import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 import { openVmcore, readVmcore } from './vmcore.ts';
 
 const packed = 'fixtures/k61-2g-allmods.elf.gz';
@@ -54,6 +55,13 @@ await compare({
         opened.close();
       },
     },
+  ],
+});
+
+await compare({
+  title: `the root of a kernel with ${frames.length} table pages`,
+  contenders: [
+    { name: 'found and proven', work: { count: 1, of: 'roots' }, run: () => resolveKernelRoot(core).root },
   ],
 });
 file.close();

@@ -2,6 +2,7 @@ import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import { type ByteSource, bytesSource } from './byte-source.ts';
 import { type PrStatus, readCpus, readPrStatus, type VmcoreCpu } from './cpu-note.ts';
 import { readProgramHeaders } from './elf-header.ts';
+import { findEncryption, type MemoryEncryption } from './encryption.ts';
 import { VmcoreError } from './error.ts';
 import { openSource } from './file-source.ts';
 import { type Note, readNotes } from './note.ts';
@@ -27,6 +28,8 @@ export interface Vmcore {
   readonly threads: readonly PrStatus[];
   /** What the kernel tells about itself; `undefined` when the guest had no vmcoreinfo device. */
   readonly vmcoreinfo: Vmcoreinfo | undefined;
+  /** Memory encryption, if it is on: entries and CR3 have a bit that is no part of the address. Found when it is asked for. */
+  readonly encryption: MemoryEncryption | undefined;
   /** Every note, in file order. */
   readonly notes: readonly Note[];
   /** Closes the file. Pages already read stay valid; others can no longer be read. */
@@ -39,6 +42,8 @@ export interface VmcoreOptions {
   readonly cachePages?: number;
   /** Most bytes that a gzip file may inflate to. Default 2^30. While it is inflated, twice as much is in use. */
   readonly maxInflatedBytes?: number;
+  /** The C-bit, 32 .. 51, of a guest whose memory is encrypted. Default: by VMCOREINFO, or else by the page tables. */
+  readonly encryptionBit?: number;
 }
 
 /**
@@ -62,18 +67,24 @@ export function openVmcore(path: string, options: VmcoreOptions = {}): Vmcore {
  *
  * @throws {VmcoreError} when `bytes` is no such core, with the offset of what is wrong
  */
-export function readVmcore(bytes: Uint8Array, options: Pick<VmcoreOptions, 'cachePages'> = {}): Vmcore {
+export function readVmcore(
+  bytes: Uint8Array,
+  options: Pick<VmcoreOptions, 'cachePages' | 'encryptionBit'> = {},
+): Vmcore {
   return readSource(bytesSource(bytes), options);
 }
 
-function readSource(source: ByteSource, { cachePages = 8192 }: VmcoreOptions): Vmcore {
+function readSource(source: ByteSource, { cachePages = 8192, encryptionBit }: VmcoreOptions): Vmcore {
   if (!Number.isSafeInteger(cachePages) || cachePages < 1 || cachePages > MAX_CACHE_PAGES) {
     throw new VmcoreError(`cachePages is ${cachePages}: expected 1 to ${MAX_CACHE_PAGES}`);
+  }
+  if (encryptionBit !== undefined && !(encryptionBit >= 32 && encryptionBit <= 51)) {
+    throw new VmcoreError(`encryptionBit is ${encryptionBit}: expected 32 to 51`);
   }
   const headers = readProgramHeaders(source);
   const segments = readSegments(headers);
   const notes = readNotes(source, headers);
-  return {
+  const read = {
     memory: createSegmentMemory(source, segments, cachePages),
     segments,
     cpus: readCpus(notes),
@@ -81,5 +92,14 @@ function readSource(source: ByteSource, { cachePages = 8192 }: VmcoreOptions): V
     vmcoreinfo: readVmcoreinfo(notes),
     notes,
     close: () => source.close(),
+  };
+  let encryption: { readonly found: MemoryEncryption | undefined } | undefined =
+    encryptionBit === undefined ? undefined : { found: { bit: encryptionBit, from: 'given' } };
+  return {
+    ...read,
+    get encryption() {
+      encryption ??= { found: findEncryption(read) };
+      return encryption.found;
+    },
   };
 }

@@ -28,7 +28,10 @@ describe('vmcoreinfo', () => {
 
   it('finds the root table in physical memory, however the kernel was moved', () => {
     expect(parseVmcoreinfo(text).swapperPgDir).toBe(0x22a1_0000 - 0x10_0000);
-    expect(parseVmcoreinfo('SYMBOL(swapper_pg_dir)=ffffffffa2a10000').swapperPgDir).toBeUndefined();
+    expect(parseVmcoreinfo('SYMBOL(swapper_pg_dir)=ffffffffa2a10000').swapperPgDir).toBe(0x22a1_0000);
+    const unsigned = 'SYMBOL(swapper_pg_dir)=ffffffff82a10000\nNUMBER(phys_base)=18446744073708503040';
+    expect(parseVmcoreinfo(unsigned).swapperPgDir).toBe(0x2a1_0000 - 0x10_0000);
+    expect(parseVmcoreinfo('SYMBOL(swapper_pg_dir)=0\nNUMBER(phys_base)=0').swapperPgDir).toBeUndefined();
     const low = 'SYMBOL(swapper_pg_dir)=ffffffff80000000\nNUMBER(phys_base)=-4096';
     expect(parseVmcoreinfo(low).swapperPgDir).toBeUndefined();
   });

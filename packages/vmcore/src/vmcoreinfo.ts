@@ -16,6 +16,8 @@ export interface Vmcoreinfo {
   number(name: string): bigint | undefined;
   /** KERNELOFFSET: how far KASLR moved the image. */
   readonly kernelOffset: bigint | undefined;
+  /** Where an address of the kernel's image lies in physical memory. `phys_base`, which may be negative, is 0 where the note does not say. */
+  physicalAddress(address: VirtualAddress): Gpa | undefined;
   /** The physical address of the kernel's own root page table, swapper_pg_dir. */
   readonly swapperPgDir: Gpa | undefined;
   /** Whether the kernel runs with 5-level paging; `undefined` when the note does not say. */
@@ -38,21 +40,23 @@ export function parseVmcoreinfo(text: string): Vmcoreinfo {
   const symbol = (name: string) => hexadecimal(values.get(`SYMBOL(${name})`)) as VirtualAddress | undefined;
   const number = (name: string) => decimal(values.get(`NUMBER(${name})`));
   const levels = number('pgtable_l5_enabled');
+  const physicalAddress = (address: VirtualAddress) => imageAddress(address, number('phys_base') ?? 0n);
+  const swapper = symbol('swapper_pg_dir');
   return {
     values,
     release: values.get('OSRELEASE'),
     symbol,
     number,
     kernelOffset: hexadecimal(values.get('KERNELOFFSET')),
-    swapperPgDir: imageAddress(symbol('swapper_pg_dir'), number('phys_base')),
+    physicalAddress,
+    swapperPgDir: swapper === undefined ? undefined : physicalAddress(swapper),
     fiveLevel: levels === undefined ? undefined : levels !== 0n,
   };
 }
 
-/** Where a symbol of the kernel image lies in physical memory. */
-function imageAddress(symbol: VirtualAddress | undefined, physBase: bigint | undefined): Gpa | undefined {
-  if (symbol === undefined || physBase === undefined) return undefined;
-  const address = symbol - START_KERNEL_MAP + physBase;
+function imageAddress(virtual: VirtualAddress, physBase: bigint): Gpa | undefined {
+  if (virtual < START_KERNEL_MAP) return undefined;
+  const address = virtual - START_KERNEL_MAP + BigInt.asIntN(64, physBase);
   return address >= 0n && address < BigInt(PHYSICAL_ADDRESS_END) ? (Number(address) as Gpa) : undefined;
 }
 

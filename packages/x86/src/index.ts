@@ -37,7 +37,9 @@ export {
   deriveProcessor,
   type ProcessorEvidence,
 } from './processor/derive-processor.ts';
-export { type SurveyOptions, surveyTables, type TableSurvey } from './processor/survey-tables.ts';
+export { type BitBesideAddresses, findEncryptionBit } from './processor/find-encryption-bit.ts';
+export { surveyTables, type TableSurvey } from './processor/survey-tables.ts';
+export type { TablesToSurvey } from './processor/table-entries.ts';
 export * from './registers/control-registers.ts';
 export * from './registers/cpu-profile.ts';
 export * from './registers/cpu-profiles.ts';

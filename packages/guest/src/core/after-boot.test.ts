@@ -66,7 +66,7 @@ describe('from the end of boot on', () => {
     expect(change(DATA, rw, 0, WRITE)).toBe(0);
     expect(guest.permissions(DATA as Gfn)).toBe(READ);
     expect(change(DATA, r, WRITE, 0)).toBe(0);
-    expect(guest.settle()).toBe(0);
+    expect(guest.beginChange().inForce()).toBe(0);
     expect(lists).toHaveLength(1);
   });
 
@@ -87,12 +87,12 @@ describe('from the end of boot on', () => {
     expect(guest.applyLeaves(HekiCommand.MAP, [leaf(DATA, rw)])).toBe(0);
     guest.secureKernel?.validateModule([section(DATA, 'text')], []);
     const early = (set: number, clear: number) =>
-      guest.applyLeaves(HekiCommand.UPDATE, [leaf(DATA, rw)], { set, clear, early: true });
-    expect([early(EXEC, WRITE), early(0, WRITE), guest.settle()]).toEqual([0, 0, 0]);
+      guest.beginChange().leaves(HekiCommand.UPDATE, [leaf(DATA, rw)], { set, clear });
+    expect([early(EXEC, WRITE), early(0, WRITE), guest.beginChange().inForce()]).toEqual([0, 0, 0]);
     expect(guest.permissions(DATA as Gfn)).toBe(READ | EXEC);
     expect(change(DATA, r, WRITE, 0)).toBe(EPERM);
-    expect(guest.applyLeaves(HekiCommand.UPDATE, [leaf(DATA, r)], { set: WRITE, early: true })).toBe(0);
-    expect(guest.settle()).toBe(EPERM);
+    expect(guest.beginChange().leaves(HekiCommand.UPDATE, [leaf(DATA, r)], { set: WRITE })).toBe(0);
+    expect(guest.beginChange().inForce()).toBe(EPERM);
   });
 
   test('memory that was never asked for has all rights', () => {

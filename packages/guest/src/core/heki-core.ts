@@ -1,9 +1,12 @@
 import { KvmError, MEM_ATTR_IMMUTABLE } from '@heki/hypercall/kvm';
-import { type FrameRange, type Gfn, hex, type VirtualFrame } from '@heki/physical-memory';
+import { type Gfn, hex, type VirtualFrame } from '@heki/physical-memory';
 import { defectSwitches } from '@heki/series';
 import { DEFAULT_TABLE_BUDGET } from '@heki/x86';
+import type { ChangeTask } from '../change/change-task.ts';
+import { PendingRights } from '../change/pending-rights.ts';
+import { type ChangeParts, RightsChange, WIDEN } from '../change/rights-change.ts';
 import { HekiCommand } from '../command.ts';
-import { type CountingTask, PageCounters, type RangeSink } from '../counters/page-counters.ts';
+import { type CountingTask, PageCounters } from '../counters/page-counters.ts';
 import { type GuestDefectSwitches, guestDefects } from '../defects/guest-defects.ts';
 import { GuestError } from '../error.ts';
 import type {
@@ -11,6 +14,7 @@ import type {
   HekiGuest,
   LateInitResult,
   LeafChange,
+  MappingChange,
   NamedLeaf,
   PermissionCounters,
 } from '../heki-guest.ts';
@@ -21,18 +25,13 @@ import type { HekiKernel, VirtualRange } from '../kernel/kernel.ts';
 import { unmetDependencies } from '../kernel/kernel-config.ts';
 import { LogLine } from '../kernel/log-line.ts';
 import { PageListBuilder } from '../page-lists/page-list-builder.ts';
-import { ProtectionSink } from '../page-lists/protection-sink.ts';
-import { WithheldRights } from '../page-lists/withheld-rights.ts';
 import { DEFAULT_PERMISSIONS } from '../permission.ts';
 import { type KernelLayout, outside, PUBLISHED_LAYOUT } from '../walk/address-space.ts';
-import { foundLayout, walkKernel } from '../walk/kernel-walk.ts';
+import { walkKernel } from '../walk/kernel-walk.ts';
 import { LeafFeeder } from '../walk/leaf-feeder.ts';
 import { createAfterBoot, GrantedRights } from './after-boot.ts';
-import type { CallDetails, MappingSource } from './call-details.ts';
-import { checkedChange, checkLeaves, checkRange, pokedLeaves } from './hook-arguments.ts';
+import { checkedTask, checkLeaves, checkRange, pokedLeaves } from './hook-arguments.ts';
 
-const NO_CHANGE: LeafChange = {};
-const EARLY: LeafChange = { early: true };
 /** Linux's error number for a lock that the caller holds itself: here the kernel would hang. */
 const EDEADLK = 35;
 
@@ -48,7 +47,7 @@ export class HekiCore implements HekiGuest {
   #feeder: LeafFeeder | undefined;
   /** Without B-G5: the mappings of the direct map are among those counted. */
   #directMapCounted = false;
-  readonly #withheld = new WithheldRights();
+  readonly #pending = new PendingRights();
   /** Followed where a secure kernel owns the policy. */
   readonly #granted = new GrantedRights();
   #afterBoot: HekiGuest['secureKernel'];
@@ -124,7 +123,7 @@ export class HekiCore implements HekiGuest {
       firstFrameDecides: this.#defects['B-G15'],
     });
     if (!this.#defects['B-G20']) {
-      this.#layout = foundLayout(this.#kernel, this.#options.tableBudget ?? DEFAULT_TABLE_BUDGET);
+      this.#layout = { ...this.#layout, directMap: this.#kernel.directMap };
     }
     let leaves = 0;
     for (const { start, end } of outside(this.#layout.kernel, this.#layout.directMap)) {
@@ -180,34 +179,29 @@ export class HekiCore implements HekiGuest {
   }
 
   map(start: VirtualFrame, end: VirtualFrame): number {
-    return this.#hook(HekiCommand.MAP, start, end, NO_CHANGE);
+    return this.#hook({ command: HekiCommand.MAP }, start, end);
   }
 
-  unmap(start: VirtualFrame, end: VirtualFrame): number {
-    return this.#hook(HekiCommand.UNMAP, start, end, EARLY);
-  }
-
-  update(start: VirtualFrame, end: VirtualFrame, set: number, clear: number): number {
-    return this.#hook(HekiCommand.UPDATE, start, end, checkedChange({ set, clear, early: true }));
-  }
-
-  settle(): number {
-    if (this.#withheld.isEmpty) return 0;
-    // These frames were let in when they came, by their mappings: nobody looks again whether they are memory.
-    return this.#call(HekiCommand.PROTECT_MEMORY, NO_CHANGE, () => {
-      for (const { start, end } of this.#withheld.frames()) this.#counters?.add(start, end, 0, 1);
-      return 0;
-    });
+  beginChange(): MappingChange {
+    return {
+      unmap: (start, end) => this.#hook({ command: HekiCommand.UNMAP, early: true }, start, end),
+      update: (start, end, set, clear) =>
+        this.#hook(checkedTask({ command: HekiCommand.UPDATE, set, clear, early: true }), start, end),
+      leaves: (command, leaves, change = {}) =>
+        this.#named(checkedTask({ ...change, command, early: true }), leaves),
+      inForce: () => (this.#pending.isEmpty ? 0 : this.#change(WIDEN, (change) => change.widen())),
+    };
   }
 
   protect(start: VirtualFrame, end: VirtualFrame): number {
     checkRange(start, end);
-    return this.#call(
-      HekiCommand.PROTECT_MEMORY,
-      { setGlobal: MEM_ATTR_IMMUTABLE },
-      (feed) => this.#walk(start, end, feed),
-      { range: { start, end }, protection: this.#protection(), elsewhere: !this.#defects['B-G24'] },
-    );
+    return this.#walked({
+      command: HekiCommand.PROTECT_MEMORY,
+      setGlobal: MEM_ATTR_IMMUTABLE,
+      range: { start, end },
+      protection: this.#protection(),
+      elsewhere: !this.#defects['B-G24'],
+    });
   }
 
   textPokeStart(frames: readonly Gfn[]): number {
@@ -218,14 +212,9 @@ export class HekiCore implements HekiGuest {
     return this.applyLeaves(HekiCommand.UNMAP, pokedLeaves(frames));
   }
 
-  applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change: LeafChange = NO_CHANGE): number {
-    checkLeaves(leaves);
-    const feedAll: MappingSource = (feed) => {
-      for (const leaf of leaves) feed(leaf);
-      return 0;
-    };
+  applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change: LeafChange = {}): number {
     const protection = command === HekiCommand.PROTECT_MEMORY ? this.#protection() : undefined;
-    return this.#call(command, checkedChange(change), feedAll, { protection });
+    return this.#named(checkedTask({ ...change, command, protection }), leaves);
   }
 
   counters(frame: Gfn): PermissionCounters | undefined {
@@ -241,22 +230,11 @@ export class HekiCore implements HekiGuest {
   }
 
   /** A hook over a range of virtual frames. Mappings that are not counted yet do not change counters either. */
-  #hook(command: HekiCommand, start: VirtualFrame, end: VirtualFrame, change: LeafChange): number {
+  #hook(task: ChangeTask, start: VirtualFrame, end: VirtualFrame): number {
     checkRange(start, end);
     const { directMap } = this.#layout;
     const skipped = this.#defects['B-G5'] || this.#directMapCounted ? undefined : directMap;
-    return this.#call(
-      command,
-      change,
-      (feed) => {
-        for (const part of outside({ start, end }, skipped)) {
-          const error = this.#walk(part.start, part.end, feed);
-          if (error !== 0) return error;
-        }
-        return 0;
-      },
-      { range: { start, end } },
-    );
+    return this.#walked({ ...task, range: { start, end } }, outside({ start, end }, skipped));
   }
 
   /** Counts all mappings in a range at early init; the number of leaves. */
@@ -265,67 +243,71 @@ export class HekiCore implements HekiGuest {
     const onCounted = (counted: number): void => {
       leaves = counted;
     };
-    const range = { start, end };
-    this.#call(HekiCommand.MAP, NO_CHANGE, (feed) => this.#walk(start, end, feed), { range, onCounted });
+    this.#walked({ command: HekiCommand.MAP, range: { start, end }, onCounted });
     return leaves;
   }
 
-  /**
-   * `heki_func` (Heki v2 14/19, 18/19): does `command` for every mapping that `source` brings, then sends what changed.
-   */
-  #call(command: HekiCommand, change: LeafChange, source: MappingSource, details: CallDetails = {}): number {
-    const { range, onCounted, protection, elsewhere = false } = details;
+  /** A change of the mappings that a walk of `parts` finds; by default the whole range. */
+  #walked(task: ChangeTask & { readonly range: VirtualRange }, parts = [task.range]): number {
+    if (task.range.start >= task.range.end) return 0;
+    return this.#change(task, (change) => {
+      let error = 0;
+      for (const { start, end } of parts) error ||= this.#walk(start, end, change.add);
+      return change.end(error);
+    });
+  }
+
+  /** A change of mappings that the caller names. */
+  #named(task: ChangeTask, leaves: readonly NamedLeaf[]): number {
+    checkLeaves(leaves);
+    return this.#change(task, (change) => {
+      for (const leaf of leaves) change.add(leaf);
+      return change.end(0);
+    });
+  }
+
+  /** Runs one change under `heki_lock`. */
+  #change(task: ChangeTask, run: (change: RightsChange) => number): number {
     const counters = this.#counters;
     const feeder = this.#feeder;
-    if (counters === undefined || feeder === undefined || (range !== undefined && range.start >= range.end))
-      return 0;
+    if (counters === undefined || feeder === undefined) return 0;
     if (this.#locked) {
-      this.#options.onEvent?.({ type: 'self-deadlock', command });
+      this.#options.onEvent?.({ type: 'self-deadlock', command: task.command });
       return -EDEADLK;
     }
     this.#locked = true;
     this.#stoppedAt = undefined;
     try {
-      const protectedBefore = this.#heki.protectsMemory;
-      if (protection !== undefined) this.#heki.protectsMemory = true;
-      const check = this.#afterBoot === undefined ? undefined : this.#granted.checking();
-      const sends = (protectedBefore || protection !== undefined) && check === undefined;
-      const list = sends ? this.#newList() : undefined;
-      const guarded =
-        list === undefined || protection === undefined
-          ? undefined
-          : new ProtectionSink(this.#remembering(list), this.#finalFrames());
-      const sink = this.#withholding(check ?? guarded ?? list, change.early === true);
-      const undoable = sink !== undefined && !this.#defects['B-G1'];
-      counters.begin({ ...change, command, protection: protection ?? 'none', sink, elsewhere }, undoable);
-      feeder.begin(this.#kernel.validFrames, onCounted !== undefined && list === undefined);
-      const walked = source(feeder.feed);
-      feeder.flush();
-      const { leaves, frames } = feeder;
-      onCounted?.(leaves);
-      this.#options.onEvent?.({ type: 'mappings', command, range, leaves, frames });
-      if (elsewhere) this.#addElsewhere(counters);
-
-      let error = walked;
-      if (walked !== 0) list?.free();
-      else if (list !== undefined && !list.isEmpty) error = this.#apply(list);
-      if (check?.isExceeded() === true) error = -KvmError.EPERM;
-      if (error === 0 || (this.#defects['B-G1'] && walked === 0)) {
-        if (protection === 'count') this.#directMapCounted = true;
-      } else {
-        counters.rollBack();
-        this.#withheld.rollBack();
-        if (!protectedBefore) this.#heki.protectsMemory = false;
-        this.#options.onEvent?.({ type: 'rolled-back', command, error });
+      const change = new RightsChange(this.#parts(counters, feeder), task);
+      const error = run(change);
+      const cutShort = this.#stoppedAt !== undefined;
+      if (task.protection === 'count' && (error === 0 || (this.#defects['B-G1'] && !cutShort))) {
+        this.#directMapCounted = true;
       }
-      if (guarded !== undefined) this.#exposedFrames = guarded.writableExecutable;
-      return this.#defects['B-G3'] && walked === 0 ? 0 : error;
+      this.#exposedFrames = change.writableExecutable ?? this.#exposedFrames;
+      return this.#defects['B-G3'] && !cutShort ? 0 : error;
     } finally {
-      // What was not taken back stays, also when an oops of the kernel ends the call.
+      // What was not undone stays, also when an oops of the kernel ends the change.
       counters.commit();
-      this.#withheld.commit();
+      this.#pending.commit();
       this.#locked = false;
     }
+  }
+
+  #parts(counters: PageCounters, feeder: LeafFeeder): ChangeParts {
+    return {
+      kernel: this.#kernel,
+      defects: this.#defects,
+      heki: this.#heki,
+      feeder,
+      counters,
+      pending: this.#pending,
+      granted: this.#granted,
+      bootEnded: this.#afterBoot !== undefined,
+      newList: () => this.#newList(),
+      send: (list) => this.#apply(list),
+      emit: this.#options.onEvent,
+    };
   }
 
   /** `heki_apply_permissions` (Heki v2 18/19). */
@@ -350,26 +332,10 @@ export class HekiCore implements HekiGuest {
     return result;
   }
 
-  /** Lets through to `sink` what the hypervisor must hear before a change, if it is `early`; otherwise everything. */
-  #withholding(sink: RangeSink | undefined, early: boolean): RangeSink | undefined {
-    if (sink === undefined || this.#defects['B-G22'] || (!early && this.#withheld.isEmpty)) return sink;
-    return this.#withheld.through(sink, early);
-  }
-
-  /** What a secure kernel is asked for is all that there will be. */
-  #remembering(list: PageListBuilder): RangeSink {
-    return this.hypervisor?.secureKernel === undefined ? list : this.#granted.recording(list);
-  }
-
   /** What protection does to the counters. */
   #protection(): CountingTask['protection'] {
     if (this.#defects['B-G5']) return 'raise';
     return this.#directMapCounted ? 'none' : 'count';
-  }
-
-  /** The frames that may become immutable; `undefined`: all. */
-  #finalFrames(): readonly FrameRange<Gfn>[] | undefined {
-    return this.#defects['B-G16'] ? undefined : this.#kernel.finalFrames;
   }
 
   #newList(): PageListBuilder {
@@ -381,13 +347,6 @@ export class HekiCore implements HekiGuest {
         this.#options.onEvent?.({ type: 'range-dropped', start, end, permissions });
       },
     });
-  }
-
-  /** Sends the RAM that is mapped, but not where protection has looked. */
-  #addElsewhere(counters: PageCounters): void {
-    const { ramFrames, validFrames } = this.#kernel;
-    const frames = counters.addElsewhere(ramFrames ?? validFrames);
-    if (frames > 0) this.#options.onEvent?.({ type: 'protected-elsewhere', frames });
   }
 
   /** 0, or -E2BIG for page tables without end. */

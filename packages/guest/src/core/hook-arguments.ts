@@ -1,7 +1,8 @@
 import { FRAME_END, type Gfn, hex, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import { EntryHigh, EntryLow } from '@heki/x86';
+import type { ChangeTask } from '../change/change-task.ts';
 import { GuestError } from '../error.ts';
-import type { LeafChange, NamedLeaf } from '../heki-guest.ts';
+import type { NamedLeaf } from '../heki-guest.ts';
 
 /** @throws {GuestError} when a leaf maps what is no frame */
 export function checkLeaves(leaves: readonly NamedLeaf[]): void {
@@ -26,14 +27,14 @@ export function checkRange(start: VirtualFrame, end: VirtualFrame): void {
 }
 
 /** @throws {GuestError} when a number is no MEM_ATTR bits */
-export function checkedChange(change: LeafChange): LeafChange {
-  const { set, clear, setGlobal } = change;
+export function checkedTask(task: ChangeTask): ChangeTask {
+  const { set, clear, setGlobal } = task;
   for (const [name, value = 0] of Object.entries({ set, clear, setGlobal })) {
     if (!Number.isInteger(value) || value < 0 || value > 15) {
       throw new GuestError(`${name} is ${value}: expected MEM_ATTR bits, 0 to 15`);
     }
   }
-  return change;
+  return task;
 }
 
 /** The temporary mapping for patching: PAGE_KERNEL without GLOBAL, so writable and not executable (Heki v2 17/19). @throws {GuestError} unless there are 1 or 2 frames */

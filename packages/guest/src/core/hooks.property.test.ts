@@ -47,7 +47,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant('update' as const), range, set: fc.nat(7), clear: fc.nat(7) }),
   fc.record({ kind: fc.constant('poke' as const), frame: fc.nat(FRAMES - 2), pages: fc.constantFrom(1, 2) }),
   fc.record({ kind: fc.constant('unmap' as const), range }),
-  fc.record({ kind: fc.constant('settle' as const) }),
+  fc.record({ kind: fc.constant('in-force' as const) }),
   fc.record({ kind: fc.constant('late-init' as const) }),
 );
 
@@ -106,14 +106,14 @@ test('hooks over address ranges do what the core that looks up every page does',
           } else if (now.kind === 'vunmap') {
             const start = (VMALLOC + now.start) as VirtualFrame;
             const end = (start + now.length) as VirtualFrame;
-            expect(guest.unmap(start, end)).toBe(
+            expect(guest.beginChange().unmap(start, end)).toBe(
               model.apply(HekiCommand.UNMAP, concerned(start, end), EARLY),
             );
             tables.unmap(start, now.length, '4K');
           } else if (now.kind === 'update') {
             const { start, end } = now.range;
             const { set, clear } = now;
-            expect(guest.update(start, end, set, clear)).toBe(
+            expect(guest.beginChange().update(start, end, set, clear)).toBe(
               model.apply(HekiCommand.UPDATE, concerned(start, end), { set, clear, early: true }),
             );
           } else if (now.kind === 'poke') {
@@ -125,10 +125,10 @@ test('hooks over address ranges do what the core that looks up every page does',
             model.apply(HekiCommand.UNMAP, leaves);
           } else if (now.kind === 'unmap') {
             const { start, end } = now.range;
-            guest.unmap(start, end);
+            guest.beginChange().unmap(start, end);
             model.apply(HekiCommand.UNMAP, concerned(start, end), EARLY);
-          } else if (now.kind === 'settle') {
-            expect(guest.settle()).toBe(model.settle());
+          } else if (now.kind === 'in-force') {
+            expect(guest.beginChange().inForce()).toBe(model.inForce());
           } else {
             expect(guest.lateInit()).toEqual({ outcome: 'protected' });
             const directMap = walkByPage(tables, DIRECT_MAP, DIRECT_MAP + 4096);

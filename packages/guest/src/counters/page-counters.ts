@@ -156,10 +156,10 @@ export class PageCounters implements RunSink {
   addElsewhere(frames: readonly FrameRange<Gfn>[]): number {
     let sent = 0;
     for (const range of frames) {
-      this.#table.forEach(range.start, range.end, (state, start, end) => {
-        if (state === undefined) return;
-        this.#met?.forEach(start, end, (met, from, to) => {
-          if (met === true) return;
+      this.#met?.forEach(range.start, range.end, (met, start, end) => {
+        if (met === true) return;
+        this.#table.forEach(start, end, (state, from, to) => {
+          if (state === undefined) return;
           this.#send(state, from, to);
           sent += to - from;
         });

@@ -49,6 +49,8 @@ export interface HekiKernel {
   /** The frame of `init_mm`'s root table. */
   readonly pageTableRoot: Gfn;
   readonly levels: PagingLevels;
+  /** The C-bit, where memory encryption is on: `sme_me_mask`, which `pte_pfn` leaves out. */
+  readonly encryptionBit?: number | undefined;
   /**
    * The frames for which `pfn_valid` holds, ascending and disjoint. May be replaced by a new array when memory is
    * added or removed.
@@ -56,11 +58,8 @@ export interface HekiKernel {
   readonly validFrames: readonly FrameRange<Gfn>[];
   /** The frames that are RAM, ascending and disjoint. Looked at only without B-G24. Default: {@link validFrames}. */
   readonly ramFrames?: readonly FrameRange<Gfn>[];
-  /**
-   * Where the direct map lies, for a kernel that knows (`page_offset_base`). Looked at only without B-G20; if it is absent
-   * then, the direct map is found in the page tables.
-   */
-  readonly directMap?: VirtualRange;
+  /** Where the direct map lies (`page_offset_base`); empty if there is none. Under B-G20 it is not looked at: the core has a constant. */
+  readonly directMap: VirtualRange;
   /**
    * The frames whose text and rodata stay as they are as long as the kernel runs, ascending and disjoint: those of its image. Only they become
    * immutable at protection, unless B-G16. Absent when nobody knows: then everything read-only does.

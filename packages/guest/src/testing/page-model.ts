@@ -29,6 +29,9 @@ export interface ModelWorld {
   readonly protectMemory: (list: readonly ModelListPage[]) => number;
 }
 
+/** A change, and whether the page tables are yet to change. */
+export type ModelChange = LeafChange & { readonly early?: boolean };
+
 /** The Heki core as it is written down, one page of 4 KiB after the other: slow, and obvious. */
 export class PageModel {
   /** Read, write and execute counters of the pages that have any. */
@@ -36,7 +39,7 @@ export class PageModel {
   protectsMemory = false;
   directMapCounted = false;
   /** What the hypervisor has for pages that are to have more. */
-  #withheld = new Map<number, number>();
+  #pending = new Map<number, number>();
   readonly #defects: GuestDefectSwitches;
   readonly #world: ModelWorld;
   #list: ModelListPage[] = [];
@@ -51,7 +54,7 @@ export class PageModel {
   apply(
     command: HekiCommand,
     leaves: Iterable<NamedLeaf>,
-    change: LeafChange = {},
+    change: ModelChange = {},
     elsewhere: boolean = false,
   ): number {
     return this.applyEach(
@@ -68,14 +71,14 @@ export class PageModel {
   applyEach(
     command: HekiCommand,
     source: (feed: (leaf: NamedLeaf) => void) => void,
-    change: LeafChange = {},
+    change: ModelChange = {},
     elsewhere: boolean = false,
   ): number {
     const defects = this.#defects;
     const before = {
       counters: new Map(this.counters),
       protects: this.protectsMemory,
-      withheld: new Map(this.#withheld),
+      pending: new Map(this.#pending),
     };
     const counts = command === HekiCommand.PROTECT_MEMORY && !defects['B-G5'] && !this.directMapCounted;
     if (command === HekiCommand.PROTECT_MEMORY) this.protectsMemory = true;
@@ -99,19 +102,19 @@ export class PageModel {
     } else {
       this.counters = before.counters;
       this.protectsMemory = before.protects;
-      this.#withheld = before.withheld;
+      this.#pending = before.pending;
     }
     return defects['B-G3'] ? 0 : error;
   }
 
-  /** What was withheld, page by page; the pages ascend, as the core has them in a table. */
-  settle(): number {
-    const pages = [...this.#withheld.keys()].sort((a, b) => a - b);
-    const before = new Map(this.#withheld);
+  /** Grants what waits, page by page; the pages ascend, as the core has them in a table. */
+  inForce(): number {
+    const pages = [...this.#pending.keys()].sort((a, b) => a - b);
+    const before = new Map(this.#pending);
     this.#list = [];
     for (const frame of pages) this.#report(frame, 0, this.permissions(frame), false);
     const error = this.#list.length === 0 ? 0 : this.#send();
-    if (error !== 0 && !this.#defects['B-G1']) this.#withheld = before;
+    if (error !== 0 && !this.#defects['B-G1']) this.#pending = before;
     return this.#defects['B-G3'] ? 0 : error;
   }
 
@@ -121,7 +124,7 @@ export class PageModel {
     return present === 0 ? READ | WRITE : present;
   }
 
-  #leaf(command: HekiCommand, leaf: NamedLeaf, change: LeafChange, counts: boolean): void {
+  #leaf(command: HekiCommand, leaf: NamedLeaf, change: ModelChange, counts: boolean): void {
     const { guestFrame, frames, low, high, places = 1 } = leaf;
     const { set = 0, clear = 0, setGlobal = 0 } = change;
     const permissions = READ | ((low & 2) === 0 ? 0 : WRITE) | (high >>> 31 === 0 ? EXEC : 0);
@@ -157,11 +160,11 @@ export class PageModel {
 
   /** Tells the hypervisor, which has `existing` for the page unless it was told less. */
   #report(frame: number, existing: number, now: number, early: boolean): void {
-    const enforced = this.#withheld.get(frame) ?? existing;
+    const enforced = this.#pending.get(frame) ?? existing;
     const told = early && !this.#defects['B-G22'] ? now & enforced : now;
     if (told !== enforced) this.#add(frame, told);
-    if (told === now) this.#withheld.delete(frame);
-    else this.#withheld.set(frame, told);
+    if (told === now) this.#pending.delete(frame);
+    else this.#pending.set(frame, told);
   }
 
   #count(frame: number, permissions: number, set: number, clear: number, times: number): void {

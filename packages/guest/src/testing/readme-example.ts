@@ -31,6 +31,7 @@ const guest = createHekiGuest({
     pageTableRoot: space.root,
     levels: 4,
     validFrames: [ram],
+    directMap: { start: directMap, end: pages(directMap, 0x4000) },
     allocatePage() {
       const frame = frames.allocate();
       if (frame === undefined) return undefined;

@@ -1,4 +1,4 @@
-import type { FrameRange, Gfn } from '@heki/physical-memory';
+import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { createHekiGuest, type GuestEvent, type HekiGuestOptions } from '../index.ts';
 import { at, GuestTables } from './guest-tables.ts';
 import type { ModelListPage } from './page-model.ts';
@@ -35,10 +35,17 @@ export function start(
     readonly tables?: GuestTables;
     readonly validFrames?: typeof ALL;
     readonly ramFrames?: typeof ALL;
+    readonly directMapAt?: VirtualFrame;
   } = {},
 ) {
-  const { tables = smallKernel(), validFrames = ALL, ramFrames = validFrames, ...rest } = options;
-  const kernel = createTestKernel({ tables, validFrames, ramFrames });
+  const { tables = smallKernel(), validFrames = ALL, ramFrames = validFrames, ...others } = options;
+  const { directMapAt = DIRECT_MAP, ...rest } = others;
+  const kernel = createTestKernel({
+    tables,
+    validFrames,
+    ramFrames,
+    ...(tables.levels === 5 ? {} : { directMapAt }),
+  });
   const events: GuestEvent[] = [];
   const lists: ModelListPage[][] = [];
   const world = { answer: 0, lock: 0 };

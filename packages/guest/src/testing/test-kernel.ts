@@ -10,6 +10,7 @@ import {
 } from '@heki/physical-memory';
 import type { PagingLevels } from '@heki/x86';
 import type { HekiKernel } from '../kernel/kernel.ts';
+import { PUBLISHED_LAYOUT } from '../walk/address-space.ts';
 
 /** A kernel that does no more than the core asks, with list pages in memory of their own. */
 export interface TestKernel extends HekiKernel {
@@ -31,10 +32,14 @@ export function createTestKernel(options: {
   };
   readonly validFrames: readonly FrameRange<Gfn>[];
   readonly ramFrames?: readonly FrameRange<Gfn>[];
+  /** Where the direct map begins. Default: as published. */
+  readonly directMapAt?: VirtualFrame;
   readonly listPages?: number;
   readonly onAllocate?: (reclaim: boolean) => void;
 }): TestKernel {
   const { tables, validFrames, ramFrames = validFrames, listPages = 2 ** 20, onAllocate } = options;
+  const { directMapAt = PUBLISHED_LAYOUT[tables.levels].directMap.start } = options;
+  const directMapEnd = (directMapAt + (validFrames.at(-1)?.end ?? 0)) as VirtualFrame;
   const ranges = [{ start: LIST_START as Gfn, end: (LIST_START + listPages) as Gfn }];
   const frames = createFrameAllocator({ ranges });
   const listMemory = createRam({ ranges });
@@ -45,6 +50,7 @@ export function createTestKernel(options: {
     levels: tables.levels,
     validFrames,
     ramFrames,
+    directMap: { start: directMapAt, end: directMapEnd },
     listMemory,
     get pagesInUse() {
       return listPages - frames.freeFrames;

@@ -147,6 +147,8 @@ describe.each(profiles)('page tables without end, %s', (profile) => {
     expect(run.pages).toBe(0);
     expect(run.guest.protectsMemory).toBe(false);
     expect(run.text('log')).not.toContain('protected');
-    expect(run.guest.update(directMap.start, directMap.end, 0, 2)).toBe(profile === 'rfc-v2' ? -7 : 0);
+    expect(run.guest.beginChange().update(directMap.start, directMap.end, 0, 2)).toBe(
+      profile === 'rfc-v2' ? -7 : 0,
+    );
   });
 });

@@ -3,7 +3,6 @@ import { HARDWARE_PRESENCE, LINUX_PRESENCE, type MappingWalkResult, walkMappings
 import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
 import type { NamedLeaf } from '../heki-guest.ts';
 import type { HekiKernel } from '../kernel/kernel.ts';
-import { findDirectMap, type KernelLayout, PUBLISHED_LAYOUT } from './address-space.ts';
 
 /**
  * `heki_walk` (Heki v2 13/19) over `init_mm`. The series goes through a table at each place where one stands; what it would count so is
@@ -16,10 +15,10 @@ export function walkKernel(
   feed: (leaf: NamedLeaf) => void,
 ): MappingWalkResult {
   const { kernel, defects, budget } = walk;
-  const { memory, pageTableRoot: root, levels, interleave } = kernel;
+  const { memory, pageTableRoot: root, levels, encryptionBit, interleave } = kernel;
   const presence = defects['B-G15'] ? LINUX_PRESENCE : HARDWARE_PRESENCE;
   const visit = interleave !== undefined && defects['B-G14'] ? followedBy(feed, interleave) : feed;
-  return walkMappings({ memory, root, levels, presence, budget }, start, end, visit);
+  return walkMappings({ memory, root, levels, encryptionBit, presence, budget }, start, end, visit);
 }
 
 const followedBy =
@@ -28,11 +27,3 @@ const followedBy =
     feed(leaf);
     then();
   };
-
-/** Where the direct map is in a kernel that may have moved it. */
-export function foundLayout(kernel: HekiKernel, budget: number): KernelLayout {
-  const { memory, pageTableRoot: root, levels, validFrames } = kernel;
-  const { kernel: half } = PUBLISHED_LAYOUT[levels];
-  const directMap = kernel.directMap ?? findDirectMap({ memory, root, levels, validFrames, budget });
-  return { kernel: half, directMap: directMap ?? { start: half.start, end: half.start } };
-}

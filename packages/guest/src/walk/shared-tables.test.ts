@@ -48,7 +48,7 @@ describe.each(['rfc-v2', 'hardened'] as const)('KASAN shadow of untouched memory
     guest.earlyInit();
     // A page table of its own takes the place of the shared one, 5 MiB into the second slot, and 3 pages of that are unmapped.
     const from = (SHADOW + SLOT + 1024) as VirtualFrame;
-    expect(guest.unmap(from, (from + 3 * 512 + 3) as VirtualFrame)).toBe(0);
+    expect(guest.beginChange().unmap(from, (from + 3 * 512 + 3) as VirtualFrame)).toBe(0);
     expect(guest.counters(ZERO_PAGE)).toEqual({ read: 2 * SLOT - 3 * 512 - 3, write: 0, execute: 0 });
   });
 });
@@ -69,7 +69,7 @@ describe('a page that is mapped 2^32 times', () => {
     guest.earlyInit();
     expect(guest.counters(ZERO_PAGE)).toEqual({ read: 2 ** 32, write: 0, execute: 0 });
     expect(guest.permissions(ZERO_PAGE)).toBe(READ);
-    guest.unmap(SHADOW, (SHADOW + 31 * SLOT) as VirtualFrame);
+    guest.beginChange().unmap(SHADOW, (SHADOW + 31 * SLOT) as VirtualFrame);
     expect(guest.counters(ZERO_PAGE)).toMatchObject({ read: SLOT });
   });
 });
@@ -133,8 +133,8 @@ test('tables that several entries lead to are counted as the core counts them th
           else if (command === 'unmap') model.apply(HekiCommand.UNMAP, leaves);
           else model.apply(HekiCommand.UPDATE, leaves, { set, clear });
           if (command === 'map') guest.map(from, end);
-          else if (command === 'unmap') guest.unmap(from, end);
-          else guest.update(from, end, set, clear);
+          else if (command === 'unmap') guest.beginChange().unmap(from, end);
+          else guest.beginChange().update(from, end, set, clear);
         }
         const counted = new Map<number, unknown>();
         for (let frame = 0; frame < 2048; frame++) {

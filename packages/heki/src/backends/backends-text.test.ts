@@ -7,6 +7,7 @@ const count = { calls: 1, exits: 2, flushes: 3, asked: 4 };
 const backend = (name: ComparedBackend['name']): ComparedBackend => ({
   name,
   title: `title of ${name}`,
+  processor: 'intel-vt-rp',
   unjudged: name !== 'kvm',
   capabilities: [{ name: 'other registers', value: 'gdtr, idtr, ldtr, tr, and a list that goes on' }],
   cost: { boot: count, moduleLoad: count },
@@ -41,6 +42,6 @@ test.each([
 
 test('says of each what it is, and whether anybody has judged it', () => {
   const text = backendsText(BACKENDS, plain);
-  expect(text).toContain('kvm: title of kvm\n');
-  expect(text).toContain('xen: title of xen (unjudged');
+  expect(text).toContain('kvm: title of kvm, on intel-vt-rp\n');
+  expect(text).toContain('xen: title of xen, on intel-vt-rp (unjudged');
 });

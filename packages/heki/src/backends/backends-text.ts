@@ -8,6 +8,8 @@ import type { HypervisorName } from '../hypervisor-names.ts';
 export interface ComparedBackend {
   readonly name: HypervisorName;
   readonly title: string;
+  /** Name of the CPU profile that it runs on. */
+  readonly processor: string;
   /** No outside implementation has judged the model of it. */
   readonly unjudged: boolean;
   readonly capabilities: readonly CapabilityRow[];
@@ -41,8 +43,8 @@ export function backendsText(
     parts.push(table(all.slice(first, first + together), colours));
   }
   const titles = all.map(
-    ({ name, title, unjudged }) =>
-      `${colours.bold(name)}: ${title}${unjudged ? colours.dim(' (unjudged: no outside implementation has judged the model)') : ''}`,
+    ({ name, title, processor, unjudged }) =>
+      `${colours.bold(name)}: ${title}, on ${processor}${unjudged ? colours.dim(' (unjudged: no outside implementation has judged the model)') : ''}`,
   );
   return `${titles.join('\n')}\n\n${parts.join('\n')}\n`;
 }

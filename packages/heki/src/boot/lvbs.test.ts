@@ -1,6 +1,6 @@
-import type { LinuxMachine } from '@heki/machine';
+import type { LinuxMachine, MachineSpecification } from '@heki/machine';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
-import { beginLife, type MachineSpecification, runSteps, type Step } from '@heki/scenario';
+import { beginLife, runSteps, type Step } from '@heki/scenario';
 import { describe, expect, test } from 'vitest';
 import { createBootMachine } from './boot-machine.ts';
 

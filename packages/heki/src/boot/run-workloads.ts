@@ -1,18 +1,30 @@
+import { joinSpecifications, type MachineSpecification, machineSettings, processorName } from '@heki/machine';
 import {
-  type MachineSpecification,
   runWorkload,
   WORKLOAD_SETTINGS,
   WORKLOADS,
   type Workload,
+  type WorkloadOutcome,
   type WorkloadSetting,
 } from '@heki/scenario';
 import { coloursFor } from '../colours.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
+import { count } from '../quantity.ts';
+import { type Finding, makesFail } from '../verdict/finding.ts';
 import { createBootMachine } from './boot-machine.ts';
 import { readKernelProfile } from './kernel-file.ts';
 import { type WorkloadRow, workloadText } from './workload-text.ts';
+
+/** What was asked for. */
+interface WorkloadRequest {
+  /** Of the work, or `all`. */
+  readonly name: string;
+  readonly asked: MachineSpecification;
+  readonly json: boolean;
+  readonly strict: boolean;
+}
 
 /** Work of this kind fits, and a kernel of this size boots fastest. */
 const MEMORY = '128MiB';
@@ -23,20 +35,18 @@ const MEMORY = '128MiB';
  * @throws {UsageError} for work that there is none of, or that needs more processors than were asked for
  */
 export async function runWorkloads(
-  name: string,
-  asked: MachineSpecification,
-  json: boolean,
+  { name, asked, json, strict }: WorkloadRequest,
   io: CommandIo,
 ): Promise<number> {
   const chosen = workloadsNamed(name, asked);
   const settings = settingsFor(asked);
-  const kernel = asked.kernel === undefined ? {} : { kernel: await readKernelProfile(asked.kernel) };
+  const kernel = asked.kernel === undefined ? undefined : await readKernelProfile(asked.kernel);
   const progress = createProgress(io, { what: 'working', total: chosen.length * settings.length });
   let done = 0;
   const rows: WorkloadRow[] = chosen.map((workload) => ({
     workload,
     outcomes: settings.map((setting) => {
-      const outcome = runWorkload(workload, setting, (scenario) => createBootMachine(scenario, kernel));
+      const outcome = runWorkload(workload, setting, (scenario) => createBootMachine(scenario, { kernel }));
       progress.update(++done);
       return outcome;
     }),
@@ -45,8 +55,29 @@ export async function runWorkloads(
   await io.stdout.write(
     json ? workloadJson(settings, rows) : workloadText(settings, rows, coloursFor(io.stdout, io.env)),
   );
-  const broken = rows.some(({ outcomes }) => outcomes.some(({ verdict }) => verdict === 'breaks'));
-  return broken ? ExitCode.FAILURE : ExitCode.SUCCESS;
+  const fails = rows.some(({ workload, outcomes }) =>
+    outcomes.some((outcome, index) => {
+      const { profile } = machineSettings(settings[index]?.machine ?? {});
+      return workloadFindings(workload, outcome).some((finding) => makesFail(finding, { profile, strict }));
+    }),
+  );
+  return fails ? ExitCode.FAILURE : ExitCode.SUCCESS;
+}
+
+function workloadFindings({ name }: Workload, { verdict, beyondMappings }: WorkloadOutcome): Finding[] {
+  return [
+    ...(verdict === 'breaks'
+      ? [{ id: 'unexpected', message: `the kernel does not survive ${name}` } satisfies Finding]
+      : []),
+    ...(beyondMappings > 0
+      ? [
+          {
+            id: 'rights-beyond-mappings',
+            message: `${count(beyondMappings, 'page')} are granted more than any mapping allows`,
+          } satisfies Finding,
+        ]
+      : []),
+  ];
 }
 
 function workloadsNamed(name: string, { vcpus }: MachineSpecification): readonly Workload[] {
@@ -66,25 +97,50 @@ function workloadsNamed(name: string, { vcpus }: MachineSpecification): readonly
 
 /** No Heki beside the hypervisor that was asked for; without such a wish both profiles on KVM. */
 function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
-  const { hypervisor, profile, mbec, cpu } = asked;
-  const wished = [hypervisor, profile, mbec].some((wish) => wish !== undefined);
-  const unprotected = WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor === 'none');
-  const name = `${hypervisor ?? 'kvm'}, ${profile ?? 'hardened'}${mbec === false ? ', no MBEC' : ''}${cpu === undefined ? '' : `, ${cpu}`}`;
-  const settings = !wished
-    ? WORKLOAD_SETTINGS
+  const { hypervisor, secureKernel, profile, defects = {}, mbec, cpu } = asked;
+  const wished = [hypervisor, secureKernel, profile, mbec].some((wish) => wish !== undefined);
+  const ofHeki = Object.entries(defects).map(([id, on]) => (on ? id : `no ${id}`));
+  const unprotected = WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor === 'none').map(
+    ({ name, machine }) => ({ name, machine: { ...without(asked), ...machine } }),
+  );
+  const name = [
+    hypervisor ?? 'kvm',
+    secureKernel ?? [],
+    profile ?? 'hardened',
+    ...ofHeki,
+    mbec === false ? 'no MBEC' : [],
+    cpu === undefined ? [] : processorName(cpu),
+  ];
+  const chosen = wished || ofHeki.length > 0;
+  const protectedOnes = !chosen
+    ? WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor !== 'none')
     : hypervisor === 'none'
-      ? unprotected
-      : [...unprotected, { name, machine: {} }];
-  return settings.map((setting) => ({
-    ...setting,
-    machine: { memory: MEMORY, ...asked, ...setting.machine },
-  }));
+      ? []
+      : [{ name: name.flat().join(', '), machine: {} }];
+  return [
+    ...unprotected,
+    ...protectedOnes.map((setting) => ({ ...setting, machine: joinSpecifications(asked, setting.machine) })),
+  ].map((setting) => ({ ...setting, machine: joinSpecifications({ memory: MEMORY }, setting.machine) }));
+}
+
+/** The machine without what only a hypervisor with Heki has. */
+function without({ defects: _, secureKernel: __, ...rest }: MachineSpecification): MachineSpecification {
+  return rest;
 }
 
 function workloadJson(settings: readonly WorkloadSetting[], rows: readonly WorkloadRow[]): string {
   const result = rows.map(({ workload, outcomes }) => ({
     workload: workload.name,
     outcomes: Object.fromEntries(settings.map((setting, index) => [setting.name, outcomes[index]])),
+    warnings: settings.flatMap(({ name }, index) => {
+      const outcome = outcomes[index];
+      return outcome === undefined
+        ? []
+        : workloadFindings(workload, outcome).map(({ id, message }) => ({
+            id,
+            message: `${name}: ${message}`,
+          }));
+    }),
   }));
   return `${JSON.stringify(result, undefined, 2)}\n`;
 }

@@ -7,9 +7,10 @@ import { coloursFor } from '../colours.ts';
 import { CPU_NAMES } from '../cpu-names.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
-import { HYPERVISORS } from '../hypervisors.ts';
+import { HYPERVISORS, hypervisorWarnings } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
+import { hypervisorOf } from '../specification.ts';
 
 /** `heki backends`: all, or those with the names that were given. */
 export async function backends(
@@ -23,11 +24,12 @@ export async function backends(
   let done = 0;
   const onProgress = (): void => progress.update(++done);
   const all = names.map((name): ComparedBackend & { readonly cost: ReturnType<typeof measureBackend> } => {
-    const { title, unjudged, create } = HYPERVISORS[name];
-    const { capabilities } = create({ profile: 'hardened', mbec: true, processor });
+    const { title, unjudged } = HYPERVISORS[name];
+    const { capabilities } = hypervisorOf({ hypervisor: name, cpu: processor.name }, {});
     return {
       name,
       title,
+      processor: processor.name,
       unjudged,
       capabilities: describeCapabilities(capabilities),
       cost: measureBackend(name, processor.name, onProgress),
@@ -40,6 +42,7 @@ export async function backends(
       ...rest,
       work: Object.fromEntries(work),
       capabilities: Object.fromEntries(capabilities.map(({ name, value }) => [name, value])),
+      warnings: hypervisorWarnings(rest.name),
     }));
     await io.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
   } else {

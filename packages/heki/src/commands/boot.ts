@@ -1,54 +1,44 @@
 import { sep } from 'node:path';
 import { BOOT_STEPS } from '@heki/linux';
-import {
-  type ComposedScenario,
-  loadScenario,
-  type MachineSpecification,
-  machineSettings,
-  runScenario,
-} from '@heki/scenario';
-import type { Profile } from '@heki/series';
-import { cpuNamed } from '../assumed-processor.ts';
+import { joinSpecifications, type MachineSpecification, machineSettings } from '@heki/machine';
+import { type ComposedScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
+import { bootJson } from '../boot/boot-json.ts';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
+import { bootVerdict, bootWarnings } from '../boot/boot-verdict.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
 import { coloursFor } from '../colours.ts';
-import { ExitCode, fileErrorText, InputError, UsageError } from '../failure.ts';
+import { fileErrorText, InputError, UsageError } from '../failure.ts';
 import { HYPERVISOR_NAMES } from '../hypervisor-names.ts';
-import { hypervisorNamed, isHypervisorName } from '../hypervisors.ts';
+import { isHypervisorName } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
-import { memoryOption } from '../memory-option.ts';
+import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
 import { readText } from '../read-text.ts';
+import { specificationOf } from '../specification.ts';
+import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki boot`. */
-export interface BootOptions {
-  readonly memory?: string;
-  readonly kernel?: string;
-  readonly vcpus?: number;
-  readonly levels?: 4 | 5;
-  readonly kaslrSeed?: number;
-  readonly cmdline?: string;
-  readonly hypervisor?: string;
-  readonly profile?: Profile;
-  readonly mbec: boolean;
-  readonly cpu?: string;
+export interface BootOptions extends MachineFlags {
   readonly scenario?: string;
   readonly workload?: string;
+  readonly strict?: boolean;
   readonly trace?: boolean;
   readonly json?: boolean;
 }
 
-/** `heki boot`. Exit code 1 when boot, a step, or legitimate work did not come out as it should. */
+/** `heki boot`. Exit code 1 when there is a finding that makes it fail: a step that did not come out as it should, a claim that is not kept. */
 export async function boot(options: BootOptions, io: CommandIo): Promise<number> {
-  const asked = specification(options);
+  const asked = specificationOf(options);
   if (options.workload !== undefined) {
     for (const other of ['scenario', 'trace'] as const) {
       if (options[other] !== undefined)
         throw new UsageError(`--workload and --${other}: expected one of them`);
     }
-    return runWorkloads(options.workload, asked, options.json === true, io);
+    const { json = false, strict = false } = options;
+    return runWorkloads({ name: options.workload, asked, json, strict }, io);
   }
   const scenario = await scenarioOf(options.scenario, asked);
   const settings = machineSettings(scenario.machine);
@@ -64,7 +54,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   let steps = 0;
   let now = '';
   const machine = createBootMachine(scenario, {
-    ...(kernel === undefined ? {} : { kernel }),
+    kernel,
     processorEvents: options.trace ?? false,
     onEvent({ from, event }, describe) {
       if (from === 'kernel' && event.type === 'boot-step') {
@@ -87,12 +77,17 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     progress.update(bootSteps + steps, now);
   });
   progress.stop();
+  const strictness = { profile: settings.profile, strict: options.strict ?? false };
+  const verdict = bootVerdict(machine, result, strictness);
   const report: BootReport = {
     ...result,
-    settings: { ...settings, mbec: withholdsExecution(settings) },
+    settings: { ...settings, mbec: withholdsExecution(scenario.machine) },
     kernel: machine.kernel.profile.name,
+    hekiInit: machine.kernel.hekiInit,
     log,
     pageLists,
+    verdict,
+    warnings: bootWarnings(machine, result, verdict),
   };
   const writer = createLineWriter(io.stdout);
   if (options.json === true) {
@@ -104,7 +99,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
   }
   await writer.flush();
-  return result.expected ? ExitCode.SUCCESS : ExitCode.FAILURE;
+  return exitCodeOf(report.verdict.findings, report.verdict);
 }
 
 /** The text of a file. @throws {InputError} when it cannot be read */
@@ -127,41 +122,5 @@ async function scenarioOf(file: string | undefined, asked: MachineSpecification)
       `${file} at machine.hypervisor: ${hypervisor}, expected one of ${HYPERVISOR_NAMES.join(', ')}`,
     );
   }
-  return { ...scenario, machine: { ...scenario.machine, ...asked } };
-}
-
-/** What the options say of the machine. */
-function specification(options: BootOptions): MachineSpecification {
-  const { memory, kernel, vcpus, levels, kaslrSeed, cmdline, hypervisor, profile, mbec, cpu } = options;
-  return {
-    ...(memory === undefined ? {} : { memory: memoryOption(memory) }),
-    ...(kernel === undefined ? {} : { kernel }),
-    ...(vcpus === undefined ? {} : { vcpus }),
-    ...(levels === undefined ? {} : { levels }),
-    ...(kaslrSeed === undefined ? {} : { kaslrSeed }),
-    ...(cmdline === undefined ? {} : { commandLine: cmdline }),
-    ...(hypervisor === undefined ? {} : { hypervisor: hypervisorNamed(hypervisor) }),
-    ...(profile === undefined ? {} : { profile }),
-    ...(mbec ? {} : { mbec }),
-    ...(cpu === undefined ? {} : { cpu: cpuNamed(cpu).name }),
-  };
-}
-
-function bootJson(report: BootReport): object {
-  const { boot: verdict, bootReason, steps, classes, settings, kernel, log, pageLists, expected } = report;
-  return {
-    kernel,
-    machine: settings,
-    boot: verdict,
-    reason: bootReason,
-    log,
-    pageLists,
-    steps,
-    classes: classes.map((one) => ({
-      ...one,
-      mappings: Object.fromEntries(one.mappings),
-      granted: Object.fromEntries(one.granted),
-    })),
-    expected,
-  };
+  return { ...scenario, machine: joinSpecifications(scenario.machine, asked) };
 }

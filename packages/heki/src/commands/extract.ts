@@ -2,31 +2,37 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
-import { extractTables, openVmcore } from '@heki/vmcore';
+import { extractTables } from '@heki/vmcore';
 import { coloursFor } from '../colours.ts';
 import { extractJson } from '../extract/extract-json.ts';
 import { disclosed, type ExtractReport, leftOut } from '../extract/extract-report.ts';
 import { type ExtractSidecar, extractSidecar } from '../extract/extract-sidecar.ts';
 import { extractText } from '../extract/extract-text.ts';
+import { redactSidecar } from '../extract/redact-sidecar.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { existsError, writeFiles } from '../output-file.ts';
 import { sidecarPath } from '../sidecar.ts';
-import { withPath } from '../snapshot.ts';
+import { openCore, withPath } from '../snapshot.ts';
 
 /** Options of `heki extract`. */
 export interface ExtractOptions {
   /** A path, or `-` for standard output. */
   readonly output: string;
   readonly user?: boolean;
+  readonly redact?: boolean;
   readonly memoryMap?: string;
+  readonly cBit?: number;
   readonly force?: boolean;
   readonly json?: boolean;
 }
 
 /** `heki extract SNAPSHOT -o FILE`: page tables and registers alone, and the report of what they tell. */
 export async function extract(path: string, options: ExtractOptions, io: CommandIo): Promise<number> {
-  const { output, force = false, user = false } = options;
+  const { output, force = false, user = false, redact = false } = options;
+  if (user && redact) {
+    throw new UsageError('--user --redact: user mappings cannot be redacted, so one of the two has to go');
+  }
   const toStdout = output === '-';
   const sidecarAt = toStdout ? undefined : sidecarPath(output);
   if (toStdout && io.stdout.isTerminal) {
@@ -42,10 +48,12 @@ export async function extract(path: string, options: ExtractOptions, io: Command
     if (!force) throw existsError(place);
   }
 
-  const core = withPath(path, () => openVmcore(path));
+  const core = withPath(path, () => openCore(path, options));
   try {
-    const sidecar = await extractSidecar(path, options.memoryMap);
-    const extracted = withPath(path, () => extractTables(core, { user }));
+    const known = await extractSidecar(path, options.memoryMap);
+    const extracted = withPath(path, () => extractTables(core, { user, redact }));
+    const { redaction } = extracted;
+    const sidecar = known === undefined || redaction === undefined ? known : redactSidecar(known, redaction);
     const gzip = toStdout || /\.gz$/i.test(output);
     let bytes = 0;
     const chunks = counted(gzip ? packed(extracted.chunks()) : extracted.chunks(), (size) => {
@@ -66,9 +74,10 @@ export async function extract(path: string, options: ExtractOptions, io: Command
       sidecar: sidecar === undefined ? undefined : sidecarAt,
       extract: extracted,
       user,
+      redacted: redact,
       bytes,
-      discloses: disclosed(core, user, toStdout ? undefined : sidecar),
-      leavesOut: leftOut(user, extracted),
+      discloses: disclosed(core, extracted, user, toStdout ? undefined : sidecar),
+      leavesOut: leftOut(core, extracted, user),
     };
     const told = toStdout ? io.stderr : io.stdout;
     await told.write(

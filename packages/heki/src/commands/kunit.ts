@@ -1,22 +1,14 @@
 import { parseBootParameters } from '@heki/guest';
 import { CHANGED_EXPECTATIONS, KUNIT_SUITES, type KunitSuiteName, kunitTests, runKunit } from '@heki/kunit';
-import { createSigningAuthority, pcMemoryMap } from '@heki/machine';
-import { memoryBytes } from '@heki/scenario';
-import type { Profile } from '@heki/series';
-import { cpuNamed } from '../assumed-processor.ts';
+import { createSigningAuthority, machineSettings, memoryBytes, pcMemoryMap } from '@heki/machine';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HYPERVISORS, hypervisorNamed } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
-import { memoryOption } from '../memory-option.ts';
+import type { MachineFlags } from '../machine-flags.ts';
+import { hypervisorOf, specificationOf } from '../specification.ts';
 
 /** Options of `heki kunit`. */
-export interface KunitCommandOptions {
-  readonly hypervisor?: string;
-  readonly profile?: Profile;
-  readonly mbec: boolean;
-  readonly cpu?: string;
-  readonly memory?: string;
-  readonly cmdline?: string;
+export interface KunitCommandOptions extends MachineFlags {
   readonly suite?: readonly string[];
   readonly test?: number;
   readonly list?: boolean;
@@ -34,24 +26,22 @@ export async function kunit(options: KunitCommandOptions, io: CommandIo): Promis
     await writer.flush();
     return ExitCode.SUCCESS;
   }
-  const { memory = MEMORY, cmdline = '', hypervisor, profile = 'hardened', mbec, cpu } = options;
-  const processor = cpu === undefined ? {} : { processor: cpuNamed(cpu) };
-  const backend = HYPERVISORS[hypervisorNamed(hypervisor)];
+  const { kernel: _, hypervisor: name, ...specification } = specificationOf({ memory: MEMORY, ...options });
+  const settings = machineSettings(specification);
   const authority = createSigningAuthority();
-  const boot = parseBootParameters(cmdline);
+  const boot = parseBootParameters(settings.commandLine);
   for (const line of boot.log) await io.stderr.write(`${line}\n`);
   const test = options.test ?? (boot.test === 0 ? undefined : boot.test);
   const running = runKunit({
     machine: {
-      hypervisor: backend.create({ profile, mbec, trusted: authority.signed, ...processor }),
+      ...specification,
+      hypervisor: hypervisorOf({ ...specification, hypervisor: name }, authority.signed),
       presentSignature: authority.sign,
-      driver: backend.driver,
-      profile,
-      memoryMap: pcMemoryMap(memoryBytes(memoryOption(memory))),
-      commandLine: cmdline,
+      driver: HYPERVISORS[hypervisorNamed(name)].driver,
+      memoryMap: pcMemoryMap(memoryBytes(settings.memory)),
     },
     suites: suitesOf(options.suite, test),
-    ...(test === undefined ? {} : { test }),
+    test,
   });
   for (;;) {
     const { value, done } = running.next();

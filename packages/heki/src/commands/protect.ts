@@ -1,29 +1,26 @@
 import { basename } from 'node:path';
-import type { Profile } from '@heki/series';
 import { coloursFor } from '../colours.ts';
-import { ExitCode } from '../failure.ts';
-import { hypervisorNamed } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
+import type { MachineFlags } from '../machine-flags.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
-import { openSubject } from '../protect/subject.ts';
+import { protectVerdict } from '../protect/protect-verdict.ts';
+import { openSubject, type SubjectOptions } from '../protect/subject.ts';
 import { readText } from '../read-text.ts';
+import { specificationOf } from '../specification.ts';
+import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki protect`. */
-export interface ProtectOptions {
-  readonly profile: Profile;
-  readonly mbec: boolean;
-  readonly hypervisor?: string;
-  readonly cpu?: string;
-  readonly memoryMap?: string;
+export interface ProtectOptions extends SubjectOptions, Omit<MachineFlags, keyof SubjectOptions> {
   readonly kernelConfig?: string;
+  readonly strict?: boolean;
   readonly trace?: boolean;
   readonly json?: boolean;
 }
 
-/** `heki protect [SNAPSHOT]`. Exit code 1 when Heki refused to protect the kernel. */
+/** `heki protect [SNAPSHOT]`. Exit code 1 when there is a finding that makes it fail: a refusal, a claim that is not kept. */
 export async function protect(
   path: string | undefined,
   options: ProtectOptions,
@@ -31,12 +28,11 @@ export async function protect(
 ): Promise<number> {
   const kernelConfig =
     options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
-  const subject = await openSubject(path, options.memoryMap, options.cpu);
+  const subject = await openSubject(path, options);
   const report = protectKernel(subject, {
-    profile: options.profile,
-    mbec: options.mbec,
-    hypervisor: hypervisorNamed(options.hypervisor),
-    ...(kernelConfig === undefined ? {} : { kernelConfig }),
+    machine: specificationOf(options),
+    kernelConfig,
+    strict: options.strict ?? false,
     trace: options.trace ?? false,
   });
   const text =
@@ -46,8 +42,8 @@ export async function protect(
   const writer = createLineWriter(io.stdout);
   for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
   await writer.flush();
-  const refused = report.hypercalls.some(({ result }) => result < 0);
-  return report.late.outcome === 'protected' && !refused ? ExitCode.SUCCESS : ExitCode.FAILURE;
+  const { findings, ...strictness } = protectVerdict(report);
+  return exitCodeOf(findings, strictness);
 }
 
 async function readKernelConfig(path: string): Promise<ProtectSettings['kernelConfig']> {

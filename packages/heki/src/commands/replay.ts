@@ -1,25 +1,31 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { Profile } from '@heki/series';
+import type { MachineSpecification } from '@heki/machine';
+import { INTEL_VT_RP } from '@heki/x86';
 import { coloursFor } from '../colours.ts';
-import { ExitCode, InputError } from '../failure.ts';
+import { InputError, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
+import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
 import { readRecording } from '../replay/recording.ts';
 import { type ReplayReport, replayRecording } from '../replay/replay-recording.ts';
 import { replayText } from '../replay/replay-text.ts';
+import { hypervisorOf, specificationOf } from '../specification.ts';
+import { exitCodeOf } from '../verdict/finding.ts';
+import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
+import { type Verdict, verdictJson } from '../verdict/verdict.ts';
+import { type Warning, warningsJson } from '../warning.ts';
 
 /** Options of `heki replay`. */
-export interface ReplayOptions {
-  readonly profile: Profile;
-  readonly mbec: boolean;
+export interface ReplayOptions extends MachineFlags {
+  readonly strict?: boolean;
   readonly json?: boolean;
 }
 
 /** The recording of a kernel with 139 modules loaded and unloaded twice has 1 MiB. */
 const LARGEST_FILE = 256 * 1024 * 1024;
 
-/** `heki replay RECORDING`. */
+/** `heki replay RECORDING`. Exit code 1 when pages end with more than their mappings need. */
 export async function replay(path: string, options: ReplayOptions, io: CommandIo): Promise<number> {
   const status = await stat(path);
   if (status.isDirectory()) throw new InputError(`${path}: is a directory`);
@@ -27,24 +33,39 @@ export async function replay(path: string, options: ReplayOptions, io: CommandIo
   if (size > LARGEST_FILE) {
     throw new InputError(`${path}: ${size} bytes: expected a recording of at most ${LARGEST_FILE}`);
   }
-  const report = replayNamed(path, await readFile(path), options, io);
+  const machine = specificationOf(options);
+  // Refuses what the recording's machine does not have.
+  hypervisorOf(machine, {}, INTEL_VT_RP);
+  if (machine.defects?.['B-G5'] === false)
+    throw new UsageError('--no-defect B-G5: a recording does not hold what a core without it looks at');
+  const report = replayNamed(path, await readFile(path), machine, io);
+  const verdict = replayVerdict(report, options.strict ?? false);
   const text =
     options.json === true
-      ? `${JSON.stringify(replayJson(report), undefined, 2)}\n`
-      : replayText(basename(path), report, coloursFor(io.stdout, io.env));
+      ? `${JSON.stringify(replayJson(report, verdict), undefined, 2)}\n`
+      : replayText(basename(path), report, verdict, coloursFor(io.stdout, io.env));
   await io.stdout.write(text);
-  return ExitCode.SUCCESS;
+  return exitCodeOf(verdict.findings, verdict);
+}
+
+/** Heki was in force: a recording that never protects is refused. */
+function replayVerdict({ profile, rights }: ReplayReport, strict: boolean): Verdict {
+  return { profile, strict, inForce: true, refusal: undefined, findings: rightsFindings(rights) };
 }
 
 /** Replays the recording in `bytes`; what is wrong with it is said of the file at `path`. */
-function replayNamed(path: string, bytes: Uint8Array, options: ReplayOptions, io: CommandIo): ReplayReport {
+function replayNamed(
+  path: string,
+  bytes: Uint8Array,
+  machine: MachineSpecification,
+  io: CommandIo,
+): ReplayReport {
   try {
     const calls = readRecording(bytes);
     const progress = createProgress(io, { what: 'replaying', total: calls.length });
     try {
       return replayRecording(calls, {
-        profile: options.profile,
-        mbec: options.mbec,
+        ...machine,
         onProgress: progress.update,
       });
     } finally {
@@ -56,6 +77,27 @@ function replayNamed(path: string, bytes: Uint8Array, options: ReplayOptions, io
 }
 
 /** The report as programs read it. */
-function replayJson({ profile, mbec, calls, hypercalls, failedHooks, ranges, end }: ReplayReport) {
-  return { profile, mbec, calls, hypercalls, failedHooks, ranges, end };
+function replayJson(report: ReplayReport, verdict: Verdict) {
+  const { profile, defects, mbec, calls, hypercalls, failedHooks, ranges, end, rights } = report;
+  return {
+    profile,
+    defects,
+    mbec,
+    calls,
+    hypercalls,
+    failedHooks,
+    ranges,
+    end,
+    verdict: verdictJson(verdict),
+    warnings: warningsJson(rightsWarnings(rights, { inForce: true })),
+    assumed: warningsJson(ASSUMED),
+    notCovered: warningsJson(NOT_COVERED),
+  };
 }
+
+const ASSUMED: readonly Warning[] = [
+  { id: 'page-tables', message: 'each call changed the mappings that its walk met, and none else' },
+];
+const NOT_COVERED: readonly Warning[] = [
+  { id: 'unsent', message: 'pages that no protect call named: their rights are not looked at' },
+];

@@ -1,4 +1,5 @@
 import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
   type Access,
   CR0,
@@ -27,11 +28,11 @@ import { ExitCode } from '../failure.ts';
 import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
-import { openSnapshot } from '../snapshot.ts';
-import { type Warning, warningLines } from '../warning.ts';
+import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
+import { tableWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
-export interface TranslateOptions {
+export interface TranslateOptions extends AddressSpaceOptions {
   readonly access: 'read' | 'write' | 'fetch';
   readonly user?: boolean;
   readonly cpu?: string;
@@ -47,18 +48,25 @@ export async function translate(
 ): Promise<number> {
   const va = parseVirtualAddress(address);
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
-  const snapshot = openSnapshot(path);
-  const { core, kernelRoot } = snapshot;
+  // The kernel's own addresses are the same on every CPU; what a user sees is a matter of the CPU's address space.
+  const what = va >= 1n << 63n && access.mode === 'supervisor' ? 'kernel' : 'user';
+  const snapshot = openAddressSpace(path, options, what);
+  const { core, tables } = snapshot;
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
-  const paging = { ...processor.registers, cr3: BigInt(kernelRoot) << 12n };
+  const paging = { ...processor.registers, cr3: BigInt(tables.root) << 12n };
   const translation = translateAddress(paging, core.memory, va, access, processor.profile);
   const answer: Answer = {
     va,
     access,
+    tables,
     registers: paging,
     translation,
     processor,
-    warnings: [...processor.warnings, ...keyWarnings(access, paging, translation)],
+    warnings: [
+      ...tableWarnings(core, tables),
+      ...processor.warnings,
+      ...keyWarnings(access, paging, translation),
+    ],
   };
   const text =
     options.json === true
@@ -72,6 +80,7 @@ export async function translate(
 interface Answer {
   readonly va: VirtualAddress;
   readonly access: Access;
+  readonly tables: ProvenRoot | ChosenRoot;
   readonly registers: PagingRegisters;
   readonly translation: Translation;
   readonly processor: AssumedProcessor;
@@ -99,13 +108,14 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 };
 
 function describe(
-  { va, access, registers, translation, processor, warnings }: Answer,
+  { va, access, tables, registers, translation, processor, warnings }: Answer,
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
   const cr4 = registers.cr4 & (CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS);
   const lines = [
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
+    ...tablesLines(tables).map((line) => `  ${line}`),
     `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
     `  processor ${processorText(processor)}`,
     '',
@@ -161,12 +171,13 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson({ va, access, translation, processor, warnings }: Answer): unknown {
+function toJson({ va, access, tables, translation, processor, warnings }: Answer): unknown {
   const { outcome, steps } = translation;
   return {
     va: hex(va),
     access: access.kind,
     user: access.mode === 'user',
+    tables: tablesJson(tables),
     steps: steps.map(({ level, address, low, high, entry }) => ({
       level,
       name: levelName(level),

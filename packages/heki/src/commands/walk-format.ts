@@ -1,7 +1,10 @@
 import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
-import { infoTlbLine } from '@heki/vmcore';
-import { EntryHigh, EntryLow, type MappingLeaf, PageRights, type SharedTable } from '@heki/x86';
+import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
+import { EntryHigh, EntryLow, type MappingLeaf, type MappingWalkResult, PageRights } from '@heki/x86';
 import { hex16 } from '../hex.ts';
+import { tablesJson, tablesLines } from '../snapshot.ts';
+import type { Warning } from '../warning.ts';
+import type { SharedRun } from './shared-runs.ts';
 
 /** What a walk found, all in all. */
 export interface WalkSummary {
@@ -14,12 +17,12 @@ export interface WalkSummary {
 
 /** How leaves become lines. `leaf` gets the same object each time. */
 export interface WalkFormat {
-  begin(): readonly string[];
+  begin(tables: ProvenRoot | ChosenRoot, warnings: readonly Warning[]): readonly string[];
   /** A line, or `undefined` while it is not complete. */
   leaf(leaf: MappingLeaf): string | undefined;
-  /** Lines for a place of tables that were listed at another. */
-  shared(place: SharedTable): readonly string[];
-  end(summary: WalkSummary): readonly string[];
+  /** Lines for places of tables that were listed at another. */
+  shared(run: SharedRun): readonly string[];
+  end(summary: WalkSummary, result: MappingWalkResult): readonly string[];
 }
 
 const SIZES = ['', '4K', '2M', '1G'] as const;
@@ -48,12 +51,6 @@ interface Run {
   readonly columns: string;
 }
 
-/** Neighbouring places of one table. */
-interface SharedRun {
-  readonly first: SharedTable;
-  places: number;
-}
-
 const addresses = (first: number, frames: number): string => {
   const start = BigInt(first) << 12n;
   return `${hex16(start)}-${hex16(start + BigInt(frames) * 4096n - 1n)}`;
@@ -61,26 +58,17 @@ const addresses = (first: number, frames: number): string => {
 
 function createTable(): WalkFormat {
   let run: Run | undefined;
-  let sharedRun: SharedRun | undefined;
-  const closed = (): readonly string[] => {
-    const lines = [
-      ...(run === undefined ? [] : [line(run)]),
-      ...(sharedRun === undefined ? [] : [sharedLine(sharedRun)]),
-    ];
+  const closed = (): string | undefined => {
+    if (run === undefined) return undefined;
+    const { first, frames, leaves, columns } = run;
     run = undefined;
-    sharedRun = undefined;
-    return lines;
-  };
-  const sharedLine = ({ first, places }: SharedRun): string => {
-    const { virtualFrame, frames, visitedAt, mappings } = first;
-    const range = addresses(virtualFrame, frames * places);
-    return `${range}  like ${hex16(BigInt(visitedAt) << 12n)}, the same table: ${places} x ${mappings} mappings`;
-  };
-  const line = ({ first, frames, leaves, columns }: Run): string => {
     return `${addresses(first.virtualFrame, frames)}  ${hex16(first.guestFrame * 4096)}  ${String(leaves).padStart(6)} x ${columns}`;
   };
+  const closedLines = (): string[] => [closed()].filter((line) => line !== undefined);
   return {
-    begin: () => [
+    begin: (tables, warnings) => [
+      ...tablesLines(tables),
+      ...warnings.map(({ message }) => `warning: ${message}`),
       'virtual addresses                  physical address  leaves x size  leaf  effective  flags',
     ],
     leaf(leaf) {
@@ -98,28 +86,15 @@ function createTable(): WalkFormat {
       }
       const done = closed();
       run = { first: { virtualFrame, guestFrame }, frames, leaves: 1, columns };
-      return done[0];
-    },
-    shared(place) {
-      const end =
-        (sharedRun?.first.virtualFrame ?? 0) + (sharedRun?.first.frames ?? 0) * (sharedRun?.places ?? 0);
-      const { table, level, visitedAt } = sharedRun?.first ?? {};
-      if (
-        sharedRun !== undefined &&
-        table === place.table &&
-        level === place.level &&
-        visitedAt === place.visitedAt &&
-        end === place.virtualFrame
-      ) {
-        sharedRun.places++;
-        return [];
-      }
-      const done = closed();
-      sharedRun = { first: place, places: 1 };
       return done;
     },
+    shared({ first: { virtualFrame, frames, visitedAt, mappings }, places }) {
+      const range = addresses(virtualFrame, frames * places);
+      const like = `like ${hex16(BigInt(visitedAt) << 12n)}, the same table`;
+      return [...closedLines(), `${range}  ${like}: ${places} x ${mappings} mappings`];
+    },
     end: ({ leaves: [small, large, huge], sharedMappings, writableAndExecutable }) => [
-      ...closed(),
+      ...closedLines(),
       `${small + large + huge} leaves: ${small} of 4 KiB, ${large} of 2 MiB, ${huge} of 1 GiB; ${writableAndExecutable} writable and executable`,
       ...(sharedMappings === 0
         ? []
@@ -128,15 +103,18 @@ function createTable(): WalkFormat {
   };
 }
 
+/** Stretches of shared tables that JSON lists at most: hostile tables may have millions. */
+const MOST_SHARED = 2 ** 16;
+
 function createJson(): WalkFormat {
   let separator = '';
-  const element = (text: string): string => {
-    const line = `${separator}${text}`;
-    separator = ',';
-    return line;
-  };
+  const sharedTables: unknown[] = [];
   return {
-    begin: () => ['['],
+    begin: (tables, warnings) => [
+      `{"tables": ${JSON.stringify(tablesJson(tables))},`,
+      `"warnings": ${JSON.stringify(warnings)},`,
+      '"leaves": [',
+    ],
     leaf(leaf) {
       const text = JSON.stringify({
         va: hex(virtualAddressOf(leaf.virtualFrame)),
@@ -150,24 +128,35 @@ function createJson(): WalkFormat {
         flags: flags(leaf),
         ...(leaf.places === 1 ? {} : { places: leaf.places }),
       });
-      return element(text);
+      const line = `${separator}${text}`;
+      separator = ',';
+      return line;
     },
-    shared: ({ virtualFrame, frames, table, visitedAt, mappings }) => [
-      element(
-        JSON.stringify({
+    shared({ first: { virtualFrame, frames, table, visitedAt, mappings }, places }) {
+      if (sharedTables.length < MOST_SHARED) {
+        sharedTables.push({
           va: hex(virtualAddressOf(virtualFrame)),
-          pages: frames,
-          sharedTable: hex(addressOf(table)),
-          visitedAt: hex(virtualAddressOf(visitedAt)),
-          mappings,
-        }),
-      ),
+          pages: frames * places,
+          places,
+          table: hex(addressOf(table)),
+          listedAt: hex(virtualAddressOf(visitedAt)),
+          mappings: mappings * places,
+        });
+      }
+      return [];
+    },
+    end: ({ sharedMappings }, { absentTables, tablesAtSeveralLevels, stoppedAt }) => [
+      '],',
+      `"sharedTables": ${JSON.stringify(sharedTables)},`,
+      `"sharedMappings": ${sharedMappings},`,
+      `"tablesAtSeveralLevels": ${tablesAtSeveralLevels},`,
+      `"absentTables": ${absentTables},`,
+      `"stoppedAt": ${stoppedAt === undefined ? 'null' : JSON.stringify(hex(virtualAddressOf(stoppedAt)))}}`,
     ],
-    end: () => [']'],
   };
 }
 
-/** The formats of `heki walk`: a table for people, QEMU's own text, and an array of objects. */
+/** The formats of `heki walk`: a table for people, QEMU's own text, and one object for programs. */
 export const WALK_FORMATS = {
   table: createTable,
   'info-tlb': (): WalkFormat => ({ begin: () => [], leaf: infoTlbLine, shared: () => [], end: () => [] }),

@@ -1,6 +1,8 @@
 import { basename } from 'node:path';
 import { hex, VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
+  lowerHalfEnd,
   type MappingWalkResult,
   mappings,
   PageRights,
@@ -13,13 +15,15 @@ import { ExitCode, UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
-import { MOST_TABLES, openSnapshot } from '../snapshot.ts';
-import type { Warning } from '../warning.ts';
+import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
+import { tableWarnings, type Warning } from '../warning.ts';
+import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
 /** Options of `heki walk`. */
-export interface WalkOptions {
+export interface WalkOptions extends AddressSpaceOptions {
   readonly range?: string;
+  readonly user?: boolean;
   readonly cpu?: string;
   readonly format: keyof typeof WALK_FORMATS;
 }
@@ -27,27 +31,36 @@ export interface WalkOptions {
 /** `info-tlb` spells shared tables out, as QEMU does, while there are no more mappings than this: 180 MiB of text. */
 const MOST_SPELT_OUT = 2 ** 22;
 
-/** `heki walk SNAPSHOT`: the leaves of the kernel half. */
+/** `heki walk SNAPSHOT`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
 export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
   const range = options.range === undefined ? undefined : parseRange(options.range);
-  const snapshot = openSnapshot(path);
-  const { core, kernelRoot, levels } = snapshot;
-  const { warnings } = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
-  const start = range?.start ?? upperHalfStart(levels);
-  const end = range?.end ?? (VIRTUAL_FRAME_END as VirtualFrame);
-  const tables = { memory: core.memory, root: kernelRoot, levels, budget: MOST_TABLES };
+  const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
+  const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
+  const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const warnings = [...tableWarnings(snapshot.core, snapshot.tables), ...processor.warnings];
+  const { levels } = snapshot.tables;
+  const whole =
+    options.user === true
+      ? { start: 0 as VirtualFrame, end: lowerHalfEnd(levels) }
+      : { start: upperHalfStart(levels), end: VIRTUAL_FRAME_END as VirtualFrame };
+  const { start, end } = range ?? whole;
+  const tables = { ...snapshot.tables, budget: MOST_TABLES };
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
 
   const format = WALK_FORMATS[options.format]();
   const writer = createLineWriter(io.stdout);
   const summary: WalkSummary = { leaves: [0, 0, 0], sharedMappings: 0, writableAndExecutable: 0 };
-  await writeAll(writer, format.begin());
+  await writeAll(writer, format.begin(snapshot.tables, warnings));
   /** What came between two leaves. */
   let lines: string[] = [];
+  const runs = new SharedRuns();
+  const tell = (run: SharedRun | undefined): void => {
+    if (run !== undefined) lines.push(...format.shared(run));
+  };
   const onShared = (place: SharedTable): void => {
     summary.sharedMappings += place.mappings;
-    lines.push(...format.shared(place));
+    tell(runs.add(place));
   };
   const walker = mappings({ ...tables, onShared, sharedTables: speltOut ? 'each' : 'once' }, start, end);
   let step = walker.next();
@@ -57,35 +70,46 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
     if ((leaf.effective & (PageRights.WRITE | PageRights.EXECUTE_DISABLE)) === PageRights.WRITE) {
       summary.writableAndExecutable++;
     }
+    tell(runs.end());
     await writeAll(writer, lines);
     lines = [];
     const line = format.leaf(leaf);
     const written = line === undefined ? undefined : writer.line(line);
     if (written !== undefined) await written;
   }
-  await writeAll(writer, [...lines, ...format.end(summary)]);
+  tell(runs.end());
+  await writeAll(writer, [...lines, ...format.end(summary, step.value)]);
   await writer.flush();
-  await io.stderr.write(remarks(basename(path), options.format, warnings, summary, step.value));
-  return step.value.stoppedAt === undefined ? ExitCode.SUCCESS : ExitCode.FAILURE;
+  const { stoppedAt, absentTables } = step.value;
+  const beside = options.format === 'info-tlb' ? besideInfoTlb(snapshot.tables, warnings, summary) : [];
+  const told = [...beside, ...remarks(basename(path), step.value)];
+  await io.stderr.write(told.map((line) => `heki: ${line}\n`).join(''));
+  return stoppedAt === undefined && absentTables === 0 ? ExitCode.SUCCESS : ExitCode.FAILURE;
 }
 
-/** What a reader of the leaves must know besides, by lines. */
-function remarks(
-  name: string,
-  format: WalkOptions['format'],
+/** What QEMU's text has no place for: which tables these are, unless they are those in CR3, and what is to be known of them. */
+function besideInfoTlb(
+  tables: ProvenRoot | ChosenRoot,
   warnings: readonly Warning[],
   { sharedMappings }: WalkSummary,
+): string[] {
+  const isCr3 = 'origin' in tables && tables.origin.isCr3;
+  const once = `tables that several entries lead to are listed once: QEMU's text has ${sharedMappings} lines more (--format table shows where)`;
+  return [
+    ...(isCr3 ? [] : [tablesLines(tables).join(' ')]),
+    ...warnings.map(({ message }) => `warning: ${message}`),
+    ...(sharedMappings > 0 ? [once] : []),
+  ];
+}
+
+/** What was not listed, by lines. */
+function remarks(
+  name: string,
   { absentTables, tables, stoppedAt, tablesAtSeveralLevels }: MappingWalkResult,
-): string {
-  // The formats for programs have no place for them.
-  const lines = warnings.map(({ message }) => `warning: ${message}`);
+): string[] {
+  const lines: string[] = [];
   if (absentTables > 0)
     lines.push(`${name} lacks ${absentTables} page-table pages: what they map is not listed`);
-  if (format === 'info-tlb' && sharedMappings > 0) {
-    lines.push(
-      `tables that several entries lead to are listed once: QEMU's text has ${sharedMappings} lines more (--format table shows where)`,
-    );
-  }
   if (tablesAtSeveralLevels > 0) {
     lines.push(
       `${tablesAtSeveralLevels} page-table pages stand at more than one level: tables lead to themselves`,
@@ -97,7 +121,7 @@ function remarks(
       `stopped at ${va} after ${tables + absentTables} page-table pages (do tables point to each other?); --range goes on from there`,
     );
   }
-  return lines.map((line) => `heki: ${line}\n`).join('');
+  return lines;
 }
 
 async function writeAll(writer: LineWriter, lines: readonly string[]): Promise<void> {

@@ -19,6 +19,7 @@ export interface ExtractReport {
   readonly sidecar: string | undefined;
   readonly extract: Extract;
   readonly user: boolean;
+  readonly redacted: boolean;
   /** Bytes written of the core, as it was packed. */
   readonly bytes: number;
   readonly discloses: readonly Disclosure[];
@@ -26,15 +27,22 @@ export interface ExtractReport {
 }
 
 /** What an extract discloses. */
-export function disclosed(core: Vmcore, user: boolean, sidecar: ExtractSidecar | undefined): Disclosure[] {
+export function disclosed(
+  core: Vmcore,
+  { redaction }: Extract,
+  user: boolean,
+  sidecar: ExtractSidecar | undefined,
+): Disclosure[] {
+  const isRedacted = redaction !== undefined;
   const cpus = Math.max(core.cpus.length, core.threads.length);
-  const others = core.notes.filter(({ name }) => !['CORE', 'QEMU', 'VMCOREINFO'].includes(name));
+  const others = othersNotes(core);
   const named = [...new Set(others.map(({ name }) => printable(JSON.stringify(name))))].join(', ');
   const facts: (Disclosure | false)[] = [
     {
       subject: 'page-tables',
-      detail:
-        "every mapping of the kernel's half: its address, KASLR's choice in it, its frame and its rights",
+      detail: isRedacted
+        ? "the size, the rights and the frames of every mapping of the kernel's half: how large its parts are tells kernels apart"
+        : "every mapping of the kernel's half: its address, KASLR's choice in it, its frames and its rights",
     },
     user && {
       subject: 'user-mappings',
@@ -42,38 +50,67 @@ export function disclosed(core: Vmcore, user: boolean, sidecar: ExtractSidecar |
     },
     cpus > 0 && {
       subject: 'registers',
-      detail: `of ${count(cpus, 'CPU')}: control registers, segments, and general registers with whatever was in them`,
+      detail: isRedacted
+        ? `of ${count(cpus, 'CPU')}: control registers and the mode that it was in`
+        : `of ${count(cpus, 'CPU')}: control registers, segments, and general registers with whatever was in them`,
     },
     core.vmcoreinfo !== undefined && {
       subject: 'vmcoreinfo',
-      detail: "the kernel's release and build, the addresses and sizes of its structures",
+      detail: isRedacted
+        ? "where in the kernel's image text, names and page tables begin"
+        : "the kernel's release and build, the addresses and sizes of its structures",
     },
-    others.length > 0 && {
-      subject: 'other-notes',
-      detail: `${count(others.length, 'note')} that heki does not read, named ${named}, as they are`,
-    },
+    !isRedacted &&
+      others.length > 0 && {
+        subject: 'other-notes',
+        detail: `${count(others.length, 'note')} that heki does not read, named ${named}, as they are`,
+      },
     sidecar?.kernel !== undefined && { subject: 'kernel-version', detail: "the kernel's version text" },
     sidecar?.cmdline !== undefined && { subject: 'command-line', detail: "the kernel's command line" },
     sidecar?.iomem !== undefined && {
       subject: 'memory-map',
-      detail: `${count(sidecar.iomem.length, 'line')} of /proc/iomem, devices and where the kernel's image lies in memory`,
+      detail: isRedacted
+        ? `${count(sidecar.iomem.length, 'line')} of /proc/iomem: memory, and without a name what it stands in`
+        : `${count(sidecar.iomem.length, 'line')} of /proc/iomem, devices and where the kernel's image lies in memory`,
     },
     sidecar?.symbols !== undefined && {
       subject: 'symbols',
-      detail: `addresses of ${count(Object.keys(sidecar.symbols).length, 'kernel symbol')}`,
+      detail: `${isRedacted ? 'places in the image' : 'addresses'} of ${count(Object.keys(sidecar.symbols).length, 'kernel symbol')}`,
     },
   ];
-  return facts.filter((fact) => fact !== false);
+  return [...facts.filter((fact) => fact !== false), ...(redaction?.remains ?? [])];
 }
 
 /** What an extract leaves out of the dump. */
-export function leftOut(user: boolean, extract: Extract): Disclosure[] {
+export function leftOut(core: Vmcore, extract: Extract, user: boolean): Disclosure[] {
+  const isRedacted = extract.redaction !== undefined;
+  const others = othersNotes(core).length;
   const facts: (Disclosure | false)[] = [
     { subject: 'contents', detail: 'what is in any page that is no page table' },
     !user && {
       subject: 'user-mappings',
       detail: `${count(extract.userEntriesCleared, 'entry', 'entries')} of root tables, and all that they lead to`,
     },
+    isRedacted && {
+      subject: 'kaslr',
+      detail:
+        "where the kernel's regions, image and modules were: they are where every redacted extract has them",
+    },
+    isRedacted && {
+      subject: 'general-registers',
+      detail: 'and instruction pointers, bases and CR2: they read 0',
+    },
+    isRedacted && {
+      subject: 'names',
+      detail:
+        "the kernel's release, build, version and command line, symbols that no command looks at, devices",
+    },
+    isRedacted && others > 0 && { subject: 'other-notes', detail: count(others, 'note') },
   ];
   return facts.filter((fact) => fact !== false);
+}
+
+/** Notes that no command reads. */
+function othersNotes({ notes }: Vmcore): Vmcore['notes'] {
+  return notes.filter(({ name }) => !['CORE', 'QEMU', 'VMCOREINFO'].includes(name));
 }

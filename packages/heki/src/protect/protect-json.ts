@@ -1,6 +1,15 @@
 import type { AttackResult } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
+import { hypervisorWarnings } from '../hypervisors.ts';
+import { tablesJson } from '../snapshot.ts';
+import { claimedBy } from '../verdict/claimed-by.ts';
+import { notInForce } from '../verdict/refusal.ts';
+import { verdictJson } from '../verdict/verdict.ts';
+import { warningsJson } from '../warning.ts';
+import { crashKernelJson } from './crash-kernel.ts';
+import { outsideDirectMapJson } from './outside-direct-map.ts';
+import { assumptions, protectVerdict, uncovered } from './protect-verdict.ts';
 import type { ProtectReport } from './report.ts';
 
 function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
@@ -11,12 +20,16 @@ function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
 /** The report as the object that `heki protect --json` prints. */
 export function protectJson(report: ProtectReport): unknown {
   const { subject, early } = report;
+  const verdict = protectVerdict(report);
   return {
     snapshot: subject.name,
     kernel: subject.kernel,
     hypervisor: report.hypervisor,
     profile: report.profile,
+    defects: report.defects,
+    secureKernel: report.secureKernel,
     mbec: report.mbec,
+    tables: tablesJson(subject.tables),
     processor: processorJson(subject.processor),
     memoryMap: {
       from: subject.memoryMapFrom ?? null,
@@ -26,7 +39,7 @@ export function protectJson(report: ProtectReport): unknown {
     earlyInit:
       early.outcome === 'counting' ? { leaves: early.leaves, pages: early.pages } : { leaves: 0, pages: 0 },
     controlRegisters: { cr0: hex(report.pinned.cr0), cr4: hex(report.pinned.cr4) },
-    hypercalls: report.hypercalls.map(({ number, listPages, result }) => ({
+    hypercalls: report.hypercalls.map(({ number, listPages, result, why }) => ({
       nr: number ?? null,
       listPages: listPages.map((ranges) =>
         ranges.map(({ start, end, permissions, immutable }) => ({
@@ -37,15 +50,27 @@ export function protectJson(report: ProtectReport): unknown {
         })),
       ),
       result,
+      ...(why === undefined ? {} : { refused: why }),
     })),
     pages: Object.fromEntries([...report.pages].map(([permissions, { pages }]) => [permissions, pages])),
+    outsideDirectMap: outsideDirectMapJson(report.outsideDirectMap),
+    crashKernel: crashKernelJson(subject, report.crashKernel),
     attacks: report.attacks.map((attack) => ({
       name: attack.with.name,
       without: attackJson(attack.without),
       with: attackJson(attack.with),
       standing: attack.standing,
+      claimed: attack.claimed,
+      claimedBy: claimedBy(attack.attack),
     })),
-    warnings: report.warnings,
+    verdict: verdictJson(verdict),
+    warnings: warningsJson([
+      ...(verdict.inForce ? [] : [notInForce(verdict.refusal)]),
+      ...hypervisorWarnings(report.hypervisor),
+      ...report.warnings,
+    ]),
+    assumed: warningsJson(assumptions(report)),
+    notCovered: warningsJson(uncovered(report)),
     log: report.log,
     ...(report.trace === undefined ? {} : { trace: report.trace }),
   };

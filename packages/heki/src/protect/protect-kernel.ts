@@ -1,5 +1,5 @@
 import { decodePageList, KvmHypercall, MEM_ATTR_IMMUTABLE, permissionText } from '@heki/hypercall/kvm';
-import type { BackendEvent, HypervisorEvent, VirtualMachine } from '@heki/hypervisor';
+import type { BackendEvent, HypervisorEvent, Refusal, VirtualMachine } from '@heki/hypervisor';
 import type { KvmEvent } from '@heki/kvm';
 import {
   ATTACKS,
@@ -8,70 +8,73 @@ import {
   findTargets,
   type Machine,
   type MachineOptions,
+  type MachineSpecification,
+  machineSettings,
   runAttacks,
   standingOf,
   type TraceEvent,
 } from '@heki/machine';
-import { type Gfn, type PhysicalMemory, virtualAddressOf } from '@heki/physical-memory';
-import type { Profile } from '@heki/series';
-import { type CpuProfile, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import type { HypervisorName } from '../hypervisor-names.ts';
-import { HYPERVISORS, makesKvmHypercalls } from '../hypervisors.ts';
-import type { HypercallRecord, ListedRange, PageCount, ProtectReport, WritableCode } from './report.ts';
+import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
+import type { CpuProfile } from '@heki/x86';
+import { HYPERVISORS, hypervisorNamed, makesKvmHypercalls } from '../hypervisors.ts';
+import { hypervisorOf } from '../specification.ts';
+import { protectsMemory } from '../verdict/refusal.ts';
+import { rightsWarnings } from '../verdict/rights-warnings.ts';
+import { crashKernelPages } from './crash-kernel.ts';
+import { isClaimed, lookAtRights } from './granted-rights.ts';
+import { findOutsideDirectMap } from './outside-direct-map.ts';
+import type { HypercallRecord, ListedRange, PageCount, ProtectReport } from './report.ts';
 import type { Subject } from './subject.ts';
 
 /** How the kernel is protected. */
 export interface ProtectSettings {
-  readonly profile: Profile;
-  readonly mbec: boolean;
-  readonly hypervisor: HypervisorName;
+  /** What the snapshot leaves open: the hypervisor and the defects. */
+  readonly machine: MachineSpecification;
   /** A kernel's own configuration and where it comes from. Default: one that suits Heki. */
-  readonly kernelConfig?: NonNullable<ProtectReport['kernelConfig']>;
+  readonly kernelConfig?: ProtectReport['kernelConfig'];
+  readonly strict: boolean;
   readonly trace: boolean;
 }
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { core, processor, kernelRoot, levels, symbols, memoryMap, directMap } = subject;
-  const backend = HYPERVISORS[settings.hypervisor];
-  const hypervisor = backend.create({
-    profile: settings.profile,
-    mbec: settings.mbec,
-    processor: processor.profile,
-  });
-  const targets = findTargets({
-    memory: core.memory,
-    root: kernelRoot,
-    levels,
-    symbols,
-    ...(directMap === undefined ? {} : { directMap }),
-  });
+  const { processor, tables, symbols, memoryMap, crashKernel } = subject;
+  const { profile, defects, spuriousFaults, ...machine } = machineSettings(settings.machine);
+  const name = hypervisorNamed(machine.hypervisor);
+  const { driver } = HYPERVISORS[name];
+  const hypervisor = hypervisorOf(settings.machine, {}, processor.profile);
+  const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
   const options: MachineOptions<VirtualMachine, BackendEvent> = {
     hypervisor,
-    driver: (guest, driverOptions) => backend.driver?.(guest, driverOptions) ?? false,
-    memory: core.memory,
+    driver: (guest, driverOptions) => driver?.(guest, driverOptions) ?? false,
+    kernel: tables,
     memoryMap,
+    crashKernel,
     registers: processor.registers,
-    kernelRoot,
-    profile: settings.profile,
-    ...(settings.kernelConfig === undefined ? {} : { kernelConfig: settings.kernelConfig.config }),
+    profile,
+    defects,
+    spuriousFaults,
+    kernelConfig: settings.kernelConfig?.config,
   };
 
   const without = runAttacks({ createMachine: () => createMachine({ ...options, heki: false }), targets });
 
   const trace: string[] = [];
   const boot = (onEvent?: (event: TraceEvent) => void) => {
-    const machine = createMachine(onEvent === undefined ? options : { ...options, onEvent });
+    const machine = createMachine({ ...options, onEvent });
     return { machine, init: () => ({ early: machine.earlyInit(), late: machine.lateInit() }) };
   };
   const first = boot((event) => {
-    if (makesKvmHypercalls(settings.hypervisor)) recorder.kvmEvent(event);
+    if (makesKvmHypercalls(name)) recorder.kvmEvent(event);
     else recorder.neutralEvent(event);
     if (settings.trace) trace.push(describeTraceEvent(hypervisor, event));
   });
   const { early, late } = first.init();
   const pinned = recorder.pinned();
+  const inForce = protectsMemory(late) && !recorder.hypercalls.some(({ result }) => result < 0);
+  const granted = lookAtRights(subject, first.machine);
+  const sent = allRanges(recorder.hypercalls.filter(({ result }) => result === 0));
   let next: Machine | undefined = first.machine;
   const attacked = runAttacks({
     targets,
@@ -87,9 +90,12 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
 
   return {
     subject,
-    profile: settings.profile,
-    mbec: settings.mbec && hasExecuteControl(processor.profile),
-    hypervisor: settings.hypervisor,
+    profile,
+    strict: settings.strict,
+    defects,
+    secureKernel: machine.secureKernel,
+    mbec: machine.mbec && hasExecuteControl(processor.profile),
+    hypervisor: name,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
     early,
@@ -98,16 +104,24 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     hypercalls: recorder.hypercalls,
     pages: countPages(recorder.hypercalls),
     weakenedPages: recorder.weakenedPages(),
-    writableCode: findWritableCode(subject, recorder.hypercalls),
+    granted,
+    inForce,
+    outsideDirectMap: findOutsideDirectMap(subject, granted.mappings, sent),
+    crashKernel: crashKernelPages(subject, sent),
     attacks: ATTACKS.flatMap((attack, index) => {
       const plain = without[index];
       const protectedResult = attacked[index];
       if (plain === undefined || protectedResult === undefined) return [];
       const compared = { attack, without: plain, with: protectedResult };
-      return [{ ...compared, standing: standingOf(compared) }];
+      const claimed = inForce && isClaimed(attack, first.machine, granted, protectedResult.target);
+      return [{ ...compared, standing: standingOf(compared), claimed }];
     }),
     pageTablesOnly: without.some(({ steps }) => steps.some(({ contentsAbsent }) => contentsAbsent)),
-    warnings: processor.warnings,
+    warnings: [
+      ...subject.warnings,
+      ...processor.warnings,
+      ...rightsWarnings(granted.rights, { tables: granted.tables, inForce }),
+    ],
     log: recorder.log,
     hostLog: recorder.hostLog,
     trace: settings.trace ? trace : undefined,
@@ -125,6 +139,7 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
   const log: string[] = [];
   const hostLog: string[] = [];
   let weakened = 0;
+  let why: Refusal | undefined;
   let pinned = { cr0: 0n, cr4: 0n };
 
   /** What every backend reports alike. */
@@ -134,11 +149,19 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
     if (from !== 'hypervisor' || !isCommon(event)) return;
     if (event.type === 'log') hostLog.push(event.text);
     if (event.type === 'protected') {
+      why = event.result.refused?.why;
       weakened += event.result.weakened.reduce((sum, { range }) => sum + range.end - range.start, 0);
     }
+    if (event.type === 'pinned') why = event.result.refused;
     if (event.type === 'pinned' && event.result.refused === undefined) {
       pinned = { cr0: event.result.cr0, cr4: event.result.cr4 };
     }
+  };
+  /** What was reported of the request that ends here. */
+  const taken = (): Refusal | undefined => {
+    const reported = why;
+    why = undefined;
+    return reported;
   };
   return {
     hypercalls,
@@ -159,6 +182,7 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
         // The guest has freed the pages of the list, but it has not used them again.
         listPages: number === KvmHypercall.PROTECT_MEMORY ? readList(memory(), event.arguments[0]) : [],
         result: Number(BigInt.asIntN(64, event.result)),
+        why: taken(),
       });
     },
     /** An event on any other hypervisor: what its driver asked for the core. */
@@ -172,6 +196,7 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
           arguments: [list],
           listPages: readList(memory(), list),
           result: event.result,
+          why: taken(),
         });
       }
     },
@@ -211,27 +236,4 @@ function countPages(hypercalls: readonly HypercallRecord[]): Map<string, PageCou
     counts.set(permissions, { pages: pages + frames, immutable: fixed + (immutable ? frames : 0) });
   }
   return counts;
-}
-
-/** Which mappings make the pages that were sent as rwx so. */
-function findWritableCode(subject: Subject, hypercalls: readonly HypercallRecord[]): WritableCode[] {
-  const found: { -readonly [Key in keyof WritableCode]: WritableCode[Key] }[] = allRanges(hypercalls)
-    .filter(({ permissions }) => permissions === 'rwx')
-    .sort((a, b) => a.start - b.start)
-    .map(({ start, end }) => ({ start, end, writableAt: undefined, executableAt: undefined }));
-  if (found.length === 0) return [];
-  const { core, kernelRoot, levels } = subject;
-  const tables = { memory: core.memory, root: kernelRoot, levels };
-  walkMappings(tables, upperHalfStart(levels), (2 ** 52) as Parameters<typeof walkMappings>[2], (leaf) => {
-    const { virtualFrame, guestFrame, frames, effective } = leaf;
-    for (const range of found) {
-      if (guestFrame >= range.end || guestFrame + frames <= range.start) continue;
-      const at = virtualAddressOf(
-        (virtualFrame + Math.max(0, range.start - guestFrame)) as typeof virtualFrame,
-      );
-      if ((effective & PageRights.WRITE) !== 0) range.writableAt ??= at;
-      if ((effective & PageRights.EXECUTE_DISABLE) === 0) range.executableAt ??= at;
-    }
-  });
-  return found;
 }

@@ -1,20 +1,23 @@
 import { type KernelConfig, PUBLISHED_LAYOUT } from '@heki/guest';
 import { KvmHypercall } from '@heki/hypercall/kvm';
 import type { Standing } from '@heki/machine';
-import { hex, virtualAddressOf } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
+import { profileText } from '../profile-text.ts';
 import { bytesText, count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
-import { warningLines } from '../warning.ts';
+import { earlyRefusal } from '../verdict/refusal.ts';
+import { verdictLines } from '../verdict/verdict.ts';
+import { rangedWarningLines, warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
-import type { HypercallRecord, ProtectReport } from './report.ts';
+import { outsideDirectMapLines } from './outside-direct-map.ts';
+import { protectVerdict, uncovered } from './protect-verdict.ts';
+import type { HypercallRecord, PageCount, ProtectReport } from './report.ts';
 
 const BAR_WIDTH = 24;
-/** More ranges than this of writable code are counted, not listed. */
-const LISTED_RANGES = 4;
 
 const MEANINGS = {
   'r-x': 'code: runs, and nobody changes it',
@@ -22,6 +25,13 @@ const MEANINGS = {
   'rw-': 'data: changed, but not run by the kernel',
   rwx: 'changed and run: nothing is enforced',
 } as const;
+
+/** What is not covered and has its own place in the text. */
+const SAID_ELSEWHERE: ReadonlySet<string> = new Set([
+  'contents',
+  'memory-map-left-out',
+  'outside-direct-map',
+]);
 
 /** What is left of it where the processor cannot deny execution to the kernel alone. */
 const MEANINGS_WITHOUT_MBEC: Readonly<Record<keyof typeof MEANINGS, string>> = {
@@ -83,8 +93,10 @@ function header(report: ProtectReport, colours: Colours): string[] {
             `of that map: ${leftOut.map(({ name, bytes }) => `${bytesText(bytes)} ${name}`).join(', ')}`,
           ] satisfies [string, string],
         ]),
+    ['tables', `${hex(subject.tables.root * 4096)}, ${subject.tables.origin.name}`],
+    ['proven by', subject.tables.because],
     ['processor', processorText(subject.processor)],
-    ['hypervisor', `${hypervisorText(report, colours)}; profile ${report.profile}`],
+    ['hypervisor', `${hypervisorText(report, colours)}; profile ${profileText(report)}`],
     [
       report.kernelConfig === undefined ? 'assumed' : 'configured',
       report.kernelConfig === undefined
@@ -97,6 +109,9 @@ function header(report: ProtectReport, colours: Colours): string[] {
     '',
     ...rows.map(([name, value]) => `  ${dim(name.padEnd(11))}${value}`),
     ...warningLines(report.warnings, colours).map((line) => `  ${line}`),
+    ...uncovered(report)
+      .filter(({ id }) => !SAID_ELSEWHERE.has(id))
+      .map(({ message }) => `  ${yellow(`not covered: ${message}`)}`),
   ];
 }
 
@@ -123,7 +138,8 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
   switch (early.outcome) {
     case 'counting':
       return [
-        ...(profile === 'rfc-v2' && subject.directMap !== PUBLISHED_LAYOUT[subject.levels].directMap.start
+        ...(profile === 'rfc-v2' &&
+        subject.tables.directMap.start !== PUBLISHED_LAYOUT[subject.tables.levels].directMap.start
           ? [
               yellow(
                 'KASLR moved the direct map of this kernel; as published, Heki looks at fixed addresses all the same',
@@ -132,20 +148,8 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
           : []),
         `${count(early.leaves, 'mapping')} outside the direct map; counters of read, write and execute for ${count(early.pages, 'page')}`,
       ];
-    case 'not-built':
-      return [`Heki is not in this kernel: ${early.reasons.join('; ')}`];
-    case 'disabled':
-      return ['Heki is switched off on the command line'];
-    case 'kaslr':
-      return [
-        'Heki refuses: the kernel is built with KASLR (CONFIG_RANDOMIZE_BASE), and looks at fixed addresses',
-      ];
-    case 'walk-stopped':
-      return [
-        `the kernel's page tables have no end: the walk stopped at ${hex(virtualAddressOf(early.stoppedAt))}, and nothing is protected`,
-      ];
-    case 'no-hypervisor':
-      return ['Heki found no hypervisor that supports it'];
+    default:
+      return [earlyRefusal(early) ?? ''];
   }
 }
 
@@ -189,19 +193,23 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
 }
 
 function enforcedLines(report: ProtectReport, colours: Colours): string[] {
-  const { pages, pinned, writableCode, weakenedPages, subject } = report;
+  const { pages, pinned, weakenedPages, outsideDirectMap, crashKernel, subject } = report;
   const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
   if (total === 0) return ['nothing'];
   const lines: string[] = [];
   const meanings = weakenedPages > 0 ? MEANINGS_WITHOUT_MBEC : MEANINGS;
-  for (const permissions of ['r-x', 'r--', 'rw-', 'rwx'] as const) {
-    const { pages: frames, immutable } = pages.get(permissions) ?? { pages: 0, immutable: 0 };
+  const kinds = (['r-x', 'r--', 'rw-', 'rwx'] as const).map((permissions) => ({
+    permissions,
+    ...(pages.get(permissions) ?? { pages: 0, immutable: 0 }),
+    meaning: meanings[permissions] as string,
+  }));
+  for (const { permissions, pages: frames, immutable, meaning } of withCrashKernel(kinds, crashKernel)) {
     if (frames === 0) continue;
     const bar = '█'.repeat(Math.max(1, Math.round((frames / total) * BAR_WIDTH))).padEnd(BAR_WIDTH);
     const colour = permissions === 'rwx' ? colours.red : permissions === 'rw-' ? colours.blue : colours.green;
     lines.push(
-      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meanings[permissions]}${immutable > 0 ? colours.dim('  immutable') : ''}`,
+      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meaning}${immutable > 0 ? colours.dim('  immutable') : ''}`,
     );
   }
   lines.push(
@@ -214,27 +222,32 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
       ),
     );
   }
-  if (writableCode.length > 0) {
-    const frames = writableCode.reduce((sum, { start, end }) => sum + end - start, 0);
-    lines.push(
-      '',
-      colours.red(
-        colours.bold(
-          `WARNING: ${count(frames, 'page')} ${frames === 1 ? 'is' : 'are'} writable through one mapping and executable through another.`,
-        ),
-      ),
-      colours.red('Heki grants what the mappings of a page grant together, so it cannot protect them:'),
-      ...writableCode.slice(0, LISTED_RANGES).map(({ start, end, writableAt, executableAt }) => {
-        const where = (name: string, at: bigint | undefined) =>
-          at === undefined ? '' : `, ${name} at ${hex(at)}`;
-        return `  guest-physical ${hex(start * 4096)}-${hex(end * 4096 - 1)}${where('writable', writableAt)}${where('executable', executableAt)}`;
-      }),
-    );
-    if (writableCode.length > LISTED_RANGES) {
-      lines.push(`  and ${count(writableCode.length - LISTED_RANGES, 'more range')} (--json lists all)`);
-    }
-  }
+  lines.push(...outsideDirectMapLines(outsideDirectMap, colours));
+  lines.push(...rangedWarningLines(report.warnings, colours));
   return lines;
+}
+
+/** Pages of one kind, as a line tells them. */
+interface PageKind extends PageCount {
+  readonly permissions: keyof typeof MEANINGS;
+  readonly meaning: string;
+}
+
+/** Parts the pages of a loaded crash kernel from those that are constants. */
+function withCrashKernel(kinds: readonly PageKind[], crashKernel: PageCount): PageKind[] {
+  return kinds.flatMap((kind) => {
+    if (kind.permissions !== 'r--') return [kind];
+    const { pages, immutable } = kind;
+    const constants = { pages: pages - crashKernel.pages, immutable: immutable - crashKernel.immutable };
+    const meaning =
+      crashKernel.immutable === 0
+        ? 'a crash kernel, loaded: read-only until another is'
+        : 'a crash kernel, loaded: no other can be any more';
+    return [
+      { ...kind, ...constants },
+      { ...kind, ...crashKernel, meaning },
+    ];
+  });
 }
 
 function attackLines(report: ProtectReport, colours: Colours): string[] {
@@ -249,6 +262,7 @@ function attackLines(report: ProtectReport, colours: Colours): string[] {
   lines.push(
     ...titles('not-stopped').map((title) => colours.red(`Heki does not stop this: ${title}.`)),
     ...titles('broken').map((title) => colours.red(`Heki breaks this: ${title}.`)),
+    ...verdictLines(protectVerdict(report), colours),
   );
   if (attacks.some(({ with: { outcome } }) => outcome === 'livelock')) {
     lines.push(

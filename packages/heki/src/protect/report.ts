@@ -1,9 +1,18 @@
 import type { EarlyInitResult, KernelConfig, LateInitResult } from '@heki/guest';
-import type { Attack, AttackResult, Standing } from '@heki/machine';
-import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { Refusal } from '@heki/hypervisor';
+import type {
+  Attack,
+  AttackResult,
+  RamOutsideDirectMap,
+  SecureKernel,
+  SpecifiedDefects,
+  Standing,
+} from '@heki/machine';
+import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { HypervisorName } from '../hypervisor-names.ts';
 import type { Warning } from '../warning.ts';
+import type { GrantedRights } from './granted-rights.ts';
 import type { Subject } from './subject.ts';
 
 /** A range as a page list has it. */
@@ -21,6 +30,8 @@ export interface HypercallRecord {
   /** Newest page first. Empty for other hypercalls, and for a list that no reader can decode. */
   readonly listPages: readonly (readonly ListedRange[])[];
   readonly result: number;
+  /** Why the hypervisor refused it, as it reported. */
+  readonly why: Refusal | undefined;
 }
 
 /** Pages with the same permissions, as they were sent. */
@@ -29,10 +40,9 @@ export interface PageCount {
   readonly immutable: number;
 }
 
-/** Guest frames that some mapping can write and some mapping can execute, with a mapping of each kind. */
-export interface WritableCode extends FrameRange<Gfn> {
-  readonly writableAt: VirtualAddress | undefined;
-  readonly executableAt: VirtualAddress | undefined;
+/** RAM that the kernel's direct map lacks, and whether Heki has asked for it all the same. */
+export interface OutsideDirectMap extends RamOutsideDirectMap {
+  readonly sent: boolean;
 }
 
 /** An attack without Heki and with it. */
@@ -41,12 +51,19 @@ interface ComparedAttack {
   readonly without: AttackResult;
   readonly with: AttackResult;
   readonly standing: Standing;
+  /** Heki is in force, and the machine claims to stop it. */
+  readonly claimed: boolean;
 }
 
 /** Everything that `heki protect` found out. */
 export interface ProtectReport {
   readonly subject: Subject;
   readonly profile: Profile;
+  /** `--strict`. */
+  readonly strict: boolean;
+  /** Single defects that differ from the profile. */
+  readonly defects: SpecifiedDefects;
+  readonly secureKernel: SecureKernel;
   /** Mode-based execute control, or on AMD GMET: the processor has it, and it was not switched off. */
   readonly mbec: boolean;
   readonly hypervisor: HypervisorName;
@@ -61,7 +78,13 @@ export interface ProtectReport {
   readonly pages: ReadonlyMap<string, PageCount>;
   /** Pages that stay executable for the kernel because the processor cannot deny it. */
   readonly weakenedPages: number;
-  readonly writableCode: readonly WritableCode[];
+  /** Read back from the machine after late init. */
+  readonly granted: GrantedRights;
+  /** Heki protects the kernel's memory, and the hypervisor took every request. */
+  readonly inForce: boolean;
+  readonly outsideDirectMap: readonly OutsideDirectMap[];
+  /** What of the read-only pages is a loaded crash kernel. */
+  readonly crashKernel: PageCount;
   readonly attacks: readonly ComparedAttack[];
   /** What a reader must know to take the rest rightly. */
   readonly warnings: readonly Warning[];

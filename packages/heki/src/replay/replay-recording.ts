@@ -8,18 +8,24 @@ import {
   MEM_ATTR_WRITE,
   permissionText,
 } from '@heki/hypercall/kvm';
+import type { Capabilities } from '@heki/hypervisor';
 import { createKvm, type KvmStatistics } from '@heki/kvm';
-import { createMachine } from '@heki/machine';
+import {
+  type ComparedRange,
+  createMachine,
+  createRightsTally,
+  type MachineSettings,
+  type MachineSpecification,
+  machineSettings,
+  type RightsComparison,
+} from '@heki/machine';
 import { createMemoryMap, createRam, type Gfn } from '@heki/physical-memory';
-import type { Profile } from '@heki/series';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { InputError } from '../failure.ts';
 import type { RecordedCall } from './recording.ts';
 
 /** What a kernel's life is replayed on. */
-export interface ReplaySettings {
-  readonly profile: Profile;
-  readonly mbec: boolean;
+export interface ReplaySettings extends Pick<MachineSpecification, 'profile' | 'defects' | 'mbec'> {
   /** Called now and then with the number of calls made so far. */
   readonly onProgress?: (calls: number) => void;
 }
@@ -35,7 +41,7 @@ export interface EndState {
 }
 
 /** What came of a kernel's life. */
-export interface ReplayReport extends ReplaySettings {
+export interface ReplayReport extends Pick<MachineSettings, 'profile' | 'defects' | 'mbec'> {
   readonly calls: number;
   /** Hypercalls 14. */
   readonly hypercalls: number;
@@ -44,6 +50,8 @@ export interface ReplayReport extends ReplaySettings {
   readonly ranges: Readonly<KvmStatistics['ranges']>;
   /** Over all frames that protect sent, most frames first. */
   readonly end: readonly EndState[];
+  /** What frames are granted beside what their mappings need. */
+  readonly rights: Omit<RightsComparison, 'frames' | 'sampled'>;
 }
 
 /** Linux's section size: pfn_valid holds for whole sections. */
@@ -65,11 +73,12 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
   if (protectedLeaves.length === 0) {
     throw new InputError('the recording has no protect call with mappings: nothing was ever enforced');
   }
+  const { profile, defects, mbec } = machineSettings(settings);
   const memoryEnd = endOfMemory(calls);
   const ram = { start: 0 as Gfn, end: memoryEnd };
   const machine = createMachine({
-    hypervisor: createKvm({ profile: settings.profile, mbec: settings.mbec }),
-    memory: createRam<Gfn>({ ranges: [ram] }),
+    hypervisor: createKvm({ profile, defects, mbec }),
+    kernel: { memory: createRam<Gfn>({ ranges: [ram] }), root: undefined },
     memoryMap: createMemoryMap([{ ...ram, type: 'ram' }]),
     // Hypercalls are made from 64-bit mode at CPL 0.
     registers: {
@@ -77,10 +86,10 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
       cr4: CR4.PAE | CR4.SMEP | CR4.SMAP | CR4.UMIP,
       efer: EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE,
     },
-    profile: settings.profile,
+    profile,
     // The published hooks do not tell that set_memory_* changed the alias in the direct map, too: a core that counts
     // the direct map would take module text for writable there for ever.
-    defects: { 'B-G5': true },
+    defects: { ...defects, 'B-G5': true },
     // With large pages, B-H8 would decide what a page is granted, too: only the hooks' effect is wanted here.
     hostPage: 1,
   });
@@ -95,6 +104,7 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
 
   const { statistics, attributes } = machine.virtualMachine;
   const end = new Map<number, number>();
+  const stretches: ComparedRange[] = [];
   const seen = new Set<number>();
   for (const leaf of protectedLeaves) {
     const { guestFrame, frames } = leaf;
@@ -113,12 +123,20 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
         (rights?.write === true ? MEM_ATTR_WRITE : 0) |
         (rights?.supervisorExecute === true ? MEM_ATTR_EXEC : 0);
       // Nobody can be denied reading (B-H18), so every page counts as wanting it.
+      stretches.push({
+        start: frame as Gfn,
+        end: (frame + 1) as Gfn,
+        allowed: wanted | MEM_ATTR_READ,
+        granted,
+      });
       const key = granted | ((wanted | MEM_ATTR_READ) << 4) | (immutable ? 1 << 8 : 0);
       end.set(key, (end.get(key) ?? 0) + 1);
     }
   }
   return {
-    ...settings,
+    profile,
+    defects,
+    mbec,
     calls: calls.length,
     hypercalls: statistics.hypercalls.get(KvmHypercall.PROTECT_MEMORY) ?? 0,
     failedHooks,
@@ -131,7 +149,15 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
         frames,
       }))
       .sort((a, b) => b.frames - a.frames),
+    rights: compared(machine.capabilities, stretches),
   };
+}
+
+/** MEM_ATTR bits are those of `KernelRights`. @param stretches in any order */
+function compared(capabilities: Capabilities, stretches: ComparedRange[]): ReplayReport['rights'] {
+  const tally = createRightsTally(capabilities);
+  for (const stretch of stretches.sort((a, b) => a.start - b.start)) tally.add(stretch);
+  return tally.result();
 }
 
 /** One past the last frame that any call speaks of, in whole sections. */

@@ -1,10 +1,14 @@
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
+import { profileText } from '../profile-text.ts';
 import { count, number } from '../quantity.ts';
+import { rightsWarnings } from '../verdict/rights-warnings.ts';
+import { type Verdict, verdictLines } from '../verdict/verdict.ts';
+import { rangedWarningLines } from '../warning.ts';
 import type { EndState, ReplayReport } from './replay-recording.ts';
 
 /** What it means that pages which want `wanted` have `effective`, for a newcomer. */
-function verdict({ effective, wanted }: EndState): 'right' | 'loose' | 'strict' {
+function kindOf({ effective, wanted }: EndState): 'right' | 'loose' | 'strict' {
   if (effective === wanted) return 'right';
   const has = (rights: string, letter: string): boolean => rights.includes(letter);
   return ['w', 'x'].some((letter) => has(effective, letter) && !has(wanted, letter)) ? 'loose' : 'strict';
@@ -16,7 +20,7 @@ const VERDICTS = {
 } as const;
 
 /** The report as people read it. */
-export function replayText(name: string, report: ReplayReport, colours: Colours): string {
+export function replayText(name: string, report: ReplayReport, verdict: Verdict, colours: Colours): string {
   const { ranges, end } = report;
   const table = new Table({
     head: ['wanted by the kernel', 'granted by KVM', 'immutable', 'pages', ''],
@@ -25,7 +29,7 @@ export function replayText(name: string, report: ReplayReport, colours: Colours)
   });
   const totals = { right: 0, loose: 0, strict: 0 };
   for (const state of end) {
-    const kind = verdict(state);
+    const kind = kindOf(state);
     totals[kind] += state.frames;
     const paint = kind === 'right' ? colours.green : kind === 'loose' ? colours.red : colours.yellow;
     table.push([
@@ -38,7 +42,7 @@ export function replayText(name: string, report: ReplayReport, colours: Colours)
   }
   const lines = [
     `${colours.bold(name)}: the life of a real kernel, ${number(report.calls)} calls of its hooks`,
-    `profile ${report.profile}, ${report.mbec ? 'with' : 'without'} MBEC`,
+    `profile ${profileText(report)}, ${report.mbec ? 'with' : 'without'} MBEC`,
     '',
     `${number(report.hypercalls)} hypercalls 14 carried ${number(ranges.sent)} ranges:`,
     `  ${number(ranges.applied)} applied`,
@@ -60,5 +64,9 @@ export function replayText(name: string, report: ReplayReport, colours: Colours)
   if (totals.strict > 0) {
     lines.push(colours.yellow(`${count(totals.strict, 'page')} with fewer rights than the kernel wants.`));
   }
+  lines.push(
+    ...rangedWarningLines(rightsWarnings(report.rights, { inForce: true }), colours),
+    ...verdictLines(verdict, colours),
+  );
   return `${lines.join('\n')}\n`;
 }

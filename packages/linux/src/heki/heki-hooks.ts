@@ -1,4 +1,9 @@
-import { type HekiGuest, type ProtectionBits, permissionChange } from '@heki/guest';
+import {
+  type MappingChange as HekiChange,
+  type HekiGuest,
+  type ProtectionBits,
+  permissionChange,
+} from '@heki/guest';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import type { HekiHook } from '../event.ts';
 import type { AttributeChange } from '../mm/attribute-change.ts';
@@ -31,21 +36,27 @@ export function hekiMap(kernel: Hooked, start: VirtualFrame, end: VirtualFrame):
 }
 
 /** Before mappings are taken away (__vunmap_range_noflush; Heki v2 15/19). */
-export function hekiUnmap(kernel: Hooked, start: VirtualFrame, end: VirtualFrame): number {
-  return call(kernel, 'unmap', start, end, (heki) => heki.unmap(start, end));
+export function hekiUnmap(
+  kernel: Hooked,
+  change: HekiChange | undefined,
+  start: VirtualFrame,
+  end: VirtualFrame,
+): number {
+  return call(kernel, 'unmap', start, end, () => change?.unmap(start, end) ?? 0);
 }
 
 /** Before permissions change (set_memory_*; Heki v2 16/19). Without B-G4 {@link hekiChanges} tells instead. */
 export function hekiUpdate(
   kernel: Hooked,
+  change: HekiChange | undefined,
   start: VirtualFrame,
   end: VirtualFrame,
   operation: 'set' | 'clear',
   bits: ProtectionBits,
 ): number {
   if (!kernel.defects['B-G4']) return 0;
-  const change = permissionChange(operation, bits);
-  return call(kernel, 'update', start, end, (heki) => heki.update(start, end, change.set, change.clear));
+  const { set, clear } = permissionChange(operation, bits);
+  return call(kernel, 'update', start, end, () => change?.update(start, end, set, clear) ?? 0);
 }
 
 /**
@@ -54,28 +65,33 @@ export function hekiUpdate(
  */
 export function hekiUpdateFailed(
   { heki, emit, defects, tables }: Hooked & Pick<MmState, 'tables'>,
+  hekiChange: HekiChange | undefined,
   start: VirtualFrame,
   end: VirtualFrame,
   change: AttributeChange,
 ): void {
-  if (heki === undefined || !defects['B-G4'] || defects['B-G12']) return;
-  const result = reportTransitions(heki, unchangedLeaves(tables, start, end, change));
+  if (heki === undefined || hekiChange === undefined || !defects['B-G4'] || defects['B-G12']) return;
+  const result = reportTransitions(heki, hekiChange, unchangedLeaves(tables, start, end, change));
   emit({ type: 'heki-hook', hook: 'update-failed', range: { start, end }, result });
-  heki.settle();
+  hekiChange.inForce();
 }
 
 /** The mend of B-G4: leaves of all kinds, before they change. */
-export function hekiChanges({ heki, emit, defects }: Hooked, transitions: readonly LeafTransition[]): number {
-  if (heki === undefined || defects['B-G4'] || transitions.length === 0) return 0;
-  const result = reportTransitions(heki, transitions);
+export function hekiChanges(
+  { heki, emit, defects }: Hooked,
+  change: HekiChange | undefined,
+  transitions: readonly LeafTransition[],
+): number {
+  if (heki === undefined || change === undefined || defects['B-G4'] || transitions.length === 0) return 0;
+  const result = reportTransitions(heki, change, transitions);
   emit({ type: 'heki-hook', hook: 'change', leaves: transitions.length, result });
   return result;
 }
 
 /** After page tables have changed: the mend of B-G22. */
-export function hekiSettle({ heki, emit }: Hooked): number {
-  const result = heki?.settle() ?? 0;
-  if (result !== 0) emit({ type: 'heki-hook', hook: 'settle', result });
+export function hekiInForce({ emit }: Hooked, change: HekiChange | undefined): number {
+  const result = change?.inForce() ?? 0;
+  if (result !== 0) emit({ type: 'heki-hook', hook: 'in-force', result });
   return result;
 }
 

@@ -1,7 +1,8 @@
 import type { VirtualRange } from '@heki/guest';
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
-import { hekiMap, hekiUnmap } from '../heki/heki-hooks.ts';
+import { hekiMap } from '../heki/heki-hooks.ts';
 import type { AddressLayout } from '../layout/layout.ts';
+import { MappingChange } from '../mm/mapping-change.ts';
 import { PAGE_KERNEL } from '../mm/vmalloc.ts';
 import { Errno, fail } from '../outcome.ts';
 import type { AddedSection, HotplugState } from './hotplug-state.ts';
@@ -32,9 +33,18 @@ export function addMemory(kernel: HotplugState, range: FrameRange<Gfn>): void {
   const section = { range, map, memoryEnd };
   kernel.memoryEnd = end;
   const why = mapSection(kernel, section);
-  const refused = why === undefined ? tellOf(kernel, section, hekiMap, hekiUnmap) : 0;
+  const back = new MappingChange(kernel);
+  const refused =
+    why === undefined
+      ? tellOf(
+          kernel,
+          section,
+          (from, to) => hekiMap(kernel, from, to),
+          (from, to) => back.unmap(from, to),
+        )
+      : 0;
   if (why !== undefined || refused !== 0) {
-    takeDown(kernel, section);
+    takeDown(back, section);
     if (why !== undefined) fail(Errno.ENOMEM, `mapping ended early: ${why}`);
     fail(-refused, 'Heki refused the new memory');
   }
@@ -59,12 +69,18 @@ export function removeMemory(kernel: HotplugState, { start, end }: FrameRange<Gf
     );
   }
   if (!pages.remove(section.range)) fail(Errno.EBUSY, 'pages of the section are in use');
-  const refused = tellOf(kernel, section, hekiUnmap, hekiMap);
+  const mappings = new MappingChange(kernel);
+  const refused = tellOf(
+    kernel,
+    section,
+    (from, to) => mappings.unmap(from, to),
+    (from, to) => hekiMap(kernel, from, to),
+  );
   if (refused !== 0) {
     pages.add(section.range);
     fail(-refused, 'Heki refused to give the memory up');
   }
-  takeDown(kernel, section);
+  takeDown(mappings, section);
   addedSections.pop();
   emit({ type: 'log', text: `Memory hotplug: section ${start / SECTION_FRAMES} is offline` });
 }
@@ -83,10 +99,11 @@ function mapSection(
 }
 
 /** Takes the mappings of a section away, and gives back what held its struct pages. */
-function takeDown(kernel: HotplugState, { range, map, memoryEnd }: AddedSection): void {
+function takeDown(mappings: MappingChange, { range, map, memoryEnd }: AddedSection): void {
+  const { kernel } = mappings;
   const { tables, layout, pages } = kernel;
   const { pageArray, direct } = mappingsOf(layout, range.start);
-  tables.edit(() => {
+  mappings.edit(() => {
     for (const { start, end } of [direct, pageArray]) tables.unmap(start, end, false);
   });
   pages.free(map, SECTION_MAP_ORDER);
@@ -97,15 +114,15 @@ function takeDown(kernel: HotplugState, { range, map, memoryEnd }: AddedSection)
 function tellOf(
   kernel: HotplugState,
   { range }: AddedSection,
-  hook: typeof hekiMap,
-  inverse: typeof hekiMap,
+  hook: (start: VirtualFrame, end: VirtualFrame) => number,
+  inverse: (start: VirtualFrame, end: VirtualFrame) => number,
 ): number {
   if (kernel.defects['B-G4']) return 0;
   const { pageArray, direct } = mappingsOf(kernel.layout, range.start);
-  const told = hook(kernel, direct.start, direct.end);
+  const told = hook(direct.start, direct.end);
   if (told !== 0) return told;
-  const refused = hook(kernel, pageArray.start, pageArray.end);
-  if (refused !== 0) inverse(kernel, direct.start, direct.end);
+  const refused = hook(pageArray.start, pageArray.end);
+  if (refused !== 0) inverse(direct.start, direct.end);
   return refused;
 }
 

@@ -1,4 +1,10 @@
-import { HekiCommand, type HekiGuest, type NamedLeaf, permissionChange } from '@heki/guest';
+import {
+  HekiCommand,
+  type HekiGuest,
+  type MappingChange,
+  type NamedLeaf,
+  permissionChange,
+} from '@heki/guest';
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { EntryHigh, EntryLow } from '@heki/x86';
 import type { TableEntry } from './page-tables.ts';
@@ -31,7 +37,7 @@ interface Run {
 
 /** Calls of Heki that belong together: leaves that come, go, or change alike. */
 interface Group {
-  readonly command: HekiCommand;
+  readonly command: Parameters<MappingChange['leaves']>[0];
   readonly set: number;
   readonly clear: number;
   readonly runs: Run[];
@@ -39,9 +45,13 @@ interface Group {
 
 /**
  * Tells Heki of leaves that are about to change. 0, or the error number of the first call that was refused: then those before
- * it are taken back, and the leaves must stay as they are. What pages gain is withheld until the core settles.
+ * it are taken back, and the leaves must stay as they are. What pages gain is granted when `change` is in force.
  */
-export function reportTransitions(heki: HekiGuest, transitions: readonly LeafTransition[]): number {
+export function reportTransitions(
+  heki: Pick<HekiGuest, 'directMap' | 'protectsMemory'>,
+  change: MappingChange,
+  transitions: readonly LeafTransition[],
+): number {
   const { directMap, protectsMemory } = heki;
   const groups = new Map<number, Group>();
   /** The latest, which goes on with most leaves. */
@@ -67,9 +77,9 @@ export function reportTransitions(heki: HekiGuest, transitions: readonly LeafTra
   }
   const told: Group[] = [];
   for (const group of groups.values()) {
-    const refused = tell(heki, group);
+    const refused = tell(change, group);
     if (refused !== 0) {
-      for (const one of told.toReversed()) tell(heki, inverse(one));
+      for (const one of told.toReversed()) tell(change, inverse(one));
       return refused;
     }
     told.push(group);
@@ -95,12 +105,12 @@ function groupOf(old: U64, next: U64): Omit<Group, 'runs'> | undefined {
   return set === 0 && clear === 0 ? undefined : { command: HekiCommand.UPDATE, set, clear };
 }
 
-function tell(heki: HekiGuest, { command, set, clear, runs }: Group): number {
+function tell(change: MappingChange, { command, set, clear, runs }: Group): number {
   const named = runs.map(({ frame, frames, old, next }): NamedLeaf => {
     const { low, high } = command === HekiCommand.MAP ? next : old;
     return { guestFrame: frame, frames, low, high };
   });
-  return heki.applyLeaves(command, named, { set, clear, early: true });
+  return change.leaves(command, named, { set, clear });
 }
 
 function inverse({ command, set, clear, runs }: Group): Group {

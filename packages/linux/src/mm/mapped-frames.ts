@@ -1,6 +1,6 @@
 import { type Gfn, hex, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { Errno, fail } from '../outcome.ts';
-import { storedFrame } from './leaf-entry.ts';
+import { isNone, storedFrame } from './leaf-entry.ts';
 import type { MmState } from './mm-state.ts';
 
 /** `vmalloc_to_page`, `virt_to_page`: the frames behind `count` pages. @throws {KernelStop} -EFAULT where nothing is mapped */
@@ -9,7 +9,7 @@ export function mappedFrames({ tables }: MmState, first: VirtualFrame, count: nu
     const frames: Gfn[] = [];
     for (let page = first; page < first + count; page = (page + 1) as VirtualFrame) {
       const entry = tables.lookup(page);
-      if (entry === undefined || entry.low === 0) {
+      if (entry === undefined || isNone(entry)) {
         return fail(Errno.EFAULT, `nothing is mapped at ${hex(virtualAddressOf(page))}`);
       }
       const { level, low, high } = entry;

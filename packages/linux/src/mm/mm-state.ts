@@ -3,7 +3,6 @@ import type { BootAllocator } from '../boot/boot-allocator.ts';
 import type { HekiState } from '../heki/heki-state.ts';
 import type { LayoutState } from '../layout/layout-state.ts';
 import type { KernelMemory } from './kernel-memory.ts';
-import type { ChangedLeaf } from './leaf-changes.ts';
 import type { PageAllocator } from './page-allocator.ts';
 import type { PageTables } from './page-tables.ts';
 import type { Vmalloc } from './vm-area.ts';
@@ -26,6 +25,4 @@ export interface MmState extends LayoutState, HekiState {
   setToReadonly: boolean;
   /** A change that makes a page writable and executable is refused, not only warned about. */
   readonly refuseWx: boolean;
-  /** Leaves that the edit at hand has changed, and that Heki has been told of. */
-  unsettled: ChangedLeaf[];
 }

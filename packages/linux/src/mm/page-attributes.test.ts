@@ -1,5 +1,19 @@
-import { gfn, type VirtualAddress, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { entryFrame, upperHalfStart, walkMappings } from '@heki/x86';
+import {
+  createMemoryMap,
+  type Gfn,
+  gfn,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddressOf,
+} from '@heki/physical-memory';
+import {
+  entryFrame,
+  HARDWARE_PRESENCE,
+  LINUX_PRESENCE,
+  type PresencePolicy,
+  upperHalfStart,
+  walkMappings,
+} from '@heki/x86';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createKernelImage } from '../layout/kernel-image.ts';
@@ -145,6 +159,20 @@ describe('mappings that are not present', () => {
     }
   }
 
+  /** The leaves over the 2 MiB from an address on. */
+  function seenBy(
+    { memory, kernel }: RunningKernel,
+    address: VirtualAddress,
+    presence: PresencePolicy,
+  ): Gfn[] {
+    const { levels } = kernel.layout;
+    const found: Gfn[] = [];
+    const start = Number(address >> 12n) as VirtualFrame;
+    const tables = { memory, root: kernel.pageTableRoot, levels, presence };
+    walkMappings(tables, start, (start + 512) as VirtualFrame, ({ guestFrame }) => found.push(guestFrame));
+    return found;
+  }
+
   test('keep their frame, with its bits inverted, and come back', () => {
     const running = bootKernel();
     const { kernel, vcpu } = running;
@@ -171,13 +199,43 @@ describe('mappings that are not present', () => {
     expect([running.rights(address), running.rights(alias)]).toEqual(['---', 'rw-']);
   });
 
-  test('keep PSE in a large leaf, so that Linux goes on taking it for one', () => {
+  test('lose PSE with P in a large leaf, and keep all bits of the frame inverted, as a PTE does', () => {
     const running = bootKernel();
     const address = running.direct(PLAIN);
+    const [before = 0] = entryAt(running, address, 2);
     done(running.kernel.setMemory('np', address, 512));
     expect(running.rights(address)).toBe('---');
-    const [low = 0] = entryAt(running, address, 2);
-    expect(low & 0x181).toBe(0x80);
+    const [low = 0, high = 0] = entryAt(running, address, 2);
+    expect(low & 0xfff).toBe(before & 0xfff & ~0x181);
+    expect(entryFrame(low, high)).toBe(2 ** 40 - 1 - PLAIN);
+    expect(seenBy(running, address, HARDWARE_PRESENCE)).toEqual([]);
+    // Neither by pmd_present.
+    expect(seenBy(running, address, LINUX_PRESENCE)).toEqual([]);
+
+    done(running.kernel.setMemory('p', address, 512));
+    // set_memory_p sets P, and with it PSE; G stays away.
+    expect(entryAt(running, address, 2)).toEqual([before - 0x100, 0x8000_0000]);
+    expect(running.leaf(address)).toMatchObject({ guestFrame: PLAIN, level: 2 });
+  });
+
+  test('of 1 GiB split into such entries', () => {
+    const memoryMap = createMemoryMap([
+      { start: gfn(1), end: gfn(0x9f), type: 'ram' },
+      { start: gfn(0x100), end: gfn(3 * 2 ** 18), type: 'ram' },
+    ]);
+    const running = bootKernel({ memoryMap });
+    const address = running.direct(gfn(2 ** 18));
+    expect(running.leaf(address)?.level).toBe(3);
+    done(running.kernel.setMemory('np', address, 2 ** 18));
+    const [low = 0, high = 0] = entryAt(running, address, 3);
+    expect([low & 0x181, entryFrame(low, high)]).toEqual([0, 2 ** 40 - 1 - 2 ** 18]);
+    done(running.kernel.setMemory('p', after(address, 512 * PAGE), 512));
+    const rights = [0, 1, 2].map((huge) => running.rights(after(address, huge * 512 * PAGE)));
+    expect(rights).toEqual(['---', 'rw-', '---']);
+    const [first = 0, firstHigh = 0] = entryAt(running, address, 2);
+    expect([first & 0x181, entryFrame(first, firstHigh)]).toEqual([0, 2 ** 40 - 1 - 2 ** 18]);
+    expect(seenBy(running, address, LINUX_PRESENCE)).toEqual([]);
+    expect(running.leaf(after(address, 512 * PAGE))).toMatchObject({ guestFrame: 2 ** 18 + 512, level: 2 });
   });
 
   test('split like others: a page of a hidden large leaf comes back alone', () => {

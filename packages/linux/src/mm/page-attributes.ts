@@ -1,17 +1,16 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { hex } from '@heki/physical-memory';
 import { EntryHigh, EntryLow, framesOfLevel } from '@heki/x86';
-import { hekiChanges } from '../heki/heki-hooks.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
 import { type AttributeChange, applied } from './attribute-change.ts';
 import type { ChangedLeaf, LeafTransition } from './leaf-changes.ts';
-import { stored, storedFrame } from './leaf-entry.ts';
+import { isNone, plainLeaf, storedFrame, storedLeaf, withPresenceBits } from './leaf-entry.ts';
+import { type MappingChange, putBack } from './mapping-change.ts';
 import type { MmState } from './mm-state.ts';
 import type { TableEntry } from './page-tables.ts';
-import { putBack } from './settle-changes.ts';
 import { forbiddenBits, violatesWx } from './static-protection.ts';
 
-const { P, RW, D, G } = EntryLow;
+const { P, RW, D } = EntryLow;
 const { XD } = EntryHigh;
 
 /** How wide a change reaches. */
@@ -27,27 +26,25 @@ export interface AttributeOptions {
  * leaves that the range does not cover, and takes the aliases along: the direct map for other addresses, the mapping of the
  * kernel image for frames that lie in it. NX never follows: the direct map has it always, and the image has code.
  *
- * Call it inside an edit of the tables.
- *
  * @throws {KernelStop} -EFAULT where nothing is mapped, -ENOMEM when no page is left for a table, or Heki's refusal
  */
 export function changePageAttributes(
-  kernel: MmState,
+  mappings: MappingChange,
   start: VirtualFrame,
   pages: number,
   change: AttributeChange,
   { aliases, flush }: AttributeOptions,
 ): void {
-  kernel.tables.edit(() => {
+  const { kernel } = mappings;
+  mappings.edit(() => {
     const run = new AttributeRun(kernel, change);
     const outcome = attempt(() => run.change(start, pages, aliases));
     if (outcome.kind !== 'done' && outcome.kind !== 'error') throw new KernelStop(outcome);
-    const refused = hekiChanges(kernel, run.transitions);
+    const refused = mappings.narrow(run.transitions);
     if (refused !== 0) {
       run.undo();
       fail(-refused, 'Heki refused the change');
     }
-    for (const transition of run.transitions) kernel.unsettled.push(transition);
     const [changed, changedAliases] = run.counts();
     kernel.emit({
       type: 'attributes',
@@ -109,7 +106,7 @@ class AttributeRun {
 
   /** Puts all entries back. What was split stays split. */
   undo(): void {
-    putBack(this.#kernel.tables, this.transitions);
+    putBack(this.#kernel, this.transitions);
   }
 
   /** `__change_page_attr_set_clr` for the range that was asked for. */
@@ -145,7 +142,7 @@ class AttributeRun {
     const { tables } = this.#kernel;
     for (;;) {
       const entry = tables.lookup(at);
-      if (entry === undefined || (entry.low === 0 && entry.high === 0)) return this.#hole(at, primary);
+      if (entry === undefined || isNone(entry)) return this.#hole(at, primary);
       const size = framesOfLevel(entry.level);
       const offset = at % size;
       const frame = (storedFrame(entry.low, entry.high, entry.level) + offset) as Gfn;
@@ -177,8 +174,8 @@ class AttributeRun {
     change: AttributeChange,
     primary: boolean,
   ): void {
-    const old = stored(entry.low, entry.high, 1);
-    const wanted = applied(old, change);
+    const old = plainLeaf(entry.low, entry.high, 1);
+    const wanted = withPresenceBits(applied(old, change), 1);
     const allowed = allow(wanted, forbiddenBits(this.#kernel, at, frame, 1));
     const next = violatesWx(this.#kernel, old, allowed, at, frame, 1) ? old : allowed;
     this.#set(entry, { at, frame, frames: 1, old, next }, primary);
@@ -197,8 +194,8 @@ class AttributeRun {
     primary: boolean,
   ): boolean {
     const { level } = entry;
-    const old = stored(entry.low, entry.high, level);
-    const wanted = applied(old, change);
+    const old = plainLeaf(entry.low, entry.high, level);
+    const wanted = withPresenceBits(applied(old, change), level);
     if (wanted.low === old.low && wanted.high === old.high) return true;
     if (pages < framesOfLevel(level)) return false;
     const frame = storedFrame(entry.low, entry.high, level);
@@ -212,10 +209,8 @@ class AttributeRun {
 
   #set(entry: TableEntry, transition: LeafTransition, primary: boolean): void {
     const { old, next } = transition;
-    // G in an entry that is not present would read as PROT_NONE (pgprot_clear_protnone_bits).
-    const low = (next.low & P) === 0 ? (next.low & ~G) >>> 0 : next.low;
-    if (low === old.low && next.high === old.high) return;
-    const bits = stored(low, next.high, entry.level);
+    if (next.low === old.low && next.high === old.high) return;
+    const bits = storedLeaf(next);
     this.#kernel.tables.setEntry(entry, bits.low, bits.high);
     this.transitions.push({ ...transition, entry, primary });
   }

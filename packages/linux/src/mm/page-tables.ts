@@ -15,9 +15,9 @@ import {
 } from '@heki/x86';
 import { KernelStop } from '../outcome.ts';
 import type { KernelMemory } from './kernel-memory.ts';
-import { stored } from './leaf-entry.ts';
+import { isNone, plainLeaf, storedLeaf, withPresenceBits } from './leaf-entry.ts';
 
-const { P, RW, US, A } = EntryLow;
+const { P, PS, RW, US, A } = EntryLow;
 /** Of an entry that leads to a table (_PAGE_TABLE): leaves decide. */
 const TABLE_BITS = P | RW | US | A;
 
@@ -44,8 +44,6 @@ export interface PageTablesOptions {
   readonly allocate: () => Gfn | undefined;
   readonly free: (frame: Gfn) => void;
   readonly onSplit?: (frame: VirtualFrame, level: LeafLevel) => void;
-  /** The changes of an edit are in force. */
-  readonly onCommitted?: () => void;
 }
 
 /**
@@ -89,24 +87,12 @@ export class PageTables {
   }
 
   /**
-   * Runs `change`; then what it did takes effect, also when it ended early with an error.
+   * Runs `change`; then what it did takes effect, also when it ended early with an error. An edit within another belongs to it.
    *
-   * @throws {KernelStop} of `change` or of `onCommitted`, or when storing entries does not complete
+   * @throws {KernelStop} of `change`, or when storing entries does not complete
    */
   edit<Value>(change: () => Value): Value {
     if (this.#editing) return change();
-    let value: Value;
-    try {
-      value = this.#transaction(change);
-    } catch (stop) {
-      if (isError(stop)) this.#options.onCommitted?.();
-      throw stop;
-    }
-    this.#options.onCommitted?.();
-    return value;
-  }
-
-  #transaction<Value>(change: () => Value): Value {
     this.#editing = true;
     try {
       let value: Value;
@@ -139,15 +125,21 @@ export class PageTables {
     this.#flushAll = true;
   }
 
-  /** `lookup_address`: `undefined` where a table above the last level is missing. Call it inside {@link edit}. */
+  /**
+   * `lookup_address`: `undefined` where a table above the last level is missing. A large entry that is not present, and not none, is a
+   * leaf that was hidden. Call it inside {@link edit}.
+   */
   lookup(frame: VirtualFrame): TableEntry | undefined {
     const { tables } = this.#options.memory();
     let table = this.root;
     for (let level = this.levels as Level; ; level = (level - 1) as Level) {
       const slot = entryIndex(frame, level);
       const { low, high } = tables.entry(table, slot);
-      if (level <= 3 && isLeaf(low, level)) return { table, slot, level, low, high };
-      if ((low & P) === 0) return undefined;
+      if (level === 1) return { table, slot, level, low, high };
+      if (level > 3 ? (low & P) === 0 : isNone({ low, high })) return undefined;
+      if (level <= 3 && (isLeaf(low, level) || (low & P) === 0)) {
+        return { table, slot, level: level as LeafLevel, low, high };
+      }
       table = entryFrame(low, high);
     }
   }
@@ -194,22 +186,24 @@ export class PageTables {
     this.#options.onSplit?.(frame, entry.level);
     if ((entry.low & P) !== 0) return this.#note(this.#space.split(frame, level), true);
     // The editor splits present leaves: this one is, until the new table holds what it held.
-    const plain = stored(entry.low, entry.high, entry.level);
-    this.setEntry(entry, plain.low | P, plain.high);
+    const plain = plainLeaf(entry.low, entry.high, entry.level);
+    this.setEntry(entry, plain.low | P | PS, plain.high);
     const result = this.#space.split(frame, level);
     if (result.stoppedAt !== undefined) this.setEntry(entry, entry.low, entry.high);
-    else this.#hide(entry, level);
+    else this.#hide(entry);
     return result;
   }
 
-  /** Makes all leaves of `level` in the table under `parent` not present. */
-  #hide({ table, slot }: TableEntry, level: LeafLevel): void {
+  /** Makes all leaves in the table under `parent` not present. */
+  #hide({ table, slot, level: above }: TableEntry): void {
+    const level = (above - 1) as LeafLevel;
     const { tables } = this.#options.memory();
     const parent = tables.entry(table, slot);
     const page = tables.writablePage(entryFrame(parent.low, parent.high));
     if (page === undefined) return;
     for (let word = 0; word < page.length; word += 2) {
-      const { low, high } = stored((page[word] ?? 0) & ~P, page[word + 1] ?? 0, level);
+      const hidden = { low: (page[word] ?? 0) & ~P, high: page[word + 1] ?? 0 };
+      const { low, high } = storedLeaf(withPresenceBits(hidden, level));
       page[word] = low;
       page[word + 1] = high;
     }

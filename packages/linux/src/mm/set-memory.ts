@@ -1,9 +1,9 @@
 import type { ProtectionBits } from '@heki/guest';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { entryBits } from '@heki/x86';
-import { hekiUpdate, hekiUpdateFailed } from '../heki/heki-hooks.ts';
 import { attempt, fail, KernelStop } from '../outcome.ts';
 import type { AttributeChange } from './attribute-change.ts';
+import { MappingChange } from './mapping-change.ts';
 import type { MmState } from './mm-state.ts';
 import { type AttributeOptions, changePageAttributes } from './page-attributes.ts';
 
@@ -34,11 +34,12 @@ function changeHooked(
   options: AttributeOptions,
 ): void {
   const told = kernel.defects['B-G11'] ? pagesOfInt(pages) : pages;
-  const refused = hekiUpdate(kernel, start, (start + told) as VirtualFrame, operation, bits);
+  const mappings = new MappingChange(kernel);
+  const refused = mappings.update(start, (start + told) as VirtualFrame, operation, bits);
   if (refused !== 0) fail(-refused, 'Heki refused the change');
-  const outcome = attempt(() => changePageAttributes(kernel, start, pages, change, options));
+  const outcome = attempt(() => changePageAttributes(mappings, start, pages, change, options));
   if (outcome.kind === 'done') return;
-  if (outcome.kind === 'error') hekiUpdateFailed(kernel, start, (start + pages) as VirtualFrame, change);
+  if (outcome.kind === 'error') mappings.updateFailed(start, (start + pages) as VirtualFrame, change);
   throw new KernelStop(outcome);
 }
 
@@ -112,27 +113,41 @@ export function setMemoryRox(kernel: MmState, start: VirtualFrame, pages: number
 
 /** `set_memory_np`; not hooked. */
 export function setMemoryNp(kernel: MmState, start: VirtualFrame, pages: number): void {
-  changePageAttributes(kernel, start, pages, { set: NONE, clear: P }, FOLLOWED);
+  changePageAttributes(new MappingChange(kernel), start, pages, { set: NONE, clear: P }, FOLLOWED);
 }
 
 /** `set_memory_np_noalias`, for the parts of the image that PTI hides; not hooked. */
 export function setMemoryNpNoalias(kernel: MmState, start: VirtualFrame, pages: number): void {
-  changePageAttributes(kernel, start, pages, { set: NONE, clear: P }, { aliases: false, flush: true });
+  changePageAttributes(
+    new MappingChange(kernel),
+    start,
+    pages,
+    { set: NONE, clear: P },
+    { aliases: false, flush: true },
+  );
 }
 
 /** `set_memory_p`; not hooked. */
 export function setMemoryP(kernel: MmState, start: VirtualFrame, pages: number): void {
-  changePageAttributes(kernel, start, pages, { set: P, clear: NONE }, FOLLOWED);
+  changePageAttributes(new MappingChange(kernel), start, pages, { set: P, clear: NONE }, FOLLOWED);
 }
 
-/** `set_direct_map_invalid_noflush`: one page of the direct map, no alias, no flush; not hooked. */
-export function setDirectMapInvalid(kernel: MmState, frame: Gfn): void {
+/** `set_direct_map_invalid_noflush`: one page of the direct map, no alias, no flush; not hooked. May be part of a larger change. */
+export function setDirectMapInvalid(
+  kernel: MmState,
+  frame: Gfn,
+  mappings: MappingChange = new MappingChange(kernel),
+): void {
   const page = (kernel.layout.directMap + frame) as VirtualFrame;
-  changePageAttributes(kernel, page, 1, { set: NONE, clear: P_RW }, { aliases: false, flush: false });
+  changePageAttributes(mappings, page, 1, { set: NONE, clear: P_RW }, { aliases: false, flush: false });
 }
 
 /** `set_direct_map_default_noflush`. */
-export function setDirectMapDefault(kernel: MmState, frame: Gfn): void {
+export function setDirectMapDefault(
+  kernel: MmState,
+  frame: Gfn,
+  mappings: MappingChange = new MappingChange(kernel),
+): void {
   const page = (kernel.layout.directMap + frame) as VirtualFrame;
-  changePageAttributes(kernel, page, 1, { set: P_RW, clear: NONE }, { aliases: false, flush: false });
+  changePageAttributes(mappings, page, 1, { set: P_RW, clear: NONE }, { aliases: false, flush: false });
 }

@@ -2,7 +2,7 @@ import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { EntryLow, framesOfLevel } from '@heki/x86';
 import { type AttributeChange, applied } from './attribute-change.ts';
 import type { LeafTransition } from './leaf-changes.ts';
-import { stored, storedFrame } from './leaf-entry.ts';
+import { plainLeaf, storedFrame } from './leaf-entry.ts';
 import type { PageTables } from './page-tables.ts';
 
 /**
@@ -23,7 +23,7 @@ export function unchangedLeaves(
       const frames = Math.min(end - at, size - (at % size));
       if (entry !== undefined && (entry.low & EntryLow.P) !== 0) {
         const frame = (storedFrame(entry.low, entry.high, entry.level) + (at % size)) as Gfn;
-        const next = stored(entry.low, entry.high, entry.level);
+        const next = plainLeaf(entry.low, entry.high, entry.level);
         leaves.push({ at, frame, frames, old: applied(next, change), next });
       }
       at = (at + frames) as VirtualFrame;

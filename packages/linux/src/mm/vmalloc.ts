@@ -1,9 +1,10 @@
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { entryBits, type LeafLevel } from '@heki/x86';
-import { hekiMap, hekiUnmap } from '../heki/heki-hooks.ts';
+import { hekiMap } from '../heki/heki-hooks.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 import { createVirtualSpace, type VirtualSpace } from '../layout/virtual-space.ts';
 import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+import { MappingChange } from './mapping-change.ts';
 import type { MmState } from './mm-state.ts';
 import { setDirectMapDefault, setDirectMapInvalid } from './set-memory.ts';
 import type { VmArea, Vmalloc } from './vm-area.ts';
@@ -184,10 +185,11 @@ function undo(kernel: MmState, area: VmArea, known: 'counted' | 'unknown to Heki
 
 /** `__vunmap_range_noflush`: Heki first, then the tables. */
 function unmapRange(kernel: MmState, start: VirtualFrame, end: VirtualFrame): void {
-  const refused = hekiUnmap(kernel, start, end);
+  const mappings = new MappingChange(kernel);
+  const refused = mappings.unmap(start, end);
   if (refused !== 0)
     throw new KernelStop({ kind: 'error', errno: refused, why: 'Heki refused the unmapping' });
-  kernel.tables.edit(() => kernel.tables.unmap(start, end, true));
+  mappings.edit(() => kernel.tables.unmap(start, end, true));
   kernel.emit({ type: 'unmapped', range: { start, end } });
 }
 
@@ -196,13 +198,15 @@ function unmapRange(kernel: MmState, start: VirtualFrame, end: VirtualFrame): vo
  * page to split a leaf of it, nobody looks at.
  */
 function resetDirectMap(kernel: MmState, frames: readonly Gfn[]): void {
-  const each = (set: typeof setDirectMapDefault): void =>
-    kernel.tables.edit(() => {
+  const each = (set: typeof setDirectMapDefault): void => {
+    const mappings = new MappingChange(kernel);
+    mappings.edit(() => {
       for (const frame of frames) {
-        const outcome = attempt(() => set(kernel, frame));
+        const outcome = attempt(() => set(kernel, frame, mappings));
         if (outcome.kind !== 'done' && outcome.kind !== 'error') throw new KernelStop(outcome);
       }
     });
+  };
   each(setDirectMapInvalid);
   purge(kernel);
   each(setDirectMapDefault);

@@ -1,7 +1,17 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import { hex, virtualFrameOf } from '@heki/physical-memory';
+import { addressOf, hex, virtualFrameOf } from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
-import { CR4, EntryHigh, EntryLow, entryFrame, entryIndex, isLeaf, type Level } from '@heki/x86';
+import {
+  addressHigh,
+  CR4,
+  cr3Root,
+  EntryHigh,
+  EntryLow,
+  entryFrame,
+  entryIndex,
+  isLeaf,
+  type Level,
+} from '@heki/x86';
 import type { AttackStep } from './attack-result.ts';
 import { type Deed, recordStep, type Witness } from './attack-step.ts';
 
@@ -82,7 +92,7 @@ export function createAttacker(
       const cr4 = this.readCr(4).value;
       if (root === undefined || cr4 === undefined || directMap === undefined) return undefined;
       const entries: FoundEntry[] = [];
-      let table = BigInt.asUintN(52, root) & ~0xfffn;
+      let table = BigInt(cr3Root(root, vcpu.profile));
       for (let level = (cr4 & CR4.LA57) !== 0n ? 5 : 4; level >= 1; level--) {
         const index = entryIndex(virtualFrameOf(va), level);
         // What an attacker reads may be no table: the sum wraps, as in his registers.
@@ -94,7 +104,7 @@ export function createAttacker(
         if ((low & EntryLow.P) === 0) return undefined;
         entries.push({ level: level as Level, address, value });
         if (isLeaf(low, level as Level)) break;
-        table = BigInt(entryFrame(low, high)) << 12n;
+        table = BigInt(addressOf(entryFrame(low, high, addressHigh(vcpu.profile.encryptionBit))));
       }
       return entries;
     },

@@ -1,4 +1,3 @@
-import { findDirectMap } from '@heki/guest';
 import {
   type Gfn,
   type PhysicalMemory,
@@ -8,8 +7,8 @@ import {
   virtualAddressOf,
   virtualFrameOf,
 } from '@heki/physical-memory';
+import type { ProvenRoot } from '@heki/vmcore';
 import { type MappingLeaf, PageRights, walkMappings } from '@heki/x86';
-import type { KernelTables } from '../direct-map.ts';
 
 /** What the attacks are aimed at. Absent is what the snapshot does not have. */
 export interface KernelTargets {
@@ -38,18 +37,13 @@ const isWritable = ({ effective }: MappingLeaf): boolean => (effective & PageRig
 /**
  * Chooses targets by the symbols that are known, and without them by the mappings of the kernel image: its first
  * executable page is code, its last writable mapping is data (.bss and .brk come last in the image).
- *
- * @param options.directMap where the direct map begins, if that is known; otherwise it is looked for
  */
 export function findTargets(
-  options: KernelTables & {
-    readonly symbols?: ReadonlyMap<string, VirtualAddress>;
-    readonly directMap?: VirtualFrame;
-  },
+  kernel: ProvenRoot,
+  symbols: ReadonlyMap<string, VirtualAddress> = new Map(),
 ): KernelTargets {
-  const { memory, symbols = new Map<string, VirtualAddress>() } = options;
   const leaves: MappingLeaf[] = [];
-  walkMappings(options, IMAGE_START, IMAGE_END, (leaf) => leaves.push({ ...leaf }));
+  walkMappings(kernel, IMAGE_START, IMAGE_END, (leaf) => leaves.push({ ...leaf }));
 
   const leafAt = (va: VirtualAddress): MappingLeaf | undefined => {
     const frame = virtualFrameOf(va);
@@ -70,34 +64,27 @@ export function findTargets(
   const lastWritable = leaves.findLast(isWritable);
   const data =
     bySymbol(DATA_SYMBOLS, isWritable) ??
-    (lastWritable === undefined ? undefined : virtualAddressOf(harmlessPage(lastWritable, memory)));
+    (lastWritable === undefined ? undefined : virtualAddressOf(harmlessPage(lastWritable, kernel.memory)));
 
-  const directMap = options.directMap ?? findDirectMap({ ...options, validFrames: [] })?.start;
   return {
-    directMap: directMap === undefined ? undefined : virtualAddressOf(directMap),
+    directMap: virtualAddressOf(kernel.directMap.start),
     text,
-    textAlias: text === undefined ? undefined : aliasOf(options, text, leafAt(text), directMap),
+    textAlias: text === undefined ? undefined : aliasOf(kernel, text, leafAt(text)),
     data,
   };
 }
 
-/** The address of the byte at `va` in the direct map from `directMap` on, if it is mapped there. */
+/** The address of the byte at `va` in the direct map, if it is mapped there. */
 function aliasOf(
-  tables: KernelTables,
+  kernel: ProvenRoot,
   va: VirtualAddress,
   leaf: MappingLeaf | undefined,
-  directMap: VirtualFrame | undefined,
 ): VirtualAddress | undefined {
-  if (leaf === undefined || directMap === undefined) return undefined;
+  if (leaf === undefined) return undefined;
   const frame = leaf.guestFrame + (virtualFrameOf(va) - leaf.virtualFrame);
-  const alias = directMap + frame;
-  if (alias >= VIRTUAL_FRAME_END) return undefined;
-  let mapped = false;
-  walkMappings(tables, alias as VirtualFrame, (alias + 1) as VirtualFrame, (found) => {
-    // Another frame there is no alias: what is taken for the direct map is none, or not at this place.
-    mapped = found.guestFrame + (alias - found.virtualFrame) === frame;
-  });
-  return mapped ? ((virtualAddressOf(alias as VirtualFrame) + (va % 4096n)) as VirtualAddress) : undefined;
+  if (!kernel.directMap.frames.some(({ start, end }) => frame >= start && frame < end)) return undefined;
+  const alias = (kernel.directMap.start + frame) as VirtualFrame;
+  return (virtualAddressOf(alias) + (va % 4096n)) as VirtualAddress;
 }
 
 /** A page of `leaf` that is in the snapshot may be a page table (often nothing else is there): one that is not is safer to store to. */

@@ -73,7 +73,7 @@ function machineOn({ create, driver, profile = 'hardened' }: Backend, settings: 
     driver,
     profile,
     heki: settings.heki ?? true,
-    memory: kernel.memory,
+    kernel: kernel.kernel,
     memoryMap:
       ram === undefined
         ? kernel.memoryMap
@@ -82,7 +82,7 @@ function machineOn({ create, driver, profile = 'hardened' }: Backend, settings: 
   });
   machine.earlyInit();
   machine.lateInit();
-  const targets = { ...findTargets({ ...kernel, symbols }), ...settings.targets };
+  const targets = { ...findTargets(kernel.kernel, symbols), ...settings.targets };
   return { kernel, machine, attack: (attack: Attack) => machine.attack(attack, targets) };
 }
 

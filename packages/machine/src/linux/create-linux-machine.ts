@@ -13,10 +13,13 @@ import {
   virtualAddressOf,
 } from '@heki/physical-memory';
 import { performAttack } from '../attacks/perform-attack.ts';
+import { machineDefects } from '../defects.ts';
 import { MachineError } from '../error.ts';
 import type { TraceEvent } from '../event.ts';
 import { layOutHost, machineMemory } from '../layout.ts';
 import type { HekiDriver } from '../machine.ts';
+import { checkDefects } from '../specification/defect-fault.ts';
+import { machineSettings } from '../specification/machine-specification.ts';
 import type { LinuxMachine, LinuxMachineOptions } from './linux-machine.ts';
 
 /** Memory that is plugged in lies above 4 GiB, as on a PC. */
@@ -28,19 +31,22 @@ const MAX_VCPUS = 1024;
  * Builds a machine with empty memory and a kernel in it that has not booted yet: `kernel.boot()` boots it, Heki included. The
  * kernel's parts report into one trace.
  *
- * @throws {MachineError} when the memory map has no RAM, or for a number of virtual CPUs that no machine has
+ * @throws {MachineError} when the memory map has no RAM, for a number of virtual CPUs that no machine has, and for a defect that the guest and
+ *   the hypervisor do not have
  * @throws {LinuxError} when memory has no room for the kernel
  */
 export function createLinuxMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: LinuxMachineOptions<VM, Event>,
 ): LinuxMachine<VM> {
-  const { hypervisor, memoryMap, profile = 'hardened', defects = {}, commandLine = '' } = options;
+  const { hypervisor, memoryMap, kernel: image, onEvent, ...specification } = options;
+  const settings = machineSettings(specification);
+  const { profile, defects, commandLine } = settings;
+  checkDefects(defects, hypervisor, machineDefects);
   const driver: HekiDriver | undefined = 'driver' in options ? options.driver : initHekiOnKvm;
-  const { onEvent } = options;
 
   const ranges = machineMemory(memoryMap);
   const firstSection = Math.ceil(Math.max(memoryMap.ramEnd, FOUR_GIB) / SECTION_FRAMES);
-  const sections = Array.from({ length: options.pluggable ?? 0 }, (_, index): FrameRange<Gfn> => {
+  const sections = Array.from({ length: settings.pluggable }, (_, index): FrameRange<Gfn> => {
     const start = (firstSection + index) * SECTION_FRAMES;
     return { start: start as Gfn, end: (start + SECTION_FRAMES) as Gfn };
   });
@@ -55,30 +61,29 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   };
   const virtualMachine = hypervisor.createVirtualMachine({
     host: { memory: host.memory, frames: createFrameAllocator<Pfn>({ ranges: [host.tables] }) },
-    ...(onEvent === undefined && !attackable
-      ? {}
-      : { onEvent: (event) => tell({ from: 'hypervisor', event }) }),
+    onEvent:
+      onEvent === undefined && !attackable ? undefined : (event) => tell({ from: 'hypervisor', event }),
   });
   const addMemory = ({ start, end }: FrameRange<Gfn>): void =>
     virtualMachine.addMemory({
       start,
       frames: end - start,
       backing: host.backing(start),
-      ...(options.hostPage === undefined ? {} : { largestLeaf: options.hostPage }),
+      largestLeaf: options.hostPage,
     });
   for (const range of ranges) addMemory(range);
-  const spuriousFaults = options.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once');
-  const vcpus = Array.from({ length: checkCount(options.vcpus ?? 1) }, () =>
+  const vcpus = Array.from({ length: checkCount(settings.vcpus) }, () =>
     virtualMachine.createVcpu({
       onException: createExceptionHandler({
         memory,
         cpu: hypervisor.processor,
-        spuriousFaults,
+        spuriousFaults: settings.spuriousFaults,
         hasFixup: () => kernel.hasFixup,
       }),
-      ...((onEvent !== undefined && processorEvents) || attackable
-        ? { onEvent: (event) => tell({ from: 'vcpu', event }) }
-        : {}),
+      onEvent:
+        (onEvent !== undefined && processorEvents) || attackable
+          ? (event) => tell({ from: 'vcpu', event })
+          : undefined,
     }),
   );
   const [vcpu, ...secondaryVcpus] = vcpus;
@@ -105,12 +110,12 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     memoryMap,
     commandLine,
     hooks: profile,
-    ...(options.kernel === undefined ? {} : { profile: options.kernel }),
-    ...(options.interleave === undefined ? {} : { interleave: options.interleave }),
-    ...(options.levels === undefined ? {} : { levels: options.levels }),
-    ...(options.jumpLabels === undefined ? {} : { jumpLabels: options.jumpLabels }),
-    ...(options.presentSignature === undefined ? {} : { presentSignature: options.presentSignature }),
-    ...(options.kaslrSeed === undefined ? {} : { kaslrSeed: options.kaslrSeed }),
+    profile: image,
+    interleave: options.interleave,
+    levels: settings.levels,
+    jumpLabels: options.jumpLabels,
+    presentSignature: options.presentSignature,
+    kaslrSeed: settings.kaslrSeed,
     defects,
     heki: (port) =>
       createHekiGuest({
@@ -118,8 +123,8 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
         profile,
         enabled,
         defects,
-        ...(options.kernelConfig === undefined ? {} : { config: options.kernelConfig }),
-        ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'guest', event }) }),
+        config: options.kernelConfig,
+        onEvent: onEvent && ((event) => onEvent({ from: 'guest', event })),
       }),
     initHypervisorPlatform(heki) {
       driver?.(heki, {
@@ -130,7 +135,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
         onWarning: (text) => onEvent?.({ from: 'machine', event: { type: 'driver-warning', text } }),
       });
     },
-    ...(onEvent === undefined ? {} : { onEvent: (event) => onEvent({ from: 'kernel', event }) }),
+    onEvent: onEvent && ((event) => onEvent({ from: 'kernel', event })),
   });
   const { heki } = kernel;
   if (heki === undefined) throw new TypeError('the kernel was given a core and has none');

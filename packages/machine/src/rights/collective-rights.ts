@@ -1,6 +1,5 @@
 import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import type { KernelTables } from '../direct-map.ts';
+import { type MappingWalkOptions, PageRights, upperHalfStart, walkMappings } from '@heki/x86';
 import { KernelRights } from './kernel-rights.ts';
 
 /** Frames that share one number as long as their rights are equal: those of a 2-MiB page. */
@@ -25,7 +24,7 @@ export interface CollectiveRights {
  * @param options.budget page-table pages that are walked at most; default that of `walkMappings`
  */
 export function collectiveRights(
-  options: KernelTables & { readonly budget?: number },
+  options: Omit<MappingWalkOptions, 'presence'>,
   frames: number,
 ): CollectiveRights {
   const uniform = new Uint8Array(Math.ceil(frames / CHUNK));
@@ -83,7 +82,7 @@ export function collectiveRights(
 }
 
 /** What the mappings of one frame allow together, by a walk of its own. */
-export function rightsOfFrame(tables: KernelTables, frame: number): number {
+export function rightsOfFrame(tables: Omit<MappingWalkOptions, 'presence'>, frame: number): number {
   let rights = 0;
   walkMappings(
     tables,

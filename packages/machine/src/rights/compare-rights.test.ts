@@ -20,9 +20,8 @@ function protectedKernel(
   driver: HekiDriver,
   change: (virtualMachine: VirtualMachine) => void = () => {},
 ) {
-  const kernel = smallKernel();
-  const { memory, memoryMap, registers, root, levels } = kernel;
-  const machine = createMachine({ hypervisor, driver, memory, memoryMap, registers });
+  const { kernel, memory, memoryMap, registers, root, levels } = smallKernel();
+  const machine = createMachine({ hypervisor, driver, kernel, memoryMap, registers });
   machine.earlyInit();
   expect(machine.lateInit()).toEqual({ outcome: 'protected' });
   change(machine.virtualMachine);
@@ -93,10 +92,10 @@ describe('what is granted beside what mappings allow', () => {
   });
 
   test('is everything where nothing is protected', () => {
-    const { memory, memoryMap, registers, root, levels } = smallKernel();
+    const { kernel, memoryMap, registers } = smallKernel();
     const hypervisor = createKvm();
-    const { virtualMachine, capabilities } = createMachine({ hypervisor, memory, memoryMap, registers });
-    const mappings = collectiveRights({ memory, root, levels }, SMALL_KERNEL.ramFrames);
+    const { virtualMachine, capabilities } = createMachine({ hypervisor, kernel, memoryMap, registers });
+    const mappings = collectiveRights(kernel, SMALL_KERNEL.ramFrames);
     const { beyond } = compareRights({ virtualMachine, capabilities, mappings, memory: RAM });
     expect(lines(beyond)).toEqual([
       '0-1000 rw-->rwx',

@@ -52,14 +52,7 @@ export function compareRights(options: {
   const frames = memory.reduce((sum, { start, end }) => sum + end - start, 0);
   const edges = enforcedEdges(virtualMachine);
   const sampled = edges === undefined && frames > MOST_SINGLE_FRAMES;
-  const comparison = {
-    beyond: createRanges(),
-    unwithheld: createRanges(),
-    withheld: createRanges(),
-    writableCode: createRanges(),
-  };
-  const grantable = Array.from({ length: 8 }, (_, allowed) => grantableFor(capabilities, allowed));
-
+  const tally = createRightsTally(capabilities);
   let edge = 0;
   for (const { start, end } of memory) {
     for (let frame: number = start; frame < end; ) {
@@ -69,26 +62,46 @@ export function compareRights(options: {
         while ((edges[edge] ?? Number.POSITIVE_INFINITY) <= frame) edge++;
         next = mappings.next(frame, Math.min(end, edges[edge] ?? end));
       }
-      const allowed = mappings.of(frame);
-      const granted = grantedRights(virtualMachine, frame as Gfn);
-      const range = { start: frame as Gfn, end: next as Gfn, allowed, granted };
-      visit?.(range);
-      // A page without mappings is data: whoever maps it first may write there.
-      const excess = granted & ~(allowed === 0 ? READ | WRITE : allowed);
-      if ((excess & ~(grantable[allowed] ?? 0)) !== 0) comparison.beyond.add(range);
-      else if (excess !== 0) comparison.unwithheld.add(range);
-      if ((allowed & ~granted) !== 0) comparison.withheld.add(range);
-      if ((allowed & WRITE_AND_EXECUTE) === WRITE_AND_EXECUTE) comparison.writableCode.add(range);
+      const stretch = {
+        start: frame as Gfn,
+        end: next as Gfn,
+        allowed: mappings.of(frame),
+        granted: grantedRights(virtualMachine, frame as Gfn),
+      };
+      visit?.(stretch);
+      tally.add(stretch);
       frame = next;
     }
   }
+  return { ...tally.result(), frames, sampled };
+}
+
+/** Sorts stretches of frames by how their rights differ. They must come in ascending order, to be joined. */
+export function createRightsTally(capabilities: Parameters<typeof grantableRights>[0]): {
+  add(stretch: ComparedRange): void;
+  result(): Omit<RightsComparison, 'frames' | 'sampled'>;
+} {
+  const beyond = createRanges();
+  const unwithheld = createRanges();
+  const withheld = createRanges();
+  const writableCode = createRanges();
+  const grantable = Array.from({ length: 8 }, (_, allowed) => grantableFor(capabilities, allowed));
   return {
-    beyond: comparison.beyond.ranges,
-    unwithheld: comparison.unwithheld.ranges,
-    withheld: comparison.withheld.ranges,
-    writableCode: comparison.writableCode.ranges,
-    frames,
-    sampled,
+    add(stretch) {
+      const { allowed, granted } = stretch;
+      // A page without mappings is data: whoever maps it first may write there.
+      const excess = granted & ~(allowed === 0 ? READ | WRITE : allowed);
+      if ((excess & ~(grantable[allowed] ?? 0)) !== 0) beyond.add(stretch);
+      else if (excess !== 0) unwithheld.add(stretch);
+      if ((allowed & ~granted) !== 0) withheld.add(stretch);
+      if ((allowed & WRITE_AND_EXECUTE) === WRITE_AND_EXECUTE) writableCode.add(stretch);
+    },
+    result: () => ({
+      beyond: beyond.ranges,
+      unwithheld: unwithheld.ranges,
+      withheld: withheld.ranges,
+      writableCode: writableCode.ranges,
+    }),
   };
 }
 
@@ -99,7 +112,7 @@ function enforcedEdges(virtualMachine: VirtualMachine): number[] | undefined {
 }
 
 /** The least that a backend can grant the kernel for mappings that allow `allowed`; user code may always execute. */
-function grantableFor(capabilities: Capabilities, allowed: number): number {
+function grantableFor(capabilities: Parameters<typeof grantableRights>[0], allowed: number): number {
   return kernelRightsOf(
     grantableRights(capabilities, {
       read: true,

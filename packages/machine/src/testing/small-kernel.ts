@@ -11,6 +11,7 @@ import {
   virtualAddress,
   virtualFrameOf,
 } from '@heki/physical-memory';
+import { type ProvenRoot, proveKernelRoot } from '@heki/vmcore';
 import { CR4, createAddressSpace, EntryHigh, EntryLow, type PagingLevels, pagingRegisters } from '@heki/x86';
 
 /** Where the parts of the small kernel lie. */
@@ -44,8 +45,7 @@ export function smallKernel(
   readonly memoryMap: MemoryMap<Gfn>;
   readonly root: Gfn;
   readonly levels: PagingLevels;
-  /** First virtual frame of the direct map. */
-  readonly directMapAt: VirtualFrame;
+  readonly kernel: ProvenRoot;
   readonly registers: ReturnType<typeof pagingRegisters>;
 } {
   const { levels = 4, directMap = virtualAddress(0xffff_8880_0000_0000n) } = options;
@@ -68,7 +68,7 @@ export function smallKernel(
     memoryMap: createMemoryMap([{ start: gfn(0), end: gfn(ramFrames), type: 'ram' }]),
     root: space.root,
     levels,
-    directMapAt: direct,
+    kernel: proveKernelRoot({ memory, root: space.root, levels }),
     registers: pagingRegisters({
       cr3: BigInt(space.root) << 12n,
       cr4: CR4.PAE | CR4.PGE | CR4.SMEP | (levels === 5 ? CR4.LA57 : 0n),

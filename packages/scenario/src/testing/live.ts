@@ -4,7 +4,7 @@ import { createLinuxMachine, type MachineDefectId, pcMemoryMap } from '@heki/mac
 import type { DefectChoices, Profile } from '@heki/series';
 import { beginLife } from '../life.ts';
 import { runSteps } from '../run-scenario.ts';
-import type { Step } from '../scenario.ts';
+import type { Step } from '../schema/step-schema.ts';
 import { sendHostileList } from './hostile-list.ts';
 import { createInvariants, type Look, type Property, type Violation } from './invariants.ts';
 import { type Choice, stepOf } from './random-life.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Life } from '../life.ts';
-import type { Step } from '../scenario.ts';
+import type { Step } from '../schema/step-schema.ts';
 
 /** A step that can be taken whatever came before: what it is about is chosen when it is taken. */
 export interface Choice {

@@ -32,7 +32,7 @@ export class CachedSecondLevel implements SecondLevel<SecondLevelFault> {
   level = 1;
   rights = 0;
   readonly #cache = new TranslationCache();
-  readonly #tags = new TranslationTags(() => this.#cache.clear());
+  readonly #tags = new TranslationTags(this.#cache);
   #inner: SecondLevel<SecondLevelFault>;
   #root: number;
 

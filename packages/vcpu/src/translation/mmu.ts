@@ -75,7 +75,7 @@ export class Mmu {
   readonly #trap: Trap;
   readonly #onFlush: FlushListener | undefined;
   readonly #cache = new TranslationCache();
-  readonly #tags = new TranslationTags(() => this.#cache.clear());
+  readonly #tags = new TranslationTags(this.#cache);
   /** Guest regions of 2 MiB and 1 GiB, by a hash, of which pieces may be cached: INVLPG must drop them all. */
   readonly #pieces2M = new Uint8Array(512);
   readonly #pieces1G = new Uint8Array(64);

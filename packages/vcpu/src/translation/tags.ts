@@ -1,3 +1,5 @@
+import type { TranslationCache } from './translation-cache.ts';
+
 /** Contexts that have tags at once before all are forgotten: a guest can name 4,096 PCIDs per VPID and view. */
 const MOST_CONTEXTS = 8192;
 /** Tags fill an Int32Array. */
@@ -12,16 +14,14 @@ const GLOBAL = 4096;
 export class TranslationTags {
   /** By root, then by VPID and PCID. */
   readonly #contexts = new Map<number, Map<number, number>>();
-  readonly #onExhausted: () => void;
+  readonly #cache: Pick<TranslationCache, 'clear'>;
   readonly #lastTag: number;
   #count = 0;
   #next = 1;
 
-  /**
-   * `onExhausted` must drop every cached translation: after `lastTag`, tags start again from the first.
-   */
-  constructor(onExhausted: () => void, lastTag: number = LAST_TAG) {
-    this.#onExhausted = onExhausted;
+  /** Tags for `cache`, which is cleared when tags start again from the first, after `lastTag`. */
+  constructor(cache: Pick<TranslationCache, 'clear'>, lastTag: number = LAST_TAG) {
+    this.#cache = cache;
     this.#lastTag = lastTag;
   }
 
@@ -35,7 +35,7 @@ export class TranslationTags {
     if (this.#count + 2 > MOST_CONTEXTS) this.forgetAll();
     if (this.#next + 1 > this.#lastTag) {
       this.forgetAll();
-      this.#onExhausted();
+      this.#cache.clear();
       this.#next = 1;
     }
     this.own = this.#tag(root, vpid * 8192 + pcid);

@@ -426,7 +426,7 @@ test('registers that a VMM assigns flush; flushes of what was cached are told, w
 
 test('a flushed context never gets a tag that cached entries still carry', () => {
   let exhausted = 0;
-  const tags = new TranslationTags(() => exhausted++, 8);
+  const tags = new TranslationTags({ clear: () => exhausted++ }, 8);
   const seen = new Set<number>();
   for (let i = 0; i < 6; i++) {
     tags.use(1, 1, 0);

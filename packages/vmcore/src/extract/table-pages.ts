@@ -1,5 +1,6 @@
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import {
+  addressHigh,
   entryFrame,
   entryKind,
   HARDWARE_PRESENCE,
@@ -11,6 +12,9 @@ import { VmcoreError } from '../error.ts';
 
 /** First slot of the upper, the kernel's half of a root table. */
 export const UPPER_HALF = 256;
+
+/** Most page-table pages of an extract: 512 GiB mapped by 4-KiB pages. */
+export const MAX_TABLE_PAGES = 2 ** 18;
 
 /** A root table and the levels under it. */
 export interface TableRoot {
@@ -35,14 +39,20 @@ const PRESENCE = [HARDWARE_PRESENCE, LINUX_PRESENCE];
  * Finds every page that a walk from one of `roots` reads as a table, be it the processor's or Linux's. A table that
  * is reached again at the same level is not followed again, so tables that point to each other come to an end.
  *
+ * @param encryptionBit the C-bit, which is no part of the address of a table
  * @param user whether the lower half of the root tables is followed, too
  * @throws {VmcoreError} when there are more than `limit` pages
  */
 export function findTablePages(
   memory: PhysicalMemory<Gfn>,
   roots: readonly TableRoot[],
-  { user, limit }: { readonly user: boolean; readonly limit: number },
+  {
+    user,
+    limit,
+    encryptionBit,
+  }: { readonly user: boolean; readonly limit: number; readonly encryptionBit: number | undefined },
 ): TablePages {
+  const addressBits = addressHigh(encryptionBit);
   const reached = new Set<number>();
   const whole = new Set<Gfn>();
   const upper = new Set<Gfn>();
@@ -70,7 +80,7 @@ export function findTablePages(
     for (let slot = firstSlot; slot < 512; slot++) {
       const low = page[2 * slot] ?? 0;
       const isTable = PRESENCE.some((presence) => entryKind(presence, level, low) === 'table');
-      if (isTable) reach(entryFrame(low, page[2 * slot + 1] ?? 0), (level - 1) as Level);
+      if (isTable) reach(entryFrame(low, page[2 * slot + 1] ?? 0, addressBits), (level - 1) as Level);
     }
   }
 

@@ -9,6 +9,11 @@ export const fixtureNames: readonly string[] = readdirSync(folder)
   .filter((name) => name.endsWith('.elf.gz'))
   .map((name) => name.slice(0, -'.elf.gz'.length));
 
+/** The names of those that were not picked to suit the model. */
+export const foreignNames: readonly string[] = readdirSync(join(folder, 'foreign'))
+  .filter((name) => name.endsWith('.elf.gz'))
+  .map((name) => `foreign/${name.slice(0, -'.elf.gz'.length)}`);
+
 export function fixturePath(name: string): string {
   return join(folder, name);
 }
@@ -26,6 +31,8 @@ export interface FixtureFacts {
   readonly la57: boolean;
   readonly page_table_pages: number;
   readonly kernel: string;
+  /** Absent where KASLR did not move the direct map. */
+  readonly page_offset_base?: string;
 }
 
 export function fixtureFacts(name: string): FixtureFacts {

@@ -144,9 +144,8 @@ class MappingWalk {
     const last = end < base + 512 * span ? Math.ceil((end - base) / span) | 0 : 512;
     this.#leaf.places = places;
     if (level === 1) {
-      const before = this.leaves;
-      this.#pageTable(page, base, first, last, common, executeDisable);
-      const leaves = this.leaves - before;
+      const leaves = this.#pageTable(page, base, first, last, common, executeDisable);
+      this.leaves += leaves;
       this.mappings += leaves * places;
       return leaves;
     }
@@ -211,7 +210,7 @@ class MappingWalk {
     last: number,
     common: number,
     executeDisable: number,
-  ): void {
+  ): number {
     const leaf = this.#leaf;
     const visit = this.#visit;
     const present = this.#presence.present[1];
@@ -220,19 +219,22 @@ class MappingWalk {
     const lastFrame = this.#lastFrame;
     leaf.level = 1;
     leaf.frames = 1;
+    let leaves = 0;
     for (let slot = first; slot < last; slot++) {
       const low = page[2 * slot] ?? 0;
       if ((low & present) === 0) continue;
       const high = page[2 * slot + 1] ?? 0;
-      const frame = entryFrame(low, high, addressBits);
+      // `entryFrame`, written out: the call costs a tenth of the walk.
+      const frame = (low >>> 12) + (high & addressBits) * 0x10_0000;
       leaf.virtualFrame = (base + slot) as VirtualFrame;
       leaf.guestFrame = ((~low & inverted) === 0 ? frame : lastFrame - frame) as Gfn;
       leaf.low = low;
       leaf.high = high;
       leaf.effective = (common & low) | ((executeDisable | (high >>> 31)) * PageRights.EXECUTE_DISABLE);
-      this.leaves++;
+      leaves++;
       visit(leaf);
     }
+    return leaves;
   }
 
   /** @param rights, executeDisable those of the leaf, too */

@@ -6,7 +6,7 @@ import { writeCr0, writeCr3, writeCr4, writeEfer } from '../registers/register-w
 import { pagingRegisters } from '../registers/registers.ts';
 import { deriveProcessor } from './derive-processor.ts';
 
-const TABLES = { addressBits: 28, gigabyteLeaves: false, encryptionBit: undefined };
+const TABLES = { addressBits: 28, gigabyteLeaves: false };
 const LINUX = pagingRegisters({ cr3: 0x5a6_6000n, cr4: 0x75_0eb0n, efer: 0xd01n });
 
 describe('bits that are set in a dump', () => {
@@ -63,9 +63,21 @@ describe('the vendor', () => {
   it('is AMD where memory is encrypted', () => {
     const { profile, vendorBits } = deriveProcessor({
       registers: LINUX,
-      tables: { ...TABLES, encryptionBit: 51 },
+      tables: TABLES,
+      encryptionBit: 51,
     });
     expect([profile.vendor, vendorBits]).toEqual(['amd', ['memory encryption']]);
+    expect([profile.encryptionBit, profile.maxPhysicalAddressBits]).toEqual([51, 48]);
+    const intel = deriveProcessor({ registers: LINUX, tables: TABLES, encryptionBit: 51 }, INTEL_HASWELL);
+    expect(intel.lacking).toContain('memory encryption');
+    expect(intel.profile.encryptionBit).toBe(51);
+  });
+
+  it('leaves fewer address bits where the C-bit is one of them', () => {
+    const bits = (addressBits: number) =>
+      deriveProcessor({ registers: LINUX, tables: { ...TABLES, addressBits }, encryptionBit: 43 }).profile
+        .maxPhysicalAddressBits;
+    expect([bits(30), bits(46)]).toEqual([43, 46]);
   });
 });
 

@@ -8,7 +8,9 @@ import type { TableSurvey } from './survey-tables.ts';
 /** What a stopped guest tells of its processor. */
 export interface ProcessorEvidence {
   readonly registers: Pick<PagingRegisters, 'cr4' | 'efer'>;
-  readonly tables: Pick<TableSurvey, 'addressBits' | 'gigabyteLeaves' | 'encryptionBit'>;
+  readonly tables: TableSurvey;
+  /** The C-bit, where memory encryption is on. */
+  readonly encryptionBit?: number | undefined;
 }
 
 /** The processor that a guest is taken to run on. */
@@ -30,20 +32,24 @@ const AMD_EFER: bigint =
  * in a register can be set, whatever profile was named: a processor without them could not have got there.
  */
 export function deriveProcessor(evidence: ProcessorEvidence, named?: CpuProfile): DerivedProcessor {
-  const { registers, tables } = evidence;
+  const { registers, tables, encryptionBit } = evidence;
   const intelBits = namesOf('CR4', CR4_BITS, registers.cr4 & INTEL_CR4);
   const amdBits = [
     ...namesOf('EFER', EFER_BITS, registers.efer & AMD_EFER),
-    ...(tables.encryptionBit === undefined ? [] : ['memory encryption']),
+    ...(encryptionBit === undefined ? [] : ['memory encryption']),
   ];
   const base = named ?? (amdBits.length > 0 && intelBits.length === 0 ? AMD_ZEN4 : INTEL_VT_RP);
   const profile: CpuProfile = {
     ...base,
     cr4: base.cr4 | registers.cr4,
     efer: base.efer | registers.efer,
+    encryptionBit,
     ...(named === undefined
       ? {
-          maxPhysicalAddressBits: Math.max(base.maxPhysicalAddressBits, tables.addressBits),
+          maxPhysicalAddressBits: Math.max(
+            Math.min(base.maxPhysicalAddressBits, encryptionBit ?? 52),
+            tables.addressBits,
+          ),
           gigabytePages: base.gigabytePages || tables.gigabyteLeaves,
         }
       : {}),
@@ -54,6 +60,7 @@ export function deriveProcessor(evidence: ProcessorEvidence, named?: CpuProfile)
     lacking: [
       ...namesOf('CR4', CR4_BITS, registers.cr4 & ~base.cr4),
       ...namesOf('EFER', EFER_BITS, registers.efer & ~base.efer),
+      ...(encryptionBit !== undefined && base.vendor !== 'amd' ? ['memory encryption'] : []),
       ...(tables.gigabyteLeaves && !base.gigabytePages ? ['1-GiB pages'] : []),
       ...(tables.addressBits > base.maxPhysicalAddressBits
         ? [`${tables.addressBits} physical-address bits`]

@@ -4,6 +4,7 @@ import { describe, expect, it, test } from 'vitest';
 import { EntryLow, entryFrame, isLeaf, type Level } from '../entries/entry.ts';
 import { tables as arbitraryTables, memoryOf } from '../testing/arbitrary-tables.ts';
 import { drawTables, type TablePicture } from '../testing/table-picture.ts';
+import { type BitBesideAddresses, findEncryptionBit } from './find-encryption-bit.ts';
 import { surveyTables } from './survey-tables.ts';
 
 const VA = 0xffff_8123_4567_8000n;
@@ -21,8 +22,12 @@ function setBit(tables: TablePicture, va: bigint, levels: readonly Level[], bit:
   }
 }
 
-const survey = ({ memory, root }: TablePicture, rootBit?: number) =>
-  surveyTables({
+const survey = ({ memory, root }: TablePicture, encryptionBit?: number) =>
+  surveyTables({ memory, root, levels: 4, encryptionBit });
+
+/** What is found of a C-bit where 64 frames are memory; `rootBit` is set in CR3. */
+const find = ({ memory, root }: TablePicture, rootBit?: number): BitBesideAddresses | undefined =>
+  findEncryptionBit({
     memory,
     root: (root + (rootBit === undefined ? 0 : 2 ** (rootBit - 12))) as Gfn,
     levels: 4,
@@ -36,15 +41,15 @@ describe('the C-bit', () => {
     for (const va of [VA, VA + 0x4000_0000n]) setBit(tables, va, [2], bit);
     for (const va of [VA, VA + 0x4000_0000n]) setBit(tables, va, [3], bit);
     setBit(tables, VA, [4], bit);
-    const found = { encryptionBit: bit, strayBit: undefined, addressBits: 18 };
-    expect(survey(tables)).toMatchObject(found);
-    expect(survey(tables, bit)).toMatchObject(found);
+    expect(find(tables)).toEqual({ bit, entries: 9, usual: true });
+    expect(find(tables, bit)).toEqual({ bit, entries: 9, usual: true });
+    expect(survey(tables, bit).addressBits).toBe(18);
   });
 
   it('is the same where some pages are shared, which do not have it', () => {
     const tables = draw();
     for (const va of PAGES.slice(1)) setBit(tables, va, [1], 51);
-    expect(survey(tables)).toMatchObject({ encryptionBit: 51, strayBit: undefined });
+    expect(find(tables)).toEqual({ bit: 51, entries: 3, usual: true });
   });
 
   it('is found by tables alone, or by pages alone', () => {
@@ -52,48 +57,46 @@ describe('the C-bit', () => {
     for (const level of [2, 3] as const) {
       for (const va of [VA, VA + 0x4000_0000n]) setBit(tables, va, [level], 47);
     }
-    expect(survey(tables).encryptionBit).toBe(47);
+    expect(find(tables)).toMatchObject({ bit: 47, usual: true });
     const pages = draw();
     for (const va of PAGES) setBit(pages, va, [1], 47);
-    expect(survey(pages).encryptionBit).toBe(47);
+    expect(find(pages)).toMatchObject({ bit: 47, usual: true });
   });
 
-  it('is not what few entries have, which is told', () => {
+  it('is not what few entries have', () => {
     const tables = draw();
     setBit(tables, VA, [1], 51);
-    expect(survey(tables)).toEqual({
-      addressBits: 52,
-      gigabyteLeaves: false,
-      encryptionBit: undefined,
-      strayBit: { bit: 51, entries: 1 },
-    });
+    expect(find(tables)).toEqual({ bit: 51, entries: 1, usual: false });
+    expect(survey(tables).addressBits).toBe(52);
+    expect(find(draw())).toBeUndefined();
   });
 
   it('is no bit that leads nowhere in memory: devices may lie that high', () => {
     const tables = draw();
     for (const va of PAGES) setBit(tables, va, [1], 46);
     for (const va of PAGES) setBit(tables, va, [1], 45);
-    expect(survey(tables)).toMatchObject({ addressBits: 47, encryptionBit: undefined, strayBit: undefined });
+    expect(find(tables)).toBeUndefined();
+    expect(survey(tables).addressBits).toBe(47);
   });
 });
 
 it('sees 1-GiB pages', () => {
   const { memory, root } = drawTables([{ va: VA, leaf: 3, page: 0 }]);
-  const options = { memory, root, levels: 4 as const, memoryEnd: 64 as Gfn };
-  expect(surveyTables(options).gigabyteLeaves).toBe(true);
+  expect(surveyTables({ memory, root, levels: 4 }).gigabyteLeaves).toBe(true);
   expect(survey(draw()).gigabyteLeaves).toBe(false);
 });
 
 test('tables that are not there, or lead to themselves, have an answer', () => {
-  const { memory, root } = draw();
-  const nothing = { addressBits: 0, gigabyteLeaves: false, encryptionBit: undefined, strayBit: undefined };
-  const memoryEnd = 64 as Gfn;
-  for (const absent of [5000, 2 ** 39 + 5000, 2 ** 40 - 1] as Gfn[]) {
-    expect(surveyTables({ memory, root: absent, levels: 4, memoryEnd })).toEqual(nothing);
+  const { memory } = draw();
+  for (const root of [5000, 2 ** 39 + 5000, 2 ** 40 - 1] as Gfn[]) {
+    const tables = { memory, root, levels: 4 } as const;
+    expect(surveyTables(tables)).toEqual({ addressBits: 0, gigabyteLeaves: false });
+    expect(findEncryptionBit({ ...tables, memoryEnd: 64 as Gfn })).toBeUndefined();
   }
   const looped = draw();
-  looped.setEntry(4, VA, BigInt(root * 4096) | 7n);
+  looped.setEntry(4, VA, BigInt(looped.root * 4096) | 7n);
   expect(survey(looped)).toMatchObject({ addressBits: 13 });
+  expect(find(looped)).toBeUndefined();
 });
 
 test('counts address bits as a walk of every present entry does, whatever the tables hold', () => {
@@ -115,12 +118,8 @@ test('counts address bits as a walk of every present entry does, whatever the ta
         }
       };
       walk(0 as Gfn, levels);
-      // With no memory for pages, and tables where they say, nothing looks encrypted.
-      const options = { memory, root: 0 as Gfn, levels, memoryEnd: 0 as Gfn };
-      const { addressBits, encryptionBit, strayBit } = surveyTables(options);
       const bits = Math.max(0, ...frames.map((frame) => 12 + Math.max(1, frame.toString(2).length)));
-      // Otherwise more tables were looked at.
-      if (encryptionBit === undefined && strayBit === undefined) expect(addressBits).toBe(bits);
+      expect(surveyTables({ memory, root: 0 as Gfn, levels }).addressBits).toBe(bits);
     }),
   );
 });

@@ -70,7 +70,10 @@ function cr3Bits({ maxPhysicalAddressBits, encryptionBit, cr4 }: CpuProfile): bi
 }
 
 /** The root table that CR3 holds (SDM 3A 4.5.2; APM 2 7.10.2), as an address: 0 .. 2^52 - 4096. */
-export function cr3Root(cr3: bigint, { maxPhysicalAddressBits, encryptionBit }: CpuProfile): Gpa {
+export function cr3Root(
+  cr3: bigint,
+  { maxPhysicalAddressBits, encryptionBit }: Pick<CpuProfile, 'maxPhysicalAddressBits' | 'encryptionBit'>,
+): Gpa {
   const encryption = encryptionBit === undefined ? 0n : 1n << BigInt(encryptionBit);
   return Number(BigInt.asUintN(maxPhysicalAddressBits, cr3) & ~encryption & ~0xfffn) as Gpa;
 }

@@ -2,12 +2,14 @@ import { EptLow } from '@heki/ept';
 import { XenAccess, type XenAccessType } from '@heki/hypercall/xen';
 import type { Rights } from '@heki/hypervisor';
 
-/** What an access type grants to a page of ordinary memory. */
+/** What an access type grants to a page of ordinary memory; one that changes at the first access, what it grants before. */
 export function rightsOfAccess(access: XenAccessType): Rights {
-  const execute = access === XenAccess.RX2RW || (access !== XenAccess.N2RWX && (access & XenAccess.X) !== 0);
+  if (access === XenAccess.RX2RW) return rightsOfAccess(XenAccess.RX);
+  if (access === XenAccess.N2RWX) return rightsOfAccess(XenAccess.N);
+  const execute = (access & XenAccess.X) !== 0;
   return {
-    read: access === XenAccess.RX2RW || (access !== XenAccess.N2RWX && (access & XenAccess.R) !== 0),
-    write: access < XenAccess.RX2RW && (access & XenAccess.W) !== 0,
+    read: (access & XenAccess.R) !== 0,
+    write: (access & XenAccess.W) !== 0,
     supervisorExecute: execute,
     userExecute: execute,
   };

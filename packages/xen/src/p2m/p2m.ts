@@ -1,6 +1,6 @@
 import { type XenAccessType, XenError } from '@heki/hypercall/xen';
 import { type Host, HypervisorError } from '@heki/hypervisor';
-import { FRAME_END, type Gfn } from '@heki/physical-memory';
+import type { Gfn } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { isExpressible } from './access-rights.ts';
 import type { Regions } from './regions.ts';
@@ -61,11 +61,7 @@ export function createP2m(host: Host, profile: CpuProfile, regions: Regions): P2
     },
     setDefault(view, access) {
       if (!isExpressible(access, executeOnly)) return -XenError.EINVAL;
-      // Frames that have a type of their own keep it: set again behind the new default.
-      const kept: [XenAccessType, Gfn, Gfn][] = [];
-      view.forEachAccess(0 as Gfn, FRAME_END as Gfn, (own, start, end) => kept.push([own, start, end]));
-      view.replace(access);
-      for (const [own, start, end] of kept) view.setAccess(start, end, own);
+      view.setDefault(access);
       return 0;
     },
     createView(defaultAccess) {

@@ -27,7 +27,7 @@ export interface View {
   readonly editor: SecondLevelEditor;
   readonly root: number;
   /** What pages without an access type of their own have. */
-  defaultAccess: XenAccessType;
+  readonly defaultAccess: XenAccessType;
   accessOf(gfn: Gfn): XenAccessType;
   /** Frames with an access type of their own. */
   forEachAccess(start: Gfn, end: Gfn, visit: (access: XenAccessType, start: Gfn, end: Gfn) => void): void;
@@ -36,6 +36,8 @@ export interface View {
    * for when no table can be had to split a large entry. Translations may be stale until a flush.
    */
   setAccess(start: Gfn, end: Gfn, access: XenAccessType): number;
+  /** Changes what pages without an access type of their own have; the others keep theirs. Translations may be stale until a flush. */
+  setDefault(access: XenAccessType): void;
   /**
    * Forgets all access types and takes `types`, for frames that have memory and for others. `false` when there is no frame for a table: then
    * some entries grant less than they should.
@@ -66,21 +68,20 @@ export function createView(options: {
   const editor = createEptEditor({ memory, frames, profile, modeBasedExecute: false });
   const eptp = encodeEptp({ root: editor.root, accessedDirty: profile.ept?.accessedDirty === true });
   const own = createMemoryTable<XenAccessType>();
+  let defaultAccess = options.defaultAccess;
 
   /** Rewrites what is mapped in the range, inside one region. The first frame that could not be done. */
   function rewrite(region: GuestMemoryRegion, start: Gfn, end: Gfn, access: XenAccessType): Gfn {
     const rights = eptRightsOf(access, region.readOnly === true);
     const target = (region.backing + (start - region.start)) as Pfn;
+    const bits = { low: (LEAF_BITS.low & ~EPT_RIGHTS) | rights, high: LEAF_BITS.high };
+    let edit: { readonly stoppedAt: Gfn | undefined };
     // An entry without rights is absent to the processor, so that the frame has to be looked up here instead.
-    const edit =
-      rights === 0
-        ? editor.unmap(start, end)
-        : mapped(start, end)
-          ? editor.update(start, end, eptRightsChange(rights))
-          : fill(region, start, end, target, {
-              low: (LEAF_BITS.low & ~EPT_RIGHTS) | rights,
-              high: LEAF_BITS.high,
-            });
+    if (rights === 0) edit = editor.unmap(start, end);
+    else if ((region.largestLeaf ?? Number.POSITIVE_INFINITY) <= LARGE)
+      edit = fill(region, start, end, target, bits);
+    else if (mapped(start, end)) edit = editor.update(start, end, eptRightsChange(rights));
+    else edit = editor.map(start, end, target, bits);
     return edit.stoppedAt ?? end;
   }
 
@@ -92,6 +93,7 @@ export function createView(options: {
     return next >= end;
   }
 
+  /** Maps the range with leaves as large as the host's mapping allows, none of them merged with its neighbours. */
   function fill(
     region: GuestMemoryRegion,
     start: Gfn,
@@ -99,8 +101,6 @@ export function createView(options: {
     target: Pfn,
     bits: { readonly low: number; readonly high: number },
   ): { readonly stoppedAt: Gfn | undefined } {
-    if (region.largestLeaf === undefined || region.largestLeaf > LARGE)
-      return editor.map(start, end, target, bits);
     for (let gfn = start; gfn < end; ) {
       const pfn = (target + (gfn - start)) as Pfn;
       const large =
@@ -112,12 +112,26 @@ export function createView(options: {
     return { stoppedAt: undefined };
   }
 
+  /** Makes the entries anew from the access types. `false` when there is no frame for a table. */
+  function rebuild(): boolean {
+    let done = true;
+    for (const region of regions.all) {
+      if (index === 0 && view.populate(region)) continue;
+      // An entry that cannot be made is left out, as all of a view's are: it is looked up when it is used.
+      editor.zap(region.start, (region.start + region.frames) as Gfn);
+      done &&= index !== 0;
+    }
+    return done;
+  }
+
   const view: View = {
     index,
     editor,
     root: editor.root,
-    defaultAccess: options.defaultAccess,
-    accessOf: (gfn) => own.get(gfn) ?? view.defaultAccess,
+    get defaultAccess() {
+      return defaultAccess;
+    },
+    accessOf: (gfn) => own.get(gfn) ?? defaultAccess,
     forEachAccess(start, end, visit) {
       own.forEach(start, end, (access, from, to) => {
         if (access !== undefined) visit(access, from, to);
@@ -136,22 +150,21 @@ export function createView(options: {
       }
       return done;
     },
-    replace(defaultAccess, types = []) {
-      view.defaultAccess = defaultAccess;
+    setDefault(access) {
+      defaultAccess = access;
+      rebuild();
+    },
+    replace(access, types = []) {
+      defaultAccess = access;
       own.free();
-      for (const { start, end, access } of types) own.set(start, end, access);
-      let done = true;
-      for (const region of regions.all) {
-        if (index === 0) done = view.populate(region) && done;
-        else editor.unmap(region.start, (region.start + region.frames) as Gfn);
-      }
-      return done;
+      for (const range of types) own.set(range.start, range.end, range.access);
+      return rebuild();
     },
     populate(region) {
       const { start, frames: count } = region;
       const end = (start + count) as Gfn;
       let stopped: number = start;
-      own.forEach(start, end, (access = view.defaultAccess, from, to) => {
+      own.forEach(start, end, (access = defaultAccess, from, to) => {
         if (stopped === from) stopped = rewrite(region, from, to, access);
       });
       return stopped === end;
@@ -165,12 +178,13 @@ export function createView(options: {
       const whole =
         base >= region.start &&
         end <= region.start + region.frames &&
-        own.every(base, end, (value) => (value ?? view.defaultAccess) === access);
+        own.every(base, end, (value) => (value ?? defaultAccess) === access);
       const [from, to] = whole ? [base, end] : [gfn, (gfn + 1) as Gfn];
       return rewrite(region, from, to, access) === to;
     },
     drop(start, end) {
-      editor.unmap(start, end);
+      // Without a frame to split it, a leaf that straddles an end goes as a whole, and comes again when it is used.
+      if (editor.unmap(start, end).stoppedAt !== undefined) editor.zap(start, end);
     },
     second: () => createEpt({ memory, eptp, profile }),
     free: () => editor.free(),

@@ -1,0 +1,87 @@
+import { basename } from 'node:path';
+import {
+  createMemoryMap,
+  type FrameRange,
+  type Gfn,
+  hex,
+  type MemoryMap,
+  PAGE_SIZE,
+} from '@heki/physical-memory';
+import { fitOfMemoryMap, type LeftOut, type ProvenRoot, readMemoryMap } from '@heki/vmcore';
+import { InputError } from '../failure.ts';
+import { bytesText } from '../quantity.ts';
+import type { Warning } from '../warning.ts';
+import { hiddenRam } from './hidden-ram.ts';
+
+/** The memory map of the guest, and what is to be said of it. */
+export interface SubjectMap {
+  readonly memoryMap: MemoryMap<Gfn>;
+  /** Where it comes from: a file's name, or `undefined` when it was inferred from the direct map. */
+  readonly memoryMapFrom: string | undefined;
+  /** What that file names and does not count as RAM. */
+  readonly leftOut: readonly LeftOut[];
+  /** RAM reserved for a crash kernel, ascending. */
+  readonly crashKernel: readonly FrameRange<Gfn>[];
+  readonly warnings: readonly Warning[];
+}
+
+/** A map is taken for another guest's when more than this part of it, or of the direct map, is not in the other. */
+const MOST_FOREIGN = 1 / 4;
+
+/**
+ * The memory map in the file at `path`, held against the kernel's direct map: that is what the kernel takes for its memory.
+ *
+ * @throws {VmcoreError} when the file holds no memory map
+ * @throws {InputError} when it is not the map of this guest
+ */
+export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
+  const map = readMemoryMap(path);
+  const name = basename(path);
+  for (const [frame, what] of [
+    [tables.root, "the kernel's page tables are"],
+    [tables.text.frame, "the kernel's text is"],
+  ] as const) {
+    if (map.isRam(frame)) continue;
+    throw new InputError(
+      `${name}: the memory map has no RAM at ${hex(frame * PAGE_SIZE)}, where ${what}: is it the map of this guest?`,
+    );
+  }
+  const { unknown, unnamed } = fitOfMemoryMap(tables, map);
+  const mapped = frames(tables.directMap.frames);
+  const warnings: Warning[] = [];
+  for (const { ranges, of, text } of [
+    {
+      ranges: unknown,
+      of: map.ramFrames,
+      text: `of its ${size(map.ramFrames)} of RAM, ${size(frames(unknown))} are not in the kernel's direct map`,
+    },
+    {
+      ranges: unnamed,
+      of: mapped,
+      text: `of the ${size(mapped)} in the kernel's direct map, ${size(frames(unnamed))} are not in it`,
+    },
+  ]) {
+    const [first] = ranges;
+    if (first === undefined) continue;
+    const message = `${name}: the memory map does not fit: ${text}, the first at ${hex(first.start * PAGE_SIZE)}`;
+    if (frames(ranges) > of * MOST_FOREIGN) throw new InputError(`${message}: is it the map of this guest?`);
+    warnings.push({ id: 'memory-map', message });
+  }
+  const { leftOut, crashKernel } = map;
+  return { memoryMap: map, memoryMapFrom: name, leftOut, crashKernel, warnings };
+}
+
+/** What the kernel takes for its memory. */
+export function inferMemoryMap(tables: ProvenRoot): SubjectMap {
+  const ram = [...tables.directMap.frames, ...hiddenRam(tables)];
+  const memoryMap = createMemoryMap(ram.map((range) => ({ ...range, type: 'ram' as const })));
+  return { memoryMap, memoryMapFrom: undefined, leftOut: [], crashKernel: [], warnings: [] };
+}
+
+function frames(ranges: readonly FrameRange<Gfn>[]): number {
+  return ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
+}
+
+function size(pages: number): string {
+  return bytesText(pages * PAGE_SIZE);
+}

@@ -1,0 +1,138 @@
+import { z } from 'zod';
+
+/** The shapes of what commands print with `--json`, as far as programs may rely on them; each is published as a JSON Schema. */
+
+const hex = z.string().regex(/^0x[0-9a-f]+$/);
+const letters = z.string().regex(/^[r-][w-][x-]$/);
+const profile = z.enum(['hardened', 'rfc-v2']);
+
+const range = z
+  .strictObject({
+    pa: hex.describe('Guest-physical address of the first byte'),
+    epa: hex.describe('Guest-physical address behind the last byte'),
+    mapped: letters.optional().describe("What the kernel's mappings allow together"),
+    granted: letters.optional().describe('What the second level grants the kernel'),
+    writableAt: hex.optional().describe('A mapping that can be written'),
+    executableAt: hex.optional().describe('A mapping that can be executed'),
+  })
+  .describe('Whole pages');
+
+const warning = z.strictObject({
+  id: z.string().min(1).describe('Names the kind, and stays the same'),
+  message: z.string().min(1).describe('One sentence for people, without a full stop'),
+  explanation: z.string().min(1).optional().describe('What follows from it'),
+  ranges: z.array(range).optional().describe('The pages that it is about, ascending'),
+});
+
+const warnings = z.array(warning).describe('What a reader must know to take the rest rightly');
+const assumed = z.array(warning).describe('What was taken for granted, because nobody said otherwise');
+const notCovered = z.array(warning).describe('What the result does not speak about');
+
+const verdict = z
+  .strictObject({
+    exitCode: z.literal([0, 1]),
+    strict: z.boolean().describe('`--strict` was given'),
+    inForce: z
+      .boolean()
+      .describe('Heki protects the memory of the kernel, and the hypervisor took every request'),
+    refusal: z
+      .strictObject({
+        outcome: z.string().min(1).describe('The outcome of early or late init, or `request-refused`'),
+        message: z.string().min(1),
+        error: z.int().nullable().describe('The error number that a request was answered with'),
+      })
+      .nullable()
+      .describe('Why the kernel is not protected'),
+    findings: z.array(
+      z.strictObject({
+        id: z.enum([
+          'refused',
+          'walk-cut-short',
+          'claimed-attack-succeeded',
+          'rights-beyond-mappings',
+          'work-broken',
+          'unexpected',
+        ]),
+        message: z.string().min(1),
+        fails: z
+          .boolean()
+          .describe('It makes the exit code 1. Under rfc-v2 its own defects do so only with `--strict`'),
+      }),
+    ),
+  })
+  .describe('What the exit code says, and why');
+
+const defence = z
+  .enum(['guest-page-tables', 'processor', 'second-level', 'cr-pin', 'register-pin', 'hypervisor'])
+  .nullable()
+  .describe('What stopped it, as the processor and the hypervisor reported it');
+
+const claimedBy = z
+  .strictObject({ hardened: z.array(z.string()), 'rfc-v2': z.array(z.string()) })
+  .describe(
+    'Machines by profile that claim to stop the attack, of a page that no mapping lets the kernel use so',
+  );
+
+const attackOutcome = z.strictObject({
+  outcome: z.enum(['succeeded', 'blocked', 'livelock', 'crashed', 'not-tried']),
+  by: defence,
+  errorCode: hex.nullable(),
+  reason: z.string().min(1),
+});
+
+const attack = z.strictObject({
+  name: z.string().min(1),
+  without: attackOutcome,
+  with: attackOutcome,
+  standing: z
+    .enum(['stopped-by-heki', 'stopped-anyway', 'not-stopped', 'not-tried', 'works', 'broken'])
+    .describe('What the two outcomes say together'),
+  claimed: z.boolean().describe('Heki is in force, and this machine claims to stop it on this page'),
+  claimedBy,
+});
+
+const initOutcome = z.string().min(1).nullable();
+
+const step = z.looseObject({
+  step: z.looseObject({ do: z.string().min(1) }),
+  verdict: z.enum(['works', 'error', 'blocked', 'not-tried', 'invalid', 'oops']),
+  reason: z.string().min(1).optional(),
+  expected: z.boolean().describe('The verdict is what the scenario expects'),
+  by: defence.optional().describe('Of an attack'),
+  claimed: z.boolean().optional().describe('Of an attack: this machine, as it was then, claims to stop it'),
+  claimedBy: claimedBy.optional(),
+});
+
+/** By the name of the command. */
+export const JSON_SHAPES = {
+  protect: z
+    .looseObject({
+      snapshot: z.string(),
+      hypervisor: z.string(),
+      profile,
+      mbec: z.boolean(),
+      attacks: z.array(attack),
+      verdict,
+      warnings,
+      assumed,
+      notCovered,
+    })
+    .describe('What `heki protect --json` prints'),
+  boot: z
+    .looseObject({
+      boot: z.enum(['works', 'error', 'oops']),
+      heki: z
+        .strictObject({ early: initOutcome, late: initOutcome })
+        .describe("Outcomes of Heki's two steps of boot; null for one that was not taken"),
+      steps: z.array(step),
+      expected: z.boolean().describe('Boot and every step came out as the scenario expects'),
+      verdict,
+      warnings,
+      assumed,
+      notCovered,
+    })
+    .describe('What `heki boot --json` prints'),
+  replay: z
+    .looseObject({ profile, mbec: z.boolean(), verdict, warnings, assumed, notCovered })
+    .describe('What `heki replay --json` prints'),
+} as const;

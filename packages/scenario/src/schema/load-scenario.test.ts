@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest';
+import { loadScenario, type Scenario, ScenarioError } from './index.ts';
+
+/** Loads `a.json` of some files, which are scenarios or texts. */
+const load = (files: Readonly<Record<string, Scenario | string>>) =>
+  loadScenario('a.json', (name) => {
+    const file = files[name];
+    if (file === undefined) throw new Error(`${name}: no such file`);
+    return typeof file === 'string' ? file : JSON.stringify(file);
+  });
+
+describe('a scenario file', () => {
+  test('takes the steps of what it includes first, and says the last word about the machine', async () => {
+    const files: Record<string, Scenario> = {
+      'a.json': {
+        title: 'both',
+        include: ['b.json', 'c.json'],
+        machine: { vcpus: 4 },
+        steps: [{ do: 'suspend' }],
+      },
+      'b.json': {
+        include: ['c.json'],
+        machine: { vcpus: 2, memory: '1GiB' },
+        steps: [{ do: 'release-memory' }],
+      },
+      'c.json': {
+        machine: { profile: 'rfc-v2' },
+        initcalls: [{ do: 'load-bpf', name: 'p' }],
+        steps: [{ do: 'untrace' }],
+      },
+    };
+    expect(await load(files)).toEqual({
+      title: 'both',
+      machine: { vcpus: 4, memory: '1GiB', profile: 'rfc-v2' },
+      initcalls: [
+        { do: 'load-bpf', name: 'p' },
+        { do: 'load-bpf', name: 'p' },
+      ],
+      steps: [{ do: 'untrace' }, { do: 'release-memory' }, { do: 'untrace' }, { do: 'suspend' }],
+    });
+  });
+
+  test('names other files relative to itself, or by an absolute path', async () => {
+    const files: Record<string, Scenario> = {
+      'a.json': { include: ['deep/./b.json', '/lives/d.json'] },
+      'deep/b.json': { include: ['../other//c.json'], machine: { kernel: '../System.map' } },
+      'other/c.json': { machine: { vcpus: 2 } },
+      '/lives/d.json': { include: ['../e.json'] },
+      '/e.json': { machine: { levels: 5 } },
+    };
+    expect((await load(files)).machine).toEqual({ kernel: 'System.map', vcpus: 2, levels: 5 });
+  });
+
+  const twice: Record<string, Scenario> = Object.fromEntries(
+    Array.from({ length: 20 }, (_, index) => [
+      index === 0 ? 'a.json' : `${index}.json`,
+      { include: [`${index + 1}.json`, `${index + 1}.json`], steps: [{ do: 'suspend' }] },
+    ]),
+  );
+  test.each<[why: string, files: Readonly<Record<string, Scenario | string>>, message: string]>([
+    ['no JSON', { 'a.json': '{' }, 'a.json:1:1: not JSON'],
+    ['no scenario', { 'a.json': { include: ['b.json'] }, 'b.json': '{"step": []}' }, 'b.json:1:1: step: '],
+    ['one that includes itself', { 'a.json': { include: ['./b/../a.json'] } }, 'a.json: includes itself'],
+    [
+      'one that leads back to itself',
+      { 'a.json': { include: ['b.json'] }, 'b.json': { include: ['a.json'] } },
+      'a.json: includes itself',
+    ],
+    [
+      'one with more steps than anybody waits for',
+      { ...twice, '20.json': { steps: [] } },
+      'steps with what it includes, expected at most 10000',
+    ],
+  ])('is refused when it is %s', async (_, files, message) => {
+    await expect(load(files)).rejects.toThrow(ScenarioError);
+    await expect(load(files)).rejects.toThrow(message);
+  });
+
+  test('that cannot be read is named with the one that includes it', async () => {
+    await expect(load({ 'a.json': { include: ['b.json'] } })).rejects.toThrow(
+      'a.json includes b.json: b.json: no such file',
+    );
+    await expect(load({})).rejects.toThrow(/^a.json: no such file$/);
+  });
+
+  test('that is included without end is refused, though each has another name', async () => {
+    const endless = loadScenario('f', () => JSON.stringify({ include: ['d/f'] }));
+    await expect(endless).rejects.toThrow('included 33 deep, expected at most 32');
+  });
+});

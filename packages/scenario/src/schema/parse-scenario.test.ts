@@ -1,0 +1,107 @@
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { parseScenario, ScenarioError } from './index.ts';
+import { machineSchema } from './machine-schema.ts';
+import { parseScenarioText } from './parse-scenario.ts';
+import { scenarioSchema } from './scenario-schema.ts';
+
+test('a machine has the JSON Schema that is shipped', async () => {
+  const schema = { ...z.toJSONSchema(machineSchema, { io: 'input' }), title: 'heki machine' };
+  await expect(`${JSON.stringify(schema, undefined, 2)}\n`).toMatchFileSnapshot('../../machine.schema.json');
+});
+
+describe('a scenario', () => {
+  test('has the JSON Schema that is shipped', async () => {
+    const schema = { ...z.toJSONSchema(scenarioSchema, { io: 'input' }), title: 'heki scenario' };
+    await expect(`${JSON.stringify(schema, undefined, 2)}\n`).toMatchFileSnapshot(
+      '../../scenario.schema.json',
+    );
+  });
+
+  test.each<[value: unknown, place: string]>([
+    [[], 'file.json: '],
+    [null, 'file.json: null: invalid input: expected object, received null'],
+    [{ machine: { memory: '4 GB' } }, 'file.json at machine.memory: "4 GB": expected a number of MiB or GiB'],
+    [{ machine: { memory: '300GiB' } }, 'file.json at machine.memory: "300GiB": expected a number of MiB'],
+    [{ machine: { vcpus: 0 } }, 'file.json at machine.vcpus: 0: too small: expected number to be >=1'],
+    [{ machine: { levels: 3 } }, 'file.json at machine.levels: '],
+    [{ stepz: [] }, 'file.json: stepz: expected title, include, machine, initcalls, steps'],
+    [{ machine: { cpus: 3 } }, 'file.json at machine: cpus: expected memory, pluggable, kernel, vcpus'],
+    [
+      { steps: [{ do: 'suspend' }, { do: 'fly' }] },
+      'file.json at steps.1.do: "fly": expected one of load-module, unload-module',
+    ],
+    [{ steps: [{ name: 'm' }] }, 'file.json at steps.0.do: missing: expected one of load-module'],
+    [{ steps: [{ do: 'cpu-up', cpu: -1 }] }, 'file.json at steps.0.cpu: '],
+    [{ steps: [{ do: 'suspend', expect: 'peace' }] }, 'file.json at steps.0.expect: '],
+    [
+      { steps: [{ do: 'vfree', pages: 3, name: 'a' }] },
+      'file.json at steps.0: pages: expected do, expect, name',
+    ],
+    [
+      { machine: { cpu: 'zen' } },
+      'file.json at machine.cpu: "zen": invalid option: expected one of "intel-vt-rp"',
+    ],
+    [{ machine: { cpu: { profile: 'zen' } } }, 'file.json at machine.cpu.profile: "zen": invalid option'],
+    [
+      { machine: { cpu: { profile: 'amd-zen4', npt: { gmt: true } } } },
+      'file.json at machine.cpu.npt: gmt: expected gmet, readOnlyGuestPageTables',
+    ],
+    [{ machine: { defects: { 'B-H1': 1 } } }, 'file.json at machine.defects.B-H1: 1: invalid input'],
+    [
+      { expectRights: [{ of: 'every page', grants: 'w' }] },
+      'file.json at expectRights.0.grants: "w": expected',
+    ],
+  ])('that is none is refused with its place: %j', (value, message) => {
+    expect(() => parseScenario(value, 'file.json')).toThrow(ScenarioError);
+    expect(() => parseScenario(value, 'file.json')).toThrow(message);
+  });
+
+  test('is told of all its mistakes at once, each with its line and column', () => {
+    const text = `{
+  "machine": { "vcpus": 0, "cpu": "zen" },
+  "steps": [
+    { "do": "fly" },
+    { "do": "vfree", "name": 3 },
+    { "do": "cpu-up" }
+  ],
+  "stepz": []
+}`;
+    const { message } = refusalOf(text);
+    expect(message.split('\n').map((line) => line.split(': ')[0])).toEqual([
+      'file.json:2:25 at machine.vcpus',
+      'file.json:2:35 at machine.cpu',
+      'file.json:4:13 at steps.0.do',
+      'file.json:5:30 at steps.1.name',
+      'file.json:6:5 at steps.2.cpu',
+      'file.json:1:1',
+    ]);
+  });
+
+  test.each([
+    ['{"steps": [}', 'file.json:1:12: not JSON'],
+    ['{\n  "title": "a\n', 'file.json:2:15: not JSON'],
+    ['', 'file.json'],
+    ['['.repeat(200_000), 'file.json'],
+    [`${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'file.json'],
+  ])('that is no JSON is refused with the place where it stops being that: %#', (text, message) => {
+    expect(refusalOf(text).message).toContain(message);
+  });
+
+  test('with more mistakes than anybody reads has the others counted', () => {
+    const steps = Array.from({ length: 50 }, () => ({ do: 'fly' }));
+    const lines = refusalOf(JSON.stringify({ steps })).message.split('\n');
+    expect([lines.length, lines.at(-1)]).toEqual([21, 'file.json: 30 more']);
+  });
+});
+
+/** The error that the text of a file is refused with. */
+function refusalOf(text: string): ScenarioError {
+  try {
+    parseScenarioText(text, 'file.json');
+  } catch (error) {
+    if (error instanceof ScenarioError) return error;
+    throw error;
+  }
+  throw new Error('expected a refusal');
+}

@@ -1,0 +1,73 @@
+import { gfn } from '@heki/physical-memory';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { broughtToFront, permutedFrame, withPermutedFrames } from './permute-blocks.ts';
+
+describe('blocks brought to the front', () => {
+  test('are followed by those that were before them, in order', () => {
+    const order = broughtToFront([8, 9, 12, 20, 21], 20);
+    expect([...order].sort(([a], [b]) => a - b)).toEqual([
+      [8, 12],
+      [9, 20],
+      [12, 21],
+      [20, 8],
+      [21, 9],
+    ]);
+  });
+
+  test('which are there already leave everything where it is', () => {
+    expect(broughtToFront([8, 9, 12], 8).size).toBe(0);
+  });
+
+  test('take each place once', () => {
+    const blocks = fc.uniqueArray(fc.nat(100)).map((all) => all.sort((a, b) => a - b));
+    fc.assert(
+      fc.property(blocks, fc.nat(100), (all, first) => {
+        const order = broughtToFront(all, first);
+        const places = all.map((block) => order.get(block) ?? block);
+        expect([...places].sort((a, b) => a - b)).toEqual(all);
+      }),
+    );
+  });
+});
+
+describe('a table page', () => {
+  const order = new Map([
+    [1, 3],
+    [3, 1],
+  ]);
+  const words = (...values: readonly bigint[]) =>
+    Uint32Array.from(values.flatMap((value) => [Number(value & 0xffff_ffffn), Number(value >> 32n)]));
+
+  test('gets the frames that its present entries then have, and keeps all other bits', () => {
+    const page = words(0x8000_0000_0020_1163n, 0x0000_0000_0060_00e3n, 0xfff0_0000_0060_1fffn, 0x163n);
+    expect(withPermutedFrames(page, order)).toEqual(
+      words(0x8000_0000_0060_1163n, 0x0000_0000_0020_00e3n, 0xfff0_0000_0020_1fffn, 0x163n),
+    );
+  });
+
+  test('has the frames of entries that are not present inverted, as Linux does', () => {
+    const inverted = (frame: bigint) => (0xff_ffff_ffffn - frame) << 12n;
+    // PROTNONE, and a large one with PSE; a swap entry is none of either.
+    const page = words(inverted(0x201n) | 0x100n, inverted(0x600n) | 0x80n, 0x20_1000n);
+    expect(withPermutedFrames(page, order)).toEqual(
+      words(inverted(0x601n) | 0x100n, inverted(0x200n) | 0x80n, 0x20_1000n),
+    );
+  });
+
+  test('keeps the C-bit, which is no part of a frame', () => {
+    const page = words(0x8008_0000_0020_1163n, 0x163n, 0x0008_0000_0000_0063n);
+    expect(withPermutedFrames(page, order, 51)).toEqual(
+      words(0x8008_0000_0060_1163n, 0x163n, 0x0008_0000_0000_0063n),
+    );
+  });
+
+  test('has any frame where permutedFrame says', () => {
+    fc.assert(
+      fc.property(fc.nat(0x1000), (frame) => {
+        const [low = 0] = withPermutedFrames(words(BigInt(frame) * 4096n + 0x63n), order);
+        expect(Math.floor(low / 4096)).toBe(permutedFrame(order, gfn(frame)));
+      }),
+    );
+  });
+});

@@ -1,0 +1,63 @@
+import type { FrameRange, Gfn, MemoryMap, VirtualFrame } from '@heki/physical-memory';
+import { addressHigh, entryFrame, framesOfLevel, isLeaf, type Level } from '@heki/x86';
+import { type Range, united, without } from '../range.ts';
+import type { KernelTables } from './kernel-tables.ts';
+import type { ProvenRoot } from './proven-root.ts';
+
+/** The first mebibyte: Linux maps all of it, whatever the memory map says (arch/x86/mm/init.c, init_mem_mapping). */
+const LOW_FRAMES = { start: 0, end: 0x100 };
+
+/** How a memory map agrees with a kernel's direct map. The first mebibyte is left out. */
+export interface MemoryMapFit {
+  /** RAM of the map for which the direct map has no entry: the kernel does not know of it. */
+  readonly unknown: readonly FrameRange<Gfn>[];
+  /** RAM of the map whose entry in the direct map was cleared or leads elsewhere: secretmem, debug_pagealloc, poisoned pages. */
+  readonly cleared: readonly FrameRange<Gfn>[];
+  /** What the direct map maps, and the map names in no entry. */
+  readonly unnamed: readonly FrameRange<Gfn>[];
+}
+
+/** Compares a memory map with what a kernel has in its direct map. */
+export function fitOfMemoryMap(kernel: ProvenRoot, map: MemoryMap<Gfn>): MemoryMapFit {
+  const { directMap } = kernel;
+  const ram: readonly Range[] = map.entries.filter(({ type }) => type === 'ram');
+  const unknown: Range[] = [];
+  const cleared: Range[] = [];
+  for (const { start, end } of without(without(ram, directMap.frames), [LOW_FRAMES])) {
+    for (let frame = start; frame < end; ) {
+      const gap = gapAt(kernel, (directMap.start + frame) as VirtualFrame);
+      const next = Math.min(end, gap.end - directMap.start);
+      (gap.hasEntry ? cleared : unknown).push({ start: frame, end: next });
+      frame = next;
+    }
+  }
+  return {
+    unknown: frameRanges(united(unknown)),
+    cleared: frameRanges(united(cleared)),
+    unnamed: frameRanges(without(without(directMap.frames, map.entries), [LOW_FRAMES])),
+  };
+}
+
+/** Whether anything stands in the entry that does not map `at` as a direct map would, and where that entry's reach ends. */
+function gapAt(
+  { memory, root, levels, encryptionBit }: KernelTables,
+  at: VirtualFrame,
+): { hasEntry: boolean; end: number } {
+  const addressBits = addressHigh(encryptionBit);
+  let table: Gfn = root;
+  for (let level: Level = levels; ; level = (level - 1) as Level) {
+    const span = framesOfLevel(level);
+    const slot = Math.floor(at / span) % 512;
+    const page = memory.page(table);
+    const low = page?.[2 * slot] ?? 0;
+    const high = page?.[2 * slot + 1] ?? 0;
+    if (low % 2 === 0 || isLeaf(low, level)) {
+      return { hasEntry: low !== 0 || high !== 0, end: at - (at % span) + span };
+    }
+    table = entryFrame(low, high, addressBits);
+  }
+}
+
+function frameRanges(ranges: readonly Range[]): FrameRange<Gfn>[] {
+  return ranges.map(({ start, end }) => ({ start: start as Gfn, end: end as Gfn }));
+}

@@ -1,0 +1,172 @@
+import { frameOf, type Gfn, hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import { addressHigh, entryFrame, type PagingLevels } from '@heki/x86';
+import { VmcoreError } from '../error.ts';
+import type { Vmcore } from '../vmcore.ts';
+import {
+  type AddressSpaceChoice,
+  chosenRootOf,
+  firstCpu,
+  levelsOf,
+  pagesIn64BitMode,
+  rootOf,
+} from './cpu-root.ts';
+import type { ImageFacts } from './kernel-image.ts';
+import { GIB_FRAMES, KERNEL_MAP, KERNEL_SLOT } from './kernel-tables.ts';
+import { ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
+import { kernelHalf } from './pti-pair.ts';
+
+/** Reasons that an error lists; the rest is counted. */
+const MOST_REASONS = 6;
+
+/** A root table that may be the kernel's. */
+interface Candidate {
+  readonly kind: RootOrigin['kind'];
+  readonly name: string;
+  readonly root: Gfn;
+  /** The levels that it may have. */
+  readonly levels: readonly PagingLevels[];
+}
+
+/**
+ * The root of the kernel's own page tables. Looked at are swapper_pg_dir, by VMCOREINFO, and of each CPU the root in CR3 and
+ * the kernel's half of the pair that it belongs to under page-table isolation: a CPU may have been stopped in user mode or in
+ * the entry code, in another virtual machine's tables or in those of the firmware. The first that proves to be a
+ * kernel's is taken ({@link ProvenRoot}).
+ *
+ * @param choice only the root of this CPU, or this CR3, and the kernel's half of its pair: then VMCOREINFO is not asked
+ * @throws {VmcoreError} when none proves to be, with the reason of each, or when two are roots of different kernels
+ */
+export function resolveKernelRoot(core: Vmcore, choice?: AddressSpaceChoice): ProvenRoot {
+  const search = new Search(core, choice === undefined ? imageOf(core) : undefined);
+  if (choice !== undefined) {
+    const { root, levels, name } = chosenRootOf(core, choice);
+    const cpu = core.cpus.length === 0 ? undefined : (choice.cpu ?? firstCpu(core));
+    const proven = search.firstProven(pair(root, [levels], name), cpu);
+    if (proven === undefined) throw search.failure();
+    return proven;
+  }
+  const swapper = search.firstProven(swapperOf(core));
+  for (const [index, cpu] of core.cpus.entries()) {
+    if (!pagesIn64BitMode(cpu)) continue;
+    const candidates = pair(rootOf(core, cpu.cr3), [levelsOf(cpu)], `CR3 of CPU ${index}`);
+    if (swapper !== undefined && levelsOf(cpu) === swapper.levels) {
+      const same = candidates.find(({ root }) => sharesKernelHalf(swapper, root));
+      if (same !== undefined) return withCpu(swapper, index, same.kind === 'cr3');
+    }
+    const own = search.firstProven(candidates, index);
+    if (own === undefined) continue;
+    if (swapper === undefined) return own;
+    if (!isSameKernel(swapper, own)) throw differentKernels(swapper, own);
+    return withCpu(swapper, index, false);
+  }
+  if (swapper === undefined) throw search.failure();
+  return swapper;
+}
+
+function withCpu(kernel: ProvenRoot, cpu: number, isCr3: boolean): ProvenRoot {
+  return new ProvenRoot({ ...kernel, origin: { ...kernel.origin, cpu, isCr3 } });
+}
+
+/** Tries candidates, and remembers why they prove nothing. */
+class Search {
+  readonly #core: Vmcore;
+  readonly #image: ImageFacts | undefined;
+  readonly #refused: RefusedRoot[] = [];
+  readonly #seen = new Set<Gfn>();
+
+  constructor(core: Vmcore, image: ImageFacts | undefined) {
+    this.#core = core;
+    this.#image = image;
+  }
+
+  firstProven(candidates: readonly Candidate[], cpu?: number): ProvenRoot | undefined {
+    for (const { kind, name, root, levels } of candidates) {
+      // CPUs share roots, and a root that is no kernel's by one register is none by another.
+      if (this.#seen.has(root)) continue;
+      this.#seen.add(root);
+      const reasons: string[] = [];
+      for (const level of levels) {
+        const origin = { kind, name, cpu, isCr3: kind === 'cr3', refused: [...this.#refused] };
+        const { memory, encryption } = this.#core;
+        const tables = { memory, root, levels: level, encryptionBit: encryption?.bit };
+        const proven = prove(tables, origin, this.#image);
+        if (typeof proven !== 'string') return proven;
+        reasons.push(levels.length === 1 ? proven : `${proven} (read with ${level} levels)`);
+      }
+      this.#refused.push({ name, root, why: reasons.join(', ') });
+    }
+    return undefined;
+  }
+
+  failure(): VmcoreError {
+    const reasons = this.#refused
+      .slice(0, MOST_REASONS)
+      .map(({ name, root, why }) => `${name}, ${hex(root * PAGE_SIZE)}, ${why}`);
+    if (reasons.length === 0)
+      reasons.push("it has neither a CPU's registers of 64-bit mode nor swapper_pg_dir");
+    const more = this.#refused.length - MOST_REASONS;
+    return new VmcoreError(
+      `no page table of the dump proves to be its kernel's root: ${reasons.join('; ')}${more > 0 ? `; and ${more} more` : ''}`,
+    );
+  }
+}
+
+function swapperOf({ vmcoreinfo }: Vmcore): Candidate[] {
+  if (vmcoreinfo?.swapperPgDir === undefined) return [];
+  const root = frameOf(vmcoreinfo.swapperPgDir);
+  // Tables that are read with the wrong number of levels prove nothing.
+  const levels: readonly PagingLevels[] =
+    vmcoreinfo.fiveLevel === undefined ? [4, 5] : [vmcoreinfo.fiveLevel ? 5 : 4];
+  return [{ kind: 'swapper-pg-dir', name: 'swapper_pg_dir', root, levels }];
+}
+
+/** A root and, where it may be a user's, the kernel's half of its pair. */
+function pair(root: Gfn, levels: readonly PagingLevels[], name: string): Candidate[] {
+  const own: Candidate = { kind: 'cr3', name, root, levels };
+  const other = kernelHalf(root);
+  if (other === root) return [own];
+  return [own, { kind: 'pti-kernel-half', name: `${name} with bit 12 cleared`, root: other, levels }];
+}
+
+/** Where the kernel says that its text is, if it says so and that can be. */
+function imageOf({ vmcoreinfo }: Vmcore): ImageFacts | undefined {
+  const text = vmcoreinfo?.symbol('_stext');
+  const start = virtualAddressOf(KERNEL_MAP);
+  if (text === undefined || text < start || text >= start + BigInt(GIB_FRAMES * PAGE_SIZE)) return undefined;
+  const frame = vmcoreinfo?.number('phys_base') === undefined ? undefined : vmcoreinfo.physicalAddress(text);
+  return { text, frame: frame === undefined ? undefined : frameOf(frame) };
+}
+
+/** Whether the root at `root` has the entries of the kernel's half that `kernel` has: processes copy them from swapper_pg_dir. */
+function sharesKernelHalf(kernel: ProvenRoot, root: Gfn): boolean {
+  const addressBits = addressHigh(kernel.encryptionBit);
+  const own = kernel.memory.page(kernel.root);
+  const other = kernel.memory.page(root);
+  if (own === undefined || other === undefined) return false;
+  for (let slot = KERNEL_SLOT; slot < 512; slot++) {
+    const low = own[2 * slot] ?? 0;
+    const otherLow = other[2 * slot] ?? 0;
+    const isPresent = low % 2 === 1;
+    if (isPresent !== (otherLow % 2 === 1)) return false;
+    const frame = entryFrame(low, own[2 * slot + 1] ?? 0, addressBits);
+    if (isPresent && frame !== entryFrame(otherLow, other[2 * slot + 1] ?? 0, addressBits)) return false;
+  }
+  return true;
+}
+
+function isSameKernel(a: ProvenRoot, b: ProvenRoot): boolean {
+  return (
+    a.levels === b.levels &&
+    a.directMap.start === b.directMap.start &&
+    a.text.virtualFrame === b.text.virtualFrame &&
+    a.text.frame === b.text.frame
+  );
+}
+
+function differentKernels(a: ProvenRoot, b: ProvenRoot): VmcoreError {
+  const describe = ({ origin, root, because }: ProvenRoot) =>
+    `${origin.name}, ${hex(root * PAGE_SIZE)} (${because})`;
+  return new VmcoreError(
+    `two kernels are in the dump: ${describe(a)}, and ${describe(b)}: say which by a value for CR3`,
+  );
+}
