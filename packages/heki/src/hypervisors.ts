@@ -7,6 +7,7 @@ import type { CpuProfile } from '@heki/x86';
 import { createXen } from '@heki/xen';
 import { UsageError } from './failure.ts';
 import { HYPERVISOR_NAMES, type HypervisorName } from './hypervisor-names.ts';
+import type { Warning } from './warning.ts';
 
 /** A hypervisor that the command knows, and the driver for it in the guest kernel. */
 interface Backend {
@@ -91,4 +92,10 @@ export function isHypervisorName(name: string): name is HypervisorName {
 /** Whether a guest there makes KVM's hypercalls, whoever answers them. */
 export function makesKvmHypercalls(name: HypervisorName): boolean {
   return HYPERVISORS[name].driver === initHekiOnKvm;
+}
+
+/** What a reader must know of the model of a hypervisor. */
+export function hypervisorWarnings(name: HypervisorName): Warning[] {
+  if (!HYPERVISORS[name].unjudged) return [];
+  return [{ id: 'unjudged', message: `no outside implementation has judged the model of ${name}` }];
 }

@@ -50,9 +50,9 @@ function changed(name: string, cr3: bigint, change: (entry: bigint, index: numbe
   return path;
 }
 
-/** What `protect` says of a kernel, without where it is from and what its processor is. */
+/** What `protect` says of a kernel, without where it is from, what its processor is, and whether that is assumed. */
 async function findings(path: string, ...args: string[]) {
-  const { snapshot, memoryMap, processor, warnings, ...rest } = await json('protect', path, ...args);
+  const { snapshot, memoryMap, processor, assumed, warnings, ...rest } = await json('protect', path, ...args);
   return rest;
 }
 

@@ -79,7 +79,7 @@ Exit codes:
   1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
      no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected
   2  wrong usage
-  rfc-v2 is there to show its defects: claims and rights make it fail only with --strict.`;
+  rfc-v2 is there to show its defects: claims, rights and broken work make it fail only with --strict.`;
 
 /** A parser of whole numbers from `least` to `most`. */
 function parseWhole(least: number, most: number): (text: string) => number {

@@ -1,6 +1,13 @@
 import { imageSections } from '@heki/linux';
-import { type ComparedRange, KernelRights, kernelRightsText } from '@heki/machine';
-import { type FrameRange, type Gfn, PAGE_SIZE } from '@heki/physical-memory';
+import {
+  type ComparedRange,
+  collectiveRights,
+  compareRights,
+  KernelRights,
+  kernelRightsText,
+  type RightsComparison,
+} from '@heki/machine';
+import { PAGE_SIZE } from '@heki/physical-memory';
 import { framesBehind, type Life } from './life.ts';
 
 /** Pages of one kind: what the kernel's mappings allow together, and what the second level grants the kernel. */
@@ -20,19 +27,37 @@ export interface PageClass {
 }
 
 const { READ, WRITE, EXECUTE } = KernelRights;
-/**
- * The state of every kind of page of a kernel: the image, modules, eBPF, the trampoline, freed pages, and all other memory.
- *
- * @param memory where the pages are
- * @param stretches what their mappings allow and what they are granted
- */
-export function pageClasses(
-  life: Life,
-  memory: readonly FrameRange<Gfn>[],
-  stretches: Iterable<ComparedRange>,
-): readonly PageClass[] {
+/** What the pages of a kernel are granted: those of each kind, and all memory beside what its mappings allow. */
+export interface GrantedPages {
+  readonly classes: readonly PageClass[];
+  readonly rights: RightsComparison;
+}
+
+/** Reads back what every page is granted now. */
+export function grantedPages(life: Life): GrantedPages {
+  const { kernel, memory: physicalMemory, memoryMap, virtualMachine, capabilities } = life.machine;
+  const memory = [...memoryMap.entries.filter(({ type }) => type === 'ram'), ...life.plugged];
+  const tables = { memory: physicalMemory, root: kernel.pageTableRoot, levels: kernel.layout.levels };
+  const stretches: ComparedRange[] = [];
+  const rights = compareRights({
+    virtualMachine,
+    capabilities,
+    memory,
+    mappings: collectiveRights(tables, Math.max(...memory.map(({ end }) => end))),
+    visit: (stretch) => stretches.push(stretch),
+  });
+  return { classes: classify(life, stretches), rights };
+}
+
+/** The state of every kind of page of a kernel: the image, modules, eBPF, the trampoline, freed pages, and all other memory. */
+export function pageClasses(life: Life): readonly PageClass[] {
+  return grantedPages(life).classes;
+}
+
+/** @param stretches all memory, with what its mappings allow and what it is granted */
+function classify(life: Life, stretches: readonly ComparedRange[]): readonly PageClass[] {
   const { kernel } = life.machine;
-  const frames = Math.max(...memory.map(({ end }) => end));
+  const frames = stretches.reduce((most, { end }) => Math.max(most, end), 0);
   const classOf = new Uint8Array(frames);
   const names: string[] = ['other memory'];
   const add = (name: string, members: Iterable<number>): void => {

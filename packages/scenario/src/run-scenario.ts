@@ -2,9 +2,6 @@ import { HypervisorError } from '@heki/hypervisor';
 import { type KernelOutcome, LinuxError } from '@heki/linux';
 import {
   type AttackOutcome,
-  type ComparedRange,
-  collectiveRights,
-  compareRights,
   type Defence,
   exceptionText,
   type LinuxMachine,
@@ -16,7 +13,7 @@ import type { ComposedScenario } from './composed-scenario.ts';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { checkRights, type RightsVerdict } from './expect-rights.ts';
 import { beginLife, type Life } from './life.ts';
-import { type PageClass, pageClasses } from './page-classes.ts';
+import { grantedPages, type PageClass } from './page-classes.ts';
 import { runStep } from './run-step.ts';
 import type { Step } from './schema/step-schema.ts';
 
@@ -103,7 +100,7 @@ export function runScenario(
   if (goesOn(results)) {
     results.push(...runSteps(life, steps, (step, index) => onStep?.(step, initcalls.length + index)));
   }
-  const grant = grants(life);
+  const grant = grantedPages(life);
   const expectedRights = checkRights(life, grant.classes, expectRights);
   return {
     boot: 'works',
@@ -114,22 +111,6 @@ export function runScenario(
     expectedRights,
     expected: [...results, ...expectedRights].every(({ expected }) => expected),
   };
-}
-
-/** What the kernel's pages are granted, of each kind and of all memory. */
-function grants(life: Life): Pick<ScenarioResult, 'classes' | 'rights'> {
-  const { kernel, memory: physicalMemory, memoryMap, virtualMachine, capabilities } = life.machine;
-  const memory = [...memoryMap.entries.filter(({ type }) => type === 'ram'), ...life.plugged];
-  const tables = { memory: physicalMemory, root: kernel.pageTableRoot, levels: kernel.layout.levels };
-  const stretches: ComparedRange[] = [];
-  const rights = compareRights({
-    virtualMachine,
-    capabilities,
-    memory,
-    mappings: collectiveRights(tables, Math.max(...memory.map(({ end }) => end))),
-    visit: (stretch) => stretches.push(stretch),
-  });
-  return { classes: pageClasses(life, memory, stretches), rights };
 }
 
 const isAlive = (results: readonly StepResult[]): boolean => results.at(-1)?.verdict !== 'oops';

@@ -1,6 +1,7 @@
 import { ATTACKS, switchHekiOff } from '@heki/machine';
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { StepResult } from '@heki/scenario';
+import { hypervisorNamed, hypervisorWarnings } from '../hypervisors.ts';
 import { type ClaimedBy, claimedBy } from '../verdict/claimed-by.ts';
 import { verdictJson } from '../verdict/verdict.ts';
 import { warningsJson } from '../warning.ts';
@@ -29,7 +30,7 @@ export function bootJson(report: BootReport): object {
     })),
     expected,
     verdict: verdictJson(report.verdict),
-    warnings: warningsJson(report.warnings),
+    warnings: warningsJson([...hypervisorWarnings(hypervisorNamed(settings.hypervisor)), ...report.warnings]),
     assumed: warningsJson(BOOT_ASSUMPTIONS),
     notCovered: warningsJson(bootUncovered(report)),
   };

@@ -1,12 +1,5 @@
 import type { LinuxMachine } from '@heki/machine';
-import {
-  actionText,
-  describeRights,
-  expectedVerdict,
-  isInForce,
-  type ScenarioResult,
-  type StepResult,
-} from '@heki/scenario';
+import { actionText, expectedVerdict, isInForce, type ScenarioResult, type StepResult } from '@heki/scenario';
 import type { Finding, Strictness } from '../verdict/finding.ts';
 import { initRefusal, notInForce, type Refusal } from '../verdict/refusal.ts';
 import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
@@ -36,7 +29,10 @@ function findings(result: ScenarioResult, inForce: boolean, refusal: Refusal | u
     ...steps.flatMap(stepFindings),
     ...expectedRights
       .filter(({ expected }) => !expected)
-      .map((one): Finding => ({ id: 'unexpected', message: describeRights(one) })),
+      .map(({ of, expects, granted, reason }): Finding => {
+        const found = reason ?? `${of}: ${Object.keys(granted).join(', ')} is granted`;
+        return { id: 'unexpected', message: `${found}, and the scenario expects: ${expects}` };
+      }),
     ...(inForce && rights !== undefined ? rightsFindings(rights) : []),
   ];
 }

@@ -67,7 +67,7 @@ export async function runWorkloads(
 function workloadFindings({ name }: Workload, { verdict, beyondMappings }: WorkloadOutcome): Finding[] {
   return [
     ...(verdict === 'breaks'
-      ? [{ id: 'work-broken', message: `the kernel does not survive ${name}` } satisfies Finding]
+      ? [{ id: 'unexpected', message: `the kernel does not survive ${name}` } satisfies Finding]
       : []),
     ...(beyondMappings > 0
       ? [

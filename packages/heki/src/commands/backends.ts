@@ -7,7 +7,7 @@ import { coloursFor } from '../colours.ts';
 import { CPU_NAMES } from '../cpu-names.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
-import { HYPERVISORS } from '../hypervisors.ts';
+import { HYPERVISORS, hypervisorWarnings } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
 import { hypervisorOf } from '../specification.ts';
@@ -42,6 +42,7 @@ export async function backends(
       ...rest,
       work: Object.fromEntries(work),
       capabilities: Object.fromEntries(capabilities.map(({ name, value }) => [name, value])),
+      warnings: hypervisorWarnings(rest.name),
     }));
     await io.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
   } else {

@@ -1,4 +1,6 @@
 import { hex } from '@heki/physical-memory';
+import { count } from '../quantity.ts';
+import type { Warning } from '../warning.ts';
 import type { ExtractReport } from './extract-report.ts';
 
 /** The report as the object that `heki extract --json` prints. */
@@ -21,5 +23,13 @@ export function extractJson(report: ExtractReport): unknown {
     redacted: report.redacted,
     discloses: report.discloses,
     leavesOut: report.leavesOut,
+    warnings: warnings(report),
   };
+}
+
+/** What a reader must know to take the extract rightly. */
+function warnings({ extract: { absentTables } }: ExtractReport): Warning[] {
+  if (absentTables === 0) return [];
+  const message = `the dump lacks ${count(absentTables, 'page-table page')}: what they map is not known`;
+  return [{ id: 'absent-tables', message }];
 }

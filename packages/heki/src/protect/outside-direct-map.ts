@@ -1,8 +1,7 @@
-import { collectiveRights, kernelRightsText, ramOutsideDirectMap } from '@heki/machine';
+import { type CollectiveRights, kernelRightsText, ramOutsideDirectMap } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import type { Colours } from '../colours.ts';
 import { count } from '../quantity.ts';
-import { MOST_TABLES } from '../snapshot.ts';
 import { framesIn } from './frames-in.ts';
 import type { ListedRange, OutsideDirectMap } from './report.ts';
 import type { Subject } from './subject.ts';
@@ -11,9 +10,11 @@ import type { Subject } from './subject.ts';
 const LISTED_RANGES = 4;
 
 /** RAM that the kernel's direct map lacks. @param sent the ranges that Heki asked for */
-export function findOutsideDirectMap(subject: Subject, sent: readonly ListedRange[]): OutsideDirectMap[] {
-  const { tables, memoryMap } = subject;
-  const mappings = collectiveRights({ ...tables, budget: MOST_TABLES }, memoryMap.ramEnd);
+export function findOutsideDirectMap(
+  { tables, memoryMap }: Subject,
+  mappings: CollectiveRights,
+  sent: readonly ListedRange[],
+): OutsideDirectMap[] {
   const covered = tables.directMap.frames;
   return ramOutsideDirectMap({ tables, covered, memoryMap, mappings }).map((range) => ({
     ...range,
@@ -31,7 +32,7 @@ export function outsideDirectMapLines(
     {
       ranges: mapped.filter(({ sent }) => !sent),
       colour: yellow,
-      text: 'not in the direct map, and Heki, which looks there alone, never asks for them:',
+      text: 'not in the direct map, and Heki, which looks there alone, asks for nothing at:',
     },
     {
       ranges: mapped.filter(({ sent }) => sent),

@@ -1,6 +1,7 @@
 import type { AttackResult } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
+import { hypervisorWarnings } from '../hypervisors.ts';
 import { tablesJson } from '../snapshot.ts';
 import { claimedBy } from '../verdict/claimed-by.ts';
 import { notInForce } from '../verdict/refusal.ts';
@@ -63,7 +64,11 @@ export function protectJson(report: ProtectReport): unknown {
       claimedBy: claimedBy(attack.attack),
     })),
     verdict: verdictJson(verdict),
-    warnings: warningsJson([...(verdict.inForce ? [] : [notInForce(verdict.refusal)]), ...report.warnings]),
+    warnings: warningsJson([
+      ...(verdict.inForce ? [] : [notInForce(verdict.refusal)]),
+      ...hypervisorWarnings(report.hypervisor),
+      ...report.warnings,
+    ]),
     assumed: warningsJson(assumptions(report)),
     notCovered: warningsJson(uncovered(report)),
     log: report.log,

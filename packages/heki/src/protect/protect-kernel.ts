@@ -18,6 +18,7 @@ import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { HYPERVISORS, hypervisorNamed, makesKvmHypercalls } from '../hypervisors.ts';
 import { hypervisorOf } from '../specification.ts';
+import { protectsMemory } from '../verdict/refusal.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
 import { crashKernelPages } from './crash-kernel.ts';
 import { isClaimed, lookAtRights } from './granted-rights.ts';
@@ -71,7 +72,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   });
   const { early, late } = first.init();
   const pinned = recorder.pinned();
-  const inForce = late.outcome === 'protected' && !recorder.hypercalls.some(({ result }) => result < 0);
+  const inForce = protectsMemory(late) && !recorder.hypercalls.some(({ result }) => result < 0);
   const granted = lookAtRights(subject, first.machine);
   const sent = allRanges(recorder.hypercalls.filter(({ result }) => result === 0));
   let next: Machine | undefined = first.machine;
@@ -105,7 +106,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     weakenedPages: recorder.weakenedPages(),
     granted,
     inForce,
-    outsideDirectMap: findOutsideDirectMap(subject, sent),
+    outsideDirectMap: findOutsideDirectMap(subject, granted.mappings, sent),
     crashKernel: crashKernelPages(subject, sent),
     attacks: ATTACKS.flatMap((attack, index) => {
       const plain = without[index];

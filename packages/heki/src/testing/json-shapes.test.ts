@@ -35,3 +35,23 @@ test.each<[command: keyof typeof JSON_SHAPES, args: readonly string[]]>([
   expect({ success, error }).toEqual({ success: true, error: undefined });
   expect(data?.verdict.exitCode).toBe(exitCode);
 });
+
+test.each([
+  ['backends', 'xen'],
+  ['boot', '--workload', 'balloon', '--hypervisor', 'none', '--memory', '64MiB'],
+])('%s %s has warnings in each of its elements', async (...args) => {
+  const { stdout } = await runCommand([...args, '--json']);
+  const elements: { readonly warnings: unknown }[] = JSON.parse(stdout);
+  expect(elements.length).toBeGreaterThan(0);
+  for (const { warnings } of elements) expect(warnings).toBeInstanceOf(Array);
+});
+
+test('JSON says that nobody has judged the model of a hypervisor', async () => {
+  const unjudged = { id: 'unjudged', message: 'no outside implementation has judged the model of xen' };
+  for (const args of [['protect'], BOOT, ['backends', 'xen']]) {
+    const hypervisor = args[0] === 'backends' ? [] : ['--hypervisor', 'xen'];
+    const parsed = JSON.parse((await runCommand([...args, ...hypervisor, '--json'])).stdout);
+    const { warnings } = Array.isArray(parsed) ? parsed[0] : parsed;
+    expect(warnings[0]).toEqual(unjudged);
+  }
+});

@@ -24,6 +24,11 @@ export function initRefusal(early: EarlyInitResult, late: LateInitResult): Refus
   return { outcome: late.outcome, message: `Heki gave up: ${LATE[late.outcome]}`, error };
 }
 
+/** Whether late init got as far as protecting the memory. */
+export function protectsMemory({ outcome }: LateInitResult): boolean {
+  return outcome === 'protected' || outcome === 'end-of-boot-refused';
+}
+
 function endless(stoppedAt: VirtualFrame): string {
   return `the kernel's page tables have no end: the walk stopped at ${hex(virtualAddressOf(stoppedAt))}, and nothing is protected`;
 }

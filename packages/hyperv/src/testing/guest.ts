@@ -8,6 +8,7 @@ import {
   pfn,
   type VirtualAddress,
 } from '@heki/physical-memory';
+import type { TableFrames } from '@heki/second-level';
 import type { Vcpu } from '@heki/vcpu';
 import { CR0, CR4, EFER } from '@heki/x86';
 import type { HypervEvent } from '../event.ts';
@@ -23,6 +24,8 @@ const BACKING = pfn(0x1000);
 export interface TestGuest {
   readonly vm: HypervVirtualMachine;
   readonly vcpu: Vcpu;
+  /** Where second-level tables come from. */
+  readonly frames: TableFrames;
   readonly events: HypervEvent[];
   /** Where the kernel has a guest-physical address. */
   va(gpa: number): VirtualAddress;
@@ -39,11 +42,9 @@ export interface TestGuest {
 export function createTestGuest(options: HypervOptions = {}, vcpus = 1): TestGuest {
   const host = createRam<Pfn>({ ranges: [{ start: pfn(0), end: pfn(0x2000) }] });
   const events: HypervEvent[] = [];
+  const frames = createFrameAllocator<Pfn>({ ranges: [{ start: pfn(0), end: pfn(0x400) }] });
   const vm = createHyperv(options).createVirtualMachine({
-    host: {
-      memory: host,
-      frames: createFrameAllocator<Pfn>({ ranges: [{ start: pfn(0), end: pfn(0x400) }] }),
-    },
+    host: { memory: host, frames },
     onEvent: (event) => events.push(event),
   });
   vm.addMemory({ start: 0 as Gfn, frames: 0x1000, backing: BACKING });
@@ -74,6 +75,7 @@ export function createTestGuest(options: HypervOptions = {}, vcpus = 1): TestGue
   const guest: TestGuest = {
     vm,
     vcpu,
+    frames,
     events,
     va,
     put,

@@ -1,4 +1,5 @@
 import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import { type Range, united, without } from '../range.ts';
 import type { Vmcore } from '../vmcore.ts';
 import { GIB_FRAMES, KERNEL_MAP, mappedFrame } from './kernel-tables.ts';
 import type { ProvenRoot } from './proven-root.ts';
@@ -7,6 +8,7 @@ import type { ProvenRoot } from './proven-root.ts';
 export interface RootDoubt {
   /** Names the kind, for programs, and stays the same. */
   readonly id:
+    | 'partial-direct-map'
     | 'stray-direct-map'
     | 'stray-text'
     | 'tables-outside-direct-map'
@@ -14,6 +16,17 @@ export interface RootDoubt {
     | 'vmcoreinfo-symbol';
   /** One sentence for people, without a full stop. */
   readonly message: string;
+}
+
+/** Ranges of memory that a dump holds and no kernel maps are those of firmware and video memory: a small part. */
+const MOST_UNMAPPED = 1 / 4;
+
+function framesOf(start: number, end: number): Range {
+  return { start: Math.floor(start / PAGE_SIZE), end: Math.ceil(end / PAGE_SIZE) };
+}
+
+function sum(ranges: readonly Range[]): number {
+  return ranges.reduce((total, { start, end }) => total + (end - start), 0);
 }
 
 /** What a reader of results about `kernel` must know. */
@@ -24,6 +37,15 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
     doubts.push({
       id: 'stray-direct-map',
       message: `${directMap.strayPages === 1 ? '1 page in the direct map leads to another frame than its own' : `${directMap.strayPages} pages in the direct map lead to other frames than their own`}: the dump is damaged, or the kernel was attacked`,
+    });
+  }
+  const held = united(core.segments.map(({ start, end }) => framesOf(start, end)));
+  const pages = sum(held);
+  const unmapped = sum(without(held, directMap.frames));
+  if (unmapped > pages * MOST_UNMAPPED) {
+    doubts.push({
+      id: 'partial-direct-map',
+      message: `of the ${pages} pages that the dump holds, ${unmapped} are not in the kernel's direct map: it may be a crash kernel, or still boot`,
     });
   }
   const outside = tablePages.looked - tablePages.mapped;

@@ -1,13 +1,4 @@
-import {
-  type Gfn,
-  hex,
-  PAGE_SIZE,
-  type VirtualAddress,
-  type VirtualFrame,
-  virtualAddressOf,
-  virtualFrameOf,
-} from '@heki/physical-memory';
-import { PageRights, walkMappings } from '@heki/x86';
+import { type Gfn, hex, PAGE_SIZE, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { VmcoreError } from '../error.ts';
 import {
   type DirectMap,
@@ -16,12 +7,13 @@ import {
   MOST_TABLES,
   surveyDirectMap,
 } from './direct-map.ts';
-import { GIB_FRAMES, KERNEL_MAP, type KernelTables, kernelTableFrames } from './kernel-tables.ts';
+import { findText, type ImageFacts, type TextPage } from './kernel-image.ts';
+import { type KernelTables, kernelTableFrames } from './kernel-tables.ts';
 
 /** What a {@link ProvenRoot} is made of. */
 interface Proof extends KernelTables {
   readonly directMap: DirectMap;
-  readonly text: ProvenRoot['text'];
+  readonly text: TextPage;
   readonly tablePages: ProvenRoot['tablePages'];
   readonly because: string;
   readonly origin: RootOrigin;
@@ -39,7 +31,7 @@ export class ProvenRoot implements KernelTables {
   readonly encryptionBit: KernelTables['encryptionBit'];
   readonly directMap: DirectMap;
   /** An executable page of the kernel's image, by whose address and frame kernels are told apart. */
-  readonly text: { readonly virtualFrame: VirtualFrame; readonly frame: Gfn };
+  readonly text: TextPage;
   /** Table pages of the kernel's half that were looked for in the direct map, and those that it maps. */
   readonly tablePages: { readonly looked: number; readonly mapped: number };
   /** What the proof rests on, in words that follow "proven by". */
@@ -83,14 +75,6 @@ export interface RefusedRoot {
   readonly why: string;
 }
 
-/** What a kernel says of its image (VMCOREINFO). */
-export interface ImageFacts {
-  /** `_stext`. */
-  readonly text: VirtualAddress;
-  /** The frame of `_stext`, by `phys_base`. */
-  readonly frame: Gfn | undefined;
-}
-
 /** Table pages that are looked for in the direct map. */
 const MOST_TABLES_CHECKED = 4096;
 
@@ -124,7 +108,7 @@ export function prove(
     return `has more than ${MOST_TABLES} table pages in its direct map: they seem to point to each other`;
   }
 
-  const text = findText(tables, direct.start, image);
+  const text = findText(tables, directMap, image);
   if (typeof text === 'string') return text;
   const because = `a direct map at ${address(direct.start)} with ${direct.tables} of ${frames.length} table pages, kernel text at ${address(text.virtualFrame)}`;
   const tablePages = { looked: frames.length, mapped: direct.tables };
@@ -141,49 +125,6 @@ export function proveKernelRoot(tables: KernelTables): ProvenRoot {
   const proven = prove(tables, { kind: 'given', name, cpu: undefined, isCr3: false, refused: [] });
   if (typeof proven === 'string') throw new VmcoreError(`${name} ${proven}`);
   return proven;
-}
-
-/**
- * The first page of the kernel's text, or why there is none. An image is mapped in one piece, so that most of what can be executed
- * where images lie is as far from its frame: single pages may have been led elsewhere, by damage or by an attacker. Modules, which
- * may lie there, too, are scattered.
- */
-function findText(
-  tables: KernelTables,
-  directMap: VirtualFrame,
-  image: ImageFacts | undefined,
-): ProvenRoot['text'] | string {
-  /** By distance of an address from its frame: the pages, and the first of them. */
-  const pieces = new Map<number, { pages: number; readonly first: VirtualFrame }>();
-  walkMappings(tables, KERNEL_MAP, (KERNEL_MAP + GIB_FRAMES) as VirtualFrame, (leaf) => {
-    if ((leaf.effective & PageRights.EXECUTE_DISABLE) !== 0) return;
-    if (!isDirectlyMapped(tables, directMap, leaf.guestFrame)) return;
-    const distance = leaf.virtualFrame - leaf.guestFrame;
-    const piece = pieces.get(distance);
-    if (piece === undefined) pieces.set(distance, { pages: leaf.frames, first: leaf.virtualFrame });
-    else piece.pages += leaf.frames;
-  });
-  const largest = [...pieces].reduce((most, piece) => (piece[1].pages > most[1].pages ? piece : most), [
-    0,
-    { pages: 0, first: KERNEL_MAP },
-  ] as const);
-  const [distance, { pages, first }] = largest;
-  if (pages === 0)
-    return `has no executable page where a kernel's image lies, from ${address(KERNEL_MAP)} on`;
-  if (image === undefined) return { virtualFrame: first, frame: (first - distance) as Gfn };
-
-  const name = `_stext at ${hex(image.text)}`;
-  const virtualFrame = virtualFrameOf(image.text);
-  const frame = (virtualFrame - distance) as Gfn;
-  let mapped: string | undefined = 'does not map';
-  walkMappings(tables, virtualFrame, (virtualFrame + 1) as VirtualFrame, (leaf) => {
-    mapped = (leaf.effective & PageRights.EXECUTE_DISABLE) === 0 ? undefined : 'lets nobody execute';
-  });
-  if (mapped !== undefined) return `${mapped} ${name}, where VMCOREINFO has the kernel's text`;
-  if (image.frame !== undefined && frame !== image.frame) {
-    return `has an image with ${name} at ${physical(frame)}: by VMCOREINFO it is at ${physical(image.frame)}`;
-  }
-  return { virtualFrame, frame };
 }
 
 function address(frame: VirtualFrame): string {

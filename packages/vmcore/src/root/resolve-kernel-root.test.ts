@@ -1,4 +1,11 @@
-import { createFrameAllocator, createRam, type Gfn, gfn, type VirtualFrame } from '@heki/physical-memory';
+import {
+  createFrameAllocator,
+  createRam,
+  type Gfn,
+  type Gpa,
+  gfn,
+  type VirtualFrame,
+} from '@heki/physical-memory';
 import { CR4, createAddressSpace, entryBits } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { buildCore, type NotePart, qemuNote } from '../testing/build-core.ts';
@@ -195,7 +202,24 @@ describe('the root of the kernel', () => {
     const page = bare.text;
     space.map(page, (page + 0x200) as VirtualFrame, gfn(0xf_e000), entryBits('P'));
     expect(() => resolveKernelRoot(coreOf(bare, [root]))).toThrow(
-      "has no executable page where a kernel's image lies, from 0xffffffff80000000 on",
+      "has a direct map with only 0 of the 512 pages of the kernel's image",
+    );
+  });
+
+  it('is not that of early boot, which has a direct map only of what was looked at so far', () => {
+    const early = buildKernel({ ...PLAN, largestLeaf: 1 });
+    const { memory, directMap, textFrame } = early;
+    const root = early.kernelRoots.process;
+    const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x100), end: gfn(0x110) }] });
+    const space = createAddressSpace({ memory, tables, levels: 4, root });
+    const hole = (directMap + textFrame + 0x80) as VirtualFrame;
+    const withHole = (pages: number) => {
+      space.unmap(hole, (hole + pages) as VirtualFrame);
+      return resolveKernelRoot(coreOf(early, [root]));
+    };
+    expect(withHole(0x1ff).text.frame).toBe(textFrame);
+    expect(() => withHole(0x200)).toThrow(
+      / has a direct map with only 512 of the 1024 pages of the kernel's image$/,
     );
   });
 
@@ -294,6 +318,12 @@ describe('the root of the kernel', () => {
     const remapped = coreOf(attacked, [attacked.kernelRoots.process], info);
     expect(doubtsAbout(remapped, resolveKernelRoot(remapped)).map(({ message }) => message)).toEqual([
       "the kernel's first page of text, 0xffffffff81000000, leads to 0x777000 and not to 0x1000000, as the rest of the image: the dump is damaged, or the kernel was attacked",
+    ]);
+    const whole = coreOf(kernel, [process]);
+    const held = { start: 0x800_0000 as Gpa, end: 0x1000_0000 as Gpa, fileOffset: 0, fileSize: 0 };
+    const larger = { ...whole, segments: [{ ...held, start: 0 as Gpa, end: 0x300_0000 as Gpa }, held] };
+    expect(doubtsAbout(larger, resolveKernelRoot(larger)).map(({ message }) => message)).toEqual([
+      "of the 45056 pages that the dump holds, 32768 are not in the kernel's direct map: it may be a crash kernel, or still boot",
     ]);
     const none = coreOf(kernel, [empty], swapperAt(kernel));
     expect(doubtsAbout(none, resolveKernelRoot(none)).map(({ id }) => id)).toEqual(['no-cpu-on-kernel']);

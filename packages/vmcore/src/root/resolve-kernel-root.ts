@@ -10,8 +10,9 @@ import {
   pagesIn64BitMode,
   rootOf,
 } from './cpu-root.ts';
+import type { ImageFacts } from './kernel-image.ts';
 import { GIB_FRAMES, KERNEL_MAP, KERNEL_SLOT } from './kernel-tables.ts';
-import { type ImageFacts, ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
+import { ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
 import { kernelHalf } from './pti-pair.ts';
 
 /** Reasons that an error lists; the rest is counted. */
