@@ -22,7 +22,7 @@ function file(name: string, content: string | Uint8Array = ''): string {
 
 function pipe(name: string): string {
   const path = join(folder, name);
-  execFileSync('mkfifo', [path]);
+  execFileSync('sh', ['-c', 'mkfifo "$0"', path]);
   return path;
 }
 
@@ -60,7 +60,7 @@ describe('a text', () => {
 
   test('comes through a named pipe, also from a writer that is late', async () => {
     const path = pipe('late');
-    const writer = spawn('sh', ['-c', `sleep 0.2; echo first > "$0"`, path], { stdio: 'ignore' });
+    const writer = spawn('sh', ['-c', 'sleep 0.2; echo first > "$0"', path], { stdio: 'ignore' });
     expect(await read(path)).toBe('first\n');
     writer.kill();
   });
