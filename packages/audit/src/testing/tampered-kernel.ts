@@ -14,7 +14,7 @@ import type { AuditSubject } from '../audited-kernel.ts';
 const folder = join(import.meta.dirname, '../../../../fixtures');
 
 /** An entry of the kernel's page tables that a test may change. */
-export interface EditableEntry {
+interface EditableEntry {
   low: number;
   high: number;
 }

@@ -24,7 +24,7 @@ export function auditJson(report: AuditReport): unknown {
       kernel: redact ? null : subject.kernel,
       commandLine: redact ? null : (subject.commandLine ?? null),
       tables: redact ? null : tablesJson(subject.tables),
-      processor: processorJson(subject.processor),
+      processor: redact ? null : processorJson(subject.processor),
       leaves: audit.kernel.mappings.length,
       ramPages: subject.memoryMap.ramFrames,
       sectionsFrom: audit.kernel.sections.from,

@@ -1,7 +1,8 @@
 import { type Finding, isAtLeast, SEVERITIES } from '@heki/audit';
 import { z } from 'zod';
 import { InputError } from '../failure.ts';
-import { readText } from '../read-text.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { readText } from '../input/read-text.ts';
 
 const entrySchema = z.strictObject({
   fingerprint: z.string().min(1),
@@ -44,7 +45,7 @@ export function createBaseline(entries: readonly BaselineEntry[]): Baseline {
  * @throws {InputError} when it is none
  */
 export async function readBaseline(path: string): Promise<Baseline> {
-  const text = await readText(path);
+  const text = await readText(path, INPUT_KINDS.baseline);
   let json: unknown;
   try {
     json = JSON.parse(text);
