@@ -1,5 +1,5 @@
 import { hex } from '@heki/physical-memory';
-import { readMemoryMap } from '@heki/vmcore';
+import { readMemoryMap } from '@heki/vmcore/node';
 import { readSidecar } from '../sidecar.ts';
 
 /** The JSON that goes beside an extract: what the commands read of a sidecar, and nothing else that was in it. */

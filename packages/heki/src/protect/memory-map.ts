@@ -7,7 +7,8 @@ import {
   type MemoryMap,
   PAGE_SIZE,
 } from '@heki/physical-memory';
-import { fitOfMemoryMap, type LeftOut, type ProvenRoot, readMemoryMap } from '@heki/vmcore';
+import { fitOfMemoryMap, type LeftOut, type ProvenRoot } from '@heki/vmcore';
+import { readMemoryMap } from '@heki/vmcore/node';
 import { InputError } from '../failure.ts';
 import { bytesText } from '../quantity.ts';
 import type { Warning } from '../warning.ts';

@@ -212,9 +212,12 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
       `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meaning}${immutable > 0 ? colours.dim('  immutable') : ''}`,
     );
   }
-  lines.push(
-    `CR0  ${bitNames(CR0_BITS, pinned.cr0).join(' ')} and CR4 ${bitNames(CR4_BITS, pinned.cr4).join(' ')} stay set`,
-  );
+  const bits = [
+    ['CR0 ', bitNames(CR0_BITS, pinned.cr0)],
+    ['CR4', bitNames(CR4_BITS, pinned.cr4)],
+  ] as const;
+  const set = bits.flatMap(([name, names]) => (names.length === 0 ? [] : [`${name} ${names.join(' ')}`]));
+  if (set.length > 0) lines.push(`${set.join(' and ')} stay set`);
   if (weakenedPages > 0) {
     lines.push(
       colours.yellow(

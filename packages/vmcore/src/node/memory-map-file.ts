@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { VmcoreError } from './error.ts';
-import { type IomemMap, parseIomem } from './iomem.ts';
+import { VmcoreError } from '../error.ts';
+import { type IomemMap, parseIomem } from '../iomem.ts';
 
 /** The largest machines have some thousand lines in /proc/iomem. */
 const MAX_BYTES = 16 * 2 ** 20;
