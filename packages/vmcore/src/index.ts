@@ -9,6 +9,7 @@ export type { Remains } from './extract/redact/remains.ts';
 export type { DumpWarning } from './formats/dump-format.ts';
 export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
 export { CRASH_KERNEL, type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts';
+export { parseMemoryMap } from './memory-map-text.ts';
 export type { Note } from './note.ts';
 export { assumedRegistersOf, pagingRegistersOf } from './paging-registers.ts';
 export { type AddressSpaceChoice, type ChosenRoot, chosenRootOf, userHalfOf } from './root/cpu-root.ts';
