@@ -30,7 +30,7 @@ describe('/proc/vmcore, which has no control registers', () => {
     expect(tables.from).toBe('swapper_pg_dir');
     expect(controlRegisters).toEqual({ cr0: '0x10000', cr4: '0x0' });
     expect(warnings).toContainEqual(expect.objectContaining({ id: 'assumed-registers' }));
-    const smep = attacks.find(({ name }: { readonly name: string }) => name === 'clear CR4.SMEP');
+    const smep = attacks.find(({ name }: { readonly name: string }) => name === 'clear-smep');
     expect(smep).toMatchObject({ with: { outcome: 'not-tried' } });
   });
 
