@@ -23,6 +23,7 @@ const sidecarSchema = z.object({
   page_offset_base: address.optional(),
   vmalloc_base: address.optional(),
   vmemmap_base: address.optional(),
+  cr4: register.optional(),
   efer: register.optional(),
   symbols: z.record(z.string(), address).optional(),
 });
@@ -36,6 +37,8 @@ export interface Sidecar {
   readonly directMap: VirtualAddress | undefined;
   /** Where vmalloc and vmemmap begin, which KASLR moves. */
   readonly bases: RegionBases;
+  /** CR4 of the first CPU, for a dump that has no control registers. */
+  readonly cr4: bigint | undefined;
   /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
   readonly efer: bigint | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
@@ -73,14 +76,15 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
       `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
     );
   }
-  const { kernel, cmdline, iomem, page_offset_base, vmalloc_base, vmemmap_base, efer, symbols } = parsed.data;
+  const { kernel, cmdline, iomem, cr4, efer, symbols, ...bases } = parsed.data;
   return {
     path: beside,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,
-    directMap: page_offset_base,
-    bases: { vmalloc: vmalloc_base, vmemmap: vmemmap_base },
+    directMap: bases.page_offset_base,
+    bases: { vmalloc: bases.vmalloc_base, vmemmap: bases.vmemmap_base },
+    cr4,
     efer,
     symbols: new Map(Object.entries(symbols ?? {})),
   };

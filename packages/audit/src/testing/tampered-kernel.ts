@@ -7,7 +7,8 @@ import {
   type VirtualAddress,
   virtualAddress,
 } from '@heki/physical-memory';
-import { openVmcore, parseIomem, proveKernelRoot, resolveKernelRoot } from '@heki/vmcore';
+import { parseIomem, proveKernelRoot, resolveKernelRoot } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 import { entryFrame, entryIndex, isLeaf, type Level } from '@heki/x86';
 import type { AuditSubject } from '../audited-kernel.ts';
 
