@@ -35,14 +35,13 @@ export async function readText(path: string): Promise<string> {
     return (await promisify(gunzip)(bytes, { maxOutputLength: MAX_BYTES })).toString('utf8');
   } catch (error) {
     if (error instanceof RangeError) throw tooLarge(path);
-    throw new InputError(
-      `${path}: not a valid gzip file (${error instanceof Error ? error.message : error})`,
-    );
+    const why = error instanceof Error ? error.message : String(error);
+    throw new InputError(`not a valid gzip file (${why})`, { file: path }, error);
   }
 }
 
 function tooLarge(path: string): InputError {
-  return new InputError(
-    `${path}: larger than ${MAX_BYTES / 1024 / 1024} MiB: not the text file that was expected`,
-  );
+  return new InputError(`larger than ${MAX_BYTES / 1024 / 1024} MiB: not the text file that was expected`, {
+    file: path,
+  });
 }

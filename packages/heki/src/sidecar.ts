@@ -1,6 +1,6 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { z } from 'zod';
-import { InputError } from './failure.ts';
+import { parseJson } from './parse-json.ts';
 import { readText } from './read-text.ts';
 
 const address = z
@@ -54,20 +54,7 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(`${beside}: not JSON (${error instanceof Error ? error.message : error})`);
-  }
-  const parsed = sidecarSchema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new InputError(
-      `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
-    );
-  }
-  const { kernel, cmdline, iomem, page_offset_base, efer, symbols } = parsed.data;
+  const { kernel, cmdline, iomem, page_offset_base, efer, symbols } = parseJson(text, beside, sidecarSchema);
   return {
     path: beside,
     kernel,

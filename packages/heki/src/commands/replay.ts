@@ -28,10 +28,10 @@ const LARGEST_FILE = 256 * 1024 * 1024;
 /** `heki replay RECORDING`. Exit code 1 when pages end with more than their mappings need. */
 export async function replay(path: string, options: ReplayOptions, io: CommandIo): Promise<number> {
   const status = await stat(path);
-  if (status.isDirectory()) throw new InputError(`${path}: is a directory`);
+  if (status.isDirectory()) throw new InputError('is a directory', { file: path });
   const { size } = status;
   if (size > LARGEST_FILE) {
-    throw new InputError(`${path}: ${size} bytes: expected a recording of at most ${LARGEST_FILE}`);
+    throw new InputError(`${size} bytes: expected a recording of at most ${LARGEST_FILE}`, { file: path });
   }
   const machine = specificationOf(options);
   // Refuses what the recording's machine does not have.
@@ -72,7 +72,7 @@ function replayNamed(
       progress.stop();
     }
   } catch (error) {
-    throw error instanceof InputError ? new InputError(`${path}: ${error.message}`) : error;
+    throw error instanceof InputError ? new InputError(error.message, { file: path }, error) : error;
   }
 }
 

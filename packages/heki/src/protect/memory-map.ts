@@ -10,6 +10,7 @@ import {
 import { fitOfMemoryMap, type LeftOut, type ProvenRoot, readMemoryMap } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
 import { bytesText } from '../quantity.ts';
+import { withPath } from '../snapshot.ts';
 import type { Warning } from '../warning.ts';
 import { hiddenRam } from './hidden-ram.ts';
 
@@ -31,11 +32,10 @@ const MOST_FOREIGN = 1 / 4;
 /**
  * The memory map in the file at `path`, held against the kernel's direct map: that is what the kernel takes for its memory.
  *
- * @throws {VmcoreError} when the file holds no memory map
- * @throws {InputError} when it is not the map of this guest
+ * @throws {InputError} when the file holds no memory map, or that of another guest
  */
 export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
-  const map = readMemoryMap(path);
+  const map = withPath(path, () => readMemoryMap(path));
   const name = basename(path);
   for (const [frame, what] of [
     [tables.root, "the kernel's page tables are"],
@@ -43,7 +43,8 @@ export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
   ] as const) {
     if (map.isRam(frame)) continue;
     throw new InputError(
-      `${name}: the memory map has no RAM at ${hex(frame * PAGE_SIZE)}, where ${what}: is it the map of this guest?`,
+      `the memory map has no RAM at ${hex(frame * PAGE_SIZE)}, where ${what}: is it the map of this guest?`,
+      { file: path },
     );
   }
   const { unknown, unnamed } = fitOfMemoryMap(tables, map);
@@ -63,9 +64,10 @@ export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
   ]) {
     const [first] = ranges;
     if (first === undefined) continue;
-    const message = `${name}: the memory map does not fit: ${text}, the first at ${hex(first.start * PAGE_SIZE)}`;
-    if (frames(ranges) > of * MOST_FOREIGN) throw new InputError(`${message}: is it the map of this guest?`);
-    warnings.push({ id: 'memory-map', message });
+    const misfit = `the memory map does not fit: ${text}, the first at ${hex(first.start * PAGE_SIZE)}`;
+    if (frames(ranges) > of * MOST_FOREIGN)
+      throw new InputError(`${misfit}: is it the map of this guest?`, { file: path });
+    warnings.push({ id: 'memory-map', message: `${name}: ${misfit}` });
   }
   const { leftOut, crashKernel } = map;
   return { memoryMap: map, memoryMapFrom: name, leftOut, crashKernel, warnings };

@@ -30,13 +30,15 @@ export async function loadScenario(
       return await read(name);
     } catch (error) {
       if (from === undefined || !(error instanceof Error)) throw error;
-      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { cause: error });
+      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { file: name }, error);
     }
   };
   const compose = async (name: string, above: readonly string[]): Promise<ComposedScenario> => {
-    if (above.includes(name)) throw new ScenarioError(`${name}: includes itself`);
+    if (above.includes(name)) throw new ScenarioError(`${name}: includes itself`, { file: name });
     if (above.length > MOST_NESTED)
-      throw new ScenarioError(`${name}: included ${above.length} deep, expected at most ${MOST_NESTED}`);
+      throw new ScenarioError(`${name}: included ${above.length} deep, expected at most ${MOST_NESTED}`, {
+        file: name,
+      });
     const scenario = await find(name, above.at(-1));
     const parts: ComposedScenario[] = [];
     for (const included of scenario.include ?? []) {
@@ -57,6 +59,7 @@ export async function loadScenario(
     if (steps > MOST_STEPS)
       throw new ScenarioError(
         `${name}: ${steps} steps with what it includes, expected at most ${MOST_STEPS}`,
+        { file: name },
       );
     return composed;
   };
