@@ -1,7 +1,8 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { z } from 'zod';
-import { parseJson } from './parse-json.ts';
-import { readText } from './read-text.ts';
+import { INPUT_KINDS } from './input/input-kind.ts';
+import { parseJson } from './input/parse-json.ts';
+import { readText } from './input/read-text.ts';
 
 const address = z
   .string()
@@ -49,7 +50,7 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   const beside = sidecarPath(path);
   let text: string;
   try {
-    text = await readText(beside);
+    text = await readText(beside, INPUT_KINDS.sidecar);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;

@@ -7,6 +7,7 @@ export type { Remains } from './extract/redact/remains.ts';
 export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
 export { CRASH_KERNEL, type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts';
 export { readMemoryMap } from './memory-map-file.ts';
+export { parseMemoryMap } from './memory-map-text.ts';
 export type { Note } from './note.ts';
 export { pagingRegistersOf } from './paging-registers.ts';
 export { type AddressSpaceChoice, type ChosenRoot, chosenRootOf, userHalfOf } from './root/cpu-root.ts';

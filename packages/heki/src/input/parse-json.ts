@@ -1,6 +1,6 @@
 import { parse } from '@humanwhocodes/momoa';
 import type { z } from 'zod';
-import { InputError } from './failure.ts';
+import { InputError } from '../failure.ts';
 
 /**
  * The value in the text of a JSON file.
@@ -17,7 +17,7 @@ export function parseJson<Schema extends z.ZodType>(
     json = JSON.parse(text);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new InputError(`not JSON (${why})`, { file, ...positionOf(text) });
+    throw new InputError(`not JSON (${why})`, { file, ...jsonPosition(text) });
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -27,7 +27,7 @@ export function parseJson<Schema extends z.ZodType>(
 }
 
 /** Where `text` stops being JSON, both counted from 1: the engine's own message has a place for some errors only. */
-function positionOf(text: string): { readonly line?: number; readonly column?: number } {
+export function jsonPosition(text: string): { readonly line?: number; readonly column?: number } {
   try {
     parse(text);
   } catch (error) {
