@@ -20,6 +20,7 @@ const sidecarSchema = z.object({
   cmdline: z.string().optional(),
   iomem: z.array(z.string()).optional(),
   page_offset_base: address.optional(),
+  cr4: register.optional(),
   efer: register.optional(),
   symbols: z.record(z.string(), address).optional(),
 });
@@ -31,6 +32,8 @@ export interface Sidecar {
   readonly commandLine: string | undefined;
   readonly hasMemoryMap: boolean;
   readonly directMap: VirtualAddress | undefined;
+  /** CR4 of the first CPU, for a dump that has no control registers. */
+  readonly cr4: bigint | undefined;
   /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
   readonly efer: bigint | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
@@ -55,13 +58,18 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
-  const { kernel, cmdline, iomem, page_offset_base, efer, symbols } = parseJson(text, beside, sidecarSchema);
+  const { kernel, cmdline, iomem, page_offset_base, cr4, efer, symbols } = parseJson(
+    text,
+    beside,
+    sidecarSchema,
+  );
   return {
     path: beside,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,
     directMap: page_offset_base,
+    cr4,
     efer,
     symbols: new Map(Object.entries(symbols ?? {})),
   };

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { VmcoreError } from './error.ts';
-import type { IomemMap } from './iomem.ts';
-import { parseMemoryMap } from './memory-map-text.ts';
+import { VmcoreError } from '../error.ts';
+import type { IomemMap } from '../iomem.ts';
+import { parseMemoryMap } from '../memory-map-text.ts';
 
 /** The largest machines have some thousand lines in /proc/iomem. */
 const MAX_BYTES = 16 * 2 ** 20;
