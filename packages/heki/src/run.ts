@@ -58,6 +58,13 @@ Examples:
 
 Exit codes: 0 no finding at or above --fail-on, 1 a finding, 2 called wrongly, 3 the snapshot cannot be read.`;
 
+const DIFF_EXAMPLES = `
+Examples:
+  heki diff morning.elf.gz evening.elf.gz
+  heki diff golden.elf.gz guest.elf.gz --json | jq .appeared
+
+Exit codes: 0 nothing differs, 1 something does, 2 called wrongly, 3 a snapshot cannot be read.`;
+
 const REPLAY_EXAMPLES = `
 Examples:
   heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
@@ -198,6 +205,22 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (snapshot: string | undefined, options) => {
       const { audit } = await import('./commands/audit.ts');
       finished(await audit(snapshot, options, io));
+    });
+
+  program
+    .command('diff')
+    .argument('<BEFORE>', 'ELF core of a guest, plain or gzip')
+    .argument('<AFTER>', 'another, or the same guest later')
+    .summary('what differs between two kernels, or two moments of one')
+    .description(
+      'Compares how two kernels map their memory: regions by the rights of their pages, the image by offsets, which KASLR does not move, findings of the audit, and of one boot single frames.',
+    )
+    .option('--redact', 'leave out addresses and names')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', DIFF_EXAMPLES)
+    .action(async (before: string, after: string, options: { redact?: boolean; json?: boolean }) => {
+      const { diff } = await import('./commands/diff.ts');
+      finished(await diff(before, after, options, io));
     });
 
   program
