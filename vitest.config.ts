@@ -8,6 +8,8 @@ export default defineConfig({
       'packages/*/vitest.long.config.ts',
       'examples/*/vitest.config.ts',
       'internal/guests',
+      'internal/launcher',
+      'internal/launcher/vitest.long.config.ts',
       'internal/vectors',
     ],
     // All processors: by default one stays idle, which is half of two.

@@ -116,7 +116,7 @@ function cr3Option(meaning: string): Option {
 }
 
 /** The commands and their options. What a command does is loaded when it is called, not before. */
-function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
+export function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
     .description('Hypervisor-Enforced Kernel Integrity on the memory of real Linux kernels.')
     .exitOverride()
