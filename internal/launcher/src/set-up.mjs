@@ -94,8 +94,13 @@ async function step(what, lock, command, args) {
     cwd: root,
     shell: process.platform === 'win32',
     stdio: ['ignore', 'pipe', 'pipe', lock],
-    // A quiet npm would not say why it failed.
-    env: { ...process.env, npm_config_loglevel: 'error' },
+    env: {
+      ...process.env,
+      // A quiet npm would not say why it failed, and by itself it tries for 70 seconds before it says so.
+      npm_config_loglevel: 'error',
+      npm_config_fetch_retry_mintimeout: '1000',
+      npm_config_fetch_retry_maxtimeout: '5000',
+    },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
