@@ -8,6 +8,7 @@ export default defineConfig({
       'packages/*/vitest.long.config.ts',
       'examples/*/vitest.config.ts',
       'internal/guests',
+      'internal/judges',
       'internal/launcher',
       'internal/launcher/vitest.long.config.ts',
       'internal/vectors',
