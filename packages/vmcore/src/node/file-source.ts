@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { type ByteSource, beyondEnd, bytesSource } from './byte-source.ts';
-import { VmcoreError } from './error.ts';
+import { type ByteSource, beyondEnd, bytesSource } from '../byte-source.ts';
+import { VmcoreError } from '../error.ts';
 
 /**
  * A file as a source: a plain one is read by position and never loaded; one that gzip made is inflated into memory.
