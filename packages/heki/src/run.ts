@@ -135,8 +135,12 @@ function cr3Option(meaning: string): Option {
   });
 }
 
-/** The commands and their options. What a command does is loaded when it is called, not before. */
-function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
+/**
+ * The commands and their options. What a command does is loaded when it is called, not before.
+ *
+ * @public for what asks it for the options that there are
+ */
+export function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
     .description('Hypervisor-Enforced Kernel Integrity on the memory of real Linux kernels.')
     .exitOverride()
