@@ -9,6 +9,7 @@ export default defineConfig({
       'examples/*/vitest.config.ts',
       'internal/guests',
       'internal/judges',
+      'internal/mutants',
       'internal/vectors',
     ],
     // All processors: by default one stays idle, which is half of two.
