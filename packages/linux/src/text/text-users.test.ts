@@ -12,9 +12,13 @@ const bytesAt = (running: RunningKernel, address: VirtualAddress, length: number
 const pokeHooks = ({ events }: RunningKernel): number =>
   events.filter((event) => event.type === 'heki-hook' && event.hook.startsWith('text-poke')).length;
 
-function moduleText(running: RunningKernel, staticCalls: readonly number[] = []): VirtualAddress {
+function moduleText(
+  running: RunningKernel,
+  staticCalls: readonly number[] = [],
+  stride = 64,
+): VirtualAddress {
   const text = new Uint8Array(4096).fill(0x90);
-  for (let at = 0; at < 4096; at += 64) text.set(NOP5, at);
+  for (let at = 0; at < 4096; at += stride) text.set(NOP5, at);
   const image = { name: 'm', memory: { text }, sites: { staticCalls } };
   return (
     done(running.kernel.loadModule(image)).memory.get('text')?.address ?? running.kernel.address('_text')
@@ -219,7 +223,7 @@ describe('ftrace that Heki refuses', () => {
   /** A kernel with a module full of sites, and where a site's call goes. `refuse` has Heki refuse the n-th call from now on. */
   function tracedKernel() {
     const running = bootKernel({ heki: createRecordingHeki().create });
-    const text = moduleText(running);
+    const text = moduleText(running, [], 8);
     const { heki } = running.kernel;
     const { hypervisor } = heki ?? {};
     if (heki === undefined || hypervisor === undefined) throw new Error('no core');
@@ -263,7 +267,6 @@ describe('ftrace that Heki refuses', () => {
     const { running, text, refuse, targetOf } = tracedKernel();
     const { kernel } = running;
     const sites = Array.from({ length: 257 }, (_, n) => after(text, 8 * n));
-    for (const site of sites) done(kernel.textPokeBatch([{ address: site, bytes: Uint8Array.from(NOP5) }]));
     // Each site takes three pokes, each poke two calls: the first vector of 256 is through.
     refuse(256 * 6 + 2);
     expect(kernel.ftraceEnable(sites)).toMatchObject({ errno: -1 });
