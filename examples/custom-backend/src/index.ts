@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { formatRights } from '@heki/hypervisor';
 import { createMachine, findTargets, runAttacks } from '@heki/machine';
 import { createMemoryMap, gfn } from '@heki/physical-memory';
-import { openVmcore, pagingRegistersOf, resolveKernelRoot } from '@heki/vmcore';
+import { pagingRegistersOf, resolveKernelRoot } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 import { myHypervisor } from './my-hypervisor.ts';
 
 const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));

@@ -1,12 +1,8 @@
+import { readFileSync } from 'node:fs';
 import type { KvmEvent, KvmVirtualMachine } from '@heki/kvm';
 import type { MachineOptions } from '@heki/machine';
-import {
-  openVmcore,
-  type ProvenRoot,
-  pagingRegistersOf,
-  readMemoryMap,
-  resolveKernelRoot,
-} from '@heki/vmcore';
+import { type ProvenRoot, pagingRegistersOf, parseMemoryMap, resolveKernelRoot } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 
 /** What a machine needs of a real kernel: one of `fixtures/`, by its name without `.elf.gz`. */
 export function openFixture(
@@ -14,7 +10,7 @@ export function openFixture(
 ): Omit<MachineOptions<KvmVirtualMachine, KvmEvent>, 'hypervisor'> & { readonly kernel: ProvenRoot } {
   const core = openVmcore(`fixtures/${name}.elf.gz`);
   return {
-    memoryMap: readMemoryMap(`fixtures/${name}.json`),
+    memoryMap: parseMemoryMap(readFileSync(`fixtures/${name}.json`, 'utf8')),
     registers: pagingRegistersOf(core),
     kernel: resolveKernelRoot(core),
   };

@@ -1,7 +1,9 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import type { RegionBases } from '@heki/vmcore';
 import { z } from 'zod';
 import { InputError } from './failure.ts';
-import { readText } from './read-text.ts';
+import { INPUT_KINDS } from './input/input-kind.ts';
+import { readText } from './input/read-text.ts';
 
 const address = z
   .string()
@@ -19,6 +21,9 @@ const sidecarSchema = z.object({
   cmdline: z.string().optional(),
   iomem: z.array(z.string()).optional(),
   page_offset_base: address.optional(),
+  vmalloc_base: address.optional(),
+  vmemmap_base: address.optional(),
+  cr4: register.optional(),
   efer: register.optional(),
   symbols: z.record(z.string(), address).optional(),
 });
@@ -30,6 +35,10 @@ export interface Sidecar {
   readonly commandLine: string | undefined;
   readonly hasMemoryMap: boolean;
   readonly directMap: VirtualAddress | undefined;
+  /** Where vmalloc and vmemmap begin, which KASLR moves. */
+  readonly bases: RegionBases;
+  /** CR4 of the first CPU, for a dump that has no control registers. */
+  readonly cr4: bigint | undefined;
   /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
   readonly efer: bigint | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
@@ -49,7 +58,7 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   const beside = sidecarPath(path);
   let text: string;
   try {
-    text = await readText(beside);
+    text = await readText(beside, INPUT_KINDS.sidecar);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
@@ -67,13 +76,15 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
       `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
     );
   }
-  const { kernel, cmdline, iomem, page_offset_base, efer, symbols } = parsed.data;
+  const { kernel, cmdline, iomem, cr4, efer, symbols, ...bases } = parsed.data;
   return {
     path: beside,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,
-    directMap: page_offset_base,
+    directMap: bases.page_offset_base,
+    bases: { vmalloc: bases.vmalloc_base, vmemmap: bases.vmemmap_base },
+    cr4,
     efer,
     symbols: new Map(Object.entries(symbols ?? {})),
   };

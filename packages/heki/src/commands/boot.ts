@@ -13,10 +13,11 @@ import { coloursFor } from '../colours.ts';
 import { fileErrorText, InputError, UsageError } from '../failure.ts';
 import { HYPERVISOR_NAMES } from '../hypervisor-names.ts';
 import { isHypervisorName } from '../hypervisors.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { readText } from '../input/read-text.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
-import { readText } from '../read-text.ts';
 import { specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
@@ -105,7 +106,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
 /** The text of a file. @throws {InputError} when it cannot be read */
 async function readFileText(path: string): Promise<string> {
   try {
-    return await readText(path);
+    return await readText(path, INPUT_KINDS.scenario);
   } catch (error) {
     const why = fileErrorText(error);
     throw why === undefined ? error : new InputError(`${path}: ${why}`);

@@ -7,8 +7,9 @@ import {
   type MemoryMap,
   PAGE_SIZE,
 } from '@heki/physical-memory';
-import { fitOfMemoryMap, type LeftOut, type ProvenRoot, readMemoryMap } from '@heki/vmcore';
+import { fitOfMemoryMap, type LeftOut, type ProvenRoot } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
+import { readMemoryMap } from '../input/read-memory-map.ts';
 import { bytesText } from '../quantity.ts';
 import type { Warning } from '../warning.ts';
 import { hiddenRam } from './hidden-ram.ts';
@@ -18,6 +19,8 @@ export interface SubjectMap {
   readonly memoryMap: MemoryMap<Gfn>;
   /** Where it comes from: a file's name, or `undefined` when it was inferred from the direct map. */
   readonly memoryMapFrom: string | undefined;
+  /** Its lines, as /proc/iomem has them; `undefined` when it was inferred. */
+  readonly iomem: readonly string[] | undefined;
   /** What that file names and does not count as RAM. */
   readonly leftOut: readonly LeftOut[];
   /** RAM reserved for a crash kernel, ascending. */
@@ -31,11 +34,10 @@ const MOST_FOREIGN = 1 / 4;
 /**
  * The memory map in the file at `path`, held against the kernel's direct map: that is what the kernel takes for its memory.
  *
- * @throws {VmcoreError} when the file holds no memory map
- * @throws {InputError} when it is not the map of this guest
+ * @throws {InputError} when the file holds no memory map, or not that of this guest
  */
-export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
-  const map = readMemoryMap(path);
+export async function openMemoryMap(path: string, tables: ProvenRoot): Promise<SubjectMap> {
+  const map = await readMemoryMap(path);
   const name = basename(path);
   for (const [frame, what] of [
     [tables.root, "the kernel's page tables are"],
@@ -67,15 +69,22 @@ export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
     if (frames(ranges) > of * MOST_FOREIGN) throw new InputError(`${message}: is it the map of this guest?`);
     warnings.push({ id: 'memory-map', message });
   }
-  const { leftOut, crashKernel } = map;
-  return { memoryMap: map, memoryMapFrom: name, leftOut, crashKernel, warnings };
+  const { leftOut, crashKernel, lines } = map;
+  return { memoryMap: map, memoryMapFrom: name, iomem: lines, leftOut, crashKernel, warnings };
 }
 
 /** What the kernel takes for its memory. */
 export function inferMemoryMap(tables: ProvenRoot): SubjectMap {
   const ram = [...tables.directMap.frames, ...hiddenRam(tables)];
   const memoryMap = createMemoryMap(ram.map((range) => ({ ...range, type: 'ram' as const })));
-  return { memoryMap, memoryMapFrom: undefined, leftOut: [], crashKernel: [], warnings: [] };
+  return {
+    memoryMap,
+    memoryMapFrom: undefined,
+    iomem: undefined,
+    leftOut: [],
+    crashKernel: [],
+    warnings: [],
+  };
 }
 
 function frames(ranges: readonly FrameRange<Gfn>[]): number {

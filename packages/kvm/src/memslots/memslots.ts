@@ -32,12 +32,16 @@ interface MemslotChange {
 export interface Memslots {
   /** All slots, in the order of their frames. */
   readonly slots: readonly Memslot[];
+  /** The lowest number that no slot has. */
+  readonly freeId: number;
   /** The slot that has `gfn`. */
   find(gfn: Gfn): Memslot | undefined;
   /** One past the last frame of memory. */
   readonly end: number;
   /** Whether a frame of `start` .. `end` - 1 is memory. */
   overlaps(start: number, end: number): boolean;
+  /** Visits the slots that have frames of `start` .. `end` - 1, in order, with the first of these and the one past the last. */
+  forEachIn(start: number, end: number, visit: (slot: Memslot, from: Gfn, to: Gfn) => void): void;
   /**
    * KVM_SET_USER_MEMORY_REGION: the change, or a negative error number. Overlap is EEXIST; anything else that is
    * wrong, another size or another READONLY for a live slot too, is EINVAL.
@@ -61,6 +65,9 @@ export function frameEndOf({ maxPhysicalAddressBits }: CpuProfile): number {
 /** The slots of a new VM: none. All will lie below `frameEnd`. */
 export function createMemslots(frameEnd: number = FRAME_END): Memslots {
   const sorted: Memslot[] = [];
+  const byId = new Map<number, Memslot>();
+  /** Every number below is taken. */
+  let lowestFree = 0;
   let last: Memslot | undefined;
 
   /** The index of the first slot that ends after `gfn`. */
@@ -78,13 +85,24 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
 
   function replace(removed: Memslot | undefined, added: Memslot | undefined): MemslotChange {
     last = undefined;
-    if (removed !== undefined) sorted.splice(sorted.indexOf(removed), 1);
-    if (added !== undefined) sorted.splice(indexAfter(added.base), 0, added);
+    if (removed !== undefined) {
+      sorted.splice(indexAfter(removed.base), 1);
+      byId.delete(removed.id);
+      lowestFree = Math.min(lowestFree, removed.id);
+    }
+    if (added !== undefined) {
+      sorted.splice(indexAfter(added.base), 0, added);
+      byId.set(added.id, added);
+    }
     return { removed, added };
   }
 
   const memslots: Memslots = {
     slots: sorted,
+    get freeId() {
+      while (byId.has(lowestFree)) lowestFree++;
+      return lowestFree;
+    },
     get end() {
       const highest = sorted.at(-1);
       return highest === undefined ? 0 : highest.base + highest.frames;
@@ -99,6 +117,13 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
     overlaps(start, end) {
       const slot = sorted[indexAfter(start)];
       return slot !== undefined && slot.base < end;
+    },
+    forEachIn(start, end, visit) {
+      for (let index = indexAfter(start); index < sorted.length; index++) {
+        const slot = sorted[index];
+        if (slot === undefined || slot.base >= end) break;
+        visit(slot, Math.max(start, slot.base) as Gfn, Math.min(end, slot.base + slot.frames) as Gfn);
+      }
     },
     set(region, hostLevel = 3) {
       const { slot: id, flags, guestPhysicalAddress: gpa, memorySize: size, userspaceAddress } = region;
@@ -115,7 +140,7 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
       ) {
         return -Errno.EINVAL;
       }
-      const old = sorted.find((slot) => slot.id === id);
+      const old = byId.get(id);
       if (size === 0n) return old === undefined ? -Errno.EINVAL : replace(old, undefined);
 
       const added: Memslot = {

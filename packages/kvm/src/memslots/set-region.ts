@@ -29,13 +29,10 @@ export function addRegion(
   vm: VmState,
   { start, frames, backing, readOnly, largestLeaf = 262144 }: GuestMemoryRegion,
 ): void {
-  const used = new Set(vm.slots.slots.map((slot) => slot.id));
-  let slot = 0;
-  while (used.has(slot)) slot++;
   const error = setRegion(
     vm,
     {
-      slot,
+      slot: vm.slots.freeId,
       flags: readOnly === true ? MemslotFlag.READONLY : 0,
       guestPhysicalAddress: BigInt(addressOf(start)),
       memorySize: BigInt(frames) << 12n,

@@ -1,0 +1,1 @@
+export { type OpenOptions, openVmcore } from './open-vmcore.ts';
