@@ -47,6 +47,17 @@ Examples:
   heki boot --workload all                           which legitimate work protection breaks
   heki boot --workload all --hypervisor hyperv       the same without Heki and on Hyper-V`;
 
+const AUDIT_EXAMPLES = `
+Examples:
+  heki audit guest.elf.gz                                   the verdict, a picture of memory, the findings
+  heki audit guest.elf --memory-map iomem --fail-on medium
+  heki audit guest.elf --sarif audit.sarif                  for GitHub's code scanning
+  heki audit guest.elf --baseline known.json --update-baseline
+  heki audit guest.elf --baseline known.json                only what is new makes it fail
+  heki audit guest.elf --json --no-heki | jq '.findings[] | select(.fails)'
+
+Exit codes: 0 no finding at or above --fail-on, 1 a finding, 2 called wrongly, 3 the snapshot cannot be read.`;
+
 const REPLAY_EXAMPLES = `
 Examples:
   heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
@@ -146,6 +157,51 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .action(async (snapshot: string | undefined, options) => {
       const { protect } = await import('./commands/protect.ts');
       finished(await protect(snapshot, options, io));
+    });
+
+  addHypervisorFlags(program.command('audit'))
+    .summary('what is wrong with the memory permissions of a kernel')
+    .description(
+      'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
+    )
+    .argument(
+      '[SNAPSHOT]',
+      'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
+    )
+    .addOption(
+      new Option(
+        '--fail-on <severity>',
+        'exit with 1 for a finding that is this bad or worse (default: high)',
+      ).choices(['info', 'low', 'medium', 'high', 'critical']),
+    )
+    .option('--baseline <file>', 'findings that are known and accepted')
+    .option('--update-baseline', 'write what is found to that file')
+    .option('--no-heki', 'do not work out what Heki would do')
+    .option('--redact', 'leave out addresses, the command line and names')
+    .option('--sarif <file>', 'write SARIF 2.1.0, too')
+    .option('--markdown <file>', 'write Markdown, too')
+    .option('--cpu <name>', CPU_OF_SNAPSHOT)
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
+    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', AUDIT_EXAMPLES)
+    .action(async (snapshot: string | undefined, options) => {
+      const { audit } = await import('./commands/audit.ts');
+      finished(await audit(snapshot, options, io));
+    });
+
+  program
+    .command('explain')
+    .argument('[FINDING]', 'the id of a finding: heki/wx-alias (default: list all)')
+    .summary('what a finding of the audit means')
+    .description('What it is, what an attacker makes of it, how a sound kernel comes to it, and what to do.')
+    .option('--json', 'print one JSON array')
+    .addHelpText('after', '\nExamples:\n  heki explain\n  heki explain heki/wx-alias')
+    .action(async (id: string | undefined, options: { json?: boolean }) => {
+      const { explain } = await import('./commands/explain.ts');
+      finished(await explain(id, options, io));
     });
 
   addHypervisorFlags(program.command('boot'))

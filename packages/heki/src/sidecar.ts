@@ -1,4 +1,5 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import type { RegionBases } from '@heki/vmcore';
 import { z } from 'zod';
 import { InputError } from './failure.ts';
 import { INPUT_KINDS } from './input/input-kind.ts';
@@ -20,6 +21,8 @@ const sidecarSchema = z.object({
   cmdline: z.string().optional(),
   iomem: z.array(z.string()).optional(),
   page_offset_base: address.optional(),
+  vmalloc_base: address.optional(),
+  vmemmap_base: address.optional(),
   cr4: register.optional(),
   efer: register.optional(),
   symbols: z.record(z.string(), address).optional(),
@@ -32,6 +35,8 @@ export interface Sidecar {
   readonly commandLine: string | undefined;
   readonly hasMemoryMap: boolean;
   readonly directMap: VirtualAddress | undefined;
+  /** Where vmalloc and vmemmap begin, which KASLR moves. */
+  readonly bases: RegionBases;
   /** CR4 of the first CPU, for a dump that has no control registers. */
   readonly cr4: bigint | undefined;
   /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
@@ -71,13 +76,14 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
       `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
     );
   }
-  const { kernel, cmdline, iomem, page_offset_base, cr4, efer, symbols } = parsed.data;
+  const { kernel, cmdline, iomem, cr4, efer, symbols, ...bases } = parsed.data;
   return {
     path: beside,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,
-    directMap: page_offset_base,
+    directMap: bases.page_offset_base,
+    bases: { vmalloc: bases.vmalloc_base, vmemmap: bases.vmemmap_base },
     cr4,
     efer,
     symbols: new Map(Object.entries(symbols ?? {})),

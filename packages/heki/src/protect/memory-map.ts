@@ -19,6 +19,8 @@ export interface SubjectMap {
   readonly memoryMap: MemoryMap<Gfn>;
   /** Where it comes from: a file's name, or `undefined` when it was inferred from the direct map. */
   readonly memoryMapFrom: string | undefined;
+  /** Its lines, as /proc/iomem has them; `undefined` when it was inferred. */
+  readonly iomem: readonly string[] | undefined;
   /** What that file names and does not count as RAM. */
   readonly leftOut: readonly LeftOut[];
   /** RAM reserved for a crash kernel, ascending. */
@@ -67,15 +69,22 @@ export async function openMemoryMap(path: string, tables: ProvenRoot): Promise<S
     if (frames(ranges) > of * MOST_FOREIGN) throw new InputError(`${message}: is it the map of this guest?`);
     warnings.push({ id: 'memory-map', message });
   }
-  const { leftOut, crashKernel } = map;
-  return { memoryMap: map, memoryMapFrom: name, leftOut, crashKernel, warnings };
+  const { leftOut, crashKernel, lines } = map;
+  return { memoryMap: map, memoryMapFrom: name, iomem: lines, leftOut, crashKernel, warnings };
 }
 
 /** What the kernel takes for its memory. */
 export function inferMemoryMap(tables: ProvenRoot): SubjectMap {
   const ram = [...tables.directMap.frames, ...hiddenRam(tables)];
   const memoryMap = createMemoryMap(ram.map((range) => ({ ...range, type: 'ram' as const })));
-  return { memoryMap, memoryMapFrom: undefined, leftOut: [], crashKernel: [], warnings: [] };
+  return {
+    memoryMap,
+    memoryMapFrom: undefined,
+    iomem: undefined,
+    leftOut: [],
+    crashKernel: [],
+    warnings: [],
+  };
 }
 
 function frames(ranges: readonly FrameRange<Gfn>[]): number {

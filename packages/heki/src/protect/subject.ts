@@ -7,6 +7,7 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
+import type { RegionBases } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
 import { InputError } from '../failure.ts';
@@ -37,6 +38,8 @@ export interface Subject extends Snapshot, SubjectMap {
   readonly kernel: string;
   readonly commandLine: string | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
+  /** Where the regions are that KASLR moves, as far as what stands beside the dump tells. */
+  readonly bases: RegionBases;
 }
 
 /** What the user says of the kernel. */
@@ -86,6 +89,7 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
     kernel: sidecar?.kernel ?? (release === undefined ? 'unknown' : `Linux ${release}`),
     commandLine: sidecar?.commandLine,
     symbols: new Map([...vmcoreinfoSymbols(core), ...known.symbols]),
+    bases: sidecar?.bases ?? {},
     warnings: [
       ...tableWarnings(core, tables),
       ...(absentTables > 0 ? [{ id: 'absent-tables', message: absent }] : []),
