@@ -1,5 +1,13 @@
 export { type Audit, auditKernel } from './audit-kernel.ts';
 export { type AuditedKernel, type AuditSubject, type CpuRegisters, readKernel } from './audited-kernel.ts';
+export {
+  compareKernels,
+  type Difference,
+  type FrameChange,
+  type ImageChange,
+  isSame,
+  type RegionChange,
+} from './difference/compare-kernels.ts';
 export { AuditError } from './error.ts';
 export {
   type Alias,

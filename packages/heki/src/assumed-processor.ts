@@ -60,7 +60,7 @@ export function assumeProcessor(
         ? 'without NXE, but page-table entries have XD set: is it of this guest?'
         : undefined;
   if (wrong !== undefined) {
-    throw new InputError(`${sidecar?.path}: efer: ${hex(registers.efer)} ${wrong}`);
+    throw new InputError(`efer: ${hex(registers.efer)} ${wrong}`, { file: sidecar?.path ?? 'the dump' });
   }
   const evidence = {
     // All CPUs are alike: what one has set, each can set.

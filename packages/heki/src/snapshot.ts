@@ -12,7 +12,7 @@ import {
 } from '@heki/vmcore';
 import { openVmcore } from '@heki/vmcore/node';
 import type { PagingRegisters } from '@heki/x86';
-import { InputError, UsageError } from './failure.ts';
+import { fileErrorText, InputError, UsageError } from './failure.ts';
 
 /**
  * Page-table pages that are walked before the command gives up: 512 GiB mapped by 4-KiB pages. In a damaged dump tables
@@ -166,6 +166,8 @@ export function withPath<Result>(path: string, read: () => Result): Result {
     return read();
   } catch (error) {
     if (!(error instanceof VmcoreError)) throw error;
-    throw new InputError(error.message.startsWith(path) ? error.message : `${path}: ${error.message}`);
+    const why = fileErrorText(error.cause) ?? error.message;
+    const named = why.startsWith(`${path}: `);
+    throw new InputError(named ? why.slice(path.length + 2) : why, { ...error.place, file: path }, error);
   }
 }

@@ -39,23 +39,7 @@ export interface AuditSettings {
 /** Audits the kernel of `subject`. @throws {AuditError} when its tables have no end */
 export function auditReport(subject: Subject, settings: AuditSettings): AuditReport {
   const { failOn, baseline, heki, redact, today } = settings;
-  const { core, tables, processor, symbols, memoryMap, memoryMapFrom, iomem, bases, crashKernel } = subject;
-  const audit = auditKernel({
-    tables,
-    symbols,
-    bases,
-    crashKernel,
-    cpus: core.cpus.map(({ cr0, cr4, segments }, cpu) => ({
-      cpu,
-      cr0,
-      cr4,
-      idt: virtualAddress(segments.idt.base),
-    })),
-    efer: processor.eferFrom === undefined ? undefined : processor.registers.efer,
-    supportedCr4: processor.named ? processor.profile.cr4 : undefined,
-    ...(iomem && { iomem }),
-    ...(memoryMapFrom !== undefined && { memoryMap }),
-  });
+  const audit = auditSubject(subject);
   const findings = audit.findings.map((finding): JudgedFinding => {
     const accepted = baseline.accepts(finding, today);
     return { ...finding, accepted, fails: accepted === undefined && isAtLeast(finding.severity, failOn) };
@@ -73,4 +57,25 @@ export function verdictText({ findings, failOn }: AuditReport): string {
   const known = accepted.length === 0 ? '' : ` (${accepted.length} accepted by the baseline)`;
   if (failing.length === 0) return `no finding at ${failOn} or above${known}`;
   return `${failing.length} ${failing.length === 1 ? 'finding' : 'findings'} at ${failOn} or above, the worst ${failing[0]?.severity}${known}`;
+}
+
+/** Everything that the audit looks for in the kernel of `subject`. @throws {AuditError} when its tables have no end */
+export function auditSubject(subject: Subject): Audit {
+  const { core, tables, processor, symbols, memoryMap, memoryMapFrom, iomem, bases, crashKernel } = subject;
+  return auditKernel({
+    tables,
+    symbols,
+    bases,
+    crashKernel,
+    cpus: core.cpus.map(({ cr0, cr4, segments }, cpu) => ({
+      cpu,
+      cr0,
+      cr4,
+      idt: virtualAddress(segments.idt.base),
+    })),
+    efer: processor.eferFrom === undefined ? undefined : processor.registers.efer,
+    supportedCr4: processor.named ? processor.profile.cr4 : undefined,
+    ...(iomem && { iomem }),
+    ...(memoryMapFrom !== undefined && { memoryMap }),
+  });
 }

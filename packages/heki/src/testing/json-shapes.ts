@@ -188,6 +188,33 @@ export const JSON_SHAPES = {
       warnings,
     })
     .describe('What `heki audit --json` prints'),
+  diff: z
+    .looseObject({
+      same: z.boolean().describe('Nothing differs: exit code 0'),
+      sameBoot: z.boolean().describe('Text and direct map lie where they lay: frames are compared, too'),
+      regions: z.array(
+        z.strictObject({
+          region: z.enum(REGION_NAMES),
+          rights,
+          before: z.int().describe('Pages'),
+          after: z.int(),
+        }),
+      ),
+      image: z
+        .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
+        .describe('By offset from the start of the image'),
+      frames: z
+        .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
+        .describe('By physical address; of one boot only, and not with --redact'),
+      appeared: z.array(
+        z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
+      ),
+      gone: z.array(
+        z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
+      ),
+      warnings,
+    })
+    .describe('What `heki diff --json` prints'),
   boot: z
     .looseObject({
       boot: z.enum(['works', 'error', 'oops']),
