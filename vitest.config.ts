@@ -9,6 +9,8 @@ export default defineConfig({
       'examples/*/vitest.config.ts',
       'internal/guests',
       'internal/judges',
+      'internal/launcher',
+      'internal/launcher/vitest.long.config.ts',
       'internal/vectors',
     ],
     // All processors: by default one stays idle, which is half of two.

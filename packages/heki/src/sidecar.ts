@@ -1,8 +1,8 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import type { RegionBases } from '@heki/vmcore';
 import { z } from 'zod';
-import { InputError } from './failure.ts';
 import { INPUT_KINDS } from './input/input-kind.ts';
+import { parseJson } from './input/parse-json.ts';
 import { readText } from './input/read-text.ts';
 
 const address = z
@@ -63,20 +63,7 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(`${beside}: not JSON (${error instanceof Error ? error.message : error})`);
-  }
-  const parsed = sidecarSchema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new InputError(
-      `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
-    );
-  }
-  const { kernel, cmdline, iomem, cr4, efer, symbols, ...bases } = parsed.data;
+  const { kernel, cmdline, iomem, cr4, efer, symbols, ...bases } = parseJson(text, beside, sidecarSchema);
   return {
     path: beside,
     kernel,

@@ -82,7 +82,7 @@ describe.each(['protect', 'walk', 'translate'])('heki %s', (command) => {
     ] as const) {
       const path = withWrongRoot(name, (bytes) => setControlRegister(bytes, 3, BigInt(cr3)));
       const { exitCode, stdout, stderr } = await run(path);
-      expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+      expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
       expect(stderr).toContain("no page table of the dump proves to be its kernel's root");
       expect(stderr).toContain(why);
       expect(stderr).toMatch(/ \(--cpu-index and --cr3 name an address space\)\n$/);

@@ -135,11 +135,13 @@ async function writeAll(writer: LineWriter, lines: readonly string[]): Promise<v
 function parseRange(text: string): { start: VirtualFrame; end: VirtualFrame } {
   const [first = '', last, more] = text.split('-');
   if (last === undefined || more !== undefined) {
-    throw new UsageError(`"${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000`);
+    throw new UsageError(
+      `--range: "${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000`,
+    );
   }
   const start = parseVirtualAddress(first);
   const end = parseVirtualAddress(last);
-  if (start >= end) throw new UsageError(`the range ${text} is empty: expected START below END`);
+  if (start >= end) throw new UsageError(`--range: ${text} is empty: expected START below END`);
   return {
     start: Number(start >> 12n) as VirtualFrame,
     end: Number((end + 0xfffn) >> 12n) as VirtualFrame,

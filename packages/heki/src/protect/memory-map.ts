@@ -45,7 +45,8 @@ export async function openMemoryMap(path: string, tables: ProvenRoot): Promise<S
   ] as const) {
     if (map.isRam(frame)) continue;
     throw new InputError(
-      `${name}: the memory map has no RAM at ${hex(frame * PAGE_SIZE)}, where ${what}: is it the map of this guest?`,
+      `the memory map has no RAM at ${hex(frame * PAGE_SIZE)}, where ${what}: is it the map of this guest?`,
+      { file: path },
     );
   }
   const { unknown, unnamed } = fitOfMemoryMap(tables, map);
@@ -65,9 +66,10 @@ export async function openMemoryMap(path: string, tables: ProvenRoot): Promise<S
   ]) {
     const [first] = ranges;
     if (first === undefined) continue;
-    const message = `${name}: the memory map does not fit: ${text}, the first at ${hex(first.start * PAGE_SIZE)}`;
-    if (frames(ranges) > of * MOST_FOREIGN) throw new InputError(`${message}: is it the map of this guest?`);
-    warnings.push({ id: 'memory-map', message });
+    const misfit = `the memory map does not fit: ${text}, the first at ${hex(first.start * PAGE_SIZE)}`;
+    if (frames(ranges) > of * MOST_FOREIGN)
+      throw new InputError(`${misfit}: is it the map of this guest?`, { file: path });
+    warnings.push({ id: 'memory-map', message: `${name}: ${misfit}` });
   }
   const { leftOut, crashKernel, lines } = map;
   return { memoryMap: map, memoryMapFrom: name, iomem: lines, leftOut, crashKernel, warnings };

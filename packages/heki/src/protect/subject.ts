@@ -54,8 +54,7 @@ export interface SubjectOptions extends AddressSpaceOptions {
  * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
  *
  * @throws {UsageError} for a processor that there is none of
- * @throws {VmcoreError} when the snapshot or the memory map is damaged
- * @throws {InputError} when what is beside the snapshot belongs to another guest
+ * @throws {InputError} when the snapshot or the memory map is damaged, or what is beside the snapshot belongs to another guest
  */
 export async function openSubject(path: string | undefined, options: SubjectOptions): Promise<Subject> {
   const file = path ?? EMBEDDED;
@@ -71,7 +70,8 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
   );
   if (stoppedAt !== undefined) {
     throw new InputError(
-      `${basename(file)}: more than ${MOST_TABLES} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
+      `more than ${MOST_TABLES} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
+      { file },
     );
   }
   const absent = `the dump lacks ${count(absentTables, 'page-table page')} of the kernel: what they map is not known`;

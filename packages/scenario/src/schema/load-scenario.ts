@@ -31,9 +31,7 @@ export async function loadScenario(
     const content = await text(name, from);
     characters += content.length;
     if (characters > MOST_CHARACTERS)
-      throw new ScenarioError(
-        `${name}: ${characters} characters with the other files, expected at most ${MOST_CHARACTERS}`,
-      );
+      throw wrong(name, `${characters} characters with the other files, expected at most ${MOST_CHARACTERS}`);
     const scenario = parseScenarioText(content, name);
     files.set(name, scenario);
     return scenario;
@@ -43,17 +41,15 @@ export async function loadScenario(
       return await read(name);
     } catch (error) {
       if (from === undefined || !(error instanceof Error)) throw error;
-      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { cause: error });
+      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { file: name }, error);
     }
   };
   const compose = async (name: string, above: readonly string[]): Promise<ComposedScenario> => {
-    if (above.includes(name)) throw new ScenarioError(`${name}: includes itself`);
+    if (above.includes(name)) throw wrong(name, 'includes itself');
     if (above.length > MOST_NESTED)
-      throw new ScenarioError(`${name}: included ${above.length} deep, expected at most ${MOST_NESTED}`);
+      throw wrong(name, `included ${above.length} deep, expected at most ${MOST_NESTED}`);
     if (included++ > MOST_INCLUDED)
-      throw new ScenarioError(
-        `${name}: inclusion ${included - 1} of a file, expected at most ${MOST_INCLUDED} in all`,
-      );
+      throw wrong(name, `inclusion ${included - 1} of a file, expected at most ${MOST_INCLUDED} in all`);
     const scenario = await find(name, above.at(-1));
     const parts: ComposedScenario[] = [];
     for (const included of scenario.include ?? []) {
@@ -72,12 +68,17 @@ export async function loadScenario(
     };
     const steps = composed.initcalls.length + composed.steps.length + expectations.length;
     if (steps > MOST_STEPS)
-      throw new ScenarioError(
-        `${name}: ${steps} steps and expectations with what it includes, expected at most ${MOST_STEPS}`,
+      throw wrong(
+        name,
+        `${steps} steps and expectations with what it includes, expected at most ${MOST_STEPS}`,
       );
     return composed;
   };
   return compose(beside(file, ''), []);
+}
+
+function wrong(file: string, what: string): ScenarioError {
+  return new ScenarioError(`${file}: ${what}`, { file });
 }
 
 /** What a file says of the machine, with the path of its kernel as `read` wants it. */
