@@ -101,7 +101,7 @@ describe('heki audit', () => {
     const baseline = join(folder, 'bad.json');
     writeFileSync(baseline, text);
     const { exitCode, stderr } = await runCommand(['audit', SOUND, '--no-heki', '--baseline', baseline]);
-    expect(exitCode).toBeGreaterThan(0);
+    expect(exitCode).toBe(3);
     expect(stderr).toContain(message);
   });
 
