@@ -3,6 +3,17 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** The machine that was asked for cannot be: exit code 2. */
+export class SpecificationError extends UsageError {
+  /** The property of its specification that is wrong: `defects`, `B-H99`. */
+  readonly at: readonly string[];
+
+  constructor(message: string, at: readonly string[]) {
+    super(message);
+    this.at = at;
+  }
+}
+
 /** What was asked for cannot be had, through no fault of the program: a file, its contents. Exit code 1. */
 export class InputError extends Error {
   override readonly name = 'InputError';

@@ -2,6 +2,7 @@ import type { LinuxMachine, MachineSpecification } from '@heki/machine';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { beginLife, runSteps, type Step } from '@heki/scenario';
 import { describe, expect, test } from 'vitest';
+import { HYPERVISORS } from '../hypervisors.ts';
 import { createBootMachine } from './boot-machine.ts';
 
 /** A kernel of LVBS that has booted, and its life. */
@@ -13,6 +14,7 @@ function booted(specification: MachineSpecification = {}) {
       // Machines of scenarios with an attack can be attacked.
       steps: [{ do: 'attack', how: 'clear-smep' }],
     },
+    HYPERVISORS['hyperv-lvbs'],
     {
       onEvent({ from, event }) {
         if (from === 'hypervisor' && event.type === 'secure-call' && 'function' in event) {

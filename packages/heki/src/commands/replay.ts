@@ -4,6 +4,7 @@ import type { MachineSpecification } from '@heki/machine';
 import { INTEL_VT_RP } from '@heki/x86';
 import { coloursFor } from '../colours.ts';
 import { InputError, UsageError } from '../failure.ts';
+import { HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
@@ -35,7 +36,7 @@ export async function replay(path: string, options: ReplayOptions, io: CommandIo
   }
   const machine = specificationOf(options);
   // Refuses what the recording's machine does not have.
-  hypervisorOf(machine, {}, INTEL_VT_RP);
+  hypervisorOf(HYPERVISORS.kvm, machine, {}, INTEL_VT_RP);
   if (machine.defects?.['B-G5'] === false)
     throw new UsageError('--no-defect B-G5: a recording does not hold what a core without it looks at');
   const report = replayNamed(path, await readFile(path), machine, io);

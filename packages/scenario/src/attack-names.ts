@@ -1,0 +1,23 @@
+import { ATTACKS, type Attack } from '@heki/machine';
+import { nearMatches } from '@heki/series';
+import { ScenarioError } from './error.ts';
+
+/**
+ * What a scenario's steps can be attacked with.
+ *
+ * @param own attacks beside those that come with heki
+ */
+export function knownAttacks(own: readonly Attack[] = []): readonly Attack[] {
+  return [...ATTACKS, ...own].filter(({ legitimate }) => legitimate !== true);
+}
+
+/** @throws {ScenarioError} with those that are written like it, for a name that there is no attack of */
+export function attackNamed(name: string, attacks: readonly Attack[]): Attack {
+  const attack = attacks.find((one) => one.name === name);
+  if (attack !== undefined) return attack;
+  const names = attacks.map((one) => one.name);
+  const near = nearMatches(name, names);
+  throw new ScenarioError(
+    `there is no attack ${name}: ${near.length > 0 ? `like it are ${near.join(', ')}` : `expected one of ${names.join(', ')}`}`,
+  );
+}
