@@ -8,6 +8,7 @@ export default defineConfig({
       'packages/*/vitest.long.config.ts',
       'examples/*/vitest.config.ts',
       'internal/guests',
+      'internal/judges',
       'internal/vectors',
     ],
     // All processors: by default one stays idle, which is half of two.

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { createKvm } from '@heki/kvm';
 import { createMachine, findTargets, runAttacks } from '@heki/machine';
 import { createMemoryMap, gfn } from '@heki/physical-memory';
-import { openVmcore, pagingRegistersOf, resolveKernelRoot } from '@heki/vmcore';
+import { pagingRegistersOf, resolveKernelRoot } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 
 const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));
 const core = openVmcore(path);

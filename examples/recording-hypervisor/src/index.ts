@@ -11,7 +11,8 @@ import {
   type VirtualAddress,
   writeBytes,
 } from '@heki/physical-memory';
-import { openVmcore, resolveKernelRoot } from '@heki/vmcore';
+import { resolveKernelRoot } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 
 // A kernel: the page tables of a real one, and a little RAM of our own for its page lists.
 const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));

@@ -1,7 +1,8 @@
 // Which rights do the mappings of a real kernel have, and how large are they?
 import { fileURLToPath } from 'node:url';
 import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import { openVmcore, resolveKernelRoot } from '@heki/vmcore';
+import { resolveKernelRoot } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 import { PageRights, pageSizeName, upperHalfStart, walkMappings } from '@heki/x86';
 
 const path = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr.elf.gz', import.meta.url));

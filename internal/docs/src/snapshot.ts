@@ -1,12 +1,7 @@
 import type { KvmEvent, KvmVirtualMachine } from '@heki/kvm';
 import type { MachineOptions } from '@heki/machine';
-import {
-  openVmcore,
-  type ProvenRoot,
-  pagingRegistersOf,
-  readMemoryMap,
-  resolveKernelRoot,
-} from '@heki/vmcore';
+import { type ProvenRoot, pagingRegistersOf, resolveKernelRoot } from '@heki/vmcore';
+import { openVmcore, readMemoryMap } from '@heki/vmcore/node';
 
 /** What a machine needs of a real kernel: one of `fixtures/`, by its name without `.elf.gz`. */
 export function openFixture(

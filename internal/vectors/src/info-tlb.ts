@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
-import { infoTlbLine, openVmcore, resolveKernelRoot } from '@heki/vmcore';
+import { infoTlbLine, resolveKernelRoot } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { ResultCounter, type VectorKind } from './kind.ts';
 import { readLines } from './read.ts';

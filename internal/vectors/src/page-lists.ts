@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { frameOf, type Gfn, gpa } from '@heki/physical-memory';
-import { openVmcore } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 import { ResultCounter, type VectorKind } from './kind.ts';
 import { readJson } from './read.ts';
 import { createRecordingGuest, type ListPages, listDifference } from './recording-guest.ts';

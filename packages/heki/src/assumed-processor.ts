@@ -48,7 +48,11 @@ export function assumeProcessor(
   cpu: string | undefined,
 ): AssumedProcessor {
   const named = cpu === undefined ? undefined : cpuNamed(cpu);
-  const registers = sidecar?.efer === undefined ? dumped : { ...dumped, efer: sidecar.efer };
+  const registers = {
+    ...dumped,
+    efer: sidecar?.efer ?? dumped.efer,
+    cr4: core.cpus.length === 0 ? (sidecar?.cr4 ?? dumped.cr4) : dumped.cr4,
+  };
   const wrong =
     (registers.efer & EFER.LMA) === 0n
       ? 'without LMA: expected the EFER of a guest in 64-bit mode'
@@ -71,11 +75,27 @@ export function assumeProcessor(
     registers,
     eferFrom: sidecar?.efer === undefined ? undefined : basename(sidecar.path),
     warnings: [
+      ...assumedRegisters(core, registers, sidecar),
       ...contradictions(derived, named),
       ...encryptionWarnings(core, tables, derived.profile),
       ...registerWarnings(registers),
     ],
   };
+}
+
+/** Which registers nobody told. */
+function assumedRegisters(
+  { cpus }: Vmcore,
+  { cr0, cr4 }: PagingRegisters,
+  sidecar: Sidecar | undefined,
+): Warning[] {
+  if (cpus.length > 0) return [];
+  const linux = `CR0 is taken to be Linux's own, ${hex(cr0)}`;
+  const message =
+    sidecar?.cr4 === undefined
+      ? `the dump has no control registers: ${linux}, and CR4 ${hex(cr4)}, in which SMEP, SMAP, UMIP and all that no page table shows are off; cr4 in a JSON file beside the dump tells it`
+      : `the dump has no control registers: ${linux}; CR4 is from ${basename(sidecar.path)}`;
+  return [{ id: 'assumed-registers', message }];
 }
 
 /** What speaks against the profile that the user named. */

@@ -76,7 +76,7 @@ describe('a file that cannot be used', () => {
     [['walk', file('empty', '')], /empty: /],
     [
       ['walk', file('text', 'no dump at all, but a text that is long enough to be looked at')],
-      /text: no ELF/,
+      /text: no memory dump/,
     ],
     [['replay', scratch], /is a directory/],
     [['walk', file('cut.gz', Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1]))], /gzip/],

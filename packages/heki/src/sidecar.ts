@@ -1,7 +1,8 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { z } from 'zod';
 import { InputError } from './failure.ts';
-import { readText } from './read-text.ts';
+import { INPUT_KINDS } from './input/input-kind.ts';
+import { readText } from './input/read-text.ts';
 
 const address = z
   .string()
@@ -19,6 +20,7 @@ const sidecarSchema = z.object({
   cmdline: z.string().optional(),
   iomem: z.array(z.string()).optional(),
   page_offset_base: address.optional(),
+  cr4: register.optional(),
   efer: register.optional(),
   symbols: z.record(z.string(), address).optional(),
 });
@@ -30,6 +32,8 @@ export interface Sidecar {
   readonly commandLine: string | undefined;
   readonly hasMemoryMap: boolean;
   readonly directMap: VirtualAddress | undefined;
+  /** CR4 of the first CPU, for a dump that has no control registers. */
+  readonly cr4: bigint | undefined;
   /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
   readonly efer: bigint | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
@@ -49,7 +53,7 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   const beside = sidecarPath(path);
   let text: string;
   try {
-    text = await readText(beside);
+    text = await readText(beside, INPUT_KINDS.sidecar);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
@@ -67,13 +71,14 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
       `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
     );
   }
-  const { kernel, cmdline, iomem, page_offset_base, efer, symbols } = parsed.data;
+  const { kernel, cmdline, iomem, page_offset_base, cr4, efer, symbols } = parsed.data;
   return {
     path: beside,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,
     directMap: page_offset_base,
+    cr4,
     efer,
     symbols: new Map(Object.entries(symbols ?? {})),
   };

@@ -1,15 +1,16 @@
 import { hex, type VirtualAddress } from '@heki/physical-memory';
 import {
   type AddressSpaceChoice,
+  assumedRegistersOf,
   type ChosenRoot,
   chosenRootOf,
-  openVmcore,
   type ProvenRoot,
   pagingRegistersOf,
   resolveKernelRoot,
   type Vmcore,
   VmcoreError,
 } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 import type { PagingRegisters } from '@heki/x86';
 import { InputError, UsageError } from './failure.ts';
 
@@ -51,7 +52,7 @@ export function openSnapshot(path: string, options: AddressSpaceOptions = {}): S
     const choice = choiceOf(options);
     if (choice !== undefined) chosenRoot(core, options);
     const tables = kernelRoot(core, choice);
-    return { core, tables, registers: pagingRegistersOf(core, tables.origin.cpu) };
+    return { core, tables, registers: registersFor(core, tables, tables.origin.cpu) };
   });
 }
 
@@ -71,8 +72,17 @@ export function openAddressSpace(
   return withPath(path, () => {
     const core = openCore(path, options);
     const tables = chosenRoot(core, options);
-    return { core, tables, registers: pagingRegistersOf(core, options.cpuIndex) };
+    return { core, tables, registers: registersFor(core, tables, options.cpuIndex) };
   });
+}
+
+/** The registers of CPU `cpu`, or assumed ones where the dump has those of no CPU. */
+function registersFor(
+  core: Vmcore,
+  tables: ProvenRoot | ChosenRoot,
+  cpu: number | undefined,
+): PagingRegisters {
+  return core.cpus.length === 0 ? assumedRegistersOf(core, tables) : pagingRegistersOf(core, cpu);
 }
 
 /** Opens the ELF core at `path`. @throws {VmcoreError} when it is none */

@@ -97,9 +97,9 @@ export function registerWarnings(registers: PagingRegisters): Warning[] {
 
 /** What does not go together with the page tables that were taken. */
 export function tableWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot): Warning[] {
-  if ('origin' in tables) return doubtsAbout(core, tables);
+  if ('origin' in tables) return [...core.warnings, ...doubtsAbout(core, tables)];
   const user = userHalfOf(tables);
-  if (user === undefined) return [];
+  if (user === undefined) return [...core.warnings];
   const message = `${tables.name} is the kernel's half of page-table isolation, in which no user page can be executed: user mode runs on the other, --cr3 ${hex(user * 4096)}`;
-  return [{ id: 'kernel-half', message }];
+  return [...core.warnings, { id: 'kernel-half', message }];
 }

@@ -9,6 +9,7 @@ export type {
 export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
 export { ATTACKS, type AttackName, SNAPSHOT_ATTACKS } from './attacks/attacks.ts';
 export { type AttackClaim, type Claimant, claims, coversPage } from './attacks/claim.ts';
+export { type ControlRegisterBits, keptBits } from './attacks/kept-bits.ts';
 export { runAttacks } from './attacks/run-attacks.ts';
 export { type Comparison, type Standing, standingOf } from './attacks/standing.ts';
 export { findTargets, type KernelTargets } from './attacks/targets.ts';

@@ -54,7 +54,7 @@ export function explainNptWalk(
   },
 ): NptWalk {
   const { memory, gfn, access } = options;
-  const { root, levels, hostNxe, profile, controls } = resolveSetup(options);
+  const { root, levels, hostNxe, hostSmep, profile, controls } = resolveSetup(options);
   const asked = (bits: number): boolean => (access & bits) !== 0;
   const gpa = (gfn * PAGE_SIZE + options.offset) as Gpa;
   const structure = asked(SecondLevelAccess.PAGING_STRUCTURE);
@@ -75,7 +75,7 @@ export function explainNptWalk(
         code |
         (write ? NpfInfo1.W : 0n) |
         (user ? NpfInfo1.U : 0n) |
-        (fetch && (hostNxe || controls.gmet === true) ? NpfInfo1.ID : 0n) |
+        (fetch && (hostNxe || hostSmep || controls.gmet === true) ? NpfInfo1.ID : 0n) |
         (structure ? NpfInfo1.PAGE_TABLE : NpfInfo1.FINAL_ADDRESS),
     },
   });

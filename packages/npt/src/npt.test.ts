@@ -12,8 +12,20 @@ const NX = 1n << 63n;
 const GUEST_ENTRY = A.READ | A.PAGING_STRUCTURE | A.LINEAR_VALID;
 
 /** What an access to the page behind `leaf` (the low bits of its entry) meets: its EXITINFO1, or `allowed`. */
-function outcome(access: number, leaf: bigint, controls: NptControls = {}, hostNxe = true): string {
-  const npt = createNpt({ memory: pathMemory(1, { 1: TARGET | leaf }), root: ROOT, controls, hostNxe });
+function outcome(
+  access: number,
+  leaf: bigint,
+  controls: NptControls = {},
+  hostNxe = true,
+  hostSmep = false,
+): string {
+  const npt = createNpt({
+    memory: pathMemory(1, { 1: TARGET | leaf }),
+    root: ROOT,
+    controls,
+    hostNxe,
+    hostSmep,
+  });
   if (npt.translate(0 as Gfn, 0x18, access) !== REFUSED) return 'allowed';
   expect(npt.fault?.gpa).toBe(0x18);
   return npt.fault?.kind === 'nested-page-fault'
@@ -61,6 +73,8 @@ describe('nested paging', () => {
     expect(outcome(A.FETCH, 0x27n | NX, {}, false)).toBe('0x10000000d: P U RSVD FINAL_ADDRESS');
     expect(outcome(A.FETCH, 0n)).toBe('0x100000014: U ID FINAL_ADDRESS');
     expect(outcome(A.FETCH, 0n, {}, false)).toBe('0x100000004: U FINAL_ADDRESS');
+    expect(outcome(A.FETCH, 0n, {}, false, true)).toBe('0x100000014: U ID FINAL_ADDRESS');
+    expect(outcome(A.READ, 0n, {}, false, true)).toBe('0x100000004: U FINAL_ADDRESS');
     const memory = pathMemory(2, { 2: TARGET | 0xa7n | (1n << 13n) });
     const npt = createNpt({ memory, root: ROOT });
     expect(npt.translate(0 as Gfn, 0, A.READ)).toBe(REFUSED);

@@ -165,7 +165,8 @@ class FastNpt implements Npt {
     let info1 = code | (structure ? NpfInfo1.PAGE_TABLE : NpfInfo1.FINAL_ADDRESS);
     if (structure || (access & WRITE) !== 0) info1 |= NpfInfo1.W;
     if (!(this.#gmet && fetch) || (access & USER_ACCESS) !== 0) info1 |= NpfInfo1.U;
-    if (fetch && (this.#setup.hostNxe || this.#gmet)) info1 |= NpfInfo1.ID;
+    const { hostNxe, hostSmep } = this.#setup;
+    if (fetch && (hostNxe || hostSmep || this.#gmet)) info1 |= NpfInfo1.ID;
     this.fault = { kind: 'nested-page-fault', info1, gpa: (gfn * PAGE_SIZE + offset) as Gpa };
     return REFUSED;
   }

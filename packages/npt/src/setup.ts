@@ -18,6 +18,8 @@ export interface NptSetup {
   readonly levels?: 4 | 5;
   /** The host's EFER.NXE. Default true. */
   readonly hostNxe?: boolean;
+  /** The host's CR4.SMEP: with it, or with NXE, a fetch is reported as one. Default false. */
+  readonly hostSmep?: boolean;
   /** Default `AMD_ZEN4`. */
   readonly profile?: CpuProfile;
   readonly controls?: NptControls;
@@ -29,12 +31,12 @@ export interface NptSetup {
  * @throws {NptError} when the processor has no nested paging, or not what a control asks for
  */
 export function resolveSetup(setup: NptSetup): Required<NptSetup> {
-  const { root, levels = 4, hostNxe = true, profile = AMD_ZEN4, controls = {} } = setup;
+  const { root, levels = 4, hostNxe = true, hostSmep = false, profile = AMD_ZEN4, controls = {} } = setup;
   if (profile.npt === undefined) throw new NptError(`processor ${profile.name} has no nested paging`);
   for (const control of ['gmet', 'readOnlyGuestPageTables'] as const) {
     if (controls[control] === true && !profile.npt[control]) {
       throw new NptError(`processor ${profile.name} does not have ${control}`);
     }
   }
-  return { root, levels, hostNxe, profile, controls };
+  return { root, levels, hostNxe, hostSmep, profile, controls };
 }

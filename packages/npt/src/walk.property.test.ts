@@ -48,6 +48,7 @@ const setup = fc
     root: fc.constant(0 as Pfn),
     levels: fc.constantFrom(4 as const, 5 as const),
     hostNxe: fc.constantFrom(true, true, false),
+    hostSmep: fc.boolean(),
     controls: fc.record({ gmet: fc.boolean(), readOnlyGuestPageTables: fc.boolean() }),
     gigabytePages: fc.boolean(),
     maxPhysicalAddressBits: fc.constantFrom(32, 40, 48, 52),

@@ -78,6 +78,10 @@ test('every instruction that completes is told', () => {
   cpu.lgdt(KERNEL, 0x7f);
   cpu.lidt(KERNEL, 0xfff);
   cpu.lldt(0);
+  cpu.sgdt();
+  cpu.sidt();
+  cpu.sldt();
+  cpu.str();
   cpu.vmfunc();
   cpu.invpcid(2, 0, KERNEL);
   cpu.clac();
@@ -101,6 +105,10 @@ test('every instruction that completes is told', () => {
     'lgdt 0xffff888000000000, 0x7f',
     'lidt 0xffff888000000000, 0xfff',
     'lldt 0x0',
+    'sgdt',
+    'sidt',
+    'sldt',
+    'str',
     'hypervisor: skip the instruction',
     'vmfunc',
     'invpcid 2, pcid 0, 0xffff888000000000',

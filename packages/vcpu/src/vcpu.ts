@@ -8,7 +8,7 @@ import type { SecondLevelFault, VmExit } from './exit.ts';
 import type { ExitAction } from './exit-action.ts';
 import type { HypercallInstruction, VmxInstruction } from './instructions/vmx-instruction.ts';
 import type { Outcome } from './outcome.ts';
-import type { Registers } from './registers/registers.ts';
+import type { DescriptorTable, Registers } from './registers/registers.ts';
 
 /** Bytes of one load or store. */
 export type OperandSize = 1 | 2 | 4 | 8;
@@ -52,6 +52,12 @@ export interface Instructions {
   lidt(base: VirtualAddress, limit: number): Outcome;
   lldt(selector: number): Outcome;
   ltr(selector: number): Outcome;
+  /** SGDT; the operand in memory is given as the value. */
+  sgdt(): Outcome<DescriptorTable>;
+  /** SIDT. */
+  sidt(): Outcome<DescriptorTable>;
+  sldt(): Outcome<bigint>;
+  str(): Outcome<bigint>;
 
   /** VMCALL or VMMCALL, with number and arguments in the general registers: the one that the processor has, or the other, which is #UD. */
   vmcall(instruction?: HypercallInstruction): Outcome;

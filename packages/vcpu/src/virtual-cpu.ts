@@ -16,7 +16,7 @@ import type { Operation } from './instructions/operation.ts';
 import type { HypercallInstruction, VmxInstruction } from './instructions/vmx-instruction.ts';
 import type { Outcome } from './outcome.ts';
 import { Processor } from './processor.ts';
-import type { Registers } from './registers/registers.ts';
+import type { DescriptorTable, Registers } from './registers/registers.ts';
 import type { InvvpidScope, OperandSize, StepwiseInstructions, Vcpu, VcpuOptions } from './vcpu.ts';
 
 /** A processor between a guest's handlers and a hypervisor. */
@@ -164,6 +164,22 @@ export class VirtualCpu implements Vcpu {
 
   ltr(selector: number): Outcome {
     return this.#run(this.#table.ltr(selector));
+  }
+
+  sgdt(): Outcome<DescriptorTable> {
+    return this.#run(this.#table.sgdt());
+  }
+
+  sidt(): Outcome<DescriptorTable> {
+    return this.#run(this.#table.sidt());
+  }
+
+  sldt(): Outcome<bigint> {
+    return this.#run(this.#table.sldt());
+  }
+
+  str(): Outcome<bigint> {
+    return this.#run(this.#table.str());
   }
 
   vmcall(instruction?: HypercallInstruction): Outcome {

@@ -1,6 +1,9 @@
 import { VmcoreError } from './error.ts';
 
-/** Bytes that are read by position: a file, or an array in memory. */
+/**
+ * Bytes that are read by position: an array in memory, a file, a `Blob`. A read gives all of its bytes or throws: what cannot be
+ * read is never taken for what is not there.
+ */
 export interface ByteSource {
   /** In bytes. */
   readonly size: number;
@@ -35,10 +38,16 @@ export function beyondEnd(offset: number, length: number, size: number): VmcoreE
   });
 }
 
-/** `length` bytes from `offset` on, as a view for reading fields. @throws {VmcoreError} beyond the end */
-export function readFields(source: ByteSource, offset: number, length: number): DataView {
+/** `length` bytes from `offset` on. @throws {VmcoreError} beyond the end */
+function readBytesAt(source: ByteSource, offset: number, length: number): Uint8Array<ArrayBuffer> {
+  // Before anything is allocated: lengths come from files.
   if (offset + length > source.size) throw beyondEnd(offset, length, source.size);
   const bytes = new Uint8Array(length);
   source.read(offset, bytes);
-  return new DataView(bytes.buffer);
+  return bytes;
+}
+
+/** `length` bytes from `offset` on, as a view for reading fields. @throws {VmcoreError} beyond the end */
+export function readFields(source: ByteSource, offset: number, length: number): DataView {
+  return new DataView(readBytesAt(source, offset, length).buffer);
 }

@@ -3,12 +3,13 @@ import { frameOf, type Gfn } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { infoTlbLine } from './info-tlb.ts';
-import { readMemoryMap } from './memory-map-file.ts';
+import { readMemoryMap } from './node/memory-map-file.ts';
+import { openVmcore } from './node/open-vmcore.ts';
 import { pagingRegistersOf } from './paging-registers.ts';
 import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 import { fixtureFacts, fixtureNames, fixturePath, inflatedFixture } from './testing/fixtures.ts';
 import { walkSlowly } from './testing/walk-slowly.ts';
-import { openVmcore, readVmcore } from './vmcore.ts';
+import { readVmcore } from './vmcore.ts';
 
 describe.each(fixtureNames)('the real kernel %s', (name) => {
   const core = openVmcore(fixturePath(`${name}.elf.gz`));

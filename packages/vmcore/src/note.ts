@@ -1,5 +1,4 @@
 import { type ByteSource, readFields } from './byte-source.ts';
-import { type ProgramHeader, PT_NOTE } from './elf-header.ts';
 import { VmcoreError } from './error.ts';
 
 /** Real notes take some kilobytes, and about one for each CPU. */
@@ -19,25 +18,32 @@ export interface Note {
   readonly descriptor: Uint8Array;
 }
 
-/** All notes in file order. @throws {VmcoreError} when one overruns its segment, or they are absurdly large */
-export function readNotes(source: ByteSource, headers: readonly ProgramHeader[]): Note[] {
+/** Where notes are in a file. */
+export interface NotesPlace {
+  readonly fileOffset: number;
+  readonly fileSize: number;
+  /** Where the file says so. */
+  readonly saidAt: number;
+}
+
+/** All notes in file order. @throws {VmcoreError} when one overruns its place, or they are absurdly large */
+export function readNotes(source: ByteSource, places: readonly NotesPlace[]): Note[] {
   const notes: Note[] = [];
   let total = 0;
-  for (const { type, at, fileOffset, fileSize } of headers) {
-    if (type !== PT_NOTE) continue;
+  for (const { saidAt, fileOffset, fileSize } of places) {
     total += fileSize;
     if (total > MAX_NOTE_BYTES) {
       throw new VmcoreError(`${total} bytes of notes: expected at most ${MAX_NOTE_BYTES}`, {
-        offset: at + 32,
+        offset: saidAt,
       });
     }
-    readSegment(readFields(source, fileOffset, fileSize), fileOffset, notes);
+    readPlace(readFields(source, fileOffset, fileSize), fileOffset, notes);
   }
   return notes;
 }
 
-function readSegment(segment: DataView, fileOffset: number, notes: Note[]): void {
-  const bytes = new Uint8Array(segment.buffer);
+function readPlace(place: DataView, fileOffset: number, notes: Note[]): void {
+  const bytes = new Uint8Array(place.buffer);
   let at = 0;
   while (at < bytes.length) {
     const offset = fileOffset + at;
@@ -46,8 +52,8 @@ function readSegment(segment: DataView, fileOffset: number, notes: Note[]): void
         offset,
       });
     }
-    const nameSize = segment.getUint32(at, true);
-    const size = segment.getUint32(at + 4, true);
+    const nameSize = place.getUint32(at, true);
+    const size = place.getUint32(at + 4, true);
     const nameAt = at + 12;
     const descriptorAt = nameAt + padded(nameSize);
     const end = descriptorAt + size;
@@ -66,7 +72,7 @@ function readSegment(segment: DataView, fileOffset: number, notes: Note[]): void
         '',
       ),
       nameBytes: bytes.subarray(nameAt, nameAt + nameSize),
-      type: segment.getUint32(at + 8, true),
+      type: place.getUint32(at + 8, true),
       offset: fileOffset + descriptorAt,
       descriptor: bytes.subarray(descriptorAt, end),
     });

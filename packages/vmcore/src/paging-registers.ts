@@ -1,6 +1,8 @@
 import { type Gfn, PAGE_WORDS } from '@heki/physical-memory';
 import {
   addressHigh,
+  CR0,
+  CR4,
   EFER,
   EntryHigh,
   EntryLow,
@@ -11,6 +13,7 @@ import {
   pagingRegisters,
 } from '@heki/x86';
 import { cpuAt, firstCpu, levelsOf, rootOf } from './root/cpu-root.ts';
+import type { KernelTables } from './root/kernel-tables.ts';
 import type { Vmcore } from './vmcore.ts';
 
 /** Table pages looked through for an execute-disable bit; a kernel has one among its first mappings. */
@@ -30,6 +33,30 @@ export function pagingRegistersOf(core: Vmcore, index: number = firstCpu(core)):
   const efer = EFER.SCE | EFER.LME | EFER.LMA | (nxe ? EFER.NXE : 0n);
   return pagingRegisters({ cr0, cr3, cr4, efer, rflags: registers.rflags, pkru: 0, pkrs: 0 });
 }
+
+/** CR0 of every x86-64 Linux (CR0_STATE in arch/x86/include/asm/processor-flags.h). */
+const LINUX_CR0 = CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP | CR0.AM | CR0.PG;
+
+/**
+ * The registers of a CPU that runs on `tables`, for dumps without control registers (`cpus` is empty): /proc/vmcore, kdumps of
+ * makedumpfile, raw images. CR3 and the levels are those of the tables, CR0 is Linux's own, NXE is inferred as by
+ * {@link pagingRegistersOf}. Of CR4 nothing is taken that nothing shows: SMEP, SMAP, UMIP and their like count as off.
+ */
+export function assumedRegistersOf(core: Vmcore, tables: KernelTables): PagingRegisters {
+  const nxe = usesExecuteDisable(core, tables.root, tables.levels);
+  return pagingRegisters({
+    cr0: LINUX_CR0,
+    cr3: BigInt(tables.root) << 12n,
+    cr4: CR4.PAE | (tables.levels === 5 ? CR4.LA57 : 0n),
+    efer: EFER.SCE | EFER.LME | EFER.LMA | (nxe ? EFER.NXE : 0n),
+    rflags: core.threads[0]?.registers.rflags ?? RFLAGS_FIXED,
+    pkru: 0,
+    pkrs: 0,
+  });
+}
+
+/** Bit 1 of RFLAGS is always set (SDM 1 3.4.3). */
+const RFLAGS_FIXED = 2n;
 
 function usesExecuteDisable({ memory, encryption }: Vmcore, root: Gfn, levels: 4 | 5): boolean {
   const addressBits = addressHigh(encryption?.bit);

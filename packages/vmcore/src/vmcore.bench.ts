@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { frameOf, type Gfn } from '@heki/physical-memory';
 import { compare } from '@heki-internal/bench';
+import { openVmcore } from './node/open-vmcore.ts';
 import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
-import { openVmcore, readVmcore } from './vmcore.ts';
+import { readVmcore } from './vmcore.ts';
 
 const packed = 'fixtures/k61-2g-allmods.elf.gz';
 const bytes = gunzipSync(readFileSync(packed));

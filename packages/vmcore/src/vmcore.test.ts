@@ -5,8 +5,9 @@ import { gzipSync } from 'node:zlib';
 import { createOverlay, type Gfn, gfn, gpa, readBytes } from '@heki/physical-memory';
 import { afterAll, describe, expect, it } from 'vitest';
 import { VmcoreError } from './error.ts';
+import { openVmcore } from './node/open-vmcore.ts';
 import { buildCore, type CoreParts, qemuNote } from './testing/build-core.ts';
-import { openVmcore, readVmcore } from './vmcore.ts';
+import { readVmcore } from './vmcore.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'vmcore-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -54,15 +55,50 @@ describe('an ELF core', () => {
     }
   });
 
-  it('reads zero where the file ends before the segment does', () => {
+  it('is absent where a segment has more memory than the file holds of it', () => {
     const { memory } = readVmcore(
       buildCore({ loads: [{ address: 0x1000, bytes: counted(0x1804), memorySize: 0x3000 }] }),
     );
     const second = memory.page(gfn(2));
     expect(second?.[0x800 / 4]).toBe(new DataView(counted(0x1804).buffer).getUint32(0x1800, true));
     expect(second?.[0x804 / 4]).toBe(0);
-    expect(memory.page(gfn(3))?.[0]).toBe(0);
-    expect(memory.page(gfn(4))).toBeUndefined();
+    expect(memory.page(gfn(3))).toBeUndefined();
+  });
+
+  it('tells of the same memory where segments overlap, by the first that has it', () => {
+    const { memory, segments } = readVmcore(
+      buildCore({
+        loads: [
+          { address: 0x2800, bytes: counted(0x1000, 100) },
+          { address: 0x1000, bytes: counted(0x3000) },
+        ],
+      }),
+    );
+    expect(segments.map(({ start, end }) => [start, end])).toEqual([
+      [0x1000, 0x2800],
+      [0x2800, 0x3800],
+      [0x3800, 0x4000],
+    ]);
+    const target = new Uint8Array(0x3000);
+    expect(readBytes(memory, gpa(0x1000), target)).toBe(0x3000);
+    expect(target.subarray(0, 0x1800)).toEqual(counted(0x1800));
+    expect(target.subarray(0x1800, 0x2800)).toEqual(counted(0x1000, 100));
+    expect(target.subarray(0x2800)).toEqual(counted(0x800, 0x2800));
+  });
+
+  it('that was cut short lacks its last pages, and says so', () => {
+    const whole = buildCore({ loads: [{ address: 0x1000, bytes: counted(0x4000) }] });
+    const cut = readVmcore(whole.subarray(0, whole.length - 0x1800));
+    expect(cut.memory.page(gfn(2))).toEqual(readVmcore(whole).memory.page(gfn(2)));
+    for (const frame of [3, 4]) expect(cut.memory.page(gfn(frame))).toBeUndefined();
+    expect(cut.warnings).toEqual([
+      {
+        id: 'truncated',
+        message:
+          'the dump was cut short: 0x1800 bytes of memory lie behind the end of the file, and are absent',
+      },
+    ]);
+    expect(readVmcore(whole).warnings).toEqual([]);
   });
 
   it('joins a page of all the segments that hold parts of it', () => {
@@ -167,9 +203,11 @@ describe('a file that is no core', () => {
 
   it('is refused with what it is instead', () => {
     expect(opening('empty', new Uint8Array())).toThrow('the file is empty');
-    expect(opening('text', Buffer.from('hello'))).toThrow('no ELF file');
-    expect(opening('kdump', Buffer.from('KDUMP   '.padEnd(4096)))).toThrow('kdump format');
-    expect(opening('flat', Buffer.from('makedumpfile\0'.padEnd(4096)))).toThrow('kdump format');
+    expect(opening('text', Buffer.from('hello'))).toThrow('no memory dump of any known format');
+    expect(opening('dump', Buffer.from('QEVM'))).toThrow('virsh dump --memory-only');
+    expect(opening('save', Buffer.from('LibvirtQemudSave'))).toThrow('virsh save');
+    expect(opening('disk', Buffer.from('QFI\xfb', 'latin1'))).toThrow('a qcow2 disk image');
+    expect(opening('packed', Buffer.from('BZh9'))).toThrow('packed by bzip2: unpack it first');
     expect(() => openVmcore(join(folder, 'none'))).toThrow('cannot be opened');
     expect(() => openVmcore(folder)).toThrow('is no regular file');
   });

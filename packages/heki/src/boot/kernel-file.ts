@@ -2,7 +2,8 @@ import { basename } from 'node:path';
 import { type KernelProfile, LinuxError, profileFromSymbols } from '@heki/linux';
 import { z } from 'zod';
 import { InputError } from '../failure.ts';
-import { readText } from '../read-text.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { readText } from '../input/read-text.ts';
 
 /** A line of System.map or /proc/kallsyms: an address, the kind of symbol, its name; those of modules name the module behind. */
 const SYMBOL = /^([0-9a-f]{8,16}) [a-zA-Z] (\S+)$/gm;
@@ -17,7 +18,7 @@ const symbolsSchema = z.object({ symbols: z.record(z.string(), z.string().regex(
  * @throws {InputError} when the file holds no such symbols, or they belong to no image that Linux could have linked
  */
 export async function readKernelProfile(path: string): Promise<KernelProfile> {
-  const text = await readText(path);
+  const text = await readText(path, INPUT_KINDS.kernelSymbols);
   const symbols = text.trimStart().startsWith('{') ? symbolsOfJson(text, path) : symbolsOfMap(text, path);
   try {
     return profileFromSymbols(basename(path), symbols);

@@ -18,11 +18,12 @@ import { runWorkloads } from '../boot/run-workloads.ts';
 import { coloursFor } from '../colours.ts';
 import { fileErrorText, InputError, SpecificationError, UsageError } from '../failure.ts';
 import { checkHypervisor, findBackend } from '../hypervisors.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { readText } from '../input/read-text.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { type AttackLoader, createAttackLoader, loadAttacks } from '../modules/attack-module.ts';
 import { createProgress } from '../progress.ts';
-import { readText } from '../read-text.ts';
 import { specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
@@ -119,7 +120,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
 /** The text of a file. @throws {InputError} when it cannot be read */
 async function readFileText(path: string): Promise<string> {
   try {
-    return await readText(path);
+    return await readText(path, INPUT_KINDS.scenario);
   } catch (error) {
     const why = fileErrorText(error);
     throw why === undefined ? error : new InputError(`${path}: ${why}`);

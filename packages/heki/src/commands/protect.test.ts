@@ -1,7 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { CR4 } from '@heki/x86';
+import { afterAll, describe, expect, test } from 'vitest';
+import { controlRegister, coreBytes, setControlRegister } from '../testing/mutated-core.ts';
 import { FIXTURES, type Fixture, fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-protect-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
 
 interface Verdict {
   readonly outcome: string;
@@ -132,6 +139,41 @@ describe.each([[], ['--no-mbec']])('on KVM with the policy elsewhere %j', (...op
       );
     },
   );
+});
+
+describe('the bits of control registers that are enforced', () => {
+  const told = async (...args: string[]): Promise<string[]> => {
+    const { stdout } = await runCommand(['protect', fixturePath('k61-256-nokaslr'), ...args]);
+    return stdout.split('\n').filter((line) => /stays? (set|clear)$|in name only|^ {2}nothing$/.test(line));
+  };
+
+  test('are those that a MOV does not change', async () => {
+    expect(await told()).toEqual(['  CR0  WP and CR4 UMIP FSGSBASE SMEP SMAP stay set']);
+    expect(await told('--profile', 'rfc-v2')).toEqual([
+      '  warning: CR0.WP, CR4.FSGSBASE are pinned in name only: a MOV changes them all the same',
+      '  CR4  UMIP SMEP SMAP stay set',
+    ]);
+    expect(await told('--hypervisor', 'none')).toEqual(['  nothing']);
+  });
+
+  test('are told by their value where a pin keeps it, set or clear', async () => {
+    expect(await told('--hypervisor', 'hyperv')).toEqual([
+      '  CR0  PE WP PG and CR4 PSE PAE OSFXSR OSXMMEXCPT UMIP FSGSBASE OSXSAVE SMEP SMAP PKE stay set',
+      '  CR4  VME PVI TSD DE LA57 SMXE PCIDE KL CET PKS UINTR LASS LAM_SUP FRED stay clear',
+    ]);
+  });
+
+  test('may be all that is enforced, where the rest was refused', async () => {
+    const core = coreBytes('k61-256-nokaslr');
+    setControlRegister(core, 4, controlRegister(core, 4) & ~(CR4.SMEP | CR4.SMAP | CR4.UMIP | CR4.FSGSBASE));
+    const path = join(scratch, 'no-pinned-bits.elf');
+    writeFileSync(path, core);
+    const { stdout, exitCode } = await runCommand([
+      ...['protect', path, '--profile', 'rfc-v2', '--no-defect', 'B-H13'],
+    ]);
+    expect(exitCode).toBe(1);
+    expect(stdout).toContain('  no page\n  CR0  WP stays set\n');
+  });
 });
 
 describe('what the kernel sends', () => {

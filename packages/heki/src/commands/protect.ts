@@ -1,6 +1,8 @@
 import { basename } from 'node:path';
 import { coloursFor } from '../colours.ts';
 import { findBackend } from '../hypervisors.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { readText } from '../input/read-text.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
 import type { MachineFlags } from '../machine-flags.ts';
@@ -10,7 +12,6 @@ import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.t
 import { protectText } from '../protect/protect-text.ts';
 import { protectVerdict } from '../protect/protect-verdict.ts';
 import { openSubject, type SubjectOptions } from '../protect/subject.ts';
-import { readText } from '../read-text.ts';
 import { specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
@@ -55,7 +56,7 @@ export async function protect(
 }
 
 async function readKernelConfig(path: string): Promise<ProtectSettings['kernelConfig']> {
-  const options = parseKernelConfig(await readText(path), path);
+  const options = parseKernelConfig(await readText(path, INPUT_KINDS.kernelConfig), path);
   const has = (name: string): boolean => isBuiltIn(options, `CONFIG_${name}`);
   return {
     from: basename(path),

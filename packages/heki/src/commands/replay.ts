@@ -1,10 +1,11 @@
-import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { MachineSpecification } from '@heki/machine';
 import { INTEL_VT_RP } from '@heki/x86';
 import { coloursFor } from '../colours.ts';
 import { InputError, UsageError } from '../failure.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { readText } from '../input/read-text.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { createProgress } from '../progress.ts';
@@ -23,23 +24,14 @@ export interface ReplayOptions extends MachineFlags {
   readonly json?: boolean;
 }
 
-/** The recording of a kernel with 139 modules loaded and unloaded twice has 1 MiB. */
-const LARGEST_FILE = 256 * 1024 * 1024;
-
 /** `heki replay RECORDING`. Exit code 1 when pages end with more than their mappings need. */
 export async function replay(path: string, options: ReplayOptions, io: CommandIo): Promise<number> {
-  const status = await stat(path);
-  if (status.isDirectory()) throw new InputError(`${path}: is a directory`);
-  const { size } = status;
-  if (size > LARGEST_FILE) {
-    throw new InputError(`${path}: ${size} bytes: expected a recording of at most ${LARGEST_FILE}`);
-  }
   const machine = specificationOf(options);
   // Refuses what the recording's machine does not have.
   hypervisorOf(HYPERVISORS.kvm, machine, {}, INTEL_VT_RP);
   if (machine.defects?.['B-G5'] === false)
     throw new UsageError('--no-defect B-G5: a recording does not hold what a core without it looks at');
-  const report = replayNamed(path, await readFile(path), machine, io);
+  const report = replayNamed(path, await readText(path, INPUT_KINDS.recording), machine, io);
   const verdict = replayVerdict(report, options.strict ?? false);
   const text =
     options.json === true
@@ -54,15 +46,10 @@ function replayVerdict({ profile, rights }: ReplayReport, strict: boolean): Verd
   return { profile, strict, inForce: true, refusal: undefined, findings: rightsFindings(rights) };
 }
 
-/** Replays the recording in `bytes`; what is wrong with it is said of the file at `path`. */
-function replayNamed(
-  path: string,
-  bytes: Uint8Array,
-  machine: MachineSpecification,
-  io: CommandIo,
-): ReplayReport {
+/** Replays the recording in `text`; what is wrong with it is said of the file at `path`. */
+function replayNamed(path: string, text: string, machine: MachineSpecification, io: CommandIo): ReplayReport {
   try {
-    const calls = readRecording(bytes);
+    const calls = readRecording(text);
     const progress = createProgress(io, { what: 'replaying', total: calls.length });
     try {
       return replayRecording(calls, {

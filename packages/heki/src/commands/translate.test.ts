@@ -24,7 +24,7 @@ describe('translate', () => {
         'ffffffff81000080  write at CPL 0',
         '  page tables at 0x5a66000, CR3 of CPU 0,',
         '  proven by a direct map at 0xffff888000000000 with 108 of 108 table pages, kernel text at 0xffffffff81000000',
-        '  CR3 0x5a66000, CR0 0x80010000 (WP PG), CR4 0x700020 (PAE SMEP SMAP PKE)',
+        '  CR3 0x5a66000, CR0 0x80050033 with WP PG, CR4 0x750eb0 with PAE SMEP SMAP PKE',
         '  processor intel-vt-rp (assumed; --cpu NAME names another)',
         '',
         '  PML4E [511] bits 47:39 at 0x5a66ff8  0000000002a15067  P RW US A → table at 0x2a15000',
@@ -79,7 +79,7 @@ describe('translate', () => {
     }
     const { stdout } = await runCommand(['translate', path, TEXT, '--user']);
     expect(stdout).toContain(
-      'CR4 0x8700020 (PAE SMEP SMAP PKE LASS)\n  processor intel-vt-rp and CR4.LASS (assumed; --cpu NAME names another)\n\n  #GP(0): LASS keeps user mode out of',
+      'CR4 0x8750eb0 with PAE SMEP SMAP PKE LASS\n  processor intel-vt-rp and CR4.LASS (assumed; --cpu NAME names another)\n\n  #GP(0): LASS keeps user mode out of',
     );
     expect((await runCommand(['translate', path, TEXT])).stdout).toContain('allowed');
   });

@@ -2,11 +2,11 @@ import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory'
 import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
   type Access,
+  bitNames,
   CR0,
   CR0_BITS,
   CR4,
   CR4_BITS,
-  describeBits,
   describePageFaultCode,
   entryIndex,
   type Level,
@@ -98,6 +98,10 @@ function keyWarnings(access: Access, { cr4 }: PagingRegisters, { steps }: Transl
   return [{ id: 'protection-keys', message }];
 }
 
+/** The bits that translation looks at. */
+const PAGING_CR0 = CR0.PG | CR0.WP;
+const PAGING_CR4 = CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS;
+
 /** Names of the table index of each level in a linear address. */
 const INDEX_BITS: Readonly<Record<Level, string>> = {
   5: '56:48',
@@ -112,11 +116,12 @@ function describe(
   colours: Colours,
 ): string {
   const { outcome, steps } = translation;
-  const cr4 = registers.cr4 & (CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS);
+  const cr0 = bitNames(CR0_BITS, registers.cr0 & PAGING_CR0).join(' ');
+  const cr4 = bitNames(CR4_BITS, registers.cr4 & PAGING_CR4).join(' ');
   const lines = [
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
     ...tablesLines(tables).map((line) => `  ${line}`),
-    `  CR3 ${hex(registers.cr3)}, CR0 ${describeBits(CR0_BITS, registers.cr0 & (CR0.PG | CR0.WP))}, CR4 ${describeBits(CR4_BITS, cr4)}`,
+    `  CR3 ${hex(registers.cr3)}, CR0 ${hex(registers.cr0)} with ${cr0}, CR4 ${hex(registers.cr4)} with ${cr4}`,
     `  processor ${processorText(processor)}`,
     '',
     ...steps.map((step) => `  ${stepText(step, va, colours)}`),

@@ -1,5 +1,5 @@
 import { hex } from '@heki/physical-memory';
-import { readMemoryMap } from '@heki/vmcore';
+import { readMemoryMap } from '../input/read-memory-map.ts';
 import { readSidecar } from '../sidecar.ts';
 
 /** The JSON that goes beside an extract: what the commands read of a sidecar, and nothing else that was in it. */
@@ -16,8 +16,7 @@ export interface ExtractSidecar {
  * What is to stand beside the extract of the dump at `path`: what stands beside that, with the memory map in
  * `memoryMapPath` if there is one. `undefined` when nothing is known.
  *
- * @throws {VmcoreError} when the memory map is damaged
- * @throws {InputError} when what stands beside the dump is
+ * @throws {InputError} when the memory map, or what stands beside the dump, is damaged
  */
 export async function extractSidecar(
   path: string,
@@ -31,7 +30,7 @@ export async function extractSidecar(
     ...(beside?.commandLine === undefined ? {} : { cmdline: beside.commandLine }),
     ...(beside?.directMap === undefined ? {} : { page_offset_base: hex(beside.directMap) }),
     ...(beside?.efer === undefined ? {} : { efer: hex(beside.efer) }),
-    ...(mapFile === undefined ? {} : { iomem: readMemoryMap(mapFile).lines }),
+    ...(mapFile === undefined ? {} : { iomem: (await readMemoryMap(mapFile)).lines }),
     ...(beside === undefined || beside.symbols.size === 0
       ? {}
       : { symbols: Object.fromEntries([...beside.symbols].map(([name, va]) => [name, hex(va)])) }),

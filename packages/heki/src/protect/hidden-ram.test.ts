@@ -1,5 +1,6 @@
 import { createOverlay, type Gfn, type VirtualFrame } from '@heki/physical-memory';
-import { openVmcore, proveKernelRoot } from '@heki/vmcore';
+import { proveKernelRoot } from '@heki/vmcore';
+import { openVmcore } from '@heki/vmcore/node';
 import { EntryLow, entryFrame, framesOfLevel, type Level } from '@heki/x86';
 import { expect, test } from 'vitest';
 import { openSnapshot } from '../snapshot.ts';

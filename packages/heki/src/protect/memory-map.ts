@@ -7,8 +7,9 @@ import {
   type MemoryMap,
   PAGE_SIZE,
 } from '@heki/physical-memory';
-import { fitOfMemoryMap, type LeftOut, type ProvenRoot, readMemoryMap } from '@heki/vmcore';
+import { fitOfMemoryMap, type LeftOut, type ProvenRoot } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
+import { readMemoryMap } from '../input/read-memory-map.ts';
 import { bytesText } from '../quantity.ts';
 import type { Warning } from '../warning.ts';
 import { hiddenRam } from './hidden-ram.ts';
@@ -31,11 +32,10 @@ const MOST_FOREIGN = 1 / 4;
 /**
  * The memory map in the file at `path`, held against the kernel's direct map: that is what the kernel takes for its memory.
  *
- * @throws {VmcoreError} when the file holds no memory map
- * @throws {InputError} when it is not the map of this guest
+ * @throws {InputError} when the file holds no memory map, or not that of this guest
  */
-export function openMemoryMap(path: string, tables: ProvenRoot): SubjectMap {
-  const map = readMemoryMap(path);
+export async function openMemoryMap(path: string, tables: ProvenRoot): Promise<SubjectMap> {
+  const map = await readMemoryMap(path);
   const name = basename(path);
   for (const [frame, what] of [
     [tables.root, "the kernel's page tables are"],

@@ -6,6 +6,7 @@ import {
   createMachine,
   describeTraceEvent,
   findTargets,
+  keptBits,
   type Machine,
   type MachineOptions,
   type MachineSpecification,
@@ -25,6 +26,7 @@ import { rightsWarnings } from '../verdict/rights-warnings.ts';
 import { crashKernelPages } from './crash-kernel.ts';
 import { isClaimed, lookAtRights } from './granted-rights.ts';
 import { findOutsideDirectMap } from './outside-direct-map.ts';
+import { pinWarnings } from './pinned-bits.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport } from './report.ts';
 import type { Subject } from './subject.ts';
 
@@ -76,7 +78,9 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     const machine = createMachine({ ...options, onEvent });
     return { machine, init: () => ({ early: machine.earlyInit(), late: machine.lateInit() }) };
   };
+  let listening = true;
   const first = boot((event) => {
+    if (!listening) return;
     if (makesKvmHypercalls(backend)) recorder.kvmEvent(event);
     else recorder.neutralEvent(event);
     if (settings.trace) trace.push(describeTraceEvent(hypervisor, event));
@@ -86,19 +90,18 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   const inForce = protectsMemory(late) && !recorder.hypercalls.some(({ result }) => result < 0);
   const granted = lookAtRights(subject, first.machine);
   const sent = allRanges(recorder.hypercalls.filter(({ result }) => result === 0));
-  let next: Machine | undefined = first.machine;
-  const attacked = runAttacks({
-    targets,
-    attacks,
-    createMachine() {
-      const machine = next;
-      next = undefined;
-      if (machine !== undefined) return machine;
-      const again = boot();
-      again.init();
-      return again.machine;
-    },
-  });
+  /** The last one that was attacked. */
+  let standing: Machine = first.machine;
+  const bootAgain = (): Machine => {
+    const again = boot();
+    again.init();
+    standing = again.machine;
+    return standing;
+  };
+  const machineThatStands = (): Machine => (standing.vcpu.halted === undefined ? standing : bootAgain());
+  const attacked = runAttacks({ targets, attacks, createMachine: machineThatStands });
+  listening = false;
+  const kept = keptBits(pinned, machineThatStands);
 
   return {
     subject,
@@ -113,6 +116,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     early,
     late,
     pinned,
+    kept,
     hypercalls: recorder.hypercalls,
     pages: countPages(recorder.hypercalls),
     weakenedPages: recorder.weakenedPages(),
@@ -132,6 +136,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     warnings: [
       ...subject.warnings,
       ...processor.warnings,
+      ...pinWarnings(pinned, kept),
       ...rightsWarnings(granted.rights, { tables: granted.tables, inForce }),
     ],
     log: recorder.log,

@@ -13,6 +13,7 @@ import { verdictLines } from '../verdict/verdict.ts';
 import { rangedWarningLines, warningLines } from '../warning.ts';
 import { attackTable } from './attack-table.ts';
 import { outsideDirectMapLines } from './outside-direct-map.ts';
+import { keptBitsLines } from './pinned-bits.ts';
 import { protectVerdict, uncovered } from './protect-verdict.ts';
 import type { HypercallRecord, PageCount, ProtectReport } from './report.ts';
 
@@ -192,10 +193,11 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
 }
 
 function enforcedLines(report: ProtectReport, colours: Colours): string[] {
-  const { pages, pinned, weakenedPages, outsideDirectMap, crashKernel, subject } = report;
+  const { pages, kept, weakenedPages, outsideDirectMap, crashKernel, subject } = report;
   const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
-  if (total === 0) return ['nothing'];
+  const registers = keptBitsLines(kept, subject.processor.registers);
+  if (total === 0) return registers.length === 0 ? ['nothing'] : ['no page', ...registers];
   const lines: string[] = [];
   const meanings = weakenedPages > 0 ? MEANINGS_WITHOUT_MBEC : MEANINGS;
   const kinds = (['r-x', 'r--', 'rw-', 'rwx'] as const).map((permissions) => ({
@@ -211,9 +213,7 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
       `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meaning}${immutable > 0 ? colours.dim('  immutable') : ''}`,
     );
   }
-  lines.push(
-    `CR0  ${bitNames(CR0_BITS, pinned.cr0).join(' ')} and CR4 ${bitNames(CR4_BITS, pinned.cr4).join(' ')} stay set`,
-  );
+  lines.push(...registers);
   if (weakenedPages > 0) {
     lines.push(
       colours.yellow(

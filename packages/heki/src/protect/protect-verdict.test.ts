@@ -77,6 +77,7 @@ describe('the verdict about a protected kernel', () => {
     expect(exitCode).toBe(0);
     expect(report.verdict.findings).toEqual([{ id: 'rights-beyond-mappings', message, fails: false }]);
     expect(report.warnings).toMatchObject([
+      { id: 'hollow-pins' },
       {
         id: 'rights-beyond-mappings',
         ranges: [

@@ -3,6 +3,7 @@ import type { Refusal } from '@heki/hypervisor';
 import type {
   Attack,
   AttackResult,
+  ControlRegisterBits,
   RamOutsideDirectMap,
   SecureKernel,
   SpecifiedDefects,
@@ -72,7 +73,9 @@ export interface ProtectReport {
   readonly addedMemory: FrameRange<Gfn>;
   readonly early: EarlyInitResult;
   readonly late: LateInitResult;
-  readonly pinned: { readonly cr0: bigint; readonly cr4: bigint };
+  /** Bits that are pinned, and those of them that keep their value when the kernel writes another. */
+  readonly pinned: ControlRegisterBits;
+  readonly kept: ControlRegisterBits;
   readonly hypercalls: readonly HypercallRecord[];
   /** By permissions, `r-x`; what hypercall 14 sent. */
   readonly pages: ReadonlyMap<string, PageCount>;

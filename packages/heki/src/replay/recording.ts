@@ -1,4 +1,3 @@
-import { gunzipSync } from 'node:zlib';
 import { HekiCommand, type LeafChange, type NamedLeaf } from '@heki/guest';
 import { type Gfn, PAGE_SIZE, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import { InputError } from '../failure.ts';
@@ -11,9 +10,6 @@ export interface RecordedCall {
   readonly leaves: readonly NamedLeaf[];
 }
 
-/** Text of a recording that is larger than this once inflated is no recording. */
-const LARGEST_TEXT = 512 * 1024 * 1024;
-
 const COMMANDS: ReadonlyMap<unknown, HekiCommand> = new Map([
   ['map', HekiCommand.MAP],
   ['update', HekiCommand.UPDATE],
@@ -22,38 +18,24 @@ const COMMANDS: ReadonlyMap<unknown, HekiCommand> = new Map([
 ]);
 
 /**
- * The life of a kernel: the first sequence of calls in a recording, JSON, plain or gzip.
+ * The life of a kernel: the first sequence of calls in the JSON of a recording.
  *
- * @throws {InputError} when `bytes` are no recording; the message names the place
+ * @throws {InputError} when `text` is no recording; the message names the place
  */
-export function readRecording(bytes: Uint8Array): RecordedCall[] {
-  const sequences = parseJson(inflate(bytes));
+export function readRecording(text: string): RecordedCall[] {
+  const sequences = parseJson(text);
   if (!Array.isArray(sequences) || !Array.isArray(sequences[0]) || sequences[0].length === 0) {
     throw new InputError('no recording: expected a JSON array of sequences, the first an array of calls');
   }
   return sequences[0].map((call: unknown, index) => readCall(call, `call ${index}`));
 }
 
-function inflate(bytes: Uint8Array): string {
-  const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  try {
-    const text = isGzip ? gunzipSync(bytes, { maxOutputLength: LARGEST_TEXT }) : bytes;
-    return new TextDecoder('utf-8', { fatal: true }).decode(text);
-  } catch (error) {
-    throw new InputError(`no recording: cannot be read as ${isGzip ? 'gzip' : 'text'}: ${reason(error)}`);
-  }
-}
-
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new InputError(`no recording: ${reason(error)}`);
+    throw new InputError(`no recording: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function readCall(call: unknown, place: string): RecordedCall {

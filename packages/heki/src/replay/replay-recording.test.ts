@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { InputError } from '../failure.ts';
 import { type RecordedCall, readRecording } from './recording.ts';
 import { type ReplayReport, replayRecording } from './replay-recording.ts';
 
-const read = (name: string): RecordedCall[] =>
-  readRecording(readFileSync(new URL(`../../../../vectors/counters/${name}.json.gz`, import.meta.url)));
+function read(name: string): RecordedCall[] {
+  const packed = readFileSync(new URL(`../../../../vectors/counters/${name}.json.gz`, import.meta.url));
+  return readRecording(gunzipSync(packed).toString());
+}
 
 /** Frames by `effective wanted`, with `!` for immutable ones. */
 function endOf({ end }: ReplayReport): Record<string, number> {
@@ -78,7 +81,7 @@ test('refuses a recording that never protects, and one that speaks of absurd fra
   const text = JSON.stringify([
     [{ cmd: 'protect', set: 0, clear: 0, setGlobal: 8, leaves: [['fffffffff000', '1000', '3']] }],
   ]);
-  expect(() =>
-    replayRecording(readRecording(new TextEncoder().encode(text)), { profile: 'rfc-v2', mbec: true }),
-  ).toThrow('frame 0xfffffffff: expected frames below 0x100000000');
+  expect(() => replayRecording(readRecording(text), { profile: 'rfc-v2', mbec: true })).toThrow(
+    'frame 0xfffffffff: expected frames below 0x100000000',
+  );
 });

@@ -253,6 +253,38 @@ const BROKEN: { readonly [what: string]: Broken } = {
         },
       })),
   },
+  'a saved state does not tell which processors took INIT': {
+    kept: { pins: { ...REFERENCE.pins, semantics: 'exact-value' } },
+    by: /^life-cycle: a processor that took INIT/,
+    broken: (setup) =>
+      withMachine(setup, ({ save }) => ({
+        save() {
+          const state = save();
+          return state && { ...state, vcpus: [] };
+        },
+      })),
+  },
+  'a damaged state is taken': {
+    by: /^life-cycle: a state that is damaged/,
+    broken: (setup) => withRestore(setup, () => true),
+  },
+  'a damaged state is refused when it has pinned something': {
+    by: /^life-cycle: a state that is damaged/,
+    broken: (setup) =>
+      withRestore(setup, (vm, error) => {
+        vm.pin({ cr0: REFERENCE.pins.cr0, cr4: REFERENCE.pins.cr4, registers: REFERENCE.pins.registers });
+        throw error;
+      }),
+  },
+  'a damaged state is refused when rights are gone': {
+    by: /^life-cycle: a state that is damaged/,
+    broken: (setup) =>
+      withRestore(setup, (vm, error) => {
+        const state = vm.save();
+        if (state !== undefined) vm.restore({ ...state, ranges: [] });
+        throw error;
+      }),
+  },
   'a call that is refused changes rights': {
     by: /^hostile guests/,
     broken: (setup) =>
@@ -291,6 +323,22 @@ const BROKEN: { readonly [what: string]: Broken } = {
       ),
   },
 };
+
+/** What else happens where a state is no state. */
+function withRestore(
+  setup: ReferenceSetup,
+  refused: (vm: ReferenceMachine, error: unknown) => boolean,
+): ReferenceSetup {
+  return withMachine(setup, (vm) => ({
+    restore(state) {
+      try {
+        return vm.restore(state);
+      } catch (error) {
+        return refused(vm, error);
+      }
+    },
+  }));
+}
 
 /** What was promised is forgotten whenever `call` is made. */
 function forgetting(

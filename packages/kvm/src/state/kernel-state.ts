@@ -39,8 +39,7 @@ export function saveState(vm: HekiVmState): ProtectionState | undefined {
     ranges.push({ start, end, rights: rightsOfPermissions(permissionsOfAttributes(heki)), immutable });
   });
   const otherwise = grantableRights(kvmCapabilities(vm.options), rightsOfPermissions(vm.permissions.default));
-  const own = saveOwn(vm);
-  return { ranges, otherwise, ...vm.pins, ...savePins(vm), ...(own === undefined ? {} : { own }) };
+  return { ranges, otherwise, ...vm.pins, ...savePins(vm), own: saveOwn(vm) };
 }
 
 /**

@@ -38,8 +38,7 @@ interface KvmOwnState {
   readonly exitReasons: { readonly configure: number; readonly denial: number };
 }
 
-/** What there is of it; `undefined` when nothing differs from a new machine. */
-export function saveOwn(vm: HekiVmState): ProtectionState['own'] {
+export function saveOwn(vm: HekiVmState): KvmOwnState {
   const privateFrames: { start: number; end: number }[] = [];
   vm.attributes.forEach(0, FRAME_END, (start, end, value) => {
     if ((value & PRIVATE) === 0) return;
@@ -56,17 +55,7 @@ export function saveOwn(vm: HekiVmState): ProtectionState['own'] {
     const { pointer, controls, host } = guest;
     return [{ vcpu: vcpu.id, pointer, controls, host }];
   });
-  const exitReasons = { ...vm.exitReasons };
-  const parts = [
-    privateFrames.length,
-    dirty.length,
-    nested.length,
-    exitReasons.configure,
-    exitReasons.denial,
-  ];
-  if (parts.every((part) => part === 0)) return undefined;
-  const own: KvmOwnState = { backend: 'kvm', privateFrames, dirty, nested, exitReasons };
-  return own;
+  return { backend: 'kvm', privateFrames, dirty, nested, exitReasons: { ...vm.exitReasons } };
 }
 
 /**
@@ -179,7 +168,7 @@ function checkControls(controls: NestedControls | undefined, place: string): voi
     const value = controls?.[name];
     const isGood =
       name === 'svm'
-        ? value === undefined || typeof value === 'object'
+        ? value === undefined || (value !== null && typeof value === 'object')
         : name === 'readExitingMsrs' || name === 'writeExitingMsrs'
           ? value === 'all' || value instanceof Set
           : typeof value === typeof defaults[name];

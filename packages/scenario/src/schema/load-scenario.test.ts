@@ -29,7 +29,10 @@ describe('a scenario file', () => {
         steps: [{ do: 'untrace' }],
       },
     };
-    expect(await load(files)).toEqual({
+    const { placeOf, ...scenario } = await load(files);
+    expect(placeOf?.('machine', 'memory')).toMatch(/^\S+json:1:\d+$/);
+    expect(placeOf?.('machine', 'kernel')).toBeUndefined();
+    expect(scenario).toEqual({
       title: 'both',
       machine: { vcpus: 4, memory: '1GiB', profile: 'rfc-v2' },
       initcalls: [
@@ -37,6 +40,8 @@ describe('a scenario file', () => {
         { do: 'load-bpf', name: 'p' },
       ],
       steps: [{ do: 'untrace' }, { do: 'release-memory' }, { do: 'untrace' }, { do: 'suspend' }],
+      attacks: [],
+      expectRights: undefined,
     });
   });
 
@@ -49,6 +54,18 @@ describe('a scenario file', () => {
       '/e.json': { machine: { levels: 5 } },
     };
     expect((await load(files)).machine).toEqual({ kernel: 'System.map', vcpus: 2, levels: 5 });
+  });
+
+  test('gives no modules to a caller that loads none', async () => {
+    const files = { 'a.json': { attacks: ['./mine.mjs'] } };
+    await expect(load(files)).rejects.toThrow(
+      'a.json:1:13: ./mine.mjs: expected none, for modules are not loaded here',
+    );
+  });
+
+  test('gives a hypervisor that is a module as the path of one', async () => {
+    const files = { 'a.json': { machine: { hypervisor: './mine.mjs' } } };
+    expect((await load(files)).machine).toEqual({ hypervisor: 'mine.mjs' });
   });
 
   const twice: Record<string, Scenario> = Object.fromEntries(

@@ -1,7 +1,9 @@
 import type { VirtualAddress } from '@heki/physical-memory';
+import { CR4 } from '@heki/x86';
 import { Vector } from '../exceptions/exception.ts';
 import type { Processor } from '../processor.ts';
 import { fitsRegister, isCanonicalAddress } from '../registers/canonical-address.ts';
+import type { DescriptorTable } from '../registers/registers.ts';
 import { Attempt } from './attempt.ts';
 import { SystemOperation } from './operation.ts';
 
@@ -46,6 +48,36 @@ export function loadTable(
       return takeTable(cpu, register, base, limit);
     },
   );
+}
+
+/** Registers that these give are no secret to user code unless UMIP makes them one (SDM 3A 2.5). They never exit here. */
+function store<Value>(
+  mnemonic: string,
+  nothing: Value,
+  read: (cpu: Processor) => Value,
+): SystemOperation<Value> {
+  return new SystemOperation(
+    () => mnemonic,
+    LENGTH,
+    nothing,
+    (cpu, self) => {
+      const { cpl, cr4 } = cpu.registers;
+      if (cpl !== 0 && (cr4 & CR4.UMIP) !== 0n) return cpu.protectionFault();
+      self.value = read(cpu);
+      return Attempt.DONE;
+    },
+  );
+}
+
+/** SGDT and SIDT; the IDTR of a guest that has loaded none is as after RESET. */
+export function storeTable(register: 'gdtr' | 'idtr'): SystemOperation<DescriptorTable> {
+  const reset: DescriptorTable = { base: 0n as VirtualAddress, limit: 0xffff };
+  return store(`s${register.slice(0, 3)}`, reset, ({ registers }) => registers[register] ?? reset);
+}
+
+/** SLDT and STR. */
+export function storeSelector(register: 'ldtr' | 'tr'): SystemOperation<bigint> {
+  return store(register === 'tr' ? 'str' : 'sldt', 0n, ({ registers }) => BigInt(registers[register]));
 }
 
 /** What LGDT and LIDT do when they do not exit. */

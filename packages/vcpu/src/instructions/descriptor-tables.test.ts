@@ -140,6 +140,29 @@ test('LGDT, LIDT and INVPCID take what the processor could translate, not what C
   }
 });
 
+test('SGDT, SIDT, SLDT, STR and SMSW give what was loaded, to user code unless UMIP is set', () => {
+  const { cpu } = withGdt();
+  cpu.ltr(TSS);
+  cpu.lldt(LDT);
+  expect(cpu.sidt()).toEqual({ kind: 'done', value: { base: 0n, limit: 0xffff } });
+  const idtr = { base: va(0xffff_fe00_0000_0000n), limit: 0xfff };
+  cpu.lidt(idtr.base, idtr.limit);
+  const all = () => [cpu.sgdt(), cpu.sidt(), cpu.sldt(), cpu.str(), cpu.smsw()];
+  const values = [{ base: GDT, limit: 0x7f }, idtr, BigInt(LDT), BigInt(TSS), cpu.registers.cr0 & 0xffffn];
+  const given = values.map((value) => ({ kind: 'done', value }));
+  expect(all()).toEqual(given);
+  cpu.registers.cpl = 3;
+  expect(all()).toEqual(given);
+  cpu.registers.cpl = 0;
+  cpu.registers.cr4 |= CR4.UMIP;
+  expect(all()).toEqual(given);
+  cpu.registers.cpl = 3;
+  cpu.registers.idtr = undefined;
+  for (const instruction of ['sgdt', 'sidt', 'sldt', 'str', 'smsw'] as const) {
+    expect(cpu[instruction]()).toMatchObject(gp(0));
+  }
+});
+
 test('accesses and jumps go by CR4.LA57 all the same', () => {
   const { cpu } = machine();
   expect(cpu.load(va(WIDE), 8)).toMatchObject(gp(0));

@@ -7,7 +7,7 @@ import {
   checkU64,
 } from './arguments.ts';
 import { clts, lmsw, movFromCr, movToCr, smsw, wrpkru } from './control-operations.ts';
-import { loadSelector, loadTable } from './descriptor-operations.ts';
+import { loadSelector, loadTable, storeSelector, storeTable } from './descriptor-operations.ts';
 import { Fetch, Load, ReadModifyWrite, Store } from './memory-operations.ts';
 import type { Operation } from './operation.ts';
 import { LoadBytes, StoreBytes } from './string-operations.ts';
@@ -103,6 +103,10 @@ export function instructionTable(carryOut: (leaf: number, index: number) => bool
       checkInteger(selector, 0, LAST_U16, 'a selector');
       return loadSelector('tr', selector);
     },
+    sgdt: () => storeTable('gdtr'),
+    sidt: () => storeTable('idtr'),
+    sldt: () => storeSelector('ldtr'),
+    str: () => storeSelector('tr'),
     vmcall,
     vmx,
     vmfunc: () => vmfunc(carryOut),

@@ -1,5 +1,5 @@
 import { type Gfn, PAGE_SIZE, type PageView } from '@heki/physical-memory';
-import { PT_LOAD, PT_NOTE } from '../elf-header.ts';
+import { PT_LOAD, PT_NOTE } from '../formats/elf/elf-header.ts';
 import type { Note } from '../note.ts';
 
 const HEADER_SIZE = 64;

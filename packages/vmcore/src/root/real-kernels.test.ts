@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { virtualAddressOf } from '@heki/physical-memory';
 import { describe, expect, it } from 'vitest';
-import { readMemoryMap } from '../memory-map-file.ts';
+import { readMemoryMap } from '../node/memory-map-file.ts';
+import { openVmcore } from '../node/open-vmcore.ts';
 import { fixtureFacts, fixtureNames, fixturePath } from '../testing/fixtures.ts';
-import { openVmcore } from '../vmcore.ts';
 import { chosenRootOf } from './cpu-root.ts';
 import { doubtsAbout } from './doubts.ts';
 import { fitOfMemoryMap } from './memory-map-fit.ts';

@@ -1,7 +1,7 @@
 import { CR0, CR4 } from '@heki/x86';
 import { formatRights, sameRights } from '../../rights.ts';
 import type { ProtectionState } from '../../state.ts';
-import { type ControlBit, holds, nameOf, optionalBit, pinBit } from '../control-bit.ts';
+import { type ControlBit, give, holds, nameOf, optionalBit, pinBit } from '../control-bit.ts';
 import { ALL, createKitGuest, type KitGuest, rangeOf, rightsOf } from '../kit-guest.ts';
 import { REGISTERS } from '../kit-memory.ts';
 import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
@@ -190,6 +190,9 @@ function startsAfterRestore(setup: ConformanceSetup): void {
   }
   require(bit === undefined ||
     holds(twin, first, bit), 'a processor that took no INIT is not bound after restore');
+  if (bit === undefined) return;
+  give(twin, second, bit);
+  require(holds(twin, second, bit), 'a processor that has started is not bound');
 }
 
 /** Parts of a saved state with something wrong in each. */

@@ -41,7 +41,18 @@ export function savedLife(setup: ConformanceSetup, seed: number): boolean {
     require(here ===
       there, `seed ${seed}, step ${step} after it was saved: ${here}; where it was restored: ${there}. Before that: ${trace.slice(-8, -1).join('; ')}`);
   }
+  replacesAll(setup, guest, seed);
   return true;
+}
+
+/** A state replaces all that a machine has come to: nothing of a life is left under that of a machine where nothing has happened. */
+function replacesAll(setup: ConformanceSetup, { vm }: KitGuest, seed: number): void {
+  const nothing = createKitGuest(setup, CPUS).vm.save();
+  if (nothing === undefined || vm.save() === undefined) return;
+  require(vm.restore(nothing), `seed ${seed}: the state of a new machine was not taken`);
+  const [is, wanted] = [textOf(vm.save()), textOf(nothing)];
+  require(is ===
+    wanted, `seed ${seed}: the state of a new machine was restored, and it is ${is}, expected ${wanted}`);
 }
 
 /** One step on a random virtual CPU; what came of it. One that stands still takes INIT. */

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { VmcoreError } from './error.ts';
+import { VmcoreError } from '../error.ts';
 import { readMemoryMap } from './memory-map-file.ts';
 
 const TEXT =

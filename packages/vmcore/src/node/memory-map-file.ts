@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { VmcoreError } from './error.ts';
-import { type IomemMap, parseIomem } from './iomem.ts';
+import { VmcoreError } from '../error.ts';
+import type { IomemMap } from '../iomem.ts';
+import { parseMemoryMap } from '../memory-map-text.ts';
 
 /** The largest machines have some thousand lines in /proc/iomem. */
 const MAX_BYTES = 16 * 2 ** 20;
@@ -14,19 +15,10 @@ const MAX_BYTES = 16 * 2 ** 20;
 export function readMemoryMap(path: string): IomemMap {
   const text = readText(path);
   try {
-    return parseIomem(text.trimStart().startsWith('{') ? iomemOfJson(text) : text);
+    return parseMemoryMap(text);
   } catch (cause) {
     throw new VmcoreError(`${path}: ${(cause as Error).message}`, { cause });
   }
-}
-
-function iomemOfJson(text: string): string {
-  const value: unknown = JSON.parse(text);
-  const lines = (value as { readonly iomem?: unknown } | null)?.iomem;
-  if (!Array.isArray(lines) || !lines.every((line) => typeof line === 'string')) {
-    throw new VmcoreError('`iomem` is missing: expected an array of lines of /proc/iomem');
-  }
-  return lines.join('\n');
 }
 
 /** Not by the size that the file system tells: that of /proc/iomem is 0, and a device has none. */

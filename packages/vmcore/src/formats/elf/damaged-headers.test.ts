@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { VmcoreError } from './error.ts';
-import { buildCore, type CoreParts, qemuNote } from './testing/build-core.ts';
-import { readVmcore } from './vmcore.ts';
+import { VmcoreError } from '../../error.ts';
+import { buildCore, type CoreParts, qemuNote } from '../../testing/build-core.ts';
+import { readVmcore } from '../../vmcore.ts';
 
 const PAGE = new Uint8Array(4096);
 /** Where the second program header, the first PT_LOAD, begins. */
@@ -35,10 +35,14 @@ describe('the header that QEMU 7.2 writes', () => {
 
 describe('a damaged ELF header', () => {
   it.each([
-    [4, 1, 'EI_CLASS is 1: expected 2, 64-bit'],
+    [4, 1, 'EI_CLASS is 1: expected 2, 64-bit: 32-bit guests have other page tables'],
     [5, 2, 'EI_DATA is 2: expected 1, little-endian'],
-    [16, 2, 'e_type is 2: expected 4, a core file'],
-    [18, 183, 'e_machine is 183: expected 62, x86-64'],
+    [
+      16,
+      2,
+      'e_type is 2: expected 4, a core file: this is a program or a kernel image (vmlinux), and no memory',
+    ],
+    [18, 183, 'e_machine is 183: expected 62, x86-64: this is of an AArch64 machine'],
     [52, 63, 'e_ehsize is 63'],
     [54, 0, 'e_phentsize is 0: expected 56'],
     [56, 0, 'e_phnum is 0'],
@@ -51,7 +55,7 @@ describe('a damaged ELF header', () => {
 
   it('that is cut short is refused where the file ends', () => {
     const whole = buildCore({});
-    expect(errorOfBytes(whole.subarray(0, 3)).message).toContain('no ELF file');
+    expect(errorOfBytes(whole.subarray(0, 3)).message).toContain('no memory dump');
     for (const length of [4, 16, 63])
       expect(errorOfBytes(whole.subarray(0, length)).message).toContain('truncated');
   });
@@ -89,9 +93,7 @@ describe('a damaged program header', () => {
   it('whose bytes lie outside the file is refused', () => {
     const cases: [number, bigint][] = [
       [8, 2n ** 64n - 1n],
-      [8, 0x10000n],
       [32, 2n ** 64n - 1n],
-      [32, 4097n],
     ];
     for (const [field, value] of cases) {
       const error = errorOf((view) => view.setBigUint64(LOAD + field, value, true));
@@ -123,16 +125,6 @@ describe('a damaged program header', () => {
     expect(errorOf((view) => view.setBigUint64(LOAD + 24, 2n ** 64n - 4096n, true)).message).toContain(
       '52 bits',
     );
-  });
-
-  it('that overlaps another is refused, naming the later one in memory', () => {
-    const loads = [
-      { address: 0x3000, bytes: PAGE },
-      { address: 0x2800, bytes: PAGE },
-    ];
-    const error = errorOf(() => {}, { loads });
-    expect(error.message).toContain('PT_LOAD of 0x3000-0x4000 overlaps another, which ends at 0x3800');
-    expect(error.offset).toBe(LOAD + 24);
   });
 });
 

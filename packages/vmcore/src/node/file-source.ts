@@ -1,7 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { type ByteSource, beyondEnd, bytesSource } from './byte-source.ts';
-import { VmcoreError } from './error.ts';
+import { type ByteSource, beyondEnd, bytesSource } from '../byte-source.ts';
+import { VmcoreError } from '../error.ts';
 
 /**
  * A file as a source: a plain one is read by position and never loaded; one that gzip made is inflated into memory.
@@ -26,7 +26,8 @@ export function openSource(path: string, maxInflatedBytes: number): ByteSource {
 function openFile(path: string): ByteSource {
   let descriptor: number;
   try {
-    descriptor = openSync(path, 'r');
+    // Without the flag, opening a named pipe waits for someone who writes to it. Windows has neither.
+    descriptor = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (cause) {
     throw new VmcoreError(`${path} cannot be opened: ${(cause as Error).message}`, { cause });
   }

@@ -1,5 +1,5 @@
-import { type ByteSource, readFields } from './byte-source.ts';
-import { VmcoreError } from './error.ts';
+import { type ByteSource, readFields } from '../../byte-source.ts';
+import { VmcoreError } from '../../error.ts';
 
 /** Bytes of an ELF-64 header, a program header and a section header (System V gABI, chapters 4 and 5). */
 const HEADER_SIZE = 64;
@@ -12,15 +12,35 @@ const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
 const ET_CORE = 4;
 const EM_X86_64 = 62;
+/** What else e_type may be, and what people then have in hand. */
+const TYPES: ReadonlyMap<number, string> = new Map([
+  [1, 'an object file or a kernel module, and no memory'],
+  [2, 'a program or a kernel image (vmlinux), and no memory'],
+  [3, 'a shared library or a program, and no memory'],
+]);
+/** Machines that Linux and QEMU write cores of (System V gABI, registry of e_machine). */
+const MACHINES: ReadonlyMap<number, string> = new Map([
+  [3, 'a 32-bit x86 machine, whose page tables are others'],
+  [8, 'a MIPS machine'],
+  [20, 'a 32-bit PowerPC machine'],
+  [21, 'a PowerPC machine'],
+  [22, 'an IBM Z machine'],
+  [40, 'a 32-bit Arm machine'],
+  [183, 'an AArch64 machine, whose page tables are others'],
+  [243, 'a RISC-V machine'],
+  [258, 'a LoongArch machine'],
+]);
 /** In e_phnum: the number does not fit and stands in sh_info of section header 0. */
 const PN_XNUM = 0xffff;
+/** File offsets beyond are not exact as numbers. */
+const MOST_FILE = BigInt(Number.MAX_SAFE_INTEGER);
 /** A dump of QEMU has some ten PT_LOADs, a fixture of page tables some hundred, one of virtual ranges some thousand. */
 const MAX_PROGRAM_HEADERS = 2 ** 18;
 
 export const PT_LOAD = 1;
 export const PT_NOTE = 4;
 
-/** A program header whose file range lies within the file. */
+/** A program header. That of notes lies within the file; the memory of a PT_LOAD may end behind it, where a dump was cut short. */
 export interface ProgramHeader {
   readonly type: number;
   /** Where the header itself is. */
@@ -47,7 +67,7 @@ export function readProgramHeaders(source: ByteSource): ProgramHeader[] {
     const memorySize = table.getBigUint64(base + 40, true);
     const alignment = table.getBigUint64(base + 48, true);
     const what = `program header ${index} (${type === PT_LOAD ? 'PT_LOAD' : 'PT_NOTE'})`;
-    if (fileOffset + fileSize > BigInt(source.size)) {
+    if (type === PT_NOTE ? fileOffset + fileSize > BigInt(source.size) : fileOffset + fileSize > MOST_FILE) {
       throw new VmcoreError(
         `${what} has 0x${fileSize.toString(16)} bytes at 0x${fileOffset.toString(16)}, but the file ends at 0x${source.size.toString(16)}`,
         { offset: at + 8 },
@@ -77,16 +97,19 @@ export function readProgramHeaders(source: ByteSource): ProgramHeader[] {
 }
 
 function readHeader(source: ByteSource): DataView {
-  checkMagic(source);
   const header = readFields(source, 0, HEADER_SIZE);
   const expect = (offset: number, what: string, found: number, expected: number, meaning: string): void => {
     if (found === expected) return;
     throw new VmcoreError(`${what} is ${found}: expected ${expected}, ${meaning}`, { offset });
   };
-  expect(4, 'EI_CLASS', header.getUint8(4), ELFCLASS64, '64-bit');
+  expect(4, 'EI_CLASS', header.getUint8(4), ELFCLASS64, '64-bit: 32-bit guests have other page tables');
   expect(5, 'EI_DATA', header.getUint8(5), ELFDATA2LSB, 'little-endian');
-  expect(16, 'e_type', header.getUint16(16, true), ET_CORE, 'a core file');
-  expect(18, 'e_machine', header.getUint16(18, true), EM_X86_64, 'x86-64');
+  const machine = header.getUint16(18, true);
+  const isOf = MACHINES.get(machine);
+  expect(18, 'e_machine', machine, EM_X86_64, `x86-64${isOf === undefined ? '' : `: this is of ${isOf}`}`);
+  const type = header.getUint16(16, true);
+  const isA = TYPES.get(type);
+  expect(16, 'e_type', type, ET_CORE, `a core file${isA === undefined ? '' : `: this is ${isA}`}`);
   const size = header.getUint16(52, true);
   if (size !== QEMU_HEADER_SIZE) expect(52, 'e_ehsize', size, HEADER_SIZE, 'the size of an ELF-64 header');
   expect(54, 'e_phentsize', header.getUint16(54, true), PROGRAM_HEADER_SIZE, 'the size of a program header');
@@ -129,19 +152,4 @@ function readExtendedCount(source: ByteSource, header: DataView): number {
     );
   }
   return readFields(source, Number(sections), SECTION_HEADER_SIZE).getUint32(44, true);
-}
-
-function checkMagic(source: ByteSource): void {
-  if (source.size === 0) throw new VmcoreError('the file is empty: expected an ELF core', { offset: 0 });
-  const start = new Uint8Array(Math.min(16, source.size));
-  source.read(0, start);
-  if (start[0] === 0x7f && start[1] === 0x45 && start[2] === 0x4c && start[3] === 0x46) return;
-  const text = String.fromCharCode(...start);
-  const kdump = text.startsWith('KDUMP') || text.startsWith('makedumpfile');
-  throw new VmcoreError(
-    kdump
-      ? 'this is a dump in kdump format: expected an ELF core (QEMU: dump-guest-memory without a format)'
-      : 'no ELF file: expected it to begin with 7f 45 4c 46',
-    { offset: 0 },
-  );
 }

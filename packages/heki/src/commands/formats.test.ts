@@ -1,0 +1,56 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, describe, expect, it } from 'vitest';
+import { projectFile, runCommand } from '../testing/run-command.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'heki-formats-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const procVmcore = projectFile('fixtures/formats/proc-vmcore-small.elf.gz');
+
+describe('/proc/vmcore, which has no control registers', () => {
+  it('is walked and translated from swapper_pg_dir, and what was assumed is said', async () => {
+    const walked = await runCommand(['walk', procVmcore, '--format', 'json']);
+    expect(walked.exitCode).toBe(0);
+    const { leaves, tables, warnings } = JSON.parse(walked.stdout);
+    expect(leaves.length).toBe(11_482);
+    expect(tables).toMatchObject({ from: 'swapper_pg_dir', proven: true, cpu: null });
+    expect(warnings.map(({ id }: { readonly id: string }) => id)).toEqual(['assumed-registers']);
+    const { stdout } = await runCommand(['translate', procVmcore, 'ffffffff90c00000', '--access', 'write']);
+    expect(stdout).toContain('#PF 0x3 (P W)');
+    expect(stdout).toContain('warning: the dump has no control registers: ');
+  });
+
+  it('is protected as it is: CR4 is not believed to have what nothing shows', async () => {
+    const { exitCode, stdout } = await runCommand(['protect', procVmcore, '--json']);
+    expect(exitCode).toBe(0);
+    const { tables, controlRegisters, warnings, attacks } = JSON.parse(stdout);
+    expect(tables.from).toBe('swapper_pg_dir');
+    expect(controlRegisters).toEqual({ cr0: '0x10000', cr4: '0x0' });
+    expect(warnings).toContainEqual(expect.objectContaining({ id: 'assumed-registers' }));
+    const smep = attacks.find(({ name }: { readonly name: string }) => name === 'clear-smep');
+    expect(smep).toMatchObject({ with: { outcome: 'not-tried' } });
+  });
+
+  it('has the CR4 that the file beside it tells', async () => {
+    const path = join(folder, 'crashed.elf');
+    writeFileSync(path, gunzipSync(readFileSync(procVmcore)));
+    writeFileSync(join(folder, 'crashed.json'), JSON.stringify({ cr4: '0x750ef0' }));
+    const { stdout } = await runCommand(['protect', path, '--json']);
+    const { controlRegisters, warnings } = JSON.parse(stdout);
+    expect(controlRegisters.cr4).toBe('0x310800');
+    expect(warnings[0]?.message).toContain('CR4 is from crashed.json');
+  });
+
+  it('that was cut short is read as far as it goes, with a warning', async () => {
+    const whole = gunzipSync(readFileSync(procVmcore));
+    const path = join(folder, 'cut.elf');
+    writeFileSync(path, whole.subarray(0, whole.length - 5000));
+    const { exitCode, stdout, stderr } = await runCommand(['walk', path, '--format', 'json']);
+    expect(JSON.parse(stdout).warnings).toContainEqual(expect.objectContaining({ id: 'truncated' }));
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('cut.elf lacks 1 page-table page');
+  });
+});

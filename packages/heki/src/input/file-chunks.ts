@@ -1,0 +1,71 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
+import { InputError } from '../failure.ts';
+import { bytesText } from '../quantity.ts';
+import type { InputKind } from './input-kind.ts';
+
+const CHUNK_BYTES = 1 << 16;
+/** How long a pipe or a terminal may be silent. */
+const LONGEST_SILENCE_MS = 8000;
+const POLL_MS = 20;
+
+/**
+ * The bytes of a file as they come: of a device or of /proc, whose size nobody tells, and of a named pipe, too, which never
+ * makes the command wait without end.
+ *
+ * @throws {InputError} when it is a regular file that is larger than its kind may be, or a pipe where nothing comes; the
+ * file system's own error when it cannot be read
+ */
+export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator<Uint8Array, void> {
+  // Opening a named pipe would wait for someone who writes to it. Windows has neither the flag nor such pipes.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    const stats = await file.stat();
+    if (stats.isFile() && stats.size > kind.mostBytes) throw tooLarge(path, kind, bytesText(stats.size));
+    const isPipe = stats.isFIFO();
+    let begun = false;
+    let silentSince = Date.now();
+    for (;;) {
+      const chunk = new Uint8Array(CHUNK_BYTES);
+      const length = await readSome(file, chunk);
+      if (length !== undefined && length > 0) {
+        begun = true;
+        yield chunk.subarray(0, length);
+        silentSince = Date.now();
+        continue;
+      }
+      // A pipe that nobody has opened for writing looks as if it were at its end.
+      if (length === 0 && (begun || !isPipe)) return;
+      if (Date.now() - silentSince > LONGEST_SILENCE_MS) {
+        const who = length === 0 ? 'nobody writes to this pipe' : 'nothing comes from it';
+        throw new InputError(
+          `${path}: ${who}, for ${LONGEST_SILENCE_MS / 1000} seconds: expected ${kind.name}`,
+        );
+      }
+      await wait(POLL_MS);
+    }
+  } catch (error) {
+    // Of a read, the system's error does not tell of what.
+    throw error instanceof Error && 'syscall' in error && !('path' in error)
+      ? Object.assign(error, { path })
+      : error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** How many bytes came, 0 at the end; `undefined` when there are none yet. */
+async function readSome(file: FileHandle, target: Uint8Array): Promise<number | undefined> {
+  try {
+    return (await file.read(target, 0, target.length, null)).bytesRead;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return undefined;
+    throw error;
+  }
+}
+
+/** The refusal of what is larger than its kind may be. @param has its size, in words */
+export function tooLarge(path: string, kind: InputKind, has: string): InputError {
+  return new InputError(`${path}: ${has}: expected ${kind.name}, at most ${bytesText(kind.mostBytes)}`);
+}

@@ -1,0 +1,28 @@
+const MIB = 2 ** 20;
+
+/** What a file is read as. */
+export interface InputKind {
+  /** For people, after "expected". */
+  readonly name: string;
+  /** Most bytes of it, unpacked: a file of this kind that is larger is something else. */
+  readonly mostBytes: number;
+}
+
+/** The text and JSON files that the command reads, each with room for ten times what real machines have. */
+export const INPUT_KINDS = {
+  /** A large server's /proc/iomem has some thousand lines, 64 bytes each. */
+  memoryMap: { name: "the guest's /proc/iomem, or JSON with `iomem`", mostBytes: 16 * MIB },
+  /** That of a kernel with everything has 300 KiB. */
+  kernelConfig: { name: "a kernel's .config", mostBytes: 4 * MIB },
+  /** /proc/kallsyms of a kernel with all modules has 12 MiB. */
+  kernelSymbols: {
+    name: "a kernel's System.map or /proc/kallsyms, or JSON with `symbols`",
+    mostBytes: 64 * MIB,
+  },
+  /** The memory map and some symbols of one guest. */
+  sidecar: { name: 'the JSON that goes with a snapshot', mostBytes: 16 * MIB },
+  /** Ten thousand steps, which are the most that a scenario may have, take 1 MiB. */
+  scenario: { name: 'a scenario', mostBytes: 4 * MIB },
+  /** That of a kernel with 139 modules, loaded and unloaded twice, has 20 MiB. */
+  recording: { name: "a recording of a kernel's life", mostBytes: 64 * MIB },
+} as const satisfies Readonly<Record<string, InputKind>>;

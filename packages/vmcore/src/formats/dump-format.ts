@@ -1,0 +1,46 @@
+import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
+import type { ByteSource } from '../byte-source.ts';
+import type { Note } from '../note.ts';
+import type { VmcoreSegment } from '../segment.ts';
+
+/** What a reader must know of a dump as a file: one sentence for people without a full stop, under an id that stays. */
+export interface DumpWarning {
+  readonly id: 'truncated' | 'incomplete' | 'no-format';
+  readonly message: string;
+}
+
+/** What is in a dump, whatever its format. Everything else is found in it. */
+export interface DumpContents {
+  /** For people: `ELF core`. */
+  readonly format: string;
+  /** Absent where the dump holds nothing; a read that fails throws. */
+  readonly memory: PhysicalMemory<Gfn>;
+  /** What it holds, sorted by address and apart. */
+  readonly segments: readonly VmcoreSegment[];
+  readonly notes: readonly Note[];
+  readonly warnings: readonly DumpWarning[];
+}
+
+/** How a dump is read. */
+export interface ReadSettings {
+  /** Pages to keep in memory at most. */
+  readonly cachePages: number;
+}
+
+/** One form in which the memory of a guest is kept. */
+export interface DumpFormat {
+  /** Bytes at the start of the file that `recognises` wants to see. */
+  readonly looksAt: number;
+  /** Whether a file that begins with `start` is one; it may be shorter than `looksAt`. */
+  recognises(start: Uint8Array, source: ByteSource): boolean;
+  /** @throws {VmcoreError} when it is damaged, or is known and cannot be read: then with what to do */
+  read(source: ByteSource, settings: ReadSettings): DumpContents;
+}
+
+/** Whether `bytes` have `text`, in Latin-1, at `offset`. */
+export function hasText(bytes: Uint8Array, text: string, offset = 0): boolean {
+  for (let index = 0; index < text.length; index++) {
+    if (bytes[offset + index] !== text.charCodeAt(index)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,30 @@
+import { readNotes } from '../../note.ts';
+import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
+import { PT_NOTE, readProgramHeaders } from './elf-header.ts';
+import { readSegments } from './segment.ts';
+import { createSegmentMemory } from './segment-memory.ts';
+
+/**
+ * An ELF core by physical address: QEMU's `dump-guest-memory`, `virsh dump --memory-only`, Linux's `/proc/vmcore` and what
+ * `makedumpfile -E` makes of it.
+ */
+export const elfCore: DumpFormat = {
+  looksAt: 4,
+  recognises: (start) => hasText(start, '\x7fELF'),
+  read(source, { cachePages }) {
+    const headers = readProgramHeaders(source);
+    const { segments, missing } = readSegments(headers, source.size);
+    const places = headers
+      .filter(({ type }) => type === PT_NOTE)
+      .map(({ at, fileOffset, fileSize }) => ({ saidAt: at + 32, fileOffset, fileSize }));
+    const message = `the dump was cut short: 0x${missing.toString(16)} bytes of memory lie behind the end of the file, and are absent`;
+    const warnings: DumpWarning[] = missing > 0 ? [{ id: 'truncated', message }] : [];
+    return {
+      format: 'ELF core',
+      memory: createSegmentMemory(source, segments, cachePages),
+      segments,
+      notes: readNotes(source, places),
+      warnings,
+    };
+  },
+};
