@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { root, tool } from './prepare.mjs';
+import { root } from '../internal/launcher/src/root.mjs';
 
 /** Files of the examples, in the folder side by side. */
 const FILES = [
@@ -128,7 +128,7 @@ const CHECKS = [
   },
   {
     what: 'the types of what is published',
-    command: () => [tool('typescript', 'bin', 'tsc'), '-p', 'tsconfig.json'],
+    command: () => [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json'],
     isRight: () => true,
   },
 ];

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
+import { root } from '../internal/launcher/src/root.mjs';
 import { checkFromOutside } from './check-outside.mjs';
-import { root } from './prepare.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-pack-'));
 const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

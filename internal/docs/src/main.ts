@@ -4,6 +4,7 @@ import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
 import { writeABackendPage, writeAnAttackPage } from './extend.ts';
+import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
 import { type Page, writeParts } from './page.ts';
@@ -26,6 +27,7 @@ const PAGES: readonly Page[] = [
   verdictsPage,
   writeABackendPage,
   writeAnAttackPage,
+  findingsPage,
 ];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */

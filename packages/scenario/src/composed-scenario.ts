@@ -1,4 +1,5 @@
 import type { Attack, MachineSpecification } from '@heki/machine';
+import type { ScenarioError } from './error.ts';
 import type { ExpectedRights, Step } from './schema/step-schema.ts';
 
 /** A scenario with all that it includes. */
@@ -12,6 +13,9 @@ export interface ComposedScenario {
   readonly attacks?: readonly Attack[] | undefined;
   /** What the hypervisor is to grant in the end. */
   readonly expectRights?: readonly ExpectedRights[] | undefined;
-  /** Where a scenario that comes from files says the value at a path, as `FILE:LINE:COLUMN`; `undefined` where it says nothing. */
-  readonly placeOf?: ((...path: readonly string[]) => string | undefined) | undefined;
+  /**
+   * Of a scenario that comes from files: the error that the value at a path is wrong, with the place where it is said; `undefined` where no
+   * file says it.
+   */
+  readonly wrongAt?: ((path: readonly string[], what: string) => ScenarioError | undefined) | undefined;
 }

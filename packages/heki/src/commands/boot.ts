@@ -123,7 +123,7 @@ async function readFileText(path: string): Promise<string> {
     return await readText(path, INPUT_KINDS.scenario);
   } catch (error) {
     const why = fileErrorText(error);
-    throw why === undefined ? error : new InputError(`${path}: ${why}`);
+    throw why === undefined ? error : new InputError(why, { file: path }, error);
   }
 }
 
@@ -159,17 +159,16 @@ async function scenarioOf(
 
 /** What `make` gives; what it finds wrong with what a scenario's files say of the machine is said of the place in them. */
 function atItsPlace<Result>(
-  { placeOf }: ComposedScenario,
+  { wrongAt }: ComposedScenario,
   asked: MachineSpecification,
   make: () => Result,
 ): Result {
   try {
     return make();
   } catch (error) {
-    const at = error instanceof SpecificationError || error instanceof MachineError ? error.at : undefined;
-    const place = at === undefined || isAsked(asked, at) ? undefined : placeOf?.('machine', ...at);
-    if (at === undefined || place === undefined || !(error instanceof Error)) throw error;
-    throw new InputError(`${place} at ${['machine', ...at].join('.')}: ${error.message}`);
+    if (!(error instanceof SpecificationError || error instanceof MachineError)) throw error;
+    const { at } = error;
+    throw (at !== undefined && !isAsked(asked, at) && wrongAt?.(['machine', ...at], error.message)) || error;
   }
 }
 

@@ -22,7 +22,7 @@ export function createAttackLoader(): AttackLoader {
     const { default: exported } = await importModule(path);
     const list: readonly unknown[] = Array.isArray(exported) ? exported : [exported];
     if (list.length === 0)
-      throw new InputError(`${path}: its default export is an empty array, expected attacks`);
+      throw new InputError(`its default export is an empty array, expected attacks`, { file: path });
     const attacks = list.map((value, index) =>
       attackOf(value, path, Array.isArray(exported) ? `default export, attack ${index}` : 'default export'),
     );
@@ -30,7 +30,8 @@ export function createAttackLoader(): AttackLoader {
       const owner = owners.get(name);
       if (owner !== undefined)
         throw new InputError(
-          `${path}: attack ${name}: expected another name, for ${owner} has an attack of this one`,
+          `attack ${name}: expected another name, for ${owner} has an attack of this one`,
+          { file: path },
         );
       owners.set(name, printable(path));
     }
@@ -53,7 +54,7 @@ export async function loadAttacks(
 /** @throws {InputError} when `value` is not an attack */
 function attackOf(value: unknown, path: string, where: string): Attack {
   const fault = (field: string, found: unknown, expected: string): InputError =>
-    new InputError(`${path}: ${where}${field} is ${kindOf(found)}, expected ${expected}`);
+    new InputError(`${where}${field} is ${kindOf(found)}, expected ${expected}`, { file: path });
   const fields = fieldsOf(value);
   if (fields === undefined)
     throw fault('', value, 'an attack: { name, title, meaning, run }, or an array of them');
@@ -61,7 +62,8 @@ function attackOf(value: unknown, path: string, where: string): Attack {
   if (typeof name !== 'string' || !isAttackName(name)) {
     const found = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : kindOf(name);
     throw new InputError(
-      `${path}: ${where}.name is ${found}, expected small letters, digits and hyphens: store-text`,
+      `${where}.name is ${found}, expected small letters, digits and hyphens: store-text`,
+      { file: path },
     );
   }
   const text = (field: string, found: unknown): string => {
@@ -94,9 +96,9 @@ function attackOf(value: unknown, path: string, where: string): Attack {
       try {
         verdict = run.call(value, attacker, targets);
       } catch (error) {
-        throw new InputError(`${path}: attack ${name} threw ${thrownText(error)}`);
+        throw new InputError(`attack ${name} threw ${thrownText(error)}`, { file: path });
       }
-      return verdictOf(verdict, attacker.steps, `${path}: attack ${name}`);
+      return verdictOf(verdict, attacker.steps, path, name);
     },
   };
 }
@@ -114,7 +116,7 @@ function isClaim(claim: unknown): claim is AttackClaim {
 const OUTCOMES: readonly string[] = ['succeeded', 'blocked', 'livelock', 'crashed', 'not-tried'];
 
 /** @throws {InputError} when what an attack gave is no verdict about what it did */
-function verdictOf(value: unknown, steps: readonly unknown[], where: string): AttackVerdict {
+function verdictOf(value: unknown, steps: readonly unknown[], file: string, name: string): AttackVerdict {
   const { outcome, reason, target, decisive } = fieldsOf(value) ?? {};
   const fault =
     fieldsOf(value) === undefined
@@ -130,7 +132,7 @@ function verdictOf(value: unknown, steps: readonly unknown[], where: string): At
               : outcome !== 'not-tried' && steps.length === 0
                 ? `says ${outcome} and did nothing: expected not-tried`
                 : undefined;
-  if (fault !== undefined) throw new InputError(`${where} ${fault}`);
+  if (fault !== undefined) throw new InputError(`attack ${name} ${fault}`, { file });
   const verdict = value as AttackVerdict;
   return { ...verdict, reason: printable(verdict.reason) };
 }

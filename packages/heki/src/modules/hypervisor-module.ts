@@ -15,11 +15,11 @@ export async function loadHypervisor(path: string): Promise<Backend> {
   const { default: create, driver } = await importModule(path);
   if (typeof create !== 'function') {
     const expected = 'a function that makes a hypervisor: (settings) => ({ name, capabilities, ... })';
-    throw new InputError(`${path}: its default export is ${kindOf(create)}, expected ${expected}`);
+    throw new InputError(`its default export is ${kindOf(create)}, expected ${expected}`, { file: path });
   }
   if (driver !== undefined && typeof driver !== 'function') {
     const expected = 'a function that fills the port of the guest: (guest, { vcpu }) => boolean, or none';
-    throw new InputError(`${path}: its export driver is ${kindOf(driver)}, expected ${expected}`);
+    throw new InputError(`its export driver is ${kindOf(driver)}, expected ${expected}`, { file: path });
   }
   const name = printable(path);
   return {

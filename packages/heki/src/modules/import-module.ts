@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { ErrorPlace } from '@heki/physical-memory';
 import { fileErrorText, InputError } from '../failure.ts';
 import { printable } from '../printable.ts';
 
@@ -19,15 +20,15 @@ export async function importModule(path: string): Promise<ModuleExports> {
   const file = resolve(path);
   try {
     if ((await stat(path)).isDirectory())
-      throw new InputError(`${path}: is a directory, expected an ES module`);
+      throw new InputError('is a directory, expected an ES module', { file: path });
   } catch (error) {
     const why = fileErrorText(error);
-    throw why === undefined ? error : new InputError(`${path}: ${why}`);
+    throw why === undefined ? error : new InputError(why, { file: path });
   }
   try {
     return await import(pathToFileURL(file).href);
   } catch (error) {
-    throw new InputError(`${path}${placeIn(file, error)}: cannot be loaded: ${thrownText(error)}`);
+    throw new InputError(`cannot be loaded: ${thrownText(error)}`, { file: path, ...placeIn(file, error) });
   }
 }
 
@@ -43,15 +44,15 @@ export function thrownText(thrown: unknown): string {
   return printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text);
 }
 
-/** Where in the module `file` an error comes from: `:3`, or `:3:7`; empty when its stack does not tell. */
-function placeIn(file: string, error: unknown): string {
-  const stack = error instanceof Error ? error.stack : undefined;
+/** Where in the module `file` an error comes from, as far as its stack tells. */
+function placeIn(file: string, error: unknown): Pick<ErrorPlace, 'line' | 'column'> {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
   for (const name of [pathToFileURL(file).href, file]) {
-    const start = stack?.indexOf(`${name}:`) ?? -1;
-    if (stack !== undefined && start >= 0)
-      return /^:\d+(:\d+)?/.exec(stack.slice(start + name.length))?.[0] ?? '';
+    const start = stack.indexOf(`${name}:`);
+    const [, line, column] = start < 0 ? [] : (/^:(\d+):(\d+)/.exec(stack.slice(start + name.length)) ?? []);
+    if (line !== undefined && column !== undefined) return { line: Number(line), column: Number(column) };
   }
-  return '';
+  return {};
 }
 
 /** A kind of value, for an error: `a function`, `nothing`, `a Promise`. */

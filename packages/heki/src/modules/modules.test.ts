@@ -30,7 +30,7 @@ describe('a module', () => {
     const path = join(scratch, 'none.mjs');
     const { exitCode, stdout, stderr } = await boot(flag, path);
     expect(stderr).toBe(`heki: ${path}: no such file\n`);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
   });
 
   test.each([
@@ -66,7 +66,7 @@ describe('a module', () => {
     const { exitCode, stdout, stderr } = await boot('--hypervisor', make());
     expect(stderr.trimEnd()).toMatch(expected);
     expect(stderr).not.toContain('\u001b');
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
   });
 });
 
@@ -246,7 +246,7 @@ describe('an attack of the user', () => {
     const { exitCode, stdout, stderr } = await boot('--attack', path);
     expect(stderr).toContain(`heki: ${path}`);
     expect(stderr.trimEnd()).toMatch(expected);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
   });
 
   test('is tried beside those that come with heki, with Heki and without', async () => {
@@ -336,7 +336,7 @@ describe('a scenario', () => {
     const path = file(JSON.stringify(scenario, undefined, 2), 'json');
     const { exitCode, stderr } = await boot('--scenario', path);
     expect(stderr).toContain(`heki: ${path}${expected}`);
-    expect(exitCode).toBe(1);
+    expect(exitCode).toBe(3);
   });
 
   test('is not blamed for what the options of the command say', async () => {

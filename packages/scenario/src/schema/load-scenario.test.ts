@@ -29,9 +29,13 @@ describe('a scenario file', () => {
         steps: [{ do: 'untrace' }],
       },
     };
-    const { placeOf, ...scenario } = await load(files);
-    expect(placeOf?.('machine', 'memory')).toMatch(/^\S+json:1:\d+$/);
-    expect(placeOf?.('machine', 'kernel')).toBeUndefined();
+    const { wrongAt, ...scenario } = await load(files);
+    expect(wrongAt?.(['machine', 'memory'], 'too small')).toMatchObject({
+      message: expect.stringMatching(/^\S+json:1:\d+ at machine.memory: too small$/),
+      kind: 'input',
+      place: { line: 1 },
+    });
+    expect(wrongAt?.(['machine', 'kernel'], 'too old')).toBeUndefined();
     expect(scenario).toEqual({
       title: 'both',
       machine: { vcpus: 4, memory: '1GiB', profile: 'rfc-v2' },
@@ -59,7 +63,7 @@ describe('a scenario file', () => {
   test('gives no modules to a caller that loads none', async () => {
     const files = { 'a.json': { attacks: ['./mine.mjs'] } };
     await expect(load(files)).rejects.toThrow(
-      'a.json:1:13: ./mine.mjs: expected none, for modules are not loaded here',
+      'a.json:1:13 at attacks.0: ./mine.mjs: expected none, for modules are not loaded here',
     );
   });
 
@@ -68,13 +72,17 @@ describe('a scenario file', () => {
     expect((await load(files)).machine).toEqual({ hypervisor: 'mine.mjs' });
   });
 
-  const twice: Record<string, Scenario> = Object.fromEntries(
-    Array.from({ length: 20 }, (_, index) => [
-      index === 0 ? 'a.json' : `${index}.json`,
-      { include: [`${index + 1}.json`, `${index + 1}.json`], steps: [{ do: 'suspend' }] },
-    ]),
-  );
-  test.each<[why: string, files: Readonly<Record<string, Scenario | string>>, message: string]>([
+  /** Files that include the next one twice, the last with what `last` has. */
+  const twice = (count: number, last: Scenario): Record<string, Scenario> => ({
+    ...Object.fromEntries(
+      Array.from({ length: count }, (_, index) => [
+        index === 0 ? 'a.json' : `${index}.json`,
+        { include: [`${index + 1}.json`, `${index + 1}.json`] },
+      ]),
+    ),
+    [`${count}.json`]: last,
+  });
+  test.each<[why: string, files: Readonly<Record<string, Scenario | string>>, message: string | RegExp]>([
     ['no JSON', { 'a.json': '{' }, 'a.json:1:1: not JSON'],
     ['no scenario', { 'a.json': { include: ['b.json'] }, 'b.json': '{"step": []}' }, 'b.json:1:1: step: '],
     ['one that includes itself', { 'a.json': { include: ['./b/../a.json'] } }, 'a.json: includes itself'],
@@ -85,8 +93,27 @@ describe('a scenario file', () => {
     ],
     [
       'one with more steps than anybody waits for',
-      { ...twice, '20.json': { steps: [] } },
-      'steps with what it includes, expected at most 10000',
+      twice(7, { steps: Array.from({ length: 100 }, () => ({ do: 'suspend' })) }),
+      '12800 steps and expectations with what it includes, expected at most 10000',
+    ],
+    [
+      'one with more expectations than that',
+      twice(7, { expectRights: Array.from({ length: 100 }, () => ({ of: 'every page', never: 'wx' })) }),
+      'steps and expectations with what it includes, expected at most 10000',
+    ],
+    [
+      'a few that include each other more often than anybody waits for',
+      twice(31, {}),
+      'inclusion 1001 of a file, expected at most 1000 in all',
+    ],
+    [
+      'several with more text than memory has room for',
+      {
+        'a.json': { include: ['1.json', '2.json'] },
+        '1.json': `${' '.repeat(2 ** 23)}{}`,
+        '2.json': `${' '.repeat(2 ** 23)}{}`,
+      },
+      /^2.json: 16777\d+ characters with the other files, expected at most 16777216$/,
     ],
   ])('is refused when it is %s', async (_, files, message) => {
     await expect(load(files)).rejects.toThrow(ScenarioError);

@@ -1,13 +1,16 @@
 import { type Attack, isModulePath, joinSpecifications, type MachineSpecification } from '@heki/machine';
-import { attackNamed, knownAttacks } from '../attack-names.ts';
+import type { ErrorPlace } from '@heki/physical-memory';
+import { knownAttacks, noAttack } from '../attack-names.ts';
 import type { ComposedScenario } from '../composed-scenario.ts';
-import { ScenarioError } from '../error.ts';
+import { placeText, ScenarioError } from '../error.ts';
 import { parseScenarioText } from './parse-scenario.ts';
 import { positionsIn } from './positions.ts';
 import type { Scenario } from './scenario-schema.ts';
 
-/** Files that include each other can ask for more steps than anybody waits for. */
+/** Files that include each other can ask for more than anybody waits for: of steps, of their own number, of text. */
 const MOST_STEPS = 10_000;
+const MOST_INCLUDED = 1000;
+const MOST_CHARACTERS = 16 * 2 ** 20;
 const MOST_NESTED = 32;
 
 /** What a scenario's files can have beside their own text. */
@@ -36,8 +39,9 @@ interface Composition extends ComposedScenario {
  *
  * @param file its name; names of included files, kernels and modules are relative to the file that they stand in
  * @param read gives the text of a file
- * @throws {ScenarioError} for what is no scenario, when one includes itself, and for an attack that neither heki nor `sources` has; and
- *   whatever `read` and `loadAttacks` throw
+ * @throws {ScenarioError} for what is no scenario, when one includes itself, for an attack that neither heki nor `sources` has, and
+ *   beyond 10,000 steps, 1,000 inclusions of files, 32 of them in each other, or 16 Mi characters of text; and whatever `read` and
+ *   `loadAttacks` throw
  */
 export async function loadScenario(
   file: string,
@@ -45,10 +49,15 @@ export async function loadScenario(
   sources: ScenarioSources = {},
 ): Promise<ComposedScenario> {
   const files = new Map<string, ScenarioFile>();
+  let included = 0;
+  let characters = 0;
   const find = async (name: string, from: string | undefined): Promise<ScenarioFile> => {
     const known = files.get(name);
     if (known !== undefined) return known;
     const text = await textOf(name, from);
+    characters += text.length;
+    if (characters > MOST_CHARACTERS)
+      throw wrong(name, `${characters} characters with the other files, expected at most ${MOST_CHARACTERS}`);
     const found = { name, text, scenario: parseScenarioText(text, name) };
     files.set(name, found);
     return found;
@@ -58,19 +67,19 @@ export async function loadScenario(
       return await read(name);
     } catch (error) {
       if (from === undefined || !(error instanceof Error)) throw error;
-      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { cause: error });
+      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { file: name }, error);
     }
   };
   const loadAttacks = async (path: string, from: ScenarioFile, at: number): Promise<readonly Attack[]> => {
     if (sources.loadAttacks !== undefined) return sources.loadAttacks(beside(path, from.name));
-    throw new ScenarioError(
-      `${placeIn(from, ['attacks', at])}: ${path}: expected none, for modules are not loaded here`,
-    );
+    throw wrongAt(from, ['attacks', at], `${path}: expected none, for modules are not loaded here`);
   };
   const compose = async (name: string, above: readonly string[]): Promise<Composition> => {
-    if (above.includes(name)) throw new ScenarioError(`${name}: includes itself`);
+    if (above.includes(name)) throw wrong(name, 'includes itself');
     if (above.length > MOST_NESTED)
-      throw new ScenarioError(`${name}: included ${above.length} deep, expected at most ${MOST_NESTED}`);
+      throw wrong(name, `included ${above.length} deep, expected at most ${MOST_NESTED}`);
+    if (included++ > MOST_INCLUDED)
+      throw wrong(name, `inclusion ${included - 1} of a file, expected at most ${MOST_INCLUDED} in all`);
     const found = await find(name, above.at(-1));
     const { scenario } = found;
     const parts: Composition[] = [];
@@ -95,10 +104,11 @@ export async function loadScenario(
       attacks: [...attacks],
       files: [...parts.flatMap((part) => part.files), found],
     };
-    const steps = composed.initcalls.length + composed.steps.length;
+    const steps = composed.initcalls.length + composed.steps.length + expectations.length;
     if (steps > MOST_STEPS)
-      throw new ScenarioError(
-        `${name}: ${steps} steps with what it includes, expected at most ${MOST_STEPS}`,
+      throw wrong(
+        name,
+        `${steps} steps and expectations with what it includes, expected at most ${MOST_STEPS}`,
       );
     return composed;
   };
@@ -106,33 +116,36 @@ export async function loadScenario(
   return {
     ...composed,
     attacks: [...attacks, ...(sources.attacks ?? [])],
-    placeOf(...path) {
+    wrongAt(path, what) {
       const last = all.findLast(({ scenario }) => isSaid(scenario, path));
-      return last && placeIn(last, path);
+      return last && wrongAt(last, path, what);
     },
   };
 }
 
-/** @throws {ScenarioError} with the place of a step that names an attack that is not among `attacks` */
+/** @throws {ScenarioError} with the place of the first step that names an attack that is not among `attacks` */
 function checkAttacks(file: ScenarioFile, attacks: readonly Attack[]): void {
-  const faults = (['initcalls', 'steps'] as const).flatMap((list) =>
-    (file.scenario[list] ?? []).flatMap((step, index) => {
-      if (step.do !== 'attack') return [];
-      try {
-        attackNamed(step.how, attacks);
-        return [];
-      } catch (error) {
-        if (!(error instanceof ScenarioError)) throw error;
-        return [`${placeIn(file, [list, index, 'how'])} at ${list}.${index}.how: ${error.message}`];
-      }
-    }),
-  );
-  if (faults.length > 0) throw new ScenarioError(faults.join('\n'));
+  for (const list of ['initcalls', 'steps'] as const) {
+    for (const [index, step] of (file.scenario[list] ?? []).entries()) {
+      if (step.do !== 'attack' || attacks.some(({ name }) => name === step.how)) continue;
+      throw wrongAt(file, [list, index, 'how'], noAttack(step.how, attacks));
+    }
+  }
 }
 
-/** The place of a value in a file: `scenario.json:3:12`. */
-function placeIn({ name, text }: ScenarioFile, path: readonly PropertyKey[]): string {
-  return `${name}${positionsIn(text)(path)}`;
+/** The place of a value in a file. */
+function placeIn({ name, text }: ScenarioFile, path: readonly PropertyKey[]): ErrorPlace {
+  const [list, index] = path;
+  return {
+    file: name,
+    ...positionsIn(text)(path),
+    ...(list !== 'machine' && typeof index === 'number' ? { step: `${String(list)}.${index}` } : {}),
+  };
+}
+
+function wrongAt(file: ScenarioFile, path: readonly PropertyKey[], what: string): ScenarioError {
+  const place = placeIn(file, path);
+  return new ScenarioError(`${placeText(place)} at ${path.join('.')}: ${what}`, place);
 }
 
 function isSaid(value: object, path: readonly string[]): boolean {
@@ -142,6 +155,10 @@ function isSaid(value: object, path: readonly string[]): boolean {
     at = Reflect.get(at, key);
   }
   return true;
+}
+
+function wrong(file: string, what: string): ScenarioError {
+  return new ScenarioError(`${file}: ${what}`, { file });
 }
 
 /** What a file says of the machine, with the paths of its kernel and its hypervisor as the caller wants them. */

@@ -1,0 +1,4 @@
+/** A kernel that cannot be audited. */
+export class AuditError extends Error {
+  override readonly name = 'AuditError';
+}
