@@ -9,6 +9,9 @@ export default defineConfig({
       'examples/*/vitest.config.ts',
       'internal/guests',
       'internal/judges',
+      'internal/launcher',
+      'internal/launcher/vitest.long.config.ts',
+      'internal/mutants',
       'internal/vectors',
     ],
     // All processors: by default one stays idle, which is half of two.

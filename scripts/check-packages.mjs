@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
-import { root } from './prepare.mjs';
+import { root } from '../internal/launcher/src/root.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-pack-'));
 const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

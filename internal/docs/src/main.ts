@@ -3,6 +3,7 @@ import { attackMatrixPage } from './attack-matrix.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
+import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
 import { type Page, writeParts } from './page.ts';
@@ -23,6 +24,7 @@ const PAGES: readonly Page[] = [
   backendsPage,
   workloadsPage,
   verdictsPage,
+  findingsPage,
 ];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */

@@ -103,6 +103,15 @@ export interface HekiGuest {
   counters(frame: Gfn): PermissionCounters | undefined;
   /** MEM_ATTR bits that `frame` has by its counters: the union over its mappings, READ | WRITE without any. */
   permissions(frame: Gfn): number;
+  /**
+   * Visits every run of frames below `end` whose {@link permissions} are equal, from `start` on, in ascending order. `counted` tells
+   * whether they have counters.
+   */
+  forEachPermissions(
+    start: Gfn,
+    end: Gfn,
+    visit: (permissions: number, start: Gfn, end: Gfn, counted: boolean) => void,
+  ): void;
   /** Distinct frames that have counters. */
   countedFrames(): number;
 }

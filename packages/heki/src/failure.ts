@@ -1,34 +1,114 @@
-/** The command was called wrongly: exit code 2. */
-export class UsageError extends Error {
+import { getSystemErrorMap } from 'node:util';
+import { type ErrorKind, type ErrorPlace, HekiError } from '@heki/physical-memory';
+
+/** The command was called wrongly. A message that is about an option begins with it. */
+export class UsageError extends HekiError {
   override readonly name = 'UsageError';
+
+  constructor(message: string) {
+    super(message, { kind: 'usage', place: optionPlace(/^-{1,2}\w[\w-]*/.exec(message)?.[0]) });
+  }
 }
 
-/** What was asked for cannot be had, through no fault of the program: a file, its contents. Exit code 1. */
-export class InputError extends Error {
+/** A file, or what it holds, cannot be read as what it was taken for. */
+export class InputError extends HekiError {
   override readonly name = 'InputError';
+
+  /** @param place the file in it, with line and column where there are such, is put before the message */
+  constructor(message: string, place: ErrorPlace = {}, cause?: unknown) {
+    super(`${placeText(place)}${message}`, { kind: 'input', place, cause });
+  }
 }
 
-/** Exit codes, as for grep and its kin. */
+/** What was made cannot be written. */
+export class OutputError extends HekiError {
+  override readonly name = 'OutputError';
+
+  constructor(message: string, place: ErrorPlace = {}, cause?: unknown) {
+    super(`${placeText(place)}${message}`, { kind: 'output', place, cause });
+  }
+}
+
+function optionPlace(option: string | undefined): ErrorPlace {
+  return option === undefined ? {} : { option };
+}
+
+/** `guest.json:3:7: `. */
+function placeText({ file, line, column }: ErrorPlace): string {
+  if (file === undefined) return '';
+  return line === undefined ? `${file}: ` : `${file}:${line}:${column ?? 1}: `;
+}
+
+/** What a program learns from the exit code, of every command. */
 export const ExitCode = {
   SUCCESS: 0,
-  /** The work could not be done, or Heki refused. */
+  /** A finding, a refusal, or a failed attempt. */
   FAILURE: 1,
+  /** The command was called wrongly. */
   USAGE: 2,
+  /** A file cannot be read: it is missing, damaged, or something else. */
+  INPUT: 3,
 } as const;
 
+/** What went wrong, as it is told to people and to programs. */
+export interface Failure {
+  /** `internal`: a mistake of the program. */
+  readonly kind: Exclude<ErrorKind, 'misuse'> | 'internal';
+  readonly message: string;
+  readonly place: ErrorPlace;
+}
+
+const EXIT_CODES: Readonly<Record<Failure['kind'], number>> = {
+  usage: ExitCode.USAGE,
+  input: ExitCode.INPUT,
+  impossible: ExitCode.FAILURE,
+  output: ExitCode.FAILURE,
+  internal: ExitCode.FAILURE,
+};
+
+/** The exit code that goes with a failure. */
+export function exitCodeOfFailure({ kind }: Failure): number {
+  return EXIT_CODES[kind];
+}
+
+/**
+ * What to tell of something that was thrown. Misuse of a package is a mistake of the program, since its caller is this command; so is
+ * whatever else is no error of the packages and none of the operating system.
+ */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof HekiError && error.kind !== 'misuse') {
+    return { kind: error.kind, message: error.message, place: error.place };
+  }
+  const reason = fileErrorText(error);
+  if (reason !== undefined && error instanceof Error) {
+    if ('syscall' in error && error.syscall === 'write') {
+      return { kind: 'output', message: `the output: ${reason}`, place: {} };
+    }
+    const { message, place } = new InputError(reason, 'path' in error ? { file: String(error.path) } : {});
+    return { kind: 'input', message, place };
+  }
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const message = `internal error: ${text} (please report it with the output of HEKI_DEBUG=1)`;
+  return { kind: 'internal', message, place: {} };
+}
+
+/** Where libuv's own words would not be understood. */
 const FILE_ERRORS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file',
-  EACCES: 'permission denied',
   EISDIR: 'is a directory',
   ENOTDIR: 'a part of the path is not a directory',
-  EMFILE: 'too many open files',
   ELOOP: 'too many symbolic links',
   ENAMETOOLONG: 'the name is too long',
   ENOSPC: 'no space left on the device',
+  ERR_INVALID_ARG_VALUE: 'not the name of a file',
 };
 
-/** A failed system call on a file in words, or `undefined` when `error` is something else. */
+/** A failed operation on a file in words, or `undefined` when `error` is something else. */
 export function fileErrorText(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
-  return 'syscall' in error ? (FILE_ERRORS[error.code] ?? error.code) : undefined;
+  const own = FILE_ERRORS[error.code];
+  if (!('syscall' in error)) return error.code.startsWith('ERR_') ? own : undefined;
+  if (own !== undefined) return own;
+  const [, words] = ('errno' in error && getSystemErrorMap().get(Number(error.errno))) || [];
+  return words ?? error.code;
 }

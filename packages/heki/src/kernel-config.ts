@@ -25,7 +25,8 @@ export function parseKernelConfig(text: string, path: string): KernelConfig {
   }
   if (lines === 0) {
     throw new InputError(
-      `${path}: no kernel configuration: expected lines as "CONFIG_RANDOMIZE_BASE=y" or "# CONFIG_HEKI is not set"`,
+      'no kernel configuration: expected lines as "CONFIG_RANDOMIZE_BASE=y" or "# CONFIG_HEKI is not set"',
+      { file: path },
     );
   }
   return options;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { InputError } from './failure.ts';
+import { fileErrorText, OutputError } from './failure.ts';
 
 /** A file to be written. */
 export interface OutputFile {
@@ -14,7 +14,7 @@ export interface OutputFile {
  * names. A reader sees a whole file or none.
  *
  * @param overwrite whether a file that is there may be replaced
- * @throws {InputError} when one is there and may not; the file system's own error when one cannot be written
+ * @throws {OutputError} when one is there and may not, or cannot be written
  */
 export async function writeFiles(files: readonly OutputFile[], overwrite: boolean): Promise<void> {
   const written: { readonly temporary: string; readonly path: string }[] = [];
@@ -22,19 +22,29 @@ export async function writeFiles(files: readonly OutputFile[], overwrite: boolea
     for (const { path, chunks } of files) {
       const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
       const file = await open(temporary, 'wx').catch((error: unknown) => {
-        // The name beside it is no concern of the user's.
-        throw error instanceof Error ? Object.assign(error, { path }) : error;
+        const why = fileErrorText(error);
+        throw why === undefined ? error : new OutputError(why, { file: path }, error);
       });
       written.push({ temporary, path });
       try {
-        for await (const chunk of chunks) await file.write(chunk);
+        for await (const chunk of chunks) await writing(file.write(chunk), path);
       } finally {
         await file.close();
       }
     }
-    for (const { temporary, path } of written) await takeName(temporary, path, overwrite);
+    for (const { temporary, path } of written) await writing(takeName(temporary, path, overwrite), path);
   } finally {
     for (const { temporary } of written) await rm(temporary, { force: true });
+  }
+}
+
+/** @throws {OutputError} when `work` on the file at `path` fails: the name beside it is no concern of the user's */
+async function writing<Result>(work: Promise<Result>, path: string): Promise<Result> {
+  try {
+    return await work;
+  } catch (error) {
+    const why = fileErrorText(error);
+    throw why === undefined ? error : new OutputError(why, { file: path }, error);
   }
 }
 
@@ -50,6 +60,6 @@ async function takeName(temporary: string, path: string, overwrite: boolean): Pr
 }
 
 /** The refusal to replace the file at `path`. */
-export function existsError(path: string): InputError {
-  return new InputError(`${path}: is there already; --force replaces it`);
+export function existsError(path: string): OutputError {
+  return new OutputError('is there already; --force replaces it', { file: path });
 }

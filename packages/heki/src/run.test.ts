@@ -87,9 +87,9 @@ describe('a file that cannot be used', () => {
     [['protect', kernel, '--kernel-config', missing], /missing.*no such file/],
     [['protect', kernel, '--kernel-config', file('config', '# nothing\n')], /no kernel configuration/],
     [['protect', kernel, '--kernel-config', scratch], /directory/],
-  ])('%j is answered with exit code 1 and what is wrong, without a stack', async (args, message) => {
+  ])('%j is answered with exit code 3 and what is wrong, without a stack', async (args, message) => {
     const { exitCode, stdout, stderr } = await runCommand(args);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
     expect(stderr).toMatch(/^heki: .+\n$/);
     expect(stderr).toMatch(message);
     expect(stderr).not.toContain('internal error');

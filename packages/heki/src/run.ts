@@ -1,10 +1,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
-import { ExitCode, fileErrorText, UsageError } from './failure.ts';
+import { ExitCode, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
-import { printable } from './printable.ts';
+import { reportFailure } from './report/failure-report.ts';
 
 const SNAPSHOT =
   "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split";
@@ -49,6 +49,24 @@ Examples:
   heki boot --workload all                           which legitimate work protection breaks
   heki boot --workload all --hypervisor hyperv       the same without Heki and on Hyper-V`;
 
+const AUDIT_EXAMPLES = `
+Examples:
+  heki audit guest.elf.gz                                   the verdict, a picture of memory, the findings
+  heki audit guest.elf --memory-map iomem --fail-on medium
+  heki audit guest.elf --sarif audit.sarif                  for GitHub's code scanning
+  heki audit guest.elf --baseline known.json --update-baseline
+  heki audit guest.elf --baseline known.json                only what is new makes it fail
+  heki audit guest.elf --json --no-heki | jq '.findings[] | select(.fails)'
+
+Exit codes: 0 no finding at or above --fail-on, 1 a finding, 2 called wrongly, 3 the snapshot cannot be read.`;
+
+const DIFF_EXAMPLES = `
+Examples:
+  heki diff morning.elf.gz evening.elf.gz
+  heki diff golden.elf.gz guest.elf.gz --json | jq .appeared
+
+Exit codes: 0 nothing differs, 1 something does, 2 called wrongly, 3 a snapshot cannot be read.`;
+
 const REPLAY_EXAMPLES = `
 Examples:
   heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
@@ -79,8 +97,10 @@ const EXIT_CODES = `
 Exit codes:
   0  nothing was found that makes it fail; what nobody claims to stop is shown in red, and is no failure
   1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
-     no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected
+     no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected.
+     Also a machine that cannot be made, and an output that cannot be written
   2  wrong usage
+  3  a file cannot be read: it is missing, damaged, or something else
   rfc-v2 is there to show its defects: claims, rights and broken work make it fail only with --strict.`;
 
 /** A parser of whole numbers from `least` to `most`. */
@@ -117,14 +137,24 @@ function cr3Option(meaning: string): Option {
   });
 }
 
-/** The commands and their options. What a command does is loaded when it is called, not before. */
-function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
+/**
+ * The commands and their options. What a command does is loaded when it is called, not before.
+ *
+ * @public for what asks it for the options that there are
+ */
+export function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
     .description('Hypervisor-Enforced Kernel Integrity on the memory of real Linux kernels.')
     .exitOverride()
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
-    .showHelpAfterError('(heki --help tells what there is)')
-    .addHelpText('after', '\nheki COMMAND --help shows examples. NO_COLOR turns colours off.');
+    .helpCommand(false)
+    .addHelpText(
+      'after',
+      `
+heki COMMAND --help shows examples. NO_COLOR turns colours off.
+Exit codes: 0 done, 1 a finding, a refusal or a failure, 2 wrong usage, 3 a file that cannot be read.
+With --json an error is JSON, too, on standard output.`,
+    );
 
   addHypervisorFlags(program.command('protect'))
     .summary('protect a kernel as Heki does, then attack it')
@@ -145,6 +175,67 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
     .action(async (snapshot: string | undefined, options) => {
       const { protect } = await import('./commands/protect.ts');
       finished(await protect(snapshot, options, io));
+    });
+
+  addHypervisorFlags(program.command('audit'))
+    .summary('what is wrong with the memory permissions of a kernel')
+    .description(
+      'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
+    )
+    .argument(
+      '[SNAPSHOT]',
+      'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
+    )
+    .addOption(
+      new Option(
+        '--fail-on <severity>',
+        'exit with 1 for a finding that is this bad or worse (default: high)',
+      ).choices(['info', 'low', 'medium', 'high', 'critical']),
+    )
+    .option('--baseline <file>', 'findings that are known and accepted')
+    .option('--update-baseline', 'write what is found to that file')
+    .option('--no-heki', 'do not work out what Heki would do')
+    .option('--redact', 'leave out addresses, the command line and names')
+    .option('--sarif <file>', 'write SARIF 2.1.0, too')
+    .option('--markdown <file>', 'write Markdown, too')
+    .option('--cpu <name>', CPU_OF_SNAPSHOT)
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
+    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', AUDIT_EXAMPLES)
+    .action(async (snapshot: string | undefined, options) => {
+      const { audit } = await import('./commands/audit.ts');
+      finished(await audit(snapshot, options, io));
+    });
+
+  program
+    .command('diff')
+    .argument('<BEFORE>', 'ELF core of a guest, plain or gzip')
+    .argument('<AFTER>', 'another, or the same guest later')
+    .summary('what differs between two kernels, or two moments of one')
+    .description(
+      'Compares how two kernels map their memory: regions by the rights of their pages, the image by offsets, which KASLR does not move, findings of the audit, and of one boot single frames.',
+    )
+    .option('--redact', 'leave out addresses and names')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', DIFF_EXAMPLES)
+    .action(async (before: string, after: string, options: { redact?: boolean; json?: boolean }) => {
+      const { diff } = await import('./commands/diff.ts');
+      finished(await diff(before, after, options, io));
+    });
+
+  program
+    .command('explain')
+    .argument('[FINDING]', 'the id of a finding: heki/wx-alias (default: list all)')
+    .summary('what a finding of the audit means')
+    .description('What it is, what an attacker makes of it, how a sound kernel comes to it, and what to do.')
+    .option('--json', 'print one JSON array')
+    .addHelpText('after', '\nExamples:\n  heki explain\n  heki explain heki/wx-alias')
+    .action(async (id: string | undefined, options: { json?: boolean }) => {
+      const { explain } = await import('./commands/explain.ts');
+      finished(await explain(id, options, io));
     });
 
   addHypervisorFlags(program.command('boot'))
@@ -290,87 +381,58 @@ function createProgram(io: CommandIo, finished: (exitCode: number) => void): Com
       const { replay } = await import('./commands/replay.ts');
       finished(await replay(recording, options, io));
     });
+
+  program
+    .command('help')
+    .argument('[command]')
+    .summary('show the help of a command')
+    .action((name: string | undefined) => {
+      const named = name === undefined ? program : program.commands.find((one) => one.name() === name);
+      if (named === undefined) throw new UsageError(`unknown command '${name}'`);
+      named.help();
+    });
   return program;
 }
 
 /**
- * Runs the command line `args` (without the program's name) and returns its exit code: 0, 1 when the work could
- * not be done, 2 when it was called wrongly. Writes to `io` alone and never throws.
+ * Runs the command line `args` (without the program's name) and returns its exit code, an {@link ExitCode}. Writes to `io` alone and
+ * never throws.
  */
 export async function run(args: readonly string[], io: CommandIo): Promise<number> {
   let exitCode: number = ExitCode.SUCCESS;
-  const texts = { out: '', error: '' };
+  let help = '';
   const program = createProgram(io, (code) => {
     exitCode = code;
   });
-  for (const command of program.commands) {
-    command.showHelpAfterError(`(heki ${command.name()} --help tells what there is)`);
-  }
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => {
-        texts.out += text;
+        help += text;
       },
-      writeErr: (text) => {
-        texts.error += text;
-      },
+      writeErr: () => {},
       ...(io.stdout.columns === undefined ? {} : { getOutHelpWidth: () => io.stdout.columns ?? 80 }),
     });
   }
   try {
-    if (args.length === 0) {
-      texts.error = program.helpInformation();
-      throw new CommanderError(ExitCode.USAGE, 'heki.noCommand', 'no command');
-    }
+    if (args.length === 0) throw new UsageError('no command');
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (error instanceof OutputClosed) return exitCode;
-    if (error instanceof CommanderError) {
-      const isHelp = error.code === 'commander.helpDisplayed' || error.code === 'commander.version';
-      exitCode = isHelp ? ExitCode.SUCCESS : ExitCode.USAGE;
-    } else {
-      exitCode = error instanceof UsageError ? ExitCode.USAGE : ExitCode.FAILURE;
-      texts.error += `heki: ${failureText(error, io)}\n`;
-    }
+    const isHelp = error instanceof CommanderError && error.exitCode === 0;
+    if (!isHelp) return reportFailure(error, args, io, hintFor(error, args, program));
   }
   try {
-    if (texts.out !== '') await io.stdout.write(texts.out);
+    if (help !== '') await io.stdout.write(help);
   } catch (error) {
-    if (error instanceof OutputClosed) return exitCode;
-    exitCode = ExitCode.FAILURE;
-    texts.error += `heki: ${failureText(error, io)}\n`;
+    if (!(error instanceof OutputClosed)) return reportFailure(error, args, io);
   }
-  // Where even this cannot be written, nobody can be told.
-  if (texts.error !== '') await io.stderr.write(texts.error).catch(() => {});
   return exitCode;
 }
 
-/**
- * Errors that files and options can cause. Any other error that comes up here is a mistake of the program: the packages throw
- * theirs for misuse by their caller, which is this command. By name, because importing the classes would cost what
- * loading commands late saves.
- */
-const INPUT_ERRORS: ReadonlySet<string> = new Set([
-  'UsageError',
-  'InputError',
-  'VmcoreError',
-  'MachineError',
-  'ScenarioError',
-  'LinuxError',
-]);
-
-/** What to tell the user about `error`: one paragraph, never a stack unless HEKI_DEBUG asks for it. */
-function failureText(error: unknown, io: CommandIo): string {
-  if (!(error instanceof Error)) return String(error);
-  if (io.env.HEKI_DEBUG && error.stack !== undefined) return error.stack;
-  return printable(messageOf(error));
-}
-
-function messageOf(error: Error): string {
-  const file = fileErrorText(error);
-  if (file !== undefined && 'path' in error) return `${String(error.path)}: ${file}`;
-  if (file !== undefined && 'syscall' in error && error.syscall === 'write') return `the output: ${file}`;
-  return INPUT_ERRORS.has(error.name)
-    ? error.message
-    : `internal error: ${error.name}: ${error.message} (please report it with the output of HEKI_DEBUG=1)`;
+/** Where to read on, for somebody who called the command wrongly. */
+function hintFor(error: unknown, args: readonly string[], program: Command): string {
+  if (args.length === 0) return `\n${program.helpInformation()}`;
+  if (!(error instanceof CommanderError)) return '';
+  const called = program.commands.find((command) => command.name() === args[0])?.name();
+  return `(heki ${called === undefined ? '' : `${called} `}--help tells what there is)\n`;
 }

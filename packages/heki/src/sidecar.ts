@@ -1,7 +1,8 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import type { RegionBases } from '@heki/vmcore';
 import { z } from 'zod';
-import { InputError } from './failure.ts';
 import { INPUT_KINDS } from './input/input-kind.ts';
+import { parseJson } from './input/parse-json.ts';
 import { readText } from './input/read-text.ts';
 
 const address = z
@@ -20,6 +21,8 @@ const sidecarSchema = z.object({
   cmdline: z.string().optional(),
   iomem: z.array(z.string()).optional(),
   page_offset_base: address.optional(),
+  vmalloc_base: address.optional(),
+  vmemmap_base: address.optional(),
   cr4: register.optional(),
   efer: register.optional(),
   symbols: z.record(z.string(), address).optional(),
@@ -32,6 +35,8 @@ export interface Sidecar {
   readonly commandLine: string | undefined;
   readonly hasMemoryMap: boolean;
   readonly directMap: VirtualAddress | undefined;
+  /** Where vmalloc and vmemmap begin, which KASLR moves. */
+  readonly bases: RegionBases;
   /** CR4 of the first CPU, for a dump that has no control registers. */
   readonly cr4: bigint | undefined;
   /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
@@ -58,26 +63,14 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(`${beside}: not JSON (${error instanceof Error ? error.message : error})`);
-  }
-  const parsed = sidecarSchema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new InputError(
-      `${beside}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
-    );
-  }
-  const { kernel, cmdline, iomem, page_offset_base, cr4, efer, symbols } = parsed.data;
+  const { kernel, cmdline, iomem, cr4, efer, symbols, ...bases } = parseJson(text, beside, sidecarSchema);
   return {
     path: beside,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,
-    directMap: page_offset_base,
+    directMap: bases.page_offset_base,
+    bases: { vmalloc: bases.vmalloc_base, vmemmap: bases.vmemmap_base },
     cr4,
     efer,
     symbols: new Map(Object.entries(symbols ?? {})),

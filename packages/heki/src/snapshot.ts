@@ -12,7 +12,7 @@ import {
 } from '@heki/vmcore';
 import { openVmcore } from '@heki/vmcore/node';
 import type { PagingRegisters } from '@heki/x86';
-import { InputError, UsageError } from './failure.ts';
+import { fileErrorText, InputError, UsageError } from './failure.ts';
 
 /**
  * Page-table pages that are walked before the command gives up: 512 GiB mapped by 4-KiB pages. In a damaged dump tables
@@ -35,7 +35,7 @@ export interface Snapshot<Tables extends ProvenRoot | ChosenRoot = ProvenRoot> {
   readonly core: Vmcore;
   /** The page tables: those that proved to be the kernel's, or those of the address space that was asked for. */
   readonly tables: Tables;
-  /** The registers by which the CPU that goes with the tables translates. CR3 is as in the dump. */
+  /** The registers by which the CPU that goes with the tables translates. CR3 is as in the dump, unless an address space was named by it. */
   readonly registers: PagingRegisters;
 }
 
@@ -72,7 +72,9 @@ export function openAddressSpace(
   return withPath(path, () => {
     const core = openCore(path, options);
     const tables = chosenRoot(core, options);
-    return { core, tables, registers: registersFor(core, tables, options.cpuIndex) };
+    const registers = registersFor(core, tables, options.cpuIndex);
+    const { cr3 = registers.cr3 } = options;
+    return { core, tables, registers: { ...registers, cr3 } };
   });
 }
 
@@ -166,6 +168,8 @@ export function withPath<Result>(path: string, read: () => Result): Result {
     return read();
   } catch (error) {
     if (!(error instanceof VmcoreError)) throw error;
-    throw new InputError(error.message.startsWith(path) ? error.message : `${path}: ${error.message}`);
+    const why = fileErrorText(error.cause) ?? error.message;
+    const named = why.startsWith(`${path}: `);
+    throw new InputError(named ? why.slice(path.length + 2) : why, { ...error.place, file: path }, error);
   }
 }

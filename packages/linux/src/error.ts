@@ -1,4 +1,10 @@
-/** Misuse of the kernel model by the TypeScript caller: an impossible profile, a step out of order, a bad address. */
-export class LinuxError extends Error {
+import { HekiError } from '@heki/physical-memory';
+
+/** A kernel that cannot be made or used as it was asked for: an impossible profile, a step out of order, a bad address. */
+export class LinuxError extends HekiError {
   override readonly name = 'LinuxError';
+
+  constructor(message: string) {
+    super(message, { kind: 'impossible' });
+  }
 }

@@ -1,7 +1,7 @@
-import type { Pfn, U64 } from '@heki/physical-memory';
+import { HekiError, type Pfn, type U64 } from '@heki/physical-memory';
 
 /** Misuse of a second-level editor by the TypeScript caller: a wrong range, an illegal leaf, a table page outside memory. */
-export class SecondLevelEditorError extends Error {
+export class SecondLevelEditorError extends HekiError {
   override readonly name = 'SecondLevelEditorError';
 }
 

@@ -1,14 +1,20 @@
+import { HekiError } from '@heki/physical-memory';
+
 /** A memory dump that cannot be read, or misuse of one. The message says what is wrong and what would be right. */
-export class VmcoreError extends Error {
+export class VmcoreError extends HekiError {
   override readonly name = 'VmcoreError';
-  /** Where in the (inflated) file the wrong bytes are; absent when the error has no place there. */
-  readonly offset: number | undefined;
 
   constructor(message: string, options: { readonly offset?: number; readonly cause?: unknown } = {}) {
-    super(
-      options.offset === undefined ? message : `${message} (at file offset 0x${options.offset.toString(16)})`,
-      options.cause === undefined ? {} : { cause: options.cause },
-    );
-    this.offset = options.offset;
+    const { offset, cause } = options;
+    super(offset === undefined ? message : `${message} (at file offset 0x${offset.toString(16)})`, {
+      kind: 'input',
+      place: offset === undefined ? {} : { offset },
+      cause,
+    });
+  }
+
+  /** Where in the (inflated) file the wrong bytes are; `undefined` when the error has no place there. */
+  get offset(): number | undefined {
+    return this.place.offset;
   }
 }

@@ -3,7 +3,7 @@ import { frameOf, type Gfn } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { infoTlbLine } from './info-tlb.ts';
-import { readMemoryMap } from './node/memory-map-file.ts';
+import { parseMemoryMap } from './memory-map-text.ts';
 import { openVmcore } from './node/open-vmcore.ts';
 import { pagingRegistersOf } from './paging-registers.ts';
 import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
@@ -72,6 +72,6 @@ describe('the memory map beside a real kernel', () => {
       encoding: 'utf8',
     });
     const { pfnLimit } = JSON.parse(lists) as { pfnLimit: string };
-    expect(readMemoryMap(fixturePath(`${name}.json`)).ramEnd).toBe(Number(pfnLimit));
+    expect(parseMemoryMap(readFileSync(fixturePath(`${name}.json`), 'utf8')).ramEnd).toBe(Number(pfnLimit));
   });
 });

@@ -1,4 +1,6 @@
+import { HekiError } from '@heki/physical-memory';
+
 /** Misuse of this package by the TypeScript caller: a register state it does not model, a range that is none. */
-export class X86Error extends Error {
+export class X86Error extends HekiError {
   override readonly name = 'X86Error';
 }

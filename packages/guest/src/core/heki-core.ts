@@ -225,6 +225,11 @@ export class HekiCore implements HekiGuest {
     return this.#counters?.permissions(frame) ?? DEFAULT_PERMISSIONS;
   }
 
+  forEachPermissions(start: Gfn, end: Gfn, visit: Parameters<HekiGuest['forEachPermissions']>[2]): void {
+    if (this.#counters === undefined) visit(DEFAULT_PERMISSIONS, start, end, false);
+    else this.#counters.forEachPermissions(start, end, visit);
+  }
+
   countedFrames(): number {
     return this.#counters?.countedFrames ?? 0;
   }

@@ -116,6 +116,17 @@ export class PageCounters implements RunSink {
     return this.#permissionsOf(this.#table.get(frame));
   }
 
+  /** The collective permission of every run of frames in the range, and whether they have counters. */
+  forEachPermissions(
+    start: Gfn,
+    end: Gfn,
+    visit: (permissions: number, start: Gfn, end: Gfn, counted: boolean) => void,
+  ): void {
+    this.#table.forEach(start, end, (state, from, to) => {
+      visit(this.#permissionsOf(state), from, to, state !== undefined);
+    });
+  }
+
   /** Sets what {@link add} does until {@link commit} or {@link rollBack}; the latter may come only if `undoable`. */
   begin(task: CountingTask, undoable: boolean): void {
     if (this.#states.size > this.#statesToClean) this.#forgetUnusedStates();

@@ -3,6 +3,7 @@ import { type KernelProfile, LinuxError, profileFromSymbols } from '@heki/linux'
 import { z } from 'zod';
 import { InputError } from '../failure.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
+import { parseJson } from '../input/parse-json.ts';
 import { readText } from '../input/read-text.ts';
 
 /** A line of System.map or /proc/kallsyms: an address, the kind of symbol, its name; those of modules name the module behind. */
@@ -19,11 +20,13 @@ const symbolsSchema = z.object({ symbols: z.record(z.string(), z.string().regex(
  */
 export async function readKernelProfile(path: string): Promise<KernelProfile> {
   const text = await readText(path, INPUT_KINDS.kernelSymbols);
-  const symbols = text.trimStart().startsWith('{') ? symbolsOfJson(text, path) : symbolsOfMap(text, path);
+  const symbols = text.trimStart().startsWith('{')
+    ? parseJson(text, path, symbolsSchema).symbols
+    : symbolsOfMap(text, path);
   try {
     return profileFromSymbols(basename(path), symbols);
   } catch (error) {
-    if (error instanceof LinuxError) throw new InputError(`${path}: ${error.message}`);
+    if (error instanceof LinuxError) throw new InputError(error.message, { file: path }, error);
     throw error;
   }
 }
@@ -33,27 +36,12 @@ function symbolsOfMap(text: string, path: string): Record<string, string> {
   for (const [, address = '', name = ''] of text.matchAll(SYMBOL)) symbols[name] = `0x${address}`;
   const addresses = new Set(Object.values(symbols));
   if (addresses.size === 0) {
-    throw new InputError(`${path}: no symbols: expected lines such as "ffffffff81000000 T _text"`);
+    throw new InputError('no symbols: expected lines such as "ffffffff81000000 T _text"', { file: path });
   }
   if (addresses.size === 1 && /^0x0+$/.test([...addresses].join())) {
-    throw new InputError(
-      `${path}: all addresses are zero: the kernel hides them (kptr_restrict); read it as root`,
-    );
+    throw new InputError('all addresses are zero: the kernel hides them (kptr_restrict); read it as root', {
+      file: path,
+    });
   }
   return symbols;
-}
-
-function symbolsOfJson(text: string, path: string): Record<string, string> {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(`${path}: not JSON (${error instanceof Error ? error.message : String(error)})`);
-  }
-  const parsed = symbolsSchema.safeParse(json);
-  if (parsed.success) return parsed.data.symbols;
-  const [issue] = parsed.error.issues;
-  throw new InputError(
-    `${path}: ${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'not understood'}`,
-  );
 }

@@ -82,7 +82,7 @@ describe.each(['protect', 'walk', 'translate'])('heki %s', (command) => {
     ] as const) {
       const path = withWrongRoot(name, (bytes) => setControlRegister(bytes, 3, BigInt(cr3)));
       const { exitCode, stdout, stderr } = await run(path);
-      expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+      expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
       expect(stderr).toContain("no page table of the dump proves to be its kernel's root");
       expect(stderr).toContain(why);
       expect(stderr).toMatch(/ \(--cpu-index and --cr3 name an address space\)\n$/);
@@ -147,6 +147,17 @@ describe('heki walk', () => {
     expect(stdout).toContain('\n0000000000401000-');
     expect(stdout).toContain('\n2098 leaves: ');
     expect(stdout).not.toContain('\nffff');
+  });
+
+  test("says when nothing is in the user's half, as in an extract without it", async () => {
+    const warned = async (...args: string[]): Promise<unknown> =>
+      JSON.parse((await runCommand(args)).stdout).warnings.map(({ id }: { id: string }) => id);
+    const extract = fixturePath('k61-256-nokaslr');
+    expect(await warned('walk', extract, '--user', '--format', 'json')).toEqual(['empty-user-half']);
+    expect(await warned('translate', extract, '401945', '--user', '--json')).toEqual(['empty-user-half']);
+    expect(await warned('walk', USER, '--user', '--format', 'json')).toEqual([]);
+    expect(await warned('walk', extract, '--format', 'json')).toEqual([]);
+    expect(await warned('translate', extract, 'ffffffff81000000', '--user', '--json')).toEqual([]);
   });
 
   test("lists the kernel's half of what is asked for", async () => {

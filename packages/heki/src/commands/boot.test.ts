@@ -112,7 +112,7 @@ describe('heki boot', () => {
     ['no-symbols.json', '{"symbols":{"_text":7}}', 'symbols._text'],
   ])('says what is wrong with the symbols in %s', async (name, content, complaint) => {
     const { exitCode, stderr } = await runCommand(['boot', '--kernel', file(name, content)]);
-    expect(exitCode).toBe(1);
+    expect(exitCode).toBe(3);
     expect(stderr).toContain(name);
     expect(stderr).toContain(complaint);
   });
@@ -204,18 +204,18 @@ describe('heki boot', () => {
     [['--workload', 'suspend', '--vcpus', '1'], 2, '--vcpus 1: expected at least 2, which the work suspend'],
     [
       ['--scenario', file('where.json', { machine: { hypervisor: 'esx' } })],
-      1,
+      3,
       'where.json at machine.hypervisor: esx, expected one of kvm, kvm-vmm',
     ],
-    [['--scenario', join(folder, 'none.json')], 1, 'none.json: no such file'],
-    [['--scenario', file('text.json', 'steps:')], 1, 'text.json:1:1: not JSON'],
+    [['--scenario', join(folder, 'none.json')], 3, 'none.json: no such file'],
+    [['--scenario', file('text.json', 'steps:')], 3, 'text.json:1:1: not JSON'],
     [
       ['--scenario', file('bad.json', { steps: [{ do: 'fly' }] })],
-      1,
+      3,
       'bad.json:1:17 at steps.0.do: "fly": expected one of',
     ],
-    [['--scenario', file('lost.json', { include: ['none.json'] })], 1, 'none.json: no such file'],
-    [['--scenario', file('self.json', { include: ['self.json'] })], 1, 'self.json: includes itself'],
+    [['--scenario', file('lost.json', { include: ['none.json'] })], 3, 'none.json: no such file'],
+    [['--scenario', file('self.json', { include: ['self.json'] })], 3, 'self.json: includes itself'],
   ])('refuses %j with exit code %i', async (args, exitCode, message) => {
     const result = await runCommand(['boot', ...args]);
     expect(result.exitCode).toBe(exitCode);

@@ -1,7 +1,7 @@
 import { sep } from 'node:path';
 import { BOOT_STEPS } from '@heki/linux';
 import { joinSpecifications, type MachineSpecification, machineSettings } from '@heki/machine';
-import { type ComposedScenario, runScenario } from '@heki/scenario';
+import { type ComposedScenario, runScenario, ScenarioError } from '@heki/scenario';
 import { loadScenario } from '@heki/scenario/schema';
 import { bootJson } from '../boot/boot-json.ts';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
@@ -109,7 +109,7 @@ async function readFileText(path: string): Promise<string> {
     return await readText(path, INPUT_KINDS.scenario);
   } catch (error) {
     const why = fileErrorText(error);
-    throw why === undefined ? error : new InputError(`${path}: ${why}`);
+    throw why === undefined ? error : new InputError(why, { file: path }, error);
   }
 }
 
@@ -119,8 +119,9 @@ async function scenarioOf(file: string | undefined, asked: MachineSpecification)
   const scenario = await loadScenario(file.split(sep).join('/'), readFileText);
   const { hypervisor } = scenario.machine;
   if (hypervisor !== undefined && !isHypervisorName(hypervisor)) {
-    throw new InputError(
+    throw new ScenarioError(
       `${file} at machine.hypervisor: ${hypervisor}, expected one of ${HYPERVISOR_NAMES.join(', ')}`,
+      { file },
     );
   }
   return { ...scenario, machine: joinSpecifications(scenario.machine, asked) };

@@ -66,10 +66,10 @@ function suitesOf(names: readonly string[] | undefined, test: number | undefined
   return wanted.map((name) => {
     const suite = KUNIT_SUITES.find((known) => known === name);
     if (suite === undefined)
-      throw new UsageError(`suite ${name}: expected one of ${KUNIT_SUITES.join(', ')}`);
+      throw new UsageError(`--suite ${name}: expected one of ${KUNIT_SUITES.join(', ')}`);
     const tests = kunitTests(suite).length;
     if (test !== undefined && (test < 1 || test > tests)) {
-      throw new UsageError(`test ${test} of ${suite}: expected 1 to ${tests}`);
+      throw new UsageError(`--test ${test} of ${suite}: expected 1 to ${tests}`);
     }
     return suite;
   });

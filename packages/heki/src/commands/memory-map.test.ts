@@ -65,9 +65,9 @@ describe('the memory map of heki protect', () => {
     const path = join(scratch, 'small');
     writeFileSync(path, '00001000-00ffffff : System RAM\n');
     const { exitCode, stderr } = await runCommand(['protect', '--memory-map', path]);
-    expect(exitCode).toBe(1);
+    expect(exitCode).toBe(3);
     expect(stderr).toBe(
-      "heki: small: the memory map has no RAM at 0x5a66000, where the kernel's page tables are: is it the map of this guest?\n",
+      `heki: ${path}: the memory map has no RAM at 0x5a66000, where the kernel's page tables are: is it the map of this guest?\n`,
     );
   });
 
@@ -99,8 +99,8 @@ describe('the memory map of heki protect', () => {
     const path = join(scratch, 'foreign');
     writeFileSync(path, text);
     const { exitCode, stdout, stderr } = await runCommand(['protect', '--memory-map', path]);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
-    expect(stderr).toBe(`heki: foreign: the memory map does not fit: ${why}: is it the map of this guest?\n`);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+    expect(stderr).toBe(`heki: ${path}: the memory map does not fit: ${why}: is it the map of this guest?\n`);
   });
 
   test('that is a little larger than the kernel knows is told in JSON, too', async () => {
@@ -155,7 +155,7 @@ describe('the memory map of heki protect', () => {
     ] as const) {
       writeFileSync(join(scratch, 'broken.json'), json);
       const { exitCode, stderr } = await runCommand(['protect', path]);
-      expect(exitCode).toBe(1);
+      expect(exitCode).toBe(3);
       expect(stderr).toMatch(/^heki: .+broken\.json.*\n$/);
       expect(stderr).toContain(message);
     }

@@ -59,7 +59,9 @@ function replayNamed(path: string, text: string, machine: MachineSpecification, 
       progress.stop();
     }
   } catch (error) {
-    throw error instanceof InputError ? new InputError(`${path}: ${error.message}`) : error;
+    throw error instanceof InputError
+      ? new InputError(error.message, { ...error.place, file: path }, error)
+      : error;
   }
 }
 

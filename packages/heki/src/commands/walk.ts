@@ -16,7 +16,7 @@ import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
-import { tableWarnings, type Warning } from '../warning.ts';
+import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
 import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
@@ -37,13 +37,17 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
-  const warnings = [...tableWarnings(snapshot.core, snapshot.tables), ...processor.warnings];
   const { levels } = snapshot.tables;
   const whole =
     options.user === true
       ? { start: 0 as VirtualFrame, end: lowerHalfEnd(levels) }
       : { start: upperHalfStart(levels), end: VIRTUAL_FRAME_END as VirtualFrame };
   const { start, end } = range ?? whole;
+  const warnings = [
+    ...tableWarnings(snapshot.core, snapshot.tables),
+    ...(start < lowerHalfEnd(levels) ? userHalfWarnings(snapshot.tables) : []),
+    ...processor.warnings,
+  ];
   const tables = { ...snapshot.tables, budget: MOST_TABLES };
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
@@ -135,11 +139,13 @@ async function writeAll(writer: LineWriter, lines: readonly string[]): Promise<v
 function parseRange(text: string): { start: VirtualFrame; end: VirtualFrame } {
   const [first = '', last, more] = text.split('-');
   if (last === undefined || more !== undefined) {
-    throw new UsageError(`"${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000`);
+    throw new UsageError(
+      `--range: "${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000`,
+    );
   }
   const start = parseVirtualAddress(first);
   const end = parseVirtualAddress(last);
-  if (start >= end) throw new UsageError(`the range ${text} is empty: expected START below END`);
+  if (start >= end) throw new UsageError(`--range: ${text} is empty: expected START below END`);
   return {
     start: Number(start >> 12n) as VirtualFrame,
     end: Number((end + 0xfffn) >> 12n) as VirtualFrame,

@@ -39,9 +39,9 @@ export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator
       if (length === 0 && (begun || !isPipe)) return;
       if (Date.now() - silentSince > LONGEST_SILENCE_MS) {
         const who = length === 0 ? 'nobody writes to this pipe' : 'nothing comes from it';
-        throw new InputError(
-          `${path}: ${who}, for ${LONGEST_SILENCE_MS / 1000} seconds: expected ${kind.name}`,
-        );
+        throw new InputError(`${who}, for ${LONGEST_SILENCE_MS / 1000} seconds: expected ${kind.name}`, {
+          file: path,
+        });
       }
       await wait(POLL_MS);
     }
@@ -67,5 +67,7 @@ async function readSome(file: FileHandle, target: Uint8Array): Promise<number | 
 
 /** The refusal of what is larger than its kind may be. @param has its size, in words */
 export function tooLarge(path: string, kind: InputKind, has: string): InputError {
-  return new InputError(`${path}: ${has}: expected ${kind.name}, at most ${bytesText(kind.mostBytes)}`);
+  return new InputError(`${has}: expected ${kind.name}, at most ${bytesText(kind.mostBytes)}`, {
+    file: path,
+  });
 }

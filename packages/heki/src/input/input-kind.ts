@@ -23,6 +23,8 @@ export const INPUT_KINDS = {
   sidecar: { name: 'the JSON that goes with a snapshot', mostBytes: 16 * MIB },
   /** Ten thousand steps, which are the most that a scenario may have, take 1 MiB. */
   scenario: { name: 'a scenario', mostBytes: 4 * MIB },
+  /** A finding that is accepted takes some hundred bytes. */
+  baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
   /** That of a kernel with 139 modules, loaded and unloaded twice, has 20 MiB. */
   recording: { name: "a recording of a kernel's life", mostBytes: 64 * MIB },
 } as const satisfies Readonly<Record<string, InputKind>>;

@@ -14,6 +14,6 @@ export async function readMemoryMap(path: string): Promise<IomemMap> {
     return parseMemoryMap(text);
   } catch (error) {
     if (!(error instanceof VmcoreError)) throw error;
-    throw new InputError(`${path}: ${error.message}`);
+    throw new InputError(error.message, { file: path }, error);
   }
 }

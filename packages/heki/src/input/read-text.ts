@@ -27,7 +27,7 @@ export async function readText(path: string, kind: InputKind): Promise<string> {
   }
   const text = decode(Buffer.concat(chunks, bytes), path, kind);
   const tooMuch = /^\s*[[{]/.test(text) ? beyondJsonBounds(text) : undefined;
-  if (tooMuch !== undefined) throw new InputError(`${path}: ${tooMuch}: expected ${kind.name}`);
+  if (tooMuch !== undefined) throw new InputError(`${tooMuch}: expected ${kind.name}`, { file: path });
   return text;
 }
 
@@ -60,7 +60,7 @@ async function* unpacked(chunks: AsyncIterable<Uint8Array>, path: string): Async
     if (!(error instanceof Error) || !('code' in error) || !String(error.code).startsWith('Z_')) throw error;
     // What zlib calls a lack of room is a lack of input here.
     const why = error.code === 'Z_BUF_ERROR' ? 'it is cut short' : error.message;
-    throw new InputError(`${path}: not a valid gzip file (${why})`);
+    throw new InputError(`not a valid gzip file (${why})`, { file: path }, error);
   } finally {
     source.destroy();
   }
@@ -70,6 +70,6 @@ function decode(bytes: Uint8Array, path: string, { name }: InputKind): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new InputError(`${path}: not text in UTF-8: expected ${name}`);
+    throw new InputError(`not text in UTF-8: expected ${name}`, { file: path });
   }
 }

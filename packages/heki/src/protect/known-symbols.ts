@@ -30,7 +30,8 @@ export function knownSymbols(
   const found = virtualAddressOf(tables.directMap.start);
   if (sidecar.directMap !== undefined && sidecar.directMap !== found) {
     throw new InputError(
-      `${sidecar.path}: page_offset_base is ${hex(sidecar.directMap)}, but the page tables have the direct map at ${hex(found)}: does it belong to this snapshot?`,
+      `page_offset_base is ${hex(sidecar.directMap)}, but the page tables have the direct map at ${hex(found)}: does it belong to this snapshot?`,
+      { file: sidecar.path },
     );
   }
   const symbols = new Map(sidecar.symbols);

@@ -19,6 +19,8 @@ export interface SubjectMap {
   readonly memoryMap: MemoryMap<Gfn>;
   /** Where it comes from: a file's name, or `undefined` when it was inferred from the direct map. */
   readonly memoryMapFrom: string | undefined;
+  /** Its lines, as /proc/iomem has them; `undefined` when it was inferred. */
+  readonly iomem: readonly string[] | undefined;
   /** What that file names and does not count as RAM. */
   readonly leftOut: readonly LeftOut[];
   /** RAM reserved for a crash kernel, ascending. */
@@ -43,7 +45,8 @@ export async function openMemoryMap(path: string, tables: ProvenRoot): Promise<S
   ] as const) {
     if (map.isRam(frame)) continue;
     throw new InputError(
-      `${name}: the memory map has no RAM at ${hex(frame * PAGE_SIZE)}, where ${what}: is it the map of this guest?`,
+      `the memory map has no RAM at ${hex(frame * PAGE_SIZE)}, where ${what}: is it the map of this guest?`,
+      { file: path },
     );
   }
   const { unknown, unnamed } = fitOfMemoryMap(tables, map);
@@ -63,19 +66,27 @@ export async function openMemoryMap(path: string, tables: ProvenRoot): Promise<S
   ]) {
     const [first] = ranges;
     if (first === undefined) continue;
-    const message = `${name}: the memory map does not fit: ${text}, the first at ${hex(first.start * PAGE_SIZE)}`;
-    if (frames(ranges) > of * MOST_FOREIGN) throw new InputError(`${message}: is it the map of this guest?`);
-    warnings.push({ id: 'memory-map', message });
+    const misfit = `the memory map does not fit: ${text}, the first at ${hex(first.start * PAGE_SIZE)}`;
+    if (frames(ranges) > of * MOST_FOREIGN)
+      throw new InputError(`${misfit}: is it the map of this guest?`, { file: path });
+    warnings.push({ id: 'memory-map', message: `${name}: ${misfit}` });
   }
-  const { leftOut, crashKernel } = map;
-  return { memoryMap: map, memoryMapFrom: name, leftOut, crashKernel, warnings };
+  const { leftOut, crashKernel, lines } = map;
+  return { memoryMap: map, memoryMapFrom: name, iomem: lines, leftOut, crashKernel, warnings };
 }
 
 /** What the kernel takes for its memory. */
 export function inferMemoryMap(tables: ProvenRoot): SubjectMap {
   const ram = [...tables.directMap.frames, ...hiddenRam(tables)];
   const memoryMap = createMemoryMap(ram.map((range) => ({ ...range, type: 'ram' as const })));
-  return { memoryMap, memoryMapFrom: undefined, leftOut: [], crashKernel: [], warnings: [] };
+  return {
+    memoryMap,
+    memoryMapFrom: undefined,
+    iomem: undefined,
+    leftOut: [],
+    crashKernel: [],
+    warnings: [],
+  };
 }
 
 function frames(ranges: readonly FrameRange<Gfn>[]): number {

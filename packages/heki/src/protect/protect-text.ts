@@ -264,16 +264,7 @@ function attackLines(report: ProtectReport, colours: Colours): string[] {
     ...titles('broken').map((title) => colours.red(`Heki breaks this: ${title}.`)),
     ...verdictLines(protectVerdict(report), colours),
   );
-  if (attacks.some(({ with: { outcome } }) => outcome === 'livelock')) {
-    lines.push(
-      colours.yellow(
-        'livelock: the kernel takes the injected #PF for a stale TLB entry and retries for ever. Nothing is',
-      ),
-      colours.yellow(
-        'changed, but the CPU does nothing else any more. Profile hardened ends it with an oops.',
-      ),
-    );
-  }
+  lines.push(...livelockLines(report).map((line) => colours.yellow(line)));
   if (report.pageTablesOnly) {
     lines.push(
       colours.dim(
@@ -282,4 +273,25 @@ function attackLines(report: ProtectReport, colours: Colours): string[] {
     );
   }
   return lines;
+}
+
+/** What a livelock is: of the kernel, whose handler makes nothing of an injected fault, or of the hypervisor, which answers nothing. */
+function livelockLines({ attacks }: ProtectReport): string[] {
+  const livelocks = attacks.filter(({ with: { outcome } }) => outcome === 'livelock');
+  const injected = livelocks.some(({ with: { decisive } }) => decisive?.exception !== undefined);
+  const exits = livelocks.some(({ with: { decisive } }) => decisive?.exception === undefined);
+  return [
+    ...(injected
+      ? [
+          'livelock: the kernel takes the injected #PF for a stale TLB entry and retries for ever. Nothing is',
+          'changed, but the CPU does nothing else any more. Profile hardened ends it with an oops.',
+        ]
+      : []),
+    ...(exits
+      ? [
+          'livelock: the hypervisor lets the kernel try again without an answer, and it exits for ever. Nothing',
+          'is changed, but the CPU does nothing else any more.',
+        ]
+      : []),
+  ];
 }

@@ -7,6 +7,7 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
+import type { RegionBases } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
 import { InputError } from '../failure.ts';
@@ -37,6 +38,8 @@ export interface Subject extends Snapshot, SubjectMap {
   readonly kernel: string;
   readonly commandLine: string | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
+  /** Where the regions are that KASLR moves, as far as what stands beside the dump tells. */
+  readonly bases: RegionBases;
 }
 
 /** What the user says of the kernel. */
@@ -51,8 +54,7 @@ export interface SubjectOptions extends AddressSpaceOptions {
  * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
  *
  * @throws {UsageError} for a processor that there is none of
- * @throws {VmcoreError} when the snapshot or the memory map is damaged
- * @throws {InputError} when what is beside the snapshot belongs to another guest
+ * @throws {InputError} when the snapshot or the memory map is damaged, or what is beside the snapshot belongs to another guest
  */
 export async function openSubject(path: string | undefined, options: SubjectOptions): Promise<Subject> {
   const file = path ?? EMBEDDED;
@@ -68,7 +70,8 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
   );
   if (stoppedAt !== undefined) {
     throw new InputError(
-      `${basename(file)}: more than ${MOST_TABLES} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
+      `more than ${MOST_TABLES} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
+      { file },
     );
   }
   const absent = `the dump lacks ${count(absentTables, 'page-table page')} of the kernel: what they map is not known`;
@@ -86,6 +89,7 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
     kernel: sidecar?.kernel ?? (release === undefined ? 'unknown' : `Linux ${release}`),
     commandLine: sidecar?.commandLine,
     symbols: new Map([...vmcoreinfoSymbols(core), ...known.symbols]),
+    bases: sidecar?.bases ?? {},
     warnings: [
       ...tableWarnings(core, tables),
       ...(absentTables > 0 ? [{ id: 'absent-tables', message: absent }] : []),

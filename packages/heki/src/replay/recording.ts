@@ -1,6 +1,7 @@
 import { HekiCommand, type LeafChange, type NamedLeaf } from '@heki/guest';
 import { type Gfn, PAGE_SIZE, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import { InputError } from '../failure.ts';
+import { jsonPosition } from '../input/parse-json.ts';
 
 /** One call that a kernel made of Heki's hooks. */
 export interface RecordedCall {
@@ -34,7 +35,8 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new InputError(`no recording: ${error instanceof Error ? error.message : String(error)}`);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new InputError(`no recording: ${why}`, jsonPosition(text));
   }
 }
 

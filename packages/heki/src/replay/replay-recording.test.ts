@@ -82,6 +82,19 @@ test('refuses a recording that never protects, and one that speaks of absurd fra
     [{ cmd: 'protect', set: 0, clear: 0, setGlobal: 8, leaves: [['fffffffff000', '1000', '3']] }],
   ]);
   expect(() => replayRecording(readRecording(text), { profile: 'rfc-v2', mbec: true })).toThrow(
-    'frame 0xfffffffff: expected frames below 0x100000000',
+    'frame 0xfffffffff: expected frames below 0x40000000',
   );
+});
+
+test('looks at what one leaf of 1 TiB became at once, beside pages that became something else', () => {
+  const map = (leaves: string[][]) => ({ cmd: 'map', set: 0, clear: 0, setGlobal: 0, leaves });
+  const whole = ['0', '10000000000', '8000000000000063'];
+  const text = ['7ffffff000', '2000', '61'];
+  const recording = [map([whole]), map([text]), { ...map([text, whole]), cmd: 'protect', setGlobal: 8 }];
+  const { rights, end } = replayRecording(readRecording(JSON.stringify([recording])), { mbec: true });
+  expect(end).toEqual([
+    { effective: 'rw-', wanted: 'rw-', immutable: false, frames: 2 ** 28 - 2 },
+    { effective: 'rwx', wanted: 'rwx', immutable: false, frames: 2 },
+  ]);
+  expect(rights.writableCode).toMatchObject([{ start: 0x7ffffff, end: 0x800_0001 }]);
 });

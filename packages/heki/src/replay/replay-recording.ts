@@ -1,4 +1,4 @@
-import { HekiCommand, leafPermissions } from '@heki/guest';
+import { HekiCommand, leafPermissions, type NamedLeaf } from '@heki/guest';
 import {
   HEKI_ATTRIBUTE_IMMUTABLE,
   KvmHypercall,
@@ -8,17 +8,17 @@ import {
   MEM_ATTR_WRITE,
   permissionText,
 } from '@heki/hypercall/kvm';
-import type { Capabilities } from '@heki/hypervisor';
-import { createKvm, type KvmStatistics } from '@heki/kvm';
+import { createKvm, type KvmStatistics, type KvmVirtualMachine } from '@heki/kvm';
 import {
-  type ComparedRange,
   createMachine,
   createRightsTally,
+  type Machine,
   type MachineSettings,
   type MachineSpecification,
   machineSettings,
   type RightsComparison,
 } from '@heki/machine';
+import { createMemoryTable } from '@heki/memory-table';
 import { createMemoryMap, createRam, type Gfn } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { InputError } from '../failure.ts';
@@ -56,15 +56,15 @@ export interface ReplayReport extends Pick<MachineSettings, 'profile' | 'defects
 
 /** Linux's section size: pfn_valid holds for whole sections. */
 const SECTION_FRAMES = 2 ** 15;
-/** Guest memory that a recording may speak of: 16 TiB. */
-const MOST_FRAMES = 2 ** 32;
+/** Guest memory that a recording may speak of, in one slot of KVM's: 4 TiB. */
+const MOST_FRAMES = 2 ** 30;
 const PROGRESS_EVERY = 512;
 
 /**
  * Makes the recorded calls of a Heki core that runs on KVM, and reads back what they led to. The kernel's own page
  * tables are not in a recording: each call brings the mappings that its walk met.
  *
- * @throws {InputError} when the recording never protects, or speaks of frames above 16 TiB
+ * @throws {InputError} when the recording never protects, or speaks of frames above 4 TiB
  */
 export function replayRecording(calls: readonly RecordedCall[], settings: ReplaySettings): ReplayReport {
   const protectedLeaves = calls
@@ -102,37 +102,15 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
   }
   settings.onProgress?.(calls.length);
 
-  const { statistics, attributes } = machine.virtualMachine;
+  const { statistics } = machine.virtualMachine;
   const end = new Map<number, number>();
-  const stretches: ComparedRange[] = [];
-  const seen = new Set<number>();
-  for (const leaf of protectedLeaves) {
-    const { guestFrame, frames } = leaf;
-    for (let frame = guestFrame; frame < guestFrame + frames; frame++) {
-      if (seen.has(frame)) continue;
-      seen.add(frame);
-      const rights = machine.virtualMachine.effectiveRights(frame as Gfn);
-      const immutable = (attributes.get(frame as Gfn) & HEKI_ATTRIBUTE_IMMUTABLE) !== 0;
-      // An immutable page without counters is known to the direct map alone (B-G6): its mapping there says what it needs.
-      const wanted =
-        immutable && machine.heki.counters(frame as Gfn) === undefined
-          ? leafPermissions(leaf.low, leaf.high)
-          : machine.heki.permissions(frame as Gfn);
-      const granted =
-        (rights?.read === true ? MEM_ATTR_READ : 0) |
-        (rights?.write === true ? MEM_ATTR_WRITE : 0) |
-        (rights?.supervisorExecute === true ? MEM_ATTR_EXEC : 0);
-      // Nobody can be denied reading (B-H18), so every page counts as wanting it.
-      stretches.push({
-        start: frame as Gfn,
-        end: (frame + 1) as Gfn,
-        allowed: wanted | MEM_ATTR_READ,
-        granted,
-      });
-      const key = granted | ((wanted | MEM_ATTR_READ) << 4) | (immutable ? 1 << 8 : 0);
-      end.set(key, (end.get(key) ?? 0) + 1);
-    }
-  }
+  const tally = createRightsTally(machine.capabilities);
+  forEachProtected(machine, protectedLeaves, ({ start, end: until, granted, wanted, immutable }) => {
+    // MEM_ATTR bits are those of `KernelRights`.
+    tally.add({ start, end: until, allowed: wanted, granted });
+    const key = granted | (wanted << 4) | (immutable ? 1 << 8 : 0);
+    end.set(key, (end.get(key) ?? 0) + until - start);
+  });
   return {
     profile,
     defects,
@@ -149,15 +127,49 @@ export function replayRecording(calls: readonly RecordedCall[], settings: Replay
         frames,
       }))
       .sort((a, b) => b.frames - a.frames),
-    rights: compared(machine.capabilities, stretches),
+    rights: tally.result(),
   };
 }
 
-/** MEM_ATTR bits are those of `KernelRights`. @param stretches in any order */
-function compared(capabilities: Capabilities, stretches: ComparedRange[]): ReplayReport['rights'] {
-  const tally = createRightsTally(capabilities);
-  for (const stretch of stretches.sort((a, b) => a.start - b.start)) tally.add(stretch);
-  return tally.result();
+/** A run of frames that ended alike; rights as MEM_ATTR bits. */
+interface EndRun {
+  readonly start: Gfn;
+  readonly end: Gfn;
+  readonly granted: number;
+  readonly wanted: number;
+  readonly immutable: boolean;
+}
+
+/**
+ * Reads back what became of every frame that `leaves` name, in ascending order: one look for each run of frames that were named by one leaf
+ * first and whose attributes and counters are equal. With host pages of 4 KiB, nothing else makes a difference.
+ */
+function forEachProtected(
+  { virtualMachine, heki }: Pick<Machine<KvmVirtualMachine>, 'virtualMachine' | 'heki'>,
+  leaves: readonly NamedLeaf[],
+  visit: (run: EndRun) => void,
+): void {
+  const named = createMemoryTable<NamedLeaf>();
+  for (const leaf of leaves) {
+    const end = (leaf.guestFrame + leaf.frames) as Gfn;
+    named.update(leaf.guestFrame, end, (first = leaf) => first);
+  }
+  for (const { start, end, value: leaf } of named.extents()) {
+    virtualMachine.attributes.forEach(start, end, (from, to, attributes) => {
+      const rights = virtualMachine.effectiveRights(from);
+      const granted =
+        (rights?.read === true ? MEM_ATTR_READ : 0) |
+        (rights?.write === true ? MEM_ATTR_WRITE : 0) |
+        (rights?.supervisorExecute === true ? MEM_ATTR_EXEC : 0);
+      const immutable = (attributes & HEKI_ATTRIBUTE_IMMUTABLE) !== 0;
+      heki.forEachPermissions(from, to, (permissions, first, last, counted) => {
+        // An immutable page without counters is known to the direct map alone (B-G6): its mapping there says what it needs.
+        const needed = immutable && !counted ? leafPermissions(leaf.low, leaf.high) : permissions;
+        // Nobody can be denied reading (B-H18), so every page counts as wanting it.
+        visit({ start: first, end: last, granted, wanted: needed | MEM_ATTR_READ, immutable });
+      });
+    });
+  }
 }
 
 /** One past the last frame that any call speaks of, in whole sections. */

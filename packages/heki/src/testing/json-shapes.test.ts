@@ -15,7 +15,7 @@ describe.each(Object.entries(JSON_SHAPES))('heki %s --json', (name, shape) => {
 const BOOT = ['boot', '--memory', '64MiB'];
 const REPLAY = ['replay', projectFile('vectors/counters/real-6.1-256m.json.gz')];
 
-test.each<[command: keyof typeof JSON_SHAPES, args: readonly string[]]>([
+test.each<[command: 'protect' | 'boot' | 'replay', args: readonly string[]]>([
   ['protect', ['protect']],
   ['protect', ['protect', fixturePath('k61-256-tampered-text-alias'), '--profile', 'rfc-v2', '--strict']],
   ['protect', ['protect', fixturePath('k61-256-rodataoff'), '--no-mbec']],

@@ -1,3 +1,5 @@
+import { SEVERITIES } from '@heki/audit';
+import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
 
 /** The shapes of what commands print with `--json`, as far as programs may rely on them; each is published as a JSON Schema. */
@@ -103,6 +105,59 @@ const step = z.looseObject({
   claimedBy: claimedBy.optional(),
 });
 
+const severity = z.enum(SEVERITIES);
+const rights = z
+  .string()
+  .regex(/^r[w-][x-]u?$/)
+  .describe('u: user mode may, too');
+
+const auditFinding = z.strictObject({
+  id: z
+    .string()
+    .regex(/^heki\/[a-z-]+$/)
+    .describe('Names the kind, and stays the same'),
+  severity,
+  title: z.string().min(1),
+  summary: z.string().min(1).describe('One sentence about this kernel'),
+  explanation: z.string().min(1),
+  advice: z.string().min(1),
+  pages: z.int().min(0),
+  ranges: z
+    .array(z.strictObject({ start: hex, end: hex.describe('One past the last byte') }))
+    .describe('Physical addresses, ascending; none with --redact'),
+  aliases: z
+    .array(
+      z.strictObject({
+        start: hex.optional().describe('Virtual address; not with --redact'),
+        end: hex.optional().describe('One past the last byte'),
+        physical: hex.optional().describe('Where the first address leads'),
+        pages: z.int().min(1),
+        region: z.enum(REGION_NAMES),
+        leaf: rights.describe('What the leaf entries alone say'),
+        effective: rights.describe('What all levels together allow'),
+      }),
+    )
+    .describe('Every mapping of the pages, in runs'),
+  aliasesLeftOut: z.int().min(0).describe('Mappings that were too many to list'),
+  fingerprint: z.string().min(1).describe('The same after another boot of the same kernel'),
+  accepted: z.string().nullable().describe('Why a baseline accepts it'),
+  fails: z.boolean().describe('It makes the exit code 1'),
+});
+
+const hekiSummary = z.strictObject({
+  hypervisor: z.string(),
+  profile,
+  inForce: z.boolean(),
+  refusal: z.string().optional(),
+  hypercalls: z.int(),
+  listPages: z.int(),
+  ranges: z.int(),
+  pages: z.record(letters, z.int()).describe('Pages by the permissions that the kernel asks for'),
+  immutablePages: z.int(),
+  open: z.array(z.string()).describe('Attacks that get through with Heki'),
+  readiness: z.string().min(1).describe('One line for people'),
+});
+
 /** By the name of the command. */
 export const JSON_SHAPES = {
   protect: z
@@ -118,6 +173,48 @@ export const JSON_SHAPES = {
       notCovered,
     })
     .describe('What `heki protect --json` prints'),
+  audit: z
+    .looseObject({
+      verdict: z.strictObject({
+        result: z.enum(['pass', 'fail']),
+        text: z.string().min(1),
+        worst: severity.nullable().describe('Of all findings, accepted ones too'),
+        failOn: severity,
+        counts: z.strictObject(Object.fromEntries(SEVERITIES.map((one) => [one, z.int().min(0)]))),
+      }),
+      findings: z.array(auditFinding).describe('The worst first'),
+      heki: hekiSummary.nullable().describe('What Heki would do; null with --no-heki'),
+      source: z.looseObject({ name: z.string().nullable(), redacted: z.boolean() }),
+      warnings,
+    })
+    .describe('What `heki audit --json` prints'),
+  diff: z
+    .looseObject({
+      same: z.boolean().describe('Nothing differs: exit code 0'),
+      sameBoot: z.boolean().describe('Text and direct map lie where they lay: frames are compared, too'),
+      regions: z.array(
+        z.strictObject({
+          region: z.enum(REGION_NAMES),
+          rights,
+          before: z.int().describe('Pages'),
+          after: z.int(),
+        }),
+      ),
+      image: z
+        .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
+        .describe('By offset from the start of the image'),
+      frames: z
+        .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
+        .describe('By physical address; of one boot only, and not with --redact'),
+      appeared: z.array(
+        z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
+      ),
+      gone: z.array(
+        z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
+      ),
+      warnings,
+    })
+    .describe('What `heki diff --json` prints'),
   boot: z
     .looseObject({
       boot: z.enum(['works', 'error', 'oops']),

@@ -1,4 +1,3 @@
-import type { Gfn } from '@heki/physical-memory';
 import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
 import type { VmState } from '../vm-state.ts';
 
@@ -27,16 +26,14 @@ export function setMemoryAttributes(
 
   vm.locks.with('mmu_lock', () => {
     let flush = false;
-    for (const slot of vm.slots.slots) {
-      const from = Math.max(start, slot.base);
-      const to = Math.min(end, slot.base + slot.frames);
-      if (from < to) flush = zap(vm, from as Gfn, to as Gfn) || flush;
-    }
+    vm.slots.forEachIn(start, end, (_slot, from, to) => {
+      flush = zap(vm, from, to) || flush;
+    });
     if (flush) flushRemoteTlbs(vm);
   });
   vm.attributes.update(start, end, bits, mask);
   vm.locks.with('mmu_lock', () => {
-    for (const slot of vm.slots.slots) vm.largePages.attributesChanged(slot, start, end, bits);
+    vm.slots.forEachIn(start, end, (slot) => vm.largePages.attributesChanged(slot, start, end, bits));
   });
   return 'stored';
 }

@@ -1,3 +1,5 @@
+import { HekiError } from '@heki/physical-memory';
+
 /** The locks that the series touches, and SRCU's read side, which a virtual CPU holds while it handles an exit. */
 export type LockName = 'heki_lock' | 'slots_lock' | 'srcu' | 'slots_arch_lock' | 'mmu_lock';
 
@@ -15,7 +17,7 @@ export const KVM_LOCK_ORDER: readonly LockName[] = [
 ];
 
 /** A lock taken against the order, twice, or not held where it must be: a bug of the code that takes it. */
-export class LockError extends Error {
+export class LockError extends HekiError {
   override readonly name = 'LockError';
 }
 

@@ -38,6 +38,33 @@ test('a slot may be created, moved, given another dirty-log flag and deleted', (
   expect(slots.slots).toEqual([]);
 });
 
+test('the lowest free number is that of a slot that was deleted, or the one after all others', () => {
+  const slots = createMemslots();
+  for (const id of [0, 1, 3, 2]) slots.set(region(id, id * 0x10000, 0x10000));
+  expect(slots.freeId).toBe(4);
+  slots.set(region(1, 0, 0));
+  expect(slots.freeId).toBe(1);
+  slots.set(region(1, 0x100000, 0x10000));
+  expect(slots.freeId).toBe(4);
+});
+
+test('slots are visited by the frames of a range, each with what it has of it', () => {
+  const slots = createMemslots();
+  for (const id of [0, 1, 3]) slots.set(region(id, id * 0x10000, 0x10000));
+  const visited = (start: number, end: number) => {
+    const seen: number[][] = [];
+    slots.forEachIn(start, end, ({ id }, from, to) => seen.push([id, from, to]));
+    return seen;
+  };
+  expect(visited(0x5, 0x31)).toEqual([
+    [0, 0x5, 0x10],
+    [1, 0x10, 0x20],
+    [3, 0x30, 0x31],
+  ]);
+  expect(visited(0x20, 0x30)).toEqual([]);
+  expect(visited(0x3f, 0x100)).toEqual([[3, 0x3f, 0x40]]);
+});
+
 test('a slot that moves keeps what the host mapping allows', () => {
   const guest = createGuest();
   const { vm } = guest;

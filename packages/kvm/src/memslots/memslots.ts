@@ -1,4 +1,5 @@
 import { FRAME_END, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import type { CpuProfile } from '@heki/x86';
 import { Errno } from '../host/errno.ts';
 import { type Memslot, MemslotFlag } from './memslot.ts';
 
@@ -31,12 +32,16 @@ interface MemslotChange {
 export interface Memslots {
   /** All slots, in the order of their frames. */
   readonly slots: readonly Memslot[];
+  /** The lowest number that no slot has. */
+  readonly freeId: number;
   /** The slot that has `gfn`. */
   find(gfn: Gfn): Memslot | undefined;
   /** One past the last frame of memory. */
   readonly end: number;
   /** Whether a frame of `start` .. `end` - 1 is memory. */
   overlaps(start: number, end: number): boolean;
+  /** Visits the slots that have frames of `start` .. `end` - 1, in order, with the first of these and the one past the last. */
+  forEachIn(start: number, end: number, visit: (slot: Memslot, from: Gfn, to: Gfn) => void): void;
   /**
    * KVM_SET_USER_MEMORY_REGION: the change, or a negative error number. Overlap is EEXIST; anything else that is
    * wrong, another size or another READONLY for a live slot too, is EINVAL.
@@ -52,9 +57,17 @@ function dirtyLogOf(flags: number, old: Memslot | undefined): Set<number> | unde
   return (flags & MemslotFlag.LOG_DIRTY_PAGES) === 0 ? undefined : (old?.dirty ?? new Set());
 }
 
-/** The slots of a new VM: none. */
-export function createMemslots(): Memslots {
+/** One past the last frame that a guest on `processor` can have (`kvm_mmu_max_gfn`). */
+export function frameEndOf({ maxPhysicalAddressBits }: CpuProfile): number {
+  return 2 ** (maxPhysicalAddressBits - 12);
+}
+
+/** The slots of a new VM: none. All will lie below `frameEnd`. */
+export function createMemslots(frameEnd: number = FRAME_END): Memslots {
   const sorted: Memslot[] = [];
+  const byId = new Map<number, Memslot>();
+  /** Every number below is taken. */
+  let lowestFree = 0;
   let last: Memslot | undefined;
 
   /** The index of the first slot that ends after `gfn`. */
@@ -72,13 +85,24 @@ export function createMemslots(): Memslots {
 
   function replace(removed: Memslot | undefined, added: Memslot | undefined): MemslotChange {
     last = undefined;
-    if (removed !== undefined) sorted.splice(sorted.indexOf(removed), 1);
-    if (added !== undefined) sorted.splice(indexAfter(added.base), 0, added);
+    if (removed !== undefined) {
+      sorted.splice(indexAfter(removed.base), 1);
+      byId.delete(removed.id);
+      lowestFree = Math.min(lowestFree, removed.id);
+    }
+    if (added !== undefined) {
+      sorted.splice(indexAfter(added.base), 0, added);
+      byId.set(added.id, added);
+    }
     return { removed, added };
   }
 
   const memslots: Memslots = {
     slots: sorted,
+    get freeId() {
+      while (byId.has(lowestFree)) lowestFree++;
+      return lowestFree;
+    },
     get end() {
       const highest = sorted.at(-1);
       return highest === undefined ? 0 : highest.base + highest.frames;
@@ -94,6 +118,13 @@ export function createMemslots(): Memslots {
       const slot = sorted[indexAfter(start)];
       return slot !== undefined && slot.base < end;
     },
+    forEachIn(start, end, visit) {
+      for (let index = indexAfter(start); index < sorted.length; index++) {
+        const slot = sorted[index];
+        if (slot === undefined || slot.base >= end) break;
+        visit(slot, Math.max(start, slot.base) as Gfn, Math.min(end, slot.base + slot.frames) as Gfn);
+      }
+    },
     set(region, hostLevel = 3) {
       const { slot: id, flags, guestPhysicalAddress: gpa, memorySize: size, userspaceAddress } = region;
       if (
@@ -103,13 +134,13 @@ export function createMemslots(): Memslots {
         userspaceAddress % BigInt(PAGE_SIZE) !== 0n ||
         id < 0 ||
         id >= USER_MEM_SLOTS ||
-        gpa + size > 1n << 52n ||
+        gpa + size >= 1n << 64n ||
         userspaceAddress + size > 1n << 52n ||
         size >> 12n > BigInt(MAX_SLOT_PAGES)
       ) {
         return -Errno.EINVAL;
       }
-      const old = sorted.find((slot) => slot.id === id);
+      const old = byId.get(id);
       if (size === 0n) return old === undefined ? -Errno.EINVAL : replace(old, undefined);
 
       const added: Memslot = {
@@ -123,7 +154,6 @@ export function createMemslots(): Memslots {
         mixed: { 2: new Set(), 3: new Set() },
         dirty: dirtyLogOf(flags, old),
       };
-      if (added.base + added.frames > FRAME_END) return -Errno.EINVAL;
       if (old !== undefined) {
         const readOnlyToggled = ((flags ^ old.flags) & MemslotFlag.READONLY) !== 0;
         if (added.backing !== old.backing || added.frames !== old.frames || readOnlyToggled) {
@@ -139,6 +169,8 @@ export function createMemslots(): Memslots {
         if (other === undefined || other.base >= added.base + added.frames) break;
         if (other !== old) return -Errno.EEXIST;
       }
+      // kvm_arch_prepare_memory_region, which comes last.
+      if (added.base + added.frames > frameEnd) return -Errno.EINVAL;
       return replace(old, added);
     },
   };

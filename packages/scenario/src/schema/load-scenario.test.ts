@@ -51,13 +51,17 @@ describe('a scenario file', () => {
     expect((await load(files)).machine).toEqual({ kernel: 'System.map', vcpus: 2, levels: 5 });
   });
 
-  const twice: Record<string, Scenario> = Object.fromEntries(
-    Array.from({ length: 20 }, (_, index) => [
-      index === 0 ? 'a.json' : `${index}.json`,
-      { include: [`${index + 1}.json`, `${index + 1}.json`], steps: [{ do: 'suspend' }] },
-    ]),
-  );
-  test.each<[why: string, files: Readonly<Record<string, Scenario | string>>, message: string]>([
+  /** Files that include the next one twice, the last with what `last` has. */
+  const twice = (count: number, last: Scenario): Record<string, Scenario> => ({
+    ...Object.fromEntries(
+      Array.from({ length: count }, (_, index) => [
+        index === 0 ? 'a.json' : `${index}.json`,
+        { include: [`${index + 1}.json`, `${index + 1}.json`] },
+      ]),
+    ),
+    [`${count}.json`]: last,
+  });
+  test.each<[why: string, files: Readonly<Record<string, Scenario | string>>, message: string | RegExp]>([
     ['no JSON', { 'a.json': '{' }, 'a.json:1:1: not JSON'],
     ['no scenario', { 'a.json': { include: ['b.json'] }, 'b.json': '{"step": []}' }, 'b.json:1:1: step: '],
     ['one that includes itself', { 'a.json': { include: ['./b/../a.json'] } }, 'a.json: includes itself'],
@@ -68,8 +72,27 @@ describe('a scenario file', () => {
     ],
     [
       'one with more steps than anybody waits for',
-      { ...twice, '20.json': { steps: [] } },
-      'steps with what it includes, expected at most 10000',
+      twice(7, { steps: Array.from({ length: 100 }, () => ({ do: 'suspend' })) }),
+      '12800 steps and expectations with what it includes, expected at most 10000',
+    ],
+    [
+      'one with more expectations than that',
+      twice(7, { expectRights: Array.from({ length: 100 }, () => ({ of: 'every page', never: 'wx' })) }),
+      'steps and expectations with what it includes, expected at most 10000',
+    ],
+    [
+      'a few that include each other more often than anybody waits for',
+      twice(31, {}),
+      'inclusion 1001 of a file, expected at most 1000 in all',
+    ],
+    [
+      'several with more text than memory has room for',
+      {
+        'a.json': { include: ['1.json', '2.json'] },
+        '1.json': `${' '.repeat(2 ** 23)}{}`,
+        '2.json': `${' '.repeat(2 ** 23)}{}`,
+      },
+      /^2.json: 16777\d+ characters with the other files, expected at most 16777216$/,
     ],
   ])('is refused when it is %s', async (_, files, message) => {
     await expect(load(files)).rejects.toThrow(ScenarioError);

@@ -4,8 +4,10 @@ import { ScenarioError } from '../error.ts';
 import { parseScenarioText } from './parse-scenario.ts';
 import type { Scenario } from './scenario-schema.ts';
 
-/** Files that include each other can ask for more steps than anybody waits for. */
+/** Files that include each other can ask for more than anybody waits for: of steps, of their own number, of text. */
 const MOST_STEPS = 10_000;
+const MOST_INCLUDED = 1000;
+const MOST_CHARACTERS = 16 * 2 ** 20;
 const MOST_NESTED = 32;
 
 /**
@@ -13,15 +15,24 @@ const MOST_NESTED = 32;
  *
  * @param file its name; names of included files and of kernels are relative to the file that they stand in
  * @param read gives the text of a file
- * @throws {ScenarioError} for what is no scenario, and when one includes itself; and whatever `read` throws
+ * @throws {ScenarioError} for what is no scenario, when one includes itself, and beyond 10,000 steps, 1,000 inclusions of files, 32
+ *   of them in each other, or 16 Mi characters of text; and whatever `read` throws
  */
 export async function loadScenario(
   file: string,
   read: (file: string) => string | Promise<string>,
 ): Promise<ComposedScenario> {
   const files = new Map<string, Scenario>();
+  let included = 0;
+  let characters = 0;
   const find = async (name: string, from: string | undefined): Promise<Scenario> => {
-    const scenario = files.get(name) ?? parseScenarioText(await text(name, from), name);
+    const known = files.get(name);
+    if (known !== undefined) return known;
+    const content = await text(name, from);
+    characters += content.length;
+    if (characters > MOST_CHARACTERS)
+      throw wrong(name, `${characters} characters with the other files, expected at most ${MOST_CHARACTERS}`);
+    const scenario = parseScenarioText(content, name);
     files.set(name, scenario);
     return scenario;
   };
@@ -30,13 +41,15 @@ export async function loadScenario(
       return await read(name);
     } catch (error) {
       if (from === undefined || !(error instanceof Error)) throw error;
-      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { cause: error });
+      throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { file: name }, error);
     }
   };
   const compose = async (name: string, above: readonly string[]): Promise<ComposedScenario> => {
-    if (above.includes(name)) throw new ScenarioError(`${name}: includes itself`);
+    if (above.includes(name)) throw wrong(name, 'includes itself');
     if (above.length > MOST_NESTED)
-      throw new ScenarioError(`${name}: included ${above.length} deep, expected at most ${MOST_NESTED}`);
+      throw wrong(name, `included ${above.length} deep, expected at most ${MOST_NESTED}`);
+    if (included++ > MOST_INCLUDED)
+      throw wrong(name, `inclusion ${included - 1} of a file, expected at most ${MOST_INCLUDED} in all`);
     const scenario = await find(name, above.at(-1));
     const parts: ComposedScenario[] = [];
     for (const included of scenario.include ?? []) {
@@ -53,14 +66,19 @@ export async function loadScenario(
       expectRights: expectations.length === 0 ? undefined : expectations,
       steps: [...parts.flatMap(({ steps }) => steps), ...(scenario.steps ?? [])],
     };
-    const steps = composed.initcalls.length + composed.steps.length;
+    const steps = composed.initcalls.length + composed.steps.length + expectations.length;
     if (steps > MOST_STEPS)
-      throw new ScenarioError(
-        `${name}: ${steps} steps with what it includes, expected at most ${MOST_STEPS}`,
+      throw wrong(
+        name,
+        `${steps} steps and expectations with what it includes, expected at most ${MOST_STEPS}`,
       );
     return composed;
   };
   return compose(beside(file, ''), []);
+}
+
+function wrong(file: string, what: string): ScenarioError {
+  return new ScenarioError(`${file}: ${what}`, { file });
 }
 
 /** What a file says of the machine, with the path of its kernel as `read` wants it. */

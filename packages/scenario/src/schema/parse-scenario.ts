@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { ScenarioError } from '../error.ts';
 import { machineSchema, processorSchema } from './machine-schema.ts';
-import { positionsIn, syntaxErrorPosition } from './positions.ts';
+import { type Position, positionsIn, syntaxErrorPosition } from './positions.ts';
 import { type Scenario, scenarioSchema } from './scenario-schema.ts';
 import { KINDS_OF_STEPS, stepSchema } from './step-schema.ts';
 
@@ -12,7 +12,7 @@ import { KINDS_OF_STEPS, stepSchema } from './step-schema.ts';
  * @throws {ScenarioError} names every place that is wrong, and what was expected there
  */
 export function parseScenario(value: unknown, source: string): Scenario {
-  return parse(value, source, () => '');
+  return parse(value, source, () => undefined);
 }
 
 /**
@@ -27,7 +27,11 @@ export function parseScenarioText(text: string, source: string): Scenario {
     value = JSON.parse(text);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new ScenarioError(`${source}${syntaxErrorPosition(text)}: not JSON (${why})`);
+    const position = syntaxErrorPosition(text);
+    throw new ScenarioError(`${source}${positionText(position)}: not JSON (${why})`, {
+      file: source,
+      ...position,
+    });
   }
   return parse(value, source, positionsIn(text));
 }
@@ -38,16 +42,28 @@ const MOST_ISSUES = 20;
 function parse(
   value: unknown,
   source: string,
-  positionOf: (path: readonly PropertyKey[]) => string,
+  positionOf: (path: readonly PropertyKey[]) => Position | undefined,
 ): Scenario {
   const result = scenarioSchema.safeParse(value);
   if (result.success) return result.data;
   const issues = result.error.issues.flatMap(innermost);
   const lines = issues
     .slice(0, MOST_ISSUES)
-    .map((issue) => `${source}${positionOf(issue.path)}${issueText(issue, value)}`);
+    .map((issue) => `${source}${positionText(positionOf(issue.path))}${issueText(issue, value)}`);
   if (issues.length > MOST_ISSUES) lines.push(`${source}: ${issues.length - MOST_ISSUES} more`);
-  throw new ScenarioError(lines.join('\n'));
+  const first = issues[0]?.path ?? [];
+  const [list, index] = first;
+  throw new ScenarioError(lines.join('\n'), {
+    file: source,
+    ...positionOf(first),
+    ...((list === 'steps' || list === 'initcalls') && typeof index === 'number'
+      ? { step: `${list}.${index}` }
+      : {}),
+  });
+}
+
+function positionText(position: Position | undefined): string {
+  return position === undefined ? '' : `:${position.line}:${position.column}`;
 }
 
 /** The place of an issue, what stands there, and what was expected. */

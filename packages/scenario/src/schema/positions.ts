@@ -1,15 +1,21 @@
 import { parse, type ValueNode } from '@humanwhocodes/momoa';
 
+/** A place in a text, both counted from 1. */
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
 /**
- * Gives the place of a value in the text of a JSON file as `:LINE:COLUMN`, both counted from 1: of the innermost value on its path that is
- * there. Empty for a text that is nested too deep to tell.
+ * Gives the place of a value in the text of a JSON file: of the innermost value on its path that is there. `undefined` for a text that is
+ * nested too deep to tell.
  */
-export function positionsIn(text: string): (path: readonly PropertyKey[]) => string {
+export function positionsIn(text: string): (path: readonly PropertyKey[]) => Position | undefined {
   let root: ValueNode | undefined;
   try {
     root = parse(text).body;
   } catch {
-    return () => '';
+    return () => undefined;
   }
   return (path) => {
     let node = root;
@@ -18,19 +24,23 @@ export function positionsIn(text: string): (path: readonly PropertyKey[]) => str
       if (next === undefined) break;
       node = next;
     }
-    return node === undefined ? '' : `:${node.loc.start.line}:${node.loc.start.column}`;
+    if (node === undefined) return undefined;
+    const { line, column } = node.loc.start;
+    return { line, column };
   };
 }
 
-/** Where a text stops being JSON, as {@link positionsIn} writes it. */
-export function syntaxErrorPosition(text: string): string {
+/** Where a text stops being JSON. */
+export function syntaxErrorPosition(text: string): Position | undefined {
   try {
     parse(text);
   } catch (error) {
-    if (error instanceof Error && 'line' in error && 'column' in error)
-      return `:${error.line}:${error.column}`;
+    if (error instanceof Error && 'line' in error && 'column' in error) {
+      const { line, column } = error;
+      if (typeof line === 'number' && typeof column === 'number') return { line, column };
+    }
   }
-  return '';
+  return undefined;
 }
 
 function childOf(node: ValueNode | undefined, key: PropertyKey): ValueNode | undefined {

@@ -1,2 +1,1 @@
-export { readMemoryMap } from './memory-map-file.ts';
 export { type OpenOptions, openVmcore } from './open-vmcore.ts';

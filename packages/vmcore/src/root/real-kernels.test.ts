@@ -1,13 +1,15 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { virtualAddressOf } from '@heki/physical-memory';
 import { describe, expect, it } from 'vitest';
-import { readMemoryMap } from '../node/memory-map-file.ts';
+import { parseMemoryMap } from '../memory-map-text.ts';
 import { openVmcore } from '../node/open-vmcore.ts';
 import { fixtureFacts, fixtureNames, fixturePath } from '../testing/fixtures.ts';
 import { chosenRootOf } from './cpu-root.ts';
 import { doubtsAbout } from './doubts.ts';
 import { fitOfMemoryMap } from './memory-map-fit.ts';
 import { resolveKernelRoot } from './resolve-kernel-root.ts';
+
+const memoryMap = (path: string) => parseMemoryMap(readFileSync(path, 'utf8'));
 
 describe.each(fixtureNames)('the root of the real kernel %s', (name) => {
   const core = openVmcore(fixturePath(`${name}.elf.gz`));
@@ -24,7 +26,7 @@ describe.each(fixtureNames)('the root of the real kernel %s', (name) => {
   });
 
   it('maps exactly the memory of its machine', () => {
-    const map = readMemoryMap(fixturePath(`${name}.json`));
+    const map = memoryMap(fixturePath(`${name}.json`));
     expect(fitOfMemoryMap(kernel, map)).toEqual({ unknown: [], cleared: [], unnamed: [] });
   });
 });
@@ -45,7 +47,7 @@ describe.each(foreign)('the root of the foreign kernel %s', (name) => {
   it('maps exactly the memory of its machine', () => {
     const beside = path.replace('.elf.gz', '.json');
     const map =
-      existsSync(beside) && /"iomem"/.test(readFileSync(beside, 'utf8')) ? readMemoryMap(beside) : undefined;
+      existsSync(beside) && /"iomem"/.test(readFileSync(beside, 'utf8')) ? memoryMap(beside) : undefined;
     if (map === undefined) return;
     const { unknown, unnamed } = fitOfMemoryMap(kernel, map);
     expect({ unknown, unnamed }).toEqual({ unknown: [], unnamed: [] });
@@ -77,7 +79,7 @@ describe('under page-table isolation', () => {
   });
 
   it('a memory map of the guest fits', () => {
-    const map = readMemoryMap(fixturePath('foreign/entry-syscall-pti.iomem'));
+    const map = memoryMap(fixturePath('foreign/entry-syscall-pti.iomem'));
     const fit = fitOfMemoryMap(resolveKernelRoot(open('entry-syscall-pti')), map);
     expect(fit).toEqual({ unknown: [], cleared: [], unnamed: [] });
   });

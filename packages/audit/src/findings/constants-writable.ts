@@ -1,0 +1,67 @@
+import type { AuditedKernel } from '../audited-kernel.ts';
+import type { FindingKind, Severity } from '../finding.ts';
+import type { FrameExtent } from '../frame-extents.ts';
+import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
+import { Rights } from '../rights.ts';
+import { extentsWithin, framesOfSection } from '../within.ts';
+
+export const TEXT_WRITABLE: FindingKind = {
+  id: 'heki/text-writable',
+  title: "The kernel's text can be written",
+  worst: 'critical',
+  explanation:
+    "A frame that holds the kernel's text by the image's layout is writable, and no mapping lets it be executed: text that was mapped elsewhere, or whose own mapping was changed.",
+  attack: 'What is written there runs as soon as the address that should lead to it does so again.',
+  legitimate: 'A kernel that is still booting.',
+  advice:
+    'Compare the address of the text with the frame that it leads to (heki translate), and the page-table entries with those of a sound boot.',
+  *find(kernel) {
+    const text = extentsWithin(kernel.extents, framesOfSection(kernel, kernel.sections.text));
+    const extents = text.filter(
+      ({ rights }) => (rights & Rights.WRITE) !== 0 && (rights & Rights.EXECUTE) === 0,
+    );
+    for (const group of groupExtents(extents)) {
+      const summary = `${pagesText(pagesIn(group))} of the kernel's text can be written: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
+      yield occurrenceOf(kernel, group, { severity: 'critical', summary });
+    }
+  },
+};
+
+export const RODATA_WRITABLE: FindingKind = {
+  id: 'heki/rodata-writable',
+  title: 'Constants can be written',
+  worst: 'high',
+  explanation:
+    "Constants of the kernel's image or of a module (system call table, function tables, what is constant after init) are writable through some mapping.",
+  attack:
+    'Function pointers there decide what the kernel calls: an attacker replaces one and needs no new code.',
+  legitimate:
+    'A kernel that is still booting, or rodata=off; a module between loading and the end of its init.',
+  advice:
+    'Boot without rodata=off. Find what gave write permission back: set_memory_rw on the address or on its alias in the direct map.',
+  *find(kernel) {
+    const extents = [...imageConstants(kernel), ...moduleConstants(kernel)].filter(
+      ({ rights }) => (rights & Rights.WRITE) !== 0 && (rights & Rights.EXECUTE) === 0,
+    );
+    for (const group of groupExtents(extents)) {
+      const mappings = group[0]?.mappings ?? [];
+      const isImage = mappings.some(({ region }) => region === 'kernel rodata');
+      // What permissions let one infer of the sections may hold a freed page that is still mapped read-only.
+      const severity: Severity = isImage && kernel.sections.from === 'page-tables' ? 'medium' : 'high';
+      const summary = `${pagesText(pagesIn(group))} of constants ${isImage ? "of the kernel's image" : 'of modules'} can be written: ${placesOf(mappings).join(', ')}.`;
+      yield occurrenceOf(kernel, group, { severity, summary });
+    }
+  },
+};
+
+function imageConstants(kernel: AuditedKernel): FrameExtent[] {
+  const { rodata } = kernel.sections;
+  return rodata === undefined ? [] : extentsWithin(kernel.extents, framesOfSection(kernel, rodata));
+}
+
+/** What is mapped read-only among the modules. */
+function moduleConstants({ extents }: AuditedKernel): FrameExtent[] {
+  return extents.filter(({ mappings }) =>
+    mappings.some(({ region, rights }) => region === 'modules' && rights === Rights.READ),
+  );
+}

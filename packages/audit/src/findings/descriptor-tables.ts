@@ -1,0 +1,113 @@
+import { type Gfn, hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { regionAt } from '@heki/vmcore';
+import { CR0 } from '@heki/x86';
+import type { AuditedKernel } from '../audited-kernel.ts';
+import type { FindingKind } from '../finding.ts';
+import type { FrameExtent } from '../frame-extents.ts';
+import {
+  groupExtents,
+  occurrenceOf,
+  occurrenceWithoutMemory,
+  pagesIn,
+  pagesText,
+  placesOf,
+} from '../occurrence.ts';
+import { Rights } from '../rights.ts';
+import { extentOfFrame } from '../within.ts';
+
+export const IDT_WRITABLE: FindingKind = {
+  id: 'heki/idt-writable',
+  title: 'The interrupt descriptor table can be written',
+  worst: 'critical',
+  explanation:
+    'The page that IDTR of some CPU leads to is writable through some mapping: it says where every exception and interrupt goes.',
+  attack: 'One gate, and the next interrupt runs what the attacker wants, at CPL 0.',
+  legitimate:
+    'A kernel that is still booting (before idt_setup_apic_and_irq_gates makes the table read-only).',
+  advice: 'Find who gave write permission back to idt_table, or loaded another IDT.',
+  *find(kernel) {
+    const extents = framesAt(
+      kernel,
+      kernel.cpus.map(({ idt }) => idt),
+    ).filter(isWritable);
+    for (const group of groupExtents(extents)) {
+      const summary = `The interrupt descriptor table can be written: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
+      yield occurrenceOf(kernel, group, { severity: 'critical', summary });
+    }
+  },
+};
+
+export const IDT_ELSEWHERE: FindingKind = {
+  id: 'heki/idt-elsewhere',
+  title: 'The interrupt descriptor table is not where Linux has it',
+  worst: 'high',
+  explanation:
+    'Since 4.15 Linux loads IDTR with the read-only page at the start of cpu_entry_area, on every CPU. Here it leads elsewhere.',
+  attack:
+    'A table of his own gives the attacker every exception and interrupt, and leaves the real one untouched for who compares it.',
+  legitimate: 'A kernel that is still booting.',
+  advice: 'Compare IDTR on all CPUs, and look at what made the page that it leads to.',
+  *find({ cpus, regions }) {
+    for (const { cpu, cr0, idt } of cpus) {
+      if ((cr0 & CR0.PG) === 0n || idt === undefined) continue;
+      const region = regionAt(regions, virtualFrameOf(idt));
+      if (region === 'cpu_entry_area') continue;
+      yield occurrenceWithoutMemory(region, 'high', `IDTR of CPU ${cpu} is ${hex(idt)}: ${region}.`);
+    }
+  },
+};
+
+export const DESCRIPTOR_TABLES_WRITABLE: FindingKind = {
+  id: 'heki/descriptor-tables-writable',
+  title: 'GDT and TSS can be written through the direct map',
+  worst: 'info',
+  explanation:
+    'cpu_entry_area maps the GDT, the TSS and entry stacks read-only, so that a stray write does not hit them at a known address; the per-CPU memory behind them stays writable in the direct map.',
+  attack:
+    'With a write to the direct map an attacker changes the TSS (IST stacks, I/O bitmap) or a segment descriptor of a CPU.',
+  legitimate: 'Every x86-64 Linux: six pages for each possible CPU.',
+  advice:
+    'Nothing to be done in the guest. A hypervisor that protects these frames has to let context switches write the TSS.',
+  *find(kernel) {
+    const idt = new Set(
+      framesAt(
+        kernel,
+        kernel.cpus.map((cpu) => cpu.idt),
+      ).map(({ start }) => start),
+    );
+    const extents = kernel.extents.filter(
+      (extent) =>
+        !idt.has(extent.start) &&
+        isWritable(extent) &&
+        extent.mappings.some(({ region, rights }) => region === 'cpu_entry_area' && rights === Rights.READ),
+    );
+    for (const group of groupExtents(extents)) {
+      const summary = `${pagesText(pagesIn(group))} that cpu_entry_area maps read-only can be written elsewhere: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
+      yield occurrenceOf(kernel, group, { severity: 'info', summary });
+    }
+  },
+};
+
+function isWritable({ rights }: FrameExtent): boolean {
+  return (rights & Rights.WRITE) !== 0;
+}
+
+/** The frames that `addresses` lead to, each once. */
+function framesAt(
+  { mappings, extents }: AuditedKernel,
+  addresses: readonly (VirtualAddress | undefined)[],
+): FrameExtent[] {
+  const frames = new Set<Gfn>();
+  for (const address of addresses) {
+    if (address === undefined || address === 0n) continue;
+    const virtual = virtualFrameOf(address);
+    const leaf = mappings.find(
+      ({ virtualFrame, frames: count }) => virtual >= virtualFrame && virtual < virtualFrame + count,
+    );
+    if (leaf !== undefined) frames.add((leaf.guestFrame + (virtual - leaf.virtualFrame)) as Gfn);
+  }
+  return [...frames].flatMap((frame) => {
+    const extent = extentOfFrame(extents, frame);
+    return extent === undefined ? [] : [{ ...extent, start: frame, end: (frame + 1) as Gfn }];
+  });
+}

@@ -1,0 +1,29 @@
+import type { FindingKind } from '../finding.ts';
+import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
+import { Rights } from '../rights.ts';
+
+const WX = Rights.WRITE | Rights.EXECUTE;
+
+export const WX_ALIAS: FindingKind = {
+  id: 'heki/wx-alias',
+  title: 'Writable at one address, executable at another',
+  worst: 'critical',
+  explanation:
+    'No mapping of the page is both writable and executable, but two together are: W^X is broken across aliases. Tools that judge each mapping alone do not see it.',
+  attack:
+    "The attacker writes through the one address, mostly that of the direct map, and the kernel's own code runs at the other is changed.",
+  legitimate:
+    "For a moment, while text_poke or a module loader writes code. No stock kernel leaves such pages behind: Linux takes the direct map's write permission when it makes text executable (cpa_process_alias).",
+  advice:
+    'Find what set R/W in the direct map (set_memory_rw or a write to page tables), and treat the contents of the pages as changed until they were compared with the image.',
+  *find(kernel) {
+    const extents = kernel.extents.filter(
+      ({ rights, mappings }) =>
+        (rights & WX) === WX && !mappings.some((mapping) => (mapping.rights & WX) === WX),
+    );
+    for (const group of groupExtents(extents)) {
+      const summary = `${pagesText(pagesIn(group))} can be executed at one address and written at another: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
+      yield occurrenceOf(kernel, group, { severity: 'critical', summary });
+    }
+  },
+};

@@ -1,0 +1,24 @@
+export { type Audit, auditKernel } from './audit-kernel.ts';
+export { type AuditedKernel, type AuditSubject, type CpuRegisters, readKernel } from './audited-kernel.ts';
+export {
+  compareKernels,
+  type Difference,
+  type FrameChange,
+  type ImageChange,
+  isSame,
+  type RegionChange,
+} from './difference/compare-kernels.ts';
+export { AuditError } from './error.ts';
+export {
+  type Alias,
+  type Finding,
+  type FindingKind,
+  isAtLeast,
+  type Occurrence,
+  SEVERITIES,
+  type Severity,
+} from './finding.ts';
+export { FINDING_KINDS } from './findings/index.ts';
+export { type FrameExtent, frameExtents, MOST_MAPPINGS_LISTED } from './frame-extents.ts';
+export type { Mapping } from './mapping.ts';
+export { Rights, rightsOf, rightsText } from './rights.ts';

@@ -1,0 +1,163 @@
+import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
+import { hex } from '@heki/physical-memory';
+import { EntryHigh, EntryLow } from '@heki/x86';
+import type { AuditedKernel } from './audited-kernel.ts';
+import type { Alias, Occurrence, Severity } from './finding.ts';
+import type { FrameExtent } from './frame-extents.ts';
+import type { Mapping } from './mapping.ts';
+import { Rights, rightsText } from './rights.ts';
+
+/** Runs of addresses that an occurrence lists. */
+const MOST_ALIASES = 256;
+
+/** Part of a leaf. */
+interface MappedPart {
+  readonly mapping: Mapping;
+  readonly start: Gfn;
+  readonly end: Gfn;
+}
+
+/** Extents whose mappings lie in the same regions with the same rights, in groups: one occurrence each. */
+export function groupExtents(extents: Iterable<FrameExtent>): FrameExtent[][] {
+  const groups = new Map<string, FrameExtent[]>();
+  for (const extent of extents) {
+    const key = placesOf(extent.mappings).join(', ');
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [extent]);
+    else group.push(extent);
+  }
+  return [...groups.values()];
+}
+
+/** `kernel text r-x`, `direct map rw-`: where mappings lie and what they allow, each once, sorted. */
+export function placesOf(mappings: readonly Mapping[]): string[] {
+  const places = new Set(mappings.map(({ region, rights }) => `${region} ${rightsText(rights)}`));
+  return [...places].sort();
+}
+
+/** The occurrence that `extents` with all their mappings are. */
+export function occurrenceOf(
+  kernel: AuditedKernel,
+  extents: readonly FrameExtent[],
+  about: { readonly severity: Severity; readonly summary: string },
+): Occurrence {
+  const parts = extents.flatMap(({ start, end, mappings }) =>
+    mappings.map((mapping) => ({ mapping, start, end })),
+  );
+  const unlisted = extents.reduce(
+    (sum, { mappingCount, mappings }) => sum + mappingCount - mappings.length,
+    0,
+  );
+  return occurrenceOfParts(kernel, parts, { ...about, unlisted });
+}
+
+/** The occurrence that single mappings are, whatever else maps their frames. */
+export function occurrenceOfMappings(
+  kernel: AuditedKernel,
+  mappings: readonly Mapping[],
+  about: { readonly severity: Severity; readonly summary: string },
+): Occurrence {
+  const parts = mappings.map((mapping) => ({
+    mapping,
+    start: mapping.guestFrame,
+    end: (mapping.guestFrame + mapping.frames) as Gfn,
+  }));
+  return occurrenceOfParts(kernel, parts, { ...about, unlisted: 0 });
+}
+
+/** An occurrence that is about no memory. @param place what tells it from others of its kind */
+export function occurrenceWithoutMemory(place: string, severity: Severity, summary: string): Occurrence {
+  return { severity, summary, ranges: [], aliases: [], aliasesLeftOut: 0, place };
+}
+
+/** An occurrence about frames that nothing maps. */
+export function occurrenceOfFrames(
+  ranges: readonly FrameRange<Gfn>[],
+  about: { readonly severity: Severity; readonly summary: string; readonly place: string },
+): Occurrence {
+  return { ...about, ranges, aliases: [], aliasesLeftOut: 0 };
+}
+
+/** Pages in `ranges`. */
+export function pagesIn(ranges: readonly { readonly start: number; readonly end: number }[]): number {
+  return ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
+}
+
+/** `1 page`, `4,403 pages`. */
+export function pagesText(pages: number): string {
+  return `${pages.toLocaleString('en-US')} ${pages === 1 ? 'page' : 'pages'}`;
+}
+
+function occurrenceOfParts(
+  { sections }: AuditedKernel,
+  parts: readonly MappedPart[],
+  { severity, summary, unlisted }: { severity: Severity; summary: string; unlisted: number },
+): Occurrence {
+  const aliases = joinedAliases(parts);
+  const places = new Set(
+    aliases.map((alias) => `${placeOf(alias, sections.image)} ${rightsText(alias.effective)}`),
+  );
+  return {
+    severity,
+    summary,
+    ranges: joinedRanges(parts),
+    aliases: aliases.slice(0, MOST_ALIASES),
+    aliasesLeftOut: Math.max(0, aliases.length - MOST_ALIASES) + unlisted,
+    place: [...places].sort().join(', '),
+  };
+}
+
+/** In the image, offsets tell; elsewhere KASLR and the order of allocations decide, and only the region's name stays. */
+function placeOf({ start, end, region }: Alias, image: { start: number; end: number }): string {
+  if (start < image.start || end > image.end) return region;
+  return `${region} +${hex((start - image.start) * 4096)}..+${hex((end - image.start) * 4096)}`;
+}
+
+function joinedRanges(parts: readonly MappedPart[]): FrameRange<Gfn>[] {
+  const joined: { start: Gfn; end: Gfn }[] = [];
+  for (const { start, end } of [...parts].sort((a, b) => a.start - b.start)) {
+    const last = joined.at(-1);
+    if (last === undefined || start > last.end) joined.push({ start, end });
+    else if (end > last.end) last.end = end;
+  }
+  return joined;
+}
+
+function joinedAliases(parts: readonly MappedPart[]): Alias[] {
+  const singles = parts.map(({ mapping, start, end }) => {
+    const virtual = mapping.virtualFrame + (start - mapping.guestFrame);
+    return {
+      start: virtual as VirtualFrame,
+      end: (virtual + (end - start)) as VirtualFrame,
+      frame: start,
+      region: mapping.region,
+      leaf: leafRights(mapping),
+      effective: mapping.rights,
+    };
+  });
+  const joined: { -readonly [Key in keyof Alias]: Alias[Key] }[] = [];
+  for (const alias of singles.sort((a, b) => a.start - b.start)) {
+    const last = joined.at(-1);
+    if (
+      last !== undefined &&
+      last.end === alias.start &&
+      last.frame + (last.end - last.start) === alias.frame &&
+      last.region === alias.region &&
+      last.leaf === alias.leaf &&
+      last.effective === alias.effective
+    ) {
+      last.end = alias.end;
+    } else joined.push(alias);
+  }
+  return joined;
+}
+
+/** What the leaf entry alone says. */
+export function leafRights({ low, high }: Mapping): number {
+  return (
+    Rights.READ |
+    ((low & EntryLow.RW) === 0 ? 0 : Rights.WRITE) |
+    ((high & EntryHigh.XD) === 0 ? Rights.EXECUTE : 0) |
+    ((low & EntryLow.US) === 0 ? 0 : Rights.USER)
+  );
+}

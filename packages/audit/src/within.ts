@@ -1,0 +1,43 @@
+import type { FrameRange, Gfn } from '@heki/physical-memory';
+import type { VirtualRange } from '@heki/vmcore';
+import type { AuditedKernel } from './audited-kernel.ts';
+import type { FrameExtent } from './frame-extents.ts';
+
+/** The parts of `extents`, which ascend, that lie in `range`. */
+export function extentsWithin(extents: readonly FrameExtent[], range: FrameRange<Gfn>): FrameExtent[] {
+  const found: FrameExtent[] = [];
+  for (let index = firstBehind(extents, range.start); index < extents.length; index++) {
+    const extent = extents[index];
+    if (extent === undefined || extent.start >= range.end) break;
+    const start = Math.max(extent.start, range.start) as Gfn;
+    const end = Math.min(extent.end, range.end) as Gfn;
+    found.push({ ...extent, start, end });
+  }
+  return found;
+}
+
+/** The extent that `frame` is in. */
+export function extentOfFrame(extents: readonly FrameExtent[], frame: Gfn): FrameExtent | undefined {
+  const found = extents[firstBehind(extents, frame)];
+  return found !== undefined && found.start <= frame ? found : undefined;
+}
+
+/** The frames that a part of the image has by its layout, wherever its addresses lead. */
+export function framesOfSection(
+  { sections: { distance } }: AuditedKernel,
+  { start, end }: VirtualRange,
+): FrameRange<Gfn> {
+  return { start: (start - distance) as Gfn, end: (end - distance) as Gfn };
+}
+
+/** Index of the first extent that ends behind `frame`. */
+function firstBehind(extents: readonly FrameExtent[], frame: number): number {
+  let low = 0;
+  let high = extents.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((extents[middle]?.end ?? 0) <= frame) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

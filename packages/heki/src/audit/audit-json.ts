@@ -1,0 +1,69 @@
+import { type Alias, rightsText } from '@heki/audit';
+import { type FrameRange, type Gfn, hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import { processorJson } from '../assumed-processor.ts';
+import { tablesJson } from '../snapshot.ts';
+import { warningsJson } from '../warning.ts';
+import { hekiSummary } from './heki-summary.ts';
+import { type AuditReport, type JudgedFinding, verdictText } from './report.ts';
+
+/** The report as the object that `heki audit --json` prints. */
+export function auditJson(report: AuditReport): unknown {
+  const { subject, audit, failOn, redact, heki } = report;
+  return {
+    verdict: {
+      result: report.findings.some(({ fails }) => fails) ? 'fail' : 'pass',
+      text: verdictText(report),
+      worst: audit.worst ?? null,
+      failOn,
+      counts: audit.counts,
+    },
+    findings: report.findings.map((finding) => findingJson(finding, redact)),
+    heki: heki === undefined ? null : hekiSummary(heki),
+    source: {
+      name: redact ? null : subject.name,
+      kernel: redact ? null : subject.kernel,
+      commandLine: redact ? null : (subject.commandLine ?? null),
+      tables: redact ? null : tablesJson(subject.tables),
+      processor: redact ? null : processorJson(subject.processor),
+      leaves: audit.kernel.mappings.length,
+      ramPages: subject.memoryMap.ramFrames,
+      sectionsFrom: audit.kernel.sections.from,
+      redacted: redact,
+    },
+    warnings: warningsJson(redact ? [] : [...subject.warnings, ...subject.processor.warnings]),
+  };
+}
+
+/** @param redact leaves out every address */
+function findingJson(finding: JudgedFinding, redact: boolean) {
+  return {
+    id: finding.id,
+    severity: finding.severity,
+    title: finding.title,
+    summary: finding.summary,
+    explanation: finding.explanation,
+    advice: finding.advice,
+    pages: finding.pages,
+    ranges: redact ? [] : finding.ranges.map(rangeJson),
+    aliases: finding.aliases.map((alias) => aliasJson(alias, redact)),
+    aliasesLeftOut: finding.aliasesLeftOut,
+    fingerprint: finding.fingerprint,
+    accepted: finding.accepted ?? null,
+    fails: finding.fails,
+  };
+}
+
+function rangeJson({ start, end }: FrameRange<Gfn>) {
+  return { start: hex(start * PAGE_SIZE), end: hex(end * PAGE_SIZE) };
+}
+
+function aliasJson({ start, end, frame, region, leaf, effective }: Alias, redact: boolean) {
+  const place = redact
+    ? {}
+    : {
+        start: hex(virtualAddressOf(start)),
+        end: hex(BigInt(end) << 12n),
+        physical: hex(frame * PAGE_SIZE),
+      };
+  return { ...place, pages: end - start, region, leaf: rightsText(leaf), effective: rightsText(effective) };
+}

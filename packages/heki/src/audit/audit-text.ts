@@ -1,0 +1,101 @@
+import { type Alias, rightsText, type Severity } from '@heki/audit';
+import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import type { Colours } from '../colours.ts';
+import { printable } from '../printable.ts';
+import { count, number } from '../quantity.ts';
+import { tablesLines } from '../snapshot.ts';
+import { warningLines } from '../warning.ts';
+import { hekiSummary } from './heki-summary.ts';
+import { memoryPicture } from './memory-picture.ts';
+import { type AuditReport, type JudgedFinding, verdictText } from './report.ts';
+
+/** Ranges and aliases of a finding that are listed; --json has all. */
+const LISTED = 4;
+
+/** The report as people read it: the verdict, a picture, then the findings. */
+export function auditText(report: AuditReport, colours: Colours, columns: number): string {
+  const { bold, red, green } = colours;
+  const failed = report.findings.some(({ fails }) => fails);
+  const verdict = failed
+    ? red(bold(`FAILS: ${verdictText(report)}`))
+    : green(bold(`passes: ${verdictText(report)}`));
+  const { mappings } = report.audit.kernel;
+  const lines = [
+    verdict,
+    '',
+    ...(report.redact ? [] : sourceLines(report)),
+    `${number(mappings.length)} leaves; text and constants by ${sectionsText(report)}`,
+    ...warningLines(
+      report.redact ? [] : [...report.subject.warnings, ...report.subject.processor.warnings],
+      colours,
+    ),
+    '',
+    ...memoryPicture(report.audit, report.subject.memoryMap.ramEnd, columns, colours),
+    ...report.findings.flatMap((finding) => ['', ...findingLines(finding, report.redact, colours)]),
+    '',
+    ...(report.heki === undefined ? [] : [`under Heki: ${hekiSummary(report.heki).readiness}`]),
+    ...(report.unusedBaseline === 0
+      ? []
+      : [`${count(report.unusedBaseline, 'entry', 'entries')} of the baseline accept nothing any more`]),
+    'heki explain ID says more of a finding',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function sourceLines({ subject }: AuditReport): string[] {
+  return [printable(`${subject.name}: ${subject.kernel}`), ...tablesLines(subject.tables)];
+}
+
+function sectionsText({ audit }: AuditReport): string {
+  const { from } = audit.kernel.sections;
+  return {
+    symbols: 'its symbols',
+    'memory-map': 'its memory map',
+    'page-tables': 'the permissions themselves',
+  }[from];
+}
+
+function findingLines(finding: JudgedFinding, redact: boolean, colours: Colours): string[] {
+  const { severity, id, summary, ranges, aliases, aliasesLeftOut, accepted } = finding;
+  const mark = severityText(severity, colours);
+  const note = accepted === undefined ? '' : colours.dim(` (accepted: ${printable(accepted)})`);
+  const more = (all: number, what: string): string[] =>
+    all > LISTED ? [`    and ${count(all - LISTED, `more ${what}`)} (--json lists them)`] : [];
+  return [
+    `${mark} ${colours.bold(finding.title)} ${colours.dim(id)}${note}`,
+    `    ${summary}`,
+    ...(redact
+      ? []
+      : [
+          ...ranges
+            .slice(0, LISTED)
+            .map(
+              ({ start, end }) => `    guest-physical ${hex(start * PAGE_SIZE)}-${hex(end * PAGE_SIZE - 1)}`,
+            ),
+          ...more(ranges.length, 'range'),
+          ...aliases.slice(0, LISTED).map((alias) => `    ${aliasText(alias)}`),
+          ...more(aliases.length + aliasesLeftOut, 'mapping'),
+        ]),
+  ];
+}
+
+function aliasText({ start, end, region, leaf, effective }: Alias): string {
+  const differs = leaf === effective ? '' : `, leaf ${rightsText(leaf)}`;
+  return `mapped ${rightsText(effective)} at ${hex(virtualAddressOf(start))}, ${count(end - start, 'page')}, ${region}${differs}`;
+}
+
+function severityText(severity: Severity, { red, yellow, cyan, dim, bold }: Colours): string {
+  const text = severity.toUpperCase().padEnd(8);
+  switch (severity) {
+    case 'critical':
+      return red(bold(text));
+    case 'high':
+      return red(text);
+    case 'medium':
+      return yellow(text);
+    case 'low':
+      return cyan(text);
+    case 'info':
+      return dim(text);
+  }
+}

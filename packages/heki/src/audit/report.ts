@@ -1,0 +1,82 @@
+import { type Audit, auditKernel, type Finding, isAtLeast, type Severity } from '@heki/audit';
+import { virtualAddress } from '@heki/physical-memory';
+import type { ProtectReport } from '../protect/report.ts';
+import type { Subject } from '../protect/subject.ts';
+import type { Baseline } from './baseline.ts';
+
+/** A finding, and whether a baseline accepts it. */
+export interface JudgedFinding extends Finding {
+  /** Why it is accepted; `undefined` when it is not. */
+  readonly accepted: string | undefined;
+  /** It makes the command fail. */
+  readonly fails: boolean;
+}
+
+/** Everything that `heki audit` found out. */
+export interface AuditReport {
+  readonly subject: Subject;
+  readonly audit: Audit;
+  readonly findings: readonly JudgedFinding[];
+  readonly failOn: Severity;
+  /** What Heki would do; `undefined` with `--no-heki`. */
+  readonly heki: ProtectReport | undefined;
+  /** Entries of the baseline that accept nothing any more. */
+  readonly unusedBaseline: number;
+  /** Leaves out addresses, the command line and names. */
+  readonly redact: boolean;
+}
+
+/** How findings are judged. */
+export interface AuditSettings {
+  readonly failOn: Severity;
+  readonly baseline: Baseline;
+  readonly heki: ProtectReport | undefined;
+  readonly redact: boolean;
+  /** `2026-11-28`: what has expired by then is accepted no more. */
+  readonly today: string;
+}
+
+/** Audits the kernel of `subject`. @throws {AuditError} when its tables have no end */
+export function auditReport(subject: Subject, settings: AuditSettings): AuditReport {
+  const { failOn, baseline, heki, redact, today } = settings;
+  const audit = auditSubject(subject);
+  const findings = audit.findings.map((finding): JudgedFinding => {
+    const accepted = baseline.accepts(finding, today);
+    return { ...finding, accepted, fails: accepted === undefined && isAtLeast(finding.severity, failOn) };
+  });
+  const unusedBaseline = baseline.entries.filter(
+    ({ fingerprint }) => !findings.some((finding) => finding.fingerprint === fingerprint),
+  ).length;
+  return { subject, audit, findings, failOn, heki, unusedBaseline, redact };
+}
+
+/** The verdict in one line. */
+export function verdictText({ findings, failOn }: AuditReport): string {
+  const failing = findings.filter(({ fails }) => fails);
+  const accepted = findings.filter((one) => one.accepted !== undefined && isAtLeast(one.severity, failOn));
+  const known = accepted.length === 0 ? '' : ` (${accepted.length} accepted by the baseline)`;
+  if (failing.length === 0) return `no finding at ${failOn} or above${known}`;
+  return `${failing.length} ${failing.length === 1 ? 'finding' : 'findings'} at ${failOn} or above, the worst ${failing[0]?.severity}${known}`;
+}
+
+/** Everything that the audit looks for in the kernel of `subject`. @throws {AuditError} when its tables have no end */
+export function auditSubject(subject: Subject): Audit {
+  const { core, tables, processor, symbols, memoryMap, memoryMapFrom, iomem, bases, crashKernel } = subject;
+  return auditKernel({
+    tables,
+    symbols,
+    bases,
+    crashKernel,
+    cpus: core.cpus.map(({ cr0, cr3, cr4, segments }, cpu) => ({
+      cpu,
+      cr0,
+      cr3,
+      cr4,
+      idt: virtualAddress(segments.idt.base),
+    })),
+    efer: processor.eferFrom === undefined ? undefined : processor.registers.efer,
+    supportedCr4: processor.named ? processor.profile.cr4 : undefined,
+    ...(iomem && { iomem }),
+    ...(memoryMapFrom !== undefined && { memoryMap }),
+  });
+}

@@ -1,0 +1,90 @@
+import type { Severity } from '@heki/audit';
+import { auditJson } from '../audit/audit-json.ts';
+import { auditMarkdown } from '../audit/audit-markdown.ts';
+import { auditSarif } from '../audit/audit-sarif.ts';
+import { auditText } from '../audit/audit-text.ts';
+import { baselineText, createBaseline, readBaseline } from '../audit/baseline.ts';
+import { auditReport } from '../audit/report.ts';
+import { coloursFor } from '../colours.ts';
+import { ExitCode, UsageError } from '../failure.ts';
+import type { CommandIo } from '../io.ts';
+import type { MachineFlags } from '../machine-flags.ts';
+import { writeFiles } from '../output-file.ts';
+import { protectKernel } from '../protect/protect-kernel.ts';
+import { openSubject, type SubjectOptions } from '../protect/subject.ts';
+import { specificationOf } from '../specification.ts';
+import { toolVersion } from '../tool-version.ts';
+
+/** Options of `heki audit`. */
+export interface AuditOptions extends SubjectOptions, MachineFlags {
+  readonly failOn?: Severity;
+  readonly baseline?: string;
+  readonly updateBaseline?: boolean;
+  readonly heki?: boolean;
+  readonly redact?: boolean;
+  readonly json?: boolean;
+  readonly sarif?: string;
+  readonly markdown?: string;
+}
+
+/** Audits a kernel and prints what was found. The exit code: 1 when a finding is at or above `--fail-on`. */
+export async function audit(path: string | undefined, options: AuditOptions, io: CommandIo): Promise<number> {
+  const { updateBaseline = false, redact = false } = options;
+  if (updateBaseline && options.baseline === undefined) {
+    throw new UsageError('--update-baseline: expected --baseline FILE, the file to write');
+  }
+  const subject = await openSubject(path, options);
+  // A baseline that is about to be made need not be there.
+  const baseline =
+    options.baseline === undefined
+      ? createBaseline([])
+      : await readOrCreate(options.baseline, updateBaseline);
+  const heki =
+    options.heki === false
+      ? undefined
+      : protectKernel(subject, {
+          machine: specificationOf(options),
+          kernelConfig: undefined,
+          strict: false,
+          trace: false,
+        });
+  const today = new Date().toISOString().slice(0, 10);
+  const report = auditReport(subject, { failOn: options.failOn ?? 'high', baseline, heki, redact, today });
+
+  const files = [
+    ...(options.sarif === undefined
+      ? []
+      : [
+          {
+            path: options.sarif,
+            text: `${JSON.stringify(auditSarif(report, toolVersion()), undefined, 2)}\n`,
+          },
+        ]),
+    ...(options.markdown === undefined ? [] : [{ path: options.markdown, text: auditMarkdown(report) }]),
+    ...(updateBaseline && options.baseline !== undefined
+      ? [{ path: options.baseline, text: baselineText(report.findings, baseline) }]
+      : []),
+  ];
+  await writeFiles(
+    files.map((file) => ({ path: file.path, chunks: [Buffer.from(file.text)] })),
+    true,
+  );
+
+  const text =
+    options.json === true
+      ? `${JSON.stringify(auditJson(report), undefined, 2)}\n`
+      : auditText(report, coloursFor(io.stdout, io.env), io.stdout.columns ?? 80);
+  await io.stdout.write(text);
+  const failed = !updateBaseline && report.findings.some(({ fails }) => fails);
+  return failed ? ExitCode.FAILURE : ExitCode.SUCCESS;
+}
+
+async function readOrCreate(path: string, create: boolean) {
+  try {
+    return await readBaseline(path);
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (create && isMissing) return createBaseline([]);
+    throw error;
+  }
+}

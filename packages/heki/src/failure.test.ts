@@ -1,0 +1,137 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { HekiError } from '@heki/physical-memory';
+import { afterAll, describe, expect, test } from 'vitest';
+import { exitCodeOfFailure, failureOf, fileErrorText, InputError } from './failure.ts';
+import { fixturePath, runCommand } from './testing/run-command.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-failure-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+function file(name: string, content: string | Uint8Array): string {
+  const path = join(scratch, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+const kernel = fixturePath('k61-256-nokaslr');
+const missing = join(scratch, 'missing');
+const cut = file('cut.elf.gz', Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1]));
+const scenario = file('wrong.json', '{\n  "steps": [{ "do": "suspend" }, { "do": "nothing" }]\n}\n');
+const broken = file('broken.json', '{\n  "iomem": [}\n');
+
+interface Told {
+  readonly exitCode: number;
+  readonly kind: string;
+  readonly place: object;
+}
+
+const CASES: readonly [args: readonly string[], told: Told][] = [
+  [[], { exitCode: 2, kind: 'usage', place: {} }],
+  [['nonsense'], { exitCode: 2, kind: 'usage', place: {} }],
+  [['help', 'nonsense'], { exitCode: 2, kind: 'usage', place: {} }],
+  [['walk'], { exitCode: 2, kind: 'usage', place: {} }],
+  [['protect', '--no-such'], { exitCode: 2, kind: 'usage', place: { option: '--no-such' } }],
+  [['boot', '--vcpus', '1.5'], { exitCode: 2, kind: 'usage', place: { option: '--vcpus' } }],
+  [['boot', '--memory', '1'], { exitCode: 2, kind: 'usage', place: { option: '--memory' } }],
+  [['kunit', '--suite', 'x'], { exitCode: 2, kind: 'usage', place: { option: '--suite' } }],
+  [['backends', 'x'], { exitCode: 2, kind: 'usage', place: {} }],
+  [['protect', '--cpu', 'x'], { exitCode: 2, kind: 'usage', place: { option: '--cpu' } }],
+  [['extract', kernel, '-o', scenario], { exitCode: 1, kind: 'output', place: { file: scenario } }],
+  ...['walk', 'protect', 'replay'].map((command): [string[], Told] => [
+    [command, missing],
+    { exitCode: 3, kind: 'input', place: { file: missing } },
+  ]),
+  [['translate', missing, '0'], { exitCode: 3, kind: 'input', place: { file: missing } }],
+  [['extract', missing, '-o', join(scratch, 'x')], { exitCode: 3, kind: 'input', place: { file: missing } }],
+  [['boot', '--kernel', missing], { exitCode: 3, kind: 'input', place: { file: missing } }],
+  [['protect', scratch], { exitCode: 3, kind: 'input', place: { file: scratch } }],
+  [['walk', cut], { exitCode: 3, kind: 'input', place: { file: cut } }],
+  [['protect', kernel, '--memory-map', broken], { exitCode: 3, kind: 'input', place: { file: broken } }],
+  [
+    ['boot', '--kernel', broken],
+    { exitCode: 3, kind: 'input', place: { file: broken, line: 2, column: 13 } },
+  ],
+  [
+    ['boot', '--scenario', scenario],
+    { exitCode: 3, kind: 'input', place: { file: scenario, line: 2, column: 42, step: 'steps.1' } },
+  ],
+  [
+    ['extract', kernel, '-o', join(missing, 'x')],
+    { exitCode: 1, kind: 'output', place: { file: join(missing, 'x') } },
+  ],
+];
+
+describe('a failure', () => {
+  test.each(CASES)('of %j is told to people in words', async (args, { exitCode }) => {
+    const result = await runCommand(args);
+    expect(result).toMatchObject({ exitCode, stdout: '' });
+    expect(result.stderr).toMatch(/^heki: .+\n/);
+    expect(result.stderr).not.toMatch(/internal error|\n {4}at |ENOENT|EISDIR/);
+  });
+
+  test.each(CASES)('of %j is told to programs as JSON', async (args, { exitCode, kind, place }) => {
+    const json = args[0] === 'walk' ? ['--format', 'json'] : ['--json'];
+    const result = await runCommand([...args, ...json]);
+    expect({ exitCode: result.exitCode, stderr: result.stderr }).toEqual({ exitCode, stderr: '' });
+    const { error, tool, schema } = JSON.parse(result.stdout);
+    expect(tool.name).toBe('heki');
+    expect(schema.name).toBe('error');
+    expect(error).toMatchObject({ kind, message: expect.stringMatching(/./) });
+    // Where `--json` is no option, it may itself be what is wrong.
+    if (!['nonsense', 'help', 'kunit', undefined].includes(args[0])) expect(error.place).toEqual(place);
+  });
+
+  test('goes to standard error where standard output is taken by a core', async () => {
+    const { stdout, stderr, exitCode } = await runCommand(['extract', missing, '-o', '-', '--json']);
+    expect({ stdout, exitCode }).toEqual({ stdout: '', exitCode: 3 });
+    expect(JSON.parse(stderr).error.kind).toBe('input');
+  });
+
+  test('that is a mistake of the program says so', () => {
+    const misuse = failureOf(new HekiError('frames below 0'));
+    expect(misuse).toMatchObject({ kind: 'internal', message: expect.stringContaining('frames below 0') });
+    expect(exitCodeOfFailure(misuse)).toBe(1);
+    expect(failureOf(new TypeError('x is undefined')).kind).toBe('internal');
+    expect(failureOf('text').kind).toBe('internal');
+  });
+});
+
+describe('an error of the operating system is told in words', () => {
+  test.each([
+    ['EMFILE', -24, 'too many open files'],
+    ['EACCES', -13, 'permission denied'],
+    ['ENOSPC', -28, 'no space left on the device'],
+    ['EIO', -5, 'i/o error'],
+    ['EISDIR', -21, 'is a directory'],
+  ])('%s', (code, errno, words) => {
+    const error = Object.assign(new Error(code), { code, errno, syscall: 'open', path: 'a.elf' });
+    expect(fileErrorText(error)).toBe(words);
+    expect(failureOf(error)).toEqual({
+      kind: 'input',
+      message: `a.elf: ${words}`,
+      place: { file: 'a.elf' },
+    });
+  });
+
+  test('a file that may not be read', async (context) => {
+    const path = file('secret.elf', 'secret');
+    chmodSync(path, 0);
+    if (process.getuid?.() === 0) context.skip('root may read everything');
+    const { exitCode, stderr } = await runCommand(['walk', path]);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 3, stderr: `heki: ${path}: permission denied\n` });
+  });
+
+  test('a folder where a file is to be written', async () => {
+    const folder = join(scratch, 'folder.elf');
+    mkdirSync(folder);
+    const { exitCode, stderr } = await runCommand(['extract', kernel, '-o', folder, '--force']);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: `heki: ${folder}: is a directory\n` });
+  });
+});
+
+test('an input error begins with its place', () => {
+  const { message } = new InputError('not JSON', { file: 'a.json', line: 3, column: 7 });
+  expect(message).toBe('a.json:3:7: not JSON');
+});

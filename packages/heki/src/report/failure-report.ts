@@ -1,0 +1,63 @@
+import { CommanderError } from 'commander';
+import { ExitCode, exitCodeOfFailure, type Failure, failureOf } from '../failure.ts';
+import type { CommandIo, Output } from '../io.ts';
+import { printable } from '../printable.ts';
+import { reportHeader } from './report-header.ts';
+
+/** Whether `args` ask for JSON: then an error is JSON, too, even of a command line that is not understood. */
+function asksForJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  const options = end === -1 ? args : args.slice(0, end);
+  return options.some(
+    (option, index) =>
+      option === '--json' ||
+      option === '--format=json' ||
+      (option === 'json' && options[index - 1] === '--format'),
+  );
+}
+
+/** Whether `args` want the bytes of a core on standard output: what is to be told then goes to standard error. */
+function outputIsTaken(args: readonly string[]): boolean {
+  return args.some(
+    (option, index) =>
+      ['-o-', '--output=-'].includes(option) ||
+      (option === '-' && ['-o', '--output'].includes(args[index - 1] ?? '')),
+  );
+}
+
+/**
+ * Tells of what was thrown: people a paragraph on standard error, programs a JSON object on standard output. Gives the exit code.
+ *
+ * @param hint what people are told beside it
+ */
+export async function reportFailure(
+  error: unknown,
+  args: readonly string[],
+  io: CommandIo,
+  hint: string = '',
+): Promise<number> {
+  const failure = error instanceof CommanderError ? usageFailure(error) : failureOf(error);
+  const told = (output: Output, text: string): Promise<void> =>
+    // Where even this cannot be written, nobody can be told.
+    output.write(text).catch(() => {});
+  if (io.env.HEKI_DEBUG && error instanceof Error && error.stack !== undefined) {
+    await told(io.stderr, `${printable(error.stack)}\n`);
+  } else if (!asksForJson(args)) {
+    await told(io.stderr, `heki: ${printable(failure.message)}\n${hint}`);
+  }
+  if (asksForJson(args)) {
+    const json = { ...reportHeader('error'), error: failure };
+    await told(outputIsTaken(args) ? io.stderr : io.stdout, `${JSON.stringify(json, undefined, 2)}\n`);
+  }
+  return error instanceof CommanderError ? ExitCode.USAGE : exitCodeOfFailure(failure);
+}
+
+/** What commander says of a wrong command line. */
+function usageFailure({ message }: CommanderError): Failure {
+  const option = /'(-{1,2}\w[\w-]*)/.exec(message)?.[1];
+  return {
+    kind: 'usage',
+    message: message.replace(/^error: /, ''),
+    place: option === undefined ? {} : { option },
+  };
+}

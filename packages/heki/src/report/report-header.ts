@@ -1,0 +1,37 @@
+import { createRequire } from 'node:module';
+import { z } from 'zod';
+
+const { version } = z
+  .object({ version: z.string() })
+  .parse(createRequire(import.meta.url)('../../package.json'));
+
+/** The version of the command. */
+const VERSION: string = version;
+
+/** The versions of the shapes that are published under `schemas/`: a change that a reader could stumble over makes one more. */
+const SCHEMA_VERSIONS = {
+  backends: 1,
+  boot: 1,
+  error: 1,
+  extract: 1,
+  protect: 1,
+  replay: 1,
+  translate: 1,
+  walk: 1,
+  workloads: 1,
+} as const;
+
+/** Names of the shapes. */
+export type SchemaName = keyof typeof SCHEMA_VERSIONS;
+
+/** What every JSON object that the command prints begins with. */
+export interface ReportHeader {
+  readonly tool: { readonly name: 'heki'; readonly version: string };
+  /** `schemas/NAME.schema.json` of this package. */
+  readonly schema: { readonly name: SchemaName; readonly version: number };
+}
+
+/** The header of what has the shape `name`. */
+export function reportHeader(name: SchemaName): ReportHeader {
+  return { tool: { name: 'heki', version: VERSION }, schema: { name, version: SCHEMA_VERSIONS[name] } };
+}

@@ -1,0 +1,46 @@
+/**
+ * What is wrong, for programs that do not read English:
+ *
+ * - `misuse`: the TypeScript caller asked for what the documentation of a function excludes
+ * - `usage`: the command was called wrongly
+ * - `input`: a file, or what it holds, cannot be read as what it was taken for
+ * - `impossible`: what was described is understood, and cannot be made: no room for the kernel, no such processor
+ * - `output`: what was made cannot be written
+ */
+export type ErrorKind = 'misuse' | 'usage' | 'input' | 'impossible' | 'output';
+
+/** Where it is wrong, as far as there is a place. */
+export interface ErrorPlace {
+  /** Path of a file, as the user wrote it. */
+  readonly file?: string;
+  /** In a text, from 1. */
+  readonly line?: number;
+  /** In its line, from 1. */
+  readonly column?: number;
+  /** In bytes from the start of a file, inflated if it was packed. */
+  readonly offset?: number;
+  /** A step of a scenario: its list and its index there from 0, as `steps.3`. */
+  readonly step?: string;
+  /** Of the command line, with its dashes. */
+  readonly option?: string;
+}
+
+/** What is told of an error beside its message. */
+export interface ErrorFacts {
+  readonly kind?: ErrorKind;
+  readonly place?: ErrorPlace;
+  readonly cause?: unknown;
+}
+
+/** The base of every error that a package of heki throws. The message names the value, its place and what was expected. */
+export class HekiError extends Error {
+  override readonly name: string = 'HekiError';
+  readonly kind: ErrorKind;
+  readonly place: ErrorPlace;
+
+  constructor(message: string, { kind = 'misuse', place = {}, cause }: ErrorFacts = {}) {
+    super(message, cause === undefined ? {} : { cause });
+    this.kind = kind;
+    this.place = place;
+  }
+}

@@ -1,0 +1,7 @@
+import type { VirtualFrame } from '@heki/physical-memory';
+
+/** Virtual frames `start` .. `end` - 1. */
+export interface VirtualRange {
+  readonly start: VirtualFrame;
+  readonly end: VirtualFrame;
+}
