@@ -27,7 +27,8 @@ const range = (start: number, end: number, flags: number, immutable?: boolean): 
 /** A hypervisor that gives the n-th call `status`, and succeeds otherwise; what it was asked for. */
 function hypervisor(nth = -1, status: number = HvStatus.SUCCESS) {
   const calls: (readonly [start: number, pages: number, flags: number])[] = [];
-  const vtl1: Pick<Vtl1, 'ram' | 'protect'> = {
+  const vtl1: Pick<Vtl1, 'ram' | 'ramEnd' | 'protect'> = {
+    ramEnd: 0x2000,
     ram: (start, end) =>
       RAM.flatMap((part) => {
         const [from, to] = [Math.max(start, part.start), Math.min(end, part.end)] as [Gfn, Gfn];
