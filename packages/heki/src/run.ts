@@ -6,6 +6,8 @@ import { type CommandIo, OutputClosed } from './io.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { reportFailure } from './report/failure-report.ts';
 
+const SNAPSHOT =
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split";
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
 
@@ -162,10 +164,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
     )
-    .argument(
-      '[SNAPSHOT]',
-      'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
-    )
+    .argument('[SNAPSHOT]', `${SNAPSHOT} (default: the Debian kernel that comes with heki)`)
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
@@ -318,7 +317,7 @@ With --json an error is JSON, too, on standard output.`,
     .command('walk')
     .summary("list the leaves of a kernel's page tables")
     .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
-    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .argument('<SNAPSHOT>', SNAPSHOT)
     .option('--user', "the user's half instead of the kernel's")
     .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('the address space at this value of CR3, as it is'))
@@ -336,7 +335,7 @@ With --json an error is JSON, too, on standard output.`,
     .command('translate')
     .summary('translate one address as the processor does')
     .description('Decodes the page-table entry of each level, and says what the access meets and why.')
-    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .argument('<SNAPSHOT>', SNAPSHOT)
     .argument('<VA>', 'virtual address, hexadecimal')
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
@@ -357,7 +356,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Writes a small ELF core with the page tables and registers of a dump and none of its contents: enough for every other command, and for a bug report. Tells what it discloses.',
     )
-    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .argument('<SNAPSHOT>', SNAPSHOT)
     .requiredOption(
       '-o, --output <file>',
       'the core to write, packed if its name ends in .gz; - for standard output, packed',
