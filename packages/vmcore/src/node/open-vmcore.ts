@@ -3,7 +3,7 @@ import { openSource } from './file-source.ts';
 
 /** How a file is opened. */
 export interface OpenOptions extends VmcoreOptions {
-  /** Most bytes that a gzip file may inflate to. Default 2^30. While it is inflated, twice as much is in use. */
+  /** Most bytes that a gzip file may inflate to. Default 2^36, 64 GiB. From 64 MiB on they go to a temporary file. */
   readonly maxInflatedBytes?: number;
 }
 
@@ -14,7 +14,7 @@ export interface OpenOptions extends VmcoreOptions {
  * @throws {VmcoreError} when the file cannot be read or is no such dump, with the offset of what is wrong
  */
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
-  const source = openSource(path, options.maxInflatedBytes ?? 2 ** 30);
+  const source = openSource(path, options.maxInflatedBytes ?? 2 ** 36);
   try {
     return readVmcore(source, options);
   } catch (error) {
