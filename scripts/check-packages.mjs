@@ -1,4 +1,4 @@
-// Packs every public package as it would be published and judges the tarball with publint and attw.
+// Packs every public package as it would be published, judges the tarball with publint and attw, and uses all of them from outside.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/co
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { root } from '../internal/launcher/src/root.mjs';
+import { checkFromOutside } from './check-outside.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-pack-'));
 const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -50,5 +51,8 @@ for (const name of readdirSync(join(root, 'packages')).sort()) {
   console.log(`${manifest.name}: ${messages.length === 0 ? 'ok' : messages.join('\n  ')}`);
   if (messages.length > 0) failed++;
 }
+const outside = checkFromOutside(scratch);
+console.log(`from outside: ${outside.length === 0 ? 'ok' : outside.join('\n')}`);
+failed += outside.length;
 rmSync(scratch, { recursive: true, force: true });
 process.exitCode = failed === 0 ? 0 : 1;

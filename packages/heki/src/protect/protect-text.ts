@@ -5,7 +5,6 @@ import { hex } from '@heki/physical-memory';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
-import { HYPERVISORS } from '../hypervisors.ts';
 import { profileText } from '../profile-text.ts';
 import { bytesText, count, number } from '../quantity.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
@@ -116,10 +115,10 @@ function header(report: ProtectReport, colours: Colours): string[] {
   ];
 }
 
-function hypervisorText({ hypervisor, mbec, subject }: ProtectReport, { yellow }: Colours): string {
+function hypervisorText({ backend, mbec, subject }: ProtectReport, { yellow }: Colours): string {
   const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
+  const { name: hypervisor, title, unjudged } = backend;
   if (hypervisor === 'kvm') return `KVM with ${name}, ${mbec ? control : yellow(`no ${control}`)}`;
-  const { title, unjudged } = HYPERVISORS[hypervisor];
   return unjudged ? `${title} (unjudged: no outside implementation was compared)` : title;
 }
 
@@ -218,7 +217,7 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
   if (weakenedPages > 0) {
     lines.push(
       colours.yellow(
-        `${report.hypervisor === 'kvm' ? `without ${control}, ${name}` : 'this hypervisor'} cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
+        `${report.backend.name === 'kvm' ? `without ${control}, ${name}` : 'this hypervisor'} cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
       ),
     );
   }
