@@ -116,7 +116,8 @@ describe('protect', () => {
     // Without mode-based execute control execution cannot be denied to the kernel alone.
     expect(haswell.warnings.slice(1).map(({ id }: { id: string }) => id)).toEqual(['rights-not-withheld']);
     const skylake = await json('protect', fixturePath(KERNEL), '--cpu', 'intel-skylake');
-    expect(skylake).toMatchObject({ mbec: true, warnings: [] });
+    expect(skylake.warnings).toMatchObject([{ id: 'cpu-contradicted' }]);
+    expect(skylake).toMatchObject({ mbec: true, processor: { lacking: ['CR4.UMIP'] } });
     const { stdout } = await runCommand(['protect', '--cpu', 'amd-zen4', '--no-mbec']);
     expect(stdout).toContain('processor  amd-zen4, as --cpu says');
     expect(stdout).toContain('without GMET, nested paging cannot deny execution to the kernel alone');

@@ -8,6 +8,7 @@ import {
   deriveProcessor,
   EFER,
   findEncryptionBit,
+  hasEncryptedEntry,
   type PagingRegisters,
   surveyTables,
 } from '@heki/x86';
@@ -117,7 +118,13 @@ function encryptionWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot, profi
   if (core.encryption !== undefined) {
     const { bit, from } = core.encryption;
     const message = `bit ${bit} of entries is the C-bit of memory encryption, ${ENCRYPTION_SOURCES[from]}: what encryption hides from the hypervisor is not modelled`;
-    return [{ id: 'memory-encryption', message }];
+    const unused = `--c-bit ${bit} says that memory is encrypted, but no entry of the page tables has that bit: is it another guest's?`;
+    return [
+      { id: 'memory-encryption', message },
+      ...(from === 'given' && !hasEncryptedEntry(tables, bit)
+        ? [{ id: 'c-bit-contradicted', message: unused }]
+        : []),
+    ];
   }
   const stray = findEncryptionBit({ ...tables, memoryEnd: memoryEndOf(core) });
   if (stray === undefined) return [];

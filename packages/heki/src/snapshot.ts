@@ -35,7 +35,7 @@ export interface Snapshot<Tables extends ProvenRoot | ChosenRoot = ProvenRoot> {
   readonly core: Vmcore;
   /** The page tables: those that proved to be the kernel's, or those of the address space that was asked for. */
   readonly tables: Tables;
-  /** The registers by which the CPU that goes with the tables translates. CR3 is as in the dump. */
+  /** The registers by which the CPU that goes with the tables translates. CR3 is as in the dump, unless an address space was named by it. */
   readonly registers: PagingRegisters;
 }
 
@@ -72,7 +72,9 @@ export function openAddressSpace(
   return withPath(path, () => {
     const core = openCore(path, options);
     const tables = chosenRoot(core, options);
-    return { core, tables, registers: registersFor(core, tables, options.cpuIndex) };
+    const registers = registersFor(core, tables, options.cpuIndex);
+    const { cr3 = registers.cr3 } = options;
+    return { core, tables, registers: { ...registers, cr3 } };
   });
 }
 
