@@ -19,6 +19,7 @@ export default {
       'internal/judges',
       'internal/launcher',
       'internal/launcher/vitest.long.config.ts',
+      'internal/mutants',
       'internal/vectors',
     ],
     // All processors: by default one stays idle, which is half of two.

@@ -1,5 +1,5 @@
-// Packs every public package as it would be published and judges the tarball: with publint and attw, and by what a package
-// promises to who finds it in a registry.
+// Packs every public package as it would be published, judges the tarball (with publint, attw, and by what a package promises to
+// who finds it in a registry), and uses all of them from outside.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/co
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { root } from '../internal/launcher/src/root.mjs';
+import { checkFromOutside } from './check-outside.mjs';
 import { contentProblems, originProblems, readmeProblems } from './package-promises.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-pack-'));
@@ -61,5 +62,8 @@ for (const name of readdirSync(join(root, 'packages')).sort()) {
   console.log(`${manifest.name}: ${messages.length === 0 ? 'ok' : messages.join('\n  ')}`);
   if (messages.length > 0) failed++;
 }
+const outside = checkFromOutside(scratch);
+console.log(`from outside: ${outside.length === 0 ? 'ok' : outside.join('\n')}`);
+failed += outside.length;
 rmSync(scratch, { recursive: true, force: true });
 process.exitCode = failed === 0 ? 0 : 1;

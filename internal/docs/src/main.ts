@@ -3,6 +3,7 @@ import { attackMatrixPage } from './attack-matrix.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
+import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
@@ -24,6 +25,8 @@ const PAGES: readonly Page[] = [
   backendsPage,
   workloadsPage,
   verdictsPage,
+  writeABackendPage,
+  writeAnAttackPage,
   findingsPage,
 ];
 

@@ -3,15 +3,14 @@ import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
-import { addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
+import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { reportFailure } from './report/failure-report.ts';
 import { toolVersion } from './tool-version.ts';
 
+const DUMP =
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
-const SNAPSHOT = [
-  '[SNAPSHOT]',
-  'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
-] as const;
+const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
 
@@ -24,6 +23,8 @@ Examples:
   heki protect --defect B-H1                   one defect of the series (docs/defects.md), the rest mended
   heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
+  heki protect --hypervisor ./mine.mjs         on a hypervisor of your own (docs/write-a-backend.md)
+  heki protect --attack ./mine.mjs             with an attack of your own (docs/write-an-attack.md)
   heki protect --json | jq .verdict
   heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
 
@@ -52,6 +53,7 @@ Examples:
   heki boot --kernel /boot/System.map-6.1.0-23-amd64 the image of another kernel
   heki boot --cmdline rodata=off                     what Heki protects of a kernel that protects nothing
   heki boot --scenario module-churn.json             a life: modules, eBPF, probes, processors
+  heki boot --attack ./mine.mjs                      an attack of your own in the end (docs/write-an-attack.md)
   heki boot --workload all                           which legitimate work protection breaks
   heki boot --workload all --hypervisor hyperv       the same without Heki and on Hyper-V`;
 
@@ -163,7 +165,7 @@ Exit codes: 0 done, 1 a finding, a refusal or a failure, 2 wrong usage, 3 a file
 With --json an error is JSON, too, on standard output.`,
     );
 
-  addHypervisorFlags(program.command('protect'))
+  addAttackFlag(addHypervisorFlags(program.command('protect')), 'tried after those that come with heki')
     .summary('protect a kernel as Heki does, then attack it')
     .description(
       'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
@@ -242,7 +244,10 @@ With --json an error is JSON, too, on standard output.`,
       finished(await explain(id, options, io));
     });
 
-  addHypervisorFlags(program.command('boot'))
+  addAttackFlag(
+    addHypervisorFlags(program.command('boot')),
+    'for steps that name them, and tried in the end where no step does',
+  )
     .summary('boot a kernel under Heki, and let it live')
     .description(
       'Boots a modelled Linux kernel, takes the steps of a scenario, and shows what the hypervisor grants each kind of page in the end.',
@@ -278,7 +283,7 @@ With --json an error is JSON, too, on standard output.`,
 
   program
     .command('backends')
-    .argument('[name...]', `${HEKI_HYPERVISORS.join(', ')} (default: all)`)
+    .argument('[name...]', `${HEKI_HYPERVISORS.join(', ')}, or an ES module of your own (default: all)`)
     .summary('compare the hypervisors')
     .description(
       'What each hypervisor can enforce, who decides, and what a boot and a module load cost there.',
@@ -357,7 +362,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Writes a small ELF core with the page tables and registers of a dump and none of its contents: enough for every other command, and for a bug report. Tells what it discloses.',
     )
-    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .argument('<SNAPSHOT>', DUMP)
     .requiredOption(
       '-o, --output <file>',
       'the core to write, packed if its name ends in .gz; - for standard output, packed',

@@ -48,6 +48,7 @@ test('masking of addresses that the value for CR3 switches on is said, too', asy
   const options = ['7f00000000001000', '--user', '--cr3', named, '--json'];
   const { stdout } = await runCommand(['translate', fixturePath('k61-256-nokaslr'), ...options]);
   expect(JSON.parse(stdout).warnings).toMatchObject([
+    { id: 'empty-user-half' },
     { id: 'lam', message: expect.stringMatching(/^CR3.LAM_U48: /) },
   ]);
 });

@@ -1,4 +1,11 @@
-import { type FrameRange, type Gfn, hex, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import {
+  type FrameRange,
+  type Gfn,
+  hex,
+  PAGE_SIZE,
+  PAGE_WORDS,
+  type VirtualAddress,
+} from '@heki/physical-memory';
 import { type ChosenRoot, doubtsAbout, type ProvenRoot, userHalfOf, type Vmcore } from '@heki/vmcore';
 import { type PagingRegisters, unmodelledSemantics } from '@heki/x86';
 import type { Colours } from './colours.ts';
@@ -102,4 +109,16 @@ export function tableWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot): Wa
   if (user === undefined) return [...core.warnings];
   const message = `${tables.name} is the kernel's half of page-table isolation, in which no user page can be executed: user mode runs on the other, --cr3 ${hex(user * 4096)}`;
   return [...core.warnings, { id: 'kernel-half', message }];
+}
+
+/** The words of a root table that lead to the user's half. */
+const USER_WORDS = PAGE_WORDS / 2;
+
+/** What must be known of the user's half of these tables: with nothing in it, what was mapped there may have been left out. */
+export function userHalfWarnings(tables: ProvenRoot | ChosenRoot): Warning[] {
+  const root = tables.memory.page(tables.root);
+  for (let word = 0; root !== undefined && word < USER_WORDS; word++) if (root[word] !== 0) return [];
+  const name = 'origin' in tables ? tables.origin.name : tables.name;
+  const message = `${name} has nothing in the user's half: a kernel thread ran, or the dump is an extract without it (heki extract --user keeps it)`;
+  return [{ id: 'empty-user-half', message }];
 }

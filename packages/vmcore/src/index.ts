@@ -26,6 +26,7 @@ export { type AddressSpaceChoice, type ChosenRoot, chosenRootOf, userHalfOf } fr
 export type { DirectMap } from './root/direct-map.ts';
 export { doubtsAbout, type RootDoubt } from './root/doubts.ts';
 export { type KernelTables, kernelTableFrames } from './root/kernel-tables.ts';
+export { loadedCrashKernel } from './root/loaded-crash-kernel.ts';
 export { fitOfMemoryMap, type MemoryMapFit } from './root/memory-map-fit.ts';
 export { type ProvenRoot, proveKernelRoot, type RefusedRoot, type RootOrigin } from './root/proven-root.ts';
 export { resolveKernelRoot } from './root/resolve-kernel-root.ts';

@@ -67,9 +67,10 @@ export function auditSubject(subject: Subject): Audit {
     symbols,
     bases,
     crashKernel,
-    cpus: core.cpus.map(({ cr0, cr4, segments }, cpu) => ({
+    cpus: core.cpus.map(({ cr0, cr3, cr4, segments }, cpu) => ({
       cpu,
       cr0,
+      cr3,
       cr4,
       idt: virtualAddress(segments.idt.base),
     })),

@@ -2,11 +2,10 @@ import type { CapabilityRow } from '@heki/hypervisor';
 import { type EventCount, WORKLOADS } from '@heki/scenario';
 import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
-import type { HypervisorName } from '../hypervisor-names.ts';
 
 /** What the comparison has of one hypervisor. */
 export interface ComparedBackend {
-  readonly name: HypervisorName;
+  readonly name: string;
   readonly title: string;
   /** Name of the CPU profile that it runs on. */
   readonly processor: string;

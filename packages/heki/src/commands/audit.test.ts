@@ -101,7 +101,7 @@ describe('heki audit', () => {
     const baseline = join(folder, 'bad.json');
     writeFileSync(baseline, text);
     const { exitCode, stderr } = await runCommand(['audit', SOUND, '--no-heki', '--baseline', baseline]);
-    expect(exitCode).toBeGreaterThan(0);
+    expect(exitCode).toBe(3);
     expect(stderr).toContain(message);
   });
 
@@ -158,6 +158,6 @@ describe('heki explain', () => {
     expect((await runCommand(['explain', 'heki/wx-alias'])).stdout).toBe(stdout);
     const { exitCode, stderr } = await runCommand(['explain', 'nothing']);
     expect(exitCode).toBe(2);
-    expect(stderr).toContain('expected one of heki/wx-mapping');
+    expect(stderr).toContain('expected one of heki/');
   });
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,5 +53,36 @@ describe('/proc/vmcore, which has no control registers', () => {
     expect(JSON.parse(stdout).warnings).toContainEqual(expect.objectContaining({ id: 'truncated' }));
     expect(exitCode).toBe(1);
     expect(stderr).toContain('cut.elf lacks 1 page-table page');
+  });
+});
+
+describe('a kdump', () => {
+  it('of makedumpfile is walked and protected as QEMU saw the guest, without control registers', async () => {
+    const path = projectFile('fixtures/formats/kdump-makedumpfile.gz');
+    const walked = await runCommand(['walk', path, '--format', 'info-tlb']);
+    expect(walked.exitCode).toBe(0);
+    expect(createHash('sha256').update(walked.stdout).digest('hex')).toBe(
+      'a6abcec94a527f40274d8d3204dffced817eff6f8936850cb283b87d3135e4f0',
+    );
+    expect(walked.stderr).toContain('warning: the dump has no control registers');
+  });
+
+  it('of QEMU, flattened, has them', async () => {
+    const path = projectFile('fixtures/formats/kdump-qemu-flattened.gz');
+    const { stdout } = await runCommand(['protect', path, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      tables: { from: 'swapper_pg_dir', cpu: 0 },
+      controlRegisters: { cr4: '0x310800' },
+    });
+  });
+
+  it('is extracted as an ELF core, which says the same', async () => {
+    const small = join(folder, 'small.elf.gz');
+    const path = projectFile('fixtures/formats/kdump-makedumpfile.gz');
+    expect((await runCommand(['extract', path, '-o', small])).exitCode).toBe(0);
+    const [before, after] = await Promise.all(
+      [path, small].map((file) => runCommand(['walk', file, '--format', 'info-tlb'])),
+    );
+    expect(after?.stdout).toBe(before?.stdout);
   });
 });

@@ -30,7 +30,7 @@ import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
-import { tableWarnings, type Warning, warningLines } from '../warning.ts';
+import { tableWarnings, userHalfWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
 export interface TranslateOptions extends AddressSpaceOptions {
@@ -66,6 +66,7 @@ export async function translate(
     processor,
     warnings: [
       ...tableWarnings(core, tables),
+      ...(va < 1n << 63n ? userHalfWarnings(tables) : []),
       ...processor.warnings,
       ...keyWarnings(access, paging, translation),
     ],

@@ -17,7 +17,7 @@ import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
-import { tableWarnings, type Warning } from '../warning.ts';
+import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
 import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
@@ -43,13 +43,17 @@ export async function walk(
   const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
-  const warnings = [...tableWarnings(snapshot.core, snapshot.tables), ...processor.warnings];
   const { levels } = snapshot.tables;
   const whole =
     options.user === true
       ? { start: 0 as VirtualFrame, end: lowerHalfEnd(levels) }
       : { start: upperHalfStart(levels), end: VIRTUAL_FRAME_END as VirtualFrame };
   const { start, end } = range ?? whole;
+  const warnings = [
+    ...tableWarnings(snapshot.core, snapshot.tables),
+    ...(start < lowerHalfEnd(levels) ? userHalfWarnings(snapshot.tables) : []),
+    ...processor.warnings,
+  ];
   const tables = { ...snapshot.tables, budget: MOST_TABLES };
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;

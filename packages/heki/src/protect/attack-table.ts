@@ -11,7 +11,7 @@ export function attackTable(attacks: ProtectReport['attacks'], colours: Colours)
     style: { head: [], border: [], compact: false },
   });
   for (const { attack, without, with: protectedResult } of attacks) {
-    const { title, legitimate } = attack;
+    const { title, legitimate = false } = attack;
     const target = protectedResult.target ?? without.target;
     table.push([
       target === undefined ? title : `${title}\n${colours.dim(hex(target))}`,

@@ -1,5 +1,11 @@
-import { describe, expect, test } from 'vitest';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-special-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
 
 const foreign = (name: string): string => projectFile(`fixtures/foreign/${name}`);
 
@@ -88,6 +94,19 @@ describe('a loaded crash kernel', () => {
     const { stdout } = await protect(snapshot);
     expect(stdout).toMatch(/r-- {8}2,091 pages .* constants: neither changed nor run {2}immutable\n/);
     expect(stdout).toMatch(/r-- {7}40,958 pages .* a crash kernel, loaded: read-only until another is\n/);
+  });
+
+  test('is found by the direct map where no memory map tells of it, and that is said', async () => {
+    const alone = join(scratch, 'no-map.elf.gz');
+    copyFileSync(snapshot, alone);
+    const { crashKernel, assumed } = await json(alone);
+    const named = await json(snapshot);
+    expect(crashKernel).toEqual(named.crashKernel);
+    expect(assumed).toContainEqual({
+      id: 'crash-kernel',
+      message: expect.stringMatching(/^a crash kernel is loaded at 0x34000000-0x3dffffff: /),
+    });
+    expect((await protect(alone)).stdout).toMatch(/r-- {7}40,958 pages .* a crash kernel, loaded: read-only/);
   });
 
   test('is none where the region is only reserved', async () => {
