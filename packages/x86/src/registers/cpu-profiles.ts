@@ -101,7 +101,7 @@ export const INTEL_DIAMOND_RAPIDS: CpuProfile = {
 
 /**
  * AMD Zen 4: nested paging with GMET and read-only guest page tables; automatic IBRS, which Linux switches on since 6.3, and the
- * translation cache extension, since 6.14. EFER.LMSLE is gone since Zen 3 (APM 2 3.1.7; PPR of family 19h, model 11h). EPYC has 52
+ * translation cache extension, since 6.15. EFER.LMSLE is gone since Zen 3 (APM 2 3.1.7; PPR of family 19h, model 11h). EPYC has 52
  * address bits.
  */
 export const AMD_ZEN4: CpuProfile = {
