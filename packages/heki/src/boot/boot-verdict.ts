@@ -1,5 +1,12 @@
 import type { LinuxMachine } from '@heki/machine';
-import { actionText, expectedVerdict, isAttack, isInForce, type ScenarioResult, type StepResult } from '@heki/scenario';
+import {
+  actionText,
+  expectedVerdict,
+  isAttack,
+  isInForce,
+  type ScenarioResult,
+  type StepResult,
+} from '@heki/scenario';
 import type { Finding, Strictness } from '../verdict/finding.ts';
 import { initRefusal, notInForce, type Refusal } from '../verdict/refusal.ts';
 import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';

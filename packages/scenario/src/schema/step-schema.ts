@@ -47,120 +47,124 @@ const on = z
   .describe('Whose text or data: `kernel`, or the name of a module, a program or an area. Default kernel');
 
 /** Work of the kernel. */
-export const workSchema = z.discriminatedUnion('do', [
-  anywhere('load-module', {
-    name,
-    text: pages.optional().describe('Pages of text. Default 4'),
-    rodata: pages.optional().describe('Pages of rodata. Default 2'),
-    data: pages.optional().describe('Pages of data. Default 2'),
-    staticCalls: z
-      .int()
-      .min(0)
-      .max(2000)
-      .optional()
-      .describe('Static calls, patched when the module comes. Default 0'),
-    signed: z
-      .boolean()
-      .optional()
-      .describe(
-        'Whether its file is signed, which counts where a secure kernel looks at signatures. Default true',
-      ),
-  }),
-  anywhere('unload-module', { name }),
-  anywhere('churn-modules', { count }).describe('Loads and unloads one module after the other'),
-  anywhere('load-bpf', {
-    name,
-    size: z
-      .int()
-      .min(1)
-      .max(2 ** 21)
-      .optional()
-      .describe('Bytes. Default 300'),
-  }),
-  anywhere('unload-bpf', { name }),
-  anywhere('churn-bpf', { count }).describe('Loads and unloads one eBPF program after the other'),
-  anywhere('trace', {
-    on: where,
-    functions: z.int().min(1).max(60).optional().describe('Default 3'),
-  }),
-  anywhere('untrace', {}).describe('Stops tracing everything that is traced'),
-  anywhere('probe', {
-    on: where,
-    optimized: z.boolean().optional().describe('A jump, not int3. Default false'),
-  }),
-  anywhere('unprobe', { on: where }),
-  anywhere('static-key', { on: where, enabled: z.boolean() }),
-  anywhere('vmalloc', { name, pages }),
-  anywhere('vfree', { name }),
-  anywhere('set-memory', {
-    name: name.describe('Of a vmalloc area'),
-    what: z.enum(['ro', 'rw', 'rox', 'x', 'nx', 'np', 'p']),
-  }),
-  step('cpu-up', { cpu }),
-  step('cpu-down', { cpu }),
-  step('suspend', {}).describe('Suspend to RAM, and resume'),
-  step('plug-memory', {}).describe('A section of 128 MiB is plugged in, and the kernel takes it'),
-  step('unplug-memory', {}).describe(
-    'The kernel gives up the section that it took last, and it is unplugged',
-  ),
-  anywhere('balloon', { pages }).describe(
-    'The kernel gives pages to the host, which clears them, and takes them back',
-  ),
-  step('kexec', {}).describe('Hands over to another kernel: the last step'),
-  anywhere('livepatch', {
-    name: name.describe('Of the module that brings the new functions'),
-    on: where,
-    functions: z.int().min(1).max(20).optional().describe('Functions that are replaced. Default 3'),
-  }).describe('Loads a module, and has ftrace lead calls of old functions to it'),
-  anywhere('unlivepatch', { name }).describe(
-    'Calls reach the old functions again, and the module is unloaded',
-  ),
-  step('exhaust-memory', {
-    leave: z
-      .int()
-      .min(0)
-      .max(2 ** 24)
-      .describe('Frames that stay free'),
-  }),
-  step('release-memory', {}).describe('Gives back what exhaust-memory took'),
-]);
-
-/** One step of a kernel's life. */
-export const stepSchema = z.discriminatedUnion('do', [
-  ...workSchema.options,
-  z
-    .strictObject({ do: z.literal('attack'), cpu: onCpu, how, on, expect: attackExpectation })
-    .describe(
-      'Somebody who has got hold of the kernel tries to change its text, to run its data, or to switch off SMEP or Heki itself',
-    ),
-  z
-    .strictObject({
-      do: z.literal('race'),
-      work: workSchema.describe('What one processor does'),
-      how,
-      on,
-      cpu: cpu.min(1).optional().describe('The processor that attacks meanwhile. Default 1'),
-      seed: z
+const workSchema = z
+  .discriminatedUnion('do', [
+    anywhere('load-module', {
+      name,
+      text: pages.optional().describe('Pages of text. Default 4'),
+      rodata: pages.optional().describe('Pages of rodata. Default 2'),
+      data: pages.optional().describe('Pages of data. Default 2'),
+      staticCalls: z
         .int()
         .min(0)
-        .max(2 ** 32 - 1)
-        .describe('Of the order in which the two have their turns: the same seed, the same race'),
-      expect: attackExpectation,
-    })
-    .describe('One processor does work, and between its accesses another one attacks, again and again'),
-  step('fail-hypercall', {
-    call: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .optional()
-      .describe('Which one, counted from here. Default 1: the next'),
-    error: z.int().min(1).max(4095).describe('The error number that it is answered with: 12 for -ENOMEM'),
-  }).describe('A request of the kernel to the hypervisor is going to fail: nothing of it is done'),
-  step('save-and-restore', {}).describe(
-    'The VMM takes out what the hypervisor enforces, and puts it in again, as where a guest moves to another host',
-  ),
-]);
+        .max(2000)
+        .optional()
+        .describe('Static calls, patched when the module comes. Default 0'),
+      signed: z
+        .boolean()
+        .optional()
+        .describe(
+          'Whether its file is signed, which counts where a secure kernel looks at signatures. Default true',
+        ),
+    }),
+    anywhere('unload-module', { name }),
+    anywhere('churn-modules', { count }).describe('Loads and unloads one module after the other'),
+    anywhere('load-bpf', {
+      name,
+      size: z
+        .int()
+        .min(1)
+        .max(2 ** 21)
+        .optional()
+        .describe('Bytes. Default 300'),
+    }),
+    anywhere('unload-bpf', { name }),
+    anywhere('churn-bpf', { count }).describe('Loads and unloads one eBPF program after the other'),
+    anywhere('trace', {
+      on: where,
+      functions: z.int().min(1).max(60).optional().describe('Default 3'),
+    }),
+    anywhere('untrace', {}).describe('Stops tracing everything that is traced'),
+    anywhere('probe', {
+      on: where,
+      optimized: z.boolean().optional().describe('A jump, not int3. Default false'),
+    }),
+    anywhere('unprobe', { on: where }),
+    anywhere('static-key', { on: where, enabled: z.boolean() }),
+    anywhere('vmalloc', { name, pages }),
+    anywhere('vfree', { name }),
+    anywhere('set-memory', {
+      name: name.describe('Of a vmalloc area'),
+      what: z.enum(['ro', 'rw', 'rox', 'x', 'nx', 'np', 'p']),
+    }),
+    step('cpu-up', { cpu }),
+    step('cpu-down', { cpu }),
+    step('suspend', {}).describe('Suspend to RAM, and resume'),
+    step('plug-memory', {}).describe('A section of 128 MiB is plugged in, and the kernel takes it'),
+    step('unplug-memory', {}).describe(
+      'The kernel gives up the section that it took last, and it is unplugged',
+    ),
+    anywhere('balloon', { pages }).describe(
+      'The kernel gives pages to the host, which clears them, and takes them back',
+    ),
+    step('kexec', {}).describe('Hands over to another kernel: the last step'),
+    anywhere('livepatch', {
+      name: name.describe('Of the module that brings the new functions'),
+      on: where,
+      functions: z.int().min(1).max(20).optional().describe('Functions that are replaced. Default 3'),
+    }).describe('Loads a module, and has ftrace lead calls of old functions to it'),
+    anywhere('unlivepatch', { name }).describe(
+      'Calls reach the old functions again, and the module is unloaded',
+    ),
+    step('exhaust-memory', {
+      leave: z
+        .int()
+        .min(0)
+        .max(2 ** 24)
+        .describe('Frames that stay free'),
+    }),
+    step('release-memory', {}).describe('Gives back what exhaust-memory took'),
+  ])
+  .meta({ id: 'work' });
+
+/** One step of a kernel's life. */
+export const stepSchema = z
+  .discriminatedUnion('do', [
+    ...workSchema.options,
+    z
+      .strictObject({ do: z.literal('attack'), cpu: onCpu, how, on, expect: attackExpectation })
+      .describe(
+        'Somebody who has got hold of the kernel tries to change its text, to run its data, or to switch off SMEP or Heki itself',
+      ),
+    z
+      .strictObject({
+        do: z.literal('race'),
+        work: workSchema,
+        how,
+        on,
+        cpu: cpu.min(1).optional().describe('The processor that attacks meanwhile. Default 1'),
+        seed: z
+          .int()
+          .min(0)
+          .max(2 ** 32 - 1)
+          .describe('Of the order in which the two have their turns: the same seed, the same race'),
+        expect: attackExpectation,
+      })
+      .describe('One processor does work, and between its accesses another one attacks, again and again'),
+    step('fail-hypercall', {
+      call: z
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .optional()
+        .describe('Which one, counted from here. Default 1: the next'),
+      error: z.int().min(1).max(4095).describe('The error number that it is answered with: 12 for -ENOMEM'),
+    }).describe('A request of the kernel to the hypervisor is going to fail: nothing of it is done'),
+    step('save-and-restore', {}).describe(
+      'The VMM takes out what the hypervisor enforces, and puts it in again, as where a guest moves to another host',
+    ),
+  ])
+  .meta({ id: 'step' });
 
 /** Work of the kernel. */
 export type Work = z.infer<typeof workSchema>;
