@@ -4,7 +4,9 @@ import { ExitCode, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
-import { reportFailure } from './report/failure-report.ts';
+import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
+import { guardedOutput } from './report/guarded-output.ts';
+import { screenOf } from './report/screen.ts';
 
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
@@ -18,7 +20,7 @@ Examples:
   heki protect --defect B-H1                   one defect of the series (docs/defects.md), the rest mended
   heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
-  heki protect --json | jq .verdict
+  heki protect --json | jq '.verdict'
   heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
 
 const WALK_EXAMPLES = `
@@ -61,7 +63,7 @@ Exit codes: 0 no finding at or above --fail-on, 1 a finding, 2 called wrongly, 3
 const DIFF_EXAMPLES = `
 Examples:
   heki diff morning.elf.gz evening.elf.gz
-  heki diff golden.elf.gz guest.elf.gz --json | jq .appeared
+  heki diff golden.elf.gz guest.elf.gz --json | jq '.appeared'
 
 Exit codes: 0 nothing differs, 1 something does, 2 called wrongly, 3 a snapshot cannot be read.`;
 
@@ -69,7 +71,7 @@ const REPLAY_EXAMPLES = `
 Examples:
   heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
   heki replay real-6.1-256m.json.gz --profile rfc-v2       what the series as published makes of it
-  heki replay real-6.1-churn.json.gz --json | jq .ranges`;
+  heki replay real-6.1-churn.json.gz --json | jq '.ranges'`;
 
 const KUNIT_EXAMPLES = `
 Examples:
@@ -280,7 +282,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nExamples:\n  heki backends\n  heki backends kvm hyperv-lvbs\n  heki backends --json | jq .[].cost',
+      `\nExamples:\n  heki backends\n  heki backends kvm hyperv-lvbs\n  heki backends --json | jq '.backends[].cost'`,
     )
     .action(async (names: string[], options: { json?: boolean; cpu?: string }) => {
       const { backends } = await import('./commands/backends.ts');
@@ -395,7 +397,8 @@ With --json an error is JSON, too, on standard output.`,
  * Runs the command line `args` (without the program's name) and returns its exit code, an {@link ExitCode}. Writes to `io` alone and
  * never throws.
  */
-export async function run(args: readonly string[], io: CommandIo): Promise<number> {
+export async function run(args: readonly string[], outer: CommandIo): Promise<number> {
+  const io = guarded(args, outer);
   let exitCode: number = ExitCode.SUCCESS;
   let help = '';
   const program = createProgram(io, (code) => {
@@ -407,7 +410,7 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
         help += text;
       },
       writeErr: () => {},
-      ...(io.stdout.columns === undefined ? {} : { getOutHelpWidth: () => io.stdout.columns ?? 80 }),
+      getOutHelpWidth: () => Math.min(screenOf(io.stdout, io.env).columns, 120),
     });
   }
   try {
@@ -424,6 +427,19 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
     if (!(error instanceof OutputClosed)) return reportFailure(error, args, io);
   }
   return exitCode;
+}
+
+/** The outputs as commands get them. */
+function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo): CommandIo {
+  const format = asksForJson(args) ? 'json' : 'text';
+  const [forStdout, forStderr] = outputIsTaken(args)
+    ? (['text', format] as const)
+    : ([format, 'text'] as const);
+  return {
+    stdout: guardedOutput(stdout, env, forStdout),
+    stderr: guardedOutput(stderr, env, forStderr),
+    env,
+  };
 }
 
 /** Where to read on, for somebody who called the command wrongly. */

@@ -14,6 +14,7 @@ import { assumeProcessor } from '../assumed-processor.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { screenOf } from '../report/screen.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
 import { tableWarnings, type Warning } from '../warning.ts';
@@ -48,7 +49,7 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
 
-  const format = WALK_FORMATS[options.format]();
+  const format = WALK_FORMATS[options.format](screenOf(io.stdout, io.env));
   const writer = createLineWriter(io.stdout);
   const summary: WalkSummary = { leaves: [0, 0, 0], sharedMappings: 0, writableAndExecutable: 0 };
   await writeAll(writer, format.begin(snapshot.tables, warnings));
@@ -73,8 +74,9 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
     tell(runs.end());
     await writeAll(writer, lines);
     lines = [];
-    const line = format.leaf(leaf);
-    const written = line === undefined ? undefined : writer.line(line);
+    const text = format.leaf(leaf);
+    if (text === undefined) continue;
+    const written = text.includes('\n') ? writeAll(writer, text.split('\n')) : writer.line(text);
     if (written !== undefined) await written;
   }
   tell(runs.end());
