@@ -3,7 +3,7 @@
 // compiler's (a package exports only its public face).
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { root } from './prepare.mjs';
+import { root } from '../internal/launcher/src/root.mjs';
 
 const page = readFileSync(join(root, 'docs', 'architecture.md'), 'utf8');
 const table = /<!-- packages -->([\s\S]*?)<!-- \/packages -->/.exec(page)?.[1] ?? '';

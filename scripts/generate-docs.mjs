@@ -1,5 +1,6 @@
 // Writes the parts of the documentation that the model produces: `pnpm docs`. With --check: fails when one is stale.
+
+import { root } from '../internal/launcher/src/root.mjs';
 import { runInternalProgram } from './internal-program.mjs';
-import { root } from './prepare.mjs';
 
 runInternalProgram('docs', { cwd: root });

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { root, tool } from './prepare.mjs';
+import { root, tool } from '../internal/launcher/src/root.mjs';
 
 /**
  * Builds the private package `internal/NAME` and runs its program with this process's arguments, then ends with its

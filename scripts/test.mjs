@@ -4,9 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { prepare, root, tool } from './prepare.mjs';
+import { root, tool } from '../internal/launcher/src/root.mjs';
+import { setUpOrTell } from '../internal/launcher/src/run-heki.mjs';
 
-prepare();
+if (!(await setUpOrTell())) process.exit(1);
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-test-'));
 const unitReport = join(scratch, 'unit.json');

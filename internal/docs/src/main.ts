@@ -3,18 +3,19 @@ import { attackMatrixPage } from './attack-matrix.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
+import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
 import { type Page, writeParts } from './page.ts';
-import { readmePage } from './readme.ts';
+import { readmePicture } from './readme.ts';
 import { secondLevelPage } from './second-level.ts';
 import { verdictsPage } from './verdicts.ts';
 import { workloadsPage } from './workloads.ts';
 
 /** Every page that has generated parts. */
 const PAGES: readonly Page[] = [
-  readmePage,
+  readmePicture,
   secondLevelPage,
   eptViolationPage,
   kvmPage,
@@ -24,6 +25,8 @@ const PAGES: readonly Page[] = [
   backendsPage,
   workloadsPage,
   verdictsPage,
+  writeABackendPage,
+  writeAnAttackPage,
   findingsPage,
 ];
 

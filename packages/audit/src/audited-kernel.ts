@@ -22,10 +22,10 @@ export interface CpuRegisters {
   readonly cpu: number;
   readonly cr0: bigint;
   readonly cr4: bigint;
-  /** Bases of the descriptor tables, where the dump tells them. */
+  /** Where its page tables are, whose kernel half is compared with that of `tables`. */
+  readonly cr3?: bigint | undefined;
+  /** Base of the interrupt descriptor table, where the dump tells it. */
   readonly idt?: VirtualAddress | undefined;
-  readonly gdt?: VirtualAddress | undefined;
-  readonly tr?: VirtualAddress | undefined;
 }
 
 /** What an audit looks at. */

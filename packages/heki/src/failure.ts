@@ -10,6 +10,17 @@ export class UsageError extends HekiError {
   }
 }
 
+/** The machine that was asked for cannot be: exit code 2. */
+export class SpecificationError extends UsageError {
+  /** The property of its specification that is wrong: `defects`, `B-H99`. */
+  readonly at: readonly string[];
+
+  constructor(message: string, at: readonly string[]) {
+    super(message);
+    this.at = at;
+  }
+}
+
 /** A file, or what it holds, cannot be read as what it was taken for. */
 export class InputError extends HekiError {
   override readonly name = 'InputError';

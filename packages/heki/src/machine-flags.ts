@@ -34,7 +34,7 @@ export function addProfileFlags(command: Command): Command {
 
 /** Adds the flags of {@link addProfileFlags}, and those that choose the hypervisor and its execute control. */
 export function addHypervisorFlags(command: Command): Command {
-  const names = `${HEKI_HYPERVISORS.join(', ')}, or none: a hypervisor without Heki (default: kvm)`;
+  const names = `${HEKI_HYPERVISORS.join(', ')}; none: a hypervisor without Heki; or an ES module of your own, ./mine.mjs (default: kvm)`;
   return addProfileFlags(command)
     .option('--hypervisor <name>', names)
     .option(
@@ -42,6 +42,15 @@ export function addHypervisorFlags(command: Command): Command {
       "what runs in Hyper-V's VTL1: hardened, lvbs-2026-02 (default: hardened)",
     )
     .option('--no-mbec', 'a processor without mode-based execute control');
+}
+
+/** Adds `--attack`. @param tried when the attacks are tried */
+export function addAttackFlag(command: Command, tried: string): Command {
+  const text = `an ES module with attacks of your own, ${tried}; repeatable`;
+  return command.option('--attack <module>', text, (path: string, before: readonly string[] = []) => [
+    ...before,
+    path,
+  ]);
 }
 
 type Choices = Readonly<Record<string, boolean>>;

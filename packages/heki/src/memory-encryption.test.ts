@@ -127,6 +127,19 @@ describe('a bit beside addresses in few entries', () => {
     const { processor, warnings } = await json('translate', few(), TEXT, '--c-bit', '51');
     expect(processor).toMatchObject({ name: 'amd-zen4', encryptionBit: 51 });
     expect(warnings[0]?.message).toContain('as --c-bit says');
+    expect(warnings.map(({ id }) => id)).not.toContain('c-bit-contradicted');
     expect((await runCommand(['walk', few(), '--c-bit', '31'])).exitCode).toBe(2);
+  });
+
+  test('that no entry has is no C-bit, whatever --c-bit says', async () => {
+    for (const command of [
+      ['protect', PLAIN],
+      ['translate', PLAIN, TEXT],
+    ]) {
+      expect((await json(...command, '--c-bit', '51')).warnings).toContainEqual({
+        id: 'c-bit-contradicted',
+        message: expect.stringContaining('no entry of the page tables has that bit'),
+      });
+    }
   });
 });

@@ -7,11 +7,6 @@ export function printable(text: string): string {
   return HOSTILE.test(text) ? text.replace(NOT_IN_TEXT, escaped) : text;
 }
 
-/** The same in one line: a name must not look like lines of a report. */
-export function printableLine(text: string): string {
-  return HOSTILE.test(text) ? printable(text).replace(/[\n\t]/g, escaped) : text;
-}
-
 /** JSON text with such characters as `\u001b`, which is the same JSON: they stand in strings alone. */
 export function printableJson(json: string): string {
   return HOSTILE.test(json)

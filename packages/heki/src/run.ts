@@ -3,11 +3,16 @@ import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
-import { addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
+import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
 import { guardedOutput } from './report/guarded-output.ts';
+import { VERSION } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
+const DUMP =
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split";
+/** The argument of commands that take the kernel which comes with heki, where none is named. */
+const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
 
@@ -20,12 +25,15 @@ Examples:
   heki protect --defect B-H1                   one defect of the series (docs/defects.md), the rest mended
   heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
+  heki protect --hypervisor ./mine.mjs         on a hypervisor of your own (docs/write-a-backend.md)
+  heki protect --attack ./mine.mjs             with an attack of your own (docs/write-an-attack.md)
   heki protect --json | jq '.verdict'
   heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
 
 const WALK_EXAMPLES = `
 Examples:
-  heki walk guest.elf.gz                                             every leaf of the kernel half
+  heki walk                                                          every leaf of the kernel that comes with heki
+  heki walk guest.elf.gz                                             of the kernel half of a dump
   heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
   heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
   heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
@@ -33,6 +41,7 @@ Examples:
 
 const TRANSLATE_EXAMPLES = `
 Examples:
+  heki translate 0xffffffff81000000                               in the kernel that comes with heki
   heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
   heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
@@ -46,6 +55,7 @@ Examples:
   heki boot --kernel /boot/System.map-6.1.0-23-amd64 the image of another kernel
   heki boot --cmdline rodata=off                     what Heki protects of a kernel that protects nothing
   heki boot --scenario module-churn.json             a life: modules, eBPF, probes, processors
+  heki boot --attack ./mine.mjs                      an attack of your own in the end (docs/write-an-attack.md)
   heki boot --workload all                           which legitimate work protection breaks
   heki boot --workload all --hypervisor hyperv       the same without Heki and on Hyper-V`;
 
@@ -137,10 +147,15 @@ function cr3Option(meaning: string): Option {
   });
 }
 
-/** The commands and their options. What a command does is loaded when it is called, not before. */
-function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
+/**
+ * The commands and their options. What a command does is loaded when it is called, not before.
+ *
+ * @public for what asks it for the options that there are
+ */
+export function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
     .description('Hypervisor-Enforced Kernel Integrity on the memory of real Linux kernels.')
+    .version(VERSION, '-V, --version', 'print the version')
     .exitOverride()
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
     .helpCommand(false)
@@ -152,15 +167,12 @@ Exit codes: 0 done, 1 a finding, a refusal or a failure, 2 wrong usage, 3 a file
 With --json an error is JSON, too, on standard output.`,
     );
 
-  addHypervisorFlags(program.command('protect'))
+  addAttackFlag(addHypervisorFlags(program.command('protect')), 'tried after those that come with heki')
     .summary('protect a kernel as Heki does, then attack it')
     .description(
       'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
     )
-    .argument(
-      '[SNAPSHOT]',
-      'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
-    )
+    .argument(...SNAPSHOT)
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
@@ -181,10 +193,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
     )
-    .argument(
-      '[SNAPSHOT]',
-      'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
-    )
+    .argument(...SNAPSHOT)
     .addOption(
       new Option(
         '--fail-on <severity>',
@@ -237,7 +246,10 @@ With --json an error is JSON, too, on standard output.`,
       finished(await explain(id, options, io));
     });
 
-  addHypervisorFlags(program.command('boot'))
+  addAttackFlag(
+    addHypervisorFlags(program.command('boot')),
+    'for steps that name them, and tried in the end where no step does',
+  )
     .summary('boot a kernel under Heki, and let it live')
     .description(
       'Boots a modelled Linux kernel, takes the steps of a scenario, and shows what the hypervisor grants each kind of page in the end.',
@@ -273,7 +285,7 @@ With --json an error is JSON, too, on standard output.`,
 
   program
     .command('backends')
-    .argument('[name...]', `${HEKI_HYPERVISORS.join(', ')} (default: all)`)
+    .argument('[name...]', `${HEKI_HYPERVISORS.join(', ')}, or an ES module of your own (default: all)`)
     .summary('compare the hypervisors')
     .description(
       'What each hypervisor can enforce, who decides, and what a boot and a module load cost there.',
@@ -310,7 +322,7 @@ With --json an error is JSON, too, on standard output.`,
     .command('walk')
     .summary("list the leaves of a kernel's page tables")
     .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
-    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .argument(...SNAPSHOT)
     .option('--user', "the user's half instead of the kernel's")
     .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('the address space at this value of CR3, as it is'))
@@ -319,7 +331,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addHelpText('after', WALK_EXAMPLES)
-    .action(async (snapshot: string, options) => {
+    .action(async (snapshot: string | undefined, options) => {
       const { walk } = await import('./commands/walk.ts');
       finished(await walk(snapshot, options, io));
     });
@@ -328,8 +340,9 @@ With --json an error is JSON, too, on standard output.`,
     .command('translate')
     .summary('translate one address as the processor does')
     .description('Decodes the page-table entry of each level, and says what the access meets and why.')
-    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
-    .argument('<VA>', 'virtual address, hexadecimal')
+    .usage('[options] [SNAPSHOT] <VA>')
+    .argument(...SNAPSHOT)
+    .argument('[VA]', 'virtual address, hexadecimal')
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
@@ -338,8 +351,10 @@ With --json an error is JSON, too, on standard output.`,
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .option('--json', 'print one JSON object')
     .addHelpText('after', TRANSLATE_EXAMPLES)
-    .action(async (snapshot: string, address: string, options) => {
+    .action(async (first: string | undefined, second: string | undefined, options) => {
       const { translate } = await import('./commands/translate.ts');
+      const [snapshot, address] = second === undefined ? [undefined, first] : [first, second];
+      if (address === undefined) throw new UsageError('missing VA: expected a virtual address');
       finished(await translate(snapshot, address, options, io));
     });
 
@@ -349,7 +364,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Writes a small ELF core with the page tables and registers of a dump and none of its contents: enough for every other command, and for a bug report. Tells what it discloses.',
     )
-    .argument('<SNAPSHOT>', 'ELF core of a guest, plain or gzip')
+    .argument('<SNAPSHOT>', DUMP)
     .requiredOption(
       '-o, --output <file>',
       'the core to write, packed if its name ends in .gz; - for standard output, packed',

@@ -13,14 +13,16 @@ import {
 import type { Defects } from '@heki/series';
 import type { CpuProfile } from '@heki/x86';
 import { cpuNamed } from './assumed-processor.ts';
-import { UsageError } from './failure.ts';
-import { HYPERVISORS, hypervisorNamed, makesKvmHypercalls } from './hypervisors.ts';
+import type { Backend } from './backend.ts';
+import { SpecificationError, UsageError } from './failure.ts';
+import { checkHypervisor, makesKvmHypercalls } from './hypervisors.ts';
 import type { MachineFlags } from './machine-flags.ts';
 import { memoryOption } from './memory-option.ts';
 
 /** The machine that a command's options ask for. @throws {UsageError} for a name or an amount that there is none of */
 export function specificationOf(flags: MachineFlags): MachineSpecification {
   const { memory, hypervisor, cpu } = flags;
+  if (hypervisor !== undefined) checkHypervisor(hypervisor);
   return {
     memory: memory === undefined ? undefined : memoryOption(memory),
     kernel: flags.kernel,
@@ -28,7 +30,7 @@ export function specificationOf(flags: MachineFlags): MachineSpecification {
     levels: flags.levels,
     kaslrSeed: flags.kaslrSeed,
     commandLine: flags.cmdline,
-    hypervisor: hypervisor === undefined ? undefined : hypervisorNamed(hypervisor),
+    hypervisor,
     secureKernel: secureKernelNamed(flags.secureKernel),
     profile: flags.profile,
     defects: flags.defect,
@@ -47,35 +49,52 @@ function secureKernelNamed(name: string | undefined): SecureKernel | undefined {
 /**
  * The hypervisor of a specification.
  *
+ * @param backend that which the specification names
  * @param trusted what a secure kernel that looks at signatures lets run
  * @param snapshot the processor of a snapshot, in place of the specification's
- * @throws {UsageError} when it has no such hypervisor, processor or defect
+ * @throws {UsageError} when it has no such processor or defect
  */
 export function hypervisorOf(
+  backend: Backend,
   specification: MachineSpecification,
   trusted: HypervisorSettings['trusted'],
   snapshot?: CpuProfile,
 ): Hypervisor<VirtualMachine, BackendEvent> {
   const settings = hypervisorSettings(specification, trusted, snapshot);
-  return createHypervisor(specification, settings, snapshot === undefined ? machineDefects : snapshotDefects);
+  const ofGuest = snapshot === undefined ? machineDefects : snapshotDefects;
+  return createHypervisor(backend, specification, settings, ofGuest);
+}
+
+/** Hyper-V's VTL1 runs one. */
+function hasSecureKernel({ name, module }: Backend): boolean {
+  return module === undefined && name.startsWith('hyperv');
 }
 
 /** The hypervisor of a specification, made of `settings`. @throws {UsageError} when it does not have what is asked for */
 export function createHypervisor(
+  backend: Backend,
   specification: MachineSpecification,
   settings: HypervisorSettings,
   ofGuest: Defects = machineDefects,
 ): Hypervisor<VirtualMachine, BackendEvent> {
-  const { defects, hypervisor } = machineSettings(specification);
-  const name = hypervisorNamed(hypervisor);
-  if (specification.secureKernel !== undefined && !name.startsWith('hyperv')) {
-    throw new UsageError(`--secure-kernel: ${name} has none, expected --hypervisor hyperv or hyperv-lvbs`);
+  const { defects } = machineSettings(specification);
+  const { name } = backend;
+  if (specification.secureKernel !== undefined && !hasSecureKernel(backend)) {
+    throw new SpecificationError(
+      `--secure-kernel: ${name} has none, expected --hypervisor hyperv or hyperv-lvbs`,
+      ['secureKernel'],
+    );
   }
-  if (Object.hasOwn(defects, 'B-G19') && !makesKvmHypercalls(name)) {
-    throw new UsageError(`defect B-G19: it is of KVM's driver in the guest, which ${name} does not use`);
+  if (Object.hasOwn(defects, 'B-G19') && !makesKvmHypercalls(backend)) {
+    throw new SpecificationError(
+      `defect B-G19: it is of KVM's driver in the guest, which ${name} does not use`,
+      ['defects', 'B-G19'],
+    );
   }
-  const made = HYPERVISORS[name].create(settings);
-  const fault = defectFault(defects, { name, defects: made.defects }, ofGuest);
-  if (fault !== undefined) throw new UsageError(fault);
+  const made = backend.create(settings);
+  for (const [id, on] of Object.entries(defects)) {
+    const fault = defectFault({ [id]: on }, { name, defects: made.defects }, ofGuest);
+    if (fault !== undefined) throw new SpecificationError(fault, ['defects', id]);
+  }
   return made;
 }

@@ -42,3 +42,13 @@ test.each(COMMANDS)('%s has no warnings about a kernel whose registers are model
   const { stdout } = await runCommand([name, fixturePath('k61-256-nokaslr'), ...args, '--json']);
   expect(JSON.parse(stdout).warnings).toEqual([]);
 });
+
+test('masking of addresses that the value for CR3 switches on is said, too', async () => {
+  const named = `0x${(0x5a6_6000n | CR3.LAM_U48).toString(16)}`;
+  const options = ['7f00000000001000', '--user', '--cr3', named, '--json'];
+  const { stdout } = await runCommand(['translate', fixturePath('k61-256-nokaslr'), ...options]);
+  expect(JSON.parse(stdout).warnings).toMatchObject([
+    { id: 'empty-user-half' },
+    { id: 'lam', message: expect.stringMatching(/^CR3.LAM_U48: /) },
+  ]);
+});

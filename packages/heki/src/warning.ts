@@ -1,6 +1,13 @@
-import { type FrameRange, type Gfn, hex, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import {
+  type FrameRange,
+  type Gfn,
+  hex,
+  PAGE_SIZE,
+  PAGE_WORDS,
+  type VirtualAddress,
+} from '@heki/physical-memory';
 import { type ChosenRoot, doubtsAbout, type ProvenRoot, userHalfOf, type Vmcore } from '@heki/vmcore';
-import { type PagingRegisters, unmodelledSemantics } from '@heki/x86';
+import { type CpuProfile, type PagingRegisters, unmodelledSemantics, writeCr0, writeCr4 } from '@heki/x86';
 import type { Colours } from './colours.ts';
 import { count } from './quantity.ts';
 
@@ -90,9 +97,18 @@ function rangeText({ start, end, mapped, granted, writableAt, executableAt }: Wa
 
 const firstUpper = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 
-/** What the registers of a snapshot switch on and the model does not do. */
-export function registerWarnings(registers: PagingRegisters): Warning[] {
-  return unmodelledSemantics(registers).map(({ id, text }) => ({ id, message: text }));
+/** What the registers of a snapshot switch on and the model does not do, and what no processor would have let in. */
+export function registerWarnings(registers: PagingRegisters, profile: CpuProfile): Warning[] {
+  const { cr0, cr4 } = registers;
+  const impossible = [
+    { name: 'CR0', value: cr0, write: writeCr0(registers, cr0) },
+    { name: 'CR4', value: cr4, write: writeCr4(registers, cr4, profile) },
+  ].flatMap(({ name, value, write }): Warning[] => {
+    if (write.kind === 'ok') return [];
+    const message = `${name} is ${hex(value)}, which no processor takes: ${write.reason}: the registers are damaged, or another CPU's`;
+    return [{ id: 'impossible-registers', message }];
+  });
+  return [...impossible, ...unmodelledSemantics(registers).map(({ id, text }) => ({ id, message: text }))];
 }
 
 /** What does not go together with the page tables that were taken. */
@@ -102,4 +118,16 @@ export function tableWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot): Wa
   if (user === undefined) return [...core.warnings];
   const message = `${tables.name} is the kernel's half of page-table isolation, in which no user page can be executed: user mode runs on the other, --cr3 ${hex(user * 4096)}`;
   return [...core.warnings, { id: 'kernel-half', message }];
+}
+
+/** The words of a root table that lead to the user's half. */
+const USER_WORDS = PAGE_WORDS / 2;
+
+/** What must be known of the user's half of these tables: with nothing in it, what was mapped there may have been left out. */
+export function userHalfWarnings(tables: ProvenRoot | ChosenRoot): Warning[] {
+  const root = tables.memory.page(tables.root);
+  for (let word = 0; root !== undefined && word < USER_WORDS; word++) if (root[word] !== 0) return [];
+  const name = 'origin' in tables ? tables.origin.name : tables.name;
+  const message = `${name} has nothing in the user's half: a kernel thread ran, or the dump is an extract without it (heki extract --user keeps it)`;
+  return [{ id: 'empty-user-half', message }];
 }

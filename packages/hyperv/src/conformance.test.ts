@@ -1,4 +1,4 @@
-import { describeConformance } from '@heki/hypervisor/conformance';
+import { describeConformance } from '@heki/hypervisor/conformance/vitest';
 import { hypervSetup } from './testing/conformance-setup.ts';
 
 describeConformance('Hyper-V with MBEC', hypervSetup({}));

@@ -6,7 +6,12 @@ import {
   HvSecureVtlConfig,
   HvVsmPartitionConfig,
 } from '@heki/hypercall/hyperv';
-import { type Capabilities, HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
+import {
+  type Capabilities,
+  createGuestRegions,
+  HypervisorError,
+  type VirtualMachineOptions,
+} from '@heki/hypervisor';
 import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
 import type { HypervEvent } from './event.ts';
@@ -16,7 +21,6 @@ import { handleExit } from './intercept/exit.ts';
 import type { ResolvedOptions } from './options.ts';
 import { rightsOfFlags } from './partition/map-flags.ts';
 import { flush, type Partition, switchVtl, type VirtualProcessor } from './partition/partition.ts';
-import { createRegions } from './partition/regions.ts';
 import { createVtlMemory } from './partition/vtl-memory.ts';
 import { createSecureKernel } from './secure-kernel/secure-kernel.ts';
 import { createVtl1Port } from './secure-kernel/vtl1-port.ts';
@@ -37,7 +41,7 @@ export function createHypervVirtualMachine(
   { host, onEvent }: VirtualMachineOptions<HypervEvent>,
 ): HypervVirtualMachine {
   const { processor } = options;
-  const regions = createRegions(host.memory);
+  const regions = createGuestRegions(host.memory);
   const hasMbec = processor.ept?.modeBasedExecute === true;
   const partition: Partition = {
     options,

@@ -12,6 +12,7 @@ export { type CapabilityRow, describeCapabilities } from './describe-capabilitie
 export { describeHypervisorEvent } from './describe-event.ts';
 export { HypervisorError } from './error.ts';
 export * from './event.ts';
+export { createGuestRegions, type GuestRegionPart, type GuestRegions } from './guest-regions.ts';
 export * from './host.ts';
 export * from './result.ts';
 export * from './rights.ts';

@@ -1,4 +1,4 @@
-import { describeConformance } from '@heki/hypervisor/conformance';
+import { describeConformance } from '@heki/hypervisor/conformance/vitest';
 import { AMD_ZEN4 } from '@heki/x86';
 import { kvmSetup } from './testing/conformance-setup.ts';
 

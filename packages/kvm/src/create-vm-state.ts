@@ -9,7 +9,7 @@ import { createHostLog } from './host/host-log.ts';
 import { reportIncident } from './host/incident.ts';
 import { createLockChecker } from './host/locks.ts';
 import { guestMemory } from './memslots/guest-memory.ts';
-import { createMemslots } from './memslots/memslots.ts';
+import { createMemslots, frameEndOf } from './memslots/memslots.ts';
 import { createLargePages } from './mmu/large-pages.ts';
 import { createSecondLevelTables } from './mmu/second-level-tables.ts';
 import type { KvmVcpuSetup } from './nested/nested-guest.ts';
@@ -22,7 +22,7 @@ export function createVmState(
   options: ResolvedOptions,
   { host, onEvent }: VirtualMachineOptions<KvmEvent>,
 ): Omit<VmState, 'owner'> {
-  const slots = createMemslots();
+  const slots = createMemslots(frameEndOf(options.processor));
   const attributes = createAttributeStore();
   const statistics = createStatistics();
   return {

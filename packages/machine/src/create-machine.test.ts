@@ -4,7 +4,7 @@ import { proveKernelRoot } from '@heki/vmcore';
 import { CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import type { Attack } from './attacks/attack.ts';
-import { ATTACKS } from './attacks/attacks.ts';
+import { SNAPSHOT_ATTACKS } from './attacks/attacks.ts';
 import { runAttacks } from './attacks/run-attacks.ts';
 import { findTargets } from './attacks/targets.ts';
 import { createMachine } from './create-machine.ts';
@@ -114,7 +114,7 @@ describe('the attacks', () => {
       prepare(machine);
       const { cr4 } = machine.vcpu.registers;
       const before = pageTables(machine.memory);
-      for (const attack of ATTACKS) {
+      for (const attack of SNAPSHOT_ATTACKS) {
         machine.attack(attack, targets);
         expect(pageTables(machine.memory)).toEqual(before);
         expect(machine.vcpu.registers.cr4).toBe(cr4);
@@ -130,7 +130,7 @@ describe('the attacks', () => {
       writablePage: (frame) => kernel.memory.writablePage(frame),
     };
     const { machine, targets } = machineOf({ kernel: proveKernelRoot({ ...kernel, memory: forgetful }) });
-    const attack = ATTACKS.find(({ name }) => name === 'store-data');
+    const attack = SNAPSHOT_ATTACKS.find(({ name }) => name === 'store-data');
     if (attack === undefined) throw new Error('there is a store-data attack');
     const result = machine.attack(
       {
@@ -154,7 +154,7 @@ describe('the attacks', () => {
       writablePage: () => undefined,
     };
     const { machine, targets } = machineOf({ kernel: proveKernelRoot({ ...kernel, memory: tablesOnly }) });
-    const results = ATTACKS.map((attack) => machine.attack(attack, targets));
+    const results = SNAPSHOT_ATTACKS.map((attack) => machine.attack(attack, targets));
     expect(results.map(({ outcome }) => outcome)).toEqual([
       'blocked',
       'blocked',
@@ -176,7 +176,7 @@ describe('the attacks', () => {
       virtualAddress(0xffff_ffff_ff00_0000n),
       virtualAddress(0xffff_8880_0800_0000n),
     ]) {
-      const attack = ATTACKS.find(({ name }) => name === 'execute-data');
+      const attack = SNAPSHOT_ATTACKS.find(({ name }) => name === 'execute-data');
       expect(attack && machine.attack(attack, { ...targets, directMap })).toMatchObject({
         outcome: 'not-tried',
         reason: 'the page-table entries cannot be reached through the direct map',
@@ -186,8 +186,14 @@ describe('the attacks', () => {
 
   test('are not tried without a target', () => {
     const { machine } = machineOf();
-    const none = { directMap: undefined, text: undefined, textAlias: undefined, data: undefined };
-    const results = ATTACKS.map((attack) => machine.attack(attack, none).outcome);
+    const none = {
+      directMap: undefined,
+      text: undefined,
+      textAlias: undefined,
+      data: undefined,
+      symbols: new Map(),
+    };
+    const results = SNAPSHOT_ATTACKS.map((attack) => machine.attack(attack, none).outcome);
     expect(results).toEqual(['not-tried', 'not-tried', 'not-tried', 'not-tried', 'succeeded', 'not-tried']);
   });
 
@@ -211,7 +217,7 @@ describe('the attacks', () => {
         };
       },
     };
-    const store = ATTACKS.filter(({ name }) => name === 'store-data');
+    const store = SNAPSHOT_ATTACKS.filter(({ name }) => name === 'store-data');
     const results = runAttacks({
       targets,
       attacks: [fatal, ...store],
@@ -332,7 +338,7 @@ describe('a machine', () => {
     const events: TraceEvent[] = [];
     const { machine, hypervisor, targets } = machineOf({ onEvent: (event) => events.push(event) });
     protect(machine);
-    const attack = ATTACKS.find(({ name }) => name === 'store-text-after-pte-edit');
+    const attack = SNAPSHOT_ATTACKS.find(({ name }) => name === 'store-text-after-pte-edit');
     if (attack === undefined) throw new Error('there is such an attack');
     events.length = 0;
     machine.attack(attack, targets);

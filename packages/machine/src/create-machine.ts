@@ -28,7 +28,7 @@ import { performAttack } from './attacks/perform-attack.ts';
 import { snapshotDefects } from './defects.ts';
 import { MachineError } from './error.ts';
 import type { TraceEvent } from './event.ts';
-import { framesOutside, layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
+import { framesOutside, layOutHost, machineMemory, memorySlots, placeAddedMemory } from './layout.ts';
 import type { Machine, MachineOptions } from './machine.ts';
 import { checkDefects } from './specification/defect-fault.ts';
 import { machineSettings } from './specification/machine-specification.ts';
@@ -45,7 +45,7 @@ const RFLAGS_ALWAYS_SET = 1n << 1n;
  * Builds a machine around a snapshot: guest memory in host memory of its own, a virtual machine of the given
  * hypervisor, a virtual CPU with the snapshot's registers, and a Heki core in the kernel.
  *
- * @throws {MachineError} when the memory map has no RAM, or no room for the RAM that is added, for registers of a processor that walks
+ * @throws {MachineError} when the memory map has no RAM, more ranges of it than a virtual machine has slots, or no room for the RAM that is added, for registers of a processor that walks
  *   the kernel's tables with another number of levels, and for a defect that the guest and the hypervisor do not have
  */
 export function createMachine<VM extends VirtualMachine, Event extends BackendEvent>(
@@ -92,7 +92,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     host: { memory: host.memory, frames: createFrameAllocator<Pfn>({ ranges: [host.tables] }) },
     onEvent: (event) => emit({ from: 'hypervisor', event }),
   });
-  for (const { start, end } of [...ram, addedMemory]) {
+  for (const { start, end } of memorySlots([...ram, addedMemory])) {
     virtualMachine.addMemory({
       start,
       frames: end - start,

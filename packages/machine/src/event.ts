@@ -2,7 +2,7 @@ import type { GuestEvent } from '@heki/guest';
 import type { BackendEvent } from '@heki/hypervisor';
 import type { LinuxEvent } from '@heki/linux';
 import type { VcpuEvent } from '@heki/vcpu';
-import type { AttackName, AttackResult } from './attacks/attack-result.ts';
+import type { AttackResult } from './attacks/attack-result.ts';
 
 /** What the machine itself reports. */
 export type MachineEvent =
@@ -16,7 +16,7 @@ export type MachineEvent =
       readonly type: 'driver-warning';
       readonly text: string;
     }
-  | { readonly type: 'attack-begins'; readonly attack: AttackName; readonly title: string }
+  | { readonly type: 'attack-begins'; readonly attack: string; readonly title: string }
   | { readonly type: 'attack-ends'; readonly result: AttackResult };
 
 /** One event of a machine's trace, with the part of it that it comes from. All parts report into one, in order. */

@@ -1,6 +1,5 @@
-export type { Attack, AttackVerdict } from './attacks/attack.ts';
+export { type Attack, type AttackVerdict, isAttackName } from './attacks/attack.ts';
 export type {
-  AttackName,
   AttackOutcome,
   AttackResult,
   AttackStep,
@@ -8,13 +7,13 @@ export type {
   Defence,
 } from './attacks/attack-result.ts';
 export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
-export { ATTACKS } from './attacks/attacks.ts';
+export { ATTACKS, type AttackName, SNAPSHOT_ATTACKS } from './attacks/attacks.ts';
 export { type AttackClaim, type Claimant, claims, coversPage } from './attacks/claim.ts';
 export { type ControlRegisterBits, keptBits } from './attacks/kept-bits.ts';
 export { runAttacks } from './attacks/run-attacks.ts';
 export { type Comparison, type Standing, standingOf } from './attacks/standing.ts';
-export { switchHekiOff } from './attacks/switch-heki-off.ts';
 export { findTargets, type KernelTargets } from './attacks/targets.ts';
+export { judge, notTried, storeAndLook, withEditedEntries } from './attacks/technique.ts';
 export { exceptionText } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
 export { type MachineDefectId, machineDefects, snapshotDefects } from './defects.ts';
@@ -52,6 +51,7 @@ export {
   type SpecifiedDefects,
 } from './specification/machine-specification.ts';
 export { isMemorySize, MEMORY_SIZE, memoryBytes } from './specification/memory-size.ts';
+export { isModulePath } from './specification/module-path.ts';
 export {
   OPTIONAL_FEATURES,
   type ProcessorChanges,

@@ -10,7 +10,7 @@ import {
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { MachineError } from './error.ts';
-import { layOutHost, machineMemory, placeAddedMemory } from './layout.ts';
+import { layOutHost, machineMemory, memorySlots, placeAddedMemory } from './layout.ts';
 
 function mapOf(...entries: [start: number, end: number, type: MemoryType][]): MemoryMap<Gfn> {
   return createMemoryMap(entries.map(([start, end, type]) => ({ start: gfn(start), end: gfn(end), type })));
@@ -108,5 +108,29 @@ describe('the host of a machine', () => {
 
   test('keeps the alignment of guest memory up to 1 GiB', () => {
     expect(layOutHost([]).backing(gfn(0)) % 2 ** 18).toBe(0);
+  });
+});
+
+describe('the slots of a virtual machine', () => {
+  const FOUR_TIB = 2 ** 30;
+
+  test('are its ranges of memory, cut at multiples of 4 TiB', () => {
+    const ranges = [
+      { start: gfn(0), end: gfn(0x100) },
+      { start: gfn(0x200), end: gfn(2 * FOUR_TIB + 5) },
+    ];
+    expect(memorySlots(ranges)).toEqual([
+      ranges[0],
+      { start: 0x200, end: FOUR_TIB },
+      { start: FOUR_TIB, end: 2 * FOUR_TIB },
+      { start: 2 * FOUR_TIB, end: 2 * FOUR_TIB + 5 },
+    ]);
+  });
+
+  test('are not more than KVM has', () => {
+    const ranges = Array.from({ length: 32_765 }, (_, at) => ({ start: gfn(2 * at), end: gfn(2 * at + 1) }));
+    expect(memorySlots(ranges.slice(1))).toHaveLength(32_764);
+    expect(() => memorySlots(ranges)).toThrow(MachineError);
+    expect(() => memorySlots(ranges)).toThrow('has 32765 separate ranges of RAM: expected at most 32764');
   });
 });

@@ -37,6 +37,34 @@ export function machineMemory(memoryMap: MemoryMap<Gfn>): FrameRange<Gfn>[] {
   return joined(ranges);
 }
 
+/** A slot of KVM's has at most 2^31 - 1 frames. Half of 2^31 keeps large pages whole. */
+const MOST_SLOT_FRAMES = 2 ** 30;
+/** KVM has 32,764 slots (KVM_USER_MEM_SLOTS), and no other hypervisor here has a limit. */
+const MOST_SLOTS = 32_764;
+
+/**
+ * These ranges of memory as a VMM adds them to a virtual machine: none across a multiple of 4 TiB.
+ *
+ * @throws {MachineError} when they are more than a virtual machine has room for
+ */
+export function memorySlots(ranges: readonly FrameRange<Gfn>[]): FrameRange<Gfn>[] {
+  const slots: FrameRange<Gfn>[] = [];
+  for (const range of ranges) {
+    for (let { start } = range; start < range.end; ) {
+      const boundary = (Math.floor(start / MOST_SLOT_FRAMES) + 1) * MOST_SLOT_FRAMES;
+      const end = Math.min(boundary, range.end) as Gfn;
+      slots.push({ start, end });
+      start = end;
+    }
+  }
+  if (slots.length > MOST_SLOTS) {
+    throw new MachineError(
+      `the memory map has ${slots.length} separate ranges of RAM: expected at most ${MOST_SLOTS}, the slots that KVM has`,
+    );
+  }
+  return slots;
+}
+
 /** The frames below `end` that lie in none of these ascending ranges. */
 export function framesOutside(ranges: readonly FrameRange<Gfn>[], end: Gfn): FrameRange<Gfn>[] {
   const parts: FrameRange<Gfn>[] = [];

@@ -1,26 +1,18 @@
+import { IMAGE_SYMBOLS, type LinuxKernel } from '@heki/linux';
 import {
-  ATTACKS,
   type Attack,
   type AttackResult,
   claims,
   coversPage,
   type KernelTargets,
   rightsOfFrame,
-  switchHekiOff,
 } from '@heki/machine';
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { attackNamed } from './attack-names.ts';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { isInForce } from './in-force.ts';
 import { framesBehind, type Life } from './life.ts';
 import type { Step } from './schema/step-schema.ts';
-
-/** Attacks of a step that are about one part of what the step names. */
-const PART: Readonly<Partial<Record<AttackResult['name'], 'text' | 'data'>>> = {
-  'store-text': 'text',
-  'store-text-direct-map': 'text',
-  'store-text-after-pte-edit': 'text',
-  'execute-data': 'data',
-};
 
 /**
  * Attacks the kernel, with its own instructions alone.
@@ -32,11 +24,9 @@ export function attackStep(
   step: Step & { do: 'attack' },
 ): AttackResult & { /** The machine claims to stop it. */ readonly claimed: boolean } {
   const on = step.on ?? 'kernel';
-  const attacks = [...ATTACKS, switchHekiOff(life.machine.kernel.address('heki'))];
-  const attack = attacks.find(({ name }) => name === step.how);
-  if (attack === undefined) throw new ScenarioError(`there is no attack ${step.how}`);
+  const attack = attackNamed(step.how, life.attacks);
   const targets = targetsOf(life, on);
-  const part = PART[attack.name];
+  const { part } = attack;
   if (part !== undefined && targets[part] === undefined) {
     const kind = part === 'text' ? 'executable' : 'writable';
     throw new ScenarioError(`${step.how} on ${on}: no ${kind} page of ${on} is known`);
@@ -65,7 +55,12 @@ function targetsOf(life: Life, on: string): KernelTargets {
     text === undefined || frame === undefined
       ? undefined
       : ((directMap + BigInt(frame) * 4096n + (text % 4096n)) as VirtualAddress);
-  return { directMap, text, textAlias, data };
+  return { directMap, text, textAlias, data, symbols: symbolsOf(kernel) };
+}
+
+function symbolsOf(kernel: LinuxKernel): KernelTargets['symbols'] {
+  const known = [...IMAGE_SYMBOLS, 'heki', 'heki_hypervisor'] as const;
+  return new Map(known.map((name) => [name, kernel.address(name)]));
 }
 
 /** Where the text and the data of something are. */

@@ -11,3 +11,8 @@ export class ScenarioError extends HekiError {
 
 /** A step is about what an earlier one did not get made; never leaves this package. */
 export class UnmadeError extends Error {}
+
+/** A place in a file as messages begin with it: `life.json:3:12`. */
+export function placeText({ file = '', line, column }: ErrorPlace): string {
+  return line === undefined ? file : `${file}:${line}:${column ?? 1}`;
+}

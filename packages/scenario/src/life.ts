@@ -1,12 +1,15 @@
 import type { KernelArea, LinuxKernel, LoadedModule } from '@heki/linux';
-import type { LinuxMachine } from '@heki/machine';
+import type { Attack, LinuxMachine } from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import { virtualFrameOf } from '@heki/physical-memory';
 import { walkMappings } from '@heki/x86';
+import { knownAttacks } from './attack-names.ts';
 
 /** A kernel's life so far: what its steps made, by the names that they gave. */
 export interface Life {
   readonly machine: LinuxMachine;
+  /** What steps can attack it with. */
+  readonly attacks: readonly Attack[];
   /** Names that steps gave to what they did not get made. */
   readonly unmade: Set<string>;
   readonly modules: Map<string, LoadedModule>;
@@ -21,10 +24,15 @@ export interface Life {
   readonly freed: Set<Gfn>;
 }
 
-/** The life of a machine whose kernel has booted. */
-export function beginLife(machine: LinuxMachine): Life {
+/**
+ * The life of a machine whose kernel has booted.
+ *
+ * @param attacks what steps can attack it with, beside the attacks that come with heki
+ */
+export function beginLife(machine: LinuxMachine, attacks: readonly Attack[] = []): Life {
   return {
     machine,
+    attacks: knownAttacks(attacks),
     unmade: new Set(),
     modules: new Map(),
     programs: new Map(),

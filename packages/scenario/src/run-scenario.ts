@@ -74,11 +74,12 @@ export function runScenario(
     initcalls = [],
     steps,
     expectRights = [],
-  }: Pick<ComposedScenario, 'initcalls' | 'steps' | 'expectRights'>,
+    attacks,
+  }: Pick<ComposedScenario, 'initcalls' | 'steps' | 'expectRights' | 'attacks'>,
   onStep?: (step: Step, index: number) => void,
 ): ScenarioResult {
   const { kernel } = machine;
-  const life = beginLife(machine);
+  const life = beginLife(machine, attacks);
   const results: StepResult[] = [];
   let boot = kernel.boot({ before: 'free_initmem' });
   if (boot.kind === 'done') {

@@ -39,7 +39,7 @@ export function beyondEnd(offset: number, length: number, size: number): VmcoreE
 }
 
 /** `length` bytes from `offset` on. @throws {VmcoreError} beyond the end */
-function readBytesAt(source: ByteSource, offset: number, length: number): Uint8Array<ArrayBuffer> {
+export function readBytesAt(source: ByteSource, offset: number, length: number): Uint8Array<ArrayBuffer> {
   // Before anything is allocated: lengths come from files.
   if (offset + length > source.size) throw beyondEnd(offset, length, source.size);
   const bytes = new Uint8Array(length);

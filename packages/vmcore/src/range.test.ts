@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { uppermost } from './range.ts';
+import { uppermost, without } from './range.ts';
+
+it('an empty range has no part outside holes', () => {
+  expect(without([{ start: 0, end: 0 }], [])).toEqual([]);
+  expect(without([{ start: 5, end: 5 }], [{ start: 0, end: 9 }])).toEqual([]);
+});
 
 describe('ranges that lie on top of each other', () => {
   it('are parted so that of each number the first range that has it is taken', () => {

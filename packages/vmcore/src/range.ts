@@ -21,7 +21,7 @@ export function without<Kind extends Range>(ranges: readonly Kind[], holes: read
   let next = 0;
   for (const range of ranges) {
     let { start } = range;
-    while ((holes[next]?.end ?? range.end) <= start) next++;
+    while ((holes[next]?.end ?? Number.POSITIVE_INFINITY) <= start) next++;
     for (let index = next; start < range.end; index++) {
       const hole = holes[index] ?? { start: range.end, end: range.end };
       const end = Math.min(hole.start, range.end);

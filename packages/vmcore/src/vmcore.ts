@@ -51,9 +51,13 @@ export interface VmcoreOptions {
  * Reads a dump of an x86-64 guest, whose format is told by its content. Headers and notes are read at once, and pages when they
  * are asked for; those of an ELF core in memory are views of its bytes, where their alignment allows.
  *
+ * @param dump its file, or the parts of one that was split
  * @throws {VmcoreError} when it is no dump that can be read, with the offset of what is wrong
  */
-export function readVmcore(dump: Uint8Array | ByteSource, options: VmcoreOptions = {}): Vmcore {
+export function readVmcore(
+  dump: Uint8Array | ByteSource | readonly ByteSource[],
+  options: VmcoreOptions = {},
+): Vmcore {
   const { cachePages = 8192, encryptionBit } = options;
   if (!Number.isSafeInteger(cachePages) || cachePages < 1 || cachePages > MAX_CACHE_PAGES) {
     throw new VmcoreError(`cachePages is ${cachePages}: expected 1 to ${MAX_CACHE_PAGES}`);
@@ -61,26 +65,30 @@ export function readVmcore(dump: Uint8Array | ByteSource, options: VmcoreOptions
   if (encryptionBit !== undefined && !(encryptionBit >= 32 && encryptionBit <= 51)) {
     throw new VmcoreError(`encryptionBit is ${encryptionBit}: expected 32 to 51`);
   }
-  const source = dump instanceof Uint8Array ? bytesSource(dump) : dump;
-  const { format, memory, segments, notes, warnings } = readContents(source, { cachePages });
-  const read = {
+  const sources = dump instanceof Uint8Array ? [bytesSource(dump)] : 'read' in dump ? [dump] : dump;
+  const contents = readContents(sources, { cachePages });
+  const { format, memory, notes, warnings } = contents;
+  let encryption: { readonly found: MemoryEncryption | undefined } | undefined =
+    encryptionBit === undefined ? undefined : { found: { bit: encryptionBit, from: 'given' } };
+  const core: Vmcore = {
     format,
     memory,
-    segments,
+    // A kdump's bitmap is told as segments when someone asks.
+    get segments() {
+      return contents.segments;
+    },
     cpus: readCpus(notes),
     threads: readPrStatus(notes),
     vmcoreinfo: readVmcoreinfo(notes),
-    notes,
-    warnings,
-    close: () => source.close(),
-  };
-  let encryption: { readonly found: MemoryEncryption | undefined } | undefined =
-    encryptionBit === undefined ? undefined : { found: { bit: encryptionBit, from: 'given' } };
-  return {
-    ...read,
     get encryption() {
-      encryption ??= { found: findEncryption(read) };
+      encryption ??= { found: findEncryption(core) };
       return encryption.found;
     },
+    notes,
+    warnings,
+    close() {
+      for (const source of sources) source.close();
+    },
   };
+  return core;
 }

@@ -37,7 +37,11 @@ export {
   deriveProcessor,
   type ProcessorEvidence,
 } from './processor/derive-processor.ts';
-export { type BitBesideAddresses, findEncryptionBit } from './processor/find-encryption-bit.ts';
+export {
+  type BitBesideAddresses,
+  findEncryptionBit,
+  hasEncryptedEntry,
+} from './processor/find-encryption-bit.ts';
 export { surveyTables, type TableSurvey } from './processor/survey-tables.ts';
 export type { TablesToSurvey } from './processor/table-entries.ts';
 export * from './registers/control-registers.ts';

@@ -1,4 +1,4 @@
-import { describeConformance } from '@heki/hypervisor/conformance';
+import { describeConformance } from '@heki/hypervisor/conformance/vitest';
 import { xenSetup } from './testing/conformance-setup.ts';
 
 describeConformance('Xen', xenSetup());

@@ -1,5 +1,10 @@
 import { XenError } from '@heki/hypercall/xen';
-import { type Capabilities, HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
+import {
+  type Capabilities,
+  createGuestRegions,
+  HypervisorError,
+  type VirtualMachineOptions,
+} from '@heki/hypervisor';
 import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
 import type { XenDomain } from './domain.ts';
@@ -12,7 +17,6 @@ import { createPins } from './monitor/pins.ts';
 import type { ResolvedOptions } from './options.ts';
 import { rightsOfAccess } from './p2m/access-rights.ts';
 import { createP2m } from './p2m/p2m.ts';
-import { createRegions } from './p2m/regions.ts';
 import { FULL_ACCESS } from './p2m/view.ts';
 import { restoreState, saveState } from './state/saved-state.ts';
 import { createStatistics } from './statistics.ts';
@@ -26,7 +30,7 @@ export function createXenDomain(
   capabilities: Capabilities,
   { host, onEvent }: VirtualMachineOptions<XenEvent>,
 ): XenDomain {
-  const regions = createRegions(host.memory);
+  const regions = createGuestRegions(host.memory);
   const p2m = createP2m(host, options.processor, regions);
   const statistics = createStatistics();
   const channel = createEventChannel({

@@ -1,12 +1,11 @@
 import type { XenAccessType } from '@heki/hypercall/xen';
-import type { Host } from '@heki/hypervisor';
+import type { GuestRegions, Host } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import type { Exception, Vcpu } from '@heki/vcpu';
 import type { XenEvent } from './event.ts';
 import type { ResolvedOptions } from './options.ts';
 import { ONCE_ROOT } from './p2m/once.ts';
 import type { AccessResult, P2m } from './p2m/p2m.ts';
-import type { Regions } from './p2m/regions.ts';
 import type { View } from './p2m/view.ts';
 import type { XenStatistics } from './statistics.ts';
 import type { EventChannel } from './vm-event/event-channel.ts';
@@ -15,7 +14,7 @@ import type { EventChannel } from './vm-event/event-channel.ts';
 export interface DomainState {
   readonly options: ResolvedOptions;
   readonly host: Host;
-  readonly regions: Regions;
+  readonly regions: GuestRegions;
   readonly p2m: P2m;
   readonly vcpus: Vcpu[];
   /** The view of each virtual CPU. */

@@ -1,8 +1,17 @@
-import { type Gfn, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { type Gfn, hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { regionAt } from '@heki/vmcore';
+import { CR0 } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
-import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
+import {
+  groupExtents,
+  occurrenceOf,
+  occurrenceWithoutMemory,
+  pagesIn,
+  pagesText,
+  placesOf,
+} from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 import { extentOfFrame } from '../within.ts';
 
@@ -24,6 +33,26 @@ export const IDT_WRITABLE: FindingKind = {
     for (const group of groupExtents(extents)) {
       const summary = `The interrupt descriptor table can be written: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
       yield occurrenceOf(kernel, group, { severity: 'critical', summary });
+    }
+  },
+};
+
+export const IDT_ELSEWHERE: FindingKind = {
+  id: 'heki/idt-elsewhere',
+  title: 'The interrupt descriptor table is not where Linux has it',
+  worst: 'high',
+  explanation:
+    'Since 4.15 Linux loads IDTR with the read-only page at the start of cpu_entry_area, on every CPU. Here it leads elsewhere.',
+  attack:
+    'A table of his own gives the attacker every exception and interrupt, and leaves the real one untouched for who compares it.',
+  legitimate: 'A kernel that is still booting.',
+  advice: 'Compare IDTR on all CPUs, and look at what made the page that it leads to.',
+  *find({ cpus, regions }) {
+    for (const { cpu, cr0, idt } of cpus) {
+      if ((cr0 & CR0.PG) === 0n || idt === undefined) continue;
+      const region = regionAt(regions, virtualFrameOf(idt));
+      if (region === 'cpu_entry_area') continue;
+      yield occurrenceWithoutMemory(region, 'high', `IDTR of CPU ${cpu} is ${hex(idt)}: ${region}.`);
     }
   },
 };

@@ -1,4 +1,5 @@
-import { virtualAddress } from '@heki/physical-memory';
+import { type Gfn, virtualAddress } from '@heki/physical-memory';
+import { proveKernelRoot } from '@heki/vmcore';
 import { CR0, CR4, EFER, EntryHigh, EntryLow } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { auditKernel, FINDING_KINDS, type Finding, rightsText } from '../index.ts';
@@ -164,6 +165,61 @@ describe('a finding', () => {
       kernel.edit(idt, 1, writable);
     });
     expect(worst).toMatchObject({ id: 'heki/idt-writable', severity: 'critical', pages: 1 });
+  });
+
+  test('heki/idt-elsewhere: IDTR that leads to vmalloc, on a CPU that pages', () => {
+    const cpu = { cpu: 0, cr0: CR0.PG | CR0.WP, cr4: CR4.SMEP | CR4.SMAP | CR4.UMIP };
+    const idt = virtualAddress(VMALLOC);
+    const found = foundAfter(() => ({ cpus: [{ ...cpu, idt }] }));
+    expect(found.find(({ id }) => id === 'heki/idt-elsewhere')).toMatchObject({
+      severity: 'high',
+      fingerprint: 'heki/idt-elsewhere|vmalloc',
+    });
+    const stopped = foundAfter(() => ({
+      cpus: [cpu, { cpu: 1, cr0: 0n, cr4: 0n, idt: virtualAddress(0n) }],
+    }));
+    expect(stopped.map(({ id }) => id)).not.toContain('heki/idt-elsewhere');
+  });
+
+  test('heki/tables-absent: an entry that leads out of the dump', () => {
+    const [worst] = foundAfter((kernel) => void kernel.edit(VMALLOC, 2, leadingTo(0x9123)));
+    expect(worst).toMatchObject({ id: 'heki/tables-absent', severity: 'high' });
+  });
+
+  test('heki/kernel-half-differs: an entry that one address space has for itself', () => {
+    const OTHER = 0x9124 as Gfn;
+    const cpu = { cr0: CR0.PG | CR0.WP, cr4: CR4.SMEP | CR4.SMAP | CR4.UMIP };
+    const withOtherRoot = (change: (page: Uint32Array) => void) =>
+      foundAfter((kernel) => {
+        const { tables } = kernel.subject();
+        const page = Uint32Array.from(kernel.memory.page(tables.root) ?? []);
+        change(page);
+        const memory = {
+          page: (frame: Gfn) => (frame === OTHER ? page : kernel.memory.page(frame)),
+          writablePage: () => undefined,
+        };
+        return {
+          tables: proveKernelRoot({ memory, root: tables.root, levels: tables.levels }),
+          cpus: [
+            { ...cpu, cpu: 0, cr3: BigInt(tables.root) << 12n },
+            { ...cpu, cpu: 1, cr3: (BigInt(OTHER) << 12n) | 5n },
+          ],
+        };
+      }).filter(({ id }) => id === 'heki/kernel-half-differs');
+    expect(withOtherRoot(() => {})).toEqual([]);
+    // What a processor sets, a user page, the LDT's slot, and an entry that is not filled in yet.
+    const harmless = withOtherRoot((page) => {
+      page[2 * 273] = (page[2 * 273] ?? 0) ^ EntryLow.A;
+      page[2] = 0x9126_0067;
+      page[2 * 272] = 0x9125_0067;
+      page[2 * 402] = 0;
+    });
+    expect(harmless).toEqual([]);
+    const [found] = withOtherRoot((page) => {
+      page[2 * 290] = 0x912_5067;
+    });
+    expect(found).toMatchObject({ severity: 'high', fingerprint: 'heki/kernel-half-differs|slot 290' });
+    expect(found?.summary).toContain('CPU 1');
   });
 
   test('heki/protection-off: by what the processor is known to have', () => {

@@ -79,9 +79,10 @@ export function tamperedKernel(name: string): TamperedKernel {
         levels: found.levels,
         encryptionBit: found.encryptionBit,
       }),
-      cpus: core.cpus.map(({ cr0, cr4, segments }, cpu) => ({
+      cpus: core.cpus.map(({ cr0, cr3, cr4, segments }, cpu) => ({
         cpu,
         cr0,
+        cr3,
         cr4,
         idt: virtualAddress(segments.idt.base),
       })),

@@ -50,13 +50,13 @@ export async function readBaseline(path: string): Promise<Baseline> {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new InputError(`${path}: not JSON (${error instanceof Error ? error.message : error})`);
+    throw new InputError(`not JSON (${error instanceof Error ? error.message : error})`, { file: path });
   }
   const parsed = baselineSchema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const place = issue === undefined || issue.path.length === 0 ? 'the file' : issue.path.join('.');
-    throw new InputError(`${path}: ${place}: ${issue?.message ?? 'no baseline'}`);
+    throw new InputError(`${place}: ${issue?.message ?? 'no baseline'}`, { file: path });
   }
   return createBaseline(parsed.data.accepted);
 }

@@ -23,7 +23,7 @@ export interface HekiSummary {
 
 /** Sums up what `heki protect` found. */
 export function hekiSummary(report: ProtectReport): HekiSummary {
-  const { hypervisor, profile, hypercalls, pages, attacks } = report;
+  const { backend, profile, hypercalls, pages, attacks } = report;
   const { inForce, refusal } = protectVerdict(report);
   const lists = hypercalls.flatMap(({ listPages }) => listPages);
   const ranges = lists.reduce((sum, list) => sum + list.length, 0);
@@ -32,7 +32,7 @@ export function hekiSummary(report: ProtectReport): HekiSummary {
     .filter(({ attack, with: result }) => !attack.legitimate && result.outcome === 'succeeded')
     .map(({ with: { name } }) => name);
   return {
-    hypervisor,
+    hypervisor: backend.name,
     profile,
     inForce,
     refusal: refusal?.message,

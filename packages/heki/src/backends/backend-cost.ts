@@ -6,12 +6,12 @@ import {
   runWorkload,
   WORKLOADS,
 } from '@heki/scenario';
+import type { Backend } from '../backend.ts';
 import { createBootMachine } from '../boot/boot-machine.ts';
-import type { HypervisorName } from '../hypervisor-names.ts';
 
 /** The costs of a boot and of loading one module, and what became of them. `onProgress` is called once. */
 export function measureBackend(
-  name: HypervisorName,
+  backend: Backend,
   cpu: string,
   onProgress: () => void,
 ): {
@@ -22,7 +22,8 @@ export function measureBackend(
 } {
   const { onEvent, take } = createEventCounter();
   const machine = createBootMachine(
-    { machine: { hypervisor: name, cpu, memory: '128MiB' }, steps: [] },
+    { machine: { hypervisor: backend.name, cpu, memory: '128MiB' }, steps: [] },
+    backend,
     { processorEvents: true, onEvent },
   );
   const booted = machine.kernel.boot().kind === 'done';
@@ -38,15 +39,12 @@ export function measureBackend(
 }
 
 /** What becomes of each legitimate work there. `onProgress` is called for each. */
-export function workOn(
-  hypervisor: HypervisorName,
-  cpu: string,
-  onProgress: () => void,
-): ReadonlyMap<string, string> {
-  const setting = { name: hypervisor, machine: { hypervisor, cpu, memory: '128MiB' } };
+export function workOn(backend: Backend, cpu: string, onProgress: () => void): ReadonlyMap<string, string> {
+  const { name } = backend;
+  const setting = { name, machine: { hypervisor: name, cpu, memory: '128MiB' } };
   return new Map(
     WORKLOADS.map((workload) => {
-      const { verdict } = runWorkload(workload, setting, (scenario) => createBootMachine(scenario));
+      const { verdict } = runWorkload(workload, setting, (scenario) => createBootMachine(scenario, backend));
       onProgress();
       return [workload.name, verdict];
     }),

@@ -1,12 +1,11 @@
 import type { CapabilityRow } from '@heki/hypervisor';
 import { type EventCount, WORKLOADS } from '@heki/scenario';
-import type { HypervisorName } from '../hypervisor-names.ts';
 import type { Screen } from '../report/screen.ts';
 import { table } from '../report/table.ts';
 
 /** What the comparison has of one hypervisor. */
 export interface ComparedBackend {
-  readonly name: HypervisorName;
+  readonly name: string;
   readonly title: string;
   /** Name of the CPU profile that it runs on. */
   readonly processor: string;

@@ -1,8 +1,7 @@
-import { ATTACKS, switchHekiOff } from '@heki/machine';
-import type { VirtualAddress } from '@heki/physical-memory';
+import { ATTACKS, type Attack } from '@heki/machine';
 import type { StepResult } from '@heki/scenario';
-import { hypervisorNamed, hypervisorWarnings } from '../hypervisors.ts';
-import { type ClaimedBy, claimedBy } from '../verdict/claimed-by.ts';
+import { hypervisorWarnings } from '../hypervisors.ts';
+import { claimedBy } from '../verdict/claimed-by.ts';
 import { verdictJson } from '../verdict/verdict.ts';
 import { warningsJson } from '../warning.ts';
 import type { BootReport } from './boot-text.ts';
@@ -20,7 +19,7 @@ export function bootJson(report: BootReport): object {
     heki: { early: hekiInit.early?.outcome ?? null, late: hekiInit.late?.outcome ?? null },
     log,
     pageLists,
-    steps: steps.map(stepJson),
+    steps: steps.map((step) => stepJson(step, report.attacks)),
     notTaken,
     expectedRights,
     classes: classes.map((one) => ({
@@ -30,21 +29,16 @@ export function bootJson(report: BootReport): object {
     })),
     expected,
     verdict: verdictJson(report.verdict),
-    warnings: warningsJson([...hypervisorWarnings(hypervisorNamed(settings.hypervisor)), ...report.warnings]),
+    warnings: warningsJson([...hypervisorWarnings(report.backend), ...report.warnings]),
     assumed: warningsJson(BOOT_ASSUMPTIONS),
     notCovered: warningsJson(bootUncovered(report)),
   };
 }
 
 /** A step; what stopped it, and who claims to, only for an attack. */
-function stepJson({ by, claimed, ...result }: StepResult): object {
+function stepJson({ by, claimed, ...result }: StepResult, own: readonly Attack[]): object {
   if (result.step.do !== 'attack') return result;
-  return { ...result, by, claimed, claimedBy: claimedByOf(result.step.how) };
-}
-
-/** By name: where Heki's variables are plays no part in who claims what. */
-const ALL_ATTACKS = [...ATTACKS, switchHekiOff(0n as VirtualAddress)];
-
-function claimedByOf(name: string): ClaimedBy {
-  return claimedBy({ claim: ALL_ATTACKS.find((attack) => attack.name === name)?.claim });
+  const { how } = result.step;
+  const attack = [...ATTACKS, ...own].find(({ name }) => name === how);
+  return { ...result, by, claimed, claimedBy: claimedBy({ claim: attack?.claim }) };
 }

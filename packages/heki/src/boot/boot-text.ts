@@ -1,5 +1,5 @@
 import type { LinuxKernel } from '@heki/linux';
-import { type MachineSettings, processorName, processorOf } from '@heki/machine';
+import { type Attack, type MachineSettings, processorName, processorOf } from '@heki/machine';
 import {
   describeNotTaken,
   describePageClass,
@@ -9,6 +9,7 @@ import {
   type ScenarioResult,
   type StepResult,
 } from '@heki/scenario';
+import type { Backend } from '../backend.ts';
 import type { Colours } from '../colours.ts';
 import { profileText } from '../profile-text.ts';
 import { count, number } from '../quantity.ts';
@@ -21,6 +22,9 @@ import { rangedWarningLines, type Warning, warningLines } from '../warning.ts';
 /** A life of a kernel, for people. */
 export interface BootReport extends ScenarioResult {
   readonly settings: MachineSettings;
+  readonly backend: Backend;
+  /** Those that steps could name, beside those that come with heki. */
+  readonly attacks: readonly Attack[];
   readonly kernel: string;
   /** What came of Heki's two steps of boot. */
   readonly hekiInit: LinuxKernel['hekiInit'];

@@ -2,17 +2,23 @@ import type { LinuxMachine, MachineSpecification } from '@heki/machine';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { beginLife, runSteps, type Step } from '@heki/scenario';
 import { describe, expect, test } from 'vitest';
+import type { HypervisorName } from '../hypervisor-names.ts';
+import { HYPERVISORS } from '../hypervisors.ts';
 import { createBootMachine } from './boot-machine.ts';
 
 /** A kernel of LVBS that has booted, and its life. */
-function booted(specification: MachineSpecification = {}) {
+function booted({
+  hypervisor = 'hyperv-lvbs',
+  ...specification
+}: MachineSpecification & { readonly hypervisor?: HypervisorName } = {}) {
   const functions: string[] = [];
   const machine = createBootMachine(
     {
-      machine: { hypervisor: 'hyperv-lvbs', memory: '64MiB', ...specification },
+      machine: { hypervisor, memory: '64MiB', ...specification },
       // Machines of scenarios with an attack can be attacked.
       steps: [{ do: 'attack', how: 'clear-smep' }],
     },
+    HYPERVISORS[hypervisor],
     {
       onEvent({ from, event }) {
         if (from === 'hypervisor' && event.type === 'secure-call' && 'function' in event) {
@@ -127,7 +133,7 @@ describe('a kernel of LVBS', () => {
   });
 
   test('cannot make rodata writable by asking, as that of the series can', () => {
-    const opened = (hypervisor: string) => {
+    const opened = (hypervisor: HypervisorName) => {
       const { machine } = booted({ hypervisor });
       const { kernel } = machine;
       kernel.setToReadonly = false;

@@ -8,6 +8,7 @@ import {
   type WorkloadSetting,
 } from '@heki/scenario';
 import { ExitCode, UsageError } from '../failure.ts';
+import { findBackend, HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
 import { count } from '../quantity.ts';
@@ -43,10 +44,13 @@ export async function runWorkloads(
   const kernel = asked.kernel === undefined ? undefined : await readKernelProfile(asked.kernel);
   const progress = createProgress(io, { what: 'working', total: chosen.length * settings.length });
   let done = 0;
+  const backends = await Promise.all(settings.map(({ machine }) => findBackend(machine.hypervisor)));
   const rows: WorkloadRow[] = chosen.map((workload) => ({
     workload,
-    outcomes: settings.map((setting) => {
-      const outcome = runWorkload(workload, setting, (scenario) => createBootMachine(scenario, { kernel }));
+    outcomes: settings.map((setting, index) => {
+      const outcome = runWorkload(workload, setting, (scenario) =>
+        createBootMachine(scenario, backends[index] ?? HYPERVISORS.kvm, { kernel }),
+      );
       progress.update(++done);
       return outcome;
     }),

@@ -149,6 +149,17 @@ describe('heki walk', () => {
     expect(stdout).not.toContain('\nffff');
   });
 
+  test("says when nothing is in the user's half, as in an extract without it", async () => {
+    const warned = async (...args: string[]): Promise<unknown> =>
+      JSON.parse((await runCommand(args)).stdout).warnings.map(({ id }: { id: string }) => id);
+    const extract = fixturePath('k61-256-nokaslr');
+    expect(await warned('walk', extract, '--user', '--format', 'json')).toEqual(['empty-user-half']);
+    expect(await warned('translate', extract, '401945', '--user', '--json')).toEqual(['empty-user-half']);
+    expect(await warned('walk', USER, '--user', '--format', 'json')).toEqual([]);
+    expect(await warned('walk', extract, '--format', 'json')).toEqual([]);
+    expect(await warned('translate', extract, 'ffffffff81000000', '--user', '--json')).toEqual([]);
+  });
+
   test("lists the kernel's half of what is asked for", async () => {
     const leaves = async (...args: string[]) =>
       JSON.parse((await runCommand(['walk', USER, '--format', 'json', ...args])).stdout).leaves;

@@ -65,6 +65,15 @@ describe('heki audit', () => {
     }
   });
 
+  test('says that protections were not checked where a dump has no control registers, with --redact too', async () => {
+    const dump = projectFile('fixtures/formats/proc-vmcore-small.elf.gz');
+    for (const args of [[], ['--redact']]) {
+      const { exitCode, json } = await auditJson(dump, '--no-heki', ...args);
+      expect(exitCode).toBe(0);
+      expect(json.warnings.map(({ id }) => id)).toContain('protections-not-checked');
+    }
+  });
+
   test('accepts what a baseline knows, after another boot too, unless it got worse or has expired', async () => {
     const baseline = join(folder, 'known.json');
     const update = await runCommand([
@@ -101,7 +110,7 @@ describe('heki audit', () => {
     const baseline = join(folder, 'bad.json');
     writeFileSync(baseline, text);
     const { exitCode, stderr } = await runCommand(['audit', SOUND, '--no-heki', '--baseline', baseline]);
-    expect(exitCode).toBeGreaterThan(0);
+    expect(exitCode).toBe(3);
     expect(stderr).toContain(message);
   });
 
@@ -158,6 +167,6 @@ describe('heki explain', () => {
     expect((await runCommand(['explain', 'heki/wx-alias'])).stdout).toBe(stdout);
     const { exitCode, stderr } = await runCommand(['explain', 'nothing']);
     expect(exitCode).toBe(2);
-    expect(stderr).toContain('expected one of heki/wx-mapping');
+    expect(stderr).toContain('expected one of heki/');
   });
 });

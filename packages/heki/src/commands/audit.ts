@@ -6,6 +6,7 @@ import { auditText } from '../audit/audit-text.ts';
 import { baselineText, createBaseline, readBaseline } from '../audit/baseline.ts';
 import { auditReport } from '../audit/report.ts';
 import { ExitCode, UsageError } from '../failure.ts';
+import { findBackend } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { writeFiles } from '../output-file.ts';
@@ -33,6 +34,7 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
   if (updateBaseline && options.baseline === undefined) {
     throw new UsageError('--update-baseline: expected --baseline FILE, the file to write');
   }
+  const machine = specificationOf(options);
   const subject = await openSubject(path, options);
   // A baseline that is about to be made need not be there.
   const baseline =
@@ -43,7 +45,9 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
     options.heki === false
       ? undefined
       : protectKernel(subject, {
-          machine: specificationOf(options),
+          machine,
+          backend: await findBackend(machine.hypervisor),
+          attacks: [],
           kernelConfig: undefined,
           strict: false,
           trace: false,

@@ -1,12 +1,14 @@
 import { describeCapabilities } from '@heki/hypervisor';
+import { isModulePath } from '@heki/machine';
 import { WORKLOADS } from '@heki/scenario';
 import { cpuNamed } from '../assumed-processor.ts';
+import type { Backend } from '../backend.ts';
 import { measureBackend, workOn } from '../backends/backend-cost.ts';
-import { backendsText, type ComparedBackend } from '../backends/backends-text.ts';
+import { backendsText } from '../backends/backends-text.ts';
 import { CPU_NAMES } from '../cpu-names.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
-import { HYPERVISORS, hypervisorWarnings } from '../hypervisors.ts';
+import { findBackend, hypervisorWarnings } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -18,22 +20,22 @@ export async function backends(
   options: { readonly json?: boolean; readonly cpu?: string },
   io: CommandIo,
 ): Promise<number> {
-  const names = wanted.length === 0 ? HEKI_HYPERVISORS : wanted.map(known);
-  const progress = createProgress(io, { what: 'comparing', total: names.length * (1 + WORKLOADS.length) });
+  const chosen = await Promise.all((wanted.length === 0 ? HEKI_HYPERVISORS : wanted).map(backendNamed));
+  const progress = createProgress(io, { what: 'comparing', total: chosen.length * (1 + WORKLOADS.length) });
   const processor = cpuNamed(options.cpu ?? CPU_NAMES[0]);
   let done = 0;
   const onProgress = (): void => progress.update(++done);
-  const all = names.map((name): ComparedBackend & { readonly cost: ReturnType<typeof measureBackend> } => {
-    const { title, unjudged } = HYPERVISORS[name];
-    const { capabilities } = hypervisorOf({ hypervisor: name, cpu: processor.name }, {});
+  const all = chosen.map((backend) => {
+    const { name, title, unjudged } = backend;
+    const { capabilities } = hypervisorOf(backend, { cpu: processor.name }, {});
     return {
       name,
       title,
       processor: processor.name,
       unjudged,
       capabilities: describeCapabilities(capabilities),
-      cost: measureBackend(name, processor.name, onProgress),
-      work: workOn(name, processor.name, onProgress),
+      cost: measureBackend(backend, processor.name, onProgress),
+      work: workOn(backend, processor.name, onProgress),
     };
   });
   progress.stop();
@@ -42,17 +44,18 @@ export async function backends(
       ...rest,
       work: Object.fromEntries(work),
       capabilities: Object.fromEntries(capabilities.map(({ name, value }) => [name, value])),
-      warnings: hypervisorWarnings(rest.name),
+      warnings: hypervisorWarnings(rest),
     })),
   });
   await writeReport('backends', { json, text: (screen) => backendsText(all, screen) }, options, io);
   return ExitCode.SUCCESS;
 }
 
-/** @throws {UsageError} for a name that there is none of */
-function known(name: string): (typeof HEKI_HYPERVISORS)[number] {
-  const found = HEKI_HYPERVISORS.find((one) => one === name);
-  if (found === undefined)
-    throw new UsageError(`hypervisor ${name}: expected one of ${HEKI_HYPERVISORS.join(', ')}`);
-  return found;
+/** @throws {UsageError} for a name that there is none of, and for the one without Heki */
+async function backendNamed(name: string): Promise<Backend> {
+  if (!isModulePath(name) && !HEKI_HYPERVISORS.some((one) => one === name)) {
+    const expected = `${HEKI_HYPERVISORS.join(', ')}, or the path of an ES module: ./mine.mjs`;
+    throw new UsageError(`hypervisor ${name}: expected one of ${expected}`);
+  }
+  return findBackend(name);
 }

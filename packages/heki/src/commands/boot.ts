@@ -1,7 +1,13 @@
 import { sep } from 'node:path';
 import { BOOT_STEPS } from '@heki/linux';
-import { joinSpecifications, type MachineSpecification, machineSettings } from '@heki/machine';
-import { type ComposedScenario, runScenario, ScenarioError } from '@heki/scenario';
+import {
+  type Attack,
+  joinSpecifications,
+  MachineError,
+  type MachineSpecification,
+  machineSettings,
+} from '@heki/machine';
+import { type ComposedScenario, runScenario, type Step } from '@heki/scenario';
 import { loadScenario } from '@heki/scenario/schema';
 import { bootJson } from '../boot/boot-json.ts';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
@@ -9,13 +15,13 @@ import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { bootVerdict, bootWarnings } from '../boot/boot-verdict.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
-import { fileErrorText, InputError, UsageError } from '../failure.ts';
-import { HYPERVISOR_NAMES } from '../hypervisor-names.ts';
-import { isHypervisorName } from '../hypervisors.ts';
+import { fileErrorText, InputError, SpecificationError, UsageError } from '../failure.ts';
+import { checkHypervisor, findBackend } from '../hypervisors.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
+import { type AttackLoader, createAttackLoader, loadAttacks } from '../modules/attack-module.ts';
 import { createProgress } from '../progress.ts';
 import { writeReport } from '../report/write-report.ts';
 import { specificationOf } from '../specification.ts';
@@ -23,6 +29,7 @@ import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki boot`. */
 export interface BootOptions extends MachineFlags {
+  readonly attack?: readonly string[];
   readonly scenario?: string;
   readonly workload?: string;
   readonly strict?: boolean;
@@ -34,14 +41,17 @@ export interface BootOptions extends MachineFlags {
 export async function boot(options: BootOptions, io: CommandIo): Promise<number> {
   const asked = specificationOf(options);
   if (options.workload !== undefined) {
-    for (const other of ['scenario', 'trace'] as const) {
+    for (const other of ['scenario', 'trace', 'attack'] as const) {
       if (options[other] !== undefined)
         throw new UsageError(`--workload and --${other}: expected one of them`);
     }
     const { json = false, strict = false } = options;
     return runWorkloads({ name: options.workload, asked, json, strict }, io);
   }
-  const scenario = await scenarioOf(options.scenario, asked);
+  const load = createAttackLoader();
+  const attacks = await loadAttacks(options.attack, load);
+  const scenario = await scenarioOf(options.scenario, asked, attacks, load);
+  const backend = await findBackend(scenario.machine.hypervisor);
   const settings = machineSettings(scenario.machine);
   const kernel = settings.kernel === undefined ? undefined : await readKernelProfile(settings.kernel);
   const lines: string[] = [];
@@ -54,24 +64,26 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   let bootSteps = 0;
   let steps = 0;
   let now = '';
-  const machine = createBootMachine(scenario, {
-    kernel,
-    processorEvents: options.trace ?? false,
-    onEvent({ from, event }, describe) {
-      if (from === 'kernel' && event.type === 'boot-step') {
-        now = event.step;
-        bootSteps++;
-      }
-      // Long ones are long because of what the hypervisor does in them.
-      if (from === 'kernel' || from === 'hypervisor') progress.update(bootSteps + steps, now);
-      if (options.trace === true) lines.push(describe());
-      if ((from === 'kernel' || from === 'guest') && event.type === 'log') log.push(event.text);
-      if (from === 'guest' && event.type === 'page-list') {
-        pageLists.sent++;
-        if (event.result < 0) pageLists.refused++;
-      }
-    },
-  });
+  const machine = atItsPlace(scenario, asked, () =>
+    createBootMachine(scenario, backend, {
+      kernel,
+      processorEvents: options.trace ?? false,
+      onEvent({ from, event }, describe) {
+        if (from === 'kernel' && event.type === 'boot-step') {
+          now = event.step;
+          bootSteps++;
+        }
+        // Long ones are long because of what the hypervisor does in them.
+        if (from === 'kernel' || from === 'hypervisor') progress.update(bootSteps + steps, now);
+        if (options.trace === true) lines.push(describe());
+        if ((from === 'kernel' || from === 'guest') && event.type === 'log') log.push(event.text);
+        if (from === 'guest' && event.type === 'page-list') {
+          pageLists.sent++;
+          if (event.result < 0) pageLists.refused++;
+        }
+      },
+    }),
+  );
   const result = runScenario(machine, scenario, ({ do: action }, index) => {
     now = action;
     steps = index;
@@ -82,7 +94,9 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   const verdict = bootVerdict(machine, result, strictness);
   const report: BootReport = {
     ...result,
-    settings: { ...settings, mbec: withholdsExecution(scenario.machine) },
+    backend,
+    attacks: scenario.attacks ?? [],
+    settings: { ...settings, mbec: withholdsExecution(backend, scenario.machine) },
     kernel: machine.kernel.profile.name,
     hekiInit: machine.kernel.hekiInit,
     log,
@@ -113,15 +127,53 @@ async function readFileText(path: string): Promise<string> {
 }
 
 /** The scenario in `file`, or a life without steps; what was asked for says the last word about its machine. */
-async function scenarioOf(file: string | undefined, asked: MachineSpecification): Promise<ComposedScenario> {
-  if (file === undefined) return { machine: asked, steps: [] };
-  const scenario = await loadScenario(file.split(sep).join('/'), readFileText);
+async function scenarioOf(
+  file: string | undefined,
+  asked: MachineSpecification,
+  attacks: readonly Attack[],
+  load: AttackLoader,
+): Promise<ComposedScenario> {
+  const scenario: ComposedScenario =
+    file === undefined
+      ? { machine: {}, steps: [] }
+      : await loadScenario(file.split(sep).join('/'), readFileText, { attacks, loadAttacks: load });
+  const named = new Set(
+    [...(scenario.initcalls ?? []), ...scenario.steps].map((step) => ('how' in step ? step.how : '')),
+  );
   const { hypervisor } = scenario.machine;
-  if (hypervisor !== undefined && !isHypervisorName(hypervisor)) {
-    throw new ScenarioError(
-      `${file} at machine.hypervisor: ${hypervisor}, expected one of ${HYPERVISOR_NAMES.join(', ')}`,
-      { file },
-    );
+  if (hypervisor !== undefined) atItsPlace(scenario, asked, () => checkHypervisor(hypervisor));
+  return {
+    ...scenario,
+    attacks: scenario.attacks ?? attacks,
+    machine: joinSpecifications(scenario.machine, asked),
+    steps: [
+      ...scenario.steps,
+      // What the user brings and no step names is tried in the end.
+      ...attacks
+        .filter(({ name, legitimate }) => legitimate !== true && !named.has(name))
+        .map(({ name }): Step => ({ do: 'attack', how: name })),
+    ],
+  };
+}
+
+/** What `make` gives; what it finds wrong with what a scenario's files say of the machine is said of the place in them. */
+function atItsPlace<Result>(
+  { wrongAt }: ComposedScenario,
+  asked: MachineSpecification,
+  make: () => Result,
+): Result {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof SpecificationError || error instanceof MachineError)) throw error;
+    const { at } = error;
+    throw (at !== undefined && !isAsked(asked, at) && wrongAt?.(['machine', ...at], error.message)) || error;
   }
-  return { ...scenario, machine: joinSpecifications(scenario.machine, asked) };
+}
+
+/** Whether the command's own options say it, and not the scenario. */
+function isAsked(asked: MachineSpecification, [property = '', id]: readonly string[]): boolean {
+  const said: unknown = Reflect.get(asked, property);
+  if (property !== 'defects' || id === undefined) return said !== undefined;
+  return asked.defects !== undefined && Object.hasOwn(asked.defects, id);
 }

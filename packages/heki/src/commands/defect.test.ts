@@ -89,7 +89,7 @@ test('a scenario names its defects and its processor, and options say the last w
 test('a scenario with a defect that there is none of is refused', async () => {
   const life = scenarioFile({ machine: { defects: { 'B-H0': true } } });
   const { exitCode, stderr } = await runCommand(['boot', '--scenario', life]);
-  expect(exitCode).toBe(2);
+  expect(exitCode).toBe(3);
   expect(stderr).toContain('defect B-H0: neither the guest nor the hypervisor kvm has it: like it are B-H1');
 });
 

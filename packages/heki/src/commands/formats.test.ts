@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
+import { protectVerdict } from '../testing/protect-verdict.ts';
 import { projectFile, runCommand } from '../testing/run-command.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'heki-formats-'));
@@ -44,6 +46,29 @@ describe('/proc/vmcore, which has no control registers', () => {
     expect(warnings[0]?.message).toContain('CR4 is from crashed.json');
   });
 
+  it('is extracted with all that the file beside it tells, and gets the same verdict', async () => {
+    const path = join(folder, 'whole.elf');
+    writeFileSync(path, gunzipSync(readFileSync(procVmcore)));
+    const beside = {
+      vmalloc_base: '0xffffa00000000000',
+      vmemmap_base: '0xfffff00000000000',
+      cr4: '0x750ef0',
+    };
+    writeFileSync(join(folder, 'whole.json'), JSON.stringify(beside));
+    const verdict = await protectVerdict(path);
+    for (const options of [[], ['--redact']]) {
+      const small = join(folder, 'part.elf.gz');
+      const { stdout } = await runCommand(['extract', path, '-o', small, '--force', ...options, '--json']);
+      const { detail } = JSON.parse(stdout).discloses.find(
+        ({ subject }: { readonly subject: string }) => subject === 'registers',
+      );
+      expect(detail).not.toContain('control registers');
+      const known = JSON.parse(readFileSync(join(folder, 'part.json'), 'utf8'));
+      expect(known).toEqual(options.length === 0 ? beside : { cr4: beside.cr4 });
+      expect(await protectVerdict(small)).toEqual(verdict);
+    }
+  });
+
   it('that was cut short is read as far as it goes, with a warning', async () => {
     const whole = gunzipSync(readFileSync(procVmcore));
     const path = join(folder, 'cut.elf');
@@ -52,5 +77,36 @@ describe('/proc/vmcore, which has no control registers', () => {
     expect(JSON.parse(stdout).warnings).toContainEqual(expect.objectContaining({ id: 'truncated' }));
     expect(exitCode).toBe(1);
     expect(stderr).toContain('cut.elf lacks 1 page-table page');
+  });
+});
+
+describe('a kdump', () => {
+  it('of makedumpfile is walked and protected as QEMU saw the guest, without control registers', async () => {
+    const path = projectFile('fixtures/formats/kdump-makedumpfile.gz');
+    const walked = await runCommand(['walk', path, '--format', 'info-tlb']);
+    expect(walked.exitCode).toBe(0);
+    expect(createHash('sha256').update(walked.stdout).digest('hex')).toBe(
+      'a6abcec94a527f40274d8d3204dffced817eff6f8936850cb283b87d3135e4f0',
+    );
+    expect(walked.stderr).toContain('warning: the dump has no control registers');
+  });
+
+  it('of QEMU, flattened, has them', async () => {
+    const path = projectFile('fixtures/formats/kdump-qemu-flattened.gz');
+    const { stdout } = await runCommand(['protect', path, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      tables: { from: 'swapper_pg_dir', cpu: 0 },
+      controlRegisters: { cr4: '0x310800' },
+    });
+  });
+
+  it('is extracted as an ELF core, which says the same', async () => {
+    const small = join(folder, 'small.elf.gz');
+    const path = projectFile('fixtures/formats/kdump-makedumpfile.gz');
+    expect((await runCommand(['extract', path, '-o', small])).exitCode).toBe(0);
+    const [before, after] = await Promise.all(
+      [path, small].map((file) => runCommand(['walk', file, '--format', 'info-tlb'])),
+    );
+    expect(after?.stdout).toBe(before?.stdout);
   });
 });

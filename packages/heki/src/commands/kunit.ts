@@ -2,7 +2,7 @@ import { parseBootParameters } from '@heki/guest';
 import { CHANGED_EXPECTATIONS, KUNIT_SUITES, type KunitSuiteName, kunitTests, runKunit } from '@heki/kunit';
 import { createSigningAuthority, machineSettings, memoryBytes, pcMemoryMap } from '@heki/machine';
 import { ExitCode, UsageError } from '../failure.ts';
-import { HYPERVISORS, hypervisorNamed } from '../hypervisors.ts';
+import { findBackend } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { hypervisorOf, specificationOf } from '../specification.ts';
@@ -27,6 +27,7 @@ export async function kunit(options: KunitCommandOptions, io: CommandIo): Promis
     return ExitCode.SUCCESS;
   }
   const { kernel: _, hypervisor: name, ...specification } = specificationOf({ memory: MEMORY, ...options });
+  const backend = await findBackend(name);
   const settings = machineSettings(specification);
   const authority = createSigningAuthority();
   const boot = parseBootParameters(settings.commandLine);
@@ -35,9 +36,9 @@ export async function kunit(options: KunitCommandOptions, io: CommandIo): Promis
   const running = runKunit({
     machine: {
       ...specification,
-      hypervisor: hypervisorOf({ ...specification, hypervisor: name }, authority.signed),
+      hypervisor: hypervisorOf(backend, specification, authority.signed),
       presentSignature: authority.sign,
-      driver: HYPERVISORS[hypervisorNamed(name)].driver,
+      driver: backend.driver,
       memoryMap: pcMemoryMap(memoryBytes(settings.memory)),
     },
     suites: suitesOf(options.suite, test),

@@ -269,6 +269,13 @@ describe('the report for people', () => {
     expect(stdout).toContain('Heki does not stop this: clear NX in the PTE, execute kernel data.');
   });
 
+  test('explains a livelock of exits, which no handler of the kernel hears of', async () => {
+    const amd = projectFile('fixtures/foreign/k612-epyc-kvm.elf.gz');
+    const { stdout } = await runCommand(['protect', amd, '--profile', 'rfc-v2']);
+    expect(stdout).toContain('without an answer, and it exits for ever');
+    expect(stdout).not.toContain('stale TLB entry');
+  });
+
   test('traces the two-step injection: the first exit maps the page, the second becomes #PF', async () => {
     const { stdout } = await runCommand(['protect', '--trace']);
     const lines = stdout.split('\n').map((line) => line.trim());

@@ -1,9 +1,11 @@
 import { basename } from 'node:path';
+import { findBackend } from '../hypervisors.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
 import type { CommandIo } from '../io.ts';
 import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
 import type { MachineFlags } from '../machine-flags.ts';
+import { loadAttacks } from '../modules/attack-module.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
@@ -16,6 +18,7 @@ import { exitCodeOf } from '../verdict/finding.ts';
 /** Options of `heki protect`. */
 export interface ProtectOptions extends SubjectOptions, Omit<MachineFlags, keyof SubjectOptions> {
   readonly kernelConfig?: string;
+  readonly attack?: readonly string[];
   readonly strict?: boolean;
   readonly trace?: boolean;
   readonly json?: boolean;
@@ -29,9 +32,14 @@ export async function protect(
 ): Promise<number> {
   const kernelConfig =
     options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
+  const machine = specificationOf(options);
+  const backend = await findBackend(machine.hypervisor);
+  const attacks = await loadAttacks(options.attack);
   const subject = await openSubject(path, options);
   const report = protectKernel(subject, {
-    machine: specificationOf(options),
+    machine,
+    backend,
+    attacks,
     kernelConfig,
     strict: options.strict ?? false,
     trace: options.trace ?? false,

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import type { MachineSpecification } from '@heki/machine';
 import { INTEL_VT_RP } from '@heki/x86';
 import { InputError, UsageError } from '../failure.ts';
+import { HYPERVISORS } from '../hypervisors.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
 import type { CommandIo } from '../io.ts';
@@ -27,7 +28,7 @@ export interface ReplayOptions extends MachineFlags {
 export async function replay(path: string, options: ReplayOptions, io: CommandIo): Promise<number> {
   const machine = specificationOf(options);
   // Refuses what the recording's machine does not have.
-  hypervisorOf(machine, {}, INTEL_VT_RP);
+  hypervisorOf(HYPERVISORS.kvm, machine, {}, INTEL_VT_RP);
   if (machine.defects?.['B-G5'] === false)
     throw new UsageError('--no-defect B-G5: a recording does not hold what a core without it looks at');
   const report = replayNamed(path, await readText(path, INPUT_KINDS.recording), machine, io);

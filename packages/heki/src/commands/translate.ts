@@ -23,6 +23,7 @@ import {
   processorJson,
   processorText,
 } from '../assumed-processor.ts';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import type { Colours } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { hex16, parseVirtualAddress } from '../hex.ts';
@@ -30,7 +31,7 @@ import type { CommandIo } from '../io.ts';
 import { writeReport } from '../report/write-report.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
-import { tableWarnings, type Warning, warningLines } from '../warning.ts';
+import { tableWarnings, userHalfWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
 export interface TranslateOptions extends AddressSpaceOptions {
@@ -40,13 +41,14 @@ export interface TranslateOptions extends AddressSpaceOptions {
   readonly json?: boolean;
 }
 
-/** `heki translate SNAPSHOT VA`: each level's entry, the verdict and why. A fault is an answer, too: exit code 0. */
+/** `heki translate [SNAPSHOT] VA`: each level's entry, the verdict and why. A fault is an answer, too: exit code 0. */
 export async function translate(
-  path: string,
+  snapshotPath: string | undefined,
   address: string,
   options: TranslateOptions,
   io: CommandIo,
 ): Promise<number> {
+  const path = snapshotPath ?? BUILT_IN_SNAPSHOT;
   const va = parseVirtualAddress(address);
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
   // The kernel's own addresses are the same on every CPU; what a user sees is a matter of the CPU's address space.
@@ -65,6 +67,7 @@ export async function translate(
     processor,
     warnings: [
       ...tableWarnings(core, tables),
+      ...(va < 1n << 63n ? userHalfWarnings(tables) : []),
       ...processor.warnings,
       ...keyWarnings(access, paging, translation),
     ],

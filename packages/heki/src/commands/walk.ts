@@ -11,13 +11,14 @@ import {
   walkMappings,
 } from '@heki/x86';
 import { assumeProcessor } from '../assumed-processor.ts';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { screenOf } from '../report/screen.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
-import { tableWarnings, type Warning } from '../warning.ts';
+import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
 import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
@@ -32,19 +33,28 @@ export interface WalkOptions extends AddressSpaceOptions {
 /** `info-tlb` spells shared tables out, as QEMU does, while there are no more mappings than this: 180 MiB of text. */
 const MOST_SPELT_OUT = 2 ** 22;
 
-/** `heki walk SNAPSHOT`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
-export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
+/** `heki walk [SNAPSHOT]`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
+export async function walk(
+  snapshotPath: string | undefined,
+  options: WalkOptions,
+  io: CommandIo,
+): Promise<number> {
+  const path = snapshotPath ?? BUILT_IN_SNAPSHOT;
   const range = options.range === undefined ? undefined : parseRange(options.range);
   const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
-  const warnings = [...tableWarnings(snapshot.core, snapshot.tables), ...processor.warnings];
   const { levels } = snapshot.tables;
   const whole =
     options.user === true
       ? { start: 0 as VirtualFrame, end: lowerHalfEnd(levels) }
       : { start: upperHalfStart(levels), end: VIRTUAL_FRAME_END as VirtualFrame };
   const { start, end } = range ?? whole;
+  const warnings = [
+    ...tableWarnings(snapshot.core, snapshot.tables),
+    ...(start < lowerHalfEnd(levels) ? userHalfWarnings(snapshot.tables) : []),
+    ...processor.warnings,
+  ];
   const tables = { ...snapshot.tables, budget: MOST_TABLES };
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;

@@ -9,7 +9,7 @@ import type { ProtectReport } from './report.ts';
 export function attackTable(attacks: ProtectReport['attacks'], screen: Screen): string[] {
   const { colours } = screen;
   const rows = attacks.map(({ attack, without, with: protectedResult }) => {
-    const { title, legitimate } = attack;
+    const { title, legitimate = false } = attack;
     const target = protectedResult.target ?? without.target;
     return [
       target === undefined ? title : [title, colours.dim(hex(target))],

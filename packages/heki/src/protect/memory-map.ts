@@ -7,7 +7,7 @@ import {
   type MemoryMap,
   PAGE_SIZE,
 } from '@heki/physical-memory';
-import { fitOfMemoryMap, type LeftOut, type ProvenRoot } from '@heki/vmcore';
+import { fitOfMemoryMap, type LeftOut, loadedCrashKernel, type ProvenRoot } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
 import { readMemoryMap } from '../input/read-memory-map.ts';
 import { bytesText } from '../quantity.ts';
@@ -23,7 +23,7 @@ export interface SubjectMap {
   readonly iomem: readonly string[] | undefined;
   /** What that file names and does not count as RAM. */
   readonly leftOut: readonly LeftOut[];
-  /** RAM reserved for a crash kernel, ascending. */
+  /** RAM reserved for a crash kernel, ascending; of a map that was inferred, where one is loaded. */
   readonly crashKernel: readonly FrameRange<Gfn>[];
   readonly warnings: readonly Warning[];
 }
@@ -84,7 +84,7 @@ export function inferMemoryMap(tables: ProvenRoot): SubjectMap {
     memoryMapFrom: undefined,
     iomem: undefined,
     leftOut: [],
-    crashKernel: [],
+    crashKernel: loadedCrashKernel(tables),
     warnings: [],
   };
 }

@@ -24,7 +24,7 @@ export function protectJson(report: ProtectReport): object {
   return {
     snapshot: subject.name,
     kernel: subject.kernel,
-    hypervisor: report.hypervisor,
+    hypervisor: report.backend.name,
     profile: report.profile,
     defects: report.defects,
     secureKernel: report.secureKernel,
@@ -66,7 +66,7 @@ export function protectJson(report: ProtectReport): object {
     verdict: verdictJson(verdict),
     warnings: warningsJson([
       ...(verdict.inForce ? [] : [notInForce(verdict.refusal)]),
-      ...hypervisorWarnings(report.hypervisor),
+      ...hypervisorWarnings(report.backend),
       ...report.warnings,
     ]),
     assumed: warningsJson(assumptions(report)),

@@ -2,7 +2,7 @@ import { decodePageList, KvmHypercall, MEM_ATTR_IMMUTABLE, permissionText } from
 import type { BackendEvent, HypervisorEvent, Refusal, VirtualMachine } from '@heki/hypervisor';
 import type { KvmEvent } from '@heki/kvm';
 import {
-  ATTACKS,
+  type Attack,
   createMachine,
   describeTraceEvent,
   findTargets,
@@ -12,16 +12,19 @@ import {
   type MachineSpecification,
   machineSettings,
   runAttacks,
+  SNAPSHOT_ATTACKS,
   standingOf,
   type TraceEvent,
 } from '@heki/machine';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
-import { HYPERVISORS, hypervisorNamed, makesKvmHypercalls } from '../hypervisors.ts';
+import type { Backend } from '../backend.ts';
+import { makesKvmHypercalls } from '../hypervisors.ts';
 import { hypervisorOf } from '../specification.ts';
 import { protectsMemory } from '../verdict/refusal.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
 import { crashKernelPages } from './crash-kernel.ts';
+import { united } from './frames-in.ts';
 import { isClaimed, lookAtRights } from './granted-rights.ts';
 import { findOutsideDirectMap } from './outside-direct-map.ts';
 import { pinWarnings } from './pinned-bits.ts';
@@ -32,6 +35,10 @@ import type { Subject } from './subject.ts';
 export interface ProtectSettings {
   /** What the snapshot leaves open: the hypervisor and the defects. */
   readonly machine: MachineSpecification;
+  /** The hypervisor that it names. */
+  readonly backend: Backend;
+  /** Attacks of the user's own, tried after those that come with heki. */
+  readonly attacks: readonly Attack[];
   /** A kernel's own configuration and where it comes from. Default: one that suits Heki. */
   readonly kernelConfig?: ProtectReport['kernelConfig'];
   readonly strict: boolean;
@@ -42,9 +49,10 @@ export interface ProtectSettings {
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
   const { processor, tables, symbols, memoryMap, crashKernel } = subject;
   const { profile, defects, spuriousFaults, ...machine } = machineSettings(settings.machine);
-  const name = hypervisorNamed(machine.hypervisor);
-  const { driver } = HYPERVISORS[name];
-  const hypervisor = hypervisorOf(settings.machine, {}, processor.profile);
+  const { backend } = settings;
+  const { driver } = backend;
+  const hypervisor = hypervisorOf(backend, settings.machine, {}, processor.profile);
+  const attacks = [...SNAPSHOT_ATTACKS, ...settings.attacks];
   const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
   const options: MachineOptions<VirtualMachine, BackendEvent> = {
@@ -60,7 +68,11 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     kernelConfig: settings.kernelConfig?.config,
   };
 
-  const without = runAttacks({ createMachine: () => createMachine({ ...options, heki: false }), targets });
+  const without = runAttacks({
+    createMachine: () => createMachine({ ...options, heki: false }),
+    targets,
+    attacks,
+  });
 
   const trace: string[] = [];
   const boot = (onEvent?: (event: TraceEvent) => void) => {
@@ -70,7 +82,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   let listening = true;
   const first = boot((event) => {
     if (!listening) return;
-    if (makesKvmHypercalls(name)) recorder.kvmEvent(event);
+    if (makesKvmHypercalls(backend)) recorder.kvmEvent(event);
     else recorder.neutralEvent(event);
     if (settings.trace) trace.push(describeTraceEvent(hypervisor, event));
   });
@@ -88,7 +100,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     return standing;
   };
   const machineThatStands = (): Machine => (standing.vcpu.halted === undefined ? standing : bootAgain());
-  const attacked = runAttacks({ targets, createMachine: machineThatStands });
+  const attacked = runAttacks({ targets, attacks, createMachine: machineThatStands });
   listening = false;
   const kept = keptBits(pinned, machineThatStands);
 
@@ -99,7 +111,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     defects,
     secureKernel: machine.secureKernel,
     mbec: machine.mbec && hasExecuteControl(processor.profile),
-    hypervisor: name,
+    backend,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,
     early,
@@ -113,7 +125,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     inForce,
     outsideDirectMap: findOutsideDirectMap(subject, granted.mappings, sent),
     crashKernel: crashKernelPages(subject, sent),
-    attacks: ATTACKS.flatMap((attack, index) => {
+    attacks: attacks.flatMap((attack, index) => {
       const plain = without[index];
       const protectedResult = attacked[index];
       if (plain === undefined || protectedResult === undefined) return [];
@@ -233,13 +245,16 @@ function allRanges(hypercalls: readonly HypercallRecord[]): ListedRange[] {
 }
 
 function countPages(hypercalls: readonly HypercallRecord[]): Map<string, PageCount> {
-  const counts = new Map<string, PageCount>(
-    ['r--', 'r-x', 'rw-', 'rwx'].map((permissions) => [permissions, { pages: 0, immutable: 0 }]),
+  const ranges = allRanges(hypercalls);
+  const framesOf = (some: readonly ListedRange[]): number =>
+    united(some).reduce((sum, { start, end }) => sum + end - start, 0);
+  return new Map(
+    ['r--', 'r-x', 'rw-', 'rwx'].map((permissions) => {
+      const same = ranges.filter((range) => range.permissions === permissions);
+      return [
+        permissions,
+        { pages: framesOf(same), immutable: framesOf(same.filter((one) => one.immutable)) },
+      ];
+    }),
   );
-  for (const { start, end, permissions, immutable } of allRanges(hypercalls)) {
-    const { pages = 0, immutable: fixed = 0 } = counts.get(permissions) ?? {};
-    const frames = end - start;
-    counts.set(permissions, { pages: pages + frames, immutable: fixed + (immutable ? frames : 0) });
-  }
-  return counts;
 }

@@ -5,7 +5,6 @@ import { hex } from '@heki/physical-memory';
 import { bitNames, CR0_BITS, CR4_BITS } from '@heki/x86';
 import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
-import { HYPERVISORS } from '../hypervisors.ts';
 import { profileText } from '../profile-text.ts';
 import { bytesText, count, number } from '../quantity.ts';
 import type { Screen } from '../report/screen.ts';
@@ -120,10 +119,10 @@ function header(report: ProtectReport, colours: Colours): string[] {
   ];
 }
 
-function hypervisorText({ hypervisor, mbec, subject }: ProtectReport, { yellow }: Colours): string {
+function hypervisorText({ backend, mbec, subject }: ProtectReport, { yellow }: Colours): string {
   const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
+  const { name: hypervisor, title, unjudged } = backend;
   if (hypervisor === 'kvm') return `KVM with ${name}, ${mbec ? control : yellow(`no ${control}`)}`;
-  const { title, unjudged } = HYPERVISORS[hypervisor];
   return unjudged ? `${title} (unjudged: no outside implementation was compared)` : title;
 }
 
@@ -226,7 +225,7 @@ function enforcedLines(report: ProtectReport, { colours, columns }: Screen): str
   if (weakenedPages > 0) {
     lines.push(
       colours.yellow(
-        `${report.hypervisor === 'kvm' ? `without ${control}, ${name}` : 'this hypervisor'} cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
+        `${report.backend.name === 'kvm' ? `without ${control}, ${name}` : 'this hypervisor'} cannot deny execution to the kernel alone: ${count(weakenedPages, 'page')} stay executable`,
       ),
     );
   }
@@ -274,13 +273,7 @@ function attackLines(report: ProtectReport, screen: Screen): string[] {
     ...titles('broken').map((title) => colours.red(`Heki breaks this: ${title}.`)),
     ...verdictLines(protectVerdict(report), colours),
   );
-  if (attacks.some(({ with: { outcome } }) => outcome === 'livelock')) {
-    lines.push(
-      colours.yellow(
-        'livelock: the kernel takes the injected #PF for a stale TLB entry and retries for ever. Nothing is changed, but the CPU does nothing else any more. Profile hardened ends it with an oops.',
-      ),
-    );
-  }
+  lines.push(...livelockLines(report).map((line) => colours.yellow(line)));
   if (report.pageTablesOnly) {
     lines.push(
       colours.dim(
@@ -289,4 +282,23 @@ function attackLines(report: ProtectReport, screen: Screen): string[] {
     );
   }
   return lines;
+}
+
+/** What a livelock is: of the kernel, whose handler makes nothing of an injected fault, or of the hypervisor, which answers nothing. */
+function livelockLines({ attacks }: ProtectReport): string[] {
+  const livelocks = attacks.filter(({ with: { outcome } }) => outcome === 'livelock');
+  const injected = livelocks.some(({ with: { decisive } }) => decisive?.exception !== undefined);
+  const exits = livelocks.some(({ with: { decisive } }) => decisive?.exception === undefined);
+  return [
+    ...(injected
+      ? [
+          'livelock: the kernel takes the injected #PF for a stale TLB entry and retries for ever. Nothing is changed, but the CPU does nothing else any more. Profile hardened ends it with an oops.',
+        ]
+      : []),
+    ...(exits
+      ? [
+          'livelock: the hypervisor lets the kernel try again without an answer, and it exits for ever. Nothing is changed, but the CPU does nothing else any more.',
+        ]
+      : []),
+  ];
 }

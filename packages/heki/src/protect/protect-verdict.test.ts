@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { HYPERVISORS } from '../hypervisors.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 import { protectKernel } from './protect-kernel.ts';
@@ -11,7 +12,13 @@ import { openSubject } from './subject.ts';
 const scratch = mkdtempSync(join(tmpdir(), 'heki-verdict-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-const SETTINGS = { machine: {}, strict: false, trace: false } as const;
+const SETTINGS = {
+  machine: {},
+  backend: HYPERVISORS.kvm,
+  attacks: [],
+  strict: false,
+  trace: false,
+} as const;
 
 async function protect(path: string, ...args: string[]) {
   const { exitCode, stdout, stderr } = await runCommand(['protect', path, ...args, '--json']);

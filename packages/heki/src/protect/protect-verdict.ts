@@ -1,5 +1,5 @@
 import { kernelRightsText } from '@heki/machine';
-import { hex } from '@heki/physical-memory';
+import { hex, PAGE_SIZE } from '@heki/physical-memory';
 import { count } from '../quantity.ts';
 import type { Finding } from '../verdict/finding.ts';
 import { initRefusal, type Refusal } from '../verdict/refusal.ts';
@@ -85,6 +85,12 @@ export function assumptions({
       : []),
     ...(subject.memoryMapFrom === undefined
       ? [{ id: 'memory-map', message: 'what the direct map maps is the RAM of the guest' }]
+      : []),
+    ...(subject.memoryMapFrom === undefined
+      ? subject.crashKernel.map(({ start, end }) => ({
+          id: 'crash-kernel',
+          message: `a crash kernel is loaded at ${hex(start * PAGE_SIZE)}-${hex(end * PAGE_SIZE - 1)}: it is read-only there, and mapped by nothing but the direct map`,
+        }))
       : []),
   ];
 }

@@ -11,7 +11,7 @@ import type {
 } from '@heki/machine';
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
-import type { HypervisorName } from '../hypervisor-names.ts';
+import type { Backend } from '../backend.ts';
 import type { Warning } from '../warning.ts';
 import type { GrantedRights } from './granted-rights.ts';
 import type { Subject } from './subject.ts';
@@ -67,7 +67,7 @@ export interface ProtectReport {
   readonly secureKernel: SecureKernel;
   /** Mode-based execute control, or on AMD GMET: the processor has it, and it was not switched off. */
   readonly mbec: boolean;
-  readonly hypervisor: HypervisorName;
+  readonly backend: Backend;
   /** The kernel's own configuration, and the name of its file; `undefined` when one that suits Heki was assumed. */
   readonly kernelConfig: { readonly from: string; readonly config: KernelConfig } | undefined;
   readonly addedMemory: FrameRange<Gfn>;

@@ -1,5 +1,12 @@
-import { describe, expect, test } from 'vitest';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { coreBytes, pagesOf } from '../testing/mutated-core.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-special-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
 
 const foreign = (name: string): string => projectFile(`fixtures/foreign/${name}`);
 
@@ -47,6 +54,26 @@ describe('RAM that the direct map lacks', () => {
   });
 });
 
+test('a page of the direct map that was led to another page is RAM, and the other is not counted twice', async () => {
+  const core = coreBytes('k61-256-nokaslr');
+  // The page table of the first 2 MiB.
+  const frame = (low: number, high: number) => (high % 2 ** 20) * 2 ** 20 + Math.floor(low / 4096);
+  const table = pagesOf(core).find(([, offset]) =>
+    [0x110, 0x111].every((slot) => {
+      const at = offset + 8 * slot;
+      return frame(core.readUInt32LE(at), core.readUInt32LE(at + 4)) === slot;
+    }),
+  );
+  const [, offset] = table ?? [0, 0];
+  core.copy(core, offset + 8 * 0x110, offset + 8 * 0x112, offset + 8 * 0x113);
+  const path = join(scratch, 'led-away.elf');
+  writeFileSync(path, core);
+  const { pages, outsideDirectMap, warnings } = await json(path);
+  expect(pages).toEqual({ 'r--': 2244, 'r-x': 4389, 'rw-': 58870, rwx: 0 });
+  expect(outsideDirectMap).toMatchObject({ pages: 1, ranges: [{ pa: '0x110000', mapped: null }] });
+  expect(warnings.map(({ id }: { id: string }) => id)).toEqual(['stray-direct-map']);
+});
+
 /** 32 empty pages of the cpu_entry_area are PROT_NONE entries with the frame 0, inverted. */
 test.each([
   ['rfc-v2', 'rwx'],
@@ -88,6 +115,19 @@ describe('a loaded crash kernel', () => {
     const { stdout } = await protect(snapshot);
     expect(stdout).toMatch(/r-- {8}2,091 pages .* constants: neither changed nor run {2}immutable\n/);
     expect(stdout).toMatch(/r-- {7}40,958 pages .* a crash kernel, loaded: read-only until another is\n/);
+  });
+
+  test('is found by the direct map where no memory map tells of it, and that is said', async () => {
+    const alone = join(scratch, 'no-map.elf.gz');
+    copyFileSync(snapshot, alone);
+    const { crashKernel, assumed } = await json(alone);
+    const named = await json(snapshot);
+    expect(crashKernel).toEqual(named.crashKernel);
+    expect(assumed).toContainEqual({
+      id: 'crash-kernel',
+      message: expect.stringMatching(/^a crash kernel is loaded at 0x34000000-0x3dffffff: /),
+    });
+    expect((await protect(alone)).stdout).toMatch(/r-- {7}40,958 pages .* a crash kernel, loaded: read-only/);
   });
 
   test('is none where the region is only reserved', async () => {

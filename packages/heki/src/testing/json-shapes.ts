@@ -365,7 +365,7 @@ export const JSON_SHAPES = {
         processor: z.string(),
         unjudged: z.boolean(),
         capabilities: z.record(z.string(), z.string()),
-        cost: z.strictObject({ boot: costs, moduleLoad: costs }),
+        cost: z.looseObject({ boot: costs, moduleLoad: costs }),
         work: z.record(z.string(), z.string()),
         warnings,
       }),

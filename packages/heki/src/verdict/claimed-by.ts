@@ -1,6 +1,7 @@
 import { type Attack, claims } from '@heki/machine';
 import { PROFILES, type Profile } from '@heki/series';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
+import { HYPERVISORS } from '../hypervisors.ts';
 import { hypervisorOf } from '../specification.ts';
 
 /** Names of machines by profile: `kvm`, and `kvm, no MBEC` for one without mode-based execute control. */
@@ -12,7 +13,7 @@ const MACHINES = PROFILES.flatMap((profile) =>
     [true, false].map((mbec) => ({
       profile,
       name: mbec ? name : `${name}, no MBEC`,
-      capabilities: hypervisorOf({ hypervisor: name, profile, mbec }, {}).capabilities,
+      capabilities: hypervisorOf(HYPERVISORS[name], { profile, mbec }, {}).capabilities,
     })),
   ),
 );

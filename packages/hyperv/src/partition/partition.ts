@@ -1,9 +1,8 @@
-import type { Host } from '@heki/hypervisor';
+import type { GuestRegions, Host } from '@heki/hypervisor';
 import type { Exception, Vcpu } from '@heki/vcpu';
 import type { HypervEvent } from '../event.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { HypervStatistics } from '../statistics.ts';
-import type { Regions } from './regions.ts';
 import type { VtlMemory } from './vtl-memory.ts';
 
 /** What VTL1 intercepts on one virtual processor: its HvRegisterCrIntercept registers. */
@@ -31,7 +30,7 @@ export interface VirtualProcessor {
 export interface Partition {
   readonly options: ResolvedOptions;
   readonly host: Host;
-  readonly regions: Regions;
+  readonly regions: GuestRegions;
   /** By VTL. VTL1 has full access. */
   readonly memory: readonly [VtlMemory, VtlMemory];
   readonly processors: VirtualProcessor[];

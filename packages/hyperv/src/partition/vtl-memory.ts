@@ -8,6 +8,7 @@ import {
   eptRightsChange,
 } from '@heki/ept';
 import { HV_MAP_GPA_FULL_ACCESS } from '@heki/hypercall/hyperv';
+import type { GuestRegions } from '@heki/hypervisor';
 import { type EffectiveRights, type GuestMemoryRegion, type Host, HypervisorError } from '@heki/hypervisor';
 import { createMemoryTable } from '@heki/memory-table';
 import { FRAME_END, type Gfn, type Pfn } from '@heki/physical-memory';
@@ -15,7 +16,6 @@ import type { SecondLevel } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
 import type { CpuProfile } from '@heki/x86';
 import { eptRightsOf } from './map-flags.ts';
-import type { Regions } from './regions.ts';
 
 /** The bits of a leaf beside its rights: WB, accessed, dirty, IPAT. */
 const LEAF = eptLeaf({ rights: EPT_RIGHTS, accessed: true, dirty: true, ignorePat: true });
@@ -60,7 +60,7 @@ export interface VtlMemory {
 export function createVtlMemory(
   host: Host,
   profile: CpuProfile,
-  regions: Regions,
+  regions: GuestRegions,
   mbecAtStart: boolean,
 ): VtlMemory {
   const { memory, frames } = host;

@@ -64,8 +64,7 @@ export function createMemoryPolicy(capabilities: Capabilities): MemoryPolicy {
     if (end <= start) return 'empty';
     if (!(start >= 0) || end > FRAME_END) return 'not-memory';
     // Holes inside are left out, because the kernel's direct map has them; memory must begin and end the range's part of the map.
-    const parts = vtl1.ram(start, end);
-    if (parts.length === 0 || vtl1.ram((end - 1) as Gfn, FRAME_END as Gfn).length === 0) return 'not-memory';
+    if (vtl1.ram(start, end).length === 0 || vtl1.ramEnd < end) return 'not-memory';
     return immutable === true ? 'unsupported' : undefined;
   }
 

@@ -134,13 +134,17 @@ function patch(guest: TestGuest, address: number, bytes: ArrayLike<number>, seco
   return guest.call(PATCH_TEXT, 0x7_0000n);
 }
 
-/** The kernel told VTL1 of a jump label at 0x200100 and of one that straddles 0x201ffe and, elsewhere, 0x208000. */
+/**
+ * The kernel told VTL1 of a jump label at 0x200100, of one that straddles 0x201ffe and, elsewhere, 0x208000, and of one with all but its first
+ * byte elsewhere.
+ */
 function patchable(options: HypervOptions = {}): TestGuest {
   const guest = loading(options);
   guest.put(0x20_0100, NOP5);
   const entries = [
     { pa: 0x20_0100 as Gpa, secondPa: 0 as Gpa, bytes: JUMP },
     { pa: 0x20_1ffe as Gpa, secondPa: 0x20_8000 as Gpa, bytes: JUMP },
+    { pa: 0x20_2fff as Gpa, secondPa: 0x20_9000 as Gpa, bytes: JUMP },
   ];
   for (const [i, entry] of entries.entries()) guest.put(0x7_1000 + 32 * i, encodeLvbsTextPatch(entry));
   expect(guest.callWith(LOAD_KDATA, [0x7_1000, 0x7_2000, KIND_PATCHES])).toBe(0);
@@ -169,6 +173,30 @@ test('a patch that straddles two pages goes on at the start of the second', () =
     ...JUMP,
   ]);
   expect(guest.byte(0x20_8fff)).toBe(0);
+});
+
+test('a patch whose first byte is the last of its page has its tail at the start of another', () => {
+  const guest = patchable();
+  const tail = JUMP.slice(1);
+  expect(patch(guest, 0x20_9000, tail)).toBe(-22);
+  expect(patch(guest, 0x20_2fff, [0xcc])).toBe(0);
+  // Neither the page that follows, nor the middle of the right one.
+  expect(patch(guest, 0x20_3000, tail)).toBe(-2);
+  expect(patch(guest, 0x20_9001, tail)).toBe(-2);
+  expect(patch(guest, 0x20_9000, tail)).toBe(0);
+  expect(patch(guest, 0x20_2fff, [0xe9])).toBe(0);
+  expect([0x20_2fff, 0x20_9000, 0x20_9001, 0x20_9002, 0x20_9003].map((at) => guest.byte(at))).toEqual([
+    ...JUMP,
+  ]);
+  expect(guest.byte(0x20_3000)).toBe(0);
+});
+
+test('a request that is no patch is refused before anything is stored', () => {
+  const guest = patchable();
+  // It straddles, and names no second page; and it has no bytes.
+  expect(patch(guest, 0x20_1ffe, JUMP)).toBe(-22);
+  expect(patch(guest, 0x20_0100, [])).toBe(-22);
+  expect(guest.byte(0x20_1ffe)).toBe(0);
 });
 
 test('VTL1 is no confused deputy: a breakpoint, too, goes only where a patch is known', () => {

@@ -114,6 +114,28 @@ test('locked registers keep their exact value, and bits that a running kernel ch
   expect(vcpu.wrmsr(0xc000_0100, 5n).kind).toBe('done');
 });
 
+test('locking again changes no value that is locked, and names no register twice', () => {
+  const guest = createTestGuest();
+  const { vcpu } = guest;
+  vcpu.wrmsr(LSTAR, 0xffff_ffff_8100_0000n);
+  expect(guest.call(LOCK_REGS)).toBe(0);
+  const first = guest.vm.save();
+  expect(guest.call(LOCK_REGS)).toBe(0);
+  expect(guest.vm.save()).toEqual(first);
+  expect(new Set(first?.registers?.map((register) => JSON.stringify(register))).size).toBe(
+    first?.registers?.length,
+  );
+});
+
+test('a denial tells the linear address of what was accessed', () => {
+  const guest = createTestGuest();
+  guest.callWith(PROTECT_MEMORY, [0x20_0000, 0x20_1000, READ]);
+  guest.store(0x20_0010);
+  expect(denials(guest)).toMatchObject([
+    { denial: { gpa: 0x20_0010, linear: guest.va(0x20_0010), access: 'write' } },
+  ]);
+});
+
 test('INIT lets a processor load its tables once, and not turn paging on without WP', () => {
   const guest = createTestGuest({}, 2);
   const second = guest.vm.vcpus[1];

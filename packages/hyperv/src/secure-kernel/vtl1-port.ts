@@ -22,6 +22,8 @@ export interface Vtl1 {
   readonly memory: PhysicalMemory<Gfn>;
   /** The parts of a range that are RAM by the partition's memory map. */
   ram(start: Gfn, end: Gfn): readonly { readonly start: Gfn; readonly end: Gfn }[];
+  /** One past the last frame of RAM. */
+  readonly ramEnd: number;
   hypercall(control: bigint, input: Uint8Array): Answer;
   /** HvCallModifyVtlProtectionMask for VTL0, at most 510 pages in a row. */
   protect(start: Gfn, pages: number, flags: number): HvResult;
@@ -41,6 +43,7 @@ export function createVtl1Port(partition: Partition, processor?: VirtualProcesso
     processors: partition.processors.length,
     memory: partition.regions.memory,
     ram: (start, end) => partition.regions.parts(start, end),
+    ramEnd: partition.regions.end,
     hypercall,
     protect(start, count, flags) {
       const pages = new Float64Array(count);

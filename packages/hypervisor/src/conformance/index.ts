@@ -1,4 +1,3 @@
-import { describe, test } from 'vitest';
 import type { BackendEvent, VirtualMachine } from '../virtual-machine.ts';
 import { declarationCases } from './cases/declaration.ts';
 import { denialCases } from './cases/denials.ts';
@@ -52,33 +51,26 @@ export function conformanceCases<Machine extends VirtualMachine, Event extends B
   ];
 }
 
-/** Registers all {@link conformanceCases} with vitest, under `name`. */
-export function describeConformance<Machine extends VirtualMachine, Event extends BackendEvent>(
-  name: string,
-  setup: ConformanceSetup<Machine, Event>,
-): void {
-  describe(`${name} keeps the contract`, () => {
-    for (const { area, name, run } of conformanceCases(setup)) test(`${area}: ${name}`, run);
-  });
-}
-
 /**
- * Registers with vitest random lives of `setup`, each saved in the middle and put into another machine: from there on it must go on the
- * same in both, whatever the backend holds.
+ * Random lives of `setup`, each saved in the middle and put into another machine: from there on it must go on the same in both, whatever
+ * the backend holds.
  *
  * @param lives how many; they have the seeds from 0 on
  */
-export function describeSavedLives<Machine extends VirtualMachine, Event extends BackendEvent>(
-  name: string,
+export function savedLivesCase<Machine extends VirtualMachine, Event extends BackendEvent>(
   setup: ConformanceSetup<Machine, Event>,
   lives: number,
-): void {
-  test(`${name}: ${lives} lives go on where they are restored as they do where they were saved`, () => {
-    let saved = 0;
-    for (let seed = 0; seed < lives; seed++) {
-      if (savedLife(setup as unknown as ConformanceSetup, seed)) saved++;
-    }
-    // A backend may refuse to save in the middle of something, but not as a rule.
-    require(saved > lives / 2, `${saved} of ${lives} lives could be saved`);
-  });
+): ConformanceCase {
+  return {
+    area: 'random lives',
+    name: `${lives} lives go on where they are restored as they do where they were saved`,
+    run() {
+      let saved = 0;
+      for (let seed = 0; seed < lives; seed++) {
+        if (savedLife(setup as unknown as ConformanceSetup, seed)) saved++;
+      }
+      // A backend may refuse to save in the middle of something, but not as a rule.
+      require(saved > lives / 2, `${saved} of ${lives} lives could be saved`);
+    },
+  };
 }

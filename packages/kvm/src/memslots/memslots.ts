@@ -1,4 +1,5 @@
 import { FRAME_END, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import type { CpuProfile } from '@heki/x86';
 import { Errno } from '../host/errno.ts';
 import { type Memslot, MemslotFlag } from './memslot.ts';
 
@@ -56,8 +57,13 @@ function dirtyLogOf(flags: number, old: Memslot | undefined): Set<number> | unde
   return (flags & MemslotFlag.LOG_DIRTY_PAGES) === 0 ? undefined : (old?.dirty ?? new Set());
 }
 
-/** The slots of a new VM: none. */
-export function createMemslots(): Memslots {
+/** One past the last frame that a guest on `processor` can have (`kvm_mmu_max_gfn`). */
+export function frameEndOf({ maxPhysicalAddressBits }: CpuProfile): number {
+  return 2 ** (maxPhysicalAddressBits - 12);
+}
+
+/** The slots of a new VM: none. All will lie below `frameEnd`. */
+export function createMemslots(frameEnd: number = FRAME_END): Memslots {
   const sorted: Memslot[] = [];
   const byId = new Map<number, Memslot>();
   /** Every number below is taken. */
@@ -128,7 +134,7 @@ export function createMemslots(): Memslots {
         userspaceAddress % BigInt(PAGE_SIZE) !== 0n ||
         id < 0 ||
         id >= USER_MEM_SLOTS ||
-        gpa + size > 1n << 52n ||
+        gpa + size >= 1n << 64n ||
         userspaceAddress + size > 1n << 52n ||
         size >> 12n > BigInt(MAX_SLOT_PAGES)
       ) {
@@ -148,7 +154,6 @@ export function createMemslots(): Memslots {
         mixed: { 2: new Set(), 3: new Set() },
         dirty: dirtyLogOf(flags, old),
       };
-      if (added.base + added.frames > FRAME_END) return -Errno.EINVAL;
       if (old !== undefined) {
         const readOnlyToggled = ((flags ^ old.flags) & MemslotFlag.READONLY) !== 0;
         if (added.backing !== old.backing || added.frames !== old.frames || readOnlyToggled) {
@@ -164,6 +169,8 @@ export function createMemslots(): Memslots {
         if (other === undefined || other.base >= added.base + added.frames) break;
         if (other !== old) return -Errno.EEXIST;
       }
+      // kvm_arch_prepare_memory_region, which comes last.
+      if (added.base + added.frames > frameEnd) return -Errno.EINVAL;
       return replace(old, added);
     },
   };

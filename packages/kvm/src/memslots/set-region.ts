@@ -1,10 +1,10 @@
 import { type GuestMemoryRegion, HypervisorError } from '@heki/hypervisor';
-import { addressOf, FRAME_END, type Gfn } from '@heki/physical-memory';
+import { addressOf, type Gfn } from '@heki/physical-memory';
 import { Errno } from '../host/errno.ts';
 import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
 import type { VmState } from '../vm-state.ts';
 import { MemslotFlag } from './memslot.ts';
-import type { UserspaceMemoryRegion } from './memslots.ts';
+import { frameEndOf, type UserspaceMemoryRegion } from './memslots.ts';
 
 /** KVM_SET_USER_MEMORY_REGION: 0 or a negative error number. Attributes belong to frames and outlive the slot. */
 export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?: number): number {
@@ -45,7 +45,7 @@ export function addRegion(
     throw new HypervisorError(
       error === -Errno.EEXIST
         ? `${range} overlap other memory of the guest`
-        : `${range} are no region: expected at least one frame, all below 0x${FRAME_END.toString(16)}`,
+        : `${range} are no region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
     );
   }
 }

@@ -1,4 +1,4 @@
-import { describeConformance } from '@heki/hypervisor/conformance';
+import { describeConformance } from '@heki/hypervisor/conformance/vitest';
 import { AMD_ZEN4, type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import { policySetup } from '../testing/conformance-setup.ts';
 import { createKvmVmm } from './kvm-vmm.ts';

@@ -1,4 +1,4 @@
-import { describeSavedLives } from '@heki/hypervisor/conformance';
+import { describeSavedLives } from '@heki/hypervisor/conformance/vitest';
 import { AMD_ZEN4, INTEL_HASWELL, INTEL_VT_RP } from '@heki/x86';
 import { createKvmVmm } from '../policy/kvm-vmm.ts';
 import { createKvmVtl } from '../policy/kvm-vtl.ts';

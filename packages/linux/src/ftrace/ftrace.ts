@@ -1,7 +1,7 @@
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import type { VmArea } from '../mm/vm-area.ts';
 import { vfree } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { Errno, fail, KernelStop } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
 import { callTo, NOP5 } from '../text/instructions.ts';
 import { textPokeBatch } from '../text/text-poke-batch.ts';
@@ -32,7 +32,8 @@ const RET = Uint8Array.of(0xc3);
  * Traces functions: their first instructions, no-ops, become calls of a trampoline, which is made for the first
  * (`create_trampoline`). Sites are addresses of such no-ops.
  *
- * @throws {KernelStop} -ENOMEM, -EBUSY for a traced one, Heki's refusal, or an access that does not complete
+ * @throws {KernelStop} -ENOMEM, -EBUSY for a traced one, Heki's refusal, or an access that does not complete. After a refusal the sites that
+ * call the trampoline nevertheless are traced: Linux, which cannot be refused, has nothing like it.
  */
 export function ftraceEnable(kernel: FtraceState, sites: readonly VirtualAddress[]): void {
   const { ftrace } = kernel;
@@ -48,7 +49,11 @@ export function ftraceEnable(kernel: FtraceState, sites: readonly VirtualAddress
       sites.map((address) => ({ address, bytes: callTo(address, target) })),
     );
   } catch (stop) {
-    if (fresh) freeTrampoline(kernel);
+    if (stop instanceof KernelStop && stop.outcome.kind === 'error') {
+      // Vectors of sites that went before the refusal stay patched, and call the trampoline.
+      for (const site of sites) if (calls(kernel, site, target)) ftrace.traced.add(site);
+      if (fresh && ftrace.traced.size === 0) freeTrampoline(kernel);
+    }
     throw stop;
   }
   for (const site of sites) ftrace.traced.add(site);
@@ -70,6 +75,11 @@ export function ftraceDisable(kernel: FtraceState, sites: readonly VirtualAddres
 /** `ftrace_release_mod`: the text with the sites is gone. The trampoline stays until somebody traces nothing any more. */
 export function forgetFtraceSites({ ftrace }: FtraceState, start: VirtualAddress, end: VirtualAddress): void {
   for (const site of ftrace.traced) if (site >= start && site < end) ftrace.traced.delete(site);
+}
+
+function calls({ memory }: FtraceState, site: VirtualAddress, target: VirtualAddress): boolean {
+  const call = callTo(site, target);
+  return memory.load(site, call.length).every((byte, i) => byte === call[i]);
 }
 
 function freeTrampoline(kernel: FtraceState): void {

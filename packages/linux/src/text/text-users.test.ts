@@ -12,9 +12,13 @@ const bytesAt = (running: RunningKernel, address: VirtualAddress, length: number
 const pokeHooks = ({ events }: RunningKernel): number =>
   events.filter((event) => event.type === 'heki-hook' && event.hook.startsWith('text-poke')).length;
 
-function moduleText(running: RunningKernel, staticCalls: readonly number[] = []): VirtualAddress {
+function moduleText(
+  running: RunningKernel,
+  staticCalls: readonly number[] = [],
+  stride = 64,
+): VirtualAddress {
   const text = new Uint8Array(4096).fill(0x90);
-  for (let at = 0; at < 4096; at += 64) text.set(NOP5, at);
+  for (let at = 0; at < 4096; at += stride) text.set(NOP5, at);
   const image = { name: 'm', memory: { text }, sites: { staticCalls } };
   return (
     done(running.kernel.loadModule(image)).memory.get('text')?.address ?? running.kernel.address('_text')
@@ -212,6 +216,67 @@ describe('ftrace', () => {
     expect(running.rights(trampoline)).toBe('---');
     expect(bytesAt(running, text, 5)).toEqual(NOP5);
     expect(kernel.ftraceDisable([text])).toMatchObject({ errno: -2 });
+  });
+});
+
+describe('ftrace that Heki refuses', () => {
+  /** A kernel with a module full of sites, and where a site's call goes. `refuse` has Heki refuse the n-th call from now on. */
+  function tracedKernel() {
+    const running = bootKernel({ heki: createRecordingHeki().create });
+    const text = moduleText(running, [], 8);
+    const { heki } = running.kernel;
+    const { hypervisor } = heki ?? {};
+    if (heki === undefined || hypervisor === undefined) throw new Error('no core');
+    const refuse = (nth: number): void => {
+      let calls = 0;
+      heki.hypervisor = {
+        ...hypervisor,
+        protectMemory: (list) => (calls++ === nth ? -1 : hypervisor.protectMemory(list)),
+      };
+    };
+    const targetOf = (site: VirtualAddress): VirtualAddress => {
+      const relative = Uint8Array.from(bytesAt(running, site, 5).slice(1));
+      return after(site, 5 + new DataView(relative.buffer).getInt32(0, true));
+    };
+    return { running, text, refuse, targetOf };
+  }
+
+  test('keeps the trampoline that other functions call, and frees one that was made for nothing', () => {
+    const { running, text, refuse, targetOf } = tracedKernel();
+    const { kernel } = running;
+    done(kernel.ftraceEnable([text]));
+    const trampoline = targetOf(text);
+    done(kernel.ftraceDisable([text]));
+    refuse(4);
+    expect(kernel.ftraceEnable([text])).toMatchObject({ errno: -1 });
+    expect(bytesAt(running, text, 5)).toEqual(NOP5);
+    // It lay where the first had been.
+    expect(running.rights(trampoline)).toBe('---');
+    refuse(-1);
+    done(kernel.ftraceEnable([text]));
+    expect(targetOf(text)).toBe(trampoline);
+    refuse(4);
+    expect(kernel.ftraceEnable([after(text, 64)])).toMatchObject({ errno: -1 });
+    expect(running.rights(trampoline)).toBe('r-x');
+    refuse(-1);
+    done(kernel.ftraceDisable([text]));
+    expect(running.rights(trampoline)).toBe('---');
+  });
+
+  test('keeps a new trampoline while sites of an earlier vector call it, and goes on tracing those', () => {
+    const { running, text, refuse, targetOf } = tracedKernel();
+    const { kernel } = running;
+    const sites = Array.from({ length: 257 }, (_, n) => after(text, 8 * n));
+    // Each site takes three pokes, each poke two calls: the first vector of 256 is through.
+    refuse(256 * 6 + 2);
+    expect(kernel.ftraceEnable(sites)).toMatchObject({ errno: -1 });
+    const trampoline = targetOf(text);
+    expect(running.rights(trampoline)).toBe('r-x');
+    expect(bytesAt(running, after(text, 8 * 256), 5)).toEqual(NOP5);
+    refuse(-1);
+    expect(kernel.ftraceEnable([text])).toMatchObject({ errno: -16 });
+    done(kernel.ftraceDisable(sites.slice(0, 256)));
+    expect(running.rights(trampoline)).toBe('---');
   });
 });
 

@@ -67,7 +67,7 @@ export interface AttackStep {
 
 /** What came of an attack. */
 export interface AttackResult {
-  readonly name: AttackName;
+  readonly name: string;
   readonly outcome: AttackOutcome;
   readonly by: Defence | null;
   /** The page or register that was attacked: an address, or `undefined` for a register. */
@@ -78,13 +78,3 @@ export interface AttackResult {
   /** Why it ended so, in one sentence. */
   readonly reason: string;
 }
-
-/** Names of the attacks, and of the legitimate store that must work. `switch-heki-off` needs a kernel that lives. */
-export type AttackName =
-  | 'store-text'
-  | 'store-text-direct-map'
-  | 'store-text-after-pte-edit'
-  | 'execute-data'
-  | 'clear-smep'
-  | 'switch-heki-off'
-  | 'store-data';

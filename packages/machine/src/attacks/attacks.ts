@@ -5,6 +5,7 @@ import { CR4, EFER } from '@heki/x86';
 import type { Attack, AttackVerdict } from './attack.ts';
 import { type Attacker, EXECUTE_DISABLE, WRITABLE } from './attacker.ts';
 import type { AttackClaim } from './claim.ts';
+import { switchHekiOff } from './switch-heki-off.ts';
 import { judge, notTried, storeAndLook, withEditedEntries } from './technique.ts';
 import { defenceOf, explainStep } from './verdict.ts';
 
@@ -41,14 +42,14 @@ const CLEAR_SMEP: AttackClaim = {
 /** What Heki asks for a page of data: user code may run what it likes. */
 const DATA: Rights = { read: true, write: true, supervisorExecute: false, userExecute: true };
 
-/** The attacks of `heki protect`, and last the legitimate store that must work. */
-export const ATTACKS: readonly Attack[] = [
+/** Every attack, and last the legitimate store that must work. */
+const LIST = [
   {
     name: 'store-text',
     title: 'store to kernel text',
     meaning: 'any code of the kernel can be replaced',
-    legitimate: false,
     claim: STORE_TO_TEXT,
+    part: 'text',
     run(attacker, { text }) {
       if (text === undefined) return notTried(NO_TEXT);
       return storeBytes(attacker, text);
@@ -58,8 +59,8 @@ export const ATTACKS: readonly Attack[] = [
     name: 'store-text-direct-map',
     title: 'store to kernel text by the direct map',
     meaning: 'a second mapping of a page gets around the rights of the first',
-    legitimate: false,
     claim: STORE_TO_TEXT,
+    part: 'text',
     run(attacker, { textAlias }) {
       if (textAlias === undefined) return notTried('the direct map does not map the kernel text');
       return storeBytes(attacker, textAlias);
@@ -69,8 +70,8 @@ export const ATTACKS: readonly Attack[] = [
     name: 'store-text-after-pte-edit',
     title: 'set R/W in the PTE, store to kernel text',
     meaning: "the kernel's page tables are data, and whoever writes them decides what is read-only",
-    legitimate: false,
     claim: STORE_TO_TEXT,
+    part: 'text',
     run(attacker, { text }) {
       if (text === undefined) return notTried(NO_TEXT);
       return withEditedEntries(
@@ -85,8 +86,8 @@ export const ATTACKS: readonly Attack[] = [
     name: 'execute-data',
     title: 'clear NX in the PTE, execute kernel data',
     meaning: 'whatever the attacker put into memory runs as the kernel',
-    legitimate: false,
     claim: EXECUTE_DATA,
+    part: 'data',
     run(attacker, { data }) {
       if (data === undefined) return notTried(NO_DATA);
       const efer = attacker.readMsr(IA32_EFER).value;
@@ -108,7 +109,6 @@ export const ATTACKS: readonly Attack[] = [
     name: 'clear-smep',
     title: 'clear CR4.SMEP',
     meaning: 'the kernel can be made to run the code of a user program',
-    legitimate: false,
     claim: CLEAR_SMEP,
     run(attacker) {
       const before = attacker.readCr(4).value;
@@ -126,15 +126,26 @@ export const ATTACKS: readonly Attack[] = [
       return verdict;
     },
   },
+  switchHekiOff,
   {
     name: 'store-data',
     title: 'store to kernel data (legitimate)',
     meaning: 'the kernel does its work',
     legitimate: true,
-    claim: undefined,
     run(attacker, { data }) {
       if (data === undefined) return notTried(NO_DATA);
       return storeBytes(attacker, data);
     },
   },
-];
+] as const satisfies readonly Attack[];
+
+/** Names of {@link ATTACKS}. */
+export type AttackName = (typeof LIST)[number]['name'];
+
+/** Every attack that comes with heki, and last the legitimate store that must work. */
+export const ATTACKS: readonly (Attack & { readonly name: AttackName })[] = LIST;
+
+/** Those that any kernel can be attacked with, as a snapshot holds it. */
+export const SNAPSHOT_ATTACKS: typeof ATTACKS = ATTACKS.filter(
+  ({ needsHekiKernel }) => needsHekiKernel !== true,
+);

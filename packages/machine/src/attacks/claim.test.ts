@@ -1,6 +1,5 @@
 import { createHyperv } from '@heki/hyperv';
 import { createKvm, createKvmVmm } from '@heki/kvm';
-import { virtualAddress } from '@heki/physical-memory';
 import { PROFILES } from '@heki/series';
 import { CR4 } from '@heki/x86';
 import { createXen } from '@heki/xen';
@@ -8,17 +7,15 @@ import { describe, expect, test } from 'vitest';
 import { KernelRights } from '../rights/kernel-rights.ts';
 import { ATTACKS } from './attacks.ts';
 import { claims, coversPage } from './claim.ts';
-import { switchHekiOff } from './switch-heki-off.ts';
 
 const { READ, WRITE, EXECUTE } = KernelRights;
-const ALL = [...ATTACKS, switchHekiOff(virtualAddress(0xffff_ffff_8200_0000n))];
 
 /** Names of the attacks that a machine claims to stop. */
 const claimed = (
   capabilities: ReturnType<typeof createKvm>['capabilities'],
   profile = PROFILES[0],
 ): string[] =>
-  ALL.filter(({ claim }) => claim !== undefined && claims(claim, { capabilities, profile })).map(
+  ATTACKS.filter(({ claim }) => claim !== undefined && claims(claim, { capabilities, profile })).map(
     ({ name }) => name,
   );
 
@@ -40,19 +37,19 @@ describe('a claim', () => {
 
   test('is made by the published series as well, but for its own variables (B-G17)', () => {
     const { capabilities } = createKvm({ profile: 'rfc-v2' });
-    const published = ALL.filter(
+    const published = ATTACKS.filter(
       ({ claim }) => claim !== undefined && claims(claim, { capabilities, profile: 'rfc-v2' }),
     );
     expect(published.map(({ name }) => name)).toEqual([...stores, 'execute-data', 'clear-smep']);
   });
 
   test('is made by nobody about legitimate work', () => {
-    expect(ALL.filter(({ legitimate }) => legitimate).map(({ claim }) => claim)).toEqual([undefined]);
+    expect(ATTACKS.filter(({ legitimate }) => legitimate).map(({ claim }) => claim)).toEqual([undefined]);
   });
 
   test('holds for a page only as far as no mapping lets the kernel use it so', () => {
     const uses = (name: string): boolean[] => {
-      const claim = ALL.find((attack) => attack.name === name)?.claim;
+      const claim = ATTACKS.find((attack) => attack.name === name)?.claim;
       if (claim === undefined) throw new Error(name);
       return [READ, READ | WRITE, READ | EXECUTE, READ | WRITE | EXECUTE].map((allowed) =>
         coversPage(claim, allowed),

@@ -1,7 +1,7 @@
 import type { Machine } from '../machine.ts';
 import type { Attack } from './attack.ts';
 import type { AttackResult } from './attack-result.ts';
-import { ATTACKS } from './attacks.ts';
+import { SNAPSHOT_ATTACKS } from './attacks.ts';
 import type { KernelTargets } from './targets.ts';
 
 /**
@@ -13,10 +13,10 @@ import type { KernelTargets } from './targets.ts';
 export function runAttacks(options: {
   readonly createMachine: () => Machine;
   readonly targets: KernelTargets;
-  /** Default {@link ATTACKS}. */
+  /** Default {@link SNAPSHOT_ATTACKS}. */
   readonly attacks?: readonly Attack[];
 }): AttackResult[] {
-  const { createMachine, targets, attacks = ATTACKS } = options;
+  const { createMachine, targets, attacks = SNAPSHOT_ATTACKS } = options;
   let machine: Machine | undefined;
   return attacks.map((attack) => {
     if (machine === undefined || machine.vcpu.halted !== undefined) machine = createMachine();

@@ -27,8 +27,8 @@ const HEKI: ReadonlySet<Defence | null> = new Set(['second-level', 'cr-pin', 're
 /** Judges an attack by what came of it without Heki and with it. */
 export function standingOf({ attack, without, with: protectedResult }: Comparison): Standing {
   if (without.outcome === 'not-tried' || protectedResult.outcome === 'not-tried') return 'not-tried';
-  if (protectedResult.outcome === 'succeeded') return attack.legitimate ? 'works' : 'not-stopped';
+  if (protectedResult.outcome === 'succeeded') return attack.legitimate === true ? 'works' : 'not-stopped';
   if (without.outcome !== 'succeeded') return 'stopped-anyway';
-  if (attack.legitimate) return 'broken';
+  if (attack.legitimate === true) return 'broken';
   return HEKI.has(protectedResult.by) ? 'stopped-by-heki' : 'stopped-anyway';
 }

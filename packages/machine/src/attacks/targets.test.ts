@@ -19,6 +19,7 @@ describe('the targets of the attacks', () => {
         text: text + 0x1040n,
         textAlias: MOVED + 0x1001040n,
         data: data + 0x60n,
+        symbols,
       });
     }
   });

@@ -20,6 +20,8 @@ export interface KernelTargets {
   readonly textAlias: VirtualAddress | undefined;
   /** Data of the kernel image. */
   readonly data: VirtualAddress | undefined;
+  /** What else is known by name: for attacks on one variable or function. */
+  readonly symbols: ReadonlyMap<string, VirtualAddress>;
 }
 
 /** `__START_KERNEL_map`, and 1 GiB from there: the most that the image can take (KERNEL_IMAGE_SIZE). */
@@ -71,6 +73,7 @@ export function findTargets(
     text,
     textAlias: text === undefined ? undefined : aliasOf(kernel, text, leafAt(text)),
     data,
+    symbols,
   };
 }
 

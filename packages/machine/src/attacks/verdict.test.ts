@@ -203,8 +203,8 @@ describe.each(NAMES)('on %s', (name) => {
     ],
     [
       'a protection that was never on',
-      switchHekiOff(data),
-      {},
+      switchHekiOff,
+      { targets: { symbols: new Map([['heki', data]]) } },
       'heki.protect_memory is 0: Heki protects nothing that could be switched off',
     ],
   ])('what has %s is not tried, with Heki and without', (_what, attack, settings, reason) => {

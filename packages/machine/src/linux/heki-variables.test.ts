@@ -2,7 +2,7 @@ import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import { createAttacker, WRITABLE } from '../attacks/attacker.ts';
-import { switchHekiOff } from '../index.ts';
+import { switchHekiOff } from '../attacks/switch-heki-off.ts';
 import { bootMachine, done } from '../testing/booted-machine.ts';
 
 /** A machine that has booted, and somebody who executes instructions in its kernel, and nothing else. */
@@ -30,8 +30,9 @@ const after = (address: VirtualAddress, bytes: bigint): VirtualAddress => (addre
 /** Attacks `heki.protect_memory`. */
 function switchOff({ kernel, attack }: ReturnType<typeof attackedMachine>) {
   const directMap = virtualAddressOf(kernel.layout.directMap);
-  const targets = { directMap, text: undefined, textAlias: undefined, data: undefined };
-  return attack(switchHekiOff(kernel.address('heki')), targets);
+  const symbols = new Map([['heki', kernel.address('heki')]]);
+  const targets = { directMap, text: undefined, textAlias: undefined, data: undefined, symbols };
+  return attack(switchHekiOff, targets);
 }
 
 describe("Heki's variables (B-G17)", () => {

@@ -18,7 +18,10 @@ export interface MachineSpecification {
   readonly cpu?: string | ProcessorChanges | undefined;
   /** Mode-based execute control, on AMD GMET; without effect where the processor has none. Default true. */
   readonly mbec?: boolean | undefined;
-  /** The name of a backend, or `none`: one that has no Heki. Default `kvm`. */
+  /**
+   * The name of a backend; `none`: one that has no Heki; or the path of an ES module that makes one, relative to the file that this stands
+   * in ({@link isModulePath}). Default `kvm`.
+   */
   readonly hypervisor?: string | undefined;
   /** What runs in Hyper-V's VTL1: LVBS's secure kernel as published in February 2026, or with its holes closed. Default `hardened`. */
   readonly secureKernel?: SecureKernel | undefined;

@@ -51,7 +51,7 @@ function profileNamed(name: string): CpuProfile {
   const profile = CPU_PROFILES.find((one) => one.name === name);
   if (profile !== undefined) return profile;
   const names = CPU_PROFILES.map((one) => one.name);
-  throw new MachineError(`cpu ${name}: expected one of ${names.join(', ')}`);
+  throw new MachineError(`cpu ${name}: expected one of ${names.join(', ')}`, ['cpu']);
 }
 
 function featureNamed(name: string): bigint {
@@ -60,6 +60,7 @@ function featureNamed(name: string): bigint {
   const near = nearMatches(name, OPTIONAL_FEATURES);
   throw new MachineError(
     `cpu without ${name}: expected one of ${(near.length > 0 ? near : OPTIONAL_FEATURES).join(', ')}`,
+    ['cpu'],
   );
 }
 
@@ -69,11 +70,12 @@ function changed<Features extends object>(
   base: Features | undefined,
   changes: { readonly [feature in keyof Features]?: boolean | undefined },
 ): Features {
-  if (base === undefined) throw new MachineError(`cpu ${name}: it has no ${what} to change`);
+  if (base === undefined) throw new MachineError(`cpu ${name}: it has no ${what} to change`, ['cpu']);
   for (const feature of Object.keys(changes)) {
     if (!Object.hasOwn(base, feature)) {
       throw new MachineError(
         `cpu ${name}: ${what} has no ${feature}: expected ${Object.keys(base).join(', ')}`,
+        ['cpu'],
       );
     }
   }

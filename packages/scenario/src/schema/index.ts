@@ -1,5 +1,5 @@
 export { ScenarioError } from '../error.ts';
-export { loadScenario } from './load-scenario.ts';
+export { loadScenario, type ScenarioSources } from './load-scenario.ts';
 export { machineSchema } from './machine-schema.ts';
 export { parseScenario } from './parse-scenario.ts';
 export { type Scenario, scenarioSchema } from './scenario-schema.ts';

@@ -29,7 +29,14 @@ describe('a scenario file', () => {
         steps: [{ do: 'untrace' }],
       },
     };
-    expect(await load(files)).toEqual({
+    const { wrongAt, ...scenario } = await load(files);
+    expect(wrongAt?.(['machine', 'memory'], 'too small')).toMatchObject({
+      message: expect.stringMatching(/^\S+json:1:\d+ at machine.memory: too small$/),
+      kind: 'input',
+      place: { line: 1 },
+    });
+    expect(wrongAt?.(['machine', 'kernel'], 'too old')).toBeUndefined();
+    expect(scenario).toEqual({
       title: 'both',
       machine: { vcpus: 4, memory: '1GiB', profile: 'rfc-v2' },
       initcalls: [
@@ -37,6 +44,8 @@ describe('a scenario file', () => {
         { do: 'load-bpf', name: 'p' },
       ],
       steps: [{ do: 'untrace' }, { do: 'release-memory' }, { do: 'untrace' }, { do: 'suspend' }],
+      attacks: [],
+      expectRights: undefined,
     });
   });
 
@@ -49,6 +58,18 @@ describe('a scenario file', () => {
       '/e.json': { machine: { levels: 5 } },
     };
     expect((await load(files)).machine).toEqual({ kernel: 'System.map', vcpus: 2, levels: 5 });
+  });
+
+  test('gives no modules to a caller that loads none', async () => {
+    const files = { 'a.json': { attacks: ['./mine.mjs'] } };
+    await expect(load(files)).rejects.toThrow(
+      'a.json:1:13 at attacks.0: ./mine.mjs: expected none, for modules are not loaded here',
+    );
+  });
+
+  test('gives a hypervisor that is a module as the path of one', async () => {
+    const files = { 'a.json': { machine: { hypervisor: './mine.mjs' } } };
+    expect((await load(files)).machine).toEqual({ hypervisor: 'mine.mjs' });
   });
 
   /** Files that include the next one twice, the last with what `last` has. */

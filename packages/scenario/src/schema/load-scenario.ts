@@ -1,7 +1,10 @@
-import { joinSpecifications, type MachineSpecification } from '@heki/machine';
+import { type Attack, isModulePath, joinSpecifications, type MachineSpecification } from '@heki/machine';
+import type { ErrorPlace } from '@heki/physical-memory';
+import { knownAttacks, noAttack } from '../attack-names.ts';
 import type { ComposedScenario } from '../composed-scenario.ts';
-import { ScenarioError } from '../error.ts';
+import { placeText, ScenarioError } from '../error.ts';
 import { parseScenarioText } from './parse-scenario.ts';
+import { positionsIn } from './positions.ts';
 import type { Scenario } from './scenario-schema.ts';
 
 /** Files that include each other can ask for more than anybody waits for: of steps, of their own number, of text. */
@@ -10,33 +13,56 @@ const MOST_INCLUDED = 1000;
 const MOST_CHARACTERS = 16 * 2 ** 20;
 const MOST_NESTED = 32;
 
+/** What a scenario's files can have beside their own text. */
+export interface ScenarioSources {
+  /** Attacks that the caller has: every step can name them. */
+  readonly attacks?: readonly Attack[] | undefined;
+  /** Gives the attacks of a module that a file names. Without it a file that names one is refused. */
+  readonly loadAttacks?: ((file: string) => Promise<readonly Attack[]>) | undefined;
+}
+
+/** A file of a scenario. */
+interface ScenarioFile {
+  readonly name: string;
+  readonly text: string;
+  readonly scenario: Scenario;
+}
+
+/** A scenario and the files that it is made of, the outermost last. */
+interface Composition extends ComposedScenario {
+  readonly attacks: readonly Attack[];
+  readonly files: readonly ScenarioFile[];
+}
+
 /**
  * Reads a scenario file with everything that it includes: steps of included ones come first, and of the machine counts what the outermost says.
  *
- * @param file its name; names of included files and of kernels are relative to the file that they stand in
+ * @param file its name; names of included files, kernels and modules are relative to the file that they stand in
  * @param read gives the text of a file
- * @throws {ScenarioError} for what is no scenario, when one includes itself, and beyond 10,000 steps, 1,000 inclusions of files, 32
- *   of them in each other, or 16 Mi characters of text; and whatever `read` throws
+ * @throws {ScenarioError} for what is no scenario, when one includes itself, for an attack that neither heki nor `sources` has, and
+ *   beyond 10,000 steps, 1,000 inclusions of files, 32 of them in each other, or 16 Mi characters of text; and whatever `read` and
+ *   `loadAttacks` throw
  */
 export async function loadScenario(
   file: string,
   read: (file: string) => string | Promise<string>,
+  sources: ScenarioSources = {},
 ): Promise<ComposedScenario> {
-  const files = new Map<string, Scenario>();
+  const files = new Map<string, ScenarioFile>();
   let included = 0;
   let characters = 0;
-  const find = async (name: string, from: string | undefined): Promise<Scenario> => {
+  const find = async (name: string, from: string | undefined): Promise<ScenarioFile> => {
     const known = files.get(name);
     if (known !== undefined) return known;
-    const content = await text(name, from);
-    characters += content.length;
+    const text = await textOf(name, from);
+    characters += text.length;
     if (characters > MOST_CHARACTERS)
       throw wrong(name, `${characters} characters with the other files, expected at most ${MOST_CHARACTERS}`);
-    const scenario = parseScenarioText(content, name);
-    files.set(name, scenario);
-    return scenario;
+    const found = { name, text, scenario: parseScenarioText(text, name) };
+    files.set(name, found);
+    return found;
   };
-  const text = async (name: string, from: string | undefined): Promise<string> => {
+  const textOf = async (name: string, from: string | undefined): Promise<string> => {
     try {
       return await read(name);
     } catch (error) {
@@ -44,17 +70,27 @@ export async function loadScenario(
       throw new ScenarioError(`${from} includes ${name}: ${error.message}`, { file: name }, error);
     }
   };
-  const compose = async (name: string, above: readonly string[]): Promise<ComposedScenario> => {
+  const loadAttacks = async (path: string, from: ScenarioFile, at: number): Promise<readonly Attack[]> => {
+    if (sources.loadAttacks !== undefined) return sources.loadAttacks(beside(path, from.name));
+    throw wrongAt(from, ['attacks', at], `${path}: expected none, for modules are not loaded here`);
+  };
+  const compose = async (name: string, above: readonly string[]): Promise<Composition> => {
     if (above.includes(name)) throw wrong(name, 'includes itself');
     if (above.length > MOST_NESTED)
       throw wrong(name, `included ${above.length} deep, expected at most ${MOST_NESTED}`);
     if (included++ > MOST_INCLUDED)
       throw wrong(name, `inclusion ${included - 1} of a file, expected at most ${MOST_INCLUDED} in all`);
-    const scenario = await find(name, above.at(-1));
-    const parts: ComposedScenario[] = [];
+    const found = await find(name, above.at(-1));
+    const { scenario } = found;
+    const parts: Composition[] = [];
     for (const included of scenario.include ?? []) {
       parts.push(await compose(beside(included, name), [...above, name]));
     }
+    const attacks = new Set(parts.flatMap((part) => part.attacks));
+    for (const [at, path] of (scenario.attacks ?? []).entries()) {
+      for (const attack of await loadAttacks(path, found, at)) attacks.add(attack);
+    }
+    checkAttacks(found, knownAttacks([...attacks, ...(sources.attacks ?? [])]));
     const expectations = [
       ...parts.flatMap(({ expectRights = [] }) => expectRights),
       ...(scenario.expectRights ?? []),
@@ -65,6 +101,8 @@ export async function loadScenario(
       initcalls: [...parts.flatMap(({ initcalls = [] }) => initcalls), ...(scenario.initcalls ?? [])],
       expectRights: expectations.length === 0 ? undefined : expectations,
       steps: [...parts.flatMap(({ steps }) => steps), ...(scenario.steps ?? [])],
+      attacks: [...attacks],
+      files: [...parts.flatMap((part) => part.files), found],
     };
     const steps = composed.initcalls.length + composed.steps.length + expectations.length;
     if (steps > MOST_STEPS)
@@ -74,16 +112,71 @@ export async function loadScenario(
       );
     return composed;
   };
-  return compose(beside(file, ''), []);
+  const { files: all, attacks, ...composed } = await compose(beside(file, ''), []);
+  return {
+    ...composed,
+    attacks: [...attacks, ...(sources.attacks ?? [])],
+    wrongAt(path, what) {
+      const last = all.findLast(({ scenario }) => isSaid(scenario, path));
+      return last && wrongAt(last, path, what);
+    },
+  };
+}
+
+/** @throws {ScenarioError} with the place of the first step that names an attack that is not among `attacks` */
+function checkAttacks(file: ScenarioFile, attacks: readonly Attack[]): void {
+  for (const list of ['initcalls', 'steps'] as const) {
+    for (const [index, step] of (file.scenario[list] ?? []).entries()) {
+      if (step.do !== 'attack' || attacks.some(({ name }) => name === step.how)) continue;
+      throw wrongAt(file, [list, index, 'how'], noAttack(step.how, attacks));
+    }
+  }
+}
+
+/** The place of a value in a file. */
+function placeIn({ name, text }: ScenarioFile, path: readonly PropertyKey[]): ErrorPlace {
+  const [list, index] = path;
+  return {
+    file: name,
+    ...positionsIn(text)(path),
+    ...(list !== 'machine' && typeof index === 'number' ? { step: `${String(list)}.${index}` } : {}),
+  };
+}
+
+function wrongAt(file: ScenarioFile, path: readonly PropertyKey[], what: string): ScenarioError {
+  const place = placeIn(file, path);
+  return new ScenarioError(`${placeText(place)} at ${path.join('.')}: ${what}`, place);
+}
+
+function isSaid(value: object, path: readonly string[]): boolean {
+  let at: unknown = value;
+  for (const key of path) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return false;
+    at = Reflect.get(at, key);
+  }
+  return true;
 }
 
 function wrong(file: string, what: string): ScenarioError {
   return new ScenarioError(`${file}: ${what}`, { file });
 }
 
-/** What a file says of the machine, with the path of its kernel as `read` wants it. */
+/** What a file says of the machine, with the paths of its kernel and its hypervisor as the caller wants them. */
 function machineOf({ machine = {} }: Scenario, file: string): MachineSpecification {
-  return machine.kernel === undefined ? machine : { ...machine, kernel: beside(machine.kernel, file) };
+  const { kernel, hypervisor } = machine;
+  return {
+    ...machine,
+    kernel: kernel === undefined ? undefined : beside(kernel, file),
+    hypervisor:
+      hypervisor !== undefined && isModulePath(hypervisor)
+        ? modulePath(beside(hypervisor, file))
+        : hypervisor,
+  };
+}
+
+/** `path` with a slash, by which it is told from a name. */
+function modulePath(path: string): string {
+  return isModulePath(path) ? path : `./${path}`;
 }
 
 /** `path`, which is relative to the folder of `file`; one path, however it is written. */

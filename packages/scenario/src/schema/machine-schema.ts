@@ -66,7 +66,9 @@ export const machineSchema = z.strictObject({
   hypervisor: z
     .string()
     .optional()
-    .describe('Name of a backend, or `none`: one that has no Heki. Default kvm'),
+    .describe(
+      'Name of a backend; `none`: one that has no Heki; or an ES module that makes one, relative to this file: its code is run. Default kvm',
+    ),
   secureKernel: z
     .enum(SECURE_KERNELS)
     .optional()

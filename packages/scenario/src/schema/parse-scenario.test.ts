@@ -25,7 +25,10 @@ describe('a scenario', () => {
     [{ machine: { memory: '300GiB' } }, 'file.json at machine.memory: "300GiB": expected a number of MiB'],
     [{ machine: { vcpus: 0 } }, 'file.json at machine.vcpus: 0: too small: expected number to be >=1'],
     [{ machine: { levels: 3 } }, 'file.json at machine.levels: '],
-    [{ stepz: [] }, 'file.json: stepz: expected title, include, machine, initcalls, steps'],
+    [
+      { stepz: [] },
+      'file.json: stepz: expected title, include, machine, attacks, initcalls, steps, expectRights',
+    ],
     [{ machine: { cpus: 3 } }, 'file.json at machine: cpus: expected memory, pluggable, kernel, vcpus'],
     [
       { steps: [{ do: 'suspend' }, { do: 'fly' }] },

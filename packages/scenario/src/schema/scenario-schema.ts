@@ -15,6 +15,13 @@ export const scenarioSchema = z
         'Scenario files, relative to this one: their steps come first, in order; what this file says of the machine wins',
       ),
     machine: machineSchema.optional(),
+    attacks: z
+      .array(z.string().min(1))
+      .max(32)
+      .optional()
+      .describe(
+        'ES modules with attacks of your own, relative to this file, for the steps of this file and of those that include it; their code is run',
+      ),
     initcalls: z
       .array(stepSchema)
       .optional()
@@ -34,6 +41,7 @@ export interface Scenario {
   readonly title?: string | undefined;
   readonly include?: readonly string[] | undefined;
   readonly machine?: MachineSpecification | undefined;
+  readonly attacks?: readonly string[] | undefined;
   readonly initcalls?: readonly Step[] | undefined;
   readonly steps?: readonly Step[] | undefined;
   readonly expectRights?: readonly ExpectedRights[] | undefined;

@@ -1,4 +1,6 @@
+import { isAttackName } from '@heki/machine';
 import { z } from 'zod';
+import { knownAttacks } from '../attack-names.ts';
 
 const name = z.string().min(1).max(64).describe('Chosen here, and used by later steps');
 const count = z.int().min(1).max(10_000);
@@ -8,6 +10,8 @@ const where = z
   .string()
   .min(1)
   .describe('`kernel`, the text of the image, or the name of a module that was loaded');
+
+const NO_NAME = 'expected the name of an attack: small letters, digits and hyphens';
 
 const expectation = z
   .enum(['works', 'error', 'oops'])
@@ -83,14 +87,11 @@ export const stepSchema = z.discriminatedUnion('do', [
   z
     .strictObject({
       do: z.literal('attack'),
-      how: z.enum([
-        'store-text',
-        'store-text-direct-map',
-        'store-text-after-pte-edit',
-        'execute-data',
-        'clear-smep',
-        'switch-heki-off',
-      ]),
+      how: z
+        .union([z.enum(knownAttacks().map(({ name }) => name)), z.string().refine(isAttackName, NO_NAME)])
+        .describe(
+          'An attack that comes with heki, or one of a module that the scenario or the command names',
+        ),
       on: z
         .string()
         .min(1)

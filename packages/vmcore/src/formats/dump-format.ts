@@ -9,6 +9,13 @@ export interface DumpWarning {
   readonly message: string;
 }
 
+/** The frames `start` .. `end` - 1 of a dump of `of` frames that was split. */
+export interface DumpPart {
+  readonly start: number;
+  readonly end: number;
+  readonly of: number;
+}
+
 /** What is in a dump, whatever its format. Everything else is found in it. */
 export interface DumpContents {
   /** For people: `ELF core`. */
@@ -19,6 +26,8 @@ export interface DumpContents {
   readonly segments: readonly VmcoreSegment[];
   readonly notes: readonly Note[];
   readonly warnings: readonly DumpWarning[];
+  /** Which part it is, where a dump was split. */
+  readonly part?: DumpPart | undefined;
 }
 
 /** How a dump is read. */

@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
+import type { ByteSource } from '../byte-source.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../vmcore.ts';
 import { openSource } from './file-source.ts';
 
 /** How a file is opened. */
 export interface OpenOptions extends VmcoreOptions {
-  /** Most bytes that a gzip file may inflate to. Default 2^30. While it is inflated, twice as much is in use. */
+  /** Most bytes that a gzip file may inflate to. Default 2^36, 64 GiB. From 64 MiB on they go to a temporary file. */
   readonly maxInflatedBytes?: number;
 }
 
@@ -11,14 +13,21 @@ export interface OpenOptions extends VmcoreOptions {
  * Opens a dump of an x86-64 guest, plain or gzip, as {@link readVmcore} reads it. Of a plain file only headers and notes are
  * read at once, and pages when they are asked for.
  *
- * @throws {VmcoreError} when the file cannot be read or is no such dump, with the offset of what is wrong
+ * @param path its file; the parts of a dump that was split are joined by commas
+ * @throws {VmcoreError} when a file cannot be read or is no such dump, with the offset of what is wrong
  */
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
-  const source = openSource(path, options.maxInflatedBytes ?? 2 ** 30);
+  const sources: ByteSource[] = [];
   try {
-    return readVmcore(source, options);
+    for (const part of partsOf(path)) sources.push(openSource(part, options.maxInflatedBytes ?? 2 ** 36));
+    return readVmcore(sources, options);
   } catch (error) {
-    source.close();
+    for (const source of sources) source.close();
     throw error;
   }
+}
+
+/** A file whose name has a comma is a file. */
+function partsOf(path: string): string[] {
+  return path.includes(',') && !existsSync(path) ? path.split(',') : [path];
 }

@@ -92,7 +92,8 @@ function fromMappings(root: ProvenRoot, distance: number): ImageSections {
     imageEnd = end;
     const executes = (leaf.effective & PageRights.EXECUTE_DISABLE) === 0;
     const writes = (leaf.effective & PageRights.WRITE) !== 0;
-    if (executes && leaf.virtualFrame === textEnd) textEnd = end;
+    // A page of it may lead elsewhere, and be none of the image.
+    if (executes && leaf.virtualFrame <= textEnd + HUGE) textEnd = end;
     // The first read-only run that begins on 2 MiB; what lies between it and the text was freed.
     if (executes || writes) return;
     if (rodataStart === undefined && leaf.virtualFrame % HUGE === 0) {

@@ -1,5 +1,11 @@
-import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
-import { upperHalfStart, walkMappings } from '@heki/x86';
+import {
+  type FrameRange,
+  type Gfn,
+  type VirtualFrame,
+  virtualAddress,
+  virtualFrameOf,
+} from '@heki/physical-memory';
+import { entryFrame, framesOfLevel, type MappingLeaf, walkMappings } from '@heki/x86';
 import { GIB_FRAMES, gibsThatMap, KERNEL_MAP, type KernelTables, mappedFrame } from './kernel-tables.ts';
 
 /** The region in which a kernel has all its memory mapped, every frame as far from its start as from address 0. */
@@ -16,11 +22,16 @@ export interface DirectMap {
 
 /** More places in which a root table is mapped so than a sound kernel has: it has one. */
 const MOST_PLACES = 16;
-/** How far Linux's direct map reaches at most (Documentation/arch/x86/x86_64/mm.rst): 64 TiB, and 32 PiB. */
+/**
+ * Where Linux's direct map begins at the lowest, as before 4.20; KASLR only moves it up. Below is what belongs to a hypervisor, and later
+ * the local descriptor tables of page-table isolation (Documentation/arch/x86/x86_64/mm.rst).
+ */
+const LOWEST_START = {
+  4: virtualFrameOf(virtualAddress(0xffff_8800_0000_0000n)),
+  5: virtualFrameOf(virtualAddress(0xff10_0000_0000_0000n)),
+} as const;
+/** How far it reaches at most (there, too): 64 TiB, and 32 PiB. */
 const MOST_FRAMES = { 4: 2 ** 34, 5: 2 ** 43 } as const;
-
-/** 512 GiB mapped by 4-KiB pages. Tables that point to each other have no end. */
-export const MOST_TABLES = 2 ** 18;
 
 /**
  * Where a direct map of these tables may begin. A kernel edits its page tables through it, so they are mapped there, the root
@@ -32,7 +43,7 @@ export function directMapStarts(tables: KernelTables): VirtualFrame[] {
   const gib = root - (root % GIB_FRAMES);
   return gibsThatMap(tables, root, MOST_PLACES)
     .map((at) => (at - gib) as VirtualFrame)
-    .filter((start) => start >= upperHalfStart(levels));
+    .filter((start) => start >= LOWEST_START[levels]);
 }
 
 /** Whether the direct map from `start` on maps `frame`. */
@@ -41,23 +52,36 @@ export function isDirectlyMapped(tables: KernelTables, start: VirtualFrame, fram
   return at < KERNEL_MAP && mappedFrame(tables, at as VirtualFrame) === frame;
 }
 
-/** What the direct map from `start` on maps; `undefined` when there are more tables to it than {@link MOST_TABLES}. */
-export function surveyDirectMap(tables: KernelTables, start: VirtualFrame): DirectMap | undefined {
+/**
+ * What the direct map from `start` on maps, or why it is none, in words that follow the name of a root.
+ *
+ * @param budget most table pages to go through, each as often as it stands there
+ */
+export function surveyDirectMap(
+  tables: KernelTables,
+  start: VirtualFrame,
+  budget: number,
+): DirectMap | string {
   const { memory, root, levels, encryptionBit } = tables;
   const frames: { start: Gfn; end: Gfn }[] = [];
   const limit = Math.min(KERNEL_MAP, start + MOST_FRAMES[levels]) as VirtualFrame;
   let strayPages = 0;
   let strayBefore = 0;
+  let straightLeaves = 0;
+  let reservedLeaves = 0;
   const { stoppedAt } = walkMappings(
-    { memory, root, levels, encryptionBit, budget: MOST_TABLES },
+    // At each place: in a direct map it matters where a table stands.
+    { memory, root, levels, encryptionBit, sharedTables: 'each', budget },
     start,
     limit,
     (leaf) => {
+      if (hasReservedBits(leaf)) reservedLeaves++;
       if (leaf.virtualFrame - leaf.guestFrame !== start) {
         // What comes behind the direct map is not in it.
         strayBefore += leaf.frames;
         return;
       }
+      straightLeaves++;
       strayPages += strayBefore;
       strayBefore = 0;
       const end = (leaf.guestFrame + leaf.frames) as Gfn;
@@ -66,7 +90,17 @@ export function surveyDirectMap(tables: KernelTables, start: VirtualFrame): Dire
       else frames.push({ start: leaf.guestFrame, end });
     },
   );
-  if (stoppedAt !== undefined) return undefined;
+  if (stoppedAt !== undefined) {
+    return `has more than ${budget} table pages in its direct map: they seem to point to each other`;
+  }
+  if (reservedLeaves > straightLeaves) {
+    return 'has more large pages with reserved bits set than others in what would be its direct map: its tables are of another level';
+  }
   const end = (start + (frames.at(-1)?.end ?? 0)) as VirtualFrame;
   return { start, end, frames, strayPages };
+}
+
+/** Whether a large leaf has address bits below its size, other than PAT: as a PDE has that is read as a PDPTE. */
+function hasReservedBits({ level, low, high }: MappingLeaf): boolean {
+  return level > 1 && entryFrame(low, high) % framesOfLevel(level) > 1;
 }

@@ -76,7 +76,9 @@ export function findText(
 /** Of the pieces where images lie, the one with most executable pages; `undefined` when there is none with any. */
 function largestPiece(tables: KernelTables, { frames }: DirectMap): Piece | undefined {
   const pieces = new Map<number, Piece>();
-  walkMappings(tables, KERNEL_MAP, (KERNEL_MAP + GIB_FRAMES) as VirtualFrame, (leaf) => {
+  const end = (KERNEL_MAP + GIB_FRAMES) as VirtualFrame;
+  // At each place: a table that damage has linked a second time is at its own place, too.
+  walkMappings({ ...tables, sharedTables: 'each' }, KERNEL_MAP, end, (leaf) => {
     const distance = leaf.virtualFrame - leaf.guestFrame;
     let piece = pieces.get(distance);
     if (piece === undefined) {

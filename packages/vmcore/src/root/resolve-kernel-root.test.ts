@@ -12,6 +12,7 @@ import { buildCore, type NotePart, qemuNote } from '../testing/build-core.ts';
 import { type BuiltKernel, buildKernel } from '../testing/built-kernel.ts';
 import { readVmcore, type Vmcore } from '../vmcore.ts';
 import { doubtsAbout } from './doubts.ts';
+import { proveKernelRoot } from './proven-root.ts';
 import { resolveKernelRoot } from './resolve-kernel-root.ts';
 
 const PLAN = {
@@ -115,7 +116,7 @@ describe('the root of the kernel', () => {
   });
 
   it('is told apart from that of other levels, by the CPU, by VMCOREINFO or by a look', () => {
-    const five = buildKernel({ ...PLAN, levels: 5, directMapGib: 0x10_0000 });
+    const five = buildKernel({ ...PLAN, levels: 5, directMapGib: 0x44_0000 });
     expect(() => resolveKernelRoot(coreOf(five, [five.kernelRoots.process]))).toThrow('no direct map');
     expect(resolveKernelRoot(coreOf(five, [], swapperAt(five))).levels).toBe(5);
     expect(resolveKernelRoot(coreOf(kernel, [], swapperAt(kernel))).levels).toBe(4);
@@ -175,6 +176,85 @@ describe('the root of the kernel', () => {
     );
     expect(resolveKernelRoot(core, { cpu: 0 }).root).toBe(running);
     expect(resolveKernelRoot(core, { cr3: BigInt(old.kernelRoots.swapper * 4096) }).root).toBe(swapper);
+  });
+
+  it('is not chosen between two kernels on which CPUs stand, either', () => {
+    const [one, other] = [buildKernel(PLAN), buildKernel({ ...PLAN, ramStart: 0x10_0000 })];
+    const memory = {
+      page: (frame: Gfn) => (frame < 0x10_0000 ? one : other).memory.page(frame),
+      writablePage: () => undefined,
+    };
+    for (const info of [undefined, swapperAt(one)]) {
+      const roots = [one.otherRoots.empty, one.kernelRoots.process, one.otherRoots.user];
+      const core = { ...coreOf(one, [...roots, other.kernelRoots.process], info), memory };
+      expect(() => resolveKernelRoot(core)).toThrow(/^two kernels are in the dump: .* CR3 of CPU 3, 0x\w+ /);
+      expect(resolveKernelRoot(core, { cpu: 3 }).root).toBe(other.kernelRoots.process);
+    }
+  });
+
+  it("is not the user's of a pair, even when it leads to a direct map", () => {
+    const { memory, otherRoots } = buildKernel(PLAN);
+    const half = memory.writablePage(otherRoots.user);
+    // All of the direct map, at another place than in the kernel's half.
+    const [low = 0, high = 0] = [memory.page(process)?.[2 * 273], memory.page(process)?.[2 * 273 + 1]];
+    half?.set([low, high], 2 * 300);
+    const core = { ...coreOf(kernel, [otherRoots.user]), memory };
+    expect(() => resolveKernelRoot(core)).toThrow(
+      /^two kernels are in the dump: CR3 of CPU 0, 0x\w+ \(a direct map at 0xffff9600.*\), and CR3 of CPU 0 with bit 12 cleared/,
+    );
+  });
+
+  it('is read with the levels of each CPU that stands on it', () => {
+    const notes = [CR4.PAE | CR4.LA57, CR4.PAE].map((cr4) => qemuNote({ cr3: BigInt(process * 4096), cr4 }));
+    const found = resolveKernelRoot({ ...readVmcore(buildCore({ notes })), memory: kernel.memory });
+    expect([found.root, found.levels, found.origin.cpu]).toEqual([process, 4, 1]);
+  });
+
+  it('has its direct map where Linux has one: not where a hypervisor lives', () => {
+    for (const [levels, directMapGib] of [
+      [4, 0x1fff],
+      [5, 0x3f_ffff],
+    ] as const) {
+      const low = buildKernel({ ...PLAN, levels, directMapGib });
+      const { memory } = low;
+      expect(() => proveKernelRoot({ memory, root: low.kernelRoots.process, levels })).toThrow(
+        'has no direct map in which the table itself would be mapped',
+      );
+      const first = buildKernel({ ...PLAN, levels, directMapGib: directMapGib + 1 });
+      proveKernelRoot({ memory: first.memory, root: first.kernelRoots.process, levels });
+    }
+  });
+
+  it('has no table one level too high in its direct map, whose large pages have reserved bits set', () => {
+    const { memory, otherRoots } = buildKernel(PLAN);
+    const frameIn = (table: Gfn, slot: number) =>
+      gfn(Math.floor((memory.page(table)?.[2 * slot] ?? 0) / 4096));
+    // The first 2 MiB of the direct map make 1 GiB, and that maps all the tables.
+    const pageDirectory = frameIn(frameIn(process, 273), 0);
+    const root = otherRoots.trampoline;
+    memory.writablePage(root)?.set([pageDirectory * 4096 + 0x67], 2 * 280);
+    expect(() => proveKernelRoot({ memory, root, levels: 4 })).toThrow(
+      'has more large pages with reserved bits set than others in what would be its direct map: its tables are of another level',
+    );
+  });
+
+  it('has all of its direct map, however often its tables stand in it', () => {
+    const { memory, directMap, kernelRoots } = buildKernel({ ...PLAN, largestLeaf: 1 });
+    const root = kernelRoots.process;
+    let table = root;
+    for (const slot of [273, 0]) table = gfn(Math.floor((memory.page(table)?.[2 * slot] ?? 0) / 4096));
+    // The page table of the third 2 MiB stands in place of the second, too.
+    memory.writablePage(table)?.copyWithin(2, 4, 6);
+    const { directMap: found } = proveKernelRoot({ memory, root, levels: 4 });
+    expect(found).toEqual({
+      start: directMap,
+      end: directMap + 0x3000,
+      frames: [
+        { start: 0, end: 0x200 },
+        { start: 0x400, end: 0x3000 },
+      ],
+      strayPages: 0x200,
+    });
   });
 
   it('is not in the image, which maps the tables of early boot before there is a direct map', () => {

@@ -31,7 +31,7 @@ interface Candidate {
  * The root of the kernel's own page tables. Looked at are swapper_pg_dir, by VMCOREINFO, and of each CPU the root in CR3 and
  * the kernel's half of the pair that it belongs to under page-table isolation: a CPU may have been stopped in user mode or in
  * the entry code, in another virtual machine's tables or in those of the firmware. The first that proves to be a
- * kernel's is taken ({@link ProvenRoot}).
+ * kernel's is taken ({@link ProvenRoot}), if all others that prove to be a kernel's are of the same one.
  *
  * @param choice only the root of this CPU, or this CR3, and the kernel's half of its pair: then VMCOREINFO is not asked
  * @throws {VmcoreError} when none proves to be, with the reason of each, or when two are roots of different kernels
@@ -41,26 +41,31 @@ export function resolveKernelRoot(core: Vmcore, choice?: AddressSpaceChoice): Pr
   if (choice !== undefined) {
     const { root, levels, name } = chosenRootOf(core, choice);
     const cpu = core.cpus.length === 0 ? undefined : (choice.cpu ?? firstCpu(core));
-    const proven = search.firstProven(pair(root, [levels], name), cpu);
+    const proven = search.proven(pair(root, [levels], name), cpu);
     if (proven === undefined) throw search.failure();
     return proven;
   }
-  const swapper = search.firstProven(swapperOf(core));
+  let kernel = search.proven(swapperOf(core));
   for (const [index, cpu] of core.cpus.entries()) {
     if (!pagesIn64BitMode(cpu)) continue;
     const candidates = pair(rootOf(core, cpu.cr3), [levelsOf(cpu)], `CR3 of CPU ${index}`);
-    if (swapper !== undefined && levelsOf(cpu) === swapper.levels) {
-      const same = candidates.find(({ root }) => sharesKernelHalf(swapper, root));
-      if (same !== undefined) return withCpu(swapper, index, same.kind === 'cr3');
+    const same = kernel?.levels === levelsOf(cpu) ? withHalfOf(kernel, candidates) : undefined;
+    const own = same === undefined ? search.proven(candidates, index) : undefined;
+    if (kernel !== undefined && own !== undefined && !isSameKernel(kernel, own)) {
+      throw differentKernels(kernel, own);
     }
-    const own = search.firstProven(candidates, index);
-    if (own === undefined) continue;
-    if (swapper === undefined) return own;
-    if (!isSameKernel(swapper, own)) throw differentKernels(swapper, own);
-    return withCpu(swapper, index, false);
+    if (kernel === undefined) kernel = own;
+    else if (kernel.origin.cpu === undefined && (same ?? own) !== undefined) {
+      kernel = withCpu(kernel, index, same?.kind === 'cr3');
+    }
   }
-  if (swapper === undefined) throw search.failure();
-  return swapper;
+  if (kernel === undefined) throw search.failure();
+  return kernel;
+}
+
+/** The candidate whose kernel half is that of `kernel`. */
+function withHalfOf(kernel: ProvenRoot, candidates: readonly Candidate[]): Candidate | undefined {
+  return candidates.find(({ root }) => sharesKernelHalf(kernel, root));
 }
 
 function withCpu(kernel: ProvenRoot, cpu: number, isCr3: boolean): ProvenRoot {
@@ -72,29 +77,42 @@ class Search {
   readonly #core: Vmcore;
   readonly #image: ImageFacts | undefined;
   readonly #refused: RefusedRoot[] = [];
-  readonly #seen = new Set<Gfn>();
+  /** Roots with the levels by which they were read. */
+  readonly #seen = new Set<string>();
 
   constructor(core: Vmcore, image: ImageFacts | undefined) {
     this.#core = core;
     this.#image = image;
   }
 
-  firstProven(candidates: readonly Candidate[], cpu?: number): ProvenRoot | undefined {
-    for (const { kind, name, root, levels } of candidates) {
-      // CPUs share roots, and a root that is no kernel's by one register is none by another.
-      if (this.#seen.has(root)) continue;
-      this.#seen.add(root);
-      const reasons: string[] = [];
-      for (const level of levels) {
-        const origin = { kind, name, cpu, isCr3: kind === 'cr3', refused: [...this.#refused] };
-        const { memory, encryption } = this.#core;
-        const tables = { memory, root, levels: level, encryptionBit: encryption?.bit };
-        const proven = prove(tables, origin, this.#image);
-        if (typeof proven !== 'string') return proven;
-        reasons.push(levels.length === 1 ? proven : `${proven} (read with ${level} levels)`);
+  /** The first of `candidates` that proves to be a kernel's. @throws {VmcoreError} when another proves to be another kernel's */
+  proven(candidates: readonly Candidate[], cpu?: number): ProvenRoot | undefined {
+    let first: ProvenRoot | undefined;
+    for (const candidate of candidates) {
+      const found = this.#prove(candidate, cpu);
+      if (first !== undefined && found !== undefined && !isSameKernel(first, found)) {
+        throw differentKernels(first, found);
       }
-      this.#refused.push({ name, root, why: reasons.join(', ') });
+      first ??= found;
     }
+    return first;
+  }
+
+  #prove({ kind, name, root, levels }: Candidate, cpu: number | undefined): ProvenRoot | undefined {
+    // CPUs share roots, and a root that is no kernel's by one register is none by another.
+    const key = `${root} ${levels}`;
+    if (this.#seen.has(key)) return undefined;
+    this.#seen.add(key);
+    const reasons: string[] = [];
+    for (const level of levels) {
+      const origin = { kind, name, cpu, isCr3: kind === 'cr3', refused: [...this.#refused] };
+      const { memory, encryption } = this.#core;
+      const tables = { memory, root, levels: level, encryptionBit: encryption?.bit };
+      const proven = prove(tables, origin, this.#image);
+      if (typeof proven !== 'string') return proven;
+      reasons.push(levels.length === 1 ? proven : `${proven} (read with ${level} levels)`);
+    }
+    this.#refused.push({ name, root, why: reasons.join(', ') });
     return undefined;
   }
 

@@ -1,5 +1,5 @@
 import type { Gfn } from '@heki/physical-memory';
-import { entryFrame } from '../entries/entry.ts';
+import { addressHigh, entryFrame } from '../entries/entry.ts';
 import { highestBit, type TablesToSurvey, visitEntries } from './table-entries.ts';
 
 /** A bit that entries have beside an address in memory, as the C-bit is one. */
@@ -63,6 +63,17 @@ export function findEncryptionBit(
     entries: count(forTables) + count(forPages),
     usual: [forTables, forPages].some((tally) => count(tally) > tally.plain),
   };
+}
+
+/** Whether any present entry has the bit, which may be the C-bit. @param bit 32 .. 51 */
+export function hasEncryptedEntry(tables: TablesToSurvey, bit: number): boolean {
+  const mask = 1 << (bit - 32);
+  let found = false;
+  visitEntries(tables, (low, high) => {
+    found ||= (high & mask) !== 0;
+    return entryFrame(low, high, addressHigh(bit));
+  });
+  return found;
 }
 
 /** The bit that most entries have beside an address in memory; `undefined` when none has one that encryption could use. */

@@ -4,7 +4,7 @@ import { describe, expect, it, test } from 'vitest';
 import { EntryLow, entryFrame, isLeaf, type Level } from '../entries/entry.ts';
 import { tables as arbitraryTables, memoryOf } from '../testing/arbitrary-tables.ts';
 import { drawTables, type TablePicture } from '../testing/table-picture.ts';
-import { type BitBesideAddresses, findEncryptionBit } from './find-encryption-bit.ts';
+import { type BitBesideAddresses, findEncryptionBit, hasEncryptedEntry } from './find-encryption-bit.ts';
 import { surveyTables } from './survey-tables.ts';
 
 const VA = 0xffff_8123_4567_8000n;
@@ -50,6 +50,16 @@ describe('the C-bit', () => {
     const tables = draw();
     for (const va of PAGES.slice(1)) setBit(tables, va, [1], 51);
     expect(find(tables)).toEqual({ bit: 51, entries: 3, usual: true });
+  });
+
+  it.each([40, 51])('is bit %i or is not, by a single entry of any level', (bit) => {
+    for (const level of [1, 2, 3, 4] as const) {
+      const tables = draw();
+      expect(hasEncryptedEntry({ ...tables, levels: 4 }, bit)).toBe(false);
+      setBit(tables, VA, [level], bit);
+      expect(hasEncryptedEntry({ ...tables, levels: 4 }, bit)).toBe(true);
+      expect(hasEncryptedEntry({ ...tables, levels: 4 }, bit - 1)).toBe(false);
+    }
   });
 
   it('is found by tables alone, or by pages alone', () => {

@@ -1,6 +1,16 @@
 import { expect, test } from 'vitest';
 import { CR4, EFER } from './control-registers.ts';
-import { AMD_ZEN4, CPU_PROFILES, INTEL_VT_RP, QEMU64 } from './cpu-profiles.ts';
+import type { CpuProfile } from './cpu-profile.ts';
+import {
+  AMD_ZEN4,
+  CPU_PROFILES,
+  INTEL_DIAMOND_RAPIDS,
+  INTEL_HASWELL,
+  INTEL_SAPPHIRE_RAPIDS,
+  INTEL_SKYLAKE,
+  INTEL_VT_RP,
+  QEMU64,
+} from './cpu-profiles.ts';
 import { writeCr4, writeEfer } from './register-write.ts';
 import { pagingRegisters } from './registers.ts';
 
@@ -25,6 +35,17 @@ test.each(CPU_PROFILES)('$name has no bit of the other vendor’s', ({ vendor, c
   const amdOnly = efer & ~(EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE);
   const intelOnly = cr4 & (CR4.VMXE | CR4.SMXE | CR4.KL | CR4.PKS | CR4.UINTR | CR4.LASS | CR4.LAM_SUP);
   expect(vendor === 'amd' ? intelOnly : amdOnly).toBe(0n);
+});
+
+test('features are there from the generation on that brought them', () => {
+  const { SMEP, SMAP, PKE, UMIP } = CR4;
+  const has = ({ cr4 }: CpuProfile) => [SMEP, SMAP, PKE, UMIP].map((bit) => (cr4 & bit) !== 0n);
+  expect(has(INTEL_HASWELL)).toEqual([true, false, false, false]);
+  expect(has(INTEL_SKYLAKE)).toEqual([true, true, true, false]);
+  for (const later of [INTEL_VT_RP, INTEL_SAPPHIRE_RAPIDS, INTEL_DIAMOND_RAPIDS, AMD_ZEN4]) {
+    expect(has(later)).toEqual([true, true, true, true]);
+  }
+  expect([INTEL_VT_RP.cr4 & CR4.PKS, AMD_ZEN4.cr4 & CR4.PKS]).toEqual([CR4.PKS, 0n]);
 });
 
 test('QEMU’s default has neither SMEP nor SMAP nor UMIP, and Zen 4 has automatic IBRS', () => {

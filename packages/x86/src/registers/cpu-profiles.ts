@@ -17,8 +17,9 @@ const CR4_LONG_MODE: bigint =
 const EFER_LONG_MODE: bigint = EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE;
 
 const CR4_HASWELL: bigint = CR4_LONG_MODE | CR4.FSGSBASE | CR4.PCIDE | CR4.OSXSAVE | CR4.SMEP;
-const CR4_SKYLAKE: bigint = CR4_HASWELL | CR4.SMAP | CR4.UMIP | CR4.PKE;
-const CR4_VT_RP: bigint = CR4_SKYLAKE | CR4.LA57 | CR4.CET | CR4.PKS;
+const CR4_SKYLAKE: bigint = CR4_HASWELL | CR4.SMAP | CR4.PKE;
+/** UMIP came with Ice Lake, and with Zen 2. */
+const CR4_VT_RP: bigint = CR4_SKYLAKE | CR4.UMIP | CR4.LA57 | CR4.CET | CR4.PKS;
 
 const EPT_SKYLAKE: EptFeatures = {
   executeOnly: true,
@@ -57,7 +58,7 @@ export const INTEL_VT_RP: CpuProfile = {
   npt: undefined,
 };
 
-/** Skylake server: MBEC, no VT-rp, no 5-level paging. */
+/** Skylake server: MBEC, no VT-rp, no 5-level paging, no UMIP. */
 export const INTEL_SKYLAKE: CpuProfile = {
   ...INTEL_VT_RP,
   name: 'intel-skylake',
@@ -100,7 +101,7 @@ export const INTEL_DIAMOND_RAPIDS: CpuProfile = {
 
 /**
  * AMD Zen 4: nested paging with GMET and read-only guest page tables; automatic IBRS, which Linux switches on since 6.3, and the
- * translation cache extension, since 6.14. EFER.LMSLE is gone since Zen 3 (APM 2 3.1.7; PPR of family 19h, model 11h). EPYC has 52
+ * translation cache extension, since 6.15. EFER.LMSLE is gone since Zen 3 (APM 2 3.1.7; PPR of family 19h, model 11h). EPYC has 52
  * address bits.
  */
 export const AMD_ZEN4: CpuProfile = {
@@ -109,7 +110,7 @@ export const AMD_ZEN4: CpuProfile = {
   vendor: 'amd',
   signature: 0xa1_0f11,
   maxPhysicalAddressBits: 48,
-  cr4: CR4_SKYLAKE | CR4.LA57 | CR4.CET,
+  cr4: CR4_VT_RP & ~CR4.PKS,
   efer: EFER_LONG_MODE | EFER.FFXSR | EFER.TCE | EFER.MCOMMIT | EFER.INTWB | EFER.UAIE | EFER.AIBRSE,
   ept: undefined,
   npt: { gmet: true, readOnlyGuestPageTables: true },

@@ -1,11 +1,11 @@
 import { XenAccess, type XenAccessType } from '@heki/hypercall/xen';
+import { createGuestRegions, type GuestRegions } from '@heki/hypervisor';
 import { createFrameAllocator, createRam, type Gfn, type Pfn } from '@heki/physical-memory';
 import { INTEL_SKYLAKE, INTEL_VT_RP } from '@heki/x86';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eptRightsOf } from './access-rights.ts';
 import { createP2m, type P2m } from './p2m.ts';
-import { createRegions, type Regions } from './regions.ts';
 import { FULL_ACCESS, type View } from './view.ts';
 
 const { R, RX, RW, N, RWX, W, WX, X } = XenAccess;
@@ -20,7 +20,7 @@ const END = 0xe10;
 
 interface Domain {
   readonly p2m: P2m;
-  readonly regions: Regions;
+  readonly regions: GuestRegions;
   /** Frames for tables that are left. */
   left(): number;
 }
@@ -42,7 +42,7 @@ function createDomain(tables = 0x100, profile = INTEL_VT_RP, largestLeaf?: 1 | 5
       allocator.free(frame);
     },
   };
-  const regions = createRegions(memory);
+  const regions = createGuestRegions(memory);
   const p2m = createP2m({ memory, frames }, profile, regions);
   for (const region of REGIONS) {
     const added = largestLeaf === undefined ? region : { ...region, largestLeaf };
@@ -53,7 +53,7 @@ function createDomain(tables = 0x100, profile = INTEL_VT_RP, largestLeaf?: 1 | 5
 }
 
 /** What the tables grant for each frame: EPT rights, or -1 where no entry is. Every entry must lead to its frame's memory. */
-function entriesOf(view: View, regions: Regions): Int32Array {
+function entriesOf(view: View, regions: GuestRegions): Int32Array {
   const entries = new Int32Array(END).fill(-1);
   view.editor.forEachLeaf(0 as Gfn, END as Gfn, (first, level, low, high) => {
     const span = 512 ** (level - 1);
@@ -73,18 +73,18 @@ function entriesOf(view: View, regions: Regions): Int32Array {
 }
 
 /** What {@link entriesOf} has for one frame. */
-function entryOf(view: View, regions: Regions, gfn: number): number {
+function entryOf(view: View, regions: GuestRegions, gfn: number): number {
   return entriesOf(view, regions)[gfn] ?? -1;
 }
 
 /** What the entry of a frame must be, if there is one; -1: there must be none. */
-function rightsOf(view: View, regions: Regions, gfn: number): number {
+function rightsOf(view: View, regions: GuestRegions, gfn: number): number {
   const region = regions.find(gfn as Gfn);
   return (region && eptRightsOf(view.accessOf(gfn as Gfn), region.readOnly === true)) || -1;
 }
 
 /** No entry may say anything else than the access type of its frame; with `whole`, every frame that has rights has one. */
-function expectTruth(view: View, regions: Regions, whole: boolean): void {
+function expectTruth(view: View, regions: GuestRegions, whole: boolean): void {
   const expected = Int32Array.from({ length: END }, (_, gfn) => rightsOf(view, regions, gfn));
   const entries = entriesOf(view, regions);
   if (!whole) for (const [gfn, entry] of entries.entries()) if (entry < 0) expected[gfn] = -1;
@@ -264,7 +264,7 @@ describe('a p2m', () => {
     // Two regions that lie and are backed in a row share one leaf of 1 GiB.
     const ranges = [{ start: TABLES as Pfn, end: (TABLES + 3) as Pfn }];
     const memory = createRam<Pfn>({ ranges });
-    const regions = createRegions(memory);
+    const regions = createGuestRegions(memory);
     const frames = createFrameAllocator<Pfn>({ ranges });
     const { host } = createP2m({ memory, frames }, INTEL_VT_RP, regions);
     for (const start of [0, 0x2_0000] as Gfn[]) {

@@ -1,9 +1,9 @@
 import { type XenAccessType, XenError } from '@heki/hypercall/xen';
+import type { GuestRegions } from '@heki/hypervisor';
 import { type Host, HypervisorError } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { isExpressible } from './access-rights.ts';
-import type { Regions } from './regions.ts';
 import { type AccessRange, createView, FULL_ACCESS, type View } from './view.ts';
 
 /** Views that a domain can have beside the host p2m: MAX_ALTP2M. */
@@ -39,7 +39,7 @@ export interface P2m {
   destroyView(index: number): number;
 }
 
-export function createP2m(host: Host, profile: CpuProfile, regions: Regions): P2m {
+export function createP2m(host: Host, profile: CpuProfile, regions: GuestRegions): P2m {
   if (profile.ept === undefined) throw new HypervisorError(`processor ${profile.name} has no EPT`);
   const executeOnly = profile.ept.executeOnly;
   const make = (index: number, defaultAccess: XenAccessType): View =>
@@ -51,10 +51,7 @@ export function createP2m(host: Host, profile: CpuProfile, regions: Regions): P2
     views,
     setAccess(view, start, end, access) {
       if (!isExpressible(access, executeOnly)) return { pages: 0, error: -XenError.EINVAL };
-      let wanted = 0;
-      for (const region of regions.all) {
-        wanted += Math.max(0, Math.min(end, region.start + region.frames) - Math.max(start, region.start));
-      }
+      const wanted = regions.parts(start, end).reduce((sum, part) => sum + (part.end - part.start), 0);
       if (wanted === 0) return { pages: 0, error: -XenError.ESRCH };
       const pages = view.setAccess(start, end, access);
       return { pages, error: pages < wanted ? -XenError.ENOMEM : 0 };

@@ -1,13 +1,12 @@
 import { createEpt, createEptEditor, EPT_RIGHTS, encodeEptp, eptLeaf, eptRightsChange } from '@heki/ept';
 import { XenAccess, type XenAccessType } from '@heki/hypercall/xen';
-import type { GuestMemoryRegion, Host } from '@heki/hypervisor';
+import type { GuestMemoryRegion, GuestRegions, Host } from '@heki/hypervisor';
 import { createMemoryTable } from '@heki/memory-table';
 import type { Gfn, Pfn } from '@heki/physical-memory';
 import type { SecondLevel, SecondLevelEditor } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
 import type { CpuProfile } from '@heki/x86';
 import { eptRightsOf } from './access-rights.ts';
-import type { Regions } from './regions.ts';
 
 /** The bits of a leaf beside its rights: WB, accessed, dirty, IPAT. */
 const LEAF_BITS = eptLeaf({ rights: EPT_RIGHTS, accessed: true, dirty: true, ignorePat: true });
@@ -59,7 +58,7 @@ export function createView(options: {
   readonly index: number;
   readonly host: Host;
   readonly profile: CpuProfile;
-  readonly regions: Regions;
+  readonly regions: GuestRegions;
   readonly defaultAccess: XenAccessType;
 }): View {
   const { index, host, profile, regions } = options;
@@ -139,10 +138,7 @@ export function createView(options: {
     },
     setAccess(start, end, access) {
       let done = 0;
-      for (const region of regions.all) {
-        const from = Math.max(start, region.start) as Gfn;
-        const to = Math.min(end, region.start + region.frames) as Gfn;
-        if (from >= to) continue;
+      for (const { region, start: from, end: to } of regions.parts(start, end)) {
         const stopped = rewrite(region, from, to, access);
         if (stopped > from) own.set(from, stopped, access);
         done += stopped - from;

@@ -1,4 +1,4 @@
-import { describeSavedLives } from '@heki/hypervisor/conformance';
+import { describeSavedLives } from '@heki/hypervisor/conformance/vitest';
 import { xenSetup } from '../testing/conformance-setup.ts';
 
 const LIVES = 100 * Number(process.env.HEKI_RUNS ?? 1);

@@ -1,6 +1,7 @@
 import { type Gfn, type PhysicalMemory, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import {
   addressHigh,
+  entryFrame,
   HARDWARE_PRESENCE,
   LINUX_PRESENCE,
   type PresencePolicy,
@@ -9,7 +10,7 @@ import {
 } from '@heki/x86';
 import { MAX_TABLE_PAGES, type TableRoot, UPPER_HALF } from '../table-pages.ts';
 import { CannotMove, type Move, movedTo } from './move.ts';
-import { type BlockPermutation, permutedFrame } from './permute-blocks.ts';
+import { type BlockPermutation, permutedFrame, permutedLeafFrame } from './permute-blocks.ts';
 
 /** Page tables: what their roots lead to. */
 export interface Tables {
@@ -58,6 +59,7 @@ function sumOf(
   moves: readonly Move[],
   permutation: BlockPermutation,
 ): string {
+  const lastFrame = entryFrame(~0, ~0, addressHigh(encryptionBit));
   let first = 0;
   let second = 0;
   const add = (...facts: readonly number[]): void => {
@@ -83,10 +85,11 @@ function sumOf(
     },
     upperHalfStart(levels),
     VIRTUAL_FRAME_END as VirtualFrame,
-    ({ virtualFrame, guestFrame, frames, level, low, high, effective, places: count }) => {
+    (leaf) => {
+      const { virtualFrame, frames, level, low, high, effective, places: count } = leaf;
       add(
         count === 1 ? movedTo(moves, virtualFrame) : 0,
-        permutedFrame(permutation, guestFrame),
+        permutedLeafFrame(permutation, leaf, lastFrame),
         ...[frames, level, low % 4096, high & ~addressHigh(encryptionBit), effective, count],
       );
     },

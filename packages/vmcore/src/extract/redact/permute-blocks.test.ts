@@ -1,7 +1,7 @@
 import { gfn } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { broughtToFront, permutedFrame, withPermutedFrames } from './permute-blocks.ts';
+import { broughtToFront, permutedFrame, permutedLeafFrame, withPermutedFrames } from './permute-blocks.ts';
 
 describe('blocks brought to the front', () => {
   test('are followed by those that were before them, in order', () => {
@@ -46,12 +46,45 @@ describe('a table page', () => {
     );
   });
 
-  test('has the frames of entries that are not present inverted, as Linux does', () => {
+  test('has the frames of entries that are not present, inverted as Linux does or as they were', () => {
     const inverted = (frame: bigint) => (0xff_ffff_ffffn - frame) << 12n;
-    // PROTNONE, and a large one with PSE; a swap entry is none of either.
-    const page = words(inverted(0x201n) | 0x100n, inverted(0x600n) | 0x80n, 0x20_1000n);
+    // PROTNONE, a large one with PSE, what set_memory_np leaves, and what KFENCE does.
+    const page = words(
+      ...[inverted(0x201n) | 0x100n, inverted(0x600n) | 0x80n, inverted(0x602n) | 0x62n],
+      ...[0x20_3162n, 0x60_0062n, inverted(0x800n) | 0x62n],
+    );
     expect(withPermutedFrames(page, order)).toEqual(
-      words(inverted(0x601n) | 0x100n, inverted(0x200n) | 0x80n, 0x20_1000n),
+      words(
+        ...[inverted(0x601n) | 0x100n, inverted(0x200n) | 0x80n, inverted(0x202n) | 0x62n],
+        ...[0x60_3162n, 0x20_0062n, inverted(0x800n) | 0x62n],
+      ),
+    );
+  });
+
+  test('leaves a walk of Linux with the frames that permutedLeafFrame says', () => {
+    const lastFrame = 2 ** 40 - 1;
+    const entry = fc.record({
+      frame: fc.nat(0x1000),
+      isInverted: fc.boolean(),
+      flags: fc.constantFrom(0x100, 0x163, 0x180, 0x80, 0x1e3),
+    });
+    fc.assert(
+      fc.property(entry, ({ frame, isInverted, flags }) => {
+        const isLarge = (flags & 0x80) !== 0;
+        const frames = isLarge ? 512 : 1;
+        const isPresent = (flags & 1) !== 0;
+        const first = frame - (frame % frames);
+        const stored = isInverted && !isPresent ? lastFrame - first : first;
+        const leafOf = (low: number, high: number) => {
+          const seen = Math.floor(low / 4096) + (high % 2 ** 20) * 2 ** 20;
+          const found = isPresent ? seen : lastFrame - seen;
+          return { guestFrame: gfn(found - (found % frames)), frames, low };
+        };
+        const before = words(BigInt(stored) * 4096n + BigInt(flags));
+        const [low = 0, high = 0] = withPermutedFrames(before, order);
+        const leaf = leafOf(before[0] ?? 0, before[1] ?? 0);
+        expect(permutedLeafFrame(order, leaf, lastFrame)).toBe(leafOf(low, high).guestFrame);
+      }),
     );
   });
 

@@ -32,7 +32,10 @@ export const MODULES_AREA: Range = { start: IMAGE_AREA.end, end: VIRTUAL_FRAME_E
 /** `__START_KERNEL_map` + CONFIG_PHYSICAL_START: where the image is mapped without KASLR. */
 const IMAGE_START = IMAGE_AREA.start + 2 ** 12;
 /** CPU_ENTRY_AREA_BASE and its 512 GiB. */
-const ENTRY_AREA = { start: VIRTUAL_FRAME_END - 2 ** 29, end: VIRTUAL_FRAME_END - 2 ** 29 + 2 ** 27 };
+export const ENTRY_AREA: Range = {
+  start: VIRTUAL_FRAME_END - 2 ** 29,
+  end: VIRTUAL_FRAME_END - 2 ** 29 + 2 ** 27,
+};
 /** ESPFIX_BASE_ADDR and its 512 GiB: aliases of a stack that is in a random one of 128 windows of 4 GiB. */
 export const ESPFIX_AREA: Range = {
   start: VIRTUAL_FRAME_END - 2 ** 28,

@@ -1,5 +1,24 @@
-import { type Gfn, PAGE_SIZE, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { CR4, PageRights, type PagingLevels, upperHalfStart, walkMappings } from '@heki/x86';
+import {
+  createFrameAllocator,
+  type Gfn,
+  gfn,
+  PAGE_SIZE,
+  type VirtualFrame,
+  virtualAddressOf,
+} from '@heki/physical-memory';
+import {
+  addressHigh,
+  CR4,
+  createAddressSpace,
+  entryBits,
+  entryFrame,
+  HARDWARE_PRESENCE,
+  PageRights,
+  type PagingLevels,
+  type PresencePolicy,
+  upperHalfStart,
+  walkMappings,
+} from '@heki/x86';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { ProvenRoot } from '../../root/proven-root.ts';
@@ -29,6 +48,26 @@ function rightsOf({ memory, root, levels }: ProvenRoot): Map<string, number> {
   return counts;
 }
 
+/** Leaves that hold anything, present or not. */
+const ANYTHING: PresencePolicy = {
+  ...HARDWARE_PRESENCE,
+  name: 'anything',
+  present: [0, 0xffff_ffff, 0xffff_ffff, 1, 1, 1],
+};
+
+/** How far the image's entries are from their frames, which those that are not present have inverted. */
+function distancesOf({ memory, root, levels, encryptionBit }: ProvenRoot): Set<number> {
+  const distances = new Set<number>();
+  const lastFrame = entryFrame(~0, ~0, addressHigh(encryptionBit));
+  const start = (2 ** 52 - 2 ** 19) as VirtualFrame;
+  const end = (start + 2 ** 18) as VirtualFrame;
+  const walk = { memory, root, levels, encryptionBit, presence: ANYTHING };
+  walkMappings(walk, start, end, ({ virtualFrame, guestFrame, low, frames }) => {
+    distances.add(virtualFrame - ((low & 1) === 1 ? guestFrame : lastFrame - guestFrame - (frames - 1)));
+  });
+  return distances;
+}
+
 const ALL = [...fixtureNames, ...foreignNames];
 
 describe.each(ALL)('%s, redacted', (name) => {
@@ -54,6 +93,12 @@ describe.each(ALL)('%s, redacted', (name) => {
     expect(virtualAddressOf(after.text.virtualFrame)).toBeLessThanOrEqual(0xffff_ffff_8100_0000n);
     // Where a direct map has leaves of 1 GiB, the GiB of the image is to be seen.
     expect(after.text.frame === 0x1000 || after.text.frame % 2 ** 18 === 0).toBe(true);
+  });
+
+  test('has no entry, present or not, that tells where the image was', () => {
+    const before = distancesOf(kernel);
+    expect(before.size).toBe(1);
+    expect(distancesOf(after)).toEqual(new Set([after.text.virtualFrame - after.text.frame]));
   });
 
   test('has the stacks for 16-bit code at the start of their area', () => {
@@ -93,6 +138,33 @@ describe.each(ALL)('%s, redacted', (name) => {
     expect(cpus.map(({ cr0, cr4, segments }) => [cr0, cr4, segments.cs.selector])).toEqual(
       core.cpus.map(({ cr0, cr4, segments }) => [cr0, cr4, segments.cs.selector]),
     );
+  });
+});
+
+describe('the entry areas of several CPUs', () => {
+  /** What is still to be seen of a kernel with entry areas of 20 pages at so many pages from the start of their 512 GiB. */
+  function remainsOf(...areas: readonly number[]): string[] {
+    const plan = { levels: 4, ramFrames: 0x3000, directMapGib: 0x2222, largestLeaf: 2, textAt: 8 } as const;
+    const { memory, kernelRoots } = buildKernel({ ...plan, vmalloc: [] });
+    const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x900), end: gfn(0xa00) }] });
+    const space = createAddressSpace({ memory, tables, levels: 4, root: kernelRoots.swapper });
+    const start = 2 ** 52 - 2 ** 29;
+    for (const area of areas) {
+      const at = (start + area) as VirtualFrame;
+      space.map(at, (at + 20) as VirtualFrame, gfn(0x800), entryBits('P', 'A', 'XD'));
+    }
+    const notes = [qemuNote({ cr3: BigInt(kernelRoots.swapper * PAGE_SIZE) })];
+    const core = { ...readVmcore(buildCore({ notes })), memory };
+    return (extractTables(core, { redact: true }).redaction?.remains ?? []).map(({ subject }) => subject);
+  }
+
+  test('lie in an order that is still to be seen where KASLR strews them', () => {
+    expect(remainsOf(0, 0x1793c67, 0x3333)).toContain('entry-area-order');
+  });
+
+  test('tell nothing one after the other, or where there is one', () => {
+    expect(remainsOf(0, 60, 120, 180)).not.toContain('entry-area-order');
+    expect(remainsOf(0, 0x1793c67)).not.toContain('entry-area-order');
   });
 });
 

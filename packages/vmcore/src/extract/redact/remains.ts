@@ -1,6 +1,7 @@
 import { VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import { walkMappings } from '@heki/x86';
-import { ESPFIX_AREA, type KernelToRedact, MODULES_AREA, type MovePlan } from './plan-moves.ts';
+import type { Move } from './move.ts';
+import { ENTRY_AREA, ESPFIX_AREA, type KernelToRedact, MODULES_AREA, type MovePlan } from './plan-moves.ts';
 
 /** Something that KASLR chose, or a part of it, that a redacted dump still shows. */
 export interface Remains {
@@ -8,6 +9,7 @@ export interface Remains {
     | 'image-in-memory'
     | 'image-gib'
     | 'region-sides'
+    | 'entry-area-order'
     | 'espfix-page'
     | 'module-offset'
     | 'kasan-shadow';
@@ -55,6 +57,10 @@ export function remainsOf(
       detail:
         "of each region, on which side of the published direct map's end it was: the verdict under rfc-v2 depends on that",
     },
+    strewnAreas(others) > 1 && {
+      subject: 'entry-area-order',
+      detail: "in which order the CPUs' entry areas lie",
+    },
     others.some(({ start }) => start >= ESPFIX_AREA.start && start < ESPFIX_AREA.end) && {
       subject: 'espfix-page',
       detail: 'which of 16 pages has the stack for 16-bit code (espfix)',
@@ -72,4 +78,18 @@ export function remainsOf(
       },
   ];
   return all.filter((one) => one !== false);
+}
+
+/** More frames than struct cpu_entry_area has: where KASLR does not strew them, one follows the other. */
+const ENTRY_AREA_FRAMES = 64;
+
+/** The CPUs' entry areas before which there was a gap that KASLR left. */
+function strewnAreas(moves: readonly Move[]): number {
+  let before = 0;
+  return moves.filter(({ start, to }) => {
+    if (start < ENTRY_AREA.start || start >= ENTRY_AREA.end) return false;
+    const gap = start - to - before;
+    before = start - to;
+    return gap > ENTRY_AREA_FRAMES;
+  }).length;
 }

@@ -1,0 +1,29 @@
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { root } from './root.mjs';
+import { SetUpError, setUp } from './set-up.mjs';
+
+/** Sets up what is missing. Answers whether heki can run; tells why not. */
+export async function setUpOrTell() {
+  try {
+    await setUp();
+    return true;
+  } catch (error) {
+    if (!(error instanceof SetUpError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+    return false;
+  }
+}
+
+/**
+ * Is the heki command with `args`, in this process. Without arguments it does the main job: it protects the kernel that comes
+ * with heki and attacks it.
+ *
+ * @param {readonly string[]} args
+ */
+export async function runHeki(args) {
+  const main = join(root, 'packages', 'heki', 'dist', 'main.js');
+  process.argv.splice(1, process.argv.length, main, ...(args.length > 0 ? args : ['protect']));
+  await import(pathToFileURL(main).href);
+}

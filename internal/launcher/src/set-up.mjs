@@ -1,0 +1,122 @@
+// Brings the clone into a state that can run: the pinned pnpm, the dependencies, the build. What it has to say goes to
+// standard error: standard output is the command's.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { forgetDamage, isBuilt, recordBuild, removeOrphans, stateOfSources } from './build-state.mjs';
+import { withLock } from './lock.mjs';
+import { root, tool } from './root.mjs';
+import { whyItFailed } from './why-it-failed.mjs';
+
+/** The clone cannot be set up, in words for its user. */
+export class SetUpError extends Error {
+  name = 'SetUpError';
+}
+
+const stamp = join(root, 'node_modules', '.cache', 'heki', 'installed');
+
+/** Installs and builds what is not installed and built yet. Of several processes one does it, and the others wait. */
+export async function setUp() {
+  if (isInstalled() && isBuilt()) return;
+  try {
+    accessSync(root, constants.W_OK);
+  } catch {
+    throw new SetUpError(
+      `heki cannot set itself up: ${root} is not writable. Clone it to where you can write, or let its owner run ./heki once.`,
+    );
+  }
+  await withLock(
+    `set-up of ${realpathSync(root)}`,
+    async (lock) => {
+      if (!isInstalled()) await install(lock);
+      if (!isBuilt()) await build(lock);
+    },
+    () => say('Another process sets heki up; waiting for it ...'),
+  );
+}
+
+/** What an installation depends on: the lock file, every manifest, and Node. */
+function installationKey() {
+  const hash = createHash('sha256');
+  const manifests = ['packages', 'internal', 'examples'].flatMap((folder) =>
+    existsSync(join(root, folder))
+      ? readdirSync(join(root, folder)).map((name) => join(folder, name, 'package.json'))
+      : [],
+  );
+  for (const file of ['package.json', 'pnpm-lock.yaml', 'pnpm-workspace.yaml', ...manifests.sort()]) {
+    if (existsSync(join(root, file))) hash.update(file).update(readFileSync(join(root, file)));
+  }
+  return hash.update(process.version).digest('hex');
+}
+
+function isInstalled() {
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === installationKey();
+}
+
+/** Installs what the lock file names with the pnpm that package.json pins. */
+async function install(lock) {
+  const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  say('Installing dependencies ...');
+  await step('Installing dependencies', lock, 'npx', [
+    '--yes',
+    packageManager,
+    'install',
+    '--frozen-lockfile',
+    '--loglevel=warn',
+    '--config.confirm-modules-purge=false',
+  ]);
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, installationKey());
+}
+
+/** Compiles what changed since the last build or was damaged since; says so only when there is everything to compile. */
+async function build(lock) {
+  if (!existsSync(join(root, 'packages', 'heki', 'dist', 'main.js'))) say('Building ...');
+  const sources = stateOfSources();
+  forgetDamage();
+  await step('Building', lock, process.execPath, [tool('typescript', 'bin', 'tsc'), '-b']);
+  removeOrphans();
+  recordBuild(sources);
+}
+
+/** Runs a step of the set-up, whose output is shown only when it fails. */
+async function step(what, lock, command, args) {
+  const child = spawn(command, args, {
+    cwd: root,
+    shell: process.platform === 'win32',
+    stdio: ['ignore', 'pipe', 'pipe', lock],
+    env: {
+      ...process.env,
+      // A quiet npm would not say why it failed, and by itself it tries for 70 seconds before it says so.
+      npm_config_loglevel: 'error',
+      npm_config_fetch_retry_mintimeout: '1000',
+      npm_config_fetch_retry_maxtimeout: '5000',
+    },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text) => {
+      output += text;
+    });
+  }
+  const failure = await new Promise((resolve) => {
+    child.on('error', ({ code }) => resolve(code === 'ENOENT' ? `there is no ${command} in PATH` : code));
+    child.on('close', (code, signal) => resolve(code === 0 ? undefined : `it ended with ${signal ?? code}`));
+  });
+  if (failure === undefined) return;
+  throw new SetUpError(`${output.trim()}\n\n${what} failed: ${whyItFailed(output) ?? failure}`.trim());
+}
+
+function say(text) {
+  process.stderr.write(`${text}\n`);
+}

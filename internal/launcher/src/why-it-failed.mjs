@@ -1,0 +1,26 @@
+/** What npm, pnpm and Node call the usual causes, and what to do about them. */
+const CAUSES = [
+  [
+    /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT)\b/,
+    'the package registry cannot be reached (CODE). The first run needs the network, once; behind a proxy set HTTPS_PROXY',
+  ],
+  [
+    /\b(CERT_\w+|UNABLE_TO_\w+|SELF_SIGNED_CERT\w*|DEPTH_ZERO_SELF_SIGNED_CERT)\b/,
+    "the package registry's certificate is not trusted (CODE). Set NODE_EXTRA_CA_CERTS to your own authority's certificate",
+  ],
+  [/\b(ENOSPC|EDQUOT)\b/, 'no space is left (CODE). Set-up takes about 250 MiB'],
+  [/\b(EROFS|EACCES|EPERM)\b/, 'a file or folder cannot be written (CODE)'],
+];
+
+/**
+ * Why a step of the set-up failed, in a sentence, or undefined when its output tells none of the usual causes.
+ *
+ * @param {string} output
+ */
+export function whyItFailed(output) {
+  for (const [pattern, text] of CAUSES) {
+    const code = pattern.exec(output)?.[1];
+    if (code !== undefined) return text.replace('CODE', code);
+  }
+  return undefined;
+}

@@ -1,0 +1,49 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { figuresOf, type Result, survivorText } from './result.ts';
+import { rankOf } from './sample.ts';
+
+const result = (line: number, status: Result['status'], fileName = 'packages/ept/src/ept.ts'): Result => ({
+  fileName,
+  location: { start: { line, column: 3 }, end: { line, column: 8 } },
+  mutatorName: 'EqualityOperator',
+  replacement: 'a <= b',
+  status,
+});
+
+it('counts what tests found, what they did not find and what no test runs', () => {
+  const results = (
+    ['Killed', 'Timeout', 'RuntimeError', 'Survived', 'NoCoverage', 'Ignored', 'CompileError'] as const
+  ).map((status, i) => result(i, status));
+  const { all, killed, survivors } = figuresOf(results, true);
+  expect({ all, killed, survivors: survivors.map(({ status }) => status) }).toEqual({
+    all: 6,
+    killed: 3,
+    survivors: ['Survived', 'NoCoverage'],
+  });
+});
+
+it('of a run that ended early counts no mutant behind the last that was run', () => {
+  const order = [1, 2, 3, 4, 5, 6]
+    .map((line) => result(line, 'NoCoverage'))
+    .sort((a, b) => (rankOf({ id: '', ...a }) < rankOf({ id: '', ...b }) ? -1 : 1));
+  const results = order.map((one, i) => (i === 1 ? { ...one, status: 'Killed' as const } : one));
+  expect(figuresOf(results, false)).toMatchObject({ killed: 1, survivors: [{ status: 'NoCoverage' }] });
+  expect(figuresOf(results, true).survivors).toHaveLength(5);
+  expect(figuresOf(order, false)).toMatchObject({ killed: 0, survivors: [] });
+});
+
+it('tells a survivor by its place, what was there and what nobody misses', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
+  try {
+    const path = join(folder, 'a.ts');
+    writeFileSync(path, 'first\n  a < b;\n');
+    expect(survivorText(result(2, 'NoCoverage', path))).toBe(
+      `${path}:2:3 EqualityOperator (no test runs it)\n  - a < b\n  + a <= b`,
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

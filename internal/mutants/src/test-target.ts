@@ -1,0 +1,40 @@
+// Has Stryker test the mutants of one package, in a process of its own that a time limit can end: NAME SIZE RESULTS.
+import { fileURLToPath } from 'node:url';
+import { Stryker } from '@stryker-mutator/core';
+import type { SampleOptions } from './plugins.ts';
+import { patternsOf, TARGETS } from './targets.ts';
+
+const [name = '', size, results = ''] = process.argv.slice(2);
+const target = TARGETS.find((one) => one.name === name);
+if (target === undefined) throw new Error(`no package ${name} is mutated`);
+
+process.env.HEKI_MUTANTS = name;
+const sample: SampleOptions = { sample: { size: Number(size), results } };
+await new Stryker({
+  ...sample,
+  mutate: patternsOf(target),
+  // The sandbox: the package's sources, and what its tests read. Its dependencies are linked, and of them only the manifests of the
+  // compiler are looked for here.
+  ignorePatterns: [
+    ...['/*', '!/packages', '!/fixtures', '!/vectors', '!/tsconfig.base.json'],
+    ...['/packages/*/*', '!/packages/*/tsconfig.json', `!/packages/${name}/*`, 'node_modules', 'dist'],
+  ],
+  tempDirName: '.mutants',
+  cleanTempDir: 'always',
+  testRunner: 'vitest',
+  vitest: { configFile: fileURLToPath(new URL('../tests.config.mjs', import.meta.url)), related: false },
+  coverageAnalysis: 'perTest',
+  concurrency: 1,
+  checkers: ['sample'],
+  ignorers: ['error-texts'],
+  mutator: { excludedMutations: ['StringLiteral'] },
+  disableTypeChecks: false,
+  reporters: ['lines'],
+  plugins: [
+    fileURLToPath(import.meta.resolve('@stryker-mutator/vitest-runner')),
+    fileURLToPath(new URL('plugins.js', import.meta.url)),
+  ],
+  warnings: false,
+  allowConsoleColors: false,
+  logLevel: 'warn' as never,
+}).runMutationTest();

@@ -1,0 +1,20 @@
+import type { FindingKind } from '../finding.ts';
+import { occurrenceWithoutMemory, pagesText } from '../occurrence.ts';
+
+export const TABLES_ABSENT: FindingKind = {
+  id: 'heki/tables-absent',
+  title: 'Page tables that the dump lacks',
+  worst: 'high',
+  explanation:
+    'Entries of the kernel name page tables that are not in the dump: what they map nobody has looked at, and an audit that has not seen all mappings passes nothing.',
+  attack:
+    'An entry that leads to memory outside the dump (of a device, of a balloon, behind the end of a dump that was cut short) hides what is behind it.',
+  legitimate: 'A dump that was cut short, or filtered so that page tables are left out.',
+  advice:
+    "Dump the whole of the guest's memory again, and compare the frames that the entries name with its memory map.",
+  *find({ absentTables }) {
+    if (absentTables === 0) return;
+    const summary = `${pagesText(absentTables)} of page tables are not in the dump.`;
+    yield occurrenceWithoutMemory('page tables', 'high', summary);
+  },
+};

@@ -1,0 +1,73 @@
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { ErrorPlace } from '@heki/physical-memory';
+import { fileErrorText, InputError } from '../failure.ts';
+import { printable } from '../printable.ts';
+
+/** What a module of the user's exports, by name. */
+export type ModuleExports = Readonly<Record<string, unknown>>;
+
+/** What somebody else's code throws can be of any length. */
+const LONGEST = 500;
+
+/**
+ * Loads the ES module at `path` and runs its code.
+ *
+ * @throws {InputError} when it is not there, cannot be loaded, or throws; names the place in it
+ */
+export async function importModule(path: string): Promise<ModuleExports> {
+  const file = resolve(path);
+  try {
+    if ((await stat(path)).isDirectory())
+      throw new InputError('is a directory, expected an ES module', { file: path });
+  } catch (error) {
+    const why = fileErrorText(error);
+    throw why === undefined ? error : new InputError(why, { file: path });
+  }
+  try {
+    return await import(pathToFileURL(file).href);
+  } catch (error) {
+    throw new InputError(`cannot be loaded: ${thrownText(error)}`, { file: path, ...placeIn(file, error) });
+  }
+}
+
+/** What somebody else's code threw, whatever it is: one paragraph that a terminal can show. */
+export function thrownText(thrown: unknown): string {
+  let text: string;
+  try {
+    text =
+      thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : `${typeof thrown} ${String(thrown)}`;
+  } catch {
+    text = 'something that cannot be printed';
+  }
+  return printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text);
+}
+
+/** Where in the module `file` an error comes from, as far as its stack tells. */
+function placeIn(file: string, error: unknown): Pick<ErrorPlace, 'line' | 'column'> {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  for (const name of [pathToFileURL(file).href, file]) {
+    const start = stack.indexOf(`${name}:`);
+    const [, line, column] = start < 0 ? [] : (/^:(\d+):(\d+)/.exec(stack.slice(start + name.length)) ?? []);
+    if (line !== undefined && column !== undefined) return { line: Number(line), column: Number(column) };
+  }
+  return {};
+}
+
+/** A kind of value, for an error: `a function`, `nothing`, `a Promise`. */
+export function kindOf(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array';
+  if (value instanceof Promise) return 'a Promise';
+  const kind = typeof value;
+  return kind === 'object' ? 'an object' : `a ${kind}`;
+}
+
+/** The value as an object whose fields can be looked at; `undefined` for anything else. */
+export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Promise)
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined;
+}

@@ -1,0 +1,348 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { projectFile, runCommand } from '../testing/run-command.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-modules-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+let files = 0;
+function file(text: string, ending = 'mjs'): string {
+  const path = join(scratch, `file-${files++}.${ending}`);
+  writeFileSync(path, text);
+  return path;
+}
+
+const MINE = projectFile('examples/write-a-backend/src/mine.mjs');
+const REMAP = projectFile('examples/write-an-attack/src/remap-text.mjs');
+const boot = (...args: string[]) => runCommand(['boot', '--memory', '64MiB', ...args]);
+
+/** A module that hands on the parts of mine.mjs, but for what `changes` says. */
+const changed = (changes: string): string =>
+  file(`export default (settings) => ({ name: 'x', createVirtualMachine() {}, describe() {}, processor: settings.processor, capabilities: {
+    policyOwner: 'vmm', executeSplit: 'full', executeOnly: true, readDenial: true, immutability: { kind: 'none' },
+    unrequested: {}, granule: 4096, largePages: 'split-by-backend', pins: {}, bypasses: [], inForce: 'on-return',
+    failure: 'all-or-nothing', denialsDecidedBy: 'vmm', verdicts: [], lifeCycle: {}, saveRestore: false }, ${changes} });`);
+
+describe('a module', () => {
+  test.each(['--hypervisor', '--attack'])('for %s that is not there is told by its name', async (flag) => {
+    const path = join(scratch, 'none.mjs');
+    const { exitCode, stdout, stderr } = await boot(flag, path);
+    expect(stderr).toBe(`heki: ${path}: no such file\n`);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+  });
+
+  test.each([
+    ['a directory', () => `${scratch}/`, /: is a directory, expected an ES module/],
+    ['a mistake in its syntax', () => file('export default {\n  name: ;\n};'), /cannot be loaded: /],
+    [
+      'code that throws',
+      () => file("\nthrow new RangeError('so \\x1b[31mred');"),
+      /mjs:2:7: cannot be loaded: RangeError: so \\x1b\[31mred$/,
+    ],
+    [
+      'code that throws what is no error',
+      () => file('throw Object.create(null);'),
+      /cannot be loaded: something that cannot be printed$/,
+    ],
+    ['a package that is not there', () => file("import 'not-there';"), /cannot be loaded: Error: /],
+    [
+      'no default export',
+      () => file('export const x = 1;'),
+      /: its default export is nothing, expected a function that makes a hypervisor/,
+    ],
+    [
+      'a default export of another kind',
+      () => file('export default [];'),
+      /is an empty array, expected a function/,
+    ],
+    [
+      'a driver of another kind',
+      () => file('export default () => ({}); export const driver = 3;'),
+      /: its export driver is a number, expected a function that fills the port/,
+    ],
+  ])('with %s is an error that says what was expected', async (_, make, expected) => {
+    const { exitCode, stdout, stderr } = await boot('--hypervisor', make());
+    expect(stderr.trimEnd()).toMatch(expected);
+    expect(stderr).not.toContain('\u001b');
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+  });
+});
+
+describe('a backend of the user', () => {
+  test.each([
+    ['nothing', () => file('export default () => {};'), /made nothing, expected a hypervisor$/],
+    ['a promise', () => file('export default async () => ({});'), /made a Promise, expected a hypervisor$/],
+    [
+      'an error',
+      () => file("export default () => { throw new Error('not today') };"),
+      /makes no hypervisor of these settings: Error: not today$/,
+    ],
+    [
+      'no name',
+      () => changed('name: undefined'),
+      /the name of the hypervisor is nothing, expected up to 64 letters/,
+    ],
+    [
+      'a name for a terminal',
+      () => changed("name: '\\x1b[2J'"),
+      /the name of the hypervisor is "\\u001b\[2J", expected/,
+    ],
+    [
+      'no machines',
+      () => changed('createVirtualMachine: 1'),
+      /createVirtualMachine of the hypervisor is a number, expected a function$/,
+    ],
+    [
+      'no capabilities',
+      () => changed('capabilities: null'),
+      /capabilities of the hypervisor are null, expected an object$/,
+    ],
+    [
+      'half its capabilities',
+      () => changed("capabilities: { policyOwner: 'vmm' }"),
+      /capabilities.executeSplit is nothing, expected string$/,
+    ],
+    [
+      'another processor',
+      () => changed("processor: { name: 'z80' }"),
+      /the processor of the hypervisor is "z80", expected intel-vt-rp, which the settings name/,
+    ],
+  ])('that makes %s is refused, and told what was expected', async (_, make, expected) => {
+    const path = make();
+    const { exitCode, stderr } = await boot('--hypervisor', path);
+    expect(stderr).toContain(`heki: ${path}: `);
+    expect(stderr.trimEnd()).toMatch(expected);
+    expect(exitCode).toBe(2);
+  });
+
+  test('without a driver is found by no kernel', async () => {
+    const path = file(`export { default } from ${JSON.stringify(MINE)};`);
+    const { stdout } = await boot('--hypervisor', path, '--cpu', 'amd-zen4', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ heki: { early: 'no-hypervisor' }, boot: 'works' });
+  });
+
+  test('protects a kernel, and what it denies is read from what it did', async () => {
+    const { exitCode, stdout } = await runCommand([
+      'protect',
+      '--hypervisor',
+      MINE,
+      '--cpu',
+      'amd-zen4',
+      '--json',
+    ]);
+    const { hypervisor, verdict, attacks, warnings } = JSON.parse(stdout);
+    expect({ exitCode, hypervisor, inForce: verdict.inForce }).toEqual({
+      exitCode: 0,
+      hypervisor: MINE,
+      inForce: true,
+    });
+    expect(warnings).toContainEqual({
+      id: 'unjudged',
+      message: `no outside implementation has judged the model of ${MINE}`,
+    });
+    const stopped = attacks.filter(({ standing }: { standing: string }) => standing === 'stopped-by-heki');
+    expect(
+      stopped.map(({ name, with: { by } }: { name: string; with: { by: string } }) => [name, by]),
+    ).toEqual([
+      ['store-text-after-pte-edit', 'second-level'],
+      ['execute-data', 'second-level'],
+      ['clear-smep', 'cr-pin'],
+    ]);
+  });
+
+  test('boots kernels and does the work, as those do that come with heki', async () => {
+    const { exitCode, stdout } = await boot(
+      '--hypervisor',
+      MINE,
+      '--cpu',
+      'amd-zen4',
+      '--workload',
+      'module-load',
+      '--json',
+    );
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout)[0].outcomes).toMatchObject({ 'no Heki': { verdict: 'works' } });
+    expect(JSON.stringify(JSON.parse(stdout)[0].outcomes)).not.toContain('breaks');
+  });
+
+  test('is named by a scenario relative to its file', async () => {
+    const path = file(JSON.stringify({ machine: { memory: '64MiB', hypervisor: './none.mjs' } }), 'json');
+    expect((await runCommand(['boot', '--scenario', path])).stderr).toContain(
+      `${join(scratch, 'none.mjs')}: no such file`,
+    );
+  });
+});
+
+const attack = (
+  fields: string,
+  run = "return { outcome: 'not-tried', reason: 'there is nothing' };",
+): string =>
+  file(
+    `export default { name: 'mine', title: 'try', meaning: 'much', run(attacker) { ${run} }, ${fields} };`,
+  );
+
+describe('an attack of the user', () => {
+  test.each([
+    [
+      'no attack',
+      () => file('export default () => {};'),
+      /: default export is a function, expected an attack: \{ name, title, meaning, run \}/,
+    ],
+    [
+      'no attacks',
+      () => file('export default [];'),
+      /: its default export is an empty array, expected attacks$/,
+    ],
+    [
+      'no name',
+      () => attack('name: undefined'),
+      /: default export.name is nothing, expected small letters, digits and hyphens/,
+    ],
+    [
+      'a name for a terminal',
+      () => attack("name: '\\x1b[2J'"),
+      /.name is "\\u001b\[2J", expected small letters/,
+    ],
+    [
+      'the name of another',
+      () => attack("name: 'store-data'"),
+      /: attack store-data: expected another name, for heki has an attack of this one$/,
+    ],
+    ['no title', () => attack("title: ''"), /.title is a string, expected a text of 1 to 200 characters$/],
+    ['nothing to run', () => attack('run: 1'), /.run is a number, expected a function/],
+    ['another part', () => attack("part: 'stack'"), /.part is a string, expected 'text' or 'data'$/],
+    ['another claim', () => attack('claim: { profiles: [] }'), /.claim is an object, expected \{ profiles/],
+    [
+      'its second attack',
+      () => file("export default [{ name: 'a', title: 'a', meaning: 'a', run() {} }, {}];"),
+      /: default export, attack 1.name is nothing/,
+    ],
+    [
+      'code that throws',
+      () => attack('x: 1', "throw new Error('\\x1b[31m')"),
+      /: attack mine threw Error: \\x1b\[31m$/,
+    ],
+    ['no verdict', () => attack('x: 1', ''), /: attack mine gave nothing, expected a verdict/],
+    ['a promise', () => attack('x: 1', 'return Promise.resolve()'), /gave a Promise, expected a verdict/],
+    [
+      'another outcome',
+      () => attack('x: 1', "return { outcome: 'won', reason: '' }"),
+      /an outcome that is a string, expected one of succeeded, blocked/,
+    ],
+    [
+      'a success without a deed',
+      () => attack('x: 1', "return { outcome: 'succeeded', reason: '' }"),
+      /says succeeded and did nothing: expected not-tried$/,
+    ],
+    [
+      "another's step",
+      () => attack('x: 1', "attacker.readCr(4); return { outcome: 'blocked', reason: '', decisive: {} }"),
+      /gave a decisive step that is not one of its own$/,
+    ],
+  ])('with %s is an error that says what was expected', async (_, make, expected) => {
+    const path = make();
+    const { exitCode, stdout, stderr } = await boot('--attack', path);
+    expect(stderr).toContain(`heki: ${path}`);
+    expect(stderr.trimEnd()).toMatch(expected);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+  });
+
+  test('is tried beside those that come with heki, with Heki and without', async () => {
+    const { exitCode, stdout } = await runCommand(['protect', '--attack', REMAP, '--json']);
+    const { attacks } = JSON.parse(stdout);
+    expect(attacks).toHaveLength(7);
+    expect(attacks[6]).toMatchObject({
+      name: 'remap-text',
+      without: { outcome: 'succeeded' },
+      with: { outcome: 'succeeded' },
+      standing: 'not-stopped',
+      claimed: false,
+      claimedBy: { hardened: [] },
+    });
+    expect(exitCode).toBe(0);
+  });
+
+  test('is tried in the end of a life, unless a step names it', async () => {
+    const { steps } = JSON.parse((await boot('--attack', REMAP, '--json')).stdout);
+    expect(steps).toMatchObject([{ step: { do: 'attack', how: 'remap-text' }, verdict: 'works' }]);
+    const named = file(
+      JSON.stringify({ steps: [{ do: 'attack', how: 'remap-text', expect: 'works' }] }),
+      'json',
+    );
+    const again = JSON.parse((await boot('--attack', REMAP, '--scenario', named, '--json')).stdout);
+    expect(again.steps).toMatchObject([{ expected: true }]);
+  });
+
+  test('says in words for people what it did, whatever the words are', async () => {
+    const path = attack(
+      "title: 'a \\x1b[2J title'",
+      "attacker.readCr(4); return { outcome: 'blocked', reason: 'it \\x1b[2J failed' };",
+    );
+    const { stdout } = await runCommand(['protect', '--attack', path]);
+    expect(stdout).toContain('a \\x1b[2J title');
+    expect(stdout).toContain('it \\x1b[2J failed');
+    expect(stdout).not.toContain('\u001b');
+  });
+});
+
+describe('a scenario', () => {
+  test('names modules with attacks, for its own steps and for those of files that include it', async () => {
+    const inner = file(
+      JSON.stringify({ attacks: [REMAP], steps: [{ do: 'attack', how: 'remap-text', expect: 'works' }] }),
+      'json',
+    );
+    const outer = file(
+      JSON.stringify({
+        include: [inner],
+        attacks: [REMAP],
+        steps: [{ do: 'attack', how: 'remap-text', expect: 'works' }],
+      }),
+      'json',
+    );
+    const { exitCode, stdout } = await boot('--scenario', outer, '--json');
+    expect(JSON.parse(stdout).steps).toMatchObject([{ expected: true }, { expected: true }]);
+    expect(exitCode).toBe(0);
+  });
+
+  test.each([
+    [
+      'an attack that nobody has',
+      { steps: [{ do: 'attack', how: 'remap-txt' }] },
+      ':5:14 at steps.0.how: there is no attack remap-txt: expected one of store-text, ',
+    ],
+    [
+      'a defect that nobody has',
+      { machine: { defects: { 'B-H99': true } } },
+      ':4:16 at machine.defects.B-H99: defect B-H99: neither the guest nor the hypervisor kvm has it',
+    ],
+    [
+      'a hypervisor that nobody has',
+      { machine: { hypervisor: 'vmware' } },
+      ':3:19 at machine.hypervisor: --hypervisor vmware: expected one of kvm, ',
+    ],
+    [
+      'a processor without what it changes',
+      { machine: { cpu: { profile: 'amd-zen4', ept: {} } } },
+      ':3:12 at machine.cpu: cpu amd-zen4: it has no EPT to change',
+    ],
+    [
+      'a secure kernel where there is none',
+      { machine: { secureKernel: 'hardened' } },
+      ':3:21 at machine.secureKernel: --secure-kernel: kvm has none',
+    ],
+  ])('with %s is told the file and the place', async (_, scenario, expected) => {
+    const path = file(JSON.stringify(scenario, undefined, 2), 'json');
+    const { exitCode, stderr } = await boot('--scenario', path);
+    expect(stderr).toContain(`heki: ${path}${expected}`);
+    expect(exitCode).toBe(3);
+  });
+
+  test('is not blamed for what the options of the command say', async () => {
+    const path = file(JSON.stringify({ machine: { defects: { 'B-H1': true } } }), 'json');
+    const { exitCode, stderr } = await boot('--scenario', path, '--defect', 'B-H99');
+    expect(stderr).toMatch(/^heki: defect B-H99: /);
+    expect(exitCode).toBe(2);
+  });
+});

@@ -1,0 +1,122 @@
+import { FRAME_END, type Gfn, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
+import { HypervisorError } from './error.ts';
+import type { GuestMemoryRegion } from './host.ts';
+
+/** A part of a region. */
+export interface GuestRegionPart {
+  readonly region: GuestMemoryRegion;
+  readonly start: Gfn;
+  readonly end: Gfn;
+}
+
+/** The memory of one virtual machine, for a backend to keep: regions that do not overlap, found by their frames. */
+export interface GuestRegions {
+  /** In the order of their frames. */
+  readonly all: readonly GuestMemoryRegion[];
+  /** One past the last frame of memory. */
+  readonly end: number;
+  find(gfn: Gfn): GuestMemoryRegion | undefined;
+  /** What of the frames `start` .. `end` - 1 is memory, in order. */
+  parts(start: number, end: number): GuestRegionPart[];
+  /** Whether a frame of `start` .. `end` - 1 is memory. */
+  overlaps(start: number, end: number): boolean;
+  /** @throws {HypervisorError} when it overlaps another region, is empty or lies beyond all memory */
+  add(region: GuestMemoryRegion): void;
+  /** @throws {HypervisorError} when no region starts there */
+  remove(start: Gfn): GuestMemoryRegion;
+  /** Guest memory past every right: what the hypervisor itself and devices see. */
+  readonly memory: PhysicalMemory<Gfn>;
+}
+
+const endOf = (region: GuestMemoryRegion): number => region.start + region.frames;
+
+/** No regions, of a guest in the host memory `host`. */
+export function createGuestRegions(host: PhysicalMemory<Pfn>): GuestRegions {
+  const all: GuestMemoryRegion[] = [];
+  let last: GuestMemoryRegion | undefined;
+
+  /** The index of the first region that ends after `frame`. */
+  function indexAfter(frame: number): number {
+    let low = 0;
+    let high = all.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const region = all[middle];
+      if (region !== undefined && endOf(region) <= frame) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  function find(gfn: Gfn): GuestMemoryRegion | undefined {
+    if (last !== undefined && gfn >= last.start && gfn < endOf(last)) return last;
+    const region = all[indexAfter(gfn)];
+    if (region === undefined || gfn < region.start) return undefined;
+    last = region;
+    return region;
+  }
+
+  function overlaps(start: number, end: number): boolean {
+    const region = all[indexAfter(start)];
+    return region !== undefined && start < end && region.start < end;
+  }
+
+  function backing(gfn: Gfn): Pfn | undefined {
+    const region = find(gfn);
+    return region && ((region.backing + (gfn - region.start)) as Pfn);
+  }
+
+  return {
+    all,
+    get end() {
+      const highest = all.at(-1);
+      return highest === undefined ? 0 : endOf(highest);
+    },
+    find,
+    overlaps,
+    parts(start, end) {
+      const parts: GuestRegionPart[] = [];
+      for (let index = indexAfter(start); index < all.length; index++) {
+        const region = all[index];
+        if (region === undefined || region.start >= end) break;
+        parts.push({
+          region,
+          start: Math.max(start, region.start) as Gfn,
+          end: Math.min(end, endOf(region)) as Gfn,
+        });
+      }
+      return parts;
+    },
+    add(region) {
+      const { start, frames } = region;
+      const range = `guest frames 0x${start.toString(16)}-0x${(start + frames).toString(16)}`;
+      if (!(frames > 0) || start < 0 || endOf(region) > FRAME_END) {
+        throw new HypervisorError(
+          `${range} are no region: expected at least one frame, all below 0x${FRAME_END.toString(16)}`,
+        );
+      }
+      if (overlaps(start, endOf(region)))
+        throw new HypervisorError(`${range} overlap other memory of the guest`);
+      all.splice(indexAfter(start), 0, region);
+    },
+    remove(start) {
+      const index = indexAfter(start);
+      const region = all[index];
+      if (region?.start !== start)
+        throw new HypervisorError(`no memory starts at guest frame 0x${start.toString(16)}`);
+      all.splice(index, 1);
+      last = undefined;
+      return region;
+    },
+    memory: {
+      page(gfn) {
+        const frame = backing(gfn);
+        return frame === undefined ? undefined : host.page(frame);
+      },
+      writablePage(gfn) {
+        const frame = backing(gfn);
+        return frame === undefined ? undefined : host.writablePage(frame);
+      },
+    },
+  };
+}

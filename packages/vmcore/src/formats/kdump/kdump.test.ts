@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto';
+import { type Gfn, gfn, PAGE_SIZE } from '@heki/physical-memory';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { bytesSource } from '../../byte-source.ts';
+import { infoTlbLine } from '../../info-tlb.ts';
+import { openVmcore } from '../../node/open-vmcore.ts';
+import { resolveKernelRoot } from '../../root/resolve-kernel-root.ts';
+import { buildFlattened, buildKdump, type KdumpPage } from '../../testing/build-kdump.ts';
+import { fixturePath, inflatedFixture } from '../../testing/fixtures.ts';
+import { PACKING_FLAGS, type Packing, packedPages } from '../../testing/packed-pages.ts';
+import { walkSlowly } from '../../testing/walk-slowly.ts';
+import { readVmcore, type Vmcore } from '../../vmcore.ts';
+
+const { tablePages, pages, packed } = packedPages();
+const original = openVmcore(fixturePath('stage61-rest_init.elf.gz'));
+const frames = original.segments.flatMap(({ start, end }) =>
+  Array.from({ length: (end - start) / PAGE_SIZE }, (_, i) => start / PAGE_SIZE + i),
+);
+/** The notes of the original, as the file has them. */
+const notes = (() => {
+  const file = new Uint8Array(inflatedFixture('stage61-rest_init.elf.gz'));
+  const view = new DataView(file.buffer);
+  const at = Number(view.getBigUint64(64 + 8, true));
+  return file.subarray(at, at + Number(view.getBigUint64(64 + 32, true)));
+})();
+
+function tablesBy(packing: Packing): KdumpPage[] {
+  return frames.map((frame, index) => {
+    const bytes = packed[packing][index] ?? Buffer.alloc(0);
+    // As makedumpfile does: what does not get smaller is kept as it is.
+    const packs = bytes.length < PAGE_SIZE;
+    return {
+      frame,
+      bytes: packs ? bytes : (pages[index] ?? bytes),
+      flags: packs ? PACKING_FLAGS[packing] : 0,
+    };
+  });
+}
+
+function walked(core: Vmcore): string {
+  const { root, levels } = resolveKernelRoot(core);
+  return `${walkSlowly(core.memory, root, levels).map(infoTlbLine).join('\n')}\n`;
+}
+
+const infoTlb = inflatedFixture('stage61-rest_init.info-tlb.txt.gz').toString();
+
+describe('a kdump', () => {
+  it('has as many pages as the dump that its vectors were made of', () => {
+    expect(frames.length).toBe(tablePages);
+  });
+
+  it.each(['zlib', 'lzo', 'lzo999', 'snappy', 'zstd'] as const)(
+    'packed by %s is walked as the guest',
+    (packing) => {
+      const core = readVmcore(buildKdump({ pages: tablesBy(packing), notes, frames: 65_536 }));
+      expect(walked(core)).toBe(infoTlb);
+      expect(core.cpus).toEqual(original.cpus);
+      expect(core.segments).toEqual(original.segments.map(({ start, end }) => ({ start, end })));
+    },
+  );
+
+  it('may pack each page in another way', () => {
+    const ways = ['zlib', 'lzo', 'snappy', 'zstd'] as const;
+    const mixed = frames.flatMap((_, index) => tablesBy(ways[index % 4] ?? 'zlib')[index] ?? []);
+    expect(walked(readVmcore(buildKdump({ pages: mixed, notes })))).toBe(infoTlb);
+  });
+
+  it('that was flattened is the same, however it was cut into chunks and in which order they came', () => {
+    const file = buildKdump({ pages: tablesBy('lzo'), notes });
+    const flat = (chunks: Parameters<typeof buildFlattened>[0]) => walked(readVmcore(buildFlattened(chunks)));
+    fc.assert(
+      fc.property(fc.array(fc.nat(file.length), { maxLength: 8 }), fc.boolean(), (cuts, backwards) => {
+        const points = [...new Set([0, ...cuts, file.length])].sort((a, b) => a - b);
+        const chunks = points.slice(1).map((end, index) => {
+          const offset = points[index] ?? 0;
+          return { offset, bytes: file.subarray(offset, end) };
+        });
+        // Headers are written first as far as they are known, and once more in the end.
+        const header = { offset: 0, bytes: new Uint8Array(4096).fill(0x55) };
+        expect(flat([header, ...(backwards ? chunks.reverse() : chunks)])).toBe(infoTlb);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('that was split is whole again when all parts are named, in any order', () => {
+    const all = { pages: tablesBy('zlib'), notes, frames: 65_536 };
+    const middle = frames[Math.floor(frames.length / 2)] ?? 0;
+    const [low, high] = [
+      { start: 0, end: middle },
+      { start: middle, end: 65_536 },
+    ].map((part) => bytesSource(buildKdump({ ...all, part })));
+    if (low === undefined || high === undefined) throw new Error('two parts');
+    for (const parts of [
+      [low, high],
+      [high, low],
+    ]) {
+      const core = readVmcore(parts);
+      expect(core.warnings).toEqual([]);
+      expect(walked(core)).toBe(infoTlb);
+      expect(core.segments).toEqual(original.segments.map(({ start, end }) => ({ start, end })));
+    }
+    const none = buildKdump({ ...all, part: { start: 65_536, end: 65_536 } }).subarray(0, 5 * 4096);
+    expect(walked(readVmcore([low, high, bytesSource(none)]))).toBe(infoTlb);
+    const alone = readVmcore(high);
+    expect(alone.memory.page(gfn(middle))).toEqual(original.memory.page(gfn(middle)));
+    expect(alone.memory.page(frames[0] as Gfn)).toBeUndefined();
+    expect(alone.warnings[0]?.message).toBe(
+      `of a dump that was split, a part is missing: memory from 0x0 to 0x${(middle * PAGE_SIZE).toString(16)} is absent; name all parts`,
+    );
+    expect(() => readVmcore([low, bytesSource(buildKdump(all))])).toThrow('file 2 is no part of a dump');
+  });
+
+  it('lacks what was filtered out: absent, and not zero', () => {
+    const zero = { frame: 5, bytes: new Uint8Array(4096) };
+    const { memory, segments } = readVmcore(buildKdump({ pages: [zero, { ...zero, frame: 9 }], frames: 20 }));
+    expect(new Uint32Array(memory.page(gfn(5)) ?? [1])).toEqual(new Uint32Array(1024));
+    for (const frame of [0, 4, 6, 8, 10, 19, 20, 2 ** 40 - 1])
+      expect(memory.page(gfn(frame))).toBeUndefined();
+    expect(segments).toEqual([
+      { start: 0x5000, end: 0x6000 },
+      { start: 0x9000, end: 0xa000 },
+    ]);
+  });
+
+  it('tells of frames beyond 32 bits by the fields of version 6', () => {
+    const page = { frame: 70_000, bytes: new Uint8Array(4096).fill(7) };
+    const old = buildKdump({ pages: [page], version: 5 });
+    expect(readVmcore(old).memory.page(gfn(70_000))?.[0]).toBe(0x07070707);
+    const recent = buildKdump({ pages: [page] });
+    new DataView(recent.buffer).setUint32(440, 0, true);
+    expect(readVmcore(recent).memory.page(gfn(70_000))?.[0]).toBe(0x07070707);
+  });
+
+  it('has VMCOREINFO in its notes or beside them', () => {
+    const beside = readVmcore(buildKdump({ vmcoreinfo: 'OSRELEASE=6.1.0\nNUMBER(phys_base)=-4096\n' }));
+    expect(beside.vmcoreinfo?.release).toBe('6.1.0');
+    expect(beside.vmcoreinfo?.number('phys_base')).toBe(-4096n);
+    expect(readVmcore(buildKdump({ notes })).vmcoreinfo?.release).toBe(original.vmcoreinfo?.release);
+  });
+
+  it('holds any set of pages, as a bitmap of single bits does', () => {
+    const set = fc.uniqueArray(fc.nat(5000), { maxLength: 300 });
+    const runs = fc
+      .array(fc.tuple(fc.nat(4000), fc.integer({ min: 1, max: 700 })), { maxLength: 5 })
+      .map((list) => [
+        ...new Set(list.flatMap(([from, n]) => Array.from({ length: n }, (_, i) => from + i))),
+      ]);
+    fc.assert(
+      fc.property(fc.oneof(set, runs), (held) => {
+        const page = (frame: number) =>
+          new Uint8Array(Uint32Array.from({ length: 1024 }, () => frame).buffer);
+        const core = readVmcore(
+          buildKdump({ pages: held.map((frame) => ({ frame, bytes: page(frame) })), frames: 5001 }),
+        );
+        for (let frame = 0; frame < 5001; frame += 1) {
+          expect(core.memory.page(gfn(frame))?.[0]).toBe(held.includes(frame) ? frame : undefined);
+        }
+        const told = core.segments.flatMap(({ start, end }) =>
+          Array.from({ length: (end - start) / PAGE_SIZE }, (_, i) => start / PAGE_SIZE + i),
+        );
+        expect(told).toEqual([...held].sort((a, b) => a - b));
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+describe('a real kdump, cut to its page tables', () => {
+  it.each([
+    ['of makedumpfile, filtered and packed by zlib', 'kdump-makedumpfile', 0],
+    ['of QEMU, flattened', 'kdump-qemu-flattened', 1],
+  ])('%s is walked as QEMU walked the guest', (_, name, cpus) => {
+    const core = openVmcore(fixturePath(`formats/${name}.gz`));
+    expect(core.format).toBe('kdump (zlib)');
+    expect(core.cpus.length).toBe(cpus);
+    const text = walked(core);
+    expect(text.split('\n').length - 1).toBe(10_594);
+    expect(createHash('sha256').update(text).digest('hex')).toBe(
+      'a6abcec94a527f40274d8d3204dffced817eff6f8936850cb283b87d3135e4f0',
+    );
+  });
+});
+
+describe('a kdump that is damaged', () => {
+  const whole = buildKdump({ pages: tablesBy('zlib'), notes });
+
+  it('is refused where it is wrong', () => {
+    const damaged = (change: (view: DataView) => void) => {
+      const bytes = whole.slice();
+      change(new DataView(bytes.buffer));
+      return () => readVmcore(bytes);
+    };
+    expect(damaged((view) => view.setUint32(428, 65_536, true))).toThrow(
+      'block_size is 65536: expected 4096',
+    );
+    expect(damaged((view) => view.setUint32(436, 0, true))).toThrow('bitmap_blocks is 0, but the dump is of');
+    expect(damaged((view) => view.setUint32(436, 2 ** 32 - 1, true))).toThrow('expected at most 1073741824');
+    expect(damaged((view) => view.setUint32(432, 2 ** 32 - 1, true))).toThrow('truncated');
+    expect(damaged((view) => view.setBigUint64(4096 + 96, 2n ** 63n, true))).toThrow('max_mapnr_64');
+    expect(damaged((view) => view.setBigUint64(4096 + 56, 2n ** 40n, true))).toThrow('bytes of notes');
+    expect(() => readVmcore(buildKdump({ machine: 'aarch64' }))).toThrow('a kdump of a machine "aarch64"');
+    expect(() => readVmcore(whole.subarray(0, 500))).toThrow('truncated');
+  });
+
+  it('gives an error for a page that cannot be unpacked, and not an absent one', () => {
+    const at = (frame: number, flags: number, bytes: Uint8Array) => () =>
+      readVmcore(buildKdump({ pages: [{ frame, bytes, flags }] })).memory.page(gfn(frame));
+    const [zlib] = packed.zlib;
+    const broken = Uint8Array.from(zlib ?? []);
+    broken[broken.length - 1] = (broken.at(-1) ?? 0) ^ 1;
+    expect(at(3, 1, broken)).toThrow('damaged zlib data: its checksum is wrong (at file offset 0x');
+    for (const flags of [1, 2, 4, 32]) expect(at(3, flags, new Uint8Array(50).fill(200))).toThrow('damaged');
+    expect(at(3, 0, new Uint8Array(4095))).toThrow('a page of 4095 bytes: expected 4096');
+    expect(at(3, 3, new Uint8Array(10))).toThrow('expected one way of packing it');
+    expect(at(3, 0, new Uint8Array(8193))).toThrow('a page of 8193 bytes: expected at most 8192');
+  });
+
+  it('that was cut short lacks its last pages, and says so', () => {
+    const last = gfn(frames.at(-1) ?? 0);
+    const cut = readVmcore(whole.subarray(0, whole.length - 10));
+    expect(cut.memory.page(last)).toBeUndefined();
+    expect(cut.memory.page(gfn(frames[0] ?? 0))).toEqual(original.memory.page(gfn(frames[0] ?? 0)));
+    expect(cut.warnings.map(({ id }) => id)).toEqual(['truncated']);
+    const unfinished = readVmcore(buildKdump({ pages: tablesBy('zlib'), notes, status: 9 }));
+    expect(unfinished.warnings[0]?.message).toContain('makedumpfile did not finish this dump');
+    const flat = buildFlattened([{ offset: 0, bytes: whole }], true);
+    expect(readVmcore(flat).warnings[0]?.message).toContain('the flattened dump has no end');
+    expect(walked(readVmcore(flat))).toBe(infoTlb);
+  });
+});

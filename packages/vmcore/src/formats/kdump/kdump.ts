@@ -1,0 +1,118 @@
+import { type Gfn, PAGE_SIZE, type PageView, type PhysicalMemory } from '@heki/physical-memory';
+import { type ByteSource, readBytesAt, readFields } from '../../byte-source.ts';
+import { VmcoreError } from '../../error.ts';
+import { type Note, type NotesPlace, readNotes } from '../../note.ts';
+import { cachedMemory } from '../../page-cache.ts';
+import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
+import { decompressPage, packingName } from './decompress-page.ts';
+import { type KdumpHeader, readKdumpHeader } from './kdump-header.ts';
+import { type PageBitmap, pageBitmap } from './page-bitmap.ts';
+
+/** Of `struct page_desc`: offset, size, flags, and flags of the page that nobody fills. */
+const DESCRIPTOR_SIZE = 24;
+/** No way of packing makes a page larger than so: lzo's worst is a sixteenth and 67 bytes more. */
+const MOST_PACKED = 2 * PAGE_SIZE;
+const MAX_VMCOREINFO = 2 ** 20;
+
+/**
+ * A kdump-compressed file, as makedumpfile and QEMU's `dump-guest-memory -z` write it: a bitmap of the pages that it holds, and
+ * each of them packed by itself. Pages that were filtered out are absent. Opening one reads headers, bitmap and notes.
+ */
+export const kdump: DumpFormat = {
+  looksAt: 8,
+  recognises: (start) => hasText(start, 'KDUMP   '),
+  read(source, { cachePages }) {
+    const header = readKdumpHeader(source);
+    const { start, end } = header.part ?? { start: 0, end: header.frames };
+    // A part for which no pages were left is written without a bitmap.
+    const bits =
+      start < end ? readBytesAt(source, header.bitmap.offset, header.bitmap.length) : new Uint8Array();
+    const bitmap = pageBitmap(bits, start, Math.min(end, header.frames));
+    let segments: ReturnType<PageBitmap['segments']> | undefined;
+    return {
+      format: `kdump (${packingName(header.status)})`,
+      memory: pagesOf(source, header, bitmap, cachePages),
+      get segments() {
+        segments ??= bitmap.segments();
+        return segments;
+      },
+      notes: notesOf(source, header),
+      warnings: warningsOf(source, header, bitmap),
+      part: header.part === undefined ? undefined : { start, end, of: header.frames },
+    };
+  },
+};
+
+function pagesOf(
+  source: ByteSource,
+  { descriptors }: KdumpHeader,
+  bitmap: PageBitmap,
+  cachePages: number,
+): PhysicalMemory<Gfn> {
+  function load(frame: Gfn): PageView | undefined {
+    const rank = bitmap.rank(frame);
+    if (rank === undefined) return undefined;
+    const at = descriptors + rank * DESCRIPTOR_SIZE;
+    // What lies behind the end of a dump that was cut short is absent; that it was is said at its opening.
+    if (at + DESCRIPTOR_SIZE > source.size) return undefined;
+    const descriptor = readFields(source, at, DESCRIPTOR_SIZE);
+    const offset = Number(descriptor.getBigUint64(0, true));
+    const size = descriptor.getUint32(8, true);
+    if (offset === 0 || offset + size > source.size) return undefined;
+    if (size > MOST_PACKED) {
+      throw new VmcoreError(`a page of ${size} bytes: expected at most ${MOST_PACKED}`, { offset: at + 8 });
+    }
+    try {
+      return decompressPage(readBytesAt(source, offset, size), descriptor.getUint32(12, true));
+    } catch (error) {
+      if (!(error instanceof VmcoreError) || error.offset !== undefined) throw error;
+      throw new VmcoreError(error.message, { offset, cause: error });
+    }
+  }
+  return cachedMemory(load, cachePages);
+}
+
+function notesOf(source: ByteSource, { notes, vmcoreinfo }: KdumpHeader): Note[] {
+  const found = notes === undefined ? [] : readNotes(source, [notes]);
+  if (vmcoreinfo === undefined || found.some(({ name }) => name === 'VMCOREINFO')) return found;
+  return [...found, vmcoreinfoNote(source, vmcoreinfo)];
+}
+
+/** The text of VMCOREINFO, which makedumpfile keeps beside the notes, as the note that it was. */
+function vmcoreinfoNote(source: ByteSource, { fileOffset, fileSize, saidAt }: NotesPlace): Note {
+  if (fileSize > MAX_VMCOREINFO) {
+    throw new VmcoreError(`VMCOREINFO of ${fileSize} bytes: expected at most ${MAX_VMCOREINFO}`, {
+      offset: saidAt + 8,
+    });
+  }
+  const name = 'VMCOREINFO';
+  return {
+    name,
+    nameBytes: new TextEncoder().encode(`${name}\0`),
+    type: 0,
+    offset: fileOffset,
+    descriptor: readBytesAt(source, fileOffset, fileSize),
+  };
+}
+
+function warningsOf(source: ByteSource, header: KdumpHeader, { count }: PageBitmap): DumpWarning[] {
+  const warnings: DumpWarning[] = [];
+  const { incomplete, descriptors } = header;
+  const cut = cutShort(source, descriptors, count);
+  if (incomplete || cut) {
+    const message = incomplete
+      ? 'makedumpfile did not finish this dump: pages that it did not come to are absent'
+      : 'the dump was cut short: pages that lie behind the end of the file are absent';
+    warnings.push({ id: 'truncated', message });
+  }
+  return warnings;
+}
+
+/** Whether the last page, which lies last in the file, is not there. */
+function cutShort(source: ByteSource, descriptors: number, count: number): boolean {
+  if (count === 0) return false;
+  const at = descriptors + (count - 1) * DESCRIPTOR_SIZE;
+  if (at + DESCRIPTOR_SIZE > source.size) return true;
+  const last = readFields(source, at, DESCRIPTOR_SIZE);
+  return Number(last.getBigUint64(0, true)) + last.getUint32(8, true) > source.size;
+}

@@ -1,0 +1,134 @@
+// Somebody outside the monorepo: a folder with nothing but the packed packages, in which a backend and an attack of one's own are
+// tried with node:test and with the command. They are the files of the examples, which the documentation shows.
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { root } from '../internal/launcher/src/root.mjs';
+
+/** Files of the examples, in the folder side by side. */
+const FILES = [
+  'write-a-backend/src/mine.mjs',
+  'write-a-backend/src/conformance-setup.mjs',
+  'write-a-backend/src/mine.test.mjs',
+  'write-an-attack/src/remap-text.mjs',
+  'write-an-attack/scenario.json',
+];
+
+const TYPES = {
+  compilerOptions: {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    target: 'ES2023',
+    module: 'NodeNext',
+    types: [],
+    allowJs: true,
+    checkJs: true,
+    noEmit: true,
+  },
+  include: ['mine.mjs', 'conformance-setup.mjs', 'remap-text.mjs'],
+};
+
+/**
+ * Tries what a user of the published packages does.
+ *
+ * @param {string} tarballs the folder that they are in
+ * @returns {string[]} what went wrong
+ */
+export function checkFromOutside(tarballs) {
+  const folder = mkdtempSync(join(tmpdir(), 'heki-outside-'));
+  try {
+    install(tarballs, folder);
+    for (const file of FILES) {
+      const name = file.slice(file.lastIndexOf('/') + 1);
+      cpSync(join(root, 'examples', file), join(folder, name));
+    }
+    const scenario = readFileSync(join(folder, 'scenario.json'), 'utf8');
+    writeFileSync(join(folder, 'scenario.json'), scenario.replace('src/remap-text.mjs', './remap-text.mjs'));
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPES));
+    return CHECKS.flatMap(({ what, command, isRight }) => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, command(folder), {
+        cwd: folder,
+        encoding: 'utf8',
+      });
+      if (status === 0 && isRight(stdout)) return [];
+      return [`${what}: exit code ${status}\n${stdout.slice(-2000)}${stderr.slice(-2000)}`];
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Unpacks the packages, and links what they depend on beside each other. */
+function install(tarballs, folder) {
+  for (const name of readdirSync(join(root, 'packages'))) {
+    const from = join(root, 'packages', name);
+    const manifest = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8'));
+    const to = join(folder, 'node_modules', manifest.name);
+    mkdirSync(to, { recursive: true });
+    const tarball = join(
+      tarballs,
+      `${manifest.name.replace('@', '').replace('/', '-')}-${manifest.version}.tgz`,
+    );
+    spawnSync('tar', ['-xzf', tarball, '-C', to, '--strip-components=1']);
+    for (const [dependency, version] of Object.entries(manifest.dependencies ?? {})) {
+      if (version.startsWith('workspace:')) continue;
+      const link = join(folder, 'node_modules', dependency);
+      mkdirSync(dirname(link), { recursive: true });
+      rmSync(link, { force: true });
+      symlinkSync(realpathSync(join(from, 'node_modules', dependency)), link, 'junction');
+    }
+  }
+}
+
+const heki =
+  (...args) =>
+  () => ['node_modules/heki/dist/main.js', ...args];
+
+/** The standing of each attack in the report of `heki protect --json`. */
+const standings = (stdout) =>
+  Object.fromEntries(JSON.parse(stdout).attacks.map(({ name, standing }) => [name, standing]));
+
+const CHECKS = [
+  {
+    what: 'the conformance kit under node:test, with no vitest to be found',
+    command: () => ['--test', 'mine.test.mjs'],
+    isRight: (stdout) => Number(/^# pass (\d+)$/m.exec(stdout)?.[1] ?? /pass (\d+)/.exec(stdout)?.[1]) > 300,
+  },
+  {
+    what: 'heki protect --hypervisor ./mine.mjs',
+    command: heki('protect', '--hypervisor', './mine.mjs', '--cpu', 'amd-zen4', '--json'),
+    isRight(stdout) {
+      const { verdict, hypervisor } = JSON.parse(stdout);
+      const { 'execute-data': execute, 'clear-smep': smep } = standings(stdout);
+      const stopped = [execute, smep].every((standing) => standing === 'stopped-by-heki');
+      return verdict.inForce === true && hypervisor === './mine.mjs' && stopped;
+    },
+  },
+  {
+    what: 'heki protect --attack ./remap-text.mjs',
+    command: heki('protect', '--attack', './remap-text.mjs', '--json'),
+    isRight: (stdout) => standings(stdout)['remap-text'] === 'not-stopped',
+  },
+  {
+    what: 'heki boot --scenario with an attack of its own',
+    command: heki('boot', '--scenario', 'scenario.json', '--json'),
+    isRight: (stdout) => JSON.parse(stdout).expected === true,
+  },
+  {
+    what: 'the types of what is published',
+    command: () => [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json'],
+    isRight: () => true,
+  },
+];
