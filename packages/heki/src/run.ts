@@ -7,7 +7,7 @@ import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-fl
 import { reportFailure } from './report/failure-report.ts';
 
 const SNAPSHOT =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split";
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
 
