@@ -1,7 +1,7 @@
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CPU_PROFILES, CR4 } from '@heki/x86';
+import { CPU_PROFILES, CR0, CR4 } from '@heki/x86';
 import { afterAll, describe, expect, test } from 'vitest';
 import { CPU_NAMES } from './cpu-names.ts';
 import { controlRegister, coreBytes, pagesOf, setControlRegister } from './testing/mutated-core.ts';
@@ -46,6 +46,83 @@ test('--cpu takes the names of the profiles, in their order', async () => {
     const { exitCode, stderr } = await runCommand([...command, '--cpu', 'z80']);
     expect([exitCode, stderr]).toEqual([2, `heki: --cpu z80: expected one of ${CPU_NAMES.join(', ')}\n`]);
   }
+});
+
+describe('registers of a dump', () => {
+  async function warningsOf(core: Buffer, ...args: string[]): Promise<{ id: string; message: string }[]> {
+    const path = dump('registers', core);
+    const { stdout } = await runCommand(['walk', path, '--format', 'json', ...args]);
+    return JSON.parse(stdout).warnings;
+  }
+
+  test.each([
+    ['CR0.WP', 0, CR0.WP],
+    ['CR4.SMEP', 4, CR4.SMEP],
+    ['CR4.SMAP', 4, CR4.SMAP],
+    ['CR4.UMIP', 4, CR4.UMIP],
+  ] as const)('that are not alike on all CPUs are said: %s', async (name, register, bit) => {
+    const core = coreBytes('foreign/k61-la57-pti-2cpus');
+    expect(await warningsOf(core)).toEqual([]);
+    setControlRegister(core, register, controlRegister(core, register, 1) & ~bit, 1);
+    const differ = (which: number, state: string) => ({
+      id: 'cpus-differ',
+      message: `${name} is ${state} on CPU ${which}, unlike on the CPU by whose registers everything is tried (--cpu-index names another)`,
+    });
+    expect(await warningsOf(core)).toEqual([differ(1, 'clear')]);
+    expect(await warningsOf(core, '--cpu-index', '1')).toEqual([differ(0, 'set')]);
+    const { warnings } = await json('protect', dump('unlike', core));
+    expect(warnings).toEqual([differ(1, 'clear')]);
+  });
+
+  test('of a CPU that stands on nothing of the kernel leave NXE to the page tables of the kernel', async () => {
+    const verdicts = async (core: Buffer) =>
+      (await json('protect', dump('elsewhere', core))).attacks.map(
+        (attack: { name: string; standing: string }) => [attack.name, attack.standing],
+      );
+    const core = coreBytes('foreign/k61-pti-user');
+    const before = await verdicts(core);
+    setControlRegister(core, 3, 0x7777_7000n);
+    expect(await verdicts(core)).toEqual(before);
+  });
+
+  test('that walk another number of levels than the kernel is known to have are refused', async () => {
+    const core = coreBytes('foreign/k61-pti-user');
+    setControlRegister(core, 4, controlRegister(core, 4) | CR4.LA57);
+    const path = dump('five-levels', core);
+    for (const args of [
+      ['protect', path],
+      ['walk', path],
+      ['translate', path, 'ffffffffa4600000'],
+    ]) {
+      const { exitCode, stderr } = await runCommand(args);
+      expect(exitCode).toBe(3);
+      expect(stderr).toContain(
+        "the kernel's page tables have 4 levels, and no CPU of the dump walks so many: CPU 0 has CR4 0x751eb0",
+      );
+    }
+  });
+
+  test('that no processor takes are said', async () => {
+    for (const [register, change, reason] of [
+      [0, (cr0: bigint) => cr0 & ~CR0.PE, 'CR0.PG = 1 needs CR0.PE = 1'],
+      [0, (cr0: bigint) => cr0 | CR0.NW, 'CR0.NW = 1 needs CR0.CD = 1'],
+      [0, (cr0: bigint) => cr0 | (1n << 40n), 'CR0 bits 63:32 are reserved, and 0x10080050033 sets some'],
+    ] as const) {
+      const core = coreBytes(KERNEL);
+      setControlRegister(core, register, change(controlRegister(core, register)));
+      expect((await warningsOf(core))[0]).toEqual({
+        id: 'impossible-registers',
+        message: `CR0 is 0x${controlRegister(core, 0).toString(16)}, which no processor takes: ${reason}: the registers are damaged, or another CPU's`,
+      });
+    }
+    const core = withCr4(CR4.CET);
+    setControlRegister(core, 0, controlRegister(core, 0) & ~CR0.WP);
+    expect((await warningsOf(core)).map(({ id }) => id)).toEqual([
+      'impossible-registers',
+      'impossible-registers',
+      'cet',
+    ]);
+  });
 });
 
 describe('protect', () => {

@@ -1,9 +1,11 @@
 import { basename } from 'node:path';
 import { hex } from '@heki/physical-memory';
-import { type ChosenRoot, memoryEndOf, type ProvenRoot, type Vmcore } from '@heki/vmcore';
+import { type ChosenRoot, memoryEndOf, type ProvenRoot, pagesIn64BitMode, type Vmcore } from '@heki/vmcore';
 import {
   CPU_PROFILES,
   type CpuProfile,
+  CR0,
+  CR4,
   type DerivedProcessor,
   deriveProcessor,
   EFER,
@@ -17,6 +19,9 @@ import { InputError, UsageError } from './failure.ts';
 import type { Sidecar } from './sidecar.ts';
 import type { Snapshot } from './snapshot.ts';
 import { registerWarnings, type Warning } from './warning.ts';
+
+/** CPUs that a warning names; more are counted. */
+const MOST_CPUS = 8;
 
 /** The processor that a snapshot's guest is taken to run on, and why. */
 export interface AssumedProcessor extends DerivedProcessor {
@@ -79,7 +84,8 @@ export function assumeProcessor(
       ...assumedRegisters(core, registers, sidecar),
       ...contradictions(derived, named),
       ...encryptionWarnings(core, tables, derived.profile),
-      ...registerWarnings(registers),
+      ...registerWarnings(registers, derived.profile),
+      ...otherCpus(core, registers),
     ],
   };
 }
@@ -97,6 +103,40 @@ function assumedRegisters(
       ? `the dump has no control registers: ${linux}, and CR4 ${hex(cr4)}, in which SMEP, SMAP, UMIP and all that no page table shows are off; cr4 in a JSON file beside the dump tells it`
       : `the dump has no control registers: ${linux}; CR4 is from ${basename(sidecar.path)}`;
   return [{ id: 'assumed-registers', message }];
+}
+
+/** The bits of CR0 and CR4 that forbid the kernel something: all CPUs of a kernel have the same. */
+const FORBIDDING = {
+  cr0: { 'CR0.WP': CR0.WP },
+  cr4: {
+    'CR4.UMIP': CR4.UMIP,
+    'CR4.SMEP': CR4.SMEP,
+    'CR4.SMAP': CR4.SMAP,
+    'CR4.PKE': CR4.PKE,
+    'CR4.CET': CR4.CET,
+    'CR4.PKS': CR4.PKS,
+    'CR4.LASS': CR4.LASS,
+  },
+} as const;
+
+/** Which CPUs do not have what verdicts rest on as the one has it whose registers are used. */
+function otherCpus({ cpus }: Vmcore, registers: PagingRegisters): Warning[] {
+  const found: Warning[] = [];
+  for (const register of ['cr0', 'cr4'] as const) {
+    for (const [name, bit] of Object.entries(FORBIDDING[register])) {
+      const isSet = (registers[register] & bit) !== 0n;
+      const others = [...cpus.entries()]
+        .filter(([, cpu]) => pagesIn64BitMode(cpu) && ((cpu[register] & bit) !== 0n) !== isSet)
+        .map(([index]) => index);
+      if (others.length === 0) continue;
+      const more = others.length - MOST_CPUS;
+      const which = `${others.slice(0, MOST_CPUS).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+      const state = isSet ? 'clear' : 'set';
+      const message = `${name} is ${state} on ${others.length === 1 ? 'CPU' : 'the CPUs'} ${which}, unlike on the CPU by whose registers everything is tried (--cpu-index names another)`;
+      found.push({ id: 'cpus-differ', message });
+    }
+  }
+  return found;
 }
 
 /** What speaks against the profile that the user named. */

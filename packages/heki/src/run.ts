@@ -5,9 +5,12 @@ import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { reportFailure } from './report/failure-report.ts';
+import { toolVersion } from './tool-version.ts';
 
-const SNAPSHOT =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split";
+const DUMP =
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split";
+/** The argument of commands that take the kernel which comes with heki, where none is named. */
+const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
 
@@ -27,7 +30,8 @@ Examples:
 
 const WALK_EXAMPLES = `
 Examples:
-  heki walk guest.elf.gz                                             every leaf of the kernel half
+  heki walk                                                          every leaf of the kernel that comes with heki
+  heki walk guest.elf.gz                                             of the kernel half of a dump
   heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
   heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
   heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
@@ -35,6 +39,7 @@ Examples:
 
 const TRANSLATE_EXAMPLES = `
 Examples:
+  heki translate 0xffffffff81000000                               in the kernel that comes with heki
   heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
   heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
@@ -148,6 +153,7 @@ function cr3Option(meaning: string): Option {
 export function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
     .description('Hypervisor-Enforced Kernel Integrity on the memory of real Linux kernels.')
+    .version(toolVersion(), '-V, --version', 'print the version')
     .exitOverride()
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
     .helpCommand(false)
@@ -164,7 +170,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
     )
-    .argument('[SNAPSHOT]', `${SNAPSHOT} (default: the Debian kernel that comes with heki)`)
+    .argument(...SNAPSHOT)
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
@@ -185,10 +191,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
     )
-    .argument(
-      '[SNAPSHOT]',
-      'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
-    )
+    .argument(...SNAPSHOT)
     .addOption(
       new Option(
         '--fail-on <severity>',
@@ -317,7 +320,7 @@ With --json an error is JSON, too, on standard output.`,
     .command('walk')
     .summary("list the leaves of a kernel's page tables")
     .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
-    .argument('<SNAPSHOT>', SNAPSHOT)
+    .argument(...SNAPSHOT)
     .option('--user', "the user's half instead of the kernel's")
     .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('the address space at this value of CR3, as it is'))
@@ -326,7 +329,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addHelpText('after', WALK_EXAMPLES)
-    .action(async (snapshot: string, options) => {
+    .action(async (snapshot: string | undefined, options) => {
       const { walk } = await import('./commands/walk.ts');
       finished(await walk(snapshot, options, io));
     });
@@ -335,8 +338,9 @@ With --json an error is JSON, too, on standard output.`,
     .command('translate')
     .summary('translate one address as the processor does')
     .description('Decodes the page-table entry of each level, and says what the access meets and why.')
-    .argument('<SNAPSHOT>', SNAPSHOT)
-    .argument('<VA>', 'virtual address, hexadecimal')
+    .usage('[options] [SNAPSHOT] <VA>')
+    .argument(...SNAPSHOT)
+    .argument('[VA]', 'virtual address, hexadecimal')
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
@@ -345,8 +349,10 @@ With --json an error is JSON, too, on standard output.`,
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .option('--json', 'print one JSON object')
     .addHelpText('after', TRANSLATE_EXAMPLES)
-    .action(async (snapshot: string, address: string, options) => {
+    .action(async (first: string | undefined, second: string | undefined, options) => {
       const { translate } = await import('./commands/translate.ts');
+      const [snapshot, address] = second === undefined ? [undefined, first] : [first, second];
+      if (address === undefined) throw new UsageError('missing VA: expected a virtual address');
       finished(await translate(snapshot, address, options, io));
     });
 
@@ -356,7 +362,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Writes a small ELF core with the page tables and registers of a dump and none of its contents: enough for every other command, and for a bug report. Tells what it discloses.',
     )
-    .argument('<SNAPSHOT>', SNAPSHOT)
+    .argument('<SNAPSHOT>', DUMP)
     .requiredOption(
       '-o, --output <file>',
       'the core to write, packed if its name ends in .gz; - for standard output, packed',

@@ -7,7 +7,7 @@ import {
   type VirtualAddress,
 } from '@heki/physical-memory';
 import { type ChosenRoot, doubtsAbout, type ProvenRoot, userHalfOf, type Vmcore } from '@heki/vmcore';
-import { type PagingRegisters, unmodelledSemantics } from '@heki/x86';
+import { type CpuProfile, type PagingRegisters, unmodelledSemantics, writeCr0, writeCr4 } from '@heki/x86';
 import type { Colours } from './colours.ts';
 import { count } from './quantity.ts';
 
@@ -97,9 +97,18 @@ function rangeText({ start, end, mapped, granted, writableAt, executableAt }: Wa
 
 const firstUpper = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 
-/** What the registers of a snapshot switch on and the model does not do. */
-export function registerWarnings(registers: PagingRegisters): Warning[] {
-  return unmodelledSemantics(registers).map(({ id, text }) => ({ id, message: text }));
+/** What the registers of a snapshot switch on and the model does not do, and what no processor would have let in. */
+export function registerWarnings(registers: PagingRegisters, profile: CpuProfile): Warning[] {
+  const { cr0, cr4 } = registers;
+  const impossible = [
+    { name: 'CR0', value: cr0, write: writeCr0(registers, cr0) },
+    { name: 'CR4', value: cr4, write: writeCr4(registers, cr4, profile) },
+  ].flatMap(({ name, value, write }): Warning[] => {
+    if (write.kind === 'ok') return [];
+    const message = `${name} is ${hex(value)}, which no processor takes: ${write.reason}: the registers are damaged, or another CPU's`;
+    return [{ id: 'impossible-registers', message }];
+  });
+  return [...impossible, ...unmodelledSemantics(registers).map(({ id, text }) => ({ id, message: text }))];
 }
 
 /** What does not go together with the page tables that were taken. */

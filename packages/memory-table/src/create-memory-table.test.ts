@@ -221,6 +221,16 @@ describe('a memory table', () => {
     ]);
   });
 
+  test('keeps the values that frames have, however many came and went that are no small numbers', () => {
+    const table = createMemoryTable<{ readonly id: number }>();
+    const kept = Array.from({ length: 300 }, (_, id) => ({ id }));
+    for (const [i, each] of kept.entries()) table.set(f(2 * i), f(2 * i + 1), each);
+    for (let id = 1000; id < 4000; id++) table.set(f(5000), f(5001), { id });
+    expect(kept.map((_, i) => table.get(f(2 * i)))).toEqual(kept);
+    expect(table.get(f(5000))).toEqual({ id: 3999 });
+    expect(table.get(f(1))).toBeUndefined();
+  });
+
   test('forgets everything when it is freed, after each extent was released', () => {
     const table = createMemoryTable<number>();
     table.set(f(1), f(3), 7);
@@ -309,6 +319,12 @@ describe('the published table', () => {
       { start: 600, end: 601, value: 6 },
       { start: 1024, end: 1536, value: 5 },
     ]);
+  });
+
+  test('keeps the value of an entry of one frame when one is created there (B-G9)', () => {
+    const table = createMemoryTable<number>({ defects: { 'B-G9': true } });
+    table.set(f(5), f(6), 7);
+    expect(table.create(f(5), () => 8)).toEqual({ start: 5, end: 6, value: 7, level: 0 });
   });
 
   test('lets frames above its coverage share the values of others (B-G8)', () => {

@@ -11,7 +11,7 @@ export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
 export { CRASH_KERNEL, type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts';
 export { parseMemoryMap } from './memory-map-text.ts';
 export type { Note } from './note.ts';
-export { assumedRegistersOf, pagingRegistersOf } from './paging-registers.ts';
+export { assumedRegistersOf, pagingRegistersOf, registersOn } from './paging-registers.ts';
 export { type ImageEvidence, type ImageSections, imageSections } from './regions/image-sections.ts';
 export {
   kernelRegions,
@@ -22,12 +22,18 @@ export {
   regionAt,
 } from './regions/kernel-regions.ts';
 export type { VirtualRange } from './regions/virtual-range.ts';
-export { type AddressSpaceChoice, type ChosenRoot, chosenRootOf, userHalfOf } from './root/cpu-root.ts';
+export {
+  type AddressSpaceChoice,
+  type ChosenRoot,
+  chosenRootOf,
+  pagesIn64BitMode,
+  userHalfOf,
+} from './root/cpu-root.ts';
 export type { DirectMap } from './root/direct-map.ts';
 export { doubtsAbout, type RootDoubt } from './root/doubts.ts';
 export { type KernelTables, kernelTableFrames } from './root/kernel-tables.ts';
 export { loadedCrashKernel } from './root/loaded-crash-kernel.ts';
-export { fitOfMemoryMap, type MemoryMapFit } from './root/memory-map-fit.ts';
+export { fitOfMemoryMap, type LastEntry, lastEntryAt, type MemoryMapFit } from './root/memory-map-fit.ts';
 export { type ProvenRoot, proveKernelRoot, type RefusedRoot, type RootOrigin } from './root/proven-root.ts';
 export { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 export type { VmcoreSegment } from './segment.ts';

@@ -4,7 +4,7 @@ import { processorJson } from '../assumed-processor.ts';
 import { tablesJson } from '../snapshot.ts';
 import { warningsJson } from '../warning.ts';
 import { hekiSummary } from './heki-summary.ts';
-import { type AuditReport, type JudgedFinding, verdictText } from './report.ts';
+import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from './report.ts';
 
 /** The report as the object that `heki audit --json` prints. */
 export function auditJson(report: AuditReport): unknown {
@@ -30,7 +30,7 @@ export function auditJson(report: AuditReport): unknown {
       sectionsFrom: audit.kernel.sections.from,
       redacted: redact,
     },
-    warnings: warningsJson(redact ? [] : [...subject.warnings, ...subject.processor.warnings]),
+    warnings: warningsJson(auditWarnings(subject, redact)),
   };
 }
 

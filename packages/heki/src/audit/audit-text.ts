@@ -7,7 +7,7 @@ import { tablesLines } from '../snapshot.ts';
 import { warningLines } from '../warning.ts';
 import { hekiSummary } from './heki-summary.ts';
 import { memoryPicture } from './memory-picture.ts';
-import { type AuditReport, type JudgedFinding, verdictText } from './report.ts';
+import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from './report.ts';
 
 /** Ranges and aliases of a finding that are listed; --json has all. */
 const LISTED = 4;
@@ -25,10 +25,7 @@ export function auditText(report: AuditReport, colours: Colours, columns: number
     '',
     ...(report.redact ? [] : sourceLines(report)),
     `${number(mappings.length)} leaves; text and constants by ${sectionsText(report)}`,
-    ...warningLines(
-      report.redact ? [] : [...report.subject.warnings, ...report.subject.processor.warnings],
-      colours,
-    ),
+    ...warningLines(auditWarnings(report.subject, report.redact), colours),
     '',
     ...memoryPicture(report.audit, report.subject.memoryMap.ramEnd, columns, colours),
     ...report.findings.flatMap((finding) => ['', ...findingLines(finding, report.redact, colours)]),

@@ -2,6 +2,7 @@ import { type Audit, auditKernel, type Finding, isAtLeast, type Severity } from 
 import { virtualAddress } from '@heki/physical-memory';
 import type { ProtectReport } from '../protect/report.ts';
 import type { Subject } from '../protect/subject.ts';
+import type { Warning } from '../warning.ts';
 import type { Baseline } from './baseline.ts';
 
 /** A finding, and whether a baseline accepts it. */
@@ -79,4 +80,22 @@ export function auditSubject(subject: Subject): Audit {
     ...(iomem && { iomem }),
     ...(memoryMapFrom !== undefined && { memoryMap }),
   });
+}
+
+/**
+ * What a reader must know to take the audit of `subject` rightly.
+ *
+ * @param redact of each only the kind: messages may have addresses and names
+ */
+export function auditWarnings(subject: Subject, redact: boolean): Warning[] {
+  const unseen: Warning = {
+    id: 'protections-not-checked',
+    message: 'the dump has no control registers: whether WP, SMEP, SMAP and UMIP are on was not checked',
+  };
+  const warnings = [
+    ...subject.warnings,
+    ...subject.processor.warnings,
+    ...(subject.core.cpus.length === 0 ? [unseen] : []),
+  ];
+  return redact ? warnings.map(({ id }) => ({ id, message: `${id} (redacted)` })) : warnings;
 }

@@ -65,6 +65,15 @@ describe('heki audit', () => {
     }
   });
 
+  test('says that protections were not checked where a dump has no control registers, with --redact too', async () => {
+    const dump = projectFile('fixtures/formats/proc-vmcore-small.elf.gz');
+    for (const args of [[], ['--redact']]) {
+      const { exitCode, json } = await auditJson(dump, '--no-heki', ...args);
+      expect(exitCode).toBe(0);
+      expect(json.warnings.map(({ id }) => id)).toContain('protections-not-checked');
+    }
+  });
+
   test('accepts what a baseline knows, after another boot too, unless it got worse or has expired', async () => {
     const baseline = join(folder, 'known.json');
     const update = await runCommand([

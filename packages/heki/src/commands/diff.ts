@@ -1,6 +1,6 @@
 import { compareKernels, type Difference, type Finding, isSame } from '@heki/audit';
 import { hex, PAGE_SIZE } from '@heki/physical-memory';
-import { auditSubject } from '../audit/report.ts';
+import { auditSubject, auditWarnings } from '../audit/report.ts';
 import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
@@ -27,9 +27,7 @@ export async function diff(
   const { redact = false } = options;
   const subjects = [await openSubject(before, {}), await openSubject(after, {})] as const;
   const difference = compareKernels(auditSubject(subjects[0]), auditSubject(subjects[1]));
-  const warnings = redact
-    ? []
-    : subjects.flatMap((subject) => [...subject.warnings, ...subject.processor.warnings]);
+  const warnings = subjects.flatMap((subject) => auditWarnings(subject, redact));
   const text =
     options.json === true
       ? `${JSON.stringify(differenceJson(difference, warnings, redact), undefined, 2)}\n`

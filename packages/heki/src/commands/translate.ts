@@ -23,6 +23,7 @@ import {
   processorJson,
   processorText,
 } from '../assumed-processor.ts';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { type Colours, coloursFor } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { hex16, parseVirtualAddress } from '../hex.ts';
@@ -39,13 +40,14 @@ export interface TranslateOptions extends AddressSpaceOptions {
   readonly json?: boolean;
 }
 
-/** `heki translate SNAPSHOT VA`: each level's entry, the verdict and why. A fault is an answer, too: exit code 0. */
+/** `heki translate [SNAPSHOT] VA`: each level's entry, the verdict and why. A fault is an answer, too: exit code 0. */
 export async function translate(
-  path: string,
+  snapshotPath: string | undefined,
   address: string,
   options: TranslateOptions,
   io: CommandIo,
 ): Promise<number> {
+  const path = snapshotPath ?? BUILT_IN_SNAPSHOT;
   const va = parseVirtualAddress(address);
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
   // The kernel's own addresses are the same on every CPU; what a user sees is a matter of the CPU's address space.

@@ -11,6 +11,7 @@ import {
   walkMappings,
 } from '@heki/x86';
 import { assumeProcessor } from '../assumed-processor.ts';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
@@ -31,8 +32,13 @@ export interface WalkOptions extends AddressSpaceOptions {
 /** `info-tlb` spells shared tables out, as QEMU does, while there are no more mappings than this: 180 MiB of text. */
 const MOST_SPELT_OUT = 2 ** 22;
 
-/** `heki walk SNAPSHOT`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
-export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
+/** `heki walk [SNAPSHOT]`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
+export async function walk(
+  snapshotPath: string | undefined,
+  options: WalkOptions,
+  io: CommandIo,
+): Promise<number> {
+  const path = snapshotPath ?? BUILT_IN_SNAPSHOT;
   const range = options.range === undefined ? undefined : parseRange(options.range);
   const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');

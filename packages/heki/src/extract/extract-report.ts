@@ -50,9 +50,7 @@ export function disclosed(
     },
     cpus > 0 && {
       subject: 'registers',
-      detail: isRedacted
-        ? `of ${count(cpus, 'CPU')}: control registers and the mode that it was in`
-        : `of ${count(cpus, 'CPU')}: control registers, segments, and general registers with whatever was in them`,
+      detail: `of ${count(cpus, 'CPU')}: ${core.cpus.length === 0 ? threadsText(isRedacted) : cpusText(isRedacted)}`,
     },
     core.vmcoreinfo !== undefined && {
       subject: 'vmcoreinfo',
@@ -113,4 +111,17 @@ export function leftOut(core: Vmcore, extract: Extract, user: boolean): Disclosu
 /** Notes that no command reads. */
 function othersNotes({ notes }: Vmcore): Vmcore['notes'] {
   return notes.filter(({ name }) => !['CORE', 'QEMU', 'VMCOREINFO'].includes(name));
+}
+
+function cpusText(isRedacted: boolean): string {
+  return isRedacted
+    ? 'control registers and the mode that it was in'
+    : 'control registers, segments, and general registers with whatever was in them';
+}
+
+/** Of a dump without QEMU's notes, as /proc/vmcore. */
+function threadsText(isRedacted: boolean): string {
+  return isRedacted
+    ? 'the mode that it was in'
+    : 'which process it ran, segments, and general registers with whatever was in them';
 }

@@ -32,7 +32,7 @@ function afterEdit(entries: Readonly<Record<number, readonly [low: number, high:
 }
 
 /** Frames that the direct map maps by 4-KiB leaves: the first 2 MiB. */
-const [PLAIN, INVERTED, CLEARED, ELSEWHERE] = [0x110, 0x112, 0x114, 0x116];
+const [PLAIN, INVERTED, CLEARED, ELSEWHERE, LED_AWAY] = [0x110, 0x112, 0x114, 0x116, 0x118];
 
 test('pages that were hidden in the direct map are RAM, with their frame as it is or inverted', () => {
   const flags = 0x062;
@@ -41,11 +41,24 @@ test('pages that were hidden in the direct map are RAM, with their frame as it i
     [INVERTED]: [((~(INVERTED * 4096) & 0xffff_f000) | flags) >>> 0, 0x800f_ffff],
     [CLEARED]: [0, 0],
     [ELSEWHERE]: [0x999 * 4096 + flags, 0x8000_0000],
+    [LED_AWAY]: [0x999 * 4096 + flags + EntryLow.P, 0x8000_0000],
   });
   expect(found.map(({ start, end }) => [start, end])).toEqual([
     [PLAIN, PLAIN + 1],
     [INVERTED, INVERTED + 1],
+    [LED_AWAY, LED_AWAY + 1],
   ]);
+});
+
+test('the first and the last pages of RAM are not lost when they are hidden', () => {
+  const last = (snapshot.tables.directMap.frames.at(-1)?.end ?? 0) - 1;
+  const inverted = (frame: number): [number, number] => [
+    ((~(frame * 4096) & 0xffff_f000) | 0x062) >>> 0,
+    0x800f_ffff,
+  ];
+  const frames = [0, 1, last - 1, last];
+  const found = afterEdit(Object.fromEntries(frames.map((frame) => [frame, inverted(frame)])));
+  expect(found.map(({ start }) => start)).toEqual(frames);
 });
 
 test('a page that is text elsewhere is RAM, though its entry in the direct map is empty', () => {

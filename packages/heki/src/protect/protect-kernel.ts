@@ -24,6 +24,7 @@ import { hypervisorOf } from '../specification.ts';
 import { protectsMemory } from '../verdict/refusal.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
 import { crashKernelPages } from './crash-kernel.ts';
+import { united } from './frames-in.ts';
 import { isClaimed, lookAtRights } from './granted-rights.ts';
 import { findOutsideDirectMap } from './outside-direct-map.ts';
 import { pinWarnings } from './pinned-bits.ts';
@@ -244,13 +245,16 @@ function allRanges(hypercalls: readonly HypercallRecord[]): ListedRange[] {
 }
 
 function countPages(hypercalls: readonly HypercallRecord[]): Map<string, PageCount> {
-  const counts = new Map<string, PageCount>(
-    ['r--', 'r-x', 'rw-', 'rwx'].map((permissions) => [permissions, { pages: 0, immutable: 0 }]),
+  const ranges = allRanges(hypercalls);
+  const framesOf = (some: readonly ListedRange[]): number =>
+    united(some).reduce((sum, { start, end }) => sum + end - start, 0);
+  return new Map(
+    ['r--', 'r-x', 'rw-', 'rwx'].map((permissions) => {
+      const same = ranges.filter((range) => range.permissions === permissions);
+      return [
+        permissions,
+        { pages: framesOf(same), immutable: framesOf(same.filter((one) => one.immutable)) },
+      ];
+    }),
   );
-  for (const { start, end, permissions, immutable } of allRanges(hypercalls)) {
-    const { pages = 0, immutable: fixed = 0 } = counts.get(permissions) ?? {};
-    const frames = end - start;
-    counts.set(permissions, { pages: pages + frames, immutable: fixed + (immutable ? frames : 0) });
-  }
-  return counts;
 }

@@ -1,7 +1,8 @@
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { coreBytes, pagesOf } from '../testing/mutated-core.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-special-'));
@@ -51,6 +52,26 @@ describe('RAM that the direct map lacks', () => {
     expect(outsideDirectMap).toEqual({ pages: 0, ranges: [] });
     expect((await protect(fixturePath('k61-256-nokaslr'))).stdout).not.toContain('not in the direct map');
   });
+});
+
+test('a page of the direct map that was led to another page is RAM, and the other is not counted twice', async () => {
+  const core = coreBytes('k61-256-nokaslr');
+  // The page table of the first 2 MiB.
+  const frame = (low: number, high: number) => (high % 2 ** 20) * 2 ** 20 + Math.floor(low / 4096);
+  const table = pagesOf(core).find(([, offset]) =>
+    [0x110, 0x111].every((slot) => {
+      const at = offset + 8 * slot;
+      return frame(core.readUInt32LE(at), core.readUInt32LE(at + 4)) === slot;
+    }),
+  );
+  const [, offset] = table ?? [0, 0];
+  core.copy(core, offset + 8 * 0x110, offset + 8 * 0x112, offset + 8 * 0x113);
+  const path = join(scratch, 'led-away.elf');
+  writeFileSync(path, core);
+  const { pages, outsideDirectMap, warnings } = await json(path);
+  expect(pages).toEqual({ 'r--': 2244, 'r-x': 4389, 'rw-': 58870, rwx: 0 });
+  expect(outsideDirectMap).toMatchObject({ pages: 1, ranges: [{ pa: '0x110000', mapped: null }] });
+  expect(warnings.map(({ id }: { id: string }) => id)).toEqual(['stray-direct-map']);
 });
 
 /** 32 empty pages of the cpu_entry_area are PROT_NONE entries with the frame 0, inverted. */

@@ -1,6 +1,7 @@
+import type { Gfn } from '@heki/physical-memory';
 import { CR4, EFER } from '@heki/x86';
 import { expect, test } from 'vitest';
-import { createGuest, LIST_FRAME, range } from '../testing/guest.ts';
+import { createGuest, kernelVa, LIST_FRAME, range } from '../testing/guest.ts';
 
 const ENOSYS = -1000;
 const EPERM = -1;
@@ -60,6 +61,24 @@ test('a list with an address of 0 is empty, and allowed', () => {
   expect(guest.of('protected')).toEqual([
     { type: 'protected', by: 'guest', result: { applied: 0, weakened: [] } },
   ]);
+});
+
+test.each(['rfc-v2', 'hardened'] as const)(
+  'a range without any permission is refused, and nothing changes: %s',
+  (profile) => {
+    const guest = createGuest({ profile });
+    expect(guest.protect([range(0x200, 0x201, 0)])).toBe(-22);
+    expect(guest.cpu.store(kernelVa(0x20_0000), 8, 1n)).toMatchObject({ kind: 'done' });
+  },
+);
+
+test('what a page will be granted is told before it is mapped, and is what it is granted then', () => {
+  const guest = createGuest();
+  const all = { read: true, write: true, supervisorExecute: true, userExecute: true };
+  expect(guest.vm.effectiveRights(0x300 as Gfn)).toEqual({ ...all, present: false });
+  guest.cpu.store(kernelVa(0x30_0000), 8, 1n);
+  guest.cpu.fetch(kernelVa(0x30_0000));
+  expect(guest.vm.effectiveRights(0x300 as Gfn)).toEqual({ ...all, present: true });
 });
 
 test('lists of many pages are applied oldest first', () => {

@@ -41,7 +41,7 @@ interface PlainMsr {
 const PLAIN: ReadonlyMap<number, PlainMsr> = new Map<number, PlainMsr>([
   [Msr.APIC_BASE, { intel: 'any', initial: 0xfee0_0800n }],
   [Msr.SPEC_CTRL, { intel: 'low-32', initial: 0n }],
-  [Msr.SYSENTER_CS, { intel: 'low-32', initial: 0n }],
+  [Msr.SYSENTER_CS, { intel: 'ignore-high', initial: 0n }],
   // AMD has no 64-bit SYSENTER: the upper halves do not exist there (KVM: __kvm_set_msr(), svm_set_msr()).
   [Msr.SYSENTER_ESP, { intel: 'canonical', amd: 'ignore-high', initial: 0n }],
   [Msr.SYSENTER_EIP, { intel: 'canonical', amd: 'ignore-high', initial: 0n }],

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { TranslationTags } from './tags.ts';
 import { framesOf, type PageSize, TranslationCache } from './translation-cache.ts';
 
@@ -253,4 +253,18 @@ describe('tags that start again from the first', () => {
       }
     },
   );
+});
+
+test('contexts that have tags are bounded: one that was used long ago gets new ones, and its old ones match nothing', () => {
+  const cache = new TranslationCache();
+  const tags = new TranslationTags(cache);
+  tags.use(1, 1, 0);
+  const first = tags.own;
+  tags.use(1, 1, 0);
+  expect(tags.own).toBe(first);
+  for (let pcid = 0; pcid < 4096; pcid++) tags.use(1, 2, pcid);
+  for (let pcid = 0; pcid < 4096; pcid++) tags.use(1, 3, pcid);
+  tags.use(1, 1, 0);
+  expect(tags.own).toBeGreaterThan(8192);
+  expect(tags.tagsForVpid(2)).toEqual([]);
 });

@@ -5,8 +5,8 @@ import { openSource } from './file-source.ts';
 
 /** How a file is opened. */
 export interface OpenOptions extends VmcoreOptions {
-  /** Most bytes that a packed file may unpack to. Default 2^42; beyond 64 MiB they go to a file under TMPDIR. */
-  readonly maxUnpackedBytes?: number;
+  /** Most bytes that a packed file may unpack to. Default 2^36, 64 GiB. From 64 MiB on they go to a temporary file. */
+  readonly maxInflatedBytes?: number;
 }
 
 /**
@@ -19,7 +19,7 @@ export interface OpenOptions extends VmcoreOptions {
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
   const sources: ByteSource[] = [];
   try {
-    for (const part of partsOf(path)) sources.push(openSource(part, options.maxUnpackedBytes ?? 2 ** 42));
+    for (const part of partsOf(path)) sources.push(openSource(part, options.maxInflatedBytes ?? 2 ** 36));
     return readVmcore(sources, options);
   } catch (error) {
     for (const source of sources) source.close();

@@ -25,9 +25,9 @@ export function fitOfMemoryMap(kernel: ProvenRoot, map: MemoryMap<Gfn>): MemoryM
   const cleared: Range[] = [];
   for (const { start, end } of without(without(ram, directMap.frames), [LOW_FRAMES])) {
     for (let frame = start; frame < end; ) {
-      const gap = gapAt(kernel, (directMap.start + frame) as VirtualFrame);
-      const next = Math.min(end, gap.end - directMap.start);
-      (gap.hasEntry ? cleared : unknown).push({ start: frame, end: next });
+      const { low, high, end: reach } = lastEntryAt(kernel, (directMap.start + frame) as VirtualFrame);
+      const next = Math.min(end, reach - directMap.start);
+      (low !== 0 || high !== 0 ? cleared : unknown).push({ start: frame, end: next });
       frame = next;
     }
   }
@@ -38,11 +38,20 @@ export function fitOfMemoryMap(kernel: ProvenRoot, map: MemoryMap<Gfn>): MemoryM
   };
 }
 
-/** Whether anything stands in the entry that does not map `at` as a direct map would, and where that entry's reach ends. */
-function gapAt(
+/** An entry of the page tables, and where what it translates ends. */
+export interface LastEntry {
+  readonly level: Level;
+  readonly low: number;
+  readonly high: number;
+  /** One past the last virtual frame. */
+  readonly end: VirtualFrame;
+}
+
+/** The last entry on the way to `at`, a frame of the kernel's half: a leaf, or one that is not present. It is 0 below a table that memory does not hold. */
+export function lastEntryAt(
   { memory, root, levels, encryptionBit }: KernelTables,
   at: VirtualFrame,
-): { hasEntry: boolean; end: number } {
+): LastEntry {
   const addressBits = addressHigh(encryptionBit);
   let table: Gfn = root;
   for (let level: Level = levels; ; level = (level - 1) as Level) {
@@ -52,7 +61,7 @@ function gapAt(
     const low = page?.[2 * slot] ?? 0;
     const high = page?.[2 * slot + 1] ?? 0;
     if (low % 2 === 0 || isLeaf(low, level)) {
-      return { hasEntry: low !== 0 || high !== 0, end: at - (at % span) + span };
+      return { level, low, high, end: (at - (at % span) + span) as VirtualFrame };
     }
     table = entryFrame(low, high, addressBits);
   }
