@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
@@ -97,6 +97,12 @@ Examples:
   heki extract guest.elf -o small.elf.gz --user             with what user programs map, for translate --user
   heki extract guest.elf -o small.elf.gz --redact           without addresses that KASLR chose, and without names
   heki extract guest.elf -o - | ssh host 'cat > small.elf.gz'`;
+
+const COMPLETION_EXAMPLES = `
+Examples:
+  source <(heki completion bash)     for this shell; in ~/.bashrc for all
+  source <(heki completion zsh)      after compinit
+  heki completion fish | source`;
 
 const STRICT = ['--strict', 'under rfc-v2, too, exit with 1 for a claim that is not kept'] as const;
 
@@ -392,6 +398,17 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (recording: string, options) => {
       const { replay } = await import('./commands/replay.ts');
       finished(await replay(recording, options, io));
+    });
+
+  program
+    .command('completion')
+    .addArgument(new Argument('<SHELL>', 'the shell').choices(['bash', 'zsh', 'fish']))
+    .summary('complete commands and options in your shell')
+    .description('Prints the script by which a shell completes commands, options and their values.')
+    .addHelpText('after', COMPLETION_EXAMPLES)
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completion } = await import('./commands/completion.ts');
+      finished(await completion(shell, program, io));
     });
 
   program
