@@ -200,6 +200,17 @@ describe('protect', () => {
     expect(stdout).toContain('without GMET, nested paging cannot deny execution to the kernel alone');
   });
 
+  test('takes guests of its own for no contradiction: processors of the vendor have them', async () => {
+    const ids = async (path: string, cpu: string): Promise<string[]> =>
+      (await json('protect', path, '--cpu', cpu)).warnings.map(({ id }: { id: string }) => id);
+    const intel = dump('nested', withCr4(CR4.VMXE));
+    expect(await ids(intel, 'intel-vt-rp')).toEqual(['own-guests']);
+    expect(await ids(intel, 'amd-zen4')).toEqual(['cpu-contradicted', 'own-guests']);
+    const amd = projectFile('fixtures/foreign/k612-epyc-kvm.elf.gz');
+    expect(await ids(amd, 'amd-zen4')).toEqual(['own-guests']);
+    expect(await ids(amd, 'intel-vt-rp')).toEqual(['cpu-contradicted', 'own-guests']);
+  });
+
   test.each([
     ['0x901', 'without LMA: expected the EFER of a guest in 64-bit mode'],
     ['0x501', 'without NXE, but page-table entries have XD set: is it of this guest?'],

@@ -5,6 +5,7 @@ import {
   describePageClass,
   describeRights,
   describeStep,
+  isAttack,
   type PageClass,
   type ScenarioResult,
   type StepResult,
@@ -72,7 +73,7 @@ export function bootText(report: BootReport, colours: Colours): string {
 function stepLines(steps: readonly StepResult[], { green, red, yellow }: Colours): string[] {
   return steps.map((result) => {
     const { step, verdict, expected } = result;
-    const good = verdict === (step.do === 'attack' ? 'blocked' : 'works');
+    const good = verdict === (isAttack(step) ? 'blocked' : 'works');
     const colour = !expected ? red : good ? green : yellow;
     return colour(`  ${describeStep(result)}`);
   });
