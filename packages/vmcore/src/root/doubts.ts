@@ -14,6 +14,7 @@ export interface RootDoubt {
     | 'tables-outside-direct-map'
     | 'no-cpu-on-kernel'
     | 'root-by-structure'
+    | 'swapper-refused'
     | 'vmcoreinfo-symbol';
   /** One sentence for people, without a full stop. */
   readonly message: string;
@@ -76,6 +77,13 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
     doubts.push({
       id: 'no-cpu-on-kernel',
       message: "no CPU of the dump stands on this kernel's tables: the control registers may be another's",
+    });
+  }
+  const swapper = origin.refused.find(({ kind }) => kind === 'swapper-pg-dir');
+  if (swapper !== undefined && core.memory.page(swapper.root) !== undefined) {
+    doubts.push({
+      id: 'swapper-refused',
+      message: `swapper_pg_dir, by VMCOREINFO at ${hex(swapper.root * PAGE_SIZE)}, ${swapper.why}: VMCOREINFO may be another kernel's`,
     });
   }
   for (const name of ['_stext', 'swapper_pg_dir']) {

@@ -63,6 +63,7 @@ export interface RootOrigin {
 
 /** A root table that proves nothing. */
 export interface RefusedRoot {
+  readonly kind: RootOrigin['kind'];
   readonly name: string;
   readonly root: Gfn;
   /** In words that follow the name. */

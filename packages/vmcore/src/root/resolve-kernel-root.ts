@@ -133,7 +133,7 @@ class Search {
       if (typeof proven !== 'string') return proven;
       reasons.push(levels.length === 1 ? proven : `${proven} (read with ${level} levels)`);
     }
-    this.#refused.push({ name, root, why: reasons.join(', ') });
+    this.#refused.push({ kind, name, root, why: reasons.join(', ') });
     return undefined;
   }
 
