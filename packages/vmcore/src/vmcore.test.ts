@@ -214,10 +214,10 @@ describe('a file that is no core', () => {
 
   it('is refused when gzip cannot inflate it, or not within bounds', () => {
     const packed = gzipSync(buildCore({ loads: [{ address: 0, bytes: counted(0x8000) }] }));
-    expect(opening('cut.gz', packed.subarray(0, packed.length - 9))).toThrow('damaged gzip file');
+    expect(opening('cut.gz', packed.subarray(0, packed.length - 9))).toThrow('truncated gzip file');
     const bomb = gzipSync(new Uint8Array(2 ** 24));
     expect(opening('bomb.gz', bomb, { maxInflatedBytes: 2 ** 20 })).toThrow('more than 1048576 bytes');
-    expect(opening('big.gz', packed, { maxInflatedBytes: 10 })).toThrow('unpack it with gunzip');
+    expect(opening('big.gz', packed, { maxInflatedBytes: 10 })).toThrow('more than 10 bytes');
   });
 
   it('gives an error, not zeroes, when the file shrinks while it is read', () => {

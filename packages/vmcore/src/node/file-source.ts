@@ -1,29 +1,35 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
-import { type ByteSource, beyondEnd, bytesSource } from '../byte-source.ts';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import type { ByteSource } from '../byte-source.ts';
 import { VmcoreError } from '../error.ts';
+import { descriptorSource } from './descriptor-source.ts';
+import { gunzipSource } from './gunzip.ts';
+import { unpackByProgram, unpackerOf } from './unpack-by-program.ts';
 
 /**
- * A file as a source: a plain one is read by position and never loaded; one that gzip made is inflated into memory.
+ * A file as a source: a plain one is read by position and never loaded; of one that gzip, zstd or xz made, what it holds.
  *
  * @throws {VmcoreError} when the file cannot be opened, is damaged, or inflates to more than `maxInflatedBytes`
  */
 export function openSource(path: string, maxInflatedBytes: number): ByteSource {
   const file = openFile(path);
   try {
-    const magic = new Uint8Array(2);
-    if (file.size >= 2) file.read(0, magic);
-    if (magic[0] !== 0x1f || magic[1] !== 0x8b) return file;
-    const inflated = inflate(path, file, maxInflatedBytes);
+    const start = new Uint8Array(Math.min(6, file.size));
+    file.read(0, start);
+    const unpacker = unpackerOf(start);
+    if (unpacker === undefined && (start[0] !== 0x1f || start[1] !== 0x8b)) return file;
+    const unpacked =
+      unpacker === undefined
+        ? gunzipSource(path, file, maxInflatedBytes)
+        : unpackByProgram(path, file.descriptor, unpacker, maxInflatedBytes);
     file.close();
-    return bytesSource(inflated);
+    return unpacked;
   } catch (error) {
     file.close();
     throw error;
   }
 }
 
-function openFile(path: string): ByteSource {
+function openFile(path: string): ByteSource & { readonly descriptor: number } {
   let descriptor: number;
   try {
     // Without the flag, opening a named pipe waits for someone who writes to it. Windows has neither.
@@ -36,45 +42,5 @@ function openFile(path: string): ByteSource {
     closeSync(descriptor);
     throw new VmcoreError(`${path} is no regular file`);
   }
-  let open = true;
-  return {
-    size: stats.size,
-    read(offset, target) {
-      if (!open) throw new VmcoreError(`${path} is closed: read what is needed before`, { offset });
-      let done = 0;
-      while (done < target.length) {
-        const count = readAt(path, descriptor, target.subarray(done), offset + done);
-        if (count === 0) throw beyondEnd(offset, target.length, offset + done);
-        done += count;
-      }
-    },
-    words: () => undefined,
-    close() {
-      // The descriptor's number may belong to another file by the time of a second call.
-      if (open) closeSync(descriptor);
-      open = false;
-    },
-  };
-}
-
-function readAt(path: string, descriptor: number, target: Uint8Array, offset: number): number {
-  try {
-    return readSync(descriptor, target, 0, target.length, offset);
-  } catch (cause) {
-    throw new VmcoreError(`${path} cannot be read: ${(cause as Error).message}`, { offset, cause });
-  }
-}
-
-function inflate(path: string, file: ByteSource, limit: number): Uint8Array {
-  const tooLarge = `${path} inflates to more than ${limit} bytes: unpack it with gunzip, then it is read page by page`;
-  if (file.size > limit) throw new VmcoreError(tooLarge);
-  const compressed = new Uint8Array(file.size);
-  file.read(0, compressed);
-  try {
-    return gunzipSync(compressed, { maxOutputLength: limit });
-  } catch (cause) {
-    if ((cause as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE')
-      throw new VmcoreError(tooLarge, { cause });
-    throw new VmcoreError(`${path} is a damaged gzip file: ${(cause as Error).message}`, { cause });
-  }
+  return { ...descriptorSource(path, descriptor, stats.size), descriptor };
 }
