@@ -13,6 +13,7 @@ export interface RootDoubt {
     | 'stray-text'
     | 'tables-outside-direct-map'
     | 'no-cpu-on-kernel'
+    | 'root-by-structure'
     | 'swapper-refused'
     | 'vmcoreinfo-symbol';
   /** One sentence for people, without a full stop. */
@@ -63,6 +64,13 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
     doubts.push({
       id: 'stray-text',
       message: `the kernel's first page of text, ${hex(virtualAddressOf(virtualFrame))}, leads ${where} and not to ${hex(frame * PAGE_SIZE)}, as the rest of the image: the dump is damaged, or the kernel was attacked`,
+    });
+  }
+  if (origin.kind === 'structure') {
+    doubts.push({
+      id: 'root-by-structure',
+      message:
+        'neither registers nor VMCOREINFO lead to the root of these page tables: it was found by its structure, and nothing else says that it is the one in use',
     });
   }
   if (core.cpus.length > 0 && origin.cpu === undefined) {
