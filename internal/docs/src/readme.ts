@@ -10,6 +10,12 @@ export const readmePicture: Page = {
   file: 'docs/protect.svg',
   parts: {
     'heki protect': () =>
-      terminalPicture(['$ ./heki protect', ...lines.slice(0, 3), '  …', '', ...lines.slice(rights)]),
+      terminalPicture('heki protect', [
+        '$ ./heki protect',
+        ...lines.slice(0, 3),
+        '  …',
+        '',
+        ...lines.slice(rights),
+      ]),
   },
 };

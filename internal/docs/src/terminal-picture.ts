@@ -14,8 +14,8 @@ const COLOURS: Readonly<Record<string, string>> = {
   39: '',
 };
 
-/** Lines as a terminal shows them, colours and all, as an SVG picture. */
-export function terminalPicture(lines: readonly string[]): string {
+/** Lines as a terminal shows them, colours and all, as an SVG picture with a title. */
+export function terminalPicture(title: string, lines: readonly string[]): string {
   const columns = Math.max(...lines.map((line) => [...plain(line)].length));
   const width = Math.ceil(columns * CHARACTER_WIDTH + 2 * MARGIN);
   const height = lines.length * LINE_HEIGHT + 2 * MARGIN;
@@ -28,6 +28,7 @@ export function terminalPicture(lines: readonly string[]): string {
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
+    `<title>${escapeXml(title)}</title>`,
     `<rect width="100%" height="100%" rx="8" fill="${BACKGROUND}"/>`,
     `<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="14" fill="${FOREGROUND}">`,
     ...texts,
