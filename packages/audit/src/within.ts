@@ -2,6 +2,7 @@ import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { VirtualRange } from '@heki/vmcore';
 import type { AuditedKernel } from './audited-kernel.ts';
 import type { FrameExtent } from './frame-extents.ts';
+import type { Mapping } from './mapping.ts';
 
 /** The parts of `extents`, which ascend, that lie in `range`. */
 export function extentsWithin(extents: readonly FrameExtent[], range: FrameRange<Gfn>): FrameExtent[] {
@@ -28,6 +29,12 @@ export function framesOfSection(
   { start, end }: VirtualRange,
 ): FrameRange<Gfn> {
   return { start: (start - distance) as Gfn, end: (end - distance) as Gfn };
+}
+
+/** The vsyscall page is a page of the image (`__vsyscall_page`); another frame at its address is none. */
+export function isVsyscallPage({ sections: { image, distance } }: AuditedKernel, mapping: Mapping): boolean {
+  const at = mapping.guestFrame + distance;
+  return mapping.region === 'vsyscall' && at >= image.start && at < image.end;
 }
 
 /** Index of the first extent that ends behind `frame`. */

@@ -5,6 +5,9 @@ import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occ
 import { Rights } from '../rights.ts';
 import { extentsWithin, framesOfSection } from '../within.ts';
 
+/** What the parts of an image are aligned to. */
+const HUGE_FRAMES = 512;
+
 export const TEXT_WRITABLE: FindingKind = {
   id: 'heki/text-writable',
   title: "The kernel's text can be written",
@@ -40,28 +43,64 @@ export const RODATA_WRITABLE: FindingKind = {
   advice:
     'Boot without rodata=off. Find what gave write permission back: set_memory_rw on the address or on its alias in the direct map.',
   *find(kernel) {
-    const extents = [...imageConstants(kernel), ...moduleConstants(kernel)].filter(
-      ({ rights }) => (rights & Rights.WRITE) !== 0 && (rights & Rights.EXECUTE) === 0,
+    const constants = imageConstants(kernel).filter(isWritableData);
+    const freed = freedTail(kernel, constants);
+    const others = kernel.extents.filter(
+      (extent) => isWritableData(extent) && (isModuleConstant(extent) || isReadOnlyBehind(extent)),
     );
-    for (const group of groupExtents(extents)) {
-      const mappings = group[0]?.mappings ?? [];
-      const isImage = mappings.some(({ region }) => region === 'kernel rodata');
-      // What permissions let one infer of the sections may hold a freed page that is still mapped read-only.
-      const severity: Severity = isImage && kernel.sections.from === 'page-tables' ? 'medium' : 'high';
-      const summary = `${pagesText(pagesIn(group))} of constants ${isImage ? "of the kernel's image" : 'of modules'} can be written: ${placesOf(mappings).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity, summary });
+    const sure = [...constants.filter((extent) => !freed.includes(extent)), ...others];
+    for (const [part, severity] of [
+      [sure, 'high'],
+      [freed, 'medium'],
+    ] as const satisfies readonly (readonly [readonly FrameExtent[], Severity])[]) {
+      for (const group of groupExtents(part)) {
+        const mappings = group[0]?.mappings ?? [];
+        const isImage = mappings.some(({ region }) => region.startsWith('kernel '));
+        const summary = `${pagesText(pagesIn(group))} of constants ${isImage ? "of the kernel's image" : 'of modules'} can be written: ${placesOf(mappings).join(', ')}.`;
+        yield occurrenceOf(kernel, group, { severity, summary });
+      }
     }
   },
 };
+
+function isWritableData({ rights }: FrameExtent): boolean {
+  return (rights & Rights.WRITE) !== 0 && (rights & Rights.EXECUTE) === 0;
+}
 
 function imageConstants(kernel: AuditedKernel): FrameExtent[] {
   const { rodata } = kernel.sections;
   return rodata === undefined ? [] : extentsWithin(kernel.extents, framesOfSection(kernel, rodata));
 }
 
+/**
+ * Those of `constants` that may be none: where permissions alone told the sections, what lies behind the constants up to the next
+ * 2 MiB was freed, and may still be mapped read-only.
+ */
+function freedTail(kernel: AuditedKernel, constants: readonly FrameExtent[]): readonly FrameExtent[] {
+  const { rodata, from } = kernel.sections;
+  if (rodata === undefined || from !== 'page-tables') return [];
+  const { end } = framesOfSection(kernel, rodata);
+  let tail: number = end;
+  let first = constants.length;
+  while (constants[first - 1]?.end === tail) tail = constants[--first]?.start ?? tail;
+  return end - tail < HUGE_FRAMES ? constants.slice(first) : [];
+}
+
 /** What is mapped read-only among the modules. */
-function moduleConstants({ extents }: AuditedKernel): FrameExtent[] {
-  return extents.filter(({ mappings }) =>
-    mappings.some(({ region, rights }) => region === 'modules' && rights === Rights.READ),
+function isModuleConstant({ mappings }: FrameExtent): boolean {
+  return mappings.some(({ region, rights }) => region === 'modules' && rights === Rights.READ);
+}
+
+/**
+ * What the image or a module may write, and the direct map not: Linux takes write permission from both together
+ * (cpa_process_alias), and gives it back to both.
+ */
+function isReadOnlyBehind({ mappings }: FrameExtent): boolean {
+  return (
+    mappings.some(({ region, rights }) => region === 'direct map' && (rights & Rights.WRITE) === 0) &&
+    mappings.some(
+      ({ region, rights }) =>
+        (region === 'modules' || region === 'kernel data') && (rights & Rights.WRITE) !== 0,
+    )
   );
 }

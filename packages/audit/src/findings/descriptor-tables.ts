@@ -1,6 +1,6 @@
-import { type Gfn, hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { type Gfn, hex, type VirtualAddress, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import { regionAt } from '@heki/vmcore';
-import { CR0 } from '@heki/x86';
+import { CR0, CR4 } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
@@ -15,6 +15,9 @@ import {
 import { Rights } from '../rights.ts';
 import { extentOfFrame } from '../within.ts';
 
+/** `CPU_ENTRY_AREA_RO_IDT`, with and without KASLR. */
+const IDT_ADDRESS = virtualAddress(0xffff_fe00_0000_0000n);
+
 export const IDT_WRITABLE: FindingKind = {
   id: 'heki/idt-writable',
   title: 'The interrupt descriptor table can be written',
@@ -26,10 +29,7 @@ export const IDT_WRITABLE: FindingKind = {
     'A kernel that is still booting (before idt_setup_apic_and_irq_gates makes the table read-only).',
   advice: 'Find who gave write permission back to idt_table, or loaded another IDT.',
   *find(kernel) {
-    const extents = framesAt(
-      kernel,
-      kernel.cpus.map(({ idt }) => idt),
-    ).filter(isWritable);
+    const extents = framesAt(kernel, idtAddresses(kernel)).filter(isWritable);
     for (const group of groupExtents(extents)) {
       const summary = `The interrupt descriptor table can be written: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
       yield occurrenceOf(kernel, group, { severity: 'critical', summary });
@@ -47,13 +47,19 @@ export const IDT_ELSEWHERE: FindingKind = {
     'A table of his own gives the attacker every exception and interrupt, and leaves the real one untouched for who compares it.',
   legitimate: 'A kernel that is still booting.',
   advice: 'Compare IDTR on all CPUs, and look at what made the page that it leads to.',
-  *find({ cpus, regions }) {
-    for (const { cpu, cr0, idt } of cpus) {
-      if ((cr0 & CR0.PG) === 0n || idt === undefined) continue;
-      const region = regionAt(regions, virtualFrameOf(idt));
-      if (region === 'cpu_entry_area') continue;
+  *find(kernel) {
+    for (const { cpu, cr0, cr4, idt } of kernel.cpus) {
+      if ((cr0 & CR0.PG) === 0n || idt === undefined || idt === IDT_ADDRESS) continue;
+      // With FRED events go elsewhere, and Linux loads no table.
+      if (idt === 0n && (cr4 & CR4.FRED) !== 0n) continue;
+      const region = regionAt(kernel.regions, virtualFrameOf(idt));
       yield occurrenceWithoutMemory(region, 'high', `IDTR of CPU ${cpu} is ${hex(idt)}: ${region}.`);
     }
+    const symbol = kernel.symbols?.get('idt_table');
+    const [expected, mapped] = [symbol, IDT_ADDRESS].map((address) => framesAt(kernel, [address])[0]);
+    if (expected === undefined || mapped === undefined || expected.start === mapped.start) return;
+    const summary = 'The page at the start of cpu_entry_area is not idt_table.';
+    yield occurrenceOf(kernel, [mapped], { severity: 'high', summary });
   },
 };
 
@@ -69,12 +75,7 @@ export const DESCRIPTOR_TABLES_WRITABLE: FindingKind = {
   advice:
     'Nothing to be done in the guest. A hypervisor that protects these frames has to let context switches write the TSS.',
   *find(kernel) {
-    const idt = new Set(
-      framesAt(
-        kernel,
-        kernel.cpus.map((cpu) => cpu.idt),
-      ).map(({ start }) => start),
-    );
+    const idt = new Set(framesAt(kernel, idtAddresses(kernel)).map(({ start }) => start));
     const extents = kernel.extents.filter(
       (extent) =>
         !idt.has(extent.start) &&
@@ -87,6 +88,11 @@ export const DESCRIPTOR_TABLES_WRITABLE: FindingKind = {
     }
   },
 };
+
+/** Where IDTR of each CPU leads, and where Linux has the table: a dump may have no registers. */
+function idtAddresses({ cpus }: AuditedKernel): (VirtualAddress | undefined)[] {
+  return [IDT_ADDRESS, ...cpus.map(({ idt }) => idt)];
+}
 
 function isWritable({ rights }: FrameExtent): boolean {
   return (rights & Rights.WRITE) !== 0;

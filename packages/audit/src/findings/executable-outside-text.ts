@@ -1,14 +1,17 @@
+import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Severity } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
+import { isHypercallPage } from '../hypercall-page.ts';
 import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
+import { isVsyscallPage } from '../within.ts';
 
 /** Where a kernel's code lies: its text, and modules with the code that the kernel makes (eBPF, ftrace, kprobes). */
 const CODE: readonly string[] = ['kernel text', 'modules'];
 /** Real mode reaches 1 MiB. */
 const REAL_MODE_FRAMES = 0x100;
-/** A page for hypercalls, as Hyper-V's guests have one in vmalloc (hv_hypercall_pg). */
-const MOST_HYPERCALL_PAGES = 4;
+/** Code of the trampoline, of which Linux 6.12 has two pages. */
+const MOST_TRAMPOLINE_PAGES = 8;
 
 export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
   id: 'heki/executable-outside-text',
@@ -19,7 +22,7 @@ export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
   attack:
     'Code that an attacker placed in data has been made executable, or can be: a hidden module has nowhere else to be.',
   legitimate:
-    'The real-mode trampoline, below 1 MiB in the direct map, by which processors start and wake; the hypercall page of a guest of Hyper-V, in vmalloc; the vsyscall page.',
+    'The real-mode trampoline, below 1 MiB in the direct map, by which processors start and wake; the vsyscall page, where it leads to the image; a hypercall page in vmalloc, told by its contents.',
   advice:
     'Look at the contents of the pages and at who allocated them (/proc/vmallocinfo); no kernel needs executable pages in the direct map above 1 MiB.',
   *find(kernel) {
@@ -32,7 +35,7 @@ export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
     for (const part of [extents.filter(isTrampoline), extents.filter((extent) => !isTrampoline(extent))]) {
       for (const group of groupExtents(part)) {
         const pages = pagesIn(group);
-        const { severity, what } = judge(group, pages);
+        const { severity, what } = judge(kernel, group, pages);
         const summary = `${pagesText(pages)} can be executed outside text and modules${what}: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
         yield occurrenceOf(kernel, group, { severity, summary });
       }
@@ -40,18 +43,24 @@ export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
   },
 };
 
-function judge(group: readonly FrameExtent[], pages: number): { severity: Severity; what: string } {
+function judge(
+  kernel: AuditedKernel,
+  group: readonly FrameExtent[],
+  pages: number,
+): { severity: Severity; what: string } {
   const executable = group.flatMap(({ mappings }) =>
     mappings.filter((one) => (one.rights & Rights.EXECUTE) !== 0 && !CODE.includes(one.region)),
   );
   const only = (names: readonly string[]): boolean =>
     executable.every(({ region }) => names.includes(region));
-  if (only(['direct map']) && group.every(({ end }) => end <= REAL_MODE_FRAMES)) {
+  const isLow = group.every(({ end }) => end <= REAL_MODE_FRAMES);
+  if (only(['direct map']) && isLow && pages <= MOST_TRAMPOLINE_PAGES) {
     return { severity: 'info', what: ', where the real-mode trampoline is' };
   }
-  if (only(['vsyscall'])) return { severity: 'info', what: ', the vsyscall page' };
-  if (only(['vmalloc', 'vmalloc or vmemmap']) && pages <= MOST_HYPERCALL_PAGES) {
-    return { severity: 'medium', what: ', as few as a hypercall page' };
+  if (executable.every((one) => isVsyscallPage(kernel, one)))
+    return { severity: 'info', what: ', the vsyscall page' };
+  if (pages === 1 && group.every((extent) => isHypercallPage(kernel, extent))) {
+    return { severity: 'medium', what: ', with the contents of a hypercall page' };
   }
   return { severity: 'high', what: '' };
 }

@@ -1,8 +1,8 @@
-import { type Gfn, virtualAddress } from '@heki/physical-memory';
+import { type Gfn, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { proveKernelRoot } from '@heki/vmcore';
 import { CR0, CR4, EFER, EntryHigh, EntryLow } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
-import { auditKernel, FINDING_KINDS, type Finding, rightsText } from '../index.ts';
+import { auditKernel, FINDING_KINDS, type Finding, isAtLeast, rightsText } from '../index.ts';
 import { type TamperedKernel, tamperedKernel } from '../testing/tampered-kernel.ts';
 
 const NAME = 'k61-256-nokaslr';
@@ -17,10 +17,14 @@ function foundAfter(
   tamper: (kernel: TamperedKernel) => Parameters<TamperedKernel['subject']>[0] | undefined,
 ): Finding[] {
   const kernel = tamperedKernel(NAME);
-  const sound = new Set(auditKernel(kernel.subject()).findings.map(({ fingerprint }) => fingerprint));
+  const keyOf = ({ severity, fingerprint }: Finding): string => `${severity} ${fingerprint}`;
+  const sound = new Set(auditKernel(kernel.subject()).findings.map(keyOf));
   const changes = tamper(kernel);
-  return auditKernel(kernel.subject(changes)).findings.filter(({ fingerprint }) => !sound.has(fingerprint));
+  return auditKernel(kernel.subject(changes)).findings.filter((finding) => !sound.has(keyOf(finding)));
 }
+
+const idsAtHigh = (findings: readonly Finding[]): string[] =>
+  findings.filter(({ severity }) => isAtLeast(severity, 'high')).map(({ id }) => id);
 
 const writable = (entry: { low: number }): void => {
   entry.low |= EntryLow.RW;
@@ -121,9 +125,115 @@ describe('a finding', () => {
     });
     expect(hypercallPage[0]).toMatchObject({
       id: 'heki/executable-outside-text',
-      severity: 'medium',
+      severity: 'high',
       pages: 1,
     });
+  });
+
+  test('heki/executable-outside-text: more pages below 1 MiB than the trampoline has', () => {
+    const found = foundAfter((kernel) => {
+      for (let frame = 0x20n; frame < 0x30n; frame++) {
+        kernel.edit(DIRECT + frame * 4096n, 1, (entry) => {
+          entry.low &= ~EntryLow.RW;
+          executable(entry);
+        });
+      }
+    });
+    expect(idsAtHigh(found)).toContain('heki/executable-outside-text');
+  });
+
+  test('heki/wx-alias: the hypercall page of a guest of Hyper-V is told by its contents', () => {
+    const withContents = (fill: (words: Uint32Array) => unknown) =>
+      foundAfter((kernel) => {
+        const frame = frameAt(kernel, VMALLOC) as Gfn;
+        const words = new Uint32Array(1024);
+        fill(words);
+        kernel.edit(VMALLOC, 1, (entry) => {
+          entry.low &= ~EntryLow.RW;
+          executable(entry);
+        });
+        const memory = {
+          page: (at: Gfn) => (at === frame ? words : kernel.memory.page(at)),
+          writablePage: () => undefined,
+        };
+        const { root, levels } = kernel.subject().tables;
+        return { tables: proveKernelRoot({ memory, root, levels }) };
+      });
+    for (const call of [0xc3c1_010f, 0xc3d9_010f]) {
+      const [page] = withContents((words) => words.set([call]));
+      expect(page).toMatchObject({ id: 'heki/wx-alias', severity: 'medium', pages: 1 });
+    }
+    const [empty] = withContents(() => {});
+    expect(empty).toMatchObject({ id: 'heki/wx-alias', severity: 'critical' });
+    const [code] = withContents((words) => words.fill(0xc3c1_010f));
+    expect(code).toMatchObject({ id: 'heki/wx-alias', severity: 'critical' });
+  });
+
+  test('heki/rodata-writable: with neither symbols nor a memory map, too', () => {
+    const bare = { symbols: new Map<string, VirtualAddress>(), iomem: [] };
+    const dataAlias = foundAfter((kernel) => {
+      kernel.edit(DIRECT + 0x220_0000n, 2, writable);
+      return bare;
+    });
+    expect(idsAtHigh(dataAlias)).toContain('heki/rodata-writable');
+    for (const offset of [0n, 0x20_0000n, 0x40_0000n]) {
+      const own = foundAfter((kernel) => {
+        kernel.edit(RODATA + offset, 2, writable);
+        return bare;
+      });
+      expect(idsAtHigh(own)).toContain('heki/rodata-writable');
+    }
+    const both = foundAfter((kernel) => {
+      kernel.edit(RODATA, 2, writable);
+      kernel.edit(DIRECT + 0x200_0000n, 2, writable);
+      return bare;
+    });
+    expect(idsAtHigh(both)).toContain('heki/rodata-writable');
+  });
+
+  test("heki/rodata-writable: a module's constants at their own address", () => {
+    const found = foundAfter((kernel) => {
+      const constants = auditKernel(kernel.subject()).kernel.mappings.find(
+        ({ region, rights }) => region === 'modules' && rightsText(rights) === 'r--',
+      );
+      kernel.edit(BigInt(constants?.virtualFrame ?? 0) << 12n, 'leaf', writable);
+    });
+    expect(found[0]).toMatchObject({ id: 'heki/rodata-writable', severity: 'high', pages: 1 });
+  });
+
+  test('heki/image-remapped: a foreign page in the window around the image', () => {
+    const found = foundAfter((kernel) => {
+      const { image } = auditKernel(kernel.subject()).kernel.sections;
+      const behind = (BigInt(image.end) << 12n) + 0x40_0000n;
+      kernel.edit(behind, 2, (entry) => {
+        entry.low = 0x0080_01e3;
+        entry.high = 0x8000_0000;
+      });
+    });
+    expect(found[0]).toMatchObject({ id: 'heki/image-remapped', severity: 'high', pages: 512 });
+  });
+
+  test('heki/user-accessible: the address of the vsyscall page excuses no other frame, and no write', () => {
+    const vsyscallTo = (frame: number, low: number, high: number) =>
+      foundAfter((kernel) => {
+        const at = 0xffff_ffff_ff60_0000n;
+        for (const level of [4, 3, 2] as const) {
+          kernel.edit(at, level, (entry) => {
+            entry.low |= EntryLow.US | EntryLow.RW;
+          });
+        }
+        kernel.edit(at, 1, (entry) => {
+          entry.low = frame * 4096 + low;
+          entry.high = high;
+        });
+      });
+    const emulated = vsyscallTo(0x2000, EntryLow.P | EntryLow.US, 0x8000_0000);
+    expect(idsAtHigh(emulated)).toEqual([]);
+    expect(emulated.map(({ id }) => id)).toContain('heki/user-accessible');
+    const foreign = vsyscallTo(0x9000, EntryLow.P | EntryLow.US, 0x8000_0000);
+    expect(idsAtHigh(foreign)).toContain('heki/user-accessible');
+    const written = vsyscallTo(0x3000, EntryLow.P | EntryLow.US | EntryLow.RW, 0x8000_0000);
+    expect(idsAtHigh(written)).toContain('heki/user-accessible');
   });
 
   test('heki/user-accessible: by every level, not by the leaf alone', () => {
@@ -165,6 +275,31 @@ describe('a finding', () => {
       kernel.edit(idt, 1, writable);
     });
     expect(worst).toMatchObject({ id: 'heki/idt-writable', severity: 'critical', pages: 1 });
+  });
+
+  test('heki/idt-writable: without registers, too', () => {
+    const [worst] = foundAfter((kernel) => {
+      kernel.edit(kernel.symbols.get('idt_table') ?? 0n, 1, writable);
+      return { cpus: [] };
+    });
+    expect(worst).toMatchObject({ id: 'heki/idt-writable', severity: 'critical', pages: 1 });
+  });
+
+  test('heki/idt-elsewhere: elsewhere in cpu_entry_area, another page at its address, and none with FRED', () => {
+    const AREA = 0xffff_fe00_0000_0000n;
+    const cpu = { cpu: 0, cr0: CR0.PG | CR0.WP, cr4: CR4.SMEP | CR4.SMAP | CR4.UMIP };
+    const beside = foundAfter(() => ({ cpus: [{ ...cpu, idt: virtualAddress(AREA + 0x1000n) }] }));
+    expect(idsAtHigh(beside)).toContain('heki/idt-elsewhere');
+    const swapped = foundAfter((kernel) => {
+      kernel.edit(AREA, 1, (entry) => {
+        leadingTo(0x2001)(entry);
+      });
+    });
+    expect(idsAtHigh(swapped)).toContain('heki/idt-elsewhere');
+    const none = virtualAddress(0n);
+    expect(idsAtHigh(foundAfter(() => ({ cpus: [{ ...cpu, idt: none }] })))).toEqual(['heki/idt-elsewhere']);
+    const fred = foundAfter(() => ({ cpus: [{ ...cpu, cr4: cpu.cr4 | CR4.FRED, idt: none }] }));
+    expect(idsAtHigh(fred)).toEqual([]);
   });
 
   test('heki/idt-elsewhere: IDTR that leads to vmalloc, on a CPU that pages', () => {
@@ -218,7 +353,7 @@ describe('a finding', () => {
     const [found] = withOtherRoot((page) => {
       page[2 * 290] = 0x912_5067;
     });
-    expect(found).toMatchObject({ severity: 'high', fingerprint: 'heki/kernel-half-differs|slot 290' });
+    expect(found).toMatchObject({ severity: 'high', fingerprint: 'heki/kernel-half-differs|hole' });
     expect(found?.summary).toContain('CPU 1');
   });
 

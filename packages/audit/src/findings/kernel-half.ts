@@ -29,8 +29,8 @@ export const KERNEL_HALF_DIFFERS: FindingKind = {
         const region = regionAt(regions, at as VirtualFrame);
         if (region === 'LDT remap') continue;
         const address = hex(virtualAddressOf(at as VirtualFrame));
-        const summary = `The address space of CPU ${cpu} has an entry of its own for ${address} (slot ${slot}, ${region}): ${hex(frame * PAGE_SIZE)}.`;
-        yield occurrenceWithoutMemory(`slot ${slot}`, 'high', summary);
+        const summary = `The address space of CPU ${cpu} has an entry of its own for ${address} (${region}): ${hex(frame * PAGE_SIZE)}.`;
+        yield occurrenceWithoutMemory(region, 'high', summary);
       }
     }
   },

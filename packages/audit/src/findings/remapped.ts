@@ -19,6 +19,8 @@ export const IMAGE_REMAPPED: FindingKind = {
       ['kernel text', 'critical'],
       ['kernel rodata', 'critical'],
       ['kernel data', 'high'],
+      // Linux clears what early boot mapped around the image (cleanup_highmap); freed parts of it may lie there.
+      ['kernel image window', 'high'],
     ] as const) {
       const strayed = kernel.mappings.filter(
         (mapping) => mapping.region === region && mapping.virtualFrame - mapping.guestFrame !== distance,

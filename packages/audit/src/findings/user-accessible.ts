@@ -2,6 +2,7 @@ import type { FindingKind, Severity } from '../finding.ts';
 import type { Mapping } from '../mapping.ts';
 import { occurrenceOfMappings, pagesText } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
+import { isVsyscallPage } from '../within.ts';
 
 export const USER_ACCESSIBLE: FindingKind = {
   id: 'heki/user-accessible',
@@ -14,7 +15,8 @@ export const USER_ACCESSIBLE: FindingKind = {
     'Find who set U/S in the upper levels: Linux sets it there and clears it in the leaf. Boot with vsyscall=none if no program needs it.',
   *find(kernel) {
     const open = kernel.mappings.filter(({ rights }) => (rights & Rights.USER) !== 0);
-    const isVsyscall = ({ region }: Mapping): boolean => region === 'vsyscall';
+    const isVsyscall = (mapping: Mapping): boolean =>
+      isVsyscallPage(kernel, mapping) && (mapping.rights & Rights.WRITE) === 0;
     for (const [mappings, severity, what] of [
       [open.filter(isVsyscall), 'info', 'the vsyscall page'],
       [open.filter((one) => !isVsyscall(one)), 'critical', "the kernel's half"],

@@ -1,4 +1,5 @@
 import type { FindingKind } from '../finding.ts';
+import { isHypercallPage } from '../hypercall-page.ts';
 import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 
@@ -13,7 +14,7 @@ export const WX_ALIAS: FindingKind = {
   attack:
     "The attacker writes through the one address, mostly that of the direct map, and the kernel's own code runs at the other is changed.",
   legitimate:
-    "For a moment, while text_poke or a module loader writes code. No stock kernel leaves such pages behind: Linux takes the direct map's write permission when it makes text executable (cpa_process_alias).",
+    "For a moment, while text_poke or a module loader writes code. No stock kernel leaves such pages behind: Linux takes the direct map's write permission when it makes text executable (cpa_process_alias). But for one: the hypercall page of a guest of Hyper-V, in vmalloc, over which the hypervisor lays a page of its own; it is told by its contents.",
   advice:
     'Find what set R/W in the direct map (set_memory_rw or a write to page tables), and treat the contents of the pages as changed until they were compared with the image.',
   *find(kernel) {
@@ -21,9 +22,15 @@ export const WX_ALIAS: FindingKind = {
       ({ rights, mappings }) =>
         (rights & WX) === WX && !mappings.some((mapping) => (mapping.rights & WX) === WX),
     );
-    for (const group of groupExtents(extents)) {
-      const summary = `${pagesText(pagesIn(group))} can be executed at one address and written at another: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity: 'critical', summary });
+    const hypercall = extents.filter((extent) => isHypercallPage(kernel, extent));
+    // A guest has one.
+    const known = hypercall.length === 1 ? hypercall : [];
+    for (const part of [known, extents.filter((extent) => !known.includes(extent))]) {
+      for (const group of groupExtents(part)) {
+        const what = part === known ? ', with the contents of a hypercall page,' : '';
+        const summary = `${pagesText(pagesIn(group))}${what} can be executed at one address and written at another: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
+        yield occurrenceOf(kernel, group, { severity: part === known ? 'medium' : 'critical', summary });
+      }
     }
   },
 };

@@ -18,7 +18,7 @@ export function auditJson(report: AuditReport): object {
       counts: audit.counts,
     },
     findings: report.findings.map((finding) => findingJson(finding, redact)),
-    heki: heki === undefined ? null : hekiSummary(heki),
+    heki: heki === undefined ? null : hekiSummary(heki, redact),
     source: {
       name: redact ? null : subject.name,
       kernel: redact ? null : subject.kernel,

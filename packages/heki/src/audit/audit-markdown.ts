@@ -19,7 +19,9 @@ export function auditMarkdown(report: AuditReport): string {
     '',
     ...(redact ? [] : [`- source: ${escaped(subject.name)}`, `- kernel: ${escaped(subject.kernel)}`]),
     `- leaves: ${number(report.audit.kernel.mappings.length)}`,
-    ...(report.heki === undefined ? [] : [`- under Heki: ${escaped(hekiSummary(report.heki).readiness)}`]),
+    ...(report.heki === undefined
+      ? []
+      : [`- under Heki: ${escaped(hekiSummary(report.heki, redact).readiness)}`]),
     '',
     ...(rows.length === 0
       ? ['Nothing was found.']

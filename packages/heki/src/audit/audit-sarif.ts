@@ -23,7 +23,7 @@ const SECURITY_SEVERITY: Readonly<Record<Severity, string>> = {
  * refuses results without a physical location, and to the region as a logical one.
  */
 export function auditSarif(report: AuditReport, version: string): unknown {
-  const uri = report.redact ? 'guest.elf' : encodeURI(report.subject.name.replaceAll('\\', '/'));
+  const uri = report.redact ? 'guest.elf' : encodeURIComponent(report.subject.name);
   return {
     $schema: 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json',
     version: '2.1.0',

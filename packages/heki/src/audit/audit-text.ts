@@ -26,11 +26,18 @@ export function auditText(report: AuditReport, { colours, columns }: Screen): st
     ...(report.redact ? [] : sourceLines(report)),
     `${number(mappings.length)} leaves; text and constants by ${sectionsText(report)}`,
     ...warningLines(auditWarnings(report.subject, report.redact), colours),
-    '',
-    ...memoryPicture(report.audit, report.subject.memoryMap.ramEnd, Math.min(columns, 80), colours),
+    // Where code lies in the picture tells where KASLR put the image.
+    ...(report.redact
+      ? []
+      : [
+          '',
+          ...memoryPicture(report.audit, report.subject.memoryMap.ramEnd, Math.min(columns, 80), colours),
+        ]),
     ...report.findings.flatMap((finding) => ['', ...findingLines(finding, report.redact, colours)]),
     '',
-    ...(report.heki === undefined ? [] : [`under Heki: ${hekiSummary(report.heki).readiness}`]),
+    ...(report.heki === undefined
+      ? []
+      : [`under Heki: ${hekiSummary(report.heki, report.redact).readiness}`]),
     ...(report.unusedBaseline === 0
       ? []
       : [`${count(report.unusedBaseline, 'entry', 'entries')} of the baseline accept nothing any more`]),

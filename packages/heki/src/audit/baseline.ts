@@ -8,6 +8,8 @@ const entrySchema = z.strictObject({
   fingerprint: z.string().min(1),
   id: z.string().min(1),
   severity: z.enum(SEVERITIES),
+  /** How many pages it was about. */
+  pages: z.number().int().nonnegative().optional(),
   reason: z.string().optional(),
   expires: z
     .string()
@@ -22,7 +24,7 @@ export type BaselineEntry = z.infer<typeof entrySchema>;
 /** Findings that are known. */
 export interface Baseline {
   readonly entries: readonly BaselineEntry[];
-  /** Why `finding` is accepted on the day `today`; `undefined` when it is not, or is worse than what was accepted. */
+  /** Why `finding` is accepted on the day `today`; `undefined` when it is not, or is worse than what was accepted: more severe, or of more pages. */
   accepts(finding: Finding, today: string): string | undefined;
 }
 
@@ -34,7 +36,11 @@ export function createBaseline(entries: readonly BaselineEntry[]): Baseline {
     accepts(finding, today) {
       const entry = byFingerprint.get(finding.fingerprint);
       if (entry === undefined || (entry.expires !== undefined && entry.expires < today)) return undefined;
-      return isAtLeast(entry.severity, finding.severity) ? (entry.reason ?? 'known') : undefined;
+      // What every kernel has may grow from boot to boot.
+      const hasGrown =
+        isAtLeast(finding.severity, 'medium') && finding.pages > (entry.pages ?? finding.pages);
+      const isWorse = hasGrown || !isAtLeast(entry.severity, finding.severity);
+      return isWorse ? undefined : (entry.reason ?? 'known');
     },
   };
 }
@@ -64,9 +70,9 @@ export async function readBaseline(path: string): Promise<Baseline> {
 /** The text of a baseline that accepts `findings`; reasons and days of `before` stay. */
 export function baselineText(findings: readonly Finding[], before: Baseline): string {
   const known = new Map(before.entries.map((entry) => [entry.fingerprint, entry]));
-  const accepted = findings.map(({ fingerprint, id, severity }) => {
+  const accepted = findings.map(({ fingerprint, id, severity, pages }) => {
     const { reason, expires } = known.get(fingerprint) ?? {};
-    return { fingerprint, id, severity, ...(reason && { reason }), ...(expires && { expires }) };
+    return { fingerprint, id, severity, pages, ...(reason && { reason }), ...(expires && { expires }) };
   });
   return `${JSON.stringify({ version: 1, accepted }, undefined, 2)}\n`;
 }

@@ -1,6 +1,7 @@
 import { protectVerdict } from '../protect/protect-verdict.ts';
 import type { ProtectReport } from '../protect/report.ts';
 import { count, number } from '../quantity.ts';
+import { withoutAddresses } from './report.ts';
 
 /** What Heki would do with the kernel, in figures. */
 export interface HekiSummary {
@@ -21,10 +22,11 @@ export interface HekiSummary {
   readonly readiness: string;
 }
 
-/** Sums up what `heki protect` found. */
-export function hekiSummary(report: ProtectReport): HekiSummary {
+/** Sums up what `heki protect` found. @param redact leaves out the addresses of a refusal */
+export function hekiSummary(report: ProtectReport, redact: boolean): HekiSummary {
   const { backend, profile, hypercalls, pages, attacks } = report;
-  const { inForce, refusal } = protectVerdict(report);
+  const { inForce, refusal: refused } = protectVerdict(report);
+  const refusal = redact && refused !== undefined ? withoutAddresses(refused.message) : refused?.message;
   const lists = hypercalls.flatMap(({ listPages }) => listPages);
   const ranges = lists.reduce((sum, list) => sum + list.length, 0);
   const immutablePages = [...pages.values()].reduce((sum, { immutable }) => sum + immutable, 0);
@@ -35,7 +37,7 @@ export function hekiSummary(report: ProtectReport): HekiSummary {
     hypervisor: backend.name,
     profile,
     inForce,
-    refusal: refusal?.message,
+    refusal,
     hypercalls: hypercalls.length,
     listPages: lists.length,
     ranges,
@@ -44,6 +46,6 @@ export function hekiSummary(report: ProtectReport): HekiSummary {
     open,
     readiness: inForce
       ? `Heki would hold ${number(immutablePages)} pages, by ${count(ranges, 'range')} in ${count(lists.length, 'list page')} and ${count(hypercalls.length, 'hypercall')}${open.length === 0 ? '' : `; ${open.join(', ')} would still get through`}`
-      : `Heki would not be in force: ${refusal?.message ?? 'nothing was asked for'}`,
+      : `Heki would not be in force: ${refusal ?? 'nothing was asked for'}`,
   };
 }

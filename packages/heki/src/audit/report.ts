@@ -43,12 +43,23 @@ export function auditReport(subject: Subject, settings: AuditSettings): AuditRep
   const audit = auditSubject(subject);
   const findings = audit.findings.map((finding): JudgedFinding => {
     const accepted = baseline.accepts(finding, today);
-    return { ...finding, accepted, fails: accepted === undefined && isAtLeast(finding.severity, failOn) };
+    const summary = redact ? withoutAddresses(finding.summary) : finding.summary;
+    return {
+      ...finding,
+      summary,
+      accepted,
+      fails: accepted === undefined && isAtLeast(finding.severity, failOn),
+    };
   });
   const unusedBaseline = baseline.entries.filter(
     ({ fingerprint }) => !findings.some((finding) => finding.fingerprint === fingerprint),
   ).length;
   return { subject, audit, findings, failOn, heki, unusedBaseline, redact };
+}
+
+/** `text` without its addresses, for a redacted report. */
+export function withoutAddresses(text: string): string {
+  return text.replace(/0x[0-9a-f]+/gi, '0x...');
 }
 
 /** The verdict in one line. */

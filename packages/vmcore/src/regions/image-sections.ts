@@ -85,6 +85,7 @@ function fromMappings(root: ProvenRoot, distance: number): ImageSections {
   let textEnd: number = start;
   let rodataStart: number | undefined;
   let rodataEnd = 0;
+  let hasReadOnly = false;
   walkMappings(root, start, (KERNEL_MAP + GIB_FRAMES) as VirtualFrame, (leaf) => {
     const isOfImage = leaf.virtualFrame - leaf.guestFrame === distance;
     if (!isOfImage || leaf.virtualFrame > imageEnd + LARGEST_HOLE) return;
@@ -94,18 +95,21 @@ function fromMappings(root: ProvenRoot, distance: number): ImageSections {
     const writes = (leaf.effective & PageRights.WRITE) !== 0;
     // A page of it may lead elsewhere, and be none of the image.
     if (executes && leaf.virtualFrame <= textEnd + HUGE) textEnd = end;
-    // The first read-only run that begins on 2 MiB; what lies between it and the text was freed.
-    if (executes || writes) return;
-    if (rodataStart === undefined && leaf.virtualFrame % HUGE === 0) {
+    if (executes) return;
+    // The first 2 MiB behind the text; what lies between was freed. Where somebody made their head writable, constants begin all the same.
+    const isFirst = leaf.virtualFrame % HUGE === 0 && (!writes || leaf.virtualFrame < textEnd + HUGE);
+    if (rodataStart === undefined && isFirst) {
       rodataStart = leaf.virtualFrame;
       rodataEnd = rodataStart;
     }
-    if (leaf.virtualFrame === rodataEnd) rodataEnd = end;
+    if (leaf.virtualFrame !== rodataEnd || (writes && hasReadOnly)) return;
+    rodataEnd = end;
+    hasReadOnly ||= !writes;
   });
   return {
     image: { start, end: imageEnd as VirtualFrame },
     text: { start, end: textEnd as VirtualFrame },
-    rodata: rangeOf(rodataStart, rodataEnd),
+    rodata: hasReadOnly ? rangeOf(rodataStart, rodataEnd) : undefined,
     distance,
     from: 'page-tables',
   };

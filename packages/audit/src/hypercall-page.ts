@@ -1,0 +1,29 @@
+import type { AuditedKernel } from './audited-kernel.ts';
+import type { FrameExtent } from './frame-extents.ts';
+import { Rights } from './rights.ts';
+
+/** VMCALL; RET and VMMCALL; RET (SDM Vol. 2, APM Vol. 3), as one little-endian word. */
+const CALLS: readonly number[] = [0xc3c1_010f, 0xc3d9_010f];
+/** Behind the calls, in the first 128 bytes, there is nothing: zeros, NOP or INT3. */
+const CODE_WORDS = 32;
+const FILLERS: readonly number[] = [0, 0x9090_9090, 0xcccc_cccc];
+
+/**
+ * Whether `extent` is the page by which a guest of Hyper-V calls its hypervisor (`hv_hypercall_pg`): one page that vmalloc alone maps
+ * executable, over which the hypervisor lays its own. Linux leaves its alias in the direct map writable. A page whose contents the
+ * dump lacks is none.
+ */
+export function isHypercallPage({ tables }: AuditedKernel, extent: FrameExtent): boolean {
+  if (extent.end - extent.start !== 1) return false;
+  const executable = extent.mappings.filter(({ rights }) => (rights & Rights.EXECUTE) !== 0);
+  const only = executable[0];
+  if (executable.length !== 1 || !only?.region.startsWith('vmalloc') || (only.rights & Rights.WRITE) !== 0) {
+    return false;
+  }
+  const words = tables.memory.page(extent.start);
+  if (words === undefined || !CALLS.includes(words[0] ?? 0)) return false;
+  for (let index = CODE_WORDS; index < words.length; index++) {
+    if (!FILLERS.includes(words[index] ?? 0)) return false;
+  }
+  return true;
+}
