@@ -1,7 +1,15 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { defineConfig } from 'vitest/config';
+import type { ViteUserConfig } from 'vitest/config';
 
-export default defineConfig({
+// Types only are imported: a vitest that npx fetched for the occasion must get as far as this sentence.
+const needed = ['node_modules/vitest', 'packages/x86/node_modules/fast-check'];
+if (!needed.every((path) => existsSync(new URL(path, import.meta.url)))) {
+  process.stderr.write('The dependencies are not installed: npm start installs all of them and builds.\n');
+  process.exit(1);
+}
+
+export default {
   test: {
     projects: [
       'packages/*',
@@ -17,4 +25,4 @@ export default defineConfig({
     // All processors: by default one stays idle, which is half of two.
     maxWorkers: availableParallelism(),
   },
-});
+} satisfies ViteUserConfig;

@@ -1,4 +1,5 @@
-// Packs every public package as it would be published, judges the tarball with publint and attw, and uses all of them from outside.
+// Packs every public package as it would be published, judges the tarball (with publint, attw, and by what a package promises to
+// who finds it in a registry), and uses all of them from outside.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,6 +9,7 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { root } from '../internal/launcher/src/root.mjs';
 import { checkFromOutside } from './check-outside.mjs';
+import { contentProblems, originProblems, readmeProblems } from './package-promises.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-pack-'));
 const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -44,7 +46,16 @@ for (const name of readdirSync(join(root, 'packages')).sort()) {
   const lint = await publint({ pack: { tarball: published }, strict: true });
   for (const message of lint.messages) messages.push(formatMessage(message, lint.pkg, { color: false }));
 
-  const types = await checkPackage(createPackageFromTarballData(new Uint8Array(data)));
+  const packed = createPackageFromTarballData(new Uint8Array(data));
+  const inside = `/node_modules/${manifest.name}/`;
+  const files = packed.listFiles().map((path) => path.replace(inside, ''));
+  const read = (path) => packed.readFile(`${inside}${path}`);
+  messages.push(...originProblems(manifest, `packages/${name}`), ...contentProblems(files, read));
+  messages.push(
+    ...(files.includes('README.md') ? await readmeProblems(manifest, read('README.md')) : ['no README.md']),
+  );
+
+  const types = await checkPackage(packed);
   if (types.types === false && manifest.exports !== undefined) messages.push('the package has no types');
   for (const problem of types.problems ?? []) if (matters(problem)) messages.push(JSON.stringify(problem));
 

@@ -8,14 +8,14 @@ import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
 import { type Page, writeParts } from './page.ts';
-import { readmePage } from './readme.ts';
+import { readmePicture } from './readme.ts';
 import { secondLevelPage } from './second-level.ts';
 import { verdictsPage } from './verdicts.ts';
 import { workloadsPage } from './workloads.ts';
 
 /** Every page that has generated parts. */
 const PAGES: readonly Page[] = [
-  readmePage,
+  readmePicture,
   secondLevelPage,
   eptViolationPage,
   kvmPage,

@@ -7,6 +7,13 @@ export async function printed(args: readonly string[]): Promise<string> {
   return text;
 }
 
+/** The same with colours. */
+export async function printedInColour(args: readonly string[]): Promise<string> {
+  const { text, exitCode } = await runCommand(args, { FORCE_COLOR: '1' });
+  if (exitCode !== 0) throw new Error(`heki ${args.join(' ')} ended with ${exitCode}: ${text}`);
+  return text;
+}
+
 /** The same for a command whose work is to find something, which it says by its exit code. @throws {Error} when it was called wrongly */
 export async function printedWithFindings(args: readonly string[]): Promise<string> {
   const { text, exitCode } = await runCommand(args);
@@ -16,6 +23,7 @@ export async function printedWithFindings(args: readonly string[]): Promise<stri
 
 async function runCommand(
   args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly text: string; readonly exitCode: number }> {
   let text = '';
   const output = {
@@ -26,6 +34,6 @@ async function runCommand(
       return Promise.resolve();
     },
   };
-  const exitCode = await run(args, { stdout: output, stderr: output, env: {} });
+  const exitCode = await run(args, { stdout: output, stderr: output, env });
   return { text, exitCode };
 }

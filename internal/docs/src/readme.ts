@@ -1,10 +1,21 @@
-import { type Page, textBlock } from './page.ts';
-import { printed } from './printed.ts';
+import type { Page } from './page.ts';
+import { printedInColour } from './printed.ts';
+import { terminalPicture } from './terminal-picture.ts';
 
-const protect = await printed(['protect']);
+const lines = (await printedInColour(['protect'])).trimEnd().split('\n');
+const rights = lines.findIndex((line) => line.includes('What the hypervisor enforces'));
 
-/** The project's front page. */
-export const readmePage: Page = {
-  file: 'README.md',
-  parts: { 'heki protect': () => textBlock(protect.trimEnd().split('\n')) },
+/** The picture on the project's front page: how `heki protect` begins, and how it ends. */
+export const readmePicture: Page = {
+  file: 'docs/protect.svg',
+  parts: {
+    'heki protect': () =>
+      terminalPicture('heki protect', [
+        '$ ./heki protect',
+        ...lines.slice(0, 3),
+        '  …',
+        '',
+        ...lines.slice(rights),
+      ]),
+  },
 };

@@ -1,7 +1,7 @@
 // Whether what stands in every `dist` is what was built there, from the sources that are there now. The compiler asks only
 // whether sources changed: a file that went missing or was cut off in a `dist` is none of its business.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { root } from './root.mjs';
 
@@ -78,6 +78,20 @@ export function forgetDamage() {
     }
   }
   rmSync(record, { force: true });
+}
+
+/** Removes outputs of sources that are there no longer: nothing else does, and they would be packed. */
+export function removeOrphans() {
+  for (const project of projects()) {
+    const folder = join(root, project, 'dist');
+    for (const path of statSync(folder, { throwIfNoEntry: false })
+      ? readdirSync(folder, { recursive: true })
+      : []) {
+      const [, source] = /^(.*?)(?:\.d\.ts|\.js|\.js\.map)$/.exec(path) ?? [];
+      if (source === undefined || existsSync(join(root, project, 'src', `${source}.ts`))) continue;
+      rmSync(join(folder, path));
+    }
+  }
 }
 
 /** Puts on record what was built from `sources`. */

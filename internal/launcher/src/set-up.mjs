@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { forgetDamage, isBuilt, recordBuild, stateOfSources } from './build-state.mjs';
+import { forgetDamage, isBuilt, recordBuild, removeOrphans, stateOfSources } from './build-state.mjs';
 import { withLock } from './lock.mjs';
 import { root, tool } from './root.mjs';
 import { whyItFailed } from './why-it-failed.mjs';
@@ -85,6 +85,7 @@ async function build(lock) {
   const sources = stateOfSources();
   forgetDamage();
   await step('Building', lock, process.execPath, [tool('typescript', 'bin', 'tsc'), '-b']);
+  removeOrphans();
   recordBuild(sources);
 }
 

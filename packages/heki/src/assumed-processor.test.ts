@@ -74,6 +74,34 @@ describe('registers of a dump', () => {
     expect(warnings).toEqual([differ(1, 'clear')]);
   });
 
+  test('of a CPU that stands on nothing of the kernel leave NXE to the page tables of the kernel', async () => {
+    const verdicts = async (core: Buffer) =>
+      (await json('protect', dump('elsewhere', core))).attacks.map(
+        (attack: { name: string; standing: string }) => [attack.name, attack.standing],
+      );
+    const core = coreBytes('foreign/k61-pti-user');
+    const before = await verdicts(core);
+    setControlRegister(core, 3, 0x7777_7000n);
+    expect(await verdicts(core)).toEqual(before);
+  });
+
+  test('that walk another number of levels than the kernel is known to have are refused', async () => {
+    const core = coreBytes('foreign/k61-pti-user');
+    setControlRegister(core, 4, controlRegister(core, 4) | CR4.LA57);
+    const path = dump('five-levels', core);
+    for (const args of [
+      ['protect', path],
+      ['walk', path],
+      ['translate', path, 'ffffffffa4600000'],
+    ]) {
+      const { exitCode, stderr } = await runCommand(args);
+      expect(exitCode).toBe(3);
+      expect(stderr).toContain(
+        "the kernel's page tables have 4 levels, and no CPU of the dump walks so many: CPU 0 has CR4 0x751eb0",
+      );
+    }
+  });
+
   test('that no processor takes are said', async () => {
     for (const [register, change, reason] of [
       [0, (cr0: bigint) => cr0 & ~CR0.PE, 'CR0.PG = 1 needs CR0.PE = 1'],
@@ -170,6 +198,17 @@ describe('protect', () => {
     const { stdout } = await runCommand(['protect', '--cpu', 'amd-zen4', '--no-mbec']);
     expect(stdout).toContain('processor  amd-zen4, as --cpu says');
     expect(stdout).toContain('without GMET, nested paging cannot deny execution to the kernel alone');
+  });
+
+  test('takes guests of its own for no contradiction: processors of the vendor have them', async () => {
+    const ids = async (path: string, cpu: string): Promise<string[]> =>
+      (await json('protect', path, '--cpu', cpu)).warnings.map(({ id }: { id: string }) => id);
+    const intel = dump('nested', withCr4(CR4.VMXE));
+    expect(await ids(intel, 'intel-vt-rp')).toEqual(['own-guests']);
+    expect(await ids(intel, 'amd-zen4')).toEqual(['cpu-contradicted', 'own-guests']);
+    const amd = projectFile('fixtures/foreign/k612-epyc-kvm.elf.gz');
+    expect(await ids(amd, 'amd-zen4')).toEqual(['own-guests']);
+    expect(await ids(amd, 'intel-vt-rp')).toEqual(['cpu-contradicted', 'own-guests']);
   });
 
   test.each([

@@ -139,10 +139,18 @@ function otherCpus({ cpus }: Vmcore, registers: PagingRegisters): Warning[] {
   return found;
 }
 
+/**
+ * What every processor of a vendor has, and no profile: hypervisors hide it from guests that are to have none of their own. It speaks
+ * against no profile.
+ */
+const HIDDEN_BY_HYPERVISORS = { intel: 'CR4.VMXE', amd: 'EFER.SVME' } as const;
+
 /** What speaks against the profile that the user named. */
 function contradictions({ lacking }: DerivedProcessor, named: CpuProfile | undefined): Warning[] {
-  if (named === undefined || lacking.length === 0) return [];
-  const message = `the snapshot is not of ${named.name}: it uses ${lacking.join(', ')}, which ${named.name} does not have`;
+  if (named === undefined) return [];
+  const foreign = lacking.filter((one) => one !== HIDDEN_BY_HYPERVISORS[named.vendor]);
+  if (foreign.length === 0) return [];
+  const message = `the snapshot is not of ${named.name}: it uses ${foreign.join(', ')}, which ${named.name} does not have`;
   return [{ id: 'cpu-contradicted', message }];
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readmeOutput } from '@heki-internal/vitest/readme';
@@ -33,6 +33,13 @@ describe('help', () => {
     },
   );
 
+  test('--version prints the version of the package', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+    for (const option of ['--version', '-V']) {
+      expect(await runCommand([option])).toMatchObject({ exitCode: 0, stdout: `${version}\n`, stderr: '' });
+    }
+  });
+
   test('goes to standard error with exit code 2 when nothing was asked for', async () => {
     const { exitCode, stdout, stderr } = await runCommand([]);
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
@@ -49,13 +56,13 @@ describe('a wrong command line', () => {
     [['protect', 'a', 'b'], 'too many arguments'],
     [['protect', '--no-such'], "unknown option '--no-such'"],
     [['protect', '--memory-map'], "option '--memory-map <file>' argument missing"],
-    [['walk'], "missing required argument 'SNAPSHOT'"],
+    [['replay'], "missing required argument 'RECORDING'"],
     [['walk', kernel, '--format', 'xml'], 'Allowed choices are table, info-tlb, json'],
     [['walk', kernel, '--range', 'ffff8880'], '"ffff8880" is no range'],
     [['walk', kernel, '--range', '1000-1000'], 'is empty'],
     [['walk', kernel, '--range', '1-2-3'], 'is no range'],
     [['walk', kernel, '--range', '0-1ffffffffffffffff'], 'is no virtual address'],
-    [['translate', kernel], "missing required argument 'VA'"],
+    [['translate'], 'missing VA: expected a virtual address'],
     [['translate', kernel, 'text'], '"text" is no virtual address'],
     [['translate', kernel, '0x'], '"0x" is no virtual address'],
     [['translate', kernel, '0', '--access', 'jump'], 'Allowed choices are read, write, fetch'],

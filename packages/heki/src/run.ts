@@ -1,13 +1,18 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
-import { reportFailure } from './report/failure-report.ts';
+import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
+import { guardedOutput } from './report/guarded-output.ts';
+import { VERSION } from './report/report-header.ts';
+import { screenOf } from './report/screen.ts';
 
-const SNAPSHOT =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split";
+const DUMP =
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split";
+/** The argument of commands that take the kernel which comes with heki, where none is named. */
+const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
 
@@ -22,12 +27,13 @@ Examples:
   heki protect --kernel-config .config         what a kernel that was built so would say
   heki protect --hypervisor ./mine.mjs         on a hypervisor of your own (docs/write-a-backend.md)
   heki protect --attack ./mine.mjs             with an attack of your own (docs/write-an-attack.md)
-  heki protect --json | jq .verdict
+  heki protect --json | jq '.verdict'
   heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
 
 const WALK_EXAMPLES = `
 Examples:
-  heki walk guest.elf.gz                                             every leaf of the kernel half
+  heki walk                                                          every leaf of the kernel that comes with heki
+  heki walk guest.elf.gz                                             of the kernel half of a dump
   heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
   heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
   heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
@@ -35,6 +41,7 @@ Examples:
 
 const TRANSLATE_EXAMPLES = `
 Examples:
+  heki translate 0xffffffff81000000                               in the kernel that comes with heki
   heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
   heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
@@ -66,7 +73,7 @@ Exit codes: 0 no finding at or above --fail-on, 1 a finding, 2 called wrongly, 3
 const DIFF_EXAMPLES = `
 Examples:
   heki diff morning.elf.gz evening.elf.gz
-  heki diff golden.elf.gz guest.elf.gz --json | jq .appeared
+  heki diff golden.elf.gz guest.elf.gz --json | jq '.appeared'
 
 Exit codes: 0 nothing differs, 1 something does, 2 called wrongly, 3 a snapshot cannot be read.`;
 
@@ -74,7 +81,7 @@ const REPLAY_EXAMPLES = `
 Examples:
   heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
   heki replay real-6.1-256m.json.gz --profile rfc-v2       what the series as published makes of it
-  heki replay real-6.1-churn.json.gz --json | jq .ranges`;
+  heki replay real-6.1-churn.json.gz --json | jq '.ranges'`;
 
 const KUNIT_EXAMPLES = `
 Examples:
@@ -92,6 +99,12 @@ Examples:
   heki extract guest.elf -o small.elf.gz --user             with what user programs map, for translate --user
   heki extract guest.elf -o small.elf.gz --redact           without addresses that KASLR chose, and without names
   heki extract guest.elf -o - | ssh host 'cat > small.elf.gz'`;
+
+const COMPLETION_EXAMPLES = `
+Examples:
+  source <(heki completion bash)     for this shell; in ~/.bashrc for all
+  source <(heki completion zsh)      after compinit
+  heki completion fish | source`;
 
 const STRICT = ['--strict', 'under rfc-v2, too, exit with 1 for a claim that is not kept'] as const;
 
@@ -148,6 +161,7 @@ function cr3Option(meaning: string): Option {
 export function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
     .description('Hypervisor-Enforced Kernel Integrity on the memory of real Linux kernels.')
+    .version(VERSION, '-V, --version', 'print the version')
     .exitOverride()
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
     .helpCommand(false)
@@ -164,7 +178,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
     )
-    .argument('[SNAPSHOT]', `${SNAPSHOT} (default: the Debian kernel that comes with heki)`)
+    .argument(...SNAPSHOT)
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
@@ -185,10 +199,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
     )
-    .argument(
-      '[SNAPSHOT]',
-      'ELF core of a guest, plain or gzip (default: the Debian kernel that comes with heki)',
-    )
+    .argument(...SNAPSHOT)
     .addOption(
       new Option(
         '--fail-on <severity>',
@@ -289,7 +300,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nExamples:\n  heki backends\n  heki backends kvm hyperv-lvbs\n  heki backends --json | jq .[].cost',
+      `\nExamples:\n  heki backends\n  heki backends kvm hyperv-lvbs\n  heki backends --json | jq '.backends[].cost'`,
     )
     .action(async (names: string[], options: { json?: boolean; cpu?: string }) => {
       const { backends } = await import('./commands/backends.ts');
@@ -317,7 +328,7 @@ With --json an error is JSON, too, on standard output.`,
     .command('walk')
     .summary("list the leaves of a kernel's page tables")
     .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
-    .argument('<SNAPSHOT>', SNAPSHOT)
+    .argument(...SNAPSHOT)
     .option('--user', "the user's half instead of the kernel's")
     .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('the address space at this value of CR3, as it is'))
@@ -326,7 +337,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addHelpText('after', WALK_EXAMPLES)
-    .action(async (snapshot: string, options) => {
+    .action(async (snapshot: string | undefined, options) => {
       const { walk } = await import('./commands/walk.ts');
       finished(await walk(snapshot, options, io));
     });
@@ -335,8 +346,9 @@ With --json an error is JSON, too, on standard output.`,
     .command('translate')
     .summary('translate one address as the processor does')
     .description('Decodes the page-table entry of each level, and says what the access meets and why.')
-    .argument('<SNAPSHOT>', SNAPSHOT)
-    .argument('<VA>', 'virtual address, hexadecimal')
+    .usage('[options] [SNAPSHOT] <VA>')
+    .argument(...SNAPSHOT)
+    .argument('[VA]', 'virtual address, hexadecimal')
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
@@ -345,8 +357,10 @@ With --json an error is JSON, too, on standard output.`,
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .option('--json', 'print one JSON object')
     .addHelpText('after', TRANSLATE_EXAMPLES)
-    .action(async (snapshot: string, address: string, options) => {
+    .action(async (first: string | undefined, second: string | undefined, options) => {
       const { translate } = await import('./commands/translate.ts');
+      const [snapshot, address] = second === undefined ? [undefined, first] : [first, second];
+      if (address === undefined) throw new UsageError('missing VA: expected a virtual address');
       finished(await translate(snapshot, address, options, io));
     });
 
@@ -356,7 +370,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Writes a small ELF core with the page tables and registers of a dump and none of its contents: enough for every other command, and for a bug report. Tells what it discloses.',
     )
-    .argument('<SNAPSHOT>', SNAPSHOT)
+    .argument('<SNAPSHOT>', DUMP)
     .requiredOption(
       '-o, --output <file>',
       'the core to write, packed if its name ends in .gz; - for standard output, packed',
@@ -389,6 +403,17 @@ With --json an error is JSON, too, on standard output.`,
     });
 
   program
+    .command('completion')
+    .addArgument(new Argument('<SHELL>', 'the shell').choices(['bash', 'zsh', 'fish']))
+    .summary('complete commands and options in your shell')
+    .description('Prints the script by which a shell completes commands, options and their values.')
+    .addHelpText('after', COMPLETION_EXAMPLES)
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completion } = await import('./commands/completion.ts');
+      finished(await completion(shell, program, io));
+    });
+
+  program
     .command('help')
     .argument('[command]')
     .summary('show the help of a command')
@@ -404,7 +429,8 @@ With --json an error is JSON, too, on standard output.`,
  * Runs the command line `args` (without the program's name) and returns its exit code, an {@link ExitCode}. Writes to `io` alone and
  * never throws.
  */
-export async function run(args: readonly string[], io: CommandIo): Promise<number> {
+export async function run(args: readonly string[], outer: CommandIo): Promise<number> {
+  const io = guarded(args, outer);
   let exitCode: number = ExitCode.SUCCESS;
   let help = '';
   const program = createProgram(io, (code) => {
@@ -416,7 +442,7 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
         help += text;
       },
       writeErr: () => {},
-      ...(io.stdout.columns === undefined ? {} : { getOutHelpWidth: () => io.stdout.columns ?? 80 }),
+      getOutHelpWidth: () => Math.min(screenOf(io.stdout, io.env).columns, 120),
     });
   }
   try {
@@ -433,6 +459,19 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
     if (!(error instanceof OutputClosed)) return reportFailure(error, args, io);
   }
   return exitCode;
+}
+
+/** The outputs as commands get them. */
+function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo): CommandIo {
+  const format = asksForJson(args) ? 'json' : 'text';
+  const [forStdout, forStderr] = outputIsTaken(args)
+    ? (['text', format] as const)
+    : ([format, 'text'] as const);
+  return {
+    stdout: guardedOutput(stdout, env, forStdout),
+    stderr: guardedOutput(stderr, env, forStderr),
+    env,
+  };
 }
 
 /** Where to read on, for somebody who called the command wrongly. */

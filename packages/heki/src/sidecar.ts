@@ -28,6 +28,9 @@ const sidecarSchema = z.object({
   symbols: z.record(z.string(), address).optional(),
 });
 
+/** The keys of it that commands read. */
+export type SidecarKey = keyof z.infer<typeof sidecarSchema>;
+
 /** What stands beside a snapshot. */
 export interface Sidecar {
   readonly path: string;

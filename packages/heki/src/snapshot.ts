@@ -1,11 +1,10 @@
 import { hex, type VirtualAddress } from '@heki/physical-memory';
 import {
   type AddressSpaceChoice,
-  assumedRegistersOf,
   type ChosenRoot,
   chosenRootOf,
   type ProvenRoot,
-  pagingRegistersOf,
+  registersOn,
   resolveKernelRoot,
   type Vmcore,
   VmcoreError,
@@ -52,7 +51,7 @@ export function openSnapshot(path: string, options: AddressSpaceOptions = {}): S
     const choice = choiceOf(options);
     if (choice !== undefined) chosenRoot(core, options);
     const tables = kernelRoot(core, choice);
-    return { core, tables, registers: registersFor(core, tables, tables.origin.cpu) };
+    return { core, tables, registers: registersOn(core, tables, tables.origin.cpu) };
   });
 }
 
@@ -72,19 +71,10 @@ export function openAddressSpace(
   return withPath(path, () => {
     const core = openCore(path, options);
     const tables = chosenRoot(core, options);
-    const registers = registersFor(core, tables, options.cpuIndex);
+    const registers = registersOn(core, tables, options.cpuIndex);
     const { cr3 = registers.cr3 } = options;
     return { core, tables, registers: { ...registers, cr3 } };
   });
-}
-
-/** The registers of CPU `cpu`, or assumed ones where the dump has those of no CPU. */
-function registersFor(
-  core: Vmcore,
-  tables: ProvenRoot | ChosenRoot,
-  cpu: number | undefined,
-): PagingRegisters {
-  return core.cpus.length === 0 ? assumedRegistersOf(core, tables) : pagingRegistersOf(core, cpu);
 }
 
 /** Opens the ELF core at `path`. @throws {VmcoreError} when it is none */

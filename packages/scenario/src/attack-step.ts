@@ -8,6 +8,7 @@ import {
   rightsOfFrame,
 } from '@heki/machine';
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
 import { attackNamed } from './attack-names.ts';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { isInForce } from './in-force.ts';
@@ -17,11 +18,13 @@ import type { Step } from './schema/step-schema.ts';
 /**
  * Attacks the kernel, with its own instructions alone.
  *
+ * @param vcpu the processor that executes them. Default: the one that the kernel runs on
  * @throws {ScenarioError} when the step names what is not there, or what is not made of what the attack is about
  */
 export function attackStep(
   life: Life,
-  step: Step & { do: 'attack' },
+  step: Pick<Step & { do: 'attack' }, 'how' | 'on'>,
+  vcpu?: Vcpu,
 ): AttackResult & { /** The machine claims to stop it. */ readonly claimed: boolean } {
   const on = step.on ?? 'kernel';
   const attack = attackNamed(step.how, life.attacks);
@@ -31,7 +34,7 @@ export function attackStep(
     const kind = part === 'text' ? 'executable' : 'writable';
     throw new ScenarioError(`${step.how} on ${on}: no ${kind} page of ${on} is known`);
   }
-  const result = life.machine.attack(attack, targets);
+  const result = life.machine.attack(attack, targets, vcpu);
   return { ...result, claimed: isClaimed(life, attack, result.target) };
 }
 

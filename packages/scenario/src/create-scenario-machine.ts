@@ -59,6 +59,7 @@ export function createScenarioMachine<VM extends VirtualMachine, Event extends B
   }
   const hypervisor = options.hypervisor(forHypervisor);
   const driver = 'driver' in options ? { driver: options.driver } : {};
+  const steps = [...(scenario.initcalls ?? []), ...scenario.steps];
   return createLinuxMachine({
     ...machine,
     hypervisor,
@@ -68,7 +69,8 @@ export function createScenarioMachine<VM extends VirtualMachine, Event extends B
     presentSignature: authority.sign,
     processorEvents,
     ...(settings.hypervisor === 'none' ? { driver: undefined } : driver),
-    attackable: [...(scenario.initcalls ?? []), ...scenario.steps].some((step) => step.do === 'attack'),
+    attackable: steps.some((step) => 'how' in step),
+    interleaved: steps.some((step) => step.do === 'race'),
     onEvent:
       onEvent && ((event: TraceEvent<Event>) => onEvent(event, () => describeTraceEvent(hypervisor, event))),
   });

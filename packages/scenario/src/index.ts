@@ -20,6 +20,7 @@ export { beginLife, type Life } from './life.ts';
 export { type PageClass, pageClasses } from './page-classes.ts';
 export {
   expectedVerdict,
+  isAttack,
   runScenario,
   runSteps,
   type ScenarioResult,

@@ -16,6 +16,8 @@ export interface Life {
   readonly programs: Map<string, VirtualAddress>;
   readonly areas: Map<string, KernelArea>;
   readonly traced: VirtualAddress[];
+  /** Functions that livepatches replaced, by the names of these. */
+  readonly patched: Map<string, readonly VirtualAddress[]>;
   /** Memory that was plugged in. */
   readonly plugged: FrameRange<Gfn>[];
   /** Frames that exhaust-memory holds. */
@@ -38,6 +40,7 @@ export function beginLife(machine: LinuxMachine, attacks: readonly Attack[] = []
     programs: new Map(),
     areas: new Map(),
     traced: [],
+    patched: new Map(),
     plugged: [],
     hoard: [],
     freed: new Set(),

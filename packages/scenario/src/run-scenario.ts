@@ -12,8 +12,10 @@ import { attackStep } from './attack-step.ts';
 import type { ComposedScenario } from './composed-scenario.ts';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { checkRights, type RightsVerdict } from './expect-rights.ts';
+import { failHypercall, saveAndRestore } from './hypervisor-steps.ts';
 import { beginLife, type Life } from './life.ts';
 import { grantedPages, type PageClass } from './page-classes.ts';
+import { type RaceResult, raceStep } from './race-step.ts';
 import { runStep } from './run-step.ts';
 import type { Step } from './schema/step-schema.ts';
 
@@ -138,7 +140,12 @@ export function runSteps(
 
 /** What should come of a step. */
 export function expectedVerdict(step: Step): StepVerdict {
-  return step.expect ?? (step.do === 'attack' ? 'blocked' : 'works');
+  return step.expect ?? (isAttack(step) ? 'blocked' : 'works');
+}
+
+/** Whether somebody attacks in a step: then it is right that it does not work. */
+export function isAttack(step: Step): step is Step & { do: 'attack' | 'race' } {
+  return 'how' in step;
 }
 
 /** An attack that had nothing to attack is no finding, unless the step says in so many words what it expects. */
@@ -150,12 +157,18 @@ type Taken = Pick<StepResult, 'verdict' | 'reason' | 'by' | 'claimed'>;
 
 function take(life: Life, step: Step): Taken {
   try {
-    if (step.do !== 'attack') {
-      const outcome = runStep(life, step);
-      return { verdict: verdictOf(outcome), reason: reasonOf(outcome), by: null, claimed: false };
+    switch (step.do) {
+      case 'attack':
+        return onCpu(life, step, () => ofAttack(attackStep(life, step)));
+      case 'race':
+        return ofRace(raceStep(life, step));
+      case 'fail-hypercall':
+        return ofWork(failHypercall(life, step.call ?? 1, step.error));
+      case 'save-and-restore':
+        return ofWork(saveAndRestore(life));
+      default:
+        return onCpu(life, step, () => ofWork(runStep(life, step)));
     }
-    const { outcome, reason, by, claimed } = attackStep(life, step);
-    return { verdict: VERDICTS[outcome], reason, by, claimed };
   } catch (error) {
     if (error instanceof UnmadeError)
       return { verdict: 'error', reason: error.message, by: null, claimed: false };
@@ -163,6 +176,33 @@ function take(life: Life, step: Step): Taken {
       return { verdict: 'invalid', reason: error.message, by: null, claimed: false };
     throw error;
   }
+}
+
+/** Takes a step on the processor that it names. */
+function onCpu({ machine: { kernel } }: Life, step: Step, take: () => Taken): Taken {
+  if (step.do === 'cpu-up' || step.do === 'cpu-down' || !('cpu' in step) || step.cpu === undefined)
+    return take();
+  const outcome = kernel.onCpu(step.cpu, take);
+  return outcome.kind === 'done' ? outcome.value : ofWork(outcome);
+}
+
+function ofWork(outcome: KernelOutcome<unknown>): Taken {
+  return { verdict: verdictOf(outcome), reason: reasonOf(outcome), by: null, claimed: false };
+}
+
+function ofAttack({ outcome, reason, by, claimed }: ReturnType<typeof attackStep>): Taken {
+  return { verdict: VERDICTS[outcome], reason, by, claimed };
+}
+
+/** Work that fails decides; else the attack does. */
+function ofRace({ work, attack, turns }: RaceResult): Taken {
+  if (work.kind !== 'done') return ofWork(work);
+  if (attack === undefined) {
+    return { verdict: 'not-tried', reason: 'the attacker had nothing to attack', by: null, claimed: false };
+  }
+  const taken = ofAttack(attack);
+  const when = attack.outcome === 'succeeded' ? `at attempt ${turns}` : `in each of ${turns} attempts`;
+  return { ...taken, reason: `${when}: ${taken.reason}` };
 }
 
 /** What the packages throw when they are asked for what cannot be. */
@@ -176,12 +216,12 @@ const VERDICTS: Readonly<Record<AttackOutcome, StepVerdict>> = {
   'not-tried': 'not-tried',
 };
 
-function verdictOf(outcome: KernelOutcome): StepVerdict {
+function verdictOf(outcome: KernelOutcome<unknown>): StepVerdict {
   if (outcome.kind === 'done') return 'works';
   return outcome.kind === 'error' ? 'error' : 'oops';
 }
 
-function reasonOf(outcome: KernelOutcome): string | undefined {
+function reasonOf(outcome: KernelOutcome<unknown>): string | undefined {
   switch (outcome.kind) {
     case 'done':
       return undefined;

@@ -2,12 +2,14 @@ import type { KernelOutcome, ModuleImage } from '@heki/linux';
 import { addressOf, type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { ScenarioError, UnmadeError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
-import type { Step } from './schema/step-schema.ts';
+import type { Work } from './schema/step-schema.ts';
 
 /** Five bytes that do nothing: what lies at a site that is to be patched. */
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 /** Sites lie so far apart. */
 const SITE_DISTANCE = 64;
+/** The first site that livepatches take: those before are for whoever traces. */
+const PATCHED = 40;
 const NOTHING: KernelOutcome = { kind: 'done', value: undefined };
 
 /**
@@ -16,7 +18,7 @@ const NOTHING: KernelOutcome = { kind: 'done', value: undefined };
  * @throws {ScenarioError} when the step names what no earlier one was to make
  * @throws {UnmadeError} when it names what an earlier one did not get made
  */
-export function runStep(life: Life, step: Exclude<Step, { do: 'attack' }>): KernelOutcome {
+export function runStep(life: Life, step: Work): KernelOutcome {
   const { kernel } = life.machine;
   switch (step.do) {
     case 'load-module':
@@ -79,6 +81,19 @@ export function runStep(life: Life, step: Exclude<Step, { do: 'attack' }>): Kern
       return balloon(life, step.pages);
     case 'kexec':
       return kernel.kexec();
+    case 'livepatch': {
+      const sites = sitesIn(life, step.on).slice(PATCHED, PATCHED + (step.functions ?? 3));
+      const loaded = loadModule(life, step.name, moduleImage({ name: step.name, text: 1 }));
+      if (loaded.kind !== 'done') return loaded;
+      return ifDone(kernel.ftraceEnable(sites), () => void life.patched.set(step.name, sites));
+    }
+    case 'unlivepatch': {
+      const sites = life.patched.get(step.name) ?? missing(life, 'livepatch', step.name);
+      const restored = kernel.ftraceDisable(sites);
+      if (restored.kind !== 'done') return restored;
+      life.patched.delete(step.name);
+      return unloadModule(life, step.name);
+    }
     case 'exhaust-memory':
       while (kernel.freeFrames > step.leave) {
         const frame = kernel.allocatePages();

@@ -11,7 +11,7 @@ export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
 export { CRASH_KERNEL, type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts';
 export { parseMemoryMap } from './memory-map-text.ts';
 export type { Note } from './note.ts';
-export { assumedRegistersOf, pagingRegistersOf } from './paging-registers.ts';
+export { assumedRegistersOf, pagingRegistersOf, registersOn } from './paging-registers.ts';
 export { type ImageEvidence, type ImageSections, imageSections } from './regions/image-sections.ts';
 export {
   kernelRegions,

@@ -1,6 +1,7 @@
+import { gfn } from '@heki/physical-memory';
 import { EFER } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
-import { pagingRegistersOf } from './paging-registers.ts';
+import { pagingRegistersOf, registersOn } from './paging-registers.ts';
 import { buildCore, qemuNote } from './testing/build-core.ts';
 import { readVmcore } from './vmcore.ts';
 
@@ -52,6 +53,38 @@ describe('the paging registers of a dump', () => {
       );
     expect(pagingRegistersOf(core(XD | 0x6001n)).efer & EFER.NXE).toBe(EFER.NXE);
     expect(pagingRegistersOf(core(0x6001n)).efer & EFER.NXE).toBe(0n);
+  });
+
+  it('that go with tables have NXE when an entry of those has bit 63, whatever the CPU stands on', () => {
+    const entries: [number, number, bigint][] = [
+      [1, 256, 0x2003n],
+      [3, 256, XD | 0x4003n],
+    ];
+    const core = coreWith(entries);
+    const nxe = (root: number): bigint =>
+      registersOn(core, { memory: core.memory, root: gfn(root), levels: 4 }).efer & EFER.NXE;
+    expect([1, 3].map(nxe)).toEqual([0n, EFER.NXE]);
+    const elsewhere = coreWith(entries, { cr3: 0x7777_7000n });
+    expect(registersOn(elsewhere, { memory: core.memory, root: gfn(3), levels: 4 }).efer & EFER.NXE).toBe(
+      EFER.NXE,
+    );
+  });
+
+  it('that go with tables are of a CPU that walks as many levels', () => {
+    const notes = [
+      qemuNote({ cr0: 0x10n }),
+      qemuNote({ cr3: 0x5000n, cr4: 0x1020n }),
+      qemuNote({ cr3: 0x6000n }),
+    ];
+    const { memory, ...core } = readVmcore(buildCore({ notes }));
+    const tables = (levels: 4 | 5) => ({ memory, root: gfn(1), levels });
+    expect(registersOn({ ...core, memory }, tables(4)).cr3).toBe(0x6000n);
+    expect(registersOn({ ...core, memory }, tables(5)).cr3).toBe(0x5000n);
+    const [, five] = core.cpus;
+    const lone = { ...core, memory, cpus: five === undefined ? [] : [five] };
+    expect(() => registersOn(lone, tables(4))).toThrow(
+      "the kernel's page tables have 4 levels, and no CPU of the dump walks so many: CPU 0 has CR4 0x1020",
+    );
   });
 
   it('do not depend on what lies in pages that are mapped', () => {

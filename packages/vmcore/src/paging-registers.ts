@@ -1,4 +1,4 @@
-import { type Gfn, PAGE_WORDS } from '@heki/physical-memory';
+import { type Gfn, hex, PAGE_WORDS } from '@heki/physical-memory';
 import {
   addressHigh,
   CR0,
@@ -12,7 +12,8 @@ import {
   type PagingRegisters,
   pagingRegisters,
 } from '@heki/x86';
-import { cpuAt, firstCpu, levelsOf, rootOf } from './root/cpu-root.ts';
+import { VmcoreError } from './error.ts';
+import { cpuAt, firstCpu, levelsOf, pagesIn64BitMode, rootOf } from './root/cpu-root.ts';
 import type { KernelTables } from './root/kernel-tables.ts';
 import type { Vmcore } from './vmcore.ts';
 
@@ -32,6 +33,31 @@ export function pagingRegistersOf(core: Vmcore, index: number = firstCpu(core)):
   const nxe = usesExecuteDisable(core, rootOf(core, cr3), levelsOf(cpu));
   const efer = EFER.SCE | EFER.LME | EFER.LMA | (nxe ? EFER.NXE : 0n);
   return pagingRegisters({ cr0, cr3, cr4, efer, rflags: registers.rflags, pkru: 0, pkrs: 0 });
+}
+
+/**
+ * The registers that go with `tables`: those of CPU `index`, by default of the first that walks as many levels, or, in a dump that has
+ * those of no CPU, assumed ones ({@link assumedRegistersOf}). As {@link pagingRegistersOf}, but NXE is also set when `tables` have an entry
+ * with bit 63: the CPU may have been stopped on others, which the dump does not hold.
+ *
+ * @throws {VmcoreError} when the dump has no such CPU, or it was not in 64-bit mode's paging
+ */
+export function registersOn(core: Vmcore, tables: KernelTables, index?: number): PagingRegisters {
+  if (core.cpus.length === 0) return assumedRegistersOf(core, tables);
+  const registers = pagingRegistersOf(core, index ?? cpuWith(core, tables));
+  const nxe = usesExecuteDisable(core, tables.root, tables.levels) ? EFER.NXE : 0n;
+  return { ...registers, efer: registers.efer | nxe };
+}
+
+/** The first CPU that walks as many levels as `tables` have. */
+function cpuWith(core: Vmcore, { levels }: KernelTables): number {
+  const found = core.cpus.findIndex((cpu) => pagesIn64BitMode(cpu) && levelsOf(cpu) === levels);
+  if (found >= 0) return found;
+  const first = firstCpu(core);
+  const { cr4 } = cpuAt(core, first);
+  throw new VmcoreError(
+    `the kernel's page tables have ${levels} levels, and no CPU of the dump walks so many: CPU ${first} has CR4 ${hex(cr4)}`,
+  );
 }
 
 /** CR0 of every x86-64 Linux (CR0_STATE in arch/x86/include/asm/processor-flags.h). */

@@ -1,5 +1,5 @@
 import { ATTACKS, type Attack } from '@heki/machine';
-import type { StepResult } from '@heki/scenario';
+import { isAttack, type StepResult } from '@heki/scenario';
 import { hypervisorWarnings } from '../hypervisors.ts';
 import { claimedBy } from '../verdict/claimed-by.ts';
 import { verdictJson } from '../verdict/verdict.ts';
@@ -37,8 +37,9 @@ export function bootJson(report: BootReport): object {
 
 /** A step; what stopped it, and who claims to, only for an attack. */
 function stepJson({ by, claimed, ...result }: StepResult, own: readonly Attack[]): object {
-  if (result.step.do !== 'attack') return result;
-  const { how } = result.step;
+  const { step } = result;
+  if (!isAttack(step)) return result;
+  const { how } = step;
   const attack = [...ATTACKS, ...own].find(({ name }) => name === how);
   return { ...result, by, claimed, claimedBy: claimedBy({ claim: attack?.claim }) };
 }

@@ -1,5 +1,12 @@
 import type { LinuxMachine } from '@heki/machine';
-import { actionText, expectedVerdict, isInForce, type ScenarioResult, type StepResult } from '@heki/scenario';
+import {
+  actionText,
+  expectedVerdict,
+  isAttack,
+  isInForce,
+  type ScenarioResult,
+  type StepResult,
+} from '@heki/scenario';
 import type { Finding, Strictness } from '../verdict/finding.ts';
 import { initRefusal, notInForce, type Refusal } from '../verdict/refusal.ts';
 import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
@@ -39,7 +46,7 @@ function findings(result: ScenarioResult, inForce: boolean, refusal: Refusal | u
 
 /** What a step comes to: a claim that is not kept, whatever the scenario expects; else what its author did not expect. */
 function stepFindings({ step, verdict, claimed, expected }: StepResult): Finding[] {
-  if (step.do === 'attack' && verdict === 'works') {
+  if (isAttack(step) && verdict === 'works') {
     const message = `this attack succeeds, and the machine claims to stop it: ${actionText(step)}`;
     if (claimed) return [{ id: 'claimed-attack-succeeded', message }];
     // Nobody claims to stop it, and the scenario does not say that it wants it stopped.

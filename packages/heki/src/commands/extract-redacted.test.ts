@@ -65,6 +65,7 @@ describe('the redacted extract', () => {
       `0x${(BigInt(source.symbols[name]) - BigInt(source.symbols._text) + 0xffff_ffff_8100_0000n).toString(16)}`;
     expect(JSON.parse(readFileSync(at('small.json'), 'utf8'))).toEqual({
       page_offset_base: '0xffff900000000000',
+      cr4: '0x750eb0',
       efer: '0xd01',
       iomem: [
         '00000000-00000fff : Reserved',

@@ -82,11 +82,14 @@ describe('the extract', () => {
     await extract(kernel, '-o', at('small.elf.gz'));
     const beside = JSON.parse(readFileSync(at('small.json'), 'utf8'));
     const source = JSON.parse(readFileSync(projectFile('fixtures/k61-256-nokaslr.json'), 'utf8'));
-    const { kernel: version, cmdline, page_offset_base, efer, iomem, symbols } = source;
+    const { kernel: version, cmdline, page_offset_base, cr4, efer, iomem, symbols } = source;
     expect(beside).toEqual({
       kernel: version,
       cmdline,
       page_offset_base,
+      vmalloc_base: source.vmalloc_base,
+      vmemmap_base: source.vmemmap_base,
+      cr4: `0x${BigInt(cr4).toString(16)}`,
       efer: `0x${BigInt(efer).toString(16)}`,
       iomem,
       symbols,

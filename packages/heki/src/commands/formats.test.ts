@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
+import { protectVerdict } from '../testing/protect-verdict.ts';
 import { projectFile, runCommand } from '../testing/run-command.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'heki-formats-'));
@@ -43,6 +44,29 @@ describe('/proc/vmcore, which has no control registers', () => {
     const { controlRegisters, warnings } = JSON.parse(stdout);
     expect(controlRegisters.cr4).toBe('0x310800');
     expect(warnings[0]?.message).toContain('CR4 is from crashed.json');
+  });
+
+  it('is extracted with all that the file beside it tells, and gets the same verdict', async () => {
+    const path = join(folder, 'whole.elf');
+    writeFileSync(path, gunzipSync(readFileSync(procVmcore)));
+    const beside = {
+      vmalloc_base: '0xffffa00000000000',
+      vmemmap_base: '0xfffff00000000000',
+      cr4: '0x750ef0',
+    };
+    writeFileSync(join(folder, 'whole.json'), JSON.stringify(beside));
+    const verdict = await protectVerdict(path);
+    for (const options of [[], ['--redact']]) {
+      const small = join(folder, 'part.elf.gz');
+      const { stdout } = await runCommand(['extract', path, '-o', small, '--force', ...options, '--json']);
+      const { detail } = JSON.parse(stdout).discloses.find(
+        ({ subject }: { readonly subject: string }) => subject === 'registers',
+      );
+      expect(detail).not.toContain('control registers');
+      const known = JSON.parse(readFileSync(join(folder, 'part.json'), 'utf8'));
+      expect(known).toEqual(options.length === 0 ? beside : { cr4: beside.cr4 });
+      expect(await protectVerdict(small)).toEqual(verdict);
+    }
   });
 
   it('that was cut short is read as far as it goes, with a warning', async () => {

@@ -38,6 +38,19 @@ describe('translate', () => {
     );
   });
 
+  test('takes the kernel that comes with heki, where only an address is named', async () => {
+    const { exitCode, stdout } = await runCommand(['translate', TEXT, '--access', 'write']);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: await translate(TEXT, '--access', 'write') });
+    expect(await runCommand(['translate'])).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('missing VA: expected a virtual address'),
+    });
+    expect(await runCommand(['translate', 'guest.elf'])).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('"guest.elf" is no virtual address'),
+    });
+  });
+
   test('says where an allowed access goes, and what the page grants', async () => {
     const text = await translate(TEXT, '--access', 'fetch');
     expect(text).toContain('allowed: guest-physical 0x1000080, in a 2 MiB page\n');

@@ -11,9 +11,11 @@ import {
   walkMappings,
 } from '@heki/x86';
 import { assumeProcessor } from '../assumed-processor.ts';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { screenOf } from '../report/screen.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
@@ -31,8 +33,13 @@ export interface WalkOptions extends AddressSpaceOptions {
 /** `info-tlb` spells shared tables out, as QEMU does, while there are no more mappings than this: 180 MiB of text. */
 const MOST_SPELT_OUT = 2 ** 22;
 
-/** `heki walk SNAPSHOT`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
-export async function walk(path: string, options: WalkOptions, io: CommandIo): Promise<number> {
+/** `heki walk [SNAPSHOT]`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
+export async function walk(
+  snapshotPath: string | undefined,
+  options: WalkOptions,
+  io: CommandIo,
+): Promise<number> {
+  const path = snapshotPath ?? BUILT_IN_SNAPSHOT;
   const range = options.range === undefined ? undefined : parseRange(options.range);
   const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
@@ -52,7 +59,7 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
 
-  const format = WALK_FORMATS[options.format]();
+  const format = WALK_FORMATS[options.format](screenOf(io.stdout, io.env));
   const writer = createLineWriter(io.stdout);
   const summary: WalkSummary = { leaves: [0, 0, 0], sharedMappings: 0, writableAndExecutable: 0 };
   await writeAll(writer, format.begin(snapshot.tables, warnings));
@@ -77,8 +84,9 @@ export async function walk(path: string, options: WalkOptions, io: CommandIo): P
     tell(runs.end());
     await writeAll(writer, lines);
     lines = [];
-    const line = format.leaf(leaf);
-    const written = line === undefined ? undefined : writer.line(line);
+    const text = format.leaf(leaf);
+    if (text === undefined) continue;
+    const written = text.includes('\n') ? writeAll(writer, text.split('\n')) : writer.line(text);
     if (written !== undefined) await written;
   }
   tell(runs.end());

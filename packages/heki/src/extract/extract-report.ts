@@ -1,5 +1,4 @@
 import type { Extract, Vmcore } from '@heki/vmcore';
-import { printable } from '../printable.ts';
 import { count } from '../quantity.ts';
 import type { ExtractSidecar } from './extract-sidecar.ts';
 
@@ -36,7 +35,7 @@ export function disclosed(
   const isRedacted = redaction !== undefined;
   const cpus = Math.max(core.cpus.length, core.threads.length);
   const others = othersNotes(core);
-  const named = [...new Set(others.map(({ name }) => printable(JSON.stringify(name))))].join(', ');
+  const named = [...new Set(others.map(({ name }) => JSON.stringify(name)))].join(', ');
   const facts: (Disclosure | false)[] = [
     {
       subject: 'page-tables',
@@ -50,9 +49,7 @@ export function disclosed(
     },
     cpus > 0 && {
       subject: 'registers',
-      detail: isRedacted
-        ? `of ${count(cpus, 'CPU')}: control registers and the mode that it was in`
-        : `of ${count(cpus, 'CPU')}: control registers, segments, and general registers with whatever was in them`,
+      detail: `of ${count(cpus, 'CPU')}: ${core.cpus.length === 0 ? threadsText(isRedacted) : cpusText(isRedacted)}`,
     },
     core.vmcoreinfo !== undefined && {
       subject: 'vmcoreinfo',
@@ -113,4 +110,17 @@ export function leftOut(core: Vmcore, extract: Extract, user: boolean): Disclosu
 /** Notes that no command reads. */
 function othersNotes({ notes }: Vmcore): Vmcore['notes'] {
   return notes.filter(({ name }) => !['CORE', 'QEMU', 'VMCOREINFO'].includes(name));
+}
+
+function cpusText(isRedacted: boolean): string {
+  return isRedacted
+    ? 'control registers and the mode that it was in'
+    : 'control registers, segments, and general registers with whatever was in them';
+}
+
+/** Of a dump without QEMU's notes, as /proc/vmcore. */
+function threadsText(isRedacted: boolean): string {
+  return isRedacted
+    ? 'the mode that it was in'
+    : 'which process it ran, segments, and general registers with whatever was in them';
 }

@@ -1,25 +1,33 @@
 import { hex } from '@heki/physical-memory';
 import { CRASH_KERNEL, type Extract, namesMemory } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
-import type { ExtractSidecar } from './extract-sidecar.ts';
+import { type ExtractSidecar, knownOf } from './extract-sidecar.ts';
 
 /** Symbols that attacks are aimed by; the others tell which kernel it is. */
 const KEPT_SYMBOLS = ['_stext', '_text', '_sdata', 'init_uts_ns'];
+
 /** A sidecar without the kernel's version, its command line and the names of devices, its addresses as they are in the extract. */
 export function redactSidecar(
-  { page_offset_base, efer, iomem, symbols = {} }: ExtractSidecar,
+  { page_offset_base, cr4, efer, iomem, symbols = {} }: ExtractSidecar,
   { change }: NonNullable<Extract['redaction']>,
 ): ExtractSidecar {
   const moved = (address: string): string => hex(change.virtual(BigInt(address)));
   const kept = Object.entries(symbols).filter(([name]) => KEPT_SYMBOLS.includes(name));
-  return {
-    ...(page_offset_base === undefined ? {} : { page_offset_base: moved(page_offset_base) }),
-    ...(efer === undefined ? {} : { efer }),
-    ...(iomem === undefined ? {} : { iomem: redactIomem(iomem, change.physical) }),
-    ...(kept.length === 0
-      ? {}
-      : { symbols: Object.fromEntries(kept.map(([name, address]) => [name, moved(address)])) }),
-  };
+  return knownOf({
+    kernel: undefined,
+    cmdline: undefined,
+    page_offset_base: page_offset_base === undefined ? undefined : moved(page_offset_base),
+    // Nothing may be mapped where a region begins: then no move tells where that is now.
+    vmalloc_base: undefined,
+    vmemmap_base: undefined,
+    cr4,
+    efer,
+    iomem: iomem === undefined ? undefined : redactIomem(iomem, change.physical),
+    symbols:
+      kept.length === 0
+        ? undefined
+        : Object.fromEntries(kept.map(([name, address]) => [name, moved(address)])),
+  });
 }
 
 /**

@@ -1,5 +1,4 @@
 import { basename } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   hex,
   VIRTUAL_FRAME_END,
@@ -10,6 +9,7 @@ import {
 import type { RegionBases } from '@heki/vmcore';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { InputError } from '../failure.ts';
 import { count } from '../quantity.ts';
 import { readSidecar } from '../sidecar.ts';
@@ -23,9 +23,6 @@ import {
 import { tableWarnings } from '../warning.ts';
 import { knownSymbols } from './known-symbols.ts';
 import { inferMemoryMap, openMemoryMap, type SubjectMap } from './memory-map.ts';
-
-/** The kernel that comes with the command: a Debian kernel of 256 MiB, without KASLR. */
-const EMBEDDED = fileURLToPath(new URL('../../data/k61-256-nokaslr.elf.gz', import.meta.url));
 
 /** The kernel that is to be protected, with all that is known of it. */
 export interface Subject extends Snapshot, SubjectMap {
@@ -57,7 +54,7 @@ export interface SubjectOptions extends AddressSpaceOptions {
  * @throws {InputError} when the snapshot or the memory map is damaged, or what is beside the snapshot belongs to another guest
  */
 export async function openSubject(path: string | undefined, options: SubjectOptions): Promise<Subject> {
-  const file = path ?? EMBEDDED;
+  const file = path ?? BUILT_IN_SNAPSHOT;
   const snapshot = openSnapshot(file, options);
   const sidecar = await readSidecar(file);
   const { core, tables } = snapshot;

@@ -53,6 +53,8 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const memory = createRam<Gfn>({ ranges: [...ranges, ...sections] });
   const host = layOutHost([...ranges, ...sections].map((range) => ({ ...range, memory })));
   const { attackable = false, processorEvents = false } = options;
+  let { interleave } = options;
+  const interleaved = options.interleaved === true || interleave !== undefined;
   /** Records of attacks. */
   const listeners = new Set<(event: TraceEvent) => void>();
   const tell = (event: TraceEvent<Event>): void => {
@@ -111,7 +113,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     commandLine,
     hooks: profile,
     profile: image,
-    interleave: options.interleave,
+    interleave: interleaved ? () => interleave?.() : undefined,
     levels: settings.levels,
     jumpLabels: options.jumpLabels,
     presentSignature: options.presentSignature,
@@ -149,12 +151,19 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     memory,
     kernel,
     heki,
-    attack(attack, targets) {
+    get interleave() {
+      return interleave;
+    },
+    set interleave(turn) {
+      if (!interleaved) throw new MachineError('this machine was not made to be interleaved');
+      interleave = turn;
+    },
+    attack(attack, targets, vcpu = kernel.vcpu) {
       if (!attackable) throw new MachineError('this machine was not made to be attacked');
       return performAttack({
         attack,
         targets,
-        vcpu: kernel.vcpu,
+        vcpu,
         memory,
         listen(listener) {
           listeners.add(listener);

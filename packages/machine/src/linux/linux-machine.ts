@@ -41,6 +41,8 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
    * because its locks are not modelled.
    */
   readonly interleave?: (() => void) | undefined;
+  /** {@link LinuxMachine.interleave} may be set later. It costs a call for each access of the kernel. Default false. */
+  readonly interleaved?: boolean;
   /** {@link LinuxMachine.attack} may be called: the virtual CPUs keep records for it, which costs speed. Default false. */
   readonly attackable?: boolean;
   /** Report every access and instruction of the virtual CPUs, too: they are many. Default false. */
@@ -61,11 +63,13 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> extend
   /** The Heki core of the kernel. */
   readonly heki: HekiGuest;
   /**
-   * Tries an attack on the processor that the kernel runs on. An exception ends it, and not the kernel.
+   * Tries an attack on `vcpu`, by default the processor that the kernel runs on. An exception ends it, and not the kernel.
    *
    * @throws {MachineError} unless the machine is `attackable`
    */
-  attack(attack: Attack, targets: KernelTargets): AttackResult;
+  attack(attack: Attack, targets: KernelTargets, vcpu?: Vcpu): AttackResult;
+  /** What the other virtual CPUs do between two accesses of the kernel; as {@link LinuxMachineOptions.interleave}, and set by it at first. */
+  interleave: (() => void) | undefined;
   /** Gives the virtual machine its next section of memory, which the kernel then can take; `undefined` when there is none left. */
   plugMemory(): FrameRange<Gfn> | undefined;
   /** Takes a section from the virtual machine that the kernel has given up: the next one that {@link plugMemory} gives. */

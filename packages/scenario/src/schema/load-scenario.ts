@@ -127,7 +127,7 @@ export async function loadScenario(
 function checkAttacks(file: ScenarioFile, attacks: readonly Attack[]): void {
   for (const list of ['initcalls', 'steps'] as const) {
     for (const [index, step] of (file.scenario[list] ?? []).entries()) {
-      if (step.do !== 'attack' || attacks.some(({ name }) => name === step.how)) continue;
+      if (!('how' in step) || attacks.some(({ name }) => name === step.how)) continue;
       throw wrongAt(file, [list, index, 'how'], noAttack(step.how, attacks));
     }
   }

@@ -39,7 +39,7 @@ describe('a scenario', () => {
     [{ steps: [{ do: 'suspend', expect: 'peace' }] }, 'file.json at steps.0.expect: '],
     [
       { steps: [{ do: 'vfree', pages: 3, name: 'a' }] },
-      'file.json at steps.0: pages: expected do, expect, name',
+      'file.json at steps.0: pages: expected do, expect, cpu, name',
     ],
     [
       { machine: { cpu: 'zen' } },

@@ -3,7 +3,7 @@ import { ScenarioError } from '../error.ts';
 import { machineSchema, processorSchema } from './machine-schema.ts';
 import { type Position, positionsIn, syntaxErrorPosition } from './positions.ts';
 import { type Scenario, scenarioSchema } from './scenario-schema.ts';
-import { KINDS_OF_STEPS, stepSchema } from './step-schema.ts';
+import { KINDS_OF_STEPS, KINDS_OF_WORK, stepSchema } from './step-schema.ts';
 
 /**
  * Checks that `value` is a scenario.
@@ -75,7 +75,7 @@ function issueText(issue: z.core.$ZodIssue, value: unknown): string {
   }
   const expected =
     issue.code === 'invalid_union' && 'discriminator' in issue
-      ? `expected one of ${KINDS_OF_STEPS.join(', ')}`
+      ? `expected one of ${(issue.path.includes('work') ? KINDS_OF_WORK : KINDS_OF_STEPS).join(', ')}`
       : lowerFirst(issue.message);
   return `${place}: ${shown(valueAt(value, issue.path))}: ${expected}`;
 }
@@ -102,7 +102,8 @@ function keysAt([first, ...path]: readonly PropertyKey[], value: unknown): reado
     return Object.keys(processorSchema.shape);
   }
   if (first === 'expectRights') return ['of', 'grants', 'never'];
-  const kind = valueAt(value, [first, path[0] ?? 0, 'do']);
+  const nested = path.slice(1).filter((key) => key === 'work');
+  const kind = valueAt(value, [first, path[0] ?? 0, ...nested, 'do']);
   return Object.keys(stepSchema.options.find(({ shape }) => shape.do.value === kind)?.shape ?? {});
 }
 

@@ -48,6 +48,15 @@ export function pinCases(setup: ConformanceSetup): readonly ConformanceCase[] {
     add(`INIT lets a processor start although ${what} is pinned, and the pin binds it again`, () =>
       afterInit(setup, each),
     );
+    add(`a processor that took INIT and started before ${what} was pinned is bound by the pin`, () => {
+      const guest = guestWith(setup, each);
+      const [, started] = guest.vcpus;
+      require(started !== undefined, 'a guest without two virtual CPUs');
+      guest.vm.lifeCycle({ kind: 'init', vcpu: started.id });
+      startAfterInit(started, each);
+      pinBit(guest, each);
+      require(holds(guest, started, each), `virtual CPU ${started.id} is not bound`);
+    });
     if (hasEmulator) {
       add(`${what} cannot be cleared by an instruction that is emulated`, () => emulated(setup, each));
     }

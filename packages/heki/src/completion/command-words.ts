@@ -1,0 +1,58 @@
+import type { Argument, Command, Option } from 'commander';
+
+/** An option as a shell completes it. */
+export interface OptionWords {
+  /** As they are typed: `-o`, `--output`. */
+  readonly flags: readonly string[];
+  readonly meaning: string;
+  /** What may follow it: nothing, a file, one of some words, or a word of which nothing is known. */
+  readonly value: 'none' | 'file' | 'word' | readonly string[];
+}
+
+/** A command as a shell completes it. */
+export interface CommandWords {
+  readonly name: string;
+  readonly meaning: string;
+  readonly options: readonly OptionWords[];
+  /** What its arguments are: files, or one of some words. */
+  readonly values: 'file' | readonly string[];
+}
+
+/** All that shells need to know of `program`. */
+export function commandWords(program: Command): readonly CommandWords[] {
+  return program.commands.map((command) => ({
+    name: command.name(),
+    meaning: command.summary(),
+    options: [...command.options.map(optionWords), HELP],
+    values: valuesOf(program, command),
+  }));
+}
+
+const HELP: OptionWords = { flags: ['-h', '--help'], meaning: 'show its help', value: 'none' };
+
+/** The options that stand before a command. */
+export function programOptions(program: Command): readonly OptionWords[] {
+  return [...program.options.map(optionWords), HELP];
+}
+
+function optionWords(option: Option): OptionWords {
+  const flags = [option.short, option.long].filter((flag) => typeof flag === 'string');
+  return { flags, meaning: option.description, value: valueAfter(option) };
+}
+
+function valueAfter(option: Option): OptionWords['value'] {
+  if (!option.required && !option.optional) return 'none';
+  if (option.argChoices !== undefined) return option.argChoices;
+  return /<file(\.\.\.)?>/.test(option.flags) ? 'file' : 'word';
+}
+
+function valuesOf(program: Command, { registeredArguments }: Command): CommandWords['values'] {
+  const [first] = registeredArguments;
+  if (first?.argChoices !== undefined) return first.argChoices;
+  return first !== undefined && isCommandName(first) ? program.commands.map((one) => one.name()) : 'file';
+}
+
+/** `help COMMAND`. */
+function isCommandName(argument: Argument): boolean {
+  return argument.name() === 'command';
+}
