@@ -8,7 +8,7 @@ import { reportFailure } from './report/failure-report.ts';
 import { toolVersion } from './tool-version.ts';
 
 const DUMP =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
