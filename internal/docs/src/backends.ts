@@ -21,7 +21,7 @@ interface Attack {
   readonly with: { readonly outcome: string; readonly by: string | null };
 }
 
-const backends: readonly Backend[] = JSON.parse(await printed(['backends', '--json']));
+const backends: readonly Backend[] = JSON.parse(await printed(['backends', '--json'])).backends;
 const attacks: ReadonlyMap<string, readonly Attack[]> = new Map(
   await Promise.all(
     backends.map(async ({ name }): Promise<[string, Attack[]]> => {

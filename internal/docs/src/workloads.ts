@@ -15,7 +15,7 @@ interface WorkloadResult {
 
 const results: readonly WorkloadResult[] = JSON.parse(
   await printedWithFindings(['boot', '--workload', 'all', '--json']),
-);
+).workloads;
 const settings = Object.keys(results[0]?.outcomes ?? {});
 
 /** Legitimate work over all settings. */

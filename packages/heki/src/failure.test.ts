@@ -31,7 +31,7 @@ const CASES: readonly [args: readonly string[], told: Told][] = [
   [[], { exitCode: 2, kind: 'usage', place: {} }],
   [['nonsense'], { exitCode: 2, kind: 'usage', place: {} }],
   [['help', 'nonsense'], { exitCode: 2, kind: 'usage', place: {} }],
-  [['walk'], { exitCode: 2, kind: 'usage', place: {} }],
+  [['replay'], { exitCode: 2, kind: 'usage', place: {} }],
   [['protect', '--no-such'], { exitCode: 2, kind: 'usage', place: { option: '--no-such' } }],
   [['boot', '--vcpus', '1.5'], { exitCode: 2, kind: 'usage', place: { option: '--vcpus' } }],
   [['boot', '--memory', '1'], { exitCode: 2, kind: 'usage', place: { option: '--memory' } }],

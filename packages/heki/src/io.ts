@@ -15,6 +15,14 @@ export interface Environment {
   readonly NO_COLOR?: string | undefined;
   readonly FORCE_COLOR?: string | undefined;
   readonly TERM?: string | undefined;
+  /** Columns of a line, where the output does not tell. */
+  readonly COLUMNS?: string | undefined;
+  /** The locale: the first of these that is set. */
+  readonly LC_ALL?: string | undefined;
+  readonly LC_CTYPE?: string | undefined;
+  readonly LANG?: string | undefined;
+  /** `Windows_NT` there. */
+  readonly OS?: string | undefined;
   /** Anything: print the stack of an error. */
   readonly HEKI_DEBUG?: string | undefined;
 }
@@ -81,7 +89,8 @@ export function createLineWriter(output: Output): LineWriter {
   };
   return {
     line(line) {
-      gathered += `${line}\n`;
+      // A name with a newline in it must not look like a line of its own.
+      gathered += line.includes('\n') ? `${line.replaceAll('\n', '\\n')}\n` : `${line}\n`;
       return gathered.length >= CHUNK_CHARACTERS ? flush() : undefined;
     },
     flush,

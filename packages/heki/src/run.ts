@@ -4,11 +4,13 @@ import { ExitCode, UsageError } from './failure.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
-import { reportFailure } from './report/failure-report.ts';
-import { toolVersion } from './tool-version.ts';
+import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
+import { guardedOutput } from './report/guarded-output.ts';
+import { VERSION } from './report/report-header.ts';
+import { screenOf } from './report/screen.ts';
 
 const DUMP =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore) or kdump, plain or gzip; A,B are the parts of one that was split; - is standard input";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
@@ -25,7 +27,7 @@ Examples:
   heki protect --kernel-config .config         what a kernel that was built so would say
   heki protect --hypervisor ./mine.mjs         on a hypervisor of your own (docs/write-a-backend.md)
   heki protect --attack ./mine.mjs             with an attack of your own (docs/write-an-attack.md)
-  heki protect --json | jq .verdict
+  heki protect --json | jq '.verdict'
   heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
 
 const WALK_EXAMPLES = `
@@ -71,7 +73,7 @@ Exit codes: 0 no finding at or above --fail-on, 1 a finding, 2 called wrongly, 3
 const DIFF_EXAMPLES = `
 Examples:
   heki diff morning.elf.gz evening.elf.gz
-  heki diff golden.elf.gz guest.elf.gz --json | jq .appeared
+  heki diff golden.elf.gz guest.elf.gz --json | jq '.appeared'
 
 Exit codes: 0 nothing differs, 1 something does, 2 called wrongly, 3 a snapshot cannot be read.`;
 
@@ -79,7 +81,7 @@ const REPLAY_EXAMPLES = `
 Examples:
   heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
   heki replay real-6.1-256m.json.gz --profile rfc-v2       what the series as published makes of it
-  heki replay real-6.1-churn.json.gz --json | jq .ranges`;
+  heki replay real-6.1-churn.json.gz --json | jq '.ranges'`;
 
 const KUNIT_EXAMPLES = `
 Examples:
@@ -159,7 +161,7 @@ function cr3Option(meaning: string): Option {
 export function createProgram(io: CommandIo, finished: (exitCode: number) => void): Command {
   const program = new Command('heki')
     .description('Hypervisor-Enforced Kernel Integrity on the memory of real Linux kernels.')
-    .version(toolVersion(), '-V, --version', 'print the version')
+    .version(VERSION, '-V, --version', 'print the version')
     .exitOverride()
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
     .helpCommand(false)
@@ -298,7 +300,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nExamples:\n  heki backends\n  heki backends kvm hyperv-lvbs\n  heki backends --json | jq .[].cost',
+      `\nExamples:\n  heki backends\n  heki backends kvm hyperv-lvbs\n  heki backends --json | jq '.backends[].cost'`,
     )
     .action(async (names: string[], options: { json?: boolean; cpu?: string }) => {
       const { backends } = await import('./commands/backends.ts');
@@ -427,7 +429,8 @@ With --json an error is JSON, too, on standard output.`,
  * Runs the command line `args` (without the program's name) and returns its exit code, an {@link ExitCode}. Writes to `io` alone and
  * never throws.
  */
-export async function run(args: readonly string[], io: CommandIo): Promise<number> {
+export async function run(args: readonly string[], outer: CommandIo): Promise<number> {
+  const io = guarded(args, outer);
   let exitCode: number = ExitCode.SUCCESS;
   let help = '';
   const program = createProgram(io, (code) => {
@@ -439,7 +442,7 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
         help += text;
       },
       writeErr: () => {},
-      ...(io.stdout.columns === undefined ? {} : { getOutHelpWidth: () => io.stdout.columns ?? 80 }),
+      getOutHelpWidth: () => Math.min(screenOf(io.stdout, io.env).columns, 120),
     });
   }
   try {
@@ -456,6 +459,19 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
     if (!(error instanceof OutputClosed)) return reportFailure(error, args, io);
   }
   return exitCode;
+}
+
+/** The outputs as commands get them. */
+function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo): CommandIo {
+  const format = asksForJson(args) ? 'json' : 'text';
+  const [forStdout, forStderr] = outputIsTaken(args)
+    ? (['text', format] as const)
+    : ([format, 'text'] as const);
+  return {
+    stdout: guardedOutput(stdout, env, forStdout),
+    stderr: guardedOutput(stderr, env, forStderr),
+    env,
+  };
 }
 
 /** Where to read on, for somebody who called the command wrongly. */

@@ -7,7 +7,7 @@ import { hekiSummary } from './heki-summary.ts';
 import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from './report.ts';
 
 /** The report as the object that `heki audit --json` prints. */
-export function auditJson(report: AuditReport): unknown {
+export function auditJson(report: AuditReport): object {
   const { subject, audit, failOn, redact, heki } = report;
   return {
     verdict: {

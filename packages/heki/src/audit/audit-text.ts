@@ -1,8 +1,8 @@
 import { type Alias, rightsText, type Severity } from '@heki/audit';
 import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import type { Colours } from '../colours.ts';
-import { printable } from '../printable.ts';
 import { count, number } from '../quantity.ts';
+import type { Screen } from '../report/screen.ts';
 import { tablesLines } from '../snapshot.ts';
 import { warningLines } from '../warning.ts';
 import { hekiSummary } from './heki-summary.ts';
@@ -13,7 +13,7 @@ import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from
 const LISTED = 4;
 
 /** The report as people read it: the verdict, a picture, then the findings. */
-export function auditText(report: AuditReport, colours: Colours, columns: number): string {
+export function auditText(report: AuditReport, { colours, columns }: Screen): string[] {
   const { bold, red, green } = colours;
   const failed = report.findings.some(({ fails }) => fails);
   const verdict = failed
@@ -27,7 +27,7 @@ export function auditText(report: AuditReport, colours: Colours, columns: number
     `${number(mappings.length)} leaves; text and constants by ${sectionsText(report)}`,
     ...warningLines(auditWarnings(report.subject, report.redact), colours),
     '',
-    ...memoryPicture(report.audit, report.subject.memoryMap.ramEnd, columns, colours),
+    ...memoryPicture(report.audit, report.subject.memoryMap.ramEnd, Math.min(columns, 80), colours),
     ...report.findings.flatMap((finding) => ['', ...findingLines(finding, report.redact, colours)]),
     '',
     ...(report.heki === undefined ? [] : [`under Heki: ${hekiSummary(report.heki).readiness}`]),
@@ -36,11 +36,11 @@ export function auditText(report: AuditReport, colours: Colours, columns: number
       : [`${count(report.unusedBaseline, 'entry', 'entries')} of the baseline accept nothing any more`]),
     'heki explain ID says more of a finding',
   ];
-  return `${lines.join('\n')}\n`;
+  return lines;
 }
 
 function sourceLines({ subject }: AuditReport): string[] {
-  return [printable(`${subject.name}: ${subject.kernel}`), ...tablesLines(subject.tables)];
+  return [`${subject.name}: ${subject.kernel}`, ...tablesLines(subject.tables)];
 }
 
 function sectionsText({ audit }: AuditReport): string {
@@ -55,7 +55,7 @@ function sectionsText({ audit }: AuditReport): string {
 function findingLines(finding: JudgedFinding, redact: boolean, colours: Colours): string[] {
   const { severity, id, summary, ranges, aliases, aliasesLeftOut, accepted } = finding;
   const mark = severityText(severity, colours);
-  const note = accepted === undefined ? '' : colours.dim(` (accepted: ${printable(accepted)})`);
+  const note = accepted === undefined ? '' : colours.dim(` (accepted: ${accepted})`);
   const more = (all: number, what: string): string[] =>
     all > LISTED ? [`    and ${count(all - LISTED, `more ${what}`)} (--json lists them)`] : [];
   return [

@@ -1,7 +1,7 @@
 import type { CapabilityRow } from '@heki/hypervisor';
 import { type EventCount, WORKLOADS } from '@heki/scenario';
-import Table from 'cli-table3';
-import type { Colours } from '../colours.ts';
+import type { Screen } from '../report/screen.ts';
+import { table } from '../report/table.ts';
 
 /** What the comparison has of one hypervisor. */
 export interface ComparedBackend {
@@ -20,8 +20,8 @@ export interface ComparedBackend {
 /** Columns of a table, borders included; what is said of a backend takes several lines. */
 const LABEL = 26;
 const COLUMN = 26;
-/** Where nobody tells how wide the terminal is. */
-const WIDTH = 110;
+/** Where the output takes lines of any length. */
+const WIDEST = 110;
 
 const COSTS: { readonly [what in keyof EventCount]: string } = {
   calls: 'calls',
@@ -31,45 +31,45 @@ const COSTS: { readonly [what in keyof EventCount]: string } = {
 };
 
 /** The backends side by side, in as many tables as the width asks for. */
-export function backendsText(
-  all: readonly ComparedBackend[],
-  colours: Colours,
-  width: number = WIDTH,
-): string {
-  const together = Math.max(1, Math.floor((width - LABEL - 2) / (COLUMN + 1)));
-  const parts: string[] = [];
-  for (let first = 0; first < all.length; first += together) {
-    parts.push(table(all.slice(first, first + together), colours));
-  }
-  const titles = all.map(
+export function backendsText(all: readonly ComparedBackend[], screen: Screen): string[] {
+  const { bold, dim } = screen.colours;
+  const columns = Number.isFinite(screen.columns) ? screen.columns : WIDEST;
+  const together = Math.max(1, Math.floor((columns - LABEL - 2) / (COLUMN + 1)));
+  const lines = all.map(
     ({ name, title, processor, unjudged }) =>
-      `${colours.bold(name)}: ${title}, on ${processor}${unjudged ? colours.dim(' (unjudged: no outside implementation has judged the model)') : ''}`,
+      `${bold(name)}: ${title}, on ${processor}${unjudged ? dim(' (unjudged: no outside implementation has judged the model)') : ''}`,
   );
-  return `${titles.join('\n')}\n\n${parts.join('\n')}\n`;
+  for (let first = 0; first < all.length; first += together) {
+    lines.push('', ...comparison(all.slice(first, first + together), { ...screen, columns }));
+  }
+  return lines;
 }
 
-function table(backends: readonly ComparedBackend[], { bold, green, yellow, red }: Colours): string {
+function comparison(backends: readonly ComparedBackend[], screen: Screen): string[] {
+  const { green, yellow, red } = screen.colours;
   const verdict = (text: string): string =>
     text === 'works' ? green(text) : text === 'refused' ? yellow(text) : red(text);
-  const result = new Table({
-    head: ['', ...backends.map(({ name }) => name)].map((head) => bold(head)),
-    style: { head: [], border: [], compact: true },
-    wordWrap: true,
-    colWidths: [LABEL, ...backends.map(() => COLUMN)],
-  });
-  for (const [row, { name }] of (backends[0]?.capabilities ?? []).entries()) {
-    result.push([name, ...backends.map(({ capabilities }) => capabilities[row]?.value ?? '')]);
-  }
-  for (const [of, label] of [
-    ['boot', 'a boot'],
-    ['moduleLoad', 'a module load'],
-  ] as const) {
-    for (const what of ['calls', 'exits', 'flushes', 'asked'] as const) {
-      result.push([`${label}: ${COSTS[what]}`, ...backends.map(({ cost }) => String(cost[of][what]))]);
-    }
-  }
-  for (const { name } of WORKLOADS) {
-    result.push([`work: ${name}`, ...backends.map(({ work }) => verdict(work.get(name) ?? ''))]);
-  }
-  return result.toString();
+  const costs = (['boot', 'moduleLoad'] as const).flatMap((of) =>
+    (['calls', 'exits', 'flushes', 'asked'] as const).map((what) => [
+      `${of === 'boot' ? 'a boot' : 'a module load'}: ${COSTS[what]}`,
+      ...backends.map(({ cost }) => String(cost[of][what])),
+    ]),
+  );
+  return table(
+    {
+      head: ['', ...backends.map(({ name }) => name)],
+      rows: [
+        ...(backends[0]?.capabilities ?? []).map(({ name }, row) => [
+          name,
+          ...backends.map(({ capabilities }) => capabilities[row]?.value ?? ''),
+        ]),
+        ...costs,
+        ...WORKLOADS.map(({ name }) => [
+          `work: ${name}`,
+          ...backends.map(({ work }) => verdict(work.get(name) ?? '')),
+        ]),
+      ],
+    },
+    screen,
+  );
 }

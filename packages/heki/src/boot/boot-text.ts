@@ -10,11 +10,12 @@ import {
   type ScenarioResult,
   type StepResult,
 } from '@heki/scenario';
-import Table from 'cli-table3';
 import type { Backend } from '../backend.ts';
 import type { Colours } from '../colours.ts';
 import { profileText } from '../profile-text.ts';
 import { count, number } from '../quantity.ts';
+import type { Screen } from '../report/screen.ts';
+import { table } from '../report/table.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 import { type Verdict, verdictLines } from '../verdict/verdict.ts';
 import { rangedWarningLines, type Warning, warningLines } from '../warning.ts';
@@ -38,7 +39,8 @@ export interface BootReport extends ScenarioResult {
 }
 
 /** The report as text. */
-export function bootText(report: BootReport, colours: Colours): string {
+export function bootText(report: BootReport, screen: Screen): string[] {
+  const { colours } = screen;
   const { bold, dim, green, red, yellow } = colours;
   const { settings } = report;
   const { memory, vcpus, hypervisor, mbec, cpu, levels, kaslrSeed, commandLine } = settings;
@@ -58,7 +60,7 @@ export function bootText(report: BootReport, colours: Colours): string {
   if (report.boot !== 'works') lines.push(red(`Boot ends: ${report.bootReason}`));
   if (report.steps.length > 0) lines.push('', ...stepLines(report.steps, colours));
   lines.push(...describeNotTaken(report.notTaken).map((line) => yellow(`  ${line}`)));
-  if (report.classes.length > 0) lines.push('', classTable(report.classes, colours));
+  if (report.classes.length > 0) lines.push('', ...classTable(report.classes, screen));
   lines.push(...report.expectedRights.map((one) => (one.expected ? green : red)(`  ${describeRights(one)}`)));
   const { sent, refused } = report.pageLists;
   lines.push(
@@ -67,7 +69,7 @@ export function bootText(report: BootReport, colours: Colours): string {
   lines.push(...warningLines(report.warnings, colours), ...rangedWarningLines(report.warnings, colours));
   const verdict = verdictLines(report.verdict, colours);
   if (verdict.length > 0) lines.push('', ...verdict);
-  return `${lines.join('\n')}\n`;
+  return lines;
 }
 
 function stepLines(steps: readonly StepResult[], { green, red, yellow }: Colours): string[] {
@@ -79,17 +81,16 @@ function stepLines(steps: readonly StepResult[], { green, red, yellow }: Colours
   });
 }
 
-function classTable(classes: readonly PageClass[], { bold, red, yellow, green }: Colours): string {
-  const table = new Table({
-    head: ['pages', 'count', 'mappings allow', 'hypervisor grants', ''].map((head) => bold(head)),
-    style: { head: [], border: [], compact: true },
-    colAligns: ['left', 'right', 'left', 'left', 'left'],
-  });
-  for (const pageClass of classes) {
+function classTable(classes: readonly PageClass[], screen: Screen): string[] {
+  const { red, yellow, green } = screen.colours;
+  const rows = classes.map((pageClass) => {
     const { name, pages, mappings, granted, finding } = describePageClass(pageClass);
     const { excess, writableAndExecutable, withheld } = pageClass;
     const colour = writableAndExecutable + withheld > 0 ? red : excess > 0 ? yellow : green;
-    table.push([name, pages, mappings, granted, colour(finding)]);
-  }
-  return table.toString();
+    return [name, pages, mappings, granted, colour(finding)];
+  });
+  return table(
+    { head: ['pages', 'count', 'mappings allow', 'hypervisor grants', ''], rows, right: [1] },
+    screen,
+  );
 }

@@ -205,7 +205,7 @@ describe('heki boot under rfc-v2', () => {
     const work = ['boot', '--workload', 'jit', '--profile', 'rfc-v2', '--memory', '64MiB', '--json'];
     const { exitCode, stdout } = await runCommand(work);
     expect(exitCode).toBe(0);
-    expect(JSON.parse(stdout)[0].warnings).toMatchObject([
+    expect(JSON.parse(stdout).workloads[0].warnings).toMatchObject([
       { id: 'rights-beyond-mappings', message: expect.stringMatching(/^kvm, rfc-v2: \d+ pages are granted/) },
     ]);
     expect((await runCommand([...work, '--strict'])).exitCode).toBe(1);

@@ -7,12 +7,12 @@ import {
   type WorkloadOutcome,
   type WorkloadSetting,
 } from '@heki/scenario';
-import { coloursFor } from '../colours.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { findBackend, HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
 import { count } from '../quantity.ts';
+import { writeReport } from '../report/write-report.ts';
 import { type Finding, makesFail } from '../verdict/finding.ts';
 import { createBootMachine } from './boot-machine.ts';
 import { readKernelProfile } from './kernel-file.ts';
@@ -56,8 +56,11 @@ export async function runWorkloads(
     }),
   }));
   progress.stop();
-  await io.stdout.write(
-    json ? workloadJson(settings, rows) : workloadText(settings, rows, coloursFor(io.stdout, io.env)),
+  await writeReport(
+    'workloads',
+    { json: () => workloadJson(settings, rows), text: (screen) => workloadText(settings, rows, screen) },
+    { json },
+    io,
   );
   const fails = rows.some(({ workload, outcomes }) =>
     outcomes.some((outcome, index) => {
@@ -132,8 +135,8 @@ function without({ defects: _, secureKernel: __, ...rest }: MachineSpecification
   return rest;
 }
 
-function workloadJson(settings: readonly WorkloadSetting[], rows: readonly WorkloadRow[]): string {
-  const result = rows.map(({ workload, outcomes }) => ({
+function workloadJson(settings: readonly WorkloadSetting[], rows: readonly WorkloadRow[]): object {
+  const workloads = rows.map(({ workload, outcomes }) => ({
     workload: workload.name,
     outcomes: Object.fromEntries(settings.map((setting, index) => [setting.name, outcomes[index]])),
     warnings: settings.flatMap(({ name }, index) => {
@@ -146,5 +149,5 @@ function workloadJson(settings: readonly WorkloadSetting[], rows: readonly Workl
           }));
     }),
   }));
-  return `${JSON.stringify(result, undefined, 2)}\n`;
+  return { workloads };
 }

@@ -1,7 +1,7 @@
 import type { Workload, WorkloadOutcome, WorkloadSetting } from '@heki/scenario';
-import Table from 'cli-table3';
-import type { Colours } from '../colours.ts';
 import { number } from '../quantity.ts';
+import type { Screen } from '../report/screen.ts';
+import { table } from '../report/table.ts';
 
 /** Work and what became of it in each setting, in the order of the settings. */
 export interface WorkloadRow {
@@ -13,31 +13,28 @@ export interface WorkloadRow {
 export function workloadText(
   settings: readonly WorkloadSetting[],
   rows: readonly WorkloadRow[],
-  colours: Colours,
-): string {
-  const { bold, dim, green, yellow, red } = colours;
-  const table = new Table({
-    head: ['work', ...settings.map(({ name }) => name)].map((head) => bold(head)),
-    style: { head: [], border: [] },
-  });
+  screen: Screen,
+): string[] {
+  const { dim, green, yellow, red } = screen.colours;
   const mark = { works: green('✔ works'), refused: yellow('– refused'), breaks: red('✘ breaks') };
-  for (const { workload, outcomes } of rows) {
-    table.push([
+  const matrix = {
+    head: ['work', ...settings.map(({ name }) => name)],
+    rows: rows.map(({ workload, outcomes }) => [
       workload.name,
       ...outcomes.map(({ verdict, writableAndExecutable: pages }) =>
-        pages === 0 ? mark[verdict] : `${mark[verdict]}\n${dim(`${number(pages)} rwx`)}`,
+        pages === 0 ? [mark[verdict]] : [mark[verdict], dim(`${number(pages)} rwx`)],
       ),
-    ]);
-  }
+    ]),
+    ruled: true,
+  };
   const reasons = rows.flatMap(({ workload, outcomes }) =>
     outcomes.flatMap(({ reason }, index) =>
       reason === undefined ? [] : [`  ${workload.name}, ${settings[index]?.name}: ${reason}`],
     ),
   );
   return [
-    table.toString(),
+    ...table(matrix, screen),
     dim('rwx: pages that the kernel may write and execute in the end, though no mappings allow both.'),
     ...(reasons.length === 0 ? [] : ['', ...reasons]),
-    '',
-  ].join('\n');
+  ];
 }

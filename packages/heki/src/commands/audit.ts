@@ -5,7 +5,6 @@ import { auditSarif } from '../audit/audit-sarif.ts';
 import { auditText } from '../audit/audit-text.ts';
 import { baselineText, createBaseline, readBaseline } from '../audit/baseline.ts';
 import { auditReport } from '../audit/report.ts';
-import { coloursFor } from '../colours.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { findBackend } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
@@ -13,8 +12,9 @@ import type { MachineFlags } from '../machine-flags.ts';
 import { writeFiles } from '../output-file.ts';
 import { protectKernel } from '../protect/protect-kernel.ts';
 import { openSubject, type SubjectOptions } from '../protect/subject.ts';
+import { VERSION } from '../report/report-header.ts';
+import { writeReport } from '../report/write-report.ts';
 import { specificationOf } from '../specification.ts';
-import { toolVersion } from '../tool-version.ts';
 
 /** Options of `heki audit`. */
 export interface AuditOptions extends SubjectOptions, MachineFlags {
@@ -61,7 +61,7 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
       : [
           {
             path: options.sarif,
-            text: `${JSON.stringify(auditSarif(report, toolVersion()), undefined, 2)}\n`,
+            text: `${JSON.stringify(auditSarif(report, VERSION), undefined, 2)}\n`,
           },
         ]),
     ...(options.markdown === undefined ? [] : [{ path: options.markdown, text: auditMarkdown(report) }]),
@@ -74,11 +74,12 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
     true,
   );
 
-  const text =
-    options.json === true
-      ? `${JSON.stringify(auditJson(report), undefined, 2)}\n`
-      : auditText(report, coloursFor(io.stdout, io.env), io.stdout.columns ?? 80);
-  await io.stdout.write(text);
+  await writeReport(
+    'audit',
+    { json: () => auditJson(report), text: (screen) => auditText(report, screen) },
+    options,
+    io,
+  );
   const failed = !updateBaseline && report.findings.some(({ fails }) => fails);
   return failed ? ExitCode.FAILURE : ExitCode.SUCCESS;
 }

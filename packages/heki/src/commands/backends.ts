@@ -5,13 +5,13 @@ import { cpuNamed } from '../assumed-processor.ts';
 import type { Backend } from '../backend.ts';
 import { measureBackend, workOn } from '../backends/backend-cost.ts';
 import { backendsText } from '../backends/backends-text.ts';
-import { coloursFor } from '../colours.ts';
 import { CPU_NAMES } from '../cpu-names.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
 import { findBackend, hypervisorWarnings } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
+import { writeReport } from '../report/write-report.ts';
 import { hypervisorOf } from '../specification.ts';
 
 /** `heki backends`: all, or those with the names that were given. */
@@ -39,17 +39,15 @@ export async function backends(
     };
   });
   progress.stop();
-  if (options.json === true) {
-    const result = all.map(({ capabilities, work, ...rest }) => ({
+  const json = () => ({
+    backends: all.map(({ capabilities, work, ...rest }) => ({
       ...rest,
       work: Object.fromEntries(work),
       capabilities: Object.fromEntries(capabilities.map(({ name, value }) => [name, value])),
       warnings: hypervisorWarnings(rest),
-    }));
-    await io.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
-  } else {
-    await io.stdout.write(backendsText(all, coloursFor(io.stdout, io.env), io.stdout.columns));
-  }
+    })),
+  });
+  await writeReport('backends', { json, text: (screen) => backendsText(all, screen) }, options, io);
   return ExitCode.SUCCESS;
 }
 

@@ -161,7 +161,7 @@ describe('heki boot', () => {
     expect(stdout).toMatch(/balloon │ ✔ works/);
     const broken = await runCommand(['boot', '--workload', 'suspend', ...SMALL, '--json']);
     expect(broken.exitCode).toBe(1);
-    expect(JSON.parse(broken.stdout)[0].outcomes['rfc-v2']).toMatchObject({ verdict: 'breaks' });
+    expect(JSON.parse(broken.stdout).workloads[0].outcomes['rfc-v2']).toMatchObject({ verdict: 'breaks' });
   });
 
   test.each<[asked: readonly string[], settings: readonly string[]]>([
@@ -177,18 +177,18 @@ describe('heki boot', () => {
   ])('runs work without Heki and on what was asked for: %j', async (asked, settings) => {
     const { stdout, exitCode } = await runCommand(['boot', '--workload', 'jit', ...asked, '--json']);
     expect(exitCode).toBe(0);
-    expect(Object.keys(JSON.parse(stdout)[0].outcomes)).toEqual(settings);
+    expect(Object.keys(JSON.parse(stdout).workloads[0].outcomes)).toEqual(settings);
   });
 
   test('runs work on the machine that was asked for', async () => {
     const machine = ['--vcpus', '3', '--levels', '5', '--kaslr-seed', '1', '--memory', '64MiB'];
     const asked = [...machine, '--hypervisor', 'kvm'];
     const { stdout } = await runCommand(['boot', '--workload', 'jit', ...asked, '--json']);
-    const [{ outcomes }] = JSON.parse(stdout);
+    const { outcomes } = JSON.parse(stdout).workloads[0];
     // Without Heki every page that is not mapped so: 16,286 frames of RAM.
     expect(outcomes['no Heki'].writableAndExecutable).toBeLessThan(16_384);
     const off = await runCommand(['boot', '--workload', 'jit', ...asked, '--cmdline', 'heki=0', '--json']);
-    const { 'kvm, hardened': hardened } = JSON.parse(off.stdout)[0].outcomes;
+    const { 'kvm, hardened': hardened } = JSON.parse(off.stdout).workloads[0].outcomes;
     expect(hardened.writableAndExecutable).toBeGreaterThan(10_000);
   });
 
@@ -249,7 +249,7 @@ describe('heki backends', () => {
     const { exitCode, stdout } = await runCommand(['backends', '--json']);
     expect(exitCode).toBe(0);
     const all: { name: string; capabilities: Record<string, string>; work: Record<string, string> }[] =
-      JSON.parse(stdout);
+      JSON.parse(stdout).backends;
     expect(all.map(({ name }) => name)).toEqual([
       'kvm',
       'kvm-vmm',

@@ -15,15 +15,15 @@ import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { bootVerdict, bootWarnings } from '../boot/boot-verdict.ts';
 import { readKernelProfile } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
-import { coloursFor } from '../colours.ts';
 import { fileErrorText, InputError, SpecificationError, UsageError } from '../failure.ts';
 import { checkHypervisor, findBackend } from '../hypervisors.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
-import { type CommandIo, createLineWriter } from '../io.ts';
+import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { type AttackLoader, createAttackLoader, loadAttacks } from '../modules/attack-module.ts';
 import { createProgress } from '../progress.ts';
+import { writeReport } from '../report/write-report.ts';
 import { specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
@@ -104,16 +104,15 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     verdict,
     warnings: bootWarnings(machine, result, verdict),
   };
-  const writer = createLineWriter(io.stdout);
-  if (options.json === true) {
-    const json = { ...bootJson(report), ...(options.trace === true ? { trace: lines } : {}) };
-    await writer.line(JSON.stringify(json, undefined, 2));
-  } else {
-    for (const line of lines) await writer.line(line);
-    const text = bootText(report, coloursFor(io.stdout, io.env));
-    for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
-  }
-  await writer.flush();
+  await writeReport(
+    'boot',
+    {
+      json: () => ({ ...bootJson(report), ...(options.trace === true ? { trace: lines } : {}) }),
+      text: (screen) => [...lines, ...bootText(report, screen)],
+    },
+    options,
+    io,
+  );
   return exitCodeOf(report.verdict.findings, report.verdict);
 }
 

@@ -1,11 +1,12 @@
 import { compareKernels, type Difference, type Finding, isSame } from '@heki/audit';
 import { hex, PAGE_SIZE } from '@heki/physical-memory';
 import { auditSubject, auditWarnings } from '../audit/report.ts';
-import { type Colours, coloursFor } from '../colours.ts';
+import type { Colours } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { openSubject } from '../protect/subject.ts';
 import { count, number } from '../quantity.ts';
+import { writeReport } from '../report/write-report.ts';
 import { type Warning, warningLines, warningsJson } from '../warning.ts';
 
 /** Options of `heki diff`. */
@@ -28,11 +29,15 @@ export async function diff(
   const subjects = [await openSubject(before, {}), await openSubject(after, {})] as const;
   const difference = compareKernels(auditSubject(subjects[0]), auditSubject(subjects[1]));
   const warnings = subjects.flatMap((subject) => auditWarnings(subject, redact));
-  const text =
-    options.json === true
-      ? `${JSON.stringify(differenceJson(difference, warnings, redact), undefined, 2)}\n`
-      : `${differenceLines(difference, warnings, redact, coloursFor(io.stdout, io.env)).join('\n')}\n`;
-  await io.stdout.write(text);
+  await writeReport(
+    'diff',
+    {
+      json: () => differenceJson(difference, warnings, redact),
+      text: ({ colours }) => differenceLines(difference, warnings, redact, colours),
+    },
+    options,
+    io,
+  );
   return isSame(difference) ? ExitCode.SUCCESS : ExitCode.FAILURE;
 }
 

@@ -1,7 +1,8 @@
 import { FINDING_KINDS } from '@heki/audit';
-import { coloursFor } from '../colours.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
+import type { Screen } from '../report/screen.ts';
+import { writeReport } from '../report/write-report.ts';
 
 /** Prints what a kind of finding means. @throws {UsageError} for an id that there is none of */
 export async function explain(
@@ -9,30 +10,30 @@ export async function explain(
   { json = false }: { json?: boolean },
   io: CommandIo,
 ): Promise<number> {
-  const { bold, dim } = coloursFor(io.stdout, io.env);
   const wanted = id === undefined ? undefined : id.startsWith('heki/') ? id : `heki/${id}`;
   const kinds = FINDING_KINDS.filter((kind) => wanted === undefined || kind.id === wanted);
   if (kinds.length === 0) {
     throw new UsageError(`${id}: expected one of ${FINDING_KINDS.map((kind) => kind.id).join(', ')}`);
   }
-  if (json) {
-    const words = kinds.map(({ find: _, ...kind }) => kind);
-    await io.stdout.write(`${JSON.stringify(words, undefined, 2)}\n`);
-    return ExitCode.SUCCESS;
-  }
-  const lines = kinds.flatMap((kind) =>
-    wanted === undefined
-      ? [`${kind.id.padEnd(34)} ${dim(kind.worst.padEnd(9))} ${kind.title}`]
-      : [
-          `${bold(kind.title)} ${dim(`${kind.id}, at worst ${kind.worst}`)}`,
-          '',
-          kind.explanation,
-          '',
-          `${bold('Attack:')} ${kind.attack}`,
-          `${bold('Legitimate:')} ${kind.legitimate}`,
-          `${bold('What to do:')} ${kind.advice}`,
-        ],
+  const lines = ({ colours: { bold, dim } }: Screen): string[] =>
+    kinds.flatMap((kind) =>
+      wanted === undefined
+        ? [`${kind.id.padEnd(34)} ${dim(kind.worst.padEnd(9))} ${kind.title}`]
+        : [
+            `${bold(kind.title)} ${dim(`${kind.id}, at worst ${kind.worst}`)}`,
+            '',
+            kind.explanation,
+            '',
+            `${bold('Attack:')} ${kind.attack}`,
+            `${bold('Legitimate:')} ${kind.legitimate}`,
+            `${bold('What to do:')} ${kind.advice}`,
+          ],
+    );
+  await writeReport(
+    'explain',
+    { json: () => ({ kinds: kinds.map(({ find: _, ...kind }) => kind) }), text: lines },
+    { json },
+    io,
   );
-  await io.stdout.write(`${lines.join('\n')}\n`);
   return ExitCode.SUCCESS;
 }

@@ -3,7 +3,6 @@ import { basename } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { extractTables } from '@heki/vmcore';
-import { coloursFor } from '../colours.ts';
 import { extractJson } from '../extract/extract-json.ts';
 import { disclosed, type ExtractReport, leftOut } from '../extract/extract-report.ts';
 import { type ExtractSidecar, extractSidecar } from '../extract/extract-sidecar.ts';
@@ -12,6 +11,7 @@ import { redactSidecar } from '../extract/redact-sidecar.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { existsError, writeFiles } from '../output-file.ts';
+import { writeReport } from '../report/write-report.ts';
 import { sidecarPath } from '../sidecar.ts';
 import { openCore, withPath } from '../snapshot.ts';
 
@@ -80,10 +80,12 @@ export async function extract(path: string, options: ExtractOptions, io: Command
       leavesOut: leftOut(core, extracted, user),
     };
     const told = toStdout ? io.stderr : io.stdout;
-    await told.write(
-      options.json === true
-        ? `${JSON.stringify(extractJson(report), undefined, 2)}\n`
-        : extractText(report, coloursFor(told, io.env)),
+    await writeReport(
+      'extract',
+      { json: () => extractJson(report), text: ({ colours }) => extractText(report, colours) },
+      options,
+      io,
+      told,
     );
     return ExitCode.SUCCESS;
   } finally {

@@ -1,9 +1,8 @@
 import { basename } from 'node:path';
-import { coloursFor } from '../colours.ts';
 import { findBackend } from '../hypervisors.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
-import { type CommandIo, createLineWriter } from '../io.ts';
+import type { CommandIo } from '../io.ts';
 import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { loadAttacks } from '../modules/attack-module.ts';
@@ -12,6 +11,7 @@ import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.t
 import { protectText } from '../protect/protect-text.ts';
 import { protectVerdict } from '../protect/protect-verdict.ts';
 import { openSubject, type SubjectOptions } from '../protect/subject.ts';
+import { writeReport } from '../report/write-report.ts';
 import { specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
@@ -44,13 +44,12 @@ export async function protect(
     strict: options.strict ?? false,
     trace: options.trace ?? false,
   });
-  const text =
-    options.json === true
-      ? `${JSON.stringify(protectJson(report), undefined, 2)}\n`
-      : protectText(report, coloursFor(io.stdout, io.env));
-  const writer = createLineWriter(io.stdout);
-  for (const line of text.split('\n').slice(0, -1)) await writer.line(line);
-  await writer.flush();
+  await writeReport(
+    'protect',
+    { json: () => protectJson(report), text: (screen) => protectText(report, screen) },
+    options,
+    io,
+  );
   const { findings, ...strictness } = protectVerdict(report);
   return exitCodeOf(findings, strictness);
 }

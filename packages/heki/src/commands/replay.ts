@@ -1,7 +1,6 @@
 import { basename } from 'node:path';
 import type { MachineSpecification } from '@heki/machine';
 import { INTEL_VT_RP } from '@heki/x86';
-import { coloursFor } from '../colours.ts';
 import { InputError, UsageError } from '../failure.ts';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
@@ -12,6 +11,7 @@ import { createProgress } from '../progress.ts';
 import { readRecording } from '../replay/recording.ts';
 import { type ReplayReport, replayRecording } from '../replay/replay-recording.ts';
 import { replayText } from '../replay/replay-text.ts';
+import { writeReport } from '../report/write-report.ts';
 import { hypervisorOf, specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
@@ -33,11 +33,15 @@ export async function replay(path: string, options: ReplayOptions, io: CommandIo
     throw new UsageError('--no-defect B-G5: a recording does not hold what a core without it looks at');
   const report = replayNamed(path, await readText(path, INPUT_KINDS.recording), machine, io);
   const verdict = replayVerdict(report, options.strict ?? false);
-  const text =
-    options.json === true
-      ? `${JSON.stringify(replayJson(report, verdict), undefined, 2)}\n`
-      : replayText(basename(path), report, verdict, coloursFor(io.stdout, io.env));
-  await io.stdout.write(text);
+  await writeReport(
+    'replay',
+    {
+      json: () => replayJson(report, verdict),
+      text: (screen) => replayText(basename(path), report, verdict, screen),
+    },
+    options,
+    io,
+  );
   return exitCodeOf(verdict.findings, verdict);
 }
 

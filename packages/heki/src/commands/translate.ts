@@ -24,10 +24,11 @@ import {
   processorText,
 } from '../assumed-processor.ts';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
-import { type Colours, coloursFor } from '../colours.ts';
+import type { Colours } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
+import { writeReport } from '../report/write-report.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning, warningLines } from '../warning.ts';
@@ -71,11 +72,12 @@ export async function translate(
       ...keyWarnings(access, paging, translation),
     ],
   };
-  const text =
-    options.json === true
-      ? `${JSON.stringify(toJson(answer), undefined, 2)}\n`
-      : describe(answer, coloursFor(io.stdout, io.env));
-  await io.stdout.write(text);
+  await writeReport(
+    'translate',
+    { json: () => toJson(answer), text: ({ colours }) => describe(answer, colours) },
+    options,
+    io,
+  );
   return ExitCode.SUCCESS;
 }
 
@@ -117,7 +119,7 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 function describe(
   { va, access, tables, registers, translation, processor, warnings }: Answer,
   colours: Colours,
-): string {
+): string[] {
   const { outcome, steps } = translation;
   const cr0 = bitNames(CR0_BITS, registers.cr0 & PAGING_CR0).join(' ');
   const cr4 = bitNames(CR4_BITS, registers.cr4 & PAGING_CR4).join(' ');
@@ -140,7 +142,7 @@ function describe(
     lines.push(...outcome.denials.map(({ text }) => `  because ${text}`));
   }
   lines.push(...warningLines(warnings, colours).map((line) => `  ${line}`));
-  return `${lines.join('\n')}\n`;
+  return lines;
 }
 
 function stepText(
@@ -179,7 +181,7 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson({ va, access, tables, translation, processor, warnings }: Answer): unknown {
+function toJson({ va, access, tables, translation, processor, warnings }: Answer): object {
   const { outcome, steps } = translation;
   return {
     va: hex(va),

@@ -2,6 +2,8 @@ import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
 import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
 import { EntryHigh, EntryLow, type MappingLeaf, type MappingWalkResult, PageRights } from '@heki/x86';
 import { hex16 } from '../hex.ts';
+import { reportHeader } from '../report/report-header.ts';
+import type { Screen } from '../report/screen.ts';
 import { tablesJson, tablesLines } from '../snapshot.ts';
 import type { Warning } from '../warning.ts';
 import type { SharedRun } from './shared-runs.ts';
@@ -18,7 +20,7 @@ export interface WalkSummary {
 /** How leaves become lines. `leaf` gets the same object each time. */
 export interface WalkFormat {
   begin(tables: ProvenRoot | ChosenRoot, warnings: readonly Warning[]): readonly string[];
-  /** A line, or `undefined` while it is not complete. */
+  /** A line, or several; `undefined` while it is not complete. */
   leaf(leaf: MappingLeaf): string | undefined;
   /** Lines for places of tables that were listed at another. */
   shared(run: SharedRun): readonly string[];
@@ -56,20 +58,32 @@ const addresses = (first: number, frames: number): string => {
   return `${hex16(start)}-${hex16(start + BigInt(frames) * 4096n - 1n)}`;
 };
 
-function createTable(): WalkFormat {
+/** Columns of a line of the table, with the widest flags. */
+const TABLE_COLUMNS = 102;
+
+function createTable({ columns: room }: Screen): WalkFormat {
+  const isNarrow = room < TABLE_COLUMNS;
   let run: Run | undefined;
   const closed = (): string | undefined => {
     if (run === undefined) return undefined;
     const { first, frames, leaves, columns } = run;
     run = undefined;
-    return `${addresses(first.virtualFrame, frames)}  ${hex16(first.guestFrame * 4096)}  ${String(leaves).padStart(6)} x ${columns}`;
+    const range = addresses(first.virtualFrame, frames);
+    const physical = hex16(first.guestFrame * 4096);
+    const many = String(leaves).padStart(6);
+    return isNarrow
+      ? `${range}\n  ${physical} ${many} x ${columns.replace(/ {2,}/g, ' ')}`
+      : `${range}  ${physical}  ${many} x ${columns}`;
   };
-  const closedLines = (): string[] => [closed()].filter((line) => line !== undefined);
+  const closedLines = (): string[] => closed()?.split('\n') ?? [];
+  const head = isNarrow
+    ? ['virtual addresses', '  physical address  leaves x size leaf effective flags']
+    : ['virtual addresses                  physical address  leaves x size  leaf  effective  flags'];
   return {
     begin: (tables, warnings) => [
       ...tablesLines(tables),
       ...warnings.map(({ message }) => `warning: ${message}`),
-      'virtual addresses                  physical address  leaves x size  leaf  effective  flags',
+      ...head,
     ],
     leaf(leaf) {
       const { virtualFrame, guestFrame, frames } = leaf;
@@ -106,12 +120,13 @@ function createTable(): WalkFormat {
 /** Stretches of shared tables that JSON lists at most: hostile tables may have millions. */
 const MOST_SHARED = 2 ** 16;
 
-function createJson(): WalkFormat {
+function createJson(_: Screen): WalkFormat {
   let separator = '';
   const sharedTables: unknown[] = [];
   return {
     begin: (tables, warnings) => [
-      `{"tables": ${JSON.stringify(tablesJson(tables))},`,
+      `{${JSON.stringify(reportHeader('walk')).slice(1, -1)},`,
+      `"tables": ${JSON.stringify(tablesJson(tables))},`,
       `"warnings": ${JSON.stringify(warnings)},`,
       '"leaves": [',
     ],
@@ -159,6 +174,11 @@ function createJson(): WalkFormat {
 /** The formats of `heki walk`: a table for people, QEMU's own text, and one object for programs. */
 export const WALK_FORMATS = {
   table: createTable,
-  'info-tlb': (): WalkFormat => ({ begin: () => [], leaf: infoTlbLine, shared: () => [], end: () => [] }),
+  'info-tlb': (_: Screen): WalkFormat => ({
+    begin: () => [],
+    leaf: infoTlbLine,
+    shared: () => [],
+    end: () => [],
+  }),
   json: createJson,
 } as const;

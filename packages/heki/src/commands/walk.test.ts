@@ -135,9 +135,12 @@ describe('the table', () => {
 
 describe('JSON', () => {
   test('has one object for each leaf', async () => {
-    const { leaves, tables, warnings, ...rest } = JSON.parse(await walk(kernel, '--format', 'json'));
+    const { tool, schema, leaves, tables, warnings, ...rest } = JSON.parse(
+      await walk(kernel, '--format', 'json'),
+    );
     expect(tables).toMatchObject({ root: '0x5a66000', levels: 4, from: 'CR3 of CPU 0', proven: true });
     expect(warnings).toEqual([]);
+    expect([tool.name, schema.name]).toEqual(['heki', 'walk']);
     expect(rest).toEqual({
       sharedTables: [],
       sharedMappings: 0,

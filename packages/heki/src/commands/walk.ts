@@ -15,6 +15,7 @@ import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { screenOf } from '../report/screen.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
@@ -58,7 +59,7 @@ export async function walk(
   const speltOut =
     options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
 
-  const format = WALK_FORMATS[options.format]();
+  const format = WALK_FORMATS[options.format](screenOf(io.stdout, io.env));
   const writer = createLineWriter(io.stdout);
   const summary: WalkSummary = { leaves: [0, 0, 0], sharedMappings: 0, writableAndExecutable: 0 };
   await writeAll(writer, format.begin(snapshot.tables, warnings));
@@ -83,8 +84,9 @@ export async function walk(
     tell(runs.end());
     await writeAll(writer, lines);
     lines = [];
-    const line = format.leaf(leaf);
-    const written = line === undefined ? undefined : writer.line(line);
+    const text = format.leaf(leaf);
+    if (text === undefined) continue;
+    const written = text.includes('\n') ? writeAll(writer, text.split('\n')) : writer.line(text);
     if (written !== undefined) await written;
   }
   tell(runs.end());

@@ -4,7 +4,7 @@ import type { Warning } from '../warning.ts';
 import type { ExtractReport } from './extract-report.ts';
 
 /** The report as the object that `heki extract --json` prints. */
-export function extractJson(report: ExtractReport): unknown {
+export function extractJson(report: ExtractReport): object {
   const { extract } = report;
   return {
     snapshot: report.source,

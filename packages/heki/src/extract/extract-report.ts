@@ -1,5 +1,4 @@
 import type { Extract, Vmcore } from '@heki/vmcore';
-import { printable } from '../printable.ts';
 import { count } from '../quantity.ts';
 import type { ExtractSidecar } from './extract-sidecar.ts';
 
@@ -36,7 +35,7 @@ export function disclosed(
   const isRedacted = redaction !== undefined;
   const cpus = Math.max(core.cpus.length, core.threads.length);
   const others = othersNotes(core);
-  const named = [...new Set(others.map(({ name }) => printable(JSON.stringify(name))))].join(', ');
+  const named = [...new Set(others.map(({ name }) => JSON.stringify(name)))].join(', ');
   const facts: (Disclosure | false)[] = [
     {
       subject: 'page-tables',

@@ -12,7 +12,7 @@ const ROOTS: Readonly<Record<ExtractRoot['from'], string>> = {
 };
 
 /** The report as people read it. */
-export function extractText(report: ExtractReport, { bold, dim, yellow }: Colours): string {
+export function extractText(report: ExtractReport, { bold, dim, yellow }: Colours): string[] {
   const { extract } = report;
   const roots = extract.roots.map(
     ({ frame, from, cpu }) =>
@@ -23,7 +23,7 @@ export function extractText(report: ExtractReport, { bold, dim, yellow }: Colour
       ({ subject, detail }, index) =>
         `  ${dim((index === 0 ? heading : '').padEnd(11))}${subject.padEnd(15)} ${detail}`,
     );
-  return `${[
+  return [
     `${bold(report.core === undefined ? 'standard output' : basename(report.core))}: ${count(extract.tablePages, 'page-table page')} of ${report.source}, packed ${bytesText(report.bytes)}${report.sidecar === undefined ? '' : `; beside it ${basename(report.sidecar)}`}`,
     '',
     ...roots.map((root, index) => `  ${dim((index === 0 ? 'roots' : '').padEnd(11))}${root}`),
@@ -36,5 +36,5 @@ export function extractText(report: ExtractReport, { bold, dim, yellow }: Colour
         ]),
     ...facts('discloses', report.discloses),
     ...facts('leaves out', report.leavesOut),
-  ].join('\n')}\n`;
+  ];
 }

@@ -1,29 +1,27 @@
 import { type AttackResult, type AttackStep, exceptionText } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
-import Table from 'cli-table3';
 import type { Colours } from '../colours.ts';
+import type { Screen } from '../report/screen.ts';
+import { table } from '../report/table.ts';
 import type { ProtectReport } from './report.ts';
 
 /** The attacks side by side. */
-export function attackTable(attacks: ProtectReport['attacks'], colours: Colours): string {
-  const table = new Table({
-    head: ['attack', 'without Heki', 'with Heki'].map(colours.bold),
-    style: { head: [], border: [], compact: false },
-  });
-  for (const { attack, without, with: protectedResult } of attacks) {
+export function attackTable(attacks: ProtectReport['attacks'], screen: Screen): string[] {
+  const { colours } = screen;
+  const rows = attacks.map(({ attack, without, with: protectedResult }) => {
     const { title, legitimate = false } = attack;
     const target = protectedResult.target ?? without.target;
-    table.push([
-      target === undefined ? title : `${title}\n${colours.dim(hex(target))}`,
+    return [
+      target === undefined ? title : [title, colours.dim(hex(target))],
       cell(without, legitimate, colours),
       cell(protectedResult, legitimate, colours),
-    ]);
-  }
-  return table.toString();
+    ];
+  });
+  return table({ head: ['attack', 'without Heki', 'with Heki'], rows, ruled: true }, screen);
 }
 
-function cell(result: AttackResult, legitimate: boolean, colours: Colours): string {
-  return [headline(result, legitimate, colours), ...details(result).map(colours.dim)].join('\n');
+function cell(result: AttackResult, legitimate: boolean, colours: Colours): string[] {
+  return [headline(result, legitimate, colours), ...details(result).map(colours.dim)];
 }
 
 function headline(

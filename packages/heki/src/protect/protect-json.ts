@@ -18,7 +18,7 @@ function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
 }
 
 /** The report as the object that `heki protect --json` prints. */
-export function protectJson(report: ProtectReport): unknown {
+export function protectJson(report: ProtectReport): object {
   const { subject, early } = report;
   const verdict = protectVerdict(report);
   return {

@@ -7,6 +7,7 @@ import { processorText } from '../assumed-processor.ts';
 import type { Colours } from '../colours.ts';
 import { profileText } from '../profile-text.ts';
 import { bytesText, count, number } from '../quantity.ts';
+import type { Screen } from '../report/screen.ts';
 import { SECOND_LEVEL_NAMES } from '../second-level-names.ts';
 import { earlyRefusal } from '../verdict/refusal.ts';
 import { verdictLines } from '../verdict/verdict.ts';
@@ -18,6 +19,8 @@ import { protectVerdict, uncovered } from './protect-verdict.ts';
 import type { HypercallRecord, PageCount, ProtectReport } from './report.ts';
 
 const BAR_WIDTH = 24;
+/** Columns below which there is no bar. */
+const BAR_NEEDS = 120;
 
 const MEANINGS = {
   'r-x': 'code: runs, and nobody changes it',
@@ -45,18 +48,19 @@ function size(pages: number): string {
 }
 
 /** The report as people read it. */
-export function protectText(report: ProtectReport, colours: Colours): string {
+export function protectText(report: ProtectReport, screen: Screen): string[] {
+  const { colours } = screen;
   const sections = [
     header(report, colours),
     section('1', 'Early init: how is each page mapped?', earlyLines(report, colours), colours),
-    section('2', 'Late init: the kernel tells the hypervisor', lateLines(report, colours), colours),
-    section('3', enforcedTitle(report), enforcedLines(report, colours), colours),
-    section('4', 'An attacker who runs code in the kernel (CPL 0)', attackLines(report, colours), colours),
+    section('2', 'Late init: the kernel tells the hypervisor', lateLines(report, screen), colours),
+    section('3', enforcedTitle(report), enforcedLines(report, screen), colours),
+    section('4', 'An attacker who runs code in the kernel (CPL 0)', attackLines(report, screen), colours),
   ];
   if (report.trace !== undefined) {
     sections.push(section('5', 'Trace of the protected machine', report.trace, colours));
   }
-  return `${sections.flat().join('\n')}\n`;
+  return sections.flat();
 }
 
 function section(label: string, title: string, lines: readonly string[], { bold, cyan }: Colours): string[] {
@@ -153,10 +157,11 @@ function earlyLines({ early, profile, subject }: ProtectReport, { yellow }: Colo
   }
 }
 
-function lateLines({ hypercalls, log, late }: ProtectReport, colours: Colours): string[] {
+function lateLines({ hypercalls, log, late }: ProtectReport, { colours, columns }: Screen): string[] {
+  const width = Math.min(58, columns - 22);
   const calls = hypercalls.map((call) => {
     const result = call.result < 0 ? colours.red(String(call.result)) : colours.green(String(call.result));
-    return `${(call.number === undefined ? 'request' : `VMCALL ${call.number}`).padEnd(10)} ${callText(call).padEnd(58)} → ${result}`;
+    return `${(call.number === undefined ? 'request' : `VMCALL ${call.number}`).padEnd(10)} ${callText(call).padEnd(width)} → ${result}`;
   });
   const end = 'error' in late ? [colours.red(`Heki gave up: ${late.outcome}, error ${late.error}`)] : [];
   return [
@@ -192,7 +197,7 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
     : 'What the hypervisor enforces from now on';
 }
 
-function enforcedLines(report: ProtectReport, colours: Colours): string[] {
+function enforcedLines(report: ProtectReport, { colours, columns }: Screen): string[] {
   const { pages, kept, weakenedPages, outsideDirectMap, crashKernel, subject } = report;
   const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
@@ -207,10 +212,13 @@ function enforcedLines(report: ProtectReport, colours: Colours): string[] {
   }));
   for (const { permissions, pages: frames, immutable, meaning } of withCrashKernel(kinds, crashKernel)) {
     if (frames === 0) continue;
-    const bar = '█'.repeat(Math.max(1, Math.round((frames / total) * BAR_WIDTH))).padEnd(BAR_WIDTH);
     const colour = permissions === 'rwx' ? colours.red : permissions === 'rw-' ? colours.blue : colours.green;
+    const bar =
+      columns < BAR_NEEDS
+        ? ''
+        : `${colour('█'.repeat(Math.max(1, Math.round((frames / total) * BAR_WIDTH))).padEnd(BAR_WIDTH))}  `;
     lines.push(
-      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${colour(bar)}  ${meaning}${immutable > 0 ? colours.dim('  immutable') : ''}`,
+      `${colour(permissions)}  ${number(frames).padStart(11)} ${frames === 1 ? 'page ' : 'pages'} ${size(frames).padStart(10)}  ${bar}${meaning}${immutable > 0 ? colours.dim('  immutable') : ''}`,
     );
   }
   lines.push(...registers);
@@ -249,9 +257,11 @@ function withCrashKernel(kinds: readonly PageKind[], crashKernel: PageCount): Pa
   });
 }
 
-function attackLines(report: ProtectReport, colours: Colours): string[] {
+function attackLines(report: ProtectReport, screen: Screen): string[] {
+  const { colours } = screen;
   const { attacks } = report;
-  const lines = [...attackTable(attacks, colours).split('\n')];
+  // Lines of a section stand two columns to the right.
+  const lines = attackTable(attacks, { ...screen, columns: screen.columns - 2 });
   const titles = (wanted: Standing): string[] =>
     attacks.filter(({ standing }) => standing === wanted).map(({ attack }) => attack.title);
   const stopped = titles('stopped-by-heki').length;
@@ -282,14 +292,12 @@ function livelockLines({ attacks }: ProtectReport): string[] {
   return [
     ...(injected
       ? [
-          'livelock: the kernel takes the injected #PF for a stale TLB entry and retries for ever. Nothing is',
-          'changed, but the CPU does nothing else any more. Profile hardened ends it with an oops.',
+          'livelock: the kernel takes the injected #PF for a stale TLB entry and retries for ever. Nothing is changed, but the CPU does nothing else any more. Profile hardened ends it with an oops.',
         ]
       : []),
     ...(exits
       ? [
-          'livelock: the hypervisor lets the kernel try again without an answer, and it exits for ever. Nothing',
-          'is changed, but the CPU does nothing else any more.',
+          'livelock: the hypervisor lets the kernel try again without an answer, and it exits for ever. Nothing is changed, but the CPU does nothing else any more.',
         ]
       : []),
   ];

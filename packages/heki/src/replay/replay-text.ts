@@ -1,7 +1,7 @@
-import Table from 'cli-table3';
-import type { Colours } from '../colours.ts';
 import { profileText } from '../profile-text.ts';
 import { count, number } from '../quantity.ts';
+import type { Screen } from '../report/screen.ts';
+import { table } from '../report/table.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
 import { type Verdict, verdictLines } from '../verdict/verdict.ts';
 import { rangedWarningLines } from '../warning.ts';
@@ -20,19 +20,16 @@ const VERDICTS = {
 } as const;
 
 /** The report as people read it. */
-export function replayText(name: string, report: ReplayReport, verdict: Verdict, colours: Colours): string {
+export function replayText(name: string, report: ReplayReport, verdict: Verdict, screen: Screen): string[] {
+  const { colours } = screen;
   const { ranges, end } = report;
-  const table = new Table({
-    head: ['wanted by the kernel', 'granted by KVM', 'immutable', 'pages', ''],
-    style: { head: [], border: [], compact: true },
-    colAligns: ['left', 'left', 'left', 'right', 'left'],
-  });
+  const rows: string[][] = [];
   const totals = { right: 0, loose: 0, strict: 0 };
   for (const state of end) {
     const kind = kindOf(state);
     totals[kind] += state.frames;
     const paint = kind === 'right' ? colours.green : kind === 'loose' ? colours.red : colours.yellow;
-    table.push([
+    rows.push([
       state.wanted,
       paint(state.effective),
       state.immutable ? 'yes' : '',
@@ -55,7 +52,10 @@ export function replayText(name: string, report: ReplayReport, verdict: Verdict,
       : `${number(report.failedHooks)} hooks told the kernel that they failed.`,
     '',
     'At the end, of the pages that were protected:',
-    table.toString(),
+    ...table(
+      { head: ['wanted by the kernel', 'granted by KVM', 'immutable', 'pages', ''], rows, right: [3] },
+      screen,
+    ),
     '',
     totals.loose === 0
       ? colours.green('No page has more rights than the kernel wants for it.')
@@ -68,5 +68,5 @@ export function replayText(name: string, report: ReplayReport, verdict: Verdict,
     ...rangedWarningLines(rightsWarnings(report.rights, { inForce: true }), colours),
     ...verdictLines(verdict, colours),
   );
-  return `${lines.join('\n')}\n`;
+  return lines;
 }

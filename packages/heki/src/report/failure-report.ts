@@ -1,11 +1,10 @@
 import { CommanderError } from 'commander';
 import { ExitCode, exitCodeOfFailure, type Failure, failureOf } from '../failure.ts';
 import type { CommandIo, Output } from '../io.ts';
-import { printable } from '../printable.ts';
 import { reportHeader } from './report-header.ts';
 
 /** Whether `args` ask for JSON: then an error is JSON, too, even of a command line that is not understood. */
-function asksForJson(args: readonly string[]): boolean {
+export function asksForJson(args: readonly string[]): boolean {
   const end = args.indexOf('--');
   const options = end === -1 ? args : args.slice(0, end);
   return options.some(
@@ -17,7 +16,7 @@ function asksForJson(args: readonly string[]): boolean {
 }
 
 /** Whether `args` want the bytes of a core on standard output: what is to be told then goes to standard error. */
-function outputIsTaken(args: readonly string[]): boolean {
+export function outputIsTaken(args: readonly string[]): boolean {
   return args.some(
     (option, index) =>
       ['-o-', '--output=-'].includes(option) ||
@@ -41,9 +40,9 @@ export async function reportFailure(
     // Where even this cannot be written, nobody can be told.
     output.write(text).catch(() => {});
   if (io.env.HEKI_DEBUG && error instanceof Error && error.stack !== undefined) {
-    await told(io.stderr, `${printable(error.stack)}\n`);
+    await told(io.stderr, `${error.stack}\n`);
   } else if (!asksForJson(args)) {
-    await told(io.stderr, `heki: ${printable(failure.message)}\n${hint}`);
+    await told(io.stderr, `heki: ${failure.message.replaceAll('\n', '\n  ')}\n${hint}`);
   }
   if (asksForJson(args)) {
     const json = { ...reportHeader('error'), error: failure };

@@ -6,13 +6,16 @@ const { version } = z
   .parse(createRequire(import.meta.url)('../../package.json'));
 
 /** The version of the command. */
-const VERSION: string = version;
+export const VERSION: string = version;
 
 /** The versions of the shapes that are published under `schemas/`: a change that a reader could stumble over makes one more. */
 const SCHEMA_VERSIONS = {
+  audit: 1,
   backends: 1,
   boot: 1,
+  diff: 1,
   error: 1,
+  explain: 1,
   extract: 1,
   protect: 1,
   replay: 1,

@@ -1,6 +1,7 @@
 import { SEVERITIES } from '@heki/audit';
 import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
+import { reportHeader, type SchemaName } from '../report/report-header.ts';
 
 /** The shapes of what commands print with `--json`, as far as programs may rely on them; each is published as a JSON Schema. */
 
@@ -158,78 +159,255 @@ const hekiSummary = z.strictObject({
   readiness: z.string().min(1).describe('One line for people'),
 });
 
+const position = z.int().min(1);
+const place = z
+  .strictObject({
+    file: z.string().optional().describe('As it was given'),
+    line: position.optional(),
+    column: position.optional(),
+    offset: z.int().min(0).optional().describe('In bytes, in the unpacked file'),
+    step: z.string().optional().describe('Of a scenario: its list, and its index from 0'),
+    option: z.string().optional().describe('With its dashes'),
+  })
+  .describe('As much of it as is known');
+
+const tables = z.looseObject({
+  root: hex,
+  levels: z.literal([4, 5]),
+  from: z.string().min(1),
+  proven: z.boolean().describe('They proved to be those of the kernel'),
+});
+
+const outcome = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('mapped'),
+    gpa: hex,
+    size: z.string(),
+    rights: z.looseObject({ user: z.boolean(), writable: z.boolean(), executeDisable: z.boolean() }),
+  }),
+  z.strictObject({
+    kind: z.literal('page-fault'),
+    errorCode: hex,
+    address: hex,
+    denials: z.array(z.looseObject({ text: z.string().min(1) })),
+  }),
+  z.strictObject({ kind: z.literal('general-protection'), reason: z.enum(['non-canonical', 'lass']) }),
+  z.strictObject({ kind: z.literal('absent-table'), level: z.int(), address: hex }),
+  z.strictObject({ kind: z.literal('second-level'), at: z.string(), gpa: hex }),
+]);
+
+const disclosures = z.array(z.strictObject({ subject: z.string().min(1), detail: z.string().min(1) }));
+const costs = z.strictObject({
+  calls: z.int().min(0),
+  exits: z.int().min(0),
+  flushes: z.int().min(0),
+  asked: z.int().min(0).describe('Requests to the owner of the policy'),
+});
+
+/** What every object begins with. */
+function published<Shape extends z.ZodRawShape>(name: SchemaName, of: string, shape: Shape) {
+  const { tool, schema } = reportHeader(name);
+  return z
+    .looseObject({
+      tool: z.strictObject({ name: z.literal(tool.name), version: z.string().min(1) }),
+      schema: z
+        .strictObject({ name: z.literal(schema.name), version: z.literal(schema.version) })
+        .describe('Of this shape: the version grows when a reader could stumble over a change'),
+      ...shape,
+    })
+    .describe(`What \`heki ${of}\` prints`);
+}
+
 /** By the name of the command. */
 export const JSON_SHAPES = {
-  protect: z
-    .looseObject({
-      snapshot: z.string(),
-      hypervisor: z.string(),
-      profile,
-      mbec: z.boolean(),
-      attacks: z.array(attack),
-      verdict,
-      warnings,
-      assumed,
-      notCovered,
-    })
-    .describe('What `heki protect --json` prints'),
-  audit: z
-    .looseObject({
-      verdict: z.strictObject({
-        result: z.enum(['pass', 'fail']),
-        text: z.string().min(1),
-        worst: severity.nullable().describe('Of all findings, accepted ones too'),
-        failOn: severity,
-        counts: z.strictObject(Object.fromEntries(SEVERITIES.map((one) => [one, z.int().min(0)]))),
+  protect: published('protect', 'protect --json', {
+    snapshot: z.string(),
+    hypervisor: z.string(),
+    profile,
+    mbec: z.boolean(),
+    attacks: z.array(attack),
+    verdict,
+    warnings,
+    assumed,
+    notCovered,
+  }),
+  audit: published('audit', 'audit --json', {
+    verdict: z.strictObject({
+      result: z.enum(['pass', 'fail']),
+      text: z.string().min(1),
+      worst: severity.nullable().describe('Of all findings, accepted ones too'),
+      failOn: severity,
+      counts: z.strictObject(Object.fromEntries(SEVERITIES.map((one) => [one, z.int().min(0)]))),
+    }),
+    findings: z.array(auditFinding).describe('The worst first'),
+    heki: hekiSummary.nullable().describe('What Heki would do; null with --no-heki'),
+    source: z.looseObject({ name: z.string().nullable(), redacted: z.boolean() }),
+    warnings,
+  }),
+  diff: published('diff', 'diff --json', {
+    same: z.boolean().describe('Nothing differs: exit code 0'),
+    sameBoot: z.boolean().describe('Text and direct map lie where they lay: frames are compared, too'),
+    regions: z.array(
+      z.strictObject({
+        region: z.enum(REGION_NAMES),
+        rights,
+        before: z.int().describe('Pages'),
+        after: z.int(),
       }),
-      findings: z.array(auditFinding).describe('The worst first'),
-      heki: hekiSummary.nullable().describe('What Heki would do; null with --no-heki'),
-      source: z.looseObject({ name: z.string().nullable(), redacted: z.boolean() }),
-      warnings,
-    })
-    .describe('What `heki audit --json` prints'),
-  diff: z
-    .looseObject({
-      same: z.boolean().describe('Nothing differs: exit code 0'),
-      sameBoot: z.boolean().describe('Text and direct map lie where they lay: frames are compared, too'),
-      regions: z.array(
-        z.strictObject({
-          region: z.enum(REGION_NAMES),
-          rights,
-          before: z.int().describe('Pages'),
-          after: z.int(),
-        }),
-      ),
-      image: z
-        .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
-        .describe('By offset from the start of the image'),
-      frames: z
-        .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
-        .describe('By physical address; of one boot only, and not with --redact'),
-      appeared: z.array(
-        z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
-      ),
-      gone: z.array(
-        z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
-      ),
-      warnings,
-    })
-    .describe('What `heki diff --json` prints'),
-  boot: z
-    .looseObject({
-      boot: z.enum(['works', 'error', 'oops']),
-      heki: z
-        .strictObject({ early: initOutcome, late: initOutcome })
-        .describe("Outcomes of Heki's two steps of boot; null for one that was not taken"),
-      steps: z.array(step),
-      expected: z.boolean().describe('Boot and every step came out as the scenario expects'),
-      verdict,
-      warnings,
-      assumed,
-      notCovered,
-    })
-    .describe('What `heki boot --json` prints'),
-  replay: z
-    .looseObject({ profile, mbec: z.boolean(), verdict, warnings, assumed, notCovered })
-    .describe('What `heki replay --json` prints'),
-} as const;
+    ),
+    image: z
+      .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
+      .describe('By offset from the start of the image'),
+    frames: z
+      .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
+      .describe('By physical address; of one boot only, and not with --redact'),
+    appeared: z.array(
+      z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
+    ),
+    gone: z.array(z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() })),
+    warnings,
+  }),
+  boot: published('boot', 'boot --json', {
+    boot: z.enum(['works', 'error', 'oops']),
+    heki: z
+      .strictObject({ early: initOutcome, late: initOutcome })
+      .describe("Outcomes of Heki's two steps of boot; null for one that was not taken"),
+    steps: z.array(step),
+    expected: z.boolean().describe('Boot and every step came out as the scenario expects'),
+    verdict,
+    warnings,
+    assumed,
+    notCovered,
+  }),
+  replay: published('replay', 'replay --json', {
+    profile,
+    mbec: z.boolean(),
+    verdict,
+    warnings,
+    assumed,
+    notCovered,
+  }),
+  walk: published('walk', 'walk --format json', {
+    tables,
+    warnings,
+    leaves: z.array(
+      z.strictObject({
+        va: hex,
+        pa: hex,
+        pages: z.int().min(1),
+        size: z.enum(['4K', '2M', '1G']),
+        entry: hex,
+        leaf: letters.describe('What the leaf alone allows'),
+        effective: letters.describe('What all levels together allow'),
+        user: z.boolean(),
+        flags: z.array(z.string()),
+        places: z.int().min(2).optional().describe('Entries that lead to its table'),
+      }),
+    ),
+    sharedTables: z.array(
+      z.strictObject({
+        va: hex,
+        pages: z.int().min(1),
+        places: z.int().min(1),
+        table: hex,
+        listedAt: hex.describe('Where its leaves are listed'),
+        mappings: z.int().min(0),
+      }),
+    ),
+    sharedMappings: z.int().min(0),
+    tablesAtSeveralLevels: z.int().min(0),
+    absentTables: z.int().min(0).describe('Page-table pages that are not in the snapshot'),
+    stoppedAt: hex.nullable().describe('Where the walk gave up'),
+  }),
+  translate: published('translate', 'translate --json', {
+    va: hex,
+    access: z.enum(['read', 'write', 'fetch']),
+    user: z.boolean(),
+    tables,
+    steps: z.array(
+      z.strictObject({
+        level: z.int().min(1).max(5),
+        name: z.string(),
+        address: hex,
+        entry: hex,
+        present: z.boolean(),
+        leaf: z.boolean(),
+        frame: hex,
+        flags: z.array(z.string()),
+        key: z.int().min(0).max(15),
+      }),
+    ),
+    outcome,
+    processor: z.looseObject({ name: z.string() }),
+    warnings,
+  }),
+  extract: published('extract', 'extract --json', {
+    snapshot: z.string(),
+    core: z.string().nullable().describe('Path of what was written; null for standard output'),
+    sidecar: z.string().nullable(),
+    bytes: z.int().min(0),
+    tablePages: z.int().min(0),
+    absentTables: z.int().min(0),
+    roots: z.array(
+      z.strictObject({ address: hex, levels: z.literal([4, 5]), from: z.string(), cpu: z.int().nullable() }),
+    ),
+    user: z.boolean(),
+    redacted: z.boolean(),
+    discloses: disclosures,
+    leavesOut: disclosures,
+    warnings,
+  }),
+  backends: published('backends', 'backends --json', {
+    backends: z.array(
+      z.strictObject({
+        name: z.string(),
+        title: z.string(),
+        processor: z.string(),
+        unjudged: z.boolean(),
+        capabilities: z.record(z.string(), z.string()),
+        cost: z.looseObject({ boot: costs, moduleLoad: costs }),
+        work: z.record(z.string(), z.string()),
+        warnings,
+      }),
+    ),
+  }),
+  workloads: published('workloads', 'boot --workload NAME --json', {
+    workloads: z.array(
+      z.strictObject({
+        workload: z.string(),
+        outcomes: z
+          .record(
+            z.string(),
+            z.looseObject({
+              verdict: z.enum(['works', 'refused', 'breaks']),
+              reason: z.string().optional(),
+              writableAndExecutable: z.int().min(0),
+              beyondMappings: z.int().min(0),
+            }),
+          )
+          .describe('By the setting'),
+        warnings,
+      }),
+    ),
+  }),
+  explain: published('explain', 'explain --json', {
+    kinds: z.array(
+      z.looseObject({
+        id: z.string(),
+        worst: severity,
+        title: z.string(),
+        explanation: z.string(),
+        attack: z.string(),
+        legitimate: z.string(),
+        advice: z.string(),
+      }),
+    ),
+  }),
+  error: published('error', 'COMMAND --json', {
+    error: z.strictObject({
+      kind: z.enum(['usage', 'input', 'impossible', 'output', 'internal']),
+      message: z.string().min(1),
+      place,
+    }),
+  }).describe('What any command prints instead, when it cannot do its work and was asked for JSON'),
+} as const satisfies Readonly<Record<SchemaName, z.ZodType>>;

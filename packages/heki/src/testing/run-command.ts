@@ -14,19 +14,29 @@ export interface CommandResult {
 /** Runs the command line in this process. */
 export async function runCommand(
   args: readonly string[],
-  options: { readonly env?: Environment; readonly terminal?: boolean } = {},
+  options: {
+    readonly env?: Environment;
+    /** Whether the outputs are terminals; a number of columns, or 100 of them. */
+    readonly terminal?: boolean | number;
+  } = {},
 ): Promise<CommandResult> {
   const { env = {}, terminal = false } = options;
+  const isTerminal = terminal !== false;
+  const columns = typeof terminal === 'number' ? terminal : 100;
   const written: { readonly stdout: Buffer[]; readonly stderr: Buffer[] } = { stdout: [], stderr: [] };
   const output = (name: keyof typeof written) => ({
     write: (data: string | Uint8Array) => {
       written[name].push(Buffer.from(data));
       return Promise.resolve();
     },
-    isTerminal: terminal,
-    columns: terminal ? 100 : undefined,
+    isTerminal,
+    columns: isTerminal ? columns : undefined,
   });
-  const exitCode = await run(args, { stdout: output('stdout'), stderr: output('stderr'), env });
+  const exitCode = await run(args, {
+    stdout: output('stdout'),
+    stderr: output('stderr'),
+    env: { LANG: 'C.UTF-8', ...env },
+  });
   const stdout = Buffer.concat(written.stdout);
   return { exitCode, stdout: String(stdout), stderr: String(Buffer.concat(written.stderr)), bytes: stdout };
 }

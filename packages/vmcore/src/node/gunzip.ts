@@ -1,8 +1,11 @@
 import { Gunzip } from 'minizlib';
-import type { ByteSource } from '../byte-source.ts';
+import { type ByteSource, bytesSource } from '../byte-source.ts';
 import { VmcoreError } from '../error.ts';
-import { createSink } from './byte-sink.ts';
+import { descriptorSource } from './descriptor-source.ts';
+import { createTemporaryFile, type TemporaryFile } from './temporary-file.ts';
 
+/** What is larger goes to a temporary file, which has holes where the dump has zeros. */
+const MOST_IN_MEMORY = 2 ** 26;
 /** A step gives at most a thousand times as much: 16 MiB. */
 const STEP = 2 ** 14;
 /** Deflate makes at most 1,032 bytes of one. No dump is so empty: beyond 1 GiB it is taken for a bomb. */
@@ -62,4 +65,42 @@ function inflate(path: string, file: ByteSource, take: (chunk: Uint8Array, consu
       ? `a truncated gzip file: it ends at 0x${file.size.toString(16)}, before its contents do`
       : `a damaged gzip file: ${message}`;
   throw new VmcoreError(`${path} is ${what}`, { cause: damage });
+}
+
+/** Takes bytes in order, in memory while they are few. */
+function createSink(path: string) {
+  let chunks: Uint8Array[] = [];
+  let size = 0;
+  let spilled: TemporaryFile | undefined;
+  return {
+    get size() {
+      return size;
+    },
+    append(chunk: Uint8Array): void {
+      size += chunk.length;
+      if (spilled === undefined) {
+        chunks.push(chunk);
+        if (size <= MOST_IN_MEMORY) return;
+        spilled = createTemporaryFile();
+        for (const one of chunks) spilled.append(one);
+        chunks = [];
+      } else spilled.append(chunk);
+    },
+    source(): ByteSource {
+      if (spilled !== undefined) {
+        spilled.finish();
+        return descriptorSource(path, spilled.descriptor, size);
+      }
+      const bytes = new Uint8Array(size);
+      let at = 0;
+      for (const chunk of chunks) {
+        bytes.set(chunk, at);
+        at += chunk.length;
+      }
+      return bytesSource(bytes);
+    },
+    discard(): void {
+      if (spilled !== undefined) descriptorSource(path, spilled.descriptor, 0).close();
+    },
+  };
 }

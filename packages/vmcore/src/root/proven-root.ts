@@ -50,7 +50,7 @@ export class ProvenRoot implements KernelTables {
 /** Where a root table was found. */
 export interface RootOrigin {
   /** `pti-kernel-half`: the table beside that in CR3 (bit 12 cleared), which belongs to user mode under page-table isolation. */
-  readonly kind: 'swapper-pg-dir' | 'cr3' | 'pti-kernel-half' | 'given';
+  readonly kind: 'swapper-pg-dir' | 'cr3' | 'pti-kernel-half' | 'structure' | 'given';
   /** For people: `CR3 of CPU 0`. */
   readonly name: string;
   /** The first CPU that stands on tables of this kernel: its registers go with them. */
@@ -63,6 +63,7 @@ export interface RootOrigin {
 
 /** A root table that proves nothing. */
 export interface RefusedRoot {
+  readonly kind: RootOrigin['kind'];
   readonly name: string;
   readonly root: Gfn;
   /** In words that follow the name. */

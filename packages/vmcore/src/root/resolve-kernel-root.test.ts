@@ -83,6 +83,7 @@ describe('the root of the kernel', () => {
       isCr3: false,
       refused: [
         {
+          kind: 'cr3',
           name: 'CR3 of CPU 0',
           root: user,
           why: 'has no direct map in which the table itself would be mapped',
@@ -159,6 +160,22 @@ describe('the root of the kernel', () => {
       'VMCOREINFO has _stext at 0x0, where no kernel has its image: it was passed over',
       'VMCOREINFO has swapper_pg_dir at 0x0, where no kernel has its image: it was passed over',
     ]);
+  });
+
+  it("is a CPU's where VMCOREINFO leads to no kernel's root, and that is said unless the dump lacks the page", () => {
+    const core = coreOf(kernel, [process], swapperAt(kernel, (swapper - empty) * 4096));
+    const found = resolveKernelRoot(core);
+    expect([found.root, doubtsAbout(core, found)]).toEqual([
+      process,
+      [
+        {
+          id: 'swapper-refused',
+          message: `swapper_pg_dir, by VMCOREINFO at 0x${(empty * 4096).toString(16)}, has no direct map in which the table itself would be mapped (read with 4 levels), has no direct map in which the table itself would be mapped (read with 5 levels): VMCOREINFO may be another kernel's`,
+        },
+      ],
+    ]);
+    const absent = coreOf(kernel, [process], swapperAt(kernel, -0x1000_0000));
+    expect(doubtsAbout(absent, resolveKernelRoot(absent))).toEqual([]);
   });
 
   it('is not chosen between two kernels: that is left to who asks', () => {

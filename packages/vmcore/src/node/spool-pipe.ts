@@ -1,7 +1,6 @@
-import { readSync } from 'node:fs';
-import type { ByteSource } from '../byte-source.ts';
+import { closeSync, readSync } from 'node:fs';
 import { VmcoreError } from '../error.ts';
-import { createSink } from './byte-sink.ts';
+import { createTemporaryFile, type TemporaryFile } from './temporary-file.ts';
 
 const CHUNK_BYTES = 2 ** 16;
 /** What is larger is for a file, of which only what is needed is read. Pipes without an end end here. */
@@ -12,38 +11,39 @@ const PATIENCE_MS = 8000;
 const PATIENCE_AT_INPUT_MS = 60_000;
 
 /**
- * What comes through the pipe `descriptor` until its writers are gone, as a source with random access: in memory, or from 64 MiB on in
- * a temporary file.
+ * Puts what comes through the pipe `descriptor`, until its writers are gone, into a temporary file: a dump is read in no order.
  *
- * @param descriptor stays the caller's
+ * @param descriptor stays the caller's; that of the file is for the caller to close
  * @param named it was opened by its name, with O_NONBLOCK: its writer may yet come. Standard input has one from the beginning
  * @throws {VmcoreError} when nobody writes to it, nothing comes from it, or more than 8 GiB
  */
-export function pipeSource(path: string, descriptor: number, named: boolean): ByteSource {
+export function spoolPipe(path: string, descriptor: number, named: boolean): TemporaryFile {
   const patience = named ? PATIENCE_MS : PATIENCE_AT_INPUT_MS;
-  const sink = createSink(path);
+  const spool = createTemporaryFile();
   let silentSince = Date.now();
   try {
     for (;;) {
       const chunk = new Uint8Array(CHUNK_BYTES);
       const length = readSome(path, descriptor, chunk);
       if (length !== undefined && length > 0) {
-        sink.append(chunk.subarray(0, length));
-        if (sink.size > MOST_BYTES)
+        spool.append(chunk.subarray(0, length));
+        if (spool.size > MOST_BYTES)
           throw new VmcoreError(`${path}: more than 8 GiB came through this pipe: expected a file`);
         silentSince = Date.now();
         continue;
       }
       // A pipe that nobody has opened for writing yet looks as if it were at its end.
-      if (length === 0 && (sink.size > 0 || !named)) return sink.source();
+      if (length === 0 && (spool.size > 0 || !named)) break;
       if (Date.now() - silentSince > patience) {
         const who = length === 0 ? 'nobody writes to this pipe' : 'nothing comes from this pipe';
         throw new VmcoreError(`${path}: ${who}, for ${patience / 1000} seconds: expected a dump`);
       }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
     }
+    spool.finish();
+    return spool;
   } catch (error) {
-    sink.discard();
+    closeSync(spool.descriptor);
     throw error;
   }
 }
