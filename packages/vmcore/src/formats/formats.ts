@@ -5,10 +5,12 @@ import { elfCore } from './elf/elf-core.ts';
 import { isFlattened, unflatten } from './kdump/flattened.ts';
 import { kdump } from './kdump/kdump.ts';
 import { otherFile } from './other-files.ts';
+import { lime } from './raw/lime.ts';
+import { rawImage } from './raw/raw-image.ts';
 import { joinParts } from './split-dump.ts';
 
 /** Every format, in the order in which they are tried. A new one is a file, and a line here. */
-const FORMATS: readonly DumpFormat[] = [elfCore, kdump, otherFile];
+const FORMATS: readonly DumpFormat[] = [elfCore, kdump, lime, otherFile, rawImage];
 
 /**
  * What is in the dump, whose format its content tells; of one that was split, in all of its files.
@@ -41,9 +43,12 @@ function startOf(source: ByteSource): Uint8Array {
 function readInner(source: ByteSource, start: Uint8Array, settings: ReadSettings): DumpContents {
   const format = FORMATS.find((one) => one.recognises(start, source));
   if (format === undefined) {
-    throw new VmcoreError('no memory dump of any known format: expected an ELF core or a kdump', {
-      offset: 0,
-    });
+    throw new VmcoreError(
+      'no memory dump of any known format: expected an ELF core, a kdump, LiME, or raw memory of whole pages',
+      {
+        offset: 0,
+      },
+    );
   }
   return format.read(source, settings);
 }

@@ -5,12 +5,12 @@ import { openSource } from './file-source.ts';
 
 /** How a file is opened. */
 export interface OpenOptions extends VmcoreOptions {
-  /** Most bytes that a gzip file may inflate to. Default 2^36, 64 GiB. From 64 MiB on they go to a temporary file. */
+  /** Most bytes that a packed file may unpack to. Default 2^36, 64 GiB. From 64 MiB on they go to a temporary file. */
   readonly maxInflatedBytes?: number;
 }
 
 /**
- * Opens a dump of an x86-64 guest, plain or gzip, as {@link readVmcore} reads it. Of a plain file only headers and notes are
+ * Opens a dump of an x86-64 guest, plain or packed by gzip, zstd or xz, as {@link readVmcore} reads it. Of a plain file only headers and notes are
  * read at once, and pages when they are asked for.
  *
  * @param path its file; the parts of a dump that was split are joined by commas

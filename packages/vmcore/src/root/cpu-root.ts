@@ -3,6 +3,7 @@ import { CR0, CR4, cr3Root, type PagingLevels } from '@heki/x86';
 import type { VmcoreCpu } from '../cpu-note.ts';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
+import { directMapStarts } from './direct-map.ts';
 import type { KernelTables } from './kernel-tables.ts';
 import { kernelHalf, pairOf } from './pti-pair.ts';
 
@@ -73,7 +74,9 @@ export function chosenRootOf(
   { cpu: index = firstCpu(core), cr3 }: AddressSpaceChoice = {},
 ): ChosenRoot {
   const levels =
-    cr3 === undefined || core.cpus.length > 0 ? levelsOf(cpuAt(core, index)) : levelsOfKernel(core);
+    cr3 === undefined || core.cpus.length > 0
+      ? levelsOf(cpuAt(core, index))
+      : levelsOfKernel(core, rootOf(core, cr3));
   const value = cr3 ?? cpuAt(core, index).cr3;
   const root = rootOf(core, value);
   const name = cr3 === undefined ? `CR3 of CPU ${index}` : `CR3 ${hex(value)}`;
@@ -90,11 +93,14 @@ export function userHalfOf({ memory, root, encryptionBit }: KernelTables): Gfn |
   return kernelHalf(root) === root ? pairOf(memory, root, encryptionBit) : undefined;
 }
 
-function levelsOfKernel({ vmcoreinfo }: Vmcore): PagingLevels {
-  if (vmcoreinfo?.fiveLevel === undefined) {
-    throw new VmcoreError(
-      'the dump tells neither by registers nor by VMCOREINFO whether its kernel uses 4 or 5 levels',
-    );
-  }
-  return vmcoreinfo.fiveLevel ? 5 : 4;
+/** The levels that VMCOREINFO tells, or else those with which the root maps itself, as a kernel's does. */
+function levelsOfKernel({ memory, vmcoreinfo, encryption }: Vmcore, root: Gfn): PagingLevels {
+  if (vmcoreinfo?.fiveLevel !== undefined) return vmcoreinfo.fiveLevel ? 5 : 4;
+  const found = ([4, 5] as const).filter(
+    (levels) => directMapStarts({ memory, root, levels, encryptionBit: encryption?.bit }).length > 0,
+  );
+  if (found[0] !== undefined && found.length === 1) return found[0];
+  throw new VmcoreError(
+    'the dump tells neither by registers nor by VMCOREINFO whether its kernel uses 4 or 5 levels, and the table does not show it',
+  );
 }

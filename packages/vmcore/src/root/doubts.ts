@@ -13,6 +13,8 @@ export interface RootDoubt {
     | 'stray-text'
     | 'tables-outside-direct-map'
     | 'no-cpu-on-kernel'
+    | 'root-by-structure'
+    | 'swapper-refused'
     | 'vmcoreinfo-symbol';
   /** One sentence for people, without a full stop. */
   readonly message: string;
@@ -64,10 +66,24 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
       message: `the kernel's first page of text, ${hex(virtualAddressOf(virtualFrame))}, leads ${where} and not to ${hex(frame * PAGE_SIZE)}, as the rest of the image: the dump is damaged, or the kernel was attacked`,
     });
   }
+  if (origin.kind === 'structure') {
+    doubts.push({
+      id: 'root-by-structure',
+      message:
+        'neither registers nor VMCOREINFO lead to the root of these page tables: it was found by its structure, and nothing else says that it is the one in use',
+    });
+  }
   if (core.cpus.length > 0 && origin.cpu === undefined) {
     doubts.push({
       id: 'no-cpu-on-kernel',
       message: "no CPU of the dump stands on this kernel's tables: the control registers may be another's",
+    });
+  }
+  const swapper = origin.refused.find(({ kind }) => kind === 'swapper-pg-dir');
+  if (swapper !== undefined && core.memory.page(swapper.root) !== undefined) {
+    doubts.push({
+      id: 'swapper-refused',
+      message: `swapper_pg_dir, by VMCOREINFO at ${hex(swapper.root * PAGE_SIZE)}, ${swapper.why}: VMCOREINFO may be another kernel's`,
     });
   }
   for (const name of ['_stext', 'swapper_pg_dir']) {

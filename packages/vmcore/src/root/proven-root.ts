@@ -50,7 +50,7 @@ export class ProvenRoot implements KernelTables {
 /** Where a root table was found. */
 export interface RootOrigin {
   /** `pti-kernel-half`: the table beside that in CR3 (bit 12 cleared), which belongs to user mode under page-table isolation. */
-  readonly kind: 'swapper-pg-dir' | 'cr3' | 'pti-kernel-half' | 'given';
+  readonly kind: 'swapper-pg-dir' | 'cr3' | 'pti-kernel-half' | 'structure' | 'given';
   /** For people: `CR3 of CPU 0`. */
   readonly name: string;
   /** The first CPU that stands on tables of this kernel: its registers go with them. */
@@ -63,6 +63,7 @@ export interface RootOrigin {
 
 /** A root table that proves nothing. */
 export interface RefusedRoot {
+  readonly kind: RootOrigin['kind'];
   readonly name: string;
   readonly root: Gfn;
   /** In words that follow the name. */
@@ -71,8 +72,6 @@ export interface RefusedRoot {
 
 /** Table pages that are looked for in the direct map. */
 const MOST_TABLES_CHECKED = 4096;
-/** 512 GiB mapped by 4-KiB pages. Tables that point to each other have no end. */
-const MOST_TABLES = 2 ** 18;
 
 /** The proof that `tables` are a kernel's, or why they prove nothing, in words that follow "it". */
 export function prove(
@@ -99,9 +98,7 @@ export function prove(
   if (another !== undefined) {
     return `has ${full.length} direct maps, at ${address(direct.start)}, ${address(another.start)}${full.length > 2 ? ' and elsewhere' : ''}`;
   }
-  // A direct map uses each table once; twice as many leave room for damage.
-  const budget = frames.length < MOST_TABLES_CHECKED ? 2 * frames.length : MOST_TABLES;
-  const directMap = surveyDirectMap(tables, direct.start, budget);
+  const directMap = surveyDirectMap(tables, direct.start, frames.length);
   if (typeof directMap === 'string') return directMap;
 
   const text = findText(tables, directMap, image);

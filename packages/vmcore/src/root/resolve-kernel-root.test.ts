@@ -83,6 +83,7 @@ describe('the root of the kernel', () => {
       isCr3: false,
       refused: [
         {
+          kind: 'cr3',
           name: 'CR3 of CPU 0',
           root: user,
           why: 'has no direct map in which the table itself would be mapped',
@@ -159,6 +160,22 @@ describe('the root of the kernel', () => {
       'VMCOREINFO has _stext at 0x0, where no kernel has its image: it was passed over',
       'VMCOREINFO has swapper_pg_dir at 0x0, where no kernel has its image: it was passed over',
     ]);
+  });
+
+  it("is a CPU's where VMCOREINFO leads to no kernel's root, and that is said unless the dump lacks the page", () => {
+    const core = coreOf(kernel, [process], swapperAt(kernel, (swapper - empty) * 4096));
+    const found = resolveKernelRoot(core);
+    expect([found.root, doubtsAbout(core, found)]).toEqual([
+      process,
+      [
+        {
+          id: 'swapper-refused',
+          message: `swapper_pg_dir, by VMCOREINFO at 0x${(empty * 4096).toString(16)}, has no direct map in which the table itself would be mapped (read with 4 levels), has no direct map in which the table itself would be mapped (read with 5 levels): VMCOREINFO may be another kernel's`,
+        },
+      ],
+    ]);
+    const absent = coreOf(kernel, [process], swapperAt(kernel, -0x1000_0000));
+    expect(doubtsAbout(absent, resolveKernelRoot(absent))).toEqual([]);
   });
 
   it('is not chosen between two kernels: that is left to who asks', () => {
@@ -255,6 +272,32 @@ describe('the root of the kernel', () => {
       ],
       strayPages: 0x200,
     });
+  });
+
+  it('may have tables behind the direct map that are shared as often as one likes', () => {
+    const { memory, directMap, kernelRoots } = buildKernel(PLAN);
+    const root = kernelRoots.process;
+    const page = memory.writablePage(root);
+    for (let slot = 300; slot < 500; slot++) page?.copyWithin(2 * slot, 2 * 511, 2 * 512);
+    expect(proveKernelRoot({ memory, root, levels: 4 }).directMap).toMatchObject({
+      start: directMap,
+      frames: [{ start: 0, end: 0x3000 }],
+      strayPages: 0,
+    });
+  });
+
+  it('has no table that stands in its direct map again and again', () => {
+    const { memory, kernelRoots } = buildKernel(PLAN);
+    const root = kernelRoots.process;
+    let table = root;
+    for (const slot of [273, 0]) table = gfn(Math.floor((memory.page(table)?.[2 * slot] ?? 0) / 4096));
+    // Page tables of a user program between the large pages of the direct map.
+    const program = gfn(Math.floor((memory.page(root)?.[0] ?? 0) / 4096));
+    for (let slot = 8; slot < 21; slot++)
+      memory.writablePage(table)?.set([program * 4096 + 0x67, 0], 2 * slot);
+    expect(() => proveKernelRoot({ memory, root, levels: 4 })).toThrow(
+      'has more than 12 table pages in its direct map: they seem to point to each other',
+    );
   });
 
   it('is not in the image, which maps the tables of early boot before there is a direct map', () => {

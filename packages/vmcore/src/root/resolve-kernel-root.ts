@@ -14,6 +14,7 @@ import type { ImageFacts } from './kernel-image.ts';
 import { GIB_FRAMES, KERNEL_MAP, KERNEL_SLOT } from './kernel-tables.ts';
 import { ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
 import { kernelHalf } from './pti-pair.ts';
+import { rootsByStructure } from './root-by-structure.ts';
 
 /** Reasons that an error lists; the rest is counted. */
 const MOST_REASONS = 6;
@@ -31,7 +32,8 @@ interface Candidate {
  * The root of the kernel's own page tables. Looked at are swapper_pg_dir, by VMCOREINFO, and of each CPU the root in CR3 and
  * the kernel's half of the pair that it belongs to under page-table isolation: a CPU may have been stopped in user mode or in
  * the entry code, in another virtual machine's tables or in those of the firmware. The first that proves to be a
- * kernel's is taken ({@link ProvenRoot}), if all others that prove to be a kernel's are of the same one.
+ * kernel's is taken ({@link ProvenRoot}); of a dump without registers whose VMCOREINFO leads to none, as of raw memory, all pages that
+ * have the structure of a root table are looked at. It is taken if all others that prove to be a kernel's are of the same one.
  *
  * @param choice only the root of this CPU, or this CR3, and the kernel's half of its pair: then VMCOREINFO is not asked
  * @throws {VmcoreError} when none proves to be, with the reason of each, or when two are roots of different kernels
@@ -59,7 +61,26 @@ export function resolveKernelRoot(core: Vmcore, choice?: AddressSpaceChoice): Pr
       kernel = withCpu(kernel, index, same?.kind === 'cr3');
     }
   }
+  if (kernel === undefined && core.cpus.length === 0) kernel = byStructure(core, search);
   if (kernel === undefined) throw search.failure();
+  return kernel;
+}
+
+/** Root tables that are tried where nothing names one. */
+const MOST_BY_STRUCTURE = 1024;
+
+/** Of a dump that names no root: the first page with the structure of one that proves to be a kernel's, if all are of one kernel. */
+function byStructure(core: Vmcore, search: Search): ProvenRoot | undefined {
+  let kernel: ProvenRoot | undefined;
+  for (const root of rootsByStructure(core).slice(0, MOST_BY_STRUCTURE)) {
+    if (kernel !== undefined && sharesKernelHalf(kernel, root)) continue;
+    const name = 'a page with the structure of a root table';
+    const found = search.proven([{ kind: 'structure', name, root, levels: [4, 5] }]);
+    if (kernel !== undefined && found !== undefined && !isSameKernel(kernel, found)) {
+      throw differentKernels(kernel, found);
+    }
+    kernel ??= found;
+  }
   return kernel;
 }
 
@@ -112,7 +133,7 @@ class Search {
       if (typeof proven !== 'string') return proven;
       reasons.push(levels.length === 1 ? proven : `${proven} (read with ${level} levels)`);
     }
-    this.#refused.push({ name, root, why: reasons.join(', ') });
+    this.#refused.push({ kind, name, root, why: reasons.join(', ') });
     return undefined;
   }
 
@@ -121,7 +142,9 @@ class Search {
       .slice(0, MOST_REASONS)
       .map(({ name, root, why }) => `${name}, ${hex(root * PAGE_SIZE)}, ${why}`);
     if (reasons.length === 0)
-      reasons.push("it has neither a CPU's registers of 64-bit mode nor swapper_pg_dir");
+      reasons.push(
+        "it has neither a CPU's registers of 64-bit mode nor swapper_pg_dir, nor a page with the structure of a root table",
+      );
     const more = this.#refused.length - MOST_REASONS;
     return new VmcoreError(
       `no page table of the dump proves to be its kernel's root: ${reasons.join('; ')}${more > 0 ? `; and ${more} more` : ''}`,

@@ -1,0 +1,55 @@
+import { type Gpa, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
+import { readFields } from '../../byte-source.ts';
+import { VmcoreError } from '../../error.ts';
+import { uppermost } from '../../range.ts';
+import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
+import { imageContents } from './image.ts';
+
+/** Before each range of memory: magic, version, first and last address, 8 bytes that are reserved. */
+const HEADER_SIZE = 32;
+const MAGIC = 'EMiL';
+/** A machine has some ten ranges of RAM. */
+const MAX_RANGES = 2 ** 16;
+
+/** The format of LiME, the Linux Memory Extractor, which avml and others write, too. */
+export const lime: DumpFormat = {
+  looksAt: 4,
+  recognises: (start) => hasText(start, MAGIC),
+  read(source, settings) {
+    const ranges: { start: number; end: number; delta: number }[] = [];
+    let missing = 0;
+    for (let at = 0; at < source.size; ) {
+      const header = readFields(source, at, HEADER_SIZE);
+      if (!hasText(new Uint8Array(header.buffer), MAGIC)) {
+        throw new VmcoreError(`no range of LiME: expected "${MAGIC}"`, { offset: at });
+      }
+      const version = header.getUint32(4, true);
+      if (version !== 1)
+        throw new VmcoreError(`a range of LiME version ${version}: expected 1`, { offset: at + 4 });
+      const start = header.getBigUint64(8, true);
+      const last = header.getBigUint64(16, true);
+      if (last < start || last >= BigInt(PHYSICAL_ADDRESS_END)) {
+        throw new VmcoreError(
+          `a range from 0x${start.toString(16)} to 0x${last.toString(16)}: expected addresses of at most 52 bits, the first first`,
+          { offset: at + 8 },
+        );
+      }
+      if (ranges.length === MAX_RANGES)
+        throw new VmcoreError(`more than ${MAX_RANGES} ranges`, { offset: at });
+      const length = Number(last - start) + 1;
+      const data = at + HEADER_SIZE;
+      const held = Math.min(length, source.size - data);
+      missing += length - held;
+      ranges.push({ start: Number(start), end: Number(start) + held, delta: data - Number(start) });
+      at = data + length;
+    }
+    const segments = uppermost(ranges).map(({ start, end, delta }) => ({
+      start: start as Gpa,
+      end: end as Gpa,
+      fileOffset: start + delta,
+    }));
+    const message = `the dump was cut short: 0x${missing.toString(16)} bytes of memory lie behind the end of the file, and are absent`;
+    const warnings: DumpWarning[] = missing > 0 ? [{ id: 'truncated', message }] : [];
+    return { ...imageContents(source, segments, settings, 'LiME image'), warnings };
+  },
+};
