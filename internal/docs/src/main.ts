@@ -7,6 +7,7 @@ import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
+import { guestPage } from './mapping-way.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePicture } from './readme.ts';
 import { secondLevelPage } from './second-level.ts';
@@ -18,6 +19,7 @@ const PAGES: readonly Page[] = [
   readmePicture,
   secondLevelPage,
   eptViolationPage,
+  guestPage,
   kvmPage,
   kvmApiPage,
   defectsPage,

@@ -147,7 +147,11 @@ function chosenRoot(core: Vmcore, options: AddressSpaceOptions): ChosenRoot {
       ...(cpuIndex === undefined ? [] : [`--cpu-index ${cpuIndex}`]),
       ...(cr3 === undefined ? [] : [`--cr3 ${hex(cr3)}`]),
     ];
-    if (named.length === 0) throw error;
+    if (named.length === 0) {
+      throw new VmcoreError(`${error.message} (--cpu-index and --cr3 name an address space)`, {
+        cause: error,
+      });
+    }
     throw new UsageError(`${named.join(' ')}: ${error.message}`);
   }
 }

@@ -17,8 +17,9 @@ export interface StateLimits {
 }
 
 const ALL_BITS = 0xffff_ffff_ffff_ffffn;
-/** A table register: 16 bits of limit above 64 of base. */
-const TABLE_BITS = 1n << 80n;
+/** Table registers have 16 bits of limit above 64 of base. */
+const TABLES: readonly string[] = ['gdtr', 'idtr', 'ldtr', 'tr'];
+const TABLE_END = 1n << 80n;
 
 /** The error for a part of a saved state. */
 export function badState(place: string, value: unknown, expected: string): HypervisorError {
@@ -90,7 +91,7 @@ export function checkProtectionState(state: ProtectionState, limits: StateLimits
   checkRights('otherwise', state.otherwise, capabilities);
   checkBits('cr0', state.cr0, limits.cr0 ?? ALL_BITS);
   checkBits('cr4', state.cr4, limits.cr4 ?? ALL_BITS);
-  checkRegisters(state.registers ?? [], capabilities);
+  checkRegisters(state.registers === undefined ? [] : state.registers, capabilities);
   if (state.bootEnded !== undefined && (state.bootEnded !== true || !limits.endsBoot)) {
     throw badState(
       'bootEnded',
@@ -99,8 +100,8 @@ export function checkProtectionState(state: ProtectionState, limits: StateLimits
     );
   }
   checkVcpus(state);
-  if (state.own !== undefined && state.own.backend !== backend) {
-    throw badState('own.backend', state.own.backend, `'${backend}'`);
+  if (state.own !== undefined && state.own?.backend !== backend) {
+    throw badState('own.backend', state.own?.backend, `'${backend}'`);
   }
 }
 
@@ -149,10 +150,14 @@ function checkVcpus({ vcpus = [], registers = [] }: ProtectionState): void {
     seen.add(vcpu);
     if (!Array.isArray(starting)) throw badState(`${place}.starting`, starting, 'a list');
     for (const [index, name] of starting.entries()) checkName(`${place}.starting[${index}]`, name);
+    if (values === null || Object.getPrototypeOf(values) !== Object.prototype) {
+      throw badState(`${place}.values`, values, 'an object with a value for each register');
+    }
     for (const [name, value] of Object.entries(values)) {
       checkName(`${place}.values`, name);
-      if (typeof value !== 'bigint' || value < 0n || value >= TABLE_BITS) {
-        throw badState(`${place}.values.${name}`, value, 'a bigint of 64 bits, or 80 for a table');
+      const limit = TABLES.includes(name) ? TABLE_END : ALL_BITS + 1n;
+      if (typeof value !== 'bigint' || value < 0n || value >= limit) {
+        throw badState(`${place}.values.${name}`, value, `a bigint below ${hex(limit)}`);
       }
     }
   });

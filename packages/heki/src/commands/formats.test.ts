@@ -25,6 +25,14 @@ describe('/proc/vmcore, which has no control registers', () => {
     expect(stdout).toContain('warning: the dump has no control registers: ');
   });
 
+  it('has no user half until a value for CR3 says where', async () => {
+    const { exitCode, stderr } = await runCommand(['walk', procVmcore, '--user']);
+    expect(exitCode).toBe(3);
+    expect(stderr).toMatch(/no registers of a CPU.* \(--cpu-index and --cr3 name an address space\)\n$/);
+    const named = await runCommand(['walk', procVmcore, '--user', '--cr3', 'ba10000', '--format', 'json']);
+    expect(JSON.parse(named.stdout)).toMatchObject({ leaves: [], tables: { from: 'CR3 0xba10000' } });
+  });
+
   it('is protected as it is: CR4 is not believed to have what nothing shows', async () => {
     const { exitCode, stdout } = await runCommand(['protect', procVmcore, '--json']);
     expect(exitCode).toBe(0);

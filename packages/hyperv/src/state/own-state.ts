@@ -39,8 +39,8 @@ const LONGEST_PATCH = 5;
  *
  * @throws {HypervisorError} when it is malformed, or this partition cannot have it
  */
-export function checkOwn(partition: Partition, saved: NonNullable<ProtectionState['own']>): HypervOwnState {
-  if (saved.backend !== 'hyperv') throw badState('own.backend', saved.backend, "'hyperv'");
+export function checkOwn(partition: Partition, saved: ProtectionState['own'] | null): HypervOwnState {
+  if (saved?.backend !== 'hyperv') throw badState('own.backend', saved?.backend, "'hyperv'");
   const { config, secureConfig, intercepts, policy, patches, modules } = saved as HypervOwnState;
   checkBits('own.config', config, CONFIG_BITS);
   const hasMbec = partition.options.processor.ept?.modeBasedExecute === true;

@@ -268,6 +268,13 @@ const BROKEN: { readonly [what: string]: Broken } = {
     by: /^life-cycle: a state that is damaged/,
     broken: (setup) => withRestore(setup, () => true),
   },
+  'a damaged state ends in an error of the language': {
+    by: /^life-cycle: a state that is damaged/,
+    broken: (setup) =>
+      withRestore(setup, () => {
+        throw new TypeError('cannot read properties of null');
+      }),
+  },
   'a damaged state is refused when it has pinned something': {
     by: /^life-cycle: a state that is damaged/,
     broken: (setup) =>

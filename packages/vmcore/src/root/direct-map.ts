@@ -5,7 +5,13 @@ import {
   virtualAddress,
   virtualFrameOf,
 } from '@heki/physical-memory';
-import { entryFrame, framesOfLevel, type MappingLeaf, walkMappings } from '@heki/x86';
+import {
+  entryFrame,
+  framesOfLevel,
+  type MappingLeaf,
+  type MappingWalkOptions,
+  walkMappings,
+} from '@heki/x86';
 import { GIB_FRAMES, gibsThatMap, KERNEL_MAP, type KernelTables, mappedFrame } from './kernel-tables.ts';
 
 /** The region in which a kernel has all its memory mapped, every frame as far from its start as from address 0. */
@@ -52,52 +58,64 @@ export function isDirectlyMapped(tables: KernelTables, start: VirtualFrame, fram
   return at < KERNEL_MAP && mappedFrame(tables, at as VirtualFrame) === frame;
 }
 
+/** 512 GiB mapped by 4-KiB pages. Tables that point to each other have no end. */
+const MOST_TABLES = 2 ** 18;
+
 /**
  * What the direct map from `start` on maps, or why it is none, in words that follow the name of a root.
  *
- * @param budget most table pages to go through, each as often as it stands there
+ * @param tableCount page tables of the kernel's half, or as many of them as were counted
  */
 export function surveyDirectMap(
   tables: KernelTables,
   start: VirtualFrame,
-  budget: number,
+  tableCount: number,
 ): DirectMap | string {
-  const { memory, root, levels, encryptionBit } = tables;
+  const limit = Math.min(KERNEL_MAP, start + MOST_FRAMES[tables.levels]) as VirtualFrame;
+  const whole = surveyRange({ ...tables, budget: MOST_TABLES }, start, limit);
+  if (whole.stoppedAt !== undefined) return tooMany(MOST_TABLES);
+  if (whole.reservedLeaves > whole.straightLeaves) {
+    return 'has more large pages with reserved bits set than others in what would be its direct map: its tables are of another level';
+  }
+  const { frames, strayPages } = whole;
+  const end = (start + (frames.at(-1)?.end ?? 0)) as VirtualFrame;
+  if (whole.sharedPlaces === 0) return { start, end, frames, strayPages };
+
+  // In a direct map it matters where a table stands. It uses each once; twice as many leave room for damage.
+  const budget = 2 * tableCount;
+  const gibEnd = (start + Math.ceil((end - start) / GIB_FRAMES) * GIB_FRAMES) as VirtualFrame;
+  const each = surveyRange({ ...tables, sharedTables: 'each', budget }, start, gibEnd);
+  if (each.stoppedAt !== undefined) return tooMany(budget);
+  const last = each.frames.at(-1)?.end ?? 0;
+  return { start, end: (start + last) as VirtualFrame, frames: each.frames, strayPages: each.strayPages };
+}
+
+const tooMany = (budget: number): string =>
+  `has more than ${budget} table pages in its direct map: they seem to point to each other`;
+
+/** What the virtual frames from `start`, the start of a direct map, to `end` map of it and beside it. */
+function surveyRange(options: MappingWalkOptions, start: VirtualFrame, end: VirtualFrame) {
   const frames: { start: Gfn; end: Gfn }[] = [];
-  const limit = Math.min(KERNEL_MAP, start + MOST_FRAMES[levels]) as VirtualFrame;
   let strayPages = 0;
   let strayBefore = 0;
   let straightLeaves = 0;
   let reservedLeaves = 0;
-  const { stoppedAt } = walkMappings(
-    // At each place: in a direct map it matters where a table stands.
-    { memory, root, levels, encryptionBit, sharedTables: 'each', budget },
-    start,
-    limit,
-    (leaf) => {
-      if (hasReservedBits(leaf)) reservedLeaves++;
-      if (leaf.virtualFrame - leaf.guestFrame !== start) {
-        // What comes behind the direct map is not in it.
-        strayBefore += leaf.frames;
-        return;
-      }
-      straightLeaves++;
-      strayPages += strayBefore;
-      strayBefore = 0;
-      const end = (leaf.guestFrame + leaf.frames) as Gfn;
-      const last = frames.at(-1);
-      if (last !== undefined && last.end === leaf.guestFrame) last.end = end;
-      else frames.push({ start: leaf.guestFrame, end });
-    },
-  );
-  if (stoppedAt !== undefined) {
-    return `has more than ${budget} table pages in its direct map: they seem to point to each other`;
-  }
-  if (reservedLeaves > straightLeaves) {
-    return 'has more large pages with reserved bits set than others in what would be its direct map: its tables are of another level';
-  }
-  const end = (start + (frames.at(-1)?.end ?? 0)) as VirtualFrame;
-  return { start, end, frames, strayPages };
+  const { stoppedAt, sharedPlaces } = walkMappings(options, start, end, (leaf) => {
+    if (hasReservedBits(leaf)) reservedLeaves++;
+    if (leaf.virtualFrame - leaf.guestFrame !== start) {
+      // What comes behind the direct map is not in it.
+      strayBefore += leaf.frames;
+      return;
+    }
+    straightLeaves++;
+    strayPages += strayBefore;
+    strayBefore = 0;
+    const frameEnd = (leaf.guestFrame + leaf.frames) as Gfn;
+    const last = frames.at(-1);
+    if (last !== undefined && last.end === leaf.guestFrame) last.end = frameEnd;
+    else frames.push({ start: leaf.guestFrame, end: frameEnd });
+  });
+  return { frames, strayPages, straightLeaves, reservedLeaves, stoppedAt, sharedPlaces };
 }
 
 /** Whether a large leaf has address bits below its size, other than PAT: as a PDE has that is read as a PDPTE. */

@@ -72,8 +72,6 @@ export interface RefusedRoot {
 
 /** Table pages that are looked for in the direct map. */
 const MOST_TABLES_CHECKED = 4096;
-/** 512 GiB mapped by 4-KiB pages. Tables that point to each other have no end. */
-const MOST_TABLES = 2 ** 18;
 
 /** The proof that `tables` are a kernel's, or why they prove nothing, in words that follow "it". */
 export function prove(
@@ -100,9 +98,7 @@ export function prove(
   if (another !== undefined) {
     return `has ${full.length} direct maps, at ${address(direct.start)}, ${address(another.start)}${full.length > 2 ? ' and elsewhere' : ''}`;
   }
-  // A direct map uses each table once; twice as many leave room for damage.
-  const budget = frames.length < MOST_TABLES_CHECKED ? 2 * frames.length : MOST_TABLES;
-  const directMap = surveyDirectMap(tables, direct.start, budget);
+  const directMap = surveyDirectMap(tables, direct.start, frames.length);
   if (typeof directMap === 'string') return directMap;
 
   const text = findText(tables, directMap, image);

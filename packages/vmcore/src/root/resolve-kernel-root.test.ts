@@ -274,6 +274,32 @@ describe('the root of the kernel', () => {
     });
   });
 
+  it('may have tables behind the direct map that are shared as often as one likes', () => {
+    const { memory, directMap, kernelRoots } = buildKernel(PLAN);
+    const root = kernelRoots.process;
+    const page = memory.writablePage(root);
+    for (let slot = 300; slot < 500; slot++) page?.copyWithin(2 * slot, 2 * 511, 2 * 512);
+    expect(proveKernelRoot({ memory, root, levels: 4 }).directMap).toMatchObject({
+      start: directMap,
+      frames: [{ start: 0, end: 0x3000 }],
+      strayPages: 0,
+    });
+  });
+
+  it('has no table that stands in its direct map again and again', () => {
+    const { memory, kernelRoots } = buildKernel(PLAN);
+    const root = kernelRoots.process;
+    let table = root;
+    for (const slot of [273, 0]) table = gfn(Math.floor((memory.page(table)?.[2 * slot] ?? 0) / 4096));
+    // Page tables of a user program between the large pages of the direct map.
+    const program = gfn(Math.floor((memory.page(root)?.[0] ?? 0) / 4096));
+    for (let slot = 8; slot < 21; slot++)
+      memory.writablePage(table)?.set([program * 4096 + 0x67, 0], 2 * slot);
+    expect(() => proveKernelRoot({ memory, root, levels: 4 })).toThrow(
+      'has more than 12 table pages in its direct map: they seem to point to each other',
+    );
+  });
+
   it('is not in the image, which maps the tables of early boot before there is a direct map', () => {
     const ram = { start: gfn(0), end: gfn(0x2000) };
     const memory = createRam<Gfn>({ ranges: [ram] });
@@ -425,4 +451,18 @@ describe('the root of the kernel', () => {
     const none = coreOf(kernel, [empty], swapperAt(kernel));
     expect(doubtsAbout(none, resolveKernelRoot(none)).map(({ id }) => id)).toEqual(['no-cpu-on-kernel']);
   });
+});
+
+it('is not looked for in more memory than anybody waits for', () => {
+  const memory = { page: () => undefined, writablePage: () => undefined };
+  const core = {
+    ...readVmcore(buildCore({ loads: [{ address: 0, bytes: new Uint8Array(4096) }] })),
+    cpus: [],
+    memory,
+    encryption: undefined,
+    segments: [{ start: 0 as Gpa, end: (2 ** 40) as Gpa }],
+  };
+  expect(() => resolveKernelRoot(core)).toThrow(
+    'its 1024 GiB are more than the 64 that are looked through for one',
+  );
 });

@@ -1,4 +1,5 @@
 import { CR0, CR4 } from '@heki/x86';
+import { HypervisorError } from '../../error.ts';
 import { formatRights, sameRights } from '../../rights.ts';
 import type { ProtectionState } from '../../state.ts';
 import { type ControlBit, give, holds, nameOf, optionalBit, pinBit } from '../control-bit.ts';
@@ -223,17 +224,35 @@ function damages(state: ProtectionState): readonly (readonly [what: string, dama
   ];
 }
 
+/** A value with null in the place of each of its parts in turn, and where that is: no part of a state is ever null. */
+function withNulls(value: unknown, place: string): (readonly [place: string, damaged: unknown])[] {
+  if (typeof value !== 'object' || value === null) return [];
+  if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return [];
+  return Object.entries(value).flatMap(([key, part]) => {
+    const at = `${place}${place === '' ? '' : '.'}${key}`;
+    const put = (damaged: unknown): unknown =>
+      Array.isArray(value) ? value.with(Number(key), damaged) : { ...value, [key]: damaged };
+    return [
+      [at, put(null)] as const,
+      ...withNulls(part, at).map(([inside, damaged]) => [inside, put(damaged)] as const),
+    ];
+  });
+}
+
 function damaged(setup: ConformanceSetup): void {
   const { guest } = protectedGuest(setup);
   const state = guest.vm.save();
   require(state !== undefined, 'nothing was saved although that is declared');
   const before = textOf(state);
-  for (const [what, damage] of damages(state)) {
+  const nulls = withNulls(state, '').map(([place, bad]) => [`null as ${place}`, bad as object] as const);
+  for (const [what, damage] of [...damages(state), ...nulls]) {
     let taken = true;
     try {
       guest.vm.restore({ ...state, ...damage } as ProtectionState);
-    } catch {
+    } catch (error) {
       taken = false;
+      require(error instanceof
+        HypervisorError, `a state with ${what} ends in another error than a HypervisorError: ${error}`);
     }
     require(!taken, `a state with ${what} is taken`);
     require(textOf(guest.vm.save()) === before, `a state with ${what} is refused, and has changed something`);

@@ -2,7 +2,7 @@ import { type Gfn, type Gpa, type Pfn, type PhysicalMemory, writeBytes } from '@
 import { createVcpu, type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { INTEL_VT_RP } from '@heki/x86';
 import type { Capabilities } from '../../capabilities.ts';
-import { checkProtectionState } from '../../check-state.ts';
+import { badState, checkProtectionState, checkStateInteger } from '../../check-state.ts';
 import type { Denial, MemoryAccess, Verdict } from '../../denial.ts';
 import { HypervisorError } from '../../error.ts';
 import type { HypervisorEvent } from '../../event.ts';
@@ -259,8 +259,8 @@ export function createReferenceMachine(
     restore(state) {
       if (!kept.saveRestore) return false;
       checkProtectionState(state, { backend: 'reference', capabilities: kept, endsBoot: true });
+      const own = checkedOwn(state.own, vcpus.length);
       replace(state);
-      const own = state.own as ReferenceOwnState | undefined;
       denials = own?.denials ?? denials;
       for (const vcpu of vcpus) {
         const view = views.get(vcpu);
@@ -304,4 +304,16 @@ function memoryOf(host: Host, { regionOf }: ReferenceMemory): PhysicalMemory<Gfn
     page: (gfn) => (at(gfn) < 0 ? undefined : host.memory.page(at(gfn))),
     writablePage: (gfn) => (at(gfn) < 0 ? undefined : host.memory.writablePage(at(gfn))),
   };
+}
+
+/** What this backend has beside what all have. @throws {HypervisorError} when it is malformed */
+function checkedOwn(saved: ProtectionState['own'], vcpus: number): ReferenceOwnState | undefined {
+  if (saved === undefined) return undefined;
+  const { denials, nested } = saved as ReferenceOwnState;
+  checkStateInteger('own.denials', denials, 0, Number.MAX_SAFE_INTEGER);
+  if (!Array.isArray(nested)) throw badState('own.nested', nested, 'a list');
+  for (const [index, vcpu] of nested.entries()) {
+    checkStateInteger(`own.nested[${index}]`, vcpu, 0, vcpus - 1);
+  }
+  return { backend: 'reference', denials, nested };
 }
