@@ -462,7 +462,7 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
 }
 
 /** The outputs as commands get them. */
-function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo): CommandIo {
+function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo) {
   const format = asksForJson(args) ? 'json' : 'text';
   const [forStdout, forStderr] = outputIsTaken(args)
     ? (['text', format] as const)
