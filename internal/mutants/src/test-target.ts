@@ -10,7 +10,7 @@ if (target === undefined) throw new Error(`no package ${name} is mutated`);
 
 process.env.HEKI_MUTANTS = name;
 const sample: SampleOptions = { sample: { size: Number(size), results } };
-await new Stryker({
+const stryker = new Stryker({
   ...sample,
   mutate: patternsOf(target),
   // The sandbox: the package's sources, and what its tests read. Its dependencies are linked, and of them only the manifests of the
@@ -36,5 +36,13 @@ await new Stryker({
   ],
   warnings: false,
   allowConsoleColors: false,
+  // The whole run has a limit of its own.
+  dryRunTimeoutMinutes: 24 * 60,
   logLevel: 'warn' as never,
-}).runMutationTest();
+});
+try {
+  await stryker.runMutationTest();
+} catch {
+  // Stryker has told why.
+  process.exitCode = 1;
+}

@@ -89,6 +89,28 @@ describe('a failure', () => {
     expect(JSON.parse(stderr).error.kind).toBe('input');
   });
 
+  test('half-way through an object is told on standard error alone', async () => {
+    const { run } = await import('./run.ts');
+    const said = { stdout: '', stderr: '' };
+    let full = false;
+    const output = (name: keyof typeof said) => ({
+      write: (text: string | Uint8Array) => {
+        if (full && name === 'stdout') {
+          return Promise.reject(Object.assign(new Error('x'), { code: 'ENOSPC', syscall: 'write' }));
+        }
+        full = true;
+        said[name] += String(text);
+        return Promise.resolve();
+      },
+      isTerminal: false,
+      columns: undefined,
+    });
+    const io = { stdout: output('stdout'), stderr: output('stderr'), env: {} };
+    expect(await run(['walk', kernel, '--format', 'json'], io)).toBe(1);
+    expect(said.stdout).not.toContain('"error"');
+    expect(said.stderr).toBe('heki: the output: no space left on the device\n');
+  });
+
   test('that is a mistake of the program says so', () => {
     const misuse = failureOf(new HekiError('frames below 0'));
     expect(misuse).toMatchObject({ kind: 'internal', message: expect.stringContaining('frames below 0') });

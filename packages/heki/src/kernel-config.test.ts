@@ -20,6 +20,18 @@ describe('a kernel configuration', () => {
     expect(config.get('CONFIG_LOCALVERSION')).toBe('-cloud');
   });
 
+  test('says of an option what its last line says, as Kconfig does', () => {
+    const lines = [
+      'CONFIG_KASLR=y',
+      '# CONFIG_KASLR is not set',
+      '# CONFIG_HEKI is not set',
+      'CONFIG_HEKI=y',
+    ];
+    const appended = parseKernelConfig(lines.join('\n'), 'config');
+    expect(isBuiltIn(appended, 'CONFIG_KASLR')).toBe(false);
+    expect(isBuiltIn(appended, 'CONFIG_HEKI')).toBe(true);
+  });
+
   test('is refused when there is none in the file', () => {
     expect(() => parseKernelConfig('CONFIG = y\n', 'x')).toThrow(InputError);
   });

@@ -7,7 +7,8 @@ const SET = /^(CONFIG_\w+)=(.+)$/;
 const NOT_SET = /^# (CONFIG_\w+) is not set$/;
 
 /**
- * Reads the text of a kernel's .config, in the format that Kconfig writes.
+ * Reads the text of a kernel's .config, in the format that Kconfig writes. Of lines about one option the last counts, as for Kconfig: fragments
+ * are appended.
  *
  * @throws {InputError} when `text`, which came from `path`, has no configuration in it
  */
@@ -19,7 +20,10 @@ export function parseKernelConfig(text: string, path: string): KernelConfig {
     if (name !== undefined && value !== undefined) {
       options.set(name, value.replace(/^"(.*)"$/, '$1'));
       lines++;
-    } else if (NOT_SET.test(line)) {
+    } else {
+      const unset = NOT_SET.exec(line)?.[1];
+      if (unset === undefined) continue;
+      options.delete(unset);
       lines++;
     }
   }

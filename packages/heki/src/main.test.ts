@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { fixturePath } from './testing/run-command.ts';
+import { fixturePath, projectFile } from './testing/run-command.ts';
 
 /** The built command: `npm test` builds it before the tests run. */
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
@@ -49,6 +50,19 @@ describe('the command as a process', () => {
     expect((await runProcess(['--help'])).exitCode).toBe(0);
     expect((await runProcess(['walk', '/nowhere'])).exitCode).toBe(3);
     expect((await runProcess(['no-such-command'])).exitCode).toBe(2);
+  });
+
+  test('reads a dump, or the memory map that goes with one, from standard input as -', () => {
+    const dump = readFileSync(fixturePath('k61-256-kaslr'));
+    const map = readFileSync(projectFile('fixtures/k61-256-kaslr.json'));
+    const run = (args: readonly string[], input?: Buffer) =>
+      spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', input });
+    const file = run(['walk', fixturePath('k61-256-kaslr'), '--format', 'info-tlb']);
+    const piped = run(['walk', '-', '--format', 'info-tlb'], dump);
+    expect({ status: piped.status, lines: piped.stdout }).toEqual({ status: 0, lines: file.stdout });
+    const protect = ['protect', fixturePath('k61-256-kaslr'), '--json'];
+    const mapped = run([...protect, '--memory-map', '-'], map);
+    expect(JSON.parse(mapped.stdout).pages).toEqual(JSON.parse(run(protect).stdout).pages);
   });
 
   test('finds the kernel that comes with it', async () => {

@@ -20,8 +20,13 @@ export function createProgress(
   const bar = new SingleBar({
     format: `${work.what} {bar} {percentage}% {now}`,
     stream: process.stderr,
+    barsize: 24,
     clearOnComplete: true,
-    hideCursor: true,
+    // Whoever stops the command by a signal must find the terminal as it was. The work does not give way to a handler, so
+    // nothing of it is changed: the cursor stays, and what is too long for a line is cut.
+    hideCursor: false,
+    linewrap: true,
+    gracefulExit: false,
     // The work does not give way to timers: the bar is drawn by update().
     noTTYOutput: false,
     synchronousUpdate: true,

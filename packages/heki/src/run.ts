@@ -10,7 +10,7 @@ import { VERSION } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
 const DUMP =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH is a guest that runs under QEMU; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
@@ -462,7 +462,7 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
 }
 
 /** The outputs as commands get them. */
-function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo): CommandIo {
+function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo) {
   const format = asksForJson(args) ? 'json' : 'text';
   const [forStdout, forStderr] = outputIsTaken(args)
     ? (['text', format] as const)

@@ -58,6 +58,8 @@ export function sidecarPath(path: string): string {
  * @throws {InputError} when there is one and it is damaged
  */
 export async function readSidecar(path: string): Promise<Sidecar | undefined> {
+  // Nothing stands beside standard input.
+  if (path === '-') return undefined;
   const beside = sidecarPath(path);
   let text: string;
   try {

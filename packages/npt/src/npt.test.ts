@@ -1,4 +1,4 @@
-import { type Gfn, pfn } from '@heki/physical-memory';
+import { createRam, type Gfn, type Pfn, pfn } from '@heki/physical-memory';
 import { REFUSED, SecondLevelAccess } from '@heki/second-level';
 import { AMD_ZEN4, INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
@@ -160,4 +160,28 @@ describe('nested paging with GMET', () => {
     expect(outcome(GUEST_ENTRY, 0x23n, gmet)).toBe('allowed');
     expect(outcome(A.WRITE, 0x21n, gmet)).toBe('0x100000007: P W U FINAL_ADDRESS');
   });
+});
+
+it('sets flags in tables above 4 GiB, in every level of them', () => {
+  const first = 2 ** 20 + 5;
+  const frames = [0, 1, 2, 3].map((i) => (first + i) as Pfn);
+  const memory = createRam<Pfn>({
+    ranges: [
+      { start: pfn(0), end: pfn(0x10) },
+      { start: first as Pfn, end: (first + 4) as Pfn },
+    ],
+  });
+  const flagsOf = (frame: Pfn): number => (memory.page(frame)?.[0] ?? 0) & 0x60;
+  for (const [i, frame] of frames.entries()) {
+    const page = memory.writablePage(frame);
+    const next = frames[i + 1] ?? ((2 ** 21) as Pfn);
+    if (page === undefined) throw new TypeError('no memory');
+    page[0] = ((next % 2 ** 20) * 4096 + 7) >>> 0;
+    page[1] = Math.floor(next / 2 ** 20);
+  }
+  const npt = createNpt({ memory, root: first as Pfn });
+  expect(npt.translate(0 as Gfn, 0, A.READ)).toBe(2 ** 21);
+  expect(frames.map(flagsOf)).toEqual([0x20, 0x20, 0x20, 0x20]);
+  expect(npt.translate(0 as Gfn, 0, A.WRITE)).toBe(2 ** 21);
+  expect(frames.map(flagsOf)).toEqual([0x20, 0x20, 0x20, 0x60]);
 });

@@ -46,10 +46,17 @@ export const FRAME_END = 2 ** 40;
 /** One past the highest virtual frame number. */
 export const VIRTUAL_FRAME_END = 2 ** 52;
 
+/** A value that nothing but JavaScript without types can pass keeps its own look. */
+function shown(value: unknown): string {
+  return typeof value === 'number' || typeof value === 'bigint'
+    ? hex(value)
+    : (JSON.stringify(value) ?? String(value));
+}
+
 function checked(value: number, end: number, what: string): number {
   if (!Number.isSafeInteger(value) || value < 0 || value >= end) {
     throw new PhysicalMemoryError(
-      `${hex(value)} is no ${what}: expected an integer from 0 to ${hex(end - 1)}`,
+      `${shown(value)} is no ${what}: expected an integer from 0 to ${hex(end - 1)}`,
     );
   }
   return value;
@@ -82,8 +89,10 @@ export function virtualFrame(value: number): VirtualFrame {
 
 /** `value` as a virtual address. @throws {PhysicalMemoryError} unless in 0 .. 2^64 - 1 */
 export function virtualAddress(value: bigint): VirtualAddress {
-  if (value < 0n || value >= 1n << 64n) {
-    throw new PhysicalMemoryError(`${hex(value)} is no virtual address: expected 0 to 0xffffffffffffffff`);
+  if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n) {
+    throw new PhysicalMemoryError(
+      `${shown(value)} is no virtual address: expected a bigint from 0 to 0xffffffffffffffff`,
+    );
   }
   return value as VirtualAddress;
 }

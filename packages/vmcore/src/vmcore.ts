@@ -3,7 +3,7 @@ import { type ByteSource, bytesSource } from './byte-source.ts';
 import { type PrStatus, readCpus, readPrStatus, type VmcoreCpu } from './cpu-note.ts';
 import { findEncryption, type MemoryEncryption } from './encryption.ts';
 import { VmcoreError } from './error.ts';
-import type { DumpWarning } from './formats/dump-format.ts';
+import type { DumpContents, DumpWarning } from './formats/dump-format.ts';
 import { readContents } from './formats/formats.ts';
 import type { Note } from './note.ts';
 import type { VmcoreSegment } from './segment.ts';
@@ -58,15 +58,25 @@ export function readVmcore(
   dump: Uint8Array | ByteSource | readonly ByteSource[],
   options: VmcoreOptions = {},
 ): Vmcore {
-  const { cachePages = 8192, encryptionBit } = options;
+  const { cachePages = 8192 } = options;
   if (!Number.isSafeInteger(cachePages) || cachePages < 1 || cachePages > MAX_CACHE_PAGES) {
     throw new VmcoreError(`cachePages is ${cachePages}: expected 1 to ${MAX_CACHE_PAGES}`);
   }
+  const sources = dump instanceof Uint8Array ? [bytesSource(dump)] : 'read' in dump ? [dump] : dump;
+  return vmcoreOf(readContents(sources, { cachePages }), options, () => {
+    for (const source of sources) source.close();
+  });
+}
+
+/** What is found in `contents`, wherever they come from. */
+export function vmcoreOf(
+  contents: DumpContents,
+  { encryptionBit }: VmcoreOptions,
+  close: () => void,
+): Vmcore {
   if (encryptionBit !== undefined && !(encryptionBit >= 32 && encryptionBit <= 51)) {
     throw new VmcoreError(`encryptionBit is ${encryptionBit}: expected 32 to 51`);
   }
-  const sources = dump instanceof Uint8Array ? [bytesSource(dump)] : 'read' in dump ? [dump] : dump;
-  const contents = readContents(sources, { cachePages });
   const { format, memory, notes, warnings } = contents;
   let encryption: { readonly found: MemoryEncryption | undefined } | undefined =
     encryptionBit === undefined ? undefined : { found: { bit: encryptionBit, from: 'given' } };
@@ -86,9 +96,7 @@ export function readVmcore(
     },
     notes,
     warnings,
-    close() {
-      for (const source of sources) source.close();
-    },
+    close,
   };
   return core;
 }

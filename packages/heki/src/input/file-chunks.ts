@@ -12,14 +12,21 @@ const POLL_MS = 20;
 
 /**
  * The bytes of a file as they come: of a device or of /proc, whose size nobody tells, and of a named pipe, too, which never
- * makes the command wait without end.
+ * makes the command wait without end. `-` is standard input.
  *
  * @throws {InputError} when it is a regular file that is larger than its kind may be, or a pipe where nothing comes; the
  * file system's own error when it cannot be read
  */
 export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator<Uint8Array, void> {
+  if (path === '-') {
+    yield* process.stdin;
+    return;
+  }
   // Opening a named pipe would wait for someone who writes to it. Windows has neither the flag nor such pipes.
-  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  const file = await open(
+    path === '-' ? '/dev/stdin' : path,
+    constants.O_RDONLY | (constants.O_NONBLOCK ?? 0),
+  );
   try {
     const stats = await file.stat();
     if (stats.isFile() && stats.size > kind.mostBytes) throw tooLarge(path, kind, bytesText(stats.size));

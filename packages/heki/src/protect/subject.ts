@@ -72,7 +72,7 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
     );
   }
   const absent = `the dump lacks ${count(absentTables, 'page-table page')} of the kernel: what they map is not known`;
-  const circular = `${count(tablesAtSeveralLevels, 'page-table page')} stand at more than one level: tables lead to themselves`;
+  const circular = `${count(tablesAtSeveralLevels, 'page-table page')} ${tablesAtSeveralLevels === 1 ? 'stands' : 'stand'} at more than one level: tables lead to themselves`;
   const mapFile = options.memoryMap ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
   const map = mapFile === undefined ? inferMemoryMap(tables) : await openMemoryMap(mapFile, tables);
   const known = knownSymbols(sidecar, tables);

@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 import { ExitCode, exitCodeOfFailure, type Failure, failureOf } from '../failure.ts';
 import type { CommandIo, Output } from '../io.ts';
+import type { GuardedOutput } from './guarded-output.ts';
 import { reportHeader } from './report-header.ts';
 
 /** Whether `args` ask for JSON: then an error is JSON, too, even of a command line that is not understood. */
@@ -25,28 +26,31 @@ export function outputIsTaken(args: readonly string[]): boolean {
 }
 
 /**
- * Tells of what was thrown: people a paragraph on standard error, programs a JSON object on standard output. Gives the exit code.
+ * Tells of what was thrown: people a paragraph on standard error, programs a JSON object on standard output, unless another has begun
+ * there. Gives the exit code.
  *
  * @param hint what people are told beside it
  */
 export async function reportFailure(
   error: unknown,
   args: readonly string[],
-  io: CommandIo,
+  io: CommandIo & { readonly stdout: GuardedOutput },
   hint: string = '',
 ): Promise<number> {
   const failure = error instanceof CommanderError ? usageFailure(error) : failureOf(error);
   const told = (output: Output, text: string): Promise<void> =>
     // Where even this cannot be written, nobody can be told.
     output.write(text).catch(() => {});
+  const toStderr = outputIsTaken(args);
+  const isJson = asksForJson(args) && (toStderr || !io.stdout.begun);
   if (io.env.HEKI_DEBUG && error instanceof Error && error.stack !== undefined) {
     await told(io.stderr, `${error.stack}\n`);
-  } else if (!asksForJson(args)) {
+  } else if (!isJson) {
     await told(io.stderr, `heki: ${failure.message.replaceAll('\n', '\n  ')}\n${hint}`);
   }
-  if (asksForJson(args)) {
+  if (isJson) {
     const json = { ...reportHeader('error'), error: failure };
-    await told(outputIsTaken(args) ? io.stderr : io.stdout, `${JSON.stringify(json, undefined, 2)}\n`);
+    await told(toStderr ? io.stderr : io.stdout, `${JSON.stringify(json, undefined, 2)}\n`);
   }
   return error instanceof CommanderError ? ExitCode.USAGE : exitCodeOfFailure(failure);
 }

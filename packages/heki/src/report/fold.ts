@@ -21,7 +21,7 @@ export function fold(line: string, columns: number): string[] {
   const plain = line.replace(COLOUR, '');
   const indent = plain.search(/\S|$/);
   const label = LABEL.exec(plain)?.[0].length ?? 0;
-  const isLabelled = label > 0 && label <= columns / 3;
+  const isLabelled = label > 0 && label <= columns / 2;
   const hang = isLabelled ? label : Math.min(indent + 2, Math.floor(columns / 3));
   const [head, body] = splitAt(line, isLabelled ? label : Math.min(indent, hang));
   const [first = '', ...others] = wrapAnsi(body, columns - hang, { hard: true }).split('\n');

@@ -31,6 +31,8 @@ import {
   encodeHvGetRegisters,
   encodeHvPendingException,
   encodeHvSetRegisters,
+  HV_MOST_REGISTERS_GET,
+  HV_MOST_REGISTERS_SET,
 } from './register.ts';
 import {
   decodeHvEnablePartitionVtl,
@@ -44,6 +46,69 @@ const u64 = bits(64);
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const below = (end: number) => fc.integer({ min: 0, max: end - 1 });
 const vtl = fc.option(below(16), { nil: undefined });
+
+test('registers are read and written as many at a time as an input page holds', () => {
+  const page = new Uint8Array(4096);
+  const decoders = [
+    [decodeHvGetRegisters, HV_MOST_REGISTERS_GET],
+    [decodeHvSetRegisters, HV_MOST_REGISTERS_SET],
+  ] as const;
+  for (const [decode, most] of decoders) {
+    for (const count of [1, most]) expect(decode(page, count).ok).toBe(true);
+    for (const [count, found] of [
+      [0, 0n],
+      [-1, 0n],
+      [Number.NaN, 0n],
+      [most + 1, BigInt(most + 1)],
+    ] as const) {
+      const decoded = decode(page, count);
+      expect(decoded.ok ? undefined : decoded.fault).toEqual({
+        field: 'rep count',
+        found,
+        expected: `1 to ${most}`,
+      });
+    }
+  }
+});
+
+test('a list of ranges ends with its last page, and is read up to as many pages as allowed', () => {
+  const memory = createRam<Gfn>({ ranges: [{ start: gfn(0), end: gfn(8) }] });
+  const ranges = Array.from({ length: 128 }, (_, i): LvbsRange => {
+    return { va: 0n, pa: (i * 8192) as Gpa, epa: (i * 8192 + 4096) as Gpa, attributes: 1 };
+  });
+  // What lay in the pages before is not part of the list.
+  memory.writablePage(gfn(3))?.fill(0xffff_ffff);
+  const first = BigInt(encodeLvbsRanges({ memory, frames: [gfn(2), gfn(3), gfn(4)], ranges }) ?? 0);
+  expect(decodeLvbsRanges({ memory, first, total: 128n, mostPages: 2 })).toEqual({
+    ok: true,
+    message: ranges,
+  });
+  // The first page says that it has one range.
+  const words = memory.writablePage(gfn(2));
+  if (words !== undefined) words[4] = 1;
+  expect(decodeLvbsRanges({ memory, first, total: 2n, mostPages: 1 })).toEqual({
+    ok: false,
+    fault: { field: 'pages', found: 2n, expected: 'at most 1' },
+  });
+});
+
+test('the second page of a patch lies below 2^52', () => {
+  const decoded = (second: bigint) => {
+    const bytes = encodeLvbsTextPatch({
+      pa: 0x1fff as Gpa,
+      secondPa: 0x3000 as Gpa,
+      bytes: Uint8Array.of(1, 2),
+    });
+    new DataView(bytes.buffer).setBigUint64(8, second, true);
+    return decodeLvbsTextPatch(bytes).ok;
+  };
+  expect([decoded((1n << 52n) - 4096n), decoded(1n << 52n), decoded(0x3001n), decoded(0n)]).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ]);
+});
 
 test('a control word has its fields where the TLFS puts them, and no reserved bit', () => {
   expect(encodeHvControl({ code: 0x0c, repCount: 510, repStart: 3 })).toBe(0x0003_01fe_0000_000cn);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { isXenAccessType, xenAccessText } from './access.ts';
 import { type Altp2mOperation, decodeAltp2mOperation, encodeAltp2mOperation } from './altp2m.ts';
 import { decodeXenMemAccessOp, encodeXenMemAccessOp, XEN_DEFAULT_ACCESS_PFN } from './mem-access.ts';
 import { VM_EVENT_RING_SLOTS, vmEventRingBack, vmEventRingFront } from './ring.ts';
@@ -107,6 +108,48 @@ test('any bytes are read as a message or as a fault, and nothing throws', () => 
       }
     }),
   );
+});
+
+test('access types are 0 to 9 for pages, 10 for the default in requests, and no others', () => {
+  expect(Array.from({ length: 12 }, (_, value) => xenAccessText(value))).toEqual([
+    ...['n', 'r', 'w', 'rw', 'x', 'rx', 'wx', 'rwx', 'rx2rw', 'n2rwx', 'default', '11'],
+  ]);
+  expect([-1, 0, 0.5, 9, 10, Number.NaN].map(isXenAccessType)).toEqual([
+    false,
+    true,
+    false,
+    true,
+    false,
+    false,
+  ]);
+  const operation = { op: 0, domain: 0, count: 1, pfn: 5n, pfnList: 0n, accessList: 0n } as const;
+  const decoded = (access: number) => decodeXenMemAccessOp(encodeXenMemAccessOp({ ...operation, access }));
+  expect(decoded(10)).toEqual({ ok: true, message: { ...operation, access: 10 } });
+  expect(decoded(11)).toEqual({ ok: false, fault: { field: 'access', found: 11n, expected: '0 to 10' } });
+  for (const operation of [
+    (access: number) => ({ command: 4, domain: 0, view: 1, defaultAccess: access }) as const,
+    (access: number) => ({ command: 7, domain: 0, view: 1, access, frame: 3n }) as const,
+    (access: number) => ({ command: 12, domain: 0, view: 1, access, frame: 3n }) as const,
+  ]) {
+    const [last, next] = [10, 11].map((access) =>
+      decodeAltp2mOperation(encodeAltp2mOperation(operation(access))),
+    );
+    expect(last).toEqual({ ok: true, message: operation(10) });
+    expect(next).toMatchObject({ ok: false, fault: { found: 11n, expected: '0 to 10' } });
+  }
+});
+
+test('a ring takes no more requests than have been answered leave room for', () => {
+  const page = new Uint32Array(1024);
+  const front = vmEventRingFront(page);
+  const back = vmEventRingBack(page);
+  for (let slot = 0; slot < 3; slot++) front.put(new Uint8Array(VM_EVENT_SIZE));
+  for (let slot = 0; slot < 3; slot++) expect(back.take()).toBeInstanceOf(Uint8Array);
+  // Three wait for their answers: five slots are left, and the front claims to have filled six.
+  page[0] = 3 + VM_EVENT_RING_SLOTS - 3 + 1;
+  expect(back.take()).toBe('broken');
+  page[0] = 3 + VM_EVENT_RING_SLOTS - 3;
+  expect(back.take()).toBeInstanceOf(Uint8Array);
 });
 
 test('a ring carries messages in order, fills up, and wraps', () => {

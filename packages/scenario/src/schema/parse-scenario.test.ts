@@ -20,6 +20,18 @@ describe('a scenario', () => {
 
   test.each<[value: unknown, place: string]>([
     [[], 'file.json: '],
+    [
+      { steps: [{ do: 'race', seed: 1, how: 'store-text', work: { do: 'suspend', x: 1 } }] },
+      'file.json at steps.0.work: x: expected do, expect',
+    ],
+    [
+      { steps: [{ do: 'race', seed: 1, how: 'store-text', work: { do: 'race' } }] },
+      'file.json at steps.0.work.do: "race": expected one of load-module, ',
+    ],
+    [
+      { steps: [{ do: 'attack', how: 'Store Text' }] },
+      'file.json at steps.0.how: "Store Text": expected the name of an attack: ',
+    ],
     [null, 'file.json: null: invalid input: expected object, received null'],
     [{ machine: { memory: '4 GB' } }, 'file.json at machine.memory: "4 GB": expected a number of MiB or GiB'],
     [{ machine: { memory: '300GiB' } }, 'file.json at machine.memory: "300GiB": expected a number of MiB'],

@@ -140,6 +140,22 @@ test('LGDT, LIDT and INVPCID take what the processor could translate, not what C
   }
 });
 
+test('user code loads no table, whatever it names', () => {
+  const { cpu } = withGdt();
+  const { gdtr, idtr, ldtr, tr } = cpu.registers;
+  cpu.registers.cpl = 3;
+  for (const outcome of [
+    cpu.lgdt(GDT, 0x7f),
+    cpu.lidt(GDT, 0xfff),
+    cpu.lldt(LDT),
+    cpu.lldt(0),
+    cpu.ltr(TSS),
+  ]) {
+    expect(outcome).toMatchObject({ kind: 'exception', vector: 13, errorCode: 0 });
+  }
+  expect(cpu.registers).toMatchObject({ gdtr, idtr, ldtr, tr });
+});
+
 test('SGDT, SIDT, SLDT, STR and SMSW give what was loaded, to user code unless UMIP is set', () => {
   const { cpu } = withGdt();
   cpu.ltr(TSS);

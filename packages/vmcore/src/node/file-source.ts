@@ -3,10 +3,15 @@ import type { ByteSource } from '../byte-source.ts';
 import { VmcoreError } from '../error.ts';
 import { descriptorSource } from './descriptor-source.ts';
 import { gunzipSource } from './gunzip.ts';
+import { spoolPipe } from './spool-pipe.ts';
 import { unpackByProgram, unpackerOf } from './unpack-by-program.ts';
 
+/** What `-` is. Nobody opens it by a name: it may be a socket. */
+const STANDARD_INPUT = 0;
+
 /**
- * A file as a source: a plain one is read by position and never loaded; of one that gzip, zstd or xz made, what it holds.
+ * A file as a source: a plain one is read by position and never loaded; of one that gzip, zstd or xz made, what it holds. A pipe is
+ * read to its end first; `-` is standard input.
  *
  * @throws {VmcoreError} when the file cannot be opened, is damaged, or inflates to more than `maxInflatedBytes`
  */
@@ -30,17 +35,28 @@ export function openSource(path: string, maxInflatedBytes: number): ByteSource {
 }
 
 function openFile(path: string): ByteSource & { readonly descriptor: number } {
-  let descriptor: number;
+  const isInput = path === '-';
+  const descriptor = isInput ? STANDARD_INPUT : openDescriptor(path);
+  const stats = fstatSync(descriptor);
+  if (stats.isFile()) return { ...descriptorSource(path, descriptor, stats.size), descriptor };
+  try {
+    if (!stats.isFIFO() && !(isInput && stats.isSocket())) {
+      throw new VmcoreError(
+        `${path} is ${stats.isDirectory() ? 'a directory' : 'neither a file nor a pipe'}`,
+      );
+    }
+    const spool = spoolPipe(path, descriptor, !isInput);
+    return { ...descriptorSource(path, spool.descriptor, spool.size), descriptor: spool.descriptor };
+  } finally {
+    if (!isInput) closeSync(descriptor);
+  }
+}
+
+function openDescriptor(path: string): number {
   try {
     // Without the flag, opening a named pipe waits for someone who writes to it. Windows has neither.
-    descriptor = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    return openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (cause) {
     throw new VmcoreError(`${path} cannot be opened: ${(cause as Error).message}`, { cause });
   }
-  const stats = fstatSync(descriptor);
-  if (!stats.isFile()) {
-    closeSync(descriptor);
-    throw new VmcoreError(`${path} is no regular file`);
-  }
-  return { ...descriptorSource(path, descriptor, stats.size), descriptor };
 }

@@ -452,3 +452,17 @@ describe('the root of the kernel', () => {
     expect(doubtsAbout(none, resolveKernelRoot(none)).map(({ id }) => id)).toEqual(['no-cpu-on-kernel']);
   });
 });
+
+it('is not looked for in more memory than anybody waits for', () => {
+  const memory = { page: () => undefined, writablePage: () => undefined };
+  const core = {
+    ...readVmcore(buildCore({ loads: [{ address: 0, bytes: new Uint8Array(4096) }] })),
+    cpus: [],
+    memory,
+    encryption: undefined,
+    segments: [{ start: 0 as Gpa, end: (2 ** 40) as Gpa }],
+  };
+  expect(() => resolveKernelRoot(core)).toThrow(
+    'its 1024 GiB are more than the 64 that are looked through for one',
+  );
+});

@@ -1,18 +1,29 @@
 import { type Gfn, gfn, PAGE_SIZE, type PageView } from '@heki/physical-memory';
 import { addressHigh, EntryLow, entryFrame } from '@heki/x86';
+import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
 import { KERNEL_SLOT } from './kernel-tables.ts';
 
 /** What every table of a kernel has set in the entries of its root: present, writable. */
 const TABLE = EntryLow.P | EntryLow.RW;
 const LAST_SLOT = 511;
+/** Bytes of a dump that are looked through: 64 GiB. */
+const MOST_BYTES = 2 ** 36;
 
 /**
  * The pages of a dump that may be the root of a kernel's tables, for a dump that names none: in the upper half every present entry
  * leads to a table that is in the dump, the last one among them, through which the kernel's image is mapped. First those whose
  * lower half is empty, as that of swapper_pg_dir is, and both by address. All of the dump is looked through.
+ *
+ * @throws {VmcoreError} when that is more than 64 GiB: part of it could show one kernel where there are two
  */
 export function rootsByStructure({ memory, segments, encryption }: Vmcore): Gfn[] {
+  const bytes = segments.reduce((sum, { start, end }) => sum + (end - start), 0);
+  if (bytes > MOST_BYTES) {
+    throw new VmcoreError(
+      `nothing in the dump names the root of its kernel's page tables, and its ${Math.ceil(bytes / 2 ** 30)} GiB are more than the ${MOST_BYTES / 2 ** 30} that are looked through for one`,
+    );
+  }
   const addressBits = addressHigh(encryption?.bit);
   const own: Gfn[] = [];
   const ofProcesses: Gfn[] = [];

@@ -1,7 +1,7 @@
 import type { Gfn, PhysicalMemory, U64, VirtualFrame } from '@heki/physical-memory';
 import { hex } from '@heki/physical-memory';
-import { isCanonical, type PagingLevels } from '../canonical.ts';
-import { type ENTRY_BITS, EntryHigh, EntryLow, type LeafLevel } from '../entries/entry.ts';
+import { checkLevels, isCanonical, type PagingLevels } from '../canonical.ts';
+import { ENTRY_BITS, EntryHigh, EntryLow, type LeafLevel } from '../entries/entry.ts';
 import { X86Error } from '../error.ts';
 import { checkVirtualRange } from '../mappings/mapping-walk.ts';
 import { AddressSpaceEdit, type EditResult, type LeafBitChange } from './edit.ts';
@@ -53,6 +53,7 @@ export interface AddressSpaceOptions {
  */
 export function createAddressSpace(options: AddressSpaceOptions): AddressSpace {
   const { memory, levels, largestLeaf = 3 } = options;
+  checkLevels(levels);
   const tables = new AddressSpaceTables(memory, options.tables);
   const root = options.root ?? tables.createRoot();
   if (root === undefined) throw new X86Error('no frame is left for the root table');
@@ -92,8 +93,14 @@ export function createAddressSpace(options: AddressSpaceOptions): AddressSpace {
   };
 }
 
-/** The halves of an entry with these bits set: `entryBits('P', 'RW', 'XD')`. */
+/** The halves of an entry with these bits set: `entryBits('P', 'RW', 'XD')`. @throws {X86Error} for a name that no bit has */
 export function entryBits(...names: Exclude<keyof typeof ENTRY_BITS, 'FRAME' | 'KEY'>[]): U64 {
+  for (const name of names) {
+    if (!Object.hasOwn(ENTRY_BITS, name) || ['FRAME', 'KEY'].includes(name)) {
+      const known = Object.keys(ENTRY_BITS).filter((one) => !['FRAME', 'KEY'].includes(one));
+      throw new X86Error(`entry bit ${JSON.stringify(name)}: expected one of ${known.join(', ')}`);
+    }
+  }
   return {
     low: names.reduce((mask, name) => mask | EntryLow[name], 0) >>> 0,
     high: names.reduce((mask, name) => mask | EntryHigh[name], 0) >>> 0,

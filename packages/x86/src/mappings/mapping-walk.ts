@@ -5,7 +5,7 @@ import {
   VIRTUAL_FRAME_END,
   type VirtualFrame,
 } from '@heki/physical-memory';
-import { lowerHalfEnd, type PagingLevels, upperHalfStart } from '../canonical.ts';
+import { checkLevels, lowerHalfEnd, type PagingLevels, upperHalfStart } from '../canonical.ts';
 import { framesOfLevel, type LeafLevel, type Level } from '../entries/entry.ts';
 import { X86Error } from '../error.ts';
 import type { PresencePolicy } from './presence-policy.ts';
@@ -98,6 +98,7 @@ export interface WalkedHalf {
 
 /** The canonical parts of the virtual frames `start` .. `end` - 1. */
 export function canonicalHalves(levels: PagingLevels, start: VirtualFrame, end: VirtualFrame): WalkedHalf[] {
+  checkLevels(levels);
   return [
     { base: 0, start, end: Math.min(end, lowerHalfEnd(levels)) },
     {

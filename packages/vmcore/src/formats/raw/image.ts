@@ -2,7 +2,7 @@ import { PAGE_SIZE } from '@heki/physical-memory';
 import type { ByteSource } from '../../byte-source.ts';
 import type { Note } from '../../note.ts';
 import { parseVmcoreinfo } from '../../vmcoreinfo.ts';
-import { type DumpContents, hasText, type ReadSettings } from '../dump-format.ts';
+import { type DumpContents, type DumpWarning, hasText, type ReadSettings } from '../dump-format.ts';
 import type { ElfSegment } from '../elf/segment.ts';
 import { createSegmentMemory } from '../elf/segment-memory.ts';
 
@@ -10,12 +10,15 @@ import { createSegmentMemory } from '../elf/segment-memory.ts';
 const BEGINNING = 'OSRELEASE=';
 /** What is read at a time. */
 const CHUNK = 2 ** 20;
+/** Bytes that are looked through: 64 GiB. Part of an image could show one copy where there are others that disagree. */
+const MOST_BYTES = 2 ** 36;
 /** More copies of VMCOREINFO than a guest has. */
 const MOST_COPIES = 16;
 
 /**
  * The contents of an image of memory alone. There are no notes in one, but the kernel keeps the text of VMCOREINFO for those who
- * will dump it: all of the image is looked through for it. Where copies say different things, none is believed.
+ * will dump it: all of the image is looked through for it, unless it is larger than 64 GiB. Where copies say different things, none is
+ * believed.
  */
 export function imageContents(
   source: ByteSource,
@@ -23,7 +26,8 @@ export function imageContents(
   { cachePages }: ReadSettings,
   format: string,
 ): DumpContents {
-  const found = vmcoreinfoPages(source, segments);
+  const bytes = segments.reduce((sum, { start, end }) => sum + (end - start), 0);
+  const found = bytes > MOST_BYTES ? [] : vmcoreinfoPages(source, segments);
   const [first] = found;
   const agree = found.every((note) => saysTheSame(note, first));
   return {
@@ -31,9 +35,14 @@ export function imageContents(
     memory: createSegmentMemory(source, segments, cachePages),
     segments: segments.map(({ start, end }) => ({ start, end })),
     notes: first === undefined || !agree ? [] : [first],
-    warnings: [],
+    warnings: bytes > MOST_BYTES ? [UNSEARCHED] : [],
   };
 }
+
+const UNSEARCHED: DumpWarning = {
+  id: 'unsearched',
+  message: `the image is larger than ${MOST_BYTES / 2 ** 30} GiB, so it was not looked through for VMCOREINFO`,
+};
 
 function vmcoreinfoPages(source: ByteSource, segments: readonly ElfSegment[]): Note[] {
   const notes: Note[] = [];

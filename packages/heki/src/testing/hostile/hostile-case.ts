@@ -1,0 +1,28 @@
+import { join } from 'node:path';
+import { fixturePath } from '../run-command.ts';
+
+/** A command line that reads something hostile. */
+export type HostileCase = readonly string[];
+
+const KERNEL = fixturePath('k61-256-nokaslr');
+
+/** Commands that read a dump; `extract` writes to a folder that goes with the files. */
+export function commandsOn(dump: string, folder: string): readonly [HostileCase, ...HostileCase[]] {
+  const small = join(folder, 'small.elf.gz');
+  return [
+    ['protect', dump, '--json'],
+    ['walk', dump],
+    ['walk', dump, '--cpu-index', '0', '--format', 'json'],
+    ['walk', dump, '--user', '--format', 'info-tlb'],
+    ['translate', dump, 'ffffffff81000000', '--access', 'write', '--json'],
+    ['translate', dump, '401000', '--user', '--access', 'fetch'],
+    ['extract', dump, '-o', small, '--force'],
+    ['extract', dump, '-o', small, '--force', '--redact'],
+    ['extract', dump, '-o', small, '--force', '--user', '--json'],
+    ['audit', dump],
+    ['diff', dump, KERNEL],
+    ['protect', dump, '--profile', 'rfc-v2', '--hypervisor', 'kvm'],
+    ['protect', dump, '--hypervisor', 'hyperv-lvbs'],
+    ['protect', dump, '--hypervisor', 'xen'],
+  ];
+}

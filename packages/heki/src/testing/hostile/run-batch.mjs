@@ -1,0 +1,36 @@
+// Runs command lines one after the other in this process, and tells of each what came of it. Its argument is the file of the lines, as JSON.
+import { readFileSync } from 'node:fs';
+import { run } from '../../../dist/run.js';
+
+for (const args of JSON.parse(readFileSync(process.argv[2], 'utf8'))) {
+  const written = { stdout: '', stderr: '' };
+  const stdout = {
+    write: async (data) => {
+      if (typeof data !== 'string') return;
+      written.control ||= hasControl(data);
+      if (written.stdout.length < 4000) written.stdout += data;
+    },
+    isTerminal: false,
+    columns: undefined,
+  };
+  const stderr = { ...stdout, write: async (data) => (written.stderr += data) };
+  process.stdout.write(`${JSON.stringify({ begins: args })}\n`);
+  const before = process.cpuUsage();
+  const exitCode = await run(args, { stdout, stderr, env: {} });
+  const { user, system } = process.cpuUsage(before);
+  process.stdout.write(
+    `${JSON.stringify({
+      args,
+      exitCode,
+      stdout: written.stdout.slice(0, 4000),
+      stderr: written.stderr.slice(0, 4000),
+      control: written.control === true || hasControl(written.stderr),
+      seconds: (user + system) / 1e6,
+      peakMebibytes: process.resourceUsage().maxRSS / 1024,
+    })}\n`,
+  );
+}
+
+function hasControl(text) {
+  return /[^\P{Cc}\n\t]/u.test(text);
+}

@@ -1,0 +1,104 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { type Gfn, type Gpa, PAGE_SIZE, PAGE_WORDS, type PageView } from '@heki/physical-memory';
+import { VmcoreError } from '../../error.ts';
+import type { VmcoreSegment } from '../../segment.ts';
+import type { Qmp } from './qmp.ts';
+
+/** A stretch of RAM in the guest's physical memory. */
+interface RamRange extends VmcoreSegment {
+  /** The name of its block in QEMU. */
+  readonly block: string;
+  /** Where it begins in that block: RAM above the PCI hole comes right behind that below it. */
+  readonly offset: number;
+}
+
+/** The memory of a guest that stands. */
+export interface GuestRam {
+  readonly segments: readonly VmcoreSegment[];
+  page(frame: Gfn): PageView | undefined;
+  close(): void;
+}
+
+/**
+ * The RAM of the guest. Blocks that a `memory-backend-file` with `share=on` holds are read in that file; others page by page
+ * through QEMU's monitor. What is not RAM is absent: reading a device may change it.
+ */
+export function guestRam(qmp: Qmp): GuestRam {
+  const ranges = parseRam(qmp.monitor('info mtree -f'));
+  const files = openBackends(qmp, ranges);
+
+  function fromFile(descriptor: number, offset: number): Uint32Array {
+    const page = new Uint32Array(PAGE_WORDS);
+    const target = new Uint8Array(page.buffer);
+    const count = readSync(descriptor, target, 0, PAGE_SIZE, offset);
+    if (count !== PAGE_SIZE)
+      throw new VmcoreError(`the file of the guest's RAM ends at 0x${(offset + count).toString(16)}`);
+    return page;
+  }
+
+  function fromMonitor(address: number): Uint32Array {
+    const text = qmp.monitor(`xp /${PAGE_WORDS}wx 0x${address.toString(16)}`);
+    const words = Array.from(text.matchAll(/ 0x([0-9a-f]{8})\b/g), ([, word = '']) =>
+      Number.parseInt(word, 16),
+    );
+    if (words.length !== PAGE_WORDS) {
+      throw new VmcoreError(
+        `QEMU gives ${words.length} words of the page at 0x${address.toString(16)}: expected ${PAGE_WORDS}`,
+      );
+    }
+    return Uint32Array.from(words);
+  }
+
+  return {
+    segments: ranges.map(({ start, end }) => ({ start, end })),
+    page(frame) {
+      const address = frame * PAGE_SIZE;
+      const range = ranges.find(({ start, end }) => start <= address && address + PAGE_SIZE <= end);
+      if (range === undefined) return undefined;
+      const file = files.get(range.block);
+      return file === undefined
+        ? fromMonitor(address)
+        : fromFile(file, range.offset + (address - range.start));
+    },
+    close() {
+      for (const file of files.values()) closeSync(file);
+    },
+  };
+}
+
+/** The RAM in the view of `system`, as `info mtree -f` prints it: ` START-END (prio 0, ram): BLOCK @OFFSET`. */
+function parseRam(text: string): RamRange[] {
+  const views = text.split(/FlatView #\d+/);
+  const view = views.find((one) => /^ AS "memory",/m.test(one)) ?? '';
+  const line = /^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:ram|rom)\): (\S+)(?: @([0-9a-f]{16}))?/gm;
+  const ranges = Array.from(view.matchAll(line), ([, start = '', last = '', block = '', offset = '0']) => ({
+    start: Number.parseInt(start, 16) as Gpa,
+    end: (Number.parseInt(last, 16) + 1) as Gpa,
+    block,
+    offset: Number.parseInt(offset, 16),
+  }));
+  if (ranges.length === 0) throw new VmcoreError('QEMU tells of no RAM (info mtree -f)');
+  return ranges.sort((a, b) => a.start - b.start);
+}
+
+/** The files of the blocks that have one which shows what the guest writes, by the name of the block. */
+function openBackends(qmp: Qmp, ranges: readonly RamRange[]): Map<string, number> {
+  const files = new Map<string, number>();
+  for (const block of new Set(ranges.map((range) => range.block))) {
+    const property = (name: string): unknown => {
+      try {
+        return qmp.execute('qom-get', { path: `/objects/${block}`, property: name });
+      } catch {
+        return undefined;
+      }
+    };
+    const path = property('mem-path');
+    if (typeof path !== 'string' || property('share') !== true) continue;
+    try {
+      files.set(block, openSync(path, 'r'));
+    } catch {
+      // QEMU may run elsewhere, or as somebody else: then it is asked for each page.
+    }
+  }
+  return files;
+}

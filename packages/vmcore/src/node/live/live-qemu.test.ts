@@ -1,0 +1,80 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { infoTlbLine } from '../../info-tlb.ts';
+import { resolveKernelRoot } from '../../root/resolve-kernel-root.ts';
+import { fixturePath, inflatedFixture } from '../../testing/fixtures.ts';
+import { type QmpGuest, type QmpGuestSettings, startQmpGuest } from '../../testing/qmp-guest.ts';
+import { walkSlowly } from '../../testing/walk-slowly.ts';
+import { openVmcore } from '../open-vmcore.ts';
+import { startGuard } from './keep-running.ts';
+
+const NAME = 'k61-256-la57-kaslr';
+const fixture = openVmcore(fixturePath(`${NAME}.elf.gz`));
+const infoTlb = inflatedFixture(`${NAME}.info-tlb.txt.gz`).toString();
+
+let folder = '';
+let guest: QmpGuest | undefined;
+async function started(settings: Partial<QmpGuestSettings>): Promise<QmpGuest> {
+  folder = mkdtempSync(join(tmpdir(), 'live-'));
+  const whole = { backend: true, lowEnd: 0xc000_0000, running: true, ...settings };
+  guest = await startQmpGuest(folder, NAME, fixture, whole);
+  return guest;
+}
+afterEach(async () => {
+  await guest?.end();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function walked(socket: string): string {
+  const core = openVmcore(`qmp:${socket}`);
+  expect(core.format).toBe('live QEMU');
+  expect(core.cpus).toEqual(fixture.cpus);
+  const { root, levels } = resolveKernelRoot(core);
+  return `${walkSlowly(core.memory, root, levels).map(infoTlbLine).join('\n')}\n`;
+}
+
+describe('a guest that runs under QEMU', () => {
+  it('is read in the file that backs its RAM, and stands no longer than that takes', async () => {
+    const { socket, log } = await started({});
+    expect(walked(socket)).toBe(infoTlb);
+    const commands = log();
+    expect(commands.filter((name) => name === 'stop' || name === 'cont')).toEqual(['stop', 'cont']);
+    expect(commands.at(-1)).toBe('cont');
+    // One for the memory map, none for pages.
+    expect(commands.filter((name) => name === 'human-monitor-command').length).toBe(1);
+  });
+
+  it('is read page by page where no file backs its RAM', async () => {
+    const { socket, log } = await started({ backend: false });
+    expect(walked(socket)).toBe(infoTlb);
+    expect(log().filter((name) => name === 'human-monitor-command').length).toBeGreaterThan(100);
+    expect(log().at(-1)).toBe('cont');
+  });
+
+  it('is left as it stands when it stood before', async () => {
+    const { socket, log } = await started({ running: false });
+    expect(walked(socket)).toBe(infoTlb);
+    expect(log().filter((name) => name === 'stop' || name === 'cont')).toEqual([]);
+  });
+
+  it('goes on, too, when it cannot be read', async () => {
+    const { socket, log } = await started({ refuses: 'dump-guest-memory' });
+    expect(() => openVmcore(`qmp:${join(folder, 'nobody')}`)).toThrow('cannot be connected to');
+    expect(() => openVmcore(`qmp:${socket}`)).toThrow('QEMU refuses dump-guest-memory');
+    expect(log().slice(-3)).toEqual(['stop', 'dump-guest-memory', 'cont']);
+  });
+
+  it('goes on when the process that made it stand is killed', async () => {
+    const { socket, log } = await started({ running: false });
+    const guard = startGuard(socket);
+    const ended = new Promise((resolve) => guard.once('exit', resolve));
+    // What the system does to the pipe of a process that is killed.
+    guard.stdin.end();
+    await ended;
+    for (let turn = 0; turn < 50 && !log().includes('cont'); turn++) await delay(20);
+    expect(log()).toEqual(['qmp_capabilities', 'query-status', 'cont']);
+  });
+});

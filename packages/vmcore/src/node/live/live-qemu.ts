@@ -1,0 +1,74 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { VmcoreError } from '../../error.ts';
+import { extractTables } from '../../extract/extract-tables.ts';
+import type { Note } from '../../note.ts';
+import { cachedMemory } from '../../page-cache.ts';
+import { readVmcore, type Vmcore, type VmcoreOptions, vmcoreOf } from '../../vmcore.ts';
+import { guestRam } from './guest-ram.ts';
+import { keepRunning } from './keep-running.ts';
+import { connectQmp, type Qmp } from './qmp.ts';
+
+/** 64 MiB of tables. */
+const CACHE_PAGES = 2 ** 14;
+
+/**
+ * What a guest that runs under QEMU is at this moment: registers, and the page tables that they and VMCOREINFO lead to, user halves
+ * included, read into memory. The guest stands while they are read and goes on before this returns, or when this process is
+ * killed; one that stood before is left so.
+ *
+ * @param path of QEMU's QMP socket (`-qmp unix:PATH,server=on,wait=off`)
+ * @throws {VmcoreError} when it cannot be read
+ */
+export function readLiveQemu(path: string, options: VmcoreOptions = {}): Vmcore {
+  const qmp = connectQmp(path);
+  try {
+    const status = Object(qmp.execute('query-status'));
+    if (status.running !== true) return readStanding(qmp, options);
+    const done = keepRunning(resolve(path));
+    try {
+      qmp.execute('stop');
+      return readStanding(qmp, options);
+    } finally {
+      qmp.execute('cont');
+      done();
+    }
+  } finally {
+    qmp.close();
+  }
+}
+
+function readStanding(qmp: Qmp, options: VmcoreOptions): Vmcore {
+  const notes = readNotes(qmp);
+  const ram = guestRam(qmp);
+  try {
+    const { segments } = ram;
+    const memory = cachedMemory((frame) => ram.page(frame), CACHE_PAGES);
+    const guest = vmcoreOf({ format: 'live QEMU', memory, segments, notes, warnings: [] }, options, () => {});
+    const bytes = Buffer.concat([...extractTables(guest, { user: true }).chunks()]);
+    return { ...readVmcore(bytes, options), format: guest.format };
+  } finally {
+    ram.close();
+  }
+}
+
+/** The notes that a dump would have: QEMU writes one of a single page, which takes some milliseconds. */
+function readNotes(qmp: Qmp): readonly Note[] {
+  const folder = mkdtempSync(join(tmpdir(), 'heki-'));
+  try {
+    // QEMU may run as somebody else.
+    chmodSync(folder, 0o733);
+    const file = join(folder, 'notes');
+    qmp.execute('dump-guest-memory', { paging: false, protocol: `file:${file}`, begin: 0, length: 4096 });
+    return readVmcore(readFileSync(file)).notes;
+  } catch (cause) {
+    if (cause instanceof VmcoreError) throw cause;
+    throw new VmcoreError(
+      `QEMU's note of the registers cannot be read: ${(cause as Error).message} (does it run as another user, or in a container?)`,
+      { cause },
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,72 @@
+import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { VmcoreError } from '../../error.ts';
+
+/** A connection that is waited for: memory is read synchronously. */
+export interface SyncSocket {
+  send(text: string): void;
+  /** What came, at least a byte. @throws {VmcoreError} when nothing comes in time, or the connection ends */
+  receive(): string;
+  close(): void;
+}
+
+/** How long anything may take. */
+const TIMEOUT_MS = 10_000;
+
+/** Runs in a worker thread: moves what comes and goes, and nothing else, so that it needs no file of its own. */
+const PUMP = `
+const { port, count, path } = require('node:worker_threads').workerData;
+const tell = (message) => { port.postMessage(message); Atomics.add(count, 0, 1); Atomics.notify(count, 0); };
+const socket = require('node:net').connect(path);
+socket.setEncoding('latin1');
+socket.on('connect', () => tell({ open: true }));
+socket.on('data', (text) => tell({ text }));
+socket.on('error', (error) => tell({ ended: error.message }));
+socket.on('close', () => tell({ ended: 'it was closed' }));
+port.on('message', (text) => { if (text === null) { socket.destroy(); port.close(); } else socket.write(text, 'latin1'); });
+`;
+
+/** What the pump tells. */
+interface Told {
+  readonly open?: true;
+  readonly text?: string;
+  readonly ended?: string;
+}
+
+/** Connects to the Unix socket at `path`. @throws {VmcoreError} when nobody listens there */
+export function connectSync(path: string): SyncSocket {
+  // The thread sleeps in Atomics.wait until the worker has counted one more message.
+  const count = new Int32Array(new SharedArrayBuffer(4));
+  const { port1, port2 } = new MessageChannel();
+  const worker = new Worker(PUMP, {
+    eval: true,
+    workerData: { port: port2, count, path },
+    transferList: [port2],
+  });
+  worker.unref();
+
+  function next(): Told {
+    for (;;) {
+      const seen = Atomics.load(count, 0);
+      const received: { readonly message: Told } | undefined = receiveMessageOnPort(port1);
+      if (received !== undefined) return received.message;
+      if (Atomics.wait(count, 0, seen, TIMEOUT_MS) === 'timed-out') {
+        throw new VmcoreError(`${path}: nothing came for ${TIMEOUT_MS / 1000} seconds`);
+      }
+    }
+  }
+
+  const { ended } = next();
+  if (ended !== undefined) {
+    port1.postMessage(null);
+    throw new VmcoreError(`${path} cannot be connected to: ${ended}`);
+  }
+  return {
+    send: (text) => port1.postMessage(text),
+    receive() {
+      const { text, ended: why } = next();
+      if (text === undefined) throw new VmcoreError(`${path}: the connection ended: ${why}`);
+      return text;
+    },
+    close: () => port1.postMessage(null),
+  };
+}

@@ -1,0 +1,59 @@
+import { closeSync, readSync } from 'node:fs';
+import { VmcoreError } from '../error.ts';
+import { createTemporaryFile, type TemporaryFile } from './temporary-file.ts';
+
+const CHUNK_BYTES = 2 ** 16;
+/** What is larger is for a file, of which only what is needed is read. Pipes without an end end here. */
+const MOST_BYTES = 2 ** 33;
+const POLL_MS = 20;
+/** How long a named pipe may be silent, and a program whose output is read: it may have to log in somewhere first. */
+const PATIENCE_MS = 8000;
+const PATIENCE_AT_INPUT_MS = 60_000;
+
+/**
+ * Puts what comes through the pipe `descriptor`, until its writers are gone, into a temporary file: a dump is read in no order.
+ *
+ * @param descriptor stays the caller's; that of the file is for the caller to close
+ * @param named it was opened by its name, with O_NONBLOCK: its writer may yet come. Standard input has one from the beginning
+ * @throws {VmcoreError} when nobody writes to it, nothing comes from it, or more than 8 GiB
+ */
+export function spoolPipe(path: string, descriptor: number, named: boolean): TemporaryFile {
+  const patience = named ? PATIENCE_MS : PATIENCE_AT_INPUT_MS;
+  const spool = createTemporaryFile();
+  let silentSince = Date.now();
+  try {
+    for (;;) {
+      const chunk = new Uint8Array(CHUNK_BYTES);
+      const length = readSome(path, descriptor, chunk);
+      if (length !== undefined && length > 0) {
+        spool.append(chunk.subarray(0, length));
+        if (spool.size > MOST_BYTES)
+          throw new VmcoreError(`${path}: more than 8 GiB came through this pipe: expected a file`);
+        silentSince = Date.now();
+        continue;
+      }
+      // A pipe that nobody has opened for writing yet looks as if it were at its end.
+      if (length === 0 && (spool.size > 0 || !named)) break;
+      if (Date.now() - silentSince > patience) {
+        const who = length === 0 ? 'nobody writes to this pipe' : 'nothing comes from this pipe';
+        throw new VmcoreError(`${path}: ${who}, for ${patience / 1000} seconds: expected a dump`);
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
+    }
+    spool.finish();
+    return spool;
+  } catch (error) {
+    closeSync(spool.descriptor);
+    throw error;
+  }
+}
+
+/** How many bytes came, 0 at the end; `undefined` when there are none yet. */
+function readSome(path: string, descriptor: number, target: Uint8Array): number | undefined {
+  try {
+    return readSync(descriptor, target);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EAGAIN') return undefined;
+    throw new VmcoreError(`${path} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
