@@ -163,7 +163,7 @@ export function withPath<Result>(path: string, read: () => Result): Result {
   } catch (error) {
     if (!(error instanceof VmcoreError)) throw error;
     const why = fileErrorText(error.cause) ?? error.message;
-    const named = why.startsWith(`${path}: `);
-    throw new InputError(named ? why.slice(path.length + 2) : why, { ...error.place, file: path }, error);
+    const prefix = [`${path}: `, `${path} `].find((one) => why.startsWith(one)) ?? '';
+    throw new InputError(why.slice(prefix.length), { ...error.place, file: path }, error);
   }
 }

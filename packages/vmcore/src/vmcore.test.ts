@@ -209,7 +209,7 @@ describe('a file that is no core', () => {
     expect(opening('disk', Buffer.from('QFI\xfb', 'latin1'))).toThrow('a qcow2 disk image');
     expect(opening('packed', Buffer.from('BZh9'))).toThrow('packed by bzip2: unpack it first');
     expect(() => openVmcore(join(folder, 'none'))).toThrow('cannot be opened');
-    expect(() => openVmcore(folder)).toThrow('is neither a file nor a pipe');
+    expect(() => openVmcore(folder)).toThrow('is a directory');
   });
 
   it('is refused when gzip cannot inflate it, or not within bounds', () => {

@@ -14,6 +14,7 @@ export async function completion(
   program: Command,
   io: CommandIo,
 ): Promise<number> {
-  await io.stdout.write(SCRIPTS[shell](commandWords(program), programOptions(program)));
+  // As bytes: a script is no text for people, and must not be parted into lines.
+  await io.stdout.write(Buffer.from(SCRIPTS[shell](commandWords(program), programOptions(program))));
   return ExitCode.SUCCESS;
 }

@@ -6,6 +6,8 @@ export interface InputKind {
   readonly name: string;
   /** Most bytes of it, unpacked: a file of this kind that is larger is something else. */
   readonly mostBytes: number;
+  /** Of JSON: most objects, arrays, and elements of them. Default 200,000, each of which may be wrong, and be told. */
+  readonly mostValues?: number;
 }
 
 /** The text and JSON files that the command reads, each with room for ten times what real machines have. */
@@ -26,5 +28,5 @@ export const INPUT_KINDS = {
   /** A finding that is accepted takes some hundred bytes. */
   baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
   /** That of a kernel with 139 modules, loaded and unloaded twice, has 20 MiB. */
-  recording: { name: "a recording of a kernel's life", mostBytes: 64 * MIB },
+  recording: { name: "a recording of a kernel's life", mostBytes: 64 * MIB, mostValues: 3_000_000 },
 } as const satisfies Readonly<Record<string, InputKind>>;

@@ -1,15 +1,13 @@
 /** No JSON that the command reads has more than ten levels. */
 const MOST_NESTED = 64;
-/** Objects, arrays, and their elements: each takes up to 140 bytes once it is parsed. */
-const MOST_VALUES = 3_000_000;
-
 /**
  * What makes JSON too much to be parsed: values in values, or their number. Three bytes of text may take fifty times as
  * much memory, and what prints or validates a value calls itself for each level.
  *
+ * @param mostValues objects, arrays, and elements of them
  * @returns what is too much and where, or `undefined`; whether the text is JSON at all it does not tell
  */
-export function beyondJsonBounds(text: string): string | undefined {
+export function beyondJsonBounds(text: string, mostValues: number): string | undefined {
   let depth = 0;
   let values = 0;
   let quoted = false;
@@ -39,7 +37,7 @@ export function beyondJsonBounds(text: string): string | undefined {
         values++;
         break;
     }
-    if (values > MOST_VALUES) return `it has more than ${MOST_VALUES.toLocaleString('en-US')} values`;
+    if (values > mostValues) return `it has more than ${mostValues.toLocaleString('en-US')} values`;
   }
   return undefined;
 }

@@ -148,9 +148,9 @@ describe('JSON', () => {
   });
 
   test('of more values than anything needs is refused', async () => {
-    const path = file('many.json', `[${'0,'.repeat(3_000_000)}0]`);
+    const path = file('many.json', `[${'0,'.repeat(200_000)}0]`);
     await expect(readText(path, { name: 'numbers', mostBytes: 2 ** 24 })).rejects.toThrow(
-      'it has more than 3,000,000 values: expected numbers',
+      'it has more than 200,000 values: expected numbers',
     );
   });
 });

@@ -6,6 +6,9 @@ import { fileChunks, tooLarge } from './file-chunks.ts';
 import type { InputKind } from './input-kind.ts';
 import { beyondJsonBounds } from './json-bounds.ts';
 
+/** Of JSON of whose kind nothing else is said. */
+const MOST_VALUES = 200_000;
+
 /**
  * The text of the file at `path`, unpacked if it is gzip (as /proc/config.gz is). All text and all JSON that the command reads comes
  * through here, so that none is larger, or nested deeper, than its kind may be.
@@ -26,7 +29,7 @@ export async function readText(path: string, kind: InputKind): Promise<string> {
     chunks.push(chunk);
   }
   const text = decode(Buffer.concat(chunks, bytes), path, kind);
-  const tooMuch = /^\s*[[{]/.test(text) ? beyondJsonBounds(text) : undefined;
+  const tooMuch = /^\s*[[{]/.test(text) ? beyondJsonBounds(text, kind.mostValues ?? MOST_VALUES) : undefined;
   if (tooMuch !== undefined) throw new InputError(`${tooMuch}: expected ${kind.name}`, { file: path });
   return text;
 }

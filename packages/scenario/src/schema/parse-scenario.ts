@@ -33,7 +33,12 @@ export function parseScenarioText(text: string, source: string): Scenario {
       ...position,
     });
   }
-  return parse(value, source, positionsIn(text));
+  // Only what is wrong has a place: parsing again takes ten times as long.
+  let positionOf: ReturnType<typeof positionsIn> | undefined;
+  return parse(value, source, (path) => {
+    positionOf ??= positionsIn(text);
+    return positionOf(path);
+  });
 }
 
 /** Files can have more mistakes than anybody reads at once. */

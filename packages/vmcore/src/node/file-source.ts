@@ -41,7 +41,9 @@ function openFile(path: string): ByteSource & { readonly descriptor: number } {
   if (stats.isFile()) return { ...descriptorSource(path, descriptor, stats.size), descriptor };
   try {
     if (!stats.isFIFO() && !(isInput && stats.isSocket())) {
-      throw new VmcoreError(`${path} is neither a file nor a pipe`);
+      throw new VmcoreError(
+        `${path} is ${stats.isDirectory() ? 'a directory' : 'neither a file nor a pipe'}`,
+      );
     }
     const spool = spoolPipe(path, descriptor, !isInput);
     return { ...descriptorSource(path, spool.descriptor, spool.size), descriptor: spool.descriptor };

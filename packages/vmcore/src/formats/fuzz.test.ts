@@ -1,0 +1,112 @@
+import { frameOf, gfn, gpa } from '@heki/physical-memory';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { VmcoreError } from '../error.ts';
+import { resolveKernelRoot } from '../root/resolve-kernel-root.ts';
+import { buildFlattened, buildKdump } from '../testing/build-kdump.ts';
+import { PACKING_FLAGS, packedPages } from '../testing/packed-pages.ts';
+import { readVmcore } from '../vmcore.ts';
+
+/** What `read` gives; `undefined` when it throws a VmcoreError, and any other error is the test's failure. */
+function answer<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof VmcoreError) return undefined;
+    throw error;
+  }
+}
+
+/** Reads all that a caller would look at. */
+function exercise(bytes: Uint8Array): void {
+  const core = answer(() => readVmcore(bytes));
+  if (core === undefined) return;
+  answer(() => resolveKernelRoot(core));
+  for (const { start, end } of core.segments.slice(0, 40)) {
+    expect(end).toBeGreaterThan(start);
+    answer(() => core.memory.page(frameOf(start)));
+  }
+  for (const frame of [0, 1, 2 ** 20, 2 ** 40 - 1]) answer(() => core.memory.page(gfn(frame)));
+  answer(() => core.memory.page(frameOf(gpa(0))));
+}
+
+const { packed } = packedPages();
+const pages = (['zlib', 'lzo', 'snappy', 'zstd'] as const).flatMap((packing, way) =>
+  packed[packing]
+    .slice(0, 10)
+    .map((bytes, index) => ({ frame: 7 * index + way, bytes, flags: PACKING_FLAGS[packing] })),
+);
+const kdump = buildKdump({ pages, vmcoreinfo: 'OSRELEASE=6.1\nSYMBOL(swapper_pg_dir)=ffffffff80001000\n' });
+const flattened = buildFlattened(
+  Array.from({ length: Math.ceil(kdump.length / 3000) }, (_, index) => ({
+    offset: 3000 * index,
+    bytes: kdump.subarray(3000 * index, 3000 * (index + 1)),
+  })),
+);
+const lime = (() => {
+  const bytes = new Uint8Array(3 * (32 + 8192));
+  const view = new DataView(bytes.buffer);
+  for (let range = 0; range < 3; range++) {
+    const at = range * (32 + 8192);
+    bytes.set(new TextEncoder().encode('EMiL'), at);
+    view.setUint32(at + 4, 1, true);
+    view.setBigUint64(at + 8, BigInt(range * 0x10000), true);
+    view.setBigUint64(at + 16, BigInt(range * 0x10000 + 8191), true);
+  }
+  return bytes;
+})();
+
+const edge = fc.oneof(
+  fc.constantFrom(
+    0n,
+    1n,
+    0xffffn,
+    0xffffffffn,
+    2n ** 31n,
+    2n ** 32n,
+    2n ** 52n,
+    2n ** 53n,
+    2n ** 63n,
+    2n ** 64n - 1n,
+  ),
+  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  fc.bigInt({ min: 0n, max: 0x10000n }),
+);
+
+describe.each([
+  ['kdump', kdump, 4096 + 112],
+  ['flattened kdump', flattened, 2 * 4096],
+  ['image of LiME', lime, lime.length],
+] as const)('a %s', (_, whole, headers) => {
+  it('whose headers are overwritten is refused or read', () => {
+    const change = fc.tuple(fc.nat(headers / 4 - 2), edge, fc.boolean());
+    fc.assert(
+      fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+        const bytes = whole.slice();
+        const view = new DataView(bytes.buffer);
+        for (const [word, value, wide] of changes) {
+          if (wide) view.setBigUint64(word * 4, value, true);
+          else view.setUint32(word * 4, Number(value & 0xffffffffn), true);
+        }
+        exercise(bytes);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('with bytes anywhere overwritten, or cut short, is refused or read', () => {
+    const change = fc.tuple(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), fc.nat(255));
+    fc.assert(
+      fc.property(
+        fc.array(change, { maxLength: 40 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (changes, cut) => {
+          const bytes = whole.slice();
+          for (const [at, value] of changes) bytes[Math.floor(at * bytes.length)] = value;
+          exercise(cut < 0.5 ? bytes : bytes.subarray(0, Math.floor(cut * bytes.length)));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
