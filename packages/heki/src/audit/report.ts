@@ -84,7 +84,8 @@ export function auditSubject(subject: Subject): Audit {
       cr0,
       cr3,
       cr4,
-      idt: virtualAddress(segments.idt.base),
+      // An extract without names has no IDTR: zeros in place of base and limit.
+      idt: segments.idt.limit === 0 ? undefined : virtualAddress(segments.idt.base),
     })),
     efer: processor.eferFrom === undefined ? undefined : processor.registers.efer,
     supportedCr4: processor.named ? processor.profile.cr4 : undefined,

@@ -83,6 +83,14 @@ describe('heki audit', () => {
     expect((await auditJson(TAMPERED, ...args)).exitCode).toBe(1);
   });
 
+  test('finds nothing at high or above in a redacted extract, which has no IDTR', async () => {
+    const extract = join(folder, 'redacted.elf');
+    await runCommand(['extract', fixturePath('k61-256-kaslr'), '--redact', '-o', extract]);
+    const { exitCode, json } = await auditJson(extract, '--no-heki');
+    expect(json.verdict.worst).toBe('info');
+    expect(exitCode).toBe(0);
+  });
+
   test('says that protections were not checked where a dump has no control registers, with --redact too', async () => {
     const dump = projectFile('fixtures/formats/proc-vmcore-small.elf.gz');
     for (const args of [[], ['--redact']]) {
