@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const SNAPSHOT = 'packages/heki/data/k61-256-nokaslr.elf.gz';
+const SNAPSHOT = 'packages/vmcore/data/k61-256-nokaslr.elf.gz';
 const TEXT = '0xffffffff81000000';
 
 /** The environment without what an npm around these tests has put there. */

@@ -205,7 +205,7 @@ describe('heki boot', () => {
     [
       ['--scenario', file('where.json', { machine: { hypervisor: 'esx' } })],
       3,
-      'where.json at machine.hypervisor: esx, expected one of kvm, kvm-vmm',
+      'where.json:1:26 at machine.hypervisor: --hypervisor esx: expected one of kvm, kvm-vmm',
     ],
     [['--scenario', join(folder, 'none.json')], 3, 'none.json: no such file'],
     [['--scenario', file('text.json', 'steps:')], 3, 'text.json:1:1: not JSON'],
