@@ -111,7 +111,9 @@ describe('page tables that are one great cycle', () => {
     writeFileSync(path, core);
     const { exitCode, stderr } = await runCommand(['protect', path]);
     expect(exitCode).toBe(3);
-    expect(stderr).toContain('CR3 of CPU 0, 0x2a10000, has no direct map in which the table itself would be mapped');
+    expect(stderr).toContain(
+      'CR3 of CPU 0, 0x2a10000, has no direct map in which the table itself would be mapped',
+    );
   });
 
   test('are told by protect, when a kernel is there besides', async () => {
