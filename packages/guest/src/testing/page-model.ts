@@ -83,14 +83,13 @@ export class PageModel {
     const counts = command === HekiCommand.PROTECT_MEMORY && !defects['B-G5'] && !this.directMapCounted;
     if (command === HekiCommand.PROTECT_MEMORY) this.protectsMemory = true;
     this.#list = [];
-    const met = new Set<number>();
+    const met: { readonly start: number; readonly end: number }[] = [];
     source((leaf) => {
-      for (let frame = 0; frame < leaf.frames; frame++) met.add(leaf.guestFrame + frame);
+      if (elsewhere) met.push({ start: leaf.guestFrame, end: leaf.guestFrame + leaf.frames });
       this.#leaf(command, leaf, change, counts);
     });
     if (elsewhere) {
-      const others = [...this.counters.keys()].filter((frame) => !met.has(frame)).sort((a, b) => a - b);
-      for (const frame of others) {
+      for (const frame of framesOutside(met, new Set(this.counters.keys()))) {
         const now = this.permissions(frame) | (change.setGlobal ?? 0);
         this.#report(frame, 0, (now & WRITE) === 0 ? now : now & ~IMMUTABLE, false);
       }
@@ -218,4 +217,16 @@ export class PageModel {
     if (newest !== undefined) newest.count = this.#index + 1;
     return this.#world.protectMemory([...this.#list].reverse());
   }
+}
+
+/** The `frames` that are in none of `ranges`, ascending. A range may have more frames than a set can hold. */
+function framesOutside(
+  ranges: readonly { readonly start: number; readonly end: number }[],
+  frames: Set<number>,
+): number[] {
+  for (const { start, end } of ranges) {
+    if (end - start <= frames.size) for (let frame = start; frame < end; frame++) frames.delete(frame);
+    else for (const frame of frames) if (frame >= start && frame < end) frames.delete(frame);
+  }
+  return [...frames].sort((a, b) => a - b);
 }
