@@ -1,5 +1,10 @@
-import type { FrameRange, Gfn, MemoryMap, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
-import { VIRTUAL_FRAME_END } from '@heki/physical-memory';
+import {
+  type Gfn,
+  type MemoryMap,
+  VIRTUAL_FRAME_END,
+  type VirtualAddress,
+  type VirtualFrame,
+} from '@heki/physical-memory';
 import {
   type ImageSections,
   imageSections,
@@ -44,8 +49,6 @@ export interface AuditSubject {
   readonly memoryMap?: MemoryMap<Gfn>;
   /** Lines of /proc/iomem. */
   readonly iomem?: readonly string[];
-  /** RAM reserved for a crash kernel. */
-  readonly crashKernel?: readonly FrameRange<Gfn>[];
 }
 
 /** A kernel's memory as every finding looks at it. */
@@ -67,8 +70,8 @@ const MOST_TABLES = 2 ** 18;
 
 /** Walks the kernel's half. @throws {AuditError} when its tables have no end */
 export function readKernel(subject: AuditSubject): AuditedKernel {
-  const { tables, symbols, iomem } = subject;
-  const sections = imageSections(tables, { ...(symbols && { symbols }), ...(iomem && { iomem }) });
+  const { tables } = subject;
+  const sections = imageSections(tables, subject);
   const regions = kernelRegions(tables, sections, subject.bases);
   const mappings: Mapping[] = [];
   const walked = walkMappings(

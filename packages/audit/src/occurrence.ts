@@ -17,16 +17,37 @@ interface MappedPart {
   readonly end: Gfn;
 }
 
-/** Extents whose mappings lie in the same regions with the same rights, in groups: one occurrence each. */
-export function groupExtents(extents: Iterable<FrameExtent>): FrameExtent[][] {
+/** Extents whose mappings lie in the same regions with the same rights. */
+export interface ExtentGroup {
+  readonly extents: readonly FrameExtent[];
+  /** Of the first of them: those of the others lie in the same regions. */
+  readonly mappings: readonly Mapping[];
+  readonly pages: number;
+  /** `4,403 pages`. */
+  readonly pagesText: string;
+  /** `direct map rw-, kernel text r-x`. */
+  readonly places: string;
+}
+
+/** `extents` in groups, one occurrence each. */
+export function* occurrencesOf(
+  kernel: AuditedKernel,
+  extents: Iterable<FrameExtent>,
+  describe: (group: ExtentGroup) => { readonly severity: Severity; readonly summary: string },
+): Generator<Occurrence> {
   const groups = new Map<string, FrameExtent[]>();
   for (const extent of extents) {
-    const key = placesOf(extent.mappings).join(', ');
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [extent]);
+    const places = placesOf(extent.mappings).join(', ');
+    const group = groups.get(places);
+    if (group === undefined) groups.set(places, [extent]);
     else group.push(extent);
   }
-  return [...groups.values()];
+  for (const [places, group] of groups) {
+    const pages = pagesIn(group);
+    const mappings = group[0]?.mappings ?? [];
+    const about = describe({ extents: group, mappings, pages, pagesText: pagesText(pages), places });
+    yield occurrenceOf(kernel, group, about);
+  }
 }
 
 /** `kernel text r-x`, `direct map rw-`: where mappings lie and what they allow, each once, sorted. */
@@ -76,6 +97,11 @@ export function occurrenceOfFrames(
   about: { readonly severity: Severity; readonly summary: string; readonly place: string },
 ): Occurrence {
   return { ...about, ranges, aliases: [], aliasesLeftOut: 0 };
+}
+
+/** Frames that `mappings` lead to, one that two lead to twice. */
+export function framesOf(mappings: readonly Mapping[]): number {
+  return mappings.reduce((sum, { frames }) => sum + frames, 0);
 }
 
 /** Pages in `ranges`. */

@@ -17,10 +17,9 @@ export function extentsWithin(extents: readonly FrameExtent[], range: FrameRange
   return found;
 }
 
-/** The extent that `frame` is in. */
-export function extentOfFrame(extents: readonly FrameExtent[], frame: Gfn): FrameExtent | undefined {
-  const found = extents[firstBehind(extents, frame)];
-  return found !== undefined && found.start <= frame ? found : undefined;
+/** Each of `frames` that is mapped at all, as an extent of its own. */
+export function extentsOfFrames(extents: readonly FrameExtent[], frames: Iterable<Gfn>): FrameExtent[] {
+  return [...frames].flatMap((frame) => extentsWithin(extents, { start: frame, end: (frame + 1) as Gfn }));
 }
 
 /** The frames that a part of the image has by its layout, wherever its addresses lead. */

@@ -1,3 +1,4 @@
+import type { Severity } from '@heki/audit';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
@@ -153,6 +154,16 @@ function cr3Option(meaning: string): Option {
   });
 }
 
+/** Adds what can be said of a snapshot whose kernel a command looks at. */
+function addKernelFlags(command: Command): Command {
+  return command
+    .option('--cpu <name>', CPU_OF_SNAPSHOT)
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
+    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array");
+}
+
 /**
  * The commands and their options. What a command does is loaded when it is called, not before.
  *
@@ -173,17 +184,14 @@ Exit codes: 0 done, 1 a finding, a refusal or a failure, 2 wrong usage, 3 a file
 With --json an error is JSON, too, on standard output.`,
     );
 
-  addAttackFlag(addHypervisorFlags(program.command('protect')), 'tried after those that come with heki')
+  addKernelFlags(
+    addAttackFlag(addHypervisorFlags(program.command('protect')), 'tried after those that come with heki'),
+  )
     .summary('protect a kernel as Heki does, then attack it')
     .description(
       'Builds a machine around a kernel snapshot, runs early and late init of Heki in it, and tries attacks on the kernel with and without Heki, side by side.',
     )
     .argument(...SNAPSHOT)
-    .option('--cpu <name>', CPU_OF_SNAPSHOT)
-    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
-    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
-    .addOption(encryptionBitOption())
-    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
     .option(...STRICT)
     .option('--trace', 'print every event of the protected machine')
@@ -194,29 +202,26 @@ With --json an error is JSON, too, on standard output.`,
       finished(await protect(snapshot, options, io));
     });
 
-  addHypervisorFlags(program.command('audit'))
-    .summary('what is wrong with the memory permissions of a kernel')
-    .description(
-      'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
-    )
-    .argument(...SNAPSHOT)
-    .addOption(
-      new Option(
-        '--fail-on <severity>',
-        'exit with 1 for a finding that is this bad or worse (default: high)',
-      ).choices(['info', 'low', 'medium', 'high', 'critical']),
-    )
-    .option('--baseline <file>', 'findings that are known and accepted')
-    .option('--update-baseline', 'write what is found to that file')
-    .option('--no-heki', 'do not work out what Heki would do')
-    .option('--redact', 'leave out addresses, the command line and names')
-    .option('--sarif <file>', 'write SARIF 2.1.0, too')
-    .option('--markdown <file>', 'write Markdown, too')
-    .option('--cpu <name>', CPU_OF_SNAPSHOT)
-    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
-    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
-    .addOption(encryptionBitOption())
-    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array")
+  addKernelFlags(
+    addHypervisorFlags(program.command('audit'))
+      .summary('what is wrong with the memory permissions of a kernel')
+      .description(
+        'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
+      )
+      .argument(...SNAPSHOT)
+      .addOption(
+        new Option(
+          '--fail-on <severity>',
+          'exit with 1 for a finding that is this bad or worse (default: high)',
+        ).choices(['info', 'low', 'medium', 'high', 'critical'] satisfies Severity[]),
+      )
+      .option('--baseline <file>', 'findings that are known and accepted')
+      .option('--update-baseline', 'write what is found to that file')
+      .option('--no-heki', 'do not work out what Heki would do')
+      .option('--redact', 'leave out addresses, the command line and names')
+      .option('--sarif <file>', 'write SARIF 2.1.0, too')
+      .option('--markdown <file>', 'write Markdown, too'),
+  )
     .option('--json', 'print one JSON object')
     .addHelpText('after', AUDIT_EXAMPLES)
     .action(async (snapshot: string | undefined, options) => {
@@ -245,7 +250,7 @@ With --json an error is JSON, too, on standard output.`,
     .argument('[FINDING]', 'the id of a finding: heki/wx-alias (default: list all)')
     .summary('what a finding of the audit means')
     .description('What it is, what an attacker makes of it, how a sound kernel comes to it, and what to do.')
-    .option('--json', 'print one JSON array')
+    .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExamples:\n  heki explain\n  heki explain heki/wx-alias')
     .action(async (id: string | undefined, options: { json?: boolean }) => {
       const { explain } = await import('./commands/explain.ts');

@@ -2,14 +2,7 @@ import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import type { Mapping } from '../mapping.ts';
-import {
-  groupExtents,
-  occurrenceOf,
-  occurrenceOfMappings,
-  pagesIn,
-  pagesText,
-  placesOf,
-} from '../occurrence.ts';
+import { occurrenceOfMappings, occurrencesOf, placesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 import { extentsWithin } from '../within.ts';
 
@@ -24,11 +17,10 @@ export const STALE_READ_ONLY: FindingKind = {
     "Memory of the image that was freed after boot keeps its mapping there; when a module's pages come from it, both become read-only, and only the direct map writable again (set_direct_map_default_noflush).",
   advice: 'Nothing.',
   *find(kernel) {
-    const extents = kernel.extents.filter(isStale);
-    for (const group of groupExtents(extents)) {
-      const summary = `${pagesText(pagesIn(group))} read-only at one address can be written at another: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity: 'info', summary });
-    }
+    yield* occurrencesOf(kernel, kernel.extents.filter(isStale), ({ pagesText, places }) => ({
+      severity: 'info',
+      summary: `${pagesText} read-only at one address can be written at another: ${places}.`,
+    }));
   },
 };
 

@@ -1,7 +1,7 @@
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Severity } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
-import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
+import { occurrencesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 import { extentsWithin, framesOfSection } from '../within.ts';
 
@@ -20,13 +20,10 @@ export const TEXT_WRITABLE: FindingKind = {
     'Compare the address of the text with the frame that it leads to (heki translate), and the page-table entries with those of a sound boot.',
   *find(kernel) {
     const text = extentsWithin(kernel.extents, framesOfSection(kernel, kernel.sections.text));
-    const extents = text.filter(
-      ({ rights }) => (rights & Rights.WRITE) !== 0 && (rights & Rights.EXECUTE) === 0,
-    );
-    for (const group of groupExtents(extents)) {
-      const summary = `${pagesText(pagesIn(group))} of the kernel's text can be written: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity: 'critical', summary });
-    }
+    yield* occurrencesOf(kernel, text.filter(isWritableData), ({ pagesText, places }) => ({
+      severity: 'critical',
+      summary: `${pagesText} of the kernel's text can be written: ${places}.`,
+    }));
   },
 };
 
@@ -53,12 +50,11 @@ export const RODATA_WRITABLE: FindingKind = {
       [sure, 'high'],
       [freed, 'medium'],
     ] as const satisfies readonly (readonly [readonly FrameExtent[], Severity])[]) {
-      for (const group of groupExtents(part)) {
-        const mappings = group[0]?.mappings ?? [];
+      yield* occurrencesOf(kernel, part, ({ mappings, pagesText, places }) => {
         const isImage = mappings.some(({ region }) => region.startsWith('kernel '));
-        const summary = `${pagesText(pagesIn(group))} of constants ${isImage ? "of the kernel's image" : 'of modules'} can be written: ${placesOf(mappings).join(', ')}.`;
-        yield occurrenceOf(kernel, group, { severity, summary });
-      }
+        const of = isImage ? "of the kernel's image" : 'of modules';
+        return { severity, summary: `${pagesText} of constants ${of} can be written: ${places}.` };
+      });
     }
   },
 };

@@ -4,16 +4,9 @@ import { CR0, CR4 } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
-import {
-  groupExtents,
-  occurrenceOf,
-  occurrenceWithoutMemory,
-  pagesIn,
-  pagesText,
-  placesOf,
-} from '../occurrence.ts';
+import { occurrenceOf, occurrencesOf, occurrenceWithoutMemory } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
-import { extentOfFrame } from '../within.ts';
+import { extentsOfFrames } from '../within.ts';
 
 /** `CPU_ENTRY_AREA_RO_IDT`, with and without KASLR. */
 const IDT_ADDRESS = virtualAddress(0xffff_fe00_0000_0000n);
@@ -30,10 +23,10 @@ export const IDT_WRITABLE: FindingKind = {
   advice: 'Find who gave write permission back to idt_table, or loaded another IDT.',
   *find(kernel) {
     const extents = framesAt(kernel, idtAddresses(kernel)).filter(isWritable);
-    for (const group of groupExtents(extents)) {
-      const summary = `The interrupt descriptor table can be written: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity: 'critical', summary });
-    }
+    yield* occurrencesOf(kernel, extents, ({ places }) => ({
+      severity: 'critical',
+      summary: `The interrupt descriptor table can be written: ${places}.`,
+    }));
   },
 };
 
@@ -82,10 +75,10 @@ export const DESCRIPTOR_TABLES_WRITABLE: FindingKind = {
         isWritable(extent) &&
         extent.mappings.some(({ region, rights }) => region === 'cpu_entry_area' && rights === Rights.READ),
     );
-    for (const group of groupExtents(extents)) {
-      const summary = `${pagesText(pagesIn(group))} that cpu_entry_area maps read-only can be written elsewhere: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity: 'info', summary });
-    }
+    yield* occurrencesOf(kernel, extents, ({ pagesText, places }) => ({
+      severity: 'info',
+      summary: `${pagesText} that cpu_entry_area maps read-only can be written elsewhere: ${places}.`,
+    }));
   },
 };
 
@@ -112,8 +105,5 @@ function framesAt(
     );
     if (leaf !== undefined) frames.add((leaf.guestFrame + (virtual - leaf.virtualFrame)) as Gfn);
   }
-  return [...frames].flatMap((frame) => {
-    const extent = extentOfFrame(extents, frame);
-    return extent === undefined ? [] : [{ ...extent, start: frame, end: (frame + 1) as Gfn }];
-  });
+  return extentsOfFrames(extents, frames);
 }

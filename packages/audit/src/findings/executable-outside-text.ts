@@ -2,7 +2,7 @@ import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Severity } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import { isHypercallPage } from '../hypercall-page.ts';
-import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
+import { occurrencesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 import { isVsyscallPage } from '../within.ts';
 
@@ -33,12 +33,13 @@ export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
     );
     const isTrampoline = ({ end }: FrameExtent): boolean => end <= REAL_MODE_FRAMES;
     for (const part of [extents.filter(isTrampoline), extents.filter((extent) => !isTrampoline(extent))]) {
-      for (const group of groupExtents(part)) {
-        const pages = pagesIn(group);
+      yield* occurrencesOf(kernel, part, ({ extents: group, pages, pagesText, places }) => {
         const { severity, what } = judge(kernel, group, pages);
-        const summary = `${pagesText(pages)} can be executed outside text and modules${what}: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-        yield occurrenceOf(kernel, group, { severity, summary });
-      }
+        return {
+          severity,
+          summary: `${pagesText} can be executed outside text and modules${what}: ${places}.`,
+        };
+      });
     }
   },
 };

@@ -1,6 +1,6 @@
 import type { FindingKind } from '../finding.ts';
 import type { Mapping } from '../mapping.ts';
-import { leafRights, occurrenceOfMappings, pagesText } from '../occurrence.ts';
+import { framesOf, leafRights, occurrenceOfMappings, pagesText } from '../occurrence.ts';
 import { rightsText } from '../rights.ts';
 
 export const LEAF_DISAGREES: FindingKind = {
@@ -25,10 +25,9 @@ export const LEAF_DISAGREES: FindingKind = {
       else group.push(mapping);
     }
     for (const [key, mappings] of groups) {
-      const pages = mappings.reduce((sum, { frames }) => sum + frames, 0);
       yield occurrenceOfMappings(kernel, mappings, {
         severity: 'low',
-        summary: `${pagesText(pages)} in ${key}.`,
+        summary: `${pagesText(framesOf(mappings))} in ${key}.`,
       });
     }
   },

@@ -1,11 +1,10 @@
-import type { Gfn } from '@heki/physical-memory';
 import type { AuditedKernel } from '../audited-kernel.ts';
-import type { FindingKind, Severity } from '../finding.ts';
+import type { FindingKind } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import type { Mapping } from '../mapping.ts';
-import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
+import { occurrencesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
-import { extentOfFrame } from '../within.ts';
+import { extentsOfFrames } from '../within.ts';
 
 /** Where Linux has its page tables mapped: all in the direct map, those of early boot in the image, too. */
 function isHome({ region }: Mapping): boolean {
@@ -25,13 +24,14 @@ export const PAGE_TABLE_ALIAS: FindingKind = {
     const extents = tableExtents(kernel).filter(({ mappings }) =>
       mappings.some((mapping) => !isHome(mapping)),
     );
-    for (const group of groupExtents(extents)) {
-      const mappings = group[0]?.mappings ?? [];
+    yield* occurrencesOf(kernel, extents, ({ mappings, pages, pagesText, places }) => {
       const writable = mappings.some((mapping) => !isHome(mapping) && (mapping.rights & Rights.WRITE) !== 0);
-      const severity: Severity = writable ? 'critical' : 'medium';
-      const summary = `${pagesText(pagesIn(group))} of page tables ${group.length === 1 && pagesIn(group) === 1 ? 'is' : 'are'} mapped outside the direct map: ${placesOf(mappings).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity, summary });
-    }
+      const are = pages === 1 ? 'is' : 'are';
+      return {
+        severity: writable ? 'critical' : 'medium',
+        summary: `${pagesText} of page tables ${are} mapped outside the direct map: ${places}.`,
+      };
+    });
   },
 };
 
@@ -47,19 +47,17 @@ export const PAGE_TABLE_READ_ONLY: FindingKind = {
   advice: 'Find out which table it is (heki walk) and who sealed it.',
   *find(kernel) {
     const extents = tableExtents(kernel).filter(({ rights }) => (rights & Rights.WRITE) === 0);
-    for (const group of groupExtents(extents)) {
-      const summary = `${pagesText(pagesIn(group))} of page tables cannot be written: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity: 'medium', summary });
-    }
+    yield* occurrencesOf(kernel, extents, ({ pagesText, places }) => ({
+      severity: 'medium',
+      summary: `${pagesText} of page tables cannot be written: ${places}.`,
+    }));
   },
 };
 
 /** Each table page that is mapped at all. */
 function tableExtents({ tableFrames, extents }: AuditedKernel): FrameExtent[] {
-  return [...tableFrames]
-    .sort((a, b) => a - b)
-    .flatMap((frame) => {
-      const extent = extentOfFrame(extents, frame);
-      return extent === undefined ? [] : [{ ...extent, start: frame, end: (frame + 1) as Gfn }];
-    });
+  return extentsOfFrames(
+    extents,
+    [...tableFrames].sort((a, b) => a - b),
+  );
 }

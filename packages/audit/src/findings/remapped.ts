@@ -1,6 +1,5 @@
-import type { FindingKind, Severity } from '../finding.ts';
-import type { Mapping } from '../mapping.ts';
-import { occurrenceOfMappings, pagesText } from '../occurrence.ts';
+import type { FindingKind } from '../finding.ts';
+import { framesOf, occurrenceOfMappings, pagesText } from '../occurrence.ts';
 
 export const IMAGE_REMAPPED: FindingKind = {
   id: 'heki/image-remapped',
@@ -49,12 +48,7 @@ export const DIRECT_MAP_REMAPPED: FindingKind = {
       (mapping) => mapping.region === 'direct map' && mapping.virtualFrame - mapping.guestFrame !== start,
     );
     if (strayed.length === 0) return;
-    const severity: Severity = 'high';
     const summary = `${pagesText(framesOf(strayed))} of the direct map lead to other frames than their own.`;
-    yield occurrenceOfMappings(kernel, strayed, { severity, summary });
+    yield occurrenceOfMappings(kernel, strayed, { severity: 'high', summary });
   },
 };
-
-function framesOf(mappings: readonly Mapping[]): number {
-  return mappings.reduce((sum, { frames }) => sum + frames, 0);
-}

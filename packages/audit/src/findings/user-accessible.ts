@@ -1,6 +1,6 @@
 import type { FindingKind, Severity } from '../finding.ts';
 import type { Mapping } from '../mapping.ts';
-import { occurrenceOfMappings, pagesText } from '../occurrence.ts';
+import { framesOf, occurrenceOfMappings, pagesText } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 import { isVsyscallPage } from '../within.ts';
 
@@ -22,8 +22,7 @@ export const USER_ACCESSIBLE: FindingKind = {
       [open.filter((one) => !isVsyscall(one)), 'critical', "the kernel's half"],
     ] as const satisfies readonly (readonly [Mapping[], Severity, string])[]) {
       if (mappings.length === 0) continue;
-      const pages = mappings.reduce((sum, { frames }) => sum + frames, 0);
-      const summary = `User mode may access ${pagesText(pages)} of ${what}.`;
+      const summary = `User mode may access ${pagesText(framesOf(mappings))} of ${what}.`;
       yield occurrenceOfMappings(kernel, mappings, { severity, summary });
     }
   },

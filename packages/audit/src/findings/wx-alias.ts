@@ -1,6 +1,6 @@
 import type { FindingKind } from '../finding.ts';
 import { isHypercallPage } from '../hypercall-page.ts';
-import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
+import { occurrencesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 
 const WX = Rights.WRITE | Rights.EXECUTE;
@@ -26,11 +26,11 @@ export const WX_ALIAS: FindingKind = {
     // A guest has one.
     const known = hypercall.length === 1 ? hypercall : [];
     for (const part of [known, extents.filter((extent) => !known.includes(extent))]) {
-      for (const group of groupExtents(part)) {
-        const what = part === known ? ', with the contents of a hypercall page,' : '';
-        const summary = `${pagesText(pagesIn(group))}${what} can be executed at one address and written at another: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-        yield occurrenceOf(kernel, group, { severity: part === known ? 'medium' : 'critical', summary });
-      }
+      const what = part === known ? ', with the contents of a hypercall page,' : '';
+      yield* occurrencesOf(kernel, part, ({ pagesText, places }) => ({
+        severity: part === known ? 'medium' : 'critical',
+        summary: `${pagesText}${what} can be executed at one address and written at another: ${places}.`,
+      }));
     }
   },
 };

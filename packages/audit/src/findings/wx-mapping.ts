@@ -1,5 +1,5 @@
 import type { FindingKind } from '../finding.ts';
-import { groupExtents, occurrenceOf, pagesIn, pagesText, placesOf } from '../occurrence.ts';
+import { occurrencesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 
 const WX = Rights.WRITE | Rights.EXECUTE;
@@ -20,9 +20,9 @@ export const WX_MAPPING: FindingKind = {
     const extents = kernel.extents.filter(({ mappings }) =>
       mappings.some(({ rights }) => (rights & WX) === WX),
     );
-    for (const group of groupExtents(extents)) {
-      const summary = `${pagesText(pagesIn(group))} can be written and executed at one address: ${placesOf(group[0]?.mappings ?? []).join(', ')}.`;
-      yield occurrenceOf(kernel, group, { severity: 'critical', summary });
-    }
+    yield* occurrencesOf(kernel, extents, ({ pagesText, places }) => ({
+      severity: 'critical',
+      summary: `${pagesText} can be written and executed at one address: ${places}.`,
+    }));
   },
 };

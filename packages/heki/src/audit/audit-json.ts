@@ -11,7 +11,7 @@ export function auditJson(report: AuditReport): object {
   const { subject, audit, failOn, redact, heki } = report;
   return {
     verdict: {
-      result: report.findings.some(({ fails }) => fails) ? 'fail' : 'pass',
+      result: report.fails ? 'fail' : 'pass',
       text: verdictText(report),
       worst: audit.worst ?? null,
       failOn,

@@ -6,14 +6,13 @@ import { type AuditReport, type JudgedFinding, verdictText } from './report.ts';
 
 /** The report as Markdown, for a ticket or a pull request. */
 export function auditMarkdown(report: AuditReport): string {
-  const failed = report.findings.some(({ fails }) => fails);
-  const { subject, redact } = report;
+  const { subject, redact, fails } = report;
   const rows = report.findings.map(
     ({ severity, id, summary, accepted }) =>
       `| ${severity} | \`${id}\` | ${escaped(summary)} | ${accepted === undefined ? '' : escaped(accepted)} |`,
   );
   return `${[
-    `# Memory audit: ${failed ? 'fails' : 'passes'}`,
+    `# Memory audit: ${fails ? 'fails' : 'passes'}`,
     '',
     `${escaped(verdictText(report))}.`,
     '',
@@ -26,7 +25,7 @@ export function auditMarkdown(report: AuditReport): string {
     ...(rows.length === 0
       ? ['Nothing was found.']
       : ['| severity | finding | in this kernel | accepted |', '| --- | --- | --- | --- |', ...rows]),
-    ...report.findings.filter(({ fails }) => fails).flatMap((finding) => details(finding, redact)),
+    ...report.findings.filter((finding) => finding.fails).flatMap((finding) => details(finding, redact)),
   ].join('\n')}\n`;
 }
 

@@ -15,8 +15,7 @@ const LISTED = 4;
 /** The report as people read it: the verdict, a picture, then the findings. */
 export function auditText(report: AuditReport, { colours, columns }: Screen): string[] {
   const { bold, red, green } = colours;
-  const failed = report.findings.some(({ fails }) => fails);
-  const verdict = failed
+  const verdict = report.fails
     ? red(bold(`FAILS: ${verdictText(report)}`))
     : green(bold(`passes: ${verdictText(report)}`));
   const { mappings } = report.audit.kernel;

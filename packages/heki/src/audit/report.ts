@@ -19,6 +19,8 @@ export interface AuditReport {
   readonly audit: Audit;
   readonly findings: readonly JudgedFinding[];
   readonly failOn: Severity;
+  /** A finding makes the command fail. */
+  readonly fails: boolean;
   /** What Heki would do; `undefined` with `--no-heki`. */
   readonly heki: ProtectReport | undefined;
   /** Entries of the baseline that accept nothing any more. */
@@ -54,7 +56,8 @@ export function auditReport(subject: Subject, settings: AuditSettings): AuditRep
   const unusedBaseline = baseline.entries.filter(
     ({ fingerprint }) => !findings.some((finding) => finding.fingerprint === fingerprint),
   ).length;
-  return { subject, audit, findings, failOn, heki, unusedBaseline, redact };
+  const fails = findings.some((finding) => finding.fails);
+  return { subject, audit, findings, failOn, fails, heki, unusedBaseline, redact };
 }
 
 /** `text` without its addresses, for a redacted report. */
@@ -73,12 +76,11 @@ export function verdictText({ findings, failOn }: AuditReport): string {
 
 /** Everything that the audit looks for in the kernel of `subject`. @throws {AuditError} when its tables have no end */
 export function auditSubject(subject: Subject): Audit {
-  const { core, tables, processor, symbols, memoryMap, memoryMapFrom, iomem, bases, crashKernel } = subject;
+  const { core, tables, processor, symbols, memoryMap, memoryMapFrom, iomem, bases } = subject;
   return auditKernel({
     tables,
     symbols,
     bases,
-    crashKernel,
     cpus: core.cpus.map(({ cr0, cr3, cr4, segments }, cpu) => ({
       cpu,
       cr0,

@@ -80,8 +80,7 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
     options,
     io,
   );
-  const failed = !updateBaseline && report.findings.some(({ fails }) => fails);
-  return failed ? ExitCode.FAILURE : ExitCode.SUCCESS;
+  return report.fails && !updateBaseline ? ExitCode.FAILURE : ExitCode.SUCCESS;
 }
 
 async function readOrCreate(path: string, create: boolean) {
