@@ -40,6 +40,13 @@ export function checkStateInteger(
   }
 }
 
+/** @throws {HypervisorError} unless `value` has no bit but those of `bits` */
+export function checkStateBits(place: string, value: unknown, bits: bigint): asserts value is bigint {
+  if (typeof value !== 'bigint' || value < 0n || (value & ~bits) !== 0n) {
+    throw badState(place, value, `bits of ${hex(bits)}, as a bigint`);
+  }
+}
+
 /** @throws {HypervisorError} unless `value` is a list, which `check` then sees item by item */
 export function checkStateList<Item>(
   place: string,
@@ -89,8 +96,8 @@ export function checkProtectionState(state: ProtectionState, limits: StateLimits
     }
   });
   checkRights('otherwise', state.otherwise, capabilities);
-  checkBits('cr0', state.cr0, limits.cr0 ?? ALL_BITS);
-  checkBits('cr4', state.cr4, limits.cr4 ?? ALL_BITS);
+  checkStateBits('cr0', state.cr0, limits.cr0 ?? ALL_BITS);
+  checkStateBits('cr4', state.cr4, limits.cr4 ?? ALL_BITS);
   checkRegisters(state.registers === undefined ? [] : state.registers, capabilities);
   if (state.bootEnded !== undefined && (state.bootEnded !== true || !limits.endsBoot)) {
     throw badState(
@@ -117,12 +124,6 @@ function checkRights(place: string, rights: Rights, capabilities: Capabilities):
       formatRights(rights),
       `what can be enforced here, ${formatRights(granted)} at least`,
     );
-  }
-}
-
-function checkBits(place: string, value: unknown, pinnable: bigint): void {
-  if (typeof value !== 'bigint' || value < 0n || (value & ~pinnable) !== 0n) {
-    throw badState(place, value, `bits of ${hex(pinnable)}, as a bigint`);
   }
 }
 

@@ -2,6 +2,7 @@ export * from './capabilities.ts';
 export {
   badState,
   checkProtectionState,
+  checkStateBits,
   checkStateInteger,
   checkStateList,
   checkStateRanges,

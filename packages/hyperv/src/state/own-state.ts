@@ -6,6 +6,7 @@ import {
 } from '@heki/hypercall/hyperv';
 import {
   badState,
+  checkStateBits,
   checkStateInteger,
   checkStateList,
   checkStateRanges,
@@ -42,12 +43,12 @@ const LONGEST_PATCH = 5;
 export function checkOwn(partition: Partition, saved: ProtectionState['own'] | null): HypervOwnState {
   if (saved?.backend !== 'hyperv') throw badState('own.backend', saved?.backend, "'hyperv'");
   const { config, secureConfig, intercepts, policy, patches, modules } = saved as HypervOwnState;
-  checkBits('own.config', config, CONFIG_BITS);
+  checkStateBits('own.config', config, CONFIG_BITS);
   const hasMbec = partition.options.processor.ept?.modeBasedExecute === true;
-  checkBits('own.secureConfig', secureConfig, hasMbec ? SECURE_BITS : HvSecureVtlConfig.TLB_LOCKED);
+  checkStateBits('own.secureConfig', secureConfig, hasMbec ? SECURE_BITS : HvSecureVtlConfig.TLB_LOCKED);
   checkStateList<Intercepts>('own.intercepts', intercepts, (each, place) => {
     for (const name of ['control', 'cr0Mask', 'cr4Mask', 'miscEnableMask'] as const) {
-      checkBits(`${place}.${name}`, each[name], ALL_BITS);
+      checkStateBits(`${place}.${name}`, each[name], ALL_BITS);
     }
   });
   checkStateRanges<Mask>('own.policy.given', policy?.given, ({ flags }, place) =>
@@ -66,12 +67,12 @@ export function checkOwn(partition: Partition, saved: ProtectionState['own'] | n
 }
 
 function checkModules(modules: HypervOwnState['modules'] | undefined): void {
-  checkBits('own.modules.tokens', modules?.tokens, ALL_BITS);
+  checkStateBits('own.modules.tokens', modules?.tokens, ALL_BITS);
   checkStateList<HypervOwnState['modules']['loaded'][0]>(
     'own.modules.loaded',
     modules?.loaded,
     (each, place) => {
-      checkBits(`${place}.token`, each.token, ALL_BITS);
+      checkStateBits(`${place}.token`, each.token, ALL_BITS);
       checkRanges(`${place}.ranges`, each.ranges);
     },
   );
@@ -93,10 +94,4 @@ function checkRanges(place: string, ranges: unknown): void {
     checkStateInteger(`${at}.epa`, epa, pa + 1, PHYSICAL_ADDRESS_END);
     checkStateInteger(`${at}.attributes`, attributes, 0, Number.MAX_SAFE_INTEGER);
   });
-}
-
-function checkBits(place: string, value: unknown, bits: bigint): void {
-  if (typeof value !== 'bigint' || value < 0n || (value & ~bits) !== 0n) {
-    throw badState(place, value, `bits of 0x${bits.toString(16)}, as a bigint`);
-  }
 }
