@@ -4,6 +4,18 @@ export interface Range {
   readonly end: number;
 }
 
+/** The index of the first of `ranges`, which are in order and apart, that ends behind `at`; their number when none does. */
+export function firstBehind(ranges: readonly Range[], at: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ranges[middle]?.end ?? 0) <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** `ranges`, which are in order, with those that touch or overlap as one. */
 export function united(ranges: readonly Range[]): Range[] {
   const result: { start: number; end: number }[] = [];

@@ -5,6 +5,7 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { type PagingLevels, upperHalfStart } from '@heki/x86';
+import { firstBehind } from '../range.ts';
 import { KERNEL_MAP } from '../root/kernel-tables.ts';
 import type { ProvenRoot } from '../root/proven-root.ts';
 import type { ImageSections } from './image-sections.ts';
@@ -113,14 +114,7 @@ export function kernelRegions(
 
 /** The region that `virtualFrame` lies in. */
 export function regionAt(regions: readonly Region[], virtualFrame: VirtualFrame): RegionName {
-  let low = 0;
-  let high = regions.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((regions[middle]?.end ?? END) <= virtualFrame) low = middle + 1;
-    else high = middle;
-  }
-  const found = regions[low];
+  const found = regions[firstBehind(regions, virtualFrame)];
   return found !== undefined && found.start <= virtualFrame ? found.name : 'hole';
 }
 

@@ -8,7 +8,7 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { PageRights, walkMappings } from '@heki/x86';
-import type { Range } from '../range.ts';
+import { firstBehind, type Range } from '../range.ts';
 import type { DirectMap } from './direct-map.ts';
 import { GIB_FRAMES, KERNEL_MAP, type KernelTables } from './kernel-tables.ts';
 
@@ -100,15 +100,9 @@ function largestPiece(tables: KernelTables, { frames }: DirectMap): Piece | unde
 
 /** How many of the numbers `start` .. `end` - 1 lie in `ranges`, which are in order and apart. */
 function numbersIn(ranges: readonly Range[], start: number, end: number): number {
-  let low = 0;
-  let high = ranges.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((ranges[middle]?.end ?? 0) <= start) low = middle + 1;
-    else high = middle;
-  }
   let numbers = 0;
-  for (let range = ranges[low]; range !== undefined && range.start < end; range = ranges[++low]) {
+  let next = firstBehind(ranges, start);
+  for (let range = ranges[next]; range !== undefined && range.start < end; range = ranges[++next]) {
     numbers += Math.min(end, range.end) - Math.max(start, range.start);
   }
   return numbers;

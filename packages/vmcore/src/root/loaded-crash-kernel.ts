@@ -1,6 +1,6 @@
 import { type FrameRange, type Gfn, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import { type Range, united, without } from '../range.ts';
+import { firstBehind, type Range, united, without } from '../range.ts';
 import type { ProvenRoot } from './proven-root.ts';
 
 /** A crash kernel takes some dozen mebibytes; what else is read-only in the direct map alone is a page here and there. */
@@ -45,16 +45,4 @@ function joined(ranges: readonly Range[]): Range[] {
     start,
     end: end - WIDEST_GAP,
   }));
-}
-
-/** The index of the first of these ranges, which are in order and apart, that ends behind `frame`. */
-function firstBehind(ranges: readonly Range[], frame: number): number {
-  let low = 0;
-  let high = ranges.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((ranges[middle]?.end ?? 0) <= frame) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
