@@ -9,6 +9,7 @@ import { pagingRegistersOf } from './paging-registers.ts';
 import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 import { buildCore, qemuNote } from './testing/build-core.ts';
 import { fixtureNames, inflatedFixture } from './testing/fixtures.ts';
+import { edge } from './testing/header-edges.ts';
 import { readVmcore, type Vmcore } from './vmcore.ts';
 
 /** What `read` gives, or the VmcoreError that it threw; any other error is the test's failure. */
@@ -50,24 +51,6 @@ function expectWithinFile({ notes }: Vmcore, bytes: Uint8Array): void {
   }
   for (const { offset, descriptor } of notes) expect(offset + descriptor.length).toBeLessThanOrEqual(size);
 }
-
-/** Values that headers break on. */
-const edge = fc.oneof(
-  fc.constantFrom(
-    0n,
-    1n,
-    0xffffn,
-    0xffffffffn,
-    2n ** 31n,
-    2n ** 32n,
-    2n ** 52n,
-    2n ** 53n,
-    2n ** 63n,
-    2n ** 64n - 1n,
-  ),
-  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-  fc.bigInt({ min: 0n, max: 0x10000n }),
-);
 
 describe('any bytes', () => {
   it('at random are refused or read', () => {

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { VmcoreError } from '../error.ts';
 import { resolveKernelRoot } from '../root/resolve-kernel-root.ts';
 import { buildFlattened, buildKdump } from '../testing/build-kdump.ts';
+import { edge } from '../testing/header-edges.ts';
 import { PACKING_FLAGS, packedPages } from '../testing/packed-pages.ts';
 import { readVmcore } from '../vmcore.ts';
 
@@ -55,23 +56,6 @@ const lime = (() => {
   }
   return bytes;
 })();
-
-const edge = fc.oneof(
-  fc.constantFrom(
-    0n,
-    1n,
-    0xffffn,
-    0xffffffffn,
-    2n ** 31n,
-    2n ** 32n,
-    2n ** 52n,
-    2n ** 53n,
-    2n ** 63n,
-    2n ** 64n - 1n,
-  ),
-  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-  fc.bigInt({ min: 0n, max: 0x10000n }),
-);
 
 describe.each([
   ['kdump', kdump, 4096 + 112],
