@@ -1,7 +1,7 @@
 import { encodePageList, KvmHypercall } from '@heki/hypercall/kvm';
 import type { Hypervisor, ProtectionRange, Rights, VirtualMachine } from '@heki/hypervisor';
 import type { ConformanceSetup, GuestCalls, GuestPlaces } from '@heki/hypervisor/conformance';
-import type { Gfn, Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
+import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
 import type { Exception, Vcpu } from '@heki/vcpu';
 import { CR0, CR4 } from '@heki/x86';
 import { rawRange } from '../attributes/rights.ts';
@@ -13,7 +13,7 @@ import type { KvmPolicyOptions } from '../policy/options.ts';
 import type { KvmPolicyMachine } from '../policy/policy-machine.ts';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
 import { carrySlots, kvmLives, policyLives } from './lives.ts';
-import { identityTables } from './nested-tables.ts';
+import { tablesInKit } from './nested-tables.ts';
 
 /** The kit's set-up for KVM: hypercalls 13 and 14, its emulator, and what a hostile guest sends. */
 export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachine, KvmEvent> {
@@ -28,21 +28,7 @@ export function kvmSetup(options: KvmOptions): ConformanceSetup<KvmVirtualMachin
         movToCr: (vcpu, register, value) => exceptionOf(vm.emulateMovToCr(vcpu, register, value)),
         store: (vcpu, gpa, bytes) => exceptionOf(vm.emulateStore(vcpu, gpa, bytes)),
       };
-      const { memory, backing, scratch } = places;
-      const nested = (vcpu: Vcpu): boolean =>
-        vm.enterNested(
-          vcpu,
-          identityTables({
-            memory: {
-              page: (frame: Pfn) => memory.page((backing + frame) as Pfn),
-              writablePage: (frame: Pfn) => memory.writablePage((backing + frame) as Pfn),
-            },
-            // Behind the lists that requests write.
-            tables: [scratch + 32, scratch + 64],
-            frames: 0x8_0000,
-            nested: vcpu.profile.vendor === 'amd',
-          }),
-        );
+      const nested = (vcpu: Vcpu): boolean => vm.enterNested(vcpu, tablesInKit(places, vcpu));
       return { ...kvmGuestCalls(places), emulator, nested };
     },
   };

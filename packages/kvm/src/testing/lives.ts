@@ -1,11 +1,11 @@
 import type { GuestPlaces, LifeStep } from '@heki/hypervisor/conformance';
-import type { Gfn, Pfn } from '@heki/physical-memory';
+import type { Gfn } from '@heki/physical-memory';
 import { CR0, CR4 } from '@heki/x86';
 import { MemslotFlag } from '../memslots/memslot.ts';
 import { NEGATIVE_ATTRIBUTES } from '../policy/negative-rights.ts';
 import type { KvmPolicyMachine } from '../policy/policy-machine.ts';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
-import { identityTables } from './nested-tables.ts';
+import { tablesInKit } from './nested-tables.ts';
 
 /** Where a slot of its own can log what is stored to it: one of 256 frames behind all memory of the kit's guest. */
 const SLOT = 7;
@@ -55,15 +55,7 @@ export function kvmLives({
       return JSON.stringify(vm.write('hypervisor', at as never, Uint8Array.of(below(256))));
     }),
     step('L2', (vcpu, below) => {
-      const pointer = identityTables({
-        memory: {
-          page: (frame: Pfn) => memory.page((backing + frame) as Pfn),
-          writablePage: (frame: Pfn) => memory.writablePage((backing + frame) as Pfn),
-        },
-        tables: [scratch + 32, scratch + 64],
-        frames: 0x8_0000,
-        nested: vcpu.profile.vendor === 'amd',
-      });
+      const pointer = tablesInKit({ memory, backing, scratch }, vcpu);
       const own = below(2) === 0;
       return String(
         vm.enterNested(vcpu, pointer, {

@@ -1,12 +1,15 @@
 import { createEptEditor, encodeEptp, eptLeaf } from '@heki/ept';
 import type { VirtualMachine } from '@heki/hypervisor';
+import type { GuestPlaces } from '@heki/hypervisor/conformance';
 import { createNptEditor } from '@heki/npt';
 import { createFrameAllocator, type Gfn, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
 import { EntryLow } from '@heki/x86';
+import type { KvmVirtualMachine } from '../virtual-machine.ts';
 import { guestView, type TestGuest } from './guest.ts';
 
 /** Tables of a hypervisor inside the guest for an L2 that sees `frames` frames as they are, with all rights. The pointer to them: an EPTP or nCR3. */
-export function identityTables(options: {
+function identityTables(options: {
   /** L1's memory. */
   readonly memory: PhysicalMemory<Pfn>;
   /** Frames of it for the tables. */
@@ -32,5 +35,21 @@ export function tablesOfL1({ ram, cpu }: Pick<TestGuest<VirtualMachine>, 'ram' |
     tables: [0x3000, 0x3100],
     frames: 0x4000,
     nested: cpu.profile.vendor === 'amd',
+  });
+}
+
+/** The same for the kit's guest, behind the lists that its requests write. */
+export function tablesInKit(
+  { memory, backing, scratch }: Pick<GuestPlaces<KvmVirtualMachine>, 'memory' | 'backing' | 'scratch'>,
+  { profile }: Vcpu,
+): bigint {
+  return identityTables({
+    memory: {
+      page: (frame: Pfn) => memory.page((backing + frame) as Pfn),
+      writablePage: (frame: Pfn) => memory.writablePage((backing + frame) as Pfn),
+    },
+    tables: [scratch + 32, scratch + 64],
+    frames: 0x8_0000,
+    nested: profile.vendor === 'amd',
   });
 }
