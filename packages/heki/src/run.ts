@@ -254,15 +254,11 @@ With --json an error is JSON, too, on standard output.`,
     .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
-    .addOption(
-      new Option('--json', 'print one JSON object, as --format json')
-        .implies({ format: 'json' })
-        .conflicts('format'),
-    )
+    .addOption(new Option('--json', 'print one JSON object, as --format json').conflicts('format'))
     .addHelpText('after', WALK_EXAMPLES)
     .action(async (snapshot: string | undefined, options) => {
       const { walk } = await import('./commands/walk.ts');
-      finished(await walk(snapshot, options, io));
+      finished(await walk(snapshot, options.json ? { ...options, format: 'json' } : options, io));
     });
 
   program
