@@ -44,7 +44,7 @@ export function startup64(kernel: SmpState): void {
     cr0: CR0.PE | CR0.PG | CR0.ET,
   });
   const { rip } = vcpu.registers;
-  const { profile: cpu } = vcpu;
+  const { processor: cpu } = vcpu;
   const always = CR4.PSE | CR4.PAE | CR4.PGE | CR4.OSFXSR | CR4.OSXMMEXCPT | la57;
   const cr4 = always | (CR4_IF_SUPPORTED & cpu.cr4);
   completed(vcpu.wrmsr(MSR_EFER, EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE), 'instruction', rip);
@@ -73,7 +73,7 @@ export function reserveRealMode(kernel: SmpState): void {
  */
 export function initMemMapping(kernel: SmpState): void {
   const { layout, tables, memoryMap, vcpu } = kernel;
-  const largest = vcpu.profile.gigabytePages ? 3 : 2;
+  const largest = vcpu.processor.gigabytePages ? 3 : 2;
   const map = (start: Gfn, end: Gfn): void => {
     const at = (layout.directMap + start) as VirtualFrame;
     mapped(tables.map(at, end - start, start, PAGE_KERNEL, largest));
