@@ -68,7 +68,7 @@ interface Step {
   readonly args?: readonly bigint[];
   /** The instruction of the sequence whose outcome the step tells; none for what is only set up. */
   readonly tells?: (line: readonly bigint[]) => string;
-  /** It gives a line that nobody wants. */
+  /** Its line is not part of the outcome. */
   readonly silent?: true;
 }
 

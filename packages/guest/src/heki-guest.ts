@@ -42,7 +42,7 @@ export type LateInitResult =
   /** Early init did not get as far as counting. */
   | { readonly outcome: 'not-counting' }
   | { readonly outcome: 'registers-refused'; readonly error: number }
-  /** Never under B-G3, where nobody notices. */
+  /** Never under B-G3, where the error is dropped. */
   | { readonly outcome: 'memory-refused'; readonly error: number }
   /** The page tables have no end: what lies from this virtual frame on is not known, and nothing was asked for. Under B-G3, too. */
   | { readonly outcome: 'walk-stopped'; readonly error: number; readonly stoppedAt: VirtualFrame }

@@ -90,7 +90,7 @@ export function assumeProcessor(
   };
 }
 
-/** Which registers nobody told. */
+/** Registers that are not in the dump. */
 function assumedRegisters(
   { cpus }: Vmcore,
   { cr0, cr4 }: PagingRegisters,

@@ -83,7 +83,7 @@ export class Edit {
         if (child === undefined) return;
         this.map(child, level - 1, slot, delta, bits, largest, merge);
         if (this.#stoppedAt !== undefined) {
-          // A table made for a page that then had no table of its own: nobody can have cached it.
+          // A table made for a page that then had no table of its own: no processor can have cached it.
           if (this.#tables.isEmpty(child)) this.#tables.unlink(page, word, child);
           return;
         }

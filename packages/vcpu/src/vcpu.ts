@@ -180,7 +180,7 @@ export interface VcpuOptions extends VcpuSetup {
   readonly secondLevel?: SecondLevel<SecondLevelFault> | undefined;
   /** Tag of the second level, as in {@link Vcpu.useSecondLevel}. Default 0. */
   readonly root?: number;
-  /** Controls that differ from those of a processor that nobody virtualizes. */
+  /** Controls that differ from those of a processor without a hypervisor. */
   readonly controls?: Partial<VmControls>;
   /** What the hypervisor does about an exit. Without it every exit stops the virtual CPU. */
   readonly onExit?: (vcpu: Vcpu, exit: VmExit) => ExitAction;

@@ -17,7 +17,7 @@ export const PAGE_TABLE_ALIAS: FindingKind = {
   worst: 'critical',
   explanation:
     'Linux reaches its page tables through the direct map, and a few through its image. This one has another address as well.',
-  attack: 'Whoever writes through that address maps what he likes, where nobody watches.',
+  attack: 'Whoever writes through that address maps what he likes, unobserved.',
   legitimate: 'Nothing in Linux.',
   advice: 'Find who mapped it (vmap, ioremap of RAM, a driver), and what else it maps.',
   *find(kernel) {

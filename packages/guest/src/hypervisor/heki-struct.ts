@@ -100,7 +100,7 @@ function at(base: bigint, offset: number): VirtualAddress {
   return BigInt.asUintN(64, base + BigInt(offset)) as VirtualAddress;
 }
 
-/** Bytes that are in nobody's memory, for a kernel that was not built with the core. */
+/** Bytes outside any memory, for a kernel that was not built with the core. */
 export function createPrivateVariables(): HekiVariables {
   const BASE = 0x1000n;
   const bytes = new DataView(new ArrayBuffer(64));

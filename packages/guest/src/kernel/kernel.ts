@@ -62,7 +62,7 @@ export interface HekiKernel {
   readonly directMap: VirtualRange;
   /**
    * The frames whose text and rodata stay as they are as long as the kernel runs, ascending and disjoint: those of its image. Only they become
-   * immutable at protection, unless B-G16. Absent when nobody knows: then everything read-only does.
+   * immutable at protection, unless B-G16. Absent when not known: then everything read-only does.
    */
   readonly finalFrames?: readonly FrameRange<Gfn>[];
   /**

@@ -111,8 +111,8 @@ describe('a text', () => {
 
 // Each waits as long as the reader does: together.
 describe.concurrent('a pipe that never ends is given up', () => {
-  test('when nobody writes to it', async () => {
-    expect(await refusal(pipe('silent'))).toContain('nobody writes to this pipe, for 8 seconds');
+  test('when no process writes to it', async () => {
+    expect(await refusal(pipe('silent'))).toContain('no process writes to this pipe, for 8 seconds');
   });
 
   test('when its writer says nothing', async () => {

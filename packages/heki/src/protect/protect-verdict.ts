@@ -47,7 +47,7 @@ function findings({ granted, inForce, attacks }: Judged, refusal: Refusal | unde
       ? [
           {
             id: 'walk-cut-short',
-            message: 'the page tables have no end: nobody knows what all of them map',
+            message: 'the walk of the page tables was cut short: what the rest maps is not known',
           } satisfies Finding,
         ]
       : []),
@@ -133,7 +133,7 @@ export function uncovered({
       ? [
           {
             id: 'mapped-outside-memory',
-            message: `${count(mapped, 'page')} ${mapped === 1 ? 'is' : 'are'} mapped and no RAM by the memory map: devices, or memory that nobody protects`,
+            message: `${count(mapped, 'page')} ${mapped === 1 ? 'is' : 'are'} mapped and not RAM in the memory map: devices, or memory without protection`,
             ranges: outside.map(({ start, end, allowed }) => ({
               start,
               end,

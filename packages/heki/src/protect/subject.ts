@@ -31,7 +31,7 @@ export interface Subject extends Snapshot, SubjectMap {
   /** File name for people. */
   readonly name: string;
   readonly embedded: boolean;
-  /** Its version text; `unknown` where nobody tells. */
+  /** Its version text; `unknown` where the dump does not tell. */
   readonly kernel: string;
   readonly commandLine: string | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;

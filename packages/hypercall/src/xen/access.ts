@@ -10,7 +10,7 @@ export const XenAccess = {
   RWX: 7,
   /** Read and execute; the first write makes it {@link RW}. */
   RX2RW: 8,
-  /** Nothing; the first access makes it {@link RWX} and is reported, but waits for nobody. */
+  /** Nothing; the first access makes it {@link RWX} and is reported, but the virtual CPU is not paused. */
   N2RWX: 9,
   /** The default of the domain or the view. Only in requests. */
   DEFAULT: 10,

@@ -235,7 +235,7 @@ describe('attributes that take rights away', () => {
     expect(guest.protect([range(0x200, 0x201, RW)])).toBe(0);
     expect(letters(guest)).toBe('rwxu');
     expect(guest.of('protected')[0]?.result.weakened).toHaveLength(1);
-    // The owner can say that nobody is to execute there, which the guest has no words for.
+    // The owner can deny user execution, too, which the guest's request cannot express.
     guest.vm.protect([own(READ)]);
     expect(letters(guest)).toBe('r---');
   });
@@ -292,7 +292,7 @@ describe('a denied access', () => {
     expect(guest.of('denied')).toMatchObject([{ vcpu: 0, verdict: 'page-fault' }]);
   });
 
-  test('becomes #PF at an address that nobody can know', () => {
+  test('becomes #PF at an address that the exit does not tell', () => {
     expect(store(answering('page-fault'))).toMatchObject({
       vector: 14,
       errorCode: 3,

@@ -49,7 +49,7 @@ const NEEDS: Int32Array = Int32Array.from({ length: 32 }, (_, bits) => {
   return need;
 });
 
-/** Needs that no rights word meets: nobody has looked yet, and the checks of the first stage refuse. */
+/** Needs that no rights word meets: not looked up yet, and the checks of the first stage refuse. */
 const UNJUDGED = 1 << 30;
 const DENIED = 1 << 29;
 

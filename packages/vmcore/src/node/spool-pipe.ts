@@ -15,7 +15,7 @@ const PATIENCE_AT_INPUT_MS = 60_000;
  *
  * @param descriptor stays the caller's; that of the file is for the caller to close
  * @param named it was opened by its name, with O_NONBLOCK: its writer may yet come. Standard input has one from the beginning
- * @throws {VmcoreError} when nobody writes to it, nothing comes from it, or more than 8 GiB
+ * @throws {VmcoreError} when no process writes to it, nothing comes from it, or more than 8 GiB
  */
 export function spoolPipe(path: string, descriptor: number, named: boolean): TemporaryFile {
   const patience = named ? PATIENCE_MS : PATIENCE_AT_INPUT_MS;
@@ -32,10 +32,10 @@ export function spoolPipe(path: string, descriptor: number, named: boolean): Tem
         silentSince = Date.now();
         continue;
       }
-      // A pipe that nobody has opened for writing yet looks as if it were at its end.
+      // A pipe that no process has opened for writing yet looks as if it were at its end.
       if (length === 0 && (spool.size > 0 || !named)) break;
       if (Date.now() - silentSince > patience) {
-        const who = length === 0 ? 'nobody writes to this pipe' : 'nothing comes from this pipe';
+        const who = length === 0 ? 'no process writes to this pipe' : 'nothing comes from this pipe';
         throw new VmcoreError(`${path}: ${who}, for ${patience / 1000} seconds: expected a dump`);
       }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);

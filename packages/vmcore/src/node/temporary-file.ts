@@ -9,7 +9,7 @@ const ZEROS = new Uint8Array(2 ** 16);
 /** What is left free on the disk for others; looked at whenever so much was written. */
 const LEAST_FREE = 2 ** 28;
 
-/** A file that nobody else sees, and that is gone with its descriptor. */
+/** A file without a name, which is gone with its descriptor. */
 export interface TemporaryFile {
   /** For the caller to close. */
   readonly descriptor: number;

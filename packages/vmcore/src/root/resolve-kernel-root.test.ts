@@ -102,7 +102,7 @@ describe('the root of the kernel', () => {
     }
   });
 
-  it('is nobody when none proves to be, and the reasons are told', () => {
+  it('is not found when none proves to be, and the reasons are told', () => {
     expect(() => resolveKernelRoot(coreOf(kernel, [trampoline, 0x7777, guest, trampoline]))).toThrow(
       /^no page table of the dump proves to be its kernel's root: CR3 of CPU 0, 0x[0-9a-f]+, has no direct map .*; CR3 of CPU 1, 0x7777000, is not in the dump; CR3 of CPU 1 with bit 12 cleared, 0x7776000, is not in the dump; CR3 of CPU 2, 0x[0-9a-f]+, has no direct map [^;]*$/,
     );
@@ -135,7 +135,7 @@ describe('the root of the kernel', () => {
     });
     for (const [stext, why] of [
       ['ffffffff84000000', 'does not map _stext at 0xffffffff84000000, where VMCOREINFO has'],
-      ['ffffffff81200000', 'lets nobody execute _stext at 0xffffffff81200000, where'],
+      ['ffffffff81200000', 'has no executable mapping of _stext at 0xffffffff81200000, where'],
       [
         'ffffffff81100000',
         'has an image with _stext at 0xffffffff81100000 at 0x1100000: by VMCOREINFO it is at 0x1300000',

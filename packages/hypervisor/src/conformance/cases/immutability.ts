@@ -18,7 +18,7 @@ const NOTHING = { ranges: [], otherwise: ALL, cr0: 0n, cr4: 0n } as const;
 
 type PerPage = Extract<Immutability, { kind: 'per-page' }>;
 
-/** Pages that nobody may change, and who may nevertheless. */
+/** Immutable pages, and who may change them nevertheless. */
 export function immutabilityCases(setup: ConformanceSetup): readonly ConformanceCase[] {
   const { immutability } = setup.hypervisor.capabilities;
   const cases: ConformanceCase[] = [];
@@ -26,7 +26,7 @@ export function immutabilityCases(setup: ConformanceSetup): readonly Conformance
     cases.push({ area: 'immutability', name, run });
   };
   if (immutability.kind !== 'per-page') {
-    add('a page cannot be made immutable, and nobody is told that it was', () => {
+    add('a page cannot be made immutable, and no answer says that it was', () => {
       const { refused, weakened } = createKitGuest(setup).vm.protect([LOCKED]);
       require(refused?.why === 'unsupported' || weakened.length > 0, 'immutable is promised and not kept');
     });
@@ -69,7 +69,7 @@ export function immutabilityCases(setup: ConformanceSetup): readonly Conformance
   if (undoneBy !== 'policy-owner') {
     add(
       undoneBy === 'nobody'
-        ? 'nobody undoes it: no restored state, no kexec and no reset'
+        ? 'nothing undoes it: no restored state, no kexec and no reset'
         : 'the VMM undoes it, as declared, by replacing all that is enforced',
       () => replaced(setup, undoneBy),
     );

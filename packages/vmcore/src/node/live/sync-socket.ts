@@ -32,7 +32,7 @@ interface Told {
   readonly ended?: string;
 }
 
-/** Connects to the Unix socket at `path`. @throws {VmcoreError} when nobody listens there */
+/** Connects to the Unix socket at `path`. @throws {VmcoreError} when no process listens there */
 export function connectSync(path: string): SyncSocket {
   // The thread sleeps in Atomics.wait until the worker has counted one more message.
   const count = new Int32Array(new SharedArrayBuffer(4));
