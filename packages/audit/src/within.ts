@@ -30,7 +30,7 @@ export function framesOfSection(
   return { start: (start - distance) as Gfn, end: (end - distance) as Gfn };
 }
 
-/** The vsyscall page is a page of the image (`__vsyscall_page`); another frame at its address is none. */
+/** The vsyscall page is a page of the image (`__vsyscall_page`); another frame at its address is not. */
 export function isVsyscallPage({ sections: { image, distance } }: AuditedKernel, mapping: Mapping): boolean {
   const at = mapping.guestFrame + distance;
   return mapping.region === 'vsyscall' && at >= image.start && at < image.end;

@@ -74,7 +74,7 @@ export interface EptLeafOptions {
 /**
  * The bits of a leaf entry, without address and bit 7, for `map` and `installLeaf`.
  *
- * @throws {EptError} for rights that are none or a misconfiguration (W without R), or a reserved memory type
+ * @throws {EptError} for rights that are empty or a misconfiguration (W without R), or a reserved memory type
  */
 export function eptLeaf(options: EptLeafOptions): U64 {
   const { rights, memoryType = EptMemoryType.WB } = options;

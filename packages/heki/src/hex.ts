@@ -9,7 +9,7 @@ export function hex16(value: number | bigint): string {
 /**
  * A virtual address as people paste it: hexadecimal, with or without `0x`, digits grouped by `_` or not.
  *
- * @throws {UsageError} when it is none
+ * @throws {UsageError} when it is not one
  */
 export function parseVirtualAddress(text: string): VirtualAddress {
   const digits = /^(?:0x)?([0-9a-f_]+)$/i.exec(text)?.[1]?.replaceAll('_', '') ?? '';

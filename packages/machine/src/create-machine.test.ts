@@ -108,7 +108,7 @@ describe('the attacks', () => {
     expect(outcomes({ spuriousFaults: 'for-ever' }, protect)).toEqual(endless);
   });
 
-  test('leave page tables and registers as they found them, whatever came of them', () => {
+  test('leave page tables and registers as they found them, whatever their outcome', () => {
     for (const prepare of [() => {}, protect]) {
       const { machine, targets, kernel } = machineOf();
       prepare(machine);

@@ -1,7 +1,7 @@
 import type { FrameRange, Gfn, Pfn, U64 } from '@heki/physical-memory';
 import { entryWord, frameIn, spanOf, type TableStore } from './table-store.ts';
 
-/** What came of an edit. */
+/** The outcome of an edit. */
 export interface SecondLevelEdit {
   /** `undefined` when all was done; else the first frame not done, because no frame was left for a table. */
   readonly stoppedAt: Gfn | undefined;

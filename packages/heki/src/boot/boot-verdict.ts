@@ -13,10 +13,10 @@ import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
 import type { Verdict } from '../verdict/verdict.ts';
 import type { Warning } from '../warning.ts';
 
-/** Outcomes of early init that somebody wanted so: a kernel or a hypervisor without Heki. */
+/** Outcomes of early init that were asked for: a kernel or a hypervisor without Heki. */
 const WANTED: ReadonlySet<string> = new Set(['disabled', 'no-hypervisor']);
 
-/** What comes of a kernel's life, for the exit code and its readers. */
+/** The outcome of a kernel's life, for the exit code and its readers. */
 export function bootVerdict(machine: LinuxMachine, result: ScenarioResult, strictness: Strictness): Verdict {
   const inForce = isInForce(machine);
   const { early, late } = machine.kernel.hekiInit;

@@ -62,7 +62,7 @@ export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator
   }
 }
 
-/** How many bytes came, 0 at the end; `undefined` when there are none yet. */
+/** How many bytes came, 0 at the end; `undefined` when none have come yet. */
 async function readSome(file: FileHandle, target: Uint8Array): Promise<number | undefined> {
   try {
     return (await file.read(target, 0, target.length, null)).bytesRead;

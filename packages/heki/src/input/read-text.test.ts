@@ -95,7 +95,7 @@ describe('a text', () => {
     expect(await refusal(file('damaged.gz', damaged))).toContain('damaged.gz: not a valid gzip file (');
   });
 
-  test('that is none is refused', async () => {
+  test('that is not one is refused', async () => {
     expect(await refusal(file('binary', Uint8Array.of(0x7f, 0xff, 0xfe)))).toContain(
       'binary: not text in UTF-8: expected a small text',
     );

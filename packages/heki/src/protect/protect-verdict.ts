@@ -13,7 +13,7 @@ type Judged = Pick<
   'early' | 'late' | 'hypercalls' | 'inForce' | 'granted' | 'attacks' | 'profile' | 'strict'
 >;
 
-/** What comes of protecting and attacking a kernel, for the exit code and its readers. */
+/** The outcome of protecting and attacking a kernel, for the exit code and its readers. */
 export function protectVerdict(report: Judged): Verdict {
   const { inForce, profile, strict } = report;
   const refusal = refusalOf(report);
@@ -47,7 +47,7 @@ function findings({ granted, inForce, attacks }: Judged, refusal: Refusal | unde
       ? [
           {
             id: 'walk-cut-short',
-            message: 'the walk of the page tables was cut short: what the rest maps is not known',
+            message: 'the page tables have no end: what all of them map is not known',
           } satisfies Finding,
         ]
       : []),

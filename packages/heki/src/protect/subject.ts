@@ -50,7 +50,7 @@ export interface SubjectOptions extends AddressSpaceOptions {
 /**
  * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
  *
- * @throws {UsageError} for a processor that there is none of
+ * @throws {UsageError} for an unknown processor
  * @throws {InputError} when the snapshot or the memory map is damaged, or what is beside the snapshot belongs to another guest
  */
 export async function openSubject(path: string | undefined, options: SubjectOptions): Promise<Subject> {

@@ -40,7 +40,7 @@ export interface EndState {
   readonly frames: number;
 }
 
-/** What came of a kernel's life. */
+/** The outcome of a kernel's life. */
 export interface ReplayReport extends Pick<MachineSettings, 'profile' | 'defects' | 'mbec'> {
   readonly calls: number;
   /** Hypercalls 14. */

@@ -414,7 +414,7 @@ export const JSON_SHAPES = {
                 reason: z.string().min(1),
               })
               .nullable()
-              .describe('What came of the access at which its thread died or stands still'),
+              .describe('The outcome of the access at which its thread died or stands still'),
             log: z.array(z.string()).describe('Failed expectations included'),
           }),
         ),

@@ -154,7 +154,7 @@ describe('a hostile page list', () => {
     expect(honestWith((page) => page.set([0xfffff000, 0xffffffff], 14))).toMatchObject(epa);
   });
 
-  it('is refused when permissions are none or unknown', () => {
+  it('is refused when permissions are empty or unknown', () => {
     const fault = { code: 'bad-permissions', page: 0, offset: 64 };
     for (const words of [[0], [16], [1, 1], [0xffffffff, 0xffffffff]]) {
       expect(honestWith((page) => page.set(words, 16))).toMatchObject(fault);

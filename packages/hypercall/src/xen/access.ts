@@ -21,7 +21,7 @@ export type XenAccessType = Exclude<(typeof XenAccess)[keyof typeof XenAccess], 
 
 const NAMES = ['n', 'r', 'w', 'rw', 'x', 'rx', 'wx', 'rwx', 'rx2rw', 'n2rwx', 'default'];
 
-/** An access type as Xen names it: `rx`, `n2rwx`; the number for a value that is none. */
+/** An access type as Xen names it: `rx`, `n2rwx`; the number for an unknown value. */
 export function xenAccessText(access: number): string {
   return NAMES[access] ?? String(access);
 }

@@ -78,7 +78,7 @@ test('a page that is no RAM ends the call there, and what came before stays and 
   expect(modify(guest, [2 ** 52], 1)).toEqual({ status: HvStatus.OPERATION_DENIED, repsCompleted: 0 });
 });
 
-test('510 pages are one call and 511 are none', () => {
+test('510 pages fit one call and 511 do not', () => {
   const guest = createTestGuest();
   const pages = Array.from({ length: 511 }, (_, i) => 0x400 + i);
   expect(modify(guest, pages.slice(0, 510), 1)).toEqual({ status: 0, repsCompleted: 510 });

@@ -24,7 +24,7 @@ export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?
   });
 }
 
-/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is none */
+/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is malformed */
 export function addRegion(
   vm: VmState,
   { start, frames, backing, readOnly, largestLeaf = 262144 }: GuestMemoryRegion,

@@ -193,7 +193,7 @@ describe('attributes that take rights away', () => {
     expect(guest.cpu.load(kernelVa(0x20_1000), 8).kind).toBe('done');
   });
 
-  test('leave full access where there are none', () => {
+  test('leave full access where they are absent', () => {
     const guest = create();
     guest.vm.protect([own(READ)]);
     expect(set(guest, 0n)).toBe(0);
@@ -220,7 +220,7 @@ describe('attributes that take rights away', () => {
     ['no reading, but writing', 1n | 4n | 0x10n, {}],
     ['no reading, but executing', 1n | 2n | 4n, {}],
     ['the private bit', 8n, {}],
-    ['a bit that is none', 0x20n, {}],
+    ['a bit outside the register', 0x20n, {}],
     ['one kind of execution, without MBEC', 4n, { mbec: false }],
   ] as const)('do not take %s', (_what, attributes, options) => {
     expect(set(create({}, options), attributes)).toBe(EINVAL);

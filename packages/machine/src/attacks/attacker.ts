@@ -23,7 +23,7 @@ export interface FoundEntry {
   readonly value: bigint;
 }
 
-/** What came of one instruction. */
+/** The outcome of one instruction. */
 export interface Attempt<Value = undefined> {
   readonly step: AttackStep;
   /** The result, when it completed. */

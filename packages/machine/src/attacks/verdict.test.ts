@@ -247,7 +247,7 @@ describe.each(NAMES)('on %s', (name) => {
   });
 });
 
-test('a #GP by LASS or for an address that is none is the processor, which says which', () => {
+test('a #GP by LASS or for a non-canonical address is the processor, which says which', () => {
   const at = (va: bigint, cr4: bigint) =>
     machineOn(BACKENDS.kvm as Backend, {
       heki: false,

@@ -67,7 +67,7 @@ describe('a scenario', () => {
       { expectRights: [{ of: 'every page', grants: 'w' }] },
       'file.json at expectRights.0.grants: "w": expected',
     ],
-  ])('that is none is refused with its place: %j', (value, message) => {
+  ])('that is malformed is refused with its place: %j', (value, message) => {
     expect(() => parseScenario(value, 'file.json')).toThrow(ScenarioError);
     expect(() => parseScenario(value, 'file.json')).toThrow(message);
   });

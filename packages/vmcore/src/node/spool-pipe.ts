@@ -48,7 +48,7 @@ export function spoolPipe(path: string, descriptor: number, named: boolean): Tem
   }
 }
 
-/** How many bytes came, 0 at the end; `undefined` when there are none yet. */
+/** How many bytes came, 0 at the end; `undefined` when none have come yet. */
 function readSome(path: string, descriptor: number, target: Uint8Array): number | undefined {
   try {
     return readSync(descriptor, target);

@@ -317,7 +317,7 @@ describe('the root of the kernel', () => {
     );
   });
 
-  it('has text in memory: what a device decodes is none, even when it can be executed', () => {
+  it('has text in memory: what a device decodes is not text, even when it can be executed', () => {
     const bare = buildKernel(PLAN);
     const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x100), end: gfn(0x110) }] });
     const root = bare.kernelRoots.process;

@@ -18,7 +18,7 @@ export interface AddressSpace {
    *
    * @param bits a present leaf laid out as a PTE, without the address; bit 7 is PAT
    * @param largest the largest leaf to use; default: what the address space allows
-   * @throws {X86Error} when the range, the target or the bits are none
+   * @throws {X86Error} when the range, the target or the bits are invalid
    */
   map(start: VirtualFrame, end: VirtualFrame, target: Gfn, bits: U64, largest?: LeafLevel): EditResult;
   /** Removes all mappings of the range, splitting leaves that straddle its ends. @throws {X86Error} as {@link map} */

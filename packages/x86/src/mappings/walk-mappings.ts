@@ -60,7 +60,7 @@ class Leaf implements MappingLeaf {
   places = 1;
 }
 
-/** One walk: its settings and what came of it so far. */
+/** One walk: its settings and its result so far. */
 class MappingWalk {
   stoppedAt: VirtualFrame | undefined;
   leaves = 0;

@@ -99,7 +99,7 @@ function replaced(setup: ConformanceSetup, undoneBy: 'nobody' | 'vmm'): void {
   const restored = guest.vm.restore(NOTHING);
   guest.bringIntoForce();
   if (undoneBy === 'vmm') {
-    // Whatever else the VMM has to undo it with is none of the contract's.
+    // How else the VMM could undo it is outside the contract.
     if (!restored) return;
     guest.model.clear();
     require(guest.protect(attempt), 'the page is immutable although the VMM replaced everything');

@@ -19,7 +19,7 @@ interface Reply {
 /** More than QEMU says to any command here. */
 const MOST_TEXT = 2 ** 24;
 
-/** Connects to QEMU's socket at `path` and leaves the negotiation behind. @throws {VmcoreError} when it is none of QEMU's */
+/** Connects to QEMU's socket at `path` and leaves the negotiation behind. @throws {VmcoreError} when it is not QEMU's */
 export function connectQmp(path: string): Qmp {
   const socket = connectSync(path);
   let text = '';
