@@ -10,7 +10,7 @@ import {
   TOLD,
 } from '@heki-internal/vectors/sequences';
 
-/** Steps that are no instructions, by number, as `guest.S` has them. */
+/** Steps that are not instructions, by number, as `guest.S` has them. */
 const START_OVER = 0;
 const POKE = 1;
 const PEEK = 2;

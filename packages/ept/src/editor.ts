@@ -109,7 +109,7 @@ export function eptRightsChange(rights: number): LeafChange {
 function checkRights(rights: number): void {
   if ((rights & ~EPT_RIGHTS) !== 0 || rights === 0) {
     throw new EptError(
-      `0x${rights.toString(16)} are no EPT rights: expected an OR of R, W, X and XU of EptLow`,
+      `0x${rights.toString(16)} are not EPT rights: expected an OR of R, W, X and XU of EptLow`,
     );
   }
   if ((rights & EptLow.W) !== 0 && (rights & EptLow.R) === 0) {

@@ -15,7 +15,7 @@ export function parseVirtualAddress(text: string): VirtualAddress {
   const digits = /^(?:0x)?([0-9a-f_]+)$/i.exec(text)?.[1]?.replaceAll('_', '') ?? '';
   if (digits === '' || digits.replace(/^0+/, '').length > 16) {
     throw new UsageError(
-      `"${text}" is no virtual address: expected at most 16 hexadecimal digits, as 0xffffffff81000000`,
+      `"${text}" is not a virtual address: expected at most 16 hexadecimal digits, as 0xffffffff81000000`,
     );
   }
   return virtualAddress(BigInt(`0x${digits}`));

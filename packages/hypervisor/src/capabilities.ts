@@ -19,7 +19,7 @@ export type Immutability =
       /** A page can be marked, and later requests for it are refused. */
       readonly kind: 'per-page';
       /**
-       * - `policy-owner`: by any later request of its own, which is no guest's
+       * - `policy-owner`: by any later request of its own, which is not a guest's
        * - `vmm`: by no request, only by replacing all that is enforced ({@link VirtualMachine.restore}, reset)
        */
       readonly undoneBy: 'nobody' | 'vmm' | 'policy-owner';

@@ -123,7 +123,7 @@ describe('the attacks', () => {
     }
   });
 
-  test('are judged by the bytes: a store that completes where nothing keeps it is no success', () => {
+  test('are judged by the bytes: a store that completes where nothing keeps it is not a success', () => {
     const kernel = smallKernel();
     const forgetful: PhysicalMemory<Gfn> = {
       page: (frame) => kernel.memory.page(frame),

@@ -68,7 +68,7 @@ export type TransformOf<Value, Frame extends FrameNumber> = (
  * merges when its parts agree again. Ranges are `start` .. `end` - 1; an empty one is allowed and does nothing.
  *
  * Functions that are handed in must neither throw nor use the table. All methods throw {@link MemoryTableError} for frames that
- * are no range or above what the geometry covers (unless B-G8 makes those alias).
+ * are not a range or above what the geometry covers (unless B-G8 makes those alias).
  */
 export interface MemoryTable<Value, Frame extends FrameNumber = Gfn> {
   readonly geometry: MemoryTableGeometry;

@@ -148,7 +148,7 @@ export function isAttack(step: Step): step is Step & { do: 'attack' | 'race' } {
   return 'how' in step;
 }
 
-/** An attack that had nothing to attack is no finding, unless the step says in so many words what it expects. */
+/** An attack that had nothing to attack is not a finding, unless the step says in so many words what it expects. */
 function isExpected(step: Step, verdict: StepVerdict): boolean {
   return verdict === expectedVerdict(step) || (verdict === 'not-tried' && step.expect === undefined);
 }

@@ -46,7 +46,7 @@ export class HekiStruct {
     if (!this.#driverIsStored && this.#driver !== undefined) this.driver = this.#driver;
   }
 
-  /** `heki.hypervisor` is no null pointer. */
+  /** `heki.hypervisor` is not a null pointer. */
   get hasHypervisor(): boolean {
     const { heki } = this.#variables;
     return this.#variables.load(at(heki, HYPERVISOR), 8) !== 0n;

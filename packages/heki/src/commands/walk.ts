@@ -148,7 +148,7 @@ function parseRange(text: string): { start: VirtualFrame; end: VirtualFrame } {
   const [first = '', last, more] = text.split('-');
   if (last === undefined || more !== undefined) {
     throw new UsageError(
-      `--range: "${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000`,
+      `--range: "${text}" is not a range: expected START-END, as ffffffff81000000-ffffffff82000000`,
     );
   }
   const start = parseVirtualAddress(first);

@@ -42,7 +42,7 @@ describe('a module', () => {
       /mjs:2:7: cannot be loaded: RangeError: so \\x1b\[31mred$/,
     ],
     [
-      'code that throws what is no error',
+      'code that throws what is not an error',
       () => file('throw Object.create(null);'),
       /cannot be loaded: something that cannot be printed$/,
     ],

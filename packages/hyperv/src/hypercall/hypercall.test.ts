@@ -62,7 +62,7 @@ test('VTL1 restricts VTL0 page by page, and may relax again: nothing is immutabl
   expect(guest.store(0x20_0000)).toBe(true);
 });
 
-test('a page that is no RAM ends the call there, and what came before stays and is counted', () => {
+test('a page that is not RAM ends the call there, and what came before stays and is counted', () => {
   const guest = createTestGuest();
   expect(modify(guest, [0x300, 0x301, 0x5000, 0x302], 1)).toEqual({
     status: HvStatus.OPERATION_DENIED,

@@ -144,7 +144,7 @@ export function createLockedRegisters(): LockedRegisters {
         // LVBS lets no load of a table register through again, not even with the same value.
         return starting.delete(key(vp, register)) || !table;
       }
-      // With paging on, CR0 must be what it was: a processor that took INIT is no way around the lock.
+      // With paging on, CR0 must be what it was: a processor that took INIT is not a way around the lock.
       return starting.has(key(vp, register)) && !(register === HvRegister.CR0 && (value & CR0.PG) !== 0n);
     },
     started(vtl1, vp) {

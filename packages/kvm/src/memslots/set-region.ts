@@ -45,7 +45,7 @@ export function addRegion(
     throw new HypervisorError(
       error === -Errno.EEXIST
         ? `${range} overlap other memory of the guest`
-        : `${range} are no region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
+        : `${range} are not a region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
     );
   }
 }

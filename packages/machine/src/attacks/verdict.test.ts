@@ -107,7 +107,7 @@ const UNDEFINED_BIT = 1n << 26n;
 describe.each(NAMES)('on %s', (name) => {
   const backend = BACKENDS[name] as Backend;
 
-  test('a #GP by a rule of the processor is no pin, with Heki and without', () => {
+  test('a #GP by a rule of the processor is not a pin, with Heki and without', () => {
     for (const heki of [false, true]) {
       const { attack } = machineOn(backend, { heki });
       // The one bit that no backend pins and these processors do not have.

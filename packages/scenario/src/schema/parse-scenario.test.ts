@@ -99,7 +99,7 @@ describe('a scenario', () => {
     ['', 'file.json'],
     ['['.repeat(200_000), 'file.json'],
     [`${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'file.json'],
-  ])('that is no JSON is refused with the place where it stops being that: %#', (text, message) => {
+  ])('that is not JSON is refused with the place where it stops being that: %#', (text, message) => {
     expect(refusalOf(text).message).toContain(message);
   });
 

@@ -50,7 +50,7 @@ export function loadTable(
   );
 }
 
-/** Registers that these give are no secret to user code unless UMIP makes them one (SDM 3A 2.5). They never exit here. */
+/** Registers that these give are readable by user code unless UMIP hides them (SDM 3A 2.5). They never exit here. */
 function store<Value>(
   mnemonic: string,
   nothing: Value,

@@ -91,7 +91,7 @@ export class Mmu {
   #ownTag = -1;
   #globalTag = -1;
   #keys = false;
-  /** CR4.LASS: cached translations are no way around it. */
+  /** CR4.LASS: cached translations do not get around it. */
   #lass = false;
   /** What each access needs of a rights word with each XD, R/W and U/S: of {@link NEEDS}, or DENIED, or UNJUDGED. */
   readonly #needs = new Int32Array(256);

@@ -192,7 +192,7 @@ describe('the cache of translations', () => {
 });
 
 describe('a range', () => {
-  it('takes with it what begins in it, has the tag and one of the rights, and is no 1-GiB page', () => {
+  it('takes with it what begins in it, has the tag and one of the rights, and is not a 1-GiB page', () => {
     const cached = [
       [0x3ff, 0, 5, 1, 'before'],
       [0x400, 0, 5, 1, 'dropped'],

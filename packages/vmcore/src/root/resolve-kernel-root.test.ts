@@ -394,7 +394,7 @@ describe('the root of the kernel', () => {
     );
   });
 
-  it('is no direct map that is there twice', () => {
+  it('is not a direct map that is there twice', () => {
     const twice = buildKernel(PLAN);
     const root = twice.memory.writablePage(twice.kernelRoots.process);
     root?.copyWithin(2 * 300, 2 * 273, 2 * 274);
@@ -403,10 +403,10 @@ describe('the root of the kernel', () => {
     );
   });
 
-  it('is no table of a lower level, whose leaves would be a GiB large', () => {
+  it('is not a table of a lower level, whose leaves would be a GiB large', () => {
     const { memory, text } = kernel;
     const table = gfn(Math.floor((memory.page(process)?.[2 * 511] ?? 0) / 4096));
-    // The image lies in that table's last but one entry; 2-MiB leaves under it are no 1-GiB leaves.
+    // The image lies in that table's last but one entry; 2-MiB leaves under it are not 1-GiB leaves.
     expect(Math.floor(text / 2 ** 18) % 512).toBe(510);
     expect(() => resolveKernelRoot(coreOf(kernel, [table]))).toThrow('has no direct map');
   });

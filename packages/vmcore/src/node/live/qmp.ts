@@ -33,7 +33,7 @@ export function connectQmp(path: string): Qmp {
         text = text.slice(end + 1);
         return first;
       }
-      if (text.length > MOST_TEXT) throw new VmcoreError(`${path}: this is no QMP: a line without an end`);
+      if (text.length > MOST_TEXT) throw new VmcoreError(`${path}: this is not QMP: a line without an end`);
       text += socket.receive();
     }
   }
@@ -54,7 +54,7 @@ export function connectQmp(path: string): Qmp {
     try {
       return Object(JSON.parse(json));
     } catch (cause) {
-      throw new VmcoreError(`${path}: this is no QMP: ${JSON.stringify(json.slice(0, 60))}`, { cause });
+      throw new VmcoreError(`${path}: this is not QMP: ${JSON.stringify(json.slice(0, 60))}`, { cause });
     }
   }
 
