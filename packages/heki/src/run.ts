@@ -36,6 +36,7 @@ Examples:
   heki walk                                                          every leaf of the kernel that comes with heki
   heki walk guest.elf.gz                                             of the kernel half of a dump
   heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
+  heki walk guest.elf --range _stext-_etext --symbols                the same by its symbols, and named
   heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
   heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
   heki walk guest.elf.gz --format json | jq '.leaves[] | select(.effective == "rwx")'`;
@@ -45,9 +46,22 @@ Examples:
   heki translate 0xffffffff81000000                               in the kernel that comes with heki
   heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
+  heki translate guest.elf vfs_read+0x10 --access write           by a symbol, out of the kernel's own memory
   heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
   heki translate guest.elf.gz 0x401945 --cr3 0x5d10000            in the other half of page-table isolation
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
+
+const SYMBOLS_EXAMPLES = `
+Examples:
+  heki symbols guest.elf                          all of them, as /proc/kallsyms lists them
+  heki symbols guest.elf vfs_read                 where one is
+  heki symbols guest.elf '__x64_sys_*'            those of a pattern
+  heki symbols guest.elf ffffffff813a5b10         what is there: vfs_read+0x10, in kernel text
+  heki symbols guest.elf 'vfs_read+0x10/0x1b0'    as a trace of the kernel's has it
+  heki symbols small.elf.gz --symbols System.map  of a dump without contents
+  heki symbols guest.elf --json | jq '.kaslr'
+
+Exit codes: 0 found, 1 no symbol of that name, 2 called wrongly, 3 the snapshot cannot be read or has no symbols.`;
 
 const BOOT_EXAMPLES = `
 Examples:
@@ -152,6 +166,13 @@ function cr3Option(meaning: string): Option {
       throw new InvalidArgumentError('Expected up to 16 hexadecimal digits, as 0x2a10000.');
     return BigInt(`0x${digits}`);
   });
+}
+
+function symbolsOption(): Option {
+  return new Option(
+    '--symbols <file>',
+    "the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+  );
 }
 
 /** Adds what can be said of a snapshot whose kernel a command looks at. */
@@ -338,7 +359,11 @@ With --json an error is JSON, too, on standard output.`,
     .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('the address space at this value of CR3, as it is'))
     .addOption(encryptionBitOption())
-    .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
+    .option('--range <VA-VA>', 'only these addresses, hexadecimal or SYMBOL+OFFSET, the end exclusive')
+    .option(
+      '--symbols [file]',
+      "name what begins at the addresses, by the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+    )
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addHelpText('after', WALK_EXAMPLES)
@@ -353,7 +378,8 @@ With --json an error is JSON, too, on standard output.`,
     .description('Decodes the page-table entry of each level, and says what the access meets and why.')
     .usage('[options] [SNAPSHOT] <VA>')
     .argument(...SNAPSHOT)
-    .argument('[VA]', 'virtual address, hexadecimal')
+    .argument('[VA]', 'virtual address, hexadecimal, or SYMBOL+OFFSET')
+    .addOption(symbolsOption())
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
@@ -367,6 +393,28 @@ With --json an error is JSON, too, on standard output.`,
       const [snapshot, address] = second === undefined ? [undefined, first] : [first, second];
       if (address === undefined) throw new UsageError('missing VA: expected a virtual address');
       finished(await translate(snapshot, address, options, io));
+    });
+
+  program
+    .command('symbols')
+    .summary('what is where in a kernel: names to addresses, and back')
+    .description(
+      "Decodes the kernel's own table of symbols, kallsyms, out of a snapshot's memory, and tells where KASLR has them.",
+    )
+    .argument('<SNAPSHOT>', DUMP)
+    .argument(
+      '[NAME|ADDRESS]',
+      'a symbol, a pattern with * and ?, SYMBOL+OFFSET, or an address, hexadecimal (default: all)',
+    )
+    .addOption(symbolsOption())
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', SYMBOLS_EXAMPLES)
+    .action(async (snapshot: string, what: string | undefined, options) => {
+      const { symbols } = await import('./commands/symbols.ts');
+      finished(await symbols(snapshot, what, options, io));
     });
 
   program

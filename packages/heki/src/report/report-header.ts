@@ -19,6 +19,7 @@ const SCHEMA_VERSIONS = {
   extract: 1,
   protect: 1,
   replay: 1,
+  symbols: 1,
   translate: 1,
   walk: 1,
   workloads: 1,
