@@ -1,14 +1,13 @@
 import { type Gfn, gfn, PAGE_SIZE, type PageView } from '@heki/physical-memory';
 import { addressHigh, EntryLow, entryFrame } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
+import { DUMP_LIMITS } from '../limits.ts';
 import type { Vmcore } from '../vmcore.ts';
 import { KERNEL_SLOT } from './kernel-tables.ts';
 
 /** What every table of a kernel has set in the entries of its root: present, writable. */
 const TABLE = EntryLow.P | EntryLow.RW;
 const LAST_SLOT = 511;
-/** Bytes of a dump that are looked through: 64 GiB. */
-const MOST_BYTES = 2 ** 36;
 
 /**
  * The pages of a dump that may be the root of a kernel's tables, for a dump that names none: in the upper half every present entry
@@ -19,9 +18,9 @@ const MOST_BYTES = 2 ** 36;
  */
 export function rootsByStructure({ memory, segments, encryption }: Vmcore): Gfn[] {
   const bytes = segments.reduce((sum, { start, end }) => sum + (end - start), 0);
-  if (bytes > MOST_BYTES) {
+  if (bytes > DUMP_LIMITS.searchedBytes) {
     throw new VmcoreError(
-      `nothing in the dump names the root of its kernel's page tables, and its ${Math.ceil(bytes / 2 ** 30)} GiB are more than the ${MOST_BYTES / 2 ** 30} that are looked through for one`,
+      `nothing in the dump names the root of its kernel's page tables, and its ${Math.ceil(bytes / 2 ** 30)} GiB are more than the ${DUMP_LIMITS.searchedBytes / 2 ** 30} that are looked through for one`,
     );
   }
   const addressBits = addressHigh(encryption?.bit);

@@ -1,5 +1,6 @@
 import { PAGE_SIZE } from '@heki/physical-memory';
 import type { ByteSource } from '../../byte-source.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 import type { Note } from '../../note.ts';
 import { parseVmcoreinfo } from '../../vmcoreinfo.ts';
 import { type DumpContents, type DumpWarning, hasText, type ReadSettings } from '../dump-format.ts';
@@ -10,8 +11,6 @@ import { createSegmentMemory } from '../elf/segment-memory.ts';
 const BEGINNING = 'OSRELEASE=';
 /** What is read at a time. */
 const CHUNK = 2 ** 20;
-/** Bytes that are looked through: 64 GiB. Part of an image could show one copy where there are others that disagree. */
-const MOST_BYTES = 2 ** 36;
 /** More copies of VMCOREINFO than a guest has. */
 const MOST_COPIES = 16;
 
@@ -27,7 +26,7 @@ export function imageContents(
   format: string,
 ): DumpContents {
   const bytes = segments.reduce((sum, { start, end }) => sum + (end - start), 0);
-  const found = bytes > MOST_BYTES ? [] : vmcoreinfoPages(source, segments);
+  const found = bytes > DUMP_LIMITS.searchedBytes ? [] : vmcoreinfoPages(source, segments);
   const [first] = found;
   const agree = found.every((note) => saysTheSame(note, first));
   return {
@@ -35,13 +34,13 @@ export function imageContents(
     memory: createSegmentMemory(source, segments, cachePages),
     segments: segments.map(({ start, end }) => ({ start, end })),
     notes: first === undefined || !agree ? [] : [first],
-    warnings: bytes > MOST_BYTES ? [UNSEARCHED] : [],
+    warnings: bytes > DUMP_LIMITS.searchedBytes ? [UNSEARCHED] : [],
   };
 }
 
 const UNSEARCHED: DumpWarning = {
   id: 'unsearched',
-  message: `the image is larger than ${MOST_BYTES / 2 ** 30} GiB, so it was not looked through for VMCOREINFO`,
+  message: `the image is larger than ${DUMP_LIMITS.searchedBytes / 2 ** 30} GiB, so it was not looked through for VMCOREINFO`,
 };
 
 function vmcoreinfoPages(source: ByteSource, segments: readonly ElfSegment[]): Note[] {
