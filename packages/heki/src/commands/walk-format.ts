@@ -3,6 +3,7 @@ import type { KernelNames, Place } from '@heki/symbols';
 import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
 import { EntryHigh, EntryLow, type MappingLeaf, type MappingWalkResult, PageRights } from '@heki/x86';
 import { hex16 } from '../hex.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { symbolText } from '../names/place-text.ts';
 import { reportHeader } from '../report/report-header.ts';
 import type { Screen } from '../report/screen.ts';
@@ -136,9 +137,6 @@ function createTable({ columns: room }: Screen, names: KernelNames | undefined):
   };
 }
 
-/** Stretches of shared tables that JSON lists at most: hostile tables may have millions. */
-const MOST_SHARED = 2 ** 16;
-
 function createJson(_: Screen, names: KernelNames | undefined): WalkFormat {
   let separator = '';
   const sharedTables: unknown[] = [];
@@ -171,7 +169,7 @@ function createJson(_: Screen, names: KernelNames | undefined): WalkFormat {
       return line;
     },
     shared({ first: { virtualFrame, frames, table, visitedAt, mappings }, places }) {
-      if (sharedTables.length < MOST_SHARED) {
+      if (sharedTables.length < COMMAND_LIMITS.sharedTables) {
         sharedTables.push({
           va: hex(virtualAddressOf(virtualFrame)),
           pages: frames * places,
