@@ -98,7 +98,7 @@ export function createHypervVirtualMachine(
         ...setup,
         id: processors.length,
         memory: host.memory,
-        profile: processor,
+        processor,
         secondLevel: vtl0.second(),
         root: vtl0.root,
         onExit: (_vcpu, exit) => handleExit(partition, kernel, created, exit),
