@@ -40,8 +40,8 @@ test('INVPCID refuses what the manual has it refuse for each type', () => {
 });
 
 test('INVPCID is undefined on a processor without PCIDs, whatever else is wrong', () => {
-  const profile = { ...INTEL_VT_RP, cr4: INTEL_VT_RP.cr4 & ~CR4.PCIDE };
-  const { cpu } = machine({ profile, changes: { cpl: 3 } });
+  const processor = { ...INTEL_VT_RP, cr4: INTEL_VT_RP.cr4 & ~CR4.PCIDE };
+  const { cpu } = machine({ processor, changes: { cpl: 3 } });
   expect(cpu.invpcid(9, 0x1000, va(1n << 60n))).toEqual(raised(6));
 });
 
@@ -102,11 +102,11 @@ test.each([
   ['IA32_KERNEL_GS_BASE', 0xc000_0102, canonical, canonical],
   ['IA32_TSC_AUX', 0xc000_0103, low32, dropsHigh],
 ] as const)('%s takes and gives back what the processor of each vendor does', (_, msr, intel, amd) => {
-  for (const [profile, cases] of [
+  for (const [processor, cases] of [
     [INTEL_VT_RP, intel],
     [AMD_ZEN4, amd],
   ] as const) {
-    const { cpu } = machine({ profile });
+    const { cpu } = machine({ processor });
     for (const [written, read] of cases) {
       const before = cpu.rdmsr(msr);
       const outcome = cpu.wrmsr(msr, written);
@@ -185,8 +185,8 @@ test('keys of supervisor pages are an MSR of processors that have them', () => {
   expect(cpu.wrmsr(0x6e1, LOW)).toEqual(DONE);
   expect([cpu.registers.pkrs, cpu.emulateRdmsr(0x6e1)]).toEqual([0xffff_ffff, LOW]);
   expect(cpu.wrmsr(0x6e1, HIGH)).toEqual(raised(13));
-  for (const profile of [INTEL_SKYLAKE, AMD_ZEN4]) {
-    const older = machine({ profile }).cpu;
+  for (const processor of [INTEL_SKYLAKE, AMD_ZEN4]) {
+    const older = machine({ processor }).cpu;
     expect(older.wrmsr(0x6e1, 0n)).toEqual(raised(13));
     expect(older.rdmsr(0x6e1)).toEqual(raised(13));
   }
