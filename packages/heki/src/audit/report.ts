@@ -92,7 +92,7 @@ export function auditSubject(subject: Subject): Audit {
       tss: baseOf(segments.tr),
     })),
     efer: processor.eferFrom === undefined ? undefined : processor.registers.efer,
-    supportedCr4: processor.named ? processor.profile.cr4 : undefined,
+    supportedCr4: processor.named ? processor.cpu.cr4 : undefined,
     ...(iomem && { iomem }),
     ...(memoryMapFrom !== undefined && { memoryMap }),
   });
