@@ -15,6 +15,7 @@ import {
   type RegionBases,
   regionAt,
 } from '@heki/vmcore';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { type MappingLeaf, type SharedTable, upperHalfStart, walkMappings } from '@heki/x86';
 import { AuditError } from './error.ts';
 import { type FrameExtent, frameExtents } from './frame-extents.ts';
@@ -75,10 +76,10 @@ export interface AuditedKernel extends AuditSubject {
   readonly crashKernel: readonly FrameRange<Gfn>[];
 }
 
-/** 512 GiB mapped by 4-KiB pages: tables that lead to each other have no end. */
-const MOST_TABLES = 2 ** 18;
-/** Those that are read once more at places where they should not stand. */
+/** Tables that are read once more at places where they should not stand. */
 const MOST_LINKED_TABLES = 4096;
+/** Places that are told; KASAN has some thousand. */
+const MOST_PLACES = 2 ** 16;
 
 /** Walks the kernel's half. @throws {AuditError} when its tables have no end */
 export function readKernel(subject: AuditSubject): AuditedKernel {
@@ -91,24 +92,29 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
     const region = regionAt(regions, leaf.virtualFrame);
     mappings.push({ ...leaf, rights: rightsOf(leaf.effective), region });
   };
+  const onShared = (place: SharedTable): void => {
+    if (shared.length < MOST_PLACES) shared.push(place);
+  };
   const walked = walkMappings(
-    { ...tables, budget: MOST_TABLES, onShared: (place) => shared.push(place) },
+    { ...tables, budget: DUMP_LIMITS.tablePages, onShared },
     upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
     add,
   );
   if (walked.stoppedAt !== undefined) {
     throw new AuditError(
-      `the kernel has more than ${MOST_TABLES} page-table pages: they seem to lead to each other`,
+      `the kernel has more than ${DUMP_LIMITS.tablePages} page-table pages: they seem to lead to each other`,
     );
   }
   const passedOver = withoutKernelsOwn(tables, regions, shared);
+  let budget = MOST_LINKED_TABLES;
   for (const { virtualFrame, frames } of passedOver) {
     const end = (virtualFrame + frames) as VirtualFrame;
-    walkMappings({ ...tables, sharedTables: 'each', budget: MOST_LINKED_TABLES }, virtualFrame, end, add);
+    budget -= walkMappings({ ...tables, sharedTables: 'each', budget }, virtualFrame, end, add).tables;
+    if (budget <= 0) break;
   }
   if (passedOver.length > 0) mappings.sort((a, b) => a.virtualFrame - b.virtualFrame);
-  const pages = kernelTablePages(tables, MOST_TABLES);
+  const pages = kernelTablePages(tables, DUMP_LIMITS.tablePages);
   const extents = frameExtents(mappings);
   return {
     ...subject,
