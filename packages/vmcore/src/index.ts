@@ -31,7 +31,7 @@ export {
 } from './root/cpu-root.ts';
 export type { DirectMap } from './root/direct-map.ts';
 export { doubtsAbout, type RootDoubt } from './root/doubts.ts';
-export { type KernelTables, kernelTableFrames, mappedFrame } from './root/kernel-tables.ts';
+export { type KernelTables, kernelTableFrames, mappedFrame, userTableFrames } from './root/kernel-tables.ts';
 export { loadedCrashKernel } from './root/loaded-crash-kernel.ts';
 export { fitOfMemoryMap, type LastEntry, lastEntryAt, type MemoryMapFit } from './root/memory-map-fit.ts';
 export { type ProvenRoot, proveKernelRoot, type RefusedRoot, type RootOrigin } from './root/proven-root.ts';
