@@ -1,8 +1,9 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { CR0, CR4, type EditResult, EFER, entryBits } from '@heki/x86';
 import { completed, createVcpuMemory } from '../mm/vcpu-memory.ts';
 import { PAGE_KERNEL } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import type { SmpState } from '../smp/smp-state.ts';
 
 /** Of the first mapping of the image: everything may be written and executed. */

@@ -114,7 +114,7 @@ function brokenRule({ vcpu, memory }: Witness, deed: Deed, exception: Exception)
   if (deed.kind !== 'access' || isElsewhere(exception, deed.va)) return undefined;
   const { outcome } = translate(registers, memory, deed.va, deed.access, profile);
   if (outcome.kind === 'general-protection') return { rule: undefined, text: ADDRESS_RULES[outcome.reason] };
-  return outcome.kind === 'page-fault' ? outcome.denials[0] : undefined;
+  return outcome.kind === 'page-fault' ? outcome.causes[0] : undefined;
 }
 
 const ADDRESS_RULES = {

@@ -22,18 +22,12 @@ import type { PagingRegisters } from '../registers/registers.ts';
 import { type Access, accessBits } from './access.ts';
 import { violatesLass } from './lass.ts';
 import { PageFaultCode } from './page-fault.ts';
-import { accessErrorCode, effectiveRights, isWrite, permissionDenials } from './permission.ts';
-import type {
-  EffectiveRights,
-  EntryUpdate,
-  Translation,
-  TranslationOutcome,
-  WalkStep,
-} from './translation.ts';
+import { accessErrorCode, accessRights, isWrite, permissionFaults } from './permission.ts';
+import type { AccessRights, EntryUpdate, Translation, TranslationOutcome, WalkStep } from './translation.ts';
 import { levelsOf, walkTables } from './walk-tables.ts';
 
 /** With paging off every linear address is user-mode, writable and executable (SDM 3C 28.2.1, table 28-7). */
-const UNPAGED: EffectiveRights = { user: true, writable: true, executeDisable: false, global: false, key: 0 };
+const UNPAGED: AccessRights = { user: true, writable: true, executeDisable: false, global: false, key: 0 };
 
 const WRITE_FLAG =
   SecondLevelAccess.WRITE | SecondLevelAccess.PAGING_STRUCTURE | SecondLevelAccess.LINEAR_VALID;
@@ -88,16 +82,16 @@ export function translate<Fault = unknown>(
   if (walk.end === 'unreadable') return ended(walk.outcome);
   if (walk.end === 'fault') {
     const errorCode = pageFault(walk.errorCode);
-    return ended({ kind: 'page-fault', errorCode, address: va, denials: [walk.denial] });
+    return ended({ kind: 'page-fault', errorCode, address: va, causes: [walk.cause] });
   }
 
   const { path, leaf } = walk;
-  const [denial, ...more] = permissionDenials(path, access, registers);
-  if (denial !== undefined) {
-    const denials = [denial, ...more] as const;
-    const keys = denials.some(({ rule }) => rule.startsWith('protection-key')) ? PageFaultCode.PK : 0;
+  const [cause, ...more] = permissionFaults(path, access, registers);
+  if (cause !== undefined) {
+    const causes = [cause, ...more] as const;
+    const keys = causes.some(({ rule }) => rule.startsWith('protection-key')) ? PageFaultCode.PK : 0;
     const errorCode = pageFault(PageFaultCode.P | keys);
-    return ended({ kind: 'page-fault', errorCode, address: va, denials });
+    return ended({ kind: 'page-fault', errorCode, address: va, causes });
   }
 
   const updates = flagUpdates(path, isWrite(access), profile);
@@ -110,7 +104,7 @@ export function translate<Fault = unknown>(
   const level = leaf.level as LeafLevel;
   const offset = Number(va & (BigInt(framesOfLevel(level)) * 4096n - 1n));
   const address = (addressOf(leaf.entry.frame) + offset) as Gpa;
-  const rights = effectiveRights(path, registers);
+  const rights = accessRights(path, registers);
   return ended(finalAccess(address, level, rights, access, secondLevel), updates);
 }
 
@@ -145,7 +139,7 @@ function flagUpdates(path: readonly WalkStep[], write: boolean, profile: CpuProf
 function finalAccess<Fault>(
   address: Gpa,
   level: LeafLevel,
-  rights: EffectiveRights,
+  rights: AccessRights,
   access: Access,
   secondLevel: SecondLevel<Fault> | undefined,
   more = 0,

@@ -20,7 +20,7 @@ import type { CpuProfile } from '../registers/cpu-profile.ts';
 import { cr3Root } from '../registers/register-write.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { PageFaultCode } from './page-fault.ts';
-import type { Denial, TranslationOutcome, WalkStep } from './translation.ts';
+import type { PageFaultCause, TranslationOutcome, WalkStep } from './translation.ts';
 
 /** What a walk takes with it. */
 export interface WalkContext<Fault> {
@@ -37,7 +37,7 @@ export type Walked<Fault> =
   /** At a leaf; `path` are the entries used, root first and leaf last. */
   | { readonly end: 'leaf'; readonly path: readonly WalkStep[]; readonly leaf: WalkStep }
   /** At an entry that faults; `errorCode` has only P, RSVD and HLAT. */
-  | { readonly end: 'fault'; readonly errorCode: number; readonly denial: Denial }
+  | { readonly end: 'fault'; readonly errorCode: number; readonly cause: PageFaultCause }
   /** At an entry that cannot be read. */
   | { readonly end: 'unreadable'; readonly outcome: TranslationOutcome<Fault> };
 
@@ -129,14 +129,14 @@ function walkFrom<Fault>(
     const hlat = root === 'hlat' ? PageFaultCode.HLAT : 0;
     if ((low & EntryLow.P) === 0) {
       const text = `P=0 in ${levelName(level)}`;
-      return { end: 'fault', errorCode: hlat, denial: { rule: 'not-present', level, text } };
+      return { end: 'fault', errorCode: hlat, cause: { rule: 'not-present', level, text } };
     }
     const entry = (BigInt(high) << 32n) | BigInt(low);
     const wrong = entry & reservedBits(level, (low & EntryLow.PS) !== 0, rules);
     if (wrong !== 0n) {
       const text = `reserved ${nameBits(wrong)} set in ${levelName(level)}`;
       const errorCode = PageFaultCode.P | PageFaultCode.RSVD | hlat;
-      return { end: 'fault', errorCode, denial: { rule: 'reserved-bit', level, text } };
+      return { end: 'fault', errorCode, cause: { rule: 'reserved-bit', level, text } };
     }
     if (root === 'hlat' && (low & EntryLow.R) !== 0) return walkFromCr3(va, context);
     if (isLeaf(low, level)) return { end: 'leaf', path, leaf: step };
