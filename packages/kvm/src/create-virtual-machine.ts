@@ -10,6 +10,7 @@ import type { KvmEvent } from './event.ts';
 import { emulateMovToCr, emulateStore } from './exit/emulator.ts';
 import { protectFromHost } from './hypercall/protect-memory.ts';
 import { createKernelOwner } from './kernel-owner.ts';
+import { checkpointVm } from './checkpoint.ts';
 import { applyLifeCycle } from './life-cycle.ts';
 import { writeGuest } from './memslots/other-writers.ts';
 import { addRegion, removeRegion, setRegion } from './memslots/set-region.ts';
@@ -51,6 +52,14 @@ export function createKvmVirtualMachine(
     lifeCycle: (event) => applyLifeCycle(vm, event, () => clearState(vm)),
     save: () => saveState(vm),
     restore: (saved) => restoreState(vm, saved),
+    checkpoint: () =>
+      checkpointVm(vm, () => {
+        const [permissions, reasons] = [vm.permissions.default, { ...vm.exitReasons }];
+        return () => {
+          vm.permissions.setDefault(permissions);
+          Object.assign(vm.exitReasons, reasons);
+        };
+      }),
 
     ioctls: {
       setUserMemoryRegion: (region) => setRegion(vm, region),

@@ -23,6 +23,11 @@ export function createLedger(): Ledger {
   return { asked: false, granted: new Map(), immutable: new Map(), pinned: false };
 }
 
+/** A copy that later answers do not change. */
+export function copyLedger(ledger: Ledger): Ledger {
+  return { ...ledger, granted: new Map(ledger.granted), immutable: new Map(ledger.immutable) };
+}
+
 /** Begins anew: another kernel runs. */
 export function clearLedger(ledger: Ledger): void {
   ledger.asked = false;

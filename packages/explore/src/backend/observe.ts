@@ -3,7 +3,7 @@ import type { Vcpu } from '@heki/vcpu';
 import type { Property } from '../machine.ts';
 import type { Scene } from './actions.ts';
 import { allowedRights, effective, exceeds } from './ledger.ts';
-import { ALIAS, DATA, directAddress, TEXT, userAddress } from './tiny-guest.ts';
+import { ALIAS, DATA, directAddress, type HostPages, TEXT, userAddress } from './tiny-guest.ts';
 
 /** What is held against a backend. P5 (the guest's counters) and P9 (a reference model of its own) are not of this search. */
 export const BACKEND_PROPERTIES: readonly Property[] = [
@@ -40,10 +40,19 @@ function probe(vcpu: Vcpu, frame: number): Rights {
   return { read: did(read), write: did(write), supervisorExecute: did(fetch), userExecute: did(user) };
 }
 
-/** Two 32-bit digests of a page, side by side: FNV-1a, and Murmur's finish. */
-function digest(words: Uint32Array, seed: number): string {
-  let a = 0x811c_9dc5 ^ seed;
-  let b = seed;
+const digests = new WeakMap<Uint32Array, string>();
+
+/** The digest of a page that nobody changes. */
+function digestOf(page: Uint32Array): string {
+  const known = digests.get(page) ?? digest(page);
+  digests.set(page, known);
+  return known;
+}
+
+/** Two 32-bit digests of a page, side by side: FNV-1a, and the same with another prime over other bits. */
+function digest(words: Uint32Array): string {
+  let a = 0x811c_9dc5;
+  let b = 0;
   for (const word of words) {
     a = Math.imul(a ^ word, 0x0100_0193);
     b = Math.imul(b ^ (word >>> 3) ^ word, 0x85eb_ca6b) + 0x27d4_eb2f;
@@ -55,11 +64,11 @@ function digest(words: Uint32Array, seed: number): string {
  * What a state can do from here on, as text, and which properties do not hold in it. The machine is used up: accesses fill translation
  * caches and second-level tables.
  */
-export function observe(scene: Scene): string {
+export function observe(scene: Scene, pages: HostPages): string {
   const { guest, ledger, fallen } = scene;
   const { vm, vcpus, capabilities } = guest;
   const parts: string[] = [];
-  for (const frame of guest.hostFrames()) parts.push(`${frame}:${digest(guest.hostWords(frame), frame)}`);
+  for (const [frame, page] of pages) parts.push(`${frame}:${digestOf(page)}`);
   parts.push(textOf(vm.save()), textOf([...ledger.granted]), textOf([...ledger.immutable]));
   parts.push(`${ledger.asked} ${ledger.pinned} ${scene.aliased}`);
   if (guest.events.some(isHarm)) fallen.add('P4');

@@ -1,10 +1,9 @@
 import { encodePageList, type ProtectedRange } from '@heki/hypercall/kvm';
-import type { BackendEvent, Capabilities, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { BackendEvent, Capabilities, Host, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { HekiDriver } from '@heki/machine';
 import type { HekiHypervisor } from '@heki/guest';
 import {
   addressOf,
-  createFrameAllocator,
   createRam,
   type Gfn,
   type Gpa,
@@ -86,28 +85,36 @@ export interface TinyGuest {
   addAlias(): void;
   /** Takes the guest's memory away and gives it back, as memory hotplug and a changed slot do. */
   replaceMemory(): void;
-  /** Every host frame with bytes, in order. */
-  hostFrames(): readonly number[];
-  hostWords(frame: number): Uint32Array;
+  /** The bytes of the host's memory as they are now: pages that are as in `before` are the same arrays. */
+  pages(before?: HostPages): HostPages;
+  /**
+   * What brings guest, backend and host memory back to where they are now, with memory as in `pages`. `undefined` when the backend
+   * cannot.
+   */
+  checkpoint(pages: HostPages): (() => void) | undefined;
 }
+
+/** Pages of host memory by their frames, in order; a copy that nobody changes. */
+export type HostPages = ReadonlyMap<number, Uint32Array>;
 
 /** @throws {HypervisorError} when the backend cannot have such a guest */
 export function createTinyGuest({ create, driver, profile }: ExploredBackend, processors: number): TinyGuest {
   const ram = createRam<Pfn>({
     ranges: [HOST_TABLES, { start: BACKING as Pfn, end: (BACKING + MEMORY.frames) as Pfn }],
   });
-  const touched = new Set<number>();
+  const touched = new Map<number, Uint32Array>();
   const writable = (frame: Pfn): Uint32Array | undefined => {
     const page = ram.writablePage(frame);
-    if (page !== undefined) touched.add(frame);
+    if (page !== undefined) touched.set(frame, page);
     return page;
   };
+  const tables = createTableFrames(HOST_TABLES);
   const events: BackendEvent[] = [];
   const backend = create();
   const vm = backend.createVirtualMachine({
     host: {
       memory: { page: (frame) => ram.page(frame), writablePage: writable },
-      frames: createFrameAllocator<Pfn>({ ranges: [HOST_TABLES] }),
+      frames: tables,
     },
     onEvent: (event) => events.push(event),
   });
@@ -146,6 +153,7 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
     },
     profile,
     defects: {},
+    onWarning: () => {},
   });
   const { hypervisor } = port;
   if (hypervisor === undefined) throw new RangeError('a hypervisor without Heki: expected one that guests can ask');
@@ -187,8 +195,58 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
       vm.removeMemory(MEMORY.start);
       addMemory();
     },
-    hostFrames: () => [...touched].sort((a, b) => a - b),
-    hostWords: (frame) => ram.writablePage(frame as Pfn) ?? new Uint32Array(PAGE_WORDS),
+    pages(before) {
+      const frames = [...touched.keys()].sort((a, b) => a - b);
+      return new Map(
+        frames.map((frame) => {
+          const page = touched.get(frame) ?? EMPTY;
+          const old = before?.get(frame);
+          return [frame, old !== undefined && sameWords(old, page) ? old : page.slice()];
+        }),
+      );
+    },
+    checkpoint(pages) {
+      const back = vm.checkpoint?.();
+      if (back === undefined) return undefined;
+      const free = tables.checkpoint();
+      const count = events.length;
+      return () => {
+        for (const [frame, page] of touched) {
+          const kept = pages.get(frame);
+          page.set(kept ?? EMPTY);
+          if (kept === undefined) touched.delete(frame);
+        }
+        free();
+        events.length = count;
+        back();
+      };
+    },
+  };
+}
+
+const EMPTY = new Uint32Array(PAGE_WORDS);
+
+function sameWords(a: Uint32Array, b: Uint32Array): boolean {
+  for (let index = 0; index < PAGE_WORDS; index++) if (a[index] !== b[index]) return false;
+  return true;
+}
+
+/** Frames for second-level tables, the lowest first, that can be brought back. */
+function createTableFrames({ start, end }: { readonly start: Pfn; readonly end: Pfn }): Host['frames'] & {
+  checkpoint(): () => void;
+} {
+  let free = Array.from({ length: end - start }, (_, index) => (end - 1 - index) as Pfn);
+  return {
+    allocate: () => free.pop(),
+    free(frame) {
+      free = [...free, frame].sort((a, b) => b - a);
+    },
+    checkpoint() {
+      const kept = [...free];
+      return () => {
+        free = [...kept];
+      };
+    },
   };
 }
 
