@@ -93,6 +93,18 @@ Examples:
   heki kunit --cmdline heki=0             a kernel that does not want Heki
   heki kunit --list                       the tests, and what the ports expect otherwise than the published ones`;
 
+const EXPLORE_EXAMPLES = `
+Examples:
+  heki explore                                      the hardened KVM, all that can happen in two actions
+  heki explore --profile rfc-v2                     what the series as published lets through
+  heki explore --defect B-H10 --depth 3 --property P2
+  heki explore --machine xen --without vmm device
+  heki explore --machine abstract-freeze-flush-check-hlat
+                                                    searched to its end: nothing falls
+  heki explore --json | jq '.properties[] | select(.story) | .story'
+
+Exit codes: 0 nothing fell, 1 a property fell, 2 called wrongly, 3 a module cannot be read.`;
+
 const EXTRACT_EXAMPLES = `
 Examples:
   heki extract guest.elf -o small.elf.gz                    15 KiB of 256 MiB; small.json beside it, if there is guest.json
@@ -327,6 +339,36 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (options) => {
       const { kunit } = await import('./commands/kunit.ts');
       finished(await kunit(options, io));
+    });
+
+  addProfileFlags(program.command('explore'))
+    .summary('search a small machine for the shortest attack')
+    .description(
+      'Looks at everything that an attacker, the VMM and devices can do on a machine with a guest of a few frames, nearest first, and prints the shortest way to whatever should not happen.',
+    )
+    .option(
+      '--machine <name>',
+      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, an ES module of your own, or abstract-NAME (default: kvm)',
+    )
+    .option(
+      '--property <id...>',
+      'only these, and the search ends when each has fallen: P1, P6, ... (default: all)',
+    )
+    .option('--without <who...>', 'vmm, device, hypervisor, owner: who does nothing')
+    .option(
+      '--depth <n>',
+      'most actions in a row (default: 2; abstract machines: no bound)',
+      parseWhole(0, 1000),
+    )
+    .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
+    .option('--time <seconds>', 'ends the search after so long', parseWhole(1, 1_000_000))
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--cpu <name>', CPU_OF_MACHINE)
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', EXPLORE_EXAMPLES)
+    .action(async (options) => {
+      const { explore } = await import('./commands/explore.ts');
+      finished(await explore(options, io));
     });
 
   program

@@ -178,10 +178,7 @@ export function abstractMachine(policy: AbstractPolicy): Machine<number, Abstrac
     broken(state) {
       const memory = memoryOf(state);
       if ((memory & (EVIL_RAN | REMAPPED)) === 0) return NONE;
-      return [
-        ...((memory & EVIL_RAN) === 0 ? [] : ['P6']),
-        ...((memory & REMAPPED) === 0 ? [] : ['P7']),
-      ];
+      return [...((memory & EVIL_RAN) === 0 ? [] : ['P6']), ...((memory & REMAPPED) === 0 ? [] : ['P7'])];
     },
     describe: (index) => describeAction(ACTIONS[index]),
   };

@@ -1,5 +1,6 @@
 /** How the owner of the second level answers requests to execute, in the abstract machine. */
 export interface AbstractPolicy {
+  /** As in `--machine NAME`. */
   readonly name: string;
   /** What the machine is, in a sentence. */
   readonly title: string;
@@ -23,7 +24,7 @@ export interface AbstractPolicy {
 /** The policies whose state spaces `docs/explore.md` shows, from the weakest to the one in which nothing falls. */
 export const ABSTRACT_POLICIES: readonly AbstractPolicy[] = [
   {
-    name: 'ask',
+    name: 'abstract-ask',
     title: 'whoever asks may execute: Heki with its hypercall as published',
     asks: 'nothing',
     looks: 'before',
@@ -32,7 +33,7 @@ export const ABSTRACT_POLICIES: readonly AbstractPolicy[] = [
     processors: 2,
   },
   {
-    name: 'w-xor-x',
+    name: 'abstract-w-xor-x',
     title: 'a frame that may be executed may not be written: W^X and nothing else',
     asks: 'not-writable',
     looks: 'before',
@@ -41,7 +42,7 @@ export const ABSTRACT_POLICIES: readonly AbstractPolicy[] = [
     processors: 2,
   },
   {
-    name: 'check-then-grant',
+    name: 'abstract-check-then-grant',
     title: 'bytes are checked, and then made executable',
     asks: 'approved',
     looks: 'before',
@@ -50,7 +51,7 @@ export const ABSTRACT_POLICIES: readonly AbstractPolicy[] = [
     processors: 2,
   },
   {
-    name: 'no-flush',
+    name: 'abstract-no-flush',
     title: 'the frame is frozen and checked; cached translations stay',
     asks: 'approved',
     looks: 'after-freeze-and-flush',
@@ -59,7 +60,7 @@ export const ABSTRACT_POLICIES: readonly AbstractPolicy[] = [
     processors: 2,
   },
   {
-    name: 'freeze-flush-check',
+    name: 'abstract-freeze-flush-check',
     title: 'the frame is frozen, every processor flushed, then the bytes are checked',
     asks: 'approved',
     looks: 'after-freeze-and-flush',
@@ -68,7 +69,7 @@ export const ABSTRACT_POLICIES: readonly AbstractPolicy[] = [
     processors: 2,
   },
   {
-    name: 'freeze-flush-check-hlat',
+    name: 'abstract-freeze-flush-check-hlat',
     title: 'the same, and the listed address goes through tables of the owner',
     asks: 'approved',
     looks: 'after-freeze-and-flush',
@@ -77,7 +78,7 @@ export const ABSTRACT_POLICIES: readonly AbstractPolicy[] = [
     processors: 2,
   },
   {
-    name: 'freeze-flush-check-hlat-1cpu',
+    name: 'abstract-freeze-flush-check-hlat-1cpu',
     title: 'the same with one processor',
     asks: 'approved',
     looks: 'after-freeze-and-flush',

@@ -1,4 +1,3 @@
-import type { Rights } from '@heki/hypervisor';
 import {
   MEM_ATTR_EXEC,
   MEM_ATTR_IMMUTABLE,
@@ -6,9 +5,10 @@ import {
   MEM_ATTR_WRITE,
   type ProtectedRange,
 } from '@heki/hypercall/kvm';
+import type { Rights } from '@heki/hypervisor';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
-import { CR0, CR4, EFER } from '@heki/x86';
 import type { Vcpu } from '@heki/vcpu';
+import { CR0, CR4, EFER } from '@heki/x86';
 import { clearLedger, effective, type Ledger } from './ledger.ts';
 import {
   ALIAS,
@@ -16,6 +16,7 @@ import {
   DATA,
   directAddress,
   EVIL_WORD,
+  MEMORY,
   physicalAddress,
   REGION,
   REGISTERS,
@@ -127,10 +128,8 @@ const REQUESTS: readonly BackendAction[] = [
       `the guest asks for ${letters(permissions)} on the whole 2 MiB`,
     ),
   ),
-  asking(
-    [range(TEXT, TEXT + 1, R | X | MEM_ATTR_IMMUTABLE)],
-    'the guest makes the text r-x and immutable',
-  ),
+  asking([range(0, MEMORY.frames, R | W)], 'the guest asks for rw- on all of its memory'),
+  asking([range(TEXT, TEXT + 1, R | X | MEM_ATTR_IMMUTABLE)], 'the guest makes the text r-x and immutable'),
   asking([range(TEXT, TEXT + 1, W)], 'the guest asks for the right to write the text without reading it'),
   asking(
     [range(DATA, DATA + 1, R), range(0x1000, 0x1001, R)],
@@ -144,7 +143,7 @@ const HOSTILE: readonly BackendAction[] = (
     ['a list page that says that it holds 170 entries', 170, 0, []],
     ['a list that leads back to itself', 1, 0x20 * 4096, [[DATA, DATA + 1, R]]],
     ['a list page that is not there', 1, 0x3000 * 4096, [[DATA, DATA + 1, R]]],
-    ['a range of 2^30 frames', 1, 0, [[0x1000, 0x1000 + 0x3000, R]]],
+    ['a range of 4 TiB and a page', 1, 0, [[0x1000, 0x1001 + 2 ** 30, R]]],
   ] as const
 ).map(
   ([name, count, next, entries]): BackendAction => ({
@@ -157,10 +156,7 @@ const HOSTILE: readonly BackendAction[] = (
   }),
 );
 
-function access(
-  name: string,
-  run: (scene: Scene, vcpu: Vcpu) => void,
-): readonly BackendAction[] {
+function access(name: string, run: (scene: Scene, vcpu: Vcpu) => void): readonly BackendAction[] {
   return [0, 1].map((cpu) => ({
     name: `processor ${cpu} ${name}`,
     by: 'attacker',
@@ -288,7 +284,11 @@ const LIFE: readonly BackendAction[] = [
 ];
 
 /** The bytes of a frame that may not be written, before and after somebody else wrote to it. */
-function foreignStore(name: string, by: BackendAction['by'], writer: 'dma' | 'vmm' | 'hypervisor'): BackendAction {
+function foreignStore(
+  name: string,
+  by: BackendAction['by'],
+  writer: 'dma' | 'vmm' | 'hypervisor',
+): BackendAction {
   return {
     name,
     by,

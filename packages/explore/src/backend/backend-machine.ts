@@ -68,10 +68,12 @@ function pointOf(scene: Scene, again: () => Scene, retold: boolean, before?: Hos
   const back = retold ? undefined : scene.guest.checkpoint(pages);
   const { guest, aliased } = scene;
   const ledger = copyLedger(scene.ledger);
-  const key = observe(scene, pages);
+  const seen = observe(scene, pages);
+  const broken = [...scene.fallen];
   return {
-    key,
-    broken: [...scene.fallen],
+    // What an action did wrong need not have left a trace.
+    key: `${seen} ${broken.join()}`,
+    broken,
     pages,
     scene() {
       if (back === undefined) return again();

@@ -1,9 +1,4 @@
-import {
-  type Capabilities,
-  grantableRights,
-  type Rights,
-  type VirtualMachine,
-} from '@heki/hypervisor';
+import { type Capabilities, grantableRights, type Rights, type VirtualMachine } from '@heki/hypervisor';
 
 export const EVERYTHING: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
 

@@ -1,4 +1,4 @@
-import type { BackendEvent, Rights } from '@heki/hypervisor';
+import type { Rights } from '@heki/hypervisor';
 import type { Vcpu } from '@heki/vcpu';
 import type { Property } from '../machine.ts';
 import type { Scene } from './actions.ts';
@@ -71,7 +71,7 @@ export function observe(scene: Scene, pages: HostPages): string {
   for (const [frame, page] of pages) parts.push(`${frame}:${digestOf(page)}`);
   parts.push(textOf(vm.save()), textOf([...ledger.granted]), textOf([...ledger.immutable]));
   parts.push(`${ledger.asked} ${ledger.pinned} ${scene.aliased}`);
-  if (guest.events.some(isHarm)) fallen.add('P4');
+  if (guest.hostHarmed) fallen.add('P4');
 
   for (const frame of FRAMES) {
     const rights = effective(vm, frame);
@@ -93,17 +93,15 @@ export function observe(scene: Scene, pages: HostPages): string {
       const granted = ledger.granted.get(frame);
       if (ledger.asked && both && !(granted?.write === true && granted.supervisorExecute)) fallen.add('P1');
       const kept = ledger.immutable.get(frame);
-      if (kept !== undefined && (kept.write !== rights.write || kept.supervisorExecute !== rights.supervisorExecute))
+      if (
+        kept !== undefined &&
+        (kept.write !== rights.write || kept.supervisorExecute !== rights.supervisorExecute)
+      )
         fallen.add('P3');
     }
     if (scene.aliased) parts.push(textOf(probe(vcpu, ALIAS)));
   }
   return parts.join(' ');
-}
-
-/** An event that tells what a defect did to the host. */
-function isHarm(event: BackendEvent): boolean {
-  return 'defect' in event;
 }
 
 function textOf(value: unknown): string {

@@ -1,7 +1,7 @@
+import type { HekiHypervisor } from '@heki/guest';
 import { encodePageList, type ProtectedRange } from '@heki/hypercall/kvm';
 import type { BackendEvent, Capabilities, Host, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { HekiDriver } from '@heki/machine';
-import type { HekiHypervisor } from '@heki/guest';
 import {
   addressOf,
   createRam,
@@ -32,7 +32,8 @@ export const REGION = { start: 0x200, end: 0x400 } as const;
 /** Where a second memory slot shows the same host frames again. */
 export const ALIAS = 0x800;
 
-const MEMORY = { start: 0 as Gfn, frames: 0x400 };
+/** All of its memory: one slot, aligned to 1 GiB and much smaller. */
+export const MEMORY = { start: 0 as Gfn, frames: 0x400 };
 /** Host frame of guest frame 0: aligned to 1 GiB, so that large leaves can be used. */
 const BACKING = 0x40_0000;
 const HOST_TABLES = { start: 0x1000 as Pfn, end: 0x1100 as Pfn };
@@ -72,7 +73,8 @@ export interface TinyGuest {
   readonly capabilities: Capabilities;
   readonly vcpus: readonly Vcpu[];
   readonly hypervisor: HekiHypervisor;
-  readonly events: readonly BackendEvent[];
+  /** An event told what a defect did to the host. */
+  readonly hostHarmed: boolean;
   /** The words of a frame of guest memory, past every right. */
   words(gfn: number): Uint32Array;
   /** Asks for rights by the driver's hypercall, on virtual CPU 0. What the driver gives back. */
@@ -109,14 +111,16 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
     return page;
   };
   const tables = createTableFrames(HOST_TABLES);
-  const events: BackendEvent[] = [];
+  let hostHarmed = false;
   const backend = create();
   const vm = backend.createVirtualMachine({
     host: {
       memory: { page: (frame) => ram.page(frame), writablePage: writable },
       frames: tables,
     },
-    onEvent: (event) => events.push(event),
+    onEvent: (event) => {
+      hostHarmed ||= 'defect' in event;
+    },
   });
   const addMemory = (): void => vm.addMemory({ ...MEMORY, backing: BACKING as Pfn });
   addMemory();
@@ -156,14 +160,17 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
     onWarning: () => {},
   });
   const { hypervisor } = port;
-  if (hypervisor === undefined) throw new RangeError('a hypervisor without Heki: expected one that guests can ask');
+  if (hypervisor === undefined)
+    throw new RangeError('a hypervisor without Heki: expected one that guests can ask');
 
   return {
     vm,
     capabilities: backend.capabilities,
     vcpus,
     hypervisor,
-    events,
+    get hostHarmed() {
+      return hostHarmed;
+    },
     words,
     ask(ranges) {
       encodePageList({
@@ -179,7 +186,8 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
       page.fill(0);
       page.set([0, 0, next, 0, count, 0]);
       for (const [index, [start, end, permissions]] of entries.entries()) {
-        page.set([start * 4096, 0, end * 4096, 0, permissions, 0], 6 + 6 * index);
+        const words = [start, end].flatMap((frame) => [(frame * 4096) % 2 ** 32, Math.floor(frame / 2 ** 20)]);
+        page.set([...words, permissions, 0], 6 + 6 * index);
       }
       return hypervisor.protectMemory(addressOf(LIST as Gfn));
     },
@@ -209,7 +217,7 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
       const back = vm.checkpoint?.();
       if (back === undefined) return undefined;
       const free = tables.checkpoint();
-      const count = events.length;
+      const harmed = hostHarmed;
       return () => {
         for (const [frame, page] of touched) {
           const kept = pages.get(frame);
@@ -217,7 +225,7 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
           if (kept === undefined) touched.delete(frame);
         }
         free();
-        events.length = count;
+        hostHarmed = harmed;
         back();
       };
     },

@@ -171,7 +171,12 @@ export class TranslationCache {
       if (tag === 0) continue;
       kept.push([slot, this.#pages[slot] ?? 0, tag, this.#shifts[slot] ?? 0, this.rights[slot] ?? 0]);
     }
-    const [mediumUsed, largeUsed, tag, otherTag] = [this.#mediumUsed, this.#largeUsed, this.#tag, this.#otherTag];
+    const [mediumUsed, largeUsed, tag, otherTag] = [
+      this.#mediumUsed,
+      this.#largeUsed,
+      this.#tag,
+      this.#otherTag,
+    ];
     return () => {
       this.clear();
       for (const [slot, page, held, shift, rights] of kept) {
