@@ -35,6 +35,8 @@ export interface Vmcore {
   readonly notes: readonly Note[];
   /** What a reader must know of the dump as a file: that it was cut short. */
   readonly warnings: readonly DumpWarning[];
+  /** The frames with the structure of a root table, ascending, where opening the dump showed every page (raw images). */
+  readonly rootLikePages?: readonly Gfn[] | undefined;
   /** Closes the file. Pages already read stay valid; others can no longer be read. */
   close(): void;
 }
@@ -96,6 +98,7 @@ export function vmcoreOf(
     },
     notes,
     warnings,
+    rootLikePages: contents.rootLikePages,
     close,
   };
   return core;

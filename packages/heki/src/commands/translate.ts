@@ -57,7 +57,7 @@ export async function translate(
   const { core, tables } = snapshot;
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
   const paging = { ...processor.registers, cr3: BigInt(tables.root) << 12n };
-  const translation = translateAddress(paging, core.memory, va, access, processor.profile);
+  const translation = translateAddress(paging, core.memory, va, access, processor.cpu);
   const answer: Answer = {
     va,
     access,

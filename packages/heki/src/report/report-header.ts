@@ -18,6 +18,8 @@ const SCHEMA_VERSIONS = {
   explain: 1,
   explore: 1,
   extract: 1,
+  kunit: 1,
+  'kunit-tests': 1,
   protect: 1,
   replay: 1,
   translate: 1,

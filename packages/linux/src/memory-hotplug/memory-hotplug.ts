@@ -94,7 +94,7 @@ function mapSection(
   const { pageArray, direct } = mappingsOf(layout, range.start);
   return tables.edit(() => {
     const array = tables.map(pageArray.start, SECTION_MAP, map, PAGE_KERNEL, 2);
-    const largest = vcpu.profile.gigabytePages ? 3 : 2;
+    const largest = vcpu.processor.gigabytePages ? 3 : 2;
     return array.why ?? tables.map(direct.start, SECTION_FRAMES, range.start, PAGE_KERNEL, largest).why;
   });
 }

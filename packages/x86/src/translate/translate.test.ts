@@ -28,11 +28,11 @@ function outcomeOf(
   what: Access,
   changes: Partial<PagingRegisters> = {},
   va = VA,
-  profile = INTEL_VT_RP,
+  processor = INTEL_VT_RP,
 ) {
   const cr4 = CR4.PAE | (tables.levels === 5 ? CR4.LA57 : 0n);
   const registers = pagingRegisters({ cr3: tables.cr3, cr4, ...changes });
-  return translate(registers, tables.memory, at(va), what, profile).outcome;
+  return translate(registers, tables.memory, at(va), what, processor).outcome;
 }
 
 function errorCode(...args: Parameters<typeof outcomeOf>): number | undefined {
@@ -176,9 +176,9 @@ describe('an entry that cannot be used', () => {
     }
     const below = picture({ entries: { 3: 'P RW A G', 2: 'P RW A G', 1: 'P RW A D G' } });
     const leaf = picture({ leaf: 3, page: 0x4000_0000, entries: { 3: 'P RW A D G' } });
-    for (const profile of [AMD_ZEN4, INTEL_VT_RP]) {
-      expect(outcomeOf(below, access('read'), {}, VA, profile)).toMatchObject({ kind: 'mapped' });
-      expect(outcomeOf(leaf, access('read'), {}, VA, profile)).toMatchObject({ kind: 'mapped' });
+    for (const processor of [AMD_ZEN4, INTEL_VT_RP]) {
+      expect(outcomeOf(below, access('read'), {}, VA, processor)).toMatchObject({ kind: 'mapped' });
+      expect(outcomeOf(leaf, access('read'), {}, VA, processor)).toMatchObject({ kind: 'mapped' });
     }
   });
 
@@ -324,11 +324,11 @@ describe('accessed and dirty flags', () => {
   });
 
   it('never put D beside R/W = 0 on a processor that supports CET, though CR0.WP = 0 lets the write through', () => {
-    const dirtied = (path: Partial<PicturePath>, profile: CpuProfile): boolean => {
+    const dirtied = (path: Partial<PicturePath>, processor: CpuProfile): boolean => {
       const tables = picture(path);
       const registers = pagingRegisters({ cr3: tables.cr3, cr0: CR0.PG | CR0.PE });
       const write = access('write');
-      const { outcome, updates } = translate(registers, tables.memory, at(VA), write, profile);
+      const { outcome, updates } = translate(registers, tables.memory, at(VA), write, processor);
       expect(outcome.kind).toBe('mapped');
       applyUpdates(tables.memory, updates);
       const leaf = tables.entry(path.leaf ?? 1, VA);

@@ -41,7 +41,7 @@ const WRITE_FLAG =
  *
  * @param memory where tables are read: guest-physical memory, or with a second level the host's
  * @param va 0 .. 2^64 - 1; with CR0.PG = 0 only its low 32 bits count
- * @param profile default {@link INTEL_VT_RP}
+ * @param processor default {@link INTEL_VT_RP}
  * @throws {X86Error} when paging is on outside long mode: 32-bit and PAE paging are not modelled
  */
 export function translate<Fault = unknown>(
@@ -49,7 +49,7 @@ export function translate<Fault = unknown>(
   memory: PhysicalMemory<Gfn> | PhysicalMemory<Pfn>,
   va: VirtualAddress,
   access: Access,
-  profile: CpuProfile = INTEL_VT_RP,
+  processor: CpuProfile = INTEL_VT_RP,
   secondLevel?: SecondLevel<Fault>,
 ): Translation<Fault> {
   const steps: WalkStep[] = [];
@@ -77,7 +77,7 @@ export function translate<Fault = unknown>(
   }
   if (violatesLass(va, access, registers)) return ended({ kind: 'general-protection', reason: 'lass' });
 
-  const walk = walkTables(va, { registers, memory, profile, secondLevel, steps });
+  const walk = walkTables(va, { registers, memory, processor, secondLevel, steps });
   const pageFault = (code: number) => code | accessErrorCode(access, registers);
   if (walk.end === 'unreadable') return ended(walk.outcome);
   if (walk.end === 'fault') {
@@ -94,7 +94,7 @@ export function translate<Fault = unknown>(
     return ended({ kind: 'page-fault', errorCode, address: va, causes });
   }
 
-  const updates = flagUpdates(path, isWrite(access), profile);
+  const updates = flagUpdates(path, isWrite(access), processor);
   // Each is checked, root first, before any is done; only then comes the page itself.
   for (const { address } of updates) {
     if (secondLevel?.translate(frameOf(address), pageOffset(address), WRITE_FLAG) === REFUSED) {
@@ -123,11 +123,11 @@ export function applyUpdates(
  * CR0.WP = 0 through a leaf with R/W = 0 sets D there, except on a processor that supports CET: such a one never sets D in an entry
  * whose R/W is 0 (the last paragraph of 4.8), so that such an entry can stand for a shadow stack.
  */
-function flagUpdates(path: readonly WalkStep[], write: boolean, profile: CpuProfile): EntryUpdate[] {
+function flagUpdates(path: readonly WalkStep[], write: boolean, processor: CpuProfile): EntryUpdate[] {
   const updates: EntryUpdate[] = [];
   for (const { level, address, hostAddress, low, high, entry } of path) {
     const readOnly = (low & EntryLow.RW) === 0;
-    const dirty = write && entry.leaf && !(readOnly && (profile.cr4 & CR4.CET) !== 0n);
+    const dirty = write && entry.leaf && !(readOnly && (processor.cr4 & CR4.CET) !== 0n);
     const flags = EntryLow.A | (dirty ? EntryLow.D : 0);
     if ((low & flags) !== flags)
       updates.push({ level, address, hostAddress, low: (low | flags) >>> 0, high });

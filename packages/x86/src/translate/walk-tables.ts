@@ -26,7 +26,7 @@ import type { PageFaultCause, TranslationOutcome, WalkStep } from './translation
 export interface WalkContext<Fault> {
   readonly registers: PagingRegisters;
   readonly memory: PhysicalMemory<Gfn> | PhysicalMemory<Pfn>;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly secondLevel: SecondLevel<Fault> | undefined;
   /** Every entry read is appended here. */
   readonly steps: WalkStep[];
@@ -49,7 +49,7 @@ export function levelsOf(registers: PagingRegisters): PagingLevels {
 /** Walks to the leaf for `va`: from the HLAT root where that is enabled and its prefix matches (SDM 3A 4.5.1), else from CR3. */
 export function walkTables<Fault>(va: VirtualAddress, context: WalkContext<Fault>): Walked<Fault> {
   const { hlat } = context.registers;
-  if (hlat !== undefined && context.profile.ept?.hlat === true) {
+  if (hlat !== undefined && context.processor.ept?.hlat === true) {
     const ones = (1n << BigInt(hlat.prefixBits)) - 1n;
     if (va >> BigInt(64 - hlat.prefixBits) === ones) return walkFrom('hlat', hlat.pointer, va, context);
   }
@@ -57,7 +57,7 @@ export function walkTables<Fault>(va: VirtualAddress, context: WalkContext<Fault
 }
 
 function walkFromCr3<Fault>(va: VirtualAddress, context: WalkContext<Fault>): Walked<Fault> {
-  return walkFrom('cr3', cr3Root(context.registers.cr3, context.profile), va, context);
+  return walkFrom('cr3', cr3Root(context.registers.cr3, context.processor), va, context);
 }
 
 /*
@@ -85,8 +85,8 @@ function walkFrom<Fault>(
   va: VirtualAddress,
   context: WalkContext<Fault>,
 ): Walked<Fault> {
-  const { registers, memory, profile, secondLevel, steps } = context;
-  const rules = { ...profile, nxe: (registers.efer & EFER.NXE) !== 0n };
+  const { registers, memory, processor, secondLevel, steps } = context;
+  const rules = { ...processor, nxe: (registers.efer & EFER.NXE) !== 0n };
   const levels = levelsOf(registers);
   const path: WalkStep[] = [];
   const virtualFrame = virtualFrameOf(va);
@@ -121,7 +121,7 @@ function walkFrom<Fault>(
       hostAddress,
       low,
       high,
-      entry: decodeEntry(level, low, high, profile.encryptionBit),
+      entry: decodeEntry(level, low, high, processor.encryptionBit),
     };
     steps.push(step);
     path.push(step);

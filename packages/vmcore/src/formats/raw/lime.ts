@@ -3,7 +3,7 @@ import { readFields } from '../../byte-source.ts';
 import { VmcoreError } from '../../error.ts';
 import { uppermost } from '../../range.ts';
 import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
-import { imageContents } from './image.ts';
+import { imageContents, searchUpTo64GiB } from './image.ts';
 
 /** Before each range of memory: magic, version, first and last address, 8 bytes that are reserved. */
 const HEADER_SIZE = 32;
@@ -50,6 +50,7 @@ export const lime: DumpFormat = {
     }));
     const message = `the dump was cut short: 0x${missing.toString(16)} bytes of memory lie behind the end of the file, and are absent`;
     const warnings: DumpWarning[] = missing > 0 ? [{ id: 'truncated', message }] : [];
-    return { ...imageContents(source, segments, settings, 'LiME image'), warnings };
+    const image = imageContents(source, segments, searchUpTo64GiB(source, segments), settings, 'LiME image');
+    return { ...image, warnings: [...warnings, ...image.warnings] };
   },
 };
