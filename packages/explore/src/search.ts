@@ -98,9 +98,9 @@ export function search<State, Action>(
   });
 
   reach(machine.initial(), 0, undefined);
+  const over = (): boolean => bounds.properties !== undefined && counterexamples.length === wanted.size;
   for (;;) {
-    if (counterexamples.length === wanted.size && bounds.properties !== undefined)
-      return result('fallen', next.length);
+    if (over()) return result('fallen', next.length);
     if (full) return result('states', next.length);
     if (next.length === 0) return result('closed', 0);
     if (depth >= deepest) return result('depth', next.length);
@@ -112,6 +112,7 @@ export function search<State, Action>(
         reach(to, index, action);
       });
       const waiting = frontier.length - done - 1 + next.length;
+      if (over()) return result('fallen', waiting);
       if (full) return result('states', waiting);
       if (stop?.({ states: seen.size, transitions, depth, frontier: waiting }) === true)
         return result('stopped', waiting);

@@ -186,7 +186,10 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
       page.fill(0);
       page.set([0, 0, next, 0, count, 0]);
       for (const [index, [start, end, permissions]] of entries.entries()) {
-        const words = [start, end].flatMap((frame) => [(frame * 4096) % 2 ** 32, Math.floor(frame / 2 ** 20)]);
+        const words = [start, end].flatMap((frame) => [
+          (frame * 4096) % 2 ** 32,
+          Math.floor(frame / 2 ** 20),
+        ]);
         page.set([...words, permissions, 0], 6 + 6 * index);
       }
       return hypervisor.protectMemory(addressOf(LIST as Gfn));

@@ -23,8 +23,16 @@ const MOST_STATES = 1_000_000;
 
 /** `heki explore`. Exit code 1 when a property fell. */
 export async function explore(options: ExploreOptions, io: CommandIo): Promise<number> {
-  const { machine: name = 'kvm', property, without = [], depth, states = MOST_STATES, time, json, ...flags } =
-    options;
+  const {
+    machine: name = 'kvm',
+    property,
+    without = [],
+    depth,
+    states = MOST_STATES,
+    time,
+    json,
+    ...flags
+  } = options;
   const actors = without.map(actorNamed);
   const machine = await exploredMachine(name, flags, actors);
   const known = machine.properties.map(({ id }) => id);
