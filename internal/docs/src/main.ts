@@ -8,6 +8,7 @@ import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
+import { limitsPage } from './limits.ts';
 import { guestPage } from './mapping-way.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePicture } from './readme.ts';
@@ -32,6 +33,7 @@ const PAGES: readonly Page[] = [
   writeAnAttackPage,
   findingsPage,
   explorePage,
+  limitsPage,
 ];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */

@@ -8,14 +8,8 @@
  * ```
  *
  * A cached translation is valid (bit 0), a frame (bits 2:1), writable (bit 3), executable (bit 4). The upper 20 bits are apart from the
- * lower ones, so that JavaScript's bit operators take each half whole.
+ * lower ones, so that JavaScript's bit operators take each half whole: `memory` is what memory and the owner hold, `cached` what processors have.
  */
-
-/** Both halves of a state: what memory and the owner hold, and what processors have cached. */
-export interface Halves {
-  memory: number;
-  cached: number;
-}
 
 const HALF = 2 ** 20;
 

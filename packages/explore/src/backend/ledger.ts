@@ -1,6 +1,6 @@
 import { type Capabilities, grantableRights, type Rights, type VirtualMachine } from '@heki/hypervisor';
 
-export const EVERYTHING: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
+const EVERYTHING: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
 
 /** What the guest's frames were granted, by nothing but the answers to requests: the small model that a machine is held against. */
 export interface Ledger {

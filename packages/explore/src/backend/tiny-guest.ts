@@ -43,9 +43,9 @@ const LIST = 0x20;
 const DRIVER_PAGES = { start: 0x21, end: 0x28 } as const;
 
 /** Guest-physical 0 for the kernel, writable and executable in the guest's own tables. */
-export const DIRECT_MAP = 0xffff_8880_0000_0000n;
+const DIRECT_MAP = 0xffff_8880_0000_0000n;
 /** The same for user code. */
-export const USER_MAP = 0x0000_1000_0000_0000n;
+const USER_MAP = 0x0000_1000_0000_0000n;
 /** The kernel's text, in a page table that the guest can change. */
 export const TEXT_MAP = 0xffff_ffff_8100_0000n;
 const TEXT_TABLE = TABLES + 4;
@@ -63,7 +63,7 @@ export const REGISTERS = {
 /** The bytes of text as the kernel was built: RET, filled up with INT3. */
 export const APPROVED_WORD = 0xcccc_ccc3;
 /** What data holds. */
-export const DATA_WORD = 0x6174_6164;
+const DATA_WORD = 0x6174_6164;
 /** What an attacker wants to run. */
 export const EVIL_WORD = 0x0b0f_0b0f;
 

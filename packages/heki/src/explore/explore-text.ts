@@ -4,7 +4,7 @@ import type { Screen } from '../report/screen.ts';
 import type { ExploredMachine } from './explored-machine.ts';
 
 /** What the end of a search says of the properties that did not fall. */
-export const ENDS: { readonly [end in SearchResult<string>['end']]: string } = {
+const ENDS: { readonly [end in SearchResult<string>['end']]: string } = {
   closed: 'every state that the machine can reach was looked at',
   fallen: 'each property that was asked for has fallen',
   depth: 'the search ended at its depth: longer stories were not looked at',
