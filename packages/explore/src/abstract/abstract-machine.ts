@@ -13,7 +13,7 @@ import {
   memoryOf,
   phaseOf,
   REMAPPED,
-  rightsOfFrame,
+  rightsOf,
   stateOf,
   withApproved,
   withCachedEntry,
@@ -95,7 +95,7 @@ export function abstractMachine(policy: AbstractPolicy): Machine<number, Abstrac
         // A cached translation that refuses is walked again (SDM 3C 29.4.3.1).
         if (entry === 0 || ((entry >>> 3) & need) === 0) {
           const frame = walk(policy, memory, action.va);
-          entry = cacheEntry(frame, rightsOfFrame(memory, frame));
+          entry = cacheEntry(frame, rightsOf(memory, frame));
           if (((entry >>> 3) & need) === 0) return -1;
         }
         const frame = (entry >>> 1) & 3;
@@ -115,7 +115,7 @@ export function abstractMachine(policy: AbstractPolicy): Machine<number, Abstrac
   };
 
   const ask = (memory: number, cached: number, frame: number): number => {
-    if (phaseOf(memory) !== Phase.NONE || (rightsOfFrame(memory, frame) & X) !== 0) return -1;
+    if (phaseOf(memory) !== Phase.NONE || (rightsOf(memory, frame) & X) !== 0) return -1;
     if (policy.asks !== 'approved') {
       const rights = policy.asks === 'nothing' ? W | X : X;
       return stateOf(withRights(memory, frame, rights), flushAll(cached));
@@ -129,7 +129,7 @@ export function abstractMachine(policy: AbstractPolicy): Machine<number, Abstrac
 
   /** A frame that is data again: never the kernel's own text, and never while it can still be executed from a cache. */
   const release = (memory: number, cached: number, frame: number): number => {
-    const releasable = frame !== 0 && phaseOf(memory) === Phase.NONE && rightsOfFrame(memory, frame) === X;
+    const releasable = frame !== 0 && phaseOf(memory) === Phase.NONE && rightsOf(memory, frame) === X;
     return releasable ? stateOf(withRights(memory, frame, W), flushAll(cached)) : -1;
   };
 

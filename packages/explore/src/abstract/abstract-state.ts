@@ -37,25 +37,25 @@ export function frameOfAddress(memory: number, va: number): number {
   return (memory >>> (2 * va)) & 3;
 }
 
-export function withFrameOfAddress(memory: number, va: number, frame: number): number {
-  return (memory & ~(3 << (2 * va))) | (frame << (2 * va));
+export function withFrameOfAddress(memory: number, va: number, page: number): number {
+  return (memory & ~(3 << (2 * va))) | (page << (2 * va));
 }
 
 /** W in bit 0, X in bit 1. */
-export function rightsOfFrame(memory: number, frame: number): number {
-  return (memory >>> (4 + 2 * frame)) & 3;
+export function rightsOf(memory: number, page: number): number {
+  return (memory >>> (4 + 2 * page)) & 3;
 }
 
-export function withRights(memory: number, frame: number, rights: number): number {
-  return (memory & ~(3 << (4 + 2 * frame))) | (rights << (4 + 2 * frame));
+export function withRights(memory: number, page: number, rights: number): number {
+  return (memory & ~(3 << (4 + 2 * page))) | (rights << (4 + 2 * page));
 }
 
-export function isApproved(memory: number, frame: number): boolean {
-  return ((memory >>> (10 + frame)) & 1) === 1;
+export function isApproved(memory: number, page: number): boolean {
+  return ((memory >>> (10 + page)) & 1) === 1;
 }
 
-export function withApproved(memory: number, frame: number, approved: boolean): number {
-  const bit = 1 << (10 + frame);
+export function withApproved(memory: number, page: number, approved: boolean): number {
+  const bit = 1 << (10 + page);
   return approved ? memory | bit : memory & ~bit;
 }
 
@@ -68,8 +68,8 @@ export function askedFrame(memory: number): number {
   return (memory >>> 13) & 3;
 }
 
-export function withRequest(memory: number, phase: number, frame: number): number {
-  return (memory & ~(0x1f << 13)) | (phase << 15) | (frame << 13);
+export function withRequest(memory: number, phase: number, page: number): number {
+  return (memory & ~(0x1f << 13)) | (phase << 15) | (page << 13);
 }
 
 /** What a processor has cached of an address: 0 for nothing. */
@@ -82,8 +82,8 @@ export function withCachedEntry(cached: number, processor: number, va: number, e
   return (cached & ~(0x1f << shift)) | (entry << shift);
 }
 
-export function cacheEntry(frame: number, rights: number): number {
-  return 1 | (frame << 1) | (rights << 3);
+export function cacheEntry(page: number, rights: number): number {
+  return 1 | (page << 1) | (rights << 3);
 }
 
 /** Drops everything that one processor has cached. */
