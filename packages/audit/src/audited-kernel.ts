@@ -15,6 +15,7 @@ import {
   type RegionBases,
   regionAt,
 } from '@heki/vmcore';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { AuditError } from './error.ts';
 import { type FrameExtent, frameExtents } from './frame-extents.ts';
@@ -65,9 +66,6 @@ export interface AuditedKernel extends AuditSubject {
   readonly absentTables: number;
 }
 
-/** 512 GiB mapped by 4-KiB pages: tables that lead to each other have no end. */
-const MOST_TABLES = 2 ** 18;
-
 /** Walks the kernel's half. @throws {AuditError} when its tables have no end */
 export function readKernel(subject: AuditSubject): AuditedKernel {
   const { tables } = subject;
@@ -75,7 +73,7 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
   const regions = kernelRegions(tables, sections, subject.bases);
   const mappings: Mapping[] = [];
   const walked = walkMappings(
-    { ...tables, budget: MOST_TABLES },
+    { ...tables, budget: DUMP_LIMITS.tablePages },
     upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
     (leaf) => {
@@ -87,7 +85,7 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
     throw new AuditError(
       walked.stoppedAt === undefined
         ? 'page-table pages of the kernel stand at more than one level: they lead to themselves'
-        : `the kernel has more than ${MOST_TABLES} page-table pages: they seem to lead to each other`,
+        : `the kernel has more than ${DUMP_LIMITS.tablePages} page-table pages: they seem to lead to each other`,
     );
   }
   return {
@@ -96,7 +94,7 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
     regions,
     mappings,
     extents: frameExtents(mappings),
-    tableFrames: kernelTableFrames(tables, MOST_TABLES),
+    tableFrames: kernelTableFrames(tables, DUMP_LIMITS.tablePages),
     absentTables: walked.absentTables,
   };
 }

@@ -1,4 +1,5 @@
 import type { Severity } from '@heki/audit';
+import { MACHINE_LIMITS } from '@heki/machine/limits';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
@@ -17,6 +18,7 @@ import {
 } from './help/examples.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
+import { limitsHelp } from './limits/limits.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
 import { guardedOutput } from './report/guarded-output.ts';
@@ -182,7 +184,7 @@ With --json an error is JSON, too, on standard output.`,
       '--kernel <file>',
       "the symbols of another kernel than Debian's 6.1: System.map, /proc/kallsyms, or JSON with symbols",
     )
-    .option('--vcpus <n>', 'virtual CPUs (default: 1)', parseWhole(1, 64))
+    .option('--vcpus <n>', 'virtual CPUs (default: 1)', parseWhole(1, MACHINE_LIMITS.vcpus))
     .addOption(
       new Option('--levels <n>', 'paging levels (default: 4)').choices(['4', '5']).argParser(parseLevels),
     )
@@ -341,6 +343,7 @@ With --json an error is JSON, too, on standard output.`,
       if (named === undefined) throw new UsageError(`unknown command '${name}'`);
       named.help();
     });
+  for (const command of program.commands) command.addHelpText('after', () => limitsHelp(command.name()));
   return program;
 }
 

@@ -5,6 +5,7 @@ import { findEncryption, type MemoryEncryption } from './encryption.ts';
 import { VmcoreError } from './error.ts';
 import type { DumpContents, DumpWarning } from './formats/dump-format.ts';
 import { readContents } from './formats/formats.ts';
+import { DUMP_LIMITS } from './limits.ts';
 import type { Note } from './note.ts';
 import type { VmcoreSegment } from './segment.ts';
 import { readVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';
@@ -60,7 +61,7 @@ export function readVmcore(
   dump: Uint8Array | ByteSource | readonly ByteSource[],
   options: VmcoreOptions = {},
 ): Vmcore {
-  const { cachePages = 8192 } = options;
+  const { cachePages = DUMP_LIMITS.cachedPages } = options;
   if (!Number.isSafeInteger(cachePages) || cachePages < 1 || cachePages > MAX_CACHE_PAGES) {
     throw new VmcoreError(`cachePages is ${cachePages}: expected 1 to ${MAX_CACHE_PAGES}`);
   }

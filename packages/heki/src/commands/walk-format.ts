@@ -2,6 +2,7 @@ import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
 import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
 import { EntryHigh, EntryLow, type MappingLeaf, type MappingWalkResult, PageRights } from '@heki/x86';
 import { hex16 } from '../hex.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { reportHeader } from '../report/report-header.ts';
 import type { Screen } from '../report/screen.ts';
 import { tablesJson, tablesLines } from '../snapshot.ts';
@@ -117,9 +118,6 @@ function createTable({ columns: room }: Screen): WalkFormat {
   };
 }
 
-/** Stretches of shared tables that JSON lists at most: hostile tables may have millions. */
-const MOST_SHARED = 2 ** 16;
-
 function createJson(_: Screen): WalkFormat {
   let separator = '';
   const sharedTables: unknown[] = [];
@@ -148,7 +146,7 @@ function createJson(_: Screen): WalkFormat {
       return line;
     },
     shared({ first: { virtualFrame, frames, table, visitedAt, mappings }, places }) {
-      if (sharedTables.length < MOST_SHARED) {
+      if (sharedTables.length < COMMAND_LIMITS.sharedTables) {
         sharedTables.push({
           va: hex(virtualAddressOf(virtualFrame)),
           pages: frames * places,

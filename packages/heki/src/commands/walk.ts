@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { hex, VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import {
   lowerHalfEnd,
   type MappingWalkResult,
@@ -15,9 +16,10 @@ import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { screenOf } from '../report/screen.ts';
 import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
+import { type AddressSpaceOptions, openAddressSpace, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
 import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
@@ -29,9 +31,6 @@ export interface WalkOptions extends AddressSpaceOptions {
   readonly cpu?: string;
   readonly format: keyof typeof WALK_FORMATS;
 }
-
-/** `info-tlb` spells shared tables out, as QEMU does, while there are no more mappings than this: 180 MiB of text. */
-const MOST_SPELT_OUT = 2 ** 22;
 
 /** `heki walk [SNAPSHOT]`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
 export async function walk(
@@ -55,9 +54,10 @@ export async function walk(
     ...(start < lowerHalfEnd(levels) ? userHalfWarnings(snapshot.tables) : []),
     ...processor.warnings,
   ];
-  const tables = { ...snapshot.tables, budget: MOST_TABLES };
+  const tables = { ...snapshot.tables, budget: DUMP_LIMITS.tablePages };
   const speltOut =
-    options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
+    options.format === 'info-tlb' &&
+    walkMappings(tables, start, end, () => {}).mappings <= COMMAND_LIMITS.mappingsSpeltOut;
 
   const format = WALK_FORMATS[options.format](screenOf(io.stdout, io.env));
   const writer = createLineWriter(io.stdout);

@@ -1,14 +1,13 @@
 import { type Gfn, gfn, PAGE_SIZE } from '@heki/physical-memory';
 import { addressHigh, EntryLow, entryFrame } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
+import { DUMP_LIMITS } from '../limits.ts';
 import type { Vmcore } from '../vmcore.ts';
 import { KERNEL_SLOT } from './kernel-tables.ts';
 import { isRootLike } from './root-like.ts';
 
 /** Slots of a root table. */
 const SLOTS = 512;
-/** Bytes of a dump that are looked through: 64 GiB. */
-const MOST_BYTES = 2 ** 36;
 
 /**
  * The pages of a dump that may be the root of a kernel's tables, for a dump that names none: in the upper half every present entry
@@ -41,9 +40,9 @@ export function rootsByStructure(core: Vmcore): Gfn[] {
 
 function searchedPages({ memory, segments }: Vmcore): Gfn[] {
   const bytes = segments.reduce((sum, { start, end }) => sum + (end - start), 0);
-  if (bytes > MOST_BYTES) {
+  if (bytes > DUMP_LIMITS.searchedBytes) {
     throw new VmcoreError(
-      `nothing in the dump names the root of its kernel's page tables, and its ${Math.ceil(bytes / 2 ** 30)} GiB are more than the ${MOST_BYTES / 2 ** 30} that are looked through for one`,
+      `nothing in the dump names the root of its kernel's page tables, and its ${Math.ceil(bytes / 2 ** 30)} GiB are more than the ${DUMP_LIMITS.searchedBytes / 2 ** 30} that are looked through for one`,
     );
   }
   const found: Gfn[] = [];

@@ -1,19 +1,20 @@
 import type { ByteSource } from '../../byte-source.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 import type { DumpContents, DumpWarning, ReadSettings } from '../dump-format.ts';
 import type { ElfSegment } from '../elf/segment.ts';
 import { createSegmentMemory } from '../elf/segment-memory.ts';
 import { type ImageSearch, searchImage } from './search-image.ts';
 
-/** Bytes that are looked through: 64 GiB. Part of an image could show one copy of VMCOREINFO where there are others that disagree. */
-const MOST_BYTES = 2 ** 36;
-
-/** What there is to see in an image; `undefined` when it is larger than 64 GiB, and is not looked through. */
+/**
+ * What there is to see in an image; `undefined` when it is larger than 64 GiB, and is not looked through: part of it could show one
+ * copy of VMCOREINFO where there are others that disagree.
+ */
 export function searchUpTo64GiB(
   source: ByteSource,
   segments: readonly ElfSegment[],
 ): ImageSearch | undefined {
   const bytes = segments.reduce((sum, { start, end }) => sum + (end - start), 0);
-  return bytes > MOST_BYTES ? undefined : searchImage(source, segments);
+  return bytes > DUMP_LIMITS.searchedBytes ? undefined : searchImage(source, segments);
 }
 
 /**
@@ -39,5 +40,5 @@ export function imageContents(
 
 const UNSEARCHED: DumpWarning = {
   id: 'unsearched',
-  message: `the image is larger than ${MOST_BYTES / 2 ** 30} GiB, so it was not looked through for VMCOREINFO`,
+  message: `the image is larger than ${DUMP_LIMITS.searchedBytes / 2 ** 30} GiB, so it was not looked through for VMCOREINFO`,
 };
