@@ -40,6 +40,8 @@ export function connectSync(address: SocketAddress): SyncSocket {
   const { port1, port2 } = new MessageChannel();
   const worker = new Worker(PUMP, {
     eval: true,
+    // Options of this process, as --input-type=module, are not for the pump.
+    execArgv: [],
     workerData: { port: port2, count, address },
     transferList: [port2],
   });
