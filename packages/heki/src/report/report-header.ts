@@ -21,6 +21,7 @@ const SCHEMA_VERSIONS = {
   'kunit-tests': 1,
   protect: 1,
   replay: 1,
+  symbols: 1,
   translate: 1,
   walk: 1,
   workloads: 1,
