@@ -9,6 +9,7 @@ import {
   COMPLETION_EXAMPLES,
   DIFF_EXAMPLES,
   EXIT_CODES,
+  EXPLORE_EXAMPLES,
   EXTRACT_EXAMPLES,
   KUNIT_EXAMPLES,
   PROTECT_EXAMPLES,
@@ -250,6 +251,36 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (options) => {
       const { kunit } = await import('./commands/kunit.ts');
       finished(await kunit(options, io));
+    });
+
+  addProfileFlags(program.command('explore'))
+    .summary('search a small machine for the shortest attack')
+    .description(
+      'Looks at everything that an attacker, the VMM and devices can do on a machine with a guest of a few frames, nearest first, and prints the shortest way to whatever should not happen.',
+    )
+    .option(
+      '--machine <name>',
+      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, an ES module of your own, or abstract-NAME (default: kvm)',
+    )
+    .option(
+      '--property <id...>',
+      'only these, and the search ends when each has fallen: P1, P6, ... (default: all)',
+    )
+    .option('--without <who...>', 'vmm, device, hypervisor, owner: who does nothing')
+    .option(
+      '--depth <n>',
+      'most actions in a row (default: 2; abstract machines: no bound)',
+      parseWhole(0, 1000),
+    )
+    .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
+    .option('--time <seconds>', 'ends the search after so long', parseWhole(1, 1_000_000))
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--cpu <name>', CPU_OF_MACHINE)
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', EXPLORE_EXAMPLES)
+    .action(async (options) => {
+      const { explore } = await import('./commands/explore.ts');
+      finished(await explore(options, io));
     });
 
   program
