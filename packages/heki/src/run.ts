@@ -28,7 +28,7 @@ import { VERSION } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
 const DUMP =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH is a guest that runs under QEMU; - is standard input";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH or gdb:HOST:PORT is a guest that runs under QEMU; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
