@@ -21,7 +21,7 @@ const range = (start: number, end: number, flags: number, immutable?: boolean): 
   start: start as Gfn,
   end: end as Gfn,
   rights: rightsOfFlags(flags) as Rights,
-  ...(immutable === undefined ? {} : { immutable }),
+  immutable,
 });
 
 /** A hypervisor that gives the n-th call `status`, and succeeds otherwise; what it was asked for. */
