@@ -12,7 +12,6 @@ import { frameOf, type Gpa, PHYSICAL_ADDRESS_END, readBytes, writeBytes } from '
 import { type ExitAction, type PlainAction, Vector, type VmExit } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
 import { answerHypercall } from '../hypercall/handle-hypercall.ts';
-import { rightsOfFlags } from '../partition/map-flags.ts';
 import { type Partition, switchVtl, type VirtualProcessor } from '../partition/partition.ts';
 import type { SecureKernel } from '../secure-kernel/secure-kernel.ts';
 import { createVtl1Port } from '../secure-kernel/vtl1-port.ts';
@@ -99,7 +98,7 @@ function handleViolation(
   const has = (mask: number): boolean => (qualification & mask) !== 0;
   const region = partition.regions.find(frameOf(gpa));
   const write = has(EptQualification.WRITE);
-  const rights = rightsOfFlags(partition.memory[0].flagsOf(frameOf(gpa)));
+  const rights = partition.memory[0].rightsOf(frameOf(gpa));
   // No memory, or a ROM that takes no store: the virtualization stack answers.
   if (region === undefined || (region.readOnly === true && write && rights.write)) {
     const memory = emulatedMemory(partition, ({ linear, ...refused }) =>
@@ -206,7 +205,7 @@ function readInput({ regions, memory }: Partition, address: bigint): Uint8Array 
   if (address >= BigInt(PHYSICAL_ADDRESS_END)) return HvStatus.INVALID_PARAMETER;
   const gpa = Number(address) as Gpa;
   const bytes = new Uint8Array(4096 - (gpa % 4096));
-  if (!rightsOfFlags(memory[0].flagsOf(frameOf(gpa))).read) return HvStatus.INVALID_PARAMETER;
+  if (!memory[0].rightsOf(frameOf(gpa)).read) return HvStatus.INVALID_PARAMETER;
   return readBytes(regions.memory, gpa, bytes) === bytes.length ? bytes : HvStatus.INVALID_PARAMETER;
 }
 
@@ -215,6 +214,6 @@ function writeOutput({ regions, memory }: Partition, address: bigint, bytes: Uin
   if (address % 8n !== 0n || address >= BigInt(PHYSICAL_ADDRESS_END)) return false;
   const gpa = Number(address) as Gpa;
   if ((gpa % 4096) + bytes.length > 4096) return false;
-  if (!rightsOfFlags(memory[0].flagsOf(frameOf(gpa))).write) return false;
+  if (!memory[0].rightsOf(frameOf(gpa)).write) return false;
   return writeBytes(regions.memory, gpa, bytes) === bytes.length;
 }

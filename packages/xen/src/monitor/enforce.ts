@@ -29,8 +29,10 @@ export interface MemoryPolicy {
 export function createMemoryPolicy(domain: DomainState, capabilities: Capabilities): MemoryPolicy {
   const immutable = createMemoryTable<true>();
 
+  const isPromised = (start: Gfn, end: Gfn): boolean => immutable.some(start, end, (value) => value === true);
+
   function isImmutable(start: Gfn, end: Gfn): boolean {
-    return immutable.some(start, end, (value) => value === true);
+    return isPromised(start, end) || domain.regions.hostFrames.isImmutable(start, end, isPromised);
   }
 
   function refusal({ start, end }: ProtectionRange, byGuest: boolean): Refusal | undefined {
