@@ -7,6 +7,7 @@ import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
+import { limitsPage } from './limits.ts';
 import { guestPage } from './mapping-way.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePicture } from './readme.ts';
@@ -30,6 +31,7 @@ const PAGES: readonly Page[] = [
   writeABackendPage,
   writeAnAttackPage,
   findingsPage,
+  limitsPage,
 ];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */

@@ -1,3 +1,4 @@
+export { Errno } from '@heki/hypercall/errno';
 export { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 export { createLinuxKernel } from './create-kernel.ts';
 export { type LinuxDefectId, linuxDefects } from './defects/linux-defects.ts';
@@ -11,14 +12,14 @@ export {
 export type { HekiSymbol } from './heki/heki-symbols.ts';
 export { KEXEC_CONTROL_PAGE } from './kexec/kexec.ts';
 export {
+  buildFromSymbols,
   DEBIAN_6_1,
   IMAGE_SYMBOLS,
   type ImageSection,
   type ImageSymbol,
   imageSections,
-  type KernelProfile,
-  profileFromSymbols,
-} from './layout/kernel-profile.ts';
+  type KernelBuild,
+} from './layout/kernel-build.ts';
 export { type AddressLayout, createLayout, type LayoutOptions } from './layout/layout.ts';
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
 export { SECTION_FRAMES } from './memory-hotplug/memory-hotplug.ts';
@@ -30,6 +31,6 @@ export {
   type ModuleTextChanges,
 } from './modules/module-image.ts';
 export type { LoadedModule } from './modules/modules.ts';
-export { Errno, type KernelOutcome } from './outcome.ts';
+export type { KernelOutcome } from './outcome.ts';
 export type { StartFailure, StartPhase } from './smp/start-failure.ts';
 export type { TextPatch } from './text/text-patch.ts';

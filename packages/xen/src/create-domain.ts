@@ -33,7 +33,7 @@ export function createXenDomain(
 ): XenDomain {
   const regions = createGuestRegions(host.memory, (start, end) => {
     const asked: AskedFrames[] = [];
-    policy.forEachPromise(start, end, (immutable, first, last) => {
+    policy.forEachRun(start, end, (immutable, first, last) => {
       let next = first;
       const add = (access: XenAccessType, from: Gfn, to: Gfn): void => {
         if (from < to) asked.push({ start: from, end: to, rights: rightsOfAccess(access), immutable });
@@ -125,7 +125,7 @@ export function createXenDomain(
         ...setup,
         id: state.vcpus.length,
         memory: host.memory,
-        profile: options.processor,
+        processor: options.processor,
         secondLevel: p2m.host.second(),
         root: p2m.host.root,
         onExit: (running, exit) => handleExit(state, running, exit),

@@ -1,4 +1,5 @@
 import { SEVERITIES } from '@heki/audit';
+import { KUNIT_SUITES } from '@heki/kunit';
 import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
 import { reportHeader, type SchemaName } from '../report/report-header.ts';
@@ -196,6 +197,22 @@ const outcome = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('second-level'), at: z.string(), gpa: hex }),
 ]);
 
+const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'user']);
+const namedPlace = {
+  region: regionOfPlace,
+  symbol: z
+    .strictObject({ name: z.string().min(1), offset: hex })
+    .nullable()
+    .describe('The symbol that the address lies in or behind; null where none is known'),
+};
+const placeInKernel = z.strictObject({
+  ...namedPlace,
+  aliasOf: z
+    .strictObject({ va: hex, ...namedPlace, aliasOf: z.null() })
+    .nullable()
+    .describe("In the direct map: where the kernel's image has the same byte"),
+});
+
 const disclosures = z.array(z.strictObject({ subject: z.string().min(1), detail: z.string().min(1) }));
 const costs = z.strictObject({
   calls: z.int().min(0),
@@ -203,6 +220,9 @@ const costs = z.strictObject({
   flushes: z.int().min(0),
   asked: z.int().min(0).describe('Requests to the owner of the policy'),
 });
+
+const kunitSuite = z.enum(KUNIT_SUITES);
+const kunitStatus = z.enum(['ok', 'not ok', 'skip']);
 
 /** What every object begins with. */
 function published<Shape extends z.ZodRawShape>(name: SchemaName, of: string, shape: Shape) {
@@ -287,7 +307,7 @@ export const JSON_SHAPES = {
     assumed,
     notCovered,
   }),
-  walk: published('walk', 'walk --format json', {
+  walk: published('walk', 'walk --json', {
     tables,
     warnings,
     leaves: z.array(
@@ -302,6 +322,8 @@ export const JSON_SHAPES = {
         user: z.boolean(),
         flags: z.array(z.string()),
         places: z.int().min(2).optional().describe('Entries that lead to its table'),
+        region: regionOfPlace.optional().describe("Part of the kernel's half that it lies in"),
+        symbol: z.string().min(1).optional().describe('What begins there, or before; with --symbols'),
       }),
     ),
     sharedTables: z.array(
@@ -323,6 +345,7 @@ export const JSON_SHAPES = {
     va: hex,
     access: z.enum(['read', 'write', 'fetch']),
     user: z.boolean(),
+    place: placeInKernel.nullable().describe('What is there; null for addresses of user mode'),
     tables,
     steps: z.array(
       z.strictObject({
@@ -339,6 +362,22 @@ export const JSON_SHAPES = {
     ),
     outcome,
     processor: z.looseObject({ name: z.string() }),
+    warnings,
+  }),
+  symbols: published('symbols', 'symbols --json', {
+    source: z
+      .looseObject({ kind: z.enum(['kallsyms', 'file', 'none']) })
+      .describe('What told the symbols; of kallsyms how it was found, of none why not'),
+    total: z.int().min(0).describe('Symbols that are known of the image'),
+    kaslr: z
+      .strictObject({
+        offset: z.string().regex(/^-?0x[0-9a-f]+$/),
+        from: z.enum(['vmcoreinfo', 'symbols', 'default-link-address']),
+      })
+      .nullable()
+      .describe('How far the image is from where it was linked'),
+    address: placeInKernel.extend({ va: hex }).nullable().describe('Of the address that was asked for'),
+    symbols: z.array(z.strictObject({ name: z.string(), va: hex, type: z.string().length(1) })),
     warnings,
   }),
   extract: published('extract', 'extract --json', {
@@ -389,6 +428,50 @@ export const JSON_SHAPES = {
         warnings,
       }),
     ),
+  }),
+  kunit: published('kunit', 'kunit --json', {
+    machine: z
+      .looseObject({ hypervisor: z.string(), profile, mbec: z.boolean() })
+      .describe('Each test has its own'),
+    suites: z.array(
+      z.strictObject({
+        name: kunitSuite,
+        status: kunitStatus,
+        tests: z.array(
+          z.strictObject({
+            number: z.int().min(1).describe('As `--test` takes it'),
+            name: z.string().min(1),
+            status: kunitStatus,
+            skipped: z.string().nullable().describe('Why it was skipped'),
+            ended: z
+              .strictObject({
+                kind: z.enum(['exception', 'livelock', 'absent-table', 'triple-fault', 'stopped']),
+                reason: z.string().min(1),
+              })
+              .nullable()
+              .describe('What came of the access at which its thread died or stands still'),
+            log: z.array(z.string()).describe('Failed expectations included'),
+          }),
+        ),
+      }),
+    ),
+    totals: z.strictObject({ pass: z.int().min(0), fail: z.int().min(0), skip: z.int().min(0) }),
+    log: z.array(z.string()).describe('What the kernel says of its command line'),
+    exitCode: z.literal([0, 1]).describe('1: a test failed, under any profile'),
+    warnings,
+  }),
+  'kunit-tests': published('kunit-tests', 'kunit --list --json', {
+    suites: z.array(z.strictObject({ name: kunitSuite, tests: z.array(z.string().min(1)) })),
+    changedExpectations: z
+      .array(
+        z.strictObject({
+          test: z.string().min(1),
+          published: z.string().min(1),
+          port: z.string().min(1),
+          why: z.string().min(1),
+        }),
+      )
+      .describe('What the ports, which run under hardened, expect otherwise than the published tests'),
   }),
   explain: published('explain', 'explain --json', {
     kinds: z.array(

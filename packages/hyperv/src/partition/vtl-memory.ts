@@ -79,11 +79,11 @@ export function createVtlMemory(options: {
   /** Whether the two rights to execute are kept apart at first. */
   readonly mbec: boolean;
 }): VtlMemory {
-  const { processor: profile, regions, hostFrames } = options;
+  const { processor, regions, hostFrames } = options;
   const { memory, frames } = options.host;
   // No mask has execute without read, so that an entry is present exactly when it is readable, with MBEC and without.
-  const editor = createEptEditor({ memory, frames, profile, modeBasedExecute: false });
-  const eptp = encodeEptp({ root: editor.root, accessedDirty: profile.ept?.accessedDirty === true });
+  const editor = createEptEditor({ memory, frames, processor, modeBasedExecute: false });
+  const eptp = encodeEptp({ root: editor.root, accessedDirty: processor.ept?.accessedDirty === true });
   const masks = createMemoryTable<number>();
   let defaultFlags = HV_MAP_GPA_FULL_ACCESS;
   let { mbec } = options;
@@ -217,7 +217,7 @@ export function createVtlMemory(options: {
         present: low !== undefined,
       };
     },
-    second: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
+    second: () => createEpt({ memory, eptp, processor, controls: { modeBasedExecute: mbec } }),
   };
   return vtl;
 }

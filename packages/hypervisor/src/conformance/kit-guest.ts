@@ -52,7 +52,7 @@ export interface KitGuest {
   /** The same as the guest, on its first virtual CPU. Only with {@link calls}. */
   request(ranges: readonly ProtectionRange[]): boolean;
   /** What was done to the machine past {@link protect} and {@link request} is in force from here on. */
-  settle(): void;
+  bringIntoForce(): void;
   /** What accesses on `vcpu` really can do. */
   probe(gfn: number, vcpu?: Vcpu): Rights;
   /** Compares accesses and read-back of `frames` with the model, on all virtual CPUs. */
@@ -147,7 +147,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     Object.assign(vcpu.registers, REGISTERS);
     buildDescriptors(words);
   };
-  const settle = (): void => {
+  const bringIntoForce = (): void => {
     if (capabilities.inForce === 'on-flush') vm.flush();
   };
   /** The one event that a request gives. */
@@ -208,7 +208,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     const { by } = reported(before, 'the owner');
     require(by === ownerName(capabilities.policyOwner), `a request of the owner is reported as one of ${by}`);
     const taken = answer(result, ranges, true);
-    settle();
+    bringIntoForce();
     return taken;
   };
   const request = (ranges: readonly ProtectionRange[]): boolean => {
@@ -228,7 +228,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
       said,
       !['supervisor-only', 'never-denied'].includes(capabilities.executeSplit),
     );
-    settle();
+    bringIntoForce();
     return taken;
   };
   /** As many calls as the declaration says that it takes. */
@@ -253,7 +253,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     model,
     events,
     restart,
-    settle,
+    bringIntoForce,
     words,
     backing: (gfn) => (BACKING + gfn) as Pfn,
     memoryDigest: () => WATCHED.map((gfn) => digestOf(words(gfn))).join(),

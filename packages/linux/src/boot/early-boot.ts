@@ -1,8 +1,9 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { CR0, CR4, type EditResult, EFER, entryBits } from '@heki/x86';
 import { completed, createVcpuMemory } from '../mm/vcpu-memory.ts';
 import { PAGE_KERNEL } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import type { SmpState } from '../smp/smp-state.ts';
 
 /** Of the first mapping of the image: everything may be written and executed. */
@@ -24,8 +25,8 @@ const CR4_IF_SUPPORTED = CR4.SMEP | CR4.SMAP | CR4.UMIP | CR4.FSGSBASE | CR4.PKE
 
 /** head_64.S: the image up to `_end`, and a processor in long mode with paging on. */
 export function startup64(kernel: SmpState): void {
-  const { image, profile, layout, tables, vcpu } = kernel;
-  const pages = Math.ceil(profile.offsets._end / 4096 / HUGE) * HUGE;
+  const { image, build, layout, tables, vcpu } = kernel;
+  const pages = Math.ceil(build.offsets._end / 4096 / HUGE) * HUGE;
   tables.edit(() => {
     mapped(tables.map(image.start, pages, layout.textFrame, PAGE_KERNEL_LARGE_EXEC, 2));
   });
@@ -43,7 +44,7 @@ export function startup64(kernel: SmpState): void {
     cr0: CR0.PE | CR0.PG | CR0.ET,
   });
   const { rip } = vcpu.registers;
-  const { profile: cpu } = vcpu;
+  const { processor: cpu } = vcpu;
   const always = CR4.PSE | CR4.PAE | CR4.PGE | CR4.OSFXSR | CR4.OSXMMEXCPT | la57;
   const cr4 = always | (CR4_IF_SUPPORTED & cpu.cr4);
   completed(vcpu.wrmsr(MSR_EFER, EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE), 'instruction', rip);
@@ -56,14 +57,14 @@ export function startup64(kernel: SmpState): void {
 }
 
 /** `cleanup_highmap`: what was mapped behind `_brk_end`, in whole 2 MiB, goes. */
-export function cleanupHighmap({ image, profile, tables }: SmpState): void {
-  const end = image.start + Math.ceil(profile.offsets._end / 4096 / HUGE) * HUGE;
+export function cleanupHighmap({ image, build, tables }: SmpState): void {
+  const end = image.start + Math.ceil(build.offsets._end / 4096 / HUGE) * HUGE;
   if (end > image.end) tables.edit(() => tables.unmap(image.end, end as VirtualFrame, false));
 }
 
 /** `reserve_real_mode`: the highest memory below 1 MiB. */
 export function reserveRealMode(kernel: SmpState): void {
-  kernel.trampoline = kernel.boot.allocateBelow(ISA_END, kernel.profile.trampoline.pages);
+  kernel.trampoline = kernel.boot.allocateBelow(ISA_END, kernel.build.trampoline.pages);
 }
 
 /**
@@ -72,7 +73,7 @@ export function reserveRealMode(kernel: SmpState): void {
  */
 export function initMemMapping(kernel: SmpState): void {
   const { layout, tables, memoryMap, vcpu } = kernel;
-  const largest = vcpu.profile.gigabytePages ? 3 : 2;
+  const largest = vcpu.processor.gigabytePages ? 3 : 2;
   const map = (start: Gfn, end: Gfn): void => {
     const at = (layout.directMap + start) as VirtualFrame;
     mapped(tables.map(at, end - start, start, PAGE_KERNEL, largest));

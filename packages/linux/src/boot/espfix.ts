@@ -1,9 +1,10 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { entryFrame, framesOfLevel, type Level } from '@heki/x86';
 import { ESPFIX } from '../layout/layout.ts';
 import type { MmState } from '../mm/mm-state.ts';
 import { PAGE_KERNEL_RO } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import { createRandom } from '../random.ts';
 import { mapped } from './early-boot.ts';
 
@@ -19,8 +20,8 @@ const ENTRIES = 512;
  * are entered again and again. Processors 0 to 63 share it.
  */
 export function initEspfix(kernel: MmState): void {
-  const { profile, tables, kaslrSeed, memory } = kernel;
-  if (!profile.espfix) return;
+  const { build, tables, kaslrSeed, memory } = kernel;
+  if (!build.espfix) return;
   const number = kaslrSeed === undefined ? 0 : createRandom(kaslrSeed + 1).below(MAX_PAGES);
   const start = (ESPFIX +
     Math.floor(number / PTE_STRIDE) * PUD_CLONES * framesOfLevel(3) +

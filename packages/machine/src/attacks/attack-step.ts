@@ -106,15 +106,15 @@ function endingOf(outcome: Outcome<unknown>): Pick<AttackStep, 'outcome' | 'exce
  * them, which is as it found them. `undefined` when they have nothing against it.
  */
 function brokenRule({ vcpu, memory }: Witness, deed: Deed, exception: Exception): BrokenRule | undefined {
-  const { registers, profile } = vcpu;
+  const { registers, processor } = vcpu;
   if (deed.kind === 'write-cr') {
-    const write = (deed.cr === 3 ? writeCr3 : writeCr4)(registers, deed.value, profile);
+    const write = (deed.cr === 3 ? writeCr3 : writeCr4)(registers, deed.value, processor);
     return write.kind === 'ok' ? undefined : { rule: undefined, text: write.reason };
   }
   if (deed.kind !== 'access' || isElsewhere(exception, deed.va)) return undefined;
-  const { outcome } = translate(registers, memory, deed.va, deed.access, profile);
+  const { outcome } = translate(registers, memory, deed.va, deed.access, processor);
   if (outcome.kind === 'general-protection') return { rule: undefined, text: ADDRESS_RULES[outcome.reason] };
-  return outcome.kind === 'page-fault' ? outcome.denials[0] : undefined;
+  return outcome.kind === 'page-fault' ? outcome.causes[0] : undefined;
 }
 
 const ADDRESS_RULES = {

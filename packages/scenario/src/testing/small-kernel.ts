@@ -1,7 +1,7 @@
-import type { KernelProfile } from '@heki/linux';
+import type { KernelBuild } from '@heki/linux';
 
 /** A kernel of 8 MiB that has all parts of an image. It boots faster than Debian's, in half the memory: many more lives can be tried. */
-export const SMALL_KERNEL: KernelProfile = {
+export const SMALL_KERNEL: KernelBuild = {
   name: 'small',
   offsets: {
     _text: 0,

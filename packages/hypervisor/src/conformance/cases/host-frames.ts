@@ -88,7 +88,7 @@ export function hostFrameCases(setup: ConformanceSetup): readonly ConformanceCas
       guest.vm.removeMemory(ELSEWHERE);
     }
     guest.vm.addMemory(region);
-    guest.settle();
+    guest.bringIntoForce();
     require(page[4] === 0, 'it was stored to under another guest frame');
     guest.check([MOVABLE - 1, MOVABLE, MOVABLE + FRAMES], 'when it came back');
   });
@@ -120,7 +120,7 @@ export function hostFrameCases(setup: ConformanceSetup): readonly ConformanceCas
       const twin = createKitGuest(setup);
       twin.vm.removeMemory(SECOND_REGION.start);
       require(twin.vm.restore(state), 'a state that was saved was not taken');
-      twin.settle();
+      twin.bringIntoForce();
       twin.model.set(MOVABLE, MOVABLE + FRAMES, rightsOf('ru'));
       moved(twin, 'memory that was protected before the state was saved');
     });
@@ -156,7 +156,7 @@ export function hostFrameCases(setup: ConformanceSetup): readonly ConformanceCas
       const guest = movable(setup, rightsOf('ru'));
       guest.vm.removeMemory(SECOND_REGION.start);
       guest.vm.lifeCycle({ kind });
-      guest.settle();
+      guest.bringIntoForce();
       for (const vcpu of guest.vcpus) guest.restart(vcpu);
       const backing = guest.backing(SECOND_REGION.start);
       if (takes(guest, { ...SECOND_REGION, start: ELSEWHERE, backing })) requireStored(guest, 'it');
@@ -176,7 +176,7 @@ function movable(setup: ConformanceSetup, rights: Rights, immutable = false): Ki
 function moved(guest: KitGuest, what: string): void {
   const backing = guest.backing(SECOND_REGION.start);
   if (!takes(guest, { ...SECOND_REGION, start: ELSEWHERE, backing })) return;
-  guest.settle();
+  guest.bringIntoForce();
   const offset = MOVABLE - SECOND_REGION.start;
   for (const frame of [0, FRAMES - 1]) {
     requireBound(guest, ELSEWHERE + offset + frame, MOVABLE + frame, what);
@@ -195,7 +195,7 @@ function secondName(
   guest.protect([rangeOf(TEXT, TEXT + FRAMES, rights)]);
   const taken = early || (when === 'after' && takes(guest, region));
   if (taken) {
-    guest.settle();
+    guest.bringIntoForce();
     for (const frame of [0, FRAMES - 1]) {
       requireBound(guest, ELSEWHERE + frame, TEXT + frame, `a region made ${when} the request`);
     }
@@ -265,7 +265,7 @@ function requireNotStored(
 
 /** The guest can store to the second region where it has come again. */
 function requireStored(guest: KitGuest, what: string): void {
-  guest.settle();
+  guest.bringIntoForce();
   const page = guest.words(MOVABLE);
   for (const vcpu of guest.vcpus) {
     const done = store(guest, vcpu, ELSEWHERE + (MOVABLE - SECOND_REGION.start), page);
