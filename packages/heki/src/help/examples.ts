@@ -117,3 +117,15 @@ Exit codes:
   2  wrong usage
   3  a file cannot be read: it is missing, damaged, or something else
   rfc-v2 is there to show its defects: claims, rights and broken work make it fail only with --strict.`;
+
+export const EXPLORE_EXAMPLES = `
+Examples:
+  heki explore                                      the hardened KVM, all that can happen in two actions
+  heki explore --profile rfc-v2                     what the series as published lets through
+  heki explore --defect B-H10 --depth 3 --property P2
+  heki explore --machine xen --without vmm device
+  heki explore --machine abstract-freeze-flush-check-hlat
+                                                    searched to its end: nothing falls
+  heki explore --json | jq '.properties[] | select(.story) | .story'
+
+Exit codes: 0 nothing fell, 1 a property fell, 2 called wrongly, 3 a module cannot be read.`;

@@ -486,6 +486,32 @@ export const JSON_SHAPES = {
       }),
     ),
   }),
+  explore: published('explore', 'explore --json', {
+    machine: z.string(),
+    title: z.string(),
+    properties: z.array(
+      z.looseObject({
+        id: z.string(),
+        says: z.string().describe('What holds, as a sentence'),
+        verdict: z
+          .enum(['falls', 'holds', 'did-not-fall'])
+          .describe(
+            'holds: in every state that the machine can reach. did-not-fall: in those that were looked at',
+          ),
+        story: z
+          .array(z.string())
+          .optional()
+          .describe('A shortest list of actions after which it has fallen'),
+      }),
+    ),
+    states: z.int().min(1),
+    transitions: z.int().min(0),
+    depth: z.int().min(0).describe('Most actions in a row'),
+    end: z.enum(['closed', 'fallen', 'depth', 'states', 'stopped']),
+    requestsAreOneStep: z
+      .boolean()
+      .describe('What can come between the parts of a request was not looked at'),
+  }),
   error: published('error', 'COMMAND --json', {
     error: z.strictObject({
       kind: z.enum(['usage', 'input', 'impossible', 'output', 'internal']),
