@@ -27,7 +27,7 @@ export type OtherWriter =
   /** The hypervisor itself, on behalf of the guest: hypercall results, clocks, emulated instructions. */
   | 'hypervisor';
 
-/** What came of a store by an {@link OtherWriter}. */
+/** The outcome of a store by an {@link OtherWriter}. */
 export type OtherWriteResult =
   /** All bytes were stored. */
   | { readonly ok: true }

@@ -38,7 +38,7 @@ function zapOtherNames(vm: VmState, { base, frames }: Memslot): void {
   });
 }
 
-/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is none */
+/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is malformed */
 export function addRegion(
   vm: VmState,
   { start, frames, backing, readOnly, largestLeaf = 262144 }: GuestMemoryRegion,
@@ -59,7 +59,7 @@ export function addRegion(
     throw new HypervisorError(
       error === -Errno.EEXIST
         ? `${range} overlap other memory of the guest`
-        : `${range} are no region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
+        : `${range} are not a region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
     );
   }
 }
