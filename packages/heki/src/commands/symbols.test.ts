@@ -108,9 +108,9 @@ describe('SYMBOL+OFFSET', () => {
       2,
       'no symbol of that name is known: kallsyms is not in the dump (--symbols names a System.map)',
     ],
-    ['0x', 2, '"0x" is no virtual address'],
+    ['0x', 2, '"0x" is not a virtual address'],
     ['_text+0xffffffffffffffff', 2, 'lies outside the address space'],
-    ['a b', 2, 'is no virtual address: expected at most 16 hexadecimal digits'],
+    ['a b', 2, 'is not a virtual address: expected at most 16 hexadecimal digits'],
   ])('%s is refused', async (address, exitCode, why) => {
     const refused = await runCommand(['translate', KASLR, address]);
     expect(refused.exitCode).toBe(exitCode);

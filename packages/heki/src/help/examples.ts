@@ -110,7 +110,7 @@ Examples:
 /** What `protect`, `boot` and `replay` say by their exit codes. */
 export const EXIT_CODES = `
 Exit codes:
-  0  nothing was found that makes it fail; what nobody claims to stop is shown in red, and is no failure
+  0  nothing was found that makes it fail; an attack that no hypervisor claims to stop is shown in red, and is not a failure
   1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
      no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected.
      Also a machine that cannot be made, and an output that cannot be written

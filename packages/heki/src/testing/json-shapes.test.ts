@@ -90,7 +90,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   expect(faults(value.error === undefined ? name : 'error', value)).toEqual([]);
 });
 
-test('JSON says that nobody has judged the model of a hypervisor', async () => {
+test('JSON says that the model of a hypervisor is unjudged', async () => {
   const unjudged = { id: 'unjudged', message: 'no outside implementation has judged the model of xen' };
   for (const args of [['protect'], BOOT, ['backends', 'xen']]) {
     const hypervisor = args[0] === 'backends' ? [] : ['--hypervisor', 'xen'];

@@ -29,7 +29,7 @@ const warning = z.strictObject({
 });
 
 const warnings = z.array(warning).describe('What a reader must know to take the rest rightly');
-const assumed = z.array(warning).describe('What was taken for granted, because nobody said otherwise');
+const assumed = z.array(warning).describe('What was assumed, because no option says otherwise');
 const notCovered = z.array(warning).describe('What the result does not speak about');
 
 const verdict = z
@@ -449,7 +449,7 @@ export const JSON_SHAPES = {
                 reason: z.string().min(1),
               })
               .nullable()
-              .describe('What came of the access at which its thread died or stands still'),
+              .describe('The outcome of the access at which its thread died or stands still'),
             log: z.array(z.string()).describe('Failed expectations included'),
           }),
         ),
