@@ -45,7 +45,7 @@ const DENIED = { kind: 'inject', exception: { vector: Vector.GP, errorCode: 0 } 
 function capabilitiesOf(gmet) {
   return {
     policyOwner: 'guest-kernel',
-    // With GMET a page can be kept from the kernel alone or from everybody; without it, from everybody or nobody.
+    // With GMET a page can be kept from the kernel alone or from all code; without it, from all code or none.
     executeSplit: gmet ? 'user-without-supervisor' : 'none',
     executeOnly: false,
     readDenial: false,
@@ -428,7 +428,7 @@ export const driver = (guest, { vcpu }) => {
     const cpu = vcpu();
     const { rax, rbx, rcx } = cpu.registers;
     Object.assign(cpu.registers, { rax: number, rbx: first, rcx: second });
-    // Where nobody answers, VMMCALL is #UD.
+    // Without an answer, VMMCALL is #UD.
     const answer = cpu.vmcall().kind === 'done' ? BigInt.asIntN(64, cpu.registers.rax) : REFUSED;
     Object.assign(cpu.registers, { rax, rbx, rcx });
     return answer;

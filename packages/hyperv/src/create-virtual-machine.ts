@@ -28,7 +28,7 @@ import { restoreState, saveState } from './state/saved-state.ts';
 import { createStatistics } from './statistics.ts';
 import type { HypervVirtualMachine } from './virtual-machine.ts';
 
-/** Protections on, and what pages have that nobody asked for. */
+/** Protections on, and what pages have without a request. */
 function configOf(defaultFlags: number): bigint {
   const shift = HvVsmPartitionConfig.DEFAULT_PROTECTION_SHIFT;
   return HvVsmPartitionConfig.ENABLE_VTL_PROTECTION | (BigInt(defaultFlags) << shift);

@@ -92,7 +92,7 @@ export function createGuestRegions(host: PhysicalMemory<Pfn>): GuestRegions {
       const range = `guest frames 0x${start.toString(16)}-0x${(start + frames).toString(16)}`;
       if (!(frames > 0) || start < 0 || endOf(region) > FRAME_END) {
         throw new HypervisorError(
-          `${range} are no region: expected at least one frame, all below 0x${FRAME_END.toString(16)}`,
+          `${range} are not a region: expected at least one frame, all below 0x${FRAME_END.toString(16)}`,
         );
       }
       if (overlaps(start, endOf(region)))

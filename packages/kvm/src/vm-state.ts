@@ -39,7 +39,7 @@ export interface VmState {
   readonly pins: { cr0: bigint; cr4: bigint };
   /** Who decides about rights and registers. */
   readonly owner: Owner;
-  /** `undefined` when nobody listens: then build no event. */
+  /** `undefined` without a listener: then build no event. */
   readonly emit: ((event: KvmEvent) => void) | undefined;
 }
 

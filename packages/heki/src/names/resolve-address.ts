@@ -20,7 +20,7 @@ export function resolveAddress(text: string, names: Names | undefined): VirtualA
   const expression = parseSymbolExpression(text);
   if (expression === undefined) {
     throw new UsageError(
-      `"${text}" is no virtual address: expected at most 16 hexadecimal digits, as 0xffffffff81000000, or SYMBOL+OFFSET, as vfs_read+0x10`,
+      `"${text}" is not a virtual address: expected at most 16 hexadecimal digits, as 0xffffffff81000000, or SYMBOL+OFFSET, as vfs_read+0x10`,
     );
   }
   const found = symbolAddress(expression, names);
@@ -39,7 +39,7 @@ function symbolAddress({ name, module }: SymbolExpression, names: Names | undefi
     if (other !== undefined) return other;
     const why = names?.source.kind === 'none' ? `: ${names.source.why} (--symbols names a System.map)` : '';
     throw new UsageError(
-      `"${name}" is no virtual address, and no symbol of that name is known${module === undefined ? '' : ` of module ${module}`}${why}`,
+      `"${name}" is not a virtual address, and no symbol of that name is known${module === undefined ? '' : ` of module ${module}`}${why}`,
     );
   }
   if (another !== undefined) {

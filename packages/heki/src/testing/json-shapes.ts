@@ -30,7 +30,7 @@ const warning = z.strictObject({
 });
 
 const warnings = z.array(warning).describe('What a reader must know to take the rest rightly');
-const assumed = z.array(warning).describe('What was taken for granted, because nobody said otherwise');
+const assumed = z.array(warning).describe('What was assumed, because no option says otherwise');
 const notCovered = z.array(warning).describe('What the result does not speak about');
 
 const verdict = z
@@ -471,7 +471,7 @@ export const JSON_SHAPES = {
                 reason: z.string().min(1),
               })
               .nullable()
-              .describe('What came of the access at which its thread died or stands still'),
+              .describe('The outcome of the access at which its thread died or stands still'),
             log: z.array(z.string()).describe('Failed expectations included'),
           }),
         ),
@@ -507,6 +507,32 @@ export const JSON_SHAPES = {
         advice: z.string(),
       }),
     ),
+  }),
+  explore: published('explore', 'explore --json', {
+    machine: z.string(),
+    title: z.string(),
+    properties: z.array(
+      z.looseObject({
+        id: z.string(),
+        says: z.string().describe('What holds, as a sentence'),
+        verdict: z
+          .enum(['falls', 'holds', 'did-not-fall'])
+          .describe(
+            'holds: in every state that the machine can reach. did-not-fall: in those that were looked at',
+          ),
+        story: z
+          .array(z.string())
+          .optional()
+          .describe('A shortest list of actions after which it has fallen'),
+      }),
+    ),
+    states: z.int().min(1),
+    transitions: z.int().min(0),
+    depth: z.int().min(0).describe('Most actions in a row'),
+    end: z.enum(['closed', 'fallen', 'depth', 'states', 'stopped']),
+    requestsAreOneStep: z
+      .boolean()
+      .describe('What can come between the parts of a request was not looked at'),
   }),
   error: published('error', 'COMMAND --json', {
     error: z.strictObject({

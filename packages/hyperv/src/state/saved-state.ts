@@ -57,7 +57,7 @@ export function saveState(parts: Parts): ProtectionState | undefined {
 /**
  * Puts a state into a partition.
  *
- * @throws {HypervisorError} when it is none for this partition, or no host frame is left for its tables; then nothing has changed
+ * @throws {HypervisorError} when this partition cannot have it, or no host frame is left for its tables; then nothing has changed
  */
 export function restoreState(parts: Parts, state: ProtectionState): void {
   checkState(parts, state);

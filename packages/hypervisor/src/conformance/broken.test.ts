@@ -331,7 +331,7 @@ const BROKEN: { readonly [what: string]: Broken } = {
   },
 };
 
-/** What else happens where a state is no state. */
+/** What else happens where a state is not a state. */
 function withRestore(
   setup: ReferenceSetup,
   refused: (vm: ReferenceMachine, error: unknown) => boolean,

@@ -216,7 +216,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     const { by, result } = reported(before, 'the guest');
     require(by === 'guest', `a request of the guest is reported as one of ${by}`);
     require(success === (result.refused === undefined), 'the guest and the event have different answers');
-    // A wire format need not have words for user execution, which then nobody asked to deny.
+    // A wire format need not be able to express user execution: then no request denied it.
     const said = ranges.map((range) => ({
       ...range,
       rights: calls.asksFor?.(range.rights) ?? range.rights,

@@ -43,7 +43,7 @@ export function isForbidden(vm: VmState, fault: GuestFault): boolean {
 
 /**
  * Whether the leaf denies execution that the attributes allow, as a large one does under the workaround for iTLB
- * multihit: then it must be rebuilt, and nobody is to blame.
+ * multihit: then it must be rebuilt, and the access breaks no rule.
  */
 function canExecuteMore(vm: VmState, fault: GuestFault): boolean {
   const gfn = frameOf(fault.gpa);

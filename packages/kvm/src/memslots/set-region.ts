@@ -24,7 +24,7 @@ export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?
   });
 }
 
-/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is none */
+/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is malformed */
 export function addRegion(
   vm: VmState,
   { start, frames, backing, readOnly, largestLeaf = 262144 }: GuestMemoryRegion,
@@ -45,7 +45,7 @@ export function addRegion(
     throw new HypervisorError(
       error === -Errno.EEXIST
         ? `${range} overlap other memory of the guest`
-        : `${range} are no region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
+        : `${range} are not a region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
     );
   }
 }

@@ -7,7 +7,7 @@ import type { GuestFault } from './page-fault.ts';
 import type { SpteRequest } from './spte.ts';
 import { flushRemoteTlbs } from './zap.ts';
 
-/** What became of a fault that is no violation of rights. */
+/** What became of a fault that is not a violation of rights. */
 export type MapOutcome =
   /** A leaf was installed. */
   | 'mapped'

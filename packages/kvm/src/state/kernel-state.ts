@@ -45,7 +45,7 @@ export function saveState(vm: HekiVmState): ProtectionState | undefined {
 /**
  * Replaces everything that is enforced, immutable frames and pins included: only the VMM can.
  *
- * @throws {HypervisorError} when the state is none for this machine; then nothing has changed
+ * @throws {HypervisorError} when this machine cannot have the state; then nothing has changed
  */
 export function restoreState(vm: HekiVmState, state: ProtectionState): boolean {
   if (vm.defects['B-H14']) return false;

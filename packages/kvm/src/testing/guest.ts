@@ -64,7 +64,7 @@ interface Shape {
   readonly guestFrames?: number;
   readonly registers?: Partial<Registers>;
   readonly onException?: (exception: Exception) => ExceptionDecision;
-  /** Nobody listens to events. */
+  /** No listener for events. */
   readonly deaf?: boolean;
 }
 

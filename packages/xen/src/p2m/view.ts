@@ -188,5 +188,5 @@ export function createView(options: {
   return view;
 }
 
-/** What pages have that nobody restricted. */
+/** What pages have that no request has restricted. */
 export const FULL_ACCESS = XenAccess.RWX;

@@ -94,7 +94,7 @@ function forEachType(
 /**
  * Puts a state into a domain.
  *
- * @throws {HypervisorError} when it is none for this domain, or no host frame is left for its tables; then nothing has changed
+ * @throws {HypervisorError} when this domain cannot have it, or no host frame is left for its tables; then nothing has changed
  */
 export function restoreState(parts: Parts, state: ProtectionState): void {
   const { domain, capabilities } = parts;
