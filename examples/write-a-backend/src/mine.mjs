@@ -92,6 +92,12 @@ class Machine {
   vcpus = [];
   /** @type {GuestMemoryRegion[]} */
   #regions = [];
+  /**
+   * Memory that there is or ever was.
+   *
+   * @type {GuestMemoryRegion[]}
+   */
+  #known = [];
   /** What was asked for, as it was granted: no two overlap. @type {ProtectionRange[]} */
   #asked = [];
   #pins = { cr0: 0n, cr4: 0n };
@@ -127,11 +133,19 @@ class Machine {
 
   /** @param {GuestMemoryRegion} region */
   addMemory(region) {
-    const { start, frames } = region;
+    const { start, frames, backing } = region;
     const end = start + frames;
     if (this.#regions.some((other) => start < other.start + other.frames && other.start < end)) {
       throw new HypervisorError(`memory from frame ${start} on overlaps other memory`);
     }
+    // A second name for the same bytes would have rights of its own. This backend knows none, at one time or one after the other.
+    const shift = start - backing;
+    const overlapsOther = (/** @type {GuestMemoryRegion} */ other) =>
+      backing < other.backing + other.frames && other.backing < backing + frames;
+    if (this.#known.some((other) => overlapsOther(other) && other.start - other.backing !== shift)) {
+      throw new HypervisorError(`host memory from frame ${backing} on is, or was, other memory of the guest`);
+    }
+    this.#known.push(region);
     this.#regions.push(region);
     this.#map(start, end, ALL);
     for (const range of this.#asked) {

@@ -1,3 +1,4 @@
+import type { HostFrames } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
@@ -20,6 +21,8 @@ export interface VmState {
   readonly options: ResolvedOptions;
   readonly defects: KvmDefectSwitches;
   readonly slots: Memslots;
+  /** Which guest frames are the same memory (B-ALIAS). */
+  readonly hostFrames: HostFrames;
   /** Guest memory through slots and host mapping. */
   readonly memory: PhysicalMemory<Gfn>;
   readonly attributes: AttributeStore;

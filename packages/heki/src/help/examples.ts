@@ -41,6 +41,8 @@ Examples:
   heki symbols guest.elf '__x64_sys_*'            those of a pattern
   heki symbols guest.elf ffffffff813a5b10         what is there: vfs_read+0x10, in kernel text
   heki symbols guest.elf 'vfs_read+0x10/0x1b0'    as a trace of the kernel's has it
+  heki symbols guest.elf 'xfs_iget [xfs]'         of a module; xfs:xfs_iget is the same
+  heki symbols guest.elf --modules                the modules that are loaded, and where their sections are
   heki symbols small.elf.gz --symbols System.map  of a dump without contents
   heki symbols guest.elf --json | jq '.kaslr'
 

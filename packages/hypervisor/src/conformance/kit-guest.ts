@@ -7,7 +7,7 @@ import {
   type VirtualAddress,
 } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import type { PolicyOwner } from '../capabilities.ts';
+import type { Capabilities, PolicyOwner } from '../capabilities.ts';
 import type { HypervisorEvent } from '../event.ts';
 import type { ProtectionResult } from '../result.ts';
 import { formatRights, type ProtectionRange, type Rights, sameRights } from '../rights.ts';
@@ -37,6 +37,8 @@ export type DeniedEvent = Extract<HypervisorEvent, { type: 'denied' }>;
 /** A machine of the backend, with a guest in it and a model of what it must allow. */
 export interface KitGuest {
   readonly vm: VirtualMachine;
+  /** What the backend declares. */
+  readonly capabilities: Capabilities;
   readonly vcpus: readonly Vcpu[];
   readonly calls: GuestCalls | undefined;
   /** What the set-up adds to random lives. */
@@ -241,6 +243,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
 
   const guest: KitGuest = {
     vm,
+    capabilities,
     vcpus,
     calls,
     lives: lives?.(places) ?? [],

@@ -96,6 +96,7 @@ export interface ConformanceCase {
     | 'immutability'
     | 'denials'
     | 'large pages'
+    | 'host frames'
     | 'virtual CPUs'
     | 'pins'
     | 'hostile guests'

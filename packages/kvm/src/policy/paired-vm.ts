@@ -58,6 +58,7 @@ export function createPairedVm(options: ResolvedOptions, host: Host, lower: () =
 
   const owner: Owner = {
     rightsOf: () => FULL_ACCESS,
+    asked: () => [],
     isImmutable: () => false,
     userAttributes: 0,
     isLegal: () => true,
