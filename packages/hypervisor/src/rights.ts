@@ -26,7 +26,7 @@ export interface ProtectionRange {
   readonly end: Gfn;
   readonly rights: Rights;
   /** No later request may change these frames. Only for backends whose {@link Capabilities.immutability} is per page. */
-  readonly immutable?: boolean | undefined;
+  readonly immutable?: boolean;
 }
 
 /** `rights` as four letters, `r` read, `w` write, `x` supervisor execute, `u` user execute: `r-xu`. */

@@ -17,7 +17,7 @@ const RAM = [
 
 const policyOf = (mbec = true) => createMemoryPolicy(createHyperv({ mbec }).capabilities);
 
-const range = (start: number, end: number, flags: number, immutable?: boolean): ProtectionRange => ({
+const range = (start: number, end: number, flags: number, immutable = false): ProtectionRange => ({
   start: start as Gfn,
   end: end as Gfn,
   rights: rightsOfFlags(flags) as Rights,
