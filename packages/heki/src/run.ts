@@ -344,6 +344,7 @@ With --json an error is JSON, too, on standard output.`,
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
     .addOption(encryptionBitOption())
+    .option('--modules', 'list the modules that are loaded, their parts and sections, instead of symbols')
     .option('--json', 'print one JSON object')
     .addHelpText('after', SYMBOLS_EXAMPLES)
     .action(async (snapshot: string, what: string | undefined, options) => {

@@ -78,7 +78,7 @@ export async function* qemuDumps(guest: CheckedGuest): AsyncGenerator<Check> {
 function withEnd(elf: string): number {
   let end = 0;
   withDump(elf, ({ segments }) => {
-    // The firmware's flash lies right below 4 GiB, and is no RAM.
+    // The firmware's flash lies right below 4 GiB, and is not RAM.
     end = segments.filter((segment) => segment.end !== 2 ** 32).at(-1)?.end ?? 0;
   });
   return end;
