@@ -402,6 +402,60 @@ export const JSON_SHAPES = {
       .describe('With --modules: what is loaded, the last first'),
     warnings,
   }),
+  read: published('read', 'read --json', {
+    va: hex,
+    length: z.int().min(1),
+    place: placeInKernel.nullable().describe('What is there; null for addresses of user mode'),
+    tables,
+    stretches: z
+      .array(
+        z.strictObject({
+          va: hex,
+          length: z.int().min(1),
+          bytes: z
+            .string()
+            .regex(/^(?:[0-9a-f]{2})+$/)
+            .nullable()
+            .describe('Null for what is not mapped, or not in the snapshot'),
+          code: z
+            .array(
+              z.strictObject({
+                va: hex,
+                bytes: z.string(),
+                text: z
+                  .string()
+                  .min(1)
+                  .describe(
+                    "Intel's syntax; (bad) for bytes that are no instruction, (cut short) for one that goes on behind them",
+                  ),
+                target: z
+                  .strictObject({ va: hex, symbol: z.string().nullable() })
+                  .nullable()
+                  .describe('Where a near call or jump leads'),
+              }),
+            )
+            .nullable()
+            .describe('Where it was read as code'),
+        }),
+      )
+      .describe('Ascending; they part where what can be read meets what cannot'),
+    warnings,
+  }),
+  find: published('find', 'find --json', {
+    tables,
+    found: z.array(
+      z.strictObject({
+        va: hex,
+        pa: hex,
+        pages: z.int().min(1),
+        effective: rights,
+        region: z.string().min(1).describe('As people name it: `kernel text`, `module xfs text`'),
+        symbol: z.string().nullable(),
+        mappings: z.int().min(1).describe('Of each of its frames, this one included'),
+      }),
+    ),
+    warnings,
+  }),
   extract: published('extract', 'extract --json', {
     snapshot: z.string(),
     core: z.string().nullable().describe('Path of what was written; null for standard output'),
