@@ -37,5 +37,6 @@ export { fitOfMemoryMap, type LastEntry, lastEntryAt, type MemoryMapFit } from '
 export { type ProvenRoot, proveKernelRoot, type RefusedRoot, type RootOrigin } from './root/proven-root.ts';
 export { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 export type { VmcoreSegment } from './segment.ts';
+export { type VirtualMemory, virtualMemoryOf } from './virtual-memory.ts';
 export { readVmcore, type Vmcore, type VmcoreOptions } from './vmcore.ts';
 export { parseVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';

@@ -22,7 +22,7 @@ const baselineSchema = z.strictObject({ version: z.literal(1), accepted: z.array
 /**
  * Reads the baseline at `path`.
  *
- * @throws {InputError} when it is none
+ * @throws {InputError} when it is not one
  */
 export async function readBaseline(path: string): Promise<Baseline> {
   const text = await readText(path, INPUT_KINDS.baseline);

@@ -65,6 +65,8 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['audit', ['audit', kernel, '--redact', '--no-heki', '--json']],
   ['diff', ['diff', kernel, fixturePath('k61-256-tampered-text-alias'), '--json']],
   ['explain', ['explain', '--json']],
+  ['explore', ['explore', '--machine', 'abstract-ask', '--property', 'P6', '--json']],
+  ['explore', ['explore', '--depth', '1', '--json']],
   ['backends', ['backends', 'xen', '--json']],
   ['workloads', ['boot', '--workload', 'balloon', '--hypervisor', 'none', '--memory', '64MiB', '--json']],
   ['workloads', ['boot', '--workload', 'jit', '--profile', 'rfc-v2', '--memory', '64MiB', '--json']],
@@ -88,7 +90,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   expect(faults(value.error === undefined ? name : 'error', value)).toEqual([]);
 });
 
-test('JSON says that nobody has judged the model of a hypervisor', async () => {
+test('JSON says that the model of a hypervisor is unjudged', async () => {
   const unjudged = { id: 'unjudged', message: 'no outside implementation has judged the model of xen' };
   for (const args of [['protect'], BOOT, ['backends', 'xen']]) {
     const hypervisor = args[0] === 'backends' ? [] : ['--hypervisor', 'xen'];

@@ -120,7 +120,7 @@ class Search {
   }
 
   #prove({ kind, name, root, levels }: Candidate, cpu: number | undefined): ProvenRoot | undefined {
-    // CPUs share roots, and a root that is no kernel's by one register is none by another.
+    // CPUs share roots, and a root that is not a kernel's by one register is not by another.
     const key = `${root} ${levels}`;
     if (this.#seen.has(key)) return undefined;
     this.#seen.add(key);

@@ -50,7 +50,7 @@ export interface ProgramHeader {
   readonly memorySize: bigint;
 }
 
-/** The program headers of an ELF-64 core of an x86-64 machine. @throws {VmcoreError} when it is none, or is damaged */
+/** The program headers of an ELF-64 core of an x86-64 machine. @throws {VmcoreError} when it is not one, or is damaged */
 export function readProgramHeaders(source: ByteSource): ProgramHeader[] {
   const header = readHeader(source);
   const { tableOffset, count } = readTable(source, header);
