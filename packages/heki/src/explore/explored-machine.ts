@@ -37,7 +37,7 @@ const DEPTH = 2;
 const AUTHORITY_DEPTH = 5;
 const AUTHORITY = 'authority';
 
-/** @throws {UsageError} for a name that there is none of, or what an abstract machine does not have */
+/** @throws {UsageError} for an unknown name, or what an abstract machine does not have */
 export async function exploredMachine(
   name: string,
   flags: MachineFlags,
