@@ -2,10 +2,10 @@ import { PAGE_SIZE } from '@heki/physical-memory';
 import { type CodeImage, isText, type Place, type Site } from './code-image.ts';
 
 /** Bounds of an image that a guest hands over. */
-export const MOST_PARTS = 16;
-export const MOST_PAGES = 65_536;
-export const MOST_RELOCATIONS = 4_000_000;
-export const MOST_SITES = 400_000;
+const MOST_PARTS = 16;
+const MOST_PAGES = 65_536;
+const MOST_RELOCATIONS = 4_000_000;
+const MOST_SITES = 400_000;
 
 const RELOCATION_BYTES = { abs64: 8, abs32s: 4, rel32: 4 } as const;
 

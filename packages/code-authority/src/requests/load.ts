@@ -10,7 +10,7 @@ import { type AuthorityState, addressesAreFree, findExport } from '../state.ts';
 import { live, type Placement, placementFault, referencesOf, typeOfPart } from './seal.ts';
 
 /** Pages of a file that a guest hands over: 256 MiB. */
-export const MOST_FILE_PAGES = 65_536;
+const MOST_FILE_PAGES = 65_536;
 
 /** A signed file in the guest's memory. */
 export interface FileInGuest {

@@ -8,15 +8,15 @@ import type { Placement } from '../requests/seal.ts';
 import type { AuthorityDefectId } from '../weaker/authority-defects.ts';
 
 const INT3 = 0xcc;
-export const KERNEL_BASE = 0xffff_ffff_8100_0000n;
-export const MODULE_BASE = 0xffff_ffff_c000_0000n;
-export const FRAMES = 64;
+const KERNEL_BASE = 0xffff_ffff_8100_0000n;
+const MODULE_BASE = 0xffff_ffff_c000_0000n;
+const FRAMES = 64;
 
-export function page(fill: number, pages = 1): Uint8Array {
+function page(fill: number, pages = 1): Uint8Array {
   return new Uint8Array(pages * PAGE_SIZE).fill(fill);
 }
 
-export const part = (kind: ImagePart['kind'], pages = 1): ImagePart => ({
+const part = (kind: ImagePart['kind'], pages = 1): ImagePart => ({
   kind,
   bytes: page(kind.endsWith('text') ? INT3 : 0, pages),
 });
