@@ -120,7 +120,10 @@ function readTable(source: ByteSource, header: DataView): { tableOffset: number;
   let count = header.getUint16(56, true);
   if (count === PN_XNUM) count = readExtendedCount(source, header);
   if (count === 0)
-    throw new VmcoreError('e_phnum is 0: a core without program headers holds nothing', { offset: 56 });
+    throw new VmcoreError(
+      'e_phnum is 0: a core without program headers holds nothing (`xl dump-core` of Xen writes sections, which are not read)',
+      { offset: 56 },
+    );
   if (count > DUMP_LIMITS.programHeaders) {
     throw new VmcoreError(`${count} program headers: expected at most ${DUMP_LIMITS.programHeaders}`, {
       offset: 56,
