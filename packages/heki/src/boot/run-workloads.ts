@@ -132,7 +132,12 @@ function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
 }
 
 /** The machine without what only a hypervisor with Heki has. */
-function without({ defects: _, secureKernel: __, hlat: ___, ...rest }: MachineSpecification): MachineSpecification {
+function without({
+  defects: _,
+  secureKernel: __,
+  hlat: ___,
+  ...rest
+}: MachineSpecification): MachineSpecification {
   return rest;
 }
 
