@@ -14,6 +14,8 @@ export interface Guest {
   readonly cpus?: number;
   /** Options of QEMU beside those of every guest. */
   readonly qemu?: readonly string[];
+  /** Whether its RAM is in a file that others can read. */
+  readonly ramInFile?: boolean;
   /** Whether QEMU has the device that hands VMCOREINFO over. Default: yes. */
   readonly vmcoreinfo?: boolean;
   readonly modules?: readonly string[];
@@ -25,6 +27,8 @@ export interface Guest {
   readonly plug?: readonly (readonly [command: string, parameters: Readonly<Record<string, unknown>>])[];
   /** Where it is stopped. Default: wherever it is. */
   readonly stop?: 'user-mode' | 'system-call-entry';
+  /** Tells all of its /proc/kallsyms and where its modules' sections are, which takes a minute more. */
+  readonly symbols?: boolean;
   /** Keeps the user half of its tables in the fixture. */
   readonly user?: boolean;
 }

@@ -9,10 +9,12 @@ import {
   COMPLETION_EXAMPLES,
   DIFF_EXAMPLES,
   EXIT_CODES,
+  EXPLORE_EXAMPLES,
   EXTRACT_EXAMPLES,
   KUNIT_EXAMPLES,
   PROTECT_EXAMPLES,
   REPLAY_EXAMPLES,
+  SYMBOLS_EXAMPLES,
   TRANSLATE_EXAMPLES,
   WALK_EXAMPLES,
 } from './help/examples.ts';
@@ -26,7 +28,7 @@ import { VERSION } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
 const DUMP =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH is a guest that runs under QEMU; - is standard input";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH or gdb:HOST:PORT is a guest that runs under QEMU; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
@@ -66,6 +68,13 @@ function cr3Option(meaning: string): Option {
       throw new InvalidArgumentError('Expected up to 16 hexadecimal digits, as 0x2a10000.');
     return BigInt(`0x${digits}`);
   });
+}
+
+function symbolsOption(): Option {
+  return new Option(
+    '--symbols <file>',
+    "the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+  );
 }
 
 /** Adds what can be said of a snapshot whose kernel a command looks at. */
@@ -244,6 +253,36 @@ With --json an error is JSON, too, on standard output.`,
       finished(await kunit(options, io));
     });
 
+  addProfileFlags(program.command('explore'))
+    .summary('search a small machine for the shortest attack')
+    .description(
+      'Looks at everything that an attacker, the VMM and devices can do on a machine with a guest of a few frames, nearest first, and prints the shortest way to whatever should not happen.',
+    )
+    .option(
+      '--machine <name>',
+      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, an ES module of your own, or abstract-NAME (default: kvm)',
+    )
+    .option(
+      '--property <id...>',
+      'only these, and the search ends when each has fallen: P1, P6, ... (default: all)',
+    )
+    .option('--without <who...>', 'vmm, device, hypervisor, owner: who does nothing')
+    .option(
+      '--depth <n>',
+      'most actions in a row (default: 2; abstract machines: no bound)',
+      parseWhole(0, 1000),
+    )
+    .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
+    .option('--time <seconds>', 'ends the search after so long', parseWhole(1, 1_000_000))
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--cpu <name>', CPU_OF_MACHINE)
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', EXPLORE_EXAMPLES)
+    .action(async (options) => {
+      const { explore } = await import('./commands/explore.ts');
+      finished(await explore(options, io));
+    });
+
   program
     .command('walk')
     .summary("list the leaves of a kernel's page tables")
@@ -253,7 +292,11 @@ With --json an error is JSON, too, on standard output.`,
     .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('the address space at this value of CR3, as it is'))
     .addOption(encryptionBitOption())
-    .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
+    .option('--range <VA-VA>', 'only these addresses, hexadecimal or SYMBOL+OFFSET, the end exclusive')
+    .option(
+      '--symbols [file]',
+      "name what begins at the addresses, by the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+    )
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addOption(new Option('--json', 'print one JSON object, as --format json').conflicts('format'))
@@ -269,7 +312,8 @@ With --json an error is JSON, too, on standard output.`,
     .description('Decodes the page-table entry of each level, and says what the access meets and why.')
     .usage('[options] [SNAPSHOT] <VA>')
     .argument(...SNAPSHOT)
-    .argument('[VA]', 'virtual address, hexadecimal')
+    .argument('[VA]', 'virtual address, hexadecimal, or SYMBOL+OFFSET')
+    .addOption(symbolsOption())
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
@@ -283,6 +327,28 @@ With --json an error is JSON, too, on standard output.`,
       const [snapshot, address] = second === undefined ? [undefined, first] : [first, second];
       if (address === undefined) throw new UsageError('missing VA: expected a virtual address');
       finished(await translate(snapshot, address, options, io));
+    });
+
+  program
+    .command('symbols')
+    .summary('what is where in a kernel: names to addresses, and back')
+    .description(
+      "Decodes the kernel's own table of symbols, kallsyms, out of a snapshot's memory, and tells where KASLR has them.",
+    )
+    .argument('<SNAPSHOT>', DUMP)
+    .argument(
+      '[NAME|ADDRESS]',
+      'a symbol, a pattern with * and ?, SYMBOL+OFFSET, or an address, hexadecimal (default: all)',
+    )
+    .addOption(symbolsOption())
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', SYMBOLS_EXAMPLES)
+    .action(async (snapshot: string, what: string | undefined, options) => {
+      const { symbols } = await import('./commands/symbols.ts');
+      finished(await symbols(snapshot, what, options, io));
     });
 
   program

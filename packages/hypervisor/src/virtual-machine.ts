@@ -74,6 +74,13 @@ export interface VirtualMachine {
    * @throws {HypervisorError} when the state is malformed, or something of it cannot be enforced here: then nothing has changed
    */
   restore(state: ProtectionState): boolean;
+  /**
+   * What brings the machine back to the point where it is now, as often as it is called: virtual CPUs with all that they have cached,
+   * memory regions, rights, pins, whatever the backend keeps. The host's memory and its frames are the caller's to bring back. For who
+   * tries many things from one point; a state that outlives the machine is {@link save}'s. `undefined` when there is something now that
+   * it cannot bring back, absent where the backend never can.
+   */
+  checkpoint?(): (() => void) | undefined;
 }
 
 /** A hypervisor backend: what it can do, and a way to make virtual machines. */

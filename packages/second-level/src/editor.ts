@@ -53,6 +53,8 @@ export interface SecondLevelEditor {
     end: Gfn,
     visit: (gfn: Gfn, level: number, low: number, high: number) => void,
   ): void;
+  /** What brings back {@link tables}, for who brings memory and frames back. */
+  checkpoint(): () => void;
   /** Frees all tables, the root included. The editor must not be used afterwards. */
   free(): void;
 }
@@ -190,6 +192,12 @@ export function createSecondLevelEditor(options: {
     forEachLeaf(start, end, visit) {
       edit(start, end);
       if (start < end) visitLeaves(tables, root, levels, 0, start, end, visit);
+    },
+    checkpoint() {
+      const { count } = tables;
+      return () => {
+        tables.count = count;
+      };
     },
     free() {
       tables.freeTree(root, levels);

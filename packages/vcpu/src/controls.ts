@@ -94,6 +94,14 @@ export class Controls implements VmControls {
     this.#hlat = initial.hlat;
   }
 
+  /** What brings back the values of now. */
+  checkpoint(): () => void {
+    const values: VmControls = { ...this, vpid: this.#vpid, hlat: this.#hlat };
+    return () => {
+      Object.assign(this, values);
+    };
+  }
+
   get vpid(): number {
     return this.#vpid;
   }

@@ -167,13 +167,17 @@ export class Processor {
 
   #writableSystemPage(frame: VirtualFrame, offset: number): Uint32Array | Attempt {
     const access = AccessBits.READ | AccessBits.WRITE | AccessBits.IMPLICIT_SUPERVISOR;
-    if (this.emulator !== undefined) return this.#found(this.emulator.writable(frame, offset, access));
+    if (this.emulator !== undefined) {
+      const reached = this.emulator.writable(frame, offset, access);
+      // The store is lost, as any to a device or to memory that takes none (emulator_cmpxchg_emulated()).
+      return reached.kind === 'device' ? Attempt.DONE : this.#found(reached);
+    }
     const host = this.mmu.translate(frame, offset, access);
     if (host < 0) return host as Attempt;
     return this.memory.writablePage(host as Pfn) ?? this.trap.miss(host * 4096 + offset);
   }
 
-  /** An emulator reads no descriptor of a device. */
+  /** An emulator reads no descriptor of a device: KVM would try again for ever. */
   #found<Page>(reached: Reached<Page>): Page | Attempt {
     switch (reached.kind) {
       case 'page':
@@ -190,6 +194,17 @@ export class Processor {
   /** #GP(0), as most instructions raise it. */
   protectionFault(): Attempt {
     return this.trap.raise(Vector.GP, 0);
+  }
+
+  /** What brings back the state of now, between two instructions. */
+  checkpoint(): () => void {
+    const { pending, halted } = this;
+    const backs = [this.registers.checkpoint(), this.#msrs.checkpoint(), this.mmu.checkpoint()];
+    return () => {
+      this.pending = pending;
+      this.halted = halted;
+      for (const back of backs) back();
+    };
   }
 
   /** INIT (SDM 3A table 10-1). */

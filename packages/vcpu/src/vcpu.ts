@@ -157,6 +157,11 @@ export interface Vcpu extends Instructions {
   init(): void;
   /** RESET: everything as after power-up. No longer halted, TLB empty. */
   reset(): void;
+  /**
+   * What brings it back to where it is now, as often as it is called: registers, MSRs, controls, what it has cached. Between two
+   * instructions; memory is the caller's.
+   */
+  checkpoint(): () => void;
 }
 
 /** What a guest brings for a virtual CPU. */

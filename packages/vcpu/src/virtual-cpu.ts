@@ -279,6 +279,15 @@ export class VirtualCpu implements Vcpu {
     this.#cpu.reset();
   }
 
+  checkpoint(): () => void {
+    const { interruptContext } = this;
+    const backs = [this.controls.checkpoint(), this.#cpu.checkpoint()];
+    return () => {
+      this.interruptContext = interruptContext;
+      for (const back of backs) back();
+    };
+  }
+
   #run<Value>(operation: Operation<Value>): Outcome<Value> {
     return new Execution(this.#cpu, this.#surroundings, operation).run();
   }

@@ -19,6 +19,7 @@ Examples:
   heki walk                                                          every leaf of the kernel that comes with heki
   heki walk guest.elf.gz                                             of the kernel half of a dump
   heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
+  heki walk guest.elf --range _stext-_etext --symbols                the same by its symbols, and named
   heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
   heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
   heki walk guest.elf.gz --json | jq '.leaves[] | select(.effective == "rwx")'`;
@@ -28,9 +29,22 @@ Examples:
   heki translate 0xffffffff81000000                               in the kernel that comes with heki
   heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
+  heki translate guest.elf vfs_read+0x10 --access write           by a symbol, out of the kernel's own memory
   heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
   heki translate guest.elf.gz 0x401945 --cr3 0x5d10000            in the other half of page-table isolation
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
+
+export const SYMBOLS_EXAMPLES = `
+Examples:
+  heki symbols guest.elf                          all of them, as /proc/kallsyms lists them
+  heki symbols guest.elf vfs_read                 where one is
+  heki symbols guest.elf '__x64_sys_*'            those of a pattern
+  heki symbols guest.elf ffffffff813a5b10         what is there: vfs_read+0x10, in kernel text
+  heki symbols guest.elf 'vfs_read+0x10/0x1b0'    as a trace of the kernel's has it
+  heki symbols small.elf.gz --symbols System.map  of a dump without contents
+  heki symbols guest.elf --json | jq '.kaslr'
+
+Exit codes: 0 found, 1 no symbol of that name, 2 called wrongly, 3 the snapshot cannot be read or has no symbols.`;
 
 export const BOOT_EXAMPLES = `
 Examples:
@@ -103,3 +117,15 @@ Exit codes:
   2  wrong usage
   3  a file cannot be read: it is missing, damaged, or something else
   rfc-v2 is there to show its defects: claims, rights and broken work make it fail only with --strict.`;
+
+export const EXPLORE_EXAMPLES = `
+Examples:
+  heki explore                                      the hardened KVM, all that can happen in two actions
+  heki explore --profile rfc-v2                     what the series as published lets through
+  heki explore --defect B-H10 --depth 3 --property P2
+  heki explore --machine xen --without vmm device
+  heki explore --machine abstract-freeze-flush-check-hlat
+                                                    searched to its end: nothing falls
+  heki explore --json | jq '.properties[] | select(.story) | .story'
+
+Exit codes: 0 nothing fell, 1 a property fell, 2 called wrongly, 3 a module cannot be read.`;

@@ -65,6 +65,8 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['audit', ['audit', kernel, '--redact', '--no-heki', '--json']],
   ['diff', ['diff', kernel, fixturePath('k61-256-tampered-text-alias'), '--json']],
   ['explain', ['explain', '--json']],
+  ['explore', ['explore', '--machine', 'abstract-ask', '--property', 'P6', '--json']],
+  ['explore', ['explore', '--depth', '1', '--json']],
   ['backends', ['backends', 'xen', '--json']],
   ['workloads', ['boot', '--workload', 'balloon', '--hypervisor', 'none', '--memory', '64MiB', '--json']],
   ['workloads', ['boot', '--workload', 'jit', '--profile', 'rfc-v2', '--memory', '64MiB', '--json']],

@@ -197,6 +197,22 @@ const outcome = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('second-level'), at: z.string(), gpa: hex }),
 ]);
 
+const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'user']);
+const namedPlace = {
+  region: regionOfPlace,
+  symbol: z
+    .strictObject({ name: z.string().min(1), offset: hex })
+    .nullable()
+    .describe('The symbol that the address lies in or behind; null where none is known'),
+};
+const placeInKernel = z.strictObject({
+  ...namedPlace,
+  aliasOf: z
+    .strictObject({ va: hex, ...namedPlace, aliasOf: z.null() })
+    .nullable()
+    .describe("In the direct map: where the kernel's image has the same byte"),
+});
+
 const disclosures = z.array(z.strictObject({ subject: z.string().min(1), detail: z.string().min(1) }));
 const costs = z.strictObject({
   calls: z.int().min(0),
@@ -306,6 +322,8 @@ export const JSON_SHAPES = {
         user: z.boolean(),
         flags: z.array(z.string()),
         places: z.int().min(2).optional().describe('Entries that lead to its table'),
+        region: regionOfPlace.optional().describe("Part of the kernel's half that it lies in"),
+        symbol: z.string().min(1).optional().describe('What begins there, or before; with --symbols'),
       }),
     ),
     sharedTables: z.array(
@@ -327,6 +345,7 @@ export const JSON_SHAPES = {
     va: hex,
     access: z.enum(['read', 'write', 'fetch']),
     user: z.boolean(),
+    place: placeInKernel.nullable().describe('What is there; null for addresses of user mode'),
     tables,
     steps: z.array(
       z.strictObject({
@@ -343,6 +362,22 @@ export const JSON_SHAPES = {
     ),
     outcome,
     processor: z.looseObject({ name: z.string() }),
+    warnings,
+  }),
+  symbols: published('symbols', 'symbols --json', {
+    source: z
+      .looseObject({ kind: z.enum(['kallsyms', 'file', 'none']) })
+      .describe('What told the symbols; of kallsyms how it was found, of none why not'),
+    total: z.int().min(0).describe('Symbols that are known of the image'),
+    kaslr: z
+      .strictObject({
+        offset: z.string().regex(/^-?0x[0-9a-f]+$/),
+        from: z.enum(['vmcoreinfo', 'symbols', 'default-link-address']),
+      })
+      .nullable()
+      .describe('How far the image is from where it was linked'),
+    address: placeInKernel.extend({ va: hex }).nullable().describe('Of the address that was asked for'),
+    symbols: z.array(z.strictObject({ name: z.string(), va: hex, type: z.string().length(1) })),
     warnings,
   }),
   extract: published('extract', 'extract --json', {
@@ -450,6 +485,32 @@ export const JSON_SHAPES = {
         advice: z.string(),
       }),
     ),
+  }),
+  explore: published('explore', 'explore --json', {
+    machine: z.string(),
+    title: z.string(),
+    properties: z.array(
+      z.looseObject({
+        id: z.string(),
+        says: z.string().describe('What holds, as a sentence'),
+        verdict: z
+          .enum(['falls', 'holds', 'did-not-fall'])
+          .describe(
+            'holds: in every state that the machine can reach. did-not-fall: in those that were looked at',
+          ),
+        story: z
+          .array(z.string())
+          .optional()
+          .describe('A shortest list of actions after which it has fallen'),
+      }),
+    ),
+    states: z.int().min(1),
+    transitions: z.int().min(0),
+    depth: z.int().min(0).describe('Most actions in a row'),
+    end: z.enum(['closed', 'fallen', 'depth', 'states', 'stopped']),
+    requestsAreOneStep: z
+      .boolean()
+      .describe('What can come between the parts of a request was not looked at'),
   }),
   error: published('error', 'COMMAND --json', {
     error: z.strictObject({

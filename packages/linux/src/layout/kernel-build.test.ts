@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { DEBIAN_6_1, imageSections, LinuxError, buildFromSymbols } from '../index.ts';
+import { buildFromSymbols, DEBIAN_6_1, imageSections, LinuxError } from '../index.ts';
 import { readFixture } from '../testing/fixture.ts';
 
 describe.each(['k61-256-nokaslr', 'k61-256-kaslr', 'k61-256-la57-kaslr'])('the symbols of %s', (name) => {

@@ -174,6 +174,24 @@ export class Mmu {
     return allowed && (rights & need) === need;
   }
 
+  /** What brings back all translations that are cached now. */
+  checkpoint(): () => void {
+    const [secondLevel, root, nested] = [this.#secondLevel, this.#root, this.#nested];
+    const [pieces2M, pieces1G] = [this.#pieces2M.slice(), this.#pieces1G.slice()];
+    const backs = [this.#cache.checkpoint(), this.#tags.checkpoint()];
+    const nestedBack = nested?.secondLevel.checkpoint();
+    return () => {
+      this.#secondLevel = secondLevel;
+      this.#root = root;
+      this.#nested = nested;
+      this.#pieces2M.set(pieces2M);
+      this.#pieces1G.set(pieces1G);
+      for (const back of backs) back();
+      nestedBack?.();
+      this.#stale = true;
+    };
+  }
+
   /** Drops what a control-register write invalidates. */
   applyFlush(flush: TlbFlush, cause: FlushCause): void {
     if (flush.kind === 'none' || this.#tags.empty) return;

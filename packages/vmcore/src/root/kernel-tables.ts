@@ -14,6 +14,7 @@ import {
   type Level,
   type PagingLevels,
 } from '@heki/x86';
+import type { Range } from '../range.ts';
 
 /** Page tables: what a walk starts from. */
 export interface KernelTables {
@@ -72,9 +73,20 @@ function mappedBelow(
  * The frames of the tables of the kernel's half, the root first, each once however often it is used; at most `limit`. Tables
  * that memory does not hold are among them: entries name them.
  */
-export function kernelTableFrames(
+export function kernelTableFrames(tables: KernelTables, limit: number): Set<Gfn> {
+  return tableFrames(tables, limit, { start: KERNEL_SLOT, end: 512 });
+}
+
+/** The same of user mode's half. */
+export function userTableFrames(tables: KernelTables, limit: number): Set<Gfn> {
+  return tableFrames(tables, limit, { start: 0, end: KERNEL_SLOT });
+}
+
+/** @param slots of the root */
+function tableFrames(
   { memory, root, levels, encryptionBit }: KernelTables,
   limit: number,
+  slots: Range,
 ): Set<Gfn> {
   const addressBits = addressHigh(encryptionBit);
   const found = new Set<Gfn>([root]);
@@ -84,7 +96,8 @@ export function kernelTableFrames(
     const { table, level } = queue[index] ?? { table: root, level: 1 };
     const page = level === 1 ? undefined : memory.page(table);
     if (page === undefined) continue;
-    for (let slot = level === levels ? KERNEL_SLOT : 0; slot < 512; slot++) {
+    const { start, end } = index === 0 ? slots : { start: 0, end: 512 };
+    for (let slot = start; slot < end; slot++) {
       const low = page[2 * slot] ?? 0;
       const below = entryFrame(low, page[2 * slot + 1] ?? 0, addressBits);
       if ((low & EntryLow.P) === 0 || isLeaf(low, level) || found.has(below)) continue;

@@ -21,7 +21,7 @@ const MOST_TEXT = 2 ** 24;
 
 /** Connects to QEMU's socket at `path` and leaves the negotiation behind. @throws {VmcoreError} when it is none of QEMU's */
 export function connectQmp(path: string): Qmp {
-  const socket = connectSync(path);
+  const socket = connectSync({ path });
   let text = '';
   let next = 1;
 
