@@ -15,8 +15,8 @@ export interface Limit {
   readonly usual?: string | undefined;
 }
 
-const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'extract'];
-const WITH_TEXTS = ['protect', 'audit', 'extract', 'boot', 'replay'];
+const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'symbols', 'extract'];
+const WITH_TEXTS = ['protect', 'audit', 'walk', 'translate', 'symbols', 'extract', 'boot', 'replay'];
 const MACHINES = ['boot', 'kunit'];
 
 const seconds = (milliseconds: number): string => `${number(milliseconds / 1000)} seconds`;
@@ -43,9 +43,9 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(['protect'], size(INPUT_KINDS.kernelConfig.mostBytes), '`--kernel-config`', '250 KiB'),
     limit(['audit'], size(INPUT_KINDS.baseline.mostBytes), '`--baseline`', '1 KiB'),
     limit(
-      ['boot'],
+      ['walk', 'translate', 'symbols', 'boot'],
       size(INPUT_KINDS.kernelSymbols.mostBytes),
-      '`--kernel`: System.map, /proc/kallsyms, JSON with `symbols`',
+      '`--symbols`, `boot --kernel`: System.map, /proc/kallsyms, JSON with `symbols`',
       '4 to 12 MiB',
     ),
     limit(
