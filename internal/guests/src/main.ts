@@ -8,11 +8,12 @@ import type { Guest } from './guest.ts';
 import { GUESTS, SYMBOL_GUESTS } from './guests.ts';
 import { makeFixture } from './make-fixture.ts';
 import { bootGuest } from './run-guest.ts';
+import { makeSymbolFixture } from './symbols/make-symbol-fixture.ts';
 
 const ALL: readonly Guest[] = [...GUESTS, ...SYMBOL_GUESTS];
 
 const USAGE = `usage: pnpm guests dump DIR [NAME...]       boots each guest under QEMU and dumps it to DIR/NAME
-       pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME out of DIR/NAME
+       pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME, or fixtures/symbols/NAME, out of DIR/NAME
        pnpm guests check DIR [NAME... | all]   boots guests and holds what heki reads of them to QEMU (default: one, quickly)
 names: ${ALL.map(({ name }) => name).join(' ')}`;
 
@@ -73,11 +74,12 @@ async function main([what, folder, ...names]: readonly string[]): Promise<number
     return 2;
   }
   let failed = 0;
-  for (const guest of what === 'dump' ? ALL : GUESTS) {
+  for (const guest of ALL) {
     if (names.length > 0 && !names.includes(guest.name)) continue;
     const start = Date.now();
     try {
       if (what === 'dump') await dump(guest, resolve(folder));
+      else if (guest.symbols === true) makeSymbolFixture(guest, resolve(folder));
       else makeFixture(guest, resolve(folder));
       console.log(`${guest.name}: ${((Date.now() - start) / 1000).toFixed(1)} s`);
     } catch (error) {

@@ -19,7 +19,7 @@ export interface RunningGuest {
   /** The parts of what the guest told, by name. */
   readonly told: ReadonlyMap<string, readonly string[]>;
   readonly command: string;
-  /** Sockets at which nobody is yet: of a second QMP, and of the debugger. */
+  /** Sockets without a peer yet: of a second QMP, and of the debugger. */
   readonly liveQmp: string;
   readonly gdbSocket: string;
   /** The file of its RAM, where it has one. */

@@ -27,7 +27,7 @@ export type OtherWriter =
   /** The hypervisor itself, on behalf of the guest: hypercall results, clocks, emulated instructions. */
   | 'hypervisor';
 
-/** What came of a store by an {@link OtherWriter}. */
+/** The outcome of a store by an {@link OtherWriter}. */
 export type OtherWriteResult =
   /** All bytes were stored. */
   | { readonly ok: true }
@@ -36,11 +36,18 @@ export type OtherWriteResult =
 
 /** A virtual machine: guest memory, virtual CPUs, and the rights of each guest page. */
 export interface VirtualMachine {
-  /** Gives the guest memory. @throws {HypervisorError} when the region overlaps another or leaves the address space */
+  /**
+   * Gives the guest memory.
+   *
+   * Its host frames may be other guest memory, too, or have been: what is withheld from one guest frame cannot be had by another one that is
+   * the same bytes, in whatever order regions and requests come (`rightsUnderAllNames`).
+   *
+   * @throws {HypervisorError} when the region overlaps another or leaves the address space
+   */
   addMemory(region: GuestMemoryRegion): void;
   /**
    * Takes away the region that starts at `start`. Rights belong to frame numbers: memory that comes again there has
-   * those that it had. @throws {HypervisorError} when none starts there
+   * those that it had, and what was asked for its frames goes on to hold for the bytes. @throws {HypervisorError} when none starts there
    */
   removeMemory(start: Gfn): void;
   /** Creates the next virtual CPU, wired to this machine's second level and exits. Its index is the number of those before it. */

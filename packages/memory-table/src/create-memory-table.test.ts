@@ -222,7 +222,7 @@ describe('a memory table', () => {
     ]);
   });
 
-  test('keeps the values that frames have, however many came and went that are no small numbers', () => {
+  test('keeps the values that frames have, however many came and went that are not small numbers', () => {
     const table = createMemoryTable<{ readonly id: number }>();
     const kept = Array.from({ length: 300 }, (_, id) => ({ id }));
     for (const [i, each] of kept.entries()) table.set(f(2 * i), f(2 * i + 1), each);
@@ -246,10 +246,10 @@ describe('a memory table', () => {
     expect(table.statistics()).toMatchObject({ extents: 0, frames: 0 });
   });
 
-  test('refuses what is no range of frames', () => {
+  test('refuses what is not a range of frames', () => {
     const table = createMemoryTable<number>();
     expect(() => table.set(f(5), f(4), 1)).toThrow(MemoryTableError);
-    expect(() => table.set(f(-1), f(4), 1)).toThrow('-0x1-0x4 are no range');
+    expect(() => table.set(f(-1), f(4), 1)).toThrow('-0x1-0x4 are not a range');
     expect(() => table.get(f(0.5))).toThrow(MemoryTableError);
     expect(() => table.get(f(Number.NaN))).toThrow('NaN');
     expect(() => table.set(f(0), f(2 ** 40 + 1), 1)).toThrow('above the end 0x10000000000');

@@ -265,7 +265,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   #check(start: number, end: number): void {
     if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end)) {
       throw new MemoryTableError(
-        `frames ${hex(start)}-${hex(end)} are no range: expected integers, start <= end`,
+        `frames ${hex(start)}-${hex(end)} are not a range: expected integers, start <= end`,
       );
     }
     if (end > this.#covered && !this.#aliases) {

@@ -69,7 +69,7 @@ export type TransformOf<Value, Frame extends FrameNumber> = (
  *
  * Functions that are handed in must not throw, and may ask for a value or an entry at most: a table that is walked or changed refuses, from
  * within them, to be walked or changed again. All methods throw {@link MemoryTableError} for frames that
- * are no range or above what the geometry covers (unless B-G8 makes those alias).
+ * are not a range or above what the geometry covers (unless B-G8 makes those alias).
  */
 export interface MemoryTable<Value, Frame extends FrameNumber = Gfn> {
   readonly geometry: MemoryTableGeometry;

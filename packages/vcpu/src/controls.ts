@@ -38,7 +38,7 @@ export interface VmControls {
   svm: { cr0Write: boolean; cr0Selective: boolean; cr4Write: boolean } | undefined;
 }
 
-/** Controls of a virtual CPU that nobody virtualizes: nothing exits. */
+/** Controls of a processor without a hypervisor: nothing exits. */
 export function defaultControls(): VmControls {
   return {
     cr0Mask: 0n,

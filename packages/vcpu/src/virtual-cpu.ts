@@ -45,7 +45,8 @@ export class VirtualCpu implements Vcpu {
     Object.assign(this.registers, options.registers);
     this.useSecondLevel(secondLevel, options.root ?? 0);
     this.#surroundings = {
-      exit: (exit) => onExit?.(this, exit) ?? { kind: 'stop', why: `nobody answers the exit ${exit.reason}` },
+      exit: (exit) =>
+        onExit?.(this, exit) ?? { kind: 'stop', why: `no backend answers the exit ${exit.reason}` },
       virtualize: (violation) => options.onVirtualizationException?.(this, violation) ?? false,
       handle: (exception, frame) => onException?.(this, exception, frame) ?? 'fatal',
     };

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { dumpGuest } from '../dump-guest.ts';
 import type { Guest } from '../guest.ts';
@@ -12,6 +12,9 @@ import { translations } from './translations.ts';
 
 /** In this order: the last ones let the guest go on. */
 const CHECKS: readonly Checks[] = [qemuDumps, translations, symbols, makedumpfileFormats, live];
+
+const LARGE_BYTES = 2 ** 30;
+const LARGE_STRIDE = 101;
 
 /** How much is looked at. */
 export interface CheckSettings {
@@ -48,13 +51,15 @@ export async function checkGuest(
     mkdirSync(out, { recursive: true });
     const elf = join(out, 'dump.elf');
     const dump = await dumpGuest(guest, running, elf);
+    const large = statSync(elf).size > LARGE_BYTES;
     const checked: CheckedGuest = {
       running,
       dump,
       elf,
       infoTlb: kernelHalf(dump.infoTlb),
       folder: out,
-      stride,
+      stride: large ? LARGE_STRIDE : stride,
+      large,
     };
     for (const checks of CHECKS) {
       for await (const { name, run } of checks(checked)) {

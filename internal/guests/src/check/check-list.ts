@@ -17,8 +17,8 @@ const QUICK: Guest = {
 const LARGE: Guest = {
   ...QUICK,
   name: 'large',
-  about: '5 GiB, of which two lie above 4 GiB',
-  memory: '5G',
+  about: 'RAM above the PCI hole, from 4 GiB on',
+  memory: '3600M',
   cpus: 2,
   cmdline: 'pti=on',
 };

@@ -11,8 +11,10 @@ export interface CheckedGuest {
   readonly infoTlb: readonly string[];
   /** Where dumps may be put. */
   readonly folder: string;
-  /** Pages to skip between two that are compared, so that a quick check stays quick. */
+  /** Every how-manieth page is compared, so that a quick check stays quick. */
   readonly stride: number;
+  /** Whether its memory is so large that it is dumped once alone. */
+  readonly large: boolean;
 }
 
 /** Checks of a guest, each a sentence and what throws when it is not so. */

@@ -18,6 +18,7 @@ const WAYS: readonly (readonly [options: string, mostAbsent: number])[] = [
 /** Every format that this makedumpfile writes, of what a crash kernel would see as /proc/vmcore. */
 export function* makedumpfileFormats(guest: CheckedGuest): Generator<Check> {
   const { elf, folder, dump } = guest;
+  if (guest.large) return;
   const vmcore = join(folder, 'vmcore');
   const judge = (paths: readonly string[], mostAbsent: number) => {
     withDump(paths.join(','), (core) => {

@@ -70,7 +70,7 @@ function range(start: number, end: number, permissions: number): ProtectedRange 
   return { start: start as Gfn, end: end as Gfn, permissions };
 }
 
-/** What came of a request, and what was in force before it: P10 wants all of it, or nothing. */
+/** The outcome of a request, and what was in force before it: P10 wants all of it, or nothing. */
 function request(
   { guest, ledger, fallen }: Scene,
   ranges: readonly ProtectedRange[],
@@ -133,7 +133,7 @@ const REQUESTS: readonly BackendAction[] = [
   asking([range(TEXT, TEXT + 1, W)], 'the guest asks for the right to write the text without reading it'),
   asking(
     [range(DATA, DATA + 1, R), range(0x1000, 0x1001, R)],
-    'the guest asks for r-- on the data, and in the same list for a frame that is no memory',
+    'the guest asks for r-- on the data, and in the same list for a frame that is not memory',
   ),
 ];
 

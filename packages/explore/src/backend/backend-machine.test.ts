@@ -54,7 +54,7 @@ describe('a backend', () => {
     [
       'B-H6',
       'P10',
-      ['the guest asks for r-- on the data, and in the same list for a frame that is no memory'],
+      ['the guest asks for r-- on the data, and in the same list for a frame that is not memory'],
     ],
     ['B-H7', 'P1', ['the guest asks for r-x on the text']],
     ['B-H8', 'P2', ['the guest asks for rw- on the whole 2 MiB', 'the guest asks for r-- on the data']],
@@ -71,7 +71,7 @@ describe('a backend', () => {
     expect(found.counterexamples.map(({ actions }) => actions.map(({ name }) => name))).toEqual([story]);
   });
 
-  // What the VMM and devices may do is no defect: they are declared bypasses (P12).
+  // What the VMM and devices may do is not a defect: they are declared bypasses (P12).
   test('without defects grants whoever asks the right to execute what he wrote, and breaks nothing else', () => {
     const { end, counterexamples } = search(kvm('hardened', undefined, { without: ['device', 'vmm'] }), {
       depth: 2,

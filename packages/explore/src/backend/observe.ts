@@ -42,7 +42,7 @@ function probe(vcpu: Vcpu, frame: number): Rights {
 
 const digests = new WeakMap<Uint32Array, string>();
 
-/** The digest of a page that nobody changes. */
+/** The digest of a page that is not changed. */
 function digestOf(page: Uint32Array): string {
   const known = digests.get(page) ?? digest(page);
   digests.set(page, known);

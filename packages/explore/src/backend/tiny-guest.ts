@@ -96,7 +96,7 @@ export interface TinyGuest {
   checkpoint(pages: HostPages): (() => void) | undefined;
 }
 
-/** Pages of host memory by their frames, in order; a copy that nobody changes. */
+/** Pages of host memory by their frames, in order; a copy that is not changed. */
 export type HostPages = ReadonlyMap<number, Uint32Array>;
 
 /** @throws {HypervisorError} when the backend cannot have such a guest */

@@ -3,7 +3,7 @@ import { type Machine, search } from '@heki/explore';
 /** A door with a lock that forgets: whoever knocks twice is let in. */
 const door: Machine<number, string> = {
   name: 'door',
-  properties: [{ id: 'locked', says: 'nobody is let in without a key' }],
+  properties: [{ id: 'locked', says: 'no one enters without a key' }],
   initial: () => 0,
   successors(knocks, visit) {
     visit('knock', Math.min(knocks + 1, 2));

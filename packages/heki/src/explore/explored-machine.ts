@@ -33,7 +33,7 @@ export interface ExploredMachine {
 /** Actions in a row on a backend: some 10 seconds. */
 const DEPTH = 2;
 
-/** @throws {UsageError} for a name that there is none of, or what an abstract machine does not have */
+/** @throws {UsageError} for an unknown name, or what an abstract machine does not have */
 export async function exploredMachine(
   name: string,
   flags: MachineFlags,

@@ -41,10 +41,33 @@ Examples:
   heki symbols guest.elf '__x64_sys_*'            those of a pattern
   heki symbols guest.elf ffffffff813a5b10         what is there: vfs_read+0x10, in kernel text
   heki symbols guest.elf 'vfs_read+0x10/0x1b0'    as a trace of the kernel's has it
+  heki symbols guest.elf 'xfs_iget [xfs]'         of a module; xfs:xfs_iget is the same
+  heki symbols guest.elf --modules                the modules that are loaded, and where their sections are
   heki symbols small.elf.gz --symbols System.map  of a dump without contents
   heki symbols guest.elf --json | jq '.kaslr'
 
 Exit codes: 0 found, 1 no symbol of that name, 2 called wrongly, 3 the snapshot cannot be read or has no symbols.`;
+
+export const READ_EXAMPLES = `
+Examples:
+  heki read guest.elf vfs_read                    the beginning of a function, disassembled
+  heki read guest.elf vfs_read+0x20 64
+  heki read guest.elf sys_call_table 0x100        data, as hexadecimal
+  heki read guest.elf ffff888001000000 --as code  the same text through the direct map
+  heki read guest.elf vfs_read --json | jq '.stretches[].code[].text'
+
+Exit codes: 0 read, 1 some bytes are not mapped or not in the snapshot, 2 called wrongly, 3 the snapshot cannot be read.`;
+
+export const FIND_EXAMPLES = `
+Examples:
+  heki find guest.elf --permissions rwx           what can be written and executed through one mapping
+  heki find guest.elf --physical 1000000-1200000  where physical memory is mapped
+  heki find guest.elf --symbol vfs_read           every mapping of the page that a function is in
+  heki find guest.elf --aliases 3                 frames that are mapped three times and more
+  heki find guest.elf --region 'module xfs' --permissions ?w?
+  heki find guest.elf --permissions rw- --aliases 2 --json | jq '.found[] | .region'
+
+Exit codes: 0 found, 1 there is none, 2 called wrongly, 3 the snapshot cannot be read.`;
 
 export const BOOT_EXAMPLES = `
 Examples:
@@ -110,7 +133,7 @@ Examples:
 /** What `protect`, `boot` and `replay` say by their exit codes. */
 export const EXIT_CODES = `
 Exit codes:
-  0  nothing was found that makes it fail; what nobody claims to stop is shown in red, and is no failure
+  0  nothing was found that makes it fail; an attack that no hypervisor claims to stop is shown in red, and is not a failure
   1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
      no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected.
      Also a machine that cannot be made, and an output that cannot be written

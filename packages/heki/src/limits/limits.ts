@@ -15,8 +15,19 @@ export interface Limit {
   readonly usual?: string | undefined;
 }
 
-const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'symbols', 'extract'];
-const WITH_TEXTS = ['protect', 'audit', 'walk', 'translate', 'symbols', 'extract', 'boot', 'replay'];
+const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'extract', 'symbols', 'read', 'find'];
+const WITH_TEXTS = [
+  'protect',
+  'audit',
+  'walk',
+  'translate',
+  'extract',
+  'symbols',
+  'read',
+  'find',
+  'boot',
+  'replay',
+];
 const MACHINES = ['boot', 'kunit'];
 
 const seconds = (milliseconds: number): string => `${number(milliseconds / 1000)} seconds`;
@@ -43,11 +54,18 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(['protect'], size(INPUT_KINDS.kernelConfig.mostBytes), '`--kernel-config`', '250 KiB'),
     limit(['audit'], size(INPUT_KINDS.baseline.mostBytes), '`--baseline`', '1 KiB'),
     limit(
-      ['walk', 'translate', 'symbols', 'boot'],
+      ['boot'],
       size(INPUT_KINDS.kernelSymbols.mostBytes),
-      '`--symbols`, `boot --kernel`: System.map, /proc/kallsyms, JSON with `symbols`',
+      '`--kernel`: System.map, /proc/kallsyms, JSON with `symbols`',
       '4 to 12 MiB',
     ),
+    limit(
+      ['walk', 'translate', 'symbols', 'read', 'find'],
+      size(INPUT_KINDS.kernelSymbols.mostBytes),
+      '`--symbols`: System.map, /proc/kallsyms',
+      '4 to 12 MiB',
+    ),
+    limit(['read'], size(COMMAND_LIMITS.readBytes), 'LENGTH', '128 bytes'),
     limit(
       ['boot'],
       size(INPUT_KINDS.scenario.mostBytes),

@@ -1,5 +1,6 @@
 import { SEVERITIES } from '@heki/audit';
 import { KUNIT_SUITES } from '@heki/kunit';
+import { MODULE_PART_KINDS } from '@heki/symbols';
 import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
 import { reportHeader, type SchemaName } from '../report/report-header.ts';
@@ -29,7 +30,7 @@ const warning = z.strictObject({
 });
 
 const warnings = z.array(warning).describe('What a reader must know to take the rest rightly');
-const assumed = z.array(warning).describe('What was taken for granted, because nobody said otherwise');
+const assumed = z.array(warning).describe('What was assumed, because no option says otherwise');
 const notCovered = z.array(warning).describe('What the result does not speak about');
 
 const verdict = z
@@ -197,9 +198,12 @@ const outcome = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('second-level'), at: z.string(), gpa: hex }),
 ]);
 
-const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'user']);
+const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'BPF', 'user']);
+const partOfModule = z.enum(MODULE_PART_KINDS);
+const inModule = z.strictObject({ name: z.string().min(1), part: partOfModule });
 const namedPlace = {
   region: regionOfPlace,
+  module: inModule.nullable().describe('The module that it lies in, and which part of it'),
   symbol: z
     .strictObject({ name: z.string().min(1), offset: hex })
     .nullable()
@@ -323,6 +327,7 @@ export const JSON_SHAPES = {
         flags: z.array(z.string()),
         places: z.int().min(2).optional().describe('Entries that lead to its table'),
         region: regionOfPlace.optional().describe("Part of the kernel's half that it lies in"),
+        module: inModule.optional().describe('The module that it lies in; with --symbols'),
         symbol: z.string().min(1).optional().describe('What begins there, or before; with --symbols'),
       }),
     ),
@@ -377,7 +382,78 @@ export const JSON_SHAPES = {
       .nullable()
       .describe('How far the image is from where it was linked'),
     address: placeInKernel.extend({ va: hex }).nullable().describe('Of the address that was asked for'),
-    symbols: z.array(z.strictObject({ name: z.string(), va: hex, type: z.string().length(1) })),
+    symbols: z.array(
+      z.strictObject({
+        name: z.string(),
+        va: hex,
+        type: z.string().length(1),
+        module: z.string().optional().describe('Of what is no part of the image; `bpf` of eBPF'),
+      }),
+    ),
+    modules: z
+      .array(
+        z.strictObject({
+          name: z.string(),
+          parts: z.array(z.strictObject({ kind: partOfModule, start: hex, end: hex })),
+          sections: z.array(z.strictObject({ name: z.string(), va: hex })),
+        }),
+      )
+      .nullable()
+      .describe('With --modules: what is loaded, the last first'),
+    warnings,
+  }),
+  read: published('read', 'read --json', {
+    va: hex,
+    length: z.int().min(1),
+    place: placeInKernel.nullable().describe('What is there; null for addresses of user mode'),
+    tables,
+    stretches: z
+      .array(
+        z.strictObject({
+          va: hex,
+          length: z.int().min(1),
+          bytes: z
+            .string()
+            .regex(/^(?:[0-9a-f]{2})+$/)
+            .nullable()
+            .describe('Null for what is not mapped, or not in the snapshot'),
+          code: z
+            .array(
+              z.strictObject({
+                va: hex,
+                bytes: z.string(),
+                text: z
+                  .string()
+                  .min(1)
+                  .describe(
+                    "Intel's syntax; (bad) for bytes that are no instruction, (cut short) for one that goes on behind them",
+                  ),
+                target: z
+                  .strictObject({ va: hex, symbol: z.string().nullable() })
+                  .nullable()
+                  .describe('Where a near call or jump leads'),
+              }),
+            )
+            .nullable()
+            .describe('Where it was read as code'),
+        }),
+      )
+      .describe('Ascending; they part where what can be read meets what cannot'),
+    warnings,
+  }),
+  find: published('find', 'find --json', {
+    tables,
+    found: z.array(
+      z.strictObject({
+        va: hex,
+        pa: hex,
+        pages: z.int().min(1),
+        effective: rights,
+        region: z.string().min(1).describe('As people name it: `kernel text`, `module xfs text`'),
+        symbol: z.string().nullable(),
+        mappings: z.int().min(1).describe('Of each of its frames, this one included'),
+      }),
+    ),
     warnings,
   }),
   extract: published('extract', 'extract --json', {
@@ -449,7 +525,7 @@ export const JSON_SHAPES = {
                 reason: z.string().min(1),
               })
               .nullable()
-              .describe('What came of the access at which its thread died or stands still'),
+              .describe('The outcome of the access at which its thread died or stands still'),
             log: z.array(z.string()).describe('Failed expectations included'),
           }),
         ),

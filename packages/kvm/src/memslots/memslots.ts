@@ -23,7 +23,7 @@ export interface UserspaceMemoryRegion {
 }
 
 /** What a change of the slots does to what is mapped. */
-interface MemslotChange {
+export interface MemslotChange {
   readonly removed: Memslot | undefined;
   readonly added: Memslot | undefined;
 }

@@ -17,7 +17,7 @@ export interface OpenOptions extends VmcoreOptions {
  * read at once, and pages when they are asked for.
  *
  * @param path `qmp:PATH` for a guest that runs, by QEMU's QMP socket ({@link readLiveQemu}); `gdb:HOST:PORT` or `gdb:PATH` for one by QEMU's gdb stub ({@link readLiveGdb}); else its file: the parts of a dump that was split are joined by commas
- * @throws {VmcoreError} when a file cannot be read or is no such dump, with the offset of what is wrong
+ * @throws {VmcoreError} when a file cannot be read or is not such a dump, with the offset of what is wrong
  */
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
   const [, protocol, socket = ''] = /^(qmp|gdb):(.+)$/.exec(path) ?? [];

@@ -192,7 +192,7 @@ describe('a walk over mappings', () => {
     });
   });
 
-  it('refuses bounds that are no virtual frame numbers', () => {
+  it('refuses bounds that are not virtual frame numbers', () => {
     const options = draw([]);
     for (const bad of [-1, 0.5, 2 ** 52 + 1, Number.NaN]) {
       expect(() => walkMappings(options, bad as VirtualFrame, virtualFrame(5), () => {})).toThrow(X86Error);

@@ -22,6 +22,8 @@ export function readersOf(dump: string, folder: string): readonly [HostileCase, 
     ['audit', dump],
     ['diff', dump, KERNEL],
     ['symbols', dump, '--json'],
+    ['read', dump, 'ffffffff81000000', '0x2000'],
+    ['find', dump, '--aliases', '2', '--json'],
   ];
 }
 

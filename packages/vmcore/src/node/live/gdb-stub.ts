@@ -44,7 +44,7 @@ export function connectGdb(address: SocketAddress): GdbStub {
         );
       }
       if (text.length > MOST_TEXT)
-        throw new VmcoreError(`${name}: this is no gdb stub: a packet without an end`);
+        throw new VmcoreError(`${name}: this is not a gdb stub: a packet without an end`);
       text += socket.receive();
     }
   }
@@ -53,7 +53,7 @@ export function connectGdb(address: SocketAddress): GdbStub {
     socket.send(`$${contents}#${sumOf(contents)}`);
   }
 
-  /** Stops of a guest that stands anyway are told at any time, and are no answers. */
+  /** Stops of a guest that stands anyway are told at any time, and are not answers. */
   function ask(contents: string): string {
     send(contents);
     for (;;) {

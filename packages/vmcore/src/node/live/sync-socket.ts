@@ -32,7 +32,7 @@ interface Told {
   readonly ended?: string;
 }
 
-/** Connects to the socket at `address`. @throws {VmcoreError} when nobody listens there */
+/** Connects to the socket at `address`. @throws {VmcoreError} when no process listens there */
 export function connectSync(address: SocketAddress): SyncSocket {
   const name = socketName(address);
   // The thread sleeps in Atomics.wait until the worker has counted one more message.
