@@ -23,7 +23,7 @@ export function readersOf(dump: string, folder: string): readonly [HostileCase, 
     ['diff', dump, KERNEL],
     ['symbols', dump, '--json'],
     ['read', dump, 'ffffffff81000000', '0x2000'],
-    ['find', dump, '--aliases', '2', '--json'],
+    ['find', dump, '--permissions', 'rwx', '--json'],
   ];
 }
 
