@@ -37,18 +37,21 @@ export async function* qemuDumps(guest: CheckedGuest): AsyncGenerator<Check> {
     };
     rmSync(path, { force: true });
   }
-  yield {
-    name: 'an ELF core with paging=true',
-    async run() {
-      const path = join(folder, 'paging.elf');
-      await qmp.execute('dump-guest-memory', { paging: true, protocol: `file:${path}` });
-      withDump(path, (core) => {
-        expectLeaves(core, guest);
-        expectBytes(core, guest, 0.1);
-      });
-      rmSync(path);
-    },
-  };
+  // It holds what the CPUs' tables map: under page-table isolation in user mode next to nothing of the kernel.
+  const seesKernel = guest.dump.facts.registers.every(({ cr3 }) => (BigInt(`0x${cr3}`) & 0x1000n) === 0n);
+  if (seesKernel)
+    yield {
+      name: 'an ELF core with paging=true',
+      async run() {
+        const path = join(folder, 'paging.elf');
+        await qmp.execute('dump-guest-memory', { paging: true, protocol: `file:${path}` });
+        withDump(path, (core) => {
+          expectLeaves(core, guest);
+          expectBytes(core, guest, 0.1);
+        });
+        rmSync(path);
+      },
+    };
   yield {
     name: 'an ELF core that was cut short',
     run() {
