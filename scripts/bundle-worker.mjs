@@ -56,4 +56,6 @@ const context = createContext({ self, FileReaderSync, TextDecoder, TextEncoder }
 runInContext(output[0].code, context);
 const dump = gunzipSync(readFileSync(join(folder, 'node_modules/@heki/vmcore/data/k61-256-nokaslr.elf.gz')));
 self.onmessage({ data: new File(dump) });
-process.stdout.write(JSON.stringify({ posted, warnings, files: output.length, bytes: output[0].code.length }));
+process.stdout.write(
+  JSON.stringify({ posted, warnings, files: output.length, bytes: output[0].code.length }),
+);
