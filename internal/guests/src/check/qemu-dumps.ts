@@ -31,7 +31,8 @@ export async function* qemuDumps(guest: CheckedGuest): AsyncGenerator<Check> {
         truncateSync(path, Math.floor(statSync(path).size * 0.9));
         withDump(path, (core) => {
           expectEqual('the warning of a dump that was cut short', core.warnings[0]?.id, 'truncated');
-          expectBytes(core, guest, 0.5);
+          // How much that is depends on where the guest has zeroes, which take no room.
+          expectBytes(core, guest, 0.99);
         });
       },
     };
