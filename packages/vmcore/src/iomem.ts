@@ -2,13 +2,14 @@ import {
   createMemoryMap,
   type FrameRange,
   type Gfn,
+  joinedRanges,
   type MemoryMap,
   type MemoryType,
   PAGE_SIZE,
   PHYSICAL_ADDRESS_END,
 } from '@heki/physical-memory';
 import { VmcoreError } from './error.ts';
-import { type Range, united, without } from './range.ts';
+import { type Range, without } from './range.ts';
 
 /** What Linux calls the e820 types other than RAM in /proc/iomem (arch/x86/kernel/e820.c). */
 const TYPES: ReadonlyMap<string, MemoryType> = new Map([
@@ -76,9 +77,9 @@ interface Resource extends Range {
  */
 export function parseIomem(text: string): IomemMap {
   const resources = readResources(text);
-  const ram = united(resources.filter(({ name }) => RAM.test(name)));
+  const ram = joinedRanges(resources.filter(({ name }) => RAM.test(name)));
   const ramFrames = ram.map(wholePages).filter(isAddressable);
-  const crashKernel = united(resources.filter(({ name }) => name === CRASH_KERNEL))
+  const crashKernel = joinedRanges(resources.filter(({ name }) => name === CRASH_KERNEL))
     .map(wholePages)
     .filter(isAddressable)
     .map(({ start, end }) => ({ start: start as Gfn, end: end as Gfn }));
