@@ -14,7 +14,8 @@ export function without<Kind extends Range>(ranges: readonly Kind[], holes: read
     for (let index = next; start < range.end; index++) {
       const hole = holes[index] ?? { start: range.end, end: range.end };
       const end = Math.min(hole.start, range.end);
-      if (start < end) parts.push({ ...range, start, end });
+      if (start === range.start && end === range.end) parts.push(range);
+      else if (start < end) parts.push({ ...range, start, end });
       start = Math.max(start, hole.end);
     }
   }
