@@ -135,7 +135,7 @@ const auditFinding = z.strictObject({
         end: hex.optional().describe('One past the last byte'),
         physical: hex.optional().describe('Where the first address leads'),
         pages: z.int().min(1),
-        region: z.enum(REGION_NAMES),
+        region: z.enum([...REGION_NAMES, "user mode's half"]),
         leaf: rights.describe('What the leaf entries alone say'),
         effective: rights.describe('What all levels together allow'),
       }),
@@ -147,6 +147,8 @@ const auditFinding = z.strictObject({
   fails: z.boolean().describe('It makes the exit code 1'),
 });
 
+const leafCounts = z.strictObject({ '1G': z.int(), '2M': z.int(), '4K': z.int() });
+
 const hekiSummary = z.strictObject({
   hypervisor: z.string(),
   profile,
@@ -157,8 +159,30 @@ const hekiSummary = z.strictObject({
   ranges: z.int(),
   pages: z.record(letters, z.int()).describe('Pages by the permissions that the kernel asks for'),
   immutablePages: z.int(),
-  open: z.array(z.string()).describe('Attacks that get through with Heki'),
+  protected: z
+    .array(z.strictObject({ start: hex, end: hex, permissions: letters, immutable: z.boolean() }))
+    .describe('Physical ranges as the kernel asked for them; none with --redact'),
+  leaves: z
+    .strictObject({ before: leafCounts, after: leafCounts, lost: leafCounts.omit({ '4K': true }) })
+    .describe('Of the second level, when it uses the largest leaf that rights and alignment allow'),
+  missingPages: z.int().describe('Granted less than a mapping allows: the kernel breaks there'),
+  beyondPages: z.int().describe('Granted more than any mapping allows'),
+  unenforceablePages: z.int().describe('Granted execution that the hypervisor cannot withhold'),
+  work: z.array(
+    z.strictObject({
+      id: z.string(),
+      title: z.string(),
+      outcome: z.enum(['works', 'refused', 'breaks']),
+      pages: z.int().describe('That it needs'),
+      shut: z.int().describe('Of them, those that no request opens, or that lack a right'),
+      why: z.string(),
+    }),
+  ),
+  open: z
+    .array(z.strictObject({ id: z.string(), text: z.string() }))
+    .describe('What an attacker can still do'),
   readiness: z.string().min(1).describe('One line for people'),
+  unjudged: z.boolean().describe('No outside implementation has judged the model of the hypervisor'),
 });
 
 const position = z.int().min(1);
@@ -387,7 +411,7 @@ export const JSON_SHAPES = {
         name: z.string(),
         va: hex,
         type: z.string().length(1),
-        module: z.string().optional().describe('Of what is no part of the image; `bpf` of eBPF'),
+        module: z.string().optional().describe('Of what is not part of the image; `bpf` of eBPF'),
       }),
     ),
     modules: z
