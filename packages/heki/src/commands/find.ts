@@ -1,5 +1,6 @@
 import { type Mapping, readKernel, rightsText } from '@heki/audit';
 import {
+  firstBehind,
   type Gfn,
   gfn,
   hex,
@@ -159,13 +160,7 @@ function* partsByCount(
   { virtualFrame, guestFrame, frames }: Mapping,
   extents: ReturnType<typeof readKernel>['extents'],
 ): Generator<Pick<Found, 'virtualFrame' | 'guestFrame' | 'frames' | 'mappings'>> {
-  let low = 0;
-  let high = extents.length;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    if ((extents[middle]?.end ?? 0) <= guestFrame) low = middle + 1;
-    else high = middle;
-  }
+  let low = firstBehind(extents, guestFrame);
   for (let at: number = guestFrame; at < guestFrame + frames; low++) {
     const extent = extents[low];
     const end = Math.min(extent?.end ?? guestFrame + frames, guestFrame + frames);

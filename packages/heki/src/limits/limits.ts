@@ -16,7 +16,18 @@ export interface Limit {
 }
 
 const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'extract', 'symbols', 'read', 'find'];
-const WITH_TEXTS = ['protect', 'audit', 'extract', 'boot', 'replay'];
+const WITH_TEXTS = [
+  'protect',
+  'audit',
+  'walk',
+  'translate',
+  'extract',
+  'symbols',
+  'read',
+  'find',
+  'boot',
+  'replay',
+];
 const MACHINES = ['boot', 'kunit'];
 
 const seconds = (milliseconds: number): string => `${number(milliseconds / 1000)} seconds`;
