@@ -425,7 +425,7 @@ export const JSON_SHAPES = {
         name: z.string(),
         va: hex,
         type: z.string().length(1),
-        module: z.string().optional().describe('Of what is no part of the image; `bpf` of eBPF'),
+        module: z.string().optional().describe('Of what is not part of the image; `bpf` of eBPF'),
       }),
     ),
     modules: z

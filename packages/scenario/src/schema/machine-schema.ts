@@ -80,6 +80,10 @@ export const machineSchema = z.strictObject({
     .optional()
     .describe('Single defects, by their ids, switched on or off against the profile: { "B-H1": true }'),
   mbec: z.boolean().optional().describe('Mode-based execute control. Default true'),
+  hlat: z
+    .boolean()
+    .optional()
+    .describe('HLAT, paging-write and guest-paging verification (Intel VT-rp), on KVM. Default false'),
   spuriousFaults: z
     .enum(['for-ever', 'once'])
     .optional()
