@@ -27,7 +27,18 @@ const OF_SNAPSHOTS = [
   'read',
   'find',
 ];
-const WITH_TEXTS = ['protect', 'audit', 'extract', 'boot', 'replay'];
+const WITH_TEXTS = [
+  'protect',
+  'audit',
+  'walk',
+  'translate',
+  'extract',
+  'symbols',
+  'read',
+  'find',
+  'boot',
+  'replay',
+];
 const MACHINES = ['boot', 'kunit'];
 
 const seconds = (milliseconds: number): string => `${number(milliseconds / 1000)} seconds`;
@@ -64,6 +75,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       size(INPUT_KINDS.kernelSymbols.mostBytes),
       '`--symbols`: System.map, /proc/kallsyms',
       '4 to 12 MiB',
+    ),
+    limit(
+      ['walk', 'translate', 'symbols', 'read', 'find'],
+      size(INPUT_KINDS.kernelImage.mostBytes + 1),
+      '`--vmlinux`: vmlinux, a bzImage, a Debian package, and what its files unpack to',
+      "10 to 30 MB; a package's 600 MB",
     ),
     limit(['read'], size(COMMAND_LIMITS.readBytes), 'LENGTH', '128 bytes'),
     limit(
