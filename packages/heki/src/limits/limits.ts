@@ -65,6 +65,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       '`--symbols`: System.map, /proc/kallsyms',
       '4 to 12 MiB',
     ),
+    limit(
+      ['walk', 'translate', 'symbols', 'read', 'find'],
+      size(INPUT_KINDS.kernelImage.mostBytes + 1),
+      '`--vmlinux`: vmlinux, a bzImage, a Debian package, and what its files unpack to',
+      "10 to 30 MB; a package's 600 MB",
+    ),
     limit(['read'], size(COMMAND_LIMITS.readBytes), 'LENGTH', '128 bytes'),
     limit(
       ['boot'],

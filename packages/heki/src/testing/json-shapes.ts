@@ -436,6 +436,10 @@ export const JSON_SHAPES = {
         z.strictObject({
           va: hex,
           length: z.int().min(1),
+          from: z
+            .enum(['guest', 'image'])
+            .nullable()
+            .describe('Where the bytes are from: the snapshot, or the file of --vmlinux'),
           bytes: z
             .string()
             .regex(/^(?:[0-9a-f]{2})+$/)
@@ -450,7 +454,7 @@ export const JSON_SHAPES = {
                   .string()
                   .min(1)
                   .describe(
-                    "Intel's syntax; (bad) for bytes that are no instruction, (cut short) for one that goes on behind them",
+                    "Intel's syntax; (bad) for bytes that are not an instruction, (cut short) for one that goes on behind them",
                   ),
                 target: z
                   .strictObject({ va: hex, symbol: z.string().nullable() })
