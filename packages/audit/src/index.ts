@@ -19,6 +19,6 @@ export {
   type Severity,
 } from './finding.ts';
 export { FINDING_KINDS } from './findings/index.ts';
-export { type FrameExtent, frameExtents, MOST_MAPPINGS_LISTED } from './frame-extents.ts';
+export { type FrameExtent, frameExtents } from './frame-extents.ts';
 export type { Mapping, PlaceName } from './mapping.ts';
-export { Rights, rightsOf, rightsText } from './rights.ts';
+export { Rights, rightsText } from './rights.ts';

@@ -454,7 +454,7 @@ export const JSON_SHAPES = {
                   .string()
                   .min(1)
                   .describe(
-                    "Intel's syntax; (bad) for bytes that are no instruction, (cut short) for one that goes on behind them",
+                    "Intel's syntax; (bad) for bytes that are not an instruction, (cut short) for one that goes on behind them",
                   ),
                 target: z
                   .strictObject({ va: hex, symbol: z.string().nullable() })
