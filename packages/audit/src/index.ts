@@ -8,6 +8,7 @@ export {
   isSame,
   type RegionChange,
 } from './difference/compare-kernels.ts';
+export { type SealedChange, sealedChanges } from './difference/sealed-changes.ts';
 export { AuditError } from './error.ts';
 export {
   type Alias,
