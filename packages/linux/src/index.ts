@@ -19,6 +19,7 @@ export {
   type KernelProfile,
   profileFromSymbols,
 } from './layout/kernel-profile.ts';
+export { SMALL_KERNEL } from './layout/small-kernel.ts';
 export { type AddressLayout, createLayout, type LayoutOptions } from './layout/layout.ts';
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
 export { SECTION_FRAMES } from './memory-hotplug/memory-hotplug.ts';

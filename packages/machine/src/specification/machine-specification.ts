@@ -18,6 +18,8 @@ export interface MachineSpecification {
   readonly cpu?: string | ProcessorChanges | undefined;
   /** Mode-based execute control, on AMD GMET; without effect where the processor has none. Default true. */
   readonly mbec?: boolean | undefined;
+  /** Devices meet the rights of pages (DMA remapping), on backends that have it. Default false. */
+  readonly iommu?: boolean | undefined;
   /**
    * The name of a backend; `none`: one that has no Heki; or the path of an ES module that makes one, relative to the file that this stands
    * in ({@link isModulePath}). Default `kvm`.
@@ -76,6 +78,7 @@ export function machineSettings(specification: MachineSpecification): MachineSet
     profile,
     defects: specification.defects ?? {},
     mbec: specification.mbec ?? true,
+    iommu: specification.iommu ?? false,
     cpu: specification.cpu ?? 'intel-vt-rp',
     spuriousFaults: specification.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once'),
   };

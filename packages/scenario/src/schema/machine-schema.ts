@@ -79,6 +79,7 @@ export const machineSchema = z.strictObject({
     .optional()
     .describe('Single defects, by their ids, switched on or off against the profile: { "B-H1": true }'),
   mbec: z.boolean().optional().describe('Mode-based execute control. Default true'),
+  iommu: z.boolean().optional().describe('Devices meet the rights of pages. Default false'),
   spuriousFaults: z
     .enum(['for-ever', 'once'])
     .optional()
