@@ -41,7 +41,7 @@ function fetchBy(who: 'kernel' | 'program', modeBasedExecute: boolean): void {
   const vcpu = createVcpu({
     id: 0,
     memory: host,
-    profile: INTEL_VT_RP,
+    processor: INTEL_VT_RP,
     secondLevel: createEpt({ memory: host, eptp, controls: { modeBasedExecute } }),
     registers: { ...pagingRegisters({ cr3: BigInt(space.root) << 12n }), cpl: who === 'kernel' ? 0 : 3 },
     onExit: (_, exit) => ({

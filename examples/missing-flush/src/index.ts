@@ -36,7 +36,7 @@ const createCpu = (id: number): Vcpu =>
   createVcpu({
     id,
     memory: host,
-    profile: INTEL_VT_RP,
+    processor: INTEL_VT_RP,
     secondLevel: createEpt({ memory: host, eptp }),
     root: editor.root,
     registers: pagingRegisters({ cr3: BigInt(kernel.root) << 12n }),

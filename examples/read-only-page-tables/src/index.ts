@@ -48,7 +48,7 @@ function show(
     const vcpu = createVcpu({
       id: 0,
       memory: host,
-      profile: INTEL_VT_RP,
+      processor: INTEL_VT_RP,
       secondLevel: createEpt({ memory: host, eptp, controls: { pagingWrite } }),
       registers: pagingRegisters({ cr3: BigInt(kernel.root) << 12n }),
       onExit: (_, exit) => ({

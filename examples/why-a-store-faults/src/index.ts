@@ -9,4 +9,4 @@ const core = openVmcore(dump);
 const [text, store] = [virtualAddress(0xffffffff81000000n), { kind: 'write', mode: 'supervisor' } as const];
 const { outcome, steps } = translate(pagingRegistersOf(core), core.memory, text, store);
 for (const { level, low, high } of steps) console.log(describeEntry(level, low, high));
-if (outcome.kind === 'page-fault') console.log(`#PF ${outcome.errorCode}: ${outcome.denials[0].text}`);
+if (outcome.kind === 'page-fault') console.log(`#PF ${outcome.errorCode}: ${outcome.causes[0].text}`);

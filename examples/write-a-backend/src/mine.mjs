@@ -120,7 +120,7 @@ class Machine {
     this.#gmet = gmet;
     this.#capabilities = capabilities;
     this.#onEvent = onEvent;
-    this.#editor = createNptEditor({ ...host, profile: processor });
+    this.#editor = createNptEditor({ ...host, processor });
   }
 
   // 3. Memory. Rights are leaves of the nested tables, and belong to frame numbers: they outlive the memory there.
@@ -285,11 +285,11 @@ class Machine {
       ...setup,
       id: this.vcpus.length,
       memory,
-      profile: this.#processor,
+      processor: this.#processor,
       secondLevel: createNpt({
         memory,
         root: this.#editor.root,
-        profile: this.#processor,
+        processor: this.#processor,
         controls: { gmet: this.#gmet },
       }),
       onExit: (cpu, exit) => this.#onExit(cpu, exit),

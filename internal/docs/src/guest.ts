@@ -57,17 +57,17 @@ export function createGuest(options: {
   readonly guestFlags?: number;
   readonly accessedDirty: boolean;
   readonly controls?: EptControls;
-  readonly profile?: CpuProfile;
+  readonly processor?: CpuProfile;
   /** The EPT leaf over the page. */
   readonly page?: EptLeafOptions;
   /** The EPT leaf over the guest's last table; `undefined` leaves it absent. */
   readonly pageTable?: EptLeafOptions | undefined;
 }): DocumentedGuest {
-  const { va, profile = INTEL_VT_RP } = options;
+  const { va, processor = INTEL_VT_RP } = options;
   const host = 0x4_0000;
   const memory = createRam<Pfn>({ ranges: [{ start: pfn(0), end: pfn(0x8_0000) }] });
   const frames = createFrameAllocator<Pfn>({ ranges: [{ start: pfn(0x100), end: pfn(0x200) }] });
-  const editor = createEptEditor({ memory, frames, profile });
+  const editor = createEptEditor({ memory, frames, processor });
   const map = (first: number, end: number, leaf: EptLeafOptions): void => {
     editor.map(first as Gfn, end as Gfn, (host + first) as Pfn, eptLeaf(leaf));
   };
@@ -95,7 +95,7 @@ export function createGuest(options: {
       accessedDirty: options.accessedDirty,
       root: editor.root,
     }),
-    profile,
+    processor,
     ...(options.controls === undefined ? {} : { controls: options.controls }),
   });
   const registers = pagingRegisters({ cr3: BigInt(GUEST_TABLES[0]) << 12n });
@@ -104,7 +104,7 @@ export function createGuest(options: {
     registers,
     editor,
     ept,
-    translate: (access) => translate(registers, memory, va, access, profile, ept),
+    translate: (access) => translate(registers, memory, va, access, processor, ept),
   };
 }
 

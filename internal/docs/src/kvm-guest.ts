@@ -139,7 +139,7 @@ function leavesOf(vm: KvmVirtualMachine, { processor }: Kvm, memory: PhysicalMem
     const { steps } = explainEptWalk({
       memory,
       eptp,
-      profile: processor,
+      processor,
       controls,
       gfn,
       offset: 0,

@@ -67,7 +67,7 @@ function go(profile: Profile): Way {
   const frame = entriesOf(address).at(-1)?.frame ?? (0 as Gfn);
 
   function entriesOf(va: VirtualAddress) {
-    const { registers, profile: cpu } = kernel.vcpu;
+    const { registers, processor: cpu } = kernel.vcpu;
     const { steps } = translate(registers, memory, va, { kind: 'read', mode: 'supervisor' }, cpu);
     return steps.map(({ level, address: at, low, high }) => {
       const entry = (BigInt(high) << 32n) | BigInt(low);

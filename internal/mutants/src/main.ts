@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Figures, figuresOf, type Result, survivorText } from './result.ts';
+import { type Figures, figuresOf, mutantText, type Result } from './result.ts';
 import { TARGETS } from './targets.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -38,10 +38,12 @@ async function main(args: string[]): Promise<number> {
       failed = true;
       continue;
     }
-    const tested = figures.killed + figures.survivors.length;
-    for (const survivor of figures.survivors) console.log(survivorText(survivor));
-    const percent = ((100 * figures.killed) / tested).toFixed(0);
-    console.log(`${name}: ${figures.killed} of ${tested} killed (${percent}%), of ${figures.all} mutants`);
+    const { all, killed, timedOut, survivors } = figures;
+    for (const mutant of [...timedOut, ...survivors]) console.log(mutantText(mutant));
+    const tested = killed + survivors.length;
+    const percent = ((100 * killed) / tested).toFixed(0);
+    const late = timedOut.length === 0 ? '' : `, ${timedOut.length} more ran out of time`;
+    console.log(`${name}: ${killed} of ${tested} killed (${percent}%)${late}, of ${all} mutants`);
   }
   return failed ? 1 : 0;
 }

@@ -60,8 +60,8 @@ class LineReporter {
     this.#path = optionsOf(options).results;
   }
 
-  onMutantTested({ fileName, location, mutatorName, replacement, status }: MutantResult): void {
-    const line = { fileName, location, mutatorName, replacement, status };
+  onMutantTested({ fileName, location, mutatorName, replacement, status, statusReason }: MutantResult): void {
+    const line = { fileName, location, mutatorName, replacement, status, statusReason };
     appendFileSync(this.#path, `${JSON.stringify(line)}\n`);
   }
 }

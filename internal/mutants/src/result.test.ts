@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { figuresOf, type Result, survivorText } from './result.ts';
+import { figuresOf, mutantText, type Result } from './result.ts';
 import { rankOf } from './sample.ts';
 
 const result = (line: number, status: Result['status'], fileName = 'packages/ept/src/ept.ts'): Result => ({
@@ -20,9 +20,16 @@ it('counts what tests found, what they did not find and what no test runs', () =
   const { all, killed, survivors } = figuresOf(results, true);
   expect({ all, killed, survivors: survivors.map(({ status }) => status) }).toEqual({
     all: 6,
-    killed: 3,
+    killed: 2,
     survivors: ['Survived', 'NoCoverage'],
   });
+});
+
+it('takes a mutant that loops for killed, and one that ran out of time for neither killed nor a survivor', () => {
+  const loop: Result = { ...result(1, 'Timeout'), statusReason: 'Hit limit reached (501/500)' };
+  expect(figuresOf([loop], true)).toMatchObject({ killed: 1, timedOut: [], survivors: [] });
+  const slow = result(2, 'Timeout');
+  expect(figuresOf([slow], true)).toMatchObject({ killed: 0, timedOut: [slow], survivors: [] });
 });
 
 it('of a run that ended early counts no mutant behind the last that was run', () => {
@@ -40,7 +47,7 @@ it('tells a survivor by its place, what was there and what nobody misses', () =>
   try {
     const path = join(folder, 'a.ts');
     writeFileSync(path, 'first\n  a < b;\n');
-    expect(survivorText(result(2, 'NoCoverage', path))).toBe(
+    expect(mutantText(result(2, 'NoCoverage', path))).toBe(
       `${path}:2:3 EqualityOperator (no test runs it)\n  - a < b\n  + a <= b`,
     );
   } finally {

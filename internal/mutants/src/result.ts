@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import type { MutantResult } from '@stryker-mutator/api/core';
 import { rankOf } from './sample.ts';
 
-export type Result = Pick<MutantResult, 'fileName' | 'location' | 'mutatorName' | 'status'> & {
+export type Result = Pick<
+  MutantResult,
+  'fileName' | 'location' | 'mutatorName' | 'status' | 'statusReason'
+> & {
   readonly replacement: string;
 };
 
@@ -11,12 +14,30 @@ export interface Figures {
   /** Mutants that there are, texts left out. */
   readonly all: number;
   readonly killed: number;
+  /** Those whose tests ran out of time. A machine that others load does that, too: they count neither as killed nor as survivors. */
+  readonly timedOut: readonly Result[];
   /** Those that no test found, and no test even ran; first those of one file, then of the next. */
   readonly survivors: readonly Result[];
 }
 
-const KILLED: readonly string[] = ['Killed', 'Timeout', 'RuntimeError'];
 const SURVIVED: readonly string[] = ['Survived', 'NoCoverage'];
+
+/** A mutant that is reached a hundred times as often as it was without it loops: that is counted, and hangs on no clock. */
+function isLoop({ status, statusReason }: Result): boolean {
+  return status === 'Timeout' && statusReason?.startsWith('Hit limit reached') === true;
+}
+
+function isKilled(result: Result): boolean {
+  return result.status === 'Killed' || result.status === 'RuntimeError' || isLoop(result);
+}
+
+function isTimedOut(result: Result): boolean {
+  return result.status === 'Timeout' && !isLoop(result);
+}
+
+function byPlace(a: Result, b: Result): number {
+  return a.fileName.localeCompare(b.fileName) || a.location.start.line - b.location.start.line;
+}
 
 /**
  * Of a run that a time limit ended, the results up to the last that came of running tests: what no test covers comes at once, and would
@@ -27,7 +48,7 @@ export function figuresOf(results: readonly Result[], isComplete: boolean): Figu
   const ranked = counted.map((result) => ({ result, rank: rankOf({ id: '', ...result }) }));
   const last = ranked.reduce(
     (rank, one) =>
-      (KILLED.includes(one.result.status) || one.result.status === 'Survived') && one.rank > rank
+      one.result.status !== 'NoCoverage' && one.result.status !== 'CompileError' && one.rank > rank
         ? one.rank
         : rank,
     '',
@@ -35,15 +56,14 @@ export function figuresOf(results: readonly Result[], isComplete: boolean): Figu
   const sample = ranked.flatMap(({ result, rank }) => (isComplete || rank <= last ? [result] : []));
   return {
     all: counted.length,
-    killed: sample.filter(({ status }) => KILLED.includes(status)).length,
-    survivors: sample
-      .filter(({ status }) => SURVIVED.includes(status))
-      .sort((a, b) => a.fileName.localeCompare(b.fileName) || a.location.start.line - b.location.start.line),
+    killed: sample.filter(isKilled).length,
+    timedOut: sample.filter(isTimedOut).sort(byPlace),
+    survivors: sample.filter(({ status }) => SURVIVED.includes(status)).sort(byPlace),
   };
 }
 
-/** A survivor on lines of their own: where, what it was, and what nobody misses. */
-export function survivorText({ fileName, location, mutatorName, replacement, status }: Result): string {
+/** A mutant on lines of their own: where, what it was, and what it became. */
+export function mutantText({ fileName, location, mutatorName, replacement, status }: Result): string {
   const { start, end } = location;
   const lines = readFileSync(fileName, 'utf8')
     .split('\n')
@@ -55,6 +75,7 @@ export function survivorText({ fileName, location, mutatorName, replacement, sta
     .join(' ')
     .replace(/\s+/g, ' ');
   const short = (text: string) => (text.length > 100 ? `${text.slice(0, 100)}...` : text);
-  const none = status === 'NoCoverage' ? ' (no test runs it)' : '';
-  return `${fileName}:${start.line}:${start.column} ${mutatorName}${none}\n  - ${short(was)}\n  + ${short(replacement.replace(/\s+/g, ' '))}`;
+  const note =
+    status === 'NoCoverage' ? ' (no test runs it)' : status === 'Timeout' ? ' (ran out of time)' : '';
+  return `${fileName}:${start.line}:${start.column} ${mutatorName}${note}\n  - ${short(was)}\n  + ${short(replacement.replace(/\s+/g, ' '))}`;
 }

@@ -138,8 +138,9 @@ function run(row: Row, arrangement: Arrangement): string | undefined {
   };
   const { eptp = 0n } = vector;
   const model: TwoStageModel<EptFault> = {
-    profile,
-    secondLevel: (memory: CaseMemory) => createEpt({ memory, eptp, profile, controls: { modeBasedExecute } }),
+    processor: profile,
+    secondLevel: (memory: CaseMemory) =>
+      createEpt({ memory, eptp, processor: profile, controls: { modeBasedExecute } }),
     describeFault: (fault) =>
       fault.kind === 'ept-violation'
         ? `violation ${(fault.qualification & ~0xe00).toString(16)} at ${fault.gpa.toString(16)}`

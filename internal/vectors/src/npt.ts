@@ -14,18 +14,18 @@ export const npt: VectorKind = {
 function modelOf(vector: TwoStageCase): TwoStageModel<NptFault> {
   const { ncr3, gigabytePages, maxPhysicalAddressBits } = vector;
   // Nor has this emulator CET: see two-stage.
-  const profile: CpuProfile = {
+  const processor: CpuProfile = {
     ...AMD_ZEN4,
     cr4: AMD_ZEN4.cr4 & ~CR4.CET,
     gigabytePages,
     maxPhysicalAddressBits,
   };
   return {
-    profile,
+    processor,
     secondLevel:
       ncr3 === undefined
         ? undefined
-        : (memory) => createNpt({ memory, root: Number(ncr3 >> 12n) as Pfn, profile }),
+        : (memory) => createNpt({ memory, root: Number(ncr3 >> 12n) as Pfn, processor }),
     describeFault: (fault) =>
       fault.kind === 'nested-page-fault'
         ? `npf info1=${fault.info1.toString(16)} info2=${fault.gpa.toString(16)}`

@@ -141,7 +141,7 @@ export function normalizeAnswer(line: string): string {
 
 /** What a case runs against. */
 export interface TwoStageModel<Fault> {
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   /** The second level over the memory of a case; `undefined` where the case has none. */
   readonly secondLevel: ((memory: CaseMemory) => SecondLevel<Fault>) | undefined;
   /** A refusal as the answers write it. */
@@ -153,7 +153,7 @@ export function answerOfTranslate<Fault>(vector: TwoStageCase, model: TwoStageMo
   const { id, la, access, registers } = vector;
   const memory = new CaseMemory(vector.memory);
   const secondLevel = model.secondLevel?.(memory);
-  const { outcome, updates } = translate(registers, memory, la, access, model.profile, secondLevel);
+  const { outcome, updates } = translate(registers, memory, la, access, model.processor, secondLevel);
   applyUpdates(memory, updates);
   let text: string;
   if (outcome.kind === 'mapped') text = ok(outcome.hpa ?? (outcome.gpa as number as Hpa));
@@ -168,9 +168,11 @@ export function answerOfWalker<Fault>(vector: TwoStageCase, model: TwoStageModel
   const { id, la, access, registers } = vector;
   const memory = new CaseMemory(vector.memory);
   const secondLevel = model.secondLevel?.(memory);
-  const { profile } = model;
+  const { processor } = model;
   const walker = createPageWalker(
-    secondLevel === undefined ? { memory, registers, profile } : { memory, registers, profile, secondLevel },
+    secondLevel === undefined
+      ? { memory, registers, processor }
+      : { memory, registers, processor, secondLevel },
   );
   const offset = Number(la & 0xfffn);
   const outcome = walker.walk(Number(la >> 12n) as VirtualFrame, offset, accessBits(access));

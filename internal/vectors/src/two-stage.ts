@@ -12,14 +12,14 @@ export const twoStage: VectorKind = {
 
 function modelOf(vector: TwoStageCase): TwoStageModel<EptFault> {
   const { eptp, la } = vector;
-  const profile = profileOf(vector);
+  const processor = profileOf(vector);
   return {
-    profile,
+    processor,
     secondLevel:
       eptp === undefined
         ? undefined
         : (memory) =>
-            createEpt({ memory, eptp, profile, controls: { modeBasedExecute: vector.modeBasedExecute } }),
+            createEpt({ memory, eptp, processor, controls: { modeBasedExecute: vector.modeBasedExecute } }),
     describeFault: (fault) => {
       const gpa = fault.gpa.toString(16);
       if (fault.kind !== 'ept-violation') {

@@ -14,14 +14,14 @@ export interface EptControls {
 }
 
 /** @throws {EptError} when the processor has no EPT */
-export function eptFeatures(profile: CpuProfile): EptFeatures {
-  if (profile.ept === undefined) throw new EptError(`processor ${profile.name} has no EPT`);
-  return profile.ept;
+export function eptFeatures(processor: CpuProfile): EptFeatures {
+  if (processor.ept === undefined) throw new EptError(`processor ${processor.name} has no EPT`);
+  return processor.ept;
 }
 
 /** @throws {EptError} when the processor has no EPT, or not what a control asks for */
-export function checkControls(profile: CpuProfile, controls: EptControls): void {
-  const features = eptFeatures(profile);
+export function checkControls(processor: CpuProfile, controls: EptControls): void {
+  const features = eptFeatures(processor);
   for (const control of [
     'modeBasedExecute',
     'virtualizationException',
@@ -29,7 +29,7 @@ export function checkControls(profile: CpuProfile, controls: EptControls): void 
     'guestPagingVerification',
   ] as const) {
     if (controls[control] === true && !features[control]) {
-      throw new EptError(`processor ${profile.name} does not have control ${control}`);
+      throw new EptError(`processor ${processor.name} does not have control ${control}`);
     }
   }
 }

@@ -230,7 +230,7 @@ describe('the EPT editor', () => {
     const editor = createEptEditor({
       memory: createRam<Pfn>({ ranges }),
       frames: createFrameAllocator<Pfn>({ ranges }),
-      profile: { ...INTEL_VT_RP, ept: { ...features, gigabytePages: false } },
+      processor: { ...INTEL_VT_RP, ept: { ...features, gigabytePages: false } },
     });
     editor.map(0 as Gfn, (2 ** 19) as Gfn, 0 as Pfn, eptLeaf({ rights: 7 }));
     expect(editor.leaf(5 as Gfn)?.level).toBe(2);

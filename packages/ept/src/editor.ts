@@ -22,7 +22,7 @@ const TRANSLATION_HIGH = 0x000f_ffff;
  * @param options.frames where table pages come from; each must be present in `memory`
  * @param options.root tables that such an editor built before; without it a new, empty root
  * @param options.levels 4 when left out
- * @param options.profile decides the largest legal leaf; `INTEL_VT_RP` when left out
+ * @param options.processor decides the largest legal leaf; `INTEL_VT_RP` when left out
  * @param options.modeBasedExecute whether XU alone makes an entry present (MBEC on); on when left out
  * @param options.table entries that refer to tables, without address; all rights when left out
  * @param options.absent the value of absent entries, 0 when left out (KVM: bit 63, suppress #VE)
@@ -32,12 +32,12 @@ export function createEptEditor(options: {
   readonly frames: TableFrames;
   readonly root?: Pfn;
   readonly levels?: 4 | 5;
-  readonly profile?: CpuProfile;
+  readonly processor?: CpuProfile;
   readonly modeBasedExecute?: boolean;
   readonly table?: U64;
   readonly absent?: U64;
 }): SecondLevelEditor {
-  const features = eptFeatures(options.profile ?? INTEL_VT_RP);
+  const features = eptFeatures(options.processor ?? INTEL_VT_RP);
   const format: SecondLevelFormat = {
     levels: options.levels ?? 4,
     largestLeaf: features.twoMegabytePages ? (features.gigabytePages ? 3 : 2) : 1,

@@ -117,11 +117,11 @@ describe('EPT', () => {
 
   it('reports a read-modify-write as the processor does', () => {
     const options = { memory: pathMemory(leafOf(1n)), eptp: 0x401en };
-    for (const [profile, expected] of [
+    for (const [processor, expected] of [
       [INTEL_SKYLAKE, 0x18a],
       [INTEL_HASWELL, 0x18b],
     ] as const) {
-      const ept = createEpt({ ...options, profile });
+      const ept = createEpt({ ...options, processor });
       expect(refusal(ept, A.READ | DATA_WRITE)).toMatchObject({ qualification: expected });
     }
   });
@@ -133,7 +133,7 @@ describe('EPT', () => {
     expect(refusal(advanced, DATA_WRITE | page)).toMatchObject({ qualification: 0xf8a });
     expect(refusal(advanced, DATA_WRITE | A.WRITABLE_PAGE)).toMatchObject({ qualification: 0x58a });
     expect(refusal(advanced, GUEST_ENTRY_UPDATE | page)).toMatchObject({ qualification: 0x08b });
-    const plain = createEpt({ ...options, profile: INTEL_HASWELL });
+    const plain = createEpt({ ...options, processor: INTEL_HASWELL });
     expect(refusal(plain, DATA_WRITE | page)).toMatchObject({ qualification: 0x18a });
   });
 
@@ -202,10 +202,10 @@ describe('EPT', () => {
 
   it('refuses to be built for a processor that lacks it', () => {
     const memory = createTableMemory(1);
-    expect(() => createEpt({ memory, eptp: 0x18n, profile: AMD_ZEN4 })).toThrow('amd-zen4 has no EPT');
-    expect(() => createEpt({ memory, eptp: 0x20n, profile: INTEL_SKYLAKE })).toThrow('walk-length');
-    expect(() => createEpt({ memory, eptp: 0x98n, profile: INTEL_SKYLAKE })).toThrow('reserved-bits');
-    expect(() => createEpt({ memory, eptp: 0x18n, profile: INTEL_HASWELL, controls: MBEC })).toThrow(
+    expect(() => createEpt({ memory, eptp: 0x18n, processor: AMD_ZEN4 })).toThrow('amd-zen4 has no EPT');
+    expect(() => createEpt({ memory, eptp: 0x20n, processor: INTEL_SKYLAKE })).toThrow('walk-length');
+    expect(() => createEpt({ memory, eptp: 0x98n, processor: INTEL_SKYLAKE })).toThrow('reserved-bits');
+    expect(() => createEpt({ memory, eptp: 0x18n, processor: INTEL_HASWELL, controls: MBEC })).toThrow(
       'intel-haswell does not have control modeBasedExecute',
     );
   });

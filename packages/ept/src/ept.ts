@@ -25,22 +25,22 @@ export interface Ept extends SecondLevel<EptFault> {
 /**
  * EPT over the tables in host `memory` that `eptp` points to.
  *
- * @param options.profile `INTEL_VT_RP` when left out
+ * @param options.processor `INTEL_VT_RP` when left out
  * @throws {EptError} when the EPTP would fail the checks of VM entry, or the processor lacks EPT or a control
  */
 export function createEpt(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly eptp: bigint;
-  readonly profile?: CpuProfile;
+  readonly processor?: CpuProfile;
   readonly controls?: EptControls;
 }): Ept {
-  const { memory, eptp, profile = INTEL_VT_RP, controls = {} } = options;
-  checkControls(profile, controls);
-  const decoded = decodeEptp(eptp, profile);
+  const { memory, eptp, processor = INTEL_VT_RP, controls = {} } = options;
+  checkControls(processor, controls);
+  const decoded = decodeEptp(eptp, processor);
   if (decoded.fault !== undefined) {
     throw new EptError(`EPTP 0x${eptp.toString(16)} fails VM entry: ${decoded.fault}`);
   }
-  return new FastEpt(memory, decoded.eptp, profile, controls);
+  return new FastEpt(memory, decoded.eptp, processor, controls);
 }
 
 const {
@@ -81,7 +81,7 @@ class FastEpt implements Ept {
   fault: EptFault | undefined;
   level = 0;
   readonly #memory: PhysicalMemory<Pfn>;
-  readonly #profile: CpuProfile;
+  readonly #processor: CpuProfile;
   readonly #features: EptFeatures;
   readonly #controls: EptControls;
   /** Low bits any of which makes an entry present. */
@@ -109,16 +109,16 @@ class FastEpt implements Ept {
   #end = 0;
   #accessedDirty = false;
 
-  constructor(memory: PhysicalMemory<Pfn>, eptp: Eptp, profile: CpuProfile, controls: EptControls) {
-    const features = eptFeatures(profile);
+  constructor(memory: PhysicalMemory<Pfn>, eptp: Eptp, processor: CpuProfile, controls: EptControls) {
+    const features = eptFeatures(processor);
     this.#memory = memory;
-    this.#profile = profile;
+    this.#processor = processor;
     this.#features = features;
     this.#controls = controls;
     this.#userExecute = controls.modeBasedExecute === true ? XU : 0;
     this.#present = R | W | X | this.#userExecute;
     this.#needRead = W | (features.executeOnly ? 0 : X | this.#userExecute);
-    this.#reservedHigh = 0xf_ffff & ~(2 ** (profile.maxPhysicalAddressBits - 32) - 1);
+    this.#reservedHigh = 0xf_ffff & ~(2 ** (processor.maxPhysicalAddressBits - 32) - 1);
     this.#largeLevels = (features.twoMegabytePages ? 1 << 2 : 0) | (features.gigabytePages ? 1 << 3 : 0);
     this.#pagingWrite = controls.pagingWrite === true;
     this.#verification = controls.guestPagingVerification === true;
@@ -127,7 +127,7 @@ class FastEpt implements Ept {
   }
 
   load(value: bigint): EptpFault | undefined {
-    const decoded = decodeEptp(value, this.#profile);
+    const decoded = decodeEptp(value, this.#processor);
     if (decoded.fault !== undefined) return decoded.fault;
     this.#use(decoded.eptp);
     return undefined;
@@ -174,7 +174,7 @@ class FastEpt implements Ept {
     return explainEptWalk({
       memory: this.#memory,
       eptp: this.eptp,
-      profile: this.#profile,
+      processor: this.#processor,
       controls: this.#controls,
       gfn,
       offset,

@@ -9,7 +9,7 @@ function vmfunc(eax: number, ecx: number, list = 1) {
   memory.write(4096 + 8 * 3, 0x5_505en);
   memory.write(4096 + 8 * 511, 0x7_401en);
   memory.write(4096 + 8 * 4, 0x5_5041n);
-  return switchEptp({ memory, list: list as Pfn, profile: INTEL_VT_RP, eax, ecx });
+  return switchEptp({ memory, list: list as Pfn, processor: INTEL_VT_RP, eax, ecx });
 }
 
 describe('VMFUNC', () => {

@@ -24,18 +24,18 @@ export type EptpSwitch =
 export function switchEptp(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly list: Pfn;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly eax: number;
   readonly ecx: number;
 }): EptpSwitch {
-  const { memory, list, profile, eax, ecx } = options;
+  const { memory, list, processor, eax, ecx } = options;
   if (eax >>> 0 !== 0) return { switched: false, why: 'function' };
   const index = ecx >>> 0;
   if (index >= EPTP_LIST_ENTRIES) return { switched: false, why: 'index' };
   const entry = readU64<Pfn>(memory, (addressOf(list) + index * 8) as Hpa);
   if (entry === undefined) return { switched: false, why: 'absent-list' };
   const eptp = (BigInt(entry.high) << 32n) | BigInt(entry.low);
-  const { fault } = decodeEptp(eptp, profile);
+  const { fault } = decodeEptp(eptp, processor);
   if (fault !== undefined) return { switched: false, why: fault };
   return { switched: true, eptp, eptpIndex: index };
 }

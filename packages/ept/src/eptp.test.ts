@@ -31,18 +31,18 @@ describe('an EPTP', () => {
     ['bit 11', 0x123_485en, INTEL_VT_RP, 'reserved-bits'],
     ['an address beyond MAXPHYADDR', 0x4000_0000_005en, INTEL_VT_RP, 'reserved-bits'],
     ['bit 63', 0x8000_0000_0123_405en, INTEL_VT_RP, 'reserved-bits'],
-  ] as const)('fails the checks of VM entry with %s', (_, value, profile, fault) => {
-    expect(decodeEptp(value, profile)).toEqual({ fault });
+  ] as const)('fails the checks of VM entry with %s', (_, value, processor, fault) => {
+    expect(decodeEptp(value, processor)).toEqual({ fault });
   });
 
   it('passes them with what the processor has', () => {
-    for (const [value, profile] of [
+    for (const [value, processor] of [
       [0x123_401en, without('accessedDirty')],
       [0x123_4066n, INTEL_VT_RP],
       [0x123_40den, INTEL_VT_RP],
       [0x3fff_ffff_f058n, INTEL_VT_RP],
     ] as const) {
-      const decoded = decodeEptp(value, profile);
+      const decoded = decodeEptp(value, processor);
       expect(decoded.fault).toBeUndefined();
       if (decoded.fault === undefined) expect(encodeEptp(decoded.eptp)).toBe(value);
     }

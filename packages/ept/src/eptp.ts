@@ -47,9 +47,9 @@ export function encodeEptp({
  */
 export function decodeEptp(
   value: bigint,
-  profile: CpuProfile,
+  processor: CpuProfile,
 ): { readonly eptp: Eptp; readonly fault?: undefined } | { readonly fault: EptpFault } {
-  const features = eptFeatures(profile);
+  const features = eptFeatures(processor);
   const low = Number(value & 0xfffn);
   const memoryType = low & 7;
   if (memoryType !== 0 && memoryType !== 6) return { fault: 'memory-type' };
@@ -61,7 +61,7 @@ export function decodeEptp(
   if (
     (supervisorShadowStack && !features.supervisorShadowStack) ||
     (low & 0xf00) !== 0 ||
-    value >> BigInt(profile.maxPhysicalAddressBits) !== 0n
+    value >> BigInt(processor.maxPhysicalAddressBits) !== 0n
   ) {
     return { fault: 'reserved-bits' };
   }

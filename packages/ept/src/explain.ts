@@ -54,14 +54,14 @@ export type EptWalk = {
 export function explainEptWalk(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly eptp: Eptp;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly controls: EptControls;
   readonly gfn: Gfn;
   readonly offset: number;
   readonly access: number;
   readonly verified?: boolean;
 }): EptWalk {
-  const { memory, eptp, profile, controls, gfn, access } = options;
+  const { memory, eptp, processor, controls, gfn, access } = options;
   const asked = (bits: number): boolean => (access & bits) !== 0;
   const gpa = (gfn * PAGE_SIZE + options.offset) as Gpa;
   const steps: EptStep[] = [];
@@ -104,7 +104,7 @@ export function explainEptWalk(options: {
       steps.push({ level, address, entry, finding: 'not-present' });
       return violation(`the ${NAMES[level]} is not present`, entry, NO_RIGHTS);
     }
-    const misconfiguration = misconfigurationOf(entry, level, profile, controls);
+    const misconfiguration = misconfigurationOf(entry, level, processor, controls);
     if (misconfiguration !== undefined) {
       steps.push({ level, address, entry, finding: 'misconfigured' });
       return refuse(`the ${NAMES[level]} has ${misconfiguration}`, { kind: 'ept-misconfiguration', gpa });
@@ -120,7 +120,7 @@ export function explainEptWalk(options: {
       level,
       address,
       entry,
-      finding: isLeaf(entry, level, profile) ? 'leaf' : 'table',
+      finding: isLeaf(entry, level, processor) ? 'leaf' : 'table',
     };
     steps.push(step);
     if (step.finding === 'leaf') leaf = step;
@@ -234,14 +234,14 @@ function isWrite(access: number, eptp: Eptp): boolean {
 function qualificationOf(violation: {
   readonly access: number;
   readonly eptp: Eptp;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly controls: EptControls;
   readonly rights: Rights;
   readonly deciding: bigint | undefined;
   readonly verification: boolean;
 }): number {
   const { access, eptp, controls, rights, deciding } = violation;
-  const features = eptFeatures(violation.profile);
+  const features = eptFeatures(violation.processor);
   const A = SecondLevelAccess;
   const asked = (bits: number): boolean => (access & bits) !== 0;
   const structure = asked(A.PAGING_STRUCTURE);

@@ -11,10 +11,10 @@ export function isPresent(entry: bigint, controls: EptControls): boolean {
 }
 
 /** Whether an entry of `level` maps a page: a PTE, or a PDE or PDPTE with bit 7 where the processor has such pages. */
-export function isLeaf(entry: bigint, level: number, profile: CpuProfile): boolean {
+export function isLeaf(entry: bigint, level: number, processor: CpuProfile): boolean {
   if (level === 1) return true;
-  if (level === 2) return bit(entry, 7) && eptFeatures(profile).twoMegabytePages;
-  return level === 3 && bit(entry, 7) && eptFeatures(profile).gigabytePages;
+  if (level === 2) return bit(entry, 7) && eptFeatures(processor).twoMegabytePages;
+  return level === 3 && bit(entry, 7) && eptFeatures(processor).gigabytePages;
 }
 
 /**
@@ -24,18 +24,18 @@ export function isLeaf(entry: bigint, level: number, profile: CpuProfile): boole
 export function misconfigurationOf(
   entry: bigint,
   level: number,
-  profile: CpuProfile,
+  processor: CpuProfile,
   controls: EptControls,
 ): string | undefined {
   const mbec = controls.modeBasedExecute === true;
   const readable = bit(entry, 0);
   if (!readable && bit(entry, 1)) return 'W without R';
-  if (!readable && !eptFeatures(profile).executeOnly && (bit(entry, 2) || (mbec && bit(entry, 10)))) {
+  if (!readable && !eptFeatures(processor).executeOnly && (bit(entry, 2) || (mbec && bit(entry, 10)))) {
     return 'executable and not readable, which the processor does not support';
   }
-  const width = profile.maxPhysicalAddressBits;
+  const width = processor.maxPhysicalAddressBits;
   if (width < 52 && field(entry, 51, width) !== 0n) return `an address beyond ${width} bits`;
-  if (!isLeaf(entry, level, profile)) {
+  if (!isLeaf(entry, level, processor)) {
     if (field(entry, 6, 3) !== 0n) return 'reserved bits 6:3 of an entry that refers to a table';
     if (bit(entry, 7)) {
       return level >= 4 ? 'reserved bit 7' : 'bit 7, but the processor has no pages of this size';

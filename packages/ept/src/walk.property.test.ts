@@ -143,11 +143,18 @@ describe('the two versions of the EPT walk', () => {
           const [entries, cpu, control, pointer, requests] = args;
           const memory = memoryOf(entries);
           const expected = memoryOf(entries);
-          const ept = createEpt({ memory, eptp: encodeEptp(pointer), profile: cpu, controls: control });
+          const ept = createEpt({ memory, eptp: encodeEptp(pointer), processor: cpu, controls: control });
           let verified = true;
           for (const { gfn, offset, access } of requests) {
             if ((access & A.WALK_START) !== 0) verified = true;
-            const options = { memory: expected, eptp: pointer, profile: cpu, controls: control, gfn, offset };
+            const options = {
+              memory: expected,
+              eptp: pointer,
+              processor: cpu,
+              controls: control,
+              gfn,
+              offset,
+            };
             const walk = explainEptWalk({ ...options, access, verified });
             // It remembers of the walk so far what guest-paging verification asks.
             expect(ept.explain(gfn, offset, access)).toEqual(walk);
@@ -211,7 +218,12 @@ describe('the two versions of the EPT walk', () => {
               for (const kind of kinds) {
                 const accessedDirty = (kind & A.PAGING_STRUCTURE) !== 0 && other === 0n;
                 const shadow = { ...pointer, accessedDirty, supervisorShadowStack: true };
-                const ept = createEpt({ memory, eptp: encodeEptp(shadow), profile: cpu, controls: control });
+                const ept = createEpt({
+                  memory,
+                  eptp: encodeEptp(shadow),
+                  processor: cpu,
+                  controls: control,
+                });
                 // Two guest paging entries, then the page: the second may have been refused.
                 const first = ept.translate(0 as Gfn, 8, A.READ | A.PAGING_STRUCTURE | A.WALK_START);
                 const verified =
@@ -219,7 +231,7 @@ describe('the two versions of the EPT walk', () => {
                 const options = {
                   memory,
                   eptp: shadow,
-                  profile: cpu,
+                  processor: cpu,
                   controls: control,
                   gfn: 0 as Gfn,
                   offset: 8,

@@ -97,7 +97,7 @@ export interface HekiGuest {
    * Does `command` for mappings that the caller names, in their order, then hands the list to the hypervisor: what
    * the other hooks do after their walk.
    */
-  applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change?: LeafChange): number;
+  applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change?: AttributeChange): number;
 
   /** The counters of `frame`, `undefined` when it has none. */
   counters(frame: Gfn): PermissionCounters | undefined;
@@ -135,7 +135,7 @@ export interface MappingChange {
   leaves(
     command: Exclude<HekiCommand, typeof HekiCommand.PROTECT_MEMORY>,
     leaves: readonly NamedLeaf[],
-    change?: LeafChange,
+    change?: AttributeChange,
   ): number;
   /**
    * The change is in force, in page tables and in what processors cache: grants what waits, of changes before this one, too, which an oops has
@@ -145,7 +145,7 @@ export interface MappingChange {
 }
 
 /** Details of a command. */
-export interface LeafChange {
+export interface AttributeChange {
   /** UPDATE: MEM_ATTR bits that the mappings gain. Default 0. */
   readonly set?: number;
   /** UPDATE: MEM_ATTR bits that the mappings lose. Default 0. */

@@ -4,10 +4,10 @@ export { type GuestDefectId, type GuestDefectSwitches, guestDefects } from './de
 export { GuestError } from './error.ts';
 export type { GuestEvent } from './event.ts';
 export type {
+  AttributeChange,
   EarlyInitResult,
   HekiGuest,
   LateInitResult,
-  LeafChange,
   MappingChange,
   NamedLeaf,
   PermissionCounters,

@@ -36,9 +36,9 @@ export interface AssumedProcessor extends DerivedProcessor {
 
 /** The profile that `--cpu` names. @throws {UsageError} for a name that there is none of */
 export function cpuNamed(name: string): CpuProfile {
-  const profile = CPU_PROFILES.find((one) => one.name === name);
-  if (profile === undefined) throw new UsageError(`--cpu ${name}: expected one of ${CPU_NAMES.join(', ')}`);
-  return profile;
+  const processor = CPU_PROFILES.find((one) => one.name === name);
+  if (processor === undefined) throw new UsageError(`--cpu ${name}: expected one of ${CPU_NAMES.join(', ')}`);
+  return processor;
 }
 
 /**
@@ -83,8 +83,8 @@ export function assumeProcessor(
     warnings: [
       ...assumedRegisters(core, registers, sidecar),
       ...contradictions(derived, named),
-      ...encryptionWarnings(core, tables, derived.profile),
-      ...registerWarnings(registers, derived.profile),
+      ...encryptionWarnings(core, tables, derived.cpu),
+      ...registerWarnings(registers, derived.cpu),
       ...otherCpus(core, registers),
     ],
   };
@@ -162,7 +162,7 @@ const ENCRYPTION_SOURCES = {
 } as const;
 
 /** What is not modelled of encrypted memory, or what looks like it. */
-function encryptionWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot, profile: CpuProfile): Warning[] {
+function encryptionWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot, processor: CpuProfile): Warning[] {
   if (core.encryption !== undefined) {
     const { bit, from } = core.encryption;
     const message = `bit ${bit} of entries is the C-bit of memory encryption, ${ENCRYPTION_SOURCES[from]}: what encryption hides from the hypervisor is not modelled`;
@@ -176,28 +176,28 @@ function encryptionWarnings(core: Vmcore, tables: ProvenRoot | ChosenRoot, profi
   }
   const stray = findEncryptionBit({ ...tables, memoryEnd: memoryEndOf(core) });
   if (stray === undefined) return [];
-  const message = `${stray.entries === 1 ? '1 entry has' : `${stray.entries} entries have`} bit ${stray.bit} beside an address in memory, ${stray.bit < profile.maxPhysicalAddressBits ? 'an address bit' : 'reserved'} on ${profile.name}: if it marks what is encrypted or shared, say --c-bit ${stray.bit}`;
+  const message = `${stray.entries === 1 ? '1 entry has' : `${stray.entries} entries have`} bit ${stray.bit} beside an address in memory, ${stray.bit < processor.maxPhysicalAddressBits ? 'an address bit' : 'reserved'} on ${processor.name}: if it marks what is encrypted or shared, say --c-bit ${stray.bit}`;
   return [{ id: 'address-bit', message }];
 }
 
 /** How the processor came to be assumed, as a line for people. */
-export function processorText({ profile, named, vendorBits, lacking }: AssumedProcessor): string {
-  if (named) return `${profile.name}, as --cpu says`;
-  const whole = [profile.name, ...lacking].join(', ').replace(', ', ' and ');
-  const reason = profile.vendor === 'amd' ? ` by ${vendorBits.join(', ')}` : '';
+export function processorText({ cpu, named, vendorBits, lacking }: AssumedProcessor): string {
+  if (named) return `${cpu.name}, as --cpu says`;
+  const whole = [cpu.name, ...lacking].join(', ').replace(', ', ' and ');
+  const reason = cpu.vendor === 'amd' ? ` by ${vendorBits.join(', ')}` : '';
   return `${whole} (assumed${reason}; --cpu NAME names another)`;
 }
 
 /** The processor as programs read it. */
 export function processorJson({
-  profile,
+  cpu,
   named,
   vendorBits,
   lacking,
   registers,
   eferFrom,
 }: AssumedProcessor): object {
-  const { name, vendor, maxPhysicalAddressBits, gigabytePages, encryptionBit } = profile;
+  const { name, vendor, maxPhysicalAddressBits, gigabytePages, encryptionBit } = cpu;
   return {
     name,
     named,

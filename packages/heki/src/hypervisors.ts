@@ -46,14 +46,14 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
   'kvm-vmm': {
     name: 'kvm-vmm',
     title: 'KVM with the policy in the VMM',
-    create: ({ mbec, gmet, processor }) => createKvmVmm({ mbec, gmet, processor }),
+    create: ({ mbec, gmet, iommu, processor }) => createKvmVmm({ mbec, gmet, iommu, processor }),
     driver: initHekiOnKvm,
     unjudged: true,
   },
   'kvm-vtl': {
     name: 'kvm-vtl',
     title: 'KVM with the policy in a paired VM',
-    create: ({ mbec, gmet, processor }) => createKvmVtl({ mbec, gmet, processor }),
+    create: ({ mbec, gmet, iommu, processor }) => createKvmVtl({ mbec, gmet, iommu, processor }),
     driver: initHekiOnKvm,
     unjudged: true,
   },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readmeOutput } from '@heki-internal/vitest/readme';
 import { afterAll, describe, expect, test } from 'vitest';
+import { createProgram } from './run.ts';
 import { fixturePath, runCommand } from './testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-run-'));
@@ -45,6 +46,21 @@ describe('help', () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
     expect(stderr).toContain('Usage: heki');
   });
+});
+
+test('every command prints JSON for programs, but for those whose output is a program or a help page itself', () => {
+  const nowhere = { write: () => Promise.resolve(), isTerminal: false, columns: undefined };
+  const { commands } = createProgram({ stdout: nowhere, stderr: nowhere, env: {} }, () => {});
+  const without = commands.filter(({ options }) => !options.some(({ long }) => long === '--json'));
+  expect(without.map((command) => command.name())).toEqual(['completion', 'help']);
+});
+
+test('walk --json is --format json, and refuses another', async () => {
+  const json = await runCommand(['walk', kernel, '--json']);
+  const format = await runCommand(['walk', kernel, '--format', 'json']);
+  expect([json.exitCode, json.stdout === format.stdout]).toEqual([0, true]);
+  const { exitCode, stdout } = await runCommand(['walk', kernel, '--json', '--format', 'table']);
+  expect({ exitCode, kind: JSON.parse(stdout).error.kind }).toEqual({ exitCode: 2, kind: 'usage' });
 });
 
 describe('a wrong command line', () => {

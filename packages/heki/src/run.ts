@@ -2,6 +2,19 @@ import type { Severity } from '@heki/audit';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
+import {
+  AUDIT_EXAMPLES,
+  BOOT_EXAMPLES,
+  COMPLETION_EXAMPLES,
+  DIFF_EXAMPLES,
+  EXIT_CODES,
+  EXTRACT_EXAMPLES,
+  KUNIT_EXAMPLES,
+  PROTECT_EXAMPLES,
+  REPLAY_EXAMPLES,
+  TRANSLATE_EXAMPLES,
+  WALK_EXAMPLES,
+} from './help/examples.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
@@ -17,108 +30,7 @@ const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes 
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
 const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
 
-const PROTECT_EXAMPLES = `
-Examples:
-  heki protect                                 protect and attack the Debian kernel that comes with heki
-  heki protect guest.elf.gz                    a QEMU dump (dump-guest-memory); guest.json beside it names its memory
-  heki protect guest.elf --memory-map iomem    with the guest's own /proc/iomem (read as root)
-  heki protect --profile rfc-v2 --no-mbec      the series as published, on a processor without MBEC
-  heki protect --defect B-H1                   one defect of the series (docs/defects.md), the rest mended
-  heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
-  heki protect --kernel-config .config         what a kernel that was built so would say
-  heki protect --hypervisor ./mine.mjs         on a hypervisor of your own (docs/write-a-backend.md)
-  heki protect --attack ./mine.mjs             with an attack of your own (docs/write-an-attack.md)
-  heki protect --json | jq '.verdict'
-  heki protect --profile rfc-v2 --strict       fail for what the published series does not keep`;
-
-const WALK_EXAMPLES = `
-Examples:
-  heki walk                                                          every leaf of the kernel that comes with heki
-  heki walk guest.elf.gz                                             of the kernel half of a dump
-  heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
-  heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
-  heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
-  heki walk guest.elf.gz --format json | jq '.leaves[] | select(.effective == "rwx")'`;
-
-const TRANSLATE_EXAMPLES = `
-Examples:
-  heki translate 0xffffffff81000000                               in the kernel that comes with heki
-  heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
-  heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
-  heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
-  heki translate guest.elf.gz 0x401945 --cr3 0x5d10000            in the other half of page-table isolation
-  heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
-
-const BOOT_EXAMPLES = `
-Examples:
-  heki boot                                          a kernel of 512 MiB, and the rights of its pages in the end
-  heki boot --memory 4GiB --vcpus 4 --profile rfc-v2
-  heki boot --kernel /boot/System.map-6.1.0-23-amd64 the image of another kernel
-  heki boot --cmdline rodata=off                     what Heki protects of a kernel that protects nothing
-  heki boot --scenario module-churn.json             a life: modules, eBPF, probes, processors
-  heki boot --attack ./mine.mjs                      an attack of your own in the end (docs/write-an-attack.md)
-  heki boot --workload all                           which legitimate work protection breaks
-  heki boot --workload all --hypervisor hyperv       the same without Heki and on Hyper-V`;
-
-const AUDIT_EXAMPLES = `
-Examples:
-  heki audit guest.elf.gz                                   the verdict, a picture of memory, the findings
-  heki audit guest.elf --memory-map iomem --fail-on medium
-  heki audit guest.elf --sarif audit.sarif                  for GitHub's code scanning
-  heki audit guest.elf --baseline known.json --update-baseline
-  heki audit guest.elf --baseline known.json                only what is new makes it fail
-  heki audit guest.elf --json --no-heki | jq '.findings[] | select(.fails)'
-
-Exit codes: 0 no finding at or above --fail-on, 1 a finding, 2 called wrongly, 3 the snapshot cannot be read.`;
-
-const DIFF_EXAMPLES = `
-Examples:
-  heki diff morning.elf.gz evening.elf.gz
-  heki diff golden.elf.gz guest.elf.gz --json | jq '.appeared'
-
-Exit codes: 0 nothing differs, 1 something does, 2 called wrongly, 3 a snapshot cannot be read.`;
-
-const REPLAY_EXAMPLES = `
-Examples:
-  heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
-  heki replay real-6.1-256m.json.gz --profile rfc-v2       what the series as published makes of it
-  heki replay real-6.1-churn.json.gz --json | jq '.ranges'`;
-
-const KUNIT_EXAMPLES = `
-Examples:
-  heki kunit                              every test, each in a kernel of its own
-  heki kunit --hypervisor none            the four tests of the series show an unprotected kernel
-  heki kunit --profile rfc-v2 --test 2    as heki_test=2 does: the store is retried for ever
-  heki kunit --suite heki_model           hypercall arguments, modules, text patching, reuse of pages
-  heki kunit --cmdline heki=0             a kernel that does not want Heki
-  heki kunit --list                       the tests, and what the ports expect otherwise than the published ones`;
-
-const EXTRACT_EXAMPLES = `
-Examples:
-  heki extract guest.elf -o small.elf.gz                    15 KiB of 256 MiB; small.json beside it, if there is guest.json
-  heki extract guest.elf -o small.elf.gz --memory-map iomem with the guest's own /proc/iomem
-  heki extract guest.elf -o small.elf.gz --user             with what user programs map, for translate --user
-  heki extract guest.elf -o small.elf.gz --redact           without addresses that KASLR chose, and without names
-  heki extract guest.elf -o - | ssh host 'cat > small.elf.gz'`;
-
-const COMPLETION_EXAMPLES = `
-Examples:
-  source <(heki completion bash)     for this shell; in ~/.bashrc for all
-  source <(heki completion zsh)      after compinit
-  heki completion fish | source`;
-
 const STRICT = ['--strict', 'under rfc-v2, too, exit with 1 for a claim that is not kept'] as const;
-
-/** What `protect`, `boot` and `replay` say by their exit codes. */
-const EXIT_CODES = `
-Exit codes:
-  0  nothing was found that makes it fail; what nobody claims to stop is shown in red, and is no failure
-  1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
-     no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected.
-     Also a machine that cannot be made, and an output that cannot be written
-  2  wrong usage
-  3  a file cannot be read: it is missing, damaged, or something else
-  rfc-v2 is there to show its defects: claims, rights and broken work make it fail only with --strict.`;
 
 /** A parser of whole numbers from `least` to `most`. */
 function parseWhole(least: number, most: number): (text: string) => number {
@@ -323,6 +235,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--suite <name...>', 'heki, heki_v3, heki_model (default: all)')
     .option('--test <n>', 'only test N of the suite, by default heki, as heki_test=N', parseWhole(1, 1000))
     .option('--list', 'list the tests instead')
+    .option('--json', 'print one JSON object instead of KTAP')
     .addHelpText('after', KUNIT_EXAMPLES)
     .action(async (options) => {
       const { kunit } = await import('./commands/kunit.ts');
@@ -341,10 +254,11 @@ With --json an error is JSON, too, on standard output.`,
     .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
+    .addOption(new Option('--json', 'print one JSON object, as --format json').conflicts('format'))
     .addHelpText('after', WALK_EXAMPLES)
     .action(async (snapshot: string | undefined, options) => {
       const { walk } = await import('./commands/walk.ts');
-      finished(await walk(snapshot, options, io));
+      finished(await walk(snapshot, options.json ? { ...options, format: 'json' } : options, io));
     });
 
   program

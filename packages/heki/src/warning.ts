@@ -98,11 +98,11 @@ function rangeText({ start, end, mapped, granted, writableAt, executableAt }: Wa
 const firstUpper = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 
 /** What the registers of a snapshot switch on and the model does not do, and what no processor would have let in. */
-export function registerWarnings(registers: PagingRegisters, profile: CpuProfile): Warning[] {
+export function registerWarnings(registers: PagingRegisters, processor: CpuProfile): Warning[] {
   const { cr0, cr4 } = registers;
   const impossible = [
     { name: 'CR0', value: cr0, write: writeCr0(registers, cr0) },
-    { name: 'CR4', value: cr4, write: writeCr4(registers, cr4, profile) },
+    { name: 'CR4', value: cr4, write: writeCr4(registers, cr4, processor) },
   ].flatMap(({ name, value, write }): Warning[] => {
     if (write.kind === 'ok') return [];
     const message = `${name} is ${hex(value)}, which no processor takes: ${write.reason}: the registers are damaged, or another CPU's`;

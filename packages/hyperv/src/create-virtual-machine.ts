@@ -15,7 +15,7 @@ import {
 import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
 import type { HypervEvent } from './event.ts';
-import { answerHypercall } from './hypercall/handle-hypercall.ts';
+import { answerVtl1 } from './hypercall/handle-hypercall.ts';
 import { applyIntercepts } from './intercept/apply-intercepts.ts';
 import { handleExit } from './intercept/exit.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -98,7 +98,7 @@ export function createHypervVirtualMachine(
         ...setup,
         id: processors.length,
         memory: host.memory,
-        profile: processor,
+        processor,
         secondLevel: vtl0.second(),
         root: vtl0.root,
         onExit: (_vcpu, exit) => handleExit(partition, kernel, created, exit),
@@ -168,7 +168,7 @@ export function createHypervVirtualMachine(
     },
     vtl1Hypercall(vcpu, control, input) {
       const caller = processors.find((each) => each.vcpu === vcpu);
-      const { output, ...result } = answerHypercall(partition, caller, 1, control, input);
+      const { output, ...result } = answerVtl1(partition, caller, control, input);
       return { result: encodeHvResult(result), output };
     },
     activeVtl: (vcpu) => processors.find((each) => each.vcpu === vcpu)?.activeVtl ?? 0,

@@ -34,6 +34,6 @@ export type HypervEvent =
       readonly vcpu: number;
       /** A value of `LvbsFunction`, or any other number. */
       readonly function: bigint;
-      /** 0, a token, or a negative `LvbsError`. */
+      /** 0, a token, or a negative error number of Linux. */
       readonly answer: number;
     };

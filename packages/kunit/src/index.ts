@@ -1,4 +1,5 @@
 export { KunitError } from './error.ts';
+export { failureText } from './framework/run-case.ts';
 export type { CaseResult, FailedAccess } from './framework/suite.ts';
 export { CHANGED_EXPECTATIONS, type ChangedExpectation } from './heki/changed-expectations.ts';
 export { createKtapWriter, type KtapStatus, type KtapWriter } from './ktap/ktap-writer.ts';

@@ -1,3 +1,4 @@
+import { Errno } from '@heki/hypercall/errno';
 import { KVM_HEKI_EXIT_REASON_VALID_MASK } from '@heki/hypercall/kvm';
 import type { VirtualMachineOptions } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
@@ -7,7 +8,6 @@ import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
 import type { KvmEvent } from './event.ts';
 import { emulateMovToCr, emulateStore } from './exit/emulator.ts';
-import { Errno } from './host/errno.ts';
 import { protectFromHost } from './hypercall/protect-memory.ts';
 import { createKernelOwner } from './kernel-owner.ts';
 import { applyLifeCycle } from './life-cycle.ts';

@@ -66,7 +66,7 @@ export function createKvmVcpu(
     ...setup,
     id,
     memory,
-    profile: vm.options.processor,
+    processor: vm.options.processor,
     secondLevel: vm.tables.view(),
     root: vm.tables.root,
     onExit: (running, exit) => handleExit(vm, running, binding, exit),

@@ -1,10 +1,10 @@
+export { Errno } from '@heki/hypercall/errno';
 export { type AttributeStore, createAttributeStore } from './attributes/attribute-store.ts';
 export type { MemoryAttributes } from './attributes/user-attributes.ts';
 export { type KvmDefectId, kvmDefects } from './defects/kvm-defects.ts';
 export type { KvmEvent, RangeOutcome } from './event.ts';
 export type { EmulationResult } from './exit/emulator.ts';
 export type { UserExit, Vmm } from './exit/vmm.ts';
-export { Errno } from './host/errno.ts';
 export {
   createLockChecker,
   KVM_LOCK_ORDER,

@@ -1,3 +1,4 @@
+import { Errno } from '@heki/hypercall/errno';
 import {
   type Gfn,
   hex,
@@ -34,7 +35,7 @@ import * as set from './mm/set-memory.ts';
 import type { VmArea } from './mm/vm-area.ts';
 import { createVmalloc, ioremap, PAGE_KERNEL, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
 import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
-import { attempt, Errno, fail, type KernelOutcome } from './outcome.ts';
+import { attempt, fail, type KernelOutcome } from './outcome.ts';
 import { cpuDown, cpuUp, onProcessor, suspend } from './smp/processors.ts';
 import { createTurns } from './smp/turns.ts';
 import { setStaticKey, updateStaticCall } from './static-branches/static-branches.ts';

@@ -1,3 +1,4 @@
+export { Errno } from '@heki/hypercall/errno';
 export { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 export { createLinuxKernel } from './create-kernel.ts';
 export { type LinuxDefectId, linuxDefects } from './defects/linux-defects.ts';
@@ -31,6 +32,6 @@ export {
   type ModuleTextChanges,
 } from './modules/module-image.ts';
 export type { LoadedModule } from './modules/modules.ts';
-export { Errno, type KernelOutcome } from './outcome.ts';
+export type { KernelOutcome } from './outcome.ts';
 export type { StartFailure, StartPhase } from './smp/start-failure.ts';
 export type { TextPatch } from './text/text-patch.ts';

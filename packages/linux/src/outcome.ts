@@ -1,22 +1,6 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
 
-/** Error numbers of Linux (include/uapi/asm-generic/errno-base.h), as the kernel's functions return them: negated. */
-export const Errno = {
-  EPERM: 1,
-  ENOENT: 2,
-  EIO: 5,
-  ENXIO: 6,
-  E2BIG: 7,
-  ENOEXEC: 8,
-  ENOMEM: 12,
-  EFAULT: 14,
-  EBUSY: 16,
-  EEXIST: 17,
-  EINVAL: 22,
-  ERANGE: 34,
-} as const;
-
 /** What a function of the kernel came to. */
 export type KernelOutcome<Value = undefined> =
   | { readonly kind: 'done'; readonly value: Value }

@@ -14,9 +14,9 @@ const tables = { addressBits: 30, gigabyteLeaves: false };
 
 /** What comes of clearing SMEP on a processor that was derived from `registers`, pinned or not. */
 function outcome(registers: PagingRegisters, pinned: boolean): string {
-  const { profile } = deriveProcessor({ registers, tables });
+  const { cpu } = deriveProcessor({ registers, tables });
   const { memoryMap } = kernel;
-  const hypervisor = createKvm({ processor: profile });
+  const hypervisor = createKvm({ processor: cpu });
   const machine = createMachine({ hypervisor, kernel: kernel.kernel, memoryMap, registers, heki: false });
   if (pinned) machine.virtualMachine.pin({ cr4: CR4.SMEP });
   return machine.attack(clearSmep, targets).outcome;

@@ -13,7 +13,7 @@ const TRANSLATION_HIGH = 0x000f_ffff;
  * @param options.frames where table pages come from; each must be present in `memory`
  * @param options.root tables that such an editor built before; without it a new, empty root
  * @param options.levels the host's paging levels; 4 when left out
- * @param options.profile decides the largest legal leaf; `AMD_ZEN4` when left out
+ * @param options.processor decides the largest legal leaf; `AMD_ZEN4` when left out
  * @param options.table more bits for entries that refer to tables, beside P, R/W and U/S
  * @param options.absent the value of absent entries, 0 when left out
  */
@@ -22,14 +22,14 @@ export function createNptEditor(options: {
   readonly frames: TableFrames;
   readonly root?: Pfn;
   readonly levels?: 4 | 5;
-  readonly profile?: CpuProfile;
+  readonly processor?: CpuProfile;
   readonly table?: U64;
   readonly absent?: U64;
 }): SecondLevelEditor {
-  const { memory, frames, root, table = { low: 0, high: 0 }, profile = AMD_ZEN4 } = options;
+  const { memory, frames, root, table = { low: 0, high: 0 }, processor = AMD_ZEN4 } = options;
   const format = {
     levels: options.levels ?? 4,
-    largestLeaf: profile.gigabytePages ? 3 : 2,
+    largestLeaf: processor.gigabytePages ? 3 : 2,
     present: EntryLow.P,
     leaf: { mask: EntryLow.PS, large: EntryLow.PS, small: 0 },
     accessedDirty: EntryLow.A | EntryLow.D,

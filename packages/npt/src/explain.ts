@@ -54,7 +54,7 @@ export function explainNptWalk(
   },
 ): NptWalk {
   const { memory, gfn, access } = options;
-  const { root, levels, hostNxe, hostSmep, profile, controls } = resolveSetup(options);
+  const { root, levels, hostNxe, hostSmep, processor, controls } = resolveSetup(options);
   const asked = (bits: number): boolean => (access & bits) !== 0;
   const gpa = (gfn * PAGE_SIZE + options.offset) as Gpa;
   const structure = asked(SecondLevelAccess.PAGING_STRUCTURE);
@@ -81,7 +81,7 @@ export function explainNptWalk(
   });
   if (gfn >= 512 ** levels) return pageFault(`the address is beyond what ${levels} levels translate`, 0n);
 
-  const rules = { ...profile, nxe: hostNxe };
+  const rules = { ...processor, nxe: hostNxe };
   let table = root;
   let leaf: NptStep | undefined;
   for (let depth: number = levels; leaf === undefined; depth--) {

@@ -13,12 +13,12 @@ const WISHES: readonly NptRights[] = [false, true].flatMap((write) =>
   ),
 );
 
-function tables(profile: CpuProfile = AMD_ZEN4) {
+function tables(processor: CpuProfile = AMD_ZEN4) {
   const ranges = [{ start: pfn(0x1000), end: pfn(0x1040) }];
   const memory = createRam<Pfn>({ ranges });
   return {
     memory,
-    editor: createNptEditor({ memory, frames: createFrameAllocator<Pfn>({ ranges }), profile }),
+    editor: createNptEditor({ memory, frames: createFrameAllocator<Pfn>({ ranges }), processor }),
   };
 }
 

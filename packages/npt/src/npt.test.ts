@@ -131,9 +131,9 @@ describe('nested paging', () => {
 
   it('refuses to be built for a processor that lacks it', () => {
     const memory = pathMemory(1);
-    expect(() => createNpt({ memory, root: ROOT, profile: INTEL_VT_RP })).toThrow('has no nested paging');
+    expect(() => createNpt({ memory, root: ROOT, processor: INTEL_VT_RP })).toThrow('has no nested paging');
     const profile = { ...AMD_ZEN4, npt: { gmet: false, readOnlyGuestPageTables: true } };
-    expect(() => createNpt({ memory, root: ROOT, profile, controls: { gmet: true } })).toThrow(
+    expect(() => createNpt({ memory, root: ROOT, processor: profile, controls: { gmet: true } })).toThrow(
       'amd-zen4 does not have gmet',
     );
   });

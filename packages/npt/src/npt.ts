@@ -58,7 +58,7 @@ class FastNpt implements Npt {
     this.#end = 512 ** setup.levels;
     this.#gmet = setup.controls.gmet === true;
     this.#readOnlyTables = setup.controls.readOnlyGuestPageTables === true;
-    const rules = { ...setup.profile, nxe: setup.hostNxe };
+    const rules = { ...setup.processor, nxe: setup.hostNxe };
     for (const level of [1, 2, 3, 4, 5] as const) {
       for (const large of [false, true]) {
         const mask = reservedBits(level, large, rules);

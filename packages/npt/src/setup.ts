@@ -21,7 +21,7 @@ export interface NptSetup {
   /** The host's CR4.SMEP: with it, or with NXE, a fetch is reported as one. Default false. */
   readonly hostSmep?: boolean;
   /** Default `AMD_ZEN4`. */
-  readonly profile?: CpuProfile;
+  readonly processor?: CpuProfile;
   readonly controls?: NptControls;
 }
 
@@ -31,12 +31,12 @@ export interface NptSetup {
  * @throws {NptError} when the processor has no nested paging, or not what a control asks for
  */
 export function resolveSetup(setup: NptSetup): Required<NptSetup> {
-  const { root, levels = 4, hostNxe = true, hostSmep = false, profile = AMD_ZEN4, controls = {} } = setup;
-  if (profile.npt === undefined) throw new NptError(`processor ${profile.name} has no nested paging`);
+  const { root, levels = 4, hostNxe = true, hostSmep = false, processor = AMD_ZEN4, controls = {} } = setup;
+  if (processor.npt === undefined) throw new NptError(`processor ${processor.name} has no nested paging`);
   for (const control of ['gmet', 'readOnlyGuestPageTables'] as const) {
-    if (controls[control] === true && !profile.npt[control]) {
-      throw new NptError(`processor ${profile.name} does not have ${control}`);
+    if (controls[control] === true && !processor.npt[control]) {
+      throw new NptError(`processor ${processor.name} does not have ${control}`);
     }
   }
-  return { root, levels, hostNxe, hostSmep, profile, controls };
+  return { root, levels, hostNxe, hostSmep, processor, controls };
 }

@@ -1,4 +1,5 @@
 import type { HekiSection, HekiSectionKind, HekiSecureKernel, HekiTextPatch } from '@heki/guest';
+import { Errno } from '@heki/hypercall/errno';
 import {
   encodeHvControl,
   encodeLvbsRanges,
@@ -8,7 +9,6 @@ import {
   HvStatus,
   LVBS_RANGES_PER_PAGE,
   LVBS_TEXT_PATCH_SIZE,
-  LvbsError,
   LvbsFunction,
   type LvbsRange,
   LvbsSection,
@@ -106,7 +106,7 @@ export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions):
   const vtlCall = (fn: number, first = 0n, second = 0n): number => {
     const call = { rcx: BigInt(HvCall.VTL_CALL), rdi: BigInt(fn), rsi: first, rdx: second, r8: 0n };
     const answer = callHyperv(vcpu(), call, 'r8');
-    return answer === undefined ? -LvbsError.ENOSYS : Number(BigInt.asIntN(32, answer));
+    return answer === undefined ? -Errno.ENOSYS : Number(BigInt.asIntN(32, answer));
   };
 
   /** Runs `use` with pages of its own: as many as can be had, at most `count`. */
@@ -116,23 +116,23 @@ export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions):
       frames.push(frame);
       if (frames.length === count) break;
     }
-    const answer = frames.length === 0 ? -LvbsError.ENOMEM : use(frames);
+    const answer = frames.length === 0 ? -Errno.ENOMEM : use(frames);
     for (const frame of frames) memory.freePage(frame);
     return answer;
   }
 
   /** Writes ranges into pages and makes the call; more calls only where `split` allows them. The last answer, or the first error. */
   function callWithRanges(fn: number, ranges: readonly LvbsRange[], split: boolean): number {
-    if (ranges.length === 0) return split ? 0 : -LvbsError.EINVAL;
+    if (ranges.length === 0) return split ? 0 : -Errno.EINVAL;
     const needed = Math.ceil(ranges.length / LVBS_RANGES_PER_PAGE);
     return withPages(Math.min(needed, split ? MOST_PAGES : needed), (frames) => {
       const most = frames.length * LVBS_RANGES_PER_PAGE;
-      if (!split && ranges.length > most) return -LvbsError.ENOMEM;
+      if (!split && ranges.length > most) return -Errno.ENOMEM;
       let answer = 0;
       for (let at = 0; at < ranges.length && answer >= 0; at += most) {
         const part = ranges.slice(at, at + most);
         const first = storeRanges(frames, part);
-        answer = first === undefined ? -LvbsError.EFAULT : vtlCall(fn, BigInt(first), BigInt(part.length));
+        answer = first === undefined ? -Errno.EFAULT : vtlCall(fn, BigInt(first), BigInt(part.length));
       }
       return answer;
     });
@@ -163,13 +163,13 @@ export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions):
     const needed = Math.ceil(patches.length / PATCHES_PER_PAGE);
     if (needed === 0) return use([]);
     return withPages(needed, (frames) => {
-      if (frames.length < needed) return -LvbsError.ENOMEM;
+      if (frames.length < needed) return -Errno.ENOMEM;
       const ranges: LvbsRange[] = [];
       for (const [index, frame] of frames.entries()) {
         const page = new Uint8Array(PAGE_SIZE);
         const own = patches.slice(index * PATCHES_PER_PAGE, (index + 1) * PATCHES_PER_PAGE);
         for (const [at, patch] of own.entries()) page.set(encodePatch(patch), at * LVBS_TEXT_PATCH_SIZE);
-        if (!memory.store(frame, 0, page)) return -LvbsError.EFAULT;
+        if (!memory.store(frame, 0, page)) return -Errno.EFAULT;
         const pa = addressOf(frame);
         ranges.push({ va: 0n, pa, epa: (pa + PAGE_SIZE) as Gpa, attributes: LvbsSection.PATCHES });
       }
@@ -191,7 +191,7 @@ export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions):
     unloadModule: (token) => vtlCall(LvbsFunction.UNLOAD_MODULE, BigInt(token)),
     patchText: (patch) =>
       withPages(1, ([frame]) => {
-        if (frame === undefined || !memory.store(frame, 0, encodePatch(patch))) return -LvbsError.EFAULT;
+        if (frame === undefined || !memory.store(frame, 0, encodePatch(patch))) return -Errno.EFAULT;
         return vtlCall(LvbsFunction.PATCH_TEXT, BigInt(addressOf(frame)));
       }),
     validateKexec: (segments) => callWithRanges(LvbsFunction.KEXEC_VALIDATE, sectionRanges(segments), false),
@@ -207,7 +207,7 @@ export function initHekiOnHyperv(guest: HekiPort, options: HypervDriverOptions):
       }
       const page = (frame: Gfn) => memory.memory.page(frame);
       const decoded = decodePageList({ memory: { page, writablePage: () => undefined }, list: BigInt(list) });
-      if (!decoded.ok) return -LvbsError.EINVAL;
+      if (!decoded.ok) return -Errno.EINVAL;
       const ranges: LvbsRange[] = [];
       forEachRange(decoded.pages, (start, end, attributes) =>
         ranges.push({ va: 0n, pa: addressOf(start), epa: addressOf(end), attributes }),

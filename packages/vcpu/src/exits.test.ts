@@ -157,7 +157,7 @@ test('nested page faults and misconfigurations exit with what the second level s
     rights: 0,
   };
   const { cpu } = machine({
-    profile: AMD_ZEN4,
+    processor: AMD_ZEN4,
     secondLevel,
     onExit: (_vcpu, exit) => {
       exits.push(exit);

@@ -33,7 +33,7 @@ export interface PendingException {
 export class Processor {
   readonly id: number;
   readonly memory: PhysicalMemory<Pfn>;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly registers: RegisterFile;
   readonly controls: Controls;
   readonly trap = new Trap();
@@ -53,14 +53,14 @@ export class Processor {
   constructor(options: {
     readonly id: number;
     readonly memory: PhysicalMemory<Pfn>;
-    readonly profile: CpuProfile;
+    readonly processor: CpuProfile;
     readonly controls: Controls;
     readonly onEvent: ((event: VcpuEvent) => void) | undefined;
   }) {
     const { id, onEvent } = options;
     this.id = id;
     this.memory = options.memory;
-    this.profile = options.profile;
+    this.processor = options.processor;
     this.controls = options.controls;
     this.onEvent = onEvent;
     this.registers = new RegisterFile(
@@ -71,10 +71,10 @@ export class Processor {
       const va = frame === undefined ? {} : { va: linear(frame, 0) };
       onEvent?.({ type: 'flush', vcpu: id, cause, ...va });
     };
-    const { memory, profile, registers, controls, trap } = this;
+    const { memory, processor, registers, controls, trap } = this;
     this.mmu = new Mmu({
       memory,
-      profile,
+      processor,
       registers,
       controls,
       trap,
@@ -107,12 +107,12 @@ export class Processor {
   /** Writes CR0, CR3 or CR4 by the rules and drops what that invalidates. `false`: #GP(0), and nothing changed. */
   writeCr(cr: 0 | 3 | 4, value: bigint): boolean {
     const write = cr === 0 ? writeCr0 : cr === 3 ? writeCr3 : writeCr4;
-    return this.#apply(write(this.registers.paging, value, this.profile), `mov-to-cr${cr}`);
+    return this.#apply(write(this.registers.paging, value, this.processor), `mov-to-cr${cr}`);
   }
 
   /** IA32_PKRS comes with the keys that it is about (SDM 3A 4.6.2). */
   get #hasPkrs(): boolean {
-    return (this.profile.cr4 & CR4.PKS) !== 0n;
+    return (this.processor.cr4 & CR4.PKS) !== 0n;
   }
 
   /** What RDMSR gives; `undefined`: #GP(0). */
@@ -124,9 +124,9 @@ export class Processor {
 
   /** Carries out WRMSR. `false`: #GP(0), and nothing changed. */
   writeMsr(msr: number, value: bigint): boolean {
-    const { registers, profile } = this;
+    const { registers, processor } = this;
     if (msr === Msr.EFER) return this.#writeEfer(value);
-    if (msr !== Msr.PKRS) return this.#msrs.write(msr, value, profile);
+    if (msr !== Msr.PKRS) return this.#msrs.write(msr, value, processor);
     if (!this.#hasPkrs || value >> 32n !== 0n) return false;
     registers.pkrs = Number(value);
     return true;
@@ -194,14 +194,14 @@ export class Processor {
 
   /** INIT (SDM 3A table 10-1). */
   init(): void {
-    this.registers.init(this.profile.signature);
+    this.registers.init(this.processor.signature);
     this.#msrs.init();
     this.#start();
   }
 
   /** RESET. */
   reset(): void {
-    this.registers.reset(this.profile.signature);
+    this.registers.reset(this.processor.signature);
     this.#msrs.reset();
     this.#start();
   }
@@ -216,7 +216,7 @@ export class Processor {
   #writeEfer(value: bigint): boolean {
     const { registers } = this;
     const before = registers.efer;
-    if (!this.#apply(writeEfer(registers.paging, value, this.profile), 'wrmsr')) return false;
+    if (!this.#apply(writeEfer(registers.paging, value, this.processor), 'wrmsr')) return false;
     // Cached rights say whether XD counted when they were gathered.
     if (((registers.efer ^ before) & EFER.NXE) !== 0n) this.mmu.flushVpid('wrmsr');
     return true;

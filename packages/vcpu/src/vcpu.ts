@@ -101,7 +101,7 @@ export interface Vcpu extends Instructions {
   readonly id: number;
   /** Host-physical memory. */
   readonly memory: PhysicalMemory<Pfn>;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly registers: Registers;
   /** For the hypervisor: what exits. */
   readonly controls: VmControls;
@@ -176,7 +176,7 @@ export interface VcpuOptions extends VcpuSetup {
   readonly id: number;
   /** Host-physical memory; guest-physical memory too without a second level. */
   readonly memory: PhysicalMemory<Pfn>;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly secondLevel?: SecondLevel<SecondLevelFault> | undefined;
   /** Tag of the second level, as in {@link Vcpu.useSecondLevel}. Default 0. */
   readonly root?: number;

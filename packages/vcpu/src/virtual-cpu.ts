@@ -23,7 +23,7 @@ import type { InvvpidScope, OperandSize, StepwiseInstructions, Vcpu, VcpuOptions
 export class VirtualCpu implements Vcpu {
   readonly id: number;
   readonly memory: PhysicalMemory<Pfn>;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly registers: Registers;
   readonly controls: Controls;
   readonly stepwise: StepwiseInstructions;
@@ -33,14 +33,14 @@ export class VirtualCpu implements Vcpu {
   readonly #table: InstructionTable;
 
   constructor(options: VcpuOptions) {
-    const { id, memory, profile, secondLevel, onEvent, onExit, onException } = options;
+    const { id, memory, processor, secondLevel, onEvent, onExit, onException } = options;
     this.id = id;
     this.memory = memory;
-    this.profile = profile;
+    this.processor = processor;
     const initial = { ...defaultControls(), ...options.controls };
     this.controls = new Controls(initial, () => this.#cpu.mmu.changed());
     const { controls } = this;
-    this.#cpu = new Processor({ id, memory, profile, controls, onEvent });
+    this.#cpu = new Processor({ id, memory, processor, controls, onEvent });
     this.registers = this.#cpu.registers;
     Object.assign(this.registers, options.registers);
     this.useSecondLevel(secondLevel, options.root ?? 0);

@@ -2,7 +2,7 @@ import { VmcoreError } from './error.ts';
 import type { Note } from './note.ts';
 
 /** General registers in the order of QEMU's note. */
-export const GENERAL_REGISTERS = [
+export const QEMU_REGISTERS = [
   'rax',
   'rbx',
   'rcx',
@@ -55,13 +55,13 @@ const NT_PRSTATUS = 1;
 
 /** QEMU's note: version, size, 18 registers, 10 segments of 24 bytes, CR0 to CR4. Later QEMUs add the kernel's GS base. */
 export const REGISTERS_AT = 8;
-export const SEGMENTS_AT: number = REGISTERS_AT + GENERAL_REGISTERS.length * 8;
+export const SEGMENTS_AT: number = REGISTERS_AT + QEMU_REGISTERS.length * 8;
 export const SEGMENT_SIZE = 24;
 export const CONTROL_REGISTERS_AT: number = SEGMENTS_AT + SEGMENTS.length * SEGMENT_SIZE;
 const QEMU_NOTE_SIZE = CONTROL_REGISTERS_AT + 5 * 8;
 
 /** The name of a general register, RIP and RFLAGS among them. */
-export type GeneralRegister = (typeof GENERAL_REGISTERS)[number];
+export type QemuRegister = (typeof QEMU_REGISTERS)[number];
 /** The name of a segment register or a descriptor-table register. */
 export type SegmentRegister = (typeof SEGMENTS)[number];
 
@@ -76,7 +76,7 @@ export interface Segment {
 
 /** A CPU as QEMU's own note tells it. EFER and other model-specific registers are not in it. */
 export interface VmcoreCpu {
-  readonly registers: Readonly<Record<GeneralRegister, bigint>>;
+  readonly registers: Readonly<Record<QemuRegister, bigint>>;
   readonly segments: Readonly<Record<SegmentRegister, Segment>>;
   readonly cr0: bigint;
   readonly cr2: bigint;
@@ -116,7 +116,7 @@ function readCpu({ descriptor, offset }: Note): VmcoreCpu {
   }
   const control = (number: number) => view.getBigUint64(CONTROL_REGISTERS_AT + number * 8, true);
   return {
-    registers: registersAt(view, REGISTERS_AT, GENERAL_REGISTERS),
+    registers: registersAt(view, REGISTERS_AT, QEMU_REGISTERS),
     segments: record(SEGMENTS, (index) => {
       const at = SEGMENTS_AT + index * SEGMENT_SIZE;
       return {

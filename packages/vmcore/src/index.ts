@@ -1,6 +1,6 @@
 export { type BlobReader, blobSource } from './blob-source.ts';
 export { type ByteSource, bytesSource } from './byte-source.ts';
-export type { GeneralRegister, PrStatus, Segment, SegmentRegister, VmcoreCpu } from './cpu-note.ts';
+export type { PrStatus, QemuRegister, Segment, SegmentRegister, VmcoreCpu } from './cpu-note.ts';
 export { type MemoryEncryption, memoryEndOf } from './encryption.ts';
 export { VmcoreError } from './error.ts';
 export type { ExtractRoot } from './extract/extract-roots.ts';

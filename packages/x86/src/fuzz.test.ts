@@ -66,17 +66,17 @@ describe('random bytes as page tables', () => {
     const profiles = fc.constantFrom(INTEL_VT_RP, AMD_ZEN4);
     fc.assert(
       fc.property(noise, anyFrame, anyRoot, kinds, modes, levels, profiles, (memory, frame, ...rest) => {
-        const [root, kind, mode, depth, profile] = rest;
+        const [root, kind, mode, depth, processor] = rest;
         const cr4 = CR4.PAE | CR4.PKE | CR4.PKS | CR4.SMAP | (depth === 5 ? CR4.LA57 : 0n);
         const registers = pagingRegisters({ cr3: BigInt(root) << 12n, cr4, pkru: 0x5555_5554, pkrs: 0xc });
-        const { steps } = translate(registers, memory, at(BigInt(frame) << 12n), { kind, mode }, profile);
+        const { steps } = translate(registers, memory, at(BigInt(frame) << 12n), { kind, mode }, processor);
         expect(memory.reads).toBeLessThanOrEqual(depth);
         expect(steps.map(({ level, low, high }) => describeEntry(level, low, high)).join()).not.toContain(
           'undefined',
         );
 
         memory.reads = 0;
-        createPageWalker({ memory, registers, profile }).walk(frame, 0, accessBits({ kind, mode }));
+        createPageWalker({ memory, registers, processor }).walk(frame, 0, accessBits({ kind, mode }));
         expect(memory.reads).toBeLessThanOrEqual(depth);
       }),
       { numRuns: 1000 },

@@ -106,7 +106,7 @@ export function createXenDomain(
         ...setup,
         id: state.vcpus.length,
         memory: host.memory,
-        profile: options.processor,
+        processor: options.processor,
         secondLevel: p2m.host.second(),
         root: p2m.host.root,
         onExit: (running, exit) => handleExit(state, running, exit),

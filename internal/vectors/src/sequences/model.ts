@@ -18,11 +18,11 @@ const TASK = 0x30;
 
 /** The processor of a sequence as a profile. */
 function profileOf({ vendor, maxPhysicalAddressBits, without, nested }: SequenceProcessor): CpuProfile {
-  const profile = vendor === 'intel' ? INTEL_VT_RP : AMD_ZEN4;
+  const processor = vendor === 'intel' ? INTEL_VT_RP : AMD_ZEN4;
   const absent = without.map((name) => CR4[name.toUpperCase() as keyof typeof CR4] ?? 0n);
-  const cr4 = absent.reduce((mask, bit) => mask & ~bit, profile.cr4);
+  const cr4 = absent.reduce((mask, bit) => mask & ~bit, processor.cr4);
   // A nested guest cannot run without SVME.
-  return { ...profile, maxPhysicalAddressBits, cr4, efer: profile.efer | (nested ? EFER.SVME : 0n) };
+  return { ...processor, maxPhysicalAddressBits, cr4, efer: processor.efer | (nested ? EFER.SVME : 0n) };
 }
 
 /** 16 MiB, with what lies in them when a sequence begins. */
@@ -55,24 +55,24 @@ function peek(memory: Ram<Pfn>, address: number): bigint {
 
 /** What comes of the instructions of a sequence on the model, in their order, as a line writes it. */
 export function runOnModel(sequence: Sequence): string[] {
-  const { processor, steps } = sequence;
+  const { processor: described, steps } = sequence;
   const memory = memoryOf();
   const tables = new SequenceTables(sequence);
   const settle = (): void => {
     for (const each of tables.take()) poke(memory, each);
   };
   settle();
-  const profile = profileOf(processor);
+  const processor = profileOf(described);
   let exit: string | undefined;
   const cpu = createVcpu({
     id: 0,
     memory,
-    profile,
+    processor,
     registers: {
       cr0: BASE.cr0,
       cr3: ROOT,
-      cr4: BASE.cr4(processor.levels),
-      efer: BASE.efer | (processor.nested ? EFER.SVME : 0n),
+      cr4: BASE.cr4(described.levels),
+      efer: BASE.efer | (described.nested ? EFER.SVME : 0n),
       rip: 0x10_0000n as VirtualAddress,
       codeSegment64: true,
       gdtr: { base: BigInt(GDT * 4096) as VirtualAddress, limit: 0x5f },
@@ -87,8 +87,8 @@ export function runOnModel(sequence: Sequence): string[] {
     },
   });
   const useNested = (hostNxe: boolean, hostSmep: boolean): void => {
-    if (!processor.nested) return;
-    cpu.useSecondLevel(createNpt({ memory, root: pfn(LAYOUT.nested), profile, hostNxe, hostSmep }), 1);
+    if (!described.nested) return;
+    cpu.useSecondLevel(createNpt({ memory, root: pfn(LAYOUT.nested), processor, hostNxe, hostSmep }), 1);
     // A new ASID: nothing that was cached under other registers of the host counts.
     cpu.invept();
   };
@@ -109,7 +109,7 @@ export function runOnModel(sequence: Sequence): string[] {
         const text = execute(cpu, step, memory, tables);
         outcomes.push(exit ?? text);
         // A nested guest enters with an empty TLB each time.
-        if (processor.nested) cpu.invept();
+        if (described.nested) cpu.invept();
         break;
       }
       default:

@@ -1,10 +1,10 @@
 import type { HekiCommand } from '../command.ts';
 import type { CountingTask } from '../counters/page-counters.ts';
-import type { LeafChange } from '../heki-guest.ts';
+import type { AttributeChange } from '../heki-guest.ts';
 import type { VirtualRange } from '../kernel/kernel.ts';
 
 /** What a call of the core does with the mappings that it is given. */
-export interface ChangeTask extends LeafChange {
+export interface ChangeTask extends AttributeChange {
   readonly command: HekiCommand;
   /**
    * The page tables are yet to change: what pages gain waits until the change is in force, unless B-G22. Default false: they have

@@ -10,10 +10,10 @@ import { type CountingTask, PageCounters } from '../counters/page-counters.ts';
 import { type GuestDefectSwitches, guestDefects } from '../defects/guest-defects.ts';
 import { GuestError } from '../error.ts';
 import type {
+  AttributeChange,
   EarlyInitResult,
   HekiGuest,
   LateInitResult,
-  LeafChange,
   MappingChange,
   NamedLeaf,
   PermissionCounters,
@@ -212,7 +212,7 @@ export class HekiCore implements HekiGuest {
     return this.applyLeaves(HekiCommand.UNMAP, pokedLeaves(frames));
   }
 
-  applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change: LeafChange = {}): number {
+  applyLeaves(command: HekiCommand, leaves: readonly NamedLeaf[], change: AttributeChange = {}): number {
     const protection = command === HekiCommand.PROTECT_MEMORY ? this.#protection() : undefined;
     return this.#named(checkedTask({ ...change, command, protection }), leaves);
   }

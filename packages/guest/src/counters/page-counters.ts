@@ -8,7 +8,7 @@ import {
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import { HekiCommand } from '../command.ts';
 import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
-import type { LeafChange, PermissionCounters } from '../heki-guest.ts';
+import type { AttributeChange, PermissionCounters } from '../heki-guest.ts';
 import { DEFAULT_PERMISSIONS } from '../permission.ts';
 import {
   type CounterChange,
@@ -27,7 +27,7 @@ export interface RangeSink {
 }
 
 /** What one call does with each mapping that it is given. */
-export interface CountingTask extends LeafChange {
+export interface CountingTask extends AttributeChange {
   readonly command: HekiCommand;
   /**
    * What PROTECT_MEMORY does with the counters before it sends what they say: raise those that are 0 but that the

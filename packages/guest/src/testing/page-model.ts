@@ -1,6 +1,6 @@
 import { HekiCommand } from '../command.ts';
 import type { GuestDefectSwitches } from '../defects/guest-defects.ts';
-import type { LeafChange, NamedLeaf } from '../heki-guest.ts';
+import type { AttributeChange, NamedLeaf } from '../heki-guest.ts';
 
 const READ = 1;
 const WRITE = 2;
@@ -30,7 +30,7 @@ export interface ModelWorld {
 }
 
 /** A change, and whether the page tables are yet to change. */
-export type ModelChange = LeafChange & { readonly early?: boolean };
+export type ModelChange = AttributeChange & { readonly early?: boolean };
 
 /** The Heki core as it is written down, one page of 4 KiB after the other: slow, and obvious. */
 export class PageModel {

@@ -90,7 +90,7 @@ export function auditSubject(subject: Subject): Audit {
       idt: segments.idt.limit === 0 ? undefined : virtualAddress(segments.idt.base),
     })),
     efer: processor.eferFrom === undefined ? undefined : processor.registers.efer,
-    supportedCr4: processor.named ? processor.profile.cr4 : undefined,
+    supportedCr4: processor.named ? processor.cpu.cr4 : undefined,
     ...(iomem && { iomem }),
     ...(memoryMapFrom !== undefined && { memoryMap }),
   });

@@ -58,6 +58,65 @@ test('heki kunit --list tells what the ports expect otherwise', async () => {
   expect(stdout).toContain('    port:      the call ends with #PF 0x11');
 });
 
+test('heki kunit --json tells of each test what KTAP tells, and exits alike', async () => {
+  const args = ['--profile', 'rfc-v2', '--suite', 'heki', '--cmdline', 'heki_test=none'];
+  const [ktap, json] = [await kunit(...args), await kunit(...args, '--json')];
+  const value = JSON.parse(json.stdout);
+  expect(json.stderr).toBe('');
+  expect([ktap.exitCode, json.exitCode, value.exitCode]).toEqual([1, 1, 1]);
+  expect(value.log).toEqual(ktap.stderr.trimEnd().split('\n'));
+  const { tests } = value.suites[0];
+  const lines = ktap.stdout.split('\n').map((line) => line.trim());
+  for (const { number, name, status, log } of tests) {
+    expect(lines).toContain(`${status} ${number} ${name}`);
+    for (const line of log) expect(lines).toContain(`# ${line.trim()}`);
+  }
+  expect(tests.map(({ ended }: { ended: { kind: string } }) => ended.kind)).toEqual([
+    'exception',
+    'livelock',
+    'livelock',
+    'livelock',
+  ]);
+  expect(value.totals).toEqual({ pass: 0, fail: 4, skip: 0 });
+});
+
+test('heki kunit --json numbers the tests as --test takes them', async () => {
+  const { exitCode, stdout } = await kunit(
+    '--hypervisor',
+    'none',
+    '--suite',
+    'heki_model',
+    '--test',
+    '1',
+    '--json',
+  );
+  const { suites, totals } = JSON.parse(stdout);
+  expect({ exitCode, totals }).toEqual({ exitCode: 0, totals: { pass: 0, fail: 0, skip: 1 } });
+  expect(suites).toEqual([
+    {
+      name: 'heki_model',
+      status: 'skip',
+      tests: [
+        {
+          number: 1,
+          name: 'lock_cr_version',
+          status: 'skip',
+          skipped: "no hypervisor that answers KVM's hypercalls 13 and 14",
+          ended: null,
+          log: [],
+        },
+      ],
+    },
+  ]);
+});
+
+test('heki kunit says that nobody has judged the model of a hypervisor', async () => {
+  const message = 'no outside implementation has judged the model of xen';
+  const args = ['--hypervisor', 'xen', '--suite', 'heki_v3'];
+  expect((await kunit(...args)).stderr).toBe(`note: ${message}\n`);
+  expect(JSON.parse((await kunit(...args, '--json')).stdout).warnings).toEqual([{ id: 'unjudged', message }]);
+});
+
 test.each([
   [['--test', '5'], 'test 5 of heki: expected 1 to 4'],
   [['--cmdline', 'heki_test=9'], 'test 9 of heki: expected 1 to 4'],

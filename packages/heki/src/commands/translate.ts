@@ -57,7 +57,7 @@ export async function translate(
   const { core, tables } = snapshot;
   const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
   const paging = { ...processor.registers, cr3: BigInt(tables.root) << 12n };
-  const translation = translateAddress(paging, core.memory, va, access, processor.profile);
+  const translation = translateAddress(paging, core.memory, va, access, processor.cpu);
   const answer: Answer = {
     va,
     access,
@@ -139,7 +139,7 @@ function describe(
       `  all levels together: ${writable ? 'writable' : 'read-only'}, ${executeDisable ? 'not executable' : 'executable'}, ${user ? 'user' : 'kernel'} page${key === 0 ? '' : `, key ${key}`}`,
     );
   } else if (outcome.kind === 'page-fault') {
-    lines.push(...outcome.denials.map(({ text }) => `  because ${text}`));
+    lines.push(...outcome.causes.map(({ text }) => `  because ${text}`));
   }
   lines.push(...warningLines(warnings, colours).map((line) => `  ${line}`));
   return lines;
@@ -219,7 +219,7 @@ function outcomeJson(outcome: Translation['outcome']): unknown {
         kind: outcome.kind,
         errorCode: hex(outcome.errorCode),
         address: hex(outcome.address),
-        denials: outcome.denials,
+        denials: outcome.causes,
       };
     case 'general-protection':
       return { kind: outcome.kind, reason: outcome.reason };

@@ -51,7 +51,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   const { profile, defects, spuriousFaults, ...machine } = machineSettings(settings.machine);
   const { backend } = settings;
   const { driver } = backend;
-  const hypervisor = hypervisorOf(backend, settings.machine, {}, processor.profile);
+  const hypervisor = hypervisorOf(backend, settings.machine, {}, processor.cpu);
   const attacks = [...SNAPSHOT_ATTACKS, ...settings.attacks];
   const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
@@ -113,7 +113,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     strict: settings.strict,
     defects,
     secureKernel: machine.secureKernel,
-    mbec: machine.mbec && hasExecuteControl(processor.profile),
+    mbec: machine.mbec && hasExecuteControl(processor.cpu),
     backend,
     kernelConfig: settings.kernelConfig,
     addedMemory: first.machine.addedMemory,

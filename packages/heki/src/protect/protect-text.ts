@@ -120,7 +120,7 @@ function header(report: ProtectReport, colours: Colours): string[] {
 }
 
 function hypervisorText({ backend, mbec, subject }: ProtectReport, { yellow }: Colours): string {
-  const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
+  const { name, control } = SECOND_LEVEL_NAMES[subject.processor.cpu.vendor];
   const { name: hypervisor, title, unjudged } = backend;
   if (hypervisor === 'kvm') return `KVM with ${name}, ${mbec ? control : yellow(`no ${control}`)}`;
   return unjudged ? `${title} (unjudged: no outside implementation was compared)` : title;
@@ -199,7 +199,7 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
 
 function enforcedLines(report: ProtectReport, { colours, columns }: Screen): string[] {
   const { pages, kept, weakenedPages, outsideDirectMap, crashKernel, subject } = report;
-  const { name, control } = SECOND_LEVEL_NAMES[subject.processor.profile.vendor];
+  const { name, control } = SECOND_LEVEL_NAMES[subject.processor.cpu.vendor];
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
   const registers = keptBitsLines(kept, subject.processor.registers);
   if (total === 0) return registers.length === 0 ? ['nothing'] : ['no page', ...registers];

@@ -74,7 +74,7 @@ export function assumptions({
       : []),
     ...(subject.processor.named
       ? []
-      : [{ id: 'processor', message: `the guest runs on ${subject.processor.profile.name}` }]),
+      : [{ id: 'processor', message: `the guest runs on ${subject.processor.cpu.name}` }]),
     ...(subject.processor.eferFrom === undefined
       ? [
           {

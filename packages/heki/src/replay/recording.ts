@@ -1,4 +1,4 @@
-import { HekiCommand, type LeafChange, type NamedLeaf } from '@heki/guest';
+import { type AttributeChange, HekiCommand, type NamedLeaf } from '@heki/guest';
 import { type Gfn, PAGE_SIZE, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import { InputError } from '../failure.ts';
 import { jsonPosition } from '../input/parse-json.ts';
@@ -6,7 +6,7 @@ import { jsonPosition } from '../input/parse-json.ts';
 /** One call that a kernel made of Heki's hooks. */
 export interface RecordedCall {
   readonly command: HekiCommand;
-  readonly change: LeafChange;
+  readonly change: AttributeChange;
   /** The mappings that the hook's walk met, in its order. */
   readonly leaves: readonly NamedLeaf[];
 }

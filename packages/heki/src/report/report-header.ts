@@ -17,6 +17,8 @@ const SCHEMA_VERSIONS = {
   error: 1,
   explain: 1,
   extract: 1,
+  kunit: 1,
+  'kunit-tests': 1,
   protect: 1,
   replay: 1,
   translate: 1,

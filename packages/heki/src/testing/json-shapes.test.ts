@@ -54,7 +54,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
 });
 
 test.each<[command: SchemaName, args: readonly string[]]>([
-  ['walk', ['walk', kernel, '--format', 'json']],
+  ['walk', ['walk', kernel, '--json']],
   ['walk', ['walk', kernel, '--user', '--cr3', '0x1000', '--format', 'json', '--range', '0-1000']],
   ['translate', ['translate', kernel, 'ffffffff81000000', '--json']],
   ['translate', ['translate', kernel, 'ffffffff81000000', '--access', 'write', '--json']],
@@ -68,6 +68,14 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['backends', ['backends', 'xen', '--json']],
   ['workloads', ['boot', '--workload', 'balloon', '--hypervisor', 'none', '--memory', '64MiB', '--json']],
   ['workloads', ['boot', '--workload', 'jit', '--profile', 'rfc-v2', '--memory', '64MiB', '--json']],
+  ['kunit', ['kunit', '--memory', '64MiB', '--test', '4', '--json']],
+  ['kunit', ['kunit', '--memory', '64MiB', '--profile', 'rfc-v2', '--suite', 'heki', 'heki_v3', '--json']],
+  [
+    'kunit',
+    ['kunit', '--memory', '64MiB', '--hypervisor', 'none', '--suite', 'heki_model', '--test', '1', '--json'],
+  ],
+  ['kunit-tests', ['kunit', '--list', '--json']],
+  ['error', ['kunit', '--test', '99', '--json']],
   ['error', ['walk', join(scratch, 'none'), '--format', 'json']],
   ['error', ['protect', scratch, '--json']],
   ['error', ['nonsense', '--json']],

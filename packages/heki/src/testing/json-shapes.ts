@@ -1,4 +1,5 @@
 import { SEVERITIES } from '@heki/audit';
+import { KUNIT_SUITES } from '@heki/kunit';
 import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
 import { reportHeader, type SchemaName } from '../report/report-header.ts';
@@ -204,6 +205,9 @@ const costs = z.strictObject({
   asked: z.int().min(0).describe('Requests to the owner of the policy'),
 });
 
+const kunitSuite = z.enum(KUNIT_SUITES);
+const kunitStatus = z.enum(['ok', 'not ok', 'skip']);
+
 /** What every object begins with. */
 function published<Shape extends z.ZodRawShape>(name: SchemaName, of: string, shape: Shape) {
   const { tool, schema } = reportHeader(name);
@@ -287,7 +291,7 @@ export const JSON_SHAPES = {
     assumed,
     notCovered,
   }),
-  walk: published('walk', 'walk --format json', {
+  walk: published('walk', 'walk --json', {
     tables,
     warnings,
     leaves: z.array(
@@ -389,6 +393,50 @@ export const JSON_SHAPES = {
         warnings,
       }),
     ),
+  }),
+  kunit: published('kunit', 'kunit --json', {
+    machine: z
+      .looseObject({ hypervisor: z.string(), profile, mbec: z.boolean() })
+      .describe('Each test has its own'),
+    suites: z.array(
+      z.strictObject({
+        name: kunitSuite,
+        status: kunitStatus,
+        tests: z.array(
+          z.strictObject({
+            number: z.int().min(1).describe('As `--test` takes it'),
+            name: z.string().min(1),
+            status: kunitStatus,
+            skipped: z.string().nullable().describe('Why it was skipped'),
+            ended: z
+              .strictObject({
+                kind: z.enum(['exception', 'livelock', 'absent-table', 'triple-fault', 'stopped']),
+                reason: z.string().min(1),
+              })
+              .nullable()
+              .describe('What came of the access at which its thread died or stands still'),
+            log: z.array(z.string()).describe('Failed expectations included'),
+          }),
+        ),
+      }),
+    ),
+    totals: z.strictObject({ pass: z.int().min(0), fail: z.int().min(0), skip: z.int().min(0) }),
+    log: z.array(z.string()).describe('What the kernel says of its command line'),
+    exitCode: z.literal([0, 1]).describe('1: a test failed, under any profile'),
+    warnings,
+  }),
+  'kunit-tests': published('kunit-tests', 'kunit --list --json', {
+    suites: z.array(z.strictObject({ name: kunitSuite, tests: z.array(z.string().min(1)) })),
+    changedExpectations: z
+      .array(
+        z.strictObject({
+          test: z.string().min(1),
+          published: z.string().min(1),
+          port: z.string().min(1),
+          why: z.string().min(1),
+        }),
+      )
+      .describe('What the ports, which run under hardened, expect otherwise than the published tests'),
   }),
   explain: published('explain', 'explain --json', {
     kinds: z.array(

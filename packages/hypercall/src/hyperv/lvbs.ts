@@ -13,7 +13,7 @@ import { HvMapGpa } from './protection-mask.ts';
 
 /**
  * Functions of the secure kernel in VTL1 of LVBS (Linux Virtualization Based Security). A VTL call passes the number in
- * RDI and arguments in RSI, RDX and R8; the answer comes in R8: 0, a positive value or a negative {@link LvbsError}.
+ * RDI and arguments in RSI, RDX and R8; the answer comes in R8: 0, a positive value or a negated error number of Linux.
  */
 export const LvbsFunction = {
   ENABLE_APS: 0x1_ffe0,
@@ -33,19 +33,6 @@ export const LvbsFunction = {
   /** RSI: address of a {@link LvbsTextPatch}. */
   PATCH_TEXT: 0x1_ffeb,
   ALLOCATE_RINGBUFFER: 0x1_ffec,
-} as const;
-
-/** Linux error numbers in the answers, negated. */
-export const LvbsError = {
-  EPERM: 1,
-  ENOENT: 2,
-  E2BIG: 7,
-  EACCES: 13,
-  EFAULT: 14,
-  EEXIST: 17,
-  EINVAL: 22,
-  ENOMEM: 12,
-  ENOSYS: 38,
 } as const;
 
 /** What the attributes of a range mean in VALIDATE_MODULE, LOAD_KDATA and KEXEC_VALIDATE: mod_mem_type, and two more. */

@@ -1,4 +1,5 @@
 import { fault, type HvDecoded, viewOf } from './error.ts';
+import { readInputVtl, writeInputVtl } from './input-vtl.ts';
 
 /** Map flags: what a lower VTL may do with a page (HV_MAP_GPA_FLAGS). */
 export const HvMapGpa = {
@@ -24,7 +25,7 @@ const TWO_TO_32 = 2 ** 32;
 /** Input of HvCallModifyVtlProtectionMask (0x000C), a repeated call. */
 export interface HvModifyProtection {
   readonly partition: bigint;
-  /** {@link HvMapGpa} bits. */
+  /** {@link HvMapGpa} bits; as they come from the wire, any of 32. */
   readonly flags: number;
   /** The VTL whose protection it is: the access of all VTLs below it is restricted. `undefined`: the caller's own. */
   readonly targetVtl: number | undefined;
@@ -38,8 +39,7 @@ export function encodeHvModifyProtection(input: HvModifyProtection): Uint8Array 
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, input.partition, true);
   view.setUint32(8, input.flags, true);
-  // HV_INPUT_VTL: the number counts only with bit 4.
-  view.setUint8(12, input.targetVtl === undefined ? 0 : (input.targetVtl & 0xf) | 0x10);
+  writeInputVtl(view, 12, input.targetVtl);
   const { pages } = input;
   for (let i = 0; i < pages.length; i++) {
     const page = pages[i] ?? 0;
@@ -62,9 +62,8 @@ export function decodeHvModifyProtection(bytes: Uint8Array, repCount: number): H
   if (!read.ok) return read;
   const view = read.message;
   const flags = view.getUint32(8, true);
-  if ((flags & ~HV_MAP_GPA_FULL_ACCESS) !== 0) return fault('map flags', flags, 'bits 3:0 only');
-  const vtl = view.getUint8(12);
-  if ((vtl & 0xe0) !== 0) return fault('target VTL', vtl, 'bits 4:0 only');
+  const target = readInputVtl(view, 12);
+  if (!target.ok) return target;
   const zeros = view.getUint8(13) | view.getUint16(14, true);
   if (zeros !== 0) return fault('reserved', zeros, '0');
   const pages = new Float64Array(repCount);
@@ -77,7 +76,7 @@ export function decodeHvModifyProtection(bytes: Uint8Array, repCount: number): H
     message: {
       partition: view.getBigUint64(0, true),
       flags,
-      targetVtl: (vtl & 0x10) === 0 ? undefined : vtl & 0xf,
+      targetVtl: target.message,
       pages,
     },
   };

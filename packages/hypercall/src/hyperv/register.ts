@@ -1,4 +1,5 @@
 import { fault, type HvDecoded, viewOf } from './error.ts';
+import { readInputVtl, writeInputVtl } from './input-vtl.ts';
 
 /** Names of virtual processor registers (HV_REGISTER_NAME). */
 export const HvRegister = {
@@ -138,12 +139,12 @@ export const HV_MOST_REGISTERS_SET = 127;
 function writeTarget(view: DataView, { partition, vp, vtl }: HvRegisterTarget): void {
   view.setBigUint64(0, partition, true);
   view.setUint32(8, vp, true);
-  view.setUint8(12, vtl === undefined ? 0 : (vtl & 0xf) | 0x10);
+  writeInputVtl(view, 12, vtl);
 }
 
 function readTarget(view: DataView): HvDecoded<HvRegisterTarget> {
-  const vtl = view.getUint8(12);
-  if ((vtl & 0xe0) !== 0) return fault('input VTL', vtl, 'bits 4:0 only');
+  const vtl = readInputVtl(view, 12);
+  if (!vtl.ok) return vtl;
   const zeros = view.getUint8(13) | view.getUint16(14, true);
   if (zeros !== 0) return fault('padding', zeros, '0');
   return {
@@ -151,7 +152,7 @@ function readTarget(view: DataView): HvDecoded<HvRegisterTarget> {
     message: {
       partition: view.getBigUint64(0, true),
       vp: view.getUint32(8, true),
-      vtl: (vtl & 0x10) === 0 ? undefined : vtl & 0xf,
+      vtl: vtl.message,
     },
   };
 }

@@ -45,7 +45,7 @@ const bits = (count: number) => fc.bigInt({ min: 0n, max: (1n << BigInt(count)) 
 const u64 = bits(64);
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const below = (end: number) => fc.integer({ min: 0, max: end - 1 });
-const vtl = fc.option(below(16), { nil: undefined });
+const vtl = fc.option(below(3), { nil: undefined });
 
 test('registers are read and written as many at a time as an input page holds', () => {
   const page = new Uint8Array(4096);
@@ -146,7 +146,7 @@ test('protection masks, registers and VTL calls read back as they were written',
   fc.assert(
     fc.property(
       u64,
-      below(16),
+      u32,
       vtl,
       fc.array(fc.maxSafeNat(), { minLength: 1, maxLength: 510 }),
       (partition, flags, targetVtl, pages) => {
@@ -195,6 +195,20 @@ test('protection masks, registers and VTL calls read back as they were written',
   const exception = { vector: 14, errorCode: 3, parameter: 0xffff_8880_0000_0000n };
   expect(decodeHvPendingException(encodeHvPendingException(exception))).toEqual(exception);
   expect(decodeHvPendingException(0n)).toBeUndefined();
+});
+
+test('an input names a VTL up to 2 or none, whatever is beside a number that does not count', () => {
+  const protection = encodeHvModifyProtection({ partition: 0n, flags: 1, targetVtl: 0, pages: [1] });
+  const registers = encodeHvGetRegisters({ partition: 0n, vp: 0, vtl: 0, names: [1] });
+  for (let byte = 0; byte < 256; byte++) {
+    protection[12] = byte;
+    registers[12] = byte;
+    const expected = byte < 0x10 ? [undefined] : byte < 0x13 ? [byte - 0x10] : [];
+    const one = decodeHvModifyProtection(protection, 1);
+    const other = decodeHvGetRegisters(registers, 1);
+    expect([byte, one.ok ? [one.message.targetVtl] : []]).toEqual([byte, expected]);
+    expect([byte, other.ok ? [other.message.vtl] : []]).toEqual([byte, expected]);
+  }
 });
 
 test('an input page holds 510 page numbers and no more', () => {

@@ -1,3 +1,5 @@
+import { Errno } from '../errno.ts';
+
 /**
  * Numbers of KVM hypercalls (Linux uapi kvm_para.h, and Heki v2 2/19 and 11/19 for 13 and 14).
  *
@@ -43,12 +45,12 @@ export const KVM_HYPERCALL_REGISTERS = {
  * numbers of the setter leak through number 14 unchanged; EPERM and EINVAL coincide, ENOMEM (12) has no KVM twin.
  */
 export const KvmError = {
-  EPERM: 1,
-  E2BIG: 7,
-  ENOMEM: 12,
-  EFAULT: 14,
-  EINVAL: 22,
-  EOPNOTSUPP: 95,
+  EPERM: Errno.EPERM,
+  E2BIG: Errno.E2BIG,
+  ENOMEM: Errno.ENOMEM,
+  EFAULT: Errno.EFAULT,
+  EINVAL: Errno.EINVAL,
+  EOPNOTSUPP: Errno.EOPNOTSUPP,
   ENOSYS: 1000,
 } as const;
 

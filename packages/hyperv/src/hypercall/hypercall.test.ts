@@ -127,12 +127,56 @@ test('no mask that cannot protect a page becomes that of all pages', () => {
 
 test('other partitions and higher VTLs are denied, and VTL0 has nobody below it to protect from', () => {
   const guest = createTestGuest();
-  expect(modify(guest, [0x200], 16).status).toBe(HvStatus.INVALID_PARAMETER);
+  expect(modify(guest, [0x200], 16).status).toBe(HvStatus.INVALID_REGISTER_VALUE);
   expect(modify(guest, [0x200], 1, { partition: 7n }).status).toBe(HvStatus.ACCESS_DENIED);
   expect(modify(guest, [0x200], 1, { partition: 7n, vtl: 0 }).status).toBe(HvStatus.ACCESS_DENIED);
   expect(modify(guest, [0x200], 1, { vtl: 2 }).status).toBe(HvStatus.ACCESS_DENIED);
   expect(modify(guest, [0x200], 1, { vtl: 0 }).status).toBe(HvStatus.INVALID_PARAMETER);
   expect(rights(guest, 0x200)).toBe('1111');
+});
+
+test('of two things that are wrong with a call of VTL1 the one that openvmm looks at first decides', () => {
+  const { INVALID_PARAMETER, ACCESS_DENIED, INVALID_REGISTER_VALUE, OPERATION_DENIED, SUCCESS } = HvStatus;
+  for (const enabled of [true, false]) {
+    const guest = createTestGuest();
+    if (!enabled) {
+      const value = BigInt(HvMapGpa.READABLE) << HvVsmPartitionConfig.DEFAULT_PROTECTION_SHIFT;
+      const values = [{ name: HvRegister.VSM_PARTITION_CONFIG, value }];
+      guest.vm.vtl1Hypercall(
+        guest.vcpu,
+        encodeHvControl({ code: HvCall.SET_VP_REGISTERS, repCount: 1 }),
+        encodeHvSetRegisters({ partition: HV_PARTITION_SELF, vp: HV_VP_SELF, vtl: 1, values }),
+      );
+    }
+    const before = rights(guest, 0x200);
+    for (const vtl of [undefined, 0, 1, 2, 3, 15]) {
+      for (const partition of [HV_PARTITION_SELF, 7n]) {
+        for (const flags of [15, 2, 16, 0x8001, 0x8000_000f]) {
+          for (const page of [0x200, 0x5000, 2 ** 52]) {
+            const checks: [boolean, number][] = [
+              [vtl !== undefined && vtl > 2, INVALID_PARAMETER],
+              [partition === 7n, ACCESS_DENIED],
+              [vtl === 2, ACCESS_DENIED],
+              [vtl === 0, INVALID_PARAMETER],
+              [!enabled, ACCESS_DENIED],
+              [flags !== 15, INVALID_REGISTER_VALUE],
+              [page !== 0x200, OPERATION_DENIED],
+            ];
+            const status = checks.find(([fails]) => fails)?.[1] ?? SUCCESS;
+            const change = { partition, repStart: 1, ...(vtl === undefined ? {} : { vtl }) };
+            expect([vtl, partition, flags, page, modify(guest, [0x5000, page], flags, change)]).toEqual([
+              vtl,
+              partition,
+              flags,
+              page,
+              { status, repsCompleted: status === SUCCESS ? 2 : 1 },
+            ]);
+          }
+        }
+      }
+    }
+    expect(rights(guest, 0x200)).toBe(enabled ? '1111' : before);
+  }
 });
 
 test('VTL0 can restrict nobody and configure nothing', () => {
@@ -175,11 +219,59 @@ test('calls that cannot be read are answered, each with its status', () => {
     HvStatus.INVALID_HYPERCALL_INPUT,
   );
   expect(fromVtl0(guest, call(0xd), none, 0x9_0004n).status).toBe(HvStatus.INVALID_ALIGNMENT);
-  expect(fromVtl0(guest, call(0xd), none, 0x7fff_0000_0000n).status).toBe(HvStatus.INVALID_PARAMETER);
+  expect(fromVtl0(guest, call(0xd), none, 0x7fff_0000_0000n).status).toBe(HvStatus.INVALID_HYPERCALL_INPUT);
   expect(fromVtl0(guest, call(0xd), none).status).toBe(HvStatus.INVALID_PARAMETER);
   expect(fromVtl0(guest, call(0xd), Uint8Array.of(...none.slice(0, 8), 1, ...none.slice(0, 7))).status).toBe(
     HvStatus.VTL_ALREADY_ENABLED,
   );
+});
+
+test('of two things that are wrong with a call of VTL0 the one that openvmm looks at first decides', () => {
+  const guest = createTestGuest();
+  const { INVALID_HYPERCALL_CODE, INVALID_HYPERCALL_INPUT, INVALID_ALIGNMENT, INVALID_PARAMETER } = HvStatus;
+  const mask = encodeHvModifyProtection({ partition: 7n, flags: 1, targetVtl: 3, pages: [0x200] });
+  for (const code of [HvCall.MODIFY_VTL_PROTECTION_MASK, 0x7777]) {
+    for (const repCount of [1, 0]) {
+      // In the page and aligned; not in one page; not aligned; neither; no memory; no memory and not aligned; past all physical addresses.
+      for (const at of [0x9_0000n, 0x9_0ff0n, 0x9_0004n, 0x9_0ff4n, 0x5000_0000n, 0x5000_0004n, 1n << 60n]) {
+        const checks: [boolean, number][] = [
+          [code === 0x7777, INVALID_HYPERCALL_CODE],
+          [repCount === 0, INVALID_HYPERCALL_INPUT],
+          [at % 4096n > 4096n - 24n, INVALID_HYPERCALL_INPUT],
+          [at % 8n !== 0n, INVALID_ALIGNMENT],
+          [at >= 0x100_0000n, INVALID_HYPERCALL_INPUT],
+          [true, INVALID_PARAMETER],
+        ];
+        expect([code, repCount, at, fromVtl0(guest, encodeHvControl({ code, repCount }), mask, at)]).toEqual([
+          code,
+          repCount,
+          at,
+          { status: checks.find(([fails]) => fails)?.[1], repsCompleted: 0 },
+        ]);
+      }
+    }
+  }
+});
+
+test('a call whose answer has no place is not carried out', () => {
+  const guest = createTestGuest();
+  const input = encodeHvGetRegisters({
+    partition: HV_PARTITION_SELF,
+    vp: HV_VP_SELF,
+    vtl: undefined,
+    names: [HvRegister.VSM_PARTITION_STATUS, HvRegister.VSM_PARTITION_STATUS],
+  });
+  guest.put(0x9_0000, input);
+  const answer = (r8: bigint): number => {
+    const rcx = encodeHvControl({ code: HvCall.GET_VP_REGISTERS, repCount: 2 });
+    Object.assign(guest.vcpu.registers, { rcx, rdx: 0x9_0000n, r8 });
+    guest.vcpu.vmcall();
+    return decodeHvResult(guest.vcpu.registers.rax).status;
+  };
+  expect(answer(0x9_1fe0n)).toBe(HvStatus.SUCCESS);
+  expect(answer(0x9_1fe8n)).toBe(HvStatus.INVALID_HYPERCALL_INPUT);
+  expect(answer(0x9_1004n)).toBe(HvStatus.INVALID_ALIGNMENT);
+  expect(answer(0x5000_0000n)).toBe(HvStatus.INVALID_HYPERCALL_INPUT);
 });
 
 test('user code and 32-bit code get #UD, as does a return from VTL1 by who is not there', () => {
@@ -203,10 +295,10 @@ test('the hypervisor writes answers only where VTL0 may write, and reads only wh
     names: [HvRegister.VSM_PARTITION_STATUS],
   });
   const get = encodeHvControl({ code: HvCall.GET_VP_REGISTERS, repCount: 1 });
-  expect(fromVtl0(guest, get, input).status).toBe(HvStatus.INVALID_PARAMETER);
+  expect(fromVtl0(guest, get, input).status).toBe(HvStatus.INVALID_HYPERCALL_INPUT);
   expect(guest.byte(0x9_1000)).toBe(0);
   modify(guest, [0x90], 0);
-  expect(fromVtl0(guest, get, input).status).toBe(HvStatus.INVALID_PARAMETER);
+  expect(fromVtl0(guest, get, input).status).toBe(HvStatus.INVALID_HYPERCALL_INPUT);
   expect(guest.vm.write('hypervisor', 0x9_1000 as Gpa, Uint8Array.of(1))).toMatchObject({
     ok: false,
     why: 'denied',

@@ -1,6 +1,5 @@
 import {
   decodeHvModifyProtection,
-  HV_MODIFY_PROTECTION_MOST_PAGES,
   HV_PARTITION_SELF,
   type HvControl,
   type HvResult,
@@ -22,13 +21,10 @@ export function modifyVtlProtectionMask(
   input: Uint8Array,
 ): HvResult {
   const end = (status: number, repsCompleted = repStart): HvResult => ({ status, repsCompleted });
-  if (repCount === 0 || repCount > HV_MODIFY_PROTECTION_MOST_PAGES || repStart >= repCount) {
-    return end(HvStatus.INVALID_HYPERCALL_INPUT, 0);
-  }
   const decoded = decodeHvModifyProtection(input, repCount);
   if (!decoded.ok) return end(HvStatus.INVALID_PARAMETER);
   const { partition: id, flags, targetVtl = callerVtl, pages } = decoded.message;
-  // The order of the checks and their statuses are openvmm's.
+  // The order of the checks and their statuses are openvmm's (virt_mshv_vtl, hardware_cvm/mod.rs); that of the decoder comes first.
   if (id !== HV_PARTITION_SELF || targetVtl > callerVtl) return end(HvStatus.ACCESS_DENIED);
   if (targetVtl === 0) return end(HvStatus.INVALID_PARAMETER);
   if ((partition.config & HvVsmPartitionConfig.ENABLE_VTL_PROTECTION) === 0n) {

@@ -31,7 +31,7 @@ function resolve(
   callerVtl: 0 | 1,
   target: HvRegisterTarget,
 ): { readonly vp: VirtualProcessor; readonly vtl: 0 | 1 } | number {
-  if (target.partition !== HV_PARTITION_SELF) return HvStatus.INVALID_PARTITION_ID;
+  if (target.partition !== HV_PARTITION_SELF) return HvStatus.ACCESS_DENIED;
   const vp = target.vp === HV_VP_SELF ? processor : partition.processors[target.vp];
   if (vp === undefined) return HvStatus.INVALID_VP_INDEX;
   const vtl = target.vtl ?? callerVtl;
@@ -49,8 +49,7 @@ export function setVpRegisters(
 ): HvResult {
   if (callerVtl === 0) return { status: HvStatus.ACCESS_DENIED, repsCompleted: 0 };
   const decoded = decodeHvSetRegisters(input, repCount);
-  if (!decoded.ok || repStart >= repCount)
-    return { status: HvStatus.INVALID_HYPERCALL_INPUT, repsCompleted: 0 };
+  if (!decoded.ok) return { status: HvStatus.INVALID_PARAMETER, repsCompleted: repStart };
   const target = resolve(partition, processor, callerVtl, decoded.message);
   if (typeof target === 'number') return { status: target, repsCompleted: repStart };
   for (let i = repStart; i < repCount; i++) {
@@ -153,9 +152,7 @@ export function getVpRegisters(
 ): HvResult & { readonly output: Uint8Array } {
   const none = new Uint8Array();
   const decoded = decodeHvGetRegisters(input, repCount);
-  if (!decoded.ok || repStart >= repCount) {
-    return { status: HvStatus.INVALID_HYPERCALL_INPUT, repsCompleted: 0, output: none };
-  }
+  if (!decoded.ok) return { status: HvStatus.INVALID_PARAMETER, repsCompleted: repStart, output: none };
   const target = resolve(partition, processor, callerVtl, decoded.message);
   if (typeof target === 'number') return { status: target, repsCompleted: repStart, output: none };
   const output = new Uint8Array(16 * repCount);

@@ -11,6 +11,7 @@ import {
 import { frameOf, type Gpa, PHYSICAL_ADDRESS_END, readBytes, writeBytes } from '@heki/physical-memory';
 import { type ExitAction, type PlainAction, Vector, type VmExit } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
+import type { CallSize } from '../hypercall/call-size.ts';
 import { answerHypercall } from '../hypercall/handle-hypercall.ts';
 import { rightsOfFlags } from '../partition/map-flags.ts';
 import { type Partition, switchVtl, type VirtualProcessor } from '../partition/partition.ts';
@@ -178,14 +179,11 @@ function handleHypercall(
   }
   if (control === BigInt(HvCall.VTL_RETURN)) return INVALID_OPCODE;
   const fast = (control & (1n << 16n)) !== 0n;
-  const input = fast ? fastInput(registers.rdx, registers.r8) : readInput(partition, registers.rdx);
-  if (typeof input === 'number') {
-    registers.rax = encodeHvResult({ status: input, repsCompleted: 0 });
-    return SKIP;
-  }
-  let { status, repsCompleted, output } = answerHypercall(partition, processor, 0, control, input);
+  let { status, repsCompleted, output } = answerHypercall(partition, processor, 0, control, (size) =>
+    fast ? fastInput(registers.rdx, registers.r8) : readInput(partition, registers.rdx, registers.r8, size),
+  );
   if (output.length > 0 && !writeOutput(partition, registers.r8, output)) {
-    status = HvStatus.INVALID_PARAMETER;
+    status = HvStatus.INVALID_HYPERCALL_INPUT;
     repsCompleted = 0;
   }
   registers.rax = encodeHvResult({ status, repsCompleted });
@@ -200,21 +198,31 @@ function fastInput(rdx: bigint, r8: bigint): Uint8Array {
   return bytes;
 }
 
-/** Input parameters lie in one page from an 8-byte boundary on, and VTL0 must be able to read them itself. */
-function readInput({ regions, memory }: Partition, address: bigint): Uint8Array | number {
-  if (address % 8n !== 0n) return HvStatus.INVALID_ALIGNMENT;
-  if (address >= BigInt(PHYSICAL_ADDRESS_END)) return HvStatus.INVALID_PARAMETER;
-  const gpa = Number(address) as Gpa;
-  const bytes = new Uint8Array(4096 - (gpa % 4096));
-  if (!rightsOfFlags(memory[0].flagsOf(frameOf(gpa))).read) return HvStatus.INVALID_PARAMETER;
-  return readBytes(regions.memory, gpa, bytes) === bytes.length ? bytes : HvStatus.INVALID_PARAMETER;
+/**
+ * Input and output lie each in one page, from an 8-byte boundary on, and VTL0 must be able to read its input itself: checked and answered in the order of
+ * openvmm (`InnerDispatcher::dispatch_inner`).
+ */
+function readInput(
+  { regions, memory }: Partition,
+  input: bigint,
+  output: bigint,
+  size: CallSize,
+): Uint8Array | number {
+  for (const [address, bytes] of [[input, size.input] as const, [output, size.output] as const]) {
+    if (Number(address % 4096n) + bytes > 4096) return HvStatus.INVALID_HYPERCALL_INPUT;
+    if (bytes !== 0 && address % 8n !== 0n) return HvStatus.INVALID_ALIGNMENT;
+  }
+  if (input >= BigInt(PHYSICAL_ADDRESS_END)) return HvStatus.INVALID_HYPERCALL_INPUT;
+  const gpa = Number(input) as Gpa;
+  if (!rightsOfFlags(memory[0].flagsOf(frameOf(gpa))).read) return HvStatus.INVALID_HYPERCALL_INPUT;
+  const bytes = new Uint8Array(size.input);
+  return readBytes(regions.memory, gpa, bytes) === bytes.length ? bytes : HvStatus.INVALID_HYPERCALL_INPUT;
 }
 
 /** What the hypervisor writes for VTL0 is bound by VTL0's protection. */
 function writeOutput({ regions, memory }: Partition, address: bigint, bytes: Uint8Array): boolean {
-  if (address % 8n !== 0n || address >= BigInt(PHYSICAL_ADDRESS_END)) return false;
+  if (address >= BigInt(PHYSICAL_ADDRESS_END)) return false;
   const gpa = Number(address) as Gpa;
-  if ((gpa % 4096) + bytes.length > 4096) return false;
   if (!rightsOfFlags(memory[0].flagsOf(frameOf(gpa))).write) return false;
   return writeBytes(regions.memory, gpa, bytes) === bytes.length;
 }

@@ -1,15 +1,16 @@
 import { EptLow } from '@heki/ept';
-import { HvMapGpa } from '@heki/hypercall/hyperv';
+import { HV_MAP_GPA_FULL_ACCESS, HvMapGpa } from '@heki/hypercall/hyperv';
 import type { Rights } from '@heki/hypervisor';
 
 const { READABLE, WRITABLE, KERNEL_EXECUTABLE, USER_EXECUTABLE } = HvMapGpa;
 
 /**
  * Whether a mask can protect VTL0: nothing, or read with others (TLFS 15.9.1). What the kernel may execute, user code may execute,
- * too, and without mode-based execute control the two are the same (openvmm, validate_vtl_gpa_flags).
+ * too, and without mode-based execute control the two are the same (openvmm, validate_vtl_gpa_flags). Flags of features that are not modelled are in
+ * no mask.
  */
 export function isProtectionMask(flags: number, mbec: boolean): boolean {
-  if (flags !== 0 && (flags & READABLE) === 0) return false;
+  if (flags > HV_MAP_GPA_FULL_ACCESS || (flags !== 0 && (flags & READABLE) === 0)) return false;
   const kernel = (flags & KERNEL_EXECUTABLE) !== 0;
   const user = (flags & USER_EXECUTABLE) !== 0;
   return kernel === user || (mbec && user);

@@ -59,14 +59,14 @@ export interface VtlMemory {
 
 export function createVtlMemory(
   host: Host,
-  profile: CpuProfile,
+  processor: CpuProfile,
   regions: GuestRegions,
   mbecAtStart: boolean,
 ): VtlMemory {
   const { memory, frames } = host;
   // No mask has execute without read, so that an entry is present exactly when it is readable, with MBEC and without.
-  const editor = createEptEditor({ memory, frames, profile, modeBasedExecute: false });
-  const eptp = encodeEptp({ root: editor.root, accessedDirty: profile.ept?.accessedDirty === true });
+  const editor = createEptEditor({ memory, frames, processor, modeBasedExecute: false });
+  const eptp = encodeEptp({ root: editor.root, accessedDirty: processor.ept?.accessedDirty === true });
   const masks = createMemoryTable<number>();
   let defaultFlags = HV_MAP_GPA_FULL_ACCESS;
   let mbec = mbecAtStart;
@@ -158,7 +158,7 @@ export function createVtlMemory(
         present: low !== undefined,
       };
     },
-    second: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
+    second: () => createEpt({ memory, eptp, processor, controls: { modeBasedExecute: mbec } }),
   };
   return vtl;
 }

@@ -1,4 +1,5 @@
-import { HvMapGpa, LvbsError, type LvbsRange, LvbsSection, type LvbsTextPatch } from '@heki/hypercall/hyperv';
+import { Errno } from '@heki/hypercall/errno';
+import { HvMapGpa, type LvbsRange, LvbsSection, type LvbsTextPatch } from '@heki/hypercall/hyperv';
 import { frameOf, type Gfn, type Gpa, PAGE_SIZE, readBytes, writeBytes } from '@heki/physical-memory';
 import type { LvbsDefectSwitches } from '../defects/lvbs-defects.ts';
 import type { MemoryPolicy } from './memory-policy.ts';
@@ -27,7 +28,7 @@ function flagsOf(kind: number): number {
   return kind === LvbsSection.RODATA || kind === LvbsSection.INIT_RODATA ? READ_ONLY : DATA;
 }
 
-/** What VTL1 does about code that comes after boot. Answers are 0, a token, or a negative `LvbsError`. */
+/** What VTL1 does about code that comes after boot. Answers are 0, a token, or a negative error number of Linux. */
 export interface Modules {
   trust(module: TrustedModule): void;
   trustKexec(image: TrustedKexecImage): void;
@@ -156,12 +157,11 @@ export function createModules(
     validate(vtl1, ranges) {
       const parts = ranges.filter(({ attributes }) => attributes <= LvbsSection.INIT_RODATA);
       const tables = ranges.filter(({ attributes }) => attributes === LvbsSection.PATCHES);
-      if (parts.length + tables.length !== ranges.length) return -LvbsError.EINVAL;
-      if (!areFree(vtl1, parts)) return -LvbsError.EPERM;
-      if (tables.reduce((sum, { pa, epa }) => sum + (epa - pa), 0) > MOST_PAGES * 4096)
-        return -LvbsError.E2BIG;
+      if (parts.length + tables.length !== ranges.length) return -Errno.EINVAL;
+      if (!areFree(vtl1, parts)) return -Errno.EPERM;
+      if (tables.reduce((sum, { pa, epa }) => sum + (epa - pa), 0) > MOST_PAGES * 4096) return -Errno.E2BIG;
       const table = patches.read(bytesOf(vtl1, tables));
-      if (table === undefined || !table.every((patch) => isInText(patch, parts))) return -LvbsError.EINVAL;
+      if (table === undefined || !table.every((patch) => isInText(patch, parts))) return -Errno.EINVAL;
       const ofKind = (kind: number): readonly LvbsRange[] => parts.filter((p) => p.attributes === kind);
       const own = inspect(vtl1, parts, () => {
         const bytes = new Map(COMPARED.map((kind) => [kind, bytesOf(vtl1, ofKind(kind))]));
@@ -171,14 +171,14 @@ export function createModules(
         }
         return undefined;
       });
-      if (own === undefined) return -LvbsError.EACCES;
+      if (own === undefined) return -Errno.EACCES;
       if (!patches.add(own)) {
         setAll(vtl1, parts, () => DATA);
-        return -LvbsError.ENOMEM;
+        return -Errno.ENOMEM;
       }
       if (!setAll(vtl1, parts, ({ attributes }) => flagsOf(attributes))) {
         release(vtl1, parts);
-        return -LvbsError.ENOMEM;
+        return -Errno.ENOMEM;
       }
       for (const part of parts) policy.claim(...frames(part), true);
       tokens++;
@@ -187,17 +187,17 @@ export function createModules(
     },
     freeInit(vtl1, token) {
       const module = loaded.get(token);
-      if (module === undefined) return -LvbsError.ENOENT;
+      if (module === undefined) return -Errno.ENOENT;
       const init = module.ranges.filter(({ attributes }) => INIT.includes(attributes));
       release(vtl1, init);
       const rest = module.ranges.filter((range) => !init.includes(range));
       const sealed = rest.filter(({ attributes }) => attributes === LvbsSection.RO_AFTER_INIT);
       loaded.set(token, { ranges: rest });
-      return setAll(vtl1, sealed, () => READ_ONLY) ? 0 : -LvbsError.ENOMEM;
+      return setAll(vtl1, sealed, () => READ_ONLY) ? 0 : -Errno.ENOMEM;
     },
     unload(vtl1, token) {
       const module = loaded.get(token);
-      if (module === undefined) return -LvbsError.ENOENT;
+      if (module === undefined) return -Errno.ENOENT;
       release(vtl1, module.ranges);
       loaded.delete(token);
       return 0;
@@ -206,19 +206,19 @@ export function createModules(
       release(vtl1, frozen.get(crash) ?? []);
       frozen.delete(crash);
       if (ranges.length === 0) return 0;
-      if (!areFree(vtl1, ranges)) return -LvbsError.EPERM;
+      if (!areFree(vtl1, ranges)) return -Errno.EPERM;
       const known = inspect(vtl1, ranges, () => {
         const bytes = bytesOf(vtl1, ranges);
         return [...images, ...(signed.kexecImages ?? [])].find((image) =>
           beginsWith(bytes, image.bytes, [], defects),
         );
       });
-      if (known === undefined) return -LvbsError.EACCES;
+      if (known === undefined) return -Errno.EACCES;
       // What hands over must run; the rest only stays as it is.
       const isText = ({ attributes }: LvbsRange): boolean => attributes === LvbsSection.TEXT;
       if (!setAll(vtl1, ranges.filter(isText), () => TEXT)) {
         release(vtl1, ranges);
-        return -LvbsError.ENOMEM;
+        return -Errno.ENOMEM;
       }
       for (const range of ranges) policy.claim(...frames(range), true);
       frozen.set(crash, ranges);

@@ -1,3 +1,4 @@
+import { Errno } from '@heki/hypercall/errno';
 import {
   decodeHvIntercept,
   decodeLvbsRanges,
@@ -5,7 +6,6 @@ import {
   HvAccess,
   type HvInterceptMessage,
   HvRegister,
-  LvbsError,
   LvbsFunction,
   type LvbsRange,
   LvbsSection,
@@ -88,10 +88,10 @@ export function createSecureKernel(
       if (result.refused === undefined) return 0;
       const { why } = result.refused;
       return -(why === 'not-permitted' || why === 'immutable'
-        ? LvbsError.EPERM
+        ? Errno.EPERM
         : why === 'no-memory'
-          ? LvbsError.ENOMEM
-          : LvbsError.EINVAL);
+          ? Errno.ENOMEM
+          : Errno.EINVAL);
     };
     const refuse = (at: number, why: Refusal): number =>
       answer({ applied: 0, weakened: [], refused: { at, why } });
@@ -116,30 +116,30 @@ export function createSecureKernel(
 
   /** LOAD_KDATA: patches of the kernel's own text, while the kernel is still trusted. */
   function loadData(vtl1: Vtl1, first: bigint, total: bigint): number {
-    if (endOfBoot) return -LvbsError.EPERM;
+    if (endOfBoot) return -Errno.EPERM;
     const ranges = read(vtl1, first, total);
-    if (typeof ranges === 'string') return -LvbsError.EINVAL;
+    if (typeof ranges === 'string') return -Errno.EINVAL;
     for (const { pa, epa, attributes } of ranges) {
-      if (attributes !== LvbsSection.PATCHES) return -LvbsError.EINVAL;
-      if (epa - pa > 4096 * rangePages) return -LvbsError.E2BIG;
+      if (attributes !== LvbsSection.PATCHES) return -Errno.EINVAL;
+      if (epa - pa > 4096 * rangePages) return -Errno.E2BIG;
       const bytes = new Uint8Array(epa - pa);
-      if (readBytes(vtl1.memory, pa, bytes) < bytes.length) return -LvbsError.EFAULT;
+      if (readBytes(vtl1.memory, pa, bytes) < bytes.length) return -Errno.EFAULT;
       const list = patches.read(bytes);
-      if (list === undefined) return -LvbsError.EINVAL;
-      if (!patches.add(list)) return -LvbsError.ENOMEM;
+      if (list === undefined) return -Errno.EINVAL;
+      if (!patches.add(list)) return -Errno.ENOMEM;
     }
     return 0;
   }
 
   function validateModule(vtl1: Vtl1, first: bigint, total: bigint): number {
     const ranges = read(vtl1, first, total);
-    return typeof ranges === 'string' ? -LvbsError.EINVAL : modules.validate(vtl1, ranges);
+    return typeof ranges === 'string' ? -Errno.EINVAL : modules.validate(vtl1, ranges);
   }
 
   /** KEXEC_VALIDATE: without a list it only releases. */
   function validateKexec(vtl1: Vtl1, first: bigint, total: bigint, crash: bigint): number {
     const ranges = first === 0n ? [] : read(vtl1, first, total);
-    return typeof ranges === 'string' ? -LvbsError.EINVAL : modules.kexec(vtl1, ranges, crash !== 0n);
+    return typeof ranges === 'string' ? -Errno.EINVAL : modules.kexec(vtl1, ranges, crash !== 0n);
   }
 
   function pin(vtl1: Vtl1, request: PinRequest, by: 'guest' | 'policy-owner'): PinResult {
@@ -158,7 +158,7 @@ export function createSecureKernel(
         pin(vtl1, LOCK_ALL, 'guest');
         return 0;
       case LvbsFunction.SIGNAL_END_OF_BOOT:
-        if (endOfBoot) return -LvbsError.EPERM;
+        if (endOfBoot) return -Errno.EPERM;
         endOfBoot = true;
         return 0;
       case LvbsFunction.PROTECT_MEMORY:
@@ -176,7 +176,7 @@ export function createSecureKernel(
       case LvbsFunction.PATCH_TEXT:
         return patches.patch(vtl1, first);
       default:
-        return -LvbsError.ENOSYS;
+        return -Errno.ENOSYS;
     }
   }
 

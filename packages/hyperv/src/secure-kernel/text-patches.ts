@@ -1,9 +1,5 @@
-import {
-  decodeLvbsTextPatch,
-  LVBS_TEXT_PATCH_SIZE,
-  LvbsError,
-  type LvbsTextPatch,
-} from '@heki/hypercall/hyperv';
+import { Errno } from '@heki/hypercall/errno';
+import { decodeLvbsTextPatch, LVBS_TEXT_PATCH_SIZE, type LvbsTextPatch } from '@heki/hypercall/hyperv';
 import { type Gpa, readBytes, writeBytes } from '@heki/physical-memory';
 import type { LvbsDefectSwitches } from '../defects/lvbs-defects.ts';
 import type { Vtl1 } from './vtl1-port.ts';
@@ -65,15 +61,15 @@ export function createTextPatches(defects: LvbsDefectSwitches): TextPatches {
   function allows(vtl1: Vtl1, { pa, bytes }: LvbsTextPatch): { patch: LvbsTextPatch; from: number } | number {
     const whole = sites.get(pa);
     if (whole !== undefined && bytes.length === 1) {
-      return leavesVariant(vtl1, whole, bytes) ? { patch: whole, from: 0 } : -LvbsError.EACCES;
+      return leavesVariant(vtl1, whole, bytes) ? { patch: whole, from: 0 } : -Errno.EACCES;
     }
     for (const site of candidates(pa)) {
       if (addressOfByte(site, 1) !== pa || bytes.length !== site.bytes.length - 1) continue;
-      if (!variantsOf(site).some((variant) => isEqual(bytes, variant.subarray(1)))) return -LvbsError.EACCES;
+      if (!variantsOf(site).some((variant) => isEqual(bytes, variant.subarray(1)))) return -Errno.EACCES;
       // The tail changes only under a breakpoint, or a processor could run half of each.
-      return byteAt(vtl1, site, 0) === BREAKPOINT ? { patch: site, from: 1 } : -LvbsError.EINVAL;
+      return byteAt(vtl1, site, 0) === BREAKPOINT ? { patch: site, from: 1 } : -Errno.EINVAL;
     }
-    return -LvbsError.ENOENT;
+    return -Errno.ENOENT;
   }
 
   /** Whether a head may be stored: a breakpoint, or that of the variant whose tail is there. With B-L5 that of any variant. */
@@ -118,17 +114,17 @@ export function createTextPatches(defects: LvbsDefectSwitches): TextPatches {
       }
     },
     patch(vtl1, request) {
-      if (request % 8n !== 0n || request >= 1n << 52n) return -LvbsError.EINVAL;
+      if (request % 8n !== 0n || request >= 1n << 52n) return -Errno.EINVAL;
       const raw = new Uint8Array(LVBS_TEXT_PATCH_SIZE);
       // Read once: what is checked is what is stored.
-      if (readBytes(vtl1.memory, Number(request) as Gpa, raw) < raw.length) return -LvbsError.EFAULT;
+      if (readBytes(vtl1.memory, Number(request) as Gpa, raw) < raw.length) return -Errno.EFAULT;
       const decoded = decodeLvbsTextPatch(raw);
-      if (!decoded.ok) return -LvbsError.EINVAL;
+      if (!decoded.ok) return -Errno.EINVAL;
       const allowed = allows(vtl1, decoded.message);
       if (typeof allowed === 'number') return allowed;
       for (const [i, byte] of decoded.message.bytes.entries()) {
         const at = addressOfByte(allowed.patch, allowed.from + i) as Gpa;
-        if (writeBytes(vtl1.memory, at, Uint8Array.of(byte)) < 1) return -LvbsError.EFAULT;
+        if (writeBytes(vtl1.memory, at, Uint8Array.of(byte)) < 1) return -Errno.EFAULT;
       }
       return 0;
     },

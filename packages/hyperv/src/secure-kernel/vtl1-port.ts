@@ -9,7 +9,7 @@ import {
 } from '@heki/hypercall/hyperv';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { HypervEvent } from '../event.ts';
-import { type Answer, answerHypercall } from '../hypercall/handle-hypercall.ts';
+import { type Answer, answerVtl1 } from '../hypercall/handle-hypercall.ts';
 import type { Partition, VirtualProcessor } from '../partition/partition.ts';
 
 /** What the code in VTL1 has: the guest's memory, and hypercalls as bytes. */
@@ -37,7 +37,7 @@ export interface Vtl1 {
 /** VTL1's port on a processor, or without one for requests of the owner. */
 export function createVtl1Port(partition: Partition, processor?: VirtualProcessor): Vtl1 {
   const hypercall = (control: bigint, input: Uint8Array): Answer =>
-    answerHypercall(partition, processor, 1, control, input);
+    answerVtl1(partition, processor, control, input);
   return {
     vp: processor?.vcpu.id ?? 0,
     processors: partition.processors.length,

@@ -1,4 +1,4 @@
-import { Errno } from '../host/errno.ts';
+import { Errno } from '@heki/hypercall/errno';
 import type { VmState } from '../vm-state.ts';
 import { setMemoryAttributes } from './set-attributes.ts';
 

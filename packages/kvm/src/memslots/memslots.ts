@@ -1,6 +1,6 @@
+import { Errno } from '@heki/hypercall/errno';
 import { FRAME_END, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
-import { Errno } from '../host/errno.ts';
 import { type Memslot, MemslotFlag } from './memslot.ts';
 
 /** Slots that user space may have: KVM_USER_MEM_SLOTS. */

@@ -1,6 +1,6 @@
+import { Errno } from '@heki/hypercall/errno';
 import { type GuestMemoryRegion, HypervisorError } from '@heki/hypervisor';
 import { addressOf, type Gfn } from '@heki/physical-memory';
-import { Errno } from '../host/errno.ts';
 import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
 import type { VmState } from '../vm-state.ts';
 import { MemslotFlag } from './memslot.ts';

@@ -1,5 +1,5 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn } from '@heki/physical-memory';
-import { Errno } from '../host/errno.ts';
 import { USER_MEM_SLOTS } from '../memslots/memslots.ts';
 import type { VmState } from '../vm-state.ts';
 import { rewriteLeaves } from './rewrite-leaves.ts';

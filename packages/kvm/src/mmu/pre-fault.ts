@@ -1,5 +1,5 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn } from '@heki/physical-memory';
-import { Errno } from '../host/errno.ts';
 import type { VmState } from '../vm-state.ts';
 import { FRAMES_PER_LEVEL } from './large-pages.ts';
 import { installLeaf, planLeaf } from './map-fault.ts';

@@ -31,13 +31,13 @@ export function createSecondLevelTables(host: Host, options: ResolvedOptions): S
   throw new HypervisorError(`processor ${options.processor.name} has no second level`);
 }
 
-function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelTables {
+function eptTables(host: Host, processor: CpuProfile, mbec: boolean): SecondLevelTables {
   const { memory, frames } = host;
-  const accessedDirty = profile.ept?.accessedDirty === true;
+  const accessedDirty = processor.ept?.accessedDirty === true;
   const editor = createEptEditor({
     memory,
     frames,
-    profile,
+    processor,
     modeBasedExecute: mbec,
     // shadow_nonpresent_value keeps suppress-#VE, and so do the entries above the leaves.
     table: { low: EPT_RIGHTS | SPTE_MMU_PRESENT, high: 0 },
@@ -50,33 +50,33 @@ function eptTables(host: Host, profile: CpuProfile, mbec: boolean): SecondLevelT
   return {
     editor,
     format: eptSpteFormat(mbec, accessedDirty),
-    largestLeaf: profile.ept?.twoMegabytePages !== true ? 1 : profile.ept.gigabytePages ? 3 : 2,
+    largestLeaf: processor.ept?.twoMegabytePages !== true ? 1 : processor.ept.gigabytePages ? 3 : 2,
     root: editor.root,
     deniesExecution: mbec,
-    view: () => createEpt({ memory, eptp, profile, controls: { modeBasedExecute: mbec } }),
-    nestedView: () => createEpt({ memory, eptp, profile }),
+    view: () => createEpt({ memory, eptp, processor, controls: { modeBasedExecute: mbec } }),
+    nestedView: () => createEpt({ memory, eptp, processor }),
   };
 }
 
 function nptTables(host: Host, options: ResolvedOptions): SecondLevelTables {
   const { memory, frames } = host;
-  const { processor: profile, defects } = options;
+  const { processor, defects } = options;
   const gmet = options.gmet && !defects['B-H17'];
   const mbecParameter = options.mbecParameter && defects['B-H17'];
   const editor = createNptEditor({
     memory,
     frames,
-    profile,
+    processor,
     table: { low: SPTE_MMU_PRESENT | EntryLow.A, high: 0 },
   });
   return {
     editor,
     format: nptSpteFormat({ gmet, mbecParameter }),
-    largestLeaf: profile.gigabytePages ? 3 : 2,
+    largestLeaf: processor.gigabytePages ? 3 : 2,
     root: editor.root,
     // Under B-H17 KVM believes that it can.
     deniesExecution: gmet || mbecParameter,
-    view: () => createNpt({ memory, root: editor.root, profile, controls: { gmet } }),
-    nestedView: () => createNpt({ memory, root: editor.root, profile, controls: { gmet } }),
+    view: () => createNpt({ memory, root: editor.root, processor, controls: { gmet } }),
+    nestedView: () => createNpt({ memory, root: editor.root, processor, controls: { gmet } }),
   };
 }

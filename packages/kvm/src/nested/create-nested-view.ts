@@ -13,14 +13,15 @@ import { NestedView } from './nested-view.ts';
  * @throws {HypervisorError} when nCR3 is no page-aligned physical address
  */
 export function createNestedView(vm: VmState, pointer: bigint): NestedView {
-  const profile = vm.options.processor;
+  const processor = vm.options.processor;
   const memory = vm.memory as PhysicalMemory as PhysicalMemory<Pfn>;
   const lower = vm.tables.nestedView();
-  if (profile.ept !== undefined) return new NestedView(createEpt({ memory, eptp: pointer, profile }), lower);
-  if (pointer < 0n || pointer % 4096n !== 0n || pointer >> BigInt(profile.maxPhysicalAddressBits) !== 0n) {
+  if (processor.ept !== undefined)
+    return new NestedView(createEpt({ memory, eptp: pointer, processor }), lower);
+  if (pointer < 0n || pointer % 4096n !== 0n || pointer >> BigInt(processor.maxPhysicalAddressBits) !== 0n) {
     throw new HypervisorError(
-      `nCR3 0x${pointer.toString(16)}: expected a page-aligned address below 2^${profile.maxPhysicalAddressBits}`,
+      `nCR3 0x${pointer.toString(16)}: expected a page-aligned address below 2^${processor.maxPhysicalAddressBits}`,
     );
   }
-  return new NestedView(createNpt({ memory, root: Number(pointer >> 12n) as Pfn, profile }), lower);
+  return new NestedView(createNpt({ memory, root: Number(pointer >> 12n) as Pfn, processor }), lower);
 }

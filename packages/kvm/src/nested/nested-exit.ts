@@ -26,7 +26,7 @@ function belongsToL1({ view, controls }: NestedGuest, vcpu: Vcpu, exit: VmExit):
       return view.reflected;
     case 'mov-to-cr':
       if (exit.cr === 3) return controls.cr3LoadExiting;
-      return vcpu.profile.vendor === 'amd'
+      return vcpu.processor.vendor === 'amd'
         ? interceptsWrite(controls, exit.cr)
         : changesOwned(controls, exit.cr, exit.value);
     case 'rdmsr':

@@ -36,7 +36,7 @@ export function enterNested(
 ): boolean {
   const { cr0, cr3, cr4, efer } = vm.nested.get(vcpu)?.host ?? vcpu.registers;
   const loaded = { cr0: host.cr0 ?? cr0, cr3, cr4: host.cr4 ?? cr4, efer };
-  if (!isHostState(loaded, vcpu.profile)) return false;
+  if (!isHostState(loaded, vcpu.processor)) return false;
   if (!vm.defects['B-NESTED']) {
     const unpins = (vm.pins.cr0 & ~loaded.cr0) !== 0n || (vm.pins.cr4 & ~loaded.cr4) !== 0n;
     if (isProtected(vm) || unpins) return false;
@@ -47,13 +47,13 @@ export function enterNested(
 }
 
 /** nested_vmx_check_host_state(): control registers that the processor can have in 64-bit mode. */
-export function isHostState(host: HostRegisters, profile: CpuProfile): boolean {
+export function isHostState(host: HostRegisters, processor: CpuProfile): boolean {
   const paging = { ...pagingRegisters(), ...host };
   return (
     (host.cr0 & CR0.PG) !== 0n &&
     (host.efer & EFER.LMA) !== 0n &&
     writeCr0(paging, host.cr0).kind === 'ok' &&
-    writeCr4(paging, host.cr4, profile).kind === 'ok'
+    writeCr4(paging, host.cr4, processor).kind === 'ok'
   );
 }
 
@@ -72,7 +72,7 @@ function setIntercepts(vm: VmState, vcpu: Vcpu, wanted: NestedControls): void {
   controls.descriptorTableExiting = wanted.descriptorTableExiting;
   controls.readExitingMsrs = wanted.readExitingMsrs;
   controls.writeExitingMsrs = wanted.writeExitingMsrs;
-  controls.hypercallExiting = vcpu.profile.vendor === 'intel' || wanted.hypercallExiting;
+  controls.hypercallExiting = vcpu.processor.vendor === 'intel' || wanted.hypercallExiting;
   updateCrMasks(vm, vcpu);
 }
 

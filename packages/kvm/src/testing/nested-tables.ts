@@ -34,14 +34,14 @@ export function tablesOfL1({ ram, cpu }: Pick<TestGuest<VirtualMachine>, 'ram' |
     memory: guestView(ram, 0x10_0000 as Pfn) as PhysicalMemory as PhysicalMemory<Pfn>,
     tables: [0x3000, 0x3100],
     frames: 0x4000,
-    nested: cpu.profile.vendor === 'amd',
+    nested: cpu.processor.vendor === 'amd',
   });
 }
 
 /** The same for the kit's guest, behind the lists that its requests write. */
 export function tablesInKit(
   { memory, backing, scratch }: Pick<GuestPlaces<KvmVirtualMachine>, 'memory' | 'backing' | 'scratch'>,
-  { profile }: Vcpu,
+  { processor }: Vcpu,
 ): bigint {
   return identityTables({
     memory: {
@@ -50,6 +50,6 @@ export function tablesInKit(
     },
     tables: [scratch + 32, scratch + 64],
     frames: 0x8_0000,
-    nested: profile.vendor === 'amd',
+    nested: processor.vendor === 'amd',
   });
 }

@@ -1,5 +1,6 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { FrameRange, Gfn, MemoryMap } from '@heki/physical-memory';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 
 /** What memory is taken from before there is a page allocator (mm/memblock.c). */
 export interface BootAllocator {

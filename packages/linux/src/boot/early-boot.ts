@@ -1,8 +1,9 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { CR0, CR4, type EditResult, EFER, entryBits } from '@heki/x86';
 import { completed, createVcpuMemory } from '../mm/vcpu-memory.ts';
 import { PAGE_KERNEL } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import type { SmpState } from '../smp/smp-state.ts';
 
 /** Of the first mapping of the image: everything may be written and executed. */
@@ -43,7 +44,7 @@ export function startup64(kernel: SmpState): void {
     cr0: CR0.PE | CR0.PG | CR0.ET,
   });
   const { rip } = vcpu.registers;
-  const { profile: cpu } = vcpu;
+  const { processor: cpu } = vcpu;
   const always = CR4.PSE | CR4.PAE | CR4.PGE | CR4.OSFXSR | CR4.OSXMMEXCPT | la57;
   const cr4 = always | (CR4_IF_SUPPORTED & cpu.cr4);
   completed(vcpu.wrmsr(MSR_EFER, EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE), 'instruction', rip);
@@ -72,7 +73,7 @@ export function reserveRealMode(kernel: SmpState): void {
  */
 export function initMemMapping(kernel: SmpState): void {
   const { layout, tables, memoryMap, vcpu } = kernel;
-  const largest = vcpu.profile.gigabytePages ? 3 : 2;
+  const largest = vcpu.processor.gigabytePages ? 3 : 2;
   const map = (start: Gfn, end: Gfn): void => {
     const at = (layout.directMap + start) as VirtualFrame;
     mapped(tables.map(at, end - start, start, PAGE_KERNEL, largest));

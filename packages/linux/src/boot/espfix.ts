@@ -1,9 +1,10 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { entryFrame, framesOfLevel, type Level } from '@heki/x86';
 import { ESPFIX } from '../layout/layout.ts';
 import type { MmState } from '../mm/mm-state.ts';
 import { PAGE_KERNEL_RO } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import { createRandom } from '../random.ts';
 import { mapped } from './early-boot.ts';
 

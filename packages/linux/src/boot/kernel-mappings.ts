@@ -1,8 +1,9 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { CPU_ENTRY_AREA, FIXMAP } from '../layout/layout.ts';
 import { setMemoryRo } from '../mm/set-memory.ts';
 import { PAGE_KERNEL, PAGE_KERNEL_RO, PAGE_KERNEL_UC, vmalloc, vmap } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import type { TextState } from '../text/text-state.ts';
 import { mapped } from './early-boot.ts';
 

@@ -1,7 +1,8 @@
+import { Errno } from '@heki/hypercall/errno';
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import type { VmArea } from '../mm/vm-area.ts';
 import { vfree } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
 import { textPoke } from '../text/text-poke.ts';
 import type { TextState } from '../text/text-state.ts';

@@ -1,7 +1,8 @@
+import { Errno } from '@heki/hypercall/errno';
 import { type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import { upperHalfStart } from '@heki/x86';
 import type { MmState } from '../mm/mm-state.ts';
-import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+import { attempt, fail, KernelStop } from '../outcome.ts';
 import type { FaultState } from './fault-state.ts';
 
 /** Runs `body`, each of whose accesses has an entry in the exception table. */

@@ -1,7 +1,8 @@
+import { Errno } from '@heki/hypercall/errno';
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import type { VmArea } from '../mm/vm-area.ts';
 import { vfree } from '../mm/vmalloc.ts';
-import { Errno, fail, KernelStop } from '../outcome.ts';
+import { fail, KernelStop } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
 import { callTo, NOP5 } from '../text/instructions.ts';
 import { textPokeBatch } from '../text/text-poke-batch.ts';

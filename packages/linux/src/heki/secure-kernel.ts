@@ -1,10 +1,11 @@
 import type { HekiSection, HekiSectionKind, HekiTextPatch } from '@heki/guest';
+import { Errno } from '@heki/hypercall/errno';
 import { addressOf, type Gfn, PAGE_SIZE, virtualFrameOf } from '@heki/physical-memory';
 import { mappedFrames } from '../mm/mapped-frames.ts';
 import type { MmState } from '../mm/mm-state.ts';
 import type { VmArea } from '../mm/vm-area.ts';
 import type { ModuleMemory } from '../modules/module-image.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import { staticKeyPatches } from '../static-branches/site-patches.ts';
 import type { TextPatch } from '../text/text-patch.ts';
 

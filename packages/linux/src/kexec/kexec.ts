@@ -1,3 +1,4 @@
+import { Errno } from '@heki/hypercall/errno';
 import {
   addressOf,
   type Gfn,
@@ -10,7 +11,7 @@ import { validateKexec } from '../heki/secure-kernel.ts';
 import { directAddress } from '../layout/layout.ts';
 import { setMemoryRox } from '../mm/set-memory.ts';
 import { completed } from '../mm/vcpu-memory.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import type { SmpState } from '../smp/smp-state.ts';
 
 /** Entries of the identity mapping's tables, and its leaf: present, writable, accessed; nothing forbids execution. */

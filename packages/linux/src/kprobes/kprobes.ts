@@ -1,8 +1,9 @@
+import { Errno } from '@heki/hypercall/errno';
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import type { FaultState } from '../faults/fault-state.ts';
 import { copyFromKernelNofault } from '../faults/nofault.ts';
 import type { VmArea } from '../mm/vm-area.ts';
-import { Errno, fail, KernelStop } from '../outcome.ts';
+import { fail, KernelStop } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
 import { jumpTo } from '../text/instructions.ts';
 import { textPoke } from '../text/text-poke.ts';

@@ -1,10 +1,11 @@
 import type { VirtualRange } from '@heki/guest';
+import { Errno } from '@heki/hypercall/errno';
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { hekiMap } from '../heki/heki-hooks.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 import { MappingChange } from '../mm/mapping-change.ts';
 import { PAGE_KERNEL } from '../mm/vmalloc.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import type { AddedSection, HotplugState } from './hotplug-state.ts';
 
 /** Frames of a section (SECTION_SIZE_BITS 27): memory comes and goes in these. */
@@ -93,7 +94,7 @@ function mapSection(
   const { pageArray, direct } = mappingsOf(layout, range.start);
   return tables.edit(() => {
     const array = tables.map(pageArray.start, SECTION_MAP, map, PAGE_KERNEL, 2);
-    const largest = vcpu.profile.gigabytePages ? 3 : 2;
+    const largest = vcpu.processor.gigabytePages ? 3 : 2;
     return array.why ?? tables.map(direct.start, SECTION_FRAMES, range.start, PAGE_KERNEL, largest).why;
   });
 }

@@ -1,5 +1,6 @@
+import { Errno } from '@heki/hypercall/errno';
 import { type Gfn, hex, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import { isNone, storedFrame } from './leaf-entry.ts';
 import type { MmState } from './mm-state.ts';
 

@@ -1,7 +1,8 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { hex } from '@heki/physical-memory';
 import { EntryHigh, EntryLow, framesOfLevel } from '@heki/x86';
-import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+import { attempt, fail, KernelStop } from '../outcome.ts';
 import { type AttributeChange, applied } from './attribute-change.ts';
 import type { ChangedLeaf, LeafTransition } from './leaf-changes.ts';
 import { isNone, plainLeaf, storedFrame, storedLeaf, withPresenceBits } from './leaf-entry.ts';

@@ -183,7 +183,7 @@ function flushRange(vcpu: Vcpu, { start, end }: StaleRange): void {
 /** `native_flush_tlb_global`: global pages too, by INVPCID, or by switching them off and on. */
 function flushAll(vcpu: Vcpu): void {
   const { cr4, rip } = vcpu.registers;
-  if ((vcpu.profile.cr4 & CR4.PCIDE) !== 0n) {
+  if ((vcpu.processor.cr4 & CR4.PCIDE) !== 0n) {
     completed(vcpu.invpcid(2, 0, rip), 'instruction', rip);
     return;
   }

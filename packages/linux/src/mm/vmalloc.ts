@@ -1,9 +1,10 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Gfn, U64, VirtualFrame } from '@heki/physical-memory';
 import { entryBits, type LeafLevel } from '@heki/x86';
 import { hekiMap } from '../heki/heki-hooks.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 import { createVirtualSpace, type VirtualSpace } from '../layout/virtual-space.ts';
-import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+import { attempt, fail, KernelStop } from '../outcome.ts';
 import { MappingChange } from './mapping-change.ts';
 import type { MmState } from './mm-state.ts';
 import { setDirectMapDefault, setDirectMapInvalid } from './set-memory.ts';

@@ -1,3 +1,4 @@
+import { Errno } from '@heki/hypercall/errno';
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { type FtraceState, forgetFtraceSites } from '../ftrace/ftrace.ts';
 import { freeModuleInit, unloadValidated, validateModule } from '../heki/secure-kernel.ts';
@@ -5,7 +6,7 @@ import { forgetKprobes, type KprobesState } from '../kprobes/kprobes.ts';
 import { setMemoryNx, setMemoryRo, setMemoryX } from '../mm/set-memory.ts';
 import type { VmArea } from '../mm/vm-area.ts';
 import { moduleAlloc, vfree } from '../mm/vmalloc.ts';
-import { Errno, fail, KernelStop } from '../outcome.ts';
+import { fail, KernelStop } from '../outcome.ts';
 import { staticCallPatches, staticKeyPatches } from '../static-branches/site-patches.ts';
 import { setStaticKey, updateStaticCall } from '../static-branches/static-branches.ts';
 import { JUMP_LENGTH, NOP5 } from '../text/instructions.ts';

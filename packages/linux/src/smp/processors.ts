@@ -1,6 +1,7 @@
+import { Errno } from '@heki/hypercall/errno';
 import type { Vcpu } from '@heki/vcpu';
 import { createVcpuMemory } from '../mm/vcpu-memory.ts';
-import { Errno, fail, KernelStop } from '../outcome.ts';
+import { fail, KernelStop } from '../outcome.ts';
 import type { SmpState } from './smp-state.ts';
 import { startProcessor } from './start-processor.ts';
 

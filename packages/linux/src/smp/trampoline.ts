@@ -1,6 +1,7 @@
+import { Errno } from '@heki/hypercall/errno';
 import { type Gfn, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { directAddress } from '../layout/layout.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import type { SmpState } from './smp-state.ts';
 
 /** What stands in for the trampoline's code: no-ops. Which page may be executed is what matters. */

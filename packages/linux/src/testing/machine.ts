@@ -41,7 +41,7 @@ export function createBareMachine(memoryMap: MemoryMap<Gfn>, setup: VcpuSetup = 
   const frames = memoryMap.ramEnd;
   const host = createMountedMemory<Pfn>({ mounts: [{ start: pfn(0), frames, memory, from: gfn(0) }] });
   let count = 0;
-  const addVcpu = (): Vcpu => createVcpu({ id: count++, memory: host, profile: INTEL_VT_RP, ...setup });
+  const addVcpu = (): Vcpu => createVcpu({ id: count++, memory: host, processor: INTEL_VT_RP, ...setup });
   return { memory, vcpu: addVcpu(), addVcpu };
 }
 

@@ -14,7 +14,7 @@ import { INTEL_VT_RP } from '@heki/x86';
 // A PC with 128 MiB, and a processor without any hypervisor: a guest frame is the host frame of the same number.
 const memory = createRam<Gfn>({ ranges: [{ start: gfn(0), end: gfn(0x8000) }] });
 const host = createMountedMemory<Pfn>({ mounts: [{ start: pfn(0), frames: 0x8000, memory, from: gfn(0) }] });
-const vcpu = createVcpu({ id: 0, memory: host, profile: INTEL_VT_RP });
+const vcpu = createVcpu({ id: 0, memory: host, processor: INTEL_VT_RP });
 
 const kernel = createLinuxKernel({
   vcpu,

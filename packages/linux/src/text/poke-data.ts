@@ -1,7 +1,8 @@
+import { Errno } from '@heki/hypercall/errno';
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf, virtualFrameOf } from '@heki/physical-memory';
 import { mappedFrames } from '../mm/mapped-frames.ts';
 import { completed } from '../mm/vcpu-memory.ts';
-import { Errno, fail } from '../outcome.ts';
+import { fail } from '../outcome.ts';
 import { mapAlias, onTemporaryMm, unmapAlias } from './text-poke.ts';
 import type { TextState } from './text-state.ts';
 

@@ -1,3 +1,4 @@
+import { Errno } from '@heki/hypercall/errno';
 import {
   type Gfn,
   hex,
@@ -16,7 +17,7 @@ import { leafOf } from '../mm/leaf-entry.ts';
 import { mappedFrames } from '../mm/mapped-frames.ts';
 import { PageTables } from '../mm/page-tables.ts';
 import { completed } from '../mm/vcpu-memory.ts';
-import { attempt, Errno, fail, KernelStop } from '../outcome.ts';
+import { attempt, fail, KernelStop } from '../outcome.ts';
 import { createRandom } from '../random.ts';
 import type { TemporaryMm, TextState } from './text-state.ts';
 

@@ -108,15 +108,15 @@ const RULES = { 0: writeCr0, 3: writeCr3, 4: writeCr4 } as const;
  * them, which is as it found them. `undefined` when they have nothing against it.
  */
 function brokenRule({ vcpu, memory }: Witness, deed: Deed, exception: Exception): BrokenRule | undefined {
-  const { registers, profile } = vcpu;
+  const { registers, processor } = vcpu;
   if (deed.kind === 'write-cr') {
-    const write = RULES[deed.cr](registers, deed.value, profile);
+    const write = RULES[deed.cr](registers, deed.value, processor);
     return write.kind === 'ok' ? undefined : { rule: undefined, text: write.reason };
   }
   if (deed.kind !== 'access' || isElsewhere(exception, deed.va)) return undefined;
-  const { outcome } = translate(registers, memory, deed.va, deed.access, profile);
+  const { outcome } = translate(registers, memory, deed.va, deed.access, processor);
   if (outcome.kind === 'general-protection') return { rule: undefined, text: ADDRESS_RULES[outcome.reason] };
-  return outcome.kind === 'page-fault' ? outcome.denials[0] : undefined;
+  return outcome.kind === 'page-fault' ? outcome.causes[0] : undefined;
 }
 
 const ADDRESS_RULES = {

@@ -127,7 +127,7 @@ export function createAttacker(
       const cr4 = this.readCr(4).value;
       if (root === undefined || cr4 === undefined || directMap === undefined) return undefined;
       const entries: FoundEntry[] = [];
-      let table = BigInt(cr3Root(root, vcpu.profile));
+      let table = BigInt(cr3Root(root, vcpu.processor));
       for (let level = (cr4 & CR4.LA57) !== 0n ? 5 : 4; level >= 1; level--) {
         const index = entryIndex(virtualFrameOf(va), level);
         // What an attacker reads may be no table: the sum wraps, as in his registers.
@@ -139,7 +139,7 @@ export function createAttacker(
         if ((low & EntryLow.P) === 0) return undefined;
         entries.push({ level: level as Level, address, value });
         if (isLeaf(low, level as Level)) break;
-        table = BigInt(addressOf(entryFrame(low, high, addressHigh(vcpu.profile.encryptionBit))));
+        table = BigInt(addressOf(entryFrame(low, high, addressHigh(vcpu.processor.encryptionBit))));
       }
       return entries;
     },
@@ -150,7 +150,7 @@ export function createAttacker(
       const first = entryFrame(
         Number(leaf.value & 0xffff_ffffn),
         high,
-        addressHigh(vcpu.profile.encryptionBit),
+        addressHigh(vcpu.processor.encryptionBit),
       );
       const frames = 512 ** (leaf.level - 1);
       return (first - (first % frames) + (virtualFrameOf(va) % frames)) as Gfn;

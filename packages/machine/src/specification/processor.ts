@@ -48,8 +48,8 @@ export function processorName(cpu: string | ProcessorChanges): string {
 }
 
 function profileNamed(name: string): CpuProfile {
-  const profile = CPU_PROFILES.find((one) => one.name === name);
-  if (profile !== undefined) return profile;
+  const processor = CPU_PROFILES.find((one) => one.name === name);
+  if (processor !== undefined) return processor;
   const names = CPU_PROFILES.map((one) => one.name);
   throw new MachineError(`cpu ${name}: expected one of ${names.join(', ')}`, ['cpu']);
 }

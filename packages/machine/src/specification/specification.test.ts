@@ -40,10 +40,10 @@ describe('a specification', () => {
 });
 
 describe('a processor', () => {
-  test.each(CPU_PROFILES.map((profile) => [profile.name, profile] as const))(
+  test.each(CPU_PROFILES.map((processor) => [processor.name, processor] as const))(
     'is named %s',
-    (name, profile) => {
-      expect(processorOf(name)).toBe(profile);
+    (name, processor) => {
+      expect(processorOf(name)).toBe(processor);
     },
   );
 

@@ -135,7 +135,7 @@ export function tinyHypervisor(): Hypervisor<TinyMachine, BackendEvent> {
             ...setup,
             id: vcpus.length,
             memory: host.memory,
-            profile: INTEL_VT_RP,
+            processor: INTEL_VT_RP,
             secondLevel,
             onExit,
           });

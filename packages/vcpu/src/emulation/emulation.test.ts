@@ -187,13 +187,13 @@ describe('an instruction that the hypervisor carries out', () => {
 });
 
 test('VMCALL and VMMCALL: the one that the processor has exits, the other one is undefined', () => {
-  for (const [profile, own, other] of [
+  for (const [processor, own, other] of [
     [undefined, 'vmcall', 'vmmcall'],
     [AMD_ZEN4, 'vmmcall', 'vmcall'],
   ] as const) {
     const exits: string[] = [];
     const { cpu } = machine({
-      ...(profile === undefined ? {} : { profile }),
+      ...(processor === undefined ? {} : { processor }),
       onExit: (_cpu, { reason }) => {
         exits.push(reason);
         return { kind: 'skip' };
@@ -203,6 +203,10 @@ test('VMCALL and VMMCALL: the one that the processor has exits, the other one is
     expect(cpu.vmcall(own)).toMatchObject(done);
     expect(cpu.vmcall(other)).toMatchObject({ kind: 'exception', vector: 6 });
     cpu.vmx('vmread');
-    expect(exits).toEqual(['hypercall', 'hypercall', ...(profile === undefined ? ['vmx-instruction'] : [])]);
+    expect(exits).toEqual([
+      'hypercall',
+      'hypercall',
+      ...(processor === undefined ? ['vmx-instruction'] : []),
+    ]);
   }
 });

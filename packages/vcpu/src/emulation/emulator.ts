@@ -17,7 +17,7 @@ import { linear } from '../translation/mmu.ts';
 /** The processor whose instruction is carried out. */
 interface EmulatedCpu {
   readonly id: number;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly registers: RegisterFile;
   readonly trap: Trap;
   readonly onEvent: ((event: VcpuEvent) => void) | undefined;
@@ -49,7 +49,7 @@ export class Emulator {
     this.#memory = memory;
     this.refusal = memory.failure;
     this.#walker = createPageWalker({
-      profile: cpu.profile,
+      processor: cpu.processor,
       registers: cpu.registers.paging,
       memory: {
         page: (gfn: Gfn) => memory.memory.page(gfn),

@@ -180,7 +180,7 @@ test('MSRs take what the processor lets them take', () => {
   expect(cpu.rdmsr(0x6e1)).toEqual({ kind: 'done', value: 0x5555_5554n });
   expect(cpu.wrmsr(0x6e1, 1n << 32n)).toEqual(GP);
   expect(cpu.rdmsr(0x1234_5678)).toEqual(GP);
-  const older = machine({ profile: INTEL_SKYLAKE }).cpu;
+  const older = machine({ processor: INTEL_SKYLAKE }).cpu;
   expect(older.wrmsr(0x6e1, 0n)).toEqual(GP);
   expect(older.rdmsr(0x6e1)).toEqual(GP);
   // 57 significant bits need a processor with 5-level paging, whatever CR4 says.

@@ -87,7 +87,7 @@ export function takeTable(
   base: VirtualAddress,
   limit: number,
 ): Attempt {
-  if (!fitsRegister(base, cpu.profile)) return cpu.protectionFault();
+  if (!fitsRegister(base, cpu.processor)) return cpu.protectionFault();
   cpu.registers[register] = { base, limit };
   return Attempt.DONE;
 }
@@ -133,7 +133,7 @@ function checkSelector(cpu: Processor, register: 'ldtr' | 'tr', selector: number
     return trap.raise(Vector.GP, errorCode);
   }
   if ((access & PRESENT) === 0) return trap.raise(Vector.NP, errorCode);
-  if (!fitsRegister(baseOf(view), cpu.profile)) return trap.raise(Vector.GP, errorCode);
+  if (!fitsRegister(baseOf(view), cpu.processor)) return trap.raise(Vector.GP, errorCode);
   // An implicit supervisor write to the GDT.
   return register === 'tr' ? cpu.setSystemBits((at + 5n) as VirtualAddress, BUSY) : Attempt.DONE;
 }

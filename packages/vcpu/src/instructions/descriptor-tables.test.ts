@@ -21,8 +21,8 @@ function descriptor(access: number, base = 0n): readonly [low: bigint, high: big
   return [low, base >> 32n];
 }
 
-function withGdt(profile: CpuProfile = INTEL_VT_RP) {
-  const made = machine({ profile });
+function withGdt(processor: CpuProfile = INTEL_VT_RP) {
+  const made = machine({ processor });
   const { cpu, tables } = made;
   tables.map(GDT, 220, RW);
   const put = (selector: number, [low, high]: readonly [bigint, bigint]): void => {
@@ -81,8 +81,8 @@ test('the base in a descriptor must be an address of the processor, and the uppe
     [0x89, (cpu: Vcpu) => cpu.ltr(TSS)],
     [0x82, (cpu: Vcpu) => cpu.lldt(TSS)],
   ] as const) {
-    const outcome = (base: bigint, profile: CpuProfile, present = true) => {
-      const { cpu, put } = withGdt(profile);
+    const outcome = (base: bigint, processor: CpuProfile, present = true) => {
+      const { cpu, put } = withGdt(processor);
       put(TSS, descriptor(present ? access : access & 0x7f, base));
       const got = load(cpu);
       // A TSS that is refused is not busy.
@@ -91,10 +91,10 @@ test('the base in a descriptor must be an address of the processor, and the uppe
         expect(byte).toMatchObject({ value: BigInt(present ? access : access & 0x7f) });
       return got;
     };
-    for (const profile of [INTEL_VT_RP, AMD_ZEN4]) {
-      expect(outcome(0xffff_8880_1234_5678n, profile)).toMatchObject(DONE);
-      expect(outcome(WIDE, profile)).toMatchObject(DONE);
-      expect(outcome(NOWHERE, profile)).toMatchObject(gp(TSS));
+    for (const processor of [INTEL_VT_RP, AMD_ZEN4]) {
+      expect(outcome(0xffff_8880_1234_5678n, processor)).toMatchObject(DONE);
+      expect(outcome(WIDE, processor)).toMatchObject(DONE);
+      expect(outcome(NOWHERE, processor)).toMatchObject(gp(TSS));
     }
     expect(outcome(WIDE, INTEL_SKYLAKE)).toMatchObject(gp(TSS));
     // #NP comes first.
@@ -120,8 +120,8 @@ test('LGDT, LIDT and INVPCID take what the processor could translate, not what C
     (cpu: Vcpu, address: bigint) => cpu.wrmsr(0xc000_0082, address),
   ];
   for (const instruction of instructions) {
-    const outcome = (address: bigint, profile: CpuProfile, cr4 = 0n) => {
-      const { cpu } = machine({ profile });
+    const outcome = (address: bigint, processor: CpuProfile, cr4 = 0n) => {
+      const { cpu } = machine({ processor });
       cpu.registers.cr4 |= cr4;
       return instruction(cpu, address);
     };

@@ -82,8 +82,8 @@ export function vmcall(instruction?: HypercallInstruction): SystemOperation<unde
   return system(
     () => instruction ?? 'vmcall',
     LENGTH,
-    ({ controls, trap, profile }) => {
-      const own = profile.vendor === 'amd' ? 'vmmcall' : 'vmcall';
+    ({ controls, trap, processor }) => {
+      const own = processor.vendor === 'amd' ? 'vmmcall' : 'vmcall';
       return controls.hypercallExiting && (instruction ?? own) === own
         ? trap.leave({ reason: 'hypercall' })
         : trap.raise(Vector.UD, 0);
@@ -96,8 +96,8 @@ export function vmx(instruction: VmxInstruction): SystemOperation<undefined> {
   return system(
     () => instruction,
     LENGTH,
-    ({ controls, trap, profile }) =>
-      controls.hypercallExiting && profile.vendor === 'intel'
+    ({ controls, trap, processor }) =>
+      controls.hypercallExiting && processor.vendor === 'intel'
         ? trap.leave({ reason: 'vmx-instruction', instruction })
         : trap.raise(Vector.UD, 0),
   );
@@ -136,12 +136,12 @@ export function invpcid(type: number, pcid: number, va: VirtualAddress): SystemO
     () => `invpcid ${type}, pcid ${pcid}, 0x${va.toString(16)}`,
     INVPCID_LENGTH,
     (cpu) => {
-      const { mmu, registers, profile } = cpu;
-      if ((profile.cr4 & CR4.PCIDE) === 0n) return cpu.trap.raise(Vector.UD, 0);
+      const { mmu, registers, processor } = cpu;
+      if ((processor.cr4 & CR4.PCIDE) === 0n) return cpu.trap.raise(Vector.UD, 0);
       const named = type === 0 || type === 1;
       if (registers.cpl !== 0 || type > 3 || pcid > 0xfff) return cpu.protectionFault();
       if (named && pcid !== 0 && (registers.cr4 & CR4.PCIDE) === 0n) return cpu.protectionFault();
-      if (type === 0 && !fitsRegister(va, profile)) return cpu.protectionFault();
+      if (type === 0 && !fitsRegister(va, processor)) return cpu.protectionFault();
       if (type === 0) mmu.invalidateAddress(Number(va >> 12n) as VirtualFrame, 'invpcid', pcid, false);
       else mmu.invalidatePcid(type === 1 ? pcid : 'all', type === 2);
       return Attempt.DONE;
@@ -155,8 +155,8 @@ export function writeAc(set: boolean): SystemOperation<undefined> {
     () => (set ? 'stac' : 'clac'),
     LENGTH,
     (cpu) => {
-      const { registers, profile } = cpu;
-      if ((profile.cr4 & CR4.SMAP) === 0n || registers.cpl !== 0) return cpu.trap.raise(Vector.UD, 0);
+      const { registers, processor } = cpu;
+      if ((processor.cr4 & CR4.SMAP) === 0n || registers.cpl !== 0) return cpu.trap.raise(Vector.UD, 0);
       registers.rflags = set ? registers.rflags | RFLAGS.AC : registers.rflags & ~RFLAGS.AC;
       return Attempt.DONE;
     },

@@ -11,6 +11,6 @@ export function isCanonicalAddress(value: bigint, levels: PagingLevels): boolean
  * INVPCID. Whether 57 bits count goes by what the processor can do, whatever CR4.LA57 is (SDM 2B WRMSR; for the others Linux since 6.13,
  * max_host_virt_addr_bits(), after trials on hardware).
  */
-export function fitsRegister(value: bigint, profile: CpuProfile): boolean {
-  return isCanonicalAddress(value, (profile.cr4 & CR4.LA57) === 0n ? 4 : 5);
+export function fitsRegister(value: bigint, processor: CpuProfile): boolean {
+  return isCanonicalAddress(value, (processor.cr4 & CR4.LA57) === 0n ? 4 : 5);
 }

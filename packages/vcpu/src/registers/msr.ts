@@ -64,7 +64,7 @@ const LOW_32 = 0xffff_ffffn;
 const MEMORY_TYPES: readonly bigint[] = [0n, 1n, 4n, 5n, 6n, 7n];
 
 /** What the MSR holds after `value` was written to it; `undefined`: #GP(0). */
-function accepted(rule: Rule, value: bigint, profile: CpuProfile): bigint | undefined {
+function accepted(rule: Rule, value: bigint, processor: CpuProfile): bigint | undefined {
   switch (rule) {
     case 'any':
       return value;
@@ -73,7 +73,7 @@ function accepted(rule: Rule, value: bigint, profile: CpuProfile): bigint | unde
     case 'ignore-high':
       return value & LOW_32;
     case 'canonical':
-      return fitsRegister(value, profile) ? value : undefined;
+      return fitsRegister(value, processor) ? value : undefined;
     case 'pat':
       for (let types = value; types !== 0n; types >>= 8n) {
         if (!MEMORY_TYPES.includes(types & 0xffn)) return undefined;
@@ -91,11 +91,11 @@ export class PlainMsrs {
   }
 
   /** `false` when there is no such MSR or it does not take the value: #GP(0). */
-  write(msr: number, value: bigint, profile: CpuProfile): boolean {
+  write(msr: number, value: bigint, processor: CpuProfile): boolean {
     const known = PLAIN.get(msr);
     if (known === undefined) return false;
-    const rule = profile.vendor === 'amd' ? (known.amd ?? known.intel) : known.intel;
-    const kept = accepted(rule, value, profile);
+    const rule = processor.vendor === 'amd' ? (known.amd ?? known.intel) : known.intel;
+    const kept = accepted(rule, value, processor);
     if (kept === undefined) return false;
     this.#values.set(msr, kept);
     return true;

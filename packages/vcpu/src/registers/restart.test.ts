@@ -73,12 +73,12 @@ function all(registers: Registers) {
   return { ...registers, rflags, cpl, cr0, cr3, cr4, efer, pkru, pkrs };
 }
 
-describe.each(CPU_PROFILES)('on $name', (profile) => {
+describe.each(CPU_PROFILES)('on $name', (processor) => {
   test('RESET leaves every register and MSR as after power-up', () => {
-    const { cpu } = running({ profile });
-    const before = machine({ profile, registers: {} }).cpu;
+    const { cpu } = running({ processor });
+    const before = machine({ processor, registers: {} }).cpu;
     cpu.reset();
-    const after = { ...fresh(profile.signature), cr0: CACHES_OFF | CR0.ET, pkru: 0, pkrs: 0 };
+    const after = { ...fresh(processor.signature), cr0: CACHES_OFF | CR0.ET, pkru: 0, pkrs: 0 };
     expect(all(cpu.registers)).toEqual(after);
     expect({ ...all(before.registers), rdx: after.rdx }).toEqual(after);
     for (const [msr, value] of MSRS) {
@@ -90,11 +90,11 @@ describe.each(CPU_PROFILES)('on $name', (profile) => {
   test.each([0n, CR0.CD, CACHES_OFF])(
     'INIT leaves MSRs, keys and CR0.CD and NW (0x%x) as they were',
     (caches) => {
-      const { cpu } = running({ profile });
+      const { cpu } = running({ processor });
       cpu.registers.cr0 = (cpu.registers.cr0 & ~CACHES_OFF) | caches;
       cpu.init();
       const kept = { cr0: caches | CR0.ET, pkru: 0x5555_5554, pkrs: 4 };
-      expect(all(cpu.registers)).toEqual({ ...fresh(profile.signature), ...kept });
+      expect(all(cpu.registers)).toEqual({ ...fresh(processor.signature), ...kept });
       expect(cpu.emulateRdmsr(0xc000_0080)).toBe(0n);
       // The bases of FS and GS are registers of the segments, which are loaded anew.
       for (const [msr, value] of MSRS) {
@@ -126,7 +126,7 @@ test.each(['init', 'reset'] as const)('%s ends what was under way, and empties t
 });
 
 test('AMD keeps 32 bits of what SYSENTER and RDTSCP use, whatever is written above', () => {
-  const { cpu } = machine({ profile: AMD_ZEN4 });
+  const { cpu } = machine({ processor: AMD_ZEN4 });
   const intel = machine().cpu;
   for (const msr of [0x175, 0x176]) {
     for (const value of [0x1234_5678_9abc_def0n, 0xffff_ffff_8110_0000n]) {

@@ -99,7 +99,7 @@ export function machine(options: Partial<VcpuOptions> & { readonly changes?: Par
   const cpu = createVcpu({
     id: 0,
     memory,
-    profile: INTEL_VT_RP,
+    processor: INTEL_VT_RP,
     registers: kernelRegisters(tables.root, changes),
     ...rest,
   });

@@ -26,7 +26,7 @@ const vcpu = (id: number) =>
     memory: createMountedMemory<Pfn>({
       mounts: [{ start: pfn(0), frames: 0x1000, memory: guest, from: gfn(0) }],
     }),
-    profile: INTEL_VT_RP,
+    processor: INTEL_VT_RP,
     registers: {
       cr0: CR0.PG | CR0.WP | CR0.PE,
       cr3: BigInt(kernel.root) << 12n,

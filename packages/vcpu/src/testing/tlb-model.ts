@@ -23,12 +23,12 @@ interface Horizon {
  */
 export class TlbModel {
   readonly #versions: Version[] = [];
-  readonly #profile: CpuProfile;
+  readonly #processor: CpuProfile;
   readonly #horizons = new Map<string, Horizon>();
   readonly #invept = new Map<number, number>();
 
-  constructor(profile: CpuProfile) {
-    this.#profile = profile;
+  constructor(processor: CpuProfile) {
+    this.#processor = processor;
   }
 
   /** Keeps the frames `frames` of memory, and the second level, as they are now. */
@@ -95,7 +95,7 @@ export class TlbModel {
     const { cr0, cr3, cr4, efer, rflags, pkru, pkrs } = registers;
     const state: PagingRegisters = { cr0, cr3, cr4, efer, rflags, pkru, pkrs };
     const mode = registers.cpl === 3 ? 'user' : 'supervisor';
-    const { outcome } = translate(state, version.tables, va, { kind, mode }, this.#profile);
+    const { outcome } = translate(state, version.tables, va, { kind, mode }, this.#processor);
     if (outcome.kind !== 'mapped') return undefined;
     const { user, global } = outcome.rights;
     return { gfn: Math.floor(outcome.gpa / 4096), user, global };

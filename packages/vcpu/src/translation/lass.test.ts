@@ -9,7 +9,7 @@ const CR4_LINUX = CR4.PAE | CR4.PGE | CR4.SMEP | CR4.SMAP;
 
 /** A page in each half of the addresses that everybody may use, as far as tables go. */
 function twoHalves(cr4: bigint) {
-  const { tables, cpu } = machine({ profile: INTEL_DIAMOND_RAPIDS, changes: { cr4 } });
+  const { tables, cpu } = machine({ processor: INTEL_DIAMOND_RAPIDS, changes: { cr4 } });
   tables.map(USER, 200, PTE.P | PTE.W | PTE.U);
   tables.map(KERNEL, 201, PTE.P | PTE.W | PTE.U);
   return cpu;
@@ -40,7 +40,7 @@ test('the kernel reaches the lower half between STAC and CLAC alone, and never f
 
 test('a descriptor table in the lower half cannot be read, whatever RFLAGS.AC is', () => {
   const { tables, cpu } = machine({
-    profile: INTEL_DIAMOND_RAPIDS,
+    processor: INTEL_DIAMOND_RAPIDS,
     changes: { cr4: CR4_LINUX | CR4.LASS, rflags: 2n | RFLAGS.AC, gdtr: { base: USER, limit: 0xff } },
   });
   tables.map(USER, 200, PTE.P | PTE.W);

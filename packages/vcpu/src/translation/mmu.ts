@@ -59,7 +59,7 @@ export type FlushListener = (cause: FlushCause, frame?: VirtualFrame) => void;
 /** What an {@link Mmu} is made from. */
 interface MmuOptions {
   readonly memory: PhysicalMemory<Pfn>;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly registers: RegisterFile;
   readonly controls: Controls;
   readonly trap: Trap;
@@ -69,7 +69,7 @@ interface MmuOptions {
 /** Linear addresses to host frames, for one virtual CPU: its TLB before the page walk. */
 export class Mmu {
   readonly #memory: PhysicalMemory<Pfn>;
-  readonly #profile: CpuProfile;
+  readonly #processor: CpuProfile;
   readonly #registers: RegisterFile;
   readonly #controls: Controls;
   readonly #trap: Trap;
@@ -98,13 +98,13 @@ export class Mmu {
 
   constructor(options: MmuOptions) {
     this.#memory = options.memory;
-    this.#profile = options.profile;
+    this.#processor = options.processor;
     this.#registers = options.registers;
     this.#controls = options.controls;
     this.#trap = options.trap;
     this.#onFlush = options.onFlush;
-    const { memory, profile, registers } = options;
-    this.#plainWalker = createPageWalker({ memory, profile, registers: registers.paging });
+    const { memory, processor, registers } = options;
+    this.#plainWalker = createPageWalker({ memory, processor, registers: registers.paging });
     this.#walker = this.#plainWalker;
   }
 
@@ -125,7 +125,7 @@ export class Mmu {
     const cached = new CachedSecondLevel(secondLevel, root);
     const walker = createPageWalker({
       memory: this.#memory,
-      profile: this.#profile,
+      processor: this.#processor,
       registers: this.#registers.paging,
       secondLevel: cached,
     });

@@ -39,7 +39,7 @@ const registers = new RegisterFile(
 Object.assign(registers, kernelRegisters(tables.root));
 const mmu = new Mmu({
   memory,
-  profile: INTEL_VT_RP,
+  processor: INTEL_VT_RP,
   registers,
   controls: new Controls(defaultControls(), () => {}),
   trap: new Trap(),
@@ -88,7 +88,7 @@ await compare({
   ],
 });
 
-const setup = { id: 0, memory, profile: INTEL_VT_RP, registers: kernelRegisters(tables.root) };
+const setup = { id: 0, memory, processor: INTEL_VT_RP, registers: kernelRegisters(tables.root) };
 const cpu = createVcpu(setup);
 const listening = createVcpu({ ...setup, onEvent: () => {} });
 const addresses = Array.from({ length: PAGES }, (_, i) => (START + BigInt(i * 4096)) as VirtualAddress);

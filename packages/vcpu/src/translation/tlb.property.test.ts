@@ -110,7 +110,7 @@ class World {
       createVcpu({
         id,
         memory: this.memory,
-        profile: INTEL_DIAMOND_RAPIDS,
+        processor: INTEL_DIAMOND_RAPIDS,
         secondLevel: this.secondLevel,
         registers: kernelRegisters(this.tables.root, { cr4: CR4.PAE | CR4.PGE | CR4.PCIDE }),
         onExit: () => ({ kind: 'inject', exception: { vector: 13, errorCode: 0 } }),
@@ -326,7 +326,7 @@ test('page tables of any bytes, at any root, give every access an outcome after 
         const vcpu = createVcpu({
           id: 0,
           memory: counted,
-          profile: INTEL_DIAMOND_RAPIDS,
+          processor: INTEL_DIAMOND_RAPIDS,
           registers: kernelRegisters(root, { cr4: CR4.PAE | CR4.PGE | (la57 ? CR4.LA57 : 0n) }),
         });
         for (const [address, kind] of accesses) {

@@ -520,7 +520,7 @@ describe('the two versions', () => {
           const registers = pagingRegisters({ cr4: CR4.PAE | (levels === 5 ? CR4.LA57 : 0n) });
           const read = { kind: 'read', mode: 'supervisor' } as const;
           const { outcome } = translate(registers, memory, at(BigInt(virtual) << 12n), read, profile);
-          if (outcome.kind === 'page-fault' && outcome.denials[0].rule === 'reserved-bit') return;
+          if (outcome.kind === 'page-fault' && outcome.causes[0].rule === 'reserved-bit') return;
           const options = { memory, root: gfn(0), levels, encryptionBit };
           const { leaves } = walk(options, virtual, (virtual + 1) as VirtualFrame);
           expect(leaves).toHaveLength(outcome.kind === 'mapped' ? 1 : 0);

@@ -20,15 +20,15 @@ describe('bits that are set in a dump', () => {
     const name = fc.option(fc.constantFrom(...CPU_PROFILES), { nil: undefined });
     fc.assert(
       fc.property(registers, name, (state, named) => {
-        const { profile } = deriveProcessor({ registers: state, tables: TABLES }, named);
+        const { cpu } = deriveProcessor({ registers: state, tables: TABLES }, named);
         const writes = [
-          writeCr4(state, state.cr4, profile),
-          writeCr4({ ...state, cr4: state.cr4 | CR4.SMEP }, state.cr4 & ~CR4.SMEP, profile),
-          writeCr4(state, state.cr4 ^ CR4.TSD, profile),
-          writeEfer(state, state.efer, profile),
-          writeEfer(state, state.efer ^ EFER.SCE, profile),
+          writeCr4(state, state.cr4, cpu),
+          writeCr4({ ...state, cr4: state.cr4 | CR4.SMEP }, state.cr4 & ~CR4.SMEP, cpu),
+          writeCr4(state, state.cr4 ^ CR4.TSD, cpu),
+          writeEfer(state, state.efer, cpu),
+          writeEfer(state, state.efer ^ EFER.SCE, cpu),
           writeCr0(state, state.cr0),
-          writeCr3(state, state.cr3, profile),
+          writeCr3(state, state.cr3, cpu),
         ];
         expect(writes.map(({ kind }) => kind)).toEqual(writes.map(() => 'ok'));
       }),
@@ -39,8 +39,8 @@ describe('bits that are set in a dump', () => {
     'bit %i of CR4: SMEP can still be cleared',
     (bit) => {
       const state = { ...LINUX, cr4: LINUX.cr4 | CR4.SMEP | (1n << BigInt(bit)) };
-      const { profile } = deriveProcessor({ registers: state, tables: TABLES });
-      expect(writeCr4(state, state.cr4 & ~CR4.SMEP, profile).kind).toBe('ok');
+      const { cpu } = deriveProcessor({ registers: state, tables: TABLES });
+      expect(writeCr4(state, state.cr4 & ~CR4.SMEP, cpu).kind).toBe('ok');
     },
   );
 });
@@ -56,26 +56,26 @@ describe('the vendor', () => {
     [CR4.SMXE, EFER.SVME, INTEL_VT_RP, ['CR4.SMXE']],
   ])('of CR4 bits %x and EFER bits %x is that of the processors that have them', (cr4, efer, base, bits) => {
     const registers = { cr4: LINUX.cr4 | cr4, efer: LINUX.efer | efer };
-    const { profile, vendorBits } = deriveProcessor({ registers, tables: TABLES });
-    expect([profile.name, profile.vendor, vendorBits]).toEqual([base.name, base.vendor, bits]);
+    const { cpu, vendorBits } = deriveProcessor({ registers, tables: TABLES });
+    expect([cpu.name, cpu.vendor, vendorBits]).toEqual([base.name, base.vendor, bits]);
   });
 
   it('is AMD where memory is encrypted', () => {
-    const { profile, vendorBits } = deriveProcessor({
+    const { cpu, vendorBits } = deriveProcessor({
       registers: LINUX,
       tables: TABLES,
       encryptionBit: 51,
     });
-    expect([profile.vendor, vendorBits]).toEqual(['amd', ['memory encryption']]);
-    expect([profile.encryptionBit, profile.maxPhysicalAddressBits]).toEqual([51, 48]);
+    expect([cpu.vendor, vendorBits]).toEqual(['amd', ['memory encryption']]);
+    expect([cpu.encryptionBit, cpu.maxPhysicalAddressBits]).toEqual([51, 48]);
     const intel = deriveProcessor({ registers: LINUX, tables: TABLES, encryptionBit: 51 }, INTEL_HASWELL);
     expect(intel.lacking).toContain('memory encryption');
-    expect(intel.profile.encryptionBit).toBe(51);
+    expect(intel.cpu.encryptionBit).toBe(51);
   });
 
   it('leaves fewer address bits where the C-bit is one of them', () => {
     const bits = (addressBits: number) =>
-      deriveProcessor({ registers: LINUX, tables: { ...TABLES, addressBits }, encryptionBit: 43 }).profile
+      deriveProcessor({ registers: LINUX, tables: { ...TABLES, addressBits }, encryptionBit: 43 }).cpu
         .maxPhysicalAddressBits;
     expect([bits(30), bits(46)]).toEqual([43, 46]);
   });
@@ -83,23 +83,23 @@ describe('the vendor', () => {
 
 describe('what the base profile lacks', () => {
   it('is nothing for a guest that the default could run', () => {
-    const { profile, lacking } = deriveProcessor({ registers: LINUX, tables: TABLES });
-    expect([profile, lacking]).toEqual([INTEL_VT_RP, []]);
+    const { cpu, lacking } = deriveProcessor({ registers: LINUX, tables: TABLES });
+    expect([cpu, lacking]).toEqual([INTEL_VT_RP, []]);
   });
 
   it('is added by name, bits without a name as a mask', () => {
     const registers = { ...LINUX, cr4: LINUX.cr4 | CR4.VMXE | (1n << 29n) | (1n << 63n) };
     const tables = { ...TABLES, addressBits: 51 };
-    const { profile, lacking } = deriveProcessor({ registers, tables });
+    const { cpu, lacking } = deriveProcessor({ registers, tables });
     expect(lacking).toEqual(['CR4.VMXE', 'CR4 bits 0x8000000020000000', '51 physical-address bits']);
-    expect(profile.maxPhysicalAddressBits).toBe(51);
+    expect(cpu.maxPhysicalAddressBits).toBe(51);
   });
 
   it('of a named profile is a contradiction: registers are believed, tables are left to the profile', () => {
     const tables = { ...TABLES, addressBits: 47, gigabyteLeaves: true };
     const evidence = { registers: LINUX, tables };
-    const { profile, lacking } = deriveProcessor(evidence, QEMU64);
-    expect(profile).toEqual({ ...QEMU64, cr4: QEMU64.cr4 | LINUX.cr4 });
+    const { cpu, lacking } = deriveProcessor(evidence, QEMU64);
+    expect(cpu).toEqual({ ...QEMU64, cr4: QEMU64.cr4 | LINUX.cr4 });
     expect(lacking).toEqual([
       'CR4.UMIP',
       'CR4.FSGSBASE',

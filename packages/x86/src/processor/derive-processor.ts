@@ -15,7 +15,7 @@ export interface ProcessorEvidence {
 
 /** The processor that a guest is taken to run on. */
 export interface DerivedProcessor {
-  readonly profile: CpuProfile;
+  readonly cpu: CpuProfile;
   /** What only processors of its vendor have and the guest uses: `EFER.SVME`. Empty: the vendor was taken without a reason. */
   readonly vendorBits: readonly string[];
   /** What the guest uses and the profile that was named, or taken as the base, lacks: `CR4.VMXE`, `1-GiB pages`. */
@@ -39,7 +39,7 @@ export function deriveProcessor(evidence: ProcessorEvidence, named?: CpuProfile)
     ...(encryptionBit === undefined ? [] : ['memory encryption']),
   ];
   const base = named ?? (amdBits.length > 0 && intelBits.length === 0 ? AMD_ZEN4 : INTEL_VT_RP);
-  const profile: CpuProfile = {
+  const cpu: CpuProfile = {
     ...base,
     cr4: base.cr4 | registers.cr4,
     efer: base.efer | registers.efer,
@@ -55,7 +55,7 @@ export function deriveProcessor(evidence: ProcessorEvidence, named?: CpuProfile)
       : {}),
   };
   return {
-    profile,
+    cpu: cpu,
     vendorBits: base.vendor === 'amd' ? amdBits : intelBits,
     lacking: [
       ...namesOf('CR4', CR4_BITS, registers.cr4 & ~base.cr4),

@@ -23,10 +23,10 @@ test('profiles have names of their own, and the default is the first', () => {
 
 test.each(CPU_PROFILES)(
   '$name runs 64-bit kernels, and has one second level, that of its vendor',
-  (profile) => {
-    const { vendor, ept, npt } = profile;
-    expect(writeCr4(LONG, CR4.PAE | CR4.PGE | CR4.PSE, profile).kind).toBe('ok');
-    expect(writeEfer(LONG, LONG.efer, profile).kind).toBe('ok');
+  (processor) => {
+    const { vendor, ept, npt } = processor;
+    expect(writeCr4(LONG, CR4.PAE | CR4.PGE | CR4.PSE, processor).kind).toBe('ok');
+    expect(writeEfer(LONG, LONG.efer, processor).kind).toBe('ok');
     expect([ept === undefined, npt === undefined]).toEqual([vendor === 'amd', vendor === 'intel']);
   },
 );

@@ -82,13 +82,13 @@ export function cr3Root(
  * MOV to CR3 with 4-level or 5-level paging (SDM 3A 4.5, 4.10.4.1). Bit 63 of the source asks, with CR4.PCIDE = 1, to
  * keep cached translations; it is not stored.
  */
-export function writeCr3(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
+export function writeCr3(registers: PagingRegisters, value: bigint, processor: CpuProfile): RegisterWrite {
   const pcide = (registers.cr4 & CR4.PCIDE) !== 0n;
   const keep = pcide && (value & CR3.NO_FLUSH) !== 0n;
   const cr3 = keep ? value & ~CR3.NO_FLUSH : value;
-  if ((cr3 & ~cr3Bits(profile)) !== 0n) {
+  if ((cr3 & ~cr3Bits(processor)) !== 0n) {
     return refused(
-      `CR3 bits 63:${profile.maxPhysicalAddressBits} are reserved (MAXPHYADDR), and ${hex(value)} sets some`,
+      `CR3 bits 63:${processor.maxPhysicalAddressBits} are reserved (MAXPHYADDR), and ${hex(value)} sets some`,
     );
   }
   const next = { ...registers, cr3 };
@@ -104,9 +104,9 @@ export function writeCr3(registers: PagingRegisters, value: bigint, profile: Cpu
  *
  * @param value the whole 64-bit source
  */
-export function writeCr4(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
+export function writeCr4(registers: PagingRegisters, value: bigint, processor: CpuProfile): RegisterWrite {
   const { cr0, cr3, cr4, efer } = registers;
-  const reserved = value & ~profile.cr4;
+  const reserved = value & ~processor.cr4;
   if (reserved !== 0n) return refused(`CR4 bits ${hex(reserved)} are reserved on this processor`);
   const changed = cr4 ^ value;
   const set = changed & value;
@@ -129,9 +129,9 @@ export function writeCr4(registers: PagingRegisters, value: bigint, profile: Cpu
 }
 
 /** WRMSR to IA32_EFER (SDM 3A 2.2.1; APM 2 3.1.7). A write of LMA is ignored: the processor owns it. */
-export function writeEfer(registers: PagingRegisters, value: bigint, profile: CpuProfile): RegisterWrite {
+export function writeEfer(registers: PagingRegisters, value: bigint, processor: CpuProfile): RegisterWrite {
   const { cr0, efer } = registers;
-  const reserved = value & ~profile.efer;
+  const reserved = value & ~processor.efer;
   if (reserved !== 0n) return refused(`EFER bits ${hex(reserved)} are reserved on this processor`);
   if (((value ^ efer) & EFER.LME) !== 0n && (cr0 & CR0.PG) !== 0n) {
     return refused('EFER.LME cannot change while CR0.PG = 1');

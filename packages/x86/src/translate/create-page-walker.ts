@@ -9,8 +9,8 @@ import type { PageWalker, PageWalkerOptions } from './page-walker.ts';
  * @throws {X86Error} as {@link PageWalker.setRegisters}
  */
 export function createPageWalker(options: PageWalkerOptions): PageWalker {
-  const { memory, registers, profile = INTEL_VT_RP, secondLevel } = options;
-  const walker = new FastPageWalker(memory as PhysicalMemory<Pfn>, profile, secondLevel);
+  const { memory, registers, processor = INTEL_VT_RP, secondLevel } = options;
+  const walker = new FastPageWalker(memory as PhysicalMemory<Pfn>, processor, secondLevel);
   walker.setRegisters(registers);
   return walker;
 }

@@ -46,7 +46,7 @@ export class FastPageWalker implements PageWalker {
   refusedPagingStructure = false;
 
   readonly #memory: PhysicalMemory<Pfn>;
-  readonly #profile: CpuProfile;
+  readonly #processor: CpuProfile;
   readonly #secondLevel: SecondLevel | undefined;
 
   #paging = false;
@@ -90,12 +90,12 @@ export class FastPageWalker implements PageWalker {
   /** The low half of the leaf. */
   #leafLow = 0;
 
-  constructor(memory: PhysicalMemory<Pfn>, profile: CpuProfile, secondLevel: SecondLevel | undefined) {
+  constructor(memory: PhysicalMemory<Pfn>, processor: CpuProfile, secondLevel: SecondLevel | undefined) {
     this.#memory = memory;
-    this.#profile = profile;
+    this.#processor = processor;
     this.#secondLevel = secondLevel;
-    this.#addressBits = addressHigh(profile.encryptionBit);
-    this.#dirtyNeeds = (profile.cr4 & CR4.CET) === 0n ? 0 : RW;
+    this.#addressBits = addressHigh(processor.encryptionBit);
+    this.#dirtyNeeds = (processor.cr4 & CR4.CET) === 0n ? 0 : RW;
   }
 
   get translationLevel(): number {
@@ -116,8 +116,8 @@ export class FastPageWalker implements PageWalker {
     this.#levels = levels;
     this.#lowerHalfEnd = lowerHalfEnd(levels);
     this.#upperHalfStart = upperHalfStart(levels);
-    this.#root = cr3Root(cr3, this.#profile) / 4096;
-    const hlatOn = hlat !== undefined && this.#profile.ept?.hlat === true;
+    this.#root = cr3Root(cr3, this.#processor) / 4096;
+    const hlatOn = hlat !== undefined && this.#processor.ept?.hlat === true;
     this.#hlatRoot = hlatOn ? hlat.pointer / 4096 : 0;
     this.#hlatStart = hlatOn ? 2 ** 52 - 2 ** (52 - hlat.prefixBits) : Number.POSITIVE_INFINITY;
 
@@ -138,7 +138,7 @@ export class FastPageWalker implements PageWalker {
 
   #setReservedBits(nxe: boolean): void {
     this.#nxe = nxe;
-    const rules = { ...this.#profile, nxe };
+    const rules = { ...this.#processor, nxe };
     for (let slot = 2; slot < 12; slot++) {
       const mask = reservedBits((slot >> 1) as Level, (slot & 1) === 1, rules);
       this.#reservedLow[slot] = Number(BigInt.asIntN(32, mask));

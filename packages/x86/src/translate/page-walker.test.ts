@@ -75,13 +75,13 @@ describe('what a walk leaves for a TLB', () => {
 
   it('never says so of a leaf with R/W = 0 on a processor that supports CET, which leaves D clear there', () => {
     const registers = pagingRegisters({ cr0: CR0.PG | CR0.PE });
-    for (const [profile, dirty] of [
+    for (const [processor, dirty] of [
       [INTEL_SKYLAKE, PageRights.DIRTY],
       [INTEL_VT_RP, 0],
     ] as const) {
       const picture = drawTables([{ va: VA, leaf: 1, page: 0x5000, entries: { 1: 'P A' } }]);
       const { memory, cr3 } = picture;
-      const walker = createPageWalker({ memory, registers: { ...registers, cr3 }, profile });
+      const walker = createPageWalker({ memory, registers: { ...registers, cr3 }, processor });
       expect(walker.walk(FRAME, 0, WRITE)).toBe(WalkOutcome.MAPPED);
       expect(walker.rights & PageRights.DIRTY).toBe(dirty);
       expect(Number(picture.entry(1, VA) & 0x40n)).toBe(dirty === 0 ? 0 : 0x40);

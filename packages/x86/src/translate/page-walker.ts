@@ -81,6 +81,6 @@ export interface PageWalkerOptions {
   readonly memory: PhysicalMemory<Gfn> | PhysicalMemory<Pfn>;
   readonly registers: PagingRegisters;
   /** `INTEL_VT_RP` when left out. */
-  readonly profile?: CpuProfile;
+  readonly processor?: CpuProfile;
   readonly secondLevel?: SecondLevel;
 }

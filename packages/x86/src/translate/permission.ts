@@ -3,7 +3,7 @@ import { CR0, CR4, EFER, RFLAGS } from '../registers/control-registers.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import type { Access } from './access.ts';
 import { PageFaultCode } from './page-fault.ts';
-import type { Denial, EffectiveRights, Rule, WalkStep } from './translation.ts';
+import type { AccessRights, PageFaultCause, Rule, WalkStep } from './translation.ts';
 
 /** A user-mode access: made at CPL 3, and not implicitly by the supervisor. */
 function isUser(access: Access): boolean {
@@ -16,7 +16,7 @@ export function isWrite(access: Access): boolean {
 }
 
 /** What a path of entries, root first, grants together (SDM 3A 4.6.1). */
-export function effectiveRights(path: readonly WalkStep[], registers: PagingRegisters): EffectiveRights {
+export function accessRights(path: readonly WalkStep[], registers: PagingRegisters): AccessRights {
   const leaf = path.at(-1);
   return {
     user: path.every((step) => (step.low & EntryLow.US) !== 0),
@@ -42,22 +42,22 @@ export function accessErrorCode(access: Access, { cr4, efer }: PagingRegisters):
  * All rules that refuse the access on a completed walk, in the order of the checks: protection keys, then U/S, R/W and
  * XD, then SMEP and SMAP (SDM 3A 4.6.1, 4.6.2).
  */
-export function permissionDenials(
+export function permissionFaults(
   path: readonly WalkStep[],
   access: Access,
   registers: PagingRegisters,
-): Denial[] {
+): PageFaultCause[] {
   const { cr0, cr4, rflags, pkru, pkrs } = registers;
-  const page = effectiveRights(path, registers);
+  const page = accessRights(path, registers);
   const user = isUser(access);
   const write = isWrite(access);
   const fetch = access.kind === 'fetch';
   const writeProtect = (cr0 & CR0.WP) !== 0n;
-  const denials: Denial[] = [];
+  const causes: PageFaultCause[] = [];
   const deny = (rule: Rule, faulty: (step: WalkStep) => boolean, text: string): void => {
     const step = path.find(faulty) ?? path.at(-1);
     if (step !== undefined) {
-      denials.push({ rule, level: step.level, text: text.replace('ENTRY', levelName(step.level)) });
+      causes.push({ rule, level: step.level, text: text.replace('ENTRY', levelName(step.level)) });
     }
   };
 
@@ -94,7 +94,7 @@ export function permissionDenials(
       deny('smap', isLast, 'SMAP: supervisor access to a user page');
     }
   }
-  return denials;
+  return causes;
 }
 
 /** Faults that lie in all entries together are shown at the leaf. */

@@ -28,11 +28,11 @@ function outcomeOf(
   what: Access,
   changes: Partial<PagingRegisters> = {},
   va = VA,
-  profile = INTEL_VT_RP,
+  processor = INTEL_VT_RP,
 ) {
   const cr4 = CR4.PAE | (tables.levels === 5 ? CR4.LA57 : 0n);
   const registers = pagingRegisters({ cr3: tables.cr3, cr4, ...changes });
-  return translate(registers, tables.memory, at(va), what, profile).outcome;
+  return translate(registers, tables.memory, at(va), what, processor).outcome;
 }
 
 function errorCode(...args: Parameters<typeof outcomeOf>): number | undefined {
@@ -133,7 +133,7 @@ describe('an entry that cannot be used', () => {
       kind: 'page-fault',
       errorCode: 0b110,
       address: VA,
-      denials: [{ rule: 'not-present', level, text: expect.stringContaining('P=0') }],
+      causes: [{ rule: 'not-present', level, text: expect.stringContaining('P=0') }],
     });
   });
 
@@ -176,9 +176,9 @@ describe('an entry that cannot be used', () => {
     }
     const below = picture({ entries: { 3: 'P RW A G', 2: 'P RW A G', 1: 'P RW A D G' } });
     const leaf = picture({ leaf: 3, page: 0x4000_0000, entries: { 3: 'P RW A D G' } });
-    for (const profile of [AMD_ZEN4, INTEL_VT_RP]) {
-      expect(outcomeOf(below, access('read'), {}, VA, profile)).toMatchObject({ kind: 'mapped' });
-      expect(outcomeOf(leaf, access('read'), {}, VA, profile)).toMatchObject({ kind: 'mapped' });
+    for (const processor of [AMD_ZEN4, INTEL_VT_RP]) {
+      expect(outcomeOf(below, access('read'), {}, VA, processor)).toMatchObject({ kind: 'mapped' });
+      expect(outcomeOf(leaf, access('read'), {}, VA, processor)).toMatchObject({ kind: 'mapped' });
     }
   });
 
@@ -199,7 +199,7 @@ describe('permission', () => {
     for (const level of [4, 3, 2, 1] as Level[]) {
       const tables = picture({ entries: { [level]: 'P RW A D' } });
       const outcome = outcomeOf(tables, access('read', 'user'));
-      expect(outcome).toMatchObject({ errorCode: 0b101, denials: [{ rule: 'user-supervisor', level }] });
+      expect(outcome).toMatchObject({ errorCode: 0b101, causes: [{ rule: 'user-supervisor', level }] });
     }
   });
 
@@ -208,7 +208,7 @@ describe('permission', () => {
       const tables = picture({ entries: { [level]: level === 1 ? 'P US A D' : 'P US A' } });
       expect(outcomeOf(tables, access('write'))).toMatchObject({
         errorCode: 0b11,
-        denials: [{ rule: 'read-write', level }],
+        causes: [{ rule: 'read-write', level }],
       });
       expect(errorCode(tables, access('read-modify-write', 'user'), { cr0: CR0.PG | CR0.PE })).toBe(0b111);
       expect(outcomeOf(tables, access('write'), { cr0: CR0.PG | CR0.PE })).toMatchObject({ kind: 'mapped' });
@@ -219,7 +219,7 @@ describe('permission', () => {
     const tables = picture({ entries: { 2: `${user} XD` } });
     expect(outcomeOf(tables, access('fetch'))).toMatchObject({
       errorCode: 0b1_0001,
-      denials: [{ rule: 'execute-disable', level: 2, text: 'XD=1 in PDE' }],
+      causes: [{ rule: 'execute-disable', level: 2, text: 'XD=1 in PDE' }],
     });
     expect(outcomeOf(tables, access('read'))).toMatchObject({
       kind: 'mapped',
@@ -231,7 +231,7 @@ describe('permission', () => {
     const smep = { cr4: CR4.PAE | CR4.SMEP };
     expect(outcomeOf(picture(userPage), access('fetch'), smep)).toMatchObject({
       errorCode: 0b1_0001,
-      denials: [{ rule: 'smep' }],
+      causes: [{ rule: 'smep' }],
     });
     expect(outcomeOf(picture(userPage), access('read'), smep)).toMatchObject({ kind: 'mapped' });
     expect(outcomeOf(picture(userPage), access('fetch', 'user'), smep)).toMatchObject({ kind: 'mapped' });
@@ -244,7 +244,7 @@ describe('permission', () => {
     const tables = picture(userPage);
     expect(outcomeOf(tables, access('read'), smap)).toMatchObject({
       errorCode: 1,
-      denials: [{ rule: 'smap' }],
+      causes: [{ rule: 'smap' }],
     });
     expect(outcomeOf(tables, access('read'), ac)).toMatchObject({ kind: 'mapped' });
     expect(errorCode(tables, access('read', 'implicit-supervisor'), ac)).toBe(1);
@@ -283,7 +283,7 @@ describe('permission', () => {
     const outcome = outcomeOf(tables, access('write', 'user'), { cr4: CR4.PAE | CR4.PKE, pkru: 0b1000 });
     expect(outcome).toMatchObject({
       errorCode: 0b10_0111,
-      denials: [
+      causes: [
         { rule: 'protection-key-user', level: 1, text: 'PKRU write-disable, key 1' },
         { rule: 'read-write', level: 3, text: 'R/W=0 in PDPTE' },
       ],
@@ -324,11 +324,11 @@ describe('accessed and dirty flags', () => {
   });
 
   it('never put D beside R/W = 0 on a processor that supports CET, though CR0.WP = 0 lets the write through', () => {
-    const dirtied = (path: Partial<PicturePath>, profile: CpuProfile): boolean => {
+    const dirtied = (path: Partial<PicturePath>, processor: CpuProfile): boolean => {
       const tables = picture(path);
       const registers = pagingRegisters({ cr3: tables.cr3, cr0: CR0.PG | CR0.PE });
       const write = access('write');
-      const { outcome, updates } = translate(registers, tables.memory, at(VA), write, profile);
+      const { outcome, updates } = translate(registers, tables.memory, at(VA), write, processor);
       expect(outcome.kind).toBe('mapped');
       applyUpdates(tables.memory, updates);
       const leaf = tables.entry(path.leaf ?? 1, VA);

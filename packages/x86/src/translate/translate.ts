@@ -22,18 +22,12 @@ import type { PagingRegisters } from '../registers/registers.ts';
 import { type Access, accessBits } from './access.ts';
 import { violatesLass } from './lass.ts';
 import { PageFaultCode } from './page-fault.ts';
-import { accessErrorCode, effectiveRights, isWrite, permissionDenials } from './permission.ts';
-import type {
-  EffectiveRights,
-  EntryUpdate,
-  Translation,
-  TranslationOutcome,
-  WalkStep,
-} from './translation.ts';
+import { accessErrorCode, accessRights, isWrite, permissionFaults } from './permission.ts';
+import type { AccessRights, EntryUpdate, Translation, TranslationOutcome, WalkStep } from './translation.ts';
 import { levelsOf, walkTables } from './walk-tables.ts';
 
 /** With paging off every linear address is user-mode, writable and executable (SDM 3C 28.2.1, table 28-7). */
-const UNPAGED: EffectiveRights = { user: true, writable: true, executeDisable: false, global: false, key: 0 };
+const UNPAGED: AccessRights = { user: true, writable: true, executeDisable: false, global: false, key: 0 };
 
 const WRITE_FLAG =
   SecondLevelAccess.WRITE | SecondLevelAccess.PAGING_STRUCTURE | SecondLevelAccess.LINEAR_VALID;
@@ -47,7 +41,7 @@ const WRITE_FLAG =
  *
  * @param memory where tables are read: guest-physical memory, or with a second level the host's
  * @param va 0 .. 2^64 - 1; with CR0.PG = 0 only its low 32 bits count
- * @param profile default {@link INTEL_VT_RP}
+ * @param processor default {@link INTEL_VT_RP}
  * @throws {X86Error} when paging is on outside long mode: 32-bit and PAE paging are not modelled
  */
 export function translate<Fault = unknown>(
@@ -55,7 +49,7 @@ export function translate<Fault = unknown>(
   memory: PhysicalMemory<Gfn> | PhysicalMemory<Pfn>,
   va: VirtualAddress,
   access: Access,
-  profile: CpuProfile = INTEL_VT_RP,
+  processor: CpuProfile = INTEL_VT_RP,
   secondLevel?: SecondLevel<Fault>,
 ): Translation<Fault> {
   const steps: WalkStep[] = [];
@@ -83,24 +77,24 @@ export function translate<Fault = unknown>(
   }
   if (violatesLass(va, access, registers)) return ended({ kind: 'general-protection', reason: 'lass' });
 
-  const walk = walkTables(va, { registers, memory, profile, secondLevel, steps });
+  const walk = walkTables(va, { registers, memory, processor, secondLevel, steps });
   const pageFault = (code: number) => code | accessErrorCode(access, registers);
   if (walk.end === 'unreadable') return ended(walk.outcome);
   if (walk.end === 'fault') {
     const errorCode = pageFault(walk.errorCode);
-    return ended({ kind: 'page-fault', errorCode, address: va, denials: [walk.denial] });
+    return ended({ kind: 'page-fault', errorCode, address: va, causes: [walk.cause] });
   }
 
   const { path, leaf } = walk;
-  const [denial, ...more] = permissionDenials(path, access, registers);
-  if (denial !== undefined) {
-    const denials = [denial, ...more] as const;
-    const keys = denials.some(({ rule }) => rule.startsWith('protection-key')) ? PageFaultCode.PK : 0;
+  const [cause, ...more] = permissionFaults(path, access, registers);
+  if (cause !== undefined) {
+    const causes = [cause, ...more] as const;
+    const keys = causes.some(({ rule }) => rule.startsWith('protection-key')) ? PageFaultCode.PK : 0;
     const errorCode = pageFault(PageFaultCode.P | keys);
-    return ended({ kind: 'page-fault', errorCode, address: va, denials });
+    return ended({ kind: 'page-fault', errorCode, address: va, causes });
   }
 
-  const updates = flagUpdates(path, isWrite(access), profile);
+  const updates = flagUpdates(path, isWrite(access), processor);
   // Each is checked, root first, before any is done; only then comes the page itself.
   for (const { address } of updates) {
     if (secondLevel?.translate(frameOf(address), pageOffset(address), WRITE_FLAG) === REFUSED) {
@@ -110,7 +104,7 @@ export function translate<Fault = unknown>(
   const level = leaf.level as LeafLevel;
   const offset = Number(va & (BigInt(framesOfLevel(level)) * 4096n - 1n));
   const address = (addressOf(leaf.entry.frame) + offset) as Gpa;
-  const rights = effectiveRights(path, registers);
+  const rights = accessRights(path, registers);
   return ended(finalAccess(address, level, rights, access, secondLevel), updates);
 }
 
@@ -129,11 +123,11 @@ export function applyUpdates(
  * CR0.WP = 0 through a leaf with R/W = 0 sets D there, except on a processor that supports CET: such a one never sets D in an entry
  * whose R/W is 0 (the last paragraph of 4.8), so that such an entry can stand for a shadow stack.
  */
-function flagUpdates(path: readonly WalkStep[], write: boolean, profile: CpuProfile): EntryUpdate[] {
+function flagUpdates(path: readonly WalkStep[], write: boolean, processor: CpuProfile): EntryUpdate[] {
   const updates: EntryUpdate[] = [];
   for (const { level, address, hostAddress, low, high, entry } of path) {
     const readOnly = (low & EntryLow.RW) === 0;
-    const dirty = write && entry.leaf && !(readOnly && (profile.cr4 & CR4.CET) !== 0n);
+    const dirty = write && entry.leaf && !(readOnly && (processor.cr4 & CR4.CET) !== 0n);
     const flags = EntryLow.A | (dirty ? EntryLow.D : 0);
     if ((low & flags) !== flags)
       updates.push({ level, address, hostAddress, low: (low | flags) >>> 0, high });
@@ -145,7 +139,7 @@ function flagUpdates(path: readonly WalkStep[], write: boolean, profile: CpuProf
 function finalAccess<Fault>(
   address: Gpa,
   level: LeafLevel,
-  rights: EffectiveRights,
+  rights: AccessRights,
   access: Access,
   secondLevel: SecondLevel<Fault> | undefined,
   more = 0,

@@ -29,7 +29,7 @@ export type Rule =
   | 'smap';
 
 /** Why #PF is raised. */
-export interface Denial {
+export interface PageFaultCause {
   readonly rule: Rule;
   /** The uppermost entry that the rule finds fault with. */
   readonly level: Level;
@@ -38,7 +38,7 @@ export interface Denial {
 }
 
 /** What the entries of a completed walk grant together. */
-export interface EffectiveRights {
+export interface AccessRights {
   /** U/S = 1 in every entry. */
   readonly user: boolean;
   /** R/W = 1 in every entry. */
@@ -70,7 +70,7 @@ export type TranslationOutcome<Fault = unknown> =
       readonly hpa: Hpa | undefined;
       /** Size of the guest's leaf; with paging off, 1. */
       readonly level: LeafLevel;
-      readonly rights: EffectiveRights;
+      readonly rights: AccessRights;
     }
   | {
       readonly kind: 'page-fault';
@@ -78,7 +78,7 @@ export type TranslationOutcome<Fault = unknown> =
       /** What CR2 takes. */
       readonly address: VirtualAddress;
       /** All that is wrong, the first by the order of checks first. */
-      readonly denials: readonly [Denial, ...Denial[]];
+      readonly causes: readonly [PageFaultCause, ...PageFaultCause[]];
     }
   | {
       /** #GP(0), or #SS(0) for an access relative to SS: before any walk, whatever the tables hold. */

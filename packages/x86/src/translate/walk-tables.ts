@@ -20,13 +20,13 @@ import type { CpuProfile } from '../registers/cpu-profile.ts';
 import { cr3Root } from '../registers/register-write.ts';
 import type { PagingRegisters } from '../registers/registers.ts';
 import { PageFaultCode } from './page-fault.ts';
-import type { Denial, TranslationOutcome, WalkStep } from './translation.ts';
+import type { PageFaultCause, TranslationOutcome, WalkStep } from './translation.ts';
 
 /** What a walk takes with it. */
 export interface WalkContext<Fault> {
   readonly registers: PagingRegisters;
   readonly memory: PhysicalMemory<Gfn> | PhysicalMemory<Pfn>;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly secondLevel: SecondLevel<Fault> | undefined;
   /** Every entry read is appended here. */
   readonly steps: WalkStep[];
@@ -37,7 +37,7 @@ export type Walked<Fault> =
   /** At a leaf; `path` are the entries used, root first and leaf last. */
   | { readonly end: 'leaf'; readonly path: readonly WalkStep[]; readonly leaf: WalkStep }
   /** At an entry that faults; `errorCode` has only P, RSVD and HLAT. */
-  | { readonly end: 'fault'; readonly errorCode: number; readonly denial: Denial }
+  | { readonly end: 'fault'; readonly errorCode: number; readonly cause: PageFaultCause }
   /** At an entry that cannot be read. */
   | { readonly end: 'unreadable'; readonly outcome: TranslationOutcome<Fault> };
 
@@ -49,7 +49,7 @@ export function levelsOf(registers: PagingRegisters): PagingLevels {
 /** Walks to the leaf for `va`: from the HLAT root where that is enabled and its prefix matches (SDM 3A 4.5.1), else from CR3. */
 export function walkTables<Fault>(va: VirtualAddress, context: WalkContext<Fault>): Walked<Fault> {
   const { hlat } = context.registers;
-  if (hlat !== undefined && context.profile.ept?.hlat === true) {
+  if (hlat !== undefined && context.processor.ept?.hlat === true) {
     const ones = (1n << BigInt(hlat.prefixBits)) - 1n;
     if (va >> BigInt(64 - hlat.prefixBits) === ones) return walkFrom('hlat', hlat.pointer, va, context);
   }
@@ -57,7 +57,7 @@ export function walkTables<Fault>(va: VirtualAddress, context: WalkContext<Fault
 }
 
 function walkFromCr3<Fault>(va: VirtualAddress, context: WalkContext<Fault>): Walked<Fault> {
-  return walkFrom('cr3', cr3Root(context.registers.cr3, context.profile), va, context);
+  return walkFrom('cr3', cr3Root(context.registers.cr3, context.processor), va, context);
 }
 
 /*
@@ -85,8 +85,8 @@ function walkFrom<Fault>(
   va: VirtualAddress,
   context: WalkContext<Fault>,
 ): Walked<Fault> {
-  const { registers, memory, profile, secondLevel, steps } = context;
-  const rules = { ...profile, nxe: (registers.efer & EFER.NXE) !== 0n };
+  const { registers, memory, processor, secondLevel, steps } = context;
+  const rules = { ...processor, nxe: (registers.efer & EFER.NXE) !== 0n };
   const levels = levelsOf(registers);
   const path: WalkStep[] = [];
   const virtualFrame = virtualFrameOf(va);
@@ -121,7 +121,7 @@ function walkFrom<Fault>(
       hostAddress,
       low,
       high,
-      entry: decodeEntry(level, low, high, profile.encryptionBit),
+      entry: decodeEntry(level, low, high, processor.encryptionBit),
     };
     steps.push(step);
     path.push(step);
@@ -129,14 +129,14 @@ function walkFrom<Fault>(
     const hlat = root === 'hlat' ? PageFaultCode.HLAT : 0;
     if ((low & EntryLow.P) === 0) {
       const text = `P=0 in ${levelName(level)}`;
-      return { end: 'fault', errorCode: hlat, denial: { rule: 'not-present', level, text } };
+      return { end: 'fault', errorCode: hlat, cause: { rule: 'not-present', level, text } };
     }
     const entry = (BigInt(high) << 32n) | BigInt(low);
     const wrong = entry & reservedBits(level, (low & EntryLow.PS) !== 0, rules);
     if (wrong !== 0n) {
       const text = `reserved ${nameBits(wrong)} set in ${levelName(level)}`;
       const errorCode = PageFaultCode.P | PageFaultCode.RSVD | hlat;
-      return { end: 'fault', errorCode, denial: { rule: 'reserved-bit', level, text } };
+      return { end: 'fault', errorCode, cause: { rule: 'reserved-bit', level, text } };
     }
     if (root === 'hlat' && (low & EntryLow.R) !== 0) return walkFromCr3(va, context);
     if (isLeaf(low, level)) return { end: 'leaf', path, leaf: step };

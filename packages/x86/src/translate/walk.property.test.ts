@@ -169,7 +169,7 @@ describe('the fast walk', () => {
           const walker = createPageWalker({
             memory,
             registers: states[0] as PagingRegisters,
-            profile: cpu,
+            processor: cpu,
             ...(secondLevel && { secondLevel }),
           });
           for (const [turn, { frame, offset, kind, mode }] of requests.entries()) {
@@ -198,7 +198,7 @@ describe('the fast walk', () => {
     fc.assert(
       fc.property(tables, profile, registers, request, request, (entries, cpu, state, first, second) => {
         const memory = memoryOf(entries);
-        const walker = createPageWalker({ memory, registers: state, profile: cpu });
+        const walker = createPageWalker({ memory, registers: state, processor: cpu });
         const frame = canonicalFrame(first.frame, (state.cr4 & CR4.LA57) === 0n ? 4 : 5);
         if (walker.walk(frame, 0, accessBits(first)) !== WalkOutcome.MAPPED) return;
         if ((state.cr0 & CR0.PG) === 0n || walker.violatesLass(frame, accessBits(second))) return;

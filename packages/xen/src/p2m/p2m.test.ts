@@ -26,7 +26,7 @@ interface Domain {
 }
 
 /** A domain whose tables have `tables` frames. */
-function createDomain(tables = 0x100, profile = INTEL_VT_RP, largestLeaf?: 1 | 512): Domain {
+function createDomain(tables = 0x100, processor = INTEL_VT_RP, largestLeaf?: 1 | 512): Domain {
   const ranges = [{ start: TABLES as Pfn, end: (TABLES + tables) as Pfn }];
   const memory = createRam<Pfn>({ ranges });
   const allocator = createFrameAllocator<Pfn>({ ranges });
@@ -43,7 +43,7 @@ function createDomain(tables = 0x100, profile = INTEL_VT_RP, largestLeaf?: 1 | 5
     },
   };
   const regions = createGuestRegions(memory);
-  const p2m = createP2m({ memory, frames }, profile, regions);
+  const p2m = createP2m({ memory, frames }, processor, regions);
   for (const region of REGIONS) {
     const added = largestLeaf === undefined ? region : { ...region, largestLeaf };
     regions.add(added);

@@ -39,11 +39,11 @@ export interface P2m {
   destroyView(index: number): number;
 }
 
-export function createP2m(host: Host, profile: CpuProfile, regions: GuestRegions): P2m {
-  if (profile.ept === undefined) throw new HypervisorError(`processor ${profile.name} has no EPT`);
-  const executeOnly = profile.ept.executeOnly;
+export function createP2m(host: Host, processor: CpuProfile, regions: GuestRegions): P2m {
+  if (processor.ept === undefined) throw new HypervisorError(`processor ${processor.name} has no EPT`);
+  const executeOnly = processor.ept.executeOnly;
   const make = (index: number, defaultAccess: XenAccessType): View =>
-    createView({ index, host, profile, regions, defaultAccess });
+    createView({ index, host, processor, regions, defaultAccess });
   const hostView = make(0, FULL_ACCESS);
   const views: (View | undefined)[] = [hostView];
   return {

@@ -57,15 +57,15 @@ export interface View {
 export function createView(options: {
   readonly index: number;
   readonly host: Host;
-  readonly profile: CpuProfile;
+  readonly processor: CpuProfile;
   readonly regions: GuestRegions;
   readonly defaultAccess: XenAccessType;
 }): View {
-  const { index, host, profile, regions } = options;
+  const { index, host, processor, regions } = options;
   const { memory, frames } = host;
   // EPT without mode-based execute control: XU is never looked at, and is set with X so that it never lies.
-  const editor = createEptEditor({ memory, frames, profile, modeBasedExecute: false });
-  const eptp = encodeEptp({ root: editor.root, accessedDirty: profile.ept?.accessedDirty === true });
+  const editor = createEptEditor({ memory, frames, processor, modeBasedExecute: false });
+  const eptp = encodeEptp({ root: editor.root, accessedDirty: processor.ept?.accessedDirty === true });
   const own = createMemoryTable<XenAccessType>();
   let defaultAccess = options.defaultAccess;
 
@@ -182,7 +182,7 @@ export function createView(options: {
       // Without a frame to split it, a leaf that straddles an end goes as a whole, and comes again when it is used.
       if (editor.unmap(start, end).stoppedAt !== undefined) editor.zap(start, end);
     },
-    second: () => createEpt({ memory, eptp, profile }),
+    second: () => createEpt({ memory, eptp, processor }),
     free: () => editor.free(),
   };
   return view;

@@ -208,7 +208,7 @@ export function createReferenceMachine(
         ...setup,
         id,
         memory: host.memory,
-        profile: INTEL_VT_RP,
+        processor: INTEL_VT_RP,
         secondLevel,
         onExit,
       });

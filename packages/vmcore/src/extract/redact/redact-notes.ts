@@ -1,10 +1,10 @@
 import {
   CONTROL_REGISTERS_AT,
-  GENERAL_REGISTERS,
   PRSTATUS_PID,
   PRSTATUS_REGISTERS,
   PRSTATUS_REGISTERS_AT,
   PRSTATUS_SIZE,
+  QEMU_REGISTERS,
   REGISTERS_AT,
   SEGMENT_SIZE,
   SEGMENTS,
@@ -57,7 +57,7 @@ function redactCpu(descriptor: Uint8Array, { physical, encryptionBit }: AddressC
   const view = viewOf(kept);
   // Version and size of the note.
   kept.set(descriptor.subarray(0, REGISTERS_AT));
-  const flagsAt = REGISTERS_AT + GENERAL_REGISTERS.indexOf('rflags') * 8;
+  const flagsAt = REGISTERS_AT + QEMU_REGISTERS.indexOf('rflags') * 8;
   view.setBigUint64(flagsAt, from.getBigUint64(flagsAt, true) & KEPT_FLAGS, true);
   for (const name of ['cs', 'ss'] as const) {
     const at = SEGMENTS_AT + SEGMENTS.indexOf(name) * SEGMENT_SIZE;
