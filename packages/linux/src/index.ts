@@ -20,8 +20,8 @@ export {
   type KernelProfile,
   profileFromSymbols,
 } from './layout/kernel-profile.ts';
-export { SMALL_KERNEL } from './layout/small-kernel.ts';
 export { type AddressLayout, createLayout, type LayoutOptions } from './layout/layout.ts';
+export { SMALL_KERNEL } from './layout/small-kernel.ts';
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
 export { SECTION_FRAMES } from './memory-hotplug/memory-hotplug.ts';
 export {

@@ -1,3 +1,4 @@
+export type { AskedRights } from './attacks/ask.ts';
 export { type Attack, type AttackVerdict, isAttackName } from './attacks/attack.ts';
 export type {
   AttackOutcome,
@@ -6,8 +7,13 @@ export type {
   BrokenRule,
   Defence,
 } from './attacks/attack-result.ts';
-export type { AskedRights } from './attacks/ask.ts';
-export { type Attacker, type Attempt, EXECUTE_DISABLE, type FoundEntry, WRITABLE } from './attacks/attacker.ts';
+export {
+  type Attacker,
+  type Attempt,
+  EXECUTE_DISABLE,
+  type FoundEntry,
+  WRITABLE,
+} from './attacks/attacker.ts';
 export { ATTACKS, type AttackName, SNAPSHOT_ATTACKS } from './attacks/attacks.ts';
 export { type AttackClaim, type Claimant, claims, coversPage } from './attacks/claim.ts';
 export { type ControlRegisterBits, keptBits } from './attacks/kept-bits.ts';

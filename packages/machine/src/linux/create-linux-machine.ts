@@ -167,6 +167,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     memoryMap,
     memory,
     kernel,
+    hostFrame: host.backing,
     heki,
     get interleave() {
       return interleave;

@@ -1,7 +1,7 @@
 import type { HekiGuest, KernelConfig } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { KernelProfile, LinuxKernel, ModuleImage, ModuleTextChanges } from '@heki/linux';
-import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
+import type { FrameRange, Gfn, MemoryMap, Pfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { Attack } from '../attacks/attack.ts';
 import type { AttackResult } from '../attacks/attack-result.ts';
@@ -61,6 +61,8 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> extend
   /** Guest-physical memory as hardware has it. */
   readonly memory: PhysicalMemory<Gfn>;
   readonly kernel: LinuxKernel;
+  /** Where the host keeps a guest frame that is memory: what its VMM knows. */
+  hostFrame(frame: Gfn): Pfn;
   /** The Heki core of the kernel. */
   readonly heki: HekiGuest;
   /**
