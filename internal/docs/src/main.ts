@@ -7,6 +7,7 @@ import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
+import { limitsPage } from './limits.ts';
 import { guestPage } from './mapping-way.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePicture } from './readme.ts';
@@ -30,12 +31,19 @@ const PAGES: readonly Page[] = [
   writeABackendPage,
   writeAnAttackPage,
   findingsPage,
+  limitsPage,
 ];
 
+/** Those that take minutes, and are written and checked only with `--long`. */
+async function longPages(): Promise<readonly Page[]> {
+  const { attacksPage } = await import('./attacks.ts');
+  return [attacksPage];
+}
+
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */
-function main(check: boolean): number {
+function main(pages: readonly Page[], check: boolean): number {
   let stale = 0;
-  for (const page of PAGES) {
+  for (const page of pages) {
     const text = readFileSync(page.file, 'utf8');
     const written = writeParts(text, page);
     if (written === text) continue;
@@ -43,8 +51,9 @@ function main(check: boolean): number {
     if (!check) writeFileSync(page.file, written);
     console.log(check ? `${page.file} is stale: run pnpm docs` : `${page.file} written`);
   }
-  if (stale === 0) console.log(`${PAGES.length} pages are as the model has them`);
+  if (stale === 0) console.log(`${pages.length} pages are as the model has them`);
   return check && stale > 0 ? 1 : 0;
 }
 
-process.exitCode = main(process.argv.includes('--check'));
+const pages = process.argv.includes('--long') ? await longPages() : PAGES;
+process.exitCode = main(pages, process.argv.includes('--check'));

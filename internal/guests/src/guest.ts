@@ -25,6 +25,8 @@ export interface Guest {
   readonly plug?: readonly (readonly [command: string, parameters: Readonly<Record<string, unknown>>])[];
   /** Where it is stopped. Default: wherever it is. */
   readonly stop?: 'user-mode' | 'system-call-entry';
+  /** Tells all of its /proc/kallsyms and where its modules' sections are, which takes a minute more. */
+  readonly symbols?: boolean;
   /** Keeps the user half of its tables in the fixture. */
   readonly user?: boolean;
 }

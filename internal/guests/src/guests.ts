@@ -3,6 +3,7 @@ import type { Guest } from './guest.ts';
 /** Kernels of Debian 12. */
 const CLOUD_61 = '6.1.0-56-cloud-amd64';
 const STOCK_61 = '6.1.0-56-amd64';
+const CLOUD_510 = '5.10.0-46-cloud-amd64';
 const RT_61 = '6.1.0-56-rt-amd64';
 const CLOUD_612 = '6.12.117+deb12-cloud-amd64';
 
@@ -234,3 +235,20 @@ export const GUESTS: readonly Guest[] = [
     modules: ['kvm'],
   },
 ];
+
+/** Guests that tell their symbols, for what reads those out of a dump: no fixture of tables is made of them. */
+export const SYMBOL_GUESTS: readonly Guest[] = [
+  { name: 'k61-symbols', kernel: CLOUD_61, cmdline: '' },
+  { name: 'k61-symbols-nokaslr', kernel: CLOUD_61, cmdline: 'nokaslr' },
+  { name: 'k612-symbols', kernel: CLOUD_612, cmdline: '' },
+  { name: 'k61-stock-symbols', kernel: STOCK_61, cmdline: '' },
+  { name: 'k510-symbols', kernel: CLOUD_510, cmdline: 'no_timer_check' },
+].map((guest) => ({
+  ...guest,
+  about: 'symbols as the kernel itself lists them',
+  cpu: MAX_4,
+  memory: '512M',
+  symbols: true,
+  modules: MODULES,
+  commands: ['echo 1 > /proc/sys/net/core/bpf_jit_enable', 'echo 1 > /proc/sys/net/core/bpf_jit_kallsyms'],
+}));

@@ -20,6 +20,8 @@ export interface InitramfsContents {
   readonly modules: readonly string[];
   /** Lines of shell, run after the modules are loaded and before the guest reports. */
   readonly commands: readonly string[];
+  /** Whether the guest tells all symbols that it has, packed by gzip and base64. */
+  readonly symbols: boolean;
   /** Other files: path in the guest to path here. A program brings the libraries that it needs. */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -70,7 +72,9 @@ export function writeInitramfs(path: string, contents: InitramfsContents): void 
       }
     }
     const loads = modules.map((file) => `insmod /modules/${basename(file).replace(/\.xz$/, '')}`);
-    writeFileSync(join(folder, 'init'), initScript([...loads, ...contents.commands]), { mode: 0o755 });
+    writeFileSync(join(folder, 'init'), initScript([...loads, ...contents.commands], contents.symbols), {
+      mode: 0o755,
+    });
     const archive = execFileSync('sh', ['-c', 'find . | sort | cpio -o -H newc -R 0:0 --quiet'], {
       cwd: folder,
       maxBuffer: 2 ** 30,
@@ -87,7 +91,7 @@ function librariesOf(path: string): (readonly [string, string])[] {
   return Array.from(stdout.matchAll(/(?:=> |^\s+)(\/\S+) \(/gm), ([, library = '']) => [library, library]);
 }
 
-function initScript(commands: readonly string[]): string {
+function initScript(commands: readonly string[], symbols: boolean): string {
   const part = (name: string, command: string) => `echo "== ${name}"; ${command}`;
   return [
     '#!/bin/busybox sh',
@@ -107,6 +111,12 @@ function initScript(commands: readonly string[]): string {
     part('wx', "dmesg | grep 'W+X'"),
     part('crash', 'cat /sys/kernel/kexec_crash_loaded'),
     part('flags', "grep -m1 '^flags' /proc/cpuinfo"),
+    ...(symbols
+      ? [
+          part('kallsyms', 'gzip -c /proc/kallsyms | base64'),
+          part('sections', 'cd /sys/module; grep -H . */sections/.* */sections/*; cd /'),
+        ]
+      : []),
     'echo "== READY"',
     '} > /dev/ttyS1 2>/dev/null',
     'exec 2>/dev/null',

@@ -12,7 +12,7 @@ export interface UnpackedPackage {
 
 /** Unpacks the Debian package `name` under `folder`, and fetches it from the archive if it is not there. */
 export function unpackPackage(name: string, folder: string): UnpackedPackage {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(folder, 'root'), { recursive: true });
   const find = () => readdirSync(folder).find((file) => file.startsWith(`${name}_`) && file.endsWith('.deb'));
   let file = find();
   if (file === undefined) {

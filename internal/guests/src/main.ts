@@ -3,13 +3,15 @@ import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { dumpGuest } from './dump-guest.ts';
 import type { Guest } from './guest.ts';
-import { GUESTS } from './guests.ts';
+import { GUESTS, SYMBOL_GUESTS } from './guests.ts';
 import { makeFixture } from './make-fixture.ts';
 import { bootGuest } from './run-guest.ts';
 
+const ALL: readonly Guest[] = [...GUESTS, ...SYMBOL_GUESTS];
+
 const USAGE = `usage: pnpm guests dump DIR [NAME...]       boots each guest under QEMU and dumps it to DIR/NAME
        pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME out of DIR/NAME
-names: ${GUESTS.map(({ name }) => name).join(' ')}`;
+names: ${ALL.map(({ name }) => name).join(' ')}`;
 
 /** Boots, dumps and describes a guest. */
 async function dump(guest: Guest, folder: string): Promise<void> {
@@ -20,6 +22,11 @@ async function dump(guest: Guest, folder: string): Promise<void> {
     mkdirSync(out, { recursive: true });
     const { facts, infoTlb } = await dumpGuest(guest, running, join(out, 'dump.elf'));
     writeFileSync(join(out, 'dump.json'), `${JSON.stringify(facts, undefined, 1)}\n`);
+    const kallsyms = running.told.get('kallsyms');
+    if (kallsyms !== undefined)
+      writeFileSync(join(out, 'kallsyms.gz'), Buffer.from(kallsyms.join(''), 'base64'));
+    const sections = running.told.get('sections');
+    if (sections !== undefined) writeFileSync(join(out, 'sections'), `${sections.join('\n')}\n`);
     for (const [root, text] of infoTlb) writeFileSync(join(out, `${root}.info-tlb.txt.gz`), gzipSync(text));
   } finally {
     await running.end();
@@ -28,13 +35,13 @@ async function dump(guest: Guest, folder: string): Promise<void> {
 
 /** Runs what the command line asks for; the exit code. */
 async function main([what, folder, ...names]: readonly string[]): Promise<number> {
-  const unknown = names.filter((name) => !GUESTS.some((guest) => guest.name === name));
+  const unknown = names.filter((name) => !ALL.some((guest) => guest.name === name));
   if ((what !== 'dump' && what !== 'fixtures') || folder === undefined || unknown.length > 0) {
     console.error(unknown.length > 0 ? `no guest is named ${unknown.join(', ')}\n${USAGE}` : USAGE);
     return 2;
   }
   let failed = 0;
-  for (const guest of GUESTS) {
+  for (const guest of what === 'dump' ? ALL : GUESTS) {
     if (names.length > 0 && !names.includes(guest.name)) continue;
     const start = Date.now();
     try {

@@ -34,6 +34,7 @@ export async function bootGuest(guest: Guest, folder: string, packages: string):
     kernelRoot: kernel.root,
     release,
     modules: ['qemu_fw_cfg', ...(guest.modules ?? [])],
+    symbols: guest.symbols === true,
     commands: [...(guest.plug === undefined ? [] : WAIT_FOR_PLUG), ...(guest.commands ?? [])],
     files: Object.fromEntries(
       Object.entries(guest.files ?? {}).map(([there, here]) => [there, here === 'KERNEL' ? image : here]),

@@ -118,14 +118,14 @@ function stepsOf(sequence: Sequence): Step[] {
   const tables = new SequenceTables(sequence);
   const { nested } = sequence.processor;
   const steps: Step[] = [{ operation: START_OVER }];
-  const settle = (): void => {
+  const pokeTables = (): void => {
     steps.push(
       ...tables
         .take()
         .map(({ address, value }: Poke) => ({ operation: POKE, args: [BigInt(address), value] })),
     );
   };
-  settle();
+  pokeTables();
   steps.push(
     nested
       ? { operation: BEGIN_NESTED, args: [ROOT, BigInt(LAYOUT.nested * 4096)] }
@@ -162,7 +162,7 @@ function stepsOf(sequence: Sequence): Step[] {
       }
       default:
         tables.apply(step);
-        settle();
+        pokeTables();
     }
   }
   return steps;

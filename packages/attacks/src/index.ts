@@ -1,7 +1,8 @@
 export { findCause } from './attack/find-cause.ts';
-export { type LabAttack, type Means, NotExpressible, type RacingAttack } from './attack/lab-attack.ts';
+export type { LabAttack, Means, RacingAttack } from './attack/lab-attack.ts';
+export { NotExpressible } from './attack/not-expressible.ts';
 export type { Schedule } from './attack/race.ts';
-export { type AttackRun, runAttack } from './attack/run-attack.ts';
+export { type AttackRun, runAttack, shortestSchedule } from './attack/run-attack.ts';
 export type { Lab } from './attacker/lab.ts';
 export type { LabStep } from './attacker/recorder.ts';
 export type { Vmm } from './attacker/vmm.ts';

@@ -1,4 +1,5 @@
 import {
+  type FrameRange,
   type Gfn,
   type MemoryMap,
   VIRTUAL_FRAME_END,
@@ -9,17 +10,20 @@ import {
   type ImageSections,
   imageSections,
   kernelRegions,
-  kernelTableFrames,
   type ProvenRoot,
   type Region,
   type RegionBases,
   regionAt,
 } from '@heki/vmcore';
-import { upperHalfStart, walkMappings } from '@heki/x86';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
+import { type MappingLeaf, type SharedTable, upperHalfStart, walkMappings } from '@heki/x86';
 import { AuditError } from './error.ts';
 import { type FrameExtent, frameExtents } from './frame-extents.ts';
+import { kernelTablePages, type LinkedTable } from './kernel-table-pages.ts';
+import { loadedCrashKernel } from './loaded-crash-kernel.ts';
 import type { Mapping } from './mapping.ts';
 import { rightsOf } from './rights.ts';
+import { withoutKernelsOwn } from './shared-tables.ts';
 
 /** Control registers of one CPU. */
 export interface CpuRegisters {
@@ -31,6 +35,9 @@ export interface CpuRegisters {
   readonly cr3?: bigint | undefined;
   /** Base of the interrupt descriptor table, where the dump tells it. */
   readonly idt?: VirtualAddress | undefined;
+  /** Base of the global descriptor table, and of the task state segment that TR names. */
+  readonly gdt?: VirtualAddress | undefined;
+  readonly tss?: VirtualAddress | undefined;
 }
 
 /** What an audit looks at. */
@@ -55,7 +62,7 @@ export interface AuditSubject {
 export interface AuditedKernel extends AuditSubject {
   readonly sections: ImageSections;
   readonly regions: readonly Region[];
-  /** Every leaf of the kernel's half, by virtual address; those of shared tables once. */
+  /** Every leaf of the kernel's half, ascending by virtual address; those of KASAN's and espfix's shared tables once. */
   readonly mappings: readonly Mapping[];
   /** The same by frame. */
   readonly extents: readonly FrameExtent[];
@@ -63,10 +70,16 @@ export interface AuditedKernel extends AuditSubject {
   readonly tableFrames: ReadonlySet<Gfn>;
   /** Tables that entries name and the dump lacks: what they map is not in here. */
   readonly absentTables: number;
+  /** Entries that lead to a table which stands elsewhere, too, as none of Linux's do. */
+  readonly linkedTables: readonly LinkedTable[];
+  /** What is read-only in the direct map alone and large: a crash kernel that kexec has loaded. */
+  readonly crashKernel: readonly FrameRange<Gfn>[];
 }
 
-/** 512 GiB mapped by 4-KiB pages: tables that lead to each other have no end. */
-const MOST_TABLES = 2 ** 18;
+/** Tables that are read once more at places where they should not stand. */
+const MOST_LINKED_TABLES = 4096;
+/** Places that are told; KASAN has some thousand. */
+const MOST_PLACES = 2 ** 16;
 
 /** Walks the kernel's half. @throws {AuditError} when its tables have no end */
 export function readKernel(subject: AuditSubject): AuditedKernel {
@@ -74,29 +87,44 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
   const sections = imageSections(tables, subject);
   const regions = kernelRegions(tables, sections, subject.bases);
   const mappings: Mapping[] = [];
+  const shared: SharedTable[] = [];
+  const add = (leaf: MappingLeaf): void => {
+    const region = regionAt(regions, leaf.virtualFrame);
+    mappings.push({ ...leaf, rights: rightsOf(leaf.effective), region });
+  };
+  const onShared = (place: SharedTable): void => {
+    if (shared.length < MOST_PLACES) shared.push(place);
+  };
   const walked = walkMappings(
-    { ...tables, budget: MOST_TABLES },
+    { ...tables, budget: DUMP_LIMITS.tablePages, onShared },
     upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
-    (leaf) => {
-      const region = regionAt(regions, leaf.virtualFrame);
-      mappings.push({ ...leaf, rights: rightsOf(leaf.effective), region });
-    },
+    add,
   );
-  if (walked.stoppedAt !== undefined || walked.tablesAtSeveralLevels > 0) {
+  if (walked.stoppedAt !== undefined) {
     throw new AuditError(
-      walked.stoppedAt === undefined
-        ? 'page-table pages of the kernel stand at more than one level: they lead to themselves'
-        : `the kernel has more than ${MOST_TABLES} page-table pages: they seem to lead to each other`,
+      `the kernel has more than ${DUMP_LIMITS.tablePages} page-table pages: they seem to lead to each other`,
     );
   }
+  const passedOver = withoutKernelsOwn(tables, regions, shared);
+  let budget = MOST_LINKED_TABLES;
+  for (const { virtualFrame, frames } of passedOver) {
+    const end = (virtualFrame + frames) as VirtualFrame;
+    budget -= walkMappings({ ...tables, sharedTables: 'each', budget }, virtualFrame, end, add).tables;
+    if (budget <= 0) break;
+  }
+  if (passedOver.length > 0) mappings.sort((a, b) => a.virtualFrame - b.virtualFrame);
+  const pages = kernelTablePages(tables, DUMP_LIMITS.tablePages);
+  const extents = frameExtents(mappings);
   return {
     ...subject,
     sections,
     regions,
     mappings,
-    extents: frameExtents(mappings),
-    tableFrames: kernelTableFrames(tables, MOST_TABLES),
+    extents,
+    tableFrames: pages.frames,
     absentTables: walked.absentTables,
+    linkedTables: withoutKernelsOwn(tables, regions, pages.linked),
+    crashKernel: loadedCrashKernel(extents),
   };
 }

@@ -1,6 +1,6 @@
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
-import type { RegionName } from '@heki/vmcore';
 import type { AuditedKernel } from './audited-kernel.ts';
+import type { PlaceName } from './mapping.ts';
 
 /** From what is only to be known to what an attacker needs no more than. */
 export const SEVERITIES = ['info', 'low', 'medium', 'high', 'critical'] as const;
@@ -18,7 +18,7 @@ export interface Alias {
   readonly end: VirtualFrame;
   /** Frame of the first address. */
   readonly frame: Gfn;
-  readonly region: RegionName;
+  readonly region: PlaceName;
   /** What the leaf entries alone say, an OR of `Rights`. */
   readonly leaf: number;
   /** What all levels together allow. */

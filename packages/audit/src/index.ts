@@ -20,5 +20,5 @@ export {
 } from './finding.ts';
 export { FINDING_KINDS } from './findings/index.ts';
 export { type FrameExtent, frameExtents, MOST_MAPPINGS_LISTED } from './frame-extents.ts';
-export type { Mapping } from './mapping.ts';
+export type { Mapping, PlaceName } from './mapping.ts';
 export { Rights, rightsOf, rightsText } from './rights.ts';

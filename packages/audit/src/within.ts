@@ -17,6 +17,14 @@ export function extentsWithin(extents: readonly FrameExtent[], range: FrameRange
   return found;
 }
 
+/** Real mode reaches 1 MiB. */
+export const REAL_MODE_FRAMES = 0x100;
+
+/** Whether one of `ranges` has all of `extent`. */
+export function isWithin(ranges: readonly FrameRange<Gfn>[], extent: FrameExtent): boolean {
+  return ranges.some(({ start, end }) => start <= extent.start && extent.end <= end);
+}
+
 /** Each of `frames` that is mapped at all, as an extent of its own. */
 export function extentsOfFrames(extents: readonly FrameExtent[], frames: Iterable<Gfn>): FrameExtent[] {
   return [...frames].flatMap((frame) => extentsWithin(extents, { start: frame, end: (frame + 1) as Gfn }));
@@ -30,10 +38,15 @@ export function framesOfSection(
   return { start: (start - distance) as Gfn, end: (end - distance) as Gfn };
 }
 
+/** Whether `frame` belongs to the image by its layout. */
+export function isOfImage({ sections: { image, distance } }: AuditedKernel, frame: Gfn): boolean {
+  const at = frame + distance;
+  return at >= image.start && at < image.end;
+}
+
 /** The vsyscall page is a page of the image (`__vsyscall_page`); another frame at its address is none. */
-export function isVsyscallPage({ sections: { image, distance } }: AuditedKernel, mapping: Mapping): boolean {
-  const at = mapping.guestFrame + distance;
-  return mapping.region === 'vsyscall' && at >= image.start && at < image.end;
+export function isVsyscallPage(kernel: AuditedKernel, mapping: Mapping): boolean {
+  return mapping.region === 'vsyscall' && isOfImage(kernel, mapping.guestFrame);
 }
 
 /** Index of the first extent that ends behind `frame`. */

@@ -66,7 +66,7 @@ const TABLE_BITS = R | 0xf8;
 const RESERVED_TYPES = 0b1000_1100;
 /** The bits of an access that decide what it needs, but for shadow stacks: the port's lowest seven. */
 const RULE_ACCESS = 2 * USER_PAGE - 1;
-/** In a rule: not to be settled by comparing rights. */
+/** In a rule: comparing rights does not decide it. */
 const SPECIAL = 1 << 16;
 /** Beside the rights granted: the leaf has paging-write access. */
 const GRANTED_PAGING_WRITE = 1 << 17;
@@ -263,7 +263,7 @@ class FastEpt implements Ept {
 
   /**
    * For every kind of access, the rights that it needs (R, W, X, XU) and the flags that it leaves set (A, D), so that
-   * one comparison settles the usual case. SPECIAL, which no entry grants, sends every access to {@link #judge}.
+   * one comparison decides the usual case. SPECIAL, which no entry grants, sends every access to {@link #judge}.
    */
   #makeRules(): void {
     const special = this.#pagingWrite || this.#verification;
@@ -284,7 +284,7 @@ class FastEpt implements Ept {
   }
 
   /**
-   * What one comparison cannot settle: {@link ALLOWED}, or what the qualification of the violation says beside the
+   * What one comparison cannot decide: {@link ALLOWED}, or what the qualification of the violation says beside the
    * usual, guest-paging verification or nothing (0).
    */
   #judge(access: number, rule: number, rights: number, above: number, high: number): number {

@@ -42,7 +42,7 @@ export function cpuNamed(name: string): CpuProfile {
 }
 
 /**
- * Settles on which processor the guest of `snapshot` runs: the one that `cpu` names, or the one that its registers and page
+ * Decides on which processor the guest of `snapshot` runs: the one that `cpu` names, or the one that its registers and page
  * tables tell of. What stands beside the dump may know EFER, which is not in it.
  *
  * @throws {UsageError} for a name that there is none of

@@ -104,7 +104,7 @@ export function checkHypervisor(name: string): void {
   }
 }
 
-function isHypervisorName(name: string): name is HypervisorName {
+export function isHypervisorName(name: string): name is HypervisorName {
   return Object.hasOwn(HYPERVISORS, name);
 }
 

@@ -1,2 +1,3 @@
 export type { CommandIo, Output } from './io.ts';
+export { LIMITS, type Limit } from './limits/limits.ts';
 export { run } from './run.ts';

@@ -1,8 +1,10 @@
 import type { Severity } from '@heki/audit';
+import { MACHINE_LIMITS } from '@heki/machine/limits';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import {
+  ATTACK_EXAMPLES,
   AUDIT_EXAMPLES,
   BOOT_EXAMPLES,
   COMPLETION_EXAMPLES,
@@ -12,11 +14,13 @@ import {
   KUNIT_EXAMPLES,
   PROTECT_EXAMPLES,
   REPLAY_EXAMPLES,
+  SYMBOLS_EXAMPLES,
   TRANSLATE_EXAMPLES,
   WALK_EXAMPLES,
 } from './help/examples.ts';
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
+import { limitsHelp } from './limits/limits.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
 import { guardedOutput } from './report/guarded-output.ts';
@@ -64,6 +68,13 @@ function cr3Option(meaning: string): Option {
       throw new InvalidArgumentError('Expected up to 16 hexadecimal digits, as 0x2a10000.');
     return BigInt(`0x${digits}`);
   });
+}
+
+function symbolsOption(): Option {
+  return new Option(
+    '--symbols <file>',
+    "the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+  );
 }
 
 /** Adds what can be said of a snapshot whose kernel a command looks at. */
@@ -182,7 +193,7 @@ With --json an error is JSON, too, on standard output.`,
       '--kernel <file>',
       "the symbols of another kernel than Debian's 6.1: System.map, /proc/kallsyms, or JSON with symbols",
     )
-    .option('--vcpus <n>', 'virtual CPUs (default: 1)', parseWhole(1, 64))
+    .option('--vcpus <n>', 'virtual CPUs (default: 1)', parseWhole(1, MACHINE_LIMITS.vcpus))
     .addOption(
       new Option('--levels <n>', 'paging levels (default: 4)').choices(['4', '5']).argParser(parseLevels),
     )
@@ -243,6 +254,27 @@ With --json an error is JSON, too, on standard output.`,
     });
 
   program
+    .command('attack')
+    .summary('try known attacks on every machine')
+    .description(
+      'Boots a kernel for each attempt, attacks it, and reads what came of it from host bytes and from what ran. Every attack is written once, and meets every machine (docs/attacks.md).',
+    )
+    .argument('[NAME...]', 'attacks, told in detail (default: all)')
+    .option('--machine <name...>', 'only on these machines')
+    .option(
+      '--prove',
+      'take out what machines have, one after the other, until the attack succeeds: that stopped it',
+    )
+    .option('--list', 'list attacks and machines instead')
+    .option('--json', 'print one JSON object instead')
+    .option('--markdown <file>', 'write Markdown, too')
+    .addHelpText('after', ATTACK_EXAMPLES)
+    .action(async (names, options) => {
+      const { attack } = await import('./commands/attack.ts');
+      finished(await attack(names, options, io));
+    });
+
+  program
     .command('walk')
     .summary("list the leaves of a kernel's page tables")
     .description("Walks the kernel half of a snapshot's page tables and prints its leaves.")
@@ -251,7 +283,11 @@ With --json an error is JSON, too, on standard output.`,
     .addOption(cpuIndexOption('the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('the address space at this value of CR3, as it is'))
     .addOption(encryptionBitOption())
-    .option('--range <VA-VA>', 'only these addresses, hexadecimal, the end exclusive')
+    .option('--range <VA-VA>', 'only these addresses, hexadecimal or SYMBOL+OFFSET, the end exclusive')
+    .option(
+      '--symbols [file]',
+      "name what begins at the addresses, by the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+    )
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addOption(new Option('--json', 'print one JSON object, as --format json').conflicts('format'))
@@ -267,7 +303,8 @@ With --json an error is JSON, too, on standard output.`,
     .description('Decodes the page-table entry of each level, and says what the access meets and why.')
     .usage('[options] [SNAPSHOT] <VA>')
     .argument(...SNAPSHOT)
-    .argument('[VA]', 'virtual address, hexadecimal')
+    .argument('[VA]', 'virtual address, hexadecimal, or SYMBOL+OFFSET')
+    .addOption(symbolsOption())
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
@@ -281,6 +318,28 @@ With --json an error is JSON, too, on standard output.`,
       const [snapshot, address] = second === undefined ? [undefined, first] : [first, second];
       if (address === undefined) throw new UsageError('missing VA: expected a virtual address');
       finished(await translate(snapshot, address, options, io));
+    });
+
+  program
+    .command('symbols')
+    .summary('what is where in a kernel: names to addresses, and back')
+    .description(
+      "Decodes the kernel's own table of symbols, kallsyms, out of a snapshot's memory, and tells where KASLR has them.",
+    )
+    .argument('<SNAPSHOT>', DUMP)
+    .argument(
+      '[NAME|ADDRESS]',
+      'a symbol, a pattern with * and ?, SYMBOL+OFFSET, or an address, hexadecimal (default: all)',
+    )
+    .addOption(symbolsOption())
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', SYMBOLS_EXAMPLES)
+    .action(async (snapshot: string, what: string | undefined, options) => {
+      const { symbols } = await import('./commands/symbols.ts');
+      finished(await symbols(snapshot, what, options, io));
     });
 
   program
@@ -341,6 +400,7 @@ With --json an error is JSON, too, on standard output.`,
       if (named === undefined) throw new UsageError(`unknown command '${name}'`);
       named.help();
     });
+  for (const command of program.commands) command.addHelpText('after', () => limitsHelp(command.name()));
   return program;
 }
 

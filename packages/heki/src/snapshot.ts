@@ -13,12 +13,6 @@ import { openVmcore } from '@heki/vmcore/node';
 import type { PagingRegisters } from '@heki/x86';
 import { fileErrorText, InputError, UsageError } from './failure.ts';
 
-/**
- * Page-table pages that are walked before the command gives up: 512 GiB mapped by 4-KiB pages. In a damaged dump tables
- * may point to each other, and have as many mappings as there are addresses.
- */
-export const MOST_TABLES = 2 ** 18;
-
 /** Options by which an address space is asked for. */
 export interface AddressSpaceOptions {
   /** Number of a CPU, from 0. */

@@ -24,8 +24,8 @@ import { isHekiSymbol, placeHeki } from './heki/heki-symbols.ts';
 import type { KernelState } from './kernel-state.ts';
 import { kexec } from './kexec/kexec.ts';
 import { createKprobes, registerKprobe, unregisterKprobe } from './kprobes/kprobes.ts';
+import { checkBuild, DEBIAN_6_1 } from './layout/kernel-build.ts';
 import { createKernelImage } from './layout/kernel-image.ts';
-import { checkProfile, DEBIAN_6_1 } from './layout/kernel-profile.ts';
 import { checkLayout, createLayout } from './layout/layout.ts';
 import type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
 import { addMemory, removeMemory } from './memory-hotplug/memory-hotplug.ts';
@@ -57,11 +57,11 @@ const SET_MEMORY: { readonly [what in SetMemory]: typeof set.setMemoryRo } = {
 /** The state of a kernel before the first step of its boot. */
 function createState(options: LinuxKernelOptions): KernelState {
   const { vcpu, memory: physicalMemory, memoryMap, onEvent, levels = 4, refuseWx = true } = options;
-  const profile = checkProfile(options.profile ?? DEBIAN_6_1);
+  const build = checkBuild(options.build ?? DEBIAN_6_1);
   const parameters = parseCommandLine(options.commandLine ?? '');
   const kaslrSeed = parameters.kaslr ? options.kaslrSeed : undefined;
-  const layout = checkLayout(options.layout ?? createLayout({ levels, profile, memoryMap, kaslrSeed }));
-  const image = createKernelImage(profile, layout);
+  const layout = checkLayout(options.layout ?? createLayout({ levels, build, memoryMap, kaslrSeed }));
+  const image = createKernelImage(build, layout);
   const boot = createBootAllocator(memoryMap, [
     { start: layout.textFrame, end: image.guestFrame(image.end) },
   ]);
@@ -79,8 +79,8 @@ function createState(options: LinuxKernelOptions): KernelState {
   });
   const turns = createTurns(options.interleave);
   const defects = defectSwitches(linuxDefects, options.hooks ?? 'hardened', options.defects);
-  const hekiPlaces = placeHeki(profile, layout, defects['B-G17']);
-  const common = { profile, layout, parameters, memoryMap, image, physicalMemory, tables };
+  const hekiPlaces = placeHeki(build, layout, defects['B-G17']);
+  const common = { build, layout, parameters, memoryMap, image, physicalMemory, tables };
   const state: KernelState = {
     ...common,
     boot,
@@ -132,7 +132,7 @@ function jumpLabelsOf({ jumpLabels = [] }: LinuxKernelOptions, text: VirtualAddr
 /**
  * A kernel that has not booted yet.
  *
- * @throws {LinuxError} when the profile or the layout is none, or memory has no room for the image
+ * @throws {LinuxError} when the build or the layout is impossible, or memory has no room for the image
  */
 export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
   const state = createState(options);
@@ -169,7 +169,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     });
 
   return {
-    profile: state.profile,
+    build: state.build,
     layout: state.layout,
     pageTableRoot: state.tables.root,
     heki: state.heki,

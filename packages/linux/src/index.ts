@@ -12,14 +12,14 @@ export {
 export type { HekiSymbol } from './heki/heki-symbols.ts';
 export { KEXEC_CONTROL_PAGE } from './kexec/kexec.ts';
 export {
+  buildFromSymbols,
   DEBIAN_6_1,
   IMAGE_SYMBOLS,
   type ImageSection,
   type ImageSymbol,
   imageSections,
-  type KernelProfile,
-  profileFromSymbols,
-} from './layout/kernel-profile.ts';
+  type KernelBuild,
+} from './layout/kernel-build.ts';
 export { type AddressLayout, createLayout, type LayoutOptions } from './layout/layout.ts';
 export { SMALL_KERNEL } from './layout/small-kernel.ts';
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';

@@ -7,7 +7,7 @@ import type { BootStep } from './boot/boot-steps.ts';
 import type { LinuxDefectId } from './defects/linux-defects.ts';
 import type { LinuxEvent } from './event.ts';
 import type { HekiSymbol } from './heki/heki-symbols.ts';
-import type { ImageSymbol, KernelProfile } from './layout/kernel-profile.ts';
+import type { ImageSymbol, KernelBuild } from './layout/kernel-build.ts';
 import type { AddressLayout } from './layout/layout.ts';
 import type { ModuleImage, ModuleTextChanges } from './modules/module-image.ts';
 import type { LoadedModule } from './modules/modules.ts';
@@ -35,7 +35,7 @@ export interface LinuxKernelOptions {
   readonly memory: PhysicalMemory<Gfn>;
   readonly memoryMap: MemoryMap<Gfn>;
   /** Default {@link DEBIAN_6_1}. */
-  readonly profile?: KernelProfile | undefined;
+  readonly build?: KernelBuild | undefined;
   /** `nokaslr`, `rodata=off`, `pti=on`; what is for Heki is for whoever makes its core. Default empty. */
   readonly commandLine?: string;
   /** Default 4. */
@@ -87,7 +87,7 @@ export interface KernelArea {
  * boot has got as far as they need.
  */
 export interface LinuxKernel {
-  readonly profile: KernelProfile;
+  readonly build: KernelBuild;
   readonly layout: AddressLayout;
   /** The frame of `init_mm`'s root table, `init_top_pgt`. */
   readonly pageTableRoot: Gfn;

@@ -11,6 +11,7 @@ import {
   type PhysicalMemory,
 } from '@heki/physical-memory';
 import { MachineError } from './error.ts';
+import { MACHINE_LIMITS } from './limits.ts';
 
 /** Frames of the first mebibyte. */
 const LOW_FRAMES = 0x100;
@@ -39,8 +40,6 @@ export function machineMemory(memoryMap: MemoryMap<Gfn>): FrameRange<Gfn>[] {
 
 /** A slot of KVM's has at most 2^31 - 1 frames. Half of 2^31 keeps large pages whole. */
 const MOST_SLOT_FRAMES = 2 ** 30;
-/** KVM has 32,764 slots (KVM_USER_MEM_SLOTS), and no other hypervisor here has a limit. */
-const MOST_SLOTS = 32_764;
 
 /**
  * These ranges of memory as a VMM adds them to a virtual machine: none across a multiple of 4 TiB.
@@ -57,9 +56,9 @@ export function memorySlots(ranges: readonly FrameRange<Gfn>[]): FrameRange<Gfn>
       start = end;
     }
   }
-  if (slots.length > MOST_SLOTS) {
+  if (slots.length > MACHINE_LIMITS.memorySlots) {
     throw new MachineError(
-      `the memory map has ${slots.length} separate ranges of RAM: expected at most ${MOST_SLOTS}, the slots that KVM has`,
+      `the memory map has ${slots.length} separate ranges of RAM: expected at most ${MACHINE_LIMITS.memorySlots}, the slots that KVM has`,
     );
   }
   return slots;

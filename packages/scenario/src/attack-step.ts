@@ -10,7 +10,7 @@ import {
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { attackNamed } from './attack-names.ts';
-import { ScenarioError, UnmadeError } from './error.ts';
+import { FailedDependencyError, ScenarioError } from './error.ts';
 import { isInForce } from './in-force.ts';
 import { framesBehind, type Life } from './life.ts';
 import type { Step } from './schema/step-schema.ts';
@@ -68,7 +68,7 @@ function symbolsOf(kernel: LinuxKernel): KernelTargets['symbols'] {
 
 /** Where the text and the data of something are. */
 function placesOf(
-  { machine: { kernel }, unmade, modules, programs, areas }: Life,
+  { machine: { kernel }, failed, modules, programs, areas }: Life,
   on: string,
 ): Pick<KernelTargets, 'text' | 'data'> {
   if (on === 'kernel') return { text: kernel.address('_text'), data: kernel.address('_sdata') };
@@ -78,7 +78,7 @@ function placesOf(
   const program = programs.get(on);
   const area = areas.get(on)?.address;
   if (program === undefined && area === undefined) {
-    if (unmade.has(on)) throw new UnmadeError(`there is no ${on} to attack: it could not be made`);
+    if (failed.has(on)) throw new FailedDependencyError(`there is no ${on} to attack: it could not be made`);
     throw new ScenarioError(`there is no ${on} to attack: an earlier step must make it`);
   }
   return { text: program, data: area };

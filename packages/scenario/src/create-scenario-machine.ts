@@ -1,5 +1,5 @@
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { KernelProfile } from '@heki/linux';
+import type { KernelBuild } from '@heki/linux';
 import {
   createLinuxMachine,
   createSigningAuthority,
@@ -28,7 +28,7 @@ export interface ScenarioMachineOptions<VM extends VirtualMachine, Event extends
   /** The driver in the guest kernel. Default KVM's; none in a scenario whose hypervisor is `none`. */
   readonly driver?: HekiDriver | undefined;
   /** The image of a kernel that the specification names by a file. */
-  readonly kernel?: KernelProfile | undefined;
+  readonly kernel?: KernelBuild | undefined;
   /** Report every access and instruction of the virtual CPUs, too. Default false. */
   readonly processorEvents?: boolean;
   /** Called for what happens, in order; `describe` gives the event as one line. */
@@ -49,7 +49,7 @@ export function createScenarioMachine<VM extends VirtualMachine, Event extends B
   const settings = machineSettings(machine);
   const { kernel, onEvent, processorEvents = false } = options;
   if (settings.kernel !== undefined && kernel === undefined) {
-    throw new ScenarioError(`kernel ${settings.kernel}: expected its profile among the options`);
+    throw new ScenarioError(`kernel ${settings.kernel}: expected its build among the options`);
   }
   const authority = createSigningAuthority();
   const forHypervisor = hypervisorSettings(machine, authority.signed);

@@ -1,6 +1,6 @@
 import { type ErrorPlace, HekiError } from '@heki/physical-memory';
 
-/** A scenario that is none: names the place in it and what was expected there. */
+/** Not a scenario: names the place in it and what was expected there. */
 export class ScenarioError extends HekiError {
   override readonly name = 'ScenarioError';
 
@@ -9,8 +9,8 @@ export class ScenarioError extends HekiError {
   }
 }
 
-/** A step is about what an earlier one did not get made; never leaves this package. */
-export class UnmadeError extends Error {}
+/** A step is about something that an earlier one could not make; never leaves this package. */
+export class FailedDependencyError extends Error {}
 
 /** A place in a file as messages begin with it: `life.json:3:12`. */
 export function placeText({ file = '', line, column }: ErrorPlace): string {

@@ -10,8 +10,8 @@ export interface Life {
   readonly machine: LinuxMachine;
   /** What steps can attack it with. */
   readonly attacks: readonly Attack[];
-  /** Names that steps gave to what they did not get made. */
-  readonly unmade: Set<string>;
+  /** Names of what steps could not make. */
+  readonly failed: Set<string>;
   readonly modules: Map<string, LoadedModule>;
   readonly programs: Map<string, VirtualAddress>;
   readonly areas: Map<string, KernelArea>;
@@ -20,8 +20,8 @@ export interface Life {
   readonly patched: Map<string, readonly VirtualAddress[]>;
   /** Memory that was plugged in. */
   readonly plugged: FrameRange<Gfn>[];
-  /** Frames that exhaust-memory holds. */
-  readonly hoard: Gfn[];
+  /** Frames that `exhaust-memory` holds. */
+  readonly heldFrames: Gfn[];
   /** Frames that held modules and eBPF programs which are gone. */
   readonly freed: Set<Gfn>;
 }
@@ -35,14 +35,14 @@ export function beginLife(machine: LinuxMachine, attacks: readonly Attack[] = []
   return {
     machine,
     attacks: knownAttacks(attacks),
-    unmade: new Set(),
+    failed: new Set(),
     modules: new Map(),
     programs: new Map(),
     areas: new Map(),
     traced: [],
     patched: new Map(),
     plugged: [],
-    hoard: [],
+    heldFrames: [],
     freed: new Set(),
   };
 }

@@ -67,7 +67,7 @@ function classify(life: Life, stretches: readonly ComparedRange[]): readonly Pag
 
   const { textFrame } = kernel.layout;
   for (const [name, sections] of IMAGE_CLASSES) {
-    const members = imageSections(kernel.profile)
+    const members = imageSections(kernel.build)
       .filter((section) => sections.includes(section.name))
       .flatMap(({ start, end }) => {
         const first = textFrame + Math.ceil(start / PAGE_SIZE);
@@ -78,7 +78,7 @@ function classify(life: Life, stretches: readonly ComparedRange[]): readonly Pag
       });
     add(name, members);
   }
-  const { pages, textStart, textEnd } = kernel.profile.trampoline;
+  const { pages, textStart, textEnd } = kernel.build.trampoline;
   const trampoline = Array.from({ length: pages }, (_, page) => kernel.trampoline + page);
   add('trampoline text', trampoline.slice(textStart, textEnd));
   add('rest of the trampoline', [...trampoline.slice(0, textStart), ...trampoline.slice(textEnd)]);

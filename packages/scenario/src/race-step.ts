@@ -2,7 +2,7 @@ import type { KernelOutcome } from '@heki/linux';
 import type { AttackResult } from '@heki/machine';
 import { type Agent, createScheduler } from '@heki/vcpu';
 import { attackStep } from './attack-step.ts';
-import { ScenarioError, UnmadeError } from './error.ts';
+import { FailedDependencyError, ScenarioError } from './error.ts';
 import type { Life } from './life.ts';
 import { runStep } from './run-step.ts';
 import type { Step } from './schema/step-schema.ts';
@@ -66,7 +66,7 @@ function attempt(
     const result = attackStep(life, step, vcpu);
     return result.outcome === 'not-tried' ? undefined : result;
   } catch (error) {
-    if (error instanceof UnmadeError || error instanceof ScenarioError) return undefined;
+    if (error instanceof FailedDependencyError || error instanceof ScenarioError) return undefined;
     throw error;
   }
 }

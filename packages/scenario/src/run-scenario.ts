@@ -10,7 +10,7 @@ import {
 } from '@heki/machine';
 import { attackStep } from './attack-step.ts';
 import type { ComposedScenario } from './composed-scenario.ts';
-import { ScenarioError, UnmadeError } from './error.ts';
+import { FailedDependencyError, ScenarioError } from './error.ts';
 import { checkRights, type RightsVerdict } from './expect-rights.ts';
 import { failHypercall, saveAndRestore } from './hypervisor-steps.ts';
 import { beginLife, type Life } from './life.ts';
@@ -170,7 +170,7 @@ function take(life: Life, step: Step): Taken {
         return onCpu(life, step, () => ofWork(runStep(life, step)));
     }
   } catch (error) {
-    if (error instanceof UnmadeError)
+    if (error instanceof FailedDependencyError)
       return { verdict: 'error', reason: error.message, by: null, claimed: false };
     if (MISUSE.some((kind) => error instanceof kind) && error instanceof Error)
       return { verdict: 'invalid', reason: error.message, by: null, claimed: false };

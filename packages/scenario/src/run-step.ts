@@ -1,6 +1,6 @@
 import type { KernelOutcome, ModuleImage } from '@heki/linux';
 import { addressOf, type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
-import { ScenarioError, UnmadeError } from './error.ts';
+import { FailedDependencyError, ScenarioError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
 import type { Work } from './schema/step-schema.ts';
 
@@ -16,7 +16,7 @@ const NOTHING: KernelOutcome = { kind: 'done', value: undefined };
  * Takes a step; its last outcome, or the first that is not `done`.
  *
  * @throws {ScenarioError} when the step names what no earlier one was to make
- * @throws {UnmadeError} when it names what an earlier one did not get made
+ * @throws {FailedDependencyError} when it names what an earlier one could not make
  */
 export function runStep(life: Life, step: Work): KernelOutcome {
   const { kernel } = life.machine;
@@ -98,11 +98,11 @@ export function runStep(life: Life, step: Work): KernelOutcome {
       while (kernel.freeFrames > step.leave) {
         const frame = kernel.allocatePages();
         if (frame.kind !== 'done') return withValue(frame, () => {});
-        life.hoard.push(frame.value);
+        life.heldFrames.push(frame.value);
       }
       return NOTHING;
     case 'release-memory':
-      for (const frame of life.hoard.splice(0)) kernel.freePages(frame);
+      for (const frame of life.heldFrames.splice(0)) kernel.freePages(frame);
       return NOTHING;
   }
 }
@@ -148,8 +148,8 @@ function made<Value>(
   outcome: KernelOutcome<Value>,
   take: (value: Value) => void,
 ): KernelOutcome {
-  if (outcome.kind === 'done') life.unmade.delete(name);
-  else life.unmade.add(name);
+  if (outcome.kind === 'done') life.failed.delete(name);
+  else life.failed.add(name);
   return withValue(outcome, take);
 }
 
@@ -221,7 +221,8 @@ function areaOf(life: Life, name: string) {
 }
 
 function missing(life: Life, what: string, name: string): never {
-  if (life.unmade.has(name)) throw new UnmadeError(`there is no ${what} ${name}: it could not be made`);
+  if (life.failed.has(name))
+    throw new FailedDependencyError(`there is no ${what} ${name}: it could not be made`);
   throw new ScenarioError(`there is no ${what} ${name}: an earlier step must make it`);
 }
 

@@ -27,7 +27,7 @@ test('where a secure kernel validates code, no life makes a page writable and ex
         const { read, write, supervisorExecute } = virtualMachine.effectiveRights(frame as Gfn) ?? {};
         return `${read ? 'r' : '-'}${write ? 'w' : '-'}${supervisorExecute ? 'x' : '-'}`;
       };
-      const textPages = Math.ceil((kernel.profile.offsets._etext - kernel.profile.offsets._text) / 4096);
+      const textPages = Math.ceil((kernel.build.offsets._etext - kernel.build.offsets._text) / 4096);
       const text = framesBehind(machine, kernel.address('_text'), textPages);
       for (const [serial, choice] of choices.entries()) {
         const step = stepOf(life, choice, serial);

@@ -1,7 +1,7 @@
 import { CR4 } from '@heki/x86';
 import { expect, test } from 'vitest';
 import { describeException, describeExit, describeVcpuEvent } from './describe-event.ts';
-import type { ExitAction } from './exit-action.ts';
+import type { EmulatedMemory, ExitAction } from './exit-action.ts';
 import { machine, PTE, va } from './testing/machine.ts';
 import { ListedSecondLevel } from './testing/second-level.ts';
 
@@ -119,28 +119,79 @@ test('every instruction that completes is told', () => {
   ]);
 });
 
+test('answers and ends of every kind have a text', () => {
+  const failure = { kind: 'stop', why: 'emulation' } as const;
+  const memory = { failure } as EmulatedMemory;
+  const exception = { vector: 30, errorCode: 2 };
+  const answers: ExitAction[] = [
+    { kind: 'resume' },
+    { kind: 'skip' },
+    { kind: 'emulate', memory },
+    { kind: 'inject', exception },
+    failure,
+  ];
+  const ends = [
+    { type: 'handled', vcpu: 1, vector: 30, decision: 'fatal' },
+    { type: 'exception', vcpu: 1, rip: va(0x1000n), exception, injected: true },
+    { type: 'access', vcpu: 1, access: 'load', va: va(0x1000n), bytes: 2, frame: undefined },
+    { type: 'no-memory', vcpu: 1, access: 'read', gpa: 0x5000 as never },
+    { type: 'flush', vcpu: 1, cause: 'invept' },
+    { type: 'halted', vcpu: 1, outcome: { kind: 'triple-fault' } },
+    { type: 'halted', vcpu: 1, outcome: { kind: 'stopped', why: 'shutdown' } },
+  ] as const;
+  expect([
+    ...answers.map((action) => describeVcpuEvent({ type: 'entry', vcpu: 1, action })),
+    ...ends.map(describeVcpuEvent),
+  ]).toEqual(
+    [
+      'hypervisor: resume',
+      'hypervisor: skip the instruction',
+      'hypervisor: carry the instruction out',
+      'hypervisor: inject exception 30(0x2)',
+      'hypervisor: stop: emulation',
+      'handler of exception 30: fatal',
+      'injected exception 30(0x2), RIP 0x1000',
+      'load 2 bytes at 0x1000, emulated',
+      'no memory for the read at guest-physical 0x5000',
+      'flush by invept',
+      'triple fault',
+      'stopped: shutdown',
+    ].map((text) => `cpu 1: ${text}`),
+  );
+});
+
 test('exits and exceptions of every kind have a text', () => {
   expect([
+    describeExit({ reason: 'ept-violation', qualification: 0x183, gpa: 0x5000 as never, gla: undefined }),
     describeExit({ reason: 'ept-misconfiguration', gpa: 0x5000 as never }),
     describeExit({ reason: 'nested-page-fault', info1: 0x1_0000_0007n, gpa: 0x5000 as never }),
     describeExit({ reason: 'mov-to-cr', cr: 4, value: 0x20n }),
+    describeExit({ reason: 'hypercall' }),
+    describeExit({ reason: 'vmx-instruction', instruction: 'vmread' }),
     describeExit({ reason: 'rdmsr', msr: 0x10 }),
     describeExit({ reason: 'wrmsr', msr: 0x10, value: 1n }),
     describeExit({ reason: 'descriptor-table', register: 'idtr', value: 0x1000n }),
     describeExit({ reason: 'vmfunc', leaf: 0, index: 1 }),
     describeExit({ reason: 'triple-fault' }),
+    describeException({ vector: 14, errorCode: 3 }),
+    describeException({ vector: 14, errorCode: 3, cr2: va(0x1000n) }),
     describeException({ vector: 13, errorCode: 0x28 }),
     describeException({ vector: 13, errorCode: 0 }),
     describeException({ vector: 3, errorCode: 0 }),
   ]).toEqual([
+    'EPT violation 0x183, gpa 0x5000',
     'EPT misconfiguration, gpa 0x5000',
     'nested page fault 0x100000007, gpa 0x5000',
     'MOV to CR4 of 0x20',
+    'hypercall',
+    'VMREAD',
     'RDMSR 0x10',
     'WRMSR 0x10 of 0x1',
     'load of IDTR with 0x1000',
     'VMFUNC 0, 1',
     'triple fault',
+    '#PF 0x3 (P W)',
+    '#PF 0x3 (P W) at 0x1000',
     '#GP(0x28)',
     '#GP(0)',
     'exception 3(0)',

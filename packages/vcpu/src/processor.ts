@@ -167,13 +167,17 @@ export class Processor {
 
   #writableSystemPage(frame: VirtualFrame, offset: number): Uint32Array | Attempt {
     const access = AccessBits.READ | AccessBits.WRITE | AccessBits.IMPLICIT_SUPERVISOR;
-    if (this.emulator !== undefined) return this.#found(this.emulator.writable(frame, offset, access));
+    if (this.emulator !== undefined) {
+      const reached = this.emulator.writable(frame, offset, access);
+      // The store is lost, as any to a device or to memory that takes none (emulator_cmpxchg_emulated()).
+      return reached.kind === 'device' ? Attempt.DONE : this.#found(reached);
+    }
     const host = this.mmu.translate(frame, offset, access);
     if (host < 0) return host as Attempt;
     return this.memory.writablePage(host as Pfn) ?? this.trap.miss(host * 4096 + offset);
   }
 
-  /** An emulator reads no descriptor of a device. */
+  /** An emulator reads no descriptor of a device: KVM would try again for ever. */
   #found<Page>(reached: Reached<Page>): Page | Attempt {
     switch (reached.kind) {
       case 'page':

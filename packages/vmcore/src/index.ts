@@ -31,11 +31,12 @@ export {
 } from './root/cpu-root.ts';
 export type { DirectMap } from './root/direct-map.ts';
 export { doubtsAbout, type RootDoubt } from './root/doubts.ts';
-export { type KernelTables, kernelTableFrames } from './root/kernel-tables.ts';
+export { type KernelTables, kernelTableFrames, mappedFrame, userTableFrames } from './root/kernel-tables.ts';
 export { loadedCrashKernel } from './root/loaded-crash-kernel.ts';
 export { fitOfMemoryMap, type LastEntry, lastEntryAt, type MemoryMapFit } from './root/memory-map-fit.ts';
 export { type ProvenRoot, proveKernelRoot, type RefusedRoot, type RootOrigin } from './root/proven-root.ts';
 export { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 export type { VmcoreSegment } from './segment.ts';
+export { type VirtualMemory, virtualMemoryOf } from './virtual-memory.ts';
 export { readVmcore, type Vmcore, type VmcoreOptions } from './vmcore.ts';
 export { parseVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';

@@ -1,10 +1,6 @@
 import { type ByteSource, readFields } from './byte-source.ts';
 import { VmcoreError } from './error.ts';
-
-/** Real notes take some kilobytes, and about one for each CPU. */
-const MAX_NOTE_BYTES = 2 ** 24;
-/** An empty note takes 12 bytes of the file, but some hundred in memory. */
-const MAX_NOTES = 2 ** 16;
+import { DUMP_LIMITS } from './limits.ts';
 
 /** A note of an ELF file (System V gABI, chapter 5). */
 export interface Note {
@@ -32,8 +28,8 @@ export function readNotes(source: ByteSource, places: readonly NotesPlace[]): No
   let total = 0;
   for (const { saidAt, fileOffset, fileSize } of places) {
     total += fileSize;
-    if (total > MAX_NOTE_BYTES) {
-      throw new VmcoreError(`${total} bytes of notes: expected at most ${MAX_NOTE_BYTES}`, {
+    if (total > DUMP_LIMITS.noteBytes) {
+      throw new VmcoreError(`${total} bytes of notes: expected at most ${DUMP_LIMITS.noteBytes}`, {
         offset: saidAt,
       });
     }
@@ -63,8 +59,8 @@ function readPlace(place: DataView, fileOffset: number, notes: Note[]): void {
         { offset },
       );
     }
-    if (notes.length === MAX_NOTES) {
-      throw new VmcoreError(`more than ${MAX_NOTES} notes`, { offset });
+    if (notes.length === DUMP_LIMITS.notes) {
+      throw new VmcoreError(`more than ${DUMP_LIMITS.notes} notes`, { offset });
     }
     notes.push({
       name: String.fromCharCode(...bytes.subarray(nameAt, nameAt + Math.min(nameSize, 64))).replace(

@@ -5,6 +5,7 @@ import { findEncryption, type MemoryEncryption } from './encryption.ts';
 import { VmcoreError } from './error.ts';
 import type { DumpContents, DumpWarning } from './formats/dump-format.ts';
 import { readContents } from './formats/formats.ts';
+import { DUMP_LIMITS } from './limits.ts';
 import type { Note } from './note.ts';
 import type { VmcoreSegment } from './segment.ts';
 import { readVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';
@@ -35,6 +36,8 @@ export interface Vmcore {
   readonly notes: readonly Note[];
   /** What a reader must know of the dump as a file: that it was cut short. */
   readonly warnings: readonly DumpWarning[];
+  /** The frames with the structure of a root table, ascending, where opening the dump showed every page (raw images). */
+  readonly rootLikePages?: readonly Gfn[] | undefined;
   /** Closes the file. Pages already read stay valid; others can no longer be read. */
   close(): void;
 }
@@ -58,7 +61,7 @@ export function readVmcore(
   dump: Uint8Array | ByteSource | readonly ByteSource[],
   options: VmcoreOptions = {},
 ): Vmcore {
-  const { cachePages = 8192 } = options;
+  const { cachePages = DUMP_LIMITS.cachedPages } = options;
   if (!Number.isSafeInteger(cachePages) || cachePages < 1 || cachePages > MAX_CACHE_PAGES) {
     throw new VmcoreError(`cachePages is ${cachePages}: expected 1 to ${MAX_CACHE_PAGES}`);
   }
@@ -96,6 +99,7 @@ export function vmcoreOf(
     },
     notes,
     warnings,
+    rootLikePages: contents.rootLikePages,
     close,
   };
   return core;

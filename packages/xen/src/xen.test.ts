@@ -115,7 +115,7 @@ test('a domain that the monitor ends for a register write goes down without it',
   expect(cpu.registers.cr4).toBe(cr4);
 });
 
-test("an immutable page is the monitor's promise to itself: the guest cannot change it, the monitor can", () => {
+test("an immutable page is the monitor's own rule: the guest cannot change it, the monitor can", () => {
   const { vm, cpu, memory } = createGuest();
   vm.protect([range(0x800, 0x801, { write: false }, true)]);
   const all = [range(0x800, 0x801, {})];

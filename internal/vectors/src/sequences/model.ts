@@ -58,10 +58,10 @@ export function runOnModel(sequence: Sequence): string[] {
   const { processor: described, steps } = sequence;
   const memory = memoryOf();
   const tables = new SequenceTables(sequence);
-  const settle = (): void => {
+  const pokeTables = (): void => {
     for (const each of tables.take()) poke(memory, each);
   };
-  settle();
+  pokeTables();
   const processor = profileOf(described);
   let exit: string | undefined;
   const cpu = createVcpu({
@@ -114,7 +114,7 @@ export function runOnModel(sequence: Sequence): string[] {
       }
       default:
         tables.apply(step);
-        settle();
+        pokeTables();
     }
   }
   return outcomes;

@@ -53,6 +53,3 @@ export interface RacingAttack {
   /** What the attacker does when the work is over. */
   after?(lab: Lab): void;
 }
-
-/** Thrown by {@link Lab.notExpressible}: this machine has no such thing. */
-export class NotExpressible extends Error {}

@@ -2,8 +2,9 @@ import { createLab, type LabRecord } from '../attacker/create-lab.ts';
 import type { LabStep } from '../attacker/recorder.ts';
 import { type Judgement, judge } from '../judge/verdict.ts';
 import { type BootedMachine, BootFailed } from '../machines/boot-machine.ts';
-import { type LabAttack, NotExpressible, type RacingAttack } from './lab-attack.ts';
-import { raceOnce, type Schedule, SEEDS } from './race.ts';
+import type { LabAttack, RacingAttack } from './lab-attack.ts';
+import { NotExpressible } from './not-expressible.ts';
+import { raceOnce, type Schedule, SEEDS, shortestTurns } from './race.ts';
 
 /** An attack on a machine, and how it went. */
 export interface AttackRun extends Judgement {
@@ -37,6 +38,23 @@ export function runAttack(attack: LabAttack, boot: () => BootedMachine, schedule
   if (result === undefined) throw new TypeError('a race has schedules');
   const { schedule: _, ...rest } = result;
   return { ...rest, evidence: `in ${SEEDS.length} schedules: ${result.evidence}` };
+}
+
+/**
+ * The shortest schedule with which a race still succeeds, found by leaving out turns of one with which it does.
+ *
+ * @param run a run that succeeded
+ * @throws {TypeError} for an attack that is no race, or a run without a schedule
+ */
+export function shortestSchedule(attack: LabAttack, boot: () => BootedMachine, run: AttackRun): Schedule {
+  const { schedule } = run;
+  if (attack.race === undefined || schedule?.turns === undefined)
+    throw new TypeError(`${attack.name} is no race that succeeded`);
+  const succeeds = (turns: readonly number[]): boolean => {
+    const { verdict } = runAttack(attack, boot, { ...schedule, turns });
+    return verdict === 'succeeds' || verdict === 'detected too late';
+  };
+  return { ...schedule, turns: shortestTurns(schedule.turns, succeeds) };
 }
 
 function attemptRace(

@@ -1,7 +1,7 @@
 import type { KernelOutcome } from '@heki/linux';
 import type { Attacker, RanCode } from '@heki/machine';
 import { addressOf, type Gfn, hex, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
-import { NotExpressible } from '../attack/lab-attack.ts';
+import { NotExpressible } from '../attack/not-expressible.ts';
 import { createAims } from '../judge/aims.ts';
 import { PAYLOAD_QUAD } from '../kernel/functions.ts';
 import { placesIn } from '../kernel/places.ts';
@@ -28,7 +28,7 @@ export interface LabRecord {
 }
 
 /** The kernel's own work did not go: an attack that builds upon it says nothing. */
-export class PreparationFailed extends NotExpressible {}
+class PreparationFailed extends NotExpressible {}
 
 /** An attacker's means on a machine that has booted, and a record of their use. */
 export function createLab({ machine, incidents, regions, before }: BootedMachine): LabRecord {

@@ -1,7 +1,7 @@
 import type { ProtectionState } from '@heki/hypervisor';
 import type { LinuxMachine } from '@heki/machine';
 import type { Gfn, Gpa, Pfn } from '@heki/physical-memory';
-import { NotExpressible } from '../attack/lab-attack.ts';
+import { NotExpressible } from '../attack/not-expressible.ts';
 import type { Recorder } from './recorder.ts';
 
 /** What the VMM of the guest can do. */

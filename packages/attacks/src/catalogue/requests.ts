@@ -315,20 +315,6 @@ export const REQUESTS: readonly LabAttack[] = [
     },
   },
   {
-    name: 'list-write-only',
-    title: 'ask for a page that can be written and not read',
-    gains: 'the processor meets an entry that it cannot take: the machine stops',
-    source: 'Heki v2 11/19 (B-H18); libvmi 38: such a page is never what it was meant to be',
-    means: ['hypercalls'],
-    stoppedBy: ['request-checks'],
-    run(lab) {
-      const page = lab.page();
-      lab.aims.work('using a page of the kernel', () => lab.cpu.store(page, 8, 0n).step.outcome !== 'halted');
-      const [start, end] = pages(lab.frameOf(page));
-      lab.sendList(listPage(0n, 1n, [start, end, WRITE | EXECUTE]));
-    },
-  },
-  {
     name: 'list-half-applied',
     title: 'send a list whose second range is wrong, and use what the first asked for',
     gains: 'a request that was refused is in force by half',

@@ -210,7 +210,7 @@ export const STORES: readonly LabAttack[] = [
     stoppedBy: ['write'],
     run(lab) {
       const { kernel } = lab.machine;
-      const frame = (kernel.trampoline + kernel.profile.trampoline.textStart) as typeof kernel.trampoline;
+      const frame = (kernel.trampoline + kernel.build.trampoline.textStart) as typeof kernel.trampoline;
       overwriteAfterEdit(lab, 'the trampoline', lab.direct(frame));
     },
   },

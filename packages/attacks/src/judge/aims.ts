@@ -1,6 +1,6 @@
 import type { LinuxMachine, RanCode } from '@heki/machine';
 import { addressOf, type Gfn, type Gpa, hex, readBytes, type VirtualAddress } from '@heki/physical-memory';
-import { NotExpressible } from '../attack/lab-attack.ts';
+import { NotExpressible } from '../attack/not-expressible.ts';
 import { MARK } from '../kernel/functions.ts';
 import { frameBehind, type KernelTables } from './frame-behind.ts';
 

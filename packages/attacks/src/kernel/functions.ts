@@ -26,9 +26,9 @@ export const PAYLOAD_QUAD: bigint = new DataView(Uint8Array.of(...PAYLOAD, 0x90,
 /** -EPERM, as a check of the kernel returns it. */
 export const EPERM = 0xffff_ffff;
 /** What a function of the kernel that nobody attacks returns. */
-export const ALIVE = 0x11fe;
+const ALIVE = 0x11fe;
 /** What the kernel gives to whoever may have it: a function that an attacker would like to call. */
-export const GRANTED = 0x7007;
+const GRANTED = 0x7007;
 
 /** Functions in the text of the modelled kernel: their offsets from `_text`, and what they return. */
 export const KERNEL_FUNCTIONS = {

@@ -62,7 +62,7 @@ export function loadImage({ kernel, memory }: Pick<LinuxMachine, 'kernel' | 'mem
   };
   for (const { offset, returns } of Object.values(KERNEL_FUNCTIONS)) put(offset, returning(returns));
   for (const site of [KEY_SITE, TRACED_SITE]) put(site, Uint8Array.of(...NOP5, ...returning(EPERM)));
-  const { __start_rodata: rodata, _sdata: data } = kernel.profile.offsets;
+  const { __start_rodata: rodata, _sdata: data } = kernel.build.offsets;
   put(rodata + 0x5100, new Uint8Array(8).fill(0x11));
   put(rodata + 0x6000, returning(0));
   // uid 1000.

@@ -12,7 +12,8 @@ export interface AttackMachine {
 export const ATTACK_MACHINES: readonly AttackMachine[] = [
   {
     name: 'rodata-off',
-    title: 'KVM without Heki, a kernel with rodata=off',
+    // No module can be loaded there: Linux 6.6 makes no page executable that is writable.
+    title: 'KVM without Heki, a kernel with rodata=off, which loads no modules',
     machine: { hypervisor: 'none', commandLine: 'rodata=off' },
   },
   { name: 'no-heki', title: 'KVM without Heki', machine: { hypervisor: 'none' } },

@@ -102,16 +102,6 @@ export const SWITCHES: readonly Switch[] = [
   },
   mended('B-H12'),
   {
-    name: 'no right to write in the second level',
-    applies: hasHeki,
-    driver: withPermissions((permissions) => permissions | MEM_ATTR_WRITE),
-  },
-  {
-    name: 'no right to execute in the second level',
-    applies: hasHeki,
-    driver: withPermissions((permissions) => permissions | MEM_ATTR_EXEC),
-  },
-  {
     name: 'immutable pages',
     applies: hasHeki,
     driver: withPermissions((permissions) => permissions & ~MEM_ATTR_IMMUTABLE),
@@ -140,6 +130,16 @@ export const SWITCHES: readonly Switch[] = [
     name: 'the closed holes of the secure kernel (B-L1 to B-L5)',
     applies: (machine) => isLvbs(machine) && machine.secureKernel !== 'lvbs-2026-02',
     without: (machine) => ({ ...machine, secureKernel: 'lvbs-2026-02' }),
+  },
+  {
+    name: 'no right to write in the second level',
+    applies: hasHeki,
+    driver: withPermissions((permissions) => permissions | MEM_ATTR_WRITE),
+  },
+  {
+    name: 'no right to execute in the second level',
+    applies: hasHeki,
+    driver: withPermissions((permissions) => permissions | MEM_ATTR_EXEC),
   },
   mended('B-H7'),
   mended('B-H2', 'B-H3', 'B-H4', 'B-H5'),

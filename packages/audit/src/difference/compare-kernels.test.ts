@@ -27,7 +27,11 @@ test('of one boot, single frames and pages of the image are told', () => {
     { start: 0x1000, end: 0x1200, before: 'r-x', after: 'r--' },
     { start: 0x1200, end: 0x1400, before: 'r-x', after: 'rwx' },
   ]);
-  expect(difference.appeared.map(({ id }) => id)).toEqual(['heki/wx-alias', 'heki/image-remapped']);
+  expect(difference.appeared.map(({ id }) => id)).toEqual([
+    'heki/wx-alias',
+    'heki/image-remapped',
+    'heki/read-only-alone',
+  ]);
   expect(difference.regions).toEqual([
     { region: 'direct map', rights: 'rw-', before: 58_871, after: 59_383 },
     { region: 'direct map', rights: 'r--', before: 6631, after: 6119 },

@@ -1,14 +1,14 @@
 import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
-import type { RegionName } from '@heki/vmcore';
 import type { Audit } from '../audit-kernel.ts';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { Finding } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
+import type { PlaceName } from '../mapping.ts';
 import { rightsText } from '../rights.ts';
 
 /** Pages of a region with some rights, before and after. */
 export interface RegionChange {
-  readonly region: RegionName;
+  readonly region: PlaceName;
   /** `rw-`. */
   readonly rights: string;
   readonly before: number;
@@ -74,7 +74,7 @@ function without(findings: readonly Finding[], others: readonly Finding[]): Find
 }
 
 function regionChanges(before: AuditedKernel, after: AuditedKernel): RegionChange[] {
-  const changes = new Map<string, { region: RegionName; rights: string; before: number; after: number }>();
+  const changes = new Map<string, { region: PlaceName; rights: string; before: number; after: number }>();
   for (const [kernel, when] of [
     [before, 'before'],
     [after, 'after'],

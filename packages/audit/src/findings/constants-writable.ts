@@ -3,7 +3,7 @@ import type { FindingKind, Severity } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import { occurrencesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
-import { extentsWithin, framesOfSection } from '../within.ts';
+import { extentsWithin, framesOfSection, isWithin } from '../within.ts';
 
 /** What the parts of an image are aligned to. */
 const HUGE_FRAMES = 512;
@@ -43,7 +43,7 @@ export const RODATA_WRITABLE: FindingKind = {
     const constants = imageConstants(kernel).filter(isWritableData);
     const freed = freedTail(kernel, constants);
     const others = kernel.extents.filter(
-      (extent) => isWritableData(extent) && (isModuleConstant(extent) || isReadOnlyBehind(extent)),
+      (extent) => isWritableData(extent) && (isModuleConstant(extent) || isReadOnlyBehind(kernel, extent)),
     );
     const sure = [...constants.filter((extent) => !freed.includes(extent)), ...others];
     for (const [part, severity] of [
@@ -52,7 +52,8 @@ export const RODATA_WRITABLE: FindingKind = {
     ] as const satisfies readonly (readonly [readonly FrameExtent[], Severity])[]) {
       yield* occurrencesOf(kernel, part, ({ mappings, pagesText, places }) => {
         const isImage = mappings.some(({ region }) => region.startsWith('kernel '));
-        const of = isImage ? "of the kernel's image" : 'of modules';
+        const isModule = mappings.some(({ region }) => region === 'modules');
+        const of = isImage ? "of the kernel's image" : isModule ? 'of modules' : 'elsewhere';
         return { severity, summary: `${pagesText} of constants ${of} can be written: ${places}.` };
       });
     }
@@ -88,15 +89,14 @@ function isModuleConstant({ mappings }: FrameExtent): boolean {
 }
 
 /**
- * What the image or a module may write, and the direct map not: Linux takes write permission from both together
- * (cpa_process_alias), and gives it back to both.
+ * What the image, a module or vmalloc may write, and the direct map not: Linux takes write permission from both together
+ * (cpa_process_alias), and gives it back to both. Into a loaded crash kernel it writes VMCOREINFO.
  */
-function isReadOnlyBehind({ mappings }: FrameExtent): boolean {
+function isReadOnlyBehind({ crashKernel }: AuditedKernel, extent: FrameExtent): boolean {
+  const { mappings } = extent;
   return (
     mappings.some(({ region, rights }) => region === 'direct map' && (rights & Rights.WRITE) === 0) &&
-    mappings.some(
-      ({ region, rights }) =>
-        (region === 'modules' || region === 'kernel data') && (rights & Rights.WRITE) !== 0,
-    )
+    mappings.some(({ region, rights }) => region !== 'direct map' && (rights & Rights.WRITE) !== 0) &&
+    !(extent.end - extent.start === 1 && isWithin(crashKernel, extent))
   );
 }

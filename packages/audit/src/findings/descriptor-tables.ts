@@ -4,9 +4,17 @@ import { CR0, CR4 } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
-import { occurrenceOf, occurrencesOf, occurrenceWithoutMemory } from '../occurrence.ts';
+import type { Mapping } from '../mapping.ts';
+import { mappingAt } from '../mapping-at.ts';
+import {
+  occurrenceOf,
+  occurrenceOfMappings,
+  occurrencesOf,
+  occurrenceWithoutMemory,
+  pagesText,
+} from '../occurrence.ts';
 import { Rights } from '../rights.ts';
-import { extentsOfFrames } from '../within.ts';
+import { extentsOfFrames, isOfImage } from '../within.ts';
 
 /** `CPU_ENTRY_AREA_RO_IDT`, with and without KASLR. */
 const IDT_ADDRESS = virtualAddress(0xffff_fe00_0000_0000n);
@@ -48,11 +56,66 @@ export const IDT_ELSEWHERE: FindingKind = {
       const region = regionAt(kernel.regions, virtualFrameOf(idt));
       yield occurrenceWithoutMemory(region, 'high', `IDTR of CPU ${cpu} is ${hex(idt)}: ${region}.`);
     }
+    const [mapped] = framesAt(kernel, [IDT_ADDRESS]);
+    if (mapped === undefined) return;
     const symbol = kernel.symbols?.get('idt_table');
-    const [expected, mapped] = [symbol, IDT_ADDRESS].map((address) => framesAt(kernel, [address])[0]);
-    if (expected === undefined || mapped === undefined || expected.start === mapped.start) return;
-    const summary = 'The page at the start of cpu_entry_area is not idt_table.';
+    const expected = symbol === undefined ? undefined : virtualFrameOf(symbol) - kernel.sections.distance;
+    if (expected === undefined ? isOfImage(kernel, mapped.start) : expected === mapped.start) return;
+    const summary = "The page at the start of cpu_entry_area is not idt_table, a page of the kernel's image.";
     yield occurrenceOf(kernel, [mapped], { severity: 'high', summary });
+  },
+};
+
+export const GDT_WRITABLE: FindingKind = {
+  id: 'heki/gdt-writable',
+  title: 'The GDT or the TSS can be written where the processor has it',
+  worst: 'high',
+  explanation:
+    'At the address that GDTR or TR of a CPU holds, which SGDT and STR tell and CPU entry code relies on, a page is writable. Linux maps both read-only there, and writes them at another address.',
+  attack:
+    'A stray or arbitrary write at a known address makes a call gate, or gives exceptions another stack: both lead to CPL 0.',
+  legitimate: 'A kernel that is still booting, and 32-bit kernels.',
+  advice: 'Find who gave write permission to the pages of cpu_entry_area.',
+  *find(kernel) {
+    const writable = new Set<Mapping>();
+    for (const { cr0, gdt, tss } of kernel.cpus) {
+      if ((cr0 & CR0.PG) === 0n) continue;
+      for (const address of [gdt, tss]) {
+        const mapping =
+          address === undefined ? undefined : mappingAt(kernel.mappings, virtualFrameOf(address));
+        if (mapping !== undefined && (mapping.rights & Rights.WRITE) !== 0) writable.add(mapping);
+      }
+    }
+    if (writable.size === 0) return;
+    const summary = `${pagesText(writable.size)} that GDTR or TR leads to can be written there.`;
+    yield occurrenceOfMappings(kernel, [...writable], { severity: 'high', summary });
+  },
+};
+
+export const GDT_ELSEWHERE: FindingKind = {
+  id: 'heki/gdt-elsewhere',
+  title: 'GDT or TSS are not where Linux has them',
+  worst: 'high',
+  explanation:
+    'Since 4.15 Linux loads GDTR and TR with addresses in cpu_entry_area, on every CPU. Here one leads elsewhere.',
+  attack:
+    'A table of his own gives the attacker segments and gates of his choice, a task state segment the stacks on which exceptions run.',
+  legitimate: 'A CPU that is starting, or sleeping (load_direct_gdt).',
+  advice: 'Compare GDTR and TR on all CPUs, and look at what made the page that they lead to.',
+  *find(kernel) {
+    for (const { cpu, cr0, gdt, tss } of kernel.cpus) {
+      if ((cr0 & CR0.PG) === 0n) continue;
+      for (const [name, address] of [
+        ['GDTR', gdt],
+        ['TR', tss],
+      ] as const) {
+        if (address === undefined) continue;
+        const region = regionAt(kernel.regions, virtualFrameOf(address));
+        if (region === 'cpu_entry_area') continue;
+        const summary = `${name} of CPU ${cpu} leads to ${hex(address)}: ${region}.`;
+        yield occurrenceWithoutMemory(`${name}, ${region}`, 'high', summary);
+      }
+    }
   },
 };
 
@@ -100,9 +163,7 @@ function framesAt(
   for (const address of addresses) {
     if (address === undefined || address === 0n) continue;
     const virtual = virtualFrameOf(address);
-    const leaf = mappings.find(
-      ({ virtualFrame, frames: count }) => virtual >= virtualFrame && virtual < virtualFrame + count,
-    );
+    const leaf = mappingAt(mappings, virtual);
     if (leaf !== undefined) frames.add((leaf.guestFrame + (virtual - leaf.virtualFrame)) as Gfn);
   }
   return extentsOfFrames(extents, frames);

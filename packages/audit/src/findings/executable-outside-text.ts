@@ -4,14 +4,14 @@ import type { FrameExtent } from '../frame-extents.ts';
 import { isHypercallPage } from '../hypercall-page.ts';
 import { occurrencesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
-import { isVsyscallPage } from '../within.ts';
+import { isVsyscallPage, isWithin, REAL_MODE_FRAMES } from '../within.ts';
 
 /** Where a kernel's code lies: its text, and modules with the code that the kernel makes (eBPF, ftrace, kprobes). */
 const CODE: readonly string[] = ['kernel text', 'modules'];
-/** Real mode reaches 1 MiB. */
-const REAL_MODE_FRAMES = 0x100;
-/** Code of the trampoline, of which Linux 6.12 has two pages. */
+/** Code of the trampoline, of which Linux 6.12 has two pages in one piece. */
 const MOST_TRAMPOLINE_PAGES = 8;
+/** KEXEC_CONTROL_PAGE_SIZE with what stands before it. */
+const MOST_CONTROL_PAGES = 2;
 
 export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
   id: 'heki/executable-outside-text',
@@ -22,7 +22,7 @@ export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
   attack:
     'Code that an attacker placed in data has been made executable, or can be: a hidden module has nowhere else to be.',
   legitimate:
-    'The real-mode trampoline, below 1 MiB in the direct map, by which processors start and wake; the vsyscall page, where it leads to the image; a hypercall page in vmalloc, told by its contents.',
+    'The real-mode trampoline, below 1 MiB in the direct map, by which processors start and wake; the vsyscall page, where it leads to the image; a hypercall page in vmalloc, told by its contents; the control page of a kernel that kexec has loaded (Linux 6.14 and later), told where it lies in a crash kernel.',
   advice:
     'Look at the contents of the pages and at who allocated them (/proc/vmallocinfo); no kernel needs executable pages in the direct map above 1 MiB.',
   *find(kernel) {
@@ -32,7 +32,13 @@ export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
         mappings.some((one) => (one.rights & Rights.EXECUTE) !== 0 && !CODE.includes(one.region)),
     );
     const isTrampoline = ({ end }: FrameExtent): boolean => end <= REAL_MODE_FRAMES;
-    for (const part of [extents.filter(isTrampoline), extents.filter((extent) => !isTrampoline(extent))]) {
+    const isControl = (extent: FrameExtent): boolean => isWithin(kernel.crashKernel, extent);
+    const others = extents.filter((extent) => !isTrampoline(extent));
+    for (const part of [
+      extents.filter(isTrampoline),
+      others.filter(isControl),
+      others.filter((extent) => !isControl(extent)),
+    ]) {
       yield* occurrencesOf(kernel, part, ({ extents: group, pages, pagesText, places }) => {
         const { severity, what } = judge(kernel, group, pages);
         return {
@@ -55,8 +61,13 @@ function judge(
   const only = (names: readonly string[]): boolean =>
     executable.every(({ region }) => names.includes(region));
   const isLow = group.every(({ end }) => end <= REAL_MODE_FRAMES);
-  if (only(['direct map']) && isLow && pages <= MOST_TRAMPOLINE_PAGES) {
+  const isOnePiece = (group.at(-1)?.end ?? 0) - (group[0]?.start ?? 0) === pages;
+  if (only(['direct map']) && isLow && isOnePiece && pages <= MOST_TRAMPOLINE_PAGES) {
     return { severity: 'info', what: ', where the real-mode trampoline is' };
+  }
+  const isCrash = group.every((extent) => isWithin(kernel.crashKernel, extent));
+  if (only(['direct map']) && isCrash && isOnePiece && pages <= MOST_CONTROL_PAGES) {
+    return { severity: 'low', what: ', where the control page of a crash kernel is' };
   }
   if (executable.every((one) => isVsyscallPage(kernel, one)))
     return { severity: 'info', what: ', the vsyscall page' };

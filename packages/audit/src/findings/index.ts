@@ -1,16 +1,31 @@
 import type { FindingKind } from '../finding.ts';
 import { MIXED_LARGE_PAGE, STALE_READ_ONLY } from './aliases.ts';
+import { CODE_OUTSIDE_DIRECT_MAP } from './code-outside-direct-map.ts';
 import { RODATA_WRITABLE, TEXT_WRITABLE } from './constants-writable.ts';
-import { DESCRIPTOR_TABLES_WRITABLE, IDT_ELSEWHERE, IDT_WRITABLE } from './descriptor-tables.ts';
+import {
+  DESCRIPTOR_TABLES_WRITABLE,
+  GDT_ELSEWHERE,
+  GDT_WRITABLE,
+  IDT_ELSEWHERE,
+  IDT_WRITABLE,
+} from './descriptor-tables.ts';
 import { RAM_OUTSIDE_DIRECT_MAP } from './direct-map-holes.ts';
 import { EXECUTABLE_OUTSIDE_TEXT } from './executable-outside-text.ts';
-import { KERNEL_HALF_DIFFERS } from './kernel-half.ts';
+import { MAPPED_IN_HOLE } from './holes.ts';
+import { FOREIGN_ROOT, KERNEL_HALF_DIFFERS } from './kernel-half.ts';
 import { LEAF_DISAGREES } from './leaf-disagrees.ts';
-import { PAGE_TABLE_ALIAS, PAGE_TABLE_READ_ONLY } from './page-tables.ts';
+import {
+  PAGE_TABLE_ALIAS,
+  PAGE_TABLE_LINKED_TWICE,
+  PAGE_TABLE_OUTSIDE_DIRECT_MAP,
+  PAGE_TABLE_READ_ONLY,
+} from './page-tables.ts';
+import { READ_ONLY_ALONE } from './read-only-alone.ts';
 import { PROTECTION_OFF } from './registers.ts';
 import { DIRECT_MAP_REMAPPED, IMAGE_REMAPPED } from './remapped.ts';
 import { TABLES_ABSENT } from './tables-absent.ts';
 import { USER_ACCESSIBLE } from './user-accessible.ts';
+import { PROGRAM_MAPS_KERNEL, SUPERVISOR_IN_USER_HALF } from './user-half.ts';
 import { WX_ALIAS } from './wx-alias.ts';
 import { WX_MAPPING } from './wx-mapping.ts';
 
@@ -23,13 +38,23 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   RODATA_WRITABLE,
   IMAGE_REMAPPED,
   DIRECT_MAP_REMAPPED,
+  READ_ONLY_ALONE,
   EXECUTABLE_OUTSIDE_TEXT,
+  CODE_OUTSIDE_DIRECT_MAP,
+  MAPPED_IN_HOLE,
   USER_ACCESSIBLE,
+  PROGRAM_MAPS_KERNEL,
+  SUPERVISOR_IN_USER_HALF,
   KERNEL_HALF_DIFFERS,
+  FOREIGN_ROOT,
   PAGE_TABLE_ALIAS,
+  PAGE_TABLE_LINKED_TWICE,
+  PAGE_TABLE_OUTSIDE_DIRECT_MAP,
   PAGE_TABLE_READ_ONLY,
   IDT_WRITABLE,
   IDT_ELSEWHERE,
+  GDT_WRITABLE,
+  GDT_ELSEWHERE,
   DESCRIPTOR_TABLES_WRITABLE,
   PROTECTION_OFF,
   LEAF_DISAGREES,

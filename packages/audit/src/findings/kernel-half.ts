@@ -1,81 +1,137 @@
-import { type Gfn, hex, PAGE_SIZE, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { hex, PAGE_SIZE, type VirtualFrame } from '@heki/physical-memory';
 import { type ProvenRoot, regionAt } from '@heki/vmcore';
-import { addressHigh, CR0, EntryLow, entryFrame, framesOfLevel, upperHalfStart } from '@heki/x86';
-import type { FindingKind } from '../finding.ts';
-import { occurrenceWithoutMemory } from '../occurrence.ts';
+import {
+  addressHigh,
+  CR4,
+  EntryLow,
+  entryFrame,
+  framesOfLevel,
+  upperHalfStart,
+  walkMappings,
+} from '@heki/x86';
+import type { AuditedKernel } from '../audited-kernel.ts';
+import type { FindingKind, Severity } from '../finding.ts';
+import type { Mapping } from '../mapping.ts';
+import { mappingAt } from '../mapping-at.ts';
+import { framesOf, occurrenceOfMappings, occurrenceWithoutMemory, pagesText } from '../occurrence.ts';
+import { Rights, rightsOf } from '../rights.ts';
+import { cpuRoots, type OtherRoot } from '../root-tables.ts';
 
 /** The first slot of the kernel's half in a root table. */
 const KERNEL_SLOT = 256;
+/** Page tables of one other address space that are read. */
+const MOST_TABLES = 2 ** 16;
+const WX = Rights.WRITE | Rights.EXECUTE;
 
 export const KERNEL_HALF_DIFFERS: FindingKind = {
   id: 'heki/kernel-half-differs',
-  title: "A CPU's address space has another kernel half",
-  worst: 'high',
+  title: 'An address space has another kernel half',
+  worst: 'critical',
   explanation:
-    "All address spaces share the kernel's half: the upper entries of every root table lead to the same tables. The one that a CPU stands on has an entry of its own.",
+    "All address spaces share the kernel's half, and that of user mode under page-table isolation shows a part of it. One that a CPU stands on maps there what the kernel's own tables do not map, or with more rights.",
   attack:
-    'Code and data that are mapped in one process only are seen by no walk that starts from swapper_pg_dir or another process.',
+    'Code and data that are mapped in one process only are seen by no walk that starts from swapper_pg_dir or another process; what user mode may access there, Meltdown or not, it reads.',
   legitimate:
-    'The slot for LDTs under page-table isolation is of each process; a root may lack entries that are filled in when they are needed.',
+    'The slot for LDTs under page-table isolation is of each process, and the firmware has its own regions in the address space by which EFI is called; a root may lack entries that are filled in when they are needed.',
   advice: 'Walk that address space (heki walk --cpu-index N --range) and look at what is behind the entry.',
-  *find({ tables, regions, cpus }) {
-    const seen = new Set<Gfn>([tables.root]);
-    for (const { cpu, cr0, cr3 } of cpus) {
-      const root = (cr0 & CR0.PG) === 0n || cr3 === undefined ? undefined : kernelRootOf(tables, cr3);
-      if (root === undefined || seen.has(root)) continue;
-      seen.add(root);
-      for (const { slot, frame } of ownEntries(tables, root)) {
-        const at = upperHalfStart(tables.levels) + (slot - KERNEL_SLOT) * framesOfLevel(tables.levels);
-        const region = regionAt(regions, at as VirtualFrame);
-        if (region === 'LDT remap') continue;
-        const address = hex(virtualAddressOf(at as VirtualFrame));
-        const summary = `The address space of CPU ${cpu} has an entry of its own for ${address} (${region}): ${hex(frame * PAGE_SIZE)}.`;
-        yield occurrenceWithoutMemory(region, 'high', summary);
+  *find(kernel) {
+    for (const other of cpuRoots(kernel).own) {
+      const { mappings, absentTables } = mappingsOfItsOwn(kernel, other);
+      const isFirmware = (one: Mapping): boolean => one.region === 'EFI';
+      for (const [part, what] of [
+        [mappings.filter((one) => !isFirmware(one)), ''],
+        [mappings.filter(isFirmware), ' of EFI'],
+      ] as const) {
+        if (part.length === 0) continue;
+        const summary = `In ${other.name}, ${hex(other.root * PAGE_SIZE)}, ${pagesText(framesOf(part))}${what} of the kernel's half are mapped as nowhere in the kernel's own.`;
+        yield occurrenceOfMappings(kernel, part, { severity: severityOf(part), summary });
+      }
+      if (absentTables > 0) {
+        const summary = `In ${other.name}, ${hex(other.root * PAGE_SIZE)}, entries of its own lead to ${pagesText(absentTables)} of page tables that are not in the dump.`;
+        yield occurrenceWithoutMemory('page tables', 'high', summary);
       }
     }
   },
 };
 
-/** Entries of the kernel's half of `root` that are present and not as in `tables`. */
-function ownEntries(tables: ProvenRoot, root: Gfn): { readonly slot: number; readonly frame: Gfn }[] {
-  const found: { slot: number; frame: Gfn }[] = [];
+export const FOREIGN_ROOT: FindingKind = {
+  id: 'heki/foreign-root',
+  title: "A CPU stands on page tables that are not this kernel's",
+  worst: 'medium',
+  explanation:
+    "CR3 of a CPU leads to a page in which neither the kernel's text nor the IDT is where the kernel has them: what it maps was not looked at.",
+  attack: 'A CPU that runs something else beside the kernel is seen by nothing that starts from the kernel.',
+  legitimate:
+    'A guest of the kernel itself (KVM in it) was running, or a call of the firmware, when the dump was made.',
+  advice: 'Dump the guest again. If the CPU is there again, look at its RIP and at that page.',
+  *find(kernel) {
+    for (const { name, root } of cpuRoots(kernel).foreign) {
+      const hosts = kernel.cpus.some(({ cr4 }) => (cr4 & CR4.VMXE) !== 0n);
+      const summary = `CR3 leads ${name} to ${hex(root * PAGE_SIZE)}, which is no page table of this kernel.`;
+      yield occurrenceWithoutMemory('CR3', hosts ? 'info' : 'medium', summary);
+    }
+  },
+};
+
+function severityOf(mappings: readonly Mapping[]): Severity {
+  if (mappings.some(({ rights }) => (rights & Rights.USER) !== 0)) return 'critical';
+  if (mappings.every(({ region }) => region === 'EFI')) return 'medium';
+  return mappings.some(({ rights }) => (rights & WX) === WX) ? 'critical' : 'high';
+}
+
+/** What `other` maps in the kernel's half that the kernel's own tables do not map so, and tables there that the dump lacks. */
+function mappingsOfItsOwn(
+  kernel: AuditedKernel,
+  other: OtherRoot,
+): { readonly mappings: Mapping[]; readonly absentTables: number } {
+  const { tables, regions } = kernel;
+  const mappings: Mapping[] = [];
+  let absentTables = 0;
+  const span = framesOfLevel(tables.levels);
   for (let slot = KERNEL_SLOT; slot < 512; slot++) {
-    const theirs = entryAt(tables, root, slot);
-    const ours = entryAt(tables, tables.root, slot);
-    if (theirs === undefined) continue;
-    if (theirs.low === ours?.low && theirs.high === ours.high) continue;
-    found.push({ slot, frame: theirs.frame });
+    if (hasSameEntry(tables, other, slot)) continue;
+    const start = (upperHalfStart(tables.levels) + (slot - KERNEL_SLOT) * span) as VirtualFrame;
+    const walked = walkMappings(
+      { ...tables, root: other.root, budget: MOST_TABLES },
+      start,
+      (start + span) as VirtualFrame,
+      (leaf) => {
+        const region = regionAt(regions, leaf.virtualFrame);
+        const mapping = { ...leaf, rights: rightsOf(leaf.effective), region };
+        if (region !== 'LDT remap' && !isInKernel(kernel, mapping)) mappings.push(mapping);
+      },
+    );
+    if (regionAt(regions, start) !== 'LDT remap') absentTables += walked.absentTables;
   }
-  return found;
+  return { mappings, absentTables };
 }
 
-/**
- * The kernel's half of the address space in `cr3`: that root, or of a pair of page-table isolation the other. `undefined` for what is not
- * this kernel's: EFI's or a trampoline's root, or that of a guest.
- */
-function kernelRootOf(tables: ProvenRoot, cr3: bigint): Gfn | undefined {
-  const encryption = tables.encryptionBit === undefined ? 0n : 1n << BigInt(tables.encryptionBit);
-  const frame = Number((BigInt.asUintN(52, cr3) & ~encryption) >> 12n);
-  const half = framesOfLevel(tables.levels);
-  const slot = KERNEL_SLOT + Math.floor((tables.directMap.start - upperHalfStart(tables.levels)) / half);
-  const direct = entryAt(tables, tables.root, slot)?.frame;
-  return [frame, frame - (frame % 2)]
-    .map((root) => root as Gfn)
-    .find((root) => direct !== undefined && entryAt(tables, root, slot)?.frame === direct);
+/** Whether the kernel's own tables map all of `mapping` to the same frames, with no fewer rights. */
+function isInKernel({ mappings }: AuditedKernel, mapping: Mapping): boolean {
+  const end = mapping.virtualFrame + mapping.frames;
+  for (let at: number = mapping.virtualFrame; at < end; ) {
+    const own = mappingAt(mappings, at as VirtualFrame);
+    if (own === undefined) return false;
+    const distance = own.virtualFrame - own.guestFrame;
+    if (distance !== mapping.virtualFrame - mapping.guestFrame) return false;
+    if ((mapping.rights & ~own.rights) !== 0) return false;
+    at = own.virtualFrame + own.frames;
+  }
+  return true;
 }
 
-/** A present entry of a root table, without the bits that a processor sets by itself. */
-function entryAt(
-  { memory, encryptionBit }: ProvenRoot,
-  root: Gfn,
-  slot: number,
-): { readonly low: number; readonly high: number; readonly frame: Gfn } | undefined {
-  const page = memory.page(root);
-  const [low = 0, high = 0] = page === undefined ? [] : [page[2 * slot], page[2 * slot + 1]];
-  if ((low & EntryLow.P) === 0) return undefined;
-  return {
-    low: low | EntryLow.A | EntryLow.D,
-    high,
-    frame: entryFrame(low, high, addressHigh(encryptionBit)),
-  };
+/** Whether `slot` of `other` is empty, or as in the kernel's root but for the bits that a processor sets by itself. */
+function hasSameEntry({ memory, root, encryptionBit }: ProvenRoot, other: OtherRoot, slot: number): boolean {
+  const ours = memory.page(root);
+  const theirs = memory.page(other.root);
+  const [low = 0, high = 0] = [theirs?.[2 * slot], theirs?.[2 * slot + 1]];
+  if ((low & EntryLow.P) === 0) return true;
+  const [ownLow = 0, ownHigh = 0] = [ours?.[2 * slot], ours?.[2 * slot + 1]];
+  const set = EntryLow.A | EntryLow.D;
+  const addressBits = addressHigh(encryptionBit);
+  return (
+    (low | set) === (ownLow | set) &&
+    entryFrame(low, high, addressBits) === entryFrame(ownLow, ownHigh, addressBits) &&
+    high >>> 31 === ownHigh >>> 31
+  );
 }

@@ -1,5 +1,6 @@
 import { type Audit, auditKernel, type Finding, isAtLeast, type Severity } from '@heki/audit';
-import { virtualAddress } from '@heki/physical-memory';
+import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import type { Segment } from '@heki/vmcore';
 import type { ProtectReport } from '../protect/report.ts';
 import type { Subject } from '../protect/subject.ts';
 import type { Warning } from '../warning.ts';
@@ -86,14 +87,20 @@ export function auditSubject(subject: Subject): Audit {
       cr0,
       cr3,
       cr4,
-      // An extract without names has no IDTR: zeros in place of base and limit.
-      idt: segments.idt.limit === 0 ? undefined : virtualAddress(segments.idt.base),
+      idt: baseOf(segments.idt),
+      gdt: baseOf(segments.gdt),
+      tss: baseOf(segments.tr),
     })),
     efer: processor.eferFrom === undefined ? undefined : processor.registers.efer,
     supportedCr4: processor.named ? processor.cpu.cr4 : undefined,
     ...(iomem && { iomem }),
     ...(memoryMapFrom !== undefined && { memoryMap }),
   });
+}
+
+/** A redacted extract has zeros in place of base and limit. */
+function baseOf({ base, limit }: Segment): VirtualAddress | undefined {
+  return limit === 0 ? undefined : virtualAddress(base);
 }
 
 /**

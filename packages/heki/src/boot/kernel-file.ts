@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { type KernelProfile, LinuxError, profileFromSymbols } from '@heki/linux';
+import { buildFromSymbols, type KernelBuild, LinuxError } from '@heki/linux';
 import { z } from 'zod';
 import { InputError } from '../failure.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
@@ -18,13 +18,13 @@ const symbolsSchema = z.object({ symbols: z.record(z.string(), z.string().regex(
  * @param path System.map, /proc/kallsyms, or JSON with `symbols`; gzip or plain
  * @throws {InputError} when the file holds no such symbols, or they belong to no image that Linux could have linked
  */
-export async function readKernelProfile(path: string): Promise<KernelProfile> {
+export async function readKernelBuild(path: string): Promise<KernelBuild> {
   const text = await readText(path, INPUT_KINDS.kernelSymbols);
   const symbols = text.trimStart().startsWith('{')
     ? parseJson(text, path, symbolsSchema).symbols
     : symbolsOfMap(text, path);
   try {
-    return profileFromSymbols(basename(path), symbols);
+    return buildFromSymbols(basename(path), symbols);
   } catch (error) {
     if (error instanceof LinuxError) throw new InputError(error.message, { file: path }, error);
     throw error;

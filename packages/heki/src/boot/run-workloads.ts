@@ -15,7 +15,7 @@ import { count } from '../quantity.ts';
 import { writeReport } from '../report/write-report.ts';
 import { type Finding, makesFail } from '../verdict/finding.ts';
 import { createBootMachine } from './boot-machine.ts';
-import { readKernelProfile } from './kernel-file.ts';
+import { readKernelBuild } from './kernel-file.ts';
 import { type WorkloadRow, workloadText } from './workload-text.ts';
 
 /** What was asked for. */
@@ -41,7 +41,7 @@ export async function runWorkloads(
 ): Promise<number> {
   const chosen = workloadsNamed(name, asked);
   const settings = settingsFor(asked);
-  const kernel = asked.kernel === undefined ? undefined : await readKernelProfile(asked.kernel);
+  const kernel = asked.kernel === undefined ? undefined : await readKernelBuild(asked.kernel);
   const progress = createProgress(io, { what: 'working', total: chosen.length * settings.length });
   let done = 0;
   const backends = await Promise.all(settings.map(({ machine }) => findBackend(machine.hypervisor)));

@@ -13,7 +13,7 @@ import { bootJson } from '../boot/boot-json.ts';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { bootVerdict, bootWarnings } from '../boot/boot-verdict.ts';
-import { readKernelProfile } from '../boot/kernel-file.ts';
+import { readKernelBuild } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
 import { fileErrorText, InputError, SpecificationError, UsageError } from '../failure.ts';
 import { checkHypervisor, findBackend } from '../hypervisors.ts';
@@ -53,7 +53,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   const scenario = await scenarioOf(options.scenario, asked, attacks, load);
   const backend = await findBackend(scenario.machine.hypervisor);
   const settings = machineSettings(scenario.machine);
-  const kernel = settings.kernel === undefined ? undefined : await readKernelProfile(settings.kernel);
+  const kernel = settings.kernel === undefined ? undefined : await readKernelBuild(settings.kernel);
   const lines: string[] = [];
   const log: string[] = [];
   const pageLists = { sent: 0, refused: 0 };
@@ -97,7 +97,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
     backend,
     attacks: scenario.attacks ?? [],
     settings: { ...settings, mbec: withholdsExecution(backend, scenario.machine) },
-    kernel: machine.kernel.profile.name,
+    kernel: machine.kernel.build.name,
     hekiInit: machine.kernel.hekiInit,
     log,
     pageLists,

@@ -22,6 +22,7 @@ describe('translate', () => {
     expect(await translate(TEXT, '--access', 'write')).toBe(
       [
         'ffffffff81000080  write at CPL 0',
+        '  kernel text',
         '  page tables at 0x5a66000, CR3 of CPU 0,',
         '  proven by a direct map at 0xffff888000000000 with 108 of 108 table pages, kernel text at 0xffffffff81000000',
         '  CR3 0x5a66000, CR0 0x80050033 with WP PG, CR4 0x750eb0 with PAE SMEP SMAP PKE',

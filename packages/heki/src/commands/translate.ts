@@ -1,4 +1,5 @@
 import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import type { Place } from '@heki/symbols';
 import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
 import {
   type Access,
@@ -28,20 +29,23 @@ import type { Colours } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
+import { type NamesOptions, namesOfAddressSpace } from '../names/open-names.ts';
+import { placeJson, placeText } from '../names/place-text.ts';
+import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
 import { writeReport } from '../report/write-report.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, openAddressSpace, tablesJson, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning, warningLines } from '../warning.ts';
 
 /** Options of `heki translate`. */
-export interface TranslateOptions extends AddressSpaceOptions {
+export interface TranslateOptions extends AddressSpaceOptions, NamesOptions {
   readonly access: 'read' | 'write' | 'fetch';
   readonly user?: boolean;
   readonly cpu?: string;
   readonly json?: boolean;
 }
 
-/** `heki translate [SNAPSHOT] VA`: each level's entry, the verdict and why. A fault is an answer, too: exit code 0. */
+/** `heki translate [SNAPSHOT] ADDRESS`: each level's entry, the verdict and why. A fault is an answer, too: exit code 0. */
 export async function translate(
   snapshotPath: string | undefined,
   address: string,
@@ -49,13 +53,23 @@ export async function translate(
   io: CommandIo,
 ): Promise<number> {
   const path = snapshotPath ?? BUILT_IN_SNAPSHOT;
-  const va = parseVirtualAddress(address);
+  const given = isHexadecimal(address) ? parseVirtualAddress(address) : undefined;
   const access: Access = { kind: options.access, mode: options.user ? 'user' : 'supervisor' };
   // The kernel's own addresses are the same on every CPU; what a user sees is a matter of the CPU's address space.
-  const what = va >= 1n << 63n && access.mode === 'supervisor' ? 'kernel' : 'user';
-  const snapshot = openAddressSpace(path, options, what);
+  const isKernels = given === undefined || given >= KERNEL_HALF;
+  const snapshot = openAddressSpace(
+    path,
+    options,
+    isKernels && access.mode === 'supervisor' ? 'kernel' : 'user',
+  );
   const { core, tables } = snapshot;
-  const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const sidecar = await readSidecar(path);
+  const needed = given === undefined || options.symbols !== undefined;
+  const names = isKernels
+    ? await namesOfAddressSpace(path, snapshot, sidecar, { ...options, needed })
+    : undefined;
+  const va = given ?? resolveAddress(address, names);
+  const processor = assumeProcessor(snapshot, sidecar, options.cpu);
   const paging = { ...processor.registers, cr3: BigInt(tables.root) << 12n };
   const translation = translateAddress(paging, core.memory, va, access, processor.cpu);
   const answer: Answer = {
@@ -65,6 +79,7 @@ export async function translate(
     registers: paging,
     translation,
     processor,
+    place: names?.kernel.at(va),
     warnings: [
       ...tableWarnings(core, tables),
       ...(va < 1n << 63n ? userHalfWarnings(tables) : []),
@@ -89,6 +104,7 @@ interface Answer {
   readonly registers: PagingRegisters;
   readonly translation: Translation;
   readonly processor: AssumedProcessor;
+  readonly place: Place | undefined;
   readonly warnings: readonly Warning[];
 }
 
@@ -102,6 +118,8 @@ function keyWarnings(access: Access, { cr4 }: PagingRegisters, { steps }: Transl
   const message = `${register} is not in a dump and is taken as 0: protection key ${leaf.key} forbids nothing here`;
   return [{ id: 'protection-keys', message }];
 }
+
+const KERNEL_HALF = 1n << 63n;
 
 /** The bits that translation looks at. */
 const PAGING_CR0 = CR0.PG | CR0.WP;
@@ -117,7 +135,7 @@ const INDEX_BITS: Readonly<Record<Level, string>> = {
 };
 
 function describe(
-  { va, access, tables, registers, translation, processor, warnings }: Answer,
+  { va, access, tables, registers, translation, processor, place, warnings }: Answer,
   colours: Colours,
 ): string[] {
   const { outcome, steps } = translation;
@@ -125,6 +143,7 @@ function describe(
   const cr4 = bitNames(CR4_BITS, registers.cr4 & PAGING_CR4).join(' ');
   const lines = [
     `${colours.bold(hex16(va))}  ${access.kind} at CPL ${access.mode === 'user' ? 3 : 0}`,
+    ...(place === undefined ? [] : [`  ${placeText(place)}`]),
     ...tablesLines(tables).map((line) => `  ${line}`),
     `  CR3 ${hex(registers.cr3)}, CR0 ${hex(registers.cr0)} with ${cr0}, CR4 ${hex(registers.cr4)} with ${cr4}`,
     `  processor ${processorText(processor)}`,
@@ -181,12 +200,13 @@ function verdict(outcome: Translation['outcome'], colours: Colours): string {
   }
 }
 
-function toJson({ va, access, tables, translation, processor, warnings }: Answer): object {
+function toJson({ va, access, tables, translation, processor, place, warnings }: Answer): object {
   const { outcome, steps } = translation;
   return {
     va: hex(va),
     access: access.kind,
     user: access.mode === 'user',
+    place: place === undefined ? null : placeJson(place),
     tables: tablesJson(tables),
     steps: steps.map(({ level, address, low, high, entry }) => ({
       level,

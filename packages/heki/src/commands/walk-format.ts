@@ -1,7 +1,10 @@
 import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
+import type { KernelNames, Place } from '@heki/symbols';
 import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
 import { EntryHigh, EntryLow, type MappingLeaf, type MappingWalkResult, PageRights } from '@heki/x86';
 import { hex16 } from '../hex.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
+import { symbolText } from '../names/place-text.ts';
 import { reportHeader } from '../report/report-header.ts';
 import type { Screen } from '../report/screen.ts';
 import { tablesJson, tablesLines } from '../snapshot.ts';
@@ -51,6 +54,8 @@ interface Run {
   frames: number;
   leaves: number;
   readonly columns: string;
+  readonly region: Place['region'] | undefined;
+  readonly symbol: string | undefined;
 }
 
 const addresses = (first: number, frames: number): string => {
@@ -61,19 +66,24 @@ const addresses = (first: number, frames: number): string => {
 /** Columns of a line of the table, with the widest flags. */
 const TABLE_COLUMNS = 102;
 
-function createTable({ columns: room }: Screen): WalkFormat {
+function createTable({ columns: room }: Screen, names: KernelNames | undefined): WalkFormat {
   const isNarrow = room < TABLE_COLUMNS;
+  /** That of the last line. */
+  let region: Place['region'] | undefined;
   let run: Run | undefined;
   const closed = (): string | undefined => {
     if (run === undefined) return undefined;
-    const { first, frames, leaves, columns } = run;
+    const { first, frames, leaves, columns, symbol } = run;
+    const heading = run.region === undefined || run.region === region ? '' : `-- ${run.region}\n`;
+    region = run.region;
     run = undefined;
     const range = addresses(first.virtualFrame, frames);
     const physical = hex16(first.guestFrame * 4096);
     const many = String(leaves).padStart(6);
+    const named = symbol === undefined ? '' : `  ${symbol}`;
     return isNarrow
-      ? `${range}\n  ${physical} ${many} x ${columns.replace(/ {2,}/g, ' ')}`
-      : `${range}  ${physical}  ${many} x ${columns}`;
+      ? `${heading}${range}\n  ${physical} ${many} x ${columns.replace(/ {2,}/g, ' ')}${named}`
+      : `${heading}${range}  ${physical}  ${many} x ${columns}${named}`;
   };
   const closedLines = (): string[] => closed()?.split('\n') ?? [];
   const head = isNarrow
@@ -88,9 +98,11 @@ function createTable({ columns: room }: Screen): WalkFormat {
     leaf(leaf) {
       const { virtualFrame, guestFrame, frames } = leaf;
       const columns = `${SIZES[leaf.level].padEnd(4)}  ${leafPermissions(leaf)}   ${effectivePermissions(leaf)}        ${flags(leaf).join(' ')}`;
+      const place = names?.at(virtualAddressOf(virtualFrame));
       if (
         run !== undefined &&
         run.columns === columns &&
+        run.region === place?.region &&
         run.first.virtualFrame + run.frames === virtualFrame &&
         run.first.guestFrame + run.frames === guestFrame
       ) {
@@ -99,7 +111,15 @@ function createTable({ columns: room }: Screen): WalkFormat {
         return undefined;
       }
       const done = closed();
-      run = { first: { virtualFrame, guestFrame }, frames, leaves: 1, columns };
+      const symbol = place === undefined ? undefined : symbolText(place);
+      run = {
+        first: { virtualFrame, guestFrame },
+        frames,
+        leaves: 1,
+        columns,
+        region: place?.region,
+        symbol,
+      };
       return done;
     },
     shared({ first: { virtualFrame, frames, visitedAt, mappings }, places }) {
@@ -117,10 +137,7 @@ function createTable({ columns: room }: Screen): WalkFormat {
   };
 }
 
-/** Stretches of shared tables that JSON lists at most: hostile tables may have millions. */
-const MOST_SHARED = 2 ** 16;
-
-function createJson(_: Screen): WalkFormat {
+function createJson(_: Screen, names: KernelNames | undefined): WalkFormat {
   let separator = '';
   const sharedTables: unknown[] = [];
   return {
@@ -131,6 +148,8 @@ function createJson(_: Screen): WalkFormat {
       '"leaves": [',
     ],
     leaf(leaf) {
+      const place = names?.at(virtualAddressOf(leaf.virtualFrame));
+      const symbol = place === undefined ? undefined : symbolText(place);
       const text = JSON.stringify({
         va: hex(virtualAddressOf(leaf.virtualFrame)),
         pa: hex(addressOf(leaf.guestFrame)),
@@ -142,13 +161,15 @@ function createJson(_: Screen): WalkFormat {
         user: (leaf.effective & PageRights.USER) !== 0,
         flags: flags(leaf),
         ...(leaf.places === 1 ? {} : { places: leaf.places }),
+        ...(place === undefined ? {} : { region: place.region }),
+        ...(symbol === undefined ? {} : { symbol }),
       });
       const line = `${separator}${text}`;
       separator = ',';
       return line;
     },
     shared({ first: { virtualFrame, frames, table, visitedAt, mappings }, places }) {
-      if (sharedTables.length < MOST_SHARED) {
+      if (sharedTables.length < COMMAND_LIMITS.sharedTables) {
         sharedTables.push({
           va: hex(virtualAddressOf(virtualFrame)),
           pages: frames * places,

@@ -98,9 +98,12 @@ describe('the table', () => {
         'page tables at 0x5a66000, CR3 of CPU 0,',
         'proven by a direct map at 0xffff888000000000 with 108 of 108 table pages, kernel text at 0xffffffff81000000',
         'virtual addresses                  physical address  leaves x size  leaf  effective  flags',
+        '-- kernel text',
         'ffffffff81000000-ffffffff81dfffff  0000000001000000       7 x 2M    r-x   r-x        G A D',
         'ffffffff81e00000-ffffffff81e01fff  0000000001e00000       2 x 4K    r-x   r-x        G A D',
+        '-- kernel data',
         'ffffffff81e02000-ffffffff81ffffff  0000000001e02000     510 x 4K    rw-   rw-        G A D',
+        '-- kernel rodata',
         'ffffffff82000000-ffffffff821fffff  0000000002000000       1 x 2M    r--   r--        G A D',
         '520 leaves: 512 of 4 KiB, 8 of 2 MiB, 0 of 1 GiB; 0 writable and executable',
         '',
@@ -159,6 +162,7 @@ describe('JSON', () => {
       effective: 'rw-',
       user: false,
       flags: ['G', 'A', 'D'],
+      region: 'direct map',
     });
   });
 

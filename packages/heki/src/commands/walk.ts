@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { hex, VIRTUAL_FRAME_END, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import type { ChosenRoot, ProvenRoot } from '@heki/vmcore';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import {
   lowerHalfEnd,
   type MappingWalkResult,
@@ -13,25 +14,29 @@ import {
 import { assumeProcessor } from '../assumed-processor.ts';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { ExitCode, UsageError } from '../failure.ts';
-import { parseVirtualAddress } from '../hex.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
+import { type Names, namesOfAddressSpace, regionsOf } from '../names/open-names.ts';
+import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
 import { screenOf } from '../report/screen.ts';
 import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, MOST_TABLES, openAddressSpace, tablesLines } from '../snapshot.ts';
+import { type AddressSpaceOptions, openAddressSpace, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
 import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
 /** Options of `heki walk`. */
 export interface WalkOptions extends AddressSpaceOptions {
+  /** Names what is at the addresses: by this file, or by kallsyms in memory where none is named. */
+  readonly symbols?: string | true;
   readonly range?: string;
   readonly user?: boolean;
   readonly cpu?: string;
   readonly format: keyof typeof WALK_FORMATS;
 }
 
-/** `info-tlb` spells shared tables out, as QEMU does, while there are no more mappings than this: 180 MiB of text. */
-const MOST_SPELT_OUT = 2 ** 22;
+/** The first frame of the kernel's half. */
+const KERNEL_HALF = 2 ** 51;
 
 /** `heki walk [SNAPSHOT]`: the leaves of the kernel's half, or of the user's. Exit code 1 when tables were left out. */
 export async function walk(
@@ -40,10 +45,19 @@ export async function walk(
   io: CommandIo,
 ): Promise<number> {
   const path = snapshotPath ?? BUILT_IN_SNAPSHOT;
-  const range = options.range === undefined ? undefined : parseRange(options.range);
-  const isKernels = options.user !== true && (range === undefined || range.start >= 2 ** 51);
+  const ends = options.range === undefined ? undefined : rangeEnds(options.range);
+  const hasSymbol = ends?.some((one) => !isHexadecimal(one)) ?? false;
+  const given = ends === undefined || hasSymbol ? undefined : parseRange(ends, undefined);
+  const isKernels = options.user !== true && (given === undefined || given.start >= KERNEL_HALF);
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
-  const processor = assumeProcessor(snapshot, await readSidecar(path), options.cpu);
+  const sidecar = await readSidecar(path);
+  const file = typeof options.symbols === 'string' ? options.symbols : undefined;
+  const needed = hasSymbol || options.symbols !== undefined;
+  const names = needed
+    ? await namesOfAddressSpace(path, snapshot, sidecar, { symbols: file, needed })
+    : undefined;
+  const range = given ?? (ends === undefined ? undefined : parseRange(ends, names));
+  const processor = assumeProcessor(snapshot, sidecar, options.cpu);
   const { levels } = snapshot.tables;
   const whole =
     options.user === true
@@ -55,11 +69,15 @@ export async function walk(
     ...(start < lowerHalfEnd(levels) ? userHalfWarnings(snapshot.tables) : []),
     ...processor.warnings,
   ];
-  const tables = { ...snapshot.tables, budget: MOST_TABLES };
+  const tables = { ...snapshot.tables, budget: DUMP_LIMITS.tablePages };
   const speltOut =
-    options.format === 'info-tlb' && walkMappings(tables, start, end, () => {}).mappings <= MOST_SPELT_OUT;
+    options.format === 'info-tlb' &&
+    walkMappings(tables, start, end, () => {}).mappings <= COMMAND_LIMITS.mappingsSpeltOut;
 
-  const format = WALK_FORMATS[options.format](screenOf(io.stdout, io.env));
+  const format = WALK_FORMATS[options.format](
+    screenOf(io.stdout, io.env),
+    options.symbols === undefined && start >= KERNEL_HALF ? regionsOf(path, snapshot) : names?.kernel,
+  );
   const writer = createLineWriter(io.stdout);
   const summary: WalkSummary = { leaves: [0, 0, 0], sharedMappings: 0, writableAndExecutable: 0 };
   await writeAll(writer, format.begin(snapshot.tables, warnings));
@@ -143,17 +161,25 @@ async function writeAll(writer: LineWriter, lines: readonly string[]): Promise<v
   }
 }
 
-/** @throws {UsageError} unless `text` is START-END with START below END */
-function parseRange(text: string): { start: VirtualFrame; end: VirtualFrame } {
+/** Both ends of START-END. @throws {UsageError} unless there are two */
+function rangeEnds(text: string): readonly [first: string, last: string] {
   const [first = '', last, more] = text.split('-');
   if (last === undefined || more !== undefined) {
     throw new UsageError(
-      `--range: "${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000`,
+      `--range: "${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000 or _stext-_etext`,
     );
   }
-  const start = parseVirtualAddress(first);
-  const end = parseVirtualAddress(last);
-  if (start >= end) throw new UsageError(`--range: ${text} is empty: expected START below END`);
+  return [first, last];
+}
+
+/** @throws {UsageError} unless START is below END */
+function parseRange(
+  [first, last]: readonly [first: string, last: string],
+  names: Names | undefined,
+): { start: VirtualFrame; end: VirtualFrame } {
+  const start = resolveAddress(first, names);
+  const end = resolveAddress(last, names);
+  if (start >= end) throw new UsageError(`--range: ${first}-${last} is empty: expected START below END`);
   return {
     start: Number(start >> 12n) as VirtualFrame,
     end: Number((end + 0xfffn) >> 12n) as VirtualFrame,

@@ -19,6 +19,7 @@ Examples:
   heki walk                                                          every leaf of the kernel that comes with heki
   heki walk guest.elf.gz                                             of the kernel half of a dump
   heki walk guest.elf.gz --range ffffffff81000000-ffffffff82000000   the kernel's text
+  heki walk guest.elf --range _stext-_etext --symbols                the same by its symbols, and named
   heki walk guest.elf.gz --format info-tlb                           exactly the text of QEMU's "info tlb"
   heki walk guest.elf.gz --user --cpu-index 1                        the program that CPU 1 runs
   heki walk guest.elf.gz --json | jq '.leaves[] | select(.effective == "rwx")'`;
@@ -28,9 +29,22 @@ Examples:
   heki translate 0xffffffff81000000                               in the kernel that comes with heki
   heki translate guest.elf.gz 0xffffffff81000000                  a data read at CPL 0
   heki translate guest.elf.gz 0xffffffff81000000 --access write   why a store to the kernel's text faults
+  heki translate guest.elf vfs_read+0x10 --access write           by a symbol, out of the kernel's own memory
   heki translate guest.elf.gz 0x401945 --user --access fetch      what the program on the first CPU runs
   heki translate guest.elf.gz 0x401945 --cr3 0x5d10000            in the other half of page-table isolation
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
+
+export const SYMBOLS_EXAMPLES = `
+Examples:
+  heki symbols guest.elf                          all of them, as /proc/kallsyms lists them
+  heki symbols guest.elf vfs_read                 where one is
+  heki symbols guest.elf '__x64_sys_*'            those of a pattern
+  heki symbols guest.elf ffffffff813a5b10         what is there: vfs_read+0x10, in kernel text
+  heki symbols guest.elf 'vfs_read+0x10/0x1b0'    as a trace of the kernel's has it
+  heki symbols small.elf.gz --symbols System.map  of a dump without contents
+  heki symbols guest.elf --json | jq '.kaslr'
+
+Exit codes: 0 found, 1 no symbol of that name, 2 called wrongly, 3 the snapshot cannot be read or has no symbols.`;
 
 export const BOOT_EXAMPLES = `
 Examples:
@@ -42,6 +56,18 @@ Examples:
   heki boot --attack ./mine.mjs                      an attack of your own in the end (docs/write-an-attack.md)
   heki boot --workload all                           which legitimate work protection breaks
   heki boot --workload all --hypervisor hyperv       the same without Heki and on Hyper-V`;
+
+export const ATTACK_EXAMPLES = `
+Examples:
+  heki attack                                       every attack on every machine: about a minute
+  heki attack --list                                their names
+  heki attack ask-for-execution remap-text          two that Heki does not stop, told in detail
+  heki attack store-text-after-pte-edit --prove     and what stopped it, proven by taking it out
+  heki attack --machine hardened lvbs --json | jq '.counts'
+  heki attack --markdown attacks.md
+
+Exit codes: 0 every claim is kept, 1 an attack succeeds that a machine claims to stop, 2 called wrongly.
+Machines that are there to show published defects (rfc-v2, lvbs-2026-02) do not make it fail.`;
 
 export const AUDIT_EXAMPLES = `
 Examples:

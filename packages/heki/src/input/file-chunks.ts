@@ -2,12 +2,11 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { InputError } from '../failure.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { bytesText } from '../quantity.ts';
 import type { InputKind } from './input-kind.ts';
 
 const CHUNK_BYTES = 1 << 16;
-/** How long a pipe or a terminal may be silent. */
-const LONGEST_SILENCE_MS = 8000;
 const POLL_MS = 20;
 
 /**
@@ -19,14 +18,11 @@ const POLL_MS = 20;
  */
 export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator<Uint8Array, void> {
   if (path === '-') {
-    yield* process.stdin;
+    yield* standardInput(kind);
     return;
   }
   // Opening a named pipe would wait for someone who writes to it. Windows has neither the flag nor such pipes.
-  const file = await open(
-    path === '-' ? '/dev/stdin' : path,
-    constants.O_RDONLY | (constants.O_NONBLOCK ?? 0),
-  );
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     const stats = await file.stat();
     if (stats.isFile() && stats.size > kind.mostBytes) throw tooLarge(path, kind, bytesText(stats.size));
@@ -44,9 +40,9 @@ export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator
       }
       // A pipe that nobody has opened for writing looks as if it were at its end.
       if (length === 0 && (begun || !isPipe)) return;
-      if (Date.now() - silentSince > LONGEST_SILENCE_MS) {
+      if (Date.now() - silentSince > COMMAND_LIMITS.silence) {
         const who = length === 0 ? 'nobody writes to this pipe' : 'nothing comes from it';
-        throw new InputError(`${who}, for ${LONGEST_SILENCE_MS / 1000} seconds: expected ${kind.name}`, {
+        throw new InputError(`${who}, for ${COMMAND_LIMITS.silence / 1000} seconds: expected ${kind.name}`, {
           file: path,
         });
       }
@@ -59,6 +55,26 @@ export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator
       : error;
   } finally {
     await file.close();
+  }
+}
+
+/** What comes from standard input. @throws {InputError} when nothing comes for longer than from a pipe: it may be a person who types */
+async function* standardInput(kind: InputKind): AsyncGenerator<Uint8Array, void> {
+  const patience = COMMAND_LIMITS.inputSilence;
+  const error = new InputError(
+    `nothing comes from it, for ${patience / 1000} seconds: expected ${kind.name}`,
+    {
+      file: '-',
+    },
+  );
+  const timer = setTimeout(() => process.stdin.destroy(error), patience);
+  try {
+    for await (const chunk of process.stdin) {
+      timer.refresh();
+      yield chunk;
+    }
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -6,7 +6,7 @@ export interface InputKind {
   readonly name: string;
   /** Most bytes of it, unpacked: a file of this kind that is larger is something else. */
   readonly mostBytes: number;
-  /** Of JSON: most objects, arrays, and elements of them. Default 200,000, each of which may be wrong, and be told. */
+  /** Of JSON: most objects, arrays, and elements of them. Default `COMMAND_LIMITS.jsonValues`. */
   readonly mostValues?: number;
 }
 

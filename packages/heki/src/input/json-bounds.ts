@@ -1,5 +1,5 @@
-/** No JSON that the command reads has more than ten levels. */
-const MOST_NESTED = 64;
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
+
 /**
  * What makes JSON too much to be parsed: values in values, or their number. Three bytes of text may take fifty times as
  * much memory, and what prints or validates a value calls itself for each level.
@@ -25,8 +25,8 @@ export function beyondJsonBounds(text: string, mostValues: number): string | und
       case OPEN_BRACKET:
       case OPEN_BRACE:
         values++;
-        if (++depth > MOST_NESTED) {
-          return `at character ${at + 1}, arrays and objects are nested more than ${MOST_NESTED} deep`;
+        if (++depth > COMMAND_LIMITS.jsonNesting) {
+          return `at character ${at + 1}, arrays and objects are nested more than ${COMMAND_LIMITS.jsonNesting} deep`;
         }
         break;
       case CLOSE_BRACKET:

@@ -1,13 +1,11 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { InputError } from '../failure.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { bytesText } from '../quantity.ts';
 import { fileChunks, tooLarge } from './file-chunks.ts';
 import type { InputKind } from './input-kind.ts';
 import { beyondJsonBounds } from './json-bounds.ts';
-
-/** Of JSON of whose kind nothing else is said. */
-const MOST_VALUES = 200_000;
 
 /**
  * The text of the file at `path`, unpacked if it is gzip (as /proc/config.gz is). All text and all JSON that the command reads comes
@@ -29,7 +27,9 @@ export async function readText(path: string, kind: InputKind): Promise<string> {
     chunks.push(chunk);
   }
   const text = decode(Buffer.concat(chunks, bytes), path, kind);
-  const tooMuch = /^\s*[[{]/.test(text) ? beyondJsonBounds(text, kind.mostValues ?? MOST_VALUES) : undefined;
+  const tooMuch = /^\s*[[{]/.test(text)
+    ? beyondJsonBounds(text, kind.mostValues ?? COMMAND_LIMITS.jsonValues)
+    : undefined;
   if (tooMuch !== undefined) throw new InputError(`${tooMuch}: expected ${kind.name}`, { file: path });
   return text;
 }

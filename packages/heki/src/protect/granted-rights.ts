@@ -18,8 +18,8 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import type { KernelTables } from '@heki/vmcore';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { walkMappings } from '@heki/x86';
-import { MOST_TABLES } from '../snapshot.ts';
 import type { Subject } from './subject.ts';
 
 /** What the pages of a kernel are mapped as, and what the hypervisor of a machine grants them. */
@@ -36,7 +36,7 @@ export function lookAtRights(subject: Subject, machine: Machine): GrantedRights 
   const { tables, memoryMap } = subject;
   const memory = machineMemory(memoryMap);
   const end = Math.max(...memory.map((range) => range.end)) as Gfn;
-  const mappings = collectiveRights({ ...tables, budget: MOST_TABLES }, end);
+  const mappings = collectiveRights({ ...tables, budget: DUMP_LIMITS.tablePages }, end);
   const { virtualMachine, capabilities } = machine;
   const outside: ComparedRange[] = [];
   for (const hole of holes(memory, end)) {

@@ -7,19 +7,14 @@ import {
   virtualAddressOf,
 } from '@heki/physical-memory';
 import type { RegionBases } from '@heki/vmcore';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { InputError } from '../failure.ts';
 import { count } from '../quantity.ts';
 import { readSidecar } from '../sidecar.ts';
-import {
-  type AddressSpaceOptions,
-  MOST_TABLES,
-  openSnapshot,
-  type Snapshot,
-  vmcoreinfoSymbols,
-} from '../snapshot.ts';
+import { type AddressSpaceOptions, openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
 import { tableWarnings } from '../warning.ts';
 import { knownSymbols } from './known-symbols.ts';
 import { inferMemoryMap, openMemoryMap, type SubjectMap } from './memory-map.ts';
@@ -60,14 +55,14 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
   const { core, tables } = snapshot;
 
   const { stoppedAt, absentTables, tablesAtSeveralLevels } = walkMappings(
-    { ...tables, budget: MOST_TABLES },
+    { ...tables, budget: DUMP_LIMITS.tablePages },
     upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
     () => {},
   );
   if (stoppedAt !== undefined) {
     throw new InputError(
-      `more than ${MOST_TABLES} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
+      `more than ${DUMP_LIMITS.tablePages} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
       { file },
     );
   }

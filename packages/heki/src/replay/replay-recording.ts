@@ -22,6 +22,7 @@ import { createMemoryTable } from '@heki/memory-table';
 import { createMemoryMap, createRam, type Gfn } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { InputError } from '../failure.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import type { RecordedCall } from './recording.ts';
 
 /** What a kernel's life is replayed on. */
@@ -56,8 +57,6 @@ export interface ReplayReport extends Pick<MachineSettings, 'profile' | 'defects
 
 /** Linux's section size: pfn_valid holds for whole sections. */
 const SECTION_FRAMES = 2 ** 15;
-/** Guest memory that a recording may speak of, in one slot of KVM's: 4 TiB. */
-const MOST_FRAMES = 2 ** 30;
 const PROGRESS_EVERY = 512;
 
 /**
@@ -178,9 +177,9 @@ function endOfMemory(calls: readonly RecordedCall[]): Gfn {
   for (const { leaves } of calls) {
     for (const { guestFrame, frames } of leaves) end = Math.max(end, guestFrame + frames);
   }
-  if (end > MOST_FRAMES) {
+  if (end > COMMAND_LIMITS.recordedFrames) {
     throw new InputError(
-      `the recording speaks of frame 0x${(end - 1).toString(16)}: expected frames below 0x${MOST_FRAMES.toString(16)}`,
+      `the recording speaks of frame 0x${(end - 1).toString(16)}: expected frames below 0x${COMMAND_LIMITS.recordedFrames.toString(16)}`,
     );
   }
   return (Math.ceil(end / SECTION_FRAMES) * SECTION_FRAMES) as Gfn;

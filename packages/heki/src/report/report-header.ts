@@ -10,6 +10,7 @@ export const VERSION: string = version;
 
 /** The versions of the shapes that are published under `schemas/`: a change that a reader could stumble over makes one more. */
 const SCHEMA_VERSIONS = {
+  attack: 1,
   audit: 1,
   backends: 1,
   boot: 1,
@@ -21,6 +22,7 @@ const SCHEMA_VERSIONS = {
   'kunit-tests': 1,
   protect: 1,
   replay: 1,
+  symbols: 1,
   translate: 1,
   walk: 1,
   workloads: 1,

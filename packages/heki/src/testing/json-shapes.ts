@@ -28,6 +28,8 @@ const warning = z.strictObject({
   ranges: z.array(range).optional().describe('The pages that it is about, ascending'),
 });
 
+const counted = z.strictObject({ stopped: z.int().min(0), red: z.int().min(0) });
+
 const warnings = z.array(warning).describe('What a reader must know to take the rest rightly');
 const assumed = z.array(warning).describe('What was taken for granted, because nobody said otherwise');
 const notCovered = z.array(warning).describe('What the result does not speak about');
@@ -197,6 +199,22 @@ const outcome = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('second-level'), at: z.string(), gpa: hex }),
 ]);
 
+const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'user']);
+const namedPlace = {
+  region: regionOfPlace,
+  symbol: z
+    .strictObject({ name: z.string().min(1), offset: hex })
+    .nullable()
+    .describe('The symbol that the address lies in or behind; null where none is known'),
+};
+const placeInKernel = z.strictObject({
+  ...namedPlace,
+  aliasOf: z
+    .strictObject({ va: hex, ...namedPlace, aliasOf: z.null() })
+    .nullable()
+    .describe("In the direct map: where the kernel's image has the same byte"),
+});
+
 const disclosures = z.array(z.strictObject({ subject: z.string().min(1), detail: z.string().min(1) }));
 const costs = z.strictObject({
   calls: z.int().min(0),
@@ -306,6 +324,8 @@ export const JSON_SHAPES = {
         user: z.boolean(),
         flags: z.array(z.string()),
         places: z.int().min(2).optional().describe('Entries that lead to its table'),
+        region: regionOfPlace.optional().describe("Part of the kernel's half that it lies in"),
+        symbol: z.string().min(1).optional().describe('What begins there, or before; with --symbols'),
       }),
     ),
     sharedTables: z.array(
@@ -327,6 +347,7 @@ export const JSON_SHAPES = {
     va: hex,
     access: z.enum(['read', 'write', 'fetch']),
     user: z.boolean(),
+    place: placeInKernel.nullable().describe('What is there; null for addresses of user mode'),
     tables,
     steps: z.array(
       z.strictObject({
@@ -343,6 +364,22 @@ export const JSON_SHAPES = {
     ),
     outcome,
     processor: z.looseObject({ name: z.string() }),
+    warnings,
+  }),
+  symbols: published('symbols', 'symbols --json', {
+    source: z
+      .looseObject({ kind: z.enum(['kallsyms', 'file', 'none']) })
+      .describe('What told the symbols; of kallsyms how it was found, of none why not'),
+    total: z.int().min(0).describe('Symbols that are known of the image'),
+    kaslr: z
+      .strictObject({
+        offset: z.string().regex(/^-?0x[0-9a-f]+$/),
+        from: z.enum(['vmcoreinfo', 'symbols', 'default-link-address']),
+      })
+      .nullable()
+      .describe('How far the image is from where it was linked'),
+    address: placeInKernel.extend({ va: hex }).nullable().describe('Of the address that was asked for'),
+    symbols: z.array(z.strictObject({ name: z.string(), va: hex, type: z.string().length(1) })),
     warnings,
   }),
   extract: published('extract', 'extract --json', {
@@ -458,4 +495,68 @@ export const JSON_SHAPES = {
       place,
     }),
   }).describe('What any command prints instead, when it cannot do its work and was asked for JSON'),
+  attack: published('attack', 'attack --json', {
+    counts: z.strictObject({
+      cells: z.int().min(0).describe('Attempts: attacks by machines, legitimate work left out'),
+      claimed: counted.describe('Where the machine claims to stop the attack'),
+      unclaimed: counted,
+      notExpressible: z.int().min(0),
+    }),
+    unkeptClaims: z
+      .array(z.strictObject({ attack: z.string().min(1), machine: z.string().min(1) }))
+      .describe('They make the command fail'),
+    mechanisms: z.array(z.strictObject({ name: z.string().min(1), title: z.string().min(1) })),
+    machines: z.array(
+      z.strictObject({
+        name: z.string().min(1),
+        title: z.string().min(1),
+        machine: z.looseObject({}).describe('Its specification, as a scenario has it'),
+        mechanisms: z.array(z.string().min(1)).describe('Those that it says it has'),
+      }),
+    ),
+    attacks: z.array(
+      z.strictObject({
+        name: z.string().min(1),
+        title: z.string().min(1),
+        gains: z.string().min(1),
+        source: z.string().min(1),
+        means: z.array(z.string().min(1)),
+        legitimate: z.boolean(),
+        stoppedBy: z.array(z.string().min(1)).describe('Mechanisms each of which is said to stop it'),
+        claimedBy: z.array(z.string().min(1)).describe('Machines that have one of them'),
+        verdicts: z.record(
+          z.string().min(1).describe('A machine'),
+          z.strictObject({
+            verdict: z.enum([
+              'succeeds',
+              'detected too late',
+              'blocked',
+              'livelock',
+              'crashes the guest',
+              'not expressible',
+            ]),
+            by: z.string().min(1).nullable().describe('What stood in the way, as it was told'),
+            evidence: z.string().min(1),
+            claimed: z.boolean(),
+            cause: z
+              .string()
+              .min(1)
+              .nullable()
+              .describe('With `--prove`: what stopped it, for without it it succeeds'),
+            schedule: z
+              .strictObject({ seed: z.int().min(0), turns: z.array(z.int()) })
+              .nullable()
+              .describe('Of a race: after which accesses of the kernel the attacker acted'),
+            steps: z.array(
+              z.strictObject({
+                text: z.string().min(1),
+                result: z.string().min(1),
+                detail: z.string().nullable(),
+              }),
+            ),
+          }),
+        ),
+      }),
+    ),
+  }),
 } as const satisfies Readonly<Record<SchemaName, z.ZodType>>;

@@ -38,7 +38,7 @@ export function rightsWarnings(
   rights: Omit<RightsComparison, 'frames' | 'sampled'>,
   { tables, inForce }: { readonly tables?: KernelTables; readonly inForce: boolean },
 ): Warning[] {
-  const { writableCode, beyond, unwithheld, withheld } = rights;
+  const { writableCode, beyond, unenforceable, missing } = rights;
   const warnings: Warning[] = [];
   if (writableCode.length > 0) {
     warnings.push({
@@ -58,11 +58,11 @@ export function rightsWarnings(
     ],
     [
       'rights-not-withheld',
-      unwithheld,
+      unenforceable,
       'granted execution that no mapping allows',
       'the hypervisor cannot withhold it from the kernel alone',
     ],
-    ['rights-withheld', withheld, 'granted less than a mapping allows', 'the kernel breaks there'],
+    ['rights-withheld', missing, 'granted less than a mapping allows', 'the kernel breaks there'],
   ];
   for (const [id, ranges, what, explanation] of differing) {
     if (ranges.length === 0) continue;

@@ -50,7 +50,7 @@ export interface KitGuest {
   /** The same as the guest, on its first virtual CPU. Only with {@link calls}. */
   request(ranges: readonly ProtectionRange[]): boolean;
   /** What was done to the machine past {@link protect} and {@link request} is in force from here on. */
-  settle(): void;
+  bringIntoForce(): void;
   /** What accesses on `vcpu` really can do. */
   probe(gfn: number, vcpu?: Vcpu): Rights;
   /** Compares accesses and read-back of `frames` with the model, on all virtual CPUs. */
@@ -145,7 +145,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     Object.assign(vcpu.registers, REGISTERS);
     buildDescriptors(words);
   };
-  const settle = (): void => {
+  const bringIntoForce = (): void => {
     if (capabilities.inForce === 'on-flush') vm.flush();
   };
   /** The one event that a request gives. */
@@ -206,7 +206,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     const { by } = reported(before, 'the owner');
     require(by === ownerName(capabilities.policyOwner), `a request of the owner is reported as one of ${by}`);
     const taken = answer(result, ranges, true);
-    settle();
+    bringIntoForce();
     return taken;
   };
   const request = (ranges: readonly ProtectionRange[]): boolean => {
@@ -226,7 +226,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
       said,
       !['supervisor-only', 'never-denied'].includes(capabilities.executeSplit),
     );
-    settle();
+    bringIntoForce();
     return taken;
   };
   /** As many calls as the declaration says that it takes. */
@@ -250,7 +250,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     model,
     events,
     restart,
-    settle,
+    bringIntoForce,
     words,
     backing: (gfn) => (BACKING + gfn) as Pfn,
     memoryDigest: () => WATCHED.map((gfn) => digestOf(words(gfn))).join(),

@@ -1,5 +1,5 @@
 import { createKvm } from '@heki/kvm';
-import type { KernelProfile } from '@heki/linux';
+import type { KernelBuild } from '@heki/linux';
 import { pcMemoryMap } from '@heki/machine';
 import type { Profile } from '@heki/series';
 import type { CaseResult } from '../framework/suite.ts';
@@ -14,7 +14,7 @@ export interface Setting {
   readonly mbec?: boolean;
   readonly commandLine?: string;
   /** Default {@link SMALL_KERNEL}. */
-  readonly kernel?: KernelProfile;
+  readonly kernel?: KernelBuild;
 }
 
 /** Runs suites in kernels of 64 MiB: the lines of KTAP, and what came of the suites. */

@@ -1,7 +1,7 @@
-import type { KernelProfile } from '@heki/linux';
+import type { KernelBuild } from '@heki/linux';
 
 /** A kernel of 8 MiB of which boot frees few pages: it boots several times as fast as a real one. */
-export const SMALL_KERNEL: KernelProfile = {
+export const SMALL_KERNEL: KernelBuild = {
   name: 'small',
   offsets: {
     _text: 0,

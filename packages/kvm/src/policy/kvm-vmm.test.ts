@@ -395,14 +395,14 @@ describe('pins', () => {
   });
 });
 
-describe('immutability is a promise of the VMM', () => {
+describe('immutability is kept by the VMM', () => {
   test('kept against the guest and broken by the VMM', () => {
     const guest = create();
     guest.protect([range(0x200, 0x210, R | IMMUTABLE)]);
     expect(guest.protect([range(0x20f, 0x211, RW)])).toBe(EPERM);
     expect(guest.vm.protect([own({ ...READ, write: true }, 0x20f)])).toEqual({ applied: 1, weakened: [] });
     expect(letters(guest, 0x20f)).toBe('rw--');
-    // The promise went with it.
+    // What was immutable went with it.
     expect(guest.protect([range(0x20f, 0x210, R)])).toBe(0);
     expect(guest.protect([range(0x20e, 0x20f, R)])).toBe(EPERM);
   });
@@ -414,7 +414,7 @@ describe('immutability is a promise of the VMM', () => {
     const request = { address: 0x20_0000n, size: 0x1000n, attributes: 0n, flags: 0n };
     expect(guest.vm.ioctls.setMemoryAttributes(request)).toBe(0);
     expect(letters(guest)).toBe('rwxu');
-    // What the VMM believes to have promised and what is in force are two things now.
+    // The VMM's table and what is in force differ now.
     expect(guest.vm.save()?.ranges).toMatchObject([
       { start: 0x200, rights: { write: false }, immutable: true },
     ]);

@@ -8,8 +8,8 @@ import { returnToUserSpace } from '../exit/user-exit.ts';
 import type { VmState } from '../vm-state.ts';
 import { policyCapabilities } from './capabilities.ts';
 import { type KvmPolicyOptions, resolvePolicyOptions } from './options.ts';
+import type { OwnerPort } from './owner-port.ts';
 import { createPolicyMachine, type KvmPolicyMachine, type PolicyMachineParts } from './policy-machine.ts';
-import type { Seat } from './seat.ts';
 
 /** KVM whose VMM owns the policy, as a backend. */
 export type KvmVmm = Hypervisor<KvmPolicyMachine, KvmEvent>;
@@ -33,7 +33,7 @@ export function createKvmVmm(options: KvmPolicyOptions = {}): KvmVmm {
         name: 'kvm-vmm',
         state: createVmState(resolved, machine),
         host: machine.host,
-        seat: createVmmSeat(() => parts.vm),
+        port: createVmmPort(() => parts.vm),
         policy: options.policy ?? {},
         capabilities,
       });
@@ -44,7 +44,7 @@ export function createKvmVmm(options: KvmPolicyOptions = {}): KvmVmm {
 }
 
 /** The VMM's thread is where the exit returns to, and it has the VM's file descriptor. */
-function createVmmSeat(vm: () => VmState): Seat {
+function createVmmPort(vm: () => VmState): OwnerPort {
   return {
     by: 'vmm',
     reader: vm,

@@ -210,7 +210,7 @@ test('a trace tells who does what', () => {
   ]);
 });
 
-describe('immutability is a promise of VTL1', () => {
+describe('immutability is kept by VTL1', () => {
   test('that the guest cannot break and VTL1 can', () => {
     const guest = create();
     guest.protect([range(0x200, 0x201, R | IMMUTABLE)]);

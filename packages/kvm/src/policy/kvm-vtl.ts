@@ -49,7 +49,7 @@ export function createKvmVtl(options: KvmPolicyOptions = {}): KvmVtl {
         name: 'kvm-vtl',
         state: createVmState(resolved, machine),
         host: machine.host,
-        seat: pair.seat,
+        port: pair.port,
         policy: options.policy ?? {},
         capabilities,
       });

@@ -11,7 +11,7 @@ import type { ResolvedOptions } from '../resolve-options.ts';
 import type { VmState } from '../vm-state.ts';
 import { hypercallExit } from './encode-policy-exit.ts';
 import { FULL_ACCESS } from './negative-rights.ts';
-import type { Seat } from './seat.ts';
+import type { OwnerPort } from './owner-port.ts';
 
 /**
  * Hypercalls of VTL1 to the VMM: this project's own, with numbers far above KVM's (`VTL` in ASCII). What they ask for is done to VTL0's
@@ -29,7 +29,7 @@ const Vtl1Hypercall = {
 /** The VM of VTL1, and its owner's way to KVM. */
 export interface PairedVm {
   readonly vm: VmState;
-  readonly seat: Seat;
+  readonly port: OwnerPort;
   readonly switches: () => number;
 }
 
@@ -109,7 +109,7 @@ export function createPairedVm(options: ResolvedOptions, host: Host, lower: () =
   return {
     vm,
     switches: () => switches,
-    seat: {
+    port: {
       by: 'policy-owner',
       reader: () => vm,
       ask(vcpu, exit, decide) {

@@ -20,17 +20,17 @@ import { restorePins, savePins } from '../state/vcpu-pins.ts';
 import type { KvmIoctls, KvmVirtualMachine } from '../virtual-machine.ts';
 import type { VmState } from '../vm-state.ts';
 import { FULL_ACCESS, NEGATIVE_ATTRIBUTES } from './negative-rights.ts';
+import type { OwnerPort } from './owner-port.ts';
 import type { HekiPolicy } from './policy.ts';
 import { createPolicyOwner } from './policy-owner.ts';
-import { type AttributeRange, createPromises, NO_PROMISES } from './promises.ts';
 import { createRequests } from './requests.ts';
-import type { Seat } from './seat.ts';
+import { type AttributeRange, createRightsTable, FULL_RIGHTS } from './rights-table.ts';
 
 /** A virtual machine of KVM whose rights have an owner outside of it. */
 export interface KvmPolicyMachine
   extends VirtualMachine,
     Pick<KvmVirtualMachine, 'statistics' | 'attributes' | 'pins'> {
-  /** What the VMM can do past every promise: KVM keeps attributes for whoever sets them. */
+  /** What the VMM can do past the owner's table: KVM keeps attributes for whoever sets them. */
   readonly ioctls: Pick<KvmIoctls, 'setMemoryAttributes'>;
 }
 
@@ -46,27 +46,27 @@ export interface PolicyMachineParts {
   readonly vm: VmState;
 }
 
-/** Puts together a VM without an owner, an owner's seat and its decisions. */
+/** Puts together a VM without an owner, the port of one and its decisions. */
 export function createPolicyMachine(options: {
   /** Of the backend. */
   readonly name: string;
   readonly state: Omit<VmState, 'owner'>;
   readonly host: Host;
-  readonly seat: Seat;
+  readonly port: OwnerPort;
   readonly policy: HekiPolicy<KvmPolicyMachine>;
   readonly capabilities: Capabilities;
 }): PolicyMachineParts {
-  const { name, state, host, seat, policy, capabilities } = options;
-  const promises = createPromises(() => vm, seat, capabilities);
-  const shared = { vm: () => vm, seat, promises, policy, machine: () => machine };
+  const { name, state, host, port, policy, capabilities } = options;
+  const rightsTable = createRightsTable(() => vm, port, capabilities);
+  const shared = { vm: () => vm, port, rightsTable, policy, machine: () => machine };
   const requests = createRequests(shared);
   const splits = capabilities.executeSplit !== 'none';
   const vm: VmState = { ...state, owner: createPolicyOwner({ ...shared, requests, splits }) };
 
   function replace(state: ProtectionState, exceptions: readonly AttributeRange[] = []): void {
-    seat.act(() => {
-      promises.replace(state, exceptions);
-      seat.setPins(state.cr0, state.cr4);
+    port.act(() => {
+      rightsTable.replace(state, exceptions);
+      port.setPins(state.cr0, state.cr4);
     });
     requests.bootEnded = state.bootEnded === true;
   }
@@ -83,13 +83,13 @@ export function createPolicyMachine(options: {
     write: (writer, gpa, bytes) => writeGuest(vm, writer, gpa, bytes),
     lifeCycle(event) {
       // A new kernel may ask again.
-      applyLifeCycle(vm, event, () => replace({ ...NO_PROMISES, cr0: 0n, cr4: 0n }));
+      applyLifeCycle(vm, event, () => replace({ ...FULL_RIGHTS, cr0: 0n, cr4: 0n }));
     },
     save() {
-      const attributes = promises.exceptions();
+      const attributes = rightsTable.exceptions();
       const own: PolicyOwnState = { backend: name, attributes };
       return {
-        ranges: promises.ranges(),
+        ranges: rightsTable.ranges(),
         otherwise: FULL_ACCESS,
         ...vm.pins,
         ...(requests.bootEnded ? { bootEnded: true } : {}),

@@ -8,10 +8,10 @@ import type { VmState } from '../vm-state.ts';
 import { accessAsTold, actionOf, isDenied, pageFaultFor } from './denied-access.ts';
 import { hypercallExit, memoryFaultExit, registerWriteExit } from './encode-policy-exit.ts';
 import { isLegal, NEGATIVE_ATTRIBUTES, rightsOfAttributes } from './negative-rights.ts';
+import type { OwnerPort } from './owner-port.ts';
 import type { DenialAnswer, HekiPolicy } from './policy.ts';
-import type { Promises } from './promises.ts';
 import type { Requests } from './requests.ts';
-import type { Seat } from './seat.ts';
+import type { RightsTable } from './rights-table.ts';
 
 /** Rights by attribute value. */
 const RIGHTS: readonly Rights[] = Array.from({ length: NEGATIVE_ATTRIBUTES + 1 }, (_, bits) =>
@@ -21,15 +21,15 @@ const RIGHTS: readonly Rights[] = Array.from({ length: NEGATIVE_ATTRIBUTES + 1 }
 /** An owner outside the guest: every request, every denied access and every write of a pinned register goes to it, by an exit to user space. */
 export function createPolicyOwner<Machine>(options: {
   readonly vm: () => VmState;
-  readonly seat: Seat;
-  readonly promises: Promises;
+  readonly port: OwnerPort;
+  readonly rightsTable: RightsTable;
   readonly requests: Requests;
   readonly policy: HekiPolicy<Machine>;
   readonly machine: () => Machine;
   /** The kernel's execution can be denied apart from that of user code. */
   readonly splits: boolean;
 }): Owner {
-  const { vm, seat, promises, requests, policy, splits } = options;
+  const { vm, port, rightsTable, requests, policy, splits } = options;
 
   const rightsOf: Owner['rightsOf'] = (gfn) =>
     RIGHTS[vm().attributes.get(gfn)] ?? rightsOfAttributes(NEGATIVE_ATTRIBUTES);
@@ -47,12 +47,12 @@ export function createPolicyOwner<Machine>(options: {
     [a0, a1, a2]: readonly [bigint, bigint, bigint],
     answer: () => number,
   ): HypercallAnswer {
-    return { inUserSpace: () => seat.ask(vcpu, hypercallExit(vcpu, number, a0, a1, a2), answer) };
+    return { inUserSpace: () => port.ask(vcpu, hypercallExit(vcpu, number, a0, a1, a2), answer) };
   }
 
   return {
     rightsOf,
-    isImmutable: promises.isImmutable,
+    isImmutable: rightsTable.isImmutable,
     userAttributes: NEGATIVE_ATTRIBUTES,
     isLegal: (attributes) => isLegal(attributes, splits),
     hypercall(vcpu, number, ...args) {
@@ -74,7 +74,7 @@ export function createPolicyOwner<Machine>(options: {
           const exit = memoryFaultExit(vm(), fault);
           const access = accessAsTold(fault, vcpu);
           const denial: Denial = { kind: 'memory', gpa: exit.gpa, linear: undefined, access };
-          const answer = seat.ask(vcpu, exit, () => decide(vcpu, denial));
+          const answer = port.ask(vcpu, exit, () => decide(vcpu, denial));
           const action = actionOf(answer, pageFaultFor(fault, vcpu));
           if (action.kind === 'inject') {
             vm().statistics.injected++;
@@ -91,7 +91,7 @@ export function createPolicyOwner<Machine>(options: {
         inUserSpace() {
           const old = cr === 0 ? vcpu.registers.cr0 : vcpu.registers.cr4;
           const denial: Denial = { kind: 'register', register: `cr${cr}`, old, value };
-          const answer = seat.ask(vcpu, registerWriteExit(vm(), cr, value), () => decide(vcpu, denial));
+          const answer = port.ask(vcpu, registerWriteExit(vm(), cr, value), () => decide(vcpu, denial));
           if (answer !== 'retry') vm().statistics.registerDenials++;
           const action = actionOf(answer, GENERAL_PROTECTION);
           if (action.kind === 'inject') {

@@ -14,7 +14,7 @@ export type AmendedRange = Pick<ProtectionRange, 'rights' | 'immutable'>;
 
 /**
  * The decisions of whoever owns the policy. Each hears what the guest wants once it is well-formed, and gets the machine, with
- * which it can do more: protect other memory, relax what it had promised, save what is enforced. What is left out is
+ * which it can do more: protect other memory, relax rights that it had made immutable, save what is enforced. What is left out is
  * allowed; a denied access to memory becomes #PF, a denied write of a register #GP(0), as in the series.
  */
 export interface HekiPolicy<Machine> {

@@ -13,9 +13,9 @@ import { rangeOfRaw } from '../attributes/rights.ts';
 import { pinnableOf, readLockCr } from '../control-registers/lock-cr.ts';
 import { readPageList } from '../hypercall/read-page-list.ts';
 import type { VmState } from '../vm-state.ts';
+import type { OwnerPort } from './owner-port.ts';
 import type { HekiPolicy } from './policy.ts';
-import type { Promises } from './promises.ts';
-import type { Seat } from './seat.ts';
+import type { RightsTable } from './rights-table.ts';
 
 /** What the owner makes of requests, the guest's and its own. The numbers are answers for RAX. */
 export interface Requests {
@@ -24,7 +24,7 @@ export interface Requests {
   /** Hypercall 14. */
   protectMemory(list: bigint): number;
   endOfBoot(): number;
-  /** The owner's own wishes: nobody has to agree, and no promise stands against them. */
+  /** Requests of the owner itself: they need no consent, and change immutable frames, too. */
   protect(ranges: readonly ProtectionRange[]): ProtectionResult;
   pin(request: PinRequest): PinResult;
   /** Whether boot has ended, so that the guest's requests are refused. */
@@ -33,15 +33,15 @@ export interface Requests {
 
 export function createRequests<Machine>(options: {
   readonly vm: () => VmState;
-  readonly seat: Seat;
-  readonly promises: Promises;
+  readonly port: OwnerPort;
+  readonly rightsTable: RightsTable;
   readonly policy: HekiPolicy<Machine>;
   readonly machine: () => Machine;
 }): Requests {
-  const { seat, promises, policy } = options;
+  const { port, rightsTable, policy } = options;
 
   /** Reports and counts what came of `sent` ranges. */
-  function report(by: 'guest' | Seat['by'], sent: number, result: ProtectionResult): ProtectionResult {
+  function report(by: 'guest' | OwnerPort['by'], sent: number, result: ProtectionResult): ProtectionResult {
     const { ranges } = options.vm().statistics;
     ranges.sent += sent;
     ranges.applied += result.applied;
@@ -70,13 +70,13 @@ export function createRequests<Machine>(options: {
         vm.emit?.({ type: 'pinned', by: 'guest', result });
         return -KvmError.EPERM;
       }
-      seat.setPins(vm.pins.cr0 | asked.cr0, vm.pins.cr4 | asked.cr4);
+      port.setPins(vm.pins.cr0 | asked.cr0, vm.pins.cr4 | asked.cr4);
       vm.emit?.({ type: 'pinned', by: 'guest', result: { ...vm.pins, dropped: { cr0: 0n, cr4: 0n } } });
       return 0;
     },
     protectMemory(list) {
       const vm = options.vm();
-      const { ranges, ...reading } = readPageList(seat.reader(), list);
+      const { ranges, ...reading } = readPageList(port.reader(), list);
       if (!reading.ok) {
         const why = reading.error === -KvmError.E2BIG ? 'too-much' : 'bad-request';
         report('guest', ranges.length, refused(-1, why));
@@ -98,7 +98,7 @@ export function createRequests<Machine>(options: {
           `the policy amends ${wanted.length} ranges to ${answer.length}: expected one for each`,
         );
       }
-      report('guest', ranges.length, promises.apply(wanted, answer === 'allow' ? wanted : answer));
+      report('guest', ranges.length, rightsTable.apply(wanted, answer === 'allow' ? wanted : answer));
       return 0;
     },
     endOfBoot() {
@@ -108,17 +108,17 @@ export function createRequests<Machine>(options: {
     },
     protect(ranges) {
       for (const [at, range] of ranges.entries()) {
-        const why = promises.check(range);
-        if (why !== undefined) return report(seat.by, ranges.length, refused(at, why));
+        const why = rightsTable.check(range);
+        if (why !== undefined) return report(port.by, ranges.length, refused(at, why));
       }
-      return seat.act(() => report(seat.by, ranges.length, promises.apply(ranges)));
+      return port.act(() => report(port.by, ranges.length, rightsTable.apply(ranges)));
     },
     pin(request) {
       const vm = options.vm();
       const { cr0, cr4, dropped } = pinnableOf(request);
-      seat.act(() => seat.setPins(vm.pins.cr0 | cr0, vm.pins.cr4 | cr4));
+      port.act(() => port.setPins(vm.pins.cr0 | cr0, vm.pins.cr4 | cr4));
       const result: PinResult = { ...vm.pins, dropped };
-      vm.emit?.({ type: 'pinned', by: seat.by, result });
+      vm.emit?.({ type: 'pinned', by: port.by, result });
       return result;
     },
   };

@@ -112,7 +112,7 @@ test('private frames and enabled exits are carried over, too', () => {
   expect(() => createGuest().vm.restore(saved(guest.vm))).toThrow('no private memory in this VM');
 });
 
-test("attributes that the VMM has set past the owner's promises stay so", () => {
+test("attributes that the VMM has set past the owner's table stay so", () => {
   const hypervisor = createKvmVmm();
   const guest = createGuestOn(hypervisor);
   guest.protect([range(0x200, 0x210, 1 | 8)]);

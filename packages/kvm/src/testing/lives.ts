@@ -102,7 +102,7 @@ export function carrySlots(from: KvmVirtualMachine, to: KvmVirtualMachine): void
   }
 }
 
-/** What can happen where the policy has an owner outside: its VMM sets attributes past all that was promised. */
+/** What can happen where the policy has an owner outside: its VMM sets attributes past the owner's table. */
 export function policyLives({ vm }: GuestPlaces<KvmPolicyMachine>): readonly LifeStep[] {
   return [
     {

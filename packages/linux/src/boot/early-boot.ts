@@ -25,8 +25,8 @@ const CR4_IF_SUPPORTED = CR4.SMEP | CR4.SMAP | CR4.UMIP | CR4.FSGSBASE | CR4.PKE
 
 /** head_64.S: the image up to `_end`, and a processor in long mode with paging on. */
 export function startup64(kernel: SmpState): void {
-  const { image, profile, layout, tables, vcpu } = kernel;
-  const pages = Math.ceil(profile.offsets._end / 4096 / HUGE) * HUGE;
+  const { image, build, layout, tables, vcpu } = kernel;
+  const pages = Math.ceil(build.offsets._end / 4096 / HUGE) * HUGE;
   tables.edit(() => {
     mapped(tables.map(image.start, pages, layout.textFrame, PAGE_KERNEL_LARGE_EXEC, 2));
   });
@@ -57,14 +57,14 @@ export function startup64(kernel: SmpState): void {
 }
 
 /** `cleanup_highmap`: what was mapped behind `_brk_end`, in whole 2 MiB, goes. */
-export function cleanupHighmap({ image, profile, tables }: SmpState): void {
-  const end = image.start + Math.ceil(profile.offsets._end / 4096 / HUGE) * HUGE;
+export function cleanupHighmap({ image, build, tables }: SmpState): void {
+  const end = image.start + Math.ceil(build.offsets._end / 4096 / HUGE) * HUGE;
   if (end > image.end) tables.edit(() => tables.unmap(image.end, end as VirtualFrame, false));
 }
 
 /** `reserve_real_mode`: the highest memory below 1 MiB. */
 export function reserveRealMode(kernel: SmpState): void {
-  kernel.trampoline = kernel.boot.allocateBelow(ISA_END, kernel.profile.trampoline.pages);
+  kernel.trampoline = kernel.boot.allocateBelow(ISA_END, kernel.build.trampoline.pages);
 }
 
 /**

@@ -4,7 +4,7 @@ import { kernelLeaves } from '../testing/machine.ts';
 import { createRecordingHeki } from '../testing/recording-heki.ts';
 import { bootKernel } from '../testing/running-kernel.ts';
 
-const profile = { ...DEBIAN_6_1, espfix: true };
+const build = { ...DEBIAN_6_1, espfix: true };
 /** Frames of 512 GiB from ESPFIX_BASE_ADDR on. */
 const [START, END] = [0xf_ffff_f000_0000, 0xf_ffff_f800_0000];
 
@@ -14,7 +14,7 @@ describe.each([
   [5, undefined],
   [5, 8],
 ] as const)('the espfix stacks, with %i levels and seed %s', (levels, kaslrSeed) => {
-  const running = bootKernel({ profile, levels, ...(kaslrSeed === undefined ? {} : { kaslrSeed }) });
+  const running = bootKernel({ build, levels, ...(kaslrSeed === undefined ? {} : { kaslrSeed }) });
   const { memory, kernel } = running;
   const places: number[] = [];
   const frames = new Set<number>();
@@ -40,7 +40,7 @@ describe.each([
 test('are none in a kernel without them, and Heki counts each of them', () => {
   const heki = createRecordingHeki({ profile: 'rfc-v2' });
   const { kernel, leaf } = bootKernel({
-    profile,
+    build,
     heki: heki.create,
     hooks: 'rfc-v2',
     commandLine: 'nokaslr',

@@ -20,8 +20,8 @@ const ENTRIES = 512;
  * are entered again and again. Processors 0 to 63 share it.
  */
 export function initEspfix(kernel: MmState): void {
-  const { profile, tables, kaslrSeed, memory } = kernel;
-  if (!profile.espfix) return;
+  const { build, tables, kaslrSeed, memory } = kernel;
+  if (!build.espfix) return;
   const number = kaslrSeed === undefined ? 0 : createRandom(kaslrSeed + 1).below(MAX_PAGES);
   const start = (ESPFIX +
     Math.floor(number / PTE_STRIDE) * PUD_CLONES * framesOfLevel(3) +

@@ -40,7 +40,7 @@ export function freeSmpLocks(kernel: SmpState): void {
 /** `init_real_mode`, `set_real_mode_permissions`: through the direct map, which alone maps the trampoline. */
 export function initRealMode(kernel: SmpState): void {
   setupRealMode(kernel);
-  const { pages, readOnly, textStart, textEnd } = kernel.profile.trampoline;
+  const { pages, readOnly, textStart, textEnd } = kernel.build.trampoline;
   const base = kernel.layout.directMap + kernel.trampoline;
   setMemoryNx(kernel, base as VirtualFrame, pages);
   setMemoryRo(kernel, base as VirtualFrame, readOnly);

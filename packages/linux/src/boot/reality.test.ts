@@ -170,7 +170,7 @@ describe.each([
 
   test('allows for every page of the image that is in use what the real one allows', () => {
     // Freed init memory belongs to whoever got it from the page allocator later.
-    const { offsets } = fixture.profile;
+    const { offsets } = fixture.build;
     const freed = (offsets.__init_begin + 4095) / 4096;
     for (const [start, end] of [
       [0, Math.floor(freed)],
@@ -184,7 +184,7 @@ describe.each([
 
   test('maps the image in the direct map with leaves of the same size and rights', () => {
     const start = directMap + textFrame;
-    const end = start + fixture.profile.offsets.__init_begin / 4096;
+    const end = start + fixture.build.offsets.__init_begin / 4096;
     expect(leavesFrom(machine, kernel, start, end)).toEqual(between(fixture, start, end));
   });
 });

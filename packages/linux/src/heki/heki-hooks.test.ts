@@ -121,7 +121,7 @@ describe('the counters, over boot', () => {
     const heki = createRecordingHeki({ profile: 'rfc-v2' });
     const { kernel } = bootKernel({ heki: heki.create, hooks: 'rfc-v2', commandLine: 'nokaslr' }, before);
     const at = (symbol: ImageSymbol, offset = 0): Gfn =>
-      gfn(Math.ceil(kernel.profile.offsets[symbol] / 4096) + kernel.layout.textFrame + offset);
+      gfn(Math.ceil(kernel.build.offsets[symbol] / 4096) + kernel.layout.textFrame + offset);
     const places = {
       text: at('_text'),
       rodata: at('__start_rodata'),

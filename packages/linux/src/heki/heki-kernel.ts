@@ -1,6 +1,6 @@
 import type { HekiKernel } from '@heki/guest';
 import type { FrameRange, Gfn, VirtualAddress } from '@heki/physical-memory';
-import type { ImageSymbol } from '../layout/kernel-profile.ts';
+import type { ImageSymbol } from '../layout/kernel-build.ts';
 import { directAddress } from '../layout/layout.ts';
 import { attempt } from '../outcome.ts';
 import type { TextState } from '../text/text-state.ts';
@@ -9,11 +9,11 @@ import { createHekiVariables } from './heki-variables.ts';
 
 /** What Heki's core gets of the kernel. Page lists are stored through the processor, in pages of the page allocator. */
 export function createHekiKernel(
-  state: Pick<TextState, 'physicalMemory' | 'memoryMap' | 'layout' | 'tables' | 'image' | 'profile'>,
+  state: Pick<TextState, 'physicalMemory' | 'memoryMap' | 'layout' | 'tables' | 'image' | 'build'>,
   places: HekiPlaces,
   kernel: () => TextState,
 ): HekiKernel {
-  const { physicalMemory, memoryMap, layout, tables, image, profile } = state;
+  const { physicalMemory, memoryMap, layout, tables, image, build } = state;
   return {
     memory: physicalMemory,
     pageTableRoot: tables.root,
@@ -40,7 +40,7 @@ export function createHekiKernel(
         end: image.guestFrame(image.frame(end)),
       });
       return [
-        { start: trampoline, end: (trampoline + profile.trampoline.pages) as Gfn },
+        { start: trampoline, end: (trampoline + build.trampoline.pages) as Gfn },
         frames('_text', '_etext'),
         frames('__start_rodata', '__end_rodata'),
         frames('_sdata', '__init_begin'),

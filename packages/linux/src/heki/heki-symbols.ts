@@ -1,5 +1,5 @@
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
-import type { ImageSymbol, KernelProfile } from '../layout/kernel-profile.ts';
+import type { ImageSymbol, KernelBuild } from '../layout/kernel-build.ts';
 import type { AddressLayout } from '../layout/layout.ts';
 
 const HEKI_SYMBOLS = ['heki', 'heki_hypervisor', 'lock_crs', 'protect_memory'] as const;
@@ -21,11 +21,7 @@ const SIZE = 32;
  * .data (Heki v2 4/19, 18/19). Without B-G17 both are marked `__ro_after_init`, a section within rodata. The kernels that profiles are made of were built without
  * Heki: each symbol is taken to be the last of its section.
  */
-export function placeHeki(
-  { offsets }: KernelProfile,
-  { text }: AddressLayout,
-  writable: boolean,
-): HekiPlaces {
+export function placeHeki({ offsets }: KernelBuild, { text }: AddressLayout, writable: boolean): HekiPlaces {
   const before = (end: ImageSymbol, slot: number): VirtualAddress => {
     const aligned = Math.floor(offsets[end] / SIZE) * SIZE;
     return (virtualAddressOf(text) + BigInt(aligned - slot * SIZE)) as VirtualAddress;

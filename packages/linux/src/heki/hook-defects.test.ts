@@ -27,7 +27,7 @@ describe('a vmap that fails half way (B-G10)', () => {
   /** Counters of a page of kernel data before and after it was to be mapped 2,000 times, for which there are not enough tables. */
   function failedVmap(running: RunningKernel): { before: unknown; after: unknown } {
     const { kernel } = running;
-    const data = gfn(kernel.layout.textFrame + Math.ceil(kernel.profile.offsets._sdata / 4096));
+    const data = gfn(kernel.layout.textFrame + Math.ceil(kernel.build.offsets._sdata / 4096));
     const before = counters(running, data);
     while (kernel.freeFrames > 1) done(kernel.allocatePages());
     const frames = Array.from({ length: 2000 }, () => data);

@@ -5,7 +5,7 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import type { ImageSymbol, KernelProfile } from './kernel-profile.ts';
+import type { ImageSymbol, KernelBuild } from './kernel-build.ts';
 import type { AddressLayout } from './layout.ts';
 
 /** Pages that a 2-MiB leaf maps. */
@@ -28,9 +28,9 @@ export interface KernelImage {
   virtualFrame(frame: Gfn): VirtualFrame | undefined;
 }
 
-/** The image of `profile` as `layout` places it. */
-export function createKernelImage(profile: KernelProfile, layout: AddressLayout): KernelImage {
-  const { offsets, brkPages } = profile;
+/** The image of `build` as `layout` places it. */
+export function createKernelImage(build: KernelBuild, layout: AddressLayout): KernelImage {
+  const { offsets, brkPages } = build;
   const { text, textFrame } = layout;
   const pages = (symbol: ImageSymbol): number => Math.ceil(offsets[symbol] / PAGE_SIZE);
   const brkEnd = pages('__bss_stop') + brkPages;

@@ -3,15 +3,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createLayout, DEBIAN_6_1, LinuxError } from '../index.ts';
 import { SMALL_MEMORY } from '../testing/running-kernel.ts';
-import { imageSections } from './kernel-profile.ts';
+import { imageSections } from './kernel-build.ts';
 import { CPU_ENTRY_AREA } from './layout.ts';
 
-const profile = DEBIAN_6_1;
+const build = DEBIAN_6_1;
 const address = (frame: number): string => `0x${(BigInt(frame) << 12n).toString(16)}`;
 
 describe('the address space without KASLR', () => {
   test('is that of Documentation/arch/x86/x86_64/mm.rst with 4 levels', () => {
-    const layout = createLayout({ levels: 4, profile, memoryMap: SMALL_MEMORY });
+    const layout = createLayout({ levels: 4, build, memoryMap: SMALL_MEMORY });
     expect(address(layout.directMap)).toBe('0xffff888000000000');
     expect(address(layout.vmalloc.start)).toBe('0xffffc90000000000');
     expect(address(layout.vmalloc.end)).toBe('0xffffe90000000000');
@@ -21,7 +21,7 @@ describe('the address space without KASLR', () => {
   });
 
   test('is that of mm.rst with 5 levels', () => {
-    const layout = createLayout({ levels: 5, profile, memoryMap: SMALL_MEMORY });
+    const layout = createLayout({ levels: 5, build, memoryMap: SMALL_MEMORY });
     expect(address(layout.directMap)).toBe('0xff11000000000000');
     expect(address(layout.vmalloc.start)).toBe('0xffa0000000000000');
     expect(address(layout.vmalloc.end)).toBe('0xffd2000000000000');
@@ -31,7 +31,7 @@ describe('the address space without KASLR', () => {
   test('begins the modules behind 1 GiB for the image with RANDOMIZE_BASE, behind 512 MiB without', () => {
     const start = (randomizeBase: boolean): string =>
       address(
-        createLayout({ levels: 4, profile: { ...profile, randomizeBase }, memoryMap: SMALL_MEMORY }).modules
+        createLayout({ levels: 4, build: { ...build, randomizeBase }, memoryMap: SMALL_MEMORY }).modules
           .start,
       );
     expect(start(true)).toBe('0xffffffffc0000000');
@@ -44,16 +44,16 @@ describe('the address space with KASLR', () => {
     { start: gfn(0x100), end: gfn(0xc0000), type: 'ram' },
     { start: gfn(0x100000), end: gfn(0x240000), type: 'ram' },
   ]);
-  const imageFrames = (imageSections(profile).at(-1)?.end ?? 0) / 4096;
+  const imageFrames = (imageSections(build).at(-1)?.end ?? 0) / 4096;
 
   test('keeps its regions apart, in order and on 1 GiB, and the image in one stretch of RAM', () => {
     fc.assert(
       fc.property(fc.nat(), fc.constantFrom(4 as const, 5 as const), (kaslrSeed, levels) => {
-        const options = { levels, profile, memoryMap: bigMemory, kaslrSeed };
+        const options = { levels, build, memoryMap: bigMemory, kaslrSeed };
         const layout = createLayout(options);
         expect(createLayout(options)).toEqual(layout);
         const { directMap, vmalloc, vmemmap, modules } = layout;
-        const plain = createLayout({ levels, profile, memoryMap: bigMemory });
+        const plain = createLayout({ levels, build, memoryMap: bigMemory });
         for (const base of [directMap, vmalloc.start, vmemmap]) expect(base % 2 ** 18).toBe(0);
         expect(directMap).toBeGreaterThanOrEqual(plain.directMap);
         expect(vmalloc.start).toBeGreaterThan(directMap + bigMemory.ramEnd);
@@ -77,7 +77,7 @@ describe('the address space with KASLR', () => {
     const texts = new Set<number>();
     const bases = new Set<number>();
     for (let kaslrSeed = 0; kaslrSeed < 40; kaslrSeed++) {
-      const layout = createLayout({ levels: 4, profile, memoryMap: bigMemory, kaslrSeed });
+      const layout = createLayout({ levels: 4, build, memoryMap: bigMemory, kaslrSeed });
       texts.add(layout.text);
       bases.add(layout.directMap);
     }
@@ -86,8 +86,8 @@ describe('the address space with KASLR', () => {
   });
 
   test('needs a kernel that was built for it', () => {
-    const fixed = { ...profile, randomizeBase: false };
-    expect(() => createLayout({ levels: 4, profile: fixed, memoryMap: bigMemory, kaslrSeed: 1 })).toThrow(
+    const fixed = { ...build, randomizeBase: false };
+    expect(() => createLayout({ levels: 4, build: fixed, memoryMap: bigMemory, kaslrSeed: 1 })).toThrow(
       LinuxError,
     );
   });
@@ -95,7 +95,7 @@ describe('the address space with KASLR', () => {
 
 test('memory without room for the image is refused', () => {
   const memoryMap = createMemoryMap<Gfn>([{ start: gfn(0x100), end: gfn(0x2000), type: 'ram' }]);
-  expect(() => createLayout({ levels: 4, profile, memoryMap })).toThrow(
+  expect(() => createLayout({ levels: 4, build, memoryMap })).toThrow(
     'no room for an image of 10752 pages at 16 MiB',
   );
 });

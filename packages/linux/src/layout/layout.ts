@@ -12,7 +12,7 @@ import {
 import type { PagingLevels } from '@heki/x86';
 import { LinuxError } from '../error.ts';
 import { createRandom, type Random } from '../random.ts';
-import { imageSections, type KernelProfile } from './kernel-profile.ts';
+import { imageSections, type KernelBuild } from './kernel-build.ts';
 
 /** Where a kernel has put the parts of its address space (Documentation/arch/x86/x86_64/mm.rst). */
 export interface AddressLayout {
@@ -34,7 +34,7 @@ export interface AddressLayout {
 /** What a layout depends on. */
 export interface LayoutOptions {
   readonly levels: PagingLevels;
-  readonly profile: KernelProfile;
+  readonly build: KernelBuild;
   readonly memoryMap: MemoryMap<Gfn>;
   /** Seed of KASLR. Without it the kernel runs as with `nokaslr`. */
   readonly kaslrSeed?: number | undefined;
@@ -91,16 +91,16 @@ const REGIONS = {
  * @throws {LinuxError} when the memory has no room for the image, or the kernel was compiled without KASLR and
  * a seed is given
  */
-export function createLayout({ levels, profile, memoryMap, kaslrSeed }: LayoutOptions): AddressLayout {
-  if (kaslrSeed !== undefined && !profile.randomizeBase) {
-    throw new LinuxError(`${profile.name} was built without RANDOMIZE_BASE: it takes no seed`);
+export function createLayout({ levels, build, memoryMap, kaslrSeed }: LayoutOptions): AddressLayout {
+  if (kaslrSeed !== undefined && !build.randomizeBase) {
+    throw new LinuxError(`${build.name} was built without RANDOMIZE_BASE: it takes no seed`);
   }
   const random = kaslrSeed === undefined ? undefined : createRandom(kaslrSeed);
-  const window = (profile.randomizeBase ? 1 : 0.5) * GIB;
-  const imageFrames = (imageSections(profile).at(-1)?.end ?? 0) / 4096;
+  const window = (build.randomizeBase ? 1 : 0.5) * GIB;
+  const imageFrames = (imageSections(build).at(-1)?.end ?? 0) / 4096;
   if (imageFrames > window - PHYSICAL_START) {
     throw new LinuxError(
-      `${profile.name} takes ${imageFrames} pages: its window has ${window - PHYSICAL_START}`,
+      `${build.name} takes ${imageFrames} pages: its window has ${window - PHYSICAL_START}`,
     );
   }
   const textFrame = placeInMemory(memoryMap, imageFrames, random);

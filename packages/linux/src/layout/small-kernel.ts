@@ -1,7 +1,7 @@
-import type { KernelProfile } from './kernel-profile.ts';
+import type { KernelBuild } from './kernel-build.ts';
 
 /** A kernel of 8 MiB that has all parts of an image. It boots faster than Debian's, in half the memory, where many machines are tried. */
-export const SMALL_KERNEL: KernelProfile = {
+export const SMALL_KERNEL: KernelBuild = {
   name: 'small',
   offsets: {
     _text: 0,

@@ -277,8 +277,8 @@ describe('the engine', () => {
   };
 
   function modelOf({ memory, kernel, leaf }: RunningKernel): AttributeModel {
-    const { layout, profile } = kernel;
-    const image = createKernelImage(profile, layout);
+    const { layout, build } = kernel;
+    const image = createKernelImage(build, layout);
     const pages = new Map<number, ModelPage>();
     const tables = { memory, root: kernel.pageTableRoot, levels: layout.levels };
     walkMappings(

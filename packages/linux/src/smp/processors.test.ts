@@ -94,10 +94,8 @@ describe('several processors', () => {
 
   test('use a root table in the trampoline that has the kernel image and low memory, and nothing else', () => {
     const { kernel, memory } = bootKernel({ cpus: 2 });
-    const trampoline = gfn(0x9f - kernel.profile.trampoline.pages);
-    const root = trampolineRoot({ trampoline, profile: kernel.profile } as Parameters<
-      typeof trampolineRoot
-    >[0]);
+    const trampoline = gfn(0x9f - kernel.build.trampoline.pages);
+    const root = trampolineRoot({ trampoline, build: kernel.build } as Parameters<typeof trampolineRoot>[0]);
     const page = memory.page(root);
     const used = Array.from({ length: 512 }, (_, slot) => slot).filter(
       (slot) => (page?.[2 * slot] ?? 0) !== 0,

@@ -14,13 +14,13 @@ const GIGABYTE_BITS = 30n;
 const TABLE = 0x63n;
 
 /** Where the trampoline executes: its first page of text. */
-export function trampolineText({ trampoline, profile }: SmpState): Gfn {
-  return (trampoline + profile.trampoline.textStart) as Gfn;
+export function trampolineText({ trampoline, build }: SmpState): Gfn {
+  return (trampoline + build.trampoline.textStart) as Gfn;
 }
 
 /** `trampoline_pgd`: the last page of the trampoline. */
-export function trampolineRoot({ trampoline, profile }: SmpState): Gfn {
-  return (trampoline + profile.trampoline.pages - 1) as Gfn;
+export function trampolineRoot({ trampoline, build }: SmpState): Gfn {
+  return (trampoline + build.trampoline.pages - 1) as Gfn;
 }
 
 /**
@@ -30,8 +30,8 @@ export function trampolineRoot({ trampoline, profile }: SmpState): Gfn {
  * @throws {KernelStop} -ENOMEM
  */
 export function setupRealMode(kernel: SmpState): void {
-  const { layout, memory, tables, profile } = kernel;
-  const text = new Uint8Array((profile.trampoline.textEnd - profile.trampoline.textStart) * PAGE_SIZE);
+  const { layout, memory, tables, build } = kernel;
+  const text = new Uint8Array((build.trampoline.textEnd - build.trampoline.textStart) * PAGE_SIZE);
   memory.store(directAddress(layout, trampolineText(kernel)), text.fill(NOP));
   const root = trampolineRoot(kernel);
   storeEntry(kernel, root, KERNEL_IMAGE, loadEntry(kernel, tables.root, KERNEL_IMAGE));

@@ -9,8 +9,8 @@ import {
   type VirtualFrame,
   virtualFrame,
 } from '@heki/physical-memory';
-import type { KernelProfile } from '../layout/kernel-profile.ts';
-import { profileFromSymbols } from '../layout/kernel-profile.ts';
+import type { KernelBuild } from '../layout/kernel-build.ts';
+import { buildFromSymbols } from '../layout/kernel-build.ts';
 import { type AddressLayout, createLayout } from '../layout/layout.ts';
 
 /** Frames `start` .. `end` - 1 and what all their mappings together allow. */
@@ -32,7 +32,7 @@ export interface RealLeaf {
 /** A real kernel, and what a model needs to be built like it. */
 export interface Fixture {
   readonly name: string;
-  readonly profile: KernelProfile;
+  readonly build: KernelBuild;
   readonly layout: AddressLayout;
   readonly memoryMap: MemoryMap<Gfn>;
   readonly commandLine: string;
@@ -70,13 +70,13 @@ const SAME_BUILD = 'k61-256-nokaslr';
 export function readFixture(name: string): Fixture {
   const facts = readFacts(name);
   const symbols = facts.symbols ?? readFacts(SAME_BUILD).symbols ?? {};
-  const profile = profileFromSymbols('debian-6.1-cloud', symbols);
+  const build = buildFromSymbols('debian-6.1-cloud', symbols);
   const memoryMap = readMemoryMap(facts.iomem);
   return {
     name,
-    profile,
+    build,
     memoryMap,
-    layout: readLayout(facts, symbols, profile, memoryMap),
+    layout: readLayout(facts, symbols, build, memoryMap),
     commandLine: facts.cmdline ?? 'nokaslr',
     ranges: readRanges(name),
     leaves: readLeaves(name),
@@ -96,10 +96,10 @@ function readMemoryMap(iomem: readonly string[]): MemoryMap<Gfn> {
 function readLayout(
   facts: Facts,
   symbols: Facts['symbols'] & object,
-  profile: KernelProfile,
+  build: KernelBuild,
   memoryMap: MemoryMap<Gfn>,
 ): AddressLayout {
-  const plain = createLayout({ levels: facts.la57 ? 5 : 4, profile, memoryMap });
+  const plain = createLayout({ levels: facts.la57 ? 5 : 4, build, memoryMap });
   const frame = (address: string | undefined, otherwise: VirtualFrame): VirtualFrame =>
     address === undefined ? otherwise : virtualFrame(Number(BigInt(address) >> 12n));
   const code = facts.iomem.find((line) => line.endsWith(' : Kernel code'));

@@ -11,7 +11,7 @@ const CODE = 0x9090_c360_0dc0_deb8n;
  */
 export const askForExecution = {
   name: 'ask-for-execution',
-  title: 'store code to kernel data, ask the hypervisor for r-x, execute it',
+  title: 'store code to data, ask for r-x, execute it',
   meaning: 'whatever the attacker put into memory runs as the kernel, by permission',
   part: 'data',
   run(attacker, { data }) {

@@ -116,7 +116,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     memoryMap,
     commandLine,
     hooks: profile,
-    profile: image,
+    build: image,
     interleave: interleaved ? () => interleave?.() : undefined,
     levels: settings.levels,
     jumpLabels: options.jumpLabels,

@@ -39,7 +39,7 @@ describe('the second level of a living kernel, with the published guest on the p
 
   test('takes execution from the trampoline as published (B-G6)', () => {
     const life = ({ kernel, granted }: BootedMachine): string[] => {
-      const { pages } = kernel.profile.trampoline;
+      const { pages } = kernel.build.trampoline;
       return Array.from({ length: pages }, (_, page) => granted(gfn(kernel.trampoline + page)));
     };
     expect(each(life)).toEqual({

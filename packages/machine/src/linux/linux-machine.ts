@@ -1,6 +1,6 @@
 import type { HekiGuest, KernelConfig } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { KernelProfile, LinuxKernel, ModuleImage, ModuleTextChanges } from '@heki/linux';
+import type { KernelBuild, LinuxKernel, ModuleImage, ModuleTextChanges } from '@heki/linux';
 import type { FrameRange, Gfn, MemoryMap, Pfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { Attack } from '../attacks/attack.ts';
@@ -23,7 +23,7 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   /** The guest's physical memory; it reads zero. */
   readonly memoryMap: MemoryMap<Gfn>;
   /** Kernel image. Default that of `@heki/linux`. */
-  readonly kernel?: KernelProfile | undefined;
+  readonly kernel?: KernelBuild | undefined;
   /** How the kernel was configured. Default: as Heki v2 needs it, without KASLR and jump labels. */
   readonly kernelConfig?: KernelConfig | undefined;
   /**

@@ -45,8 +45,8 @@ const lines = (ranges: readonly ComparedRange[]): string[] =>
 
 const NOTHING = {
   beyond: [],
-  unwithheld: [],
-  withheld: [],
+  unenforceable: [],
+  missing: [],
   writableCode: [],
   frames: 0x4000,
   sampled: false,
@@ -70,8 +70,8 @@ describe('what is granted beside what mappings allow', () => {
       [createXen(), initHekiOnXen],
     ] as const) {
       const { comparison } = protectedKernel(hypervisor, driver);
-      expect(lines(comparison.unwithheld)).toEqual(data);
-      expect(comparison).toMatchObject({ beyond: [], withheld: [] });
+      expect(lines(comparison.unenforceable)).toEqual(data);
+      expect(comparison).toMatchObject({ beyond: [], missing: [] });
     }
     // Nobody wants text to be writable, with or without mode-based execute control.
     const { comparison } = protectedKernel(createXen(), initHekiOnXen, (vm) =>
@@ -88,7 +88,7 @@ describe('what is granted beside what mappings allow', () => {
       ]),
     );
     expect(lines(comparison.beyond)).toEqual(['2001-2002 rw-->rwx', '2fff-3001 rw-->r-x']);
-    expect(lines(comparison.withheld)).toEqual(['2fff-3001 rw-->r-x']);
+    expect(lines(comparison.missing)).toEqual(['2fff-3001 rw-->r-x']);
   });
 
   test('is everything where nothing is protected', () => {
@@ -141,7 +141,7 @@ function pagesOf(comparison: RightsComparison): Record<string, number[]> {
     ranges.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, at) => start + at));
   return {
     beyond: frames(comparison.beyond),
-    withheld: frames(comparison.withheld),
+    missing: frames(comparison.missing),
     writableCode: frames(comparison.writableCode),
   };
 }
@@ -151,12 +151,12 @@ function everyPage(
   mappings: { readonly of: (frame: number) => number },
   virtualMachine: VirtualMachine,
 ): Record<string, number[]> {
-  const found = { beyond: [] as number[], withheld: [] as number[], writableCode: [] as number[] };
+  const found = { beyond: [] as number[], missing: [] as number[], writableCode: [] as number[] };
   for (let frame = 0; frame < SMALL_KERNEL.ramFrames; frame++) {
     const allowed = mappings.of(frame);
     const granted = grantedRights(virtualMachine, frame as Gfn);
     if ((granted & ~allowed) !== 0) found.beyond.push(frame);
-    if ((allowed & ~granted) !== 0) found.withheld.push(frame);
+    if ((allowed & ~granted) !== 0) found.missing.push(frame);
     if ((allowed & 6) === 6) found.writableCode.push(frame);
   }
   return found;

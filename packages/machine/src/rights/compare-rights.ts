@@ -13,12 +13,12 @@ export interface ComparedRange extends FrameRange<Gfn> {
 
 /** What the second level grants beside what the kernel's mappings allow. Ranges ascend. */
 export interface RightsComparison {
-  /** Writing or execution is granted that no mapping has, though this hypervisor could withhold it. */
+  /** Writing or execution is granted that no mapping has, though this hypervisor could deny it. */
   readonly beyond: readonly ComparedRange[];
-  /** Granted beyond the mappings because this hypervisor cannot withhold it. */
-  readonly unwithheld: readonly ComparedRange[];
+  /** Granted beyond the mappings because this hypervisor cannot deny it. */
+  readonly unenforceable: readonly ComparedRange[];
   /** Not granted, though a mapping has it: the kernel breaks there. */
-  readonly withheld: readonly ComparedRange[];
+  readonly missing: readonly ComparedRange[];
   /** The mappings themselves let the kernel write and execute these: whoever grants what mappings allow cannot protect them. */
   readonly writableCode: readonly ComparedRange[];
   /** Frames that were looked at. */
@@ -82,8 +82,8 @@ export function createRightsTally(capabilities: Parameters<typeof grantableRight
   result(): Omit<RightsComparison, 'frames' | 'sampled'>;
 } {
   const beyond = createRanges();
-  const unwithheld = createRanges();
-  const withheld = createRanges();
+  const unenforceable = createRanges();
+  const missing = createRanges();
   const writableCode = createRanges();
   const grantable = Array.from({ length: 8 }, (_, allowed) => grantableFor(capabilities, allowed));
   return {
@@ -92,14 +92,14 @@ export function createRightsTally(capabilities: Parameters<typeof grantableRight
       // A page without mappings is data: whoever maps it first may write there.
       const excess = granted & ~(allowed === 0 ? READ | WRITE : allowed);
       if ((excess & ~(grantable[allowed] ?? 0)) !== 0) beyond.add(stretch);
-      else if (excess !== 0) unwithheld.add(stretch);
-      if ((allowed & ~granted) !== 0) withheld.add(stretch);
+      else if (excess !== 0) unenforceable.add(stretch);
+      if ((allowed & ~granted) !== 0) missing.add(stretch);
       if ((allowed & WRITE_AND_EXECUTE) === WRITE_AND_EXECUTE) writableCode.add(stretch);
     },
     result: () => ({
       beyond: beyond.ranges,
-      unwithheld: unwithheld.ranges,
-      withheld: withheld.ranges,
+      unenforceable: unenforceable.ranges,
+      missing: missing.ranges,
       writableCode: writableCode.ranges,
     }),
   };

@@ -3,15 +3,10 @@ import type { ErrorPlace } from '@heki/physical-memory';
 import { knownAttacks, noAttack } from '../attack-names.ts';
 import type { ComposedScenario } from '../composed-scenario.ts';
 import { placeText, ScenarioError } from '../error.ts';
+import { SCENARIO_LIMITS } from '../limits.ts';
 import { parseScenarioText } from './parse-scenario.ts';
 import { positionsIn } from './positions.ts';
 import type { Scenario } from './scenario-schema.ts';
-
-/** Files that include each other can ask for more than anybody waits for: of steps, of their own number, of text. */
-const MOST_STEPS = 10_000;
-const MOST_INCLUDED = 1000;
-const MOST_CHARACTERS = 16 * 2 ** 20;
-const MOST_NESTED = 32;
 
 /** What a scenario's files can have beside their own text. */
 export interface ScenarioSources {
@@ -56,8 +51,11 @@ export async function loadScenario(
     if (known !== undefined) return known;
     const text = await textOf(name, from);
     characters += text.length;
-    if (characters > MOST_CHARACTERS)
-      throw wrong(name, `${characters} characters with the other files, expected at most ${MOST_CHARACTERS}`);
+    if (characters > SCENARIO_LIMITS.characters)
+      throw wrong(
+        name,
+        `${characters} characters with the other files, expected at most ${SCENARIO_LIMITS.characters}`,
+      );
     const found = { name, text, scenario: parseScenarioText(text, name) };
     files.set(name, found);
     return found;
@@ -76,10 +74,13 @@ export async function loadScenario(
   };
   const compose = async (name: string, above: readonly string[]): Promise<Composition> => {
     if (above.includes(name)) throw wrong(name, 'includes itself');
-    if (above.length > MOST_NESTED)
-      throw wrong(name, `included ${above.length} deep, expected at most ${MOST_NESTED}`);
-    if (included++ > MOST_INCLUDED)
-      throw wrong(name, `inclusion ${included - 1} of a file, expected at most ${MOST_INCLUDED} in all`);
+    if (above.length > SCENARIO_LIMITS.nesting)
+      throw wrong(name, `included ${above.length} deep, expected at most ${SCENARIO_LIMITS.nesting}`);
+    if (included++ > SCENARIO_LIMITS.inclusions)
+      throw wrong(
+        name,
+        `inclusion ${included - 1} of a file, expected at most ${SCENARIO_LIMITS.inclusions} in all`,
+      );
     const found = await find(name, above.at(-1));
     const { scenario } = found;
     const parts: Composition[] = [];
@@ -105,10 +106,10 @@ export async function loadScenario(
       files: [...parts.flatMap((part) => part.files), found],
     };
     const steps = composed.initcalls.length + composed.steps.length + expectations.length;
-    if (steps > MOST_STEPS)
+    if (steps > SCENARIO_LIMITS.steps)
       throw wrong(
         name,
-        `${steps} steps and expectations with what it includes, expected at most ${MOST_STEPS}`,
+        `${steps} steps and expectations with what it includes, expected at most ${SCENARIO_LIMITS.steps}`,
       );
     return composed;
   };

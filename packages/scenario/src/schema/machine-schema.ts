@@ -5,6 +5,7 @@ import {
   OPTIONAL_FEATURES,
   SECURE_KERNELS,
 } from '@heki/machine';
+import { MACHINE_LIMITS } from '@heki/machine/limits';
 import { PROFILES } from '@heki/series';
 import { AMD_ZEN4, CPU_PROFILES, INTEL_VT_RP } from '@heki/x86';
 import { z } from 'zod';
@@ -54,7 +55,7 @@ export const machineSchema = z.strictObject({
     .describe(
       "A file with a kernel's symbols, relative to this one: System.map, /proc/kallsyms. Default: Debian's 6.1",
     ),
-  vcpus: z.int().min(1).max(64).optional().describe('Default 1'),
+  vcpus: z.int().min(1).max(MACHINE_LIMITS.vcpus).optional().describe('Default 1'),
   levels: z.literal([4, 5]).optional().describe('Paging levels. Default 4'),
   kaslrSeed: z
     .int()

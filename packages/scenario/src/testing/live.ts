@@ -1,5 +1,5 @@
 import { createKvm, type KvmDefectId } from '@heki/kvm';
-import { DEBIAN_6_1, type KernelProfile, SMALL_KERNEL } from '@heki/linux';
+import { DEBIAN_6_1, type KernelBuild, SMALL_KERNEL } from '@heki/linux';
 import { createLinuxMachine, type MachineDefectId, pcMemoryMap } from '@heki/machine';
 import type { DefectChoices, Profile } from '@heki/series';
 import { beginLife } from '../life.ts';
@@ -20,7 +20,7 @@ export interface Setting {
   readonly profile: Profile;
   /** Single defects beside those of the profile. */
   readonly defects?: Defects;
-  readonly kernel: KernelProfile;
+  readonly kernel: KernelBuild;
   readonly mebibytes: number;
   /** At everything after each step; otherwise at what has changed, and at everything in the end. */
   readonly everything: boolean;

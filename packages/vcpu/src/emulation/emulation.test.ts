@@ -1,4 +1,4 @@
-import type { Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { Gfn, Pfn, VirtualAddress } from '@heki/physical-memory';
 import { AMD_ZEN4, PageFaultCode } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { describeVcpuEvent } from '../describe-event.ts';
@@ -14,10 +14,17 @@ const GP: EmulatedTarget = { kind: 'inject', exception: { vector: 13, errorCode:
 
 /**
  * A machine whose tables, in frames from 16 on, the second level shows to nobody: every access is emulated. Linear pages 0, 1, 2 ... of the
- * kernel are frames 256, 257, 258 ...; the emulator knows `holes` among them.
+ * kernel are frames 256, 257, 258 ...; among them are `holes`, `roms`, those that it may not reach, and those that memory does not hold.
  */
-function emulated(options: { holes?: readonly number[]; refused?: readonly number[] } = {}) {
-  const { holes = [], refused = [] } = options;
+function emulated(
+  options: {
+    holes?: readonly number[];
+    roms?: readonly number[];
+    refused?: readonly number[];
+    absent?: readonly number[];
+  } = {},
+) {
+  const { holes = [], roms = [], refused = [], absent = [] } = options;
   const second = new ListedSecondLevel();
   second.map(256, 64, ALL);
   const devices: EmulatedAccess[] = [];
@@ -28,7 +35,11 @@ function emulated(options: { holes?: readonly number[]; refused?: readonly numbe
     onEvent: (event) => events.push(event),
     onExit: (): ExitAction => ({ kind: 'emulate', memory }),
   });
-  const guest = built.memory as unknown as EmulatedMemory['memory'];
+  const guest: EmulatedMemory['memory'] = {
+    page: (gfn) => (absent.includes(gfn) ? undefined : built.memory.page(gfn as number as Pfn)),
+    writablePage: (gfn) =>
+      absent.includes(gfn) ? undefined : built.memory.writablePage(gfn as number as Pfn),
+  };
   const frameOf = (access: EmulatedAccess): number => Math.floor(access.gpa / 4096);
   const memory: EmulatedMemory & { flags: boolean } = {
     flags: true,
@@ -38,6 +49,7 @@ function emulated(options: { holes?: readonly number[]; refused?: readonly numbe
     judge(access) {
       judged.push(access);
       if (holes.includes(frameOf(access))) return 'device';
+      if (roms.includes(frameOf(access)) && access.kind === 'write') return 'device';
       return refused.includes(frameOf(access)) ? GP : 'memory';
     },
     onDevice: (access) => devices.push(access),
@@ -139,6 +151,43 @@ describe('an instruction that the hypervisor carries out', () => {
     expect(cpu.fetch(at(0))).toMatchObject({ vector: 14, errorCode: PageFaultCode.ID, cr2: at(0) });
     memory.has = () => true;
     expect(cpu.load(at(0), 8)).toEqual({ kind: 'absent-table', entry: 0x2000 * 4096 });
+    // The entry that is missing, not the table.
+    expect(cpu.load(at(3 * 2 ** 30), 8)).toEqual({ kind: 'absent-table', entry: 0x2000 * 4096 + 3 * 8 });
+  });
+
+  test('reads ones and loses stores where memory does not hold the page, and says so each time', () => {
+    const { cpu, word } = emulated({ absent: [257] });
+    const bytes = Uint8Array.of(1, 2, 3, 4);
+    const lost = { kind: 'done', value: undefined, absent: true };
+    expect(cpu.store(at(0xffe), 4, 0xaabb_ccddn)).toEqual(lost);
+    expect(word(256, 1023)).toBe(0xccdd_0000);
+    expect(cpu.load(at(0xffe), 4)).toEqual({ kind: 'done', value: 0xffff_ccddn, absent: true });
+    expect(cpu.readModifyWrite(at(0xffe), 4, (old) => old + 1n)).toEqual({
+      kind: 'done',
+      value: 0xffff_ccddn,
+      absent: true,
+    });
+    expect(word(256, 1023)).toBe(0xccde_0000);
+    expect(cpu.storeBytes(at(0xffe), bytes)).toEqual(lost);
+    expect(cpu.loadBytes(at(0xffe), 4)).toEqual({
+      kind: 'done',
+      value: Uint8Array.of(1, 2, 0xff, 0xff),
+      absent: true,
+    });
+    expect(cpu.fetch(at(0xffe), 4)).toEqual({
+      kind: 'done',
+      value: Uint8Array.of(1, 2, 0xff, 0xff),
+      absent: true,
+    });
+    // What is in memory is not absent.
+    expect(cpu.store(at(0), 4, 5n)).toEqual({ kind: 'done', value: undefined });
+    expect(cpu.load(at(0), 4)).toEqual({ kind: 'done', value: 5n });
+    expect(cpu.readModifyWrite(at(0), 4, (old) => old)).toEqual({ kind: 'done', value: 5n });
+    expect(cpu.storeBytes(at(0), bytes)).toEqual({ kind: 'done', value: undefined });
+    expect(cpu.loadBytes(at(0), 4)).toEqual({ kind: 'done', value: bytes });
+    expect(cpu.fetch(at(0), 4)).toEqual({ kind: 'done', value: bytes });
+    cpu.registers.gdtr = { base: at(0x1000), limit: 0xff };
+    expect(cpu.ltr(8)).toEqual({ kind: 'absent-table', entry: 257 * 4096 + 8 });
   });
 
   test('that is refused becomes what the hypervisor says, with what it did before', () => {
@@ -176,6 +225,14 @@ describe('an instruction that the hypervisor carries out', () => {
     const inHole = emulated({ holes: [256] });
     gdt(inHole.cpu);
     expect(inHole.cpu.ltr(8)).toEqual({ kind: 'stopped', why: 'emulation' });
+    // In memory that takes no store a TSS is available for ever.
+    const inRom = emulated({ roms: [256] });
+    gdt(inRom.cpu);
+    (inRom.memory.memory.writablePage(256 as Gfn) as Uint32Array)[3] = 0x8900;
+    expect(inRom.cpu.ltr(8)).toEqual({ kind: 'done', value: undefined });
+    expect(inRom.cpu.registers.tr).toBe(8);
+    expect(inRom.word(256, 3)).toBe(0x8900);
+    expect(inRom.devices).toMatchObject([{ kind: 'write', linear: at(8 + 5) }]);
   });
 
   test('is not the delivery of an exception', () => {

@@ -129,23 +129,57 @@ test('an IDT that is not mapped makes every exception a triple fault, which the 
   expect(cpu.registers.cr2).toBe(0x7000_0000n + 8n * 16n);
 });
 
-test('table 6-5: what a second exception during the delivery of a first becomes', () => {
-  const of = (vector: number): Exception => ({ vector, errorCode: 0 });
-  const result = (first: number, second: number): number | string => {
-    const combined = combineExceptions(of(first), of(second));
-    return combined === 'triple-fault' ? combined : combined.vector;
+test('a gate counts when its last byte is within the limit of the IDT', () => {
+  const vectors = (limit: number): number[] | string => {
+    const seen: number[] = [];
+    const { cpu, tables } = withHandler((_vcpu, { vector }) => {
+      seen.push(vector);
+      return 'fatal';
+    });
+    for (const vector of [8, 14]) gate(cpu, tables, vector);
+    cpu.lidt(IDT, limit);
+    const outcome = cpu.load(va(0x1000n), 8);
+    return outcome.kind === 'exception' ? seen : outcome.kind;
   };
-  expect(result(6, 13)).toBe(13);
-  expect(result(13, 13)).toBe(8);
-  expect(result(13, 14)).toBe(14);
-  expect(result(14, 13)).toBe(8);
-  expect(result(14, 14)).toBe(8);
-  expect(result(20, 14)).toBe(8);
-  expect(result(14, 20)).toBe(8);
-  expect(result(14, 6)).toBe(6);
-  expect(result(8, 13)).toBe('triple-fault');
-  expect(result(8, 14)).toBe('triple-fault');
-  expect(result(8, 6)).toBe(6);
+  expect(vectors(14 * 16 + 15)).toEqual([14]);
+  expect(vectors(14 * 16 + 14)).toEqual([8]);
+  expect(vectors(8 * 16 + 15)).toEqual([8]);
+  expect(vectors(8 * 16 + 14)).toBe('triple-fault');
+});
+
+/** SDM 3A, table 6-4 and 6-5. */
+const CLASS: Readonly<Record<number, 'contributory' | 'page fault' | 'double fault'>> = {
+  0: 'contributory',
+  8: 'double fault',
+  10: 'contributory',
+  11: 'contributory',
+  12: 'contributory',
+  13: 'contributory',
+  14: 'page fault',
+  20: 'page fault',
+  21: 'contributory',
+};
+
+test('tables 6-4 and 6-5: what a second exception during the delivery of a first becomes', () => {
+  for (let first = 0; first < 32; first++) {
+    for (let second = 0; second < 32; second++) {
+      const [one, two] = [CLASS[first], CLASS[second]];
+      const combined = combineExceptions({ vector: first, errorCode: 1 }, { vector: second, errorCode: 2 });
+      const becomesDouble =
+        (one === 'contributory' && two === 'contributory') ||
+        (one === 'page fault' && (two === 'contributory' || two === 'page fault'));
+      const shutsDown = one === 'double fault' && (two === 'contributory' || two === 'page fault');
+      expect([first, second, combined]).toEqual([
+        first,
+        second,
+        shutsDown
+          ? 'triple-fault'
+          : becomesDouble
+            ? { vector: 8, errorCode: 0 }
+            : { vector: second, errorCode: 2 },
+      ]);
+    }
+  }
 });
 
 test('a handler that faults in its turn for ever ends in a double fault, and then a triple one', () => {

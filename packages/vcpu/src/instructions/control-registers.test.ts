@@ -1,4 +1,5 @@
-import { CR0, CR4, EFER, INTEL_SKYLAKE } from '@heki/x86';
+import { CR0, CR4, EFER, INTEL_SKYLAKE, INTEL_VT_RP, writeCr0, writeCr4 } from '@heki/x86';
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { VmExit } from '../exit.ts';
 import { machine, PTE, va } from '../testing/machine.ts';
@@ -26,6 +27,126 @@ function masked(): { cpu: ReturnType<typeof machine>['cpu']; exits: VmExit[] } {
   cpu.controls.cr4Shadow = cpu.registers.cr4;
   return { cpu, exits };
 }
+
+const word = fc.bigInt({ min: 0n, max: 0xffff_ffffn });
+const virtualization = fc.record({
+  masks: fc.tuple(word, word),
+  shadows: fc.tuple(word, word),
+  /** The value as it differs from what the guest reads, or from the real register. */
+  flips: fc.oneof(
+    fc.constant(0n),
+    fc.nat(31).map((bit) => 1n << BigInt(bit)),
+    word,
+  ),
+  fromShadow: fc.boolean(),
+  cr: fc.constantFrom(0 as const, 4 as const),
+});
+const BITS = Array.from({ length: 64 }, (_, bit) => BigInt(bit));
+const bitOf = (value: bigint, bit: bigint): bigint => (value >> bit) & 1n;
+const fromBits = (of: (bit: bigint) => bigint): bigint =>
+  BITS.reduce((value, bit) => value | (of(bit) << bit), 0n);
+
+test('a MOV exits, and a register reads and changes, as its own mask and shadow say bit by bit', () => {
+  const seen = { exits: 0, written: 0, refused: 0 };
+  fc.assert(
+    fc.property(virtualization, ({ masks, shadows, flips, fromShadow, cr }) => {
+      const exits: VmExit[] = [];
+      const { cpu } = machine({
+        onExit: (_vcpu, exit) => {
+          exits.push(exit);
+          return { kind: 'skip' };
+        },
+      });
+      const [cr0Mask, cr4Mask] = masks;
+      const [cr0Shadow, cr4Shadow] = shadows;
+      Object.assign(cpu.controls, { cr0Mask, cr4Mask, cr0Shadow, cr4Shadow });
+      const [mask, shadow] = cr === 0 ? [cr0Mask, cr0Shadow] : [cr4Mask, cr4Shadow];
+      const { cr0, cr3, cr4, efer, rflags, pkru, pkrs } = cpu.registers;
+      const real = cr === 0 ? cr0 : cr4;
+      const read = fromBits((bit) => (bitOf(mask, bit) === 1n ? bitOf(shadow, bit) : bitOf(real, bit)));
+      expect(cpu.movFromCr(cr)).toEqual({ kind: 'done', value: read });
+      if (cr === 0) expect(cpu.smsw()).toEqual({ kind: 'done', value: read & 0xffffn });
+      const source = (fromShadow ? read : real) ^ flips;
+      const outcome = cpu.movToCr(cr, source);
+      const owned = BITS.some((bit) => bitOf(mask, bit) === 1n && bitOf(source, bit) !== bitOf(shadow, bit));
+      if (owned) {
+        seen.exits++;
+        expect(outcome).toEqual(DONE);
+        expect(exits).toEqual([{ reason: 'mov-to-cr', cr, value: source }]);
+        expect(cpu.registers).toMatchObject({ cr0, cr3, cr4 });
+        return;
+      }
+      expect(exits).toEqual([]);
+      const wanted = fromBits((bit) => bitOf(bitOf(mask, bit) === 1n ? real : source, bit));
+      const registers = { cr0, cr3, cr4, efer, rflags, pkru, pkrs };
+      const write = (cr === 0 ? writeCr0 : writeCr4)(registers, wanted, INTEL_VT_RP);
+      if (write.kind !== 'ok') {
+        seen.refused++;
+        expect(outcome).toEqual(GP);
+        expect(cpu.registers).toMatchObject({ cr0, cr3, cr4 });
+        return;
+      }
+      seen.written++;
+      expect(cpu.registers).toMatchObject({
+        cr0: write.registers.cr0,
+        cr3,
+        cr4: write.registers.cr4,
+      });
+    }),
+    { numRuns: 400 },
+  );
+  for (const count of Object.values(seen)) expect(count).toBeGreaterThan(0);
+});
+
+test.each([0, 3, 4] as const)(
+  'a hypervisor that writes CR%d for the guest sets the real register past masks, and its read shadow alone',
+  (cr) => {
+    const { cpu } = machine();
+    const shadows = { cr0Shadow: 0x1234n, cr4Shadow: 0x5678n };
+    Object.assign(cpu.controls, { ...shadows, cr0Mask: 0xffff_ffffn, cr4Mask: 0xffff_ffffn });
+    const { cr0, cr3, cr4 } = cpu.registers;
+    const before = { cr0, cr3, cr4 };
+    const value = { 0: cr0 ^ CR0.AM, 3: 0x5000n, 4: cr4 ^ CR4.SMEP }[cr];
+    expect(cpu.emulateMovToCr(cr, value)).toBeUndefined();
+    expect(cpu.registers).toMatchObject({ ...before, [`cr${cr}`]: value });
+    expect(cpu.controls).toMatchObject({ ...shadows, ...(cr === 3 ? {} : { [`cr${cr}Shadow`]: value }) });
+    // What the processor refuses changes neither.
+    const controls = { cr0Shadow: cpu.controls.cr0Shadow, cr4Shadow: cpu.controls.cr4Shadow };
+    expect(cpu.emulateMovToCr(cr, 1n << 62n)).toEqual({ vector: 13, errorCode: 0 });
+    expect(cpu.registers).toMatchObject({ ...before, [`cr${cr}`]: value });
+    expect(cpu.controls).toMatchObject(controls);
+  },
+);
+
+test('what SVM intercepts exits whatever it changes, and masks are none of its business', () => {
+  const exits: VmExit[] = [];
+  const { cpu } = machine({
+    controls: { svm: { cr0Write: false, cr0Selective: false, cr4Write: false } },
+    onExit: (_vcpu, exit) => {
+      exits.push(exit);
+      return { kind: 'skip' };
+    },
+  });
+  const { cr0, cr4 } = cpu.registers;
+  const taken = (): (number | string)[] => {
+    exits.length = 0;
+    for (const value of [cr0, cr0 ^ CR0.AM, cr0 ^ CR0.TS, cr0 ^ CR0.MP]) cpu.movToCr(0, value);
+    cpu.clts();
+    cpu.lmsw(1);
+    cpu.movToCr(4, cr4 ^ CR4.SMEP);
+    Object.assign(cpu.registers, { cr0, cr4 });
+    return exits.map((exit) => (exit.reason === 'mov-to-cr' ? exit.cr : exit.reason));
+  };
+  const none = { cr0Write: false, cr0Selective: false, cr4Write: false };
+  expect(taken()).toEqual([]);
+  cpu.controls.svm = { ...none, cr0Selective: true };
+  // CR0.AM, and LMSW.
+  expect(taken()).toEqual([0, 0]);
+  cpu.controls.svm = { ...none, cr0Write: true };
+  expect(taken()).toEqual([0, 0, 0, 0, 0, 0]);
+  cpu.controls.svm = { ...none, cr4Write: true };
+  expect(taken()).toEqual([4]);
+});
 
 test('clearing CR0.WP does not exit when the guest owns that bit', () => {
   const { cpu, exits } = masked();

@@ -90,6 +90,33 @@ test('bytes that memory does not hold read as ones, and the outcome says so', ()
   expect(cpu.load(va(KERNEL + 4096n), 4)).toEqual({ kind: 'done', value: 0xffff_ffffn, absent: true });
   expect(cpu.load(va(KERNEL + 4094n), 4)).toEqual({ kind: 'done', value: 0xffff_0000n, absent: true });
   expect(cpu.store(va(KERNEL + 4096n), 4, 0n)).toEqual({ kind: 'done', value: undefined, absent: true });
+  expect(cpu.store(va(KERNEL + 4094n), 4, 0xaabb_ccddn)).toEqual({
+    kind: 'done',
+    value: undefined,
+    absent: true,
+  });
+  expect(cpu.load(va(KERNEL + 4094n), 2)).toEqual({ kind: 'done', value: 0xccddn });
+  expect(cpu.fetch(va(KERNEL + 4094n), 3)).toEqual({
+    kind: 'done',
+    value: Uint8Array.of(0xdd, 0xcc, 0xff),
+    absent: true,
+  });
+  expect(cpu.storeBytes(va(KERNEL + 4094n), Uint8Array.of(1, 2, 3))).toEqual({
+    kind: 'done',
+    value: undefined,
+    absent: true,
+  });
+  expect(cpu.loadBytes(va(KERNEL + 4094n), 3)).toEqual({
+    kind: 'done',
+    value: Uint8Array.of(1, 2, 0xff),
+    absent: true,
+  });
+  expect(cpu.readModifyWrite(va(KERNEL + 4095n), 2, (old) => old + 1n)).toEqual({
+    kind: 'done',
+    value: 0xff02n,
+    absent: true,
+  });
+  expect(cpu.load(va(KERNEL + 4094n), 2)).toEqual({ kind: 'done', value: 0x0301n });
 });
 
 test('a page-table page that memory does not hold is an outcome of its own', () => {

@@ -47,6 +47,11 @@ test('a schedule may name agents that have finished, and its end is left to the 
   expect(log.join('')).toBe('ba');
 });
 
+test('a scheduler has a step as long as an agent has', () => {
+  const scheduler = createScheduler({ seed: 1, agents: writers([], 1) });
+  expect([scheduler.step(), scheduler.step(), scheduler.step()]).toEqual([true, true, false]);
+});
+
 test('a run that takes too long ends with its budget', () => {
   function* forever(): Generator<undefined, void, boolean | undefined> {
     for (;;) yield;
@@ -128,7 +133,10 @@ test('a race is found by its seed and replayed by its schedule', () => {
 });
 
 test('wrong options are refused', () => {
-  expect(() => createScheduler({ seed: 0.5, agents: [] })).toThrow(/seed 0.5: expected an integer/);
+  for (const seed of [0.5, -1, 2 ** 32]) {
+    expect(() => createScheduler({ seed, agents: [] })).toThrow(`seed ${seed}: expected an integer`);
+  }
+  for (const seed of [0, 2 ** 32 - 1]) expect(order(seed).text).toHaveLength(18);
   expect(() => createScheduler({ seed: 1, agents: [], schedule: [0] })).toThrow(
     /step 0 of the schedule: agent 0/,
   );

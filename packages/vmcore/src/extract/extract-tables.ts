@@ -1,9 +1,10 @@
 import type { Gfn, PageView } from '@heki/physical-memory';
 import { VmcoreError } from '../error.ts';
+import { DUMP_LIMITS } from '../limits.ts';
 import type { Vmcore } from '../vmcore.ts';
 import { type ExtractRoot, extractRoots } from './extract-roots.ts';
 import { type RedactedDump, redactDump } from './redact/redact-dump.ts';
-import { findTablePages, MAX_TABLE_PAGES, UPPER_HALF } from './table-pages.ts';
+import { findTablePages, UPPER_HALF } from './table-pages.ts';
 import { type WrittenCore, writeCore } from './write-core.ts';
 
 /** What is taken out of a dump. */
@@ -45,7 +46,7 @@ export function extractTables(core: Vmcore, options: ExtractOptions = {}): Extra
   const redaction = redact ? redactDump(core, found) : undefined;
   const { memory, roots, notes } = redaction ?? { memory: core.memory, roots: found, notes: core.notes };
   const encryptionBit = core.encryption?.bit;
-  const pages = findTablePages(memory, roots, { user, limit: MAX_TABLE_PAGES, encryptionBit });
+  const pages = findTablePages(memory, roots, { user, limit: DUMP_LIMITS.tablePages, encryptionBit });
   const cleared = new Map<Gfn, PageView>();
   let userEntriesCleared = 0;
   for (const frame of pages.upperHalfOnly) {

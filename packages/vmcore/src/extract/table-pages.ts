@@ -13,9 +13,6 @@ import { VmcoreError } from '../error.ts';
 /** First slot of the upper, the kernel's half of a root table. */
 export const UPPER_HALF = 256;
 
-/** Most page-table pages of an extract: 512 GiB mapped by 4-KiB pages. */
-export const MAX_TABLE_PAGES = 2 ** 18;
-
 /** A root table and the levels under it. */
 export interface TableRoot {
   readonly frame: Gfn;

@@ -26,6 +26,8 @@ export interface DumpContents {
   readonly segments: readonly VmcoreSegment[];
   readonly notes: readonly Note[];
   readonly warnings: readonly DumpWarning[];
+  /** The frames with the structure of a root table, ascending, where every page was looked at anyway. */
+  readonly rootLikePages?: readonly Gfn[] | undefined;
   /** Which part it is, where a dump was split. */
   readonly part?: DumpPart | undefined;
 }

@@ -1,16 +1,12 @@
 import { Gunzip } from 'minizlib';
 import { type ByteSource, bytesSource } from '../byte-source.ts';
 import { VmcoreError } from '../error.ts';
+import { DUMP_LIMITS } from '../limits.ts';
 import { descriptorSource } from './descriptor-source.ts';
 import { createTemporaryFile, type TemporaryFile } from './temporary-file.ts';
 
-/** What is larger goes to a temporary file, which has holes where the dump has zeros. */
-const MOST_IN_MEMORY = 2 ** 26;
 /** A step gives at most a thousand times as much: 16 MiB. */
 const STEP = 2 ** 14;
-/** Deflate makes at most 1,032 bytes of one. No dump is so empty: beyond 1 GiB it is taken for a bomb. */
-const MOST_INFLATION = 1000;
-const BOMB_FROM = 2 ** 30;
 
 /**
  * What is in the gzip file `file`, inflated step by step: never twice in memory, and from 64 MiB on not in memory at all.
@@ -25,8 +21,10 @@ export function gunzipSource(path: string, file: ByteSource, limit: number): Byt
     inflate(path, file, (chunk, consumed) => {
       const size = inflated.size + chunk.length;
       if (size > limit) throw new VmcoreError(`${path} inflates to more than ${limit} bytes`);
-      if (size > BOMB_FROM && size > consumed * MOST_INFLATION) {
-        throw new VmcoreError(`${path} inflates to ${MOST_INFLATION} times its size: a gzip bomb, no dump`);
+      if (size > DUMP_LIMITS.inflationCountsFrom && size > consumed * DUMP_LIMITS.inflation) {
+        throw new VmcoreError(
+          `${path} inflates to ${DUMP_LIMITS.inflation} times its size: a gzip bomb, no dump`,
+        );
       }
       inflated.append(chunk);
     });
@@ -80,7 +78,7 @@ function createSink(path: string) {
       size += chunk.length;
       if (spilled === undefined) {
         chunks.push(chunk);
-        if (size <= MOST_IN_MEMORY) return;
+        if (size <= DUMP_LIMITS.unpackedBytesInMemory) return;
         spilled = createTemporaryFile();
         for (const one of chunks) spilled.append(one);
         chunks = [];

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { ByteSource } from '../byte-source.ts';
+import { DUMP_LIMITS } from '../limits.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../vmcore.ts';
 import { openSource } from './file-source.ts';
 import { readLiveQemu } from './live/live-qemu.ts';
@@ -22,7 +23,8 @@ export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
   if (socket !== undefined) return readLiveQemu(socket, options);
   const sources: ByteSource[] = [];
   try {
-    for (const part of partsOf(path)) sources.push(openSource(part, options.maxInflatedBytes ?? 2 ** 36));
+    for (const part of partsOf(path))
+      sources.push(openSource(part, options.maxInflatedBytes ?? DUMP_LIMITS.unpackedBytes));
     return readVmcore(sources, options);
   } catch (error) {
     for (const source of sources) source.close();

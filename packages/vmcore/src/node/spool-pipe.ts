@@ -1,14 +1,10 @@
 import { closeSync, readSync } from 'node:fs';
 import { VmcoreError } from '../error.ts';
+import { DUMP_LIMITS } from '../limits.ts';
 import { createTemporaryFile, type TemporaryFile } from './temporary-file.ts';
 
 const CHUNK_BYTES = 2 ** 16;
-/** What is larger is for a file, of which only what is needed is read. Pipes without an end end here. */
-const MOST_BYTES = 2 ** 33;
 const POLL_MS = 20;
-/** How long a named pipe may be silent, and a program whose output is read: it may have to log in somewhere first. */
-const PATIENCE_MS = 8000;
-const PATIENCE_AT_INPUT_MS = 60_000;
 
 /**
  * Puts what comes through the pipe `descriptor`, until its writers are gone, into a temporary file: a dump is read in no order.
@@ -18,7 +14,7 @@ const PATIENCE_AT_INPUT_MS = 60_000;
  * @throws {VmcoreError} when nobody writes to it, nothing comes from it, or more than 8 GiB
  */
 export function spoolPipe(path: string, descriptor: number, named: boolean): TemporaryFile {
-  const patience = named ? PATIENCE_MS : PATIENCE_AT_INPUT_MS;
+  const patience = named ? DUMP_LIMITS.namedPipeSilence : DUMP_LIMITS.inputSilence;
   const spool = createTemporaryFile();
   let silentSince = Date.now();
   try {
@@ -27,8 +23,10 @@ export function spoolPipe(path: string, descriptor: number, named: boolean): Tem
       const length = readSome(path, descriptor, chunk);
       if (length !== undefined && length > 0) {
         spool.append(chunk.subarray(0, length));
-        if (spool.size > MOST_BYTES)
-          throw new VmcoreError(`${path}: more than 8 GiB came through this pipe: expected a file`);
+        if (spool.size > DUMP_LIMITS.pipeBytes)
+          throw new VmcoreError(
+            `${path}: more than ${DUMP_LIMITS.pipeBytes / 2 ** 30} GiB came through this pipe: expected a file`,
+          );
         silentSince = Date.now();
         continue;
       }

@@ -3,11 +3,10 @@ import { ftruncateSync, openSync, statfsSync, unlinkSync, writeSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VmcoreError } from '../error.ts';
+import { DUMP_LIMITS } from '../limits.ts';
 
 /** To compare with. */
 const ZEROS = new Uint8Array(2 ** 16);
-/** What is left free on the disk for others; looked at whenever so much was written. */
-const LEAST_FREE = 2 ** 28;
 
 /** A file that nobody else sees, and that is gone with its descriptor. */
 export interface TemporaryFile {
@@ -47,10 +46,12 @@ export function createTemporaryFile(): TemporaryFile {
   function write(bytes: Uint8Array, position: number): void {
     untilLook -= bytes.length;
     if (untilLook <= 0) {
-      untilLook = LEAST_FREE;
+      untilLook = DUMP_LIMITS.freeDisk;
       const { bavail, bsize } = inFolder(() => statfsSync(folder));
-      if (bavail * bsize < 2 * LEAST_FREE) {
-        throw new VmcoreError(`${folder} (TMPDIR) has less than ${(2 * LEAST_FREE) / 2 ** 20} MiB left`);
+      if (bavail * bsize < 2 * DUMP_LIMITS.freeDisk) {
+        throw new VmcoreError(
+          `${folder} (TMPDIR) has less than ${(2 * DUMP_LIMITS.freeDisk) / 2 ** 20} MiB left`,
+        );
       }
     }
     for (let done = 0; done < bytes.length; ) {

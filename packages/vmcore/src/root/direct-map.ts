@@ -12,6 +12,7 @@ import {
   type MappingWalkOptions,
   walkMappings,
 } from '@heki/x86';
+import { DUMP_LIMITS } from '../limits.ts';
 import { GIB_FRAMES, gibsThatMap, KERNEL_MAP, type KernelTables, mappedFrame } from './kernel-tables.ts';
 
 /** The region in which a kernel has all its memory mapped, every frame as far from its start as from address 0. */
@@ -58,9 +59,6 @@ export function isDirectlyMapped(tables: KernelTables, start: VirtualFrame, fram
   return at < KERNEL_MAP && mappedFrame(tables, at as VirtualFrame) === frame;
 }
 
-/** 512 GiB mapped by 4-KiB pages. Tables that point to each other have no end. */
-const MOST_TABLES = 2 ** 18;
-
 /**
  * What the direct map from `start` on maps, or why it is none, in words that follow the name of a root.
  *
@@ -72,8 +70,8 @@ export function surveyDirectMap(
   tableCount: number,
 ): DirectMap | string {
   const limit = Math.min(KERNEL_MAP, start + MOST_FRAMES[tables.levels]) as VirtualFrame;
-  const whole = surveyRange({ ...tables, budget: MOST_TABLES }, start, limit);
-  if (whole.stoppedAt !== undefined) return tooMany(MOST_TABLES);
+  const whole = surveyRange({ ...tables, budget: DUMP_LIMITS.tablePages }, start, limit);
+  if (whole.stoppedAt !== undefined) return tooMany(DUMP_LIMITS.tablePages);
   if (whole.reservedLeaves > whole.straightLeaves) {
     return 'has more large pages with reserved bits set than others in what would be its direct map: its tables are of another level';
   }

@@ -14,6 +14,7 @@ import {
   type Level,
   type PagingLevels,
 } from '@heki/x86';
+import type { Range } from '../range.ts';
 
 /** Page tables: what a walk starts from. */
 export interface KernelTables {
@@ -72,9 +73,20 @@ function mappedBelow(
  * The frames of the tables of the kernel's half, the root first, each once however often it is used; at most `limit`. Tables
  * that memory does not hold are among them: entries name them.
  */
-export function kernelTableFrames(
+export function kernelTableFrames(tables: KernelTables, limit: number): Set<Gfn> {
+  return tableFrames(tables, limit, { start: KERNEL_SLOT, end: 512 });
+}
+
+/** The same of user mode's half. */
+export function userTableFrames(tables: KernelTables, limit: number): Set<Gfn> {
+  return tableFrames(tables, limit, { start: 0, end: KERNEL_SLOT });
+}
+
+/** @param slots of the root */
+function tableFrames(
   { memory, root, levels, encryptionBit }: KernelTables,
   limit: number,
+  slots: Range,
 ): Set<Gfn> {
   const addressBits = addressHigh(encryptionBit);
   const found = new Set<Gfn>([root]);
@@ -84,7 +96,8 @@ export function kernelTableFrames(
     const { table, level } = queue[index] ?? { table: root, level: 1 };
     const page = level === 1 ? undefined : memory.page(table);
     if (page === undefined) continue;
-    for (let slot = level === levels ? KERNEL_SLOT : 0; slot < 512; slot++) {
+    const { start, end } = index === 0 ? slots : { start: 0, end: 512 };
+    for (let slot = start; slot < end; slot++) {
       const low = page[2 * slot] ?? 0;
       const below = entryFrame(low, page[2 * slot + 1] ?? 0, addressBits);
       if ((low & EntryLow.P) === 0 || isLeaf(low, level) || found.has(below)) continue;
@@ -99,7 +112,7 @@ export function kernelTableFrames(
 /**
  * Every GiB of the kernel's half below its image in which the frame `wanted` is mapped where a direct map has it: as far
  * from the start of the GiB as the frame lies from the start of its own. A table that is used at many addresses is
- * looked at once. At most `limit`.
+ * looked at once. At most `limit`, the lowest ones.
  */
 export function gibsThatMap(
   { memory, root, levels, encryptionBit }: KernelTables,
@@ -107,39 +120,35 @@ export function gibsThatMap(
   limit: number,
 ): VirtualFrame[] {
   const addressBits = addressHigh(encryptionBit);
-  const found: VirtualFrame[] = [];
-  const slotsOfTable = new Map<Gfn, readonly number[]>();
-  const slotsThatMap = (table: Gfn): readonly number[] => {
-    const known = slotsOfTable.get(table);
-    if (known !== undefined) return known;
-    const slots: number[] = [];
-    for (let slot = 0; slot < 512; slot++) {
-      const at = slot * GIB_FRAMES + (wanted % GIB_FRAMES);
-      if (mappedBelow(memory, table, 3, at, addressBits) === wanted) slots.push(slot);
-    }
-    slotsOfTable.set(table, slots);
-    return slots;
-  };
-  const look = (table: Gfn, level: Level, base: number): void => {
-    if (level === 3) {
-      for (const slot of slotsThatMap(table)) {
-        const at = base + slot * GIB_FRAMES;
-        if (at < KERNEL_MAP && found.length < limit) found.push(at as VirtualFrame);
-      }
-      return;
-    }
+  const known: Record<number, Map<Gfn, readonly number[]>> = { 3: new Map(), 4: new Map(), 5: new Map() };
+
+  /** The same below a table, as frames from its start, ascending. */
+  const gibsBelow = (table: Gfn, level: Level): readonly number[] => {
+    const before = known[level]?.get(table);
+    if (before !== undefined) return before;
+    const found: number[] = [];
+    known[level]?.set(table, found);
     const page = memory.page(table);
-    if (page === undefined) return;
-    for (let slot = level === levels ? KERNEL_SLOT : 0; slot < 512; slot++) {
+    if (page === undefined) return found;
+    const span = framesOfLevel(level);
+    for (let slot = level === levels ? KERNEL_SLOT : 0; slot < 512 && found.length < limit; slot++) {
       const low = page[2 * slot] ?? 0;
       if ((low & EntryLow.P) === 0) continue;
-      look(
-        entryFrame(low, page[2 * slot + 1] ?? 0, addressBits),
-        (level - 1) as Level,
-        base + slot * framesOfLevel(level),
-      );
+      const start = slot * span;
+      if (level === 3) {
+        const at = start + (wanted % GIB_FRAMES);
+        if (mappedBelow(memory, table, 3, at, addressBits) === wanted) found.push(start);
+        continue;
+      }
+      const below = entryFrame(low, page[2 * slot + 1] ?? 0, addressBits);
+      for (const gib of gibsBelow(below, (level - 1) as Level)) {
+        if (found.length < limit) found.push(start + gib);
+      }
     }
+    return found;
   };
-  look(root, levels, 2 ** 52 - 512 * framesOfLevel(levels));
-  return found;
+  const base = 2 ** 52 - 512 * framesOfLevel(levels);
+  return gibsBelow(root, levels)
+    .map((gib) => (base + gib) as VirtualFrame)
+    .filter((at) => at < KERNEL_MAP);
 }

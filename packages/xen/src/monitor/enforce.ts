@@ -13,17 +13,17 @@ import { FRAME_END, type Gfn } from '@heki/physical-memory';
 import { type DomainState, setAccess } from '../domain-state.ts';
 import { accessOfRights } from '../p2m/access-rights.ts';
 
-/** What the monitor enforces of memory. That a page cannot change is its own promise: Xen would let it. */
+/** What the monitor enforces of memory. That a page is immutable is the monitor's own rule: Xen would change it. */
 export interface MemoryPolicy {
   /**
-   * Ranges in order, until the first that is refused; what came before it stays. Promises stand against the guest: the monitor itself
-   * takes them back with what it asks for.
+   * Ranges in order, until the first that is refused; what came before it stays. What is immutable is so for the guest: the monitor itself
+   * takes that back with what it asks for.
    */
   protect(ranges: readonly ProtectionRange[], by: 'guest' | 'policy-owner'): ProtectionResult;
-  /** Runs of frames in the range, with whether they were promised not to change. */
-  forEachPromise(start: Gfn, end: Gfn, visit: (immutable: boolean, start: Gfn, end: Gfn) => void): void;
-  /** Forgets every promise and makes these. */
-  replace(promises: readonly { readonly start: Gfn; readonly end: Gfn }[]): void;
+  /** Runs of frames in the range, with whether they are immutable. */
+  forEachRun(start: Gfn, end: Gfn, visit: (immutable: boolean, start: Gfn, end: Gfn) => void): void;
+  /** Makes these frames immutable, and no others. */
+  replace(frames: readonly { readonly start: Gfn; readonly end: Gfn }[]): void;
 }
 
 export function createMemoryPolicy(domain: DomainState, capabilities: Capabilities): MemoryPolicy {
@@ -41,11 +41,11 @@ export function createMemoryPolicy(domain: DomainState, capabilities: Capabiliti
   }
 
   return {
-    forEachPromise: (start, end, visit) =>
+    forEachRun: (start, end, visit) =>
       immutable.forEach(start, end, (value, from, to) => visit(value === true, from, to)),
-    replace(promises) {
+    replace(frames) {
       immutable.free();
-      for (const { start, end } of promises) immutable.set(start, end, true);
+      for (const { start, end } of frames) immutable.set(start, end, true);
     },
     protect(ranges, by) {
       const weakened: Weakened[] = [];

@@ -18,8 +18,8 @@ export interface XenOwnState {
   /** Access types that rights do not tell: `rx2rw`, `n2rwx`. */
   readonly conversions: readonly AccessRange[];
   readonly defaultAccess: XenAccessType;
-  /** Promises over frames that have no access type of their own. */
-  readonly promises: readonly { readonly start: Gfn; readonly end: Gfn }[];
+  /** Immutable frames that have no access type of their own. */
+  readonly immutable: readonly { readonly start: Gfn; readonly end: Gfn }[];
   readonly views: readonly SavedView[];
   /** Virtual CPUs that are in one of them. */
   readonly current: readonly { readonly vcpu: number; readonly view: number }[];
@@ -35,7 +35,7 @@ export function checkOwn(
   saved: NonNullable<ProtectionState['own']>,
 ): XenOwnState {
   if (saved.backend !== 'xen') throw badState('own.backend', saved.backend, "'xen'");
-  const { conversions, defaultAccess, promises, views, current } = saved as XenOwnState;
+  const { conversions, defaultAccess, immutable, views, current } = saved as XenOwnState;
   const checkAccess = (place: string, access: XenAccessType): void => {
     checkStateInteger(place, access, 0, XenAccess.N2RWX);
     if (!isExpressible(access, options.processor.ept?.executeOnly === true)) {
@@ -45,7 +45,7 @@ export function checkOwn(
   const checkType = ({ access }: AccessRange, place: string): void => checkAccess(`${place}.access`, access);
   checkStateRanges('own.conversions', conversions, checkType);
   checkAccess('own.defaultAccess', defaultAccess);
-  checkStateRanges('own.promises', promises, () => {});
+  checkStateRanges('own.immutable', immutable, () => {});
   const indices = new Set<number>();
   checkStateList<SavedView>('own.views', views, (view, place) => {
     checkStateInteger(`${place}.index`, view.index, 1, MOST_VIEWS);

@@ -19,7 +19,7 @@ const saved = (guest: Guest): ProtectionState => {
   return state;
 };
 
-test('a promise over a hole holds for memory that is put there after restore', () => {
+test('immutable frames in a hole are so for memory that is put there after restore', () => {
   const guest = createGuest();
   const behind = { start: 0x4010 as Gfn, frames: 0x10, backing: 0x10_0000 as Pfn };
   guest.vm.addMemory(behind);
@@ -88,7 +88,7 @@ test.each<[string, Partial<XenOwnState>, string]>([
   ],
   ['a virtual CPU in no view', { current: [{ vcpu: 0, view: 3 }] }, 'own.current[0].view: 3'],
   ['a virtual CPU that is not there', { current: [{ vcpu: 9, view: 1 }] }, 'own.current[0].vcpu: 9'],
-  ['promises out of order', { promises: [range(5, 6), range(3, 4)] }, 'own.promises[1].start: 3'],
+  ['immutable frames out of order', { immutable: [range(5, 6), range(3, 4)] }, 'own.immutable[1].start: 3'],
 ])("%s in Xen's own state is refused", (_what, part, message) => {
   const guest = createGuest();
   guest.vm.protect([range(0x200, 0x201)]);

@@ -38,22 +38,22 @@ export function saveState({ domain, policy, pins }: Parts): ProtectionState | un
   if (!channel.idle || once.size > 0 || injections.size > 0 || shutdown !== undefined) return undefined;
   const ranges: ProtectionRange[] = [];
   const conversions: AccessRange[] = [];
-  const promises: { start: Gfn; end: Gfn }[] = [];
+  const immutableFrames: { start: Gfn; end: Gfn }[] = [];
   forEachType(domain, (access, start, end) => {
     if (access !== undefined && access !== accessOfRights(rightsOfAccess(access))) {
       conversions.push({ start, end, access });
     }
-    policy.forEachPromise(start, end, (immutable, from, to) => {
+    policy.forEachRun(start, end, (immutable, from, to) => {
       if (access !== undefined)
         ranges.push({ start: from, end: to, rights: rightsOfAccess(access), immutable });
-      else if (immutable) promises.push({ start: from, end: to });
+      else if (immutable) immutableFrames.push({ start: from, end: to });
     });
   });
   const own: XenOwnState = {
     backend: 'xen',
     conversions,
     defaultAccess: p2m.host.defaultAccess,
-    promises,
+    immutable: immutableFrames,
     views: p2m.views.slice(1).flatMap((view) => {
       if (view === undefined) return [];
       const types: AccessRange[] = [];
@@ -118,14 +118,14 @@ export function restoreState(parts: Parts, state: ProtectionState): void {
   applyState(parts, state, own);
 }
 
-/** Access types and promises, views, pins: the tables of the host p2m have theirs already. */
+/** Access types, immutable frames, views, pins: the tables of the host p2m have theirs already. */
 function applyState(
   { domain, policy, pins, subscribe }: Parts,
   state: ProtectionState,
   own: XenOwnState | undefined,
 ): void {
   const { p2m, vcpus } = domain;
-  policy.replace([...state.ranges.filter(({ immutable }) => immutable === true), ...(own?.promises ?? [])]);
+  policy.replace([...state.ranges.filter(({ immutable }) => immutable === true), ...(own?.immutable ?? [])]);
   if (own !== undefined) {
     for (const vcpu of vcpus) useView(domain, vcpu, p2m.host);
     p2m.replaceViews(own.views);

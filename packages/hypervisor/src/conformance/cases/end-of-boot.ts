@@ -46,7 +46,7 @@ export function endOfBootCases(setup: ConformanceSetup): readonly ConformanceCas
     const { start, frames } = SECOND_REGION;
     guest.vm.removeMemory(start);
     guest.vm.addMemory({ start, frames, backing: guest.backing(start) });
-    guest.settle();
+    guest.bringIntoForce();
     for (const vcpu of guest.vcpus) guest.restart(vcpu);
     requireRefused(guest, first, 'after INIT of another virtual CPU');
   });
@@ -57,7 +57,7 @@ export function endOfBootCases(setup: ConformanceSetup): readonly ConformanceCas
       () => {
         const { guest, first } = ended(setup);
         guest.vm.lifeCycle({ kind });
-        guest.settle();
+        guest.bringIntoForce();
         for (const vcpu of guest.vcpus) guest.restart(vcpu);
         if (policy === 'keep') {
           requireRefused(guest, first, `after ${kind}`);
@@ -77,12 +77,12 @@ export function endOfBootCases(setup: ConformanceSetup): readonly ConformanceCas
       const other = createKitGuest(setup);
       const [vcpu] = other.vcpus;
       require(other.vm.restore(state) && vcpu !== undefined, 'the state was not taken');
-      other.settle();
+      other.bringIntoForce();
       for (const { start, end, rights } of [...ASKED, ...state.ranges]) other.model.set(start, end, rights);
       requireRefused(other, vcpu, 'after restore');
       // The other way round: a state from before it.
       require(other.vm.restore({ ranges: [], otherwise: ALL, cr0: 0n, cr4: 0n }), 'the state was not taken');
-      other.settle();
+      other.bringIntoForce();
       other.model.clear();
       require(other.request(ASKED), 'boot has ended by a state from before its end');
     });

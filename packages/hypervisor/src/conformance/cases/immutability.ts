@@ -86,7 +86,7 @@ function ownerAsks(setup: ConformanceSetup, undoneBy: PerPage['undoneBy']): void
       const { refused } = guest.vm.protect(attempt);
       require(refused === undefined, `the owner was refused: ${JSON.stringify(refused)}`);
       guest.model.set(start, end, ALL);
-      guest.settle();
+      guest.bringIntoForce();
     } else requireRefused(guest, attempt);
     guest.check(FRAMES, 'after an attempt of the owner');
   }
@@ -97,7 +97,7 @@ function replaced(setup: ConformanceSetup, undoneBy: 'nobody' | 'vmm'): void {
   guest.protect([LOCKED]);
   const attempt = [rangeOf(0x210, 0x211, ALL)];
   const restored = guest.vm.restore(NOTHING);
-  guest.settle();
+  guest.bringIntoForce();
   if (undoneBy === 'vmm') {
     // Whatever else the VMM has to undo it with is none of the contract's.
     if (!restored) return;
@@ -110,7 +110,7 @@ function replaced(setup: ConformanceSetup, undoneBy: 'nobody' | 'vmm'): void {
   requireRefused(guest, attempt);
   for (const kind of ['kexec', 'reset'] as const) {
     guest.vm.lifeCycle({ kind });
-    guest.settle();
+    guest.bringIntoForce();
     for (const vcpu of guest.vcpus) guest.restart(vcpu);
     requireRefused(guest, attempt);
     guest.check(FRAMES, `after ${kind}`);

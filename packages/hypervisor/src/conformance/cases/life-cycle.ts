@@ -90,7 +90,7 @@ export function lifeCycleCases(setup: ConformanceSetup): readonly ConformanceCas
 function afterEvent(setup: ConformanceSetup, kind: 'reset' | 'kexec', policy: 'clear' | 'keep'): void {
   const { guest, bit, registers } = protectedGuest(setup);
   guest.vm.lifeCycle({ kind });
-  guest.settle();
+  guest.bringIntoForce();
   for (const vcpu of guest.vcpus) guest.restart(vcpu);
   if (policy === 'clear') guest.model.clear();
   guest.check(FRAMES, `after ${kind}`);
@@ -123,7 +123,7 @@ function restored(setup: ConformanceSetup): void {
   prepare(other, bit, registers);
   other.protect([rangeOf(0x1000, 0x1001, READ_ONLY)]);
   require(other.vm.restore(state), 'the state was not taken');
-  other.settle();
+  other.bringIntoForce();
   // Before anything is tried: what is denied later may be part of a state.
   require(textOf(other.vm.save()) === textOf(state), 'saved again, the state is another one');
   other.model.clear();

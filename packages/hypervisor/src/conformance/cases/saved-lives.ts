@@ -65,7 +65,7 @@ function take(steps: readonly LifeStep[], guest: KitGuest, seed: number): string
   require(vcpu !== undefined && step !== undefined, 'a life has virtual CPUs and steps');
   const text = `${step.name} on ${vcpu.id}: ${step.run(vcpu, below)}`;
   for (const { halted, id } of vcpus) if (halted !== undefined) vm.lifeCycle({ kind: 'init', vcpu: id });
-  guest.settle();
+  guest.bringIntoForce();
   return text;
 }
 

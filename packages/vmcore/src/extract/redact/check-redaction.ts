@@ -8,7 +8,8 @@ import {
   upperHalfStart,
   walkMappings,
 } from '@heki/x86';
-import { MAX_TABLE_PAGES, type TableRoot, UPPER_HALF } from '../table-pages.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
+import { type TableRoot, UPPER_HALF } from '../table-pages.ts';
 import { CannotMove, type Move, movedTo } from './move.ts';
 import { type BlockPermutation, permutedFrame, permutedLeafFrame } from './permute-blocks.ts';
 
@@ -76,7 +77,7 @@ function sumOf(
       levels,
       presence,
       encryptionBit,
-      budget: MAX_TABLE_PAGES,
+      budget: DUMP_LIMITS.tablePages,
       onShared({ virtualFrame, table, level, visitedAt }) {
         const key = `${table} ${level} ${visitedAt}`;
         const known = places.get(key) ?? new Set([visitedAt]);

@@ -10,12 +10,13 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { VmcoreError } from '../../error.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 import type { Note } from '../../note.ts';
 import type { DirectMap } from '../../root/direct-map.ts';
 import { resolveKernelRoot } from '../../root/resolve-kernel-root.ts';
 import type { Vmcore } from '../../vmcore.ts';
 import type { ExtractRoot } from '../extract-roots.ts';
-import { findTablePages, MAX_TABLE_PAGES } from '../table-pages.ts';
+import { findTablePages } from '../table-pages.ts';
 import { checkRedaction, type Tables } from './check-redaction.ts';
 import { CannotMove, type Move, movedTo } from './move.ts';
 import { moveTables } from './move-tables.ts';
@@ -81,7 +82,7 @@ function* spareFrames(
   { memory, roots, encryptionBit }: Tables,
   { frames }: DirectMap,
 ): Generator<Gfn, undefined> {
-  const pages = findTablePages(memory, roots, { user: true, limit: MAX_TABLE_PAGES, encryptionBit });
+  const pages = findTablePages(memory, roots, { user: true, limit: DUMP_LIMITS.tablePages, encryptionBit });
   const tables = new Set(pages.frames);
   for (const { start, end } of frames.toReversed()) {
     for (let frame = end - 1; frame >= start; frame--) {

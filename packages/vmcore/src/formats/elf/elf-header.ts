@@ -1,5 +1,6 @@
 import { type ByteSource, readFields } from '../../byte-source.ts';
 import { VmcoreError } from '../../error.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 
 /** Bytes of an ELF-64 header, a program header and a section header (System V gABI, chapters 4 and 5). */
 const HEADER_SIZE = 64;
@@ -34,8 +35,6 @@ const MACHINES: ReadonlyMap<number, string> = new Map([
 const PN_XNUM = 0xffff;
 /** File offsets beyond are not exact as numbers. */
 const MOST_FILE = BigInt(Number.MAX_SAFE_INTEGER);
-/** A dump of QEMU has some ten PT_LOADs, a fixture of page tables some hundred, one of virtual ranges some thousand. */
-const MAX_PROGRAM_HEADERS = 2 ** 18;
 
 export const PT_LOAD = 1;
 export const PT_NOTE = 4;
@@ -122,8 +121,8 @@ function readTable(source: ByteSource, header: DataView): { tableOffset: number;
   if (count === PN_XNUM) count = readExtendedCount(source, header);
   if (count === 0)
     throw new VmcoreError('e_phnum is 0: a core without program headers holds nothing', { offset: 56 });
-  if (count > MAX_PROGRAM_HEADERS) {
-    throw new VmcoreError(`${count} program headers: expected at most ${MAX_PROGRAM_HEADERS}`, {
+  if (count > DUMP_LIMITS.programHeaders) {
+    throw new VmcoreError(`${count} program headers: expected at most ${DUMP_LIMITS.programHeaders}`, {
       offset: 56,
     });
   }

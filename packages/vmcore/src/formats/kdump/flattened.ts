@@ -1,13 +1,12 @@
 import { type ByteSource, beyondEnd, readFields } from '../../byte-source.ts';
 import { VmcoreError } from '../../error.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 import { uppermost } from '../../range.ts';
 import { hasText } from '../dump-format.ts';
 
 /** A header of 4 KiB, then chunks: a file offset and a size, of 8 bytes each with the highest first, and the bytes. */
 const FIRST_CHUNK = 4096;
 const CHUNK_HEADER_SIZE = 16;
-/** A guest of 64 GiB has some hundred thousand. */
-const MAX_CHUNKS = 2 ** 20;
 
 /** A stretch of the file that is meant: its byte at `offset` is in the flattened one at `offset + delta`. */
 interface Chunk {
@@ -80,7 +79,8 @@ function readChunks(source: ByteSource): { readonly chunks: Chunk[]; readonly cu
         { offset: at },
       );
     }
-    if (chunks.length === MAX_CHUNKS) throw new VmcoreError(`more than ${MAX_CHUNKS} chunks`, { offset: at });
+    if (chunks.length === DUMP_LIMITS.flattenedChunks)
+      throw new VmcoreError(`more than ${DUMP_LIMITS.flattenedChunks} chunks`, { offset: at });
     const data = at + CHUNK_HEADER_SIZE;
     const held = Math.min(Number(length), source.size - data);
     chunks.push({ start: Number(start), end: Number(start) + held, delta: data - Number(start) });

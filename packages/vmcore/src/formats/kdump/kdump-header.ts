@@ -1,6 +1,7 @@
 import { PAGE_SIZE, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import { type ByteSource, readFields } from '../../byte-source.ts';
 import { VmcoreError } from '../../error.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 import type { NotesPlace } from '../../note.ts';
 
 /** Where fields of `struct disk_dump_header` are (makedumpfile, diskdump_mod.h), on x86-64. */
@@ -20,8 +21,6 @@ const SUB_HEADER_SIZE = 104;
 const SINCE = { split: 2, vmcoreinfo: 3, notes: 4, wideFrames: 6 } as const;
 /** Bit of `status`: the disk was full, or the tool was stopped. */
 const INCOMPLETE = 8;
-/** That of a guest of 32 TiB. */
-const MAX_BITMAP_BYTES = 2 ** 30;
 
 /** What the headers of a kdump say. */
 export interface KdumpHeader {
@@ -73,8 +72,8 @@ export function readKdumpHeader(source: ByteSource): KdumpHeader {
   // Two bitmaps, one after the other: of the pages that there are, and of those that the dump holds.
   const length = (bitmapBlocks * PAGE_SIZE) / 2;
   const offset = (1 + subHeaderBlocks) * PAGE_SIZE + length;
-  if (length > MAX_BITMAP_BYTES) {
-    throw new VmcoreError(`a bitmap of ${length} bytes: expected at most ${MAX_BITMAP_BYTES}`, {
+  if (length > DUMP_LIMITS.bitmapBytes) {
+    throw new VmcoreError(`a bitmap of ${length} bytes: expected at most ${DUMP_LIMITS.bitmapBytes}`, {
       offset: BITMAP_BLOCKS_AT,
     });
   }

@@ -1,15 +1,14 @@
 import { type Gpa, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import { readFields } from '../../byte-source.ts';
 import { VmcoreError } from '../../error.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 import { uppermost } from '../../range.ts';
 import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
-import { imageContents } from './image.ts';
+import { imageContents, searchUpTo64GiB } from './image.ts';
 
 /** Before each range of memory: magic, version, first and last address, 8 bytes that are reserved. */
 const HEADER_SIZE = 32;
 const MAGIC = 'EMiL';
-/** A machine has some ten ranges of RAM. */
-const MAX_RANGES = 2 ** 16;
 
 /** The format of LiME, the Linux Memory Extractor, which avml and others write, too. */
 export const lime: DumpFormat = {
@@ -34,8 +33,8 @@ export const lime: DumpFormat = {
           { offset: at + 8 },
         );
       }
-      if (ranges.length === MAX_RANGES)
-        throw new VmcoreError(`more than ${MAX_RANGES} ranges`, { offset: at });
+      if (ranges.length === DUMP_LIMITS.limeRanges)
+        throw new VmcoreError(`more than ${DUMP_LIMITS.limeRanges} ranges`, { offset: at });
       const length = Number(last - start) + 1;
       const data = at + HEADER_SIZE;
       const held = Math.min(length, source.size - data);
@@ -50,6 +49,7 @@ export const lime: DumpFormat = {
     }));
     const message = `the dump was cut short: 0x${missing.toString(16)} bytes of memory lie behind the end of the file, and are absent`;
     const warnings: DumpWarning[] = missing > 0 ? [{ id: 'truncated', message }] : [];
-    return { ...imageContents(source, segments, settings, 'LiME image'), warnings };
+    const image = imageContents(source, segments, searchUpTo64GiB(source, segments), settings, 'LiME image');
+    return { ...image, warnings: [...warnings, ...image.warnings] };
   },
 };

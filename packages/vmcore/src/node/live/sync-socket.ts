@@ -1,5 +1,6 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { VmcoreError } from '../../error.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 
 /** A connection that is waited for: memory is read synchronously. */
 export interface SyncSocket {
@@ -8,9 +9,6 @@ export interface SyncSocket {
   receive(): string;
   close(): void;
 }
-
-/** How long anything may take. */
-const TIMEOUT_MS = 10_000;
 
 /** Runs in a worker thread: moves what comes and goes, and nothing else, so that it needs no file of its own. */
 const PUMP = `
@@ -49,8 +47,8 @@ export function connectSync(path: string): SyncSocket {
       const seen = Atomics.load(count, 0);
       const received: { readonly message: Told } | undefined = receiveMessageOnPort(port1);
       if (received !== undefined) return received.message;
-      if (Atomics.wait(count, 0, seen, TIMEOUT_MS) === 'timed-out') {
-        throw new VmcoreError(`${path}: nothing came for ${TIMEOUT_MS / 1000} seconds`);
+      if (Atomics.wait(count, 0, seen, DUMP_LIMITS.guestSilence) === 'timed-out') {
+        throw new VmcoreError(`${path}: nothing came for ${DUMP_LIMITS.guestSilence / 1000} seconds`);
       }
     }
   }

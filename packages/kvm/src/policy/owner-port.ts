@@ -2,8 +2,8 @@ import type { Vcpu } from '@heki/vcpu';
 import type { VmState } from '../vm-state.ts';
 import type { PolicyExit } from './policy-exit.ts';
 
-/** Where the owner of a policy sits: how a guest's exit reaches it, and by which way its decisions reach KVM. */
-export interface Seat {
+/** How a guest's exit reaches the owner of a policy, and how its decisions reach KVM. */
+export interface OwnerPort {
   /** Reported as who asked, when the owner does something of its own accord. */
   readonly by: 'vmm' | 'policy-owner';
   /** What the owner reads page lists with: it sees memory through the slots of this VM, past the attributes of the guest. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { DEBIAN_6_1, imageSections, LinuxError, profileFromSymbols } from '../index.ts';
+import { buildFromSymbols, DEBIAN_6_1, imageSections, LinuxError } from '../index.ts';
 import { readFixture } from '../testing/fixture.ts';
 
 describe.each(['k61-256-nokaslr', 'k61-256-kaslr', 'k61-256-la57-kaslr'])('the symbols of %s', (name) => {
-  test('give the profile that is built in, wherever that kernel was running', () => {
-    expect(readFixture(name).profile).toEqual(DEBIAN_6_1);
+  test('give the build that comes with the package, wherever that kernel was running', () => {
+    expect(readFixture(name).build).toEqual(DEBIAN_6_1);
   });
 });
 
@@ -37,8 +37,8 @@ const symbols: Record<string, string> = {
 };
 
 describe('symbols of another kernel', () => {
-  test('make a profile of their own', () => {
-    const { offsets } = profileFromSymbols('mine', symbols);
+  test('make a build of their own', () => {
+    const { offsets } = buildFromSymbols('mine', symbols);
     expect(offsets.__nosave_begin).toBe(0x90_1000);
     expect(offsets.__start_bss_decrypted).toBe(0xc0_0000);
   });
@@ -59,7 +59,7 @@ describe('symbols of another kernel', () => {
   ])('are refused when %s is %s', (name, value, message) => {
     const { [name]: _, ...others } = symbols;
     const changed = value === undefined ? others : { ...symbols, [name]: value };
-    expect(() => profileFromSymbols('mine', changed)).toThrow(LinuxError);
-    expect(() => profileFromSymbols('mine', changed)).toThrow(message);
+    expect(() => buildFromSymbols('mine', changed)).toThrow(LinuxError);
+    expect(() => buildFromSymbols('mine', changed)).toThrow(message);
   });
 });

@@ -27,8 +27,8 @@ export const IMAGE_SYMBOLS = [
 /** One of {@link IMAGE_SYMBOLS}. */
 export type ImageSymbol = (typeof IMAGE_SYMBOLS)[number];
 
-/** A kernel image as data: where its parts lie, and what of its configuration its layout shows. */
-export interface KernelProfile {
+/** A build of the kernel as data: where its parts lie, and what of its configuration its layout shows. */
+export interface KernelBuild {
   readonly name: string;
   /** Byte offset of every symbol from `_text`. */
   readonly offsets: { readonly [name in ImageSymbol]: number };
@@ -61,18 +61,18 @@ const DEFAULTS = {
 } as const;
 
 /**
- * A profile from a kernel's symbols (`/proc/kallsyms`, System.map), at whatever address it was running.
+ * A build from a kernel's symbols (`/proc/kallsyms`, System.map), at whatever address it was running.
  *
  * What symbols do not tell is taken from the linker script: `.smp_locks` follows the init memory, `.data_nosave` is the
  * page before .bss, `.bss..decrypted` the last 2 MiB of .bss, of which all but the first pages are unused.
  *
  * @throws {LinuxError} when a symbol is missing, or the symbols are not in linker order
  */
-export function profileFromSymbols(
+export function buildFromSymbols(
   name: string,
   symbols: { readonly [symbol: string]: string },
-  options: Partial<Omit<KernelProfile, 'name' | 'offsets'>> = {},
-): KernelProfile {
+  options: Partial<Omit<KernelBuild, 'name' | 'offsets'>> = {},
+): KernelBuild {
   const address = (symbol: string): bigint => {
     const text = symbols[symbol];
     if (text === undefined) throw new LinuxError(`the symbols of ${name} lack ${symbol}`);
@@ -103,12 +103,12 @@ export function profileFromSymbols(
   };
   const { brkPages, randomizeBase, trampoline } = DEFAULTS;
   const espfix = symbols.init_espfix_bsp !== undefined;
-  return checkProfile({ brkPages, randomizeBase, espfix, trampoline, ...options, name, offsets });
+  return checkBuild({ brkPages, randomizeBase, espfix, trampoline, ...options, name, offsets });
 }
 
-/** `profile`, unchanged. @throws {LinuxError} unless its parts are in linker order and aligned as the linker aligns them */
-export function checkProfile(profile: KernelProfile): KernelProfile {
-  const { name, offsets, brkPages } = profile;
+/** `build`, unchanged. @throws {LinuxError} unless its parts are in linker order and aligned as the linker aligns them */
+export function checkBuild(build: KernelBuild): KernelBuild {
+  const { name, offsets, brkPages } = build;
   let previous: ImageSymbol = '_text';
   for (const symbol of IMAGE_SYMBOLS) {
     if (!Number.isSafeInteger(offsets[symbol]) || offsets[symbol] < offsets[previous]) {
@@ -132,7 +132,7 @@ export function checkProfile(profile: KernelProfile): KernelProfile {
   if (offsets.__bss_stop + brkPages * PAGE_SIZE > offsets._end) {
     throw new LinuxError(`${brkPages} pages of .brk of ${name} reach beyond _end, ${hex(offsets._end)}`);
   }
-  return profile;
+  return build;
 }
 
 /** A part of the image: byte offsets from `_text`, the end exclusive. */
@@ -143,7 +143,7 @@ export interface ImageSection {
 }
 
 /** The parts of an image in linker order, with the gaps that alignment leaves between them. */
-export function imageSections({ offsets: at, brkPages }: KernelProfile): readonly ImageSection[] {
+export function imageSections({ offsets: at, brkPages }: KernelBuild): readonly ImageSection[] {
   const textEnd = roundUp(at._etext, PAGE_SIZE);
   const brkEnd = at.__bss_stop + brkPages * PAGE_SIZE;
   const sections: ImageSection[] = [
@@ -165,7 +165,7 @@ export function imageSections({ offsets: at, brkPages }: KernelProfile): readonl
 }
 
 /** Debian 12's cloud kernel: Linux 6.1, 14 MiB of text, 8 MiB of rodata. The default. */
-export const DEBIAN_6_1: KernelProfile = {
+export const DEBIAN_6_1: KernelBuild = {
   name: 'debian-6.1-cloud',
   offsets: {
     _text: 0,

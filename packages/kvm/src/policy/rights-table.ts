@@ -17,9 +17,9 @@ import {
   NEGATIVE_ATTRIBUTES,
   rightsOfAttributes,
 } from './negative-rights.ts';
-import type { Seat } from './seat.ts';
+import type { OwnerPort } from './owner-port.ts';
 
-/** The owner's mark on a frame that it has promised not to change for the guest. KVM knows nothing of it. */
+/** The owner's mark on a frame whose rights no request of the guest changes. KVM knows nothing of it. */
 const IMMUTABLE = 1 << 7;
 
 /** Frames with the same attributes. */
@@ -31,9 +31,9 @@ export interface AttributeRange {
 
 type Grantable = Parameters<typeof grantableRights>[0];
 
-/** What the owner has promised for each frame. KVM has no call to read attributes back, so that the owner keeps account itself. */
-export interface Promises {
-  /** Whether a frame of the range was promised to stay as it is. */
+/** The rights that the owner has set for each frame. KVM has no call to read attributes back, so that the owner keeps a table itself. */
+export interface RightsTable {
+  /** Whether a frame of the range is immutable. */
   isImmutable(start: number, end: number): boolean;
   /** Why the owner's own range is refused. */
   check(range: ProtectionRange): Refusal | undefined;
@@ -44,13 +44,13 @@ export interface Promises {
   ): ProtectionResult;
   /** Every frame that has less than full access, or is immutable. */
   ranges(): ProtectionRange[];
-  /** Frames whose attributes in KVM are others than were promised, because the VMM has set them past the owner. */
+  /** Frames whose attributes in KVM differ from the table, because the VMM has set them past the owner. */
   exceptions(): AttributeRange[];
   /** Forgets everything and takes the ranges of `state`, and attributes that differ from them. */
   replace(state: Pick<ProtectionState, 'ranges' | 'otherwise'>, exceptions?: readonly AttributeRange[]): void;
 }
 
-export function createPromises(vm: () => VmState, seat: Seat, capabilities: Grantable): Promises {
+export function createRightsTable(vm: () => VmState, port: OwnerPort, capabilities: Grantable): RightsTable {
   const table = createAttributeStore();
 
   function give(
@@ -58,7 +58,7 @@ export function createPromises(vm: () => VmState, seat: Seat, capabilities: Gran
     attributes: number,
     immutable: boolean,
   ): void {
-    seat.setAttributes(start, end, attributes);
+    port.setAttributes(start, end, attributes);
     table.update(start, end, attributes | (immutable ? IMMUTABLE : 0), NEGATIVE_ATTRIBUTES | IMMUTABLE);
   }
 
@@ -89,9 +89,9 @@ export function createPromises(vm: () => VmState, seat: Seat, capabilities: Gran
     },
     exceptions() {
       const exceptions: AttributeRange[] = [];
-      table.forEach(0, FRAME_END, (from, to, promised) => {
+      table.forEach(0, FRAME_END, (from, to, value) => {
         vm().attributes.forEach(from, to, (start, end, attributes) => {
-          if (attributes !== (promised & NEGATIVE_ATTRIBUTES)) exceptions.push({ start, end, attributes });
+          if (attributes !== (value & NEGATIVE_ATTRIBUTES)) exceptions.push({ start, end, attributes });
         });
       });
       return exceptions;
@@ -102,13 +102,13 @@ export function createPromises(vm: () => VmState, seat: Seat, capabilities: Gran
         const granted = grantableRights(capabilities, range.rights);
         give(range, attributesOfRights(granted), 'immutable' in range && range.immutable === true);
       }
-      for (const { start, end, attributes } of exceptions) seat.setAttributes(start, end, attributes);
+      for (const { start, end, attributes } of exceptions) port.setAttributes(start, end, attributes);
     },
   };
 }
 
-/** No promise at all. */
-export const NO_PROMISES: Pick<ProtectionState, 'ranges' | 'otherwise'> = {
+/** Full access everywhere, nothing immutable. */
+export const FULL_RIGHTS: Pick<ProtectionState, 'ranges' | 'otherwise'> = {
   ranges: [],
   otherwise: FULL_ACCESS,
 };

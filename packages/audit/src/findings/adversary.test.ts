@@ -1,0 +1,447 @@
+import { type Gfn, virtualAddress } from '@heki/physical-memory';
+import { CR0, CR4, EntryHigh, EntryLow } from '@heki/x86';
+import { expect, test } from 'vitest';
+import { type AuditSubject, auditKernel, type Finding, isAtLeast, rightsText } from '../index.ts';
+import { type TamperedKernel, tamperedKernel } from '../testing/tampered-kernel.ts';
+
+/** What an attacker who writes page tables does, kernel by kernel: what is found, and how bad it is. */
+interface Attack {
+  readonly name: string;
+  readonly on?: string;
+  readonly tamper: (kernel: TamperedKernel) => Partial<AuditSubject> | undefined;
+  /** `severity id` of what is new at high or above, the worst first; several of one kind once. */
+  readonly found: readonly string[];
+}
+
+const { P, RW, US, PS } = EntryLow;
+const XD = EntryHigh.XD;
+const TEXT = 0xffff_ffff_8100_0000n;
+const RODATA = 0xffff_ffff_8200_0000n;
+const VMALLOC = 0xffff_c900_0000_0000n;
+const HOLE = 0xffff_8f00_0000_0000n;
+const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
+const EVERYWHERE = 0x63;
+/** Frames of ordinary RAM that nothing but the direct map shows. */
+const RAM = 0x8100;
+
+type Entry = { low: number; high: number };
+const writable = (entry: Entry) => {
+  entry.low |= RW;
+};
+const readOnly = (entry: Entry) => {
+  entry.low &= ~RW;
+};
+const executable = (entry: Entry) => {
+  entry.high &= ~XD;
+};
+const user = (entry: Entry) => {
+  entry.low |= US;
+};
+const to =
+  (frame: number) =>
+  (entry: Entry): void => {
+    entry.low = ((entry.low & 0xfff) | (frame * 4096)) >>> 0;
+  };
+const moduleText = (kernel: TamperedKernel): bigint => first(kernel, 'modules', 'r-x');
+function first(kernel: TamperedKernel, region: string, rights: string): bigint {
+  const { mappings } = auditKernel(kernel.subject()).kernel;
+  const found = mappings.find(
+    (one) => one.region === region && rightsText(one.rights) === rights && one.level === 1,
+  );
+  return BigInt(found?.virtualFrame ?? 0) << 12n;
+}
+const direct = (kernel: TamperedKernel, frame: number): bigint => kernel.directMap + BigInt(frame) * 4096n;
+/** Makes every 2-MiB leaf from `address` on a table of its own, with the same rights. */
+function split(kernel: TamperedKernel, address: bigint): void {
+  kernel.edit(address, 2, (entry) => {
+    if ((entry.low & PS) === 0) return;
+    const page = new Uint32Array(1024);
+    const base = entry.low & 0xffe0_0000;
+    for (let slot = 0; slot < 512; slot++) {
+      page.set([((base + slot * 4096) | (entry.low & 0x7f)) >>> 0, entry.high], 2 * slot);
+    }
+    kernel.fill(0x8ff0 as Gfn, page);
+    entry.low = 0x8ff0_063;
+    entry.high = 0;
+  });
+}
+/** Another root with the kernel's half of the kernel's, before `change`. */
+function copyOfRoot(kernel: TamperedKernel, at: number, change: (page: Uint32Array) => void): Gfn {
+  const page = Uint32Array.from(kernel.memory.page(kernel.root) ?? []);
+  page.fill(0, 0, 512);
+  change(page);
+  kernel.fill(at as Gfn, page);
+  return at as Gfn;
+}
+const cpu = { cpu: 0, cr0: CR0.PG | CR0.WP, cr4: CR4.SMEP | CR4.SMAP | CR4.UMIP };
+const standingOn = (root: number) => ({ cpus: [{ ...cpu, cr3: BigInt(root) << 12n }] });
+
+const ATTACKS: readonly Attack[] = [
+  {
+    name: "a module's text is led to a frame that the direct map shows read-only",
+    tamper(kernel) {
+      split(kernel, direct(kernel, RAM));
+      kernel.edit(direct(kernel, RAM), 1, readOnly);
+      kernel.edit(moduleText(kernel), 1, to(RAM));
+    },
+    found: ['high heki/read-only-alone'],
+  },
+  {
+    name: 'the whole image is led to a copy, and the first frames become data again',
+    tamper(kernel) {
+      const leaves = auditKernel(kernel.subject()).kernel.mappings.filter(
+        ({ region }) => region.startsWith('kernel ') && region !== 'kernel image window',
+      );
+      const moved = 0x9000 - 0x1000;
+      for (const { virtualFrame, guestFrame, rights, frames } of leaves) {
+        kernel.edit(BigInt(virtualFrame) << 12n, 'leaf', to(guestFrame + moved));
+        if (rightsText(rights) === 'rw-') continue;
+        for (let frame = 0; frame < frames; frame += 512) {
+          kernel.edit(direct(kernel, guestFrame + frame), 'leaf', writable);
+          kernel.edit(direct(kernel, guestFrame + moved + frame), 'leaf', readOnly);
+        }
+      }
+      return { iomem: [] };
+    },
+    found: [
+      'critical heki/image-remapped',
+      'critical heki/idt-writable',
+      'high heki/rodata-writable',
+      'high heki/idt-elsewhere',
+    ],
+  },
+  {
+    name: "a module's code in the memory of a device",
+    tamper: (kernel) => void kernel.edit(moduleText(kernel), 1, to(0xfebf0)),
+    found: ['high heki/read-only-alone', 'high heki/code-outside-direct-map'],
+  },
+  {
+    name: 'code that the direct map has lost, and that no execmem made',
+    tamper(kernel) {
+      split(kernel, direct(kernel, RAM));
+      kernel.edit(direct(kernel, RAM), 1, (entry) => {
+        entry.low = 0;
+      });
+      kernel.map(0xffff_ffff_c100_0000n, RAM, { low: P, high: 0 });
+    },
+    found: [],
+  },
+  {
+    name: 'ordinary memory in a hole between regions',
+    tamper: (kernel) => void kernel.map(HOLE, RAM, { low: EVERYWHERE, high: XD }),
+    found: ['high heki/mapped-in-hole'],
+  },
+  {
+    name: 'the text, writable, in a hole',
+    tamper: (kernel) => void kernel.map(HOLE, 0x1000, { low: EVERYWHERE, high: XD }),
+    found: ['critical heki/wx-alias', 'high heki/mapped-in-hole'],
+  },
+  {
+    name: 'constants, writable, in the fixmap',
+    tamper: (kernel) => void kernel.map(0xffff_ffff_ff50_0000n, 0x2000, { low: EVERYWHERE, high: XD }),
+    found: ['high heki/rodata-writable'],
+  },
+  {
+    name: "the kernel's constants, writable, in vmemmap",
+    tamper: (kernel) => void kernel.map(0xffff_ea7f_0000_0000n, 0x2000, { low: EVERYWHERE, high: XD }),
+    found: ['high heki/rodata-writable'],
+  },
+  {
+    name: 'code in vmemmap',
+    tamper: (kernel) => void kernel.edit(0xffff_ea00_0000_0000n, 'leaf', executable),
+    found: ['critical heki/wx-mapping'],
+  },
+  {
+    name: 'the table of another address in place of the one for text',
+    tamper(kernel) {
+      let table = 0;
+      kernel.edit(moduleText(kernel), 2, ({ low }) => {
+        table = low >>> 12;
+      });
+      kernel.edit(0xffff_ffff_8140_0000n, 2, (entry) => {
+        entry.low = table * 4096 + 0x63;
+        entry.high = 0;
+      });
+    },
+    found: ['critical heki/image-remapped', 'high heki/read-only-alone', 'high heki/page-table-linked-twice'],
+  },
+  {
+    name: 'pages of the direct map a second time, by one entry that leads to its table',
+    tamper(kernel) {
+      let table = 0;
+      kernel.edit(direct(kernel, kernel.root), 2, ({ low }) => {
+        table = low >>> 12;
+      });
+      kernel.map(HOLE, RAM, { low: EVERYWHERE, high: XD });
+      kernel.edit(HOLE, 2, to(table));
+    },
+    found: [
+      'critical heki/page-table-alias',
+      'high heki/mapped-in-hole',
+      'high heki/page-table-linked-twice',
+    ],
+  },
+  {
+    name: 'an entry of the root that leads to the root',
+    tamper(kernel) {
+      kernel.memory.writablePage(kernel.root)?.set([kernel.root * 4096 + 0x63, XD], 2 * 300);
+    },
+    found: [
+      'critical heki/page-table-alias',
+      'critical heki/page-table-linked-twice',
+      'high heki/mapped-in-hole',
+    ],
+  },
+  {
+    name: 'a page table in the memory of a device',
+    tamper(kernel) {
+      kernel.fill(0xfebf1 as Gfn, new Uint32Array(1024));
+      kernel.edit(VMALLOC, 3, (entry) => {
+        kernel.fill(0xfebf1 as Gfn, Uint32Array.from(kernel.memory.page((entry.low >>> 12) as Gfn) ?? []));
+        to(0xfebf1)(entry);
+      });
+    },
+    found: ['high heki/page-table-outside-direct-map'],
+  },
+  {
+    name: 'the GDT, writable where GDTR has it',
+    tamper: (kernel) => void kernel.edit(CPU_ENTRY_AREA + 0x1000n, 1, writable),
+    found: ['high heki/gdt-writable'],
+  },
+  {
+    name: 'the TSS, writable where TR has it',
+    tamper: (kernel) => void kernel.edit(CPU_ENTRY_AREA + 0x3000n, 1, writable),
+    found: ['high heki/gdt-writable'],
+  },
+  {
+    name: 'GDTR that leads to vmalloc',
+    tamper: () => ({ cpus: [{ ...cpu, gdt: virtualAddress(VMALLOC) }] }),
+    found: ['high heki/gdt-writable', 'high heki/gdt-elsewhere'],
+  },
+  {
+    name: 'another page for the IDT, without symbols',
+    tamper(kernel) {
+      kernel.edit(CPU_ENTRY_AREA, 1, to(RAM));
+      split(kernel, direct(kernel, RAM));
+      kernel.edit(direct(kernel, RAM), 1, readOnly);
+      return { symbols: new Map(), iomem: [] };
+    },
+    found: ['high heki/idt-elsewhere'],
+  },
+  {
+    name: 'a program that maps a page table of the kernel',
+    tamper(kernel) {
+      const root = copyOfRoot(kernel, 0x8f00, () => {});
+      kernel.map(0x40_0000n, kernel.root, { low: P | RW | US, high: XD, root });
+      return standingOn(root);
+    },
+    found: ['critical heki/program-maps-kernel'],
+  },
+  {
+    name: 'a program that maps its own page table',
+    tamper(kernel) {
+      const root = copyOfRoot(kernel, 0x8f00, () => {});
+      kernel.map(0x40_0000n, root, { low: P | RW | US, high: XD, root });
+      return standingOn(root);
+    },
+    found: ['critical heki/program-maps-kernel'],
+  },
+  {
+    name: "a program that maps the kernel's text, and one that maps its constants, to write",
+    tamper(kernel) {
+      const root = copyOfRoot(kernel, 0x8f00, () => {});
+      kernel.map(0x40_0000n, 0x1000, { low: P | RW | US, high: XD, root });
+      kernel.map(0x40_1000n, 0x2000, { low: P | RW | US, high: XD, root });
+      return standingOn(root);
+    },
+    found: ['critical heki/program-maps-kernel'],
+  },
+  {
+    name: 'nothing: the constants of the vDSO and ordinary memory in a program',
+    tamper(kernel) {
+      const root = copyOfRoot(kernel, 0x8f00, () => {});
+      kernel.map(0x40_0000n, 0x2000, { low: P | US, high: 0, root });
+      kernel.map(0x40_1000n, RAM, { low: P | RW | US, high: XD, root });
+      return standingOn(root);
+    },
+    found: [],
+  },
+  {
+    name: "code for the kernel in user mode's half",
+    tamper(kernel) {
+      const root = copyOfRoot(kernel, 0x8f00, () => {});
+      kernel.map(0x40_0000n, RAM, { low: P | RW, high: 0, root });
+      return standingOn(root);
+    },
+    found: ['high heki/supervisor-in-user-half'],
+  },
+  {
+    name: 'an address space with a copy of every upper table, in which one more page can be executed',
+    tamper(kernel) {
+      const copyTable = (frame: number, at: number) => {
+        const page = Uint32Array.from(kernel.memory.page(frame as Gfn) ?? []);
+        kernel.fill(at as Gfn, page);
+        return page;
+      };
+      const root = copyOfRoot(kernel, 0x8f00, (page) => {
+        for (const slot of [273, 511]) {
+          const at = 0x8e00 + slot;
+          copyTable((page[2 * slot] ?? 0) >>> 12, at);
+          page[2 * slot] = at * 4096 + 0x67;
+        }
+      });
+      kernel.map(0xffff_ffff_4000_0000n, RAM, { low: P, high: 0, root });
+      return standingOn(root);
+    },
+    found: ['high heki/kernel-half-differs'],
+  },
+  {
+    name: "user mode's root of page-table isolation shows the direct map to programs",
+    on: 'foreign/pti-user-mode',
+    tamper(kernel) {
+      const { cpus } = kernel.subject();
+      const userRoot = Number((cpus[0]?.cr3 ?? 0n) >> 12n) as Gfn;
+      kernel.map(kernel.directMap + 0x8_0000n, 0x80, { low: P | RW | US, high: XD, root: userRoot });
+      for (const level of [4, 3, 2] as const)
+        kernel.edit(kernel.directMap + 0x8_0000n, level, user, userRoot);
+    },
+    found: ['critical heki/kernel-half-differs'],
+  },
+  {
+    name: 'CR4.SMEP cleared on one CPU of two',
+    on: 'foreign/k61-la57-pti-2cpus',
+    tamper(kernel) {
+      const [one, two] = kernel.subject().cpus;
+      if (one === undefined || two === undefined) throw new Error('expected two CPUs');
+      return { cpus: [one, { ...two, cr4: two.cr4 & ~CR4.SMEP }] };
+    },
+    found: ['high heki/protection-off'],
+  },
+  {
+    name: '5 levels: U/S in every entry on the way to a page of the direct map',
+    on: 'k61-256-la57-kaslr',
+    tamper(kernel) {
+      for (const level of [5, 4, 3, 2, 'leaf'] as const) kernel.edit(direct(kernel, RAM), level, user);
+    },
+    found: ['critical heki/user-accessible'],
+  },
+  {
+    name: '5 levels: text led to its neighbour',
+    on: 'k61-256-la57-kaslr',
+    tamper: (kernel) =>
+      void kernel.edit(kernel.symbols.get('_stext') ?? 0n, 2, (entry) => {
+        entry.low += 0x20_0000;
+      }),
+    found: ['critical heki/image-remapped', 'high heki/read-only-alone'],
+  },
+  {
+    name: '5 levels: text that the direct map lets one write',
+    on: 'k61-256-la57-kaslr',
+    tamper: (kernel) =>
+      void kernel.edit(direct(kernel, kernel.frameAt(kernel.symbols.get('_stext') ?? 0n)), 'leaf', writable),
+    found: ['critical heki/wx-alias'],
+  },
+  {
+    name: 'a GiB of the direct map that can be executed',
+    on: 'foreign/k612-8g-1g-leaves',
+    tamper: (kernel) => void kernel.edit(direct(kernel, 0x14_0000), 3, executable),
+    found: ['critical heki/wx-mapping'],
+  },
+  {
+    name: 'a GiB of the direct map that leads to its neighbour',
+    on: 'foreign/k612-8g-1g-leaves',
+    tamper: (kernel) =>
+      void kernel.edit(direct(kernel, 0x14_0000), 3, (entry) => {
+        entry.low = (entry.low + 0x4000_0000) >>> 0;
+      }),
+    found: ['high heki/direct-map-remapped'],
+  },
+  {
+    name: 'the text through a GiB in vmalloc',
+    on: 'foreign/k612-8g-1g-leaves',
+    tamper(kernel) {
+      const text = kernel.frameAt(kernel.symbols.get('_stext') ?? 0n);
+      const gib = text - (text % 2 ** 18);
+      kernel.edit(kernel.directMap, 4, () => {});
+      kernel.edit(direct(kernel, 0x20_0000 + 2 ** 18 * 12), 3, (entry) => {
+        entry.low = ((gib % 2 ** 20) * 4096 + 0xe3) >>> 0;
+        entry.high = Math.floor(gib / 2 ** 20) + XD;
+      });
+    },
+    found: [
+      'critical heki/wx-alias',
+      'critical heki/page-table-alias',
+      'critical heki/idt-writable',
+      'high heki/rodata-writable',
+    ],
+  },
+  {
+    name: 'memory encryption: the text by an alias without the C-bit',
+    on: 'foreign/k61-epyc-sev',
+    tamper(kernel) {
+      const text = kernel.frameAt(kernel.symbols.get('_stext') ?? 0n);
+      kernel.map(first(kernel, 'vmalloc or vmemmap', 'rw-'), text, { low: EVERYWHERE, high: XD });
+    },
+    found: ['critical heki/wx-alias'],
+  },
+  {
+    name: 'the real-mode trampoline has grown a page elsewhere',
+    tamper: (kernel) =>
+      void kernel.edit(direct(kernel, 0x50), 1, (entry) => {
+        readOnly(entry);
+        executable(entry);
+      }),
+    found: ['high heki/executable-outside-text'],
+  },
+  {
+    name: "a module's constants through vmalloc",
+    tamper(kernel) {
+      const constants = kernel.frameAt(first(kernel, 'modules', 'r--'));
+      kernel.edit(VMALLOC, 1, to(constants));
+    },
+    found: ['high heki/rodata-writable'],
+  },
+  {
+    name: 'the data of a module can be executed',
+    tamper: (kernel) => void kernel.edit(first(kernel, 'modules', 'rw-'), 1, executable),
+    found: ['critical heki/wx-mapping'],
+  },
+  {
+    name: 'the constants can be executed',
+    tamper: (kernel) => void kernel.edit(RODATA, 2, executable),
+    found: ['high heki/executable-outside-text'],
+  },
+  {
+    name: 'the page behind the IDT lies in espfix, writable',
+    tamper: (kernel) => {
+      const idt = kernel.frameAt(CPU_ENTRY_AREA);
+      kernel.map(0xffff_ff00_0000_0000n, idt, { low: EVERYWHERE, high: XD });
+    },
+    found: ['critical heki/idt-writable', 'high heki/rodata-writable'],
+  },
+  {
+    name: 'text that cannot be executed, and a copy that can',
+    tamper(kernel) {
+      kernel.edit(TEXT, 2, (entry) => {
+        entry.high |= XD;
+        writable(entry);
+      });
+      kernel.edit(direct(kernel, 0x1000), 2, writable);
+    },
+    found: ['critical heki/text-writable'],
+  },
+];
+
+const sound = new Map<string, ReadonlySet<string>>();
+const keyOf = ({ severity, fingerprint }: Finding): string => `${severity} ${fingerprint}`;
+
+test.each(ATTACKS.map((attack) => [attack.name, attack] as const))('%s', (_, { on, tamper, found }) => {
+  const name = on ?? 'k61-256-nokaslr';
+  const kernel = tamperedKernel(name);
+  const before = sound.get(name) ?? new Set(auditKernel(kernel.subject()).findings.map(keyOf));
+  sound.set(name, before);
+  const changes = tamper(kernel) ?? {};
+  const { findings } = auditKernel(kernel.subject(changes));
+  const fresh = findings.filter((one) => isAtLeast(one.severity, 'high') && !before.has(keyOf(one)));
+  expect([...new Set(fresh.map(({ severity, id }) => `${severity} ${id}`))]).toEqual(found);
+});

@@ -1,0 +1,96 @@
+import type { Gfn, VirtualFrame } from '@heki/physical-memory';
+import { userTableFrames } from '@heki/vmcore';
+import { lowerHalfEnd, walkMappings } from '@heki/x86';
+import type { AuditedKernel } from '../audited-kernel.ts';
+import type { FindingKind, Occurrence, Severity } from '../finding.ts';
+import type { Mapping } from '../mapping.ts';
+import { framesOf, occurrenceOfMappings, pagesText } from '../occurrence.ts';
+import { Rights, rightsOf } from '../rights.ts';
+import { cpuRoots } from '../root-tables.ts';
+import { extentsWithin } from '../within.ts';
+
+/** Page tables of one program that are read. */
+const MOST_TABLES = 2 ** 16;
+/** Mappings that are told of; the first alone would do. */
+const MOST_MAPPINGS = 2 ** 14;
+
+export const SUPERVISOR_IN_USER_HALF: FindingKind = {
+  id: 'heki/supervisor-in-user-half',
+  title: "Kernel-only memory in user mode's half",
+  worst: 'high',
+  explanation:
+    "U/S is clear on the way to a page in user mode's half of an address space that a CPU stands on: programs cannot access it, and the kernel can, without SMEP or SMAP having a say.",
+  attack:
+    "Code there is run by the kernel and seen by nothing that looks at the kernel's half alone; only LASS would stop it.",
+  legitimate:
+    'The address spaces by which EFI is called and by which CPUs start have firmware and the trampoline mapped one to one.',
+  advice: 'Look at what is mapped there (heki walk --user), and in whose address space.',
+  *find(kernel) {
+    const judge = ({ rights }: Mapping) => ((rights & Rights.USER) === 0 ? 'high' : undefined);
+    yield* occurrences(kernel, judge, "of user mode's half can be reached by the kernel alone");
+  },
+};
+
+export const PROGRAM_MAPS_KERNEL: FindingKind = {
+  id: 'heki/program-maps-kernel',
+  title: "A program maps the kernel's own memory",
+  worst: 'critical',
+  explanation:
+    "A page in user mode's half leads to a page table, to code of the kernel or of a module, or, writable, to what the kernel itself may only read.",
+  attack:
+    'A dirty page table: a freed page that came back as a page table, or an entry that was overwritten, lets a program write entries and code by plain stores.',
+  legitimate: 'Nothing: programs see constants of the kernel read-only (the vDSO), and nothing else of it.',
+  advice:
+    'Treat the guest as compromised. Find the program, whose CR3 is in the dump, and what else it maps.',
+  *find(kernel) {
+    const tables = new Set(kernel.tableFrames);
+    for (const root of rootsOf(kernel)) {
+      for (const frame of userTableFrames({ ...kernel.tables, root }, MOST_TABLES)) tables.add(frame);
+    }
+    const judge = (mapping: Mapping) => severityForProgram(kernel, tables, mapping);
+    yield* occurrences(kernel, judge, "of the kernel's own are mapped by a program");
+  },
+};
+
+function severityForProgram(
+  { extents }: AuditedKernel,
+  tables: ReadonlySet<Gfn>,
+  { guestFrame, frames, rights }: Mapping,
+): Severity | undefined {
+  if ((rights & Rights.USER) === 0) return undefined;
+  const end = (guestFrame + frames) as Gfn;
+  for (let frame = guestFrame; frame < end; frame++) if (tables.has(frame)) return 'critical';
+  const writes = (rights & Rights.WRITE) !== 0;
+  const own = extentsWithin(extents, { start: guestFrame, end });
+  if (own.some((one) => (one.rights & Rights.EXECUTE) !== 0)) return writes ? 'critical' : 'medium';
+  return writes && own.some((one) => (one.rights & Rights.WRITE) === 0) ? 'critical' : undefined;
+}
+
+/** The address spaces that CPUs stand on, and the kernel's own. */
+function rootsOf(kernel: AuditedKernel): Gfn[] {
+  return [kernel.tables.root, ...cpuRoots(kernel).own.map(({ root }) => root)];
+}
+
+/** What `judge` finds in user mode's halves, one occurrence for each severity. */
+function* occurrences(
+  kernel: AuditedKernel,
+  judge: (mapping: Mapping) => Severity | undefined,
+  what: string,
+): Generator<Occurrence> {
+  const found = new Map<Severity, Mapping[]>();
+  for (const root of rootsOf(kernel)) {
+    const space = { ...kernel.tables, root, budget: MOST_TABLES };
+    walkMappings(space, 0 as VirtualFrame, lowerHalfEnd(space.levels), (leaf) => {
+      const mapping: Mapping = { ...leaf, rights: rightsOf(leaf.effective), region: "user mode's half" };
+      const severity = judge(mapping);
+      if (severity === undefined) return;
+      const mappings = found.get(severity);
+      if (mappings === undefined) found.set(severity, [mapping]);
+      else if (mappings.length < MOST_MAPPINGS) mappings.push(mapping);
+    });
+  }
+  for (const [severity, mappings] of found) {
+    const summary = `${pagesText(framesOf(mappings))} ${what}.`;
+    yield occurrenceOfMappings(kernel, mappings, { severity, summary });
+  }
+}

@@ -1,0 +1,32 @@
+import type { FrameRange, Gfn } from '@heki/physical-memory';
+import type { FrameExtent } from './frame-extents.ts';
+import { Rights } from './rights.ts';
+
+/** A crash kernel takes some dozen mebibytes. */
+const FEWEST_FRAMES = 2 ** 20 / 4096;
+/** The pages of control code, and guards beside them. */
+const WIDEST_GAP = 16;
+
+/** Whether the direct map alone maps `extent`, and read-only. */
+export function isReadOnlyAlone({ mappings }: FrameExtent): boolean {
+  return mappings.every(({ region, rights }) => region === 'direct map' && rights === Rights.READ);
+}
+
+/**
+ * Where a crash kernel may be loaded: kexec makes it read-only in the direct map (arch_kexec_protect_crashkres), and nothing else maps
+ * it but a page of VMCOREINFO. `extents` ascend.
+ */
+export function loadedCrashKernel(extents: readonly FrameExtent[]): FrameRange<Gfn>[] {
+  const runs: { start: Gfn; end: Gfn; frames: number }[] = [];
+  for (const extent of extents) {
+    if (!isReadOnlyAlone(extent)) continue;
+    const { start, end } = extent;
+    const last = runs.at(-1);
+    if (last === undefined || start > last.end + WIDEST_GAP) runs.push({ start, end, frames: end - start });
+    else {
+      last.end = end;
+      last.frames += end - start;
+    }
+  }
+  return runs.filter(({ frames }) => frames >= FEWEST_FRAMES).map(({ start, end }) => ({ start, end }));
+}

@@ -1,0 +1,139 @@
+import { hex, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import {
+  type KaslrOffset,
+  KernelNames,
+  kaslrOffset,
+  type MemorySymbols,
+  parseSystemMap,
+  readImageSymbols,
+  SymbolError,
+  type SymbolTable,
+} from '@heki/symbols';
+import {
+  type ChosenRoot,
+  loadedCrashKernel,
+  type ProvenRoot,
+  resolveKernelRoot,
+  type Vmcore,
+} from '@heki/vmcore';
+import { InputError } from '../failure.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { readText } from '../input/read-text.ts';
+import type { Sidecar } from '../sidecar.ts';
+import { type Snapshot, vmcoreinfoSymbols, withPath } from '../snapshot.ts';
+
+/** The names of what is in a kernel, and where they come from. */
+export interface Names {
+  readonly kernel: KernelNames;
+  readonly source:
+    | { readonly kind: 'kallsyms'; readonly by: 'vmcoreinfo' | 'structure' }
+    | { readonly kind: 'file'; readonly path: string }
+    | { readonly kind: 'none'; readonly why: string };
+  readonly kaslr: KaslrOffset | undefined;
+  /** Symbols that VMCOREINFO and what stands beside the snapshot name: enough to find an address, too few to name one. */
+  readonly beside: ReadonlyMap<string, VirtualAddress>;
+}
+
+const PAGE = BigInt(PAGE_SIZE);
+/** CONFIG_PHYSICAL_ALIGN: KASLR moves an image by multiples of it, 2 MiB. */
+const KASLR_ALIGNMENT = 0x20_0000n;
+
+/** Where names are asked for. */
+export interface NamesOptions {
+  /** A System.map or /proc/kallsyms of this kernel. */
+  readonly symbols?: string | undefined;
+}
+
+/**
+ * The names of what is in a kernel: by the file that is named, or by the kernel's own kallsyms.
+ *
+ * @throws {InputError} when the file is none, or another kernel's
+ */
+export async function openNames(
+  core: Vmcore,
+  tables: ProvenRoot,
+  sidecar: Sidecar | undefined,
+  { symbols: path }: NamesOptions = {},
+): Promise<Names> {
+  const { vmcoreinfo } = core;
+  const file = path === undefined ? undefined : await symbolsOfFile(path, tables, vmcoreinfo?.kernelOffset);
+  const own = file === undefined ? readImageSymbols(tables, vmcoreinfo) : undefined;
+  const symbols = file?.symbols ?? (typeof own === 'object' ? own.table : undefined);
+  return {
+    kernel: new KernelNames(tables, { vmcoreinfo, symbols, crashKernel: loadedCrashKernel(tables) }),
+    source: sourceOf(path, own),
+    kaslr: kaslrOffset(vmcoreinfo, symbols?.named('_text')[0]?.address, file?.moved),
+    beside: new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]),
+  };
+}
+
+function sourceOf(path: string | undefined, own: MemorySymbols | string | undefined): Names['source'] {
+  if (path !== undefined) return { kind: 'file', path };
+  if (typeof own === 'object') return { kind: 'kallsyms', by: own.from };
+  return { kind: 'none', why: `kallsyms ${own}` };
+}
+
+/** The symbols of a file where the image of this kernel is, and how far they were moved, where the file does not have them there already. */
+async function symbolsOfFile(
+  path: string,
+  tables: ProvenRoot,
+  kernelOffset: bigint | undefined,
+): Promise<{ readonly symbols: SymbolTable; readonly moved: bigint | undefined }> {
+  const text = await readText(path, INPUT_KINDS.kernelSymbols);
+  const table = withFile(path, () => parseSystemMap(text));
+  const linked = table.named('_stext')[0]?.address ?? table.named('_text')[0]?.address;
+  if (linked === undefined) throw new InputError('it has neither _stext nor _text', { file: path });
+  const running = virtualAddressOf(tables.text.virtualFrame);
+  const isRunning = linked / PAGE === running / PAGE;
+  if (isRunning) return { symbols: table, moved: undefined };
+  const moved = kernelOffset ?? running - (linked / PAGE) * PAGE;
+  if ((linked + moved) / PAGE !== running / PAGE || moved % KASLR_ALIGNMENT !== 0n) {
+    throw new InputError(
+      `its _stext, ${hex(linked)}, cannot have been moved to the text of the snapshot's kernel, ${hex(running)}: is it the map of this kernel?`,
+      { file: path },
+    );
+  }
+  return { symbols: table.moved(Number(moved)), moved };
+}
+
+function withFile<Result>(path: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SymbolError) throw new InputError(error.message, { file: path }, error);
+    throw error;
+  }
+}
+
+/**
+ * The names of the kernel in an address space, which may have been named by a CPU or by CR3; `undefined` where nothing proves to be a kernel.
+ *
+ * @throws {InputError} as {@link openNames}, and instead of giving `undefined` where symbols are needed
+ */
+export async function namesOfAddressSpace(
+  path: string,
+  { core, tables }: Snapshot<ProvenRoot | ChosenRoot>,
+  sidecar: Sidecar | undefined,
+  options: NamesOptions & { readonly needed: boolean },
+): Promise<Names | undefined> {
+  const root = 'origin' in tables ? tables : kernelOf(path, core, options.needed);
+  return root === undefined ? undefined : openNames(core, root, sidecar, options);
+}
+
+function kernelOf(path: string, core: Vmcore, needed: boolean): ProvenRoot | undefined {
+  try {
+    return withPath(path, () => resolveKernelRoot(core));
+  } catch (error) {
+    if (needed || !(error instanceof InputError)) throw error;
+    return undefined;
+  }
+}
+
+/** What page tables and VMCOREINFO tell without symbols: regions; `undefined` where nothing proves to be a kernel. */
+export function regionsOf(
+  path: string,
+  { core, tables }: Snapshot<ProvenRoot | ChosenRoot>,
+): KernelNames | undefined {
+  const root = 'origin' in tables ? tables : kernelOf(path, core, false);
+  return root === undefined ? undefined : new KernelNames(root, { vmcoreinfo: core.vmcoreinfo });
+}

@@ -1,0 +1,140 @@
+import {
+  PAGE_SIZE,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddress,
+  virtualFrameOf,
+} from '@heki/physical-memory';
+import {
+  type ImageSections,
+  imageSections,
+  kernelRegions,
+  mappedFrame,
+  type ProvenRoot,
+  type Region,
+  type RegionName,
+  regionAt,
+  type VirtualMemory,
+  type VirtualRange,
+  type Vmcoreinfo,
+  virtualMemoryOf,
+} from '@heki/vmcore';
+import type { KernelSymbol, SymbolPlace, SymbolTable } from './symbol-table.ts';
+
+/** What is at an address. */
+export interface Place {
+  /** The part of the kernel's half that it lies in, or `user`. */
+  readonly region: RegionName | 'kernel bss' | 'crash kernel' | 'user';
+  /** The symbol that it lies in or behind, where symbols are known. */
+  readonly symbol?: SymbolPlace | undefined;
+  /** In the direct map: the address by which the image has the same byte. */
+  readonly alias?: { readonly address: VirtualAddress; readonly place: Place } | undefined;
+}
+
+/** What is known of a kernel beside its page tables. */
+export interface NameEvidence {
+  readonly vmcoreinfo?: Vmcoreinfo | undefined;
+  /** Symbols of its image, at their run-time addresses. */
+  readonly symbols?: SymbolTable | undefined;
+  /** Lines of /proc/iomem. */
+  readonly iomem?: readonly string[] | undefined;
+  /** Frames where a crash kernel is loaded, or may be. */
+  readonly crashKernel?: readonly { readonly start: number; readonly end: number }[] | undefined;
+}
+
+/** Symbols that tell where the parts of an image are. */
+const SECTION_SYMBOLS = ['_text', '_stext', '_etext', '__start_rodata', '__end_rodata', '__bss_stop', '_end'];
+
+/** What is where in a kernel's memory. */
+export class KernelNames {
+  readonly symbols: SymbolTable | undefined;
+  readonly sections: ImageSections;
+  readonly regions: readonly Region[];
+  readonly #root: ProvenRoot;
+  readonly #bss: VirtualRange | undefined;
+  readonly #crashKernel: NonNullable<NameEvidence['crashKernel']>;
+
+  constructor(root: ProvenRoot, evidence: NameEvidence) {
+    const { symbols, vmcoreinfo } = evidence;
+    this.symbols = symbols;
+    this.#root = root;
+    this.#crashKernel = evidence.crashKernel ?? [];
+    const known = new Map(
+      SECTION_SYMBOLS.flatMap((name) => {
+        const address = this.#address(name);
+        return address === undefined ? [] : [[name, address] as const];
+      }),
+    );
+    this.sections = imageSections(root, { symbols: known, iomem: evidence.iomem ?? [] });
+    const memory = virtualMemoryOf(root);
+    this.regions = kernelRegions(root, this.sections, {
+      vmalloc: this.#pointer(memory, 'vmalloc_base') ?? hexadecimal(vmcoreinfo, 'NUMBER(VMALLOC_START)'),
+      vmemmap: this.#pointer(memory, 'vmemmap_base') ?? vmcoreinfo?.symbol('vmemmap'),
+    });
+    const [start, end] = [this.#address('__bss_start'), this.#address('__bss_stop')];
+    if (start !== undefined && end !== undefined) {
+      this.#bss = {
+        start: virtualFrameOf(start),
+        end: virtualFrameOf(virtualAddress(end + BigInt(PAGE_SIZE - 1))),
+      };
+    }
+  }
+
+  /** Symbols of that name. */
+  named(name: string): KernelSymbol[] {
+    return this.symbols?.named(name) ?? [];
+  }
+
+  at(address: VirtualAddress): Place {
+    const frame = virtualFrameOf(address);
+    const first = this.regions[0];
+    if (first === undefined || frame < first.start) return { region: 'user' };
+    const region = regionAt(this.regions, frame);
+    if (region === 'direct map') return this.#inDirectMap(address, frame);
+    if (!isOfImage(region)) return { region };
+    const isBss = this.#bss !== undefined && this.#bss.start <= frame && frame < this.#bss.end;
+    return {
+      region: region === 'kernel data' && isBss ? 'kernel bss' : region,
+      symbol: this.symbols?.at(address),
+    };
+  }
+
+  #inDirectMap(address: VirtualAddress, frame: VirtualFrame): Place {
+    const guestFrame = frame - this.#root.directMap.start;
+    const { image, distance } = this.sections;
+    const inImage = guestFrame + distance;
+    // Init memory that was freed is the image's no more.
+    const isImage =
+      image.start <= inImage &&
+      inImage < image.end &&
+      mappedFrame(this.#root, inImage as VirtualFrame) === guestFrame;
+    if (isImage) {
+      const other = virtualAddress(BigInt(inImage) * BigInt(PAGE_SIZE) + (address % BigInt(PAGE_SIZE)));
+      return { region: 'direct map', alias: { address: other, place: this.at(other) } };
+    }
+    const isCrash = this.#crashKernel.some(({ start, end }) => start <= guestFrame && guestFrame < end);
+    return { region: isCrash ? 'crash kernel' : 'direct map' };
+  }
+
+  #address(name: string): VirtualAddress | undefined {
+    return this.symbols?.named(name)[0]?.address;
+  }
+
+  /** The value of a pointer that the kernel keeps. */
+  #pointer(memory: VirtualMemory, name: string): VirtualAddress | undefined {
+    const at = this.#address(name);
+    const bytes = at === undefined ? undefined : memory.read(at, 8);
+    if (bytes === undefined) return undefined;
+    return virtualAddress(new DataView(bytes.buffer).getBigUint64(0, true));
+  }
+}
+
+function isOfImage(region: RegionName): boolean {
+  return region === 'kernel text' || region === 'kernel rodata' || region === 'kernel data';
+}
+
+/** A number that VMCOREINFO writes in hexadecimal. */
+function hexadecimal(vmcoreinfo: Vmcoreinfo | undefined, key: string): VirtualAddress | undefined {
+  const digits = /^0x([0-9a-f]{1,16})$/i.exec(vmcoreinfo?.values.get(key) ?? '')?.[1];
+  return digits === undefined ? undefined : virtualAddress(BigInt(`0x${digits}`));
+}
