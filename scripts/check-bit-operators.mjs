@@ -1,6 +1,6 @@
 // Finds JavaScript bit operators on addresses and frame numbers: they cut their operands to 32 bits, and a physical
 // address has 52. Goes by names: a value whose name ends in frame, gfn, pfn, gpa, hpa or address (and its plural, for
-// an element of an array) is one. A bigint is none: the other operand is then a bigint too, and shows it by a literal
+// an element of an array) is one. A bigint is not: the other operand is then a bigint too, and shows it by a literal
 // (12n) or a call of BigInt. `frame % 512` is a small number, and may be shifted or masked.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';

@@ -20,7 +20,7 @@ const pages = [
 ];
 let links = 0;
 const broken = pages.flatMap((page) => {
-  // What stands in code is no link.
+  // What stands in code is not a link.
   const text = readFileSync(join(root, page), 'utf8').replace(/```[\s\S]*?```|`[^`\n]*`/g, '');
   return [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, target = '']) => {
     const [path] = target.split('#');

@@ -69,7 +69,7 @@ async function importProblems(manifest, code) {
   for (const [, names, from] of code.matchAll(/^import \{([^}]*)\} from '(@heki\/[^']+)';$/gm)) {
     const entry = entryOf(from);
     if (entry === undefined) {
-      problems.push(`README.md imports ${from}, which is no entry of a package`);
+      problems.push(`README.md imports ${from}, which is not an entry of a package`);
       continue;
     }
     const exported = await import(pathToFileURL(entry).href);

@@ -1,5 +1,6 @@
 // `npm test`: everything that must pass. Sets up what is missing, runs every check, and ends with a line
-// `N passed, N failed` that counts unit tests, vector cases and checks alike.
+// `N passed, N failed` that counts unit tests, vector cases and checks alike. With `--full` (`npm run test:full`) every real guest is
+// booted and the fuzz tests run long.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import { setUpOrTell } from '../internal/launcher/src/run-heki.mjs';
 
 if (!(await setUpOrTell())) process.exit(1);
 
+const full = process.argv.includes('--full');
 const scratch = mkdtempSync(join(tmpdir(), 'heki-test-'));
 const unitReport = join(scratch, 'unit.json');
 
@@ -65,6 +67,7 @@ const checks = [
   },
   { name: 'vectors', command: node('internal/vectors/dist/main.js', 'vectors'), count: fromLastLine },
   { name: 'packed packages', command: script('check-packages.mjs') },
+  { name: 'real guests', command: script('test-qemu.mjs', ...(full ? ['--all'] : [])), count: fromLastLine },
 ];
 
 let passed = 0;
@@ -79,7 +82,13 @@ for (const { name, command, count = asOneCheck } of checks) {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
     maxBuffer: 256 * 1024 * 1024,
-    env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1', NO_COLOR: '1' },
+    env: {
+      ...process.env,
+      ...(full ? { HEKI_FUZZ: 'long' } : {}),
+      TURBO_TELEMETRY_DISABLED: '1',
+      DO_NOT_TRACK: '1',
+      NO_COLOR: '1',
+    },
   });
   process.stdout.write(result.stdout);
   const counts = count(result);

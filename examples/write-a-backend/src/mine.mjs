@@ -45,7 +45,7 @@ const DENIED = { kind: 'inject', exception: { vector: Vector.GP, errorCode: 0 } 
 function capabilitiesOf(gmet) {
   return {
     policyOwner: 'guest-kernel',
-    // With GMET a page can be kept from the kernel alone or from everybody; without it, from everybody or nobody.
+    // With GMET a page can be kept from the kernel alone or from all code; without it, from all code or none.
     executeSplit: gmet ? 'user-without-supervisor' : 'none',
     executeOnly: false,
     readDenial: false,
@@ -92,6 +92,12 @@ class Machine {
   vcpus = [];
   /** @type {GuestMemoryRegion[]} */
   #regions = [];
+  /**
+   * Memory that there is or ever was.
+   *
+   * @type {GuestMemoryRegion[]}
+   */
+  #known = [];
   /** What was asked for, as it was granted: no two overlap. @type {ProtectionRange[]} */
   #asked = [];
   #pins = { cr0: 0n, cr4: 0n };
@@ -127,11 +133,19 @@ class Machine {
 
   /** @param {GuestMemoryRegion} region */
   addMemory(region) {
-    const { start, frames } = region;
+    const { start, frames, backing } = region;
     const end = start + frames;
     if (this.#regions.some((other) => start < other.start + other.frames && other.start < end)) {
       throw new HypervisorError(`memory from frame ${start} on overlaps other memory`);
     }
+    // A second name for the same bytes would have rights of its own. This backend knows none, at one time or one after the other.
+    const shift = start - backing;
+    const overlapsOther = (/** @type {GuestMemoryRegion} */ other) =>
+      backing < other.backing + other.frames && other.backing < backing + frames;
+    if (this.#known.some((other) => overlapsOther(other) && other.start - other.backing !== shift)) {
+      throw new HypervisorError(`host memory from frame ${backing} on is, or was, other memory of the guest`);
+    }
+    this.#known.push(region);
     this.#regions.push(region);
     this.#map(start, end, ALL);
     for (const range of this.#asked) {
@@ -428,7 +442,7 @@ export const driver = (guest, { vcpu }) => {
     const cpu = vcpu();
     const { rax, rbx, rcx } = cpu.registers;
     Object.assign(cpu.registers, { rax: number, rbx: first, rcx: second });
-    // Where nobody answers, VMMCALL is #UD.
+    // Without an answer, VMMCALL is #UD.
     const answer = cpu.vmcall().kind === 'done' ? BigInt.asIntN(64, cpu.registers.rax) : REFUSED;
     Object.assign(cpu.registers, { rax, rbx, rcx });
     return answer;

@@ -43,7 +43,7 @@ const kunit: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map(
   ),
 );
 
-/** What came of the tests of a suite, whose lines in KTAP are indented. */
+/** The outcome of the tests of a suite, whose lines in KTAP are indented. */
 function totals(ktap: string): string {
   const ends = [...ktap.matchAll(/^ +(not ok|ok) .*?(# SKIP|$)/gm)];
   const skipped = ends.filter(([, , skip]) => skip !== '').length;

@@ -32,7 +32,7 @@ function table(cases: readonly Case[], options: KvmOptions = {}): string {
   );
 }
 
-/** The answer, what became of the ranges where that is no matter of course, and what it would have done to the host. */
+/** The answer, what became of the ranges where that is not a matter of course, and what it would have done to the host. */
 function answerOf(guest: KvmGuest, request: (guest: KvmGuest) => number): string {
   const result = request(guest);
   const notes: string[] = [];

@@ -3,6 +3,7 @@ import { attackMatrixPage } from './attack-matrix.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { eptViolationPage } from './ept-violation.ts';
+import { explorePage } from './explore.ts';
 import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { findingsPage } from './findings.ts';
 import { kvmPage } from './kvm.ts';
@@ -31,6 +32,7 @@ const PAGES: readonly Page[] = [
   writeABackendPage,
   writeAnAttackPage,
   findingsPage,
+  explorePage,
   limitsPage,
 ];
 

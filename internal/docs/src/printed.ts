@@ -1,6 +1,6 @@
 import { run } from 'heki';
 
-/** What a command prints where nobody looks at a terminal. @throws {Error} when it does not succeed */
+/** What a command prints where it is not at a terminal. @throws {Error} when it does not succeed */
 export async function printed(args: readonly string[]): Promise<string> {
   const { text, exitCode } = await runCommand(args);
   if (exitCode !== 0) throw new Error(`heki ${args.join(' ')} ended with ${exitCode}: ${text}`);

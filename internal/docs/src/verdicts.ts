@@ -36,5 +36,5 @@ function machines(names: readonly string[]): string {
   const words = names
     .filter((name) => !name.endsWith(WITHOUT))
     .map((name) => `\`${name}\`${names.includes(`${name}${WITHOUT}`) ? '' : ' with MBEC'}`);
-  return words.length === 0 ? 'nobody' : words.join(', ');
+  return words.length === 0 ? 'none' : words.join(', ');
 }

@@ -27,7 +27,7 @@ export async function connectGdb(path: string): Promise<GdbRemote> {
     const sum = Buffer.from(text).reduce((total, byte) => (total + byte) % 256, 0);
     socket.write(`$${text}#${sum.toString(16).padStart(2, '0')}`);
   };
-  /** Stops of a guest that stands anyway are told at any time, and are no answers. */
+  /** Stops of a guest that stands anyway are told at any time, and are not answers. */
   const ask = async (text: string): Promise<string> => {
     send(text);
     for (;;) {

@@ -14,6 +14,8 @@ export interface Guest {
   readonly cpus?: number;
   /** Options of QEMU beside those of every guest. */
   readonly qemu?: readonly string[];
+  /** Whether its RAM is in a file that others can read. */
+  readonly ramInFile?: boolean;
   /** Whether QEMU has the device that hands VMCOREINFO over. Default: yes. */
   readonly vmcoreinfo?: boolean;
   readonly modules?: readonly string[];

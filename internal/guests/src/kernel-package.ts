@@ -2,6 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** For some ten MiB from the archive. */
+const DOWNLOAD_MS = 60_000;
+
 /** A Debian package, unpacked. */
 export interface UnpackedPackage {
   /** Where its files are. */
@@ -16,7 +19,7 @@ export function unpackPackage(name: string, folder: string): UnpackedPackage {
   const find = () => readdirSync(folder).find((file) => file.startsWith(`${name}_`) && file.endsWith('.deb'));
   let file = find();
   if (file === undefined) {
-    execFileSync('apt-get', ['download', name], { cwd: folder, stdio: 'ignore' });
+    execFileSync('apt-get', ['download', name], { cwd: folder, stdio: 'ignore', timeout: DOWNLOAD_MS });
     file = find();
   }
   if (file === undefined) throw new Error(`apt-get download ${name} left no ${name}_*.deb in ${folder}`);
@@ -30,4 +33,15 @@ export function kernelRelease({ root }: UnpackedPackage): string {
   const image = readdirSync(join(root, 'boot')).find((name) => name.startsWith('vmlinuz-'));
   if (image === undefined) throw new Error(`no vmlinuz under ${root}/boot`);
   return image.slice('vmlinuz-'.length);
+}
+
+/** The kernel that the package `meta` of the archive stands for today (`linux-image-cloud-amd64`), without `linux-image-`. */
+export function currentKernel(meta: string): string {
+  const text = execFileSync('apt-cache', ['depends', meta], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+  });
+  const kernel = /^ *Depends: linux-image-(\d\S*)$/m.exec(text)?.[1];
+  if (kernel === undefined) throw new Error(`apt-cache knows no kernel that ${meta} depends on`);
+  return kernel;
 }

@@ -92,7 +92,7 @@ function judgeDump(dump: string, { registers, iomem }: GuestFacts): Judged {
     text(root)
       .split('\n')
       .filter((line) => line.startsWith('f'));
-  // Of a pair, the kernel's root maps more of the kernel's half than the user's. Without a pair the even one is no root.
+  // Of a pair, the kernel's root maps more of the kernel's half than the user's. Without a pair the even one is not a root.
   const root = kernelHalf(cr3 & ~0x1000n).length > kernelHalf(cr3).length ? cr3 & ~0x1000n : cr3;
   const lines = kernelHalf(root);
   return {

@@ -19,11 +19,21 @@ export interface RunningGuest {
   /** The parts of what the guest told, by name. */
   readonly told: ReadonlyMap<string, readonly string[]>;
   readonly command: string;
+  /** Sockets without a peer yet: of a second QMP, and of the debugger. */
+  readonly liveQmp: string;
+  readonly gdbSocket: string;
+  /** The file of its RAM, where it has one. */
+  readonly ramFile: string | undefined;
   end(): Promise<void>;
 }
 
 /** Boots `guest` in `folder`, with packages under `packages`, and waits until it is ready. */
-export async function bootGuest(guest: Guest, folder: string, packages: string): Promise<RunningGuest> {
+export async function bootGuest(
+  guest: Guest,
+  folder: string,
+  packages: string,
+  timeoutMs: number = BOOT_TIMEOUT_MS,
+): Promise<RunningGuest> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const at = (name: string) => join(folder, name);
@@ -49,6 +59,8 @@ export async function bootGuest(guest: Guest, folder: string, packages: string):
     ...(guest.vmcoreinfo === false ? [] : ['-device', 'vmcoreinfo']),
     ...['-serial', `file:${at('console')}`, '-serial', `file:${at('facts')}`],
     ...['-qmp', `unix:${at('qmp')},server=on,wait=off`, '-gdb', `unix:${at('gdb')},server=on,wait=off`],
+    ...['-qmp', `unix:${at('qmp-live')},server=on,wait=off`],
+    ...(guest.ramInFile === true ? ramInFile(at('ram'), guest.memory) : []),
     ...(guest.qemu ?? []),
   ];
   if (!options.includes('-machine')) options.unshift('-machine', 'pc');
@@ -62,6 +74,7 @@ export async function bootGuest(guest: Guest, folder: string, packages: string):
       () => existsSync(at('qmp')),
       process,
       () => complaint,
+      timeoutMs,
     );
     const qmp = await connectQmp(at('qmp'));
     if (guest.plug !== undefined) {
@@ -69,6 +82,7 @@ export async function bootGuest(guest: Guest, folder: string, packages: string):
         () => readFileSync(at('facts'), 'latin1').includes('== PLUG'),
         process,
         () => complaint,
+        timeoutMs,
       );
       for (const [command, parameters] of guest.plug) await qmp.execute(command, parameters);
     }
@@ -77,11 +91,15 @@ export async function bootGuest(guest: Guest, folder: string, packages: string):
       () => tail().includes('== READY'),
       process,
       () => complaint || lastLines(at('console')),
+      timeoutMs,
     );
     return {
       qmp,
       debug: () => connectGdb(at('gdb')),
       told: partsOf(tail()),
+      liveQmp: at('qmp-live'),
+      gdbSocket: at('gdb'),
+      ramFile: guest.ramInFile === true ? at('ram') : undefined,
       command: withoutPaths(['qemu-system-x86_64', ...options], folder, packages),
       async end() {
         qmp.close();
@@ -94,6 +112,13 @@ export async function bootGuest(guest: Guest, folder: string, packages: string):
   }
 }
 
+function ramInFile(path: string, size: string): string[] {
+  return [
+    ...['-object', `memory-backend-file,id=ram,size=${size},mem-path=${path},share=on`],
+    ...['-machine', 'pc,memory-backend=ram'],
+  ];
+}
+
 /** The version that QEMU tells of itself. */
 export function qemuVersion(): string {
   const [first = ''] = execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).split('\n');
@@ -103,12 +128,16 @@ export function qemuVersion(): string {
 /** In the guest: says that it is ready for what is plugged in, and gives it time to be noticed. */
 const WAIT_FOR_PLUG = ['echo "== PLUG" > /dev/ttyS1', 'sleep 3'];
 
-async function until(done: () => boolean, process: ChildProcess, why: () => string): Promise<void> {
-  const deadline = Date.now() + BOOT_TIMEOUT_MS;
+async function until(
+  done: () => boolean,
+  process: ChildProcess,
+  why: () => string,
+  timeoutMs: number,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
   while (!done()) {
     if (process.exitCode !== null) throw new Error(`QEMU ended with code ${process.exitCode}: ${why()}`);
-    if (Date.now() > deadline)
-      throw new Error(`the guest is not ready after ${BOOT_TIMEOUT_MS} ms: ${why()}`);
+    if (Date.now() > deadline) throw new Error(`the guest is not ready after ${timeoutMs} ms: ${why()}`);
     await delay(200);
   }
 }

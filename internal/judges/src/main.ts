@@ -9,7 +9,7 @@ import { encodeProgram } from './program.ts';
 
 const USAGE = `usage: pnpm judges [--mark] FILE...
 Has QEMU and Bochs execute the sequences of vectors/instruction-sequences/*.txt. Each sequence names who agrees with what the file says;
-with nobody it is decided by the manual. --mark writes these names; without it they are compared, and differences are printed.`;
+with none it is decided by the manual. --mark writes these names; without it they are compared, and differences are printed.`;
 
 /** Runs what the command line asks for; the exit code. */
 function main(args: readonly string[]): number {

@@ -10,7 +10,7 @@ import {
   TOLD,
 } from '@heki-internal/vectors/sequences';
 
-/** Steps that are no instructions, by number, as `guest.S` has them. */
+/** Steps that are not instructions, by number, as `guest.S` has them. */
 const START_OVER = 0;
 const POKE = 1;
 const PEEK = 2;
@@ -68,7 +68,7 @@ interface Step {
   readonly args?: readonly bigint[];
   /** The instruction of the sequence whose outcome the step tells; none for what is only set up. */
   readonly tells?: (line: readonly bigint[]) => string;
-  /** It gives a line that nobody wants. */
+  /** Its line is not part of the outcome. */
   readonly silent?: true;
 }
 

@@ -1,5 +1,5 @@
 // Whether what stands in every `dist` is what was built there, from the sources that are there now. The compiler asks only
-// whether sources changed: a file that went missing or was cut off in a `dist` is none of its business.
+// whether sources changed: a file that went missing or was cut off in a `dist` does not concern it.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
  * Does `work` while no other process does work under the same name.
  *
  * `work` gets an entry for the `stdio` of child processes, which then keep the lock, too: should this process be killed,
- * nobody gets in the way of what it started.
+ * nothing gets in the way of what it started.
  *
  * @template T
  * @param {string} name

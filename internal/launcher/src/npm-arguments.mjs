@@ -1,4 +1,4 @@
-// What npm keeps for itself of `npm start ARGS`. npm hands a script only the words that are no options, and what follows
+// What npm keeps for itself of `npm start ARGS`. npm hands a script only the words that are not options, and what follows
 // `--`: `npm start translate X --access write` runs `translate X`, which answers another question than was asked.
 //
 // The environment does not tell it all (npm 9 to 11): an option that npm knows leaves no trace when its value is none of

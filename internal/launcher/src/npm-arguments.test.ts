@@ -103,7 +103,7 @@ describe.each([9, 10, 11] as const)("npm %s's log", (version) => {
     { name: 'a value that npm does not allow', options: ['--access', 'write'], kept: '--access' },
     { name: "the beginning of one of npm's options", options: ['--format', 'json'], kept: '--format' },
     { name: 'a negated option', options: ['--no-mbec'], kept: '--no-mbec' },
-    { name: 'an option that nobody knows', options: ['--acess', 'write'], kept: '--acess' },
+    { name: 'an unknown option', options: ['--acess', 'write'], kept: '--acess' },
     {
       name: 'an option among those of npm',
       options: ['--loglevel', 'warn', '--cpu', 'qemu64'],

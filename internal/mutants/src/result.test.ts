@@ -42,7 +42,7 @@ it('of a run that ended early counts no mutant behind the last that was run', ()
   expect(figuresOf(order, false)).toMatchObject({ killed: 0, survivors: [] });
 });
 
-it('tells a survivor by its place, what was there and what nobody misses', () => {
+it('tells a survivor by its place, what was there and what no test misses', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
   try {
     const path = join(folder, 'a.ts');

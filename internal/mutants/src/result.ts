@@ -9,7 +9,7 @@ export type Result = Pick<
   readonly replacement: string;
 };
 
-/** What came of a sample. */
+/** The outcome of a sample. */
 export interface Figures {
   /** Mutants that there are, texts left out. */
   readonly all: number;

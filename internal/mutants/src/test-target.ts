@@ -37,7 +37,7 @@ const stryker = new Stryker({
   warnings: false,
   allowConsoleColors: false,
   // Beside half as much again as the tests took without a mutant: the machine may be busy with other things by then.
-  timeoutMS: 60_000,
+  timeoutMS: 120_000,
   // The whole run has a limit of its own.
   dryRunTimeoutMinutes: 24 * 60,
   logLevel: 'warn' as never,

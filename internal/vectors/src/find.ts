@@ -24,7 +24,7 @@ export function findFiles(directory: string): string[] {
 }
 
 /**
- * Whether `path` goes with another file or is for people, and so is no vector file of its own: answers beside cases,
+ * Whether `path` goes with another file or is for people, and so is not a vector file of its own: answers beside cases,
  * what belongs to a snapshot, anything that does not look like data.
  */
 export function isCompanion(path: string, all: ReadonlySet<string>): boolean {

@@ -1,4 +1,4 @@
-/** What came of one file of vectors. */
+/** The outcome of one file of vectors. */
 export interface VectorResult {
   readonly passed: number;
   readonly failed: number;

@@ -12,7 +12,7 @@ function main(args: readonly string[]): number {
   }
   const directory = resolve(argument);
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    console.error(`pnpm vectors: ${directory} is no folder: expected one with vectors in it`);
+    console.error(`pnpm vectors: ${directory} is not a folder: expected one with vectors in it`);
     return 2;
   }
   const { passed, failed, notRun } = runVectors(directory, kinds, (line) => console.log(line));

@@ -12,7 +12,7 @@ interface PageListVector {
   /** Hex with `0x`. */
   readonly cr3: string;
   readonly la57: boolean;
-  /** Hex with `0x`: frames from here on are no memory. */
+  /** Hex with `0x`: frames from here on are not memory. */
   readonly pfnLimit: string;
   readonly pageList: ListPages;
 }

@@ -6,7 +6,7 @@ import type { VectorKind, VectorResult } from './kind.ts';
 export interface RunTotals {
   passed: number;
   failed: number;
-  /** Files of a kind that nobody can run. */
+  /** Files of a kind that has no runner. */
   notRun: number;
 }
 

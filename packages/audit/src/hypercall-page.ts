@@ -11,7 +11,7 @@ const FILLERS: readonly number[] = [0, 0x9090_9090, 0xcccc_cccc];
 /**
  * Whether `extent` is the page by which a guest of Hyper-V calls its hypervisor (`hv_hypercall_pg`): one page that vmalloc alone maps
  * executable, over which the hypervisor lays its own. Linux leaves its alias in the direct map writable. A page whose contents the
- * dump lacks is none.
+ * dump lacks is not one.
  */
 export function isHypercallPage({ tables }: AuditedKernel, extent: FrameExtent): boolean {
   if (extent.end - extent.start !== 1) return false;

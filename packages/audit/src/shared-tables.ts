@@ -33,7 +33,7 @@ export function withoutKernelsOwn<Place extends SharedPlace>(
   });
 }
 
-/** Whether all that is mapped at a place is one page that nobody writes or executes. */
+/** Whether all that is mapped at a place is one page that is neither written nor executed. */
 function isOneConstantPage(tables: ProvenRoot, { virtualFrame, level }: SharedPlace): boolean {
   let page: Gfn | undefined;
   let isConstant = true;

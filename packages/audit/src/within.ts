@@ -44,7 +44,7 @@ export function isOfImage({ sections: { image, distance } }: AuditedKernel, fram
   return at >= image.start && at < image.end;
 }
 
-/** The vsyscall page is a page of the image (`__vsyscall_page`); another frame at its address is none. */
+/** The vsyscall page is a page of the image (`__vsyscall_page`); another frame at its address is not. */
 export function isVsyscallPage(kernel: AuditedKernel, mapping: Mapping): boolean {
   return mapping.region === 'vsyscall' && isOfImage(kernel, mapping.guestFrame);
 }

@@ -74,7 +74,7 @@ export interface EptLeafOptions {
 /**
  * The bits of a leaf entry, without address and bit 7, for `map` and `installLeaf`.
  *
- * @throws {EptError} for rights that are none or a misconfiguration (W without R), or a reserved memory type
+ * @throws {EptError} for rights that are empty or a misconfiguration (W without R), or a reserved memory type
  */
 export function eptLeaf(options: EptLeafOptions): U64 {
   const { rights, memoryType = EptMemoryType.WB } = options;
@@ -109,7 +109,7 @@ export function eptRightsChange(rights: number): LeafChange {
 function checkRights(rights: number): void {
   if ((rights & ~EPT_RIGHTS) !== 0 || rights === 0) {
     throw new EptError(
-      `0x${rights.toString(16)} are no EPT rights: expected an OR of R, W, X and XU of EptLow`,
+      `0x${rights.toString(16)} are not EPT rights: expected an OR of R, W, X and XU of EptLow`,
     );
   }
   if ((rights & EptLow.W) !== 0 && (rights & EptLow.R) === 0) {

@@ -140,7 +140,7 @@ export function explainEptWalk(options: {
   ) {
     if (!rights.read) return deny('R is 0 for a supervisor shadow-stack access');
     if (!above.write) return deny('W is 0 above the leaf for a supervisor shadow-stack access');
-    if (!has(entry, 60)) return deny('the leaf is no supervisor shadow-stack page');
+    if (!has(entry, 60)) return deny('the leaf is not a supervisor shadow-stack page');
   } else if (asked(SecondLevelAccess.FETCH)) {
     if (controls.modeBasedExecute === true && asked(SecondLevelAccess.USER_PAGE)) {
       if (!rights.userExecute) return deny('XU is 0 and the linear address is user-mode');

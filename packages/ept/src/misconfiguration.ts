@@ -18,7 +18,7 @@ export function isLeaf(entry: bigint, level: number, processor: CpuProfile): boo
 }
 
 /**
- * What makes a present entry of `level` (1..5) an EPT misconfiguration, in words, or `undefined` when it is none
+ * What makes a present entry of `level` (1..5) an EPT misconfiguration, in words, or `undefined` when it is well-formed
  * (SDM 3C 29.3.3.1).
  */
 export function misconfigurationOf(

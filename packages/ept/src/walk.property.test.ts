@@ -272,7 +272,7 @@ describe('the two versions of the EPT walk', () => {
       'an entry is not present',
       'every right asked for is granted',
       'the host has no memory where a table should be',
-      'the leaf is no supervisor shadow-stack page',
+      'the leaf is not a supervisor shadow-stack page',
     ]);
   });
 

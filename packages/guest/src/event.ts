@@ -59,7 +59,7 @@ export type GuestEvent =
       readonly result: number;
     }
   | {
-      /** A range was left out of a list, and nobody is told, because no page was there for it (B-G2). */
+      /** A range was left out of a list, without an error, because no page was there for it (B-G2). */
       readonly type: 'range-dropped';
       readonly start: Gfn;
       readonly end: Gfn;

@@ -17,7 +17,7 @@ export type NamedLeaf = Pick<MappingLeaf, 'guestFrame' | 'frames' | 'low' | 'hig
   readonly places?: number;
 };
 
-/** What came of {@link HekiGuest.earlyInit}. */
+/** The outcome of {@link HekiGuest.earlyInit}. */
 export type EarlyInitResult =
   /** The kernel cannot be configured so: Heki is not in it. */
   | { readonly outcome: 'not-built'; readonly reasons: readonly string[] }
@@ -37,12 +37,12 @@ export type EarlyInitResult =
       readonly pages: number;
     };
 
-/** What came of {@link HekiGuest.lateInit}. `error` is a negative error number. */
+/** The outcome of {@link HekiGuest.lateInit}. `error` is a negative error number. */
 export type LateInitResult =
   /** Early init did not get as far as counting. */
   | { readonly outcome: 'not-counting' }
   | { readonly outcome: 'registers-refused'; readonly error: number }
-  /** Never under B-G3, where nobody notices. */
+  /** Never under B-G3, where the error is dropped. */
   | { readonly outcome: 'memory-refused'; readonly error: number }
   /** The page tables have no end: what lies from this virtual frame on is not known, and nothing was asked for. Under B-G3, too. */
   | { readonly outcome: 'walk-stopped'; readonly error: number; readonly stoppedAt: VirtualFrame }
@@ -55,7 +55,7 @@ export type LateInitResult =
  * page, counters of the mappings that carry each permission, and tells the hypervisor what changed.
  *
  * The hooks return 0, or a negative error number: then the counters are as they were before the call, and the kernel
- * should not make its change. Under B-G3 they return 0 whatever came of it. A hook called from inside another gives -35
+ * should not make its change. Under B-G3 they return 0 whatever the outcome. A hook called from inside another gives -35
  * (-EDEADLK): the kernel would hang there (B-G13). One that is cut short by page tables without end gives -7 (-E2BIG), whatever defects
  * there are. Ranges of virtual frames exclude their end.
  */

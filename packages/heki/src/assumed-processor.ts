@@ -34,7 +34,7 @@ export interface AssumedProcessor extends DerivedProcessor {
   readonly warnings: readonly Warning[];
 }
 
-/** The profile that `--cpu` names. @throws {UsageError} for a name that there is none of */
+/** The profile that `--cpu` names. @throws {UsageError} for an unknown name */
 export function cpuNamed(name: string): CpuProfile {
   const processor = CPU_PROFILES.find((one) => one.name === name);
   if (processor === undefined) throw new UsageError(`--cpu ${name}: expected one of ${CPU_NAMES.join(', ')}`);
@@ -45,7 +45,7 @@ export function cpuNamed(name: string): CpuProfile {
  * Decides on which processor the guest of `snapshot` runs: the one that `cpu` names, or the one that its registers and page
  * tables tell of. What stands beside the dump may know EFER, which is not in it.
  *
- * @throws {UsageError} for a name that there is none of
+ * @throws {UsageError} for an unknown name
  * @throws {InputError} when `sidecar` has an EFER that is not of 64-bit mode, or not of this guest
  */
 export function assumeProcessor(
@@ -90,7 +90,7 @@ export function assumeProcessor(
   };
 }
 
-/** Which registers nobody told. */
+/** Registers that are not in the dump. */
 function assumedRegisters(
   { cpus }: Vmcore,
   { cr0, cr4 }: PagingRegisters,

@@ -9,7 +9,7 @@ export type Colours = Readonly<
 >;
 
 /**
- * What tells a colour of ours from the same sequence in what a file holds: nobody who wrote a file knows it. It is part of the parameters, so
+ * What tells a colour of ours from the same sequence in what a file holds: the author of a file cannot know it. It is part of the parameters, so
  * that whatever measures or wraps a text sees a sequence of no width.
  */
 const SECRET = Array.from({ length: 3 }, () => randomInt(1000, 10_000)).join(';');

@@ -79,7 +79,7 @@ describe('a failure', () => {
     expect(tool.name).toBe('heki');
     expect(schema.name).toBe('error');
     expect(error).toMatchObject({ kind, message: expect.stringMatching(/./) });
-    // Where `--json` is no option, it may itself be what is wrong.
+    // Where `--json` is not an option, it may itself be what is wrong.
     if (!['nonsense', 'help', 'kunit', undefined].includes(args[0])) expect(error.place).toEqual(place);
   });
 

@@ -84,7 +84,7 @@ export function exitCodeOfFailure({ kind }: Failure): number {
 
 /**
  * What to tell of something that was thrown. Misuse of a package is a mistake of the program, since its caller is this command; so is
- * whatever else is no error of the packages and none of the operating system.
+ * whatever else is not an error of the packages and none of the operating system.
  */
 export function failureOf(error: unknown): Failure {
   if (error instanceof HekiError && error.kind !== 'misuse') {

@@ -9,13 +9,13 @@ export function hex16(value: number | bigint): string {
 /**
  * A virtual address as people paste it: hexadecimal, with or without `0x`, digits grouped by `_` or not.
  *
- * @throws {UsageError} when it is none
+ * @throws {UsageError} when it is not one
  */
 export function parseVirtualAddress(text: string): VirtualAddress {
   const digits = /^(?:0x)?([0-9a-f_]+)$/i.exec(text)?.[1]?.replaceAll('_', '') ?? '';
   if (digits === '' || digits.replace(/^0+/, '').length > 16) {
     throw new UsageError(
-      `"${text}" is no virtual address: expected at most 16 hexadecimal digits, as 0xffffffff81000000`,
+      `"${text}" is not a virtual address: expected at most 16 hexadecimal digits, as 0xffffffff81000000`,
     );
   }
   return virtualAddress(BigInt(`0x${digits}`));

@@ -84,7 +84,7 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
 /**
  * The hypervisor that the user names, KVM when he names none; or that of his own in the module at a path.
  *
- * @throws {UsageError} for a name that there is none of
+ * @throws {UsageError} for an unknown name
  * @throws {InputError} for a module that cannot be loaded, or does not hold a backend
  */
 export async function findBackend(name: string = 'kvm'): Promise<Backend> {

@@ -7,7 +7,7 @@ const failing = (code: string): Writable =>
   new Writable({ write: (_chunk, _encoding, done) => done(Object.assign(new Error(code), { code })) });
 
 describe('a write to the output', () => {
-  test('that nobody reads ends the work quietly, and so does every later one', async () => {
+  test('whose reader is gone ends the work quietly, and so does every later one', async () => {
     const output = processOutput(failing('EPIPE'));
     await expect(output.write('a')).rejects.toThrow(OutputClosed);
     await expect(output.write('b')).rejects.toThrow(OutputClosed);

@@ -42,7 +42,7 @@ export class OutputClosed extends Error {
 /** What {@link processOutput} needs of the process's own streams. */
 type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
-/** Codes by which the runtime says that nobody reads any more. */
+/** Codes by which the runtime says that the reader is gone. */
 const CLOSED: ReadonlySet<string> = new Set(['EPIPE', 'ERR_STREAM_DESTROYED']);
 
 /** One of the process's own streams as an {@link Output}. */

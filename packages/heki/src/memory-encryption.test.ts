@@ -131,7 +131,7 @@ describe('a bit beside addresses in few entries', () => {
     expect((await runCommand(['walk', few(), '--c-bit', '31'])).exitCode).toBe(2);
   });
 
-  test('that no entry has is no C-bit, whatever --c-bit says', async () => {
+  test('that no entry has is not a C-bit, whatever --c-bit says', async () => {
     for (const command of [
       ['protect', PLAIN],
       ['translate', PLAIN, TEXT],

@@ -38,7 +38,7 @@ export async function writeFiles(files: readonly OutputFile[], overwrite: boolea
   }
 }
 
-/** @throws {OutputError} when `work` on the file at `path` fails: the name beside it is no concern of the user's */
+/** @throws {OutputError} when `work` on the file at `path` fails: the name beside it does not concern the user */
 async function writing<Result>(work: Promise<Result>, path: string): Promise<Result> {
   try {
     return await work;

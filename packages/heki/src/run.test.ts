@@ -74,13 +74,13 @@ describe('a wrong command line', () => {
     [['protect', '--memory-map'], "option '--memory-map <file>' argument missing"],
     [['replay'], "missing required argument 'RECORDING'"],
     [['walk', kernel, '--format', 'xml'], 'Allowed choices are table, info-tlb, json'],
-    [['walk', kernel, '--range', 'ffff8880'], '"ffff8880" is no range'],
+    [['walk', kernel, '--range', 'ffff8880'], '"ffff8880" is not a range'],
     [['walk', kernel, '--range', '1000-1000'], 'is empty'],
-    [['walk', kernel, '--range', '1-2-3'], 'is no range'],
-    [['walk', kernel, '--range', '0-1ffffffffffffffff'], 'is no virtual address'],
+    [['walk', kernel, '--range', '1-2-3'], 'is not a range'],
+    [['walk', kernel, '--range', '0-1ffffffffffffffff'], 'is not a virtual address'],
     [['translate'], 'missing VA: expected a virtual address'],
-    [['translate', kernel, 'text'], '"text" is no virtual address'],
-    [['translate', kernel, '0x'], '"0x" is no virtual address'],
+    [['translate', kernel, 'text'], '"text" is not a virtual address'],
+    [['translate', kernel, '0x'], '"0x" is not a virtual address'],
     [['translate', kernel, '0', '--access', 'jump'], 'Allowed choices are read, write, fetch'],
   ])('%j is answered with exit code 2 and what is wrong', async (args, message) => {
     const { exitCode, stdout, stderr } = await runCommand(args);

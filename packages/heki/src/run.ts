@@ -10,6 +10,7 @@ import {
   COMPLETION_EXAMPLES,
   DIFF_EXAMPLES,
   EXIT_CODES,
+  EXPLORE_EXAMPLES,
   EXTRACT_EXAMPLES,
   KUNIT_EXAMPLES,
   PROTECT_EXAMPLES,
@@ -28,7 +29,7 @@ import { VERSION } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
 const DUMP =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH is a guest that runs under QEMU; - is standard input";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH or gdb:HOST:PORT is a guest that runs under QEMU; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
@@ -253,6 +254,36 @@ With --json an error is JSON, too, on standard output.`,
       finished(await kunit(options, io));
     });
 
+  addProfileFlags(program.command('explore'))
+    .summary('search a small machine for the shortest attack')
+    .description(
+      'Looks at everything that an attacker, the VMM and devices can do on a machine with a guest of a few frames, nearest first, and prints the shortest way to whatever should not happen.',
+    )
+    .option(
+      '--machine <name>',
+      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, an ES module of your own, or abstract-NAME (default: kvm)',
+    )
+    .option(
+      '--property <id...>',
+      'only these, and the search ends when each has fallen: P1, P6, ... (default: all)',
+    )
+    .option('--without <who...>', 'vmm, device, hypervisor, owner: who does nothing')
+    .option(
+      '--depth <n>',
+      'most actions in a row (default: 2; abstract machines: no bound)',
+      parseWhole(0, 1000),
+    )
+    .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
+    .option('--time <seconds>', 'ends the search after so long', parseWhole(1, 1_000_000))
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--cpu <name>', CPU_OF_MACHINE)
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', EXPLORE_EXAMPLES)
+    .action(async (options) => {
+      const { explore } = await import('./commands/explore.ts');
+      finished(await explore(options, io));
+    });
+
   program
     .command('attack')
     .summary('try known attacks on every machine')
@@ -335,6 +366,7 @@ With --json an error is JSON, too, on standard output.`,
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
     .addOption(encryptionBitOption())
+    .option('--modules', 'list the modules that are loaded, their parts and sections, instead of symbols')
     .option('--json', 'print one JSON object')
     .addHelpText('after', SYMBOLS_EXAMPLES)
     .action(async (snapshot: string, what: string | undefined, options) => {

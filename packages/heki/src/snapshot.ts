@@ -36,7 +36,7 @@ export interface Snapshot<Tables extends ProvenRoot | ChosenRoot = ProvenRoot> {
  * Opens the ELF core at `path` and finds its kernel's page tables. With options, the address space that they name has to be
  * the kernel's.
  *
- * @throws {InputError} when it is none, has no registers, or nothing in it proves to be a kernel's
+ * @throws {InputError} when it is not a dump, has no registers, or nothing in it proves to be a kernel's
  * @throws {UsageError} when the options name what it does not have
  */
 export function openSnapshot(path: string, options: AddressSpaceOptions = {}): Snapshot {
@@ -71,7 +71,7 @@ export function openAddressSpace(
   });
 }
 
-/** Opens the ELF core at `path`. @throws {VmcoreError} when it is none */
+/** Opens the ELF core at `path`. @throws {VmcoreError} when it is not one */
 export function openCore(path: string, { cBit }: Pick<AddressSpaceOptions, 'cBit'>): Vmcore {
   return openVmcore(path, cBit === undefined ? {} : { encryptionBit: cBit });
 }

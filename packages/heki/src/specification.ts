@@ -19,7 +19,7 @@ import { checkHypervisor, makesKvmHypercalls } from './hypervisors.ts';
 import type { MachineFlags } from './machine-flags.ts';
 import { memoryOption } from './memory-option.ts';
 
-/** The machine that a command's options ask for. @throws {UsageError} for a name or an amount that there is none of */
+/** The machine that a command's options ask for. @throws {UsageError} for an unknown name, or an amount out of range */
 export function specificationOf(flags: MachineFlags): MachineSpecification {
   const { memory, hypervisor, cpu } = flags;
   if (hypervisor !== undefined) checkHypervisor(hypervisor);

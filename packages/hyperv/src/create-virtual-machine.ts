@@ -9,6 +9,7 @@ import {
 import {
   type Capabilities,
   createGuestRegions,
+  createHostFrames,
   HypervisorError,
   type VirtualMachineOptions,
 } from '@heki/hypervisor';
@@ -19,7 +20,6 @@ import { answerVtl1 } from './hypercall/handle-hypercall.ts';
 import { applyIntercepts } from './intercept/apply-intercepts.ts';
 import { handleExit } from './intercept/exit.ts';
 import type { ResolvedOptions } from './options.ts';
-import { rightsOfFlags } from './partition/map-flags.ts';
 import { flush, type Partition, switchVtl, type VirtualProcessor } from './partition/partition.ts';
 import { createVtlMemory } from './partition/vtl-memory.ts';
 import { createSecureKernel } from './secure-kernel/secure-kernel.ts';
@@ -28,7 +28,7 @@ import { restoreState, saveState } from './state/saved-state.ts';
 import { createStatistics } from './statistics.ts';
 import type { HypervVirtualMachine } from './virtual-machine.ts';
 
-/** Protections on, and what pages have that nobody asked for. */
+/** Protections on, and what pages have without a request. */
 function configOf(defaultFlags: number): bigint {
   const shift = HvVsmPartitionConfig.DEFAULT_PROTECTION_SHIFT;
   return HvVsmPartitionConfig.ENABLE_VTL_PROTECTION | (BigInt(defaultFlags) << shift);
@@ -41,15 +41,16 @@ export function createHypervVirtualMachine(
   { host, onEvent }: VirtualMachineOptions<HypervEvent>,
 ): HypervVirtualMachine {
   const { processor } = options;
-  const regions = createGuestRegions(host.memory);
+  const regions = createGuestRegions(host.memory, (start, end) => partition.memory[0].asked(start, end));
   const hasMbec = processor.ept?.modeBasedExecute === true;
   const partition: Partition = {
     options,
     host,
     regions,
     memory: [
-      createVtlMemory(host, processor, regions, options.mbec),
-      createVtlMemory(host, processor, regions, hasMbec),
+      createVtlMemory({ host, processor, regions, hostFrames: regions.hostFrames, mbec: options.mbec }),
+      // Nothing is withheld from VTL1, under whatever name.
+      createVtlMemory({ host, processor, regions, hostFrames: createHostFrames(), mbec: hasMbec }),
     ],
     processors: [],
     interceptsToCome: new Map(),
@@ -68,6 +69,7 @@ export function createHypervVirtualMachine(
   /** VTL1 starts all protections over, with another default. */
   function startOver(defaultFlags: number): void {
     kernel.clear(createVtl1Port(partition));
+    regions.hostFrames.replace([]);
     const [first] = processors;
     const config = { name: HvRegister.VSM_PARTITION_CONFIG, value: configOf(defaultFlags) };
     if (first === undefined) vtl0.configure(defaultFlags, options.mbec);
@@ -136,8 +138,7 @@ export function createHypervVirtualMachine(
           return { ok: false, why: 'not-memory', at };
         }
         const readOnly = writer !== 'vmm' && region.readOnly === true;
-        if (readOnly || (bound && !rightsOfFlags(vtl0.flagsOf(gfn)).write))
-          return { ok: false, why: 'denied', at };
+        if (readOnly || (bound && !vtl0.rightsOf(gfn).write)) return { ok: false, why: 'denied', at };
       }
       writeBytes(regions.memory, gpa, bytes);
       return { ok: true };

@@ -12,7 +12,7 @@ import type { HypervVirtualMachine } from './virtual-machine.ts';
 export type Hyperv = Hypervisor<HypervVirtualMachine, HypervEvent>;
 
 /**
- * Hyper-V with virtual secure mode: the guest in VTL0, and in VTL1 a secure kernel that owns the policy. *Unjudged*: no
+ * Hyper-V with virtual secure mode: the guest in VTL0, and in VTL1 a secure kernel that owns the policy. No
  * Hyper-V and no LVBS was run against this model.
  *
  * @throws {HypervisorError} for a processor without EPT, or `mbec` on one without mode-based execute control

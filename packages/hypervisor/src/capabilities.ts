@@ -5,7 +5,7 @@ import type { Rights } from './rights.ts';
  * Which of the two execute rights a backend can withhold. What cannot be withheld is granted and reported as weakened.
  *
  * - `never-denied`: neither (Heki on EPT without mode-based execute control)
- * - `none`: one execute right for everybody, withheld from both or from nobody (Xen memory access)
+ * - `none`: one execute right for both kinds of code, denied to both or to none (Xen memory access)
  * - `supervisor-only`: the kernel's; user code may always execute (Heki on MBEC or GMET)
  * - `user-without-supervisor`: the kernel's alone, or both (GMET with every interface that uses all of it)
  * - `full`: each on its own
@@ -19,7 +19,7 @@ export type Immutability =
       /** A page can be marked, and later requests for it are refused. */
       readonly kind: 'per-page';
       /**
-       * - `policy-owner`: by any later request of its own, which is no guest's
+       * - `policy-owner`: by any later request of its own, which is not a guest's
        * - `vmm`: by no request, only by replacing all that is enforced ({@link VirtualMachine.restore}, reset)
        */
       readonly undoneBy: 'nobody' | 'vmm' | 'policy-owner';
@@ -66,7 +66,7 @@ export interface Capabilities {
   /** The right to read can be withheld. */
   readonly readDenial: boolean;
   readonly immutability: Immutability;
-  /** Rights of memory that nobody asked anything for, from the first successful request on. Before it, everything is allowed. */
+  /** Rights of memory without a request, from the first successful request on. Before it, everything is allowed. */
   readonly unrequested: Rights;
   /** Bytes of the smallest piece of memory with rights of its own. */
   readonly granule: 4096;

@@ -2,7 +2,7 @@ import { FRAME_END, hex } from '@heki/physical-memory';
 import { type Capabilities, grantableRights, registerName } from './capabilities.ts';
 import { HypervisorError } from './error.ts';
 import { formatRights, type Rights, sameRights } from './rights.ts';
-import type { ProtectionState, VcpuPins } from './state.ts';
+import type { DepartedFrames, ProtectionState, VcpuPins } from './state.ts';
 
 /** What a backend can take of a saved state. */
 export interface StateLimits {
@@ -95,6 +95,7 @@ export function checkProtectionState(state: ProtectionState, limits: StateLimits
       throw badState(`${place}.immutable`, immutable, 'false: this backend makes no page immutable');
     }
   });
+  if (state.departed !== undefined) checkDeparted(state.departed, capabilities);
   checkRights('otherwise', state.otherwise, capabilities);
   checkStateBits('cr0', state.cr0, limits.cr0 ?? ALL_BITS);
   checkStateBits('cr4', state.cr4, limits.cr4 ?? ALL_BITS);
@@ -110,6 +111,16 @@ export function checkProtectionState(state: ProtectionState, limits: StateLimits
   if (state.own !== undefined && state.own?.backend !== backend) {
     throw badState('own.backend', state.own?.backend, `'${backend}'`);
   }
+}
+
+function checkDeparted(departed: unknown, capabilities: Capabilities): void {
+  checkStateList<DepartedFrames>('departed', departed, ({ start, end, gfn, rights, immutable }, place) => {
+    checkStateInteger(`${place}.start`, start, 0, FRAME_END - 1);
+    checkStateInteger(`${place}.end`, end, start + 1, FRAME_END);
+    checkStateInteger(`${place}.gfn`, gfn, 0, FRAME_END - (end - start));
+    checkRights(`${place}.rights`, rights, capabilities);
+    if (typeof immutable !== 'boolean') throw badState(`${place}.immutable`, immutable, 'true or false');
+  });
 }
 
 function checkRights(place: string, rights: Rights, capabilities: Capabilities): void {

@@ -25,7 +25,7 @@ export function describeCapabilities(capabilities: Capabilities): readonly Capab
     ['execute without read', yes(capabilities.executeOnly)],
     ['reading can be denied', yes(capabilities.readDenial)],
     ['immutability', immutabilityText(capabilities.immutability)],
-    ['memory that nobody asked for', formatRights(capabilities.unrequested)],
+    ['memory without a request', formatRights(capabilities.unrequested)],
     ['granule', `${capabilities.granule} bytes`],
     [
       'ranges in one call',
@@ -44,7 +44,7 @@ export function describeCapabilities(capabilities: Capabilities): readonly Capab
     ['and answered with', verdicts.map((verdict) => verdict.replaceAll('-', ' ')).join(', ')],
     [
       'not bound by rights',
-      bypasses.length === 0 ? 'nobody' : bypasses.map((one) => one.replaceAll('-', ' ')).join(', '),
+      bypasses.length === 0 ? 'none' : bypasses.map((one) => one.replaceAll('-', ' ')).join(', '),
     ],
     ['reset, kexec', `${lifeCycle.reset}, ${lifeCycle.kexec}`],
     ['save and restore', yes(capabilities.saveRestore)],

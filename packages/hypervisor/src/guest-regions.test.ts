@@ -62,6 +62,6 @@ test('are frames that there are', () => {
     [2 ** 40, 1],
     [0, Number.NaN],
   ] as const) {
-    expect(() => regions.add({ start: start as Gfn, frames, backing: 0 as Pfn })).toThrow('are no region');
+    expect(() => regions.add({ start: start as Gfn, frames, backing: 0 as Pfn })).toThrow('are not a region');
   }
 });

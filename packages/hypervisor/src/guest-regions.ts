@@ -1,6 +1,7 @@
 import { FRAME_END, type Gfn, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
 import { HypervisorError } from './error.ts';
 import type { GuestMemoryRegion } from './host.ts';
+import { type AskedFrames, createHostFrames, type HostFrames } from './host-frames.ts';
 
 /** A part of a region. */
 export interface GuestRegionPart {
@@ -20,6 +21,8 @@ export interface GuestRegions {
   parts(start: number, end: number): GuestRegionPart[];
   /** Whether a frame of `start` .. `end` - 1 is memory. */
   overlaps(start: number, end: number): boolean;
+  /** Which of the guest's frames are the same bytes. */
+  readonly hostFrames: HostFrames;
   /** @throws {HypervisorError} when it overlaps another region, is empty or lies beyond all memory */
   add(region: GuestMemoryRegion): void;
   /** @throws {HypervisorError} when no region starts there */
@@ -30,9 +33,17 @@ export interface GuestRegions {
 
 const endOf = (region: GuestMemoryRegion): number => region.start + region.frames;
 
-/** No regions, of a guest in the host memory `host`. */
-export function createGuestRegions(host: PhysicalMemory<Pfn>): GuestRegions {
+/**
+ * No regions, of a guest in the host memory `host`.
+ *
+ * @param asked what was asked for the frames of `start` .. `end` - 1, in order
+ */
+export function createGuestRegions(
+  host: PhysicalMemory<Pfn>,
+  asked: (start: Gfn, end: Gfn) => Iterable<AskedFrames> = () => [],
+): GuestRegions {
   const all: GuestMemoryRegion[] = [];
+  const hostFrames = createHostFrames();
   let last: GuestMemoryRegion | undefined;
 
   /** The index of the first region that ends after `frame`. */
@@ -68,6 +79,7 @@ export function createGuestRegions(host: PhysicalMemory<Pfn>): GuestRegions {
 
   return {
     all,
+    hostFrames,
     get end() {
       const highest = all.at(-1);
       return highest === undefined ? 0 : endOf(highest);
@@ -92,11 +104,12 @@ export function createGuestRegions(host: PhysicalMemory<Pfn>): GuestRegions {
       const range = `guest frames 0x${start.toString(16)}-0x${(start + frames).toString(16)}`;
       if (!(frames > 0) || start < 0 || endOf(region) > FRAME_END) {
         throw new HypervisorError(
-          `${range} are no region: expected at least one frame, all below 0x${FRAME_END.toString(16)}`,
+          `${range} are not a region: expected at least one frame, all below 0x${FRAME_END.toString(16)}`,
         );
       }
       if (overlaps(start, endOf(region)))
         throw new HypervisorError(`${range} overlap other memory of the guest`);
+      hostFrames.come(region);
       all.splice(indexAfter(start), 0, region);
     },
     remove(start) {
@@ -104,6 +117,7 @@ export function createGuestRegions(host: PhysicalMemory<Pfn>): GuestRegions {
       const region = all[index];
       if (region?.start !== start)
         throw new HypervisorError(`no memory starts at guest frame 0x${start.toString(16)}`);
+      hostFrames.leave(region, asked(region.start, endOf(region) as Gfn));
       all.splice(index, 1);
       last = undefined;
       return region;

@@ -9,7 +9,10 @@ export interface Host {
   readonly frames: TableFrames;
 }
 
-/** Guest frames `start` .. `start + frames` - 1, backed by the host frames from `backing` on. */
+/**
+ * Guest frames `start` .. `start + frames` - 1, backed by the host frames from `backing` on. Regions may share
+ * host frames: what is withheld from one of their names is withheld from the bytes.
+ */
 export interface GuestMemoryRegion {
   readonly start: Gfn;
   readonly frames: number;

@@ -15,6 +15,15 @@ export { HypervisorError } from './error.ts';
 export * from './event.ts';
 export { createGuestRegions, type GuestRegionPart, type GuestRegions } from './guest-regions.ts';
 export * from './host.ts';
+export {
+  type AskedFrames,
+  type AskedRights,
+  createHostFrames,
+  departedOf,
+  type GuestFrames,
+  type HostFrames,
+  rightsUnderAllNames,
+} from './host-frames.ts';
 export * from './result.ts';
 export * from './rights.ts';
 export * from './state.ts';

@@ -29,7 +29,7 @@ export interface Weakened {
   readonly granted: Rights;
 }
 
-/** What came of a request for rights, whoever made it. Partial success is expressible. */
+/** The outcome of a request for rights, whoever made it. Partial success is expressible. */
 export interface ProtectionResult {
   /** Ranges in force now as they were asked for, or weakened. */
   readonly applied: number;
@@ -51,7 +51,7 @@ export interface PinRequest {
   readonly registers?: readonly PinnableRegister[];
 }
 
-/** What came of a request to pin register bits. */
+/** The outcome of a request to pin register bits. */
 export interface PinResult {
   /** Bits of CR0 and CR4 pinned after the request. */
   readonly cr0: bigint;

@@ -39,6 +39,16 @@ export function formatRights(rights: Rights): string {
   );
 }
 
+/** Whether `rights` withhold something that `others` grant. */
+export function withholdSome(rights: Rights, others: Rights): boolean {
+  return (
+    (others.read && !rights.read) ||
+    (others.write && !rights.write) ||
+    (others.supervisorExecute && !rights.supervisorExecute) ||
+    (others.userExecute && !rights.userExecute)
+  );
+}
+
 /** Whether `a` and `b` grant the same. */
 export function sameRights(a: Rights, b: Rights): boolean {
   return (

@@ -1,3 +1,4 @@
+import type { Gfn, Pfn } from '@heki/physical-memory';
 import type { PinnableRegister } from './capabilities.ts';
 import type { ProtectionRange, Rights } from './rights.ts';
 
@@ -8,6 +9,16 @@ export interface VcpuPins {
   readonly starting?: readonly string[];
   /** What pinned registers of it must hold; a table's limit above its base. Without an entry: what it has when the state is restored. */
   readonly values?: { readonly [register: string]: bigint };
+}
+
+/** What was asked for the host frames `start` .. `end` - 1 when they were the guest frames from `gfn` on, which they are no longer. */
+export interface DepartedFrames {
+  readonly start: Pfn;
+  /** Exclusive. */
+  readonly end: Pfn;
+  readonly gfn: Gfn;
+  readonly rights: Rights;
+  readonly immutable: boolean;
 }
 
 /**
@@ -24,6 +35,11 @@ export interface ProtectionState {
   readonly cr4: bigint;
   /** Other registers pinned as a whole; absent means none. */
   readonly registers?: readonly PinnableRegister[];
+  /**
+   * What holds for host frames under guest frames that they are no longer; absent means nothing. Like slots, they are of one host: a VMM
+   * that restores on another leaves them out.
+   */
+  readonly departed?: readonly DepartedFrames[];
   /** The guest said that boot has ended, and its requests are refused since. Absent means that it did not. */
   readonly bootEnded?: true;
   /** Virtual CPUs for which pins mean something of their own. */

@@ -27,7 +27,7 @@ export type OtherWriter =
   /** The hypervisor itself, on behalf of the guest: hypercall results, clocks, emulated instructions. */
   | 'hypervisor';
 
-/** What came of a store by an {@link OtherWriter}. */
+/** The outcome of a store by an {@link OtherWriter}. */
 export type OtherWriteResult =
   /** All bytes were stored. */
   | { readonly ok: true }
@@ -36,11 +36,18 @@ export type OtherWriteResult =
 
 /** A virtual machine: guest memory, virtual CPUs, and the rights of each guest page. */
 export interface VirtualMachine {
-  /** Gives the guest memory. @throws {HypervisorError} when the region overlaps another or leaves the address space */
+  /**
+   * Gives the guest memory.
+   *
+   * Its host frames may be other guest memory, too, or have been: what is withheld from one guest frame cannot be had by another one that is
+   * the same bytes, in whatever order regions and requests come (`rightsUnderAllNames`).
+   *
+   * @throws {HypervisorError} when the region overlaps another or leaves the address space
+   */
   addMemory(region: GuestMemoryRegion): void;
   /**
    * Takes away the region that starts at `start`. Rights belong to frame numbers: memory that comes again there has
-   * those that it had. @throws {HypervisorError} when none starts there
+   * those that it had, and what was asked for its frames goes on to hold for the bytes. @throws {HypervisorError} when none starts there
    */
   removeMemory(start: Gfn): void;
   /** Creates the next virtual CPU, wired to this machine's second level and exits. Its index is the number of those before it. */
@@ -74,6 +81,13 @@ export interface VirtualMachine {
    * @throws {HypervisorError} when the state is malformed, or something of it cannot be enforced here: then nothing has changed
    */
   restore(state: ProtectionState): boolean;
+  /**
+   * What brings the machine back to the point where it is now, as often as it is called: virtual CPUs with all that they have cached,
+   * memory regions, rights, pins, whatever the backend keeps. The host's memory and its frames are the caller's to bring back. For who
+   * tries many things from one point; a state that outlives the machine is {@link save}'s. `undefined` when there is something now that
+   * it cannot bring back, absent where the backend never can.
+   */
+  checkpoint?(): (() => void) | undefined;
 }
 
 /** A hypervisor backend: what it can do, and a way to make virtual machines. */

@@ -25,7 +25,7 @@ export interface KunitOptions<VM extends VirtualMachine, Event extends BackendEv
   readonly test?: number | undefined;
 }
 
-/** What came of a suite. */
+/** The outcome of a suite. */
 export interface SuiteResult {
   readonly name: KunitSuiteName;
   readonly status: CaseResult['status'];

@@ -32,6 +32,7 @@ const FOUND: {
   'B-H18': { by: 'write without read' },
   'B-H19': { by: 'do not flood the log' },
   'B-H20': { by: 'does not lock it out' },
+  'B-ALIAS': { by: 'over memory of the guest' },
   'B-NESTED': { by: 'a guest inside the guest' },
 };
 

@@ -4,6 +4,7 @@ import type { VirtualMachineOptions } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import { createPermissions } from './attributes/permissions.ts';
 import { userSetMemoryAttributes } from './attributes/user-attributes.ts';
+import { checkpointVm } from './checkpoint.ts';
 import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
 import type { KvmEvent } from './event.ts';
@@ -51,6 +52,14 @@ export function createKvmVirtualMachine(
     lifeCycle: (event) => applyLifeCycle(vm, event, () => clearState(vm)),
     save: () => saveState(vm),
     restore: (saved) => restoreState(vm, saved),
+    checkpoint: () =>
+      checkpointVm(vm, () => {
+        const [permissions, reasons] = [vm.permissions.default, { ...vm.exitReasons }];
+        return () => {
+          vm.permissions.setDefault(permissions);
+          Object.assign(vm.exitReasons, reasons);
+        };
+      }),
 
     ioctls: {
       setUserMemoryRegion: (region) => setRegion(vm, region),

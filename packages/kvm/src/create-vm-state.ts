@@ -1,4 +1,4 @@
-import { HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
+import { createHostFrames, HypervisorError, type VirtualMachineOptions } from '@heki/hypervisor';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
 import { createAttributeStore } from './attributes/attribute-store.ts';
 import { updateCrMasks } from './control-registers/control-registers.ts';
@@ -29,6 +29,7 @@ export function createVmState(
     options,
     defects: options.defects,
     slots,
+    hostFrames: createHostFrames(),
     memory: guestMemory(slots, host.memory),
     attributes,
     largePages: createLargePages({

@@ -1,4 +1,4 @@
-import type { Gfn, Gpa } from '@heki/physical-memory';
+import type { Gfn, Gpa, Pfn } from '@heki/physical-memory';
 import { AMD_ZEN4, CR0, CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { type KvmDefectId, kvmDefects } from './defects/kvm-defects.ts';
@@ -243,6 +243,40 @@ defect('B-H19', {}, (guest, defective) => {
   }
   const lines = guest.of('log').length;
   expect(lines).toBe(defective ? 20 * 169 : 10);
+});
+
+defect('B-ALIAS', {}, (guest, defective) => {
+  const { vm, ram, cpu } = guest;
+  const set = (slot: number, gfn: number, frame: number, frames = 0x10): void => {
+    const answer = vm.ioctls.setUserMemoryRegion({
+      slot,
+      flags: 0,
+      guestPhysicalAddress: BigInt(gfn) << 12n,
+      memorySize: BigInt(frames) << 12n,
+      userspaceAddress: BigInt(frame) << 12n,
+    });
+    expect(answer).toBe(0);
+  };
+  /** Stores by a guest frame, and gives the first byte of the host frame. */
+  const poked = (gfn: number, frame: number): number => {
+    cpu.store(kernelVa(gfn * 4096), 1, 0xccn);
+    return (ram.page(frame as Pfn)?.[0] ?? 0) % 256;
+  };
+  // Guest frame 0x200 is host frame 0x10_0200. A second slot after the request, and one before it.
+  guest.protect([range(0x200, 0x201, RX)]);
+  set(7, 0x5000, 0x10_0200);
+  expect(poked(0x5000, 0x10_0200)).toBe(defective ? 0xcc : 0);
+  set(8, 0x5800, 0x10_0300);
+  guest.protect([range(0x300, 0x301, RX), range(0x5800, 0x5801, RW)]);
+  expect(poked(0x5800, 0x10_0300)).toBe(defective ? 0xcc : 0);
+  expect(vm.effectiveRights(0x300 as Gfn)).toMatchObject({ write: false, supervisorExecute: true });
+  // A slot is moved, stored to and moved back.
+  set(9, 0x6000, 0x10_4000);
+  guest.protect([range(0x6000, 0x6001, R)]);
+  set(9, 0x7000, 0x10_4000);
+  expect(poked(0x7000, 0x10_4000)).toBe(defective ? 0xcc : 0);
+  set(9, 0x6000, 0x10_4000);
+  expect(vm.effectiveRights(0x6000 as Gfn)?.write).toBe(false);
 });
 
 defect('B-H20', { hostCr4: 0x10_0000n, hostCr0: CR0.PE | CR0.WP }, (guest, defective) => {

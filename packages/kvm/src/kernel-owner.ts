@@ -1,4 +1,11 @@
-import { HEKI_ATTRIBUTE_IMMUTABLE, KVM_MEMORY_ATTRIBUTE_PRIVATE, KvmHypercall } from '@heki/hypercall/kvm';
+import {
+  HEKI_ATTRIBUTE_IMMUTABLE,
+  HEKI_ATTRIBUTE_MASK,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
+  KvmHypercall,
+  permissionsOfAttributes,
+} from '@heki/hypercall/kvm';
+import type { AskedFrames } from '@heki/hypervisor';
 import { rightsOfPermissions } from './attributes/rights.ts';
 import { checkPins } from './control-registers/control-registers.ts';
 import { lockCr } from './control-registers/lock-cr.ts';
@@ -14,6 +21,15 @@ import type { HekiVmState } from './vm-state.ts';
 export function createKernelOwner(vm: () => HekiVmState, privateMemory: boolean): Owner {
   return {
     rightsOf: (gfn) => rightsOfPermissions(vm().permissions.of(gfn)),
+    asked(start, end) {
+      const asked: AskedFrames[] = [];
+      vm().attributes.forEach(start, end, (from, to, value) => {
+        if ((value & HEKI_ATTRIBUTE_MASK) === 0) return;
+        const rights = rightsOfPermissions(permissionsOfAttributes(value));
+        asked.push({ start: from, end: to, rights, immutable: (value & HEKI_ATTRIBUTE_IMMUTABLE) !== 0 });
+      });
+      return asked;
+    },
     isImmutable: (start, end) => vm().attributes.any(start, end, HEKI_ATTRIBUTE_IMMUTABLE),
     userAttributes: privateMemory ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
     isLegal: () => true,

@@ -1,4 +1,4 @@
-import type { Rights } from '@heki/hypervisor';
+import type { AskedFrames, Rights } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { PinBinding } from './control-registers/pin-binding.ts';
@@ -16,8 +16,10 @@ export type HypercallAnswer =
  * KVM that asks somebody else. Slots, attributes, second-level tables and their faults are the same under each.
  */
 export interface Owner {
-  /** The rights that a frame's attributes stand for. */
+  /** The rights that a frame's attributes stand for; what binds an access is in `memslots/host-frames.ts`. */
   rightsOf(gfn: Gfn): Rights;
+  /** What was asked for frames of `start` .. `end` - 1, in order; those that are left out have what nobody asked for. */
+  asked(start: Gfn, end: Gfn): readonly AskedFrames[];
   /** Whether an earlier request forbids the guest's later ones for a frame of `start` .. `end` - 1. */
   isImmutable(start: number, end: number): boolean;
   /** Attribute bits that user space may set. */

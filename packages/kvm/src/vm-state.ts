@@ -1,3 +1,4 @@
+import type { HostFrames } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
@@ -20,6 +21,8 @@ export interface VmState {
   readonly options: ResolvedOptions;
   readonly defects: KvmDefectSwitches;
   readonly slots: Memslots;
+  /** Which guest frames are the same memory (B-ALIAS). */
+  readonly hostFrames: HostFrames;
   /** Guest memory through slots and host mapping. */
   readonly memory: PhysicalMemory<Gfn>;
   readonly attributes: AttributeStore;
@@ -39,7 +42,7 @@ export interface VmState {
   readonly pins: { cr0: bigint; cr4: bigint };
   /** Who decides about rights and registers. */
   readonly owner: Owner;
-  /** `undefined` when nobody listens: then build no event. */
+  /** `undefined` without a listener: then build no event. */
   readonly emit: ((event: KvmEvent) => void) | undefined;
 }
 

@@ -273,6 +273,6 @@ function checkPages(pages: number): number {
 function checkRange(address: VirtualAddress, pages: number): VirtualFrame {
   checkPages(pages);
   if (address % 4096n !== 0n)
-    throw new LinuxError(`${hex(address)} is no page: expected a multiple of 0x1000`);
+    throw new LinuxError(`${hex(address)} is not a page: expected a multiple of 0x1000`);
   return virtualFrameOf(address);
 }

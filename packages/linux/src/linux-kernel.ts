@@ -83,7 +83,7 @@ export interface KernelArea {
 }
 
 /**
- * A Linux kernel. Its functions give what came of them; they throw {@link LinuxError} for an address that is no page, and before
+ * A Linux kernel. Its functions return their outcome; they throw {@link LinuxError} for an address that is not on a page, and before
  * boot has got as far as they need.
  */
 export interface LinuxKernel {
@@ -92,7 +92,7 @@ export interface LinuxKernel {
   /** The frame of `init_mm`'s root table, `init_top_pgt`. */
   readonly pageTableRoot: Gfn;
   readonly heki: HekiGuest | undefined;
-  /** What came of `heki_early_init` and `heki_late_init`, once they are over; without Heki neither is ever there. */
+  /** The outcome of `heki_early_init` and `heki_late_init`, once they are over; without Heki neither is ever there. */
   readonly hekiInit: { readonly early?: EarlyInitResult; readonly late?: LateInitResult };
   /** The first frame of the real-mode trampoline; 0 before the step `reserve_real_mode`. */
   readonly trampoline: Gfn;

@@ -21,7 +21,7 @@ export type KernelOutcome<Value = undefined> =
     }
   | {
       /**
-       * Through a pointer that somebody has changed the kernel called what is no function of its own, and went on there, at CPL 0: it fetched from
+       * Through a pointer that somebody has changed the kernel called what is not a function of its own, and went on there, at CPL 0: it fetched from
        * `address`. What runs from then on, this kernel does not decide.
        */
       readonly kind: 'hijacked';

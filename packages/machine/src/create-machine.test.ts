@@ -108,7 +108,7 @@ describe('the attacks', () => {
     expect(outcomes({ spuriousFaults: 'for-ever' }, protect)).toEqual(endless);
   });
 
-  test('leave page tables and registers as they found them, whatever came of them', () => {
+  test('leave page tables and registers as they found them, whatever their outcome', () => {
     for (const prepare of [() => {}, protect]) {
       const { machine, targets, kernel } = machineOf();
       prepare(machine);
@@ -123,7 +123,7 @@ describe('the attacks', () => {
     }
   });
 
-  test('are judged by the bytes: a store that completes where nothing keeps it is no success', () => {
+  test('are judged by the bytes: a store that completes where nothing keeps it is not a success', () => {
     const kernel = smallKernel();
     const forgetful: PhysicalMemory<Gfn> = {
       page: (frame) => kernel.memory.page(frame),

@@ -192,7 +192,7 @@ function pageAt(frame: Gfn): KernelPage {
   return { frame, address: 0n as VirtualAddress };
 }
 
-/** The last page of the added memory, which nobody writes. */
+/** The last page of the added memory, which is never written. */
 function emptyPage({ end }: FrameRange<Gfn>): Gfn {
   return (end - 1) as Gfn;
 }
@@ -239,7 +239,7 @@ function createKernel(
     // pfn_valid holds for whole sections of 128 MiB, holes in them included.
     validFrames: [{ start: 0 as Gfn, end: memoryMap.ramEnd }],
     ramFrames: machineMemory(memoryMap),
-    // Of a snapshot nobody knows what is final, but for what surely is not.
+    // What is final in a snapshot is not known, but for what surely is not.
     ...(crashKernel.length === 0 ? {} : { finalFrames: framesOutside(crashKernel, memoryMap.ramEnd) }),
     allocatePage() {
       const frame = frames.allocate();

@@ -12,7 +12,7 @@ const targets = findTargets(kernel.kernel);
 const clearSmep = ATTACKS.find(({ name }) => name === 'clear-smep') ?? expect.unreachable();
 const tables = { addressBits: 30, gigabyteLeaves: false };
 
-/** What comes of clearing SMEP on a processor that was derived from `registers`, pinned or not. */
+/** The outcome of clearing SMEP on a processor that was derived from `registers`, pinned or not. */
 function outcome(registers: PagingRegisters, pinned: boolean): string {
   const { cpu } = deriveProcessor({ registers, tables });
   const { memoryMap } = kernel;

@@ -2,6 +2,7 @@ import type { Gfn } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CHUNK_CAPACITY } from './chunk.ts';
+import { coveredFrames } from './geometry.ts';
 import { createMemoryTable, MemoryTableError, memoryTableGeometry } from './index.ts';
 import { PageMap } from './testing/page-map.ts';
 
@@ -221,7 +222,7 @@ describe('a memory table', () => {
     ]);
   });
 
-  test('keeps the values that frames have, however many came and went that are no small numbers', () => {
+  test('keeps the values that frames have, however many came and went that are not small numbers', () => {
     const table = createMemoryTable<{ readonly id: number }>();
     const kept = Array.from({ length: 300 }, (_, id) => ({ id }));
     for (const [i, each] of kept.entries()) table.set(f(2 * i), f(2 * i + 1), each);
@@ -245,10 +246,10 @@ describe('a memory table', () => {
     expect(table.statistics()).toMatchObject({ extents: 0, frames: 0 });
   });
 
-  test('refuses what is no range of frames', () => {
+  test('refuses what is not a range of frames', () => {
     const table = createMemoryTable<number>();
     expect(() => table.set(f(5), f(4), 1)).toThrow(MemoryTableError);
-    expect(() => table.set(f(-1), f(4), 1)).toThrow('-0x1-0x4 are no range');
+    expect(() => table.set(f(-1), f(4), 1)).toThrow('-0x1-0x4 are not a range');
     expect(() => table.get(f(0.5))).toThrow(MemoryTableError);
     expect(() => table.get(f(Number.NaN))).toThrow('NaN');
     expect(() => table.set(f(0), f(2 ** 40 + 1), 1)).toThrow('above the end 0x10000000000');
@@ -363,20 +364,104 @@ describe('the published table', () => {
   });
 });
 
-test.each<[string, (table: ReturnType<typeof createMemoryTable<number>>) => void]>([
+type Table = ReturnType<typeof createMemoryTable<number>>;
+const CHANGES: readonly (readonly [string, (table: Table) => void])[] = [
   ['set', (table) => table.set(f(0), f(1), 7)],
   ['clear', (table) => table.clear(f(0), f(1))],
   ['update', (table) => table.update(f(0), f(1), (old) => old)],
+  [
+    'updateAscending',
+    (table) =>
+      table.updateAscending(
+        { starts: Float64Array.of(0), lengths: Uint32Array.of(1), count: 1 },
+        (old) => old,
+      ),
+  ],
   ['create', (table) => void table.create(f(900), () => 1)],
   ['free', (table) => table.free()],
-])('a walk of the extents refuses to go on when %s was called meanwhile', (_, change) => {
+];
+const WALKS: readonly (readonly [string, (table: Table, callback: () => void) => void])[] = [
+  ['forEach', (table, callback) => table.forEach(f(0), f(30), callback)],
+  ['some', (table, callback) => void table.some(f(0), f(30), () => callback() !== undefined)],
+  ['every', (table, callback) => void table.every(f(0), f(30), () => callback() === undefined)],
+];
+/** Keeps what is there. */
+const after = (callback: () => void) => (old: number | undefined) => {
+  callback();
+  return old;
+};
+const TRANSFORMS: typeof WALKS = [
+  ['update', (table, callback) => table.update(f(0), f(30), after(callback))],
+  [
+    'updateAscending',
+    (table, callback) =>
+      table.updateAscending(
+        { starts: Float64Array.of(0, 10), lengths: Uint32Array.of(5, 5), count: 2 },
+        after(callback),
+      ),
+  ],
+];
+
+/** Three extents. */
+function threeExtents(): Table {
   const table = createMemoryTable<number>();
   for (const frame of [0, 10, 20]) table.set(f(frame), f(frame + 5), 1);
-  const walk = table.extents();
-  expect(walk.next().value).toEqual({ start: 0, end: 5, value: 1 });
-  change(table);
-  expect(() => walk.next()).toThrow(MemoryTableError);
+  return table;
+}
+
+test.each(CHANGES)('a walk of the extents refuses to go on when %s was called meanwhile', (_, change) => {
+  const table = threeExtents();
+  for (let walked = 1; walked <= 3; walked++) {
+    const walk = table.extents();
+    for (let i = 0; i < walked; i++)
+      expect(walk.next().value).toMatchObject({ start: 10 * i, end: 10 * i + 5 });
+    change(table);
+    expect(() => walk.next()).toThrow(MemoryTableError);
+    table.free();
+    for (const frame of [0, 10, 20]) table.set(f(frame), f(frame + 5), 1);
+  }
   // A copy can be changed by.
   for (const { start, end } of [...table.extents()]) table.clear(start, end);
   expect([...table.extents()]).toEqual([]);
 });
+
+test('a walk of the extents refuses a change during the last of them, even when that reaches the end of the table', () => {
+  const geometry = memoryTableGeometry({ fiveLevelKernel: false });
+  const table = createMemoryTable<number>({ geometry });
+  const end = coveredFrames(geometry);
+  table.set(f(0), f(end), 1);
+  const walk = table.extents();
+  expect(walk.next().value).toEqual({ start: 0, end, value: 1 });
+  table.set(f(0), f(1), 2);
+  expect(() => walk.next()).toThrow(MemoryTableError);
+});
+
+test.each([...WALKS, ...TRANSFORMS])(
+  'from within %s the table can be asked, and neither changed nor walked',
+  (_, walk) => {
+    for (const [, act] of [
+      ...CHANGES,
+      ...WALKS.map(([name, other]) => [name, (table: Table) => other(table, () => {})] as const),
+    ]) {
+      const table = threeExtents();
+      let calls = 0;
+      expect(() =>
+        walk(table, () => {
+          calls++;
+          act(table);
+        }),
+      ).toThrow(MemoryTableError);
+      expect(calls).toBe(1);
+      // It refused before anything was done, and is as usable as before.
+      expect([...table.extents()].map(({ start, end, value }) => [start, end, value])).toEqual([
+        [0, 5, 1],
+        [10, 15, 1],
+        [20, 25, 1],
+      ]);
+      walk(table, () => {
+        expect([table.get(f(12)), table.find(f(17))]).toEqual([1, undefined]);
+      });
+      act(table);
+    }
+  },
+);

@@ -49,6 +49,8 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   readonly #codes = new ValueCodes<Value>();
   /** Calls that could have changed extents, for who walks them meanwhile. */
   #changes = 0;
+  /** A function of the caller is at work. */
+  #calling = false;
 
   // What the caller of the method at hand asked for, and the frame that stands for key 0: so that none of these
   // functions has to be made anew for each call.
@@ -80,7 +82,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   set(start: Frame, end: Frame, value: Value): void {
-    this.#changes++;
+    this.#change();
     this.#check(start, end);
     const code = this.#codes.encode(value);
     this.#eachPart(start, end, (from, to) => {
@@ -91,7 +93,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   clear(start: Frame, end: Frame): void {
-    this.#changes++;
+    this.#change();
     this.#check(start, end);
     this.#eachPart(start, end, (from, to) => {
       this.#map.update(from, to, () => 0);
@@ -100,8 +102,18 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   update(start: Frame, end: Frame, transform: Transform<Value, Frame>): void {
-    this.#changes++;
+    this.#change();
     this.#check(start, end);
+    this.#calling = true;
+    try {
+      this.#update(start, end, transform);
+    } finally {
+      this.#calling = false;
+    }
+    this.#clean();
+  }
+
+  #update(start: Frame, end: Frame, transform: Transform<Value, Frame>): void {
     this.#transform = transform;
     if (end <= this.#covered) {
       this.#base = 0;
@@ -112,11 +124,10 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
         return false;
       });
     }
-    this.#clean();
   }
 
   updateAscending(ranges: AscendingRanges, transform: TransformOf<Value, Frame>): void {
-    this.#changes++;
+    this.#change();
     const { starts, lengths, count } = ranges;
     let before = 0;
     for (let index = 0; index < count; index++) {
@@ -130,31 +141,39 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
       }
       before = end;
     }
-    if (before > this.#covered) {
-      for (let index = 0; index < count; index++) {
-        const start = (starts[index] ?? 0) as Frame;
-        const end = (start + (lengths[index] ?? 0)) as Frame;
-        this.update(start, end, (value, from, to) => transform(value, from, to, index));
+    this.#calling = true;
+    try {
+      if (before > this.#covered) {
+        for (let index = 0; index < count; index++) {
+          const start = (starts[index] ?? 0) as Frame;
+          const end = (start + (lengths[index] ?? 0)) as Frame;
+          this.#update(start, end, (value, from, to) => transform(value, from, to, index));
+        }
+      } else {
+        this.#map.updateAscending(starts, lengths, count, (code, start, end, index) =>
+          this.#codes.encode(transform(this.#codes.decode(code), start as Frame, end as Frame, index)),
+        );
       }
-      return;
+    } finally {
+      this.#calling = false;
     }
-    this.#map.updateAscending(starts, lengths, count, (code, start, end, index) =>
-      this.#codes.encode(transform(this.#codes.decode(code), start as Frame, end as Frame, index)),
-    );
     this.#clean();
   }
 
   forEach(start: Frame, end: Frame, visit: Visit<Value, Frame>): void {
+    this.#refuseWhileCalling();
     this.#visit = visit;
     this.#some(start, end, this.#visitCode, true);
   }
 
   some(start: Frame, end: Frame, test: Test<Value, Frame>): boolean {
+    this.#refuseWhileCalling();
     this.#test = test;
     return this.#some(start, end, this.#testCode, true);
   }
 
   every(start: Frame, end: Frame, test: Test<Value, Frame>): boolean {
+    this.#refuseWhileCalling();
     this.#test = test;
     return !this.#some(start, end, this.#testCode, false);
   }
@@ -162,15 +181,15 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   *extents(): IterableIterator<Extent<Value, Frame>> {
     const changes = this.#changes;
     for (let start = 0; start < this.#covered; ) {
-      if (this.#changes !== changes) {
-        throw new MemoryTableError(
-          `the table has changed while its extents were walked, before frame ${hex(start)}: expected to be left alone until the walk ends`,
-        );
-      }
       const end = this.#map.endOf(start);
       const value = this.#codes.decode(this.#map.get(start));
       if (value !== undefined) {
         yield { start: start as Frame, end: Math.min(end, this.#covered) as Frame, value };
+        if (this.#changes !== changes) {
+          throw new MemoryTableError(
+            `the table has changed while its extents were walked, before frame ${hex(end)}: expected to be left alone until the walk ends`,
+          );
+        }
       }
       start = end;
     }
@@ -191,7 +210,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   }
 
   create(frame: Frame, make: () => Value): Entry<Value, Frame> {
-    this.#changes++;
+    this.#change();
     const key = this.#keyOf(frame);
     let value = this.#codes.decode(this.#map.get(key));
     if (value !== undefined && this.#losesLargeEntries) {
@@ -212,7 +231,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
     if (release !== undefined) {
       for (const { start, end, value } of this.extents()) release(value, start, end);
     }
-    this.#changes++;
+    this.#change();
     this.#map.clear();
     this.#codes.retain(new Set());
   }
@@ -229,10 +248,24 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
     return { extents, frames, entries };
   }
 
+  #change(): void {
+    this.#refuseWhileCalling();
+    this.#changes++;
+  }
+
+  /** What the caller handed in must not come back: the walk that calls it would go on over what is no more, or for the wrong caller. */
+  #refuseWhileCalling(): void {
+    if (this.#calling) {
+      throw new MemoryTableError(
+        'the table is walked or changed from within a function that walks or changes it: expected to be left alone until that ends',
+      );
+    }
+  }
+
   #check(start: number, end: number): void {
     if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end)) {
       throw new MemoryTableError(
-        `frames ${hex(start)}-${hex(end)} are no range: expected integers, start <= end`,
+        `frames ${hex(start)}-${hex(end)} are not a range: expected integers, start <= end`,
       );
     }
     if (end > this.#covered && !this.#aliases) {
@@ -249,7 +282,12 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
 
   #some(start: Frame, end: Frame, test: CodeTest, wanted: boolean): boolean {
     this.#check(start, end);
-    return this.#eachPart(start, end, (from, to) => this.#map.some(from, to, test, wanted));
+    this.#calling = true;
+    try {
+      return this.#eachPart(start, end, (from, to) => this.#map.some(from, to, test, wanted));
+    } finally {
+      this.#calling = false;
+    }
   }
 
   /** Calls `part` for the keys of a range, which start again at 0 above the coverage, until it answers true. Whether it did. */

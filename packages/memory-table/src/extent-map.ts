@@ -306,7 +306,7 @@ export class ExtentMap {
     this.#remove(number, boundaryOf(this.#chunk(number), start));
   }
 
-  /** Makes `frame` a boundary, if it is none, although the code does not change there. */
+  /** Makes `frame` a boundary, if it is not one, although the code does not change there. */
   #split(frame: number): void {
     const number = this.#chunkOf(frame);
     const chunk = this.#chunk(number);

@@ -67,8 +67,9 @@ export type TransformOf<Value, Frame extends FrameNumber> = (
  * each page: frames whose values are equal (`===`) are kept as one extent, which splits when a part changes and
  * merges when its parts agree again. Ranges are `start` .. `end` - 1; an empty one is allowed and does nothing.
  *
- * Functions that are handed in must neither throw nor use the table. All methods throw {@link MemoryTableError} for frames that
- * are no range or above what the geometry covers (unless B-G8 makes those alias).
+ * Functions that are handed in must not throw, and may ask for a value or an entry at most: a table that is walked or changed refuses, from
+ * within them, to be walked or changed again. All methods throw {@link MemoryTableError} for frames that
+ * are not a range or above what the geometry covers (unless B-G8 makes those alias).
  */
 export interface MemoryTable<Value, Frame extends FrameNumber = Gfn> {
   readonly geometry: MemoryTableGeometry;

@@ -4,7 +4,7 @@ const SMALL_END = 2 ** 31;
 const CODES_BEFORE_CLEANING = 256;
 
 /**
- * Values as 32-bit codes, so that they lie packed and compare fast: 0 is no value, small whole numbers are coded by
+ * Values as 32-bit codes, so that they lie packed and compare fast: 0 is not a value, small whole numbers are coded by
  * arithmetic, and anything else by a number that it is given. Equal codes mean equal values, by the rule of Map.
  */
 export class ValueCodes<Value> {

@@ -8,7 +8,7 @@ export type DriverVcpu = Pick<Vcpu, 'vmcall' | 'interruptContext'> & {
 
 /**
  * Executes VMCALL (VMMCALL on AMD) with KVM's register convention and gives the signed 64-bit result. The
- * other registers are as before, as for any kernel function. An instruction that does not complete, because nobody
+ * other registers are as before, as for any kernel function. An instruction that does not complete, because no backend
  * answers it or the VM is stopped, gives -KVM_ENOSYS.
  */
 export function kvmHypercall(vcpu: DriverVcpu, number: number, a0 = 0n, a1 = 0n, a2 = 0n): bigint {

@@ -96,7 +96,7 @@ test('with few pages left it makes several calls, stops at the first refusal, an
   expect(none.calls).toEqual([]);
 });
 
-test('a page list that cannot be read is -EINVAL and reaches nobody', () => {
+test('a page list that cannot be read is -EINVAL and makes no call', () => {
   const { guest, calls } = driver(4);
   expect(guest.hypervisor?.protectMemory(gpa(0x40_0000))).toBe(-22);
   expect(calls).toEqual([]);

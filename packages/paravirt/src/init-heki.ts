@@ -8,7 +8,7 @@ import { type DriverOptions, type HekiPort, initHekiOnKvm } from './kvm.ts';
  */
 export type DetectedHypervisor = 'none' | 'kvm' | 'hyperv' | 'vmware' | 'xen-hvm' | 'jailhouse' | 'acrn';
 
-/** What came of {@link initHeki}. */
+/** The outcome of {@link initHeki}. */
 export type InitHekiResult =
   /** A driver fills the guest core's port. */
   | 'supported'

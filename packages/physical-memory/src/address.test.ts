@@ -24,16 +24,16 @@ describe('addresses and frame numbers', () => {
     expect(virtualFrame(2 ** 52 - 1)).toBe(2 ** 52 - 1);
     expect(virtualAddress(2n ** 64n - 1n)).toBe(2n ** 64n - 1n);
     expect(() => gpa(2 ** 52)).toThrow(PhysicalMemoryError);
-    expect(() => hpa(2 ** 52)).toThrow('0x10000000000000 is no host-physical address');
+    expect(() => hpa(2 ** 52)).toThrow('0x10000000000000 is not a host-physical address');
     expect(() => gfn(2 ** 40)).toThrow('expected an integer from 0 to 0xffffffffff');
-    expect(() => pfn(-1)).toThrow('-0x1 is no host page frame number');
+    expect(() => pfn(-1)).toThrow('-0x1 is not a host page frame number');
     expect(() => virtualFrame(2 ** 52)).toThrow('virtual frame number');
-    expect(() => virtualAddress(2n ** 64n)).toThrow('0x10000000000000000 is no virtual address');
+    expect(() => virtualAddress(2n ** 64n)).toThrow('0x10000000000000000 is not a virtual address');
     expect(() => virtualAddress(-1n)).toThrow(PhysicalMemoryError);
   });
 
-  it('refuses fractions and what is no number', () => {
-    expect(() => gpa(0.5)).toThrow('0.5 is no guest-physical address');
+  it('refuses fractions and what is not a number', () => {
+    expect(() => gpa(0.5)).toThrow('0.5 is not a guest-physical address');
     expect(() => gfn(Number.NaN)).toThrow('NaN');
     expect(() => pfn(Number.POSITIVE_INFINITY)).toThrow('Infinity');
   });

@@ -56,7 +56,7 @@ function shown(value: unknown): string {
 function checked(value: number, end: number, what: string): number {
   if (!Number.isSafeInteger(value) || value < 0 || value >= end) {
     throw new PhysicalMemoryError(
-      `${shown(value)} is no ${what}: expected an integer from 0 to ${hex(end - 1)}`,
+      `${shown(value)} is not a ${what}: expected an integer from 0 to ${hex(end - 1)}`,
     );
   }
   return value;
@@ -91,7 +91,7 @@ export function virtualFrame(value: number): VirtualFrame {
 export function virtualAddress(value: bigint): VirtualAddress {
   if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n) {
     throw new PhysicalMemoryError(
-      `${shown(value)} is no virtual address: expected a bigint from 0 to 0xffffffffffffffff`,
+      `${shown(value)} is not a virtual address: expected a bigint from 0 to 0xffffffffffffffff`,
     );
   }
   return value as VirtualAddress;

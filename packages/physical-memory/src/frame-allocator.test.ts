@@ -47,7 +47,7 @@ describe('frame allocator', () => {
     expect(allocator.freeFrames).toBe(5);
   });
 
-  it('refuses frames that were never its own and sizes that are none', () => {
+  it('refuses frames that were never its own and impossible sizes', () => {
     const allocator = createFrameAllocator<Pfn>({ ranges: [{ start: pfn(16), end: pfn(32) }] });
     expect(() => allocator.free(pfn(15))).toThrow(PhysicalMemoryError);
     expect(() => allocator.free(pfn(31), 2)).toThrow('expected frames of 0x10-0x20');

@@ -11,7 +11,7 @@ export interface FrameAllocator<Frame extends FrameNumber> {
   allocate(): Frame | undefined;
   /**
    * The first of `frames` free frames in a row, the lowest that is a multiple of `alignment` (for a 2-MiB page
-   * 512 and 512). `undefined` when there are none.
+   * 512 and 512). `undefined` when too few are free.
    */
   allocateContiguous(frames: number, alignment: number): Frame | undefined;
   /**

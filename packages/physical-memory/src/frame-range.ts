@@ -27,7 +27,7 @@ export function checkFrameRanges<Range extends FrameRange<FrameNumber>>(ranges: 
       start >= end
     ) {
       throw new PhysicalMemoryError(
-        `frames ${hex(start)}-${hex(end)} are no range: expected start < end, both from 0 to ${hex(FRAME_END)}`,
+        `frames ${hex(start)}-${hex(end)} are not a range: expected start < end, both from 0 to ${hex(FRAME_END)}`,
       );
     }
     if (previous !== undefined && start < previous.end) {

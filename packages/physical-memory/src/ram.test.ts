@@ -57,7 +57,7 @@ describe('sparse RAM', () => {
     const range = (start: number, end: number) => ({ start: start as Gfn, end: end as Gfn });
     const create = (...ranges: ReturnType<typeof range>[]) => createRam<Gfn>({ ranges });
     expect(() => create(range(4, 4))).toThrow(PhysicalMemoryError);
-    expect(() => create(range(5, 4))).toThrow('frames 0x5-0x4 are no range');
+    expect(() => create(range(5, 4))).toThrow('frames 0x5-0x4 are not a range');
     expect(() => create(range(-1, 4))).toThrow('frames -0x1-0x4');
     expect(() => create(range(0, FRAME_END + 1))).toThrow('0x10000000001');
     expect(() => create(range(0, 1.5))).toThrow('1.5');

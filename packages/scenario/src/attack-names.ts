@@ -11,14 +11,14 @@ export function knownAttacks(own: readonly Attack[] = []): readonly Attack[] {
   return [...ATTACKS, ...own].filter(({ legitimate }) => legitimate !== true);
 }
 
-/** @throws {ScenarioError} for a name that there is no attack of */
+/** @throws {ScenarioError} for the name of an unknown attack */
 export function attackNamed(name: string, attacks: readonly Attack[]): Attack {
   const attack = attacks.find((one) => one.name === name);
   if (attack === undefined) throw new ScenarioError(noAttack(name, attacks));
   return attack;
 }
 
-/** What is wrong with the name of an attack that there is none of, with those that are written like it. */
+/** What is wrong with the name of an unknown attack, with those that are written like it. */
 export function noAttack(name: string, attacks: readonly Attack[]): string {
   const names = attacks.map((one) => one.name);
   const near = nearMatches(name, names);

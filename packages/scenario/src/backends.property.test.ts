@@ -88,7 +88,7 @@ function live({ hypervisor, driver }: Backend, choices: readonly Choice[]): Live
     pluggable: 1,
     onEvent({ from, event }) {
       if (from !== 'guest' || event.type !== 'page-list') return;
-      // The pages of the list are free by now, and nobody has used them again.
+      // The pages of the list are free by now, and not in use again.
       const decoded = decodePageList({ memory: machine.memory, list: BigInt(event.list) });
       const ranges: string[] = [];
       if (decoded.ok) forEachRange(decoded.pages, (...range) => ranges.push(range.join(' ')));

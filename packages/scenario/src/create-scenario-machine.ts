@@ -39,7 +39,7 @@ export interface ScenarioMachineOptions<VM extends VirtualMachine, Event extends
  * The machine that a scenario is about, with a kernel that has not booted yet.
  *
  * @throws {ScenarioError} when the scenario names a kernel and `kernel` does not hold its image, or levels that its processor lacks
- * @throws {MachineError} when it names a processor that there is none of, or a defect that the guest and the hypervisor do not have
+ * @throws {MachineError} when it names an unknown processor, or a defect that the guest and the hypervisor do not have
  */
 export function createScenarioMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   scenario: ComposedScenario,

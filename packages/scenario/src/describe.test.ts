@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { describePageClass, describeScenario, describeStep, type ScenarioResult } from './index.ts';
 
-test('a step is described by its verdict, by what it was about and, when that is a surprise, by what should have come of it', () => {
+test('a step is described by its verdict, by what it was about and, where it differs, by the outcome that was expected', () => {
   const step = { do: 'set-memory', name: 'area', what: 'ro' } as const;
   const done = {
     step,

@@ -16,7 +16,7 @@ export interface PageClassText {
   readonly finding: string;
 }
 
-/** A life in lines of text: what came of its steps, and a table of the pages in the end. */
+/** A life in lines of text: the outcomes of its steps, and a table of the pages in the end. */
 export function describeScenario({ title }: ComposedScenario, result: ScenarioResult): string[] {
   const { boot, bootReason, steps, classes } = result;
   const head = {
@@ -64,7 +64,7 @@ export function describeRights({ of, expects, granted, expected, reason }: Right
   return `${expected ? 'granted ' : 'differs '} ${of}: ${expects}${expected ? '' : ` (${found})`}`;
 }
 
-/** A step and what came of it: `works    load-module driver`. */
+/** A step and its outcome: `works    load-module driver`. */
 export function describeStep({ step, verdict, reason, expected }: StepResult): string {
   const words = `${verdict.padEnd(8)} ${actionText(step)}${reason === undefined ? '' : `: ${reason}`}`;
   if (!expected) return `${words} (expected: ${expectedVerdict(step)})`;

@@ -7,7 +7,7 @@ import type { Life } from './life.ts';
 import { runStep } from './run-step.ts';
 import type { Step } from './schema/step-schema.ts';
 
-/** What came of a race. */
+/** The outcome of a race. */
 export interface RaceResult {
   /** Of the work. */
   readonly work: KernelOutcome;

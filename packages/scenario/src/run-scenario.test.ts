@@ -103,7 +103,7 @@ describe('a step', () => {
     ]);
   });
 
-  test('that the model refuses is invalid, too, and is no crash', () => {
+  test('that the model refuses is invalid, too, and is not a crash', () => {
     const { steps: taken } = runScenario(create({}), { steps: [{ do: 'cpu-up', cpu: 7 }] });
     expect(taken[0]?.verdict).not.toBe('works');
   });

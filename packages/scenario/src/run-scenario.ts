@@ -19,7 +19,7 @@ import { type RaceResult, raceStep } from './race-step.ts';
 import { runStep } from './run-step.ts';
 import type { Step } from './schema/step-schema.ts';
 
-/** What came of a step. */
+/** The outcome of a step. */
 export type StepVerdict =
   | 'works'
   /** The kernel's function returned an error. */
@@ -33,7 +33,7 @@ export type StepVerdict =
   /** An access did not complete: the kernel oopses, hangs or stands still. Or it runs what somebody else has led it to. */
   | 'oops';
 
-/** A step and what came of it; `error` also when it is about what an earlier step did not get made. */
+/** A step and its outcome; `error` also when it is about something that an earlier step could not make. */
 export interface StepResult {
   readonly step: Step;
   readonly verdict: StepVerdict;
@@ -138,7 +138,7 @@ export function runSteps(
   return results;
 }
 
-/** What should come of a step. */
+/** The outcome that is expected of a step. */
 export function expectedVerdict(step: Step): StepVerdict {
   return step.expect ?? (isAttack(step) ? 'blocked' : 'works');
 }
@@ -148,7 +148,7 @@ export function isAttack(step: Step): step is Step & { do: 'attack' | 'race' } {
   return 'how' in step;
 }
 
-/** An attack that had nothing to attack is no finding, unless the step says in so many words what it expects. */
+/** An attack that had nothing to attack is not a finding, unless the step says in so many words what it expects. */
 function isExpected(step: Step, verdict: StepVerdict): boolean {
   return verdict === expectedVerdict(step) || (verdict === 'not-tried' && step.expect === undefined);
 }

@@ -214,7 +214,7 @@ describe('a race', () => {
     expect(live([load, race(1)], { vcpus: 1 })[1]?.reason).toContain('there is none');
   });
 
-  test('ends with what came of the work where that fails', () => {
+  test('ends with the outcome of the work where that fails', () => {
     const twice: Step = { do: 'race', work: load, how: 'store-text', seed: 1 } as Step;
     expect(live([load, twice])[1]).toMatchObject({
       verdict: 'error',

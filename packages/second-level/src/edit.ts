@@ -1,7 +1,7 @@
 import type { FrameRange, Gfn, Pfn, U64 } from '@heki/physical-memory';
 import { entryWord, frameIn, spanOf, type TableStore } from './table-store.ts';
 
-/** What came of an edit. */
+/** The outcome of an edit. */
 export interface SecondLevelEdit {
   /** `undefined` when all was done; else the first frame not done, because no frame was left for a table. */
   readonly stoppedAt: Gfn | undefined;
@@ -83,7 +83,7 @@ export class Edit {
         if (child === undefined) return;
         this.map(child, level - 1, slot, delta, bits, largest, merge);
         if (this.#stoppedAt !== undefined) {
-          // A table made for a page that then had no table of its own: nobody can have cached it.
+          // A table made for a page that then had no table of its own: no processor can have cached it.
           if (this.#tables.isEmpty(child)) this.#tables.unlink(page, word, child);
           return;
         }

@@ -53,6 +53,8 @@ export interface SecondLevelEditor {
     end: Gfn,
     visit: (gfn: Gfn, level: number, low: number, high: number) => void,
   ): void;
+  /** What brings back {@link tables}, for who brings memory and frames back. */
+  checkpoint(): () => void;
   /** Frees all tables, the root included. The editor must not be used afterwards. */
   free(): void;
 }
@@ -92,7 +94,7 @@ export function createSecondLevelEditor(options: {
       )
     ) {
       throw new SecondLevelEditorError(
-        `frames ${hex(start)}-${hex(end)} are no range: expected start <= end, both from 0 to ${hex(frameEnd)}`,
+        `frames ${hex(start)}-${hex(end)} are not a range: expected start <= end, both from 0 to ${hex(frameEnd)}`,
       );
     }
     return new Edit(tables, start, end);
@@ -107,7 +109,7 @@ export function createSecondLevelEditor(options: {
   const checkBits = ({ low, high }: U64): void => {
     if ((low & fixed) !== 0 || (high & 0xf_ffff) !== 0 || !tables.isPresent(low)) {
       throw new SecondLevelEditorError(
-        `${hex(high)}_${hex(low)} are no leaf bits: expected a present entry without address (51:12) and without ${leafBits}`,
+        `${hex(high)}_${hex(low)} are not bits of a leaf: expected a present entry without address (51:12) and without ${leafBits}`,
       );
     }
   };
@@ -190,6 +192,12 @@ export function createSecondLevelEditor(options: {
     forEachLeaf(start, end, visit) {
       edit(start, end);
       if (start < end) visitLeaves(tables, root, levels, 0, start, end, visit);
+    },
+    checkpoint() {
+      const { count } = tables;
+      return () => {
+        tables.count = count;
+      };
     },
     free() {
       tables.freeTree(root, levels);

@@ -1,10 +1,20 @@
+export { readBtf } from './btf/read-btf.ts';
 export { SymbolError } from './error.ts';
 export { findKallsyms } from './kallsyms/find-kallsyms.ts';
 export { type MemorySymbols, readImageSymbols } from './kallsyms/image-symbols.ts';
 export { type KallsymsPlace, namedPlace } from './kallsyms/kallsyms-place.ts';
 export { readKallsyms } from './kallsyms/read-kallsyms.ts';
 export { type KaslrOffset, kaslrOffset } from './kaslr.ts';
-export { KernelNames, type NameEvidence, type Place } from './kernel-names.ts';
+export { KernelNames, type NamedSymbol, type NameEvidence, type Place } from './kernel-names.ts';
+export { KernelStructs } from './kernel-structs.ts';
+export {
+  type KernelModule,
+  MODULE_PART_KINDS,
+  type ModulePart,
+  type ModulePartKind,
+  type ModuleSection,
+} from './modules/kernel-module.ts';
+export { type BpfCode, type LoadedCode, readLoadedCode } from './modules/read-modules.ts';
 export { parseSymbolExpression, type SymbolExpression } from './symbol-expression.ts';
 export { type KernelSymbol, type SymbolPlace, SymbolTable } from './symbol-table.ts';
 export { parseSystemMap } from './system-map.ts';

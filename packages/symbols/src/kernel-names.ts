@@ -19,12 +19,22 @@ import {
   type Vmcoreinfo,
   virtualMemoryOf,
 } from '@heki/vmcore';
+import type { ModulePartKind } from './modules/kernel-module.ts';
+import { type BpfCode, type LoadedCode, readLoadedCode } from './modules/read-modules.ts';
 import type { KernelSymbol, SymbolPlace, SymbolTable } from './symbol-table.ts';
+
+/** A symbol, and the module that it is of. */
+export interface NamedSymbol extends KernelSymbol {
+  /** `undefined` for the kernel's image; `bpf` for what the JIT of eBPF made. */
+  readonly module?: string | undefined;
+}
 
 /** What is at an address. */
 export interface Place {
   /** The part of the kernel's half that it lies in, or `user`. */
-  readonly region: RegionName | 'kernel bss' | 'crash kernel' | 'user';
+  readonly region: RegionName | 'kernel bss' | 'crash kernel' | 'BPF' | 'user';
+  /** The module that it lies in, and which part of it. */
+  readonly module?: { readonly name: string; readonly part: ModulePartKind } | undefined;
   /** The symbol that it lies in or behind, where symbols are known. */
   readonly symbol?: SymbolPlace | undefined;
   /** In the direct map: the address by which the image has the same byte. */
@@ -51,6 +61,8 @@ export class KernelNames {
   readonly sections: ImageSections;
   readonly regions: readonly Region[];
   readonly #root: ProvenRoot;
+  readonly #memory: VirtualMemory;
+  #loaded: LoadedCode | string | undefined;
   readonly #bss: VirtualRange | undefined;
   readonly #crashKernel: NonNullable<NameEvidence['crashKernel']>;
 
@@ -67,6 +79,7 @@ export class KernelNames {
     );
     this.sections = imageSections(root, { symbols: known, iomem: evidence.iomem ?? [] });
     const memory = virtualMemoryOf(root);
+    this.#memory = memory;
     this.regions = kernelRegions(root, this.sections, {
       vmalloc: this.#pointer(memory, 'vmalloc_base') ?? hexadecimal(vmcoreinfo, 'NUMBER(VMALLOC_START)'),
       vmemmap: this.#pointer(memory, 'vmemmap_base') ?? vmcoreinfo?.symbol('vmemmap'),
@@ -80,9 +93,38 @@ export class KernelNames {
     }
   }
 
-  /** Symbols of that name. */
-  named(name: string): KernelSymbol[] {
-    return this.symbols?.named(name) ?? [];
+  /** What was loaded into the kernel, or why that is not known, in words that follow "modules". Read when it is asked for. */
+  get loaded(): LoadedCode | string {
+    this.#loaded ??=
+      this.symbols === undefined
+        ? 'cannot be found: no symbols of the kernel are known'
+        : readLoadedCode(this.#memory, this.symbols);
+    return this.#loaded;
+  }
+
+  /** Symbols of that name: of `module`, or of the image, or of any module where the image has none. */
+  named(name: string, module?: string): NamedSymbol[] {
+    const own = module === undefined ? (this.symbols?.named(name) ?? []) : [];
+    if (own.length > 0 || typeof this.loaded === 'string') return own;
+    const { modules, bpf } = this.loaded;
+    return [
+      ...modules
+        .filter((one) => module === undefined || one.name === module)
+        .flatMap((one) => one.symbols.named(name).map((symbol) => ({ ...symbol, module: one.name }))),
+      ...bpf
+        .filter((code) => code.name === name && (module === undefined || module === 'bpf'))
+        .map(bpfSymbol),
+    ];
+  }
+
+  /** All symbols, as /proc/kallsyms lists them: of the image, of modules, of eBPF. */
+  *all(): Generator<NamedSymbol> {
+    yield* this.symbols ?? [];
+    if (typeof this.loaded === 'string') return;
+    for (const { name, symbols } of this.loaded.modules) {
+      for (const symbol of symbols) yield { ...symbol, module: name };
+    }
+    yield* this.loaded.bpf.map(bpfSymbol);
   }
 
   at(address: VirtualAddress): Place {
@@ -91,12 +133,29 @@ export class KernelNames {
     if (first === undefined || frame < first.start) return { region: 'user' };
     const region = regionAt(this.regions, frame);
     if (region === 'direct map') return this.#inDirectMap(address, frame);
+    // On a kernel without KASLR built in, modules begin where others have their image.
+    if (region === 'modules' || region === 'kernel image window') return this.#inModules(address, region);
     if (!isOfImage(region)) return { region };
     const isBss = this.#bss !== undefined && this.#bss.start <= frame && frame < this.#bss.end;
     return {
       region: region === 'kernel data' && isBss ? 'kernel bss' : region,
       symbol: this.symbols?.at(address),
     };
+  }
+
+  #inModules(address: VirtualAddress, region: RegionName): Place {
+    if (typeof this.loaded === 'string') return { region };
+    for (const { name, parts, symbols } of this.loaded.modules) {
+      const part = parts.find(({ start, end }) => start <= address && address < end);
+      if (part === undefined) continue;
+      const symbol = symbols.at(address);
+      const isOfPart = symbol !== undefined && symbol.symbol.address >= part.start;
+      return { region: 'modules', module: { name, part: part.kind }, symbol: isOfPart ? symbol : undefined };
+    }
+    const code = this.loaded.bpf.find(({ start, end }) => start <= address && address < end);
+    if (code === undefined) return { region };
+    const size = Number(code.end - code.start);
+    return { region: 'BPF', symbol: { symbol: bpfSymbol(code), offset: Number(address - code.start), size } };
   }
 
   #inDirectMap(address: VirtualAddress, frame: VirtualFrame): Place {
@@ -127,6 +186,10 @@ export class KernelNames {
     if (bytes === undefined) return undefined;
     return virtualAddress(new DataView(bytes.buffer).getBigUint64(0, true));
   }
+}
+
+function bpfSymbol({ name, start }: BpfCode): NamedSymbol {
+  return { name, address: start, type: 't', module: 'bpf' };
 }
 
 function isOfImage(region: RegionName): boolean {

@@ -2,7 +2,7 @@ import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 
 /**
  * A virtual address as a signed number, exact in the last 2^53 bytes of the address space, where images and modules of kernels are:
- * -2^31 is 0xffffffff80000000. Tables of 100,000 symbols are of such numbers. What is not negative is no address of the kernel's half
+ * -2^31 is 0xffffffff80000000. Tables of 100,000 symbols are of such numbers. What is not negative is not an address of the kernel's half
  * but an absolute symbol: the offset of a variable in a CPU's area, a constant.
  */
 export type SignedAddress = number;

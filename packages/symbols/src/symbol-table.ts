@@ -39,7 +39,7 @@ export class SymbolTable implements Iterable<KernelSymbol> {
     this.#starts = lineStarts(text, addresses.length);
   }
 
-  /** The table of `symbols`. Those whose addresses are not exact as numbers are no addresses of a kernel, and are left out. */
+  /** The table of `symbols`. Those whose addresses are not exact as numbers are not addresses of a kernel, and are left out. */
   static of(symbols: Iterable<KernelSymbol>): SymbolTable {
     const lines: string[] = [];
     const addresses: SignedAddress[] = [];

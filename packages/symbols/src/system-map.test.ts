@@ -18,7 +18,7 @@ test("Debian's stub is named for what it is", () => {
 
 test.each([
   ['', 'no symbols'],
-  ['ffffffff81000000 T _text\nnonsense\n', 'line 2 is no symbol'],
+  ['ffffffff81000000 T _text\nnonsense\n', 'line 2 is not a symbol'],
   ['0000000000000000 T _text\n0000000000000000 T _stext\n', 'all addresses are zero'],
 ])('%j is refused: %s', (text, why) => {
   expect(() => parseSystemMap(text)).toThrow(why);

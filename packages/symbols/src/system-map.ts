@@ -25,7 +25,7 @@ export function parseSystemMap(text: string): SymbolTable {
     if (line === '') continue;
     const [, digits = '', type = '', name = '', module] = LINE.exec(line) ?? [];
     if (name === '') {
-      throw new SymbolError(`line ${index + 1} is no symbol: expected one as "ffffffff81000000 T _text"`);
+      throw new SymbolError(`line ${index + 1} is not a symbol: expected one as "ffffffff81000000 T _text"`);
     }
     if (module !== undefined) continue;
     const address = virtualAddress(BigInt(`0x${digits}`));

@@ -38,7 +38,7 @@ export interface VmControls {
   svm: { cr0Write: boolean; cr0Selective: boolean; cr4Write: boolean } | undefined;
 }
 
-/** Controls of a virtual CPU that nobody virtualizes: nothing exits. */
+/** Controls of a processor without a hypervisor: nothing exits. */
 export function defaultControls(): VmControls {
   return {
     cr0Mask: 0n,
@@ -92,6 +92,14 @@ export class Controls implements VmControls {
     this.svm = initial.svm;
     this.#vpid = initial.vpid;
     this.#hlat = initial.hlat;
+  }
+
+  /** What brings back the values of now. */
+  checkpoint(): () => void {
+    const values: VmControls = { ...this, vpid: this.#vpid, hlat: this.#hlat };
+    return () => {
+      Object.assign(this, values);
+    };
   }
 
   get vpid(): number {

@@ -5,7 +5,7 @@ import { VirtualCpu } from './virtual-cpu.ts';
 /**
  * Creates a virtual CPU in the state after INIT, with `options.registers` on top.
  *
- * @throws {VcpuError} when the id is no integer from 0
+ * @throws {VcpuError} when the id is not an integer from 0
  */
 export function createVcpu(options: VcpuOptions): Vcpu {
   if (!Number.isInteger(options.id) || options.id < 0) {

@@ -152,7 +152,7 @@ export class Execution<Value> {
         this.#operation.emulated(cpu, action.value ?? 0n);
         return this.#complete();
       case 'emulate': {
-        // The delivery of an exception is no instruction (KVM_INTERNAL_ERROR_DELIVERY_EV).
+        // The delivery of an exception is not an instruction (KVM_INTERNAL_ERROR_DELIVERY_EV).
         if (during !== undefined) return this.#act(action.memory.failure, turn, during);
         return this.#emulate(action.memory, turn);
       }

@@ -46,7 +46,7 @@ export type VmExit =
       readonly limit?: number;
     }
   | {
-      /** Basic exit reason 59: a VMFUNC that nobody carries out. */
+      /** Basic exit reason 59: a VMFUNC that the processor does not carry out. */
       readonly reason: 'vmfunc';
       /** EAX. */
       readonly leaf: number;
@@ -70,7 +70,7 @@ export type SecondLevelFault =
   | { readonly kind: 'ept-misconfiguration'; readonly gpa: Gpa }
   | { readonly kind: 'nested-page-fault'; readonly info1: bigint; readonly gpa: Gpa }
   | {
-      /** A second-level table lies where the host has no memory: nobody can say what a processor would do. */
+      /** A second-level table lies where the host has no memory: what a processor would do is unknown. */
       readonly kind: 'absent-table';
       readonly gpa: Gpa;
       readonly table: Pfn;

@@ -98,7 +98,7 @@ test('after the VMM stopped it a virtual CPU executes nothing until it is reset'
 
 test('without a hypervisor every exit stops the virtual CPU', () => {
   const { cpu } = machine();
-  expect(cpu.vmcall()).toEqual({ kind: 'stopped', why: 'nobody answers the exit hypercall' });
+  expect(cpu.vmcall()).toEqual({ kind: 'stopped', why: 'no backend answers the exit hypercall' });
 });
 
 test('a hypercall exits with the registers as the guest set them, at any CPL', () => {

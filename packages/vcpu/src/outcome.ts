@@ -38,7 +38,7 @@ export type Outcome<Value = undefined> =
       readonly repetitions: number;
     }
   | {
-      /** The walk needs a page-table page that memory does not hold: nobody can say what the processor would do. */
+      /** The walk needs a page-table page that memory does not hold: what the processor would do is unknown. */
       readonly kind: 'absent-table';
       /** The host-physical address of the entry that is not there. */
       readonly entry: number;

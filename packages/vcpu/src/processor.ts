@@ -196,6 +196,17 @@ export class Processor {
     return this.trap.raise(Vector.GP, 0);
   }
 
+  /** What brings back the state of now, between two instructions. */
+  checkpoint(): () => void {
+    const { pending, halted } = this;
+    const backs = [this.registers.checkpoint(), this.#msrs.checkpoint(), this.mmu.checkpoint()];
+    return () => {
+      this.pending = pending;
+      this.halted = halted;
+      for (const back of backs) back();
+    };
+  }
+
   /** INIT (SDM 3A table 10-1). */
   init(): void {
     this.registers.init(this.processor.signature);

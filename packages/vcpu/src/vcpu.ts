@@ -81,7 +81,7 @@ type Arguments<Name extends keyof Instructions> = Parameters<Instructions[Name]>
 /**
  * The same instructions, one turn at a time: each gives a generator that yields `retry` whenever the instruction
  * left the guest or faulted and is about to be tried again, so that a scheduler can let others run in between. Resume it
- * with `true` when others made progress meanwhile: then a repetition is no livelock. A virtual CPU executes one
+ * with `true` when others made progress meanwhile: then a repetition is not a livelock. A virtual CPU executes one
  * instruction at a time: finish one before the next is started.
  */
 export type StepwiseInstructions = {
@@ -157,6 +157,11 @@ export interface Vcpu extends Instructions {
   init(): void;
   /** RESET: everything as after power-up. No longer halted, TLB empty. */
   reset(): void;
+  /**
+   * What brings it back to where it is now, as often as it is called: registers, MSRs, controls, what it has cached. Between two
+   * instructions; memory is the caller's.
+   */
+  checkpoint(): () => void;
 }
 
 /** What a guest brings for a virtual CPU. */
@@ -180,7 +185,7 @@ export interface VcpuOptions extends VcpuSetup {
   readonly secondLevel?: SecondLevel<SecondLevelFault> | undefined;
   /** Tag of the second level, as in {@link Vcpu.useSecondLevel}. Default 0. */
   readonly root?: number;
-  /** Controls that differ from those of a processor that nobody virtualizes. */
+  /** Controls that differ from those of a processor without a hypervisor. */
   readonly controls?: Partial<VmControls>;
   /** What the hypervisor does about an exit. Without it every exit stops the virtual CPU. */
   readonly onExit?: (vcpu: Vcpu, exit: VmExit) => ExitAction;

@@ -45,7 +45,8 @@ export class VirtualCpu implements Vcpu {
     Object.assign(this.registers, options.registers);
     this.useSecondLevel(secondLevel, options.root ?? 0);
     this.#surroundings = {
-      exit: (exit) => onExit?.(this, exit) ?? { kind: 'stop', why: `nobody answers the exit ${exit.reason}` },
+      exit: (exit) =>
+        onExit?.(this, exit) ?? { kind: 'stop', why: `no backend answers the exit ${exit.reason}` },
       virtualize: (violation) => options.onVirtualizationException?.(this, violation) ?? false,
       handle: (exception, frame) => onException?.(this, exception, frame) ?? 'fatal',
     };
@@ -277,6 +278,15 @@ export class VirtualCpu implements Vcpu {
   reset(): void {
     this.interruptContext = false;
     this.#cpu.reset();
+  }
+
+  checkpoint(): () => void {
+    const { interruptContext } = this;
+    const backs = [this.controls.checkpoint(), this.#cpu.checkpoint()];
+    return () => {
+      this.interruptContext = interruptContext;
+      for (const back of backs) back();
+    };
   }
 
   #run<Value>(operation: Operation<Value>): Outcome<Value> {

@@ -58,7 +58,7 @@ export const REGISTERS_AT = 8;
 export const SEGMENTS_AT: number = REGISTERS_AT + QEMU_REGISTERS.length * 8;
 export const SEGMENT_SIZE = 24;
 export const CONTROL_REGISTERS_AT: number = SEGMENTS_AT + SEGMENTS.length * SEGMENT_SIZE;
-const QEMU_NOTE_SIZE = CONTROL_REGISTERS_AT + 5 * 8;
+export const QEMU_NOTE_SIZE: number = CONTROL_REGISTERS_AT + 5 * 8;
 
 /** The name of a general register, RIP and RFLAGS among them. */
 export type QemuRegister = (typeof QEMU_REGISTERS)[number];

@@ -9,6 +9,7 @@ import { pagingRegistersOf } from './paging-registers.ts';
 import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 import { buildCore, qemuNote } from './testing/build-core.ts';
 import { fixtureNames, inflatedFixture } from './testing/fixtures.ts';
+import { fuzzRuns } from './testing/fuzz-runs.ts';
 import { edge } from './testing/header-edges.ts';
 import { readVmcore, type Vmcore } from './vmcore.ts';
 
@@ -67,7 +68,7 @@ describe('any bytes', () => {
         bytes[56] = phnum;
         exercise(bytes);
       }),
-      { numRuns: 300 },
+      { numRuns: fuzzRuns(300) },
     );
   });
 
@@ -88,7 +89,7 @@ describe('any bytes', () => {
           exercise(bytes);
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: fuzzRuns(3000) },
     );
   });
 
@@ -108,7 +109,7 @@ describe('any bytes', () => {
           exercise(cut === null ? bytes : bytes.subarray(0, Math.floor(cut * bytes.length)));
         },
       ),
-      { numRuns: 600 },
+      { numRuns: fuzzRuns(600) },
     );
   });
 

@@ -6,6 +6,7 @@ export { VmcoreError } from './error.ts';
 export type { ExtractRoot } from './extract/extract-roots.ts';
 export { type Extract, type ExtractOptions, extractTables } from './extract/extract-tables.ts';
 export type { Remains } from './extract/redact/remains.ts';
+export { type CoreContents, type WrittenCore, writeCore } from './extract/write-core.ts';
 export type { DumpWarning } from './formats/dump-format.ts';
 export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
 export { CRASH_KERNEL, type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts';

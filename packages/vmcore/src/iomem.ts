@@ -72,7 +72,7 @@ interface Resource extends Range {
  * RAM is RAM at any depth and whatever stands in it; it counts by whole pages, as Linux counts it. Other memory
  * counts by every page that it touches; devices are left out.
  *
- * @throws {VmcoreError} with the line that is none of /proc/iomem, or when the addresses are hidden
+ * @throws {VmcoreError} with the line that is not of /proc/iomem, or when the addresses are hidden
  */
 export function parseIomem(text: string): IomemMap {
   const resources = readResources(text);

@@ -5,7 +5,7 @@ const GIB = 2 ** 30;
 export const DUMP_LIMITS = {
   /** Bytes that come through a pipe. What is larger is for a file, of which only what is needed is read. */
   pipeBytes: 8 * GIB,
-  /** Milliseconds that a named pipe may be silent, or have nobody who writes to it. */
+  /** Milliseconds that a named pipe may be silent, or have no process that writes to it. */
   namedPipeSilence: 8000,
   /** Milliseconds that standard input may be silent: the program that writes to it may have to log in somewhere first. */
   inputSilence: 60_000,

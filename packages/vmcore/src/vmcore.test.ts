@@ -195,7 +195,7 @@ describe('a closed core', () => {
   });
 });
 
-describe('a file that is no core', () => {
+describe('a file that is not a core', () => {
   const opening = (name: string, bytes: Uint8Array, options = {}) => {
     const path = fileOf(name, bytes);
     return () => openVmcore(path, options);

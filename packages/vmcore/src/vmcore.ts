@@ -30,7 +30,7 @@ export interface Vmcore {
   readonly threads: readonly PrStatus[];
   /** What the kernel tells about itself; `undefined` when the guest had no vmcoreinfo device. */
   readonly vmcoreinfo: Vmcoreinfo | undefined;
-  /** Memory encryption, if it is on: entries and CR3 have a bit that is no part of the address. Found when it is asked for. */
+  /** Memory encryption, if it is on: entries and CR3 have a bit that is not part of the address. Found when it is asked for. */
   readonly encryption: MemoryEncryption | undefined;
   /** Every note, in file order. */
   readonly notes: readonly Note[];
@@ -55,7 +55,7 @@ export interface VmcoreOptions {
  * are asked for; those of an ELF core in memory are views of its bytes, where their alignment allows.
  *
  * @param dump its file, or the parts of one that was split
- * @throws {VmcoreError} when it is no dump that can be read, with the offset of what is wrong
+ * @throws {VmcoreError} when it is not a dump that can be read, with the offset of what is wrong
  */
 export function readVmcore(
   dump: Uint8Array | ByteSource | readonly ByteSource[],

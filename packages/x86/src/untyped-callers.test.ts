@@ -17,10 +17,10 @@ describe('a caller without types gets an error', () => {
   });
 
   test.each(['1', null, undefined, {}, '\u001b[2J'])('for the frame %j', (frame) => {
-    expect(() => gfn(untyped(frame))).toThrow(/ is no guest frame number: expected an integer from 0/);
+    expect(() => gfn(untyped(frame))).toThrow(/ is not a guest frame number: expected an integer from 0/);
   });
 
   test.each([1, '0xffffffff81000000', undefined])('for the virtual address %j', (address) => {
-    expect(() => virtualAddress(untyped(address))).toThrow(/ is no virtual address: expected a bigint/);
+    expect(() => virtualAddress(untyped(address))).toThrow(/ is not a virtual address: expected a bigint/);
   });
 });

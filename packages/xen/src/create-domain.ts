@@ -1,5 +1,6 @@
-import { XenError } from '@heki/hypercall/xen';
+import { type XenAccessType, XenError } from '@heki/hypercall/xen';
 import {
+  type AskedFrames,
   type Capabilities,
   createGuestRegions,
   HypervisorError,
@@ -30,7 +31,22 @@ export function createXenDomain(
   capabilities: Capabilities,
   { host, onEvent }: VirtualMachineOptions<XenEvent>,
 ): XenDomain {
-  const regions = createGuestRegions(host.memory);
+  const regions = createGuestRegions(host.memory, (start, end) => {
+    const asked: AskedFrames[] = [];
+    policy.forEachRun(start, end, (immutable, first, last) => {
+      let next = first;
+      const add = (access: XenAccessType, from: Gfn, to: Gfn): void => {
+        if (from < to) asked.push({ start: from, end: to, rights: rightsOfAccess(access), immutable });
+      };
+      p2m.host.forEachAccess(first, last, (access, from, to) => {
+        if (immutable) add(p2m.host.defaultAccess, next, from);
+        add(access, from, to);
+        next = to;
+      });
+      if (immutable) add(p2m.host.defaultAccess, next, last);
+    });
+    return asked;
+  });
   const p2m = createP2m(host, options.processor, regions);
   const statistics = createStatistics();
   const channel = createEventChannel({
@@ -75,6 +91,7 @@ export function createXenDomain(
   /** Takes back all that is enforced. Which virtual CPUs took INIT stays known. */
   function clear(): void {
     policy.replace([]);
+    regions.hostFrames.replace([]);
     p2m.host.replace(FULL_ACCESS);
     flush(state);
     pins.replace({ cr0: 0n, cr4: 0n, vcpus: pins.save() });
@@ -94,6 +111,8 @@ export function createXenDomain(
     addMemory(region) {
       regions.add(region);
       if (!p2m.host.populate(region)) throw new HypervisorError('no host frame is left for p2m tables');
+      const end = (region.start + region.frames) as Gfn;
+      for (const view of p2m.views) view?.updateOtherNames(region.start, end);
       flush(state);
     },
     removeMemory(start) {
@@ -124,7 +143,7 @@ export function createXenDomain(
       const view = (first && state.views.get(first)) ?? p2m.host;
       const leaf = view.editor.leaf(gfn);
       if (leaf === undefined) {
-        const rights = rightsOfAccess(view.accessOf(gfn));
+        const rights = view.rightsOf(gfn);
         return { ...rights, write: rights.write && region.readOnly !== true, present: false };
       }
       const execute = (leaf.entry.low & 4) !== 0;
@@ -154,8 +173,7 @@ export function createXenDomain(
           return { ok: false, why: 'not-memory', at };
         const bound = writer === 'dma' && options.iommuSharesP2m;
         const readOnly = writer !== 'vmm' && region.readOnly === true;
-        if (readOnly || (bound && !rightsOfAccess(p2m.host.accessOf(gfn)).write))
-          return { ok: false, why: 'denied', at };
+        if (readOnly || (bound && !p2m.host.rightsOf(gfn).write)) return { ok: false, why: 'denied', at };
       }
       writeBytes(regions.memory, gpa, bytes);
       return { ok: true };

@@ -24,7 +24,7 @@ test("a store to text that the guest protected ends in the guest's page fault, b
   expect(requestRanges(cpu, memory, 0x60, [range(0x880, 0x881, { write: true })])).toBe(-1);
 });
 
-test("denying the kernel's execution alone is reported as weakened, and denies nobody", () => {
+test("denying the kernel's execution alone is reported as weakened, and denies nothing", () => {
   const { vm, cpu } = createGuest();
   const wanted = range(0x800, 0x801, { write: true });
   expect(vm.protect([wanted]).weakened).toEqual([
@@ -124,7 +124,7 @@ test("an immutable page is the monitor's own rule: the guest cannot change it, t
   expect(requestRanges(cpu, memory, 0x60, all)).toBe(0);
 });
 
-test('rx2rw and n2rwx change at the first access and wait for nobody', () => {
+test('rx2rw and n2rwx change at the first access and pause no virtual CPU', () => {
   const { vm, cpu, events } = createGuest();
   vm.views.setAccess(0, 0x800 as Gfn, 0x801 as Gfn, XenAccess.RX2RW);
   vm.views.setAccess(0, 0x801 as Gfn, 0x802 as Gfn, XenAccess.N2RWX);

@@ -53,7 +53,7 @@ function peek(memory: Ram<Pfn>, address: number): bigint {
   return (BigInt(page?.[word + 1] ?? 0) << 32n) | BigInt(page?.[word] ?? 0);
 }
 
-/** What comes of the instructions of a sequence on the model, in their order, as a line writes it. */
+/** The outcome of the instructions of a sequence on the model, in their order, as a line writes it. */
 export function runOnModel(sequence: Sequence): string[] {
   const { processor: described, steps } = sequence;
   const memory = memoryOf();

@@ -1,4 +1,4 @@
-/** A step of a sequence: what changes tables or descriptors, or an instruction with what comes of it. */
+/** A step of a sequence: what changes tables or descriptors, or an instruction with its outcome. */
 export type Step =
   /** Maps a page or, at level 2, 2 MiB: `map VA PAGE FLAGS` and `map-large VA FLAGS`. */
   | {
@@ -101,7 +101,7 @@ export interface SequenceProcessor {
   readonly nested: boolean;
 }
 
-/** Who has said what comes of a sequence: emulators that ran it, or the manual. */
+/** Who has judged the outcome of a sequence: emulators that ran it, or the manual. */
 export type Judge = 'qemu' | 'bochs' | 'manual';
 
 export interface Sequence {

@@ -38,7 +38,7 @@ test('of one boot, single frames and pages of the image are told', () => {
   ]);
 });
 
-test('KASLR is no difference: of two boots of one build, neither the image nor findings differ', () => {
+test('KASLR is not a difference: of two boots of one build, neither the image nor findings differ', () => {
   const [before, after] = ['k61-256-nokaslr', 'k61-256-kaslr'].map((name) =>
     auditKernel(tamperedKernel(name).subject()),
   );

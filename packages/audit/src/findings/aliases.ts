@@ -11,8 +11,8 @@ export const STALE_READ_ONLY: FindingKind = {
   title: 'Read-only at one address, writable at another',
   worst: 'info',
   explanation:
-    'A mapping says read-only, another of the same page says writable. It is no text, no constant and no descriptor table: those are findings of their own.',
-  attack: 'Nobody relies on the read-only mapping; it only misleads who reads page tables.',
+    'A mapping says read-only, another of the same page says writable. It is not text, not a constant and not a descriptor table: those are findings of their own.',
+  attack: 'Nothing relies on the read-only mapping; it only misleads a reader of page tables.',
   legitimate:
     "Memory of the image that was freed after boot keeps its mapping there; when a module's pages come from it, both become read-only, and only the direct map writable again (set_direct_map_default_noflush).",
   advice: 'Nothing.',

@@ -67,7 +67,7 @@ export const FOREIGN_ROOT: FindingKind = {
   *find(kernel) {
     for (const { name, root } of cpuRoots(kernel).foreign) {
       const hosts = kernel.cpus.some(({ cr4 }) => (cr4 & CR4.VMXE) !== 0n);
-      const summary = `CR3 leads ${name} to ${hex(root * PAGE_SIZE)}, which is no page table of this kernel.`;
+      const summary = `CR3 leads ${name} to ${hex(root * PAGE_SIZE)}, which is not a page table of this kernel.`;
       yield occurrenceWithoutMemory('CR3', hosts ? 'info' : 'medium', summary);
     }
   },

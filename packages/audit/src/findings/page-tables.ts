@@ -20,7 +20,7 @@ export const PAGE_TABLE_ALIAS: FindingKind = {
   worst: 'critical',
   explanation:
     'Linux reaches its page tables through the direct map, and a few through its image. This one has another address as well.',
-  attack: 'Whoever writes through that address maps what he likes, where nobody watches.',
+  attack: 'Whoever writes through that address maps what he likes, unobserved.',
   legitimate: 'Nothing in Linux.',
   advice: 'Find who mapped it (vmap, ioremap of RAM, a driver), and what else it maps.',
   *find(kernel) {
@@ -45,7 +45,7 @@ export const PAGE_TABLE_OUTSIDE_DIRECT_MAP: FindingKind = {
   explanation:
     'Linux allocates its page tables from RAM and edits them through the direct map. This one is not mapped there: the kernel that uses it could not change it.',
   attack:
-    'A table in the memory of a device, or in RAM that was taken out of the direct map, maps what the attacker likes and is seen by nobody who looks through the direct map.',
+    'A table in the memory of a device, or in RAM that was taken out of the direct map, maps what the attacker likes and is not seen through the direct map.',
   legitimate: 'Nothing in Linux; a dump whose direct map is damaged.',
   advice: 'Find out which table it is (heki walk), and what it maps.',
   *find(kernel) {

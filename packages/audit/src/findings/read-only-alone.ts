@@ -50,7 +50,7 @@ function isReserved({ iomem = [] }: AuditedKernel, { start, end }: FrameExtent):
   });
 }
 
-/** A memory map that reserves nothing there contradicts; without one, nobody does. */
+/** A memory map that reserves nothing there contradicts; without one, nothing does. */
 function severityOfUnreserved({ iomem }: AuditedKernel): Severity {
   return iomem === undefined || iomem.length === 0 ? 'low' : 'high';
 }

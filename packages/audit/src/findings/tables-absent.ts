@@ -6,7 +6,7 @@ export const TABLES_ABSENT: FindingKind = {
   title: 'Page tables that the dump lacks',
   worst: 'high',
   explanation:
-    'Entries of the kernel name page tables that are not in the dump: what they map nobody has looked at, and an audit that has not seen all mappings passes nothing.',
+    'Entries of the kernel name page tables that are not in the dump: what they map was not looked at, and an audit that has not seen all mappings passes nothing.',
   attack:
     'An entry that leads to memory outside the dump (of a device, of a balloon, behind the end of a dump that was cut short) hides what is behind it.',
   legitimate: 'A dump that was cut short, or filtered so that page tables are left out.',

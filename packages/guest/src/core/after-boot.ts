@@ -60,7 +60,7 @@ export class GrantedRights {
   }
 }
 
-/** What the kernel asks the secure kernel for when boot is over; `granted` follows what comes of it. */
+/** What the kernel asks the secure kernel for when boot is over; `granted` follows its outcome. */
 export function createAfterBoot(
   calls: HekiSecureKernel,
   granted: GrantedRights,

@@ -62,7 +62,7 @@ export class HekiCore implements HekiGuest {
   constructor(options: HekiGuestOptions) {
     const { profile = 'hardened', test = 0 } = options;
     if (!Number.isSafeInteger(test) || test < 0) {
-      throw new GuestError(`${test} is no number of a test: expected 1 to 4, or 0 for none`);
+      throw new GuestError(`${test} is not a number of a test: expected 1 to 4, or 0 for none`);
     }
     this.#options = options;
     this.#kernel = options.kernel;

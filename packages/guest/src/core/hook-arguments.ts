@@ -4,29 +4,29 @@ import type { ChangeTask } from '../change/change-task.ts';
 import { GuestError } from '../error.ts';
 import type { NamedLeaf } from '../heki-guest.ts';
 
-/** @throws {GuestError} when a leaf maps what is no frame */
+/** @throws {GuestError} when a leaf maps what is not a frame */
 export function checkLeaves(leaves: readonly NamedLeaf[]): void {
   for (const { guestFrame, frames } of leaves) {
     const integers = Number.isSafeInteger(guestFrame) && Number.isSafeInteger(frames);
     if (!(integers && guestFrame >= 0 && frames >= 0 && guestFrame + frames <= FRAME_END)) {
       throw new GuestError(
-        `${frames} frames from ${hex(guestFrame)} on are no mapping: expected frames from 0 to ${hex(FRAME_END)}`,
+        `${frames} frames from ${hex(guestFrame)} on are not a mapping: expected frames from 0 to ${hex(FRAME_END)}`,
       );
     }
   }
 }
 
-/** @throws {GuestError} when the two are no virtual frames */
+/** @throws {GuestError} when the two are not virtual frames */
 export function checkRange(start: VirtualFrame, end: VirtualFrame): void {
   const integers = Number.isSafeInteger(start) && Number.isSafeInteger(end);
   if (!(integers && start >= 0 && end >= 0 && start <= VIRTUAL_FRAME_END && end <= VIRTUAL_FRAME_END)) {
     throw new GuestError(
-      `virtual frames ${hex(start)}-${hex(end)} are no range: expected 0 to ${hex(VIRTUAL_FRAME_END)}`,
+      `virtual frames ${hex(start)}-${hex(end)} are not a range: expected 0 to ${hex(VIRTUAL_FRAME_END)}`,
     );
   }
 }
 
-/** @throws {GuestError} when a number is no MEM_ATTR bits */
+/** @throws {GuestError} when a number is not MEM_ATTR bits */
 export function checkedTask(task: ChangeTask): ChangeTask {
   const { set, clear, setGlobal } = task;
   for (const [name, value = 0] of Object.entries({ set, clear, setGlobal })) {

@@ -42,7 +42,7 @@ export class CounterStates {
   /** Read, write and execute counters of each state. */
   #counters = new Float64Array(3 * 64);
   #permissions = new Uint8Array(64);
-  /** For each change: the state that each state changes to, 0 where nobody asked yet. */
+  /** For each change: the state that each state changes to, 0 where it was not computed yet. */
   readonly #next: (Int32Array | undefined)[] = new Array<Int32Array | undefined>(CHANGES).fill(undefined);
   /** States by a hash of their counters: open addressing, 0 is free. */
   #slots = new Int32Array(256);

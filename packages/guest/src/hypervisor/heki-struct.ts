@@ -46,7 +46,7 @@ export class HekiStruct {
     if (!this.#driverIsStored && this.#driver !== undefined) this.driver = this.#driver;
   }
 
-  /** `heki.hypervisor` is no null pointer. */
+  /** `heki.hypervisor` is not a null pointer. */
   get hasHypervisor(): boolean {
     const { heki } = this.#variables;
     return this.#variables.load(at(heki, HYPERVISOR), 8) !== 0n;
@@ -100,7 +100,7 @@ function at(base: bigint, offset: number): VirtualAddress {
   return BigInt.asUintN(64, base + BigInt(offset)) as VirtualAddress;
 }
 
-/** Bytes that are in nobody's memory, for a kernel that was not built with the core. */
+/** Bytes outside any memory, for a kernel that was not built with the core. */
 export function createPrivateVariables(): HekiVariables {
   const BASE = 0x1000n;
   const bytes = new DataView(new ArrayBuffer(64));

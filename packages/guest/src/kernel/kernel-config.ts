@@ -3,7 +3,7 @@ import type { KernelConfig } from './kernel.ts';
 
 /**
  * Why a kernel with this configuration cannot contain Heki, in the words of Kconfig; empty when it can (`config HEKI`,
- * Heki v2 1/19 and 18/19). RANDOMIZE_BASE is no reason: such a kernel contains Heki, and refuses to start it.
+ * Heki v2 1/19 and 18/19). RANDOMIZE_BASE is not a reason: such a kernel contains Heki, and refuses to start it.
  */
 export function unmetDependencies(config: KernelConfig, defects: GuestDefectSwitches): string[] {
   return config.JUMP_LABEL === true && defects['B-G20']

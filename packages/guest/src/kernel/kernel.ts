@@ -33,7 +33,7 @@ export interface HekiVariables {
   load(address: VirtualAddress, bytes: 1 | 8): bigint;
   /** Stores to one of the variables. */
   store(address: VirtualAddress, bytes: 1 | 8, value: bigint): void;
-  /** Calls the function at `address`, whose code does `run`; without `run` it is none of the core's, and nothing comes back from it. */
+  /** Calls the function at `address`, whose code does `run`; without `run` it is not the core's, and the call does not return. */
   call(address: VirtualAddress, run: (() => number) | undefined): number;
   /** A byte of the variables as memory holds it, for who only looks on. */
   peek(address: VirtualAddress): number;
@@ -62,7 +62,7 @@ export interface HekiKernel {
   readonly directMap: VirtualRange;
   /**
    * The frames whose text and rodata stay as they are as long as the kernel runs, ascending and disjoint: those of its image. Only they become
-   * immutable at protection, unless B-G16. Absent when nobody knows: then everything read-only does.
+   * immutable at protection, unless B-G16. Absent when not known: then everything read-only does.
    */
   readonly finalFrames?: readonly FrameRange<Gfn>[];
   /**

@@ -11,7 +11,7 @@ import { createHekiGuest, type GuestEvent, PUBLISHED_LAYOUT } from '../index.ts'
 import { createTestKernel } from '../testing/test-kernel.ts';
 
 const TABLES = 6;
-/** Entries that lead to each other, to memory, to frames that are none, or nowhere. */
+/** Entries that lead to each other, to memory, to impossible frames, or nowhere. */
 const entry = fc.oneof(
   {
     weight: 6,

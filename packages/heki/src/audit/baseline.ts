@@ -48,7 +48,7 @@ export function createBaseline(entries: readonly BaselineEntry[]): Baseline {
 /**
  * Reads the baseline at `path`.
  *
- * @throws {InputError} when it is none
+ * @throws {InputError} when it is not one
  */
 export async function readBaseline(path: string): Promise<Baseline> {
   const text = await readText(path, INPUT_KINDS.baseline);

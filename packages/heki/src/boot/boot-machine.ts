@@ -7,7 +7,7 @@ import { createHypervisor, hypervisorOf } from '../specification.ts';
 /**
  * The machine of a scenario on the hypervisor that it names, which is `backend`.
  *
- * @throws {UsageError} for a processor or a defect that there is none of
+ * @throws {UsageError} for an unknown processor or defect
  */
 export function createBootMachine(
   scenario: ComposedScenario,

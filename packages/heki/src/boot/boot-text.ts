@@ -27,7 +27,7 @@ export interface BootReport extends ScenarioResult {
   /** Those that steps could name, beside those that come with heki. */
   readonly attacks: readonly Attack[];
   readonly kernel: string;
-  /** What came of Heki's two steps of boot. */
+  /** The outcome of Heki's two steps of boot. */
   readonly hekiInit: LinuxKernel['hekiInit'];
   /** The kernel's log. */
   readonly log: readonly string[];

@@ -72,7 +72,7 @@ describe('the verdict about a life', () => {
     }
   });
 
-  test('is not spoilt by what nobody claims to stop, unless the scenario wants it stopped', () => {
+  test('does not fail by an unclaimed attack, unless the scenario wants it stopped', () => {
     const attack: Step = { do: 'attack', how: 'execute-data' };
     const unclaimed = live(machineWith({}, false), [attack]);
     expect(unclaimed.result.steps[0]).toMatchObject({ verdict: 'works', claimed: false, expected: false });

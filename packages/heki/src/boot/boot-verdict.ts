@@ -13,10 +13,10 @@ import { rightsFindings, rightsWarnings } from '../verdict/rights-warnings.ts';
 import type { Verdict } from '../verdict/verdict.ts';
 import type { Warning } from '../warning.ts';
 
-/** Outcomes of early init that somebody wanted so: a kernel or a hypervisor without Heki. */
+/** Outcomes of early init that were asked for: a kernel or a hypervisor without Heki. */
 const WANTED: ReadonlySet<string> = new Set(['disabled', 'no-hypervisor']);
 
-/** What comes of a kernel's life, for the exit code and its readers. */
+/** The outcome of a kernel's life, for the exit code and its readers. */
 export function bootVerdict(machine: LinuxMachine, result: ScenarioResult, strictness: Strictness): Verdict {
   const inForce = isInForce(machine);
   const { early, late } = machine.kernel.hekiInit;
@@ -49,7 +49,7 @@ function stepFindings({ step, verdict, claimed, expected }: StepResult): Finding
   if (isAttack(step) && verdict === 'works') {
     const message = `this attack succeeds, and the machine claims to stop it: ${actionText(step)}`;
     if (claimed) return [{ id: 'claimed-attack-succeeded', message }];
-    // Nobody claims to stop it, and the scenario does not say that it wants it stopped.
+    // No hypervisor claims to stop it, and the scenario does not expect it to be stopped.
     if (step.expect === undefined) return [];
   }
   if (expected) return [];
@@ -71,7 +71,7 @@ export function bootWarnings(
   ];
 }
 
-/** What was taken for granted, because nobody said otherwise. */
+/** What was assumed, because no option says otherwise. */
 export const BOOT_ASSUMPTIONS: readonly Warning[] = [
   { id: 'kernel-config', message: 'the kernel is built for Heki: no KASLR, no jump labels' },
 ];

@@ -93,7 +93,7 @@ describe('a kernel of LVBS', () => {
     ]);
   });
 
-  test('cannot load what nobody signed, and goes on', () => {
+  test('cannot load an unsigned module, and goes on', () => {
     const { take, machine } = booted();
     const free = machine.kernel.freeFrames;
     expect(
@@ -124,7 +124,7 @@ describe('a kernel of LVBS', () => {
     ).toEqual(['works', 'works', '-1: Heki refused what pages gained', '-1: Heki refused what pages gained']);
   });
 
-  test('compiles no eBPF programs, because code that nobody signed does not run', () => {
+  test('compiles no eBPF programs, because unsigned code does not run', () => {
     expect(booted().take({ do: 'load-bpf', name: 'p' })).toEqual(['-1: Heki refused what pages gained']);
   });
 

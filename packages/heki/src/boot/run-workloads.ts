@@ -33,7 +33,7 @@ const MEMORY = '128MiB';
 /**
  * `heki boot --workload`: runs legitimate work over the settings that were asked for. The exit code: 1 when something breaks.
  *
- * @throws {UsageError} for work that there is none of, or that needs more processors than were asked for
+ * @throws {UsageError} for unknown work, or work that needs more processors than were asked for
  */
 export async function runWorkloads(
   { name, asked, json, strict }: WorkloadRequest,

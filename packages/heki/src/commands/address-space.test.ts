@@ -31,7 +31,7 @@ describe('heki protect', () => {
   test("takes the kernel's tables where the CPU stands on the user's: it maps a page of the kernel", async () => {
     const args = ['protect', ENTRY, '--memory-map', foreign('entry-syscall-pti.iomem')];
     const report = await json(...args);
-    // 58,850 pages are mapped read-write; five of them are no RAM: ACPI tables and registers of devices.
+    // 58,850 pages are mapped read-write; five of them are not RAM: ACPI tables and registers of devices.
     expect(report.pages).toEqual({ 'r--': 2256, 'r-x': 4403, 'rw-': 58845, rwx: 0 });
     expect(report.tables).toEqual({
       root: '0x2a10000',

@@ -51,7 +51,7 @@ export async function backends(
   return ExitCode.SUCCESS;
 }
 
-/** @throws {UsageError} for a name that there is none of, and for the one without Heki */
+/** @throws {UsageError} for an unknown name, and for the one without Heki */
 async function backendNamed(name: string): Promise<Backend> {
   if (!isModulePath(name) && !HEKI_HYPERVISORS.some((one) => one === name)) {
     const expected = `${HEKI_HYPERVISORS.join(', ')}, or the path of an ES module: ./mine.mjs`;

@@ -14,7 +14,7 @@ export async function completion(
   program: Command,
   io: CommandIo,
 ): Promise<number> {
-  // As bytes: a script is no text for people, and must not be parted into lines.
+  // As bytes: a script is not text for people, and must not be parted into lines.
   await io.stdout.write(Buffer.from(SCRIPTS[shell](commandWords(program), programOptions(program))));
   return ExitCode.SUCCESS;
 }

@@ -86,7 +86,7 @@ test('a scenario names its defects and its processor, and options say the last w
   expect(stdout).toContain('kvm, no GMET; profile hardened with B-G4, without B-H1');
 });
 
-test('a scenario with a defect that there is none of is refused', async () => {
+test('a scenario with an unknown defect is refused', async () => {
   const life = scenarioFile({ machine: { defects: { 'B-H0': true } } });
   const { exitCode, stderr } = await runCommand(['boot', '--scenario', life]);
   expect(exitCode).toBe(3);

@@ -4,7 +4,7 @@ import type { CommandIo } from '../io.ts';
 import type { Screen } from '../report/screen.ts';
 import { writeReport } from '../report/write-report.ts';
 
-/** Prints what a kind of finding means. @throws {UsageError} for an id that there is none of */
+/** Prints what a kind of finding means. @throws {UsageError} for an unknown id */
 export async function explain(
   id: string | undefined,
   { json = false }: { json?: boolean },

@@ -193,7 +193,7 @@ describe('files that are there', () => {
 test('a terminal does not get the bytes of a core', async () => {
   const { exitCode, stdout, stderr } = await runCommand(['extract', kernel, '-o', '-'], { terminal: true });
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
-  expect(stderr).toContain('-o -: a terminal is no place for the bytes of a core');
+  expect(stderr).toContain('-o -: a terminal cannot take the bytes of a core');
 });
 
 test('a place for the output must be named', async () => {

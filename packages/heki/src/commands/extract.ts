@@ -36,9 +36,7 @@ export async function extract(path: string, options: ExtractOptions, io: Command
   const toStdout = output === '-';
   const sidecarAt = toStdout ? undefined : sidecarPath(output);
   if (toStdout && io.stdout.isTerminal) {
-    throw new UsageError(
-      '-o -: a terminal is no place for the bytes of a core: redirect them, or name a file',
-    );
+    throw new UsageError('-o -: a terminal cannot take the bytes of a core: redirect them, or name a file');
   }
   for (const place of toStdout ? [] : [output, sidecarAt ?? output]) {
     if (!existsSync(place)) continue;

@@ -110,7 +110,7 @@ test('heki kunit --json numbers the tests as --test takes them', async () => {
   ]);
 });
 
-test('heki kunit says that nobody has judged the model of a hypervisor', async () => {
+test('heki kunit says that the model of a hypervisor is unjudged', async () => {
   const message = 'no outside implementation has judged the model of xen';
   const args = ['--hypervisor', 'xen', '--suite', 'heki_v3'];
   expect((await kunit(...args)).stderr).toBe(`note: ${message}\n`);

@@ -116,7 +116,7 @@ describe('the memory map of heki protect', () => {
     ]);
   });
 
-  test('is inferred from the direct map when nobody tells it, and then the output says so', async () => {
+  test('is inferred from the direct map without --memory-map, and then the output says so', async () => {
     const path = join(scratch, 'alone.elf.gz');
     copyFileSync(fixturePath('k61-256-kaslr'), path);
     const { exitCode, stdout } = await runCommand(['protect', path]);

@@ -1,8 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { fixturePath, runCommand } from '../testing/run-command.ts';
+import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-symbols-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -108,12 +109,77 @@ describe('SYMBOL+OFFSET', () => {
       2,
       'no symbol of that name is known: kallsyms is not in the dump (--symbols names a System.map)',
     ],
-    ['0x', 2, '"0x" is no virtual address'],
+    ['0x', 2, '"0x" is not a virtual address'],
     ['_text+0xffffffffffffffff', 2, 'lies outside the address space'],
-    ['a b', 2, 'is no virtual address: expected at most 16 hexadecimal digits'],
+    ['a b', 2, 'is not a virtual address: expected at most 16 hexadecimal digits'],
   ])('%s is refused', async (address, exitCode, why) => {
     const refused = await runCommand(['translate', KASLR, address]);
     expect(refused.exitCode).toBe(exitCode);
     expect(refused.stderr).toContain(why);
+  });
+});
+
+describe('of a dump with contents', () => {
+  const REAL = projectFile('fixtures/symbols/k612-symbols.elf.gz');
+  const lines = gunzipSync(readFileSync(REAL.replace('.elf.gz', '.kallsyms.gz')))
+    .toString('latin1')
+    .trimEnd()
+    .split('\n');
+  const lineOf = (name: string) => lines.find((line) => line.split(' ')[2] === name) ?? '';
+  const address = (name: string) => lineOf(name).slice(0, 16);
+
+  test('all symbols are listed as the guest listed them', async () => {
+    const { stdout, exitCode } = await runCommand(['symbols', REAL]);
+    expect(exitCode).toBe(0);
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !line.startsWith('#')),
+    ).toEqual(lines);
+  });
+
+  test('symbols of modules are found, and name what is there', async () => {
+    const found = await runCommand(['symbols', REAL, 'libcrc32c_mod_fini [libcrc32c]']);
+    expect(found.stdout).toContain(
+      `${address('libcrc32c_mod_fini\t[libcrc32c]')} t libcrc32c_mod_fini\t[libcrc32c]\n`,
+    );
+    const at = await runCommand(['symbols', REAL, 'libcrc32c:libcrc32c_mod_fini+0x1']);
+    expect(at.stdout).toContain('  libcrc32c_mod_fini+0x1 [libcrc32c], in module libcrc32c text\n');
+  });
+
+  test('a walk tells the parts of modules', async () => {
+    const { stdout } = await runCommand(['walk', REAL, '--symbols']);
+    expect(stdout).toMatch(
+      /\n-- module libcrc32c text\n.* r-x .* \S+ \[libcrc32c\]\n-- module libcrc32c data\n/,
+    );
+  });
+
+  test('an address is translated by its symbol', async () => {
+    const { stdout } = await runCommand(['translate', REAL, 'vfs_read+4', '--access', 'write', '--json']);
+    const { va, place } = JSON.parse(stdout);
+    expect(va).toBe(`0x${(BigInt(`0x${address('vfs_read')}`) + 4n).toString(16)}`);
+    expect(place).toMatchObject({ region: 'kernel text', symbol: { name: 'vfs_read', offset: '0x4' } });
+  });
+
+  test('modules are listed with their sections', async () => {
+    const { stdout } = await runCommand(['symbols', REAL, '--modules', '--json']);
+    const { modules } = JSON.parse(stdout);
+    expect(modules.map(({ name }: { name: string }) => name)).toEqual([
+      'nf_tables',
+      'nfnetlink',
+      'overlay',
+      'xfs',
+      'libcrc32c',
+      'qemu_fw_cfg',
+    ]);
+    const { told } = JSON.parse(readFileSync(REAL.replace('.elf.gz', '.json'), 'utf8'));
+    for (const { name, sections } of modules) {
+      for (const section of sections)
+        expect(told.sections).toContain(`${name}/sections/${section.name}:${section.va}`);
+    }
+    expect((await runCommand(['symbols', REAL, '--modules'])).stdout).toMatch(
+      /\nlibcrc32c\n {2}\w{16}-\w{16} {2}text\n {4}\w{16} {2}\.text\n/,
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { hex, type VirtualAddress } from '@heki/physical-memory';
-import { type KernelSymbol, type Place, parseSymbolExpression } from '@heki/symbols';
+import { type KernelModule, type NamedSymbol, type Place, parseSymbolExpression } from '@heki/symbols';
 import { ExitCode, InputError } from '../failure.ts';
 import { hex16 } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
@@ -10,17 +10,20 @@ import { count } from '../quantity.ts';
 import { writeReport } from '../report/write-report.ts';
 import { readSidecar } from '../sidecar.ts';
 import { type AddressSpaceOptions, openSnapshot } from '../snapshot.ts';
-import { tableWarnings, type Warning, warningLines } from '../warning.ts';
+import { tableWarnings, type Warning } from '../warning.ts';
 
 /** Options of `heki symbols`. */
 export interface SymbolsOptions extends AddressSpaceOptions, NamesOptions {
+  /** Lists modules instead of symbols. */
+  readonly modules?: boolean;
   readonly json?: boolean;
 }
 
 /** What is told. */
 interface Answer {
   readonly names: Names;
-  readonly symbols: Iterable<KernelSymbol>;
+  readonly symbols: Iterable<NamedSymbol>;
+  readonly modules: readonly KernelModule[] | undefined;
   /** Of the address that was asked for. */
   readonly at: { readonly address: VirtualAddress; readonly place: Place } | undefined;
   readonly warnings: readonly Warning[];
@@ -45,13 +48,14 @@ export async function symbols(
       { file: path },
     );
   }
-  const answer = answerTo(what, names, warnings);
+  const answer =
+    options.modules === true ? modulesOf(path, names, warnings) : answerTo(what, names, warnings);
   const isEmpty = what !== undefined && answer.at === undefined && [...answer.symbols].length === 0;
   await writeReport(
     'symbols',
     {
       json: () => toJson(answer),
-      text: ({ colours }) => [...describe(answer), ...warningLines(warnings, colours)],
+      text: () => describe(answer),
     },
     options,
     io,
@@ -60,27 +64,39 @@ export async function symbols(
   return isEmpty ? ExitCode.FAILURE : ExitCode.SUCCESS;
 }
 
+/** @throws {InputError} when it is not known what is loaded */
+function modulesOf(path: string, names: Names, warnings: readonly Warning[]): Answer {
+  const { loaded } = names.kernel;
+  if (typeof loaded === 'string') throw new InputError(`modules ${loaded}`, { file: path });
+  const broken = loaded.brokenLists.map((list) => ({
+    id: 'broken-list',
+    message: `the kernel's list ${list} does not come back to its head: what it leads to is not in the dump, or it was tampered with`,
+  }));
+  return { names, symbols: [], modules: loaded.modules, at: undefined, warnings: [...warnings, ...broken] };
+}
+
 function answerTo(what: string | undefined, names: Names, warnings: readonly Warning[]): Answer {
-  const all = names.kernel.symbols ?? [];
-  if (what === undefined) return { names, symbols: all, at: undefined, warnings };
-  if (/[*?]/.test(what)) return { names, symbols: matching(all, what), at: undefined, warnings };
+  const told = { names, modules: undefined, warnings };
+  if (what === undefined) return { ...told, symbols: names.kernel.all(), at: undefined };
+  if (/[*?]/.test(what)) return { ...told, symbols: matching(names.kernel.all(), what), at: undefined };
   const isName = !isHexadecimal(what) && parseSymbolExpression(what)?.offset === 0n;
-  if (isName) return { names, symbols: symbolsNamed(what, names), at: undefined, warnings };
+  if (isName) return { ...told, symbols: symbolsNamed(what, names), at: undefined };
   const address = resolveAddress(what, names);
-  return { names, symbols: [], at: { address, place: names.kernel.at(address) }, warnings };
+  return { ...told, symbols: [], at: { address, place: names.kernel.at(address) } };
 }
 
 /** Those of the kernel's image, or the one of what stands beside the snapshot. */
-function symbolsNamed(name: string, { kernel, beside }: Names): KernelSymbol[] {
-  const found = kernel.named(name);
+function symbolsNamed(what: string, { kernel, beside }: Names): NamedSymbol[] {
+  const { name = what, module } = parseSymbolExpression(what) ?? {};
+  const found = kernel.named(name, module);
   const address = beside.get(name);
   if (found.length > 0 || address === undefined) return found;
   return [{ name, address, type: '?' }];
 }
 
-function matching(symbols: Iterable<KernelSymbol>, pattern: string): KernelSymbol[] {
+function matching(symbols: Iterable<NamedSymbol>, pattern: string): NamedSymbol[] {
   const parts = pattern.split('*').map((part) => part.split('?'));
-  const found: KernelSymbol[] = [];
+  const found: NamedSymbol[] = [];
   for (const symbol of symbols) if (matches(symbol.name, parts)) found.push(symbol);
   return found;
 }
@@ -108,14 +124,29 @@ function matches(name: string, parts: readonly (readonly string[])[]): boolean {
   return at <= name.length - lengthOf(last);
 }
 
-function* describe({ names, symbols, at }: Answer): Generator<string> {
-  yield* headLines(names).map((line) => `# ${line}`);
+function* describe({ names, symbols, modules, at, warnings }: Answer): Generator<string> {
+  yield* headLines(names, at === undefined || at.place.region === 'modules').map((line) => `# ${line}`);
+  yield* warnings.map(({ message }) => `# warning: ${message}`);
   if (at !== undefined) yield `${hex16(at.address)}  ${placeText(at.place)}`;
-  for (const { address, type, name } of symbols) yield `${hex16(address)} ${type} ${name}`;
+  for (const { address, type, name, module } of symbols) {
+    yield `${hex16(address)} ${type} ${name}${module === undefined ? '' : `\t[${module}]`}`;
+  }
+  for (const module of modules ?? []) yield* moduleLines(module);
+}
+
+function* moduleLines({ name, parts, sections }: KernelModule): Generator<string> {
+  yield name;
+  for (const { kind, start, end } of parts) {
+    yield `  ${hex16(start)}-${hex16(end - 1n)}  ${kind}`;
+    for (const section of sections) {
+      if (start <= section.address && section.address < end)
+        yield `    ${hex16(section.address)}  ${section.name}`;
+    }
+  }
 }
 
 /** Where the symbols come from, and how far KASLR moved them, as lines. */
-function headLines({ kernel, source, kaslr }: Names): string[] {
+function headLines({ kernel, source, kaslr }: Names, wantsModules: boolean): string[] {
   const lines: string[] = [];
   const total = count(kernel.symbols?.size ?? 0, 'symbol');
   if (source.kind === 'kallsyms') {
@@ -123,6 +154,8 @@ function headLines({ kernel, source, kaslr }: Names): string[] {
     lines.push(`${total} of the kernel's image, from kallsyms in its memory, ${by}`);
   } else if (source.kind === 'file') lines.push(`${total} of the kernel's image, from ${source.path}`);
   else lines.push(`no symbols: ${source.why}`);
+  if (source.kind !== 'none' && wantsModules && typeof kernel.loaded === 'string')
+    lines.push(`modules ${kernel.loaded}`);
   if (kaslr !== undefined)
     lines.push(`the image is ${hex(kaslr.offset)} above where it was linked, ${KASLR_TEXTS[kaslr.from]}`);
   return lines;
@@ -138,7 +171,7 @@ function whyNone({ source }: Names): string {
   return source.kind === 'none' ? `: ${source.why}` : '';
 }
 
-function toJson({ names, symbols, at, warnings }: Answer): object {
+function toJson({ names, symbols, modules, at, warnings }: Answer): object {
   const { kernel, source, kaslr } = names;
   return {
     source:
@@ -150,7 +183,18 @@ function toJson({ names, symbols, at, warnings }: Answer): object {
     total: kernel.symbols?.size ?? 0,
     kaslr: kaslr === undefined ? null : { offset: hex(kaslr.offset), from: kaslr.from },
     address: at === undefined ? null : { va: hex(at.address), ...placeJson(at.place) },
-    symbols: Array.from(symbols, ({ name, address, type }) => ({ name, va: hex(address), type })),
+    symbols: Array.from(symbols, ({ name, address, type, module }) => ({
+      name,
+      va: hex(address),
+      type,
+      ...(module === undefined ? {} : { module }),
+    })),
+    modules:
+      modules?.map(({ name, parts, sections }) => ({
+        name,
+        parts: parts.map(({ kind, start, end }) => ({ kind, start: hex(start), end: hex(end) })),
+        sections: sections.map((section) => ({ name: section.name, va: hex(section.address) })),
+      })) ?? null,
     warnings,
   };
 }

@@ -48,7 +48,7 @@ describe('translate', () => {
     });
     expect(await runCommand(['translate', 'guest.elf'])).toMatchObject({
       exitCode: 2,
-      stderr: expect.stringContaining('"guest.elf" is no virtual address'),
+      stderr: expect.stringContaining('"guest.elf" is not a virtual address'),
     });
   });
 

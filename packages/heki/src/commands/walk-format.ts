@@ -1,10 +1,10 @@
 import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
-import type { KernelNames, Place } from '@heki/symbols';
+import type { KernelNames } from '@heki/symbols';
 import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
 import { EntryHigh, EntryLow, type MappingLeaf, type MappingWalkResult, PageRights } from '@heki/x86';
 import { hex16 } from '../hex.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
-import { symbolText } from '../names/place-text.ts';
+import { regionText, symbolText } from '../names/place-text.ts';
 import { reportHeader } from '../report/report-header.ts';
 import type { Screen } from '../report/screen.ts';
 import { tablesJson, tablesLines } from '../snapshot.ts';
@@ -54,7 +54,7 @@ interface Run {
   frames: number;
   leaves: number;
   readonly columns: string;
-  readonly region: Place['region'] | undefined;
+  readonly region: string | undefined;
   readonly symbol: string | undefined;
 }
 
@@ -69,7 +69,7 @@ const TABLE_COLUMNS = 102;
 function createTable({ columns: room }: Screen, names: KernelNames | undefined): WalkFormat {
   const isNarrow = room < TABLE_COLUMNS;
   /** That of the last line. */
-  let region: Place['region'] | undefined;
+  let region: string | undefined;
   let run: Run | undefined;
   const closed = (): string | undefined => {
     if (run === undefined) return undefined;
@@ -102,7 +102,7 @@ function createTable({ columns: room }: Screen, names: KernelNames | undefined):
       if (
         run !== undefined &&
         run.columns === columns &&
-        run.region === place?.region &&
+        run.region === (place === undefined ? undefined : regionText(place)) &&
         run.first.virtualFrame + run.frames === virtualFrame &&
         run.first.guestFrame + run.frames === guestFrame
       ) {
@@ -117,7 +117,7 @@ function createTable({ columns: room }: Screen, names: KernelNames | undefined):
         frames,
         leaves: 1,
         columns,
-        region: place?.region,
+        region: place === undefined ? undefined : regionText(place),
         symbol,
       };
       return done;
@@ -162,6 +162,7 @@ function createJson(_: Screen, names: KernelNames | undefined): WalkFormat {
         flags: flags(leaf),
         ...(leaf.places === 1 ? {} : { places: leaf.places }),
         ...(place === undefined ? {} : { region: place.region }),
+        ...(place?.module === undefined ? {} : { module: place.module }),
         ...(symbol === undefined ? {} : { symbol }),
       });
       const line = `${separator}${text}`;

@@ -166,7 +166,7 @@ function rangeEnds(text: string): readonly [first: string, last: string] {
   const [first = '', last, more] = text.split('-');
   if (last === undefined || more !== undefined) {
     throw new UsageError(
-      `--range: "${text}" is no range: expected START-END, as ffffffff81000000-ffffffff82000000 or _stext-_etext`,
+      `--range: "${text}" is not a range: expected START-END, as ffffffff81000000-ffffffff82000000 or _stext-_etext`,
     );
   }
   return [first, last];

@@ -83,7 +83,7 @@ export function leftOut(core: Vmcore, extract: Extract, user: boolean): Disclosu
   const isRedacted = extract.redaction !== undefined;
   const others = othersNotes(core).length;
   const facts: (Disclosure | false)[] = [
-    { subject: 'contents', detail: 'what is in any page that is no page table' },
+    { subject: 'contents', detail: 'what is in any page that is not a page table' },
     !user && {
       subject: 'user-mappings',
       detail: `${count(extract.userEntriesCleared, 'entry', 'entries')} of root tables, and all that they lead to`,

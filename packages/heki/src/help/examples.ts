@@ -41,6 +41,8 @@ Examples:
   heki symbols guest.elf '__x64_sys_*'            those of a pattern
   heki symbols guest.elf ffffffff813a5b10         what is there: vfs_read+0x10, in kernel text
   heki symbols guest.elf 'vfs_read+0x10/0x1b0'    as a trace of the kernel's has it
+  heki symbols guest.elf 'xfs_iget [xfs]'         of a module; xfs:xfs_iget is the same
+  heki symbols guest.elf --modules                the modules that are loaded, and where their sections are
   heki symbols small.elf.gz --symbols System.map  of a dump without contents
   heki symbols guest.elf --json | jq '.kaslr'
 
@@ -122,10 +124,22 @@ Examples:
 /** What `protect`, `boot` and `replay` say by their exit codes. */
 export const EXIT_CODES = `
 Exit codes:
-  0  nothing was found that makes it fail; what nobody claims to stop is shown in red, and is no failure
+  0  nothing was found that makes it fail; an attack that no hypervisor claims to stop is shown in red, and is not a failure
   1  a finding: Heki was refused; an attack gets through that the machine claims to stop; pages are granted what
      no mapping of them allows; page tables have no end; work breaks or a step comes out otherwise than expected.
      Also a machine that cannot be made, and an output that cannot be written
   2  wrong usage
   3  a file cannot be read: it is missing, damaged, or something else
   rfc-v2 is there to show its defects: claims, rights and broken work make it fail only with --strict.`;
+
+export const EXPLORE_EXAMPLES = `
+Examples:
+  heki explore                                      the hardened KVM, all that can happen in two actions
+  heki explore --profile rfc-v2                     what the series as published lets through
+  heki explore --defect B-H10 --depth 3 --property P2
+  heki explore --machine xen --without vmm device
+  heki explore --machine abstract-freeze-flush-check-hlat
+                                                    searched to its end: nothing falls
+  heki explore --json | jq '.properties[] | select(.story) | .story'
+
+Exit codes: 0 nothing fell, 1 a property fell, 2 called wrongly, 3 a module cannot be read.`;

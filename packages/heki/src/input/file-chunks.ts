@@ -10,7 +10,7 @@ const CHUNK_BYTES = 1 << 16;
 const POLL_MS = 20;
 
 /**
- * The bytes of a file as they come: of a device or of /proc, whose size nobody tells, and of a named pipe, too, which never
+ * The bytes of a file as they come: of a device or of /proc, whose size is not known, and of a named pipe, too, which never
  * makes the command wait without end. `-` is standard input.
  *
  * @throws {InputError} when it is a regular file that is larger than its kind may be, or a pipe where nothing comes; the
@@ -38,10 +38,10 @@ export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator
         silentSince = Date.now();
         continue;
       }
-      // A pipe that nobody has opened for writing looks as if it were at its end.
+      // A pipe that no process has opened for writing looks as if it were at its end.
       if (length === 0 && (begun || !isPipe)) return;
       if (Date.now() - silentSince > COMMAND_LIMITS.silence) {
-        const who = length === 0 ? 'nobody writes to this pipe' : 'nothing comes from it';
+        const who = length === 0 ? 'no process writes to this pipe' : 'nothing comes from it';
         throw new InputError(`${who}, for ${COMMAND_LIMITS.silence / 1000} seconds: expected ${kind.name}`, {
           file: path,
         });
@@ -78,7 +78,7 @@ async function* standardInput(kind: InputKind): AsyncGenerator<Uint8Array, void>
   }
 }
 
-/** How many bytes came, 0 at the end; `undefined` when there are none yet. */
+/** How many bytes came, 0 at the end; `undefined` when none have come yet. */
 async function readSome(file: FileHandle, target: Uint8Array): Promise<number | undefined> {
   try {
     return (await file.read(target, 0, target.length, null)).bytesRead;

@@ -95,7 +95,7 @@ describe('a text', () => {
     expect(await refusal(file('damaged.gz', damaged))).toContain('damaged.gz: not a valid gzip file (');
   });
 
-  test('that is none is refused', async () => {
+  test('that is not one is refused', async () => {
     expect(await refusal(file('binary', Uint8Array.of(0x7f, 0xff, 0xfe)))).toContain(
       'binary: not text in UTF-8: expected a small text',
     );
@@ -111,8 +111,8 @@ describe('a text', () => {
 
 // Each waits as long as the reader does: together.
 describe.concurrent('a pipe that never ends is given up', () => {
-  test('when nobody writes to it', async () => {
-    expect(await refusal(pipe('silent'))).toContain('nobody writes to this pipe, for 8 seconds');
+  test('when no process writes to it', async () => {
+    expect(await refusal(pipe('silent'))).toContain('no process writes to this pipe, for 8 seconds');
   });
 
   test('when its writer says nothing', async () => {

@@ -4,7 +4,7 @@ import type { Backend } from '../backend.ts';
 import { hypervisorWarnings } from '../hypervisors.ts';
 import { warningsJson } from '../warning.ts';
 
-/** What came of a run of the tests. */
+/** The outcome of a run of the tests. */
 export interface KunitReport {
   readonly backend: Backend;
   /** Of the machine that each test gets for itself. */

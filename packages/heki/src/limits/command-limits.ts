@@ -4,7 +4,7 @@ export const COMMAND_LIMITS = {
   jsonNesting: 64,
   /** Objects, arrays, and elements of them, in JSON of whose kind nothing else is said: each may be wrong, and be told. */
   jsonValues: 200_000,
-  /** Milliseconds that a named pipe may be silent, or have nobody who writes to it. */
+  /** Milliseconds that a named pipe may be silent, or have no process that writes to it. */
   silence: 8000,
   /** Milliseconds that standard input may be silent. */
   inputSilence: 60_000,

@@ -115,7 +115,7 @@ function isClaim(claim: unknown): claim is AttackClaim {
 
 const OUTCOMES: readonly string[] = ['succeeded', 'blocked', 'livelock', 'crashed', 'not-tried'];
 
-/** @throws {InputError} when what an attack gave is no verdict about what it did */
+/** @throws {InputError} when what an attack gave is not a verdict about what it did */
 function verdictOf(value: unknown, steps: readonly unknown[], file: string, name: string): AttackVerdict {
   const { outcome, reason, target, decisive } = fieldsOf(value) ?? {};
   const fault =

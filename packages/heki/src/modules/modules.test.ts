@@ -42,7 +42,7 @@ describe('a module', () => {
       /mjs:2:7: cannot be loaded: RangeError: so \\x1b\[31mred$/,
     ],
     [
-      'code that throws what is no error',
+      'code that throws what is not an error',
       () => file('throw Object.create(null);'),
       /cannot be loaded: something that cannot be printed$/,
     ],
@@ -308,17 +308,17 @@ describe('a scenario', () => {
 
   test.each([
     [
-      'an attack that nobody has',
+      'an unknown attack',
       { steps: [{ do: 'attack', how: 'remap-dta' }] },
       ':5:14 at steps.0.how: there is no attack remap-dta: expected one of store-text, ',
     ],
     [
-      'a defect that nobody has',
+      'an unknown defect',
       { machine: { defects: { 'B-H99': true } } },
       ':4:16 at machine.defects.B-H99: defect B-H99: neither the guest nor the hypervisor kvm has it',
     ],
     [
-      'a hypervisor that nobody has',
+      'an unknown hypervisor',
       { machine: { hypervisor: 'vmware' } },
       ':3:19 at machine.hypervisor: --hypervisor vmware: expected one of kvm, ',
     ],

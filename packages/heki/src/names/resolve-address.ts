@@ -1,5 +1,5 @@
 import { hex, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
-import { parseSymbolExpression } from '@heki/symbols';
+import { parseSymbolExpression, type SymbolExpression } from '@heki/symbols';
 import { UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
 import type { Names } from './open-names.ts';
@@ -20,10 +20,10 @@ export function resolveAddress(text: string, names: Names | undefined): VirtualA
   const expression = parseSymbolExpression(text);
   if (expression === undefined) {
     throw new UsageError(
-      `"${text}" is no virtual address: expected at most 16 hexadecimal digits, as 0xffffffff81000000, or SYMBOL+OFFSET, as vfs_read+0x10`,
+      `"${text}" is not a virtual address: expected at most 16 hexadecimal digits, as 0xffffffff81000000, or SYMBOL+OFFSET, as vfs_read+0x10`,
     );
   }
-  const found = symbolAddress(expression.name, names);
+  const found = symbolAddress(expression, names);
   const address = BigInt.asUintN(64, found + expression.offset);
   if (address !== found + expression.offset) {
     throw new UsageError(`"${text}" lies outside the address space: ${expression.name} is at ${hex(found)}`);
@@ -31,14 +31,16 @@ export function resolveAddress(text: string, names: Names | undefined): VirtualA
   return virtualAddress(address);
 }
 
-function symbolAddress(name: string, names: Names | undefined): VirtualAddress {
-  const addresses = [...new Set(names?.kernel.named(name).map(({ address }) => address))];
+function symbolAddress({ name, module }: SymbolExpression, names: Names | undefined): VirtualAddress {
+  const addresses = [...new Set(names?.kernel.named(name, module).map(({ address }) => address))];
   const [address, another] = addresses;
   if (address === undefined) {
-    const other = names?.beside.get(name);
+    const other = module === undefined ? names?.beside.get(name) : undefined;
     if (other !== undefined) return other;
     const why = names?.source.kind === 'none' ? `: ${names.source.why} (--symbols names a System.map)` : '';
-    throw new UsageError(`"${name}" is no virtual address, and no symbol of that name is known${why}`);
+    throw new UsageError(
+      `"${name}" is not a virtual address, and no symbol of that name is known${module === undefined ? '' : ` of module ${module}`}${why}`,
+    );
   }
   if (another !== undefined) {
     const listed = addresses.slice(0, 4).map((one) => hex(one));

@@ -27,7 +27,7 @@ export interface GrantedRights {
   readonly tables: KernelTables;
   readonly mappings: CollectiveRights;
   readonly rights: RightsComparison;
-  /** Frames below the end of memory that the kernel maps, and that are no memory of the machine. */
+  /** Frames below the end of memory that the kernel maps, and that are not memory of the machine. */
   readonly outside: readonly ComparedRange[];
 }
 

@@ -18,7 +18,7 @@ const GIB_FRAMES = 2 ** 18;
  * The frames that the direct map lacks and that are RAM by the kernel's tables all the same: their entry in the direct map was made
  * not-present and still holds the frame, plain (KFENCE) or inverted (secretmem, debug_pagealloc), or leads to another frame (damage, or an
  * attacker), or, between those that it maps, they are mapped executable elsewhere.
- * Nobody executes the registers of a device; data mapped elsewhere may be tables of the firmware.
+ * The registers of a device are never executed; data mapped elsewhere may be tables of the firmware.
  */
 export function hiddenRam(kernel: ProvenRoot): FrameRange<Gfn>[] {
   const { levels, directMap, encryptionBit } = kernel;

@@ -23,7 +23,7 @@ const BAR_WIDTH = 24;
 const BAR_NEEDS = 120;
 
 const MEANINGS = {
-  'r-x': 'code: runs, and nobody changes it',
+  'r-x': 'code: runs, and is not changed',
   'r--': 'constants: neither changed nor run',
   'rw-': 'data: changed, but not run by the kernel',
   rwx: 'changed and run: nothing is enforced',

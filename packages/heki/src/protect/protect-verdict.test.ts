@@ -65,7 +65,7 @@ describe('the verdict about a protected kernel', () => {
         ],
       },
     ]);
-    // Nobody claims to stop a store to what the kernel's own mappings let be written.
+    // No claim covers a store to what the kernel's own mappings let be written.
     const store = report.attacks.find(({ name }: { name: string }) => name === 'store-text-direct-map');
     expect(store).toMatchObject({ standing: 'not-stopped', claimed: false, with: { outcome: 'succeeded' } });
   });
@@ -168,15 +168,15 @@ describe('the verdict about a protected kernel', () => {
     }
   });
 
-  test('names mapped memory that the memory map does not: nobody protects it', async () => {
+  test('names mapped memory that the memory map does not: it is not protected', async () => {
     const { report } = await protect(fixturePath('k61-4g-nokaslr'));
     const outside = report.notCovered.find(({ id }: { id: string }) => id === 'mapped-outside-memory');
     expect(outside).toMatchObject({
-      message: '5 pages are mapped and no RAM by the memory map: devices, or memory that nobody protects',
+      message: '5 pages are mapped and not RAM in the memory map: devices, or memory without protection',
       ranges: [{ pa: '0xbffe0000', epa: '0xbffe2000', mapped: 'rw-' }, {}, {}, {}],
     });
     const { stdout } = await runCommand(['protect', fixturePath('k61-4g-nokaslr')]);
-    expect(stdout).toContain('not covered: 5 pages are mapped and no RAM by the memory map');
+    expect(stdout).toContain('not covered: 5 pages are mapped and not RAM in the memory map');
   });
 });
 

@@ -13,7 +13,7 @@ type Judged = Pick<
   'early' | 'late' | 'hypercalls' | 'inForce' | 'granted' | 'attacks' | 'profile' | 'strict'
 >;
 
-/** What comes of protecting and attacking a kernel, for the exit code and its readers. */
+/** The outcome of protecting and attacking a kernel, for the exit code and its readers. */
 export function protectVerdict(report: Judged): Verdict {
   const { inForce, profile, strict } = report;
   const refusal = refusalOf(report);
@@ -47,7 +47,7 @@ function findings({ granted, inForce, attacks }: Judged, refusal: Refusal | unde
       ? [
           {
             id: 'walk-cut-short',
-            message: 'the page tables have no end: nobody knows what all of them map',
+            message: 'the page tables have no end: what all of them map is not known',
           } satisfies Finding,
         ]
       : []),
@@ -133,7 +133,7 @@ export function uncovered({
       ? [
           {
             id: 'mapped-outside-memory',
-            message: `${count(mapped, 'page')} ${mapped === 1 ? 'is' : 'are'} mapped and no RAM by the memory map: devices, or memory that nobody protects`,
+            message: `${count(mapped, 'page')} ${mapped === 1 ? 'is' : 'are'} mapped and not RAM in the memory map: devices, or memory without protection`,
             ranges: outside.map(({ start, end, allowed }) => ({
               start,
               end,

@@ -130,7 +130,7 @@ describe('a loaded crash kernel', () => {
     expect((await protect(alone)).stdout).toMatch(/r-- {7}40,958 pages .* a crash kernel, loaded: read-only/);
   });
 
-  test('is none where the region is only reserved', async () => {
+  test('is absent where the region is only reserved', async () => {
     const { crashKernel } = await json(fixturePath('k61-256-nokaslr'));
     expect(crashKernel).toEqual({ ranges: [], readOnlyPages: 0, immutablePages: 0 });
   });

@@ -26,7 +26,7 @@ export interface Subject extends Snapshot, SubjectMap {
   /** File name for people. */
   readonly name: string;
   readonly embedded: boolean;
-  /** Its version text; `unknown` where nobody tells. */
+  /** Its version text; `unknown` where the dump does not tell. */
   readonly kernel: string;
   readonly commandLine: string | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
@@ -45,7 +45,7 @@ export interface SubjectOptions extends AddressSpaceOptions {
 /**
  * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
  *
- * @throws {UsageError} for a processor that there is none of
+ * @throws {UsageError} for an unknown processor
  * @throws {InputError} when the snapshot or the memory map is damaged, or what is beside the snapshot belongs to another guest
  */
 export async function openSubject(path: string | undefined, options: SubjectOptions): Promise<Subject> {

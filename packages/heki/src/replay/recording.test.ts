@@ -21,7 +21,7 @@ test.each([
   ['no JSON', '[', 'no recording'],
   ['no sequences', '{}', 'expected a JSON array of sequences'],
   ['no calls', '[[]]', 'expected a JSON array of sequences'],
-  ['a call that is no object', '[[7]]', 'call 0 is 7: expected an object'],
+  ['a call that is not an object', '[[7]]', 'call 0 is 7: expected an object'],
   [
     'an unknown command',
     JSON.stringify([[call, { ...call, cmd: 'move' }]]),

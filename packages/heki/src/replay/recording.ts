@@ -21,7 +21,7 @@ const COMMANDS: ReadonlyMap<unknown, HekiCommand> = new Map([
 /**
  * The life of a kernel: the first sequence of calls in the JSON of a recording.
  *
- * @throws {InputError} when `text` is no recording; the message names the place
+ * @throws {InputError} when `text` is not a recording; the message names the place
  */
 export function readRecording(text: string): RecordedCall[] {
   const sequences = parseJson(text);

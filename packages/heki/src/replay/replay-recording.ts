@@ -41,7 +41,7 @@ export interface EndState {
   readonly frames: number;
 }
 
-/** What came of a kernel's life. */
+/** The outcome of a kernel's life. */
 export interface ReplayReport extends Pick<MachineSettings, 'profile' | 'defects' | 'mbec'> {
   readonly calls: number;
   /** Hypercalls 14. */
@@ -164,7 +164,7 @@ function forEachProtected(
       heki.forEachPermissions(from, to, (permissions, first, last, counted) => {
         // An immutable page without counters is known to the direct map alone (B-G6): its mapping there says what it needs.
         const needed = immutable && !counted ? leafPermissions(leaf.low, leaf.high) : permissions;
-        // Nobody can be denied reading (B-H18), so every page counts as wanting it.
+        // Reading is never denied (B-H18), so every page counts as wanting it.
         visit({ start: first, end: last, granted, wanted: needed | MEM_ATTR_READ, immutable });
       });
     });

@@ -39,7 +39,7 @@ export async function reportFailure(
 ): Promise<number> {
   const failure = error instanceof CommanderError ? usageFailure(error) : failureOf(error);
   const told = (output: Output, text: string): Promise<void> =>
-    // Where even this cannot be written, nobody can be told.
+    // Where even this cannot be written, there is no way left to report it.
     output.write(text).catch(() => {});
   const toStderr = outputIsTaken(args);
   const isJson = asksForJson(args) && (toStderr || !io.stdout.begun);

@@ -17,6 +17,7 @@ const SCHEMA_VERSIONS = {
   diff: 1,
   error: 1,
   explain: 1,
+  explore: 1,
   extract: 1,
   kunit: 1,
   'kunit-tests': 1,

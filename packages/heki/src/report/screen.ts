@@ -24,7 +24,7 @@ export function screenOf(output: Output, env: Environment): Screen {
   };
 }
 
-/** As the locale says. A terminal of which nobody tells gets ASCII, as POSIX has it; a file UTF-8, as nearly all are. */
+/** As the locale says. A terminal of an unknown locale gets ASCII, as POSIX has it; a file UTF-8, as nearly all are. */
 function showsUnicode(output: Output, env: Environment): boolean {
   const locale = [env.LC_ALL, env.LC_CTYPE, env.LANG].find((one) => (one ?? '') !== '');
   if (locale === undefined) return !output.isTerminal || env.OS === 'Windows_NT';

@@ -31,6 +31,7 @@ function faults(name: SchemaName, value: unknown): unknown {
 const BOOT = ['boot', '--memory', '64MiB'];
 const REPLAY = ['replay', projectFile('vectors/counters/real-6.1-256m.json.gz')];
 const kernel = fixturePath('k61-256-nokaslr');
+const withSymbols = projectFile('fixtures/symbols/k61-symbols.elf.gz');
 
 test.each<[command: SchemaName, args: readonly string[]]>([
   ['protect', ['protect']],
@@ -59,12 +60,17 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['translate', ['translate', kernel, 'ffffffff81000000', '--json']],
   ['translate', ['translate', kernel, 'ffffffff81000000', '--access', 'write', '--json']],
   ['translate', ['translate', kernel, '0800000000000000', '--json']],
+  ['symbols', ['symbols', withSymbols, '--modules', '--json']],
+  ['symbols', ['symbols', withSymbols, 'libcrc32c_mod_fini+1', '--json']],
+  ['symbols', ['symbols', withSymbols, 'vfs_*', '--json']],
   ['extract', ['extract', kernel, '-o', join(scratch, 'small.elf.gz'), '--json']],
   ['extract', ['extract', kernel, '-o', join(scratch, 'redacted.elf'), '--redact', '--json']],
   ['audit', ['audit', kernel, '--json']],
   ['audit', ['audit', kernel, '--redact', '--no-heki', '--json']],
   ['diff', ['diff', kernel, fixturePath('k61-256-tampered-text-alias'), '--json']],
   ['explain', ['explain', '--json']],
+  ['explore', ['explore', '--machine', 'abstract-ask', '--property', 'P6', '--json']],
+  ['explore', ['explore', '--depth', '1', '--json']],
   ['backends', ['backends', 'xen', '--json']],
   ['workloads', ['boot', '--workload', 'balloon', '--hypervisor', 'none', '--memory', '64MiB', '--json']],
   ['workloads', ['boot', '--workload', 'jit', '--profile', 'rfc-v2', '--memory', '64MiB', '--json']],
@@ -88,7 +94,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   expect(faults(value.error === undefined ? name : 'error', value)).toEqual([]);
 });
 
-test('JSON says that nobody has judged the model of a hypervisor', async () => {
+test('JSON says that the model of a hypervisor is unjudged', async () => {
   const unjudged = { id: 'unjudged', message: 'no outside implementation has judged the model of xen' };
   for (const args of [['protect'], BOOT, ['backends', 'xen']]) {
     const hypervisor = args[0] === 'backends' ? [] : ['--hypervisor', 'xen'];

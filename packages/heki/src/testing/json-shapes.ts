@@ -1,5 +1,6 @@
 import { SEVERITIES } from '@heki/audit';
 import { KUNIT_SUITES } from '@heki/kunit';
+import { MODULE_PART_KINDS } from '@heki/symbols';
 import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
 import { reportHeader, type SchemaName } from '../report/report-header.ts';
@@ -31,7 +32,7 @@ const warning = z.strictObject({
 const counted = z.strictObject({ stopped: z.int().min(0), red: z.int().min(0) });
 
 const warnings = z.array(warning).describe('What a reader must know to take the rest rightly');
-const assumed = z.array(warning).describe('What was taken for granted, because nobody said otherwise');
+const assumed = z.array(warning).describe('What was assumed, because no option says otherwise');
 const notCovered = z.array(warning).describe('What the result does not speak about');
 
 const verdict = z
@@ -199,9 +200,12 @@ const outcome = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('second-level'), at: z.string(), gpa: hex }),
 ]);
 
-const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'user']);
+const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'BPF', 'user']);
+const partOfModule = z.enum(MODULE_PART_KINDS);
+const inModule = z.strictObject({ name: z.string().min(1), part: partOfModule });
 const namedPlace = {
   region: regionOfPlace,
+  module: inModule.nullable().describe('The module that it lies in, and which part of it'),
   symbol: z
     .strictObject({ name: z.string().min(1), offset: hex })
     .nullable()
@@ -325,6 +329,7 @@ export const JSON_SHAPES = {
         flags: z.array(z.string()),
         places: z.int().min(2).optional().describe('Entries that lead to its table'),
         region: regionOfPlace.optional().describe("Part of the kernel's half that it lies in"),
+        module: inModule.optional().describe('The module that it lies in; with --symbols'),
         symbol: z.string().min(1).optional().describe('What begins there, or before; with --symbols'),
       }),
     ),
@@ -379,7 +384,24 @@ export const JSON_SHAPES = {
       .nullable()
       .describe('How far the image is from where it was linked'),
     address: placeInKernel.extend({ va: hex }).nullable().describe('Of the address that was asked for'),
-    symbols: z.array(z.strictObject({ name: z.string(), va: hex, type: z.string().length(1) })),
+    symbols: z.array(
+      z.strictObject({
+        name: z.string(),
+        va: hex,
+        type: z.string().length(1),
+        module: z.string().optional().describe('Of what is no part of the image; `bpf` of eBPF'),
+      }),
+    ),
+    modules: z
+      .array(
+        z.strictObject({
+          name: z.string(),
+          parts: z.array(z.strictObject({ kind: partOfModule, start: hex, end: hex })),
+          sections: z.array(z.strictObject({ name: z.string(), va: hex })),
+        }),
+      )
+      .nullable()
+      .describe('With --modules: what is loaded, the last first'),
     warnings,
   }),
   extract: published('extract', 'extract --json', {
@@ -451,7 +473,7 @@ export const JSON_SHAPES = {
                 reason: z.string().min(1),
               })
               .nullable()
-              .describe('What came of the access at which its thread died or stands still'),
+              .describe('The outcome of the access at which its thread died or stands still'),
             log: z.array(z.string()).describe('Failed expectations included'),
           }),
         ),
@@ -487,6 +509,32 @@ export const JSON_SHAPES = {
         advice: z.string(),
       }),
     ),
+  }),
+  explore: published('explore', 'explore --json', {
+    machine: z.string(),
+    title: z.string(),
+    properties: z.array(
+      z.looseObject({
+        id: z.string(),
+        says: z.string().describe('What holds, as a sentence'),
+        verdict: z
+          .enum(['falls', 'holds', 'did-not-fall'])
+          .describe(
+            'holds: in every state that the machine can reach. did-not-fall: in those that were looked at',
+          ),
+        story: z
+          .array(z.string())
+          .optional()
+          .describe('A shortest list of actions after which it has fallen'),
+      }),
+    ),
+    states: z.int().min(1),
+    transitions: z.int().min(0),
+    depth: z.int().min(0).describe('Most actions in a row'),
+    end: z.enum(['closed', 'fallen', 'depth', 'states', 'stopped']),
+    requestsAreOneStep: z
+      .boolean()
+      .describe('What can come between the parts of a request was not looked at'),
   }),
   error: published('error', 'COMMAND --json', {
     error: z.strictObject({

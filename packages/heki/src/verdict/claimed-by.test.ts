@@ -21,6 +21,6 @@ test('only those claim to keep data from being run that can take execution from 
   expect(of('execute-data')).toEqual({ hardened: able, 'rfc-v2': able });
 });
 
-test('nobody claims anything about legitimate work', () => {
+test('no claim is made about legitimate work', () => {
   expect(of('store-data')).toEqual({ hardened: [], 'rfc-v2': [] });
 });

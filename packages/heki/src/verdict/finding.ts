@@ -5,7 +5,7 @@ import { ExitCode } from '../failure.ts';
  * What a finding is about.
  *
  * - `refused`: Heki, or the hypervisor, refused to protect the kernel
- * - `walk-cut-short`: page tables were not walked to their end, so that nobody knows what they map
+ * - `walk-cut-short`: page tables were not walked to their end, so that what they map is not known
  * - `claimed-attack-succeeded`: an attack got through that the machine claims to stop
  * - `rights-beyond-mappings`: pages are granted what no mapping of them allows, though the hypervisor could withhold it
  * - `work-broken`: legitimate work that the kernel can do without Heki does not go on

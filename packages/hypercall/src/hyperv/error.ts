@@ -1,4 +1,4 @@
-/** Why bytes are no message of an interface: what was read, where, and what is expected there. */
+/** Why bytes are not a message of an interface: what was read, where, and what is expected there. */
 export interface HvWireFault {
   readonly field: string;
   readonly found: bigint;

@@ -65,7 +65,7 @@ describe('permissions', () => {
     }
   });
 
-  it('of a page that is only private are none', () => {
+  it('of a page that is only private are empty', () => {
     expect(permissionsOfAttributes(KVM_MEMORY_ATTRIBUTE_PRIVATE)).toBe(0);
   });
 

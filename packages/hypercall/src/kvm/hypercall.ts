@@ -59,7 +59,7 @@ const errorNames = new Map<number, string>(
 );
 errorNames.set(-KvmError.ENOMEM, '-ENOMEM');
 
-/** A hypercall's result as text: `0`, `1`, `-KVM_EINVAL`, or the number itself when it is no known error. */
+/** A hypercall's result as text: `0`, `1`, `-KVM_EINVAL`, or the number itself when it is not a known error. */
 export function hypercallResultText(result: number): string {
   return errorNames.get(result) ?? String(result);
 }

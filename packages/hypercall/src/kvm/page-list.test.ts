@@ -98,7 +98,7 @@ function honestWith(change: (page: Uint32Array) => void): PageListFault | undefi
 }
 
 describe('a hostile page list', () => {
-  it('is refused when its address is no page of memory', () => {
+  it('is refused when its address is not a page of memory', () => {
     const { memory } = honest();
     const beginning = { page: -1, address: undefined, offset: 0 };
     expect(faultOf(memory, 0x1008n)).toMatchObject({
@@ -111,7 +111,7 @@ describe('a hostile page list', () => {
     expect(faultOf(memory, 0x9000n)).toMatchObject({ code: 'page-absent', found: 0x9000n, ...beginning });
   });
 
-  it('is refused when next_pa is no page of memory, naming the page that says so', () => {
+  it('is refused when next_pa is not a page of memory, naming the page that says so', () => {
     const place = { page: 0, address: 0x1000, offset: 8 };
     expect(honestWith((page) => page.set([0x2001], 2))).toMatchObject({ code: 'bad-page-address', ...place });
     expect(honestWith((page) => page.set([0x1000, 0x80000000], 2))).toMatchObject({
@@ -154,7 +154,7 @@ describe('a hostile page list', () => {
     expect(honestWith((page) => page.set([0xfffff000, 0xffffffff], 14))).toMatchObject(epa);
   });
 
-  it('is refused when permissions are none or unknown', () => {
+  it('is refused when permissions are empty or unknown', () => {
     const fault = { code: 'bad-permissions', page: 0, offset: 64 };
     for (const words of [[0], [16], [1, 1], [0xffffffff, 0xffffffff]]) {
       expect(honestWith((page) => page.set(words, 16))).toMatchObject(fault);

@@ -10,7 +10,7 @@ export const XenAccess = {
   RWX: 7,
   /** Read and execute; the first write makes it {@link RW}. */
   RX2RW: 8,
-  /** Nothing; the first access makes it {@link RWX} and is reported, but waits for nobody. */
+  /** Nothing; the first access makes it {@link RWX} and is reported, but the virtual CPU is not paused. */
   N2RWX: 9,
   /** The default of the domain or the view. Only in requests. */
   DEFAULT: 10,
@@ -21,7 +21,7 @@ export type XenAccessType = Exclude<(typeof XenAccess)[keyof typeof XenAccess], 
 
 const NAMES = ['n', 'r', 'w', 'rw', 'x', 'rx', 'wx', 'rwx', 'rx2rw', 'n2rwx', 'default'];
 
-/** An access type as Xen names it: `rx`, `n2rwx`; the number for a value that is none. */
+/** An access type as Xen names it: `rx`, `n2rwx`; the number for an unknown value. */
 export function xenAccessText(access: number): string {
   return NAMES[access] ?? String(access);
 }

@@ -13,7 +13,7 @@ export const XenError = {
   EOPNOTSUPP: 95,
 } as const;
 
-/** Why bytes are no message of an interface: what was read, where, and what is expected there. */
+/** Why bytes are not a message of an interface: what was read, where, and what is expected there. */
 export interface XenWireFault {
   readonly field: string;
   readonly found: bigint;

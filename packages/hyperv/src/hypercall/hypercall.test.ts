@@ -62,7 +62,7 @@ test('VTL1 restricts VTL0 page by page, and may relax again: nothing is immutabl
   expect(guest.store(0x20_0000)).toBe(true);
 });
 
-test('a page that is no RAM ends the call there, and what came before stays and is counted', () => {
+test('a page that is not RAM ends the call there, and what came before stays and is counted', () => {
   const guest = createTestGuest();
   expect(modify(guest, [0x300, 0x301, 0x5000, 0x302], 1)).toEqual({
     status: HvStatus.OPERATION_DENIED,
@@ -78,7 +78,7 @@ test('a page that is no RAM ends the call there, and what came before stays and 
   expect(modify(guest, [2 ** 52], 1)).toEqual({ status: HvStatus.OPERATION_DENIED, repsCompleted: 0 });
 });
 
-test('510 pages are one call and 511 are none', () => {
+test('510 pages fit one call and 511 do not', () => {
   const guest = createTestGuest();
   const pages = Array.from({ length: 511 }, (_, i) => 0x400 + i);
   expect(modify(guest, pages.slice(0, 510), 1)).toEqual({ status: 0, repsCompleted: 510 });
@@ -125,7 +125,7 @@ test('no mask that cannot protect a page becomes that of all pages', () => {
   expect(rights(guest, 0x200)).toBe('1001');
 });
 
-test('other partitions and higher VTLs are denied, and VTL0 has nobody below it to protect from', () => {
+test('other partitions and higher VTLs are denied, and VTL0 has no VTL below it to protect from', () => {
   const guest = createTestGuest();
   expect(modify(guest, [0x200], 16).status).toBe(HvStatus.INVALID_REGISTER_VALUE);
   expect(modify(guest, [0x200], 1, { partition: 7n }).status).toBe(HvStatus.ACCESS_DENIED);
@@ -179,7 +179,7 @@ test('of two things that are wrong with a call of VTL1 the one that openvmm look
   }
 });
 
-test('VTL0 can restrict nobody and configure nothing', () => {
+test('VTL0 can restrict no VTL and configure nothing', () => {
   const guest = createTestGuest();
   const mask = encodeHvModifyProtection({
     partition: HV_PARTITION_SELF,
@@ -333,7 +333,7 @@ test('without the MBEC opt-in kernel and user have one right to execute', () => 
   expect(set(HvRegister.VSM_SECURE_CONFIG_VTL0, 4n)).toBe(HvStatus.INVALID_PARAMETER);
 });
 
-test('pages that nobody asked for have the default protection of the partition', () => {
+test('pages without a request have the default protection of the partition', () => {
   const guest = createTestGuest();
   const value = 1n | (BigInt(HvMapGpa.READABLE | HvMapGpa.WRITABLE) << 1n);
   guest.vm.vtl1Hypercall(

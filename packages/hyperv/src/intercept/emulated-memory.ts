@@ -1,7 +1,6 @@
 import { HvAccess } from '@heki/hypercall/hyperv';
 import { frameOf, type Gpa, type VirtualAddress } from '@heki/physical-memory';
 import type { EmulatedMemory, PlainAction } from '@heki/vcpu';
-import { rightsOfFlags } from '../partition/map-flags.ts';
 import type { Partition } from '../partition/partition.ts';
 
 /** A refused access, for the message to VTL1. */
@@ -22,12 +21,12 @@ export function emulatedMemory(
   return {
     memory: regions.memory,
     has: (gfn) => regions.find(gfn) !== undefined,
-    takesFlags: (gfn) => regions.find(gfn)?.readOnly !== true && rightsOfFlags(vtl0.flagsOf(gfn)).write,
+    takesFlags: (gfn) => regions.find(gfn)?.readOnly !== true && vtl0.rightsOf(gfn).write,
     judge({ kind, gpa, linear, userPage }) {
       const gfn = frameOf(gpa);
       const region = regions.find(gfn);
       if (region === undefined) return 'device';
-      const { read, write, supervisorExecute, userExecute } = rightsOfFlags(vtl0.flagsOf(gfn));
+      const { read, write, supervisorExecute, userExecute } = vtl0.rightsOf(gfn);
       switch (kind) {
         case 'read':
           return read ? 'memory' : intercept({ access: HvAccess.READ, gpa, linear });

@@ -13,7 +13,6 @@ import { type ExitAction, type PlainAction, Vector, type VmExit } from '@heki/vc
 import { EFER } from '@heki/x86';
 import type { CallSize } from '../hypercall/call-size.ts';
 import { answerHypercall } from '../hypercall/handle-hypercall.ts';
-import { rightsOfFlags } from '../partition/map-flags.ts';
 import { type Partition, switchVtl, type VirtualProcessor } from '../partition/partition.ts';
 import type { SecureKernel } from '../secure-kernel/secure-kernel.ts';
 import { createVtl1Port } from '../secure-kernel/vtl1-port.ts';
@@ -100,7 +99,7 @@ function handleViolation(
   const has = (mask: number): boolean => (qualification & mask) !== 0;
   const region = partition.regions.find(frameOf(gpa));
   const write = has(EptQualification.WRITE);
-  const rights = rightsOfFlags(partition.memory[0].flagsOf(frameOf(gpa)));
+  const rights = partition.memory[0].rightsOf(frameOf(gpa));
   // No memory, or a ROM that takes no store: the virtualization stack answers.
   if (region === undefined || (region.readOnly === true && write && rights.write)) {
     const memory = emulatedMemory(partition, ({ linear, ...refused }) =>
@@ -214,7 +213,7 @@ function readInput(
   }
   if (input >= BigInt(PHYSICAL_ADDRESS_END)) return HvStatus.INVALID_HYPERCALL_INPUT;
   const gpa = Number(input) as Gpa;
-  if (!rightsOfFlags(memory[0].flagsOf(frameOf(gpa))).read) return HvStatus.INVALID_HYPERCALL_INPUT;
+  if (!memory[0].rightsOf(frameOf(gpa)).read) return HvStatus.INVALID_HYPERCALL_INPUT;
   const bytes = new Uint8Array(size.input);
   return readBytes(regions.memory, gpa, bytes) === bytes.length ? bytes : HvStatus.INVALID_HYPERCALL_INPUT;
 }
@@ -223,6 +222,6 @@ function readInput(
 function writeOutput({ regions, memory }: Partition, address: bigint, bytes: Uint8Array): boolean {
   if (address >= BigInt(PHYSICAL_ADDRESS_END)) return false;
   const gpa = Number(address) as Gpa;
-  if (!rightsOfFlags(memory[0].flagsOf(frameOf(gpa))).write) return false;
+  if (!memory[0].rightsOf(frameOf(gpa)).write) return false;
   return writeBytes(regions.memory, gpa, bytes) === bytes.length;
 }

@@ -8,14 +8,24 @@ import {
   eptRightsChange,
 } from '@heki/ept';
 import { HV_MAP_GPA_FULL_ACCESS } from '@heki/hypercall/hyperv';
-import type { GuestRegions } from '@heki/hypervisor';
-import { type EffectiveRights, type GuestMemoryRegion, type Host, HypervisorError } from '@heki/hypervisor';
+import {
+  type AskedFrames,
+  type AskedRights,
+  type EffectiveRights,
+  type GuestMemoryRegion,
+  type GuestRegions,
+  type Host,
+  type HostFrames,
+  HypervisorError,
+  type Rights,
+  rightsUnderAllNames,
+} from '@heki/hypervisor';
 import { createMemoryTable } from '@heki/memory-table';
 import { FRAME_END, type Gfn, type Pfn } from '@heki/physical-memory';
 import type { SecondLevel } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
 import type { CpuProfile } from '@heki/x86';
-import { eptRightsOf } from './map-flags.ts';
+import { eptRightsOf, flagsOfRights, rightsOfFlags } from './map-flags.ts';
 
 /** The bits of a leaf beside its rights: WB, accessed, dirty, IPAT. */
 const LEAF = eptLeaf({ rights: EPT_RIGHTS, accessed: true, dirty: true, ignorePat: true });
@@ -38,7 +48,10 @@ export interface VtlMemory {
   readonly defaultFlags: number;
   /** Whether the two rights to execute are kept apart. */
   readonly mbec: boolean;
-  flagsOf(gfn: Gfn): number;
+  /** What the mask of a frame grants, and those of the other guest frames that are the same memory. */
+  rightsOf(gfn: Gfn): Rights;
+  /** What masks say of frames of `start` .. `end` - 1, in order. */
+  asked(start: Gfn, end: Gfn): readonly AskedFrames[];
   /** Runs of frames with a mask of their own. */
   forEachMask(visit: (flags: number, start: Gfn, end: Gfn) => void): void;
   /** Gives frames of one region a mask. How many were done: fewer only when no table can be had. */
@@ -57,19 +70,23 @@ export interface VtlMemory {
   second(): SecondLevel<SecondLevelFault>;
 }
 
-export function createVtlMemory(
-  host: Host,
-  processor: CpuProfile,
-  regions: GuestRegions,
-  mbecAtStart: boolean,
-): VtlMemory {
-  const { memory, frames } = host;
+export function createVtlMemory(options: {
+  readonly host: Host;
+  readonly processor: CpuProfile;
+  readonly regions: GuestRegions;
+  /** Which frames are the same memory, as far as this VTL's rights go. */
+  readonly hostFrames: HostFrames;
+  /** Whether the two rights to execute are kept apart at first. */
+  readonly mbec: boolean;
+}): VtlMemory {
+  const { processor, regions, hostFrames } = options;
+  const { memory, frames } = options.host;
   // No mask has execute without read, so that an entry is present exactly when it is readable, with MBEC and without.
   const editor = createEptEditor({ memory, frames, processor, modeBasedExecute: false });
   const eptp = encodeEptp({ root: editor.root, accessedDirty: processor.ept?.accessedDirty === true });
   const masks = createMemoryTable<number>();
   let defaultFlags = HV_MAP_GPA_FULL_ACCESS;
-  let mbec = mbecAtStart;
+  let { mbec } = options;
 
   function isMapped(start: Gfn, end: Gfn): boolean {
     let next: number = start;
@@ -92,8 +109,41 @@ export function createVtlMemory(
     return end;
   }
 
-  /** Brings the tables in line with `flags`. The first frame that could not be done. */
-  function render(region: GuestMemoryRegion, start: Gfn, end: Gfn, flags: number): Gfn {
+  const askedFor = (flags: number | undefined): AskedRights | undefined =>
+    flags === undefined ? undefined : { rights: rightsOfFlags(flags), immutable: false };
+
+  /** The rights of a frame that has this mask, or none. */
+  function underAllNames(gfn: Gfn, flags: number | undefined): Rights {
+    const others = hostFrames.othersOf(gfn, (name) => askedFor(masks.get(name)));
+    return rightsUnderAllNames(rightsOfFlags(flags ?? defaultFlags), flags !== undefined, others);
+  }
+
+  /** Brings the tables in line with a mask, or with none. The first frame that could not be done. */
+  function render(region: GuestMemoryRegion, start: Gfn, end: Gfn, flags: number | undefined): Gfn {
+    if (!hostFrames.isShared(start, end)) return renderAs(region, start, end, flags ?? defaultFlags);
+    for (let gfn = start; gfn < end; gfn = (gfn + 1) as Gfn) {
+      const next = (gfn + 1) as Gfn;
+      if (renderAs(region, gfn, next, flagsOfRights(underAllNames(gfn, flags))) < next) return gfn;
+    }
+    return end;
+  }
+
+  /** The same for other guest frames that are the memory of the range. Whether all could be done; the others have no entry then. */
+  function renderOtherNames(start: Gfn, end: Gfn): boolean {
+    let done = true;
+    for (const alias of hostFrames.aliases(start, end)) {
+      for (const part of regions.parts(alias.start, alias.end)) {
+        masks.forEach(part.start, part.end, (flags, from, to) => {
+          if (render(part.region, from, to, flags) === to) return;
+          editor.zap(from, to);
+          done = false;
+        });
+      }
+    }
+    return done;
+  }
+
+  function renderAs(region: GuestMemoryRegion, start: Gfn, end: Gfn, flags: number): Gfn {
     const rights = eptRightsOf(flags, region.readOnly === true, mbec);
     if (rights === 0) return editor.unmap(start, end).stoppedAt ?? end;
     if (isMapped(start, end)) return editor.update(start, end, eptRightsChange(rights)).stoppedAt ?? end;
@@ -111,7 +161,15 @@ export function createVtlMemory(
     get mbec() {
       return mbec;
     },
-    flagsOf: (gfn) => masks.get(gfn) ?? defaultFlags,
+    rightsOf: (gfn) => underAllNames(gfn, masks.get(gfn)),
+    asked(start, end) {
+      const asked: AskedFrames[] = [];
+      masks.forEach(start, end, (flags, from, to) => {
+        if (flags !== undefined)
+          asked.push({ start: from, end: to, rights: rightsOfFlags(flags), immutable: false });
+      });
+      return asked;
+    },
     forEachMask(visit) {
       masks.forEach(0 as Gfn, FRAME_END as Gfn, (flags, start, end) => {
         if (flags !== undefined) visit(flags, start, end);
@@ -120,7 +178,7 @@ export function createVtlMemory(
     protect(region, start, end, flags) {
       const stopped = render(region, start, end, flags);
       if (stopped > start) masks.set(start, stopped, flags);
-      return stopped - start;
+      return renderOtherNames(start, stopped) ? stopped - start : 0;
     },
     configure(flags, withMbec, wanted = []) {
       defaultFlags = flags;
@@ -131,15 +189,16 @@ export function createVtlMemory(
     },
     add(region) {
       const end = (region.start + region.frames) as Gfn;
-      const runs: { flags: number; start: Gfn; end: Gfn }[] = [];
+      const runs: { flags: number | undefined; start: Gfn; end: Gfn }[] = [];
       // A protection belongs to a frame number: memory that comes again has what was asked for it.
-      masks.forEach(region.start, end, (flags, from, to) =>
-        runs.push({ flags: flags ?? defaultFlags, start: from, end: to }),
-      );
+      masks.forEach(region.start, end, (flags, from, to) => runs.push({ flags, start: from, end: to }));
       for (const run of runs) {
         if (render(region, run.start, run.end, run.flags) < run.end) {
           throw new HypervisorError('no host frame is left for tables of the partition');
         }
+      }
+      if (!renderOtherNames(region.start, end)) {
+        throw new HypervisorError('no host frame is left for tables of the partition');
       }
     },
     drop(region) {

@@ -141,10 +141,10 @@ export function createLockedRegisters(): LockedRegisters {
       if ((now & maskOf(register)) === must) starting.delete(key(vp, register));
       if ((value & maskOf(register)) === must) {
         const table = TABLE_REGISTERS.some(([name]) => name === register);
-        // LVBS lets nobody load a table register again, not even with the same value.
+        // LVBS lets no load of a table register through again, not even with the same value.
         return starting.delete(key(vp, register)) || !table;
       }
-      // With paging on, CR0 must be what it was: a processor that took INIT is no way around the lock.
+      // With paging on, CR0 must be what it was: a processor that took INIT is not a way around the lock.
       return starting.has(key(vp, register)) && !(register === HvRegister.CR0 && (value & CR0.PG) !== 0n);
     },
     started(vtl1, vp) {

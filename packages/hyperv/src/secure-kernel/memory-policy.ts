@@ -25,7 +25,7 @@ export interface MemoryPolicy {
   protect(vtl1: Vtl1, ranges: readonly ProtectionRange[]): ProtectionResult;
   /** The same for map flags of whole RAM pages, without a check; what cannot be withheld is granted. 0 or a status. */
   set(vtl1: Vtl1, start: Gfn, end: Gfn, flags: number): number;
-  /** Whether all of the range is data as far as VTL1 gave it rights: what it made read-only or code is no room for other things. */
+  /** Whether all of the range is data as far as VTL1 gave it rights: what it made read-only or code is not room for other things. */
   isData(start: Gfn, end: Gfn): boolean;
   /** Marks frames as those of a module or an image, or frees them. */
   claim(start: Gfn, end: Gfn, claimed: boolean): void;

@@ -191,7 +191,7 @@ test('a patch whose first byte is the last of its page has its tail at the start
   expect(guest.byte(0x20_3000)).toBe(0);
 });
 
-test('a request that is no patch is refused before anything is stored', () => {
+test('a request that is not a patch is refused before anything is stored', () => {
   const guest = patchable();
   // It straddles, and names no second page; and it has no bytes.
   expect(patch(guest, 0x20_1ffe, JUMP)).toBe(-22);
@@ -199,7 +199,7 @@ test('a request that is no patch is refused before anything is stored', () => {
   expect(guest.byte(0x20_1ffe)).toBe(0);
 });
 
-test('VTL1 is no confused deputy: a breakpoint, too, goes only where a patch is known', () => {
+test('VTL1 is not a confused deputy: a breakpoint, too, goes only where a patch is known', () => {
   const guest = patchable();
   expect(patch(guest, 0x20_0200, [0xcc])).toBe(-2);
   expect(patch(guest, 0x20_0100, [0x90])).toBe(-13);

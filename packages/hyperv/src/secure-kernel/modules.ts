@@ -119,7 +119,7 @@ export function createModules(
     return found;
   }
 
-  /** Makes pages plain data again. Without B-L4 nobody reaches what they held: no access, then zeros, then data. */
+  /** Makes pages plain data again. Without B-L4 VTL0 does not reach what they held: no access, then zeros, then data. */
   function release(vtl1: Vtl1, ranges: readonly LvbsRange[]): void {
     if (!defects['B-L4']) {
       setAll(vtl1, ranges, () => NO_ACCESS);

@@ -37,7 +37,7 @@ describe('a list of patches', () => {
     expect(create().read(new Uint8Array())).toEqual([]);
   });
 
-  test('is none when a record in it is none', () => {
+  test('is invalid when a record in it is invalid', () => {
     // It straddles, and says nothing of the second page.
     expect(create().read(listed([patchAt(0x1000), patchAt(0x1ffe)]))).toBeUndefined();
   });

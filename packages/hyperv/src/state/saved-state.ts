@@ -3,6 +3,7 @@ import {
   badState,
   type Capabilities,
   checkProtectionState,
+  departedOf,
   type ProtectionRange,
   type ProtectionState,
 } from '@heki/hypervisor';
@@ -44,6 +45,7 @@ export function saveState(parts: Parts): ProtectionState | undefined {
     registers,
     ...(kernel.endOfBoot ? { bootEnded: true } : {}),
     ...(vcpus.length === 0 ? {} : { vcpus }),
+    ...departedOf(partition.regions.hostFrames),
     own,
   };
   try {
@@ -57,7 +59,7 @@ export function saveState(parts: Parts): ProtectionState | undefined {
 /**
  * Puts a state into a partition.
  *
- * @throws {HypervisorError} when it is none for this partition, or no host frame is left for its tables; then nothing has changed
+ * @throws {HypervisorError} when this partition cannot have it, or no host frame is left for its tables; then nothing has changed
  */
 export function restoreState(parts: Parts, state: ProtectionState): void {
   checkState(parts, state);
@@ -94,7 +96,10 @@ export function restoreState(parts: Parts, state: ProtectionState): void {
 const masksOf = ({ ranges }: Pick<ProtectionState, 'ranges'>) =>
   ranges.map(({ start, end, rights }) => ({ start, end, flags: flagsOfRights(rights) }));
 
-function memoryOf({ partition }: Parts): Pick<ProtectionState, 'ranges' | 'otherwise' | 'own'> {
+/** What VTL0's tables follow from. */
+type MemoryState = Pick<ProtectionState, 'ranges' | 'otherwise' | 'departed' | 'own'>;
+
+function memoryOf({ partition }: Parts): MemoryState {
   const [vtl0] = partition.memory;
   const ranges: ProtectionRange[] = [];
   vtl0.forEachMask((flags, start, end) => ranges.push({ start, end, rights: rightsOfFlags(flags) }));
@@ -102,15 +107,14 @@ function memoryOf({ partition }: Parts): Pick<ProtectionState, 'ranges' | 'other
   return {
     ranges,
     otherwise: rightsOfFlags(vtl0.defaultFlags),
+    ...departedOf(partition.regions.hostFrames),
     own: { backend: 'hyperv', config, secureConfig } as HypervOwnState,
   };
 }
 
 /** Masks, the default and the configuration of protection, and the tables that follow from them. */
-function configureMemory(
-  { partition }: Parts,
-  state: Pick<ProtectionState, 'ranges' | 'otherwise' | 'own'>,
-): void {
+function configureMemory({ partition }: Parts, state: MemoryState): void {
+  partition.regions.hostFrames.replace(state.departed ?? []);
   const own = state.own as HypervOwnState | undefined;
   const flags = flagsOfRights(state.otherwise);
   const shift = HvVsmPartitionConfig.DEFAULT_PROTECTION_SHIFT;

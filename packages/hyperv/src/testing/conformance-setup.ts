@@ -114,7 +114,7 @@ function hypervGuestCalls(places: GuestPlaces<HypervVirtualMachine>): GuestCalls
       { name: 'a list at no memory', run: () => call(0x7000_0000_0000n, 1n) },
       { name: 'a list that is not page-aligned', run: () => call(list + 8n, 1n) },
       { name: 'no list', run: () => call(0n, 1n) },
-      { name: 'a total that is none', run: () => call(list, 0n) },
+      { name: 'a total of no ranges', run: () => call(list, 0n) },
       { name: 'a total that wraps', run: () => call(list, 1n << 63n) },
       { name: 'a list that goes on at no memory', run: () => changed(2, 0, 0x7000) },
       { name: 'a list that leads back to itself', run: () => changed(2, scratch * 4096) },

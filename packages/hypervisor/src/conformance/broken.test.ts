@@ -149,6 +149,24 @@ const BROKEN: { readonly [what: string]: Broken } = {
         };
       }),
   },
+  'a second guest frame has rights of its own over the same bytes': {
+    by: /^host frames: .*over memory of the guest/,
+    broken: (setup) =>
+      withMachine(setup, ({ hostFrames }) => {
+        Object.assign(hostFrames, { othersOf: () => [] });
+        return {};
+      }),
+  },
+  'memory is forgotten to be protected when it is taken away': {
+    by: /^host frames: (memory that|a saved state|memory of)/,
+    broken: (setup) =>
+      withMachine(setup, ({ hostFrames, removeMemory }) => ({
+        removeMemory(start) {
+          removeMemory(start);
+          hostFrames.replace([]);
+        },
+      })),
+  },
   'a pin binds the first virtual CPU alone': {
     by: /^pins/,
     broken: (setup) =>
@@ -331,7 +349,7 @@ const BROKEN: { readonly [what: string]: Broken } = {
   },
 };
 
-/** What else happens where a state is no state. */
+/** What else happens where a state is not a state. */
 function withRestore(
   setup: ReferenceSetup,
   refused: (vm: ReferenceMachine, error: unknown) => boolean,

@@ -50,7 +50,7 @@ export const ATTEMPTS: readonly Attempt[] = [
   { ...STORE, what: 'a locked update', run: (vcpu, va) => vcpu.readModifyWrite(va, 4, () => 1n) },
 ];
 
-/** What came of an attempt, as the guest sees it, and what the hypervisor said of it. */
+/** The outcome of an attempt, as the guest sees it, and what the hypervisor said of it. */
 export interface Tried {
   readonly va: VirtualAddress | undefined;
   readonly access: MemoryAccess | 'register';

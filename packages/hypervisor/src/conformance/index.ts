@@ -3,6 +3,7 @@ import { declarationCases } from './cases/declaration.ts';
 import { denialCases } from './cases/denials.ts';
 import { endOfBootCases } from './cases/end-of-boot.ts';
 import { failureCases } from './cases/failure.ts';
+import { hostFrameCases } from './cases/host-frames.ts';
 import { hostileCases } from './cases/hostile.ts';
 import { immutabilityCases } from './cases/immutability.ts';
 import { lifeCycleCases } from './cases/life-cycle.ts';
@@ -40,6 +41,7 @@ export function conformanceCases<Machine extends VirtualMachine, Event extends B
     ...rangeCountCases(any),
     ...failureCases(any),
     ...pageCases(any),
+    ...hostFrameCases(any),
     ...immutabilityCases(any),
     ...endOfBootCases(any),
     ...denialCases(any),

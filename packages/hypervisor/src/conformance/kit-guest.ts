@@ -7,7 +7,7 @@ import {
   type VirtualAddress,
 } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import type { PolicyOwner } from '../capabilities.ts';
+import type { Capabilities, PolicyOwner } from '../capabilities.ts';
 import type { HypervisorEvent } from '../event.ts';
 import type { ProtectionResult } from '../result.ts';
 import { formatRights, type ProtectionRange, type Rights, sameRights } from '../rights.ts';
@@ -37,6 +37,8 @@ export type DeniedEvent = Extract<HypervisorEvent, { type: 'denied' }>;
 /** A machine of the backend, with a guest in it and a model of what it must allow. */
 export interface KitGuest {
   readonly vm: VirtualMachine;
+  /** What the backend declares. */
+  readonly capabilities: Capabilities;
   readonly vcpus: readonly Vcpu[];
   readonly calls: GuestCalls | undefined;
   /** What the set-up adds to random lives. */
@@ -216,7 +218,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     const { by, result } = reported(before, 'the guest');
     require(by === 'guest', `a request of the guest is reported as one of ${by}`);
     require(success === (result.refused === undefined), 'the guest and the event have different answers');
-    // A wire format need not have words for user execution, which then nobody asked to deny.
+    // A wire format need not be able to express user execution: then no request denied it.
     const said = ranges.map((range) => ({
       ...range,
       rights: calls.asksFor?.(range.rights) ?? range.rights,
@@ -241,6 +243,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
 
   const guest: KitGuest = {
     vm,
+    capabilities,
     vcpus,
     calls,
     lives: lives?.(places) ?? [],

@@ -11,7 +11,7 @@ const STRONGER = 'what is promised is kept, and more';
 const NEVER_GIVEN = 'whoever decides could give it, and never does';
 const UNSAID = 'an event tells what was decided, and not where whoever decided sits';
 
-/** Lies that nobody sees through the contract, as `kept, declared`, and why. */
+/** False declarations that the contract does not show, as `kept, declared`, and why. */
 const UNSEEN: { readonly [field in Field]?: readonly (readonly [pair: string, why: string])[] } = {
   policyOwner: [
     ['guest-kernel, vmm', OWNERS_ALIKE],
@@ -56,7 +56,7 @@ describe('a declaration that is not kept is found', () => {
   });
 
   test.each(lies.filter(isUnseen))(
-    '$field (kept, declared): $pair, but for what nobody sees',
+    '$field (kept, declared): $pair, but for what the contract does not show',
     ({ setup }) => {
       expect(failingCases(setup, /^(?!random lives|large pages: \w+ \w+ gives)/)).toEqual([]);
     },

@@ -64,7 +64,7 @@ export interface GuestPlaces<Machine extends VirtualMachine> {
 /** Something that happens in a random life. It is done in two machines with the same draws, and must come to the same in both. */
 export interface LifeStep {
   readonly name: string;
-  /** Does it on `vcpu` or to the machine, and tells what came of it. `below(n)` draws an integer from 0 to n - 1. */
+  /** Does it on `vcpu` or to the machine, and tells its outcome. `below(n)` draws an integer from 0 to n - 1. */
   run(vcpu: Vcpu, below: (count: number) => number): string;
 }
 
@@ -96,6 +96,7 @@ export interface ConformanceCase {
     | 'immutability'
     | 'denials'
     | 'large pages'
+    | 'host frames'
     | 'virtual CPUs'
     | 'pins'
     | 'hostile guests'

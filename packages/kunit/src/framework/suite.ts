@@ -27,7 +27,7 @@ export interface KunitSuite<Thread> {
   readonly cases: readonly KunitCase<Thread>[];
 }
 
-/** What came of a test. */
+/** The outcome of a test. */
 export interface CaseResult {
   readonly name: string;
   readonly status: 'ok' | 'not ok' | 'skip';

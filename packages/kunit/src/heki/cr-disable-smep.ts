@@ -27,7 +27,7 @@ export function crDisableSmepWithFixUp(test: Kunit, thread: TestThread): void {
 }
 
 /**
- * The only test of Heki v3: SMEP cannot be cleared, alone or together with VME, and may be set again; VME, which nobody pins, may
+ * The only test of Heki v3: SMEP cannot be cleared, alone or together with VME, and may be set again; VME, which is never pinned, may
  * change.
  */
 export function crDisableSmepV3(test: Kunit, thread: TestThread): void {

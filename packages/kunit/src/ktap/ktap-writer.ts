@@ -1,6 +1,6 @@
 import { KunitError } from '../error.ts';
 
-/** What came of a test or of a group of them. */
+/** The outcome of a test or of a group of them. */
 export type KtapStatus = 'ok' | 'not ok' | 'skip';
 
 /**

@@ -2,7 +2,7 @@ import { hypercallResultText } from '@heki/hypercall/kvm';
 import type { Kunit } from '../framework/suite.ts';
 import type { TestThread } from '../thread/test-thread.ts';
 
-/** Skips the test where nobody answers KVM's hypercalls. */
+/** Skips the test where KVM's hypercalls are not implemented. */
 export function needHypercalls(test: Kunit, { kvmHypercalls }: TestThread): void {
   if (!kvmHypercalls) test.skip("no hypervisor that answers KVM's hypercalls 13 and 14");
 }

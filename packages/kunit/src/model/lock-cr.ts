@@ -26,7 +26,7 @@ function refused(
       for (const [what, cr, pin, flags] of requests) {
         expectResult(test, what, lock(thread, cr, pin, flags), -KvmError.EINVAL);
       }
-      // What was refused has pinned nothing: a bit that nobody has pinned may change.
+      // What was refused has pinned nothing: a bit without a pin may change.
       expectFree(test, thread, cr4);
     },
   };

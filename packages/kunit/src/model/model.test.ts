@@ -67,7 +67,7 @@ describe('our own suite', () => {
     expect(log).toContain('Expected data to be rw- in the second level, but it is rwx');
   });
 
-  test('skips hypercalls that nobody answers, and finds that nothing is protected', () => {
+  test('skips hypercalls that are not implemented, and finds that nothing is protected', () => {
     const names = ['lock_cr_bits', 'protect_good_lists', 'module_function', 'module_live', 'text_poke_core'];
     expect(outcomes({ hypervisor: 'none' }, 'heki_model', names).ends).toEqual({
       lock_cr_bits: 'skip',

@@ -147,7 +147,7 @@ export const PROTECT_MEMORY_CASES: readonly KunitCase<TestThread>[] = [
   ]),
   refused('protect_permissions', () => [
     ['no permissions', { permissions: 0n }],
-    ['a permission that is none', { permissions: READ | BigInt(MEM_ATTR_PROT + 1) }],
+    ['an unknown permission bit', { permissions: READ | BigInt(MEM_ATTR_PROT + 1) }],
     ['bits above the lowest 32', { permissions: READ | (1n << 32n) }],
   ]),
   refused('protect_without_read', () => [

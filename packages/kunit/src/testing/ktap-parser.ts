@@ -4,7 +4,7 @@ export interface ParsedTest {
   readonly status: 'ok' | 'not ok' | 'skip';
   readonly reason: string;
   readonly diagnostics: readonly string[];
-  /** The tests of a group; `undefined` for a test that is none. */
+  /** The tests of a group; `undefined` for a single test. */
   readonly tests: readonly ParsedTest[] | undefined;
 }
 

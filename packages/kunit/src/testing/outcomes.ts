@@ -17,7 +17,7 @@ export interface Setting {
   readonly kernel?: KernelBuild;
 }
 
-/** Runs suites in kernels of 64 MiB: the lines of KTAP, and what came of the suites. */
+/** Runs suites in kernels of 64 MiB: the lines of KTAP, and the outcomes of the suites. */
 export function runIn(
   { hypervisor = 'kvm', profile = 'hardened', mbec = true, commandLine = '', kernel = SMALL_KERNEL }: Setting,
   options: { readonly suites?: readonly KunitSuiteName[]; readonly test?: number } = {},

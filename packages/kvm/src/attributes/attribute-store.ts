@@ -1,5 +1,5 @@
 import { createMemoryTable } from '@heki/memory-table';
-import type { Gfn } from '@heki/physical-memory';
+import { FRAME_END, type Gfn } from '@heki/physical-memory';
 
 /** `mem_attr_array`: attribute bits of every guest frame, absent meaning 0, kept as extents of equal values. */
 export interface AttributeStore {
@@ -14,6 +14,8 @@ export interface AttributeStore {
   any(start: number, end: number, bits: number): boolean;
   /** Whether every frame has, in the bits of `mask`, exactly `bits`. */
   equal(start: number, end: number, bits: number, mask: number): boolean;
+  /** What brings back the values of now. */
+  checkpoint(): () => void;
   /** Calls `visit` for every run of frames with equal values in the range, those without attributes included (0). */
   forEach(start: number, end: number, visit: (start: Gfn, end: Gfn, value: number) => void): void;
 }
@@ -39,6 +41,13 @@ export function createAttributeStore(): AttributeStore {
     any: (start, end, bits) => table.some(start as Gfn, end as Gfn, (value = 0) => (value & bits) === bits),
     equal: (start, end, bits, mask) =>
       table.every(start as Gfn, end as Gfn, (value = 0) => ((value ^ bits) & mask) === 0),
+    checkpoint() {
+      const extents = [...table.extents()];
+      return () => {
+        table.clear(0 as Gfn, FRAME_END as Gfn);
+        for (const { start, end, value } of extents) table.set(start, end, value);
+      };
+    },
     forEach(start, end, visit) {
       table.forEach(start as Gfn, end as Gfn, (value = 0, from, to) => visit(from, to, value));
     },

@@ -10,6 +10,7 @@ import { FRAME_END } from '@heki/physical-memory';
 import { hostLine } from '../host/host-line.ts';
 import { reportIncident } from '../host/incident.ts';
 import type { RawRange } from '../hypercall/read-page-list.ts';
+import { isImmutable } from '../memslots/host-frames.ts';
 import type { VmState } from '../vm-state.ts';
 import { type AttributeStore, createAttributeStore } from './attribute-store.ts';
 
@@ -46,7 +47,7 @@ export function faultOf(vm: VmState, range: RawRange): RangeFault | undefined {
   } else if (!isMemory(vm, start, end)) {
     return { error: -KvmError.EINVAL, why: 'not-memory' };
   }
-  if (!vm.owner.isImmutable(start, end)) return undefined;
+  if (!isImmutable(vm, start, end)) return undefined;
   logImmutable(vm, range);
   return IMMUTABLE;
 }

@@ -1,3 +1,4 @@
+import { forEachName } from '../memslots/host-frames.ts';
 import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
 import type { VmState } from '../vm-state.ts';
 
@@ -26,7 +27,7 @@ export function setMemoryAttributes(
 
   vm.locks.with('mmu_lock', () => {
     let flush = false;
-    vm.slots.forEachIn(start, end, (_slot, from, to) => {
+    forEachName(vm, start, end, (from, to) => {
       flush = zap(vm, from, to) || flush;
     });
     if (flush) flushRemoteTlbs(vm);

@@ -26,9 +26,14 @@ test('flags, other attributes, empty, wrapping and unaligned ranges are -EINVAL'
     { address: 0x800n },
     { size: 0x800n },
     { address: 1n << 60n },
+    // The last byte of a range may be the last that there is, but its end is no number of 64 bits then.
+    { address: (1n << 64n) - 8192n },
+    { address: (1n << 52n) - 4096n },
   ]) {
     expect(vm.ioctls.setMemoryAttributes({ ...request, ...wrong })).toBe(-22);
   }
+  expect(vm.attributes.extents).toBe(0);
+  expect(vm.ioctls.setMemoryAttributes({ ...request, address: (1n << 52n) - 8192n })).toBe(0);
 });
 
 test('PRIVATE and the rights of the guest do not touch each other', () => {

@@ -150,6 +150,18 @@ test('after INIT a processor may start in real mode, and is bound again when it 
   expect(guest.cpu.movToCr(4, CR4.PAE)).toMatchObject(GP);
 });
 
+test('after INIT a processor that the VMM gives its registers is bound by pins that come then', () => {
+  const guest = createGuest();
+  const { registers } = guest.cpu;
+  const { cr0, cr3, cr4, efer, rip, codeSegment64 } = registers;
+  guest.vm.lifeCycle({ kind: 'init', vcpu: 0 });
+  Object.assign(registers, { cr0, cr3, cr4, efer, rip, codeSegment64 });
+  expect(guest.hypercall(13, 0, CR0.WP)).toBe(0);
+  expect(guest.hypercall(13, 4, CR4.SMEP)).toBe(0);
+  expect(guest.cpu.movToCr(4, cr4 & ~CR4.SMEP)).toMatchObject(GP);
+  expect(guest.cpu.movToCr(0, cr0 & ~CR0.WP)).toMatchObject(GP);
+});
+
 test('the VMM can pin by itself, and hears what cannot be pinned', () => {
   const guest = createGuest();
   expect(guest.vm.pin({ cr0: CR0.WP | CR0.NE, cr4: CR4.SMEP | CR4.PGE })).toEqual({

@@ -50,11 +50,23 @@ export function updateCrMasks(vm: VmState, vcpu: Vcpu): void {
   controls.cr4Shadow = (registers.cr4 & ~cr4Mask) | (cr4Shadow & cr4Mask);
 }
 
-/** Sets the pinned bits of the VM, and what exits for them on every virtual CPU. */
+/**
+ * Sets the pinned bits of the VM, and what exits for them on every virtual CPU. Bits that are new bind each virtual CPU that holds them,
+ * however it came to: the VMM may have given registers to one that INIT has unbound (KVM_SET_SREGS).
+ */
 export function setPins(vm: VmState, cr0: bigint, cr4: bigint): void {
+  const isNew = { cr0: (cr0 & ~vm.pins.cr0) !== 0n, cr4: (cr4 & ~vm.pins.cr4) !== 0n };
   vm.pins.cr0 = cr0;
   vm.pins.cr4 = cr4;
-  for (const vcpu of vm.vcpus) updateCrMasks(vm, vcpu);
+  for (const vcpu of vm.vcpus) {
+    const binding = vm.bindings.get(vcpu.id);
+    const held = vm.nested.get(vcpu)?.host ?? vcpu.registers;
+    if (binding !== undefined) {
+      binding.cr0 ||= isNew.cr0 && (held.cr0 & cr0) === cr0;
+      binding.cr4 ||= isNew.cr4 && (held.cr4 & cr4) === cr4;
+    }
+    updateCrMasks(vm, vcpu);
+  }
 }
 
 /** heki_check_cr(): why a write of CR0 or CR4 must be refused, or `undefined`. */

@@ -1,4 +1,5 @@
 import type { DefectSwitches, Defects } from '@heki/series';
+import { B_ALIAS } from './b-alias.ts';
 import { B_H1 } from './b-h1.ts';
 import { B_H2 } from './b-h2.ts';
 import { B_H3 } from './b-h3.ts';
@@ -43,10 +44,11 @@ export const kvmDefects = {
   'B-H18': B_H18,
   'B-H19': B_H19,
   'B-H20': B_H20,
+  'B-ALIAS': B_ALIAS,
   'B-NESTED': B_NESTED,
 } as const satisfies Defects;
 
-/** The id of a defect: `B-H1` ... `B-H20`, and `B-NESTED`, which was found when the model was built. */
+/** The id of a defect: `B-H1` ... `B-H20`, and `B-ALIAS` and `B-NESTED`, which were found when the model was built. */
 export type KvmDefectId = keyof typeof kvmDefects;
 
 /** Which defects a VM has. */

@@ -1,6 +1,7 @@
 import type { MemoryAccess } from '@heki/hypervisor';
 import { frameOf } from '@heki/physical-memory';
 import type { EmulatedAccess, EmulatedMemory, EmulatedTarget, Vcpu } from '@heki/vcpu';
+import { rightsOf } from '../memslots/host-frames.ts';
 import { MemslotFlag, markDirty } from '../memslots/memslot.ts';
 import { leafRights } from '../mmu/map-fault.ts';
 import type { GuestFault } from '../mmu/page-fault.ts';
@@ -24,7 +25,7 @@ export function emulatedMemory(vm: VmState, vcpu: Vcpu): EmulatedMemory {
     takesFlags(gfn) {
       const slot = vm.slots.find(gfn);
       if (slot === undefined || (slot.flags & MemslotFlag.READONLY) !== 0) return false;
-      if (bound && !vm.owner.rightsOf(gfn).write) return false;
+      if (bound && !rightsOf(vm, gfn).write) return false;
       markDirty(slot, gfn);
       return true;
     },

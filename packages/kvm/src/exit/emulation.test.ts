@@ -273,7 +273,7 @@ describe('rights and the emulator', () => {
       expect(guest.protect([range(0x200, 0x201, 3), range(0x1000, 0x1001, 5)])).toBe(0);
       expect(guest.cpu.fetch(kernelVa(0x20_0000))).toMatchObject(data);
       expect(guest.cpu.fetch(kernelVa(0x100_0000))).toMatchObject(text);
-      // Memory that nobody asked for has the default.
+      // Memory without a request has the default.
       expect(guest.cpu.fetch(kernelVa(0x300_0000))).toMatchObject(profile === 'rfc-v2' ? done : data);
     },
   );

@@ -66,7 +66,7 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
       return exception === undefined ? { action: { kind: 'skip' } } : inject(exception);
     }
     case 'vmx-instruction':
-      // Nobody has executed VMXON: how a hypervisor inside the guest comes to its L2 is not modelled as instructions.
+      // No VMXON was executed: how a hypervisor inside the guest comes to its L2 is not modelled as instructions.
       return inject({ vector: Vector.UD, errorCode: 0 });
     case 'vmfunc':
       return inject({ vector: Vector.UD, errorCode: 0 });

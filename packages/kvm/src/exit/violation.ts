@@ -1,6 +1,7 @@
 import { frameOf, type VirtualAddress } from '@heki/physical-memory';
 import { type Exception, type Vcpu, Vector } from '@heki/vcpu';
 import { PageFaultCode } from '@heki/x86';
+import { rightsOf } from '../memslots/host-frames.ts';
 import { leafRights } from '../mmu/map-fault.ts';
 import type { GuestFault } from '../mmu/page-fault.ts';
 import type { VmState } from '../vm-state.ts';
@@ -34,7 +35,7 @@ export function denyAccess(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled 
  */
 export function isForbidden(vm: VmState, fault: GuestFault): boolean {
   if (!fault.present) return false;
-  const rights = vm.owner.rightsOf(frameOf(fault.gpa));
+  const rights = rightsOf(vm, frameOf(fault.gpa));
   const fetch = fault.fetch && !rights.supervisorExecute;
   const write = fault.write && !rights.write;
   if (fetch && !vm.defects['B-H16'] && canExecuteMore(vm, fault)) return false;
@@ -43,7 +44,7 @@ export function isForbidden(vm: VmState, fault: GuestFault): boolean {
 
 /**
  * Whether the leaf denies execution that the attributes allow, as a large one does under the workaround for iTLB
- * multihit: then it must be rebuilt, and nobody is to blame.
+ * multihit: then it must be rebuilt, and the access breaks no rule.
  */
 function canExecuteMore(vm: VmState, fault: GuestFault): boolean {
   const gfn = frameOf(fault.gpa);

@@ -1,7 +1,8 @@
+import { PageListEntryWord, pageListEntryWord } from '@heki/hypercall/kvm';
 import type { Gfn } from '@heki/physical-memory';
 import { CR4, EFER } from '@heki/x86';
 import { expect, test } from 'vitest';
-import { createGuest, kernelVa, LIST_FRAME, range } from '../testing/guest.ts';
+import { createGuest, kernelVa, LIST_FRAME, poke, range } from '../testing/guest.ts';
 
 const ENOSYS = -1000;
 const EPERM = -1;
@@ -71,6 +72,36 @@ test.each(['rfc-v2', 'hardened'] as const)(
     expect(guest.cpu.store(kernelVa(0x20_0000), 8, 1n)).toMatchObject({ kind: 'done' });
   },
 );
+
+test('a range whose permissions have any other of 64 bits is refused, and nothing changes', () => {
+  const guest = createGuest();
+  for (let bit = 4n; bit < 64n; bit++) {
+    guest.protect([range(0x200, 0x201, 3)]);
+    // The one entry of the list that this left, behind its header of 16 bytes; permissions come after two addresses.
+    const at = LIST_FRAME * 4096 + 4 * (pageListEntryWord(0) + PageListEntryWord.PERMISSIONS);
+    poke(guest, at, [1n | (1n << bit)]);
+    expect([bit, guest.hypercall(14, LIST_FRAME * 4096)]).toEqual([bit, -22]);
+  }
+  expect(guest.cpu.store(kernelVa(0x20_0000), 8, 1n)).toMatchObject({ kind: 'done' });
+});
+
+test('the default of the first call is given once: what later ones do not name stays mapped', () => {
+  const guest = createGuest();
+  const present = () => [0x200, 0x400].map((gfn) => guest.vm.effectiveRights(gfn as Gfn)?.present);
+  for (const gpa of [0x20_0000, 0x40_0000]) guest.cpu.store(kernelVa(gpa), 8, 1n);
+  expect(present()).toEqual([true, true]);
+  guest.protect([range(0x200, 0x201, 1)]);
+  expect(present()).toEqual([false, false]);
+  for (const gpa of [0x20_0000, 0x40_0000]) guest.cpu.load(kernelVa(gpa), 8);
+  guest.protect([range(0x200, 0x201, 3)]);
+  expect(present()).toEqual([false, true]);
+});
+
+test('what a page will be granted is told with the workaround for large executable leaves, too', () => {
+  const guest = createGuest({ nxHugePages: true });
+  const all = { read: true, write: true, supervisorExecute: true, userExecute: true };
+  expect(guest.vm.effectiveRights(0x300 as Gfn)).toEqual({ ...all, present: false });
+});
 
 test('what a page will be granted is told before it is mapped, and is what it is granted then', () => {
   const guest = createGuest();

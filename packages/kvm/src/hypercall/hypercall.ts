@@ -30,7 +30,7 @@ export function handleHypercall(vm: VmState, vcpu: Vcpu): Handled {
   const finish = (result: number): ExitAction => {
     const rax = BigInt.asUintN(wide ? 64 : 32, BigInt(result));
     registers.rax = rax;
-    // A guest can make up numbers without end: those that nobody has are counted together.
+    // A guest can make up numbers without end: unknown ones are counted together.
     const counted = number < 64n ? Number(number) : Number.POSITIVE_INFINITY;
     const { hypercalls } = vm.statistics;
     hypercalls.set(counted, (hypercalls.get(counted) ?? 0) + 1);

@@ -140,6 +140,6 @@ test('memory that overlaps or lies outside the address space is refused with an 
   expect(() => guest.vm.addMemory({ start: 0x100 as Gfn, frames: 1, backing })).toThrow(
     'guest frames 0x100-0x101 overlap other memory of the guest',
   );
-  expect(() => guest.vm.addMemory({ start: 0x8000 as Gfn, frames: 0, backing })).toThrow('are no region');
+  expect(() => guest.vm.addMemory({ start: 0x8000 as Gfn, frames: 0, backing })).toThrow('are not a region');
   expect(() => guest.vm.removeMemory(5 as Gfn)).toThrow('no memory starts at guest frame 0x5');
 });

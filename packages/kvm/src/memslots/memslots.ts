@@ -23,7 +23,7 @@ export interface UserspaceMemoryRegion {
 }
 
 /** What a change of the slots does to what is mapped. */
-interface MemslotChange {
+export interface MemslotChange {
   readonly removed: Memslot | undefined;
   readonly added: Memslot | undefined;
 }
@@ -47,6 +47,8 @@ export interface Memslots {
    * wrong, another size or another READONLY for a live slot too, is EINVAL.
    */
   set(region: UserspaceMemoryRegion, hostLevel?: number): MemslotChange | number;
+  /** What brings back the slots of now, with their dirty logs. */
+  checkpoint(): () => void;
 }
 
 /**
@@ -97,8 +99,26 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
     return { removed, added };
   }
 
+  const copyOf = (slot: Memslot): Memslot => ({
+    ...slot,
+    mixed: { 2: new Set(slot.mixed[2]), 3: new Set(slot.mixed[3]) },
+    dirty: slot.dirty && new Set(slot.dirty),
+  });
+
   const memslots: Memslots = {
     slots: sorted,
+    checkpoint() {
+      const kept = sorted.map(copyOf);
+      const free = lowestFree;
+      return () => {
+        const slots = kept.map(copyOf);
+        sorted.splice(0, sorted.length, ...slots);
+        byId.clear();
+        for (const slot of slots) byId.set(slot.id, slot);
+        lowestFree = free;
+        last = undefined;
+      };
+    },
     get freeId() {
       while (byId.has(lowestFree)) lowestFree++;
       return lowestFree;

@@ -40,7 +40,7 @@ test('a store that reaches a protected or absent page anywhere stores nothing', 
   expect(guest.vm.write('dma', 0 as Gpa, new Uint8Array())).toEqual({ ok: true });
 });
 
-test('hypercall 9 stores a clock pairing, refuses other clocks and addresses that are no memory', () => {
+test('hypercall 9 stores a clock pairing, refuses other clocks and addresses that are not memory', () => {
   const guest = createGuest();
   expect(guest.hypercall(9, 0x20_0000, 0)).toBe(0);
   expect(guest.hypercall(9, 0x20_0000, 1)).toBe(-95);

@@ -8,6 +8,7 @@ import {
   writeBytes,
 } from '@heki/physical-memory';
 import type { VmState } from '../vm-state.ts';
+import { rightsOf } from './host-frames.ts';
 import { MemslotFlag, markDirty } from './memslot.ts';
 
 /**
@@ -24,7 +25,7 @@ export function writeGuest(vm: VmState, writer: OtherWriter, gpa: Gpa, bytes: Ui
     const slot = vm.slots.find(gfn);
     if (slot === undefined || vm.memory.page(gfn) === undefined) return { ok: false, why: 'not-memory', at };
     const readOnlySlot = writer !== 'vmm' && (slot.flags & MemslotFlag.READONLY) !== 0;
-    if (readOnlySlot || (bound && !vm.owner.rightsOf(gfn).write)) {
+    if (readOnlySlot || (bound && !rightsOf(vm, gfn).write)) {
       return { ok: false, why: 'denied', at };
     }
   }

@@ -1,4 +1,4 @@
-// Sequences of KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG and accesses, with what each comes to. Nobody has run them on a KVM: the
+// Sequences of KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG and accesses, with what each comes to. They were not run on a KVM: the
 // outcomes are by Linux's documents and source (Documentation/virt/kvm/api.rst 4.8 and 4.35; virt/kvm/kvm_main.c,
 // __kvm_set_memory_region and kvm_get_dirty_log_protect; arch/x86/kvm/mmu/mmu.c), some of them behaviours of its selftest
 // set_memory_region_test, told anew.

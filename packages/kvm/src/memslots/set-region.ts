@@ -3,7 +3,8 @@ import { type GuestMemoryRegion, HypervisorError } from '@heki/hypervisor';
 import { addressOf, type Gfn } from '@heki/physical-memory';
 import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
 import type { VmState } from '../vm-state.ts';
-import { MemslotFlag } from './memslot.ts';
+import { followHostFrames, forEachName } from './host-frames.ts';
+import { type Memslot, MemslotFlag } from './memslot.ts';
 import { frameEndOf, type UserspaceMemoryRegion } from './memslots.ts';
 
 /** KVM_SET_USER_MEMORY_REGION: 0 or a negative error number. Attributes belong to frames and outlive the slot. */
@@ -12,19 +13,32 @@ export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?
     const change = vm.slots.set(region, hostLevel);
     if (typeof change === 'number') return change;
     const { removed, added } = change;
+    followHostFrames(vm, change);
     vm.locks.with('slots_arch_lock', () => {
       if (removed !== undefined) {
         vm.locks.with('mmu_lock', () => {
           if (zap(vm, removed.base, (removed.base + removed.frames) as Gfn)) flushRemoteTlbs(vm);
         });
       }
+      if (added !== undefined) zapOtherNames(vm, added);
       if (added !== undefined && added.mixed !== removed?.mixed) vm.largePages.slotCreated(added);
     });
     return 0;
   });
 }
 
-/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is none */
+/** The memory of a slot that comes has other names, whose rights are no longer their own. */
+function zapOtherNames(vm: VmState, { base, frames }: Memslot): void {
+  vm.locks.with('mmu_lock', () => {
+    let flush = false;
+    forEachName(vm, base, base + frames, (start, end) => {
+      flush = zap(vm, start, end) || flush;
+    });
+    if (flush) flushRemoteTlbs(vm);
+  });
+}
+
+/** A new slot for `region`. @throws {HypervisorError} when it overlaps another or is malformed */
 export function addRegion(
   vm: VmState,
   { start, frames, backing, readOnly, largestLeaf = 262144 }: GuestMemoryRegion,
@@ -45,7 +59,7 @@ export function addRegion(
     throw new HypervisorError(
       error === -Errno.EEXIST
         ? `${range} overlap other memory of the guest`
-        : `${range} are no region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
+        : `${range} are not a region: expected at least one frame, all below 0x${frameEndOf(vm.options.processor).toString(16)}`,
     );
   }
 }

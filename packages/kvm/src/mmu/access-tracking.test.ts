@@ -84,7 +84,7 @@ describe.each(AGED)('with %s', (_name, processor, leavesStay) => {
     expect(another.load(kernelVa(0x400 * 4096), 8)).toMatchObject({ value: 0x400n });
   });
 
-  test('a load of an aged page is no store for the dirty log', () => {
+  test('a load of an aged page is not a store for the dirty log', () => {
     const guest = createGuest({ processor });
     const { backing = 0 } = guest.vm.slots[0] ?? {};
     guest.vm.removeMemory(0 as Gfn);

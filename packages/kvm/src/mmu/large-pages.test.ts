@@ -71,7 +71,7 @@ test('hardened: a leaf is legal exactly where slot, backing and attributes agree
   );
 });
 
-test('leaves are no larger than the host mapping, its alignment, and the log of stores allow', () => {
+test('leaves are not larger than the host mapping, its alignment, and the log of stores allow', () => {
   const largePages = createLargePages({
     attributes: createAttributeStore(),
     defects: defectSwitches(kvmDefects, 'hardened'),

@@ -1,5 +1,6 @@
 import type { EffectiveRights, Rights } from '@heki/hypervisor';
 import { frameOf, type Gfn, type U64 } from '@heki/physical-memory';
+import { rightsOf } from '../memslots/host-frames.ts';
 import { backingFrame, type Memslot, MemslotFlag, markDirty } from '../memslots/memslot.ts';
 import type { VmState } from '../vm-state.ts';
 import { FRAMES_PER_LEVEL } from './large-pages.ts';
@@ -7,7 +8,7 @@ import type { GuestFault } from './page-fault.ts';
 import type { SpteRequest } from './spte.ts';
 import { flushRemoteTlbs } from './zap.ts';
 
-/** What became of a fault that is no violation of rights. */
+/** What became of a fault that is not a violation of rights. */
 export type MapOutcome =
   /** A leaf was installed. */
   | 'mapped'
@@ -35,18 +36,31 @@ export function planLeaf(
 ): Plan {
   const { nxHugePages } = vm.options;
   const limit = nxHugePages && access.fetch ? 1 : Math.min(highest, vm.tables.largestLeaf);
-  const level = vm.largePages.legalLevel(slot, gfn, limit);
+  const level = oneNameLevel(vm, gfn, vm.largePages.legalLevel(slot, gfn, limit));
   const base = (gfn - (gfn % (FRAMES_PER_LEVEL[level as 1 | 2 | 3] ?? 1))) as Gfn;
   return {
     level,
     base,
     request: {
-      rights: vm.owner.rightsOf(base),
+      rights: rightsOf(vm, base),
       writable: (slot.flags & MemslotFlag.READONLY) === 0,
       executable: level === 1 || !nxHugePages,
       writeProtect: (slot.flags & MemslotFlag.LOG_DIRTY_PAGES) !== 0 && !access.write,
     },
   };
+}
+
+/** The highest level, at most `highest`, for whose frames nothing was asked under other names: those have rights of their own each. */
+function oneNameLevel({ hostFrames, owner, defects }: VmState, gfn: Gfn, highest: number): number {
+  if (defects['B-ALIAS']) return highest;
+  const isAsked = (start: Gfn, end: Gfn): boolean => owner.asked(start, end).length > 0;
+  let level = highest;
+  for (; level > 1; level--) {
+    const frames = FRAMES_PER_LEVEL[level as 2 | 3];
+    const base = gfn - (gfn % frames);
+    if (!hostFrames.hasOthers(base, base + frames, isAsked)) break;
+  }
+  return level;
 }
 
 /** kvm_tdp_mmu_map(): installs the largest legal leaf for a fault, with the rights of its *first* frame. */
@@ -94,7 +108,7 @@ function grantsAs(vm: VmState, entry: U64, bits: U64): boolean {
 /** What a leaf for `gfn` grants, of all that its attributes and the processor allow. */
 export function leafRights(vm: VmState, gfn: Gfn): Rights {
   const { format } = vm.tables;
-  const rights = vm.owner.rightsOf(gfn);
+  const rights = rightsOf(vm, gfn);
   return format.rights(format.make({ rights, writable: true, executable: true, writeProtect: false }));
 }
 

@@ -10,7 +10,7 @@ import { NestedView } from './nested-view.ts';
  * vmcs02); GMET stays as it is for L1.
  *
  * @throws {EptError} when VM entry would fail for this EPTP
- * @throws {HypervisorError} when nCR3 is no page-aligned physical address
+ * @throws {HypervisorError} when nCR3 is not a page-aligned physical address
  */
 export function createNestedView(vm: VmState, pointer: bigint): NestedView {
   const processor = vm.options.processor;

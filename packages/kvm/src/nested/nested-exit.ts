@@ -13,7 +13,7 @@ export function exitToL1(vm: VmState, vcpu: Vcpu, exit: VmExit): ExitAction | un
   return (
     vm.onNestedExit.get(vcpu)?.(vcpu, exit) ?? {
       kind: 'stop',
-      why: `a VM exit to L1, where nobody handles it: ${describeExit(exit)}`,
+      why: `a VM exit to L1, which has no handler for it: ${describeExit(exit)}`,
     }
   );
 }

@@ -75,7 +75,7 @@ export type NestedCpus = Map<Vcpu, NestedGuest>;
 export interface KvmVcpuSetup extends VcpuSetup {
   /**
    * The hypervisor inside the guest: what it does about an exit of its L2. It may leave the L2. Without it such an exit stops the virtual
-   * CPU, since nobody handles it.
+   * CPU, since L1 has no handler for it.
    */
   readonly onNestedExit?: (vcpu: Vcpu, exit: VmExit) => ExitAction;
 }

@@ -26,7 +26,7 @@ const NESTED_ROOT = 2 ** 40 - 1;
  * would load CR0 or CR4 without a pinned bit, past every check of MOV to CR (B-NESTED).
  *
  * @throws {EptError} when VM entry would fail for this EPTP
- * @throws {HypervisorError} when nCR3 is no physical address
+ * @throws {HypervisorError} when nCR3 is not a physical address
  */
 export function enterNested(
   vm: HekiVmState,

@@ -193,7 +193,7 @@ describe('attributes that take rights away', () => {
     expect(guest.cpu.load(kernelVa(0x20_1000), 8).kind).toBe('done');
   });
 
-  test('leave full access where there are none', () => {
+  test('leave full access where they are absent', () => {
     const guest = create();
     guest.vm.protect([own(READ)]);
     expect(set(guest, 0n)).toBe(0);
@@ -220,7 +220,7 @@ describe('attributes that take rights away', () => {
     ['no reading, but writing', 1n | 4n | 0x10n, {}],
     ['no reading, but executing', 1n | 2n | 4n, {}],
     ['the private bit', 8n, {}],
-    ['a bit that is none', 0x20n, {}],
+    ['a bit outside the register', 0x20n, {}],
     ['one kind of execution, without MBEC', 4n, { mbec: false }],
   ] as const)('do not take %s', (_what, attributes, options) => {
     expect(set(create({}, options), attributes)).toBe(EINVAL);
@@ -235,7 +235,7 @@ describe('attributes that take rights away', () => {
     expect(guest.protect([range(0x200, 0x201, RW)])).toBe(0);
     expect(letters(guest)).toBe('rwxu');
     expect(guest.of('protected')[0]?.result.weakened).toHaveLength(1);
-    // The owner can say that nobody is to execute there, which the guest has no words for.
+    // The owner can deny user execution, too, which the guest's request cannot express.
     guest.vm.protect([own(READ)]);
     expect(letters(guest)).toBe('r---');
   });
@@ -292,7 +292,7 @@ describe('a denied access', () => {
     expect(guest.of('denied')).toMatchObject([{ vcpu: 0, verdict: 'page-fault' }]);
   });
 
-  test('becomes #PF at an address that nobody can know', () => {
+  test('becomes #PF at an address that the exit does not tell', () => {
     expect(store(answering('page-fault'))).toMatchObject({
       vector: 14,
       errorCode: 3,

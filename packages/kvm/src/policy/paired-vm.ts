@@ -15,7 +15,7 @@ import type { OwnerPort } from './owner-port.ts';
 
 /**
  * Hypercalls of VTL1 to the VMM: this project's own, with numbers far above KVM's (`VTL` in ASCII). What they ask for is done to VTL0's
- * VM. Any of them from VTL0 is -KVM_ENOSYS: there nobody answers these numbers.
+ * VM. Any of them from VTL0 is -KVM_ENOSYS: these numbers are not implemented there.
  */
 const Vtl1Hypercall = {
   /** RBX: first frame, RCX: end, RDX: attributes. */
@@ -58,6 +58,7 @@ export function createPairedVm(options: ResolvedOptions, host: Host, lower: () =
 
   const owner: Owner = {
     rightsOf: () => FULL_ACCESS,
+    asked: () => [],
     isImmutable: () => false,
     userAttributes: 0,
     isLegal: () => true,

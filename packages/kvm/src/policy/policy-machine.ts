@@ -5,6 +5,7 @@ import {
   checkProtectionState,
   checkStateInteger,
   checkStateRanges,
+  departedOf,
   type Host,
   type ProtectionState,
   type VirtualMachine,
@@ -15,7 +16,7 @@ import { applyLifeCycle } from '../life-cycle.ts';
 import { writeGuest } from '../memslots/other-writers.ts';
 import { addRegion, removeRegion } from '../memslots/set-region.ts';
 import { effectiveRights } from '../mmu/map-fault.ts';
-import { flushRemoteTlbs } from '../mmu/zap.ts';
+import { flushRemoteTlbs, zapAll } from '../mmu/zap.ts';
 import { restorePins, savePins } from '../state/vcpu-pins.ts';
 import type { KvmIoctls, KvmVirtualMachine } from '../virtual-machine.ts';
 import type { VmState } from '../vm-state.ts';
@@ -68,6 +69,8 @@ export function createPolicyMachine(options: {
       rightsTable.replace(state, exceptions);
       port.setPins(state.cr0, state.cr4);
     });
+    vm.hostFrames.replace(state.departed ?? []);
+    zapAll(vm);
     requests.bootEnded = state.bootEnded === true;
   }
 
@@ -94,6 +97,7 @@ export function createPolicyMachine(options: {
         ...vm.pins,
         ...(requests.bootEnded ? { bootEnded: true } : {}),
         ...savePins(vm),
+        ...departedOf(vm.hostFrames),
         ...(attributes.length === 0 ? {} : { own }),
       };
     },

@@ -1,8 +1,9 @@
 import { KvmHypercall } from '@heki/hypercall/kvm';
-import type { Denial, Rights } from '@heki/hypervisor';
+import type { AskedFrames, Denial, Rights } from '@heki/hypervisor';
 import { frameOf } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { breaksPin, GENERAL_PROTECTION } from '../control-registers/control-registers.ts';
+import { rightsOf as rightsUnderNames } from '../memslots/host-frames.ts';
 import type { HypercallAnswer, Owner } from '../owner.ts';
 import type { VmState } from '../vm-state.ts';
 import { accessAsTold, actionOf, isDenied, pageFaultFor } from './denied-access.ts';
@@ -52,6 +53,14 @@ export function createPolicyOwner<Machine>(options: {
 
   return {
     rightsOf,
+    asked(start, end) {
+      const asked: AskedFrames[] = [];
+      vm().attributes.forEach(start, end, (from, to, value) => {
+        const immutable = rightsTable.isImmutable(from, to);
+        if (value !== 0 || immutable) asked.push({ start: from, end: to, rights: rightsOf(from), immutable });
+      });
+      return asked;
+    },
     isImmutable: rightsTable.isImmutable,
     userAttributes: NEGATIVE_ATTRIBUTES,
     isLegal: (attributes) => isLegal(attributes, splits),
@@ -67,7 +76,7 @@ export function createPolicyOwner<Machine>(options: {
           return undefined;
       }
     },
-    forbids: (fault) => isDenied(rightsOf(frameOf(fault.gpa)), fault),
+    forbids: (fault) => isDenied(rightsUnderNames(vm(), frameOf(fault.gpa)), fault),
     denied(vcpu, fault) {
       return {
         inUserSpace() {

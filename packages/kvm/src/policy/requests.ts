@@ -40,7 +40,7 @@ export function createRequests<Machine>(options: {
 }): Requests {
   const { port, rightsTable, policy } = options;
 
-  /** Reports and counts what came of `sent` ranges. */
+  /** Reports and counts the outcome for `sent` ranges. */
   function report(by: 'guest' | OwnerPort['by'], sent: number, result: ProtectionResult): ProtectionResult {
     const { ranges } = options.vm().statistics;
     ranges.sent += sent;

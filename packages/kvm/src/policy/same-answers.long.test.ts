@@ -90,7 +90,7 @@ function take(guest: TestGuest<VirtualMachine>, action: Step): string {
 }
 
 test.each([true, false])(
-  'whoever owns the policy, the same calls get the same answers and rights, but for memory that nobody spoke of (MBEC: %s)',
+  'whoever owns the policy, the same calls get the same answers and rights, but for memory without a request (MBEC: %s)',
   (mbec) => {
     const others: readonly Hypervisor<VirtualMachine, KvmEvent>[] = [
       createKvmVmm({ mbec }),

@@ -7,6 +7,7 @@ import {
 } from '@heki/hypercall/kvm';
 import {
   checkProtectionState,
+  departedOf,
   grantableRights,
   type ProtectionRange,
   type ProtectionState,
@@ -39,13 +40,14 @@ export function saveState(vm: HekiVmState): ProtectionState | undefined {
     ranges.push({ start, end, rights: rightsOfPermissions(permissionsOfAttributes(heki)), immutable });
   });
   const otherwise = grantableRights(kvmCapabilities(vm.options), rightsOfPermissions(vm.permissions.default));
-  return { ranges, otherwise, ...vm.pins, ...savePins(vm), own: saveOwn(vm) };
+  const departed = departedOf(vm.hostFrames);
+  return { ranges, otherwise, ...vm.pins, ...savePins(vm), ...departed, own: saveOwn(vm) };
 }
 
 /**
  * Replaces everything that is enforced, immutable frames and pins included: only the VMM can.
  *
- * @throws {HypervisorError} when the state is none for this machine; then nothing has changed
+ * @throws {HypervisorError} when this machine cannot have the state; then nothing has changed
  */
 export function restoreState(vm: HekiVmState, state: ProtectionState): boolean {
   if (vm.defects['B-H14']) return false;
@@ -61,6 +63,7 @@ export function restoreState(vm: HekiVmState, state: ProtectionState): boolean {
 }
 
 function replaceEnforced(vm: HekiVmState, state: ProtectionState): void {
+  vm.hostFrames.replace(state.departed ?? []);
   vm.locks.with('slots_lock', () =>
     vm.locks.with('slots_arch_lock', () => {
       setMemoryAttributes(vm, 0, FRAME_END, 0, HEKI_ATTRIBUTE_MASK);

@@ -64,7 +64,7 @@ export function saveOwn(vm: HekiVmState): KvmOwnState {
  * @throws {HypervisorError} when it is malformed, or names a slot or a virtual CPU that is not there
  */
 export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => void {
-  // A state that nobody saved says nothing of all this, and leaves it as it is.
+  // A state that `save` did not make has none of this, and leaves it as it is.
   if (saved === undefined) return () => {};
   const own: { readonly [part in keyof KvmOwnState]?: unknown } = saved;
   const { privateFrames = [], dirty = [], nested = [], exitReasons = { configure: 0, denial: 0 } } = own;

@@ -48,7 +48,7 @@ test('a virtual CPU that took INIT may start where the state is restored, made b
   }
 });
 
-test('a machine in which nobody took INIT binds every virtual CPU where it is restored', () => {
+test('a machine without an INIT binds every virtual CPU where it is restored', () => {
   const other = createGuest();
   other.vm.lifeCycle({ kind: 'init', vcpu: 0 });
   const guest = createGuest();
@@ -66,7 +66,7 @@ test('a dirty log goes on where it is restored, and is switched on there', () =>
   expect(other.vm.ioctls.getDirtyLog(0)).toEqual([0x40, 0x41, 0x205, 0x210]);
   other.cpu.store(kernelVa(0x21_1000), 8, 1n);
   expect(other.vm.ioctls.getDirtyLog(0)).toContain(0x211);
-  // A state that nobody saved says nothing of logs.
+  // A state that `save` did not make has no logs.
   other.cpu.store(kernelVa(0x21_2000), 8, 1n);
   const { own: _, ...plain } = saved(guest.vm);
   other.vm.restore(plain);

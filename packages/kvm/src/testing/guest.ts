@@ -64,11 +64,14 @@ interface Shape {
   readonly guestFrames?: number;
   readonly registers?: Partial<Registers>;
   readonly onException?: (exception: Exception) => ExceptionDecision;
-  /** Nobody listens to events. */
+  /** No listener for events. */
   readonly deaf?: boolean;
 }
 
 export interface TestGuestOptions extends KvmOptions, Shape {}
+
+/** Host frames behind the guest's, for slots of a test's own. */
+const SPARE = 0x100;
 
 /** Guest frames that list pages are written to unless told otherwise. */
 export const LIST_FRAME = 0x60;
@@ -90,7 +93,7 @@ export function createGuestOn<Machine extends VirtualMachine>(
   const backing = 0x10_0000 as Pfn;
   const tables = { start: 0x1000 as Pfn, end: 0x9000 as Pfn };
   const ram = createRam<Pfn>({
-    ranges: [tables, { start: backing, end: (backing + Math.max(guestFrames, 0x1000)) as Pfn }],
+    ranges: [tables, { start: backing, end: (backing + Math.max(guestFrames, 0x1000) + SPARE) as Pfn }],
   });
   const frames = createFrameAllocator<Pfn>({ ranges: [tables] });
   const events: KvmEvent[] = [];

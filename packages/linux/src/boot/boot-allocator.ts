@@ -4,7 +4,7 @@ import { fail } from '../outcome.ts';
 
 /** What memory is taken from before there is a page allocator (mm/memblock.c). */
 export interface BootAllocator {
-  /** The highest free frames, aligned. @throws {KernelStop} -ENOMEM when there are none */
+  /** The highest free frames, aligned. @throws {KernelStop} -ENOMEM when too few are free */
   allocate(frames?: number, alignment?: number): Gfn;
   /** The highest free frames that end at or below `limit`, which stay reserved. @throws {KernelStop} as {@link allocate} */
   allocateBelow(limit: Gfn, frames: number): Gfn;

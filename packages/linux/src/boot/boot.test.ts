@@ -97,10 +97,10 @@ describe('boot', () => {
     expect(() => kernel.setMemory('ro', kernel.address('_text'), 1)).toThrow(LinuxError);
   });
 
-  test('refuses addresses that are no pages', () => {
+  test('refuses addresses that are not pages', () => {
     const { kernel } = bootKernel();
     expect(() => kernel.setMemory('ro', 0xffffffff81000010n as VirtualAddress, 1)).toThrow(
-      '0xffffffff81000010 is no page',
+      '0xffffffff81000010 is not a page',
     );
     expect(() => kernel.setMemory('ro', kernel.address('_text'), 0)).toThrow(LinuxError);
   });

@@ -37,7 +37,7 @@ describe.each([
   });
 });
 
-test('are none in a kernel without them, and Heki counts each of them', () => {
+test('are absent from a kernel without them, and Heki counts each of them', () => {
   const heki = createRecordingHeki({ profile: 'rfc-v2' });
   const { kernel, leaf } = bootKernel({
     build,

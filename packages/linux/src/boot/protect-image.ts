@@ -30,7 +30,7 @@ function freeImagePages(kernel: SmpState, what: string, start: VirtualFrame, end
   if (kernel.parameters.pti && start < end) setMemoryNpNoalias(kernel, start, end - start);
 }
 
-/** `alternative_instructions`: on a single processor nobody needs the list of lock prefixes any more. */
+/** `alternative_instructions`: on a single processor the list of lock prefixes is not needed any more. */
 export function freeSmpLocks(kernel: SmpState): void {
   const { image, processors, parameters } = kernel;
   if (Math.min(processors.possible.length, parameters.maxProcessors) > 1) return;

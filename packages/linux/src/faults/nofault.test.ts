@@ -53,7 +53,7 @@ describe('copy_from_kernel_nofault and copy_to_kernel_nofault', () => {
     expect(kernel.vmalloc(1).kind).toBe('done');
   });
 
-  test('refuse addresses of users and addresses that are none with -ERANGE', () => {
+  test('refuse addresses of users and non-canonical addresses with -ERANGE', () => {
     for (const address of [0n, 0x40_0000n, 0x7fff_ffff_ffffn, 0x8000_0000_0000n, 0xffff_7fff_ffff_ffffn]) {
       const outcome = kernel.copyFromKernelNofault(address as VirtualAddress, 1);
       expect(outcome).toMatchObject({ kind: 'error', errno: -34 });

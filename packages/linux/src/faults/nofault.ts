@@ -19,7 +19,7 @@ export function withFixups<Value>(kernel: FaultState, body: () => Value): Value 
 /**
  * `copy_from_kernel_nofault`: bytes from an address that may have none.
  *
- * @throws {KernelStop} -ERANGE for what is no address of the kernel half, -EFAULT after an exception; an access that is
+ * @throws {KernelStop} -ERANGE for what is not an address of the kernel half, -EFAULT after an exception; an access that is
  * retried for ever does not come back
  */
 export function copyFromKernelNofault(
@@ -29,7 +29,7 @@ export function copyFromKernelNofault(
 ): Uint8Array {
   // copy_from_kernel_nofault_allowed
   if (virtualFrameOf(address) < upperHalfStart(kernel.layout.levels)) {
-    fail(Errno.ERANGE, `0x${address.toString(16)} is no address of the kernel`);
+    fail(Errno.ERANGE, `0x${address.toString(16)} is not an address of the kernel`);
   }
   return checked(kernel, () => kernel.memory.load(address, length));
 }

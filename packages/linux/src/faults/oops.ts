@@ -15,7 +15,7 @@ export function reportOops(kernel: MmState, oops: Extract<KernelOutcome, { kind:
   }
 }
 
-/** The lines that tell what faulted. None for what does not come back, because nobody is left to write. */
+/** The lines that tell what faulted. None for what does not return: the kernel does not run on to write them. */
 function oopsLines(
   { outcome }: Extract<KernelOutcome, { kind: 'oops' }>,
   isNoExecute: (address: VirtualAddress) => boolean,

@@ -61,7 +61,7 @@ export function hekiUpdate(
 
 /**
  * After change_page_attr has failed, of which {@link hekiUpdate} had told: without B-G12, that the leaves that were not changed
- * are as they were. The caller fails anyway, so nobody looks at what came of it.
+ * are as they were. The caller fails anyway, so the result is not used.
  */
 export function hekiUpdateFailed(
   { heki, emit, defects, tables }: Hooked & Pick<MmState, 'tables'>,

@@ -10,7 +10,7 @@ export interface HekiState {
   readonly heki: HekiGuest | undefined;
   /** Where Heki's variables and functions are in the image. */
   readonly hekiPlaces: HekiPlaces;
-  /** What came of Heki's two steps of boot, as far as they were taken. */
+  /** The outcome of Heki's two steps of boot, as far as they were taken. */
   readonly hekiInit: { early?: EarlyInitResult; late?: LateInitResult };
   /** Fills `heki.hypervisor`. */
   readonly initHypervisorPlatform: ((heki: HekiGuest) => void) | undefined;

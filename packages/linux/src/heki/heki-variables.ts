@@ -7,7 +7,7 @@ import type { HekiPlaces } from './heki-symbols.ts';
 
 /**
  * Heki's variables in the image of a kernel, reached as the kernel reaches all memory: from the moment it runs on its own tables through its
- * processor, so that they are what anybody's stores made of them, and what page tables and the second level let nobody change. An access that does
+ * processor, so that they are what anybody's stores made of them, and what page tables and the second level keep from being changed. An access that does
  * not complete ends the kernel's function.
  */
 export function createHekiVariables(

@@ -104,7 +104,7 @@ export function unloadValidated({ heki }: MmState, token: number | undefined): v
 /**
  * In text_poke: has the secure kernel write. Whether it did; where it knows of no patch, the kernel may try itself.
  *
- * @throws {KernelStop} when the patch is none of those that it knows for this site
+ * @throws {KernelStop} when it does not know the patch for this site
  */
 export function patchText(kernel: MmState, patch: TextPatch): boolean {
   const secure = kernel.heki?.secureKernel;

@@ -174,7 +174,7 @@ function placeRegions(
   return { directMap, vmalloc, vmemmap };
 }
 
-/** @throws {LinuxError} when a layout given by a caller is none that tables can express */
+/** @throws {LinuxError} when tables cannot express a layout given by a caller */
 export function checkLayout(layout: AddressLayout): AddressLayout {
   const { text, textFrame, directMap, vmemmap, vmalloc, modules } = layout;
   for (const [name, frame, limit] of [

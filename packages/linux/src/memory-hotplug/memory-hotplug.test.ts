@@ -28,7 +28,7 @@ describe('memory that is plugged in', () => {
     [SECTION_FRAMES + 1, 2 * SECTION_FRAMES + 1],
     [SECTION_FRAMES, SECTION_FRAMES + 512],
     [0, SECTION_FRAMES],
-  ])('is refused when it is no free section: frames %i to %i', (start, end) => {
+  ])('is refused when it is not a free section: frames %i to %i', (start, end) => {
     const { kernel } = bootKernel({ memoryMap });
     expect(kernel.addMemory({ start: gfn(start), end: gfn(end) })).toMatchObject({ errno: -22 });
     expect(done(kernel.addMemory(section))).toBeUndefined();

@@ -18,7 +18,7 @@ const SECTION_MAP_ORDER = 9;
  * `add_memory` and `online_pages`: a section that was plugged in gets its part of the array of struct page and of the direct map, and goes to
  * the page allocator. The series has no hook here; with B-G4 mended Heki is told of the new mappings. An error leaves nothing behind.
  *
- * @throws {KernelStop} -EINVAL for what is no section behind the memory that there is, -ENOMEM, or Heki's refusal
+ * @throws {KernelStop} -EINVAL for what is not a section behind the memory that there is, -ENOMEM, or Heki's refusal
  */
 export function addMemory(kernel: HotplugState, range: FrameRange<Gfn>): void {
   const { start, end } = range;

@@ -6,7 +6,7 @@ import { LinuxError } from '../error.ts';
 export interface PageAllocator {
   /** Frames that are free. */
   readonly freeFrames: number;
-  /** One frame (order 0), or 2^order frames aligned to their size, `undefined` when there are none. */
+  /** One frame (order 0), or 2^order frames aligned to their size, `undefined` when too few are free. */
   allocate(order?: number): Gfn | undefined;
   /** @throws {LinuxError} when a frame is free already or was never this allocator's */
   free(frame: Gfn, order?: number): void;

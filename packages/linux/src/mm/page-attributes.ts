@@ -76,7 +76,7 @@ interface Progress {
   readonly frame: Gfn | undefined;
 }
 
-/** A leaf that a run has changed, in tables that nobody but the kernel sees yet. */
+/** A leaf that a run has changed, in tables that only the kernel sees yet. */
 interface OwnChange extends ChangedLeaf {
   readonly primary: boolean;
 }

@@ -196,7 +196,7 @@ function unmapRange(kernel: MmState, start: VirtualFrame, end: VirtualFrame): vo
 
 /**
  * `vm_reset_perms`: the direct map of the frames goes, everything is flushed, and it comes back as for data. That there is no
- * page to split a leaf of it, nobody looks at.
+ * page to split a leaf of it, is not checked.
  */
 function resetDirectMap(kernel: MmState, frames: readonly Gfn[]): void {
   const each = (set: typeof setDirectMapDefault): void => {

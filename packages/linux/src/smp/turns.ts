@@ -6,7 +6,7 @@ export interface Turns {
   take(): void;
 }
 
-/** @param interleave what they do; nothing when nobody models them */
+/** @param interleave what they do; nothing where they are not modelled */
 export function createTurns(interleave: (() => void) | undefined): Turns {
   let taken = false;
   return {

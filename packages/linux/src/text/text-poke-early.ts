@@ -14,7 +14,7 @@ export function textPokeEarly(kernel: TextState, address: VirtualAddress, bytes:
 }
 
 /**
- * Patches instructions as jump labels and static calls do: `text_poke_early` while `system_state` is SYSTEM_BOOTING, when nobody else
+ * Patches instructions as jump labels and static calls do: `text_poke_early` while `system_state` is SYSTEM_BOOTING, when nothing else
  * runs yet, {@link textPokeBatch} afterwards.
  *
  * @throws {KernelStop} as the one or the other

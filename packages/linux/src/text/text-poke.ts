@@ -64,7 +64,7 @@ function setLeaf(tables: PageTables, page: VirtualFrame, bits: U64): void {
 }
 
 /**
- * `text_poke`: writes `bytes`, at most a page, over kernel text at `address`, which nobody can write otherwise: the frames are
+ * `text_poke`: writes `bytes`, at most a page, over kernel text at `address`, which is not writable otherwise: the frames are
  * mapped writable in the user half of a temporary address space, and the processor switches there for the copy. Afterwards the kernel
  * compares, and stops when the bytes are not there. Heki opens the text once that mapping is there, and closes it before the mapping goes; with B-G22, the
  * other way round. A secure kernel that knows the patch writes it in the kernel's place.

@@ -162,7 +162,7 @@ describe('the sites of a module', () => {
     expect(bytesAt(running, after(text ?? running.kernel.address('_text'), 1), 1)).toEqual([0xf0]);
   });
 
-  test('lie in its text, or the module is none', () => {
+  test('lie in its text, or the module is refused', () => {
     const { kernel } = bootKernel();
     for (const offset of [-1, 4092, 0.5]) {
       const outcome = kernel.loadModule({ name: 'm', memory, sites: { staticCalls: [offset] } });

@@ -65,7 +65,7 @@ export interface AttackStep {
   readonly contentsAbsent: boolean;
 }
 
-/** What came of an attack. */
+/** The outcome of an attack. */
 export interface AttackResult {
   readonly name: string;
   readonly outcome: AttackOutcome;

@@ -13,7 +13,7 @@ export interface Attack {
   readonly meaning: string;
   /** Whether it is work that protection must not break, rather than an attack. Default false. */
   readonly legitimate?: boolean | undefined;
-  /** Who claims to stop it; `undefined` when nobody does, and for legitimate work. */
+  /** Who claims to stop it; `undefined` when none does, and for legitimate work. */
   readonly claim?: AttackClaim | undefined;
   /** The target without which there is nothing to attack, where it is about one part of what is attacked. */
   readonly part?: 'text' | 'data' | undefined;

@@ -25,7 +25,7 @@ export interface FoundEntry {
   readonly value: bigint;
 }
 
-/** What came of one instruction. */
+/** The outcome of one instruction. */
 export interface Attempt<Value = undefined> {
   readonly step: AttackStep;
   /** The result, when it completed. */
@@ -130,7 +130,7 @@ export function createAttacker(
       let table = BigInt(cr3Root(root, vcpu.processor));
       for (let level = (cr4 & CR4.LA57) !== 0n ? 5 : 4; level >= 1; level--) {
         const index = entryIndex(virtualFrameOf(va), level);
-        // What an attacker reads may be no table: the sum wraps, as in his registers.
+        // What an attacker reads may be not a table: the sum wraps, as in his registers.
         const address = BigInt.asUintN(64, directMap + table + BigInt(8 * index)) as VirtualAddress;
         const { step, value } = this.load(address, 8);
         if (value === undefined || step.contentsAbsent || step.withoutMemory) return undefined;

@@ -43,7 +43,7 @@ describe('a claim', () => {
     expect(published.map(({ name }) => name)).toEqual([...stores, 'execute-data', 'clear-smep']);
   });
 
-  test('is made by nobody about legitimate work', () => {
+  test('is not made about legitimate work', () => {
     expect(ATTACKS.filter(({ legitimate }) => legitimate).map(({ claim }) => claim)).toEqual([undefined]);
   });
 

@@ -48,7 +48,7 @@ describe('bits that keep their value', () => {
     expect(keptOnKvm(AMD_ZEN4, 'rfc-v2')).toEqual(NONE);
   });
 
-  test('are none without Heki', () => {
+  test('are absent without Heki', () => {
     expect(keptOnKvm(INTEL_VT_RP, 'hardened', false)).toEqual(NONE);
   });
 

@@ -15,7 +15,7 @@ test.each<
   [false, 'succeeded', 'livelock', 'second-level', 'stopped-by-heki'],
   [false, 'succeeded', 'blocked', 'cr-pin', 'stopped-by-heki'],
   [false, 'succeeded', 'crashed', 'register-pin', 'stopped-by-heki'],
-  // What page tables or the processor stop is no merit of Heki's, nor is a guest that dies by itself.
+  // What page tables or the processor stop is not a merit of Heki's, nor is a guest that dies by itself.
   [false, 'succeeded', 'blocked', 'guest-page-tables', 'stopped-anyway'],
   [false, 'succeeded', 'blocked', 'processor', 'stopped-anyway'],
   [false, 'succeeded', 'crashed', null, 'stopped-anyway'],

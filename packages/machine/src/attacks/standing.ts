@@ -24,7 +24,7 @@ export type Standing =
 
 const HEKI: ReadonlySet<Defence | null> = new Set(['second-level', 'cr-pin', 'register-pin', 'hypervisor']);
 
-/** Judges an attack by what came of it without Heki and with it. */
+/** Judges an attack by its outcome without Heki and with it. */
 export function standingOf({ attack, without, with: protectedResult }: Comparison): Standing {
   if (without.outcome === 'not-tried' || protectedResult.outcome === 'not-tried') return 'not-tried';
   if (protectedResult.outcome === 'succeeded') return attack.legitimate === true ? 'works' : 'not-stopped';

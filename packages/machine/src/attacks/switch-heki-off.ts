@@ -7,7 +7,7 @@ import { notTried, storeAndLook, withEditedEntries } from './technique.ts';
 const PROTECT_MEMORY = 16n;
 
 /**
- * One byte of zero over `heki.protect_memory`: for a living kernel, because nothing comes of it before the kernel's next change (B-G17).
+ * One byte of zero over `heki.protect_memory`: for a living kernel, because it has no effect before the kernel's next change (B-G17).
  * It stays switched off. Where it was never on there is nothing to switch off.
  */
 export const switchHekiOff = {

@@ -16,7 +16,7 @@ export function judge(step: AttackStep, target: VirtualAddress | undefined, done
 }
 
 /**
- * Stores one byte and looks whether it is there: a store that completes and leaves no trace is no success. Nothing is read before,
+ * Stores one byte and looks whether it is there: a store that completes and leaves no trace is not a success. Nothing is read before,
  * so that this is the first access to the page, as in a real attack.
  *
  * @param done the reason when it is there

@@ -107,7 +107,7 @@ const UNDEFINED_BIT = 1n << 26n;
 describe.each(NAMES)('on %s', (name) => {
   const backend = BACKENDS[name] as Backend;
 
-  test('a #GP by a rule of the processor is no pin, with Heki and without', () => {
+  test('a #GP by a rule of the processor is not a pin, with Heki and without', () => {
     for (const heki of [false, true]) {
       const { attack } = machineOn(backend, { heki });
       // The one bit that no backend pins and these processors do not have.
@@ -247,7 +247,7 @@ describe.each(NAMES)('on %s', (name) => {
   });
 });
 
-test('a #GP by LASS or for an address that is none is the processor, which says which', () => {
+test('a #GP by LASS or for a non-canonical address is the processor, which says which', () => {
   const at = (va: bigint, cr4: bigint) =>
     machineOn(BACKENDS.kvm as Backend, {
       heki: false,

@@ -31,7 +31,7 @@ function isLeftOut({ answered, denial }: AttackStep): boolean {
   return isSecondLevelExit(answered.exit) || denial !== undefined;
 }
 
-/** The guest's own page tables map nothing there, and nobody else had a say. */
+/** The guest's own page tables map nothing there: the second level was not consulted. */
 function isUnmapped({ exception, injected }: AttackStep): boolean {
   return exception?.vector === Vector.PF && !injected && (exception.errorCode & PageFaultCode.P) === 0;
 }
@@ -48,7 +48,7 @@ const PAGE_TABLE_RULES: ReadonlySet<string | undefined> = new Set([
 
 /**
  * What ended `step`: the processor by itself, or the hypervisor in answer to an exit; `null` when nothing was in the way of the
- * instruction, or nobody can say.
+ * instruction, or unknown.
  */
 export function defenceOf(step: AttackStep): Defence | null {
   const { exception, injected, denial, answered, broken } = step;

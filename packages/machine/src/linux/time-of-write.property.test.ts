@@ -88,7 +88,7 @@ function race(platform: Platform, { seed, schedule = [] }: Order): Race {
 describe('a module that somebody writes into while it is loaded', () => {
   const seeds = Array.from({ length: 20 }, (_, seed) => seed);
 
-  test('runs with his code where nobody looks at what becomes executable', () => {
+  test('runs with code of the attacker where what becomes executable is not checked', () => {
     const races = seeds.map((seed) => race(onKvm, { seed }));
     expect(races.every(({ loaded }) => loaded)).toBe(true);
     expect(races.some(({ changed }) => changed)).toBe(true);

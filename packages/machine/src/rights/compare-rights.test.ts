@@ -73,7 +73,7 @@ describe('what is granted beside what mappings allow', () => {
       expect(lines(comparison.unenforceable)).toEqual(data);
       expect(comparison).toMatchObject({ beyond: [], missing: [] });
     }
-    // Nobody wants text to be writable, with or without mode-based execute control.
+    // Text is never to be writable, with or without mode-based execute control.
     const { comparison } = protectedKernel(createXen(), initHekiOnXen, (vm) =>
       vm.protect([{ start: gfn(0x1003), end: gfn(0x1005), rights: RWX }]),
     );

@@ -27,7 +27,7 @@ export interface RightsComparison {
   readonly sampled: boolean;
 }
 
-/** Where nobody knows where rights may change, so many frames are looked at one by one: 4 GiB. */
+/** Without the edges of what is enforced, so many frames are looked at one by one: 4 GiB. */
 const MOST_SINGLE_FRAMES = 2 ** 20;
 
 const { READ, WRITE, EXECUTE } = KernelRights;

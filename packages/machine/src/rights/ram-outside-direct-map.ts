@@ -13,7 +13,7 @@ import type { CollectiveRights } from './collective-rights.ts';
 
 /** RAM that the direct map lacks. */
 export interface RamOutsideDirectMap extends FrameRange<Gfn> {
-  /** What the kernel's mappings elsewhere allow together, an OR of `KernelRights`; 0: there are none. */
+  /** What the kernel's mappings elsewhere allow together, an OR of `KernelRights`; 0 without any. */
   readonly allowed: number;
   /** Where the kernel has the first frame mapped. */
   readonly mappedAt: VirtualAddress | undefined;

@@ -23,7 +23,7 @@ describe('a defect', () => {
     expect(fault).toMatch(new RegExp(`^defect ${id}: neither the guest nor the hypervisor .* has it`));
   });
 
-  test('that there is none of is refused with those that are written like it', () => {
+  test('that is unknown is refused with those that are written like it', () => {
     expect(defectFault({ 'B-H21': true }, hypervisors.kvm)).toBe(
       'defect B-H21: neither the guest nor the hypervisor kvm has it: like it are B-H1, B-H2, B-H11, B-H20, B-G1',
     );

@@ -17,7 +17,7 @@ export interface HypervisorSettings
  * What a specification says of its hypervisor.
  *
  * @param processor in place of the one that the specification names, where a snapshot decides
- * @throws {MachineError} for a processor that there is none of
+ * @throws {MachineError} for an unknown processor
  */
 export function hypervisorSettings(
   specification: MachineSpecification,

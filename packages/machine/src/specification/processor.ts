@@ -25,7 +25,7 @@ export const OPTIONAL_FEATURES: readonly string[] = Object.keys(CR4).filter(
 /**
  * The processor that a specification names.
  *
- * @throws {MachineError} for a profile or a feature that there is none of, and for features of the other vendor's second level
+ * @throws {MachineError} for an unknown profile or feature, and for features of the other vendor's second level
  */
 export function processorOf(cpu: string | ProcessorChanges): CpuProfile {
   if (typeof cpu === 'string') return profileNamed(cpu);

@@ -77,7 +77,7 @@ describe('a processor', () => {
     [{ profile: 'qemu64', without: ['PAE'] }, 'cpu without PAE: expected one of'],
     [{ profile: 'amd-zen4', ept: { hlat: true } }, 'cpu amd-zen4: it has no EPT to change'],
     [{ profile: 'intel-vt-rp', npt: { gmet: true } }, 'cpu intel-vt-rp: it has no nested paging to change'],
-  ] as const)('that there is none of is refused: %j', (cpu, message) => {
+  ] as const)('that is unknown is refused: %j', (cpu, message) => {
     expect(() => processorOf(cpu)).toThrow(MachineError);
     expect(() => processorOf(cpu)).toThrow(message);
   });

@@ -34,7 +34,7 @@ interface Composition extends ComposedScenario {
  *
  * @param file its name; names of included files, kernels and modules are relative to the file that they stand in
  * @param read gives the text of a file
- * @throws {ScenarioError} for what is no scenario, when one includes itself, for an attack that neither heki nor `sources` has, and
+ * @throws {ScenarioError} for what is not a scenario, when one includes itself, for an attack that neither heki nor `sources` has, and
  *   beyond 10,000 steps, 1,000 inclusions of files, 32 of them in each other, or 16 Mi characters of text; and whatever `read` and
  *   `loadAttacks` throw
  */

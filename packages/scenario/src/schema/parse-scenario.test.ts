@@ -67,7 +67,7 @@ describe('a scenario', () => {
       { expectRights: [{ of: 'every page', grants: 'w' }] },
       'file.json at expectRights.0.grants: "w": expected',
     ],
-  ])('that is none is refused with its place: %j', (value, message) => {
+  ])('that is malformed is refused with its place: %j', (value, message) => {
     expect(() => parseScenario(value, 'file.json')).toThrow(ScenarioError);
     expect(() => parseScenario(value, 'file.json')).toThrow(message);
   });
@@ -99,7 +99,7 @@ describe('a scenario', () => {
     ['', 'file.json'],
     ['['.repeat(200_000), 'file.json'],
     [`${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'file.json'],
-  ])('that is no JSON is refused with the place where it stops being that: %#', (text, message) => {
+  ])('that is not JSON is refused with the place where it stops being that: %#', (text, message) => {
     expect(refusalOf(text).message).toContain(message);
   });
 

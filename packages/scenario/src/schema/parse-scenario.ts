@@ -19,7 +19,7 @@ export function parseScenario(value: unknown, source: string): Scenario {
  * The scenario in the text of a file.
  *
  * @param source the file's name
- * @throws {ScenarioError} for text that is not JSON, and for what is no scenario: names every place with its line and column
+ * @throws {ScenarioError} for text that is not JSON, and for what is not a scenario: names every place with its line and column
  */
 export function parseScenarioText(text: string, source: string): Scenario {
   let value: unknown;

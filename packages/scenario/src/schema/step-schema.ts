@@ -16,13 +16,13 @@ const NO_NAME = 'expected the name of an attack: small letters, digits and hyphe
 const expectation = z
   .enum(['works', 'error', 'oops'])
   .optional()
-  .describe('What should come of it; anything else is a finding. Default: works');
+  .describe('The outcome that is expected; any other is a finding. Default: works');
 
 const attackExpectation = z
   .enum(['blocked', 'works', 'not-tried'])
   .optional()
   .describe(
-    'What should come of it; anything else is a finding. Default: blocked, or not-tried where there is nothing to attack',
+    'The outcome that is expected; any other is a finding. Default: blocked, or not-tried where there is nothing to attack',
   );
 
 /** A kind of step, with fields of its own. */

@@ -9,7 +9,7 @@ export const B_G22: SharedDefect = {
       why: 'heki_unmap and heki_update send the new permissions before the page tables change (Heki v2 15/19, 16/19).',
       mend: 'Before the change a page loses what it will lose; what it gains, it gains when the change is in force on all processors.',
       notShown:
-        'A freed page is read-write, as in Linux itself: that is no window, but the permission of free memory.',
+        'A freed page is read-write, as in Linux itself: that is not a window, but the permission of free memory.',
     },
     linux: {
       happens: 'Text that is patched is writable in the second level before and after its writable mapping.',

@@ -12,7 +12,7 @@ export interface Tokens {
 export const LONGEST_TOKEN = 128;
 
 /**
- * The tokens of a table. What cannot be printed, or is no ASCII, becomes `\x1b`: names are for people, and memory is no friend's.
+ * The tokens of a table. What cannot be printed, or is not ASCII, becomes `\x1b`: names are for people, and memory is not trusted.
  *
  * @param table from its beginning to 128 bytes behind that of its last token, at least
  * @param index 256 offsets into it

@@ -13,7 +13,7 @@ const at = (offset: number): VirtualAddress => (KERNEL + BigInt(offset)) as Virt
 const GP: EmulatedTarget = { kind: 'inject', exception: { vector: 13, errorCode: 0 } };
 
 /**
- * A machine whose tables, in frames from 16 on, the second level shows to nobody: every access is emulated. Linear pages 0, 1, 2 ... of the
+ * A machine whose tables, in frames from 16 on, the second level maps for no access: every access is emulated. Linear pages 0, 1, 2 ... of the
  * kernel are frames 256, 257, 258 ...; among them are `holes`, `roms`, those that it may not reach, and those that memory does not hold.
  */
 function emulated(

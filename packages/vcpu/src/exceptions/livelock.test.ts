@@ -100,7 +100,7 @@ test('a repeated store makes progress page by page, however often each page faul
   expect(cpu.storeBytes(KERNEL, new Uint8Array(20 * 4096))).toMatchObject({ kind: 'done' });
 });
 
-test('turn by turn, a repetition is no livelock while others make progress', () => {
+test('turn by turn, a repetition is not a livelock while others make progress', () => {
   const { cpu } = machine({ onException: () => 'retry' });
   const patient = cpu.stepwise.load(KERNEL, 8);
   for (let i = 0; i < 50; i++) expect(patient.next(true)).toEqual({ done: false, value: 'retry' });

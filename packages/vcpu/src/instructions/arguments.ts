@@ -6,7 +6,7 @@ const OPERAND_SIZES = 0b1_0001_0110;
 /** The longest instruction (SDM 2A 2.3.11). */
 const LONGEST_INSTRUCTION = 15;
 
-/** The frame of `va`. @throws {VcpuError} when `va` is no 64-bit address */
+/** The frame of `va`. @throws {VcpuError} when `va` is not a 64-bit address */
 export function checkedFrame(va: VirtualAddress): VirtualFrame {
   const frame = Number(va >> 12n);
   if (!(frame >= 0 && frame < VIRTUAL_FRAME_END)) {
@@ -15,7 +15,7 @@ export function checkedFrame(va: VirtualAddress): VirtualFrame {
   return frame as VirtualFrame;
 }
 
-/** @throws {VcpuError} when `bytes` is no operand size */
+/** @throws {VcpuError} when `bytes` is not an operand size */
 export function checkOperandSize(bytes: number): void {
   if (bytes > 8 || ((OPERAND_SIZES >> bytes) & 1) === 0) {
     throw new VcpuError(`operand of ${bytes} bytes: expected 1, 2, 4 or 8`);

@@ -50,7 +50,7 @@ export function loadTable(
   );
 }
 
-/** Registers that these give are no secret to user code unless UMIP makes them one (SDM 3A 2.5). They never exit here. */
+/** Registers that these give are readable by user code unless UMIP hides them (SDM 3A 2.5). They never exit here. */
 function store<Value>(
   mnemonic: string,
   nothing: Value,
@@ -127,7 +127,7 @@ function checkSelector(cpu: Processor, register: 'ldtr' | 'tr', selector: number
   const view = new DataView(descriptor.buffer);
   const access = view.getUint8(5);
   const type = access & TYPE_MASK;
-  // The upper half has no type, so that nobody takes it for a descriptor of its own (SDM 3A 3.5.2).
+  // The upper half has no type, so that it is not taken for a descriptor of its own (SDM 3A 3.5.2).
   const upperType = view.getUint8(13) & TYPE_MASK;
   if (type !== (register === 'ldtr' ? TYPE_LDT : TYPE_AVAILABLE_TSS) || upperType !== 0) {
     return trap.raise(Vector.GP, errorCode);

@@ -101,6 +101,15 @@ export class PlainMsrs {
     return true;
   }
 
+  /** What brings back the values of now. */
+  checkpoint(): () => void {
+    const values = [...this.#values];
+    return () => {
+      this.#values.clear();
+      for (const [msr, value] of values) this.#values.set(msr, value);
+    };
+  }
+
   /** INIT: they stay (SDM 3A table 10-1, "other MSRs"), but for the bases of FS and GS. */
   init(): void {
     for (const [msr, { init }] of PLAIN) if (init === true) this.#values.delete(msr);

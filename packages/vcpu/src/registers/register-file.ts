@@ -135,6 +135,17 @@ export class RegisterFile implements Registers {
     this.paging = { ...this.#paging, pkrs };
   }
 
+  /** What brings back the values of now. */
+  checkpoint(): () => void {
+    const [values, paging, cpl] = [{ ...this }, this.#paging, this.#cpl];
+    return () => {
+      Object.assign(this, values);
+      this.#paging = paging;
+      this.#cpl = cpl;
+      this.#onChanged();
+    };
+  }
+
   /** RESET; the processor's signature is left in EDX. */
   reset(signature: number): void {
     this.#restart(signature, AFTER_RESET);

@@ -19,7 +19,7 @@ class SeededScheduler implements Scheduler {
   readonly #onStep: SchedulerOptions['onStep'];
   readonly #schedule: number[] = [];
   #nextPlanned = 0;
-  /** Steps of any agent that were no mere repetition. */
+  /** Steps of any agent that were not a mere repetition. */
   #progress = 0;
 
   constructor(options: SchedulerOptions) {
@@ -61,7 +61,7 @@ class SeededScheduler implements Scheduler {
 /**
  * Creates a scheduler over `options.agents`.
  *
- * @throws {VcpuError} when the seed is no integer from 0 to 2^32 - 1, or the schedule names an agent that does not exist
+ * @throws {VcpuError} when the seed is not an integer from 0 to 2^32 - 1, or the schedule names an agent that does not exist
  */
 export function createScheduler(options: SchedulerOptions): Scheduler {
   const { seed, schedule = [], agents } = options;

@@ -67,7 +67,7 @@ test('every step is announced before it is taken', () => {
   expect(log).toEqual(['a0', 'a', 'a1', 'a', 'a2']);
 });
 
-test('a fault that another virtual CPU mends is no livelock; one that nobody mends is', () => {
+test('a fault that another virtual CPU mends is not a livelock; one that stays is', () => {
   const { cpu, tables } = machine({ onException: () => 'retry' });
   const kinds: string[] = [];
   function* reader(): Generator<'retry' | undefined, void, boolean | undefined> {

@@ -56,6 +56,17 @@ export class CachedSecondLevel implements SecondLevel<SecondLevelFault> {
     this.#choose();
   }
 
+  /** What brings back all that is cached now, and the second level behind it. */
+  checkpoint(): () => void {
+    const [inner, root] = [this.#inner, this.#root];
+    const backs = [this.#cache.checkpoint(), this.#tags.checkpoint()];
+    return () => {
+      this.#inner = inner;
+      this.#root = root;
+      for (const back of backs) back();
+    };
+  }
+
   #choose(): void {
     this.#tags.use(this.#root, 0, 0);
     this.#cache.use(this.#tags.own, this.#tags.own);

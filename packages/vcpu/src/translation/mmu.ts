@@ -49,7 +49,7 @@ const NEEDS: Int32Array = Int32Array.from({ length: 32 }, (_, bits) => {
   return need;
 });
 
-/** Needs that no rights word meets: nobody has looked yet, and the checks of the first stage refuse. */
+/** Needs that no rights word meets: not looked up yet, and the checks of the first stage refuse. */
 const UNJUDGED = 1 << 30;
 const DENIED = 1 << 29;
 
@@ -91,7 +91,7 @@ export class Mmu {
   #ownTag = -1;
   #globalTag = -1;
   #keys = false;
-  /** CR4.LASS: cached translations are no way around it. */
+  /** CR4.LASS: cached translations do not get around it. */
   #lass = false;
   /** What each access needs of a rights word with each XD, R/W and U/S: of {@link NEEDS}, or DENIED, or UNJUDGED. */
   readonly #needs = new Int32Array(256);
@@ -172,6 +172,24 @@ export class Mmu {
     const need = NEEDS[bits] ?? 0;
     if (!this.#keys) this.#needs[(access << 3) | (rights & 7)] = allowed ? need : DENIED;
     return allowed && (rights & need) === need;
+  }
+
+  /** What brings back all translations that are cached now. */
+  checkpoint(): () => void {
+    const [secondLevel, root, nested] = [this.#secondLevel, this.#root, this.#nested];
+    const [pieces2M, pieces1G] = [this.#pieces2M.slice(), this.#pieces1G.slice()];
+    const backs = [this.#cache.checkpoint(), this.#tags.checkpoint()];
+    const nestedBack = nested?.secondLevel.checkpoint();
+    return () => {
+      this.#secondLevel = secondLevel;
+      this.#root = root;
+      this.#nested = nested;
+      this.#pieces2M.set(pieces2M);
+      this.#pieces1G.set(pieces1G);
+      for (const back of backs) back();
+      nestedBack?.();
+      this.#stale = true;
+    };
   }
 
   /** Drops what a control-register write invalidates. */

@@ -100,6 +100,20 @@ export class TranslationTags {
     this.#count = 0;
   }
 
+  /** What brings back the tags that contexts have now. */
+  checkpoint(): () => void {
+    const contexts = [...this.#contexts].map(([root, context]) => [root, [...context]] as const);
+    const [count, next, own, global] = [this.#count, this.#next, this.own, this.global];
+    return () => {
+      this.#contexts.clear();
+      for (const [root, context] of contexts) this.#contexts.set(root, new Map(context));
+      this.#count = count;
+      this.#next = next;
+      this.own = own;
+      this.global = global;
+    };
+  }
+
   #forget(key: number): void {
     for (const context of this.#contexts.values()) if (context.delete(key)) this.#count--;
   }

@@ -116,7 +116,7 @@ await compare({
   title: `what a listener costs: ${PAGES} stores`,
   contenders: [
     { name: 'no place to listen', work: instructions, run: each((va) => storeDeaf(va, 1n)) },
-    { name: 'nobody listens', work: instructions, run: each((va) => cpu.store(va, 8, 1n)) },
+    { name: 'no listener', work: instructions, run: each((va) => cpu.store(va, 8, 1n)) },
     {
       name: 'a listener that does nothing',
       work: instructions,

@@ -126,7 +126,7 @@ function agree(
 }
 
 describe('the cache of translations', () => {
-  it('never finds what nobody inserted, or what was dropped, whatever shares its slots', () => {
+  it('never finds what was not inserted, or what was dropped, whatever shares its slots', () => {
     const colliding = fc.uniqueArray(tag, { minLength: 30, maxLength: 30 });
     fc.assert(
       fc.property(
@@ -192,7 +192,7 @@ describe('the cache of translations', () => {
 });
 
 describe('a range', () => {
-  it('takes with it what begins in it, has the tag and one of the rights, and is no 1-GiB page', () => {
+  it('takes with it what begins in it, has the tag and one of the rights, and is not a 1-GiB page', () => {
     const cached = [
       [0x3ff, 0, 5, 1, 'before'],
       [0x400, 0, 5, 1, 'dropped'],
@@ -243,7 +243,7 @@ describe('tags that start again from the first', () => {
       for (let vpid = 1; vpid <= 200; vpid++) {
         tags.use(1, vpid, 0);
         cache.use(tags.own, tags.global);
-        // Nobody has cached anything for this context, whatever its tags were used for.
+        // Nothing is cached for this context, whatever its tags were used for.
         for (const each of [0, 1, 2] as const) expect(cache.lookUp(REGIONS[each + 1] ?? 0)).toBe(-1);
         for (const each of [0, 1, 2] as const) {
           cache.insert(REGIONS[each + 1] ?? 0, each, vpid % 2 === 0 ? tags.own : tags.global, 0x1000_0000, 1);

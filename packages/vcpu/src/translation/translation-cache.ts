@@ -162,6 +162,35 @@ export class TranslationCache {
     }
   }
 
+  /** What brings back all that is cached now. */
+  checkpoint(): () => void {
+    const tags = this.#tags;
+    const kept: (readonly [slot: number, page: number, tag: number, shift: number, rights: number])[] = [];
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const tag = tags[slot] ?? 0;
+      if (tag === 0) continue;
+      kept.push([slot, this.#pages[slot] ?? 0, tag, this.#shifts[slot] ?? 0, this.rights[slot] ?? 0]);
+    }
+    const [mediumUsed, largeUsed, tag, otherTag] = [
+      this.#mediumUsed,
+      this.#largeUsed,
+      this.#tag,
+      this.#otherTag,
+    ];
+    return () => {
+      this.clear();
+      for (const [slot, page, held, shift, rights] of kept) {
+        this.#pages[slot] = page;
+        this.#tags[slot] = held;
+        this.#shifts[slot] = shift;
+        this.rights[slot] = rights;
+      }
+      this.#mediumUsed = mediumUsed;
+      this.#largeUsed = largeUsed;
+      this.use(tag, otherTag);
+    };
+  }
+
   /** Drops everything. */
   clear(): void {
     this.#tags.fill(0);

@@ -36,7 +36,7 @@ const PRESENCE = [HARDWARE_PRESENCE, LINUX_PRESENCE];
  * Finds every page that a walk from one of `roots` reads as a table, be it the processor's or Linux's. A table that
  * is reached again at the same level is not followed again, so tables that point to each other come to an end.
  *
- * @param encryptionBit the C-bit, which is no part of the address of a table
+ * @param encryptionBit the C-bit, which is not part of the address of a table
  * @param user whether the lower half of the root tables is followed, too
  * @throws {VmcoreError} when there are more than `limit` pages
  */

@@ -15,7 +15,7 @@ const FORMATS: readonly DumpFormat[] = [elfCore, kdump, lime, otherFile, rawImag
 /**
  * What is in the dump, whose format its content tells; of one that was split, in all of its files.
  *
- * @throws {VmcoreError} when it is none that is read, or damaged
+ * @throws {VmcoreError} when it is not one that is read, or damaged
  */
 export function readContents(sources: readonly ByteSource[], settings: ReadSettings): DumpContents {
   return joinParts(sources.map((source) => readFile(source, settings)));

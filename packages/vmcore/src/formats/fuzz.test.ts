@@ -1,12 +1,14 @@
 import { frameOf, gfn, gpa } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { bytesSource } from '../byte-source.ts';
 import { VmcoreError } from '../error.ts';
 import { resolveKernelRoot } from '../root/resolve-kernel-root.ts';
 import { buildFlattened, buildKdump } from '../testing/build-kdump.ts';
+import { fuzzRuns } from '../testing/fuzz-runs.ts';
 import { edge } from '../testing/header-edges.ts';
 import { PACKING_FLAGS, packedPages } from '../testing/packed-pages.ts';
-import { readVmcore } from '../vmcore.ts';
+import { readVmcore, type Vmcore } from '../vmcore.ts';
 
 /** What `read` gives; `undefined` when it throws a VmcoreError, and any other error is the test's failure. */
 function answer<T>(read: () => T): T | undefined {
@@ -19,8 +21,8 @@ function answer<T>(read: () => T): T | undefined {
 }
 
 /** Reads all that a caller would look at. */
-function exercise(bytes: Uint8Array): void {
-  const core = answer(() => readVmcore(bytes));
+function exercise(bytes: Uint8Array, read: (bytes: Uint8Array) => Vmcore = readVmcore): void {
+  const core = answer(() => read(bytes));
   if (core === undefined) return;
   answer(() => resolveKernelRoot(core));
   for (const { start, end } of core.segments.slice(0, 40)) {
@@ -57,11 +59,33 @@ const lime = (() => {
   return bytes;
 })();
 
+/** Beside a part that is whole. */
+const part = buildKdump({ pages, part: { start: 0, end: 40 } });
+const otherPart = buildKdump({ pages, part: { start: 40, end: 80 } });
+const joined = (bytes: Uint8Array) => readVmcore([bytesSource(bytes), bytesSource(otherPart)]);
+
+/** The memory of a kernel's tables in a mebibyte, and its VMCOREINFO. */
+const raw = (() => {
+  const bytes = new Uint8Array(2 ** 20);
+  bytes.set(new TextEncoder().encode('OSRELEASE=6.1\nSYMBOL(swapper_pg_dir)=ffffffff80001000\n'), 0x8000);
+  for (const [index, page] of packedPages().pages.slice(0, 60).entries())
+    bytes.set(page, 0x10000 + index * 4096);
+  const view = new DataView(bytes.buffer);
+  for (const [slot, frame] of [
+    [256, 0x11],
+    [511, 0x12],
+  ] as const)
+    view.setUint32(0x1000 + slot * 8, frame * 4096 + 3, true);
+  return bytes;
+})();
+
 describe.each([
-  ['kdump', kdump, 4096 + 112],
-  ['flattened kdump', flattened, 2 * 4096],
-  ['image of LiME', lime, lime.length],
-] as const)('a %s', (_, whole, headers) => {
+  ['raw image', raw, 0x2000, undefined],
+  ['part of a kdump that was split', part, 4096 + 112, joined],
+  ['kdump', kdump, 4096 + 112, undefined],
+  ['flattened kdump', flattened, 2 * 4096, undefined],
+  ['image of LiME', lime, lime.length, undefined],
+] as const)('a %s', (_, whole, headers, read) => {
   it('whose headers are overwritten is refused or read', () => {
     const change = fc.tuple(fc.nat(headers / 4 - 2), edge, fc.boolean());
     fc.assert(
@@ -72,9 +96,9 @@ describe.each([
           if (wide) view.setBigUint64(word * 4, value, true);
           else view.setUint32(word * 4, Number(value & 0xffffffffn), true);
         }
-        exercise(bytes);
+        exercise(bytes, read);
       }),
-      { numRuns: 400 },
+      { numRuns: fuzzRuns(150) },
     );
   });
 
@@ -87,10 +111,10 @@ describe.each([
         (changes, cut) => {
           const bytes = whole.slice();
           for (const [at, value] of changes) bytes[Math.floor(at * bytes.length)] = value;
-          exercise(cut < 0.5 ? bytes : bytes.subarray(0, Math.floor(cut * bytes.length)));
+          exercise(cut < 0.5 ? bytes : bytes.subarray(0, Math.floor(cut * bytes.length)), read);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: fuzzRuns(150) },
     );
   });
 });

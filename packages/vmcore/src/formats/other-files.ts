@@ -11,6 +11,9 @@ interface OtherFile {
   readonly is: string;
 }
 
+/** At the end of the first page (Linux, union swap_header). */
+const SWAP_SIGNATURE_AT = 4096 - 10;
+
 const UNPACK = 'unpack it first';
 
 const OTHER_FILES: readonly OtherFile[] = [
@@ -29,6 +32,23 @@ const OTHER_FILES: readonly OtherFile[] = [
   { magic: 'DISKDUMP', is: 'a diskdump of a Linux before kdump: it is not read' },
   { magic: 'PAGEDU64', is: "a crash dump of Windows: expected a Linux guest's memory" },
   { magic: 'PAGEDUMP', is: "a crash dump of a 32-bit Windows: expected a Linux guest's memory" },
+  { magic: 'MDMP', is: "a minidump of a Windows program: expected a Linux guest's memory" },
+  ...['hibr', 'HIBR', 'wake', 'WAKE', 'RSTR'].map((magic) => ({
+    magic,
+    is: "a hibernation file of Windows: expected a Linux guest's memory",
+  })),
+  ...['S1SUSPEND', 'S2SUSPEND', 'ULSUSPEND', 'LINHIB0001'].map((magic) => ({
+    magic,
+    at: SWAP_SIGNATURE_AT,
+    is: 'a hibernation image of Linux in a swap area, whose pages are packed in an order of its own: resume it, then dump its memory',
+  })),
+  { magic: 'SWAPSPACE2', at: SWAP_SIGNATURE_AT, is: 'a swap area of Linux: expected memory' },
+  {
+    magic: '\x7fVirtualBox SavedState',
+    is: "a saved state of VirtualBox: resume it, then dump the guest's memory with `VBoxManage debugvm NAME dumpvmcore`",
+  },
+  { magic: 'conectix', is: 'a VHD disk image: expected memory' },
+  { magic: 'vhdxfile', is: 'a VHDX disk image: expected memory' },
   {
     magic: 'QFI\xfb',
     is: "a qcow2 disk image: expected memory; of a snapshot in it (`savevm`), restore it and dump the guest's memory",
@@ -39,7 +59,10 @@ const OTHER_FILES: readonly OtherFile[] = [
   { magic: '\xd3\xbe\xd3\xbe', is: "a VMware snapshot's state: use the guest's memory, .vmem beside it" },
   { magic: '\xd1\xba\xd1\xba', is: "a VMware snapshot's state: use the guest's memory, .vmem beside it" },
   { magic: 'AVML', is: 'a compressed image of AVML: convert it with `avml-convert`, then it is LiME' },
-  { magic: 'Xen saved domain', is: 'a saved domain of Xen: dump the domain with `xl dump-core`' },
+  {
+    magic: 'Xen saved domain',
+    is: 'a saved domain of Xen, which is not read: dump its memory from inside (kdump, LiME)',
+  },
   { magic: 'HdrS', at: 0x202, is: 'a kernel image (bzImage): expected the memory of a running kernel' },
   { magic: '!<arch>\ndebian', is: 'a Debian package: expected the memory of a running kernel' },
   { magic: 'PK\x03\x04', is: `a zip archive: ${UNPACK}` },
@@ -56,7 +79,7 @@ const OTHER_FILES: readonly OtherFile[] = [
 
 /** Files that are known by their beginning and are not read, each refused for what it is. */
 export const otherFile: DumpFormat = {
-  looksAt: 0x206,
+  looksAt: 4096,
   recognises: (start) => otherFileOf(start) !== undefined,
   read(source: ByteSource) {
     const start = new Uint8Array(Math.min(otherFile.looksAt, source.size));

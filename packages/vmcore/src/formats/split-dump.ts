@@ -7,7 +7,7 @@ import type { DumpContents, DumpPart, DumpWarning } from './dump-format.ts';
  * One dump of the parts that `makedumpfile --split` wrote, in any order: a page is in the part that has its frame. What all parts
  * lack is absent, and said.
  *
- * @throws {VmcoreError} when one is no part, or they are of different dumps
+ * @throws {VmcoreError} when one is not part of a split dump, or they are of different dumps
  */
 export function joinParts(contents: readonly DumpContents[]): DumpContents {
   const [first] = contents;
@@ -17,7 +17,7 @@ export function joinParts(contents: readonly DumpContents[]): DumpContents {
     if (part !== undefined && part.of === first.part?.of) return part;
     throw new VmcoreError(
       part === undefined
-        ? `file ${index + 1} is no part of a dump that was split (makedumpfile --split)`
+        ? `file ${index + 1} is not part of a dump that was split (makedumpfile --split)`
         : `file ${index + 1} is a part of a dump of ${part.of} pages, the first one of a dump of ${first.part?.of}`,
     );
   });

@@ -6,7 +6,7 @@ import { gunzipSource } from './gunzip.ts';
 import { spoolPipe } from './spool-pipe.ts';
 import { unpackByProgram, unpackerOf } from './unpack-by-program.ts';
 
-/** What `-` is. Nobody opens it by a name: it may be a socket. */
+/** What `-` is. It cannot be opened by a name: it may be a socket. */
 const STANDARD_INPUT = 0;
 
 /**

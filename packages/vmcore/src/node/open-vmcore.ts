@@ -3,6 +3,7 @@ import type { ByteSource } from '../byte-source.ts';
 import { DUMP_LIMITS } from '../limits.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../vmcore.ts';
 import { openSource } from './file-source.ts';
+import { readLiveGdb } from './live/live-gdb.ts';
 import { readLiveQemu } from './live/live-qemu.ts';
 
 /** How a file is opened. */
@@ -15,12 +16,13 @@ export interface OpenOptions extends VmcoreOptions {
  * Opens a dump of an x86-64 guest, plain or packed by gzip, zstd or xz, as {@link readVmcore} reads it. Of a plain file only headers and notes are
  * read at once, and pages when they are asked for.
  *
- * @param path `qmp:PATH` for a guest that runs, by QEMU's QMP socket ({@link readLiveQemu}); else its file: the parts of a dump that was split are joined by commas
- * @throws {VmcoreError} when a file cannot be read or is no such dump, with the offset of what is wrong
+ * @param path `qmp:PATH` for a guest that runs, by QEMU's QMP socket ({@link readLiveQemu}); `gdb:HOST:PORT` or `gdb:PATH` for one by QEMU's gdb stub ({@link readLiveGdb}); else its file: the parts of a dump that was split are joined by commas
+ * @throws {VmcoreError} when a file cannot be read or is not such a dump, with the offset of what is wrong
  */
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
-  const [, socket] = /^qmp:(.+)$/.exec(path) ?? [];
-  if (socket !== undefined) return readLiveQemu(socket, options);
+  const [, protocol, socket = ''] = /^(qmp|gdb):(.+)$/.exec(path) ?? [];
+  if (protocol === 'qmp') return readLiveQemu(socket, options);
+  if (protocol === 'gdb') return readLiveGdb(socket, options);
   const sources: ByteSource[] = [];
   try {
     for (const part of partsOf(path))

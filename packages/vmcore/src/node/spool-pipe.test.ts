@@ -51,8 +51,8 @@ describe('a dump that comes through a named pipe', () => {
     expect(() => openVmcore(path)).toThrow(/truncated gzip file/);
   });
 
-  test('is given up when nobody writes to it', () => {
-    expect(() => openVmcore(pipe('silent', ''))).toThrow('nobody writes to this pipe, for 8 seconds');
+  test('is given up when no process writes to it', () => {
+    expect(() => openVmcore(pipe('silent', ''))).toThrow('no process writes to this pipe, for 8 seconds');
   });
 });
 

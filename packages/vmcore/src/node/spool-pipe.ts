@@ -11,7 +11,7 @@ const POLL_MS = 20;
  *
  * @param descriptor stays the caller's; that of the file is for the caller to close
  * @param named it was opened by its name, with O_NONBLOCK: its writer may yet come. Standard input has one from the beginning
- * @throws {VmcoreError} when nobody writes to it, nothing comes from it, or more than 8 GiB
+ * @throws {VmcoreError} when no process writes to it, nothing comes from it, or more than 8 GiB
  */
 export function spoolPipe(path: string, descriptor: number, named: boolean): TemporaryFile {
   const patience = named ? DUMP_LIMITS.namedPipeSilence : DUMP_LIMITS.inputSilence;
@@ -30,10 +30,10 @@ export function spoolPipe(path: string, descriptor: number, named: boolean): Tem
         silentSince = Date.now();
         continue;
       }
-      // A pipe that nobody has opened for writing yet looks as if it were at its end.
+      // A pipe that no process has opened for writing yet looks as if it were at its end.
       if (length === 0 && (spool.size > 0 || !named)) break;
       if (Date.now() - silentSince > patience) {
-        const who = length === 0 ? 'nobody writes to this pipe' : 'nothing comes from this pipe';
+        const who = length === 0 ? 'no process writes to this pipe' : 'nothing comes from this pipe';
         throw new VmcoreError(`${path}: ${who}, for ${patience / 1000} seconds: expected a dump`);
       }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
@@ -46,7 +46,7 @@ export function spoolPipe(path: string, descriptor: number, named: boolean): Tem
   }
 }
 
-/** How many bytes came, 0 at the end; `undefined` when there are none yet. */
+/** How many bytes came, 0 at the end; `undefined` when none have come yet. */
 function readSome(path: string, descriptor: number, target: Uint8Array): number | undefined {
   try {
     return readSync(descriptor, target);

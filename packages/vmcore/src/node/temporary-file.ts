@@ -8,7 +8,7 @@ import { DUMP_LIMITS } from '../limits.ts';
 /** To compare with. */
 const ZEROS = new Uint8Array(2 ** 16);
 
-/** A file that nobody else sees, and that is gone with its descriptor. */
+/** A file without a name, which is gone with its descriptor. */
 export interface TemporaryFile {
   /** For the caller to close. */
   readonly descriptor: number;

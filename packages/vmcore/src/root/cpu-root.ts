@@ -7,7 +7,7 @@ import { directMapStarts } from './direct-map.ts';
 import type { KernelTables } from './kernel-tables.ts';
 import { kernelHalf, pairOf } from './pti-pair.ts';
 
-/** A root table that was asked for outright. Nobody says that it is a kernel's. */
+/** A root table that was asked for outright, without proof that it is a kernel's. */
 export interface ChosenRoot extends KernelTables {
   /** For people: `CR3 of CPU 1`. */
   readonly name: string;

@@ -60,7 +60,7 @@ export function isDirectlyMapped(tables: KernelTables, start: VirtualFrame, fram
 }
 
 /**
- * What the direct map from `start` on maps, or why it is none, in words that follow the name of a root.
+ * What the direct map from `start` on maps, or why it is not one, in words that follow the name of a root.
  *
  * @param tableCount page tables of the kernel's half, or as many of them as were counted
  */

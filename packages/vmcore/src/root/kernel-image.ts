@@ -64,7 +64,7 @@ export function findText(
   const frame = (virtualFrame - distance) as Gfn;
   let wrong: string | undefined = 'does not map';
   walkMappings(tables, virtualFrame, (virtualFrame + 1) as VirtualFrame, (leaf) => {
-    wrong = (leaf.effective & PageRights.EXECUTE_DISABLE) === 0 ? undefined : 'lets nobody execute';
+    wrong = (leaf.effective & PageRights.EXECUTE_DISABLE) === 0 ? undefined : 'has no executable mapping of';
   });
   if (wrong !== undefined) return `${wrong} ${name}, where VMCOREINFO has the kernel's text`;
   if (facts.frame !== undefined && frame !== facts.frame) {

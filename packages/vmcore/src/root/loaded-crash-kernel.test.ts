@@ -43,7 +43,7 @@ test('a crash kernel is what is read-only in the direct map alone, with the page
   expect(foundIn(loaded)).toEqual([[0x2000, 0x2500]]);
 });
 
-test('constants are none: they are mapped elsewhere, or few', () => {
+test('constants are not one: they are mapped elsewhere, or few', () => {
   expect(foundIn([[0x2000, 0x2500]], [[0x2000, 0x2500]])).toEqual([]);
   expect(foundIn([[0x2000, 0x20f0]])).toEqual([]);
   expect(foundIn([])).toEqual([]);

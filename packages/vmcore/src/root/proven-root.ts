@@ -15,7 +15,7 @@ interface Proof extends KernelTables {
 
 /**
  * Page tables that were seen to be a kernel's own: with a direct map that shows the tables themselves, and with the kernel's
- * text. Only {@link proveKernelRoot} and `resolveKernelRoot` make one, and a copy with changes is none: who takes one need not
+ * text. Only {@link proveKernelRoot} and `resolveKernelRoot` make one, and a copy with changes is not one: who takes one need not
  * ask whose tables they are.
  */
 export class ProvenRoot implements KernelTables {

@@ -124,7 +124,7 @@ describe('the root of any kernel', () => {
     );
   });
 
-  it('is no root when it is read with the wrong number of levels', () => {
+  it('is not a root when it is read with the wrong number of levels', () => {
     fc.assert(
       fc.property(anyPlan, anyRoot, (plan, name) => {
         const kernel = buildKernel(plan);

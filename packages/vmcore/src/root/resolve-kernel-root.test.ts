@@ -102,7 +102,7 @@ describe('the root of the kernel', () => {
     }
   });
 
-  it('is nobody when none proves to be, and the reasons are told', () => {
+  it('is not found when none proves to be, and the reasons are told', () => {
     expect(() => resolveKernelRoot(coreOf(kernel, [trampoline, 0x7777, guest, trampoline]))).toThrow(
       /^no page table of the dump proves to be its kernel's root: CR3 of CPU 0, 0x[0-9a-f]+, has no direct map .*; CR3 of CPU 1, 0x7777000, is not in the dump; CR3 of CPU 1 with bit 12 cleared, 0x7776000, is not in the dump; CR3 of CPU 2, 0x[0-9a-f]+, has no direct map [^;]*$/,
     );
@@ -135,7 +135,7 @@ describe('the root of the kernel', () => {
     });
     for (const [stext, why] of [
       ['ffffffff84000000', 'does not map _stext at 0xffffffff84000000, where VMCOREINFO has'],
-      ['ffffffff81200000', 'lets nobody execute _stext at 0xffffffff81200000, where'],
+      ['ffffffff81200000', 'has no executable mapping of _stext at 0xffffffff81200000, where'],
       [
         'ffffffff81100000',
         'has an image with _stext at 0xffffffff81100000 at 0x1100000: by VMCOREINFO it is at 0x1300000',
@@ -317,7 +317,7 @@ describe('the root of the kernel', () => {
     );
   });
 
-  it('has text in memory: what a device decodes is none, even when it can be executed', () => {
+  it('has text in memory: what a device decodes is not text, even when it can be executed', () => {
     const bare = buildKernel(PLAN);
     const tables = createFrameAllocator<Gfn>({ ranges: [{ start: gfn(0x100), end: gfn(0x110) }] });
     const root = bare.kernelRoots.process;
@@ -394,7 +394,7 @@ describe('the root of the kernel', () => {
     );
   });
 
-  it('is no direct map that is there twice', () => {
+  it('is not a direct map that is there twice', () => {
     const twice = buildKernel(PLAN);
     const root = twice.memory.writablePage(twice.kernelRoots.process);
     root?.copyWithin(2 * 300, 2 * 273, 2 * 274);
@@ -403,10 +403,10 @@ describe('the root of the kernel', () => {
     );
   });
 
-  it('is no table of a lower level, whose leaves would be a GiB large', () => {
+  it('is not a table of a lower level, whose leaves would be a GiB large', () => {
     const { memory, text } = kernel;
     const table = gfn(Math.floor((memory.page(process)?.[2 * 511] ?? 0) / 4096));
-    // The image lies in that table's last but one entry; 2-MiB leaves under it are no 1-GiB leaves.
+    // The image lies in that table's last but one entry; 2-MiB leaves under it are not 1-GiB leaves.
     expect(Math.floor(text / 2 ** 18) % 512).toBe(510);
     expect(() => resolveKernelRoot(coreOf(kernel, [table]))).toThrow('has no direct map');
   });

@@ -15,6 +15,7 @@ import { GIB_FRAMES, KERNEL_MAP, KERNEL_SLOT } from './kernel-tables.ts';
 import { ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
 import { kernelHalf } from './pti-pair.ts';
 import { rootsByStructure } from './root-by-structure.ts';
+import { whyUnreadable } from './unreadable.ts';
 
 /** Reasons that an error lists; the rest is counted. */
 const MOST_REASONS = 6;
@@ -120,7 +121,7 @@ class Search {
   }
 
   #prove({ kind, name, root, levels }: Candidate, cpu: number | undefined): ProvenRoot | undefined {
-    // CPUs share roots, and a root that is no kernel's by one register is none by another.
+    // CPUs share roots, and a root that is not a kernel's by one register is not by another.
     const key = `${root} ${levels}`;
     if (this.#seen.has(key)) return undefined;
     this.#seen.add(key);
@@ -138,6 +139,10 @@ class Search {
   }
 
   failure(): VmcoreError {
+    const why = whyUnreadable(this.#core);
+    if (why !== undefined) {
+      return new VmcoreError(`no page table of the dump proves to be its kernel's root: ${why}`);
+    }
     const reasons = this.#refused
       .slice(0, MOST_REASONS)
       .map(({ name, root, why }) => `${name}, ${hex(root * PAGE_SIZE)}, ${why}`);

@@ -2,13 +2,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { frameOf, gpa, PAGE_SIZE } from '@heki/physical-memory';
+import type { VmcoreCpu } from '../cpu-note.ts';
 import type { Vmcore } from '../vmcore.ts';
 import { inflatedFixture } from './fixtures.ts';
 
 /** Answers as QEMU 7.2 does, in a thread of its own, because who asks waits without events. */
 const SERVER = `
 const fs = require('node:fs');
-const { folder, notes, ranges, properties, refuses, running } = require('node:worker_threads').workerData;
+const { folder, notes, ranges, properties, refuses, running, registers, pidless } = require('node:worker_threads').workerData;
 const memory = fs.openSync(folder + '/memory', 'r');
 const status = { running };
 const hex = (value, digits) => value.toString(16).padStart(digits, '0');
@@ -19,6 +20,7 @@ const monitor = (line) => {
       '  ' + hex(start, 16) + '-' + hex(end - 1, 16) + ' (prio 0, ' + kind + '): ' + name + (offset ? ' @' + hex(offset, 16) : ''));
     return ['FlatView #0', ' AS "I/O", root: io', ' Root memory region: io', 'FlatView #1', ' AS "memory", root: system', ' Root memory region: system', ...lines, ''].join('\\r\\n');
   }
+  if (line === 'info registers -a') return registers.replaceAll('\\n', '\\r\\n');
   const [, count, address] = /^xp \\/(\\d+)wx 0x([0-9a-f]+)$/.exec(line);
   const at = parseInt(address, 16);
   const range = ranges.find(([start, end]) => start <= at && at < end);
@@ -55,12 +57,53 @@ require('node:net').createServer((socket) => {
     }
   });
 }).listen(folder + '/qmp', () => require('node:worker_threads').parentPort.postMessage('listens'));
+let physical = 0;
+const gdbAnswers = (contents) => {
+  if (contents === 'Qqemu.PhyMemMode:1' || contents === 'Qqemu.PhyMemMode:0') {
+    if (refuses === 'PhyMemMode') return [''];
+    physical = Number(contents.at(-1));
+    return ['OK'];
+  }
+  if (contents.startsWith('qRcmd,')) {
+    const text = Buffer.from(monitor(Buffer.from(contents.slice(6), 'hex').toString())).toString('hex');
+    return [...(text.match(/.{1,1000}/g) ?? []).map((part) => 'O' + part), 'OK'];
+  }
+  if (contents.startsWith('m') && physical === 1) {
+    const [at, length] = contents.slice(1).split(',').map((text) => parseInt(text, 16));
+    const range = ranges.find(([start, end]) => start <= at && at < end);
+    if (range === undefined || length > 2048) return ['E22'];
+    const offset = range[4] + at - range[0];
+    const bytes = page(offset - (offset % 4096)).subarray(offset % 4096, (offset % 4096) + length);
+    // Runs of zeroes as a stub may tell them.
+    return [bytes.toString('hex').replace(/0{8}/g, '0*$')];
+  }
+  if (contents === (pidless ? 'D' : 'D;1')) { status.running = true; return ['OK']; }
+  return ['E22'];
+};
+require('node:net').createServer((socket) => {
+  status.running = false;
+  let text = '';
+  const send = (contents) => socket.write('$' + contents + '#' + hex(Buffer.from(contents).reduce((sum, byte) => (sum + byte) % 256, 0), 2));
+  socket.on('error', () => {});
+  socket.on('data', (data) => {
+    text += data;
+    for (let found = /\\$([^#]*)#../.exec(text); found !== null; found = /\\$([^#]*)#../.exec(text)) {
+      text = text.slice(found.index + found[0].length);
+      fs.appendFileSync(folder + '/log', found[1] + '\\n');
+      socket.write('+');
+      send('T05thread:01;');
+      for (const answer of gdbAnswers(found[1])) send(answer);
+    }
+  });
+}).listen(folder + '/gdb');
 `;
 
 /** A guest behind a QMP socket. */
 export interface QmpGuest {
   readonly socket: string;
-  /** The commands that were given, in order. */
+  /** Of the gdb stub. */
+  readonly gdbSocket: string;
+  /** The commands and packets that were given, in order. */
   log(): string[];
   end(): Promise<void>;
 }
@@ -72,8 +115,10 @@ export interface QmpGuestSettings {
   /** Where RAM goes on above the PCI hole; below is RAM up to `lowEnd`. */
   readonly lowEnd: number;
   readonly running: boolean;
-  /** A command that QEMU refuses. */
+  /** A command that QEMU refuses, or the mode of its gdb stub. */
   readonly refuses?: string;
+  /** Whether the gdb stub wants D without a process. */
+  readonly pidless?: boolean;
 }
 
 /** The memory and the CPUs of a fixture as a guest that runs under QEMU in `folder`. */
@@ -81,7 +126,7 @@ export async function startQmpGuest(
   folder: string,
   name: string,
   core: Vmcore,
-  { backend, lowEnd, running, refuses }: QmpGuestSettings,
+  { backend, lowEnd, running, refuses, pidless = false }: QmpGuestSettings,
 ): Promise<QmpGuest> {
   const hole = 2 ** 32;
   const end = core.segments.at(-1)?.end ?? 0;
@@ -107,14 +152,35 @@ export async function startQmpGuest(
     : {};
   const worker = new Worker(SERVER, {
     eval: true,
-    workerData: { folder, notes: join(folder, 'notes'), ranges, properties, refuses, running },
+    workerData: {
+      ...{ folder, notes: join(folder, 'notes'), ranges, properties, refuses, running, pidless },
+      registers: core.cpus.map(printedRegisters).join(''),
+    },
   });
   await new Promise((ready) => worker.once('message', ready));
   return {
     socket: join(folder, 'qmp'),
+    gdbSocket: join(folder, 'gdb'),
     log: () => readFileSync(join(folder, 'log'), 'utf8').split('\n').slice(0, -1),
     async end() {
       await worker.terminate();
     },
   };
+}
+
+/** A CPU in 64-bit mode as QEMU's monitor prints it. */
+function printedRegisters({ registers, segments, cr0, cr2, cr3, cr4 }: VmcoreCpu, index: number): string {
+  const hex = (value: bigint | number, digits: number) => value.toString(16).padStart(digits, '0');
+  const general = Object.entries(registers).map(([name, value]) =>
+    name === 'rflags'
+      ? `RFL=${hex(value, 8)} [---Z-P-] CPL=0`
+      : `${name.toUpperCase().padEnd(3)}=${hex(value, 16)}`,
+  );
+  const selectors = Object.entries(segments).map(([name, { selector, base, limit, flags }]) => {
+    const isTable = name === 'gdt' || name === 'idt';
+    const start = `${name.toUpperCase().padEnd(3)}=${isTable ? '    ' : hex(selector, 4)} ${hex(base, 16)} ${hex(limit, 8)}`;
+    return isTable ? start : `${start} ${hex(flags, 8)} DPL=0`;
+  });
+  const control = `CR0=${hex(cr0, 8)} CR2=${hex(cr2, 16)} CR3=${hex(cr3, 16)} CR4=${hex(cr4, 8)}`;
+  return `\nCPU#${index}\n${general.join(' ')}\n${selectors.join('\n')}\n${control}\nEFER=0000000000000d01\n`;
 }

@@ -160,7 +160,7 @@ describe('an address space', () => {
     });
   });
 
-  it('refuses what is no range, no target and no bits', () => {
+  it('refuses impossible ranges, targets and bits', () => {
     const { space } = create();
     const bad = (run: () => unknown) => expect(run).toThrow(X86Error);
     bad(() => space.unmap(vf(5), vf(4)));

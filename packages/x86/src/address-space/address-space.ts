@@ -18,7 +18,7 @@ export interface AddressSpace {
    *
    * @param bits a present leaf laid out as a PTE, without the address; bit 7 is PAT
    * @param largest the largest leaf to use; default: what the address space allows
-   * @throws {X86Error} when the range, the target or the bits are none
+   * @throws {X86Error} when the range, the target or the bits are invalid
    */
   map(start: VirtualFrame, end: VirtualFrame, target: Gfn, bits: U64, largest?: LeafLevel): EditResult;
   /** Removes all mappings of the range, splitting leaves that straddle its ends. @throws {X86Error} as {@link map} */
@@ -63,7 +63,7 @@ export function createAddressSpace(options: AddressSpaceOptions): AddressSpace {
     const canonical = isCanonical(start, levels) && isCanonical((end - 1) as VirtualFrame, levels);
     const oneHalf = start < 2 ** 51 === end - 1 < 2 ** 51;
     if (start > end || (start < end && !(canonical && oneHalf))) {
-      throw new X86Error(`${hex(start)}-${hex(end)} is no range of canonical virtual frames`);
+      throw new X86Error(`${hex(start)}-${hex(end)} is not a range of canonical virtual frames`);
     }
     return new AddressSpaceEdit(tables, root, levels, start, end);
   };
@@ -116,7 +116,7 @@ function checkTarget(target: Gfn, frames: number): void {
 function checkBits({ low, high }: U64): void {
   if ((low & (EntryLow.P | EntryLow.FRAME)) !== 0 || (high & EntryHigh.FRAME) !== 0) {
     throw new X86Error(
-      `${hex((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0))} are no leaf bits: expected neither P nor bits 51:12`,
+      `${hex((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0))} are not bits of a leaf: expected neither P nor bits 51:12`,
     );
   }
 }

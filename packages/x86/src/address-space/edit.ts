@@ -19,7 +19,7 @@ export interface StaleRange {
   readonly end: VirtualFrame;
 }
 
-/** What came of an edit of an address space. */
+/** The outcome of an edit of an address space. */
 export interface EditResult {
   /** `undefined`: all was done. Else everything before this virtual frame was done, and nothing from it on. */
   readonly stoppedAt: VirtualFrame | undefined;

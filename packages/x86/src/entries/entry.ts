@@ -67,7 +67,7 @@ const ALL_ADDRESS_BITS = 0xf_ffff;
 
 /**
  * The bits of an entry's high half that are address bits: all of 51:32 but the C-bit, which says that memory is encrypted and
- * where it is on is no part of the address (APM 2 7.10.2).
+ * where it is on is not part of the address (APM 2 7.10.2).
  *
  * @param encryptionBit the C-bit, 32 .. 51
  */
@@ -100,7 +100,7 @@ export interface DecodedEntry {
   readonly frame: Gfn;
   /** Names of the flags that are set and mean something in an entry of this level; `C` for the C-bit. */
   readonly flags: readonly string[];
-  /** Protection key; 0 in an entry that is no leaf. */
+  /** Protection key; 0 in an entry that is not a leaf. */
   readonly key: number;
 }
 

@@ -48,7 +48,7 @@ export interface MappingWalkOptions {
   /** Frame of the root table. */
   readonly root: Gfn;
   readonly levels: PagingLevels;
-  /** The C-bit, 32 .. 51, where memory encryption is on: it is no part of any frame. */
+  /** The C-bit, 32 .. 51, where memory encryption is on: it is not part of any frame. */
   readonly encryptionBit?: number | undefined;
   /** Default {@link HARDWARE_PRESENCE}. */
   readonly presence?: PresencePolicy;

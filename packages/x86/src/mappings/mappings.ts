@@ -26,7 +26,7 @@ const ALL_RIGHTS = EntryLow.RW | EntryLow.US;
  * visits, by the book. Goes down from the root for one frame, and on behind the entry where that ended. The generator
  * returns the result.
  *
- * @throws {X86Error} when `start` or `end` is no virtual frame number
+ * @throws {X86Error} when `start` or `end` is not a virtual frame number
  */
 export function* mappings(
   options: MappingWalkOptions,

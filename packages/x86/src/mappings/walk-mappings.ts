@@ -31,7 +31,7 @@ const ALL_RIGHTS = RW | US;
  *
  * The visitor gets one and the same object every time: it must copy what it keeps, and must not change the tables.
  *
- * @throws {X86Error} when `start` or `end` is no virtual frame number
+ * @throws {X86Error} when `start` or `end` is not a virtual frame number
  */
 export function walkMappings(
   options: MappingWalkOptions,
@@ -60,7 +60,7 @@ class Leaf implements MappingLeaf {
   places = 1;
 }
 
-/** One walk: its settings and what came of it so far. */
+/** One walk: its settings and its result so far. */
 class MappingWalk {
   stoppedAt: VirtualFrame | undefined;
   leaves = 0;

@@ -81,7 +81,7 @@ describe('the C-bit', () => {
     expect(find(draw())).toBeUndefined();
   });
 
-  it('is no bit that leads nowhere in memory: devices may lie that high', () => {
+  it('is not a bit that leads nowhere in memory: devices may lie that high', () => {
     const tables = draw();
     for (const va of PAGES) setBit(tables, va, [1], 46);
     for (const va of PAGES) setBit(tables, va, [1], 45);

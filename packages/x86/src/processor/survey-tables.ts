@@ -9,7 +9,7 @@ export interface TableSurvey {
   readonly gigabyteLeaves: boolean;
 }
 
-/** Looks at every present entry that the root leads to; `encryptionBit`, the C-bit, is no part of their addresses. */
+/** Looks at every present entry that the root leads to; `encryptionBit`, the C-bit, is not part of their addresses. */
 export function surveyTables(
   tables: TablesToSurvey & { readonly encryptionBit?: number | undefined },
 ): TableSurvey {

@@ -50,7 +50,7 @@ export interface CpuProfile {
   readonly signature: number;
   /** MAXPHYADDR: 32 .. 52. Memory encryption may have lowered it (APM 2 7.10.1). */
   readonly maxPhysicalAddressBits: number;
-  /** The C-bit, 32 .. 51, where memory encryption (SME, SEV) is on: a bit of entries and of CR3 that is no part of the address. */
+  /** The C-bit, 32 .. 51, where memory encryption (SME, SEV) is on: a bit of entries and of CR3 that is not part of the address. */
   readonly encryptionBit?: number | undefined;
   /** 1-GiB leaves in PDPTEs (CPUID 8000_0001 EDX bit 26). */
   readonly gigabytePages: boolean;

@@ -117,7 +117,7 @@ export const AMD_ZEN4: CpuProfile = {
 };
 
 /**
- * What QEMU gives a guest whose `-cpu` nobody named, on KVM and an Intel host: no SMEP, SMAP, UMIP, XSAVE or 1-GiB leaves, and
+ * What QEMU gives a guest without `-cpu`, on KVM and an Intel host: no SMEP, SMAP, UMIP, XSAVE or 1-GiB leaves, and
  * 40 address bits (target/i386/cpu.c, `qemu64`). Vendor and second level are the host's.
  */
 export const QEMU64: CpuProfile = {

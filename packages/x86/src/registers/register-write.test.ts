@@ -114,7 +114,7 @@ describe('a write of CR4', () => {
   });
 
   it('sets PCIDE only while CR3[11:0] = 0, and without it takes a CR3 of any low bits', () => {
-    // A CR3 with PWT and PCD: the bits that would be a PCID are none without PCIDE.
+    // A CR3 with PWT and PCD: the bits that would be a PCID mean nothing without PCIDE.
     const cached = with_({ cr3: 0x1018n });
     expect(writeCr4(cached, CR4.PAE | CR4.SMEP, INTEL_VT_RP).kind).toBe('ok');
     expect(reason(writeCr4(cached, CR4.PAE | CR4.PCIDE, INTEL_VT_RP))).toContain('CR3[11:0]');

@@ -12,7 +12,7 @@ export type TlbFlush =
   | { readonly kind: 'pcid'; readonly pcid: number; readonly global: boolean }
   | { readonly kind: 'all' };
 
-/** What comes of a write to CR0, CR3, CR4 or EFER. */
+/** The outcome of a write to CR0, CR3, CR4 or EFER. */
 export type RegisterWrite =
   | { readonly kind: 'ok'; readonly registers: PagingRegisters; readonly flush: TlbFlush }
   | { readonly kind: 'general-protection' /** The rule that was broken. */; readonly reason: string };

@@ -22,7 +22,7 @@ function draw(): TablePicture {
 }
 
 describe('the C-bit', () => {
-  it('is no part of the address of a table, of a page or of the root, and is shown as a flag', () => {
+  it('is not part of the address of a table, of a page or of the root, and is shown as a flag', () => {
     const { memory, cr3 } = draw();
     const registers = pagingRegisters({ cr3: cr3 | C });
     const { outcome, steps } = translate(registers, memory, at(VA + 5n), READ, ENCRYPTING);

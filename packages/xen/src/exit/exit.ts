@@ -15,7 +15,6 @@ import { frameOf, type Gfn, type Pfn } from '@heki/physical-memory';
 import { type ExitAction, GENERAL_REGISTERS, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
 import { type DomainState, setAccess, useView } from '../domain-state.ts';
-import { rightsOfAccess } from '../p2m/access-rights.ts';
 import { createOnceView, ONCE_ROOT } from '../p2m/once.ts';
 import { emulatedMemory } from './emulated-memory.ts';
 
@@ -95,7 +94,7 @@ function handleViolation(domain: DomainState, vcpu: Vcpu, exit: Exit<'ept-violat
   const fetch = has(EptQualification.FETCH);
   // With accessed and dirty flags every use of a guest page table counts as a write, which a read-only table cannot take.
   const access = view.accessOf(gfn);
-  const { read, write: writable, supervisorExecute } = rightsOfAccess(access);
+  const { read, write: writable, supervisorExecute } = view.rightsOf(gfn);
   const denied =
     (has(EptQualification.READ) && !read) || (write && !writable) || (fetch && !supervisorExecute);
   if (!denied) {

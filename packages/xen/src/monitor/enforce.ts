@@ -29,8 +29,10 @@ export interface MemoryPolicy {
 export function createMemoryPolicy(domain: DomainState, capabilities: Capabilities): MemoryPolicy {
   const immutable = createMemoryTable<true>();
 
+  const isMarked = (start: Gfn, end: Gfn): boolean => immutable.some(start, end, (value) => value === true);
+
   function isImmutable(start: Gfn, end: Gfn): boolean {
-    return immutable.some(start, end, (value) => value === true);
+    return isMarked(start, end) || domain.regions.hostFrames.isImmutable(start, end, isMarked);
   }
 
   function refusal({ start, end }: ProtectionRange, byGuest: boolean): Refusal | undefined {

@@ -36,7 +36,7 @@ export function createPins(vcpus: readonly Vcpu[]): Pins {
     held,
     add({ cr0 = 0n, cr4 = 0n, registers = [] }) {
       bits = { cr0: bits.cr0 | (cr0 & CR0_PIN_REQUIRED), cr4: bits.cr4 | (cr4 & CR4_PINNED_MASK) };
-      // A processor that took INIT before there was a pin has started since, and nobody was told.
+      // A processor that took INIT before there was a pin has started since, without an event.
       for (const [vcpu, { registers: has }] of vcpus.entries()) {
         for (const name of ['cr0', 'cr4'] as const) {
           if ((has[name] & bits[name]) === bits[name]) unbound.delete(`${vcpu} ${name}`);

@@ -11,7 +11,7 @@ import { FULL_ACCESS, type View } from './view.ts';
 const { R, RX, RW, N, RWX, W, WX, X } = XenAccess;
 const TABLES = 0x10;
 const BACKING = 0x10_0000 as Pfn;
-/** Two regions with a hole between them, one of them read-only; a large page at an end of each is no whole one. */
+/** Two regions with a hole between them, one of them read-only; a large page at an end of each is not a whole one. */
 const REGIONS = [
   { start: 0 as Gfn, frames: 0x5f0, backing: BACKING },
   { start: 0xa10 as Gfn, frames: 0x3f0, backing: (BACKING + 0x1010) as Pfn, readOnly: true },

@@ -1,12 +1,18 @@
 import { createEpt, createEptEditor, EPT_RIGHTS, encodeEptp, eptLeaf, eptRightsChange } from '@heki/ept';
 import { XenAccess, type XenAccessType } from '@heki/hypercall/xen';
-import type { GuestMemoryRegion, GuestRegions, Host } from '@heki/hypervisor';
+import {
+  type GuestMemoryRegion,
+  type GuestRegions,
+  type Host,
+  type Rights,
+  rightsUnderAllNames,
+} from '@heki/hypervisor';
 import { createMemoryTable } from '@heki/memory-table';
 import type { Gfn, Pfn } from '@heki/physical-memory';
 import type { SecondLevel, SecondLevelEditor } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
 import type { CpuProfile } from '@heki/x86';
-import { eptRightsOf } from './access-rights.ts';
+import { accessOfRights, eptRightsOf, rightsOfAccess } from './access-rights.ts';
 
 /** The bits of a leaf beside its rights: WB, accessed, dirty, IPAT. */
 const LEAF_BITS = eptLeaf({ rights: EPT_RIGHTS, accessed: true, dirty: true, ignorePat: true });
@@ -28,6 +34,8 @@ export interface View {
   /** What pages without an access type of their own have. */
   readonly defaultAccess: XenAccessType;
   accessOf(gfn: Gfn): XenAccessType;
+  /** What its access type grants, and those of the other guest frames that are the same memory. */
+  rightsOf(gfn: Gfn): Rights;
   /** Frames with an access type of their own. */
   forEachAccess(start: Gfn, end: Gfn, visit: (access: XenAccessType, start: Gfn, end: Gfn) => void): void;
   /**
@@ -44,6 +52,8 @@ export interface View {
   replace(defaultAccess: XenAccessType, types?: readonly AccessRange[]): boolean;
   /** Puts memory into the tables. `false` when there is no frame for a table. */
   populate(region: GuestMemoryRegion): boolean;
+  /** Brings the entries of other guest frames that are the same memory as the range in line. */
+  updateOtherNames(start: Gfn, end: Gfn): void;
   /** Copies the host's entry of `gfn` (a view starts empty, altp2m lazy copy). `false` when there is no frame for a table. */
   propagate(gfn: Gfn): boolean;
   /** Takes memory out of the tables. Access types stay, for memory that comes again. */
@@ -69,8 +79,30 @@ export function createView(options: {
   const own = createMemoryTable<XenAccessType>();
   let defaultAccess = options.defaultAccess;
 
-  /** Rewrites what is mapped in the range, inside one region. The first frame that could not be done. */
-  function rewrite(region: GuestMemoryRegion, start: Gfn, end: Gfn, access: XenAccessType): Gfn {
+  const askedFor = (access: XenAccessType | undefined) =>
+    access === undefined ? undefined : { rights: rightsOfAccess(access), immutable: false };
+
+  /** The rights of a frame that has this access type of its own, or none. */
+  function underAllNames(gfn: Gfn, access: XenAccessType | undefined): Rights {
+    const others = regions.hostFrames.othersOf(gfn, (name) => askedFor(own.get(name)));
+    return rightsUnderAllNames(rightsOfAccess(access ?? defaultAccess), access !== undefined, others);
+  }
+
+  /**
+   * Rewrites what is mapped in the range, inside one region, whose frames have one access type of their own, or none. The first frame that
+   * could not be done.
+   */
+  function rewrite(region: GuestMemoryRegion, start: Gfn, end: Gfn, access: XenAccessType | undefined): Gfn {
+    if (!regions.hostFrames.isShared(start, end))
+      return rewriteAs(region, start, end, access ?? defaultAccess);
+    for (let gfn = start; gfn < end; gfn = (gfn + 1) as Gfn) {
+      const next = (gfn + 1) as Gfn;
+      if (rewriteAs(region, gfn, next, accessOfRights(underAllNames(gfn, access))) < next) return gfn;
+    }
+    return end;
+  }
+
+  function rewriteAs(region: GuestMemoryRegion, start: Gfn, end: Gfn, access: XenAccessType): Gfn {
     const rights = eptRightsOf(access, region.readOnly === true);
     const target = (region.backing + (start - region.start)) as Pfn;
     const bits = { low: (LEAF_BITS.low & ~EPT_RIGHTS) | rights, high: LEAF_BITS.high };
@@ -131,6 +163,7 @@ export function createView(options: {
       return defaultAccess;
     },
     accessOf: (gfn) => own.get(gfn) ?? defaultAccess,
+    rightsOf: (gfn) => underAllNames(gfn, own.get(gfn)),
     forEachAccess(start, end, visit) {
       own.forEach(start, end, (access, from, to) => {
         if (access !== undefined) visit(access, from, to);
@@ -144,6 +177,7 @@ export function createView(options: {
         done += stopped - from;
         if (stopped < to) break;
       }
+      view.updateOtherNames(start, end);
       return done;
     },
     setDefault(access) {
@@ -160,21 +194,25 @@ export function createView(options: {
       const { start, frames: count } = region;
       const end = (start + count) as Gfn;
       let stopped: number = start;
-      own.forEach(start, end, (access = defaultAccess, from, to) => {
+      own.forEach(start, end, (access, from, to) => {
         if (stopped === from) stopped = rewrite(region, from, to, access);
       });
       return stopped === end;
     },
+    updateOtherNames(start, end) {
+      // What is not in the tables is looked up, and copied, when it is used.
+      for (const alias of regions.hostFrames.aliases(start, end)) editor.zap(alias.start, alias.end);
+    },
     propagate(gfn) {
       const region = regions.find(gfn);
       if (region === undefined) return true;
-      const access = view.accessOf(gfn);
+      const access = own.get(gfn);
       const base = (gfn - (gfn % LARGE)) as Gfn;
       const end = (base + LARGE) as Gfn;
       const whole =
         base >= region.start &&
         end <= region.start + region.frames &&
-        own.every(base, end, (value) => (value ?? defaultAccess) === access);
+        own.every(base, end, (value) => (value ?? defaultAccess) === (access ?? defaultAccess));
       const [from, to] = whole ? [base, end] : [gfn, (gfn + 1) as Gfn];
       return rewrite(region, from, to, access) === to;
     },
@@ -188,5 +226,5 @@ export function createView(options: {
   return view;
 }
 
-/** What pages have that nobody restricted. */
+/** What pages have that no request has restricted. */
 export const FULL_ACCESS = XenAccess.RWX;

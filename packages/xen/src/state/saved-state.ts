@@ -3,6 +3,7 @@ import type { XenAccessType } from '@heki/hypercall/xen';
 import {
   type Capabilities,
   checkProtectionState,
+  departedOf,
   HypervisorError,
   type ProtectionRange,
   type ProtectionState,
@@ -73,6 +74,7 @@ export function saveState({ domain, policy, pins }: Parts): ProtectionState | un
     cr4: pins.cr4,
     registers: pins.held.all,
     ...(saved.length === 0 ? {} : { vcpus: saved }),
+    ...departedOf(domain.regions.hostFrames),
     own,
   };
 }
@@ -94,7 +96,7 @@ function forEachType(
 /**
  * Puts a state into a domain.
  *
- * @throws {HypervisorError} when it is none for this domain, or no host frame is left for its tables; then nothing has changed
+ * @throws {HypervisorError} when this domain cannot have it, or no host frame is left for its tables; then nothing has changed
  */
 export function restoreState(parts: Parts, state: ProtectionState): void {
   const { domain, capabilities } = parts;
@@ -107,10 +109,14 @@ export function restoreState(parts: Parts, state: ProtectionState): void {
   });
   const own = state.own === undefined ? undefined : checkOwn(domain, state.own);
   const { host } = domain.p2m;
+  const { hostFrames } = domain.regions;
+  const departedBefore = hostFrames.departed;
+  hostFrames.replace(state.departed ?? []);
   const before: AccessRange[] = [];
   host.forEachAccess(FIRST, END, (access, start, end) => before.push({ start, end, access }));
   const defaultBefore = host.defaultAccess;
   if (!host.replace(defaultOf(state, own), typesOf(state, own))) {
+    hostFrames.replace(departedBefore);
     host.replace(defaultBefore, before);
     flush(domain);
     throw new HypervisorError('no host frame is left for the p2m tables of a saved state');

@@ -75,7 +75,7 @@ function xenGuestCalls({ vcpu, memory, backing, scratch }: GuestPlaces<XenDomain
     { name: 'a pin of bits that the guest does not have', run: () => pin(4n, CR4.SMEP | CR4.PKE) },
     { name: 'a pin of bits that cannot be pinned', run: () => pin(4n, CR4.SMEP | CR4.PGE) },
     { name: 'a pin of CR0 without WP', run: () => pin(0n, CR0.NE) },
-    { name: 'a request that nobody has', run: () => askMonitor(vcpu, 77n) === 0 },
+    { name: 'an unknown request', run: () => askMonitor(vcpu, 77n) === 0 },
     {
       name: 'a request of user code',
       run() {

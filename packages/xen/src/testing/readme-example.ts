@@ -14,5 +14,5 @@ domain.addMemory({ start: gfn(0), frames: 0x4000, backing: pfn(0x4000) });
 // Data that the kernel may not execute, user code may: Xen has one right for both.
 const rights = { read: true, write: true, supervisorExecute: false, userExecute: true };
 domain.protect([{ start: gfn(0x1000), end: gfn(0x1200), rights }]);
-// Nobody needs to execute it: that can be said.
+// Execution can be denied to kernel and user code together.
 domain.protect([{ start: gfn(0x1000), end: gfn(0x1200), rights: { ...rights, userExecute: false } }]);

@@ -22,9 +22,9 @@ export interface EventChannel {
    * before. `undefined` while there is none, for want of room in the ring or because the monitor has not run.
    */
   ask(vcpu: Vcpu, view: number, detail: VmEventDetail): VmEvent | undefined;
-  /** Sends a notice that nobody waits for; lost when the ring is full. */
+  /** Sends a notice for which no virtual CPU is paused; lost when the ring is full. */
   tell(vcpu: Vcpu, view: number, detail: VmEventDetail): void;
-  /** Nobody waits, and nothing is in the ring. */
+  /** No virtual CPU waits, and the ring is empty. */
   readonly idle: boolean;
   /** A virtual CPU starts anew: nothing is owed to it. */
   forget(vcpu: Vcpu): void;

@@ -1,4 +1,4 @@
-// Runs command lines one after the other in this process, and tells of each what came of it. Its argument is the file of the lines, as JSON.
+// Runs command lines one after the other in this process, and tells of each its outcome. Its argument is the file of the lines, as JSON.
 import { readFileSync } from 'node:fs';
 import { run } from '../../../dist/run.js';
 

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { HostileCase } from './hostile-case.ts';
 
-/** What came of one command line. */
+/** The outcome of one command line. */
 export interface HostileResult {
   readonly args: HostileCase;
   /** `undefined` when the process ended in it, or was ended. */
@@ -30,7 +30,7 @@ const LONGEST_MS = 120_000;
 const MOST_SECONDS = 10;
 const MOST_MEBIBYTES = 512;
 
-/** What is wrong with what came of a command line: nothing that anybody reads may crash, hang, fill memory or reach a terminal. */
+/** What is wrong with the outcome of a command line: nothing that is read may crash, hang, fill memory or reach a terminal. */
 export function faultOf({
   exitCode,
   stdout,

@@ -11,7 +11,7 @@ const CONTRADICTIONS: readonly (readonly [name: string, holds: (capabilities: Ca
     ({ executeOnly, readDenial }) => executeOnly && !readDenial,
   ],
   [
-    'memory that nobody asked for has rights that cannot be given to any page',
+    'memory without a request has rights that cannot be given to any page',
     (capabilities) =>
       !sameRights(grantableRights(capabilities, capabilities.unrequested), capabilities.unrequested),
   ],

@@ -18,7 +18,7 @@ const NOTHING = { ranges: [], otherwise: ALL, cr0: 0n, cr4: 0n } as const;
 
 type PerPage = Extract<Immutability, { kind: 'per-page' }>;
 
-/** Pages that nobody may change, and who may nevertheless. */
+/** Immutable pages, and who may change them nevertheless. */
 export function immutabilityCases(setup: ConformanceSetup): readonly ConformanceCase[] {
   const { immutability } = setup.hypervisor.capabilities;
   const cases: ConformanceCase[] = [];
@@ -26,7 +26,7 @@ export function immutabilityCases(setup: ConformanceSetup): readonly Conformance
     cases.push({ area: 'immutability', name, run });
   };
   if (immutability.kind !== 'per-page') {
-    add('a page cannot be made immutable, and nobody is told that it was', () => {
+    add('a page cannot be made immutable, and no answer says that it was', () => {
       const { refused, weakened } = createKitGuest(setup).vm.protect([LOCKED]);
       require(refused?.why === 'unsupported' || weakened.length > 0, 'immutable is promised and not kept');
     });
@@ -69,7 +69,7 @@ export function immutabilityCases(setup: ConformanceSetup): readonly Conformance
   if (undoneBy !== 'policy-owner') {
     add(
       undoneBy === 'nobody'
-        ? 'nobody undoes it: no restored state, no kexec and no reset'
+        ? 'nothing undoes it: no restored state, no kexec and no reset'
         : 'the VMM undoes it, as declared, by replacing all that is enforced',
       () => replaced(setup, undoneBy),
     );
@@ -99,7 +99,7 @@ function replaced(setup: ConformanceSetup, undoneBy: 'nobody' | 'vmm'): void {
   const restored = guest.vm.restore(NOTHING);
   guest.bringIntoForce();
   if (undoneBy === 'vmm') {
-    // Whatever else the VMM has to undo it with is none of the contract's.
+    // How else the VMM could undo it is outside the contract.
     if (!restored) return;
     guest.model.clear();
     require(guest.protect(attempt), 'the page is immutable although the VMM replaced everything');

@@ -66,7 +66,7 @@ export function pinCases(setup: ConformanceSetup): readonly ConformanceCase[] {
       () => guestPins(setup, each),
     );
   }
-  add('bits that nobody pinned stay free', () => {
+  add('bits without a pin stay free', () => {
     const guest = createKitGuest(setup);
     const [vcpu] = guest.vcpus;
     if (vcpu === undefined) return;

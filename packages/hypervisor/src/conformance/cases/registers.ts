@@ -51,7 +51,7 @@ export function registerCases(setup: ConformanceSetup): readonly ConformanceCase
       requireHeld(guest, second, each, setup);
     });
   }
-  add('registers that nobody pinned stay free, and those that are not declared are dropped', () => {
+  add('registers without a pin stay free, and those that are not declared are dropped', () => {
     const has = (register: PinnableRegister): boolean => registers.some((each) => same(each, register));
     for (const each of WATCHED_REGISTERS) {
       const guest = prepared(setup, each);
@@ -59,7 +59,7 @@ export function registerCases(setup: ConformanceSetup): readonly ConformanceCase
       require(vcpu !== undefined, 'a guest without a virtual CPU');
       // All the others, so that whatever shares an exit with this one is watched.
       guest.vm.pin({ registers: registers.filter((register) => !same(register, each.register)) });
-      requireFree(vcpu, each, 'nobody pinned it');
+      requireFree(vcpu, each, 'it has no pin');
       if (has(each.register)) continue;
       const { dropped, refused, registers: pinned = [] } = guest.vm.pin({ registers: [each.register] });
       const said = dropped.registers?.some((register) => same(register, each.register)) === true;

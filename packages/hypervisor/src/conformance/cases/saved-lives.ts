@@ -55,7 +55,7 @@ function replacesAll(setup: ConformanceSetup, { vm }: KitGuest, seed: number): v
     wanted, `seed ${seed}: the state of a new machine was restored, and it is ${is}, expected ${wanted}`);
 }
 
-/** One step on a random virtual CPU; what came of it. One that stands still takes INIT. */
+/** One step on a random virtual CPU; its outcome. One that stands still takes INIT. */
 function take(steps: readonly LifeStep[], guest: KitGuest, seed: number): string {
   const { vm, vcpus } = guest;
   const next = createGenerator(seed);

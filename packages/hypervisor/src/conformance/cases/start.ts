@@ -19,6 +19,6 @@ export function startAfterInit(vcpu: Vcpu, also?: { readonly register: 0 | 4; re
     vcpu.movToCr(4, cr4),
   ];
   require(steps.every(({ kind }) => kind === 'done'), 'a processor that took INIT cannot start');
-  // A far jump into 64-bit code, which nobody intercepts.
+  // A far jump into 64-bit code, which is not intercepted.
   Object.assign(vcpu.registers, { rip, codeSegment64 });
 }

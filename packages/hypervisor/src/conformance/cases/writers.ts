@@ -52,7 +52,7 @@ function otherWrite(setup: ConformanceSetup, writer: OtherWriter, declared: bool
   const at = (gfn: number): Gpa => (gfn * 4096 + 16) as Gpa;
   const stored = (gfn: number): boolean => guest.words(gfn)[4] === 0xd4c3_b2a1;
   const result = guest.vm.write(writer, PLACE, BYTES);
-  if (declared) require(result.ok && stored(0x300), 'a declared bypass is none: the store was refused');
+  if (declared) require(result.ok && stored(0x300), 'a declared bypass has no effect: the store was refused');
   else {
     require(!result.ok && result.why === 'denied', 'a bypass that is not declared');
     require(!stored(0x300), 'it was refused, and made all the same');
@@ -74,7 +74,7 @@ function emulatedWrite(setup: ConformanceSetup, declared: boolean): void {
   guest.takeDenials();
   const outcome = emulatedOutcome(guest.calls?.emulator?.store(vcpu, PLACE, BYTES));
   const effect = guest.words(0x300)[4] === 0xd4c3_b2a1;
-  require(effect === declared, effect ? 'a bypass that is not declared' : 'a declared bypass is none');
+  require(effect === declared, effect ? 'a bypass that is not declared' : 'a declared bypass has no effect');
   const denials = guest.takeDenials();
   const [event] = denials;
   require(denials.length === (declared ? 0 : 1), `it gives ${denials.length} events`);
@@ -94,5 +94,5 @@ function nestedGuest(setup: ConformanceSetup, declared: boolean): void {
   if (!declared) guest.check([0x200, 0x201], 'with a guest inside that ran before the request');
   guest.calls?.nested?.(vcpu);
   if (!declared) guest.check([0x200, 0x201], 'with a guest inside that was started after the request');
-  else require(guest.probe(0x200, vcpu).write, 'a declared bypass is none');
+  else require(guest.probe(0x200, vcpu).write, 'a declared bypass has no effect');
 }

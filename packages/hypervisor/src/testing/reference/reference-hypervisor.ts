@@ -7,6 +7,7 @@ import type { Denial, MemoryAccess, Verdict } from '../../denial.ts';
 import { HypervisorError } from '../../error.ts';
 import type { HypervisorEvent } from '../../event.ts';
 import type { Host } from '../../host.ts';
+import { departedOf } from '../../host-frames.ts';
 import type { ProtectionRange, Rights } from '../../rights.ts';
 import type { ProtectionState } from '../../state.ts';
 import type { OtherWriter, VirtualMachine, VirtualMachineOptions } from '../../virtual-machine.ts';
@@ -72,6 +73,7 @@ export function createReferenceMachine(
       immutability.kind === 'per-page' && immutability.undoneBy === 'nobody'
         ? memory.ranges().filter(({ immutable }) => immutable === true)
         : [];
+    memory.hostFrames.replace(state.departed ?? []);
     memory.clear(state.otherwise);
     for (const range of [...state.ranges, ...promised]) memory.add(range);
     pins.replace(vcpus, state);
@@ -174,11 +176,17 @@ export function createReferenceMachine(
     return { kind: 'skip' };
   }
 
-  function store(gpa: Gpa, bytes: Uint8Array, bound: boolean): ReturnType<VirtualMachine['write']> {
+  function store(
+    gpa: Gpa,
+    bytes: Uint8Array,
+    { bound, fillsRom }: { readonly bound: boolean; readonly fillsRom: boolean },
+  ): ReturnType<VirtualMachine['write']> {
     const last = Math.floor((gpa + bytes.length - 1) / 4096);
     for (let gfn = Math.floor(gpa / 4096); gfn <= last; gfn++) {
-      if (memory.regionOf(gfn) === undefined) return { ok: false, why: 'not-memory', at: gpa };
-      if (bound && !memory.rightsOf(gfn).write) return { ok: false, why: 'denied', at: gpa };
+      const region = memory.regionOf(gfn);
+      if (region === undefined) return { ok: false, why: 'not-memory', at: gpa };
+      const readOnly = region.readOnly === true && !fillsRom;
+      if (readOnly || (bound && !memory.rightsOf(gfn).write)) return { ok: false, why: 'denied', at: gpa };
     }
     writeBytes<Gfn>(guestMemory, gpa, bytes);
     return { ok: true };
@@ -191,14 +199,18 @@ export function createReferenceMachine(
 
   return {
     vcpus,
+    hostFrames: memory.hostFrames,
     addMemory(region) {
+      memory.hostFrames.come(region);
       memory.regions.push(region);
       flush();
     },
     removeMemory(start) {
       const index = memory.regions.findIndex((region) => region.start === start);
       if (index < 0) throw new HypervisorError(`no memory starts at guest frame ${start}`);
-      memory.regions.splice(index, 1);
+      for (const region of memory.regions.splice(index, 1)) {
+        memory.hostFrames.leave(region, memory.askedIn(region));
+      }
       flush();
     },
     createVcpu(setup = {}) {
@@ -226,7 +238,10 @@ export function createReferenceMachine(
       onEvent({ type: 'pinned', by: owner, result });
       return result;
     },
-    write: (writer: OtherWriter, gpa, bytes) => store(gpa, bytes, !kept.bypasses.includes(BYPASS_OF[writer])),
+    write(writer: OtherWriter, gpa, bytes) {
+      const bound = !kept.bypasses.includes(BYPASS_OF[writer]);
+      return store(gpa, bytes, { bound, fillsRom: writer === 'vmm' });
+    },
     lifeCycle(event) {
       if (event.kind === 'init') {
         for (const vcpu of vcpus.slice(event.vcpu, event.vcpu + 1)) restart(vcpu, 'init');
@@ -253,6 +268,7 @@ export function createReferenceMachine(
         registers,
         vcpus: pins.save(),
         own,
+        ...departedOf(memory.hostFrames),
         ...(bootEnded ? { bootEnded: true } : {}),
       };
     },
@@ -269,7 +285,7 @@ export function createReferenceMachine(
       return true;
     },
     load: (gpa, bytes) => {
-      store(gpa, bytes, false);
+      store(gpa, bytes, { bound: false, fillsRom: true });
     },
     emulatedMovToCr(vcpu, register, value) {
       const name = register === 0 ? 'cr0' : 'cr4';
@@ -280,7 +296,8 @@ export function createReferenceMachine(
       return GENERAL_PROTECTION;
     },
     emulatedStore(vcpu, gpa, bytes) {
-      if (store(gpa, bytes, !kept.bypasses.includes('emulator')).ok) return undefined;
+      const bound = !kept.bypasses.includes('emulator');
+      if (store(gpa, bytes, { bound, fillsRom: false }).ok) return undefined;
       const denial: Denial = { kind: 'memory', gpa, linear: undefined, access: 'write' };
       onEvent({ type: 'denied', vcpu: vcpu.id, denial, verdict: 'general-protection' });
       return GENERAL_PROTECTION;

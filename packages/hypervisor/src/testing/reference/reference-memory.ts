@@ -3,6 +3,12 @@ import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from 
 import type { SecondLevelFault } from '@heki/vcpu';
 import { type Capabilities, grantableRights } from '../../capabilities.ts';
 import type { GuestMemoryRegion } from '../../host.ts';
+import {
+  type AskedFrames,
+  createHostFrames,
+  type HostFrames,
+  rightsUnderAllNames,
+} from '../../host-frames.ts';
 import { type ProtectionRange, type Rights, sameRights } from '../../rights.ts';
 
 /** Bits of an exit qualification that say that there is a linear address, and that it is the one that was translated. */
@@ -11,6 +17,9 @@ const LINEAR = 0x180;
 /** What was asked for each frame: the last request counts. */
 export interface ReferenceMemory {
   readonly regions: GuestMemoryRegion[];
+  readonly hostFrames: HostFrames;
+  /** What was asked for frames of a region, in order. */
+  askedIn(region: GuestMemoryRegion): readonly AskedFrames[];
   regionOf(gfn: number): GuestMemoryRegion | undefined;
   rightsOf(gfn: number): Rights;
   isImmutable(start: number, end: number): boolean;
@@ -36,19 +45,34 @@ type Asked = Required<Pick<ProtectionRange, 'rights' | 'immutable'>>;
 
 export function createReferenceMemory(kept: Capabilities, everything: Rights): ReferenceMemory {
   const regions: GuestMemoryRegion[] = [];
+  const hostFrames = createHostFrames();
   const asked = new Map<number, Asked>();
   let otherwise = everything;
+  const isImmutable = (start: number, end: number): boolean => {
+    for (let gfn = start; gfn < end; gfn++) if (asked.get(gfn)?.immutable === true) return true;
+    return false;
+  };
 
   const memory: ReferenceMemory = {
     regions,
+    hostFrames,
     get otherwise() {
       return otherwise;
     },
     regionOf: (gfn) => regions.find(({ start, frames }) => gfn >= start && gfn < start + frames),
-    rightsOf: (gfn) => asked.get(gfn)?.rights ?? otherwise,
-    isImmutable(start, end) {
-      for (let gfn = start; gfn < end; gfn++) if (asked.get(gfn)?.immutable === true) return true;
-      return false;
+    rightsOf(gfn) {
+      const own = asked.get(gfn);
+      const others = hostFrames.othersOf(gfn as Gfn, (name) => asked.get(name));
+      return rightsUnderAllNames(own?.rights ?? otherwise, own !== undefined, others);
+    },
+    isImmutable: (start, end) => isImmutable(start, end) || hostFrames.isImmutable(start, end, isImmutable),
+    askedIn({ start, frames }) {
+      const runs: AskedFrames[] = [];
+      for (let gfn: number = start; gfn < start + frames; gfn++) {
+        const own = asked.get(gfn);
+        if (own !== undefined) runs.push({ ...own, start: gfn as Gfn, end: (gfn + 1) as Gfn });
+      }
+      return runs;
     },
     add({ start, end, rights, immutable = false }) {
       if (asked.size === 0 && sameRights(otherwise, everything)) otherwise = kept.unrequested;
@@ -86,7 +110,8 @@ function createView(memory: ReferenceMemory): ReferenceView {
     translate(gfn: Gfn, offset: number, access: number): Pfn | typeof REFUSED {
       const wants = (bit: number): boolean => (access & bit) !== 0;
       const region = memory.regionOf(gfn);
-      const { read, write, supervisorExecute, userExecute } = memory.rightsOf(gfn);
+      const { read, supervisorExecute, userExecute, ...rights } = memory.rightsOf(gfn);
+      const write = rights.write && region?.readOnly !== true;
       const execute = wants(USER_PAGE) ? userExecute : supervisorExecute;
       const allowed =
         view.unbound || ((read || !wants(READ)) && (write || !wants(WRITE)) && (execute || !wants(FETCH)));

@@ -88,7 +88,7 @@ describe('a table page', () => {
     );
   });
 
-  test('keeps the C-bit, which is no part of a frame', () => {
+  test('keeps the C-bit, which is not part of a frame', () => {
     const page = words(0x8008_0000_0020_1163n, 0x163n, 0x0008_0000_0000_0063n);
     expect(withPermutedFrames(page, order, 51)).toEqual(
       words(0x8008_0000_0060_1163n, 0x163n, 0x0008_0000_0000_0063n),

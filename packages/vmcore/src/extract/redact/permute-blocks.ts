@@ -29,7 +29,7 @@ const ALL_FRAME_BITS = 2 ** 40 - 1;
  * hold a frame. Linux stores that inverted (arch/x86/include/asm/pgtable-invert.h), as set_memory_np leaves it in the image of a kernel
  * with page-table isolation, or, in KFENCE, as it was.
  *
- * @param encryptionBit the C-bit, which is no part of a frame and stays
+ * @param encryptionBit the C-bit, which is not part of a frame and stays
  */
 export function withPermutedFrames(
   page: ArrayLike<number>,

@@ -28,7 +28,7 @@ import { type Remains, remainsOf } from './remains.ts';
 
 /** A dump in which nothing is where KASLR put it, and whose notes tell no more than the commands need. */
 export interface RedactedDump {
-  /** Of table pages alone: what is in any other page is none of the dump's. */
+  /** Of table pages alone: what is in any other page does not belong to the dump. */
   readonly memory: PhysicalMemory<Gfn>;
   readonly roots: readonly ExtractRoot[];
   readonly notes: readonly Note[];

@@ -109,7 +109,7 @@ describe('a damaged program header', () => {
     expect(error.offset).toBe(LOAD + 40);
   });
 
-  it('whose alignment is no power of two is refused', () => {
+  it('whose alignment is not a power of two is refused', () => {
     const error = errorOf((view) => view.setBigUint64(LOAD + 48, 0x3000n, true));
     expect(error.message).toContain('p_align 0x3000');
     expect(error.offset).toBe(LOAD + 48);

@@ -50,7 +50,7 @@ export interface ProgramHeader {
   readonly memorySize: bigint;
 }
 
-/** The program headers of an ELF-64 core of an x86-64 machine. @throws {VmcoreError} when it is none, or is damaged */
+/** The program headers of an ELF-64 core of an x86-64 machine. @throws {VmcoreError} when it is not one, or is damaged */
 export function readProgramHeaders(source: ByteSource): ProgramHeader[] {
   const header = readHeader(source);
   const { tableOffset, count } = readTable(source, header);
@@ -120,7 +120,10 @@ function readTable(source: ByteSource, header: DataView): { tableOffset: number;
   let count = header.getUint16(56, true);
   if (count === PN_XNUM) count = readExtendedCount(source, header);
   if (count === 0)
-    throw new VmcoreError('e_phnum is 0: a core without program headers holds nothing', { offset: 56 });
+    throw new VmcoreError(
+      'e_phnum is 0: a core without program headers holds nothing (`xl dump-core` of Xen writes sections, which are not read)',
+      { offset: 56 },
+    );
   if (count > DUMP_LIMITS.programHeaders) {
     throw new VmcoreError(`${count} program headers: expected at most ${DUMP_LIMITS.programHeaders}`, {
       offset: 56,

@@ -23,7 +23,7 @@ export function packingName(flags: number): string {
   return names.find(([flag]) => (flags & flag) !== 0)?.[1] ?? 'not compressed';
 }
 
-/** The page that `packed` is, by the flags of its descriptor. @throws {VmcoreError} when it is none */
+/** The page that `packed` is, by the flags of its descriptor. @throws {VmcoreError} when it is not one */
 export function decompressPage(packed: Uint8Array<ArrayBuffer>, flags: number): Uint32Array {
   const page = pageOf(packed, flags & PACKED);
   if (page.length !== PAGE_SIZE) {

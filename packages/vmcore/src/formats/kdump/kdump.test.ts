@@ -109,7 +109,7 @@ describe('a kdump', () => {
     expect(alone.warnings[0]?.message).toBe(
       `of a dump that was split, a part is missing: memory from 0x0 to 0x${(middle * PAGE_SIZE).toString(16)} is absent; name all parts`,
     );
-    expect(() => readVmcore([low, bytesSource(buildKdump(all))])).toThrow('file 2 is no part of a dump');
+    expect(() => readVmcore([low, bytesSource(buildKdump(all))])).toThrow('file 2 is not part of a dump');
   });
 
   it('lacks what was filtered out: absent, and not zero', () => {

@@ -8,7 +8,7 @@ import { decompressPage, packingName } from './decompress-page.ts';
 import { type KdumpHeader, readKdumpHeader } from './kdump-header.ts';
 import { type PageBitmap, pageBitmap } from './page-bitmap.ts';
 
-/** Of `struct page_desc`: offset, size, flags, and flags of the page that nobody fills. */
+/** Of `struct page_desc`: offset, size, flags, and flags of the page, which are not filled. */
 const DESCRIPTOR_SIZE = 24;
 /** No way of packing makes a page larger than so: lzo's worst is a sixteenth and 67 bytes more. */
 const MOST_PACKED = 2 * PAGE_SIZE;

@@ -148,7 +148,7 @@ describe('a damaged image of LiME', () => {
   });
 });
 
-it('a file of whole pages that is no memory is refused for what was looked for in it', () => {
+it('a file of whole pages that is not memory is refused for what was looked for in it', () => {
   const image = readVmcore(new Uint8Array(2 ** 20));
   expect(() => resolveKernelRoot(image)).toThrow('nor a page with the structure of a root table');
   expect(() => readVmcore(new Uint8Array(2 ** 20 - 1))).toThrow('no memory dump of any known format');

@@ -51,8 +51,10 @@ export function searchImage(source: ByteSource, segments: readonly ElfSegment[])
 function noteOf(page: Uint8Array, offset: number): Note | undefined {
   const end = page.indexOf(0);
   const descriptor = page.subarray(0, end === -1 ? page.length : end);
-  if (parseVmcoreinfo(new TextDecoder('latin1').decode(descriptor)).swapperPgDir === undefined)
+  // Of any machine: which one is told when its tables are looked for.
+  if (!parseVmcoreinfo(new TextDecoder('latin1').decode(descriptor)).values.has('SYMBOL(swapper_pg_dir)')) {
     return undefined;
+  }
   const name = 'VMCOREINFO';
   return { name, nameBytes: new TextEncoder().encode(`${name}\0`), type: 0, offset, descriptor };
 }

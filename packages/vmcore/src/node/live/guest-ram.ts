@@ -5,7 +5,7 @@ import type { VmcoreSegment } from '../../segment.ts';
 import type { Qmp } from './qmp.ts';
 
 /** A stretch of RAM in the guest's physical memory. */
-interface RamRange extends VmcoreSegment {
+export interface RamRange extends VmcoreSegment {
   /** The name of its block in QEMU. */
   readonly block: string;
   /** Where it begins in that block: RAM above the PCI hole comes right behind that below it. */
@@ -20,13 +20,16 @@ export interface GuestRam {
 }
 
 /**
- * The RAM of the guest. Blocks that a `memory-backend-file` with `share=on` holds are read in that file; others page by page
- * through QEMU's monitor. What is not RAM is absent: reading a device may change it.
+ * The RAM of the guest. What is not RAM is absent: reading a device may change it.
+ *
+ * @param files the blocks that are read in a file, which is closed in the end
+ * @param fetch gives the page at an address of any other block
  */
-export function guestRam(qmp: Qmp): GuestRam {
-  const ranges = parseRam(qmp.monitor('info mtree -f'));
-  const files = openBackends(qmp, ranges);
-
+export function guestRam(
+  ranges: readonly RamRange[],
+  files: ReadonlyMap<string, number>,
+  fetch: (address: number) => PageView,
+): GuestRam {
   function fromFile(descriptor: number, offset: number): Uint32Array {
     const page = new Uint32Array(PAGE_WORDS);
     const target = new Uint8Array(page.buffer);
@@ -35,20 +38,6 @@ export function guestRam(qmp: Qmp): GuestRam {
       throw new VmcoreError(`the file of the guest's RAM ends at 0x${(offset + count).toString(16)}`);
     return page;
   }
-
-  function fromMonitor(address: number): Uint32Array {
-    const text = qmp.monitor(`xp /${PAGE_WORDS}wx 0x${address.toString(16)}`);
-    const words = Array.from(text.matchAll(/ 0x([0-9a-f]{8})\b/g), ([, word = '']) =>
-      Number.parseInt(word, 16),
-    );
-    if (words.length !== PAGE_WORDS) {
-      throw new VmcoreError(
-        `QEMU gives ${words.length} words of the page at 0x${address.toString(16)}: expected ${PAGE_WORDS}`,
-      );
-    }
-    return Uint32Array.from(words);
-  }
-
   return {
     segments: ranges.map(({ start, end }) => ({ start, end })),
     page(frame) {
@@ -56,9 +45,7 @@ export function guestRam(qmp: Qmp): GuestRam {
       const range = ranges.find(({ start, end }) => start <= address && address + PAGE_SIZE <= end);
       if (range === undefined) return undefined;
       const file = files.get(range.block);
-      return file === undefined
-        ? fromMonitor(address)
-        : fromFile(file, range.offset + (address - range.start));
+      return file === undefined ? fetch(address) : fromFile(file, range.offset + (address - range.start));
     },
     close() {
       for (const file of files.values()) closeSync(file);
@@ -67,7 +54,7 @@ export function guestRam(qmp: Qmp): GuestRam {
 }
 
 /** The RAM in the view of `system`, as `info mtree -f` prints it: ` START-END (prio 0, ram): BLOCK @OFFSET`. */
-function parseRam(text: string): RamRange[] {
+export function parseRam(text: string): RamRange[] {
   const views = text.split(/FlatView #\d+/);
   const view = views.find((one) => /^ AS "memory",/m.test(one)) ?? '';
   const line = /^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:ram|rom)\): (\S+)(?: @([0-9a-f]{16}))?/gm;
@@ -81,8 +68,8 @@ function parseRam(text: string): RamRange[] {
   return ranges.sort((a, b) => a.start - b.start);
 }
 
-/** The files of the blocks that have one which shows what the guest writes, by the name of the block. */
-function openBackends(qmp: Qmp, ranges: readonly RamRange[]): Map<string, number> {
+/** The files of the blocks that have one which shows what the guest writes (`share=on`), by the name of the block. */
+export function openBackends(qmp: Qmp, ranges: readonly RamRange[]): Map<string, number> {
   const files = new Map<string, number>();
   for (const block of new Set(ranges.map((range) => range.block))) {
     const property = (name: string): unknown => {
@@ -101,4 +88,18 @@ function openBackends(qmp: Qmp, ranges: readonly RamRange[]): Map<string, number
     }
   }
   return files;
+}
+
+/** The page at `address`, as QEMU's monitor prints it. */
+export function monitorPage(qmp: Qmp, address: number): Uint32Array {
+  const text = qmp.monitor(`xp /${PAGE_WORDS}wx 0x${address.toString(16)}`);
+  const words = Array.from(text.matchAll(/ 0x([0-9a-f]{8})\b/g), ([, word = '']) =>
+    Number.parseInt(word, 16),
+  );
+  if (words.length !== PAGE_WORDS) {
+    throw new VmcoreError(
+      `QEMU gives ${words.length} words of the page at 0x${address.toString(16)}: expected ${PAGE_WORDS}`,
+    );
+  }
+  return Uint32Array.from(words);
 }

@@ -1,19 +1,21 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Writable } from 'node:stream';
+import type { SocketAddress } from './socket-address.ts';
+
+/** What a guest that was made to stand goes on by. */
+export type Resumption = 'qmp' | 'gdb';
 
 /**
  * Runs in a process of its own, which outlives a heki that is killed: when the pipe to it ends before it is told that all is
- * done, it lets a guest that stands go on.
+ * done, it lets the guest go on. By QMP, if it stands. A gdb stub makes it stand for whoever connects, and lets it go on for one that
+ * leaves by D, of process 1 where a debugger before it asked for several; reading of physical memory, which QEMU keeps for the next debugger, is switched off before.
  */
 const GUARD = `
-let told = false;
-process.stdin.on('data', () => { told = true; });
-process.stdin.on('end', () => {
-  if (told) return;
-  const socket = require('node:net').connect(process.argv[1]);
+const [kind, address] = process.argv.slice(1);
+const packet = (text) => '$' + text + '#' + Buffer.from(text).reduce((sum, byte) => (sum + byte) % 256, 0).toString(16).padStart(2, '0');
+function byQmp(socket) {
   let text = '', asked = false;
   const send = (execute, id) => socket.write(JSON.stringify({ execute, id }) + '\\n');
-  socket.on('error', () => process.exit(1));
   socket.on('data', (data) => {
     text += data;
     if (!asked && text.includes('QMP')) { asked = true; send('qmp_capabilities', 1); send('query-status', 2); }
@@ -22,12 +24,43 @@ process.stdin.on('end', () => {
     if (status[0].includes('"paused"')) send('cont', 3);
     socket.end();
   });
+}
+function byGdb(socket) {
+  const left = ['Qqemu.PhyMemMode:0', 'D;1', 'D', 'c'];
+  let text = '', sent = '';
+  const next = () => {
+    sent = left.shift();
+    text = '';
+    socket.write(packet(sent));
+    if (sent === 'c') socket.end();
+  };
+  socket.on('connect', next);
+  socket.on('data', (data) => {
+    text += data;
+    const [, answer] = /\\$((?!T)[^#]*)#[0-9a-f]{2}/.exec(text) ?? [];
+    if (answer === undefined) return;
+    socket.write('+');
+    if (sent.startsWith('D') && answer === 'OK') socket.end();
+    else next();
+  });
+}
+let told = false;
+process.stdin.on('data', () => { told = true; });
+process.stdin.on('end', () => {
+  if (told) return;
+  const socket = require('node:net').connect(JSON.parse(address));
+  socket.on('error', () => process.exit(1));
+  socket.setTimeout(10000, () => process.exit(1));
+  (kind === 'qmp' ? byQmp : byGdb)(socket);
 });
 `;
 
 /** Starts the process that waits for the end of this one. */
-export function startGuard(path: string): ChildProcessByStdio<Writable, null, null> {
-  const guard = spawn(process.execPath, ['-e', GUARD, path], {
+export function startGuard(
+  kind: Resumption,
+  address: SocketAddress,
+): ChildProcessByStdio<Writable, null, null> {
+  const guard = spawn(process.execPath, ['-e', GUARD, kind, JSON.stringify(address)], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   });
@@ -38,8 +71,8 @@ export function startGuard(path: string): ChildProcessByStdio<Writable, null, nu
   return guard;
 }
 
-/** From now on, the guest behind the QMP socket at `path` goes on when this process ends, until the function is called. */
-export function keepRunning(path: string): () => void {
-  const { stdin } = startGuard(path);
+/** From now on, the guest behind the socket at `address` goes on when this process ends, until the function is called. */
+export function keepRunning(kind: Resumption, address: SocketAddress): () => void {
+  const { stdin } = startGuard(kind, address);
   return () => void stdin.end('done');
 }

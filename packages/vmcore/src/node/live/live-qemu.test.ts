@@ -69,7 +69,7 @@ describe('a guest that runs under QEMU', () => {
 
   it('goes on when the process that made it stand is killed', async () => {
     const { socket, log } = await started({ running: false });
-    const guard = startGuard(socket);
+    const guard = startGuard('qmp', { path: socket });
     const ended = new Promise((resolve) => guard.once('exit', resolve));
     // What the system does to the pipe of a process that is killed.
     guard.stdin.end();

@@ -2,16 +2,12 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { VmcoreError } from '../../error.ts';
-import { extractTables } from '../../extract/extract-tables.ts';
 import type { Note } from '../../note.ts';
-import { cachedMemory } from '../../page-cache.ts';
-import { readVmcore, type Vmcore, type VmcoreOptions, vmcoreOf } from '../../vmcore.ts';
-import { guestRam } from './guest-ram.ts';
+import { readVmcore, type Vmcore, type VmcoreOptions } from '../../vmcore.ts';
+import { guestRam, monitorPage, openBackends, parseRam } from './guest-ram.ts';
 import { keepRunning } from './keep-running.ts';
+import { snapshotOf } from './live-snapshot.ts';
 import { connectQmp, type Qmp } from './qmp.ts';
-
-/** 64 MiB of tables. */
-const CACHE_PAGES = 2 ** 14;
 
 /**
  * What a guest that runs under QEMU is at this moment: registers, and the page tables that they and VMCOREINFO lead to, user halves
@@ -26,7 +22,7 @@ export function readLiveQemu(path: string, options: VmcoreOptions = {}): Vmcore 
   try {
     const status = Object(qmp.execute('query-status'));
     if (status.running !== true) return readStanding(qmp, options);
-    const done = keepRunning(resolve(path));
+    const done = keepRunning('qmp', { path: resolve(path) });
     try {
       qmp.execute('stop');
       return readStanding(qmp, options);
@@ -41,16 +37,13 @@ export function readLiveQemu(path: string, options: VmcoreOptions = {}): Vmcore 
 
 function readStanding(qmp: Qmp, options: VmcoreOptions): Vmcore {
   const notes = readNotes(qmp);
-  const ram = guestRam(qmp);
-  try {
-    const { segments } = ram;
-    const memory = cachedMemory((frame) => ram.page(frame), CACHE_PAGES);
-    const guest = vmcoreOf({ format: 'live QEMU', memory, segments, notes, warnings: [] }, options, () => {});
-    const bytes = Buffer.concat([...extractTables(guest, { user: true }).chunks()]);
-    return { ...readVmcore(bytes, options), format: guest.format };
-  } finally {
-    ram.close();
-  }
+  const ranges = parseRam(qmp.monitor('info mtree -f'));
+  const files = openBackends(qmp, ranges);
+  return snapshotOf(
+    guestRam(ranges, files, (at) => monitorPage(qmp, at)),
+    notes,
+    options,
+  );
 }
 
 /** The notes that a dump would have: QEMU writes one of a single page, which takes some milliseconds. */

@@ -19,9 +19,9 @@ interface Reply {
 /** More than QEMU says to any command here. */
 const MOST_TEXT = 2 ** 24;
 
-/** Connects to QEMU's socket at `path` and leaves the negotiation behind. @throws {VmcoreError} when it is none of QEMU's */
+/** Connects to QEMU's socket at `path` and leaves the negotiation behind. @throws {VmcoreError} when it is not QEMU's */
 export function connectQmp(path: string): Qmp {
-  const socket = connectSync(path);
+  const socket = connectSync({ path });
   let text = '';
   let next = 1;
 
@@ -33,7 +33,7 @@ export function connectQmp(path: string): Qmp {
         text = text.slice(end + 1);
         return first;
       }
-      if (text.length > MOST_TEXT) throw new VmcoreError(`${path}: this is no QMP: a line without an end`);
+      if (text.length > MOST_TEXT) throw new VmcoreError(`${path}: this is not QMP: a line without an end`);
       text += socket.receive();
     }
   }
@@ -54,7 +54,7 @@ export function connectQmp(path: string): Qmp {
     try {
       return Object(JSON.parse(json));
     } catch (cause) {
-      throw new VmcoreError(`${path}: this is no QMP: ${JSON.stringify(json.slice(0, 60))}`, { cause });
+      throw new VmcoreError(`${path}: this is not QMP: ${JSON.stringify(json.slice(0, 60))}`, { cause });
     }
   }
 

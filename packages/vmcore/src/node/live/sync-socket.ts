@@ -1,6 +1,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { VmcoreError } from '../../error.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
+import { type SocketAddress, socketName } from './socket-address.ts';
 
 /** A connection that is waited for: memory is read synchronously. */
 export interface SyncSocket {
@@ -12,9 +13,10 @@ export interface SyncSocket {
 
 /** Runs in a worker thread: moves what comes and goes, and nothing else, so that it needs no file of its own. */
 const PUMP = `
-const { port, count, path } = require('node:worker_threads').workerData;
+const { port, count, address } = require('node:worker_threads').workerData;
 const tell = (message) => { port.postMessage(message); Atomics.add(count, 0, 1); Atomics.notify(count, 0); };
-const socket = require('node:net').connect(path);
+const socket = require('node:net').connect(address);
+socket.setNoDelay(true);
 socket.setEncoding('latin1');
 socket.on('connect', () => tell({ open: true }));
 socket.on('data', (text) => tell({ text }));
@@ -30,14 +32,17 @@ interface Told {
   readonly ended?: string;
 }
 
-/** Connects to the Unix socket at `path`. @throws {VmcoreError} when nobody listens there */
-export function connectSync(path: string): SyncSocket {
+/** Connects to the socket at `address`. @throws {VmcoreError} when no process listens there */
+export function connectSync(address: SocketAddress): SyncSocket {
+  const name = socketName(address);
   // The thread sleeps in Atomics.wait until the worker has counted one more message.
   const count = new Int32Array(new SharedArrayBuffer(4));
   const { port1, port2 } = new MessageChannel();
   const worker = new Worker(PUMP, {
     eval: true,
-    workerData: { port: port2, count, path },
+    // Options of this process, as --input-type=module, are not for the pump.
+    execArgv: [],
+    workerData: { port: port2, count, address },
     transferList: [port2],
   });
   worker.unref();
@@ -48,7 +53,7 @@ export function connectSync(path: string): SyncSocket {
       const received: { readonly message: Told } | undefined = receiveMessageOnPort(port1);
       if (received !== undefined) return received.message;
       if (Atomics.wait(count, 0, seen, DUMP_LIMITS.guestSilence) === 'timed-out') {
-        throw new VmcoreError(`${path}: nothing came for ${DUMP_LIMITS.guestSilence / 1000} seconds`);
+        throw new VmcoreError(`${name}: nothing came for ${DUMP_LIMITS.guestSilence / 1000} seconds`);
       }
     }
   }
@@ -56,13 +61,13 @@ export function connectSync(path: string): SyncSocket {
   const { ended } = next();
   if (ended !== undefined) {
     port1.postMessage(null);
-    throw new VmcoreError(`${path} cannot be connected to: ${ended}`);
+    throw new VmcoreError(`${name} cannot be connected to: ${ended}`);
   }
   return {
     send: (text) => port1.postMessage(text),
     receive() {
       const { text, ended: why } = next();
-      if (text === undefined) throw new VmcoreError(`${path}: the connection ended: ${why}`);
+      if (text === undefined) throw new VmcoreError(`${name}: the connection ended: ${why}`);
       return text;
     },
     close: () => port1.postMessage(null),

@@ -1,0 +1,92 @@
+import { createHyperv } from '@heki/hyperv';
+import { createKvm, type KvmDefectId } from '@heki/kvm';
+import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
+import type { Profile } from '@heki/series';
+import { createXen } from '@heki/xen';
+import { describe, expect, test } from 'vitest';
+import { search } from '../search.ts';
+import { type BackendMachineOptions, type BackendState, backendMachine } from './backend-machine.ts';
+
+const kvm = (profile: Profile, defect?: KvmDefectId, options: BackendMachineOptions = {}) =>
+  backendMachine(
+    {
+      name: 'kvm',
+      create: () => createKvm({ profile, defects: defect === undefined ? {} : { [defect]: true } }),
+      driver: initHekiOnKvm,
+      profile,
+    },
+    { pageLists: true, ...options },
+  );
+
+/** Every state that is one action from the start, and from the first few of those. */
+function states(profile: Profile, retold: boolean): string[] {
+  const machine = kvm(profile, undefined, { retold });
+  const seen: string[] = [];
+  const next: BackendState[] = [];
+  const initial = machine.initial();
+  machine.successors(initial, (action, state) => {
+    seen.push(`${action.name}: ${state.key}`);
+    next.push(state);
+  });
+  for (const state of [next[0], next[20]]) {
+    if (state === undefined) continue;
+    machine.successors(state, (action, after) => seen.push(`${action.name}: ${after.key}`));
+  }
+  return seen;
+}
+
+describe('a backend', () => {
+  test.each(['rfc-v2', 'hardened'] as const)(
+    'that is brought back to a point goes on as one that comes there from the beginning: %s',
+    (profile) => {
+      const brought = states(profile, false);
+      expect(brought.length).toBeGreaterThan(100);
+      expect(brought).toEqual(states(profile, true));
+    },
+  );
+
+  test.each<[KvmDefectId, property: string, story: readonly string[]]>([
+    ['B-H1', 'P2', ['the guest asks for r-x on the text', 'the guest asks for r-- on the text']],
+    ['B-H2', 'P4', ['the guest sends a list page that says that it holds 170 entries']],
+    ['B-H3', 'P4', ['the guest sends a list that leads back to itself']],
+    ['B-H4', 'P4', ['the guest sends a list page that is not there']],
+    ['B-H5', 'P4', ['the guest sends a range of 4 TiB and a page']],
+    [
+      'B-H6',
+      'P10',
+      ['the guest asks for r-- on the data, and in the same list for a frame that is not memory'],
+    ],
+    ['B-H7', 'P1', ['the guest asks for r-x on the text']],
+    ['B-H8', 'P2', ['the guest asks for rw- on the whole 2 MiB', 'the guest asks for r-- on the data']],
+    ['B-H9', 'P4', ['the guest asks for rw- on all of its memory']],
+    [
+      'B-H10',
+      'P2',
+      ['the guest asks for r-x on the text', "the VMM takes the guest's memory away and gives it back"],
+    ],
+    ['B-H13', 'CR', ['the guest pins its control registers', 'processor 0 clears CR0.WP']],
+    ['B-H14', 'P11', ['the machine is reset']],
+  ])('with %s breaks %s, which is found without being told', (defect, property, story) => {
+    const found = search(kvm('hardened', defect), { depth: 2, properties: [property] });
+    expect(found.counterexamples.map(({ actions }) => actions.map(({ name }) => name))).toEqual([story]);
+  });
+
+  // What the VMM and devices may do is not a defect: they are declared bypasses (P12).
+  test('without defects grants whoever asks the right to execute what he wrote, and breaks nothing else', () => {
+    const { end, counterexamples } = search(kvm('hardened', undefined, { without: ['device', 'vmm'] }), {
+      depth: 2,
+    });
+    expect(end).toBe('depth');
+    expect(counterexamples.map(({ property, actions }) => [property, actions.length])).toEqual([['P6', 2]]);
+  });
+
+  test.each([
+    ['Hyper-V', () => createHyperv({ trusted: {} }), initHekiOnHyperv],
+    ['Xen', () => createXen({}), initHekiOnXen],
+  ] as const)('need not be KVM: %s', (name, create, driver) => {
+    const machine = backendMachine({ name, create, driver, profile: 'hardened' });
+    const { states, counterexamples } = search(machine, { depth: 1 });
+    expect(states).toBeGreaterThan(15);
+    expect(counterexamples.map(({ property }) => property)).toContain('P1');
+  });
+});

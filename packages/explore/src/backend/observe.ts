@@ -1,0 +1,111 @@
+import type { Rights } from '@heki/hypervisor';
+import type { Vcpu } from '@heki/vcpu';
+import type { Property } from '../machine.ts';
+import type { Scene } from './actions.ts';
+import { allowedRights, effective, exceeds } from './ledger.ts';
+import { ALIAS, DATA, directAddress, type HostPages, TEXT, userAddress } from './tiny-guest.ts';
+
+/** What is held against a backend. P5 (the guest's counters) and P9 (a reference model of its own) are not of this search. */
+export const BACKEND_PROPERTIES: readonly Property[] = [
+  { id: 'P1', says: 'no page is writable and executable by the kernel unless that was granted' },
+  { id: 'P2', says: 'no access does more than was granted last' },
+  { id: 'P3', says: 'the rights of an immutable page stay' },
+  { id: 'P4', says: 'no guest harms its host' },
+  { id: 'P6', says: 'the kernel executes only bytes that were approved' },
+  { id: 'P7', says: 'the address of the text leads to the text' },
+  { id: 'P8', says: 'an access that was granted completes' },
+  { id: 'P10', says: 'a request that fails leaves nothing changed, and one that succeeds is in force' },
+  { id: 'P11', says: 'a processor starts again after INIT, and after a reset the next kernel' },
+  { id: 'P12', says: 'the bytes of a page that may not be written stay' },
+  { id: 'P13', says: 'what is saved and restored is enforced as before' },
+  { id: 'CR', says: 'a bit of a control register that was pinned stays set' },
+];
+
+const FRAMES = [TEXT, DATA];
+
+/** What the kernel's accesses to a frame really do, on one processor. */
+function probe(vcpu: Vcpu, frame: number): Rights {
+  const cpl = (level: 0 | 3): void => {
+    vcpu.registers.cpl = level;
+  };
+  const va = directAddress(frame);
+  const read = vcpu.load(va, 4);
+  const write = vcpu.store(directAddress(frame, 0x800), 4, 0n);
+  const fetch = vcpu.fetch(va, 1);
+  cpl(3);
+  const user = vcpu.fetch(userAddress(frame), 1);
+  cpl(0);
+  const did = (outcome: { readonly kind: string; readonly absent?: true }): boolean =>
+    outcome.kind === 'done' && outcome.absent !== true;
+  return { read: did(read), write: did(write), supervisorExecute: did(fetch), userExecute: did(user) };
+}
+
+const digests = new WeakMap<Uint32Array, string>();
+
+/** The digest of a page that is not changed. */
+function digestOf(page: Uint32Array): string {
+  const known = digests.get(page) ?? digest(page);
+  digests.set(page, known);
+  return known;
+}
+
+/** Two 32-bit digests of a page, side by side: FNV-1a, and the same with another prime over other bits. */
+function digest(words: Uint32Array): string {
+  let a = 0x811c_9dc5;
+  let b = 0;
+  for (const word of words) {
+    a = Math.imul(a ^ word, 0x0100_0193);
+    b = Math.imul(b ^ (word >>> 3) ^ word, 0x85eb_ca6b) + 0x27d4_eb2f;
+  }
+  return (a >>> 0).toString(36) + (b >>> 0).toString(36);
+}
+
+/**
+ * What a state can do from here on, as text, and which properties do not hold in it. The machine is used up: accesses fill translation
+ * caches and second-level tables.
+ */
+export function observe(scene: Scene, pages: HostPages): string {
+  const { guest, ledger, fallen } = scene;
+  const { vm, vcpus, capabilities } = guest;
+  const parts: string[] = [];
+  for (const [frame, page] of pages) parts.push(`${frame}:${digestOf(page)}`);
+  parts.push(textOf(vm.save()), textOf([...ledger.granted]), textOf([...ledger.immutable]));
+  parts.push(`${ledger.asked} ${ledger.pinned} ${scene.aliased}`);
+  if (guest.hostHarmed) fallen.add('P4');
+
+  for (const frame of FRAMES) {
+    const rights = effective(vm, frame);
+    parts.push(textOf(rights));
+    if (exceeds(rights, allowedRights(ledger, capabilities, frame))) fallen.add('P2');
+  }
+
+  for (const vcpu of vcpus) {
+    const { cr0, cr4 } = vcpu.registers;
+    parts.push(`${vcpu.halted?.kind} ${cr0} ${cr4}`);
+    if (vcpu.halted !== undefined) continue;
+    for (const frame of FRAMES) {
+      const rights = probe(vcpu, frame);
+      const allowed = allowedRights(ledger, capabilities, frame);
+      parts.push(textOf(rights));
+      if (exceeds(rights, allowed)) fallen.add('P2');
+      if (exceeds(allowed, rights)) fallen.add('P8');
+      const both = rights.write && rights.supervisorExecute;
+      const granted = ledger.granted.get(frame);
+      if (ledger.asked && both && !(granted?.write === true && granted.supervisorExecute)) fallen.add('P1');
+      const kept = ledger.immutable.get(frame);
+      if (
+        kept !== undefined &&
+        (kept.write !== rights.write || kept.supervisorExecute !== rights.supervisorExecute)
+      )
+        fallen.add('P3');
+    }
+    if (scene.aliased) parts.push(textOf(probe(vcpu, ALIAS)));
+  }
+  return parts.join(' ');
+}
+
+function textOf(value: unknown): string {
+  return JSON.stringify(value, (_, each: unknown) =>
+    typeof each === 'bigint' ? `${each}n` : each instanceof Map || each instanceof Set ? [...each] : each,
+  );
+}

@@ -1,0 +1,294 @@
+import type { HekiHypervisor } from '@heki/guest';
+import { encodePageList, type ProtectedRange } from '@heki/hypercall/kvm';
+import type { BackendEvent, Capabilities, Host, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { HekiDriver } from '@heki/machine';
+import {
+  addressOf,
+  createRam,
+  type Gfn,
+  type Gpa,
+  PAGE_WORDS,
+  type Pfn,
+  type VirtualAddress,
+} from '@heki/physical-memory';
+import type { Profile } from '@heki/series';
+import type { Vcpu } from '@heki/vcpu';
+import { CR0, CR4, EFER } from '@heki/x86';
+
+/** A backend to be explored, and how its guests ask. */
+export interface ExploredBackend {
+  readonly name: string;
+  /** Makes it anew: nothing of one machine is left in the next. */
+  readonly create: () => Hypervisor<VirtualMachine, BackendEvent>;
+  readonly driver: HekiDriver;
+  readonly profile: Profile;
+}
+
+/** The guest's frames that a search is about. The first is the kernel's text, the second data beside it in the same 2 MiB. */
+export const TEXT = 0x200;
+export const DATA = 0x201;
+/** The frames in whose middle they are: one large leaf. */
+export const REGION = { start: 0x200, end: 0x400 } as const;
+/** Where a second memory slot shows the same host frames again. */
+export const ALIAS = 0x800;
+
+/** All of its memory: one slot, aligned to 1 GiB and much smaller. */
+export const MEMORY = { start: 0 as Gfn, frames: 0x400 };
+/** Host frame of guest frame 0: aligned to 1 GiB, so that large leaves can be used. */
+const BACKING = 0x40_0000;
+const HOST_TABLES = { start: 0x1000 as Pfn, end: 0x1100 as Pfn };
+const TABLES = 0x10;
+/** Pages for a page list and for what drivers build of it. */
+const LIST = 0x20;
+const DRIVER_PAGES = { start: 0x21, end: 0x28 } as const;
+
+/** Guest-physical 0 for the kernel, writable and executable in the guest's own tables. */
+const DIRECT_MAP = 0xffff_8880_0000_0000n;
+/** The same for user code. */
+const USER_MAP = 0x0000_1000_0000_0000n;
+/** The kernel's text, in a page table that the guest can change. */
+export const TEXT_MAP = 0xffff_ffff_8100_0000n;
+const TEXT_TABLE = TABLES + 4;
+
+export const REGISTERS = {
+  cr0: CR0.PG | CR0.WP | CR0.AM | CR0.NE | CR0.ET | CR0.MP | CR0.PE,
+  cr3: BigInt(TABLES) << 12n,
+  cr4: CR4.PAE | CR4.PGE | CR4.SMEP | CR4.UMIP,
+  efer: EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE,
+  codeSegment64: true,
+  cpl: 0,
+  rip: (DIRECT_MAP + 0x1_0000n) as VirtualAddress,
+} as const;
+
+/** The bytes of text as the kernel was built: RET, filled up with INT3. */
+export const APPROVED_WORD = 0xcccc_ccc3;
+/** What data holds. */
+const DATA_WORD = 0x6174_6164;
+/** What an attacker wants to run. */
+export const EVIL_WORD = 0x0b0f_0b0f;
+
+/** A machine of a backend with a guest of a few frames. */
+export interface TinyGuest {
+  readonly vm: VirtualMachine;
+  readonly capabilities: Capabilities;
+  readonly vcpus: readonly Vcpu[];
+  readonly hypervisor: HekiHypervisor;
+  /** An event told what a defect did to the host. */
+  readonly hostHarmed: boolean;
+  /** The words of a frame of guest memory, past every right. */
+  words(gfn: number): Uint32Array;
+  /** Asks for rights by the driver's hypercall, on virtual CPU 0. What the driver gives back. */
+  ask(ranges: readonly ProtectedRange[]): number;
+  /** The same with a page list of raw words: the number of entries that its header states, and where it leads on. */
+  askRaw(count: number, next: number, entries: readonly (readonly [number, number, number])[]): number;
+  /** Maps the first page of the text to another frame, as who can write the guest's page tables can. */
+  mapText(gfn: number): void;
+  /** A second slot over the region. */
+  addAlias(): void;
+  /** Takes the guest's memory away and gives it back, as memory hotplug and a changed slot do. */
+  replaceMemory(): void;
+  /** The bytes of the host's memory as they are now: pages that are as in `before` are the same arrays. */
+  pages(before?: HostPages): HostPages;
+  /**
+   * What brings guest, backend and host memory back to where they are now, with memory as in `pages`. `undefined` when the backend
+   * cannot.
+   */
+  checkpoint(pages: HostPages): (() => void) | undefined;
+}
+
+/** Pages of host memory by their frames, in order; a copy that is not changed. */
+export type HostPages = ReadonlyMap<number, Uint32Array>;
+
+/** @throws {HypervisorError} when the backend cannot have such a guest */
+export function createTinyGuest({ create, driver, profile }: ExploredBackend, processors: number): TinyGuest {
+  const ram = createRam<Pfn>({
+    ranges: [HOST_TABLES, { start: BACKING as Pfn, end: (BACKING + MEMORY.frames) as Pfn }],
+  });
+  const touched = new Map<number, Uint32Array>();
+  const writable = (frame: Pfn): Uint32Array | undefined => {
+    const page = ram.writablePage(frame);
+    if (page !== undefined) touched.set(frame, page);
+    return page;
+  };
+  const tables = createTableFrames(HOST_TABLES);
+  let hostHarmed = false;
+  const backend = create();
+  const vm = backend.createVirtualMachine({
+    host: {
+      memory: { page: (frame) => ram.page(frame), writablePage: writable },
+      frames: tables,
+    },
+    onEvent: (event) => {
+      hostHarmed ||= 'defect' in event;
+    },
+  });
+  const addMemory = (): void => vm.addMemory({ ...MEMORY, backing: BACKING as Pfn });
+  addMemory();
+  const words = (gfn: number): Uint32Array => writable((BACKING + gfn) as Pfn) ?? new Uint32Array(PAGE_WORDS);
+  buildTables(words);
+  words(TEXT).fill(APPROVED_WORD);
+  words(DATA).fill(DATA_WORD);
+  const vcpus = Array.from({ length: processors }, () =>
+    vm.createVcpu({ registers: REGISTERS, onException: () => 'fatal' }),
+  );
+  const [first] = vcpus;
+  if (first === undefined) throw new RangeError(`${processors} processors: expected one at least`);
+
+  const memory = {
+    page: (gfn: Gfn) => ram.page((BACKING + gfn) as Pfn),
+    writablePage: (gfn: Gfn) => writable((BACKING + gfn) as Pfn),
+  };
+  const free = Array.from(
+    { length: DRIVER_PAGES.end - DRIVER_PAGES.start },
+    (_, index) => (DRIVER_PAGES.start + index) as Gfn,
+  ).reverse();
+  const port: { hypervisor: HekiHypervisor | undefined } = { hypervisor: undefined };
+  driver(port, {
+    vcpu: () => first,
+    memory: {
+      memory,
+      allocatePage: () => free.pop(),
+      freePage: (frame) => free.push(frame),
+      store(frame, offset, bytes) {
+        const page = words(frame);
+        new Uint8Array(page.buffer, page.byteOffset, page.byteLength).set(bytes, offset);
+        return true;
+      },
+    },
+    profile,
+    defects: {},
+    onWarning: () => {},
+  });
+  const { hypervisor } = port;
+  if (hypervisor === undefined)
+    throw new RangeError('a hypervisor without Heki: expected one that guests can ask');
+
+  return {
+    vm,
+    capabilities: backend.capabilities,
+    vcpus,
+    hypervisor,
+    get hostHarmed() {
+      return hostHarmed;
+    },
+    words,
+    ask(ranges) {
+      encodePageList({
+        memory,
+        frames: [LIST as Gfn],
+        ranges,
+        directMap: DIRECT_MAP as VirtualAddress,
+      });
+      return hypervisor.protectMemory(addressOf(LIST as Gfn));
+    },
+    askRaw(count, next, entries) {
+      const page = words(LIST);
+      page.fill(0);
+      page.set([0, 0, next, 0, count, 0]);
+      for (const [index, [start, end, permissions]] of entries.entries()) {
+        const words = [start, end].flatMap((frame) => [
+          (frame * 4096) % 2 ** 32,
+          Math.floor(frame / 2 ** 20),
+        ]);
+        page.set([...words, permissions, 0], 6 + 6 * index);
+      }
+      return hypervisor.protectMemory(addressOf(LIST as Gfn));
+    },
+    mapText(gfn) {
+      words(TEXT_TABLE).set([gfn * 4096 + 0x63, 0], 0);
+      for (const vcpu of vcpus) vcpu.invlpg(TEXT_MAP as VirtualAddress);
+    },
+    addAlias() {
+      const frames = REGION.end - REGION.start;
+      vm.addMemory({ start: ALIAS as Gfn, frames, backing: (BACKING + REGION.start) as Pfn });
+    },
+    replaceMemory() {
+      vm.removeMemory(MEMORY.start);
+      addMemory();
+    },
+    pages(before) {
+      const frames = [...touched.keys()].sort((a, b) => a - b);
+      return new Map(
+        frames.map((frame) => {
+          const page = touched.get(frame) ?? EMPTY;
+          const old = before?.get(frame);
+          return [frame, old !== undefined && sameWords(old, page) ? old : page.slice()];
+        }),
+      );
+    },
+    checkpoint(pages) {
+      const back = vm.checkpoint?.();
+      if (back === undefined) return undefined;
+      const free = tables.checkpoint();
+      const harmed = hostHarmed;
+      return () => {
+        for (const [frame, page] of touched) {
+          const kept = pages.get(frame);
+          page.set(kept ?? EMPTY);
+          if (kept === undefined) touched.delete(frame);
+        }
+        free();
+        hostHarmed = harmed;
+        back();
+      };
+    },
+  };
+}
+
+const EMPTY = new Uint32Array(PAGE_WORDS);
+
+function sameWords(a: Uint32Array, b: Uint32Array): boolean {
+  for (let index = 0; index < PAGE_WORDS; index++) if (a[index] !== b[index]) return false;
+  return true;
+}
+
+/** Frames for second-level tables, the lowest first, that can be brought back. */
+function createTableFrames({ start, end }: { readonly start: Pfn; readonly end: Pfn }): Host['frames'] & {
+  checkpoint(): () => void;
+} {
+  let free = Array.from({ length: end - start }, (_, index) => (end - 1 - index) as Pfn);
+  return {
+    allocate: () => free.pop(),
+    free(frame) {
+      free = [...free, frame].sort((a, b) => b - a);
+    },
+    checkpoint() {
+      const kept = [...free];
+      return () => {
+        free = [...kept];
+      };
+    },
+  };
+}
+
+/** 1 GiB leaves for the kernel and for user code, and a page table for the text. */
+function buildTables(words: (gfn: number) => Uint32Array): void {
+  const put = (table: number, index: number, value: number): void => {
+    words(table).set([value, 0], 2 * index);
+  };
+  const table = (gfn: number, user = 0): number => gfn * 4096 + 0x63 + user;
+  put(TABLES, 273, table(TABLES + 1));
+  put(TABLES + 1, 0, 0xe3);
+  put(TABLES, 32, table(TABLES + 5, 4));
+  put(TABLES + 5, 0, 0xe7);
+  put(TABLES, 511, table(TABLES + 2));
+  put(TABLES + 2, 510, table(TABLES + 3));
+  put(TABLES + 3, 8, table(TEXT_TABLE));
+  put(TEXT_TABLE, 0, TEXT * 4096 + 0x63);
+  put(TEXT_TABLE, 1, DATA * 4096 + 0x63);
+}
+
+/** Where the kernel reaches a byte of guest-physical memory. */
+export function directAddress(gfn: number, offset = 0): VirtualAddress {
+  return (DIRECT_MAP + BigInt(gfn * 4096 + offset)) as VirtualAddress;
+}
+
+/** Where user code reaches it. */
+export function userAddress(gfn: number): VirtualAddress {
+  return (USER_MAP + BigInt(gfn * 4096)) as VirtualAddress;
+}
+
+/** The guest-physical address of a frame. */
+export function physicalAddress(gfn: number): Gpa {
+  return addressOf(gfn as Gfn);
+}

@@ -1,0 +1,87 @@
+import {
+  ABSTRACT_POLICIES,
+  abstractMachine,
+  type Bounds,
+  backendMachine,
+  type Machine,
+  type Property,
+  type SearchResult,
+  search,
+} from '@heki/explore';
+import { isModulePath, machineSettings } from '@heki/machine';
+import { UsageError } from '../failure.ts';
+import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
+import { findBackend, makesKvmHypercalls } from '../hypervisors.ts';
+import type { MachineFlags } from '../machine-flags.ts';
+import { hypervisorOf, specificationOf } from '../specification.ts';
+
+/** Who can be left out of a search. */
+export const ACTORS = ['vmm', 'device', 'hypervisor', 'owner'] as const;
+export type Actor = (typeof ACTORS)[number];
+
+/** A machine of any kind, with its states and actions hidden. */
+export interface ExploredMachine {
+  readonly name: string;
+  readonly title: string;
+  /** Actions in a row unless the user says otherwise; `undefined`: the search comes to its end. */
+  readonly depth: number | undefined;
+  readonly properties: readonly Property[];
+  /** Searches it; stories are lines of text. */
+  search(bounds: Bounds): SearchResult<string>;
+}
+
+/** Actions in a row on a backend: some 10 seconds. */
+const DEPTH = 2;
+
+/** @throws {UsageError} for an unknown name, or what an abstract machine does not have */
+export async function exploredMachine(
+  name: string,
+  flags: MachineFlags,
+  without: readonly Actor[],
+): Promise<ExploredMachine> {
+  const policy = ABSTRACT_POLICIES.find((each) => each.name === name);
+  if (policy !== undefined) {
+    const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== true);
+    if (given !== undefined || without.length > 0) {
+      throw new UsageError(
+        `--machine ${name} with --${given?.[0] ?? 'without'}: an abstract machine has neither profiles, defects nor processors of its own`,
+      );
+    }
+    return { title: policy.title, depth: undefined, ...hidden(abstractMachine(policy)) };
+  }
+  if (!isModulePath(name) && !HEKI_HYPERVISORS.some((known) => known === name)) {
+    const names = [...HEKI_HYPERVISORS, ...ABSTRACT_POLICIES.map((each) => each.name)].join(', ');
+    throw new UsageError(
+      `--machine ${name}: expected one of ${names}, or the path of an ES module: ./mine.mjs`,
+    );
+  }
+  const backend = await findBackend(name);
+  const specification = specificationOf({ ...flags, hypervisor: name });
+  const { driver, title } = backend;
+  if (driver === undefined) throw new UsageError(`--machine ${name}: guests cannot ask it for anything`);
+  const { profile } = machineSettings(specification);
+  const create = () => hypervisorOf(backend, specification, {});
+  create();
+  const machine = backendMachine(
+    { name, create, driver, profile },
+    { pageLists: makesKvmHypercalls(backend), without },
+  );
+  return { title: `${title}, ${profile}`, depth: DEPTH, ...hidden(machine) };
+}
+
+function hidden<State, Action>(
+  machine: Machine<State, Action>,
+): Pick<ExploredMachine, 'name' | 'properties' | 'search'> {
+  return {
+    name: machine.name,
+    properties: machine.properties,
+    search(bounds) {
+      const result = search(machine, bounds);
+      const counterexamples = result.counterexamples.map(({ property, actions }) => ({
+        property,
+        actions: actions.map((action) => machine.describe(action)),
+      }));
+      return { ...result, counterexamples };
+    },
+  };
+}

@@ -1,0 +1,137 @@
+import { PAGE_SIZE, PAGE_WORDS } from '@heki/physical-memory';
+import { VmcoreError } from '../../error.ts';
+import { type SocketAddress, socketName } from './socket-address.ts';
+import { connectSync } from './sync-socket.ts';
+
+/** The remote protocol of gdb (Debugging with GDB, appendix E), as far as QEMU's stub is read by it. Connecting makes the guest stand. */
+export interface GdbStub {
+  /** What QEMU's human monitor prints for `line`. */
+  monitor(line: string): string;
+  /** The page at a physical address. */
+  physicalPage(address: number): Uint32Array;
+  /** Lets the guest go on, and leaves. */
+  resume(): void;
+  /** Leaves; the guest stands. */
+  close(): void;
+}
+
+/** QEMU's packets hold 4,096 characters, two for each byte. */
+const MOST_BYTES = 2048;
+/** More than QEMU says to any command here. */
+const MOST_TEXT = 2 ** 24;
+
+/**
+ * Connects to the stub at `address`.
+ *
+ * @throws {VmcoreError} when there is none, or it is not QEMU's: others read by virtual address alone, and tell no control registers
+ */
+export function connectGdb(address: SocketAddress): GdbStub {
+  const name = socketName(address);
+  const socket = connectSync(address);
+  let text = '';
+
+  /** The contents of the next packet. */
+  function packet(): string {
+    for (;;) {
+      const found = /\$([^#]*)#([0-9a-f]{2})/i.exec(text);
+      if (found !== null) {
+        text = text.slice(found.index + found[0].length);
+        socket.send('+');
+        const [, contents = '', sum = ''] = found;
+        if (sumOf(contents) === sum.toLowerCase()) return expanded(contents);
+        throw new VmcoreError(
+          `${name}: a gdb packet with a wrong checksum: ${JSON.stringify(contents.slice(0, 60))}`,
+        );
+      }
+      if (text.length > MOST_TEXT)
+        throw new VmcoreError(`${name}: this is not a gdb stub: a packet without an end`);
+      text += socket.receive();
+    }
+  }
+
+  function send(contents: string): void {
+    socket.send(`$${contents}#${sumOf(contents)}`);
+  }
+
+  /** Stops of a guest that stands anyway are told at any time, and are not answers. */
+  function ask(contents: string): string {
+    send(contents);
+    for (;;) {
+      const answer = packet();
+      if (!answer.startsWith('T')) return answer;
+    }
+  }
+
+  function monitor(line: string): string {
+    send(`qRcmd,${Buffer.from(line, 'latin1').toString('hex')}`);
+    let output = '';
+    for (;;) {
+      const answer = packet();
+      if (answer === 'OK') return output;
+      if (answer.startsWith('T')) continue;
+      if (!answer.startsWith('O')) {
+        throw new VmcoreError(
+          `${name}: the gdb stub has no monitor command "${line}": it answers ${JSON.stringify(answer)}`,
+        );
+      }
+      output += Buffer.from(answer.slice(1), 'hex').toString('latin1');
+      if (output.length > MOST_TEXT) throw new VmcoreError(`${name}: "${line}" prints without an end`);
+    }
+  }
+
+  /** QEMU wants to be told the process once any debugger asked for several. */
+  function detach(): void {
+    if (ask('D;1') !== 'OK' && ask('D') !== 'OK') send('c');
+  }
+
+  try {
+    const mode = ask('Qqemu.PhyMemMode:1');
+    if (mode !== 'OK') {
+      detach();
+      throw new VmcoreError(
+        `${name}: this gdb stub is not QEMU's: it offers no physical memory (Qqemu.PhyMemMode), which page tables are read by`,
+      );
+    }
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  return {
+    monitor,
+    physicalPage(at) {
+      const page = new Uint32Array(PAGE_WORDS);
+      const target = Buffer.from(page.buffer);
+      for (let done = 0; done < PAGE_SIZE; done += MOST_BYTES) {
+        const answer = ask(`m${(at + done).toString(16)},${MOST_BYTES.toString(16)}`);
+        if (answer.length !== 2 * MOST_BYTES || target.write(answer, done, 'hex') !== MOST_BYTES) {
+          throw new VmcoreError(
+            `${name}: the gdb stub gives no memory at 0x${(at + done).toString(16)}: ${JSON.stringify(answer.slice(0, 60))}`,
+          );
+        }
+      }
+      return page;
+    },
+    resume() {
+      ask('Qqemu.PhyMemMode:0');
+      detach();
+      socket.close();
+    },
+    close() {
+      ask('Qqemu.PhyMemMode:0');
+      socket.close();
+    },
+  };
+}
+
+function sumOf(contents: string): string {
+  let sum = 0;
+  for (let index = 0; index < contents.length; index++) sum += contents.charCodeAt(index);
+  return (sum % 256).toString(16).padStart(2, '0');
+}
+
+/** Runs are told as a character, `*`, and their length less 29, as a character. */
+function expanded(contents: string): string {
+  return contents.replace(/(.)\*([ -~])/g, (_, character: string, length: string) =>
+    character.repeat(length.charCodeAt(0) - 28),
+  );
+}

@@ -1,0 +1,21 @@
+import { extractTables } from '../../extract/extract-tables.ts';
+import type { Note } from '../../note.ts';
+import { cachedMemory } from '../../page-cache.ts';
+import { readVmcore, type Vmcore, type VmcoreOptions, vmcoreOf } from '../../vmcore.ts';
+import type { GuestRam } from './guest-ram.ts';
+
+/** 64 MiB of tables. */
+const CACHE_PAGES = 2 ** 14;
+
+/** The registers and page tables of a guest that stands, user halves included, read into memory. Closes `ram`. */
+export function snapshotOf(ram: GuestRam, notes: readonly Note[], options: VmcoreOptions): Vmcore {
+  try {
+    const { segments } = ram;
+    const memory = cachedMemory((frame) => ram.page(frame), CACHE_PAGES);
+    const guest = vmcoreOf({ format: 'live QEMU', memory, segments, notes, warnings: [] }, options, () => {});
+    const bytes = Buffer.concat([...extractTables(guest, { user: true }).chunks()]);
+    return { ...readVmcore(bytes, options), format: guest.format };
+  } finally {
+    ram.close();
+  }
+}
