@@ -56,7 +56,7 @@ export function createGuest(options: {
   /** A and D of the guest's PTE; the other entries have A set. */
   readonly guestFlags?: number;
   readonly accessedDirty: boolean;
-  readonly controls?: EptControls;
+  readonly controls?: EptControls | undefined;
   readonly processor?: CpuProfile;
   /** The EPT leaf over the page. */
   readonly page?: EptLeafOptions;
@@ -96,7 +96,7 @@ export function createGuest(options: {
       root: editor.root,
     }),
     processor,
-    ...(options.controls === undefined ? {} : { controls: options.controls }),
+    controls: options.controls,
   });
   const registers = pagingRegisters({ cr3: BigInt(GUEST_TABLES[0]) << 12n });
   return {

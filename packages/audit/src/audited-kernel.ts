@@ -13,7 +13,7 @@ import {
   type ProvenRoot,
   type Region,
   type RegionBases,
-  regionAt,
+  type RegionName,
 } from '@heki/vmcore';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { type MappingLeaf, type SharedTable, upperHalfStart, walkMappings } from '@heki/x86';
@@ -88,9 +88,12 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
   const regions = kernelRegions(tables, sections, subject.bases);
   const mappings: Mapping[] = [];
   const shared: SharedTable[] = [];
+  const regionOf = regionFinder(regions);
   const add = (leaf: MappingLeaf): void => {
-    const region = regionAt(regions, leaf.virtualFrame);
-    mappings.push({ ...leaf, rights: rightsOf(leaf.effective), region });
+    const { virtualFrame, guestFrame, frames, level, low, high, effective, places } = leaf;
+    const rights = rightsOf(effective);
+    const region = regionOf(virtualFrame);
+    mappings.push({ virtualFrame, guestFrame, frames, level, low, high, effective, places, rights, region });
   };
   const onShared = (place: SharedTable): void => {
     if (shared.length < MOST_PLACES) shared.push(place);
@@ -126,5 +129,16 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
     absentTables: walked.absentTables,
     linkedTables: withoutKernelsOwn(tables, regions, pages.linked),
     crashKernel: loadedCrashKernel(extents),
+  };
+}
+
+/** `regionAt` for addresses that mostly ascend. */
+function regionFinder(regions: readonly Region[]): (at: VirtualFrame) => RegionName {
+  let current = regions[0];
+  return (at) => {
+    if (current === undefined || at < current.start || at >= current.end) {
+      current = regions.find(({ start, end }) => at >= start && at < end);
+    }
+    return current?.name ?? 'hole';
   };
 }

@@ -8,8 +8,8 @@ const FEWEST_FRAMES = 2 ** 20 / 4096;
 const WIDEST_GAP = 16;
 
 /** Whether the direct map alone maps `extent`, and read-only. */
-export function isReadOnlyAlone({ mappings }: FrameExtent): boolean {
-  return mappings.every(({ region, rights }) => region === 'direct map' && rights === Rights.READ);
+export function isReadOnlyAlone({ rights: all, mappings }: FrameExtent): boolean {
+  return all === Rights.READ && mappings.every(({ region }) => region === 'direct map');
 }
 
 /**

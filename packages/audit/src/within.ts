@@ -25,6 +25,20 @@ export function isWithin(ranges: readonly FrameRange<Gfn>[], extent: FrameExtent
   return ranges.some(({ start, end }) => start <= extent.start && extent.end <= end);
 }
 
+/** Frames that two lists of ranges, each apart, have in common. */
+export function overlap(some: readonly FrameRange<Gfn>[], others: readonly FrameRange<Gfn>[]): number {
+  const sorted = [...others].sort((a, b) => a.start - b.start);
+  let frames = 0;
+  for (const { start, end } of some) {
+    for (let index = firstBehind(sorted, start); index < sorted.length; index++) {
+      const other = sorted[index];
+      if (other === undefined || other.start >= end) break;
+      frames += Math.min(end, other.end) - Math.max(start, other.start);
+    }
+  }
+  return frames;
+}
+
 /** Each of `frames` that is mapped at all, as an extent of its own. */
 export function extentsOfFrames(extents: readonly FrameExtent[], frames: Iterable<Gfn>): FrameExtent[] {
   return [...frames].flatMap((frame) => extentsWithin(extents, { start: frame, end: (frame + 1) as Gfn }));
@@ -49,8 +63,8 @@ export function isVsyscallPage(kernel: AuditedKernel, mapping: Mapping): boolean
   return mapping.region === 'vsyscall' && isOfImage(kernel, mapping.guestFrame);
 }
 
-/** Index of the first extent that ends behind `frame`. */
-function firstBehind(extents: readonly FrameExtent[], frame: number): number {
+/** Index of the first range, of those that ascend, that ends behind `frame`. */
+export function firstBehind(extents: readonly FrameRange<Gfn>[], frame: number): number {
   let low = 0;
   let high = extents.length;
   while (low < high) {

@@ -30,7 +30,7 @@ const TRANSLATION_HIGH = 0x000f_ffff;
 export function createEptEditor(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly frames: TableFrames;
-  readonly root?: Pfn;
+  readonly root?: Pfn | undefined;
   readonly levels?: 4 | 5;
   readonly processor?: CpuProfile;
   readonly modeBasedExecute?: boolean;
@@ -53,7 +53,7 @@ export function createEptEditor(options: {
     flushOnSet: { low: TRANSLATION_LOW, high: TRANSLATION_HIGH | EptHigh.VGP },
   };
   const { memory, frames, root } = options;
-  return createSecondLevelEditor({ memory, frames, format, ...(root === undefined ? {} : { root }) });
+  return createSecondLevelEditor({ memory, frames, format, root });
 }
 
 /** What a leaf grants and is, in words. */

@@ -28,7 +28,7 @@ function eptOf(
       supervisorShadowStack: options.sss ?? false,
       root: path.levels as Pfn,
     }),
-    ...(options.controls === undefined ? {} : { controls: options.controls }),
+    controls: options.controls,
   });
 }
 

@@ -32,7 +32,7 @@ export function createEpt(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly eptp: bigint;
   readonly processor?: CpuProfile;
-  readonly controls?: EptControls;
+  readonly controls?: EptControls | undefined;
 }): Ept {
   const { memory, eptp, processor = INTEL_VT_RP, controls = {} } = options;
   checkControls(processor, controls);

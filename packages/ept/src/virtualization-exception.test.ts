@@ -10,7 +10,7 @@ const READ = SecondLevelAccess.READ | SecondLevelAccess.LINEAR_VALID;
 
 function convertible(entries: Path['entries'], control = true): boolean | undefined {
   const ept = createEpt({
-    memory: pathMemory({ levels: 4, leaf: 1, ...(entries === undefined ? {} : { entries }) }),
+    memory: pathMemory({ levels: 4, leaf: 1, entries }),
     eptp: 0x401en,
     controls: { virtualizationException: control },
   });

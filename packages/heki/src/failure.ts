@@ -6,7 +6,7 @@ export class UsageError extends HekiError {
   override readonly name = 'UsageError';
 
   constructor(message: string) {
-    super(message, { kind: 'usage', place: optionPlace(/^-{1,2}\w[\w-]*/.exec(message)?.[0]) });
+    super(message, { kind: 'usage', place: { option: /^-{1,2}\w[\w-]*/.exec(message)?.[0] } });
   }
 }
 
@@ -38,10 +38,6 @@ export class OutputError extends HekiError {
   constructor(message: string, place: ErrorPlace = {}, cause?: unknown) {
     super(`${placeText(place)}${message}`, { kind: 'output', place, cause });
   }
-}
-
-function optionPlace(option: string | undefined): ErrorPlace {
-  return option === undefined ? {} : { option };
 }
 
 /** `guest.json:3:7: `. */

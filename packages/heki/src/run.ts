@@ -12,8 +12,10 @@ import {
   EXIT_CODES,
   EXPLORE_EXAMPLES,
   EXTRACT_EXAMPLES,
+  FIND_EXAMPLES,
   KUNIT_EXAMPLES,
   PROTECT_EXAMPLES,
+  READ_EXAMPLES,
   REPLAY_EXAMPLES,
   SYMBOLS_EXAMPLES,
   TRANSLATE_EXAMPLES,
@@ -372,6 +374,51 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (snapshot: string, what: string | undefined, options) => {
       const { symbols } = await import('./commands/symbols.ts');
       finished(await symbols(snapshot, what, options, io));
+    });
+
+  program
+    .command('read')
+    .summary('bytes of a kernel, as hexadecimal and as instructions')
+    .description(
+      'Reads memory by virtual address: as instructions where it can be executed, else as hexadecimal.',
+    )
+    .argument('<SNAPSHOT>', DUMP)
+    .argument('<ADDRESS>', 'virtual address, hexadecimal, or SYMBOL+OFFSET')
+    .argument('[LENGTH]', 'bytes, decimal or hexadecimal with 0x (default: 128)')
+    .addOption(new Option('--as <kind>', 'whatever the page allows').choices(['hex', 'code']))
+    .addOption(symbolsOption())
+    .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
+    .addOption(cr3Option('in the address space at this value of CR3, as it is'))
+    .addOption(encryptionBitOption())
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', READ_EXAMPLES)
+    .action(async (snapshot: string, address: string, length: string | undefined, options) => {
+      const { parseLength, read } = await import('./commands/read.ts');
+      const bytes = length === undefined ? undefined : parseLength(length);
+      finished(await read(snapshot, address, bytes, options, io));
+    });
+
+  program
+    .command('find')
+    .summary('mappings by permission, physical address, aliases, symbol or region')
+    .description(
+      "Lists the mappings of the kernel's half that are as asked, each with how many mappings its frames have. What is asked for together must all be so.",
+    )
+    .argument('<SNAPSHOT>', DUMP)
+    .option('--permissions <rwx>', 'of all levels together: rwx, r-x; ? is any')
+    .option('--physical <PA-PA>', 'that lead to this physical address, or to a range, the end exclusive')
+    .option('--aliases <n>', 'of frames that have so many mappings or more', parseWhole(1, 1_000_000))
+    .option('--symbol <name>', 'of the frame that this symbol lies in: SYMBOL or SYMBOL+OFFSET')
+    .option('--region <name>', "in this region: 'direct map', 'kernel text', 'module xfs', vmalloc")
+    .addOption(symbolsOption())
+    .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
+    .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
+    .addOption(encryptionBitOption())
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', FIND_EXAMPLES)
+    .action(async (snapshot: string, options) => {
+      const { find } = await import('./commands/find.ts');
+      finished(await find(snapshot, options, io));
     });
 
   program

@@ -73,7 +73,7 @@ export function openAddressSpace(
 
 /** Opens the ELF core at `path`. @throws {VmcoreError} when it is not one */
 export function openCore(path: string, { cBit }: Pick<AddressSpaceOptions, 'cBit'>): Vmcore {
-  return openVmcore(path, cBit === undefined ? {} : { encryptionBit: cBit });
+  return openVmcore(path, { encryptionBit: cBit });
 }
 
 /** Which page tables were taken and why, as lines for people. */
@@ -117,7 +117,7 @@ export function vmcoreinfoSymbols(core: Vmcore): Map<string, VirtualAddress> {
 
 function choiceOf({ cpuIndex, cr3 }: AddressSpaceOptions): AddressSpaceChoice | undefined {
   if (cpuIndex === undefined && cr3 === undefined) return undefined;
-  return { ...(cpuIndex === undefined ? {} : { cpu: cpuIndex }), ...(cr3 === undefined ? {} : { cr3 }) };
+  return { cpu: cpuIndex, cr3 };
 }
 
 /** @throws {VmcoreError} when nothing proves to be the kernel's, with what the user can do about it */

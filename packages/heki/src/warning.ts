@@ -56,8 +56,8 @@ export function warningsJson(warnings: readonly Warning[]) {
             pa: hex(start * PAGE_SIZE),
             epa: hex(end * PAGE_SIZE),
             ...rights,
-            ...(writableAt === undefined ? {} : { writableAt: hex(writableAt) }),
-            ...(executableAt === undefined ? {} : { executableAt: hex(executableAt) }),
+            writableAt: writableAt === undefined ? undefined : hex(writableAt),
+            executableAt: executableAt === undefined ? undefined : hex(executableAt),
           })),
         }),
   }));

@@ -39,7 +39,7 @@ export interface HostFrames {
   othersOf(gfn: Gfn, asked: (gfn: Gfn) => AskedRights | undefined): readonly AskedRights[];
   /** The region is memory now. */
   come(region: GuestMemoryRegion): void;
-  /** The region is no memory any more. What was `asked` for its frames, in order, goes on to hold for its bytes. */
+  /** The region is not memory any more. What was `asked` for its frames, in order, goes on to hold for its bytes. */
   leave(region: GuestMemoryRegion, asked: Iterable<AskedFrames>): void;
   /** What holds for host frames under guest frames that they are no longer, in order. */
   readonly departed: readonly DepartedFrames[];

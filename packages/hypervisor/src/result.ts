@@ -48,7 +48,7 @@ export interface PinRequest {
   readonly cr0?: bigint;
   readonly cr4?: bigint;
   /** Other registers, each as a whole, with the value that it has on each virtual CPU. */
-  readonly registers?: readonly PinnableRegister[];
+  readonly registers?: readonly PinnableRegister[] | undefined;
 }
 
 /** The outcome of a request to pin register bits. */
@@ -57,12 +57,12 @@ export interface PinResult {
   readonly cr0: bigint;
   readonly cr4: bigint;
   /** Other registers pinned after the request; absent means none. */
-  readonly registers?: readonly PinnableRegister[];
+  readonly registers?: readonly PinnableRegister[] | undefined;
   /** What was asked for and not pinned. */
   readonly dropped: {
     readonly cr0: bigint;
     readonly cr4: bigint;
-    readonly registers?: readonly PinnableRegister[];
+    readonly registers?: readonly PinnableRegister[] | undefined;
   };
   readonly refused?: Refusal;
 }

@@ -107,7 +107,7 @@ export interface LinuxKernel {
    * Goes on with boot, to its end or up to the step `before`, which is not taken yet. A step that fails ends it: the result then
    * is its outcome, and boot does not go on any more.
    */
-  boot(options?: { readonly before?: BootStep }): KernelOutcome;
+  boot(options?: { readonly before?: BootStep | undefined }): KernelOutcome;
   address(symbol: ImageSymbol | HekiSymbol): VirtualAddress;
 
   /** `set_memory_ro` and so on, for `pages` pages from `address` on. */

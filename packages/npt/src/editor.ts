@@ -20,7 +20,7 @@ const TRANSLATION_HIGH = 0x000f_ffff;
 export function createNptEditor(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly frames: TableFrames;
-  readonly root?: Pfn;
+  readonly root?: Pfn | undefined;
   readonly levels?: 4 | 5;
   readonly processor?: CpuProfile;
   readonly table?: U64;
@@ -42,5 +42,5 @@ export function createNptEditor(options: {
     // With GMET, setting U/S takes supervisor fetches away.
     flushOnSet: { low: TRANSLATION_LOW | EntryLow.US, high: TRANSLATION_HIGH | EntryHigh.XD },
   } as const;
-  return createSecondLevelEditor({ memory, frames, format, ...(root === undefined ? {} : { root }) });
+  return createSecondLevelEditor({ memory, frames, format, root });
 }

@@ -12,17 +12,17 @@ export type ErrorKind = 'misuse' | 'usage' | 'input' | 'impossible' | 'output';
 /** Where it is wrong, as far as there is a place. */
 export interface ErrorPlace {
   /** Path of a file, as the user wrote it. */
-  readonly file?: string;
+  readonly file?: string | undefined;
   /** In a text, from 1. */
-  readonly line?: number;
+  readonly line?: number | undefined;
   /** In its line, from 1. */
-  readonly column?: number;
+  readonly column?: number | undefined;
   /** In bytes from the start of a file, inflated if it was packed. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
   /** A step of a scenario: its list and its index there from 0, as `steps.3`. */
-  readonly step?: string;
+  readonly step?: string | undefined;
   /** Of the command line, with its dashes. */
-  readonly option?: string;
+  readonly option?: string | undefined;
 }
 
 /** What is told of an error beside its message. */

@@ -301,7 +301,7 @@ describe('an attack in a life', () => {
     const off: Step = {
       do: 'attack',
       how: 'switch-heki-off',
-      ...(expectation === undefined ? {} : { expect: expectation }),
+      expect: expectation,
     };
     const result = run({ commandLine: 'heki=0' }, [off]);
     expect(result.steps).toMatchObject([{ verdict: 'not-tried', by: null, expected }]);

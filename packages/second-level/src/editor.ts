@@ -70,7 +70,7 @@ export function createSecondLevelEditor(options: {
   readonly memory: PhysicalMemory<Pfn>;
   readonly frames: TableFrames;
   readonly format: SecondLevelFormat;
-  readonly root?: Pfn;
+  readonly root?: Pfn | undefined;
 }): SecondLevelEditor {
   const { memory, frames, format } = options;
   const tables = new TableStore(memory, frames, format);

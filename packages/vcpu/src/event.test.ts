@@ -23,7 +23,7 @@ test('a trace reads like a story: what executed, what left the guest, what was a
       }
       return {
         kind: 'inject',
-        exception: { vector: 14, errorCode: 3, ...(exit.gla === undefined ? {} : { cr2: exit.gla }) },
+        exception: { vector: 14, errorCode: 3, cr2: exit.gla },
       };
     },
     onException: (_vcpu, { vector }) => (vector === 14 ? 'retry' : 'fatal'),

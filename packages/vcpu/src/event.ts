@@ -78,7 +78,7 @@ export type VcpuEvent =
       readonly vcpu: number;
       readonly cause: FlushCause;
       /** The address, for one page; absent when more than a page was dropped. */
-      readonly va?: VirtualAddress;
+      readonly va?: VirtualAddress | undefined;
     }
   | { readonly type: 'livelock'; readonly vcpu: number; readonly cycle: readonly Turn[] }
   | {

@@ -235,7 +235,7 @@ export class Execution<Value> {
     if (decision === 'retry') return this.#again({ kind: 'exception', exception, decision });
     const { vector, errorCode, cr2 } = exception;
     const fixedUp = decision === 'fixup';
-    return { kind: 'exception', vector, errorCode, ...(cr2 === undefined ? {} : { cr2 }), fixedUp };
+    return { kind: 'exception', vector, errorCode, cr2, fixedUp };
   }
 
   /** The instruction is to be tried again: a turn is over. */

@@ -25,7 +25,7 @@ export type Outcome<Value = undefined> =
       readonly kind: 'exception';
       readonly vector: number;
       readonly errorCode: number;
-      readonly cr2?: VirtualAddress;
+      readonly cr2?: VirtualAddress | undefined;
       /** The guest's handler went on through its exception table; otherwise the fault is fatal to its context. */
       readonly fixedUp: boolean;
     }

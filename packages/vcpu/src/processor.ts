@@ -68,8 +68,7 @@ export class Processor {
       () => this.mmu.flushVpid('set-registers'),
     );
     const onFlush = (cause: FlushCause, frame?: VirtualFrame): void => {
-      const va = frame === undefined ? {} : { va: linear(frame, 0) };
-      onEvent?.({ type: 'flush', vcpu: id, cause, ...va });
+      onEvent?.({ type: 'flush', vcpu: id, cause, va: frame === undefined ? undefined : linear(frame, 0) });
     };
     const { memory, processor, registers, controls, trap } = this;
     this.mmu = new Mmu({

@@ -8,7 +8,7 @@ export class VmcoreError extends HekiError {
     const { offset, cause } = options;
     super(offset === undefined ? message : `${message} (at file offset 0x${offset.toString(16)})`, {
       kind: 'input',
-      place: offset === undefined ? {} : { offset },
+      place: { offset },
       cause,
     });
   }

@@ -47,7 +47,7 @@ export interface VmcoreOptions {
   /** Pages to keep in memory, rounded up to a power of two. Default 8192, 32 MiB. */
   readonly cachePages?: number;
   /** The C-bit, 32 .. 51, of a guest whose memory is encrypted. Default: by VMCOREINFO, or else by the page tables. */
-  readonly encryptionBit?: number;
+  readonly encryptionBit?: number | undefined;
 }
 
 /**

@@ -51,9 +51,9 @@ export const FROM_OUTSIDE: readonly LabAttack[] = [
     name: 'second-memslot',
     title: 'memory appears a second time under another guest address, with the same host frame: store there',
     gains: 'a function of the kernel is replaced, by a page with other rights',
-    source: 'KVM: rights belong to guest frames, and two memslots may have one backing',
+    source: 'KVM: rights belong to guest frames, and two memslots may have one backing (B-ALIAS)',
     means: ['VMM'],
-    stoppedBy: [],
+    stoppedBy: ['write'],
     run(lab) {
       const { check } = lab.places;
       const frame = lab.frameOf(check);

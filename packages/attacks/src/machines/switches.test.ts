@@ -8,6 +8,7 @@ import { SWITCHES } from './switches.ts';
 const MATTERS: readonly (readonly [name: string, attack: string, machine: string])[] = [
   ['DMA remapping', 'dma-to-text', 'hardened-iommu'],
   ['the mending of B-H12', 'hypervisor-store-to-text', 'hardened'],
+  ['the mending of B-ALIAS', 'second-memslot', 'hardened'],
   ['immutable pages', 'ask-for-write-to-text', 'hardened'],
   ['pins of registers', 'clear-smep', 'hardened'],
   ['the end of boot', 'ask-for-execution', 'lvbs'],

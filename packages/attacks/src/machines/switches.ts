@@ -101,6 +101,7 @@ export const SWITCHES: readonly Switch[] = [
     without: (machine) => ({ ...machine, iommu: false }),
   },
   mended('B-H12'),
+  mended('B-ALIAS'),
   {
     name: 'immutable pages',
     applies: hasHeki,

@@ -43,7 +43,10 @@ export const RODATA_WRITABLE: FindingKind = {
     const constants = imageConstants(kernel).filter(isWritableData);
     const freed = freedTail(kernel, constants);
     const others = kernel.extents.filter(
-      (extent) => isWritableData(extent) && (isModuleConstant(extent) || isReadOnlyBehind(kernel, extent)),
+      (extent) =>
+        extent.mappingCount > 1 &&
+        isWritableData(extent) &&
+        (isModuleConstant(extent) || isReadOnlyBehind(kernel, extent)),
     );
     const sure = [...constants.filter((extent) => !freed.includes(extent)), ...others];
     for (const [part, severity] of [

@@ -1,7 +1,8 @@
 import { type Gfn, hex, PAGE_SIZE } from '@heki/physical-memory';
 import { addressHigh, EntryLow, entryFrame, entryIndex, isLeaf, type Level } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
-import type { FindingKind, Occurrence } from '../finding.ts';
+import type { FindingKind, Occurrence, Severity } from '../finding.ts';
+import type { PlaceName } from '../mapping.ts';
 import {
   framesOf,
   occurrenceOfFrames,
@@ -10,6 +11,15 @@ import {
   pagesText,
 } from '../occurrence.ts';
 import { isOfImage } from '../within.ts';
+
+/** Parts of the image, and how bad it is when a page of theirs lies elsewhere. */
+const PARTS: ReadonlyMap<PlaceName, Severity> = new Map([
+  ['kernel text', 'critical'],
+  ['kernel rodata', 'critical'],
+  ['kernel data', 'high'],
+  // Linux clears what early boot mapped around the image (cleanup_highmap); freed parts of it may lie there.
+  ['kernel image window', 'high'],
+]);
 
 export const IMAGE_REMAPPED: FindingKind = {
   id: 'heki/image-remapped',
@@ -24,16 +34,11 @@ export const IMAGE_REMAPPED: FindingKind = {
     'Treat the guest as compromised. Compare the page that the address leads to with the one that belongs there.',
   *find(kernel) {
     const { distance } = kernel.sections;
-    for (const [region, severity] of [
-      ['kernel text', 'critical'],
-      ['kernel rodata', 'critical'],
-      ['kernel data', 'high'],
-      // Linux clears what early boot mapped around the image (cleanup_highmap); freed parts of it may lie there.
-      ['kernel image window', 'high'],
-    ] as const) {
-      const strayed = kernel.mappings.filter(
-        (mapping) => mapping.region === region && mapping.virtualFrame - mapping.guestFrame !== distance,
-      );
+    const elsewhere = kernel.mappings.filter(
+      (one) => PARTS.has(one.region) && one.virtualFrame - one.guestFrame !== distance,
+    );
+    for (const [region, severity] of PARTS) {
+      const strayed = elsewhere.filter((mapping) => mapping.region === region);
       if (strayed.length === 0) continue;
       const summary = `${pagesText(framesOf(strayed))} at addresses of the ${region.replace('kernel ', "kernel's ")} lead to other frames than the image has there.`;
       yield occurrenceOfMappings(kernel, strayed, { severity, summary });

@@ -17,8 +17,8 @@ export const WX_MAPPING: FindingKind = {
   advice:
     'Boot without rodata=off, build with CONFIG_STRICT_KERNEL_RWX and CONFIG_STRICT_MODULE_RWX, and look at who made the mapping: /sys/kernel/debug/page_tables/kernel (CONFIG_PTDUMP_DEBUGFS), and CONFIG_DEBUG_WX at boot.',
   *find(kernel) {
-    const extents = kernel.extents.filter(({ mappings }) =>
-      mappings.some(({ rights }) => (rights & WX) === WX),
+    const extents = kernel.extents.filter(
+      ({ rights: all, mappings }) => (all & WX) === WX && mappings.some(({ rights }) => (rights & WX) === WX),
     );
     yield* occurrencesOf(kernel, extents, ({ pagesText, places }) => ({
       severity: 'critical',

@@ -38,7 +38,7 @@ export interface Guest {
 
 export function createGuest(options: {
   readonly accessedDirty: boolean;
-  readonly controls?: EptControls;
+  readonly controls?: EptControls | undefined;
   /** The leaf over the guest's last-level table. */
   readonly pageTable?: EptLeafOptions;
   /** The leaf over the page itself. */
@@ -77,7 +77,7 @@ export function createGuest(options: {
       accessedDirty: options.accessedDirty,
       root: editor.root,
     }),
-    ...(options.controls === undefined ? {} : { controls: options.controls }),
+    controls: options.controls,
   });
   const registers = pagingRegisters({ cr3: BigInt(GUEST_TABLES[0]) << 12n });
   return {

@@ -38,7 +38,7 @@ export interface Path {
   /** The level of the leaf. */
   readonly leaf: 1 | 2 | 3;
   /** The entry of each level where it differs from {@link pathEntry}. */
-  readonly entries?: Readonly<Partial<Record<number, bigint>>>;
+  readonly entries?: Readonly<Partial<Record<number, bigint>>> | undefined;
 }
 
 /** Where a {@link Path} maps guest-physical address 0. */

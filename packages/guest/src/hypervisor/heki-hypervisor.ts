@@ -23,7 +23,7 @@ export interface HekiTextPatch {
   /** Where the bytes begin. */
   readonly address: Gpa;
   /** The page where they go on, when they straddle two. */
-  readonly secondPage?: Gpa;
+  readonly secondPage?: Gpa | undefined;
   readonly bytes: Uint8Array;
 }
 

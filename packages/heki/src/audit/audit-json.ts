@@ -3,7 +3,7 @@ import { type FrameRange, type Gfn, hex, PAGE_SIZE, virtualAddressOf } from '@he
 import { processorJson } from '../assumed-processor.ts';
 import { tablesJson } from '../snapshot.ts';
 import { warningsJson } from '../warning.ts';
-import { hekiSummary } from './heki-summary.ts';
+import { hekiJson } from './heki-report.ts';
 import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from './report.ts';
 
 /** The report as the object that `heki audit --json` prints. */
@@ -18,7 +18,7 @@ export function auditJson(report: AuditReport): object {
       counts: audit.counts,
     },
     findings: report.findings.map((finding) => findingJson(finding, redact)),
-    heki: heki === undefined ? null : hekiSummary(heki, redact),
+    heki: heki === undefined ? null : hekiJson(heki, redact),
     source: {
       name: redact ? null : subject.name,
       kernel: redact ? null : subject.kernel,
@@ -30,7 +30,7 @@ export function auditJson(report: AuditReport): object {
       sectionsFrom: audit.kernel.sections.from,
       redacted: redact,
     },
-    warnings: warningsJson(auditWarnings(subject, redact)),
+    warnings: warningsJson([...auditWarnings(subject, redact), ...(heki?.warnings ?? [])]),
   };
 }
 

@@ -5,7 +5,7 @@ import { count, number } from '../quantity.ts';
 import type { Screen } from '../report/screen.ts';
 import { tablesLines } from '../snapshot.ts';
 import { warningLines } from '../warning.ts';
-import { hekiSummary } from './heki-summary.ts';
+import { type HekiReport, hekiFacts, readinessText } from './heki-report.ts';
 import { memoryPicture } from './memory-picture.ts';
 import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from './report.ts';
 
@@ -24,7 +24,10 @@ export function auditText(report: AuditReport, { colours, columns }: Screen): st
     '',
     ...(report.redact ? [] : sourceLines(report)),
     `${number(mappings.length)} leaves; text and constants by ${sectionsText(report)}`,
-    ...warningLines(auditWarnings(report.subject, report.redact), colours),
+    ...warningLines(
+      [...auditWarnings(report.subject, report.redact), ...(report.heki?.warnings ?? [])],
+      colours,
+    ),
     // Where code lies in the picture tells where KASLR put the image.
     ...(report.redact
       ? []
@@ -34,15 +37,30 @@ export function auditText(report: AuditReport, { colours, columns }: Screen): st
         ]),
     ...report.findings.flatMap((finding) => ['', ...findingLines(finding, report.redact, colours)]),
     '',
-    ...(report.heki === undefined
-      ? []
-      : [`under Heki: ${hekiSummary(report.heki, report.redact).readiness}`]),
+    ...(report.heki === undefined ? [] : [...hekiLines(report.heki, report.redact, colours), '']),
     ...(report.unusedBaseline === 0
       ? []
       : [`${count(report.unusedBaseline, 'entry', 'entries')} of the baseline accept nothing any more`]),
     'heki explain ID says more of a finding',
   ];
   return lines;
+}
+
+/** What Heki would do, the verdict first. */
+function hekiLines(heki: HekiReport, redact: boolean, { bold, green, yellow, red, dim }: Colours): string[] {
+  const { inForce, work, open } = heki.result;
+  const colourOf = { works: green, refused: yellow, breaks: red } as const;
+  return [
+    `${bold('Under Heki:')} ${readinessText(heki, redact)}`,
+    ...hekiFacts(heki).map(([name, value]) => `    ${dim(name.padEnd(18))}${value}`),
+    ...(inForce
+      ? work.map(
+          ({ title, outcome, pages, why }) =>
+            `    ${colourOf[outcome](outcome.padEnd(8))} ${title}${pages === 0 ? '' : ` (${count(pages, 'page')})`}: ${why}`,
+        )
+      : []),
+    ...open.map(({ text }) => `    ${yellow('open')}     ${text}`),
+  ];
 }
 
 function sourceLines({ subject }: AuditReport): string[] {

@@ -1,10 +1,18 @@
-import { type Audit, auditKernel, type Finding, isAtLeast, type Severity } from '@heki/audit';
+import {
+  type Audit,
+  type AuditedKernel,
+  auditKernel,
+  type Finding,
+  isAtLeast,
+  type Severity,
+} from '@heki/audit';
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import type { Segment } from '@heki/vmcore';
-import type { ProtectReport } from '../protect/report.ts';
 import type { Subject } from '../protect/subject.ts';
 import type { Warning } from '../warning.ts';
 import type { Baseline } from './baseline.ts';
+import type { HekiReport } from './heki-report.ts';
+import { withoutAddresses } from './without-addresses.ts';
 
 /** A finding, and whether a baseline accepts it. */
 export interface JudgedFinding extends Finding {
@@ -23,7 +31,7 @@ export interface AuditReport {
   /** A finding makes the command fail. */
   readonly fails: boolean;
   /** What Heki would do; `undefined` with `--no-heki`. */
-  readonly heki: ProtectReport | undefined;
+  readonly heki: HekiReport | undefined;
   /** Entries of the baseline that accept nothing any more. */
   readonly unusedBaseline: number;
   /** Leaves out addresses, the command line and names. */
@@ -34,7 +42,8 @@ export interface AuditReport {
 export interface AuditSettings {
   readonly failOn: Severity;
   readonly baseline: Baseline;
-  readonly heki: ProtectReport | undefined;
+  /** Works out what Heki would do; `undefined` with `--no-heki`. */
+  readonly heki: ((kernel: AuditedKernel) => HekiReport) | undefined;
   readonly redact: boolean;
   /** `2026-11-28`: what has expired by then is accepted no more. */
   readonly today: string;
@@ -58,12 +67,16 @@ export function auditReport(subject: Subject, settings: AuditSettings): AuditRep
     ({ fingerprint }) => !findings.some((finding) => finding.fingerprint === fingerprint),
   ).length;
   const fails = findings.some((finding) => finding.fails);
-  return { subject, audit, findings, failOn, fails, heki, unusedBaseline, redact };
-}
-
-/** `text` without its addresses, for a redacted report. */
-export function withoutAddresses(text: string): string {
-  return text.replace(/0x[0-9a-f]+/gi, '0x...');
+  return {
+    subject,
+    audit,
+    findings,
+    failOn,
+    fails,
+    heki: heki?.(audit.kernel),
+    unusedBaseline,
+    redact,
+  };
 }
 
 /** The verdict in one line. */

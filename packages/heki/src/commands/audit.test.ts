@@ -5,7 +5,7 @@ import { FINDING_KINDS } from '@heki/audit';
 import Ajv from 'ajv-draft-04';
 import addFormats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { withoutAddresses } from '../audit/report.ts';
+import { withoutAddresses } from '../audit/without-addresses.ts';
 import { JSON_SHAPES } from '../testing/json-shapes.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 

@@ -160,10 +160,10 @@ function createJson(_: Screen, names: KernelNames | undefined): WalkFormat {
         effective: effectivePermissions(leaf),
         user: (leaf.effective & PageRights.USER) !== 0,
         flags: flags(leaf),
-        ...(leaf.places === 1 ? {} : { places: leaf.places }),
-        ...(place === undefined ? {} : { region: place.region }),
-        ...(place?.module === undefined ? {} : { module: place.module }),
-        ...(symbol === undefined ? {} : { symbol }),
+        places: leaf.places === 1 ? undefined : leaf.places,
+        region: place?.region,
+        module: place?.module,
+        symbol,
       });
       const line = `${separator}${text}`;
       separator = ',';

@@ -48,6 +48,27 @@ Examples:
 
 Exit codes: 0 found, 1 no symbol of that name, 2 called wrongly, 3 the snapshot cannot be read or has no symbols.`;
 
+export const READ_EXAMPLES = `
+Examples:
+  heki read guest.elf vfs_read                    the beginning of a function, disassembled
+  heki read guest.elf vfs_read+0x20 64
+  heki read guest.elf sys_call_table 0x100        data, as hexadecimal
+  heki read guest.elf ffff888001000000 --as code  the same text through the direct map
+  heki read guest.elf vfs_read --json | jq '.stretches[].code[].text'
+
+Exit codes: 0 read, 1 some bytes are not mapped or not in the snapshot, 2 called wrongly, 3 the snapshot cannot be read.`;
+
+export const FIND_EXAMPLES = `
+Examples:
+  heki find guest.elf --permissions rwx           what can be written and executed through one mapping
+  heki find guest.elf --physical 1000000-1200000  where physical memory is mapped
+  heki find guest.elf --symbol vfs_read           every mapping of the page that a function is in
+  heki find guest.elf --aliases 3                 frames that are mapped three times and more
+  heki find guest.elf --region 'module xfs' --permissions ?w?
+  heki find guest.elf --permissions rw- --aliases 2 --json | jq '.found[] | .region'
+
+Exit codes: 0 found, 1 there is none, 2 called wrongly, 3 the snapshot cannot be read.`;
+
 export const BOOT_EXAMPLES = `
 Examples:
   heki boot                                          a kernel of 512 MiB, and the rights of its pages in the end

@@ -14,4 +14,6 @@ export const COMMAND_LIMITS = {
   mappingsSpeltOut: 2 ** 22,
   /** Stretches of shared tables that `walk --json` lists: hostile tables may have millions. */
   sharedTables: 2 ** 16,
+  /** Bytes that one `heki read` gives. */
+  readBytes: 2 ** 20,
 } as const;

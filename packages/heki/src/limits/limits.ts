@@ -15,7 +15,7 @@ export interface Limit {
   readonly usual?: string | undefined;
 }
 
-const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'extract'];
+const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'extract', 'symbols', 'read', 'find'];
 const WITH_TEXTS = ['protect', 'audit', 'extract', 'boot', 'replay'];
 const MACHINES = ['boot', 'kunit'];
 
@@ -48,6 +48,13 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       '`--kernel`: System.map, /proc/kallsyms, JSON with `symbols`',
       '4 to 12 MiB',
     ),
+    limit(
+      ['walk', 'translate', 'symbols', 'read', 'find'],
+      size(INPUT_KINDS.kernelSymbols.mostBytes),
+      '`--symbols`: System.map, /proc/kallsyms',
+      '4 to 12 MiB',
+    ),
+    limit(['read'], size(COMMAND_LIMITS.readBytes), 'LENGTH', '128 bytes'),
     limit(
       ['boot'],
       size(INPUT_KINDS.scenario.mostBytes),

@@ -50,7 +50,7 @@ export function protectJson(report: ProtectReport): object {
         })),
       ),
       result,
-      ...(why === undefined ? {} : { refused: why }),
+      refused: why,
     })),
     pages: Object.fromEntries([...report.pages].map(([permissions, { pages }]) => [permissions, pages])),
     outsideDirectMap: outsideDirectMapJson(report.outsideDirectMap),
@@ -72,6 +72,6 @@ export function protectJson(report: ProtectReport): object {
     assumed: warningsJson(assumptions(report)),
     notCovered: warningsJson(uncovered(report)),
     log: report.log,
-    ...(report.trace === undefined ? {} : { trace: report.trace }),
+    trace: report.trace,
   };
 }

@@ -61,6 +61,6 @@ function usageFailure({ message }: CommanderError): Failure {
   return {
     kind: 'usage',
     message: message.replace(/^error: /, ''),
-    place: option === undefined ? {} : { option },
+    place: { option },
   };
 }

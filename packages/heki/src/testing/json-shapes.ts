@@ -137,7 +137,7 @@ const auditFinding = z.strictObject({
         end: hex.optional().describe('One past the last byte'),
         physical: hex.optional().describe('Where the first address leads'),
         pages: z.int().min(1),
-        region: z.enum(REGION_NAMES),
+        region: z.enum([...REGION_NAMES, "user mode's half"]),
         leaf: rights.describe('What the leaf entries alone say'),
         effective: rights.describe('What all levels together allow'),
       }),
@@ -149,6 +149,8 @@ const auditFinding = z.strictObject({
   fails: z.boolean().describe('It makes the exit code 1'),
 });
 
+const leafCounts = z.strictObject({ '1G': z.int(), '2M': z.int(), '4K': z.int() });
+
 const hekiSummary = z.strictObject({
   hypervisor: z.string(),
   profile,
@@ -159,8 +161,30 @@ const hekiSummary = z.strictObject({
   ranges: z.int(),
   pages: z.record(letters, z.int()).describe('Pages by the permissions that the kernel asks for'),
   immutablePages: z.int(),
-  open: z.array(z.string()).describe('Attacks that get through with Heki'),
+  protected: z
+    .array(z.strictObject({ start: hex, end: hex, permissions: letters, immutable: z.boolean() }))
+    .describe('Physical ranges as the kernel asked for them; none with --redact'),
+  leaves: z
+    .strictObject({ before: leafCounts, after: leafCounts, lost: leafCounts.omit({ '4K': true }) })
+    .describe('Of the second level, when it uses the largest leaf that rights and alignment allow'),
+  missingPages: z.int().describe('Granted less than a mapping allows: the kernel breaks there'),
+  beyondPages: z.int().describe('Granted more than any mapping allows'),
+  unenforceablePages: z.int().describe('Granted execution that the hypervisor cannot withhold'),
+  work: z.array(
+    z.strictObject({
+      id: z.string(),
+      title: z.string(),
+      outcome: z.enum(['works', 'refused', 'breaks']),
+      pages: z.int().describe('That it needs'),
+      shut: z.int().describe('Of them, those that no request opens, or that lack a right'),
+      why: z.string(),
+    }),
+  ),
+  open: z
+    .array(z.strictObject({ id: z.string(), text: z.string() }))
+    .describe('What an attacker can still do'),
   readiness: z.string().min(1).describe('One line for people'),
+  unjudged: z.boolean().describe('No outside implementation has judged the model of the hypervisor'),
 });
 
 const position = z.int().min(1);
@@ -389,7 +413,7 @@ export const JSON_SHAPES = {
         name: z.string(),
         va: hex,
         type: z.string().length(1),
-        module: z.string().optional().describe('Of what is no part of the image; `bpf` of eBPF'),
+        module: z.string().optional().describe('Of what is not part of the image; `bpf` of eBPF'),
       }),
     ),
     modules: z
@@ -402,6 +426,60 @@ export const JSON_SHAPES = {
       )
       .nullable()
       .describe('With --modules: what is loaded, the last first'),
+    warnings,
+  }),
+  read: published('read', 'read --json', {
+    va: hex,
+    length: z.int().min(1),
+    place: placeInKernel.nullable().describe('What is there; null for addresses of user mode'),
+    tables,
+    stretches: z
+      .array(
+        z.strictObject({
+          va: hex,
+          length: z.int().min(1),
+          bytes: z
+            .string()
+            .regex(/^(?:[0-9a-f]{2})+$/)
+            .nullable()
+            .describe('Null for what is not mapped, or not in the snapshot'),
+          code: z
+            .array(
+              z.strictObject({
+                va: hex,
+                bytes: z.string(),
+                text: z
+                  .string()
+                  .min(1)
+                  .describe(
+                    "Intel's syntax; (bad) for bytes that are no instruction, (cut short) for one that goes on behind them",
+                  ),
+                target: z
+                  .strictObject({ va: hex, symbol: z.string().nullable() })
+                  .nullable()
+                  .describe('Where a near call or jump leads'),
+              }),
+            )
+            .nullable()
+            .describe('Where it was read as code'),
+        }),
+      )
+      .describe('Ascending; they part where what can be read meets what cannot'),
+    warnings,
+  }),
+  find: published('find', 'find --json', {
+    tables,
+    found: z.array(
+      z.strictObject({
+        va: hex,
+        pa: hex,
+        pages: z.int().min(1),
+        effective: rights,
+        region: z.string().min(1).describe('As people name it: `kernel text`, `module xfs text`'),
+        symbol: z.string().nullable(),
+        mappings: z.int().min(1).describe('Of each of its frames, this one included'),
+      }),
+    ),
     warnings,
   }),
   extract: published('extract', 'extract --json', {

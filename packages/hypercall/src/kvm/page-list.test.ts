@@ -34,7 +34,7 @@ function faultOf(
   list: bigint,
   maxPages?: number,
 ): PageListFault | undefined {
-  const result = decodePageList({ memory, list, ...(maxPages === undefined ? {} : { maxPages }) });
+  const result = decodePageList({ memory, list, maxPages });
   return result.ok ? undefined : result.fault;
 }
 

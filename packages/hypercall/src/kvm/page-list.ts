@@ -93,7 +93,7 @@ export const DEFAULT_MAX_LIST_PAGES = 4096;
 export function decodePageList(options: {
   readonly memory: PhysicalMemory<Gfn>;
   readonly list: bigint;
-  readonly maxPages?: number;
+  readonly maxPages?: number | undefined;
 }): PageListResult {
   const { memory, maxPages = DEFAULT_MAX_LIST_PAGES } = options;
   const pages: PageListPage[] = [];

@@ -21,7 +21,7 @@ function modify(
   guest: TestGuest,
   pages: number[],
   flags: number,
-  change: { repStart?: number; repCount?: number; vtl?: number; partition?: bigint } = {},
+  change: { repStart?: number; repCount?: number; vtl?: number | undefined; partition?: bigint } = {},
 ) {
   const { repStart = 0, repCount = pages.length, vtl, partition = HV_PARTITION_SELF } = change;
   const { result } = guest.vm.vtl1Hypercall(
@@ -163,7 +163,7 @@ test('of two things that are wrong with a call of VTL1 the one that openvmm look
               [page !== 0x200, OPERATION_DENIED],
             ];
             const status = checks.find(([fails]) => fails)?.[1] ?? SUCCESS;
-            const change = { partition, repStart: 1, ...(vtl === undefined ? {} : { vtl }) };
+            const change = { partition, repStart: 1, vtl };
             expect([vtl, partition, flags, page, modify(guest, [0x5000, page], flags, change)]).toEqual([
               vtl,
               partition,

@@ -17,11 +17,11 @@ const RAM = [
 
 const policyOf = (mbec = true) => createMemoryPolicy(createHyperv({ mbec }).capabilities);
 
-const range = (start: number, end: number, flags: number, immutable?: boolean): ProtectionRange => ({
+const range = (start: number, end: number, flags: number, immutable = false): ProtectionRange => ({
   start: start as Gfn,
   end: end as Gfn,
   rights: rightsOfFlags(flags) as Rights,
-  ...(immutable === undefined ? {} : { immutable }),
+  immutable,
 });
 
 /** A hypervisor that gives the n-th call `status`, and succeeds otherwise; what it was asked for. */

@@ -78,7 +78,7 @@ export interface ConformanceSetup<
    * The same backend, with somebody behind it who answers every denial with `verdict`; a denial for which there is no such verdict
    * as it likes. Needed where `denialsDecidedBy` names somebody and several verdicts are declared.
    */
-  readonly deciding?: (verdict: Verdict) => Hypervisor<Machine, Event>;
+  readonly deciding?: ((verdict: Verdict) => Hypervisor<Machine, Event>) | undefined;
   /** Called for every machine that the kit makes, once it has memory and a virtual CPU. */
   readonly guestCalls?: (places: GuestPlaces<Machine>) => GuestCalls;
   /** What a VMM sets up again where a guest goes on, beside memory, virtual CPUs and their registers: memory slots and the like. */

@@ -26,7 +26,7 @@ test('flags, other attributes, empty, wrapping and unaligned ranges are -EINVAL'
     { address: 0x800n },
     { size: 0x800n },
     { address: 1n << 60n },
-    // The last byte of a range may be the last that there is, but its end is no number of 64 bits then.
+    // The last byte of a range may be the last that there is, but its end is not a number of 64 bits then.
     { address: (1n << 64n) - 8192n },
     { address: (1n << 52n) - 4096n },
   ]) {

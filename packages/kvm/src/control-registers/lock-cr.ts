@@ -87,7 +87,7 @@ export function pinnableOf({ cr0 = 0n, cr4 = 0n, registers }: PinRequest): {
     cr0: cr0 & CR0_PIN_REQUIRED,
     cr4: cr4 & CR4_PINNED_MASK,
     dropped: {
-      ...(registers === undefined ? {} : { registers }),
+      registers,
       cr0: cr0 & ~CR0_PIN_REQUIRED,
       cr4: cr4 & ~CR4_PINNED_MASK,
     },

@@ -14,7 +14,7 @@ describe.each([
   [5, undefined],
   [5, 8],
 ] as const)('the espfix stacks, with %i levels and seed %s', (levels, kaslrSeed) => {
-  const running = bootKernel({ build, levels, ...(kaslrSeed === undefined ? {} : { kaslrSeed }) });
+  const running = bootKernel({ build, levels, kaslrSeed });
   const { memory, kernel } = running;
   const places: number[] = [];
   const frames = new Set<number>();

@@ -28,7 +28,7 @@ function model(name: string, before: BootStep | undefined, program = false) {
     done(kernel.boot({ before: 'free_initmem' }));
     done(kernel.loadBpfProgram(Uint8Array.of(0xc3)));
   }
-  done(kernel.boot(before === undefined ? {} : { before }));
+  done(kernel.boot({ before }));
   return { fixture, machine, kernel };
 }
 

@@ -16,7 +16,7 @@ function setUp(spuriousFaults: SpuriousFaultRetry, hasFixup?: () => boolean) {
     memory,
     cpu: INTEL_VT_RP,
     spuriousFaults,
-    ...(hasFixup === undefined ? {} : { hasFixup }),
+    hasFixup,
   });
   const fault = (errorCode: number, address: bigint): Exception => ({
     vector: Vector.PF,

@@ -34,7 +34,7 @@ export function createExceptionHandler(options: {
   readonly memory: PhysicalMemory<Gfn>;
   readonly cpu: CpuProfile;
   readonly spuriousFaults: SpuriousFaultRetry;
-  readonly hasFixup?: () => boolean;
+  readonly hasFixup?: (() => boolean) | undefined;
 }): ExceptionHandler {
   const { memory, cpu, spuriousFaults, hasFixup = () => false } = options;
   let previous: { rip: bigint; address: bigint; errorCode: number } | undefined;

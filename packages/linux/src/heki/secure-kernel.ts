@@ -48,7 +48,7 @@ function physicalPatch(kernel: MmState, { address, bytes }: TextPatch): HekiText
   const start = addressOf(first);
   return {
     address: (start + offset) as typeof start,
-    ...(second === undefined ? {} : { secondPage: addressOf(second) }),
+    secondPage: second === undefined ? undefined : addressOf(second),
     bytes,
   };
 }

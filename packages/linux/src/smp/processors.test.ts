@@ -40,7 +40,7 @@ describe('several processors', () => {
     [5, 3],
     [4, 12345],
   ] as const)('come up with %i-level paging and KASLR seed %s', (levels, kaslrSeed) => {
-    const options = kaslrSeed === undefined ? {} : { kaslrSeed };
+    const options = { kaslrSeed };
     expect(bootKernel({ cpus: 2, levels, ...options }).kernel.onlineCpus).toEqual([0, 1]);
   });
 

@@ -85,7 +85,7 @@ function endingOf(outcome: Outcome<unknown>): Pick<AttackStep, 'outcome' | 'exce
       const { vector, errorCode, cr2 } = outcome;
       return {
         outcome: 'exception',
-        exception: { vector, errorCode, ...(cr2 === undefined ? {} : { cr2 }) },
+        exception: { vector, errorCode, cr2 },
       };
     }
     case 'livelock': {

@@ -48,7 +48,7 @@ describe('a kernel that boots in a machine', () => {
         const machine = createLinuxMachine({
           hypervisor: createKvm(),
           memoryMap: pcMemoryMap(mebibytes * MEBIBYTE),
-          ...(kaslrSeed === undefined ? {} : { kaslrSeed }),
+          kaslrSeed,
           ...rest,
         });
         expect(machine.kernel.boot()).toMatchObject({ kind: 'done' });

@@ -109,7 +109,7 @@ export function tinyHypervisor(): Hypervisor<TinyMachine, BackendEvent> {
           denied({ kind: 'memory', gpa, linear: gla, access }, 'page-fault');
           return {
             kind: 'inject',
-            exception: { vector: Vector.PF, errorCode, ...(gla === undefined ? {} : { cr2: gla }) },
+            exception: { vector: Vector.PF, errorCode, cr2: gla },
           };
         }
         if (exit.reason === 'mov-to-cr') {

@@ -19,7 +19,7 @@ export type ModulePartKind = (typeof MODULE_PART_KINDS)[number];
 export interface ModulePart {
   readonly kind: ModulePartKind;
   readonly start: VirtualAddress;
-  /** Behind its last byte, which need be no whole page. */
+  /** Behind its last byte, which need not be whole. */
   readonly end: VirtualAddress;
 }
 

@@ -31,7 +31,7 @@ export interface Exception {
   /** 0 for an exception that has none. */
   readonly errorCode: number;
   /** The linear address that CR2 takes, for #PF. */
-  readonly cr2?: VirtualAddress;
+  readonly cr2?: VirtualAddress | undefined;
 }
 
 /** What an exception interrupted, as the handler finds it on its stack; and where it was delivered to. */

@@ -24,7 +24,7 @@ function order(seed: number, schedule?: readonly number[]): { text: string; sche
   const scheduler = createScheduler({
     seed,
     agents: writers(log, 6, 6, 6),
-    ...(schedule === undefined ? {} : { schedule }),
+    schedule,
   });
   return { schedule: scheduler.run().schedule, text: log.join('') };
 }
@@ -122,7 +122,7 @@ test('a race is found by its seed and replayed by its schedule', () => {
       }
     };
     const agents = [one, two].map((cpu) => ({ name: `cpu ${cpu.id}`, steps: increment(cpu) }));
-    const result = createScheduler({ seed, agents, ...(schedule === undefined ? {} : { schedule }) }).run();
+    const result = createScheduler({ seed, agents, schedule }).run();
     const end = one.load(KERNEL, 8);
     return { total: end.kind === 'done' ? end.value : -1n, schedule: result.schedule };
   };

@@ -14,7 +14,7 @@ export interface SchedulerOptions {
   /** Seed of the choices. The same seed and the same agents give the same schedule. */
   readonly seed: number;
   /** Choices to make first, as indices of `agents`: the `schedule` of an earlier run replays it. A finished agent is passed over. */
-  readonly schedule?: readonly number[];
+  readonly schedule?: readonly number[] | undefined;
   /** Called before every step with the agent that takes it. */
   readonly onStep?: (agent: Agent, step: number) => void;
 }

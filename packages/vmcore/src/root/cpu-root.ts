@@ -58,9 +58,9 @@ export function firstCpu({ cpus }: Vmcore): number {
 /** Which address space is asked for. */
 export interface AddressSpaceChoice {
   /** The CPU, from 0. Default: the first that was in 64-bit mode. */
-  readonly cpu?: number;
+  readonly cpu?: number | undefined;
   /** A value for CR3, in place of the CPU's. */
-  readonly cr3?: bigint;
+  readonly cr3?: bigint | undefined;
 }
 
 /**

@@ -10,7 +10,7 @@ function changed(setup: ReferenceSetup, change: (hypervisor: Reference) => Refer
   return {
     ...setup,
     hypervisor: change(hypervisor),
-    ...(deciding === undefined ? {} : { deciding: (verdict) => change(deciding(verdict)) }),
+    deciding: deciding && ((verdict) => change(deciding(verdict))),
   };
 }
 

@@ -125,7 +125,7 @@ export function createReferenceMachine(
         ? 'write'
         : 'read';
     const errorCode = 1 | (write ? 2 : 0) | (user ? 4 : 0) | (fetch ? 16 : 0);
-    const fault = { vector: Vector.PF, errorCode, ...(gla === undefined ? {} : { cr2: gla }) };
+    const fault = { vector: Vector.PF, errorCode, cr2: gla };
     return deny(vcpu, { kind: 'memory', gpa, linear: gla, access }, fault, () => {
       const view = views.get(vcpu);
       if (view !== undefined) view.once = gfn;

@@ -1,0 +1,40 @@
+import type { AuditedKernel } from '@heki/audit';
+import { underHeki } from '@heki/audit/heki';
+import { machineSettings } from '@heki/machine';
+import { findBackend, hypervisorWarnings } from '../hypervisors.ts';
+import type { MachineFlags } from '../machine-flags.ts';
+import type { Subject } from '../protect/subject.ts';
+import { hypervisorOf, specificationOf } from '../specification.ts';
+import type { HekiReport } from './heki-report.ts';
+
+/** Hypervisors are loaded with this module, and only an audit that asks for Heki needs them. */
+export interface HekiAuditor {
+  /** What Heki would do with a kernel. */
+  look(subject: Subject, kernel: AuditedKernel): HekiReport;
+}
+
+/**
+ * The hypervisor that the options name.
+ *
+ * @throws {UsageError} for a name or a value that there is none of
+ */
+export async function hekiAuditor(flags: MachineFlags): Promise<HekiAuditor> {
+  const specification = specificationOf(flags);
+  const backend = await findBackend(specification.hypervisor);
+  const { profile, defects, spuriousFaults } = machineSettings(specification);
+  return {
+    look: ({ processor, memoryMap, crashKernel }, kernel) => ({
+      result: underHeki(kernel, {
+        hypervisor: hypervisorOf(backend, specification, {}, processor.cpu),
+        driver: (guest, options) => backend.driver?.(guest, options) ?? false,
+        memoryMap,
+        crashKernel,
+        registers: processor.registers,
+        profile,
+        defects,
+        spuriousFaults,
+      }),
+      warnings: hypervisorWarnings(backend),
+    }),
+  };
+}
