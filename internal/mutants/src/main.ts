@@ -68,14 +68,14 @@ async function testTarget(name: string, size: number, minutes: number): Promise<
     clearTimeout(timer);
     process.off('SIGINT', end);
     if (!existsSync(path)) return undefined;
-    const results = readFileSync(path, 'utf8')
-      .split('\n')
+    const [all, ...lines] = readFileSync(path, 'utf8').split('\n');
+    const results = lines
       .filter((line) => line !== '')
       .map((line): Result => {
         const result: Result = JSON.parse(line);
         return { ...result, fileName: relative(ROOT, result.fileName) };
       });
-    const figures = figuresOf(results, code === 0);
+    const figures = figuresOf(results, Number(all), code === 0);
     return figures.killed + figures.survivors.length === 0 ? undefined : figures;
   } finally {
     rmSync(folder, { recursive: true });

@@ -72,7 +72,7 @@ interface Visited {
 }
 
 /** What follows `new SomeError` is what people read, and no behaviour. */
-const errorTexts = {
+export const errorTexts = {
   shouldIgnore(path: object): string | undefined {
     const { node } = path as Visited;
     return node.type === 'NewExpression' && node.callee?.name?.endsWith('Error') === true

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { figuresOf, mutantText, type Result } from './result.ts';
-import { rankOf } from './sample.ts';
+import { rankOfReported } from './sample.ts';
 
 const result = (line: number, status: Result['status'], fileName = 'packages/ept/src/ept.ts'): Result => ({
   fileName,
@@ -17,9 +17,9 @@ it('counts what tests found, what they did not find and what no test runs', () =
   const results = (
     ['Killed', 'Timeout', 'RuntimeError', 'Survived', 'NoCoverage', 'Ignored', 'CompileError'] as const
   ).map((status, i) => result(i, status));
-  const { all, killed, survivors } = figuresOf(results, true);
+  const { all, killed, survivors } = figuresOf(results, 9, true);
   expect({ all, killed, survivors: survivors.map(({ status }) => status) }).toEqual({
-    all: 6,
+    all: 9,
     killed: 2,
     survivors: ['Survived', 'NoCoverage'],
   });
@@ -27,19 +27,19 @@ it('counts what tests found, what they did not find and what no test runs', () =
 
 it('takes a mutant that loops for killed, and one that ran out of time for neither killed nor a survivor', () => {
   const loop: Result = { ...result(1, 'Timeout'), statusReason: 'Hit limit reached (501/500)' };
-  expect(figuresOf([loop], true)).toMatchObject({ killed: 1, timedOut: [], survivors: [] });
+  expect(figuresOf([loop], 9, true)).toMatchObject({ killed: 1, timedOut: [], survivors: [] });
   const slow = result(2, 'Timeout');
-  expect(figuresOf([slow], true)).toMatchObject({ killed: 0, timedOut: [slow], survivors: [] });
+  expect(figuresOf([slow], 9, true)).toMatchObject({ killed: 0, timedOut: [slow], survivors: [] });
 });
 
 it('of a run that ended early counts no mutant behind the last that was run', () => {
   const order = [1, 2, 3, 4, 5, 6]
     .map((line) => result(line, 'NoCoverage'))
-    .sort((a, b) => (rankOf({ id: '', ...a }) < rankOf({ id: '', ...b }) ? -1 : 1));
+    .sort((a, b) => (rankOfReported(a) < rankOfReported(b) ? -1 : 1));
   const results = order.map((one, i) => (i === 1 ? { ...one, status: 'Killed' as const } : one));
-  expect(figuresOf(results, false)).toMatchObject({ killed: 1, survivors: [{ status: 'NoCoverage' }] });
-  expect(figuresOf(results, true).survivors).toHaveLength(5);
-  expect(figuresOf(order, false)).toMatchObject({ killed: 0, survivors: [] });
+  expect(figuresOf(results, 9, false)).toMatchObject({ killed: 1, survivors: [{ status: 'NoCoverage' }] });
+  expect(figuresOf(results, 9, true).survivors).toHaveLength(5);
+  expect(figuresOf(order, 9, false)).toMatchObject({ killed: 0, survivors: [] });
 });
 
 it('tells a survivor by its place, what was there and what no test misses', () => {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { MutantResult } from '@stryker-mutator/api/core';
-import { rankOf } from './sample.ts';
+import { rankOfReported } from './sample.ts';
 
 export type Result = Pick<
   MutantResult,
@@ -43,19 +43,17 @@ function byPlace(a: Result, b: Result): number {
  * Of a run that a time limit ended, the results up to the last that came of running tests: what no test covers comes at once, and would
  * weigh too much beside them.
  */
-export function figuresOf(results: readonly Result[], isComplete: boolean): Figures {
-  const counted = results.filter(({ status }) => status !== 'Ignored');
-  const ranked = counted.map((result) => ({ result, rank: rankOf({ id: '', ...result }) }));
+export function figuresOf(results: readonly Result[], all: number, isComplete: boolean): Figures {
+  const ranked = results
+    .filter(({ status }) => status !== 'Ignored' && status !== 'CompileError')
+    .map((result) => ({ result, rank: rankOfReported(result) }));
   const last = ranked.reduce(
-    (rank, one) =>
-      one.result.status !== 'NoCoverage' && one.result.status !== 'CompileError' && one.rank > rank
-        ? one.rank
-        : rank,
+    (rank, one) => (one.result.status !== 'NoCoverage' && one.rank > rank ? one.rank : rank),
     '',
   );
   const sample = ranked.flatMap(({ result, rank }) => (isComplete || rank <= last ? [result] : []));
   return {
-    all: counted.length,
+    all,
     killed: sample.filter(isKilled).length,
     timedOut: sample.filter(isTimedOut).sort(byPlace),
     survivors: sample.filter(({ status }) => SURVIVED.includes(status)).sort(byPlace),

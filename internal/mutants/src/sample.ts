@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Mutant } from '@stryker-mutator/api/core';
 
+/** What a rank is made of. */
+type Ranked = Pick<Mutant, 'fileName' | 'location' | 'mutatorName' | 'replacement'>;
+
 /** Changed, it gives other samples; all figures in `docs/mutants.md` are of this one. */
 const SEED = 'heki';
 
@@ -8,12 +11,26 @@ const SEED = 'heki';
  * The mutant's place in a random order that is the same on every machine. A sample is the first N of it, and so is what a time
  * limit leaves of a sample.
  */
-export function rankOf({ fileName, location, mutatorName, replacement }: Mutant): string {
+export function rankOf({ fileName, location, mutatorName, replacement }: Ranked): string {
   const file = fileName.slice(fileName.lastIndexOf('packages/'));
   const { start, end } = location;
   return createHash('sha256')
     .update([SEED, file, start.line, start.column, end.line, end.column, mutatorName, replacement].join('\0'))
     .digest('hex');
+}
+
+/** The rank of a mutant as reports place it: there lines and columns begin with 1, within Stryker with 0. */
+export function rankOfReported({
+  fileName,
+  location: { start, end },
+  mutatorName,
+  replacement,
+}: Ranked): string {
+  const location = {
+    start: { line: start.line - 1, column: start.column - 1 },
+    end: { line: end.line - 1, column: end.column - 1 },
+  };
+  return rankOf({ fileName, location, mutatorName, replacement });
 }
 
 /** Those of `mutants` that are first in the order, first ones first. */

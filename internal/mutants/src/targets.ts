@@ -1,3 +1,6 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
 /** What is mutated of a package: folders and files below its `src`, or all of it. */
 export interface Target {
   readonly name: string;
@@ -23,10 +26,13 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
 
 export const TARGETS: readonly Target[] = Object.entries(PARTS).map(([name, parts]) => ({ name, parts }));
 
-/** Sources of a target as glob patterns from the root; what serves tests and benchmarks is not among them. */
-export function patternsOf({ name, parts }: Target): string[] {
-  return [
-    ...parts.map((part) => `packages/${name}/src/${part === '.' ? '' : `${part}/`}**/*.ts`),
-    ...['**/*.test.ts', '**/*.bench.ts', '**/testing/**', '**/index.ts'].map((pattern) => `!${pattern}`),
-  ];
+/** Sources of a target as paths from the root; what serves tests and benchmarks is not among them. */
+export function sourcesOf({ name, parts }: Target): string[] {
+  return parts
+    .map((part) => join('packages', name, 'src', part))
+    .flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
+    )
+    .filter((file) => file.endsWith('.ts') && !/(\.test|\.bench|\/index)\.ts$|\/testing\//.test(file))
+    .sort();
 }

@@ -1,8 +1,10 @@
 // Has Stryker test the mutants of one package, in a process of its own that a time limit can end: NAME SIZE RESULTS.
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Stryker } from '@stryker-mutator/core';
+import { chosenMutants, EXCLUDED_MUTATIONS } from './chosen-mutants.ts';
 import type { SampleOptions } from './plugins.ts';
-import { patternsOf, TARGETS } from './targets.ts';
+import { sourcesOf, TARGETS } from './targets.ts';
 
 const [name = '', size, results = ''] = process.argv.slice(2);
 const target = TARGETS.find((one) => one.name === name);
@@ -10,9 +12,12 @@ if (target === undefined) throw new Error(`no package ${name} is mutated`);
 
 process.env.HEKI_MUTANTS = name;
 const sample: SampleOptions = { sample: { size: Number(size), results } };
+const { all, ranges } = await chosenMutants(sourcesOf(target), Number(size));
+writeFileSync(results, `${all}\n`);
 const stryker = new Stryker({
   ...sample,
-  mutate: patternsOf(target),
+  // No more than the sample is put into the sources: the tests would be ten times as slow over all of them.
+  mutate: ranges,
   // The sandbox: the package's sources, and what its tests read. Its dependencies are linked, and of them only the manifests of the
   // compiler are looked for here.
   ignorePatterns: [
@@ -27,7 +32,7 @@ const stryker = new Stryker({
   concurrency: 1,
   checkers: ['sample'],
   ignorers: ['error-texts'],
-  mutator: { excludedMutations: ['StringLiteral'] },
+  mutator: { excludedMutations: [...EXCLUDED_MUTATIONS] },
   disableTypeChecks: false,
   reporters: ['lines'],
   plugins: [

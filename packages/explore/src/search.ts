@@ -20,6 +20,8 @@ export interface Progress {
   readonly depth: number;
   /** States that were reached and not looked at yet. */
   readonly frontier: number;
+  /** Properties that have fallen. */
+  readonly fallen: number;
 }
 
 /** The shortest way to a state in which a property does not hold. */
@@ -94,6 +96,7 @@ export function search<State, Action>(
     transitions,
     depth,
     frontier: waiting,
+    fallen: counterexamples.length,
     counterexamples,
   });
 
@@ -114,8 +117,7 @@ export function search<State, Action>(
       const waiting = frontier.length - done - 1 + next.length;
       if (over()) return result('fallen', waiting);
       if (full) return result('states', waiting);
-      if (stop?.({ states: seen.size, transitions, depth, frontier: waiting }) === true)
-        return result('stopped', waiting);
+      if (stop?.(result('stopped', waiting)) === true) return result('stopped', waiting);
     }
   }
 }

@@ -16,6 +16,7 @@ export interface MachineFlags {
   /** Of `--defect` and `--no-defect`. */
   readonly defect?: Readonly<Record<string, boolean>>;
   readonly mbec?: boolean;
+  readonly hlat?: boolean;
   readonly cpu?: string;
 }
 
@@ -41,7 +42,8 @@ export function addHypervisorFlags(command: Command): Command {
       '--secure-kernel <name>',
       "what runs in Hyper-V's VTL1: hardened, lvbs-2026-02 (default: hardened)",
     )
-    .option('--no-mbec', 'a processor without mode-based execute control');
+    .option('--no-mbec', 'a processor without mode-based execute control')
+    .option('--hlat', 'KVM holds the linear addresses of what is protected (HLAT), where the processor can');
 }
 
 /** Adds `--attack`. @param tried when the attacks are tried */

@@ -11,7 +11,7 @@ import {
   snapshotDefects,
 } from '@heki/machine';
 import type { Defects } from '@heki/series';
-import type { CpuProfile } from '@heki/x86';
+import { CPU_PROFILES, type CpuProfile } from '@heki/x86';
 import { cpuNamed } from './assumed-processor.ts';
 import type { Backend } from './backend.ts';
 import { SpecificationError, UsageError } from './failure.ts';
@@ -35,6 +35,7 @@ export function specificationOf(flags: MachineFlags): MachineSpecification {
     profile: flags.profile,
     defects: flags.defect,
     mbec: flags.mbec === false ? false : undefined,
+    hlat: flags.hlat,
     cpu: cpu === undefined ? undefined : cpuNamed(cpu).name,
   };
 }
@@ -70,6 +71,20 @@ function hasSecureKernel({ name, module }: Backend): boolean {
   return module === undefined && name.startsWith('hyperv');
 }
 
+/** @throws {UsageError} where no HLAT can be had */
+function checkHlat({ name }: Backend, processor: CpuProfile): void {
+  if (name !== 'kvm') {
+    throw new SpecificationError(`--hlat: ${name} has none, expected --hypervisor kvm`, ['hlat']);
+  }
+  if (processor.ept?.hlat !== true) {
+    const others = CPU_PROFILES.filter(({ ept }) => ept?.hlat === true).map((one) => one.name);
+    throw new SpecificationError(
+      `--hlat: the processor ${processor.name} has none, expected --cpu ${others.join(', ')}`,
+      ['hlat'],
+    );
+  }
+}
+
 /** The hypervisor of a specification, made of `settings`. @throws {UsageError} when it does not have what is asked for */
 export function createHypervisor(
   backend: Backend,
@@ -91,6 +106,7 @@ export function createHypervisor(
       ['defects', 'B-G19'],
     );
   }
+  if (settings.hlat) checkHlat(backend, settings.processor);
   const made = backend.create(settings);
   for (const [id, on] of Object.entries(defects)) {
     const fault = defectFault({ [id]: on }, { name, defects: made.defects }, ofGuest);

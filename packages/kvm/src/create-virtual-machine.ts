@@ -9,9 +9,11 @@ import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
 import type { KvmEvent } from './event.ts';
 import { emulateMovToCr, emulateStore } from './exit/emulator.ts';
+import { createHlat } from './hlat/create-hlat.ts';
 import { protectFromHost } from './hypercall/protect-memory.ts';
 import { createKernelOwner } from './kernel-owner.ts';
 import { applyLifeCycle } from './life-cycle.ts';
+import { frameEndOf } from './memslots/memslots.ts';
 import { writeGuest } from './memslots/other-writers.ts';
 import { addRegion, removeRegion, setRegion } from './memslots/set-region.ts';
 import { age } from './mmu/access-tracking.ts';
@@ -36,6 +38,14 @@ export function createKvmVirtualMachine(
     permissions: createPermissions(state.attributes, options.defects),
     exitReasons: { configure: 0, denial: 0 },
     owner: createKernelOwner(() => vm, options.privateMemory),
+    hlat:
+      options.hlat &&
+      createHlat({
+        vm: () => vm,
+        host: machine.host,
+        settings: options.hlat,
+        frameEnd: frameEndOf(options.processor),
+      }),
   };
   const { slots, attributes } = vm;
   const { HEKI_CONFIGURE, HEKI_DENIAL, MEMORY_ATTRIBUTES } = options.abi.capabilities;
@@ -81,6 +91,7 @@ export function createKvmVirtualMachine(
     attributes,
     slots: slots.slots,
     pins: vm.pins,
+    hlat: vm.hlat,
     root: vm.tables.editor.root,
     get tablePages() {
       return vm.tables.editor.tables;

@@ -43,6 +43,7 @@ export function createVmState(
       },
     }),
     tables: createSecondLevelTables(host, options),
+    hlat: undefined,
     locks: createLockChecker(),
     log: createHostLog(onEvent && ((text) => onEvent({ type: 'log', text }))),
     statistics,
@@ -75,6 +76,7 @@ export function createKvmVcpu(
   vm.bindings.set(id, binding);
   vm.vcpus.push(vcpu);
   if (onNestedExit !== undefined) vm.onNestedExit.set(vcpu, onNestedExit);
+  vm.hlat?.join(vcpu);
   updateCrMasks(vm, vcpu);
   return vcpu;
 }

@@ -40,6 +40,8 @@ export function describeEvent(event: KvmEvent): string {
       return `EPT violation at ${hex(event.gpa)}, qualification ${hex(event.qualification)}, error code ${hex(event.errorCode)}`;
     case 'nested-page-fault':
       return `#NPF at ${hex(event.gpa)}, error code ${hex(event.errorCode)}`;
+    case 'hlat':
+      return `HLAT lists ${event.listed} pages in ${event.tables} tables${event.unlisted === 0 ? '' : `, ${event.unlisted} could not be listed`}`;
     case 'mapped':
       return `mapped gfn ${hex(event.gfn)} to pfn ${hex(event.pfn)} with a leaf of ${LEAF_SIZES[event.level]}: ${entryText(event.entry)}`;
     case 'nested-exit':

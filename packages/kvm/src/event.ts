@@ -37,6 +37,15 @@ export type KvmEvent =
       readonly errorCode: number;
     }
   | {
+      /** The linear addresses that cannot be mapped anew are others. */
+      readonly type: 'hlat';
+      /** Pages listed, and pages of the owner's tables. */
+      readonly listed: number;
+      readonly tables: number;
+      /** Pages that should be listed and could not be, so far. */
+      readonly unlisted: number;
+    }
+  | {
       /** A leaf was installed. */
       readonly type: 'mapped';
       readonly gfn: Gfn;

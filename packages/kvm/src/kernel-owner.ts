@@ -38,7 +38,7 @@ export function createKernelOwner(vm: () => HekiVmState, privateMemory: boolean)
         case BigInt(KvmHypercall.LOCK_CR_UPDATE):
           return lockCr(vm(), vcpu, a0, a1, a2);
         case BigInt(KvmHypercall.PROTECT_MEMORY):
-          return { result: protectMemory(vm(), a0) };
+          return { result: protectMemory(vm(), vcpu, a0) };
         default:
           return undefined;
       }

@@ -3,6 +3,7 @@ import type { DefectChoices, Profile } from '@heki/series';
 import type { CpuProfile } from '@heki/x86';
 import type { KvmDefectId } from './defects/kvm-defects.ts';
 import type { Vmm } from './exit/vmm.ts';
+import type { HlatOptions } from './hlat/options.ts';
 
 /** What KVM runs on, how its modules were loaded, and which defects it has. */
 export interface KvmOptions {
@@ -16,6 +17,11 @@ export interface KvmOptions {
   readonly mbec?: boolean;
   /** Guest mode execute trap, AMD's half of MBEC. Default true; without effect where the processor has none. */
   readonly gmet?: boolean;
+  /**
+   * HLAT, paging-write and guest-paging verification, which the series leaves for later: linear addresses of what is protected cannot be
+   * mapped anew. For hypercall 14's own policy alone. Default off.
+   */
+  readonly hlat?: boolean | HlatOptions;
   /** `kvm.nx_huge_pages`: large leaves are never executable (iTLB multihit). Default false. */
   readonly nxHugePages?: boolean;
   /** The host's own CR0, which the published hypercall 13 looks at (B-H20). Default 0x80050033. */

@@ -1,8 +1,10 @@
 import { DEFAULT_MAX_LIST_PAGES, KVM_ABI_REVISIONS, type KvmAbi } from '@heki/hypercall/kvm';
+import { HypervisorError } from '@heki/hypervisor';
 import { defectSwitches } from '@heki/series';
 import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import { type KvmDefectSwitches, kvmDefects } from './defects/kvm-defects.ts';
 import type { Vmm } from './exit/vmm.ts';
+import { type HlatSettings, hlatSettings } from './hlat/options.ts';
 import type { KvmBudget, KvmOptions } from './options.ts';
 
 /** {@link KvmOptions} with every default filled in. */
@@ -15,6 +17,8 @@ export interface ResolvedOptions {
   readonly gmet: boolean;
   /** `enable_mbec` as the published code reads it, on AMD too (B-H17). */
   readonly mbecParameter: boolean;
+  /** `undefined`: no HLAT. */
+  readonly hlat: HlatSettings | undefined;
   readonly nxHugePages: boolean;
   readonly hostCr0: bigint;
   readonly hostCr4: bigint;
@@ -33,6 +37,17 @@ const HOST_CR0 = 0x80050033n;
 /** DE, PSE, PAE, MCE, PGE, OSFXSR, OSXMMEXCPT, UMIP, VMXE, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP and CET. */
 const HOST_CR4 = 0xb72ef8n;
 
+/** @throws {HypervisorError} when the processor has not all of it */
+function resolveHlat(hlat: KvmOptions['hlat'], { name, ept }: CpuProfile): HlatSettings | undefined {
+  if (hlat === undefined || hlat === false) return undefined;
+  if (ept?.hlat !== true || !ept.pagingWrite || !ept.guestPagingVerification) {
+    throw new HypervisorError(
+      `processor ${name} has no HLAT, paging-write or guest-paging verification: expected one that has all three, as intel-vt-rp`,
+    );
+  }
+  return hlatSettings(hlat === true ? {} : hlat);
+}
+
 export function resolveOptions(options: KvmOptions): ResolvedOptions {
   const { profile = 'hardened', processor = INTEL_VT_RP, mbec = true, gmet = true } = options;
   return {
@@ -41,6 +56,7 @@ export function resolveOptions(options: KvmOptions): ResolvedOptions {
     mbec: mbec && processor.ept?.modeBasedExecute === true,
     gmet: gmet && processor.npt?.gmet === true,
     mbecParameter: mbec,
+    hlat: resolveHlat(options.hlat, processor),
     nxHugePages: options.nxHugePages ?? false,
     hostCr0: options.hostCr0 ?? HOST_CR0,
     hostCr4: options.hostCr4 ?? HOST_CR4,

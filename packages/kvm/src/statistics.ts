@@ -27,6 +27,8 @@ export interface KvmStatistics {
   injected: number;
   /** Writes of pinned register bits refused. */
   registerDenials: number;
+  /** Accesses that guest-paging verification refused: through tables that are not the owner's. */
+  verificationDenials: number;
   /** Exits of KVM_RUN to the VMM. */
   userExits: number;
   /** KVM_SET_MEMORY_ATTRIBUTES that were carried out. */
@@ -46,6 +48,7 @@ export function createStatistics(): KvmStatistics {
     flushes: 0,
     injected: 0,
     registerDenials: 0,
+    verificationDenials: 0,
     userExits: 0,
     attributeCalls: 0,
     incidents: 0,

@@ -4,6 +4,7 @@ import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
 import type { MemoryAttributes } from './attributes/user-attributes.ts';
 import type { EmulationResult } from './exit/emulator.ts';
+import type { Hlat } from './hlat/hlat.ts';
 import type { LockName } from './host/locks.ts';
 import type { Memslot } from './memslots/memslot.ts';
 import type { UserspaceMemoryRegion } from './memslots/memslots.ts';
@@ -46,6 +47,8 @@ export interface KvmVirtualMachine extends VirtualMachine {
   readonly slots: readonly Memslot[];
   /** Pinned bits. */
   readonly pins: { readonly cr0: bigint; readonly cr4: bigint };
+  /** Linear addresses that cannot be mapped anew; `undefined` without HLAT. */
+  readonly hlat: Pick<Hlat, 'pages' | 'tablePages' | 'unlisted' | 'levels'> | undefined;
   /** The root table of the second level. */
   readonly root: number;
   /** Pages of second-level tables, the root included. */

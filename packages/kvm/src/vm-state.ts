@@ -6,6 +6,7 @@ import type { Permissions } from './attributes/permissions.ts';
 import type { PinBinding } from './control-registers/pin-binding.ts';
 import type { KvmDefectSwitches } from './defects/kvm-defects.ts';
 import type { KvmEvent } from './event.ts';
+import type { Hlat } from './hlat/hlat.ts';
 import type { HostLog } from './host/host-log.ts';
 import type { LockChecker } from './host/locks.ts';
 import type { Memslots } from './memslots/memslots.ts';
@@ -28,6 +29,8 @@ export interface VmState {
   readonly attributes: AttributeStore;
   readonly largePages: LargePages;
   readonly tables: SecondLevelTables;
+  /** The linear addresses that cannot be mapped anew; `undefined` without HLAT. */
+  readonly hlat: Hlat | undefined;
   readonly locks: LockChecker;
   readonly log: HostLog;
   readonly statistics: KvmStatistics;

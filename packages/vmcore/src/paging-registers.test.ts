@@ -1,7 +1,7 @@
 import { gfn } from '@heki/physical-memory';
-import { EFER } from '@heki/x86';
+import { CR0, CR4, EFER } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
-import { pagingRegistersOf, registersOn } from './paging-registers.ts';
+import { assumedRegistersOf, pagingRegistersOf, registersOn } from './paging-registers.ts';
 import { buildCore, qemuNote } from './testing/build-core.ts';
 import { readVmcore } from './vmcore.ts';
 
@@ -69,6 +69,30 @@ describe('the paging registers of a dump', () => {
       EFER.NXE,
     );
   });
+
+  it.each([4, 5] as const)(
+    'of a dump without control registers are those of Linux on its %d-level tables',
+    (levels) => {
+      const core = coreWith([
+        [3, 256, 0x4003n],
+        [4, 0, 0x5003n],
+        [5, 1, XD | 0xe3n],
+      ]);
+      const tables = (root: number) => ({ memory: core.memory, root: gfn(root), levels });
+      const expected = {
+        cr0: CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP | CR0.AM | CR0.PG,
+        cr3: 0x3000n,
+        cr4: CR4.PAE | (levels === 5 ? CR4.LA57 : 0n),
+        efer: EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE,
+        rflags: 2n,
+        pkru: 0,
+        pkrs: 0,
+      };
+      expect(assumedRegistersOf(core, tables(3))).toEqual(expected);
+      const withoutXd = { ...expected, cr3: 0x1000n, efer: expected.efer & ~EFER.NXE };
+      expect(assumedRegistersOf(core, tables(1))).toEqual(withoutXd);
+    },
+  );
 
   it('that go with tables are of a CPU that walks as many levels', () => {
     const notes = [

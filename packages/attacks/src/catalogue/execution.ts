@@ -152,7 +152,7 @@ export const EXECUTION: readonly LabAttack[] = [
     gains: 'a check of the kernel says yes, and no byte of it has changed',
     source: 'Intel VT-rp, A. Allievi; tandasat, "Intel VT-rp, part 1" (July 2023)',
     means: [],
-    stoppedBy: [],
+    stoppedBy: ['hlat'],
     run(lab) {
       const { check, allow } = lab.places;
       lab.aims.result('security_capable', check);
@@ -165,7 +165,7 @@ export const EXECUTION: readonly LabAttack[] = [
     gains: 'a function of a module becomes another one',
     source: 'Intel VT-rp; Microsoft, HVPT (April 2025)',
     means: [],
-    stoppedBy: [],
+    stoppedBy: ['hlat'],
     run(lab) {
       const text = loadedModule(lab);
       lab.aims.result("the module's check", offset(text, MODULE_FUNCTIONS.check));
@@ -178,7 +178,7 @@ export const EXECUTION: readonly LabAttack[] = [
     gains: 'the kernel calls what the attacker names, and rodata is as it was',
     source: 'Microsoft, HVPT (April 2025): what KDP alone does not stop',
     means: [],
-    stoppedBy: [],
+    stoppedBy: ['hlat'],
     run(lab) {
       const { rodata } = lab.places;
       const page = lab.page();
@@ -193,7 +193,7 @@ export const EXECUTION: readonly LabAttack[] = [
     gains: 'exceptions go to the attacker, and the IDT is as it was',
     source: 'Intel VT-rp; Heki v2 knows rights alone',
     means: [],
-    stoppedBy: [],
+    stoppedBy: ['hlat'],
     run(lab) {
       const { idt } = lab.places;
       const page = lab.page();

@@ -157,11 +157,16 @@ export const RACES: readonly LabAttack[] = [
       const program = loadedProgram(lab);
       lab.aims.bytes('the eBPF program', program, PAYLOAD.length);
       lab.edit(program, writable);
-      return program;
+      const alias = lab.page();
+      lab.pointAt(alias, lab.frameOf(program));
+      return { program, alias: offset(alias, Number(program % 4096n)) };
     },
     work: (lab) =>
       void lab.call('compile another', (kernel) => kernel.loadBpfProgram(new Uint8Array(256).fill(0x90))),
-    turn: ({ second }, program) => eightBytes(second, program),
+    turn({ second }, { program, alias }) {
+      eightBytes(second, program);
+      eightBytes(second, alias);
+    },
   }),
   race({
     attack: {

@@ -32,6 +32,8 @@ export const REQUESTS: readonly LabAttack[] = [
       const page = lab.page();
       lab.aims.code();
       lab.plant(page);
+      // Before and after: a hypervisor that lists addresses takes them as they are mapped when it is asked.
+      lab.edit(page, executable);
       lab.cpu.ask(lab.frameOf(page), 1, 'r-x');
       lab.edit(page, executable);
       lab.cpu.run(page);
@@ -39,7 +41,7 @@ export const REQUESTS: readonly LabAttack[] = [
   },
   {
     name: 'ask-for-write-to-text',
-    title: 'ask the hypervisor for rwx of kernel text, store there',
+    title: 'ask the hypervisor for rw- of kernel text, store there',
     gains: 'a function of the kernel is replaced',
     source: 'Heki v2 8/19: what immutability is for',
     means: ['hypercalls'],
@@ -47,7 +49,7 @@ export const REQUESTS: readonly LabAttack[] = [
     run(lab) {
       const { check } = lab.places;
       lab.aims.bytes('kernel text', check, PAYLOAD.length);
-      lab.cpu.ask(lab.frameOf(check), 1, 'rwx');
+      lab.cpu.ask(lab.frameOf(check), 1, 'rw-');
       lab.edit(check, writable);
       lab.plant(check);
     },
@@ -69,7 +71,7 @@ export const REQUESTS: readonly LabAttack[] = [
   },
   {
     name: 'ask-for-write-to-module',
-    title: "ask the hypervisor for rwx of a module's text, store there",
+    title: "ask the hypervisor for rw- of a module's text, store there",
     gains: 'a function of a module is replaced',
     source: 'Heki v2 13/19: what comes after boot is never immutable',
     means: ['hypercalls'],
@@ -77,7 +79,7 @@ export const REQUESTS: readonly LabAttack[] = [
     run(lab) {
       const check = offset(loadedModule(lab), MODULE_FUNCTIONS.check);
       lab.aims.bytes("the module's text", check, PAYLOAD.length);
-      lab.cpu.ask(lab.frameOf(check), 1, 'rwx');
+      lab.cpu.ask(lab.frameOf(check), 1, 'rw-');
       lab.edit(check, writable);
       lab.plant(check);
     },

@@ -31,6 +31,11 @@ export const ATTACK_MACHINES: readonly AttackMachine[] = [
     machine: { iommu: true },
   },
   { name: 'hardened-gmet', title: 'hardened on AMD with GMET', machine: { cpu: 'amd-zen4' } },
+  {
+    name: 'hardened-hlat',
+    title: 'hardened, and the hypervisor owns the translation of text, rodata and IDT (HLAT)',
+    machine: { hlat: true },
+  },
   { name: 'kvm-vmm', title: 'KVM with the policy in the VMM', machine: { hypervisor: 'kvm-vmm' } },
   { name: 'kvm-vtl', title: 'KVM with the policy in a paired VM', machine: { hypervisor: 'kvm-vtl' } },
   { name: 'hyperv', title: "Hyper-V's VSM, a kernel of the series", machine: { hypervisor: 'hyperv' } },

@@ -13,6 +13,7 @@ export const MECHANISMS = {
   'register-locks': 'table registers and MSRs that keep their values',
   'host-writes': "the hypervisor's own stores look at the rights",
   iommu: 'devices meet the rights of pages',
+  hlat: 'the hypervisor owns the translation of addresses that it lists',
   'request-checks': 'requests are bounded and taken as a whole or not at all',
 } as const;
 
@@ -25,7 +26,7 @@ const DATA = { read: true, write: true, supervisorExecute: false, userExecute: t
 /** The mechanisms that a machine which has booted says it has. What a defect makes of one of them is another matter. */
 export function mechanismsOf(
   { capabilities, heki, virtualMachine }: Pick<LinuxMachine, 'capabilities' | 'heki' | 'virtualMachine'>,
-  { hypervisor, iommu }: Pick<MachineSpecification, 'hypervisor' | 'iommu'>,
+  { hypervisor, iommu, hlat }: Pick<MachineSpecification, 'hypervisor' | 'iommu' | 'hlat'>,
 ): Mechanism[] {
   if (hypervisor === 'none') return [];
   const { immutability, pins, bypasses, unrequested } = capabilities;
@@ -42,6 +43,7 @@ export function mechanismsOf(
     'register-locks': (virtualMachine.save()?.registers ?? []).length > 0,
     'host-writes': !bypasses.includes('hypervisor-writes'),
     iommu: iommu === true && !bypasses.includes('dma'),
+    hlat: hlat === true,
     'request-checks': true,
   };
   const names = Object.keys(MECHANISMS) as Mechanism[];

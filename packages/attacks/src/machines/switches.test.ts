@@ -7,6 +7,8 @@ import { SWITCHES } from './switches.ts';
 /** Each thing that can be taken out of a machine, an attack, and a machine on which it is what stops that attack. */
 const MATTERS: readonly (readonly [name: string, attack: string, machine: string])[] = [
   ['DMA remapping', 'dma-to-text', 'hardened-iommu'],
+  ['HLAT', 'remap-text', 'hardened-hlat'],
+  ['HLAT', 'remap-idt', 'hardened-hlat'],
   ['the mending of B-H12', 'hypervisor-store-to-text', 'hardened'],
   ['the mending of B-ALIAS', 'second-memslot', 'hardened'],
   ['immutable pages', 'ask-for-write-to-text', 'hardened'],

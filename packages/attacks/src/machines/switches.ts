@@ -100,6 +100,11 @@ export const SWITCHES: readonly Switch[] = [
     applies: ({ iommu }) => iommu === true,
     without: (machine) => ({ ...machine, iommu: false }),
   },
+  {
+    name: 'HLAT',
+    applies: ({ hlat }) => hlat === true,
+    without: (machine) => ({ ...machine, hlat: false }),
+  },
   mended('B-H12'),
   mended('B-ALIAS'),
   {

@@ -71,6 +71,26 @@ describe('a backend', () => {
     expect(found.counterexamples.map(({ actions }) => actions.map(({ name }) => name))).toEqual([story]);
   });
 
+  test('with B-ALIAS lets the text be written through another slot over it, and without it does not', () => {
+    const story = [
+      'the guest asks for r-x on the text',
+      'the VMM adds a slot that shows the same memory again',
+      'processor 0 stores to the text through the second slot',
+    ];
+    const broken = (defect?: KvmDefectId): readonly string[] => {
+      const machine = kvm('hardened', defect);
+      let state = machine.initial();
+      for (const name of story) {
+        machine.successors(state, (action, next) => {
+          if (action.name === name) state = next;
+        });
+      }
+      return machine.broken(state);
+    };
+    expect(broken('B-ALIAS')).toEqual(['P12']);
+    expect(broken()).toEqual([]);
+  });
+
   // What the VMM and devices may do is not a defect: they are declared bypasses (P12).
   test('without defects grants whoever asks the right to execute what he wrote, and breaks nothing else', () => {
     const { end, counterexamples } = search(kvm('hardened', undefined, { without: ['device', 'vmm'] }), {

@@ -104,8 +104,8 @@ function workloadsNamed(name: string, { vcpus }: MachineSpecification): readonly
 
 /** No Heki beside the hypervisor that was asked for; without such a wish both profiles on KVM. */
 function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
-  const { hypervisor, secureKernel, profile, defects = {}, mbec, cpu } = asked;
-  const wished = [hypervisor, secureKernel, profile, mbec].some((wish) => wish !== undefined);
+  const { hypervisor, secureKernel, profile, defects = {}, mbec, hlat, cpu } = asked;
+  const wished = [hypervisor, secureKernel, profile, mbec, hlat].some((wish) => wish !== undefined);
   const ofHeki = Object.entries(defects).map(([id, on]) => (on ? id : `no ${id}`));
   const unprotected = WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor === 'none').map(
     ({ name, machine }) => ({ name, machine: { ...without(asked), ...machine } }),
@@ -116,6 +116,7 @@ function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
     profile ?? 'hardened',
     ...ofHeki,
     mbec === false ? 'no MBEC' : [],
+    hlat === true ? 'HLAT' : [],
     cpu === undefined ? [] : processorName(cpu),
   ];
   const chosen = wished || ofHeki.length > 0;
@@ -131,7 +132,12 @@ function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
 }
 
 /** The machine without what only a hypervisor with Heki has. */
-function without({ defects: _, secureKernel: __, ...rest }: MachineSpecification): MachineSpecification {
+function without({
+  defects: _,
+  secureKernel: __,
+  hlat: ___,
+  ...rest
+}: MachineSpecification): MachineSpecification {
   return rest;
 }
 

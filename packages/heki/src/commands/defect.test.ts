@@ -41,6 +41,8 @@ test.each([
     ['boot', '--secure-kernel', 'lvbs-2026-02'],
     '--secure-kernel: kvm has none, expected --hypervisor hyperv',
   ],
+  [['boot', '--hlat', '--hypervisor', 'xen'], '--hlat: xen has none, expected --hypervisor kvm'],
+  [['boot', '--hlat', '--cpu', 'intel-skylake'], '--hlat: the processor intel-skylake has none'],
   [['boot', '--secure-kernel', 'lvbs'], '--secure-kernel lvbs: expected one of hardened, lvbs-2026-02'],
 ])('%j is refused as called wrongly, with what can be had', async (args, message) => {
   const { exitCode, stdout, stderr } = await runCommand(args);

@@ -1,6 +1,8 @@
+import { type AuthorityDefectId, authorityDefects } from '@heki/code-authority';
 import {
   ABSTRACT_POLICIES,
   abstractMachine,
+  authorityMachine,
   type Bounds,
   backendMachine,
   type Machine,
@@ -30,8 +32,10 @@ export interface ExploredMachine {
   search(bounds: Bounds): SearchResult<string>;
 }
 
-/** Actions in a row on a backend: some 10 seconds. */
+/** Actions in a row on a backend, and on an owner of code: some seconds. */
 const DEPTH = 2;
+const AUTHORITY_DEPTH = 5;
+const AUTHORITY = 'authority';
 
 /** @throws {UsageError} for an unknown name, or what an abstract machine does not have */
 export async function exploredMachine(
@@ -49,8 +53,9 @@ export async function exploredMachine(
     }
     return { title: policy.title, depth: undefined, ...hidden(abstractMachine(policy)) };
   }
+  if (name === AUTHORITY) return authority(flags, without);
   if (!isModulePath(name) && !HEKI_HYPERVISORS.some((known) => known === name)) {
-    const names = [...HEKI_HYPERVISORS, ...ABSTRACT_POLICIES.map((each) => each.name)].join(', ');
+    const names = [...HEKI_HYPERVISORS, AUTHORITY, ...ABSTRACT_POLICIES.map((each) => each.name)].join(', ');
     throw new UsageError(
       `--machine ${name}: expected one of ${names}, or the path of an ES module: ./mine.mjs`,
     );
@@ -67,6 +72,23 @@ export async function exploredMachine(
     { pageLists: makesKvmHypercalls(backend), without },
   );
   return { title: `${title}, ${profile}`, depth: DEPTH, ...hidden(machine) };
+}
+
+/** The owner of code, with one weaker variant at most. */
+function authority({ defect = {}, ...flags }: MachineFlags, without: readonly Actor[]): ExploredMachine {
+  const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== true);
+  if (given !== undefined || without.length > 0)
+    throw new UsageError(`--machine ${AUTHORITY} with --${given?.[0] ?? 'without'}: it has only --defect`);
+  const ids = Object.keys(authorityDefects) as AuthorityDefectId[];
+  const chosen = Object.entries(defect).flatMap(([id, on]) => (on ? [id] : []));
+  const [weaker] = chosen;
+  const known = ids.find((id) => id === weaker);
+  if (chosen.length > 1 || (weaker !== undefined && known === undefined))
+    throw new UsageError(
+      `--machine ${AUTHORITY} --defect ${chosen.join(' ')}: expected one of ${ids.join(', ')}`,
+    );
+  const title = known === undefined ? 'an owner of code, with nothing weaker' : authorityDefects[known].title;
+  return { title, depth: AUTHORITY_DEPTH, ...hidden(authorityMachine(known)) };
 }
 
 function hidden<State, Action>(

@@ -79,7 +79,7 @@ export function checkPins(
 ): CrDenial | undefined {
   // The pins are of L1's registers; the series looks at an L2's as well.
   if (vm.nested.has(vcpu) && !vm.defects['B-NESTED']) return undefined;
-  if (!breaksPin(vm, binding, cr, value)) return undefined;
+  if (!breaksPin(vm, binding, cr, value) && !changesLevels(vm, vcpu, cr, value)) return undefined;
   vm.log.limited(`CR${cr}`, () => `heki: Blocked CR${cr} update: 0x${value.toString(16)}`);
   vm.statistics.registerDenials++;
   vm.emit?.({
@@ -116,6 +116,17 @@ export function breaksPin(vm: VmState, binding: PinBinding, cr: 0 | 4, value: bi
   const pinned = cr === 0 ? vm.pins.cr0 : vm.pins.cr4;
   if ((value & pinned) === pinned) return false;
   return vm.defects['B-H14'] || isBound(binding, cr, value);
+}
+
+/**
+ * Whether a virtual CPU would walk the owner's HLAT tables, which have a number of levels, with another number: with 4 levels of 5 they would
+ * list nothing. LA57 cannot change while paging is on (SDM 3A 2.5), but paging can be left and entered again.
+ */
+function changesLevels({ hlat }: VmState, { registers }: Vcpu, cr: 0 | 4, value: bigint): boolean {
+  if (hlat?.levels === undefined) return false;
+  const cr0 = cr === 0 ? value : registers.cr0;
+  const cr4 = cr === 4 ? value : registers.cr4;
+  return (cr0 & CR0.PG) !== 0n && ((cr4 & CR4.LA57) !== 0n) !== (hlat.levels === 5);
 }
 
 /** Whether a processor that took INIT is bound again: CR0 from when paging is on, CR4 once it met its pins. */

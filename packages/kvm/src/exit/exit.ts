@@ -1,3 +1,5 @@
+import { EptQualification } from '@heki/ept';
+import { frameOf } from '@heki/physical-memory';
 import { type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { writeCr } from '../control-registers/control-registers.ts';
 import type { PinBinding } from '../control-registers/pin-binding.ts';
@@ -36,7 +38,7 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
         qualification: exit.qualification,
         errorCode: fault.errorCode,
       });
-      return handleFault(vm, vcpu, fault);
+      return handleVtRp(vm, vcpu, fault, exit.qualification) ?? handleFault(vm, vcpu, fault);
     }
     case 'nested-page-fault': {
       const linear = vm.defects['B-H17'] ? undefined : vcpu.operandAddress;
@@ -77,6 +79,22 @@ function handle(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: VmExit): Han
     case 'triple-fault':
       return stop('triple fault: KVM_EXIT_SHUTDOWN');
   }
+}
+
+/** What only a VM with HLAT meets: its owner's tables, and verification. */
+function handleVtRp(vm: VmState, vcpu: Vcpu, fault: GuestFault, qualification: number): Handled | undefined {
+  if ((qualification & EptQualification.VERIFICATION) !== 0) {
+    vm.statistics.verificationDenials++;
+    return vm.owner.denied(vcpu, fault);
+  }
+  if (vm.hlat?.owns(frameOf(fault.gpa)) !== true) return undefined;
+  if (fault.access === 'page-walk' || fault.access === 'page-walk-update') {
+    const code = qualification.toString(16).padStart(3, '0');
+    return stop(
+      `the owner's page tables cannot be walked without paging-write access, qualification 0x${code}`,
+    );
+  }
+  return vm.owner.denied(vcpu, fault);
 }
 
 /** kvm_mmu_page_fault(): what the rights forbid is the owner's business, anything else is mapped. */

@@ -10,6 +10,9 @@ import { frameEndOf, type UserspaceMemoryRegion } from './memslots.ts';
 /** KVM_SET_USER_MEMORY_REGION: 0 or a negative error number. Attributes belong to frames and outlive the slot. */
 export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?: number): number {
   return vm.locks.with('slots_lock', () => {
+    // As over KVM's own private slots.
+    const base = Number(region.guestPhysicalAddress >> 12n);
+    if (vm.hlat?.overlaps(base, base + Number(region.memorySize >> 12n)) === true) return -Errno.EEXIST;
     const change = vm.slots.set(region, hostLevel);
     if (typeof change === 'number') return change;
     const { removed, added } = change;

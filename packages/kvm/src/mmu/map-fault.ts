@@ -46,7 +46,22 @@ export function planLeaf(
       writable: (slot.flags & MemslotFlag.READONLY) === 0,
       executable: level === 1 || !nxHugePages,
       writeProtect: (slot.flags & MemslotFlag.LOG_DIRTY_PAGES) !== 0 && !access.write,
+      ...vtRpBits(vm, base),
     },
+  };
+}
+
+/** What a leaf says of guest page tables, for a VM with HLAT: which may lead to it, and whether it may be one that a walk writes to. */
+function vtRpBits(
+  { hlat, owner }: VmState,
+  gfn: Gfn,
+): Pick<SpteRequest, 'verified' | 'pagingWrite'> | undefined {
+  if (hlat === undefined) return undefined;
+  const { verification, pagingWrite } = hlat.settings;
+  const [asked] = owner.asked(gfn, (gfn + 1) as Gfn);
+  return {
+    verified: verification && asked?.rights.write === false,
+    pagingWrite: pagingWrite === 'everywhere',
   };
 }
 

@@ -1,9 +1,10 @@
-import { createEpt, createEptEditor, EPT_RIGHTS, EptHigh, encodeEptp } from '@heki/ept';
+import { createEpt, createEptEditor, EPT_RIGHTS, EptHigh, EptLow, encodeEptp, eptLeaf } from '@heki/ept';
 import { type Host, HypervisorError } from '@heki/hypervisor';
 import { createNpt, createNptEditor } from '@heki/npt';
+import type { Gfn, Pfn } from '@heki/physical-memory';
 import type { SecondLevel, SecondLevelEditor } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
-import { type CpuProfile, EntryLow } from '@heki/x86';
+import { EntryLow } from '@heki/x86';
 import type { ResolvedOptions } from '../resolve-options.ts';
 import { nptSpteFormat } from './npt-spte.ts';
 import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
@@ -18,6 +19,8 @@ export interface SecondLevelTables {
   readonly root: number;
   /** The kernel's execution can be denied without that of user code. */
   readonly deniesExecution: boolean;
+  /** Maps a page of the owner's guest page tables, read-only, with paging-write access if that is wanted. `false` without a frame for a table. */
+  installOwnTable(gfn: Gfn, pfn: Pfn): boolean;
   /** The tables as one virtual CPU uses them. */
   view(): SecondLevel<SecondLevelFault>;
   /** The same for an L2: without mode-based execute control on Intel. */
@@ -26,12 +29,12 @@ export interface SecondLevelTables {
 
 /** Empty tables for a VM on `options.processor`. */
 export function createSecondLevelTables(host: Host, options: ResolvedOptions): SecondLevelTables {
-  if (options.processor.ept !== undefined) return eptTables(host, options.processor, options.mbec);
+  if (options.processor.ept !== undefined) return eptTables(host, options);
   if (options.processor.npt !== undefined) return nptTables(host, options);
   throw new HypervisorError(`processor ${options.processor.name} has no second level`);
 }
 
-function eptTables(host: Host, processor: CpuProfile, mbec: boolean): SecondLevelTables {
+function eptTables(host: Host, { processor, mbec, hlat }: ResolvedOptions): SecondLevelTables {
   const { memory, frames } = host;
   const accessedDirty = processor.ept?.accessedDirty === true;
   const editor = createEptEditor({
@@ -47,13 +50,33 @@ function eptTables(host: Host, processor: CpuProfile, mbec: boolean): SecondLeve
     accessedDirty,
     root: editor.root,
   });
+  const format = eptSpteFormat(mbec, accessedDirty, hlat === undefined ? 'linux-6.6' : 'linux-7.0');
+  const virtualization =
+    hlat === undefined
+      ? { modeBasedExecute: mbec }
+      : {
+          modeBasedExecute: mbec,
+          pagingWrite: hlat.pagingWrite !== 'none',
+          guestPagingVerification: hlat.verification,
+        };
   return {
     editor,
-    format: eptSpteFormat(mbec, accessedDirty),
+    format,
     largestLeaf: processor.ept?.twoMegabytePages !== true ? 1 : processor.ept.gigabytePages ? 3 : 2,
     root: editor.root,
     deniesExecution: mbec,
-    view: () => createEpt({ memory, eptp, processor, controls: { modeBasedExecute: mbec } }),
+    installOwnTable(gfn, pfn) {
+      const { low, high } = eptLeaf({
+        rights: EptLow.R,
+        accessed: true,
+        dirty: true,
+        ignorePat: true,
+        suppressVe: true,
+        pagingWrite: hlat !== undefined && hlat.pagingWrite !== 'none',
+      });
+      return editor.installLeaf(gfn, 1, pfn, { low: low | SPTE_MMU_PRESENT, high }).stoppedAt === undefined;
+    },
+    view: () => createEpt({ memory, eptp, processor, controls: virtualization }),
     nestedView: () => createEpt({ memory, eptp, processor }),
   };
 }
@@ -76,6 +99,7 @@ function nptTables(host: Host, options: ResolvedOptions): SecondLevelTables {
     root: editor.root,
     // Under B-H17 KVM believes that it can.
     deniesExecution: gmet || mbecParameter,
+    installOwnTable: () => false,
     view: () => createNpt({ memory, root: editor.root, processor, controls: { gmet } }),
     nestedView: () => createNpt({ memory, root: editor.root, processor, controls: { gmet } }),
   };

@@ -12,6 +12,10 @@ export interface SpteRequest {
   readonly executable: boolean;
   /** Stores are recorded, and this leaf is not made for one: write access waits for it. */
   readonly writeProtect: boolean;
+  /** Guest-paging verification: only tables with paging-write access may lead here. Only in a layout for VT-rp. */
+  readonly verified?: boolean;
+  /** Paging-write access. Only in a layout for VT-rp. */
+  readonly pagingWrite?: boolean;
 }
 
 /** The leaf entries of one kind of second level, as KVM writes them. */
@@ -36,19 +40,30 @@ export interface SpteFormat {
  * are the processor's, and another layout is needed.
  */
 export const SPTE_MMU_PRESENT = 1 << 11;
-/** Bit 57, in the high half. */
-const SPTE_HOST_WRITABLE: number = 1 << (57 - 32);
-/** Bit 58, in the high half: a fast page fault may give write access back. */
-const SPTE_MMU_WRITABLE: number = 1 << (58 - 32);
+/** Where an entry has, in its high half, that its host page is writable, and that a fast page fault may give write access back. */
+const SOFTWARE_BITS = {
+  /** Bits 57 and 58. */
+  'linux-6.6': { hostWritable: 1 << (57 - 32), mmuWritable: 1 << (58 - 32) },
+  /** Bits 53 and 55, as Linux has them in 2026, so that 57 and 58 are free for VT-rp. */
+  'linux-7.0': { hostWritable: 1 << (53 - 32), mmuWritable: 1 << (55 - 32) },
+} as const;
+
+/** Which bits of an entry are KVM's. */
+export type SpteLayout = keyof typeof SOFTWARE_BITS;
 
 /** R and X, saved in bits 54 and 56 while an entry is access-tracked. */
 const SAVED_SHIFT = 54 - 32;
 const SAVED_BITS: number = (EptLow.R | EptLow.X) << SAVED_SHIFT;
 
 /** make_spte() for EPT (Heki v2 5/19, 11/19). `mbec`: mode-based execute control is on; without it one bit is for both kinds of code. */
-export function eptSpteFormat(mbec: boolean, accessedDirty: boolean): SpteFormat {
+export function eptSpteFormat(
+  mbec: boolean,
+  accessedDirty: boolean,
+  layout: SpteLayout = 'linux-6.6',
+): SpteFormat {
+  const { hostWritable, mmuWritable } = SOFTWARE_BITS[layout];
   return {
-    make({ rights, writable, executable, writeProtect }) {
+    make({ rights, writable, executable, writeProtect, verified, pagingWrite }) {
       let low = SPTE_MMU_PRESENT | (EptMemoryType.WB << 3) | EptLow.IPAT | EptLow.A;
       let high = EptHigh.SVE;
       if (rights.read) low |= EptLow.R;
@@ -57,12 +72,15 @@ export function eptSpteFormat(mbec: boolean, accessedDirty: boolean): SpteFormat
         if (mbec && rights.userExecute) low |= EptLow.XU;
       }
       if (writable) {
-        high |= SPTE_HOST_WRITABLE;
+        high |= hostWritable;
         if (rights.write) {
-          high |= SPTE_MMU_WRITABLE;
+          high |= mmuWritable;
           if (!writeProtect) low |= EptLow.W | EptLow.D;
         }
       }
+      if (verified === true) high |= EptHigh.VGP;
+      // Without R it would be a misconfiguration (SDM 3C 29.3.3.1).
+      if (pagingWrite === true && rights.read) high |= EptHigh.PWA;
       return { low, high: high >>> 0 };
     },
     rights: ({ low }) => ({
@@ -73,7 +91,7 @@ export function eptSpteFormat(mbec: boolean, accessedDirty: boolean): SpteFormat
     }),
     writeProtect: ({ low, high }) => ({ low: low & ~EptLow.W, high }),
     makeWritable: ({ low, high }) => ({
-      low: (high & SPTE_MMU_WRITABLE) === 0 ? low : low | EptLow.W | EptLow.D,
+      low: (high & mmuWritable) === 0 ? low : low | EptLow.W | EptLow.D,
       high,
     }),
     age({ low, high }) {

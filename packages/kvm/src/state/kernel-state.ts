@@ -64,6 +64,7 @@ export function restoreState(vm: HekiVmState, state: ProtectionState): boolean {
 
 function replaceEnforced(vm: HekiVmState, state: ProtectionState): void {
   vm.hostFrames.replace(state.departed ?? []);
+  vm.hlat?.replace([], undefined);
   vm.locks.with('slots_lock', () =>
     vm.locks.with('slots_arch_lock', () => {
       setMemoryAttributes(vm, 0, FRAME_END, 0, HEKI_ATTRIBUTE_MASK);

@@ -6,9 +6,13 @@ import {
   checkStateRanges,
   type ProtectionState,
 } from '@heki/hypervisor';
-import { addressOf, FRAME_END, hex } from '@heki/physical-memory';
+import { addressOf, FRAME_END, hex, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import { type PagingLevels, upperHalfStart } from '@heki/x86';
 import { setMemoryAttributes } from '../attributes/set-attributes.ts';
+import type { ListedPage } from '../hlat/hlat.ts';
+import { LEAF_BITS } from '../hlat/hlat-tables.ts';
 import { type Memslot, MemslotFlag } from '../memslots/memslot.ts';
+import { frameEndOf } from '../memslots/memslots.ts';
 import { setRegion } from '../memslots/set-region.ts';
 import { createNestedView } from '../nested/create-nested-view.ts';
 import { isHostState, leaveNested, startNested } from '../nested/nested.ts';
@@ -34,6 +38,8 @@ interface KvmOwnState {
     NestedGuest,
     'pointer' | 'controls' | 'host'
   >)[];
+  /** Linear addresses that HLAT lists; `undefined` without tables for it. */
+  readonly hlat: { readonly levels: PagingLevels; readonly pages: readonly ListedPage[] } | undefined;
   /** What was enabled with KVM_ENABLE_CAP. */
   readonly exitReasons: { readonly configure: number; readonly denial: number };
 }
@@ -55,7 +61,10 @@ export function saveOwn(vm: HekiVmState): KvmOwnState {
     const { pointer, controls, host } = guest;
     return [{ vcpu: vcpu.id, pointer, controls, host }];
   });
-  return { backend: 'kvm', privateFrames, dirty, nested, exitReasons: { ...vm.exitReasons } };
+  const levels = vm.hlat?.levels;
+  const pages = [...(vm.hlat?.pages.values() ?? [])].sort((a, b) => a.frame - b.frame);
+  const hlat = levels && { levels, pages };
+  return { backend: 'kvm', privateFrames, dirty, nested, hlat, exitReasons: { ...vm.exitReasons } };
 }
 
 /**
@@ -77,7 +86,10 @@ export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => v
   for (const part of ['configure', 'denial'] as const) {
     checkStateInteger(`own.exitReasons.${part}`, reasons?.[part], 0, KVM_HEKI_EXIT_REASON_VALID_MASK);
   }
+  const { hlat } = own as Partial<KvmOwnState>;
+  checkHlat(vm, hlat);
   return () => {
+    vm.hlat?.replace(hlat?.pages ?? [], hlat?.levels);
     vm.locks.with('slots_lock', () =>
       vm.locks.with('slots_arch_lock', () => {
         setMemoryAttributes(vm, 0, FRAME_END, 0, PRIVATE);
@@ -96,6 +108,22 @@ export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => v
     }
     Object.assign(vm.exitReasons, reasons);
   };
+}
+
+function checkHlat(vm: HekiVmState, hlat: KvmOwnState['hlat']): void {
+  if (hlat === undefined) return;
+  if (vm.hlat === undefined) throw badState('own.hlat', 'HLAT', 'nothing: this VM has no HLAT');
+  checkStateInteger('own.hlat.levels', hlat.levels, 4, 5);
+  let last = upperHalfStart(hlat.levels);
+  checkStateList<ListedPage>('own.hlat.pages', hlat.pages, ({ frame, gfn, low, high, fixed }, place) => {
+    checkStateInteger(`${place}.frame`, frame, last, VIRTUAL_FRAME_END - 1);
+    last = (frame + 1) as VirtualFrame;
+    checkStateInteger(`${place}.gfn`, gfn, 0, frameEndOf(vm.options.processor) - 1);
+    if ((low & ~LEAF_BITS.low) !== 0)
+      throw badState(`${place}.low`, low, 'P, R/W, U/S, A, D and G of an entry');
+    if ((high & ~LEAF_BITS.high) !== 0) throw badState(`${place}.high`, high, 'XD of an entry, or nothing');
+    if (typeof fixed !== 'boolean') throw badState(`${place}.fixed`, fixed, 'true or false');
+  });
 }
 
 function checkLog(vm: HekiVmState, { slot: id, frames }: KvmOwnState['dirty'][0], place: string): void {

@@ -13,7 +13,7 @@ import type { HekiDriver } from '../machine.ts';
 import type { MachineSpecification } from '../specification/machine-specification.ts';
 
 /** What of a specification the caller turns into objects: they stand in for it. */
-type MadeByCaller = 'memory' | 'cpu' | 'mbec' | 'iommu' | 'hypervisor' | 'secureKernel' | 'kernel';
+type MadeByCaller = 'memory' | 'cpu' | 'mbec' | 'iommu' | 'hlat' | 'hypervisor' | 'secureKernel' | 'kernel';
 
 /** What a machine is made of whose kernel boots: its specification, and the objects that stand for what that names. */
 export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends BackendEvent>

@@ -20,6 +20,8 @@ export interface MachineSpecification {
   readonly mbec?: boolean | undefined;
   /** Devices meet the rights of pages (DMA remapping), on backends that have it. Default false. */
   readonly iommu?: boolean | undefined;
+  /** HLAT, paging-write and guest-paging verification (Intel VT-rp): `kvm` alone, on a processor that has them. Default false. */
+  readonly hlat?: boolean | undefined;
   /**
    * The name of a backend; `none`: one that has no Heki; or the path of an ES module that makes one, relative to the file that this stands
    * in ({@link isModulePath}). Default `kvm`.
@@ -79,6 +81,7 @@ export function machineSettings(specification: MachineSpecification): MachineSet
     defects: specification.defects ?? {},
     mbec: specification.mbec ?? true,
     iommu: specification.iommu ?? false,
+    hlat: specification.hlat ?? false,
     cpu: specification.cpu ?? 'intel-vt-rp',
     spuriousFaults: specification.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once'),
   };

@@ -81,6 +81,10 @@ export const machineSchema = z.strictObject({
     .describe('Single defects, by their ids, switched on or off against the profile: { "B-H1": true }'),
   mbec: z.boolean().optional().describe('Mode-based execute control. Default true'),
   iommu: z.boolean().optional().describe('Devices meet the rights of pages. Default false'),
+  hlat: z
+    .boolean()
+    .optional()
+    .describe('HLAT, paging-write and guest-paging verification (Intel VT-rp), on KVM. Default false'),
   spuriousFaults: z
     .enum(['for-ever', 'once'])
     .optional()

@@ -1,0 +1,57 @@
+import { createMemoryTable, type MemoryTable } from '@heki/memory-table';
+import { hex, type Pfn } from '@heki/physical-memory';
+import { CodeAuthorityError } from '../error.ts';
+import { FRAME_TYPES, type FrameType, mayBecome } from './frame-type.ts';
+
+/** What the owner knows of a frame. */
+export interface FrameEntry {
+  readonly type: FrameType;
+  /** The image that it belongs to; 0 for none. */
+  readonly image: number;
+}
+
+const FREE: FrameEntry = { type: 'free', image: 0 };
+
+/**
+ * The types of all host frames, in extents. Host frames, not the guest's: two guest frames over one host frame must not have two types.
+ * What is not in the table is free.
+ */
+export class FrameTable {
+  /** Type in the low bits, image above. */
+  readonly #codes: MemoryTable<number, Pfn> = createMemoryTable<number, Pfn>();
+
+  of(frame: Pfn): FrameEntry {
+    const code = this.#codes.get(frame);
+    if (code === undefined) return FREE;
+    const type = FRAME_TYPES[code % FRAME_TYPES.length] ?? 'free';
+    return { type, image: Math.floor(code / FRAME_TYPES.length) };
+  }
+
+  /**
+   * Gives each frame another type.
+   *
+   * @throws {CodeAuthorityError} when one of them may not have it: the caller has not looked
+   */
+  become(frames: readonly Pfn[], type: FrameType, image: number): void {
+    for (const frame of frames) {
+      const now = this.of(frame);
+      if (!mayBecome(now.type, type)) {
+        throw new CodeAuthorityError(`host frame ${hex(frame)} is ${now.type}: it cannot become ${type}`);
+      }
+    }
+    for (const frame of frames) {
+      const next = (frame + 1) as Pfn;
+      if (type === 'free') this.#codes.clear(frame, next);
+      else this.#codes.set(frame, next, FRAME_TYPES.indexOf(type) + FRAME_TYPES.length * image);
+    }
+  }
+
+  /** What brings back the types of now. */
+  checkpoint(): () => void {
+    const extents = [...this.#codes.extents()];
+    return () => {
+      this.#codes.clear(0 as Pfn, (2 ** 40) as Pfn);
+      for (const { start, end, value } of extents) this.#codes.set(start, end, value);
+    };
+  }
+}

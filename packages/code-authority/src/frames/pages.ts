@@ -1,0 +1,42 @@
+import { PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import type { AuthorityState } from '../state.ts';
+import { type FrameType, RIGHTS } from './frame-type.ts';
+
+/** A frame's bytes, to be written. @throws {RangeError} for a frame that the host does not have: it was looked at before */
+export function pageBytes({ host }: Pick<AuthorityState, 'host'>, frame: Pfn): Uint8Array {
+  const page = host.memory.writablePage(frame);
+  if (page === undefined) throw new RangeError(`host frame ${frame} is not there`);
+  return new Uint8Array(page.buffer, page.byteOffset, PAGE_SIZE);
+}
+
+/** Writes `bytes` into frames that only the owner can reach. */
+export function writePages(state: AuthorityState, frames: readonly Pfn[], bytes: Uint8Array): void {
+  for (const [index, frame] of frames.entries()) {
+    pageBytes(state, frame).set(bytes.subarray(index * PAGE_SIZE, (index + 1) * PAGE_SIZE));
+  }
+}
+
+/** Where frames hold something else than `bytes`: the offset of the first such byte, or -1. */
+export function firstDifference(state: AuthorityState, frames: readonly Pfn[], bytes: Uint8Array): number {
+  for (const [index, frame] of frames.entries()) {
+    const page = pageBytes(state, frame);
+    const start = index * PAGE_SIZE;
+    for (let offset = 0; offset < PAGE_SIZE; offset++) {
+      if (page[offset] !== bytes[start + offset]) return start + offset;
+    }
+  }
+  return -1;
+}
+
+/** Gives frames a type, and their rights with it; in force on every processor when it returns, but for B-A4. */
+export function retype(state: AuthorityState, frames: readonly Pfn[], type: FrameType, image: number): void {
+  state.frames.become(frames, type, image);
+  for (const frame of frames) state.host.setRights(frame, RIGHTS[type]);
+  if (!state.defects['B-A4']) state.host.flush();
+}
+
+/** Gives frames that are retired back to the guest, empty: nobody could reach them, and nobody has anything of them cached. */
+export function release(state: AuthorityState, frames: readonly Pfn[]): void {
+  for (const frame of frames) pageBytes(state, frame).fill(0);
+  retype(state, frames, 'free', 0);
+}

@@ -1,0 +1,65 @@
+import { PAGE_SIZE } from '@heki/physical-memory';
+import { type CodeImage, isText, type Place, type Site } from './code-image.ts';
+
+/** Bounds of an image that a guest hands over. */
+const MOST_PARTS = 16;
+const MOST_PAGES = 65_536;
+const MOST_RELOCATIONS = 4_000_000;
+const MOST_SITES = 400_000;
+
+const RELOCATION_BYTES = { abs64: 8, abs32s: 4, rel32: 4 } as const;
+
+/** What is wrong with an image, signed or not; `undefined` when nothing is. Signers make mistakes, too. */
+export function imageFault(image: CodeImage): string | undefined {
+  const { parts, relocations, sites, exports } = image;
+  if (parts.length === 0 || parts.length > MOST_PARTS)
+    return `${parts.length} parts: expected 1 to ${MOST_PARTS}`;
+  const pages = parts.reduce((sum, { bytes }) => sum + bytes.length / PAGE_SIZE, 0);
+  if (pages > MOST_PAGES) return `${pages} pages: expected at most ${MOST_PAGES}`;
+  for (const [index, { bytes }] of parts.entries()) {
+    if (bytes.length === 0 || bytes.length % PAGE_SIZE !== 0)
+      return `part ${index} has ${bytes.length} bytes: expected whole pages`;
+  }
+  if (relocations.length > MOST_RELOCATIONS)
+    return `${relocations.length} relocations: expected at most ${MOST_RELOCATIONS}`;
+  if (sites.length > MOST_SITES) return `${sites.length} sites: expected at most ${MOST_SITES}`;
+  for (const [index, { at, kind, to }] of relocations.entries()) {
+    if (!holds(image, at, RELOCATION_BYTES[kind])) return `relocation ${index} lies outside its part`;
+    if (typeof to !== 'string' && !holds(image, to, 0)) return `relocation ${index} leads outside its part`;
+  }
+  for (const place of exports.values()) if (!holds(image, place, 0)) return 'an export lies outside its part';
+  return sitesFault(image);
+}
+
+/** Sites lie in text, are as long as what they can be, lead to places that are there, and do not overlap. */
+function sitesFault(image: CodeImage): string | undefined {
+  const taken = new Set<string>();
+  for (const [index, site] of image.sites.entries()) {
+    const { at, length, kind, target, targets = [] } = site;
+    const part = image.parts[at.part];
+    if (part === undefined || !isText(part.kind) || !holds(image, at, length))
+      return `site ${index} lies in no text`;
+    if (!lengthFits(site)) return `site ${index}, a ${kind}, has ${length} bytes`;
+    if (kind === 'jump-label' && (target === undefined || !holds(image, target, 0)))
+      return `site ${index} leads nowhere`;
+    for (const each of targets) {
+      if (typeof each !== 'string' && !holds(image, each, 0)) return `site ${index} leads outside its part`;
+    }
+    for (let offset = at.offset; offset < at.offset + length; offset++) {
+      const byte = `${at.part} ${offset}`;
+      if (taken.has(byte)) return `site ${index} overlaps another`;
+      taken.add(byte);
+    }
+  }
+  return undefined;
+}
+
+function lengthFits({ kind, length }: Site): boolean {
+  if (kind === 'lock') return length === 1;
+  return kind === 'jump-label' ? length === 2 || length === 5 : length === 5;
+}
+
+function holds(image: CodeImage, { part, offset }: Place, bytes: number): boolean {
+  const size = image.parts[part]?.bytes.length ?? -1;
+  return Number.isSafeInteger(offset) && offset >= 0 && offset + bytes <= size;
+}

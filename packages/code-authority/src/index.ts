@@ -1,0 +1,28 @@
+export { type Answer, complete, type Refusal, type Request } from './answer.ts';
+export {
+  type CodeAuthority,
+  type CodeAuthorityOptions,
+  createCodeAuthority,
+  type ImageView,
+} from './code-authority.ts';
+export { CodeAuthorityError } from './error.ts';
+export type { FrameEntry } from './frames/frame-table.ts';
+export { FRAME_TYPES, type FrameRights, type FrameType, RIGHTS } from './frames/frame-type.ts';
+export type { AuthorityHost } from './host.ts';
+export { type Bases, type BuiltImage, buildImage, type Resolve } from './images/build-image.ts';
+export { imageFault } from './images/check-image.ts';
+export type {
+  CodeImage,
+  ImagePart,
+  PartKind,
+  Place,
+  Relocation,
+  Site,
+  SiteKind,
+  Template,
+} from './images/code-image.ts';
+export { statesOf } from './images/site-bytes.ts';
+export type { FileInGuest } from './requests/load.ts';
+export { MOST_POKES, type Poke } from './requests/poke.ts';
+export type { Placement } from './requests/seal.ts';
+export { type AuthorityDefectId, authorityDefects } from './weaker/authority-defects.ts';

@@ -1,0 +1,92 @@
+import { granted, type Request, refused } from '../answer.ts';
+import { release, retype } from '../frames/pages.ts';
+import { isInit, type Place } from '../images/code-image.ts';
+import { targetOf } from '../images/site-bytes.ts';
+import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
+
+/**
+ * RETIRE: an image goes. Refused while another refers to it, or a site of another leads into it. Safe, and not more: a processor that sleeps in
+ * its code finds the page gone.
+ */
+export function* retire(state: AuthorityState, id: number): Request {
+  const live = state.images.get(id);
+  if (live === undefined) return refused('no-such-image', `image ${id}`);
+  if (live.refersTo.size === 0 && isKernel(state, id)) return refused('in-use', 'the kernel itself stays');
+  const user = userOf(state, id);
+  if (user !== undefined) return refused('in-use', user);
+  const frames = live.frames.flat();
+  // One step: an image that is in no table any more, and could still be executed, would belong to nobody.
+  state.images.delete(id);
+  retype(state, frames, 'retired', 0);
+  yield 'retired';
+  release(state, frames);
+  state.chain.append(`retire ${id}`);
+  return granted();
+}
+
+/** INIT_DONE: the init parts of an image have run. Their sites go with them, those that straddle into them too. */
+export function* initDone(state: AuthorityState, id: number): Request {
+  const live = state.images.get(id);
+  if (live === undefined) return refused('no-such-image', `image ${id}`);
+  const parts = live.image.parts.flatMap(({ kind }, index) => (isInit(kind) ? [index] : []));
+  const frames = parts.flatMap((part) => live.frames[part] ?? []);
+  if (frames.length === 0) return refused('malformed', 'it has no init parts, or they were given back');
+  const user = leadsInto(state, live, ({ part }) => parts.includes(part));
+  if (user !== undefined) return refused('in-use', user);
+  for (const part of parts) {
+    live.gone.set(part, live.frames[part] ?? []);
+    live.frames[part] = [];
+  }
+  if (!state.defects['B-A5']) {
+    for (const [index, { at }] of live.image.sites.entries()) {
+      if (parts.includes(at.part)) live.states[index] = -1;
+    }
+  }
+  retype(state, frames, 'retired', 0);
+  yield 'retired';
+  release(state, frames);
+  state.chain.append(`init-done ${id}`);
+  return granted();
+}
+
+function isKernel({ images }: AuthorityState, id: number): boolean {
+  return [...images.keys()].every((other) => other >= id);
+}
+
+/** Who keeps an image from going. */
+function userOf(state: AuthorityState, id: number): string | undefined {
+  for (const other of state.images.values()) {
+    if (other.id !== id && other.refersTo.has(id)) return `image ${other.id} refers to it`;
+  }
+  const live = state.images.get(id);
+  return live === undefined ? undefined : leadsInto(state, live, () => true, id);
+}
+
+/** A site, of any image but `apart`, whose state leads to a place of `live` for which `inside` says so. */
+function leadsInto(
+  state: AuthorityState,
+  live: LiveImage,
+  inside: (place: Place) => boolean,
+  apart?: number,
+): string | undefined {
+  for (const { id, image, states } of state.images.values()) {
+    if (id === apart) continue;
+    for (const [index, site] of image.sites.entries()) {
+      const value = states[index] ?? -1;
+      // What lies in the parts that go does not keep them.
+      if (value < 0 || (id === live.id && inside(site.at))) continue;
+      const target =
+        site.kind === 'jump-label' && value === 1 ? site.target : site.targets?.[targetOf(site, value)];
+      if (target === undefined) continue;
+      const place =
+        typeof target === 'string' ? placeOf(state, live, target) : id === live.id ? target : undefined;
+      if (place !== undefined && inside(place)) return `site ${index} of image ${id} leads into it`;
+    }
+  }
+  return undefined;
+}
+
+/** The place of `live` that a name stands for, when it is this image that exports it. */
+function placeOf(state: AuthorityState, live: LiveImage, name: string): Place | undefined {
+  return findExport(state, name)?.id === live.id ? live.image.exports.get(name) : undefined;
+}

@@ -1,0 +1,123 @@
+import { type Gfn, hex, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import { granted, type Request, refused } from '../answer.ts';
+import { type FrameType, RIGHTS } from '../frames/frame-type.ts';
+import { freeFrames } from '../frames/named-frames.ts';
+import { firstDifference } from '../frames/pages.ts';
+import { buildImage } from '../images/build-image.ts';
+import { imageFault } from '../images/check-image.ts';
+import { type CodeImage, isText, type PartKind } from '../images/code-image.ts';
+import { statesOf } from '../images/site-bytes.ts';
+import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
+
+/** Where an image lies, as the guest names it. */
+export interface Placement {
+  /** The address of each part. */
+  readonly bases: readonly bigint[];
+  /** The guest frames of each part. */
+  readonly frames: readonly (readonly Gfn[])[];
+}
+
+/** The type of the frames of a part. */
+export function typeOfPart(kind: PartKind): FrameType {
+  if (isText(kind)) return 'text';
+  return kind === 'rodata' || kind === 'init-rodata' ? 'rodata' : 'data';
+}
+
+/** Why a placement does not fit an image. */
+export function placementFault(image: CodeImage, { bases, frames }: Placement): string | undefined {
+  if (bases.length !== image.parts.length || frames.length !== image.parts.length)
+    return `${bases.length} addresses and ${frames.length} lists of frames for ${image.parts.length} parts`;
+  for (const [index, { bytes }] of image.parts.entries()) {
+    if ((frames[index]?.length ?? 0) !== bytes.length / PAGE_SIZE)
+      return `part ${index} has ${bytes.length / PAGE_SIZE} pages, and ${frames[index]?.length ?? 0} frames were named`;
+    const base = bases[index] ?? 0n;
+    if (base % BigInt(PAGE_SIZE) !== 0n || base < 0n || base >= 1n << 64n)
+      return `part ${index} at ${hex(base)}`;
+  }
+  return undefined;
+}
+
+/**
+ * SEAL, once, at the end of boot: the kernel as it lies in memory must be, byte for byte, what the owner makes of the signed file for where it
+ * lies and for the states that its sites have. From then on nothing else is executed by the kernel.
+ *
+ * @param image the kernel's, from whoever gave the owner the file: nothing of it comes from the guest
+ * @param states the state of each site, as the guest says; the bytes prove it
+ */
+export function* seal(
+  state: AuthorityState,
+  image: CodeImage,
+  placement: Placement,
+  states: readonly number[],
+): Request<number> {
+  if (state.sealed) return refused('wrong-time', 'the kernel is sealed already');
+  const fault = imageFault(image) ?? placementFault(image, placement) ?? statesFault(image, states);
+  if (fault !== undefined) return refused('malformed', fault);
+  const named = freeFrames(state, placement.frames);
+  if (!named.ok) return named;
+  const { host } = state;
+  const built = buildImage(image, placement.bases, states, () => undefined);
+  if (!built.ok) return refused('unresolved', built.why);
+  yield 'read';
+  // No processor is in the guest from the comparison to the flush: nothing changes between them.
+  return host.stopped(() => {
+    for (const [index, { kind }] of image.parts.entries()) {
+      if (typeOfPart(kind) === 'data') continue;
+      const at = firstDifference(state, named.value[index] ?? [], built.parts[index] ?? new Uint8Array());
+      if (at >= 0)
+        return refused('mismatch', `part ${index}, offset ${hex(at)}: not the byte of the signed file`);
+    }
+    const id = state.nextId++;
+    state.images.set(id, live(id, image, placement, named.value, states, new Set()));
+    state.sealed = true;
+    host.setOtherRights(RIGHTS.free);
+    for (const [index, frames] of named.value.entries()) {
+      const type = typeOfPart(image.parts[index]?.kind ?? 'data');
+      state.frames.become(frames, 'staged', id);
+      state.frames.become(frames, type, id);
+      for (const frame of frames) host.setRights(frame, RIGHTS[type]);
+    }
+    host.flush();
+    state.chain.append(`seal ${image.name}`);
+    return granted(id);
+  });
+}
+
+function statesFault(image: CodeImage, states: readonly number[]): string | undefined {
+  if (states.length !== image.sites.length) return `${states.length} states for ${image.sites.length} sites`;
+  for (const [index, site] of image.sites.entries()) {
+    const value = states[index] ?? -1;
+    if (!Number.isInteger(value) || value < 0 || value >= statesOf(site))
+      return `site ${index} in state ${value}: expected 0 to ${statesOf(site) - 1}`;
+  }
+  return undefined;
+}
+
+/** What the owner keeps of an image. */
+export function live(
+  id: number,
+  image: CodeImage,
+  { bases }: Placement,
+  frames: readonly (readonly Pfn[])[],
+  states: readonly number[],
+  refersTo: ReadonlySet<number>,
+): LiveImage {
+  return {
+    id,
+    image,
+    bases: [...bases],
+    frames: [...frames],
+    gone: new Map(),
+    states: [...states],
+    refersTo,
+  };
+}
+
+/** The images that the names of an image lead to. */
+export function referencesOf(state: AuthorityState, image: CodeImage): Set<number> {
+  const names = [
+    ...image.relocations.map(({ to }) => to),
+    ...image.sites.flatMap(({ targets = [] }) => targets),
+  ].filter((to) => typeof to === 'string');
+  return new Set(names.flatMap((name) => findExport(state, name)?.id ?? []));
+}

@@ -1,0 +1,62 @@
+import { type Gfn, PAGE_SIZE } from '@heki/physical-memory';
+import { granted, type Request, refused } from '../answer.ts';
+import { freeFrames } from '../frames/named-frames.ts';
+import { release, retype, writePages } from '../frames/pages.ts';
+import type { CodeImage } from '../images/code-image.ts';
+import { type AuthorityState, addressesAreFree, findExport } from '../state.ts';
+import { live } from './seal.ts';
+
+const INT3 = 0xcc;
+
+/**
+ * TRAMP: a page of code from a template of the kernel, with one branch to a function that the template allows. The rest of the page is INT3.
+ *
+ * @param base where the guest wants it
+ */
+export function* trampoline(
+  state: AuthorityState,
+  template: string,
+  target: string,
+  frame: Gfn,
+  base: bigint,
+): Request<number> {
+  if (!state.sealed) return refused('wrong-time', 'the kernel is not sealed');
+  const found = [...state.images.values()].find(({ image }) => image.templates?.has(template) === true);
+  const shape = found?.image.templates?.get(template);
+  if (found === undefined || shape === undefined) return refused('no-such-site', `template ${template}`);
+  const to = findExport(state, target);
+  if (to === undefined || !shape.targets.has(target))
+    return refused('no-such-state', `${template} does not lead to ${target}`);
+  if (base % BigInt(PAGE_SIZE) !== 0n || !addressesAreFree(state, base, PAGE_SIZE))
+    return refused('not-free', 'another image lies there');
+  const distance = to.address - (base + BigInt(shape.branch) + 4n);
+  if (BigInt.asIntN(32, distance) !== distance) return refused('unresolved', `${target} is out of reach`);
+  const named = freeFrames(state, [[frame]]);
+  if (!named.ok) return named;
+  const bytes = new Uint8Array(PAGE_SIZE).fill(INT3);
+  bytes.set(shape.bytes);
+  new DataView(bytes.buffer).setInt32(shape.branch, Number(distance), true);
+  const id = state.nextId++;
+  const frames = named.value.flat();
+  retype(state, frames, 'staged', id);
+  yield 'staged';
+  writePages(state, frames, bytes);
+  if (findExport(state, target)?.address !== to.address) {
+    retype(state, frames, 'retired', 0);
+    release(state, frames);
+    return refused('unresolved', 'what it leads to has gone');
+  }
+  retype(state, frames, 'trampoline', id);
+  const image: CodeImage = {
+    name: `trampoline ${template} to ${target}`,
+    parts: [{ kind: 'text', bytes }],
+    relocations: [],
+    sites: [],
+    exports: new Map([[`trampoline ${id}`, { part: 0, offset: 0 }]]),
+    changeable: new Set(),
+  };
+  const refersTo = new Set([to.id, found.id]);
+  state.images.set(id, live(id, image, { bases: [base], frames: [[frame]] }, named.value, [], refersTo));
+  state.chain.append(`trampoline ${id} ${template} ${target}`);
+  return granted(id);
+}
