@@ -127,6 +127,14 @@ const CHECKS = [
     isRight: (stdout) => JSON.parse(stdout).expected === true,
   },
   {
+    what: 'a Web Worker, bundled by vite without a warning, that reads a dump with @heki/vmcore',
+    command: () => [join(root, 'scripts', 'bundle-worker.mjs')],
+    isRight(stdout) {
+      const { posted, warnings } = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
+      return warnings.length === 0 && posted[0]?.because.includes('108 of 108 table pages') === true;
+    },
+  },
+  {
     what: 'the types of what is published',
     command: () => [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json'],
     isRight: () => true,

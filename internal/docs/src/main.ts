@@ -12,6 +12,7 @@ import { limitsPage } from './limits.ts';
 import { guestPage } from './mapping-way.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePicture } from './readme.ts';
+import { ciJobPage, crashedMachinePage } from './real-guests.ts';
 import { secondLevelPage } from './second-level.ts';
 import { verdictsPage } from './verdicts.ts';
 import { workloadsPage } from './workloads.ts';
@@ -32,6 +33,8 @@ const PAGES: readonly Page[] = [
   writeABackendPage,
   writeAnAttackPage,
   findingsPage,
+  crashedMachinePage,
+  ciJobPage,
   explorePage,
   limitsPage,
 ];

@@ -1,5 +1,4 @@
-import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
-import { hex } from '@heki/physical-memory';
+import { type FrameRange, type Gfn, hex, joinedRanges, type VirtualFrame } from '@heki/physical-memory';
 import { EntryHigh, EntryLow } from '@heki/x86';
 import type { AuditedKernel } from './audited-kernel.ts';
 import type { Alias, Occurrence, Severity } from './finding.ts';
@@ -137,16 +136,6 @@ function occurrenceOfParts(
 function placeOf({ start, end, region }: Alias, image: { start: number; end: number }): string {
   if (start < image.start || end > image.end) return region;
   return `${region} +${hex((start - image.start) * 4096)}..+${hex((end - image.start) * 4096)}`;
-}
-
-function joinedRanges(parts: readonly MappedPart[]): FrameRange<Gfn>[] {
-  const joined: { start: Gfn; end: Gfn }[] = [];
-  for (const { start, end } of [...parts].sort((a, b) => a.start - b.start)) {
-    const last = joined.at(-1);
-    if (last === undefined || start > last.end) joined.push({ start, end });
-    else if (end > last.end) last.end = end;
-  }
-  return joined;
 }
 
 function joinedAliases(parts: readonly MappedPart[]): Alias[] {

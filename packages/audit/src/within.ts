@@ -1,4 +1,4 @@
-import type { FrameRange, Gfn } from '@heki/physical-memory';
+import { type FrameRange, firstBehind, type Gfn } from '@heki/physical-memory';
 import type { VirtualRange } from '@heki/vmcore';
 import type { AuditedKernel } from './audited-kernel.ts';
 import type { FrameExtent } from './frame-extents.ts';
@@ -61,16 +61,4 @@ export function isOfImage({ sections: { image, distance } }: AuditedKernel, fram
 /** The vsyscall page is a page of the image (`__vsyscall_page`); another frame at its address is not. */
 export function isVsyscallPage(kernel: AuditedKernel, mapping: Mapping): boolean {
   return mapping.region === 'vsyscall' && isOfImage(kernel, mapping.guestFrame);
-}
-
-/** Index of the first range, of those that ascend, that ends behind `frame`. */
-export function firstBehind(extents: readonly FrameRange<Gfn>[], frame: number): number {
-  let low = 0;
-  let high = extents.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((extents[middle]?.end ?? 0) <= frame) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -1,7 +1,7 @@
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CPU_PROFILES, CR0, CR4 } from '@heki/x86';
+import { CR0, CR4 } from '@heki/x86';
 import { afterAll, describe, expect, test } from 'vitest';
 import { CPU_NAMES } from './cpu-names.ts';
 import { controlRegister, coreBytes, pagesOf, setControlRegister } from './testing/mutated-core.ts';
@@ -33,8 +33,7 @@ async function json(...args: string[]) {
   return JSON.parse(stdout);
 }
 
-test('--cpu takes the names of the profiles, in their order', async () => {
-  expect(CPU_NAMES).toEqual(CPU_PROFILES.map(({ name }) => name));
+test('--cpu takes the names of the profiles, and says so where it is given another', async () => {
   for (const command of [
     ['protect'],
     ['translate', fixturePath(KERNEL), TEXT],

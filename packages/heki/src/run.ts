@@ -80,6 +80,13 @@ function symbolsOption(): Option {
   );
 }
 
+function imageOption(): Option {
+  return new Option(
+    '--vmlinux <file>',
+    "the kernel's image, whose bytes stand where the snapshot has none: vmlinux, bzImage (vmlinuz), or a Debian package",
+  );
+}
+
 /** Adds what can be said of a snapshot whose kernel a command looks at. */
 function addKernelFlags(command: Command): Command {
   return command
@@ -321,6 +328,7 @@ With --json an error is JSON, too, on standard output.`,
       '--symbols [file]',
       "name what begins at the addresses, by the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
     )
+    .addOption(imageOption())
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addOption(new Option('--json', 'print one JSON object, as --format json').conflicts('format'))
@@ -338,6 +346,7 @@ With --json an error is JSON, too, on standard output.`,
     .argument(...SNAPSHOT)
     .argument('[VA]', 'virtual address, hexadecimal, or SYMBOL+OFFSET')
     .addOption(symbolsOption())
+    .addOption(imageOption())
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
@@ -365,6 +374,7 @@ With --json an error is JSON, too, on standard output.`,
       'a symbol, a pattern with * and ?, SYMBOL+OFFSET, or an address, hexadecimal (default: all)',
     )
     .addOption(symbolsOption())
+    .addOption(imageOption())
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
     .addOption(encryptionBitOption())
@@ -387,6 +397,7 @@ With --json an error is JSON, too, on standard output.`,
     .argument('[LENGTH]', 'bytes, decimal or hexadecimal with 0x (default: 128)')
     .addOption(new Option('--as <kind>', 'whatever the page allows').choices(['hex', 'code']))
     .addOption(symbolsOption())
+    .addOption(imageOption())
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('in the address space at this value of CR3, as it is'))
     .addOption(encryptionBitOption())
@@ -411,6 +422,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--symbol <name>', 'of the frame that this symbol lies in: SYMBOL or SYMBOL+OFFSET')
     .option('--region <name>', "in this region: 'direct map', 'kernel text', 'module xfs', vmalloc")
     .addOption(symbolsOption())
+    .addOption(imageOption())
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
     .addOption(encryptionBitOption())

@@ -1,4 +1,4 @@
-import { FRAME_END, type Gfn, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
+import { FRAME_END, firstBehind, type Gfn, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
 import { HypervisorError } from './error.ts';
 import type { GuestMemoryRegion } from './host.ts';
 import { type AskedFrames, createHostFrames, type HostFrames } from './host-frames.ts';
@@ -46,18 +46,7 @@ export function createGuestRegions(
   const hostFrames = createHostFrames();
   let last: GuestMemoryRegion | undefined;
 
-  /** The index of the first region that ends after `frame`. */
-  function indexAfter(frame: number): number {
-    let low = 0;
-    let high = all.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const region = all[middle];
-      if (region !== undefined && endOf(region) <= frame) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
+  const indexAfter = (frame: number): number => firstBehind(all, frame, endOf);
 
   function find(gfn: Gfn): GuestMemoryRegion | undefined {
     if (last !== undefined && gfn >= last.start && gfn < endOf(last)) return last;

@@ -45,6 +45,8 @@ export interface HostFrames {
   readonly departed: readonly DepartedFrames[];
   /** Forgets what is remembered and takes this. */
   replace(departed: readonly DepartedFrames[]): void;
+  /** What brings back all of now. */
+  checkpoint(): () => void;
 }
 
 /**
@@ -196,6 +198,13 @@ export function createHostFrames(): HostFrames {
     },
     get departed() {
       return departed;
+    },
+    checkpoint() {
+      const kept = { names: [...names], departed, shared };
+      return () => {
+        names.splice(0, names.length, ...kept.names);
+        ({ departed, shared } = kept);
+      };
     },
     replace(frames) {
       if (departed.length === 0 && frames.length === 0) return;

@@ -40,6 +40,8 @@ export function describeEvent(event: KvmEvent): string {
       return `EPT violation at ${hex(event.gpa)}, qualification ${hex(event.qualification)}, error code ${hex(event.errorCode)}`;
     case 'nested-page-fault':
       return `#NPF at ${hex(event.gpa)}, error code ${hex(event.errorCode)}`;
+    case 'plane-switch':
+      return `the VMM runs plane ${event.to} of virtual CPU ${event.vcpu}`;
     case 'hlat':
       return `HLAT lists ${event.listed} pages in ${event.tables} tables${event.unlisted === 0 ? '' : `, ${event.unlisted} could not be listed`}`;
     case 'mapped':

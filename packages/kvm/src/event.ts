@@ -37,6 +37,12 @@ export type KvmEvent =
       readonly errorCode: number;
     }
   | {
+      /** The VMM runs another plane of a virtual CPU. */
+      readonly type: 'plane-switch';
+      readonly vcpu: number;
+      readonly to: 0 | 1;
+    }
+  | {
       /** The linear addresses that cannot be mapped anew are others. */
       readonly type: 'hlat';
       /** Pages listed, and pages of the owner's tables. */

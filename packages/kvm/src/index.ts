@@ -17,6 +17,12 @@ export { type LargePageFlags, type Memslot, MemslotFlag } from './memslots/memsl
 export type { UserspaceMemoryRegion } from './memslots/memslots.ts';
 export type { HostRegisters, KvmVcpuSetup, NestedControls, NestedSetup } from './nested/nested-guest.ts';
 export type { KvmBudget, KvmOptions } from './options.ts';
+export {
+  createKvmPlanes,
+  type KvmPlanes,
+  type KvmPlanesMachine,
+  type OwnerPlane,
+} from './planes/kvm-planes.ts';
 export { createKvmVmm, type KvmVmm } from './policy/kvm-vmm.ts';
 export { createKvmVtl, type KvmVtl, type KvmVtlMachine } from './policy/kvm-vtl.ts';
 export type { KvmPolicyOptions } from './policy/options.ts';

@@ -85,7 +85,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     ],
   });
   const host = layOutHost([
-    ...ram.map((range) => ({ ...range, memory: snapshot })),
+    ...ram.map(({ start, end }) => ({ start, end, memory: snapshot })),
     { ...addedMemory, memory: added },
   ]);
 

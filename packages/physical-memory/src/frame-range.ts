@@ -63,3 +63,39 @@ export function createFrameIndex(ranges: readonly FrameRange<FrameNumber>[]): (f
     return -1;
   };
 }
+
+/** The index of the first of `ranges`, which ascend and are apart, that ends behind `at`; their number when none does. */
+export function firstBehind(ranges: readonly { readonly end: number }[], at: number): number;
+export function firstBehind<Range>(
+  ranges: readonly Range[],
+  at: number,
+  endOf: (range: Range) => number,
+): number;
+export function firstBehind<Range extends { readonly end: number }>(
+  ranges: readonly Range[],
+  at: number,
+  endOf: (range: Range) => number = ({ end }) => end,
+): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const range = ranges[middle];
+    if (range !== undefined && endOf(range) <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** What `ranges`, in any order, cover together: ranges that ascend, and neither overlap nor touch. */
+export function joinedRanges<Value extends number>(
+  ranges: readonly { readonly start: Value; readonly end: Value }[],
+): { start: Value; end: Value }[] {
+  const joined: { start: Value; end: Value }[] = [];
+  for (const { start, end } of [...ranges].sort((a, b) => a.start - b.start)) {
+    const last = joined.at(-1);
+    if (last === undefined || start > last.end) joined.push({ start, end });
+    else if (end > last.end) last.end = end;
+  }
+  return joined;
+}

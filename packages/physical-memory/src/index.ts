@@ -1,7 +1,7 @@
 export * from './address.ts';
 export { PhysicalMemoryError } from './error.ts';
 export { createFrameAllocator, type FrameAllocator } from './frame-allocator.ts';
-export type { FrameRange } from './frame-range.ts';
+export { type FrameRange, firstBehind, joinedRanges } from './frame-range.ts';
 export { type ErrorFacts, type ErrorKind, type ErrorPlace, HekiError } from './heki-error.ts';
 export { hex } from './hex.ts';
 export { createMemoryMap, type MemoryMap, type MemoryMapEntry, type MemoryType } from './memory-map.ts';

@@ -144,6 +144,39 @@ describe.each(FORMATS)('the editor with the format of $name', (kind) => {
     expect([editor.leaf(5 as Gfn)?.level, editor.tables]).toEqual([3, 2]);
   });
 
+  it('refuses every edit from within a walk over the leaves, which may look at others', () => {
+    const { editor } = setUp();
+    const bits = { low: kind.rights[0], high: 0 };
+    editor.map(0 as Gfn, 1024 as Gfn, 0 as Pfn, bits);
+    editor.installLeaf(512 as Gfn, 1, 512 as Pfn, bits);
+    const edits: (() => unknown)[] = [
+      () => editor.map(0 as Gfn, 1 as Gfn, 7 as Pfn, bits),
+      () => editor.installLeaf(0 as Gfn, 1, 7 as Pfn, bits),
+      () => editor.unmap(0 as Gfn, 1 as Gfn),
+      () => editor.zap(0 as Gfn, 1024 as Gfn),
+      () => editor.update(0 as Gfn, 1 as Gfn, { clear: { low: 0, high: 0 }, set: { low: 0, high: 0 } }),
+      () => editor.split(0 as Gfn, 1),
+      () => editor.merge(0 as Gfn, 1024 as Gfn),
+      () => editor.free(),
+    ];
+    const leaves = (visit: () => void): number[] => {
+      const found: number[] = [];
+      editor.forEachLeaf(0 as Gfn, 1024 as Gfn, (gfn) => {
+        found.push(gfn);
+        visit();
+      });
+      return found;
+    };
+    const before = leaves(() => {});
+    expect(before.length).toBeGreaterThan(1);
+    for (const each of edits) {
+      expect(() => leaves(each)).toThrow(SecondLevelEditorError);
+      // Nothing was done, and the walk before is over.
+      expect(leaves(() => editor.leaf(1 as Gfn))).toEqual(before);
+    }
+    expect(editor.zap(0 as Gfn, 1024 as Gfn).stoppedAt).toBeUndefined();
+  });
+
   it('refuses the leaf bit from its caller', () => {
     const { editor } = setUp();
     const low = kind.rights[0] | kind.format.leaf.mask;

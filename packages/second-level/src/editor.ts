@@ -47,7 +47,10 @@ export interface SecondLevelEditor {
   merge(start: Gfn, end: Gfn): SecondLevelEdit;
   /** The leaf that maps `gfn`. */
   leaf(gfn: Gfn): SecondLevelLeaf | undefined;
-  /** Visits the leaves that touch the range, in order; `low` and `high` are the whole entry. The visitor must not edit. */
+  /**
+   * Visits the leaves that touch the range, in order; `low` and `high` are the whole entry. The visitor may look at others, and is refused when it
+   * edits: tables that the walk is in would be freed under it.
+   */
   forEachLeaf(
     start: Gfn,
     end: Gfn,
@@ -83,7 +86,16 @@ export function createSecondLevelEditor(options: {
   const leafBits = `bit ${Math.log2(format.leaf.mask)}`;
   const frameEnd = Math.min(512 ** levels, 2 ** 40);
 
-  const edit = (start: Gfn, end: Gfn): Edit => {
+  /** Walks that are under way, one within the other. */
+  let walks = 0;
+  const refuseWhileWalked = (): void => {
+    if (walks > 0) {
+      throw new SecondLevelEditorError(
+        'the tables are edited from within a walk over their leaves: expected to be left alone until it ends',
+      );
+    }
+  };
+  const checkRange = (start: Gfn, end: Gfn): void => {
     if (
       !(
         Number.isSafeInteger(start) &&
@@ -97,6 +109,10 @@ export function createSecondLevelEditor(options: {
         `frames ${hex(start)}-${hex(end)} are not a range: expected start <= end, both from 0 to ${hex(frameEnd)}`,
       );
     }
+  };
+  const edit = (start: Gfn, end: Gfn): Edit => {
+    refuseWhileWalked();
+    checkRange(start, end);
     return new Edit(tables, start, end);
   };
   const checkTarget = (target: Pfn, count: number): void => {
@@ -190,8 +206,14 @@ export function createSecondLevelEditor(options: {
       return found;
     },
     forEachLeaf(start, end, visit) {
-      edit(start, end);
-      if (start < end) visitLeaves(tables, root, levels, 0, start, end, visit);
+      checkRange(start, end);
+      if (start === end) return;
+      walks++;
+      try {
+        visitLeaves(tables, root, levels, 0, start, end, visit);
+      } finally {
+        walks--;
+      }
     },
     checkpoint() {
       const { count } = tables;
@@ -200,6 +222,7 @@ export function createSecondLevelEditor(options: {
       };
     },
     free() {
+      refuseWhileWalked();
       tables.freeTree(root, levels);
     },
   };

@@ -46,6 +46,8 @@ export interface NameEvidence {
   readonly vmcoreinfo?: Vmcoreinfo | undefined;
   /** Symbols of its image, at their run-time addresses. */
   readonly symbols?: SymbolTable | undefined;
+  /** What is mapped there. Default: what the dump holds. */
+  readonly memory?: VirtualMemory | undefined;
   /** Lines of /proc/iomem. */
   readonly iomem?: readonly string[] | undefined;
   /** Frames where a crash kernel is loaded, or may be. */
@@ -78,7 +80,7 @@ export class KernelNames {
       }),
     );
     this.sections = imageSections(root, { symbols: known, iomem: evidence.iomem ?? [] });
-    const memory = virtualMemoryOf(root);
+    const { memory = virtualMemoryOf(root) } = evidence;
     this.#memory = memory;
     this.regions = kernelRegions(root, this.sections, {
       vmalloc: this.#pointer(memory, 'vmalloc_base') ?? hexadecimal(vmcoreinfo, 'NUMBER(VMALLOC_START)'),

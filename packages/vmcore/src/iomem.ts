@@ -2,13 +2,15 @@ import {
   createMemoryMap,
   type FrameRange,
   type Gfn,
+  joinedRanges,
   type MemoryMap,
+  type MemoryMapEntry,
   type MemoryType,
   PAGE_SIZE,
   PHYSICAL_ADDRESS_END,
 } from '@heki/physical-memory';
 import { VmcoreError } from './error.ts';
-import { type Range, united, without } from './range.ts';
+import { type Range, without } from './range.ts';
 
 /** What Linux calls the e820 types other than RAM in /proc/iomem (arch/x86/kernel/e820.c). */
 const TYPES: ReadonlyMap<string, MemoryType> = new Map([
@@ -61,6 +63,7 @@ export interface IomemMap extends MemoryMap<Gfn> {
 /** A line of /proc/iomem. */
 interface Resource extends Range {
   readonly name: string;
+  readonly isRam: boolean;
   /** Nothing else contains it. */
   readonly outermost: boolean;
   /** Its type, if it has one and nothing that contains it has. */
@@ -76,9 +79,9 @@ interface Resource extends Range {
  */
 export function parseIomem(text: string): IomemMap {
   const resources = readResources(text);
-  const ram = united(resources.filter(({ name }) => RAM.test(name)));
+  const ram = joinedRanges(resources.filter(({ isRam }) => isRam));
   const ramFrames = ram.map(wholePages).filter(isAddressable);
-  const crashKernel = united(resources.filter(({ name }) => name === CRASH_KERNEL))
+  const crashKernel = joinedRanges(resources.filter(({ name }) => name === CRASH_KERNEL))
     .map(wholePages)
     .filter(isAddressable)
     .map(({ start, end }) => ({ start: start as Gfn, end: end as Gfn }));
@@ -94,16 +97,18 @@ export function parseIomem(text: string): IomemMap {
     before = frames.end;
     return [frames];
   });
-  const entries = [
-    ...ramFrames.map((range) => ({ ...range, type: 'ram' as const })),
-    ...without(otherFrames, ramFrames),
-  ].map(({ start, end, type }) => ({ start: start as Gfn, end: end as Gfn, type }));
+  const entries = ramFrames.map(({ start, end }) => entryOf(start, end, 'ram'));
+  for (const { start, end, type } of without(otherFrames, ramFrames)) entries.push(entryOf(start, end, type));
   return {
     ...createMemoryMap(entries),
     leftOut: leftOutOf(resources, ram, ramFrames),
     crashKernel,
     lines: text.split('\n').filter((line) => line.trim() !== ''),
   };
+}
+
+function entryOf(start: number, end: number, type: MemoryType): MemoryMapEntry<Gfn> {
+  return { start: start as Gfn, end: end as Gfn, type };
 }
 
 function readResources(text: string): Resource[] {
@@ -134,7 +139,7 @@ function readResources(text: string): Resource[] {
       );
     }
     const type = around.some((one) => one.type !== undefined) ? undefined : TYPES.get(name);
-    const resource = { start, end, name, type, outermost: outer === undefined };
+    const resource = { start, end, name, isRam: RAM.test(name), type, outermost: outer === undefined };
     resources.push(resource);
     around.push(resource);
   }
@@ -151,7 +156,7 @@ function leftOutOf(
   const add = (name: string, bytes: number): void => {
     if (bytes > 0) sizes.set(name, (sizes.get(name) ?? 0) + bytes);
   };
-  const others = resources.filter(({ name, outermost }) => outermost && !RAM.test(name));
+  const others = resources.filter(({ isRam, outermost }) => outermost && !isRam);
   for (const { name, start, end } of without(others, ram)) add(name, end - start);
   const size = (ranges: readonly Range[]) => ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
   add(PARTS_OF_RAM, size(ram) - size(ramFrames) * PAGE_SIZE);

@@ -4,29 +4,6 @@ export interface Range {
   readonly end: number;
 }
 
-/** The index of the first of `ranges`, which are in order and apart, that ends behind `at`; their number when none does. */
-export function firstBehind(ranges: readonly Range[], at: number): number {
-  let low = 0;
-  let high = ranges.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((ranges[middle]?.end ?? 0) <= at) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** `ranges`, which are in order, with those that touch or overlap as one. */
-export function united(ranges: readonly Range[]): Range[] {
-  const result: { start: number; end: number }[] = [];
-  for (const { start, end } of ranges) {
-    const last = result.at(-1);
-    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
-    else result.push({ start, end });
-  }
-  return result;
-}
-
 /** The parts of `ranges` outside `holes`; each are in order and apart. */
 export function without<Kind extends Range>(ranges: readonly Kind[], holes: readonly Range[]): Kind[] {
   const parts: Kind[] = [];
@@ -37,7 +14,8 @@ export function without<Kind extends Range>(ranges: readonly Kind[], holes: read
     for (let index = next; start < range.end; index++) {
       const hole = holes[index] ?? { start: range.end, end: range.end };
       const end = Math.min(hole.start, range.end);
-      if (start < end) parts.push({ ...range, start, end });
+      if (start === range.start && end === range.end) parts.push(range);
+      else if (start < end) parts.push({ ...range, start, end });
       start = Math.max(start, hole.end);
     }
   }

@@ -43,8 +43,11 @@ export function checkedGuests(all: boolean): Guest[] {
   return [QUICK, ...(all ? [LARGE, ...GUESTS.filter(({ name }) => OF_FIXTURES.includes(name))] : [])];
 }
 
-/** `guest` with the newest kernel of its kind: those that fixtures were made of leave the archive. */
+/**
+ * `guest` with the newest kernel of its kind: those that fixtures were made of leave the archive. On a busy machine TCG's timer is late, and
+ * a kernel that checks it panics.
+ */
 export function withCurrentKernel(guest: Guest): Guest {
   const [, meta] = META_PACKAGES.find(([version]) => guest.kernel.startsWith(version)) ?? META_PACKAGES[0];
-  return { ...guest, kernel: currentKernel(meta) };
+  return { ...guest, kernel: currentKernel(meta), cmdline: `no_timer_check ${guest.cmdline}` };
 }

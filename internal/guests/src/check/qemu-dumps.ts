@@ -31,24 +31,28 @@ export async function* qemuDumps(guest: CheckedGuest): AsyncGenerator<Check> {
         truncateSync(path, Math.floor(statSync(path).size * 0.9));
         withDump(path, (core) => {
           expectEqual('the warning of a dump that was cut short', core.warnings[0]?.id, 'truncated');
-          expectBytes(core, guest, 0.5);
+          // How much that is depends on where the guest has zeroes, which take no room.
+          expectBytes(core, guest, 0.99);
         });
       },
     };
     rmSync(path, { force: true });
   }
-  yield {
-    name: 'an ELF core with paging=true',
-    async run() {
-      const path = join(folder, 'paging.elf');
-      await qmp.execute('dump-guest-memory', { paging: true, protocol: `file:${path}` });
-      withDump(path, (core) => {
-        expectLeaves(core, guest);
-        expectBytes(core, guest, 0.1);
-      });
-      rmSync(path);
-    },
-  };
+  // It holds what the CPUs' tables map: under page-table isolation in user mode next to nothing of the kernel.
+  const seesKernel = guest.dump.facts.registers.every(({ cr3 }) => (BigInt(`0x${cr3}`) & 0x1000n) === 0n);
+  if (seesKernel)
+    yield {
+      name: 'an ELF core with paging=true',
+      async run() {
+        const path = join(folder, 'paging.elf');
+        await qmp.execute('dump-guest-memory', { paging: true, protocol: `file:${path}` });
+        withDump(path, (core) => {
+          expectLeaves(core, guest);
+          expectBytes(core, guest, 0.1);
+        });
+        rmSync(path);
+      },
+    };
   yield {
     name: 'an ELF core that was cut short',
     run() {

@@ -10,12 +10,11 @@ import {
   machineMemory,
   type RightsComparison,
 } from '@heki/machine';
-import type { FrameRange, Gfn } from '@heki/physical-memory';
+import { type FrameRange, firstBehind, type Gfn } from '@heki/physical-memory';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import { pagesIn } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
-import { firstBehind } from '../within.ts';
 import { type KernelWork, kernelWork } from './kernel-work.ts';
 import { type OpenWay, openWays } from './open-ways.ts';
 import { type SecondLevelLeaves, secondLevelLeaves } from './second-level-leaves.ts';

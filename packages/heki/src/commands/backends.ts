@@ -1,11 +1,11 @@
 import { describeCapabilities } from '@heki/hypervisor';
 import { isModulePath } from '@heki/machine';
 import { WORKLOADS } from '@heki/scenario';
+import { INTEL_VT_RP } from '@heki/x86/cpu-profiles';
 import { cpuNamed } from '../assumed-processor.ts';
 import type { Backend } from '../backend.ts';
 import { measureBackend, workOn } from '../backends/backend-cost.ts';
 import { backendsText } from '../backends/backends-text.ts';
-import { CPU_NAMES } from '../cpu-names.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
 import { findBackend, hypervisorWarnings } from '../hypervisors.ts';
@@ -22,7 +22,7 @@ export async function backends(
 ): Promise<number> {
   const chosen = await Promise.all((wanted.length === 0 ? HEKI_HYPERVISORS : wanted).map(backendNamed));
   const progress = createProgress(io, { what: 'comparing', total: chosen.length * (1 + WORKLOADS.length) });
-  const processor = cpuNamed(options.cpu ?? CPU_NAMES[0]);
+  const processor = options.cpu === undefined ? INTEL_VT_RP : cpuNamed(options.cpu);
   let done = 0;
   const onProgress = (): void => progress.update(++done);
   const all = chosen.map((backend) => {

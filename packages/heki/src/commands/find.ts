@@ -1,5 +1,6 @@
 import { type Mapping, readKernel, rightsText } from '@heki/audit';
 import {
+  firstBehind,
   type Gfn,
   gfn,
   hex,
@@ -66,7 +67,10 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
   const snapshot = openSnapshot(path, options);
   const { core, tables } = snapshot;
   const wantsSymbols =
-    options.symbols !== undefined || options.region !== undefined || options.symbol !== undefined;
+    options.symbols !== undefined ||
+    options.vmlinux !== undefined ||
+    options.region !== undefined ||
+    options.symbol !== undefined;
   const names = wantsSymbols ? await openNames(core, tables, await readSidecar(path), options) : undefined;
   const kernel = names?.kernel ?? regionsOf(path, snapshot);
   const frame = options.symbol === undefined ? undefined : frameOfSymbol(options.symbol, tables, names);
@@ -156,13 +160,7 @@ function* partsByCount(
   { virtualFrame, guestFrame, frames }: Mapping,
   extents: ReturnType<typeof readKernel>['extents'],
 ): Generator<Pick<Found, 'virtualFrame' | 'guestFrame' | 'frames' | 'mappings'>> {
-  let low = 0;
-  let high = extents.length;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    if ((extents[middle]?.end ?? 0) <= guestFrame) low = middle + 1;
-    else high = middle;
-  }
+  let low = firstBehind(extents, guestFrame);
   for (let at: number = guestFrame; at < guestFrame + frames; low++) {
     const extent = extents[low];
     const end = Math.min(extent?.end ?? guestFrame + frames, guestFrame + frames);

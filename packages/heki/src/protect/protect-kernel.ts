@@ -16,7 +16,7 @@ import {
   standingOf,
   type TraceEvent,
 } from '@heki/machine';
-import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
+import { type Gfn, joinedRanges, type PhysicalMemory } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import type { Backend } from '../backend.ts';
 import { makesKvmHypercalls } from '../hypervisors.ts';
@@ -24,7 +24,6 @@ import { hypervisorOf } from '../specification.ts';
 import { protectsMemory } from '../verdict/refusal.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
 import { crashKernelPages } from './crash-kernel.ts';
-import { united } from './frames-in.ts';
 import { isClaimed, lookAtRights } from './granted-rights.ts';
 import { findOutsideDirectMap } from './outside-direct-map.ts';
 import { pinWarnings } from './pinned-bits.ts';
@@ -250,7 +249,7 @@ function allRanges(hypercalls: readonly HypercallRecord[]): ListedRange[] {
 function countPages(hypercalls: readonly HypercallRecord[]): Map<string, PageCount> {
   const ranges = allRanges(hypercalls);
   const framesOf = (some: readonly ListedRange[]): number =>
-    united(some).reduce((sum, { start, end }) => sum + end - start, 0);
+    joinedRanges(some).reduce((sum, { start, end }) => sum + end - start, 0);
   return new Map(
     ['r--', 'r-x', 'rw-', 'rwx'].map((permissions) => {
       const same = ranges.filter((range) => range.permissions === permissions);

@@ -438,6 +438,10 @@ export const JSON_SHAPES = {
         z.strictObject({
           va: hex,
           length: z.int().min(1),
+          from: z
+            .enum(['guest', 'image'])
+            .nullable()
+            .describe('Where the bytes are from: the snapshot, or the file of --vmlinux'),
           bytes: z
             .string()
             .regex(/^(?:[0-9a-f]{2})+$/)

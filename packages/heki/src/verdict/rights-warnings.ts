@@ -1,6 +1,7 @@
 import { type ComparedRange, KernelRights, kernelRightsText, type RightsComparison } from '@heki/machine';
 import {
   type FrameRange,
+  firstBehind,
   type Gfn,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
@@ -106,16 +107,4 @@ function locate(tables: KernelTables, ranges: readonly ComparedRange[]): WarnedR
     },
   );
   return found;
-}
-
-/** The index of the first of the ascending `ranges` that ends behind `frame`. */
-function firstBehind(ranges: readonly FrameRange<Gfn>[], frame: number): number {
-  let low = 0;
-  let high = ranges.length;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    if ((ranges[middle]?.end ?? 0) > frame) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

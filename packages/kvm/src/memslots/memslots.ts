@@ -1,5 +1,5 @@
 import { Errno } from '@heki/hypercall/errno';
-import { FRAME_END, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import { FRAME_END, firstBehind, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { type Memslot, MemslotFlag } from './memslot.ts';
 
@@ -64,6 +64,8 @@ export function frameEndOf({ maxPhysicalAddressBits }: CpuProfile): number {
   return 2 ** (maxPhysicalAddressBits - 12);
 }
 
+const endOf = ({ base, frames }: Memslot): number => base + frames;
+
 /** The slots of a new VM: none. All will lie below `frameEnd`. */
 export function createMemslots(frameEnd: number = FRAME_END): Memslots {
   const sorted: Memslot[] = [];
@@ -72,18 +74,7 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
   let lowestFree = 0;
   let last: Memslot | undefined;
 
-  /** The index of the first slot that ends after `gfn`. */
-  function indexAfter(gfn: number): number {
-    let low = 0;
-    let high = sorted.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const slot = sorted[middle];
-      if (slot !== undefined && slot.base + slot.frames <= gfn) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
+  const indexAfter = (gfn: number): number => firstBehind(sorted, gfn, endOf);
 
   function replace(removed: Memslot | undefined, added: Memslot | undefined): MemslotChange {
     last = undefined;

@@ -138,7 +138,11 @@ export function createLargePages(options: {
       slot.mixed[2].clear();
       slot.mixed[3].clear();
       if (defects['B-H10'] && !privateMemory) return;
-      for (const level of LEVELS) exact(slot, level, slot.base, slot.base + slot.frames);
+      const end = slot.base + slot.frames;
+      const span = FRAMES_PER_LEVEL[3];
+      // Nothing is mixed where nothing has attributes, as in a VM that is being put together.
+      if (attributes.all(Math.floor(slot.base / span) * span, Math.ceil(end / span) * span, 0)) return;
+      for (const level of LEVELS) exact(slot, level, slot.base, end);
     },
   };
 }

@@ -9,7 +9,7 @@ import { effectiveRights } from '../mmu/map-fault.ts';
 import type { KvmStatistics } from '../statistics.ts';
 import { policyCapabilities } from './capabilities.ts';
 import { type KvmPolicyOptions, resolvePolicyOptions } from './options.ts';
-import { createPairedVm, type PairedVm } from './paired-vm.ts';
+import { createPairedVm, type PairedVm, UNBOUND } from './paired-vm.ts';
 import { createPolicyMachine, type KvmPolicyMachine, type PolicyMachineParts } from './policy-machine.ts';
 
 /** A pair of VMs over one memory: the contract and the VMM's hold on VTL0, and a view of VTL1. */
@@ -44,7 +44,13 @@ export function createKvmVtl(options: KvmPolicyOptions = {}): KvmVtl {
     capabilities,
     processor: resolved.processor,
     createVirtualMachine(machine) {
-      const pair = createPairedVm(resolved, machine.host, () => parts.vm);
+      const pair = createPairedVm({
+        host: machine.host,
+        lower: () => parts.vm,
+        upper: createVmState(resolved, { host: machine.host }),
+        rights: UNBOUND,
+        onSwitch: (vcpu, to) => machine.onEvent?.({ type: 'vtl-switch', vcpu, to }),
+      });
       const parts: PolicyMachineParts = createPolicyMachine({
         name: 'kvm-vtl',
         state: createVmState(resolved, machine),

@@ -16,6 +16,16 @@ export const NEGATIVE_ATTRIBUTES: number = NR | NW | NX | NUX;
 /** What a frame without attributes has. */
 export const FULL_ACCESS: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
 
+/** Rights by attribute value. */
+const RIGHTS: readonly Rights[] = Array.from({ length: NEGATIVE_ATTRIBUTES + 1 }, (_, bits) =>
+  rightsOfAttributes(bits),
+);
+
+/** The rights that are left, from a table. */
+export function rightsLeft(attributes: number): Rights {
+  return RIGHTS[attributes] ?? rightsOfAttributes(NEGATIVE_ATTRIBUTES);
+}
+
 /** Whether attributes go together: writing and executing need reading, and a processor without a split has one right to execute. */
 export function isLegal(attributes: number, splits: boolean): boolean {
   if ((attributes & NR) !== 0 && attributes !== NEGATIVE_ATTRIBUTES) return false;

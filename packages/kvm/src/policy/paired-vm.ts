@@ -3,11 +3,10 @@ import type { Vcpu } from '@heki/vcpu';
 import { pagingRegisters } from '@heki/x86';
 import { userSetMemoryAttributes } from '../attributes/user-attributes.ts';
 import { setPins } from '../control-registers/control-registers.ts';
-import { createKvmVcpu, createVmState } from '../create-vm-state.ts';
+import { createKvmVcpu } from '../create-vm-state.ts';
 import { returnToUserSpace } from '../exit/user-exit.ts';
 import { denyAccess } from '../exit/violation.ts';
 import type { Owner } from '../owner.ts';
-import type { ResolvedOptions } from '../resolve-options.ts';
 import type { VmState } from '../vm-state.ts';
 import { hypercallExit } from './encode-policy-exit.ts';
 import { FULL_ACCESS } from './negative-rights.ts';
@@ -26,6 +25,18 @@ const Vtl1Hypercall = {
   RETURN: 0x56544c03n,
 } as const;
 
+/** What binds the accesses of the owner's own level. */
+type OwnRights = Pick<Owner, 'rightsOf' | 'asked' | 'userAttributes' | 'isLegal' | 'forbids'>;
+
+/** Nothing does. */
+export const UNBOUND: OwnRights = {
+  rightsOf: () => FULL_ACCESS,
+  asked: () => [],
+  userAttributes: 0,
+  isLegal: () => true,
+  forbids: () => false,
+};
+
 /** The VM of VTL1, and its owner's way to KVM. */
 export interface PairedVm {
   readonly vm: VmState;
@@ -33,8 +44,16 @@ export interface PairedVm {
   readonly switches: () => number;
 }
 
-/** A VM whose virtual CPUs own the policy of `lower`, over the same memory. */
-export function createPairedVm(options: ResolvedOptions, host: Host, lower: () => VmState): PairedVm {
+/** A VM, or another plane of one, whose virtual CPUs own the policy of `lower`, over the same memory. */
+export function createPairedVm(options: {
+  readonly host: Host;
+  readonly lower: () => VmState;
+  readonly upper: Omit<VmState, 'owner'>;
+  readonly rights: OwnRights;
+  /** The VMM runs the other half of a virtual CPU from now on. */
+  readonly onSwitch: (vcpu: number, to: 0 | 1) => void;
+}): PairedVm {
+  const { host, lower, upper, rights, onSwitch } = options;
   let switches = 0;
   /** The virtual CPU of VTL1 that the VMM runs now. */
   let running: Vcpu | undefined;
@@ -57,11 +76,8 @@ export function createPairedVm(options: ResolvedOptions, host: Host, lower: () =
   }
 
   const owner: Owner = {
-    rightsOf: () => FULL_ACCESS,
-    asked: () => [],
+    ...rights,
     isImmutable: () => false,
-    userAttributes: 0,
-    isLegal: () => true,
     hypercall: (vcpu, number, ...args) => ({
       inUserSpace() {
         returnToUserSpace(vm, vcpu, hypercallExit(vcpu, number, ...args));
@@ -69,11 +85,10 @@ export function createPairedVm(options: ResolvedOptions, host: Host, lower: () =
         return 0;
       },
     }),
-    forbids: () => false,
     denied: (vcpu, fault) => denyAccess(vm, vcpu, fault),
     registerWrite: () => undefined,
   };
-  const vm: VmState = { ...createVmState(options, { host }), owner };
+  const vm: VmState = { ...upper, owner };
 
   function pairOf(index: number): Vcpu {
     let vcpu = vm.vcpus[index];
@@ -92,18 +107,17 @@ export function createPairedVm(options: ResolvedOptions, host: Host, lower: () =
   /** Runs `body` in VTL1, on the other half of virtual CPU `index`. */
   function enter<Result>(index: number, body: (vcpu: Vcpu) => Result): Result {
     if (running !== undefined) return body(running);
-    const { emit } = lower();
     const vcpu = pairOf(index);
     running = vcpu;
     switches++;
-    emit?.({ type: 'vtl-switch', vcpu: index, to: 1 });
+    onSwitch(index, 1);
     try {
       return body(vcpu);
     } finally {
       call(vcpu, Vtl1Hypercall.RETURN);
       running = undefined;
       switches++;
-      emit?.({ type: 'vtl-switch', vcpu: index, to: 0 });
+      onSwitch(index, 0);
     }
   }
 

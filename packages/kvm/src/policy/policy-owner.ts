@@ -1,5 +1,5 @@
 import { KvmHypercall } from '@heki/hypercall/kvm';
-import type { AskedFrames, Denial, Rights } from '@heki/hypervisor';
+import type { AskedFrames, Denial } from '@heki/hypervisor';
 import { frameOf } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { breaksPin, GENERAL_PROTECTION } from '../control-registers/control-registers.ts';
@@ -8,16 +8,11 @@ import type { HypercallAnswer, Owner } from '../owner.ts';
 import type { VmState } from '../vm-state.ts';
 import { accessAsTold, actionOf, isDenied, pageFaultFor } from './denied-access.ts';
 import { hypercallExit, memoryFaultExit, registerWriteExit } from './encode-policy-exit.ts';
-import { isLegal, NEGATIVE_ATTRIBUTES, rightsOfAttributes } from './negative-rights.ts';
+import { isLegal, NEGATIVE_ATTRIBUTES, rightsLeft } from './negative-rights.ts';
 import type { OwnerPort } from './owner-port.ts';
 import type { DenialAnswer, HekiPolicy } from './policy.ts';
 import type { Requests } from './requests.ts';
 import type { RightsTable } from './rights-table.ts';
-
-/** Rights by attribute value. */
-const RIGHTS: readonly Rights[] = Array.from({ length: NEGATIVE_ATTRIBUTES + 1 }, (_, bits) =>
-  rightsOfAttributes(bits),
-);
 
 /** An owner outside the guest: every request, every denied access and every write of a pinned register goes to it, by an exit to user space. */
 export function createPolicyOwner<Machine>(options: {
@@ -32,8 +27,7 @@ export function createPolicyOwner<Machine>(options: {
 }): Owner {
   const { vm, port, rightsTable, requests, policy, splits } = options;
 
-  const rightsOf: Owner['rightsOf'] = (gfn) =>
-    RIGHTS[vm().attributes.get(gfn)] ?? rightsOfAttributes(NEGATIVE_ATTRIBUTES);
+  const rightsOf: Owner['rightsOf'] = (gfn) => rightsLeft(vm().attributes.get(gfn));
 
   function decide(vcpu: Vcpu, denial: Denial): DenialAnswer {
     const decided = policy.denied?.(denial, options.machine()) ?? 'page-fault';

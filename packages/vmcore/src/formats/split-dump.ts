@@ -1,6 +1,6 @@
-import { type Gpa, PAGE_SIZE } from '@heki/physical-memory';
+import { type Gpa, joinedRanges, PAGE_SIZE } from '@heki/physical-memory';
 import { VmcoreError } from '../error.ts';
-import { united, without } from '../range.ts';
+import { without } from '../range.ts';
 import type { DumpContents, DumpPart, DumpWarning } from './dump-format.ts';
 
 /**
@@ -34,7 +34,7 @@ export function joinParts(contents: readonly DumpContents[]): DumpContents {
     },
     get segments() {
       const all = contents.flatMap(({ segments }) => segments).sort((a, b) => a.start - b.start);
-      return united(all).map(({ start, end }) => ({ start: start as Gpa, end: end as Gpa }));
+      return joinedRanges(all).map(({ start, end }) => ({ start: start as Gpa, end: end as Gpa }));
     },
     notes: first.notes,
     warnings: contents.flatMap(({ warnings }) => warnings),

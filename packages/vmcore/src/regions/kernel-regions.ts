@@ -1,11 +1,11 @@
 import {
+  firstBehind,
   type VirtualAddress,
   type VirtualFrame,
   virtualAddress,
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { type PagingLevels, upperHalfStart } from '@heki/x86';
-import { firstBehind } from '../range.ts';
 import { KERNEL_MAP } from '../root/kernel-tables.ts';
 import type { ProvenRoot } from '../root/proven-root.ts';
 import type { ImageSections } from './image-sections.ts';

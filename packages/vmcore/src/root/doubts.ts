@@ -1,5 +1,5 @@
-import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
-import { type Range, united, without } from '../range.ts';
+import { hex, joinedRanges, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import { type Range, without } from '../range.ts';
 import type { Vmcore } from '../vmcore.ts';
 import { GIB_FRAMES, KERNEL_MAP, mappedFrame } from './kernel-tables.ts';
 import type { ProvenRoot } from './proven-root.ts';
@@ -41,7 +41,7 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
       message: `${directMap.strayPages === 1 ? '1 page in the direct map leads to another frame than its own' : `${directMap.strayPages} pages in the direct map lead to other frames than their own`}: the dump is damaged, or the kernel was attacked`,
     });
   }
-  const held = united(core.segments.map(({ start, end }) => framesOf(start, end)));
+  const held = joinedRanges(core.segments.map(({ start, end }) => framesOf(start, end)));
   const pages = sum(held);
   const unmapped = sum(without(held, directMap.frames));
   if (unmapped > pages * MOST_UNMAPPED) {

@@ -1,4 +1,5 @@
 import {
+  firstBehind,
   type Gfn,
   hex,
   PAGE_SIZE,
@@ -8,7 +9,7 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { PageRights, walkMappings } from '@heki/x86';
-import { firstBehind, type Range } from '../range.ts';
+import type { Range } from '../range.ts';
 import type { DirectMap } from './direct-map.ts';
 import { GIB_FRAMES, KERNEL_MAP, type KernelTables } from './kernel-tables.ts';
 

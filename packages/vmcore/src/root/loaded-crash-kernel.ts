@@ -1,6 +1,13 @@
-import { type FrameRange, type Gfn, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
+import {
+  type FrameRange,
+  firstBehind,
+  type Gfn,
+  joinedRanges,
+  VIRTUAL_FRAME_END,
+  type VirtualFrame,
+} from '@heki/physical-memory';
 import { PageRights, upperHalfStart, walkMappings } from '@heki/x86';
-import { firstBehind, type Range, united, without } from '../range.ts';
+import { type Range, without } from '../range.ts';
 import type { ProvenRoot } from './proven-root.ts';
 
 /** A crash kernel takes some dozen mebibytes; what else is read-only in the direct map alone is a page here and there. */
@@ -21,7 +28,7 @@ export function loadedCrashKernel(kernel: ProvenRoot): FrameRange<Gfn>[] {
       readOnly.push({ start: guestFrame, end: guestFrame + frames });
     }
   });
-  const candidates = united(readOnly);
+  const candidates = joinedRanges(readOnly);
   const elsewhere: Range[] = [];
   const addOverlaps = ({ guestFrame, frames }: { guestFrame: Gfn; frames: number }): void => {
     for (let index = firstBehind(candidates, guestFrame); index < candidates.length; index++) {
@@ -33,7 +40,7 @@ export function loadedCrashKernel(kernel: ProvenRoot): FrameRange<Gfn>[] {
   const last = VIRTUAL_FRAME_END as VirtualFrame;
   walkMappings(kernel, upperHalfStart(levels), directMap.start, addOverlaps);
   walkMappings(kernel, directMap.end, last, addOverlaps);
-  const alone = without(candidates, united(elsewhere.sort((a, b) => a.start - b.start)));
+  const alone = without(candidates, joinedRanges(elsewhere.sort((a, b) => a.start - b.start)));
   return joined(alone)
     .filter(({ start, end }) => end - start >= FEWEST_FRAMES)
     .map(({ start, end }) => ({ start: start as Gfn, end: end as Gfn }));
@@ -41,8 +48,10 @@ export function loadedCrashKernel(kernel: ProvenRoot): FrameRange<Gfn>[] {
 
 /** Ranges that are in order, with those that a small gap parts as one. */
 function joined(ranges: readonly Range[]): Range[] {
-  return united(ranges.map(({ start, end }) => ({ start, end: end + WIDEST_GAP }))).map(({ start, end }) => ({
-    start,
-    end: end - WIDEST_GAP,
-  }));
+  return joinedRanges(ranges.map(({ start, end }) => ({ start, end: end + WIDEST_GAP }))).map(
+    ({ start, end }) => ({
+      start,
+      end: end - WIDEST_GAP,
+    }),
+  );
 }

@@ -1,6 +1,12 @@
-import type { FrameRange, Gfn, MemoryMap, VirtualFrame } from '@heki/physical-memory';
+import {
+  type FrameRange,
+  type Gfn,
+  joinedRanges,
+  type MemoryMap,
+  type VirtualFrame,
+} from '@heki/physical-memory';
 import { addressHigh, entryFrame, framesOfLevel, isLeaf, type Level } from '@heki/x86';
-import { type Range, united, without } from '../range.ts';
+import { type Range, without } from '../range.ts';
 import type { KernelTables } from './kernel-tables.ts';
 import type { ProvenRoot } from './proven-root.ts';
 
@@ -32,8 +38,8 @@ export function fitOfMemoryMap(kernel: ProvenRoot, map: MemoryMap<Gfn>): MemoryM
     }
   }
   return {
-    unknown: frameRanges(united(unknown)),
-    cleared: frameRanges(united(cleared)),
+    unknown: frameRanges(joinedRanges(unknown)),
+    cleared: frameRanges(joinedRanges(cleared)),
     unnamed: frameRanges(without(without(directMap.frames, map.entries), [LOW_FRAMES])),
   };
 }

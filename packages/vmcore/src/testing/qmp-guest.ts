@@ -9,7 +9,7 @@ import { inflatedFixture } from './fixtures.ts';
 /** Answers as QEMU 7.2 does, in a thread of its own, because who asks waits without events. */
 const SERVER = `
 const fs = require('node:fs');
-const { folder, notes, ranges, properties, refuses, running, registers, pidless } = require('node:worker_threads').workerData;
+const { folder, notes, ranges, properties, refuses, running, registers, pidless, stub } = require('node:worker_threads').workerData;
 const memory = fs.openSync(folder + '/memory', 'r');
 const status = { running };
 const hex = (value, digits) => value.toString(16).padStart(digits, '0');
@@ -33,6 +33,7 @@ const monitor = (line) => {
 const commands = {
   qmp_capabilities: () => ({}),
   'query-status': () => ({ running: status.running, status: status.running ? 'running' : 'paused' }),
+  'query-chardev': () => [{ label: 'serial0', filename: 'file' }, ...(stub ? [{ label: 'gdb', filename: 'disconnected:unix:' + folder + '/gdb,server=on' }] : [])],
   stop: () => { status.running = false; return {}; },
   cont: () => { status.running = true; return {}; },
   'dump-guest-memory': ({ protocol }) => { fs.copyFileSync(notes, protocol.slice(5)); return {}; },
@@ -119,6 +120,8 @@ export interface QmpGuestSettings {
   readonly refuses?: string;
   /** Whether the gdb stub wants D without a process. */
   readonly pidless?: boolean;
+  /** Whether QMP tells of the gdb stub. */
+  readonly stub?: boolean;
 }
 
 /** The memory and the CPUs of a fixture as a guest that runs under QEMU in `folder`. */
@@ -126,7 +129,7 @@ export async function startQmpGuest(
   folder: string,
   name: string,
   core: Vmcore,
-  { backend, lowEnd, running, refuses, pidless = false }: QmpGuestSettings,
+  { backend, lowEnd, running, refuses, pidless = false, stub = false }: QmpGuestSettings,
 ): Promise<QmpGuest> {
   const hole = 2 ** 32;
   const end = core.segments.at(-1)?.end ?? 0;
@@ -153,7 +156,7 @@ export async function startQmpGuest(
   const worker = new Worker(SERVER, {
     eval: true,
     workerData: {
-      ...{ folder, notes: join(folder, 'notes'), ranges, properties, refuses, running, pidless },
+      ...{ folder, notes: join(folder, 'notes'), ranges, properties, refuses, running, pidless, stub },
       registers: core.cpus.map(printedRegisters).join(''),
     },
   });

@@ -101,10 +101,10 @@ export function generatedCases(folder: string): HostileCase[] {
     ['replay', file('long-text.json', `["${'x'.repeat(2 ** 25)}"]`)],
     ['replay', file('bomb.json.gz', bomb)],
     ['protect', KERNEL, '--kernel-config', file('bomb.config.gz', bomb)],
-    ...commandsOn(file('bomb.elf.gz', bomb), folder).slice(0, 2),
+    ...commandsOn(file('bomb.elf.gz', bomb), folder).slice(1, 2),
     ...commandsOn(file('bomb-of-a-core.elf.gz', Buffer.concat([gzipSync(wideCore()), bomb])), folder).slice(
       0,
-      2,
+      1,
     ),
     ...commandsOn(sparse('wide.elf', wideCore()), folder),
     ...commandsOn(sparse('note.elf', longNote()), folder).slice(0, 2),

@@ -6,8 +6,8 @@ export type HostileCase = readonly string[];
 
 const KERNEL = fixturePath('k61-256-nokaslr');
 
-/** Commands that read a dump; `extract` writes to a folder that goes with the files. */
-export function commandsOn(dump: string, folder: string): readonly [HostileCase, ...HostileCase[]] {
+/** Commands that read a dump, each in every way that it reads one; `extract` writes to a folder that goes with the files. */
+export function readersOf(dump: string, folder: string): readonly [HostileCase, ...HostileCase[]] {
   const small = join(folder, 'small.elf.gz');
   return [
     ['protect', dump, '--json'],
@@ -21,6 +21,16 @@ export function commandsOn(dump: string, folder: string): readonly [HostileCase,
     ['extract', dump, '-o', small, '--force', '--user', '--json'],
     ['audit', dump],
     ['diff', dump, KERNEL],
+    ['symbols', dump, '--json'],
+    ['read', dump, 'ffffffff81000000', '0x2000'],
+    ['find', dump, '--permissions', 'rwx', '--json'],
+  ];
+}
+
+/** {@link readersOf}, and what meets only what they have read. */
+export function commandsOn(dump: string, folder: string): readonly [HostileCase, ...HostileCase[]] {
+  return [
+    ...readersOf(dump, folder),
     ['protect', dump, '--profile', 'rfc-v2', '--hypervisor', 'kvm'],
     ['protect', dump, '--hypervisor', 'hyperv-lvbs'],
     ['protect', dump, '--hypervisor', 'xen'],

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { coreBytes, pagesOf } from '../mutated-core.ts';
 import { fixturePath, projectFile } from '../run-command.ts';
-import { commandsOn, type HostileCase } from './hostile-case.ts';
+import { commandsOn, type HostileCase, readersOf } from './hostile-case.ts';
 import { coresWithEdges, mutateCore, mutateGzip } from './mutate-core.ts';
 import { mutateJson } from './mutate-json.ts';
 import { mutateText } from './mutate-text.ts';
@@ -32,15 +32,15 @@ function recording(): unknown {
   return [calls.filter((_, index) => index % 40 === 0).slice(0, 120)];
 }
 
-/** Dumps with one field of their headers at an edge, each for one command in turn, or for all of them. */
-export function edgeCases(folder: string, everyCommand: boolean): HostileCase[] {
+/** Dumps with one field of their headers at an edge, each for one of its readers in turn, or for `all` commands. */
+export function edgeCases(folder: string, all?: typeof commandsOn): HostileCase[] {
   const file = createFiles(folder);
   const cases: HostileCase[] = [];
   let turn = 0;
   for (const core of coresWithEdges(coreBytes('stage61-rest_init'))) {
-    const commands = commandsOn(file(core, '.elf'), folder);
-    if (everyCommand) cases.push(...commands);
-    else cases.push(commands[turn++ % commands.length] ?? commands[0]);
+    const dump = file(core, '.elf');
+    const readers = readersOf(dump, folder);
+    cases.push(...(all?.(dump, folder) ?? [readers[turn++ % readers.length] ?? readers[0]]));
   }
   return cases;
 }
@@ -61,6 +61,11 @@ export function randomCases(folder: string, seed: number, count: number): Hostil
     JSON.parse(text(`examples/${name}/scenario.json`)),
   );
   const life = recording();
+  const accepted = { fingerprint: '0123456789abcdef', id: 'heki/wx-alias', severity: 'high', pages: 3 };
+  const baseline = {
+    version: 1,
+    accepted: [accepted, { ...accepted, reason: 'known', expires: '2027-01-31' }],
+  };
   const config = 'CONFIG_RANDOMIZE_BASE=y\nCONFIG_LOCALVERSION="-cloud"\n# CONFIG_HEKI is not set\n'.repeat(
     20,
   );
@@ -106,6 +111,7 @@ export function randomCases(folder: string, seed: number, count: number): Hostil
       '--scenario',
       file(json(scenarios[random.nat(scenarios.length)]), '.json'),
     ],
+    () => ['audit', KERNEL, '--no-heki', '--baseline', file(json(baseline), '.json')],
     () => ['replay', file(json(life), '.json')],
     () => [
       'replay',

@@ -2,6 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { run } from '../../../dist/run.js';
 
+/** The most memory that a process had is never less than of the command before: beyond this another process goes on. */
+const ENOUGH_MEBIBYTES = 256;
+
 for (const args of JSON.parse(readFileSync(process.argv[2], 'utf8'))) {
   const written = { stdout: '', stderr: '' };
   const stdout = {
@@ -18,6 +21,7 @@ for (const args of JSON.parse(readFileSync(process.argv[2], 'utf8'))) {
   const before = process.cpuUsage();
   const exitCode = await run(args, { stdout, stderr, env: {} });
   const { user, system } = process.cpuUsage(before);
+  const peakMebibytes = process.resourceUsage().maxRSS / 1024;
   process.stdout.write(
     `${JSON.stringify({
       args,
@@ -26,9 +30,10 @@ for (const args of JSON.parse(readFileSync(process.argv[2], 'utf8'))) {
       stderr: written.stderr.slice(0, 4000),
       control: written.control === true || hasControl(written.stderr),
       seconds: (user + system) / 1e6,
-      peakMebibytes: process.resourceUsage().maxRSS / 1024,
+      peakMebibytes,
     })}\n`,
   );
+  if (peakMebibytes > ENOUGH_MEBIBYTES) break;
 }
 
 function hasControl(text) {

@@ -50,7 +50,7 @@ export function faultOf({
   return peakMebibytes > MOST_MEBIBYTES ? `it took ${peakMebibytes} MiB of memory` : undefined;
 }
 
-/** Runs the command lines in `processes` processes, which a crash does not outlive. */
+/** Runs the command lines in `processes` processes at a time. */
 export async function runBatches(
   folder: string,
   cases: readonly HostileCase[],
@@ -65,7 +65,18 @@ export async function runBatches(
   return results.flat();
 }
 
+/** Runs the command lines in one process after the other: a new one goes on where the last crashed, or took so much memory that it ended. */
 async function runBatch(list: string, cases: readonly HostileCase[]): Promise<HostileResult[]> {
+  const results: HostileResult[] = [];
+  while (results.length < cases.length) {
+    const more = await runProcess(list, cases.slice(results.length));
+    if (more.length === 0) break;
+    results.push(...more);
+  }
+  return results;
+}
+
+async function runProcess(list: string, cases: readonly HostileCase[]): Promise<HostileResult[]> {
   writeFileSync(list, JSON.stringify(cases));
   // More than this is a failure, and should not take the machine with it.
   const child = spawn(process.execPath, ['--max-old-space-size=2048', BATCH, list], {

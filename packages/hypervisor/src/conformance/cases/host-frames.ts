@@ -103,7 +103,7 @@ export function hostFrameCases(setup: ConformanceSetup): readonly ConformanceCas
       require(asked !== true, 'the guest changed the rights of an immutable page by another guest frame');
     });
   }
-  add('memory of which nothing was withheld is not a poorer where it comes again elsewhere', () => {
+  add('memory of which nothing was withheld is no poorer where it comes again elsewhere', () => {
     const guest = createKitGuest(setup);
     guest.protect([rangeOf(TEXT, TEXT + FRAMES, rightsOf('ru'))]);
     guest.vm.removeMemory(SECOND_REGION.start);

@@ -54,6 +54,15 @@ describe('a guest that runs under QEMU', () => {
     expect(log().at(-1)).toBe('cont');
   });
 
+  it('is read by the gdb stub where QEMU has one that is free, which is left as it was', async () => {
+    const { socket, log } = await started({ backend: false, stub: true });
+    expect(walked(socket)).toBe(infoTlb);
+    const commands = log();
+    expect(commands.filter((name) => name === 'human-monitor-command').length).toBe(1);
+    expect(commands.filter((name) => /^m[0-9a-f]+,800$/.test(name)).length).toBeGreaterThan(200);
+    expect(commands.slice(-2)).toEqual(['Qqemu.PhyMemMode:0', 'cont']);
+  });
+
   it('is left as it stands when it stood before', async () => {
     const { socket, log } = await started({ running: false });
     expect(walked(socket)).toBe(infoTlb);
