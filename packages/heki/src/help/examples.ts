@@ -112,6 +112,19 @@ Examples:
 
 Exit codes: 0 nothing differs, 1 something does, 2 called wrongly, 3 a snapshot cannot be read.`;
 
+export const WATCH_EXAMPLES = `
+Examples:
+  heki watch qmp:/run/guest.qmp                             until Ctrl-C
+  heki watch qmp:/run/guest.qmp --every 5s --json >> alarms.jsonl
+  heki watch gdb:localhost:1234 --until-finding && echo never
+
+Exit codes: 0 no alarm, 1 an alarm, 2 called wrongly, 3 the guest cannot be read.`;
+
+export const EXPLAIN_EXAMPLES = `
+Examples:
+  heki explain
+  heki explain heki/wx-alias`;
+
 export const REPLAY_EXAMPLES = `
 Examples:
   heki replay real-6.1-256m.json.gz                        10 modules, 8 eBPF programs, ftrace and kprobes
