@@ -1,6 +1,6 @@
 // The vitest configuration of the package that HEKI_MUTANTS names, in Stryker's copy of the workspace, which is the working directory.
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { packageConfig } from '@heki-internal/vitest';
 
 const package_ = join(process.cwd(), 'packages', process.env.HEKI_MUTANTS ?? '');
@@ -12,6 +12,5 @@ export default {
     ...config.test,
     // The first run counts which test reaches which mutant, and is slow.
     testTimeout: 600_000,
-    setupFiles: [fileURLToPath(new URL('quick-first-run.mjs', import.meta.url))],
   },
 };

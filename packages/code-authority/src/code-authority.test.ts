@@ -86,7 +86,7 @@ describe('SEAL', () => {
       'not-free',
     ],
     [
-      'a frame that is no memory',
+      'a frame that is not memory',
       { ...KERNEL_AT, frames: [[0, 99], [2], [3], [4]] as unknown as Gfn[][] },
       STATES,
       'not-free',
@@ -269,6 +269,16 @@ test('TRAMP makes a page from a template, with a target that it allows, and the 
   // CALL f from 0xffffffffc1000005.
   expect(bytesAt(world, 15, 0, 7)).toEqual([0xe8, 0x7b, 0, 0, 0xc0, 0xc3, 0xcc]);
   expect(complete(world.authority.retire(2))).toMatchObject({ ok: true });
+});
+
+test('init parts wait for a trampoline that leads into them', () => {
+  const world = sealed();
+  const base = 0xffff_ffff_c100_0000n;
+  const made = complete(world.authority.trampoline('ftrace', 'init_function', 15 as Gfn, base));
+  expect(made).toMatchObject({ ok: true, value: 2 });
+  expect(complete(world.authority.initDone(1))).toMatchObject({ why: 'in-use' });
+  expect(complete(world.authority.retire(2))).toMatchObject({ ok: true });
+  expect(complete(world.authority.initDone(1))).toMatchObject({ ok: true });
 });
 
 test('the chain is another after everything that was done, and the same for the same', () => {

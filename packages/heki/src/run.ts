@@ -1,13 +1,11 @@
-import type { Severity } from '@heki/audit';
 import { MACHINE_LIMITS } from '@heki/machine/limits';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { addAuditCommands } from './audit/audit-commands.ts';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import {
-  AUDIT_EXAMPLES,
   BOOT_EXAMPLES,
   COMPLETION_EXAMPLES,
-  DIFF_EXAMPLES,
   EXIT_CODES,
   EXPLORE_EXAMPLES,
   EXTRACT_EXAMPLES,
@@ -79,6 +77,13 @@ function symbolsOption(): Option {
   );
 }
 
+function imageOption(): Option {
+  return new Option(
+    '--vmlinux <file>',
+    "the kernel's image, whose bytes stand where the snapshot has none: vmlinux, bzImage (vmlinuz), or a Debian package",
+  );
+}
+
 /** Adds what can be said of a snapshot whose kernel a command looks at. */
 function addKernelFlags(command: Command): Command {
   return command
@@ -127,60 +132,7 @@ With --json an error is JSON, too, on standard output.`,
       finished(await protect(snapshot, options, io));
     });
 
-  addKernelFlags(
-    addHypervisorFlags(program.command('audit'))
-      .summary('what is wrong with the memory permissions of a kernel')
-      .description(
-        'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
-      )
-      .argument(...SNAPSHOT)
-      .addOption(
-        new Option(
-          '--fail-on <severity>',
-          'exit with 1 for a finding that is this bad or worse (default: high)',
-        ).choices(['info', 'low', 'medium', 'high', 'critical'] satisfies Severity[]),
-      )
-      .option('--baseline <file>', 'findings that are known and accepted')
-      .option('--update-baseline', 'write what is found to that file')
-      .option('--no-heki', 'do not work out what Heki would do')
-      .option('--redact', 'leave out addresses, the command line and names')
-      .option('--sarif <file>', 'write SARIF 2.1.0, too')
-      .option('--markdown <file>', 'write Markdown, too'),
-  )
-    .option('--json', 'print one JSON object')
-    .addHelpText('after', AUDIT_EXAMPLES)
-    .action(async (snapshot: string | undefined, options) => {
-      const { audit } = await import('./commands/audit.ts');
-      finished(await audit(snapshot, options, io));
-    });
-
-  program
-    .command('diff')
-    .argument('<BEFORE>', 'ELF core of a guest, plain or gzip')
-    .argument('<AFTER>', 'another, or the same guest later')
-    .summary('what differs between two kernels, or two moments of one')
-    .description(
-      'Compares how two kernels map their memory: regions by the rights of their pages, the image by offsets, which KASLR does not move, findings of the audit, and of one boot single frames.',
-    )
-    .option('--redact', 'leave out addresses and names')
-    .option('--json', 'print one JSON object')
-    .addHelpText('after', DIFF_EXAMPLES)
-    .action(async (before: string, after: string, options: { redact?: boolean; json?: boolean }) => {
-      const { diff } = await import('./commands/diff.ts');
-      finished(await diff(before, after, options, io));
-    });
-
-  program
-    .command('explain')
-    .argument('[FINDING]', 'the id of a finding: heki/wx-alias (default: list all)')
-    .summary('what a finding of the audit means')
-    .description('What it is, what an attacker makes of it, how a sound kernel comes to it, and what to do.')
-    .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  heki explain\n  heki explain heki/wx-alias')
-    .action(async (id: string | undefined, options: { json?: boolean }) => {
-      const { explain } = await import('./commands/explain.ts');
-      finished(await explain(id, options, io));
-    });
+  addAuditCommands(program, { snapshot: SNAPSHOT, addKernelFlags, io, finished });
 
   addAttackFlag(
     addHypervisorFlags(program.command('boot')),
@@ -299,6 +251,7 @@ With --json an error is JSON, too, on standard output.`,
       '--symbols [file]',
       "name what begins at the addresses, by the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
     )
+    .addOption(imageOption())
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
     .addOption(new Option('--format <name>').choices(['table', 'info-tlb', 'json']).default('table'))
     .addOption(new Option('--json', 'print one JSON object, as --format json').conflicts('format'))
@@ -316,6 +269,7 @@ With --json an error is JSON, too, on standard output.`,
     .argument(...SNAPSHOT)
     .argument('[VA]', 'virtual address, hexadecimal, or SYMBOL+OFFSET')
     .addOption(symbolsOption())
+    .addOption(imageOption())
     .addOption(new Option('--access <kind>').choices(['read', 'write', 'fetch']).default('read'))
     .option('--user', 'from user mode (CPL 3)')
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
@@ -343,6 +297,7 @@ With --json an error is JSON, too, on standard output.`,
       'a symbol, a pattern with * and ?, SYMBOL+OFFSET, or an address, hexadecimal (default: all)',
     )
     .addOption(symbolsOption())
+    .addOption(imageOption())
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
     .addOption(encryptionBitOption())
@@ -365,6 +320,7 @@ With --json an error is JSON, too, on standard output.`,
     .argument('[LENGTH]', 'bytes, decimal or hexadecimal with 0x (default: 128)')
     .addOption(new Option('--as <kind>', 'whatever the page allows').choices(['hex', 'code']))
     .addOption(symbolsOption())
+    .addOption(imageOption())
     .addOption(cpuIndexOption('in the address space that this CPU stands on, as it is'))
     .addOption(cr3Option('in the address space at this value of CR3, as it is'))
     .addOption(encryptionBitOption())
@@ -389,6 +345,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--symbol <name>', 'of the frame that this symbol lies in: SYMBOL or SYMBOL+OFFSET')
     .option('--region <name>', "in this region: 'direct map', 'kernel text', 'module xfs', vmalloc")
     .addOption(symbolsOption())
+    .addOption(imageOption())
     .addOption(cpuIndexOption("the kernel's page tables are those that this CPU stands on"))
     .addOption(cr3Option("the kernel's page tables are those at this value of CR3"))
     .addOption(encryptionBitOption())
@@ -498,7 +455,7 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
 }
 
 /** The outputs as commands get them. */
-function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo) {
+function guarded(args: readonly string[], { stdout, stderr, env, interrupt }: CommandIo) {
   const format = asksForJson(args) ? 'json' : 'text';
   const [forStdout, forStderr] = outputIsTaken(args)
     ? (['text', format] as const)
@@ -507,6 +464,7 @@ function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo) {
     stdout: guardedOutput(stdout, env, forStdout),
     stderr: guardedOutput(stderr, env, forStderr),
     env,
+    interrupt,
   };
 }
 

@@ -41,15 +41,22 @@ export interface Place {
   readonly alias?: { readonly address: VirtualAddress; readonly place: Place } | undefined;
 }
 
+interface Frames {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** What is known of a kernel beside its page tables. */
 export interface NameEvidence {
   readonly vmcoreinfo?: Vmcoreinfo | undefined;
   /** Symbols of its image, at their run-time addresses. */
   readonly symbols?: SymbolTable | undefined;
+  /** What is mapped there. Default: what the dump holds. */
+  readonly memory?: VirtualMemory | undefined;
   /** Lines of /proc/iomem. */
   readonly iomem?: readonly string[] | undefined;
-  /** Frames where a crash kernel is loaded, or may be. */
-  readonly crashKernel?: readonly { readonly start: number; readonly end: number }[] | undefined;
+  /** Frames where a crash kernel is loaded: asked for once, and only if an address of the direct map is. */
+  readonly crashKernel?: (() => readonly Frames[]) | undefined;
 }
 
 /** Symbols that tell where the parts of an image are. */
@@ -64,13 +71,14 @@ export class KernelNames {
   readonly #memory: VirtualMemory;
   #loaded: LoadedCode | string | undefined;
   readonly #bss: VirtualRange | undefined;
-  readonly #crashKernel: NonNullable<NameEvidence['crashKernel']>;
+  readonly #findCrashKernel: NameEvidence['crashKernel'];
+  #crashKernel: readonly Frames[] | undefined;
 
   constructor(root: ProvenRoot, evidence: NameEvidence) {
     const { symbols, vmcoreinfo } = evidence;
     this.symbols = symbols;
     this.#root = root;
-    this.#crashKernel = evidence.crashKernel ?? [];
+    this.#findCrashKernel = evidence.crashKernel;
     const known = new Map(
       SECTION_SYMBOLS.flatMap((name) => {
         const address = this.#address(name);
@@ -78,7 +86,7 @@ export class KernelNames {
       }),
     );
     this.sections = imageSections(root, { symbols: known, iomem: evidence.iomem ?? [] });
-    const memory = virtualMemoryOf(root);
+    const { memory = virtualMemoryOf(root) } = evidence;
     this.#memory = memory;
     this.regions = kernelRegions(root, this.sections, {
       vmalloc: this.#pointer(memory, 'vmalloc_base') ?? hexadecimal(vmcoreinfo, 'NUMBER(VMALLOC_START)'),
@@ -171,6 +179,7 @@ export class KernelNames {
       const other = virtualAddress(BigInt(inImage) * BigInt(PAGE_SIZE) + (address % BigInt(PAGE_SIZE)));
       return { region: 'direct map', alias: { address: other, place: this.at(other) } };
     }
+    this.#crashKernel ??= this.#findCrashKernel?.() ?? [];
     const isCrash = this.#crashKernel.some(({ start, end }) => start <= guestFrame && guestFrame < end);
     return { region: isCrash ? 'crash kernel' : 'direct map' };
   }

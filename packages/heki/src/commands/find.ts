@@ -67,7 +67,10 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
   const snapshot = openSnapshot(path, options);
   const { core, tables } = snapshot;
   const wantsSymbols =
-    options.symbols !== undefined || options.region !== undefined || options.symbol !== undefined;
+    options.symbols !== undefined ||
+    options.vmlinux !== undefined ||
+    options.region !== undefined ||
+    options.symbol !== undefined;
   const names = wantsSymbols ? await openNames(core, tables, await readSidecar(path), options) : undefined;
   const kernel = names?.kernel ?? regionsOf(path, snapshot);
   const frame = options.symbol === undefined ? undefined : frameOfSymbol(options.symbol, tables, names);

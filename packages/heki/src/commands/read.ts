@@ -52,7 +52,7 @@ export async function read(
   const isKernels = given === undefined || given >= KERNEL_HALF;
   const snapshot = openAddressSpace(path, options, isKernels ? 'kernel' : 'user');
   const { core, tables } = snapshot;
-  const needed = given === undefined || options.symbols !== undefined;
+  const needed = given === undefined || options.symbols !== undefined || options.vmlinux !== undefined;
   const sidecar = await readSidecar(path);
   const names = isKernels
     ? await namesOfAddressSpace(path, snapshot, sidecar, { ...options, needed })
@@ -61,7 +61,12 @@ export async function read(
   const wanted = Math.min(length ?? DEFAULT_LENGTH, Number((1n << 64n) - address));
   const asCode = options.as === undefined ? canBeExecuted(tables, address) : options.as === 'code';
   const stretches = [];
-  for (const stretch of readStretches(virtualMemoryOf(tables), address, wanted)) {
+  for (const stretch of readStretches(
+    names?.memory ?? virtualMemoryOf(tables),
+    names?.image,
+    address,
+    wanted,
+  )) {
     const isCode = asCode && stretch.bytes !== undefined;
     stretches.push({
       ...stretch,
@@ -101,13 +106,18 @@ function canBeExecuted(tables: ProvenRoot | ChosenRoot, address: VirtualAddress)
 function* describe({ address, place, stretches, names, warnings }: Answer): Generator<string> {
   yield* warnings.map(({ message }) => `# warning: ${message}`);
   if (place !== undefined) yield `# ${hex16(address)}  ${placeText(place)}`;
-  for (const { address: start, length, bytes, code } of stretches) {
+  for (const { address: start, length, bytes, isFromImage, code } of stretches) {
+    if (isFromImage) yield FROM_IMAGE;
     if (bytes === undefined)
       yield `${hex16(start)}-${hex16(start + BigInt(length) - 1n)}  not mapped, or not in the snapshot`;
     else if (code === undefined) yield* hexLines(bytes, start);
     else yield* codeLines(code, names);
   }
 }
+
+/** What the kernel patched since it was started is not in its image. */
+const FROM_IMAGE =
+  '# from the image, not from the guest: alternatives, static calls and patched sites may differ, and data are as the kernel began with them';
 
 /** Columns of the bytes of an instruction, which are 15 at most. */
 const CODE_BYTES = 32;
@@ -129,9 +139,10 @@ function toJson({ address, length, tables, names, place, stretches, warnings }: 
     length,
     place: place === undefined ? null : placeJson(place),
     tables: tablesJson(tables),
-    stretches: stretches.map(({ address: start, length: size, bytes, code }) => ({
+    stretches: stretches.map(({ address: start, length: size, bytes, isFromImage, code }) => ({
       va: hex(start),
       length: size,
+      from: bytes === undefined ? null : isFromImage ? 'image' : 'guest',
       bytes: bytes === undefined ? null : bytesInHex(bytes).replaceAll(' ', ''),
       code:
         code?.map(({ address: at, bytes: own, text, target }) => ({

@@ -64,7 +64,7 @@ export async function translate(
   );
   const { core, tables } = snapshot;
   const sidecar = await readSidecar(path);
-  const needed = given === undefined || options.symbols !== undefined;
+  const needed = given === undefined || options.symbols !== undefined || options.vmlinux !== undefined;
   const names = isKernels
     ? await namesOfAddressSpace(path, snapshot, sidecar, { ...options, needed })
     : undefined;

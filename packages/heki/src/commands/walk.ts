@@ -29,6 +29,7 @@ import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 export interface WalkOptions extends AddressSpaceOptions {
   /** Names what is at the addresses: by this file, or by kallsyms in memory where none is named. */
   readonly symbols?: string | true;
+  readonly vmlinux?: string;
   readonly range?: string;
   readonly user?: boolean;
   readonly cpu?: string;
@@ -54,7 +55,7 @@ export async function walk(
   const file = typeof options.symbols === 'string' ? options.symbols : undefined;
   const needed = hasSymbol || options.symbols !== undefined;
   const names = needed
-    ? await namesOfAddressSpace(path, snapshot, sidecar, { symbols: file, needed })
+    ? await namesOfAddressSpace(path, snapshot, sidecar, { symbols: file, vmlinux: options.vmlinux, needed })
     : undefined;
   const range = given ?? (ends === undefined ? undefined : parseRange(ends, names));
   const processor = assumeProcessor(snapshot, sidecar, options.cpu);

@@ -44,6 +44,7 @@ Examples:
   heki symbols guest.elf 'xfs_iget [xfs]'         of a module; xfs:xfs_iget is the same
   heki symbols guest.elf --modules                the modules that are loaded, and where their sections are
   heki symbols small.elf.gz --symbols System.map  of a dump without contents
+  heki symbols small.elf.gz --vmlinux vmlinuz     by the kallsyms of the kernel's image
   heki symbols guest.elf --json | jq '.kaslr'
 
 Exit codes: 0 found, 1 no symbol of that name, 2 called wrongly, 3 the snapshot cannot be read or has no symbols.`;
@@ -54,6 +55,7 @@ Examples:
   heki read guest.elf vfs_read+0x20 64
   heki read guest.elf sys_call_table 0x100        data, as hexadecimal
   heki read guest.elf ffff888001000000 --as code  the same text through the direct map
+  heki read small.elf.gz vfs_read --vmlinux linux-image-6.1.0-56-cloud-amd64_6.1.192-2_amd64.deb
   heki read guest.elf vfs_read --json | jq '.stretches[].code[].text'
 
 Exit codes: 0 read, 1 some bytes are not mapped or not in the snapshot, 2 called wrongly, 3 the snapshot cannot be read.`;
@@ -97,6 +99,19 @@ Examples:
   heki diff golden.elf.gz guest.elf.gz --json | jq '.appeared'
 
 Exit codes: 0 nothing differs, 1 something does, 2 called wrongly, 3 a snapshot cannot be read.`;
+
+export const WATCH_EXAMPLES = `
+Examples:
+  heki watch qmp:/run/guest.qmp                             until Ctrl-C
+  heki watch qmp:/run/guest.qmp --every 5s --json >> alarms.jsonl
+  heki watch gdb:localhost:1234 --until-finding && echo never
+
+Exit codes: 0 no alarm, 1 an alarm, 2 called wrongly, 3 the guest cannot be read.`;
+
+export const EXPLAIN_EXAMPLES = `
+Examples:
+  heki explain
+  heki explain heki/wx-alias`;
 
 export const REPLAY_EXAMPLES = `
 Examples:

@@ -21,6 +21,11 @@ export const INPUT_KINDS = {
     name: "a kernel's System.map or /proc/kallsyms, or JSON with `symbols`",
     mostBytes: 64 * MIB,
   },
+  /** A bzImage has 15 MB, a package 30 MB, a vmlinux with debug information 1 GiB. */
+  kernelImage: {
+    name: 'vmlinux, a bzImage (vmlinuz), or a Debian package of a kernel',
+    mostBytes: 2048 * MIB - 1,
+  },
   /** The memory map and some symbols of one guest. */
   sidecar: { name: 'the JSON that goes with a snapshot', mostBytes: 16 * MIB },
   /** Ten thousand steps, which are the most that a scenario may have, take 1 MiB. */

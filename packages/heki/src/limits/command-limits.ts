@@ -14,6 +14,8 @@ export const COMMAND_LIMITS = {
   mappingsSpeltOut: 2 ** 22,
   /** Stretches of shared tables that `walk --json` lists: hostile tables may have millions. */
   sharedTables: 2 ** 16,
+  /** What the files of a package unpack to: Debian's kernels have 600 MB. */
+  unpackedPackageBytes: 2 ** 31 - 1,
   /** Bytes that one `heki read` gives. */
   readBytes: 2 ** 20,
 } as const;

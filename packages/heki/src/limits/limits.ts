@@ -15,7 +15,18 @@ export interface Limit {
   readonly usual?: string | undefined;
 }
 
-const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'extract', 'symbols', 'read', 'find'];
+const OF_SNAPSHOTS = [
+  'protect',
+  'audit',
+  'diff',
+  'watch',
+  'walk',
+  'translate',
+  'extract',
+  'symbols',
+  'read',
+  'find',
+];
 const WITH_TEXTS = [
   'protect',
   'audit',
@@ -64,6 +75,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       size(INPUT_KINDS.kernelSymbols.mostBytes),
       '`--symbols`: System.map, /proc/kallsyms',
       '4 to 12 MiB',
+    ),
+    limit(
+      ['walk', 'translate', 'symbols', 'read', 'find'],
+      size(INPUT_KINDS.kernelImage.mostBytes + 1),
+      '`--vmlinux`: vmlinux, a bzImage, a Debian package, and what its files unpack to',
+      "10 to 30 MB; a package's 600 MB",
     ),
     limit(['read'], size(COMMAND_LIMITS.readBytes), 'LENGTH', '128 bytes'),
     limit(

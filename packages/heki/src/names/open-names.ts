@@ -14,9 +14,12 @@ import {
   loadedCrashKernel,
   type ProvenRoot,
   resolveKernelRoot,
+  type VirtualMemory,
   type Vmcore,
+  virtualMemoryOf,
 } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
+import { type ImageMemory, imageMemory } from '../image/image-memory.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
 import type { Sidecar } from '../sidecar.ts';
@@ -25,6 +28,9 @@ import { type Snapshot, vmcoreinfoSymbols, withPath } from '../snapshot.ts';
 /** The names of what is in a kernel, and where they come from. */
 export interface Names {
   readonly kernel: KernelNames;
+  /** What the kernel maps, with the bytes of its image where one was named. */
+  readonly memory: VirtualMemory;
+  readonly image: ImageMemory | undefined;
   readonly source:
     | { readonly kind: 'kallsyms'; readonly by: 'vmcoreinfo' | 'structure' }
     | { readonly kind: 'file'; readonly path: string }
@@ -42,6 +48,8 @@ const KASLR_ALIGNMENT = 0x20_0000n;
 export interface NamesOptions {
   /** A System.map or /proc/kallsyms of this kernel. */
   readonly symbols?: string | undefined;
+  /** The kernel's image: vmlinux, bzImage, or a Debian package with one. */
+  readonly vmlinux?: string | undefined;
 }
 
 /**
@@ -53,14 +61,23 @@ export async function openNames(
   core: Vmcore,
   tables: ProvenRoot,
   sidecar: Sidecar | undefined,
-  { symbols: path }: NamesOptions = {},
+  { symbols: path, vmlinux }: NamesOptions = {},
 ): Promise<Names> {
   const { vmcoreinfo } = core;
   const file = path === undefined ? undefined : await symbolsOfFile(path, tables, vmcoreinfo?.kernelOffset);
-  const own = file === undefined ? readImageSymbols(tables, vmcoreinfo) : undefined;
+  const image = vmlinux === undefined ? undefined : await imageMemory(vmlinux, core, tables, sidecar?.kernel);
+  const memory = image ?? virtualMemoryOf(tables);
+  const own = file === undefined ? readImageSymbols(tables, vmcoreinfo, memory) : undefined;
   const symbols = file?.symbols ?? (typeof own === 'object' ? own.table : undefined);
   return {
-    kernel: new KernelNames(tables, { vmcoreinfo, symbols, crashKernel: loadedCrashKernel(tables) }),
+    kernel: new KernelNames(tables, {
+      vmcoreinfo,
+      symbols,
+      memory,
+      crashKernel: () => loadedCrashKernel(tables),
+    }),
+    memory,
+    image,
     source: sourceOf(path, own),
     kaslr: kaslrOffset(vmcoreinfo, symbols?.named('_text')[0]?.address, file?.moved),
     beside: new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]),

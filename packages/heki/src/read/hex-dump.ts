@@ -1,28 +1,47 @@
-import { PAGE_SIZE, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import { PAGE_SIZE, type VirtualAddress, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import type { VirtualMemory } from '@heki/vmcore';
 import { hex16 } from '../hex.ts';
+import type { ImageMemory } from '../image/image-memory.ts';
 
-/** Bytes that follow each other; without them, what cannot be read. */
+/** Bytes that follow each other, all of one origin; without them, what cannot be read. */
 export interface Stretch {
   readonly address: VirtualAddress;
   readonly length: number;
   readonly bytes: Uint8Array | undefined;
+  /** They are out of the kernel's image, and not out of the guest. */
+  readonly isFromImage: boolean;
 }
 
 const PER_LINE = 16;
 
-/** `length` bytes from `address` on, cut where what can be read meets what cannot. */
-export function readStretches(memory: VirtualMemory, address: VirtualAddress, length: number): Stretch[] {
-  const stretches: { address: VirtualAddress; length: number; bytes: Uint8Array | undefined }[] = [];
+/** `length` bytes from `address` on, cut where what can be read meets what cannot, and the guest's own meets the image's. */
+export function readStretches(
+  memory: VirtualMemory,
+  image: ImageMemory | undefined,
+  address: VirtualAddress,
+  length: number,
+): Stretch[] {
+  const stretches: Stretch[] = [];
   for (let done = 0; done < length; ) {
     const at = virtualAddress(address + BigInt(done));
     const part = Math.min(length - done, PAGE_SIZE - Number(at % BigInt(PAGE_SIZE)));
     const bytes = memory.read(at, part);
+    const isFromImage = bytes !== undefined && (image?.isFromImage(virtualFrameOf(at)) ?? false);
     const last = stretches.at(-1);
-    if (last !== undefined && (last.bytes === undefined) === (bytes === undefined)) {
-      last.length += part;
-      if (last.bytes !== undefined && bytes !== undefined) last.bytes = joined(last.bytes, bytes);
-    } else stretches.push({ address: at, length: part, bytes });
+    const isLike =
+      last !== undefined &&
+      (last.bytes === undefined) === (bytes === undefined) &&
+      last.isFromImage === isFromImage;
+    if (isLike) stretches.pop();
+    stretches.push(
+      isLike
+        ? {
+            ...last,
+            length: last.length + part,
+            bytes: last.bytes !== undefined && bytes !== undefined ? joined(last.bytes, bytes) : undefined,
+          }
+        : { address: at, length: part, bytes, isFromImage },
+    );
     done += part;
   }
   return stretches;

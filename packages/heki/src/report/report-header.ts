@@ -1,12 +1,9 @@
 import { createRequire } from 'node:module';
-import { z } from 'zod';
 
-const { version } = z
-  .object({ version: z.string() })
-  .parse(createRequire(import.meta.url)('../../package.json'));
+const manifest: { readonly version: string } = createRequire(import.meta.url)('../../package.json');
 
 /** The version of the command. */
-export const VERSION: string = version;
+export const VERSION: string = manifest.version;
 
 /** The versions of the shapes that are published under `schemas/`: a change that a reader could stumble over makes one more. */
 const SCHEMA_VERSIONS = {
@@ -27,6 +24,7 @@ const SCHEMA_VERSIONS = {
   symbols: 1,
   translate: 1,
   walk: 1,
+  watch: 1,
   workloads: 1,
 } as const;
 

@@ -292,6 +292,20 @@ export const JSON_SHAPES = {
     source: z.looseObject({ name: z.string().nullable(), redacted: z.boolean() }),
     warnings,
   }),
+  watch: published('watch', 'watch --json (an object a line)', {
+    time: z.iso.datetime(),
+    event: z.enum(['start', 'alarm', 'over', 'reboot', 'unreadable', 'end']),
+    findings: z.int().optional().describe('start: of the first moment'),
+    everyMs: z.int().optional().describe('start'),
+    kind: z
+      .enum(['sealed', 'finding'])
+      .optional()
+      .describe('alarm: what Heki would hold, or a finding of the audit'),
+    id: z.string().optional().describe('alarm, over: stays the same as long as it lasts'),
+    text: z.string().optional().describe('alarm, over, unreadable: one sentence'),
+    moments: z.int().optional().describe('end: how many were looked at'),
+    alarms: z.int().optional().describe('end'),
+  }),
   diff: published('diff', 'diff --json', {
     same: z.boolean().describe('Nothing differs: exit code 0'),
     sameBoot: z.boolean().describe('Text and direct map lie where they lay: frames are compared, too'),
@@ -436,6 +450,10 @@ export const JSON_SHAPES = {
         z.strictObject({
           va: hex,
           length: z.int().min(1),
+          from: z
+            .enum(['guest', 'image'])
+            .nullable()
+            .describe('Where the bytes are from: the snapshot, or the file of --vmlinux'),
           bytes: z
             .string()
             .regex(/^(?:[0-9a-f]{2})+$/)
@@ -450,7 +468,7 @@ export const JSON_SHAPES = {
                   .string()
                   .min(1)
                   .describe(
-                    "Intel's syntax; (bad) for bytes that are no instruction, (cut short) for one that goes on behind them",
+                    "Intel's syntax; (bad) for bytes that are not an instruction, (cut short) for one that goes on behind them",
                   ),
                 target: z
                   .strictObject({ va: hex, symbol: z.string().nullable() })

@@ -26,14 +26,15 @@ const MOST_SEARCHED = 2 ** 15;
  * The symbols of the kernel's image, as kallsyms in its memory has them: where VMCOREINFO says, or else, before Linux 6.0 or without
  * VMCOREINFO, where the constants of the image have the structure of its tables.
  *
+ * @param memory what is mapped there; by default what the dump holds
  * @returns or why there are none, in words that follow "kallsyms"
  * @throws {VmcoreError} when the dump cannot be read
  */
 export function readImageSymbols(
   root: ProvenRoot,
   vmcoreinfo: Vmcoreinfo | undefined,
+  memory: VirtualMemory = virtualMemoryOf(root),
 ): MemorySymbols | string {
-  const memory = virtualMemoryOf(root);
   const named = namedPlace(vmcoreinfo);
   const byName = named === undefined ? undefined : readKallsyms(memory, named);
   if (typeof byName === 'object') return { table: byName, from: 'vmcoreinfo' };

@@ -182,6 +182,14 @@ describe('an entry that cannot be used', () => {
     }
   });
 
+  it('is told by its number', () => {
+    const causes = (entry: bigint) =>
+      outcomeOf(picture({ bits: { 3: entry } }), access('read'), {}, VA, INTEL_VT_RP);
+    const cause = (text: string) => ({ causes: [{ rule: 'reserved-bit', level: 3, text }] });
+    expect(causes(1n << 51n)).toMatchObject(cause('reserved bit 51 set in PDPTE'));
+    expect(causes((1n << 51n) | (1n << 46n))).toMatchObject(cause('reserved bits 46 51 set in PDPTE'));
+  });
+
   it('hides what is wrong below it', () => {
     const reservedAbove = picture({ bits: { 3: 1n << 51n }, entries: { 1: '-' } });
     expect(errorCode(reservedAbove, access('read'))).toBe(0b1001);

@@ -1,4 +1,4 @@
-import { VmcoreError } from '../error.ts';
+import { KernelImageError } from '../error.ts';
 
 /** How `lz4 -l` begins, by which kernel images are packed (LZ4 Frame Format Description, "Legacy frame"). */
 const MAGIC = 0x184c2102;
@@ -14,7 +14,7 @@ const LONG_COPY = 64;
  * Fills `target` from a legacy LZ4 frame, or several of them, and nothing behind them: of the payload of a bzImage, all but the last four
  * bytes, which tell `target`'s length.
  *
- * @throws {VmcoreError} when the stream is damaged, or gives more or fewer bytes
+ * @throws {KernelImageError} when the stream is damaged, or gives more or fewer bytes
  */
 export function decompressLz4Legacy(stream: Uint8Array, target: Uint8Array): void {
   const fields = new DataView(stream.buffer, stream.byteOffset, stream.byteLength);
@@ -92,6 +92,6 @@ function decompressBlock(
   throw damaged(stream, from, 'a block ends in a copy');
 }
 
-function damaged(stream: Uint8Array, at: number, why: string): VmcoreError {
-  return new VmcoreError(`damaged LZ4 data: ${why} at byte ${at} of ${stream.length}`);
+function damaged(stream: Uint8Array, at: number, why: string): KernelImageError {
+  return new KernelImageError(`damaged LZ4 data: ${why} at byte ${at} of ${stream.length}`);
 }

@@ -1,0 +1,95 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-image-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+const KASLR = fixturePath('k61-256-kaslr');
+const { _text: told }: { _text: string } = JSON.parse(
+  readFileSync(KASLR.replace('.elf.gz', '.json'), 'utf8'),
+).symbols;
+const text = BigInt(told);
+const LINKED = 0xffff_ffff_8100_0000n;
+
+/** A vmlinux of one page of text, which has its own address at 0x10, with a table of relocations that says so. */
+function vmlinux(release: string, withRelocations = true): string {
+  const bytes = Buffer.alloc(120 + 0x1000 + (withRelocations ? 12 : 0));
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  bytes.writeUInt16LE(62, 18);
+  bytes.writeBigUInt64LE(64n, 32);
+  bytes.writeUInt16LE(1, 56);
+  bytes.writeUInt32LE(1, 64);
+  bytes.writeUInt32LE(5, 68);
+  for (const [at, value] of [
+    [72, 120n],
+    [80, LINKED],
+    [88, 0x100_0000n],
+    [96, 0x1000n],
+  ] as const)
+    bytes.writeBigUInt64LE(value, at);
+  bytes.set([0x55, 0xc3], 120);
+  bytes.writeBigUInt64LE(LINKED + 0x123n, 120 + 0x10);
+  bytes.write(`Linux version ${release} `, 120 + 0x100, 'latin1');
+  if (withRelocations) bytes.writeUInt32LE(0x8100_0010, 120 + 0x1000 + 4);
+  const path = join(scratch, `vmlinux-${release}-${withRelocations}`);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+const OWN = '6.1.0-56-cloud-amd64';
+
+describe('an image over a dump without contents', () => {
+  test('gives bytes where KASLR has them, relocated, as what they are', async () => {
+    const args = ['read', KASLR, text.toString(16), '0x18', '--vmlinux', vmlinux(OWN), '--as', 'hex'];
+    const { exitCode, stdout } = await runCommand(args);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('# from the image, not from the guest');
+    const { stretches } = JSON.parse((await runCommand([...args, '--json'])).stdout);
+    expect(stretches).toHaveLength(1);
+    expect(stretches[0]).toMatchObject({ from: 'image', length: 0x18 });
+    const bytes = Buffer.from(stretches[0].bytes, 'hex');
+    expect([...bytes.subarray(0, 2)]).toEqual([0x55, 0xc3]);
+    expect(bytes.readBigUInt64LE(0x10)).toBe(text + 0x123n);
+  });
+
+  test('gives the same through the direct map, and nothing where the image has none', async () => {
+    const image = vmlinux(OWN);
+    const { tables, outcome } = JSON.parse(
+      (await runCommand(['translate', KASLR, text.toString(16), '--json'])).stdout,
+    );
+    const alias = (BigInt(tables.directMap) + BigInt(outcome.gpa)).toString(16);
+    const read = async (address: string) =>
+      JSON.parse((await runCommand(['read', KASLR, address, '16', '--vmlinux', image, '--json'])).stdout)
+        .stretches[0];
+    expect((await read(alias)).bytes).toBe((await read(text.toString(16))).bytes);
+    expect(await read((text + 0x1000n).toString(16))).toMatchObject({ from: null, bytes: null });
+  });
+
+  test('does not stand where the guest has its own', async () => {
+    const real = projectFile('fixtures/symbols/k61-symbols.elf.gz');
+    const { stretches } = JSON.parse(
+      (await runCommand(['read', real, 'modules', '16', '--vmlinux', vmlinux(OWN), '--json'])).stdout,
+    );
+    expect(stretches[0]).toMatchObject({ from: 'guest' });
+  });
+
+  test.each([
+    [
+      () => vmlinux('6.1.0-57-cloud-amd64'),
+      'the image is of Linux 6.1.0-57-cloud-amd64, the snapshot of 6.1.0-56-cloud-amd64',
+    ],
+    [() => vmlinux(OWN, false), 'no table of relocations, and KASLR moved the kernel'],
+    [
+      () => projectFile('README.md'),
+      'not a kernel image: expected vmlinux, a bzImage (vmlinuz), or a Debian package of a kernel',
+    ],
+    [() => join(scratch, 'none'), 'no such file'],
+  ])('that cannot be is refused (%#)', async (path, why) => {
+    const refused = await runCommand(['read', KASLR, text.toString(16), '--vmlinux', path()]);
+    expect(refused).toMatchObject({ exitCode: 3, stdout: '' });
+    expect(refused.stderr).toContain(why);
+  });
+});

@@ -1,0 +1,107 @@
+import { KernelImageError, type MovedImage, moveImage } from '@heki/kernel-image';
+import { PAGE_SIZE, type VirtualAddress, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { mappedFrame, type ProvenRoot, type VirtualMemory, type Vmcore, virtualMemoryOf } from '@heki/vmcore';
+import { PageRights, walkMappings } from '@heki/x86';
+import { InputError } from '../failure.ts';
+import { openKernelImage } from './open-kernel-image.ts';
+
+/** The memory of a kernel, with the bytes of its image where the snapshot has none. */
+export interface ImageMemory extends VirtualMemory {
+  /** Whether a page of it is out of the image, and not out of the guest. */
+  isFromImage(frame: VirtualFrame): boolean;
+}
+
+const PAGE = BigInt(PAGE_SIZE);
+
+/**
+ * The kernel's memory with the image in the file at `path` laid over the frames that the snapshot lacks: moved by KASLR's offset, and only where the
+ * kernel's page tables still have the image: not its init, nor the gaps between its parts, which are freed and become anything.
+ *
+ * @throws {InputError} when the file is none, or another kernel's
+ */
+export async function imageMemory(
+  path: string,
+  { vmcoreinfo }: Vmcore,
+  root: ProvenRoot,
+  kernel: string | undefined,
+): Promise<ImageMemory> {
+  const image = await openKernelImage(path);
+  const running = vmcoreinfo?.release ?? /^Linux version (\S+)/.exec(kernel ?? '')?.[1];
+  if (running !== undefined && image.release !== undefined && running !== image.release) {
+    throw new InputError(`the image is of Linux ${image.release}, the snapshot of ${running}`, {
+      file: path,
+    });
+  }
+  const linked = image.segments[0]?.address ?? 0n;
+  const offset = virtualAddressOf(root.text.virtualFrame) - linked;
+  if (vmcoreinfo?.kernelOffset !== undefined && vmcoreinfo.kernelOffset !== offset) {
+    throw new InputError(
+      `the image begins at 0x${linked.toString(16)}, which is not ${vmcoreinfo.kernelOffset} below the text of the snapshot's kernel: it is another's`,
+      { file: path },
+    );
+  }
+  return laid(moved(image, Number(offset), path), root);
+}
+
+function moved(image: Parameters<typeof moveImage>[0], offset: number, path: string): MovedImage {
+  try {
+    return moveImage(image, offset);
+  } catch (error) {
+    if (!(error instanceof KernelImageError)) throw error;
+    throw new InputError(error.message, { file: path }, error);
+  }
+}
+
+function laid(image: MovedImage, root: ProvenRoot): ImageMemory {
+  const guest = virtualMemoryOf(root);
+  const distance = root.text.virtualFrame - root.text.frame;
+  /** The page that the image has at `virtualFrame`, where the snapshot lacks it and the kernel has not freed it. */
+  const imagePage = (virtualFrame: VirtualFrame): Uint8Array | undefined => {
+    const frame = mappedFrame(root, virtualFrame);
+    if (frame === undefined || frame !== virtualFrame - distance || root.memory.page(frame) !== undefined)
+      return undefined;
+    const start = virtualAddressOf(virtualFrame);
+    const segment = image.segments.find(
+      ({ address, bytes }) => address <= start && start < address + BigInt(bytes.length),
+    );
+    if (segment === undefined || segment.kind === 'init') return undefined;
+    // What is freed of text and constants is made writable: the gaps behind them.
+    if (segment.kind === 'text' && isWritable(root, virtualFrame)) return undefined;
+    const at = Number(start - segment.address);
+    const page = new Uint8Array(PAGE_SIZE);
+    page.set(segment.bytes.subarray(at, at + PAGE_SIZE));
+    return page;
+  };
+  /** The page of the image that is mapped at `page`, which may be one of the direct map. */
+  const pageAt = (page: VirtualFrame): Uint8Array | undefined => {
+    const frame = mappedFrame(root, page);
+    return frame === undefined ? undefined : imagePage((frame + distance) as VirtualFrame);
+  };
+  return {
+    read(address, length) {
+      const whole = guest.read(address, length);
+      if (whole !== undefined) return whole;
+      const bytes = new Uint8Array(length);
+      for (let done = 0; done < length; ) {
+        const at = (address + BigInt(done)) as VirtualAddress;
+        const offset = Number(at % PAGE);
+        const part = Math.min(length - done, PAGE_SIZE - offset);
+        const read =
+          guest.read(at, part) ?? pageAt(Number(at / PAGE) as VirtualFrame)?.subarray(offset, offset + part);
+        if (read === undefined) return undefined;
+        bytes.set(read, done);
+        done += part;
+      }
+      return bytes;
+    },
+    isFromImage: (frame) => pageAt(frame) !== undefined,
+  };
+}
+
+function isWritable(root: ProvenRoot, virtualFrame: VirtualFrame): boolean {
+  let writable = true;
+  walkMappings(root, virtualFrame, (virtualFrame + 1) as VirtualFrame, ({ effective }) => {
+    writable = (effective & PageRights.WRITE) !== 0;
+  });
+  return writable;
+}

@@ -1,0 +1,60 @@
+import { virtualAddress } from '@heki/physical-memory';
+import { KernelImageError } from './error.ts';
+import type { ImageSegment, Vmlinux } from './vmlinux.ts';
+
+/** The bytes of an image where a kernel runs: moved, and with the addresses in them changed, as the kernel does it itself (handle_relocations). */
+export interface MovedImage {
+  readonly segments: readonly ImageSegment[];
+}
+
+/** As signed numbers, the last 2 GiB are exact in 32 bits. */
+const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));
+
+/**
+ * `image` moved by `offset` bytes.
+ *
+ * @throws {KernelImageError} when it has to be moved, and the file does not say what changes; or when that is outside of it
+ */
+export function moveImage({ segments, relocations }: Vmlinux, offset: number): MovedImage {
+  if (offset !== 0 && relocations === undefined) {
+    throw new KernelImageError(
+      'the file has no table of relocations, and KASLR moved the kernel: expected a bzImage, or a vmlinux that was extracted from one',
+    );
+  }
+  const moved = segments.map(({ address, bytes, kind }) => ({
+    kind,
+    address: virtualAddress(BigInt.asUintN(64, address + BigInt(offset))),
+    linked: signed(address),
+    bytes: bytes.slice(),
+    view: new DataView(new ArrayBuffer(0)),
+  }));
+  for (const segment of moved) segment.view = new DataView(segment.bytes.buffer);
+  const placeOf = (place: number, size: number) => {
+    const segment = moved.find(
+      ({ linked, bytes }) => linked <= place && place + size <= linked + bytes.length,
+    );
+    if (segment === undefined) {
+      throw new KernelImageError(
+        `a relocation at 0x${(place + 2 ** 32).toString(16)} is outside of the image`,
+      );
+    }
+    return { view: segment.view, at: place - segment.linked };
+  };
+  if (offset !== 0 && relocations !== undefined) {
+    for (const place of relocations.words) {
+      const { view, at } = placeOf(place, 8);
+      view.setBigUint64(at, view.getBigUint64(at, true) + BigInt(offset), true);
+    }
+    for (const place of relocations.halves) {
+      const { view, at } = placeOf(place, 4);
+      view.setUint32(at, view.getUint32(at, true) + offset, true);
+    }
+    for (const place of relocations.inverse) {
+      const { view, at } = placeOf(place, 4);
+      view.setUint32(at, view.getUint32(at, true) - offset, true);
+    }
+  }
+  return {
+    segments: moved.map(({ address, bytes, kind }) => ({ address, bytes, kind })),
+  };
+}

@@ -1,0 +1,115 @@
+import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import { KernelImageError } from './error.ts';
+import { parseRelocations, type Relocations } from './relocations.ts';
+
+/** A part of an image that is loaded. */
+export interface ImageSegment {
+  /** Where it was linked. */
+  readonly address: VirtualAddress;
+  readonly bytes: Uint8Array;
+  /** `init`: freed once the kernel has booted, as the template of CPUs' variables is. Behind text are constants, and a gap that is freed, too. */
+  readonly kind: 'text' | 'data' | 'init';
+}
+
+/** A kernel's image, as it was linked. */
+export interface Vmlinux {
+  /** Its segments where images lie, ascending; what follows them and is not in the file, .bss, is left out. */
+  readonly segments: readonly ImageSegment[];
+  /** What must change when it is moved; `undefined` when the file does not say. */
+  readonly relocations: Relocations | undefined;
+  /** Of `Linux version …` in its constants: `6.1.0-56-cloud-amd64`. */
+  readonly release: string | undefined;
+}
+
+const PT_LOAD = 1;
+const EM_X86_64 = 62;
+const PROGRAM_HEADER = 56;
+const SECTION_HEADER = 64;
+const MOST_SEGMENTS = 256;
+/** By p_flags (vmlinux.lds.S, PHDRS): r-x text, rw- data, rwx init. */
+const SEGMENT_KINDS: Readonly<Record<number, ImageSegment['kind']>> = { 5: 'text', 6: 'data', 7: 'init' };
+/** `__START_KERNEL_map`. */
+const KERNEL_MAP = 0xffff_ffff_8000_0000n;
+
+export function isElf(bytes: Uint8Array): boolean {
+  return (
+    bytes.length > 64 && bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46
+  );
+}
+
+/** Parses a vmlinux, with the table of relocations behind it where it comes out of a bzImage. @throws {KernelImageError} when it is none */
+export function parseVmlinux(file: Uint8Array): Vmlinux {
+  // Of a subclass whose slices are no copies, as Node's, nothing is left.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (!isElf(bytes) || bytes[4] !== 2 || bytes[5] !== 1 || view.getUint16(18, true) !== EM_X86_64) {
+    throw new KernelImageError('not a kernel of x86-64: expected an ELF file of 64 bits');
+  }
+  const number64 = (at: number): number => Number(view.getBigUint64(at, true));
+  const headers = number64(32);
+  const count = view.getUint16(56, true);
+  if (count > MOST_SEGMENTS || headers + count * PROGRAM_HEADER > bytes.length) {
+    throw new KernelImageError(`its ${count} program headers are not in the file`, { offset: 32 });
+  }
+  const segments: ImageSegment[] = [];
+  let end = 0;
+  for (let index = 0; index < count; index++) {
+    const at = headers + index * PROGRAM_HEADER;
+    const offset = number64(at + 8);
+    // By its place in memory: variables of CPUs were linked at 0 until Linux 6.14, and their template lies there like all else.
+    const address = KERNEL_MAP + view.getBigUint64(at + 24, true);
+    const size = number64(at + 32);
+    if (view.getUint32(at, true) !== PT_LOAD) continue;
+    if (offset + size > bytes.length)
+      throw new KernelImageError(`segment ${index} does not end in the file`, { offset: at });
+    end = Math.max(end, offset + size);
+    if (address < 1n << 64n && size > 0) {
+      const isLinkedHere = view.getBigUint64(at + 16, true) === address;
+      const kind = isLinkedHere ? (SEGMENT_KINDS[view.getUint32(at + 4, true)] ?? 'init') : 'init';
+      segments.push({ address: virtualAddress(address), bytes: bytes.subarray(offset, offset + size), kind });
+    }
+  }
+  if (segments.length === 0)
+    throw new KernelImageError('it has no segment where kernels are linked: it is no vmlinux');
+  segments.sort((a, b) => (a.address < b.address ? -1 : 1));
+  return {
+    segments,
+    relocations: parseRelocations(bytes.subarray(endOfElf(view, end))),
+    release: releaseOf(segments),
+  };
+}
+
+/** Where the ELF file ends: behind its segments, its sections and their headers. */
+function endOfElf(view: DataView, end: number): number {
+  const headers = Number(view.getBigUint64(40, true));
+  const count = view.getUint16(60, true);
+  if (headers === 0 || headers + count * SECTION_HEADER > view.byteLength) return end;
+  let last = Math.max(end, headers + count * SECTION_HEADER);
+  for (let index = 0; index < count; index++) {
+    const at = headers + index * SECTION_HEADER;
+    const isInFile = view.getUint32(at + 4, true) !== 8;
+    if (isInFile)
+      last = Math.max(
+        last,
+        Number(view.getBigUint64(at + 24, true)) + Number(view.getBigUint64(at + 32, true)),
+      );
+  }
+  return Math.min(last, view.byteLength);
+}
+
+const BANNER = 'Linux version ';
+
+function releaseOf(segments: readonly ImageSegment[]): string | undefined {
+  const letters = Array.from(BANNER, (letter) => letter.charCodeAt(0));
+  for (const { bytes } of segments) {
+    for (let at = bytes.indexOf(letters[0] ?? 0); at >= 0; at = bytes.indexOf(letters[0] ?? 0, at + 1)) {
+      if (!letters.every((letter, index) => bytes[at + index] === letter)) continue;
+      const release = /^[!-~]+/.exec(
+        String.fromCharCode(...bytes.subarray(at + letters.length, at + letters.length + 80)),
+      )?.[0];
+      // A format of printf begins in the same way.
+      if (release !== undefined && /^[0-9]/.test(release)) return release;
+    }
+  }
+  return undefined;
+}
