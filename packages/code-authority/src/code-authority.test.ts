@@ -271,6 +271,16 @@ test('TRAMP makes a page from a template, with a target that it allows, and the 
   expect(complete(world.authority.retire(2))).toMatchObject({ ok: true });
 });
 
+test('init parts wait for a trampoline that leads into them', () => {
+  const world = sealed();
+  const base = 0xffff_ffff_c100_0000n;
+  const made = complete(world.authority.trampoline('ftrace', 'init_function', 15 as Gfn, base));
+  expect(made).toMatchObject({ ok: true, value: 2 });
+  expect(complete(world.authority.initDone(1))).toMatchObject({ why: 'in-use' });
+  expect(complete(world.authority.retire(2))).toMatchObject({ ok: true });
+  expect(complete(world.authority.initDone(1))).toMatchObject({ ok: true });
+});
+
 test('the chain is another after everything that was done, and the same for the same', () => {
   const heads = (world: World): string[] => {
     const seen = [Buffer.from(world.authority.chain).toString('hex')];

@@ -31,7 +31,8 @@ export function* initDone(state: AuthorityState, id: number): Request {
   const parts = live.image.parts.flatMap(({ kind }, index) => (isInit(kind) ? [index] : []));
   const frames = parts.flatMap((part) => live.frames[part] ?? []);
   if (frames.length === 0) return refused('malformed', 'it has no init parts, or they were given back');
-  const user = leadsInto(state, live, ({ part }) => parts.includes(part));
+  const user =
+    leadsInto(state, live, ({ part }) => parts.includes(part)) ?? relocatedInto(state, live, parts);
   if (user !== undefined) return refused('in-use', user);
   for (const part of parts) {
     live.gone.set(part, live.frames[part] ?? []);
@@ -81,6 +82,18 @@ function leadsInto(
       const place =
         typeof target === 'string' ? placeOf(state, live, target) : id === live.id ? target : undefined;
       if (place !== undefined && inside(place)) return `site ${index} of image ${id} leads into it`;
+    }
+  }
+  return undefined;
+}
+
+/** Another image that was relocated to a name in one of the parts. */
+function relocatedInto(state: AuthorityState, live: LiveImage, parts: readonly number[]): string | undefined {
+  for (const { id, image } of state.images.values()) {
+    if (id === live.id) continue;
+    for (const { to } of image.relocations) {
+      const place = typeof to === 'string' ? placeOf(state, live, to) : undefined;
+      if (place !== undefined && parts.includes(place.part)) return `image ${id} refers to ${String(to)}`;
     }
   }
   return undefined;

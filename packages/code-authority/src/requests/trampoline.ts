@@ -2,7 +2,8 @@ import { type Gfn, PAGE_SIZE } from '@heki/physical-memory';
 import { granted, type Request, refused } from '../answer.ts';
 import { freeFrames } from '../frames/named-frames.ts';
 import { release, retype, writePages } from '../frames/pages.ts';
-import type { CodeImage } from '../images/code-image.ts';
+import { buildImage } from '../images/build-image.ts';
+import type { CodeImage, Template } from '../images/code-image.ts';
 import { type AuthorityState, addressesAreFree, findExport } from '../state.ts';
 import { live } from './seal.ts';
 
@@ -29,13 +30,13 @@ export function* trampoline(
     return refused('no-such-state', `${template} does not lead to ${target}`);
   if (base % BigInt(PAGE_SIZE) !== 0n || !addressesAreFree(state, base, PAGE_SIZE))
     return refused('not-free', 'another image lies there');
-  const distance = to.address - (base + BigInt(shape.branch) + 4n);
-  if (BigInt.asIntN(32, distance) !== distance) return refused('unresolved', `${target} is out of reach`);
   const named = freeFrames(state, [[frame]]);
   if (!named.ok) return named;
-  const bytes = new Uint8Array(PAGE_SIZE).fill(INT3);
-  bytes.set(shape.bytes);
-  new DataView(bytes.buffer).setInt32(shape.branch, Number(distance), true);
+  const image = imageOf(template, target, shape);
+  const resolve = (name: string): bigint | undefined => findExport(state, name)?.address;
+  const built = buildImage(image, [base], [], resolve);
+  const bytes = built.ok ? built.parts[0] : undefined;
+  if (bytes === undefined) return refused('unresolved', `${target} is out of reach`);
   const id = state.nextId++;
   const frames = named.value.flat();
   retype(state, frames, 'staged', id);
@@ -47,16 +48,22 @@ export function* trampoline(
     return refused('unresolved', 'what it leads to has gone');
   }
   retype(state, frames, 'trampoline', id);
-  const image: CodeImage = {
-    name: `trampoline ${template} to ${target}`,
-    parts: [{ kind: 'text', bytes }],
-    relocations: [],
-    sites: [],
-    exports: new Map([[`trampoline ${id}`, { part: 0, offset: 0 }]]),
-    changeable: new Set(),
-  };
   const refersTo = new Set([to.id, found.id]);
   state.images.set(id, live(id, image, { bases: [base], frames: [[frame]] }, named.value, [], refersTo));
   state.chain.append(`trampoline ${id} ${template} ${target}`);
   return granted(id);
+}
+
+/** An image of one page, with the branch as a relocation: whatever looks for who refers to what finds it. */
+function imageOf(template: string, target: string, { bytes: code, branch }: Template): CodeImage {
+  const bytes = new Uint8Array(PAGE_SIZE).fill(INT3);
+  bytes.set(code);
+  return {
+    name: `trampoline ${template} to ${target}`,
+    parts: [{ kind: 'text', bytes }],
+    relocations: [{ at: { part: 0, offset: branch }, kind: 'rel32', to: target, addend: -4 }],
+    sites: [],
+    exports: new Map(),
+    changeable: new Set(),
+  };
 }

@@ -56,7 +56,10 @@ export const KERNEL: CodeImage = {
   ]),
   changeable: new Set(['trace', 'short', 'call', 'trampoline', 'fentry', 'lock', 'straddle', 'init']),
   templates: new Map([
-    ['ftrace', { bytes: Uint8Array.of(0xe8, 0, 0, 0, 0, 0xc3), branch: 1, targets: new Set(['f']) }],
+    [
+      'ftrace',
+      { bytes: Uint8Array.of(0xe8, 0, 0, 0, 0, 0xc3), branch: 1, targets: new Set(['f', 'init_function']) },
+    ],
   ]),
 };
 
