@@ -51,6 +51,7 @@ const checks = [
   },
   { name: 'package boundaries', command: node(tool('turbo', 'bin', 'turbo'), 'boundaries') },
   { name: 'architecture page', command: script('check-architecture.mjs') },
+  { name: 'public faces', command: script('check-public-faces.mjs') },
   { name: 'links', command: script('check-links.mjs') },
   { name: 'bit operators', command: script('check-bit-operators.mjs') },
   { name: 'generated documentation', command: script('generate-docs.mjs', '--check') },

@@ -172,7 +172,7 @@ function defects(): string {
         driver: initHekiOnKvm,
         profile: 'hardened',
       },
-      // What a VMM and devices may do is no defect, but that memory slots forget takes one.
+      // What a VMM and devices may do is not a defect, but that memory slots forget takes one.
       { pageLists: true, without: id === 'B-H10' ? ['device'] : ['vmm', 'device'] },
     );
     // P6 falls without any defect, and P12 by the VMM.

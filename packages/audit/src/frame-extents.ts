@@ -15,7 +15,7 @@ export interface FrameExtent {
 }
 
 /** A frame of zeros may be mapped at any number of addresses: more than these are counted and not listed. */
-export const MOST_MAPPINGS_LISTED = 64;
+const MOST_MAPPINGS_LISTED = 64;
 
 const { READ, WRITE, EXECUTE, USER } = Rights;
 

@@ -8,6 +8,7 @@ export {
   isSame,
   type RegionChange,
 } from './difference/compare-kernels.ts';
+export { type SealedChange, sealedChanges } from './difference/sealed-changes.ts';
 export { AuditError } from './error.ts';
 export {
   type Alias,
@@ -19,6 +20,6 @@ export {
   type Severity,
 } from './finding.ts';
 export { FINDING_KINDS } from './findings/index.ts';
-export { type FrameExtent, frameExtents, MOST_MAPPINGS_LISTED } from './frame-extents.ts';
+export { type FrameExtent, frameExtents } from './frame-extents.ts';
 export type { Mapping, PlaceName } from './mapping.ts';
-export { Rights, rightsOf, rightsText } from './rights.ts';
+export { Rights, rightsText } from './rights.ts';

@@ -6,7 +6,7 @@ export type Refusal =
   | 'not-signed'
   /** The image, or the request, makes no sense or is larger than its bound. */
   | 'malformed'
-  /** A frame is no memory, named twice, or holds something. */
+  /** A frame is not memory, named twice, or holds something. */
   | 'not-free'
   /** It refers to what no image exports, or what is out of reach. */
   | 'unresolved'

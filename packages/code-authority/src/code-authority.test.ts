@@ -86,7 +86,7 @@ describe('SEAL', () => {
       'not-free',
     ],
     [
-      'a frame that is no memory',
+      'a frame that is not memory',
       { ...KERNEL_AT, frames: [[0, 99], [2], [3], [4]] as unknown as Gfn[][] },
       STATES,
       'not-free',

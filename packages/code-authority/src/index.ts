@@ -7,10 +7,9 @@ export {
 } from './code-authority.ts';
 export { CodeAuthorityError } from './error.ts';
 export type { FrameEntry } from './frames/frame-table.ts';
-export { FRAME_TYPES, type FrameRights, type FrameType, RIGHTS } from './frames/frame-type.ts';
+export { type FrameRights, type FrameType, RIGHTS } from './frames/frame-type.ts';
 export type { AuthorityHost } from './host.ts';
 export { type Bases, type BuiltImage, buildImage, type Resolve } from './images/build-image.ts';
-export { imageFault } from './images/check-image.ts';
 export type {
   CodeImage,
   ImagePart,
@@ -23,6 +22,6 @@ export type {
 } from './images/code-image.ts';
 export { statesOf } from './images/site-bytes.ts';
 export type { FileInGuest } from './requests/load.ts';
-export { MOST_POKES, type Poke } from './requests/poke.ts';
+export type { Poke } from './requests/poke.ts';
 export type { Placement } from './requests/seal.ts';
 export { type AuthorityDefectId, authorityDefects } from './weaker/authority-defects.ts';

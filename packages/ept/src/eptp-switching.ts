@@ -3,7 +3,7 @@ import type { CpuProfile } from '@heki/x86';
 import { decodeEptp, type EptpFault } from './eptp.ts';
 
 /** EPTPs in an EPTP list, which is one page. */
-export const EPTP_LIST_ENTRIES = 512;
+const EPTP_LIST_ENTRIES = 512;
 
 /** How a VMFUNC ended: another EPTP is to be used, or the instruction exits with basic reason 59. */
 export type EptpSwitch =

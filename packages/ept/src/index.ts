@@ -8,6 +8,5 @@ export * from './eptp-switching.ts';
 export { EptError } from './error.ts';
 export { type EptStep, type EptWalk, explainEptWalk } from './explain.ts';
 export type { EptFault } from './fault.ts';
-export { misconfigurationOf } from './misconfiguration.ts';
 export * from './qualification.ts';
 export * from './virtualization-exception.ts';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, open, rename, rm, stat } from 'node:fs/promises';
+import { link, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileErrorText, OutputError } from './failure.ts';
 
@@ -17,23 +17,27 @@ export interface OutputFile {
  * @throws {OutputError} when one is there and may not, is no regular file, or cannot be written
  */
 export async function writeFiles(files: readonly OutputFile[], overwrite: boolean): Promise<void> {
-  const written: { readonly temporary: string; readonly path: string }[] = [];
+  const written: { readonly temporary: string; readonly place: string; readonly path: string }[] = [];
   try {
     for (const { path, chunks } of files) {
       await refuseSpecial(path);
-      const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+      // A link stays one: /dev/stdout is one, too.
+      const place = await realpath(path).catch(() => path);
+      const temporary = join(dirname(place), `.${basename(place)}.${randomBytes(6).toString('hex')}`);
       const file = await open(temporary, 'wx').catch((error: unknown) => {
         const why = fileErrorText(error);
         throw why === undefined ? error : new OutputError(why, { file: path }, error);
       });
-      written.push({ temporary, path });
+      written.push({ temporary, place, path });
       try {
         for await (const chunk of chunks) await writing(file.write(chunk), path);
       } finally {
         await file.close();
       }
     }
-    for (const { temporary, path } of written) await writing(takeName(temporary, path, overwrite), path);
+    for (const { temporary, place, path } of written) {
+      await writing(takeName(temporary, place, overwrite), path);
+    }
   } finally {
     for (const { temporary } of written) await rm(temporary, { force: true });
   }

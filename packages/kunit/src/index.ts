@@ -2,7 +2,7 @@ export { KunitError } from './error.ts';
 export { failureText } from './framework/run-case.ts';
 export type { CaseResult, FailedAccess } from './framework/suite.ts';
 export { CHANGED_EXPECTATIONS, type ChangedExpectation } from './heki/changed-expectations.ts';
-export { createKtapWriter, type KtapStatus, type KtapWriter } from './ktap/ktap-writer.ts';
+export type { KtapStatus, KtapWriter } from './ktap/ktap-writer.ts';
 export {
   KUNIT_SUITES,
   type KunitOptions,

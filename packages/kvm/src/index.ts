@@ -7,7 +7,6 @@ export type { EmulationResult } from './exit/emulator.ts';
 export type { UserExit, Vmm } from './exit/vmm.ts';
 export {
   createLockChecker,
-  KVM_LOCK_ORDER,
   type LockChecker,
   LockError,
   type LockName,

@@ -2,7 +2,7 @@ export { readBtf } from './btf/read-btf.ts';
 export { SymbolError } from './error.ts';
 export { findKallsyms } from './kallsyms/find-kallsyms.ts';
 export { type MemorySymbols, readImageSymbols } from './kallsyms/image-symbols.ts';
-export { type KallsymsPlace, namedPlace } from './kallsyms/kallsyms-place.ts';
+export type { KallsymsPlace } from './kallsyms/kallsyms-place.ts';
 export { readKallsyms } from './kallsyms/read-kallsyms.ts';
 export { type KaslrOffset, kaslrOffset } from './kaslr.ts';
 export { KernelNames, type NamedSymbol, type NameEvidence, type Place } from './kernel-names.ts';

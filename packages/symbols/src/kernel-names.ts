@@ -41,6 +41,11 @@ export interface Place {
   readonly alias?: { readonly address: VirtualAddress; readonly place: Place } | undefined;
 }
 
+interface Frames {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** What is known of a kernel beside its page tables. */
 export interface NameEvidence {
   readonly vmcoreinfo?: Vmcoreinfo | undefined;
@@ -50,8 +55,8 @@ export interface NameEvidence {
   readonly memory?: VirtualMemory | undefined;
   /** Lines of /proc/iomem. */
   readonly iomem?: readonly string[] | undefined;
-  /** Frames where a crash kernel is loaded, or may be. */
-  readonly crashKernel?: readonly { readonly start: number; readonly end: number }[] | undefined;
+  /** Frames where a crash kernel is loaded: asked for once, and only if an address of the direct map is. */
+  readonly crashKernel?: (() => readonly Frames[]) | undefined;
 }
 
 /** Symbols that tell where the parts of an image are. */
@@ -66,13 +71,14 @@ export class KernelNames {
   readonly #memory: VirtualMemory;
   #loaded: LoadedCode | string | undefined;
   readonly #bss: VirtualRange | undefined;
-  readonly #crashKernel: NonNullable<NameEvidence['crashKernel']>;
+  readonly #findCrashKernel: NameEvidence['crashKernel'];
+  #crashKernel: readonly Frames[] | undefined;
 
   constructor(root: ProvenRoot, evidence: NameEvidence) {
     const { symbols, vmcoreinfo } = evidence;
     this.symbols = symbols;
     this.#root = root;
-    this.#crashKernel = evidence.crashKernel ?? [];
+    this.#findCrashKernel = evidence.crashKernel;
     const known = new Map(
       SECTION_SYMBOLS.flatMap((name) => {
         const address = this.#address(name);
@@ -173,6 +179,7 @@ export class KernelNames {
       const other = virtualAddress(BigInt(inImage) * BigInt(PAGE_SIZE) + (address % BigInt(PAGE_SIZE)));
       return { region: 'direct map', alias: { address: other, place: this.at(other) } };
     }
+    this.#crashKernel ??= this.#findCrashKernel?.() ?? [];
     const isCrash = this.#crashKernel.some(({ start, end }) => start <= guestFrame && guestFrame < end);
     return { region: isCrash ? 'crash kernel' : 'direct map' };
   }

@@ -1,6 +1,8 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import { addressOfSigned, type SignedAddress, signedOf } from './signed-address.ts';
 
+const LINE_BREAK = 10;
+
 /** A symbol. */
 export interface KernelSymbol {
   readonly name: string;
@@ -29,6 +31,9 @@ export class SymbolTable implements Iterable<KernelSymbol> {
   /** Where the type of each symbol stands in the text, and at the end where the text ends. */
   readonly #starts: Uint32Array;
   readonly #addresses: Float64Array;
+  /** Of each hash of a name the first symbol that has it, and of each symbol the next; -1 for none. */
+  readonly #first: Int32Array;
+  readonly #next: Int32Array;
   #order: Uint32Array | undefined;
 
   /** @param text a line of a letter and a name for each of `addresses`, all with line breaks behind */
@@ -36,7 +41,10 @@ export class SymbolTable implements Iterable<KernelSymbol> {
     this.size = addresses.length;
     this.#text = text;
     this.#addresses = addresses;
-    this.#starts = lineStarts(text, addresses.length);
+    this.#starts = new Uint32Array(this.size + 1);
+    this.#first = new Int32Array(2 ** Math.ceil(Math.log2(this.size + 2))).fill(-1);
+    this.#next = new Int32Array(this.size);
+    this.#index();
   }
 
   /** The table of `symbols`. Those whose addresses are not exact as numbers are not addresses of a kernel, and are left out. */
@@ -80,13 +88,15 @@ export class SymbolTable implements Iterable<KernelSymbol> {
   /** The symbols of that name, in order: there may be several static functions of one. */
   named(name: string): KernelSymbol[] {
     const found: KernelSymbol[] = [];
-    if (name === '' || name.includes('\n')) return found;
-    const wanted = `${name}\n`;
-    for (let at = this.#text.indexOf(wanted); at >= 0; at = this.#text.indexOf(wanted, at + 1)) {
-      const index = lastNotAbove(this.#starts, at - 1, this.size);
-      if (this.#starts[index] === at - 1) found.push(this.symbol(index));
+    let hash = 0;
+    for (let at = 0; at < name.length; at++) hash = hashed(hash, name.charCodeAt(at));
+    for (let index = this.#first[this.#slot(hash)] ?? -1; index >= 0; index = this.#next[index] ?? -1) {
+      const start = (this.#starts[index] ?? 0) + 1;
+      const isNamed =
+        (this.#starts[index + 1] ?? 0) - 1 - start === name.length && this.#text.startsWith(name, start);
+      if (isNamed) found.push(this.symbol(index));
     }
-    return found;
+    return found.reverse();
   }
 
   /** The last symbol of the kernel's half that begins at `address` or before it, the first of several that do. */
@@ -108,6 +118,30 @@ export class SymbolTable implements Iterable<KernelSymbol> {
     while (rank > 0 && addressAt(rank - 1) === found) rank--;
     const size = low < order.length ? addressAt(low) - found : undefined;
     return { symbol: this.symbol(order[rank] ?? 0), offset: wanted - found, size };
+  }
+
+  /** In one pass: where each line begins, and which names have which hash. Of one hash the last symbol comes first. */
+  #index(): void {
+    let at = 0;
+    for (let symbol = 0; symbol < this.size; symbol++) {
+      this.#starts[symbol] = at;
+      let hash = 0;
+      // Behind the type.
+      for (at++; at < this.#text.length; at++) {
+        const letter = this.#text.charCodeAt(at);
+        if (letter === LINE_BREAK) break;
+        hash = hashed(hash, letter);
+      }
+      at++;
+      const slot = this.#slot(hash);
+      this.#next[symbol] = this.#first[slot] ?? -1;
+      this.#first[slot] = symbol;
+    }
+    this.#starts[this.size] = at;
+  }
+
+  #slot(hash: number): number {
+    return (hash >>> 0) % this.#first.length;
   }
 
   /** Symbols of the kernel's half by address; those of one address in the order of the source. */
@@ -132,24 +166,7 @@ export class SymbolTable implements Iterable<KernelSymbol> {
   }
 }
 
-function lineStarts(text: string, count: number): Uint32Array {
-  const starts = new Uint32Array(count + 1);
-  let at = 0;
-  for (let index = 1; index <= count; index++) {
-    at = text.indexOf('\n', at) + 1;
-    starts[index] = at;
-  }
-  return starts;
-}
-
-/** The index of the last of the first `count` of `values`, which ascend, that is not above `wanted`; 0 when all are. */
-function lastNotAbove(values: Uint32Array, wanted: number, count: number): number {
-  let low = 0;
-  let high = count;
-  while (low + 1 < high) {
-    const middle = (low + high) >>> 1;
-    if ((values[middle] ?? 0) <= wanted) low = middle;
-    else high = middle;
-  }
-  return low;
+/** One more letter of a name. */
+function hashed(hash: number, letter: number): number {
+  return (Math.imul(hash, 31) + letter) | 0;
 }

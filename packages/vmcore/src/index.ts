@@ -40,4 +40,4 @@ export { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 export type { VmcoreSegment } from './segment.ts';
 export { type VirtualMemory, virtualMemoryOf } from './virtual-memory.ts';
 export { readVmcore, type Vmcore, type VmcoreOptions } from './vmcore.ts';
-export { parseVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';
+export type { Vmcoreinfo } from './vmcoreinfo.ts';

@@ -4,9 +4,19 @@ import { openVmcore } from '@heki/vmcore/node';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import type { CheckedGuest } from './checked-guest.ts';
 
-/** @throws an Error that says both, where they differ */
+/** Characters of what differs that are shown. */
+const SHOWN = 120;
+
+/** @throws an Error that says both, around the place where they differ */
 export function expectEqual(what: string, found: unknown, expected: unknown): void {
-  if (found !== expected) throw new Error(`${what} is ${String(found)}: expected ${String(expected)}`);
+  if (found === expected) return;
+  const [first, second] = [String(found), String(expected)];
+  const place = Math.max(
+    0,
+    Array.from(first).findIndex((character, index) => character !== second[index]) - SHOWN / 2,
+  );
+  const part = (whole: string) => `${place > 0 ? '…' : ''}${whole.slice(place, place + SHOWN)}`;
+  throw new Error(`${what} is ${part(first)}: expected ${part(second)}`);
 }
 
 /** Gives the dump at `path` to `look`, and closes it. */

@@ -47,7 +47,7 @@ export async function* live(guest: CheckedGuest): AsyncGenerator<Check> {
         expectLeaves(core, guest);
         withDump(elf, ({ cpus }) => {
           const told = cpus.map((cpu) => ({ ...cpu, kernelGsBase: undefined }));
-          expectEqual('registers', text(core.cpus), text(told));
+          expectEqual('registers', withRights(text(core.cpus)), withRights(text(told)));
         });
       });
       await expectRunning(running.qmp);
@@ -74,6 +74,14 @@ export async function* live(guest: CheckedGuest): AsyncGenerator<Check> {
 
 function text(value: unknown): string {
   return JSON.stringify(value, (_, one) => (typeof one === 'bigint' ? one.toString(16) : one));
+}
+
+/** Of a segment's flags, the monitor prints bits 23:8, the access rights; the note has what else is in the word. */
+function withRights(cpus: string): string {
+  return cpus.replace(
+    /"flags":(\d+)/g,
+    (_, flags: string) => `"flags":${Number(flags) - (Number(flags) % 256)}`,
+  );
 }
 
 async function expectRunning(qmp: Qmp): Promise<void> {

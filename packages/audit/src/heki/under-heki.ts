@@ -60,7 +60,7 @@ export interface UnderHeki {
 const PERMISSIONS = ['r--', 'r-x', 'rw-', 'rwx'] as const;
 
 /**
- * Protects `kernel` on a machine of its own, and reads back what came of it.
+ * Protects `kernel` on a machine of its own, and reads back its outcome.
  *
  * @throws {MachineError} when no machine can be made around it
  */

@@ -13,7 +13,7 @@ export function freeFrames(state: AuthorityState, named: readonly (readonly Gfn[
     const frames: Pfn[] = [];
     for (const gfn of part) {
       const frame = state.host.hostFrame(gfn);
-      if (frame === undefined) return refused('not-free', `guest frame ${gfn} is no memory`);
+      if (frame === undefined) return refused('not-free', `guest frame ${gfn} is not memory`);
       if (state.frames.of(frame).type !== 'free' || taken.has(frame))
         return refused('not-free', `guest frame ${gfn} holds something already`);
       taken.add(frame);

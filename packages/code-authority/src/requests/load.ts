@@ -34,7 +34,7 @@ export function* load(
 ): Request<number> {
   if (!state.sealed) return refused('wrong-time', 'the kernel is not sealed');
   const copy = copyOf(state, file);
-  if (copy === undefined) return refused('malformed', 'the file is no memory, or larger than its bound');
+  if (copy === undefined) return refused('malformed', 'the file is not memory, or larger than its bound');
   yield 'copied';
   const signed = state.readImage(copy);
   if (signed === undefined) return refused('not-signed', 'no signature that counts');
@@ -94,7 +94,7 @@ function firstByte(a: Uint8Array, b: Uint8Array = new Uint8Array()): number {
   return a.length === b.length ? a.findIndex((byte, index) => byte !== b[index]) : 0;
 }
 
-/** The bytes of a file; `undefined` when a page of it is no memory. */
+/** The bytes of a file; `undefined` when a page of it is not memory. */
 function copyOf(state: AuthorityState, { pages, length }: FileInGuest): Uint8Array | undefined {
   if (pages.length > MOST_FILE_PAGES || !Number.isInteger(length) || length < 0) return undefined;
   if (Math.ceil(length / PAGE_SIZE) !== pages.length) return undefined;

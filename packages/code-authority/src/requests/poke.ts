@@ -7,7 +7,7 @@ import { statesOf } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
 
 /** Most entries of one request: a list page of 12-byte entries. */
-export const MOST_POKES = 340;
+const MOST_POKES = 340;
 
 /** A site, and the state that it shall have. Neither bytes nor addresses. */
 export interface Poke {

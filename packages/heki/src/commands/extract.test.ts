@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -170,6 +179,14 @@ describe('files that are there', () => {
     await extract(kernel, '-o', at('small.elf.gz'), '--force');
     expect(gunzipSync(readFileSync(at('small.elf.gz'))).toString('latin1', 1, 4)).toBe('ELF');
     expect(readdirSync(scratch).sort()).toEqual(['small.elf.gz', 'small.json']);
+  });
+
+  test('that are links lead to what is replaced', async () => {
+    writeFileSync(at('target.elf.gz'), 'precious');
+    symlinkSync(at('target.elf.gz'), at('link.elf.gz'));
+    await extract(kernel, '-o', at('link.elf.gz'), '--force');
+    expect(lstatSync(at('link.elf.gz')).isSymbolicLink()).toBe(true);
+    expect(gunzipSync(readFileSync(at('target.elf.gz'))).toString('latin1', 1, 4)).toBe('ELF');
   });
 
   test('that are devices, pipes or sockets are never replaced', async () => {

@@ -70,7 +70,12 @@ export async function openNames(
   const own = file === undefined ? readImageSymbols(tables, vmcoreinfo, memory) : undefined;
   const symbols = file?.symbols ?? (typeof own === 'object' ? own.table : undefined);
   return {
-    kernel: new KernelNames(tables, { vmcoreinfo, symbols, memory, crashKernel: loadedCrashKernel(tables) }),
+    kernel: new KernelNames(tables, {
+      vmcoreinfo,
+      symbols,
+      memory,
+      crashKernel: () => loadedCrashKernel(tables),
+    }),
     memory,
     image,
     source: sourceOf(path, own),

@@ -32,7 +32,7 @@ export async function disassemble(bytes: Uint8Array, address: VirtualAddress): P
       const instruction = decoder.decode();
       try {
         const isCutShort = instruction.isInvalid && decoder.lastError === DecoderError.NoMoreBytes;
-        // What is no instruction may be the end of one that began before: the next may begin with the next byte.
+        // What is not an instruction may be the end of one that began before: the next may begin with the next byte.
         if (instruction.isInvalid && !isCutShort) {
           decoder.position = start + 1;
           decoder.ip = address + BigInt(start + 1);

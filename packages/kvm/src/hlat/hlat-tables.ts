@@ -68,7 +68,7 @@ export function createHlatTables(options: {
   function words(gfn: Gfn): Uint32Array {
     const pfn = tables[gfn - window];
     const page = pfn === undefined ? undefined : memory.writablePage(pfn);
-    if (page === undefined) throw new HypervisorError(`guest frame ${hex(gfn)} is no table of the owner`);
+    if (page === undefined) throw new HypervisorError(`guest frame ${hex(gfn)} is not a table of the owner`);
     return page;
   }
 

@@ -8,7 +8,7 @@ export type LockName = 'heki_lock' | 'slots_lock' | 'srcu' | 'slots_arch_lock' |
  * over synchronize_srcu(), so that taking it inside an SRCU read section would wait for itself: this is why the
  * hypercall needs `slots_arch_lock` (Heki v2 7/19). `heki_lock` is the guest core's own mutex, held around the call.
  */
-export const KVM_LOCK_ORDER: readonly LockName[] = [
+const KVM_LOCK_ORDER: readonly LockName[] = [
   'heki_lock',
   'slots_lock',
   'srcu',

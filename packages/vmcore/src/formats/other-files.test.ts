@@ -8,7 +8,7 @@ function file(magic: string, at = 0): Uint8Array {
   return bytes;
 }
 
-describe('a file that is no memory which can be read is refused for what it is', () => {
+describe('a file that is not memory which can be read is refused for what it is', () => {
   it.each([
     ['QEVM', 0, 'virsh dump --memory-only'],
     ['LibvirtQemudSave', 0, 'virsh save'],

@@ -61,16 +61,20 @@ function walkFromCr3<Fault>(va: VirtualAddress, context: WalkContext<Fault>): Wa
 }
 
 /*
- * The bits of a linear address under 4-level paging (SDM 3A 4.5.4); 5-level paging takes bits 56:48 for a PML5E first.
+ * The bits of a linear address under 5-level paging (SDM 3A 4.5.4):
  *
- *    63       48 47       39 38       30 29       21 20       12 11          0
- *   +-----------+-----------+-----------+-----------+-----------+-------------+
- *   | = bit 47  |   PML4E   |   PDPTE   |    PDE    |    PTE    |   offset    |   4-KiB page
- *   +-----------+-----------+-----------+-----------+-----------+-------------+
- *   | = bit 47  |   PML4E   |   PDPTE   |    PDE    |         offset          |   2-MiB page: PS = 1 in the PDE
- *   +-----------+-----------+-----------+-----------+-------------------------+
- *   | = bit 47  |   PML4E   |   PDPTE   |               offset                |   1-GiB page: PS = 1 in the PDPTE
- *   +-----------+-----------+-----------+-------------------------------------+
+ *    63     57 56       48 47       39 38       30 29       21 20       12 11          0
+ *   +---------+-----------+-----------+-----------+-----------+-----------+-------------+
+ *   | = bit 56|   PML5E   |   PML4E   |   PDPTE   |    PDE    |    PTE    |   offset    |   4-KiB page
+ *   +---------+-----------+-----------+-----------+-----------+-----------+-------------+
+ *   | = bit 56|   PML5E   |   PML4E   |   PDPTE   |    PDE    |         offset          |   2-MiB page: PS = 1 in the PDE
+ *   +---------+-----------+-----------+-----------+-----------+-------------------------+
+ *   | = bit 56|   PML5E   |   PML4E   |   PDPTE   |               offset                |   1-GiB page: PS = 1 in the PDPTE
+ *   +---------+-----------+-----------+-----------+-------------------------------------+
+ *   |       = bit 47      |   PML4E   |  ...                                              4-level paging: the walk begins there
+ *   +---------------------+-----------+---
+ *
+ *     level        5           4           3           2           1
  *
  * Each field is the index of one of the 512 entries of a table, whose address is in the entry before: that of the first is in CR3.
  */

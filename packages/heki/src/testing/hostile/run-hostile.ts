@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { HostileCase } from './hostile-case.ts';
 import { faultOf, runBatches } from './run-batches.ts';
 
-/** What came of one kind of input. */
+/** The outcome of one kind of input. */
 export interface HostileFindings {
   /** The command lines that there are, and those that ended. */
   readonly cases: number;
