@@ -8,6 +8,7 @@ export {
   isSame,
   type RegionChange,
 } from './difference/compare-kernels.ts';
+export { type SealedChange, sealedChanges } from './difference/sealed-changes.ts';
 export { AuditError } from './error.ts';
 export {
   type Alias,
@@ -20,5 +21,6 @@ export {
 } from './finding.ts';
 export { FINDING_KINDS } from './findings/index.ts';
 export { type FrameExtent, frameExtents } from './frame-extents.ts';
+export { hypercallPageOf } from './hypercall-page.ts';
 export type { Mapping, PlaceName } from './mapping.ts';
 export { Rights, rightsText } from './rights.ts';

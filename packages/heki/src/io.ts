@@ -32,6 +32,8 @@ export interface CommandIo {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Environment;
+  /** Is aborted by Ctrl-C from now on; a command that does not ask for it ends at once. Absent where nobody interrupts. */
+  readonly interrupt?: (() => AbortSignal) | undefined;
 }
 
 /** The reader of standard output has gone (`| head`): not an error, only the end of the work. */

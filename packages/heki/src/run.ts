@@ -1,13 +1,12 @@
-import type { Severity } from '@heki/audit';
 import { MACHINE_LIMITS } from '@heki/machine/limits';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { addAuditCommands } from './audit/audit-commands.ts';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import {
-  AUDIT_EXAMPLES,
+  ATTACK_EXAMPLES,
   BOOT_EXAMPLES,
   COMPLETION_EXAMPLES,
-  DIFF_EXAMPLES,
   EXIT_CODES,
   EXPLORE_EXAMPLES,
   EXTRACT_EXAMPLES,
@@ -134,60 +133,7 @@ With --json an error is JSON, too, on standard output.`,
       finished(await protect(snapshot, options, io));
     });
 
-  addKernelFlags(
-    addHypervisorFlags(program.command('audit'))
-      .summary('what is wrong with the memory permissions of a kernel')
-      .description(
-        'Looks at every frame of a kernel with all its mappings, and at its control registers: what can be written and executed through any pair of mappings, what was remapped, which protections are off; and what Heki would do.',
-      )
-      .argument(...SNAPSHOT)
-      .addOption(
-        new Option(
-          '--fail-on <severity>',
-          'exit with 1 for a finding that is this bad or worse (default: high)',
-        ).choices(['info', 'low', 'medium', 'high', 'critical'] satisfies Severity[]),
-      )
-      .option('--baseline <file>', 'findings that are known and accepted')
-      .option('--update-baseline', 'write what is found to that file')
-      .option('--no-heki', 'do not work out what Heki would do')
-      .option('--redact', 'leave out addresses, the command line and names')
-      .option('--sarif <file>', 'write SARIF 2.1.0, too')
-      .option('--markdown <file>', 'write Markdown, too'),
-  )
-    .option('--json', 'print one JSON object')
-    .addHelpText('after', AUDIT_EXAMPLES)
-    .action(async (snapshot: string | undefined, options) => {
-      const { audit } = await import('./commands/audit.ts');
-      finished(await audit(snapshot, options, io));
-    });
-
-  program
-    .command('diff')
-    .argument('<BEFORE>', 'ELF core of a guest, plain or gzip')
-    .argument('<AFTER>', 'another, or the same guest later')
-    .summary('what differs between two kernels, or two moments of one')
-    .description(
-      'Compares how two kernels map their memory: regions by the rights of their pages, the image by offsets, which KASLR does not move, findings of the audit, and of one boot single frames.',
-    )
-    .option('--redact', 'leave out addresses and names')
-    .option('--json', 'print one JSON object')
-    .addHelpText('after', DIFF_EXAMPLES)
-    .action(async (before: string, after: string, options: { redact?: boolean; json?: boolean }) => {
-      const { diff } = await import('./commands/diff.ts');
-      finished(await diff(before, after, options, io));
-    });
-
-  program
-    .command('explain')
-    .argument('[FINDING]', 'the id of a finding: heki/wx-alias (default: list all)')
-    .summary('what a finding of the audit means')
-    .description('What it is, what an attacker makes of it, how a sound kernel comes to it, and what to do.')
-    .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  heki explain\n  heki explain heki/wx-alias')
-    .action(async (id: string | undefined, options: { json?: boolean }) => {
-      const { explain } = await import('./commands/explain.ts');
-      finished(await explain(id, options, io));
-    });
+  addAuditCommands(program, { snapshot: SNAPSHOT, addKernelFlags, io, finished });
 
   addAttackFlag(
     addHypervisorFlags(program.command('boot')),
@@ -269,7 +215,7 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--machine <name>',
-      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, an ES module of your own, authority, or abstract-NAME (default: kvm)',
+      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, authority, or abstract-NAME (default: kvm)',
     )
     .option(
       '--property <id...>',
@@ -290,6 +236,27 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (options) => {
       const { explore } = await import('./commands/explore.ts');
       finished(await explore(options, io));
+    });
+
+  program
+    .command('attack')
+    .summary('try known attacks on every machine')
+    .description(
+      'Boots a kernel for each attempt, attacks it, and reads what came of it from host bytes and from what ran. Every attack is written once, and meets every machine (docs/attacks.md).',
+    )
+    .argument('[NAME...]', 'attacks, told in detail (default: all)')
+    .option('--machine <name...>', 'only on these machines')
+    .option(
+      '--prove',
+      'take out what machines have, one after the other, until the attack succeeds: that stopped it',
+    )
+    .option('--list', 'list attacks and machines instead')
+    .option('--json', 'print one JSON object instead')
+    .option('--markdown <file>', 'write Markdown, too')
+    .addHelpText('after', ATTACK_EXAMPLES)
+    .action(async (names, options) => {
+      const { attack } = await import('./commands/attack.ts');
+      finished(await attack(names, options, io));
     });
 
   program
@@ -510,7 +477,7 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
 }
 
 /** The outputs as commands get them. */
-function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo) {
+function guarded(args: readonly string[], { stdout, stderr, env, interrupt }: CommandIo) {
   const format = asksForJson(args) ? 'json' : 'text';
   const [forStdout, forStderr] = outputIsTaken(args)
     ? (['text', format] as const)
@@ -519,6 +486,7 @@ function guarded(args: readonly string[], { stdout, stderr, env }: CommandIo) {
     stdout: guardedOutput(stdout, env, forStdout),
     stderr: guardedOutput(stderr, env, forStderr),
     env,
+    interrupt,
   };
 }
 

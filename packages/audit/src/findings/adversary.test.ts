@@ -1,7 +1,14 @@
 import { type Gfn, virtualAddress } from '@heki/physical-memory';
 import { CR0, CR4, EntryHigh, EntryLow } from '@heki/x86';
 import { expect, test } from 'vitest';
-import { type AuditSubject, auditKernel, type Finding, isAtLeast, rightsText } from '../index.ts';
+import {
+  type AuditSubject,
+  auditKernel,
+  FINDING_KINDS,
+  type Finding,
+  isAtLeast,
+  rightsText,
+} from '../index.ts';
 import { type TamperedKernel, tamperedKernel } from '../testing/tampered-kernel.ts';
 
 /** What an attacker who writes page tables does, kernel by kernel: what is found, and how bad it is. */
@@ -430,8 +437,27 @@ const ATTACKS: readonly Attack[] = [
     },
     found: ['critical heki/text-writable'],
   },
+  {
+    name: 'an entry that leads out of the dump',
+    tamper: (kernel) => void kernel.edit(VMALLOC, 2, to(0x9123)),
+    found: ['high heki/tables-absent'],
+  },
+  {
+    name: 'nothing at high: less than the way to it allows, RAM that the direct map lacks, a constant alias, a foreign CR3',
+    tamper(kernel) {
+      kernel.edit(TEXT, 2, user);
+      kernel.edit(direct(kernel, 0x8400), 2, (entry) => {
+        entry.low = 0;
+      });
+      kernel.map(0xffff_c9ff_0000_0000n, RAM, { low: P, high: XD });
+      kernel.fill(0x8f01 as Gfn, new Uint32Array(1024));
+      return standingOn(0x8f01);
+    },
+    found: [],
+  },
 ];
 
+const seen = new Set<string>();
 const sound = new Map<string, ReadonlySet<string>>();
 const keyOf = ({ severity, fingerprint }: Finding): string => `${severity} ${fingerprint}`;
 
@@ -442,6 +468,12 @@ test.each(ATTACKS.map((attack) => [attack.name, attack] as const))('%s', (_, { o
   sound.set(name, before);
   const changes = tamper(kernel) ?? {};
   const { findings } = auditKernel(kernel.subject(changes));
+  for (const { id } of findings) seen.add(id);
   const fresh = findings.filter((one) => isAtLeast(one.severity, 'high') && !before.has(keyOf(one)));
   expect([...new Set(fresh.map(({ severity, id }) => `${severity} ${id}`))]).toEqual(found);
+});
+
+test('every kind of finding has been met, but for one that a test of its own shows', () => {
+  const unseen = FINDING_KINDS.map(({ id }) => id).filter((id) => !seen.has(id));
+  expect(unseen).toEqual(['heki/page-table-read-only']);
 });

@@ -196,3 +196,15 @@ describe('heki explain', () => {
     expect(stderr).toContain('expected one of heki/');
   });
 });
+
+test('the files that the example has for GitHub, libvirt and cron use options that there are', async () => {
+  const { stdout: help } = await runCommand(['audit', '--help']);
+  for (const name of ['audit.yml', 'libvirt-hook', 'audit.cron']) {
+    const text = readFileSync(projectFile(`examples/audit-a-kernel/deploy/${name}`), 'utf8');
+    const options = [...text.matchAll(/heki audit ([^&|>\n]*)/g)].flatMap(
+      ([, args = '']) => args.match(/--[a-z-]+/g) ?? [],
+    );
+    expect(options.length).toBeGreaterThan(1);
+    for (const option of options) expect(help).toContain(option);
+  }
+});

@@ -32,7 +32,7 @@ const has = (shell: string): boolean => spawnSync(shell, ['-c', ':']).status ===
 
 /** What is typed, and what completes its last word. */
 const TYPED: readonly (readonly [words: readonly string[], completions: readonly string[]])[] = [
-  [['heki', 'wa'], ['walk']],
+  [['heki', 'wal'], ['walk']],
   [['heki', '--vers'], ['--version']],
   [
     ['heki', 'walk', '--format', ''],

@@ -15,7 +15,18 @@ export interface Limit {
   readonly usual?: string | undefined;
 }
 
-const OF_SNAPSHOTS = ['protect', 'audit', 'diff', 'walk', 'translate', 'extract', 'symbols', 'read', 'find'];
+const OF_SNAPSHOTS = [
+  'protect',
+  'audit',
+  'diff',
+  'watch',
+  'walk',
+  'translate',
+  'extract',
+  'symbols',
+  'read',
+  'find',
+];
 const WITH_TEXTS = [
   'protect',
   'audit',

@@ -1,15 +1,13 @@
 import { createRequire } from 'node:module';
-import { z } from 'zod';
 
-const { version } = z
-  .object({ version: z.string() })
-  .parse(createRequire(import.meta.url)('../../package.json'));
+const manifest: { readonly version: string } = createRequire(import.meta.url)('../../package.json');
 
 /** The version of the command. */
-export const VERSION: string = version;
+export const VERSION: string = manifest.version;
 
 /** The versions of the shapes that are published under `schemas/`: a change that a reader could stumble over makes one more. */
 const SCHEMA_VERSIONS = {
+  attack: 1,
   audit: 1,
   backends: 1,
   boot: 1,
@@ -27,6 +25,7 @@ const SCHEMA_VERSIONS = {
   symbols: 1,
   translate: 1,
   walk: 1,
+  watch: 1,
   workloads: 1,
 } as const;
 

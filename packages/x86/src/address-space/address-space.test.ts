@@ -59,6 +59,18 @@ describe('an address space', () => {
     expect(world.space.tablePages).toBe(4);
   });
 
+  it('has PAT in bit 7 of a small page, and nothing but its frame in bit 12', () => {
+    for (const frame of [6, 7]) {
+      const { space } = create();
+      space.map(vf(0), vf(1), gfn(frame), TEXT);
+      const set = (low: number) =>
+        space.change(vf(0), vf(1), { clear: NOTHING, set: { low, high: 0 } }).stale;
+      expect(set(2)).toEqual([]);
+      expect(set(0x80)).toEqual([{ start: 0, end: 1 }]);
+      expect(set(0x80)).toEqual([]);
+    }
+  });
+
   it('keeps to small leaves where the target is not aligned, or larger ones are not wanted', () => {
     const world = create();
     world.space.map(vf(0), vf(512), gfn(1), DATA);

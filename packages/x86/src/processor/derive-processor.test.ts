@@ -111,5 +111,16 @@ describe('what the base profile lacks', () => {
       '47 physical-address bits',
     ]);
     expect(deriveProcessor(evidence, INTEL_HASWELL).lacking).not.toContain('CR4.SMEP');
+    const lacks = (gigabyteLeaves: boolean, gigabytePages: boolean) =>
+      deriveProcessor(
+        { registers: LINUX, tables: { ...TABLES, gigabyteLeaves } },
+        { ...QEMU64, gigabytePages },
+      ).lacking.includes('1-GiB pages');
+    expect([lacks(true, false), lacks(true, true), lacks(false, false), lacks(false, true)]).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
   });
 });

@@ -1,0 +1,149 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Audit, compareKernels, isAtLeast, type SealedChange, sealedChanges } from '@heki/audit';
+import { hex } from '@heki/physical-memory';
+import { auditSubject } from '../audit/report.ts';
+import { ExitCode, InputError } from '../failure.ts';
+import type { CommandIo } from '../io.ts';
+import { openSubject } from '../protect/subject.ts';
+import { count } from '../quantity.ts';
+import { reportHeader } from '../report/report-header.ts';
+import { screenOf } from '../report/screen.ts';
+
+/** Options of `heki watch`. */
+export interface WatchOptions {
+  /** Milliseconds. Default 1000. */
+  readonly every?: number;
+  readonly untilFinding?: boolean;
+  readonly json?: boolean;
+}
+
+/** Moments in a row that cannot be read: then it is not by chance. */
+const MOST_FAILURES = 3;
+
+/** What `heki watch --json` prints, one a line. */
+type WatchEvent =
+  | { readonly event: 'start'; readonly findings: number; readonly everyMs: number }
+  | {
+      readonly event: 'alarm';
+      readonly kind: 'sealed' | 'finding';
+      readonly id: string;
+      readonly text: string;
+    }
+  | { readonly event: 'over'; readonly id: string; readonly text: string }
+  | { readonly event: 'reboot' }
+  | { readonly event: 'unreadable'; readonly text: string }
+  | { readonly event: 'end'; readonly moments: number; readonly alarms: number };
+
+/**
+ * Compares the kernel at `source` again and again with what it was at first. What comes and goes within a period is not seen. The exit code: 1
+ * when there was an alarm.
+ *
+ * @throws {InputError} when the first moment, or three in a row, cannot be read
+ */
+export async function watch(source: string, options: WatchOptions, io: CommandIo): Promise<number> {
+  const { every = 1000, untilFinding = false, json = false } = options;
+  const interrupted = io.interrupt?.() ?? new AbortController().signal;
+  const { colours } = screenOf(io.stdout, io.env);
+  const tell = async (event: WatchEvent): Promise<void> => {
+    const time = new Date().toISOString();
+    const line = json
+      ? JSON.stringify({ ...reportHeader('watch'), time, ...event })
+      : `${time} ${textOf(event)}`;
+    await io.stdout.write(`${event.event === 'alarm' && !json ? colours.red(line) : line}\n`);
+  };
+
+  let first = await look(source);
+  let standing = new Map<string, string>();
+  let alarms = 0;
+  let moments = 1;
+  let failures = 0;
+  const raise = async (now: ReadonlyMap<string, string>): Promise<void> => {
+    for (const [id, text] of now) {
+      if (standing.has(id)) continue;
+      alarms++;
+      await tell({ event: 'alarm', kind: id.startsWith('heki/') ? 'finding' : 'sealed', id, text });
+    }
+    for (const [id, text] of standing) if (!now.has(id)) await tell({ event: 'over', id, text });
+    standing = new Map(now);
+  };
+
+  await tell({ event: 'start', findings: first.findings.length, everyMs: every });
+  await raise(alarmsOf(first, first));
+  while (!(untilFinding && alarms > 0) && (await passes(every, interrupted))) {
+    let now: Audit;
+    try {
+      now = await look(source);
+      failures = 0;
+    } catch (error) {
+      if (!(error instanceof InputError) || ++failures === MOST_FAILURES) throw error;
+      await tell({ event: 'unreadable', text: error.message });
+      continue;
+    }
+    moments++;
+    if (!compareKernels(first, now).sameBoot) {
+      await tell({ event: 'reboot' });
+      first = now;
+      standing = new Map();
+    }
+    await raise(alarmsOf(first, now));
+  }
+  await tell({ event: 'end', moments, alarms });
+  return alarms > 0 ? ExitCode.FAILURE : ExitCode.SUCCESS;
+}
+
+async function look(source: string): Promise<Audit> {
+  const subject = await openSubject(source, {});
+  const audit = auditSubject(subject);
+  subject.core.close();
+  return audit;
+}
+
+/** What is wrong at the moment `now`: an id that stays the same as long as it lasts, and words. */
+function alarmsOf(first: Audit, now: Audit): Map<string, string> {
+  const alarms = new Map<string, string>();
+  for (const change of sealedChanges(compareKernels(first, now), first.kernel)) {
+    alarms.set(idOf(change), changeText(change));
+  }
+  for (const { severity, fingerprint, summary } of now.findings) {
+    if (isAtLeast(severity, 'high')) alarms.set(fingerprint, `${severity}: ${summary}`);
+  }
+  return alarms;
+}
+
+function idOf({ what, start, end, after }: SealedChange): string {
+  return `${what} ${hex(start)}-${hex(end - 1)} ${after}`;
+}
+
+function changeText({ what, start, end, before, after }: SealedChange): string {
+  const where = `${hex(start)}-${hex(end - 1)}`;
+  const of = what === 'frames' ? `guest-physical ${where}` : `the image's addresses at offset ${where}`;
+  return `${of}: ${before} became ${after}`;
+}
+
+function textOf(event: WatchEvent): string {
+  switch (event.event) {
+    case 'start':
+      return `watching, every ${event.everyMs} ms; ${count(event.findings, 'finding')} at first`;
+    case 'alarm':
+      return `ALARM ${event.text}`;
+    case 'over':
+      return `over: ${event.text}`;
+    case 'reboot':
+      return 'the kernel has been booted again: what it is now counts from here';
+    case 'unreadable':
+      return `cannot be read: ${event.text}`;
+    case 'end':
+      return `${count(event.moments, 'moment')} looked at, ${count(event.alarms, 'alarm')}`;
+  }
+}
+
+/** Waits; `false` when it was interrupted. */
+async function passes(milliseconds: number, interrupted: AbortSignal): Promise<boolean> {
+  try {
+    await delay(milliseconds, undefined, { signal: interrupted });
+    return true;
+  } catch (error) {
+    if (interrupted.aborted) return false;
+    throw error;
+  }
+}
