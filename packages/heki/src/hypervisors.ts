@@ -1,6 +1,6 @@
 import { createHyperv, type HypervOptions } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
+import { createKvm, createKvmPlanes, createKvmVmm, createKvmVtl } from '@heki/kvm';
 import { type HypervisorSettings, isModulePath } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnLvbs, initHekiOnXen } from '@heki/paravirt';
 import type { CpuProfile } from '@heki/x86';
@@ -22,7 +22,7 @@ function withEpt(
 ): { readonly processor: CpuProfile } {
   if (processor.ept !== undefined) return { processor };
   throw new SpecificationError(
-    `--hypervisor ${name}: modelled with EPT alone, which the processor ${processor.name} does not have: expected kvm, kvm-vmm or kvm-vtl, or --cpu with one of Intel's`,
+    `--hypervisor ${name}: modelled with EPT alone, which the processor ${processor.name} does not have: expected kvm, kvm-vmm, kvm-vtl or kvm-planes, or --cpu with one of Intel's`,
     ['hypervisor'],
   );
 }
@@ -54,6 +54,13 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
     name: 'kvm-vtl',
     title: 'KVM with the policy in a paired VM',
     create: ({ mbec, gmet, iommu, processor }) => createKvmVtl({ mbec, gmet, iommu, processor }),
+    driver: initHekiOnKvm,
+    unjudged: true,
+  },
+  'kvm-planes': {
+    name: 'kvm-planes',
+    title: 'KVM with planes as proposed, the policy in plane 1',
+    create: ({ mbec, gmet, processor }) => createKvmPlanes({ mbec, gmet, processor }),
     driver: initHekiOnKvm,
     unjudged: true,
   },

@@ -47,7 +47,10 @@ function word({ attack }: MatrixRow, cell: Cell | undefined): string {
 /** One attack: what it is, where it is from, what was done and what came of it. */
 function section({ attack, claimedBy, cells }: MatrixRow): string[] {
   const [first] = cells.values();
-  const steps = (first?.steps ?? []).filter(({ looks }) => !looks).slice(0, MOST_STEPS);
+  const shown = [...cells.values()].find(isRed) ?? first;
+  const steps = (shown?.steps ?? [])
+    .filter(({ looks, result }) => !looks || result !== 'done')
+    .slice(0, MOST_STEPS);
   return [
     `### ${attack.name}`,
     '',

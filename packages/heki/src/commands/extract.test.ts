@@ -115,6 +115,13 @@ describe('the extract', () => {
     });
   });
 
+  test('carries over which page is the hypercall page, whose contents it lacks', async () => {
+    writeFileSync(at('bare.elf.gz'), readFileSync(kernel));
+    writeFileSync(at('bare.json'), '{"hypercall_page": "0x3ecb000"}');
+    await extract(at('bare.elf.gz'), '-o', at('small.elf.gz'));
+    expect(JSON.parse(readFileSync(at('small.json'), 'utf8'))).toEqual({ hypercall_page: '0x3ecb000' });
+  });
+
   test('stands alone when nothing is known of the guest', async () => {
     writeFileSync(at('bare.elf.gz'), readFileSync(kernel));
     await extract(at('bare.elf.gz'), '-o', at('small.elf.gz'));
