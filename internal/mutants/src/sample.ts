@@ -11,7 +11,7 @@ const SEED = 'heki';
  * The mutant's place in a random order that is the same on every machine. A sample is the first N of it, and so is what a time
  * limit leaves of a sample.
  */
-export function rankOf({ fileName, location, mutatorName, replacement }: Ranked): string {
+function rankOf({ fileName, location, mutatorName, replacement }: Ranked): string {
   const file = fileName.slice(fileName.lastIndexOf('packages/'));
   const { start, end } = location;
   return createHash('sha256')
