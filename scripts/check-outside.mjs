@@ -21,7 +21,7 @@ const FILES = [
   'write-a-backend/src/mine.mjs',
   'write-a-backend/src/conformance-setup.mjs',
   'write-a-backend/src/mine.test.mjs',
-  'write-an-attack/src/remap-text.mjs',
+  'write-an-attack/src/remap-data.mjs',
   'write-an-attack/scenario.json',
 ];
 
@@ -37,7 +37,7 @@ const TYPES = {
     checkJs: true,
     noEmit: true,
   },
-  include: ['mine.mjs', 'conformance-setup.mjs', 'remap-text.mjs'],
+  include: ['mine.mjs', 'conformance-setup.mjs', 'remap-data.mjs'],
 };
 
 /**
@@ -55,7 +55,7 @@ export function checkFromOutside(tarballs) {
       cpSync(join(root, 'examples', file), join(folder, name));
     }
     const scenario = readFileSync(join(folder, 'scenario.json'), 'utf8');
-    writeFileSync(join(folder, 'scenario.json'), scenario.replace('src/remap-text.mjs', './remap-text.mjs'));
+    writeFileSync(join(folder, 'scenario.json'), scenario.replace('src/remap-data.mjs', './remap-data.mjs'));
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPES));
     return CHECKS.flatMap(({ what, command, isRight }) => {
       const { status, stdout, stderr } = spawnSync(process.execPath, command(folder), {
@@ -117,9 +117,9 @@ const CHECKS = [
     },
   },
   {
-    what: 'heki protect --attack ./remap-text.mjs',
-    command: heki('protect', '--attack', './remap-text.mjs', '--json'),
-    isRight: (stdout) => standings(stdout)['remap-text'] === 'not-stopped',
+    what: 'heki protect --attack ./remap-data.mjs',
+    command: heki('protect', '--attack', './remap-data.mjs', '--json'),
+    isRight: (stdout) => standings(stdout)['remap-data'] === 'not-stopped',
   },
   {
     what: 'heki boot --scenario with an attack of its own',

@@ -1,4 +1,5 @@
-// Writes the parts of the documentation that the model produces: `pnpm docs`. With --check: fails when one is stale.
+// Writes the parts of the documentation that the model produces: `pnpm docs`. With --check: fails when one is stale. With --long: the pages
+// that take minutes, and no others.
 
 import { root } from '../internal/launcher/src/root.mjs';
 import { runInternalProgram } from './internal-program.mjs';

@@ -4,14 +4,14 @@ import { createScenarioMachine, describeScenario, runScenario } from '@heki/scen
 import { loadScenario } from '@heki/scenario/schema';
 import { readmeOutput } from '@heki-internal/vitest/readme';
 import { expect, test } from 'vitest';
-import remapText from './remap-text.mjs';
+import remapData from './remap-data.mjs';
 
 test('its scenario ends as its README says', async () => {
   const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
   const scenario = await loadScenario('scenario.json', read, {
     loadAttacks: (file) => {
-      expect(file).toBe('src/remap-text.mjs');
-      return Promise.resolve([remapText]);
+      expect(file).toBe('src/remap-data.mjs');
+      return Promise.resolve([remapData]);
     },
   });
   const machine = createScenarioMachine(scenario, { hypervisor: createKvm });

@@ -3,7 +3,7 @@ import { type Page, textBlock } from './page.ts';
 import { printed } from './printed.ts';
 
 const BACKEND = 'examples/write-a-backend/src/mine.mjs';
-const ATTACK = 'examples/write-an-attack/src/remap-text.mjs';
+const ATTACK = 'examples/write-an-attack/src/remap-data.mjs';
 
 /** A source file in the parts that its numbered comments make, by their numbers; 0 is what comes before. */
 function partsOf(file: string): Record<string, () => string> {

@@ -39,10 +39,16 @@ const PAGES: readonly Page[] = [
   limitsPage,
 ];
 
+/** Those that take minutes, and are written and checked only with `--long`. */
+async function longPages(): Promise<readonly Page[]> {
+  const { attacksPage } = await import('./attacks.ts');
+  return [attacksPage];
+}
+
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */
-function main(check: boolean): number {
+function main(pages: readonly Page[], check: boolean): number {
   let stale = 0;
-  for (const page of PAGES) {
+  for (const page of pages) {
     const text = readFileSync(page.file, 'utf8');
     const written = writeParts(text, page);
     if (written === text) continue;
@@ -50,8 +56,9 @@ function main(check: boolean): number {
     if (!check) writeFileSync(page.file, written);
     console.log(check ? `${page.file} is stale: run pnpm docs` : `${page.file} written`);
   }
-  if (stale === 0) console.log(`${PAGES.length} pages are as the model has them`);
+  if (stale === 0) console.log(`${pages.length} pages are as the model has them`);
   return check && stale > 0 ? 1 : 0;
 }
 
-process.exitCode = main(process.argv.includes('--check'));
+const pages = process.argv.includes('--long') ? await longPages() : PAGES;
+process.exitCode = main(pages, process.argv.includes('--check'));

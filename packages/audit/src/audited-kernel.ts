@@ -56,6 +56,8 @@ export interface AuditSubject {
   readonly memoryMap?: MemoryMap<Gfn>;
   /** Lines of /proc/iomem. */
   readonly iomem?: readonly string[];
+  /** The page by which a guest of Hyper-V calls it, told by its contents before these were left out. */
+  readonly hypercallPage?: Gfn | undefined;
 }
 
 /** A kernel's memory as every finding looks at it. */

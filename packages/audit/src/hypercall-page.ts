@@ -1,3 +1,4 @@
+import type { Gfn } from '@heki/physical-memory';
 import type { AuditedKernel } from './audited-kernel.ts';
 import type { FrameExtent } from './frame-extents.ts';
 import { Rights } from './rights.ts';
@@ -13,7 +14,7 @@ const FILLERS: readonly number[] = [0, 0x9090_9090, 0xcccc_cccc];
  * executable, over which the hypervisor lays its own. Linux leaves its alias in the direct map writable. A page whose contents the
  * dump lacks is not one.
  */
-export function isHypercallPage({ tables }: AuditedKernel, extent: FrameExtent): boolean {
+export function isHypercallPage({ tables, hypercallPage }: AuditedKernel, extent: FrameExtent): boolean {
   if (extent.end - extent.start !== 1) return false;
   const executable = extent.mappings.filter(({ rights }) => (rights & Rights.EXECUTE) !== 0);
   const only = executable[0];
@@ -21,9 +22,16 @@ export function isHypercallPage({ tables }: AuditedKernel, extent: FrameExtent):
     return false;
   }
   const words = tables.memory.page(extent.start);
-  if (words === undefined || !CALLS.includes(words[0] ?? 0)) return false;
+  if (words === undefined) return extent.start === hypercallPage;
+  if (!CALLS.includes(words[0] ?? 0)) return false;
   for (let index = CODE_WORDS; index < words.length; index++) {
     if (!FILLERS.includes(words[index] ?? 0)) return false;
   }
   return true;
+}
+
+/** The frame of that page, for who makes an extract without contents; `undefined` where there is none, or more than one. */
+export function hypercallPageOf(kernel: AuditedKernel): Gfn | undefined {
+  const pages = kernel.extents.filter((extent) => isHypercallPage(kernel, extent));
+  return pages.length === 1 ? pages[0]?.start : undefined;
 }

@@ -21,5 +21,6 @@ export {
 } from './finding.ts';
 export { FINDING_KINDS } from './findings/index.ts';
 export { type FrameExtent, frameExtents } from './frame-extents.ts';
+export { hypercallPageOf } from './hypercall-page.ts';
 export type { Mapping, PlaceName } from './mapping.ts';
 export { Rights, rightsText } from './rights.ts';

@@ -3,6 +3,7 @@ export const HYPERVISOR_NAMES = [
   'kvm',
   'kvm-vmm',
   'kvm-vtl',
+  'kvm-planes',
   'hyperv',
   'hyperv-lvbs',
   'xen',

@@ -1,6 +1,6 @@
-import { createHyperv } from '@heki/hyperv';
+import { createHyperv, type HypervOptions } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
+import { createKvm, createKvmPlanes, createKvmVmm, createKvmVtl } from '@heki/kvm';
 import { type HypervisorSettings, isModulePath } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnLvbs, initHekiOnXen } from '@heki/paravirt';
 import type { CpuProfile } from '@heki/x86';
@@ -22,15 +22,16 @@ function withEpt(
 ): { readonly processor: CpuProfile } {
   if (processor.ept !== undefined) return { processor };
   throw new SpecificationError(
-    `--hypervisor ${name}: modelled with EPT alone, which the processor ${processor.name} does not have: expected kvm, kvm-vmm or kvm-vtl, or --cpu with one of Intel's`,
+    `--hypervisor ${name}: modelled with EPT alone, which the processor ${processor.name} does not have: expected kvm, kvm-vmm, kvm-vtl or kvm-planes, or --cpu with one of Intel's`,
     ['hypervisor'],
   );
 }
 
 /** VTL1 cannot opt for what the processor does not have. */
-function hypervOptions(name: HypervisorName, settings: HypervisorSettings): HypervisorSettings {
+function hypervOptions(name: HypervisorName, settings: HypervisorSettings): HypervOptions {
   const { processor } = withEpt(name, settings);
-  return { ...settings, mbec: settings.mbec && processor.ept?.modeBasedExecute === true };
+  const mbec = settings.mbec && processor.ept?.modeBasedExecute === true;
+  return { ...settings, mbec, iommuPolicy: settings.iommu };
 }
 
 /** The hypervisors by their names. */
@@ -45,14 +46,21 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
   'kvm-vmm': {
     name: 'kvm-vmm',
     title: 'KVM with the policy in the VMM',
-    create: ({ mbec, gmet, processor }) => createKvmVmm({ mbec, gmet, processor }),
+    create: ({ mbec, gmet, iommu, processor }) => createKvmVmm({ mbec, gmet, iommu, processor }),
     driver: initHekiOnKvm,
     unjudged: true,
   },
   'kvm-vtl': {
     name: 'kvm-vtl',
     title: 'KVM with the policy in a paired VM',
-    create: ({ mbec, gmet, processor }) => createKvmVtl({ mbec, gmet, processor }),
+    create: ({ mbec, gmet, iommu, processor }) => createKvmVtl({ mbec, gmet, iommu, processor }),
+    driver: initHekiOnKvm,
+    unjudged: true,
+  },
+  'kvm-planes': {
+    name: 'kvm-planes',
+    title: 'KVM with planes as proposed, the policy in plane 1',
+    create: ({ mbec, gmet, processor }) => createKvmPlanes({ mbec, gmet, processor }),
     driver: initHekiOnKvm,
     unjudged: true,
   },
@@ -73,7 +81,7 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
   xen: {
     name: 'xen',
     title: 'Xen, with the monitor in another domain',
-    create: (settings) => createXen(withEpt('xen', settings)),
+    create: (settings) => createXen({ ...withEpt('xen', settings), iommuSharesP2m: settings.iommu }),
     driver: initHekiOnXen,
     unjudged: true,
   },
@@ -103,7 +111,7 @@ export function checkHypervisor(name: string): void {
   }
 }
 
-function isHypervisorName(name: string): name is HypervisorName {
+export function isHypervisorName(name: string): name is HypervisorName {
   return Object.hasOwn(HYPERVISORS, name);
 }
 

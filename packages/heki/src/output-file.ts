@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, open, rename, rm } from 'node:fs/promises';
+import { link, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileErrorText, OutputError } from './failure.ts';
 
@@ -14,28 +14,40 @@ export interface OutputFile {
  * names. A reader sees a whole file or none.
  *
  * @param overwrite whether a file that is there may be replaced
- * @throws {OutputError} when one is there and may not, or cannot be written
+ * @throws {OutputError} when one is there and may not, is no regular file, or cannot be written
  */
 export async function writeFiles(files: readonly OutputFile[], overwrite: boolean): Promise<void> {
-  const written: { readonly temporary: string; readonly path: string }[] = [];
+  const written: { readonly temporary: string; readonly place: string; readonly path: string }[] = [];
   try {
     for (const { path, chunks } of files) {
-      const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+      await refuseSpecial(path);
+      // A link stays one: /dev/stdout is one, too.
+      const place = await realpath(path).catch(() => path);
+      const temporary = join(dirname(place), `.${basename(place)}.${randomBytes(6).toString('hex')}`);
       const file = await open(temporary, 'wx').catch((error: unknown) => {
         const why = fileErrorText(error);
         throw why === undefined ? error : new OutputError(why, { file: path }, error);
       });
-      written.push({ temporary, path });
+      written.push({ temporary, place, path });
       try {
         for await (const chunk of chunks) await writing(file.write(chunk), path);
       } finally {
         await file.close();
       }
     }
-    for (const { temporary, path } of written) await writing(takeName(temporary, path, overwrite), path);
+    for (const { temporary, place, path } of written) {
+      await writing(takeName(temporary, place, overwrite), path);
+    }
   } finally {
     for (const { temporary } of written) await rm(temporary, { force: true });
   }
+}
+
+/** @throws {OutputError} for a device, a pipe or a socket: a file must not take its place, and one that comes later would */
+async function refuseSpecial(path: string): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  if (there === undefined || there.isFile() || there.isDirectory()) return;
+  throw new OutputError('is a device, a pipe or a socket: expected the name of a file', { file: path });
 }
 
 /** @throws {OutputError} when `work` on the file at `path` fails: the name beside it does not concern the user */

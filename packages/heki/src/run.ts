@@ -4,6 +4,7 @@ import { addAuditCommands } from './audit/audit-commands.ts';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import {
+  ATTACK_EXAMPLES,
   BOOT_EXAMPLES,
   COMPLETION_EXAMPLES,
   EXIT_CODES,
@@ -214,7 +215,7 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--machine <name>',
-      'kvm, kvm-vmm, kvm-vtl, hyperv, xen, an ES module of your own, authority, or abstract-NAME (default: kvm)',
+      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, authority, or abstract-NAME (default: kvm)',
     )
     .option(
       '--property <id...>',
@@ -235,6 +236,27 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (options) => {
       const { explore } = await import('./commands/explore.ts');
       finished(await explore(options, io));
+    });
+
+  program
+    .command('attack')
+    .summary('try known attacks on every machine')
+    .description(
+      'Boots a kernel for each attempt, attacks it, and reads what came of it from host bytes and from what ran. Every attack is written once, and meets every machine (docs/attacks.md).',
+    )
+    .argument('[NAME...]', 'attacks, told in detail (default: all)')
+    .option('--machine <name...>', 'only on these machines')
+    .option(
+      '--prove',
+      'take out what machines have, one after the other, until the attack succeeds: that stopped it',
+    )
+    .option('--list', 'list attacks and machines instead')
+    .option('--json', 'print one JSON object instead')
+    .option('--markdown <file>', 'write Markdown, too')
+    .addHelpText('after', ATTACK_EXAMPLES)
+    .action(async (names, options) => {
+      const { attack } = await import('./commands/attack.ts');
+      finished(await attack(names, options, io));
     });
 
   program

@@ -1,4 +1,4 @@
-import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import { frameOf, type Gfn, gpa, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import type { RegionBases } from '@heki/vmcore';
 import { z } from 'zod';
 import { INPUT_KINDS } from './input/input-kind.ts';
@@ -15,6 +15,11 @@ const register = z
   .regex(/^0x[0-9a-f]{1,16}$/i, 'expected the value of a register as "0xd01"')
   .transform(BigInt);
 
+const frame = z
+  .string()
+  .regex(/^0x[0-9a-f]{1,10}000$/i, 'expected the address of a page as "0x1234000"')
+  .transform((text) => frameOf(gpa(Number(text))));
+
 /** NAME.json beside NAME.elf.gz: what is known of the guest and is not in its dump. Everything may be missing. */
 const sidecarSchema = z.object({
   kernel: z.string().optional(),
@@ -25,6 +30,7 @@ const sidecarSchema = z.object({
   vmemmap_base: address.optional(),
   cr4: register.optional(),
   efer: register.optional(),
+  hypercall_page: frame.optional(),
   symbols: z.record(z.string(), address).optional(),
 });
 
@@ -44,6 +50,8 @@ export interface Sidecar {
   readonly cr4: bigint | undefined;
   /** IA32_EFER of the first CPU, which a dump does not hold (QEMU: `info registers`). */
   readonly efer: bigint | undefined;
+  /** The page by which a guest of Hyper-V calls it; what makes an extract knows its contents. */
+  readonly hypercallPage: Gfn | undefined;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
 }
 
@@ -68,7 +76,11 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
-  const { kernel, cmdline, iomem, cr4, efer, symbols, ...bases } = parseJson(text, beside, sidecarSchema);
+  const { kernel, cmdline, iomem, cr4, efer, hypercall_page, symbols, ...bases } = parseJson(
+    text,
+    beside,
+    sidecarSchema,
+  );
   return {
     path: beside,
     kernel,
@@ -78,6 +90,7 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
     bases: { vmalloc: bases.vmalloc_base, vmemmap: bases.vmemmap_base },
     cr4,
     efer,
+    hypercallPage: hypercall_page,
     symbols: new Map(Object.entries(symbols ?? {})),
   };
 }

@@ -21,6 +21,7 @@ export {
   type KernelBuild,
 } from './layout/kernel-build.ts';
 export { type AddressLayout, createLayout, type LayoutOptions } from './layout/layout.ts';
+export { SMALL_KERNEL } from './layout/small-kernel.ts';
 export type { KernelArea, LinuxKernel, LinuxKernelOptions, SetMemory } from './linux-kernel.ts';
 export { SECTION_FRAMES } from './memory-hotplug/memory-hotplug.ts';
 export {

@@ -24,6 +24,7 @@ import {
   writeBytes,
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
+import { createAskHypervisor } from './attacks/ask.ts';
 import { performAttack } from './attacks/perform-attack.ts';
 import { snapshotDefects } from './defects.ts';
 import { MachineError } from './error.ts';
@@ -141,6 +142,8 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     onEvent: (event) => emit({ from: 'guest', event }),
   });
 
+  const askHypervisor = createAskHypervisor({ heki, memory: driverMemory });
+
   return {
     profile,
     capabilities: hypervisor.capabilities,
@@ -172,6 +175,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
         targets,
         vcpu,
         memory,
+        askHypervisor,
         listen,
         emit: (event) => emit({ from: 'machine', event }),
       }),

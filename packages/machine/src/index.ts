@@ -1,3 +1,4 @@
+export type { AskedRights } from './attacks/ask.ts';
 export { type Attack, type AttackVerdict, isAttackName } from './attacks/attack.ts';
 export type {
   AttackOutcome,
@@ -6,15 +7,22 @@ export type {
   BrokenRule,
   Defence,
 } from './attacks/attack-result.ts';
-export type { Attacker, Attempt, FoundEntry } from './attacks/attacker.ts';
+export {
+  type Attacker,
+  type Attempt,
+  EXECUTE_DISABLE,
+  type FoundEntry,
+  WRITABLE,
+} from './attacks/attacker.ts';
 export { ATTACKS, type AttackName, SNAPSHOT_ATTACKS } from './attacks/attacks.ts';
 export { type AttackClaim, type Claimant, claims, coversPage } from './attacks/claim.ts';
 export { type ControlRegisterBits, keptBits } from './attacks/kept-bits.ts';
 export { runAttacks } from './attacks/run-attacks.ts';
+export type { RanCode, RanInstruction } from './attacks/run-code.ts';
 export { type Comparison, type Standing, standingOf } from './attacks/standing.ts';
 export { findTargets, type KernelTargets } from './attacks/targets.ts';
 export { judge, notTried, storeAndLook, withEditedEntries } from './attacks/technique.ts';
-export { exceptionText } from './attacks/verdict.ts';
+export { defenceOf, exceptionText, explainStep } from './attacks/verdict.ts';
 export { createMachine } from './create-machine.ts';
 export { type MachineDefectId, machineDefects, snapshotDefects } from './defects.ts';
 export { describeTraceEvent } from './describe.ts';

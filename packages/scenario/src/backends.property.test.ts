@@ -2,6 +2,7 @@ import { decodePageList, forEachRange, permissionText } from '@heki/hypercall/kv
 import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm, createKvmVmm, createKvmVtl } from '@heki/kvm';
+import { SMALL_KERNEL } from '@heki/linux';
 import { createLinuxMachine, type HekiDriver, type LinuxMachine, pcMemoryMap } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import type { Gfn } from '@heki/physical-memory';
@@ -11,7 +12,6 @@ import { expect, test } from 'vitest';
 import { beginLife } from './life.ts';
 import { runSteps } from './run-scenario.ts';
 import { type Choice, randomLives, stepOf } from './testing/random-life.ts';
-import { SMALL_KERNEL } from './testing/small-kernel.ts';
 
 const RUNS = Number(process.env.HEKI_LIVES ?? 25);
 const PROCESSORS = 2;

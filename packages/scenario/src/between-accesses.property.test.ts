@@ -1,4 +1,5 @@
 import { createKvm } from '@heki/kvm';
+import { SMALL_KERNEL } from '@heki/linux';
 import { createLinuxMachine, pcMemoryMap, type TraceEvent } from '@heki/machine';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import fc from 'fast-check';
@@ -7,7 +8,6 @@ import { beginLife } from './life.ts';
 import { runSteps } from './run-scenario.ts';
 import { createInvariants, type Invariants } from './testing/invariants.ts';
 import { type Choice, randomLives, stepOf } from './testing/random-life.ts';
-import { SMALL_KERNEL } from './testing/small-kernel.ts';
 
 const RUNS = Number(process.env.HEKI_LIVES ?? 200);
 const PROCESSORS = 3;

@@ -13,19 +13,29 @@ export function failHypercall({ machine }: Life, call: number, error: number): K
   const driver = machine.heki.hypervisor;
   if (driver === undefined)
     throw new ScenarioError('the kernel makes no requests: it found no hypervisor with Heki');
-  const { lockCrs, protectMemory } = driver;
+  const calls = [driver, ...(driver.secureKernel === undefined ? [] : [driver.secureKernel])].map((port) => ({
+    port,
+    requests: requestsOf(port),
+  }));
   let left = call;
-  const answer = (request: () => number): number => {
-    if (--left > 0) return request();
-    Object.assign(driver, { lockCrs, protectMemory });
-    return -error;
-  };
-  Object.assign(driver, {
-    lockCrs: () => answer(() => lockCrs.call(driver)),
-    protectMemory: (list: Parameters<typeof protectMemory>[0]) =>
-      answer(() => protectMemory.call(driver, list)),
-  });
+  for (const { port, requests } of calls) {
+    for (const [name, request] of requests) {
+      const failing: Request = (...args) => {
+        if (--left > 0) return Reflect.apply(request, port, args);
+        for (const each of calls) Object.assign(each.port, Object.fromEntries(each.requests));
+        return -error;
+      };
+      Object.assign(port, { [name]: failing });
+    }
+  }
   return DONE;
+}
+
+type Request = (...args: readonly unknown[]) => number;
+
+function requestsOf(port: object): (readonly [string, Request])[] {
+  const members: readonly (readonly [string, unknown])[] = Object.entries(port);
+  return members.filter((member): member is [string, Request] => typeof member[1] === 'function');
 }
 
 /** Nothing is enforced: as a machine is that a guest moves to. */

@@ -18,6 +18,7 @@ const BACKENDS = {
   kvm: { hypervisor: createKvm, driver: initHekiOnKvm },
   vmm: { hypervisor: ({ processor }) => createKvmVmm({ processor }), driver: initHekiOnKvm },
   hyperv: { hypervisor: () => createHyperv(), driver: initHekiOnHyperv },
+  lvbs: { hypervisor: ({ trusted }) => createHyperv({ trusted }), driver: initHekiOnHyperv },
   xen: { hypervisor: () => createXen(), driver: initHekiOnXen },
 } satisfies Record<string, Backend>;
 
@@ -85,6 +86,12 @@ describe('a request that fails', () => {
     const results = live(steps);
     expect(verdicts(results)).toEqual(['works', 'error', 'works', 'works', 'works']);
     expect(results[1]?.reason).toBe('-12: Heki refused the change');
+  });
+
+  test('may be one to the secure kernel of LVBS, which then has not seen the module', () => {
+    const results = live([{ do: 'fail-hypercall', error: 12 }, load('a'), load('a')], {}, 'lvbs');
+    expect(verdicts(results)).toEqual(['works', 'error', 'works']);
+    expect(results[1]?.reason).toMatch(/^-12: /);
   });
 
   const kernelAfter = (call: number, step: Step) => {

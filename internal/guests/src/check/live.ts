@@ -80,7 +80,7 @@ function text(value: unknown): string {
 function withRights(cpus: string): string {
   return cpus.replace(
     /"flags":(\d+)/g,
-    (_, flags: string) => `"flags":${Number(flags) - (Number(flags) % 256)}`,
+    (_, flags: string) => `"flags":${Math.floor(Number(flags) / 256) % 2 ** 16}`,
   );
 }
 

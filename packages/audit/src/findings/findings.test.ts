@@ -168,6 +168,20 @@ describe('a finding', () => {
     expect(code).toMatchObject({ id: 'heki/wx-alias', severity: 'critical' });
   });
 
+  test('heki/wx-alias: a hypercall page without contents is one if who had them said so', () => {
+    const told = (by: number) =>
+      foundAfter((kernel) => {
+        const frame = frameAt(kernel, VMALLOC);
+        kernel.edit(VMALLOC, 1, (entry) => {
+          entry.low &= ~EntryLow.RW;
+          executable(entry);
+        });
+        return { hypercallPage: (frame + by) as Gfn };
+      })[0];
+    expect(told(0)).toMatchObject({ id: 'heki/wx-alias', severity: 'medium' });
+    expect(told(1)).toMatchObject({ id: 'heki/wx-alias', severity: 'critical' });
+  });
+
   test('heki/rodata-writable: with neither symbols nor a memory map, too', () => {
     const bare = { symbols: new Map<string, VirtualAddress>(), iomem: [] };
     const dataAlias = foundAfter((kernel) => {

@@ -90,11 +90,12 @@ export function verdictText({ findings, failOn }: AuditReport): string {
 
 /** Everything that the audit looks for in the kernel of `subject`. @throws {AuditError} when its tables have no end */
 export function auditSubject(subject: Subject): Audit {
-  const { core, tables, processor, symbols, memoryMap, memoryMapFrom, iomem, bases } = subject;
+  const { core, tables, processor, symbols, memoryMap, memoryMapFrom, iomem, bases, hypercallPage } = subject;
   return auditKernel({
     tables,
     symbols,
     bases,
+    hypercallPage,
     cpus: core.cpus.map(({ cr0, cr3, cr4, segments }, cpu) => ({
       cpu,
       cr0,

@@ -134,7 +134,16 @@ describe('the verdict about a life', () => {
   });
 });
 
-test.each([['kvm'], ['kvm', '--no-mbec'], ['kvm-vmm'], ['kvm-vtl'], ['hyperv'], ['hyperv-lvbs'], ['xen']])(
+test.each([
+  ['kvm'],
+  ['kvm', '--no-mbec'],
+  ['kvm-vmm'],
+  ['kvm-vtl'],
+  ['kvm-planes'],
+  ['hyperv'],
+  ['hyperv-lvbs'],
+  ['xen'],
+])(
   'on %s %s each attack that is claimed to be stopped is stopped, by what the machine reports',
   async (name, ...mbec) => {
     const how = ['store-text', 'store-text-after-pte-edit', 'execute-data', 'clear-smep', 'switch-heki-off'];

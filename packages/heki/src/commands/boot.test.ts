@@ -33,7 +33,7 @@ describe('heki boot', () => {
     expect(stdout).toContain('1 page list to the hypervisor\n');
   });
 
-  test.each(['kvm-vmm', 'kvm-vtl', 'hyperv', 'hyperv-lvbs', 'xen', 'none'])(
+  test.each(['kvm-vmm', 'kvm-vtl', 'kvm-planes', 'hyperv', 'hyperv-lvbs', 'xen', 'none'])(
     'boots on %s',
     async (hypervisor) => {
       const { exitCode, stdout } = await runCommand(['boot', ...SMALL, '--hypervisor', hypervisor]);
@@ -241,7 +241,7 @@ describe('heki backends', () => {
     const { exitCode, stderr } = await runCommand(['backends', 'kvm', 'none']);
     expect(exitCode).toBe(2);
     expect(stderr).toContain(
-      'hypervisor none: expected one of kvm, kvm-vmm, kvm-vtl, hyperv, hyperv-lvbs, xen',
+      'hypervisor none: expected one of kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, hyperv-lvbs, xen',
     );
   });
 
@@ -254,6 +254,7 @@ describe('heki backends', () => {
       'kvm',
       'kvm-vmm',
       'kvm-vtl',
+      'kvm-planes',
       'hyperv',
       'hyperv-lvbs',
       'xen',

@@ -1,4 +1,14 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -105,6 +115,13 @@ describe('the extract', () => {
     });
   });
 
+  test('carries over which page is the hypercall page, whose contents it lacks', async () => {
+    writeFileSync(at('bare.elf.gz'), readFileSync(kernel));
+    writeFileSync(at('bare.json'), '{"hypercall_page": "0x3ecb000"}');
+    await extract(at('bare.elf.gz'), '-o', at('small.elf.gz'));
+    expect(JSON.parse(readFileSync(at('small.json'), 'utf8'))).toEqual({ hypercall_page: '0x3ecb000' });
+  });
+
   test('stands alone when nothing is known of the guest', async () => {
     writeFileSync(at('bare.elf.gz'), readFileSync(kernel));
     await extract(at('bare.elf.gz'), '-o', at('small.elf.gz'));
@@ -169,6 +186,27 @@ describe('files that are there', () => {
     await extract(kernel, '-o', at('small.elf.gz'), '--force');
     expect(gunzipSync(readFileSync(at('small.elf.gz'))).toString('latin1', 1, 4)).toBe('ELF');
     expect(readdirSync(scratch).sort()).toEqual(['small.elf.gz', 'small.json']);
+  });
+
+  test('that are links lead to what is replaced', async () => {
+    writeFileSync(at('target.elf.gz'), 'precious');
+    symlinkSync(at('target.elf.gz'), at('link.elf.gz'));
+    await extract(kernel, '-o', at('link.elf.gz'), '--force');
+    expect(lstatSync(at('link.elf.gz')).isSymbolicLink()).toBe(true);
+    expect(gunzipSync(readFileSync(at('target.elf.gz'))).toString('latin1', 1, 4)).toBe('ELF');
+  });
+
+  test('that are devices, pipes or sockets are never replaced', async () => {
+    const output = at('pipe.elf.gz');
+    execFileSync('mkfifo', [output]);
+    expect(await refused(kernel, '-o', output, '--force')).toEqual({
+      exitCode: 1,
+      stderr: `heki: ${output}: is a device, a pipe or a socket: expected the name of a file\n`,
+    });
+    const { exitCode } = await runCommand(['audit', kernel, '--no-heki', '--markdown', output]);
+    expect(exitCode).toBe(1);
+    expect(statSync(output).isFIFO()).toBe(true);
+    expect(readdirSync(scratch)).toEqual(['pipe.elf.gz']);
   });
 
   test('are never the snapshot itself', async () => {

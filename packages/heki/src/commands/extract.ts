@@ -2,7 +2,9 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
-import { extractTables } from '@heki/vmcore';
+import { AuditError, hypercallPageOf, readKernel } from '@heki/audit';
+import type { Gfn } from '@heki/physical-memory';
+import { extractTables, resolveKernelRoot, type Vmcore, VmcoreError } from '@heki/vmcore';
 import { extractJson } from '../extract/extract-json.ts';
 import { disclosed, type ExtractReport, leftOut } from '../extract/extract-report.ts';
 import { type ExtractSidecar, extractSidecar } from '../extract/extract-sidecar.ts';
@@ -48,7 +50,7 @@ export async function extract(path: string, options: ExtractOptions, io: Command
 
   const core = withPath(path, () => openCore(path, options));
   try {
-    const known = await extractSidecar(path, options.memoryMap);
+    const known = await extractSidecar(path, options.memoryMap, hypercallPageIn(core));
     const extracted = withPath(path, () => extractTables(core, { user, redact }));
     const { redaction } = extracted;
     const sidecar = known === undefined || redaction === undefined ? known : redactSidecar(known, redaction);
@@ -110,6 +112,19 @@ async function* counted(
   for await (const chunk of chunks) {
     onChunk(chunk.length);
     yield chunk;
+  }
+}
+
+/** The page by which a guest of Hyper-V calls it: an extract lacks the contents that tell it. */
+function hypercallPageIn(core: Vmcore): Gfn | undefined {
+  try {
+    const tables = resolveKernelRoot(core);
+    if (tables.memory.page(tables.text.frame) === undefined) return undefined;
+    return hypercallPageOf(readKernel({ tables, cpus: [] }));
+  } catch (error) {
+    // What proves to be no kernel's has none.
+    if (error instanceof VmcoreError || error instanceof AuditError) return undefined;
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { hex } from '@heki/physical-memory';
+import { type Gfn, hex, PAGE_SIZE } from '@heki/physical-memory';
 import { readMemoryMap } from '../input/read-memory-map.ts';
 import { readSidecar, type SidecarKey } from '../sidecar.ts';
 
@@ -11,6 +11,7 @@ export interface ExtractSidecar {
   readonly vmemmap_base?: string;
   readonly cr4?: string;
   readonly efer?: string;
+  readonly hypercall_page?: string;
   readonly iomem?: readonly string[];
   readonly symbols?: Readonly<Record<string, string>>;
 }
@@ -22,15 +23,19 @@ export type SidecarValues = { readonly [Key in SidecarKey]: ExtractSidecar[Key] 
  * What is to stand beside the extract of the dump at `path`: what stands beside that, with the memory map in
  * `memoryMapPath` if there is one. `undefined` when nothing is known.
  *
+ * @param hypercallPage the page by which a guest of Hyper-V calls it, if the dump has one
+ *
  * @throws {InputError} when the memory map, or what stands beside the dump, is damaged
  */
 export async function extractSidecar(
   path: string,
   memoryMapPath: string | undefined,
+  hypercallPage: Gfn | undefined,
 ): Promise<ExtractSidecar | undefined> {
   const beside = await readSidecar(path);
   const mapFile = memoryMapPath ?? (beside?.hasMemoryMap === true ? beside.path : undefined);
-  if (beside === undefined && mapFile === undefined) return undefined;
+  const page = hypercallPage ?? beside?.hypercallPage;
+  if (beside === undefined && mapFile === undefined && page === undefined) return undefined;
   const symbols = [...(beside?.symbols ?? [])].map(([name, va]) => [name, hex(va)] as const);
   return knownOf({
     kernel: beside?.kernel,
@@ -40,6 +45,7 @@ export async function extractSidecar(
     vmemmap_base: hexOf(beside?.bases.vmemmap),
     cr4: hexOf(beside?.cr4),
     efer: hexOf(beside?.efer),
+    hypercall_page: page === undefined ? undefined : hex(page * PAGE_SIZE),
     iomem: mapFile === undefined ? undefined : (await readMemoryMap(mapFile)).lines,
     symbols: symbols.length === 0 ? undefined : Object.fromEntries(symbols),
   });

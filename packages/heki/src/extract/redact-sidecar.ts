@@ -8,7 +8,7 @@ const KEPT_SYMBOLS = ['_stext', '_text', '_sdata', 'init_uts_ns'];
 
 /** A sidecar without the kernel's version, its command line and the names of devices, its addresses as they are in the extract. */
 export function redactSidecar(
-  { page_offset_base, cr4, efer, iomem, symbols = {} }: ExtractSidecar,
+  { page_offset_base, cr4, efer, hypercall_page, iomem, symbols = {} }: ExtractSidecar,
   { change }: NonNullable<Extract['redaction']>,
 ): ExtractSidecar {
   const moved = (address: string): string => hex(change.virtual(BigInt(address)));
@@ -22,6 +22,7 @@ export function redactSidecar(
     vmemmap_base: undefined,
     cr4,
     efer,
+    hypercall_page: hypercall_page === undefined ? undefined : hex(change.physical(BigInt(hypercall_page))),
     iomem: iomem === undefined ? undefined : redactIomem(iomem, change.physical),
     symbols:
       kept.length === 0

@@ -82,6 +82,18 @@ Examples:
   heki boot --workload all                           which legitimate work protection breaks
   heki boot --workload all --hypervisor hyperv       the same without Heki and on Hyper-V`;
 
+export const ATTACK_EXAMPLES = `
+Examples:
+  heki attack                                       every attack on every machine: about a minute
+  heki attack --list                                their names
+  heki attack ask-for-execution remap-text          two that Heki does not stop, told in detail
+  heki attack store-text-after-pte-edit --prove     and what stopped it, proven by taking it out
+  heki attack --machine hardened lvbs --json | jq '.counts'
+  heki attack --markdown attacks.md
+
+Exit codes: 0 every claim is kept, 1 an attack succeeds that a machine claims to stop, 2 called wrongly.
+Machines that are there to show published defects (rfc-v2, lvbs-2026-02) do not make it fail.`;
+
 export const AUDIT_EXAMPLES = `
 Examples:
   heki audit guest.elf.gz                                   the verdict, a picture of memory, the findings

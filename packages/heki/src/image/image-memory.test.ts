@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -66,6 +66,14 @@ describe('an image over a dump without contents', () => {
         .stretches[0];
     expect((await read(alias)).bytes).toBe((await read(text.toString(16))).bytes);
     expect(await read((text + 0x1000n).toString(16))).toMatchObject({ from: null, bytes: null });
+  });
+
+  test('is refused where nothing tells which kernel the guest runs', async () => {
+    const alone = join(scratch, 'alone.elf.gz');
+    copyFileSync(projectFile('fixtures/foreign/k61-pti-user-no-vmcoreinfo.elf.gz'), alone);
+    const refused = await runCommand(['symbols', alone, '_text', '--vmlinux', vmlinux(OWN)]);
+    expect(refused).toMatchObject({ exitCode: 3, stdout: '' });
+    expect(refused.stderr).toContain('nothing tells which Linux the snapshot is of');
   });
 
   test('does not stand where the guest has its own', async () => {

@@ -27,7 +27,15 @@ export async function imageMemory(
 ): Promise<ImageMemory> {
   const image = await openKernelImage(path);
   const running = vmcoreinfo?.release ?? /^Linux version (\S+)/.exec(kernel ?? '')?.[1];
-  if (running !== undefined && image.release !== undefined && running !== image.release) {
+  // Another kernel's image would fit as well, and name everything wrongly.
+  if (running === undefined || image.release === undefined) {
+    const what = running === undefined ? 'snapshot' : 'image';
+    throw new InputError(
+      `nothing tells which Linux the ${what} is of: expected VMCOREINFO, or \`kernel\` in a JSON file beside the snapshot, and "Linux version" in the image`,
+      { file: path },
+    );
+  }
+  if (running !== image.release) {
     throw new InputError(`the image is of Linux ${image.release}, the snapshot of ${running}`, {
       file: path,
     });
@@ -36,7 +44,7 @@ export async function imageMemory(
   const offset = virtualAddressOf(root.text.virtualFrame) - linked;
   if (vmcoreinfo?.kernelOffset !== undefined && vmcoreinfo.kernelOffset !== offset) {
     throw new InputError(
-      `the image begins at 0x${linked.toString(16)}, which is not ${vmcoreinfo.kernelOffset} below the text of the snapshot's kernel: it is another's`,
+      `the image begins at 0x${linked.toString(16)}, which is not 0x${vmcoreinfo.kernelOffset.toString(16)} below the text of the snapshot's kernel: it is another's`,
       { file: path },
     );
   }

@@ -15,7 +15,7 @@ function file(text: string, ending = 'mjs'): string {
 }
 
 const MINE = projectFile('examples/write-a-backend/src/mine.mjs');
-const REMAP = projectFile('examples/write-an-attack/src/remap-text.mjs');
+const REMAP = projectFile('examples/write-an-attack/src/remap-data.mjs');
 const boot = (...args: string[]) => runCommand(['boot', '--memory', '64MiB', ...args]);
 
 /** A module that hands on the parts of mine.mjs, but for what `changes` says. */
@@ -252,9 +252,9 @@ describe('an attack of the user', () => {
   test('is tried beside those that come with heki, with Heki and without', async () => {
     const { exitCode, stdout } = await runCommand(['protect', '--attack', REMAP, '--json']);
     const { attacks } = JSON.parse(stdout);
-    expect(attacks).toHaveLength(7);
-    expect(attacks[6]).toMatchObject({
-      name: 'remap-text',
+    expect(attacks).toHaveLength(9);
+    expect(attacks[8]).toMatchObject({
+      name: 'remap-data',
       without: { outcome: 'succeeded' },
       with: { outcome: 'succeeded' },
       standing: 'not-stopped',
@@ -266,9 +266,9 @@ describe('an attack of the user', () => {
 
   test('is tried in the end of a life, unless a step names it', async () => {
     const { steps } = JSON.parse((await boot('--attack', REMAP, '--json')).stdout);
-    expect(steps).toMatchObject([{ step: { do: 'attack', how: 'remap-text' }, verdict: 'works' }]);
+    expect(steps).toMatchObject([{ step: { do: 'attack', how: 'remap-data' }, verdict: 'works' }]);
     const named = file(
-      JSON.stringify({ steps: [{ do: 'attack', how: 'remap-text', expect: 'works' }] }),
+      JSON.stringify({ steps: [{ do: 'attack', how: 'remap-data', expect: 'works' }] }),
       'json',
     );
     const again = JSON.parse((await boot('--attack', REMAP, '--scenario', named, '--json')).stdout);
@@ -290,14 +290,14 @@ describe('an attack of the user', () => {
 describe('a scenario', () => {
   test('names modules with attacks, for its own steps and for those of files that include it', async () => {
     const inner = file(
-      JSON.stringify({ attacks: [REMAP], steps: [{ do: 'attack', how: 'remap-text', expect: 'works' }] }),
+      JSON.stringify({ attacks: [REMAP], steps: [{ do: 'attack', how: 'remap-data', expect: 'works' }] }),
       'json',
     );
     const outer = file(
       JSON.stringify({
         include: [inner],
         attacks: [REMAP],
-        steps: [{ do: 'attack', how: 'remap-text', expect: 'works' }],
+        steps: [{ do: 'attack', how: 'remap-data', expect: 'works' }],
       }),
       'json',
     );
@@ -309,8 +309,8 @@ describe('a scenario', () => {
   test.each([
     [
       'an unknown attack',
-      { steps: [{ do: 'attack', how: 'remap-txt' }] },
-      ':5:14 at steps.0.how: there is no attack remap-txt: expected one of store-text, ',
+      { steps: [{ do: 'attack', how: 'remap-dta' }] },
+      ':5:14 at steps.0.how: there is no attack remap-dta: expected one of store-text, ',
     ],
     [
       'an unknown defect',

@@ -79,10 +79,11 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     return { machine, init: () => ({ early: machine.earlyInit(), late: machine.lateInit() }) };
   };
   let listening = true;
+  let recording = true;
   const first = boot((event) => {
     if (!listening) return;
-    if (makesKvmHypercalls(backend)) recorder.kvmEvent(event);
-    else recorder.neutralEvent(event);
+    if (recording && makesKvmHypercalls(backend)) recorder.kvmEvent(event);
+    else if (recording) recorder.neutralEvent(event);
     if (settings.trace) trace.push(describeTraceEvent(hypervisor, event));
   });
   const { early, late } = first.init();
@@ -99,6 +100,8 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     return standing;
   };
   const machineThatStands = (): Machine => (standing.vcpu.halted === undefined ? standing : bootAgain());
+  // What an attacker asks for is none of the kernel's requests.
+  recording = false;
   const attacked = runAttacks({ targets, attacks, createMachine: machineThatStands });
   listening = false;
   const kept = keptBits(pinned, machineThatStands);

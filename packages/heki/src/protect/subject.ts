@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import {
+  type Gfn,
   hex,
   VIRTUAL_FRAME_END,
   type VirtualAddress,
@@ -32,6 +33,8 @@ export interface Subject extends Snapshot, SubjectMap {
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
   /** Where the regions are that KASLR moves, as far as what stands beside the dump tells. */
   readonly bases: RegionBases;
+  /** The page by which a guest of Hyper-V calls it, if what stands beside the dump tells. */
+  readonly hypercallPage: Gfn | undefined;
 }
 
 /** What the user says of the kernel. */
@@ -82,6 +85,7 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
     commandLine: sidecar?.commandLine,
     symbols: new Map([...vmcoreinfoSymbols(core), ...known.symbols]),
     bases: sidecar?.bases ?? {},
+    hypercallPage: sidecar?.hypercallPage,
     warnings: [
       ...tableWarnings(core, tables),
       ...(absentTables > 0 ? [{ id: 'absent-tables', message: absent }] : []),

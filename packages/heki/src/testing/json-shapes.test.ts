@@ -84,6 +84,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
     ['kunit', '--memory', '64MiB', '--hypervisor', 'none', '--suite', 'heki_model', '--test', '1', '--json'],
   ],
   ['kunit-tests', ['kunit', '--list', '--json']],
+  ['attack', ['attack', 'race-poke-window', 'remap-text', '--machine', 'hardened', 'lvbs', '--json']],
   ['error', ['kunit', '--test', '99', '--json']],
   ['error', ['walk', join(scratch, 'none'), '--format', 'json']],
   ['error', ['protect', scratch, '--json']],

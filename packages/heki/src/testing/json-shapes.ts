@@ -29,6 +29,8 @@ const warning = z.strictObject({
   ranges: z.array(range).optional().describe('The pages that it is about, ascending'),
 });
 
+const counted = z.strictObject({ stopped: z.int().min(0), red: z.int().min(0) });
+
 const warnings = z.array(warning).describe('What a reader must know to take the rest rightly');
 const assumed = z.array(warning).describe('What was assumed, because no option says otherwise');
 const notCovered = z.array(warning).describe('What the result does not speak about');
@@ -637,4 +639,68 @@ export const JSON_SHAPES = {
       place,
     }),
   }).describe('What any command prints instead, when it cannot do its work and was asked for JSON'),
+  attack: published('attack', 'attack --json', {
+    counts: z.strictObject({
+      cells: z.int().min(0).describe('Attempts: attacks by machines, legitimate work left out'),
+      claimed: counted.describe('Where the machine claims to stop the attack'),
+      unclaimed: counted,
+      notExpressible: z.int().min(0),
+    }),
+    unkeptClaims: z
+      .array(z.strictObject({ attack: z.string().min(1), machine: z.string().min(1) }))
+      .describe('They make the command fail'),
+    mechanisms: z.array(z.strictObject({ name: z.string().min(1), title: z.string().min(1) })),
+    machines: z.array(
+      z.strictObject({
+        name: z.string().min(1),
+        title: z.string().min(1),
+        machine: z.looseObject({}).describe('Its specification, as a scenario has it'),
+        mechanisms: z.array(z.string().min(1)).describe('Those that it says it has'),
+      }),
+    ),
+    attacks: z.array(
+      z.strictObject({
+        name: z.string().min(1),
+        title: z.string().min(1),
+        gains: z.string().min(1),
+        source: z.string().min(1),
+        means: z.array(z.string().min(1)),
+        legitimate: z.boolean(),
+        stoppedBy: z.array(z.string().min(1)).describe('Mechanisms each of which is said to stop it'),
+        claimedBy: z.array(z.string().min(1)).describe('Machines that have one of them'),
+        verdicts: z.record(
+          z.string().min(1).describe('A machine'),
+          z.strictObject({
+            verdict: z.enum([
+              'succeeds',
+              'detected too late',
+              'blocked',
+              'livelock',
+              'crashes the guest',
+              'not expressible',
+            ]),
+            by: z.string().min(1).nullable().describe('What stood in the way, as it was told'),
+            evidence: z.string().min(1),
+            claimed: z.boolean(),
+            cause: z
+              .string()
+              .min(1)
+              .nullable()
+              .describe('With `--prove`: what stopped it, for without it it succeeds'),
+            schedule: z
+              .strictObject({ seed: z.int().min(0), turns: z.array(z.int()) })
+              .nullable()
+              .describe('Of a race: after which accesses of the kernel the attacker acted'),
+            steps: z.array(
+              z.strictObject({
+                text: z.string().min(1),
+                result: z.string().min(1),
+                detail: z.string().nullable(),
+              }),
+            ),
+          }),
+        ),
+      }),
+    ),
+  }),
 } as const satisfies Readonly<Record<SchemaName, z.ZodType>>;

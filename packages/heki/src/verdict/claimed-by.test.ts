@@ -7,7 +7,7 @@ const of = (name: string) => {
   if (attack === undefined) throw new Error(name);
   return claimedBy(attack);
 };
-const EVERY = ['kvm', 'kvm-vmm', 'kvm-vtl', 'hyperv', 'hyperv-lvbs', 'xen'];
+const EVERY = ['kvm', 'kvm-vmm', 'kvm-vtl', 'kvm-planes', 'hyperv', 'hyperv-lvbs', 'xen'];
 
 test('every machine with Heki claims to stop stores to text and to keep SMEP set', () => {
   const all = EVERY.flatMap((name) => [name, `${name}, no MBEC`]);

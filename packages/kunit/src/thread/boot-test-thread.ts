@@ -6,7 +6,7 @@ import { loadTestImage } from './test-image.ts';
 import { createTestThread, type TestThread } from './test-thread.ts';
 
 /** Hypervisors that take KVM's hypercalls, whoever answers them. */
-const KVM_BACKENDS: ReadonlySet<string> = new Set(['kvm', 'kvm-vmm', 'kvm-vtl']);
+const KVM_BACKENDS: ReadonlySet<string> = new Set(['kvm', 'kvm-vmm', 'kvm-vtl', 'kvm-planes']);
 
 /**
  * Boots a kernel of its own for a test, up to the place in `heki_late_init` where the series runs tests, and starts the test's

@@ -1,14 +1,14 @@
 import type { BackendEvent, Denial, HypervisorEvent } from '@heki/hypervisor';
 import { type Gfn, type PhysicalMemory, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import { type Exception, type ExitAction, type Outcome, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
-import { type Access, translate, writeCr3, writeCr4 } from '@heki/x86';
+import { type Access, translate, writeCr0, writeCr3, writeCr4 } from '@heki/x86';
 import type { TraceEvent } from '../event.ts';
 import type { AttackStep, BrokenRule } from './attack-result.ts';
 
 /** What an instruction of an attacker does, as far as the processor's rules look at it. */
 export type Deed =
   | { readonly kind: 'access'; readonly va: VirtualAddress; readonly access: Access }
-  | { readonly kind: 'write-cr'; readonly cr: 3 | 4; readonly value: bigint }
+  | { readonly kind: 'write-cr'; readonly cr: 0 | 3 | 4; readonly value: bigint }
   | { readonly kind: 'other' };
 
 /** What a recorder looks at. */
@@ -101,6 +101,8 @@ function endingOf(outcome: Outcome<unknown>): Pick<AttackStep, 'outcome' | 'exce
   }
 }
 
+const RULES = { 0: writeCr0, 3: writeCr3, 4: writeCr4 } as const;
+
 /**
  * The rule of the processor that explains `exception`, found by the same rules over the tables and registers as the instruction left
  * them, which is as it found them. `undefined` when they have nothing against it.
@@ -108,7 +110,7 @@ function endingOf(outcome: Outcome<unknown>): Pick<AttackStep, 'outcome' | 'exce
 function brokenRule({ vcpu, memory }: Witness, deed: Deed, exception: Exception): BrokenRule | undefined {
   const { registers, processor } = vcpu;
   if (deed.kind === 'write-cr') {
-    const write = (deed.cr === 3 ? writeCr3 : writeCr4)(registers, deed.value, processor);
+    const write = RULES[deed.cr](registers, deed.value, processor);
     return write.kind === 'ok' ? undefined : { rule: undefined, text: write.reason };
   }
   if (deed.kind !== 'access' || isElsewhere(exception, deed.va)) return undefined;

@@ -1,4 +1,4 @@
-import type { VirtualAddress } from '@heki/physical-memory';
+import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { addressOf, hex, virtualFrameOf } from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
 import {
@@ -12,8 +12,10 @@ import {
   isLeaf,
   type Level,
 } from '@heki/x86';
+import { type AskedRights, type AskHypervisor, permissionsAsked } from './ask.ts';
 import type { AttackStep } from './attack-result.ts';
 import { type Deed, recordStep, type Witness } from './attack-step.ts';
+import { type RanCode, runCode } from './run-code.ts';
 
 /** An entry of the guest's page tables, as the attacker found it. */
 export interface FoundEntry {
@@ -40,9 +42,16 @@ export interface Attacker {
   store(va: VirtualAddress, bytes: 1 | 8, value: bigint): Attempt;
   /** Jumps there. */
   execute(va: VirtualAddress): Attempt;
-  readCr(cr: 3 | 4): Attempt<bigint>;
-  writeCr(cr: 3 | 4, value: bigint): Attempt;
+  /** Calls what lies there, up to its RET: what ran, and what it did to RAX. */
+  run(va: VirtualAddress): Attempt<RanCode>;
+  readCr(cr: 0 | 3 | 4): Attempt<bigint>;
+  writeCr(cr: 0 | 3 | 4, value: bigint): Attempt;
   readMsr(msr: number): Attempt<bigint>;
+  writeMsr(msr: number, value: bigint): Attempt;
+  /** LGDT or LIDT of a table at `base`, with a limit of a page. */
+  loadTable(table: 'gdtr' | 'idtr', base: VirtualAddress): Attempt;
+  /** What `body` does, as a user program (CPL 3), to which the kernel returns and from which it takes over again. */
+  asUser<Value>(body: () => Value): Value;
   flush(va: VirtualAddress): Attempt;
   /**
    * The entries that translate `va`, root first, found as a processor finds them, but with loads through the
@@ -50,15 +59,25 @@ export interface Attacker {
    * {@link steps} then.
    */
   findEntries(va: VirtualAddress): readonly FoundEntry[] | undefined;
+  /** The frame behind `va`, as {@link findEntries} has it. */
+  frameOf(va: VirtualAddress): Gfn | undefined;
+  /**
+   * Asks the hypervisor for rights of `pages` guest frames from `frame` on, through the kernel's own driver: a VMCALL with a page list.
+   * Its value is the answer, 0 or a negative error number; where the kernel has no driver nothing is asked, and there is none.
+   */
+  ask(frame: Gfn, pages: number, rights: AskedRights): Attempt<bigint>;
 }
 
 const OTHER: Deed = { kind: 'other' };
 
 /** An attacker on `vcpu`. The rest of the witness is for the records of what happened alone. */
 export function createAttacker(
-  witness: Witness & { readonly directMap: VirtualAddress | undefined },
+  witness: Witness & {
+    readonly directMap: VirtualAddress | undefined;
+    readonly askHypervisor: AskHypervisor;
+  },
 ): Attacker {
-  const { vcpu, directMap } = witness;
+  const { vcpu, directMap, askHypervisor } = witness;
   const steps: AttackStep[] = [];
 
   function attempt<Value>(text: string, deed: Deed, instruction: () => Outcome<Value>): Attempt<Value> {
@@ -69,7 +88,7 @@ export function createAttacker(
   const access = (va: VirtualAddress, kind: 'read' | 'write' | 'fetch'): Deed => ({
     kind: 'access',
     va,
-    access: { kind, mode: 'supervisor' },
+    access: { kind, mode: vcpu.registers.cpl === 3 ? 'user' : 'supervisor' },
   });
 
   return {
@@ -82,10 +101,26 @@ export function createAttacker(
       const { step } = attempt(`execute at ${hex(va)}`, access(va, 'fetch'), () => vcpu.fetch(va));
       return { step, value: undefined };
     },
+    run: (va) => attempt(`call ${hex(va)}`, access(va, 'fetch'), () => runCode(vcpu, va)),
     readCr: (cr) => attempt(`mov from cr${cr}`, OTHER, () => vcpu.movFromCr(cr)),
     writeCr: (cr, value) =>
       attempt(`mov ${hex(value)} to cr${cr}`, { kind: 'write-cr', cr, value }, () => vcpu.movToCr(cr, value)),
     readMsr: (msr) => attempt(`rdmsr ${hex(msr)}`, OTHER, () => vcpu.rdmsr(msr)),
+    writeMsr: (msr, value) =>
+      attempt(`wrmsr ${hex(msr)}, ${hex(value)}`, OTHER, () => vcpu.wrmsr(msr, value)),
+    loadTable: (table, base) =>
+      attempt(`${table === 'gdtr' ? 'lgdt' : 'lidt'} ${hex(base)}`, OTHER, () =>
+        table === 'gdtr' ? vcpu.lgdt(base, 0xfff) : vcpu.lidt(base, 0xfff),
+      ),
+    asUser(body) {
+      const { registers } = vcpu;
+      registers.cpl = 3;
+      try {
+        return body();
+      } finally {
+        registers.cpl = 0;
+      }
+    },
     flush: (va) => attempt(`invlpg ${hex(va)}`, OTHER, () => vcpu.invlpg(va)),
     findEntries(va) {
       const root = this.readCr(3).value;
@@ -107,6 +142,32 @@ export function createAttacker(
         table = BigInt(addressOf(entryFrame(low, high, addressHigh(vcpu.processor.encryptionBit))));
       }
       return entries;
+    },
+    frameOf(va) {
+      const leaf = this.findEntries(va)?.at(-1);
+      if (leaf === undefined) return undefined;
+      const high = Number(leaf.value >> 32n);
+      const first = entryFrame(
+        Number(leaf.value & 0xffff_ffffn),
+        high,
+        addressHigh(vcpu.processor.encryptionBit),
+      );
+      const frames = 512 ** (leaf.level - 1);
+      return (first - (first % frames) + (virtualFrameOf(va) % frames)) as Gfn;
+    },
+    ask(frame, pages, rights) {
+      const range = {
+        start: frame,
+        end: (frame + pages) as Gfn,
+        permissions: permissionsAsked(rights, false),
+      };
+      const text = `vmcall: guest frames ${hex(range.start)}-${hex(range.end - 1)} ${rights}`;
+      let answer: number | undefined;
+      const { step } = attempt(text, OTHER, () => {
+        answer = askHypervisor(range);
+        return { kind: 'done', value: undefined };
+      });
+      return { step, value: answer === undefined ? undefined : BigInt(answer) };
     },
   };
 }

@@ -2,9 +2,11 @@ import { grantableRights, type Rights } from '@heki/hypervisor';
 import type { VirtualAddress } from '@heki/physical-memory';
 import { PROFILES } from '@heki/series';
 import { CR4, EFER } from '@heki/x86';
+import { askForExecution } from './ask-for-execution.ts';
 import type { Attack, AttackVerdict } from './attack.ts';
 import { type Attacker, EXECUTE_DISABLE, WRITABLE } from './attacker.ts';
 import type { AttackClaim } from './claim.ts';
+import { remapText } from './remap-text.ts';
 import { switchHekiOff } from './switch-heki-off.ts';
 import { judge, notTried, storeAndLook, withEditedEntries } from './technique.ts';
 import { defenceOf, explainStep } from './verdict.ts';
@@ -126,6 +128,8 @@ const LIST = [
       return verdict;
     },
   },
+  askForExecution,
+  remapText,
   switchHekiOff,
   {
     name: 'store-data',

@@ -1,4 +1,5 @@
 import type { MachineEvent } from '../event.ts';
+import type { AskHypervisor } from './ask.ts';
 import type { Attack } from './attack.ts';
 import type { AttackResult } from './attack-result.ts';
 import type { Witness } from './attack-step.ts';
@@ -11,6 +12,7 @@ export function performAttack(
   options: Witness & {
     readonly attack: Attack;
     readonly targets: KernelTargets;
+    readonly askHypervisor: AskHypervisor;
     readonly emit: (event: MachineEvent) => void;
   },
 ): AttackResult {

@@ -12,6 +12,10 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
+import { createAskHypervisor } from '../attacks/ask.ts';
+import type { Witness } from '../attacks/attack-step.ts';
+import { createAttacker } from '../attacks/attacker.ts';
 import { performAttack } from '../attacks/perform-attack.ts';
 import { machineDefects } from '../defects.ts';
 import { MachineError } from '../error.ts';
@@ -142,6 +146,19 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const { heki } = kernel;
   if (heki === undefined) throw new TypeError('the kernel was given a core and has none');
 
+  const askHypervisor = createAskHypervisor({ heki, memory: driverMemory });
+  function witnessOn(vcpu: Vcpu): Witness {
+    if (!attackable) throw new MachineError('this machine was not made to be attacked');
+    return {
+      vcpu,
+      memory,
+      listen(listener) {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    };
+  }
+
   return {
     profile,
     capabilities: hypervisor.capabilities,
@@ -150,6 +167,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     memoryMap,
     memory,
     kernel,
+    hostFrame: host.backing,
     heki,
     get interleave() {
       return interleave;
@@ -158,20 +176,20 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
       if (!interleaved) throw new MachineError('this machine was not made to be interleaved');
       interleave = turn;
     },
-    attack(attack, targets, vcpu = kernel.vcpu) {
-      if (!attackable) throw new MachineError('this machine was not made to be attacked');
-      return performAttack({
+    attack: (attack, targets, vcpu = kernel.vcpu) =>
+      performAttack({
+        ...witnessOn(vcpu),
         attack,
         targets,
-        vcpu,
-        memory,
-        listen(listener) {
-          listeners.add(listener);
-          return () => listeners.delete(listener);
-        },
+        askHypervisor,
         emit: (event) => onEvent?.({ from: 'machine', event }),
-      });
-    },
+      }),
+    attackerOn: (vcpu = kernel.vcpu) =>
+      createAttacker({
+        ...witnessOn(vcpu),
+        directMap: virtualAddressOf(kernel.layout.directMap),
+        askHypervisor,
+      }),
     plugMemory() {
       const section = sections.shift();
       if (section !== undefined) addMemory(section);

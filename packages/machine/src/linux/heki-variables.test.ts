@@ -10,7 +10,13 @@ function attackedMachine(profile: Profile) {
   const machine = bootMachine(profile, { attackable: true });
   const { vcpu, layout } = machine.kernel;
   const directMap = virtualAddressOf(layout.directMap);
-  const attacker = createAttacker({ vcpu, memory: machine.memory, directMap, listen: () => () => {} });
+  const attacker = createAttacker({
+    vcpu,
+    memory: machine.memory,
+    directMap,
+    askHypervisor: () => undefined,
+    listen: () => () => {},
+  });
   return {
     ...machine,
     attacker,

@@ -1,10 +1,11 @@
 import type { HekiGuest, KernelConfig } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { KernelBuild, LinuxKernel, ModuleImage, ModuleTextChanges } from '@heki/linux';
-import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
+import type { FrameRange, Gfn, MemoryMap, Pfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { Attack } from '../attacks/attack.ts';
 import type { AttackResult } from '../attacks/attack-result.ts';
+import type { Attacker } from '../attacks/attacker.ts';
 import type { Claimant } from '../attacks/claim.ts';
 import type { KernelTargets } from '../attacks/targets.ts';
 import type { TraceEvent } from '../event.ts';
@@ -12,7 +13,7 @@ import type { HekiDriver } from '../machine.ts';
 import type { MachineSpecification } from '../specification/machine-specification.ts';
 
 /** What of a specification the caller turns into objects: they stand in for it. */
-type MadeByCaller = 'memory' | 'cpu' | 'mbec' | 'hlat' | 'hypervisor' | 'secureKernel' | 'kernel';
+type MadeByCaller = 'memory' | 'cpu' | 'mbec' | 'iommu' | 'hlat' | 'hypervisor' | 'secureKernel' | 'kernel';
 
 /** What a machine is made of whose kernel boots: its specification, and the objects that stand for what that names. */
 export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends BackendEvent>
@@ -60,6 +61,8 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> extend
   /** Guest-physical memory as hardware has it. */
   readonly memory: PhysicalMemory<Gfn>;
   readonly kernel: LinuxKernel;
+  /** Where the host keeps a guest frame that is memory: what its VMM knows. */
+  hostFrame(frame: Gfn): Pfn;
   /** The Heki core of the kernel. */
   readonly heki: HekiGuest;
   /**
@@ -68,6 +71,13 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> extend
    * @throws {MachineError} unless the machine is `attackable`
    */
   attack(attack: Attack, targets: KernelTargets, vcpu?: Vcpu): AttackResult;
+  /**
+   * Somebody who runs in the kernel on `vcpu`, by default the processor that it runs on: for attacks that take more than one processor, and
+   * more than instructions.
+   *
+   * @throws {MachineError} unless the machine is `attackable`
+   */
+  attackerOn(vcpu?: Vcpu): Attacker;
   /** What the other virtual CPUs do between two accesses of the kernel; as {@link LinuxMachineOptions.interleave}, and set by it at first. */
   interleave: (() => void) | undefined;
   /** Gives the virtual machine its next section of memory, which the kernel then can take; `undefined` when there is none left. */

@@ -5,7 +5,7 @@ import { processorOf } from './processor.ts';
 
 /** The part of a specification that a hypervisor is made of, in the terms of the backends' own options. */
 export interface HypervisorSettings
-  extends Pick<MachineSettings, 'profile' | 'defects' | 'mbec' | 'hlat' | 'secureKernel'> {
+  extends Pick<MachineSettings, 'profile' | 'defects' | 'mbec' | 'iommu' | 'hlat' | 'secureKernel'> {
   /** What MBEC is called on AMD. */
   readonly gmet: boolean;
   readonly processor: CpuProfile;
@@ -24,12 +24,13 @@ export function hypervisorSettings(
   trusted: HypervisorSettings['trusted'],
   processor?: CpuProfile,
 ): HypervisorSettings {
-  const { profile, defects, mbec, hlat, secureKernel, cpu } = machineSettings(specification);
+  const { profile, defects, mbec, iommu, hlat, secureKernel, cpu } = machineSettings(specification);
   return {
     profile,
     defects,
     mbec,
     gmet: mbec,
+    iommu,
     hlat,
     secureKernel,
     processor: processor ?? processorOf(cpu),

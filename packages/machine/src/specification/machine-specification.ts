@@ -18,6 +18,8 @@ export interface MachineSpecification {
   readonly cpu?: string | ProcessorChanges | undefined;
   /** Mode-based execute control, on AMD GMET; without effect where the processor has none. Default true. */
   readonly mbec?: boolean | undefined;
+  /** Devices meet the rights of pages (DMA remapping), on backends that have it. Default false. */
+  readonly iommu?: boolean | undefined;
   /** HLAT, paging-write and guest-paging verification (Intel VT-rp): `kvm` alone, on a processor that has them. Default false. */
   readonly hlat?: boolean | undefined;
   /**
@@ -78,6 +80,7 @@ export function machineSettings(specification: MachineSpecification): MachineSet
     profile,
     defects: specification.defects ?? {},
     mbec: specification.mbec ?? true,
+    iommu: specification.iommu ?? false,
     hlat: specification.hlat ?? false,
     cpu: specification.cpu ?? 'intel-vt-rp',
     spuriousFaults: specification.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once'),

@@ -80,6 +80,7 @@ export const machineSchema = z.strictObject({
     .optional()
     .describe('Single defects, by their ids, switched on or off against the profile: { "B-H1": true }'),
   mbec: z.boolean().optional().describe('Mode-based execute control. Default true'),
+  iommu: z.boolean().optional().describe('Devices meet the rights of pages. Default false'),
   hlat: z
     .boolean()
     .optional()

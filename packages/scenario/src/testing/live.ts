@@ -1,5 +1,5 @@
 import { createKvm, type KvmDefectId } from '@heki/kvm';
-import { DEBIAN_6_1, type KernelBuild } from '@heki/linux';
+import { DEBIAN_6_1, type KernelBuild, SMALL_KERNEL } from '@heki/linux';
 import { createLinuxMachine, type MachineDefectId, pcMemoryMap } from '@heki/machine';
 import type { DefectChoices, Profile } from '@heki/series';
 import { beginLife } from '../life.ts';
@@ -8,7 +8,6 @@ import type { Step } from '../schema/step-schema.ts';
 import { sendHostileList } from './hostile-list.ts';
 import { createInvariants, type Look, type Property, type Violation } from './invariants.ts';
 import { type Choice, stepOf } from './random-life.ts';
-import { SMALL_KERNEL } from './small-kernel.ts';
 
 /** Processors of every machine. */
 export const PROCESSORS = 3;

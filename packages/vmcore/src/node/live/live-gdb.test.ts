@@ -51,6 +51,7 @@ describe("a guest that runs under QEMU, by QEMU's gdb stub", () => {
     expect(() => openVmcore(`gdb:${gdbSocket}`)).toThrow("this gdb stub is not QEMU's");
     expect(log()).toEqual(['Qqemu.PhyMemMode:1', 'D;1']);
     expect(() => openVmcore(`gdb:${join(folder, 'nobody')}`)).toThrow('cannot be connected to');
+    expect(() => openVmcore('gdb:localhost:99999')).toThrow('localhost:99999 cannot be connected to: ');
   });
 
   it('goes on when the process that made it stand is killed', async () => {

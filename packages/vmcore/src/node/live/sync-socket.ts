@@ -15,7 +15,11 @@ export interface SyncSocket {
 const PUMP = `
 const { port, count, address } = require('node:worker_threads').workerData;
 const tell = (message) => { port.postMessage(message); Atomics.add(count, 0, 1); Atomics.notify(count, 0); };
-const socket = require('node:net').connect(address);
+const connect = () => {
+  // An address that is none is thrown, and not told.
+  try { return require('node:net').connect(address); } catch (error) { tell({ ended: error.message }); process.exit(); }
+};
+const socket = connect();
 socket.setNoDelay(true);
 socket.setEncoding('latin1');
 socket.on('connect', () => tell({ open: true }));

@@ -1,6 +1,6 @@
-import type { KernelBuild } from '@heki/linux';
+import type { KernelBuild } from './kernel-build.ts';
 
-/** A kernel of 8 MiB that has all parts of an image. It boots faster than Debian's, in half the memory: many more lives can be tried. */
+/** A kernel of 8 MiB that has all parts of an image. It boots faster than Debian's, in half the memory, where many machines are tried. */
 export const SMALL_KERNEL: KernelBuild = {
   name: 'small',
   offsets: {

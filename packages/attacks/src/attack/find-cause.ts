@@ -1,0 +1,23 @@
+import type { AttackMachine } from '../machines/attack-machines.ts';
+import { bootMachine, type FindBackend } from '../machines/boot-machine.ts';
+import { SWITCHES } from '../machines/switches.ts';
+import type { LabAttack } from './lab-attack.ts';
+import { runAttack } from './run-attack.ts';
+
+/**
+ * What stopped an attack that did not succeed on a machine, proven: without it the same attack succeeds there. `undefined` when it succeeds without
+ * nothing that can be taken out: then the processor's own rules stop it, or nothing on this machine lets it begin.
+ */
+export function findCause(
+  attack: LabAttack,
+  machine: AttackMachine,
+  findBackend: FindBackend,
+): string | undefined {
+  for (const { name, applies, without, driver } of SWITCHES) {
+    if (!applies(machine.machine)) continue;
+    const specification = without?.(machine.machine) ?? machine.machine;
+    const { verdict } = runAttack(attack, () => bootMachine(specification, findBackend, driver));
+    if (verdict === 'succeeds' || verdict === 'detected too late') return name;
+  }
+  return undefined;
+}

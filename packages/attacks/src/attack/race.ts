@@ -1,0 +1,85 @@
+import { type Agent, createScheduler } from '@heki/vcpu';
+import type { LabRecord } from '../attacker/create-lab.ts';
+import type { RacingAttack } from './lab-attack.ts';
+
+/** When the attacker on the second processor has his turns. */
+export interface Schedule {
+  readonly seed: number;
+  /**
+   * Numbers of the kernel's accesses, from 0, after which he has a turn, instead of those that the seed gives. `undefined`: the seed decides.
+   */
+  readonly turns: readonly number[] | undefined;
+}
+
+/** Has a turn after every access of the kernel: no other schedule is fuller. */
+const EVERY_ACCESS = 0;
+/** The schedules of a race: those in which the seed chooses his turns, and last the one with every turn. */
+export const SEEDS: readonly number[] = [1, 2, 3, EVERY_ACCESS];
+/** Of so many agents one is the attacker: the others do nothing. */
+const AGENTS = 4;
+
+/**
+ * Has the kernel work on the first processor, and the attacker act on the second one between two accesses of it: an access is the unit, and so is each
+ * hypercall. The numbers of the turns that he had.
+ */
+export function raceOnce({ lab, sync }: LabRecord, race: RacingAttack, { seed, turns }: Schedule): number[] {
+  const { machine } = lab;
+  const taken: number[] = [];
+  let access = -1;
+  const attacker = agent('attacker', () => {
+    taken.push(access);
+    race.turn(lab);
+    sync();
+  });
+  const idle = Array.from({ length: AGENTS - 1 }, (_, index) => agent(`idle ${index}`, () => {}));
+  const scheduler = createScheduler({
+    agents: seed === EVERY_ACCESS ? [attacker] : [attacker, ...idle],
+    seed,
+  });
+  const planned = turns === undefined ? undefined : new Set(turns);
+  const replayed = createScheduler({ agents: [attacker], seed });
+  machine.interleave = () => {
+    access++;
+    if (planned === undefined) scheduler.step();
+    else if (planned.has(access)) replayed.step();
+  };
+  try {
+    race.work(lab);
+  } finally {
+    machine.interleave = undefined;
+  }
+  return taken;
+}
+
+/**
+ * The fewest turns with which a race still succeeds: first the half of them, then single ones are left out as long as it does.
+ *
+ * @param succeeds replays the race with these turns
+ */
+export function shortestTurns(
+  turns: readonly number[],
+  succeeds: (turns: readonly number[]) => boolean,
+): readonly number[] {
+  let kept = turns;
+  for (let part = Math.ceil(kept.length / 2); part >= 1; part = part === 1 ? 0 : Math.ceil(part / 2)) {
+    for (let at = 0; at < kept.length && kept.length > 1; ) {
+      const fewer = [...kept.slice(0, at), ...kept.slice(at + part)];
+      if (fewer.length > 0 && succeeds(fewer)) kept = fewer;
+      else at += part;
+    }
+  }
+  return kept;
+}
+
+/** An agent that does `turn` whenever it has its turn. */
+function agent(name: string, turn: () => void): Agent {
+  return {
+    name,
+    steps: (function* () {
+      for (;;) {
+        turn();
+        yield undefined;
+      }
+    })(),
+  };
+}

@@ -1,0 +1,86 @@
+import { createLab, type LabRecord } from '../attacker/create-lab.ts';
+import type { LabStep } from '../attacker/recorder.ts';
+import { type Judgement, judge } from '../judge/verdict.ts';
+import { type BootedMachine, BootFailed } from '../machines/boot-machine.ts';
+import type { LabAttack, RacingAttack } from './lab-attack.ts';
+import { NotExpressible } from './not-expressible.ts';
+import { raceOnce, type Schedule, SEEDS, shortestTurns } from './race.ts';
+
+/** An attack on a machine, and how it went. */
+export interface AttackRun extends Judgement {
+  readonly steps: readonly LabStep[];
+  /** Of a race that succeeded: the seed of the scheduler, and the attacker's turns by their numbers. */
+  readonly schedule?: Schedule;
+}
+
+/**
+ * Tries an attack on machines that `boot` makes: one, or of a race one for each schedule until it succeeds.
+ *
+ * @param schedule of a race: only this one, for a replay
+ */
+export function runAttack(attack: LabAttack, boot: () => BootedMachine, schedule?: Schedule): AttackRun {
+  const { race } = attack;
+  if (race === undefined) return attempt(boot, (lab) => attack.run(lab.lab));
+  let last: AttackRun | undefined;
+  let unhappy: AttackRun | undefined;
+  for (const seed of schedule === undefined ? SEEDS : [schedule.seed]) {
+    const run = attemptRace(attack, race, boot, schedule ?? { seed, turns: undefined });
+    if (
+      run.verdict === 'succeeds' ||
+      run.verdict === 'detected too late' ||
+      run.verdict === 'not expressible'
+    )
+      return run;
+    if (run.verdict !== 'blocked') unhappy = run;
+    last = run;
+  }
+  const result = unhappy ?? last;
+  if (result === undefined) throw new TypeError('a race has schedules');
+  const { schedule: _, ...rest } = result;
+  return { ...rest, evidence: `in ${SEEDS.length} schedules: ${result.evidence}` };
+}
+
+/**
+ * The shortest schedule with which a race still succeeds, found by leaving out turns of one with which it does.
+ *
+ * @param run a run that succeeded
+ * @throws {TypeError} for an attack that is no race, or a run without a schedule
+ */
+export function shortestSchedule(attack: LabAttack, boot: () => BootedMachine, run: AttackRun): Schedule {
+  const { schedule } = run;
+  if (attack.race === undefined || schedule?.turns === undefined)
+    throw new TypeError(`${attack.name} is no race that succeeded`);
+  const succeeds = (turns: readonly number[]): boolean => {
+    const { verdict } = runAttack(attack, boot, { ...schedule, turns });
+    return verdict === 'succeeds' || verdict === 'detected too late';
+  };
+  return { ...schedule, turns: shortestTurns(schedule.turns, succeeds) };
+}
+
+function attemptRace(
+  attack: LabAttack,
+  race: RacingAttack,
+  boot: () => BootedMachine,
+  schedule: Schedule,
+): AttackRun {
+  let taken: readonly number[] = [];
+  const run = attempt(boot, (record) => {
+    attack.run(record.lab);
+    taken = raceOnce(record, race, schedule);
+    race.after?.(record.lab);
+  });
+  return { ...run, schedule: { seed: schedule.seed, turns: taken } };
+}
+
+function attempt(boot: () => BootedMachine, tryIt: (record: LabRecord) => void): AttackRun {
+  let record: LabRecord | undefined;
+  try {
+    record = createLab(boot());
+    tryIt(record);
+    return { ...judge(record), steps: record.steps };
+  } catch (error) {
+    if (!(error instanceof NotExpressible) && !(error instanceof BootFailed)) throw error;
+    const verdict = error instanceof BootFailed ? 'crashes the guest' : 'not expressible';
+    return { verdict, by: null, evidence: error.message, steps: record?.steps ?? [] };
+  }
+}

@@ -1,0 +1,53 @@
+import { describe, expect, test } from 'vitest';
+import { runAttack } from '../attack/run-attack.ts';
+import { MECHANISMS } from '../machines/mechanisms.ts';
+import { boot } from '../testing/backends.ts';
+import { CATALOGUE } from './catalogue.ts';
+
+const ATTACKS = CATALOGUE.filter(({ legitimate }) => legitimate !== true);
+/** Machines on which little stands in the way: of each kind of attack at least one succeeds on one of them. */
+const OPEN = ['no-heki', 'rodata-off', 'rfc-v2', 'lvbs-2026-02'];
+
+test('there are 60 attacks and more, eight of them races, each under a name of its own', () => {
+  const names = CATALOGUE.map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+  expect(ATTACKS.length).toBeGreaterThanOrEqual(60);
+  expect(ATTACKS.filter(({ race }) => race !== undefined).length).toBeGreaterThanOrEqual(8);
+  for (const { name, title, gains, source, stoppedBy } of CATALOGUE) {
+    expect(name).toMatch(/^[a-z0-9]+(-[a-z0-9]+)*$/);
+    for (const text of [title, gains, source]) expect(text).toMatch(/\S.*[^.]$/);
+    for (const mechanism of stoppedBy) expect(MECHANISMS).toHaveProperty(mechanism);
+  }
+});
+
+test.each(ATTACKS)('$name succeeds on a machine that leaves it open, with evidence', (attack) => {
+  const runs = [];
+  for (const machine of OPEN) {
+    const run = runAttack(attack, boot(machine));
+    if (run.verdict === 'succeeds') {
+      expect(run.evidence).toMatch(/\S/);
+      return;
+    }
+    runs.push(`${machine}: ${run.verdict}: ${run.evidence}`);
+  }
+  expect(runs).toBe('a success on one of them');
+});
+
+describe.each(['no-heki', 'rfc-v2', 'hardened', 'lvbs', 'xen'])(
+  'on %s, work that must go on does',
+  (machine) => {
+    test.each(CATALOGUE.filter(({ legitimate }) => legitimate === true))('$name', (control) => {
+      expect(runAttack(control, boot(machine))).toMatchObject({ verdict: 'succeeds' });
+    });
+  },
+);
+
+test('what Heki does not stop is not stopped: asking, remapping, data, and code that is there already', () => {
+  const open = ['ask-for-execution', 'remap-text', 'remap-rodata', 'store-credentials', 'call-function'];
+  for (const name of open) {
+    const attack = ATTACKS.find((one) => one.name === name);
+    expect(attack).toBeDefined();
+    if (attack !== undefined)
+      expect(runAttack(attack, boot('hardened'))).toMatchObject({ verdict: 'succeeds' });
+  }
+});

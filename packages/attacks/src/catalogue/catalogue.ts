@@ -1,0 +1,21 @@
+import type { LabAttack } from '../attack/lab-attack.ts';
+import { CONTROLS } from './controls.ts';
+import { EXECUTION } from './execution.ts';
+import { FROM_OUTSIDE } from './from-outside.ts';
+import { RACES } from './races.ts';
+import { REGISTERS } from './registers.ts';
+import { REQUESTS } from './requests.ts';
+import { SIGNED_CODE } from './signed-code.ts';
+import { STORES } from './stores.ts';
+
+/** Every attack, by what is attacked; last the work that must go on. */
+export const CATALOGUE: readonly LabAttack[] = [
+  ...STORES,
+  ...EXECUTION,
+  ...REGISTERS,
+  ...REQUESTS,
+  ...SIGNED_CODE,
+  ...FROM_OUTSIDE,
+  ...RACES,
+  ...CONTROLS,
+];

@@ -1,0 +1,205 @@
+import type { VirtualAddress } from '@heki/physical-memory';
+import { CR4 } from '@heki/x86';
+import type { LabAttack } from '../attack/lab-attack.ts';
+import type { Lab } from '../attacker/lab.ts';
+import { MARK, MODULE_FUNCTIONS, PAYLOAD } from '../kernel/functions.ts';
+import { executable, loadedModule, loadedProgram, offset, writable } from './stores.ts';
+
+const RUNS_CODE = 'code of the attacker runs as the kernel';
+
+/** Puts code at `va`, lets it be executed by the page tables, and calls it. */
+function runThere(lab: Lab, va: VirtualAddress): void {
+  lab.aims.code();
+  lab.plant(va);
+  lab.edit(va, executable);
+  lab.cpu.run(va);
+}
+
+/** The same by the direct map, for a frame that lay elsewhere once. */
+function runFreed(lab: Lab, code: VirtualAddress, free: () => void): void {
+  const page = lab.direct(lab.frameOf(code), 0x200);
+  free();
+  lab.edit(page, writable);
+  runThere(lab, page);
+}
+
+/** The attacker's code runs, from where it never should. */
+export const EXECUTION: readonly LabAttack[] = [
+  {
+    name: 'execute-data',
+    title: 'clear NX in the PTE, execute a page of data',
+    gains: RUNS_CODE,
+    source: 'Heki v2 19/19, KUnit test 4',
+    means: [],
+    stoppedBy: ['execute'],
+    run: (lab) => runThere(lab, lab.page()),
+  },
+  {
+    name: 'execute-direct-map',
+    title: 'clear NX in the direct map, execute a page of data there',
+    gains: RUNS_CODE,
+    source: 'ret2dir (USENIX Security 2014)',
+    means: [],
+    stoppedBy: ['execute'],
+    run: (lab) => runThere(lab, lab.direct(lab.frameOf(lab.page()))),
+  },
+  {
+    name: 'execute-plugged-memory',
+    title: 'clear NX in the direct map, execute a page of memory that was plugged in after boot',
+    gains: RUNS_CODE,
+    source: 'Heki v2 10/19: a frame without attributes has all rights (B-H7)',
+    means: [],
+    stoppedBy: ['default-rights'],
+    run(lab) {
+      const section = lab.machine.plugMemory() ?? lab.notExpressible('no memory can be plugged in');
+      lab.prepare('take the memory that was plugged in', (kernel) => kernel.addMemory(section));
+      runThere(lab, lab.direct(section.start));
+    },
+  },
+  {
+    name: 'execute-freed-module',
+    title: "unload a module, and execute the page of data that its text's frame has become",
+    gains: RUNS_CODE,
+    source: 'Heki v2 16/19: vfree has no hook for the direct map (B-G4, B-H1)',
+    means: [],
+    stoppedBy: ['execute'],
+    run(lab) {
+      const text = loadedModule(lab);
+      runFreed(lab, text, () => lab.prepare('unload it', (kernel) => kernel.unloadModule('driver')));
+    },
+  },
+  {
+    name: 'execute-freed-bpf',
+    title: 'free an eBPF program, and execute the page of data that its frame has become',
+    gains: RUNS_CODE,
+    source: 'Heki v2 8/19: what was patched once is never narrowed (B-H1)',
+    means: ['eBPF'],
+    stoppedBy: ['execute'],
+    run(lab) {
+      const program = loadedProgram(lab);
+      runFreed(lab, program, () => lab.prepare('free it', (kernel) => kernel.unloadBpfProgram(program)));
+    },
+  },
+  {
+    name: 'execute-user-page',
+    title: 'clear CR4.SMEP, call a page of a user program',
+    gains: RUNS_CODE,
+    source: 'ret2usr; Heki v2 19/19, KUnit test 1',
+    means: ['user program'],
+    stoppedBy: ['cr-pins'],
+    run(lab) {
+      const page = lab.page();
+      const mapped = lab.userMapping(lab.frameOf(page));
+      const cr4 = lab.cpu.readCr(4).value ?? 0n;
+      lab.aims.code();
+      lab.plant(page);
+      lab.cpu.writeCr(4, cr4 & ~CR4.SMEP);
+      lab.cpu.run(mapped);
+    },
+  },
+  {
+    name: 'execute-shifted-bpf',
+    title: 'have code compiled into the constants of an eBPF program, jump into the middle of one',
+    gains: RUNS_CODE,
+    source: 'JIT spraying (Blazakis 2010); Linux, BPF constant blinding',
+    means: ['eBPF'],
+    stoppedBy: ['signed-code'],
+    run(lab) {
+      // MOV RAX, imm64, which the model's processor need not know: the constant is what is jumped to.
+      const program = Uint8Array.of(0x48, 0xb8, ...PAYLOAD, 0x90, 0x90, 0xc3);
+      lab.aims.code();
+      const address = lab.call('compile an eBPF program', (kernel) => kernel.loadBpfProgram(program));
+      if (address !== undefined) lab.cpu.run(offset(address, 2));
+    },
+  },
+  {
+    name: 'call-function',
+    title: 'call commit_creds(&init_cred) out of turn',
+    gains: 'the attacker is root, by code of the kernel',
+    source: 'return-oriented programming (Shacham 2007); only control-flow integrity stops it',
+    means: [],
+    stoppedBy: [],
+    run({ aims, cpu, places }) {
+      aims.reached('commit_creds', places.grant);
+      cpu.run(places.grant);
+    },
+  },
+  {
+    name: 'forge-breakpoint',
+    title: "write a descriptor of text_poke's breakpoint handler, jump into the int3 between two functions",
+    gains: 'any function of the kernel runs in the place of any other, by data alone',
+    source: 'Linux, poke_int3_handler: its vector is data, and padding is int3 everywhere',
+    means: [],
+    stoppedBy: [],
+    run(lab) {
+      const { cpu, places } = lab;
+      const text = loadedModule(lab);
+      lab.aims.reached('commit_creds', places.grant);
+      // The first byte of the module's text is int3: no function begins there.
+      cpu.store(places.breakpoints, 8, BigInt.asUintN(64, text));
+      cpu.store(offset(places.breakpoints, 8), 8, BigInt.asUintN(64, places.grant));
+      const stopped = cpu.run(text).value;
+      if (stopped?.end !== 'breakpoint') return;
+      // The handler: an address that the vector names is left by the jump that it names.
+      const named = cpu.load(places.breakpoints, 8).value;
+      const target = cpu.load(offset(places.breakpoints, 8), 8).value;
+      if (named === BigInt.asUintN(64, text) && target !== undefined) cpu.run(target as VirtualAddress);
+    },
+  },
+  {
+    name: 'remap-text',
+    title: 'point the PTE of a security check at another page of kernel text',
+    gains: 'a check of the kernel says yes, and no byte of it has changed',
+    source: 'Intel VT-rp, A. Allievi; tandasat, "Intel VT-rp, part 1" (July 2023)',
+    means: [],
+    stoppedBy: ['hlat'],
+    run(lab) {
+      const { check, allow } = lab.places;
+      lab.aims.result('security_capable', check);
+      lab.pointAt(check, lab.frameOf(allow));
+    },
+  },
+  {
+    name: 'remap-module-text',
+    title: "point the PTE of a module's text at a page of kernel text",
+    gains: 'a function of a module becomes another one',
+    source: 'Intel VT-rp; Microsoft, HVPT (April 2025)',
+    means: [],
+    stoppedBy: ['hlat'],
+    run(lab) {
+      const text = loadedModule(lab);
+      lab.aims.result("the module's check", offset(text, MODULE_FUNCTIONS.check));
+      lab.pointAt(text, lab.frameOf(lab.places.allow));
+    },
+  },
+  {
+    name: 'remap-rodata',
+    title: 'point the PTE of a table of operations at a page of the attacker',
+    gains: 'the kernel calls what the attacker names, and rodata is as it was',
+    source: 'Microsoft, HVPT (April 2025): what KDP alone does not stop',
+    means: [],
+    stoppedBy: ['hlat'],
+    run(lab) {
+      const { rodata } = lab.places;
+      const page = lab.page();
+      lab.aims.register('the first of the operations', () => lab.cpu.load(rodata, 8).value ?? 0n);
+      lab.cpu.store(offset(page, Number(rodata % 4096n)), 8, BigInt(MARK));
+      lab.pointAt(rodata, lab.frameOf(page));
+    },
+  },
+  {
+    name: 'remap-idt',
+    title: 'point the PTE of the IDT at a page of the attacker',
+    gains: 'exceptions go to the attacker, and the IDT is as it was',
+    source: 'Intel VT-rp; Heki v2 knows rights alone',
+    means: [],
+    stoppedBy: ['hlat'],
+    run(lab) {
+      const { idt } = lab.places;
+      const page = lab.page();
+      lab.aims.register('the first gate', () => lab.cpu.load(idt, 8).value ?? 0n);
+      lab.cpu.store(page, 8, BigInt(MARK));
+      lab.pointAt(idt, lab.frameOf(page));
+    },
+  },
+];

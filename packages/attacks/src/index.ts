@@ -1,0 +1,29 @@
+export { findCause } from './attack/find-cause.ts';
+export type { LabAttack, Means, RacingAttack } from './attack/lab-attack.ts';
+export { NotExpressible } from './attack/not-expressible.ts';
+export type { Schedule } from './attack/race.ts';
+export { type AttackRun, runAttack, shortestSchedule } from './attack/run-attack.ts';
+export type { Lab } from './attacker/lab.ts';
+export type { LabStep } from './attacker/recorder.ts';
+export type { Vmm } from './attacker/vmm.ts';
+export { CATALOGUE } from './catalogue/catalogue.ts';
+export type { Aims } from './judge/aims.ts';
+export type { Judgement, Verdict } from './judge/verdict.ts';
+export type { Places } from './kernel/places.ts';
+export { ATTACK_MACHINES, type AttackMachine } from './machines/attack-machines.ts';
+export {
+  type BootedMachine,
+  bootMachine,
+  type FindBackend,
+  type LabBackend,
+} from './machines/boot-machine.ts';
+export { MECHANISMS, type Mechanism, mechanismsOf } from './machines/mechanisms.ts';
+export {
+  type Cell,
+  countCells,
+  isRed,
+  type Matrix,
+  type MatrixCounts,
+  type MatrixRow,
+  runMatrix,
+} from './matrix/run-matrix.ts';

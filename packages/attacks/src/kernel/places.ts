@@ -1,0 +1,70 @@
+import type { LinuxMachine } from '@heki/machine';
+import { addressOf, type Gpa, type VirtualAddress, writeBytes } from '@heki/physical-memory';
+import { EPERM, KERNEL_FUNCTIONS, KEY_SITE, NOP5, returning, TRACED_SITE } from './functions.ts';
+
+/** Where the modelled kernel has what attackers look for. */
+export interface Places {
+  /** `security_capable`, which says -EPERM. */
+  readonly check: VirtualAddress;
+  /** A function on another page, which says 0. */
+  readonly allow: VirtualAddress;
+  /** A function that gives away what nobody may have. */
+  readonly grant: VirtualAddress;
+  readonly alive: VirtualAddress;
+  /** The site of a static key. */
+  readonly keySite: VirtualAddress;
+  readonly tracedSite: VirtualAddress;
+  /** A table of constants: operations of a driver. */
+  readonly rodata: VirtualAddress;
+  /** The vDSO's page, which lies in rodata and is mapped into every program. */
+  readonly vdso: VirtualAddress;
+  readonly idt: VirtualAddress;
+  /** Credentials of a process, `modprobe_path`, `selinux_enforcing`: data that is meant to be written. */
+  readonly credentials: VirtualAddress;
+  /** The descriptors of text_poke's breakpoint handler, which are data. */
+  readonly breakpoints: VirtualAddress;
+  /** `struct heki`, and the driver's table of operations. */
+  readonly heki: VirtualAddress;
+  readonly hekiOperations: VirtualAddress;
+  /** `kernel_set_to_readonly` is a flag of the kernel's, {@link LinuxKernel.setToReadonly}. */
+}
+
+const after = (address: VirtualAddress, offset: number): VirtualAddress =>
+  (address + BigInt(offset)) as VirtualAddress;
+
+/** The places in the kernel of a machine, booted or not. */
+export function placesIn({ kernel }: Pick<LinuxMachine, 'kernel'>): Places {
+  const text = kernel.address('_text');
+  const rodata = kernel.address('__start_rodata');
+  const data = kernel.address('_sdata');
+  return {
+    check: after(text, KERNEL_FUNCTIONS.check.offset),
+    allow: after(text, KERNEL_FUNCTIONS.allow.offset),
+    grant: after(text, KERNEL_FUNCTIONS.grant.offset),
+    alive: after(text, KERNEL_FUNCTIONS.alive.offset),
+    keySite: after(text, KEY_SITE),
+    tracedSite: after(text, TRACED_SITE),
+    rodata: after(rodata, 0x5100),
+    vdso: after(rodata, 0x6000),
+    idt: kernel.address('idt_table'),
+    credentials: after(data, 0x1800),
+    breakpoints: after(data, 0x2800),
+    heki: kernel.address('heki'),
+    hekiOperations: kernel.address('heki_hypervisor'),
+  };
+}
+
+/** What the boot loader has put into memory: code in the image's text, constants in its rodata. */
+export function loadImage({ kernel, memory }: Pick<LinuxMachine, 'kernel' | 'memory'>): void {
+  const start = addressOf(kernel.layout.textFrame);
+  const put = (offset: number, bytes: Uint8Array): void => {
+    writeBytes(memory, (start + offset) as Gpa, bytes);
+  };
+  for (const { offset, returns } of Object.values(KERNEL_FUNCTIONS)) put(offset, returning(returns));
+  for (const site of [KEY_SITE, TRACED_SITE]) put(site, Uint8Array.of(...NOP5, ...returning(EPERM)));
+  const { __start_rodata: rodata, _sdata: data } = kernel.build.offsets;
+  put(rodata + 0x5100, new Uint8Array(8).fill(0x11));
+  put(rodata + 0x6000, returning(0));
+  // uid 1000.
+  put(data + 0x1800, Uint8Array.of(0xe8, 0x03, 0, 0, 0xe8, 0x03, 0, 0));
+}

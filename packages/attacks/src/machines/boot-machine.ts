@@ -1,0 +1,85 @@
+import type { BackendEvent, Hypervisor, ProtectionState, VirtualMachine } from '@heki/hypervisor';
+import { SMALL_KERNEL } from '@heki/linux';
+import {
+  createLinuxMachine,
+  createSigningAuthority,
+  type HekiDriver,
+  type HypervisorSettings,
+  hypervisorSettings,
+  type LinuxMachine,
+  type MachineSpecification,
+  machineMemory,
+  pcMemoryMap,
+} from '@heki/machine';
+import type { GuestRegion } from '../attacker/vmm.ts';
+import { KEY_SITE } from '../kernel/functions.ts';
+import { loadImage } from '../kernel/places.ts';
+
+/** The smallest memory that has room for the kernel, two modules and a pack of eBPF programs. */
+const MEMORY = 32 * 2 ** 20;
+
+/** A backend and the driver for it, of the name that a specification has for it. */
+export interface LabBackend {
+  readonly create: (settings: HypervisorSettings) => Hypervisor<VirtualMachine, BackendEvent>;
+  readonly driver: HekiDriver | undefined;
+}
+
+/** Gives the backend of a name: who calls knows them. */
+export type FindBackend = (name: string) => LabBackend;
+
+/** A machine whose kernel has booted, and what its VMM knows. */
+export interface BootedMachine {
+  readonly machine: LinuxMachine;
+  /** What would have harmed the host, as its hypervisor reports it. */
+  readonly incidents: readonly string[];
+  readonly regions: readonly GuestRegion[];
+  /** What was enforced before boot. */
+  readonly before: ProtectionState | undefined;
+}
+
+/** A driver with a part taken out. It gets the machine's memory, to change page lists in it. */
+export type DriverChange = (driver: HekiDriver, machine: () => LinuxMachine) => HekiDriver;
+
+/** A boot that did not come to its end: no machine to attack. */
+export class BootFailed extends Error {}
+
+/**
+ * Boots the kernel that is attacked, on a machine of a specification.
+ *
+ * @param change takes a part out of the driver
+ * @throws {BootFailed}
+ */
+export function bootMachine(
+  specification: MachineSpecification,
+  findBackend: FindBackend,
+  change: DriverChange = (driver) => driver,
+): BootedMachine {
+  const { hypervisor: name = 'kvm' } = specification;
+  const backend = findBackend(name);
+  const authority = createSigningAuthority();
+  const memoryMap = pcMemoryMap(MEMORY);
+  const incidents: string[] = [];
+  const { driver } = backend;
+  const machine: LinuxMachine = createLinuxMachine({
+    ...specification,
+    hypervisor: backend.create(hypervisorSettings(specification, authority.signed)),
+    driver: driver === undefined ? undefined : change(driver, () => machine),
+    kernel: SMALL_KERNEL,
+    memoryMap,
+    vcpus: 2,
+    pluggable: 1,
+    jumpLabels: [KEY_SITE],
+    presentSignature: authority.sign,
+    attackable: true,
+    interleaved: true,
+    onEvent({ from, event }) {
+      if (from === 'hypervisor' && event.type.startsWith('host-') && 'text' in event)
+        incidents.push(String(event.text));
+    },
+  });
+  loadImage(machine);
+  const before = machine.virtualMachine.save();
+  const boot = machine.kernel.boot();
+  if (boot.kind !== 'done') throw new BootFailed(`the kernel does not boot: ${boot.kind}`);
+  return { machine, incidents, regions: machineMemory(memoryMap), before };
+}

@@ -1,0 +1,97 @@
+import { findCause } from '../attack/find-cause.ts';
+import type { LabAttack } from '../attack/lab-attack.ts';
+import { type AttackRun, runAttack } from '../attack/run-attack.ts';
+import type { AttackMachine } from '../machines/attack-machines.ts';
+import { bootMachine, type FindBackend } from '../machines/boot-machine.ts';
+import { type Mechanism, mechanismsOf } from '../machines/mechanisms.ts';
+
+/** An attack on one machine. */
+export interface Cell extends AttackRun {
+  /** The machine says that it stops this. */
+  readonly claimed: boolean;
+  /**
+   * What stopped it, proven by taking it out: then the attack succeeds. `undefined` when nobody asked, when nothing stopped it, or when nothing that
+   * can be taken out does.
+   */
+  readonly cause: string | undefined;
+}
+
+/** What came of an attack, by the names of machines. */
+export interface MatrixRow {
+  readonly attack: LabAttack;
+  /** The machines that say they stop it. */
+  readonly claimedBy: readonly string[];
+  readonly cells: ReadonlyMap<string, Cell>;
+}
+
+/** Every attack on every machine. */
+export interface Matrix {
+  readonly machines: readonly (AttackMachine & { readonly mechanisms: readonly Mechanism[] })[];
+  readonly rows: readonly MatrixRow[];
+}
+
+/** How a matrix is run. */
+export interface MatrixOptions {
+  readonly attacks: readonly LabAttack[];
+  readonly machines: readonly AttackMachine[];
+  readonly findBackend: FindBackend;
+  /** Prove what stopped what did not succeed, by taking out one thing after the other. It takes three times as long. Default false. */
+  readonly prove?: boolean;
+  readonly onCell?: (attack: LabAttack, machine: AttackMachine) => void;
+}
+
+/** Runs attacks on machines, each in a kernel of its own. Twice the same gives the same. */
+export function runMatrix({ attacks, machines, findBackend, prove = false, onCell }: MatrixOptions): Matrix {
+  const known = machines.map((machine) => ({
+    ...machine,
+    mechanisms: mechanismsOf(bootMachine(machine.machine, findBackend).machine, machine.machine),
+  }));
+  const rows = attacks.map((attack): MatrixRow => {
+    const claims = (mechanisms: readonly Mechanism[]): boolean =>
+      attack.stoppedBy.some((mechanism) => mechanisms.includes(mechanism));
+    const cells = known.map((machine): [string, Cell] => {
+      onCell?.(attack, machine);
+      const run = runAttack(attack, () => bootMachine(machine.machine, findBackend));
+      const stopped =
+        run.verdict !== 'succeeds' &&
+        run.verdict !== 'not expressible' &&
+        run.verdict !== 'detected too late';
+      const cause = prove && stopped ? findCause(attack, machine, findBackend) : undefined;
+      return [machine.name, { ...run, claimed: claims(machine.mechanisms), cause }];
+    });
+    const claimedBy = known.filter(({ mechanisms }) => claims(mechanisms)).map(({ name }) => name);
+    return { attack, claimedBy, cells: new Map(cells) };
+  });
+  return { machines: known, rows };
+}
+
+/** Cells of attacks, not of work that must go on, by what was claimed and what came of it. */
+export interface MatrixCounts {
+  readonly cells: number;
+  readonly claimed: { readonly stopped: number; readonly red: number };
+  readonly unclaimed: { readonly stopped: number; readonly red: number };
+  readonly notExpressible: number;
+}
+
+/** Whether a verdict is red: the attacker has what he was after. */
+export const isRed = ({ verdict }: Pick<Cell, 'verdict'>): boolean =>
+  verdict === 'succeeds' || verdict === 'detected too late';
+
+/** Counts a matrix. A guest that crashed or stands still for ever is counted as stopped: the attacker has nothing. */
+export function countCells({ rows }: Pick<Matrix, 'rows'>): MatrixCounts {
+  const counts = {
+    cells: 0,
+    claimed: { stopped: 0, red: 0 },
+    unclaimed: { stopped: 0, red: 0 },
+    notExpressible: 0,
+  };
+  for (const { attack, cells } of rows) {
+    if (attack.legitimate === true) continue;
+    for (const cell of cells.values()) {
+      counts.cells++;
+      if (cell.verdict === 'not expressible') counts.notExpressible++;
+      else counts[cell.claimed ? 'claimed' : 'unclaimed'][isRed(cell) ? 'red' : 'stopped']++;
+    }
+  }
+  return counts;
+}

@@ -1,0 +1,86 @@
+import { type Cell, isRed, type Matrix, type MatrixRow } from '@heki/attacks';
+import { countLine, scheduleText, verdictText } from './attack-text.ts';
+
+/** Steps of a trace that a page shows. */
+const MOST_STEPS = 8;
+
+/** A matrix and a section for each attack, in Markdown. */
+export function attackMarkdown(matrix: Matrix): string[] {
+  return [
+    `${countLine(matrix)}.`,
+    '',
+    ...matrixTable(matrix),
+    '',
+    ...matrix.rows.flatMap((row) => [...section(row), '']),
+  ];
+}
+
+const plain = (text: string): string => text.replaceAll('|', '\\|');
+
+/** The matrix: machines from left to right, attacks from top to bottom. */
+function matrixTable({ machines, rows }: Matrix): string[] {
+  return [
+    `| attack | ${machines.map(({ name }) => name).join(' | ')} |`,
+    `|---|${machines.map(() => '---').join('|')}|`,
+    ...rows.map(
+      (row) =>
+        `| [${row.attack.name}](#${row.attack.name}) | ${machines.map(({ name }) => word(row, row.cells.get(name))).join(' | ')} |`,
+    ),
+  ];
+}
+
+const WORDS = {
+  blocked: 'stopped',
+  livelock: 'livelock',
+  'crashes the guest': 'dies',
+  'not expressible': '-',
+  succeeds: '**succeeds**',
+  'detected too late': '**too late**',
+} as const;
+
+function word({ attack }: MatrixRow, cell: Cell | undefined): string {
+  if (cell === undefined) return '';
+  if (attack.legitimate === true) return isRed(cell) ? 'works' : '**does not**';
+  return isRed(cell) && cell.claimed ? `${WORDS[cell.verdict]} (claimed)` : WORDS[cell.verdict];
+}
+
+/** One attack: what it is, where it is from, what was done and what came of it. */
+function section({ attack, claimedBy, cells }: MatrixRow): string[] {
+  const [first] = cells.values();
+  const shown = [...cells.values()].find(isRed) ?? first;
+  const steps = (shown?.steps ?? [])
+    .filter(({ looks, result }) => !looks || result !== 'done')
+    .slice(0, MOST_STEPS);
+  return [
+    `### ${attack.name}`,
+    '',
+    `**${attack.title}**: ${attack.gains}.`,
+    '',
+    `- Source: ${attack.source}`,
+    `- Means: ${attack.means.length === 0 ? 'instructions of the kernel' : attack.means.join(', ')}`,
+    `- Claimed by: ${claimedBy.length === 0 ? 'nobody' : claimedBy.join(', ')}`,
+    '',
+    '```text',
+    ...steps.map(({ text, result, detail }) => (result === 'done' ? text : `${text}: ${detail}`)),
+    '```',
+    '',
+    '| machines | verdict | evidence |',
+    '|---|---|---|',
+    ...grouped(cells).map(
+      ([machines, cell]) =>
+        `| ${machines.join(', ')} | ${plain(verdictText(cell))} | ${plain(cell.evidence)}${cell.schedule === undefined ? '' : `; ${scheduleText(cell.schedule)}`} |`,
+    ),
+  ];
+}
+
+/** Machines on which the same came of it, together, with what the first of them showed. */
+function grouped(cells: MatrixRow['cells']): [string[], Cell][] {
+  const groups = new Map<string, [string[], Cell]>();
+  for (const [machine, cell] of cells) {
+    const key = verdictText(cell);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [[machine], cell]);
+    else group[0].push(machine);
+  }
+  return [...groups.values()];
+}

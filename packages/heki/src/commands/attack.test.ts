@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'vitest';
+import { runCommand } from '../testing/run-command.ts';
+
+const FEW = ['store-text-after-pte-edit', 'ask-for-execution', 'remap-text', 'store-data'];
+const MACHINES = ['--machine', 'no-heki', 'hardened', 'lvbs'];
+
+describe('heki attack', () => {
+  test('tells first what machines claim and what came of it, then every attempt', async () => {
+    const { exitCode, stdout, stderr } = await runCommand(['attack', ...FEW, ...MACHINES]);
+    expect(stderr).toBe('');
+    const [first] = stdout.split('\n');
+    expect(first).toBe(
+      '9 attempts: of 3 that a machine claims to stop 3 are stopped and 0 succeed; of 6 that it does not claim 0 are stopped and 6 succeed; 0 say nothing there',
+    );
+    expect(stdout).toContain('RAX is 0x600dc0de');
+    expect(stdout).toContain('security_capable gives 0x0, and gave 0xffffffff');
+    expect(stdout).toContain('EPT forbids it: violation 0x');
+    expect(exitCode).toBe(0);
+  });
+
+  test('tells what stopped an attack, proven by taking it out', async () => {
+    const { stdout } = await runCommand([
+      'attack',
+      'store-text-after-pte-edit',
+      '--machine',
+      'hardened',
+      '--prove',
+      '--json',
+    ]);
+    const { verdicts } = JSON.parse(stdout).attacks[0];
+    expect(verdicts.hardened).toMatchObject({
+      verdict: 'blocked',
+      by: 'second-level',
+      claimed: true,
+      cause: 'no right to write in the second level',
+    });
+  });
+
+  test('makes no finding of claims that published code does not keep', async () => {
+    const { exitCode, stdout } = await runCommand([
+      'attack',
+      'store-module-text',
+      '--machine',
+      'rfc-v2',
+      '--json',
+    ]);
+    const { attacks, unkeptClaims } = JSON.parse(stdout);
+    expect(attacks[0].verdicts['rfc-v2']).toMatchObject({ verdict: 'succeeds', claimed: true });
+    expect([exitCode, unkeptClaims]).toEqual([0, []]);
+  });
+
+  test('lists what there is', async () => {
+    const { stdout } = await runCommand(['attack', '--list']);
+    for (const name of [...FEW, 'no-heki', 'xen']) expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'));
+  });
+
+  test.each([
+    [['attack', 'remap-txt'], 'attack remap-txt: there is none, expected remap-text'],
+    [['attack', '--machine', 'hardend'], '--machine hardend: there is none, expected hardened'],
+  ])('%j is called wrongly, and told what would be right', async (args, message) => {
+    const { exitCode, stderr } = await runCommand(args);
+    expect(stderr).toContain(message);
+    expect(exitCode).toBe(2);
+  });
+});

@@ -1,0 +1,82 @@
+import { ATTACK_MACHINES, CATALOGUE, runMatrix } from '@heki/attacks';
+import { nearMatches } from '@heki/series';
+import { attackJson } from '../attack/attack-json.ts';
+import { attackMarkdown } from '../attack/attack-markdown.ts';
+import { attackListing, attackText } from '../attack/attack-text.ts';
+import { unkeptClaims } from '../attack/unkept-claims.ts';
+import { ExitCode, UsageError } from '../failure.ts';
+import { HYPERVISORS, isHypervisorName } from '../hypervisors.ts';
+import { type CommandIo, createLineWriter } from '../io.ts';
+import { writeFiles } from '../output-file.ts';
+import { createProgress } from '../progress.ts';
+import { writeReport } from '../report/write-report.ts';
+
+/** Options of `heki attack`. */
+export interface AttackOptions {
+  readonly machine?: readonly string[];
+  readonly prove?: boolean;
+  readonly list?: boolean;
+  readonly json?: boolean;
+  readonly markdown?: string;
+}
+
+/** `heki attack [NAME...]`. Exit code 1 when an attack succeeds that a machine claims to stop, but on those that are there to show their defects. */
+export async function attack(
+  names: readonly string[],
+  options: AttackOptions,
+  io: CommandIo,
+): Promise<number> {
+  if (options.list === true) {
+    const writer = createLineWriter(io.stdout);
+    for (const line of attackListing()) await writer.line(line);
+    await writer.flush();
+    return ExitCode.SUCCESS;
+  }
+  const attacks = named('attack', CATALOGUE, names);
+  const machines = named('--machine', ATTACK_MACHINES, options.machine ?? []);
+  const progress = createProgress(io, { what: 'attacking', total: attacks.length * machines.length });
+  let done = 0;
+  const matrix = runMatrix({
+    attacks,
+    machines,
+    prove: options.prove ?? false,
+    findBackend,
+    onCell: ({ name }) => progress.update(done++, name),
+  });
+  progress.stop();
+  if (options.markdown !== undefined) {
+    const chunks = [Buffer.from(`${attackMarkdown(matrix).join('\n')}\n`)];
+    await writeFiles([{ path: options.markdown, chunks }], true);
+  }
+  await writeReport(
+    'attack',
+    { json: () => attackJson(matrix), text: (screen) => attackText(matrix, names.length > 0, screen) },
+    options,
+    io,
+  );
+  return unkeptClaims(matrix).length === 0 ? ExitCode.SUCCESS : ExitCode.FAILURE;
+}
+
+/** The backend of a name that a machine of the list has. */
+function findBackend(name: string): (typeof HYPERVISORS)[keyof typeof HYPERVISORS] {
+  if (!isHypervisorName(name)) throw new TypeError(`${name} is no hypervisor`);
+  return HYPERVISORS[name];
+}
+
+/** Those of `known` that are named, in their own order; all when none is. @throws {UsageError} for a name that there is none of */
+function named<Known extends { readonly name: string }>(
+  what: string,
+  known: readonly Known[],
+  names: readonly string[],
+): readonly Known[] {
+  for (const name of names) {
+    if (known.some((one) => one.name === name)) continue;
+    const all = known.map((one) => one.name);
+    const near = nearMatches(name, all);
+    const expected = near.length > 0 ? near : all.slice(0, 8);
+    throw new UsageError(
+      `${what} ${name}: there is none, expected ${expected.join(', ')}${near.length > 0 ? '' : ', ... (heki attack --list)'}`,
+    );
+  }
+  return names.length === 0 ? known : known.filter(({ name }) => names.includes(name));
+}
