@@ -104,13 +104,16 @@ async function step(what, lock, command, args) {
     },
   });
   let output = '';
+  // A program that could not be started has no streams.
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text) => {
+    stream?.setEncoding('utf8').on('data', (text) => {
       output += text;
     });
   }
   const failure = await new Promise((resolve) => {
-    child.on('error', ({ code }) => resolve(code === 'ENOENT' ? `there is no ${command} in PATH` : code));
+    child.on('error', ({ code }) =>
+      resolve(code === 'ENOENT' ? `there is no ${command} in PATH` : (whyItFailed(code) ?? code)),
+    );
     child.on('close', (code, signal) => resolve(code === 0 ? undefined : `it ended with ${signal ?? code}`));
   });
   if (failure === undefined) return;

@@ -9,6 +9,7 @@ const CAUSES = [
     "the package registry's certificate is not trusted (CODE). Set NODE_EXTRA_CA_CERTS to your own authority's certificate",
   ],
   [/\b(ENOSPC|EDQUOT)\b/, 'no space is left (CODE). Set-up takes about 250 MiB'],
+  [/\b(EMFILE|ENFILE)\b/, 'too many files are open (CODE): raise the limit (ulimit -n)'],
   [/\b(EROFS|EACCES|EPERM)\b/, 'a file or folder cannot be written (CODE)'],
 ];
 

@@ -52,6 +52,13 @@ describe('the command as a process', () => {
     expect((await runProcess(['no-such-command'])).exitCode).toBe(2);
   });
 
+  test.each([22, 30])('says in a line that only %i files may be open', (limit) => {
+    const script = 'ulimit -n "$0"; exec "$@"';
+    const args = ['-c', script, String(limit), process.execPath, MAIN, 'protect'];
+    const { status, stderr } = spawnSync('sh', args, { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 3, stderr: expect.stringMatching(/^heki: .*\n$/) });
+  });
+
   test('reads a dump, or the memory map that goes with one, from standard input as -', () => {
     const dump = readFileSync(fixturePath('k61-256-kaslr'));
     const map = readFileSync(projectFile('fixtures/k61-256-kaslr.json'));
