@@ -3,7 +3,7 @@ import { Instrumenter } from '@stryker-mutator/instrumenter';
 import { errorTexts } from './plugins.ts';
 import { sampleOf } from './sample.ts';
 
-/** Kinds of mutants that nobody is asked about. */
+/** Kinds of mutants that are not asked about. */
 export const EXCLUDED_MUTATIONS: readonly string[] = ['StringLiteral'];
 
 const silent = (): void => {};

@@ -32,7 +32,7 @@ export interface CommandIo {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Environment;
-  /** Is aborted by Ctrl-C from now on; a command that does not ask for it ends at once. Absent where nobody interrupts. */
+  /** Is aborted by Ctrl-C from now on; a command that does not ask for it ends at once. Absent where it cannot be interrupted. */
   readonly interrupt?: (() => AbortSignal) | undefined;
 }
 

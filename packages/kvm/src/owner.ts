@@ -18,7 +18,7 @@ export type HypercallAnswer =
 export interface Owner {
   /** The rights that a frame's attributes stand for; what binds an access is in `memslots/host-frames.ts`. */
   rightsOf(gfn: Gfn): Rights;
-  /** What was asked for frames of `start` .. `end` - 1, in order; those that are left out have what nobody asked for. */
+  /** What was asked for frames of `start` .. `end` - 1, in order; those that are left out have the rights of memory without a request. */
   asked(start: Gfn, end: Gfn): readonly AskedFrames[];
   /** Whether an earlier request forbids the guest's later ones for a frame of `start` .. `end` - 1. */
   isImmutable(start: number, end: number): boolean;

@@ -11,7 +11,7 @@ import {
 import { type Gpa, hex, type VirtualAddress } from '@heki/physical-memory';
 import type { Outcome } from '@heki/vcpu';
 
-/** One thing that was done in an attack, and what came of it. */
+/** One thing that was done in an attack, and its outcome. */
 export interface LabStep {
   readonly text: string;
   /** `refused`: somebody answered with an error. `faulted`: an exception ended it. */

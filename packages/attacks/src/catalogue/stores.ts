@@ -48,7 +48,7 @@ function overwriteAfterEdit(lab: Lab, what: string, target: VirtualAddress): voi
 
 const CODE_CHANGES = 'a function of the kernel is replaced';
 
-/** Stores to what nobody may change. */
+/** Stores to what must not change. */
 export const STORES: readonly LabAttack[] = [
   {
     name: 'store-text',

@@ -40,7 +40,7 @@ export interface Observed {
   call(va: VirtualAddress): bigint | undefined;
 }
 
-/** Aims over what is observed, and what came of them. */
+/** Aims over what is observed, and their outcomes. */
 export function createAims(observed: Observed): {
   readonly aims: Aims;
   evidence(): string[];

@@ -16,7 +16,7 @@ export type Verdict =
   /** The machine has no such thing, or the model cannot say it. */
   | 'not expressible';
 
-/** What came of an attack on one machine. */
+/** The outcome of an attack on one machine. */
 export interface Judgement {
   readonly verdict: Verdict;
   /**

@@ -25,7 +25,7 @@ export const PAYLOAD_QUAD: bigint = new DataView(Uint8Array.of(...PAYLOAD, 0x90,
 
 /** -EPERM, as a check of the kernel returns it. */
 export const EPERM = 0xffff_ffff;
-/** What a function of the kernel that nobody attacks returns. */
+/** What a function of the kernel that is not attacked returns. */
 const ALIVE = 0x11fe;
 /** What the kernel gives to whoever may have it: a function that an attacker would like to call. */
 const GRANTED = 0x7007;

@@ -16,7 +16,7 @@ export interface Cell extends AttackRun {
   readonly cause: string | undefined;
 }
 
-/** What came of an attack, by the names of machines. */
+/** The outcome of an attack, by the names of machines. */
 export interface MatrixRow {
   readonly attack: LabAttack;
   /** The machines that say they stop it. */
@@ -65,7 +65,7 @@ export function runMatrix({ attacks, machines, findBackend, prove = false, onCel
   return { machines: known, rows };
 }
 
-/** Cells of attacks, not of work that must go on, by what was claimed and what came of it. */
+/** Cells of attacks, not of work that must go on, by what was claimed and its outcome. */
 export interface MatrixCounts {
   readonly cells: number;
   readonly claimed: { readonly stopped: number; readonly red: number };

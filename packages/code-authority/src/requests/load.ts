@@ -22,7 +22,7 @@ export interface FileInGuest {
 
 /**
  * LOAD: a module. The file is copied once and never looked at again; what is executed is what the owner makes of its copy, written into frames
- * that nobody else can reach any more. Every site begins in state 0.
+ * that nothing else can reach any more. Every site begins in state 0.
  *
  * @param sites B-A3: sites that the guest names, in place of the file's
  */

@@ -44,7 +44,7 @@ function word({ attack }: MatrixRow, cell: Cell | undefined): string {
   return isRed(cell) && cell.claimed ? `${WORDS[cell.verdict]} (claimed)` : WORDS[cell.verdict];
 }
 
-/** One attack: what it is, where it is from, what was done and what came of it. */
+/** One attack: what it is, where it is from, what was done and its outcome. */
 function section({ attack, claimedBy, cells }: MatrixRow): string[] {
   const [first] = cells.values();
   const shown = [...cells.values()].find(isRed) ?? first;

@@ -21,13 +21,13 @@ const SIGNS = {
   'not expressible': '·',
 } as const;
 
-/** The first line of what is told: what was claimed, and what came of it. */
+/** The first line of what is told: what was claimed, and its outcome. */
 export function countLine(matrix: Matrix): string {
   const { cells, claimed, unclaimed, notExpressible } = countCells(matrix);
   return `${cells} attempts: of ${claimed.stopped + claimed.red} that a machine claims to stop ${claimed.stopped} are stopped and ${claimed.red} succeed; of ${unclaimed.stopped + unclaimed.red} that it does not claim ${unclaimed.stopped} are stopped and ${unclaimed.red} succeed; ${notExpressible} say nothing there`;
 }
 
-/** A matrix for people; `inDetail` with what came of every attempt. */
+/** A matrix for people; `inDetail` with the outcome of every attempt. */
 export function* attackText(matrix: Matrix, inDetail: boolean, { colours }: Screen): Iterable<string> {
   yield colours.bold(countLine(matrix));
   yield '';

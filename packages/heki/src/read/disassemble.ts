@@ -1,11 +1,11 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import { virtualAddress } from '@heki/physical-memory';
 
-/** An instruction, or bytes that are none. */
+/** An instruction, or bytes that are not one. */
 export interface DecodedInstruction {
   readonly address: VirtualAddress;
   readonly bytes: Uint8Array;
-  /** Intel's syntax; `(bad)` for bytes that are none, `(cut short)` for the last where it goes on behind them. */
+  /** Intel's syntax; `(bad)` for bytes that are not one, `(cut short)` for the last where it goes on behind them. */
   readonly text: string;
   /** Where a near call or jump leads. */
   readonly target: VirtualAddress | undefined;
