@@ -167,6 +167,9 @@ describe('protect', () => {
       'blocked',
       'blocked',
       'blocked',
+      // Remapping, the legitimate store, and asking: nothing stops them.
+      'succeeded',
+      'succeeded',
       'succeeded',
     ]);
     const { stdout } = await runCommand(['protect', path]);

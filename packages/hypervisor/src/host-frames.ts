@@ -1,4 +1,4 @@
-import type { Gfn, Pfn } from '@heki/physical-memory';
+import { firstBehind, type Gfn, type Pfn } from '@heki/physical-memory';
 import type { GuestMemoryRegion } from './host.ts';
 import type { Rights } from './rights.ts';
 import type { DepartedFrames, ProtectionState } from './state.ts';
@@ -100,7 +100,10 @@ const guestFramesOf = ({ start, end, gfn }: Name): GuestFrames => ({
 
 /** Knows no region yet. */
 export function createHostFrames(): HostFrames {
+  /** In the order of host frames. */
   const names: Name[] = [];
+  /** No host frame has two names: {@link names} are then in the order of their ends, too. */
+  let isApart = true;
   let departed: readonly DepartedFrames[] = [];
   /** Guest frames whose bytes have other names, or had. */
   let shared: readonly GuestFrames[] = [];
@@ -172,11 +175,13 @@ export function createHostFrames(): HostFrames {
     },
     come(region) {
       const name = nameOf(region);
-      const alone =
-        othersAt(names, name.start, name.end, name.gfn).length === 0 &&
-        !departed.some((run) => within(run, name.start, name.end) !== undefined);
-      names.push(name);
-      if (alone) return;
+      const next = isApart
+        ? firstBehind(names, name.start)
+        : names.findIndex(({ start }) => start > name.start);
+      const place = next < 0 ? names.length : next;
+      isApart &&= (names[place]?.start ?? name.end) >= name.end;
+      names.splice(place, 0, name);
+      if (isApart && !departed.some((run) => within(run, name.start, name.end) !== undefined)) return;
       // Where it is what it was, its guest frames still know what was asked for them.
       departed = departed.flatMap((run) => outside(run, name));
       look();
@@ -185,6 +190,7 @@ export function createHostFrames(): HostFrames {
       const name = nameOf(region);
       const index = names.findIndex(({ gfn }) => gfn === name.gfn);
       if (index >= 0) names.splice(index, 1);
+      isApart ||= names.every(({ start }, at) => (names[at - 1]?.end ?? start) <= start);
       const left = [...asked].map(({ start, end, rights, immutable }) => ({
         start: (name.start + (start - name.gfn)) as Pfn,
         end: (name.start + (end - name.gfn)) as Pfn,
@@ -200,10 +206,10 @@ export function createHostFrames(): HostFrames {
       return departed;
     },
     checkpoint() {
-      const kept = { names: [...names], departed, shared };
+      const kept = { names: [...names], isApart, departed, shared };
       return () => {
         names.splice(0, names.length, ...kept.names);
-        ({ departed, shared } = kept);
+        ({ isApart, departed, shared } = kept);
       };
     },
     replace(frames) {

@@ -1,4 +1,5 @@
 import type { BackendEvent } from '@heki/hypervisor';
+import { createKvm } from '@heki/kvm';
 import { createMemoryMap, type Gfn, gfn, type PhysicalMemory, virtualAddress } from '@heki/physical-memory';
 import { proveKernelRoot } from '@heki/vmcore';
 import { CR4 } from '@heki/x86';
@@ -7,6 +8,7 @@ import type { Attack } from './attacks/attack.ts';
 import { SNAPSHOT_ATTACKS } from './attacks/attacks.ts';
 import { runAttacks } from './attacks/run-attacks.ts';
 import { findTargets } from './attacks/targets.ts';
+import { notTried } from './attacks/technique.ts';
 import { createMachine } from './create-machine.ts';
 import { describeTraceEvent } from './describe.ts';
 import { MachineError } from './error.ts';
@@ -80,7 +82,9 @@ describe('the attacks', () => {
       'store-text-after-pte-edit succeeded',
       'execute-data succeeded',
       'clear-smep succeeded',
+      'remap-text not-tried',
       'store-data succeeded',
+      'ask-for-execution succeeded',
     ]);
   });
 
@@ -91,7 +95,9 @@ describe('the attacks', () => {
       'store-text-after-pte-edit blocked second-level 3',
       'execute-data blocked second-level 17',
       'clear-smep blocked cr-pin 0',
+      'remap-text not-tried',
       'store-data succeeded',
+      'ask-for-execution blocked second-level 17',
     ]);
   });
 
@@ -102,7 +108,9 @@ describe('the attacks', () => {
       'store-text-after-pte-edit livelock second-level 3',
       'execute-data livelock second-level 17',
       'clear-smep blocked cr-pin 0',
+      'remap-text not-tried',
       'store-data succeeded',
+      'ask-for-execution livelock second-level 17',
     ];
     expect(outcomes({ profile: 'rfc-v2' }, protect)).toEqual(endless);
     expect(outcomes({ spuriousFaults: 'for-ever' }, protect)).toEqual(endless);
@@ -161,6 +169,9 @@ describe('the attacks', () => {
       'succeeded',
       'succeeded',
       'succeeded',
+      // There is no other text.
+      'not-tried',
+      'succeeded',
       'succeeded',
     ]);
     expect(results[2]).toMatchObject({
@@ -194,7 +205,37 @@ describe('the attacks', () => {
       symbols: new Map(),
     };
     const results = SNAPSHOT_ATTACKS.map((attack) => machine.attack(attack, none).outcome);
-    expect(results).toEqual(['not-tried', 'not-tried', 'not-tried', 'not-tried', 'succeeded', 'not-tried']);
+    expect(results.map((outcome, index) => [SNAPSHOT_ATTACKS[index]?.name, outcome])).toEqual(
+      SNAPSHOT_ATTACKS.map(({ name }) => [name, name === 'clear-smep' ? 'succeeded' : 'not-tried']),
+    );
+  });
+
+  test('get a new machine after one that had the hypervisor change rights', () => {
+    const { kernel, memoryMap, registers } = smallKernel();
+    let made = 0;
+    let protect = (): void => {};
+    const ask: Attack = {
+      name: 'ask',
+      title: 'ask',
+      meaning: 'the hypervisor enforces something else afterwards',
+      run() {
+        protect();
+        return notTried('nothing else is of interest');
+      },
+    };
+    runAttacks({
+      targets: machineOf().targets,
+      attacks: [ask, ask, ...SNAPSHOT_ATTACKS.slice(0, 2)],
+      createMachine() {
+        made++;
+        const machine = createMachine({ hypervisor: createKvm(), kernel, memoryMap, registers });
+        const rights = { read: true, write: true, supervisorExecute: false, userExecute: true };
+        const end = (dataFrame + 1) as Gfn;
+        protect = () => void machine.virtualMachine.protect([{ start: dataFrame, end, rights }]);
+        return machine;
+      },
+    });
+    expect(made).toBe(3);
   });
 
   test('get a new machine after one of them killed the guest', () => {

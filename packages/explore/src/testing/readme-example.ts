@@ -17,5 +17,5 @@ const { end, states, counterexamples } = search(door);
 console.log(
   end,
   states,
-  counterexamples.map(({ property, actions }) => `${property}: ${actions.join(', ')}`),
+  counterexamples.map(({ property, actions }) => `${property}: ${actions.join(', ')}`).join(),
 );

@@ -102,7 +102,13 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
   const machineThatStands = (): Machine => (standing.vcpu.halted === undefined ? standing : bootAgain());
   // What an attacker asks for is none of the kernel's requests.
   recording = false;
-  const attacked = runAttacks({ targets, attacks, createMachine: machineThatStands });
+  let isFresh = first.machine.vcpu.halted === undefined;
+  const nextMachine = (): Machine => {
+    const machine = isFresh ? standing : bootAgain();
+    isFresh = false;
+    return machine;
+  };
+  const attacked = runAttacks({ targets, attacks, createMachine: nextMachine });
   listening = false;
   const kept = keptBits(pinned, machineThatStands);
 

@@ -44,7 +44,7 @@ const CLEAR_SMEP: AttackClaim = {
 /** What Heki asks for a page of data: user code may run what it likes. */
 const DATA: Rights = { read: true, write: true, supervisorExecute: false, userExecute: true };
 
-/** Every attack, and last the legitimate store that must work. */
+/** Every attack, and the legitimate store that must work. */
 const LIST = [
   {
     name: 'store-text',
@@ -128,7 +128,6 @@ const LIST = [
       return verdict;
     },
   },
-  askForExecution,
   remapText,
   switchHekiOff,
   {
@@ -141,12 +140,14 @@ const LIST = [
       return storeBytes(attacker, data);
     },
   },
+  // Last: what it was granted would be there for those that follow.
+  askForExecution,
 ] as const satisfies readonly Attack[];
 
 /** Names of {@link ATTACKS}. */
 export type AttackName = (typeof LIST)[number]['name'];
 
-/** Every attack that comes with heki, and last the legitimate store that must work. */
+/** Every attack that comes with heki, and the legitimate store that must work. */
 export const ATTACKS: readonly (Attack & { readonly name: AttackName })[] = LIST;
 
 /** Those that any kernel can be attacked with, as a snapshot holds it. */

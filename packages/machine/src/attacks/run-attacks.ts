@@ -6,9 +6,10 @@ import type { KernelTargets } from './targets.ts';
 
 /**
  * Tries `attacks` one after the other. Each puts page tables and registers back as they were, so that all of them meet
- * the same kernel; only a byte of text or data stays changed. After one that killed the guest, the next gets a new machine.
+ * the same kernel; only a byte of text or data stays changed. After one that killed the guest, or asked the hypervisor for rights, the next
+ * gets a new machine.
  *
- * @param options.createMachine gives a machine that is ready to be attacked
+ * @param options.createMachine gives a machine that is ready to be attacked, another one each time
  */
 export function runAttacks(options: {
   readonly createMachine: () => Machine;
@@ -19,7 +20,14 @@ export function runAttacks(options: {
   const { createMachine, targets, attacks = SNAPSHOT_ATTACKS } = options;
   let machine: Machine | undefined;
   return attacks.map((attack) => {
-    if (machine === undefined || machine.vcpu.halted !== undefined) machine = createMachine();
-    return machine.attack(attack, targets);
+    machine ??= createMachine();
+    let isAsItWas = true;
+    const stop = machine.listen(({ from, event }) => {
+      if (from === 'hypervisor' && (event.type === 'protected' || event.type === 'pinned')) isAsItWas = false;
+    });
+    const result = machine.attack(attack, targets);
+    stop();
+    if (!isAsItWas || machine.vcpu.halted !== undefined) machine = undefined;
+    return result;
   });
 }
