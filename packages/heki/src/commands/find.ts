@@ -14,6 +14,7 @@ import { mappedFrame, type ProvenRoot } from '@heki/vmcore';
 import { ExitCode, UsageError } from '../failure.ts';
 import { hex16 } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
+import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { type Names, type NamesOptions, openNames, regionsOf } from '../names/open-names.ts';
 import { regionText, symbolText } from '../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
@@ -75,6 +76,7 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
   const kernel = names?.kernel ?? regionsOf(path, snapshot);
   const frame = options.symbol === undefined ? undefined : frameOfSymbol(options.symbol, tables, names);
   const found: Found[] = [];
+  let leftOut = 0;
   for (const one of alikeMappings(tables, kernel)) {
     const isMatch =
       (permissions?.test(rightsText(one.rights)) ?? true) &&
@@ -84,12 +86,17 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
         one.region.startsWith(`${options.region} `));
     const wanted = [physical, frame].filter((range) => range !== undefined);
     const part = isMatch ? partWithin(one, wanted) : undefined;
-    if (part !== undefined) found.push(part);
+    if (part === undefined) continue;
+    if (found.length < COMMAND_LIMITS.foundRanges) found.push(part);
+    else leftOut++;
   }
   const warnings = tableWarnings(core, tables);
   await writeReport(
     'find',
-    { json: () => toJson(found, tables, warnings), text: () => describe(found, tables, warnings) },
+    {
+      json: () => ({ ...toJson(found, tables), leftOut, warnings }),
+      text: () => describe(found, leftOut, tables, warnings),
+    },
     options,
     io,
   );
@@ -191,6 +198,7 @@ function partWithin(one: Found, ranges: readonly Frames[]): Found | undefined {
 
 function* describe(
   found: readonly Found[],
+  leftOut: number,
   tables: ProvenRoot,
   warnings: readonly Warning[],
 ): Generator<string> {
@@ -207,9 +215,10 @@ function* describe(
     pages += frames;
   }
   yield found.length === 0 ? 'none' : `${count(pages, 'page')} in ${count(found.length, 'range')}`;
+  if (leftOut > 0) yield `and ${count(leftOut, 'more range')}, which are not listed`;
 }
 
-function toJson(found: readonly Found[], tables: ProvenRoot, warnings: readonly Warning[]): object {
+function toJson(found: readonly Found[], tables: ProvenRoot): object {
   return {
     tables: tablesJson(tables),
     found: found.map(({ virtualFrame, guestFrame, frames, rights, region, symbol, mappings }) => ({
@@ -221,6 +230,5 @@ function toJson(found: readonly Found[], tables: ProvenRoot, warnings: readonly 
       symbol: symbol ?? null,
       mappings,
     })),
-    warnings,
   };
 }

@@ -84,6 +84,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     ),
     limit(['read'], size(COMMAND_LIMITS.readBytes), 'LENGTH', '128 bytes'),
     limit(
+      ['find'],
+      number(COMMAND_LIMITS.foundRanges),
+      'ranges that are listed; the others are counted',
+      'a few hundred',
+    ),
+    limit(
       ['boot'],
       size(INPUT_KINDS.scenario.mostBytes),
       '`--scenario`, and each file that it includes',

@@ -498,6 +498,7 @@ export const JSON_SHAPES = {
         mappings: z.int().min(1).describe('Of each of its frames, this one included'),
       }),
     ),
+    leftOut: z.int().min(0).describe('Ranges that were found beside those that are listed'),
     warnings,
   }),
   extract: published('extract', 'extract --json', {

@@ -100,7 +100,7 @@ function* nameTables(view: View, tokenTable: number): Generator<NameTable> {
   const first = Math.max(0, tokenTable - MARKERS_WITHIN);
   for (let markers = tokenTable - 8; markers >= first; markers -= 4) {
     if (view.word(markers) !== 0 || !isStep(view.word(markers + 4))) continue;
-    const from = Math.max(8, markers - NAMES_WITHIN);
+    const from = Math.max(4, markers - NAMES_WITHIN);
     for (let names = markers - STEP.least + 4; names >= from; names -= 4) {
       const { count, alignment } = countBefore(view, names);
       if (count <= MARKED || count > MOST_SYMBOLS || markers + 4 * Math.ceil(count / MARKED) > tokenTable)
