@@ -17,7 +17,7 @@ export const COMMAND_LIMITS = {
   /** What the files of a package unpack to: Debian's kernels have 600 MB. */
   unpackedPackageBytes: 2 ** 31 - 1,
   /** Ranges that `find` lists; it counts the others. */
-  foundRanges: 2 ** 16,
+  foundRanges: 2 ** 14,
   /** Bytes that one `heki read` gives. */
   readBytes: 2 ** 20,
 } as const;
