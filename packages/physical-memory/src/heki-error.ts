@@ -50,6 +50,7 @@ export class HekiError extends Error {
    */
   static override [Symbol.hasInstance](value: unknown): boolean {
     const classes = value instanceof Error ? classNames(value) : [];
+    // biome-ignore lint/complexity/noThisInStatic: the class that was asked for, which inherits this
     return classes.includes(this.name) && classes.includes('HekiError');
   }
 }
