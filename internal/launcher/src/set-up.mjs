@@ -101,6 +101,7 @@ async function build(lock) {
     ...(hasPage ? [] : [step('Building the page of the audit', lock, process.execPath, [page])]),
   ]);
   removeOrphans();
+  await step('Building', lock, process.execPath, [join(root, 'scripts', 'bundle-heki.mjs')]);
   recordBuild(sources);
 }
 

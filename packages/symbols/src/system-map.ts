@@ -10,7 +10,7 @@ const STUB = /The real System\.map is in the (\S+) package/;
 /**
  * The symbols of a System.map, as they were linked, or of a /proc/kallsyms, as they were then; those of modules are left out.
  *
- * @throws {SymbolError} for a line that is none of one, a file without symbols, one whose addresses are hidden, and Debian's stub
+ * @throws {SymbolError} for a line that is not of one, a file without symbols, one whose addresses are hidden, and Debian's stub
  */
 export function parseSystemMap(text: string): SymbolTable {
   const stub = STUB.exec(text);
