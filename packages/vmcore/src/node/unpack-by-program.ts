@@ -98,7 +98,7 @@ function startProgram(program: string, packed: number, said: number): number {
   try {
     folder = mkdtempSync(join(tmpdir(), 'heki-'));
     const pipe = join(folder, 'pipe');
-    const made = spawnSync('mkfifo', [pipe], { encoding: 'utf8' });
+    const made = spawnSync('sh', ['-c', 'mkfifo "$0"', pipe], { encoding: 'utf8' });
     if (made.status !== 0) throw made.error ?? new Error(made.stderr.trim());
     const child = spawn('sh', ['-c', `exec > "$0"; ${program}; echo "exit $?" >&2`, pipe], {
       stdio: [packed, 'ignore', said],
