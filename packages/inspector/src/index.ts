@@ -4,6 +4,7 @@ export {
   type MemoryData,
   type MemoryRun,
   memoryRun,
+  type PageName,
   type Place,
 } from './memory/memory-data.ts';
 export type {

@@ -34,6 +34,13 @@ export interface GrantRun extends Run {
   readonly immutable: boolean;
 }
 
+/** What lies at the first byte of a page of code or constants. */
+export interface PageName {
+  readonly virtualFrame: number;
+  /** `vfs_read+0x10`. */
+  readonly symbol: string;
+}
+
 /** What memory is, as the page carries it: numbers that mostly are small. */
 export interface MemoryData {
   /** Where RAM is, by the guest's account: gap since the last end, length. */
@@ -46,6 +53,9 @@ export interface MemoryData {
   /** For each hypervisor: gap since the last end, length, index in `rights`, 1 for immutable. */
   readonly grants: readonly { readonly runs: readonly number[]; readonly block: number }[];
   readonly rights: readonly string[];
+  /** Symbols by virtual frames, which ascend: the gap since the last one. */
+  readonly named: readonly number[];
+  readonly symbols: readonly string[];
 }
 
 interface RunKind {
@@ -65,15 +75,17 @@ const MOST_RUNS = 2 ** 15;
  *
  * @param options.ram ascending and apart, as all runs are
  * @param options.grants what each hypervisor grants
+ * @param options.names ascending
  * @param options.most runs of each list, of which there may be any number
  */
 export function encodeMemory(options: {
   readonly ram: readonly Run[];
   readonly runs: readonly MemoryRun[];
   readonly grants: readonly (readonly GrantRun[])[];
+  readonly names?: readonly PageName[];
   readonly most?: number;
 }): MemoryData {
-  const { ram, most = MOST_RUNS } = options;
+  const { ram, names = [], most = MOST_RUNS } = options;
   const mapped = boundedRuns(joined(options.runs, isSameMemory), most, summaryOf);
   const kinds = new Map<string, number>();
   const kindList: RunKind[] = [];
@@ -100,6 +112,8 @@ export function encodeMemory(options: {
       return { runs: encodeGrants(bounded.runs, rights), block: bounded.block };
     }),
     rights: [...rights.keys()],
+    named: names.map(({ virtualFrame }, index) => virtualFrame - (names[index - 1]?.virtualFrame ?? 0)),
+    symbols: names.map(({ symbol }) => symbol),
   };
 }
 

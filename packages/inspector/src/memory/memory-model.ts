@@ -10,6 +10,8 @@ export interface MemoryModel {
   readonly runs: readonly MemoryRun[];
   /** For each hypervisor what it grants. */
   readonly grants: readonly (readonly GrantRun[])[];
+  /** What lies at the first byte of a page, by its virtual frame. */
+  readonly symbols: ReadonlyMap<number, string>;
   /** One past the last frame of RAM. */
   readonly ramEnd: number;
   /** One past the last frame of which anything is known. */
@@ -55,7 +57,13 @@ export function decodeMemory(data: MemoryData): MemoryModel {
     return list;
   });
   const ramEnd = ram.at(-1)?.end ?? 0;
-  return { ram, runs, grants, ramEnd, end: Math.max(ramEnd, runs.at(-1)?.end ?? 0) };
+  const symbols = new Map<number, string>();
+  let named = 0;
+  for (const [index, gap] of data.named.entries()) {
+    named += gap;
+    symbols.set(named, data.symbols[index] ?? '');
+  }
+  return { ram, runs, grants, symbols, ramEnd, end: Math.max(ramEnd, runs.at(-1)?.end ?? 0) };
 }
 
 /** Those of `runs`, which ascend, that have frames of `start` .. `end` - 1, at most `most` of them. */

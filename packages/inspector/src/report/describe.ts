@@ -1,6 +1,6 @@
 import type { Run } from '../memory/bounded-runs.ts';
 import type { GrantRun, MemoryRun } from '../memory/memory-data.ts';
-import { runsWithin, worstClass } from '../memory/memory-model.ts';
+import { type MemoryModel, runsWithin, worstClass } from '../memory/memory-model.ts';
 import { PAGE_CLASSES, type PageClass } from '../memory/page-class.ts';
 import { findingsIn, type MappedFinding, type ReportModel } from './report-model.ts';
 import { count, number, physicalText, sizeText, virtualText } from './words.ts';
@@ -27,6 +27,7 @@ export interface RunDescription {
   readonly places: readonly {
     readonly addresses: string;
     readonly rights: string;
+    /** Where that is: `kernel text, 4K leaf, from vfs_read+0x10`. */
     readonly region: string;
   }[];
   /** What is not listed. */
@@ -47,7 +48,7 @@ export function describe(model: ReportModel, range: Run): Description | undefine
     range,
     title: `${physicalText(range)}, ${sizeText(range.end - range.start)}: ${all > 1 || runs[0]?.summary !== undefined ? 'the worst of it ' : ''}${PAGE_CLASSES[pageClass].title}`,
     pageClass,
-    runs: runs.slice(0, TOLD).map((run) => runDescription(run)),
+    runs: runs.slice(0, TOLD).map((run) => runDescription(memory, run, range.start)),
     moreRuns: Math.max(0, all - TOLD),
     findings: findingsIn(model, range),
     enforced: model.page.hypervisors.map(({ name, grants, inForce }) => ({
@@ -71,8 +72,16 @@ export function spoken({ title, runs, moreRuns, findings, enforced }: Descriptio
   ].join('. ');
 }
 
-/** What is said of a run. */
-export function runDescription(run: MemoryRun): RunDescription {
+/**
+ * What is said of a run.
+ *
+ * @param at of which frame the symbol is told, if the run has it; else that of the first
+ */
+export function runDescription(
+  { symbols }: Pick<MemoryModel, 'symbols'>,
+  run: MemoryRun,
+  at: number = run.start,
+): RunDescription {
   const { summary, places, distances, unlisted, rights } = run;
   const size = `${physicalText(run)}, ${sizeText(run.end - run.start)}`;
   if (summary !== undefined) {
@@ -88,11 +97,13 @@ export function runDescription(run: MemoryRun): RunDescription {
     title: `${size}, ${rights} by all mappings together`,
     places: places.map((place, index) => {
       const distance = distances[index] ?? 0;
+      const symbol = symbols.get(Math.max(run.start, at) + distance);
+      const from = symbol === undefined ? '' : `, ${at > run.start ? 'here' : 'from'} ${symbol}`;
       const leaf = place.leaf === place.rights ? '' : `, leaf ${place.leaf}`;
       return {
         addresses: virtualText({ start: run.start + distance, end: run.end + distance }),
         rights: place.rights,
-        region: `${place.region}, ${place.size} leaf${leaf}`,
+        region: `${place.region}, ${place.size} leaf${leaf}${from}`,
       };
     }),
     more: unlisted === 0 ? undefined : `${count(unlisted, 'more mapping')} not listed`,

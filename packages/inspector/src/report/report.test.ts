@@ -32,6 +32,11 @@ const TEXT = memoryRun({
   unlisted: 3,
 });
 
+const NAMES = [
+  { virtualFrame: 0xffffffff80010, symbol: '_stext' },
+  { virtualFrame: 0xffffffff80011, symbol: 'vfs_read+0x10' },
+];
+
 function page(runs: readonly MemoryRun[], most?: number): AuditPage {
   const grants = [
     { start: 0, end: 16, rights: 'rw-', immutable: false },
@@ -44,7 +49,13 @@ function page(runs: readonly MemoryRun[], most?: number): AuditPage {
     facts: [],
     findings: [FINDING],
     warnings: [],
-    memory: encodeMemory({ ram: [{ start: 0, end: 64 }], runs, grants: [grants], ...(most && { most }) }),
+    memory: encodeMemory({
+      names: NAMES,
+      ram: [{ start: 0, end: 64 }],
+      runs,
+      grants: [grants],
+      ...(most && { most }),
+    }),
     hypervisors: [
       {
         ...{ name: 'kvm', title: '', readiness: '', inForce: true, unjudged: false },
@@ -61,7 +72,9 @@ group('what is said of a place', () => {
     const text = spoken(describe(model, { start: 16, end: 18 }) ?? expect.fail());
     expect(text).toContain('0x10000-0x11fff, 8 KiB: written and executed');
     expect(text).toContain('rw- at 0xffff888000010000-0xffff888000011fff, direct map, 4K leaf');
-    expect(text).toContain('r-x at 0xffffffff80010000-0xffffffff80011fff, kernel text, 4K leaf');
+    expect(text).toContain('r-x at 0xffffffff80010000-0xffffffff80011fff, kernel text, 4K leaf, from _stext');
+    const second = spoken(describe(model, { start: 17, end: 18 }) ?? expect.fail());
+    expect(second).toContain('kernel text, 4K leaf, here vfs_read+0x10');
     expect(text).toContain('3 more mappings not listed');
     expect(text).toContain('kvm: r-x for good, rwx.');
     expect(text).toContain('Finding, critical: Writable at one address');

@@ -109,7 +109,7 @@ export function MemorySection({ model, memory, selected, onSelect }: MemorySecti
         </p>
       )}
       {described !== undefined && <Place description={described} selected={selected} onSelect={onSelect} />}
-      <MemoryTable runs={memory.runs} range={shown} />
+      <MemoryTable memory={memory} range={shown} />
       <p>{count(memory.runs.length, 'stretch', 'stretches')} of memory with equal mappings.</p>
     </section>
   );

@@ -1,7 +1,7 @@
 import { firstBehind } from '@heki/physical-memory';
 import { useState } from 'preact/hooks';
 import type { Run } from '../memory/bounded-runs.ts';
-import type { MemoryRun } from '../memory/memory-data.ts';
+import type { MemoryModel } from '../memory/memory-model.ts';
 import { PAGE_CLASSES } from '../memory/page-class.ts';
 import { runDescription } from '../report/describe.ts';
 import { number, physicalText } from '../report/words.ts';
@@ -9,23 +9,24 @@ import { number, physicalText } from '../report/words.ts';
 const ROWS = 50;
 
 interface MemoryTableProps {
-  readonly runs: readonly MemoryRun[];
+  readonly memory: MemoryModel;
   /** What the map shows. */
   readonly range: Run;
 }
 
 /** What the map shows, in words. */
-export function MemoryTable({ runs, range }: MemoryTableProps) {
+export function MemoryTable({ memory, range }: MemoryTableProps) {
   const [isOpen, setOpen] = useState(false);
   return (
     <details class="memory-table" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>The map as a table</summary>
-      {isOpen && <Rows key={range.start} runs={runs} range={range} />}
+      {isOpen && <Rows key={range.start} memory={memory} range={range} />}
     </details>
   );
 }
 
-function Rows({ runs, range }: MemoryTableProps) {
+function Rows({ memory, range }: MemoryTableProps) {
+  const { runs } = memory;
   const [from, setFrom] = useState(0);
   const first = firstBehind(runs, range.start);
   const all = firstBehind(runs, range.end, ({ start }) => start + 1) - first;
@@ -58,7 +59,7 @@ function Rows({ runs, range }: MemoryTableProps) {
           </thead>
           <tbody>
             {shown.map((run) => {
-              const { places, more } = runDescription(run);
+              const { places, more } = runDescription(memory, run);
               return (
                 <tr key={run.start}>
                   <th scope="row">
