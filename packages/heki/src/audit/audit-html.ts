@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { FINDING_KINDS, type FrameExtent, leafRights, rightsText } from '@heki/audit';
+import { type AuditedKernel, FINDING_KINDS, type FrameExtent, leafRights, rightsText } from '@heki/audit';
 import {
   type AuditPage,
   encodeMemory,
@@ -12,12 +12,17 @@ import {
   type PageFact,
   type PageFinding,
   type PageHypervisor,
+  type PageName,
 } from '@heki/inspector';
 import { kernelRightsText } from '@heki/machine';
+import { type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { KernelNames, readImageSymbols } from '@heki/symbols';
 import { InputError } from '../failure.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
+import { symbolText } from '../names/place-text.ts';
 import { printable } from '../printable.ts';
+import type { Subject } from '../protect/subject.ts';
 import { number } from '../quantity.ts';
 import { VERSION } from '../report/report-header.ts';
 import { tablesLines } from '../snapshot.ts';
@@ -28,6 +33,10 @@ import { type AuditReport, auditWarnings, type JudgedFinding, sectionsText, verd
 const MOST_RANGES = 4096;
 /** Mappings of a frame that the page lists: of more, attackers and shared pages of zeros have any number. */
 const MOST_PLACES = 16;
+/** Pages of code and constants of which the page tells what lies there: those of an image, and of some hundred modules. */
+const MOST_NAMES = 8192;
+/** Where symbols lie. */
+const NAMED_REGIONS: ReadonlySet<string> = new Set(['kernel text', 'kernel rodata', 'modules']);
 /** By the level of its table. */
 const LEAF_SIZES = ['', '4K', '2M', '1G'];
 
@@ -133,6 +142,7 @@ function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiR
   return encodeMemory({
     ram: subject.memoryMap.entries.filter(({ type }) => type === 'ram'),
     runs: audit.kernel.extents.map((extent) => runOf(extent)),
+    names: pageNames(subject, audit.kernel),
     grants: hypervisors.map(({ result }) =>
       result.granted.map(
         ({ start, end, granted, immutable }): GrantRun => ({
@@ -159,4 +169,21 @@ function runOf({ start, end, rights, mappings, mappingCount }: FrameExtent): Mem
     distances: listed.map(({ virtualFrame, guestFrame }) => virtualFrame - guestFrame),
     unlisted: mappingCount - listed.length,
   });
+}
+
+/** What lies at the beginning of each page of code and constants, as far as the kernel's own kallsyms name it. */
+function pageNames({ core: { vmcoreinfo }, tables }: Subject, { mappings }: AuditedKernel): PageName[] {
+  const own = readImageSymbols(tables, vmcoreinfo);
+  if (typeof own === 'string') return [];
+  const kernel = new KernelNames(tables, { vmcoreinfo, symbols: own.table });
+  const names: PageName[] = [];
+  for (const { virtualFrame, frames, region } of mappings) {
+    if (!NAMED_REGIONS.has(region)) continue;
+    for (let page = 0; page < frames && names.length < MOST_NAMES; page++) {
+      const frame = (virtualFrame + page) as VirtualFrame;
+      const symbol = symbolText(kernel.at(virtualAddressOf(frame)));
+      if (symbol !== undefined) names.push({ virtualFrame: frame, symbol });
+    }
+  }
+  return names;
 }
