@@ -1,4 +1,4 @@
-import type { HostFrames } from '@heki/hypervisor';
+import type { HostFrames, YieldPoint } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
@@ -10,6 +10,7 @@ import type { Hlat } from './hlat/hlat.ts';
 import type { HostLog } from './host/host-log.ts';
 import type { LockChecker } from './host/locks.ts';
 import type { Memslots } from './memslots/memslots.ts';
+import type { Invalidation } from './mmu/invalidation.ts';
 import type { LargePages } from './mmu/large-pages.ts';
 import type { SecondLevelTables } from './mmu/second-level-tables.ts';
 import type { KvmVcpuSetup, NestedCpus } from './nested/nested-guest.ts';
@@ -47,6 +48,9 @@ export interface VmState {
   readonly owner: Owner;
   /** `undefined` without a listener: then build no event. */
   readonly emit: ((event: KvmEvent) => void) | undefined;
+  /** `undefined`: requests are one step. Only {@link yieldAt} calls it. */
+  readonly onYield: ((at: YieldPoint) => void) | undefined;
+  readonly invalidation: Invalidation;
 }
 
 /** A VM whose guest kernel owns the policy, as the series has it. */

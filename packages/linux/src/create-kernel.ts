@@ -180,6 +180,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     get trampoline() {
       return state.trampoline;
     },
+    yieldToOthers: () => state.turns.take(),
     get vcpu() {
       return state.vcpu;
     },

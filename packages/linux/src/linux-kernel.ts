@@ -128,6 +128,8 @@ export interface LinuxKernel {
   /** `vfree`, `vunmap`, `iounmap`. */
   vfree(address: VirtualAddress): KernelOutcome;
 
+  /** Gives other processors a turn in the middle of an access of the kernel, as {@link LinuxKernelOptions.interleave} is given between two. */
+  yieldToOthers(): void;
   /** The processor that the kernel runs on just now. */
   readonly vcpu: Vcpu;
   /** Numbers of the processors that run the kernel. */

@@ -1,3 +1,4 @@
+import { VcpuWaits } from '@heki/hypervisor';
 import { type Agent, createScheduler } from '@heki/vcpu';
 import type { LabRecord } from '../attacker/create-lab.ts';
 import type { RacingAttack } from './lab-attack.ts';
@@ -6,7 +7,8 @@ import type { RacingAttack } from './lab-attack.ts';
 export interface Schedule {
   readonly seed: number;
   /**
-   * Numbers of the kernel's accesses, from 0, after which he has a turn, instead of those that the seed gives. `undefined`: the seed decides.
+   * Numbers of the moments, from 0, at which he has a turn, instead of those that the seed gives. `undefined`: the seed decides. A moment is behind an
+   * access of the kernel, or a `YieldPoint` within a request of it.
    */
   readonly turns: readonly number[] | undefined;
 }
@@ -19,8 +21,8 @@ export const SEEDS: readonly number[] = [1, 2, 3, EVERY_ACCESS];
 const AGENTS = 4;
 
 /**
- * Has the kernel work on the first processor, and the attacker act on the second one between two accesses of it: an access is the unit, and so is each
- * hypercall. The numbers of the turns that he had.
+ * Has the kernel work on the first processor, and the attacker act on the second one between two accesses of it, and at the points at which the
+ * hypervisor's handling of its exits yields. The numbers of the turns that he had.
  */
 export function raceOnce({ lab, sync }: LabRecord, race: RacingAttack, { seed, turns }: Schedule): number[] {
   const { machine } = lab;
@@ -28,7 +30,12 @@ export function raceOnce({ lab, sync }: LabRecord, race: RacingAttack, { seed, t
   let access = -1;
   const attacker = agent('attacker', () => {
     taken.push(access);
-    race.turn(lab);
+    try {
+      race.turn(lab);
+    } catch (stop) {
+      // He begins anew with his next turn.
+      if (!(stop instanceof VcpuWaits)) throw stop;
+    }
     sync();
   });
   const idle = Array.from({ length: AGENTS - 1 }, (_, index) => agent(`idle ${index}`, () => {}));
