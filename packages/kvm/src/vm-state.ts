@@ -10,13 +10,20 @@ import type { Hlat } from './hlat/hlat.ts';
 import type { HostLog } from './host/host-log.ts';
 import type { LockChecker } from './host/locks.ts';
 import type { Memslots } from './memslots/memslots.ts';
-import type { Invalidation } from './mmu/invalidation.ts';
 import type { LargePages } from './mmu/large-pages.ts';
 import type { SecondLevelTables } from './mmu/second-level-tables.ts';
 import type { KvmVcpuSetup, NestedCpus } from './nested/nested-guest.ts';
 import type { Owner } from './owner.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import type { KvmStatistics } from './statistics.ts';
+
+/** What tells a fault that what it looked at is no longer so: `mmu_invalidate_in_progress` and `mmu_invalidate_seq`. */
+interface Invalidation {
+  /** Changes that have begun and not ended. */
+  inProgress: number;
+  /** Changes that have ended. */
+  sequence: number;
+}
 
 /** `struct kvm`: the parts of one VM, which the functions of this package work on. */
 export interface VmState {

@@ -13,10 +13,10 @@ export interface Schedule {
   readonly turns: readonly number[] | undefined;
 }
 
-/** Has a turn after every access of the kernel: no other schedule is fuller. */
-const EVERY_ACCESS = 0;
+/** The seed with which he has a turn at every moment. */
+export const EVERY_MOMENT = 0;
 /** The schedules of a race: those in which the seed chooses his turns, and last the one with every turn. */
-export const SEEDS: readonly number[] = [1, 2, 3, EVERY_ACCESS];
+export const SEEDS: readonly number[] = [1, 2, 3, EVERY_MOMENT];
 /** Of so many agents one is the attacker: the others do nothing. */
 const AGENTS = 4;
 
@@ -40,7 +40,7 @@ export function raceOnce({ lab, sync }: LabRecord, race: RacingAttack, { seed, t
   });
   const idle = Array.from({ length: AGENTS - 1 }, (_, index) => agent(`idle ${index}`, () => {}));
   const scheduler = createScheduler({
-    agents: seed === EVERY_ACCESS ? [attacker] : [attacker, ...idle],
+    agents: seed === EVERY_MOMENT ? [attacker] : [attacker, ...idle],
     seed,
   });
   const planned = turns === undefined ? undefined : new Set(turns);

@@ -129,31 +129,32 @@ export const RACES: readonly LabAttack[] = [
   race({
     attack: {
       name: 'race-stale-translation',
-      title: 'while the kernel asks for r-x of a page, touch it on another processor; store code there when the request is answered',
-      gains: RUNS_CODE,
+      title:
+        'while the kernel makes a page read-only, touch it on another processor; store there when that is done',
+      gains: 'what the kernel has sealed still changes',
       source: 'SDM 3C 29.4.3, INVEPT; KVM, is_page_fault_stale and kvm_flush_remote_tlbs',
       means: [],
-      stoppedBy: ['write'],
+      stoppedBy: ['late-requests'],
     },
     prepare(lab) {
       const page = lab.page();
-      lab.cpu.store(page, 8, 0xc3n);
-      lab.aims.code();
+      lab.cpu.store(page, 8, 0n);
+      lab.aims.bytes('the page', page);
       return page;
     },
-    work: (lab, page) => void lab.call('set_memory_rox', (kernel) => kernel.setMemory('rox', page, 1)),
+    work: (lab, page) => void lab.call('set_memory_ro', (kernel) => kernel.setMemory('ro', page, 1)),
     turn({ second }, page) {
       for (const { address, value } of second.findEntries(page) ?? []) {
-        const open = executable(writable(value));
-        if (open !== value) second.store(address, 8, open);
+        if (writable(value) !== value) second.store(address, 8, writable(value));
       }
       second.flush(page);
       second.store(offset(page, 64), 8, 1n);
     },
-    after({ cpu, second }, page) {
-      // By the translation that is there.
-      eightBytes(second, page);
-      cpu.run(page);
+    after(lab, page) {
+      // By the translation that is there, and by one that the entry gives now.
+      eightBytes(lab.second, page);
+      lab.edit(page, writable);
+      eightBytes(lab.second, page);
     },
   }),
   race({

@@ -1,14 +1,6 @@
 import { VcpuWaits } from '@heki/hypervisor';
 import type { VmState } from '../vm-state.ts';
 
-/** What tells a fault that what it looked at is no longer so: `mmu_invalidate_in_progress` and `mmu_invalidate_seq`. */
-export interface Invalidation {
-  /** Changes that have begun and not ended. */
-  inProgress: number;
-  /** Changes that have ended. */
-  sequence: number;
-}
-
 /** kvm_mmu_invalidate_begin(): until the end no fault maps anything. */
 export function beginInvalidation(vm: VmState): void {
   vm.locks.assertHeld('mmu_lock');

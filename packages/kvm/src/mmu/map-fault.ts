@@ -84,7 +84,7 @@ function oneNameLevel({ hostFrames, owner, defects }: VmState, gfn: Gfn, highest
 /**
  * kvm_tdp_mmu_map(): installs the largest legal leaf for a fault, with the rights of its *first* frame.
  *
- * @param sequence of {@link Invalidation} when the fault was looked at
+ * @param sequence of the VM's `invalidation` when the fault was looked at
  * @throws {VcpuWaits} while another processor changes attributes
  */
 export function mapFault(vm: VmState, fault: GuestFault, sequence: number): MapOutcome {
