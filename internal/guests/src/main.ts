@@ -37,7 +37,7 @@ async function dump(guest: Guest, folder: string): Promise<void> {
   }
 }
 
-/** A quick check is a part of all tests: a machine on which a guest boots more slowly is no place for it. */
+/** A quick check is a part of all tests: a machine on which a guest boots more slowly is not the place for it. */
 const QUICK = { bootTimeoutMs: 60_000, stride: 17 };
 const FULL = { bootTimeoutMs: 240_000, stride: 1 };
 

@@ -60,8 +60,11 @@ function recorded() {
   }
 }
 
+/** The state of the command's bundle, which is made of the outputs. */
+const stateOfBundle = () => fingerprint(join(root, 'packages', 'heki'), ['bundle']);
+
 export function isBuilt() {
-  const now = { sources: stateOfSources(), outputs: stateOfOutputs() };
+  const now = { sources: stateOfSources(), outputs: stateOfOutputs(), bundle: stateOfBundle() };
   return JSON.stringify(recorded()) === JSON.stringify(now);
 }
 
@@ -97,5 +100,5 @@ export function removeOrphans() {
 /** Puts on record what was built from `sources`. */
 export function recordBuild(sources) {
   mkdirSync(dirname(record), { recursive: true });
-  writeFileSync(record, JSON.stringify({ sources, outputs: stateOfOutputs() }));
+  writeFileSync(record, JSON.stringify({ sources, outputs: stateOfOutputs(), bundle: stateOfBundle() }));
 }

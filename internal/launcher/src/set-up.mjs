@@ -86,6 +86,7 @@ async function build(lock) {
   forgetDamage();
   await step('Building', lock, process.execPath, [tool('typescript', 'bin', 'tsc'), '-b']);
   removeOrphans();
+  await step('Building', lock, process.execPath, [join(root, 'scripts', 'bundle-heki.mjs')]);
   recordBuild(sources);
 }
 

@@ -73,7 +73,7 @@ describe('instruction sequences', () => {
   it.each([
     ['name: clac = done | manual', 'line 1: no processor before it'],
     [`${INTEL}\nname: clac = done`, 'line 2: expected NAME: STEP; STEP | JUDGE'],
-    [`${INTEL}\nname: clac = done | nobody`, 'line 2: judge nobody: expected qemu, bochs or manual'],
+    [`${INTEL}\nname: clac = done | neither`, 'line 2: judge neither: expected qemu, bochs or manual'],
     [`${INTEL}\nname: hlt = done | manual`, 'line 2: hlt: no such instruction'],
     [`${INTEL}\nname: clac | manual`, 'line 2: clac: no such step, or an instruction without an outcome'],
     [`${INTEL}\nname: load 8 = done | manual`, 'line 2: load 8: 0 arguments, expected 1'],

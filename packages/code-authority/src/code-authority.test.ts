@@ -100,7 +100,7 @@ describe('SEAL', () => {
 });
 
 describe('LOAD', () => {
-  test('writes the module itself, into frames that nobody can reach meanwhile, and flushes before it grants', () => {
+  test('writes the module itself, into frames that no access can reach meanwhile, and flushes before it grants', () => {
     const world = sealed();
     world.log.length = 0;
     expect(load(world)).toEqual({ ok: true, value: 2 });

@@ -59,7 +59,7 @@ export interface CodeAuthority {
   checkpoint(): () => void;
 }
 
-/** The owner of a guest's code, which nobody has sealed yet. */
+/** The owner of a guest's code, which is not sealed yet. */
 export function createCodeAuthority({ host, readImage, defects }: CodeAuthorityOptions): CodeAuthority {
   const state: AuthorityState = {
     host,

@@ -15,7 +15,7 @@ export interface AuthorityHost {
   setOtherRights(rights: FrameRights): void;
   /** Every processor drops what it has cached of the second level. */
   flush(): void;
-  /** Does `work` while no processor is in the guest. Entering it again serialises: nobody executes a half of what was written. */
+  /** Does `work` while no processor is in the guest. Entering it again serialises: no processor executes a half of what was written. */
   stopped<Result>(work: () => Result): Result;
   /** Virtual CPUs that run. */
   readonly processors: number;

@@ -14,7 +14,7 @@ export interface OutputFile {
  * names. A reader sees a whole file or none.
  *
  * @param overwrite whether a file that is there may be replaced
- * @throws {OutputError} when one is there and may not, is no regular file, or cannot be written
+ * @throws {OutputError} when one is there and may not, is not a regular file, or cannot be written
  */
 export async function writeFiles(files: readonly OutputFile[], overwrite: boolean): Promise<void> {
   const written: { readonly temporary: string; readonly place: string; readonly path: string }[] = [];

@@ -1,6 +1,7 @@
-/** `12,345`. */
+/** `12,345`. Of whole numbers without Intl, whose first formatter takes as long as an audit of page tables. */
 export function number(value: number): string {
-  return value.toLocaleString('en-US');
+  if (!Number.isInteger(value)) return value.toLocaleString('en-US');
+  return String(value).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** `3 ranges`, `1 range`. */

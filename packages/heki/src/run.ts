@@ -242,7 +242,7 @@ With --json an error is JSON, too, on standard output.`,
     .command('attack')
     .summary('try known attacks on every machine')
     .description(
-      'Boots a kernel for each attempt, attacks it, and reads what came of it from host bytes and from what ran. Every attack is written once, and meets every machine (docs/attacks.md).',
+      'Boots a kernel for each attempt, attacks it, and reads the outcome from host bytes and from what ran. Every attack is written once, and meets every machine (docs/attacks.md).',
     )
     .argument('[NAME...]', 'attacks, told in detail (default: all)')
     .option('--machine <name...>', 'only on these machines')
@@ -250,7 +250,7 @@ With --json an error is JSON, too, on standard output.`,
       '--prove',
       'take out what machines have, one after the other, until the attack succeeds: that stopped it',
     )
-    .option('--list', 'list attacks and machines instead')
+    .addOption(new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown']))
     .option('--json', 'print one JSON object instead')
     .option('--markdown <file>', 'write Markdown, too')
     .addHelpText('after', ATTACK_EXAMPLES)

@@ -1,6 +1,6 @@
 export {
   type LvbsDefectId,
-  type LvbsProfile,
+  type LvbsVersion,
   lvbsDefects,
 } from './defects/lvbs-defects.ts';
 export type { HypervEvent } from './event.ts';

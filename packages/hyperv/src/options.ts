@@ -1,6 +1,6 @@
 import type { DefectChoices } from '@heki/series';
 import type { CpuProfile } from '@heki/x86';
-import type { LvbsDefectId, LvbsDefectSwitches, LvbsProfile } from './defects/lvbs-defects.ts';
+import type { LvbsDefectId, LvbsDefectSwitches, LvbsVersion } from './defects/lvbs-defects.ts';
 import type { TrustedCode } from './secure-kernel/trusted-code.ts';
 
 /** What Hyper-V runs on, and what its secure kernel in VTL1 chooses. */
@@ -21,8 +21,8 @@ export interface HypervOptions {
   /** Modules and images that VTL1 lets VTL0 run, in every partition: what it has the signatures of. May grow. Default none. */
   readonly trusted?: TrustedCode;
   /** The code that runs in VTL1. Default `hardened`. */
-  readonly secureKernel?: LvbsProfile;
-  /** Single holes of it against the profile. */
+  readonly secureKernel?: LvbsVersion;
+  /** Single holes of it against that version. */
   readonly defects?: DefectChoices<LvbsDefectId>;
 }
 

@@ -19,10 +19,11 @@ export type Immutability =
       /** A page can be marked, and later requests for it are refused. */
       readonly kind: 'per-page';
       /**
+       * - `none`: nothing does, as long as the virtual machine is there
        * - `policy-owner`: by any later request of its own, which is not a guest's
        * - `vmm`: by no request, only by replacing all that is enforced ({@link VirtualMachine.restore}, reset)
        */
-      readonly undoneBy: 'nobody' | 'vmm' | 'policy-owner';
+      readonly undoneBy: 'none' | 'vmm' | 'policy-owner';
     }
   | {
       /**

@@ -52,13 +52,20 @@ export function describeCapabilities(capabilities: Capabilities): readonly Capab
   return rows.map(([name, value]) => ({ name, value }));
 }
 
+const UNDONE_BY = {
+  none: 'until the machine ends',
+  vmm: 'undone by the VMM',
+  'policy-owner': 'undone by the policy owner',
+} as const;
+
 const yes = (value: boolean): string => (value ? 'yes' : 'no');
+
 function immutabilityText(immutability: Immutability): string {
   switch (immutability.kind) {
     case 'none':
       return 'none';
     case 'per-page':
-      return `per page, undone by ${immutability.undoneBy === 'policy-owner' ? 'the policy owner' : immutability.undoneBy}`;
+      return `per page, ${UNDONE_BY[immutability.undoneBy]}`;
     case 'end-of-boot':
       return 'everything, from the end of boot; undone by the policy owner';
   }

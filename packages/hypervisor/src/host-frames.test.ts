@@ -24,7 +24,7 @@ test('a checkpoint brings back which guest frames are the same memory, now and b
   expect(frames.isShared(0x10, 0x12)).toBe(false);
 });
 
-test('a page that nobody asked for executes no more than its other names may; one that was asked for what it was given', () => {
+test('a page that was not asked for executes no more than its other names may; one that was asked for what it was given', () => {
   const others = [{ rights: { ...ALL, supervisorExecute: false }, immutable: false }, READ_ONLY];
   expect(rightsUnderAllNames(ALL, false, others)).toEqual({ ...ALL, write: false, supervisorExecute: false });
   expect(rightsUnderAllNames(ALL, true, others)).toEqual({ ...ALL, write: false });

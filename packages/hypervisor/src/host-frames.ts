@@ -51,8 +51,8 @@ export interface HostFrames {
 
 /**
  * The rights of a guest frame with `own` rights, whose bytes have other names. What was withheld from any of them, reading and storing, is
- * withheld from all. Executing them is a matter of each name, because what nobody can store to is the same code everywhere; only a frame
- * that nobody `asked` for executes no more than the others may.
+ * withheld from all. Executing them is a matter of each name, because what cannot be stored to is the same code everywhere; only a frame
+ * that was not `asked` for executes no more than the others may.
  */
 export function rightsUnderAllNames(own: Rights, asked: boolean, others: readonly AskedRights[]): Rights {
   let { read, write, supervisorExecute, userExecute } = own;

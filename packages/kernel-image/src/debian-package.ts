@@ -27,7 +27,7 @@ export function packageData(bytes: Uint8Array): { readonly name: string; readonl
     // Members begin at even offsets.
     at = start + size + (size % 2);
   }
-  throw new KernelImageError('the package has no data.tar: it is no Debian package');
+  throw new KernelImageError('the package has no data.tar: it is not a Debian package');
 }
 
 /** The first file of a tar archive whose path matches `path`. @throws {KernelImageError} when there is none */

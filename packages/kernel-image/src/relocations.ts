@@ -12,7 +12,7 @@ export interface Relocations {
  * The table that `arch/x86/tools/relocs` puts behind a vmlinux: 32-bit places, in lists that each begin with a zero. From the front those of 64-bit
  * addresses, of inverse 32-bit ones until Linux 6.14, of 32-bit ones.
  *
- * @returns `undefined` when `bytes` are none
+ * @returns `undefined` when `bytes` are not such a table
  */
 export function parseRelocations(bytes: Uint8Array): Relocations | undefined {
   if (bytes.length < 8 || bytes.length % 4 !== 0) return undefined;

@@ -37,9 +37,9 @@ export function isElf(bytes: Uint8Array): boolean {
   );
 }
 
-/** Parses a vmlinux, with the table of relocations behind it where it comes out of a bzImage. @throws {KernelImageError} when it is none */
+/** Parses a vmlinux, with the table of relocations behind it where it comes out of a bzImage. @throws {KernelImageError} when it is not one */
 export function parseVmlinux(file: Uint8Array): Vmlinux {
-  // Of a subclass whose slices are no copies, as Node's, nothing is left.
+  // Of a subclass whose slices are not copies, as Node's, nothing is left.
   const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (!isElf(bytes) || bytes[4] !== 2 || bytes[5] !== 1 || view.getUint16(18, true) !== EM_X86_64) {
@@ -70,7 +70,7 @@ export function parseVmlinux(file: Uint8Array): Vmlinux {
     }
   }
   if (segments.length === 0)
-    throw new KernelImageError('it has no segment where kernels are linked: it is no vmlinux');
+    throw new KernelImageError('it has no segment where kernels are linked: it is not a vmlinux');
   segments.sort((a, b) => (a.address < b.address ? -1 : 1));
   return {
     segments,

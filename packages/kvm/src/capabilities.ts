@@ -14,7 +14,7 @@ export function kvmCapabilities(options: ResolvedOptions): Capabilities {
     executeSplit: splits ? 'supervisor-only' : 'never-denied',
     executeOnly: false,
     readDenial: false,
-    immutability: { kind: 'per-page', undoneBy: options.defects['B-H14'] ? 'nobody' : 'vmm' },
+    immutability: { kind: 'per-page', undoneBy: options.defects['B-H14'] ? 'none' : 'vmm' },
     unrequested: { read: true, write: true, supervisorExecute: !splits, userExecute: true },
     granule: 4096,
     largePages: 'split-by-backend',

@@ -75,7 +75,7 @@ test('capabilities follow processor, options and profile', () => {
     createKvm({ profile: 'rfc-v2', mbec: false, iommu: true, hostMappingProtection: true }).capabilities,
   ).toMatchObject({
     executeSplit: 'never-denied',
-    immutability: { kind: 'per-page', undoneBy: 'nobody' },
+    immutability: { kind: 'per-page', undoneBy: 'none' },
     bypasses: [],
     failure: 'stops-at-first',
     saveRestore: false,

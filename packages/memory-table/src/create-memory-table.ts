@@ -253,7 +253,7 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
     this.#changes++;
   }
 
-  /** What the caller handed in must not come back: the walk that calls it would go on over what is no more, or for the wrong caller. */
+  /** What the caller handed in must not come back: the walk that calls it would go on over what is gone, or for the wrong caller. */
   #refuseWhileCalling(): void {
     if (this.#calling) {
       throw new MemoryTableError(

@@ -43,4 +43,23 @@ export class HekiError extends Error {
     this.kind = kind;
     this.place = place;
   }
+
+  /**
+   * Tells errors by the names of their classes: a backend or an attack of somebody's own brings its copy of the packages along, whose
+   * errors are others to JavaScript.
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    const classes = value instanceof Error ? classNames(value) : [];
+    // biome-ignore lint/complexity/noThisInStatic: the class that was asked for, which inherits this
+    return classes.includes(this.name) && classes.includes('HekiError');
+  }
+}
+
+/** Names of the classes of `value`, its own first. */
+function classNames(value: object): string[] {
+  const names: string[] = [];
+  for (let type = Object.getPrototypeOf(value); type !== null; type = Object.getPrototypeOf(type)) {
+    names.push(String(type.constructor?.name));
+  }
+  return names;
 }

@@ -14,6 +14,6 @@ test.each([
   expect(parseSymbolExpression(text)).toEqual({ name, offset, module });
 });
 
-test.each(['', '+0x10', 'a b', 'a+', 'a+zz', 'a+0x', '[xfs]'])('%j is none', (text) => {
+test.each(['', '+0x10', 'a b', 'a+', 'a+zz', 'a+0x', '[xfs]'])('%j is not one', (text) => {
   expect(parseSymbolExpression(text)).toBeUndefined();
 });

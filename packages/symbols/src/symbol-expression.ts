@@ -11,7 +11,7 @@ const EXPRESSION =
 
 /**
  * `NAME`, `NAME+OFFSET`, `NAME-OFFSET`, with `MODULE:` before or ` [MODULE]` behind; an offset is decimal, or hexadecimal with 0x.
- * `undefined` when `text` is none.
+ * `undefined` when `text` is not one.
  */
 export function parseSymbolExpression(text: string): SymbolExpression | undefined {
   const match = EXPRESSION.exec(text.trim());

@@ -31,7 +31,7 @@ export interface LabAttack {
   /** Where it was published, or what it is derived from. */
   readonly source: string;
   readonly means: readonly Means[];
-  /** Mechanisms each of which is said to stop it; empty where nobody says so. */
+  /** Mechanisms each of which is said to stop it; empty where none is. */
   readonly stoppedBy: readonly Mechanism[];
   /** Work that must go on, rather than an attack: it shows that a machine lives. Default false. */
   readonly legitimate?: boolean;

@@ -24,7 +24,7 @@ test.each(['race-poke-window', 'race-list-page'])(
   },
 );
 
-test('a schedule without a turn is no race: the kernel does its work and nothing else happens', () => {
+test('in a schedule without a turn there is no race: the kernel does its work and nothing else happens', () => {
   const attack = attackNamed('race-poke-window');
   expect(runAttack(attack, boot('hardened'), { seed: 1, turns: [] }).verdict).toBe('blocked');
 });

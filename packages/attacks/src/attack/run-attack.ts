@@ -66,12 +66,12 @@ export function sweepSchedules(attack: LabAttack, boot: () => BootedMachine): At
  * The shortest schedule with which a race still succeeds, found by leaving out turns of one with which it does.
  *
  * @param run a run that succeeded
- * @throws {TypeError} for an attack that is no race, or a run without a schedule
+ * @throws {TypeError} for an attack that is not a race, or a run without a schedule
  */
 export function shortestSchedule(attack: LabAttack, boot: () => BootedMachine, run: AttackRun): Schedule {
   const { schedule } = run;
   if (attack.race === undefined || schedule?.turns === undefined)
-    throw new TypeError(`${attack.name} is no race that succeeded`);
+    throw new TypeError(`${attack.name} is not a race that succeeded`);
   const succeeds = (turns: readonly number[]): boolean => {
     const { verdict } = runAttack(attack, boot, { ...schedule, turns });
     return verdict === 'succeeds' || verdict === 'detected too late';

@@ -15,7 +15,7 @@ export interface Lab {
   /** Where things are that he knows of. */
   readonly places: Places;
 
-  /** The kernel does its own work: nobody attacks here, and that it is done is taken for granted. */
+  /** The kernel does its own work: no attacker acts here, and that it is done is taken for granted. */
   prepare<Value>(what: string, work: (kernel: LinuxKernel) => KernelOutcome<Value>): Value;
   /** A function of the kernel is called for the attacker; its value, unless it was refused or did not come to its end. */
   call<Value>(what: string, work: (kernel: LinuxKernel) => KernelOutcome<Value>): Value | undefined;

@@ -77,7 +77,7 @@ export const RACES: readonly LabAttack[] = [
     attack: {
       name: 'race-module-load',
       title: 'while a module is loaded, store to its text before it becomes read-only',
-      gains: 'a signed module, with code that nobody signed',
+      gains: 'a signed module, with unsigned code',
       source: 'time of check, time of use: LVBS copies, validates, then protects; litebox 1036',
       means: ['module'],
       stoppedBy: ['signed-code'],

@@ -168,7 +168,7 @@ export const REQUESTS: readonly LabAttack[] = [
   },
   {
     name: 'unsigned-module',
-    title: 'load a module that nobody signed',
+    title: 'load an unsigned module',
     gains: RUNS_CODE,
     source: 'every rootkit in a module; Linux, module.sig_enforce is data',
     means: ['module'],
@@ -294,7 +294,7 @@ export const REQUESTS: readonly LabAttack[] = [
   },
   {
     name: 'list-unreadable',
-    title: 'send a list page that is no memory',
+    title: 'send a list page outside memory',
     gains: 'each call loses the host a page',
     source: 'Heki v2 11/19 (B-H4)',
     means: ['hypercalls'],

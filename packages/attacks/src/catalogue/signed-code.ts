@@ -105,7 +105,7 @@ export const SIGNED_CODE: readonly LabAttack[] = [
   {
     name: 'mix-patch-halves',
     title: 'put the head of a jump on the tail of a no-op',
-    gains: 'an instruction that nobody signed: e9 1f 44 00 00',
+    gains: 'an unsigned instruction: e9 1f 44 00 00',
     source: `${LITEBOX}: validate_text_poke_bp_batch judges each step alone (B-L5)`,
     means: ['hypercalls', 'module'],
     stoppedBy: ['signed-code'],

@@ -15,7 +15,7 @@ const trying = (run: (lab: Lab) => void): LabAttack => ({
   run,
 });
 
-test('a success is what memory holds, not what the attack did: a store that changes nothing is none', () => {
+test('a success is what memory holds, not what the attack did: a store that changes nothing does not count', () => {
   const run = runAttack(
     trying(({ aims, cpu, places }) => {
       const { value = 0n } = cpu.load(places.credentials, 8);

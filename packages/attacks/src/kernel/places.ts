@@ -8,7 +8,7 @@ export interface Places {
   readonly check: VirtualAddress;
   /** A function on another page, which says 0. */
   readonly allow: VirtualAddress;
-  /** A function that gives away what nobody may have. */
+  /** A function that gives away what must stay secret. */
   readonly grant: VirtualAddress;
   readonly alive: VirtualAddress;
   /** The site of a static key. */

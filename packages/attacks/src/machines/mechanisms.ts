@@ -5,7 +5,7 @@ import type { LinuxMachine, MachineSpecification } from '@heki/machine';
 export const MECHANISMS = {
   write: 'the second level gives no right to write',
   execute: 'the second level gives the kernel no right to execute',
-  'default-rights': 'memory that nobody asked anything for is not executable',
+  'default-rights': 'memory for which no request was made is not executable',
   'late-requests': 'what the kernel makes read-only after boot is read-only in the second level',
   immutable: 'pages that no later request changes',
   'end-of-boot': 'no request for rights is taken once boot is over',
@@ -41,7 +41,7 @@ export function mechanismsOf(
     'end-of-boot': ownsCode,
     'signed-code': ownsCode,
     'cr-pins': (pins.cr0 | pins.cr4) !== 0n,
-    // Xen's monitor could, and nobody asks it to.
+    // Xen's monitor could, and is not asked to.
     'register-locks': (virtualMachine.save()?.registers ?? []).length > 0,
     'host-writes': !bypasses.includes('hypervisor-writes'),
     iommu: iommu === true && !bypasses.includes('dma'),

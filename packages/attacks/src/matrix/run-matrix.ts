@@ -10,7 +10,7 @@ export interface Cell extends AttackRun {
   /** The machine says that it stops this. */
   readonly claimed: boolean;
   /**
-   * What stopped it, proven by taking it out: then the attack succeeds. `undefined` when nobody asked, when nothing stopped it, or when nothing that
+   * What stopped it, proven by taking it out: then the attack succeeds. `undefined` when it was not asked for, when nothing stopped it, or when nothing that
    * can be taken out does.
    */
   readonly cause: string | undefined;

@@ -43,7 +43,7 @@ export function sealedChanges({ image, frames }: Difference, before: AuditedKern
   return changes;
 }
 
-/** Whether nobody could write there. */
+/** Whether no mapping was writable there. */
 function isSealed(rights: string): boolean {
   return rights.startsWith('r-');
 }

@@ -73,7 +73,7 @@ function imageConstants(kernel: AuditedKernel): FrameExtent[] {
 }
 
 /**
- * Those of `constants` that may be none: where permissions alone told the sections, what lies behind the constants up to the next
+ * Those of `constants` that may be something else: where permissions alone told the sections, what lies behind the constants up to the next
  * 2 MiB was freed, and may still be mapped read-only.
  */
 function freedTail(kernel: AuditedKernel, constants: readonly FrameExtent[]): readonly FrameExtent[] {

@@ -298,7 +298,7 @@ describe('a finding', () => {
     expect(worst).toMatchObject({ id: 'heki/idt-writable', severity: 'critical', pages: 1 });
   });
 
-  test('heki/idt-elsewhere: elsewhere in cpu_entry_area, another page at its address, and none with FRED', () => {
+  test('heki/idt-elsewhere: elsewhere in cpu_entry_area, another page at its address, and not at all with FRED', () => {
     const AREA = 0xffff_fe00_0000_0000n;
     const cpu = { cpu: 0, cr0: CR0.PG | CR0.WP, cr4: CR4.SMEP | CR4.SMAP | CR4.UMIP };
     const beside = foundAfter(() => ({ cpus: [{ ...cpu, idt: virtualAddress(AREA + 0x1000n) }] }));

@@ -39,7 +39,7 @@ export function secondLevelLeaves(
     after,
     lost: {
       '1G': before['1G'] - after['1G'],
-      // What a GiB falls into is none that was lost.
+      // The parts that a GiB falls into are not lost.
       '2M': before['2M'] + (before['1G'] - after['1G']) * (GIB / HUGE) - after['2M'],
     },
   };

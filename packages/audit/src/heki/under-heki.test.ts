@@ -81,7 +81,7 @@ describe('what Heki would do with a real kernel', () => {
     expect(writable?.text).toContain('512 pages');
   });
 
-  test('on another backend, whose policy the guest does not own, nobody asks', () => {
+  test('on another backend, whose policy the guest does not own, no one asks', () => {
     const result = look(tamperedKernel(NAME), { on: 'hyperv' });
     expect(result.inForce).toBe(true);
     expect(result.open.map(({ id }) => id)).not.toContain('asking');

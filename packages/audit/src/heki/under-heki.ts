@@ -149,7 +149,7 @@ function countPages(ranges: readonly SentRange[]): UnderHeki['pages'] {
   );
 }
 
-/** Where rights change. `ranges` ascend; what nobody asked for has rights of its own. */
+/** Where rights change. `ranges` ascend; what was not asked for has rights of its own. */
 function edgesOf(ranges: readonly SentRange[]): number[] {
   const edges: number[] = [];
   let last: SentRange | undefined;

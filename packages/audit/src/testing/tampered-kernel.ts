@@ -26,7 +26,7 @@ interface MapFlags {
   readonly low: number;
   readonly high: number;
   readonly root?: Gfn;
-  /** Flags of the entries above, where there are none yet. Default: all rights. */
+  /** Flags of the entries above, where there are not any yet. Default: all rights. */
   readonly above?: number;
 }
 

@@ -24,7 +24,7 @@ export function mayBecome(from: FrameType, to: FrameType): boolean {
   return EDGES[from].includes(to);
 }
 
-/** What the guest's kernel may do with a frame. Nobody but the owner reads frames that are staged or retired. */
+/** What the guest's kernel may do with a frame. Only the owner reads frames that are staged or retired. */
 export interface FrameRights {
   readonly read: boolean;
   readonly write: boolean;

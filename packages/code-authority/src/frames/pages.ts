@@ -35,7 +35,7 @@ export function retype(state: AuthorityState, frames: readonly Pfn[], type: Fram
   if (!state.defects['B-A4']) state.host.flush();
 }
 
-/** Gives frames that are retired back to the guest, empty: nobody could reach them, and nobody has anything of them cached. */
+/** Gives frames that are retired back to the guest, empty: no access could reach them, and no processor has anything of them cached. */
 export function release(state: AuthorityState, frames: readonly Pfn[]): void {
   for (const frame of frames) pageBytes(state, frame).fill(0);
   retype(state, frames, 'free', 0);

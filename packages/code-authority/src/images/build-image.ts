@@ -7,7 +7,7 @@ export type Bases = readonly bigint[];
 /** The address that a name of another image stands for; `undefined` when no image exports it. */
 export type Resolve = (name: string) => bigint | undefined;
 
-/** The pages of an image as they must stand in memory, or why there are none. */
+/** The pages of an image as they must stand in memory, or why they cannot be made. */
 export type BuiltImage =
   | { readonly ok: true; readonly parts: readonly Uint8Array[] }
   | { readonly ok: false; readonly why: string };

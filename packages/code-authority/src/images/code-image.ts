@@ -32,7 +32,7 @@ export interface Relocation {
 }
 
 /**
- * Something in the text that may be one of a few things. Which it is, is its *state*, a number; what bytes that is, nobody but the owner says.
+ * Something in the text that may be one of a few things. Which it is, is its *state*, a number; what bytes that is, only the owner says.
  *
  * - `jump-label`: 0 does nothing, 1 jumps (two bytes or five)
  * - `static-call`, `static-jump`: 0 does nothing, 1 returns 0 (a call) or returns (a jump), from 2 on a target

@@ -71,7 +71,7 @@ export function* load(
     }
   }
   yield 'written';
-  // The signed file may have been withdrawn, or its imports unloaded, while nobody looked.
+  // The signed file may have been withdrawn, or its imports unloaded, in the meantime.
   const references = referencesOf(state, image);
   const again = buildImage(image, placement.bases, states, (name) => findExport(state, name)?.address);
   const isTaken = placement.bases.some(

@@ -61,7 +61,7 @@ function judge(state: AuthorityState, entry: Poke, earlier: readonly Planned[]):
     return refused('no-such-state', `state ${entry.state}: expected 0 to ${statesOf(site) - 1}`);
   if (!state.defects['B-A7'] && !image.changeable.has(site.key))
     return refused('frozen', `the file does not say that ${site.key} may change`);
-  // LOCK gives way to DS only while nobody else can be in the middle of it.
+  // LOCK gives way to DS only while no other processor can be in the middle of it.
   if (site.kind === 'lock' && entry.state === 1 && state.host.processors !== 1)
     return refused('frozen', `${state.host.processors} processors run: LOCK stays`);
   const resolve = (name: string): bigint | undefined => findExport(state, name)?.address;

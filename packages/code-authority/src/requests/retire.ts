@@ -15,7 +15,7 @@ export function* retire(state: AuthorityState, id: number): Request {
   const user = userOf(state, id);
   if (user !== undefined) return refused('in-use', user);
   const frames = live.frames.flat();
-  // One step: an image that is in no table any more, and could still be executed, would belong to nobody.
+  // One step: an image that is in no table any more, and could still be executed, would have no owner.
   state.images.delete(id);
   retype(state, frames, 'retired', 0);
   yield 'retired';

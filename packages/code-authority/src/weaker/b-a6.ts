@@ -5,5 +5,5 @@ export const B_A6: Defect = {
   happens:
     'The guest writes the code, the owner compares it and then grants: what is written between the two is executed.',
   why: 'Comparing is what LVBS does for modules; it is sound only if the page is frozen and flushed before.',
-  mend: 'The owner writes the bytes itself, from its own copy of the signed file, into frames that nobody else can reach.',
+  mend: 'The owner writes the bytes itself, from its own copy of the signed file, into frames that only it can reach.',
 };

@@ -58,7 +58,7 @@ function section({ attack, claimedBy, cells }: MatrixRow): string[] {
     '',
     `- Source: ${attack.source}`,
     `- Means: ${attack.means.length === 0 ? 'instructions of the kernel' : attack.means.join(', ')}`,
-    `- Claimed by: ${claimedBy.length === 0 ? 'nobody' : claimedBy.join(', ')}`,
+    `- Claimed by: ${claimedBy.length === 0 ? 'none' : claimedBy.join(', ')}`,
     '',
     '```text',
     ...steps.map(({ text, result, detail }) => (result === 'done' ? text : `${text}: ${detail}`)),

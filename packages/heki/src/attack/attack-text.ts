@@ -61,7 +61,7 @@ function* detailsOf({ attack, cells, claimedBy }: MatrixRow, { bold, dim }: Colo
   yield `${bold(attack.name)}: ${attack.title}`;
   yield `  gains: ${attack.gains}`;
   yield `  source: ${attack.source}`;
-  yield `  claimed by: ${claimedBy.length === 0 ? 'nobody' : claimedBy.join(', ')}`;
+  yield `  claimed by: ${claimedBy.length === 0 ? 'none' : claimedBy.join(', ')}`;
   for (const [machine, cell] of cells) {
     yield `  ${machine.padEnd(18)} ${verdictText(cell)}`;
     yield dim(`    ${cell.evidence}`);

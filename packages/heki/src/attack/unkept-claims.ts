@@ -6,7 +6,7 @@ export interface UnkeptClaim {
   readonly machine: string;
 }
 
-/** Machines whose defects are the reason why they are there: what they do not keep is no finding. */
+/** Machines whose defects are the reason why they are there: what they do not keep is not a finding. */
 function showsDefects({ machine }: Matrix['machines'][number]): boolean {
   return machine.profile === 'rfc-v2' || machine.secureKernel === 'lvbs-2026-02';
 }

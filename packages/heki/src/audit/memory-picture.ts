@@ -2,11 +2,14 @@ import { type Audit, rightsText } from '@heki/audit';
 import type { Colours } from '../colours.ts';
 import { bytesText } from '../quantity.ts';
 
-/** What stands for pages by what all mappings together allow. */
-const SIGNS: Readonly<Record<string, string>> = { 'r--': 'r', 'r-x': 'x', 'rw-': 'w', rwx: '!' };
-const UNMAPPED = '.';
-/** The worst of a cell is shown. */
-const ORDER = ['!', 'x', 'r', 'w', UNMAPPED];
+/** What stands for pages by what all mappings together allow, the worst last: that of a cell is shown. */
+const SIGNS = ['.', 'w', 'r', 'x', '!'] as const;
+
+/** The index in {@link SIGNS} of each OR of `Rights` that the kernel has. */
+const SIGN_OF_RIGHTS = Array.from({ length: 8 }, (_, rights) => {
+  const sign = { 'r--': 'r', 'r-x': 'x', 'rw-': 'w', rwx: '!' }[rightsText(rights).slice(0, 3)];
+  return SIGNS.findIndex((one) => one === (sign ?? '.'));
+});
 
 /** Physical memory from left to right and top to bottom, a character for a stretch of it, with a key. */
 export function memoryPicture(audit: Audit, ramEnd: number, columns: number, colours: Colours): string[] {
@@ -14,17 +17,17 @@ export function memoryPicture(audit: Audit, ramEnd: number, columns: number, col
   const cells = Math.min(ramEnd, width * 8);
   if (cells === 0) return [];
   const frames = Math.ceil(ramEnd / cells);
-  const signs = new Array<string>(cells).fill(UNMAPPED);
+  const signs = new Uint8Array(cells);
   for (const { start, end, rights } of audit.kernel.extents) {
-    const sign = SIGNS[rightsText(rights).slice(0, 3)] ?? UNMAPPED;
+    const sign = SIGN_OF_RIGHTS[rights % SIGN_OF_RIGHTS.length] ?? 0;
     for (let cell = Math.floor(start / frames); cell < cells && cell * frames < end; cell++) {
-      if (ORDER.indexOf(sign) < ORDER.indexOf(signs[cell] ?? UNMAPPED)) signs[cell] = sign;
+      if (sign > (signs[cell] ?? 0)) signs[cell] = sign;
     }
   }
   const lines: string[] = [];
   for (let at = 0; at < cells; at += width) {
     const address = `0x${(at * frames * 4096).toString(16)}`.padStart(12);
-    const row = signs.slice(at, at + width).map((sign) => coloured(sign, colours));
+    const row = Array.from(signs.subarray(at, at + width), (sign) => coloured(SIGNS[sign] ?? '.', colours));
     lines.push(`${address}  ${row.join('')}`);
   }
   return [

@@ -5,7 +5,7 @@ const FEW = ['store-text-after-pte-edit', 'ask-for-execution', 'remap-text', 'st
 const MACHINES = ['--machine', 'no-heki', 'hardened', 'lvbs'];
 
 describe('heki attack', () => {
-  test('tells first what machines claim and what came of it, then every attempt', async () => {
+  test('tells first what machines claim and what happened, then every attempt', async () => {
     const { exitCode, stdout, stderr } = await runCommand(['attack', ...FEW, ...MACHINES]);
     expect(stderr).toBe('');
     const [first] = stdout.split('\n');

@@ -59,7 +59,7 @@ export async function attack(
 
 /** The backend of a name that a machine of the list has. */
 function findBackend(name: string): (typeof HYPERVISORS)[keyof typeof HYPERVISORS] {
-  if (!isHypervisorName(name)) throw new TypeError(`${name} is no hypervisor`);
+  if (!isHypervisorName(name)) throw new TypeError(`${name} is not the name of a hypervisor`);
   return HYPERVISORS[name];
 }
 

@@ -71,7 +71,7 @@ test('a scenario names its defects and its processor, and options say the last w
     machine: {
       memory: '64MiB',
       defects: { 'B-H1': true },
-      cpu: { profile: 'amd-zen4', npt: { gmet: false } },
+      cpu: { base: 'amd-zen4', npt: { gmet: false } },
     },
     steps: [{ do: 'load-module', name: 'm' }],
   });

@@ -122,7 +122,7 @@ function hypercallPageIn(core: Vmcore): Gfn | undefined {
     if (tables.memory.page(tables.text.frame) === undefined) return undefined;
     return hypercallPageOf(readKernel({ tables, cpus: [] }));
   } catch (error) {
-    // What proves to be no kernel's has none.
+    // What proves not to be a kernel has none.
     if (error instanceof VmcoreError || error instanceof AuditError) return undefined;
     throw error;
   }

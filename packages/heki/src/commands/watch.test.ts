@@ -75,7 +75,7 @@ test('Ctrl-C ends it with 0 when nothing changed', async () => {
   expect(lines.map(({ event }) => event)).toEqual(['start', 'end']);
 });
 
-test('another boot is told, and is no alarm', async () => {
+test('another boot is told, and is not an alarm', async () => {
   const { exitCode, lines } = await watched([], ({ event }, end) => {
     if (event === 'start') copyFileSync(fixturePath('k61-256-kaslr'), guest);
     if (event === 'reboot') end();

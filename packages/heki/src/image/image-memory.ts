@@ -17,7 +17,7 @@ const PAGE = BigInt(PAGE_SIZE);
  * The kernel's memory with the image in the file at `path` laid over the frames that the snapshot lacks: moved by KASLR's offset, and only where the
  * kernel's page tables still have the image: not its init, nor the gaps between its parts, which are freed and become anything.
  *
- * @throws {InputError} when the file is none, or another kernel's
+ * @throws {InputError} when the file is not an image, or another kernel's
  */
 export async function imageMemory(
   path: string,

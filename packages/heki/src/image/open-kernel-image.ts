@@ -25,7 +25,7 @@ const PACKED_DATA = [
 /**
  * The kernel in the file at `path`: a vmlinux, a bzImage (vmlinuz), or a Debian package with one.
  *
- * @throws {InputError} when it is none, damaged, or too large
+ * @throws {InputError} when it is not an image, damaged, or too large
  */
 export async function openKernelImage(path: string): Promise<Vmlinux> {
   const bytes = await readBytes(path, INPUT_KINDS.kernelImage);

@@ -324,7 +324,7 @@ describe('a scenario', () => {
     ],
     [
       'a processor without what it changes',
-      { machine: { cpu: { profile: 'amd-zen4', ept: {} } } },
+      { machine: { cpu: { base: 'amd-zen4', ept: {} } } },
       ':3:12 at machine.cpu: cpu amd-zen4: it has no EPT to change',
     ],
     [

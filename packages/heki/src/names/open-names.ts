@@ -55,7 +55,7 @@ export interface NamesOptions {
 /**
  * The names of what is in a kernel: by the file that is named, or by the kernel's own kallsyms.
  *
- * @throws {InputError} when the file is none, or another kernel's
+ * @throws {InputError} when the file is not one of symbols, or another kernel's
  */
 export async function openNames(
   core: Vmcore,

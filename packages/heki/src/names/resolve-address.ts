@@ -13,7 +13,7 @@ export function isHexadecimal(text: string): boolean {
  * The address that people name: hexadecimal, or `SYMBOL+OFFSET`.
  *
  * @param names what symbols are looked up in
- * @throws {UsageError} when it is none, no symbol has that name, or several have
+ * @throws {UsageError} when it is not an address, no symbol has that name, or several have
  */
 export function resolveAddress(text: string, names: Names | undefined): VirtualAddress {
   if (isHexadecimal(text)) return parseVirtualAddress(text);

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 
-const manifest: { readonly version: string } = createRequire(import.meta.url)('../../package.json');
+const manifest: { readonly version: string } = createRequire(import.meta.url)('heki/package.json');
 
 /** The version of the command. */
 export const VERSION: string = manifest.version;

@@ -23,12 +23,12 @@ export type LvbsDefectId = keyof typeof lvbsDefects;
 export type LvbsDefectSwitches = DefectSwitches<LvbsDefectId>;
 
 /** LVBS's secure kernel as it was published in February 2026, or with its holes closed. */
-export type LvbsProfile = 'lvbs-2026-02' | 'hardened';
+export type LvbsVersion = 'lvbs-2026-02' | 'hardened';
 
 /** All switches on (`lvbs-2026-02`) or off (`hardened`), but for `choices`. */
 export function lvbsDefectSwitches(
-  profile: LvbsProfile,
+  version: LvbsVersion,
   choices: DefectChoices<LvbsDefectId> = {},
 ): LvbsDefectSwitches {
-  return defectSwitches(lvbsDefects, profile === 'lvbs-2026-02' ? 'rfc-v2' : 'hardened', choices);
+  return defectSwitches(lvbsDefects, version === 'lvbs-2026-02' ? 'rfc-v2' : 'hardened', choices);
 }

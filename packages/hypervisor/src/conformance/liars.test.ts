@@ -19,7 +19,7 @@ const UNSEEN: { readonly [field in Field]?: readonly (readonly [pair: string, wh
     ['higher-privilege-level, another-domain', OWNERS_ALIKE],
     ['another-domain, higher-privilege-level', OWNERS_ALIKE],
   ],
-  immutability: [['end of boot, none', STRONGER]],
+  immutability: [['end of boot, no page', STRONGER]],
   largePages: [['split-by-backend, split-by-caller', STRONGER]],
   inForce: [['on-return, on-flush', STRONGER]],
   verdicts: [['#GP and once, #GP', NEVER_GIVEN]],

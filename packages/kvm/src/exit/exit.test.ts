@@ -45,7 +45,7 @@ test('EFER.NXE that a hypervisor writes for the guest counts at once for what wa
   expect(cpu.load(kernelVa(0), 8)).toMatchObject({ kind: 'done' });
 });
 
-test('instructions of a hypervisor are undefined, as nobody has executed VMXON', () => {
+test('instructions of a hypervisor are undefined, before any VMXON', () => {
   const { cpu, vm } = createGuest();
   for (const instruction of ['vmread', 'vmwrite', 'vmlaunch', 'invept'] as const) {
     expect(cpu.vmx(instruction)).toEqual(raised(6));

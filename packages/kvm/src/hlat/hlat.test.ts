@@ -184,7 +184,7 @@ describe('each piece', () => {
     expect((guest.ram.page((BACKING + RODATA) as Pfn)?.[2 * 273] ?? 0) & 0x20).toBe(flag);
   });
 
-  test('paging-write: without it nobody can walk the owner’s tables, and the guest dies', () => {
+  test('paging-write: without it no walk can read the owner’s tables, and the guest dies', () => {
     const guest = protectedKernel({ pagingWrite: 'none' });
     const outcome = guest.cpu.load(va(3), 1);
     expect(outcome).toMatchObject({ kind: 'stopped', why: expect.stringContaining('qualification 0x08b') });

@@ -36,7 +36,7 @@ export interface Hlat {
   readonly unlisted: number;
   /** Levels of the tables, once there are some. */
   readonly levels: PagingLevels | undefined;
-  /** Rights of frames have changed on a request that `vcpu` made, or nobody did: lists what is protected now, and drops what is data again. */
+  /** Rights of frames have changed on a request that `vcpu` made, or without one: lists what is protected now, and drops what is data again. */
   follow(ranges: readonly ChangedFrames[], vcpu: Vcpu | undefined): void;
   /** A virtual CPU is new. */
   join(vcpu: Vcpu): void;

@@ -14,7 +14,7 @@ export interface RanCode {
   /** Privilege level at which it ran. */
   readonly cpl: 0 | 3;
   /**
-   * `returned`: the RET of the first function. `unknown`: bytes that are none of the few instructions that are carried out here, the last of
+   * `returned`: the RET of the first function. `unknown`: bytes that are not among the few instructions that are carried out here, the last of
    * {@link instructions} then. `breakpoint`: INT3. `budget`: so many instructions, and no RET.
    */
   readonly end: 'returned' | 'unknown' | 'breakpoint' | 'budget';

@@ -2,10 +2,10 @@ import { nearMatches } from '@heki/series';
 import { CPU_PROFILES, type CpuProfile, CR4, type EptFeatures, type NptFeatures } from '@heki/x86';
 import { MachineError } from '../error.ts';
 
-/** A CPU profile with changes, as data. */
+/** A CPU profile with changes, as data: `{ "base": "amd-zen4", "npt": { "gmet": false } }`. */
 export interface ProcessorChanges {
-  /** The name of the profile that is changed. */
-  readonly profile: string;
+  /** The name of the CPU profile that is changed. */
+  readonly base: string;
   /** Features of CR4 that it does not have, by the names of their bits: `SMEP`, `LA57`. */
   readonly without?: readonly string[] | undefined;
   /** MAXPHYADDR, 36 to 52. */
@@ -29,7 +29,7 @@ export const OPTIONAL_FEATURES: readonly string[] = Object.keys(CR4).filter(
  */
 export function processorOf(cpu: string | ProcessorChanges): CpuProfile {
   if (typeof cpu === 'string') return profileNamed(cpu);
-  const base = profileNamed(cpu.profile);
+  const base = profileNamed(cpu.base);
   const { ept, npt } = cpu;
   return {
     ...base,
@@ -83,12 +83,12 @@ function changed<Features extends object>(
   return { ...base, ...Object.fromEntries(given) };
 }
 
-function changedName({ profile, without = [], ept, npt, ...rest }: ProcessorChanges): string {
+function changedName({ base, without = [], ept, npt, ...rest }: ProcessorChanges): string {
   const words = [
     ...without.map((name) => `no ${name}`),
     ...Object.entries({ ...rest, ...ept, ...npt })
       .filter(([, value]) => value !== undefined)
       .map(([key, value]) => `${key} ${value}`),
   ];
-  return words.length === 0 ? profile : `${profile} (${words.join(', ')})`;
+  return words.length === 0 ? base : `${base} (${words.join(', ')})`;
 }

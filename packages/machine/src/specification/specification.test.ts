@@ -20,7 +20,7 @@ describe('a specification', () => {
   });
 
   test('survives being written and read as JSON', () => {
-    const specification = { cpu: { profile: 'amd-zen4', npt: { gmet: false } }, defects: { 'B-H1': true } };
+    const specification = { cpu: { base: 'amd-zen4', npt: { gmet: false } }, defects: { 'B-H1': true } };
     expect(JSON.parse(JSON.stringify(specification))).toEqual(specification);
     expect(hypervisorSettings(specification, {})).toMatchObject({ defects: { 'B-H1': true }, gmet: true });
   });
@@ -49,7 +49,7 @@ describe('a processor', () => {
 
   test('is a profile with changes', () => {
     const cpu = {
-      profile: 'intel-vt-rp',
+      base: 'intel-vt-rp',
       without: ['SMEP', 'LA57'],
       maxPhysicalAddressBits: 52,
       ept: { modeBasedExecute: false },
@@ -63,7 +63,7 @@ describe('a processor', () => {
     expect(processor.name).toBe(
       'intel-vt-rp (no SMEP, no LA57, maxPhysicalAddressBits 52, modeBasedExecute false)',
     );
-    expect(processorOf({ profile: 'amd-zen4', npt: { gmet: false } })).toEqual({
+    expect(processorOf({ base: 'amd-zen4', npt: { gmet: false } })).toEqual({
       ...AMD_ZEN4,
       name: 'amd-zen4 (gmet false)',
       npt: { ...AMD_ZEN4.npt, gmet: false },
@@ -72,11 +72,11 @@ describe('a processor', () => {
 
   test.each([
     ['zen', 'cpu zen: expected one of intel-vt-rp, '],
-    [{ profile: 'zen' }, 'cpu zen: expected one of'],
-    [{ profile: 'qemu64', without: ['SMEEP'] }, 'cpu without SMEEP: expected one of SMEP'],
-    [{ profile: 'qemu64', without: ['PAE'] }, 'cpu without PAE: expected one of'],
-    [{ profile: 'amd-zen4', ept: { hlat: true } }, 'cpu amd-zen4: it has no EPT to change'],
-    [{ profile: 'intel-vt-rp', npt: { gmet: true } }, 'cpu intel-vt-rp: it has no nested paging to change'],
+    [{ base: 'zen' }, 'cpu zen: expected one of'],
+    [{ base: 'qemu64', without: ['SMEEP'] }, 'cpu without SMEEP: expected one of SMEP'],
+    [{ base: 'qemu64', without: ['PAE'] }, 'cpu without PAE: expected one of'],
+    [{ base: 'amd-zen4', ept: { hlat: true } }, 'cpu amd-zen4: it has no EPT to change'],
+    [{ base: 'intel-vt-rp', npt: { gmet: true } }, 'cpu intel-vt-rp: it has no nested paging to change'],
   ] as const)('that is unknown is refused: %j', (cpu, message) => {
     expect(() => processorOf(cpu)).toThrow(MachineError);
     expect(() => processorOf(cpu)).toThrow(message);

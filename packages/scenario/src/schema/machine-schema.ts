@@ -22,7 +22,7 @@ function features(of: object | undefined): z.ZodObject<Record<string, z.ZodOptio
 /** A processor that is a profile with changes. */
 export const processorSchema = z
   .strictObject({
-    profile: profileName.describe('The profile that is changed'),
+    base: profileName.describe('The CPU profile that is changed'),
     without: z
       .array(z.enum(OPTIONAL_FEATURES))
       .optional()

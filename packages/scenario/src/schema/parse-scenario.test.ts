@@ -57,9 +57,9 @@ describe('a scenario', () => {
       { machine: { cpu: 'zen' } },
       'file.json at machine.cpu: "zen": invalid option: expected one of "intel-vt-rp"',
     ],
-    [{ machine: { cpu: { profile: 'zen' } } }, 'file.json at machine.cpu.profile: "zen": invalid option'],
+    [{ machine: { cpu: { base: 'zen' } } }, 'file.json at machine.cpu.base: "zen": invalid option'],
     [
-      { machine: { cpu: { profile: 'amd-zen4', npt: { gmt: true } } } },
+      { machine: { cpu: { base: 'amd-zen4', npt: { gmt: true } } } },
       'file.json at machine.cpu.npt: gmt: expected gmet, readOnlyGuestPageTables',
     ],
     [{ machine: { defects: { 'B-H1': 1 } } }, 'file.json at machine.defects.B-H1: 1: invalid input'],

@@ -65,7 +65,7 @@ export class Btf {
     this.#names = names;
   }
 
-  /** Parses a `.BTF` section; `undefined` when it is none, or damaged. */
+  /** Parses a `.BTF` section; `undefined` when it is not one, or damaged. */
   static parse(bytes: Uint8Array): Btf | undefined {
     if (bytes.length < HEADER_BYTES) return undefined;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -141,7 +141,7 @@ export class Btf {
     return kind === Kind.STRUCT || kind === Kind.UNION ? size : undefined;
   }
 
-  /** What an array is of, and how much; `undefined` when the type is none. */
+  /** What an array is of, and how much; `undefined` when the type is not an array. */
   array(type: number): { readonly element: number; readonly count: number } | undefined {
     const resolved = this.#resolve(type);
     if (this.#kind(resolved) !== Kind.ARRAY) return undefined;

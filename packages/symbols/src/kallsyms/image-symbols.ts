@@ -27,7 +27,7 @@ const MOST_SEARCHED = 2 ** 15;
  * VMCOREINFO, where the constants of the image have the structure of its tables.
  *
  * @param memory what is mapped there; by default what the dump holds
- * @returns or why there are none, in words that follow "kallsyms"
+ * @returns or why there are not any, in words that follow "kallsyms"
  * @throws {VmcoreError} when the dump cannot be read
  */
 export function readImageSymbols(
@@ -40,7 +40,7 @@ export function readImageSymbols(
   if (typeof byName === 'object') return { table: byName, from: 'vmcoreinfo' };
   const { rodata, image } = imageSections(root);
   let why = byName;
-  // Constants may be mapped as if they were none.
+  // Constants may be mapped as if they were not constant.
   for (const range of rodata === undefined ? [image] : [rodata, image]) {
     const { bytes, held } = readSparse(memory, range);
     const place = findKallsyms(bytes, virtualAddressOf(range.start));

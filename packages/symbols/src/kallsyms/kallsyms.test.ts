@@ -137,7 +137,7 @@ describe('kallsyms', () => {
     expect(readKallsyms(memory, { ...place, tokenIndex: place.names })).toContain('damaged table of tokens');
   });
 
-  test('is not found in what is none', () => {
+  test('is not found in other bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 4096, maxLength: 20_000 }), (bytes) => {
         expect(findKallsyms(bytes, start)).toBeUndefined();

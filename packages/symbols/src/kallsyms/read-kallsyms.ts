@@ -11,7 +11,7 @@ import { LONGEST_TOKEN, readTokens } from './tokens.ts';
 const MOST_NAME_BYTES = 2 ** 25;
 
 /**
- * The symbols at `place`, or why there are none, in words that follow "kallsyms". Whatever is there, it ends, and takes no more than some
+ * The symbols at `place`, or why there are not any, in words that follow "kallsyms". Whatever is there, it ends, and takes no more than some
  * 100 MiB.
  */
 export function readKallsyms(memory: VirtualMemory, place: KallsymsPlace | NamedPlace): SymbolTable | string {

@@ -16,7 +16,7 @@ export const LONGEST_TOKEN = 128;
  *
  * @param table from its beginning to 128 bytes behind that of its last token, at least
  * @param index 256 offsets into it
- * @returns `undefined` when it is none: offsets that do not ascend, or not from 0, or texts that do not end before the next
+ * @returns `undefined` when it is not one: offsets that do not ascend, or not from 0, or texts that do not end before the next
  */
 export function readTokens(table: Uint8Array, index: Uint16Array): Tokens | undefined {
   const bytes: number[] = [];

@@ -118,7 +118,7 @@ test.each([0, 3, 4] as const)(
   },
 );
 
-test('what SVM intercepts exits whatever it changes, and masks are none of its business', () => {
+test('what SVM intercepts exits whatever it changes, and masks do not concern it', () => {
   const exits: VmExit[] = [];
   const { cpu } = machine({
     controls: { svm: { cr0Write: false, cr0Selective: false, cr4Write: false } },

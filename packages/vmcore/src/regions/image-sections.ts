@@ -93,7 +93,7 @@ function fromMappings(root: ProvenRoot, distance: number): ImageSections {
     imageEnd = end;
     const executes = (leaf.effective & PageRights.EXECUTE_DISABLE) === 0;
     const writes = (leaf.effective & PageRights.WRITE) !== 0;
-    // A page of it may lead elsewhere, and be none of the image.
+    // A page of it may lead elsewhere, and not be of the image.
     if (executes && leaf.virtualFrame <= textEnd + HUGE) textEnd = end;
     if (executes) return;
     // The first 2 MiB behind the text; what lies between was freed. Where somebody made their head writable, constants begin all the same.

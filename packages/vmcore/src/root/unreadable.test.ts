@@ -7,7 +7,7 @@ import { fixturePath } from '../testing/fixtures.ts';
 import { readVmcore, type Vmcore } from '../vmcore.ts';
 import { resolveKernelRoot } from './resolve-kernel-root.ts';
 
-/** What nobody can tell from ciphertext, and is the same in each run. */
+/** What cannot be told from ciphertext, and is the same in each run. */
 function random(pages: number): Uint8Array {
   const blocks = Array.from({ length: (pages * PAGE_SIZE) / 64 }, (_, block) =>
     createHash('sha512').update(`${block}`).digest(),
@@ -55,7 +55,7 @@ describe('a dump in which nothing is a kernel of 64-bit mode is named for what i
     expect(() => resolveKernelRoot(hidden)).toThrow('evenly random, as encrypted memory (SEV, TDX)');
   });
 
-  it('by most pages of an image that are ciphertext; zeroes and a kernel are none', () => {
+  it('by most pages of an image that are ciphertext; zeroes and a kernel are not', () => {
     expect(() => resolveKernelRoot(readVmcore(encrypted))).toThrow(
       /\d+ of \d+ pages that were looked at are evenly random/,
     );

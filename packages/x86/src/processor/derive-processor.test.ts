@@ -16,7 +16,7 @@ describe('bits that are set in a dump', () => {
     // In 64-bit mode, without which there is no dump of a 64-bit kernel.
     .map(({ cr4, efer }) => ({ ...LINUX, cr4: cr4 | CR4.PAE, efer: efer | EFER.LME | EFER.LMA }));
 
-  test('are no reason to refuse a write that leaves them as they are', () => {
+  test('do not make a write refused that leaves them as they are', () => {
     const name = fc.option(fc.constantFrom(...CPU_PROFILES), { nil: undefined });
     fc.assert(
       fc.property(registers, name, (state, named) => {

@@ -273,7 +273,7 @@ function requireStored(guest: KitGuest, what: string): void {
   const page = guest.words(MOVABLE);
   for (const vcpu of guest.vcpus) {
     const done = store(guest, vcpu, ELSEWHERE + (MOVABLE - SECOND_REGION.start), page);
-    require(done, `${what} cannot be stored to, and nobody asked for that`);
+    require(done, `${what} cannot be stored to, and that was not asked for`);
   }
 }
 

@@ -68,7 +68,7 @@ export function immutabilityCases(setup: ConformanceSetup): readonly Conformance
   });
   if (undoneBy !== 'policy-owner') {
     add(
-      undoneBy === 'nobody'
+      undoneBy === 'none'
         ? 'nothing undoes it: no restored state, no kexec and no reset'
         : 'the VMM undoes it, as declared, by replacing all that is enforced',
       () => replaced(setup, undoneBy),
@@ -92,7 +92,7 @@ function ownerAsks(setup: ConformanceSetup, undoneBy: PerPage['undoneBy']): void
   }
 }
 
-function replaced(setup: ConformanceSetup, undoneBy: 'nobody' | 'vmm'): void {
+function replaced(setup: ConformanceSetup, undoneBy: 'none' | 'vmm'): void {
   const guest = createKitGuest(setup);
   guest.protect([LOCKED]);
   const attempt = [rangeOf(0x210, 0x211, ALL)];

@@ -70,7 +70,7 @@ export function createReferenceMachine(
   function replace(state: ProtectionState): void {
     const { immutability } = kept;
     const promised =
-      immutability.kind === 'per-page' && immutability.undoneBy === 'nobody'
+      immutability.kind === 'per-page' && immutability.undoneBy === 'none'
         ? memory.ranges().filter(({ immutable }) => immutable === true)
         : [];
     memory.hostFrames.replace(state.departed ?? []);

@@ -30,7 +30,7 @@ const REGISTERS: readonly PinnableRegister[] = [
   { msr: 0xc000_0082 },
 ];
 const SEMANTICS: readonly PinSemantics[] = ['set-bits-stay-set', 'exact-value', 'whole-register'];
-const UNDONE_BY = ['nobody', 'vmm', 'policy-owner'] as const;
+const UNDONE_BY = ['none', 'vmm', 'policy-owner'] as const;
 const BYPASSES = ['dma', 'vmm', 'hypervisor-writes', 'emulator', 'nested-guest'] as const;
 
 /** Every value that a backend can declare, of those that differ for anybody. */
@@ -59,7 +59,7 @@ export const VALUES: { readonly [field in keyof Capabilities]-?: FieldValues } =
     cases: /^immutability/,
     context: { lifeCycle: { reset: 'keep', kexec: 'keep' } },
     values: {
-      none: { immutability: { kind: 'none' } },
+      'no page': { immutability: { kind: 'none' } },
       'end of boot': { immutability: { kind: 'end-of-boot', undoneBy: 'policy-owner' } },
       ...per(UNDONE_BY, (undoneBy) => ({ immutability: { kind: 'per-page', undoneBy } })),
     },

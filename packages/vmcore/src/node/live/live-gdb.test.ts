@@ -50,7 +50,7 @@ describe("a guest that runs under QEMU, by QEMU's gdb stub", () => {
     const { gdbSocket, log } = await started({ refuses: 'PhyMemMode' });
     expect(() => openVmcore(`gdb:${gdbSocket}`)).toThrow("this gdb stub is not QEMU's");
     expect(log()).toEqual(['Qqemu.PhyMemMode:1', 'D;1']);
-    expect(() => openVmcore(`gdb:${join(folder, 'nobody')}`)).toThrow('cannot be connected to');
+    expect(() => openVmcore(`gdb:${join(folder, 'missing')}`)).toThrow('cannot be connected to');
     expect(() => openVmcore('gdb:localhost:99999')).toThrow('localhost:99999 cannot be connected to: ');
   });
 

@@ -71,7 +71,7 @@ describe('a guest that runs under QEMU', () => {
 
   it('goes on, too, when it cannot be read', async () => {
     const { socket, log } = await started({ refuses: 'dump-guest-memory' });
-    expect(() => openVmcore(`qmp:${join(folder, 'nobody')}`)).toThrow('cannot be connected to');
+    expect(() => openVmcore(`qmp:${join(folder, 'missing')}`)).toThrow('cannot be connected to');
     expect(() => openVmcore(`qmp:${socket}`)).toThrow('QEMU refuses dump-guest-memory');
     expect(log().slice(-3)).toEqual(['stop', 'dump-guest-memory', 'cont']);
   });

@@ -16,7 +16,7 @@ const PUMP = `
 const { port, count, address } = require('node:worker_threads').workerData;
 const tell = (message) => { port.postMessage(message); Atomics.add(count, 0, 1); Atomics.notify(count, 0); };
 const connect = () => {
-  // An address that is none is thrown, and not told.
+  // A malformed address is thrown, and not told.
   try { return require('node:net').connect(address); } catch (error) { tell({ ended: error.message }); process.exit(); }
 };
 const socket = connect();
