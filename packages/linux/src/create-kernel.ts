@@ -180,7 +180,9 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     get trampoline() {
       return state.trampoline;
     },
-    yieldToOthers: () => state.turns.take(),
+    yieldToOthers() {
+      if (state.vcpu.left) state.turns.take();
+    },
     get vcpu() {
       return state.vcpu;
     },
