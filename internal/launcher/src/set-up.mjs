@@ -13,7 +13,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { forgetDamage, isBuilt, recordBuild, removeOrphans, stateOfSources } from './build-state.mjs';
+import {
+  areBuilt,
+  forgetDamage,
+  isBuilt,
+  recordBuild,
+  removeOrphans,
+  stateOfSources,
+} from './build-state.mjs';
 import { withLock } from './lock.mjs';
 import { root, tool } from './root.mjs';
 import { whyItFailed } from './why-it-failed.mjs';
@@ -79,12 +86,20 @@ async function install(lock) {
   writeFileSync(stamp, installationKey());
 }
 
+/** What the page of the audit is made of. */
+const PAGE_SOURCES = ['packages/inspector', 'packages/physical-memory'];
+
 /** Compiles what changed since the last build or was damaged since; says so only when there is everything to compile. */
 async function build(lock) {
   if (!existsSync(join(root, 'packages', 'heki', 'dist', 'main.js'))) say('Building ...');
   const sources = stateOfSources();
+  const hasPage = areBuilt(PAGE_SOURCES);
   forgetDamage();
-  await step('Building', lock, process.execPath, [tool('typescript', 'bin', 'tsc'), '-b']);
+  const page = join(root, 'packages', 'inspector', 'build-page.mjs');
+  await Promise.all([
+    step('Building', lock, process.execPath, [tool('typescript', 'bin', 'tsc'), '-b']),
+    ...(hasPage ? [] : [step('Building the page of the audit', lock, process.execPath, [page])]),
+  ]);
   removeOrphans();
   await step('Building', lock, process.execPath, [join(root, 'scripts', 'bundle-heki.mjs')]);
   recordBuild(sources);

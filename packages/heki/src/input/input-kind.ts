@@ -32,6 +32,8 @@ export const INPUT_KINDS = {
   scenario: { name: 'a scenario', mostBytes: 4 * MIB },
   /** A finding that is accepted takes some hundred bytes. */
   baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
+  /** That which comes with heki has 50 KiB. */
+  pageTemplate: { name: 'the page of the audit that comes with heki', mostBytes: 4 * MIB },
   /** That of a kernel with 139 modules, loaded and unloaded twice, has 20 MiB. */
   recording: { name: "a recording of a kernel's life", mostBytes: 64 * MIB, mostValues: 3_000_000 },
 } as const satisfies Readonly<Record<string, InputKind>>;
