@@ -105,11 +105,15 @@ async function build(lock) {
   recordBuild(sources);
 }
 
+/** On Windows npx is a script of cmd.exe. Node is not, and its path has a space in it there, which a shell would not take as it is. */
+function runsInShell(command) {
+  return process.platform === 'win32' && command !== process.execPath;
+}
+
 /** Runs a step of the set-up, whose output is shown only when it fails. */
 async function step(what, lock, command, args) {
-  const child = spawn(command, args, {
+  const options = {
     cwd: root,
-    shell: process.platform === 'win32',
     stdio: ['ignore', 'pipe', 'pipe', lock],
     env: {
       ...process.env,
@@ -118,7 +122,10 @@ async function step(what, lock, command, args) {
       npm_config_fetch_retry_mintimeout: '1000',
       npm_config_fetch_retry_maxtimeout: '5000',
     },
-  });
+  };
+  const child = runsInShell(command)
+    ? spawn([command, ...args].join(' '), { ...options, shell: true })
+    : spawn(command, args, options);
   let output = '';
   // A program that could not be started has no streams.
   for (const stream of [child.stdout, child.stderr]) {

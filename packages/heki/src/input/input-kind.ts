@@ -21,7 +21,7 @@ export const INPUT_KINDS = {
     name: "a kernel's System.map or /proc/kallsyms, or JSON with `symbols`",
     mostBytes: 64 * MIB,
   },
-  /** A bzImage has 15 MB, a package 30 MB, a vmlinux with debug information 1 GiB. */
+  /** A bzImage has 15 MB, a package 30 MB, a vmlinux with debug information 1 GB. */
   kernelImage: {
     name: 'vmlinux, a bzImage (vmlinuz), or a Debian package of a kernel',
     mostBytes: 2048 * MIB - 1,
