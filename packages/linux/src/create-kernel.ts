@@ -182,6 +182,9 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     get trampoline() {
       return state.trampoline;
     },
+    yieldToOthers() {
+      if (state.vcpu.left) state.turns.take();
+    },
     get vcpu() {
       return state.vcpu;
     },
