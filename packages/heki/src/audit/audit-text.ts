@@ -7,7 +7,7 @@ import { tablesLines } from '../snapshot.ts';
 import { warningLines } from '../warning.ts';
 import { type HekiReport, hekiFacts, readinessText } from './heki-report.ts';
 import { memoryPicture } from './memory-picture.ts';
-import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from './report.ts';
+import { type AuditReport, auditWarnings, type JudgedFinding, sectionsText, verdictText } from './report.ts';
 
 /** Ranges and aliases of a finding that are listed; --json has all. */
 const LISTED = 4;
@@ -65,15 +65,6 @@ function hekiLines(heki: HekiReport, redact: boolean, { bold, green, yellow, red
 
 function sourceLines({ subject }: AuditReport): string[] {
   return [`${subject.name}: ${subject.kernel}`, ...tablesLines(subject.tables)];
-}
-
-function sectionsText({ audit }: AuditReport): string {
-  const { from } = audit.kernel.sections;
-  return {
-    symbols: 'its symbols',
-    'memory-map': 'its memory map',
-    'page-tables': 'the permissions themselves',
-  }[from];
 }
 
 function findingLines(finding: JudgedFinding, redact: boolean, colours: Colours): string[] {

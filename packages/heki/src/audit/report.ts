@@ -134,3 +134,13 @@ export function auditWarnings(subject: Subject, redact: boolean): Warning[] {
   ];
   return redact ? warnings.map(({ id }) => ({ id, message: `${id} (redacted)` })) : warnings;
 }
+
+/** What told where text and constants are. */
+export function sectionsText({ audit }: AuditReport): string {
+  const { from } = audit.kernel.sections;
+  return {
+    symbols: 'its symbols',
+    'memory-map': 'its memory map',
+    'page-tables': 'the permissions themselves',
+  }[from];
+}
