@@ -43,7 +43,9 @@ export class OutputError extends HekiError {
 /** `guest.json:3:7: `. */
 function placeText({ file, line, column }: ErrorPlace): string {
   if (file === undefined) return '';
-  return line === undefined ? `${file}: ` : `${file}:${line}:${column ?? 1}: `;
+  // An empty name would not be seen.
+  const name = file === '' ? '""' : file;
+  return line === undefined ? `${name}: ` : `${name}:${line}:${column ?? 1}: `;
 }
 
 /** What a program learns from the exit code, of every command. */

@@ -250,7 +250,7 @@ With --json an error is JSON, too, on standard output.`,
       '--prove',
       'take out what machines have, one after the other, until the attack succeeds: that stopped it',
     )
-    .option('--list', 'list attacks and machines instead')
+    .addOption(new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown']))
     .option('--json', 'print one JSON object instead')
     .option('--markdown <file>', 'write Markdown, too')
     .addHelpText('after', ATTACK_EXAMPLES)

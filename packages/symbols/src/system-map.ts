@@ -19,22 +19,36 @@ export function parseSystemMap(text: string): SymbolTable {
       `this is Debian's stub of a System.map, without symbols: the real one is in the package ${stub[1]}`,
     );
   }
-  const symbols: KernelSymbol[] = [];
+  let count = 0;
   let hidden = 0;
-  for (const [index, line] of text.split('\n').entries()) {
+  function* symbols(): Generator<KernelSymbol, void> {
+    for (const symbol of symbolsIn(text)) {
+      count++;
+      if (symbol.address === 0n) hidden++;
+      yield symbol;
+    }
+  }
+  const table = SymbolTable.of(symbols());
+  if (count === 0) throw new SymbolError('no symbols: expected lines as "ffffffff81000000 T _text"');
+  if (hidden === count) {
+    throw new SymbolError('all addresses are zero: the kernel hides them (kptr_restrict); read it as root');
+  }
+  return table;
+}
+
+/** One after the other: a hostile file of the size of a large one has millions. */
+function* symbolsIn(text: string): Generator<KernelSymbol, void> {
+  let start = 0;
+  for (let number = 1; start < text.length; number++) {
+    const found = text.indexOf('\n', start);
+    const end = found < 0 ? text.length : found;
+    const line = text.slice(start, end);
+    start = end + 1;
     if (line === '') continue;
     const [, digits = '', type = '', name = '', module] = LINE.exec(line) ?? [];
     if (name === '') {
-      throw new SymbolError(`line ${index + 1} is not a symbol: expected one as "ffffffff81000000 T _text"`);
+      throw new SymbolError(`line ${number} is not a symbol: expected one as "ffffffff81000000 T _text"`);
     }
-    if (module !== undefined) continue;
-    const address = virtualAddress(BigInt(`0x${digits}`));
-    if (address === 0n) hidden++;
-    symbols.push({ name, address, type });
+    if (module === undefined) yield { name, address: virtualAddress(BigInt(`0x${digits}`)), type };
   }
-  if (symbols.length === 0) throw new SymbolError('no symbols: expected lines as "ffffffff81000000 T _text"');
-  if (hidden === symbols.length) {
-    throw new SymbolError('all addresses are zero: the kernel hides them (kptr_restrict); read it as root');
-  }
-  return SymbolTable.of(symbols);
 }

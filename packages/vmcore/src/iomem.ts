@@ -68,6 +68,8 @@ interface Resource extends Range {
   readonly outermost: boolean;
   /** Its type, if it has one and nothing that contains it has. */
   readonly type: MemoryType | undefined;
+  /** It has a type, or something that contains it has. */
+  readonly isTyped: boolean;
 }
 
 /**
@@ -138,8 +140,18 @@ function readResources(text: string): Resource[] {
         `line ${index + 1} of the memory map overlaps or precedes the line above: ${line.trim()}`,
       );
     }
-    const type = around.some((one) => one.type !== undefined) ? undefined : TYPES.get(name);
-    const resource = { start, end, name, isRam: RAM.test(name), type, outermost: outer === undefined };
+    const isInTyped = outer?.isTyped === true;
+    const type = isInTyped ? undefined : TYPES.get(name);
+    const isTyped = isInTyped || type !== undefined;
+    const resource = {
+      start,
+      end,
+      name,
+      isRam: RAM.test(name),
+      type,
+      isTyped,
+      outermost: outer === undefined,
+    };
     resources.push(resource);
     around.push(resource);
   }

@@ -13,7 +13,7 @@ export const DUMP_LIMITS = {
   guestSilence: 10_000,
   /** Bytes that a packed dump unpacks to. */
   unpackedBytes: 64 * GIB,
-  /** How many times its size a dump that gzip packed may unpack to, from `inflationCountsFrom` bytes on: deflate makes at most 1,032 of one. */
+  /** How many times its size a packed dump may unpack to, from `inflationCountsFrom` bytes on: an idle guest of 64 GiB, packed by xz, has some hundred. */
   inflation: 1000,
   inflationCountsFrom: GIB,
   /** Bytes of it that are kept in memory; what is larger goes to a temporary file. */

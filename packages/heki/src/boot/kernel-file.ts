@@ -1,13 +1,12 @@
 import { basename } from 'node:path';
-import { buildFromSymbols, type KernelBuild, LinuxError } from '@heki/linux';
+import { buildFromSymbols, IMAGE_SYMBOLS, type KernelBuild, LinuxError } from '@heki/linux';
+import { hex } from '@heki/physical-memory';
+import { parseSystemMap, SymbolError } from '@heki/symbols';
 import { z } from 'zod';
 import { InputError } from '../failure.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { parseJson } from '../input/parse-json.ts';
 import { readText } from '../input/read-text.ts';
-
-/** A line of System.map or /proc/kallsyms: an address, the kind of symbol, its name; those of modules name the module behind. */
-const SYMBOL = /^([0-9a-f]{8,16}) [a-zA-Z] (\S+)$/gm;
 
 /** JSON as it stands beside a snapshot: addresses by name. */
 const symbolsSchema = z.object({ symbols: z.record(z.string(), z.string().regex(/^0x[0-9a-f]{1,16}$/i)) });
@@ -20,28 +19,24 @@ const symbolsSchema = z.object({ symbols: z.record(z.string(), z.string().regex(
  */
 export async function readKernelBuild(path: string): Promise<KernelBuild> {
   const text = await readText(path, INPUT_KINDS.kernelSymbols);
-  const symbols = text.trimStart().startsWith('{')
-    ? parseJson(text, path, symbolsSchema).symbols
-    : symbolsOfMap(text, path);
   try {
+    const symbols = text.trimStart().startsWith('{')
+      ? parseJson(text, path, symbolsSchema).symbols
+      : symbolsOfMap(text);
     return buildFromSymbols(basename(path), symbols);
   } catch (error) {
-    if (error instanceof LinuxError) throw new InputError(error.message, { file: path }, error);
-    throw error;
+    if (!(error instanceof LinuxError || error instanceof SymbolError)) throw error;
+    throw new InputError(error.message, { file: path }, error);
   }
 }
 
-function symbolsOfMap(text: string, path: string): Record<string, string> {
-  const symbols: Record<string, string> = {};
-  for (const [, address = '', name = ''] of text.matchAll(SYMBOL)) symbols[name] = `0x${address}`;
-  const addresses = new Set(Object.values(symbols));
-  if (addresses.size === 0) {
-    throw new InputError('no symbols: expected lines such as "ffffffff81000000 T _text"', { file: path });
-  }
-  if (addresses.size === 1 && /^0x0+$/.test([...addresses].join())) {
-    throw new InputError('all addresses are zero: the kernel hides them (kptr_restrict); read it as root', {
-      file: path,
-    });
-  }
-  return symbols;
+/** Those of an image, out of all that a kernel has. */
+function symbolsOfMap(text: string): Record<string, string> {
+  const table = parseSystemMap(text);
+  return Object.fromEntries(
+    [...IMAGE_SYMBOLS, 'init_espfix_bsp'].flatMap((name) => {
+      const [symbol] = table.named(name);
+      return symbol === undefined ? [] : [[name, hex(symbol.address)]];
+    }),
+  );
 }

@@ -105,7 +105,7 @@ describe('heki boot', () => {
   });
 
   test.each([
-    ['nothing.map', 'no map at all\n', 'no symbols: expected lines such as "ffffffff81000000 T _text"'],
+    ['nothing.map', 'no map at all\n', 'line 1 is not a symbol: expected one as "ffffffff81000000 T _text"'],
     ['hidden.map', '0000000000000000 T _text\n0000000000000000 T _etext\n', 'kptr_restrict'],
     ['short.map', 'ffffffff81000000 T _text\n', 'the symbols of short.map lack _'],
     ['broken-symbols.json', '{', 'not JSON'],

@@ -13,7 +13,7 @@ export interface InputKind {
 /** The text and JSON files that the command reads, each with room for ten times what real machines have. */
 export const INPUT_KINDS = {
   /** A large server's /proc/iomem has some thousand lines, 64 bytes each. */
-  memoryMap: { name: "the guest's /proc/iomem, or JSON with `iomem`", mostBytes: 16 * MIB },
+  memoryMap: { name: "the guest's /proc/iomem, or JSON with `iomem`", mostBytes: 4 * MIB },
   /** That of a kernel with everything has 300 KiB. */
   kernelConfig: { name: "a kernel's .config", mostBytes: 4 * MIB },
   /** /proc/kallsyms of a kernel with all modules has 12 MiB. */

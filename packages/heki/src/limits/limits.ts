@@ -113,7 +113,7 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(
       OF_SNAPSHOTS,
       number(DUMP_LIMITS.inflation),
-      `times its size that a dump in gzip unpacks to, from ${size(DUMP_LIMITS.inflationCountsFrom)} on; only a bomb has more`,
+      `times its size that a packed dump unpacks to, from ${size(DUMP_LIMITS.inflationCountsFrom)} on; only a bomb has more`,
     ),
     limit(
       OF_SNAPSHOTS,

@@ -13,7 +13,7 @@ const STANDARD_INPUT = 0;
  * A file as a source: a plain one is read by position and never loaded; of one that gzip, zstd or xz made, what it holds. A pipe is
  * read to its end first; `-` is standard input.
  *
- * @throws {VmcoreError} when the file cannot be opened, is damaged, or inflates to more than `maxInflatedBytes`
+ * @throws {VmcoreError} when the file cannot be opened, is damaged, or unpacks to more than `maxInflatedBytes`
  */
 export function openSource(path: string, maxInflatedBytes: number): ByteSource {
   const file = openFile(path);
@@ -25,7 +25,7 @@ export function openSource(path: string, maxInflatedBytes: number): ByteSource {
     const unpacked =
       unpacker === undefined
         ? gunzipSource(path, file, maxInflatedBytes)
-        : unpackByProgram(path, file.descriptor, unpacker, maxInflatedBytes);
+        : unpackByProgram(path, file, unpacker, maxInflatedBytes);
     file.close();
     return unpacked;
   } catch (error) {

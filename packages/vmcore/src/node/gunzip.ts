@@ -2,6 +2,7 @@ import { Gunzip } from 'minizlib';
 import { type ByteSource, bytesSource } from '../byte-source.ts';
 import { VmcoreError } from '../error.ts';
 import { DUMP_LIMITS } from '../limits.ts';
+import { checkUnpacked } from './check-unpacked.ts';
 import { descriptorSource } from './descriptor-source.ts';
 import { createTemporaryFile, type TemporaryFile } from './temporary-file.ts';
 
@@ -19,13 +20,7 @@ export function gunzipSource(path: string, file: ByteSource, limit: number): Byt
   const inflated = createSink(path);
   try {
     inflate(path, file, (chunk, consumed) => {
-      const size = inflated.size + chunk.length;
-      if (size > limit) throw new VmcoreError(`${path} inflates to more than ${limit} bytes`);
-      if (size > DUMP_LIMITS.inflationCountsFrom && size > consumed * DUMP_LIMITS.inflation) {
-        throw new VmcoreError(
-          `${path} inflates to ${DUMP_LIMITS.inflation} times its size: a gzip bomb, no dump`,
-        );
-      }
+      checkUnpacked(path, inflated.size + chunk.length, consumed, limit);
       inflated.append(chunk);
     });
     return inflated.source();

@@ -97,6 +97,7 @@ export function generatedCases(folder: string): HostileCase[] {
     ['boot', '--scenario', place('0.json')],
     ['protect', KERNEL, '--memory-map', file('many.iomem', `${ranges.join('\n')}\n`)],
     ['protect', fixturePath('k61-4g-nokaslr'), '--memory-map', file('most.iomem', manyRanges())],
+    ['protect', KERNEL, '--memory-map', file('nested-deep.iomem', nestedRanges())],
     ['replay', file('empty-objects.json', `[[${'{},'.repeat(2 ** 21)}{}]]`)],
     ['replay', file('long-text.json', `["${'x'.repeat(2 ** 25)}"]`)],
     ['replay', file('bomb.json.gz', bomb)],
@@ -124,6 +125,12 @@ function manyRanges(): string {
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** Ranges of RAM, each in all of those above it. */
+function nestedRanges(): string {
+  const last = 'ffffffffff : System RAM\n';
+  return Array.from({ length: 80_000 }, (_, page) => `${(page * 4096).toString(16)}-${last}`).join('');
 }
 
 /** A core whose last segment claims a tebibyte, which its file has. */
