@@ -48,7 +48,8 @@ export function compareImage(
   options: { readonly live: ReadLive; readonly probes?: Iterable<PatchSite> },
 ): ImageComparison | string {
   const text = image.range('', '_stext', '_etext') ?? image.range('.text');
-  if (text === undefined || text.end - text.start > MOST_BYTES) return 'the image does not say where its code ends';
+  if (text === undefined || text.end - text.start > MOST_BYTES)
+    return 'the image does not say where its code ends';
   const rodata = image.range('', '__start_rodata', '__end_rodata');
   return {
     text: compareText(image, text, options),

@@ -5,7 +5,13 @@ export {
   type ReadLive,
   type Unexplained,
 } from './compare-image.ts';
-export { type ImageAddress, type ImageRange, type ImageSymbols, ImageView, imageAddress } from './image-view.ts';
+export {
+  type ImageAddress,
+  type ImageRange,
+  type ImageSymbols,
+  ImageView,
+  imageAddress,
+} from './image-view.ts';
 export { readKprobes } from './kprobes.ts';
 export { type PatchSite, SITE_KINDS, type SiteKind } from './patch-site.ts';
 export { readSites } from './read-sites.ts';

@@ -72,12 +72,7 @@ function* jumpLabels(image: ImageView): Generator<PatchSite> {
 
 /** struct static_call_site: s32 addr, s32 key, each relative to itself; and trampolines, which no table has. */
 function* staticCalls(image: ImageView): Generator<PatchSite> {
-  const found = table(
-    image,
-    '.static_call_sites',
-    '__start_static_call_sites',
-    '__stop_static_call_sites',
-  );
+  const found = table(image, '.static_call_sites', '__start_static_call_sites', '__stop_static_call_sites');
   if (found !== undefined) {
     for (let at = 0; at + 8 <= found.view.byteLength; at += 8) {
       const site = found.start + at + found.view.getInt32(at, true);

@@ -74,7 +74,11 @@ function areNops(bytes: Uint8Array, from = 0): boolean {
     const nop = NOPS.find((one) => one.every((byte, index) => bytes[at + index] === byte));
     const over = bytes[at] === 0xeb ? at + 2 + (bytes[at + 1] ?? 0) : at;
     if (nop !== undefined) at += nop.length;
-    else if (over > at + 1 && over <= bytes.length && bytes.subarray(at + 2, over).every((byte) => byte === 0xcc))
+    else if (
+      over > at + 1 &&
+      over <= bytes.length &&
+      bytes.subarray(at + 2, over).every((byte) => byte === 0xcc)
+    )
       at = over;
     else if (start > at) at = start;
     else return false;
@@ -94,17 +98,15 @@ function branchTarget(live: Uint8Array, at: ImageAddress): ImageAddress | undefi
 
 function int32(bytes: Uint8Array, at: number): number {
   return (
-    (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)
+    (bytes[at] ?? 0) |
+    ((bytes[at + 1] ?? 0) << 8) |
+    ((bytes[at + 2] ?? 0) << 16) |
+    ((bytes[at + 3] ?? 0) << 24)
   );
 }
 
 /** Whether a branch leads to a symbol that `names` matches; or out of the image: to a module, a trampoline, eBPF. */
-function leadsTo(
-  live: Uint8Array,
-  at: ImageAddress,
-  { image, text }: SiteContext,
-  names: RegExp,
-): boolean {
+function leadsTo(live: Uint8Array, at: ImageAddress, { image, text }: SiteContext, names: RegExp): boolean {
   const target = branchTarget(live, at);
   if (target === undefined) return false;
   if (target < text.start || target >= text.end) return true;
@@ -150,8 +152,7 @@ const INLINED: readonly (readonly number[])[] = [
 
 /** A call of the chosen function where that through pv_ops was; or what it does, in place. */
 function isParavirt(site: PatchSite, live: Uint8Array, context: SiteContext): boolean {
-  if (live[0] === 0xe8 || live[0] === 0xe9)
-    return leadsTo(live, site.at, context, /./) && areNops(live, 5);
+  if (live[0] === 0xe8 || live[0] === 0xe9) return leadsTo(live, site.at, context, /./) && areNops(live, 5);
   const inline = INLINED.find((bytes) => is(live, ...bytes));
   return (inline !== undefined && areNops(live, inline.length)) || areNops(live);
 }
@@ -199,7 +200,8 @@ function isMoved(
       continue;
     }
     const field = [at, at - 1, at - 2, at - 3].find(
-      (start) => start >= 0 && start + 4 <= code.length && ((int32(live, start) - int32(code, start)) | 0) === by,
+      (start) =>
+        start >= 0 && start + 4 <= code.length && ((int32(live, start) - int32(code, start)) | 0) === by,
     );
     if (field === undefined) return false;
     at = field + 3;

@@ -9,6 +9,8 @@ import { openKernelImage } from './open-kernel-image.ts';
 export interface ImageMemory extends VirtualMemory {
   /** Whether a page of it is out of the image, and not out of the guest. */
   isFromImage(frame: VirtualFrame): boolean;
+  /** The image where the kernel runs. */
+  readonly image: MovedImage;
 }
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -103,6 +105,7 @@ function laid(image: MovedImage, root: ProvenRoot): ImageMemory {
       return bytes;
     },
     isFromImage: (frame) => pageAt(frame) !== undefined,
+    image,
   };
 }
 
