@@ -261,8 +261,9 @@ export class Execution<Value> {
     const outcome = { kind: 'triple-fault' } as const;
     cpu.pending = undefined;
     cpu.halted = outcome;
-    this.#exit({ reason: 'triple-fault' });
-    cpu.onEvent?.({ type: 'halted', vcpu: cpu.id, outcome });
+    const { kind } = this.#exit({ reason: 'triple-fault' });
+    if (kind !== 'stop') cpu.halted = undefined;
+    else cpu.onEvent?.({ type: 'halted', vcpu: cpu.id, outcome });
     return outcome;
   }
 }

@@ -44,7 +44,11 @@ export type Outcome<Value = undefined> =
       readonly entry: number;
     }
   | {
-      /** A fault while delivering #DF: the virtual CPU stands still until it is reset. */ readonly kind: 'triple-fault';
+      /**
+       * A fault while delivering #DF: the virtual CPU stands still until it is reset, unless the hypervisor goes on (with the hypervisor of
+       * a guest inside the guest).
+       */
+      readonly kind: 'triple-fault';
     }
   | {
       /** The hypervisor ended the VM; the virtual CPU stands still until it is reset. */ readonly kind: 'stopped';

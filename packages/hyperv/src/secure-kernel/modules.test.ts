@@ -110,6 +110,20 @@ test('parts that are missing, twice there, not whole pages or no memory are refu
   }
 });
 
+test('a patch of text that the kernel gave up is none of the module that has its frames', () => {
+  for (const defects of [{ 'B-L2': true }, {}]) {
+    const guest = loading({ defects });
+    // In init text of the kernel's own, which is data by the end of boot.
+    guest.put(0x7_1000, encodeLvbsTextPatch({ pa: 0x50_2010 as Gpa, secondPa: 0 as Gpa, bytes: JUMP }));
+    expect(guest.callWith(LOAD_KDATA, [0x7_1000, 0x7_2000, KIND_PATCHES])).toBe(0);
+    expect(guest.call(LvbsFunction.SIGNAL_END_OF_BOOT)).toBe(0);
+    expect(guest.callWith(VALIDATE_MODULE, ...PARTS)).toBe(1);
+    const before = guest.byte(0x50_2010);
+    expect(patch(guest, 0x50_2010, [0xcc])).toBe('B-L2' in defects ? 0 : -2);
+    expect(guest.byte(0x50_2010)).toBe('B-L2' in defects ? 0xcc : before);
+  }
+});
+
 test('a module’s pages can be claimed neither again nor by protect-memory', () => {
   const guest = loading();
   expect(guest.callWith(VALIDATE_MODULE, ...PARTS)).toBe(1);

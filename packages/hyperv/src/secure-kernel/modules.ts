@@ -119,6 +119,17 @@ export function createModules(
     return found;
   }
 
+  /**
+   * Pages belong to a module or an image from now on. What they were before has no patches in them any more: text of the kernel's own that it
+   * gave up has been data since, of which VTL1 is not told (B-L2).
+   */
+  function take(ranges: readonly LvbsRange[]): void {
+    for (const range of ranges) {
+      policy.claim(...frames(range), true);
+      if (!defects['B-L2']) patches.remove(range.pa, range.epa);
+    }
+  }
+
   /** Makes pages plain data again. Without B-L4 VTL0 does not reach what they held: no access, then zeros, then data. */
   function release(vtl1: Vtl1, ranges: readonly LvbsRange[]): void {
     if (!defects['B-L4']) {
@@ -172,15 +183,15 @@ export function createModules(
         return undefined;
       });
       if (own === undefined) return -Errno.EACCES;
+      take(parts);
       if (!patches.add(own)) {
-        setAll(vtl1, parts, () => DATA);
+        release(vtl1, parts);
         return -Errno.ENOMEM;
       }
       if (!setAll(vtl1, parts, ({ attributes }) => flagsOf(attributes))) {
         release(vtl1, parts);
         return -Errno.ENOMEM;
       }
-      for (const part of parts) policy.claim(...frames(part), true);
       tokens++;
       loaded.set(tokens, { ranges: parts });
       return Number(tokens);
@@ -214,13 +225,13 @@ export function createModules(
         );
       });
       if (known === undefined) return -Errno.EACCES;
+      take(ranges);
       // What hands over must run; the rest only stays as it is.
       const isText = ({ attributes }: LvbsRange): boolean => attributes === LvbsSection.TEXT;
       if (!setAll(vtl1, ranges.filter(isText), () => TEXT)) {
         release(vtl1, ranges);
         return -Errno.ENOMEM;
       }
-      for (const range of ranges) policy.claim(...frames(range), true);
       frozen.set(crash, ranges);
       return 0;
     },

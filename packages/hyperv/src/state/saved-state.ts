@@ -140,6 +140,15 @@ function checkState({ partition, capabilities }: Parts, state: ProtectionState):
     cr4: CR4_LOCKED,
     endsBoot: true,
   });
+  const { config } = own ?? {};
+  const flags = flagsOfRights(state.otherwise);
+  if (config !== undefined && config >> HvVsmPartitionConfig.DEFAULT_PROTECTION_SHIFT !== BigInt(flags)) {
+    throw badState(
+      'own.config',
+      config,
+      `the default protection of all other memory, 0x${flags.toString(16)}`,
+    );
+  }
   for (const [index, { rights }] of state.ranges.entries()) {
     if (!isProtectionMask(flagsOfRights(rights), mbec)) {
       throw badState(`ranges[${index}].rights`, flagsOfRights(rights), 'a mask that VTL1 can set');

@@ -1,8 +1,8 @@
 import type { MemoryAccess } from '@heki/hypervisor';
 import { frameOf } from '@heki/physical-memory';
 import type { EmulatedAccess, EmulatedMemory, EmulatedTarget, Vcpu } from '@heki/vcpu';
-import { rightsOf } from '../memslots/host-frames.ts';
 import { MemslotFlag, markDirty } from '../memslots/memslot.ts';
+import { takesFlags } from '../memslots/table-memory.ts';
 import { leafRights } from '../mmu/map-fault.ts';
 import type { GuestFault } from '../mmu/page-fault.ts';
 import { faultOfEmulatedAccess } from '../mmu/page-fault.ts';
@@ -22,13 +22,7 @@ export function emulatedMemory(vm: VmState, vcpu: Vcpu): EmulatedMemory {
   return {
     memory: vm.memory,
     has: (gfn) => vm.slots.find(gfn) !== undefined,
-    takesFlags(gfn) {
-      const slot = vm.slots.find(gfn);
-      if (slot === undefined || (slot.flags & MemslotFlag.READONLY) !== 0) return false;
-      if (bound && !rightsOf(vm, gfn).write) return false;
-      markDirty(slot, gfn);
-      return true;
-    },
+    takesFlags: (gfn) => takesFlags(vm, gfn),
     judge(access) {
       const gfn = frameOf(access.gpa);
       const slot = vm.slots.find(gfn);

@@ -227,6 +227,7 @@ test('the dirty log has a table whose flags were set for an access that is emula
       userspaceAddress: BigInt(vm.slots[0]?.backing ?? 0) << 12n,
     };
     expect(vm.ioctls.setUserMemoryRegion(region)).toBe(0);
+    vm.preFault(0 as Gfn, ROM as Gfn);
     vm.ioctls.getDirtyLog(0);
     expect(cpu.load(at(0x1000), 4)).toEqual({ kind: 'done', value: 0xffff_ffffn });
     const log = vm.ioctls.getDirtyLog(0);

@@ -70,8 +70,11 @@ const SEQUENCES: Readonly<Record<string, string>> = {
   // The dirty log.
   'no log':
     'set 1 400000 1000 = 0; store 400000 5 = done; dirty 1 = ENOENT; dirty 2 = ENOENT; dirty 7ffc = EINVAL',
-  'stores, not loads':
-    'set 1 400000 3000 log = 0; load 400000 = 1; fetch 401000 = done; dirty 1 = ; store 402000 5 = done; store 400000 5 = done; store 402008 5 = done; dirty 1 = 400 402',
+  // A load maps its frame so that it can be stored to, and from then on a store is not seen (make_spte): the frame is in the log.
+  'the first load of a frame, too':
+    'set 1 400000 4000 log = 0; load 400000 = 1; fetch 401000 = done; dirty 1 = 400 401; load 400000 = 1; fetch 401000 = done; dirty 1 = ; store 402000 5 = done; store 400000 5 = done; store 402008 5 = done; load 402000 = 5; dirty 1 = 400 402',
+  'loads of a read-only slot':
+    'set 1 400000 2000 ro log = 0; load 400000 = 1; fetch 401000 = done; store 400000 1 = mmio; dirty 1 = ',
   'asked twice':
     'set 1 400000 1000 log = 0; store 400000 5 = done; dirty 1 = 400; dirty 1 = ; load 400000 = 5; dirty 1 = ; store 400000 6 = done; dirty 1 = 400',
   'switched on where stores have been':
@@ -97,7 +100,7 @@ const SEQUENCES: Readonly<Record<string, string>> = {
   'one memory, two logs':
     'set 1 400000 1000 log = 0; set 2 600000 1000 log at=400000 = 0; store 600000 5 = done; dirty 1 = ; dirty 2 = 600; load 400000 = 5',
   'small pages while it logs':
-    'set 1 400000 200000 = 0; load 400000 = 1; leaves = 0 2; set 1 400000 200000 log = 0; leaves = 0 1; load 400000 = 1; leaves = 1 1; store 401000 5 = done; dirty 1 = 401; set 1 400000 200000 = 0; load 401000 = 5; leaves = 0 2',
+    'set 1 400000 200000 = 0; load 400000 = 1; leaves = 0 2; set 1 400000 200000 log = 0; leaves = 0 1; load 400000 = 1; leaves = 1 1; store 401000 5 = done; dirty 1 = 400 401; set 1 400000 200000 = 0; load 401000 = 5; leaves = 0 2',
 };
 
 const ERRORS: Readonly<Record<number, string>> = { [-2]: 'ENOENT', [-17]: 'EEXIST', [-22]: 'EINVAL' };

@@ -2,6 +2,7 @@ import { Errno } from '@heki/hypercall/errno';
 import { type GuestMemoryRegion, HypervisorError } from '@heki/hypervisor';
 import { addressOf, type Gfn } from '@heki/physical-memory';
 import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
+import { renewNestedViews } from '../nested/nested.ts';
 import type { VmState } from '../vm-state.ts';
 import { followHostFrames, forEachName } from './host-frames.ts';
 import { type Memslot, MemslotFlag } from './memslot.ts';
@@ -26,6 +27,7 @@ export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?
       if (added !== undefined) zapOtherNames(vm, added);
       if (added !== undefined && added.mixed !== removed?.mixed) vm.largePages.slotCreated(added);
     });
+    renewNestedViews(vm);
     return 0;
   });
 }

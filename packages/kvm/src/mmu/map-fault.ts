@@ -26,16 +26,19 @@ interface Plan {
   readonly request: SpteRequest;
 }
 
-/** What a fault with `access` on `gfn` of `slot` installs, at `highest` or a lower level. */
+/**
+ * What a fault on `gfn` of `slot` installs, at `highest` or a lower level: for a load as well a leaf that can be stored through, for the
+ * host's memory is writable (hva_to_pfn).
+ */
 export function planLeaf(
   vm: VmState,
   slot: Memslot,
   gfn: Gfn,
-  access: { readonly write: boolean; readonly fetch: boolean },
+  { fetch }: { readonly fetch: boolean },
   highest = 3,
 ): Plan {
   const { nxHugePages } = vm.options;
-  const limit = nxHugePages && access.fetch ? 1 : Math.min(highest, vm.tables.largestLeaf);
+  const limit = nxHugePages && fetch ? 1 : Math.min(highest, vm.tables.largestLeaf);
   const level = oneNameLevel(vm, gfn, vm.largePages.legalLevel(slot, gfn, limit));
   const base = (gfn - (gfn % (FRAMES_PER_LEVEL[level as 1 | 2 | 3] ?? 1))) as Gfn;
   return {
@@ -45,7 +48,6 @@ export function planLeaf(
       rights: rightsOf(vm, base),
       writable: (slot.flags & MemslotFlag.READONLY) === 0,
       executable: level === 1 || !nxHugePages,
-      writeProtect: (slot.flags & MemslotFlag.LOG_DIRTY_PAGES) !== 0 && !access.write,
       ...vtRpBits(vm, base),
     },
   };
@@ -92,17 +94,20 @@ export function mapFault(vm: VmState, fault: GuestFault): MapOutcome {
     const entry = vm.tables.format.make(wanted.request);
     if (leaf !== undefined && leaf.level === wanted.level && grantsAs(vm, leaf.entry, entry))
       return 'spurious';
-    if (fault.write && vm.tables.format.rights(entry).write) markDirty(slot, gfn);
     return installLeaf(vm, slot, wanted) ? 'mapped' : 'no-memory';
   });
 }
 
-/** Puts the planned leaf into the tables; `false` when no frame is left for a table. */
+/**
+ * Puts the planned leaf into the tables; `false` when no frame is left for a table. From then on a store goes unnoticed: a frame that can
+ * be stored to is dirty (make_spte).
+ */
 export function installLeaf(vm: VmState, slot: Memslot, { level, base, request }: Plan): boolean {
   const entry = vm.tables.format.make(request);
   const pfn = backingFrame(slot, base);
   const edit = vm.tables.editor.installLeaf(base, level, pfn, entry);
   if (edit.stoppedAt !== undefined) return false;
+  if (vm.tables.format.rights(entry).write) markDirty(slot, base);
   vm.statistics.mapped++;
   vm.emit?.({ type: 'mapped', gfn: base, level, pfn, entry });
   if (edit.flush !== undefined) flushRemoteTlbs(vm);
@@ -124,7 +129,7 @@ function grantsAs(vm: VmState, entry: U64, bits: U64): boolean {
 export function leafRights(vm: VmState, gfn: Gfn): Rights {
   const { format } = vm.tables;
   const rights = rightsOf(vm, gfn);
-  return format.rights(format.make({ rights, writable: true, executable: true, writeProtect: false }));
+  return format.rights(format.make({ rights, writable: true, executable: true }));
 }
 
 /** The rights of `gfn` as its leaf grants them, or, without one, as the leaf that a fault would install does. */
@@ -133,9 +138,9 @@ export function effectiveRights(vm: VmState, gfn: Gfn): EffectiveRights | undefi
   if (slot === undefined) return undefined;
   const leaf = vm.tables.editor.leaf(gfn);
   if (leaf !== undefined) return { ...vm.tables.format.rights(leaf.entry), present: true };
-  const rightsFor = (write: boolean, fetch: boolean): Rights =>
-    vm.tables.format.rights(vm.tables.format.make(planLeaf(vm, slot, gfn, { write, fetch }).request));
-  const { read, write } = rightsFor(true, false);
-  const { supervisorExecute, userExecute } = rightsFor(false, true);
+  const rightsFor = (fetch: boolean): Rights =>
+    vm.tables.format.rights(vm.tables.format.make(planLeaf(vm, slot, gfn, { fetch }).request));
+  const { read, write } = rightsFor(false);
+  const { supervisorExecute, userExecute } = rightsFor(true);
   return { read, write, supervisorExecute, userExecute, present: false };
 }

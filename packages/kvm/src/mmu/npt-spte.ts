@@ -15,17 +15,14 @@ export function nptSpteFormat(options: {
 }): SpteFormat {
   const { gmet, mbecParameter } = options;
   return {
-    make({ rights, writable, executable, writeProtect }) {
+    make({ rights, writable, executable }) {
       const { supervisorExecute: execute } = rights;
       let low = SPTE_MMU_PRESENT | EntryLow.US | EntryLow.A;
       if (rights.read) low |= EntryLow.P;
       if ((gmet && execute) || (mbecParameter && executable && !execute)) low &= ~EntryLow.US;
       if (writable) {
         low |= HOST_WRITABLE;
-        if (rights.write) {
-          low |= MMU_WRITABLE;
-          if (!writeProtect) low |= EntryLow.RW | EntryLow.D;
-        }
+        if (rights.write) low |= MMU_WRITABLE | EntryLow.RW | EntryLow.D;
       }
       return { low, high: executable && (execute || rights.userExecute) ? 0 : EntryHigh.XD };
     },

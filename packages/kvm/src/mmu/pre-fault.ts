@@ -30,7 +30,7 @@ function preFaultLeaf(vm: VmState, gfn: Gfn): number {
   if (slot === undefined) return -Errno.ENOENT;
   const present = vm.tables.editor.leaf(gfn);
   if (present !== undefined) return present.gfn + framesOf(present.level);
-  const wanted = planLeaf(vm, slot, gfn, { write: false, fetch: false });
+  const wanted = planLeaf(vm, slot, gfn, { fetch: false });
   return installLeaf(vm, slot, wanted) ? wanted.base + framesOf(wanted.level) : -Errno.ENOMEM;
 }
 

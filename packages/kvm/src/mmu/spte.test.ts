@@ -5,13 +5,13 @@ import { nptSpteFormat } from './npt-spte.ts';
 import { eptSpteFormat, type SpteFormat, type SpteRequest } from './spte.ts';
 
 const BOTH = [false, true] as const;
-const SWITCHES = Array.from({ length: 128 }, (_, bits) => (bit: number) => (bits & (1 << bit)) !== 0);
+const SWITCHES = Array.from({ length: 64 }, (_, bits) => (bit: number) => (bits & (1 << bit)) !== 0);
 
 /** Every request that KVM can make: write and execute come with read. */
 const REQUESTS: readonly SpteRequest[] = SWITCHES.flatMap((is): SpteRequest[] => {
   const rights = { read: is(0), write: is(1), supervisorExecute: is(2), userExecute: is(3) };
   const meant = rights.read || !(rights.write || rights.supervisorExecute || rights.userExecute);
-  return meant ? [{ rights, writable: is(4), executable: is(5), writeProtect: is(6) }] : [];
+  return meant ? [{ rights, writable: is(4), executable: is(5) }] : [];
 });
 
 const value = ({ low, high }: U64): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
@@ -20,10 +20,10 @@ const bits = (...numbers: (number | false)[]): bigint =>
   numbers.reduce<bigint>((sum, bit) => (bit === false ? sum : sum | (1n << BigInt(bit))), 0n);
 
 /** What a leaf grants: no more than was asked for. */
-function granted({ rights, writable, executable, writeProtect }: SpteRequest): Rights {
+function granted({ rights, writable, executable }: SpteRequest): Rights {
   return {
     read: rights.read,
-    write: rights.write && writable && !writeProtect,
+    write: rights.write && writable,
     supervisorExecute: rights.supervisorExecute && executable,
     userExecute: rights.userExecute && executable,
   };
@@ -51,7 +51,7 @@ describe.each(BOTH)('an EPT leaf, mode-based execute control %s', (mbec) => {
   test.each(BOTH)('has the bits of spte.h, accessed and dirty flags %s', (accessedDirty) => {
     const format = eptSpteFormat(mbec, accessedDirty);
     for (const request of REQUESTS) {
-      const { rights, writable, executable, writeProtect } = request;
+      const { rights, writable, executable } = request;
       const lasting = rights.write && writable;
       const execute = mbec ? rights.supervisorExecute : rights.supervisorExecute || rights.userExecute;
       const entry = format.make(request);
@@ -59,14 +59,14 @@ describe.each(BOTH)('an EPT leaf, mode-based execute control %s', (mbec) => {
         request,
         bits(
           rights.read && 0,
-          lasting && !writeProtect && 1,
+          lasting && 1,
           executable && execute && 2,
           // WB, IPAT, accessed, and dirty with W.
           4,
           5,
           6,
           8,
-          lasting && !writeProtect && 9,
+          lasting && 9,
           mbec && executable && rights.userExecute && 10,
           // MMU-present, host-writable, MMU-writable, suppress-#VE.
           11,
@@ -100,7 +100,7 @@ describe.each(BOTH)('a nested leaf, GMET %s', (gmet) => {
     for (const mbecParameter of BOTH) {
       const format = nptSpteFormat({ gmet, mbecParameter });
       for (const request of REQUESTS) {
-        const { rights, writable, executable, writeProtect } = request;
+        const { rights, writable, executable } = request;
         const lasting = rights.write && writable;
         const kernel = rights.supervisorExecute;
         const user = !(gmet && kernel) && !(mbecParameter && executable && !kernel);
@@ -109,10 +109,10 @@ describe.each(BOTH)('a nested leaf, GMET %s', (gmet) => {
           request,
           bits(
             rights.read && 0,
-            lasting && !writeProtect && 1,
+            lasting && 1,
             user && 2,
             5,
-            lasting && !writeProtect && 6,
+            lasting && 6,
             writable && 9,
             lasting && 10,
             11,
@@ -123,7 +123,7 @@ describe.each(BOTH)('a nested leaf, GMET %s', (gmet) => {
         const runs = reachable && executable && (kernel || rights.userExecute);
         expect(format.rights(entry)).toEqual({
           read: reachable,
-          write: reachable && lasting && !writeProtect,
+          write: reachable && lasting,
           supervisorExecute: runs && !(gmet && user),
           userExecute: runs,
         });

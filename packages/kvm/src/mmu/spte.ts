@@ -10,8 +10,6 @@ export interface SpteRequest {
   readonly writable: boolean;
   /** False for large leaves under the workaround for iTLB multihit. */
   readonly executable: boolean;
-  /** Stores are recorded, and this leaf is not made for one: write access waits for it. */
-  readonly writeProtect: boolean;
   /** Guest-paging verification: only tables with paging-write access may lead here. Only in a layout for VT-rp. */
   readonly verified?: boolean;
   /** Paging-write access. Only in a layout for VT-rp. */
@@ -63,7 +61,7 @@ export function eptSpteFormat(
 ): SpteFormat {
   const { hostWritable, mmuWritable } = SOFTWARE_BITS[layout];
   return {
-    make({ rights, writable, executable, writeProtect, verified, pagingWrite }) {
+    make({ rights, writable, executable, verified, pagingWrite }) {
       let low = SPTE_MMU_PRESENT | (EptMemoryType.WB << 3) | EptLow.IPAT | EptLow.A;
       let high = EptHigh.SVE;
       if (rights.read) low |= EptLow.R;
@@ -75,7 +73,7 @@ export function eptSpteFormat(
         high |= hostWritable;
         if (rights.write) {
           high |= mmuWritable;
-          if (!writeProtect) low |= EptLow.W | EptLow.D;
+          low |= EptLow.W | EptLow.D;
         }
       }
       if (verified === true) high |= EptHigh.VGP;

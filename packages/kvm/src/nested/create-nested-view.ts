@@ -2,6 +2,7 @@ import { createEpt } from '@heki/ept';
 import { HypervisorError } from '@heki/hypervisor';
 import { createNpt } from '@heki/npt';
 import type { Pfn, PhysicalMemory } from '@heki/physical-memory';
+import { tableMemory } from '../memslots/table-memory.ts';
 import type { VmState } from '../vm-state.ts';
 import { NestedView } from './nested-view.ts';
 
@@ -14,7 +15,7 @@ import { NestedView } from './nested-view.ts';
  */
 export function createNestedView(vm: VmState, pointer: bigint): NestedView {
   const processor = vm.options.processor;
-  const memory = vm.memory as PhysicalMemory as PhysicalMemory<Pfn>;
+  const memory = tableMemory(vm) as PhysicalMemory as PhysicalMemory<Pfn>;
   const lower = vm.tables.nestedView();
   if (processor.ept !== undefined)
     return new NestedView(createEpt({ memory, eptp: pointer, processor }), lower);

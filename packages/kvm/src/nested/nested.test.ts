@@ -1,6 +1,6 @@
-import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
+import type { Gfn, Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
 import type { ExitAction, VmExit, VmxInstruction } from '@heki/vcpu';
-import { AMD_ZEN4, CR0, CR4 } from '@heki/x86';
+import { AMD_ZEN4, type CpuProfile, CR0, CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { createGuest, kernelVa, LIST_FRAME, range, userVa } from '../testing/guest.ts';
 import { tablesOfL1 } from '../testing/nested-tables.ts';
@@ -238,6 +238,93 @@ test("a triple fault of an L2, and a misconfiguration of L1's tables, are L1's",
   other.vm.write('vmm', (0x3001 * 4096) as Gpa, Uint8Array.of(2));
   expect(other.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject(stopped);
   expect(other.of('nested-exit')).toMatchObject([{ exit: { reason: 'ept-misconfiguration' } }]);
+});
+
+test('L1 goes on behind a triple fault of its L2', () => {
+  const guest = createGuest();
+  const cpu = guest.addCpu({
+    onNestedExit(vcpu) {
+      guest.vm.leaveNested(vcpu);
+      return { kind: 'resume' };
+    },
+  });
+  expect(guest.vm.enterNested(cpu, tablesOfL1(guest))).toBe(true);
+  cpu.registers.idtr = { base: kernelVa(0), limit: 0 };
+  expect(cpu.load(kernelVa(0x8000_0000), 8)).toEqual({ kind: 'triple-fault' });
+  expect(cpu.halted).toBeUndefined();
+  cpu.registers.idtr = undefined;
+  expect(cpu.load(kernelVa(0x20_0000), 8)).toMatchObject(done);
+  cpu.registers.idtr = { base: kernelVa(0), limit: 0 };
+  expect(cpu.load(kernelVa(0x8000_0000), 8)).toEqual({ kind: 'triple-fault' });
+  expect(cpu.halted).toEqual({ kind: 'triple-fault' });
+});
+
+describe.each<[string, { processor?: CpuProfile }]>([
+  ['Intel', {}],
+  ['AMD', { processor: AMD_ZEN4 }],
+])("L1's tables on %s", (_vendor, options) => {
+  /** An L2 whose first table below the root is at guest frame `table`, or at its place. */
+  function withTable(table?: number) {
+    const guest = createGuest(options);
+    const exits: VmExit[] = [];
+    const cpu = guest.addCpu({
+      onNestedExit(_cpu, exit) {
+        exits.push(exit);
+        return { kind: 'skip', value: 5n };
+      },
+    });
+    const pointer = tablesOfL1(guest);
+    const root = guest.ram.writablePage((0x10_0000 + Number(pointer >> 12n)) as Pfn);
+    if (root !== undefined && table !== undefined) root[0] = (((root[0] ?? 0) & 0xfff) | (table << 12)) >>> 0;
+    return { ...guest, cpu, exits, pointer };
+  }
+
+  test('are not present where no slot is: that is for L1 to hear', () => {
+    const below = withTable(0x9_0000);
+    expect(below.vm.enterNested(below.cpu, below.pointer)).toBe(true);
+    expect(below.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ value: 5n });
+    const root = withTable();
+    const away = (root.pointer & 0xfffn) | (0x9_0000n << 12n);
+    expect(root.vm.enterNested(root.cpu, away)).toBe(true);
+    expect(root.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ value: 5n });
+    for (const { exits } of [below, root]) {
+      expect(exits).toMatchObject([
+        options.processor === undefined
+          ? { reason: 'ept-violation', qualification: 0x081 }
+          : { reason: 'nested-page-fault', info1: 0x2_0000_0006n },
+      ]);
+    }
+  });
+
+  test('are found anew when their slot goes and comes', () => {
+    const guest = withTable();
+    expect(guest.vm.enterNested(guest.cpu, guest.pointer)).toBe(true);
+    expect(guest.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ value: 0n });
+    guest.vm.removeMemory(0 as Gfn);
+    expect(guest.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ value: 5n });
+    guest.vm.addMemory({ start: 0 as Gfn, frames: 0x4000, backing: 0x10_0000 as Pfn });
+    expect(guest.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ value: 0n });
+  });
+
+  test('in a read-only slot keep the flags that they have', () => {
+    const guest = withTable();
+    guest.vm.removeMemory(0 as Gfn);
+    for (const [start, end, readOnly] of [
+      [0, 0x3000, false],
+      [0x3000, 0x3100, true],
+      [0x3100, 0x4000, false],
+    ] as const) {
+      const backing = (0x10_0000 + start) as Pfn;
+      guest.vm.addMemory({ start: start as Gfn, frames: end - start, backing, readOnly });
+    }
+    const words = (): string => String(guest.ram.page((0x10_0000 + 0x3000) as Pfn));
+    const before = words();
+    // EPTP bit 6: accessed and dirty flags.
+    const flags = options.processor === undefined ? 0x40n : 0n;
+    expect(guest.vm.enterNested(guest.cpu, guest.pointer | flags)).toBe(true);
+    expect(guest.cpu.store(kernelVa(0x20_0000), 8, 1n)).toMatchObject(done);
+    expect(words()).toBe(before);
+  });
 });
 
 test('what the tables of an L2 refuse goes to L1, and what KVM has not mapped yet does not', () => {

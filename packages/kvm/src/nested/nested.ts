@@ -65,6 +65,13 @@ export function startNested(vm: VmState, vcpu: Vcpu, guest: NestedGuest): void {
   setIntercepts(vm, vcpu, guest.controls);
 }
 
+/** L1's tables are found anew: slots, and with them the frames behind guest frames, have changed. */
+export function renewNestedViews(vm: VmState): void {
+  for (const [vcpu, guest] of vm.nested) {
+    startNested(vm, vcpu, { ...guest, view: createNestedView(vm, guest.pointer) });
+  }
+}
+
 /** vmcs02, vmcb02: the guest is left for what KVM wants and for what L1 wants. KVM's own share, but for control registers, is VMCALL. */
 function setIntercepts(vm: VmState, vcpu: Vcpu, wanted: NestedControls): void {
   const { controls } = vcpu;

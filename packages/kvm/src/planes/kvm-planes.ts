@@ -92,6 +92,7 @@ export function createKvmPlanes(options: KvmPolicyOptions = {}): KvmPlanes {
         port: pair.port,
         policy: options.policy ?? {},
         capabilities,
+        plane: () => pair.vm,
       });
       return withPlane(parts, pair.vm, pair.switches);
     },

@@ -10,6 +10,8 @@ import {
   type ProtectionState,
   type VirtualMachine,
 } from '@heki/hypervisor';
+import { FRAME_END } from '@heki/physical-memory';
+import { setMemoryAttributes } from '../attributes/set-attributes.ts';
 import { userSetMemoryAttributes } from '../attributes/user-attributes.ts';
 import { createKvmVcpu } from '../create-vm-state.ts';
 import { applyLifeCycle } from '../life-cycle.ts';
@@ -35,16 +37,34 @@ export interface KvmPolicyMachine
   readonly ioctls: Pick<KvmIoctls, 'setMemoryAttributes'>;
 }
 
-/** Attributes that the VMM has set past the owner of the policy. */
+/** Attributes that the VMM has set past the owner of the policy, and those of the owner's own plane. */
 interface PolicyOwnState {
   readonly backend: string;
-  readonly attributes: readonly AttributeRange[];
+  readonly attributes?: readonly AttributeRange[];
+  readonly plane1?: readonly AttributeRange[];
 }
 
 /** A machine, and what KVM has of it. */
 export interface PolicyMachineParts {
   readonly machine: KvmPolicyMachine;
   readonly vm: VmState;
+}
+
+function attributesOf({ attributes }: VmState): AttributeRange[] {
+  const ranges: AttributeRange[] = [];
+  attributes.forEach(0, FRAME_END, (start, end, value) => {
+    if (value !== 0) ranges.push({ start, end, attributes: value });
+  });
+  return ranges;
+}
+
+function replaceAttributes(vm: VmState, ranges: readonly AttributeRange[]): void {
+  vm.locks.with('slots_lock', () =>
+    vm.locks.with('slots_arch_lock', () => {
+      for (const { start, end, attributes } of [{ start: 0, end: FRAME_END, attributes: 0 }, ...ranges])
+        setMemoryAttributes(vm, start, end, attributes, NEGATIVE_ATTRIBUTES);
+    }),
+  );
 }
 
 /** Puts together a VM without an owner, the port of one and its decisions. */
@@ -56,8 +76,10 @@ export function createPolicyMachine(options: {
   readonly port: OwnerPort;
   readonly policy: HekiPolicy<KvmPolicyMachine>;
   readonly capabilities: Capabilities;
+  /** The plane of the owner, where its own attributes bind it. */
+  readonly plane?: () => VmState;
 }): PolicyMachineParts {
-  const { name, state, host, port, policy, capabilities } = options;
+  const { name, state, host, port, policy, capabilities, plane } = options;
   const rightsTable = createRightsTable(() => vm, port, capabilities);
   const shared = { vm: () => vm, port, rightsTable, policy, machine: () => machine };
   const requests = createRequests(shared);
@@ -90,7 +112,12 @@ export function createPolicyMachine(options: {
     },
     save() {
       const attributes = rightsTable.exceptions();
-      const own: PolicyOwnState = { backend: name, attributes };
+      const plane1 = plane === undefined ? [] : attributesOf(plane());
+      const own: PolicyOwnState = {
+        backend: name,
+        ...(attributes.length === 0 ? {} : { attributes }),
+        ...(plane1.length === 0 ? {} : { plane1 }),
+      };
       return {
         ranges: rightsTable.ranges(),
         otherwise: FULL_ACCESS,
@@ -98,19 +125,24 @@ export function createPolicyMachine(options: {
         ...(requests.bootEnded ? { bootEnded: true } : {}),
         ...savePins(vm),
         ...departedOf(vm.hostFrames),
-        ...(attributes.length === 0 ? {} : { own }),
+        ...(attributes.length + plane1.length === 0 ? {} : { own }),
       };
     },
     restore(saved) {
       checkProtectionState(saved, { backend: name, capabilities, cr4: CR4_PINNED_MASK, endsBoot: true });
-      const { attributes = [] } = (saved.own ?? {}) as Partial<PolicyOwnState>;
-      checkStateRanges<AttributeRange>('own.attributes', attributes, (range, place) => {
+      const { attributes = [], plane1 = [] } = (saved.own ?? {}) as Partial<PolicyOwnState>;
+      const check = (range: AttributeRange, place: string): void => {
         checkStateInteger(`${place}.attributes`, range.attributes, 0, NEGATIVE_ATTRIBUTES);
         if (!vm.owner.isLegal(range.attributes)) {
           throw badState(`${place}.attributes`, range.attributes, 'attributes that go together here');
         }
-      });
+      };
+      checkStateRanges('own.attributes', attributes, check);
+      checkStateRanges('own.plane1', plane1, check);
+      if (plane === undefined && plane1.length > 0)
+        throw badState('own.plane1', plane1.length, 'no ranges: there are no planes');
       replace(saved, attributes);
+      if (plane !== undefined) replaceAttributes(plane(), plane1);
       restorePins(vm, saved.vcpus);
       return true;
     },

@@ -113,12 +113,14 @@ export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => v
 function checkHlat(vm: HekiVmState, hlat: KvmOwnState['hlat']): void {
   if (hlat === undefined) return;
   if (vm.hlat === undefined) throw badState('own.hlat', 'HLAT', 'nothing: this VM has no HLAT');
-  checkStateInteger('own.hlat.levels', hlat.levels, 4, 5);
+  checkStateInteger('own.hlat.levels', hlat?.levels, 4, 5);
   let last = upperHalfStart(hlat.levels);
   checkStateList<ListedPage>('own.hlat.pages', hlat.pages, ({ frame, gfn, low, high, fixed }, place) => {
     checkStateInteger(`${place}.frame`, frame, last, VIRTUAL_FRAME_END - 1);
     last = (frame + 1) as VirtualFrame;
     checkStateInteger(`${place}.gfn`, gfn, 0, frameEndOf(vm.options.processor) - 1);
+    for (const [half, bits] of Object.entries({ low, high }))
+      checkStateInteger(`${place}.${half}`, bits, 0, 0xffff_ffff);
     if ((low & ~LEAF_BITS.low) !== 0)
       throw badState(`${place}.low`, low, 'P, R/W, U/S, A, D and G of an entry');
     if ((high & ~LEAF_BITS.high) !== 0) throw badState(`${place}.high`, high, 'XD of an entry, or nothing');
@@ -190,15 +192,22 @@ function planNested(vm: HekiVmState, nested: unknown): ReadonlyMap<number, Neste
   return guests;
 }
 
+/** What `svm` of controls may be. */
+function isIntercepts(value: unknown): boolean {
+  if (value === undefined) return true;
+  const { cr0Write, cr0Selective, cr4Write } = (value ?? {}) as { readonly [write: string]: unknown };
+  return [cr0Write, cr0Selective, cr4Write].every((write) => typeof write === 'boolean');
+}
+
 function checkControls(controls: NestedControls | undefined, place: string): void {
   const defaults = completeControls({});
   for (const name of NESTED_CONTROLS) {
     const value = controls?.[name];
     const isGood =
       name === 'svm'
-        ? value === undefined || (value !== null && typeof value === 'object')
+        ? isIntercepts(value)
         : name === 'readExitingMsrs' || name === 'writeExitingMsrs'
-          ? value === 'all' || value instanceof Set
+          ? value === 'all' || (value instanceof Set && [...value].every(Number.isInteger))
           : typeof value === typeof defaults[name];
     if (!isGood) throw badState(`${place}.${name}`, value, `as in ${String(defaults[name])}`);
   }

@@ -2,6 +2,7 @@ import type { GuestPlaces, LifeStep } from '@heki/hypervisor/conformance';
 import type { Gfn } from '@heki/physical-memory';
 import { CR0, CR4 } from '@heki/x86';
 import { MemslotFlag } from '../memslots/memslot.ts';
+import type { KvmPlanesMachine } from '../planes/kvm-planes.ts';
 import { NEGATIVE_ATTRIBUTES } from '../policy/negative-rights.ts';
 import type { KvmPolicyMachine } from '../policy/policy-machine.ts';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
@@ -88,9 +89,10 @@ export function kvmLives({
   ];
 }
 
-/** The slots of a VM, where they are now. */
+/** The slots of a VM, where they are now. Nothing stays mapped in either: the next load of a frame puts it into a log in both. */
 export function carrySlots(from: KvmVirtualMachine, to: KvmVirtualMachine): void {
   for (const { id, base, frames, backing, flags } of from.slots) {
+    from.invalidate(base, (base + frames) as Gfn);
     if (to.slots.some((slot) => slot.id === id)) continue;
     to.ioctls.setUserMemoryRegion({
       slot: id,
@@ -102,22 +104,41 @@ export function carrySlots(from: KvmVirtualMachine, to: KvmVirtualMachine): void
   }
 }
 
+type Below = Parameters<LifeStep['run']>[1];
+
+/** KVM_SET_MEMORY_ATTRIBUTES for some of the frames that lives are about. */
+function someAttributes(below: Below) {
+  const start = [0x1ff, 0x200, 0x300, 0x5ff][below(4)] ?? 0x200;
+  return {
+    address: BigInt(start) << 12n,
+    size: BigInt(1 + below(0x120)) << 12n,
+    attributes: BigInt(below(NEGATIVE_ATTRIBUTES + 1)),
+    flags: 0n,
+  };
+}
+
 /** What can happen where the policy has an owner outside: its VMM sets attributes past the owner's table. */
 export function policyLives({ vm }: GuestPlaces<KvmPolicyMachine>): readonly LifeStep[] {
   return [
     {
       name: 'attributes by the VMM',
-      run(_vcpu, below) {
-        const start = [0x1ff, 0x200, 0x300, 0x5ff][below(4)] ?? 0x200;
-        return String(
-          vm.ioctls.setMemoryAttributes({
-            address: BigInt(start) << 12n,
-            size: BigInt(1 + below(0x120)) << 12n,
-            attributes: BigInt(below(NEGATIVE_ATTRIBUTES + 1)),
-            flags: 0n,
-          }),
-        );
-      },
+      run: (_vcpu, below) => String(vm.ioctls.setMemoryAttributes(someAttributes(below))),
+    },
+  ];
+}
+
+/** The same where the owner is another plane, which its own attributes bind. */
+export function planesLives(places: GuestPlaces<KvmPlanesMachine>): readonly LifeStep[] {
+  const { plane1 } = places.vm;
+  return [
+    ...policyLives(places),
+    {
+      name: 'attributes of plane 1',
+      run: (_vcpu, below) => String(plane1.setMemoryAttributes(someAttributes(below))),
+    },
+    {
+      name: 'rights in plane 1',
+      run: (_vcpu, below) => JSON.stringify(plane1.effectiveRights((0x1ff + below(0x120)) as Gfn)),
     },
   ];
 }

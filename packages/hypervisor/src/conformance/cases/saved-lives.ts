@@ -7,17 +7,20 @@ import { type ConformanceSetup, type LifeStep, require } from '../setup.ts';
 import { textOf } from '../text-of.ts';
 import { twinOf } from '../twin.ts';
 import { watched } from '../watched-register.ts';
+import { standsDamage } from './damaged-states.ts';
 
 /** Steps before a life is saved, and after. */
 const STEPS = 16;
 const CPUS = 2;
+/** Damaged states that are offered at the end of a life. */
+const DAMAGED_STATES = 3;
 /** Frames that lives are about: in leaves that split, and in memory that may come and go. */
 const FRAMES = [0x1ff, 0x200, 0x201, 0x300, 0x400, 0x5ff, 0x600, SECOND_REGION.start + 3];
 const LETTERS = ['rwxu', 'rwu', 'rxu', 'ru', 'rw', 'r'];
 
 /**
  * A random life that is saved in the middle, put into another machine with the same memory and registers, and goes on in both: every
- * outcome must be the same. Whether it was saved: a backend may refuse to.
+ * outcome must be the same; nor does a damaged state do harm. Whether it was saved: a backend may refuse to.
  */
 export function savedLife(setup: ConformanceSetup, seed: number): boolean {
   const guest = createKitGuest(setup, CPUS);
@@ -41,6 +44,8 @@ export function savedLife(setup: ConformanceSetup, seed: number): boolean {
     require(here ===
       there, `seed ${seed}, step ${step} after it was saved: ${here}; where it was restored: ${there}. Before that: ${trace.slice(-8, -1).join('; ')}`);
   }
+  const next = createGenerator(seed);
+  standsDamage(twin.vm, (count) => Math.floor((next() / 2 ** 32) * count), DAMAGED_STATES);
   replacesAll(setup, guest, seed);
   return true;
 }
