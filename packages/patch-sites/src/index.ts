@@ -13,5 +13,5 @@ export {
   imageAddress,
 } from './image-view.ts';
 export { readKprobes } from './kprobes.ts';
-export { type PatchSite, SITE_KINDS, type SiteKind } from './patch-site.ts';
+export type { PatchSite, SiteKind } from './patch-site.ts';
 export { readSites } from './read-sites.ts';
