@@ -62,7 +62,7 @@ export function checkFromOutside(tarballs) {
         cwd: folder,
         encoding: 'utf8',
       });
-      if (status === 0 && isRight(stdout)) return [];
+      if (status === 0 && isRight(stdout, folder)) return [];
       return [`${what}: exit code ${status}\n${stdout.slice(-2000)}${stderr.slice(-2000)}`];
     });
   } finally {
@@ -115,6 +115,12 @@ const CHECKS = [
       const stopped = [execute, smep].every((standing) => standing === 'stopped-by-heki');
       return verdict.inForce === true && hypervisor === './mine.mjs' && stopped;
     },
+  },
+  {
+    what: 'heki audit --html, with the page that comes with it',
+    command: heki('audit', '--no-heki', '--json', '--html', 'audit.html'),
+    isRight: (_, folder) =>
+      readFileSync(join(folder, 'audit.html'), 'utf8').includes('Content-Security-Policy'),
   },
   {
     what: 'heki protect --attack ./remap-data.mjs',

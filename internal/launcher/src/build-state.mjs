@@ -37,7 +37,7 @@ export function stateOfSources() {
     ['.', fingerprint(root, ['tsconfig.json', 'tsconfig.base.json', 'pnpm-lock.yaml'])],
     ...projects().map((project) => [
       project,
-      fingerprint(join(root, project), ['src', 'tsconfig.json', 'package.json']),
+      fingerprint(join(root, project), ['src', 'tsconfig.json', 'package.json', 'build-page.mjs']),
     ]),
   ]);
 }
@@ -68,6 +68,17 @@ export function isBuilt() {
   return JSON.stringify(recorded()) === JSON.stringify(now);
 }
 
+/** Whether what is built of some projects is what was built there, from the sources that are there now. */
+export function areBuilt(some) {
+  const before = recorded();
+  const [sources, outputs] = [stateOfSources(), stateOfOutputs()];
+  return some.every(
+    (project) =>
+      before?.sources[project] === sources[project] &&
+      JSON.stringify(before.outputs[project]) === JSON.stringify(outputs[project]),
+  );
+}
+
 /**
  * Makes the compiler build again what is damaged: outputs that changed though it has not been there since. All of them,
  * when no build is on record: the last one may have been cut short.
@@ -91,7 +102,8 @@ export function removeOrphans() {
       ? readdirSync(folder, { recursive: true })
       : []) {
       const [, source] = /^(.*?)(?:\.d\.ts|\.js|\.js\.map)$/.exec(path) ?? [];
-      if (source === undefined || existsSync(join(root, project, 'src', `${source}.ts`))) continue;
+      const isThere = (suffix) => existsSync(join(root, project, 'src', `${source}${suffix}`));
+      if (source === undefined || isThere('.ts') || isThere('.tsx')) continue;
       rmSync(join(folder, path));
     }
   }

@@ -13,7 +13,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { forgetDamage, isBuilt, recordBuild, removeOrphans, stateOfSources } from './build-state.mjs';
+import {
+  areBuilt,
+  forgetDamage,
+  isBuilt,
+  recordBuild,
+  removeOrphans,
+  stateOfSources,
+} from './build-state.mjs';
 import { withLock } from './lock.mjs';
 import { root, tool } from './root.mjs';
 import { whyItFailed } from './why-it-failed.mjs';
@@ -79,22 +86,34 @@ async function install(lock) {
   writeFileSync(stamp, installationKey());
 }
 
+/** What the page of the audit is made of. */
+const PAGE_SOURCES = ['packages/inspector', 'packages/physical-memory'];
+
 /** Compiles what changed since the last build or was damaged since; says so only when there is everything to compile. */
 async function build(lock) {
   if (!existsSync(join(root, 'packages', 'heki', 'dist', 'main.js'))) say('Building ...');
   const sources = stateOfSources();
+  const hasPage = areBuilt(PAGE_SOURCES);
   forgetDamage();
-  await step('Building', lock, process.execPath, [tool('typescript', 'bin', 'tsc'), '-b']);
+  const page = join(root, 'packages', 'inspector', 'build-page.mjs');
+  await Promise.all([
+    step('Building', lock, process.execPath, [tool('typescript', 'bin', 'tsc'), '-b']),
+    ...(hasPage ? [] : [step('Building the page of the audit', lock, process.execPath, [page])]),
+  ]);
   removeOrphans();
   await step('Building', lock, process.execPath, [join(root, 'scripts', 'bundle-heki.mjs')]);
   recordBuild(sources);
 }
 
+/** On Windows npx is a script of cmd.exe. Node is not, and its path has a space in it there, which a shell would not take as it is. */
+function runsInShell(command) {
+  return process.platform === 'win32' && command !== process.execPath;
+}
+
 /** Runs a step of the set-up, whose output is shown only when it fails. */
 async function step(what, lock, command, args) {
-  const child = spawn(command, args, {
+  const options = {
     cwd: root,
-    shell: process.platform === 'win32',
     stdio: ['ignore', 'pipe', 'pipe', lock],
     env: {
       ...process.env,
@@ -103,7 +122,10 @@ async function step(what, lock, command, args) {
       npm_config_fetch_retry_mintimeout: '1000',
       npm_config_fetch_retry_maxtimeout: '5000',
     },
-  });
+  };
+  const child = runsInShell(command)
+    ? spawn([command, ...args].join(' '), { ...options, shell: true })
+    : spawn(command, args, options);
   let output = '';
   // A program that could not be started has no streams.
   for (const stream of [child.stdout, child.stderr]) {

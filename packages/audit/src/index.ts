@@ -23,4 +23,5 @@ export { FINDING_KINDS } from './findings/index.ts';
 export { type FrameExtent, frameExtents } from './frame-extents.ts';
 export { hypercallPageOf } from './hypercall-page.ts';
 export type { Mapping, PlaceName } from './mapping.ts';
+export { leafRights } from './occurrence.ts';
 export { Rights, rightsText } from './rights.ts';

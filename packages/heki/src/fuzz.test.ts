@@ -12,6 +12,9 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 const path = join(scratch, 'guest.elf');
 const small = join(scratch, 'small.elf.gz');
 
+/** Each input meets every command; `npm run test:full` tries more of them. */
+const RUNS = process.env.HEKI_FUZZ === 'long' ? 400 : 15;
+
 /** Runs every command on the file and demands an answer or a clear error, never a stack or a bug. */
 async function everyCommand(core: Uint8Array): Promise<void> {
   writeFileSync(path, core);
@@ -70,7 +73,7 @@ describe('whatever the bytes of a dump are, every command answers or says what i
       fc.asyncProperty(fc.uint8Array({ maxLength: 2000 }), fc.boolean(), async (bytes, packed) => {
         await everyCommand(packed ? gzipSync(bytes) : bytes);
       }),
-      { numRuns: 40 },
+      { numRuns: RUNS },
     );
   });
 
@@ -79,7 +82,7 @@ describe('whatever the bytes of a dump are, every command answers or says what i
       fc.asyncProperty(fc.array(headerEdit, { minLength: 1, maxLength: 12 }), async (headers) => {
         await everyCommand(edited(headers, []));
       }),
-      { numRuns: 40 },
+      { numRuns: RUNS },
     );
   });
 
@@ -88,7 +91,7 @@ describe('whatever the bytes of a dump are, every command answers or says what i
       fc.asyncProperty(fc.nat({ max: base.length - 1 }), async (length) => {
         await everyCommand(base.subarray(0, length));
       }),
-      { numRuns: 15 },
+      { numRuns: RUNS },
     );
   });
 
@@ -97,7 +100,7 @@ describe('whatever the bytes of a dump are, every command answers or says what i
       fc.asyncProperty(fc.array(entryEdit, { minLength: 1, maxLength: 12 }), async (entries) => {
         await everyCommand(edited([], entries));
       }),
-      { numRuns: 40 },
+      { numRuns: RUNS },
     );
   });
 });

@@ -1,7 +1,10 @@
-import { expect, test } from 'vitest';
+import { test as everyTest, expect } from 'vitest';
 import { commandsOn } from './testing/hostile/hostile-case.ts';
 import { edgeCases, randomCases } from './testing/hostile/mutated-inputs.ts';
 import { runHostile } from './testing/hostile/run-hostile.ts';
+
+/** These take ten minutes of two processors; hostile-inputs.test.ts gives each input to one command in turn. HEKI_FUZZ=long runs them. */
+const test = everyTest.runIf(process.env.HEKI_FUZZ === 'long');
 
 test('every command reads dumps with a field of their headers at an edge', async () => {
   const found = await runHostile({ edges: (folder) => edgeCases(folder, commandsOn) });

@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { link, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileErrorText, OutputError } from './failure.ts';
+
+/** What ends a process from outside: Ctrl-C, kill(1), a terminal that is closed. */
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** A file to be written. */
 export interface OutputFile {
@@ -18,17 +22,20 @@ export interface OutputFile {
  */
 export async function writeFiles(files: readonly OutputFile[], overwrite: boolean): Promise<void> {
   const written: { readonly temporary: string; readonly place: string; readonly path: string }[] = [];
+  const stay = onSignal(() => {
+    for (const { temporary } of written) rmSync(temporary, { force: true });
+  });
   try {
     for (const { path, chunks } of files) {
       await refuseSpecial(path);
       // A link stays one: /dev/stdout is one, too.
       const place = await realpath(path).catch(() => path);
       const temporary = join(dirname(place), `.${basename(place)}.${randomBytes(6).toString('hex')}`);
+      written.push({ temporary, place, path });
       const file = await open(temporary, 'wx').catch((error: unknown) => {
         const why = fileErrorText(error);
         throw why === undefined ? error : new OutputError(why, { file: path }, error);
       });
-      written.push({ temporary, place, path });
       try {
         for await (const chunk of chunks) await writing(file.write(chunk), path);
       } finally {
@@ -40,7 +47,22 @@ export async function writeFiles(files: readonly OutputFile[], overwrite: boolea
     }
   } finally {
     for (const { temporary } of written) await rm(temporary, { force: true });
+    stay();
   }
+}
+
+/** Does `last` when a signal ends the process, which it then does all the same. What it gives ends that. */
+function onSignal(last: () => void): () => void {
+  function end(signal: NodeJS.Signals): void {
+    last();
+    forget();
+    process.kill(process.pid, signal);
+  }
+  function forget(): void {
+    for (const signal of ENDING) process.off(signal, end);
+  }
+  for (const signal of ENDING) process.on(signal, end);
+  return forget;
 }
 
 /** @throws {OutputError} for a device, a pipe or a socket: a file must not take its place, and one that comes later would */

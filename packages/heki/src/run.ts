@@ -124,6 +124,8 @@ With --json an error is JSON, too, on standard output.`,
     )
     .argument(...SNAPSHOT)
     .option('--kernel-config <file>', "the kernel's .config: Heki then refuses what it really would refuse")
+    .addOption(symbolsOption())
+    .addOption(imageOption())
     .option(...STRICT)
     .option('--trace', 'print every event of the protected machine')
     .option('--json', 'print one JSON object')

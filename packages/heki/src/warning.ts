@@ -9,6 +9,7 @@ import {
 import { type ChosenRoot, doubtsAbout, type ProvenRoot, userHalfOf, type Vmcore } from '@heki/vmcore';
 import { type CpuProfile, type PagingRegisters, unmodelledSemantics, writeCr0, writeCr4 } from '@heki/x86';
 import type { Colours } from './colours.ts';
+import { type AddressNames, withPlace } from './names/place-text.ts';
 import { count } from './quantity.ts';
 
 /** What a reader must know to take a result rightly: assumed, left out, or not modelled. In JSON an element of `warnings`. */
@@ -68,8 +69,16 @@ const GRAVE: ReadonlySet<string> = new Set(['writable-and-executable', 'rights-b
 /** What a processor cannot do is said elsewhere, in one line. */
 const SAID_ELSEWHERE = 'rights-not-withheld';
 
-/** The warnings that are about pages, each with the first of its ranges, as lines for people. */
-export function rangedWarningLines(warnings: readonly Warning[], { red, yellow, bold }: Colours): string[] {
+/**
+ * The warnings that are about pages, each with the first of its ranges, as lines for people.
+ *
+ * @param names what is at the addresses in them, where that is known
+ */
+export function rangedWarningLines(
+  warnings: readonly Warning[],
+  { red, yellow, bold }: Colours,
+  names?: AddressNames,
+): string[] {
   return warnings.flatMap(({ id, message, explanation, ranges }) => {
     if (ranges === undefined || id === SAID_ELSEWHERE) return [];
     const colour = GRAVE.has(id) ? red : yellow;
@@ -77,7 +86,7 @@ export function rangedWarningLines(warnings: readonly Warning[], { red, yellow, 
       '',
       colour(bold(`WARNING: ${message}.`)),
       ...(explanation === undefined ? [] : [colour(`${firstUpper(explanation)}:`)]),
-      ...ranges.slice(0, LISTED_RANGES).map((range) => `  ${rangeText(range)}`),
+      ...ranges.slice(0, LISTED_RANGES).map((range) => `  ${rangeText(range, names)}`),
       ...(ranges.length > LISTED_RANGES
         ? [`  and ${count(ranges.length - LISTED_RANGES, 'more range')} (--json lists all)`]
         : []),
@@ -85,10 +94,13 @@ export function rangedWarningLines(warnings: readonly Warning[], { red, yellow, 
   });
 }
 
-function rangeText({ start, end, mapped, granted, writableAt, executableAt }: WarnedRange): string {
+function rangeText(
+  { start, end, mapped, granted, writableAt, executableAt }: WarnedRange,
+  names: AddressNames | undefined,
+): string {
   const parts = [`guest-physical ${hex(start * PAGE_SIZE)}-${hex(end * PAGE_SIZE - 1)}`];
-  if (writableAt !== undefined) parts.push(`writable at ${hex(writableAt)}`);
-  if (executableAt !== undefined) parts.push(`executable at ${hex(executableAt)}`);
+  if (writableAt !== undefined) parts.push(`writable at ${withPlace(writableAt, names)}`);
+  if (executableAt !== undefined) parts.push(`executable at ${withPlace(executableAt, names)}`);
   if (writableAt === undefined && executableAt === undefined && mapped !== undefined) {
     parts.push(`mapped ${mapped}`, `granted ${granted}`);
   }

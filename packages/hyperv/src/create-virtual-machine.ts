@@ -38,7 +38,7 @@ function configOf(defaultFlags: number): bigint {
 export function createHypervVirtualMachine(
   options: ResolvedOptions,
   capabilities: Capabilities,
-  { host, onEvent }: VirtualMachineOptions<HypervEvent>,
+  { host, onEvent, onYield }: VirtualMachineOptions<HypervEvent>,
 ): HypervVirtualMachine {
   const { processor } = options;
   const regions = createGuestRegions(host.memory, (start, end) => partition.memory[0].asked(start, end));
@@ -61,6 +61,8 @@ export function createHypervVirtualMachine(
       (options.tlbLock ? HvSecureVtlConfig.TLB_LOCKED : 0n),
     statistics: createStatistics(),
     emit: onEvent,
+    onYield,
+    suspended: false,
   };
   const { processors, memory } = partition;
   const [vtl0] = memory;

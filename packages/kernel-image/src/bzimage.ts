@@ -21,7 +21,7 @@ const SECTOR = 512;
 /** The first with a payload offset: 2.08. */
 const LEAST_VERSION = 0x208;
 /** Debian's kernels unpack to 60 MB. */
-const MOST_UNPACKED = 2 ** 29;
+const MOST_UNPACKED = 3 * 2 ** 26;
 
 const MAGICS: readonly (readonly [magic: string, compression: Compression])[] = [
   ['02214c18', 'lz4'],

@@ -1,3 +1,4 @@
+import type { ByteReader } from './byte-reader.ts';
 import { KernelImageError } from './error.ts';
 
 const AR_MAGIC = '!<arch>\n';
@@ -6,50 +7,65 @@ const TAR_BLOCK = 512;
 /** A package of a kernel with all its modules has some ten thousand files. */
 const MOST_FILES = 2 ** 20;
 
-/** Whether a file is a Debian package, or another archive of ar(1). */
+/** Whether a file that begins with `bytes` is a Debian package, or another archive of ar(1). */
 export function isDebianPackage(bytes: Uint8Array): boolean {
   return text(bytes, 0, 8) === AR_MAGIC;
 }
 
-/** The member of a Debian package that holds its files, `data.tar.xz` or packed otherwise (deb(5)). @throws {KernelImageError} when it has none */
-export function packageData(bytes: Uint8Array): { readonly name: string; readonly bytes: Uint8Array } {
-  for (let at = AR_MAGIC.length; at + AR_HEADER <= bytes.length; ) {
-    const name = text(bytes, at, 16).trimEnd().replace(/\/$/, '');
-    const size = Number(text(bytes, at + 48, 10).trim());
-    if (!Number.isSafeInteger(size) || size < 0 || at + AR_HEADER + size > bytes.length) {
+/**
+ * Reads a Debian package up to the member that holds its files, `data.tar.xz` or packed otherwise (deb(5)).
+ *
+ * @returns the name of that member and its size in bytes, which come next from `file`
+ * @throws {KernelImageError} when it has none
+ */
+export async function packageData(
+  file: ByteReader,
+): Promise<{ readonly name: string; readonly size: number }> {
+  await file.skip(AR_MAGIC.length);
+  for (let at = AR_MAGIC.length; ; ) {
+    const header = await file.take(AR_HEADER);
+    if (header.length < AR_HEADER) break;
+    const name = text(header, 0, 16).trimEnd().replace(/\/$/, '');
+    const digits = text(header, 48, 10).trim();
+    const size = /^\d+$/.test(digits) ? Number(digits) : Number.NaN;
+    if (size >= 0 && name.startsWith('data.tar')) return { name, size };
+    // Members begin at even offsets.
+    if (!(size >= 0 && (await file.skip(size + (size % 2))))) {
       throw new KernelImageError(
         `the package is cut short: its member ${JSON.stringify(name)} does not end`,
         { offset: at },
       );
     }
-    const start = at + AR_HEADER;
-    if (name.startsWith('data.tar')) return { name, bytes: bytes.subarray(start, start + size) };
-    // Members begin at even offsets.
-    at = start + size + (size % 2);
+    at += AR_HEADER + size + (size % 2);
   }
-  throw new KernelImageError('the package has no data.tar: it is not a Debian package');
+  throw new KernelImageError('the package has no data.tar: it is no Debian package');
 }
 
-/** The first file of a tar archive whose path matches `path`. @throws {KernelImageError} when there is none */
-export function fileOfTar(
-  tar: Uint8Array,
+/**
+ * Reads a tar archive up to the first file whose path matches `path`.
+ *
+ * @returns its name and its size in bytes, which come next from `tar`
+ * @throws {KernelImageError} when there is none
+ */
+export async function fileOfTar(
+  tar: ByteReader,
   path: RegExp,
-): { readonly name: string; readonly bytes: Uint8Array } {
-  for (let at = 0, file = 0; at + TAR_BLOCK <= tar.length && file < MOST_FILES; file++) {
-    const prefix = cText(tar, at + 345, 155);
-    const name = `${prefix === '' ? '' : `${prefix}/`}${cText(tar, at, 100)}`;
-    const size = Number.parseInt(cText(tar, at + 124, 12).trim() || '0', 8);
+): Promise<{ readonly name: string; readonly size: number }> {
+  for (let at = 0, file = 0; file < MOST_FILES; file++) {
+    const header = await tar.take(TAR_BLOCK);
+    // Blocks of zeros stand at the end.
+    if (header.length < TAR_BLOCK || header[0] === 0) break;
+    const prefix = cText(header, 345, 155);
+    const name = `${prefix === '' ? '' : `${prefix}/`}${cText(header, 0, 100)}`;
+    const size = Number.parseInt(cText(header, 124, 12).trim() || '0', 8);
     if (!Number.isSafeInteger(size) || size < 0)
       throw new KernelImageError('a file of the archive has no size', { offset: at });
-    const start = at + TAR_BLOCK;
-    const type = tar[at + 156] ?? 0;
+    const type = header[156] ?? 0;
     const isFile = type === 0 || type === 0x30;
-    if (isFile && path.test(name)) {
-      if (start + size > tar.length)
-        throw new KernelImageError(`the archive is cut short in ${name}`, { offset: at });
-      return { name, bytes: tar.subarray(start, start + size) };
-    }
-    at = start + Math.ceil(size / TAR_BLOCK) * TAR_BLOCK;
+    if (isFile && path.test(name)) return { name, size };
+    const blocks = Math.ceil(size / TAR_BLOCK) * TAR_BLOCK;
+    if (!(await tar.skip(blocks))) break;
+    at += TAR_BLOCK + blocks;
   }
   throw new KernelImageError(
     'the package holds no kernel: expected boot/vmlinuz-*, as linux-image-* packages have it',

@@ -1,7 +1,15 @@
+export { ByteReader } from './byte-reader.ts';
 export { bzImagePayload, type Compression, isBzImage, type Payload } from './bzimage.ts';
 export { fileOfTar, isDebianPackage, packageData } from './debian-package.ts';
 export { decompressLz4Legacy } from './decompress/lz4-legacy.ts';
 export { KernelImageError } from './error.ts';
 export { type MovedImage, moveImage } from './moved-image.ts';
 export type { Relocations } from './relocations.ts';
-export { type ImageSection, type ImageSegment, isElf, parseVmlinux, type Vmlinux } from './vmlinux.ts';
+export {
+  type ImageSection,
+  type ImageSegment,
+  isElf,
+  loadedBytes,
+  parseVmlinux,
+  type Vmlinux,
+} from './vmlinux.ts';

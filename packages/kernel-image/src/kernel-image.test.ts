@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ByteReader } from './byte-reader.ts';
 import { bzImagePayload, isBzImage } from './bzimage.ts';
 import { fileOfTar, isDebianPackage, packageData } from './debian-package.ts';
 import { KernelImageError } from './error.ts';
 import { moveImage } from './moved-image.ts';
 import { buildBzImage, buildPackage, buildVmlinux, type PlainSegment } from './testing/build-image.ts';
-import { parseVmlinux } from './vmlinux.ts';
+import { loadedBytes, parseVmlinux } from './vmlinux.ts';
 
 const letters = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 
@@ -112,18 +113,52 @@ describe('a bzImage', () => {
 describe('a Debian package', () => {
   const file = Uint8Array.of(1, 2, 3);
   const bytes = buildPackage('./boot/vmlinuz-6.1', file);
-  test('gives its kernel', () => {
+  /** In chunks of `size` bytes. */
+  const reader = (whole: Uint8Array, size = 7) =>
+    new ByteReader(
+      (async function* () {
+        for (let at = 0; at < whole.length; at += size) yield whole.subarray(at, at + size);
+      })(),
+    );
+
+  test.each([1, 7, 600, 10_000])('gives its kernel, however it comes (%i bytes at a time)', async (size) => {
     expect(isDebianPackage(bytes)).toBe(true);
-    const { name, bytes: tar } = packageData(bytes);
-    expect(name).toBe('data.tar');
-    expect(fileOfTar(tar, /^\.\/boot\/vmlinuz-/)).toEqual({ name: './boot/vmlinuz-6.1', bytes: file });
+    const all = reader(bytes, size);
+    const data = await packageData(all);
+    expect(data.name).toBe('data.tar');
+    const tar = new ByteReader(all.part(data.size));
+    const kernel = await fileOfTar(tar, /^\.\/boot\/vmlinuz-/);
+    expect(kernel).toEqual({ name: './boot/vmlinuz-6.1', size: 3 });
+    expect(await tar.peek(2)).toEqual(file.subarray(0, 2));
+    expect(await tar.take(kernel.size)).toEqual(file);
   });
 
-  test('is refused without one, and where it is cut short', () => {
-    const { bytes: tar } = packageData(bytes);
-    expect(() => fileOfTar(tar, /initrd/)).toThrow('holds no kernel');
-    expect(() => packageData(bytes.subarray(0, 200))).toThrow('cut short');
-    expect(() => packageData(letters('!<arch>\n'))).toThrow('has no data.tar');
-    expect(() => fileOfTar(tar.subarray(0, 513), /vmlinuz/)).toThrow('cut short');
+  test('is refused without one, and where it is cut short', async () => {
+    const all = reader(bytes);
+    const { size } = await packageData(all);
+    const tar = await all.take(size);
+    await expect(fileOfTar(reader(tar), /initrd/)).rejects.toThrow('holds no kernel');
+    await expect(fileOfTar(reader(tar.subarray(0, 511)), /vmlinuz/)).rejects.toThrow('holds no kernel');
+    await expect(packageData(reader(bytes.subarray(0, 69)))).rejects.toThrow('cut short');
+    await expect(packageData(reader(letters('!<arch>\n')))).rejects.toThrow('has no data.tar');
   });
+
+  test.each(['9999999999', '-1        ', '1e9       ', '          '])(
+    'is refused with a member of %j bytes',
+    async (size) => {
+      const lie = bytes.slice();
+      lie.set(letters(size), 8 + 48);
+      await expect(packageData(reader(lie))).rejects.toThrow(KernelImageError);
+    },
+  );
+});
+
+test('of an ELF file its headers tell how much is loaded', () => {
+  const bytes = buildVmlinux(image(), PLACES);
+  const loaded = loadedBytes(bytes) ?? 0;
+  const { segments, relocations } = parseVmlinux(bytes.subarray(0, loaded));
+  expect(segments).toEqual(parseVmlinux(bytes).segments);
+  expect(relocations).toBeUndefined();
+  expect(() => parseVmlinux(bytes.subarray(0, loaded - 1))).toThrow('does not end in the file');
+  expect(loadedBytes(bytes.subarray(0, 100))).toBeUndefined();
 });

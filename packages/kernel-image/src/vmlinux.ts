@@ -52,6 +52,20 @@ export function isElf(bytes: Uint8Array): boolean {
   );
 }
 
+/** How many bytes from the beginning of an ELF file hold all that is loaded of it, by its `start`; `undefined` when its headers are not in that. */
+export function loadedBytes(start: Uint8Array): number | undefined {
+  const view = new DataView(start.buffer, start.byteOffset, start.length);
+  const headers = Number(view.getBigUint64(32, true));
+  const count = view.getUint16(56, true);
+  let end = 0;
+  for (let at = headers; at < headers + count * PROGRAM_HEADER; at += PROGRAM_HEADER) {
+    if (at + PROGRAM_HEADER > start.length) return undefined;
+    if (view.getUint32(at, true) !== PT_LOAD) continue;
+    end = Math.max(end, Number(view.getBigUint64(at + 8, true)) + Number(view.getBigUint64(at + 32, true)));
+  }
+  return end;
+}
+
 /** Parses a vmlinux, with the table of relocations behind it where it comes out of a bzImage. @throws {KernelImageError} when it is not one */
 export function parseVmlinux(file: Uint8Array): Vmlinux {
   // Of a subclass whose slices are not copies, as Node's, nothing is left.

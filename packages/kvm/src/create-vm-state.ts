@@ -20,7 +20,7 @@ import type { VmState } from './vm-state.ts';
 /** KVM_CREATE_VM: everything but who decides. */
 export function createVmState(
   options: ResolvedOptions,
-  { host, onEvent }: VirtualMachineOptions<KvmEvent>,
+  { host, onEvent, onYield }: VirtualMachineOptions<KvmEvent>,
 ): Omit<VmState, 'owner'> {
   const slots = createMemslots(frameEndOf(options.processor));
   const attributes = createAttributeStore();
@@ -53,6 +53,8 @@ export function createVmState(
     onNestedExit: new Map(),
     pins: { cr0: 0n, cr4: 0n },
     emit: onEvent,
+    onYield,
+    invalidation: { inProgress: 0, sequence: 0 },
   };
 }
 

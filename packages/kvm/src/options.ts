@@ -43,10 +43,23 @@ export interface KvmOptions {
     /** Default `keep`: the old kernel, which asks for it, may be the attacker. */
     readonly kexec?: 'clear' | 'keep';
   };
+  /** Races that KVM had once, put back: to see that something finds them. Default none. */
+  readonly races?: Partial<KvmRaces>;
   /** What ends a call that would otherwise work without bound. */
   readonly budget?: Partial<KvmBudget>;
   /** The user-space half, which hears of exits. */
   readonly vmm?: Vmm;
+}
+
+/** What keeps processors apart, left out. */
+export interface KvmRaces {
+  /**
+   * A fault is mapped with what it looked at, although that changed in the meantime or is changing: no is_page_fault_stale(). So it was before KVM
+   * followed MMU notifiers (Linux 2.6.27).
+   */
+  readonly staleFaults: boolean;
+  /** Virtual CPU 0 alone forgets what it cached: other processors were not told before kvm-28 (2007). */
+  readonly localFlush: boolean;
 }
 
 /** Bounds of one hypercall. */

@@ -5,7 +5,7 @@ import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import { type KvmDefectSwitches, kvmDefects } from './defects/kvm-defects.ts';
 import type { Vmm } from './exit/vmm.ts';
 import { type HlatSettings, hlatSettings } from './hlat/options.ts';
-import type { KvmBudget, KvmOptions } from './options.ts';
+import type { KvmBudget, KvmOptions, KvmRaces } from './options.ts';
 
 /** {@link KvmOptions} with every default filled in. */
 export interface ResolvedOptions {
@@ -28,6 +28,7 @@ export interface ResolvedOptions {
   readonly iommu: boolean;
   readonly reset: 'clear' | 'keep';
   readonly kexec: 'clear' | 'keep';
+  readonly races: KvmRaces;
   readonly budget: KvmBudget;
   readonly vmm: Vmm;
 }
@@ -66,6 +67,7 @@ export function resolveOptions(options: KvmOptions): ResolvedOptions {
     iommu: options.iommu ?? false,
     reset: options.lifeCycle?.reset ?? 'clear',
     kexec: options.lifeCycle?.kexec ?? 'keep',
+    races: { staleFaults: false, localFlush: false, ...options.races },
     budget: { listPages: DEFAULT_MAX_LIST_PAGES, frames: 2 ** 30, ...options.budget },
     vmm: options.vmm ?? {},
   };

@@ -1,4 +1,4 @@
-import type { HostFrames } from '@heki/hypervisor';
+import type { HostFrames, YieldPoint } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
@@ -16,6 +16,14 @@ import type { KvmVcpuSetup, NestedCpus } from './nested/nested-guest.ts';
 import type { Owner } from './owner.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import type { KvmStatistics } from './statistics.ts';
+
+/** What tells a fault that what it looked at is no longer so: `mmu_invalidate_in_progress` and `mmu_invalidate_seq`. */
+interface Invalidation {
+  /** Changes that have begun and not ended. */
+  inProgress: number;
+  /** Changes that have ended. */
+  sequence: number;
+}
 
 /** `struct kvm`: the parts of one VM, which the functions of this package work on. */
 export interface VmState {
@@ -47,6 +55,9 @@ export interface VmState {
   readonly owner: Owner;
   /** `undefined` without a listener: then build no event. */
   readonly emit: ((event: KvmEvent) => void) | undefined;
+  /** `undefined`: requests are one step. Only {@link yieldAt} calls it. */
+  readonly onYield: ((at: YieldPoint) => void) | undefined;
+  readonly invalidation: Invalidation;
 }
 
 /** A VM whose guest kernel owns the policy, as the series has it. */

@@ -180,6 +180,9 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     get trampoline() {
       return state.trampoline;
     },
+    yieldToOthers() {
+      if (state.vcpu.left) state.turns.take();
+    },
     get vcpu() {
       return state.vcpu;
     },

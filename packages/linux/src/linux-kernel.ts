@@ -128,6 +128,11 @@ export interface LinuxKernel {
   /** `vfree`, `vunmap`, `iounmap`. */
   vfree(address: VirtualAddress): KernelOutcome;
 
+  /**
+   * Gives other processors a turn while the hypervisor handles an exit of the kernel's processor, as {@link LinuxKernelOptions.interleave} is given
+   * between two accesses. Nothing when the exit is one of another processor.
+   */
+  yieldToOthers(): void;
   /** The processor that the kernel runs on just now. */
   readonly vcpu: Vcpu;
   /** Numbers of the processors that run the kernel. */

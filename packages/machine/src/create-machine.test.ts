@@ -155,6 +155,49 @@ describe('the attacks', () => {
     });
   });
 
+  test('tell the bytes at the target before them, and when they were decided', () => {
+    const { machine, targets, kernel } = machineOf();
+    const start = kernel.memory.writablePage(textFrame);
+    start?.set([0x2413_8d48, 0x25]);
+    const bytesOf = (name: string) => {
+      const attack = SNAPSHOT_ATTACKS.find((one) => one.name === name);
+      const bytes = attack && machine.attack(attack, targets).bytes;
+      return (
+        bytes && { ...bytes, before: [...bytes.before.slice(0, 4)], after: [...bytes.after.slice(0, 4)] }
+      );
+    };
+    const was = [0x48, 0x8d, 0x13, 0x24];
+    expect(bytesOf('store-text')).toEqual({ address: text, access: 'write', before: was, after: was });
+    expect(bytesOf('store-text-after-pte-edit')).toMatchObject({
+      before: was,
+      after: [0x90, ...was.slice(1)],
+    });
+    expect(bytesOf('execute-data')).toMatchObject({ address: data, access: 'fetch', before: [0, 0, 0, 0] });
+    expect(bytesOf('clear-smep')).toBeUndefined();
+  });
+
+  test('of a page that is led elsewhere tell what was there before the entry was changed', () => {
+    const { machine, targets, kernel } = machineOf();
+    kernel.memory.writablePage(textFrame)?.set([0x1111_1111]);
+    kernel.memory.writablePage(gfn(textFrame + 512))?.set([0x2222_2222]);
+    const other: Attack = {
+      name: 'other-text',
+      title: 'point the entry of text at constants',
+      meaning: 'it is another',
+      part: 'text',
+      run(attacker) {
+        const entry = attacker.findEntries(text)?.at(-1);
+        if (entry === undefined) return notTried('no entry');
+        attacker.store(entry.address, 8, entry.value + 0x20_0000n);
+        attacker.flush(text);
+        const { step } = attacker.execute(text);
+        return { outcome: 'succeeded', target: text, decisive: step, reason: 'other code' };
+      },
+    };
+    const { bytes } = machine.attack(other, targets);
+    expect([bytes?.before[0], bytes?.after[0]]).toEqual([0x11, 0x22]);
+  });
+
   test('say that contents are not in the snapshot, and go by what the processor does', () => {
     const kernel = smallKernel();
     const tablesOnly: PhysicalMemory<Gfn> = {
@@ -174,6 +217,7 @@ describe('the attacks', () => {
       'succeeded',
       'succeeded',
     ]);
+    expect(results.map(({ bytes }) => bytes)).toEqual(results.map(() => undefined));
     expect(results[2]).toMatchObject({
       decisive: { contentsAbsent: true },
       reason: 'the processor let the store through; the contents are not in the snapshot',

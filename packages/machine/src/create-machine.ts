@@ -71,7 +71,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   const physicalLimit = 2 ** (cpu.maxPhysicalAddressBits - 12);
   const ram = machineMemory(memoryMap);
   const addedMemory = placeAddedMemory(memoryMap, ADDED_FRAMES, physicalLimit);
-  const snapshot = createOverlay({ base: options.kernel.memory });
+  const snapshot = createOverlay({ base: options.contents ?? options.kernel.memory });
   const added = createRam<Gfn>({ ranges: [addedMemory] });
   const memory = createMountedMemory<Gfn>({
     mounts: [

@@ -1,6 +1,7 @@
 export type { AskedRights } from './attacks/ask.ts';
 export { type Attack, type AttackVerdict, isAttackName } from './attacks/attack.ts';
 export type {
+  AccessedBytes,
   AttackOutcome,
   AttackResult,
   AttackStep,

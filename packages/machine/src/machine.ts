@@ -43,6 +43,8 @@ export interface MachineOptions<VM extends VirtualMachine, Event extends Backend
    * changes apart. The virtual CPU gets the root into CR3, as the kernel's entry code would.
    */
   readonly kernel: ProvenRoot | KernelWithoutTables;
+  /** The kernel's memory, where more of it is known than the snapshot of its page tables holds. Default: that of `kernel`. Only read, as well. */
+  readonly contents?: PhysicalMemory<Gfn> | undefined;
   readonly memoryMap: MemoryMap<Gfn>;
   /** Registers of the virtual CPU, as the snapshot has them. */
   readonly registers: Partial<Registers>;

@@ -4,8 +4,8 @@ import type { Property } from './testing/invariants.ts';
 import { CLOSELY, DEBIAN, type Defects, live, PROCESSORS, type Setting, SMALL } from './testing/live.ts';
 import { type Choice, randomLives } from './testing/random-life.ts';
 
-/** HEKI_LIVES=5000 looks for longer. */
-const RUNS = Number(process.env.HEKI_LIVES ?? 1000);
+/** HEKI_LIVES=5000 looks for longer, as HEKI_FUZZ=long does. */
+const RUNS = Number(process.env.HEKI_LIVES ?? (process.env.HEKI_FUZZ === 'long' ? 5000 : 250));
 const PUBLISHED: Setting = { ...SMALL, profile: 'rfc-v2' };
 
 /** Most lives are cheap ones. */

@@ -51,6 +51,8 @@ export interface NameEvidence {
   readonly vmcoreinfo?: Vmcoreinfo | undefined;
   /** Symbols of its image, at their run-time addresses. */
   readonly symbols?: SymbolTable | undefined;
+  /** Symbols that are known without a table: they name their own address, and nothing behind it. */
+  readonly exact?: ReadonlyMap<string, VirtualAddress> | undefined;
   /** What is mapped there. Default: what the dump holds. */
   readonly memory?: VirtualMemory | undefined;
   /** Lines of /proc/iomem. */
@@ -69,6 +71,7 @@ export class KernelNames {
   readonly regions: readonly Region[];
   readonly #root: ProvenRoot;
   readonly #memory: VirtualMemory;
+  readonly #exact: ReadonlyMap<VirtualAddress, string>;
   #loaded: LoadedCode | string | undefined;
   readonly #bss: VirtualRange | undefined;
   readonly #findCrashKernel: NameEvidence['crashKernel'];
@@ -78,6 +81,7 @@ export class KernelNames {
     const { symbols, vmcoreinfo } = evidence;
     this.symbols = symbols;
     this.#root = root;
+    this.#exact = new Map([...(evidence.exact ?? [])].map(([name, address]) => [address, name]));
     this.#findCrashKernel = evidence.crashKernel;
     const known = new Map(
       SECTION_SYMBOLS.flatMap((name) => {
@@ -147,8 +151,15 @@ export class KernelNames {
     const isBss = this.#bss !== undefined && this.#bss.start <= frame && frame < this.#bss.end;
     return {
       region: region === 'kernel data' && isBss ? 'kernel bss' : region,
-      symbol: this.symbols?.at(address),
+      symbol: this.symbols?.at(address) ?? this.#exactly(address),
     };
+  }
+
+  #exactly(address: VirtualAddress): SymbolPlace | undefined {
+    const name = this.#exact.get(address);
+    return name === undefined
+      ? undefined
+      : { symbol: { name, address, type: '?' }, offset: 0, size: undefined };
   }
 
   #inModules(address: VirtualAddress, region: RegionName): Place {

@@ -111,6 +111,8 @@ export interface Vcpu extends Instructions {
   readonly stepwise: StepwiseInstructions;
   /** Why it stands still, if it does: every instruction gives this outcome until {@link init} or {@link reset}. */
   readonly halted: Extract<Outcome, { kind: 'triple-fault' | 'stopped' }> | undefined;
+  /** It has left the guest, and its hypervisor has not answered yet: no instruction can execute on it. */
+  readonly left: boolean;
 
   /** For the hypervisor: the second level in use. */
   readonly secondLevel: SecondLevel<SecondLevelFault> | undefined;

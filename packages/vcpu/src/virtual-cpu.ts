@@ -54,6 +54,10 @@ export class VirtualCpu implements Vcpu {
     this.stepwise = this.#stepwise();
   }
 
+  get left(): boolean {
+    return this.#cpu.left;
+  }
+
   get halted(): Extract<Outcome, { kind: 'triple-fault' | 'stopped' }> | undefined {
     return this.#cpu.halted;
   }

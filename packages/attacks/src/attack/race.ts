@@ -1,3 +1,4 @@
+import { VcpuWaits } from '@heki/hypervisor';
 import { type Agent, createScheduler } from '@heki/vcpu';
 import type { LabRecord } from '../attacker/create-lab.ts';
 import type { RacingAttack } from './lab-attack.ts';
@@ -6,21 +7,22 @@ import type { RacingAttack } from './lab-attack.ts';
 export interface Schedule {
   readonly seed: number;
   /**
-   * Numbers of the kernel's accesses, from 0, after which he has a turn, instead of those that the seed gives. `undefined`: the seed decides.
+   * Numbers of the moments, from 0, at which he has a turn, instead of those that the seed gives. `undefined`: the seed decides. A moment is behind an
+   * access of the kernel, or a `YieldPoint` within a request of it.
    */
   readonly turns: readonly number[] | undefined;
 }
 
-/** Has a turn after every access of the kernel: no other schedule is fuller. */
-const EVERY_ACCESS = 0;
+/** The seed with which he has a turn at every moment. */
+export const EVERY_MOMENT = 0;
 /** The schedules of a race: those in which the seed chooses his turns, and last the one with every turn. */
-export const SEEDS: readonly number[] = [1, 2, 3, EVERY_ACCESS];
+export const SEEDS: readonly number[] = [1, 2, 3, EVERY_MOMENT];
 /** Of so many agents one is the attacker: the others do nothing. */
 const AGENTS = 4;
 
 /**
- * Has the kernel work on the first processor, and the attacker act on the second one between two accesses of it: an access is the unit, and so is each
- * hypercall. The numbers of the turns that he had.
+ * Has the kernel work on the first processor, and the attacker act on the second one between two accesses of it, and at the points at which the
+ * hypervisor's handling of its exits yields. The numbers of the turns that he had.
  */
 export function raceOnce({ lab, sync }: LabRecord, race: RacingAttack, { seed, turns }: Schedule): number[] {
   const { machine } = lab;
@@ -28,12 +30,17 @@ export function raceOnce({ lab, sync }: LabRecord, race: RacingAttack, { seed, t
   let access = -1;
   const attacker = agent('attacker', () => {
     taken.push(access);
-    race.turn(lab);
+    try {
+      race.turn(lab);
+    } catch (stop) {
+      // He begins anew with his next turn.
+      if (!(stop instanceof VcpuWaits)) throw stop;
+    }
     sync();
   });
   const idle = Array.from({ length: AGENTS - 1 }, (_, index) => agent(`idle ${index}`, () => {}));
   const scheduler = createScheduler({
-    agents: seed === EVERY_ACCESS ? [attacker] : [attacker, ...idle],
+    agents: seed === EVERY_MOMENT ? [attacker] : [attacker, ...idle],
     seed,
   });
   const planned = turns === undefined ? undefined : new Set(turns);

@@ -4,7 +4,7 @@ import { type Judgement, judge } from '../judge/verdict.ts';
 import { type BootedMachine, BootFailed } from '../machines/boot-machine.ts';
 import type { LabAttack, RacingAttack } from './lab-attack.ts';
 import { NotExpressible } from './not-expressible.ts';
-import { raceOnce, type Schedule, SEEDS, shortestTurns } from './race.ts';
+import { EVERY_MOMENT, raceOnce, type Schedule, SEEDS, shortestTurns } from './race.ts';
 
 /** An attack on a machine, and how it went. */
 export interface AttackRun extends Judgement {
@@ -38,6 +38,28 @@ export function runAttack(attack: LabAttack, boot: () => BootedMachine, schedule
   if (result === undefined) throw new TypeError('a race has schedules');
   const { schedule: _, ...rest } = result;
   return { ...rest, evidence: `in ${SEEDS.length} schedules: ${result.evidence}` };
+}
+
+/**
+ * Tries a race in every schedule in which the attacker has one turn, or all turns from a moment on: what an early turn spoils, a late one does not.
+ * The first that succeeds, or `undefined`.
+ *
+ * @throws {TypeError} for an attack that is no race
+ */
+export function sweepSchedules(attack: LabAttack, boot: () => BootedMachine): AttackRun | undefined {
+  const { race } = attack;
+  if (race === undefined) throw new TypeError(`${attack.name} is no race`);
+  let moments = 0;
+  const counted = { ...race, turn: () => void moments++ };
+  attemptRace(attack, counted, boot, { seed: EVERY_MOMENT, turns: undefined });
+  for (let first = 0; first < moments; first++) {
+    for (const length of first === moments - 1 ? [1] : [1, moments - first]) {
+      const turns = Array.from({ length }, (_, index) => first + index);
+      const run = attemptRace(attack, race, boot, { seed: EVERY_MOMENT, turns });
+      if (run.verdict === 'succeeds' || run.verdict === 'detected too late') return run;
+    }
+  }
+  return undefined;
 }
 
 /**

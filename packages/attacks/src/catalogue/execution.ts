@@ -147,6 +147,23 @@ export const EXECUTION: readonly LabAttack[] = [
     },
   },
   {
+    name: 'execute-text-elsewhere',
+    title: 'map kernel text at an address of the attacker, and run it there',
+    gains: 'what that code calls, relative to itself, is what the attacker has put there',
+    source: 'tandasat, "Intel VT-rp, part 2" (August 2023): what guest-paging verification is for',
+    means: [],
+    stoppedBy: ['hlat'],
+    run(lab) {
+      const { check } = lab.places;
+      const page = lab.page();
+      const there = offset(page, Number(check % 4096n));
+      lab.aims.reached('security_capable, at an address of the attacker,', there);
+      lab.pointAt(page, lab.frameOf(check));
+      lab.edit(page, executable);
+      lab.cpu.run(there);
+    },
+  },
+  {
     name: 'remap-text',
     title: 'point the PTE of a security check at another page of kernel text',
     gains: 'a check of the kernel says yes, and no byte of it has changed',

@@ -4,6 +4,7 @@ import { EntryLow } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
 import { MODULE_FUNCTIONS, moduleImage, PAYLOAD, PAYLOAD_QUAD } from '../kernel/functions.ts';
+import { layOutModule, signModule } from './signed-code.ts';
 import { executable, loadedModule, loadedProgram, offset, writable } from './stores.ts';
 
 const RUNS_CODE = 'code of the attacker runs as the kernel';
@@ -123,6 +124,62 @@ export const RACES: readonly LabAttack[] = [
       const stored = second.store(offset(page, 64), 8, 1n).step.outcome === 'done';
       const again = second.run(page).value?.end === 'returned';
       if (ran && stored && again) seen.both = true;
+    },
+  }),
+  race({
+    attack: {
+      name: 'race-stale-translation',
+      title:
+        'while the kernel makes a page read-only, touch it on another processor; store there when that is done',
+      gains: 'what the kernel has sealed still changes',
+      source: 'SDM 3C 29.4.3, INVEPT; KVM, is_page_fault_stale and kvm_flush_remote_tlbs',
+      means: [],
+      stoppedBy: ['late-requests'],
+    },
+    prepare(lab) {
+      const page = lab.page();
+      lab.cpu.store(page, 8, 0n);
+      lab.aims.bytes('the page', page);
+      return page;
+    },
+    work: (lab, page) => void lab.call('set_memory_ro', (kernel) => kernel.setMemory('ro', page, 1)),
+    turn({ second }, page) {
+      for (const { address, value } of second.findEntries(page) ?? []) {
+        if (writable(value) !== value) second.store(address, 8, writable(value));
+      }
+      second.flush(page);
+      second.store(offset(page, 64), 8, 1n);
+    },
+    after(lab, page) {
+      // By the translation that is there, and by one that the entry gives now.
+      eightBytes(lab.second, page);
+      lab.edit(page, writable);
+      eightBytes(lab.second, page);
+    },
+  }),
+  race({
+    attack: {
+      name: 'race-validate-module',
+      title: 'while VTL1 compares a signed module, store to its text',
+      gains: 'a signed module, with code that nobody signed',
+      source: 'litebox 1036; LVBS as of February 2026 copies, compares the copy, then protects (B-L6)',
+      means: ['hypercalls', 'module'],
+      stoppedBy: ['signed-code'],
+    },
+    prepare(lab) {
+      const parts = layOutModule(lab, signModule(lab));
+      lab.aims.code();
+      return parts;
+    },
+    work: (lab, { sections }) =>
+      void lab.request('VALIDATE_MODULE', () => lab.secureKernel().validateModule(sections, [])),
+    turn({ second }, { text: [page] }) {
+      if (page !== undefined) eightBytes(second, offset(page, MODULE_FUNCTIONS.check));
+    },
+    after(lab, { text: [page] }) {
+      if (page === undefined) return;
+      lab.edit(page, executable);
+      lab.cpu.run(offset(page, MODULE_FUNCTIONS.check));
     },
   }),
   race({

@@ -36,6 +36,18 @@ function pagesWith(
   return { at, sections };
 }
 
+/** Puts the parts of a module into pages of the attacker's, with `text` as its code. */
+export function layOutModule(
+  lab: Lab,
+  text: Uint8Array,
+): { readonly text: readonly VirtualAddress[]; readonly sections: readonly HekiSection[] } {
+  const { memory } = moduleImage('driver', { init: false });
+  const code = pagesWith(lab, text, 'text');
+  const rodata = pagesWith(lab, memory.rodata ?? new Uint8Array(PAGE_SIZE), 'rodata');
+  const data = pagesWith(lab, memory.data ?? new Uint8Array(PAGE_SIZE), 'data');
+  return { text: code.at, sections: [...code.sections, ...rodata.sections, ...data.sections] };
+}
+
 /** Has VTL1 validate a module that the attacker has put into pages of his own: the pages of its text. */
 function validate(
   lab: Lab,
@@ -44,21 +56,15 @@ function validate(
   init: readonly HekiSection[] = [],
 ): { readonly text: readonly VirtualAddress[]; readonly token: number } {
   const secure = lab.secureKernel();
-  const { memory } = moduleImage('driver', { init: false });
-  const code = pagesWith(lab, text, 'text');
-  const rodata = pagesWith(lab, memory.rodata ?? new Uint8Array(PAGE_SIZE), 'rodata');
-  const data = pagesWith(lab, memory.data ?? new Uint8Array(PAGE_SIZE), 'data');
+  const module = layOutModule(lab, text);
   const token = lab.request('VALIDATE_MODULE', () =>
-    secure.validateModule(
-      [...code.sections, ...rodata.sections, ...data.sections, ...init],
-      patches(code.at),
-    ),
+    secure.validateModule([...module.sections, ...init], patches(module.text)),
   );
-  return { text: code.at, token };
+  return { text: module.text, token };
 }
 
 /** The module is one that somebody signed: the kernel has loaded it once. */
-function signModule(lab: Lab, options: Parameters<typeof moduleImage>[1] = {}): Uint8Array {
+export function signModule(lab: Lab, options: Parameters<typeof moduleImage>[1] = {}): Uint8Array {
   lab.secureKernel();
   const image = moduleImage('driver', { init: false, ...options });
   lab.prepare('load a signed module', (kernel) => kernel.loadModule(image));

@@ -133,6 +133,28 @@ export const STORES: readonly LabAttack[] = [
     run: (lab) => overwriteAfterEdit(lab, 'rodata', lab.places.rodata),
   },
   {
+    name: 'walk-over-rodata',
+    title: 'use a page of rodata as a page table: walking it sets the accessed flag in what was a constant',
+    gains: 'constants change, and no instruction has stored to them',
+    source: 'Intel VT-rp; tandasat, "Intel VT-rp, part 2" (August 2023): paging-write',
+    means: [],
+    stoppedBy: ['write'],
+    run(lab) {
+      const { one } = lab.places;
+      const page = lab.page();
+      const directory = lab.cpu.findEntries(page)?.find(({ level }) => level === 2);
+      if (directory === undefined) return lab.notExpressible('no page directory maps the page');
+      lab.aims.bytes('a constant', one);
+      lab.cpu.store(directory.address, 8, (BigInt(lab.frameOf(one)) << 12n) | (directory.value & 0xfffn));
+      const area = offset(page, -Number(BigInt.asUintN(21, page)));
+      lab.cpu.flush(page);
+      // An entry has eight bytes.
+      lab.cpu.load(offset(area, (Number(one % 4096n) / 8) * PAGE_SIZE), 8);
+      lab.cpu.store(directory.address, 8, directory.value);
+      lab.cpu.flush(page);
+    },
+  },
+  {
     name: 'store-idt',
     title: 'set R/W in the PTE, store to the IDT',
     gains: 'exceptions go to the attacker',

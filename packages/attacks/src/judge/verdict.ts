@@ -42,7 +42,10 @@ export function judge({ steps, evidence, lives, named, sync }: LabRecord): Judge
     return { verdict: noticed ? 'detected too late' : 'succeeds', by: null, evidence: reached.join('; ') };
   }
   // What came first: later steps that fail do so because of it.
-  const failed = steps.filter(({ result, looks }) => result !== 'done' && !looks);
+  const unfinished = steps.filter(({ result }) => result !== 'done');
+  const acted = unfinished.filter(({ looks }) => !looks);
+  // What only looks is a means where nothing else was refused: a load whose page walk stores.
+  const failed = acted.length > 0 ? acted : unfinished;
   const [decisive] = failed;
   const told = decisive === undefined ? 'every step was done, to no effect' : tellAll(failed);
   const by = decisive?.by ?? 'no effect';

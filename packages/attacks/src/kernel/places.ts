@@ -18,6 +18,8 @@ export interface Places {
   readonly rodata: VirtualAddress;
   /** The vDSO's page, which lies in rodata and is mapped into every program. */
   readonly vdso: VirtualAddress;
+  /** A constant in rodata: the number 1. */
+  readonly one: VirtualAddress;
   readonly idt: VirtualAddress;
   /** Credentials of a process, `modprobe_path`, `selinux_enforcing`: data that is meant to be written. */
   readonly credentials: VirtualAddress;
@@ -28,6 +30,9 @@ export interface Places {
   readonly hekiOperations: VirtualAddress;
   /** `kernel_set_to_readonly` is a flag of the kernel's, {@link LinuxKernel.setToReadonly}. */
 }
+
+/** Offset in rodata. */
+const ONE = 0x6100;
 
 const after = (address: VirtualAddress, offset: number): VirtualAddress =>
   (address + BigInt(offset)) as VirtualAddress;
@@ -46,6 +51,7 @@ export function placesIn({ kernel }: Pick<LinuxMachine, 'kernel'>): Places {
     tracedSite: after(text, TRACED_SITE),
     rodata: after(rodata, 0x5100),
     vdso: after(rodata, 0x6000),
+    one: after(rodata, ONE),
     idt: kernel.address('idt_table'),
     credentials: after(data, 0x1800),
     breakpoints: after(data, 0x2800),
@@ -65,6 +71,7 @@ export function loadImage({ kernel, memory }: Pick<LinuxMachine, 'kernel' | 'mem
   const { __start_rodata: rodata, _sdata: data } = kernel.build.offsets;
   put(rodata + 0x5100, new Uint8Array(8).fill(0x11));
   put(rodata + 0x6000, returning(0));
+  put(rodata + ONE, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
   // uid 1000.
   put(data + 0x1800, Uint8Array.of(0xe8, 0x03, 0, 0, 0xe8, 0x03, 0, 0));
 }

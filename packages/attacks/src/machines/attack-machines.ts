@@ -38,6 +38,11 @@ export const ATTACK_MACHINES: readonly AttackMachine[] = [
   },
   { name: 'kvm-vmm', title: 'KVM with the policy in the VMM', machine: { hypervisor: 'kvm-vmm' } },
   { name: 'kvm-vtl', title: 'KVM with the policy in a paired VM', machine: { hypervisor: 'kvm-vtl' } },
+  {
+    name: 'kvm-planes',
+    title: 'KVM with planes as proposed in April 2025, the policy in plane 1',
+    machine: { hypervisor: 'kvm-planes' },
+  },
   { name: 'hyperv', title: "Hyper-V's VSM, a kernel of the series", machine: { hypervisor: 'hyperv' } },
   {
     name: 'lvbs-2026-02',

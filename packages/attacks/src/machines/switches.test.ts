@@ -15,7 +15,7 @@ const MATTERS: readonly (readonly [name: string, attack: string, machine: string
   ['pins of registers', 'clear-smep', 'hardened'],
   ['the end of boot', 'ask-for-execution', 'lvbs'],
   ['a secure kernel that knows code by its signature', 'unsigned-module', 'lvbs'],
-  ['the closed holes of the secure kernel (B-L1 to B-L5)', 'forge-patch-table', 'lvbs'],
+  ['the closed holes of the secure kernel (B-L1 to B-L6)', 'forge-patch-table', 'lvbs'],
   ['the mending of B-H7', 'execute-plugged-memory', 'hardened'],
   ['the mending of B-H2 and B-H3 and B-H4 and B-H5', 'list-cycle', 'hardened'],
   ['the mending of B-H6', 'list-half-applied', 'hardened'],

@@ -133,7 +133,7 @@ export const SWITCHES: readonly Switch[] = [
     without: (machine) => ({ ...machine, hypervisor: 'hyperv', secureKernel: undefined }),
   },
   {
-    name: 'the closed holes of the secure kernel (B-L1 to B-L5)',
+    name: 'the closed holes of the secure kernel (B-L1 to B-L6)',
     applies: (machine) => isLvbs(machine) && machine.secureKernel !== 'lvbs-2026-02',
     without: (machine) => ({ ...machine, secureKernel: 'lvbs-2026-02' }),
   },

@@ -3,6 +3,7 @@ import { decodePageList, MEM_ATTR_IMMUTABLE, permissionText } from '@heki/hyperc
 import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
 import {
   type CollectiveRights,
+  type ComparedRange,
   compareRights,
   createMachine,
   KernelRights,
@@ -10,7 +11,7 @@ import {
   machineMemory,
   type RightsComparison,
 } from '@heki/machine';
-import { type FrameRange, firstBehind, type Gfn } from '@heki/physical-memory';
+import { type FrameRange, firstBehind, type Gfn, joinedRanges } from '@heki/physical-memory';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import { pagesIn } from '../occurrence.ts';
@@ -29,6 +30,14 @@ export type UnderHekiOptions<VM extends VirtualMachine, Event extends BackendEve
 export interface SentRange extends FrameRange<Gfn> {
   /** `r-x`. */
   readonly permissions: string;
+  readonly immutable: boolean;
+}
+
+/** Frames for which the second level grants the kernel the same. */
+export interface GrantedRange extends FrameRange<Gfn> {
+  /** An OR of `KernelRights` of `@heki/machine`. */
+  readonly granted: number;
+  /** No request of the kernel changes it. */
   readonly immutable: boolean;
 }
 
@@ -53,6 +62,8 @@ export interface UnderHeki {
   readonly leaves: SecondLevelLeaves;
   /** What the second level grants, read back, beside what mappings allow. */
   readonly rights: RightsComparison;
+  /** What it grants the kernel for all of memory, ascending. */
+  readonly granted: readonly GrantedRange[];
   readonly work: readonly KernelWork[];
   readonly open: readonly OpenWay[];
 }
@@ -101,14 +112,16 @@ export function underHeki<VM extends VirtualMachine, Event extends BackendEvent>
     (late.outcome === 'protected' || late.outcome === 'end-of-boot-refused') && refused.length === 0;
 
   const memory = machineMemory(options.memoryMap);
+  const sorted = [...ranges].sort((a, b) => a.start - b.start);
+  const immutable = sorted.filter((range) => range.immutable);
+  const granted: Granted[] = [];
   const rights = compareRights({
     virtualMachine: machine.virtualMachine,
     capabilities: machine.capabilities,
     mappings: collectiveRightsOf(kernel),
     memory,
+    visit: (stretch) => addGranted(granted, stretch),
   });
-  const sorted = [...ranges].sort((a, b) => a.start - b.start);
-  const immutable = sorted.filter((range) => range.immutable);
   const profile = options.profile ?? 'hardened';
   return {
     hypervisor: options.hypervisor.name,
@@ -123,6 +136,7 @@ export function underHeki<VM extends VirtualMachine, Event extends BackendEvent>
     pages: countPages(ranges),
     leaves: secondLevelLeaves(memory, edgesOf(sorted), options.hostPage ?? 262144),
     rights,
+    granted: withImmutable(granted, inForce ? joinedRanges(immutable) : []),
     work: kernelWork(kernel, {
       profile,
       inForce,
@@ -138,6 +152,40 @@ export function underHeki<VM extends VirtualMachine, Event extends BackendEvent>
       unenforceablePages: pagesIn(rights.unenforceable),
     }),
   };
+}
+
+type Granted = Omit<GrantedRange, 'immutable'>;
+
+/** Adds a stretch to those before it, joined with the last where they agree. */
+function addGranted(list: Granted[], { start, end, granted }: ComparedRange): void {
+  const last = list.at(-1);
+  if (last?.end === start && last.granted === granted) list[list.length - 1] = { ...last, end };
+  else list.push({ start, end, granted });
+}
+
+/** `granted` in parts that are immutable or not. @param immutable ascending and apart */
+function withImmutable(granted: readonly Granted[], immutable: readonly FrameRange<Gfn>[]): GrantedRange[] {
+  const parts: GrantedRange[] = [];
+  let next = 0;
+  for (const range of granted) {
+    const add = (start: Gfn, end: Gfn, isImmutable: boolean): void => {
+      if (start < end) parts.push({ ...range, start, end, immutable: isImmutable });
+    };
+    let at = range.start;
+    while (next < immutable.length) {
+      const one = immutable[next];
+      if (one === undefined || one.start >= range.end) break;
+      const start = Math.max(at, one.start) as Gfn;
+      const end = Math.min(range.end, one.end) as Gfn;
+      add(at, start, false);
+      add(start, end, true);
+      at = Math.max(at, end) as Gfn;
+      if (one.end > range.end) break;
+      next++;
+    }
+    add(at, range.end, false);
+  }
+  return parts;
 }
 
 function countPages(ranges: readonly SentRange[]): UnderHeki['pages'] {

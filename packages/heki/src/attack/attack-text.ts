@@ -81,7 +81,7 @@ export function verdictText({ verdict, by, cause }: Cell): string {
 /** When the attacker had his turns. */
 export function scheduleText({ seed, turns = [] }: NonNullable<Cell['schedule']>): string {
   const shown = turns.slice(0, 8).join(', ');
-  return `seed ${seed}: ${turns.length} ${turns.length === 1 ? 'turn' : 'turns'} of the attacker, after accesses ${shown}${turns.length > 8 ? ', ...' : ''}`;
+  return `seed ${seed}: ${turns.length} ${turns.length === 1 ? 'turn' : 'turns'} of the attacker, at moments ${shown}${turns.length > 8 ? ', ...' : ''}`;
 }
 
 /** The attacks and the machines, by name. */

@@ -42,7 +42,8 @@ export function addAuditCommands(
       .option('--no-heki', 'do not work out what Heki would do')
       .option('--redact', 'leave out addresses, the command line and names')
       .option('--sarif <file>', 'write SARIF 2.1.0, too')
-      .option('--markdown <file>', 'write Markdown, too'),
+      .option('--markdown <file>', 'write Markdown, too')
+      .option('--html <file>', 'write one page with a map of memory, too, which opens from disk'),
   )
     .option('--json', 'print one JSON object')
     .addHelpText('after', AUDIT_EXAMPLES)

@@ -9,7 +9,7 @@ import { tablesLines } from '../snapshot.ts';
 import { warningLines } from '../warning.ts';
 import { type HekiReport, hekiFacts, readinessText } from './heki-report.ts';
 import { memoryPicture } from './memory-picture.ts';
-import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from './report.ts';
+import { type AuditReport, auditWarnings, type JudgedFinding, sectionsText, verdictText } from './report.ts';
 
 /** Ranges and aliases of a finding that are listed; --json has all. */
 const LISTED = 4;
@@ -79,15 +79,6 @@ function contentsLines({ text, constants }: ImageComparison): string[] {
     return `${what}: ${number(compared)} bytes compared with the image, ${number(differing)} differ (${known === '' ? '' : `${known}, `}unexplained ${number(rest)})`;
   };
   return [line('code', text), ...(constants === undefined ? [] : [line('constants', constants)])];
-}
-
-function sectionsText({ audit }: AuditReport): string {
-  const { from } = audit.kernel.sections;
-  return {
-    symbols: 'its symbols',
-    'memory-map': 'its memory map',
-    'page-tables': 'the permissions themselves',
-  }[from];
 }
 
 function findingLines(finding: JudgedFinding, redact: boolean, colours: Colours): string[] {

@@ -8,6 +8,9 @@ import { withoutAddresses } from './without-addresses.ts';
 /** What Heki would do with the kernel, and what is to be said of the hypervisor's model. */
 export interface HekiReport {
   readonly result: UnderHeki;
+  /** What `--hypervisor` names it by, and what it is, in words. */
+  readonly name: string;
+  readonly title: string;
   readonly warnings: readonly Warning[];
 }
 

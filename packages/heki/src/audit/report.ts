@@ -152,3 +152,13 @@ function lacksContents({ text, constants }: ImageComparison): boolean {
   );
   return lacks.some((bytes) => bytes >= 2 * PAGE_SIZE);
 }
+
+/** What told where text and constants are. */
+export function sectionsText({ audit }: AuditReport): string {
+  const { from } = audit.kernel.sections;
+  return {
+    symbols: 'its symbols',
+    'memory-map': 'its memory map',
+    'page-tables': 'the permissions themselves',
+  }[from];
+}

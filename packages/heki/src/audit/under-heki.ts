@@ -1,6 +1,8 @@
 import type { AuditedKernel } from '@heki/audit';
 import { underHeki } from '@heki/audit/heki';
 import { machineSettings } from '@heki/machine';
+import { SpecificationError } from '../failure.ts';
+import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
 import { findBackend, hypervisorWarnings } from '../hypervisors.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import type { Subject } from '../protect/subject.ts';
@@ -34,7 +36,32 @@ export async function hekiAuditor(flags: MachineFlags): Promise<HekiAuditor> {
         defects,
         spuriousFaults,
       }),
+      name: backend.name,
+      title: backend.title,
       warnings: hypervisorWarnings(backend),
     }),
   };
+}
+
+/**
+ * What every hypervisor that comes with heki would do, those aside that the options do not fit, and that which they name.
+ *
+ * @param flags the options of the command
+ */
+export async function underOtherHypervisors(
+  flags: MachineFlags,
+  subject: Subject,
+  kernel: AuditedKernel,
+): Promise<HekiReport[]> {
+  const reports: HekiReport[] = [];
+  for (const hypervisor of HEKI_HYPERVISORS) {
+    if (hypervisor === (flags.hypervisor ?? 'kvm')) continue;
+    try {
+      reports.push((await hekiAuditor({ ...flags, hypervisor })).look(subject, kernel));
+    } catch (error) {
+      // One that has no such processor or defect is not what was asked about.
+      if (!(error instanceof SpecificationError)) throw error;
+    }
+  }
+  return reports;
 }

@@ -5,7 +5,7 @@ import { auditSarif } from '../audit/audit-sarif.ts';
 import { auditText } from '../audit/audit-text.ts';
 import { baselineText, createBaseline } from '../audit/baseline.ts';
 import { auditEvidence } from '../audit/evidence.ts';
-import { auditReport } from '../audit/report.ts';
+import { type AuditReport, auditReport } from '../audit/report.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
@@ -25,6 +25,7 @@ export interface AuditOptions extends SubjectOptions, MachineFlags, NamesOptions
   readonly json?: boolean;
   readonly sarif?: string;
   readonly markdown?: string;
+  readonly html?: string;
 }
 
 /** Audits a kernel and prints what was found. The exit code: 1 when a finding is at or above `--fail-on`. */
@@ -62,6 +63,7 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
           },
         ]),
     ...(options.markdown === undefined ? [] : [{ path: options.markdown, text: auditMarkdown(report) }]),
+    ...(options.html === undefined ? [] : [{ path: options.html, text: await page(report, options) }]),
     ...(updateBaseline && options.baseline !== undefined
       ? [{ path: options.baseline, text: baselineText(report.findings, baseline) }]
       : []),
@@ -78,6 +80,15 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
     io,
   );
   return report.fails && !updateBaseline ? ExitCode.FAILURE : ExitCode.SUCCESS;
+}
+
+/** The page; with what the other hypervisors would do, too, unless Heki is left out. */
+async function page(report: AuditReport, options: AuditOptions): Promise<string> {
+  const { auditHtml } = await import('../audit/audit-html.ts');
+  const { heki, subject, audit } = report;
+  if (heki === undefined) return auditHtml(report, []);
+  const { underOtherHypervisors } = await import('../audit/under-heki.ts');
+  return auditHtml(report, [heki, ...(await underOtherHypervisors(options, subject, audit.kernel))]);
 }
 
 async function readOrCreate(path: string, create: boolean) {

@@ -1,4 +1,6 @@
 import { basename } from 'node:path';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
+import { InputError } from '../failure.ts';
 import { findBackend } from '../hypervisors.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
@@ -6,17 +8,23 @@ import type { CommandIo } from '../io.ts';
 import { isBuiltIn, parseKernelConfig } from '../kernel-config.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { loadAttacks } from '../modules/attack-module.ts';
+import { type NamesOptions, openNames } from '../names/open-names.ts';
+import { attackedBytesOfAll } from '../protect/attacked-bytes.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
 import { protectVerdict } from '../protect/protect-verdict.ts';
-import { openSubject, type SubjectOptions } from '../protect/subject.ts';
+import { openSubject, type Subject, type SubjectOptions } from '../protect/subject.ts';
 import { writeReport } from '../report/write-report.ts';
+import { readSidecar } from '../sidecar.ts';
 import { specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki protect`. */
-export interface ProtectOptions extends SubjectOptions, Omit<MachineFlags, keyof SubjectOptions> {
+export interface ProtectOptions
+  extends SubjectOptions,
+    NamesOptions,
+    Omit<MachineFlags, keyof SubjectOptions> {
   readonly kernelConfig?: string;
   readonly attack?: readonly string[];
   readonly strict?: boolean;
@@ -36,7 +44,10 @@ export async function protect(
   const backend = await findBackend(machine.hypervisor);
   const attacks = await loadAttacks(options.attack);
   const subject = await openSubject(path, options);
+  const sidecar = await readSidecar(path ?? BUILT_IN_SNAPSHOT);
+  const names = await openNames(subject.core, subject.tables, sidecar, options);
   const report = protectKernel(subject, {
+    image: imageOver(subject, names.image, options.vmlinux),
     machine,
     backend,
     attacks,
@@ -44,14 +55,29 @@ export async function protect(
     strict: options.strict ?? false,
     trace: options.trace ?? false,
   });
+  const contents = { names, bytes: await attackedBytesOfAll(report.attacks, names) };
   await writeReport(
     'protect',
-    { json: () => protectJson(report), text: (screen) => protectText(report, screen) },
+    {
+      json: () => protectJson(report, contents),
+      text: (screen) => protectText(report, contents, screen),
+    },
     options,
     io,
   );
   const { findings, ...strictness } = protectVerdict(report);
   return exitCodeOf(findings, strictness);
+}
+
+/** @throws {InputError} where bytes of an image could be taken for the page tables that the dump lacks */
+function imageOver<Image>({ warnings }: Subject, image: Image | undefined, file: string | undefined) {
+  if (image !== undefined && warnings.some(({ id }) => id === 'absent-tables')) {
+    throw new InputError(
+      "the snapshot lacks page tables of the kernel, and an image's bytes must not stand for them: expected a whole dump, or none of --vmlinux",
+      { file },
+    );
+  }
+  return image;
 }
 
 async function readKernelConfig(path: string): Promise<ProtectSettings['kernelConfig']> {

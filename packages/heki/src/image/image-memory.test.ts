@@ -2,6 +2,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { coreBytes, pagesOf } from '../testing/mutated-core.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-image-'));
@@ -53,6 +54,37 @@ describe('an image over a dump without contents', () => {
     const bytes = Buffer.from(stretches[0].bytes, 'hex');
     expect([...bytes.subarray(0, 2)]).toEqual([0x55, 0xc3]);
     expect(bytes.readBigUInt64LE(0x10)).toBe(text + 0x123n);
+  });
+
+  test('shows the instruction that a store to text changes, and which the hypervisor keeps', async () => {
+    const args = ['protect', KASLR, '--vmlinux', vmlinux(OWN), '--json'];
+    const { image, attacks } = JSON.parse((await runCommand(args)).stdout);
+    expect(image).toBe(`vmlinux-${OWN}-true`);
+    const push = { bytes: '55', code: 'push rbp' };
+    const va = `0x${text.toString(16)}`;
+    expect(attacks.find(({ name }: { name: string }) => name === 'store-text-after-pte-edit')).toMatchObject({
+      target: { va, place: { region: 'kernel text', symbol: { name: '_text', offset: '0x0' } } },
+      without: {
+        outcome: 'succeeded',
+        bytes: { va, from: 'image', before: push, after: { bytes: '90', code: 'nop' } },
+      },
+      with: { outcome: 'blocked', bytes: { va, from: 'image', before: push, after: push } },
+    });
+    // The data of an image are not the guest's.
+    expect(attacks.find(({ name }: { name: string }) => name === 'store-data').with.bytes).toBeNull();
+  });
+
+  test('is not laid over a dump that lacks page tables: it could stand for them', async () => {
+    const core = coreBytes('k61-256-kaslr');
+    const { tables } = JSON.parse((await runCommand(['walk', KASLR, '--json'])).stdout);
+    const [, root = 0] = pagesOf(core).find(([address]) => address === Number(tables.root)) ?? [];
+    // A slot of the root that nothing uses.
+    core.writeBigUInt64LE(0x777_7063n, root + 300 * 8);
+    const path = join(scratch, 'lacking.elf');
+    writeFileSync(path, core);
+    const refused = await runCommand(['protect', path, '--vmlinux', vmlinux(OWN)]);
+    expect(refused).toMatchObject({ exitCode: 3, stdout: '' });
+    expect(refused.stderr).toContain('lacks page tables of the kernel');
   });
 
   test('gives the same through the direct map, and nothing where the image has none', async () => {

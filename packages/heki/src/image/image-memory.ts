@@ -1,5 +1,13 @@
-import { KernelImageError, type MovedImage, moveImage } from '@heki/kernel-image';
-import { PAGE_SIZE, type VirtualAddress, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { basename } from 'node:path';
+import { type ImageSegment, KernelImageError, type MovedImage, moveImage } from '@heki/kernel-image';
+import {
+  type Gfn,
+  PAGE_SIZE,
+  type PhysicalMemory,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddressOf,
+} from '@heki/physical-memory';
 import { mappedFrame, type ProvenRoot, type VirtualMemory, type Vmcore, virtualMemoryOf } from '@heki/vmcore';
 import { PageRights, walkMappings } from '@heki/x86';
 import { InputError } from '../failure.ts';
@@ -7,10 +15,14 @@ import { openKernelImage } from './open-kernel-image.ts';
 
 /** The memory of a kernel, with the bytes of its image where the snapshot has none. */
 export interface ImageMemory extends VirtualMemory {
+  /** The name of the image's file. */
+  readonly file: string;
   /** Whether a page of it is out of the image, and not out of the guest. */
   isFromImage(frame: VirtualFrame): boolean;
   /** The image where the kernel runs. */
   readonly image: MovedImage;
+  /** The guest's memory with the image's text and constants where it lacks them: its data are long no more as the image has them. */
+  readonly physical: PhysicalMemory<Gfn>;
 }
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -50,7 +62,7 @@ export async function imageMemory(
       { file: path },
     );
   }
-  return laid(moved(image, Number(offset), path), root);
+  return laid(moved(image, Number(offset), path), root, basename(path));
 }
 
 function moved(image: Parameters<typeof moveImage>[0], offset: number, path: string): MovedImage {
@@ -62,11 +74,15 @@ function moved(image: Parameters<typeof moveImage>[0], offset: number, path: str
   }
 }
 
-function laid(image: MovedImage, root: ProvenRoot): ImageMemory {
+function laid(image: MovedImage, root: ProvenRoot, file: string): ImageMemory {
   const guest = virtualMemoryOf(root);
   const distance = root.text.virtualFrame - root.text.frame;
-  /** The page that the image has at `virtualFrame`, where the snapshot lacks it and the kernel has not freed it. */
-  const imagePage = (virtualFrame: VirtualFrame): Uint8Array | undefined => {
+  const pages = new Map<Gfn, Uint32Array | undefined>();
+  /** The page that the image has at `virtualFrame`, where the snapshot lacks it and the kernel has not freed it; of a kind alone, if one is given. */
+  const imagePage = (
+    virtualFrame: VirtualFrame,
+    kind?: ImageSegment['kind'],
+  ): Uint8Array<ArrayBuffer> | undefined => {
     const frame = mappedFrame(root, virtualFrame);
     if (frame === undefined || frame !== virtualFrame - distance || root.memory.page(frame) !== undefined)
       return undefined;
@@ -74,7 +90,8 @@ function laid(image: MovedImage, root: ProvenRoot): ImageMemory {
     const segment = image.segments.find(
       ({ address, bytes }) => address <= start && start < address + BigInt(bytes.length),
     );
-    if (segment === undefined || segment.kind === 'init') return undefined;
+    if (segment === undefined || segment.kind === 'init' || segment.kind !== (kind ?? segment.kind))
+      return undefined;
     // What is freed of text and constants is made writable: the gaps behind them.
     if (segment.kind === 'text' && isWritable(root, virtualFrame)) return undefined;
     const at = Number(start - segment.address);
@@ -88,6 +105,7 @@ function laid(image: MovedImage, root: ProvenRoot): ImageMemory {
     return frame === undefined ? undefined : imagePage((frame + distance) as VirtualFrame);
   };
   return {
+    file,
     read(address, length) {
       const whole = guest.read(address, length);
       if (whole !== undefined) return whole;
@@ -106,6 +124,18 @@ function laid(image: MovedImage, root: ProvenRoot): ImageMemory {
     },
     isFromImage: (frame) => pageAt(frame) !== undefined,
     image,
+    physical: {
+      page(frame) {
+        const own = root.memory.page(frame);
+        if (own !== undefined) return own;
+        if (!pages.has(frame)) {
+          const bytes = imagePage((frame + distance) as VirtualFrame, 'text');
+          pages.set(frame, bytes === undefined ? undefined : new Uint32Array(bytes.buffer));
+        }
+        return pages.get(frame);
+      },
+      writablePage: () => undefined,
+    },
   };
 }
 

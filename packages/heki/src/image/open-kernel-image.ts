@@ -1,19 +1,23 @@
 import {
+  ByteReader,
   bzImagePayload,
+  decompressLz4Legacy,
   fileOfTar,
   isBzImage,
   isDebianPackage,
   isElf,
   KernelImageError,
+  loadedBytes,
   packageData,
   parseVmlinux,
   type Vmlinux,
 } from '@heki/kernel-image';
 import { InputError } from '../failure.ts';
+import { fileChunks } from '../input/file-chunks.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
-import { readBytes } from '../input/read-bytes.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
-import { unpack } from './unpack.ts';
+import { bytesText } from '../quantity.ts';
+import { unpacked } from './unpack.ts';
 
 /** A file of files of a Debian package, by how it is packed. */
 const PACKED_DATA = [
@@ -21,43 +25,109 @@ const PACKED_DATA = [
   ['data.tar.zst', 'zstd'],
   ['data.tar.gz', 'gzip'],
 ] as const;
+/** The headers of any kernel are in the first bytes of its file. */
+const START_BYTES = 2 ** 16;
 
 /**
- * The kernel in the file at `path`: a vmlinux, a bzImage (vmlinuz), or a Debian package with one.
+ * The kernel in the file at `path`: a vmlinux, a bzImage (vmlinuz), or a Debian package with one. What is neither its headers nor loaded, as
+ * debug information and modules are, is read over.
  *
- * @throws {InputError} when it is not an image, damaged, or too large
+ * @throws {InputError} when it is none, damaged, or too large
  */
 export async function openKernelImage(path: string): Promise<Vmlinux> {
-  const bytes = await readBytes(path, INPUT_KINDS.kernelImage);
+  const file = new ByteReader(fileChunks(path, INPUT_KINDS.kernelImage));
   try {
-    return parseVmlinux(vmlinuxOf(bytes, path));
+    const start = await file.peek(START_BYTES);
+    return isDebianPackage(start) ? await kernelOfPackage(file, path) : await kernelOf(file, path);
   } catch (error) {
     if (!(error instanceof KernelImageError)) throw error;
     throw new InputError(error.message, { file: path }, error);
+  } finally {
+    await file.close();
   }
 }
 
-function vmlinuxOf(bytes: Uint8Array, path: string): Uint8Array {
-  if (isElf(bytes)) return bytes;
-  if (isBzImage(bytes)) {
-    const { compression, bytes: packed, unpackedBytes } = bzImagePayload(bytes);
-    const kernel = unpack(packed, compression, unpackedBytes, path);
-    if (isElf(kernel)) return kernel;
-    throw new InputError('what its payload unpacks to is not a kernel: expected an ELF file', { file: path });
-  }
-  if (isDebianPackage(bytes)) {
-    const { name, bytes: packed } = packageData(bytes);
-    const compression = PACKED_DATA.find(([data]) => data === name)?.[1];
-    const tar =
-      compression === undefined
-        ? packed
-        : unpack(packed, compression, COMMAND_LIMITS.unpackedPackageBytes, path);
-    return vmlinuxOf(fileOfTar(tar, /^(?:\.\/)?(?:usr\/lib\/debug\/)?boot\/vmlinu[xz]-/).bytes, path);
-  }
-  throw new InputError(
-    'not a kernel image: expected vmlinux, a bzImage (vmlinuz), or a Debian package of a kernel',
-    {
-      file: path,
-    },
+async function kernelOfPackage(file: ByteReader, path: string): Promise<Vmlinux> {
+  const { name, size } = await packageData(file);
+  const compression = PACKED_DATA.find(([data]) => data === name)?.[1];
+  const packed = file.part(size);
+  const tar = new ByteReader(
+    compression === undefined ? packed : withoutBomb(unpacked(packed, compression, path), size, path),
   );
+  try {
+    const kernel = await fileOfTar(tar, /^(?:\.\/)?(?:usr\/lib\/debug\/)?boot\/vmlinu[xz]-/);
+    return await kernelOf(new ByteReader(tar.part(kernel.size)), path);
+  } finally {
+    await tar.close();
+  }
+}
+
+/** What comes out of `packed` bytes, as long as it is no more than packages have. */
+async function* withoutBomb(
+  chunks: AsyncIterable<Uint8Array>,
+  packed: number,
+  path: string,
+): AsyncGenerator<Uint8Array, void> {
+  const most = Math.max(COMMAND_LIMITS.packageBytes, packed * COMMAND_LIMITS.packageInflation);
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    bytes += chunk.length;
+    if (bytes > most) {
+      throw new InputError(
+        `its files unpack to more than ${bytesText(most)}, ${COMMAND_LIMITS.packageInflation} times their size: a bomb, no package`,
+        { file: path },
+      );
+    }
+    yield chunk;
+  }
+}
+
+/** The kernel that comes next, which is a vmlinux or a bzImage. */
+async function kernelOf(file: ByteReader, path: string): Promise<Vmlinux> {
+  const start = await file.peek(START_BYTES);
+  if (isElf(start)) return parseVmlinux(await kernelBytes(file, loadedBytes(start), path));
+  if (!isBzImage(start)) {
+    throw new InputError(
+      'not a kernel image: expected vmlinux, a bzImage (vmlinuz), or a Debian package of a kernel',
+      { file: path },
+    );
+  }
+  const { compression, bytes, unpackedBytes } = bzImagePayload(await kernelBytes(file, undefined, path));
+  const kernel = new Uint8Array(unpackedBytes);
+  if (compression === 'lz4') decompressLz4Legacy(bytes, kernel);
+  else await fill(kernel, unpacked(inOne(bytes), compression, path), path);
+  if (isElf(kernel)) return parseVmlinux(kernel);
+  throw new InputError('what its payload unpacks to is not a kernel: expected an ELF file', { file: path });
+}
+
+/** All bytes of a kernel; where they are too many, as with debug information, those that are loaded. @throws {InputError} when these are too many */
+async function kernelBytes(file: ByteReader, loaded: number | undefined, path: string): Promise<Uint8Array> {
+  const most = COMMAND_LIMITS.kernelBytes;
+  if (loaded === undefined || loaded <= most) {
+    const bytes = await file.take(most + 1);
+    if (bytes.length <= most) return bytes;
+    if (loaded !== undefined) return bytes.subarray(0, loaded);
+  }
+  throw new InputError(`the kernel has more than ${bytesText(most)}`, { file: path });
+}
+
+/** Fills `target` with what comes. @throws {InputError} when it is more or less */
+async function fill(target: Uint8Array, chunks: AsyncIterable<Uint8Array>, path: string): Promise<void> {
+  let at = 0;
+  for await (const chunk of chunks) {
+    if (at + chunk.length > target.length) {
+      throw new InputError(`unpacks to more than ${target.length} bytes`, { file: path });
+    }
+    target.set(chunk, at);
+    at += chunk.length;
+  }
+  if (at < target.length) {
+    throw new InputError(`unpacks to ${at} bytes: expected ${target.length}, as it says itself`, {
+      file: path,
+    });
+  }
+}
+
+async function* inOne(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  yield bytes;
 }

@@ -1,57 +1,75 @@
-import { spawnSync } from 'node:child_process';
-import { gunzipSync } from 'node:zlib';
-import { type Compression, decompressLz4Legacy } from '@heki/kernel-image';
-import { InputError } from '../failure.ts';
+import { spawn } from 'node:child_process';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import type { Compression } from '@heki/kernel-image';
+import { fileErrorText, InputError } from '../failure.ts';
 
 /** Programs, for what no library of the registry unpacks, or not as fast by far. */
 const PROGRAMS = { xz: ['xz', '-dc'], zstd: ['zstd', '-dcq'] } as const;
+/** Of what a program says, its beginning is enough. */
+const MOST_WORDS = 200;
 
 /**
- * What `bytes` unpack to.
+ * What `chunks` unpack to, as it comes. What is not asked for is not unpacked.
  *
- * @param most bytes that may come out
  * @param file for errors
- * @throws {InputError} when they are damaged, more comes out, or the program that it takes is not here
+ * @throws {InputError} when they are damaged, or the program that it takes is not here
  */
-export function unpack(bytes: Uint8Array, compression: Compression, most: number, file: string): Uint8Array {
-  switch (compression) {
-    case 'lz4': {
-      // The payload of a bzImage says how long it is, to the byte.
-      const target = new Uint8Array(most);
-      decompressLz4Legacy(bytes, target);
-      return target;
-    }
-    case 'gzip':
-      return gunzipSync(bytes, { maxOutputLength: most });
-    case 'xz':
-    case 'zstd':
-      return byProgram(bytes, PROGRAMS[compression], most, file);
+export function unpacked(
+  chunks: AsyncIterable<Uint8Array>,
+  compression: Exclude<Compression, 'lz4'>,
+  file: string,
+): AsyncIterable<Uint8Array> {
+  return compression === 'gzip' ? inflated(chunks, file) : byProgram(chunks, PROGRAMS[compression], file);
+}
+
+async function* inflated(chunks: AsyncIterable<Uint8Array>, file: string): AsyncGenerator<Uint8Array, void> {
+  const gunzip = createGunzip();
+  // What goes wrong is met where the output is read.
+  const fed = pipeline(chunks, gunzip).catch(() => {});
+  try {
+    yield* gunzip;
+  } catch (error) {
+    if (fileErrorText(error) !== undefined || !(error instanceof Error)) throw error;
+    throw new InputError(`cannot be unpacked: ${error.message}`, { file }, error);
+  } finally {
+    gunzip.destroy();
+    await fed;
   }
 }
 
-function byProgram(
-  bytes: Uint8Array,
+async function* byProgram(
+  chunks: AsyncIterable<Uint8Array>,
   [program, options]: readonly [program: string, options: string],
-  most: number,
   file: string,
-): Uint8Array {
-  const { stdout, stderr, status, error } = spawnSync(program, [options], {
-    input: bytes,
-    maxBuffer: most,
-    env: { ...process.env, LC_ALL: 'C' },
+): AsyncGenerator<Uint8Array, void> {
+  const child = spawn(program, [options], { env: { ...process.env, LC_ALL: 'C' } });
+  const ended = new Promise<number | Error | null>((resolve) => {
+    child.on('error', resolve);
+    child.on('close', resolve);
   });
-  if (error !== undefined && 'code' in error && error.code === 'ENOENT') {
-    throw new InputError(
-      `packed by ${program}, and there is no program ${program} here: install it, or unpack the file elsewhere`,
-      { file },
-    );
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = `${said}${text}`.slice(0, MOST_WORDS);
+  });
+  // A program that has ended takes no more: why, it says itself.
+  const fed = pipeline(Readable.from(chunks), child.stdin).catch(() => {});
+  try {
+    yield* child.stdout;
+    const end = await ended;
+    if (end instanceof Error && fileErrorText(end) !== undefined) {
+      throw new InputError(
+        `packed by ${program}, and there is no program ${program} here: install it, or unpack the file elsewhere`,
+        { file },
+        end,
+      );
+    }
+    if (end !== 0) {
+      throw new InputError(`cannot be unpacked by ${program}: ${said.trim().split('\n')[0]}`, { file });
+    }
+  } finally {
+    child.kill();
+    await fed;
   }
-  if (error !== undefined && 'code' in error && error.code === 'ENOBUFS') {
-    throw new InputError(`unpacks to more than ${most} bytes`, { file });
-  }
-  if (status !== 0) {
-    const [why = ''] = String(stderr).trim().split('\n');
-    throw new InputError(`cannot be unpacked by ${program}: ${why.slice(0, 200)}`, { file });
-  }
-  return stdout;
 }

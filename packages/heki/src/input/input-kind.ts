@@ -21,7 +21,7 @@ export const INPUT_KINDS = {
     name: "a kernel's System.map or /proc/kallsyms, or JSON with `symbols`",
     mostBytes: 64 * MIB,
   },
-  /** A bzImage has 15 MB, a package 30 MB, a vmlinux with debug information 1 GiB. */
+  /** A bzImage has 15 MB, a package 30 MB, a vmlinux with debug information 1 GB. */
   kernelImage: {
     name: 'vmlinux, a bzImage (vmlinuz), or a Debian package of a kernel',
     mostBytes: 2048 * MIB - 1,
@@ -32,6 +32,8 @@ export const INPUT_KINDS = {
   scenario: { name: 'a scenario', mostBytes: 4 * MIB },
   /** A finding that is accepted takes some hundred bytes. */
   baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
+  /** That which comes with heki has 50 KiB. */
+  pageTemplate: { name: 'the page of the audit that comes with heki', mostBytes: 4 * MIB },
   /** That of a kernel with 139 modules, loaded and unloaded twice, has 20 MiB. */
   recording: { name: "a recording of a kernel's life", mostBytes: 64 * MIB, mostValues: 3_000_000 },
 } as const satisfies Readonly<Record<string, InputKind>>;

@@ -14,8 +14,11 @@ export const COMMAND_LIMITS = {
   mappingsSpeltOut: 2 ** 22,
   /** Stretches of shared tables that `walk --json` lists: hostile tables may have millions. */
   sharedTables: 2 ** 16,
-  /** What the files of a package unpack to: Debian's kernels have 600 MB. */
-  unpackedPackageBytes: 2 ** 31 - 1,
+  /** Bytes of a kernel that are loaded: Debian's have 60 MB. */
+  kernelBytes: 3 * 2 ** 26,
+  /** How many times their size the files of a package may unpack to, from `packageBytes` on: those of kernels have ten. */
+  packageInflation: 100,
+  packageBytes: 2 ** 26,
   /** Ranges that `find` lists; it counts the others. */
   foundRanges: 2 ** 14,
   /** Bytes that one `heki read` gives. */

@@ -79,8 +79,20 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(
       ['walk', 'translate', 'symbols', 'read', 'find'],
       size(INPUT_KINDS.kernelImage.mostBytes + 1),
-      '`--vmlinux`: vmlinux, a bzImage, a Debian package, and what its files unpack to',
-      "10 to 30 MB; a package's 600 MB",
+      '`--vmlinux`: vmlinux, a bzImage, a Debian package',
+      '10 to 100 MB; with debug information 1 GB',
+    ),
+    limit(
+      ['walk', 'translate', 'symbols', 'read', 'find'],
+      size(COMMAND_LIMITS.kernelBytes),
+      'of it what is loaded; the rest is read over',
+      '60 MB',
+    ),
+    limit(
+      ['walk', 'translate', 'symbols', 'read', 'find'],
+      number(COMMAND_LIMITS.packageInflation),
+      `times their size that the files of a package unpack to, from ${size(COMMAND_LIMITS.packageBytes)} on`,
+      'ten',
     ),
     limit(['read'], size(COMMAND_LIMITS.readBytes), 'LENGTH', '128 bytes'),
     limit(

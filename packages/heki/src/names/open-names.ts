@@ -69,10 +69,12 @@ export async function openNames(
   const memory = image ?? virtualMemoryOf(tables);
   const own = file === undefined ? readImageSymbols(tables, vmcoreinfo, memory) : undefined;
   const symbols = file?.symbols ?? (typeof own === 'object' ? own.table : undefined);
+  const beside = new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]);
   return {
     kernel: new KernelNames(tables, {
       vmcoreinfo,
       symbols,
+      exact: beside,
       memory,
       crashKernel: () => loadedCrashKernel(tables),
     }),
@@ -80,7 +82,7 @@ export async function openNames(
     image,
     source: sourceOf(path, own),
     kaslr: kaslrOffset(vmcoreinfo, symbols?.named('_text')[0]?.address, file?.moved),
-    beside: new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]),
+    beside,
   };
 }
 

@@ -1,5 +1,8 @@
-import { hex } from '@heki/physical-memory';
-import type { Place } from '@heki/symbols';
+import { hex, type VirtualAddress } from '@heki/physical-memory';
+import type { KernelNames, Place } from '@heki/symbols';
+
+/** What reports ask for what is at an address. */
+export type AddressNames = Pick<KernelNames, 'at'>;
 
 /** `vfs_read+0x10`; `undefined` where no symbol is known. */
 export function symbolText({ symbol, module, alias }: Place): string | undefined {
@@ -26,6 +29,11 @@ export function placeText(place: Place): string {
     return `${region}, of ${what}, ${hex(alias.address)}`;
   }
   return symbol === undefined ? region : `${symbol}, in ${region}`;
+}
+
+/** An address with what is there: `0xffffffffc0001000 (module xfs text)`. */
+export function withPlace(address: VirtualAddress, names: AddressNames | undefined): string {
+  return names === undefined ? hex(address) : `${hex(address)} (${placeText(names.at(address))})`;
 }
 
 /** The same as programs read it. */

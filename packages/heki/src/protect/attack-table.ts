@@ -1,27 +1,44 @@
 import { type AttackResult, type AttackStep, exceptionText } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
+import type { Place } from '@heki/symbols';
 import type { Colours } from '../colours.ts';
+import { placeText, regionText, symbolText } from '../names/place-text.ts';
 import type { Screen } from '../report/screen.ts';
 import { table } from '../report/table.ts';
-import type { ProtectReport } from './report.ts';
+import { attackedBytesLines } from './attacked-bytes.ts';
+import type { ProtectReport, ReportedContents } from './report.ts';
 
 /** The attacks side by side. */
-export function attackTable(attacks: ProtectReport['attacks'], screen: Screen): string[] {
+export function attackTable(
+  attacks: ProtectReport['attacks'],
+  { names, bytes }: ReportedContents,
+  screen: Screen,
+): string[] {
   const { colours } = screen;
+  const cell = (result: AttackResult, legitimate: boolean): string[] => {
+    const attacked = bytes.get(result);
+    const lines = [...details(result), ...(attacked === undefined ? [] : attackedBytesLines(attacked))];
+    return [headline(result, legitimate, colours), ...lines.map(colours.dim)];
+  };
   const rows = attacks.map(({ attack, without, with: protectedResult }) => {
     const { title, legitimate = false } = attack;
     const target = protectedResult.target ?? without.target;
     return [
-      target === undefined ? title : [title, colours.dim(hex(target))],
-      cell(without, legitimate, colours),
-      cell(protectedResult, legitimate, colours),
+      target === undefined
+        ? title
+        : [title, ...[hex(target), targetText(names.kernel.at(target))].map(colours.dim)],
+      cell(without, legitimate),
+      cell(protectedResult, legitimate),
     ];
   });
   return table({ head: ['attack', 'without Heki', 'with Heki'], rows, ruled: true }, screen);
 }
 
-function cell(result: AttackResult, legitimate: boolean, colours: Colours): string[] {
-  return [headline(result, legitimate, colours), ...details(result).map(colours.dim)];
+/** As {@link placeText}, without the other address of what is in the direct map. */
+function targetText(place: Place): string {
+  const { region, alias } = place;
+  if (alias === undefined) return placeText(place);
+  return `${region}, of ${symbolText(alias.place) ?? regionText(alias.place)}`;
 }
 
 function headline(

@@ -1,6 +1,7 @@
 import { type CollectiveRights, kernelRightsText, ramOutsideDirectMap } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import type { Colours } from '../colours.ts';
+import { type AddressNames, placeJson, withPlace } from '../names/place-text.ts';
 import { count } from '../quantity.ts';
 import { framesIn } from './frames-in.ts';
 import type { ListedRange, OutsideDirectMap } from './report.ts';
@@ -25,6 +26,7 @@ export function findOutsideDirectMap(
 /** What a reader must know of it. */
 export function outsideDirectMapLines(
   found: readonly OutsideDirectMap[],
+  names: AddressNames,
   { yellow, dim }: Colours,
 ): string[] {
   const mapped = found.filter(({ allowed }) => allowed !== 0);
@@ -46,7 +48,7 @@ export function outsideDirectMapLines(
       .filter(({ ranges }) => ranges.length > 0)
       .flatMap(({ ranges, colour, text }) => [
         colour(`${pagesOfRam(ranges)} ${text}`),
-        ...ranges.slice(0, LISTED_RANGES).map((range) => colour(`  ${rangeText(range)}`)),
+        ...ranges.slice(0, LISTED_RANGES).map((range) => colour(`  ${rangeText(range, names)}`)),
         ...(ranges.length > LISTED_RANGES
           ? [`  and ${count(ranges.length - LISTED_RANGES, 'more range')} (--json lists all)`]
           : []),
@@ -62,13 +64,13 @@ function pagesOfRam(ranges: readonly OutsideDirectMap[]): string {
   return `${count(pages, 'page')} of RAM ${pages === 1 ? 'is' : 'are'}`;
 }
 
-function rangeText({ start, end, allowed, mappedAt }: OutsideDirectMap): string {
-  const where = mappedAt === undefined ? '' : ` at ${hex(mappedAt)}`;
+function rangeText({ start, end, allowed, mappedAt }: OutsideDirectMap, names: AddressNames): string {
+  const where = mappedAt === undefined ? '' : ` at ${withPlace(mappedAt, names)}`;
   return `guest-physical ${hex(start * 4096)}-${hex(end * 4096 - 1)}, ${kernelRightsText(allowed)}${where}`;
 }
 
 /** The same for programs. */
-export function outsideDirectMapJson(found: readonly OutsideDirectMap[]): unknown {
+export function outsideDirectMapJson(found: readonly OutsideDirectMap[], names: AddressNames): unknown {
   return {
     pages: found.reduce((sum, { start, end }) => sum + end - start, 0),
     ranges: found.map(({ start, end, allowed, mappedAt, sent }) => ({
@@ -76,6 +78,7 @@ export function outsideDirectMapJson(found: readonly OutsideDirectMap[]): unknow
       epa: hex(end * 4096),
       mapped: allowed === 0 ? null : kernelRightsText(allowed),
       va: mappedAt === undefined ? null : hex(mappedAt),
+      place: mappedAt === undefined ? null : placeJson(names.at(mappedAt)),
       sent,
     })),
   };

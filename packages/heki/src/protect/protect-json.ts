@@ -2,27 +2,42 @@ import type { AttackResult } from '@heki/machine';
 import { hex } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
 import { hypervisorWarnings } from '../hypervisors.ts';
+import { placeJson } from '../names/place-text.ts';
 import { tablesJson } from '../snapshot.ts';
 import { claimedBy } from '../verdict/claimed-by.ts';
 import { notInForce } from '../verdict/refusal.ts';
 import { verdictJson } from '../verdict/verdict.ts';
 import { warningsJson } from '../warning.ts';
+import { attackedBytesJson } from './attacked-bytes.ts';
 import { crashKernelJson } from './crash-kernel.ts';
 import { outsideDirectMapJson } from './outside-direct-map.ts';
 import { assumptions, protectVerdict, uncovered } from './protect-verdict.ts';
-import type { ProtectReport } from './report.ts';
+import type { ProtectReport, ReportedContents } from './report.ts';
 
-function attackJson({ outcome, by, decisive, reason }: AttackResult): unknown {
+function attackJson(result: AttackResult, { bytes }: ReportedContents): unknown {
+  const { outcome, by, decisive, reason } = result;
   const exception = decisive?.exception;
-  return { outcome, by, errorCode: exception === undefined ? null : hex(exception.errorCode), reason };
+  const attacked = bytes.get(result);
+  return {
+    outcome,
+    by,
+    errorCode: exception === undefined ? null : hex(exception.errorCode),
+    reason,
+    bytes: attacked === undefined ? null : attackedBytesJson(attacked),
+  };
+}
+
+function targetJson({ target }: AttackResult, { names }: ReportedContents): unknown {
+  return target === undefined ? null : { va: hex(target), place: placeJson(names.kernel.at(target)) };
 }
 
 /** The report as the object that `heki protect --json` prints. */
-export function protectJson(report: ProtectReport): object {
+export function protectJson(report: ProtectReport, contents: ReportedContents): object {
   const { subject, early } = report;
   const verdict = protectVerdict(report);
   return {
     snapshot: subject.name,
+    image: contents.names.image?.file ?? null,
     kernel: subject.kernel,
     hypervisor: report.backend.name,
     profile: report.profile,
@@ -53,12 +68,13 @@ export function protectJson(report: ProtectReport): object {
       refused: why,
     })),
     pages: Object.fromEntries([...report.pages].map(([permissions, { pages }]) => [permissions, pages])),
-    outsideDirectMap: outsideDirectMapJson(report.outsideDirectMap),
+    outsideDirectMap: outsideDirectMapJson(report.outsideDirectMap, contents.names.kernel),
     crashKernel: crashKernelJson(subject, report.crashKernel),
     attacks: report.attacks.map((attack) => ({
       name: attack.with.name,
-      without: attackJson(attack.without),
-      with: attackJson(attack.with),
+      target: targetJson(attack.with.target === undefined ? attack.without : attack.with, contents),
+      without: attackJson(attack.without, contents),
+      with: attackJson(attack.with, contents),
       standing: attack.standing,
       claimed: attack.claimed,
       claimedBy: claimedBy(attack.attack),

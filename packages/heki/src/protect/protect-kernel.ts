@@ -20,6 +20,7 @@ import { type Gfn, joinedRanges, type PhysicalMemory } from '@heki/physical-memo
 import type { CpuProfile } from '@heki/x86';
 import type { Backend } from '../backend.ts';
 import { makesKvmHypercalls } from '../hypervisors.ts';
+import type { ImageMemory } from '../image/image-memory.ts';
 import { hypervisorOf } from '../specification.ts';
 import { protectsMemory } from '../verdict/refusal.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
@@ -40,6 +41,8 @@ export interface ProtectSettings {
   readonly attacks: readonly Attack[];
   /** A kernel's own configuration and where it comes from. Default: one that suits Heki. */
   readonly kernelConfig?: ProtectReport['kernelConfig'];
+  /** The kernel's image, for what the snapshot lacks of its text and constants. */
+  readonly image?: Pick<ImageMemory, 'physical'> | undefined;
   readonly strict: boolean;
   readonly trace: boolean;
 }
@@ -58,6 +61,7 @@ export function protectKernel(subject: Subject, settings: ProtectSettings): Prot
     hypervisor,
     driver: (guest, driverOptions) => driver?.(guest, driverOptions) ?? false,
     kernel: tables,
+    contents: settings.image?.physical,
     memoryMap,
     crashKernel,
     registers: processor.registers,

@@ -16,7 +16,7 @@ import { attackTable } from './attack-table.ts';
 import { outsideDirectMapLines } from './outside-direct-map.ts';
 import { keptBitsLines } from './pinned-bits.ts';
 import { protectVerdict, uncovered } from './protect-verdict.ts';
-import type { HypercallRecord, PageCount, ProtectReport } from './report.ts';
+import type { HypercallRecord, PageCount, ProtectReport, ReportedContents } from './report.ts';
 
 const BAR_WIDTH = 24;
 /** Columns below which there is no bar. */
@@ -48,14 +48,19 @@ function size(pages: number): string {
 }
 
 /** The report as people read it. */
-export function protectText(report: ProtectReport, screen: Screen): string[] {
+export function protectText(report: ProtectReport, contents: ReportedContents, screen: Screen): string[] {
   const { colours } = screen;
   const sections = [
-    header(report, colours),
+    header(report, contents, colours),
     section('1', 'Early init: how is each page mapped?', earlyLines(report, colours), colours),
     section('2', 'Late init: the kernel tells the hypervisor', lateLines(report, screen), colours),
-    section('3', enforcedTitle(report), enforcedLines(report, screen), colours),
-    section('4', 'An attacker who runs code in the kernel (CPL 0)', attackLines(report, screen), colours),
+    section('3', enforcedTitle(report), enforcedLines(report, contents, screen), colours),
+    section(
+      '4',
+      'An attacker who runs code in the kernel (CPL 0)',
+      attackLines(report, contents, screen),
+      colours,
+    ),
   ];
   if (report.trace !== undefined) {
     sections.push(section('5', 'Trace of the protected machine', report.trace, colours));
@@ -71,7 +76,7 @@ function section(label: string, title: string, lines: readonly string[], { bold,
   ];
 }
 
-function header(report: ProtectReport, colours: Colours): string[] {
+function header(report: ProtectReport, { names }: ReportedContents, colours: Colours): string[] {
   const { bold, dim, yellow } = colours;
   const { subject, addedMemory } = report;
   const { memoryMap, memoryMapFrom } = subject;
@@ -88,6 +93,14 @@ function header(report: ProtectReport, colours: Colours): string[] {
       'snapshot',
       `${subject.name}${subject.embedded ? ' (comes with heki)' : ''}${report.pageTablesOnly ? ': page tables and registers; contents not in the snapshot' : ''}`,
     ],
+    ...(names.image === undefined
+      ? []
+      : [
+          ['image', `${names.image.file}: kernel text and constants that the snapshot lacks`] satisfies [
+            string,
+            string,
+          ],
+        ]),
     ['memory', `${size(memoryMap.ramFrames)} of RAM, ${from}; ${added}`],
     ...(leftOut.length === 0
       ? []
@@ -197,7 +210,11 @@ function enforcedTitle({ hypercalls }: ProtectReport): string {
     : 'What the hypervisor enforces from now on';
 }
 
-function enforcedLines(report: ProtectReport, { colours, columns }: Screen): string[] {
+function enforcedLines(
+  report: ProtectReport,
+  { names }: ReportedContents,
+  { colours, columns }: Screen,
+): string[] {
   const { pages, kept, weakenedPages, outsideDirectMap, crashKernel, subject } = report;
   const { name, control } = SECOND_LEVEL_NAMES[subject.processor.cpu.vendor];
   const total = [...pages.values()].reduce((sum, { pages: n }) => sum + n, 0);
@@ -229,8 +246,8 @@ function enforcedLines(report: ProtectReport, { colours, columns }: Screen): str
       ),
     );
   }
-  lines.push(...outsideDirectMapLines(outsideDirectMap, colours));
-  lines.push(...rangedWarningLines(report.warnings, colours));
+  lines.push(...outsideDirectMapLines(outsideDirectMap, names.kernel, colours));
+  lines.push(...rangedWarningLines(report.warnings, colours, names.kernel));
   return lines;
 }
 
@@ -257,11 +274,11 @@ function withCrashKernel(kinds: readonly PageKind[], crashKernel: PageCount): Pa
   });
 }
 
-function attackLines(report: ProtectReport, screen: Screen): string[] {
+function attackLines(report: ProtectReport, contents: ReportedContents, screen: Screen): string[] {
   const { colours } = screen;
   const { attacks } = report;
   // Lines of a section stand two columns to the right.
-  const lines = attackTable(attacks, { ...screen, columns: screen.columns - 2 });
+  const lines = attackTable(attacks, contents, { ...screen, columns: screen.columns - 2 });
   const titles = (wanted: Standing): string[] =>
     attacks.filter(({ standing }) => standing === wanted).map(({ attack }) => attack.title);
   const stopped = titles('stopped-by-heki').length;
@@ -274,10 +291,18 @@ function attackLines(report: ProtectReport, screen: Screen): string[] {
     ...verdictLines(protectVerdict(report), colours),
   );
   lines.push(...livelockLines(report).map((line) => colours.yellow(line)));
+  const { image } = contents.names;
+  if (image !== undefined && [...contents.bytes.values()].some(({ from }) => from === 'image')) {
+    lines.push(
+      colours.dim(
+        `(image): from ${image.file}, not from the guest: alternatives, static calls and patched sites may differ.`,
+      ),
+    );
+  }
   if (report.pageTablesOnly) {
     lines.push(
       colours.dim(
-        'The contents of the attacked pages are not in the snapshot: verdicts are what the processor does.',
+        `The contents of the attacked ${image === undefined ? 'pages' : 'data'} are not in the snapshot: verdicts are what the processor does.`,
       ),
     );
   }

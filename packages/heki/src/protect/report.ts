@@ -12,7 +12,9 @@ import type {
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { Backend } from '../backend.ts';
+import type { Names } from '../names/open-names.ts';
 import type { Warning } from '../warning.ts';
+import type { AttackedBytes } from './attacked-bytes.ts';
 import type { GrantedRights } from './granted-rights.ts';
 import type { Subject } from './subject.ts';
 
@@ -54,6 +56,13 @@ interface ComparedAttack {
   readonly standing: Standing;
   /** Heki is in force, and the machine claims to stop it. */
   readonly claimed: boolean;
+}
+
+/** What a report tells beside what the machine met: names of what is at an address, and attacked bytes as code. */
+export interface ReportedContents {
+  readonly names: Names;
+  /** By the result that has them. */
+  readonly bytes: ReadonlyMap<AttackResult, AttackedBytes>;
 }
 
 /** Everything that `heki protect` found out. */

@@ -24,25 +24,26 @@ describe('RAM that the direct map lacks', () => {
   const snapshot = foreign('text-not-in-direct-map.elf.gz');
   const map = ['--memory-map', foreign('entry-syscall-pti.iomem')];
   const RANGE = { pa: '0x3ecb000', epa: '0x3ecc000', mapped: 'r-x', va: '0xffffffffc000a000' };
+  const PLACE = { region: 'modules', module: null, symbol: null, aliasOf: null };
 
   test.each([
     ['with a memory map', map],
     ['with a memory map inferred from the direct map', []],
   ])('is protected by what is mapped elsewhere, and said, %s', async (_how, options) => {
     const report = await json(snapshot, ...options);
-    expect(report.outsideDirectMap).toEqual({ pages: 1, ranges: [{ ...RANGE, sent: true }] });
+    expect(report.outsideDirectMap).toEqual({ pages: 1, ranges: [{ ...RANGE, place: PLACE, sent: true }] });
     expect(report.pages).toMatchObject({ 'r--': 2256, 'r-x': 4403 });
     const { stdout, exitCode } = await protect(snapshot, ...options);
     expect(exitCode).toBe(0);
     expect(stdout).toContain(
       '1 page of RAM is not in the direct map, and protected by what is mapped elsewhere:',
     );
-    expect(stdout).toContain('guest-physical 0x3ecb000-0x3ecbfff, r-x at 0xffffffffc000a000\n');
+    expect(stdout).toContain('guest-physical 0x3ecb000-0x3ecbfff, r-x at 0xffffffffc000a000 (modules)\n');
   });
 
   test('is never sent under rfc-v2, and that is said', async () => {
     const report = await json(snapshot, ...map, '--profile', 'rfc-v2');
-    expect(report.outsideDirectMap).toEqual({ pages: 1, ranges: [{ ...RANGE, sent: false }] });
+    expect(report.outsideDirectMap).toEqual({ pages: 1, ranges: [{ ...RANGE, place: PLACE, sent: false }] });
     const { stdout } = await protect(snapshot, ...map, '--profile', 'rfc-v2');
     expect(stdout).toContain('1 page of RAM is not in the direct map, and Heki, which looks there alone,');
   });

@@ -19,7 +19,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['replay', RECORDING],
   ['walk', kernel],
   ['translate', kernel, 'ffffffff81000000', '--access', 'write'],
-  ['backends', 'kvm', 'xen'],
+  ['backends', 'xen'],
   ['explain', 'wx-alias'],
   ['kunit', '--list'],
   ['--help'],

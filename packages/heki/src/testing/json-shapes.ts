@@ -80,15 +80,52 @@ const claimedBy = z
     'Machines by profile that claim to stop the attack, of a page that no mapping lets the kernel use so',
   );
 
+const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'BPF', 'user']);
+const partOfModule = z.enum(MODULE_PART_KINDS);
+const inModule = z.strictObject({ name: z.string().min(1), part: partOfModule });
+const namedPlace = {
+  region: regionOfPlace,
+  module: inModule.nullable().describe('The module that it lies in, and which part of it'),
+  symbol: z
+    .strictObject({ name: z.string().min(1), offset: hex })
+    .nullable()
+    .describe('The symbol that the address lies in or behind; null where none is known'),
+};
+const placeInKernel = z.strictObject({
+  ...namedPlace,
+  aliasOf: z
+    .strictObject({ va: hex, ...namedPlace, aliasOf: z.null() })
+    .nullable()
+    .describe("In the direct map: where the kernel's image has the same byte"),
+});
+
+const attackedBytes = z.strictObject({
+  bytes: z.string().regex(/^([0-9a-f]{2})+$/),
+  code: z.string().min(1).nullable().describe('Instructions, in Intel syntax; null for data'),
+});
+
 const attackOutcome = z.strictObject({
   outcome: z.enum(['succeeded', 'blocked', 'livelock', 'crashed', 'not-tried']),
   by: defence,
   errorCode: hex.nullable(),
   reason: z.string().min(1),
+  bytes: z
+    .strictObject({
+      va: hex,
+      from: z.enum(['guest', 'image']).describe('Whose the bytes before are'),
+      before: attackedBytes,
+      after: attackedBytes.describe('At the access that decided'),
+    })
+    .nullable()
+    .describe('At the target; null where the snapshot has no contents, or the target is a register'),
 });
 
 const attack = z.strictObject({
   name: z.string().min(1),
+  target: z
+    .strictObject({ va: hex, place: placeInKernel })
+    .nullable()
+    .describe('An address and what is there; null for a register'),
   without: attackOutcome,
   with: attackOutcome,
   standing: z
@@ -236,25 +273,6 @@ const outcome = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('second-level'), at: z.string(), gpa: hex }),
 ]);
 
-const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'BPF', 'user']);
-const partOfModule = z.enum(MODULE_PART_KINDS);
-const inModule = z.strictObject({ name: z.string().min(1), part: partOfModule });
-const namedPlace = {
-  region: regionOfPlace,
-  module: inModule.nullable().describe('The module that it lies in, and which part of it'),
-  symbol: z
-    .strictObject({ name: z.string().min(1), offset: hex })
-    .nullable()
-    .describe('The symbol that the address lies in or behind; null where none is known'),
-};
-const placeInKernel = z.strictObject({
-  ...namedPlace,
-  aliasOf: z
-    .strictObject({ va: hex, ...namedPlace, aliasOf: z.null() })
-    .nullable()
-    .describe("In the direct map: where the kernel's image has the same byte"),
-});
-
 const disclosures = z.array(z.strictObject({ subject: z.string().min(1), detail: z.string().min(1) }));
 const costs = z.strictObject({
   calls: z.int().min(0),
@@ -284,6 +302,7 @@ function published<Shape extends z.ZodRawShape>(name: SchemaName, of: string, sh
 export const JSON_SHAPES = {
   protect: published('protect', 'protect --json', {
     snapshot: z.string(),
+    image: z.string().nullable().describe('The file of `--vmlinux`'),
     hypervisor: z.string(),
     profile,
     mbec: z.boolean(),

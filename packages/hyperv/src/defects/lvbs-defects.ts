@@ -4,6 +4,7 @@ import { B_L2 } from './b-l2.ts';
 import { B_L3 } from './b-l3.ts';
 import { B_L4 } from './b-l4.ts';
 import { B_L5 } from './b-l5.ts';
+import { B_L6 } from './b-l6.ts';
 
 /** What the secure kernel of LVBS accepts and should not, as its code was in February 2026 (litebox_platform_lvbs), one switch each. */
 export const lvbsDefects = {
@@ -12,6 +13,7 @@ export const lvbsDefects = {
   'B-L3': B_L3,
   'B-L4': B_L4,
   'B-L5': B_L5,
+  'B-L6': B_L6,
 } as const satisfies Defects;
 
 /** The id of a hole. */

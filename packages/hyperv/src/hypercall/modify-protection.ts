@@ -8,7 +8,7 @@ import {
 } from '@heki/hypercall/hyperv';
 import { FRAME_END, type Gfn } from '@heki/physical-memory';
 import { isProtectionMask } from '../partition/map-flags.ts';
-import { flush, type Partition } from '../partition/partition.ts';
+import { flush, type Partition, yieldAt } from '../partition/partition.ts';
 
 /**
  * HvCallModifyVtlProtectionMask: page by page from the rep start on, and what was done before a page that fails stays done and is
@@ -49,6 +49,9 @@ export function modifyVtlProtectionMask(
     if (protectedPages < run) status = HvStatus.INSUFFICIENT_MEMORY;
   }
   partition.statistics.pages += done - repStart;
-  if (done > repStart) flush(partition);
+  if (done > repStart) {
+    yieldAt(partition, 'zap');
+    flush(partition);
+  }
   return end(status, done);
 }

@@ -8,12 +8,13 @@ import {
   HvRegister,
   HvStatus,
 } from '@heki/hypercall/hyperv';
+import { VcpuWaits } from '@heki/hypervisor';
 import { frameOf, type Gpa, PHYSICAL_ADDRESS_END, readBytes, writeBytes } from '@heki/physical-memory';
 import { type ExitAction, type PlainAction, Vector, type VmExit } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
 import type { CallSize } from '../hypercall/call-size.ts';
 import { answerHypercall } from '../hypercall/handle-hypercall.ts';
-import { type Partition, switchVtl, type VirtualProcessor } from '../partition/partition.ts';
+import { type Partition, switchVtl, type VirtualProcessor, yieldAt } from '../partition/partition.ts';
 import type { SecureKernel } from '../secure-kernel/secure-kernel.ts';
 import { createVtl1Port } from '../secure-kernel/vtl1-port.ts';
 import { emulatedMemory } from './emulated-memory.ts';
@@ -170,10 +171,12 @@ function handleHypercall(
   if (registers.cpl !== 0 || !wide) return INVALID_OPCODE;
   const control = registers.rcx;
   if (control === BigInt(HvCall.VTL_CALL)) {
+    if (partition.suspended) throw new VcpuWaits('VTL1 takes a call of another processor');
     partition.statistics.vtlCalls++;
     enter(partition, processor, 'vtl-call', () =>
       kernel.onVtlCall(createVtl1Port(partition, processor), registers),
     );
+    yieldAt(partition, 'resume');
     return SKIP;
   }
   if (control === BigInt(HvCall.VTL_RETURN)) return INVALID_OPCODE;

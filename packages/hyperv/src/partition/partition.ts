@@ -1,4 +1,4 @@
-import type { GuestRegions, Host } from '@heki/hypervisor';
+import type { GuestRegions, Host, YieldPoint } from '@heki/hypervisor';
 import type { Exception, Vcpu } from '@heki/vcpu';
 import type { HypervEvent } from '../event.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -42,11 +42,30 @@ export interface Partition {
   secureConfig: bigint;
   readonly statistics: HypervStatistics;
   readonly emit: ((event: HypervEvent) => void) | undefined;
+  /** `undefined`: requests are one step. Only {@link yieldAt} calls it. */
+  readonly onYield: ((at: YieldPoint) => void) | undefined;
+  /** A processor stands still within VTL1, and others have their turn. VTL1 takes one call at a time. */
+  suspended: boolean;
+}
+
+/** Others may act here. Free where nobody listens. */
+export function yieldAt(partition: Partition, at: YieldPoint): void {
+  const { onYield, suspended } = partition;
+  if (onYield === undefined) return;
+  partition.suspended = true;
+  try {
+    onYield(at);
+  } finally {
+    partition.suspended = suspended;
+  }
 }
 
 /** Every virtual processor forgets what it cached of every second level. */
 export function flush(partition: Partition): void {
-  for (const { vcpu } of partition.processors) vcpu.invept();
+  for (const { vcpu } of partition.processors) {
+    vcpu.invept();
+    yieldAt(partition, 'flush');
+  }
   partition.statistics.flushes++;
 }
 

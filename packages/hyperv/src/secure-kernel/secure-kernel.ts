@@ -78,6 +78,7 @@ export function createSecureKernel(
 
   function read(vtl1: Vtl1, first: bigint, total: bigint): readonly LvbsRange[] | Refusal {
     const decoded = decodeLvbsRanges({ memory: vtl1.memory, first, total, mostPages: rangePages });
+    vtl1.yieldAt('guest-read');
     return decoded.ok ? decoded.message : (REFUSALS[decoded.fault.field] ?? 'bad-request');
   }
 

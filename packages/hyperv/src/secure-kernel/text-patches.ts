@@ -118,6 +118,7 @@ export function createTextPatches(defects: LvbsDefectSwitches): TextPatches {
       const raw = new Uint8Array(LVBS_TEXT_PATCH_SIZE);
       // Read once: what is checked is what is stored.
       if (readBytes(vtl1.memory, Number(request) as Gpa, raw) < raw.length) return -Errno.EFAULT;
+      vtl1.yieldAt('guest-read');
       const decoded = decodeLvbsTextPatch(raw);
       if (!decoded.ok) return -Errno.EINVAL;
       const allowed = allows(vtl1, decoded.message);
@@ -125,6 +126,7 @@ export function createTextPatches(defects: LvbsDefectSwitches): TextPatches {
       for (const [i, byte] of decoded.message.bytes.entries()) {
         const at = addressOfByte(allowed.patch, allowed.from + i) as Gpa;
         if (writeBytes(vtl1.memory, at, Uint8Array.of(byte)) < 1) return -Errno.EFAULT;
+        vtl1.yieldAt('host-write');
       }
       return 0;
     },

@@ -7,10 +7,11 @@ import {
   HvCall,
   type HvResult,
 } from '@heki/hypercall/hyperv';
+import type { YieldPoint } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { HypervEvent } from '../event.ts';
 import { type Answer, answerVtl1 } from '../hypercall/handle-hypercall.ts';
-import type { Partition, VirtualProcessor } from '../partition/partition.ts';
+import { type Partition, type VirtualProcessor, yieldAt } from '../partition/partition.ts';
 
 /** What the code in VTL1 has: the guest's memory, and hypercalls as bytes. */
 export interface Vtl1 {
@@ -32,6 +33,8 @@ export interface Vtl1 {
   /** HvCallSetVpRegisters; whether the hypervisor took it. */
   set(vp: number, vtl: 0 | 1, ...values: { readonly name: number; readonly value: bigint }[]): boolean;
   emit(event: HypervEvent): void;
+  /** VTL0's other processors may act here. */
+  yieldAt(at: YieldPoint): void;
 }
 
 /** VTL1's port on a processor, or without one for requests of the owner. */
@@ -69,5 +72,6 @@ export function createVtl1Port(partition: Partition, processor?: VirtualProcesso
       return hypercall(control, input).status === 0;
     },
     emit: (event) => partition.emit?.(event),
+    yieldAt: (at) => yieldAt(partition, at),
   };
 }

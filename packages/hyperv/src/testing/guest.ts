@@ -39,13 +39,19 @@ export interface TestGuest {
   call(fn: number, first?: bigint, second?: bigint, third?: bigint): number;
 }
 
-export function createTestGuest(options: HypervOptions = {}, vcpus = 1): TestGuest {
+/** @param onYield what other processors do in the middle of a request */
+export function createTestGuest(
+  options: HypervOptions = {},
+  vcpus = 1,
+  onYield: (() => void) | undefined = undefined,
+): TestGuest {
   const host = createRam<Pfn>({ ranges: [{ start: pfn(0), end: pfn(0x2000) }] });
   const events: HypervEvent[] = [];
   const frames = createFrameAllocator<Pfn>({ ranges: [{ start: pfn(0), end: pfn(0x400) }] });
   const vm = createHyperv(options).createVirtualMachine({
     host: { memory: host, frames },
     onEvent: (event) => events.push(event),
+    onYield,
   });
   vm.addMemory({ start: 0 as Gfn, frames: 0x1000, backing: BACKING });
   const put = (gpa: number, bytes: ArrayLike<number>): void => {

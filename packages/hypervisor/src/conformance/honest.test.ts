@@ -19,7 +19,9 @@ const honest = Object.entries(VALUES).flatMap(([field, { context, values }]) =>
     field,
     name,
     capabilities: { ...REFERENCE, ...context, ...value },
-    cases: APART.has(field as keyof Capabilities) ? /^(?!rights|large pages|random lives)/ : /./,
+    cases: APART.has(field as keyof Capabilities)
+      ? /^(?!rights|requests|large pages|random lives|host frames)/
+      : /./,
   })),
 );
 

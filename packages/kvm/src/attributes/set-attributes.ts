@@ -1,4 +1,6 @@
+import { yieldAt } from '../host/yield.ts';
 import { forEachName } from '../memslots/host-frames.ts';
+import { beginInvalidation, endInvalidation } from '../mmu/invalidation.ts';
 import { flushRemoteTlbs, zap } from '../mmu/zap.ts';
 import type { VmState } from '../vm-state.ts';
 
@@ -26,15 +28,18 @@ export function setMemoryAttributes(
   if (done) return 'nothing-to-do';
 
   vm.locks.with('mmu_lock', () => {
+    beginInvalidation(vm);
     let flush = false;
     forEachName(vm, start, end, (from, to) => {
       flush = zap(vm, from, to) || flush;
     });
     if (flush) flushRemoteTlbs(vm);
   });
+  yieldAt(vm, 'attribute-change');
   vm.attributes.update(start, end, bits, mask);
   vm.locks.with('mmu_lock', () => {
     vm.slots.forEachIn(start, end, (slot) => vm.largePages.attributesChanged(slot, start, end, bits));
+    endInvalidation(vm);
   });
   return 'stored';
 }

@@ -2,6 +2,7 @@ import { encodeHekiExit, KVM_HEKI_EXIT_REASON_CR0, KVM_HEKI_EXIT_REASON_CR4 } fr
 import { type ExitAction, type Vcpu, Vector } from '@heki/vcpu';
 import { CR0, CR4 } from '@heki/x86';
 import type { UserExit } from '../exit/vmm.ts';
+import { yieldAt } from '../host/yield.ts';
 import type { HekiVmState, VmState } from '../vm-state.ts';
 import type { PinBinding } from './pin-binding.ts';
 
@@ -59,6 +60,7 @@ export function setPins(vm: VmState, cr0: bigint, cr4: bigint): void {
   vm.pins.cr0 = cr0;
   vm.pins.cr4 = cr4;
   for (const vcpu of vm.vcpus) {
+    yieldAt(vm, 'attribute-change');
     const binding = vm.bindings.get(vcpu.id);
     const held = vm.nested.get(vcpu)?.host ?? vcpu.registers;
     if (binding !== undefined) {

@@ -3,6 +3,7 @@ import { frameOf } from '@heki/physical-memory';
 import { type Exception, type ExitAction, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { writeCr } from '../control-registers/control-registers.ts';
 import type { PinBinding } from '../control-registers/pin-binding.ts';
+import { yieldAt } from '../host/yield.ts';
 import { handleHypercall } from '../hypercall/hypercall.ts';
 import { fastPageFault } from '../mmu/fast-page-fault.ts';
 import { mapFault } from '../mmu/map-fault.ts';
@@ -22,6 +23,7 @@ export function handleExit(vm: VmState, vcpu: Vcpu, binding: PinBinding, exit: V
   const handled = vm.locks.with('srcu', () => handle(vm, vcpu, binding, exit));
   if ('inUserSpace' in handled) return handled.inUserSpace();
   if (handled.userExit !== undefined) notifyVmm(vm, vcpu, handled.userExit);
+  yieldAt(vm, 'resume');
   return handled.action;
 }
 
@@ -100,10 +102,13 @@ function handleVtRp(vm: VmState, vcpu: Vcpu, fault: GuestFault, qualification: n
 /** kvm_mmu_page_fault(): what the rights forbid is the owner's business, anything else is mapped. */
 function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
   vm.statistics.faults++;
+  const { sequence } = vm.invalidation;
   if (vm.owner.forbids(fault)) return vm.owner.denied(vcpu, fault);
+  yieldAt(vm, 'fault');
   if (fastPageFault(vm, fault)) return { action: { kind: 'resume' } };
-  switch (mapFault(vm, fault)) {
+  switch (mapFault(vm, fault, sequence)) {
     case 'mapped':
+    case 'retry':
       return { action: { kind: 'resume' } };
     case 'spurious':
       vm.emit?.({ type: 'spurious', vcpu: vcpu.id, gpa: fault.gpa });

@@ -5,7 +5,7 @@ test('a hypercall cannot take slots_lock, which is held over synchronize_srcu, b
   const locks = createLockChecker();
   locks.with('srcu', () => {
     expect(() => locks.with('slots_lock', () => undefined)).toThrow(
-      'slots_lock is taken inside srcu: expected the order heki_lock, slots_lock, srcu, slots_arch_lock, mmu_lock',
+      'slots_lock is taken inside srcu: expected the order heki_lock, policy_lock, slots_lock, srcu, slots_arch_lock, mmu_lock',
     );
     expect(locks.with('slots_arch_lock', () => [...locks.held])).toEqual(['srcu', 'slots_arch_lock']);
   });

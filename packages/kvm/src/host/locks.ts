@@ -1,7 +1,11 @@
+import { VcpuWaits } from '@heki/hypervisor';
 import { HekiError } from '@heki/physical-memory';
 
-/** The locks that the series touches, and SRCU's read side, which a virtual CPU holds while it handles an exit. */
-export type LockName = 'heki_lock' | 'slots_lock' | 'srcu' | 'slots_arch_lock' | 'mmu_lock';
+/**
+ * The locks that the series touches, SRCU's read side, which a virtual CPU holds while it handles an exit, and what an owner of the policy outside
+ * KVM holds while it takes one request.
+ */
+export type LockName = 'heki_lock' | 'policy_lock' | 'slots_lock' | 'srcu' | 'slots_arch_lock' | 'mmu_lock';
 
 /**
  * The order in which they nest, outermost first (Linux Documentation/virt/kvm/locking.rst). `slots_lock` is held
@@ -10,6 +14,7 @@ export type LockName = 'heki_lock' | 'slots_lock' | 'srcu' | 'slots_arch_lock' |
  */
 const KVM_LOCK_ORDER: readonly LockName[] = [
   'heki_lock',
+  'policy_lock',
   'slots_lock',
   'srcu',
   'slots_arch_lock',
@@ -23,7 +28,10 @@ export class LockError extends HekiError {
 
 /** Watches the locks of one thread: what lockdep would say. */
 export interface LockChecker {
-  /** @throws {LockError} when it is held already, or one that nests inside it is */
+  /**
+   * @throws {LockError} when it is held already, or one that nests inside it is
+   * @throws {VcpuWaits} when a thread holds it that stands still
+   */
   acquire(lock: LockName): void;
   /** @throws {LockError} when it is not held */
   release(lock: LockName): void;
@@ -31,15 +39,22 @@ export interface LockChecker {
   assertHeld(lock: LockName): void;
   /** What `body` returns, with `lock` held around it. */
   with<Result>(lock: LockName, body: () => Result): Result;
+  /** What it needs to see all readers of SRCU gone. @throws {VcpuWaits} when a thread that stands still is one */
+  synchronizeSrcu(): void;
+  /** Runs another thread while this one stands still, with all that it holds. */
+  otherThread(body: () => void): void;
   readonly held: readonly LockName[];
 }
 
 /** A checker that holds nothing yet. */
 export function createLockChecker(order: readonly LockName[] = KVM_LOCK_ORDER): LockChecker {
   const held: LockName[] = [];
+  /** What threads hold that stand still. */
+  let others: readonly LockName[] = [];
   const checker: LockChecker = {
     held,
     acquire(lock) {
+      if (lock !== 'srcu' && others.includes(lock)) throw new VcpuWaits(`another processor holds ${lock}`);
       const inner = held.at(-1);
       if (inner !== undefined && order.indexOf(inner) >= order.indexOf(lock)) {
         throw new LockError(
@@ -65,6 +80,20 @@ export function createLockChecker(order: readonly LockName[] = KVM_LOCK_ORDER): 
         return body();
       } finally {
         checker.release(lock);
+      }
+    },
+    synchronizeSrcu() {
+      if (others.includes('srcu')) throw new VcpuWaits('another processor reads memslots');
+    },
+    otherThread(body) {
+      const before = others;
+      const mine = held.splice(0);
+      others = [...others, ...mine];
+      try {
+        body();
+      } finally {
+        held.splice(0, held.length, ...mine);
+        others = before;
       }
     },
   };

@@ -12,6 +12,7 @@ import {
 import { type Gpa, PAGE_SIZE, PHYSICAL_ADDRESS_END, readBytes } from '@heki/physical-memory';
 import { hostLine } from '../host/host-line.ts';
 import { reportIncident } from '../host/incident.ts';
+import { yieldAt } from '../host/yield.ts';
 import { readableBytes } from '../memslots/guest-memory.ts';
 import type { VmState } from '../vm-state.ts';
 
@@ -91,16 +92,19 @@ export function readPageList(vm: VmState, list: bigint): PageListReading {
       if (defects['B-H2']) reportOverflow(vm, address, wordsToBigInt(WORDS, PageListHeaderWord.NPAGES));
       return fail(defects['B-H2'] ? -KvmError.EFAULT : -KvmError.EINVAL);
     }
+    // The buffer is free: nothing in it is needed any more.
+    yieldAt(vm, 'guest-read');
     if (!copyFromGuest(vm, address + PAGE_LIST_HEADER_SIZE, npages * PAGE_LIST_ENTRY_SIZE)) {
       return unreadable('pages', next);
     }
     pages.push(rangesOf(npages));
+    yieldAt(vm, 'guest-read');
     next = nextPage;
   }
   return { ok: true, ranges: pages.reverse().flat() };
 }
 
-/** Where a header, and then its entries, are copied to. Calls do not nest, so that one buffer serves all. */
+/** Where a header, and then its entries, are copied to. Nobody else has a turn between a copy and its use, so that one buffer serves all. */
 const WORDS = new Uint32Array((PAGE_LIST_MAX_ENTRIES * PAGE_LIST_ENTRY_SIZE) / 4);
 const BYTES = new Uint8Array(WORDS.buffer);
 

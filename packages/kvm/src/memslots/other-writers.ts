@@ -7,6 +7,7 @@ import {
   PHYSICAL_ADDRESS_END,
   writeBytes,
 } from '@heki/physical-memory';
+import { yieldAt } from '../host/yield.ts';
 import type { VmState } from '../vm-state.ts';
 import { rightsOf } from './host-frames.ts';
 import { MemslotFlag, markDirty } from './memslot.ts';
@@ -18,6 +19,12 @@ import { MemslotFlag, markDirty } from './memslot.ts';
 export function writeGuest(vm: VmState, writer: OtherWriter, gpa: Gpa, bytes: Uint8Array): OtherWriteResult {
   if (bytes.length === 0) return { ok: true };
   if (gpa + bytes.length > PHYSICAL_ADDRESS_END) return { ok: false, why: 'not-memory', at: gpa };
+  if (writer !== 'hypervisor' || vm.defects['B-H12']) return store(vm, writer, gpa, bytes);
+  // Or the rights that are looked at could be taken away before the store.
+  return vm.locks.with('slots_arch_lock', () => store(vm, writer, gpa, bytes));
+}
+
+function store(vm: VmState, writer: OtherWriter, gpa: Gpa, bytes: Uint8Array): OtherWriteResult {
   const bound = isBound(vm, writer);
   const last = frameOf((gpa + bytes.length - 1) as Gpa);
   for (let gfn = frameOf(gpa); gfn <= last; gfn = (gfn + 1) as Gfn) {
@@ -29,6 +36,7 @@ export function writeGuest(vm: VmState, writer: OtherWriter, gpa: Gpa, bytes: Ui
       return { ok: false, why: 'denied', at };
     }
   }
+  if (writer === 'hypervisor') yieldAt(vm, 'host-write');
   writeBytes(vm.memory, gpa, bytes);
   if (writer === 'hypervisor') {
     for (let gfn = frameOf(gpa); gfn <= last; gfn = (gfn + 1) as Gfn) {

@@ -14,11 +14,13 @@ export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?
     // As over KVM's own private slots.
     const base = Number(region.guestPhysicalAddress >> 12n);
     if (vm.hlat?.overlaps(base, base + Number(region.memorySize >> 12n)) === true) return -Errno.EEXIST;
-    const change = vm.slots.set(region, hostLevel);
-    if (typeof change === 'number') return change;
-    const { removed, added } = change;
-    followHostFrames(vm, change);
-    vm.locks.with('slots_arch_lock', () => {
+    const error = vm.locks.with('slots_arch_lock', () => {
+      // Before KVM changes anything: here this is one step, and there the old slots are in use until synchronize_srcu() returns.
+      vm.locks.synchronizeSrcu();
+      const change = vm.slots.set(region, hostLevel);
+      if (typeof change === 'number') return change;
+      const { removed, added } = change;
+      followHostFrames(vm, change);
       if (removed !== undefined) {
         vm.locks.with('mmu_lock', () => {
           if (zap(vm, removed.base, (removed.base + removed.frames) as Gfn)) flushRemoteTlbs(vm);
@@ -26,9 +28,10 @@ export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?
       }
       if (added !== undefined) zapOtherNames(vm, added);
       if (added !== undefined && added.mixed !== removed?.mixed) vm.largePages.slotCreated(added);
+      return 0;
     });
-    renewNestedViews(vm);
-    return 0;
+    if (error === 0) renewNestedViews(vm);
+    return error;
   });
 }
 

@@ -3,6 +3,7 @@ import { frameOf, type Gfn, type U64 } from '@heki/physical-memory';
 import { rightsOf } from '../memslots/host-frames.ts';
 import { backingFrame, type Memslot, MemslotFlag, markDirty } from '../memslots/memslot.ts';
 import type { VmState } from '../vm-state.ts';
+import { isStale } from './invalidation.ts';
 import { FRAMES_PER_LEVEL } from './large-pages.ts';
 import type { GuestFault } from './page-fault.ts';
 import type { SpteRequest } from './spte.ts';
@@ -16,6 +17,8 @@ export type MapOutcome =
   | 'spurious'
   /** No memslot, or a store to a read-only one: RET_PF_EMULATE. */
   | 'emulate'
+  /** What the fault looked at has changed since: the access is tried again (RET_PF_RETRY). */
+  | 'retry'
   /** No frame is left for a table. */
   | 'no-memory';
 
@@ -80,13 +83,19 @@ function oneNameLevel({ hostFrames, owner, defects }: VmState, gfn: Gfn, highest
   return level;
 }
 
-/** kvm_tdp_mmu_map(): installs the largest legal leaf for a fault, with the rights of its *first* frame. */
-export function mapFault(vm: VmState, fault: GuestFault): MapOutcome {
+/**
+ * kvm_tdp_mmu_map(): installs the largest legal leaf for a fault, with the rights of its *first* frame.
+ *
+ * @param sequence of the VM's `invalidation` when the fault was looked at
+ * @throws {VcpuWaits} while another processor changes attributes
+ */
+export function mapFault(vm: VmState, fault: GuestFault, sequence: number): MapOutcome {
   const gfn = frameOf(fault.gpa);
   const slot = vm.slots.find(gfn);
   if (slot === undefined) return 'emulate';
   if (fault.write && (slot.flags & MemslotFlag.READONLY) !== 0) return 'emulate';
   return vm.locks.with('mmu_lock', () => {
+    if (isStale(vm, sequence)) return 'retry';
     const leaf = vm.tables.editor.leaf(gfn);
     // What was split so that code can execute stays split: disallowed_hugepage_adjust().
     const highest = vm.options.nxHugePages ? (leaf?.level ?? 3) : 3;

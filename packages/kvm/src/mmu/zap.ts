@@ -1,4 +1,5 @@
 import type { Gfn } from '@heki/physical-memory';
+import { yieldAt } from '../host/yield.ts';
 import { flushNested } from '../nested/nested.ts';
 import type { VmState } from '../vm-state.ts';
 
@@ -13,12 +14,17 @@ export function zap(vm: VmState, start: Gfn, end: Gfn): boolean {
   if (flush === undefined) return false;
   vm.statistics.zaps++;
   vm.emit?.({ type: 'zapped', start, end, leaves });
+  yieldAt(vm, 'zap');
   return true;
 }
 
 /** kvm_flush_remote_tlbs(): every virtual CPU forgets what it cached of the second level. */
 export function flushRemoteTlbs(vm: VmState): void {
-  for (const vcpu of vm.vcpus) vcpu.invept(vm.tables.root);
+  for (const vcpu of vm.vcpus) {
+    vcpu.invept(vm.tables.root);
+    yieldAt(vm, 'flush');
+    if (vm.options.races.localFlush) break;
+  }
   flushNested(vm);
   vm.statistics.flushes++;
   vm.emit?.({ type: 'flushed', vcpus: vm.vcpus.length });

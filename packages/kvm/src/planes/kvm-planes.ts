@@ -66,7 +66,7 @@ export function createKvmPlanes(options: KvmPolicyOptions = {}): KvmPlanes {
     processor: resolved.processor,
     createVirtualMachine(machine) {
       const state = createVmState(resolved, machine);
-      const own = createVmState(resolved, { host: machine.host });
+      const own = createVmState(resolved, { host: machine.host, onYield: machine.onYield });
       const upper: Omit<VmState, 'owner'> = {
         ...own,
         slots: planeSlots(state.slots, (slot) => own.largePages.slotCreated(slot)),

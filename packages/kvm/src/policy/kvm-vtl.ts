@@ -47,7 +47,7 @@ export function createKvmVtl(options: KvmPolicyOptions = {}): KvmVtl {
       const pair = createPairedVm({
         host: machine.host,
         lower: () => parts.vm,
-        upper: createVmState(resolved, { host: machine.host }),
+        upper: createVmState(resolved, { host: machine.host, onYield: machine.onYield }),
         rights: UNBOUND,
         onSwitch: (vcpu, to) => machine.onEvent?.({ type: 'vtl-switch', vcpu, to }),
       });

@@ -14,6 +14,7 @@ import { FRAME_END } from '@heki/physical-memory';
 import { setMemoryAttributes } from '../attributes/set-attributes.ts';
 import { userSetMemoryAttributes } from '../attributes/user-attributes.ts';
 import { createKvmVcpu } from '../create-vm-state.ts';
+import type { LockChecker } from '../host/locks.ts';
 import { applyLifeCycle } from '../life-cycle.ts';
 import { writeGuest } from '../memslots/other-writers.ts';
 import { addRegion, removeRegion } from '../memslots/set-region.ts';
@@ -73,13 +74,15 @@ export function createPolicyMachine(options: {
   readonly name: string;
   readonly state: Omit<VmState, 'owner'>;
   readonly host: Host;
+  /** How the owner is reached; it takes one request at a time. */
   readonly port: OwnerPort;
   readonly policy: HekiPolicy<KvmPolicyMachine>;
   readonly capabilities: Capabilities;
   /** The plane of the owner, where its own attributes bind it. */
   readonly plane?: () => VmState;
 }): PolicyMachineParts {
-  const { name, state, host, port, policy, capabilities, plane } = options;
+  const { name, state, host, policy, capabilities, plane } = options;
+  const port = oneAtATime(options.port, state.locks);
   const rightsTable = createRightsTable(() => vm, port, capabilities);
   const shared = { vm: () => vm, port, rightsTable, policy, machine: () => machine };
   const requests = createRequests(shared);
@@ -152,4 +155,15 @@ export function createPolicyMachine(options: {
     pins: vm.pins,
   };
   return { machine, vm };
+}
+
+/** The owner's own lock: a request, or a denial, waits while it takes another one. What it does meanwhile is part of that. */
+function oneAtATime(port: OwnerPort, locks: LockChecker): OwnerPort {
+  const alone = <Result>(body: () => Result): Result =>
+    locks.held.includes('policy_lock') ? body() : locks.with('policy_lock', body);
+  return {
+    ...port,
+    ask: (vcpu, exit, decide) => alone(() => port.ask(vcpu, exit, decide)),
+    act: (action) => alone(() => port.act(action)),
+  };
 }

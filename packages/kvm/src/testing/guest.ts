@@ -1,5 +1,5 @@
 import { encodePageList, type ProtectedRange } from '@heki/hypercall/kvm';
-import type { Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { Hypervisor, VirtualMachine, YieldPoint } from '@heki/hypervisor';
 import {
   addressOf,
   createFrameAllocator,
@@ -64,6 +64,8 @@ interface Shape {
   readonly guestFrames?: number;
   readonly registers?: Partial<Registers>;
   readonly onException?: (exception: Exception) => ExceptionDecision;
+  /** What other virtual CPUs do in the middle of a request. */
+  readonly onYield?: (at: YieldPoint) => void;
   /** No listener for events. */
   readonly deaf?: boolean;
 }
@@ -88,7 +90,7 @@ export function createGuest(options: TestGuestOptions = {}): TestGuest {
 /** A guest at CPL 0 in 64-bit mode whose frame 0 is host frame 0x100000. */
 export function createGuestOn<Machine extends VirtualMachine>(
   hypervisor: Hypervisor<Machine, KvmEvent>,
-  { guestFrames = 2 ** 14, registers, onException, deaf = false }: Shape = {},
+  { guestFrames = 2 ** 14, registers, onException, onYield, deaf = false }: Shape = {},
 ): TestGuest<Machine> {
   const backing = 0x10_0000 as Pfn;
   const tables = { start: 0x1000 as Pfn, end: 0x9000 as Pfn };
@@ -100,6 +102,7 @@ export function createGuestOn<Machine extends VirtualMachine>(
   const exceptions: Exception[] = [];
   const vm = hypervisor.createVirtualMachine({
     host: { memory: ram, frames },
+    onYield,
     ...(deaf ? {} : { onEvent: (event) => events.push(event) }),
   });
   vm.addMemory({ start: 0 as Gfn, frames: guestFrames, backing });

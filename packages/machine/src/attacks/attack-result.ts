@@ -1,7 +1,7 @@
 import type { Denial } from '@heki/hypervisor';
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Exception, ExitAction, VmExit } from '@heki/vcpu';
-import type { Rule } from '@heki/x86';
+import type { AccessKind, Rule } from '@heki/x86';
 
 /** How an attack ended. */
 export type AttackOutcome =
@@ -39,6 +39,15 @@ export interface BrokenRule {
   readonly text: string;
 }
 
+/** The bytes at the address of a load, a store or a fetch, as the guest's page tables lead to them. */
+export interface AccessedBytes {
+  readonly address: VirtualAddress;
+  readonly access: AccessKind;
+  /** At most 16, before and after the instruction: fewer where those that follow are not mapped, or not in the snapshot. Never none. */
+  readonly before: Uint8Array;
+  readonly after: Uint8Array;
+}
+
 /** One instruction of an attack, and what it met. */
 export interface AttackStep {
   /** `store 0xcc to 0xffffffff81000000`. */
@@ -63,6 +72,8 @@ export interface AttackStep {
   readonly withoutMemory: boolean;
   /** The bytes concerned are not in the snapshot: every check was made, but there are no contents to show. */
   readonly contentsAbsent: boolean;
+  /** `undefined` for what is no access, and where the bytes are not in the snapshot or nobody asked for them. */
+  readonly bytes?: AccessedBytes | undefined;
 }
 
 /** The outcome of an attack. */
@@ -75,6 +86,8 @@ export interface AttackResult {
   /** The step that decided. */
   readonly decisive: AttackStep | undefined;
   readonly steps: readonly AttackStep[];
+  /** What was at the target before the attack, and when it was decided; `undefined` where the target is no address, or has no contents. */
+  readonly bytes?: AccessedBytes | undefined;
   /** Why it ended so, in one sentence. */
   readonly reason: string;
 }

@@ -75,13 +75,21 @@ export function createAttacker(
   witness: Witness & {
     readonly directMap: VirtualAddress | undefined;
     readonly askHypervisor: AskHypervisor;
+    /** What the records tell of the bytes at an address. Default: nothing. */
+    readonly bytesAt?: (va: VirtualAddress) => Uint8Array | undefined;
   },
 ): Attacker {
-  const { vcpu, directMap, askHypervisor } = witness;
+  const { vcpu, directMap, askHypervisor, bytesAt } = witness;
   const steps: AttackStep[] = [];
 
   function attempt<Value>(text: string, deed: Deed, instruction: () => Outcome<Value>): Attempt<Value> {
-    const { step, outcome } = recordStep(witness, text, deed, instruction);
+    const before = deed.kind === 'access' ? bytesAt?.(deed.va) : undefined;
+    const { step: bare, outcome } = recordStep(witness, text, deed, instruction);
+    const after = deed.kind === 'access' && before !== undefined ? bytesAt?.(deed.va) : undefined;
+    const step =
+      deed.kind === 'access' && before !== undefined && after !== undefined
+        ? { ...bare, bytes: { address: deed.va, access: deed.access.kind, before, after } }
+        : bare;
     steps.push(step);
     return { step, value: outcome.kind === 'done' ? outcome.value : undefined };
   }

@@ -1,4 +1,5 @@
 import type { MachineEvent } from '../event.ts';
+import { bytesAtEach, bytesOfAttack, createBytesAt } from './accessed-bytes.ts';
 import type { AskHypervisor } from './ask.ts';
 import type { Attack } from './attack.ts';
 import type { AttackResult } from './attack-result.ts';
@@ -19,12 +20,15 @@ export function performAttack(
   const { attack, targets, emit } = options;
   const { name, title, run } = attack;
   emit({ type: 'attack-begins', attack: name, title });
-  const attacker = createAttacker({ ...options, directMap: targets.directMap });
+  const bytesAt = createBytesAt(options);
+  const before = bytesAtEach(bytesAt, [targets.text, targets.textAlias, targets.data]);
+  const attacker = createAttacker({ ...options, directMap: targets.directMap, bytesAt });
   const verdict = run(attacker, targets);
-  const { decisive, outcome } = verdict;
+  const { decisive, outcome, target } = verdict;
   const stopped = outcome !== 'succeeded' && outcome !== 'not-tried';
   const by = stopped && decisive !== undefined ? defenceOf(decisive) : null;
-  const result: AttackResult = { name, ...verdict, by, steps: attacker.steps };
+  const bytes = bytesOfAttack(target, decisive, attacker.steps, before);
+  const result: AttackResult = { name, ...verdict, by, steps: attacker.steps, bytes };
   emit({ type: 'attack-ends', result });
   return result;
 }

@@ -1,5 +1,5 @@
 import { createHekiGuest, parseBootParameters } from '@heki/guest';
-import type { BackendEvent, VirtualMachine } from '@heki/hypervisor';
+import { type BackendEvent, VcpuWaits, type VirtualMachine } from '@heki/hypervisor';
 import { createExceptionHandler, createLinuxKernel, type LinuxKernel, SECTION_FRAMES } from '@heki/linux';
 import { type DriverMemory, initHekiOnKvm } from '@heki/paravirt';
 import {
@@ -59,6 +59,15 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const { attackable = false, processorEvents = false } = options;
   let { interleave } = options;
   const interleaved = options.interleaved === true || interleave !== undefined;
+  /** Memory is added before there is a kernel. */
+  let yieldKernel: (() => void) | undefined;
+  const others = (): void => {
+    try {
+      interleave?.();
+    } catch (stop) {
+      if (!(stop instanceof VcpuWaits)) throw stop;
+    }
+  };
   /** Records of attacks. */
   const listeners = new Set<(event: TraceEvent) => void>();
   const tell = (event: TraceEvent<Event>): void => {
@@ -69,6 +78,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     host: { memory: host.memory, frames: createFrameAllocator<Pfn>({ ranges: [host.tables] }) },
     onEvent:
       onEvent === undefined && !attackable ? undefined : (event) => tell({ from: 'hypervisor', event }),
+    onYield: interleaved ? () => yieldKernel?.() : undefined,
   });
   const addMemory = ({ start, end }: FrameRange<Gfn>): void =>
     virtualMachine.addMemory({
@@ -117,7 +127,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     commandLine,
     hooks: profile,
     build: image,
-    interleave: interleaved ? () => interleave?.() : undefined,
+    interleave: interleaved ? others : undefined,
     levels: settings.levels,
     jumpLabels: options.jumpLabels,
     presentSignature: options.presentSignature,
@@ -143,6 +153,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     },
     onEvent: onEvent && ((event) => onEvent({ from: 'kernel', event })),
   });
+  yieldKernel = () => kernel.yieldToOthers();
   const { heki } = kernel;
   if (heki === undefined) throw new TypeError('the kernel was given a core and has none');
 

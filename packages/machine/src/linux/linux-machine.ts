@@ -38,8 +38,8 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
   readonly hostPage?: 1 | 512 | 262144 | undefined;
   /**
-   * Lets the other virtual CPUs run between two accesses of the kernel. They make single accesses then: functions of the kernel throw,
-   * because its locks are not modelled.
+   * Lets the other virtual CPUs run between two accesses of the kernel, and at each `YieldPoint` of its requests. They make single accesses then:
+   * functions of the kernel throw, because its locks are not modelled. A turn in which one of them waits for a request ends there.
    */
   readonly interleave?: (() => void) | undefined;
   /** {@link LinuxMachine.interleave} may be set later. It costs a call for each access of the kernel. Default false. */
@@ -78,7 +78,7 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> extend
    * @throws {MachineError} unless the machine is `attackable`
    */
   attackerOn(vcpu?: Vcpu): Attacker;
-  /** What the other virtual CPUs do between two accesses of the kernel; as {@link LinuxMachineOptions.interleave}, and set by it at first. */
+  /** What the other virtual CPUs do between two accesses of the kernel and within its requests; as {@link LinuxMachineOptions.interleave}, and set by it at first. */
   interleave: (() => void) | undefined;
   /** Gives the virtual machine its next section of memory, which the kernel then can take; `undefined` when there is none left. */
   plugMemory(): FrameRange<Gfn> | undefined;

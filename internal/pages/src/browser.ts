@@ -1,0 +1,50 @@
+import { pathToFileURL } from 'node:url';
+import axe from 'axe-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+/** Debian's. */
+const CHROMIUM = '/usr/bin/chromium';
+
+/** A browser without a window. As root, which CI is, it has no sandbox of its own. */
+export function openBrowser(): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+}
+
+/** A page from disk, with all that it said and asked for. */
+export interface OpenPage {
+  readonly page: Page;
+  /** Errors, and what it wrote to the console. */
+  readonly said: readonly string[];
+  /** What it asked for beside the file itself. */
+  readonly requests: readonly string[];
+}
+
+/** Opens a file. */
+export async function openPage(browser: Browser, file: string): Promise<OpenPage> {
+  const page = await browser.newPage({ colorScheme: 'light', viewport: { width: 1280, height: 900 } });
+  const url = pathToFileURL(file).href;
+  const said: string[] = [];
+  const requests: string[] = [];
+  page.on('console', (message) => said.push(message.text()));
+  page.on('pageerror', (error) => said.push(error.message));
+  page.on('dialog', (dialog) => {
+    said.push(dialog.message());
+    return dialog.dismiss();
+  });
+  page.on('request', (request) => {
+    if (request.url() !== url) requests.push(request.url());
+  });
+  await page.goto(url);
+  await page.waitForSelector('h1');
+  return { page, said, requests };
+}
+
+/** What axe-core finds wrong with a page, a line for each of its rules. @param rules those to look at; all when none is named */
+export async function violations(page: Page, rules: readonly string[] = []): Promise<string[]> {
+  // Evaluated by the debugger, which the page's Content-Security-Policy does not concern.
+  const found: { readonly id: string; readonly nodes: readonly { readonly html: string }[] }[] =
+    await page.evaluate(
+      `${axe.source}; axe.run(document, ${JSON.stringify(rules.length === 0 ? {} : { runOnly: rules })}).then(({ violations }) => violations)`,
+    );
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+}

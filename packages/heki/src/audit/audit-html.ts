@@ -1,0 +1,162 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { FINDING_KINDS, type FrameExtent, leafRights, rightsText } from '@heki/audit';
+import {
+  type AuditPage,
+  encodeMemory,
+  fillPage,
+  type GrantRun,
+  type MemoryData,
+  type MemoryRun,
+  memoryRun,
+  type PageFact,
+  type PageFinding,
+  type PageHypervisor,
+} from '@heki/inspector';
+import { kernelRightsText } from '@heki/machine';
+import { InputError } from '../failure.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { readText } from '../input/read-text.ts';
+import { printable } from '../printable.ts';
+import { number } from '../quantity.ts';
+import { VERSION } from '../report/report-header.ts';
+import { tablesLines } from '../snapshot.ts';
+import { type HekiReport, hekiFacts, readinessText } from './heki-report.ts';
+import { type AuditReport, auditWarnings, type JudgedFinding, sectionsText, verdictText } from './report.ts';
+
+/** Ranges of a finding that the page lists and shows. */
+const MOST_RANGES = 4096;
+/** Mappings of a frame that the page lists: of more, attackers and shared pages of zeros have any number. */
+const MOST_PLACES = 16;
+/** By the level of its table. */
+const LEAF_SIZES = ['', '4K', '2M', '1G'];
+
+/**
+ * The report as one page that opens from disk.
+ *
+ * @param hypervisors what each would do with the kernel, that of the report first; none with `--no-heki`
+ * @throws {InputError} when the template that comes with heki cannot be read
+ */
+export async function auditHtml(report: AuditReport, hypervisors: readonly HekiReport[]): Promise<string> {
+  // What files and guests chose must not change the order of letters, either.
+  return fillPage(await readTemplate(), auditPage(report, hypervisors), printable);
+}
+
+async function readTemplate(): Promise<string> {
+  const manifest = createRequire(import.meta.url).resolve('@heki/inspector/package.json');
+  const file = join(dirname(manifest), 'dist', 'audit.html');
+  try {
+    return await readText(file, INPUT_KINDS.pageTemplate);
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (!isMissing) throw error;
+    throw new InputError('the page that comes with heki is not built: npm start builds it', { file }, error);
+  }
+}
+
+/** What the page shows. */
+function auditPage(report: AuditReport, hypervisors: readonly HekiReport[]): AuditPage {
+  const { audit, redact } = report;
+  return {
+    tool: `heki ${VERSION}`,
+    verdict: { fails: report.fails, text: verdictText(report), counts: audit.counts },
+    facts: facts(report),
+    findings: report.findings.map((finding) => pageFinding(finding, redact)),
+    warnings: [
+      ...auditWarnings(report.subject, redact),
+      ...hypervisors.flatMap(({ warnings }) => warnings),
+    ].map(({ id, message }) => ({ id, message })),
+    memory: redact ? null : memoryData(report, hypervisors),
+    hypervisors: hypervisors.map((heki, index) => pageHypervisor(heki, redact, index)),
+  };
+}
+
+function facts(report: AuditReport): PageFact[] {
+  const { subject, audit, redact } = report;
+  const { commandLine, memoryMap } = subject;
+  return [
+    ...(redact
+      ? []
+      : ([
+          ['source', subject.name],
+          ['kernel', subject.kernel],
+          ...(commandLine === undefined ? [] : [['command line', commandLine] as const]),
+          ['page tables', tablesLines(subject.tables).join(' ')],
+        ] satisfies PageFact[])),
+    ['leaves', number(audit.kernel.mappings.length)],
+    ['RAM', `${number(memoryMap.ramFrames)} pages`],
+    ['text and constants', `by ${sectionsText(report)}`],
+    ['fails', `for a finding at ${report.failOn} or above`],
+  ];
+}
+
+function pageFinding(finding: JudgedFinding, redact: boolean): PageFinding {
+  const { id, severity, title, summary, explanation, advice, pages, accepted = null, fails } = finding;
+  const kind = FINDING_KINDS.find((one) => one.id === id);
+  const ranges = redact ? [] : finding.ranges;
+  return {
+    ...{ id, severity, title, summary, explanation, advice, pages, accepted, fails },
+    attack: kind?.attack ?? '',
+    legitimate: kind?.legitimate ?? '',
+    ranges: ranges.slice(0, MOST_RANGES).map(({ start, end }) => [start, end]),
+    rangesLeftOut: Math.max(0, ranges.length - MOST_RANGES),
+    aliases: finding.aliases.map(({ start, end, frame, region, leaf, effective }) => ({
+      virtualFrame: redact ? null : start,
+      frame: redact ? null : frame,
+      pages: end - start,
+      region,
+      leaf: rightsText(leaf),
+      effective: rightsText(effective),
+    })),
+    aliasesLeftOut: finding.aliasesLeftOut,
+  };
+}
+
+function pageHypervisor(heki: HekiReport, redact: boolean, index: number): PageHypervisor {
+  const { result, name, title } = heki;
+  return {
+    name,
+    title,
+    readiness: readinessText(heki, redact),
+    inForce: result.inForce,
+    unjudged: heki.warnings.some(({ id }) => id === 'unjudged'),
+    facts: hekiFacts(heki),
+    work: result.inForce
+      ? result.work.map(({ title, outcome, pages, why }) => ({ title, outcome, pages, why }))
+      : [],
+    open: result.open.map(({ text }) => text),
+    grants: redact ? null : index,
+  };
+}
+
+function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiReport[]): MemoryData {
+  return encodeMemory({
+    ram: subject.memoryMap.entries.filter(({ type }) => type === 'ram'),
+    runs: audit.kernel.extents.map((extent) => runOf(extent)),
+    grants: hypervisors.map(({ result }) =>
+      result.granted.map(
+        ({ start, end, granted, immutable }): GrantRun => ({
+          ...{ start, end, immutable },
+          rights: kernelRightsText(granted),
+        }),
+      ),
+    ),
+  });
+}
+
+function runOf({ start, end, rights, mappings, mappingCount }: FrameExtent): MemoryRun {
+  const listed = mappings.slice(0, MOST_PLACES);
+  return memoryRun({
+    start,
+    end,
+    rights: rightsText(rights),
+    places: listed.map((mapping) => ({
+      region: mapping.region,
+      rights: rightsText(mapping.rights),
+      leaf: rightsText(leafRights(mapping)),
+      size: LEAF_SIZES[mapping.level] ?? '',
+    })),
+    distances: listed.map(({ virtualFrame, guestFrame }) => virtualFrame - guestFrame),
+    unlisted: mappingCount - listed.length,
+  });
+}

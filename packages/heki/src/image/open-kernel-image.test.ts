@@ -1,0 +1,102 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, describe, expect, test } from 'vitest';
+import { openKernelImage } from './open-kernel-image.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'heki-kernel-image-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+function file(name: string, content: Uint8Array): string {
+  const path = join(scratch, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+/** A vmlinux of one page of text. */
+function vmlinux(): Buffer {
+  const bytes = Buffer.alloc(120 + 0x1000);
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  bytes.writeUInt16LE(62, 18);
+  bytes.writeBigUInt64LE(64n, 32);
+  bytes.writeUInt16LE(1, 56);
+  bytes.writeUInt32LE(1, 64);
+  bytes.writeUInt32LE(5, 68);
+  bytes.writeBigUInt64LE(120n, 72);
+  bytes.writeBigUInt64LE(0xffff_ffff_8100_0000n, 80);
+  bytes.writeBigUInt64LE(0x100_0000n, 88);
+  bytes.writeBigUInt64LE(0x1000n, 96);
+  bytes.write('Linux version 6.1.0-test ', 120, 'latin1');
+  return bytes;
+}
+
+function tar(name: string, content: Uint8Array): Buffer {
+  const header = Buffer.alloc(512);
+  header.write(name);
+  header.write(content.length.toString(8).padStart(11, '0'), 124);
+  return Buffer.concat([header, content, Buffer.alloc(-content.length & 511)]);
+}
+
+function packageOf(name: string, data: Uint8Array): Buffer {
+  const member = (title: string, bytes: Uint8Array): Buffer =>
+    Buffer.concat([
+      Buffer.from(`${title.padEnd(48)}${String(bytes.length).padEnd(10)}\`\n`),
+      bytes,
+      Buffer.alloc(bytes.length & 1),
+    ]);
+  return Buffer.concat([
+    Buffer.from('!<arch>\n'),
+    member('debian-binary', Buffer.from('2.0\n')),
+    member(name, data),
+  ]);
+}
+
+const files = Buffer.concat([
+  tar('./boot/config', Buffer.alloc(3000)),
+  tar('./boot/vmlinuz-6.1.0-test', vmlinux()),
+]);
+
+describe('a kernel in a Debian package', () => {
+  test.each([
+    ['data.tar', undefined],
+    ['data.tar.gz', 'gzip'],
+    ['data.tar.xz', 'xz'],
+    ['data.tar.zst', 'zstd'],
+  ] as const)('is found in %s', async (name, program) => {
+    const packed = program === undefined ? files : spawnSync(program, ['-c'], { input: files }).stdout;
+    // Where there is no such program, there is nothing to show.
+    if (packed === null) return;
+    expect((await openKernelImage(file(name, packageOf(name, packed)))).release).toBe('6.1.0-test');
+    const cut = openKernelImage(file('cut.deb', packageOf(name, packed.subarray(0, packed.length / 2))));
+    await expect(cut).rejects.toThrow(/cut.deb: /);
+  });
+
+  test('is not waited for in a bomb', async () => {
+    const header = Buffer.alloc(512);
+    header.write('./boot/vmlinux-of-another-name');
+    header.write('17777777777', 124);
+    header[156] = 0x35;
+    const zeros = gzipSync(Buffer.alloc(2 ** 24));
+    const bomb = Buffer.concat([gzipSync(header), ...Array.from({ length: 8 }, () => zeros)]);
+    const path = file('bomb.deb', packageOf('data.tar.gz', bomb));
+    await expect(openKernelImage(path)).rejects.toThrow('unpack to more than 64.0 MiB, 100 times their size');
+  });
+});
+
+test('a vmlinux may have any amount of debug information behind what is loaded', async () => {
+  const path = file('debug', vmlinux());
+  truncateSync(path, 2 ** 28);
+  const { segments, release } = await openKernelImage(path);
+  expect(release).toBe('6.1.0-test');
+  expect(segments.map(({ bytes }) => bytes.length)).toEqual([0x1000]);
+});
+
+test('a kernel of which more would be loaded than any has is refused', async () => {
+  const large = vmlinux();
+  large.writeBigUInt64LE(2n ** 28n - 120n, 96);
+  const path = file('large', large);
+  truncateSync(path, 2 ** 28);
+  await expect(openKernelImage(path)).rejects.toThrow('large: the kernel has more than 192.0 MiB');
+});

@@ -1,0 +1,33 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+
+const folder = mkdtempSync(join(tmpdir(), 'heki-output-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Writes a file, and tells when it has written some of it. */
+const WRITER = `
+  const { writeFiles } = await import(${JSON.stringify(new URL('../dist/output-file.js', import.meta.url).href)});
+  async function* chunks() {
+    yield Buffer.from('some');
+    console.log('half');
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+  }
+  await writeFiles([{ path: process.argv[1], chunks: chunks() }], false);
+`;
+
+test.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  '%s in the middle of writing leaves nothing, and ends the command as it does others',
+  async (signal) => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', WRITER, join(folder, 'out')]);
+    await once(child.stdout, 'data');
+    expect(readdirSync(folder)).toHaveLength(1);
+    const ended = once(child, 'close');
+    child.kill(signal);
+    expect(await ended).toEqual([null, signal]);
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);

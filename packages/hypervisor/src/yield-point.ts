@@ -1,0 +1,24 @@
+/** Where the handling of an exit, or of a request of the VMM, is not one step: there another virtual CPU may act. */
+export type YieldPoint =
+  /** A part of a request was read from guest memory. What was read is not read again. */
+  | 'guest-read'
+  /** A part of what is stored to guest memory was stored. */
+  | 'host-write'
+  /** Rights, or pins of one virtual CPU, are about to change. */
+  | 'attribute-change'
+  /** Entries of the second level are gone, and may be cached by any virtual CPU. */
+  | 'zap'
+  /** One virtual CPU has forgotten what it cached. */
+  | 'flush'
+  /** A fault was judged, and nothing is mapped for it yet. */
+  | 'fault'
+  /** All is done but for the virtual CPU to go on. */
+  | 'resume';
+
+/**
+ * Thrown out of an instruction of a virtual CPU that exits at a {@link YieldPoint} of another one, and needs a lock which that one holds: it
+ * spins until the other goes on. The instruction has had no effect; whoever gives the turns begins it anew in a later one.
+ */
+export class VcpuWaits extends Error {
+  override readonly name = 'VcpuWaits';
+}

@@ -1,0 +1,34 @@
+import { useEffect, useState } from 'preact/hooks';
+import { PAGE_CLASSES } from '../memory/page-class.ts';
+
+/** The colours of the map: those of the style sheet. */
+export interface MapColours {
+  /** By class. */
+  readonly classes: readonly string[];
+  readonly background: string;
+  readonly cursor: string;
+  readonly mark: string;
+}
+
+/** The colours of the scheme, light or dark, that the reader prefers now. */
+export function useColours(): MapColours {
+  const [colours, setColours] = useState(readColours);
+  useEffect(() => {
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    const change = (): void => setColours(readColours());
+    dark.addEventListener('change', change);
+    return () => dark.removeEventListener('change', change);
+  }, []);
+  return colours;
+}
+
+function readColours(): MapColours {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name: string): string => style.getPropertyValue(`--${name}`).trim();
+  return {
+    classes: PAGE_CLASSES.map(({ name }) => colour(name)),
+    background: colour('background'),
+    cursor: colour('text'),
+    mark: colour('mark'),
+  };
+}

@@ -1,0 +1,43 @@
+// Programs that only some checks need, brought in as Debian's packages where they are missing.
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { userInfo } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+/** Where programs are looked for. */
+export const PROGRAM_FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+
+function isThere(program) {
+  return PROGRAM_FOLDERS.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/**
+ * Installs what is missing of `programs`. Answers why that cannot be; `undefined` when all are there.
+ *
+ * @param {Readonly<Record<string, string>>} programs each with the package that has it
+ * @param {number} milliseconds that an installation may take: packages have to come over the network
+ */
+export function whyNotInstalled(programs, milliseconds) {
+  const missing = () => Object.entries(programs).filter(([program]) => !isThere(program));
+  if (process.platform !== 'linux' || process.arch !== 'x64') return 'it takes Linux on x86-64';
+  if (!isThere('apt-get')) return 'it takes Debian: there is no apt-get here';
+  const packages = missing().map(([, name]) => name);
+  if (packages.length === 0) return undefined;
+  if (userInfo().uid !== 0) return `apt-get install ${packages.join(' ')} takes root`;
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = (...args) => spawnSync('apt-get', args, { env, timeout: milliseconds, encoding: 'utf8' });
+  const install = () => apt('install', '-y', '--no-install-recommends', ...packages);
+  if (install().status !== 0) {
+    apt('update');
+    install();
+  }
+  const still = missing().map(([, name]) => name);
+  return still.length === 0 ? undefined : `apt-get cannot install ${still.join(' ')}`;
+}
