@@ -36,6 +36,7 @@ import type { VmArea } from './mm/vm-area.ts';
 import { createVmalloc, ioremap, PAGE_KERNEL, vfree, vmalloc, vmap } from './mm/vmalloc.ts';
 import { loadModule, type ModuleState, unloadModule } from './modules/modules.ts';
 import { attempt, fail, type KernelOutcome } from './outcome.ts';
+import { endProcess, runProcess, startProcess } from './process/processes.ts';
 import { cpuDown, cpuUp, onProcessor, suspend } from './smp/processors.ts';
 import { createTurns } from './smp/turns.ts';
 import { setStaticKey, updateStaticCall } from './static-branches/static-branches.ts';
@@ -116,6 +117,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     ftrace: createFtrace(),
     kprobes: createKprobes(),
     bpf: createBpfPrograms(),
+    processes: new Map(),
   };
   return state;
 }
@@ -261,6 +263,16 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     unloadBpfProgram: (address) => effect(() => unloadBpfProgram(state, address)),
     loadModule: (image) => run(() => loadModule(state, modules, image)),
     unloadModule: (name) => effect(() => unloadModule(state, modules, name)),
+    startProcess({ text, data, jit }) {
+      const program = {
+        text: checkPages(text),
+        data: checkPages(data),
+        jit: jit === 0 ? 0 : checkPages(jit),
+      };
+      return run(() => startProcess(state, program));
+    },
+    runProcess: (pid) => effect(() => runProcess(state, pid)),
+    endProcess: (pid) => effect(() => endProcess(state, pid)),
   };
 }
 

@@ -33,5 +33,6 @@ export {
 } from './modules/module-image.ts';
 export type { LoadedModule } from './modules/modules.ts';
 export type { KernelOutcome } from './outcome.ts';
+export type { UserArea, UserProcess, UserProgram } from './process/user-process.ts';
 export type { StartFailure, StartPhase } from './smp/start-failure.ts';
 export type { TextPatch } from './text/text-patch.ts';

@@ -4,6 +4,7 @@ import type { FtraceState } from './ftrace/ftrace.ts';
 import type { KexecState } from './kexec/kexec.ts';
 import type { KprobesState } from './kprobes/kprobes.ts';
 import type { HotplugState } from './memory-hotplug/hotplug-state.ts';
+import type { ProcessState } from './process/process-state.ts';
 import type { TextState } from './text/text-state.ts';
 
 /** A whole kernel: what each of its subsystems keeps. A function takes the state of its own. */
@@ -14,4 +15,5 @@ export interface KernelState
     KprobesState,
     BpfState,
     HotplugState,
+    ProcessState,
     KexecState {}

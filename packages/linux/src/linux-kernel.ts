@@ -12,6 +12,7 @@ import type { AddressLayout } from './layout/layout.ts';
 import type { ModuleImage, ModuleTextChanges } from './modules/module-image.ts';
 import type { LoadedModule } from './modules/modules.ts';
 import type { KernelOutcome } from './outcome.ts';
+import type { UserProcess, UserProgram } from './process/user-process.ts';
 import type { TextPatch } from './text/text-patch.ts';
 
 /** What a kernel is made of. */
@@ -182,4 +183,14 @@ export interface LinuxKernel {
   unloadBpfProgram(address: VirtualAddress): KernelOutcome;
   loadModule(image: ModuleImage): KernelOutcome<LoadedModule>;
   unloadModule(name: string): KernelOutcome;
+
+  /** `fork` and `execve`: a process with the pages of a program. */
+  startProcess(program: UserProgram): KernelOutcome<UserProcess>;
+  /**
+   * The process runs at CPL 3 and uses each of its pages. -EFAULT when one of its accesses does not complete, or it finds other bytes than its own:
+   * the process is killed, and the kernel goes on. -ESRCH when there is no such process.
+   */
+  runProcess(pid: number): KernelOutcome;
+  /** Its pages and its page tables go back to the page allocator. */
+  endProcess(pid: number): KernelOutcome;
 }

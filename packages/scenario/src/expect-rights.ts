@@ -1,5 +1,5 @@
 import { grantedRights, kernelRightsText } from '@heki/machine';
-import type { Gfn } from '@heki/physical-memory';
+import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { framesBehind, type Life } from './life.ts';
 import type { PageClass } from './page-classes.ts';
 import type { ExpectedRights } from './schema/step-schema.ts';
@@ -40,21 +40,26 @@ const isNotWx = (rights: string): boolean => !(rights.includes('w') && rights.in
 
 /** Pages by the rights that they are granted; `undefined` for what this life does not have. */
 function grantedTo(
-  { machine, modules, programs, areas }: Life,
+  { machine, modules, programs, areas, processes }: Life,
   classes: readonly PageClass[],
   of: string,
 ): ReadonlyMap<string, number> | undefined {
   if (of === 'every page') return total(classes.map(({ granted }) => granted));
   const ofClass = classes.find(({ name }) => name === of);
   if (ofClass !== undefined) return ofClass.granted;
-  const [, kind, name = '', part] = /^(module|program|area) (\S+)(?: (\S+))?$/.exec(of) ?? [];
-  const rightsAt = (address: Parameters<typeof framesBehind>[1], pages: number) =>
-    count(framesBehind(machine, address, pages), (frame) =>
+  const [, kind, name = '', part] = /^(module|program|area|process) (\S+)(?: (\S+))?$/.exec(of) ?? [];
+  const rightsAt = (address: VirtualAddress, pages: number, root?: Gfn) =>
+    count(framesBehind(machine, address, pages, root), (frame) =>
       kernelRightsText(grantedRights(machine.virtualMachine, frame)),
     );
   if (kind === 'module') {
     const place = [...(modules.get(name)?.memory ?? [])].find(([section]) => section === part)?.[1];
     return place && rightsAt(place.address, place.pages);
+  }
+  const process = kind === 'process' ? processes.get(name) : undefined;
+  if (process !== undefined) {
+    const place = Object.entries(process.areas).find(([one]) => one === part)?.[1];
+    return place && rightsAt(place.address, place.pages, process.pageTableRoot);
   }
   const area = kind === 'area' ? areas.get(name) : undefined;
   if (area !== undefined) return rightsAt(area.address, area.pages);
@@ -72,7 +77,7 @@ function total(counts: readonly ReadonlyMap<string, number>[]): ReadonlyMap<stri
   return sum;
 }
 
-function placesOf({ modules, programs, areas }: Life, classes: readonly PageClass[]): string {
+function placesOf({ modules, programs, areas, processes }: Life, classes: readonly PageClass[]): string {
   return [
     'every page',
     ...classes.map(({ name }) => name),
@@ -81,5 +86,8 @@ function placesOf({ modules, programs, areas }: Life, classes: readonly PageClas
     ),
     ...[...programs.keys()].map((name) => `program ${name}`),
     ...[...areas.keys()].map((name) => `area ${name}`),
+    ...[...processes].flatMap(([name, process]) =>
+      Object.keys(process.areas).map((part) => `process ${name} ${part}`),
+    ),
   ].join(', ');
 }

@@ -1,4 +1,4 @@
-import type { KernelArea, LinuxKernel, LoadedModule } from '@heki/linux';
+import type { KernelArea, LinuxKernel, LoadedModule, UserProcess } from '@heki/linux';
 import type { Attack, LinuxMachine } from '@heki/machine';
 import type { FrameRange, Gfn, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import { virtualFrameOf } from '@heki/physical-memory';
@@ -15,6 +15,7 @@ export interface Life {
   readonly modules: Map<string, LoadedModule>;
   readonly programs: Map<string, VirtualAddress>;
   readonly areas: Map<string, KernelArea>;
+  readonly processes: Map<string, UserProcess>;
   readonly traced: VirtualAddress[];
   /** Functions that livepatches replaced, by the names of these. */
   readonly patched: Map<string, readonly VirtualAddress[]>;
@@ -39,6 +40,7 @@ export function beginLife(machine: LinuxMachine, attacks: readonly Attack[] = []
     modules: new Map(),
     programs: new Map(),
     areas: new Map(),
+    processes: new Map(),
     traced: [],
     patched: new Map(),
     plugged: [],
@@ -47,15 +49,20 @@ export function beginLife(machine: LinuxMachine, attacks: readonly Attack[] = []
   };
 }
 
-/** The frames behind `pages` pages from `address` on, as the kernel's tables map them now. */
+/**
+ * The frames behind `pages` pages from `address` on, as page tables map them now.
+ *
+ * @param root of those page tables. Default: the kernel's
+ */
 export function framesBehind(
   { memory, kernel }: { readonly memory: LinuxMachine['memory']; readonly kernel: LinuxKernel },
   address: VirtualAddress,
   pages: number,
+  root: Gfn = kernel.pageTableRoot,
 ): Gfn[] {
   const start = virtualFrameOf(address);
   const frames: Gfn[] = [];
-  const tables = { memory, root: kernel.pageTableRoot, levels: kernel.layout.levels };
+  const tables = { memory, root, levels: kernel.layout.levels };
   walkMappings(
     tables,
     start,

@@ -106,6 +106,14 @@ function classify(life: Life, stretches: readonly ComparedRange[]): readonly Pag
       framesBehind(life.machine, address, count),
     ),
   );
+  add(
+    'user processes',
+    [...life.processes.values()].flatMap(({ areas, pageTableRoot }) =>
+      Object.values(areas).flatMap(({ address, pages: count }) =>
+        framesBehind(life.machine, address, count, pageTableRoot),
+      ),
+    ),
+  );
   return tally(names, classOf, stretches);
 }
 

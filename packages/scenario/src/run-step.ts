@@ -94,6 +94,19 @@ export function runStep(life: Life, step: Work): KernelOutcome {
       life.patched.delete(step.name);
       return unloadModule(life, step.name);
     }
+    case 'start-process': {
+      const { text = 2, data = 4, jit = 0 } = step;
+      return made(life, step.name, kernel.startProcess({ text, data, jit }), (process) =>
+        life.processes.set(step.name, process),
+      );
+    }
+    case 'run-process':
+      return kernel.runProcess(processOf(life, step.name).pid);
+    case 'end-process':
+      return ifDone(
+        kernel.endProcess(processOf(life, step.name).pid),
+        () => void life.processes.delete(step.name),
+      );
     case 'exhaust-memory':
       while (kernel.freeFrames > step.leave) {
         const frame = kernel.allocatePages();
@@ -214,6 +227,10 @@ function unloadBpf(life: Life, name: string): KernelOutcome {
     life.programs.delete(name);
     for (const frame of frames) life.freed.add(frame);
   });
+}
+
+function processOf(life: Life, name: string) {
+  return life.processes.get(name) ?? missing(life, 'process', name);
 }
 
 function areaOf(life: Life, name: string) {

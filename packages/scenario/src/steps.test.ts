@@ -3,10 +3,12 @@ import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor'
 import { createKvm, createKvmVmm } from '@heki/kvm';
 import type { HekiDriver, HypervisorSettings, MachineSpecification } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
+import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { createXen } from '@heki/xen';
 import { describe, expect, test } from 'vitest';
 import { createScenarioMachine } from './create-scenario-machine.ts';
-import { runScenario, type StepResult } from './run-scenario.ts';
+import { beginLife, framesBehind } from './life.ts';
+import { runScenario, runSteps, type StepResult } from './run-scenario.ts';
 import type { Step } from './schema/step-schema.ts';
 
 interface Backend {
@@ -227,5 +229,89 @@ describe('a race', () => {
       verdict: 'error',
       reason: '-17: module m is loaded already',
     });
+  });
+});
+
+describe('a user process', () => {
+  const start = (name: string): Step => ({ do: 'start-process', name, text: 2, data: 3, jit: 2 });
+  const run = (name: string): Step => ({ do: 'run-process', name });
+  const end = (name: string): Step => ({ do: 'end-process', name });
+
+  test.each(Object.keys(BACKENDS) as (keyof typeof BACKENDS)[])(
+    'runs on %s, beside the kernel’s work and after it, on any processor',
+    (backend) => {
+      const steps: Step[] = [
+        { do: 'load-module', name: 'm', text: 6 },
+        { do: 'unload-module', name: 'm' },
+        start('p'),
+        run('p'),
+        { do: 'save-and-restore' },
+        { ...start('q'), cpu: 1 } as Step,
+        { ...run('p'), cpu: 1 } as Step,
+        end('p'),
+        { do: 'load-module', name: 'n' },
+        run('q'),
+        end('q'),
+      ];
+      const unexpected = live(steps, {}, backend).filter(({ verdict }) => verdict !== 'works');
+      expect(unexpected).toEqual([]);
+    },
+  );
+
+  test('is what the rights of pages are expected of, whose code the kernel may not execute', () => {
+    const scenario = {
+      machine: { memory: '64MiB' },
+      steps: [start('p'), run('p')],
+      expectRights: [
+        ...['text', 'data', 'jit'].map((part) => ({ of: `process p ${part}`, grants: 'rw-' })),
+        { of: 'user processes', never: 'wx' as const },
+        { of: 'process p stack', grants: 'rw-' },
+      ],
+    };
+    const { expectedRights } = runScenario(createScenarioMachine(scenario, BACKENDS.kvm), scenario);
+    expect(expectedRights.map(({ expected }) => expected)).toEqual([true, true, true, true, false]);
+    expect(expectedRights.at(-1)?.reason).toContain('process p text, process p data, process p jit');
+  });
+
+  test('is killed, and not the kernel, where the hypervisor withholds from its pages what they once were', () => {
+    const scenario = { machine: { memory: '64MiB' }, steps: [] };
+    const machine = createScenarioMachine(scenario, BACKENDS.kvm);
+    const life = beginLife(machine);
+    expect(machine.kernel.boot().kind).toBe('done');
+    expect(runSteps(life, [start('p'), run('p')]).map(({ verdict }) => verdict)).toEqual(['works', 'works']);
+    const process = life.processes.get('p');
+    const [frame] = framesBehind(
+      machine,
+      process?.areas.data.address ?? (0n as VirtualAddress),
+      1,
+      process?.pageTableRoot,
+    );
+    if (frame === undefined) throw new Error('no frame');
+    machine.virtualMachine.protect([
+      {
+        start: frame,
+        end: (frame + 1) as Gfn,
+        rights: { read: true, write: false, supervisorExecute: false, userExecute: false },
+      },
+    ]);
+    machine.virtualMachine.flush();
+    expect(runSteps(life, [run('p')])).toMatchObject([
+      {
+        verdict: 'error',
+        reason: expect.stringContaining('its store at 0x402000 is its last: exception 14, error code 0x3'),
+      },
+    ]);
+    expect(runSteps(life, [run('p')])).toMatchObject([{ verdict: 'error', reason: '-3: no process 1' }]);
+  });
+
+  test('that was not started, and whose start failed', () => {
+    expect(live([run('p')])).toMatchObject([{ verdict: 'invalid' }]);
+    const steps: Step[] = [
+      { do: 'exhaust-memory', leave: 3 },
+      start('p'),
+      { do: 'release-memory' },
+      run('p'),
+    ];
+    expect(verdicts(live(steps))).toEqual(['works', 'error', 'works', 'error']);
   });
 });

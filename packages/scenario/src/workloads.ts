@@ -135,4 +135,20 @@ export const WORKLOADS: readonly Workload[] = [
       { do: 'vfree', name: 'area' },
     ],
   },
+  {
+    name: 'processes',
+    title:
+      'run programs that write code of their own, on pages that a module has freed, and load a module on theirs',
+    machine: {},
+    steps: [
+      { do: 'load-module', name: 'first', text: 8 },
+      { do: 'unload-module', name: 'first' },
+      { do: 'start-process', name: 'browser', text: 8, data: 8, jit: 4 },
+      { do: 'run-process', name: 'browser' },
+      { do: 'load-module', name: 'second' },
+      { do: 'run-process', name: 'browser' },
+      { do: 'end-process', name: 'browser' },
+      { do: 'churn-modules', count: 2 },
+    ],
+  },
 ];

@@ -2,7 +2,7 @@ import { virtualAddress } from '@heki/physical-memory';
 import { type Exception, Vector } from '@heki/vcpu';
 import { INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
-import { bootKernel } from '../testing/running-kernel.ts';
+import { bootKernel, done } from '../testing/running-kernel.ts';
 import { createExceptionHandler, type SpuriousFaultRetry } from './page-fault.ts';
 
 const running = bootKernel({ commandLine: 'nokaslr' });
@@ -47,6 +47,38 @@ describe('a fault that the page tables do not explain', () => {
     vcpu.registers.rip = virtualAddress(text + 4n);
     expect(decide(fault(0x11, text))).toBe('retry');
     expect(decide(fault(0x11, text))).toBe('fatal');
+  });
+});
+
+describe('a fault of a program that its page tables do not explain', () => {
+  const { data: pages } = done(running.kernel.startProcess({ text: 1, data: 1, jit: 0 })).areas;
+  const root = () => done(running.kernel.startProcess({ text: 1, data: 1, jit: 0 })).pageTableRoot;
+  const decisions = (errorCode: number, address: bigint) => {
+    const { vcpu, decide, fault } = setUp('once');
+    const { cr3 } = vcpu.registers;
+    vcpu.registers.cr3 = BigInt(root()) << 12n;
+    try {
+      return [decide(fault(errorCode, address)), decide(fault(errorCode, address))];
+    } finally {
+      vcpu.registers.cr3 = cr3;
+    }
+  };
+
+  test('is retried for a store, as handle_mm_fault does, and a second one is a denial', () => {
+    expect(decisions(0x7, pages.address)).toEqual(['retry', 'fatal']);
+  });
+
+  test('is a signal for a load and a fetch, for a page that is not there or not writable, for one of the kernel, and with SMAP without U', () => {
+    for (const [errorCode, address] of [
+      [0x3, pages.address],
+      [0x5, pages.address],
+      [0x15, pages.address - 4096n],
+      [0x7, pages.address - 4096n],
+      [0x6, pages.address + 4096n],
+      [0x7, data],
+    ] as const) {
+      expect(decisions(errorCode, address)).toEqual(['fatal', 'fatal']);
+    }
   });
 });
 

@@ -18,9 +18,15 @@ export type SpuriousFaultRetry = 'for-ever' | 'once';
 /** The exception handlers of a Linux kernel, as far as they decide how an instruction ends. */
 export type ExceptionHandler = (vcpu: Vcpu, exception: Exception) => ExceptionDecision;
 
-/** The two error codes that Linux takes for a possibly stale translation; exactly these. */
+/** The two error codes that Linux takes for a possibly stale translation of a kernel address; exactly these. */
 const STALE_WRITE = PageFaultCode.P | PageFaultCode.W;
 const STALE_FETCH = PageFaultCode.P | PageFaultCode.ID;
+/**
+ * A program's store to a page of its own: `handle_mm_fault` finds nothing to do, flushes (`flush_tlb_fix_spurious_fault`) and returns. A read or
+ * fetch of a page that is present is a signal instead (`access_error`). Without U, as KVM derives the code from an EPT violation
+ * (Heki v2 11/19), it is an oops, for which SMAP is taken to be on.
+ */
+const STALE_USER_WRITE = STALE_WRITE | PageFaultCode.U;
 
 /**
  * Linux's decisions about an exception in the kernel: a page fault on a kernel address that may be spurious is checked against the
@@ -45,7 +51,7 @@ export function createExceptionHandler(options: {
       vcpu.registers,
       memory,
       address,
-      { kind: 'read', mode: 'implicit-supervisor' },
+      { kind: 'read', mode: (errorCode & PageFaultCode.U) === 0 ? 'implicit-supervisor' : 'user' },
       cpu,
     );
     if (outcome.kind !== 'mapped') return false;
@@ -53,12 +59,13 @@ export function createExceptionHandler(options: {
     return (errorCode & PageFaultCode.ID) === 0 || !outcome.rights.executeDisable;
   }
 
-  /** `spurious_kernel_fault`. */
+  /** `spurious_kernel_fault`, and what `do_user_addr_fault` comes to for a store of a program that its page tables allow. */
   function isSpurious(vcpu: Vcpu, { vector, errorCode, cr2 }: Exception): boolean {
     if (vector !== Vector.PF || cr2 === undefined) return false;
-    if (errorCode !== STALE_WRITE && errorCode !== STALE_FETCH) return false;
     const levels = (vcpu.registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
-    if (virtualFrameOf(cr2) < upperHalfStart(levels)) return false;
+    const stale =
+      virtualFrameOf(cr2) < upperHalfStart(levels) ? [STALE_USER_WRITE] : [STALE_WRITE, STALE_FETCH];
+    if (!stale.includes(errorCode)) return false;
     return tablesAllow(vcpu, cr2, errorCode);
   }
 

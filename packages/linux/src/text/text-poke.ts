@@ -12,7 +12,7 @@ import {
 import { entryBits } from '@heki/x86';
 import { hekiTextPoke } from '../heki/heki-hooks.ts';
 import { patchText } from '../heki/secure-kernel.ts';
-import { directAddress } from '../layout/layout.ts';
+import { allocateRoot } from '../mm/allocate-root.ts';
 import { leafOf } from '../mm/leaf-entry.ts';
 import { mappedFrames } from '../mm/mapped-frames.ts';
 import { PageTables } from '../mm/page-tables.ts';
@@ -28,16 +28,11 @@ const UNMAPPED_BASE = 0x2_aaaa_aaaa;
 const CHOICES = 2 ** 34;
 /** Pages of a table of the last level: both poking pages lie in one. */
 const TABLE_PAGES = 512;
-/** Entries of a root table that belong to the user half. */
-const USER_ENTRIES = 256;
 
-/** `poking_init`. Its root copies the kernel half of the kernel's, so later kernel mappings must lie below the same entries. */
+/** `poking_init`. @throws {KernelStop} -ENOMEM */
 export function initPoking(kernel: TextState): void {
   const { kaslrSeed: seed } = kernel;
-  const root = kernel.pages.allocate();
-  if (root === undefined) fail(Errno.ENOMEM, 'no page for poking_mm');
-  const page = kernel.memory.load(directAddress(kernel.layout, kernel.tables.root), PAGE_SIZE);
-  kernel.memory.store(directAddress(kernel.layout, root), page.fill(0, 0, 8 * USER_ENTRIES));
+  const root = allocateRoot(kernel);
   const chosen = UNMAPPED_BASE + (seed === undefined ? 0 : createRandom(~seed).below(CHOICES));
   const address = (chosen % TABLE_PAGES === TABLE_PAGES - 1 ? chosen + 1 : chosen) as VirtualFrame;
   const options = {

@@ -116,6 +116,16 @@ const workSchema = z
     anywhere('unlivepatch', { name }).describe(
       'Calls reach the old functions again, and the module is unloaded',
     ),
+    anywhere('start-process', {
+      name,
+      text: pages.optional().describe('Pages of text. Default 2'),
+      data: pages.optional().describe('Pages of data. Default 4'),
+      jit: z.int().min(0).max(4096).optional().describe('Pages of code that it writes itself. Default 0'),
+    }).describe('A user process, with an address space of its own; it has not run yet'),
+    anywhere('run-process', { name }).describe(
+      'The process runs at CPL 3 and uses each of its pages: fetches code, stores data, writes code and runs it',
+    ),
+    anywhere('end-process', { name }).describe('Its pages and page tables go back to the kernel'),
     step('exhaust-memory', {
       leave: z
         .int()
@@ -178,7 +188,9 @@ export const expectedRightsSchema = z.union([
     of: z
       .string()
       .min(1)
-      .describe('`module m text`, `program p`, `area a`, `every page`, or a kind of pages: `kernel text`'),
+      .describe(
+        '`module m text`, `program p`, `area a`, `process p data`, `every page`, or a kind of pages: `kernel text`',
+      ),
     grants: z
       .string()
       .regex(/^[r-][w-][x-]$/, 'expected rights as r-x')
