@@ -16,13 +16,10 @@ import {
 } from '@heki/inspector';
 import { kernelRightsText } from '@heki/machine';
 import { type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
-import { KernelNames, readImageSymbols } from '@heki/symbols';
 import { InputError } from '../failure.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
-import { symbolText } from '../names/place-text.ts';
 import { printable } from '../printable.ts';
-import type { Subject } from '../protect/subject.ts';
 import { number } from '../quantity.ts';
 import { VERSION } from '../report/report-header.ts';
 import { tablesLines } from '../snapshot.ts';
@@ -72,7 +69,7 @@ function auditPage(report: AuditReport, hypervisors: readonly HekiReport[]): Aud
     facts: facts(report),
     findings: report.findings.map((finding) => pageFinding(finding, redact)),
     warnings: [
-      ...auditWarnings(report.subject, redact),
+      ...auditWarnings(report.subject, redact, audit.kernel.contents),
       ...hypervisors.flatMap(({ warnings }) => warnings),
     ].map(({ id, message }) => ({ id, message })),
     memory: redact ? null : memoryData(report, hypervisors),
@@ -109,11 +106,11 @@ function pageFinding(finding: JudgedFinding, redact: boolean): PageFinding {
     legitimate: kind?.legitimate ?? '',
     ranges: ranges.slice(0, MOST_RANGES).map(({ start, end }) => [start, end]),
     rangesLeftOut: Math.max(0, ranges.length - MOST_RANGES),
-    aliases: finding.aliases.map(({ start, end, frame, region, leaf, effective }) => ({
+    aliases: finding.aliases.map(({ start, end, frame, region, symbol, leaf, effective }) => ({
       virtualFrame: redact ? null : start,
       frame: redact ? null : frame,
       pages: end - start,
-      region,
+      region: redact || symbol === undefined ? region : `${region}, ${symbol}`,
       leaf: rightsText(leaf),
       effective: rightsText(effective),
     })),
@@ -142,7 +139,7 @@ function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiR
   return encodeMemory({
     ram: subject.memoryMap.entries.filter(({ type }) => type === 'ram'),
     runs: audit.kernel.extents.map((extent) => runOf(extent)),
-    names: pageNames(subject, audit.kernel),
+    names: pageNames(audit.kernel),
     grants: hypervisors.map(({ result }) =>
       result.granted.map(
         ({ start, end, granted, immutable }): GrantRun => ({
@@ -171,17 +168,15 @@ function runOf({ start, end, rights, mappings, mappingCount }: FrameExtent): Mem
   });
 }
 
-/** What lies at the beginning of each page of code and constants, as far as the kernel's own kallsyms name it. */
-function pageNames({ core: { vmcoreinfo }, tables }: Subject, { mappings }: AuditedKernel): PageName[] {
-  const own = readImageSymbols(tables, vmcoreinfo);
-  if (typeof own === 'string') return [];
-  const kernel = new KernelNames(tables, { vmcoreinfo, symbols: own.table });
+/** What lies at the beginning of each page of code and constants, as far as it has a name. */
+function pageNames({ mappings, symbolAt }: AuditedKernel): PageName[] {
   const names: PageName[] = [];
+  if (symbolAt === undefined) return names;
   for (const { virtualFrame, frames, region } of mappings) {
     if (!NAMED_REGIONS.has(region)) continue;
     for (let page = 0; page < frames && names.length < MOST_NAMES; page++) {
       const frame = (virtualFrame + page) as VirtualFrame;
-      const symbol = symbolText(kernel.at(virtualAddressOf(frame)));
+      const symbol = symbolAt(virtualAddressOf(frame));
       if (symbol !== undefined) names.push({ virtualFrame: frame, symbol });
     }
   }

@@ -54,6 +54,7 @@ export interface PageAlias {
   readonly virtualFrame: number | null;
   readonly frame: number | null;
   readonly pages: number;
+  /** With what lies at the first address, where that has a name. */
   readonly region: string;
   /** `rw-`: by the leaf alone, and by all levels. */
   readonly leaf: string;
