@@ -108,6 +108,7 @@ function initScript(commands: readonly string[], symbols: boolean): string {
     part('modules', 'cat /proc/modules'),
     part('directmap', 'grep DirectMap /proc/meminfo'),
     part('symbols', `grep -E ' (${TOLD_SYMBOLS.join('|')})$' /proc/kallsyms`),
+    part('sampled', "wc -l < /proc/kallsyms; awk 'NR % 97 == 1' /proc/kallsyms"),
     part('wx', "dmesg | grep 'W+X'"),
     part('crash', 'cat /sys/kernel/kexec_crash_loaded'),
     part('flags', "grep -m1 '^flags' /proc/cpuinfo"),
