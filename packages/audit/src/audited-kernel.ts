@@ -1,3 +1,4 @@
+import type { ImageComparison } from '@heki/patch-sites';
 import {
   type FrameRange,
   type Gfn,
@@ -58,6 +59,10 @@ export interface AuditSubject {
   readonly iomem?: readonly string[];
   /** The page by which a guest of Hyper-V calls it, told by its contents before these were left out. */
   readonly hypercallPage?: Gfn | undefined;
+  /** How its code and constants differ from the image that they were made of, where there is one to compare with. */
+  readonly contents?: ImageComparison | undefined;
+  /** `vfs_read+0x10`; asked of few addresses only. */
+  readonly symbolAt?: ((address: VirtualAddress) => string | undefined) | undefined;
 }
 
 /** A kernel's memory as every finding looks at it. */

@@ -20,6 +20,7 @@ test('findings need page tables and nothing else: the main entry imports no mach
   expect(imports.size).toBeGreaterThan(20);
   const packages = new Set([...imports.values()].flat().filter((from) => !from.startsWith('.')));
   expect([...packages].sort()).toEqual([
+    '@heki/patch-sites',
     '@heki/physical-memory',
     '@heki/vmcore',
     '@heki/vmcore/limits',

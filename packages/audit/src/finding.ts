@@ -19,6 +19,8 @@ export interface Alias {
   /** Frame of the first address. */
   readonly frame: Gfn;
   readonly region: PlaceName;
+  /** What lies at the first address, in the image or a module: `vfs_read+0x10`; `undefined` where no symbol is known. */
+  readonly symbol?: string | undefined;
   /** What the leaf entries alone say, an OR of `Rights`. */
   readonly leaf: number;
   /** What all levels together allow. */

@@ -1,4 +1,11 @@
-import { type FrameRange, type Gfn, hex, joinedRanges, type VirtualFrame } from '@heki/physical-memory';
+import {
+  type FrameRange,
+  type Gfn,
+  hex,
+  joinedRanges,
+  type VirtualFrame,
+  virtualAddressOf,
+} from '@heki/physical-memory';
 import { EntryHigh, EntryLow } from '@heki/x86';
 import type { AuditedKernel } from './audited-kernel.ts';
 import type { Alias, Occurrence, Severity } from './finding.ts';
@@ -8,6 +15,9 @@ import { Rights, rightsText } from './rights.ts';
 
 /** Runs of addresses that an occurrence lists. */
 const MOST_ALIASES = 256;
+
+/** Where symbols name what is there. */
+const NAMED_REGIONS = /^(kernel |modules$)/;
 
 /** Part of a leaf. */
 interface MappedPart {
@@ -114,7 +124,7 @@ export function pagesText(pages: number): string {
 }
 
 function occurrenceOfParts(
-  { sections }: AuditedKernel,
+  { sections, symbolAt }: AuditedKernel,
   parts: readonly MappedPart[],
   { severity, summary, unlisted }: { severity: Severity; summary: string; unlisted: number },
 ): Occurrence {
@@ -126,7 +136,11 @@ function occurrenceOfParts(
     severity,
     summary,
     ranges: joinedRanges(parts),
-    aliases: aliases.slice(0, MOST_ALIASES),
+    aliases: aliases.slice(0, MOST_ALIASES).map((alias) => {
+      const isNamed = symbolAt !== undefined && NAMED_REGIONS.test(alias.region);
+      const symbol = isNamed ? symbolAt(virtualAddressOf(alias.start)) : undefined;
+      return symbol === undefined ? alias : { ...alias, symbol };
+    }),
     aliasesLeftOut: Math.max(0, aliases.length - MOST_ALIASES) + unlisted,
     place: [...places].sort().join(', '),
   };

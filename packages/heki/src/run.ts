@@ -135,7 +135,7 @@ With --json an error is JSON, too, on standard output.`,
       finished(await protect(snapshot, options, io));
     });
 
-  addAuditCommands(program, { snapshot: SNAPSHOT, addKernelFlags, io, finished });
+  addAuditCommands(program, { snapshot: SNAPSHOT, symbolsOption, addKernelFlags, io, finished });
 
   addAttackFlag(
     addHypervisorFlags(program.command('boot')),

@@ -5,4 +5,11 @@ export { decompressLz4Legacy } from './decompress/lz4-legacy.ts';
 export { KernelImageError } from './error.ts';
 export { type MovedImage, moveImage } from './moved-image.ts';
 export type { Relocations } from './relocations.ts';
-export { type ImageSegment, isElf, loadedBytes, parseVmlinux, type Vmlinux } from './vmlinux.ts';
+export {
+  type ImageSection,
+  type ImageSegment,
+  isElf,
+  loadedBytes,
+  parseVmlinux,
+  type Vmlinux,
+} from './vmlinux.ts';

@@ -1,10 +1,11 @@
 import { virtualAddress } from '@heki/physical-memory';
 import { KernelImageError } from './error.ts';
-import type { ImageSegment, Vmlinux } from './vmlinux.ts';
+import type { ImageSection, ImageSegment, Vmlinux } from './vmlinux.ts';
 
 /** The bytes of an image where a kernel runs: moved, and with the addresses in them changed, as the kernel does it itself (handle_relocations). */
 export interface MovedImage {
   readonly segments: readonly ImageSegment[];
+  readonly sections: readonly ImageSection[];
 }
 
 /** As signed numbers, the last 2 GiB are exact in 32 bits. */
@@ -15,15 +16,16 @@ const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));
  *
  * @throws {KernelImageError} when it has to be moved, and the file does not say what changes; or when that is outside of it
  */
-export function moveImage({ segments, relocations }: Vmlinux, offset: number): MovedImage {
+export function moveImage({ segments, sections, relocations }: Vmlinux, offset: number): MovedImage {
   if (offset !== 0 && relocations === undefined) {
     throw new KernelImageError(
       'the file has no table of relocations, and KASLR moved the kernel: expected a bzImage, or a vmlinux that was extracted from one',
     );
   }
+  const runs = (address: bigint) => virtualAddress(BigInt.asUintN(64, address + BigInt(offset)));
   const moved = segments.map(({ address, bytes, kind }) => ({
     kind,
-    address: virtualAddress(BigInt.asUintN(64, address + BigInt(offset))),
+    address: runs(address),
     linked: signed(address),
     bytes: bytes.slice(),
     view: new DataView(new ArrayBuffer(0)),
@@ -56,5 +58,6 @@ export function moveImage({ segments, relocations }: Vmlinux, offset: number): M
   }
   return {
     segments: moved.map(({ address, bytes, kind }) => ({ address, bytes, kind })),
+    sections: sections.map((section) => ({ ...section, address: runs(section.address) })),
   };
 }

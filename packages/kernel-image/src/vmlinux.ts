@@ -11,10 +11,21 @@ export interface ImageSegment {
   readonly kind: 'text' | 'data' | 'init';
 }
 
+/** A named part of what is loaded: `.altinstructions`. Its bytes are those of the segment around it. */
+export interface ImageSection {
+  readonly name: string;
+  /** Where it was linked. */
+  readonly address: VirtualAddress;
+  /** In bytes. */
+  readonly size: number;
+}
+
 /** A kernel's image, as it was linked. */
 export interface Vmlinux {
   /** Its segments where images lie, ascending; what follows them and is not in the file, .bss, is left out. */
   readonly segments: readonly ImageSegment[];
+  /** Its sections that are loaded where images lie; none where the file has lost their headers. */
+  readonly sections: readonly ImageSection[];
   /** What must change when it is moved; `undefined` when the file does not say. */
   readonly relocations: Relocations | undefined;
   /** Of `Linux version …` in its constants: `6.1.0-56-cloud-amd64`. */
@@ -26,6 +37,10 @@ const EM_X86_64 = 62;
 const PROGRAM_HEADER = 56;
 const SECTION_HEADER = 64;
 const MOST_SEGMENTS = 256;
+/** A vmlinux has some dozen. */
+const MOST_SECTIONS = 4096;
+const LONGEST_NAME = 64;
+const SHF_ALLOC = 2;
 /** By p_flags (vmlinux.lds.S, PHDRS): r-x text, rw- data, rwx init. */
 const SEGMENT_KINDS: Readonly<Record<number, ImageSegment['kind']>> = { 5: 'text', 6: 'data', 7: 'init' };
 /** `__START_KERNEL_map`. */
@@ -88,6 +103,7 @@ export function parseVmlinux(file: Uint8Array): Vmlinux {
   segments.sort((a, b) => (a.address < b.address ? -1 : 1));
   return {
     segments,
+    sections: sectionsOf(view),
     relocations: parseRelocations(bytes.subarray(endOfElf(view, end))),
     release: releaseOf(segments),
   };
@@ -109,6 +125,39 @@ function endOfElf(view: DataView, end: number): number {
       );
   }
   return Math.min(last, view.byteLength);
+}
+
+function sectionsOf(view: DataView): ImageSection[] {
+  const headers = Number(view.getBigUint64(40, true));
+  const count = view.getUint16(60, true);
+  const names = view.getUint16(62, true);
+  const inFile = headers > 0 && headers + count * SECTION_HEADER <= view.byteLength;
+  if (!inFile || count > MOST_SECTIONS || names >= count) return [];
+  const namesAt = Number(view.getBigUint64(headers + names * SECTION_HEADER + 24, true));
+  const sections: ImageSection[] = [];
+  for (let index = 0; index < count; index++) {
+    const at = headers + index * SECTION_HEADER;
+    const address = view.getBigUint64(at + 16, true);
+    const isLoaded = (view.getUint32(at + 8, true) & SHF_ALLOC) !== 0 && address >= KERNEL_MAP;
+    const size = Number(view.getBigUint64(at + 32, true));
+    if (!isLoaded || size > 2 ** 31) continue;
+    sections.push({
+      name: textAt(view, namesAt + view.getUint32(at, true)),
+      address: virtualAddress(address),
+      size,
+    });
+  }
+  return sections;
+}
+
+function textAt(view: DataView, start: number): string {
+  let text = '';
+  for (let at = start; at < view.byteLength && text.length < LONGEST_NAME; at++) {
+    const letter = view.getUint8(at);
+    if (letter === 0) break;
+    text += String.fromCharCode(letter);
+  }
+  return text;
 }
 
 const BANNER = 'Linux version ';

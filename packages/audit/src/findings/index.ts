@@ -2,6 +2,7 @@ import type { FindingKind } from '../finding.ts';
 import { MIXED_LARGE_PAGE, STALE_READ_ONLY } from './aliases.ts';
 import { CODE_OUTSIDE_DIRECT_MAP } from './code-outside-direct-map.ts';
 import { RODATA_WRITABLE, TEXT_WRITABLE } from './constants-writable.ts';
+import { CODE_DIFFERS, CONSTANTS_DIFFER } from './contents-differ.ts';
 import {
   DESCRIPTOR_TABLES_WRITABLE,
   GDT_ELSEWHERE,
@@ -38,6 +39,8 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   RODATA_WRITABLE,
   IMAGE_REMAPPED,
   DIRECT_MAP_REMAPPED,
+  CODE_DIFFERS,
+  CONSTANTS_DIFFER,
   READ_ONLY_ALONE,
   EXECUTABLE_OUTSIDE_TEXT,
   CODE_OUTSIDE_DIRECT_MAP,

@@ -8,13 +8,17 @@ import { addHypervisorFlags } from '../machine-flags.ts';
 interface Shared {
   /** The argument of commands that take the kernel which comes with heki, where none is named. */
   readonly snapshot: readonly [name: string, description: string];
+  readonly symbolsOption: () => Option;
   readonly addKernelFlags: (command: Command) => Command;
   readonly io: CommandIo;
   readonly finished: (exitCode: number) => void;
 }
 
 /** Adds `audit`, `diff`, `watch` and `explain` to the program. */
-export function addAuditCommands(program: Command, { snapshot, addKernelFlags, io, finished }: Shared): void {
+export function addAuditCommands(
+  program: Command,
+  { snapshot, symbolsOption, addKernelFlags, io, finished }: Shared,
+): void {
   addKernelFlags(
     addHypervisorFlags(program.command('audit'))
       .summary('what is wrong with the memory permissions of a kernel')
@@ -27,6 +31,11 @@ export function addAuditCommands(program: Command, { snapshot, addKernelFlags, i
           '--fail-on <severity>',
           'exit with 1 for a finding that is this bad or worse (default: high)',
         ).choices(['info', 'low', 'medium', 'high', 'critical'] satisfies Severity[]),
+      )
+      .addOption(symbolsOption())
+      .option(
+        '--vmlinux <file>',
+        "the kernel's image, with which its code and constants are compared: vmlinux, bzImage (vmlinuz), or a Debian package",
       )
       .option('--baseline <file>', 'findings that are known and accepted')
       .option('--update-baseline', 'write what is found to that file')

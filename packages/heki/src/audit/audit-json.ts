@@ -1,4 +1,5 @@
 import { type Alias, rightsText } from '@heki/audit';
+import type { ComparedPart } from '@heki/patch-sites';
 import { type FrameRange, type Gfn, hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
 import { tablesJson } from '../snapshot.ts';
@@ -9,6 +10,7 @@ import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from
 /** The report as the object that `heki audit --json` prints. */
 export function auditJson(report: AuditReport): object {
   const { subject, audit, failOn, redact, heki } = report;
+  const { contents } = audit.kernel;
   return {
     verdict: {
       result: report.fails ? 'fail' : 'pass',
@@ -19,6 +21,13 @@ export function auditJson(report: AuditReport): object {
     },
     findings: report.findings.map((finding) => findingJson(finding, redact)),
     heki: heki === undefined ? null : hekiJson(heki, redact),
+    contents:
+      contents === undefined
+        ? null
+        : {
+            text: comparedJson(contents.text),
+            constants: contents.constants === undefined ? null : comparedJson(contents.constants),
+          },
     source: {
       name: redact ? null : subject.name,
       kernel: redact ? null : subject.kernel,
@@ -30,7 +39,7 @@ export function auditJson(report: AuditReport): object {
       sectionsFrom: audit.kernel.sections.from,
       redacted: redact,
     },
-    warnings: warningsJson([...auditWarnings(subject, redact), ...(heki?.warnings ?? [])]),
+    warnings: warningsJson([...auditWarnings(subject, redact, contents), ...(heki?.warnings ?? [])]),
   };
 }
 
@@ -53,11 +62,21 @@ function findingJson(finding: JudgedFinding, redact: boolean) {
   };
 }
 
+function comparedJson({ range, compared, differing, explained, unexplained }: ComparedPart) {
+  return {
+    bytes: range.end - range.start,
+    compared,
+    differing,
+    explained: Object.fromEntries(explained),
+    unexplained: unexplained.reduce((sum, { start, end }) => sum + end - start, 0),
+  };
+}
+
 function rangeJson({ start, end }: FrameRange<Gfn>) {
   return { start: hex(start * PAGE_SIZE), end: hex(end * PAGE_SIZE) };
 }
 
-function aliasJson({ start, end, frame, region, leaf, effective }: Alias, redact: boolean) {
+function aliasJson({ start, end, frame, region, symbol, leaf, effective }: Alias, redact: boolean) {
   const place = redact
     ? {}
     : {
@@ -65,5 +84,12 @@ function aliasJson({ start, end, frame, region, leaf, effective }: Alias, redact
         end: hex(BigInt(end) << 12n),
         physical: hex(frame * PAGE_SIZE),
       };
-  return { ...place, pages: end - start, region, leaf: rightsText(leaf), effective: rightsText(effective) };
+  return {
+    ...place,
+    pages: end - start,
+    region,
+    ...(symbol !== undefined && { symbol }),
+    leaf: rightsText(leaf),
+    effective: rightsText(effective),
+  };
 }

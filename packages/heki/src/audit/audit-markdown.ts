@@ -73,9 +73,9 @@ function details(finding: JudgedFinding, redact: boolean): string[] {
   ];
 }
 
-function row({ start, end, frame, region, effective }: Alias): string {
+function row({ start, end, frame, region, symbol, effective }: Alias): string {
   const addresses = `${hex(virtualAddressOf(start))}-${hex((BigInt(end) << 12n) - 1n)}`;
-  return `| \`${addresses}\` | \`${hex(frame * PAGE_SIZE)}\` | \`${rightsText(effective)}\` | ${region} |`;
+  return `| \`${addresses}\` | \`${hex(frame * PAGE_SIZE)}\` | \`${rightsText(effective)}\` | ${region}${symbol === undefined ? '' : ` ${verbatim(symbol).replaceAll('|', '\\|')}`} |`;
 }
 
 /** What the audit says must not become markup. */

@@ -55,6 +55,7 @@ function rule({ id, title, worst, explanation, attack, legitimate, advice }: (ty
 function result(finding: JudgedFinding, uri: string, redact: boolean) {
   const { id, severity, summary, ranges, aliases, fingerprint, accepted } = finding;
   const regions = [...new Set(aliases.map(({ region }) => region))];
+  const symbols = [...new Set(aliases.flatMap(({ symbol }) => (symbol === undefined ? [] : [symbol])))];
   const at = redact
     ? ''
     : ranges
@@ -70,7 +71,10 @@ function result(finding: JudgedFinding, uri: string, redact: boolean) {
       {
         physicalLocation: { artifactLocation: { uri }, region: { startLine: 1 } },
         ...(regions.length > 0 && {
-          logicalLocations: regions.map((name) => ({ fullyQualifiedName: name, kind: 'memory' })),
+          logicalLocations: [
+            ...regions.map((name) => ({ fullyQualifiedName: name, kind: 'memory' })),
+            ...symbols.map((name) => ({ fullyQualifiedName: name, kind: 'function' })),
+          ],
         }),
       },
     ],

@@ -1,6 +1,8 @@
 import { type Alias, rightsText, type Severity } from '@heki/audit';
+import type { ComparedPart, ImageComparison } from '@heki/patch-sites';
 import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import type { Colours } from '../colours.ts';
+import { printable } from '../printable.ts';
 import { count, number } from '../quantity.ts';
 import type { Screen } from '../report/screen.ts';
 import { tablesLines } from '../snapshot.ts';
@@ -18,14 +20,15 @@ export function auditText(report: AuditReport, { colours, columns }: Screen): st
   const verdict = report.fails
     ? red(bold(`FAILS: ${verdictText(report)}`))
     : green(bold(`passes: ${verdictText(report)}`));
-  const { mappings } = report.audit.kernel;
+  const { mappings, contents } = report.audit.kernel;
   const lines = [
     verdict,
     '',
     ...(report.redact ? [] : sourceLines(report)),
     `${number(mappings.length)} leaves; text and constants by ${sectionsText(report)}`,
+    ...(contents === undefined ? [] : contentsLines(contents)),
     ...warningLines(
-      [...auditWarnings(report.subject, report.redact), ...(report.heki?.warnings ?? [])],
+      [...auditWarnings(report.subject, report.redact, contents), ...(report.heki?.warnings ?? [])],
       colours,
     ),
     // Where code lies in the picture tells where KASLR put the image.
@@ -67,6 +70,17 @@ function sourceLines({ subject }: AuditReport): string[] {
   return [`${subject.name}: ${subject.kernel}`, ...tablesLines(subject.tables)];
 }
 
+/** What the comparison with the image came to. */
+function contentsLines({ text, constants }: ImageComparison): string[] {
+  const line = (what: string, { compared, differing, explained, unexplained }: ComparedPart): string => {
+    const why = [...explained].filter(([, bytes]) => bytes > 0).sort((a, b) => b[1] - a[1]);
+    const known = why.map(([kind, bytes]) => `${kind} ${number(bytes)}`).join(', ');
+    const rest = unexplained.reduce((sum, { start, end }) => sum + end - start, 0);
+    return `${what}: ${number(compared)} bytes compared with the image, ${number(differing)} differ (${known === '' ? '' : `${known}, `}unexplained ${number(rest)})`;
+  };
+  return [line('code', text), ...(constants === undefined ? [] : [line('constants', constants)])];
+}
+
 function findingLines(finding: JudgedFinding, redact: boolean, colours: Colours): string[] {
   const { severity, id, summary, ranges, aliases, aliasesLeftOut, accepted } = finding;
   const mark = severityText(severity, colours);
@@ -91,9 +105,9 @@ function findingLines(finding: JudgedFinding, redact: boolean, colours: Colours)
   ];
 }
 
-function aliasText({ start, end, region, leaf, effective }: Alias): string {
+function aliasText({ start, end, region, symbol, leaf, effective }: Alias): string {
   const differs = leaf === effective ? '' : `, leaf ${rightsText(leaf)}`;
-  return `mapped ${rightsText(effective)} at ${hex(virtualAddressOf(start))}, ${count(end - start, 'page')}, ${region}${differs}`;
+  return `mapped ${rightsText(effective)} at ${hex(virtualAddressOf(start))}, ${count(end - start, 'page')}, ${region}${symbol === undefined ? '' : `, ${printable(symbol)}`}${differs}`;
 }
 
 function severityText(severity: Severity, { red, yellow, cyan, dim, bold }: Colours): string {

@@ -6,11 +6,13 @@ import {
   isAtLeast,
   type Severity,
 } from '@heki/audit';
-import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import type { ImageComparison } from '@heki/patch-sites';
+import { PAGE_SIZE, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import type { Segment } from '@heki/vmcore';
 import type { Subject } from '../protect/subject.ts';
 import type { Warning } from '../warning.ts';
 import type { Baseline } from './baseline.ts';
+import type { AuditEvidence } from './evidence.ts';
 import type { HekiReport } from './heki-report.ts';
 import { withoutAddresses } from './without-addresses.ts';
 
@@ -45,14 +47,16 @@ export interface AuditSettings {
   /** Works out what Heki would do; `undefined` with `--no-heki`. */
   readonly heki: ((kernel: AuditedKernel) => HekiReport) | undefined;
   readonly redact: boolean;
+  readonly evidence: AuditEvidence;
   /** `2026-11-28`: what has expired by then is accepted no more. */
   readonly today: string;
 }
 
 /** Audits the kernel of `subject`. @throws {AuditError} when its tables have no end */
 export function auditReport(subject: Subject, settings: AuditSettings): AuditReport {
-  const { failOn, baseline, heki, redact, today } = settings;
-  const audit = auditSubject(subject);
+  const { failOn, baseline, heki, redact, evidence, today } = settings;
+  // A name tells as much as an address.
+  const audit = auditSubject(subject, redact ? { contents: evidence.contents } : evidence);
   const findings = audit.findings.map((finding): JudgedFinding => {
     const accepted = baseline.accepts(finding, today);
     const summary = redact ? withoutAddresses(finding.summary) : finding.summary;
@@ -89,9 +93,10 @@ export function verdictText({ findings, failOn }: AuditReport): string {
 }
 
 /** Everything that the audit looks for in the kernel of `subject`. @throws {AuditError} when its tables have no end */
-export function auditSubject(subject: Subject): Audit {
+export function auditSubject(subject: Subject, evidence: AuditEvidence = {}): Audit {
   const { core, tables, processor, symbols, memoryMap, memoryMapFrom, iomem, bases, hypercallPage } = subject;
   return auditKernel({
+    ...evidence,
     tables,
     symbols,
     bases,
@@ -122,17 +127,30 @@ function baseOf({ base, limit }: Segment): VirtualAddress | undefined {
  *
  * @param redact of each only the kind: messages may have addresses and names
  */
-export function auditWarnings(subject: Subject, redact: boolean): Warning[] {
+export function auditWarnings(subject: Subject, redact: boolean, contents?: ImageComparison): Warning[] {
   const unseen: Warning = {
     id: 'protections-not-checked',
     message: 'the dump has no control registers: whether WP, SMEP, SMAP and UMIP are on was not checked',
   };
+  const absent: Warning = {
+    id: 'contents-absent',
+    message: 'the dump does not have all of the code and the constants: what it lacks was not compared',
+  };
   const warnings = [
+    ...(contents !== undefined && lacksContents(contents) ? [absent] : []),
     ...subject.warnings,
     ...subject.processor.warnings,
     ...(subject.core.cpus.length === 0 ? [unseen] : []),
   ];
   return redact ? warnings.map(({ id }) => ({ id, message: `${id} (redacted)` })) : warnings;
+}
+
+/** Whether some of it could not be compared. The end of the constants is freed to its last page. */
+function lacksContents({ text, constants }: ImageComparison): boolean {
+  const lacks = [text, ...(constants === undefined ? [] : [constants])].map(
+    ({ range, compared }) => range.end - range.start - compared,
+  );
+  return lacks.some((bytes) => bytes >= 2 * PAGE_SIZE);
 }
 
 /** What told where text and constants are. */

@@ -4,17 +4,19 @@ import { auditMarkdown } from '../audit/audit-markdown.ts';
 import { auditSarif } from '../audit/audit-sarif.ts';
 import { auditText } from '../audit/audit-text.ts';
 import { baselineText, createBaseline } from '../audit/baseline.ts';
+import { auditEvidence } from '../audit/evidence.ts';
 import { type AuditReport, auditReport } from '../audit/report.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
+import type { NamesOptions } from '../names/open-names.ts';
 import { writeFiles } from '../output-file.ts';
 import { openSubject, type SubjectOptions } from '../protect/subject.ts';
 import { VERSION } from '../report/report-header.ts';
 import { writeReport } from '../report/write-report.ts';
 
 /** Options of `heki audit`. */
-export interface AuditOptions extends SubjectOptions, MachineFlags {
+export interface AuditOptions extends SubjectOptions, MachineFlags, NamesOptions {
   readonly failOn?: Severity;
   readonly baseline?: string;
   readonly updateBaseline?: boolean;
@@ -47,6 +49,7 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
     baseline,
     heki: auditor === undefined ? undefined : (kernel) => auditor.look(subject, kernel),
     redact,
+    evidence: await auditEvidence(path, subject, options),
     today,
   });
 

@@ -99,6 +99,7 @@ export const AUDIT_EXAMPLES = `
 Examples:
   heki audit guest.elf.gz                                   the verdict, a picture of memory, the findings
   heki audit guest.elf --memory-map iomem --fail-on medium
+  heki audit guest.elf --vmlinux linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb   and what differs from the image
   heki audit guest.elf --sarif audit.sarif                  for GitHub's code scanning
   heki audit guest.elf --html audit.html                    a page with a map of memory, for a browser
   heki audit guest.elf --baseline known.json --update-baseline

@@ -19,6 +19,8 @@ export interface ImageMemory extends VirtualMemory {
   readonly file: string;
   /** Whether a page of it is out of the image, and not out of the guest. */
   isFromImage(frame: VirtualFrame): boolean;
+  /** The image where the kernel runs. */
+  readonly image: MovedImage;
   /** The guest's memory with the image's text and constants where it lacks them: its data are long no more as the image has them. */
   readonly physical: PhysicalMemory<Gfn>;
 }
@@ -121,6 +123,7 @@ function laid(image: MovedImage, root: ProvenRoot, file: string): ImageMemory {
       return bytes;
     },
     isFromImage: (frame) => pageAt(frame) !== undefined,
+    image,
     physical: {
       page(frame) {
         const own = root.memory.page(frame);

@@ -35,6 +35,7 @@ describe('a module', () => {
 
   test.each([
     ['a directory', () => `${scratch}/`, /: is a directory, expected an ES module/],
+    ['a device', () => '/dev/zero', /: is a device, a pipe or a socket, expected an ES module/],
     ['a mistake in its syntax', () => file('export default {\n  name: ;\n};'), /cannot be loaded: /],
     [
       'code that throws',

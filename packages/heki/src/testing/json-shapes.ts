@@ -175,6 +175,10 @@ const auditFinding = z.strictObject({
         physical: hex.optional().describe('Where the first address leads'),
         pages: z.int().min(1),
         region: z.enum([...REGION_NAMES, "user mode's half"]),
+        symbol: z
+          .string()
+          .optional()
+          .describe('What lies at the first address, in the image or a module; not with --redact'),
         leaf: rights.describe('What the leaf entries alone say'),
         effective: rights.describe('What all levels together allow'),
       }),
@@ -184,6 +188,14 @@ const auditFinding = z.strictObject({
   fingerprint: z.string().min(1).describe('The same after another boot of the same kernel'),
   accepted: z.string().nullable().describe('Why a baseline accepts it'),
   fails: z.boolean().describe('It makes the exit code 1'),
+});
+
+const comparedPart = z.strictObject({
+  bytes: z.int().min(0),
+  compared: z.int().min(0).describe('The others the dump does not have'),
+  differing: z.int().min(0),
+  explained: z.record(z.string(), z.int().min(0)).describe('Bytes that Linux writes itself, by why'),
+  unexplained: z.int().min(0),
 });
 
 const leafCounts = z.strictObject({ '1G': z.int(), '2M': z.int(), '4K': z.int() });
@@ -310,6 +322,10 @@ export const JSON_SHAPES = {
     }),
     findings: z.array(auditFinding).describe('The worst first'),
     heki: hekiSummary.nullable().describe('What Heki would do; null with --no-heki'),
+    contents: z
+      .strictObject({ text: comparedPart, constants: comparedPart.nullable() })
+      .nullable()
+      .describe('Bytes compared with the image of --vmlinux; null without'),
     source: z.looseObject({ name: z.string().nullable(), redacted: z.boolean() }),
     warnings,
   }),

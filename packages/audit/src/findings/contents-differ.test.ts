@@ -1,0 +1,73 @@
+import type { ImageComparison, Unexplained } from '@heki/patch-sites';
+import { describe, expect, test } from 'vitest';
+import { auditKernel } from '../index.ts';
+import { tamperedKernel } from '../testing/tampered-kernel.ts';
+
+/** Where the text of the fixture begins, as a signed number; its constants are 16 MiB behind. */
+const TEXT = -0x7f00_0000;
+const RODATA = TEXT + 0x100_0000;
+
+const part = (start: number, unexplained: readonly Unexplained[]): ImageComparison['text'] => ({
+  range: { start, end: start + 0x10_0000 },
+  compared: 0x10_0000,
+  differing: 10,
+  explained: new Map([['ftrace', 4]]),
+  unexplained,
+});
+const run = (start: number, bytes: number, at: Unexplained['at'] = undefined): Unexplained => ({
+  start,
+  end: start + bytes,
+  at,
+});
+
+function found(text: readonly Unexplained[], constants: readonly Unexplained[] = []) {
+  const kernel = tamperedKernel('k61-256-nokaslr');
+  const contents = { text: part(TEXT, text), constants: part(RODATA, constants) };
+  const symbolAt = () => 'vfs_read+0x10';
+  return auditKernel({ ...kernel.subject(), contents, symbolAt }).findings.filter(
+    ({ id }) => id.endsWith('-differ') || id.endsWith('-differs'),
+  );
+}
+
+describe('bytes that differ from the image', () => {
+  test('where nothing is patched, or with what no site ever holds, are high, with their frames and every mapping of these', () => {
+    const [finding, ...others] = found([run(TEXT + 0x2010, 5), run(TEXT + 0x5ffe, 4, 'ftrace')]);
+    expect(others).toEqual([]);
+    expect(finding).toMatchObject({
+      id: 'heki/code-differs',
+      severity: 'high',
+      summary:
+        '9 bytes of code differ from the image and nothing explains it: vfs_read+0x10 (5 bytes), vfs_read+0x10 (4 bytes, at a site of kind ftrace).',
+      pages: 3,
+      fingerprint: 'heki/code-differs|image+0x2010..image+0x2015, image+0x5ffe..image+0x6002',
+    });
+    expect(finding?.aliases.map(({ region, symbol }) => [region, symbol])).toEqual([
+      ['direct map', undefined],
+      ['direct map', undefined],
+      ['kernel text', 'vfs_read+0x10'],
+      ['kernel text', 'vfs_read+0x10'],
+    ]);
+  });
+
+  test('at sites whose values depend on what a dump does not tell are medium', () => {
+    expect(found([run(TEXT, 3, 'alternative')])).toMatchObject([
+      { id: 'heki/code-differs', severity: 'medium' },
+    ]);
+  });
+
+  test('of constants are high', () => {
+    expect(found([], [run(RODATA + 0x100, 8)])).toMatchObject([
+      { id: 'heki/constants-differ', severity: 'high', pages: 1 },
+    ]);
+  });
+
+  test('give another fingerprint when there is one more of them', () => {
+    const runs = Array.from({ length: 70 }, (_, index) => run(TEXT + index * 0x100, 1));
+    const one = found(runs)[0]?.fingerprint;
+    expect(found([...runs, run(TEXT + 0x8000, 1)])[0]?.fingerprint).not.toBe(one);
+  });
+
+  test('are not there where all is explained', () => {
+    expect(found([])).toEqual([]);
+  });
+});

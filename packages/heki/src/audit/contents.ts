@@ -1,0 +1,80 @@
+import type { MovedImage } from '@heki/kernel-image';
+import {
+  compareImage,
+  type ImageAddress,
+  type ImageComparison,
+  type ImageSymbols,
+  ImageView,
+  imageAddress,
+  readKprobes,
+} from '@heki/patch-sites';
+import type { VirtualAddress } from '@heki/physical-memory';
+import { readImageSymbols, type SymbolTable } from '@heki/symbols';
+import { type VirtualMemory, virtualMemoryOf } from '@heki/vmcore';
+import { InputError } from '../failure.ts';
+import type { Names } from '../names/open-names.ts';
+import type { Snapshot } from '../snapshot.ts';
+
+/**
+ * What runs beside the image that `--vmlinux` names.
+ *
+ * @throws {InputError} when it has no symbols, or not those that tell where its code ends
+ */
+export function compareContents(
+  path: string,
+  { core, tables }: Snapshot,
+  { image, kernel, source }: Names,
+): ImageComparison | undefined {
+  if (image === undefined) return undefined;
+  // Of the image's own kallsyms: who changed the code may have changed those in the guest's memory, too.
+  const own = readImageSymbols(tables, core.vmcoreinfo, memoryOf(image.image));
+  const table = source.kind === 'file' ? kernel.symbols : typeof own === 'string' ? undefined : own.table;
+  if (table === undefined) {
+    const why = typeof own === 'string' ? `its kallsyms ${own}` : 'the file has none';
+    throw new InputError(`its code cannot be compared without symbols: ${why} (--symbols names a file)`, {
+      file: path,
+    });
+  }
+  const guest = virtualMemoryOf(tables);
+  const [probes] = table.named('kprobe_table');
+  const compared = compareImage(new ImageView(image.image, imageSymbols(table)), {
+    live: (at, length) => guest.read(BigInt.asUintN(64, BigInt(at)) as VirtualAddress, length),
+    probes: probes === undefined ? [] : readKprobes(guest.read, probes.address),
+  });
+  if (typeof compared === 'string') throw new InputError(compared, { file: path });
+  return compared;
+}
+
+/** The image alone as memory. */
+function memoryOf({ segments }: MovedImage): VirtualMemory {
+  return {
+    read(address, length) {
+      const end = address + BigInt(length);
+      const segment = segments.find(
+        (one) => one.address <= address && end <= one.address + BigInt(one.bytes.length),
+      );
+      if (segment === undefined) return undefined;
+      const at = Number(address - segment.address);
+      return segment.bytes.slice(at, at + length);
+    },
+  };
+}
+
+function imageSymbols(table: SymbolTable): ImageSymbols {
+  const names = new Map<string, ImageAddress>();
+  const places = new Map<ImageAddress, string[]>();
+  for (const { name, address } of table) {
+    const at = imageAddress(address);
+    if (!names.has(name)) names.set(name, at);
+    const same = places.get(at);
+    if (same === undefined) places.set(at, [name]);
+    else same.push(name);
+  }
+  return {
+    named: (name) => names.get(name),
+    at: (address) => places.get(address) ?? [],
+    *withPrefix(prefix) {
+      for (const entry of names) if (entry[0].startsWith(prefix)) yield entry;
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import type { ImageComparison } from '@heki/patch-sites';
+import type { VirtualAddress } from '@heki/physical-memory';
+import { KernelNames, readImageSymbols } from '@heki/symbols';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
+import { type NamesOptions, openNames } from '../names/open-names.ts';
+import { symbolText } from '../names/place-text.ts';
+import type { Subject } from '../protect/subject.ts';
+import { readSidecar } from '../sidecar.ts';
+import { compareContents } from './contents.ts';
+
+/** What an audit knows beside page tables and registers. */
+export interface AuditEvidence {
+  /** How the kernel differs from the image that `--vmlinux` names. */
+  readonly contents?: ImageComparison | undefined;
+  readonly symbolAt?: (address: VirtualAddress) => string | undefined;
+}
+
+/**
+ * Names of what is in the kernel, by the files that are named or by its own kallsyms; and what its image tells.
+ *
+ * @throws {InputError} when a file cannot be read as what it was taken for, or is another kernel's
+ */
+export async function auditEvidence(
+  path: string | undefined,
+  subject: Subject,
+  options: NamesOptions,
+): Promise<AuditEvidence> {
+  const { core, tables } = subject;
+  if (options.symbols === undefined && options.vmlinux === undefined) {
+    let names: KernelNames | undefined;
+    const own = (): KernelNames => {
+      const { vmcoreinfo } = core;
+      const found = readImageSymbols(tables, vmcoreinfo);
+      return new KernelNames(tables, {
+        vmcoreinfo,
+        symbols: typeof found === 'string' ? undefined : found.table,
+      });
+    };
+    // Most audits name nothing: kallsyms is looked for when the first name is asked for.
+    return {
+      symbolAt(address) {
+        names ??= own();
+        return symbolText(names.at(address));
+      },
+    };
+  }
+  const names = await openNames(core, tables, await readSidecar(path ?? BUILT_IN_SNAPSHOT), options);
+  return {
+    contents: options.vmlinux === undefined ? undefined : compareContents(options.vmlinux, subject, names),
+    symbolAt: (address) => symbolText(names.kernel.at(address)),
+  };
+}

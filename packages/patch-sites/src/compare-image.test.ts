@@ -1,0 +1,240 @@
+import { virtualAddress } from '@heki/physical-memory';
+import { describe, expect, test } from 'vitest';
+import { compareImage, type ImageComparison } from './compare-image.ts';
+import { readKprobes } from './kprobes.ts';
+import { buildKernel, listOf, type TinyKernel, type TinyTable } from './testing/build-kernel.ts';
+
+const TEXT = -0x7f00_0000;
+const FUNCTION = TEXT + 0x800;
+const OUTSIDE = TEXT - 0x10_0000;
+const NOP5 = [0x0f, 0x1f, 0x44, 0, 0];
+
+const rel32 = (opcode: number, at: number, target: number): number[] => {
+  const bytes = new Uint8Array(5);
+  new DataView(bytes.buffer).setInt32(1, target - at - 5, true);
+  bytes[0] = opcode;
+  return [...bytes];
+};
+
+const NAMES = {
+  some_function: FUNCTION,
+  __x86_return_thunk: TEXT + 0x900,
+  srso_return_thunk: TEXT + 0x920,
+  ftrace_caller: TEXT + 0x940,
+  __x86_indirect_thunk_rax: TEXT + 0x960,
+  __SCT__call: TEXT + 0x980,
+  __start_runtime_ptr_USER_PTR_MAX: TEXT,
+};
+const REPLACEMENT = TEXT + 0xa00;
+
+/** A site of each kind, 32 bytes apart. */
+const at = (index: number): number => TEXT + 0x100 + index * 0x20;
+const SITES = {
+  jumpLabel: at(0),
+  shortJumpLabel: at(1),
+  staticCall: at(2),
+  ftrace: at(3),
+  returns: at(4),
+  retpoline: at(5),
+  seal: at(6),
+  lock: at(7),
+  alternative: at(8),
+  constant: at(9),
+};
+
+const jumpTable: TinyTable = {
+  section: '__jump_table',
+  entries(view, start) {
+    for (const [index, site] of [SITES.jumpLabel, SITES.shortJumpLabel].entries()) {
+      const entry = start + index * 16;
+      view.setInt32(index * 16, site - entry, true);
+      view.setInt32(index * 16 + 4, near(site) - (entry + 4), true);
+    }
+    return 32;
+  },
+};
+function near(site: number): number {
+  return site + 0x40;
+}
+const staticCalls: TinyTable = {
+  section: '.static_call_sites',
+  entries(view, start) {
+    view.setInt32(0, SITES.staticCall - start, true);
+    return 8;
+  },
+};
+const mcount: TinyTable = {
+  section: '__mcount_loc',
+  entries(view) {
+    view.setBigInt64(0, BigInt(SITES.ftrace), true);
+    return 8;
+  },
+};
+const alternatives: TinyTable = {
+  section: '.altinstructions',
+  entries(view, start) {
+    view.setInt32(0, SITES.alternative - start, true);
+    view.setInt32(4, REPLACEMENT - (start + 4), true);
+    view.setUint8(12, 8);
+    view.setUint8(13, 5);
+    return 14;
+  },
+};
+
+function kernel(): TinyKernel {
+  const offset = (site: number) => site - TEXT;
+  return buildKernel(
+    {
+      [offset(SITES.jumpLabel)]: NOP5,
+      [offset(SITES.shortJumpLabel)]: [0x66, 0x90],
+      [offset(SITES.staticCall)]: rel32(0xe8, SITES.staticCall, NAMES.__SCT__call),
+      [offset(SITES.ftrace)]: rel32(0xe8, SITES.ftrace, TEXT + 0x9c0),
+      [offset(SITES.returns)]: rel32(0xe9, SITES.returns, NAMES.__x86_return_thunk),
+      [offset(SITES.retpoline)]: rel32(0xe8, SITES.retpoline, NAMES.__x86_indirect_thunk_rax),
+      [offset(SITES.seal)]: [0xf3, 0x0f, 0x1e, 0xfa],
+      [offset(SITES.lock)]: [0xf0, 0xff, 0x00],
+      [offset(SITES.alternative)]: [0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90],
+      [offset(SITES.constant)]: [0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01],
+      [offset(REPLACEMENT)]: rel32(0xe8, REPLACEMENT, FUNCTION),
+    },
+    [
+      jumpTable,
+      staticCalls,
+      mcount,
+      alternatives,
+      listOf('.return_sites', SITES.returns),
+      listOf('.retpoline_sites', SITES.retpoline),
+      listOf('.ibt_endbr_seal', SITES.seal),
+      listOf('.smp_locks', SITES.lock),
+      listOf('runtime_ptr_USER_PTR_MAX', SITES.constant),
+    ],
+    NAMES,
+  );
+}
+
+function compared(
+  one: TinyKernel,
+  probes: Parameters<typeof compareImage>[1]['probes'] = [],
+): ImageComparison {
+  const found = compareImage(one.image, { live: one.live, probes });
+  if (typeof found === 'string') throw new Error(found);
+  return found;
+}
+
+/** How a kernel differs at `site` after `bytes` are written there. */
+function after(site: number, bytes: readonly number[]) {
+  const one = kernel();
+  one.write(site, ...bytes);
+  const { text } = compared(one);
+  return {
+    explained: [...text.explained.keys()],
+    unexplained: text.unexplained.map((run) => run.at ?? 'nowhere'),
+  };
+}
+
+describe('what Linux writes at a site explains it', () => {
+  test.each([
+    ['jump label', SITES.jumpLabel, rel32(0xe9, SITES.jumpLabel, near(SITES.jumpLabel))],
+    ['jump label', SITES.shortJumpLabel, [0xeb, 0x3e]],
+    ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, FUNCTION)],
+    ['static call', SITES.staticCall, [0x66, 0x66, 0x48, 0x31, 0xc0]],
+    ['static call', SITES.staticCall, NOP5],
+    ['static call', NAMES.__SCT__call, rel32(0xe9, NAMES.__SCT__call, FUNCTION)],
+    ['ftrace', SITES.ftrace, NOP5],
+    ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, NAMES.ftrace_caller)],
+    ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, OUTSIDE)],
+    ['return thunk', SITES.returns, [0xc3, 0xcc, 0xcc, 0xcc, 0xcc]],
+    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.srso_return_thunk)],
+    ['retpoline', SITES.retpoline, [0xff, 0xd0, 0x0f, 0x1f, 0x00]],
+    ['retpoline', SITES.retpoline, [0x0f, 0xae, 0xe8, 0xff, 0xd0]],
+    ['endbr seal', SITES.seal, [0x66, 0x0f, 0x1f, 0x00]],
+    ['smp lock', SITES.lock, [0x3e]],
+    ['alternative', SITES.alternative, [...rel32(0xe8, SITES.alternative, FUNCTION), 0x0f, 0x1f, 0x00]],
+    ['alternative', SITES.alternative, [0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]],
+    ['alternative', SITES.alternative, [0xeb, 0x06, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc]],
+    ['runtime constant', SITES.constant, [0x00, 0xf0, 0xff, 0xff, 0xff, 0x7f, 0, 0]],
+  ])('%s', (kind, site, bytes) => {
+    expect(after(site, bytes)).toEqual({ explained: [kind], unexplained: [] });
+  });
+});
+
+describe('what Linux never writes there does not', () => {
+  test.each([
+    ['jump label', SITES.jumpLabel, rel32(0xe9, SITES.jumpLabel, FUNCTION)],
+    ['jump label', SITES.shortJumpLabel, [0xeb, 0x10]],
+    ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, FUNCTION + 7)],
+    ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, FUNCTION)],
+    ['ftrace', SITES.ftrace, rel32(0xe9, SITES.ftrace, OUTSIDE)],
+    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, FUNCTION)],
+    ['return thunk', SITES.returns, [0xc3, 0x31, 0xc0, 0xc3, 0xcc]],
+    ['retpoline', SITES.retpoline, rel32(0xe8, SITES.retpoline, FUNCTION)],
+    ['endbr seal', SITES.seal, [0x31, 0xc0, 0xc3, 0x90]],
+    ['smp lock', SITES.lock, [0x90]],
+    ['alternative', SITES.alternative, [...rel32(0xe9, SITES.alternative, FUNCTION), 0x0f, 0x1f, 0x00]],
+    ['runtime constant', SITES.constant, [0, 0, 0, 0, 0, 0, 0, 0]],
+    ['nowhere', TEXT + 0x40, [0x90]],
+    ['nowhere', SITES.lock + 1, [0xeb]],
+  ])('%s', (kind, site, bytes) => {
+    const { unexplained } = after(site, bytes);
+    expect(new Set(unexplained)).toEqual(new Set([kind]));
+  });
+});
+
+test('a sound kernel does not differ, and all of it was compared', () => {
+  const { text, constants } = compared(kernel());
+  expect(text).toMatchObject({ compared: 4096, differing: 0, unexplained: [] });
+  expect(constants).toMatchObject({ compared: 4096, differing: 0, unexplained: [] });
+});
+
+test('constants differ but for those that the kernel writes before it seals them', () => {
+  const one = kernel();
+  one.write(one.rodata + 0x800, 1, 2, 3);
+  one.write(one.rodata + 0x10, 4, 5);
+  one.write(one.rodata + 0x14, 6);
+  const { constants } = compared(one);
+  expect(constants?.explained.get('written at boot')).toBe(3);
+  // What lies so near is one change.
+  expect(constants?.unexplained).toEqual([
+    { start: one.rodata + 0x10, end: one.rodata + 0x15, at: undefined },
+  ]);
+});
+
+test('what the dump lacks is counted as not compared', () => {
+  const one = kernel();
+  const found = compareImage(one.image, {
+    live: (where, length) => (where < one.rodata ? undefined : one.live(where, length)),
+  });
+  expect(found).toMatchObject({ text: { compared: 0, differing: 0 }, constants: { compared: 4096 } });
+});
+
+test('a kprobe explains its INT3 and its jump out of the image, no more', () => {
+  const site = TEXT + 0x60;
+  const probes = [{ kind: 'kprobe', at: site, size: 5 }] as const;
+  const kinds = (bytes: readonly number[]) => {
+    const one = buildKernel({ 96: [0x55, 0x48, 0x89, 0xe5, 0x90] }, []);
+    one.write(site, ...bytes);
+    return compared(one, probes).text.unexplained.length;
+  };
+  expect(kinds([0xcc])).toBe(0);
+  expect(kinds(rel32(0xe9, site, OUTSIDE))).toBe(0);
+  expect(kinds(rel32(0xe9, site, FUNCTION))).toBe(1);
+  expect(kinds([0xcc, 0x31, 0xc0, 0xc3])).toBe(1);
+});
+
+test('the list of kprobes is read out of memory, and one in a circle ends', () => {
+  const table = 0xffff_ffff_9000_0000n;
+  const node = 0xffff_8880_0000_1000n;
+  const words = new Map<bigint, bigint>([
+    [table + 8n, node],
+    [node + 40n, 0xffff_ffff_8100_0060n],
+    [node, node],
+  ]);
+  const read = (address: bigint) => {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, words.get(address) ?? 0n, true);
+    return bytes;
+  };
+  const probes = readKprobes(read, virtualAddress(table));
+  expect(probes[0]).toEqual({ kind: 'kprobe', at: TEXT + 0x60, size: 5 });
+  expect(probes.length).toBeLessThanOrEqual(65_536);
+});

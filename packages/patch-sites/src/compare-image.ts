@@ -1,0 +1,179 @@
+import type { ImageAddress, ImageRange, ImageView } from './image-view.ts';
+import { type PatchSite, SITE_KINDS, type SiteKind } from './patch-site.ts';
+import { readSites } from './read-sites.ts';
+import { isPatched } from './site-values.ts';
+
+/** Bytes that differ from the image and that nothing explains. */
+export interface Unexplained extends ImageRange {
+  /** The kind of site that they lie at, whose values are others; `undefined` where nothing is patched. */
+  readonly at: SiteKind | undefined;
+}
+
+/** How a part of a running kernel differs from its image. */
+export interface ComparedPart {
+  readonly range: ImageRange;
+  /** Bytes that were compared; the others the dump does not have. */
+  readonly compared: number;
+  /** Bytes that differ. */
+  readonly differing: number;
+  /** Those of them that Linux writes itself, by why. */
+  readonly explained: ReadonlyMap<SiteKind | 'written at boot', number>;
+  /** Ascending. Neighbours with a few equal bytes between are one. */
+  readonly unexplained: readonly Unexplained[];
+}
+
+/** How a running kernel's code and constants differ from its image. */
+export interface ImageComparison {
+  readonly text: ComparedPart;
+  readonly constants: ComparedPart | undefined;
+}
+
+/** Memory of the running kernel: bytes, or `undefined` where the dump has none. At most a page is asked for. */
+export type ReadLive = (at: ImageAddress, length: number) => Uint8Array | undefined;
+
+/** Equal bytes between two differing ones of the same change. */
+const WIDEST_GAP = 8;
+const PAGE = 4096;
+/** No kernel has a gibibyte of code. */
+const MOST_BYTES = 2 ** 30;
+
+/**
+ * Compares what runs with the image that it was made of, byte by byte.
+ *
+ * @param options.probes sites of kprobes, which no image knows
+ * @returns or why it cannot be done
+ */
+export function compareImage(
+  image: ImageView,
+  options: { readonly live: ReadLive; readonly probes?: Iterable<PatchSite> },
+): ImageComparison | string {
+  const text = image.range('', '_stext', '_etext') ?? image.range('.text');
+  if (text === undefined || text.end - text.start > MOST_BYTES)
+    return 'the image does not say where its code ends';
+  const rodata = image.range('', '__start_rodata', '__end_rodata');
+  return {
+    text: compareText(image, text, options),
+    constants: rodata && compareConstants(image, rodata, options.live),
+  };
+}
+
+/** Marks of differing bytes. */
+const SAME = 0;
+const DIFFERS = 255;
+
+function compareText(
+  image: ImageView,
+  text: ImageRange,
+  { live, probes = [] }: { readonly live: ReadLive; readonly probes?: Iterable<PatchSite> },
+): ComparedPart {
+  const found = differences(image, text, live);
+  const { marks } = found;
+  const at = new Map<number, SiteKind>();
+  const visit = (site: PatchSite): void => {
+    const start = site.at - text.start;
+    const end = start + site.size;
+    let differs = false;
+    for (let index = start; index < end && !differs; index++) differs = marks[index] !== SAME;
+    if (!differs) return;
+    const now = liveBytes(live, site.at, site.size);
+    const was = image.bytes(site.at, site.size);
+    const rank = SITE_KINDS.indexOf(site.kind) + 1;
+    if (now !== undefined && was !== undefined && isPatched(site, now, was, { image, text })) {
+      for (let index = start; index < end; index++) {
+        const mark = marks[index] ?? SAME;
+        if (mark !== SAME && rank < mark) marks[index] = rank;
+      }
+    } else for (let index = start; index < end; index++) at.set(index, site.kind);
+  };
+  for (const site of readSites(image, text)) visit(site);
+  for (const site of probes) if (site.at >= text.start && site.at + site.size <= text.end) visit(site);
+  const explained = new Map<SiteKind, number>();
+  for (const mark of marks) {
+    const kind = mark === SAME ? undefined : SITE_KINDS[mark - 1];
+    if (kind !== undefined) explained.set(kind, (explained.get(kind) ?? 0) + 1);
+  }
+  return {
+    range: text,
+    compared: found.compared,
+    differing: found.differing,
+    explained,
+    unexplained: runs(marks, text.start, (index) => at.get(index)),
+  };
+}
+
+/** Constants that the kernel writes before it makes them read-only: __ro_after_init with the tables that it sorts; BTF ids. */
+function compareConstants(image: ImageView, rodata: ImageRange, live: ReadLive): ComparedPart {
+  const found = differences(image, rodata, live);
+  const { marks } = found;
+  const written = [
+    image.range('', '__start_ro_after_init', '__end_ro_after_init'),
+    image.range('.BTF_ids'),
+    image.range('__jump_table', '__start___jump_table', '__stop___jump_table'),
+    image.range('.static_call_sites', '__start_static_call_sites', '__stop_static_call_sites'),
+  ];
+  let atBoot = 0;
+  for (const range of written) {
+    if (range === undefined) continue;
+    const start = Math.max(0, range.start - rodata.start);
+    const end = Math.min(marks.length, range.end - rodata.start);
+    for (let index = start; index < end; index++) {
+      if (marks[index] === SAME) continue;
+      marks[index] = SAME;
+      atBoot++;
+    }
+  }
+  return {
+    range: rodata,
+    compared: found.compared,
+    differing: found.differing,
+    explained: new Map([['written at boot', atBoot]]),
+    unexplained: runs(marks, rodata.start, () => undefined),
+  };
+}
+
+/** Marks every byte of `range` that differs. */
+function differences(image: ImageView, { start, end }: ImageRange, live: ReadLive) {
+  const marks = new Uint8Array(end - start);
+  let compared = 0;
+  let differing = 0;
+  for (let at = start; at < end; ) {
+    // Pages of memory are read whole.
+    const length = Math.min(end - at, PAGE - (((at % PAGE) + PAGE) % PAGE));
+    const now = live(at, length);
+    const was = image.bytes(at, length);
+    if (now !== undefined && was !== undefined) {
+      compared += length;
+      for (let index = 0; index < length; index++) {
+        if (now[index] === was[index]) continue;
+        marks[at - start + index] = DIFFERS;
+        differing++;
+      }
+    }
+    at += length;
+  }
+  return { marks, compared, differing };
+}
+
+/** Bytes that may lie in two pages. */
+function liveBytes(live: ReadLive, at: ImageAddress, length: number): Uint8Array | undefined {
+  const left = PAGE - (((at % PAGE) + PAGE) % PAGE);
+  if (length <= left) return live(at, length);
+  const [head, tail] = [live(at, left), live(at + left, length - left)];
+  return head && tail && Uint8Array.from([...head, ...tail]);
+}
+
+function runs(
+  marks: Uint8Array,
+  base: ImageAddress,
+  kindAt: (index: number) => SiteKind | undefined,
+): Unexplained[] {
+  const found: { start: number; end: number; at: SiteKind | undefined }[] = [];
+  for (let index = marks.indexOf(DIFFERS); index >= 0; index = marks.indexOf(DIFFERS, index + 1)) {
+    const address = base + index;
+    const last = found.at(-1);
+    const kind = kindAt(index);
+    if (last !== undefined && address - last.end <= WIDEST_GAP && kind === last.at) last.end = address + 1;
+    else found.push({ start: address, end: address + 1, at: kind });
+  }
+  return found;
+}

@@ -1,0 +1,17 @@
+export {
+  type ComparedPart,
+  compareImage,
+  type ImageComparison,
+  type ReadLive,
+  type Unexplained,
+} from './compare-image.ts';
+export {
+  type ImageAddress,
+  type ImageRange,
+  type ImageSymbols,
+  ImageView,
+  imageAddress,
+} from './image-view.ts';
+export { readKprobes } from './kprobes.ts';
+export type { PatchSite, SiteKind } from './patch-site.ts';
+export { readSites } from './read-sites.ts';

@@ -1,0 +1,32 @@
+import type { ImageAddress } from './image-view.ts';
+
+/** Why Linux patches a site, in the order in which a byte is counted that several kinds claim. */
+export const SITE_KINDS = [
+  'ftrace',
+  'return thunk',
+  'retpoline',
+  'paravirt',
+  'alternative',
+  'call thunk',
+  'endbr seal',
+  'smp lock',
+  'static call',
+  'jump label',
+  'runtime constant',
+  'kprobe',
+] as const;
+
+/** A kind of site. */
+export type SiteKind = (typeof SITE_KINDS)[number];
+
+/** Bytes of a kernel's code that it patches itself. */
+export interface PatchSite {
+  readonly kind: SiteKind;
+  readonly at: ImageAddress;
+  /** In bytes. */
+  readonly size: number;
+  /** Of a jump label where it leads to, of an alternative where its replacement lies. */
+  readonly other?: ImageAddress;
+  /** Bytes of the replacement. */
+  readonly otherSize?: number;
+}
