@@ -52,8 +52,9 @@ export function thrownText(thrown: unknown): string {
   return printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text);
 }
 
-/** Where in the module `file` an error comes from, as far as its stack tells. */
-function placeIn(file: string, error: unknown): Pick<ErrorPlace, 'line' | 'column'> {
+/** Where in the module at `path` an error comes from, as far as its stack tells. */
+export function placeIn(path: string, error: unknown): Pick<ErrorPlace, 'line' | 'column'> {
+  const file = resolve(path);
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   for (const name of [pathToFileURL(file).href, file]) {
     const start = stack.indexOf(`${name}:`);
