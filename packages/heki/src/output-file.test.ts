@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { writeFiles } from './output-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'heki-output-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -31,3 +32,11 @@ test.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP'] a
     expect(readdirSync(folder)).toEqual([]);
   },
 );
+
+test('of two outputs of one name neither is written', async () => {
+  const path = join(folder, 'twice');
+  const file = { path, chunks: [Buffer.from('text')] };
+  await expect(writeFiles([file, file], true)).rejects.toThrow(`${path}: two outputs have this name`);
+  await expect(writeFiles([file, { ...file, path: `${folder}/./twice` }], true)).rejects.toThrow('this name');
+  expect(readdirSync(folder)).toEqual([]);
+});

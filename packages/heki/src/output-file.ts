@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { link, open, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileErrorText, OutputError } from './failure.ts';
 
 /** What ends a process from outside: Ctrl-C, kill(1), a terminal that is closed. */
@@ -18,7 +18,7 @@ export interface OutputFile {
  * names. A reader sees a whole file or none.
  *
  * @param overwrite whether a file that is there may be replaced
- * @throws {OutputError} when one is there and may not, is not a regular file, or cannot be written
+ * @throws {OutputError} when one is there and may not, is not a regular file, has the name of another, or cannot be written
  */
 export async function writeFiles(files: readonly OutputFile[], overwrite: boolean): Promise<void> {
   const written: { readonly temporary: string; readonly place: string; readonly path: string }[] = [];
@@ -29,7 +29,10 @@ export async function writeFiles(files: readonly OutputFile[], overwrite: boolea
     for (const { path, chunks } of files) {
       await refuseSpecial(path);
       // A link stays one: /dev/stdout is one, too.
-      const place = await realpath(path).catch(() => path);
+      const place = await realpath(path).catch(() => resolve(path));
+      if (written.some((other) => other.place === place)) {
+        throw new OutputError('two outputs have this name', { file: path });
+      }
       const temporary = join(dirname(place), `.${basename(place)}.${randomBytes(6).toString('hex')}`);
       written.push({ temporary, place, path });
       const file = await open(temporary, 'wx').catch((error: unknown) => {

@@ -13,7 +13,7 @@ export interface SecureKernelFace {
   readonly endOfBoot: boolean;
 }
 
-/** A partition of Hyper-V with VTL0 and VTL1: the contract, and what runs in VTL1. *Unjudged.* */
+/** A partition of Hyper-V with VTL0 and VTL1: the contract, and what runs in VTL1. *Unjudged* beside its hypercalls. */
 export interface HypervVirtualMachine extends VirtualMachine {
   readonly secureKernel: SecureKernelFace;
   /**

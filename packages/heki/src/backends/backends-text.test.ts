@@ -1,5 +1,10 @@
+import { describeCapabilities } from '@heki/hypervisor';
+import stringWidth from 'string-width';
 import { expect, test } from 'vitest';
+import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
+import { HYPERVISORS } from '../hypervisors.ts';
 import { screenOf } from '../report/screen.ts';
+import { hypervisorOf } from '../specification.ts';
 import { backendsText, type ComparedBackend } from './backends-text.ts';
 
 const screen = (columns: number) =>
@@ -50,3 +55,24 @@ test('says of each what it is, and whether anybody has judged it', () => {
   expect(text).toContain('kvm: title of kvm, on intel-vt-rp\n');
   expect(text).toContain('xen: title of xen, on intel-vt-rp (unjudged');
 });
+
+test.each([60, 80, 120, 200])(
+  'what every hypervisor declares fits a terminal of %i columns, and breaks between words',
+  (columns) => {
+    const declared = HEKI_HYPERVISORS.map((name): ComparedBackend => {
+      const { title, unjudged } = HYPERVISORS[name];
+      const { capabilities } = hypervisorOf(HYPERVISORS[name], { cpu: 'intel-vt-rp' }, {});
+      return { ...backend(name), title, unjudged, capabilities: describeCapabilities(capabilities) };
+    });
+    const words = (text: string): Set<string> => new Set(text.split(/[\s│]+/));
+    const known = words(
+      declared
+        .flatMap(({ capabilities }) => capabilities.flatMap(({ name, value }) => [name, value]))
+        .join(' '),
+    );
+    const rows = backendsText(declared, screen(columns)).filter((line) => line.startsWith('│'));
+    expect(Math.max(...rows.map((row) => stringWidth(row)))).toBeLessThanOrEqual(columns);
+    const seen = words(rows.join(' '));
+    expect([...known].filter((word) => word.length <= 20 && !seen.has(word))).toEqual([]);
+  },
+);

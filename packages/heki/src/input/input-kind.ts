@@ -30,6 +30,8 @@ export const INPUT_KINDS = {
   sidecar: { name: 'the JSON that goes with a snapshot', mostBytes: 16 * MIB },
   /** Ten thousand steps, which are the most that a scenario may have, take 1 MiB. */
   scenario: { name: 'a scenario', mostBytes: 4 * MIB },
+  /** A hypervisor of somebody's own takes some hundred lines; a bundle of one with its libraries may have a megabyte. */
+  module: { name: 'an ES module', mostBytes: 16 * MIB },
   /** A finding that is accepted takes some hundred bytes. */
   baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
   /** That which comes with heki has 50 KiB. */

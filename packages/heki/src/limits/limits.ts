@@ -63,6 +63,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     ),
     limit(OF_SNAPSHOTS, size(INPUT_KINDS.sidecar.mostBytes), 'the JSON beside a snapshot', '5 KiB'),
     limit(['protect'], size(INPUT_KINDS.kernelConfig.mostBytes), '`--kernel-config`', '250 KiB'),
+    limit(
+      ['protect', 'audit', 'boot', 'backends', 'kunit', 'explore'],
+      size(INPUT_KINDS.module.mostBytes),
+      'an ES module of your own',
+      '50 KiB',
+    ),
     limit(['audit'], size(INPUT_KINDS.baseline.mostBytes), '`--baseline`', '1 KiB'),
     limit(
       ['boot'],

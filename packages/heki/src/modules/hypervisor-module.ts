@@ -3,6 +3,7 @@ import type { HekiDriver, HypervisorSettings } from '@heki/machine';
 import type { Backend } from '../backend.ts';
 import { InputError, UsageError } from '../failure.ts';
 import { printable } from '../printable.ts';
+import { checkedMachine } from './checked-machine.ts';
 import { fieldsOf, importModule, kindOf, thrownText } from './import-module.ts';
 
 /**
@@ -46,7 +47,15 @@ function makeHypervisor(
   }
   const fault = hypervisorFault(made, settings);
   if (fault !== undefined) throw new UsageError(`${path}: ${fault}`);
-  return made as Hypervisor<VirtualMachine, BackendEvent>;
+  const hypervisor = made as Hypervisor<VirtualMachine, BackendEvent>;
+  return {
+    name: hypervisor.name,
+    capabilities: hypervisor.capabilities,
+    processor: hypervisor.processor,
+    defects: hypervisor.defects,
+    createVirtualMachine: (options) => checkedMachine(path, () => hypervisor.createVirtualMachine(options)),
+    describe: (event) => hypervisor.describe(event),
+  };
 }
 
 /** Fields of a declaration, and what `typeof` says of each. */

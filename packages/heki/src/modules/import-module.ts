@@ -3,7 +3,10 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ErrorPlace } from '@heki/physical-memory';
 import { fileErrorText, InputError } from '../failure.ts';
+import { tooLarge } from '../input/file-chunks.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
 import { printable } from '../printable.ts';
+import { bytesText } from '../quantity.ts';
 
 /** What a module of the user's exports, by name. */
 export type ModuleExports = Readonly<Record<string, unknown>>;
@@ -19,8 +22,13 @@ const LONGEST = 500;
 export async function importModule(path: string): Promise<ModuleExports> {
   const file = resolve(path);
   try {
-    if ((await stat(path)).isDirectory())
-      throw new InputError('is a directory, expected an ES module', { file: path });
+    const stats = await stat(path);
+    if (!stats.isFile()) {
+      const what = stats.isDirectory() ? 'is a directory' : 'is a device, a pipe or a socket';
+      throw new InputError(`${what}, expected an ES module`, { file: path });
+    }
+    if (stats.size > INPUT_KINDS.module.mostBytes)
+      throw tooLarge(path, INPUT_KINDS.module, bytesText(stats.size));
   } catch (error) {
     const why = fileErrorText(error);
     throw why === undefined ? error : new InputError(why, { file: path });
@@ -44,8 +52,9 @@ export function thrownText(thrown: unknown): string {
   return printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text);
 }
 
-/** Where in the module `file` an error comes from, as far as its stack tells. */
-function placeIn(file: string, error: unknown): Pick<ErrorPlace, 'line' | 'column'> {
+/** Where in the module at `path` an error comes from, as far as its stack tells. */
+export function placeIn(path: string, error: unknown): Pick<ErrorPlace, 'line' | 'column'> {
+  const file = resolve(path);
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   for (const name of [pathToFileURL(file).href, file]) {
     const start = stack.indexOf(`${name}:`);

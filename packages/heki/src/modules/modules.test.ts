@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { projectFile, runCommand } from '../testing/run-command.ts';
 
@@ -35,6 +36,7 @@ describe('a module', () => {
 
   test.each([
     ['a directory', () => `${scratch}/`, /: is a directory, expected an ES module/],
+    ['a device', () => '/dev/zero', /: is a device, a pipe or a socket, expected an ES module/],
     ['a mistake in its syntax', () => file('export default {\n  name: ;\n};'), /cannot be loaded: /],
     [
       'code that throws',
@@ -115,6 +117,36 @@ describe('a backend of the user', () => {
     expect(stderr).toContain(`heki: ${path}: `);
     expect(stderr.trimEnd()).toMatch(expected);
     expect(exitCode).toBe(2);
+  });
+
+  const ofMachine = (body: string): string =>
+    file(`import mine from ${JSON.stringify(pathToFileURL(MINE).href)};
+export default (settings) => {
+  const real = mine(settings);
+  return { ...real, createVirtualMachine(options) { ${body} } };
+};`);
+  const VM = 'const vm = real.createVirtualMachine(options);';
+
+  test.each([
+    ['is nothing', '', /: createVirtualMachine made nothing, expected a virtual machine$/],
+    ['throws', "throw new Error('no \\x1b[2J')", /:4:\d+: createVirtualMachine threw Error: no \\x1b\[2J$/],
+    ['is half a one', 'return {}', /: addMemory of the virtual machine is nothing, expected a function$/],
+    [
+      'has no rights',
+      `${VM} return Object.assign(vm, { effectiveRights: 1 })`,
+      /: effectiveRights of the virtual machine is a number/,
+    ],
+    [
+      'throws later',
+      `${VM} return Object.assign(vm, { addMemory() { null.x; } })`,
+      /: addMemory threw TypeError: /,
+    ],
+  ])('whose virtual machine %s is told as its own mistake', async (_, body, expected) => {
+    const path = ofMachine(body);
+    const { exitCode, stdout, stderr } = await boot('--cpu', 'amd-zen4', '--hypervisor', path);
+    expect(stderr).toContain(`heki: ${path}:`);
+    expect(stderr.trimEnd()).toMatch(expected);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
   });
 
   test('without a driver is found by no kernel', async () => {

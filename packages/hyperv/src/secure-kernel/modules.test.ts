@@ -96,9 +96,11 @@ test('one byte that is not at a declared site makes it no module, and its pages 
 
 test('parts that are missing, twice there, not whole pages or no memory are refused', () => {
   const [text = [0, 0, 0] as const, ...rest] = PARTS;
+  const data = PARTS.filter(([, , kind]) => kind === KIND_DATA);
   for (const parts of [
     PARTS.slice(0, 2),
     [...PARTS, text],
+    [...PARTS, ...data],
     [[0x50_0000, 0x50_1800, KIND_TEXT] as const, ...rest],
     [[0x500_0000, 0x500_2000, KIND_TEXT] as const, ...rest],
     [[0x50_0000, 0x50_2000, 9] as const, ...rest],

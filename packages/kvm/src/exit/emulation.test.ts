@@ -1,5 +1,5 @@
 import type { Gfn, Pfn, VirtualAddress } from '@heki/physical-memory';
-import { AMD_ZEN4, INTEL_HASWELL, INTEL_VT_RP } from '@heki/x86';
+import { AMD_ZEN4, CR4, INTEL_HASWELL, INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import {
   createGuest,
@@ -8,6 +8,7 @@ import {
   range,
   type TestGuest,
   type TestGuestOptions,
+  userVa,
 } from '../testing/guest.ts';
 import type { UserExit } from './vmm.ts';
 
@@ -277,6 +278,20 @@ describe('rights and the emulator', () => {
       expect(guest.cpu.fetch(kernelVa(0x300_0000))).toMatchObject(profile === 'rfc-v2' ? done : data);
     },
   );
+
+  test('a user page is code of the kernel that runs it on AMD, and user code on Intel', () => {
+    for (const [options, outcome] of [
+      [{}, done],
+      [{ processor: AMD_ZEN4 }, { vector: 14, errorCode: 0x11 }],
+    ] as const) {
+      const guest = guestWithRom(options, TABLES, TABLES + 8);
+      expect(guest.protect([range(0x200, 0x201, 3)])).toBe(0);
+      guest.cpu.registers.cr4 &= ~CR4.SMEP;
+      expect(guest.cpu.fetch(userVa(0x20_0000))).toMatchObject(outcome);
+      guest.cpu.registers.cpl = 3;
+      expect(guest.cpu.fetch(userVa(0x20_0000))).toMatchObject(done);
+    }
+  });
 
   test('hardened: flags are not set in a page table that may not be written', () => {
     const guest = emulatedGuest({});

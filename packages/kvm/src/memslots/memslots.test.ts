@@ -1,6 +1,6 @@
-import type { Gfn } from '@heki/physical-memory';
+import type { Gfn, Pfn } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
-import { createGuest, kernelVa } from '../testing/guest.ts';
+import { createGuest, kernelVa, range } from '../testing/guest.ts';
 import { createMemslots, USER_MEM_SLOTS, type UserspaceMemoryRegion } from './memslots.ts';
 
 const EINVAL = -22;
@@ -132,6 +132,25 @@ test('an access where no slot is exits to the VMM and reads ones', () => {
   expect(guest.cpu.load(kernelVa(0x3800_0000), 4)).toMatchObject({ kind: 'done', value: 0xffff_ffffn });
   expect(exits).toEqual([0x3800_0000]);
   expect(guest.vm.effectiveRights(0x3_8000 as Gfn)).toBeUndefined();
+});
+
+test('memory that gets another name is held at once to what was asked for that name', () => {
+  for (const profile of ['hardened', 'rfc-v2'] as const) {
+    const guest = createGuest({ profile });
+    const { backing = 0 } = guest.vm.slots[0] ?? {};
+    const again = (from: number) =>
+      guest.vm.addMemory({ start: 0x5000 as Gfn, frames: 1, backing: (backing + from) as Pfn });
+    again(0x4000);
+    guest.protect([range(0x5000, 0x5001, 1)]);
+    guest.vm.removeMemory(0x5000 as Gfn);
+    expect(guest.cpu.store(kernelVa(0x20_0000), 8, 1n)).toMatchObject({ kind: 'done' });
+    again(0x200);
+    // B-ALIAS of the series: each name has rights of its own.
+    expect(guest.cpu.store(kernelVa(0x20_0000), 8, 2n)).toMatchObject(
+      profile === 'hardened' ? { vector: 14, errorCode: 3 } : { kind: 'done' },
+    );
+    expect(guest.cpu.store(kernelVa(0x20_1000), 8, 2n)).toMatchObject({ kind: 'done' });
+  }
 });
 
 test('memory that overlaps or lies outside the address space is refused with an error that says so', () => {

@@ -1,21 +1,26 @@
 import { type Gfn, PAGE_SIZE, type PhysicalMemory } from '@heki/physical-memory';
 import type { VmState } from '../vm-state.ts';
 import { rightsOf } from './host-frames.ts';
-import { MemslotFlag, markDirty } from './memslot.ts';
+import { type Memslot, MemslotFlag, markDirty } from './memslot.ts';
 
 /** Entries that are not present. */
 const NO_TABLE = new Uint32Array(PAGE_SIZE / 4);
 
 /**
- * Whether a walk by KVM may set accessed and dirty flags in a table at `gfn`, which then is dirty: not in a read-only slot
- * (update_accessed_dirty_bits). The series looks at no rights here (B-H12).
+ * The slot of a table that a walk by KVM may set accessed and dirty flags in: no read-only one (update_accessed_dirty_bits). The series
+ * looks at no rights here (B-H12).
  */
-export function takesFlags(vm: VmState, gfn: Gfn): boolean {
+function slotForFlags(vm: VmState, gfn: Gfn): Memslot | undefined {
   const slot = vm.slots.find(gfn);
-  if (slot === undefined || (slot.flags & MemslotFlag.READONLY) !== 0) return false;
-  if (!vm.defects['B-H12'] && !rightsOf(vm, gfn).write) return false;
-  markDirty(slot, gfn);
-  return true;
+  if (slot === undefined || (slot.flags & MemslotFlag.READONLY) !== 0) return undefined;
+  return vm.defects['B-H12'] || rightsOf(vm, gfn).write ? slot : undefined;
+}
+
+/** Whether a walk sets flags in a table at `gfn`, which then is dirty. */
+export function takesFlags(vm: VmState, gfn: Gfn): boolean {
+  const slot = slotForFlags(vm, gfn);
+  if (slot !== undefined) markDirty(slot, gfn);
+  return slot !== undefined;
 }
 
 /**
@@ -25,6 +30,6 @@ export function takesFlags(vm: VmState, gfn: Gfn): boolean {
 export function tableMemory(vm: VmState): PhysicalMemory<Gfn> {
   return {
     page: (gfn) => vm.memory.page(gfn) ?? NO_TABLE,
-    writablePage: (gfn) => (takesFlags(vm, gfn) ? vm.memory.writablePage(gfn) : undefined),
+    writablePage: (gfn) => (slotForFlags(vm, gfn) === undefined ? undefined : vm.memory.writablePage(gfn)),
   };
 }

@@ -2,7 +2,7 @@ import type { Gfn, Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
 import type { ExitAction, VmExit, VmxInstruction } from '@heki/vcpu';
 import { AMD_ZEN4, type CpuProfile, CR0, CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
-import { createGuest, kernelVa, LIST_FRAME, range, userVa } from '../testing/guest.ts';
+import { createGuest, kernelVa, LIST_FRAME, range, type TestGuest, userVa } from '../testing/guest.ts';
 import { tablesOfL1 } from '../testing/nested-tables.ts';
 import type { NestedSetup } from './nested-guest.ts';
 
@@ -264,8 +264,8 @@ describe.each<[string, { processor?: CpuProfile }]>([
   ['AMD', { processor: AMD_ZEN4 }],
 ])("L1's tables on %s", (_vendor, options) => {
   /** An L2 whose first table below the root is at guest frame `table`, or at its place. */
-  function withTable(table?: number) {
-    const guest = createGuest(options);
+  function withTable(table?: number, runsProtected = false) {
+    const guest = createGuest({ ...options, defects: { 'B-NESTED': runsProtected } });
     const exits: VmExit[] = [];
     const cpu = guest.addCpu({
       onNestedExit(_cpu, exit) {
@@ -298,25 +298,40 @@ describe.each<[string, { processor?: CpuProfile }]>([
 
   test('are found anew when their slot goes and comes', () => {
     const guest = withTable();
-    expect(guest.vm.enterNested(guest.cpu, guest.pointer)).toBe(true);
-    expect(guest.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ value: 0n });
-    guest.vm.removeMemory(0 as Gfn);
-    expect(guest.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ value: 5n });
-    guest.vm.addMemory({ start: 0 as Gfn, frames: 0x4000, backing: 0x10_0000 as Pfn });
-    expect(guest.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ value: 0n });
+    const { vm, cpu } = guest;
+    expect(vm.enterNested(cpu, guest.pointer)).toBe(true);
+    const read = () => cpu.load(kernelVa(0x20_0000), 8);
+    expect(read()).toMatchObject({ value: 0n });
+    vm.removeMemory(0 as Gfn);
+    expect(read()).toMatchObject({ value: 5n });
+    vm.addMemory({ start: 0 as Gfn, frames: 0x3000, backing: 0x10_0000 as Pfn });
+    // Other memory where the tables were, which has no entries.
+    vm.addMemory({ start: 0x3000 as Gfn, frames: 0x100, backing: 0x10_2000 as Pfn });
+    expect(read()).toMatchObject({ value: 5n });
+    vm.removeMemory(0x3000 as Gfn);
+    vm.addMemory({ start: 0x3000 as Gfn, frames: 0x100, backing: 0x10_3000 as Pfn });
+    expect(read()).toMatchObject({ value: 0n });
   });
 
-  test('in a read-only slot keep the flags that they have', () => {
-    const guest = withTable();
-    guest.vm.removeMemory(0 as Gfn);
+  /** Makes the slot of L1's tables a read-only one. */
+  function makeRom({ vm }: TestGuest): void {
+    vm.removeMemory(0 as Gfn);
     for (const [start, end, readOnly] of [
       [0, 0x3000, false],
       [0x3000, 0x3100, true],
       [0x3100, 0x4000, false],
     ] as const) {
       const backing = (0x10_0000 + start) as Pfn;
-      guest.vm.addMemory({ start: start as Gfn, frames: end - start, backing, readOnly });
+      vm.addMemory({ start: start as Gfn, frames: end - start, backing, readOnly });
     }
+  }
+
+  test.each([
+    ['a read-only slot', makeRom],
+    ['frames that were made read-only', ({ protect }: TestGuest) => protect([range(0x3000, 0x3100, 1)])],
+  ])('in %s keep the flags that they have', (_where, prepare) => {
+    const guest = withTable(undefined, true);
+    prepare(guest);
     const words = (): string => String(guest.ram.page((0x10_0000 + 0x3000) as Pfn));
     const before = words();
     // EPTP bit 6: accessed and dirty flags.

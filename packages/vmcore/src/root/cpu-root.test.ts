@@ -23,6 +23,11 @@ describe('the address space that is asked for', () => {
     });
   });
 
+  it('is that of the first CPU that was in 64-bit mode', () => {
+    const core = coreWith([{ cr0: 0x33n, cr3: 0x1000n }, { cr4: 0x10n }, { cr3: 0x3000n }, { cr3: 0x4000n }]);
+    expect(chosenRootOf(core)).toMatchObject({ root: 3, name: 'CR3 of CPU 2' });
+  });
+
   it('can be had without registers when VMCOREINFO tells the levels', () => {
     const cr3 = 0x1000n;
     expect(chosenRootOf(coreWith([], 'NUMBER(pgtable_l5_enabled)=1'), { cr3 }).levels).toBe(5);

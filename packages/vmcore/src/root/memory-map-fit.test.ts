@@ -17,13 +17,13 @@ const built = buildKernel({
 const tables = { memory: built.memory, root: built.kernelRoots.swapper, levels: 4 as const };
 
 /** The page-table entry of `frame` in the direct map, to be written. */
-function entryOf(frame: number): (low: number) => void {
+function entryOf(frame: number): (low: number, high?: number) => void {
   let table: Gfn = tables.root;
   for (let level = 4; ; level--) {
     const page = built.memory.writablePage(table);
     const slot = Math.floor((built.directMap + frame) / 512 ** (level - 1)) % 512;
     if (page === undefined) throw new Error('a table is absent');
-    if (level === 1) return (low) => page.set([low, low === 0 ? 0 : 0x8000_0000], 2 * slot);
+    if (level === 1) return (low, high = 0x8000_0000) => page.set([low, high], 2 * slot);
     table = gfn(Math.floor((page[2 * slot] ?? 0) / 4096));
   }
 }
@@ -69,8 +69,8 @@ describe('a memory map', () => {
         fc.uniqueArray(fc.integer({ min: 0, max: 0x5000 }), { minLength: 2, maxLength: 12 }),
         (gone, cleared, cuts) => {
           const mapped = new Map<number, boolean>();
-          for (const frame of gone) entryOf(frame)(0);
-          for (const frame of cleared) entryOf(frame)(frame * 4096 + 0x162);
+          for (const frame of gone) entryOf(frame)(0, 0);
+          for (const frame of cleared) entryOf(frame)(frame % 2 === 0 ? 0 : frame * 4096 + 0x162);
           for (const frame of [...gone, ...cleared]) mapped.set(frame, cleared.includes(frame));
           const edges = cuts.sort((a, b) => a - b);
           const entries = edges.flatMap((start, index): [number, number, MemoryType][] => {

@@ -77,6 +77,7 @@ export function generatedCases(folder: string): HostileCase[] {
     ['boot', '--scenario', path],
     ['replay', path],
     ['walk', path],
+    ['protect', KERNEL, '--attack', path],
   ];
 
   for (let index = 0; index < 32; index++) {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { VmcoreError } from '../../error.ts';
 import { buildCore, type CoreParts, qemuNote } from '../../testing/build-core.ts';
 import { readVmcore } from '../../vmcore.ts';
@@ -126,6 +126,20 @@ describe('a damaged program header', () => {
       '52 bits',
     );
   });
+});
+
+test('a PT_LOAD of no memory is none, wherever it says that it is', () => {
+  const core = buildCore({
+    notes: [qemuNote()],
+    loads: [
+      { address: 0x1000, bytes: PAGE },
+      { address: 0x2000, bytes: PAGE },
+    ],
+  });
+  const view = new DataView(core.buffer);
+  view.setBigUint64(LOAD + 24, 2n ** 64n - 1n, true);
+  for (const size of [32, 40]) view.setBigUint64(LOAD + size, 0n, true);
+  expect(readVmcore(core).segments).toMatchObject([{ start: 0x2000, end: 0x3000 }]);
 });
 
 describe('damaged notes', () => {

@@ -217,6 +217,20 @@ describe('a kdump that is damaged', () => {
     expect(at(3, 0, new Uint8Array(8193))).toThrow('a page of 8193 bytes: expected at most 8192');
   });
 
+  it('lacks a page that has no place in the file, and one whose descriptor is cut off', () => {
+    const pages = [1, 2, 3].map((frame) => ({ frame, bytes: new Uint8Array(PAGE_SIZE).fill(frame) }));
+    const whole = buildKdump({ pages, notes });
+    const data = whole.length - 3 * PAGE_SIZE;
+    const first = (frame: number, file: Uint8Array<ArrayBuffer>) =>
+      readVmcore(file).memory.page(gfn(frame))?.[0];
+    expect([1, 2, 3].map((frame) => first(frame, whole))).toEqual([0x0101_0101, 0x0202_0202, 0x0303_0303]);
+    const without = whole.slice();
+    new DataView(without.buffer).setBigUint64(data - 48, 0n, true);
+    expect([1, 2, 3].map((frame) => first(frame, without))).toEqual([0x0101_0101, undefined, 0x0303_0303]);
+    const cut = whole.slice(0, data - 16);
+    expect(first(3, cut)).toBeUndefined();
+  });
+
   it('that was cut short lacks its last pages, and says so', () => {
     const last = gfn(frames.at(-1) ?? 0);
     const cut = readVmcore(whole.subarray(0, whole.length - 10));

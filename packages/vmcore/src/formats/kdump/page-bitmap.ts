@@ -22,7 +22,7 @@ const ONES = Uint8Array.from({ length: 256 }, (_, byte) => {
 
 /** The bitmap in `bits`, of which the frames `first` .. `end` - 1 count. */
 export function pageBitmap(bits: Uint8Array, first: number, end: number): PageBitmap {
-  const limit = Math.min(end, bits.length * 8);
+  const limit = Math.max(first, Math.min(end, bits.length * 8));
   const blocks = Math.ceil(bits.length / BLOCK);
   /** The ones before each block. */
   const before = new Float64Array(blocks + 1);

@@ -1,0 +1,73 @@
+import type { VirtualMachine } from '@heki/hypervisor';
+import { HekiError } from '@heki/physical-memory';
+import { InputError } from '../failure.ts';
+import { fieldsOf, kindOf, placeIn, thrownText } from './import-module.ts';
+
+type Method = Exclude<keyof VirtualMachine, 'vcpus' | 'checkpoint'>;
+
+const METHODS: Readonly<Record<Method, true>> = {
+  addMemory: true,
+  removeMemory: true,
+  createVcpu: true,
+  effectiveRights: true,
+  flush: true,
+  protect: true,
+  pin: true,
+  write: true,
+  lifeCycle: true,
+  save: true,
+  restore: true,
+};
+
+/**
+ * The virtual machine that the module at `file` makes, whose mistakes are told as the module's own.
+ *
+ * @throws {InputError} when it makes something else or throws, then or when a method is called later; the packages' own errors stay as they are
+ */
+export function checkedMachine(file: string, make: () => unknown): VirtualMachine {
+  const guard = <Value>(what: string, body: () => Value): Value => {
+    try {
+      return body();
+    } catch (error) {
+      if (error instanceof HekiError) throw error;
+      throw new InputError(`${what} threw ${thrownText(error)}`, { file, ...placeIn(file, error) });
+    }
+  };
+  const made = guard('createVirtualMachine', make);
+  const fields = fieldsOf(made);
+  if (fields === undefined) {
+    throw new InputError(`createVirtualMachine made ${kindOf(made)}, expected a virtual machine`, { file });
+  }
+  for (const name of Object.keys(METHODS)) {
+    if (typeof fields[name] !== 'function') {
+      throw new InputError(`${name} of the virtual machine is ${kindOf(fields[name])}, expected a function`, {
+        file,
+      });
+    }
+  }
+  if (!Array.isArray(fields.vcpus)) {
+    throw new InputError(`vcpus of the virtual machine are ${kindOf(fields.vcpus)}, expected an array`, {
+      file,
+    });
+  }
+  const machine = made as VirtualMachine;
+  return {
+    addMemory: (region) => guard('addMemory', () => machine.addMemory(region)),
+    removeMemory: (start) => guard('removeMemory', () => machine.removeMemory(start)),
+    createVcpu: (setup) => guard('createVcpu', () => machine.createVcpu(setup)),
+    get vcpus() {
+      return machine.vcpus;
+    },
+    effectiveRights: (frame) => guard('effectiveRights', () => machine.effectiveRights(frame)),
+    flush: () => guard('flush', () => machine.flush()),
+    protect: (ranges) => guard('protect', () => machine.protect(ranges)),
+    pin: (request) => guard('pin', () => machine.pin(request)),
+    write: (writer, address, bytes) => guard('write', () => machine.write(writer, address, bytes)),
+    lifeCycle: (event) => guard('lifeCycle', () => machine.lifeCycle(event)),
+    save: () => guard('save', () => machine.save()),
+    restore: (state) => guard('restore', () => machine.restore(state)),
+    ...(machine.checkpoint === undefined
+      ? {}
+      : { checkpoint: () => guard('checkpoint', () => machine.checkpoint?.()) }),
+  };
+}
