@@ -425,6 +425,18 @@ describe('a finding', () => {
   });
 });
 
+test('CET and LASS that are off are information, and only where the processor surely has them', () => {
+  const places = (supportedCr4: bigint | undefined) =>
+    auditKernel({ ...tamperedKernel(NAME).subject(), supportedCr4 })
+      .findings.filter(({ id }) => id === 'heki/protection-off')
+      .map(({ severity, fingerprint }) => `${severity} ${fingerprint}`);
+  expect(places(undefined)).toEqual([]);
+  expect(places(CR4.CET | CR4.LASS)).toEqual([
+    'info heki/protection-off|CR4.CET',
+    'info heki/protection-off|CR4.LASS',
+  ]);
+});
+
 test('every kind has words for each question, and an id of its own', () => {
   expect(new Set(FINDING_KINDS.map(({ id }) => id)).size).toBe(FINDING_KINDS.length);
   for (const kind of FINDING_KINDS) {

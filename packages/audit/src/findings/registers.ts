@@ -8,8 +8,8 @@ interface Protection {
   readonly name: string;
   readonly register: 'cr0' | 'cr4';
   readonly bit: bigint;
-  /** Of its absence, when the processor surely has it, and when that is not known. */
-  readonly severity: { readonly known: Severity; readonly unknown: Severity };
+  /** Of its absence, when the processor surely has it, and when that is not known; `undefined`: then nothing is said. */
+  readonly severity: { readonly known: Severity; readonly unknown: Severity | undefined };
 }
 
 const PROTECTIONS: readonly Protection[] = [
@@ -17,6 +17,9 @@ const PROTECTIONS: readonly Protection[] = [
   { name: 'CR4.SMEP', register: 'cr4', bit: CR4.SMEP, severity: { known: 'high', unknown: 'medium' } },
   { name: 'CR4.SMAP', register: 'cr4', bit: CR4.SMAP, severity: { known: 'high', unknown: 'medium' } },
   { name: 'CR4.UMIP', register: 'cr4', bit: CR4.UMIP, severity: { known: 'medium', unknown: 'low' } },
+  // Kernels of before Linux 6.2 and 6.17 do not know them, and most processors lack them.
+  { name: 'CR4.CET', register: 'cr4', bit: CR4.CET, severity: { known: 'info', unknown: undefined } },
+  { name: 'CR4.LASS', register: 'cr4', bit: CR4.LASS, severity: { known: 'info', unknown: undefined } },
 ];
 
 export const PROTECTION_OFF: FindingKind = {
@@ -24,11 +27,11 @@ export const PROTECTION_OFF: FindingKind = {
   title: "A processor's protection is off",
   worst: 'critical',
   explanation:
-    "CR0.WP makes the kernel's own writes heed R/W, SMEP and SMAP keep it from running and touching user pages, UMIP keeps table addresses from programs, EFER.NXE makes XD count.",
+    "CR0.WP makes the kernel's own writes heed R/W, SMEP and SMAP keep it from running and touching user pages, UMIP keeps table addresses from programs, CET keeps to the edges of functions, LASS keeps the kernel from user addresses before any table is walked, EFER.NXE makes XD count.",
   attack:
     'Without WP every read-only page is writable for the kernel; without SMEP a jump to a user page is enough; without NXE everything that can be read can be executed.',
   legitimate:
-    'A processor, or a virtual CPU model, that lacks SMEP, SMAP or UMIP: a dump does not tell which it has.',
+    'A processor, or a virtual CPU model, that lacks SMEP, SMAP or UMIP: a dump does not tell which it has. A kernel that does not know CET or LASS, of which nothing is said unless the processor is named.',
   advice:
     'Give the guest a CPU model with these features, and boot without nosmep, nosmap and clearcpuid. If the processor has them (--cpu NAME says so), find who cleared the bit: Linux pins them at boot (cr4_pinned_mask).',
   *find(kernel) {
@@ -37,6 +40,7 @@ export const PROTECTION_OFF: FindingKind = {
       if (off.length === 0) continue;
       const known = isSupported(kernel, protection, off.length);
       const severity = known ? protection.severity.known : protection.severity.unknown;
+      if (severity === undefined) continue;
       const doubt = known
         ? ''
         : ': the processor lacks it, or somebody switched it off; the dump does not tell';

@@ -7,6 +7,7 @@ Examples:
   heki protect guest.elf --memory-map iomem    with the guest's own /proc/iomem (read as root)
   heki protect --profile rfc-v2 --no-mbec      the series as published, on a processor without MBEC
   heki protect --defect B-H1                   one defect of the series (docs/defects.md), the rest mended
+  heki protect small.elf.gz --vmlinux vmlinuz  with the instructions that attacks change, out of the kernel's image
   heki protect guest.elf --cpu qemu64          as on QEMU's default CPU, which has no SMEP
   heki protect --kernel-config .config         what a kernel that was built so would say
   heki protect --hypervisor ./mine.mjs         on a hypervisor of your own (docs/write-a-backend.md)
