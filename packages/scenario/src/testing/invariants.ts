@@ -58,7 +58,7 @@ export interface Invariants {
 }
 
 /** A page that may be written or executed although no mapping allows it. */
-export interface Excess {
+interface Excess {
   readonly frame: Gfn;
   /** It may be written, and not executed. */
   readonly writableOnly: boolean;
