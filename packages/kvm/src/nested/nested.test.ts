@@ -1,5 +1,5 @@
 import type { Gfn, Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
-import type { ExitAction, VmExit, VmxInstruction } from '@heki/vcpu';
+import type { ExitAction, VmxInstruction } from '@heki/vcpu';
 import { AMD_ZEN4, type CpuProfile, CR0, CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { createGuest, kernelVa, LIST_FRAME, range, type TestGuest, userVa } from '../testing/guest.ts';
