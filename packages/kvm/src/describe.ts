@@ -10,8 +10,8 @@ import {
 import { describeHypervisorEvent } from '@heki/hypervisor';
 import type { U64 } from '@heki/physical-memory';
 import { hex } from '@heki/physical-memory';
-import { describeExit } from '@heki/vcpu';
 import type { KvmEvent } from './event.ts';
+import { describeNestedExit } from './nested/nested-exit.ts';
 
 const LEAF_SIZES = ['', '4 KiB', '2 MiB', '1 GiB'];
 
@@ -47,7 +47,7 @@ export function describeEvent(event: KvmEvent): string {
     case 'mapped':
       return `mapped gfn ${hex(event.gfn)} to pfn ${hex(event.pfn)} with a leaf of ${LEAF_SIZES[event.level]}: ${entryText(event.entry)}`;
     case 'nested-exit':
-      return `VM exit of L2 to L1: ${describeExit(event.exit)}`;
+      return `VM exit of L2 to L1: ${describeNestedExit(event.exit)}`;
     case 'spurious':
       return `nothing to do for guest-physical ${hex(event.gpa)}: the access is tried again`;
     case 'zapped':

@@ -1,8 +1,9 @@
 import type { HypervisorEvent } from '@heki/hypervisor';
 import type { Gfn, Gpa, Pfn, U64, VirtualAddress } from '@heki/physical-memory';
-import type { Exception, VmExit } from '@heki/vcpu';
+import type { Exception } from '@heki/vcpu';
 import type { UserExit } from './exit/vmm.ts';
 import type { HostIncident } from './host/host-incident.ts';
+import type { NestedExit } from './nested/nested-guest.ts';
 import type { PolicyExit } from './policy/policy-exit.ts';
 
 /** What became of one range of a page list. */
@@ -90,7 +91,7 @@ export type KvmEvent =
       /** An exit of an L2 went to the hypervisor inside the guest. */
       readonly type: 'nested-exit';
       readonly vcpu: number;
-      readonly exit: VmExit;
+      readonly exit: NestedExit;
     }
   | {
       /** A hypercall was answered. */

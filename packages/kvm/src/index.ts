@@ -14,7 +14,13 @@ export {
 export { createKvm, type Kvm } from './kvm.ts';
 export { type LargePageFlags, type Memslot, MemslotFlag } from './memslots/memslot.ts';
 export type { UserspaceMemoryRegion } from './memslots/memslots.ts';
-export type { HostRegisters, KvmVcpuSetup, NestedControls, NestedSetup } from './nested/nested-guest.ts';
+export type {
+  HostRegisters,
+  KvmVcpuSetup,
+  NestedControls,
+  NestedExit,
+  NestedSetup,
+} from './nested/nested-guest.ts';
 export type { KvmBudget, KvmOptions } from './options.ts';
 export {
   createKvmPlanes,

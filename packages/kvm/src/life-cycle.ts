@@ -3,6 +3,7 @@ import type { Vcpu } from '@heki/vcpu';
 import { updateCrMasks } from './control-registers/control-registers.ts';
 import { bindingOf } from './create-vm-state.ts';
 import { leaveNested } from './nested/nested.ts';
+import { initToL1 } from './nested/nested-exit.ts';
 import type { VmState } from './vm-state.ts';
 
 /**
@@ -16,7 +17,7 @@ export function applyLifeCycle(vm: VmState, event: LifeCycle, clear: () => void)
     if (vcpu === undefined) {
       throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${vm.vcpus.length - 1}`);
     }
-    restart(vm, vcpu, 'init');
+    if (!initToL1(vm, vcpu)) restart(vm, vcpu, 'init');
     return;
   }
   const policy = event.kind === 'reset' ? vm.options.reset : vm.options.kexec;

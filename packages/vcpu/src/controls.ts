@@ -33,9 +33,9 @@ export interface VmControls {
   hlat: HlatRoot | undefined;
   /**
    * SVM has no masks: which CR writes exit as a whole. `cr0Selective` exits on changes of bits other than TS and MP
-   * (CR0_SEL_WRITE). `undefined` on VMX.
+   * (CR0_SEL_WRITE). `init`: INIT exits, which the hypervisor that delivers it looks at. `undefined` on VMX.
    */
-  svm: { cr0Write: boolean; cr0Selective: boolean; cr4Write: boolean } | undefined;
+  svm: { cr0Write: boolean; cr0Selective: boolean; cr4Write: boolean; init?: boolean } | undefined;
 }
 
 /** Controls of a processor without a hypervisor: nothing exits. */

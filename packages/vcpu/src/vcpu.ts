@@ -152,6 +152,8 @@ export interface Vcpu extends Instructions {
   invept(root?: number): void;
   /** INVVPID on this processor. Guest-physical mappings stay. */
   invvpid(scope: InvvpidScope): void;
+  /** The hypervisor stops the virtual CPU between two instructions. It runs none until {@link init} or {@link reset}. */
+  halt(why: string): void;
   /**
    * INIT (SDM 3A table 10-1): general registers, control registers, table registers and EFER as after {@link reset}; MSRs, PKRU,
    * CR0.CD and CR0.NW stay. No longer halted, TLB empty.

@@ -274,6 +274,12 @@ export class VirtualCpu implements Vcpu {
     this.#cpu.mmu.invvpid(scope);
   }
 
+  halt(why: string): void {
+    const cpu = this.#cpu;
+    cpu.halted = { kind: 'stopped', why };
+    cpu.onEvent?.({ type: 'halted', vcpu: cpu.id, outcome: cpu.halted });
+  }
+
   init(): void {
     this.interruptContext = false;
     this.#cpu.init();

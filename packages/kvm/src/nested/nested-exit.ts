@@ -1,6 +1,6 @@
 import { describeExit, type ExitAction, type Vcpu, type VmExit } from '@heki/vcpu';
 import type { VmState } from '../vm-state.ts';
-import type { NestedGuest } from './nested-guest.ts';
+import type { NestedExit, NestedGuest } from './nested-guest.ts';
 
 /**
  * An exit of an L2 that belongs to the hypervisor inside the guest: what that does about it. `undefined` for one that KVM handles, of an L2
@@ -9,13 +9,37 @@ import type { NestedGuest } from './nested-guest.ts';
 export function exitToL1(vm: VmState, vcpu: Vcpu, exit: VmExit): ExitAction | undefined {
   const guest = vm.nested.get(vcpu);
   if (guest === undefined || !belongsToL1(guest, vcpu, exit)) return undefined;
+  return reflect(vm, vcpu, exit);
+}
+
+/**
+ * INIT that meets an L2 belongs to L1 on Intel whatever the controls (SDM 3C 26.2, vmx_check_nested_events), and on AMD when L1 intercepts
+ * it (svm_check_nested_events). Whether L1 has had it, and the virtual CPU does not start again for now: Intel's exit takes the signal, AMD's
+ * leaves it pending, and L1 takes it once it has left its L2 and sets GIF.
+ */
+export function initToL1(vm: VmState, vcpu: Vcpu): boolean {
+  const guest = vm.nested.get(vcpu);
+  const amd = vcpu.processor.vendor === 'amd';
+  if (guest === undefined || (amd && guest.controls.svm?.init !== true)) return false;
+  const action = reflect(vm, vcpu, { reason: 'init' });
+  if (action.kind === 'stop') vcpu.halt(action.why);
+  else if (action.kind === 'inject') vcpu.queueException(action.exception);
+  return !amd || vcpu.halted !== undefined || vm.nested.has(vcpu);
+}
+
+function reflect(vm: VmState, vcpu: Vcpu, exit: NestedExit): ExitAction {
   vm.emit?.({ type: 'nested-exit', vcpu: vcpu.id, exit });
   return (
     vm.onNestedExit.get(vcpu)?.(vcpu, exit) ?? {
       kind: 'stop',
-      why: `a VM exit to L1, which has no handler for it: ${describeExit(exit)}`,
+      why: `a VM exit to L1, which has no handler for it: ${describeNestedExit(exit)}`,
     }
   );
+}
+
+/** An exit to L1 in words. */
+export function describeNestedExit(exit: NestedExit): string {
+  return exit.reason === 'init' ? 'INIT' : describeExit(exit);
 }
 
 function belongsToL1({ view, controls }: NestedGuest, vcpu: Vcpu, exit: VmExit): boolean {

@@ -49,7 +49,7 @@ export function completeControls(controls: Partial<NestedControls>): NestedContr
 export interface NestedSetup {
   /**
    * What L2 leaves for to L1, beside what always does. Default: VMMCALL. Guest/host masks, shadows and CR3-load exiting on Intel,
-   * `svm` and `hypercallExiting` on AMD.
+   * `svm` and `hypercallExiting` on AMD. INIT leaves every L2 on Intel, and those with `svm.init` on AMD.
    */
   readonly controls?: Partial<NestedControls>;
   /** Control registers that a VM exit loads. Default: those that L1 has when it enters L2. */
@@ -71,11 +71,14 @@ export interface NestedGuest {
 /** The virtual CPUs of a VM that run an L2. */
 export type NestedCpus = Map<Vcpu, NestedGuest>;
 
+/** An exit of an L2 to L1. `init`: the INIT signal (basic exit reason 3, VMEXIT_INIT), which is no exit of an instruction. */
+export type NestedExit = VmExit | { readonly reason: 'init' };
+
 /** What a guest of KVM brings for a virtual CPU. */
 export interface KvmVcpuSetup extends VcpuSetup {
   /**
    * The hypervisor inside the guest: what it does about an exit of its L2. It may leave the L2. Without it such an exit stops the virtual
    * CPU, since L1 has no handler for it.
    */
-  readonly onNestedExit?: (vcpu: Vcpu, exit: VmExit) => ExitAction;
+  readonly onNestedExit?: (vcpu: Vcpu, exit: NestedExit) => ExitAction;
 }

@@ -1,10 +1,10 @@
 import type { Gfn, Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
-import type { ExitAction, VmExit, VmxInstruction } from '@heki/vcpu';
+import type { ExitAction, VmxInstruction } from '@heki/vcpu';
 import { AMD_ZEN4, type CpuProfile, CR0, CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { createGuest, kernelVa, LIST_FRAME, range, type TestGuest, userVa } from '../testing/guest.ts';
 import { tablesOfL1 } from '../testing/nested-tables.ts';
-import type { NestedSetup } from './nested-guest.ts';
+import type { NestedExit, NestedSetup } from './nested-guest.ts';
 
 test('rfc-v2: a nested guest cannot write or run what L1 may not, and its own programs do not run either', () => {
   const guest = createGuest({ profile: 'rfc-v2' });
@@ -51,12 +51,12 @@ const done = { kind: 'done' };
 function nestedGuest(
   options: Parameters<typeof createGuest>[0] & {
     setup?: NestedSetup;
-    answer?: (exit: VmExit) => ExitAction;
+    answer?: (exit: NestedExit) => ExitAction;
   } = {},
 ) {
   const { setup, answer, ...rest } = options;
   const guest = createGuest(rest);
-  const exits: VmExit[] = [];
+  const exits: NestedExit[] = [];
   const cpu = guest.addCpu(
     answer === undefined
       ? {}
@@ -266,7 +266,7 @@ describe.each<[string, { processor?: CpuProfile }]>([
   /** An L2 whose first table below the root is at guest frame `table`, or at its place. */
   function withTable(table?: number, runsProtected = false) {
     const guest = createGuest({ ...options, defects: { 'B-NESTED': runsProtected } });
-    const exits: VmExit[] = [];
+    const exits: NestedExit[] = [];
     const cpu = guest.addCpu({
       onNestedExit(_cpu, exit) {
         exits.push(exit);
@@ -418,12 +418,71 @@ describe('hardened: no L2 runs while memory is protected', () => {
   });
 });
 
-test('INIT leaves the L2, and a pointer to tables that cannot be is refused', () => {
-  const guest = nestedGuest();
-  guest.vm.lifeCycle({ kind: 'init', vcpu: 1 });
+const init = { kind: 'init', vcpu: 1 } as const;
+
+test('INIT of an L2 on Intel is an exit to L1, which runs on and has taken the signal', () => {
+  const guest = nestedGuest({ answer: skip });
+  const { cr0 } = guest.cpu.registers;
+  guest.vm.lifeCycle(init);
+  expect(guest.exits).toEqual([{ reason: 'init' }]);
+  expect(guest.of('nested-exit')).toEqual([{ type: 'nested-exit', vcpu: 1, exit: { reason: 'init' } }]);
+  expect(guest.cpu.registers.cr0).toBe(cr0);
+  expect(guest.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject(done);
+  guest.vm.leaveNested(guest.cpu);
+  expect(guest.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject(done);
+  guest.vm.lifeCycle(init);
+  expect(guest.exits).toHaveLength(1);
   expect(guest.cpu.registers.cr0 & CR0.PG).toBe(0n);
-  Object.assign(guest.cpu.registers, { rax: 1n });
-  expect(guest.cpu.vmcall()).toMatchObject(done);
+});
+
+test('INIT stops an L2 whose L1 does not answer the exit, and L1 may inject an exception', () => {
+  const deaf = nestedGuest();
+  deaf.vm.lifeCycle(init);
+  expect(deaf.cpu.load(kernelVa(0x20_0000), 8)).toEqual({
+    kind: 'stopped',
+    why: 'a VM exit to L1, which has no handler for it: INIT',
+  });
+  const exception = { vector: 13, errorCode: 0 };
+  const other = nestedGuest({ answer: () => ({ kind: 'inject', exception }) });
+  other.vm.lifeCycle(init);
+  expect(other.cpu.load(kernelVa(0x20_0000), 8)).toMatchObject({ kind: 'exception', vector: 13 });
+});
+
+const IGNORES = { cr0Write: false, cr0Selective: false, cr4Write: false };
+
+test.each([
+  ['not intercepted restarts L1', undefined, false, 0, false],
+  ['with other intercepts restarts L1', IGNORES, false, 0, false],
+  ['intercepted leaves an L2 that L1 goes on with as it is', { ...IGNORES, init: true }, false, 1, true],
+  [
+    'intercepted is pending, and restarts an L1 that leaves its L2',
+    { ...IGNORES, init: true },
+    true,
+    1,
+    false,
+  ],
+] as const)('on AMD INIT that is %s', (_title, svm, leaves, exits, pages) => {
+  const guest = nestedGuest({
+    processor: AMD_ZEN4,
+    setup: { controls: { svm } },
+    answer: () => {
+      if (leaves) guest.vm.leaveNested(guest.cpu);
+      return { kind: 'skip' };
+    },
+  });
+  guest.vm.lifeCycle(init);
+  expect(guest.exits).toHaveLength(exits);
+  expect((guest.cpu.registers.cr0 & CR0.PG) !== 0n).toBe(pages);
+});
+
+test('reset leaves the L2', () => {
+  const guest = nestedGuest({ answer: skip });
+  guest.vm.lifeCycle({ kind: 'reset' });
+  expect(guest.exits).toEqual([]);
+  expect(guest.cpu.registers.cr0 & CR0.PG).toBe(0n);
+});
+
+test('a pointer to tables that cannot be is refused', () => {
   const amd = createGuest({ processor: AMD_ZEN4 });
   expect(() => amd.vm.enterNested(amd.cpu, 5n)).toThrow('nCR3 0x5: expected a page-aligned address below 2^');
 });

@@ -195,8 +195,13 @@ function planNested(vm: HekiVmState, nested: unknown): ReadonlyMap<number, Neste
 /** What `svm` of controls may be. */
 function isIntercepts(value: unknown): boolean {
   if (value === undefined) return true;
-  const { cr0Write, cr0Selective, cr4Write } = (value ?? {}) as { readonly [write: string]: unknown };
-  return [cr0Write, cr0Selective, cr4Write].every((write) => typeof write === 'boolean');
+  const {
+    cr0Write,
+    cr0Selective,
+    cr4Write,
+    init = false,
+  } = (value ?? {}) as { readonly [name: string]: unknown };
+  return [cr0Write, cr0Selective, cr4Write, init].every((intercept) => typeof intercept === 'boolean');
 }
 
 function checkControls(controls: NestedControls | undefined, place: string): void {
