@@ -198,6 +198,21 @@ const comparedPart = z.strictObject({
   unexplained: z.int().min(0),
 });
 
+const comparedText = z.strictObject({
+  ...comparedPart.shape,
+  kprobes: z.int().min(0).describe('Registered in the code that was compared'),
+  updatedStaticCalls: z
+    .array(
+      z.strictObject({
+        name: z.string().nullable().describe('Of the call; null where the image does not name its key'),
+        leadsTo: z.string().nullable().describe('A function, "nothing", or null out of the image'),
+      }),
+    )
+    .describe(
+      "Calls that lead to what the guest's memory alone names: whether Linux led them there was not judged",
+    ),
+});
+
 const leafCounts = z.strictObject({ '1G': z.int(), '2M': z.int(), '4K': z.int() });
 
 const hekiSummary = z.strictObject({
@@ -323,7 +338,7 @@ export const JSON_SHAPES = {
     findings: z.array(auditFinding).describe('The worst first'),
     heki: hekiSummary.nullable().describe('What Heki would do; null with --no-heki'),
     contents: z
-      .strictObject({ text: comparedPart, constants: comparedPart.nullable() })
+      .strictObject({ text: comparedText, constants: comparedPart.nullable() })
       .nullable()
       .describe('Bytes compared with the image of --vmlinux; null without'),
     source: z.looseObject({ name: z.string().nullable(), redacted: z.boolean() }),
