@@ -9,6 +9,8 @@ export const MACHINE_LIMITS = {
   mostMemory: 256 * GIB,
   /** Virtual CPUs of a kernel that boots. */
   vcpus: 64,
+  /** Instructions of one attack: the record of each is kept. */
+  attackInstructions: 100_000,
   /** Slots of guest memory: KVM_USER_MEM_SLOTS. No other hypervisor here has a limit. */
   memorySlots: 32_764,
   /** Separate ranges of RAM around a snapshot: one slot is for the memory that is added for page lists. */

@@ -226,6 +226,7 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     ),
     limit(['boot'], number(SCENARIO_LIMITS.nesting), 'files that include each other, one in the other'),
     limit(['boot'], number(SCENARIO_LIMITS.characters), 'characters of a scenario with all that it includes'),
+    limit(['protect', 'boot'], number(MACHINE_LIMITS.attackInstructions), 'instructions of an attack'),
     limit(['boot'], number(MACHINE_LIMITS.vcpus), 'virtual CPUs of a kernel that boots'),
     limit(
       MACHINES,

@@ -1,8 +1,15 @@
-import { ATTACKS, type Attack, type AttackClaim, type AttackVerdict, isAttackName } from '@heki/machine';
+import {
+  ATTACKS,
+  type Attack,
+  type AttackClaim,
+  type AttackVerdict,
+  isAttackName,
+  MachineError,
+} from '@heki/machine';
 import { PROFILES } from '@heki/series';
 import { InputError } from '../failure.ts';
 import { printable } from '../printable.ts';
-import { fieldsOf, importModule, kindOf, thrownText } from './import-module.ts';
+import { fieldsOf, importModule, kindOf, placeIn, thrownText } from './import-module.ts';
 
 /** Gives the attacks in the ES module at a path: its default export, an attack or an array of them. */
 export type AttackLoader = (path: string) => Promise<readonly Attack[]>;
@@ -96,7 +103,11 @@ function attackOf(value: unknown, path: string, where: string): Attack {
       try {
         verdict = run.call(value, attacker, targets);
       } catch (error) {
-        throw new InputError(`attack ${name} threw ${thrownText(error)}`, { file: path });
+        // A backend's own mistake.
+        if (error instanceof InputError) throw error;
+        const what =
+          error instanceof MachineError ? error.message : `attack ${name} threw ${thrownText(error)}`;
+        throw new InputError(what, { file: path, ...placeIn(path, error) });
       }
       return verdictOf(verdict, attacker.steps, path, name);
     },

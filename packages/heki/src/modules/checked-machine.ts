@@ -1,4 +1,4 @@
-import type { VirtualMachine } from '@heki/hypervisor';
+import { VcpuWaits, type VirtualMachine } from '@heki/hypervisor';
 import { HekiError } from '@heki/physical-memory';
 import { InputError } from '../failure.ts';
 import { fieldsOf, kindOf, placeIn, thrownText } from './import-module.ts';
@@ -20,19 +20,26 @@ const METHODS: Readonly<Record<Method, true>> = {
 };
 
 /**
+ * What `body` gives, which is code of the module at `file`.
+ *
+ * @throws {InputError} when it throws; the packages' own errors stay as they are, and so does a virtual CPU's wait for another
+ */
+export function guarded<Value>(file: string, what: string, body: () => Value): Value {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof HekiError || error instanceof VcpuWaits) throw error;
+    throw new InputError(`${what} threw ${thrownText(error)}`, { file, ...placeIn(file, error) });
+  }
+}
+
+/**
  * The virtual machine that the module at `file` makes, whose mistakes are told as the module's own.
  *
  * @throws {InputError} when it makes something else or throws, then or when a method is called later; the packages' own errors stay as they are
  */
 export function checkedMachine(file: string, make: () => unknown): VirtualMachine {
-  const guard = <Value>(what: string, body: () => Value): Value => {
-    try {
-      return body();
-    } catch (error) {
-      if (error instanceof HekiError) throw error;
-      throw new InputError(`${what} threw ${thrownText(error)}`, { file, ...placeIn(file, error) });
-    }
-  };
+  const guard = <Value>(what: string, body: () => Value): Value => guarded(file, what, body);
   const made = guard('createVirtualMachine', make);
   const fields = fieldsOf(made);
   if (fields === undefined) {

@@ -3,7 +3,7 @@ import type { HekiDriver, HypervisorSettings } from '@heki/machine';
 import type { Backend } from '../backend.ts';
 import { InputError, UsageError } from '../failure.ts';
 import { printable } from '../printable.ts';
-import { checkedMachine } from './checked-machine.ts';
+import { checkedMachine, guarded } from './checked-machine.ts';
 import { fieldsOf, importModule, kindOf, thrownText } from './import-module.ts';
 
 /**
@@ -54,7 +54,7 @@ function makeHypervisor(
     processor: hypervisor.processor,
     defects: hypervisor.defects,
     createVirtualMachine: (options) => checkedMachine(path, () => hypervisor.createVirtualMachine(options)),
-    describe: (event) => hypervisor.describe(event),
+    describe: (event) => guarded(path, 'describe', () => hypervisor.describe(event)),
   };
 }
 

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ErrorPlace } from '@heki/physical-memory';
@@ -10,6 +10,9 @@ import { bytesText } from '../quantity.ts';
 
 /** What a module of the user's exports, by name. */
 export type ModuleExports = Readonly<Record<string, unknown>>;
+
+/** The files of the modules that run, as a stack names them, by the path that the user gave. */
+const loaded = new Map<string, string>();
 
 /** What somebody else's code throws can be of any length. */
 const LONGEST = 500;
@@ -33,6 +36,7 @@ export async function importModule(path: string): Promise<ModuleExports> {
     const why = fileErrorText(error);
     throw why === undefined ? error : new InputError(why, { file: path });
   }
+  loaded.set(path, await realpath(path));
   try {
     return await import(pathToFileURL(file).href);
   } catch (error) {
@@ -54,14 +58,33 @@ export function thrownText(thrown: unknown): string {
 
 /** Where in the module at `path` an error comes from, as far as its stack tells. */
 export function placeIn(path: string, error: unknown): Pick<ErrorPlace, 'line' | 'column'> {
-  const file = resolve(path);
-  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  const file = loaded.get(path) ?? resolve(path);
+  const stack = stackOf(error);
   for (const name of [pathToFileURL(file).href, file]) {
     const start = stack.indexOf(`${name}:`);
     const [, line, column] = start < 0 ? [] : (/^:(\d+):(\d+)/.exec(stack.slice(start + name.length)) ?? []);
     if (line !== undefined && column !== undefined) return { line: Number(line), column: Number(column) };
   }
   return {};
+}
+
+/**
+ * What a module of the user's did to the program: `error`, which nothing of heki's expects, as the module's mistake, where its stack leads
+ * through one. So is what heki's packages throw when a module calls them wrongly.
+ */
+export function moduleFault(error: unknown): InputError | undefined {
+  for (const path of loaded.keys()) {
+    const place = placeIn(path, error);
+    if (place.line !== undefined)
+      return new InputError(`threw ${thrownText(error)}`, { file: path, ...place }, error);
+  }
+  return undefined;
+}
+
+function stackOf(error: unknown): string {
+  // Somebody else's error can have anything there.
+  const stack: unknown = error instanceof Error ? error.stack : undefined;
+  return typeof stack === 'string' ? stack : '';
 }
 
 /** A kind of value, for an error: `a function`, `nothing`, `a Promise`. */

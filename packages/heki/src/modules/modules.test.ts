@@ -120,7 +120,7 @@ describe('a backend of the user', () => {
   });
 
   const ofMachine = (body: string): string =>
-    file(`import mine from ${JSON.stringify(pathToFileURL(MINE).href)};
+    file(`import mine, { driver } from ${JSON.stringify(pathToFileURL(MINE).href)}; export { driver };
 export default (settings) => {
   const real = mine(settings);
   return { ...real, createVirtualMachine(options) { ${body} } };
@@ -147,6 +147,37 @@ export default (settings) => {
     expect(stderr).toContain(`heki: ${path}:`);
     expect(stderr.trimEnd()).toMatch(expected);
     expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+  });
+
+  /** The hypercall of a driver is an exit, in which the backend tells what it was asked for. */
+  const inExit = (code: string): string =>
+    `const vm = real.createVirtualMachine({ ...options, onEvent(event) {\nif (event.type === 'protected') ${code};\n} }); return vm;`;
+
+  test.each([
+    ['throws', 'null.x', /:5:38: threw TypeError: Cannot read properties of null/],
+    [
+      'calls the packages wrongly',
+      'vm.removeMemory(0x123456789)',
+      /:5:36: threw HypervisorError: no memory starts at frame/,
+    ],
+  ])('that %s in an exit of a virtual CPU is told as its own mistake', async (_, code, expected) => {
+    const path = ofMachine(inExit(code));
+    const { exitCode, stdout, stderr } = await boot('--cpu', 'amd-zen4', '--hypervisor', path);
+    expect(stderr).toContain(`heki: ${path}:`);
+    expect(stderr).toMatch(expected);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+  });
+
+  test.each([
+    ['an error', "throw new Error('no \\x1b[2J')", /mjs:\d+:\d+: describe threw Error: no \\x1b\[2J\n/],
+    ['what is not an error', "throw 'up'", /mjs: describe threw string up\n/],
+  ])('whose describe throws %s is told as its own mistake', async (_, code, expected) => {
+    const path =
+      file(`import mine, { driver } from ${JSON.stringify(pathToFileURL(MINE).href)}; export { driver };
+export default (settings) => ({ ...mine(settings), describe() { ${code} } });`);
+    const { exitCode, stderr } = await boot('--cpu', 'amd-zen4', '--hypervisor', path, '--trace');
+    expect(stderr).toMatch(expected);
+    expect(exitCode).toBe(3);
   });
 
   test('without a driver is found by no kernel', async () => {
@@ -255,6 +286,11 @@ describe('an attack of the user', () => {
       'code that throws',
       () => attack('x: 1', "throw new Error('\\x1b[31m')"),
       /: attack mine threw Error: \\x1b\[31m$/,
+    ],
+    [
+      'no end',
+      () => attack('x: 1', '\nfor (;;)\nattacker.readCr(4);'),
+      /:3:10: attack mine goes on after 100000 instructions: expected its end$/,
     ],
     ['no verdict', () => attack('x: 1', ''), /: attack mine gave nothing, expected a verdict/],
     ['a promise', () => attack('x: 1', 'return Promise.resolve()'), /gave a Promise, expected a verdict/],

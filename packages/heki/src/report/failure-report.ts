@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 import { ExitCode, exitCodeOfFailure, type Failure, failureOf } from '../failure.ts';
 import type { CommandIo, Output } from '../io.ts';
+import { moduleFault } from '../modules/import-module.ts';
 import type { GuardedOutput } from './guarded-output.ts';
 import { reportHeader } from './report-header.ts';
 
@@ -37,7 +38,7 @@ export async function reportFailure(
   io: CommandIo & { readonly stdout: GuardedOutput },
   hint: string = '',
 ): Promise<number> {
-  const failure = error instanceof CommanderError ? usageFailure(error) : failureOf(error);
+  const failure = failureFrom(error);
   const told = (output: Output, text: string): Promise<void> =>
     // Where even this cannot be written, there is no way left to report it.
     output.write(text).catch(() => {});
@@ -53,6 +54,13 @@ export async function reportFailure(
     await told(toStderr ? io.stderr : io.stdout, `${JSON.stringify(json, undefined, 2)}\n`);
   }
   return error instanceof CommanderError ? ExitCode.USAGE : exitCodeOfFailure(failure);
+}
+
+function failureFrom(error: unknown): Failure {
+  if (error instanceof CommanderError) return usageFailure(error);
+  const failure = failureOf(error);
+  const fault = failure.kind === 'internal' ? moduleFault(error) : undefined;
+  return fault === undefined ? failure : failureOf(fault);
 }
 
 /** What commander says of a wrong command line. */

@@ -12,6 +12,8 @@ import {
   isLeaf,
   type Level,
 } from '@heki/x86';
+import { MachineError } from '../error.ts';
+import { MACHINE_LIMITS } from '../limits.ts';
 import { type AskedRights, type AskHypervisor, permissionsAsked } from './ask.ts';
 import type { AttackStep } from './attack-result.ts';
 import { type Deed, recordStep, type Witness } from './attack-step.ts';
@@ -70,19 +72,27 @@ export interface Attacker {
 
 const OTHER: Deed = { kind: 'other' };
 
-/** An attacker on `vcpu`. The rest of the witness is for the records of what happened alone. */
+/**
+ * An attacker on `vcpu`. The rest of the witness is for the records of what happened alone. The attempt that would be one more than
+ * `MACHINE_LIMITS.attackInstructions` throws a {@link MachineError}, and is not made.
+ */
 export function createAttacker(
   witness: Witness & {
     readonly directMap: VirtualAddress | undefined;
     readonly askHypervisor: AskHypervisor;
+    /** What it is called where it has no end. Default: the attacker. */
+    readonly called?: string;
     /** What the records tell of the bytes at an address. Default: nothing. */
     readonly bytesAt?: (va: VirtualAddress) => Uint8Array | undefined;
   },
 ): Attacker {
-  const { vcpu, directMap, askHypervisor, bytesAt } = witness;
+  const { vcpu, directMap, askHypervisor, called = 'the attacker', bytesAt } = witness;
   const steps: AttackStep[] = [];
 
   function attempt<Value>(text: string, deed: Deed, instruction: () => Outcome<Value>): Attempt<Value> {
+    const most = MACHINE_LIMITS.attackInstructions;
+    if (steps.length === most)
+      throw new MachineError(`${called} goes on after ${most} instructions: expected its end`);
     const before = deed.kind === 'access' ? bytesAt?.(deed.va) : undefined;
     const { step: bare, outcome } = recordStep(witness, text, deed, instruction);
     const after = deed.kind === 'access' && before !== undefined ? bytesAt?.(deed.va) : undefined;

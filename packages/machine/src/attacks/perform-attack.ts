@@ -22,7 +22,12 @@ export function performAttack(
   emit({ type: 'attack-begins', attack: name, title });
   const bytesAt = createBytesAt(options);
   const before = bytesAtEach(bytesAt, [targets.text, targets.textAlias, targets.data]);
-  const attacker = createAttacker({ ...options, directMap: targets.directMap, bytesAt });
+  const attacker = createAttacker({
+    ...options,
+    directMap: targets.directMap,
+    called: `attack ${name}`,
+    bytesAt,
+  });
   const verdict = run(attacker, targets);
   const { decisive, outcome, target } = verdict;
   const stopped = outcome !== 'succeeded' && outcome !== 'not-tried';
