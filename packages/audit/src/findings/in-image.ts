@@ -10,7 +10,7 @@ export function offsetOf(kernel: AuditedKernel, address: number): string {
 }
 
 /** Where the image starts, as the signed number that `@heki/patch-sites` has addresses as. */
-export function imageStart({ sections: { image } }: AuditedKernel): number {
+function imageStart({ sections: { image } }: AuditedKernel): number {
   return Number(BigInt.asIntN(64, BigInt(image.start) * 4096n));
 }
 
