@@ -1,6 +1,6 @@
 export type { LabAttack, Means, RacingAttack } from './attack/lab-attack.ts';
 export type { Schedule } from './attack/race.ts';
-export { type AttackRun, runAttack, shortestSchedule, sweepSchedules } from './attack/run-attack.ts';
+export { type AttackRun, runAttack, shortestSchedule } from './attack/run-attack.ts';
 export type { Lab } from './attacker/lab.ts';
 export type { LabStep } from './attacker/recorder.ts';
 export type { Vmm } from './attacker/vmm.ts';

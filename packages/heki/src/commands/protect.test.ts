@@ -261,7 +261,7 @@ describe('the report for people', () => {
       'WARNING: 512 pages are writable through one mapping and executable through another.',
     );
     expect(stdout).toContain(
-      'guest-physical 0x1000000-0x11fffff, writable at 0xffff888001000000, executable at 0xffffffff81000000',
+      'guest-physical 0x1000000-0x11fffff, writable at 0xffff888001000000 (direct map, of _text, in kernel text, 0xffffffff81000000), executable at 0xffffffff81000000 (_text, in kernel text)',
     );
     const { stdout: sound } = await runCommand(['protect']);
     expect(sound).not.toContain('WARNING');

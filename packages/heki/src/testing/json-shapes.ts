@@ -1,255 +1,31 @@
 import { SEVERITIES } from '@heki/audit';
 import { KUNIT_SUITES } from '@heki/kunit';
-import { MODULE_PART_KINDS } from '@heki/symbols';
 import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
-import { reportHeader, type SchemaName } from '../report/report-header.ts';
+import type { SchemaName } from '../report/report-header.ts';
+import { attack, initOutcome, step } from './json-shapes/attack.ts';
+import { auditFinding, comparedPart, comparedText, hekiSummary, rights, severity } from './json-shapes/audit.ts';
+import {
+  inModule,
+  outcome,
+  partOfModule,
+  placeInKernel,
+  regionOfPlace,
+  tables,
+} from './json-shapes/place.ts';
+import {
+  assumed,
+  counted,
+  hex,
+  letters,
+  notCovered,
+  profile,
+  published,
+  verdict,
+  warnings,
+} from './json-shapes/report.ts';
 
 /** The shapes of what commands print with `--json`, as far as programs may rely on them; each is published as a JSON Schema. */
-
-const hex = z.string().regex(/^0x[0-9a-f]+$/);
-const letters = z.string().regex(/^[r-][w-][x-]$/);
-const profile = z.enum(['hardened', 'rfc-v2']);
-
-const range = z
-  .strictObject({
-    pa: hex.describe('Guest-physical address of the first byte'),
-    epa: hex.describe('Guest-physical address behind the last byte'),
-    mapped: letters.optional().describe("What the kernel's mappings allow together"),
-    granted: letters.optional().describe('What the second level grants the kernel'),
-    writableAt: hex.optional().describe('A mapping that can be written'),
-    executableAt: hex.optional().describe('A mapping that can be executed'),
-  })
-  .describe('Whole pages');
-
-const warning = z.strictObject({
-  id: z.string().min(1).describe('Names the kind, and stays the same'),
-  message: z.string().min(1).describe('One sentence for people, without a full stop'),
-  explanation: z.string().min(1).optional().describe('What follows from it'),
-  ranges: z.array(range).optional().describe('The pages that it is about, ascending'),
-});
-
-const counted = z.strictObject({ stopped: z.int().min(0), red: z.int().min(0) });
-
-const warnings = z.array(warning).describe('What a reader must know to take the rest rightly');
-const assumed = z.array(warning).describe('What was assumed, because no option says otherwise');
-const notCovered = z.array(warning).describe('What the result does not speak about');
-
-const verdict = z
-  .strictObject({
-    exitCode: z.literal([0, 1]),
-    strict: z.boolean().describe('`--strict` was given'),
-    inForce: z
-      .boolean()
-      .describe('Heki protects the memory of the kernel, and the hypervisor took every request'),
-    refusal: z
-      .strictObject({
-        outcome: z.string().min(1).describe('The outcome of early or late init, or `request-refused`'),
-        message: z.string().min(1),
-        error: z.int().nullable().describe('The error number that a request was answered with'),
-      })
-      .nullable()
-      .describe('Why the kernel is not protected'),
-    findings: z.array(
-      z.strictObject({
-        id: z.enum([
-          'refused',
-          'walk-cut-short',
-          'claimed-attack-succeeded',
-          'rights-beyond-mappings',
-          'work-broken',
-          'unexpected',
-        ]),
-        message: z.string().min(1),
-        fails: z
-          .boolean()
-          .describe('It makes the exit code 1. Under rfc-v2 its own defects do so only with `--strict`'),
-      }),
-    ),
-  })
-  .describe('What the exit code says, and why');
-
-const defence = z
-  .enum(['guest-page-tables', 'processor', 'second-level', 'cr-pin', 'register-pin', 'hypervisor'])
-  .nullable()
-  .describe('What stopped it, as the processor and the hypervisor reported it');
-
-const claimedBy = z
-  .strictObject({ hardened: z.array(z.string()), 'rfc-v2': z.array(z.string()) })
-  .describe(
-    'Machines by profile that claim to stop the attack, of a page that no mapping lets the kernel use so',
-  );
-
-const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'BPF', 'user']);
-const partOfModule = z.enum(MODULE_PART_KINDS);
-const inModule = z.strictObject({ name: z.string().min(1), part: partOfModule });
-const namedPlace = {
-  region: regionOfPlace,
-  module: inModule.nullable().describe('The module that it lies in, and which part of it'),
-  symbol: z
-    .strictObject({ name: z.string().min(1), offset: hex })
-    .nullable()
-    .describe('The symbol that the address lies in or behind; null where none is known'),
-};
-const placeInKernel = z.strictObject({
-  ...namedPlace,
-  aliasOf: z
-    .strictObject({ va: hex, ...namedPlace, aliasOf: z.null() })
-    .nullable()
-    .describe("In the direct map: where the kernel's image has the same byte"),
-});
-
-const attackedBytes = z.strictObject({
-  bytes: z.string().regex(/^([0-9a-f]{2})+$/),
-  code: z.string().min(1).nullable().describe('Instructions, in Intel syntax; null for data'),
-});
-
-const attackOutcome = z.strictObject({
-  outcome: z.enum(['succeeded', 'blocked', 'livelock', 'crashed', 'not-tried']),
-  by: defence,
-  errorCode: hex.nullable(),
-  reason: z.string().min(1),
-  bytes: z
-    .strictObject({
-      va: hex,
-      from: z.enum(['guest', 'image']).describe('Whose the bytes before are'),
-      before: attackedBytes,
-      after: attackedBytes.describe('At the access that decided'),
-    })
-    .nullable()
-    .describe('At the target; null where the snapshot has no contents, or the target is a register'),
-});
-
-const attack = z.strictObject({
-  name: z.string().min(1),
-  target: z
-    .strictObject({ va: hex, place: placeInKernel })
-    .nullable()
-    .describe('An address and what is there; null for a register'),
-  without: attackOutcome,
-  with: attackOutcome,
-  standing: z
-    .enum(['stopped-by-heki', 'stopped-anyway', 'not-stopped', 'not-tried', 'works', 'broken'])
-    .describe('What the two outcomes say together'),
-  claimed: z.boolean().describe('Heki is in force, and this machine claims to stop it on this page'),
-  claimedBy,
-});
-
-const initOutcome = z.string().min(1).nullable();
-
-const step = z.looseObject({
-  step: z.looseObject({ do: z.string().min(1) }),
-  verdict: z.enum(['works', 'error', 'blocked', 'not-tried', 'invalid', 'oops']),
-  reason: z.string().min(1).optional(),
-  expected: z.boolean().describe('The verdict is what the scenario expects'),
-  by: defence.optional().describe('Of an attack'),
-  claimed: z.boolean().optional().describe('Of an attack: this machine, as it was then, claims to stop it'),
-  claimedBy: claimedBy.optional(),
-});
-
-const severity = z.enum(SEVERITIES);
-const rights = z
-  .string()
-  .regex(/^r[w-][x-]u?$/)
-  .describe('u: user mode may, too');
-
-const auditFinding = z.strictObject({
-  id: z
-    .string()
-    .regex(/^heki\/[a-z-]+$/)
-    .describe('Names the kind, and stays the same'),
-  severity,
-  title: z.string().min(1),
-  summary: z.string().min(1).describe('One sentence about this kernel'),
-  explanation: z.string().min(1),
-  advice: z.string().min(1),
-  pages: z.int().min(0),
-  ranges: z
-    .array(z.strictObject({ start: hex, end: hex.describe('One past the last byte') }))
-    .describe('Physical addresses, ascending; none with --redact'),
-  aliases: z
-    .array(
-      z.strictObject({
-        start: hex.optional().describe('Virtual address; not with --redact'),
-        end: hex.optional().describe('One past the last byte'),
-        physical: hex.optional().describe('Where the first address leads'),
-        pages: z.int().min(1),
-        region: z.enum([...REGION_NAMES, "user mode's half"]),
-        symbol: z
-          .string()
-          .optional()
-          .describe('What lies at the first address, in the image or a module; not with --redact'),
-        leaf: rights.describe('What the leaf entries alone say'),
-        effective: rights.describe('What all levels together allow'),
-      }),
-    )
-    .describe('Every mapping of the pages, in runs'),
-  aliasesLeftOut: z.int().min(0).describe('Mappings that were too many to list'),
-  fingerprint: z.string().min(1).describe('The same after another boot of the same kernel'),
-  accepted: z.string().nullable().describe('Why a baseline accepts it'),
-  fails: z.boolean().describe('It makes the exit code 1'),
-});
-
-const comparedPart = z.strictObject({
-  bytes: z.int().min(0),
-  compared: z.int().min(0).describe('The others the dump does not have'),
-  differing: z.int().min(0),
-  explained: z.record(z.string(), z.int().min(0)).describe('Bytes that Linux writes itself, by why'),
-  unexplained: z.int().min(0),
-});
-
-const comparedText = z.strictObject({
-  ...comparedPart.shape,
-  kprobes: z.int().min(0).describe('Registered in the code that was compared'),
-  updatedStaticCalls: z
-    .array(
-      z.strictObject({
-        name: z.string().nullable().describe('Of the call; null where the image does not name its key'),
-        leadsTo: z.string().nullable().describe('A function, "nothing", or null out of the image'),
-      }),
-    )
-    .describe(
-      "Calls that lead to what the guest's memory alone names: whether Linux led them there was not judged",
-    ),
-});
-
-const leafCounts = z.strictObject({ '1G': z.int(), '2M': z.int(), '4K': z.int() });
-
-const hekiSummary = z.strictObject({
-  hypervisor: z.string(),
-  profile,
-  inForce: z.boolean(),
-  refusal: z.string().optional(),
-  hypercalls: z.int(),
-  listPages: z.int(),
-  ranges: z.int(),
-  pages: z.record(letters, z.int()).describe('Pages by the permissions that the kernel asks for'),
-  immutablePages: z.int(),
-  protected: z
-    .array(z.strictObject({ start: hex, end: hex, permissions: letters, immutable: z.boolean() }))
-    .describe('Physical ranges as the kernel asked for them; none with --redact'),
-  leaves: z
-    .strictObject({ before: leafCounts, after: leafCounts, lost: leafCounts.omit({ '4K': true }) })
-    .describe('Of the second level, when it uses the largest leaf that rights and alignment allow'),
-  missingPages: z.int().describe('Granted less than a mapping allows: the kernel breaks there'),
-  beyondPages: z.int().describe('Granted more than any mapping allows'),
-  unenforceablePages: z.int().describe('Granted execution that the hypervisor cannot withhold'),
-  work: z.array(
-    z.strictObject({
-      id: z.string(),
-      title: z.string(),
-      outcome: z.enum(['works', 'refused', 'breaks']),
-      pages: z.int().describe('That it needs'),
-      shut: z.int().describe('Of them, those that no request opens, or that lack a right'),
-      why: z.string(),
-    }),
-  ),
-  open: z
-    .array(z.strictObject({ id: z.string(), text: z.string() }))
-    .describe('What an attacker can still do'),
-  readiness: z.string().min(1).describe('One line for people'),
-  unjudged: z.boolean().describe('No outside implementation has judged the model of the hypervisor'),
-});
 
 const position = z.int().min(1);
 const place = z
@@ -263,31 +39,6 @@ const place = z
   })
   .describe('As much of it as is known');
 
-const tables = z.looseObject({
-  root: hex,
-  levels: z.literal([4, 5]),
-  from: z.string().min(1),
-  proven: z.boolean().describe('They proved to be those of the kernel'),
-});
-
-const outcome = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('mapped'),
-    gpa: hex,
-    size: z.string(),
-    rights: z.looseObject({ user: z.boolean(), writable: z.boolean(), executeDisable: z.boolean() }),
-  }),
-  z.strictObject({
-    kind: z.literal('page-fault'),
-    errorCode: hex,
-    address: hex,
-    denials: z.array(z.looseObject({ text: z.string().min(1) })),
-  }),
-  z.strictObject({ kind: z.literal('general-protection'), reason: z.enum(['non-canonical', 'lass']) }),
-  z.strictObject({ kind: z.literal('absent-table'), level: z.int(), address: hex }),
-  z.strictObject({ kind: z.literal('second-level'), at: z.string(), gpa: hex }),
-]);
-
 const disclosures = z.array(z.strictObject({ subject: z.string().min(1), detail: z.string().min(1) }));
 const costs = z.strictObject({
   calls: z.int().min(0),
@@ -298,20 +49,6 @@ const costs = z.strictObject({
 
 const kunitSuite = z.enum(KUNIT_SUITES);
 const kunitStatus = z.enum(['ok', 'not ok', 'skip']);
-
-/** What every object begins with. */
-function published<Shape extends z.ZodRawShape>(name: SchemaName, of: string, shape: Shape) {
-  const { tool, schema } = reportHeader(name);
-  return z
-    .looseObject({
-      tool: z.strictObject({ name: z.literal(tool.name), version: z.string().min(1) }),
-      schema: z
-        .strictObject({ name: z.literal(schema.name), version: z.literal(schema.version) })
-        .describe('Of this shape: the version grows when a reader could stumble over a change'),
-      ...shape,
-    })
-    .describe(`What \`heki ${of}\` prints`);
-}
 
 /** By the name of the command. */
 export const JSON_SHAPES = {

@@ -52,9 +52,17 @@ export interface Invariants {
    * The first page, if any, that may be written or executed although no mapping of this moment allows it. Whoever asks in the middle of
    * a change names the frames that text_poke has open.
    */
-  excess(open: ReadonlySet<Gfn>): string | undefined;
+  excess(open: ReadonlySet<Gfn>): Excess | undefined;
   /** KVM reported damage to its host. */
   incident(text: string): void;
+}
+
+/** A page that may be written or executed although no mapping allows it. */
+export interface Excess {
+  readonly frame: Gfn;
+  /** It may be written, and not executed. */
+  readonly writableOnly: boolean;
+  readonly text: string;
 }
 
 const BOTH = MEM_ATTR_WRITE | MEM_ATTR_EXEC;
@@ -83,7 +91,11 @@ export function createInvariants(
       for (let frame = 0; frame < frames; frame++) {
         const more = storedPermissions(stored[frame] ?? 0) & ~allowedPermissions(mappings[frame] ?? 0) & BOTH;
         if (more === 0 || isRam[frame] === 0 || open.has(frame as Gfn)) continue;
-        return `frame 0x${frame.toString(16)}: ${permissionText(more)} without a mapping that allows it`;
+        return {
+          frame: frame as Gfn,
+          writableOnly: more === MEM_ATTR_WRITE,
+          text: `frame 0x${frame.toString(16)}: ${permissionText(more)} without a mapping that allows it`,
+        };
       }
       return undefined;
     },
