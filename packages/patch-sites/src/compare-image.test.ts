@@ -2,7 +2,13 @@ import { virtualAddress } from '@heki/physical-memory';
 import { describe, expect, test } from 'vitest';
 import { compareImage, type ImageComparison } from './compare-image.ts';
 import { readKprobes } from './kprobes.ts';
-import { buildKernel, listOf, type TinyKernel, type TinyTable } from './testing/build-kernel.ts';
+import {
+  buildKernel,
+  listOf,
+  pointerBytes,
+  type TinyKernel,
+  type TinyTable,
+} from './testing/build-kernel.ts';
 
 const TEXT = -0x7f00_0000;
 const FUNCTION = TEXT + 0x800;
@@ -23,9 +29,17 @@ const NAMES = {
   ftrace_caller: TEXT + 0x940,
   __x86_indirect_thunk_rax: TEXT + 0x960,
   __SCT__call: TEXT + 0x980,
+  __SCK__call: TEXT + 0x20_0800,
+  prepare_kernel_cred: TEXT + 0x9a0,
+  __static_call_return0: TEXT + 0x9c8,
+  retbleed_return_thunk: TEXT + 0x9d0,
+  call_depth_return_thunk: TEXT + 0x9d8,
+  its_return_thunk: TEXT + 0x9e0,
   __start_runtime_ptr_USER_PTR_MAX: TEXT,
 };
 const REPLACEMENT = TEXT + 0xa00;
+
+const JUMP_REPLACEMENT = TEXT + 0xa20;
 
 /** A site of each kind, 32 bytes apart. */
 const at = (index: number): number => TEXT + 0x100 + index * 0x20;
@@ -40,6 +54,7 @@ const SITES = {
   lock: at(7),
   alternative: at(8),
   constant: at(9),
+  jumping: at(10),
 };
 
 const jumpTable: TinyTable = {
@@ -60,6 +75,8 @@ const staticCalls: TinyTable = {
   section: '.static_call_sites',
   entries(view, start) {
     view.setInt32(0, SITES.staticCall - start, true);
+    // Of a tail call: a flag in the lowest bit.
+    view.setInt32(4, NAMES.__SCK__call + 1 - (start + 4), true);
     return 8;
   },
 };
@@ -77,7 +94,11 @@ const alternatives: TinyTable = {
     view.setInt32(4, REPLACEMENT - (start + 4), true);
     view.setUint8(12, 8);
     view.setUint8(13, 5);
-    return 14;
+    view.setInt32(14, SITES.jumping - (start + 14), true);
+    view.setInt32(18, JUMP_REPLACEMENT - (start + 18), true);
+    view.setUint8(26, 5);
+    view.setUint8(27, 5);
+    return 28;
   },
 };
 
@@ -95,6 +116,8 @@ function kernel(): TinyKernel {
       [offset(SITES.lock)]: [0xf0, 0xff, 0x00],
       [offset(SITES.alternative)]: [0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90],
       [offset(SITES.constant)]: [0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01],
+      [offset(SITES.jumping)]: [0x90, 0x90, 0x90, 0x90, 0x90],
+      [offset(JUMP_REPLACEMENT)]: rel32(0xe9, JUMP_REPLACEMENT, near(SITES.jumping)),
       [offset(REPLACEMENT)]: rel32(0xe8, REPLACEMENT, FUNCTION),
     },
     [
@@ -109,6 +132,7 @@ function kernel(): TinyKernel {
       listOf('runtime_ptr_USER_PTR_MAX', SITES.constant),
     ],
     NAMES,
+    { 2048: FUNCTION },
   );
 }
 
@@ -137,14 +161,16 @@ describe('what Linux writes at a site explains it', () => {
     ['jump label', SITES.jumpLabel, rel32(0xe9, SITES.jumpLabel, near(SITES.jumpLabel))],
     ['jump label', SITES.shortJumpLabel, [0xeb, 0x3e]],
     ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, FUNCTION)],
-    ['static call', SITES.staticCall, [0x66, 0x66, 0x48, 0x31, 0xc0]],
-    ['static call', SITES.staticCall, NOP5],
     ['static call', NAMES.__SCT__call, rel32(0xe9, NAMES.__SCT__call, FUNCTION)],
     ['ftrace', SITES.ftrace, NOP5],
     ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, NAMES.ftrace_caller)],
     ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, OUTSIDE)],
     ['return thunk', SITES.returns, [0xc3, 0xcc, 0xcc, 0xcc, 0xcc]],
     ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.srso_return_thunk)],
+    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.retbleed_return_thunk)],
+    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.call_depth_return_thunk)],
+    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.its_return_thunk)],
+    ['retpoline', SITES.retpoline, [0xff, 0xe0, 0xcc, 0x66, 0x90]],
     ['retpoline', SITES.retpoline, [0xff, 0xd0, 0x0f, 0x1f, 0x00]],
     ['retpoline', SITES.retpoline, [0x0f, 0xae, 0xe8, 0xff, 0xd0]],
     ['endbr seal', SITES.seal, [0x66, 0x0f, 0x1f, 0x00]],
@@ -152,6 +178,8 @@ describe('what Linux writes at a site explains it', () => {
     ['alternative', SITES.alternative, [...rel32(0xe8, SITES.alternative, FUNCTION), 0x0f, 0x1f, 0x00]],
     ['alternative', SITES.alternative, [0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]],
     ['alternative', SITES.alternative, [0xeb, 0x06, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc]],
+    ['alternative', SITES.jumping, [0xeb, 0x3e, 0xcc, 0xcc, 0xcc]],
+    ['alternative', SITES.jumping, [0xeb, 0x3e, 0x0f, 0x1f, 0x00]],
     ['runtime constant', SITES.constant, [0x00, 0xf0, 0xff, 0xff, 0xff, 0x7f, 0, 0]],
   ])('%s', (kind, site, bytes) => {
     expect(after(site, bytes)).toEqual({ explained: [kind], unexplained: [] });
@@ -162,6 +190,15 @@ describe('what Linux never writes there does not', () => {
   test.each([
     ['jump label', SITES.jumpLabel, rel32(0xe9, SITES.jumpLabel, FUNCTION)],
     ['jump label', SITES.shortJumpLabel, [0xeb, 0x10]],
+    ['jump label', SITES.jumpLabel, [0xcc, 0xcc, 0xcc, 0xcc, 0xcc]],
+    ['ftrace', SITES.ftrace, [0x90, 0xcc, 0xcc, 0xcc, 0xcc]],
+    ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, NAMES.prepare_kernel_cred)],
+    ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, OUTSIDE)],
+    ['static call', SITES.staticCall, [0x66, 0x66, 0x48, 0x31, 0xc0]],
+    ['static call', SITES.staticCall, NOP5],
+    ['static call', NAMES.__SCT__call, rel32(0xe9, NAMES.__SCT__call, NAMES.prepare_kernel_cred)],
+    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, OUTSIDE)],
+    ['retpoline', SITES.retpoline, [0xff, 0xd0, 0xcc, 0x66, 0x90]],
     ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, FUNCTION + 7)],
     ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, FUNCTION)],
     ['ftrace', SITES.ftrace, rel32(0xe9, SITES.ftrace, OUTSIDE)],
@@ -171,6 +208,7 @@ describe('what Linux never writes there does not', () => {
     ['endbr seal', SITES.seal, [0x31, 0xc0, 0xc3, 0x90]],
     ['smp lock', SITES.lock, [0x90]],
     ['alternative', SITES.alternative, [...rel32(0xe9, SITES.alternative, FUNCTION), 0x0f, 0x1f, 0x00]],
+    ['alternative', SITES.jumping, [0xcc, 0xcc, 0xcc, 0xcc, 0xcc]],
     ['runtime constant', SITES.constant, [0, 0, 0, 0, 0, 0, 0, 0]],
     ['nowhere', TEXT + 0x40, [0x90]],
     ['nowhere', SITES.lock + 1, [0xeb]],
@@ -184,6 +222,43 @@ test('a sound kernel does not differ, and all of it was compared', () => {
   const { text, constants } = compared(kernel());
   expect(text).toMatchObject({ compared: 4096, differing: 0, unexplained: [] });
   expect(constants).toMatchObject({ compared: 4096, differing: 0, unexplained: [] });
+});
+
+describe('a static call that the key in memory leads elsewhere is explained, and told', () => {
+  test.each([
+    [
+      'prepare_kernel_cred',
+      NAMES.prepare_kernel_cred,
+      rel32(0xe8, SITES.staticCall, NAMES.prepare_kernel_cred),
+    ],
+    ['__static_call_return0', NAMES.__static_call_return0, [0x66, 0x66, 0x48, 0x31, 0xc0]],
+    ['nothing', 0, NOP5],
+    [undefined, OUTSIDE, rel32(0xe8, SITES.staticCall, OUTSIDE)],
+  ])('%s', (leadsTo, func, bytes) => {
+    const one = kernel();
+    one.write(NAMES.__SCK__call, ...pointerBytes(func));
+    one.write(SITES.staticCall, ...bytes);
+    const { text } = compared(one);
+    expect(text.unexplained).toEqual([]);
+    expect(text.updatedStaticCalls).toEqual([{ name: 'call', leadsTo }]);
+  });
+
+  test('not where the image leads it there, too', () => {
+    const one = kernel();
+    one.write(SITES.staticCall, ...rel32(0xe8, SITES.staticCall, FUNCTION));
+    expect(compared(one).text.updatedStaticCalls).toEqual([]);
+  });
+
+  test('and where the dump lacks the key, told as well', () => {
+    const one = kernel();
+    one.write(SITES.staticCall, ...rel32(0xe8, SITES.staticCall, FUNCTION));
+    const live = (where: number, length: number) =>
+      where >= one.rodata ? undefined : one.live(where, length);
+    const found = compareImage(one.image, { live });
+    expect(found).toMatchObject({
+      text: { unexplained: [], updatedStaticCalls: [{ name: 'call', leadsTo: 'some_function' }] },
+    });
+  });
 });
 
 test('constants differ but for those that the kernel writes before it seals them', () => {
@@ -213,7 +288,10 @@ test('a kprobe explains its INT3 and its jump out of the image, no more', () => 
   const kinds = (bytes: readonly number[]) => {
     const one = buildKernel({ 96: [0x55, 0x48, 0x89, 0xe5, 0x90] }, []);
     one.write(site, ...bytes);
-    return compared(one, probes).text.unexplained.length;
+    const { unexplained, probed } = compared(one, [...probes, ...probes]).text;
+    // Registered is told, whatever is there, and once.
+    expect(probed).toEqual([site]);
+    return unexplained.length;
   };
   expect(kinds([0xcc])).toBe(0);
   expect(kinds(rel32(0xe9, site, OUTSIDE))).toBe(0);

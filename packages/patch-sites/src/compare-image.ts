@@ -1,7 +1,9 @@
-import type { ImageAddress, ImageRange, ImageView } from './image-view.ts';
+import type { SiteContext } from './branches.ts';
+import { type ImageAddress, type ImageRange, type ImageView, imageAddress } from './image-view.ts';
 import { type PatchSite, SITE_KINDS, type SiteKind } from './patch-site.ts';
 import { readSites } from './read-sites.ts';
 import { isPatched } from './site-values.ts';
+import { isStaticCall, staticCallTarget } from './static-call.ts';
 
 /** Bytes that differ from the image and that nothing explains. */
 export interface Unexplained extends ImageRange {
@@ -22,9 +24,25 @@ export interface ComparedPart {
   readonly unexplained: readonly Unexplained[];
 }
 
+/** A static call that leads where the image does not lead it. */
+export interface UpdatedStaticCall {
+  /** Of the call: what is behind `__SCK__`; `undefined` where the image does not name its key. */
+  readonly name: string | undefined;
+  /** The function's name; `undefined` out of the image. */
+  readonly leadsTo: string | undefined;
+}
+
+/** Code, and what explains it only by the guest's own memory, which an attacker may have written. */
+export interface ComparedText extends ComparedPart {
+  /** Where kprobes are registered, ascending, whether or not they are armed. */
+  readonly probed: readonly ImageAddress[];
+  /** Each call and function once, by name. That Linux led it there cannot be told. */
+  readonly updatedStaticCalls: readonly UpdatedStaticCall[];
+}
+
 /** How a running kernel's code and constants differ from its image. */
 export interface ImageComparison {
-  readonly text: ComparedPart;
+  readonly text: ComparedText;
   readonly constants: ComparedPart | undefined;
 }
 
@@ -65,9 +83,11 @@ function compareText(
   image: ImageView,
   text: ImageRange,
   { live, probes = [] }: { readonly live: ReadLive; readonly probes?: Iterable<PatchSite> },
-): ComparedPart {
+): ComparedText {
   const found = differences(image, text, live);
   const { marks } = found;
+  const context: SiteContext = { image, text, pointer: (where) => pointerAt(live, where) };
+  const updated = new Map<string, UpdatedStaticCall>();
   const at = new Map<number, SiteKind>();
   const visit = (site: PatchSite): void => {
     const start = site.at - text.start;
@@ -78,7 +98,11 @@ function compareText(
     const now = liveBytes(live, site.at, site.size);
     const was = image.bytes(site.at, site.size);
     const rank = SITE_KINDS.indexOf(site.kind) + 1;
-    if (now !== undefined && was !== undefined && isPatched(site, now, was, { image, text })) {
+    if (now !== undefined && was !== undefined && isPatched(site, now, was, context)) {
+      if (site.kind === 'static call' && isStaticCall(site, now, context) === 'updated') {
+        const call = updatedCall(site, staticCallTarget(site, now, context), image);
+        updated.set(`${call.name}>${call.leadsTo}`, call);
+      }
       for (let index = start; index < end; index++) {
         const mark = marks[index] ?? SAME;
         if (mark !== SAME && rank < mark) marks[index] = rank;
@@ -86,7 +110,13 @@ function compareText(
     } else for (let index = start; index < end; index++) at.set(index, site.kind);
   };
   for (const site of readSites(image, text)) visit(site);
-  for (const site of probes) if (site.at >= text.start && site.at + site.size <= text.end) visit(site);
+  const probed = new Set<ImageAddress>();
+  for (const site of probes) {
+    // Lists in a circle name one again and again.
+    if (site.at < text.start || site.at + site.size > text.end || probed.has(site.at)) continue;
+    probed.add(site.at);
+    visit(site);
+  }
   const explained = new Map<SiteKind, number>();
   for (const mark of marks) {
     const kind = mark === SAME ? undefined : SITE_KINDS[mark - 1];
@@ -98,7 +128,25 @@ function compareText(
     differing: found.differing,
     explained,
     unexplained: runs(marks, text.start, (index) => at.get(index)),
+    probed: [...probed].sort((a, b) => a - b),
+    updatedStaticCalls: [...updated].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, call]) => call),
   };
+}
+
+function updatedCall(
+  { key }: PatchSite,
+  target: ImageAddress | undefined,
+  { symbols }: ImageView,
+): UpdatedStaticCall {
+  const name = key === undefined ? undefined : symbols.at(key).find((one) => one.startsWith('__SCK__'));
+  const leadsTo = target === 0 ? 'nothing' : target === undefined ? undefined : symbols.at(target)[0];
+  return { name: name?.slice('__SCK__'.length), leadsTo };
+}
+
+function pointerAt(live: ReadLive, at: ImageAddress): ImageAddress | undefined {
+  const bytes = liveBytes(live, at, 8);
+  if (bytes === undefined) return undefined;
+  return imageAddress(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
 }
 
 /** Constants that the kernel writes before it makes them read-only: __ro_after_init with the tables that it sorts; BTF ids. */

@@ -1,9 +1,11 @@
 export {
   type ComparedPart,
+  type ComparedText,
   compareImage,
   type ImageComparison,
   type ReadLive,
   type Unexplained,
+  type UpdatedStaticCall,
 } from './compare-image.ts';
 export {
   type ImageAddress,

@@ -27,6 +27,8 @@ export interface PatchSite {
   readonly size: number;
   /** Of a jump label where it leads to, of an alternative where its replacement lies. */
   readonly other?: ImageAddress;
+  /** Of a static call where its `struct static_call_key` lies. */
+  readonly key?: ImageAddress | undefined;
   /** Bytes of the replacement. */
   readonly otherSize?: number;
 }

@@ -77,10 +77,15 @@ function* staticCalls(image: ImageView): Generator<PatchSite> {
     for (let at = 0; at + 8 <= found.view.byteLength; at += 8) {
       const site = found.start + at + found.view.getInt32(at, true);
       const size = image.bytes(site, 1)?.[0] === 0x0f ? 6 : 5;
-      yield { kind: 'static call', at: site, size };
+      // The two lowest bits are flags: a tail call, a site of the init part.
+      const key = found.start + at + 4 + found.view.getInt32(at + 4, true);
+      yield { kind: 'static call', at: site, size, key: key - (((key % 4) + 4) % 4) };
     }
   }
-  for (const [, at] of image.symbols.withPrefix('__SCT__')) yield { kind: 'static call', at, size: 5 };
+  for (const [name, at] of image.symbols.withPrefix('__SCT__')) {
+    const key = image.symbols.named(`__SCK__${name.slice('__SCT__'.length)}`);
+    yield { kind: 'static call', at, size: 5, key };
+  }
 }
 
 /** __mcount_loc: u64 addresses; and the calls in ftrace's own code, which no table has. */

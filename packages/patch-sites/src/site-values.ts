@@ -1,11 +1,7 @@
-import type { ImageAddress, ImageRange, ImageView } from './image-view.ts';
+import { isReturn, leadsTo, leadsWithin, RETURN_THUNKS, type SiteContext } from './branches.ts';
+import { areNops, branchTarget, int32, is } from './instructions.ts';
 import type { PatchSite } from './patch-site.ts';
-
-/** What a site is looked at with. */
-export interface SiteContext {
-  readonly image: ImageView;
-  readonly text: ImageRange;
-}
+import { isStaticCall } from './static-call.ts';
 
 /** Whether Linux may have written `live` at `site`, which the image has as `original`. */
 export function isPatched(
@@ -24,7 +20,7 @@ export function isPatched(
     case 'jump label':
       return areNops(live) || branchTarget(live, site.at) === site.other;
     case 'static call':
-      return isStaticCall(site, live, context);
+      return isStaticCall(site, live, context) !== 'no';
     case 'ftrace':
       return areNops(live) || (live[0] === 0xe8 && leadsTo(live, site.at, context, FTRACE_CALLERS));
     case 'retpoline':
@@ -43,87 +39,7 @@ export function isPatched(
 }
 
 const THUNKS = /^__x86_indirect_(thunk|its_thunk|call_thunk|jump_thunk)/;
-const RETURN_THUNKS = /return_thunk$|^zen_untrain|^warn_thunk/;
 const FTRACE_CALLERS = /^(ftrace_|arch_ftrace_|__fentry__$|function_trace|\w*_trampoline)/;
-
-function is(bytes: Uint8Array, ...expected: readonly number[]): boolean {
-  return expected.every((byte, index) => bytes[index] === byte);
-}
-
-/** The multi-byte NOPs of Linux (asm/nops.h), of 1 to 8 bytes, and INT3 that is never reached. */
-const NOPS: readonly (readonly number[])[] = [
-  [0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0],
-  [0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0],
-  [0x0f, 0x1f, 0x80, 0, 0, 0, 0],
-  [0x66, 0x0f, 0x1f, 0x44, 0, 0],
-  [0x0f, 0x1f, 0x44, 0, 0],
-  [0x0f, 0x1f, 0x40, 0],
-  [0x0f, 0x1f, 0],
-  [0x66, 0x90],
-  [0x90],
-  [0xcc],
-];
-
-/** Whether `bytes` do nothing, from `from` on: NOPs, or since Linux 6.6 a jump over INT3 where there are many. */
-function areNops(bytes: Uint8Array, from = 0): boolean {
-  let at = from;
-  while (at < bytes.length) {
-    // Prefixes lengthen a NOP to 11 bytes.
-    let start = at;
-    while (bytes[start] === 0x66 || bytes[start] === 0x2e) start++;
-    const nop = NOPS.find((one) => one.every((byte, index) => bytes[at + index] === byte));
-    const over = bytes[at] === 0xeb ? at + 2 + (bytes[at + 1] ?? 0) : at;
-    if (nop !== undefined) at += nop.length;
-    else if (
-      over > at + 1 &&
-      over <= bytes.length &&
-      bytes.subarray(at + 2, over).every((byte) => byte === 0xcc)
-    )
-      at = over;
-    else if (start > at) at = start;
-    else return false;
-  }
-  return at === bytes.length;
-}
-
-/** Where JMP rel8, JMP rel32, CALL rel32 or Jcc rel32 leads; `undefined` of other instructions. */
-function branchTarget(live: Uint8Array, at: ImageAddress): ImageAddress | undefined {
-  const first = live[0];
-  if (first === 0xeb) return at + 2 + (((live[1] ?? 0) << 24) >> 24);
-  if (first === 0xe8 || first === 0xe9) return at + 5 + int32(live, 1);
-  if (first === 0x2e && (live[1] === 0xe8 || live[1] === 0xe9)) return at + 6 + int32(live, 2);
-  if (first === 0x0f && ((live[1] ?? 0) & 0xf0) === 0x80) return at + 6 + int32(live, 2);
-  return undefined;
-}
-
-function int32(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at] ?? 0) |
-    ((bytes[at + 1] ?? 0) << 8) |
-    ((bytes[at + 2] ?? 0) << 16) |
-    ((bytes[at + 3] ?? 0) << 24)
-  );
-}
-
-/** Whether a branch leads to a symbol that `names` matches; or out of the image: to a module, a trampoline, eBPF. */
-function leadsTo(live: Uint8Array, at: ImageAddress, { image, text }: SiteContext, names: RegExp): boolean {
-  const target = branchTarget(live, at);
-  if (target === undefined) return false;
-  if (target < text.start || target >= text.end) return true;
-  return image.symbols.at(target).some((name) => names.test(name));
-}
-
-function isReturn(site: PatchSite, live: Uint8Array, context: SiteContext): boolean {
-  if (live[0] === 0xc3) return live.subarray(1).every((byte) => byte === 0xcc);
-  return live[0] === 0xe9 && leadsTo(live, site.at, context, RETURN_THUNKS);
-}
-
-/** CALL, JMP or Jcc to a function; NOP; `xor eax, eax` of __static_call_return0, 5 bytes long by prefixes; a return. */
-function isStaticCall(site: PatchSite, live: Uint8Array, context: SiteContext): boolean {
-  if (areNops(live) || is(live, 0x66, 0x66, 0x48, 0x31, 0xc0) || is(live, 0x2e, 0x2e, 0x2e, 0x31, 0xc0))
-    return true;
-  return isReturn(site, live, context) || leadsTo(live, site.at, context, /./);
-}
 
 /** `call *%reg` or `jmp *%reg`, with prefixes and with LFENCE before it, then nothing; behind a Jcc that jumps over it. */
 function isIndirectBranch(live: Uint8Array): boolean {
@@ -132,7 +48,10 @@ function isIndirectBranch(live: Uint8Array): boolean {
   if (is(live.subarray(at), 0x0f, 0xae, 0xe8)) at += 3;
   while (live[at] === 0x2e || live[at] === 0x41) at++;
   const operand = (live[at + 1] ?? 0) & 0xf8;
-  return live[at] === 0xff && (operand === 0xd0 || operand === 0xe0) && areNops(live, at + 2);
+  if (live[at] !== 0xff) return false;
+  // What is behind a jump is never reached: INT3 against speculation.
+  if (operand === 0xe0) return areNops(live, live[at + 2] === 0xcc ? at + 3 : at + 2);
+  return operand === 0xd0 && areNops(live, at + 2);
 }
 
 /** What native functions of pv_ops are as one or two instructions (arch/x86/kernel/paravirt_patch.c and its successors). */
@@ -152,7 +71,8 @@ const INLINED: readonly (readonly number[])[] = [
 
 /** A call of the chosen function where that through pv_ops was; or what it does, in place. */
 function isParavirt(site: PatchSite, live: Uint8Array, context: SiteContext): boolean {
-  if (live[0] === 0xe8 || live[0] === 0xe9) return leadsTo(live, site.at, context, /./) && areNops(live, 5);
+  if (live[0] === 0xe8 || live[0] === 0xe9)
+    return leadsWithin(live, site.at, context, /./) && areNops(live, 5);
   const inline = INLINED.find((bytes) => is(live, ...bytes));
   return (inline !== undefined && areNops(live, inline.length)) || areNops(live);
 }
@@ -171,17 +91,22 @@ function isAlternative(
   const replacement = context.image.bytes(other, otherSize);
   if (replacement === undefined) return false;
   const returns = (offset: number): boolean =>
-    leadsTo(replacement.subarray(offset), other + offset, context, RETURN_THUNKS);
+    leadsWithin(replacement.subarray(offset), other + offset, context, RETURN_THUNKS);
   if (isMoved(live, replacement, other - at, returns) && areNops(live, otherSize)) return true;
   if (samePadded(live, original)) return true;
-  // JMP rel32 of the replacement, as short as it can be (recompute_jump).
+  // JMP rel32 of the replacement, as short as it can be, then NOPs or INT3 (recompute_jump, apply_reloc).
   const short = branchTarget(live, at);
-  const isShort = live[0] === 0xeb && replacement[0] === 0xe9 && areNops(live, 2);
+  const isShort = live[0] === 0xeb && replacement[0] === 0xe9 && (isTraps(live, 2) || areNops(live, 2));
   if (isShort && short === other + 5 + int32(replacement, 1)) return true;
   // Sites of other kinds may lie in the replacement, and were patched there.
   if (replacement.length === 0) return false;
   if (isParavirt(site, live, context)) return live[0] !== 0xe9;
   return isIndirectBranch(live) || isReturn(site, live, context);
+}
+
+/** Whether INT3 follows, and NOPs behind the 5 bytes of the jump that there was. */
+function isTraps(live: Uint8Array, from: number): boolean {
+  return live.subarray(from, 5).every((byte) => byte === 0xcc) && areNops(live, 5);
 }
 
 /**

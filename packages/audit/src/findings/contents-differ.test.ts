@@ -1,4 +1,4 @@
-import type { ImageComparison, Unexplained } from '@heki/patch-sites';
+import type { ComparedPart, Unexplained } from '@heki/patch-sites';
 import { describe, expect, test } from 'vitest';
 import { auditKernel } from '../index.ts';
 import { tamperedKernel } from '../testing/tampered-kernel.ts';
@@ -7,7 +7,7 @@ import { tamperedKernel } from '../testing/tampered-kernel.ts';
 const TEXT = -0x7f00_0000;
 const RODATA = TEXT + 0x100_0000;
 
-const part = (start: number, unexplained: readonly Unexplained[]): ImageComparison['text'] => ({
+const part = (start: number, unexplained: readonly Unexplained[]): ComparedPart => ({
   range: { start, end: start + 0x10_0000 },
   compared: 0x10_0000,
   differing: 10,
@@ -20,12 +20,19 @@ const run = (start: number, bytes: number, at: Unexplained['at'] = undefined): U
   at,
 });
 
-function found(text: readonly Unexplained[], constants: readonly Unexplained[] = []) {
+function found(
+  text: readonly Unexplained[],
+  constants: readonly Unexplained[] = [],
+  probed: readonly number[] = [],
+) {
   const kernel = tamperedKernel('k61-256-nokaslr');
-  const contents = { text: part(TEXT, text), constants: part(RODATA, constants) };
+  const contents = {
+    text: { ...part(TEXT, text), probed, updatedStaticCalls: [] },
+    constants: part(RODATA, constants),
+  };
   const symbolAt = () => 'vfs_read+0x10';
   return auditKernel({ ...kernel.subject(), contents, symbolAt }).findings.filter(
-    ({ id }) => id.endsWith('-differ') || id.endsWith('-differs'),
+    ({ id }) => id.endsWith('-differ') || id.endsWith('-differs') || id === 'heki/kprobe',
   );
 }
 
@@ -70,4 +77,16 @@ describe('bytes that differ from the image', () => {
   test('are not there where all is explained', () => {
     expect(found([])).toEqual([]);
   });
+});
+
+test('kprobes are a finding of their own, with their places', () => {
+  expect(found([], [], [TEXT + 0x2010, TEXT + 0x5000])).toMatchObject([
+    {
+      id: 'heki/kprobe',
+      severity: 'medium',
+      summary: '2 kprobes are registered in the code: vfs_read+0x10, vfs_read+0x10.',
+      pages: 2,
+      fingerprint: 'heki/kprobe|image+0x2010, image+0x5000',
+    },
+  ]);
 });

@@ -1,10 +1,8 @@
 import type { ComparedPart, SiteKind, Unexplained } from '@heki/patch-sites';
-import { type Gfn, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
-import { mappedFrame } from '@heki/vmcore';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Occurrence, Severity } from '../finding.ts';
 import { occurrenceOf } from '../occurrence.ts';
-import { extentsOfFrames } from '../within.ts';
+import { addressOf, extentsOfImage, offsetOf } from './in-image.ts';
 
 /** Places that a summary names. */
 const NAMED = 4;
@@ -75,16 +73,9 @@ function* differing(
   severity: Severity,
 ): Generator<Occurrence> {
   if (runs.length === 0) return;
-  const frames = new Set<Gfn>();
-  for (const { start, end } of runs) {
-    for (const address of [start, end - 1]) {
-      const frame = mappedFrame(kernel.tables, virtualFrameOf(addressOf(address)));
-      if (frame !== undefined) frames.add(frame);
-    }
-  }
-  const extents = extentsOfFrames(
-    kernel.extents,
-    [...frames].sort((a, b) => a - b),
+  const extents = extentsOfImage(
+    kernel,
+    runs.flatMap(({ start, end }) => [start, end - 1]),
   );
   const bytes = runs.reduce((sum, { start, end }) => sum + end - start, 0);
   const named = runs.slice(0, NAMED).map((run) => nameOf(kernel, run));
@@ -115,14 +106,4 @@ function placesOf(kernel: AuditedKernel, runs: readonly Unexplained[]): string {
     .slice(0, MOST_PLACES)
     .map(({ start, end }) => `${offsetOf(kernel, start)}..${offsetOf(kernel, end)}`);
   return runs.length > MOST_PLACES ? `${places.join(', ')}, ${runs.length} in all` : places.join(', ');
-}
-
-function offsetOf({ sections: { image } }: AuditedKernel, address: number): string {
-  const start = BigInt.asIntN(64, BigInt(image.start) * 4096n);
-  return `image+0x${(address - Number(start)).toString(16)}`;
-}
-
-/** From the signed number that an address of the image is in `@heki/patch-sites`. */
-function addressOf(address: number) {
-  return virtualAddress(BigInt.asUintN(64, BigInt(address)));
 }

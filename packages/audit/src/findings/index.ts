@@ -14,6 +14,7 @@ import { RAM_OUTSIDE_DIRECT_MAP } from './direct-map-holes.ts';
 import { EXECUTABLE_OUTSIDE_TEXT } from './executable-outside-text.ts';
 import { MAPPED_IN_HOLE } from './holes.ts';
 import { FOREIGN_ROOT, KERNEL_HALF_DIFFERS } from './kernel-half.ts';
+import { KPROBE } from './kprobe.ts';
 import { LEAF_DISAGREES } from './leaf-disagrees.ts';
 import {
   PAGE_TABLE_ALIAS,
@@ -41,6 +42,7 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   DIRECT_MAP_REMAPPED,
   CODE_DIFFERS,
   CONSTANTS_DIFFER,
+  KPROBE,
   READ_ONLY_ALONE,
   EXECUTABLE_OUTSIDE_TEXT,
   CODE_OUTSIDE_DIRECT_MAP,

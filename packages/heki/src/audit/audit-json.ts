@@ -25,7 +25,14 @@ export function auditJson(report: AuditReport): object {
       contents === undefined
         ? null
         : {
-            text: comparedJson(contents.text),
+            text: {
+              ...comparedJson(contents.text),
+              kprobes: contents.text.probed.length,
+              updatedStaticCalls: contents.text.updatedStaticCalls.map(({ name, leadsTo }) => ({
+                name: name ?? null,
+                leadsTo: leadsTo ?? null,
+              })),
+            },
             constants: contents.constants === undefined ? null : comparedJson(contents.constants),
           },
     source: {

@@ -1,5 +1,5 @@
 import { type Alias, rightsText, type Severity } from '@heki/audit';
-import type { ComparedPart, ImageComparison } from '@heki/patch-sites';
+import type { ComparedPart, ImageComparison, UpdatedStaticCall } from '@heki/patch-sites';
 import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import type { Colours } from '../colours.ts';
 import { printable } from '../printable.ts';
@@ -78,7 +78,24 @@ function contentsLines({ text, constants }: ImageComparison): string[] {
     const rest = unexplained.reduce((sum, { start, end }) => sum + end - start, 0);
     return `${what}: ${number(compared)} bytes compared with the image, ${number(differing)} differ (${known === '' ? '' : `${known}, `}unexplained ${number(rest)})`;
   };
-  return [line('code', text), ...(constants === undefined ? [] : [line('constants', constants)])];
+  return [
+    line('code', text),
+    ...updatedText(text.updatedStaticCalls),
+    ...(constants === undefined ? [] : [line('constants', constants)]),
+  ];
+}
+
+/** Static calls that the guest's own memory alone explains. */
+function updatedText(calls: readonly UpdatedStaticCall[]): string[] {
+  if (calls.length === 0) return [];
+  const named = calls
+    .slice(0, LISTED)
+    .map(({ name = '?', leadsTo = 'code out of the image' }) => printable(`${name} to ${leadsTo}`));
+  const more = calls.length > LISTED ? ` and ${count(calls.length - LISTED, 'more', 'more')}` : '';
+  const lead = calls.length === 1 ? 'static call leads' : 'static calls lead';
+  return [
+    `${number(calls.length)} ${lead} where the image does not name it, which was not judged: ${named.join(', ')}${more}${more === '' ? '' : ' (--json lists them)'}`,
+  ];
 }
 
 function findingLines(finding: JudgedFinding, redact: boolean, colours: Colours): string[] {

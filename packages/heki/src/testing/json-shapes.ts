@@ -4,7 +4,7 @@ import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
 import type { SchemaName } from '../report/report-header.ts';
 import { attack, initOutcome, step } from './json-shapes/attack.ts';
-import { auditFinding, comparedPart, hekiSummary, rights, severity } from './json-shapes/audit.ts';
+import { auditFinding, comparedPart, comparedText, hekiSummary, rights, severity } from './json-shapes/audit.ts';
 import {
   inModule,
   outcome,
@@ -75,7 +75,7 @@ export const JSON_SHAPES = {
     findings: z.array(auditFinding).describe('The worst first'),
     heki: hekiSummary.nullable().describe('What Heki would do; null with --no-heki'),
     contents: z
-      .strictObject({ text: comparedPart, constants: comparedPart.nullable() })
+      .strictObject({ text: comparedText, constants: comparedPart.nullable() })
       .nullable()
       .describe('Bytes compared with the image of --vmlinux; null without'),
     source: z.looseObject({ name: z.string().nullable(), redacted: z.boolean() }),

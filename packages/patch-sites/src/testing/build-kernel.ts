@@ -27,10 +27,13 @@ export function buildKernel(
   code: Readonly<Record<number, readonly number[]>>,
   tables: readonly TinyTable[],
   names: Readonly<Record<string, ImageAddress>> = {},
+  /** Pointers by offset in the page of constants. */
+  pointers: Readonly<Record<number, ImageAddress>> = {},
 ): TinyKernel {
   const text = new Uint8Array(PAGE).fill(0xcc);
   for (const [at, bytes] of Object.entries(code)) text.set(bytes, Number(at));
   const rodata = new Uint8Array(PAGE);
+  for (const [at, to] of Object.entries(pointers)) setPointer(rodata, Number(at), to);
   const init = new Uint8Array(PAGE);
   const view = new DataView(init.buffer);
   const sections: { name: string; address: ReturnType<typeof addressOf>; size: number }[] = [];
@@ -87,6 +90,17 @@ export function buildKernel(
 
 function addressOf(at: ImageAddress) {
   return virtualAddress(BigInt.asUintN(64, BigInt(at)));
+}
+
+/** The bytes of a pointer. */
+export function pointerBytes(to: ImageAddress): number[] {
+  const bytes = new Uint8Array(8);
+  setPointer(bytes, 0, to);
+  return [...bytes];
+}
+
+function setPointer(bytes: Uint8Array, at: number, to: ImageAddress): void {
+  new DataView(bytes.buffer, bytes.byteOffset).setBigInt64(at, BigInt(to), true);
 }
 
 /** A table of `s32` entries, each relative to itself. */

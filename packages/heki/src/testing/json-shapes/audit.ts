@@ -56,6 +56,21 @@ export const comparedPart = z.strictObject({
   unexplained: z.int().min(0),
 });
 
+export const comparedText = z.strictObject({
+  ...comparedPart.shape,
+  kprobes: z.int().min(0).describe('Registered in the code that was compared'),
+  updatedStaticCalls: z
+    .array(
+      z.strictObject({
+        name: z.string().nullable().describe('Of the call; null where the image does not name its key'),
+        leadsTo: z.string().nullable().describe('A function, "nothing", or null out of the image'),
+      }),
+    )
+    .describe(
+      "Calls that lead to what the guest's memory alone names: whether Linux led them there was not judged",
+    ),
+});
+
 const leafCounts = z.strictObject({ '1G': z.int(), '2M': z.int(), '4K': z.int() });
 
 export const hekiSummary = z.strictObject({
