@@ -4,7 +4,14 @@ import { REGION_NAMES } from '@heki/vmcore';
 import { z } from 'zod';
 import type { SchemaName } from '../report/report-header.ts';
 import { attack, initOutcome, step } from './json-shapes/attack.ts';
-import { auditFinding, comparedPart, comparedText, hekiSummary, rights, severity } from './json-shapes/audit.ts';
+import {
+  auditFinding,
+  comparedPart,
+  comparedText,
+  hekiSummary,
+  rights,
+  severity,
+} from './json-shapes/audit.ts';
 import {
   inModule,
   outcome,
