@@ -20,7 +20,9 @@ export function exitToL1(vm: VmState, vcpu: Vcpu, exit: VmExit): ExitAction | un
 export function initToL1(vm: VmState, vcpu: Vcpu): boolean {
   const guest = vm.nested.get(vcpu);
   const amd = vcpu.processor.vendor === 'amd';
-  if (guest === undefined || (amd && guest.controls.svm?.init !== true)) return false;
+  // One that stands still runs no L2 any more: INIT is its VMM's way to start it again.
+  if (guest === undefined || vcpu.halted !== undefined) return false;
+  if (amd && guest.controls.svm?.init !== true) return false;
   const action = reflect(vm, vcpu, { reason: 'init' });
   if (action.kind === 'stop') vcpu.halt(action.why);
   else if (action.kind === 'inject') vcpu.queueException(action.exception);

@@ -435,13 +435,16 @@ test('INIT of an L2 on Intel is an exit to L1, which runs on and has taken the s
   expect(guest.cpu.registers.cr0 & CR0.PG).toBe(0n);
 });
 
-test('INIT stops an L2 whose L1 does not answer the exit, and L1 may inject an exception', () => {
+test('INIT stops an L2 whose L1 does not answer the exit, until the next one, and L1 may inject an exception', () => {
   const deaf = nestedGuest();
   deaf.vm.lifeCycle(init);
   expect(deaf.cpu.load(kernelVa(0x20_0000), 8)).toEqual({
     kind: 'stopped',
     why: 'a VM exit to L1, which has no handler for it: INIT',
   });
+  deaf.vm.lifeCycle(init);
+  expect(deaf.cpu.halted).toBe(undefined);
+  expect(deaf.cpu.registers.cr0 & CR0.PG).toBe(0n);
   const exception = { vector: 13, errorCode: 0 };
   const other = nestedGuest({ answer: () => ({ kind: 'inject', exception }) });
   other.vm.lifeCycle(init);
