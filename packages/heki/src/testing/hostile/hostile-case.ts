@@ -7,7 +7,7 @@ export type HostileCase = readonly string[];
 const KERNEL = fixturePath('k61-256-nokaslr');
 
 /** Commands that read a dump, each in every way that it reads one; `extract` writes to a folder that goes with the files. */
-export function readersOf(dump: string, folder: string): readonly [HostileCase, ...HostileCase[]] {
+function readersOf(dump: string, folder: string): readonly [HostileCase, ...HostileCase[]] {
   const small = join(folder, 'small.elf.gz');
   return [
     ['protect', dump, '--json'],
