@@ -1,4 +1,5 @@
 import type { ImageSection, MovedImage } from '@heki/kernel-image';
+import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 
 /** An address of the last 2 GiB, where kernels' images lie, as the negative number that it is to a signed 64-bit register: exact. */
 export type ImageAddress = number;
@@ -56,4 +57,9 @@ export class ImageView {
 /** `address` as a signed number. */
 export function imageAddress(address: bigint): ImageAddress {
   return Number(BigInt.asIntN(64, address));
+}
+
+/** The address that `at` is a signed number for: the inverse of {@link imageAddress}. */
+export function imageVirtualAddress(at: ImageAddress): VirtualAddress {
+  return virtualAddress(BigInt.asUintN(64, BigInt(at)));
 }

@@ -13,6 +13,7 @@ export {
   type ImageSymbols,
   ImageView,
   imageAddress,
+  imageVirtualAddress,
 } from './image-view.ts';
 export { readKprobes } from './kprobes.ts';
 export type { PatchSite, SiteKind } from './patch-site.ts';

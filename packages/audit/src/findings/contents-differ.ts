@@ -1,8 +1,8 @@
-import type { ComparedPart, SiteKind, Unexplained } from '@heki/patch-sites';
+import { type ComparedPart, imageVirtualAddress, type SiteKind, type Unexplained } from '@heki/patch-sites';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Occurrence, Severity } from '../finding.ts';
 import { occurrenceOf } from '../occurrence.ts';
-import { addressOf, extentsOfImage, offsetOf } from './in-image.ts';
+import { extentsOfImage, offsetOf } from './in-image.ts';
 
 /** Places that a summary names. */
 const NAMED = 4;
@@ -95,7 +95,7 @@ function* differing(
 
 /** `vfs_read+0x10 (5 bytes)`, `kernel text +0x1234 (5 bytes, at an ftrace site)`. */
 function nameOf(kernel: AuditedKernel, { start, end, at }: Unexplained): string {
-  const name = kernel.symbolAt?.(addressOf(start)) ?? offsetOf(kernel, start);
+  const name = kernel.symbolAt?.(imageVirtualAddress(start)) ?? offsetOf(kernel, start);
   const site = at === undefined ? '' : `, at a site of kind ${at}`;
   return `${name} (${end - start} ${end - start === 1 ? 'byte' : 'bytes'}${site})`;
 }

@@ -1,4 +1,5 @@
-import { type Gfn, type VirtualAddress, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { imageAddress, imageVirtualAddress } from '@heki/patch-sites';
+import { type Gfn, virtualFrameOf } from '@heki/physical-memory';
 import { mappedFrame } from '@heki/vmcore';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FrameExtent } from '../frame-extents.ts';
@@ -11,12 +12,7 @@ export function offsetOf(kernel: AuditedKernel, address: number): string {
 
 /** Where the image starts, as the signed number that `@heki/patch-sites` has addresses as. */
 function imageStart({ sections: { image } }: AuditedKernel): number {
-  return Number(BigInt.asIntN(64, BigInt(image.start) * 4096n));
-}
-
-/** From the signed number that an address of the image is in `@heki/patch-sites`. */
-export function addressOf(address: number): VirtualAddress {
-  return virtualAddress(BigInt.asUintN(64, BigInt(address)));
+  return imageAddress(BigInt(image.start) * 4096n);
 }
 
 /** The frames of `addresses` with all that maps them. */
@@ -26,7 +22,7 @@ export function extentsOfImage(
 ): readonly FrameExtent[] {
   const frames = new Set<Gfn>();
   for (const address of addresses) {
-    const frame = mappedFrame(tables, virtualFrameOf(addressOf(address)));
+    const frame = mappedFrame(tables, virtualFrameOf(imageVirtualAddress(address)));
     if (frame !== undefined) frames.add(frame);
   }
   return extentsOfFrames(

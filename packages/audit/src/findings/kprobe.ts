@@ -1,6 +1,7 @@
+import { imageVirtualAddress } from '@heki/patch-sites';
 import type { FindingKind } from '../finding.ts';
 import { occurrenceOf } from '../occurrence.ts';
-import { addressOf, extentsOfImage, offsetOf } from './in-image.ts';
+import { extentsOfImage, offsetOf } from './in-image.ts';
 
 /** Probes that a summary names. */
 const NAMED = 4;
@@ -22,7 +23,7 @@ export const KPROBE: FindingKind = {
     if (probed.length === 0) return;
     const named = probed
       .slice(0, NAMED)
-      .map((at) => kernel.symbolAt?.(addressOf(at)) ?? offsetOf(kernel, at));
+      .map((at) => kernel.symbolAt?.(imageVirtualAddress(at)) ?? offsetOf(kernel, at));
     const more = probed.length > NAMED ? ` and ${(probed.length - NAMED).toLocaleString('en-US')} more` : '';
     const are = probed.length === 1 ? 'kprobe is' : 'kprobes are';
     yield {

@@ -6,9 +6,9 @@ import {
   type ImageSymbols,
   ImageView,
   imageAddress,
+  imageVirtualAddress,
   readKprobes,
 } from '@heki/patch-sites';
-import type { VirtualAddress } from '@heki/physical-memory';
 import { readImageSymbols, type SymbolTable } from '@heki/symbols';
 import { type VirtualMemory, virtualMemoryOf } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
@@ -38,7 +38,7 @@ export function compareContents(
   const guest = virtualMemoryOf(tables);
   const [probes] = table.named('kprobe_table');
   const compared = compareImage(new ImageView(image.image, imageSymbols(table)), {
-    live: (at, length) => guest.read(BigInt.asUintN(64, BigInt(at)) as VirtualAddress, length),
+    live: (at, length) => guest.read(imageVirtualAddress(at), length),
     probes: probes === undefined ? [] : readKprobes(guest.read, probes.address),
   });
   if (typeof compared === 'string') throw new InputError(compared, { file: path });

@@ -2,6 +2,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { LINKED, vmlinuxOfText } from '../testing/build-vmlinux.ts';
 import { coreBytes, pagesOf } from '../testing/mutated-core.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
@@ -13,30 +14,17 @@ const { _text: told }: { _text: string } = JSON.parse(
   readFileSync(KASLR.replace('.elf.gz', '.json'), 'utf8'),
 ).symbols;
 const text = BigInt(told);
-const LINKED = 0xffff_ffff_8100_0000n;
 
 /** A vmlinux of one page of text, which has its own address at 0x10, with a table of relocations that says so. */
 function vmlinux(release: string, withRelocations = true): string {
-  const bytes = Buffer.alloc(120 + 0x1000 + (withRelocations ? 12 : 0));
-  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  bytes.writeUInt16LE(62, 18);
-  bytes.writeBigUInt64LE(64n, 32);
-  bytes.writeUInt16LE(1, 56);
-  bytes.writeUInt32LE(1, 64);
-  bytes.writeUInt32LE(5, 68);
-  for (const [at, value] of [
-    [72, 120n],
-    [80, LINKED],
-    [88, 0x100_0000n],
-    [96, 0x1000n],
-  ] as const)
-    bytes.writeBigUInt64LE(value, at);
-  bytes.set([0x55, 0xc3], 120);
-  bytes.writeBigUInt64LE(LINKED + 0x123n, 120 + 0x10);
-  bytes.write(`Linux version ${release} `, 120 + 0x100, 'latin1');
-  if (withRelocations) bytes.writeUInt32LE(0x8100_0010, 120 + 0x1000 + 4);
+  const page = Buffer.alloc(0x1000);
+  page.set([0x55, 0xc3]);
+  page.writeBigUInt64LE(LINKED + 0x123n, 0x10);
+  page.write(`Linux version ${release} `, 0x100, 'latin1');
+  const relocations = Buffer.alloc(withRelocations ? 12 : 0);
+  if (withRelocations) relocations.writeUInt32LE(0x8100_0010, 4);
   const path = join(scratch, `vmlinux-${release}-${withRelocations}`);
-  writeFileSync(path, bytes);
+  writeFileSync(path, vmlinuxOfText(page, relocations));
   return path;
 }
 

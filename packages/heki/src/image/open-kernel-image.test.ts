@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
+import { vmlinuxOfText } from '../testing/build-vmlinux.ts';
 import { openKernelImage } from './open-kernel-image.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-kernel-image-'));
@@ -17,19 +18,9 @@ function file(name: string, content: Uint8Array): string {
 
 /** A vmlinux of one page of text. */
 function vmlinux(): Buffer {
-  const bytes = Buffer.alloc(120 + 0x1000);
-  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  bytes.writeUInt16LE(62, 18);
-  bytes.writeBigUInt64LE(64n, 32);
-  bytes.writeUInt16LE(1, 56);
-  bytes.writeUInt32LE(1, 64);
-  bytes.writeUInt32LE(5, 68);
-  bytes.writeBigUInt64LE(120n, 72);
-  bytes.writeBigUInt64LE(0xffff_ffff_8100_0000n, 80);
-  bytes.writeBigUInt64LE(0x100_0000n, 88);
-  bytes.writeBigUInt64LE(0x1000n, 96);
-  bytes.write('Linux version 6.1.0-test ', 120, 'latin1');
-  return bytes;
+  const text = Buffer.alloc(0x1000);
+  text.write('Linux version 6.1.0-test ', 'latin1');
+  return vmlinuxOfText(text);
 }
 
 function tar(name: string, content: Uint8Array): Buffer {

@@ -1,5 +1,5 @@
 import type { Attack, AttackResult } from '@heki/machine';
-import { hex, type VirtualAddress, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import type { Names } from '../names/open-names.ts';
 import { disassemble } from '../read/disassemble.ts';
 import { bytesInHex } from '../read/hex-dump.ts';
@@ -98,5 +98,5 @@ export function attackedBytesJson({ address, from, before, after }: AttackedByte
     bytes: bytesInHex(bytes).replaceAll(' ', ''),
     code: code ?? null,
   });
-  return { va: hex(virtualAddress(address)), from, before: json(before), after: json(after) };
+  return { va: hex(address), from, before: json(before), after: json(after) };
 }

@@ -1,5 +1,5 @@
-import { virtualAddress } from '@heki/physical-memory';
-import { type ImageAddress, type ImageSymbols, ImageView } from '../image-view.ts';
+import type { VirtualAddress } from '@heki/physical-memory';
+import { type ImageAddress, type ImageSymbols, ImageView, imageVirtualAddress } from '../image-view.ts';
 
 const TEXT = -0x7f00_0000;
 const TABLES = TEXT + 0x10_0000;
@@ -36,12 +36,12 @@ export function buildKernel(
   for (const [at, to] of Object.entries(pointers)) setPointer(rodata, Number(at), to);
   const init = new Uint8Array(PAGE);
   const view = new DataView(init.buffer);
-  const sections: { name: string; address: ReturnType<typeof addressOf>; size: number }[] = [];
+  const sections: { name: string; address: VirtualAddress; size: number }[] = [];
   let used = 0;
   for (const { section, entries } of tables) {
     const part = new DataView(init.buffer, used);
     const size = entries(part, TABLES + used);
-    sections.push({ name: section, address: addressOf(TABLES + used), size });
+    sections.push({ name: section, address: imageVirtualAddress(TABLES + used), size });
     used += size + (-size & 15);
   }
   const all: Readonly<Record<string, ImageAddress>> = {
@@ -61,9 +61,9 @@ export function buildKernel(
     },
   };
   const segments = [
-    { address: addressOf(TEXT), bytes: text, kind: 'text' as const },
-    { address: addressOf(TABLES), bytes: new Uint8Array(view.buffer), kind: 'init' as const },
-    { address: addressOf(RODATA), bytes: rodata, kind: 'text' as const },
+    { address: imageVirtualAddress(TEXT), bytes: text, kind: 'text' as const },
+    { address: imageVirtualAddress(TABLES), bytes: new Uint8Array(view.buffer), kind: 'init' as const },
+    { address: imageVirtualAddress(RODATA), bytes: rodata, kind: 'text' as const },
   ];
   const running = new Map([
     [TEXT, text.slice()],
@@ -86,10 +86,6 @@ export function buildKernel(
       return page?.bytes.subarray(page.offset, page.offset + length);
     },
   };
-}
-
-function addressOf(at: ImageAddress) {
-  return virtualAddress(BigInt.asUintN(64, BigInt(at)));
 }
 
 /** The bytes of a pointer. */
