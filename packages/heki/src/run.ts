@@ -23,8 +23,8 @@ import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { limitsHelp } from './limits/limits.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
-import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
-import { guardedOutput } from './report/guarded-output.ts';
+import { reportFailure } from './report/failure-report.ts';
+import { guardedIo } from './report/guarded-io.ts';
 import { VERSION } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
@@ -448,7 +448,7 @@ With --json an error is JSON, too, on standard output.`,
  */
 export async function run(given: readonly string[], outer: CommandIo): Promise<number> {
   const args = given.some((argument) => /^https?:/i.test(argument)) ? await bareAddresses(given) : given;
-  const io = guarded(args, outer);
+  const io = guardedIo(args, outer);
   let exitCode: number = ExitCode.SUCCESS;
   let help = '';
   const program = createProgram(io, (code) => {
@@ -483,20 +483,6 @@ export async function run(given: readonly string[], outer: CommandIo): Promise<n
 async function bareAddresses(args: readonly string[]): Promise<string[]> {
   const { withoutCredentials } = await import('./input/web-credentials.ts');
   return args.map(withoutCredentials);
-}
-
-/** The outputs as commands get them. */
-function guarded(args: readonly string[], { stdout, stderr, env, interrupt }: CommandIo) {
-  const format = asksForJson(args) ? 'json' : 'text';
-  const [forStdout, forStderr] = outputIsTaken(args)
-    ? (['text', format] as const)
-    : ([format, 'text'] as const);
-  return {
-    stdout: guardedOutput(stdout, env, forStdout),
-    stderr: guardedOutput(stderr, env, forStderr),
-    env,
-    interrupt,
-  };
 }
 
 /** Where to read on, for somebody who called the command wrongly. */
