@@ -4,7 +4,7 @@ import { startSyncWorker } from '../sync-worker.ts';
 import type { WebAddress } from './web-address.ts';
 
 /** A part of a file on the web, as a server gives it (RFC 9110, section 14). */
-export interface FilePart {
+interface FilePart {
   /** Of the whole file, in bytes. */
   readonly size: number;
   /** What changes when the file does, as far as the server tells. */
