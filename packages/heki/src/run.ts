@@ -25,7 +25,7 @@ import { limitsHelp } from './limits/limits.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
 import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
 import { guardedOutput } from './report/guarded-output.ts';
-import { VERSION } from './report/report-header.ts';
+import { VERSION, versionReport } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
 const DUMP =
@@ -469,6 +469,9 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
     if (error instanceof OutputClosed) return exitCode;
     const isHelp = error instanceof CommanderError && error.exitCode === 0;
     if (!isHelp) return reportFailure(error, args, io, hintFor(error, args, program));
+    if (error.code === 'commander.version' && asksForJson(args)) {
+      help = `${JSON.stringify(versionReport(), undefined, 2)}\n`;
+    }
   }
   try {
     if (help !== '') await io.stdout.write(help);

@@ -4,6 +4,7 @@ import type { CommandIo, Output } from '../io.ts';
 import { moduleFault } from '../modules/import-module.ts';
 import type { GuardedOutput } from './guarded-output.ts';
 import { reportHeader } from './report-header.ts';
+import { shortenedMessage, shortenedPlace } from './shortened.ts';
 
 /** Whether `args` ask for JSON: then an error is JSON, too, even of a command line that is not understood. */
 export function asksForJson(args: readonly string[]): boolean {
@@ -38,7 +39,7 @@ export async function reportFailure(
   io: CommandIo & { readonly stdout: GuardedOutput },
   hint: string = '',
 ): Promise<number> {
-  const failure = failureFrom(error);
+  const failure = shortenedFailure(failureFrom(error));
   const told = (output: Output, text: string): Promise<void> =>
     // Where even this cannot be written, there is no way left to report it.
     output.write(text).catch(() => {});
@@ -61,6 +62,12 @@ function failureFrom(error: unknown): Failure {
   const failure = failureOf(error);
   const fault = failure.kind === 'internal' ? moduleFault(error) : undefined;
   return fault === undefined ? failure : failureOf(fault);
+}
+
+/** No foreign value as long as its writer liked: a name of 100,000 characters says no more than its ends do. */
+function shortenedFailure({ kind, message, place }: Failure): Failure {
+  const entries = Object.entries(place).map(([key, value]) => [key, shortenedPlace(value)]);
+  return { kind, message: shortenedMessage(message), place: Object.fromEntries(entries) };
 }
 
 /** What commander says of a wrong command line. */
