@@ -23,9 +23,10 @@ import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { limitsHelp } from './limits/limits.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
+import { asksForJson } from './report/asked-format.ts';
 import { reportFailure } from './report/failure-report.ts';
 import { guardedIo } from './report/guarded-io.ts';
-import { VERSION } from './report/report-header.ts';
+import { VERSION, versionReport } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
 const DUMP =
@@ -470,6 +471,9 @@ export async function run(given: readonly string[], outer: CommandIo): Promise<n
     if (error instanceof OutputClosed) return exitCode;
     const isHelp = error instanceof CommanderError && error.exitCode === 0;
     if (!isHelp) return reportFailure(error, args, io, hintFor(error, args, program));
+    if (error.code === 'commander.version' && asksForJson(args)) {
+      help = `${JSON.stringify(versionReport(), undefined, 2)}\n`;
+    }
   }
   try {
     if (help !== '') await io.stdout.write(help);

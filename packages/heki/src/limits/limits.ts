@@ -206,6 +206,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       'some ten',
     ),
     limit(
+      [...OF_SNAPSHOTS, 'boot'],
+      number(DUMP_LIMITS.nameCharacters),
+      "characters of a kernel's banner, its command line, and the name of a symbol or of a range of memory",
+      'some hundred',
+    ),
+    limit(
       [...OF_SNAPSHOTS, 'boot', 'replay'],
       number(COMMAND_LIMITS.jsonNesting),
       'arrays and objects of JSON in each other',
