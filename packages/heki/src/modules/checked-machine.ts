@@ -3,7 +3,7 @@ import { HekiError } from '@heki/physical-memory';
 import { InputError } from '../failure.ts';
 import { fieldsOf, kindOf, placeIn, thrownText } from './import-module.ts';
 
-type Method = Exclude<keyof VirtualMachine, 'vcpus' | 'checkpoint'>;
+type Method = Exclude<keyof VirtualMachine, 'vcpus' | 'checkpoint' | 'digest'>;
 
 const METHODS: Readonly<Record<Method, true>> = {
   addMemory: true,
@@ -76,5 +76,8 @@ export function checkedMachine(file: string, make: () => unknown): VirtualMachin
     ...(machine.checkpoint === undefined
       ? {}
       : { checkpoint: () => guard('checkpoint', () => machine.checkpoint?.()) }),
+    ...(machine.digest === undefined
+      ? {}
+      : { digest: (digest) => guard('digest', () => machine.digest?.(digest)) }),
   };
 }
