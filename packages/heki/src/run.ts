@@ -23,9 +23,10 @@ import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { limitsHelp } from './limits/limits.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
-import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
-import { guardedOutput } from './report/guarded-output.ts';
-import { VERSION } from './report/report-header.ts';
+import { asksForJson } from './report/asked-format.ts';
+import { reportFailure } from './report/failure-report.ts';
+import { guardedIo } from './report/guarded-io.ts';
+import { VERSION, versionReport } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
 const DUMP =
@@ -447,7 +448,7 @@ With --json an error is JSON, too, on standard output.`,
  * never throws.
  */
 export async function run(args: readonly string[], outer: CommandIo): Promise<number> {
-  const io = guarded(args, outer);
+  const io = guardedIo(args, outer);
   let exitCode: number = ExitCode.SUCCESS;
   let help = '';
   const program = createProgram(io, (code) => {
@@ -469,6 +470,9 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
     if (error instanceof OutputClosed) return exitCode;
     const isHelp = error instanceof CommanderError && error.exitCode === 0;
     if (!isHelp) return reportFailure(error, args, io, hintFor(error, args, program));
+    if (error.code === 'commander.version' && asksForJson(args)) {
+      help = `${JSON.stringify(versionReport(), undefined, 2)}\n`;
+    }
   }
   try {
     if (help !== '') await io.stdout.write(help);
@@ -476,20 +480,6 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
     if (!(error instanceof OutputClosed)) return reportFailure(error, args, io);
   }
   return exitCode;
-}
-
-/** The outputs as commands get them. */
-function guarded(args: readonly string[], { stdout, stderr, env, interrupt }: CommandIo) {
-  const format = asksForJson(args) ? 'json' : 'text';
-  const [forStdout, forStderr] = outputIsTaken(args)
-    ? (['text', format] as const)
-    : ([format, 'text'] as const);
-  return {
-    stdout: guardedOutput(stdout, env, forStdout),
-    stderr: guardedOutput(stderr, env, forStderr),
-    env,
-    interrupt,
-  };
 }
 
 /** Where to read on, for somebody who called the command wrongly. */

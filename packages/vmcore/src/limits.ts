@@ -32,6 +32,8 @@ export const DUMP_LIMITS = {
   limeRanges: 2 ** 16,
   /** Chunks of a flattened kdump: a guest of 64 GiB has some hundred thousand. */
   flattenedChunks: 2 ** 20,
+  /** Characters of what is told of a kernel as it stands in a file: its banner, its command line (2048 on x86), a name (512 of a symbol). */
+  nameCharacters: 4096,
   /** Bytes of a kdump's bitmaps of pages: a guest of 32 TiB. */
   bitmapBytes: GIB,
   /** Bytes that are looked through: for a root of page tables where nothing names one, and in a raw image for VMCOREINFO. */
