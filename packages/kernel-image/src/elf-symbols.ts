@@ -35,7 +35,7 @@ const STT_SECTION = 3;
 const STT_FILE = 4;
 const STB_LOCAL = 0;
 const STB_WEAK = 2;
-export const SHN_UNDEF = 0;
+const SHN_UNDEF = 0;
 export const SHN_ABS = 0xfff1;
 /** A kernel with everything has a million symbols. */
 const MOST_BYTES = 2 ** 27;
