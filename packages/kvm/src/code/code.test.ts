@@ -129,7 +129,7 @@ const fetch = ({ cpu }: TestGuest, frame: number): string => cpu.fetch(kernelVa(
 
 describe.each([
   ['EPT', INTEL_VT_RP],
-  ['nested paging', { ...AMD_ZEN4, npt: { ...AMD_ZEN4.npt, gmet: true } }],
+  ['nested paging', { ...AMD_ZEN4, npt: { readOnlyGuestPageTables: false, ...AMD_ZEN4.npt, gmet: true } }],
 ] as const)('sealed code on %s', (_, processor) => {
   test('is what was signed, and nothing else is executed by the kernel', () => {
     const guest = sealed({ processor });
