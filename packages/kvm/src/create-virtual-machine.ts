@@ -4,7 +4,7 @@ import type { VirtualMachineOptions } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import { createPermissions } from './attributes/permissions.ts';
 import { userSetMemoryAttributes } from './attributes/user-attributes.ts';
-import { checkpointVm } from './checkpoint.ts';
+import { checkpointVm, digestVm } from './checkpoint.ts';
 import { createCodeOwner } from './code/create-code-owner.ts';
 import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
@@ -81,6 +81,15 @@ export function createKvmVirtualMachine(
           Object.assign(vm.exitReasons, reasons);
         };
       }),
+
+    digest(digest) {
+      digest.word(vm.permissions.default);
+      digest.word(vm.exitReasons.configure);
+      digest.word(vm.exitReasons.denial);
+      // All that the owner keeps follows from what it has done.
+      for (const byte of vm.code?.authority.chain ?? []) digest.word(byte);
+      digestVm(vm, digest);
+    },
 
     ioctls: {
       setUserMemoryRegion: (region) => setRegion(vm, region),
