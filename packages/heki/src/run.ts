@@ -23,8 +23,8 @@ import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { limitsHelp } from './limits/limits.ts';
 import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
-import { asksForJson, outputIsTaken, reportFailure } from './report/failure-report.ts';
-import { guardedOutput } from './report/guarded-output.ts';
+import { reportFailure } from './report/failure-report.ts';
+import { guardedIo } from './report/guarded-io.ts';
 import { VERSION } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
@@ -447,7 +447,7 @@ With --json an error is JSON, too, on standard output.`,
  * never throws.
  */
 export async function run(args: readonly string[], outer: CommandIo): Promise<number> {
-  const io = guarded(args, outer);
+  const io = guardedIo(args, outer);
   let exitCode: number = ExitCode.SUCCESS;
   let help = '';
   const program = createProgram(io, (code) => {
@@ -476,20 +476,6 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
     if (!(error instanceof OutputClosed)) return reportFailure(error, args, io);
   }
   return exitCode;
-}
-
-/** The outputs as commands get them. */
-function guarded(args: readonly string[], { stdout, stderr, env, interrupt }: CommandIo) {
-  const format = asksForJson(args) ? 'json' : 'text';
-  const [forStdout, forStderr] = outputIsTaken(args)
-    ? (['text', format] as const)
-    : ([format, 'text'] as const);
-  return {
-    stdout: guardedOutput(stdout, env, forStdout),
-    stderr: guardedOutput(stderr, env, forStderr),
-    env,
-    interrupt,
-  };
 }
 
 /** Where to read on, for somebody who called the command wrongly. */

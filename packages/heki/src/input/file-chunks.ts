@@ -5,6 +5,7 @@ import { InputError } from '../failure.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { bytesText } from '../quantity.ts';
 import type { InputKind } from './input-kind.ts';
+import { standardStream } from './standard-stream.ts';
 
 const CHUNK_BYTES = 1 << 16;
 const POLL_MS = 20;
@@ -67,9 +68,10 @@ async function* standardInput(kind: InputKind): AsyncGenerator<Uint8Array, void>
       file: '-',
     },
   );
-  const timer = setTimeout(() => process.stdin.destroy(error), patience);
+  const stream = standardStream();
+  const timer = setTimeout(() => stream.destroy(error), patience);
   try {
-    for await (const chunk of process.stdin) {
+    for await (const chunk of stream) {
       timer.refresh();
       yield chunk;
     }

@@ -69,6 +69,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       'an ES module of your own',
       '50 KiB',
     ),
+    limit(
+      ['protect', 'audit', 'boot', 'backends', 'kunit', 'explore'],
+      seconds(COMMAND_LIMITS.moduleSilence),
+      'that code of such a module runs without handing back (with HEKI_DEBUG none)',
+      'below a second',
+    ),
     limit(['audit'], size(INPUT_KINDS.baseline.mostBytes), '`--baseline`', '1 KiB'),
     limit(
       ['boot'],

@@ -1,30 +1,10 @@
 import { CommanderError } from 'commander';
 import { ExitCode, exitCodeOfFailure, type Failure, failureOf } from '../failure.ts';
-import type { CommandIo, Output } from '../io.ts';
+import type { Output } from '../io.ts';
 import { moduleFault } from '../modules/import-module.ts';
-import type { GuardedOutput } from './guarded-output.ts';
+import { asksForJson, outputIsTaken } from './asked-format.ts';
+import type { GuardedIo } from './guarded-io.ts';
 import { reportHeader } from './report-header.ts';
-
-/** Whether `args` ask for JSON: then an error is JSON, too, even of a command line that is not understood. */
-export function asksForJson(args: readonly string[]): boolean {
-  const end = args.indexOf('--');
-  const options = end === -1 ? args : args.slice(0, end);
-  return options.some(
-    (option, index) =>
-      option === '--json' ||
-      option === '--format=json' ||
-      (option === 'json' && options[index - 1] === '--format'),
-  );
-}
-
-/** Whether `args` want the bytes of a core on standard output: what is to be told then goes to standard error. */
-export function outputIsTaken(args: readonly string[]): boolean {
-  return args.some(
-    (option, index) =>
-      ['-o-', '--output=-'].includes(option) ||
-      (option === '-' && ['-o', '--output'].includes(args[index - 1] ?? '')),
-  );
-}
 
 /**
  * Tells of what was thrown: people a paragraph on standard error, programs a JSON object on standard output, unless another has begun
@@ -35,7 +15,7 @@ export function outputIsTaken(args: readonly string[]): boolean {
 export async function reportFailure(
   error: unknown,
   args: readonly string[],
-  io: CommandIo & { readonly stdout: GuardedOutput },
+  io: GuardedIo,
   hint: string = '',
 ): Promise<number> {
   const failure = failureFrom(error);
