@@ -1,5 +1,6 @@
 import { CR4, EFER } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
+import type { Lab } from '../attacker/lab.ts';
 import { NOP5 } from '../kernel/functions.ts';
 import { MSR_EFER } from './modes.ts';
 import { race } from './prepared-race.ts';
@@ -7,6 +8,23 @@ import { writable } from './stores.ts';
 
 /** The opcode of a near jump. */
 const JUMP_HEAD = 0xe9;
+
+/** Takes the second processor from its start to long mode without SMEP. */
+function toLongMode(
+  { machine, second }: Lab,
+  {
+    cr0,
+    cr3,
+    cr4,
+    efer,
+  }: Pick<Lab['machine']['kernel']['vcpu']['registers'], 'cr0' | 'cr3' | 'cr4' | 'efer'>,
+): void {
+  if (((machine.vcpus[1]?.registers.efer ?? EFER.LMA) & EFER.LMA) !== 0n) return;
+  second.writeCr(4, cr4 & ~(CR4.SMEP | CR4.PCIDE));
+  second.writeCr(3, cr3);
+  second.writeMsr(MSR_EFER, efer & ~EFER.LMA);
+  second.writeCr(0, cr0);
+}
 
 /** Races for what another processor executes, and for how it starts. */
 export const PROCESSOR_RACES: readonly LabAttack[] = [
@@ -58,14 +76,13 @@ export const PROCESSOR_RACES: readonly LabAttack[] = [
       return { hypervisor, kernels: { cr0, cr3, cr4, efer }, started: { once: false } };
     },
     work: (lab, { hypervisor }) => void lab.request('lock CR0 and CR4', () => hypervisor.lockCrs()),
-    turn(lab, { kernels: { cr0, cr3, cr4, efer }, started }) {
-      if (started.once) return;
-      started.once = true;
+    turn(lab, found) {
+      if (found.started.once) return;
+      found.started.once = true;
       lab.init();
-      lab.second.writeCr(4, cr4 & ~(CR4.SMEP | CR4.PCIDE));
-      lab.second.writeCr(3, cr3);
-      lab.second.writeMsr(MSR_EFER, efer & ~EFER.LMA);
-      lab.second.writeCr(0, cr0);
+      toLongMode(lab, found.kernels);
     },
+    // The monitor of another domain may have been busy.
+    after: (lab, { kernels }) => toLongMode(lab, kernels),
   }),
 ];
