@@ -17,7 +17,7 @@ function drawing(file: string, title: string, statements: () => string): Page {
 
 function draw(title: string, statements: string): string {
   const svg = viz.renderString(`digraph "${title}" {${LOOK}\n${statements}\n}`, { format: 'svg' });
-  return svg.slice(svg.indexOf('<svg'));
+  return svg.slice(svg.indexOf('<svg')).replace(/(<svg[^>]*>)/, `$1\n<title>${title}</title>`);
 }
 
 /** From a kernel's edit of its page tables to the processor. */
@@ -53,7 +53,9 @@ export const packagesPicture: Page = drawing('docs/packages.svg', 'packages', ()
     return `{ rank=same; ${same.join('; ')} }`;
   });
   const arrows = [...imports].flatMap(([name, its]) =>
-    its.filter((one) => !its.some((other) => reaches(imports, other, one))).map((one) => `"${name}" -> "${one}"`),
+    its
+      .filter((one) => !its.some((other) => reaches(imports, other, one)))
+      .map((one) => `"${name}" -> "${one}"`),
   );
   return [...ranks, ...arrows].join('\n');
 });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitepress';
-import { homeOf } from '../src/stage-pages.ts';
 import { sidebar } from '../src/sidebar.ts';
+import { homeOf } from '../src/stage-pages.ts';
 
 const root = join(import.meta.dirname, '../../..');
 

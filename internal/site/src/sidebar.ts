@@ -18,7 +18,10 @@ export function sidebar(root: string): DefaultTheme.SidebarMulti {
     '/packages/': [
       {
         text: 'Packages',
-        items: readdirSync(join(root, 'packages')).map((name) => ({ text: name, link: `/packages/${name}/` })),
+        items: readdirSync(join(root, 'packages')).map((name) => ({
+          text: name,
+          link: `/packages/${name}/`,
+        })),
       },
     ],
     '/api/': [

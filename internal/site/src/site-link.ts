@@ -45,11 +45,7 @@ export function changeLinks(markdown: string, change: (target: string) => string
     .join('');
 }
 
-function pathIn(
-  target: string,
-  from: string,
-  home: string,
-): { path: string; fragment: string } | undefined {
+function pathIn(target: string, from: string, home: string): { path: string; fragment: string } | undefined {
   const [address = '', hash] = target.split('#');
   const fragment = hash === undefined ? '' : `#${hash}`;
   const [, ownPath] = /^\/(?:tree|blob)\/main\/(.*)$/.exec(address.replace(home, '')) ?? [];

@@ -15,6 +15,7 @@ import {
   type Region,
   type RegionBases,
   type RegionName,
+  userTableFrames,
 } from '@heki/vmcore';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { type MappingLeaf, type SharedTable, upperHalfStart, walkMappings } from '@heki/x86';
@@ -24,6 +25,7 @@ import { kernelTablePages, type LinkedTable } from './kernel-table-pages.ts';
 import { loadedCrashKernel } from './loaded-crash-kernel.ts';
 import type { Mapping } from './mapping.ts';
 import { rightsOf } from './rights.ts';
+import { cpuRoots } from './root-tables.ts';
 import { withoutKernelsOwn } from './shared-tables.ts';
 
 /** Control registers of one CPU. */
@@ -75,6 +77,8 @@ export interface AuditedKernel extends AuditSubject {
   readonly extents: readonly FrameExtent[];
   /** Frames of the kernel's page tables. */
   readonly tableFrames: ReadonlySet<Gfn>;
+  /** Frames of the page tables of programs on whose address spaces CPUs stand, their roots among them. */
+  readonly programTableFrames: ReadonlySet<Gfn>;
   /** Tables that entries name and the dump lacks: what they map is not in here. */
   readonly absentTables: number;
   /** Entries that lead to a table which stands elsewhere, too, as none of Linux's do. */
@@ -85,6 +89,8 @@ export interface AuditedKernel extends AuditSubject {
 
 /** Tables that are read once more at places where they should not stand. */
 const MOST_LINKED_TABLES = 4096;
+/** Page tables of one program that are read. */
+const MOST_PROGRAM_TABLES = 2 ** 16;
 /** Places that are told; KASAN has some thousand. */
 const MOST_PLACES = 2 ** 16;
 
@@ -133,10 +139,19 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
     mappings,
     extents,
     tableFrames: pages.frames,
+    programTableFrames: programTables(subject),
     absentTables: walked.absentTables,
     linkedTables: withoutKernelsOwn(tables, regions, pages.linked),
     crashKernel: loadedCrashKernel(extents),
   };
+}
+
+function programTables(subject: AuditSubject): ReadonlySet<Gfn> {
+  const frames = new Set<Gfn>();
+  for (const root of [subject.tables.root, ...cpuRoots(subject).own.map((other) => other.root)]) {
+    for (const frame of userTableFrames({ ...subject.tables, root }, MOST_PROGRAM_TABLES)) frames.add(frame);
+  }
+  return frames;
 }
 
 /** `regionAt` for addresses that mostly ascend. */

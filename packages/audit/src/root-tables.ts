@@ -1,7 +1,6 @@
 import { type Gfn, type VirtualFrame, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
-import { mappedFrame } from '@heki/vmcore';
+import { mappedFrame, type ProvenRoot } from '@heki/vmcore';
 import { CR0 } from '@heki/x86';
-import type { AuditSubject } from './audited-kernel.ts';
 
 /** `CPU_ENTRY_AREA_RO_IDT`: every address space of the kernel maps it, that of user mode under page-table isolation, too. */
 const IDT: VirtualFrame = virtualFrameOf(virtualAddress(0xffff_fe00_0000_0000n));
@@ -13,22 +12,31 @@ export interface OtherRoot {
   readonly name: string;
 }
 
+/** CPUs, and the tables that are audited. */
+interface StandingCpus {
+  readonly tables: ProvenRoot;
+  readonly cpus: readonly { readonly cpu: number; readonly cr0: bigint; readonly cr3?: bigint | undefined }[];
+}
+
 /** Root tables that a CPU stands on. */
 export interface CpuRoots {
   /** Of this kernel, and the other halves of the pairs that page-table isolation makes; each once. */
   readonly own: readonly OtherRoot[];
   /** Those in which the kernel's code is not where it is; of firmware, or of a guest of the kernel's own. */
   readonly foreign: readonly OtherRoot[];
+  /** Those that the dump lacks. */
+  readonly absent: readonly OtherRoot[];
 }
 
 /**
  * The roots that the CPUs stand on, without the one that is audited. A root is this kernel's when it leads the first page of the text or the
  * IDT to their frames: whatever an attacker changed in a copy, the kernel has to go on running in it.
  */
-export function cpuRoots({ tables, cpus }: AuditSubject): CpuRoots {
+export function cpuRoots({ tables, cpus }: StandingCpus): CpuRoots {
   const encryption = tables.encryptionBit === undefined ? 0n : 1n << BigInt(tables.encryptionBit);
   const own: OtherRoot[] = [];
   const foreign: OtherRoot[] = [];
+  const absent: OtherRoot[] = [];
   const seen = new Set<Gfn>([tables.root]);
   const isOwn = (root: Gfn): boolean =>
     [tables.text.virtualFrame, IDT].some((at) => {
@@ -51,8 +59,9 @@ export function cpuRoots({ tables, cpus }: AuditSubject): CpuRoots {
     if ((cr0 & CR0.PG) === 0n || cr3 === undefined) continue;
     const root = Number((BigInt.asUintN(52, cr3) & ~encryption) >> 12n) as Gfn;
     const name = `the address space of CPU ${cpu}`;
-    if (!look(root, name)) foreign.push({ root, name });
+    if (root !== 0 && tables.memory.page(root) === undefined) absent.push({ root, name });
+    else if (!look(root, name)) foreign.push({ root, name });
     else lookAtPair(root, name);
   }
-  return { own, foreign };
+  return { own, foreign, absent };
 }

@@ -1,5 +1,6 @@
 import { getSystemErrorMap } from 'node:util';
 import { type ErrorKind, type ErrorPlace, HekiError } from '@heki/physical-memory';
+import { printable } from './printable.ts';
 
 /** The command was called wrongly. A message that is about an option begins with it. */
 export class UsageError extends HekiError {
@@ -85,7 +86,8 @@ export function exitCodeOfFailure({ kind }: Failure): number {
  * whatever else is not an error of the packages and none of the operating system.
  */
 export function failureOf(error: unknown): Failure {
-  if (error instanceof HekiError && error.kind !== 'misuse') {
+  // A module of the user's can throw what only looks like one.
+  if (error instanceof HekiError && error.kind !== 'misuse' && Object.hasOwn(EXIT_CODES, error.kind)) {
     return { kind: error.kind, message: error.message, place: error.place };
   }
   const reason = fileErrorText(error);
@@ -96,9 +98,23 @@ export function failureOf(error: unknown): Failure {
     const { message, place } = new InputError(reason, 'path' in error ? { file: String(error.path) } : {});
     return { kind: 'input', message, place };
   }
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  const message = `internal error: ${text} (please report it with the output of HEKI_DEBUG=1)`;
+  const message = `internal error: ${thrownText(error)} (please report it with the output of HEKI_DEBUG=1)`;
   return { kind: 'internal', message, place: {} };
+}
+
+/** What somebody else's code throws can be of any length. */
+const LONGEST = 500;
+
+/** What was thrown, whatever it is: one paragraph that a terminal can show. */
+export function thrownText(thrown: unknown): string {
+  let text: string;
+  try {
+    text =
+      thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : `${typeof thrown} ${String(thrown)}`;
+  } catch {
+    text = 'something that cannot be printed';
+  }
+  return printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text);
 }
 
 /** Where libuv's own words would not be understood. */

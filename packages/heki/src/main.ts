@@ -1,5 +1,7 @@
 #!/usr/bin/env node
+import { isMainThread } from 'node:worker_threads';
 import { bundledCommand } from './bundle.ts';
+import type { CommandIo } from './io.ts';
 
 const bundled = bundledCommand();
 /** The rest of the command. What keeps it from being loaded, as too few files that may be open, is told in a line. */
@@ -11,15 +13,23 @@ const loaded: typeof import('./command.ts') = await (bundled === undefined
   process.stderr.write(`heki: its own files cannot be loaded: ${why}\n`);
   process.exit(3);
 });
-const { processOutput, run } = loaded;
+const { mayRunModules, processOutput, run, runAsThread, runInThread } = loaded;
 
-process.exitCode = await run(process.argv.slice(2), {
-  stdout: processOutput(process.stdout),
-  stderr: processOutput(process.stderr),
-  env: process.env,
-  interrupt() {
-    const controller = new AbortController();
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort());
-    return controller.signal;
-  },
-});
+if (isMainThread) {
+  const args = process.argv.slice(2);
+  const io: CommandIo = {
+    stdout: processOutput(process.stdout),
+    stderr: processOutput(process.stderr),
+    env: process.env,
+    interrupt() {
+      const controller = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort());
+      return controller.signal;
+    },
+  };
+  process.exitCode = await (mayRunModules(args)
+    ? runInThread(new URL(import.meta.url), args, io)
+    : run(args, io));
+} else {
+  await runAsThread();
+}

@@ -21,4 +21,9 @@ export type YieldPoint =
  */
 export class VcpuWaits extends Error {
   override readonly name = 'VcpuWaits';
+
+  /** So is what another copy of this package throws: a backend of one's own brings one. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'VcpuWaits';
+  }
 }

@@ -4,7 +4,7 @@ import type { VirtualMachineOptions } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import { createPermissions } from './attributes/permissions.ts';
 import { userSetMemoryAttributes } from './attributes/user-attributes.ts';
-import { checkpointVm } from './checkpoint.ts';
+import { checkpointVm, digestVm } from './checkpoint.ts';
 import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
 import type { KvmEvent } from './event.ts';
@@ -70,6 +70,13 @@ export function createKvmVirtualMachine(
           Object.assign(vm.exitReasons, reasons);
         };
       }),
+
+    digest(digest) {
+      digest.word(vm.permissions.default);
+      digest.word(vm.exitReasons.configure);
+      digest.word(vm.exitReasons.denial);
+      digestVm(vm, digest);
+    },
 
     ioctls: {
       setUserMemoryRegion: (region) => setRegion(vm, region),

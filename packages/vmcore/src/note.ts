@@ -41,7 +41,7 @@ export function readNotes(source: ByteSource, places: readonly NotesPlace[]): No
 function readPlace(place: DataView, fileOffset: number, notes: Note[]): void {
   const bytes = new Uint8Array(place.buffer);
   let at = 0;
-  while (at < bytes.length) {
+  while (at < bytes.length && !isPadding(bytes, at)) {
     const offset = fileOffset + at;
     if (at + 12 > bytes.length) {
       throw new VmcoreError(`a note's header of 12 bytes overruns the notes by ${at + 12 - bytes.length}`, {
@@ -74,6 +74,11 @@ function readPlace(place: DataView, fileOffset: number, notes: Note[]): void {
     });
     at = descriptorAt + padded(size);
   }
+}
+
+/** Whether only zeros are left: Linux, too, ends notes at a header without a name (update_note_header_size_elf64). */
+function isPadding(bytes: Uint8Array, at: number): boolean {
+  return bytes[at] === 0 && bytes.subarray(at).every((byte) => byte === 0);
 }
 
 /** Names and contents are padded to four bytes; the last note of a dump may lack the padding behind it. */

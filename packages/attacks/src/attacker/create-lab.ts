@@ -6,7 +6,9 @@ import { createAims } from '../judge/aims.ts';
 import { PAYLOAD_QUAD } from '../kernel/functions.ts';
 import { placesIn } from '../kernel/places.ts';
 import type { BootedMachine } from '../machines/boot-machine.ts';
+import { kvmWays } from './kvm-ways.ts';
 import type { Lab } from './lab.ts';
+import { nestedTables } from './nested-tables.ts';
 import { createRecorder, type LabStep } from './recorder.ts';
 import { createUserMapping } from './user-mapping.ts';
 import { createVmm } from './vmm.ts';
@@ -123,6 +125,28 @@ export function createLab({ machine, incidents, regions, before }: BootedMachine
       recorder.does('INIT for the second processor', () =>
         virtualMachine.lifeCycle({ kind: 'init', vcpu: 1 }),
       ),
+    nestedGuest({ cr4 }) {
+      const ways = kvmWays(machine);
+      const tables = nestedTables({
+        cpu,
+        directMap: direct,
+        allocate: () => prepared('allocate a page', kernel.allocatePages()),
+        amd: kernel.vcpu.processor.vendor === 'amd',
+      });
+      recorder.asks(`VM entry to a guest of the attacker, whose exit loads CR4 ${hex(cr4)}`, () => {
+        if (!ways.enterNested(kernel.vcpu, tables, { host: { cr4 } }))
+          return 'the hypervisor enters no such guest';
+        ways.leaveNested(kernel.vcpu);
+        return undefined;
+      });
+    },
+    emulatedMovToCr(cr, value) {
+      const ways = kvmWays(machine);
+      recorder.asks(`the hypervisor emulates mov ${hex(value)} to cr${cr}`, () => {
+        const { kind } = ways.emulateMovToCr(kernel.vcpu, cr, value);
+        return kind === 'exception' ? 'it raises an exception' : undefined;
+      });
+    },
     notExpressible(why) {
       throw new NotExpressible(why);
     },

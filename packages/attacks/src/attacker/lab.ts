@@ -47,6 +47,10 @@ export interface Lab {
   readonly vmm: Vmm;
   /** INIT for the other processor. */
   init(): void;
+  /** Runs a guest of the attacker's on the kernel's processor, and leaves it again: what its VM exit loads. @throws {NotExpressible} where there is no way to */
+  nestedGuest(exitLoads: { readonly cr4: bigint }): void;
+  /** MOV to a control register, carried out by the hypervisor's emulator. @throws {NotExpressible} where there is none */
+  emulatedMovToCr(cr: 0 | 4, value: bigint): void;
   /** There is nothing here that this attack is about. */
   notExpressible(why: string): never;
   readonly machine: LinuxMachine;

@@ -33,6 +33,8 @@ export interface Recorder {
   request(what: string, call: () => number): number;
   store(who: string, gpa: Gpa, store: () => OtherWriteResult): void;
   does(what: string, action: () => void): void;
+  /** What the hypervisor is asked to do, and why it does not: `undefined` when it does. */
+  asks(what: string, ask: () => string | undefined): void;
   /** Takes over what attackers have done since. */
   sync(): void;
 }
@@ -98,6 +100,10 @@ export function createRecorder(attackers: () => readonly Attacker[]): Recorder {
         if (!(error instanceof HypervisorError)) throw error;
         push({ text, result: 'refused', by: 'refusal', detail: error.message });
       }
+    },
+    asks(text, ask) {
+      const why = ask();
+      push(why === undefined ? { text } : { text, result: 'refused', by: 'refusal', detail: why });
     },
   };
 }

@@ -2,6 +2,7 @@ import type { LabAttack } from '../attack/lab-attack.ts';
 import { CONTROLS } from './controls.ts';
 import { EXECUTION } from './execution.ts';
 import { FROM_OUTSIDE } from './from-outside.ts';
+import { MODES } from './modes.ts';
 import { RACES } from './races.ts';
 import { REGISTERS } from './registers.ts';
 import { REQUESTS } from './requests.ts';
@@ -13,6 +14,7 @@ export const CATALOGUE: readonly LabAttack[] = [
   ...STORES,
   ...EXECUTION,
   ...REGISTERS,
+  ...MODES,
   ...REQUESTS,
   ...SIGNED_CODE,
   ...FROM_OUTSIDE,

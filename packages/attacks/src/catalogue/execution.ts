@@ -86,7 +86,7 @@ export const EXECUTION: readonly LabAttack[] = [
     gains: RUNS_CODE,
     source: 'ret2usr; Heki v2 19/19, KUnit test 1',
     means: ['user program'],
-    stoppedBy: ['cr-pins'],
+    stoppedBy: ['cr-pins', 'execute-by-privilege'],
     run(lab) {
       const page = lab.page();
       const mapped = lab.userMapping(lab.frameOf(page));

@@ -1,8 +1,15 @@
+import { PAGE_SIZE } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 
 /** MSRs (SDM 4, table 2-2). */
-const MSR = { SYSENTER_EIP: 0x176, APIC_BASE: 0x1b, EFER: 0xc000_0080, LSTAR: 0xc000_0082 } as const;
+const MSR = {
+  APIC_BASE: 0x1b,
+  SYSENTER_EIP: 0x176,
+  EFER: 0xc000_0080,
+  LSTAR: 0xc000_0082,
+  GS_BASE: 0xc000_0101,
+} as const;
 
 function clears(
   cr: 0 | 4,
@@ -33,6 +40,7 @@ function writesMsr(
   what: string,
   gains: string,
   value: (before: bigint) => bigint,
+  stoppedBy: LabAttack['stoppedBy'] = ['register-locks'],
 ): LabAttack {
   return {
     name,
@@ -40,7 +48,7 @@ function writesMsr(
     gains,
     source: 'LVBS: the registers that its secure kernel locks',
     means: [],
-    stoppedBy: ['register-locks'],
+    stoppedBy,
     run({ aims, cpu }) {
       const before = cpu.readMsr(msr).value ?? 0n;
       aims.register(what, () => cpu.readMsr(msr).value ?? before);
@@ -75,6 +83,21 @@ export const REGISTERS: readonly LabAttack[] = [
     (before) => before + 16n,
   ),
   writesMsr(
+    'move-apic',
+    MSR.APIC_BASE,
+    'IA32_APIC_BASE',
+    "the registers of the local APIC lie over a page of the attacker's choice",
+    (before) => before + BigInt(PAGE_SIZE),
+  ),
+  writesMsr(
+    'set-gs-base',
+    MSR.GS_BASE,
+    'IA32_GS_BASE',
+    'the per-CPU data of the kernel are those of the attacker',
+    (before) => before + BigInt(PAGE_SIZE),
+    [],
+  ),
+  writesMsr(
     'clear-nxe',
     MSR.EFER,
     'EFER.NXE',
@@ -105,29 +128,6 @@ export const REGISTERS: readonly LabAttack[] = [
       const table = page();
       aims.register('GDTR', () => BigInt.asUintN(64, machine.kernel.vcpu.registers.gdtr.base));
       cpu.loadTable('gdtr', table);
-    },
-  },
-  {
-    name: 'start-processor-without-pins',
-    title: 'INIT for the second processor, then long mode without SMEP and WP',
-    gains: 'one processor runs without what is pinned',
-    source: 'S. Christopherson on Heki v1: INIT, RESET, SMM (B-H14)',
-    means: ['second processor'],
-    // The contract says so: after INIT a pin lets its processor start.
-    stoppedBy: [],
-    run({ aims, second, init, machine }) {
-      const vcpu = machine.vcpus[1];
-      const { cr0, cr4, cr3, efer } = machine.kernel.vcpu.registers;
-      aims.register('CR4.SMEP of a processor in long mode', () => {
-        const registers = vcpu?.registers;
-        if (registers === undefined || (registers.efer & EFER.LMA) === 0n) return 1n;
-        return (registers.cr4 & CR4.SMEP) === 0n ? 0n : 1n;
-      });
-      init();
-      second.writeCr(4, cr4 & ~(CR4.SMEP | CR4.PCIDE));
-      second.writeCr(3, cr3);
-      second.writeMsr(MSR.EFER, efer & ~EFER.LMA);
-      second.writeCr(0, cr0);
     },
   },
 ];

@@ -1,7 +1,7 @@
 import type { ModuleMemory } from '@heki/linux';
 import { type Attacker, EXECUTE_DISABLE, WRITABLE } from '@heki/machine';
-import { PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
-import { CR0 } from '@heki/x86';
+import { type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
+import { CR0, EntryLow } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
 import { MODULE_FUNCTIONS, moduleImage, PAYLOAD } from '../kernel/functions.ts';
@@ -93,6 +93,33 @@ export const STORES: readonly LabAttack[] = [
       const frame = lab.frameOf(check);
       lab.pointAt(page, frame);
       overwrite(lab, 'kernel text', check, offset(page, Number(check % 4096n)));
+    },
+  },
+  {
+    name: 'store-text-large-page',
+    title: 'map the 2 MiB around kernel text by one writable entry, store there',
+    gains: CODE_CHANGES,
+    source:
+      'KVM, one leaf over pages with different rights (B-H8); SDM 3C 29.4: what a processor may cache for a large page',
+    means: [],
+    stoppedBy: ['write'],
+    run(lab) {
+      const { check } = lab.places;
+      const text = lab.frameOf(check);
+      const page = lab.page();
+      const directory = lab.cpu.findEntries(page)?.find(({ level }) => level === 2);
+      if (directory === undefined) return lab.notExpressible('no page directory maps the page');
+      const first = (text - (text % 512)) as Gfn;
+      lab.aims.bytes('kernel text', check, PAYLOAD.length);
+      const large = BigInt(EntryLow.P | EntryLow.RW | EntryLow.A | EntryLow.D | EntryLow.PS);
+      lab.cpu.store(directory.address, 8, (BigInt(first) << 12n) | large);
+      lab.cpu.flush(page);
+      const area = offset(page, -Number(BigInt.asUintN(21, page)));
+      // Data of the kernel first: a translation for it may be cached for all of the entry.
+      lab.cpu.load(offset(area, 511 * PAGE_SIZE), 8);
+      lab.plant(offset(area, (text - first) * PAGE_SIZE + Number(check % 4096n)));
+      lab.cpu.store(directory.address, 8, directory.value);
+      lab.cpu.flush(page);
     },
   },
   {

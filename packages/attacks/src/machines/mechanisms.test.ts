@@ -19,6 +19,7 @@ const MATTERS: readonly (readonly [
     { races: { localFlush: true } },
   ],
   ['a second look at what faulted', 'race-stale-translation', 'hardened', { races: { staleFaults: true } }],
+  ['GMET', 'execute-data-unpaged', 'hardened-gmet', { gmet: false }],
   ['guest-paging verification', 'execute-text-elsewhere', 'hardened-hlat', { hlat: { verification: false } }],
   [
     'paging-write for the owner’s tables alone',

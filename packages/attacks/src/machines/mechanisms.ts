@@ -5,6 +5,8 @@ import type { LinuxMachine, MachineSpecification } from '@heki/machine';
 export const MECHANISMS = {
   write: 'the second level gives no right to write',
   execute: 'the second level gives the kernel no right to execute',
+  'execute-by-privilege':
+    'the second level goes by the privilege level, not by the user bit of the mapping, for what the kernel may execute (GMET)',
   'default-rights': 'memory for which no request was made is not executable',
   'late-requests': 'what the kernel makes read-only after boot is read-only in the second level',
   immutable: 'pages that no later request changes',
@@ -35,6 +37,9 @@ export function mechanismsOf(
   const has: { readonly [mechanism in Mechanism]: boolean } = {
     write: true,
     execute: !grantableRights(capabilities, DATA).supervisorExecute,
+    'execute-by-privilege':
+      !grantableRights(capabilities, DATA).supervisorExecute &&
+      virtualMachine.vcpus[0]?.processor.npt !== undefined,
     'default-rights': !unrequested.supervisorExecute,
     'late-requests': !ownsCode,
     immutable: immutability.kind === 'per-page',

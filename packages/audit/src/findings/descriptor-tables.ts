@@ -1,4 +1,12 @@
-import { type Gfn, hex, type VirtualAddress, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import {
+  type Gfn,
+  hex,
+  type PageView,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddress,
+  virtualFrameOf,
+} from '@heki/physical-memory';
 import { regionAt } from '@heki/vmcore';
 import { CR0, CR4 } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
@@ -65,6 +73,83 @@ export const IDT_ELSEWHERE: FindingKind = {
     yield occurrenceOf(kernel, [mapped], { severity: 'high', summary });
   },
 };
+
+export const IDT_GATE: FindingKind = {
+  id: 'heki/idt-gate',
+  title: "An interrupt gate leads out of the kernel's text",
+  worst: 'critical',
+  explanation:
+    "Every gate of the interrupt descriptor table leads to an entry in the kernel's text, by its code segment. One of these leads elsewhere. Only dumps with the contents of memory show it.",
+  attack: 'An exception or interrupt runs what the attacker put there, at CPL 0.',
+  legitimate:
+    'Gates of reserved exceptions keep the handlers of early boot, in the init text of the image; they are passed over.',
+  advice: 'Treat the guest as compromised. Look at what is at the address that the gate holds (heki read).',
+  *find(kernel) {
+    for (const { start } of framesAt(kernel, idtAddresses(kernel))) {
+      const strayed = gatesOf(kernel.tables.memory.page(start)).filter(
+        (gate) => gate.selector !== KERNEL_CODE || !isHandler(kernel, gate),
+      );
+      const [first] = strayed;
+      if (first === undefined) continue;
+      const more = strayed.length === 1 ? '' : `, and ${strayed.length - 1} more`;
+      const summary = `Vector ${first.vector} of the interrupt descriptor table leads to ${hex(first.target)} by selector ${hex(first.selector)}${more}.`;
+      yield {
+        ...occurrenceOf(kernel, extentsOfFrames(kernel.extents, [start]), { severity: 'critical', summary }),
+        place: strayed
+          .map(({ vector, target }) => `vector ${vector}, ${gatePlace(kernel, target)}`)
+          .join('; '),
+      };
+    }
+  },
+};
+
+/** `__KERNEL_CS`. */
+const KERNEL_CODE = 0x10;
+
+/** A gate of a 64-bit IDT (SDM Vol. 3, 6.14.1). */
+interface Gate {
+  readonly vector: number;
+  readonly target: VirtualAddress;
+  readonly selector: number;
+}
+
+/** The gates of an IDT that are present. */
+function gatesOf(page: PageView | undefined): Gate[] {
+  const gates: Gate[] = [];
+  if (page === undefined) return gates;
+  for (let vector = 0; vector < 256; vector++) {
+    const at = 4 * vector;
+    const [first = 0, second = 0, high = 0] = [page[at], page[at + 1], page[at + 2]];
+    if ((second & 0x8000) === 0) continue;
+    const low = (first & 0xffff) + (second >>> 16) * 0x1_0000;
+    gates.push({
+      vector,
+      target: ((BigInt(high) << 32n) + BigInt(low)) as VirtualAddress,
+      selector: first >>> 16,
+    });
+  }
+  return gates;
+}
+
+/** Exceptions, as opposed to interrupts (SDM Vol. 3, 6.3.1). */
+const EXCEPTIONS = 32;
+
+/**
+ * Whether a gate leads to the text; or that of an exception which no processor raises to init text, which was freed: there Linux leaves the
+ * handlers of early boot (idt_setup_early_handler). Where somebody made that executable is a finding of its own.
+ */
+function isHandler({ sections: { text, image } }: AuditedKernel, { vector, target }: Gate): boolean {
+  const frame = Number(target >> 12n);
+  const within = vector < EXCEPTIONS ? image : text;
+  return frame >= within.start && frame < within.end;
+}
+
+/** What of a gate's target stays the same after another boot. */
+function gatePlace({ regions, sections: { image } }: AuditedKernel, target: bigint): string {
+  const at = Number(target >> 12n) as VirtualFrame;
+  if (at >= image.start && at < image.end) return `image +${hex(target - (BigInt(image.start) << 12n))}`;
+  return at < 2 ** 51 ? "user mode's half" : regionAt(regions, at);
+}
 
 export const GDT_WRITABLE: FindingKind = {
   id: 'heki/gdt-writable',

@@ -8,6 +8,7 @@ import {
   GDT_ELSEWHERE,
   GDT_WRITABLE,
   IDT_ELSEWHERE,
+  IDT_GATE,
   IDT_WRITABLE,
 } from './descriptor-tables.ts';
 import { RAM_OUTSIDE_DIRECT_MAP } from './direct-map-holes.ts';
@@ -28,6 +29,7 @@ import { DIRECT_MAP_REMAPPED, IMAGE_REMAPPED } from './remapped.ts';
 import { TABLES_ABSENT } from './tables-absent.ts';
 import { USER_ACCESSIBLE } from './user-accessible.ts';
 import { PROGRAM_MAPS_KERNEL, SUPERVISOR_IN_USER_HALF } from './user-half.ts';
+import { USER_TABLES_SHOW_MORE } from './user-tables.ts';
 import { WX_ALIAS } from './wx-alias.ts';
 import { WX_MAPPING } from './wx-mapping.ts';
 
@@ -51,6 +53,7 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   PROGRAM_MAPS_KERNEL,
   SUPERVISOR_IN_USER_HALF,
   KERNEL_HALF_DIFFERS,
+  USER_TABLES_SHOW_MORE,
   FOREIGN_ROOT,
   PAGE_TABLE_ALIAS,
   PAGE_TABLE_LINKED_TWICE,
@@ -58,6 +61,7 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   PAGE_TABLE_READ_ONLY,
   IDT_WRITABLE,
   IDT_ELSEWHERE,
+  IDT_GATE,
   GDT_WRITABLE,
   GDT_ELSEWHERE,
   DESCRIPTOR_TABLES_WRITABLE,

@@ -16,6 +16,7 @@ import { mappingAt } from '../mapping-at.ts';
 import { framesOf, occurrenceOfMappings, occurrenceWithoutMemory, pagesText } from '../occurrence.ts';
 import { Rights, rightsOf } from '../rights.ts';
 import { cpuRoots, type OtherRoot } from '../root-tables.ts';
+import { writesWhatIsSealed } from '../sealed.ts';
 
 /** The first slot of the kernel's half in a root table. */
 const KERNEL_SLOT = 256;
@@ -44,7 +45,7 @@ export const KERNEL_HALF_DIFFERS: FindingKind = {
       ] as const) {
         if (part.length === 0) continue;
         const summary = `In ${other.name}, ${hex(other.root * PAGE_SIZE)}, ${pagesText(framesOf(part))}${what} of the kernel's half are mapped as nowhere in the kernel's own.`;
-        yield occurrenceOfMappings(kernel, part, { severity: severityOf(part), summary });
+        yield occurrenceOfMappings(kernel, part, { severity: severityOf(kernel, part), summary });
       }
       if (absentTables > 0) {
         const summary = `In ${other.name}, ${hex(other.root * PAGE_SIZE)}, entries of its own lead to ${pagesText(absentTables)} of page tables that are not in the dump.`;
@@ -73,8 +74,13 @@ export const FOREIGN_ROOT: FindingKind = {
   },
 };
 
-function severityOf(mappings: readonly Mapping[]): Severity {
-  if (mappings.some(({ rights }) => (rights & Rights.USER) !== 0)) return 'critical';
+/** Where an address that leads elsewhere in one address space has the kernel run or believe something else there. */
+const IMAGE: readonly string[] = ['kernel text', 'kernel rodata'];
+
+function severityOf(kernel: AuditedKernel, mappings: readonly Mapping[]): Severity {
+  const isWorst = (one: Mapping): boolean =>
+    (one.rights & Rights.USER) !== 0 || IMAGE.includes(one.region) || writesWhatIsSealed(kernel, one);
+  if (mappings.some(isWorst)) return 'critical';
   if (mappings.every(({ region }) => region === 'EFI')) return 'medium';
   return mappings.some(({ rights }) => (rights & WX) === WX) ? 'critical' : 'high';
 }
@@ -98,12 +104,17 @@ function mappingsOfItsOwn(
       (leaf) => {
         const region = regionAt(regions, leaf.virtualFrame);
         const mapping = { ...leaf, rights: rightsOf(leaf.effective), region };
-        if (region !== 'LDT remap' && !isInKernel(kernel, mapping)) mappings.push(mapping);
+        if (!isLdt(mapping) && !isInKernel(kernel, mapping)) mappings.push(mapping);
       },
     );
     if (regionAt(regions, start) !== 'LDT remap') absentTables += walked.absentTables;
   }
   return { mappings, absentTables };
+}
+
+/** The LDT of a process is mapped read-only, and for the kernel alone (map_ldt_struct). */
+function isLdt({ region, rights }: Mapping): boolean {
+  return region === 'LDT remap' && rights === Rights.READ;
 }
 
 /** Whether the kernel's own tables map all of `mapping` to the same frames, with no fewer rights. */

@@ -119,9 +119,9 @@ function isInDirectMap({ tables, extents }: AuditedKernel, frame: Gfn): boolean 
 }
 
 /** Each table page that is mapped at all. */
-function tableExtents({ tableFrames, extents }: AuditedKernel): FrameExtent[] {
+function tableExtents({ tableFrames, programTableFrames, extents }: AuditedKernel): FrameExtent[] {
   return extentsOfFrames(
     extents,
-    [...tableFrames].sort((a, b) => a - b),
+    [...new Set([...tableFrames, ...programTableFrames])].sort((a, b) => a - b),
   );
 }

@@ -8,19 +8,37 @@ interface Protection {
   readonly name: string;
   readonly register: 'cr0' | 'cr4';
   readonly bit: bigint;
-  /** Of its absence, when the processor surely has it, and when that is not known; `undefined`: then nothing is said. */
-  readonly severity: { readonly known: Severity; readonly unknown: Severity | undefined };
+  /**
+   * Of its absence: when other CPUs of the guest have it on, so that somebody switched it off here; when the processor surely has it;
+   * when that is not known. `undefined`: then nothing is said.
+   */
+  readonly severity: {
+    readonly differs: Severity;
+    readonly known: Severity;
+    readonly unknown: Severity | undefined;
+  };
 }
 
 const PROTECTIONS: readonly Protection[] = [
-  { name: 'CR0.WP', register: 'cr0', bit: CR0.WP, severity: { known: 'critical', unknown: 'critical' } },
-  { name: 'CR4.SMEP', register: 'cr4', bit: CR4.SMEP, severity: { known: 'high', unknown: 'medium' } },
-  { name: 'CR4.SMAP', register: 'cr4', bit: CR4.SMAP, severity: { known: 'high', unknown: 'medium' } },
-  { name: 'CR4.UMIP', register: 'cr4', bit: CR4.UMIP, severity: { known: 'medium', unknown: 'low' } },
-  // Kernels of before Linux 6.2 and 6.17 do not know them, and most processors lack them.
-  { name: 'CR4.CET', register: 'cr4', bit: CR4.CET, severity: { known: 'info', unknown: undefined } },
-  { name: 'CR4.LASS', register: 'cr4', bit: CR4.LASS, severity: { known: 'info', unknown: undefined } },
+  protection('CR0.WP', 'cr0', CR0.WP, 'critical', 'critical', 'critical'),
+  protection('CR4.SMEP', 'cr4', CR4.SMEP, 'high', 'high', 'medium'),
+  protection('CR4.SMAP', 'cr4', CR4.SMAP, 'high', 'high', 'medium'),
+  protection('CR4.UMIP', 'cr4', CR4.UMIP, 'medium', 'medium', 'low'),
+  // Kernels of before Linux 6.2 and 6.17 do not know them, and most processors lack them. Linux sets them on all CPUs, or on none.
+  protection('CR4.CET', 'cr4', CR4.CET, 'high', 'info', undefined),
+  protection('CR4.LASS', 'cr4', CR4.LASS, 'high', 'info', undefined),
 ];
+
+function protection(
+  name: string,
+  register: Protection['register'],
+  bit: bigint,
+  differs: Severity,
+  known: Severity,
+  unknown: Severity | undefined,
+): Protection {
+  return { name, register, bit, severity: { differs, known, unknown } };
+}
 
 export const PROTECTION_OFF: FindingKind = {
   id: 'heki/protection-off',
@@ -38,12 +56,14 @@ export const PROTECTION_OFF: FindingKind = {
     for (const protection of PROTECTIONS) {
       const off = runningCpus(kernel).filter((cpu) => (cpu[protection.register] & protection.bit) === 0n);
       if (off.length === 0) continue;
-      const known = isSupported(kernel, protection, off.length);
-      const severity = known ? protection.severity.known : protection.severity.unknown;
+      const how = absenceOf(kernel, protection, off.length);
+      const severity = protection.severity[how];
       if (severity === undefined) continue;
-      const doubt = known
-        ? ''
-        : ': the processor lacks it, or somebody switched it off; the dump does not tell';
+      const doubt = {
+        differs: ', and set on the others, which Linux never leaves so',
+        known: '',
+        unknown: ': the processor lacks it, or somebody switched it off; the dump does not tell',
+      }[how];
       yield occurrenceWithoutMemory(
         protection.name,
         severity,
@@ -65,9 +85,13 @@ function runningCpus({ cpus }: AuditedKernel): readonly CpuRegisters[] {
 }
 
 /** All processors of a guest are alike: what one has set, each has. */
-function isSupported(kernel: AuditedKernel, { register, bit }: Protection, off: number): boolean {
-  if (register === 'cr0') return true;
-  return off < runningCpus(kernel).length || ((kernel.supportedCr4 ?? 0n) & bit) !== 0n;
+function absenceOf(
+  kernel: AuditedKernel,
+  { register, bit }: Protection,
+  off: number,
+): keyof Protection['severity'] {
+  if (off < runningCpus(kernel).length) return 'differs';
+  return register === 'cr0' || ((kernel.supportedCr4 ?? 0n) & bit) !== 0n ? 'known' : 'unknown';
 }
 
 function cpusText(off: readonly number[], all: number): string {

@@ -1,5 +1,7 @@
+import { hex, PAGE_SIZE } from '@heki/physical-memory';
 import type { FindingKind } from '../finding.ts';
 import { occurrenceWithoutMemory, pagesText } from '../occurrence.ts';
+import { cpuRoots } from '../root-tables.ts';
 
 export const TABLES_ABSENT: FindingKind = {
   id: 'heki/tables-absent',
@@ -12,9 +14,15 @@ export const TABLES_ABSENT: FindingKind = {
   legitimate: 'A dump that was cut short, or filtered so that page tables are left out.',
   advice:
     "Dump the whole of the guest's memory again, and compare the frames that the entries name with its memory map.",
-  *find({ absentTables }) {
-    if (absentTables === 0) return;
-    const summary = `${pagesText(absentTables)} of page tables are not in the dump.`;
-    yield occurrenceWithoutMemory('page tables', 'high', summary);
+  *find(kernel) {
+    const { absentTables } = kernel;
+    if (absentTables > 0) {
+      const summary = `${pagesText(absentTables)} of page tables ${absentTables === 1 ? 'is' : 'are'} not in the dump.`;
+      yield occurrenceWithoutMemory('page tables', 'high', summary);
+    }
+    for (const { name, root } of cpuRoots(kernel).absent) {
+      const summary = `CR3 leads ${name} to ${hex(root * PAGE_SIZE)}, which is not in the dump.`;
+      yield occurrenceWithoutMemory('CR3', 'high', summary);
+    }
   },
 };

@@ -1,5 +1,4 @@
-import type { Gfn, VirtualFrame } from '@heki/physical-memory';
-import { userTableFrames } from '@heki/vmcore';
+import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { lowerHalfEnd, walkMappings } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Occurrence, Severity } from '../finding.ts';
@@ -7,6 +6,7 @@ import type { Mapping } from '../mapping.ts';
 import { framesOf, occurrenceOfMappings, pagesText } from '../occurrence.ts';
 import { Rights, rightsOf } from '../rights.ts';
 import { cpuRoots } from '../root-tables.ts';
+import { hasFrame, leadsInto, variablesOfImage, writesWhatIsSealed } from '../sealed.ts';
 import { extentsWithin } from '../within.ts';
 
 /** Page tables of one program that are read. */
@@ -17,7 +17,7 @@ const MOST_MAPPINGS = 2 ** 14;
 export const SUPERVISOR_IN_USER_HALF: FindingKind = {
   id: 'heki/supervisor-in-user-half',
   title: "Kernel-only memory in user mode's half",
-  worst: 'high',
+  worst: 'critical',
   explanation:
     "U/S is clear on the way to a page in user mode's half of an address space that a CPU stands on: programs cannot access it, and the kernel can, without SMEP or SMAP having a say.",
   attack:
@@ -26,7 +26,10 @@ export const SUPERVISOR_IN_USER_HALF: FindingKind = {
     'The address spaces by which EFI is called and by which CPUs start have firmware and the trampoline mapped one to one.',
   advice: 'Look at what is mapped there (heki walk --user), and in whose address space.',
   *find(kernel) {
-    const judge = ({ rights }: Mapping) => ((rights & Rights.USER) === 0 ? 'high' : undefined);
+    const judge = (mapping: Mapping) => {
+      if ((mapping.rights & Rights.USER) !== 0) return undefined;
+      return writesWhatIsSealed(kernel, mapping) ? 'critical' : 'high';
+    };
     yield* occurrences(kernel, judge, "of user mode's half can be reached by the kernel alone");
   },
 };
@@ -36,34 +39,47 @@ export const PROGRAM_MAPS_KERNEL: FindingKind = {
   title: "A program maps the kernel's own memory",
   worst: 'critical',
   explanation:
-    "A page in user mode's half leads to a page table, to code of the kernel or of a module, or, writable, to what the kernel itself may only read.",
+    "A page in user mode's half leads to a page table, to code of the kernel or of a module, or, writable, to what the kernel itself may only read, to its variables, to those of modules, or to the tables that a CPU reads.",
   attack:
     'A dirty page table: a freed page that came back as a page table, or an entry that was overwritten, lets a program write entries and code by plain stores.',
   legitimate: 'Nothing: programs see constants of the kernel read-only (the vDSO), and nothing else of it.',
   advice:
     'Treat the guest as compromised. Find the program, whose CR3 is in the dump, and what else it maps.',
   *find(kernel) {
-    const tables = new Set(kernel.tableFrames);
-    for (const root of rootsOf(kernel)) {
-      for (const frame of userTableFrames({ ...kernel.tables, root }, MOST_TABLES)) tables.add(frame);
-    }
-    const judge = (mapping: Mapping) => severityForProgram(kernel, tables, mapping);
+    const tables = new Set([...kernel.tableFrames, ...kernel.programTableFrames]);
+    const variables = variablesOfImage(kernel);
+    const judge = (mapping: Mapping) => severityForProgram(kernel, { tables, variables }, mapping);
     yield* occurrences(kernel, judge, "of the kernel's own are mapped by a program");
   },
 };
 
+/** What of the kernel's own the permissions alone do not tell. */
+interface Own {
+  readonly tables: ReadonlySet<Gfn>;
+  readonly variables: readonly FrameRange<Gfn>[];
+}
+
+/** Where the kernel has what programs may not write, whatever it may do there itself. */
+const KERNEL_ONLY: readonly string[] = ['modules', 'cpu_entry_area'];
+
 function severityForProgram(
   { extents }: AuditedKernel,
-  tables: ReadonlySet<Gfn>,
-  { guestFrame, frames, rights }: Mapping,
+  { tables, variables }: Own,
+  mapping: Mapping,
 ): Severity | undefined {
+  const { guestFrame, frames, rights } = mapping;
   if ((rights & Rights.USER) === 0) return undefined;
-  const end = (guestFrame + frames) as Gfn;
-  for (let frame = guestFrame; frame < end; frame++) if (tables.has(frame)) return 'critical';
+  const range = { start: guestFrame, end: (guestFrame + frames) as Gfn };
+  if (hasFrame(tables, range)) return 'critical';
   const writes = (rights & Rights.WRITE) !== 0;
-  const own = extentsWithin(extents, { start: guestFrame, end });
+  const own = extentsWithin(extents, range);
   if (own.some((one) => (one.rights & Rights.EXECUTE) !== 0)) return writes ? 'critical' : 'medium';
-  return writes && own.some((one) => (one.rights & Rights.WRITE) === 0) ? 'critical' : undefined;
+  if (!writes) return undefined;
+  const isOwn = own.some(
+    (one) =>
+      (one.rights & Rights.WRITE) === 0 || one.mappings.some(({ region }) => KERNEL_ONLY.includes(region)),
+  );
+  return isOwn || leadsInto(variables, mapping) ? 'critical' : undefined;
 }
 
 /** The address spaces that CPUs stand on, and the kernel's own. */

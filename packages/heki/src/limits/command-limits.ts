@@ -8,6 +8,8 @@ export const COMMAND_LIMITS = {
   silence: 8000,
   /** Milliseconds that standard input may be silent. */
   inputSilence: 60_000,
+  /** Milliseconds that code of a module of the user's may run without handing back. */
+  moduleSilence: 60_000,
   /** Frames of guest memory that a recording speaks of, in one slot of KVM's: 4 TiB. */
   recordedFrames: 2 ** 30,
   /** Mappings that `walk --format info-tlb` spells out, as QEMU does, where tables are shared: 180 MiB of text. */

@@ -7,9 +7,10 @@ import {
   MachineError,
 } from '@heki/machine';
 import { PROFILES } from '@heki/series';
-import { InputError } from '../failure.ts';
+import { InputError, thrownText } from '../failure.ts';
 import { printable } from '../printable.ts';
-import { fieldsOf, importModule, kindOf, placeIn, thrownText } from './import-module.ts';
+import { fieldsOf, importModule, kindOf, placeIn } from './import-module.ts';
+import { inModule } from './module-call.ts';
 
 /** Gives the attacks in the ES module at a path: its default export, an attack or an array of them. */
 export type AttackLoader = (path: string) => Promise<readonly Attack[]>;
@@ -101,7 +102,7 @@ function attackOf(value: unknown, path: string, where: string): Attack {
     run(attacker, targets) {
       let verdict: unknown;
       try {
-        verdict = run.call(value, attacker, targets);
+        verdict = inModule(path, `attack ${name}`, () => run.call(value, attacker, targets));
       } catch (error) {
         // A backend's own mistake.
         if (error instanceof InputError) throw error;

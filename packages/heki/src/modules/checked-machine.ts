@@ -1,9 +1,10 @@
 import { VcpuWaits, type VirtualMachine } from '@heki/hypervisor';
 import { HekiError } from '@heki/physical-memory';
-import { InputError } from '../failure.ts';
-import { fieldsOf, kindOf, placeIn, thrownText } from './import-module.ts';
+import { InputError, thrownText } from '../failure.ts';
+import { fieldsOf, kindOf, placeIn } from './import-module.ts';
+import { inModule, machineOfModule } from './module-call.ts';
 
-type Method = Exclude<keyof VirtualMachine, 'vcpus' | 'checkpoint'>;
+type Method = Exclude<keyof VirtualMachine, 'vcpus' | 'checkpoint' | 'digest'>;
 
 const METHODS: Readonly<Record<Method, true>> = {
   addMemory: true,
@@ -26,7 +27,7 @@ const METHODS: Readonly<Record<Method, true>> = {
  */
 export function guarded<Value>(file: string, what: string, body: () => Value): Value {
   try {
-    return body();
+    return inModule(file, what, body);
   } catch (error) {
     if (error instanceof HekiError || error instanceof VcpuWaits) throw error;
     throw new InputError(`${what} threw ${thrownText(error)}`, { file, ...placeIn(file, error) });
@@ -40,6 +41,7 @@ export function guarded<Value>(file: string, what: string, body: () => Value): V
  */
 export function checkedMachine(file: string, make: () => unknown): VirtualMachine {
   const guard = <Value>(what: string, body: () => Value): Value => guarded(file, what, body);
+  machineOfModule();
   const made = guard('createVirtualMachine', make);
   const fields = fieldsOf(made);
   if (fields === undefined) {
@@ -76,5 +78,8 @@ export function checkedMachine(file: string, make: () => unknown): VirtualMachin
     ...(machine.checkpoint === undefined
       ? {}
       : { checkpoint: () => guard('checkpoint', () => machine.checkpoint?.()) }),
+    ...(machine.digest === undefined
+      ? {}
+      : { digest: (digest) => guard('digest', () => machine.digest?.(digest)) }),
   };
 }

@@ -1,10 +1,11 @@
 import type { BackendEvent, Capabilities, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { HekiDriver, HypervisorSettings } from '@heki/machine';
 import type { Backend } from '../backend.ts';
-import { InputError, UsageError } from '../failure.ts';
+import { InputError } from '../failure.ts';
 import { printable } from '../printable.ts';
+import { checkedDriver } from './checked-driver.ts';
 import { checkedMachine, guarded } from './checked-machine.ts';
-import { fieldsOf, importModule, kindOf, thrownText } from './import-module.ts';
+import { fieldsOf, importModule, kindOf } from './import-module.ts';
 
 /**
  * The backend in the ES module at `path`: its default export makes the hypervisor of settings, `driver` is the driver for it in the guest
@@ -27,26 +28,21 @@ export async function loadHypervisor(path: string): Promise<Backend> {
     name,
     title: `the backend in ${name}`,
     create: (settings) => makeHypervisor(path, create as (settings: HypervisorSettings) => unknown, settings),
-    driver: driver as HekiDriver | undefined,
+    driver: driver === undefined ? undefined : checkedDriver(path, driver as HekiDriver),
     unjudged: true,
     module: path,
   };
 }
 
-/** @throws {UsageError} when the module makes none of `settings`, or something else */
+/** @throws {InputError} when the module makes none of `settings`, or something else */
 function makeHypervisor(
   path: string,
   create: (settings: HypervisorSettings) => unknown,
   settings: HypervisorSettings,
 ): Hypervisor<VirtualMachine, BackendEvent> {
-  let made: unknown;
-  try {
-    made = create(settings);
-  } catch (error) {
-    throw new UsageError(`${path}: makes no hypervisor of these settings: ${thrownText(error)}`);
-  }
+  const made = guarded(path, 'its default export', () => create(settings));
   const fault = hypervisorFault(made, settings);
-  if (fault !== undefined) throw new UsageError(`${path}: ${fault}`);
+  if (fault !== undefined) throw new InputError(fault, { file: path });
   const hypervisor = made as Hypervisor<VirtualMachine, BackendEvent>;
   return {
     name: hypervisor.name,

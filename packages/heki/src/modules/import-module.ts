@@ -2,20 +2,17 @@ import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ErrorPlace } from '@heki/physical-memory';
-import { fileErrorText, InputError } from '../failure.ts';
+import { fileErrorText, InputError, thrownText } from '../failure.ts';
 import { tooLarge } from '../input/file-chunks.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
-import { printable } from '../printable.ts';
 import { bytesText } from '../quantity.ts';
+import { awaitModule, lastModule } from './module-call.ts';
 
 /** What a module of the user's exports, by name. */
 export type ModuleExports = Readonly<Record<string, unknown>>;
 
 /** The files of the modules that run, as a stack names them, by the path that the user gave. */
 const loaded = new Map<string, string>();
-
-/** What somebody else's code throws can be of any length. */
-const LONGEST = 500;
 
 /**
  * Loads the ES module at `path` and runs its code.
@@ -38,22 +35,10 @@ export async function importModule(path: string): Promise<ModuleExports> {
   }
   loaded.set(path, await realpath(path));
   try {
-    return await import(pathToFileURL(file).href);
+    return await awaitModule(path, 'its own code', () => import(pathToFileURL(file).href));
   } catch (error) {
     throw new InputError(`cannot be loaded: ${thrownText(error)}`, { file: path, ...placeIn(file, error) });
   }
-}
-
-/** What somebody else's code threw, whatever it is: one paragraph that a terminal can show. */
-export function thrownText(thrown: unknown): string {
-  let text: string;
-  try {
-    text =
-      thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : `${typeof thrown} ${String(thrown)}`;
-  } catch {
-    text = 'something that cannot be printed';
-  }
-  return printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text);
 }
 
 /** Where in the module at `path` an error comes from, as far as its stack tells. */
@@ -70,7 +55,7 @@ export function placeIn(path: string, error: unknown): Pick<ErrorPlace, 'line' |
 
 /**
  * What a module of the user's did to the program: `error`, which nothing of heki's expects, as the module's mistake, where its stack leads
- * through one. So is what heki's packages throw when a module calls them wrongly.
+ * through one. So is what heki's packages throw when a module calls them wrongly, and what is not an error, which they never throw.
  */
 export function moduleFault(error: unknown): InputError | undefined {
   for (const path of loaded.keys()) {
@@ -78,13 +63,19 @@ export function moduleFault(error: unknown): InputError | undefined {
     if (place.line !== undefined)
       return new InputError(`threw ${thrownText(error)}`, { file: path, ...place }, error);
   }
-  return undefined;
+  const file = lastModule();
+  if (file === undefined || stackOf(error) !== '') return undefined;
+  return new InputError(`threw ${thrownText(error)}`, { file }, error);
 }
 
 function stackOf(error: unknown): string {
-  // Somebody else's error can have anything there.
-  const stack: unknown = error instanceof Error ? error.stack : undefined;
-  return typeof stack === 'string' ? stack : '';
+  try {
+    // Somebody else's error can have anything there.
+    const stack: unknown = error instanceof Error ? error.stack : undefined;
+    return typeof stack === 'string' ? stack : '';
+  } catch {
+    return '';
+  }
 }
 
 /** A kind of value, for an error: `a function`, `nothing`, `a Promise`. */

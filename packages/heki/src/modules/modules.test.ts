@@ -79,7 +79,7 @@ describe('a backend of the user', () => {
     [
       'an error',
       () => file("export default () => { throw new Error('not today') };"),
-      /makes no hypervisor of these settings: Error: not today$/,
+      /:1:\d+: its default export threw Error: not today$/,
     ],
     [
       'no name',
@@ -114,9 +114,9 @@ describe('a backend of the user', () => {
   ])('that makes %s is refused, and told what was expected', async (_, make, expected) => {
     const path = make();
     const { exitCode, stderr } = await boot('--hypervisor', path);
-    expect(stderr).toContain(`heki: ${path}: `);
+    expect(stderr).toContain(`heki: ${path}:`);
     expect(stderr.trimEnd()).toMatch(expected);
-    expect(exitCode).toBe(2);
+    expect(exitCode).toBe(3);
   });
 
   const ofMachine = (body: string): string =>
@@ -154,7 +154,7 @@ export default (settings) => {
     `const vm = real.createVirtualMachine({ ...options, onEvent(event) {\nif (event.type === 'protected') ${code};\n} }); return vm;`;
 
   test.each([
-    ['throws', 'null.x', /:5:38: threw TypeError: Cannot read properties of null/],
+    ['throws', 'null.x', /:5:38: protectMemory threw TypeError: Cannot read properties of null/],
     [
       'calls the packages wrongly',
       'vm.removeMemory(0x123456789)',
@@ -176,6 +176,42 @@ export default (settings) => {
       file(`import mine, { driver } from ${JSON.stringify(pathToFileURL(MINE).href)}; export { driver };
 export default (settings) => ({ ...mine(settings), describe() { ${code} } });`);
     const { exitCode, stderr } = await boot('--cpu', 'amd-zen4', '--hypervisor', path, '--trace');
+    expect(stderr).toMatch(expected);
+    expect(exitCode).toBe(3);
+  });
+
+  /** Every CR4 write of the guest's leads to an event, in whatever code of heki's it happens. */
+  test.each([
+    ["'up'", /mjs: threw string up\n/],
+    ['null', /mjs: threw object null\n/],
+    ['Symbol.iterator', /mjs: threw symbol Symbol\(Symbol.iterator\)\n/],
+  ])('that throws %s in an exit which heki leads to is told as its own mistake', async (thrown, expected) => {
+    const path = ofMachine(
+      `const vm = real.createVirtualMachine({ ...options, onEvent(event) { if (event.type === 'denied') throw ${thrown}; } }); return vm;`,
+    );
+    const { exitCode, stderr } = await runCommand(['protect', '--cpu', 'amd-zen4', '--hypervisor', path]);
+    expect(stderr).toMatch(expected);
+    expect(exitCode).toBe(3);
+  });
+
+  test.each([
+    ['gives nothing', '() => {}', /: driver gave nothing, expected true or false\n/],
+    ['throws', "() => { throw 'up'; }", /: driver threw string up\n/],
+    [
+      'fills its port with something else',
+      '(guest) => { guest.hypervisor = { lockCrs: 1 }; return true; }',
+      /: lockCrs of the hypervisor that driver gave is a number, expected a function\n/,
+    ],
+    [
+      'answers with something else',
+      '(guest) => { guest.hypervisor = { lockCrs() {}, protectMemory() {} }; return true; }',
+      /: lockCrs gave nothing, expected 0 or a negative error number\n/,
+    ],
+  ])('whose driver %s is told as its own mistake', async (_, driver, expected) => {
+    const path = file(
+      `export { default } from ${JSON.stringify(pathToFileURL(MINE).href)}; export const driver = ${driver};`,
+    );
+    const { exitCode, stderr } = await boot('--cpu', 'amd-zen4', '--hypervisor', path);
     expect(stderr).toMatch(expected);
     expect(exitCode).toBe(3);
   });

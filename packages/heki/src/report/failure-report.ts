@@ -1,30 +1,11 @@
 import { CommanderError } from 'commander';
 import { ExitCode, exitCodeOfFailure, type Failure, failureOf } from '../failure.ts';
-import type { CommandIo, Output } from '../io.ts';
+import type { Output } from '../io.ts';
 import { moduleFault } from '../modules/import-module.ts';
-import type { GuardedOutput } from './guarded-output.ts';
+import { asksForJson, outputIsTaken } from './asked-format.ts';
+import type { GuardedIo } from './guarded-io.ts';
 import { reportHeader } from './report-header.ts';
-
-/** Whether `args` ask for JSON: then an error is JSON, too, even of a command line that is not understood. */
-export function asksForJson(args: readonly string[]): boolean {
-  const end = args.indexOf('--');
-  const options = end === -1 ? args : args.slice(0, end);
-  return options.some(
-    (option, index) =>
-      option === '--json' ||
-      option === '--format=json' ||
-      (option === 'json' && options[index - 1] === '--format'),
-  );
-}
-
-/** Whether `args` want the bytes of a core on standard output: what is to be told then goes to standard error. */
-export function outputIsTaken(args: readonly string[]): boolean {
-  return args.some(
-    (option, index) =>
-      ['-o-', '--output=-'].includes(option) ||
-      (option === '-' && ['-o', '--output'].includes(args[index - 1] ?? '')),
-  );
-}
+import { shortenedMessage, shortenedPlace } from './shortened.ts';
 
 /**
  * Tells of what was thrown: people a paragraph on standard error, programs a JSON object on standard output, unless another has begun
@@ -35,10 +16,10 @@ export function outputIsTaken(args: readonly string[]): boolean {
 export async function reportFailure(
   error: unknown,
   args: readonly string[],
-  io: CommandIo & { readonly stdout: GuardedOutput },
+  io: GuardedIo,
   hint: string = '',
 ): Promise<number> {
-  const failure = failureFrom(error);
+  const failure = shortenedFailure(failureFrom(error));
   const told = (output: Output, text: string): Promise<void> =>
     // Where even this cannot be written, there is no way left to report it.
     output.write(text).catch(() => {});
@@ -61,6 +42,12 @@ function failureFrom(error: unknown): Failure {
   const failure = failureOf(error);
   const fault = failure.kind === 'internal' ? moduleFault(error) : undefined;
   return fault === undefined ? failure : failureOf(fault);
+}
+
+/** No foreign value as long as its writer liked: a name of 100,000 characters says no more than its ends do. */
+function shortenedFailure({ kind, message, place }: Failure): Failure {
+  const entries = Object.entries(place).map(([key, value]) => [key, shortenedPlace(value)]);
+  return { kind, message: shortenedMessage(message), place: Object.fromEntries(entries) };
 }
 
 /** What commander says of a wrong command line. */

@@ -73,7 +73,17 @@ export function createHlat(options: {
     unlisted = 0;
   }
 
-  function list(into: HlatTables, page: ListedPage): boolean {
+  /** A frame that is executed at one address is not at another: whoever asks again may have put it there. */
+  function executedElsewhere({ frame, gfn }: ListedPage): boolean {
+    for (const other of byGfn.get(gfn) ?? []) {
+      const high = other === frame ? undefined : pages.get(other)?.high;
+      if (high === 0) return true;
+    }
+    return false;
+  }
+
+  function list(into: HlatTables, wanted: ListedPage): boolean {
+    const page = wanted.high === 0 && executedElsewhere(wanted) ? { ...wanted, high: EntryHigh.XD } : wanted;
     const known = pages.get(page.frame);
     // What is listed leads where it does: a later request cannot approve another mapping, but other rights of the same one.
     if (known !== undefined && known.gfn !== page.gfn) {
@@ -141,12 +151,15 @@ export function createHlat(options: {
     }
     if (locked.length > 0 && vcpu !== undefined && isPaging(vcpu)) {
       const levels = (vcpu.registers.cr4 & CR4.LA57) === 0n ? 4 : 5;
+      // What descriptor-table registers say later may be an attacker's.
+      const first = tables === undefined;
       const into = tables ?? start(levels);
       if (into.levels === levels) {
         const root = frameOf(Number(vcpu.registers.cr3 & CR3_ADDRESS) as Gpa);
         const walk: LinearMemory = { memory: vm().memory, root, levels };
         const whole: Wanted = ({ guestFrame, frames }, visit) => visit(guestFrame, guestFrame + frames);
-        for (const area of [...settings.tables, ...descriptorTables(vcpu, walk)]) {
+        const forProcessor = first ? descriptorTables(vcpu, walk) : [];
+        for (const area of [...settings.tables, ...forProcessor]) {
           changed = listMappings(into, walk, area, true, whole) || changed;
         }
         const wanted = within(locked);

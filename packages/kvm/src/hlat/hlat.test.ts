@@ -8,6 +8,7 @@ import type { LinearRange } from './options.ts';
 const R = 1;
 const RW = 3;
 const RX = 5;
+const IMMUTABLE = 8;
 const PRESENT = 1n;
 const WRITABLE = 2n;
 const FLAGS = 0x60n;
@@ -115,6 +116,38 @@ describe('remapping of listed addresses', () => {
     guest.protect([range(OTHER_TEXT, OTHER_TEXT + 1, RX)]);
     expect(byteAt(guest, 'fetch', va(0))).toBe(first(TEXT));
     expect(guest.vm.hlat?.unlisted).toBe(1);
+  });
+
+  test('a frame that is executed at one address cannot be had at another by asking again, granted or refused', () => {
+    for (const [before, answer] of [
+      [RX, 0],
+      [RX | IMMUTABLE, -1],
+    ] as const) {
+      const guest = protectedKernel(true);
+      guest.protect([range(TEXT, TEXT + 2, before)]);
+      remap(guest, 3, TEXT);
+      expect(guest.protect([range(TEXT, TEXT + 1, RX)])).toBe(answer);
+      expect(byteAt(guest, 'fetch', va(3))).toBe('exception');
+      expect(byteAt(guest, 'fetch', va(0))).toBe(first(TEXT));
+    }
+  });
+
+  test('a table that the processor is pointed at later is not listed as one', () => {
+    const guest = protectedKernel(true);
+    guest.cpu.registers.gdtr = { base: va(5), limit: 0x4f };
+    guest.protect([range(MODULE, MODULE + 1, R)]);
+    remap(guest, 5, DATA, WRITABLE | XD);
+    expect(byteAt(guest, 'load', va(5))).toBe(first(DATA));
+  });
+
+  test.each([
+    ['ends before it begins', range(TEXT + 1, TEXT, RX)],
+    ['lies beyond all guest frames', range(2 ** 40 + TEXT, 2 ** 40 + TEXT + 1, RX)],
+  ])('a range that %s is refused, and lists nothing', (_, wrong) => {
+    const guest = protectedKernel(true);
+    const listed = guest.vm.hlat?.pages.size;
+    expect(guest.protect([range(MODULE, MODULE + 1, RX), wrong])).toBe(-22);
+    expect(guest.vm.hlat?.pages.size).toBe(listed);
   });
 
   test.each([4, 5] as const)('%i levels', (levels) => {

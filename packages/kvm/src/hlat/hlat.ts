@@ -36,7 +36,10 @@ export interface Hlat {
   readonly unlisted: number;
   /** Levels of the tables, once there are some. */
   readonly levels: PagingLevels | undefined;
-  /** Rights of frames have changed on a request that `vcpu` made, or without one: lists what is protected now, and drops what is data again. */
+  /**
+   * Rights of frames have changed on a request that `vcpu` made, or without one: lists what is protected now, and drops what is data again. The
+   * IDT, GDT and TSS are those of the first such request, and a frame is executable at the first address alone that is listed so.
+   */
   follow(ranges: readonly ChangedFrames[], vcpu: Vcpu | undefined): void;
   /** A virtual CPU is new. */
   join(vcpu: Vcpu): void;

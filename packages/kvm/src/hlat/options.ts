@@ -15,7 +15,7 @@ export interface HlatOptions {
   readonly areas?: readonly LinearRange[];
   /**
    * Linear addresses that are listed as they are mapped, whatever their frames' rights: tables that the processor reads. Default Linux's
-   * cpu_entry_area. The IDT, the GDT and the TSS are listed in any case.
+   * cpu_entry_area. The IDT, the GDT and the TSS of whoever asks first are listed in any case.
    */
   readonly tables?: readonly LinearRange[];
   /**

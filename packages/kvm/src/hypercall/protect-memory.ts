@@ -12,8 +12,10 @@ export function protectMemory(vm: HekiVmState, vcpu: Vcpu, list: bigint): number
   const { ranges } = vm.statistics;
   ranges.sent += reading.ranges.length;
   if (reading.ok) {
-    const { error } = vm.locks.with('slots_arch_lock', () => applyRanges(vm, reading.ranges, 'guest'));
-    vm.hlat?.follow(reading.ranges.map(rangeOfRaw), vcpu);
+    const { error, result } = vm.locks.with('slots_arch_lock', () =>
+      applyRanges(vm, reading.ranges, 'guest'),
+    );
+    vm.hlat?.follow(reading.ranges.slice(0, result.applied).map(rangeOfRaw), vcpu);
     return error;
   }
   ranges.refused += reading.ranges.length;
@@ -32,6 +34,6 @@ export function protectFromHost(vm: HekiVmState, ranges: readonly ProtectionRang
   const { result } = vm.locks.with('slots_arch_lock', () =>
     applyRanges(vm, ranges.map(rawRange), 'vmm', ranges),
   );
-  vm.hlat?.follow(ranges, undefined);
+  vm.hlat?.follow(ranges.slice(0, result.applied), undefined);
   return result;
 }

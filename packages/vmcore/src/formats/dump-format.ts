@@ -14,6 +14,8 @@ export interface DumpPart {
   readonly start: number;
   readonly end: number;
   readonly of: number;
+  /** The same in all parts of one dump. */
+  readonly identity: string;
 }
 
 /** What is in a dump, whatever its format. Everything else is found in it. */

@@ -14,7 +14,12 @@ export function joinParts(contents: readonly DumpContents[]): DumpContents {
   if (first === undefined) throw new VmcoreError('no file: expected the parts of a dump that was split');
   if (contents.length === 1) return withMissing(first, [first]);
   const parts = contents.map(({ part }, index) => {
-    if (part !== undefined && part.of === first.part?.of) return part;
+    if (part !== undefined && part.of === first.part?.of) {
+      if (part.identity === first.part.identity) return part;
+      throw new VmcoreError(
+        `file ${index + 1} is a part of another dump than the first one: of another machine or time`,
+      );
+    }
     throw new VmcoreError(
       part === undefined
         ? `file ${index + 1} is not part of a dump that was split (makedumpfile --split)`

@@ -4,6 +4,8 @@ export interface KdumpPage {
   readonly bytes: Uint8Array;
   /** Of its descriptor. Default 0: not packed. */
   readonly flags?: number;
+  /** It is the page of this frame, which comes before: both have one place in the file, as all pages of zeros do. */
+  readonly like?: number;
 }
 
 /** How the kdump to build departs from a plain one. */
@@ -36,7 +38,8 @@ export function buildKdump(parts: KdumpParts): Uint8Array<ArrayBuffer> {
   const descriptorsAt = (1 + subBlocks + 2 * bitmapBlocks) * BLOCK;
   const own = sorted.filter(({ frame }) => part === undefined || (frame >= part.start && frame < part.end));
   const dataAt = descriptorsAt + 24 * own.length;
-  const bytes = new Uint8Array(dataAt + own.reduce((sum, page) => sum + page.bytes.length, 0));
+  const placed = own.filter(({ like }) => like === undefined);
+  const bytes = new Uint8Array(dataAt + placed.reduce((sum, page) => sum + page.bytes.length, 0));
   const view = new DataView(bytes.buffer);
   const encode = (value: string, at: number) => bytes.set(new TextEncoder().encode(value), at);
   encode('KDUMP   ', 0);
@@ -75,14 +78,18 @@ export function buildKdump(parts: KdumpParts): Uint8Array<ArrayBuffer> {
       bytes[byte] = (bytes[byte] ?? 0) + 2 ** (frame % 8);
     }
   }
-  let offset = dataAt;
+  let next = dataAt;
+  const places = new Map<number, number>();
   for (const [index, page] of own.entries()) {
     const descriptor = descriptorsAt + 24 * index;
+    const offset = places.get(page.like ?? -1) ?? next;
     view.setBigUint64(descriptor, BigInt(offset), true);
     view.setUint32(descriptor + 8, page.bytes.length, true);
     view.setUint32(descriptor + 12, page.flags ?? 0, true);
+    if (page.like !== undefined) continue;
+    places.set(page.frame, offset);
     bytes.set(page.bytes, offset);
-    offset += page.bytes.length;
+    next += page.bytes.length;
   }
   return bytes;
 }

@@ -176,6 +176,18 @@ describe('damaged notes', () => {
     expect(errorOf(() => {}, { notes }).message).toContain('PRSTATUS note of 335 bytes: expected 336');
   });
 
+  it('end where nothing but zeros is left, however many', () => {
+    const notes = [qemuNote(), { name: 'PADDING', descriptor: new Uint8Array(30) }];
+    const bytes = buildCore({ notes, loads: [{ address: 0x1000, bytes: PAGE }] });
+    const padding = NOTES + 12 + 8 + 440;
+    for (const kept of [0, 1, 11, 12]) {
+      const padded = bytes.slice();
+      padded.fill(0, padding);
+      new DataView(padded.buffer).setBigUint64(64 + 32, BigInt(padding - NOTES + kept), true);
+      expect(readVmcore(padded).notes.map(({ name }) => name)).toEqual(['QEMU']);
+    }
+  });
+
   it('that are more than 65,536 are refused', () => {
     const empty = (count: number) =>
       Array.from({ length: count }, () => ({ name: '', descriptor: new Uint8Array() }));

@@ -1,9 +1,9 @@
 import { PAGE_SIZE } from '@heki/physical-memory';
 import { unzlibSync } from 'fflate';
 import { decompress as decompressZstd } from 'fzstd';
-import snappy from 'snappyjs';
 import { VmcoreError } from '../../error.ts';
 import { decompressLzo1x } from './lzo1x.ts';
+import { decompressSnappy } from './snappy.ts';
 
 /** How a page is packed: flags of its descriptor (makedumpfile, diskdump_mod.h). */
 const ZLIB = 1;
@@ -38,11 +38,10 @@ function pageOf(packed: Uint8Array<ArrayBuffer>, packing: number): Uint8Array<Ar
   switch (packing) {
     case 0:
       return packed;
-    case LZO: {
-      const page = new Uint8Array(PAGE_SIZE);
-      decompressLzo1x(packed, page);
-      return page;
-    }
+    case LZO:
+      return filled(packed, decompressLzo1x);
+    case SNAPPY:
+      return filled(packed, decompressSnappy);
     case ZLIB:
       return checked('zlib', () => {
         const page = unzlibSync(packed, { out: new Uint8Array(PAGE_SIZE) });
@@ -50,13 +49,21 @@ function pageOf(packed: Uint8Array<ArrayBuffer>, packing: number): Uint8Array<Ar
         if (sum !== adler32(page)) throw new Error('its checksum is wrong');
         return page;
       });
-    case SNAPPY:
-      return checked('snappy', () => snappy.uncompress(packed, PAGE_SIZE));
     case ZSTD:
       return checked('zstd', () => decompressZstd(packed, new Uint8Array(PAGE_SIZE)));
     default:
       throw new VmcoreError(`a page with flags 0x${packing.toString(16)}: expected one way of packing it`);
   }
+}
+
+/** The page that `decode` fills. */
+function filled(
+  packed: Uint8Array,
+  decode: (packed: Uint8Array, target: Uint8Array) => void,
+): Uint8Array<ArrayBuffer> {
+  const page = new Uint8Array(PAGE_SIZE);
+  decode(packed, page);
+  return page;
 }
 
 /** What a library gives, or its error as one of the dump. */

@@ -19,6 +19,8 @@ const SUB_HEADER_SIZE = 104;
 
 /** The version that has `what` of the sub-header. */
 const SINCE = { split: 2, vmcoreinfo: 3, notes: 4, wideFrames: 6 } as const;
+/** `utsname` and `timestamp`, which all parts of a dump that was split have in common. */
+const IDENTITY_AT = 12;
 /** Bit of `status`: the disk was full, or the tool was stopped. */
 const INCOMPLETE = 8;
 
@@ -31,6 +33,8 @@ export interface KdumpHeader {
   readonly frames: number;
   /** The frames of this file, where the dump was split. */
   readonly part: { readonly start: number; readonly end: number } | undefined;
+  /** Whose memory it is, and of when: the same in all parts of a dump. */
+  readonly identity: string;
   /** The bitmap of the pages that the dump holds. */
   readonly bitmap: { readonly offset: number; readonly length: number };
   /** Where the descriptors of pages begin. */
@@ -95,6 +99,7 @@ export function readKdumpHeader(source: ByteSource): KdumpHeader {
     incomplete: (status & INCOMPLETE) !== 0,
     frames,
     part: split ? { start: wide(start, 'start_pfn'), end: wide(start + 8, 'end_pfn') } : undefined,
+    identity: String.fromCharCode(...new Uint8Array(header.buffer, IDENTITY_AT, STATUS_AT - IDENTITY_AT)),
     bitmap: { offset, length },
     descriptors: offset + length,
     notes: has('notes') ? place(48, 'note') : undefined,

@@ -112,6 +112,26 @@ describe('a kdump', () => {
     expect(() => readVmcore([low, bytesSource(buildKdump(all))])).toThrow('file 2 is not part of a dump');
   });
 
+  it('that was split is not joined with a part of a dump of another time or machine', () => {
+    const parts = [0, 30].map((start) =>
+      buildKdump({
+        pages: [{ frame: start, bytes: new Uint8Array(4096) }],
+        frames: 60,
+        part: { start, end: start + 30 },
+      }),
+    );
+    const joined = (change: (view: DataView) => void) => {
+      const [low = new Uint8Array(), high = new Uint8Array()] = parts.map((part) => part.slice());
+      change(new DataView(high.buffer));
+      return () => readVmcore([bytesSource(low), bytesSource(high)]);
+    };
+    expect(joined(() => {})().warnings).toEqual([]);
+    const other = 'file 2 is a part of another dump than the first one';
+    expect(joined((view) => view.setUint32(408, 1_700_000_000, true))).toThrow(other);
+    expect(joined((view) => view.setUint8(12 + 65, 0x61))).toThrow(other);
+    expect(joined((view) => view.setUint8(12 + 4 * 65, 0))).toThrow(other);
+  });
+
   it('lacks what was filtered out: absent, and not zero', () => {
     const zero = { frame: 5, bytes: new Uint8Array(4096) };
     const { memory, segments } = readVmcore(buildKdump({ pages: [zero, { ...zero, frame: 9 }], frames: 20 }));
@@ -141,22 +161,24 @@ describe('a kdump', () => {
   });
 
   it('holds any set of pages, as a bitmap of single bits does', () => {
-    const set = fc.uniqueArray(fc.nat(5000), { maxLength: 300 });
+    const single = fc.uniqueArray(fc.nat(5000), { maxLength: 300 });
     const runs = fc
       .array(fc.tuple(fc.nat(4000), fc.integer({ min: 1, max: 700 })), { maxLength: 5 })
       .map((list) => [
         ...new Set(list.flatMap(([from, n]) => Array.from({ length: n }, (_, i) => from + i))),
       ]);
     fc.assert(
-      fc.property(fc.oneof(set, runs), (held) => {
+      fc.property(fc.oneof(single, runs), (held) => {
+        const set = new Set(held);
         const page = (frame: number) =>
           new Uint8Array(Uint32Array.from({ length: 1024 }, () => frame).buffer);
         const core = readVmcore(
           buildKdump({ pages: held.map((frame) => ({ frame, bytes: page(frame) })), frames: 5001 }),
         );
-        for (let frame = 0; frame < 5001; frame += 1) {
-          expect(core.memory.page(gfn(frame))?.[0]).toBe(held.includes(frame) ? frame : undefined);
-        }
+        const wrong = Array.from({ length: 5001 }, (_, frame) => frame).filter(
+          (frame) => core.memory.page(gfn(frame))?.[0] !== (set.has(frame) ? frame : undefined),
+        );
+        expect(wrong).toEqual([]);
         const told = core.segments.flatMap(({ start, end }) =>
           Array.from({ length: (end - start) / PAGE_SIZE }, (_, i) => start / PAGE_SIZE + i),
         );
@@ -237,6 +259,14 @@ describe('a kdump that is damaged', () => {
     expect(cut.memory.page(last)).toBeUndefined();
     expect(cut.memory.page(gfn(frames[0] ?? 0))).toEqual(original.memory.page(gfn(frames[0] ?? 0)));
     expect(cut.warnings.map(({ id }) => id)).toEqual(['truncated']);
+    // All pages of zeros are one in the file, and the first of them is not its end.
+    const filled = (frame: number, byte: number) => ({ frame, bytes: new Uint8Array(PAGE_SIZE).fill(byte) });
+    const zeros = Array.from({ length: 5000 }, (_, index) => ({ ...filled(10 + index, 0), like: 5 }));
+    const shared = buildKdump({ pages: [filled(5, 0), filled(6, 7), ...zeros] });
+    expect(readVmcore(shared).warnings).toEqual([]);
+    expect(readVmcore(shared).memory.page(gfn(5009))?.[0]).toBe(0);
+    expect(readVmcore(shared.subarray(0, -1)).warnings.map(({ id }) => id)).toEqual(['truncated']);
+    expect(readVmcore(shared.subarray(0, -1)).memory.page(gfn(6))).toBeUndefined();
     const unfinished = readVmcore(buildKdump({ pages: tablesBy('zlib'), notes, status: 9 }));
     expect(unfinished.warnings[0]?.message).toContain('makedumpfile did not finish this dump');
     const flat = buildFlattened([{ offset: 0, bytes: whole }], true);

@@ -38,7 +38,8 @@ export const kdump: DumpFormat = {
       },
       notes: notesOf(source, header),
       warnings: warningsOf(source, header, bitmap),
-      part: header.part === undefined ? undefined : { start, end, of: header.frames },
+      part:
+        header.part === undefined ? undefined : { start, end, of: header.frames, identity: header.identity },
     };
   },
 };
@@ -108,11 +109,25 @@ function warningsOf(source: ByteSource, header: KdumpHeader, { count }: PageBitm
   return warnings;
 }
 
-/** Whether the last page, which lies last in the file, is not there. */
+/** Descriptors that are read at a time. */
+const CHUNK = 4096;
+
+/**
+ * Whether the page that lies last in the file is not there. That is the last one with a place of its own: all pages of zeros are one in the file,
+ * where the first of them was written.
+ */
 function cutShort(source: ByteSource, descriptors: number, count: number): boolean {
-  if (count === 0) return false;
-  const at = descriptors + (count - 1) * DESCRIPTOR_SIZE;
-  if (at + DESCRIPTOR_SIZE > source.size) return true;
-  const last = readFields(source, at, DESCRIPTOR_SIZE);
-  return Number(last.getBigUint64(0, true)) + last.getUint32(8, true) > source.size;
+  if (descriptors + count * DESCRIPTOR_SIZE > source.size) return true;
+  let shared: number | undefined;
+  for (let end = count; end > 0; end -= CHUNK) {
+    const start = Math.max(0, end - CHUNK);
+    const chunk = readFields(source, descriptors + start * DESCRIPTOR_SIZE, (end - start) * DESCRIPTOR_SIZE);
+    for (let at = (end - start - 1) * DESCRIPTOR_SIZE; at >= 0; at -= DESCRIPTOR_SIZE) {
+      const offset = Number(chunk.getBigUint64(at, true));
+      if (offset + chunk.getUint32(at + 8, true) > source.size) return true;
+      shared ??= offset;
+      if (offset !== shared) return false;
+    }
+  }
+  return false;
 }

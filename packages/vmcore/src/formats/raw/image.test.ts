@@ -146,6 +146,33 @@ describe('a damaged image of LiME', () => {
     expect(cut.warnings.map(({ id }) => id)).toEqual(['truncated']);
     expect(cut.memory.page(gfn((core.segments.at(-1)?.end ?? 0) / PAGE_SIZE - 1))).toBeUndefined();
   });
+
+  it('holds, wherever it was cut, whole pages of the guest or none, and says that it was cut', () => {
+    const range = (start: number, bytes: number) => {
+      const header = Buffer.alloc(32);
+      header.write('EMiL');
+      header.writeUInt32LE(1, 4);
+      header.writeBigUInt64LE(BigInt(start), 8);
+      header.writeBigUInt64LE(BigInt(start + bytes - 1), 16);
+      return Buffer.concat([header, Buffer.alloc(bytes, 7)]);
+    };
+    const small = Buffer.concat([range(0x1000, 2 * PAGE_SIZE), range(0x4000, PAGE_SIZE)]);
+    const second = 32 + 2 * PAGE_SIZE;
+    const held = (length: number) => {
+      const cut = readVmcore(small.subarray(0, length));
+      expect(cut.warnings.map(({ id }) => id)).toEqual(['truncated']);
+      return [1, 2, 4].filter((frame) => {
+        const page = cut.memory.page(gfn(frame));
+        if (page !== undefined) expect(new Set(Uint32Array.from(page))).toEqual(new Set([0x07070707]));
+        return page !== undefined;
+      });
+    };
+    for (const length of [32, 33, 32 + PAGE_SIZE - 1]) expect(held(length)).toEqual([]);
+    for (const length of [32 + PAGE_SIZE, second - 1]) expect(held(length)).toEqual([1]);
+    for (const length of [1, 31, 32, 33, 32 + PAGE_SIZE - 1]) expect(held(second + length)).toEqual([1, 2]);
+    expect(readVmcore(small).warnings).toEqual([]);
+    expect(readVmcore(small.subarray(0, second)).warnings).toEqual([]);
+  });
 });
 
 it('a file of whole pages that is not memory is refused for what was looked for in it', () => {

@@ -1,4 +1,4 @@
-import { type Gpa, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
+import { type Gpa, PAGE_SIZE, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import { readFields } from '../../byte-source.ts';
 import { VmcoreError } from '../../error.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
@@ -16,8 +16,12 @@ export const lime: DumpFormat = {
   recognises: (start) => hasText(start, MAGIC),
   read(source, settings) {
     const ranges: { start: number; end: number; delta: number }[] = [];
-    let missing = 0;
+    const warnings: DumpWarning[] = [];
     for (let at = 0; at < source.size; ) {
+      if (at > 0 && at + HEADER_SIZE > source.size) {
+        warnings.push(cutShort('within the header of a range: what was to follow is absent'));
+        break;
+      }
       const header = readFields(source, at, HEADER_SIZE);
       if (!hasText(new Uint8Array(header.buffer), MAGIC)) {
         throw new VmcoreError(`no range of LiME: expected "${MAGIC}"`, { offset: at });
@@ -26,20 +30,26 @@ export const lime: DumpFormat = {
       if (version !== 1)
         throw new VmcoreError(`a range of LiME version ${version}: expected 1`, { offset: at + 4 });
       const start = header.getBigUint64(8, true);
-      const last = header.getBigUint64(16, true);
-      if (last < start || last >= BigInt(PHYSICAL_ADDRESS_END)) {
+      const lastByte = header.getBigUint64(16, true);
+      if (lastByte < start || lastByte >= BigInt(PHYSICAL_ADDRESS_END)) {
         throw new VmcoreError(
-          `a range from 0x${start.toString(16)} to 0x${last.toString(16)}: expected addresses of at most 52 bits, the first first`,
+          `a range from 0x${start.toString(16)} to 0x${lastByte.toString(16)}: expected addresses of at most 52 bits, the first first`,
           { offset: at + 8 },
         );
       }
       if (ranges.length === DUMP_LIMITS.limeRanges)
         throw new VmcoreError(`more than ${DUMP_LIMITS.limeRanges} ranges`, { offset: at });
-      const length = Number(last - start) + 1;
+      const length = Number(lastByte - start) + 1;
       const data = at + HEADER_SIZE;
       const held = Math.min(length, source.size - data);
-      missing += length - held;
-      ranges.push({ start: Number(start), end: Number(start) + held, delta: data - Number(start) });
+      const heldTo = Number(start) + held;
+      // Of a range that was cut short, whole pages are taken.
+      const end = held === length ? heldTo : heldTo - (heldTo % PAGE_SIZE);
+      ranges.push({ start: Number(start), end, delta: data - Number(start) });
+      if (held < length) {
+        const missing = `0x${(length - held).toString(16)} bytes of memory`;
+        warnings.push(cutShort(`${missing} lie behind the end of the file, and are absent`));
+      }
       at = data + length;
     }
     const segments = uppermost(ranges).map(({ start, end, delta }) => ({
@@ -47,9 +57,11 @@ export const lime: DumpFormat = {
       end: end as Gpa,
       fileOffset: start + delta,
     }));
-    const message = `the dump was cut short: 0x${missing.toString(16)} bytes of memory lie behind the end of the file, and are absent`;
-    const warnings: DumpWarning[] = missing > 0 ? [{ id: 'truncated', message }] : [];
     const image = imageContents(source, segments, searchUpTo64GiB(source, segments), settings, 'LiME image');
     return { ...image, warnings: [...warnings, ...image.warnings] };
   },
 };
+
+function cutShort(where: string): DumpWarning {
+  return { id: 'truncated', message: `the dump was cut short: ${where}` };
+}

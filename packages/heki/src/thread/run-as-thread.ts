@@ -1,0 +1,55 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { inputComesWhenWanted } from '../input/standard-stream.ts';
+import { type Output, OutputClosed } from '../io.ts';
+import { watchModules } from '../modules/module-call.ts';
+import { run } from '../run.ts';
+import type { FromThread, OutputTraits, ThreadData, ToThread } from './messages.ts';
+
+type Written = ToThread & { readonly type: 'written' };
+
+/** Runs the command that this thread was started for (`runInThread`), and says its exit code. */
+export async function runAsThread(): Promise<void> {
+  const { args, stdout, stderr, cells }: ThreadData = workerData;
+  const say = (message: FromThread): void => parentPort?.postMessage(message);
+  const waiting = new Map<number, (answer: Written) => void>();
+  const interrupted = new AbortController();
+  parentPort?.on('message', (message: ToThread) => {
+    if (message.type === 'interrupted') interrupted.abort();
+    else waiting.get(message.id)?.(message);
+  });
+  // Only what is not written yet keeps the thread: one that waits for what never comes ends.
+  parentPort?.unref();
+  let writes = 0;
+  const output = (to: 'stdout' | 'stderr', traits: OutputTraits): Output => ({
+    ...traits,
+    write: (data) =>
+      new Promise((resolve, reject) => {
+        const id = writes++;
+        parentPort?.ref();
+        waiting.set(id, ({ failure }) => {
+          waiting.delete(id);
+          if (waiting.size === 0) parentPort?.unref();
+          if (failure === undefined) resolve();
+          else
+            reject(
+              failure === 'closed' ? new OutputClosed() : Object.assign(new Error(failure.message), failure),
+            );
+        });
+        say({ type: 'write', id, to, data });
+      }),
+  });
+  // The bar of progress is drawn on the process's own stream.
+  Object.assign(process.stderr, { isTTY: stderr.isTerminal, columns: stderr.columns });
+  inputComesWhenWanted(() => say({ type: 'wants-input' }));
+  watchModules({ cells, onCall: (call) => say({ type: 'call', call }) });
+  const exitCode = await run(args, {
+    stdout: output('stdout', stdout),
+    stderr: output('stderr', stderr),
+    env: process.env,
+    interrupt() {
+      say({ type: 'interruptible' });
+      return interrupted.signal;
+    },
+  });
+  say({ type: 'done', exitCode });
+}
