@@ -17,7 +17,7 @@ export interface CodeRequests {
 }
 
 /** A jump where no file has one. */
-export interface Forged {
+interface Forged {
   readonly site: number;
   readonly target: number;
 }
@@ -60,7 +60,7 @@ export function codeRequests(lab: Lab): CodeRequests {
 }
 
 /** Pages of the attacker's with these bytes. */
-export function storePages(lab: Lab, all: readonly Uint8Array[]): Gfn[] {
+function storePages(lab: Lab, all: readonly Uint8Array[]): Gfn[] {
   return all.flatMap((bytes) =>
     Array.from({ length: Math.ceil(bytes.length / PAGE_SIZE) }, (_, page) => {
       const frame = lab.prepare('allocate a page', (kernel) => kernel.allocatePages());

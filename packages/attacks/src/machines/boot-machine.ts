@@ -1,5 +1,5 @@
 import type { BackendEvent, Hypervisor, ProtectionState, VirtualMachine } from '@heki/hypervisor';
-import { type ModuleImage, SMALL_KERNEL } from '@heki/linux';
+import type { ModuleImage } from '@heki/linux';
 import {
   createCodeSigner,
   createLinuxMachine,
@@ -14,6 +14,7 @@ import {
 } from '@heki/machine';
 import type { GuestRegion } from '../attacker/vmm.ts';
 import { KEY_SITE } from '../kernel/functions.ts';
+import { LAB_KERNEL } from '../kernel/lab-kernel.ts';
 import { loadImage } from '../kernel/places.ts';
 import { KERNEL_TEXT, SIGNED_SITES } from '../kernel/signed-sites.ts';
 
@@ -63,7 +64,7 @@ export function bootMachine(
   const authority = createSigningAuthority();
   const codeSigner =
     specification.authenticate === true
-      ? createCodeSigner(SMALL_KERNEL, SIGNED_SITES, (text) => {
+      ? createCodeSigner(LAB_KERNEL, SIGNED_SITES, (text) => {
           for (const { offset, bytes } of KERNEL_TEXT) text.set(bytes, offset);
         })
       : undefined;
@@ -76,7 +77,7 @@ export function bootMachine(
       hypervisorSettings(specification, authority.signed, undefined, codeSigner?.code),
     ),
     driver: driver === undefined ? undefined : change(driver, () => machine),
-    kernel: SMALL_KERNEL,
+    kernel: LAB_KERNEL,
     memoryMap,
     vcpus: 2,
     pluggable: 1,
