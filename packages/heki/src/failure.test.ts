@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HekiError } from '@heki/physical-memory';
@@ -19,6 +19,9 @@ const kernel = fixturePath('k61-256-nokaslr');
 const missing = join(scratch, 'missing');
 const cut = file('cut.elf.gz', Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1]));
 const scenario = file('wrong.json', '{\n  "steps": [{ "do": "suspend" }, { "do": "nothing" }]\n}\n');
+const overlong = join(scratch, 'overlong.elf');
+file('overlong.elf', readFileSync(kernel));
+file('overlong.json', JSON.stringify({ cmdline: 'x'.repeat(4097) }));
 const broken = file('broken.json', '{\n  "iomem": [}\n');
 
 interface Told {
@@ -47,6 +50,7 @@ const CASES: readonly [args: readonly string[], told: Told][] = [
   [['extract', missing, '-o', join(scratch, 'x')], { exitCode: 3, kind: 'input', place: { file: missing } }],
   [['boot', '--kernel', missing], { exitCode: 3, kind: 'input', place: { file: missing } }],
   [['protect', scratch], { exitCode: 3, kind: 'input', place: { file: scratch } }],
+  [['walk', overlong], { exitCode: 3, kind: 'input', place: { file: join(scratch, 'overlong.json') } }],
   [['walk', cut], { exitCode: 3, kind: 'input', place: { file: cut } }],
   [['protect', kernel, '--memory-map', broken], { exitCode: 3, kind: 'input', place: { file: broken } }],
   [
@@ -81,6 +85,24 @@ describe('a failure', () => {
     expect(error).toMatchObject({ kind, message: expect.stringMatching(/./) });
     // Where `--json` is not an option, it may itself be what is wrong.
     if (!['nonsense', 'help', 'kunit', undefined].includes(args[0])) expect(error.place).toEqual(place);
+  });
+
+  test.each([
+    [(long: string) => [long]],
+    [(long: string) => ['walk', long]],
+    [(long: string) => ['protect', '--cpu', long]],
+    [(long: string) => ['boot', `--${long}`]],
+  ])('does not repeat a value of 100,000 characters, in words or in JSON (%#)', async (args) => {
+    for (const letter of ['a', '\u{1f600}', ' ab']) {
+      const long = letter.repeat(100_000 / letter.length);
+      for (const json of [[], ['--json']]) {
+        const { stdout, stderr } = await runCommand([...args(long), ...json]);
+        const told = stdout + stderr;
+        expect(told).toContain(' characters) ...');
+        expect(told.length).toBeLessThan(9000);
+        expect(Buffer.from(told).toString()).toBe(told);
+      }
+    }
   });
 
   test('goes to standard error where standard output is taken by a core', async () => {

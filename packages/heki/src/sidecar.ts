@@ -1,5 +1,6 @@
 import { frameOf, type Gfn, gpa, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import type { RegionBases } from '@heki/vmcore';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { z } from 'zod';
 import { INPUT_KINDS } from './input/input-kind.ts';
 import { parseJson } from './input/parse-json.ts';
@@ -20,10 +21,13 @@ const frame = z
   .regex(/^0x[0-9a-f]{1,10}000$/i, 'expected the address of a page as "0x1234000"')
   .transform((text) => frameOf(gpa(Number(text))));
 
+const { nameCharacters } = DUMP_LIMITS;
+const shown = z.string().max(nameCharacters, `expected at most ${nameCharacters} characters`);
+
 /** NAME.json beside NAME.elf.gz: what is known of the guest and is not in its dump. Everything may be missing. */
 const sidecarSchema = z.object({
-  kernel: z.string().optional(),
-  cmdline: z.string().optional(),
+  kernel: shown.optional(),
+  cmdline: shown.optional(),
   iomem: z.array(z.string()).optional(),
   page_offset_base: address.optional(),
   vmalloc_base: address.optional(),
@@ -31,7 +35,7 @@ const sidecarSchema = z.object({
   cr4: register.optional(),
   efer: register.optional(),
   hypercall_page: frame.optional(),
-  symbols: z.record(z.string(), address).optional(),
+  symbols: z.record(shown, address).optional(),
 });
 
 /** The keys of it that commands read. */

@@ -1,3 +1,4 @@
+import type { StateDigest } from '@heki/physical-memory';
 import type { VmState } from './vm-state.ts';
 
 /**
@@ -9,6 +10,7 @@ export function checkpointVm(vm: VmState, own: () => () => void): (() => void) |
   if (vm.nested.size > 0 || vm.hlat !== undefined) return undefined;
   const bindings = [...vm.bindings].map(([id, binding]) => [id, { ...binding }] as const);
   const pins = { ...vm.pins };
+  const invalidation = { ...vm.invalidation };
   const backs = [
     vm.slots.checkpoint(),
     vm.hostFrames.checkpoint(),
@@ -23,6 +25,22 @@ export function checkpointVm(vm: VmState, own: () => () => void): (() => void) |
     vm.vcpus.length = count;
     for (const [id, binding] of bindings) Object.assign(vm.bindings.get(id) ?? {}, binding);
     Object.assign(vm.pins, pins);
+    Object.assign(vm.invalidation, invalidation);
     for (const back of backs) back();
   };
+}
+
+/**
+ * What {@link checkpointVm} brings back, told to `digest`. How many changes of attributes there were before is left out: a fault compares only with the number
+ * at which it began.
+ */
+export function digestVm(vm: VmState, digest: StateDigest): void {
+  vm.slots.digest(digest);
+  vm.hostFrames.digest(digest);
+  vm.attributes.digest(digest);
+  digest.addU64(vm.pins.cr0);
+  digest.addU64(vm.pins.cr4);
+  digest.word(vm.invalidation.inProgress);
+  for (const { cr0, cr4 } of vm.bindings.values()) digest.word((cr0 ? 1 : 0) | (cr4 ? 2 : 0));
+  for (const vcpu of vm.vcpus) vcpu.digest(digest);
 }

@@ -19,7 +19,8 @@ test("Debian's stub is named for what it is", () => {
 test.each([
   ['', 'no symbols'],
   ['ffffffff81000000 T _text\nnonsense\n', 'line 2 is not a symbol'],
+  [`ffffffff81000000 T ${'a'.repeat(4097)}`, 'line 1 has a name of 4097 characters: expected at most 4096'],
   ['0000000000000000 T _text\n0000000000000000 T _stext\n', 'all addresses are zero'],
-])('%j is refused: %s', (text, why) => {
+])('%.40j is refused: %s', (text, why) => {
   expect(() => parseSystemMap(text)).toThrow(why);
 });

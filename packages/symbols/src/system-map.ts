@@ -1,4 +1,5 @@
 import { virtualAddress } from '@heki/physical-memory';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { SymbolError } from './error.ts';
 import { type KernelSymbol, SymbolTable } from './symbol-table.ts';
 
@@ -48,6 +49,11 @@ function* symbolsIn(text: string): Generator<KernelSymbol, void> {
     const [, digits = '', type = '', name = '', module] = LINE.exec(line) ?? [];
     if (name === '') {
       throw new SymbolError(`line ${number} is not a symbol: expected one as "ffffffff81000000 T _text"`);
+    }
+    if (name.length > DUMP_LIMITS.nameCharacters) {
+      throw new SymbolError(
+        `line ${number} has a name of ${name.length} characters: expected at most ${DUMP_LIMITS.nameCharacters}`,
+      );
     }
     if (module === undefined) yield { name, address: virtualAddress(BigInt(`0x${digits}`)), type };
   }

@@ -1,4 +1,4 @@
-import type { Pfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
+import type { Pfn, PhysicalMemory, StateDigest, VirtualAddress } from '@heki/physical-memory';
 import type { SecondLevel } from '@heki/second-level';
 import type { CpuProfile } from '@heki/x86';
 import type { VmControls } from './controls.ts';
@@ -166,6 +166,8 @@ export interface Vcpu extends Instructions {
    * instructions; memory is the caller's.
    */
   checkpoint(): () => void;
+  /** Tells `digest` all that {@link checkpoint} brings back: two that tell the same go on as one. */
+  digest(digest: StateDigest): void;
 }
 
 /** What a guest brings for a virtual CPU. */

@@ -47,6 +47,9 @@ describe('/proc/iomem', () => {
     expect(() => parseIomem('1000-1fff : Reserved\n1800-2fff : System RAM')).toThrow(
       'line 2 of the memory map overlaps',
     );
+    expect(() => parseIomem(`1000-1fff : ${'x'.repeat(4097)}`)).toThrow(
+      'line 1 of the memory map has a name of 4097 characters: expected at most 4096',
+    );
     expect(() => parseIomem('2000-2fff : Reserved\n1000-1fff : System RAM')).toThrow(VmcoreError);
   });
 

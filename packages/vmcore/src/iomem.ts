@@ -10,6 +10,7 @@ import {
   PHYSICAL_ADDRESS_END,
 } from '@heki/physical-memory';
 import { VmcoreError } from './error.ts';
+import { DUMP_LIMITS } from './limits.ts';
 import { type Range, without } from './range.ts';
 
 /** What Linux calls the e820 types other than RAM in /proc/iomem (arch/x86/kernel/e820.c). */
@@ -127,6 +128,11 @@ function readResources(text: string): Resource[] {
       );
     }
     const [, first = '', last = '', name = ''] = match;
+    if (name.length > DUMP_LIMITS.nameCharacters) {
+      throw new VmcoreError(
+        `line ${index + 1} of the memory map has a name of ${name.length} characters: expected at most ${DUMP_LIMITS.nameCharacters}`,
+      );
+    }
     const start = Number.parseInt(first, 16);
     const end = Number.parseInt(last, 16) + 1;
     if (end <= start) {

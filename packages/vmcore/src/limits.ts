@@ -11,6 +11,10 @@ export const DUMP_LIMITS = {
   inputSilence: 60_000,
   /** Milliseconds that a guest which runs may take for an answer. */
   guestSilence: 10_000,
+  /** Milliseconds that a web server may take for an answer, or between parts of one. */
+  webSilence: 30_000,
+  /** Bytes of a file on the web that are kept in memory. */
+  webCacheBytes: 32 * MIB,
   /** Bytes that a packed dump unpacks to. */
   unpackedBytes: 64 * GIB,
   /** How many times its size a packed dump may unpack to, from `inflationCountsFrom` bytes on: an idle guest of 64 GiB, packed by xz, has some hundred. */
@@ -32,6 +36,8 @@ export const DUMP_LIMITS = {
   limeRanges: 2 ** 16,
   /** Chunks of a flattened kdump: a guest of 64 GiB has some hundred thousand. */
   flattenedChunks: 2 ** 20,
+  /** Characters of what is told of a kernel as it stands in a file: its banner, its command line (2048 on x86), a name (512 of a symbol). */
+  nameCharacters: 4096,
   /** Bytes of a kdump's bitmaps of pages: a guest of 32 TiB. */
   bitmapBytes: GIB,
   /** Bytes that are looked through: for a root of page tables where nothing names one, and in a raw image for VMCOREINFO. */

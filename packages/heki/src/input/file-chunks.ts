@@ -8,7 +8,9 @@ import type { InputKind } from './input-kind.ts';
 import { standardStream } from './standard-stream.ts';
 
 const CHUNK_BYTES = 1 << 16;
-const POLL_MS = 20;
+/** Milliseconds from one look at an empty pipe to the next: short at first, for its writer may only be slower than we are. */
+const SHORTEST_PAUSE = 1;
+const LONGEST_PAUSE = 20;
 
 /**
  * The bytes of a file as they come: of a device or of /proc, whose size is not known, and of a named pipe, too, which never
@@ -30,6 +32,7 @@ export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator
     const isPipe = stats.isFIFO();
     let begun = false;
     let silentSince = Date.now();
+    let pause = SHORTEST_PAUSE;
     for (;;) {
       const chunk = new Uint8Array(CHUNK_BYTES);
       const length = await readSome(file, chunk);
@@ -37,6 +40,7 @@ export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator
         begun = true;
         yield chunk.subarray(0, length);
         silentSince = Date.now();
+        pause = SHORTEST_PAUSE;
         continue;
       }
       // A pipe that no process has opened for writing looks as if it were at its end.
@@ -47,7 +51,8 @@ export async function* fileChunks(path: string, kind: InputKind): AsyncGenerator
           file: path,
         });
       }
-      await wait(POLL_MS);
+      await wait(pause);
+      pause = Math.min(2 * pause, LONGEST_PAUSE);
     }
   } catch (error) {
     // Of a read, the system's error does not tell of what.

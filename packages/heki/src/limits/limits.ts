@@ -133,6 +133,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.namedPipeSilence), 'silence of a named pipe'),
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.inputSilence), 'silence of standard input'),
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.guestSilence), 'silence of a guest that runs (qmp:PATH)'),
+    limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.webSilence), 'silence of a web server'),
+    limit(
+      OF_SNAPSHOTS,
+      size(DUMP_LIMITS.webCacheBytes),
+      'bytes of a file on a web server that are kept in memory; others are asked for again',
+    ),
     limit(OF_SNAPSHOTS, size(DUMP_LIMITS.unpackedBytes), 'what a packed dump unpacks to'),
     limit(
       OF_SNAPSHOTS,
@@ -198,6 +204,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       number(MACHINE_LIMITS.memoryRanges),
       'separate ranges of RAM in a memory map: the slots that KVM has left',
       'some ten',
+    ),
+    limit(
+      [...OF_SNAPSHOTS, 'boot'],
+      number(DUMP_LIMITS.nameCharacters),
+      "characters of a kernel's banner, its command line, and the name of a symbol or of a range of memory",
+      'some hundred',
     ),
     limit(
       [...OF_SNAPSHOTS, 'boot', 'replay'],

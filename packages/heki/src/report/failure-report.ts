@@ -5,6 +5,7 @@ import { moduleFault } from '../modules/import-module.ts';
 import { asksForJson, outputIsTaken } from './asked-format.ts';
 import type { GuardedIo } from './guarded-io.ts';
 import { reportHeader } from './report-header.ts';
+import { shortenedMessage, shortenedPlace } from './shortened.ts';
 
 /**
  * Tells of what was thrown: people a paragraph on standard error, programs a JSON object on standard output, unless another has begun
@@ -18,7 +19,7 @@ export async function reportFailure(
   io: GuardedIo,
   hint: string = '',
 ): Promise<number> {
-  const failure = failureFrom(error);
+  const failure = shortenedFailure(failureFrom(error));
   const told = (output: Output, text: string): Promise<void> =>
     // Where even this cannot be written, there is no way left to report it.
     output.write(text).catch(() => {});
@@ -41,6 +42,12 @@ function failureFrom(error: unknown): Failure {
   const failure = failureOf(error);
   const fault = failure.kind === 'internal' ? moduleFault(error) : undefined;
   return fault === undefined ? failure : failureOf(fault);
+}
+
+/** No foreign value as long as its writer liked: a name of 100,000 characters says no more than its ends do. */
+function shortenedFailure({ kind, message, place }: Failure): Failure {
+  const entries = Object.entries(place).map(([key, value]) => [key, shortenedPlace(value)]);
+  return { kind, message: shortenedMessage(message), place: Object.fromEntries(entries) };
 }
 
 /** What commander says of a wrong command line. */

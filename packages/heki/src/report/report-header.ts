@@ -24,6 +24,7 @@ const SCHEMA_VERSIONS = {
   replay: 1,
   symbols: 1,
   translate: 1,
+  version: 1,
   walk: 1,
   watch: 1,
   workloads: 1,
@@ -42,4 +43,9 @@ export interface ReportHeader {
 /** The header of what has the shape `name`. */
 export function reportHeader(name: SchemaName): ReportHeader {
   return { tool: { name: 'heki', version: VERSION }, schema: { name, version: SCHEMA_VERSIONS[name] } };
+}
+
+/** What `--version --json` prints: the version of the command, and those of all shapes. */
+export function versionReport(): ReportHeader & { readonly schemas: Readonly<Record<SchemaName, number>> } {
+  return { ...reportHeader('version'), schemas: SCHEMA_VERSIONS };
 }

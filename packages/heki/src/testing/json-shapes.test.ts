@@ -85,6 +85,8 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ],
   ['kunit-tests', ['kunit', '--list', '--json']],
   ['attack', ['attack', 'race-poke-window', 'remap-text', '--machine', 'hardened', 'lvbs', '--json']],
+  ['version', ['--version', '--json']],
+  ['version', ['--json', '-V']],
   ['error', ['kunit', '--test', '99', '--json']],
   ['error', ['walk', join(scratch, 'none'), '--format', 'json']],
   ['error', ['protect', scratch, '--json']],

@@ -434,6 +434,9 @@ export const JSON_SHAPES = {
       place,
     }),
   }).describe('What any command prints instead, when it cannot do its work and was asked for JSON'),
+  version: published('version', '--version --json', {
+    schemas: z.record(z.string().min(1), z.int().min(1)).describe('The version of each shape, by its name'),
+  }),
   attack: published('attack', 'attack --json', {
     counts: z.strictObject({
       cells: z.int().min(0).describe('Attempts: attacks by machines, legitimate work left out'),

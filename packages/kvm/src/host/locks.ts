@@ -66,6 +66,10 @@ export function createLockChecker(order: readonly LockName[] = KVM_LOCK_ORDER): 
       held.push(lock);
     },
     release(lock) {
+      if (held.at(-1) === lock) {
+        held.pop();
+        return;
+      }
       checker.assertHeld(lock);
       held.splice(held.indexOf(lock), 1);
     },

@@ -27,10 +27,27 @@ export interface Memslot {
   readonly dirty: Set<number> | undefined;
 }
 
-/** The flags of one slot: region number (frame / frames per region) for 2 MiB and 1 GiB regions. */
-export interface LargePageFlags {
-  readonly 2: Set<number>;
-  readonly 3: Set<number>;
+/** The flags of one slot: region number (frame / frames per region) for 2 MiB and 1 GiB regions. Sets come when they are asked for: few slots of many have any. */
+export class LargePageFlags {
+  #flags2M: Set<number> | undefined;
+  #flags1G: Set<number> | undefined;
+
+  get 2(): Set<number> {
+    this.#flags2M ??= new Set();
+    return this.#flags2M;
+  }
+
+  get 3(): Set<number> {
+    this.#flags1G ??= new Set();
+    return this.#flags1G;
+  }
+
+  copy(): LargePageFlags {
+    const copy = new LargePageFlags();
+    copy.#flags2M = this.#flags2M && new Set(this.#flags2M);
+    copy.#flags1G = this.#flags1G && new Set(this.#flags1G);
+    return copy;
+  }
 }
 
 /** The host frame behind `gfn`, which must be in the slot. */

@@ -1,7 +1,14 @@
 import { Errno } from '@heki/hypercall/errno';
-import { FRAME_END, firstBehind, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import {
+  FRAME_END,
+  firstBehind,
+  type Gfn,
+  PAGE_SIZE,
+  type Pfn,
+  type StateDigest,
+} from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
-import { type Memslot, MemslotFlag } from './memslot.ts';
+import { LargePageFlags, type Memslot, MemslotFlag } from './memslot.ts';
 
 /** Slots that user space may have: KVM_USER_MEM_SLOTS. */
 export const USER_MEM_SLOTS = 32764;
@@ -49,6 +56,8 @@ export interface Memslots {
   set(region: UserspaceMemoryRegion, hostLevel?: number): MemslotChange | number;
   /** What brings back the slots of now, with their dirty logs. */
   checkpoint(): () => void;
+  /** Tells `digest` the slots of now. */
+  digest(digest: StateDigest): void;
 }
 
 /**
@@ -74,7 +83,9 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
   let lowestFree = 0;
   let last: Memslot | undefined;
 
-  const indexAfter = (gfn: number): number => firstBehind(sorted, gfn, endOf);
+  // A VM that is put together gets its memory in order, each slot behind all others.
+  const indexAfter = (gfn: number): number =>
+    gfn >= memslots.end ? sorted.length : firstBehind(sorted, gfn, endOf);
 
   function replace(removed: Memslot | undefined, added: Memslot | undefined): MemslotChange {
     last = undefined;
@@ -92,7 +103,7 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
 
   const copyOf = (slot: Memslot): Memslot => ({
     ...slot,
-    mixed: { 2: new Set(slot.mixed[2]), 3: new Set(slot.mixed[3]) },
+    mixed: slot.mixed.copy(),
     dirty: slot.dirty && new Set(slot.dirty),
   });
 
@@ -109,6 +120,15 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
         lowestFree = free;
         last = undefined;
       };
+    },
+    digest(digest) {
+      for (const { id, base, frames, backing, flags, hostLevel, mixed, dirty } of sorted) {
+        for (const value of [id, base, frames, backing, flags, hostLevel]) digest.add(value);
+        for (const set of [mixed[2], mixed[3], dirty ?? []]) {
+          for (const value of [...set].sort((a, b) => a - b)) digest.add(value);
+          digest.word(-1);
+        }
+      }
     },
     get freeId() {
       while (byId.has(lowestFree)) lowestFree++;
@@ -137,32 +157,36 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
       }
     },
     set(region, hostLevel = 3) {
-      const { slot: id, flags, guestPhysicalAddress: gpa, memorySize: size, userspaceAddress } = region;
+      const { slot: id, flags } = region;
+      // Exact below 2^53; what lies above is beyond one bound or another.
+      const gpa = Number(region.guestPhysicalAddress);
+      const size = Number(region.memorySize);
+      const userspaceAddress = Number(region.userspaceAddress);
       if (
         (flags & ~USER_FLAGS) !== 0 ||
-        size % BigInt(PAGE_SIZE) !== 0n ||
-        gpa % BigInt(PAGE_SIZE) !== 0n ||
-        userspaceAddress % BigInt(PAGE_SIZE) !== 0n ||
+        size % PAGE_SIZE !== 0 ||
+        gpa % PAGE_SIZE !== 0 ||
+        userspaceAddress % PAGE_SIZE !== 0 ||
         id < 0 ||
         id >= USER_MEM_SLOTS ||
-        gpa + size >= 1n << 64n ||
-        userspaceAddress + size > 1n << 52n ||
-        size >> 12n > BigInt(MAX_SLOT_PAGES)
+        gpa + size >= 2 ** 64 ||
+        userspaceAddress + size > 2 ** 52 ||
+        size > MAX_SLOT_PAGES * PAGE_SIZE
       ) {
         return -Errno.EINVAL;
       }
       const old = byId.get(id);
-      if (size === 0n) return old === undefined ? -Errno.EINVAL : replace(old, undefined);
+      if (size === 0) return old === undefined ? -Errno.EINVAL : replace(old, undefined);
 
       const added: Memslot = {
         id,
-        base: Number(gpa >> 12n) as Gfn,
-        frames: Number(size >> 12n),
-        backing: Number(userspaceAddress >> 12n) as Pfn,
+        base: (gpa / PAGE_SIZE) as Gfn,
+        frames: size / PAGE_SIZE,
+        backing: (userspaceAddress / PAGE_SIZE) as Pfn,
         flags,
         // The host's mapping stays where it is when the slot moves over it.
         hostLevel: old?.hostLevel ?? hostLevel,
-        mixed: { 2: new Set(), 3: new Set() },
+        mixed: new LargePageFlags(),
         dirty: dirtyLogOf(flags, old),
       };
       if (old !== undefined) {

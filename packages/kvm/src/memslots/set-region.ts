@@ -37,6 +37,7 @@ export function setRegion(vm: VmState, region: UserspaceMemoryRegion, hostLevel?
 
 /** The memory of a slot that comes has other names, whose rights are no longer their own. */
 function zapOtherNames(vm: VmState, { base, frames }: Memslot): void {
+  if (!vm.hostFrames.isShared(base, base + frames)) return;
   vm.locks.with('mmu_lock', () => {
     let flush = false;
     forEachName(vm, base, base + frames, (start, end) => {

@@ -4,12 +4,11 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createAttributeStore } from '../attributes/attribute-store.ts';
 import { kvmDefects } from '../defects/kvm-defects.ts';
-import type { Memslot } from '../memslots/memslot.ts';
+import { LargePageFlags, type Memslot } from '../memslots/memslot.ts';
 import { createGuest, kernelVa, range } from '../testing/guest.ts';
 import { createLargePages, FRAMES_PER_LEVEL } from './large-pages.ts';
 
 function slotOf(base: number, frames: number, backing = base): Memslot {
-  const mixed = { 2: new Set<number>(), 3: new Set<number>() };
   return {
     id: 0,
     base: base as Gfn,
@@ -17,7 +16,7 @@ function slotOf(base: number, frames: number, backing = base): Memslot {
     backing: backing as Pfn,
     flags: 0,
     hostLevel: 3,
-    mixed,
+    mixed: new LargePageFlags(),
     dirty: new Set(),
   };
 }

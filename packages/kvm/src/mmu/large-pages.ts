@@ -55,6 +55,9 @@ export function createLargePages(options: {
     return all;
   }
 
+  /** Whether anything asks for the flags of `slot`: it has room for a large page, or the published check reads them all. */
+  const needsFlags = ({ frames }: Memslot): boolean => frames >= FRAMES_PER_LEVEL[2] || defects['B-H9'];
+
   function setMixed(slot: Memslot, level: LargeLevel, start: number, mixed: boolean): void {
     const region = start / FRAMES_PER_LEVEL[level];
     if (mixed) slot.mixed[level].add(region);
@@ -132,12 +135,10 @@ export function createLargePages(options: {
     attributesChanged(slot, start, end, bits) {
       const from = Math.max(start, slot.base);
       const to = Math.min(end, slot.base + slot.frames);
-      if (from < to) update(slot, from, to, bits);
+      if (from < to && needsFlags(slot)) update(slot, from, to, bits);
     },
     slotCreated(slot) {
-      slot.mixed[2].clear();
-      slot.mixed[3].clear();
-      if (defects['B-H10'] && !privateMemory) return;
+      if ((defects['B-H10'] && !privateMemory) || !needsFlags(slot)) return;
       const end = slot.base + slot.frames;
       const span = FRAMES_PER_LEVEL[3];
       // Nothing is mixed where nothing has attributes, as in a VM that is being put together.

@@ -104,7 +104,8 @@ export function flushNested(vm: VmState): void {
   for (const vcpu of vm.nested.keys()) vcpu.invept(NESTED_ROOT);
 }
 
-/** Whether a frame has rights of its own, or those that have none have less than all. */
-function isProtected({ attributes, permissions }: HekiVmState): boolean {
+/** Whether a frame has rights of its own, those that have none have less than all, or code is sealed. */
+function isProtected({ attributes, permissions, code }: HekiVmState): boolean {
+  if (code?.authority.sealed === true) return true;
   return permissions.default !== ALL_PERMISSIONS || !attributes.equal(0, FRAME_END, 0, HEKI_ATTRIBUTE_MASK);
 }

@@ -1,4 +1,4 @@
-import type { Memslot } from '../memslots/memslot.ts';
+import { LargePageFlags, type Memslot } from '../memslots/memslot.ts';
 import type { Memslots } from '../memslots/memslots.ts';
 
 /**
@@ -13,7 +13,7 @@ export function planeSlots(slots: Memslots, appeared: (slot: Memslot) => void): 
   function own(slot: Memslot): Memslot {
     let mine = known.get(slot);
     if (mine === undefined) {
-      mine = { ...slot, mixed: { 2: new Set(), 3: new Set() } };
+      mine = { ...slot, mixed: new LargePageFlags() };
       known.set(slot, mine);
       appeared(mine);
     }
@@ -40,5 +40,6 @@ export function planeSlots(slots: Memslots, appeared: (slot: Memslot) => void): 
     },
     set: (region, hostLevel) => slots.set(region, hostLevel),
     checkpoint: () => slots.checkpoint(),
+    digest: (digest) => slots.digest(digest),
   };
 }

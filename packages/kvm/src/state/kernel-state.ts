@@ -26,6 +26,7 @@ import { restorePins, savePins } from './vcpu-pins.ts';
 
 /** Takes all rights and pins back. */
 export function clearState(vm: HekiVmState): void {
+  vm.code?.authority.reset();
   replaceEnforced(vm, { ranges: [], otherwise: rightsOfPermissions(ALL_PERMISSIONS), cr0: 0n, cr4: 0n });
 }
 

@@ -1,3 +1,4 @@
+import { checkSavedAuthority, type SavedAuthority } from '@heki/code-authority';
 import { KVM_HEKI_EXIT_REASON_VALID_MASK, KVM_MEMORY_ATTRIBUTE_PRIVATE } from '@heki/hypercall/kvm';
 import {
   badState,
@@ -40,6 +41,8 @@ interface KvmOwnState {
   >)[];
   /** Linear addresses that HLAT lists; `undefined` without tables for it. */
   readonly hlat: { readonly levels: PagingLevels; readonly pages: readonly ListedPage[] } | undefined;
+  /** What the owner of the code keeps; `undefined` without one. */
+  readonly code: SavedAuthority | undefined;
   /** What was enabled with KVM_ENABLE_CAP. */
   readonly exitReasons: { readonly configure: number; readonly denial: number };
 }
@@ -64,7 +67,8 @@ export function saveOwn(vm: HekiVmState): KvmOwnState {
   const levels = vm.hlat?.levels;
   const pages = [...(vm.hlat?.pages.values() ?? [])].sort((a, b) => a.frame - b.frame);
   const hlat = levels && { levels, pages };
-  return { backend: 'kvm', privateFrames, dirty, nested, hlat, exitReasons: { ...vm.exitReasons } };
+  const code = vm.code?.authority.save();
+  return { backend: 'kvm', privateFrames, dirty, nested, hlat, code, exitReasons: { ...vm.exitReasons } };
 }
 
 /**
@@ -88,8 +92,12 @@ export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => v
   }
   const { hlat } = own as Partial<KvmOwnState>;
   checkHlat(vm, hlat);
+  const { code } = own;
+  checkCode(vm, code);
   return () => {
     vm.hlat?.replace(hlat?.pages ?? [], hlat?.levels);
+    if (code === undefined) vm.code?.authority.reset();
+    else vm.code?.authority.restore(code);
     vm.locks.with('slots_lock', () =>
       vm.locks.with('slots_arch_lock', () => {
         setMemoryAttributes(vm, 0, FRAME_END, 0, PRIVATE);
@@ -108,6 +116,16 @@ export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => v
     }
     Object.assign(vm.exitReasons, reasons);
   };
+}
+
+function checkCode(vm: HekiVmState, code: unknown): void {
+  if (code === undefined) return;
+  if (vm.code === undefined) throw badState('own.code', 'an owner', "nothing: this VM's code has no owner");
+  try {
+    checkSavedAuthority(code);
+  } catch (error) {
+    throw badState('own.code', 'it', error instanceof Error ? error.message : 'what was saved');
+  }
 }
 
 function checkHlat(vm: HekiVmState, hlat: KvmOwnState['hlat']): void {

@@ -1,3 +1,4 @@
+import type { StateDigest } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { fitsRegister } from './canonical-address.ts';
 
@@ -108,6 +109,14 @@ export class PlainMsrs {
       this.#values.clear();
       for (const [msr, value] of values) this.#values.set(msr, value);
     };
+  }
+
+  /** Tells `digest` those that were written. */
+  digest(digest: StateDigest): void {
+    for (const msr of [...this.#values.keys()].sort((a, b) => a - b)) {
+      digest.add(msr);
+      digest.addU64(this.#values.get(msr) ?? 0n);
+    }
   }
 
   /** INIT: they stay (SDM 3A table 10-1, "other MSRs"), but for the bases of FS and GS. */

@@ -4,7 +4,9 @@ import { DUMP_LIMITS } from '../limits.ts';
 import { createTemporaryFile, type TemporaryFile } from './temporary-file.ts';
 
 const CHUNK_BYTES = 2 ** 16;
-const POLL_MS = 20;
+/** Milliseconds from one look at an empty pipe to the next: short at first, for its writer may only be slower than we are. */
+const SHORTEST_PAUSE = 0.1;
+const LONGEST_PAUSE = 20;
 
 /**
  * Puts what comes through the pipe `descriptor`, until its writers are gone, into a temporary file: a dump is read in no order.
@@ -17,6 +19,7 @@ export function spoolPipe(path: string, descriptor: number, named: boolean): Tem
   const patience = named ? DUMP_LIMITS.namedPipeSilence : DUMP_LIMITS.inputSilence;
   const spool = createTemporaryFile();
   let silentSince = Date.now();
+  let pause = SHORTEST_PAUSE;
   try {
     for (;;) {
       const chunk = new Uint8Array(CHUNK_BYTES);
@@ -28,6 +31,7 @@ export function spoolPipe(path: string, descriptor: number, named: boolean): Tem
             `${path}: more than ${DUMP_LIMITS.pipeBytes / 2 ** 30} GiB came through this pipe: expected a file`,
           );
         silentSince = Date.now();
+        pause = SHORTEST_PAUSE;
         continue;
       }
       // A pipe that no process has opened for writing yet looks as if it were at its end.
@@ -36,7 +40,8 @@ export function spoolPipe(path: string, descriptor: number, named: boolean): Tem
         const who = length === 0 ? 'no process writes to this pipe' : 'nothing comes from this pipe';
         throw new VmcoreError(`${path}: ${who}, for ${patience / 1000} seconds: expected a dump`);
       }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
+      pause = Math.min(2 * pause, LONGEST_PAUSE);
     }
     spool.finish();
     return spool;
