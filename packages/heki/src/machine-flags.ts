@@ -17,6 +17,7 @@ export interface MachineFlags {
   readonly defect?: Readonly<Record<string, boolean>>;
   readonly mbec?: boolean;
   readonly hlat?: boolean;
+  readonly authenticate?: boolean;
   readonly cpu?: string;
 }
 
@@ -43,7 +44,11 @@ export function addHypervisorFlags(command: Command): Command {
       "what runs in Hyper-V's VTL1: hardened, lvbs-2026-02 (default: hardened)",
     )
     .option('--no-mbec', 'a processor without mode-based execute control')
-    .option('--hlat', 'KVM holds the linear addresses of what is protected (HLAT), where the processor can');
+    .option('--hlat', 'KVM holds the linear addresses of what is protected (HLAT), where the processor can')
+    .option(
+      '--authenticate',
+      "KVM owns the kernel's code once boot is over: modules and patches are asked for by what was signed",
+    );
 }
 
 /** Adds `--attack`. @param tried when the attacks are tried */

@@ -30,7 +30,7 @@ import { VERSION, versionReport } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
 
 const DUMP =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH or gdb:HOST:PORT is a guest that runs under QEMU; - is standard input";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH or gdb:HOST:PORT is a guest that runs under QEMU; https://HOST/PATH is a file on a web server, of which only what is needed is loaded; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
@@ -75,7 +75,7 @@ function cr3Option(meaning: string): Option {
 function symbolsOption(): Option {
   return new Option(
     '--symbols <file>',
-    "the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+    "the kernel's System.map, /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
   );
 }
 
@@ -274,7 +274,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--range <VA-VA>', 'only these addresses, hexadecimal or SYMBOL+OFFSET, the end exclusive')
     .option(
       '--symbols [file]',
-      "name what begins at the addresses, by the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+      "name what begins at the addresses, by the kernel's System.map, /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
     )
     .addOption(imageOption())
     .option('--cpu <name>', CPU_OF_SNAPSHOT)
@@ -444,10 +444,11 @@ With --json an error is JSON, too, on standard output.`,
 }
 
 /**
- * Runs the command line `args` (without the program's name) and returns its exit code, an {@link ExitCode}. Writes to `io` alone and
+ * Runs the command line `given` (without the program's name) and returns its exit code, an {@link ExitCode}. Writes to `io` alone and
  * never throws.
  */
-export async function run(args: readonly string[], outer: CommandIo): Promise<number> {
+export async function run(given: readonly string[], outer: CommandIo): Promise<number> {
+  const args = given.some((argument) => /^https?:/i.test(argument)) ? await bareAddresses(given) : given;
   const io = guardedIo(args, outer);
   let exitCode: number = ExitCode.SUCCESS;
   let help = '';
@@ -480,6 +481,12 @@ export async function run(args: readonly string[], outer: CommandIo): Promise<nu
     if (!(error instanceof OutputClosed)) return reportFailure(error, args, io);
   }
   return exitCode;
+}
+
+/** The command line without the credentials of its web addresses: from here on only the one who reads there knows them. */
+async function bareAddresses(args: readonly string[]): Promise<string[]> {
+  const { withoutCredentials } = await import('./input/web-credentials.ts');
+  return args.map(withoutCredentials);
 }
 
 /** Where to read on, for somebody who called the command wrongly. */

@@ -36,6 +36,7 @@ export function specificationOf(flags: MachineFlags): MachineSpecification {
     defects: flags.defect,
     mbec: flags.mbec === false ? false : undefined,
     hlat: flags.hlat,
+    authenticate: flags.authenticate,
     cpu: cpu === undefined ? undefined : cpuNamed(cpu).name,
   };
 }
@@ -85,6 +86,22 @@ function checkHlat({ name }: Backend, processor: CpuProfile): void {
   }
 }
 
+/** @throws {UsageError} where nobody can own the kernel's code */
+function checkAuthenticate({ name }: Backend, { mbec, processor }: HypervisorSettings): void {
+  if (name !== 'kvm') {
+    throw new SpecificationError(
+      `--authenticate: with ${name} nobody can own the kernel's code, expected --hypervisor kvm`,
+      ['authenticate'],
+    );
+  }
+  if (!mbec || !(processor.ept?.modeBasedExecute === true || processor.npt?.gmet === true)) {
+    throw new SpecificationError(
+      `--authenticate: execution cannot be withheld from the kernel alone on ${processor.name} without mode-based execute control or GMET`,
+      ['authenticate'],
+    );
+  }
+}
+
 /** The hypervisor of a specification, made of `settings`. @throws {UsageError} when it does not have what is asked for */
 export function createHypervisor(
   backend: Backend,
@@ -107,6 +124,7 @@ export function createHypervisor(
     );
   }
   if (settings.hlat) checkHlat(backend, settings.processor);
+  if (settings.authenticate !== undefined) checkAuthenticate(backend, settings);
   const made = backend.create(settings);
   for (const [id, on] of Object.entries(defects)) {
     const fault = defectFault({ [id]: on }, { name, defects: made.defects }, ofGuest);

@@ -24,6 +24,7 @@ export function kvmCapabilities(options: ResolvedOptions): Capabilities {
     failure: options.defects['B-H6'] ? 'stops-at-first' : 'all-or-nothing',
     denialsDecidedBy: 'hypervisor',
     verdicts: ['page-fault', 'general-protection'],
+    ...(options.authenticate === undefined ? {} : { authenticates: 'code' }),
     lifeCycle: options.defects['B-H14']
       ? { reset: 'keep', kexec: 'keep' }
       : { reset: options.reset, kexec: options.kexec },

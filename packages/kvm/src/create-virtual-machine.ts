@@ -5,6 +5,7 @@ import type { Gfn } from '@heki/physical-memory';
 import { createPermissions } from './attributes/permissions.ts';
 import { userSetMemoryAttributes } from './attributes/user-attributes.ts';
 import { checkpointVm, digestVm } from './checkpoint.ts';
+import { createCodeOwner } from './code/create-code-owner.ts';
 import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
 import type { KvmEvent } from './event.ts';
@@ -38,6 +39,14 @@ export function createKvmVirtualMachine(
     permissions: createPermissions(state.attributes, options.defects),
     exitReasons: { configure: 0, denial: 0 },
     owner: createKernelOwner(() => vm, options.privateMemory),
+    code:
+      options.authenticate &&
+      createCodeOwner({
+        vm: () => vm,
+        memory: machine.host.memory,
+        code: options.authenticate,
+        defects: options.codeDefects,
+      }),
     hlat:
       options.hlat &&
       createHlat({
@@ -65,7 +74,9 @@ export function createKvmVirtualMachine(
     checkpoint: () =>
       checkpointVm(vm, () => {
         const [permissions, reasons] = [vm.permissions.default, { ...vm.exitReasons }];
+        const code = [vm.code?.authority.checkpoint(), vm.code?.rights.checkpoint()];
         return () => {
+          for (const back of code) back?.();
           vm.permissions.setDefault(permissions);
           Object.assign(vm.exitReasons, reasons);
         };
@@ -75,6 +86,8 @@ export function createKvmVirtualMachine(
       digest.word(vm.permissions.default);
       digest.word(vm.exitReasons.configure);
       digest.word(vm.exitReasons.denial);
+      // All that the owner keeps follows from what it has done.
+      for (const byte of vm.code?.authority.chain ?? []) digest.word(byte);
       digestVm(vm, digest);
     },
 

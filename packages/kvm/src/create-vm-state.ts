@@ -43,6 +43,7 @@ export function createVmState(
       },
     }),
     tables: createSecondLevelTables(host, options),
+    code: undefined,
     hlat: undefined,
     locks: createLockChecker(),
     log: createHostLog(onEvent && ((text) => onEvent({ type: 'log', text }))),

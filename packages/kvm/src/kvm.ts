@@ -21,7 +21,10 @@ export function createKvm(options: KvmOptions = {}): Kvm {
     name: 'kvm',
     capabilities: kvmCapabilities(resolved),
     processor: resolved.processor,
-    defects: resolved.defects,
+    defects:
+      resolved.authenticate === undefined
+        ? resolved.defects
+        : { ...resolved.defects, ...resolved.codeDefects },
     createVirtualMachine: (machine) => createKvmVirtualMachine(resolved, machine),
     describe: describeEvent,
   };

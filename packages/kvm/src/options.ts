@@ -1,3 +1,4 @@
+import type { AuthorityDefectId, SignedCode } from '@heki/code-authority';
 import type { KvmAbiRevision } from '@heki/hypercall/kvm';
 import type { DefectChoices, Profile } from '@heki/series';
 import type { CpuProfile } from '@heki/x86';
@@ -10,7 +11,7 @@ export interface KvmOptions {
   /** Default `hardened`. */
   readonly profile?: Profile;
   /** Single defects switched on or off against the profile. */
-  readonly defects?: DefectChoices<KvmDefectId>;
+  readonly defects?: DefectChoices<KvmDefectId | AuthorityDefectId>;
   /** The host's processor: its vendor decides between EPT and nested paging. Default `INTEL_VT_RP`. */
   readonly processor?: CpuProfile;
   /** `kvm_intel.mbec` (Heki v2 5/19). Default true; without effect where the processor has no MBEC. */
@@ -22,6 +23,11 @@ export interface KvmOptions {
    * mapped anew. For hypercall 14's own policy alone. Default off.
    */
   readonly hlat?: boolean | HlatOptions;
+  /**
+   * The host side owns the guest's code: once the kernel is sealed, it executes what was made of these signed files and nothing else. It needs
+   * mode-based execute control, or GMET. Default: nobody does.
+   */
+  readonly authenticate?: SignedCode | undefined;
   /** `kvm.nx_huge_pages`: large leaves are never executable (iTLB multihit). Default false. */
   readonly nxHugePages?: boolean;
   /** The host's own CR0, which the published hypercall 13 looks at (B-H20). Default 0x80050033. */

@@ -1,6 +1,7 @@
+import { type AuthorityDefectId, authorityDefects, type SignedCode } from '@heki/code-authority';
 import { DEFAULT_MAX_LIST_PAGES, KVM_ABI_REVISIONS, type KvmAbi } from '@heki/hypercall/kvm';
 import { HypervisorError } from '@heki/hypervisor';
-import { defectSwitches } from '@heki/series';
+import { type DefectSwitches, defectSwitches } from '@heki/series';
 import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
 import { type KvmDefectSwitches, kvmDefects } from './defects/kvm-defects.ts';
 import type { Vmm } from './exit/vmm.ts';
@@ -17,6 +18,10 @@ export interface ResolvedOptions {
   readonly gmet: boolean;
   /** `enable_mbec` as the published code reads it, on AMD too (B-H17). */
   readonly mbecParameter: boolean;
+  /** `undefined`: the guest's code has no owner. */
+  readonly authenticate: SignedCode | undefined;
+  /** Weaker variants of it. */
+  readonly codeDefects: DefectSwitches<AuthorityDefectId>;
   /** `undefined`: no HLAT. */
   readonly hlat: HlatSettings | undefined;
   readonly nxHugePages: boolean;
@@ -49,6 +54,20 @@ function resolveHlat(hlat: KvmOptions['hlat'], { name, ept }: CpuProfile): HlatS
   return hlatSettings(hlat === true ? {} : hlat);
 }
 
+/** @throws {HypervisorError} where the kernel's execution cannot be withheld */
+function resolveCode(
+  { authenticate, mbec = true, gmet = true }: KvmOptions,
+  { name, ept, npt }: CpuProfile,
+): SignedCode | undefined {
+  if (authenticate === undefined) return undefined;
+  const splits = (mbec && ept?.modeBasedExecute === true) || (gmet && npt?.gmet === true);
+  if (splits) return authenticate;
+  throw new HypervisorError(
+    `code cannot be authenticated on processor ${name} without mode-based execute control or GMET: expected one that has it, and switched on`,
+  );
+}
+
+/** @throws {HypervisorError} for what the processor does not have */
 export function resolveOptions(options: KvmOptions): ResolvedOptions {
   const { profile = 'hardened', processor = INTEL_VT_RP, mbec = true, gmet = true } = options;
   return {
@@ -57,6 +76,8 @@ export function resolveOptions(options: KvmOptions): ResolvedOptions {
     mbec: mbec && processor.ept?.modeBasedExecute === true,
     gmet: gmet && processor.npt?.gmet === true,
     mbecParameter: mbec,
+    authenticate: resolveCode(options, processor),
+    codeDefects: defectSwitches(authorityDefects, 'hardened', options.defects),
     hlat: resolveHlat(options.hlat, processor),
     nxHugePages: options.nxHugePages ?? false,
     hostCr0: options.hostCr0 ?? HOST_CR0,

@@ -101,6 +101,8 @@ function createState(options: LinuxKernelOptions): KernelState {
     defects,
     jumpLabels: jumpLabelsOf(options, image.address('_text')),
     presentSignature: options.presentSignature,
+    moduleFile: options.moduleFile,
+    sealed: undefined,
     refuseWx,
     kaslrSeed,
     emit,

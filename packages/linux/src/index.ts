@@ -1,5 +1,13 @@
 export { Errno } from '@heki/hypercall/errno';
 export { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
+export {
+  FTRACE_CALLER,
+  KERNEL_SITES,
+  LSM_KEY,
+  moduleSites,
+  type SignedSite,
+  TRACING_KEY,
+} from './code/signed-sites.ts';
 export { createLinuxKernel } from './create-kernel.ts';
 export { type LinuxDefectId, linuxDefects } from './defects/linux-defects.ts';
 export { LinuxError } from './error.ts';

@@ -2,6 +2,7 @@ export {
   type ComparedPart,
   type ComparedText,
   compareImage,
+  digestOf,
   type ImageComparison,
   type ReadLive,
   type Unexplained,

@@ -1,6 +1,7 @@
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import type { KernelBuild } from '@heki/linux';
+import { DEBIAN_6_1, type KernelBuild } from '@heki/linux';
 import {
+  createCodeSigner,
   createLinuxMachine,
   createSigningAuthority,
   describeTraceEvent,
@@ -52,7 +53,8 @@ export function createScenarioMachine<VM extends VirtualMachine, Event extends B
     throw new ScenarioError(`kernel ${settings.kernel}: expected its build among the options`);
   }
   const authority = createSigningAuthority();
-  const forHypervisor = hypervisorSettings(machine, authority.signed);
+  const codeSigner = settings.authenticate ? createCodeSigner(kernel ?? DEBIAN_6_1) : undefined;
+  const forHypervisor = hypervisorSettings(machine, authority.signed, undefined, codeSigner?.code);
   const { processor } = forHypervisor;
   if (settings.levels === 5 && (processor.cr4 & CR4.LA57) === 0n) {
     throw new ScenarioError(`levels 5: the processor ${processor.name} has no 5-level paging, expected 4`);
@@ -67,6 +69,7 @@ export function createScenarioMachine<VM extends VirtualMachine, Event extends B
     memoryMap: pcMemoryMap(memoryBytes(settings.memory)),
     jumpLabels: KERNEL_JUMP_LABELS,
     presentSignature: authority.sign,
+    codeSigner,
     processorEvents,
     ...(settings.hypervisor === 'none' ? { driver: undefined } : driver),
     attackable: steps.some((step) => 'how' in step),

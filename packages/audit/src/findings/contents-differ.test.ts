@@ -1,4 +1,4 @@
-import type { ComparedPart, Unexplained } from '@heki/patch-sites';
+import type { ComparedPart, ComparedText, Unexplained } from '@heki/patch-sites';
 import { describe, expect, test } from 'vitest';
 import { auditKernel } from '../index.ts';
 import { tamperedKernel } from '../testing/tampered-kernel.ts';
@@ -18,21 +18,23 @@ const run = (start: number, bytes: number, at: Unexplained['at'] = undefined): U
   start,
   end: start + bytes,
   at,
+  value: '90'.repeat(bytes),
 });
 
 function found(
   text: readonly Unexplained[],
   constants: readonly Unexplained[] = [],
   probed: readonly number[] = [],
+  led: Partial<ComparedText> = {},
 ) {
   const kernel = tamperedKernel('k61-256-nokaslr');
   const contents = {
-    text: { ...part(TEXT, text), probed, updatedStaticCalls: [] },
+    text: { ...part(TEXT, text), probed, traced: [], tracedByBpf: 0, updatedStaticCalls: [], ...led },
     constants: part(RODATA, constants),
   };
   const symbolAt = () => 'vfs_read+0x10';
-  return auditKernel({ ...kernel.subject(), contents, symbolAt }).findings.filter(
-    ({ id }) => id.endsWith('-differ') || id.endsWith('-differs') || id === 'heki/kprobe',
+  return auditKernel({ ...kernel.subject(), contents, symbolAt }).findings.filter(({ id }) =>
+    /differs?$|kprobe|traced|static-call/.test(id),
   );
 }
 
@@ -46,7 +48,8 @@ describe('bytes that differ from the image', () => {
       summary:
         '9 bytes of code differ from the image and nothing explains it: vfs_read+0x10 (5 bytes), vfs_read+0x10 (4 bytes, at a site of kind ftrace).',
       pages: 3,
-      fingerprint: 'heki/code-differs|image+0x2010..image+0x2015, image+0x5ffe..image+0x6002',
+      fingerprint:
+        'heki/code-differs|image+0x2010..image+0x2015 9090909090, image+0x5ffe..image+0x6002 90909090',
     });
     expect(finding?.aliases.map(({ region, symbol }) => [region, symbol])).toEqual([
       ['direct map', undefined],
@@ -56,10 +59,10 @@ describe('bytes that differ from the image', () => {
     ]);
   });
 
-  test('at sites whose values depend on what a dump does not tell are medium', () => {
-    expect(found([run(TEXT, 3, 'alternative')])).toMatchObject([
-      { id: 'heki/code-differs', severity: 'medium' },
-    ]);
+  test('give another fingerprint when another value stands there', () => {
+    const one = run(TEXT, 3, 'alternative');
+    const prints = [one, { ...one, value: 'cccccc' }].map((each) => found([each])[0]?.fingerprint);
+    expect(new Set(prints).size).toBe(2);
   });
 
   test('of constants are high', () => {
@@ -88,5 +91,28 @@ test('kprobes are a finding of their own, with their places', () => {
       pages: 2,
       fingerprint: 'heki/kprobe|image+0x2010, image+0x5000',
     },
+  ]);
+});
+
+test('traced functions are low when eBPF alone traces them, medium when something else does', () => {
+  const traced = [TEXT + 0x2010, TEXT + 0x5000];
+  expect(found([], [], [], { traced, tracedByBpf: 2 })).toMatchObject([
+    { id: 'heki/function-traced', severity: 'low', pages: 2 },
+  ]);
+  expect(found([], [], [], { traced, tracedByBpf: 1 })).toMatchObject([{ severity: 'medium' }]);
+});
+
+test('static calls that were led out of the image are medium, those within it information', () => {
+  const updatedStaticCalls = [
+    { name: 'cond_resched', leadsTo: '__cond_resched' },
+    { name: 'perf', leadsTo: undefined },
+  ];
+  expect(found([], [], [], { updatedStaticCalls })).toMatchObject([
+    {
+      id: 'heki/static-call-updated',
+      severity: 'medium',
+      summary: '1 static call leads out of the image: perf.',
+    },
+    { severity: 'info', fingerprint: 'heki/static-call-updated|cond_resched to __cond_resched' },
   ]);
 });

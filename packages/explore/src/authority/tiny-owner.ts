@@ -92,8 +92,8 @@ export class TinyOwner {
     const host: AuthorityHost = {
       memory: this.#ram,
       hostFrame: (gfn) => (gfn === ALIAS ? (0 as Pfn) : gfn < FRAMES ? (Number(gfn) as Pfn) : undefined),
-      setRights: (frame, rights) => {
-        this.rights[frame] = rights;
+      setRights: (frames, rights) => {
+        for (const frame of frames) this.rights[frame] = rights;
       },
       setOtherRights: (rights) => {
         this.#others = rights;

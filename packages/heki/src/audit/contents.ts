@@ -3,6 +3,7 @@ import {
   compareImage,
   type ImageAddress,
   type ImageComparison,
+  type ImageRange,
   type ImageSymbols,
   ImageView,
   imageAddress,
@@ -40,9 +41,16 @@ export function compareContents(
   const compared = compareImage(new ImageView(image.image, imageSymbols(table)), {
     live: (at, length) => guest.read(imageVirtualAddress(at), length),
     probes: probes === undefined ? [] : readKprobes(guest.read, probes.address),
+    bpf: bpfCode(kernel),
   });
   if (typeof compared === 'string') throw new InputError(compared, { file: path });
   return compared;
+}
+
+/** Code that eBPF made, as the guest lists it. */
+function bpfCode({ loaded }: Names['kernel']): ImageRange[] {
+  if (typeof loaded === 'string') return [];
+  return loaded.bpf.map(({ start, end }) => ({ start: imageAddress(start), end: imageAddress(end) }));
 }
 
 /** The image alone as memory. */

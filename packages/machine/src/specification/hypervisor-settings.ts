@@ -1,4 +1,7 @@
+import type { SignedCode } from '@heki/code-authority';
+import { DEBIAN_6_1 } from '@heki/linux';
 import type { CpuProfile } from '@heki/x86';
+import { createCodeSigner } from '../linux/code-signer.ts';
 import type { SigningAuthority } from '../linux/signing-authority.ts';
 import { type MachineSettings, type MachineSpecification, machineSettings } from './machine-specification.ts';
 import { processorOf } from './processor.ts';
@@ -11,20 +14,25 @@ export interface HypervisorSettings
   readonly processor: CpuProfile;
   /** What a secure kernel that looks at signatures lets run. */
   readonly trusted: Partial<SigningAuthority['signed']>;
+  /** What an owner of the kernel's code goes by, where there is one. */
+  readonly authenticate: SignedCode | undefined;
 }
 
 /**
  * What a specification says of its hypervisor.
  *
  * @param processor in place of the one that the specification names, where a snapshot decides
+ * @param code what an owner of the kernel's code goes by, if the specification wants one. Default: Debian's kernel, and no module
  * @throws {MachineError} for an unknown processor
  */
 export function hypervisorSettings(
   specification: MachineSpecification,
   trusted: HypervisorSettings['trusted'],
   processor?: CpuProfile,
+  code?: SignedCode,
 ): HypervisorSettings {
-  const { profile, defects, mbec, iommu, hlat, secureKernel, cpu } = machineSettings(specification);
+  const { profile, defects, mbec, iommu, hlat, authenticate, secureKernel, cpu } =
+    machineSettings(specification);
   return {
     profile,
     defects,
@@ -32,6 +40,7 @@ export function hypervisorSettings(
     gmet: mbec,
     iommu,
     hlat,
+    authenticate: authenticate ? (code ?? createCodeSigner(DEBIAN_6_1).code) : undefined,
     secureKernel,
     processor: processor ?? processorOf(cpu),
     trusted,

@@ -22,6 +22,8 @@ export interface MachineSpecification {
   readonly iommu?: boolean | undefined;
   /** HLAT, paging-write and guest-paging verification (Intel VT-rp): `kvm` alone, on a processor that has them. Default false. */
   readonly hlat?: boolean | undefined;
+  /** The hypervisor owns the kernel's code, once boot is over: `kvm` alone, with mode-based execute control or GMET. Default false. */
+  readonly authenticate?: boolean | undefined;
   /**
    * The name of a backend; `none`: one that has no Heki; or the path of an ES module that makes one, relative to the file that this stands
    * in ({@link isModulePath}). Default `kvm`.
@@ -82,6 +84,7 @@ export function machineSettings(specification: MachineSpecification): MachineSet
     mbec: specification.mbec ?? true,
     iommu: specification.iommu ?? false,
     hlat: specification.hlat ?? false,
+    authenticate: specification.authenticate ?? false,
     cpu: specification.cpu ?? 'intel-vt-rp',
     spuriousFaults: specification.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once'),
   };

@@ -204,7 +204,9 @@ test('an exception that the hypervisor queues is delivered before the next instr
   });
   cpu.queueException({ vector: 14, errorCode: 0x11, cr2: KERNEL });
   expect(cpu.registers.cr2).toBe(KERNEL);
+  expect(cpu.queuedException).toEqual({ vector: 14, errorCode: 0x11, cr2: KERNEL });
   expect(cpu.load(KERNEL, 8)).toMatchObject({ kind: 'done' });
+  expect(cpu.queuedException).toBe(undefined);
   expect(seen).toEqual([{ vector: 14, errorCode: 0x11, cr2: KERNEL }]);
   for (const _ of [1, 2]) cpu.queueException({ vector: 13, errorCode: 0 });
   expect(cpu.load(KERNEL, 8)).toMatchObject({ kind: 'done' });
