@@ -6,7 +6,6 @@ export {
   LSM_KEY,
   moduleSites,
   type SignedSite,
-  TRACING_KEY,
 } from './code/signed-sites.ts';
 export { createLinuxKernel } from './create-kernel.ts';
 export { type LinuxDefectId, linuxDefects } from './defects/linux-defects.ts';

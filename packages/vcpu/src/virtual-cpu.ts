@@ -268,6 +268,10 @@ export class VirtualCpu implements Vcpu {
     else cpu.pend(delivered, true);
   }
 
+  get queuedException(): Exception | undefined {
+    return this.#cpu.pending?.exception;
+  }
+
   get operandAddress(): VirtualAddress | undefined {
     return this.#cpu.trap.operand;
   }

@@ -4,6 +4,8 @@ import { EntryLow } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
 import { MODULE_FUNCTIONS, moduleImage, PAYLOAD, PAYLOAD_QUAD } from '../kernel/functions.ts';
+import { race } from './prepared-race.ts';
+import { PROCESSOR_RACES } from './processor-races.ts';
 import { layOutModule, signModule } from './signed-code.ts';
 import { executable, loadedModule, loadedProgram, offset, writable } from './stores.ts';
 
@@ -44,32 +46,6 @@ function nextFrame({ prepare, machine }: Lab): Gfn {
 }
 
 const eightBytes = (attacker: Attacker, va: VirtualAddress): void => void attacker.store(va, 8, PAYLOAD_QUAD);
-
-/** What attacks keep between preparation, turns and end. */
-const PREPARED = new WeakMap<Lab, unknown>();
-
-/** A race with something that its preparation finds out. */
-function race<Found>(options: {
-  readonly attack: Omit<LabAttack, 'run' | 'race'>;
-  readonly prepare: (lab: Lab) => Found;
-  readonly work: (lab: Lab, found: Found) => void;
-  readonly turn: (lab: Lab, found: Found) => void;
-  readonly after?: (lab: Lab, found: Found) => void;
-}): LabAttack {
-  const { attack, prepare, work, turn, after } = options;
-  // What is put in by `run` is of this type.
-  const found = (lab: Lab): Found => PREPARED.get(lab) as Found;
-  return {
-    ...attack,
-    means: [...attack.means, 'second processor'],
-    run: (lab) => void PREPARED.set(lab, prepare(lab)),
-    race: {
-      work: (lab) => work(lab, found(lab)),
-      turn: (lab) => turn(lab, found(lab)),
-      after: (lab) => after?.(lab, found(lab)),
-    },
-  };
-}
 
 /** Attacks that only somebody on another processor can do, while the kernel works. */
 export const RACES: readonly LabAttack[] = [
@@ -396,4 +372,5 @@ export const RACES: readonly LabAttack[] = [
       for (const va of pages) lab.cpu.run(offset(va, MODULE_FUNCTIONS.check));
     },
   }),
+  ...PROCESSOR_RACES,
 ];

@@ -1,5 +1,5 @@
 import type { BackendEvent, Hypervisor, ProtectionState, VirtualMachine } from '@heki/hypervisor';
-import { SMALL_KERNEL } from '@heki/linux';
+
 import {
   createLinuxMachine,
   createSigningAuthority,
@@ -13,6 +13,7 @@ import {
 } from '@heki/machine';
 import type { GuestRegion } from '../attacker/vmm.ts';
 import { KEY_SITE } from '../kernel/functions.ts';
+import { LAB_KERNEL } from '../kernel/lab-kernel.ts';
 import { loadImage } from '../kernel/places.ts';
 
 /** The smallest memory that has room for the kernel, two modules and a pack of eBPF programs. */
@@ -64,7 +65,7 @@ export function bootMachine(
     ...specification,
     hypervisor: backend.create(hypervisorSettings(specification, authority.signed)),
     driver: driver === undefined ? undefined : change(driver, () => machine),
-    kernel: SMALL_KERNEL,
+    kernel: LAB_KERNEL,
     memoryMap,
     vcpus: 2,
     pluggable: 1,
