@@ -3,7 +3,7 @@ import { KernelImageError } from './error.ts';
 import type { ImageSection, ImageSegment } from './vmlinux.ts';
 
 /** A section of a module's file. */
-export interface ObjectSection {
+interface ObjectSection {
   readonly name: string;
   /** As the file has them, not relocated; zeros where it has none. */
   readonly bytes: Uint8Array;
