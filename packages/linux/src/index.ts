@@ -42,4 +42,5 @@ export type { LoadedModule } from './modules/modules.ts';
 export type { KernelOutcome } from './outcome.ts';
 export type { UserArea, UserProcess, UserProgram } from './process/user-process.ts';
 export type { StartFailure, StartPhase } from './smp/start-failure.ts';
+export { JUMP_LENGTH } from './text/instructions.ts';
 export type { TextPatch } from './text/text-patch.ts';

@@ -135,6 +135,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     jumpLabels: options.jumpLabels,
     presentSignature: options.presentSignature,
     moduleFile: codeSigner?.file,
+    signedSites: codeSigner?.sites,
     defects,
     heki: (port) =>
       createHekiGuest({
