@@ -1,4 +1,4 @@
-import type { HostFrames, YieldPoint } from '@heki/hypervisor';
+import type { HostFrames, StandingFault, YieldPoint } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
@@ -14,8 +14,8 @@ import type { Memslots } from './memslots/memslots.ts';
 import type { LargePages } from './mmu/large-pages.ts';
 import type { SecondLevelTables } from './mmu/second-level-tables.ts';
 import type { KvmVcpuSetup, NestedCpus } from './nested/nested-guest.ts';
+import type { ResolvedOptions } from './options.ts';
 import type { Owner } from './owner.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
 import type { KvmStatistics } from './statistics.ts';
 
 /** What tells a fault that what it looked at is no longer so: `mmu_invalidate_in_progress` and `mmu_invalidate_seq`. */
@@ -59,7 +59,7 @@ export interface VmState {
   /** `undefined` without a listener: then build no event. */
   readonly emit: ((event: KvmEvent) => void) | undefined;
   /** `undefined`: requests are one step. Only {@link yieldAt} calls it. */
-  readonly onYield: ((at: YieldPoint) => void) | undefined;
+  readonly onYield: ((at: YieldPoint, fault?: StandingFault) => void) | undefined;
   readonly invalidation: Invalidation;
 }
 
