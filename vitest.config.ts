@@ -20,6 +20,7 @@ export default {
       'internal/launcher',
       'internal/launcher/vitest.long.config.ts',
       'internal/mutants',
+      'internal/site',
       'internal/vectors',
     ],
     // All processors: by default one stays idle, which is half of two.

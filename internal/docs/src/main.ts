@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { attackMatrixPage } from './attack-matrix.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
+import { layersPicture, packagesPicture } from './diagram.ts';
 import { eptViolationPage } from './ept-violation.ts';
 import { explorePage } from './explore.ts';
 import { writeABackendPage, writeAnAttackPage } from './extend.ts';
@@ -14,12 +15,17 @@ import { type Page, writeParts } from './page.ts';
 import { readmePicture } from './readme.ts';
 import { ciJobPage, crashedMachinePage } from './real-guests.ts';
 import { secondLevelPage } from './second-level.ts';
+import { teachPage, tenMinutesPage, writeAScenarioPage } from './start.ts';
 import { verdictsPage } from './verdicts.ts';
 import { workloadsPage } from './workloads.ts';
 
 /** Every page that has generated parts. */
 const PAGES: readonly Page[] = [
   readmePicture,
+  layersPicture,
+  packagesPicture,
+  tenMinutesPage,
+  teachPage,
   secondLevelPage,
   eptViolationPage,
   guestPage,
@@ -30,6 +36,7 @@ const PAGES: readonly Page[] = [
   backendsPage,
   workloadsPage,
   verdictsPage,
+  writeAScenarioPage,
   writeABackendPage,
   writeAnAttackPage,
   findingsPage,

@@ -29,6 +29,11 @@ export const guestPage: Page = {
   },
 };
 
+/** The events of that change, in order, a line each. */
+export function mappingTrace(profile: Profile): readonly string[] {
+  return way(profile).trace;
+}
+
 interface Way {
   /** The entries that map the page, before and after. */
   readonly tables: readonly string[];

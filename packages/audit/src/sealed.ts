@@ -4,6 +4,9 @@ import type { Mapping } from './mapping.ts';
 import { Rights } from './rights.ts';
 import { extentsWithin, overlap } from './within.ts';
 
+/** Frames of 2 MiB. */
+const HUGE_FRAMES = 512;
+
 /**
  * Whether a mapping of another address space lets write what the kernel's own tables let nobody write (code, constants), or code that is
  * writable there too, or a page table that is not the kernel's way to its own: in no address space of Linux that is so.
@@ -39,17 +42,25 @@ export function variablesOfImage(kernel: AuditedKernel): FrameRange<Gfn>[] {
   const bySymbols = VARIABLES.flatMap(([from, to]) => {
     const [start, end] = [symbols?.get(from), symbols?.get(to)];
     if (start === undefined || end === undefined || end <= start) return [];
-    const frameOf = (address: typeof start) => (virtualFrameOf(address) - sections.distance) as Gfn;
-    // The last page, which may be shared with what is freed, is left out.
-    return [{ start: frameOf(start), end: frameOf(end) }];
+    const frameOf = (address: typeof start) => virtualFrameOf(address) - sections.distance;
+    return [keptOf(frameOf(start), frameOf(end))];
   });
   if (bySymbols.length > 0) return bySymbols;
   return iomem.flatMap((line) => {
     const [, first, last, name = ''] = /^\s*([0-9a-f]{1,13})-([0-9a-f]{1,13}) : (.+?)\s*$/i.exec(line) ?? [];
     if (!VARIABLE_LINES.includes(name)) return [];
-    const frameOf = (text: string | undefined) => Math.floor(Number(`0x${text}`) / 4096) as Gfn;
-    return [{ start: frameOf(first), end: frameOf(last) }];
+    const frameOf = (text: string | undefined) => Math.floor(Number(`0x${text}`) / 4096);
+    return [keptOf(frameOf(first), frameOf(last) + 1)];
   });
+}
+
+/**
+ * Without the last page, which may be shared with what is freed; and without 2 MiB at the end of .bss, where they fill a large page: those of
+ * .bss..decrypted are freed where no memory is encrypted (mem_encrypt_free_decrypted_mem).
+ */
+function keptOf(start: number, end: number): FrameRange<Gfn> {
+  const kept = end % HUGE_FRAMES === 0 ? end - HUGE_FRAMES : end - 1;
+  return { start: start as Gfn, end: Math.max(start, kept) as Gfn };
 }
 
 /** Whether `mapping` has frames of one of `ranges`. */

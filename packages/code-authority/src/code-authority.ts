@@ -12,6 +12,7 @@ import { initDone, retire } from './requests/retire.ts';
 import { type Placement, seal } from './requests/seal.ts';
 import { trampoline } from './requests/trampoline.ts';
 import { openText, patchStep } from './requests/weaker-requests.ts';
+import { resetAuthority, restoreAuthority, type SavedAuthority, saveAuthority } from './saved-authority.ts';
 import { type AuthorityState, findExport, type LiveImage } from './state.ts';
 import { type AuthorityDefectId, authorityDefects } from './weaker/authority-defects.ts';
 
@@ -22,6 +23,14 @@ export interface CodeAuthorityOptions {
   readonly readImage: (file: Uint8Array) => CodeImage | undefined;
   /** Weaker variants. Default none. */
   readonly defects?: DefectChoices<AuthorityDefectId>;
+}
+
+/** The signed files that an owner of code goes by. */
+export interface SignedCode {
+  /** The kernel's, which whoever starts the machine hands over. */
+  readonly kernel: CodeImage;
+  /** As {@link CodeAuthorityOptions.readImage}. */
+  readonly readImage: (file: Uint8Array) => CodeImage | undefined;
 }
 
 /** An image, as anybody may see it. */
@@ -43,7 +52,8 @@ export interface CodeAuthority {
   poke(entries: readonly Poke[]): Request;
   retire(image: number): Request;
   initDone(image: number): Request;
-  trampoline(template: string, target: string, frame: Gfn, base: bigint): Request<number>;
+  /** @param target none for a template without a branch */
+  trampoline(template: string, target: string | undefined, frame: Gfn, base: bigint): Request<number>;
   /** B-A1 alone has such a request. */
   openText(image: number, part: number, page: number, open: boolean): Answer;
   /** B-A2 alone has such a request. */
@@ -55,8 +65,20 @@ export interface CodeAuthority {
   expected(image: number, part: number): Uint8Array | undefined;
   /** SHA-256 over all that was ever done, each step over the one before: 32 bytes. */
   readonly chain: Uint8Array;
+  /** Templates of all images, in their order: by what numbers a guest names them. */
+  readonly templates: readonly { readonly name: string; readonly targets: readonly string[] }[];
   /** What brings back everything that the owner keeps; memory and rights are the host's. */
   checkpoint(): () => void;
+  /** Everything that the owner keeps, as plain data. Call it between requests. */
+  save(): SavedAuthority;
+  /**
+   * Takes the place of everything that it kept, and sets rights anew. Host frames are those of the host that it was saved on.
+   *
+   * @throws {CodeAuthorityError} when it is malformed: then nothing has changed
+   */
+  restore(saved: unknown): void;
+  /** A new boot: nothing is sealed, and all frames have all rights. */
+  reset(): void;
 }
 
 /** The owner of a guest's code, which is not sealed yet. */
@@ -106,6 +128,14 @@ export function createCodeAuthority({ host, readImage, defects }: CodeAuthorityO
     get chain() {
       return state.chain.head;
     },
+    get templates() {
+      return [...state.images.values()].flatMap(({ image }) =>
+        [...(image.templates ?? [])].map(([name, { branch }]) => ({ name, targets: branch?.targets ?? [] })),
+      );
+    },
+    save: () => saveAuthority(state),
+    restore: (saved) => restoreAuthority(state, saved),
+    reset: () => resetAuthority(state),
     checkpoint() {
       const images = [...state.images].map(([id, live]) => [id, copyOf(live)] as const);
       const { sealed, nextId } = state;

@@ -7,10 +7,10 @@ export interface AuthorityHost {
   /** The host frame that a guest frame leads to now; `undefined` when there is no memory. */
   hostFrame(gfn: Gfn): Pfn | undefined;
   /**
-   * Sets what the guest's kernel may do with a host frame, through every guest frame that leads to it. Processors may go on with what they
+   * Sets what the guest's kernel may do with host frames, through every guest frame that leads to them. Processors may go on with what they
    * have cached until {@link flush}.
    */
-  setRights(frame: Pfn, rights: FrameRights): void;
+  setRights(frames: readonly Pfn[], rights: FrameRights): void;
   /** From the seal on: what it may do with all frames that nothing was set for. */
   setOtherRights(rights: FrameRights): void;
   /** Every processor drops what it has cached of the second level. */

@@ -4,6 +4,7 @@ export {
   type CodeAuthorityOptions,
   createCodeAuthority,
   type ImageView,
+  type SignedCode,
 } from './code-authority.ts';
 export { CodeAuthorityError } from './error.ts';
 export type { FrameEntry } from './frames/frame-table.ts';
@@ -24,4 +25,5 @@ export { statesOf } from './images/site-bytes.ts';
 export type { FileInGuest } from './requests/load.ts';
 export type { Poke } from './requests/poke.ts';
 export type { Placement } from './requests/seal.ts';
+export { checkSavedAuthority, type SavedAuthority } from './saved-authority.ts';
 export { type AuthorityDefectId, authorityDefects } from './weaker/authority-defects.ts';

@@ -13,6 +13,7 @@ export type {
   PermissionCounters,
 } from './heki-guest.ts';
 export type { HekiGuestOptions } from './heki-guest-options.ts';
+export type { HekiCodeAuthority, HekiCodePart, HekiSiteState } from './hypervisor/heki-code-authority.ts';
 export type {
   HekiHypervisor,
   HekiSection,

@@ -12,6 +12,7 @@ import {
 import { openVmcore } from '@heki/vmcore/node';
 import type { PagingRegisters } from '@heki/x86';
 import { fileErrorText, InputError, UsageError } from './failure.ts';
+import { withCredentials } from './input/web-credentials.ts';
 
 /** Options by which an address space is asked for. */
 export interface AddressSpaceOptions {
@@ -73,7 +74,7 @@ export function openAddressSpace(
 
 /** Opens the ELF core at `path`. @throws {VmcoreError} when it is not one */
 export function openCore(path: string, { cBit }: Pick<AddressSpaceOptions, 'cBit'>): Vmcore {
-  return openVmcore(path, { encryptionBit: cBit });
+  return openVmcore(withCredentials(path), { encryptionBit: cBit });
 }
 
 /** Which page tables were taken and why, as lines for people. */

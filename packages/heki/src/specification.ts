@@ -3,7 +3,9 @@ import {
   defectFault,
   type HypervisorSettings,
   hypervisorSettings,
+  isMemorySize,
   type MachineSpecification,
+  MEMORY_SIZE,
   machineDefects,
   machineSettings,
   SECURE_KERNELS,
@@ -16,28 +18,22 @@ import { cpuNamed } from './assumed-processor.ts';
 import type { Backend } from './backend.ts';
 import { SpecificationError, UsageError } from './failure.ts';
 import { checkHypervisor, makesKvmHypercalls } from './hypervisors.ts';
-import type { MachineFlags } from './machine-flags.ts';
-import { memoryOption } from './memory-option.ts';
+import { fieldsOfFlags, type MachineFlags } from './machine-flags.ts';
 
 /** The machine that a command's options ask for. @throws {UsageError} for an unknown name, or an amount out of range */
 export function specificationOf(flags: MachineFlags): MachineSpecification {
-  const { memory, hypervisor, cpu } = flags;
-  if (hypervisor !== undefined) checkHypervisor(hypervisor);
+  const fields = fieldsOfFlags(flags);
+  if (fields.hypervisor !== undefined) checkHypervisor(fields.hypervisor);
+  if (fields.memory !== undefined) checkMemory(fields.memory);
   return {
-    memory: memory === undefined ? undefined : memoryOption(memory),
-    kernel: flags.kernel,
-    vcpus: flags.vcpus,
-    levels: flags.levels,
-    kaslrSeed: flags.kaslrSeed,
-    commandLine: flags.cmdline,
-    hypervisor,
+    ...fields,
     secureKernel: secureKernelNamed(flags.secureKernel),
-    profile: flags.profile,
-    defects: flags.defect,
-    mbec: flags.mbec === false ? false : undefined,
-    hlat: flags.hlat,
-    cpu: cpu === undefined ? undefined : cpuNamed(cpu).name,
+    cpu: flags.cpu === undefined ? undefined : cpuNamed(flags.cpu).name,
   };
+}
+
+function checkMemory(memory: string): void {
+  if (!isMemorySize(memory)) throw new UsageError(`--memory ${memory}: expected ${MEMORY_SIZE}`);
 }
 
 function secureKernelNamed(name: string | undefined): SecureKernel | undefined {
@@ -85,6 +81,22 @@ function checkHlat({ name }: Backend, processor: CpuProfile): void {
   }
 }
 
+/** @throws {UsageError} where nobody can own the kernel's code */
+function checkAuthenticate({ name }: Backend, { mbec, processor }: HypervisorSettings): void {
+  if (name !== 'kvm') {
+    throw new SpecificationError(
+      `--authenticate: with ${name} nobody can own the kernel's code, expected --hypervisor kvm`,
+      ['authenticate'],
+    );
+  }
+  if (!mbec || !(processor.ept?.modeBasedExecute === true || processor.npt?.gmet === true)) {
+    throw new SpecificationError(
+      `--authenticate: execution cannot be withheld from the kernel alone on ${processor.name} without mode-based execute control or GMET`,
+      ['authenticate'],
+    );
+  }
+}
+
 /** The hypervisor of a specification, made of `settings`. @throws {UsageError} when it does not have what is asked for */
 export function createHypervisor(
   backend: Backend,
@@ -107,6 +119,7 @@ export function createHypervisor(
     );
   }
   if (settings.hlat) checkHlat(backend, settings.processor);
+  if (settings.authenticate !== undefined) checkAuthenticate(backend, settings);
   const made = backend.create(settings);
   for (const [id, on] of Object.entries(defects)) {
     const fault = defectFault({ [id]: on }, { name, defects: made.defects }, ofGuest);

@@ -16,7 +16,10 @@ export const Errno = {
   EBUSY: 16,
   EEXIST: 17,
   EINVAL: 22,
+  ETXTBSY: 26,
   ERANGE: 34,
   ENOSYS: 38,
+  EBADMSG: 74,
   EOPNOTSUPP: 95,
+  EKEYREJECTED: 129,
 } as const;

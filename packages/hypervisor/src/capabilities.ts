@@ -98,6 +98,11 @@ export interface Capabilities {
   readonly denialsDecidedBy: 'hypervisor' | PolicyOwner;
   /** What a denied access can be answered with. */
   readonly verdicts: readonly Verdict[];
+  /**
+   * `code`: an owner outside the guest lets the kernel execute, once it is sealed, what it has made from signed files and nothing else.
+   * Absent where whoever may ask for rights may ask for execution.
+   */
+  readonly authenticates?: 'code';
   /** What reset and kexec do to rights and pins. After INIT a pin lets its processor start. */
   readonly lifeCycle: { readonly reset: 'clear' | 'keep'; readonly kexec: 'clear' | 'keep' };
   /** Protection can be taken out of one virtual machine and put into another. */

@@ -46,6 +46,9 @@ export function describeCapabilities(capabilities: Capabilities): readonly Capab
       'not bound by rights',
       bypasses.length === 0 ? 'none' : bypasses.map((one) => one.replaceAll('-', ' ')).join(', '),
     ],
+    ...(capabilities.authenticates === undefined
+      ? []
+      : [['code is authenticated', 'once the kernel is sealed'] satisfies [string, string]]),
     ['reset, kexec', `${lifeCycle.reset}, ${lifeCycle.kexec}`],
     ['save and restore', yes(capabilities.saveRestore)],
   ];

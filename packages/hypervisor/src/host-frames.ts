@@ -1,4 +1,4 @@
-import { firstBehind, type Gfn, type Pfn } from '@heki/physical-memory';
+import { firstBehind, type Gfn, type Pfn, type StateDigest } from '@heki/physical-memory';
 import type { GuestMemoryRegion } from './host.ts';
 import type { Rights } from './rights.ts';
 import type { DepartedFrames, ProtectionState } from './state.ts';
@@ -47,6 +47,8 @@ export interface HostFrames {
   replace(departed: readonly DepartedFrames[]): void;
   /** What brings back all of now. */
   checkpoint(): () => void;
+  /** Tells `digest` all of now. */
+  digest(digest: StateDigest): void;
 }
 
 /**
@@ -211,6 +213,16 @@ export function createHostFrames(): HostFrames {
         names.splice(0, names.length, ...kept.names);
         ({ isApart, departed, shared } = kept);
       };
+    },
+    digest(digest) {
+      for (const { start, end, gfn } of [...names, ...departed])
+        for (const frame of [start, end, gfn]) digest.add(frame);
+      for (const { rights, immutable } of departed) {
+        digest.word(immutable ? 1 : 0);
+        const { read, write, supervisorExecute, userExecute } = rights;
+        for (const right of [read, write, supervisorExecute, userExecute]) digest.word(right ? 1 : 0);
+      }
+      digest.word(names.length);
     },
     replace(frames) {
       if (departed.length === 0 && frames.length === 0) return;

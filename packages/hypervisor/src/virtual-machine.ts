@@ -1,4 +1,4 @@
-import type { Gfn, Gpa } from '@heki/physical-memory';
+import type { Gfn, Gpa, StateDigest } from '@heki/physical-memory';
 import type { Vcpu, VcpuSetup } from '@heki/vcpu';
 import type { CpuProfile } from '@heki/x86';
 import type { Capabilities } from './capabilities.ts';
@@ -94,6 +94,11 @@ export interface VirtualMachine {
    * it cannot bring back, absent where the backend never can.
    */
   checkpoint?(): (() => void) | undefined;
+  /**
+   * Tells `digest` all that {@link checkpoint} brings back, so that two points with equal digests and equal host memory go on alike. Numbers that only name
+   * something, as tags of caches, are left out. There where `checkpoint` is.
+   */
+  digest?(digest: StateDigest): void;
 }
 
 /** A hypervisor backend: what it can do, and a way to make virtual machines. */

@@ -1,14 +1,17 @@
+import type { StateDigest } from '@heki/physical-memory';
+import { isAtRest } from './state/at-rest.ts';
 import type { VmState } from './vm-state.ts';
 
 /**
  * What brings the VM back to where it is now. `own` does so for what only its kind of owner has. The statistics and the limit of the
- * host's log go on: nothing that a guest can meet depends on them. `undefined` while an L2 runs, whose shadow tables are not kept, and with HLAT, whose
- * tables are not.
+ * host's log go on: nothing that a guest can meet depends on them. `undefined` while something is half done or an L2 runs, whose shadow tables are not
+ * kept, and with HLAT, whose tables are not.
  */
 export function checkpointVm(vm: VmState, own: () => () => void): (() => void) | undefined {
-  if (vm.nested.size > 0 || vm.hlat !== undefined) return undefined;
+  if (!isAtRest(vm) || vm.nested.size > 0 || vm.hlat !== undefined) return undefined;
   const bindings = [...vm.bindings].map(([id, binding]) => [id, { ...binding }] as const);
   const pins = { ...vm.pins };
+  const invalidation = { ...vm.invalidation };
   const backs = [
     vm.slots.checkpoint(),
     vm.hostFrames.checkpoint(),
@@ -23,6 +26,22 @@ export function checkpointVm(vm: VmState, own: () => () => void): (() => void) |
     vm.vcpus.length = count;
     for (const [id, binding] of bindings) Object.assign(vm.bindings.get(id) ?? {}, binding);
     Object.assign(vm.pins, pins);
+    Object.assign(vm.invalidation, invalidation);
     for (const back of backs) back();
   };
+}
+
+/**
+ * What {@link checkpointVm} brings back, told to `digest`. How many changes of attributes there were before is left out: a fault compares only with the number
+ * at which it began.
+ */
+export function digestVm(vm: VmState, digest: StateDigest): void {
+  vm.slots.digest(digest);
+  vm.hostFrames.digest(digest);
+  vm.attributes.digest(digest);
+  digest.addU64(vm.pins.cr0);
+  digest.addU64(vm.pins.cr4);
+  digest.word(vm.invalidation.inProgress);
+  for (const { cr0, cr4 } of vm.bindings.values()) digest.word((cr0 ? 1 : 0) | (cr4 ? 2 : 0));
+  for (const vcpu of vm.vcpus) vcpu.digest(digest);
 }

@@ -4,7 +4,8 @@ import type { VirtualMachineOptions } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import { createPermissions } from './attributes/permissions.ts';
 import { userSetMemoryAttributes } from './attributes/user-attributes.ts';
-import { checkpointVm } from './checkpoint.ts';
+import { checkpointVm, digestVm } from './checkpoint.ts';
+import { createCodeOwner } from './code/create-code-owner.ts';
 import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
 import type { KvmEvent } from './event.ts';
@@ -22,7 +23,7 @@ import { effectiveRights } from './mmu/map-fault.ts';
 import { preFault } from './mmu/pre-fault.ts';
 import { flushRemoteTlbs, zap } from './mmu/zap.ts';
 import { enterNested, leaveNested } from './nested/nested.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
+import type { ResolvedOptions } from './options.ts';
 import { clearState, restoreState, saveState } from './state/kernel-state.ts';
 import type { KvmVirtualMachine } from './virtual-machine.ts';
 import type { HekiVmState } from './vm-state.ts';
@@ -38,6 +39,14 @@ export function createKvmVirtualMachine(
     permissions: createPermissions(state.attributes, options.defects),
     exitReasons: { configure: 0, denial: 0 },
     owner: createKernelOwner(() => vm, options.privateMemory),
+    code:
+      options.authenticate &&
+      createCodeOwner({
+        vm: () => vm,
+        memory: machine.host.memory,
+        code: options.authenticate,
+        defects: options.codeDefects,
+      }),
     hlat:
       options.hlat &&
       createHlat({
@@ -65,11 +74,22 @@ export function createKvmVirtualMachine(
     checkpoint: () =>
       checkpointVm(vm, () => {
         const [permissions, reasons] = [vm.permissions.default, { ...vm.exitReasons }];
+        const code = [vm.code?.authority.checkpoint(), vm.code?.rights.checkpoint()];
         return () => {
+          for (const back of code) back?.();
           vm.permissions.setDefault(permissions);
           Object.assign(vm.exitReasons, reasons);
         };
       }),
+
+    digest(digest) {
+      digest.word(vm.permissions.default);
+      digest.word(vm.exitReasons.configure);
+      digest.word(vm.exitReasons.denial);
+      // All that the owner keeps follows from what it has done.
+      for (const byte of vm.code?.authority.chain ?? []) digest.word(byte);
+      digestVm(vm, digest);
+    },
 
     ioctls: {
       setUserMemoryRegion: (region) => setRegion(vm, region),

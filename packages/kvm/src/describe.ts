@@ -5,6 +5,7 @@ import {
   KVM_MEMORY_ATTRIBUTE_NW,
   KVM_MEMORY_ATTRIBUTE_NX,
   KVM_MEMORY_ATTRIBUTE_PRIVATE,
+  KvmHypercall,
   permissionText,
 } from '@heki/hypercall/kvm';
 import { describeHypervisorEvent } from '@heki/hypervisor';
@@ -23,6 +24,15 @@ const ATTRIBUTES = [
   [KVM_MEMORY_ATTRIBUTE_PRIVATE, 'PRIVATE'],
   [KVM_MEMORY_ATTRIBUTE_NUX, 'NUX'],
 ] as const;
+
+/** Requests to the owner of the code, by number. */
+const CODE_REQUESTS: { readonly [number: number]: string } = {
+  [KvmHypercall.CODE_SEAL]: 'seal',
+  [KvmHypercall.CODE_LOAD]: 'load',
+  [KvmHypercall.CODE_POKE]: 'poke',
+  [KvmHypercall.CODE_RETIRE]: 'retire',
+  [KvmHypercall.CODE_TRAMPOLINE]: 'trampoline',
+};
 
 function attributesText(attributes: number): string {
   const names = ATTRIBUTES.filter(([bit]) => (attributes & bit) !== 0).map(([, name]) => name);
@@ -44,6 +54,10 @@ export function describeEvent(event: KvmEvent): string {
       return `the VMM runs plane ${event.to} of virtual CPU ${event.vcpu}`;
     case 'hlat':
       return `HLAT lists ${event.listed} pages in ${event.tables} tables${event.unlisted === 0 ? '' : `, ${event.unlisted} could not be listed`}`;
+    case 'code-request': {
+      const name = CODE_REQUESTS[event.number] ?? String(event.number);
+      return `the owner of the code: ${name} = ${event.result}${event.refused === undefined ? '' : `: ${event.refused}`}`;
+    }
     case 'mapped':
       return `mapped gfn ${hex(event.gfn)} to pfn ${hex(event.pfn)} with a leaf of ${LEAF_SIZES[event.level]}: ${entryText(event.entry)}`;
     case 'nested-exit':

@@ -53,6 +53,16 @@ export type KvmEvent =
       readonly unlisted: number;
     }
   | {
+      /** The owner of the guest's code answered a request. */
+      readonly type: 'code-request';
+      /** Of the hypercall, {@link KvmHypercall.CODE_SEAL} to CODE_TRAMPOLINE. */
+      readonly number: number;
+      /** 0, the number of an image, or a negative error number. */
+      readonly result: number;
+      /** Why, when it is an error. */
+      readonly refused: string | undefined;
+    }
+  | {
       /** A leaf was installed. */
       readonly type: 'mapped';
       readonly gfn: Gfn;

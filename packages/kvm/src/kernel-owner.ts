@@ -7,6 +7,7 @@ import {
 } from '@heki/hypercall/kvm';
 import type { AskedFrames } from '@heki/hypervisor';
 import { rightsOfPermissions } from './attributes/rights.ts';
+import { codeRequest } from './code/code-requests.ts';
 import { checkPins } from './control-registers/control-registers.ts';
 import { lockCr } from './control-registers/lock-cr.ts';
 import { denyAccess, isForbidden } from './exit/violation.ts';
@@ -39,8 +40,11 @@ export function createKernelOwner(vm: () => HekiVmState, privateMemory: boolean)
           return lockCr(vm(), vcpu, a0, a1, a2);
         case BigInt(KvmHypercall.PROTECT_MEMORY):
           return { result: protectMemory(vm(), vcpu, a0) };
-        default:
-          return undefined;
+        default: {
+          const { code } = vm();
+          const result = code && codeRequest(vm(), code, number, a0, a1, a2);
+          return result === undefined ? undefined : { result };
+        }
       }
     },
     forbids: (fault) => isForbidden(vm(), fault),

@@ -2,7 +2,7 @@ import { HypervisorError, type LifeCycle } from '@heki/hypervisor';
 import type { Vcpu } from '@heki/vcpu';
 import { updateCrMasks } from './control-registers/control-registers.ts';
 import { bindingOf } from './create-vm-state.ts';
-import { leaveNested } from './nested/nested.ts';
+import { endNested } from './nested/nested.ts';
 import { initToL1 } from './nested/nested-exit.ts';
 import type { VmState } from './vm-state.ts';
 
@@ -27,7 +27,7 @@ export function applyLifeCycle(vm: VmState, event: LifeCycle, clear: () => void)
 
 /** kvm_vcpu_reset(). */
 function restart(vm: VmState, vcpu: Vcpu, how: 'init' | 'reset'): void {
-  leaveNested(vm, vcpu);
+  endNested(vm, vcpu);
   vcpu[how]();
   const binding = bindingOf(vm, vcpu);
   binding.cr0 = false;

@@ -23,6 +23,8 @@ export interface KvmStatistics {
   zaps: number;
   /** Flushes of all virtual CPUs. */
   flushes: number;
+  /** Times that every virtual CPU was stopped while code changed. */
+  kicks: number;
   /** Exceptions injected for violations of rights. */
   injected: number;
   /** Writes of pinned register bits refused. */
@@ -46,6 +48,7 @@ export function createStatistics(): KvmStatistics {
     mapped: 0,
     zaps: 0,
     flushes: 0,
+    kicks: 0,
     injected: 0,
     registerDenials: 0,
     verificationDenials: 0,

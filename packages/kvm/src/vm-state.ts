@@ -3,6 +3,7 @@ import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
 import type { Permissions } from './attributes/permissions.ts';
+import type { CodeOwner } from './code/code-owner.ts';
 import type { PinBinding } from './control-registers/pin-binding.ts';
 import type { KvmDefectSwitches } from './defects/kvm-defects.ts';
 import type { KvmEvent } from './event.ts';
@@ -13,8 +14,8 @@ import type { Memslots } from './memslots/memslots.ts';
 import type { LargePages } from './mmu/large-pages.ts';
 import type { SecondLevelTables } from './mmu/second-level-tables.ts';
 import type { KvmVcpuSetup, NestedCpus } from './nested/nested-guest.ts';
+import type { ResolvedOptions } from './options.ts';
 import type { Owner } from './owner.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
 import type { KvmStatistics } from './statistics.ts';
 
 /** What tells a fault that what it looked at is no longer so: `mmu_invalidate_in_progress` and `mmu_invalidate_seq`. */
@@ -37,6 +38,8 @@ export interface VmState {
   readonly attributes: AttributeStore;
   readonly largePages: LargePages;
   readonly tables: SecondLevelTables;
+  /** Who decides what the kernel executes; `undefined` without one. */
+  readonly code: CodeOwner | undefined;
   /** The linear addresses that cannot be mapped anew; `undefined` without HLAT. */
   readonly hlat: Hlat | undefined;
   readonly locks: LockChecker;

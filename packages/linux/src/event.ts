@@ -61,6 +61,12 @@ export type LinuxEvent =
   | { /** `heki_early_init` is done. */ readonly type: 'heki-early-init'; readonly result: EarlyInitResult }
   | { /** `heki_late_init` is done. */ readonly type: 'heki-late-init'; readonly result: LateInitResult }
   | {
+      /** The owner of the kernel's code was asked to seal it. */
+      readonly type: 'code-sealed';
+      /** The number of the kernel's image, or a negative error number. */
+      readonly result: number;
+    }
+  | {
       /** Pages of the image went to the page allocator. */
       readonly type: 'pages-freed';
       readonly what: string;

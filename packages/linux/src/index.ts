@@ -1,5 +1,12 @@
 export { Errno } from '@heki/hypercall/errno';
 export { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
+export {
+  FTRACE_CALLER,
+  KERNEL_SITES,
+  LSM_KEY,
+  moduleSites,
+  type SignedSite,
+} from './code/signed-sites.ts';
 export { createLinuxKernel } from './create-kernel.ts';
 export { type LinuxDefectId, linuxDefects } from './defects/linux-defects.ts';
 export { LinuxError } from './error.ts';
@@ -35,4 +42,5 @@ export type { LoadedModule } from './modules/modules.ts';
 export type { KernelOutcome } from './outcome.ts';
 export type { UserArea, UserProcess, UserProgram } from './process/user-process.ts';
 export type { StartFailure, StartPhase } from './smp/start-failure.ts';
+export { JUMP_LENGTH } from './text/instructions.ts';
 export type { TextPatch } from './text/text-patch.ts';

@@ -87,6 +87,10 @@ function kernelText(event: LinuxEvent): string {
     case 'heki-early-init':
     case 'heki-late-init':
       return `${event.type.replaceAll('-', '_')}: ${event.result.outcome}`;
+    case 'code-sealed':
+      return event.result > 0
+        ? `its code is sealed, as image ${event.result}`
+        : `its code is not sealed: ${event.result}`;
     case 'pages-freed':
       return `frees ${event.what}`;
     case 'module':

@@ -30,6 +30,7 @@ export { describeTraceEvent } from './describe.ts';
 export { MachineError } from './error.ts';
 export type { MachineEvent, TraceEvent } from './event.ts';
 export { machineMemory } from './layout.ts';
+export { type CodeSigner, createCodeSigner } from './linux/code-signer.ts';
 export { createLinuxMachine } from './linux/create-linux-machine.ts';
 export type { LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';
 export { pcMemoryMap } from './linux/pc-memory-map.ts';

@@ -21,6 +21,8 @@ export type HekiDriver = (
     readonly vcpu: () => Vcpu;
     /** The kernel's memory, for drivers that build lists of their own. */
     readonly memory: DriverMemory;
+    /** The same, for a kernel that has its code authenticated. */
+    readonly authenticate?: DriverMemory | undefined;
     readonly profile: Profile;
     readonly defects: DefectChoices<MachineDefectId>;
     readonly onWarning: (text: string) => void;

@@ -14,33 +14,16 @@ import {
   LvbsSection,
 } from '@heki/hypercall/hyperv';
 import { decodePageList, forEachRange } from '@heki/hypercall/kvm';
-import {
-  addressOf,
-  type Gfn,
-  type Gpa,
-  PAGE_SIZE,
-  PAGE_WORDS,
-  type PhysicalMemory,
-} from '@heki/physical-memory';
+import { addressOf, type Gfn, type Gpa, PAGE_SIZE, PAGE_WORDS } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { Registers, Vcpu } from '@heki/vcpu';
+import type { DriverMemory } from './driver-memory.ts';
 import type { HekiPort } from './kvm.ts';
 
 /** What the driver for Hyper-V needs of a virtual CPU. */
 export type HypervDriverVcpu = Pick<Vcpu, 'vmcall' | 'interruptContext'> & {
   readonly registers: Pick<Registers, 'rax' | 'rcx' | 'rdx' | 'rsi' | 'rdi' | 'r8'>;
 };
-
-/** The kernel's memory, as far as the driver builds lists in it. */
-export interface DriverMemory {
-  /** Guest-physical memory, for reading the core's page lists. */
-  readonly memory: Pick<PhysicalMemory<Gfn>, 'page'>;
-  /** A page of the kernel, or `undefined` when there is none. */
-  allocatePage(): Gfn | undefined;
-  freePage(frame: Gfn): void;
-  /** Stores `bytes` at `offset` of a page from {@link allocatePage}. `false` when the store faulted. */
-  store(frame: Gfn, offset: number, bytes: Uint8Array): boolean;
-}
 
 /** What the driver for Hyper-V runs on. */
 export interface HypervDriverOptions {

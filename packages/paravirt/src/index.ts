@@ -1,7 +1,7 @@
 export { type ParavirtDefectId, paravirtDefects } from './defects/paravirt-defects.ts';
+export type { DriverMemory } from './driver-memory.ts';
 export type { DriverVcpu } from './hypercall.ts';
 export {
-  type DriverMemory,
   type HypervDriverOptions,
   type HypervDriverVcpu,
   initHekiOnHyperv,

@@ -8,7 +8,9 @@ import {
 } from '@heki/hypercall/kvm';
 import { type DefectChoices, defectSwitches, type Profile } from '@heki/series';
 import { type ParavirtDefectId, paravirtDefects } from './defects/paravirt-defects.ts';
+import type { DriverMemory } from './driver-memory.ts';
 import { type DriverVcpu, kvmHypercall } from './hypercall.ts';
+import { codeAuthorityOnKvm } from './kvm-code-authority.ts';
 
 /** The part of a guest core that a driver fills. */
 export type HekiPort = Pick<HekiGuest, 'hypervisor'>;
@@ -17,6 +19,8 @@ export type HekiPort = Pick<HekiGuest, 'hypervisor'>;
 export interface DriverOptions {
   /** The virtual CPU that executes the hypercalls; asked for each, because the kernel may run on any. */
   readonly vcpu: () => DriverVcpu;
+  /** The kernel is one that has its code authenticated: it looks for an owner of it, and builds requests here. Default: it is not. */
+  readonly authenticate?: DriverMemory | undefined;
   /** Hears of the warning about hypercalls in interrupt context, once. */
   readonly onWarning?: (text: string) => void;
   /** The published series as it is, or with its defects mended. Default `hardened`. */
@@ -36,7 +40,9 @@ export function initHekiOnKvm(guest: HekiPort, options: DriverOptions): boolean 
   if (version < BigInt(HEKI_ABI_VERSION)) return false;
 
   let warned = false;
+  const codeAuthority = options.authenticate && codeAuthorityOnKvm(vcpu, options.authenticate);
   guest.hypervisor = {
+    ...(codeAuthority && { codeAuthority }),
     // kvm_lock_crs (Heki v2 4/19). CR4 is that of the CPU that runs this; the others are not compared.
     lockCrs() {
       const cpu = vcpu();

@@ -1,6 +1,6 @@
 import { virtualAddress } from '@heki/physical-memory';
 import { describe, expect, test } from 'vitest';
-import { compareImage, type ImageComparison } from './compare-image.ts';
+import { compareImage, compareModule, type ImageComparison } from './compare-image.ts';
 import { readKprobes } from './kprobes.ts';
 import {
   buildKernel,
@@ -164,7 +164,6 @@ describe('what Linux writes at a site explains it', () => {
     ['static call', NAMES.__SCT__call, rel32(0xe9, NAMES.__SCT__call, FUNCTION)],
     ['ftrace', SITES.ftrace, NOP5],
     ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, NAMES.ftrace_caller)],
-    ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, OUTSIDE)],
     ['return thunk', SITES.returns, [0xc3, 0xcc, 0xcc, 0xcc, 0xcc]],
     ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.srso_return_thunk)],
     ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.retbleed_return_thunk)],
@@ -202,6 +201,12 @@ describe('what Linux never writes there does not', () => {
     ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, FUNCTION + 7)],
     ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, FUNCTION)],
     ['ftrace', SITES.ftrace, rel32(0xe9, SITES.ftrace, OUTSIDE)],
+    ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, OUTSIDE)],
+    ['retpoline', SITES.retpoline, [0xff, 0xd3, 0x0f, 0x1f, 0x00]],
+    ['retpoline', SITES.retpoline, [0x41, 0xff, 0xd0, 0x66, 0x90]],
+    ['retpoline', SITES.retpoline, rel32(0xe8, SITES.retpoline, OUTSIDE)],
+    ['alternative', SITES.alternative, [...rel32(0xe8, SITES.alternative, TEXT + 0x900), 0x0f, 0x1f, 0x00]],
+    ['alternative', SITES.alternative, [0xff, 0xd0, 0x66, 0x90, 0x66, 0x90, 0x66, 0x90]],
     ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, FUNCTION)],
     ['return thunk', SITES.returns, [0xc3, 0x31, 0xc0, 0xc3, 0xcc]],
     ['retpoline', SITES.retpoline, rel32(0xe8, SITES.retpoline, FUNCTION)],
@@ -270,8 +275,110 @@ test('constants differ but for those that the kernel writes before it seals them
   expect(constants?.explained.get('written at boot')).toBe(3);
   // What lies so near is one change.
   expect(constants?.unexplained).toEqual([
-    { start: one.rodata + 0x10, end: one.rodata + 0x15, at: undefined },
+    { start: one.rodata + 0x10, end: one.rodata + 0x15, at: undefined, value: '0405000006000000' },
   ]);
+});
+
+test('a pointer into the image has one value in every boot, and another pointer another', () => {
+  const valueAfter = (by: number): string | undefined => {
+    const one = kernel();
+    one.write(one.rodata + 0x10, ...pointerBytes(FUNCTION + by));
+    return compared(one).constants?.unexplained[0]?.value;
+  };
+  // As far from the constants, whatever KASLR does.
+  expect(valueAfter(0)).toBe(
+    [...pointerBytes(FUNCTION - kernel().rodata)].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
+  );
+  expect(valueAfter(8)).not.toBe(valueAfter(0));
+});
+
+describe('a call of ftrace out of the image is explained', () => {
+  const traced = (options: Partial<Parameters<typeof compareImage>[1]>) => {
+    const one = kernel();
+    one.write(SITES.ftrace, ...rel32(0xe8, SITES.ftrace, OUTSIDE));
+    const found = compareImage(one.image, { live: one.live, ...options });
+    if (typeof found === 'string') throw new Error(found);
+    const { unexplained, traced: sites, tracedByBpf } = found.text;
+    return { unexplained: unexplained.length, traced: sites.length, tracedByBpf };
+  };
+  const one = kernel();
+  const withCopy = (change: number) => (where: number, length: number) =>
+    where === OUTSIDE
+      ? one.live(NAMES.ftrace_caller, length)?.map((byte, index) => (index === 3 ? byte + change : byte))
+      : where === SITES.ftrace || (where <= SITES.ftrace && where + length > SITES.ftrace)
+        ? tracing.live(where, length)
+        : one.live(where, length);
+  const tracing = kernel();
+  tracing.write(SITES.ftrace, ...rel32(0xe8, SITES.ftrace, OUTSIDE));
+  test('where a copy of a caller of ftrace stands', () => {
+    expect(traced({ live: withCopy(0) })).toEqual({ unexplained: 0, traced: 1, tracedByBpf: 0 });
+    expect(traced({ live: withCopy(1) })).toEqual({ unexplained: 1, traced: 0, tracedByBpf: 0 });
+  });
+
+  test('where eBPF has code, by the guest', () => {
+    const bpf = [{ start: OUTSIDE, end: OUTSIDE + 64 }];
+    expect(traced({ bpf })).toEqual({ unexplained: 0, traced: 1, tracedByBpf: 1 });
+    expect(traced({ bpf: [{ start: OUTSIDE + 1, end: OUTSIDE + 64 }] })).toMatchObject({ unexplained: 1 });
+  });
+});
+
+test("a module's sections are compared like the kernel's, with its own tables", () => {
+  const one = kernel();
+  one.write(SITES.ftrace, ...NOP5);
+  one.write(TEXT + 0x40, 0x90);
+  one.write(one.rodata + 0x10, 1);
+  const sections = [
+    { name: '.text', start: TEXT, end: TEXT + 4096, isCode: true },
+    { name: '.rodata', start: one.rodata, end: one.rodata + 0x800, isCode: false },
+  ];
+  const found = compareModule('own', one.image, sections, { live: one.live });
+  expect(found).toMatchObject({ name: 'own', compared: 4096 + 0x800 });
+  expect(found.unexplained.map(({ section, start, isCode }) => [section.name, start, isCode])).toEqual([
+    ['.text', TEXT + 0x40, true],
+    ['.rodata', one.rodata + 0x10, false],
+  ]);
+});
+
+test('a jump label has to be as its key says', () => {
+  const key = TEXT + 0x20_0400;
+  const table: TinyTable = {
+    section: '__jump_table',
+    entries(view, start) {
+      view.setInt32(0, SITES.jumpLabel - start, true);
+      view.setInt32(4, near(SITES.jumpLabel) - (start + 4), true);
+      view.setBigInt64(8, BigInt(key - (start + 8)), true);
+      return 16;
+    },
+  };
+  const count = (enabled: number, bytes: readonly number[]): number => {
+    const one = buildKernel({ [SITES.jumpLabel - TEXT]: NOP5 }, [table]);
+    one.write(key, enabled & 0xff);
+    one.write(SITES.jumpLabel, ...bytes);
+    return compared(one).text.unexplained.length;
+  };
+  const jump = rel32(0xe9, SITES.jumpLabel, near(SITES.jumpLabel));
+  expect([count(0, NOP5), count(1, jump), count(1, NOP5), count(0, jump)]).toEqual([0, 0, 1, 1]);
+});
+
+test('a call through pv_ops may have become one of what pv_ops holds, and of nothing else', () => {
+  const slot = TEXT + 0x20_0400;
+  const site = SITES.lock;
+  const offset = site - TEXT;
+  const table: TinyTable = {
+    section: '.parainstructions',
+    entries(view) {
+      view.setBigInt64(0, BigInt(site), true);
+      view.setUint8(9, 7);
+      return 16;
+    },
+  };
+  const through = [0xff, 0x14, 0x25, ...new Uint8Array(new Int32Array([slot]).buffer)];
+  const count = (target: number): number => {
+    const one = buildKernel({ [offset]: through }, [table], NAMES, { 1024: FUNCTION });
+    one.write(site, ...rel32(0xe8, site, target), 0x66, 0x90);
+    return compared(one).text.unexplained.length;
+  };
+  expect([count(FUNCTION), count(NAMES.prepare_kernel_cred)]).toEqual([0, 1]);
 });
 
 test('what the dump lacks is counted as not compared', () => {

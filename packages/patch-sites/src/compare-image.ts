@@ -1,5 +1,8 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import type { SiteContext } from './branches.ts';
 import { type ImageAddress, type ImageRange, type ImageView, imageAddress } from './image-view.ts';
+import { branchTarget } from './instructions.ts';
 import { type PatchSite, SITE_KINDS, type SiteKind } from './patch-site.ts';
 import { readSites } from './read-sites.ts';
 import { isPatched } from './site-values.ts';
@@ -9,6 +12,8 @@ import { isStaticCall, staticCallTarget } from './static-call.ts';
 export interface Unexplained extends ImageRange {
   /** The kind of site that they lie at, whose values are others; `undefined` where nothing is patched. */
   readonly at: SiteKind | undefined;
+  /** What stands there now, in letters: another value has others, and the same value of another boot the same. */
+  readonly value: string;
 }
 
 /** How a part of a running kernel differs from its image. */
@@ -36,6 +41,10 @@ export interface UpdatedStaticCall {
 export interface ComparedText extends ComparedPart {
   /** Where kprobes are registered, ascending, whether or not they are armed. */
   readonly probed: readonly ImageAddress[];
+  /** Functions that ftrace has called when they begin, ascending. */
+  readonly traced: readonly ImageAddress[];
+  /** How many of these by eBPF, in code that the guest lists. */
+  readonly tracedByBpf: number;
   /** Each call and function once, by name. That Linux led it there cannot be told. */
   readonly updatedStaticCalls: readonly UpdatedStaticCall[];
 }
@@ -44,6 +53,10 @@ export interface ComparedText extends ComparedPart {
 export interface ImageComparison {
   readonly text: ComparedText;
   readonly constants: ComparedPart | undefined;
+  /** Modules that were compared with their files; none where these are not known. */
+  readonly modules?: readonly ComparedModule[];
+  /** Names of modules that are loaded and were not: their files are not known, or are of another build. */
+  readonly modulesLeftOut?: readonly string[];
 }
 
 /** Memory of the running kernel: bytes, or `undefined` where the dump has none. At most a page is asked for. */
@@ -55,17 +68,23 @@ const PAGE = 4096;
 /** No kernel has a gibibyte of code. */
 const MOST_BYTES = 2 ** 30;
 
+/** The kernel that runs, and what only its own memory tells. */
+export interface RunningKernel {
+  readonly live: ReadLive;
+  /** Sites of kprobes, which no image knows. */
+  readonly probes?: Iterable<PatchSite>;
+  /** Code that eBPF made. */
+  readonly bpf?: readonly ImageRange[];
+}
+
 /**
  * Compares what runs with the image that it was made of, byte by byte.
  *
- * @param options.probes sites of kprobes, which no image knows
  * @returns or why it cannot be done
  */
-export function compareImage(
-  image: ImageView,
-  options: { readonly live: ReadLive; readonly probes?: Iterable<PatchSite> },
-): ImageComparison | string {
-  const text = image.range('', '_stext', '_etext') ?? image.range('.text');
+export function compareImage(image: ImageView, options: RunningKernel): ImageComparison | string {
+  const code = image.range('', '_stext', '_etext') ?? image.range('.text');
+  const text = code && withTail(image, code);
   if (text === undefined || text.end - text.start > MOST_BYTES)
     return 'the image does not say where its code ends';
   const rodata = image.range('', '__start_rodata', '__end_rodata');
@@ -75,6 +94,51 @@ export function compareImage(
   };
 }
 
+/** The rest of the last page of code can be executed, too. */
+function withTail(image: ImageView, { start, end }: ImageRange): ImageRange {
+  const tail = ((-end % PAGE) + PAGE) % PAGE;
+  return image.bytes(end, tail) === undefined ? { start, end } : { start, end: end + tail };
+}
+
+/** How code and constants of a loaded module differ from its file. */
+export interface ComparedModule {
+  readonly name: string;
+  /** Bytes that were compared. */
+  readonly compared: number;
+  readonly differing: number;
+  readonly unexplained: readonly (Unexplained & {
+    /** Where the section begins that it lies in, and its name. */
+    readonly section: { readonly name: string; readonly start: ImageAddress };
+    readonly isCode: boolean;
+  })[];
+}
+
+/** A section of a module that stays as it is once it is loaded. */
+export interface SealedSection extends ImageRange {
+  readonly name: string;
+  readonly isCode: boolean;
+}
+
+/** Compares a module that runs with how its file is laid out in memory. */
+export function compareModule(
+  name: string,
+  image: ImageView,
+  sections: readonly SealedSection[],
+  running: RunningKernel,
+): ComparedModule {
+  let compared = 0;
+  let differing = 0;
+  const unexplained: ComparedModule['unexplained'][number][] = [];
+  for (const { name: of, start, end, isCode } of sections) {
+    const range = { start, end };
+    const part = isCode ? compareText(image, range, running) : compareConstants(image, range, running.live);
+    compared += part.compared;
+    differing += part.differing;
+    for (const run of part.unexplained) unexplained.push({ ...run, section: { name: of, start }, isCode });
+  }
+  return { name, compared, differing, unexplained };
+}
+
 /** Marks of differing bytes. */
 const SAME = 0;
 const DIFFERS = 255;
@@ -82,11 +146,17 @@ const DIFFERS = 255;
 function compareText(
   image: ImageView,
   text: ImageRange,
-  { live, probes = [] }: { readonly live: ReadLive; readonly probes?: Iterable<PatchSite> },
+  { live, probes = [], bpf = [] }: RunningKernel,
 ): ComparedText {
   const found = differences(image, text, live);
   const { marks } = found;
-  const context: SiteContext = { image, text, pointer: (where) => pointerAt(live, where) };
+  const context: SiteContext = {
+    ...{ image, text, bpf },
+    pointer: (where) => pointerAt(live, where),
+    live: (where, length) => liveBytes(live, where, length),
+  };
+  const traced: ImageAddress[] = [];
+  let tracedByBpf = 0;
   const updated = new Map<string, UpdatedStaticCall>();
   const at = new Map<number, SiteKind>();
   const visit = (site: PatchSite): void => {
@@ -94,7 +164,8 @@ function compareText(
     const end = start + site.size;
     let differs = false;
     for (let index = start; index < end && !differs; index++) differs = marks[index] !== SAME;
-    if (!differs) return;
+    // That a label is as the image has it may be wrong, too.
+    if (!differs && site.kind !== 'jump label') return;
     const now = liveBytes(live, site.at, site.size);
     const was = image.bytes(site.at, site.size);
     const rank = SITE_KINDS.indexOf(site.kind) + 1;
@@ -107,7 +178,17 @@ function compareText(
         const mark = marks[index] ?? SAME;
         if (mark !== SAME && rank < mark) marks[index] = rank;
       }
-    } else for (let index = start; index < end; index++) at.set(index, site.kind);
+      if (site.kind === 'ftrace' && now[0] === 0xe8) {
+        traced.push(site.at);
+        const target = branchTarget(now, site.at) ?? 0;
+        if (bpf.some(({ start: from, end: to }) => target >= from && target < to)) tracedByBpf++;
+      }
+    } else {
+      for (let index = start; index < end; index++) {
+        at.set(index, site.kind);
+        if (!differs && now !== undefined) marks[index] = DIFFERS;
+      }
+    }
   };
   for (const site of readSites(image, text)) visit(site);
   const probed = new Set<ImageAddress>();
@@ -127,7 +208,12 @@ function compareText(
     compared: found.compared,
     differing: found.differing,
     explained,
-    unexplained: runs(marks, text.start, (index) => at.get(index)),
+    unexplained: runs(marks, text.start, (index) => at.get(index)).map((run) => ({
+      ...run,
+      value: valueText(liveBytes(live, run.start, run.end - run.start)),
+    })),
+    traced: traced.sort((a, b) => a - b),
+    tracedByBpf,
     probed: [...probed].sort((a, b) => a - b),
     updatedStaticCalls: [...updated].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, call]) => call),
   };
@@ -175,7 +261,10 @@ function compareConstants(image: ImageView, rodata: ImageRange, live: ReadLive):
     compared: found.compared,
     differing: found.differing,
     explained: new Map([['written at boot', atBoot]]),
-    unexplained: runs(marks, rodata.start, () => undefined),
+    unexplained: runs(marks, rodata.start, () => undefined).map((run) => ({
+      ...run,
+      value: valueText(withoutSlide(live, run, rodata.start)),
+    })),
   };
 }
 
@@ -202,19 +291,55 @@ function differences(image: ImageView, { start, end }: ImageRange, live: ReadLiv
   return { marks, compared, differing };
 }
 
-/** Bytes that may lie in two pages. */
+/** Bytes that may lie in several pages. */
 function liveBytes(live: ReadLive, at: ImageAddress, length: number): Uint8Array | undefined {
   const left = PAGE - (((at % PAGE) + PAGE) % PAGE);
   if (length <= left) return live(at, length);
-  const [head, tail] = [live(at, left), live(at + left, length - left)];
-  return head && tail && Uint8Array.from([...head, ...tail]);
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const part = live(at + done, Math.min(length - done, done === 0 ? left : PAGE));
+    if (part === undefined) return undefined;
+    bytes.set(part, done);
+    done += part.length;
+  }
+  return bytes;
+}
+
+/** Whole pointers, of which those into the image are as far from `base` in every boot. */
+function withoutSlide(
+  live: ReadLive,
+  { start, end }: ImageRange,
+  base: ImageAddress,
+): Uint8Array | undefined {
+  const from = start - (((start % 8) + 8) % 8);
+  const bytes = liveBytes(live, from, 8 * Math.ceil((end - from) / 8))?.slice();
+  if (bytes === undefined) return undefined;
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < bytes.length; at += 8) {
+    const pointer = imageAddress(view.getBigUint64(at, true));
+    if (Math.abs(pointer - base) < MOST_BYTES) view.setBigInt64(at, BigInt(pointer - base), true);
+  }
+  return bytes;
+}
+
+/** Bytes that are written out in hexadecimal; more are hashed. */
+const MOST_WRITTEN = 32;
+
+/** What tells `text` from every other, in few letters. */
+export function digestOf(text: string): string {
+  return `sha256:${bytesToHex(sha256(utf8ToBytes(text)))}`;
+}
+
+function valueText(bytes: Uint8Array | undefined): string {
+  if (bytes === undefined) return '';
+  return bytes.length <= MOST_WRITTEN ? bytesToHex(bytes) : `sha256:${bytesToHex(sha256(bytes))}`;
 }
 
 function runs(
   marks: Uint8Array,
   base: ImageAddress,
   kindAt: (index: number) => SiteKind | undefined,
-): Unexplained[] {
+): Omit<Unexplained, 'value'>[] {
   const found: { start: number; end: number; at: SiteKind | undefined }[] = [];
   for (let index = marks.indexOf(DIFFERS); index >= 0; index = marks.indexOf(DIFFERS, index + 1)) {
     const address = base + index;

@@ -3,6 +3,7 @@ import type { ImageAddress } from './image-view.ts';
 /** Why Linux patches a site, in the order in which a byte is counted that several kinds claim. */
 export const SITE_KINDS = [
   'ftrace',
+  'ftrace callback',
   'return thunk',
   'retpoline',
   'paravirt',
@@ -27,8 +28,12 @@ export interface PatchSite {
   readonly size: number;
   /** Of a jump label where it leads to, of an alternative where its replacement lies. */
   readonly other?: ImageAddress;
-  /** Of a static call where its `struct static_call_key` lies. */
+  /** Where the `struct static_call_key` of a static call lies, or the `struct static_key` of a jump label. */
   readonly key?: ImageAddress | undefined;
+  /** Of a jump label: it jumps while its key is off. */
+  readonly inverted?: boolean;
+  /** Of a runtime constant: the variable that it has the value of. */
+  readonly variable?: string;
   /** Bytes of the replacement. */
   readonly otherSize?: number;
 }

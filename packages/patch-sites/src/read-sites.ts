@@ -65,8 +65,13 @@ function* jumpLabels(image: ImageView): Generator<PatchSite> {
     const site = found.start + at + found.view.getInt32(at, true);
     const other = found.start + at + 4 + found.view.getInt32(at + 4, true);
     const first = image.bytes(site, 1)?.[0];
+    // Flags in the two lowest bits: jumps while the key is off, a site of the init part.
+    const tagged = Number(found.view.getBigInt64(at + 8, true));
+    const flags = ((tagged % 4) + 4) % 4;
+    const key = found.start + at + 8 + tagged - flags;
     // NOP2 or JMP rel8; else NOP5 or JMP rel32.
-    yield { kind: 'jump label', at: site, size: first === 0x66 || first === 0xeb ? 2 : 5, other };
+    const size = first === 0x66 || first === 0xeb ? 2 : 5;
+    yield { kind: 'jump label', at: site, size, other, key, inverted: flags % 2 === 1 };
   }
 }
 
@@ -98,7 +103,7 @@ function* ftraceSites(image: ImageView): Generator<PatchSite> {
   }
   for (const name of ['ftrace_call', 'ftrace_regs_call', 'ftrace_graph_call']) {
     const at = image.symbols.named(name);
-    if (at !== undefined) yield { kind: 'ftrace', at, size: 5 };
+    if (at !== undefined) yield { kind: 'ftrace callback', at, size: 5 };
   }
 }
 
@@ -158,7 +163,8 @@ function* runtimeConstants(image: ImageView): Generator<PatchSite> {
   ] as const) {
     for (const [name] of image.symbols.withPrefix(prefix)) {
       const section = name.slice('__start_'.length);
-      yield* listedAt(image, section, size);
+      const variable = section.replace(/^runtime_(ptr|shift)_/, '');
+      for (const site of listedAt(image, section, size)) yield { ...site, variable };
     }
   }
 }

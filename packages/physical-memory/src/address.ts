@@ -9,24 +9,25 @@ import { hex } from './hex.ts';
  * numbers exactly. A virtual address needs 64 bits and is a `bigint`; its frame number (address >> 12) is
  * below 2^52 and is what hot paths take, together with an offset below 4,096.
  *
+ * The kinds are told apart by a property that exists for the type checker only. It has a name and is no symbol of its own, so that
+ * the types of two copies of this package, as a registry may install them, are the same types.
+ *
  * JavaScript's bit operators cut their operands to 32 bits: use the helpers here, never `>>`, `&` or `|`, on an
  * address or a frame number.
  */
 
-declare const kind: unique symbol;
-
 /** A guest-physical address: 0 .. 2^52 - 1. */
-export type Gpa = number & { readonly [kind]: 'guest-physical address' };
+export type Gpa = number & { readonly '@heki/unit': 'guest-physical address' };
 /** A host-physical address: 0 .. 2^52 - 1. */
-export type Hpa = number & { readonly [kind]: 'host-physical address' };
+export type Hpa = number & { readonly '@heki/unit': 'host-physical address' };
 /** A guest frame number (guest-physical address >> 12): 0 .. 2^40 - 1. */
-export type Gfn = number & { readonly [kind]: 'guest frame number' };
+export type Gfn = number & { readonly '@heki/unit': 'guest frame number' };
 /** A host page frame number (host-physical address >> 12): 0 .. 2^40 - 1. */
-export type Pfn = number & { readonly [kind]: 'host page frame number' };
+export type Pfn = number & { readonly '@heki/unit': 'host page frame number' };
 /** A linear (virtual) address: 0 .. 2^64 - 1, not necessarily canonical. */
-export type VirtualAddress = bigint & { readonly [kind]: 'virtual address' };
+export type VirtualAddress = bigint & { readonly '@heki/unit': 'virtual address' };
 /** A virtual frame number (virtual address >> 12): 0 .. 2^52 - 1. */
-export type VirtualFrame = number & { readonly [kind]: 'virtual frame number' };
+export type VirtualFrame = number & { readonly '@heki/unit': 'virtual frame number' };
 
 /** A physical frame number of either side. */
 export type FrameNumber = Gfn | Pfn;

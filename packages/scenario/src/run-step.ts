@@ -193,6 +193,7 @@ function moduleImage(of: {
       init_text: new Uint8Array(PAGE_SIZE).fill(0x90),
     },
     sites: {
+      traceable: Array.from({ length: sitesPerPage }, (_, index) => index * SITE_DISTANCE),
       staticCalls: Array.from({ length: staticCalls }, (_, index) => PAGE_SIZE + index * SITE_DISTANCE),
     },
   };

@@ -1,3 +1,4 @@
+import type { StateDigest } from '@heki/physical-memory';
 import type { HlatRoot } from '@heki/x86';
 
 /**
@@ -100,6 +101,32 @@ export class Controls implements VmControls {
     return () => {
       Object.assign(this, values);
     };
+  }
+
+  /** Tells `digest` all of them. */
+  digest(digest: StateDigest): void {
+    for (const value of [this.cr0Mask, this.cr0Shadow, this.cr4Mask, this.cr4Shadow]) digest.addU64(value);
+    digest.word(this.#vpid);
+    const switches = [
+      this.cr3LoadExiting,
+      this.descriptorTableExiting,
+      this.hypercallExiting,
+      this.vmfunc,
+      this.virtualizationExceptions,
+      this.svm?.cr0Write,
+      this.svm?.cr0Selective,
+      this.svm?.cr4Write,
+      this.svm?.init,
+    ];
+    for (const on of switches) digest.word(on === true ? 1 : 0);
+    for (const msrs of [this.readExitingMsrs, this.writeExitingMsrs]) {
+      if (msrs === 'all') digest.word(1);
+      else for (const msr of [...msrs].sort((a, b) => a - b)) digest.add(msr);
+    }
+    if (this.#hlat !== undefined)
+      digest.addText(
+        JSON.stringify(this.#hlat, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
+      );
   }
 
   get vpid(): number {

@@ -1,4 +1,11 @@
-import type { PageView, Pfn, PhysicalMemory, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import type {
+  PageView,
+  Pfn,
+  PhysicalMemory,
+  StateDigest,
+  VirtualAddress,
+  VirtualFrame,
+} from '@heki/physical-memory';
 import {
   AccessBits,
   type CpuProfile,
@@ -204,6 +211,19 @@ export class Processor {
       this.halted = halted;
       for (const back of backs) back();
     };
+  }
+
+  /** Tells `digest` the state of now, between two instructions. */
+  digest(digest: StateDigest): void {
+    const { pending, halted } = this;
+    this.registers.digest(digest);
+    this.#msrs.digest(digest);
+    this.mmu.digest(digest);
+    if (pending !== undefined) {
+      const { vector, errorCode, cr2 } = pending.exception;
+      digest.addText(`${vector} ${errorCode} ${cr2} ${pending.injected}`);
+    }
+    if (halted !== undefined) digest.addText(halted.kind);
   }
 
   /** INIT (SDM 3A table 10-1). */

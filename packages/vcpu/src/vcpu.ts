@@ -1,4 +1,4 @@
-import type { Pfn, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
+import type { Pfn, PhysicalMemory, StateDigest, VirtualAddress } from '@heki/physical-memory';
 import type { SecondLevel } from '@heki/second-level';
 import type { CpuProfile } from '@heki/x86';
 import type { VmControls } from './controls.ts';
@@ -142,6 +142,8 @@ export interface Vcpu extends Instructions {
   ): Exception | undefined;
   /** For the hypervisor: an exception to deliver before the next instruction, outside an exit. */
   queueException(exception: Exception): void;
+  /** For the hypervisor: what {@link queueException} has queued and the guest has not got yet (KVM_GET_VCPU_EVENTS). */
+  readonly queuedException: Exception | undefined;
   /**
    * For the hypervisor, at an exit by the second level: the linear address of the access, which it finds out itself where the exit does
    * not tell. RIP says it for a fetch; for an operand what decoding the instruction gives, whose bytes AMD puts into the VMCB
@@ -166,6 +168,8 @@ export interface Vcpu extends Instructions {
    * instructions; memory is the caller's.
    */
   checkpoint(): () => void;
+  /** Tells `digest` all that {@link checkpoint} brings back: two that tell the same go on as one. */
+  digest(digest: StateDigest): void;
 }
 
 /** What a guest brings for a virtual CPU. */

@@ -1,4 +1,10 @@
-import { PAGE_SIZE, type Pfn, type PhysicalMemory, type VirtualAddress } from '@heki/physical-memory';
+import {
+  PAGE_SIZE,
+  type Pfn,
+  type PhysicalMemory,
+  type StateDigest,
+  type VirtualAddress,
+} from '@heki/physical-memory';
 import type { SecondLevel } from '@heki/second-level';
 import { AccessBits, type CpuProfile } from '@heki/x86';
 import { Controls, defaultControls } from './controls.ts';
@@ -262,6 +268,10 @@ export class VirtualCpu implements Vcpu {
     else cpu.pend(delivered, true);
   }
 
+  get queuedException(): Exception | undefined {
+    return this.#cpu.pending?.exception;
+  }
+
   get operandAddress(): VirtualAddress | undefined {
     return this.#cpu.trap.operand;
   }
@@ -297,6 +307,12 @@ export class VirtualCpu implements Vcpu {
       this.interruptContext = interruptContext;
       for (const back of backs) back();
     };
+  }
+
+  digest(digest: StateDigest): void {
+    digest.word(this.interruptContext ? 1 : 0);
+    this.controls.digest(digest);
+    this.#cpu.digest(digest);
   }
 
   #run<Value>(operation: Operation<Value>): Outcome<Value> {

@@ -11,6 +11,10 @@ export const DUMP_LIMITS = {
   inputSilence: 60_000,
   /** Milliseconds that a guest which runs may take for an answer. */
   guestSilence: 10_000,
+  /** Milliseconds that a web server may take for an answer, or between parts of one. */
+  webSilence: 30_000,
+  /** Bytes of a file on the web that are kept in memory. */
+  webCacheBytes: 32 * MIB,
   /** Bytes that a packed dump unpacks to. */
   unpackedBytes: 64 * GIB,
   /** How many times its size a packed dump may unpack to, from `inflationCountsFrom` bytes on: an idle guest of 64 GiB, packed by xz, has some hundred. */

@@ -29,7 +29,7 @@ const ALL_BITS = 0xffff_ffff_ffff_ffffn;
 export function createXenDomain(
   options: ResolvedOptions,
   capabilities: Capabilities,
-  { host, onEvent }: VirtualMachineOptions<XenEvent>,
+  { host, onEvent, onYield }: VirtualMachineOptions<XenEvent>,
 ): XenDomain {
   const regions = createGuestRegions(host.memory, (start, end) => {
     const asked: AskedFrames[] = [];
@@ -69,6 +69,8 @@ export function createXenDomain(
     channel,
     statistics,
     emit: onEvent,
+    onYield,
+    suspended: false,
   };
   const policy = createMemoryPolicy(state, capabilities);
   const pins = createPins(state.vcpus);

@@ -1,5 +1,5 @@
 import type { XenAccessType } from '@heki/hypercall/xen';
-import type { GuestRegions, Host } from '@heki/hypervisor';
+import type { GuestRegions, Host, YieldPoint } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import type { Exception, Vcpu } from '@heki/vcpu';
 import type { XenEvent } from './event.ts';
@@ -28,6 +28,21 @@ export interface DomainState {
   readonly channel: EventChannel;
   readonly statistics: XenStatistics;
   readonly emit: ((event: XenEvent) => void) | undefined;
+  readonly onYield: ((at: YieldPoint) => void) | undefined;
+  /** The monitor, or Xen for it, stands in the middle of a request while other virtual CPUs run. */
+  suspended: boolean;
+}
+
+/** Others may act here. The monitor is one thread: events of theirs wait until it goes on. */
+export function yieldAt(domain: DomainState, at: YieldPoint): void {
+  const { onYield } = domain;
+  if (onYield === undefined || domain.suspended) return;
+  domain.suspended = true;
+  try {
+    onYield(at);
+  } finally {
+    domain.suspended = false;
+  }
 }
 
 /** Every virtual CPU forgets what it cached of every second level. */
@@ -47,7 +62,13 @@ export function setAccess(
   const result = domain.p2m.setAccess(view, start, end, access);
   domain.statistics.pages += result.pages;
   domain.emit?.({ type: 'access-set', view: view.index, start, end, access, pages: result.pages });
-  if (result.pages > 0) flush(domain);
+  if (result.pages === 0) return result;
+  yieldAt(domain, 'zap');
+  for (const vcpu of domain.vcpus) {
+    vcpu.invept();
+    yieldAt(domain, 'flush');
+  }
+  domain.statistics.flushes++;
   return result;
 }
 

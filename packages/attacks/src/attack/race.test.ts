@@ -29,6 +29,12 @@ test('in a schedule without a turn there is no race: the kernel does its work an
   expect(runAttack(attack, boot('hardened'), { seed: 1, turns: [] }).verdict).toBe('blocked');
 });
 
+test('where the kernel’s work leaves no moment for a turn, nothing is called blocked', () => {
+  const attack = attackNamed('race-poke-window');
+  const idle = { ...attack, race: { work: () => {}, turn: () => {} } };
+  expect(runAttack(idle, boot('hardened'))).toMatchObject({ verdict: 'not expressible', by: null });
+});
+
 test('turns are left out as long as what is left succeeds', () => {
   const needed = (turns: readonly number[]): boolean => turns.includes(7) && turns.includes(11);
   expect(shortestTurns([1, 3, 7, 8, 11, 12, 13], needed)).toEqual([7, 11]);

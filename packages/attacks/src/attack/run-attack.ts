@@ -91,6 +91,15 @@ function attemptRace(
     taken = raceOnce(record, race, schedule);
     race.after?.(record.lab);
   });
+  // Nobody was there to race against: what came of it says nothing.
+  const vacuous = schedule.seed === EVERY_MOMENT && schedule.turns === undefined && taken.length === 0;
+  if (vacuous && run.verdict === 'blocked')
+    return {
+      ...run,
+      verdict: 'not expressible',
+      by: null,
+      evidence: "the kernel's work is one step here: no turn lies within it",
+    };
   return { ...run, schedule: { seed: schedule.seed, turns: taken } };
 }
 

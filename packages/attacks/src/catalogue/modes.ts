@@ -6,7 +6,7 @@ import { executable, offset } from './stores.ts';
 
 const RUNS_CODE = 'code of the attacker runs as the kernel';
 /** IA32_EFER (SDM 4, table 2-2). */
-const MSR_EFER = 0xc000_0080;
+export const MSR_EFER = 0xc000_0080;
 
 /** Starts the second processor and takes it to long mode on the kernel's page tables, with the bits of CR4 that `cr4` leaves. */
 function startProcessor({ init, second, machine }: Lab, cr4: (kernels: bigint) => bigint): void {

@@ -4,6 +4,8 @@ import { EntryLow } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
 import { MODULE_FUNCTIONS, moduleImage, PAYLOAD, PAYLOAD_QUAD } from '../kernel/functions.ts';
+import { race } from './prepared-race.ts';
+import { PROCESSOR_RACES } from './processor-races.ts';
 import { layOutModule, signModule } from './signed-code.ts';
 import { executable, loadedModule, loadedProgram, offset, writable } from './stores.ts';
 
@@ -45,32 +47,6 @@ function nextFrame({ prepare, machine }: Lab): Gfn {
 
 const eightBytes = (attacker: Attacker, va: VirtualAddress): void => void attacker.store(va, 8, PAYLOAD_QUAD);
 
-/** What attacks keep between preparation, turns and end. */
-const PREPARED = new WeakMap<Lab, unknown>();
-
-/** A race with something that its preparation finds out. */
-function race<Found>(options: {
-  readonly attack: Omit<LabAttack, 'run' | 'race'>;
-  readonly prepare: (lab: Lab) => Found;
-  readonly work: (lab: Lab, found: Found) => void;
-  readonly turn: (lab: Lab, found: Found) => void;
-  readonly after?: (lab: Lab, found: Found) => void;
-}): LabAttack {
-  const { attack, prepare, work, turn, after } = options;
-  // What is put in by `run` is of this type.
-  const found = (lab: Lab): Found => PREPARED.get(lab) as Found;
-  return {
-    ...attack,
-    means: [...attack.means, 'second processor'],
-    run: (lab) => void PREPARED.set(lab, prepare(lab)),
-    race: {
-      work: (lab) => work(lab, found(lab)),
-      turn: (lab) => turn(lab, found(lab)),
-      after: (lab) => after?.(lab, found(lab)),
-    },
-  };
-}
-
 /** Attacks that only somebody on another processor can do, while the kernel works. */
 export const RACES: readonly LabAttack[] = [
   race({
@@ -80,7 +56,7 @@ export const RACES: readonly LabAttack[] = [
       gains: 'a signed module, with unsigned code',
       source: 'time of check, time of use: LVBS copies, validates, then protects; litebox 1036',
       means: ['module'],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       const near = loadedModule(lab, 'text', 'before');
@@ -189,7 +165,7 @@ export const RACES: readonly LabAttack[] = [
       gains: 'a function of a module is replaced, in a window that is open for every processor',
       source: 'Heki v2 17/19: text_poke opens the page in the second level, which all processors share',
       means: [],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       const text = loadedModule(lab);
@@ -232,7 +208,7 @@ export const RACES: readonly LabAttack[] = [
       gains: RUNS_CODE,
       source: 'the page list is ordinary memory (Heki v2 11/19)',
       means: ['hypercalls'],
-      stoppedBy: ['end-of-boot'],
+      stoppedBy: ['end-of-boot', 'sealed-code'],
     },
     prepare(lab) {
       const mine = lab.page();
@@ -265,7 +241,7 @@ export const RACES: readonly LabAttack[] = [
       gains: RUNS_CODE,
       source: 'Linux, create_trampoline: written, then made read-only and executable',
       means: [],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       const text = loadedModule(lab);
@@ -294,7 +270,7 @@ export const RACES: readonly LabAttack[] = [
       gains: RUNS_CODE,
       source: 'Linux, alloc_insn_page: made read-only and executable, then written by text_poke',
       means: [],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       const text = loadedModule(lab);
@@ -324,7 +300,7 @@ export const RACES: readonly LabAttack[] = [
       gains: 'code of the attacker runs in the place of the next kernel',
       source: 'time of check, time of use: LVBS, kexec_validate',
       means: [],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       lab.aims.code();
@@ -396,4 +372,5 @@ export const RACES: readonly LabAttack[] = [
       for (const va of pages) lab.cpu.run(offset(va, MODULE_FUNCTIONS.check));
     },
   }),
+  ...PROCESSOR_RACES,
 ];

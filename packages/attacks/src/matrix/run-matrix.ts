@@ -52,6 +52,7 @@ export function runMatrix({ attacks, machines, findBackend, prove = false, onCel
   const rows = attacks.map((attack): MatrixRow => {
     const claims = (mechanisms: readonly Mechanism[]): boolean =>
       attack.stoppedBy.some((mechanism) => mechanisms.includes(mechanism));
+    let found: string | undefined;
     const cells = known.map((machine): [string, Cell] => {
       onCell?.(attack, machine);
       const boot = (): BootedMachine => bootMachine(machine.machine, findBackend);
@@ -64,7 +65,8 @@ export function runMatrix({ attacks, machines, findBackend, prove = false, onCel
         run.verdict !== 'succeeds' &&
         run.verdict !== 'not expressible' &&
         run.verdict !== 'detected too late';
-      const cause = prove && stopped ? findCause(attack, machine, findBackend) : undefined;
+      const cause = prove && stopped ? findCause(attack, machine, findBackend, found) : undefined;
+      found = cause ?? found;
       return [machine.name, { ...run, claimed: claims(machine.mechanisms), cause }];
     });
     const claimedBy = known.filter(({ mechanisms }) => claims(mechanisms)).map(({ name }) => name);

@@ -120,10 +120,11 @@ const ATTACKS: readonly Attack[] = [
     found: ['critical heki/program-maps-kernel'],
   },
   {
-    name: 'nothing: init memory of the image that was freed, a page of zeros, and one of the vvar, in a program',
+    name: 'nothing: init memory and encrypted variables that were freed, a page of zeros, and one of the vvar, in a program',
     tamper: (kernel) =>
       inOneAddressSpace(kernel, (root) => {
         kernel.map(0x40_0000n, 0x2e00, { low: P | RW | US, high: XD, root });
+        kernel.map(0x40_2000n, 0x3603, { low: P | RW | US, high: XD, root });
         kernel.map(0x40_1000n, 0x2a11, { low: P | US, high: XD, root });
       }),
     found: [],
@@ -220,10 +221,11 @@ const ATTACKS: readonly Attack[] = [
     found: ['critical heki/idt-gate'],
   },
   {
-    name: "nothing: an IDT whose gates lead to the kernel's text, and some to nothing",
+    name: "nothing: an IDT whose gates lead to the kernel's text, and one to what was its init text",
     tamper(kernel) {
       const gates = new Uint32Array(1024);
       gates.set([0x0010_0000, 0x8100_8e00, 0xffff_ffff, 0], 4 * 14);
+      gates.set([0x0010_40a2, 0x82e0_8e00, 0xffff_ffff, 0], 4 * 22);
       kernel.fill(kernel.frameAt(CPU_ENTRY_AREA), gates);
     },
     found: [],

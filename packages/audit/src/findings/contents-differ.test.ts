@@ -1,4 +1,4 @@
-import type { ComparedPart, Unexplained } from '@heki/patch-sites';
+import type { ComparedModule, ComparedPart, ComparedText, Unexplained } from '@heki/patch-sites';
 import { describe, expect, test } from 'vitest';
 import { auditKernel } from '../index.ts';
 import { tamperedKernel } from '../testing/tampered-kernel.ts';
@@ -18,21 +18,25 @@ const run = (start: number, bytes: number, at: Unexplained['at'] = undefined): U
   start,
   end: start + bytes,
   at,
+  value: '90'.repeat(bytes),
 });
 
 function found(
   text: readonly Unexplained[],
   constants: readonly Unexplained[] = [],
   probed: readonly number[] = [],
+  led: Partial<ComparedText> = {},
+  modules: readonly ComparedModule[] = [],
 ) {
   const kernel = tamperedKernel('k61-256-nokaslr');
   const contents = {
-    text: { ...part(TEXT, text), probed, updatedStaticCalls: [] },
+    text: { ...part(TEXT, text), probed, traced: [], tracedByBpf: 0, updatedStaticCalls: [], ...led },
     constants: part(RODATA, constants),
+    modules,
   };
   const symbolAt = () => 'vfs_read+0x10';
-  return auditKernel({ ...kernel.subject(), contents, symbolAt }).findings.filter(
-    ({ id }) => id.endsWith('-differ') || id.endsWith('-differs') || id === 'heki/kprobe',
+  return auditKernel({ ...kernel.subject(), contents, symbolAt }).findings.filter(({ id }) =>
+    /differs?$|kprobe|traced|static-call/.test(id),
   );
 }
 
@@ -46,7 +50,8 @@ describe('bytes that differ from the image', () => {
       summary:
         '9 bytes of code differ from the image and nothing explains it: vfs_read+0x10 (5 bytes), vfs_read+0x10 (4 bytes, at a site of kind ftrace).',
       pages: 3,
-      fingerprint: 'heki/code-differs|image+0x2010..image+0x2015, image+0x5ffe..image+0x6002',
+      fingerprint:
+        'heki/code-differs|image+0x2010..image+0x2015 9090909090, image+0x5ffe..image+0x6002 90909090',
     });
     expect(finding?.aliases.map(({ region, symbol }) => [region, symbol])).toEqual([
       ['direct map', undefined],
@@ -56,10 +61,10 @@ describe('bytes that differ from the image', () => {
     ]);
   });
 
-  test('at sites whose values depend on what a dump does not tell are medium', () => {
-    expect(found([run(TEXT, 3, 'alternative')])).toMatchObject([
-      { id: 'heki/code-differs', severity: 'medium' },
-    ]);
+  test('give another fingerprint when another value stands there', () => {
+    const one = run(TEXT, 3, 'alternative');
+    const prints = [one, { ...one, value: 'cccccc' }].map((each) => found([each])[0]?.fingerprint);
+    expect(new Set(prints).size).toBe(2);
   });
 
   test('of constants are high', () => {
@@ -79,6 +84,28 @@ describe('bytes that differ from the image', () => {
   });
 });
 
+test('a module that differs from its file is a finding of its own, high, with its sections and bytes', () => {
+  const start = -0x4000_0000;
+  const change = {
+    ...run(start + 0x10, 2),
+    section: { name: '.text', start },
+    isCode: true,
+  };
+  const modules = [
+    { name: 'sound', compared: 4096, differing: 0, unexplained: [] },
+    { name: 'hooked', compared: 4096, differing: 2, unexplained: [change] },
+  ];
+  const [finding, ...others] = found([], [], [], {}, modules);
+  expect(others).toEqual([]);
+  expect(finding).toMatchObject({
+    id: 'heki/code-differs',
+    severity: 'high',
+    summary: '2 bytes of the module hooked differ from its file and nothing explains it: vfs_read+0x10.',
+    pages: 1,
+    fingerprint: 'heki/code-differs|hooked .text+0x10..+0x12 9090',
+  });
+});
+
 test('kprobes are a finding of their own, with their places', () => {
   expect(found([], [], [TEXT + 0x2010, TEXT + 0x5000])).toMatchObject([
     {
@@ -88,5 +115,28 @@ test('kprobes are a finding of their own, with their places', () => {
       pages: 2,
       fingerprint: 'heki/kprobe|image+0x2010, image+0x5000',
     },
+  ]);
+});
+
+test('traced functions are low when eBPF alone traces them, medium when something else does', () => {
+  const traced = [TEXT + 0x2010, TEXT + 0x5000];
+  expect(found([], [], [], { traced, tracedByBpf: 2 })).toMatchObject([
+    { id: 'heki/function-traced', severity: 'low', pages: 2 },
+  ]);
+  expect(found([], [], [], { traced, tracedByBpf: 1 })).toMatchObject([{ severity: 'medium' }]);
+});
+
+test('static calls that were led out of the image are medium, those within it information', () => {
+  const updatedStaticCalls = [
+    { name: 'cond_resched', leadsTo: '__cond_resched' },
+    { name: 'perf', leadsTo: undefined },
+  ];
+  expect(found([], [], [], { updatedStaticCalls })).toMatchObject([
+    {
+      id: 'heki/static-call-updated',
+      severity: 'medium',
+      summary: '1 static call leads out of the image: perf.',
+    },
+    { severity: 'info', fingerprint: 'heki/static-call-updated|cond_resched to __cond_resched' },
   ]);
 });

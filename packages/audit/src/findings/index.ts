@@ -17,6 +17,7 @@ import { MAPPED_IN_HOLE } from './holes.ts';
 import { FOREIGN_ROOT, KERNEL_HALF_DIFFERS } from './kernel-half.ts';
 import { KPROBE } from './kprobe.ts';
 import { LEAF_DISAGREES } from './leaf-disagrees.ts';
+import { FUNCTION_TRACED, STATIC_CALL_UPDATED } from './led-elsewhere.ts';
 import {
   PAGE_TABLE_ALIAS,
   PAGE_TABLE_LINKED_TWICE,
@@ -45,6 +46,8 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   CODE_DIFFERS,
   CONSTANTS_DIFFER,
   KPROBE,
+  FUNCTION_TRACED,
+  STATIC_CALL_UPDATED,
   READ_ONLY_ALONE,
   EXECUTABLE_OUTSIDE_TEXT,
   CODE_OUTSIDE_DIRECT_MAP,

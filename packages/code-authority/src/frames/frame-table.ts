@@ -46,11 +46,23 @@ export class FrameTable {
     }
   }
 
+  /** All types are gone. */
+  clear(): void {
+    this.#codes.clear(0 as Pfn, (2 ** 40) as Pfn);
+  }
+
+  /** The frames that hold something, in ascending order. */
+  frames(): Pfn[] {
+    return [...this.#codes.extents()].flatMap(({ start, end }) =>
+      Array.from({ length: end - start }, (_, index) => (start + index) as Pfn),
+    );
+  }
+
   /** What brings back the types of now. */
   checkpoint(): () => void {
     const extents = [...this.#codes.extents()];
     return () => {
-      this.#codes.clear(0 as Pfn, (2 ** 40) as Pfn);
+      this.clear();
       for (const { start, end, value } of extents) this.#codes.set(start, end, value);
     };
   }

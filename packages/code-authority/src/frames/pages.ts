@@ -1,4 +1,4 @@
-import { PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import { PAGE_SIZE, PAGE_WORDS, type Pfn } from '@heki/physical-memory';
 import type { AuthorityState } from '../state.ts';
 import { type FrameType, RIGHTS } from './frame-type.ts';
 
@@ -18,11 +18,15 @@ export function writePages(state: AuthorityState, frames: readonly Pfn[], bytes:
 
 /** Where frames hold something else than `bytes`: the offset of the first such byte, or -1. */
 export function firstDifference(state: AuthorityState, frames: readonly Pfn[], bytes: Uint8Array): number {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 4));
   for (const [index, frame] of frames.entries()) {
-    const page = pageBytes(state, frame);
-    const start = index * PAGE_SIZE;
-    for (let offset = 0; offset < PAGE_SIZE; offset++) {
-      if (page[offset] !== bytes[start + offset]) return start + offset;
+    const page = state.host.memory.page(frame);
+    const first = index * PAGE_WORDS;
+    for (let word = 0; word < PAGE_WORDS; word++) {
+      const different = ((page?.[word] ?? 0) ^ (words[first + word] ?? 0)) >>> 0;
+      // The lowest byte that differs: memory is little-endian.
+      if (different !== 0)
+        return (first + word) * 4 + Math.floor((31 - Math.clz32(different & -different)) / 8);
     }
   }
   return -1;
@@ -31,7 +35,7 @@ export function firstDifference(state: AuthorityState, frames: readonly Pfn[], b
 /** Gives frames a type, and their rights with it; in force on every processor when it returns, but for B-A4. */
 export function retype(state: AuthorityState, frames: readonly Pfn[], type: FrameType, image: number): void {
   state.frames.become(frames, type, image);
-  for (const frame of frames) state.host.setRights(frame, RIGHTS[type]);
+  state.host.setRights(frames, RIGHTS[type]);
   if (!state.defects['B-A4']) state.host.flush();
 }
 

@@ -33,7 +33,6 @@ export function imageFault(image: CodeImage): string | undefined {
 
 /** Sites lie in text, are as long as what they can be, lead to places that are there, and do not overlap. */
 function sitesFault(image: CodeImage): string | undefined {
-  const taken = new Set<string>();
   for (const [index, site] of image.sites.entries()) {
     const { at, length, kind, target, targets = [] } = site;
     const part = image.parts[at.part];
@@ -45,11 +44,14 @@ function sitesFault(image: CodeImage): string | undefined {
     for (const each of targets) {
       if (typeof each !== 'string' && !holds(image, each, 0)) return `site ${index} leads outside its part`;
     }
-    for (let offset = at.offset; offset < at.offset + length; offset++) {
-      const byte = `${at.part} ${offset}`;
-      if (taken.has(byte)) return `site ${index} overlaps another`;
-      taken.add(byte);
-    }
+  }
+  const order = [...image.sites.entries()].sort(
+    ([, a], [, b]) => a.at.part - b.at.part || a.at.offset - b.at.offset,
+  );
+  for (const [place, [index, { at }]] of order.entries()) {
+    const before = order[place - 1]?.[1];
+    if (before?.at.part === at.part && before.at.offset + before.length > at.offset)
+      return `site ${index} overlaps another`;
   }
   return undefined;
 }

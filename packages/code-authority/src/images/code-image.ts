@@ -68,14 +68,16 @@ export interface CodeImage {
   readonly templates?: ReadonlyMap<string, Template> | undefined;
 }
 
-/** Code with one branch that is different in each copy. */
+/** Code that is copied, with at most one branch that is different in each copy. */
 export interface Template {
   /** At most a page. */
   readonly bytes: Uint8Array;
-  /** Where the distance of the branch stands: four bytes, from their end on. */
-  readonly branch: number;
-  /** What it may lead to: names that images export. */
-  readonly targets: ReadonlySet<string>;
+  readonly branch?: {
+    /** Where its distance stands: four bytes, from their end on. */
+    readonly at: number;
+    /** What it may lead to: names that images export. */
+    readonly targets: readonly string[];
+  };
 }
 
 /** Whether a part is executed. */

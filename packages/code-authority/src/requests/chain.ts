@@ -7,6 +7,8 @@ export interface PokeChain {
   readonly head: Uint8Array;
   readonly length: number;
   append(text: string): void;
+  /** Goes on from there. */
+  replace(head: Uint8Array, length: number): void;
   checkpoint(): () => void;
 }
 
@@ -27,6 +29,10 @@ export function createChain(): PokeChain {
       joined.set(entry, head.length);
       head = new Uint8Array(sha256(joined));
       length++;
+    },
+    replace(to, steps) {
+      head = new Uint8Array(to);
+      length = steps;
     },
     checkpoint() {
       const [keptHead, keptLength] = [head, length];

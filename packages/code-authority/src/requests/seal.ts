@@ -75,7 +75,7 @@ export function* seal(
       const type = typeOfPart(image.parts[index]?.kind ?? 'data');
       state.frames.become(frames, 'staged', id);
       state.frames.become(frames, type, id);
-      for (const frame of frames) host.setRights(frame, RIGHTS[type]);
+      host.setRights(frames, RIGHTS[type]);
     }
     host.flush();
     state.chain.append(`seal ${image.name}`);

@@ -10,14 +10,16 @@ import { live } from './seal.ts';
 const INT3 = 0xcc;
 
 /**
- * TRAMP: a page of code from a template of the kernel, with one branch to a function that the template allows. The rest of the page is INT3.
+ * TRAMP: a page of code from a template of the kernel; its branch, if it has one, leads to a function that the template allows. The rest of
+ * the page is INT3.
  *
+ * @param target none for a template without a branch
  * @param base where the guest wants it
  */
 export function* trampoline(
   state: AuthorityState,
   template: string,
-  target: string,
+  target: string | undefined,
   frame: Gfn,
   base: bigint,
 ): Request<number> {
@@ -25,9 +27,12 @@ export function* trampoline(
   const found = [...state.images.values()].find(({ image }) => image.templates?.has(template) === true);
   const shape = found?.image.templates?.get(template);
   if (found === undefined || shape === undefined) return refused('no-such-site', `template ${template}`);
-  const to = findExport(state, target);
-  if (to === undefined || !shape.targets.has(target))
-    return refused('no-such-state', `${template} does not lead to ${target}`);
+  const to = target === undefined ? undefined : findExport(state, target);
+  const fits =
+    target === undefined
+      ? shape.branch === undefined
+      : to !== undefined && shape.branch?.targets.includes(target) === true;
+  if (!fits) return refused('no-such-state', `${template} does not lead to ${target ?? 'nothing'}`);
   if (base % BigInt(PAGE_SIZE) !== 0n || !addressesAreFree(state, base, PAGE_SIZE))
     return refused('not-free', 'another image lies there');
   const named = freeFrames(state, [[frame]]);
@@ -36,32 +41,35 @@ export function* trampoline(
   const resolve = (name: string): bigint | undefined => findExport(state, name)?.address;
   const built = buildImage(image, [base], [], resolve);
   const bytes = built.ok ? built.parts[0] : undefined;
-  if (bytes === undefined) return refused('unresolved', `${target} is out of reach`);
+  if (bytes === undefined) return refused('unresolved', `${target ?? template} is out of reach`);
   const id = state.nextId++;
   const frames = named.value.flat();
   retype(state, frames, 'staged', id);
   yield 'staged';
   writePages(state, frames, bytes);
-  if (findExport(state, target)?.address !== to.address) {
+  if (target !== undefined && findExport(state, target)?.address !== to?.address) {
     retype(state, frames, 'retired', 0);
     release(state, frames);
     return refused('unresolved', 'what it leads to has gone');
   }
   retype(state, frames, 'trampoline', id);
-  const refersTo = new Set([to.id, found.id]);
+  const refersTo = new Set(to === undefined ? [found.id] : [to.id, found.id]);
   state.images.set(id, live(id, image, { bases: [base], frames: [[frame]] }, named.value, [], refersTo));
-  state.chain.append(`trampoline ${id} ${template} ${target}`);
+  state.chain.append(`trampoline ${id} ${template} ${target ?? ''}`);
   return granted(id);
 }
 
 /** An image of one page, with the branch as a relocation: whatever looks for who refers to what finds it. */
-function imageOf(template: string, target: string, { bytes: code, branch }: Template): CodeImage {
+function imageOf(template: string, target: string | undefined, { bytes: code, branch }: Template): CodeImage {
   const bytes = new Uint8Array(PAGE_SIZE).fill(INT3);
   bytes.set(code);
   return {
-    name: `trampoline ${template} to ${target}`,
+    name: `trampoline ${template}${target === undefined ? '' : ` to ${target}`}`,
     parts: [{ kind: 'text', bytes }],
-    relocations: [{ at: { part: 0, offset: branch }, kind: 'rel32', to: target, addend: -4 }],
+    relocations:
+      branch === undefined || target === undefined
+        ? []
+        : [{ at: { part: 0, offset: branch.at }, kind: 'rel32', to: target, addend: -4 }],
     sites: [],
     exports: new Map(),
     changeable: new Set(),

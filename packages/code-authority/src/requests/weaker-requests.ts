@@ -17,7 +17,7 @@ export function openText(
   const frame = state.images.get(id)?.frames[part]?.[page];
   if (!state.defects['B-A1'] || frame === undefined)
     return refused('no-such-image', 'there is no such request');
-  state.host.setRights(frame, open ? { ...RIGHTS.text, write: true } : RIGHTS.text);
+  state.host.setRights([frame], open ? { ...RIGHTS.text, write: true } : RIGHTS.text);
   state.host.flush();
   return granted();
 }

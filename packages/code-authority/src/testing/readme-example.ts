@@ -30,8 +30,8 @@ const owner = createCodeAuthority({
   host: {
     memory,
     hostFrame: (gfn) => (gfn < 16 ? (Number(gfn) as Pfn) : undefined),
-    setRights: (frame, { write, execute }) =>
-      console.log(`frame ${frame}: ${write ? 'w' : '-'}${execute ? 'x' : '-'}`),
+    setRights: (frames, { write, execute }) =>
+      console.log(`frames ${frames.join(' ')}: ${write ? 'w' : '-'}${execute ? 'x' : '-'}`),
     setOtherRights: () => console.log(`all others: ${RIGHTS.free.execute ? 'x' : 'no x'}`),
     flush: () => console.log('every processor flushed'),
     stopped: (work) => work(),

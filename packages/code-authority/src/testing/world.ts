@@ -58,7 +58,7 @@ export const KERNEL: CodeImage = {
   templates: new Map([
     [
       'ftrace',
-      { bytes: Uint8Array.of(0xe8, 0, 0, 0, 0, 0xc3), branch: 1, targets: new Set(['f', 'init_function']) },
+      { bytes: Uint8Array.of(0xe8, 0, 0, 0, 0, 0xc3), branch: { at: 1, targets: ['f', 'init_function'] } },
     ],
   ]),
 };
@@ -122,11 +122,13 @@ export function createWorld(defects: { readonly [id in AuthorityDefectId]?: bool
       host: {
         memory: ram,
         hostFrame: (gfn) => (gfn === ALIAS.gfn ? ALIAS.of : gfn < FRAMES ? (Number(gfn) as Pfn) : undefined),
-        setRights: (frame, value) => {
-          rights.set(frame, value);
-          log.push(
-            `${frame} ${value.read ? 'r' : '-'}${value.write ? 'w' : '-'}${value.execute ? 'x' : '-'}`,
-          );
+        setRights: (frames, value) => {
+          for (const frame of frames) {
+            rights.set(frame, value);
+            log.push(
+              `${frame} ${value.read ? 'r' : '-'}${value.write ? 'w' : '-'}${value.execute ? 'x' : '-'}`,
+            );
+          }
         },
         setOtherRights: () => log.push('others'),
         flush: () => log.push('flush'),

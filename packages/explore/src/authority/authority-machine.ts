@@ -67,21 +67,18 @@ function actionsOf(defect: AuthorityDefectId | undefined): readonly AuthorityAct
       return true;
     }),
     ask('the guest asks for the module in a free page', (owner) =>
-      owner.begin('load', owner.authority.load(file, owner.placement(Frame.FREE))),
+      owner.ask('load', owner.authority.load(file, owner.placement(Frame.FREE))),
     ),
     ask('the guest asks for the module over the text, by its second name', (owner) =>
-      owner.begin('load alias', owner.authority.load(file, owner.placement(ALIAS))),
+      owner.ask('load alias', owner.authority.load(file, owner.placement(ALIAS))),
     ),
     ask('the guest asks for the module over its own init text', (owner) =>
-      owner.begin('load init', owner.authority.load(file, owner.placement(Frame.INIT))),
+      owner.ask('load init', owner.authority.load(file, owner.placement(Frame.INIT))),
     ),
     ...(defect === 'B-A3'
       ? [
           ask('the guest asks for the module, with a site of its own', (owner) =>
-            owner.begin(
-              'load forged',
-              owner.authority.load(file, owner.placement(Frame.FREE), [FORGED_SITE]),
-            ),
+            owner.ask('load forged', owner.authority.load(file, owner.placement(Frame.FREE), [FORGED_SITE])),
           ),
         ]
       : []),
@@ -94,17 +91,15 @@ function actionsOf(defect: AuthorityDefectId | undefined): readonly AuthorityAct
         ] as const
       ).map(([site, name]) =>
         ask(`the guest wants ${name} in state ${state}`, (owner) =>
-          owner.begin(`poke ${site} ${state}`, owner.authority.poke([{ image: 1, site, state }])),
+          owner.ask(`poke ${site} ${state}`, owner.authority.poke([{ image: 1, site, state }])),
         ),
       ),
     ),
     ask("the guest wants the module's site in state 1", (owner) =>
-      owner.begin('poke module', owner.authority.poke([{ image: 2, site: 0, state: 1 }])),
+      owner.ask('poke module', owner.authority.poke([{ image: 2, site: 0, state: 1 }])),
     ),
-    ask('the guest gives the init text back', (owner) =>
-      owner.begin('init-done', owner.authority.initDone(1)),
-    ),
-    ask('the guest unloads the module', (owner) => owner.begin('retire', owner.authority.retire(2))),
+    ask('the guest gives the init text back', (owner) => owner.ask('init-done', owner.authority.initDone(1))),
+    ask('the guest unloads the module', (owner) => owner.ask('retire', owner.authority.retire(2))),
     ask('the owner does its next step', (owner) => owner.proceed()),
     ...(defect === 'B-A1'
       ? [
@@ -138,8 +133,9 @@ const JUMP_TAIL = Uint8Array.of(0x2b, 0, 0, 0);
  */
 export function authorityMachine(defect?: AuthorityDefectId): Machine<AuthorityPoint, AuthorityAction> {
   const actions = actionsOf(defect);
+  const owner = new TinyOwner(defect);
   const tell = (story: readonly AuthorityAction[]): AuthorityPoint | undefined => {
-    const owner = new TinyOwner(defect);
+    owner.begin();
     for (const action of story) if (!action.run(owner)) return undefined;
     return { story, key: keyOf(owner), broken: brokenOf(owner) };
   };

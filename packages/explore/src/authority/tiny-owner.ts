@@ -84,14 +84,16 @@ export class TinyOwner {
   readonly #ram = createRam<Pfn>({ ranges: [{ start: 0 as Pfn, end: FRAMES as Pfn }] });
   readonly #aliasHasOwnType: boolean;
   #others: FrameRights = EVERYTHING;
+  /** Brings back where every story begins. */
+  readonly #begin: () => void;
 
   constructor(defect: AuthorityDefectId | undefined) {
     this.#aliasHasOwnType = defect === 'B-A8';
     const host: AuthorityHost = {
       memory: this.#ram,
       hostFrame: (gfn) => (gfn === ALIAS ? (0 as Pfn) : gfn < FRAMES ? (Number(gfn) as Pfn) : undefined),
-      setRights: (frame, rights) => {
-        this.rights[frame] = rights;
+      setRights: (frames, rights) => {
+        for (const frame of frames) this.rights[frame] = rights;
       },
       setOtherRights: (rights) => {
         this.#others = rights;
@@ -116,6 +118,24 @@ export class TinyOwner {
     complete(
       this.authority.seal(KERNEL, { bases: BASES.kernel, frames: [[0 as Gfn], [1 as Gfn]] }, [0, 0, 0]),
     );
+    const back = this.authority.checkpoint();
+    const frames = Array.from({ length: FRAMES }, (_, frame) => this.bytes(frame).slice());
+    const [rights, others] = [[...this.rights], this.#others];
+    this.#begin = () => {
+      back();
+      for (const [frame, bytes] of frames.entries()) this.bytes(frame).set(bytes);
+      this.rights.splice(0, FRAMES, ...rights);
+      this.#others = others;
+    };
+  }
+
+  /** Goes back to where every story begins: the kernel is sealed, and nothing else has happened. */
+  begin(): void {
+    this.#begin();
+    for (const cache of this.cached) cache.clear();
+    this.data.clear();
+    this.request = undefined;
+    this.requestText = '';
   }
 
   bytes(frame: number): Uint8Array {
@@ -148,7 +168,7 @@ export class TinyOwner {
   }
 
   /** Begins a request; false when one is under way. */
-  begin(text: string, request: Request<number | undefined>): boolean {
+  ask(text: string, request: Request<number | undefined>): boolean {
     if (this.request !== undefined) return false;
     this.request = request;
     this.requestText = text;

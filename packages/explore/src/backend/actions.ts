@@ -206,7 +206,7 @@ const ACCESSES: readonly BackendAction[] = [
       if (vcpu === undefined || vcpu.halted !== undefined) return false;
       execute(scene, vcpu, TEXT_VA);
       const outcome = vcpu.fetch(TEXT_VA, 4);
-      const isText = outcome.kind !== 'done' || outcome.value[0] === (guest.words(TEXT)[0] ?? 0) % 256;
+      const isText = outcome.kind !== 'done' || outcome.value[0] === guest.firstWord(TEXT) % 256;
       if (ledger.asked && !isText) fallen.add('P7');
       return true;
     },

@@ -25,7 +25,7 @@ function states(profile: Profile, retold: boolean): string[] {
   const next: BackendState[] = [];
   const initial = machine.initial();
   machine.successors(initial, (action, state) => {
-    seen.push(`${action.name}: ${state.key}`);
+    seen.push(`${action.name}: ${state.key} ${machine.broken(state)}`);
     next.push(state);
   });
   for (const state of [next[0], next[20]]) {
@@ -44,6 +44,33 @@ describe('a backend', () => {
       expect(brought).toEqual(states(profile, true));
     },
   );
+
+  test('does from two stories that lead to one state the same', () => {
+    const machine = kvm('hardened');
+    const first = new Map<string | number, BackendState>();
+    const twins: (readonly [BackendState, BackendState])[] = [];
+    const reach = (from: BackendState): BackendState[] => {
+      const reached: BackendState[] = [];
+      machine.successors(from, (_, state) => reached.push(state));
+      for (const state of reached) {
+        const known = first.get(state.key);
+        if (known === undefined) first.set(state.key, state);
+        else if (state.before !== known.before) twins.push([known, state]);
+      }
+      return reached;
+    };
+    for (const state of reach(machine.initial()).filter((_, index) => index % 6 === 0)) reach(state);
+    const lives = (state: BackendState): string[] => {
+      const seen: string[] = [];
+      machine.successors(state, ({ name }, next) =>
+        seen.push(`${name}: ${next.key} ${machine.broken(next)}`),
+      );
+      return seen;
+    };
+    expect(twins.length).toBeGreaterThan(20);
+    for (const [one, other] of twins.filter((_, index) => index % 12 === 0))
+      expect(lives(other)).toEqual(lives(one));
+  });
 
   test.each<[KvmDefectId, property: string, story: readonly string[]]>([
     ['B-H1', 'P2', ['the guest asks for r-x on the text', 'the guest asks for r-- on the text']],

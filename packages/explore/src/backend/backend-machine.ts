@@ -1,17 +1,17 @@
+import { StateDigest } from '@heki/physical-memory';
 import type { Machine } from '../machine.ts';
 import { BACKEND_ACTIONS, type BackendAction, HOSTILE_LISTS, type Scene } from './actions.ts';
-import { allowedRights, copyLedger, createLedger } from './ledger.ts';
+import { allowedRights, copyLedger, createLedger, digestLedger } from './ledger.ts';
 import { BACKEND_PROPERTIES, observe } from './observe.ts';
-import { createTinyGuest, type ExploredBackend, type HostPages, TEXT } from './tiny-guest.ts';
+import { createTinyGuest, type ExploredBackend, restRegisters, TEXT } from './tiny-guest.ts';
 
-/** A point of a story. */
+/** A point of a story: the story itself, of which the points before it are a part. A machine is brought there when it is needed. */
 export interface BackendState {
-  readonly key: string;
-  readonly broken: readonly string[];
-  /** The machine at this point, ready to go on. It is the only one: what was made of it before is gone. */
-  readonly scene: () => Scene;
-  /** Host memory at this point. */
-  readonly pages: HostPages;
+  readonly before: BackendState | undefined;
+  readonly action: BackendAction | undefined;
+  readonly key: number | string;
+  /** What has fallen, once somebody asked. */
+  broken: readonly string[] | undefined;
 }
 
 /** What of a backend is explored. */
@@ -28,6 +28,8 @@ export interface BackendMachineOptions {
  * A backend with a guest of a few frames and two processors: everything that the kernel of the guest may do when it is an attacker's,
  * and what VMM, devices and hypervisor do beside it, against {@link BACKEND_PROPERTIES}. Each request is one step: what can come between
  * its parts is not looked at.
+ *
+ * There is one machine, which is brought to the state that is looked at; where the backend cannot be brought back, a new one for every state.
  */
 export function backendMachine(
   backend: ExploredBackend,
@@ -36,24 +38,73 @@ export function backendMachine(
   const actions = [...BACKEND_ACTIONS, ...(pageLists ? HOSTILE_LISTS : [])].filter(
     ({ by }) => !without.includes(by),
   );
+  const digest = new StateDigest();
+  /** The machine at the beginning of every story. */
+  let origin: (() => Scene) | undefined;
+  let scene: Scene | undefined;
+  /** Where {@link scene} is. */
+  let at: BackendState | undefined;
+
+  const begin = (): Scene => {
+    if (origin !== undefined) return origin();
+    const made = createScene(backend);
+    origin = retold ? undefined : comeBack(made);
+    return made;
+  };
+  const goTo = (state: BackendState): Scene => {
+    const told: BackendAction[] = [];
+    for (let point: BackendState | undefined = state; point?.action !== undefined; point = point.before)
+      told.push(point.action);
+    const machine = begin();
+    for (const action of told.reverse()) live(machine, action);
+    scene = machine;
+    at = state;
+    return machine;
+  };
+  /** Where `machine` is now, which was at `before` until it did `action`. */
+  const arrive = (machine: Scene, before?: BackendState, action?: BackendAction): BackendState => {
+    const { guest, ledger, fallen, aliased } = machine;
+    digest.reset();
+    guest.digest(digest);
+    digestLedger(ledger, digest);
+    digest.word(aliased ? 1 : 0);
+    // What an action did wrong need not have left a trace.
+    for (const id of fallen) digest.addText(id);
+    let key: number | string = digest.number;
+    let broken: readonly string[] | undefined;
+    if (guest.vm.digest === undefined) {
+      const seen: string[] = [];
+      observe(machine, seen);
+      key = `${key} ${seen.join(' ')}`;
+      broken = [...fallen];
+    }
+    scene = machine;
+    at = { before, action, key, broken };
+    return at;
+  };
+
   return {
     name: backend.name,
     properties: BACKEND_PROPERTIES,
-    initial: () => pointOf(createScene(backend), () => createScene(backend), retold),
+    initial: () => arrive(begin()),
     successors(state, visit) {
+      const back = retold ? undefined : comeBack(goTo(state));
       for (const action of actions) {
-        const scene = state.scene();
-        if (!live(scene, action)) continue;
-        const again = (): Scene => {
-          const told = state.scene();
-          live(told, action);
-          return told;
-        };
-        visit(action, pointOf(scene, again, retold, state.pages));
+        const machine = back?.() ?? goTo(state);
+        if (live(machine, action)) visit(action, arrive(machine, state, action));
       }
+      at = undefined;
     },
     key: ({ key }) => key,
-    broken: ({ broken }) => broken,
+    broken(state) {
+      if (state.broken === undefined) {
+        const machine = at === state && scene !== undefined ? scene : goTo(state);
+        observe(machine);
+        at = undefined;
+        state.broken = [...machine.fallen];
+      }
+      return state.broken;
+    },
     describe: ({ name }) => name,
   };
 }
@@ -62,24 +113,15 @@ function createScene(backend: ExploredBackend): Scene {
   return { guest: createTinyGuest(backend, 2), ledger: createLedger(), fallen: new Set(), aliased: false };
 }
 
-/** Where `scene` is now. @param again comes there anew, for backends that bring nothing back */
-function pointOf(scene: Scene, again: () => Scene, retold: boolean, before?: HostPages): BackendState {
-  const pages = scene.guest.pages(before);
-  const back = retold ? undefined : scene.guest.checkpoint(pages);
+/** What brings `scene` back to where it is now, and gives it; `undefined` when its backend cannot be. */
+function comeBack(scene: Scene): (() => Scene) | undefined {
   const { guest, aliased } = scene;
+  const point = guest.checkpoint();
+  if (point === undefined) return undefined;
   const ledger = copyLedger(scene.ledger);
-  const seen = observe(scene, pages);
-  const broken = [...scene.fallen];
-  return {
-    // What an action did wrong need not have left a trace.
-    key: `${seen} ${broken.join()}`,
-    broken,
-    pages,
-    scene() {
-      if (back === undefined) return again();
-      back();
-      return { guest, ledger: copyLedger(ledger), fallen: new Set(), aliased };
-    },
+  return () => {
+    point();
+    return { guest, ledger: copyLedger(ledger), fallen: new Set(), aliased };
   };
 }
 
@@ -88,10 +130,10 @@ function live(scene: Scene, action: BackendAction): boolean {
   const { guest, ledger, fallen } = scene;
   fallen.clear();
   const closed = ledger.asked && !allowedRights(ledger, guest.capabilities, TEXT).write;
-  const before = closed ? guest.words(TEXT).slice() : undefined;
+  const before = closed ? guest.contents(TEXT) : undefined;
   if (!action.run(scene)) return false;
-  const changed = before?.some((word, index) => word !== guest.words(TEXT)[index]) === true;
+  restRegisters(guest);
   // A ledger that was cleared belongs to another kernel, which may write.
-  if (changed && ledger.asked) fallen.add('P12');
+  if (before !== undefined && ledger.asked && guest.contents(TEXT) !== before) fallen.add('P12');
   return true;
 }

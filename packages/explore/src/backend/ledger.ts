@@ -1,4 +1,5 @@
 import { type Capabilities, grantableRights, type Rights, type VirtualMachine } from '@heki/hypervisor';
+import type { StateDigest } from '@heki/physical-memory';
 
 const EVERYTHING: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
 
@@ -51,4 +52,17 @@ export function exceeds(rights: Rights, bound: Rights): boolean {
     (rights.write && !bound.write) ||
     (rights.supervisorExecute && !bound.supervisorExecute)
   );
+}
+
+/** Tells `digest` all of it. */
+export function digestLedger({ asked, granted, immutable, pinned }: Ledger, digest: StateDigest): void {
+  digest.word((asked ? 1 : 0) | (pinned ? 2 : 0));
+  for (const rights of [granted, immutable]) {
+    for (const frame of [...rights.keys()].sort((a, b) => a - b)) {
+      const { read, write, supervisorExecute, userExecute } = rights.get(frame) ?? EVERYTHING;
+      digest.add(frame);
+      digest.word((read ? 1 : 0) | (write ? 2 : 0) | (supervisorExecute ? 4 : 0) | (userExecute ? 8 : 0));
+    }
+    digest.word(-1);
+  }
 }

@@ -3,7 +3,7 @@ import type { Vcpu } from '@heki/vcpu';
 import type { Property } from '../machine.ts';
 import type { Scene } from './actions.ts';
 import { allowedRights, effective, exceeds } from './ledger.ts';
-import { ALIAS, DATA, directAddress, type HostPages, TEXT, userAddress } from './tiny-guest.ts';
+import { ALIAS, DATA, directAddress, TEXT, userAddress } from './tiny-guest.ts';
 
 /** What is held against a backend. P5 (the guest's counters) and P9 (a reference model of its own) are not of this search. */
 export const BACKEND_PROPERTIES: readonly Property[] = [
@@ -40,53 +40,30 @@ function probe(vcpu: Vcpu, frame: number): Rights {
   return { read: did(read), write: did(write), supervisorExecute: did(fetch), userExecute: did(user) };
 }
 
-const digests = new WeakMap<Uint32Array, string>();
-
-/** The digest of a page that is not changed. */
-function digestOf(page: Uint32Array): string {
-  const known = digests.get(page) ?? digest(page);
-  digests.set(page, known);
-  return known;
-}
-
-/** Two 32-bit digests of a page, side by side: FNV-1a, and the same with another prime over other bits. */
-function digest(words: Uint32Array): string {
-  let a = 0x811c_9dc5;
-  let b = 0;
-  for (const word of words) {
-    a = Math.imul(a ^ word, 0x0100_0193);
-    b = Math.imul(b ^ (word >>> 3) ^ word, 0x85eb_ca6b) + 0x27d4_eb2f;
-  }
-  return (a >>> 0).toString(36) + (b >>> 0).toString(36);
-}
-
 /**
- * What a state can do from here on, as text, and which properties do not hold in it. The machine is used up: accesses fill translation
- * caches and second-level tables.
+ * Which properties do not hold in a state. The machine is used up: accesses fill translation caches and second-level tables.
+ *
+ * @param seen what was looked at is put here as text, of a machine that cannot tell where it is
  */
-export function observe(scene: Scene, pages: HostPages): string {
+export function observe(scene: Scene, seen?: string[]): void {
   const { guest, ledger, fallen } = scene;
   const { vm, vcpus, capabilities } = guest;
-  const parts: string[] = [];
-  for (const [frame, page] of pages) parts.push(`${frame}:${digestOf(page)}`);
-  parts.push(textOf(vm.save()), textOf([...ledger.granted]), textOf([...ledger.immutable]));
-  parts.push(`${ledger.asked} ${ledger.pinned} ${scene.aliased}`);
+  seen?.push(textOf(vm.save()));
   if (guest.hostHarmed) fallen.add('P4');
 
   for (const frame of FRAMES) {
     const rights = effective(vm, frame);
-    parts.push(textOf(rights));
+    seen?.push(textOf(rights));
     if (exceeds(rights, allowedRights(ledger, capabilities, frame))) fallen.add('P2');
   }
 
   for (const vcpu of vcpus) {
-    const { cr0, cr4 } = vcpu.registers;
-    parts.push(`${vcpu.halted?.kind} ${cr0} ${cr4}`);
+    seen?.push(`${vcpu.halted?.kind}`);
     if (vcpu.halted !== undefined) continue;
     for (const frame of FRAMES) {
       const rights = probe(vcpu, frame);
       const allowed = allowedRights(ledger, capabilities, frame);
-      parts.push(textOf(rights));
+      seen?.push(textOf(rights));
       if (exceeds(rights, allowed)) fallen.add('P2');
       if (exceeds(allowed, rights)) fallen.add('P8');
       const both = rights.write && rights.supervisorExecute;
@@ -99,13 +76,10 @@ export function observe(scene: Scene, pages: HostPages): string {
       )
         fallen.add('P3');
     }
-    if (scene.aliased) parts.push(textOf(probe(vcpu, ALIAS)));
+    if (scene.aliased) seen?.push(textOf(probe(vcpu, ALIAS)));
   }
-  return parts.join(' ');
 }
 
 function textOf(value: unknown): string {
-  return JSON.stringify(value, (_, each: unknown) =>
-    typeof each === 'bigint' ? `${each}n` : each instanceof Map || each instanceof Set ? [...each] : each,
-  );
+  return JSON.stringify(value, (_, each: unknown) => (typeof each === 'bigint' ? `${each}n` : each));
 }

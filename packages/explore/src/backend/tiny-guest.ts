@@ -1,19 +1,21 @@
 import type { HekiHypervisor } from '@heki/guest';
 import { encodePageList, type ProtectedRange } from '@heki/hypercall/kvm';
-import type { BackendEvent, Capabilities, Host, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { BackendEvent, Capabilities, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { HekiDriver } from '@heki/machine';
 import {
   addressOf,
-  createRam,
   type Gfn,
   type Gpa,
   PAGE_WORDS,
   type Pfn,
+  type StateDigest,
   type VirtualAddress,
 } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
-import type { Vcpu } from '@heki/vcpu';
+import { GENERAL_REGISTERS, type Vcpu } from '@heki/vcpu';
 import { CR0, CR4, EFER } from '@heki/x86';
+import { HostMemory } from './host-memory.ts';
+import { TableFrames } from './table-frames.ts';
 
 /** A backend to be explored, and how its guests ask. */
 export interface ExploredBackend {
@@ -77,6 +79,10 @@ export interface TinyGuest {
   readonly hostHarmed: boolean;
   /** The words of a frame of guest memory, past every right. */
   words(gfn: number): Uint32Array;
+  /** A number that tells the contents of a frame from others. */
+  contents(gfn: number): number;
+  /** The first word of a frame. */
+  firstWord(gfn: number): number;
   /** Asks for rights by the driver's hypercall, on virtual CPU 0. What the driver gives back. */
   ask(ranges: readonly ProtectedRange[]): number;
   /** The same with a page list of raw words: the number of entries that its header states, and where it leads on. */
@@ -87,44 +93,28 @@ export interface TinyGuest {
   addAlias(): void;
   /** Takes the guest's memory away and gives it back, as memory hotplug and a changed slot do. */
   replaceMemory(): void;
-  /** The bytes of the host's memory as they are now: pages that are as in `before` are the same arrays. */
-  pages(before?: HostPages): HostPages;
-  /**
-   * What brings guest, backend and host memory back to where they are now, with memory as in `pages`. `undefined` when the backend
-   * cannot.
-   */
-  checkpoint(pages: HostPages): (() => void) | undefined;
+  /** What brings guest, backend and host memory back to where they are now, as often as it is called; `undefined` when the backend cannot. */
+  checkpoint(): (() => void) | undefined;
+  /** Tells `digest` where guest, backend and host memory are; of a backend that cannot tell, its virtual CPUs. */
+  digest(digest: StateDigest): void;
 }
-
-/** Pages of host memory by their frames, in order; a copy that is not changed. */
-export type HostPages = ReadonlyMap<number, Uint32Array>;
 
 /** @throws {HypervisorError} when the backend cannot have such a guest */
 export function createTinyGuest({ create, driver, profile }: ExploredBackend, processors: number): TinyGuest {
-  const ram = createRam<Pfn>({
-    ranges: [HOST_TABLES, { start: BACKING as Pfn, end: (BACKING + MEMORY.frames) as Pfn }],
-  });
-  const touched = new Map<number, Uint32Array>();
-  const writable = (frame: Pfn): Uint32Array | undefined => {
-    const page = ram.writablePage(frame);
-    if (page !== undefined) touched.set(frame, page);
-    return page;
-  };
-  const tables = createTableFrames(HOST_TABLES);
+  const ram = new HostMemory([HOST_TABLES, { start: BACKING as Pfn, end: (BACKING + MEMORY.frames) as Pfn }]);
+  const tables = new TableFrames(HOST_TABLES);
   let hostHarmed = false;
   const backend = create();
   const vm = backend.createVirtualMachine({
-    host: {
-      memory: { page: (frame) => ram.page(frame), writablePage: writable },
-      frames: tables,
-    },
+    host: { memory: ram, frames: tables.port },
     onEvent: (event) => {
       hostHarmed ||= 'defect' in event;
     },
   });
   const addMemory = (): void => vm.addMemory({ ...MEMORY, backing: BACKING as Pfn });
   addMemory();
-  const words = (gfn: number): Uint32Array => writable((BACKING + gfn) as Pfn) ?? new Uint32Array(PAGE_WORDS);
+  const words = (gfn: number): Uint32Array =>
+    ram.writablePage((BACKING + gfn) as Pfn) ?? new Uint32Array(PAGE_WORDS);
   buildTables(words);
   words(TEXT).fill(APPROVED_WORD);
   words(DATA).fill(DATA_WORD);
@@ -136,7 +126,7 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
 
   const memory = {
     page: (gfn: Gfn) => ram.page((BACKING + gfn) as Pfn),
-    writablePage: (gfn: Gfn) => writable((BACKING + gfn) as Pfn),
+    writablePage: (gfn: Gfn) => ram.writablePage((BACKING + gfn) as Pfn),
   };
   const free = Array.from(
     { length: DRIVER_PAGES.end - DRIVER_PAGES.start },
@@ -163,6 +153,13 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
   if (hypervisor === undefined)
     throw new RangeError('a hypervisor without Heki: expected one that guests can ask');
 
+  /** Sends the list. What the guest leaves of it in its own memory decides nothing. */
+  const send = (): number => {
+    const answer = hypervisor.protectMemory(addressOf(LIST as Gfn));
+    words(LIST).fill(0);
+    return answer;
+  };
+
   return {
     vm,
     capabilities: backend.capabilities,
@@ -172,6 +169,8 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
       return hostHarmed;
     },
     words,
+    contents: (gfn) => ram.contents((BACKING + gfn) as Pfn),
+    firstWord: (gfn) => ram.page((BACKING + gfn) as Pfn)?.[0] ?? 0,
     ask(ranges) {
       encodePageList({
         memory,
@@ -179,7 +178,7 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
         ranges,
         directMap: DIRECT_MAP as VirtualAddress,
       });
-      return hypervisor.protectMemory(addressOf(LIST as Gfn));
+      return send();
     },
     askRaw(count, next, entries) {
       const page = words(LIST);
@@ -192,7 +191,7 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
         ]);
         page.set([...words, permissions, 0], 6 + 6 * index);
       }
-      return hypervisor.protectMemory(addressOf(LIST as Gfn));
+      return send();
     },
     mapText(gfn) {
       words(TEXT_TABLE).set([gfn * 4096 + 0x63, 0], 0);
@@ -206,59 +205,39 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
       vm.removeMemory(MEMORY.start);
       addMemory();
     },
-    pages(before) {
-      const frames = [...touched.keys()].sort((a, b) => a - b);
-      return new Map(
-        frames.map((frame) => {
-          const page = touched.get(frame) ?? EMPTY;
-          const old = before?.get(frame);
-          return [frame, old !== undefined && sameWords(old, page) ? old : page.slice()];
-        }),
-      );
-    },
-    checkpoint(pages) {
-      const back = vm.checkpoint?.();
+    checkpoint() {
+      const back = vm.digest === undefined ? undefined : vm.checkpoint?.();
       if (back === undefined) return undefined;
-      const free = tables.checkpoint();
+      const pages = ram.point();
+      const framesBack = tables.checkpoint();
       const harmed = hostHarmed;
       return () => {
-        for (const [frame, page] of touched) {
-          const kept = pages.get(frame);
-          page.set(kept ?? EMPTY);
-          if (kept === undefined) touched.delete(frame);
-        }
-        free();
+        ram.restore(pages);
+        framesBack();
         hostHarmed = harmed;
         back();
       };
     },
+    digest(digest) {
+      ram.digest(digest);
+      tables.digest(digest);
+      digest.word(hostHarmed ? 1 : 0);
+      if (vm.digest === undefined) for (const vcpu of vcpus) vcpu.digest(digest);
+      else vm.digest(digest);
+    },
   };
 }
 
-const EMPTY = new Uint32Array(PAGE_WORDS);
+/** Registers that an attacker has as he likes between two instructions: no state is about them. */
+const RESTING = {
+  ...Object.fromEntries(GENERAL_REGISTERS.map((name) => [name, 0n])),
+  rip: REGISTERS.rip,
+  cr2: 0n as VirtualAddress,
+};
 
-function sameWords(a: Uint32Array, b: Uint32Array): boolean {
-  for (let index = 0; index < PAGE_WORDS; index++) if (a[index] !== b[index]) return false;
-  return true;
-}
-
-/** Frames for second-level tables, the lowest first, that can be brought back. */
-function createTableFrames({ start, end }: { readonly start: Pfn; readonly end: Pfn }): Host['frames'] & {
-  checkpoint(): () => void;
-} {
-  let free = Array.from({ length: end - start }, (_, index) => (end - 1 - index) as Pfn);
-  return {
-    allocate: () => free.pop(),
-    free(frame) {
-      free = [...free, frame].sort((a, b) => b - a);
-    },
-    checkpoint() {
-      const kept = [...free];
-      return () => {
-        free = [...kept];
-      };
-    },
-  };
+/** Gives those registers of all processors that do not count one value. */
+export function restRegisters({ vcpus }: TinyGuest): void {
+  for (const { registers } of vcpus) Object.assign(registers, RESTING);
 }
 
 /** 1 GiB leaves for the kernel and for user code, and a page table for the text. */

@@ -1,4 +1,5 @@
 import type { Gpa } from '@heki/physical-memory';
+import type { HekiCodeAuthority } from './heki-code-authority.ts';
 
 /** What a part of a module or of an image is: Linux's mod_mem_type. */
 export type HekiSectionKind =
@@ -38,6 +39,8 @@ export interface HekiHypervisor {
   protectMemory(list: Gpa): number;
   /** Only where somebody at a higher privilege level owns the policy, and takes nothing on trust once boot is over. */
   readonly secureKernel?: HekiSecureKernel;
+  /** Only where somebody outside the guest owns its code. The kernel asks it, not the core. */
+  readonly codeAuthority?: HekiCodeAuthority;
 }
 
 /**

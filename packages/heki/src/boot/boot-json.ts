@@ -16,7 +16,11 @@ export function bootJson(report: BootReport): object {
     machine: settings,
     boot,
     reason: bootReason,
-    heki: { early: hekiInit.early?.outcome ?? null, late: hekiInit.late?.outcome ?? null },
+    heki: {
+      early: hekiInit.early?.outcome ?? null,
+      late: hekiInit.late?.outcome ?? null,
+      seal: hekiInit.seal ?? null,
+    },
     log,
     pageLists,
     steps: steps.map((step) => stepJson(step, report.attacks)),

@@ -43,7 +43,8 @@ export function bootText(report: BootReport, screen: Screen): string[] {
   const { colours } = screen;
   const { bold, dim, green, red, yellow } = colours;
   const { settings } = report;
-  const { memory, vcpus, hypervisor, mbec, hlat, cpu, levels, kaslrSeed, commandLine } = settings;
+  const { memory, vcpus, hypervisor, mbec, hlat, authenticate, cpu, levels, kaslrSeed, commandLine } =
+    settings;
   const { control } = SECOND_LEVEL_NAMES[processorOf(cpu).vendor];
   const machine = [
     `${memory}, ${vcpus} CPU${vcpus === 1 ? '' : 's'}, ${levels}-level paging`,
@@ -53,7 +54,7 @@ export function bootText(report: BootReport, screen: Screen): string[] {
     `${bold('Boot')} of ${report.kernel} ${dim(commandLine)}`.trimEnd(),
     `  ${dim('machine    ')}${machine.join(', ')}`,
     `  ${dim('processor  ')}${processorName(cpu)}`,
-    `  ${dim('hypervisor ')}${hypervisor === 'none' ? 'KVM without Heki' : `${hypervisor}, ${mbec ? '' : 'no '}${control}${hlat ? ', HLAT' : ''}; profile ${profileText(settings)}`}`,
+    `  ${dim('hypervisor ')}${hypervisor === 'none' ? 'KVM without Heki' : `${hypervisor}, ${mbec ? '' : 'no '}${control}${hlat ? ', HLAT' : ''}${authenticate ? ', code authenticated' : ''}; profile ${profileText(settings)}`}`,
     '',
     ...report.log.map((line) => dim(`  ${line}`)),
   ];

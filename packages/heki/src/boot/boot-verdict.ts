@@ -19,17 +19,24 @@ const WANTED: ReadonlySet<string> = new Set(['disabled', 'no-hypervisor']);
 /** The outcome of a kernel's life, for the exit code and its readers. */
 export function bootVerdict(machine: LinuxMachine, result: ScenarioResult, strictness: Strictness): Verdict {
   const inForce = isInForce(machine);
-  const { early, late } = machine.kernel.hekiInit;
+  const { early, late, seal } = machine.kernel.hekiInit;
   const refusal = early === undefined || late === undefined ? undefined : initRefusal(early, late);
-  return { ...strictness, inForce, refusal, findings: findings(result, inForce, refusal) };
+  return { ...strictness, inForce, refusal, findings: findings(result, inForce, { refusal, seal }) };
 }
 
-function findings(result: ScenarioResult, inForce: boolean, refusal: Refusal | undefined): Finding[] {
+function findings(
+  result: ScenarioResult,
+  inForce: boolean,
+  { refusal, seal }: { readonly refusal: Refusal | undefined; readonly seal: number | undefined },
+): Finding[] {
   const { boot, bootReason, steps, expectedRights, rights } = result;
   return [
     ...(refusal === undefined || WANTED.has(refusal.outcome)
       ? []
       : [{ id: 'refused', message: refusal.message } satisfies Finding]),
+    ...(seal === undefined || seal > 0
+      ? []
+      : [{ id: 'refused', message: `the kernel's code could not be sealed: ${seal}` } satisfies Finding]),
     ...(boot === 'works'
       ? []
       : [{ id: 'unexpected', message: `boot ends: ${bootReason}` } satisfies Finding]),

@@ -104,8 +104,10 @@ function workloadsNamed(name: string, { vcpus }: MachineSpecification): readonly
 
 /** No Heki beside the hypervisor that was asked for; without such a wish both profiles on KVM. */
 function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
-  const { hypervisor, secureKernel, profile, defects = {}, mbec, hlat, cpu } = asked;
-  const wished = [hypervisor, secureKernel, profile, mbec, hlat].some((wish) => wish !== undefined);
+  const { hypervisor, secureKernel, profile, defects = {}, mbec, hlat, authenticate, cpu } = asked;
+  const wished = [hypervisor, secureKernel, profile, mbec, hlat, authenticate].some(
+    (wish) => wish !== undefined,
+  );
   const ofHeki = Object.entries(defects).map(([id, on]) => (on ? id : `no ${id}`));
   const unprotected = WORKLOAD_SETTINGS.filter(({ machine }) => machine.hypervisor === 'none').map(
     ({ name, machine }) => ({ name, machine: { ...without(asked), ...machine } }),
@@ -117,6 +119,7 @@ function settingsFor(asked: MachineSpecification): readonly WorkloadSetting[] {
     ...ofHeki,
     mbec === false ? 'no MBEC' : [],
     hlat === true ? 'HLAT' : [],
+    authenticate === true ? 'code authenticated' : [],
     cpu === undefined ? [] : processorName(cpu),
   ];
   const chosen = wished || ofHeki.length > 0;
@@ -136,6 +139,7 @@ function without({
   defects: _,
   secureKernel: __,
   hlat: ___,
+  authenticate: ____,
   ...rest
 }: MachineSpecification): MachineSpecification {
   return rest;

@@ -85,7 +85,7 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(
       ['walk', 'translate', 'symbols', 'read', 'find'],
       size(INPUT_KINDS.kernelSymbols.mostBytes),
-      '`--symbols`: System.map, /proc/kallsyms',
+      '`--symbols`: System.map, /proc/kallsyms; a vmlinux may have as much as for `--vmlinux`',
       '4 to 12 MiB',
     ),
     limit(
@@ -133,6 +133,12 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.namedPipeSilence), 'silence of a named pipe'),
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.inputSilence), 'silence of standard input'),
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.guestSilence), 'silence of a guest that runs (qmp:PATH)'),
+    limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.webSilence), 'silence of a web server'),
+    limit(
+      OF_SNAPSHOTS,
+      size(DUMP_LIMITS.webCacheBytes),
+      'bytes of a file on a web server that are kept in memory; others are asked for again',
+    ),
     limit(OF_SNAPSHOTS, size(DUMP_LIMITS.unpackedBytes), 'what a packed dump unpacks to'),
     limit(
       OF_SNAPSHOTS,

@@ -4,7 +4,7 @@ import { InputError, thrownText } from '../failure.ts';
 import { fieldsOf, kindOf, placeIn } from './import-module.ts';
 import { inModule, machineOfModule } from './module-call.ts';
 
-type Method = Exclude<keyof VirtualMachine, 'vcpus' | 'checkpoint'>;
+type Method = Exclude<keyof VirtualMachine, 'vcpus' | 'checkpoint' | 'digest'>;
 
 const METHODS: Readonly<Record<Method, true>> = {
   addMemory: true,
@@ -78,5 +78,8 @@ export function checkedMachine(file: string, make: () => unknown): VirtualMachin
     ...(machine.checkpoint === undefined
       ? {}
       : { checkpoint: () => guard('checkpoint', () => machine.checkpoint?.()) }),
+    ...(machine.digest === undefined
+      ? {}
+      : { digest: (digest) => guard('digest', () => machine.digest?.(digest)) }),
   };
 }

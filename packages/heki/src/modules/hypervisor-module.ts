@@ -69,6 +69,7 @@ const CAPABILITIES: { readonly [name in keyof Required<Capabilities>]: readonly 
   inForce: ['string'],
   failure: ['string'],
   rangesPerCall: ['number', 'undefined'],
+  authenticates: ['string', 'undefined'],
   denialsDecidedBy: ['string'],
   verdicts: ['object'],
   lifeCycle: ['object'],

@@ -17,6 +17,20 @@ export const KvmHypercall = {
   /** RBX: guest-physical address of the newest page of a page list. */
   PROTECT_MEMORY: 14,
   /**
+   * Requests to an owner of the guest's code, from here to {@link CODE_TRAMPOLINE}: this project's addition, in no series.
+   *
+   * RBX: guest-physical address of the list of a {@link CodeSeal}; RCX: flags ({@link CODE_VERSION}).
+   */
+  CODE_SEAL: 15,
+  /** RBX: guest-physical address of the list of a {@link CodeLoad}. The number of the image, from 1 on. */
+  CODE_LOAD: 16,
+  /** RBX: guest-physical address of a page of {@link CodePoke}s. */
+  CODE_POKE: 17,
+  /** RBX: number of the image; RCX: 0 all of it, 1 its init parts. */
+  CODE_RETIRE: 18,
+  /** RBX: number of the template, and of its target in the upper half; RCX: guest-physical address of the page; RDX: its virtual address. */
+  CODE_TRAMPOLINE: 19,
+  /**
    * No argument: boot has ended, nothing more is asked for. This project's addition for owners of a policy outside the guest, after
    * the call of LVBS; 0x48454b49 is `HEKI` in ASCII. No series has it.
    */
@@ -25,6 +39,12 @@ export const KvmHypercall = {
 
 /** Flag in RDX of {@link KvmHypercall.LOCK_CR_UPDATE}: ask for {@link HEKI_ABI_VERSION} instead of pinning. */
 export const LOCK_CR_UPDATE_VERSION = 1;
+
+/** Flag in RCX of {@link KvmHypercall.CODE_SEAL}: ask for {@link CODE_ABI_VERSION} instead of sealing. */
+export const CODE_VERSION = 1;
+
+/** What {@link CODE_VERSION} answers where an owner of code is there; elsewhere it is -{@link KvmError.ENOSYS}. */
+export const CODE_ABI_VERSION = 1;
 
 /** What {@link LOCK_CR_UPDATE_VERSION} answers (Heki v2 2/19). */
 export const HEKI_ABI_VERSION = 1;

@@ -1,4 +1,6 @@
 export * from './abi.ts';
+export * from './code-request.ts';
+export * from './code-request-layout.ts';
 export * from './control-register.ts';
 export { HypercallError } from './error.ts';
 export * from './exit-payload.ts';

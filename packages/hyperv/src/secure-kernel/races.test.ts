@@ -76,3 +76,24 @@ test('VTL1 takes one call at a time: another processor waits', () => {
   guest.callWith(PROTECT_MEMORY, [0, 0x100_0000, 3]);
   expect(waits[0]).toBeInstanceOf(VcpuWaits);
 });
+
+test('in the middle of a call nothing is saved, and what replaces everything waits', () => {
+  const state = createTestGuest({}, 2).vm.save();
+  if (state === undefined) throw new Error('a partition at rest is saved');
+  const states: unknown[] = [];
+  const waits: unknown[] = [];
+  const guest = createTestGuest({}, 2, () => {
+    states.push(guest.vm.save());
+    try {
+      guest.vm.restore(state);
+    } catch (stop) {
+      waits.push(stop);
+    }
+  });
+  guest.callWith(PROTECT_MEMORY, [0, 0x100_0000, 3]);
+  expect(states.length).toBeGreaterThan(2);
+  expect(new Set(states)).toEqual(new Set([undefined]));
+  expect(waits).toHaveLength(states.length);
+  expect(waits.every((stop) => stop instanceof VcpuWaits)).toBe(true);
+  expect(guest.vm.effectiveRights((TEXT / 4096) as Gfn)?.supervisorExecute).toBe(false);
+});

@@ -6,6 +6,7 @@ import {
   departedOf,
   type ProtectionRange,
   type ProtectionState,
+  VcpuWaits,
 } from '@heki/hypervisor';
 import { applyIntercepts } from '../intercept/apply-intercepts.ts';
 import { flagsOfRights, isProtectionMask, rightsOfFlags } from '../partition/map-flags.ts';
@@ -22,9 +23,13 @@ interface Parts {
   readonly capabilities: Capabilities;
 }
 
-/** All that the hypervisor and the secure kernel hold for VTL0. `undefined` where VTL1 has set what no state can say. */
+/**
+ * All that the hypervisor and the secure kernel hold for VTL0. `undefined` where VTL1 has set what no state can say, and in the middle of a
+ * call.
+ */
 export function saveState(parts: Parts): ProtectionState | undefined {
   const { partition, kernel } = parts;
+  if (partition.suspended) return undefined;
   const [vtl0] = partition.memory;
   const ranges: ProtectionRange[] = [];
   vtl0.forEachMask((flags, start, end) => ranges.push({ start, end, rights: rightsOfFlags(flags) }));
@@ -60,9 +65,11 @@ export function saveState(parts: Parts): ProtectionState | undefined {
  * Puts a state into a partition.
  *
  * @throws {HypervisorError} when this partition cannot have it, or no host frame is left for its tables; then nothing has changed
+ * @throws {VcpuWaits} in the middle of a call
  */
 export function restoreState(parts: Parts, state: ProtectionState): void {
   checkState(parts, state);
+  if (parts.partition.suspended) throw new VcpuWaits('VTL1 is in the middle of a call');
   const before = memoryOf(parts);
   try {
     configureMemory(parts, state);

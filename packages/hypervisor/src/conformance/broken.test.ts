@@ -440,6 +440,7 @@ test('a set-up without the means to try a promise is told what is missing', () =
 test.each([
   ['execution without reading is declared', { readDenial: false }],
   ['rights that cannot be given', { executeSplit: 'none', unrequested: rightsOf('rwx') }],
+  ['code is authenticated', { authenticates: 'code', executeSplit: 'none', unrequested: rightsOf('rw-') }],
   ['no verdict is declared', { verdicts: [] }],
   ['a verdict is declared twice', { verdicts: ['page-fault', 'page-fault', 'general-protection'] }],
   ['a bypass is declared twice', { bypasses: ['dma', 'dma'] }],

@@ -11,6 +11,7 @@ const APART_FROM_RIGHTS = /^(?!rights|large pages|random lives)/;
 
 /** Fields that have nothing to do with rights of pages: their backends need not be asked for all of those again. */
 const APART: { readonly [field in keyof Capabilities]?: RegExp } = {
+  authenticates: /^declaration/,
   policyOwner: APART_FROM_RIGHTS,
   pins: APART_FROM_PINS,
   bypasses: APART_FROM_RIGHTS,

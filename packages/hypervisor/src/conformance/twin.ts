@@ -55,4 +55,5 @@ function copyRegisters(from: Vcpu, to: Vcpu): void {
     const value = from.emulateRdmsr(msr);
     if (value !== undefined) to.emulateWrmsr(msr, value);
   }
+  if (from.queuedException !== undefined) to.queueException(from.queuedException);
 }

@@ -22,11 +22,12 @@ export interface WatchedRegister {
 
 /** CR3.PCD: without PCIDs any kernel may set it. */
 const PCD = 1n << 4n;
+const APIC_BASE = 0x1b;
 const EFER = 0xc000_0080;
 
 /** MSRs that a kernel sets once, and that hypervisors pin or intercept. */
 const MSRS = [
-  0x1b,
+  APIC_BASE,
   0x174,
   0x175,
   0x176,
@@ -76,6 +77,8 @@ function selector(register: 'ldtr' | 'tr'): WatchedRegister {
 }
 
 function modelSpecific(msr: number): WatchedRegister {
+  // The low bits of IA32_APIC_BASE are reserved or its mode.
+  const bit = msr === APIC_BASE ? 0x1000n : 1n;
   const read = (vcpu: Vcpu): bigint => vcpu.emulateRdmsr(msr) ?? 0n;
   return {
     register: { msr },
@@ -83,10 +86,10 @@ function modelSpecific(msr: number): WatchedRegister {
     survivesInit: msr !== EFER,
     read,
     write: (vcpu, value) => vcpu.wrmsr(msr, value),
-    other: (value) => value ^ 1n,
+    other: (value) => value ^ bit,
     prepare: (vcpu) => {
       // The kit's guest has another EFER than a processor after INIT; one that does not take the value keeps its own.
-      if (msr !== EFER) vcpu.emulateWrmsr(msr, read(vcpu) ^ 0x10n);
+      if (msr !== EFER) vcpu.emulateWrmsr(msr, read(vcpu) ^ (bit << 4n));
     },
   };
 }

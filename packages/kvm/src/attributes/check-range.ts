@@ -1,16 +1,18 @@
 import {
   HEKI_ATTRIBUTE_IMMUTABLE,
   KvmError,
+  MEM_ATTR_EXEC,
   MEM_ATTR_IMMUTABLE,
   MEM_ATTR_PROT,
   MEM_ATTR_READ,
 } from '@heki/hypercall/kvm';
 import type { Refusal } from '@heki/hypervisor';
-import { FRAME_END } from '@heki/physical-memory';
+import { FRAME_END, type Pfn } from '@heki/physical-memory';
 import { hostLine } from '../host/host-line.ts';
 import { reportIncident } from '../host/incident.ts';
 import type { RawRange } from '../hypercall/read-page-list.ts';
 import { isImmutable } from '../memslots/host-frames.ts';
+import { backingFrame } from '../memslots/memslot.ts';
 import type { VmState } from '../vm-state.ts';
 import { type AttributeStore, createAttributeStore } from './attribute-store.ts';
 
@@ -47,9 +49,22 @@ export function faultOf(vm: VmState, range: RawRange): RangeFault | undefined {
   } else if (!isMemory(vm, start, end)) {
     return { error: -KvmError.EINVAL, why: 'not-memory' };
   }
-  if (!isImmutable(vm, start, end)) return undefined;
-  logImmutable(vm, range);
-  return IMMUTABLE;
+  if (isImmutable(vm, start, end)) {
+    logImmutable(vm, range);
+    return IMMUTABLE;
+  }
+  const grants = (permissions & MEM_ATTR_EXEC) !== 0 && !mayExecute(vm, start, end);
+  return grants ? { error: -KvmError.EPERM, why: 'not-permitted' } : undefined;
+}
+
+/** Whether nobody but the owner of the code would have to let the kernel execute these frames: what it has not made stays data. */
+function mayExecute({ code, slots }: VmState, start: number, end: number): boolean {
+  if (code?.authority.sealed !== true) return true;
+  let all = true;
+  slots.forEachIn(start, end, (slot, from, to) => {
+    all &&= code.rights.allExecute(backingFrame(slot, from), (backingFrame(slot, from) + (to - from)) as Pfn);
+  });
+  return all;
 }
 
 /** Whether `start` .. `end` - 1 lies below the end of memory and has some: holes are allowed, as direct maps have them. */

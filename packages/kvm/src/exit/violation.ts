@@ -1,7 +1,7 @@
 import { frameOf, type VirtualAddress } from '@heki/physical-memory';
 import { type Exception, type Vcpu, Vector } from '@heki/vcpu';
 import { PageFaultCode } from '@heki/x86';
-import { rightsOf } from '../memslots/host-frames.ts';
+import { isTaken, rightsOf } from '../memslots/host-frames.ts';
 import { leafRights } from '../mmu/map-fault.ts';
 import type { GuestFault } from '../mmu/page-fault.ts';
 import type { VmState } from '../vm-state.ts';
@@ -34,6 +34,7 @@ export function denyAccess(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled 
  * just zapped is mapped by the first access and the second one meets its rights (Heki v2 11/19).
  */
 export function isForbidden(vm: VmState, fault: GuestFault): boolean {
+  if (isTaken(vm, frameOf(fault.gpa))) return true;
   if (!fault.present) return false;
   const rights = rightsOf(vm, frameOf(fault.gpa));
   const fetch = fault.fetch && !rights.supervisorExecute;

@@ -43,6 +43,8 @@ export interface LockChecker {
   synchronizeSrcu(): void;
   /** Runs another thread while this one stands still, with all that it holds. */
   otherThread(body: () => void): void;
+  /** Another thread runs than the one that is in the middle of something. */
+  readonly suspended: boolean;
   readonly held: readonly LockName[];
 }
 
@@ -51,6 +53,8 @@ export function createLockChecker(order: readonly LockName[] = KVM_LOCK_ORDER): 
   const held: LockName[] = [];
   /** What threads hold that stand still. */
   let others: readonly LockName[] = [];
+  /** How many threads stand still. */
+  let threads = 0;
   const checker: LockChecker = {
     held,
     acquire(lock) {
@@ -89,13 +93,18 @@ export function createLockChecker(order: readonly LockName[] = KVM_LOCK_ORDER): 
     synchronizeSrcu() {
       if (others.includes('srcu')) throw new VcpuWaits('another processor reads memslots');
     },
+    get suspended() {
+      return threads > 0;
+    },
     otherThread(body) {
       const before = others;
       const mine = held.splice(0);
       others = [...others, ...mine];
+      threads++;
       try {
         body();
       } finally {
+        threads--;
         held.splice(0, held.length, ...mine);
         others = before;
       }

@@ -1,7 +1,7 @@
 import { type GuestMemoryRegion, type Rights, rightsUnderAllNames } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import type { VmState } from '../vm-state.ts';
-import type { Memslot } from './memslot.ts';
+import { backingFrame, type Memslot } from './memslot.ts';
 import type { MemslotChange } from './memslots.ts';
 
 /** A slot in the words of the contract. */
@@ -9,8 +9,28 @@ function regionOf({ base, frames, backing }: Memslot): GuestMemoryRegion {
   return { start: base, frames, backing };
 }
 
-/** The rights of a guest frame: what its own attributes allow, and those of the other guest frames that are the same memory (B-ALIAS). */
-export function rightsOf({ owner, hostFrames, defects }: VmState, gfn: Gfn): Rights {
+/**
+ * The rights of a guest frame: what its own attributes allow, and those of the other guest frames that are the same memory (B-ALIAS), and, of that,
+ * what the owner of the code does not withhold from the memory.
+ */
+export function rightsOf(vm: VmState, gfn: Gfn): Rights {
+  const rights = askedRights(vm, gfn);
+  if (vm.code === undefined) return rights;
+  const slot = vm.slots.find(gfn);
+  if (slot === undefined) return rights;
+  const frame = backingFrame(slot, gfn);
+  const typed = vm.code.typedName?.(frame);
+  return typed === undefined || typed === gfn ? vm.code.rights.limit(rights, frame) : rights;
+}
+
+/** Whether the owner of the code has taken a guest frame away altogether. */
+export function isTaken({ code, slots }: VmState, gfn: Gfn): boolean {
+  const slot = code === undefined ? undefined : slots.find(gfn);
+  return slot !== undefined && code?.rights.canRead(backingFrame(slot, gfn)) === false;
+}
+
+/** What was asked for a guest frame. */
+function askedRights({ owner, hostFrames, defects }: VmState, gfn: Gfn): Rights {
   const own = owner.rightsOf(gfn);
   if (defects['B-ALIAS'] || !hostFrames.isShared(gfn, gfn + 1)) return own;
   const asked = (frame: Gfn) => owner.asked(frame, (frame + 1) as Gfn)[0];

@@ -1,5 +1,12 @@
 import { Errno } from '@heki/hypercall/errno';
-import { FRAME_END, firstBehind, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
+import {
+  FRAME_END,
+  firstBehind,
+  type Gfn,
+  PAGE_SIZE,
+  type Pfn,
+  type StateDigest,
+} from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { LargePageFlags, type Memslot, MemslotFlag } from './memslot.ts';
 
@@ -49,6 +56,8 @@ export interface Memslots {
   set(region: UserspaceMemoryRegion, hostLevel?: number): MemslotChange | number;
   /** What brings back the slots of now, with their dirty logs. */
   checkpoint(): () => void;
+  /** Tells `digest` the slots of now. */
+  digest(digest: StateDigest): void;
 }
 
 /**
@@ -111,6 +120,15 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
         lowestFree = free;
         last = undefined;
       };
+    },
+    digest(digest) {
+      for (const { id, base, frames, backing, flags, hostLevel, mixed, dirty } of sorted) {
+        for (const value of [id, base, frames, backing, flags, hostLevel]) digest.add(value);
+        for (const set of [mixed[2], mixed[3], dirty ?? []]) {
+          for (const value of [...set].sort((a, b) => a - b)) digest.add(value);
+          digest.word(-1);
+        }
+      }
     },
     get freeId() {
       while (byId.has(lowestFree)) lowestFree++;

@@ -1,5 +1,5 @@
 import type { EffectiveRights, Rights } from '@heki/hypervisor';
-import { frameOf, type Gfn, type U64 } from '@heki/physical-memory';
+import { frameOf, type Gfn, type Pfn, type U64 } from '@heki/physical-memory';
 import { rightsOf } from '../memslots/host-frames.ts';
 import { backingFrame, type Memslot, MemslotFlag, markDirty } from '../memslots/memslot.ts';
 import type { VmState } from '../vm-state.ts';
@@ -42,7 +42,8 @@ export function planLeaf(
 ): Plan {
   const { nxHugePages } = vm.options;
   const limit = nxHugePages && fetch ? 1 : Math.min(highest, vm.tables.largestLeaf);
-  const level = oneNameLevel(vm, gfn, vm.largePages.legalLevel(slot, gfn, limit));
+  const legal = vm.largePages.legalLevel(slot, gfn, limit);
+  const level = oneTypeLevel(vm, slot, gfn, oneNameLevel(vm, gfn, legal));
   const base = (gfn - (gfn % (FRAMES_PER_LEVEL[level as 1 | 2 | 3] ?? 1))) as Gfn;
   return {
     level,
@@ -79,6 +80,18 @@ function oneNameLevel({ hostFrames, owner, defects }: VmState, gfn: Gfn, highest
     const frames = FRAMES_PER_LEVEL[level as 2 | 3];
     const base = gfn - (gfn % frames);
     if (!hostFrames.hasOthers(base, base + frames, isAsked)) break;
+  }
+  return level;
+}
+
+/** The highest level, at most `highest`, for whose frames the owner of the code withholds the same. */
+function oneTypeLevel({ code }: VmState, slot: Memslot, gfn: Gfn, highest: number): number {
+  if (code === undefined || code.rights.isEmpty) return highest;
+  let level = highest;
+  for (; level > 1; level--) {
+    const frames = FRAMES_PER_LEVEL[level as 2 | 3];
+    const start = backingFrame(slot, (gfn - (gfn % frames)) as Gfn);
+    if (code.rights.isUniform(start, (start + frames) as Pfn)) break;
   }
   return level;
 }

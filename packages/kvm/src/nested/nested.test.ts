@@ -1,5 +1,5 @@
 import type { Gfn, Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
-import type { ExitAction, VmxInstruction } from '@heki/vcpu';
+import type { ExitAction, Vcpu, VmxInstruction } from '@heki/vcpu';
 import { AMD_ZEN4, type CpuProfile, CR0, CR4 } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { createGuest, kernelVa, LIST_FRAME, range, type TestGuest, userVa } from '../testing/guest.ts';
@@ -43,6 +43,11 @@ test("new rights bind an L2 at once, and a fault in L1's own tables is L1's busi
   expect(other.store(kernelVa(0x20_0000), 8, 1n)).toMatchObject({ vector: 14, errorCode: 3 });
   expect(other.load(kernelVa(0x3000_0000), 8)).toMatchObject({ kind: 'stopped' });
 });
+
+function need<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('expected something');
+  return value;
+}
 
 const stopped = { kind: 'stopped', why: expect.stringContaining('a VM exit to L1') };
 const done = { kind: 'done' };
@@ -313,6 +318,33 @@ describe.each<[string, { processor?: CpuProfile }]>([
     expect(read()).toMatchObject({ value: 0n });
   });
 
+  test('are forgotten with their slot, also where nothing of it was mapped', () => {
+    const guest = withTable();
+    const { vm, cpu } = guest;
+    vm.removeMemory(0 as Gfn);
+    for (const [start, end] of [
+      [0, 0x3000],
+      [0x3000, 0x3100],
+      [0x3100, 0x4000],
+    ] as const) {
+      vm.addMemory({ start: start as Gfn, frames: end - start, backing: (0x10_0000 + start) as Pfn });
+    }
+    expect(vm.enterNested(cpu, guest.pointer)).toBe(true);
+    const read = () => cpu.load(kernelVa(0x20_0000), 8);
+    expect(read()).toMatchObject({ value: 0n });
+    vm.removeMemory(0x3000 as Gfn);
+    expect(read()).toMatchObject({ value: 5n });
+    // The same tables in other memory, but for a root without entries.
+    const root = Number(guest.pointer >> 12n) - 0x3000;
+    for (let at = 0; at < 0x100; at++) {
+      const page = guest.ram.page((0x10_3000 + at) as Pfn);
+      const copy = guest.ram.writablePage((0x10_4000 + at) as Pfn);
+      if (page !== undefined && at !== root) copy?.set(page as Uint32Array);
+    }
+    vm.addMemory({ start: 0x3000 as Gfn, frames: 0x100, backing: 0x10_4000 as Pfn });
+    expect(read()).toMatchObject({ value: 5n });
+  });
+
   /** Makes the slot of L1's tables a read-only one. */
   function makeRom({ vm }: TestGuest): void {
     vm.removeMemory(0 as Gfn);
@@ -380,6 +412,28 @@ describe("pins of L1's registers", () => {
     expect(cpu.registers).toMatchObject({ cr0, cr4 });
     expect(cpu.movToCr(4, cr4 & ~CR4.SMEP)).toMatchObject({ vector: 13 });
     expect(cpu.movToCr(0, cr0 & ~CR0.WP)).toMatchObject({ vector: 13 });
+  });
+
+  test.each<[string, (guest: TestGuest, second: Vcpu) => void]>([
+    ['another virtual CPU', (guest) => void guest.hypercall(13, 4, CR4.SMEP)],
+    ['the VMM', ({ vm }) => void vm.pin({ cr4: CR4.SMEP })],
+    ['a restored state', ({ vm }) => void vm.restore({ ...need(vm.save()), cr4: CR4.SMEP })],
+  ])('hardened: hold for what a VM exit loads when %s has pinned them since VM entry', (_who, pin) => {
+    const guest = createGuest();
+    const { vm } = guest;
+    const second = guest.addCpu();
+    const { cr4 } = second.registers;
+    expect(vm.enterNested(second, tablesOfL1(guest), { host: { cr4: cr4 & ~CR4.SMEP } })).toBe(true);
+    pin(guest, second);
+    expect(second.load(kernelVa(0x20_0000), 8)).toMatchObject(done);
+    vm.leaveNested(second);
+    expect(second.registers.cr4).toBe(cr4);
+    expect(second.load(kernelVa(0x20_0000), 8)).toMatchObject({
+      kind: 'stopped',
+      why: expect.stringContaining('VMX abort'),
+    });
+    vm.lifeCycle({ kind: 'init', vcpu: 1 });
+    expect(second.halted).toBe(undefined);
   });
 });
 

@@ -1,7 +1,17 @@
 import { HEKI_ATTRIBUTE_MASK } from '@heki/hypercall/kvm';
 import { FRAME_END } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import { type CpuProfile, CR0, EFER, pagingRegisters, writeCr0, writeCr4 } from '@heki/x86';
+import {
+  type CpuProfile,
+  CR0,
+  CR3,
+  EFER,
+  pagingRegisters,
+  writeCr0,
+  writeCr3,
+  writeCr4,
+  writeEfer,
+} from '@heki/x86';
 import { ALL_PERMISSIONS } from '../attributes/permissions.ts';
 import { updateCrMasks } from '../control-registers/control-registers.ts';
 import type { HekiVmState, VmState } from '../vm-state.ts';
@@ -16,6 +26,7 @@ import {
 
 /** Tags what an L2 has cached, apart from L1's: no root table has an odd frame beyond all memory. */
 const NESTED_ROOT = 2 ** 40 - 1;
+const VMX_ABORT = 'a VM exit would load CR0 or CR4 without a pinned bit: VMX abort, KVM_EXIT_SHUTDOWN';
 
 /**
  * VM entry by a hypervisor inside the guest, with the EPTP or nCR3 that it wants for its L2. Whether the L2 runs; an L2 that runs on this
@@ -37,24 +48,31 @@ export function enterNested(
   const { cr0, cr3, cr4, efer } = vm.nested.get(vcpu)?.host ?? vcpu.registers;
   const loaded = { cr0: host.cr0 ?? cr0, cr3, cr4: host.cr4 ?? cr4, efer };
   if (!isHostState(loaded, vcpu.processor)) return false;
-  if (!vm.defects['B-NESTED']) {
-    const unpins = (vm.pins.cr0 & ~loaded.cr0) !== 0n || (vm.pins.cr4 & ~loaded.cr4) !== 0n;
-    if (isProtected(vm) || unpins) return false;
-  }
+  if (unpins(vm, loaded) || (!vm.defects['B-NESTED'] && isProtected(vm))) return false;
   const view = createNestedView(vm, pointer);
   startNested(vm, vcpu, { view, pointer, controls: completeControls(controls), host: loaded });
   return true;
 }
 
-/** nested_vmx_check_host_state(): control registers that the processor can have in 64-bit mode. */
+/** nested_vmx_check_host_state(): registers that the processor can have in 64-bit mode. */
 export function isHostState(host: HostRegisters, processor: CpuProfile): boolean {
   const paging = { ...pagingRegisters(), ...host };
+  const long = EFER.LMA | EFER.LME;
   return (
     (host.cr0 & CR0.PG) !== 0n &&
-    (host.efer & EFER.LMA) !== 0n &&
+    (host.efer & long) === long &&
+    // Bit 63 asks MOV to CR3 for something, and is none of the register (SDM 3C 27.2.2).
+    (host.cr3 & CR3.NO_FLUSH) === 0n &&
     writeCr0(paging, host.cr0).kind === 'ok' &&
-    writeCr4(paging, host.cr4, processor).kind === 'ok'
+    writeCr3(paging, host.cr3, processor).kind === 'ok' &&
+    writeCr4(paging, host.cr4, processor).kind === 'ok' &&
+    writeEfer(paging, host.efer, processor).kind === 'ok'
   );
+}
+
+/** Whether a VM exit that loads these registers would take a pinned bit from L1 (B-NESTED). */
+function unpins({ pins, defects }: VmState, { cr0, cr4 }: HostRegisters): boolean {
+  return !defects['B-NESTED'] && ((pins.cr0 & ~cr0) !== 0n || (pins.cr4 & ~cr4) !== 0n);
 }
 
 /** Puts an L2 on a virtual CPU, without a look at what is protected. */
@@ -83,13 +101,23 @@ function setIntercepts(vm: VmState, vcpu: Vcpu, wanted: NestedControls): void {
   updateCrMasks(vm, vcpu);
 }
 
-/** A VM exit to L1: its own second level is in use again, and the control registers of the host state are loaded. */
+/**
+ * A VM exit to L1, which gets the control registers of the host state. One that would take away a bit that was pinned while L2 ran is a VMX
+ * abort (SDM 3C 28.7): nothing is loaded, and the processor shuts down.
+ */
 export function leaveNested(vm: VmState, vcpu: Vcpu): void {
   const guest = vm.nested.get(vcpu);
   if (guest === undefined) return;
-  vm.nested.delete(vcpu);
+  const aborts = unpins(vm, guest.host);
+  endNested(vm, vcpu, aborts ? {} : guest.host);
+  if (aborts) vcpu.halt(VMX_ABORT);
+}
+
+/** L1 has its own second level and intercepts again, and the registers of `host`. */
+export function endNested(vm: VmState, vcpu: Vcpu, host: Partial<HostRegisters> = {}): void {
+  if (!vm.nested.delete(vcpu)) return;
   vcpu.useSecondLevel(vm.tables.view(), vm.tables.root);
-  Object.assign(vcpu.registers, guest.host);
+  Object.assign(vcpu.registers, host);
   setIntercepts(vm, vcpu, completeControls({}));
 }
 
@@ -104,7 +132,8 @@ export function flushNested(vm: VmState): void {
   for (const vcpu of vm.nested.keys()) vcpu.invept(NESTED_ROOT);
 }
 
-/** Whether a frame has rights of its own, or those that have none have less than all. */
-function isProtected({ attributes, permissions }: HekiVmState): boolean {
+/** Whether a frame has rights of its own, those that have none have less than all, or code is sealed. */
+function isProtected({ attributes, permissions, code }: HekiVmState): boolean {
+  if (code?.authority.sealed === true) return true;
   return permissions.default !== ALL_PERMISSIONS || !attributes.equal(0, FRAME_END, 0, HEKI_ATTRIBUTE_MASK);
 }

@@ -40,5 +40,6 @@ export function planeSlots(slots: Memslots, appeared: (slot: Memslot) => void): 
     },
     set: (region, hostLevel) => slots.set(region, hostLevel),
     checkpoint: () => slots.checkpoint(),
+    digest: (digest) => slots.digest(digest),
   };
 }

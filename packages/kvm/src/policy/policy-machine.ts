@@ -20,6 +20,7 @@ import { writeGuest } from '../memslots/other-writers.ts';
 import { addRegion, removeRegion } from '../memslots/set-region.ts';
 import { effectiveRights } from '../mmu/map-fault.ts';
 import { flushRemoteTlbs, zapAll } from '../mmu/zap.ts';
+import { isAtRest, waitForRequests } from '../state/at-rest.ts';
 import { restorePins, savePins } from '../state/vcpu-pins.ts';
 import type { KvmIoctls, KvmVirtualMachine } from '../virtual-machine.ts';
 import type { VmState } from '../vm-state.ts';
@@ -90,6 +91,7 @@ export function createPolicyMachine(options: {
   const vm: VmState = { ...state, owner: createPolicyOwner({ ...shared, requests, splits }) };
 
   function replace(state: ProtectionState, exceptions: readonly AttributeRange[] = []): void {
+    waitForRequests(vm);
     port.act(() => {
       rightsTable.replace(state, exceptions);
       port.setPins(state.cr0, state.cr4);
@@ -114,6 +116,7 @@ export function createPolicyMachine(options: {
       applyLifeCycle(vm, event, () => replace({ ...FULL_RIGHTS, cr0: 0n, cr4: 0n }));
     },
     save() {
+      if (!isAtRest(vm)) return undefined;
       const attributes = rightsTable.exceptions();
       const plane1 = plane === undefined ? [] : attributesOf(plane());
       const own: PolicyOwnState = {

@@ -21,17 +21,19 @@ import { setPins } from '../control-registers/control-registers.ts';
 import { zapAll } from '../mmu/zap.ts';
 import { leaveProtectedNested } from '../nested/nested.ts';
 import type { HekiVmState } from '../vm-state.ts';
+import { isAtRest, waitForRequests } from './at-rest.ts';
 import { leaveAllNested, planOwn, saveOwn } from './own-state.ts';
 import { restorePins, savePins } from './vcpu-pins.ts';
 
 /** Takes all rights and pins back. */
 export function clearState(vm: HekiVmState): void {
+  vm.code?.authority.reset();
   replaceEnforced(vm, { ranges: [], otherwise: rightsOfPermissions(ALL_PERMISSIONS), cr0: 0n, cr4: 0n });
 }
 
-/** Everything that is enforced. The series has no getter (B-H14). */
+/** Everything that is enforced, when nothing is half done. The series has no getter (B-H14). */
 export function saveState(vm: HekiVmState): ProtectionState | undefined {
-  if (vm.defects['B-H14']) return undefined;
+  if (vm.defects['B-H14'] || !isAtRest(vm)) return undefined;
   const ranges: ProtectionRange[] = [];
   vm.attributes.forEach(0, FRAME_END, (start, end, value) => {
     const heki = value & HEKI_ATTRIBUTE_MASK;
@@ -48,13 +50,15 @@ export function saveState(vm: HekiVmState): ProtectionState | undefined {
  * Replaces everything that is enforced, immutable frames and pins included: only the VMM can.
  *
  * @throws {HypervisorError} when this machine cannot have the state; then nothing has changed
+ * @throws {VcpuWaits} while a request is under way
  */
 export function restoreState(vm: HekiVmState, state: ProtectionState): boolean {
   if (vm.defects['B-H14']) return false;
   const capabilities = kvmCapabilities(vm.options);
   checkProtectionState(state, { backend: 'kvm', capabilities, cr4: CR4_PINNED_MASK, endsBoot: false });
   const restoreOwn = planOwn(vm, state.own);
-  leaveAllNested(vm);
+  waitForRequests(vm);
+  leaveAllNested(vm, state.own);
   replaceEnforced(vm, state);
   restoreOwn();
   restorePins(vm, state.vcpus);
@@ -63,6 +67,7 @@ export function restoreState(vm: HekiVmState, state: ProtectionState): boolean {
 }
 
 function replaceEnforced(vm: HekiVmState, state: ProtectionState): void {
+  waitForRequests(vm);
   vm.hostFrames.replace(state.departed ?? []);
   vm.hlat?.replace([], undefined);
   vm.locks.with('slots_lock', () =>

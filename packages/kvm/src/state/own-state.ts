@@ -1,6 +1,8 @@
+import { checkSavedAuthority, type SavedAuthority } from '@heki/code-authority';
 import { KVM_HEKI_EXIT_REASON_VALID_MASK, KVM_MEMORY_ATTRIBUTE_PRIVATE } from '@heki/hypercall/kvm';
 import {
   badState,
+  checkStateBits,
   checkStateInteger,
   checkStateList,
   checkStateRanges,
@@ -15,9 +17,10 @@ import { type Memslot, MemslotFlag } from '../memslots/memslot.ts';
 import { frameEndOf } from '../memslots/memslots.ts';
 import { setRegion } from '../memslots/set-region.ts';
 import { createNestedView } from '../nested/create-nested-view.ts';
-import { isHostState, leaveNested, startNested } from '../nested/nested.ts';
+import { endNested, isHostState, startNested } from '../nested/nested.ts';
 import {
   completeControls,
+  type HostRegisters,
   NESTED_CONTROLS,
   type NestedControls,
   type NestedGuest,
@@ -25,6 +28,9 @@ import {
 import type { HekiVmState } from '../vm-state.ts';
 
 const PRIVATE = KVM_MEMORY_ATTRIBUTE_PRIVATE;
+const LAST_U64 = 0xffff_ffff_ffff_ffffn;
+
+const HOST_REGISTERS = ['cr0', 'cr3', 'cr4', 'efer'] as const satisfies readonly (keyof HostRegisters)[];
 
 /** What KVM has beside rights and pins, as its VMM can read and set it: KVM_GET_DIRTY_LOG, KVM_GET_NESTED_STATE, attributes, capabilities. */
 interface KvmOwnState {
@@ -40,6 +46,8 @@ interface KvmOwnState {
   >)[];
   /** Linear addresses that HLAT lists; `undefined` without tables for it. */
   readonly hlat: { readonly levels: PagingLevels; readonly pages: readonly ListedPage[] } | undefined;
+  /** What the owner of the code keeps; `undefined` without one. */
+  readonly code: SavedAuthority | undefined;
   /** What was enabled with KVM_ENABLE_CAP. */
   readonly exitReasons: { readonly configure: number; readonly denial: number };
 }
@@ -64,7 +72,8 @@ export function saveOwn(vm: HekiVmState): KvmOwnState {
   const levels = vm.hlat?.levels;
   const pages = [...(vm.hlat?.pages.values() ?? [])].sort((a, b) => a.frame - b.frame);
   const hlat = levels && { levels, pages };
-  return { backend: 'kvm', privateFrames, dirty, nested, hlat, exitReasons: { ...vm.exitReasons } };
+  const code = vm.code?.authority.save();
+  return { backend: 'kvm', privateFrames, dirty, nested, hlat, code, exitReasons: { ...vm.exitReasons } };
 }
 
 /**
@@ -88,8 +97,12 @@ export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => v
   }
   const { hlat } = own as Partial<KvmOwnState>;
   checkHlat(vm, hlat);
+  const { code } = own;
+  checkCode(vm, code);
   return () => {
     vm.hlat?.replace(hlat?.pages ?? [], hlat?.levels);
+    if (code === undefined) vm.code?.authority.reset();
+    else vm.code?.authority.restore(code);
     vm.locks.with('slots_lock', () =>
       vm.locks.with('slots_arch_lock', () => {
         setMemoryAttributes(vm, 0, FRAME_END, 0, PRIVATE);
@@ -108,6 +121,16 @@ export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => v
     }
     Object.assign(vm.exitReasons, reasons);
   };
+}
+
+function checkCode(vm: HekiVmState, code: unknown): void {
+  if (code === undefined) return;
+  if (vm.code === undefined) throw badState('own.code', 'an owner', "nothing: this VM's code has no owner");
+  try {
+    checkSavedAuthority(code);
+  } catch (error) {
+    throw badState('own.code', 'it', error instanceof Error ? error.message : 'what was saved');
+  }
 }
 
 function checkHlat(vm: HekiVmState, hlat: KvmOwnState['hlat']): void {
@@ -167,16 +190,10 @@ function planNested(vm: HekiVmState, nested: unknown): ReadonlyMap<number, Neste
       if (typeof pointer !== 'bigint')
         throw badState(`${place}.pointer`, pointer, 'an EPTP or nCR3, as a bigint');
       checkControls(controls, `${place}.controls`);
-      for (const name of ['cr0', 'cr3', 'cr4', 'efer'] as const) {
-        if (typeof host?.[name] !== 'bigint')
-          throw badState(`${place}.host.${name}`, host?.[name], 'a bigint');
-      }
+      for (const name of HOST_REGISTERS) checkStateBits(`${place}.host.${name}`, host?.[name], LAST_U64);
       if (!isHostState(host, vm.options.processor)) {
-        throw badState(
-          `${place}.host`,
-          `CR0 ${hex(host.cr0)}, CR4 ${hex(host.cr4)}`,
-          'registers of 64-bit mode',
-        );
+        const text = HOST_REGISTERS.map((name) => `${name.toUpperCase()} ${hex(host[name])}`).join(', ');
+        throw badState(`${place}.host`, text, 'registers of 64-bit mode on this processor');
       }
       try {
         guests.set(vcpu, { pointer, controls, host, view: createNestedView(vm, pointer) });
@@ -204,21 +221,30 @@ function isIntercepts(value: unknown): boolean {
   return [cr0Write, cr0Selective, cr4Write, init].every((intercept) => typeof intercept === 'boolean');
 }
 
+function isMsr(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff_ffff;
+}
+
 function checkControls(controls: NestedControls | undefined, place: string): void {
   const defaults = completeControls({});
   for (const name of NESTED_CONTROLS) {
     const value = controls?.[name];
+    if (typeof defaults[name] === 'bigint') {
+      checkStateBits(`${place}.${name}`, value, LAST_U64);
+      continue;
+    }
     const isGood =
       name === 'svm'
         ? isIntercepts(value)
         : name === 'readExitingMsrs' || name === 'writeExitingMsrs'
-          ? value === 'all' || (value instanceof Set && [...value].every(Number.isInteger))
-          : typeof value === typeof defaults[name];
+          ? value === 'all' || (value instanceof Set && [...value].every(isMsr))
+          : typeof value === 'boolean';
     if (!isGood) throw badState(`${place}.${name}`, value, `as in ${String(defaults[name])}`);
   }
 }
 
-/** The L2s that a state does not have are left. */
-export function leaveAllNested(vm: HekiVmState): void {
-  for (const vcpu of [...vm.nested.keys()]) leaveNested(vm, vcpu);
+/** The L2s that run before a state is restored are left, by a VM exit where it has none for their virtual CPU. */
+export function leaveAllNested(vm: HekiVmState, own: ProtectionState['own']): void {
+  const goOn = new Set((own as Partial<KvmOwnState> | undefined)?.nested?.map(({ vcpu }) => vcpu));
+  for (const [vcpu, { host }] of [...vm.nested]) endNested(vm, vcpu, goOn.has(vcpu.id) ? {} : host);
 }

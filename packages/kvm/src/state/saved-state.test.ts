@@ -1,14 +1,15 @@
 import { deserialize, serialize } from 'node:v8';
-import type { ProtectionState } from '@heki/hypervisor';
+import { type ProtectionState, VcpuWaits } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
-import { CR0, CR4, EFER } from '@heki/x86';
+import { AMD_ZEN4, CR0, CR4, EFER } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { MemslotFlag } from '../memslots/memslot.ts';
+import { completeControls } from '../nested/nested-guest.ts';
 import { createKvmVmm } from '../policy/kvm-vmm.ts';
 import { createGuest, createGuestOn, kernelVa, range, type TestGuest } from '../testing/guest.ts';
 import { tablesOfL1 } from '../testing/nested-tables.ts';
 
-type Saver = Pick<TestGuest['vm'], 'save' | 'restore'>;
+type Saver = Pick<TestGuest['vm'], 'save' | 'restore' | 'checkpoint' | 'lifeCycle'>;
 
 /** What a file of it holds. */
 function saved(vm: Saver): ProtectionState {
@@ -89,11 +90,78 @@ test('an L2 goes on where it is restored, and L1 gets back what it had', () => {
   expect(other.cpu.registers.cr4).toBe(cr4);
 });
 
-test('an L2 that no state has is left', () => {
+test('on AMD INIT is what L1 intercepts where it is restored, too', () => {
+  const intercepts = { cr0Write: false, cr0Selective: false, cr4Write: false };
+  for (const svm of [{ ...intercepts, init: true }, intercepts]) {
+    const guest = createGuest({ processor: AMD_ZEN4 });
+    guest.vm.enterNested(guest.cpu, tablesOfL1(guest), { controls: { svm } });
+    const other = createGuest({ processor: AMD_ZEN4 });
+    tablesOfL1(other);
+    other.vm.restore(saved(guest.vm));
+    other.vm.lifeCycle({ kind: 'init', vcpu: 0 });
+    expect(other.of('nested-exit')).toHaveLength('init' in svm ? 1 : 0);
+    expect(other.cpu.halted !== undefined).toBe('init' in svm);
+  }
+});
+
+describe('while something is half done', () => {
+  /** What happens to `vm` at each moment of a request. */
+  function during<Result>(make: typeof createGuest, act: (vm: Saver) => Result) {
+    const results: (Result | 'waits')[] = [];
+    let busy = false;
+    const guest = make({
+      onYield() {
+        if (busy) return;
+        busy = true;
+        try {
+          results.push(act(guest.vm));
+        } catch (stop) {
+          if (!(stop instanceof VcpuWaits)) throw stop;
+          results.push('waits');
+        } finally {
+          busy = false;
+        }
+      },
+    });
+    guest.protect([range(0x200, 0x201, 1), range(0x300, 0x301, 1 | 8)]);
+    return { guest, results };
+  }
+  const byVmm: typeof createGuest = (options = {}) => createGuestOn(createKvmVmm(), options) as TestGuest;
+
+  test.each([createGuest, byVmm])('no state is saved, and a checkpoint is none (%#)', (make) => {
+    const { guest, results } = during(make, ({ save, checkpoint }) => {
+      return [save(), checkpoint?.()];
+    });
+    expect(results.length).toBeGreaterThan(3);
+    expect(new Set(results.flat())).toEqual(new Set([undefined]));
+    expect(guest.vm.save()?.ranges).toHaveLength(2);
+  });
+
+  test.each([createGuest, byVmm])('what replaces everything waits, and has changed nothing (%#)', (make) => {
+    const state = saved(make().vm);
+    const { guest, results } = during(make, (vm) => vm.restore(state));
+    expect(new Set(results)).toEqual(new Set(['waits']));
+    expect(guest.vm.save()?.ranges).toHaveLength(2);
+    expect(guest.vm.restore(state)).toBe(true);
+    expect(guest.vm.save()?.ranges).toEqual([]);
+  });
+
+  test('a reset that takes everything back waits as well', () => {
+    const { results } = during(createGuest, (vm) => vm.lifeCycle({ kind: 'reset' }));
+    expect(new Set(results)).toEqual(new Set(['waits']));
+  });
+});
+
+test('an L2 that a state has keeps its registers where another one ran, and one that no state has is left', () => {
   const guest = createGuest();
+  const { cr4 } = guest.cpu.registers;
   const state = saved(guest.vm);
   guest.vm.enterNested(guest.cpu, tablesOfL1(guest));
+  guest.cpu.movToCr(4, cr4 & ~CR4.SMEP);
+  guest.vm.restore(saved(guest.vm));
+  expect(guest.cpu.registers.cr4).toBe(cr4 & ~CR4.SMEP);
   guest.vm.restore(state);
+  expect(guest.cpu.registers.cr4).toBe(cr4);
   Object.assign(guest.cpu.registers, { rax: 1n });
   expect(guest.cpu.vmcall()).toMatchObject({ kind: 'done' });
 });
@@ -158,6 +226,40 @@ describe("what is wrong with KVM's own part of a state is said, and nothing has 
       (guest) => nested(guest, { host: { cr0: 1n, cr3: 0n, cr4: 0n, efer: 0n } }),
       'own.nested[0].host',
     ],
+    ...(
+      [
+        ['a root above all memory', { cr3: 1n << 60n }, 'own.nested[0].host: '],
+        ['a root that is to be kept', { cr3: 1n << 63n, cr4: CR4.PAE | CR4.PCIDE }, 'own.nested[0].host: '],
+        ['EFER with a reserved bit', { efer: 0x2d01n }, 'own.nested[0].host: '],
+        ['long mode that is not enabled', { efer: EFER.LMA }, 'own.nested[0].host: '],
+        ['registers of 65 bits', { cr3: 1n << 64n }, 'own.nested[0].host.cr3: 0x1'],
+        ['negative registers', { cr0: -1n }, 'own.nested[0].host.cr0: -0x1'],
+      ] as const
+    ).map(([what, register, message]): [string, (guest: TestGuest) => object, string] => [
+      what,
+      (guest) => {
+        const { cr0, cr3, cr4, efer } = guest.cpu.registers;
+        return nested(guest, { host: { cr0, cr3, cr4, efer, ...register } });
+      },
+      message,
+    ]),
+    ...(
+      [
+        ['cr4Mask', -1n],
+        ['cr0Shadow', 1n << 64n],
+        ['writeExitingMsrs', new Set([-1])],
+        ['readExitingMsrs', new Set([2 ** 32])],
+        ['cr3LoadExiting', 1],
+        ['svm', { cr0Write: true, cr0Selective: true }],
+      ] as const
+    ).map(([name, value]): [string, (guest: TestGuest) => object, string] => [
+      `${name} that cannot be`,
+      (guest) => {
+        const controls = { ...completeControls({}), [name]: value };
+        return nested(guest, { controls });
+      },
+      `own.nested[0].controls.${name}`,
+    ]),
   ])('%s', (_what, part, message) => {
     const guest = createGuest();
     logMemory(guest);

@@ -1,5 +1,6 @@
 import { Errno } from '@heki/hypercall/errno';
 import { type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { FTRACE_CALLER } from '../code/signed-sites.ts';
 import type { VmArea } from '../mm/vm-area.ts';
 import { vfree } from '../mm/vmalloc.ts';
 import { fail, KernelStop } from '../outcome.ts';
@@ -41,9 +42,7 @@ export function ftraceEnable(kernel: FtraceState, sites: readonly VirtualAddress
   const busy = sites.find((site) => ftrace.traced.has(site));
   if (busy !== undefined) fail(Errno.EBUSY, `0x${busy.toString(16)} is traced already`);
   const fresh = ftrace.trampoline === undefined;
-  const trampoline = ftrace.trampoline ?? allocateExecutable(kernel, 1, RET);
-  ftrace.trampoline = trampoline;
-  const target = virtualAddressOf(trampoline.start);
+  const target = tracer(kernel);
   try {
     textPokeBatch(
       kernel,
@@ -76,6 +75,14 @@ export function ftraceDisable(kernel: FtraceState, sites: readonly VirtualAddres
 /** `ftrace_release_mod`: the text with the sites is gone. The trampoline stays until somebody traces nothing any more. */
 export function forgetFtraceSites({ ftrace }: FtraceState, start: VirtualAddress, end: VirtualAddress): void {
   for (const site of ftrace.traced) if (site >= start && site < end) ftrace.traced.delete(site);
+}
+
+/** What traced functions call: a trampoline of their own, or, where code is sealed, `ftrace_caller` of the kernel's. */
+function tracer(kernel: FtraceState): VirtualAddress {
+  const { ftrace, sealed, image } = kernel;
+  if (sealed !== undefined) return (image.address('_text') + BigInt(FTRACE_CALLER)) as VirtualAddress;
+  ftrace.trampoline ??= allocateExecutable(kernel, 1, RET);
+  return virtualAddressOf(ftrace.trampoline.start);
 }
 
 function calls({ memory }: FtraceState, site: VirtualAddress, target: VirtualAddress): boolean {

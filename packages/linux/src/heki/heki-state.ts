@@ -11,7 +11,12 @@ export interface HekiState {
   /** Where Heki's variables and functions are in the image. */
   readonly hekiPlaces: HekiPlaces;
   /** The outcome of Heki's two steps of boot, as far as they were taken. */
-  readonly hekiInit: { early?: EarlyInitResult; late?: LateInitResult };
+  readonly hekiInit: {
+    early?: EarlyInitResult;
+    late?: LateInitResult;
+    /** What the owner of the code has answered to the seal: the number of the kernel's image, or a negative error number. */
+    seal?: number;
+  };
   /** Fills `heki.hypervisor`. */
   readonly initHypervisorPlatform: ((heki: HekiGuest) => void) | undefined;
   readonly defects: LinuxDefectSwitches;

@@ -7,12 +7,13 @@ import {
   type VirtualFrame,
 } from '@heki/physical-memory';
 import { entryIndex } from '@heki/x86';
+import { kexecPage } from '../code/sealed-code.ts';
 import { validateKexec } from '../heki/secure-kernel.ts';
 import { directAddress } from '../layout/layout.ts';
 import { setMemoryRox } from '../mm/set-memory.ts';
 import { completed } from '../mm/vcpu-memory.ts';
 import { fail } from '../outcome.ts';
-import type { SmpState } from '../smp/smp-state.ts';
+import type { TextState } from '../text/text-state.ts';
 
 /** Entries of the identity mapping's tables, and its leaf: present, writable, accessed; nothing forbids execution. */
 const TABLE = 0x63n;
@@ -23,7 +24,7 @@ const CODE = 4;
 export const KEXEC_CONTROL_PAGE: Uint8Array = new Uint8Array(PAGE_SIZE).fill(NOP);
 
 /** Processors and memory, and whether another kernel runs: this one has handed over. */
-export interface KexecState extends SmpState {
+export interface KexecState extends TextState {
   over: boolean;
 }
 
@@ -42,8 +43,10 @@ export function kexec(kernel: KexecState): void {
     return frame;
   };
   const control = page();
-  memory.store(directAddress(layout, control), KEXEC_CONTROL_PAGE);
-  validateKexec(kernel, control);
+  if (kernel.sealed === undefined) {
+    memory.store(directAddress(layout, control), KEXEC_CONTROL_PAGE);
+    validateKexec(kernel, control);
+  } else kexecPage(kernel, kernel.sealed, control);
   setMemoryRox(kernel, (layout.directMap + control) as VirtualFrame, 1);
 
   const address = BigInt(addressOf(control));

@@ -1,14 +1,17 @@
 import { Errno } from '@heki/hypercall/errno';
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import type { SealedCode } from '../code/code-state.ts';
+import { isSealedText, isTraceable, pokeSites } from '../code/sealed-code.ts';
+import { FTRACE_CALLER } from '../code/signed-sites.ts';
 import type { FaultState } from '../faults/fault-state.ts';
 import { copyFromKernelNofault } from '../faults/nofault.ts';
+import type { FtraceState } from '../ftrace/ftrace.ts';
 import type { VmArea } from '../mm/vm-area.ts';
 import { fail, KernelStop } from '../outcome.ts';
 import { allocateExecutable } from '../text/executable-page.ts';
-import { jumpTo } from '../text/instructions.ts';
+import { callTo, jumpTo, NOP5 } from '../text/instructions.ts';
 import { textPoke } from '../text/text-poke.ts';
 import { textPokeBatch } from '../text/text-poke-batch.ts';
-import type { TextState } from '../text/text-state.ts';
 
 /** Bytes of a slot: the copied instruction and the way back (MAX_INSN_SIZE, and an optimised probe's template). */
 const SLOT_SIZE = 256;
@@ -19,7 +22,8 @@ const INT3 = Uint8Array.of(0xcc);
 interface Kprobe {
   /** What lay at the probed address. */
   readonly original: Uint8Array;
-  readonly slot: number;
+  /** `undefined`: it is set by ftrace. */
+  readonly slot: number | undefined;
 }
 
 /** What kprobes keep: the probes, and one page of slots for copied instructions, which is never freed. */
@@ -30,7 +34,7 @@ export interface Kprobes {
 }
 
 /** What probes need: their own state, and that of text. */
-export interface KprobesState extends TextState, FaultState {
+export interface KprobesState extends FtraceState, FaultState {
   readonly kprobes: Kprobes;
 }
 
@@ -52,6 +56,10 @@ export function createKprobes(): Kprobes {
 export function registerKprobe(kernel: KprobesState, address: VirtualAddress, optimized: boolean): void {
   const { kprobes } = kernel;
   if (kprobes.probes.has(address)) fail(Errno.EEXIST, `0x${address.toString(16)} has a probe`);
+  if (kernel.sealed !== undefined && isSealedText(kernel.sealed, address)) {
+    probeByFtrace(kernel, kernel.sealed, address, optimized);
+    return;
+  }
   kprobes.page ??= allocateExecutable(kernel, 1);
   const slot = kprobes.freeSlots.at(-1) ?? fail(Errno.ENOMEM, 'no instruction slot is free');
   const place = (virtualAddressOf(kprobes.page.start) + BigInt(slot * SLOT_SIZE)) as VirtualAddress;
@@ -61,6 +69,25 @@ export function registerKprobe(kernel: KprobesState, address: VirtualAddress, op
   if (optimized) optimize(kernel, address, place, original);
   kprobes.freeSlots.pop();
   kprobes.probes.set(address, { original: original.subarray(0, optimized ? 5 : 1), slot });
+}
+
+/**
+ * KPROBES_ON_FTRACE, all that there is where code is sealed: the function calls `ftrace_caller`. Nothing is copied, and no int3 written.
+ *
+ * @throws {KernelStop} -EOPNOTSUPP for a probe in the middle of a function, or an optimised one
+ */
+function probeByFtrace(
+  kernel: KprobesState,
+  sealed: SealedCode,
+  address: VirtualAddress,
+  optimized: boolean,
+): void {
+  if (optimized || !isTraceable(sealed, address))
+    fail(Errno.EOPNOTSUPP, 'sealed code has probes at the beginning of functions alone, by ftrace');
+  if (kernel.ftrace.traced.has(address)) fail(Errno.EBUSY, `0x${address.toString(16)} is traced already`);
+  const caller = (kernel.image.address('_text') + BigInt(FTRACE_CALLER)) as VirtualAddress;
+  pokeSites(kernel, sealed, [{ address, bytes: callTo(address, caller) }]);
+  kernel.kprobes.probes.set(address, { original: NOP5, slot: undefined });
 }
 
 /** `arch_optimize_kprobes`: a jump takes the place of int3. A refusal takes the probe away again. */
@@ -85,7 +112,7 @@ export function forgetKprobes({ kprobes }: KprobesState, start: VirtualAddress, 
   for (const [address, { slot }] of kprobes.probes) {
     if (address < start || address >= end) continue;
     kprobes.probes.delete(address);
-    kprobes.freeSlots.push(slot);
+    if (slot !== undefined) kprobes.freeSlots.push(slot);
   }
 }
 
@@ -94,6 +121,11 @@ export function unregisterKprobe(kernel: KprobesState, address: VirtualAddress):
   const { probes, freeSlots } = kernel.kprobes;
   const { original, slot } =
     probes.get(address) ?? fail(Errno.ENOENT, `0x${address.toString(16)} has no probe`);
+  if (slot === undefined) {
+    textPoke(kernel, address, original);
+    probes.delete(address);
+    return;
+  }
   if (original.length > 1) {
     // arch_unoptimize_kprobe: int3 again, then the rest of the jump.
     textPoke(kernel, address, INT3);

@@ -26,6 +26,8 @@ export interface ModuleSites {
   readonly lockPrefixes?: readonly number[];
   /** Calls at the beginning of functions, five bytes each, which become no-ops (`__mcount_loc`). */
   readonly ftrace?: readonly number[];
+  /** No-ops at the beginning of functions, five bytes each, as objtool leaves them: nothing is to be done before they can be traced. */
+  readonly traceable?: readonly number[];
   /** No-ops of five bytes of static keys that are enabled, which become jumps (`__jump_table`). */
   readonly jumpLabels?: readonly number[];
   /** Static calls, five bytes each, which are pointed at their targets (`.static_call_sites`). */

@@ -1,5 +1,6 @@
 import { Errno } from '@heki/hypercall/errno';
 import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { initDoneSealed, loadSealed, retireSealed } from '../code/sealed-code.ts';
 import { type FtraceState, forgetFtraceSites } from '../ftrace/ftrace.ts';
 import { freeModuleInit, unloadValidated, validateModule } from '../heki/secure-kernel.ts';
 import { forgetKprobes, type KprobesState } from '../kprobes/kprobes.ts';
@@ -31,6 +32,8 @@ export interface ModuleState {
   readonly areas: Map<ModuleMemory, VmArea>;
   /** By which a secure kernel knows it. */
   readonly token: number | undefined;
+  /** By which whoever owns sealed code knows it. */
+  readonly code: number | undefined;
 }
 
 type Places = { readonly [kind in keyof Required<ModuleSites>]: readonly VirtualAddress[] };
@@ -63,21 +66,28 @@ export function loadModule(
 
   const areas = new Map<ModuleMemory, VmArea>();
   let token: number | undefined;
+  let code: number | undefined;
   try {
     for (const type of types) {
       const bytes = memory[type] ?? new Uint8Array();
       const area = moduleAlloc(kernel, Math.ceil(bytes.length / PAGE_SIZE));
       areas.set(type, area);
-      kernel.memory.store(virtualAddressOf(area.start), bytes);
+      if (kernel.sealed === undefined) kernel.memory.store(virtualAddressOf(area.start), bytes);
     }
     const places = placesOf(image, areas.get('text'));
-    patchUnformed(kernel, places);
-    kernel.emit({ type: 'module', name, step: 'allocated' });
-    const patches = comingPatches(kernel, places);
-    if (image.signed !== false) {
-      kernel.presentSignature?.(image, { loader: loaderChanges(image), patches: offsets(areas, patches) });
+    if (kernel.sealed === undefined) {
+      patchUnformed(kernel, places);
+      kernel.emit({ type: 'module', name, step: 'allocated' });
+      const patches = comingPatches(kernel, places);
+      if (image.signed !== false) {
+        kernel.presentSignature?.(image, { loader: loaderChanges(image), patches: offsets(areas, patches) });
+      }
+      token = validateModule(kernel, name, areas, patches);
+    } else {
+      code = loadSealed(kernel, kernel.sealed, image, areas);
+      kernel.emit({ type: 'module', name, step: 'allocated' });
+      patchLocks(kernel, places);
     }
-    token = validateModule(kernel, name, areas, patches);
     completeFormation(kernel, areas);
     kernel.emit({ type: 'module', name, step: 'formed' });
     patchComing(kernel, places);
@@ -87,6 +97,7 @@ export function loadModule(
   } catch (stop) {
     if (stop instanceof KernelStop && stop.outcome.kind === 'error') {
       unloadValidated(kernel, token);
+      retireSealed(kernel, code);
       freeAreas(kernel, areas, FREED);
     }
     throw stop;
@@ -100,9 +111,10 @@ export function loadModule(
       return new Map(places);
     },
   };
-  modules.set(name, { module, areas, token });
+  modules.set(name, { module, areas, token, code });
   kernel.emit({ type: 'module', name, step: 'live' });
   freeModuleInit(kernel, token);
+  if (INIT.some((type) => areas.has(type))) initDoneSealed(kernel, code);
   freeAreas(kernel, areas, INIT);
   kernel.emit({ type: 'module', name, step: 'init-freed' });
   return module;
@@ -114,6 +126,7 @@ export function unloadModule(kernel: ModulesState, modules: Map<string, ModuleSt
   if (state === undefined) fail(Errno.ENOENT, `no module ${name}`);
   const text = state.module.memory.get('text');
   unloadValidated(kernel, state.token);
+  retireSealed(kernel, state.code);
   freeAreas(kernel, state.areas, FREED);
   if (text !== undefined) {
     const end = (text.address + BigInt(text.pages * PAGE_SIZE)) as VirtualAddress;
@@ -146,14 +159,20 @@ function placesOf({ name, memory, sites = {} }: ModuleImage, text: VmArea | unde
     ftrace: at(sites.ftrace, JUMP_LENGTH),
     jumpLabels: at(sites.jumpLabels, JUMP_LENGTH),
     staticCalls: at(sites.staticCalls, JUMP_LENGTH),
+    traceable: at(sites.traceable, JUMP_LENGTH),
   };
 }
 
-/** While the module is plain data: `alternatives_smp_module_add`, which uses `text_poke` even so, and `ftrace_module_init`. */
-function patchUnformed(kernel: ModulesState, { lockPrefixes, ftrace }: Places): void {
-  if (kernel.processors.possible.length === 1) {
-    for (const address of lockPrefixes) textPoke(kernel, address, DS_PREFIX);
-  }
+/** `alternatives_smp_module_add`, which uses `text_poke` even while the module is plain data. */
+function patchLocks(kernel: ModulesState, { lockPrefixes }: Places): void {
+  if (kernel.processors.possible.length > 1) return;
+  for (const address of lockPrefixes) textPoke(kernel, address, DS_PREFIX);
+}
+
+/** While the module is plain data: its lock prefixes, and `ftrace_module_init`. */
+function patchUnformed(kernel: ModulesState, places: Places): void {
+  patchLocks(kernel, places);
+  const { ftrace } = places;
   for (const address of ftrace) textPokeEarly(kernel, address, NOP5);
 }
 

@@ -1,7 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 
 /** Bytes of a near jump or call. */
-export const JUMP_LENGTH = 5;
+export const JUMP_LENGTH = 5 as const;
 
 /** `x86_nops[5]`: what lies at a site that does nothing. */
 export const NOP5: Uint8Array = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);

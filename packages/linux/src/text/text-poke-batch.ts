@@ -1,4 +1,5 @@
 import type { VirtualAddress } from '@heki/physical-memory';
+import { pokeSites } from '../code/sealed-code.ts';
 import { KernelStop } from '../outcome.ts';
 import type { TextPatch } from './text-patch.ts';
 import { textPoke } from './text-poke.ts';
@@ -17,12 +18,17 @@ const VECTOR = 256;
 /**
  * `text_poke_queue` and `text_poke_bp_batch`: replaces instructions that other processors may be executing. First every site begins
  * with int3, then the rest of each instruction follows, then its first byte: three pokes for a site. At most 256 sites in
- * ascending order go together; the breakpoint handler searches them.
+ * ascending order go together; the breakpoint handler searches them. Where code is sealed its owner changes them, in one step.
  *
  * @throws {KernelStop} when a poke does not succeed. After an error, which is Heki's refusal, the sites that went together are as
  * they were, and those before them stay patched; Linux, where no poke can be refused, has nothing like it.
  */
 export function textPokeBatch(kernel: TextState, patches: readonly TextPatch[]): void {
+  const { sealed } = kernel;
+  if (sealed !== undefined) {
+    pokeSites(kernel, sealed, patches);
+    return;
+  }
   for (let first = 0; first < patches.length; ) {
     let end = first + 1;
     while (end < patches.length && end - first < VECTOR && follows(patches, end)) end++;

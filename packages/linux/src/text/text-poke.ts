@@ -10,6 +10,7 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { entryBits } from '@heki/x86';
+import { pokeSealed } from '../code/sealed-code.ts';
 import { hekiTextPoke } from '../heki/heki-hooks.ts';
 import { patchText } from '../heki/secure-kernel.ts';
 import { allocateRoot } from '../mm/allocate-root.ts';
@@ -62,7 +63,7 @@ function setLeaf(tables: PageTables, page: VirtualFrame, bits: U64): void {
  * `text_poke`: writes `bytes`, at most a page, over kernel text at `address`, which is not writable otherwise: the frames are
  * mapped writable in the user half of a temporary address space, and the processor switches there for the copy. Afterwards the kernel
  * compares, and stops when the bytes are not there. Heki opens the text once that mapping is there, and closes it before the mapping goes; with B-G22, the
- * other way round. A secure kernel that knows the patch writes it in the kernel's place.
+ * other way round. A secure kernel that knows the patch writes it in the kernel's place, and whoever owns sealed code does.
  *
  * @throws {KernelStop} when an access does not complete, nothing is mapped at `address`, or Heki refuses
  */
@@ -72,6 +73,7 @@ export function textPoke(kernel: TextState, address: VirtualAddress, bytes: Uint
   const offset = Number(address % BigInt(PAGE_SIZE));
   if (bytes.length === 0 || bytes.length > PAGE_SIZE) fail(Errno.EINVAL, `${bytes.length} bytes to patch`);
   const frames = mappedFrames(kernel, virtualFrameOf(address), offset + bytes.length > PAGE_SIZE ? 2 : 1);
+  if (pokeSealed(kernel, { address, bytes })) return;
   if (patchText(kernel, { address, bytes })) {
     checkPatched(address, bytes, kernel.memory.load(address, bytes.length));
     kernel.emit({ type: 'text-poke', address, bytes: bytes.length, alias: undefined });

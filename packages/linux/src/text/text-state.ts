@@ -1,4 +1,5 @@
 import type { VirtualFrame } from '@heki/physical-memory';
+import type { CodeState } from '../code/code-state.ts';
 import type { PageTables } from '../mm/page-tables.ts';
 import type { SmpState } from '../smp/smp-state.ts';
 
@@ -10,7 +11,7 @@ export interface TemporaryMm {
 }
 
 /** Patching of text, and what it needs of processors and memory. */
-export interface TextState extends SmpState {
+export interface TextState extends SmpState, CodeState {
   /** `poking_mm`. */
   poking: TemporaryMm | undefined;
   /** `system_state` is SYSTEM_BOOTING: until the first threads run. */

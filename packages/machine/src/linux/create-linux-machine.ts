@@ -7,7 +7,9 @@ import {
   createRam,
   type FrameRange,
   type Gfn,
+  PAGE_WORDS,
   type Pfn,
+  type PhysicalMemory,
   type VirtualAddress,
   type VirtualFrame,
   virtualAddressOf,
@@ -24,6 +26,7 @@ import { layOutHost, machineMemory } from '../layout.ts';
 import type { HekiDriver } from '../machine.ts';
 import { checkDefects } from '../specification/defect-fault.ts';
 import { machineSettings } from '../specification/machine-specification.ts';
+import type { CodeSigner } from './code-signer.ts';
 import type { LinuxMachine, LinuxMachineOptions } from './linux-machine.ts';
 
 /** Memory that is plugged in lies above 4 GiB, as on a PC. */
@@ -42,7 +45,7 @@ const MAX_VCPUS = 1024;
 export function createLinuxMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   options: LinuxMachineOptions<VM, Event>,
 ): LinuxMachine<VM> {
-  const { hypervisor, memoryMap, kernel: image, onEvent, ...specification } = options;
+  const { hypervisor, memoryMap, kernel: image, codeSigner, onEvent, ...specification } = options;
   const settings = machineSettings(specification);
   const { profile, defects, commandLine } = settings;
   checkDefects(defects, hypervisor, machineDefects);
@@ -91,9 +94,9 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const vcpus = Array.from({ length: checkCount(settings.vcpus) }, () =>
     virtualMachine.createVcpu({
       onException: createExceptionHandler({
+        ...settings,
         memory,
         cpu: hypervisor.processor,
-        spuriousFaults: settings.spuriousFaults,
         hasFixup: () => kernel.hasFixup,
       }),
       onEvent:
@@ -119,6 +122,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   };
   const { enabled } = parseBootParameters(commandLine);
   const kernel: LinuxKernel = createLinuxKernel({
+    ...settings,
     vcpu,
     secondaryVcpus,
     sendInit: (target) => virtualMachine.lifeCycle({ kind: 'init', vcpu: target.id }),
@@ -128,10 +132,10 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     hooks: profile,
     build: image,
     interleave: interleaved ? others : undefined,
-    levels: settings.levels,
     jumpLabels: options.jumpLabels,
     presentSignature: options.presentSignature,
-    kaslrSeed: settings.kaslrSeed,
+    moduleFile: codeSigner?.file,
+    signedSites: codeSigner?.sites,
     defects,
     heki: (port) =>
       createHekiGuest({
@@ -146,6 +150,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
       driver?.(heki, {
         vcpu: () => kernel.vcpu,
         memory: driverMemory,
+        authenticate: codeSigner && driverMemory,
         profile,
         defects,
         onWarning: (text) => onEvent?.({ from: 'machine', event: { type: 'driver-warning', text } }),
@@ -154,6 +159,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     onEvent: onEvent && ((event) => onEvent({ from: 'kernel', event })),
   });
   yieldKernel = () => kernel.yieldToOthers();
+  if (codeSigner !== undefined) placeText(codeSigner, memory, kernel.layout.textFrame);
   const { heki } = kernel;
   if (heki === undefined) throw new TypeError('the kernel was given a core and has none');
 
@@ -211,6 +217,17 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
       sections.unshift(section);
     },
   };
+}
+
+/** What a boot loader does: the text of the signed kernel lies where the kernel does. The rest of the image reads zero. */
+function placeText({ code }: CodeSigner, memory: PhysicalMemory<Gfn>, first: Gfn): void {
+  const [text] = code.kernel.parts;
+  if (text === undefined) return;
+  const words = new Uint32Array(text.bytes.buffer, text.bytes.byteOffset, text.bytes.length / 4);
+  for (let at = 0; at < words.length; at += PAGE_WORDS) {
+    const page = words.subarray(at, at + PAGE_WORDS);
+    if (page.some((word) => word !== 0)) memory.writablePage((first + at / PAGE_WORDS) as Gfn)?.set(page);
+  }
 }
 
 function checkCount(vcpus: number): number {

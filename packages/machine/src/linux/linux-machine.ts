@@ -10,10 +10,11 @@ import type { Claimant } from '../attacks/claim.ts';
 import type { KernelTargets } from '../attacks/targets.ts';
 import type { TraceEvent } from '../event.ts';
 import type { HekiDriver } from '../machine.ts';
-import type { MachineSpecification } from '../specification/machine-specification.ts';
+import type { HypervisorKey, MachineSpecification } from '../specification/machine-specification.ts';
+import type { CodeSigner } from './code-signer.ts';
 
 /** What of a specification the caller turns into objects: they stand in for it. */
-type MadeByCaller = 'memory' | 'cpu' | 'mbec' | 'iommu' | 'hlat' | 'hypervisor' | 'secureKernel' | 'kernel';
+type MadeByCaller = 'memory' | 'cpu' | 'hypervisor' | 'kernel' | HypervisorKey;
 
 /** What a machine is made of whose kernel boots: its specification, and the objects that stand for what that names. */
 export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends BackendEvent>
@@ -35,6 +36,11 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
   readonly jumpLabels?: readonly number[] | undefined;
   /** Hears of each module that is signed, before the kernel loads it: for a secure kernel that wants signatures. */
   readonly presentSignature?: ((image: ModuleImage, changes: ModuleTextChanges) => void) | undefined;
+  /**
+   * Who signed the kernel and its modules, for a hypervisor that was made with its `code`: the kernel has its code authenticated then. Default: it
+   * does not.
+   */
+  readonly codeSigner?: CodeSigner | undefined;
   /** Frames of the largest page that the host backs the guest with. Default 2^18 (1 GiB). */
   readonly hostPage?: 1 | 512 | 262144 | undefined;
   /**

@@ -1,38 +1,46 @@
+import type { SignedCode } from '@heki/code-authority';
+import { DEBIAN_6_1 } from '@heki/linux';
 import type { CpuProfile } from '@heki/x86';
+import { createCodeSigner } from '../linux/code-signer.ts';
 import type { SigningAuthority } from '../linux/signing-authority.ts';
-import { type MachineSettings, type MachineSpecification, machineSettings } from './machine-specification.ts';
+import {
+  type HypervisorKey,
+  type MachineSettings,
+  type MachineSpecification,
+  machineSettings,
+} from './machine-specification.ts';
 import { processorOf } from './processor.ts';
 
 /** The part of a specification that a hypervisor is made of, in the terms of the backends' own options. */
 export interface HypervisorSettings
-  extends Pick<MachineSettings, 'profile' | 'defects' | 'mbec' | 'iommu' | 'hlat' | 'secureKernel'> {
+  extends Pick<MachineSettings, 'profile' | 'defects' | Exclude<HypervisorKey, 'authenticate'>> {
   /** What MBEC is called on AMD. */
   readonly gmet: boolean;
   readonly processor: CpuProfile;
   /** What a secure kernel that looks at signatures lets run. */
   readonly trusted: Partial<SigningAuthority['signed']>;
+  /** What an owner of the kernel's code goes by, where there is one. */
+  readonly authenticate: SignedCode | undefined;
 }
 
 /**
  * What a specification says of its hypervisor.
  *
  * @param processor in place of the one that the specification names, where a snapshot decides
+ * @param code what an owner of the kernel's code goes by, if the specification wants one. Default: Debian's kernel, and no module
  * @throws {MachineError} for an unknown processor
  */
 export function hypervisorSettings(
   specification: MachineSpecification,
   trusted: HypervisorSettings['trusted'],
   processor?: CpuProfile,
+  code?: SignedCode,
 ): HypervisorSettings {
-  const { profile, defects, mbec, iommu, hlat, secureKernel, cpu } = machineSettings(specification);
+  const { cpu, authenticate, ...settings } = machineSettings(specification);
   return {
-    profile,
-    defects,
-    mbec,
-    gmet: mbec,
-    iommu,
-    hlat,
-    secureKernel,
+    ...settings,
+    gmet: settings.mbec,
+    authenticate: authenticate ? (code ?? createCodeSigner(DEBIAN_6_1).code) : undefined,
     processor: processor ?? processorOf(cpu),
     trusted,
   };

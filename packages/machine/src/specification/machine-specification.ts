@@ -22,6 +22,8 @@ export interface MachineSpecification {
   readonly iommu?: boolean | undefined;
   /** HLAT, paging-write and guest-paging verification (Intel VT-rp): `kvm` alone, on a processor that has them. Default false. */
   readonly hlat?: boolean | undefined;
+  /** The hypervisor owns the kernel's code, once boot is over: `kvm` alone, with mode-based execute control or GMET. Default false. */
+  readonly authenticate?: boolean | undefined;
   /**
    * The name of a backend; `none`: one that has no Heki; or the path of an ES module that makes one, relative to the file that this stands
    * in ({@link isModulePath}). Default `kvm`.
@@ -44,6 +46,9 @@ export interface MachineSpecification {
   /** What the page-fault handler does about faults that it cannot explain. Default by profile: `rfc-v2` is Linux as it is. */
   readonly spuriousFaults?: SpuriousFaultRetry | undefined;
 }
+
+/** What of a specification is the hypervisor's alone: the kernel in it has no part in it. */
+export type HypervisorKey = 'mbec' | 'iommu' | 'hlat' | 'authenticate' | 'secureKernel';
 
 /** Defects of any layer by their ids, each switched on or off. {@link defectFault} tells whether a machine has them. */
 export type SpecifiedDefects = Readonly<Record<string, boolean>>;
@@ -82,6 +87,7 @@ export function machineSettings(specification: MachineSpecification): MachineSet
     mbec: specification.mbec ?? true,
     iommu: specification.iommu ?? false,
     hlat: specification.hlat ?? false,
+    authenticate: specification.authenticate ?? false,
     cpu: specification.cpu ?? 'intel-vt-rp',
     spuriousFaults: specification.spuriousFaults ?? (profile === 'rfc-v2' ? 'for-ever' : 'once'),
   };

@@ -85,6 +85,10 @@ export const machineSchema = z.strictObject({
     .boolean()
     .optional()
     .describe('HLAT, paging-write and guest-paging verification (Intel VT-rp), on KVM. Default false'),
+  authenticate: z
+    .boolean()
+    .optional()
+    .describe("The hypervisor owns the kernel's code once boot is over, on KVM. Default false"),
   spuriousFaults: z
     .enum(['for-ever', 'once'])
     .optional()

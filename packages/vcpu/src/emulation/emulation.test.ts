@@ -1,5 +1,5 @@
 import type { Gfn, Pfn, VirtualAddress } from '@heki/physical-memory';
-import { AMD_ZEN4, INTEL_VT_RP, PageFaultCode } from '@heki/x86';
+import { AMD_ZEN4, CR0, EFER, INTEL_VT_RP, PageFaultCode } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { describeVcpuEvent } from '../describe-event.ts';
 import type { VcpuEvent } from '../event.ts';
@@ -262,4 +262,24 @@ test('VMCALL and VMMCALL: the one that the processor has exits, the other one is
     cpu.vmx('vmread');
     expect(exits).toEqual(['hypercall', 'hypercall', ...(own === 'vmcall' ? ['vmx-instruction'] : [])]);
   }
+});
+
+test('instructions of VMX are undefined in compatibility mode and without protection, whatever the CPL; VMCALL exits', () => {
+  const { cpu } = machine({ onExit: (_cpu, { reason }) => ({ kind: 'stop', why: reason }) });
+  const undefinedOpcode = { kind: 'exception', vector: 6 };
+  const { cr0 } = cpu.registers;
+  for (const cpl of [0, 3] as const) {
+    Object.assign(cpu.registers, { cpl, codeSegment64: false });
+    for (const instruction of ['vmread', 'vmxon', 'invept'] as const) {
+      expect(cpu.vmx(instruction)).toMatchObject(undefinedOpcode);
+    }
+  }
+  Object.assign(cpu.registers, { cpl: 0, cr0: 0n, efer: 0n });
+  expect(cpu.vmx('vmread')).toMatchObject(undefinedOpcode);
+  // Outside of long mode there is no compatibility mode.
+  cpu.registers.cr0 = CR0.PE;
+  expect(cpu.vmx('vmread')).toEqual({ kind: 'stopped', why: 'vmx-instruction' });
+  cpu.reset();
+  Object.assign(cpu.registers, { cr0, efer: EFER.LMA | EFER.LME, codeSegment64: false });
+  expect(cpu.vmcall()).toEqual({ kind: 'stopped', why: 'hypercall' });
 });

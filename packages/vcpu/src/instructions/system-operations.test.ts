@@ -83,9 +83,25 @@ const memoryTypes: Case[] = [
     [type << 56n, undefined],
   ]),
 ];
+/** From an APIC that is enabled, as after RESET. */
+const apicBase: Case[] = [
+  ...[...Array.from({ length: 8 }, (_, bit) => bit), 9, 48, 63].map(
+    (bit): Case => [0xfee0_0800n | (1n << BigInt(bit)), undefined],
+  ),
+  // BSP, and another address.
+  [0xfee0_0900n, 0xfee0_0900n],
+  [0x3fff_fee0_0800n, 0x3fff_fee0_0800n],
+  // EXTD without EN is no mode; x2APIC mode is entered from xAPIC mode alone, and left by disabling the APIC.
+  [0xfee0_0400n, undefined],
+  [0xfee0_0c00n, 0xfee0_0c00n],
+  [0xfee0_0800n, undefined],
+  [0xfee0_0000n, 0xfee0_0000n],
+  [0xfee0_0c00n, undefined],
+  [0xfee0_0800n, 0xfee0_0800n],
+];
 
 test.each([
-  ['IA32_APIC_BASE', 0x1b, takesAll, takesAll],
+  ['IA32_APIC_BASE', 0x1b, apicBase, apicBase],
   ['IA32_SPEC_CTRL', 0x48, low32, low32],
   ['IA32_SYSENTER_CS', 0x174, dropsHigh, dropsHigh],
   ['IA32_SYSENTER_ESP', 0x175, canonical, dropsHigh],

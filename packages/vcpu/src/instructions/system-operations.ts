@@ -1,5 +1,5 @@
 import type { VirtualAddress, VirtualFrame } from '@heki/physical-memory';
-import { CR4, RFLAGS } from '@heki/x86';
+import { CR0, CR4, EFER, RFLAGS } from '@heki/x86';
 import { Vector } from '../exceptions/exception.ts';
 import type { Processor } from '../processor.ts';
 import { fitsRegister } from '../registers/canonical-address.ts';
@@ -91,15 +91,20 @@ export function vmcall(instruction?: HypercallInstruction): SystemOperation<unde
   );
 }
 
-/** An instruction of VMX in a guest: it exits before CPL and operands are looked at (SDM 3C 26.1.2, 32.3). */
+/**
+ * An instruction of VMX in a guest: it exits before CPL and operands are looked at, but outside of protected mode and in compatibility
+ * mode it is undefined first (SDM 3C 26.1.2, 32.3).
+ */
 export function vmx(instruction: VmxInstruction): SystemOperation<undefined> {
   return system(
     () => instruction,
     LENGTH,
-    ({ controls, trap, processor }) =>
-      controls.hypercallExiting && processor.vendor === 'intel'
-        ? trap.leave({ reason: 'vmx-instruction', instruction })
-        : trap.raise(Vector.UD, 0),
+    ({ controls, trap, processor, registers: { cr0, efer, codeSegment64 } }) => {
+      const knows = controls.hypercallExiting && processor.vendor === 'intel';
+      const compatibility = (efer & EFER.LMA) !== 0n && !codeSegment64;
+      if (!knows || compatibility || (cr0 & CR0.PE) === 0n) return trap.raise(Vector.UD, 0);
+      return trap.leave({ reason: 'vmx-instruction', instruction });
+    },
   );
 }
 

@@ -1,3 +1,4 @@
+import type { StateDigest } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { fitsRegister } from './canonical-address.ts';
 
@@ -25,9 +26,9 @@ export const Msr = {
 
 /**
  * What a plain MSR makes of a written value. `low-32`: bits 63:32 are reserved; `ignore-high`: they are dropped and read as 0; `canonical`: an
- * address that the processor supports; `pat`: eight memory types.
+ * address that the processor supports; `pat`: eight memory types; `apic-base`: an address below MAXPHYADDR and a mode.
  */
-type Rule = 'any' | 'low-32' | 'ignore-high' | 'canonical' | 'pat';
+type Rule = 'any' | 'low-32' | 'ignore-high' | 'canonical' | 'pat' | 'apic-base';
 
 interface PlainMsr {
   readonly initial: bigint;
@@ -39,7 +40,7 @@ interface PlainMsr {
 }
 
 const PLAIN: ReadonlyMap<number, PlainMsr> = new Map<number, PlainMsr>([
-  [Msr.APIC_BASE, { intel: 'any', initial: 0xfee0_0800n }],
+  [Msr.APIC_BASE, { intel: 'apic-base', initial: 0xfee0_0800n }],
   [Msr.SPEC_CTRL, { intel: 'low-32', initial: 0n }],
   [Msr.SYSENTER_CS, { intel: 'ignore-high', initial: 0n }],
   // AMD has no 64-bit SYSENTER: the upper halves do not exist there (KVM: __kvm_set_msr(), svm_set_msr()).
@@ -64,7 +65,7 @@ const LOW_32 = 0xffff_ffffn;
 const MEMORY_TYPES: readonly bigint[] = [0n, 1n, 4n, 5n, 6n, 7n];
 
 /** What the MSR holds after `value` was written to it; `undefined`: #GP(0). */
-function accepted(rule: Rule, value: bigint, processor: CpuProfile): bigint | undefined {
+function accepted(rule: Rule, value: bigint, old: bigint, processor: CpuProfile): bigint | undefined {
   switch (rule) {
     case 'any':
       return value;
@@ -79,7 +80,24 @@ function accepted(rule: Rule, value: bigint, processor: CpuProfile): bigint | un
         if (!MEMORY_TYPES.includes(types & 0xffn)) return undefined;
       }
       return value;
+    case 'apic-base':
+      return isApicBase(value, old, processor) ? value : undefined;
   }
+}
+
+/** Of IA32_APIC_BASE: bits 7:0 and 9 are reserved. */
+const APIC_RESERVED = 0x2ffn;
+/** EXTD and EN: x2APIC mode and the APIC itself. */
+const APIC_MODE = 0xc00n;
+const X2APIC = 0xc00n;
+const DISABLED = 0n;
+
+/** Modes follow one another as SDM 3A 11.12.5, figure 11-27 has them: x2APIC mode is left by disabling the APIC, and entered while it is enabled. */
+function isApicBase(value: bigint, old: bigint, { maxPhysicalAddressBits }: CpuProfile): boolean {
+  if ((value & APIC_RESERVED) !== 0n || value >> BigInt(maxPhysicalAddressBits) !== 0n) return false;
+  const [from, to] = [old & APIC_MODE, value & APIC_MODE];
+  if (to === 0x400n) return false;
+  return from === to || (to === X2APIC ? from !== DISABLED : from !== X2APIC || to === DISABLED);
 }
 
 /** The MSRs that nothing else of the processor depends on. */
@@ -95,7 +113,7 @@ export class PlainMsrs {
     const known = PLAIN.get(msr);
     if (known === undefined) return false;
     const rule = processor.vendor === 'amd' ? (known.amd ?? known.intel) : known.intel;
-    const kept = accepted(rule, value, processor);
+    const kept = accepted(rule, value, this.read(msr) ?? 0n, processor);
     if (kept === undefined) return false;
     this.#values.set(msr, kept);
     return true;
@@ -108,6 +126,14 @@ export class PlainMsrs {
       this.#values.clear();
       for (const [msr, value] of values) this.#values.set(msr, value);
     };
+  }
+
+  /** Tells `digest` those that were written. */
+  digest(digest: StateDigest): void {
+    for (const msr of [...this.#values.keys()].sort((a, b) => a - b)) {
+      digest.add(msr);
+      digest.addU64(this.#values.get(msr) ?? 0n);
+    }
   }
 
   /** INIT: they stay (SDM 3A table 10-1, "other MSRs"), but for the bases of FS and GS. */

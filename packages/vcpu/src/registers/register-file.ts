@@ -1,6 +1,6 @@
-import type { VirtualAddress } from '@heki/physical-memory';
+import type { StateDigest, VirtualAddress } from '@heki/physical-memory';
 import { CR0, type PagingRegisters } from '@heki/x86';
-import type { DescriptorTable, Registers } from './registers.ts';
+import { type DescriptorTable, GENERAL_REGISTERS, type Registers } from './registers.ts';
 
 /** Registers after power-up and RESET (SDM 3A table 10-1), as far as they are modelled. */
 const AFTER_RESET: PagingRegisters = {
@@ -144,6 +144,25 @@ export class RegisterFile implements Registers {
       this.#cpl = cpl;
       this.#onChanged();
     };
+  }
+
+  /** Tells `digest` all of them. */
+  digest(digest: StateDigest): void {
+    const { cr0, cr3, cr4, efer, rflags, pkru, pkrs } = this.#paging;
+    for (const value of [cr0, cr3, cr4, efer, rflags]) digest.addU64(value);
+    digest.word(pkru);
+    digest.word(pkrs);
+    digest.word(this.#cpl);
+    for (const name of GENERAL_REGISTERS) digest.addU64(this[name]);
+    digest.addU64(this.rip);
+    digest.addU64(this.cr2);
+    digest.word(this.codeSegment64 ? 1 : 0);
+    for (const table of [this.gdtr, this.idtr]) {
+      digest.addU64(table?.base ?? 0n);
+      digest.add(table?.limit ?? -1);
+    }
+    digest.word(this.ldtr);
+    digest.word(this.tr);
   }
 
   /** RESET; the processor's signature is left in EDX. */

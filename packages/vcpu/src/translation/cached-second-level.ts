@@ -1,4 +1,4 @@
-import type { Gfn, Pfn } from '@heki/physical-memory';
+import type { Gfn, Pfn, StateDigest } from '@heki/physical-memory';
 import { REFUSED, type SecondLevel, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
 import type { SecondLevelFault } from '../exit.ts';
 import { TranslationTags } from './tags.ts';
@@ -65,6 +65,11 @@ export class CachedSecondLevel implements SecondLevel<SecondLevelFault> {
       this.#root = root;
       for (const back of backs) back();
     };
+  }
+
+  /** Tells `digest` what is cached. */
+  digest(digest: StateDigest): void {
+    this.#cache.digest(digest, (tag) => this.#tags.contextOf(tag));
   }
 
   #choose(): void {

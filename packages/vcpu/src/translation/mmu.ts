@@ -1,4 +1,4 @@
-import type { Pfn, PhysicalMemory, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
+import type { Pfn, PhysicalMemory, StateDigest, VirtualAddress, VirtualFrame } from '@heki/physical-memory';
 import { type SecondLevel, SecondLevelRights } from '@heki/second-level';
 import {
   AccessBits,
@@ -190,6 +190,13 @@ export class Mmu {
       nestedBack?.();
       this.#stale = true;
     };
+  }
+
+  /** Tells `digest` all translations that are cached. */
+  digest(digest: StateDigest): void {
+    digest.add(this.#root);
+    this.#cache.digest(digest, (tag) => this.#tags.contextOf(tag));
+    this.#nested?.secondLevel.digest(digest);
   }
 
   /** Drops what a control-register write invalidates. */

@@ -100,6 +100,14 @@ export class TranslationTags {
     this.#count = 0;
   }
 
+  /** What a tag stands for, as a number that only this VPID, PCID and root have; 0 for one that no context has any more. */
+  contextOf(tag: number): number {
+    for (const [root, context] of this.#contexts)
+      for (const [key, own] of context)
+        if (own === tag) return (root + 2) * 2 ** 13 + (key % 2 ** 13) + Math.floor(key / 2 ** 13) * 2 ** 48;
+    return 0;
+  }
+
   /** What brings back the tags that contexts have now. */
   checkpoint(): () => void {
     const contexts = [...this.#contexts].map(([root, context]) => [root, [...context]] as const);

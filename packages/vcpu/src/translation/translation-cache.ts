@@ -1,3 +1,5 @@
+import { StateDigest } from '@heki/physical-memory';
+
 /**
  * Cached translations in packed arrays: three direct-mapped parts, for pages of 4 KiB, 2 MiB and 1 GiB. The tag has its
  * share in the slot, so that the same page of several address spaces can be cached at once. A virtual CPU has one for linear addresses and one for guest-physical addresses; what the rights word of an entry means is theirs to say.
@@ -17,6 +19,9 @@ const SLOTS = LARGE + PARTS[2];
 const SMALL_MASK = PARTS[0] - 1;
 const MEDIUM_MASK = PARTS[1] - 1;
 const LARGE_MASK = PARTS[2] - 1;
+
+/** Slots that are remembered as filled: as long as there are no more, who clears or copies the cache need not look at all. */
+const REMEMBERED = 64;
 
 /** The size of a page: 0 for 4 KiB, 1 for 2 MiB, 2 for 1 GiB. */
 export type PageSize = 0 | 1 | 2;
@@ -51,6 +56,9 @@ export class TranslationCache {
   readonly #shifts: Float64Array = new Float64Array(SLOTS);
   /** Rights word of every slot. */
   readonly rights: Int32Array = new Int32Array(SLOTS);
+  /** The slots that were filled since all were empty, some more than once; more than {@link REMEMBERED}: any may be. */
+  readonly #filled: Int32Array = new Int32Array(REMEMBERED);
+  #fillings = 0;
   /** Whether the part may hold anything at all. */
   #mediumUsed = false;
   #largeUsed = false;
@@ -121,6 +129,8 @@ export class TranslationCache {
       slot = LARGE + ((hash(low >>> 18) ^ mix(tag)) & LARGE_MASK);
       this.#largeUsed = true;
     }
+    if (this.#fillings < REMEMBERED) this.#filled[this.#fillings] = slot;
+    this.#fillings++;
     const inside = low & (framesOf(size) - 1);
     this.#pages[slot] = frame - inside;
     this.#tags[slot] = tag;
@@ -164,13 +174,10 @@ export class TranslationCache {
 
   /** What brings back all that is cached now. */
   checkpoint(): () => void {
-    const tags = this.#tags;
     const kept: (readonly [slot: number, page: number, tag: number, shift: number, rights: number])[] = [];
-    for (let slot = 0; slot < SLOTS; slot++) {
-      const tag = tags[slot] ?? 0;
-      if (tag === 0) continue;
+    this.#forEach((slot, tag) => {
       kept.push([slot, this.#pages[slot] ?? 0, tag, this.#shifts[slot] ?? 0, this.rights[slot] ?? 0]);
-    }
+    });
     const [mediumUsed, largeUsed, tag, otherTag] = [
       this.#mediumUsed,
       this.#largeUsed,
@@ -184,6 +191,8 @@ export class TranslationCache {
         this.#tags[slot] = held;
         this.#shifts[slot] = shift;
         this.rights[slot] = rights;
+        if (this.#fillings < REMEMBERED) this.#filled[this.#fillings] = slot;
+        this.#fillings++;
       }
       this.#mediumUsed = mediumUsed;
       this.#largeUsed = largeUsed;
@@ -191,10 +200,51 @@ export class TranslationCache {
     };
   }
 
+  /**
+   * Tells `digest` all that is cached, in no order. `contextOf` says what a tag stands for, 0 for one that is never asked for again: tags themselves are
+   * only numbers.
+   */
+  digest(digest: StateDigest, contextOf: (tag: number) => number): void {
+    let [a, b] = [0, 0];
+    this.#forEach((slot, tag) => {
+      const context = contextOf(tag);
+      if (context === 0) return;
+      const entry = ENTRY;
+      entry.reset();
+      entry.add(context);
+      entry.add(this.size(slot));
+      entry.add(this.#pages[slot] ?? 0);
+      entry.add((this.#pages[slot] ?? 0) + (this.#shifts[slot] ?? 0));
+      entry.word(this.rights[slot] ?? 0);
+      a += entry.a;
+      b += entry.b;
+    });
+    // Sums of some thousand words stay exact.
+    digest.add(a);
+    digest.add(b);
+  }
+
   /** Drops everything. */
   clear(): void {
-    this.#tags.fill(0);
+    if (this.#fillings <= REMEMBERED) {
+      for (let index = 0; index < this.#fillings; index++) this.#tags[this.#filled[index] ?? 0] = 0;
+    } else {
+      this.#tags.fill(0);
+    }
+    this.#fillings = 0;
     this.#mediumUsed = false;
     this.#largeUsed = false;
   }
+
+  /** Calls `visit` for every slot that is not empty, once. */
+  #forEach(visit: (slot: number, tag: number) => void): void {
+    const few = this.#fillings <= REMEMBERED;
+    const slots = few ? new Set(this.#filled.subarray(0, this.#fillings)) : this.#tags.keys();
+    for (const slot of slots) {
+      const tag = this.#tags[slot] ?? 0;
+      if (tag !== 0) visit(slot, tag);
+    }
+  }
 }
+
+const ENTRY = new StateDigest();

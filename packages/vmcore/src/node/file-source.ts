@@ -4,37 +4,77 @@ import { VmcoreError } from '../error.ts';
 import { descriptorSource } from './descriptor-source.ts';
 import { gunzipSource } from './gunzip.ts';
 import { spoolPipe } from './spool-pipe.ts';
+import { createTemporaryFile } from './temporary-file.ts';
 import { unpackByProgram, unpackerOf } from './unpack-by-program.ts';
+import { isWebAddress, shownWebAddress } from './web/web-address.ts';
+import { webSource } from './web/web-source.ts';
 
+/** What is copied at a time. */
+const CHUNK_BYTES = 2 ** 20;
 /** What `-` is. It cannot be opened by a name: it may be a socket. */
 const STANDARD_INPUT = 0;
 
+/** A file, and its descriptor, if it has one: what is on the web has none. */
+type OpenFile = ByteSource & { readonly descriptor?: number };
+
 /**
  * A file as a source: a plain one is read by position and never loaded; of one that gzip, zstd or xz made, what it holds. A pipe is
- * read to its end first; `-` is standard input.
+ * read to its end first; `-` is standard input. What `http://` or `https://` is before is read from a web server.
  *
  * @throws {VmcoreError} when the file cannot be opened, is damaged, or unpacks to more than `maxInflatedBytes`
  */
 export function openSource(path: string, maxInflatedBytes: number): ByteSource {
-  const file = openFile(path);
+  const isOnWeb = isWebAddress(path);
+  return unpacked(
+    isOnWeb ? shownWebAddress(path) : path,
+    isOnWeb ? webSource(path) : openFile(path),
+    maxInflatedBytes,
+  );
+}
+
+/** What is in `file`. @param path its name, for errors */
+function unpacked(path: string, file: OpenFile, maxInflatedBytes: number): ByteSource {
   try {
     const start = new Uint8Array(Math.min(6, file.size));
     file.read(0, start);
     const unpacker = unpackerOf(start);
     if (unpacker === undefined && (start[0] !== 0x1f || start[1] !== 0x8b)) return file;
-    const unpacked =
+    const contents =
       unpacker === undefined
         ? gunzipSource(path, file, maxInflatedBytes)
-        : unpackByProgram(path, file, unpacker, maxInflatedBytes);
+        : unpackedByProgram(path, file, unpacker, maxInflatedBytes);
     file.close();
-    return unpacked;
+    return contents;
   } catch (error) {
     file.close();
     throw error;
   }
 }
 
-function openFile(path: string): ByteSource & { readonly descriptor: number } {
+/** The same by a program, which reads files alone. */
+function unpackedByProgram(
+  path: string,
+  { descriptor, ...file }: OpenFile,
+  unpacker: Parameters<typeof unpackByProgram>[2],
+  limit: number,
+): ByteSource {
+  const { size } = file;
+  if (descriptor !== undefined) return unpackByProgram(path, { descriptor, size }, unpacker, limit);
+  const copy = createTemporaryFile();
+  try {
+    for (let at = 0; at < size; at += CHUNK_BYTES) {
+      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, size - at));
+      file.read(at, chunk);
+      copy.append(chunk);
+    }
+    copy.finish();
+    return unpackByProgram(path, { descriptor: copy.descriptor, size }, unpacker, limit);
+  } finally {
+    closeSync(copy.descriptor);
+  }
+}
+
+function openFile(path: string): OpenFile {
   const isInput = path === '-';
   const descriptor = isInput ? STANDARD_INPUT : openDescriptor(path);
   const stats = fstatSync(descriptor);

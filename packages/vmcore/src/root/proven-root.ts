@@ -31,8 +31,6 @@ export class ProvenRoot implements KernelTables {
   /** What the proof rests on, in words that follow "proven by". */
   readonly because: string;
   readonly origin: RootOrigin;
-  /** Keeps objects of the same shape from being taken for one. */
-  declare protected readonly proven: true;
 
   constructor(proof: Proof) {
     this.memory = proof.memory;
@@ -44,6 +42,11 @@ export class ProvenRoot implements KernelTables {
     this.tablePages = proof.tablePages;
     this.because = proof.because;
     this.origin = proof.origin;
+  }
+
+  /** An accessor, since a copy with changes (`{ ...root, levels: 5 }`) has none and is so refused by the type checker. */
+  get isProven(): true {
+    return true;
   }
 }
 

@@ -11,10 +11,11 @@ import {
   XenError,
   XenHypercall,
 } from '@heki/hypercall/xen';
+import { VcpuWaits } from '@heki/hypervisor';
 import { frameOf, type Gfn, type Pfn } from '@heki/physical-memory';
 import { type ExitAction, GENERAL_REGISTERS, type Vcpu, Vector, type VmExit } from '@heki/vcpu';
 import { EFER } from '@heki/x86';
-import { type DomainState, setAccess, useView } from '../domain-state.ts';
+import { type DomainState, setAccess, useView, yieldAt } from '../domain-state.ts';
 import { createOnceView, ONCE_ROOT } from '../p2m/once.ts';
 import { emulatedMemory } from './emulated-memory.ts';
 
@@ -100,6 +101,7 @@ function handleViolation(domain: DomainState, vcpu: Vcpu, exit: Exit<'ept-violat
   if (!denied) {
     // Stores to ram_ro are dropped (p2m_is_discard_write).
     if (write && region.readOnly === true) return { kind: 'emulate', memory: emulatedMemory(domain) };
+    yieldAt(domain, 'fault');
     if (!view.propagate(gfn)) return { kind: 'stop', why: 'no host memory is left for p2m tables' };
     domain.emit?.({ type: 'propagated', view: view.index, gfn });
     return RESUME;
@@ -130,7 +132,7 @@ function handleViolation(domain: DomainState, vcpu: Vcpu, exit: Exit<'ept-violat
     domain.channel.tell(vcpu, view.index, detail);
     return RESUME;
   }
-  const reply = domain.channel.ask(vcpu, view.index, detail);
+  const reply = askMonitor(domain, vcpu, detail);
   if (reply === undefined) return RESUME;
   applyReply(domain, vcpu, reply);
   const injected = injection(domain, vcpu);
@@ -145,10 +147,15 @@ function handleViolation(domain: DomainState, vcpu: Vcpu, exit: Exit<'ept-violat
   return RESUME;
 }
 
+/** @throws {VcpuWaits} while the monitor is busy with another virtual CPU */
+function askMonitor(domain: DomainState, vcpu: Vcpu, detail: VmEventDetail): VmEvent | undefined {
+  if (domain.suspended) throw new VcpuWaits('the monitor answers another processor');
+  return domain.channel.ask(vcpu, domain.views.get(vcpu)?.index ?? 0, detail);
+}
+
 /** Asks the monitor about a register write and carries it out unless it says DENY. */
 function ask(domain: DomainState, vcpu: Vcpu, detail: VmEventDetail, proceed: () => ExitAction): ExitAction {
-  const view = domain.views.get(vcpu)?.index ?? 0;
-  const reply = domain.channel.ask(vcpu, view, detail);
+  const reply = askMonitor(domain, vcpu, detail);
   if (reply === undefined) return RESUME;
   applyReply(domain, vcpu, reply);
   return injection(domain, vcpu) ?? ((reply.flags & VmEventFlag.DENY) !== 0 ? { kind: 'skip' } : proceed());
@@ -184,8 +191,9 @@ function handleHypercall(domain: DomainState, vcpu: Vcpu): ExitAction {
   if (registers.cpl !== 0) result = -XenError.EPERM;
   else if (registers.rax === BigInt(XenHypercall.HVM_OP)) {
     if (wide && registers.rdi === BigInt(HvmOp.GUEST_REQUEST_VM_EVENT)) {
-      const reply = domain.channel.ask(vcpu, domain.views.get(vcpu)?.index ?? 0, { reason: 'guest-request' });
+      const reply = askMonitor(domain, vcpu, { reason: 'guest-request' });
       if (reply === undefined) return RESUME;
+      yieldAt(domain, 'resume');
       domain.statistics.hypercalls++;
       registers.rax = 0n;
       applyReply(domain, vcpu, reply);

@@ -10,7 +10,7 @@ import {
 } from '@heki/hypervisor';
 import { createMemoryTable } from '@heki/memory-table';
 import { FRAME_END, type Gfn } from '@heki/physical-memory';
-import { type DomainState, setAccess } from '../domain-state.ts';
+import { type DomainState, setAccess, yieldAt } from '../domain-state.ts';
 import { accessOfRights } from '../p2m/access-rights.ts';
 
 /** What the monitor enforces of memory. That a page is immutable is the monitor's own rule: Xen would change it. */
@@ -52,6 +52,7 @@ export function createMemoryPolicy(domain: DomainState, capabilities: Capabiliti
     protect(ranges, by) {
       const weakened: Weakened[] = [];
       for (const [at, range] of ranges.entries()) {
+        yieldAt(domain, 'attribute-change');
         let why = refusal(range, by === 'guest');
         if (why === undefined) {
           const granted = grantableRights(capabilities, range.rights);

@@ -23,7 +23,7 @@ import {
 } from '@heki/hypervisor';
 import { addressOf, type Gfn, type Gpa, type VirtualAddress } from '@heki/physical-memory';
 import { type Exception, Vector } from '@heki/vcpu';
-import type { DomainState } from '../domain-state.ts';
+import { type DomainState, yieldAt } from '../domain-state.ts';
 import type { MemoryPolicy } from './enforce.ts';
 import type { Pins } from './pins.ts';
 import { readRequest } from './read-request.ts';
@@ -60,6 +60,7 @@ export function createMonitor(options: {
   const { emit } = domain;
 
   function pin(by: 'guest' | 'policy-owner', request: PinRequest): PinResult {
+    yieldAt(domain, 'attribute-change');
     const result = pins.add(request);
     subscribe();
     emit?.({ type: 'pinned', by, result });
@@ -141,7 +142,10 @@ export function createMonitor(options: {
   }
 
   function protect(list: bigint, flags: bigint): number {
-    const reading = readRequest(domain.regions.memory, list, domain.options.listPages, flags);
+    const { regions, options } = domain;
+    const reading = readRequest(regions.memory, list, options.listPages, flags, () =>
+      yieldAt(domain, 'guest-read'),
+    );
     if (!reading.ok) {
       const refused = { at: -1, why: reading.why };
       emit?.({ type: 'protected', by: 'guest', result: { applied: 0, weakened: [], refused } });

@@ -19,14 +19,30 @@ export type Reading =
 /**
  * Reads the guest's page list out of its memory, mapped into the monitor's domain: bounded, each field once. EXEC is the
  * kernel's execution, `flags` say what a list cannot.
+ *
+ * @param onRead a page of it was read
  */
 export function readRequest(
   memory: PhysicalMemory<Gfn>,
   list: bigint,
   maxPages: number,
   flags: bigint,
+  onRead: () => void,
 ): Reading {
-  const decoded = decodePageList({ memory, list, maxPages });
+  let read = false;
+  const decoded = decodePageList({
+    memory: {
+      writablePage: (frame) => memory.writablePage(frame),
+      page(frame) {
+        if (read) onRead();
+        read = true;
+        return memory.page(frame);
+      },
+    },
+    list,
+    maxPages,
+  });
+  onRead();
   if (!decoded.ok) return { ok: false, ...refusalOf(decoded.fault) };
   const ranges: ProtectionRange[] = [];
   forEachRange(decoded.pages, (start, end, permissions) => {

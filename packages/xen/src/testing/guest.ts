@@ -1,3 +1,4 @@
+import type { YieldPoint } from '@heki/hypervisor';
 import {
   addressOf,
   createFrameAllocator,
@@ -25,7 +26,11 @@ export const kernelVa = (gpa: number): VirtualAddress => (DIRECT_MAP + BigInt(gp
 export const userVa = (gpa: number): VirtualAddress => (USER_MAP + BigInt(gpa)) as VirtualAddress;
 
 /** A domain of 64 MiB in 64-bit mode at CPL 0, with what it reported. */
-export function createGuest(options: XenOptions = {}, tableFrames = 0x400) {
+export function createGuest(
+  options: XenOptions = {},
+  tableFrames = 0x400,
+  onYield?: (at: YieldPoint) => void,
+) {
   const tables = { start: 0x1000 as Pfn, end: (0x1000 + tableFrames) as Pfn };
   const ram = createRam<Pfn>({ ranges: [tables, { start: BACKING, end: (BACKING + 0x4000) as Pfn }] });
   const events: XenEvent[] = [];
@@ -35,6 +40,7 @@ export function createGuest(options: XenOptions = {}, tableFrames = 0x400) {
   const vm = xen.createVirtualMachine({
     host: { memory: ram, frames },
     onEvent: (event) => events.push(event),
+    onYield,
   });
   vm.addMemory({ start: 0 as Gfn, frames: 0x4000, backing: BACKING });
   const write = (gfn: number, index: number, entry: bigint): void => {

@@ -22,6 +22,11 @@ const CONTRADICTIONS: readonly (readonly [name: string, holds: (capabilities: Ca
       immutability.kind !== 'none' &&
       immutability.undoneBy === 'policy-owner',
   ],
+  [
+    "code is authenticated, and the kernel's execution cannot be withheld",
+    ({ authenticates, executeSplit }) =>
+      authenticates !== undefined && (executeSplit === 'never-denied' || executeSplit === 'none'),
+  ],
   ['no verdict is declared, so that nothing can be denied', ({ verdicts }) => verdicts.length === 0],
   ['a verdict is declared twice', ({ verdicts }) => repeats(verdicts)],
   ['a bypass is declared twice', ({ bypasses }) => repeats(bypasses)],

@@ -49,6 +49,12 @@ export const VALUES: { readonly [field in keyof Capabilities]-?: FieldValues } =
       (executeSplit) => ({ executeSplit }),
     ),
   },
+  // The kit has no requests for it: they are each backend's own.
+  authenticates: {
+    cases: /^declaration/,
+    context: { executeSplit: 'supervisor-only' },
+    values: { code: { authenticates: 'code' } },
+  },
   executeOnly: { cases: /^rights/, values: { yes: { executeOnly: true }, no: { executeOnly: false } } },
   readDenial: {
     cases: /^rights/,

@@ -1,6 +1,6 @@
-import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { VmcoreError } from '../../error.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
+import { startSyncWorker } from '../sync-worker.ts';
 import { type SocketAddress, socketName } from './socket-address.ts';
 
 /** A connection that is waited for: memory is read synchronously. */
@@ -11,13 +11,11 @@ export interface SyncSocket {
   close(): void;
 }
 
-/** Runs in a worker thread: moves what comes and goes, and nothing else, so that it needs no file of its own. */
+/** Moves what comes and goes, and nothing else. */
 const PUMP = `
-const { port, count, address } = require('node:worker_threads').workerData;
-const tell = (message) => { port.postMessage(message); Atomics.add(count, 0, 1); Atomics.notify(count, 0); };
 const connect = () => {
   // A malformed address is thrown, and not told.
-  try { return require('node:net').connect(address); } catch (error) { tell({ ended: error.message }); process.exit(); }
+  try { return require('node:net').connect(input); } catch (error) { tell({ ended: error.message }); process.exit(); }
 };
 const socket = connect();
 socket.setNoDelay(true);
@@ -39,41 +37,19 @@ interface Told {
 /** Connects to the socket at `address`. @throws {VmcoreError} when no process listens there */
 export function connectSync(address: SocketAddress): SyncSocket {
   const name = socketName(address);
-  // The thread sleeps in Atomics.wait until the worker has counted one more message.
-  const count = new Int32Array(new SharedArrayBuffer(4));
-  const { port1, port2 } = new MessageChannel();
-  const worker = new Worker(PUMP, {
-    eval: true,
-    // Options of this process, as --input-type=module, are not for the pump.
-    execArgv: [],
-    workerData: { port: port2, count, address },
-    transferList: [port2],
-  });
-  worker.unref();
-
-  function next(): Told {
-    for (;;) {
-      const seen = Atomics.load(count, 0);
-      const received: { readonly message: Told } | undefined = receiveMessageOnPort(port1);
-      if (received !== undefined) return received.message;
-      if (Atomics.wait(count, 0, seen, DUMP_LIMITS.guestSilence) === 'timed-out') {
-        throw new VmcoreError(`${name}: nothing came for ${DUMP_LIMITS.guestSilence / 1000} seconds`);
-      }
-    }
-  }
-
-  const { ended } = next();
+  const pump = startSyncWorker<Told>(PUMP, address, name, DUMP_LIMITS.guestSilence);
+  const { ended } = pump.next();
   if (ended !== undefined) {
-    port1.postMessage(null);
+    pump.post(null);
     throw new VmcoreError(`${name} cannot be connected to: ${ended}`);
   }
   return {
-    send: (text) => port1.postMessage(text),
+    send: (text) => pump.post(text),
     receive() {
-      const { text, ended: why } = next();
+      const { text, ended: why } = pump.next();
       if (text === undefined) throw new VmcoreError(`${name}: the connection ended: ${why}`);
       return text;
     },
-    close: () => port1.postMessage(null),
+    close: () => pump.post(null),
   };
 }

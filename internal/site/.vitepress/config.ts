@@ -1,0 +1,30 @@
+import { join } from 'node:path';
+import { defineConfig } from 'vitepress';
+import { sidebar } from '../src/sidebar.ts';
+import { homeOf } from '../src/stage-pages.ts';
+
+const root = join(import.meta.dirname, '../../..');
+
+export default defineConfig({
+  title: 'heki',
+  description:
+    'An executable, byte-accurate model of Hypervisor-Enforced Kernel Integrity, and the tool that applies it to real kernels',
+  lang: 'en',
+  head: [['link', { rel: 'icon', href: '/favicon.svg' }]],
+  srcDir: '.sources',
+  outDir: 'dist-site',
+  // Links are checked: a page that leads nowhere fails the build.
+  ignoreDeadLinks: false,
+  cleanUrls: false,
+  themeConfig: {
+    search: { provider: 'local' },
+    outline: [2, 3],
+    nav: [
+      { text: 'Documentation', link: '/docs/real-guests', activeMatch: '^/docs/' },
+      { text: 'Packages', link: '/packages/heki/', activeMatch: '^/packages/' },
+      { text: 'API', link: '/api/', activeMatch: '^/api/' },
+    ],
+    sidebar: sidebar(root),
+    socialLinks: [{ icon: 'github', link: homeOf(root) }],
+  },
+});

@@ -1,0 +1,79 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { Application, type DeclarationReflection } from 'typedoc';
+
+/** An entry point of a package. */
+export interface EntryPoint {
+  /** What a program imports: `@heki/x86/cpu-profiles`. */
+  readonly name: string;
+  /** The path of its source. */
+  readonly source: string;
+}
+
+/** Every entry point of every package, from the manifests. */
+export function entryPoints(root: string): readonly EntryPoint[] {
+  return readdirSync(join(root, 'packages')).flatMap((folder) => {
+    const manifest = JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8'));
+    const entries: [string, unknown][] = Object.entries(manifest.exports ?? {});
+    return entries.flatMap(([entry, target]) => {
+      const source = sourceOf(target);
+      if (source === undefined) return [];
+      return [{ name: `${manifest.name}${entry.slice(1)}`, source: join(root, 'packages', folder, source) }];
+    });
+  });
+}
+
+/** What TypeDoc complained about, by level. */
+export interface ApiPages {
+  readonly modules: number;
+  readonly warnings: number;
+}
+
+/**
+ * Writes a page for everything that the packages export into the folder `to`.
+ *
+ * @throws {Error} when the sources do not compile, or an entry point is missing from what came out
+ */
+export async function writeApiPages(root: string, to: string): Promise<ApiPages> {
+  const entries = entryPoints(root);
+  const app = await Application.bootstrapWithPlugins({
+    plugin: ['typedoc-plugin-markdown'],
+    entryPoints: entries.map(({ source }) => source),
+    tsconfig: join(root, 'internal/site/tsconfig.api.json'),
+    out: to,
+    readme: 'none',
+    name: 'API',
+    // The build has checked them.
+    skipErrorChecking: true,
+    excludeInternal: true,
+    excludePrivate: true,
+    hideGenerator: true,
+    sort: ['source-order'],
+    validation: { invalidLink: true, notExported: false, notDocumented: false },
+    logLevel: 'Warn',
+  });
+  app.options.setValue('outputFileStrategy' as never, 'modules' as never);
+  const project = await app.convert();
+  if (project === undefined) throw new Error('the packages could not be read');
+  const names = new Map(entries.map(({ name, source }) => [relative(root, source), name]));
+  for (const module of project.children ?? []) renameModule(module, root, names);
+  if (names.size > 0) throw new Error(`no pages were made of ${[...names.values()].join(', ')}`);
+  await app.generateOutputs(project);
+  return { modules: project.children?.length ?? 0, warnings: app.logger.warningCount };
+}
+
+/** A module bears the name that programs import. */
+function renameModule(module: DeclarationReflection, root: string, names: Map<string, string>): void {
+  const file = module.sources?.[0]?.fullFileName;
+  const path = file === undefined ? undefined : relative(root, file);
+  const name = path === undefined ? undefined : names.get(path);
+  if (path === undefined || name === undefined) throw new Error(`${module.name} is no entry point`);
+  module.name = name;
+  names.delete(path);
+}
+
+function sourceOf(target: unknown): string | undefined {
+  if (typeof target !== 'object' || target === null || !('@heki/source' in target)) return undefined;
+  const source = target['@heki/source'];
+  return typeof source === 'string' && source.endsWith('.ts') ? source : undefined;
+}

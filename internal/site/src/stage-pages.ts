@@ -1,0 +1,56 @@
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { changeLinks, type LinkContext, siteLink } from './site-link.ts';
+
+/** The Markdown files of the repository that become pages, by path, and the path of each page. */
+export function repositoryPages(root: string): ReadonlyMap<string, string> {
+  const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path): [string, string] => [`docs/${path}`, `docs/${path}`]);
+  const packages = readdirSync(join(root, 'packages')).map((name): [string, string] => [
+    `packages/${name}/README.md`,
+    `packages/${name}/index.md`,
+  ]);
+  return new Map([...docs, ...packages]);
+}
+
+/** Writes the sources of the site's pages into the folder `to`, which is emptied. */
+export function stagePages(root: string, to: string): void {
+  rmSync(to, { recursive: true, force: true });
+  const pages = repositoryPages(root);
+  const assets = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => /\.(?:svg|png)$/.test(path))
+    .map((path) => `docs/${path}`);
+  const context: LinkContext = { home: homeOf(root), pages, assets: new Set(assets) };
+  for (const [from, page] of pages) {
+    const markdown = readFileSync(join(root, from), 'utf8');
+    write(
+      join(to, page),
+      changeLinks(markdown, (target) => siteLink(target, from, context)),
+    );
+  }
+  for (const asset of assets) copy(join(root, asset), join(to, asset));
+  cpSync(join(root, 'internal/site/pages'), to, { recursive: true });
+  copy(join(root, 'docs/protect.svg'), join(to, 'public/protect.svg'));
+}
+
+/** The first heading of a Markdown file. */
+export function titleOf(path: string): string {
+  return /^# (.+)$/m.exec(readFileSync(path, 'utf8'))?.[1] ?? path;
+}
+
+/** The repository's own address, from its manifest. */
+export function homeOf(root: string): string {
+  const { repository } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  return String(repository.url).replace(/^git\+|\.git$/g, '');
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}
+
+function copy(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true });
+  cpSync(from, to);
+}

@@ -1,0 +1,103 @@
+import type { MachineSpecification } from '@heki/machine';
+import { beginLife, runSteps, type Step, WORKLOADS } from '@heki/scenario';
+import { describe, expect, test } from 'vitest';
+import { HYPERVISORS } from '../hypervisors.ts';
+import { runCommand } from '../testing/run-command.ts';
+import { createBootMachine } from './boot-machine.ts';
+
+/** Work that goes on as it did. */
+const WORKS = /kernel$|^module|^ftrace|hotplug|^kexec|^vmalloc|^balloon/;
+
+/** A kernel with sealed code that has booted, and its life. */
+function booted(specification: MachineSpecification = {}) {
+  const requests: string[] = [];
+  const machine = createBootMachine(
+    { machine: { memory: '64MiB', authenticate: true, ...specification }, steps: [] },
+    HYPERVISORS.kvm,
+    {
+      onEvent({ event }, describe) {
+        if (event.type === 'code-request') requests.push(describe().split(': ')[1] ?? '');
+      },
+    },
+  );
+  expect(machine.kernel.boot().kind).toBe('done');
+  const life = beginLife(machine);
+  const take = (...steps: Step[]) => runSteps(life, steps).map(({ verdict, reason }) => reason ?? verdict);
+  return { machine, take, requests };
+}
+
+describe('a kernel with sealed code', () => {
+  test('is sealed at the end of late init', () => {
+    const { machine, requests } = booted({ vcpus: 2, kaslrSeed: 5 });
+    expect(machine.kernel.hekiInit).toMatchObject({ late: { outcome: 'protected' }, seal: 1 });
+    expect(requests).toEqual(['seal = 1']);
+  });
+
+  test('does what a kernel does: patches, modules, processors, memory, and in the end another kernel', () => {
+    const { take } = booted({ vcpus: 2, pluggable: 1 });
+    const work = WORKLOADS.filter(({ name }) => WORKS.test(name)).sort(
+      (a, b) => Number(a.name === 'kexec') - Number(b.name === 'kexec'),
+    );
+    const steps = work.flatMap((one) => one.steps);
+    expect(work).toHaveLength(10);
+    expect(take(...steps)).toEqual(steps.map(() => 'works'));
+  });
+
+  test('asks once for all the sites of a change, and by numbers alone', () => {
+    const { take, requests } = booted();
+    take({ do: 'trace', on: 'kernel', functions: 60 }, { do: 'untrace' });
+    expect(requests.slice(1)).toEqual(['poke = 0', 'poke = 0']);
+  });
+
+  test('loads no module that nobody signed, and leaves nothing of it', () => {
+    const { machine, take, requests } = booted();
+    // Page tables of the areas stay.
+    take({ do: 'churn-modules', count: 1 });
+    const free = machine.kernel.freeFrames;
+    const [reason] = take({ do: 'load-module', name: 'evil', signed: false });
+    expect(reason).toContain('-129: the owner of the code refuses module evil');
+    expect(machine.kernel.freeFrames).toBe(free);
+    expect(requests.at(-1)).toBe('load = -129');
+  });
+
+  test('unloads a module, whose pages are data again', () => {
+    const { machine, take, requests } = booted();
+    take({ do: 'load-module', name: 'm', staticCalls: 3 });
+    const free = machine.kernel.freeFrames;
+    expect(take({ do: 'trace', on: 'm' }, { do: 'untrace' }, { do: 'unload-module', name: 'm' })).toEqual([
+      'works',
+      'works',
+      'works',
+    ]);
+    expect(machine.kernel.freeFrames).toBeGreaterThan(free);
+    expect(requests).toEqual([
+      'seal = 1',
+      'load = 2',
+      'poke = 0',
+      'poke = 0',
+      'poke = 0',
+      'retire = 0',
+      'poke = 0',
+      'poke = 0',
+      'retire = 0',
+    ]);
+  });
+
+  test('refuses what has no state: probes within functions, optimised ones, and code that a JIT makes', () => {
+    const { machine, take } = booted();
+    const { kernel } = machine;
+    const text = kernel.address('_text');
+    expect(kernel.registerKprobe((text + 9n) as typeof text)).toMatchObject({ errno: -95 });
+    expect(kernel.registerKprobe(text, { optimized: true })).toMatchObject({ errno: -95 });
+    expect(kernel.textPoke((text + 9n) as typeof text, Uint8Array.of(0x90))).toMatchObject({ errno: -1 });
+    expect(take({ do: 'load-bpf', name: 'filter' })[0]).toContain('-1: Heki refused');
+  });
+});
+
+test.each([
+  [['--hypervisor', 'xen'], "--authenticate: with xen nobody can own the kernel's code"],
+  [['--no-mbec'], '--authenticate: execution cannot be withheld'],
+])('`heki boot --authenticate %s` is called wrongly', async (flags, message) => {
+  const { exitCode, stderr } = await runCommand(['boot', '--authenticate', ...flags]);
+  expect([exitCode, stderr.includes(message)]).toEqual([2, true]);
+});

@@ -1,0 +1,146 @@
+import { VmcoreError } from '../../error.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
+import { startSyncWorker } from '../sync-worker.ts';
+import type { WebAddress } from './web-address.ts';
+
+/** A part of a file on the web, as a server gives it (RFC 9110, section 14). */
+interface FilePart {
+  /** Of the whole file, in bytes. */
+  readonly size: number;
+  /** What changes when the file does, as far as the server tells. */
+  readonly version: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Asks a web server for parts of a file. */
+export interface RangeRequests {
+  /**
+   * The bytes from `offset` on, `length` of them or up to the file's end.
+   *
+   * @throws {VmcoreError} when the server gives anything else
+   */
+  part(offset: number, length: number): FilePart;
+  close(): void;
+}
+
+/** Asks for one range after the other. Of an answer it takes no more than was asked for, whatever the server sends. */
+const REQUESTS = `
+const why = (error) => error.cause?.message || error.cause?.code || error.message;
+async function ask({ offset, length }) {
+  const headers = { ...input.headers, range: 'bytes=' + offset + '-' + (offset + length - 1), 'accept-encoding': 'identity' };
+  // A server may end a connection that was idle just when it is used again: such a failure says nothing of the next one.
+  const answer = await fetch(input.url, { headers }).catch(() => fetch(input.url, { headers }));
+  const header = (name) => answer.headers.get(name) ?? undefined;
+  tell({ status: answer.status, range: header('content-range'), encoding: header('content-encoding'), tag: header('etag'), modified: header('last-modified') });
+  const reader = answer.status === 206 ? answer.body.getReader() : undefined;
+  for (let left = length; reader !== undefined && left > 0; ) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    const bytes = value.slice(0, left);
+    left -= bytes.length;
+    tell({ bytes }, [bytes.buffer]);
+  }
+  if (reader === undefined) await answer.body?.cancel();
+  else await reader.cancel();
+  tell({ end: true });
+}
+port.on('message', (range) => {
+  if (range === null) { port.close(); process.exit(); }
+  ask(range).catch((error) => tell({ failed: why(error) }));
+});
+`;
+
+/** What the worker tells: of each answer its head, its bytes and its end. */
+interface Told {
+  readonly status?: number;
+  readonly range?: string | undefined;
+  readonly encoding?: string | undefined;
+  readonly tag?: string | undefined;
+  readonly modified?: string | undefined;
+  readonly bytes?: Uint8Array;
+  readonly end?: true;
+  readonly failed?: string;
+}
+
+const OK = 200;
+const PARTIAL_CONTENT = 206;
+const RANGE_NOT_SATISFIABLE = 416;
+
+/** Of a status, what it means for someone who wants to read a dump. */
+const STATUS: Readonly<Record<number, string>> = {
+  401: 'it wants a user and a password',
+  403: 'it is not allowed, or a signed address has run out',
+  404: 'there is no such file',
+  410: 'the file is gone',
+  429: 'too many requests: try again later',
+  503: 'the server is busy: try again later',
+};
+
+/** Requests for parts of the file at `address`, each waited for. */
+export function requestRanges({ url, authorization, shown }: WebAddress): RangeRequests {
+  const headers = authorization === undefined ? {} : { authorization };
+  const worker = startSyncWorker<Told>(REQUESTS, { url, headers }, shown, DUMP_LIMITS.webSilence);
+  let broken: VmcoreError | undefined;
+
+  function next(): Told {
+    const told = worker.next();
+    if (told.failed !== undefined) throw new VmcoreError(`${shown} cannot be read: ${told.failed}`);
+    return told;
+  }
+
+  function ask(offset: number, length: number): FilePart {
+    worker.post({ offset, length });
+    const head = next();
+    const refused = (why: string) => new VmcoreError(`${shown} cannot be read: ${why}`, { offset });
+    const { status = 0, range = '' } = head;
+    if (status === RANGE_NOT_SATISFIABLE && /^bytes \*\/0$/.test(range)) {
+      next();
+      return { size: 0, version: '', bytes: new Uint8Array() };
+    }
+    if (status === OK) {
+      throw refused(
+        'the server gives no parts of files (it ignores Range): load the file down, and read that',
+      );
+    }
+    if (status !== PARTIAL_CONTENT) {
+      const meaning = STATUS[status];
+      throw refused(`the server answers ${status}${meaning === undefined ? '' : `, ${meaning}`}`);
+    }
+    if (head.encoding !== undefined && head.encoding !== 'identity') {
+      throw refused(
+        `the server packs what it sends, by ${JSON.stringify(head.encoding)}: parts of that are no parts of the file`,
+      );
+    }
+    const [, start = '', last = '', of = ''] = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(range) ?? [];
+    const size = Number(of);
+    const end = Math.min(offset + length, size);
+    if (of === '' || Number(start) !== offset || Number(last) + 1 !== end) {
+      const asked = `bytes ${offset}-${offset + length - 1}`;
+      throw refused(`asked for ${asked}, the server gives ${JSON.stringify(range.slice(0, 60))}`);
+    }
+    const bytes = new Uint8Array(end - offset);
+    let done = 0;
+    for (let told = next(); told.end === undefined; told = next()) {
+      const { bytes: more = new Uint8Array() } = told;
+      bytes.set(more.subarray(0, bytes.length - done), done);
+      done += more.length;
+    }
+    if (done < bytes.length) throw refused(`${done} of ${bytes.length} bytes came, then nothing more`);
+    return { size, version: `${head.tag ?? ''} ${head.modified ?? ''}`, bytes };
+  }
+
+  return {
+    part(offset, length) {
+      if (broken !== undefined) throw broken;
+      try {
+        return ask(offset, length);
+      } catch (error) {
+        // What comes later would be taken for the answer to another request.
+        if (error instanceof VmcoreError) broken = error;
+        worker.post(null);
+        throw error;
+      }
+    },
+    close: () => worker.post(null),
+  };
+}
