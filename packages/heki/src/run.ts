@@ -253,9 +253,12 @@ With --json an error is JSON, too, on standard output.`,
       '--prove',
       'take out what machines have, one after the other, until the attack succeeds: that stopped it',
     )
-    .addOption(new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown']))
+    .addOption(
+      new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown', 'html']),
+    )
     .option('--json', 'print one JSON object instead')
     .option('--markdown <file>', 'write Markdown, too')
+    .option('--html <file>', 'write a page that opens from disk, too')
     .addHelpText('after', ATTACK_EXAMPLES)
     .action(async (names, options) => {
       const { attack } = await import('./commands/attack.ts');

@@ -1,5 +1,6 @@
 import { ATTACK_MACHINES, CATALOGUE, runMatrix } from '@heki/attacks';
 import { nearMatches } from '@heki/series';
+import { attackHtml } from '../attack/attack-html.ts';
 import { attackJson } from '../attack/attack-json.ts';
 import { attackMarkdown } from '../attack/attack-markdown.ts';
 import { attackListing, attackText } from '../attack/attack-text.ts';
@@ -18,6 +19,7 @@ export interface AttackOptions {
   readonly list?: boolean;
   readonly json?: boolean;
   readonly markdown?: string;
+  readonly html?: string;
 }
 
 /** `heki attack [NAME...]`. Exit code 1 when an attack succeeds that a machine claims to stop, but on those that are there to show their defects. */
@@ -44,10 +46,14 @@ export async function attack(
     onCell: ({ name }) => progress.update(done++, name),
   });
   progress.stop();
-  if (options.markdown !== undefined) {
-    const chunks = [Buffer.from(`${attackMarkdown(matrix).join('\n')}\n`)];
-    await writeFiles([{ path: options.markdown, chunks }], true);
-  }
+  const files = [
+    ...(options.markdown === undefined ? [] : [{ path: options.markdown, lines: attackMarkdown(matrix) }]),
+    ...(options.html === undefined ? [] : [{ path: options.html, lines: attackHtml(matrix) }]),
+  ];
+  await writeFiles(
+    files.map(({ path, lines }) => ({ path, chunks: [Buffer.from(`${[...lines].join('\n')}\n`)] })),
+    true,
+  );
   await writeReport(
     'attack',
     { json: () => attackJson(matrix), text: (screen) => attackText(matrix, names.length > 0, screen) },
