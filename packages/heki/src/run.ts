@@ -75,7 +75,7 @@ function cr3Option(meaning: string): Option {
 function symbolsOption(): Option {
   return new Option(
     '--symbols <file>',
-    "the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+    "the kernel's System.map, /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
   );
 }
 
@@ -277,7 +277,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--range <VA-VA>', 'only these addresses, hexadecimal or SYMBOL+OFFSET, the end exclusive')
     .option(
       '--symbols [file]',
-      "name what begins at the addresses, by the kernel's System.map or /proc/kallsyms (default: kallsyms in its memory)",
+      "name what begins at the addresses, by the kernel's System.map, /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
     )
     .addOption(imageOption())
     .option('--cpu <name>', CPU_OF_SNAPSHOT)

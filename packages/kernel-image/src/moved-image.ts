@@ -19,7 +19,7 @@ const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));
 export function moveImage({ segments, sections, relocations }: Vmlinux, offset: number): MovedImage {
   if (offset !== 0 && relocations === undefined) {
     throw new KernelImageError(
-      'the file has no table of relocations, and KASLR moved the kernel: expected a bzImage, or a vmlinux that was extracted from one',
+      'the file has no table of relocations, and KASLR moved the kernel: expected a bzImage, a vmlinux that was extracted from one, or one with its .rela sections and symbols, which a Debian package is not looked through for',
     );
   }
   const runs = (address: bigint) => virtualAddress(BigInt.asUintN(64, address + BigInt(offset)));

@@ -2,7 +2,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { LINKED, vmlinuxOfText } from '../testing/build-vmlinux.ts';
+import { LINKED, vmlinuxOfText, withTables } from '../testing/build-vmlinux.ts';
 import { coreBytes, pagesOf } from '../testing/mutated-core.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
@@ -30,6 +30,18 @@ function vmlinux(release: string, withRelocations = true): string {
 
 const OWN = '6.1.0-56-cloud-amd64';
 
+/** The same as the linker leaves it: with symbols, and .rela sections in place of the table. */
+function linked(): string {
+  const path = join(scratch, 'vmlinux-linked');
+  const symbols = [
+    ['_text', LINKED],
+    ['_stext', LINKED],
+    ['own_address', LINKED + 0x10n],
+  ] as const;
+  writeFileSync(path, withTables(readFileSync(vmlinux(OWN, false)), symbols, [LINKED + 0x10n]));
+  return path;
+}
+
 describe('an image over a dump without contents', () => {
   test('gives bytes where KASLR has them, relocated, as what they are', async () => {
     const args = ['read', KASLR, text.toString(16), '0x18', '--vmlinux', vmlinux(OWN), '--as', 'hex'];
@@ -42,6 +54,28 @@ describe('an image over a dump without contents', () => {
     const bytes = Buffer.from(stretches[0].bytes, 'hex');
     expect([...bytes.subarray(0, 2)]).toEqual([0x55, 0xc3]);
     expect(bytes.readBigUInt64LE(0x10)).toBe(text + 0x123n);
+  });
+
+  test('of a vmlinux that came out of no bzImage is moved by what the linker left in it', async () => {
+    const args = ['read', KASLR, text.toString(16), '0x18', '--json', '--vmlinux'];
+    const [own, table] = await Promise.all(
+      [linked(), vmlinux(OWN)].map(
+        async (path) => JSON.parse((await runCommand([...args, path])).stdout).stretches,
+      ),
+    );
+    expect(own).toEqual(table);
+    expect(own[0]).toMatchObject({ from: 'image', length: 0x18 });
+  });
+
+  test('names what is there by the symbols of a vmlinux, unless it was stripped', async () => {
+    const named = await runCommand(['symbols', KASLR, 'own_address', '--symbols', linked()]);
+    expect(named).toMatchObject({ exitCode: 0 });
+    expect(named.stdout).toContain(`${(text + 0x10n).toString(16)} T own_address`);
+    const stripped = await runCommand(['symbols', KASLR, 'own_address', '--symbols', vmlinux(OWN)]);
+    expect(stripped).toMatchObject({ exitCode: 3, stdout: '' });
+    expect(stripped.stderr).toContain(
+      'it has no symbol table: it was stripped (--vmlinux reads the kallsyms',
+    );
   });
 
   test('shows the instruction that a store to text changes, and which the hypervisor keeps', async () => {

@@ -10,9 +10,11 @@ import {
   loadedBytes,
   packageData,
   parseVmlinux,
+  readVmlinuxRelocations,
   type Vmlinux,
 } from '@heki/kernel-image';
 import { InputError } from '../failure.ts';
+import { readElfFile } from '../input/elf-file.ts';
 import { fileChunks } from '../input/file-chunks.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
@@ -38,13 +40,20 @@ export async function openKernelImage(path: string): Promise<Vmlinux> {
   const file = new ByteReader(fileChunks(path, INPUT_KINDS.kernelImage));
   try {
     const start = await file.peek(START_BYTES);
-    return isDebianPackage(start) ? await kernelOfPackage(file, path) : await kernelOf(file, path);
+    if (isDebianPackage(start)) return await kernelOfPackage(file, path);
+    const kernel = await kernelOf(file, path);
+    return kernel.relocations === undefined ? withLinkersRelocations(kernel, path) : kernel;
   } catch (error) {
     if (!(error instanceof KernelImageError)) throw error;
     throw new InputError(error.message, { file: path }, error);
   } finally {
     await file.close();
   }
+}
+
+/** A vmlinux that came out of no bzImage has what the linker left in it. */
+function withLinkersRelocations(kernel: Vmlinux, path: string): Vmlinux {
+  return { ...kernel, relocations: readElfFile(path, readVmlinuxRelocations) };
 }
 
 async function kernelOfPackage(file: ByteReader, path: string): Promise<Vmlinux> {

@@ -85,7 +85,7 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(
       ['walk', 'translate', 'symbols', 'read', 'find'],
       size(INPUT_KINDS.kernelSymbols.mostBytes),
-      '`--symbols`: System.map, /proc/kallsyms',
+      '`--symbols`: System.map, /proc/kallsyms; a vmlinux may have as much as for `--vmlinux`',
       '4 to 12 MiB',
     ),
     limit(

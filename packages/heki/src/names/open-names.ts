@@ -1,3 +1,4 @@
+import { readVmlinuxSymbols } from '@heki/kernel-image';
 import { hex, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import {
   type KaslrOffset,
@@ -7,7 +8,7 @@ import {
   parseSystemMap,
   readImageSymbols,
   SymbolError,
-  type SymbolTable,
+  SymbolTable,
 } from '@heki/symbols';
 import {
   type ChosenRoot,
@@ -20,6 +21,7 @@ import {
 } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
 import { type ImageMemory, imageMemory } from '../image/image-memory.ts';
+import { readElfFile } from '../input/elf-file.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
 import type { Sidecar } from '../sidecar.ts';
@@ -46,7 +48,7 @@ const KASLR_ALIGNMENT = 0x20_0000n;
 
 /** Where names are asked for. */
 export interface NamesOptions {
-  /** A System.map or /proc/kallsyms of this kernel. */
+  /** A System.map, a /proc/kallsyms or a vmlinux of this kernel. */
   readonly symbols?: string | undefined;
   /** The kernel's image: vmlinux, bzImage, or a Debian package with one. */
   readonly vmlinux?: string | undefined;
@@ -98,8 +100,7 @@ async function symbolsOfFile(
   tables: ProvenRoot,
   kernelOffset: bigint | undefined,
 ): Promise<{ readonly symbols: SymbolTable; readonly moved: bigint | undefined }> {
-  const text = await readText(path, INPUT_KINDS.kernelSymbols);
-  const table = withFile(path, () => parseSystemMap(text));
+  const table = symbolsOfVmlinux(path) ?? (await symbolsOfText(path));
   const linked = table.named('_stext')[0]?.address ?? table.named('_text')[0]?.address;
   if (linked === undefined) throw new InputError('it has neither _stext nor _text', { file: path });
   const running = virtualAddressOf(tables.text.virtualFrame);
@@ -113,6 +114,23 @@ async function symbolsOfFile(
     );
   }
   return { symbols: table.moved(Number(moved)), moved };
+}
+
+async function symbolsOfText(path: string): Promise<SymbolTable> {
+  const text = await readText(path, INPUT_KINDS.kernelSymbols);
+  return withFile(path, () => parseSystemMap(text));
+}
+
+/** The symbols of a vmlinux; `undefined` when the file is none. @throws {InputError} when it was stripped */
+function symbolsOfVmlinux(path: string): SymbolTable | undefined {
+  return readElfFile(path, (file) => {
+    const symbols = readVmlinuxSymbols(file);
+    if (symbols !== undefined) return SymbolTable.of(symbols);
+    throw new InputError(
+      'it has no symbol table: it was stripped (--vmlinux reads the kallsyms in its image)',
+      { file: path },
+    );
+  });
 }
 
 function withFile<Result>(path: string, read: () => Result): Result {
