@@ -253,8 +253,15 @@ With --json an error is JSON, too, on standard output.`,
       '--prove',
       'take out what machines have, one after the other, until the attack succeeds: that stopped it',
     )
+    .option('--snapshot <file>', `attack the kernel of ${DUMP} instead, as it stands`)
+    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array, for --snapshot")
     .addOption(
-      new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown', 'html']),
+      new Option('--list', 'list attacks and machines instead').conflicts([
+        'prove',
+        'markdown',
+        'html',
+        'snapshot',
+      ]),
     )
     .option('--json', 'print one JSON object instead')
     .option('--markdown <file>', 'write Markdown, too')

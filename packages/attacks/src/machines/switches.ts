@@ -32,7 +32,7 @@ const isLvbs = (machine: MachineSpecification): boolean => hypervisorOf(machine)
 
 /** The driver, with another operation in the place of each of its own. */
 function changed(
-  change: (hypervisor: HekiHypervisor, machine: LinuxMachine) => HekiHypervisor,
+  change: (hypervisor: HekiHypervisor, machine: Pick<LinuxMachine, 'memory'>) => HekiHypervisor,
 ): DriverChange {
   return (driver, machine): HekiDriver =>
     (guest, options) => {

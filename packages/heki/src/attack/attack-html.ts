@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Cell, isRed, type Matrix, type MatrixRow } from '@heki/attacks';
 import { printable } from '../printable.ts';
 import { VERSION } from '../report/report-header.ts';
-import { countLine, scheduleText, verdictText } from './attack-text.ts';
+import { countLine, scheduleText, snapshotText, verdictText } from './attack-text.ts';
 
 /** Colours by scheme; each pair has a contrast of 4.5 to 1 or more (WCAG 1.4.3). What a colour says, a word says, too. */
 const STYLE = `
@@ -39,7 +39,7 @@ function text(value: string): string {
 }
 
 /** A matrix as one page that opens from disk: no script, nothing from elsewhere. */
-export function* attackHtml(matrix: Matrix): Iterable<string> {
+export function* attackHtml(matrix: Matrix, snapshot?: string): Iterable<string> {
   yield `<!doctype html>
 <html lang="en">
 <head>
@@ -53,7 +53,7 @@ export function* attackHtml(matrix: Matrix): Iterable<string> {
 <body>
 <main>
 <h1>heki attack</h1>
-<p><strong>${text(countLine(matrix))}.</strong></p>
+<p><strong>${text(countLine(matrix))}.</strong></p>${snapshot === undefined ? '' : `<p>${text(snapshotText(snapshot))}.</p>`}
 <p class="quiet">Written by heki ${text(VERSION)}. <em>claimed</em>: the machine says that it stops this.</p>
 <h2 id="machines">Machines</h2>
 <ul>`;
@@ -87,7 +87,7 @@ function tableCell({ attack }: MatrixRow, cell: Cell | undefined): string {
 
 /** How a verdict is shown: its class, and its word. */
 function look(legitimate: boolean, cell: Cell): { readonly kind: string; readonly word: string } {
-  if (legitimate)
+  if (legitimate && cell.verdict !== 'not expressible')
     return isRed(cell) ? { kind: 'stopped', word: 'works' } : { kind: 'red', word: 'does not work' };
   if (isRed(cell))
     return cell.claimed
