@@ -15,7 +15,7 @@ export interface RefusedAccess {
  * It is bound by VTL0's protections. *Unjudged.*
  */
 export function emulatedMemory(
-  { regions, memory: [vtl0] }: Partition,
+  { regions, memory: [vtl0] }: Pick<Partition, 'regions' | 'memory'>,
   intercept: (refused: RefusedAccess) => PlainAction,
 ): EmulatedMemory {
   return {

@@ -318,6 +318,33 @@ describe.each<[string, { processor?: CpuProfile }]>([
     expect(read()).toMatchObject({ value: 0n });
   });
 
+  test('are forgotten with their slot, also where nothing of it was mapped', () => {
+    const guest = withTable();
+    const { vm, cpu } = guest;
+    vm.removeMemory(0 as Gfn);
+    for (const [start, end] of [
+      [0, 0x3000],
+      [0x3000, 0x3100],
+      [0x3100, 0x4000],
+    ] as const) {
+      vm.addMemory({ start: start as Gfn, frames: end - start, backing: (0x10_0000 + start) as Pfn });
+    }
+    expect(vm.enterNested(cpu, guest.pointer)).toBe(true);
+    const read = () => cpu.load(kernelVa(0x20_0000), 8);
+    expect(read()).toMatchObject({ value: 0n });
+    vm.removeMemory(0x3000 as Gfn);
+    expect(read()).toMatchObject({ value: 5n });
+    // The same tables in other memory, but for a root without entries.
+    const root = Number(guest.pointer >> 12n) - 0x3000;
+    for (let at = 0; at < 0x100; at++) {
+      const page = guest.ram.page((0x10_3000 + at) as Pfn);
+      const copy = guest.ram.writablePage((0x10_4000 + at) as Pfn);
+      if (page !== undefined && at !== root) copy?.set(page as Uint32Array);
+    }
+    vm.addMemory({ start: 0x3000 as Gfn, frames: 0x100, backing: 0x10_4000 as Pfn });
+    expect(read()).toMatchObject({ value: 5n });
+  });
+
   /** Makes the slot of L1's tables a read-only one. */
   function makeRom({ vm }: TestGuest): void {
     vm.removeMemory(0 as Gfn);

@@ -129,6 +129,20 @@ test('an IDT that is not mapped makes every exception a triple fault, which the 
   expect(cpu.registers.cr2).toBe(0x7000_0000n + 8n * 16n);
 });
 
+test('a hypervisor that answers a triple fault has the processor go on, with nothing of it left', () => {
+  for (const kind of ['resume', 'skip'] as const) {
+    const { cpu, tables } = machine({ onExit: () => ({ kind }) });
+    tables.map(KERNEL, 200, RW);
+    cpu.registers.idtr = { base: va(0x5000_0000n), limit: 0xfff };
+    const { rip } = cpu.registers;
+    expect(cpu.load(va(0x6000_0000n), 8)).toEqual({ kind: 'triple-fault' });
+    expect(cpu.halted).toBe(undefined);
+    expect(cpu.queuedException).toBe(undefined);
+    expect(cpu.registers.rip).toBe(rip);
+    expect(cpu.load(KERNEL, 8)).toMatchObject({ kind: 'done' });
+  }
+});
+
 test('a gate counts when its last byte is within the limit of the IDT', () => {
   const vectors = (limit: number): number[] | string => {
     const seen: number[] = [];

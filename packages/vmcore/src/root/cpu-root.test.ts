@@ -1,6 +1,7 @@
 import { CR4 } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { buildCore, type NotePart, qemuNote } from '../testing/build-core.ts';
+import { buildKernel } from '../testing/built-kernel.ts';
 import { readVmcore, type Vmcore } from '../vmcore.ts';
 import { chosenRootOf } from './cpu-root.ts';
 
@@ -34,6 +35,27 @@ describe('the address space that is asked for', () => {
     expect(chosenRootOf(coreWith([], 'NUMBER(pgtable_l5_enabled)=0'), { cr3 }).levels).toBe(4);
     expect(() => chosenRootOf(coreWith([]), { cr3 })).toThrow('whether its kernel uses 4 or 5 levels');
   });
+
+  it.each([4, 5] as const)(
+    'has as many levels as those by which a kernel maps its root, when nothing else tells (%i)',
+    (levels) => {
+      const plan = {
+        levels,
+        ramFrames: 0x3000,
+        directMapGib: levels === 4 ? 0x2200 : 0x44_0000,
+        largestLeaf: 1,
+        textAt: 8,
+        vmalloc: [],
+      } as const;
+      const kernel = buildKernel(plan);
+      const core = { ...readVmcore(buildCore({ notes: [] })), memory: kernel.memory };
+      const { swapper } = kernel.kernelRoots;
+      expect(chosenRootOf(core, { cr3: BigInt(swapper * 4096) })).toMatchObject({ root: swapper, levels });
+      expect(() => chosenRootOf(core, { cr3: BigInt(kernel.otherRoots.empty * 4096) })).toThrow(
+        'whether its kernel uses 4 or 5 levels',
+      );
+    },
+  );
 
   it('must be in the dump', () => {
     expect(() => chosenRootOf(coreWith([{ cr3: 0x5000n }]))).toThrow(

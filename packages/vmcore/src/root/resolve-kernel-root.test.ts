@@ -12,6 +12,7 @@ import { buildCore, type NotePart, qemuNote } from '../testing/build-core.ts';
 import { type BuiltKernel, buildKernel } from '../testing/built-kernel.ts';
 import { readVmcore, type Vmcore } from '../vmcore.ts';
 import { doubtsAbout } from './doubts.ts';
+import { kernelTableFrames } from './kernel-tables.ts';
 import { proveKernelRoot } from './proven-root.ts';
 import { resolveKernelRoot } from './resolve-kernel-root.ts';
 
@@ -392,6 +393,32 @@ describe('the root of the kernel', () => {
     expect(() => resolveKernelRoot(core)).toThrow(
       /maps only 1 of its \d+ table pages in what would be its direct map/,
     );
+  });
+
+  it('is proven by more than half of the table pages in the direct map, and not by half', () => {
+    // A page of vmalloc makes the number of tables even.
+    const made = [[], [0x20]].map((vmalloc) => buildKernel({ ...PLAN, largestLeaf: 1, vmalloc }));
+    const framesOf = ({ memory, kernelRoots: { swapper: root } }: BuiltKernel) => {
+      return [...kernelTableFrames({ memory, root, levels: 4, encryptionBit: undefined }, 4096)];
+    };
+    const even = made.find((one) => framesOf(one).length % 2 === 0);
+    if (even === undefined) throw new Error('neither kernel has an even number of tables');
+    const { memory, directMap } = even;
+    const root = even.kernelRoots.swapper;
+    const frames = framesOf(even);
+    const hide = (frame: number) =>
+      directMapTable(even, root, frame).fill(
+        0,
+        2 * ((directMap + frame) % 512),
+        2 * ((directMap + frame) % 512) + 2,
+      );
+    const others = frames.filter((frame) => frame !== root);
+    const half = frames.length / 2;
+    for (const frame of others.slice(0, half - 1)) hide(frame);
+    const tables = { memory, root, levels: 4, encryptionBit: undefined } as const;
+    expect(proveKernelRoot(tables).tablePages).toEqual({ looked: frames.length, mapped: half + 1 });
+    hide(others[half - 1] ?? 0);
+    expect(() => proveKernelRoot(tables)).toThrow(`maps only ${half} of its ${frames.length} table pages`);
   });
 
   it('is not a direct map that is there twice', () => {

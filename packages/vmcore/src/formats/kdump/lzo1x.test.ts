@@ -27,6 +27,23 @@ describe('LZO1X', () => {
     );
   });
 
+  it('copies from far behind, by an instruction that has three bits of the length and one of the distance', () => {
+    const literals = Uint8Array.from({ length: 3 + 15 + 255 * 130 + 7 }, (_, at) => (at * 31) % 253);
+    const head = [0, ...new Array<number>(130).fill(0), 7, ...literals];
+    for (const [bit, far] of [
+      [0, 0x4000],
+      [8, 0x8000],
+    ] as const) {
+      const from = literals.length - far - 5;
+      const tail = [0x10 | bit | 3, 5 << 2, 0, 0x11, 0, 0];
+      const page = unpacked(Uint8Array.from([...head, ...tail]), literals.length + 5);
+      expect(page.subarray(literals.length)).toEqual(literals.subarray(from, from + 5));
+      const longer = [0x10 | bit, 2, 5 << 2, 0, 0x11, 0, 0];
+      const copied = unpacked(Uint8Array.from([...head, ...longer]), literals.length + 11);
+      expect(copied.subarray(literals.length)).toEqual(literals.subarray(from, from + 11));
+    }
+  });
+
   it('that is cut, goes on, or was altered is refused or fills the page, and nothing else happens', () => {
     const stream = fc.oneof(
       fc.uint8Array({ maxLength: 300 }),
