@@ -84,6 +84,7 @@ export function createSnapshotLab({ snapshot, machine, places, incidents }: Snap
       const gpa = gpaOf(addressOf(steps.frameOf(list)));
       return recorder.request('vmcall with a page list of the attacker', () => hypervisor.protectMemory(gpa));
     },
+    moduleFile: () => living('an owner of its code'),
     secureKernel: () => living('a secure kernel that knows its modules'),
     dma: (gpa, bytes) => recorder.store('a device', gpa, () => virtualMachine.write('dma', gpa, bytes)),
     hypervisorStore: (gpa, bytes) =>

@@ -23,7 +23,7 @@ export interface SnapshotMachine {
 /**
  * Puts the functions that are attacked where the snapshot's kernel has its text, as a boot loader might have, and lets Heki protect it.
  *
- * @throws {NotExpressible} for what no snapshot can have: another command line
+ * @throws {NotExpressible} for what no snapshot can have: another command line, an owner of its code
  */
 export function bootSnapshot(
   specification: MachineSpecification,
@@ -34,6 +34,8 @@ export function bootSnapshot(
   const { hypervisor: name = 'kvm', commandLine } = specification;
   if (commandLine !== undefined && commandLine !== 'heki=0')
     throw new NotExpressible(`the kernel of a snapshot was booted already: not with ${commandLine}`);
+  if (specification.authenticate === true)
+    throw new NotExpressible('an owner of code goes by signed files, which no snapshot holds');
   const backend = findBackend(name);
   const { driver } = backend;
   const made: { machine?: Machine } = {};

@@ -39,9 +39,10 @@ export async function attack(
   }
   const attacks = named('attack', CATALOGUE, names);
   const subject = await snapshotOf(options);
-  // One that was booted already has its own command line.
+  // One that was booted already has its own command line, and nobody signed its code.
   const all = ATTACK_MACHINES.filter(
-    ({ machine }) => subject === undefined || machine.commandLine === undefined,
+    ({ machine }) =>
+      subject === undefined || (machine.commandLine === undefined && machine.authenticate !== true),
   );
   const machines = named('--machine', all, options.machine ?? []);
   const progress = createProgress(io, { what: 'attacking', total: attacks.length * machines.length });
