@@ -239,6 +239,7 @@ With --json an error is JSON, too, on standard output.`,
         'prove',
         'markdown',
         'html',
+        'json',
         'snapshot',
       ]),
     )
