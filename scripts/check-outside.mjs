@@ -22,7 +22,7 @@ const FILES = [
   'write-a-backend/src/conformance-setup.mjs',
   'write-a-backend/src/mine.test.mjs',
   'write-an-attack/src/remap-data.mjs',
-  'write-an-attack/scenario.json',
+  'write-an-attack/src/scenario.json',
 ];
 
 const TYPES = {
@@ -54,8 +54,6 @@ export function checkFromOutside(tarballs) {
       const name = file.slice(file.lastIndexOf('/') + 1);
       cpSync(join(root, 'examples', file), join(folder, name));
     }
-    const scenario = readFileSync(join(folder, 'scenario.json'), 'utf8');
-    writeFileSync(join(folder, 'scenario.json'), scenario.replace('src/remap-data.mjs', './remap-data.mjs'));
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPES));
     return CHECKS.flatMap(({ what, command, isRight }) => {
       const { status, stdout, stderr } = spawnSync(process.execPath, command(folder), {

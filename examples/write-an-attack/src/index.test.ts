@@ -7,10 +7,10 @@ import { expect, test } from 'vitest';
 import remapData from './remap-data.mjs';
 
 test('its scenario ends as its README says', async () => {
-  const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
+  const read = (file: string) => readFile(new URL(file, import.meta.url), 'utf8');
   const scenario = await loadScenario('scenario.json', read, {
     loadAttacks: (file) => {
-      expect(file).toBe('src/remap-data.mjs');
+      expect(file).toBe('remap-data.mjs');
       return Promise.resolve([remapData]);
     },
   });

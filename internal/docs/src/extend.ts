@@ -48,7 +48,7 @@ export const writeAnAttackPage: Page = {
   parts: {
     file: wholeFile(ATTACK),
     scenario: () =>
-      `\`\`\`json\n${readFileSync('examples/write-an-attack/scenario.json', 'utf8').trim()}\n\`\`\``,
+      `\`\`\`json\n${readFileSync('examples/write-an-attack/src/scenario.json', 'utf8').trim()}\n\`\`\``,
     protect: () => attacks(attacked),
   },
 };

@@ -1,4 +1,3 @@
-import { MACHINE_LIMITS } from '@heki/machine/limits';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { addAuditCommands } from './audit/audit-commands.ts';
 import { CPU_NAMES } from './cpu-names.ts';
@@ -22,35 +21,30 @@ import {
 import { HEKI_HYPERVISORS } from './hypervisor-names.ts';
 import { type CommandIo, OutputClosed } from './io.ts';
 import { limitsHelp } from './limits/limits.ts';
-import { addAttackFlag, addHypervisorFlags, addProfileFlags } from './machine-flags.ts';
+import {
+  addAttackFlag,
+  addBootFlags,
+  addHypervisorFlags,
+  addProfileFlags,
+  commandLineOption,
+  cpuOption,
+  memoryOption,
+  noMbecOption,
+} from './machine-flags.ts';
 import { asksForJson } from './report/asked-format.ts';
 import { reportFailure } from './report/failure-report.ts';
 import { guardedIo } from './report/guarded-io.ts';
 import { VERSION, versionReport } from './report/report-header.ts';
 import { screenOf } from './report/screen.ts';
+import { parseWhole } from './whole-number.ts';
 
 const DUMP =
   "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH or gdb:HOST:PORT is a guest that runs under QEMU; https://HOST/PATH is a file on a web server, of which only what is needed is loaded; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
-const CPU_OF_MACHINE = `the processor: ${CPU_NAMES.join(', ')} (default: ${CPU_NAMES[0]})`;
 
 const STRICT = ['--strict', 'under rfc-v2, too, exit with 1 for a claim that is not kept'] as const;
-
-/** A parser of whole numbers from `least` to `most`. */
-function parseWhole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}.`);
-  };
-}
-
-function parseLevels(text: string): 4 | 5 {
-  if (text === '4' || text === '5') return text === '4' ? 4 : 5;
-  throw new InvalidArgumentError('Expected 4 or 5.');
-}
 
 function cpuIndexOption(meaning: string): Option {
   return new Option('--cpu-index <n>', meaning).argParser(parseWhole(0, 65_535));
@@ -139,28 +133,13 @@ With --json an error is JSON, too, on standard output.`,
   addAuditCommands(program, { snapshot: SNAPSHOT, symbolsOption, addKernelFlags, io, finished });
 
   addAttackFlag(
-    addHypervisorFlags(program.command('boot')),
+    addBootFlags(addHypervisorFlags(program.command('boot'))),
     'for steps that name them, and tried in the end where no step does',
   )
     .summary('boot a kernel under Heki, and let it live')
     .description(
       'Boots a modelled Linux kernel, takes the steps of a scenario, and shows what the hypervisor grants each kind of page in the end.',
     )
-    .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 512MiB)')
-    .option(
-      '--kernel <file>',
-      "the symbols of another kernel than Debian's 6.1: System.map, /proc/kallsyms, or JSON with symbols",
-    )
-    .option('--vcpus <n>', 'virtual CPUs (default: 1)', parseWhole(1, MACHINE_LIMITS.vcpus))
-    .addOption(
-      new Option('--levels <n>', 'paging levels (default: 4)').choices(['4', '5']).argParser(parseLevels),
-    )
-    .option('--kaslr-seed <n>', 'randomize the layout', parseWhole(0, 2 ** 32 - 1))
-    .option(
-      '--cmdline <text>',
-      "the kernel's command line: heki=0, rodata=off, nokaslr, pti=on, nosmp, maxcpus=N",
-    )
-    .option('--cpu <name>', CPU_OF_MACHINE)
     .option('--scenario <file>', 'JSON: a machine, and steps after boot; options of this command win')
     .option(
       '--workload <name>',
@@ -182,7 +161,7 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'What each hypervisor can enforce, who decides, and what a boot and a module load cost there.',
     )
-    .option('--cpu <name>', CPU_OF_MACHINE)
+    .addOption(cpuOption())
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -198,9 +177,9 @@ With --json an error is JSON, too, on standard output.`,
     .description(
       'Boots a kernel for each test and runs it where heki_late_init does. Prints KTAP. Under rfc-v2 the four tests of the series run as published, under hardened as ports that come back from a fault.',
     )
-    .option('--cpu <name>', CPU_OF_MACHINE)
-    .option('--memory <size>', 'RAM: a number of MiB or GiB (default: 128MiB)')
-    .option('--cmdline <text>', "the kernel's command line: heki=0, heki_test=N, nokaslr")
+    .addOption(cpuOption())
+    .addOption(memoryOption('128MiB'))
+    .addOption(commandLineOption('heki=0, heki_test=N, nokaslr'))
     .option('--suite <name...>', 'heki, heki_v3, heki_model (default: all)')
     .option('--test <n>', 'only test N of the suite, by default heki, as heki_test=N', parseWhole(1, 1000))
     .option('--list', 'list the tests instead')
@@ -232,8 +211,8 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
     .option('--time <seconds>', 'ends the search after so long', parseWhole(1, 1_000_000))
-    .option('--no-mbec', 'a processor without mode-based execute control')
-    .option('--cpu <name>', CPU_OF_MACHINE)
+    .addOption(noMbecOption())
+    .addOption(cpuOption())
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXPLORE_EXAMPLES)
     .action(async (options) => {
@@ -405,7 +384,7 @@ With --json an error is JSON, too, on standard output.`,
     });
 
   addProfileFlags(program.command('replay'))
-    .option('--no-mbec', 'a processor without mode-based execute control')
+    .addOption(noMbecOption())
     .summary("replay a real kernel's life under Heki")
     .description(
       "Makes the calls that a real kernel made of Heki's hooks, from boot through module loading and text patching, and tells what KVM grants each page in the end.",

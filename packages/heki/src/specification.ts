@@ -3,7 +3,9 @@ import {
   defectFault,
   type HypervisorSettings,
   hypervisorSettings,
+  isMemorySize,
   type MachineSpecification,
+  MEMORY_SIZE,
   machineDefects,
   machineSettings,
   SECURE_KERNELS,
@@ -16,29 +18,22 @@ import { cpuNamed } from './assumed-processor.ts';
 import type { Backend } from './backend.ts';
 import { SpecificationError, UsageError } from './failure.ts';
 import { checkHypervisor, makesKvmHypercalls } from './hypervisors.ts';
-import type { MachineFlags } from './machine-flags.ts';
-import { memoryOption } from './memory-option.ts';
+import { fieldsOfFlags, type MachineFlags } from './machine-flags.ts';
 
 /** The machine that a command's options ask for. @throws {UsageError} for an unknown name, or an amount out of range */
 export function specificationOf(flags: MachineFlags): MachineSpecification {
-  const { memory, hypervisor, cpu } = flags;
-  if (hypervisor !== undefined) checkHypervisor(hypervisor);
+  const fields = fieldsOfFlags(flags);
+  if (fields.hypervisor !== undefined) checkHypervisor(fields.hypervisor);
+  if (fields.memory !== undefined) checkMemory(fields.memory);
   return {
-    memory: memory === undefined ? undefined : memoryOption(memory),
-    kernel: flags.kernel,
-    vcpus: flags.vcpus,
-    levels: flags.levels,
-    kaslrSeed: flags.kaslrSeed,
-    commandLine: flags.cmdline,
-    hypervisor,
+    ...fields,
     secureKernel: secureKernelNamed(flags.secureKernel),
-    profile: flags.profile,
-    defects: flags.defect,
-    mbec: flags.mbec === false ? false : undefined,
-    hlat: flags.hlat,
-    authenticate: flags.authenticate,
-    cpu: cpu === undefined ? undefined : cpuNamed(cpu).name,
+    cpu: flags.cpu === undefined ? undefined : cpuNamed(flags.cpu).name,
   };
+}
+
+function checkMemory(memory: string): void {
+  if (!isMemorySize(memory)) throw new UsageError(`--memory ${memory}: expected ${MEMORY_SIZE}`);
 }
 
 function secureKernelNamed(name: string | undefined): SecureKernel | undefined {

@@ -1,7 +1,7 @@
 import { CR4_PINNED_MASK } from '@heki/hypercall/kvm';
 import type { Bypass, Capabilities } from '@heki/hypervisor';
 import { CR0 } from '@heki/x86';
-import type { ResolvedOptions } from './resolve-options.ts';
+import type { ResolvedOptions } from './options.ts';
 
 /** What KVM with these options can do, as it would say itself: a defect is not a declared limit. */
 export function kvmCapabilities(options: ResolvedOptions): Capabilities {

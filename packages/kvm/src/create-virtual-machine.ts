@@ -23,7 +23,7 @@ import { effectiveRights } from './mmu/map-fault.ts';
 import { preFault } from './mmu/pre-fault.ts';
 import { flushRemoteTlbs, zap } from './mmu/zap.ts';
 import { enterNested, leaveNested } from './nested/nested.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
+import type { ResolvedOptions } from './options.ts';
 import { clearState, restoreState, saveState } from './state/kernel-state.ts';
 import type { KvmVirtualMachine } from './virtual-machine.ts';
 import type { HekiVmState } from './vm-state.ts';

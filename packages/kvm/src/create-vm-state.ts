@@ -13,7 +13,7 @@ import { createMemslots, frameEndOf } from './memslots/memslots.ts';
 import { createLargePages } from './mmu/large-pages.ts';
 import { createSecondLevelTables } from './mmu/second-level-tables.ts';
 import type { KvmVcpuSetup } from './nested/nested-guest.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
+import type { ResolvedOptions } from './options.ts';
 import { createStatistics } from './statistics.ts';
 import type { VmState } from './vm-state.ts';
 

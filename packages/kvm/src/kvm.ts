@@ -4,7 +4,7 @@ import { createKvmVirtualMachine } from './create-virtual-machine.ts';
 import { describeEvent } from './describe.ts';
 import type { KvmEvent } from './event.ts';
 import type { KvmOptions } from './options.ts';
-import { resolveOptions } from './resolve-options.ts';
+import { resolveOptions } from './options.ts';
 import type { KvmVirtualMachine } from './virtual-machine.ts';
 
 /** KVM as a backend. */

@@ -14,8 +14,8 @@ import type { Memslots } from './memslots/memslots.ts';
 import type { LargePages } from './mmu/large-pages.ts';
 import type { SecondLevelTables } from './mmu/second-level-tables.ts';
 import type { KvmVcpuSetup, NestedCpus } from './nested/nested-guest.ts';
+import type { ResolvedOptions } from './options.ts';
 import type { Owner } from './owner.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
 import type { KvmStatistics } from './statistics.ts';
 
 /** What tells a fault that what it looked at is no longer so: `mmu_invalidate_in_progress` and `mmu_invalidate_seq`. */

@@ -14,6 +14,7 @@ import { createBootMemory } from './boot/boot-memory.ts';
 import { parseCommandLine } from './boot/boot-parameters.ts';
 import { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
 import { createBpfPrograms, loadBpfProgram, unloadBpfProgram } from './bpf/prog-pack.ts';
+import { KERNEL_SITES } from './code/signed-sites.ts';
 import { linuxDefects } from './defects/linux-defects.ts';
 import { LinuxError } from './error.ts';
 import { copyFromKernelNofault, copyToKernelNofault, withFixups } from './faults/nofault.ts';
@@ -102,6 +103,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     jumpLabels: jumpLabelsOf(options, image.address('_text')),
     presentSignature: options.presentSignature,
     moduleFile: options.moduleFile,
+    signedSites: options.signedSites ?? KERNEL_SITES,
     sealed: undefined,
     refuseWx,
     kaslrSeed,

@@ -6,7 +6,6 @@ export {
   LSM_KEY,
   moduleSites,
   type SignedSite,
-  TRACING_KEY,
 } from './code/signed-sites.ts';
 export { createLinuxKernel } from './create-kernel.ts';
 export { type LinuxDefectId, linuxDefects } from './defects/linux-defects.ts';
@@ -43,4 +42,5 @@ export type { LoadedModule } from './modules/modules.ts';
 export type { KernelOutcome } from './outcome.ts';
 export type { UserArea, UserProcess, UserProgram } from './process/user-process.ts';
 export type { StartFailure, StartPhase } from './smp/start-failure.ts';
+export { JUMP_LENGTH } from './text/instructions.ts';
 export type { TextPatch } from './text/text-patch.ts';

@@ -4,6 +4,7 @@ import type { DefectChoices, Profile } from '@heki/series';
 import type { Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { BootStep } from './boot/boot-steps.ts';
+import type { SignedSite } from './code/signed-sites.ts';
 import type { LinuxDefectId } from './defects/linux-defects.ts';
 import type { LinuxEvent } from './event.ts';
 import type { HekiSymbol } from './heki/heki-symbols.ts';
@@ -68,6 +69,8 @@ export interface LinuxKernelOptions {
    * for one.
    */
   readonly presentSignature?: ((image: ModuleImage, changes: ModuleTextChanges) => void) | undefined;
+  /** What of its own text may change once it is sealed, as its signed image says. Default {@link KERNEL_SITES}. */
+  readonly signedSites?: readonly SignedSite[] | undefined;
   /** The signed file of a module, as user space has it: for an owner of the code, which makes the module from it. */
   readonly moduleFile?: ((image: ModuleImage) => Uint8Array) | undefined;
   /** Called before each step of boot. */

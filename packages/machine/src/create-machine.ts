@@ -53,7 +53,8 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
   options: MachineOptions<VM, Event>,
 ): Machine<VM> {
   const { hypervisor, kernel: _, memoryMap, registers, ...specification } = options;
-  const { profile, defects, spuriousFaults } = machineSettings(specification);
+  const settings = machineSettings(specification);
+  const { profile, defects } = settings;
   checkDefects(defects, hypervisor, snapshotDefects);
   const cpu = hypervisor.processor;
 
@@ -117,7 +118,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
       codeSegment64: true,
       rflags: (registers.rflags ?? RFLAGS_ALWAYS_SET) & ~RFLAGS_AC,
     },
-    onException: createExceptionHandler({ memory, cpu, spuriousFaults }),
+    onException: createExceptionHandler({ ...settings, memory, cpu }),
     onEvent: (event) => emit({ from: 'vcpu', event }),
   });
 

@@ -54,7 +54,7 @@ export function codeAuthorityOnKvm(
       );
     },
     load({ bytes, frames: pages }, parts) {
-      const request = { file: { bytes, extents: codeExtents(pages) }, parts: parts.map(partOf) };
+      const request = { file: { bytes, extents: codeExtents(pages) }, parts: parts.map(partOf), states: [] };
       return callWithPages(KvmHypercall.CODE_LOAD, pagesOfCodeRequest(request), (frames) =>
         encodeCodeLoad(request, frames),
       );

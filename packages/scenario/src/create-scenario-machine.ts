@@ -9,6 +9,7 @@ import {
   type HypervisorSettings,
   hypervisorSettings,
   type LinuxMachine,
+  MachineError,
   machineSettings,
   memoryBytes,
   pcMemoryMap,
@@ -39,8 +40,8 @@ export interface ScenarioMachineOptions<VM extends VirtualMachine, Event extends
 /**
  * The machine that a scenario is about, with a kernel that has not booted yet.
  *
- * @throws {ScenarioError} when the scenario names a kernel and `kernel` does not hold its image, or levels that its processor lacks
- * @throws {MachineError} when it names an unknown processor, or a defect that the guest and the hypervisor do not have
+ * @throws {ScenarioError} when the scenario names a kernel and `kernel` does not hold its image
+ * @throws {MachineError} when it names an unknown processor, levels that it lacks, or a defect that the guest and the hypervisor do not have
  */
 export function createScenarioMachine<VM extends VirtualMachine, Event extends BackendEvent>(
   scenario: ComposedScenario,
@@ -57,7 +58,9 @@ export function createScenarioMachine<VM extends VirtualMachine, Event extends B
   const forHypervisor = hypervisorSettings(machine, authority.signed, undefined, codeSigner?.code);
   const { processor } = forHypervisor;
   if (settings.levels === 5 && (processor.cr4 & CR4.LA57) === 0n) {
-    throw new ScenarioError(`levels 5: the processor ${processor.name} has no 5-level paging, expected 4`);
+    throw new MachineError(`levels 5: the processor ${processor.name} has no 5-level paging, expected 4`, [
+      'levels',
+    ]);
   }
   const hypervisor = options.hypervisor(forHypervisor);
   const driver = 'driver' in options ? { driver: options.driver } : {};

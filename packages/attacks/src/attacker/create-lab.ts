@@ -33,7 +33,7 @@ export interface LabRecord {
 class PreparationFailed extends NotExpressible {}
 
 /** An attacker's means on a machine that has booted, and a record of their use. */
-export function createLab({ machine, incidents, regions, before }: BootedMachine): LabRecord {
+export function createLab({ machine, incidents, regions, before, moduleFile }: BootedMachine): LabRecord {
   const { kernel, virtualMachine, heki } = machine;
   const places = placesIn(machine);
   const ran: RanCode[] = [];
@@ -116,6 +116,10 @@ export function createLab({ machine, incidents, regions, before }: BootedMachine
     secureKernel() {
       if (heki.secureKernel === undefined) throw new NotExpressible('there is no secure kernel to ask');
       return heki.secureKernel;
+    },
+    moduleFile(image) {
+      if (moduleFile === undefined) throw new NotExpressible('nobody wants the file of a module');
+      return moduleFile(image);
     },
     dma: (gpa, bytes) => recorder.store('a device', gpa, () => virtualMachine.write('dma', gpa, bytes)),
     hypervisorStore: (gpa, bytes) =>

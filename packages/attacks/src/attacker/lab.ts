@@ -1,5 +1,5 @@
 import type { HekiGuest } from '@heki/guest';
-import type { KernelOutcome, LinuxKernel } from '@heki/linux';
+import type { KernelOutcome, LinuxKernel, ModuleImage } from '@heki/linux';
 import type { Attacker, LinuxMachine } from '@heki/machine';
 import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
 import type { Aims } from '../judge/aims.ts';
@@ -40,6 +40,8 @@ export interface Lab {
   sendList(words: readonly bigint[], gpa?: (list: Gpa) => Gpa): number;
   /** The calls of a secure kernel. @throws {NotExpressible} where there is none */
   secureKernel(): NonNullable<HekiGuest['secureKernel']>;
+  /** The file of a module that somebody signed. @throws {NotExpressible} where no owner of code wants one */
+  moduleFile(image: ModuleImage): Uint8Array;
   /** A device writes by DMA. */
   dma(gpa: Gpa, bytes: Uint8Array): void;
   /** The hypervisor stores for the guest, into a place that the guest names: a clock, a string instruction of a device. */

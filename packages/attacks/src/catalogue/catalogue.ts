@@ -6,6 +6,7 @@ import { MODES } from './modes.ts';
 import { RACES } from './races.ts';
 import { REGISTERS } from './registers.ts';
 import { REQUESTS } from './requests.ts';
+import { SEALED_CODE } from './sealed-code.ts';
 import { SIGNED_CODE } from './signed-code.ts';
 import { STORES } from './stores.ts';
 
@@ -17,6 +18,7 @@ export const CATALOGUE: readonly LabAttack[] = [
   ...MODES,
   ...REQUESTS,
   ...SIGNED_CODE,
+  ...SEALED_CODE,
   ...FROM_OUTSIDE,
   ...RACES,
   ...CONTROLS,

@@ -103,7 +103,7 @@ export const EXECUTION: readonly LabAttack[] = [
     gains: RUNS_CODE,
     source: 'JIT spraying (Blazakis 2010); Linux, BPF constant blinding',
     means: ['eBPF'],
-    stoppedBy: ['signed-code'],
+    stoppedBy: ['signed-code', 'sealed-code'],
     run(lab) {
       // MOV RAX, imm64, which the model's processor need not know: the constant is what is jumped to.
       const program = Uint8Array.of(0x48, 0xb8, ...PAYLOAD, 0x90, 0x90, 0xc3);
@@ -130,7 +130,7 @@ export const EXECUTION: readonly LabAttack[] = [
     gains: 'any function of the kernel runs in the place of any other, by data alone',
     source: 'Linux, poke_int3_handler: its vector is data, and padding is int3 everywhere',
     means: [],
-    stoppedBy: [],
+    stoppedBy: ['sealed-code'],
     run(lab) {
       const { cpu, places } = lab;
       const text = loadedModule(lab);
@@ -140,6 +140,8 @@ export const EXECUTION: readonly LabAttack[] = [
       cpu.store(offset(places.breakpoints, 8), 8, BigInt.asUintN(64, places.grant));
       const stopped = cpu.run(text).value;
       if (stopped?.end !== 'breakpoint') return;
+      // A kernel that has the owner of its code patch never writes int3, and has no handler for it.
+      if ((lab.machine.kernel.hekiInit.seal ?? 0) > 0) return;
       // The handler: an address that the vector names is left by the jump that it names.
       const named = cpu.load(places.breakpoints, 8).value;
       const target = cpu.load(offset(places.breakpoints, 8), 8).value;

@@ -56,7 +56,7 @@ export const RACES: readonly LabAttack[] = [
       gains: 'a signed module, with unsigned code',
       source: 'time of check, time of use: LVBS copies, validates, then protects; litebox 1036',
       means: ['module'],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       const near = loadedModule(lab, 'text', 'before');
@@ -165,7 +165,7 @@ export const RACES: readonly LabAttack[] = [
       gains: 'a function of a module is replaced, in a window that is open for every processor',
       source: 'Heki v2 17/19: text_poke opens the page in the second level, which all processors share',
       means: [],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       const text = loadedModule(lab);
@@ -208,7 +208,7 @@ export const RACES: readonly LabAttack[] = [
       gains: RUNS_CODE,
       source: 'the page list is ordinary memory (Heki v2 11/19)',
       means: ['hypercalls'],
-      stoppedBy: ['end-of-boot'],
+      stoppedBy: ['end-of-boot', 'sealed-code'],
     },
     prepare(lab) {
       const mine = lab.page();
@@ -241,7 +241,7 @@ export const RACES: readonly LabAttack[] = [
       gains: RUNS_CODE,
       source: 'Linux, create_trampoline: written, then made read-only and executable',
       means: [],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       const text = loadedModule(lab);
@@ -270,7 +270,7 @@ export const RACES: readonly LabAttack[] = [
       gains: RUNS_CODE,
       source: 'Linux, alloc_insn_page: made read-only and executable, then written by text_poke',
       means: [],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       const text = loadedModule(lab);
@@ -300,7 +300,7 @@ export const RACES: readonly LabAttack[] = [
       gains: 'code of the attacker runs in the place of the next kernel',
       source: 'time of check, time of use: LVBS, kexec_validate',
       means: [],
-      stoppedBy: ['signed-code'],
+      stoppedBy: ['signed-code', 'sealed-code'],
     },
     prepare(lab) {
       lab.aims.code();

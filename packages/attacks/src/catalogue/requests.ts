@@ -27,7 +27,7 @@ export const REQUESTS: readonly LabAttack[] = [
     gains: RUNS_CODE,
     source: 'P. Zijlstra on Heki v2, 27 November 2023: "to what end?"',
     means: ['hypercalls'],
-    stoppedBy: ['end-of-boot'],
+    stoppedBy: ['end-of-boot', 'sealed-code'],
     run(lab) {
       const page = lab.page();
       lab.aims.code();
@@ -75,7 +75,7 @@ export const REQUESTS: readonly LabAttack[] = [
     gains: 'a function of a module is replaced',
     source: 'Heki v2 13/19: what comes after boot is never immutable',
     means: ['hypercalls'],
-    stoppedBy: ['end-of-boot'],
+    stoppedBy: ['end-of-boot', 'sealed-code'],
     run(lab) {
       const check = offset(loadedModule(lab), MODULE_FUNCTIONS.check);
       lab.aims.bytes("the module's text", check, PAYLOAD.length);
@@ -90,7 +90,7 @@ export const REQUESTS: readonly LabAttack[] = [
     gains: RUNS_CODE,
     source: 'return into set_memory_x, as exploits do; Heki v2 16/19 asks for the attacker',
     means: ['kernel functions'],
-    stoppedBy: ['end-of-boot'],
+    stoppedBy: ['end-of-boot', 'sealed-code'],
     run(lab) {
       const page = lab.page();
       lab.aims.code();
@@ -135,7 +135,7 @@ export const REQUESTS: readonly LabAttack[] = [
     gains: 'a function of a module is replaced',
     source: 'return into text_poke; Heki v2 17/19 opens what is poked',
     means: ['kernel functions'],
-    stoppedBy: ['signed-code'],
+    stoppedBy: ['signed-code', 'sealed-code'],
     run(lab) {
       const check = offset(loadedModule(lab), MODULE_FUNCTIONS.check);
       lab.aims.bytes("the module's text", check, PAYLOAD.length);
@@ -148,7 +148,7 @@ export const REQUESTS: readonly LabAttack[] = [
     gains: RUNS_CODE,
     source: 'Linux, kexec_load without lockdown',
     means: ['kernel functions'],
-    stoppedBy: ['signed-code', 'end-of-boot'],
+    stoppedBy: ['signed-code', 'end-of-boot', 'sealed-code'],
     run(lab) {
       const frame = lab.prepare('allocate a page', (kernel) => kernel.allocatePages());
       const page = lab.direct(frame);
@@ -172,7 +172,7 @@ export const REQUESTS: readonly LabAttack[] = [
     gains: RUNS_CODE,
     source: 'every rootkit in a module; Linux, module.sig_enforce is data',
     means: ['module'],
-    stoppedBy: ['signed-code'],
+    stoppedBy: ['signed-code', 'sealed-code'],
     run(lab) {
       const image = moduleImage('rootkit', { signed: false });
       image.memory.text?.set(PAYLOAD, MODULE_FUNCTIONS.check);
@@ -202,7 +202,7 @@ export const REQUESTS: readonly LabAttack[] = [
     gains: 'a function of the kernel calls a trampoline first',
     source: 'A. Case and G. Richard, Black Hat USA 2021',
     means: ['kernel functions'],
-    stoppedBy: ['immutable', 'signed-code'],
+    stoppedBy: ['unpatched', 'signed-code'],
     run(lab) {
       const { tracedSite } = lab.places;
       lab.aims.bytes('the first instruction of the function', tracedSite, 5);
@@ -254,7 +254,7 @@ export const REQUESTS: readonly LabAttack[] = [
     gains: 'a module calls what the attacker names',
     source: 'Linux, static_call_update: its target is data',
     means: ['kernel functions'],
-    stoppedBy: ['signed-code'],
+    stoppedBy: ['signed-code', 'sealed-code'],
     run(lab) {
       const site = offset(loadedModule(lab), MODULE_FUNCTIONS.staticCall);
       lab.aims.bytes('the call', site, 5);

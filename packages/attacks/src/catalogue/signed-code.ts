@@ -200,7 +200,7 @@ export const SIGNED_CODE: readonly LabAttack[] = [
     gains: 'any byte of text becomes int3',
     source: 'litebox 764 (April 2026)',
     means: ['hypercalls'],
-    stoppedBy: ['signed-code'],
+    stoppedBy: ['signed-code', 'sealed-code'],
     run(lab) {
       const text = loadedModule(lab);
       const check = offset(text, MODULE_FUNCTIONS.check);

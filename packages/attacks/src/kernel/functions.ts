@@ -81,6 +81,7 @@ export function moduleImage(
       ...(init ? { init_text: new Uint8Array(PAGE_SIZE).fill(0x90) } : {}),
       ...memory,
     },
+    sites: { traceable: [MODULE_FUNCTIONS.traced] },
     ...rest,
   };
 }

@@ -1,6 +1,7 @@
 import type { LinuxMachine } from '@heki/machine';
 import { addressOf, type Gpa, type VirtualAddress, writeBytes } from '@heki/physical-memory';
-import { EPERM, KERNEL_FUNCTIONS, KEY_SITE, NOP5, returning, TRACED_SITE } from './functions.ts';
+import { KERNEL_FUNCTIONS, KEY_SITE, returning, TRACED_SITE } from './functions.ts';
+import { KERNEL_TEXT } from './signed-sites.ts';
 
 /** Where the modelled kernel has what attackers look for. */
 export interface Places {
@@ -66,8 +67,7 @@ export function loadImage({ kernel, memory }: Pick<LinuxMachine, 'kernel' | 'mem
   const put = (offset: number, bytes: Uint8Array): void => {
     writeBytes(memory, (start + offset) as Gpa, bytes);
   };
-  for (const { offset, returns } of Object.values(KERNEL_FUNCTIONS)) put(offset, returning(returns));
-  for (const site of [KEY_SITE, TRACED_SITE]) put(site, Uint8Array.of(...NOP5, ...returning(EPERM)));
+  for (const { offset, bytes } of KERNEL_TEXT) put(offset, bytes);
   const { __start_rodata: rodata, _sdata: data } = kernel.build.offsets;
   put(rodata + 0x5100, new Uint8Array(8).fill(0x11));
   put(rodata + 0x6000, returning(0));

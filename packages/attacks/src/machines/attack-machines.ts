@@ -36,6 +36,11 @@ export const ATTACK_MACHINES: readonly AttackMachine[] = [
     title: 'hardened, and the hypervisor owns the translation of text, rodata and IDT (HLAT)',
     machine: { hlat: true },
   },
+  {
+    name: 'hardened-authenticated',
+    title: 'hardened, and the host side of KVM owns the code of the kernel',
+    machine: { authenticate: true },
+  },
   { name: 'kvm-vmm', title: 'KVM with the policy in the VMM', machine: { hypervisor: 'kvm-vmm' } },
   { name: 'kvm-vtl', title: 'KVM with the policy in a paired VM', machine: { hypervisor: 'kvm-vtl' } },
   {

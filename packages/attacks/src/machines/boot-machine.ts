@@ -1,6 +1,7 @@
 import type { BackendEvent, Hypervisor, ProtectionState, VirtualMachine } from '@heki/hypervisor';
-
+import type { ModuleImage } from '@heki/linux';
 import {
+  createCodeSigner,
   createLinuxMachine,
   createSigningAuthority,
   type HekiDriver,
@@ -15,6 +16,7 @@ import type { GuestRegion } from '../attacker/vmm.ts';
 import { KEY_SITE } from '../kernel/functions.ts';
 import { LAB_KERNEL } from '../kernel/lab-kernel.ts';
 import { loadImage } from '../kernel/places.ts';
+import { KERNEL_TEXT, SIGNED_SITES } from '../kernel/signed-sites.ts';
 
 /** The smallest memory that has room for the kernel, two modules and a pack of eBPF programs. */
 const MEMORY = 32 * 2 ** 20;
@@ -36,6 +38,8 @@ export interface BootedMachine {
   readonly regions: readonly GuestRegion[];
   /** What was enforced before boot. */
   readonly before: ProtectionState | undefined;
+  /** The signed file of a module, where an owner of code wants files. */
+  readonly moduleFile: ((image: ModuleImage) => Uint8Array) | undefined;
 }
 
 /** A driver with a part taken out. It gets the machine's memory, to change page lists in it. */
@@ -58,12 +62,20 @@ export function bootMachine(
   const { hypervisor: name = 'kvm' } = specification;
   const backend = findBackend(name);
   const authority = createSigningAuthority();
+  const codeSigner =
+    specification.authenticate === true
+      ? createCodeSigner(LAB_KERNEL, SIGNED_SITES, (text) => {
+          for (const { offset, bytes } of KERNEL_TEXT) text.set(bytes, offset);
+        })
+      : undefined;
   const memoryMap = pcMemoryMap(MEMORY);
   const incidents: string[] = [];
   const { driver } = backend;
   const machine: LinuxMachine = createLinuxMachine({
     ...specification,
-    hypervisor: backend.create(hypervisorSettings(specification, authority.signed)),
+    hypervisor: backend.create(
+      hypervisorSettings(specification, authority.signed, undefined, codeSigner?.code),
+    ),
     driver: driver === undefined ? undefined : change(driver, () => machine),
     kernel: LAB_KERNEL,
     memoryMap,
@@ -71,6 +83,7 @@ export function bootMachine(
     pluggable: 1,
     jumpLabels: [KEY_SITE],
     presentSignature: authority.sign,
+    codeSigner,
     attackable: true,
     interleaved: true,
     onEvent({ from, event }) {
@@ -82,5 +95,11 @@ export function bootMachine(
   const before = machine.virtualMachine.save();
   const boot = machine.kernel.boot();
   if (boot.kind !== 'done') throw new BootFailed(`the kernel does not boot: ${boot.kind}`);
-  return { machine, incidents, regions: machineMemory(memoryMap), before };
+  return {
+    machine,
+    incidents,
+    regions: machineMemory(memoryMap),
+    before,
+    moduleFile: codeSigner?.file,
+  };
 }

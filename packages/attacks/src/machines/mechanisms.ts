@@ -10,8 +10,10 @@ export const MECHANISMS = {
   'default-rights': 'memory for which no request was made is not executable',
   'late-requests': 'what the kernel makes read-only after boot is read-only in the second level',
   immutable: 'pages that no later request changes',
+  unpatched: 'nobody patches the kernel’s own text once boot is over',
   'end-of-boot': 'no request for rights is taken once boot is over',
   'signed-code': 'code comes by what it is: modules, patches and kexec images that somebody signed',
+  'sealed-code': 'once the kernel is sealed it executes what the owner of its code has made of signed files',
   'cr-pins': 'bits of CR0 and CR4 that keep their values',
   'register-locks': 'table registers and MSRs that keep their values',
   'host-writes': "the hypervisor's own stores look at the rights",
@@ -43,8 +45,11 @@ export function mechanismsOf(
     'default-rights': !unrequested.supervisorExecute,
     'late-requests': !ownsCode,
     immutable: immutability.kind === 'per-page',
+    // Whoever owns the code patches what its manifest lets change.
+    unpatched: immutability.kind === 'per-page' && capabilities.authenticates === undefined,
     'end-of-boot': ownsCode,
     'signed-code': ownsCode,
+    'sealed-code': capabilities.authenticates === 'code',
     'cr-pins': (pins.cr0 | pins.cr4) !== 0n,
     // Xen's monitor could, and is not asked to.
     'register-locks': (virtualMachine.save()?.registers ?? []).length > 0,

@@ -13,6 +13,13 @@ const MATTERS: readonly (readonly [name: string, attack: string, machine: string
   ['the mending of B-ALIAS', 'second-memslot', 'hardened'],
   ['immutable pages', 'ask-for-write-to-text', 'hardened'],
   ['pins of registers', 'clear-smep', 'hardened'],
+  ['an owner of code', 'ask-for-execution', 'hardened-authenticated'],
+  ['what B-A1 leaves out of an owner of code', 'open-sealed-text', 'hardened-authenticated'],
+  ['what B-A2 leaves out of an owner of code', 'mix-sealed-halves', 'hardened-authenticated'],
+  ['what B-A3 leaves out of an owner of code', 'forge-sealed-sites', 'hardened-authenticated'],
+  ['what B-A4 leaves out of an owner of code', 'race-sealed-load', 'hardened-authenticated'],
+  ['what B-A6 leaves out of an owner of code', 'race-sealed-load', 'hardened-authenticated'],
+  ['what B-A7 leaves out of an owner of code', 'flip-frozen-key', 'hardened-authenticated'],
   ['the end of boot', 'ask-for-execution', 'lvbs'],
   ['a secure kernel that knows code by its signature', 'unsigned-module', 'lvbs'],
   ['the closed holes of the secure kernel (B-L1 to B-L6)', 'forge-patch-table', 'lvbs'],
@@ -47,4 +54,17 @@ test('GMET alone keeps the kernel from a page of a user program: without pins SM
   const verdictOn = (name: string): string =>
     runAttack(attack, () => bootMachine(machineNamed(name).machine, findBackend, driver)).verdict;
   expect([verdictOn('hardened'), verdictOn('hardened-gmet')]).toEqual(['succeeds', 'blocked']);
+});
+
+test('types of host frames and rights of guest frames are two reasons why a second memslot is of no use: it takes both away', () => {
+  const verdictWith = (...ids: readonly string[]): string => {
+    const defects = Object.fromEntries(ids.map((id) => [id, true]));
+    const attack = attackNamed('second-memslot');
+    return runAttack(attack, () => bootMachine({ authenticate: true, defects }, findBackend)).verdict;
+  };
+  expect([verdictWith('B-A8'), verdictWith('B-ALIAS'), verdictWith('B-A8', 'B-ALIAS')]).toEqual([
+    'blocked',
+    'blocked',
+    'succeeds',
+  ]);
 });

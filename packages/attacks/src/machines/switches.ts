@@ -30,6 +30,10 @@ const isHardenedKvm = (machine: MachineSpecification): boolean =>
   hypervisorOf(machine) === 'kvm' && machine.profile !== 'rfc-v2';
 const isLvbs = (machine: MachineSpecification): boolean => hypervisorOf(machine) === 'hyperv-lvbs';
 
+const isAuthenticated = ({ authenticate }: MachineSpecification): boolean => authenticate === true;
+/** Weaker owners of code, as `@heki/code-authority` lists them, that an attack here can tell apart. */
+const WEAKER = ['B-A1', 'B-A2', 'B-A3', 'B-A4', 'B-A6', 'B-A7'] as const;
+
 /** The driver, with another operation in the place of each of its own. */
 function changed(
   change: (hypervisor: HekiHypervisor, machine: LinuxMachine) => HekiHypervisor,
@@ -48,6 +52,7 @@ function changed(
         guest.hypervisor = {
           lockCrs: () => get().lockCrs(),
           protectMemory: (list) => get().protectMemory(list),
+          ...(own.codeAuthority && { codeAuthority: own.codeAuthority }),
           ...(own.secureKernel === undefined
             ? {}
             : {
@@ -117,6 +122,18 @@ export const SWITCHES: readonly Switch[] = [
     applies: hasHeki,
     driver: changed((hypervisor) => ({ ...hypervisor, lockCrs: () => 0 })),
   },
+  {
+    name: 'an owner of code',
+    applies: isAuthenticated,
+    without: (machine) => ({ ...machine, authenticate: false }),
+  },
+  ...WEAKER.map(
+    (id): Switch => ({
+      name: `what ${id} leaves out of an owner of code`,
+      applies: isAuthenticated,
+      without: defect(id),
+    }),
+  ),
   {
     name: 'the end of boot',
     applies: isLvbs,

@@ -48,7 +48,7 @@ export async function exploredMachine(
     const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== true);
     if (given !== undefined || without.length > 0) {
       throw new UsageError(
-        `--machine ${name} with --${given?.[0] ?? 'without'}: an abstract machine has neither profiles, defects nor processors of its own`,
+        `--machine ${name} with ${given === undefined ? '--without' : optionText(given)}: an abstract machine has neither profiles, defects nor processors of its own`,
       );
     }
     return { title: policy.title, depth: undefined, ...hidden(abstractMachine(policy)) };
@@ -74,11 +74,18 @@ export async function exploredMachine(
   return { title: `${title}, ${profile}`, depth: DEPTH, ...hidden(machine) };
 }
 
+/** As it was given: `--no-mbec` makes `mbec` false. */
+function optionText([name, value]: readonly [string, unknown]): string {
+  return value === false ? `--no-${name}` : `--${name}`;
+}
+
 /** The owner of code, with one weaker variant at most. */
 function authority({ defect = {}, ...flags }: MachineFlags, without: readonly Actor[]): ExploredMachine {
   const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== true);
   if (given !== undefined || without.length > 0)
-    throw new UsageError(`--machine ${AUTHORITY} with --${given?.[0] ?? 'without'}: it has only --defect`);
+    throw new UsageError(
+      `--machine ${AUTHORITY} with ${given === undefined ? '--without' : optionText(given)}: it has only --defect`,
+    );
   const ids = Object.keys(authorityDefects) as AuthorityDefectId[];
   const chosen = Object.entries(defect).flatMap(([id, on]) => (on ? [id] : []));
   const [weaker] = chosen;

@@ -432,6 +432,11 @@ describe('a scenario', () => {
       ':3:12 at machine.cpu: cpu amd-zen4: it has no EPT to change',
     ],
     [
+      'levels that its processor lacks',
+      { machine: { levels: 5, cpu: 'qemu64' } },
+      ':3:15 at machine.levels: levels 5: the processor qemu64 has no 5-level paging',
+    ],
+    [
       'a secure kernel where there is none',
       { machine: { secureKernel: 'hardened' } },
       ':3:21 at machine.secureKernel: --secure-kernel: kvm has none',

@@ -16,7 +16,7 @@ import type { Gfn } from '@heki/physical-memory';
  *   FILE    value 0       data bytes of the file        LOAD only, and first: its extents follow
  *   PART    value 0       data virtual address          one for each part of the image, in its order
  *   EXTENT  value frames  data guest-physical address   memory in a row
- *   STATE   value site    data state                    SEAL only: a site that is not in state 0; ascending
+ *   STATE   value site    data state                    SEAL: a site that is not in state 0; ascending
  * ```
  *
  * POKE has entries of 12 bytes: `{ image u32, site u32, state u32 }`. All fields are little-endian.
@@ -63,6 +63,8 @@ export interface CodeSeal {
 export interface CodeLoad {
   readonly file: { readonly bytes: number; readonly extents: readonly CodeExtent[] };
   readonly parts: readonly CodePart[];
+  /** None: a module begins with all sites in state 0. A weaker owner takes sites of the guest's own here (B-A3). */
+  readonly states: readonly CodeSiteState[];
 }
 
 /** A site, and the state that it shall have. */

@@ -60,7 +60,7 @@ describe('a request to the owner of code', () => {
           ok: true,
           request: seal,
         });
-        const load = { file: { bytes, extents: file }, parts: place };
+        const load = { file: { bytes, extents: file }, parts: place, states: sites };
         const pages = encodeCodeLoad(load, FRAMES);
         expect(pages).toHaveLength(pagesOfCodeRequest(load));
         expect(decodeCodeLoad(memoryOf(pages), LIST)).toEqual({ ok: true, request: load });
@@ -156,18 +156,13 @@ describe('a request to the owner of code', () => {
     expect(decodeCodeSeal(memoryOf(pages), list)).toMatchObject({ ok: false, why });
   });
 
-  test('of a load is refused without a file, with states, and with a file above its bound', () => {
+  test('of a load is refused without a file, and with a file above its bound', () => {
     for (const [record, why] of [
       [[2, 0, 0, 0], 'malformed'],
       [[1, 0, 0x2000_0001, 0], 'too-much'],
     ] as const) {
       expect(decodeCodeLoad(memoryOf([listOf([record])]), LIST)).toMatchObject({ ok: false, why });
     }
-    const states = listOf([
-      [1, 0, 5, 0],
-      [4, 1, 1, 0],
-    ]);
-    expect(decodeCodeLoad(memoryOf([states]), LIST)).toMatchObject({ ok: false, why: 'malformed' });
   });
 
   test('of whatever bytes is read or refused, each page once', () => {

@@ -152,8 +152,8 @@ export function decodeCodeLoad(
   const decoded = decode(memory, list);
   if (!decoded.ok) return decoded;
   const { file, parts, states } = decoded.request;
-  if (file === undefined || states.length > 0) return wrong('malformed', 'no file, or states of sites');
-  return { ok: true, request: { file, parts } };
+  if (file === undefined) return wrong('malformed', 'no file');
+  return { ok: true, request: { file, parts, states } };
 }
 
 /** Reads a page of pokes, once. */
@@ -176,19 +176,17 @@ export function decodeCodePokes(
 
 /** The pages of SEAL, to be stored in `frames`, in order. @throws {HypercallError} when these are too few */
 export function encodeCodeSeal({ parts, states }: CodeSeal, frames: readonly Gfn[]): Uint8Array[] {
-  const records = [
-    ...parts.flatMap(partRecords),
-    ...states.map(({ site, state }) => ({ kind: CodeRecord.STATE, value: site, data: BigInt(state) })),
-  ];
+  const records = [...parts.flatMap(partRecords), ...states.map(stateRecord)];
   return encodeRecords(records, frames);
 }
 
 /** The pages of LOAD, to be stored in `frames`, in order. @throws {HypercallError} when these are too few */
-export function encodeCodeLoad({ file, parts }: CodeLoad, frames: readonly Gfn[]): Uint8Array[] {
+export function encodeCodeLoad({ file, parts, states }: CodeLoad, frames: readonly Gfn[]): Uint8Array[] {
   const records = [
     { kind: CodeRecord.FILE, value: 0, data: BigInt(file.bytes) },
     ...file.extents.map(extentRecord),
     ...parts.flatMap(partRecords),
+    ...states.map(stateRecord),
   ];
   return encodeRecords(records, frames);
 }
@@ -208,6 +206,12 @@ const extentRecord = ({ start, frames }: CodeExtent): RawRecord => ({
   kind: CodeRecord.EXTENT,
   value: frames,
   data: BigInt(addressOf(start)),
+});
+
+const stateRecord = ({ site, state }: CodeSiteState): RawRecord => ({
+  kind: CodeRecord.STATE,
+  value: site,
+  data: BigInt(state),
 });
 
 function partRecords({ address, extents }: CodePart): RawRecord[] {

@@ -1,4 +1,5 @@
 import type { CodeAuthority, SignedCode } from '@heki/code-authority';
+import type { Gfn, Pfn } from '@heki/physical-memory';
 import type { CodeRights } from './code-rights.ts';
 
 /** Whoever decides what the guest's kernel executes, on KVM's host side. */
@@ -8,4 +9,6 @@ export interface CodeOwner {
   readonly kernel: SignedCode['kernel'];
   /** What it withholds, by host frames. */
   readonly rights: CodeRights;
+  /** B-A8: the guest frame that has the type of a host frame; another one over it has none. */
+  readonly typedName: ((frame: Pfn) => Gfn | undefined) | undefined;
 }

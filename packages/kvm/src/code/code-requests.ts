@@ -1,4 +1,4 @@
-import type { Answer, Placement, Refusal, Request } from '@heki/code-authority';
+import type { Placement, Request } from '@heki/code-authority';
 import { Errno } from '@heki/hypercall/errno';
 import {
   CODE_ABI_VERSION,
@@ -9,36 +9,17 @@ import {
   decodeCodePokes,
   decodeCodeSeal,
   framesOfExtents,
-  KvmError,
   KvmHypercall,
 } from '@heki/hypercall/kvm';
 import { type Gfn, PAGE_SIZE, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import { yieldAt } from '../host/yield.ts';
 import type { HekiVmState } from '../vm-state.ts';
 import type { CodeOwner } from './code-owner.ts';
-
-const ERROR: { readonly [why in Refusal]: number } = {
-  'wrong-time': Errno.EPERM,
-  'not-signed': Errno.EKEYREJECTED,
-  malformed: Errno.EINVAL,
-  'not-free': Errno.EBUSY,
-  unresolved: Errno.ENOEXEC,
-  mismatch: Errno.EBADMSG,
-  'no-such-image': Errno.ESRCH,
-  'no-such-site': Errno.ENXIO,
-  'no-such-state': Errno.ERANGE,
-  frozen: Errno.EACCES,
-  'in-use': Errno.ETXTBSY,
-};
+import { malformed, type Result, resultOf } from './request-result.ts';
+import { forgedSites, weakerRequest } from './weaker-requests.ts';
 
 const LIST_ERROR = { absent: Errno.EFAULT, 'too-much': Errno.E2BIG, malformed: Errno.EINVAL } as const;
 const LOW_32 = 0xffff_ffffn;
-
-/** What the guest gets: 0 or the number of an image, or a negative error number with why. */
-interface Result {
-  readonly result: number;
-  readonly refused?: string;
-}
 
 /** A hypercall to the owner of the code; `undefined` when `number` is none. */
 export function codeRequest(
@@ -80,15 +61,16 @@ function seal(vm: HekiVmState, { authority, kernel }: CodeOwner, list: bigint, f
 }
 
 function load(vm: HekiVmState, { authority }: CodeOwner, list: bigint): Result {
-  return decoded(decodeCodeLoad(vm.memory, list), ({ file, parts }) =>
-    carryOut(
-      vm,
-      authority.load({ pages: framesOfExtents(file.extents), length: file.bytes }, placementOf(parts)),
-    ),
-  );
+  return decoded(decodeCodeLoad(vm.memory, list), ({ file, parts, states }) => {
+    const sites = forgedSites(vm, states);
+    if (sites === undefined && states.length > 0) return malformed('states of sites');
+    const copied = { pages: framesOfExtents(file.extents), length: file.bytes };
+    return carryOut(vm, authority.load(copied, placementOf(parts), sites));
+  });
 }
 
-function poke(vm: HekiVmState, { authority }: CodeOwner, page: bigint): Result {
+function poke(vm: HekiVmState, { authority }: CodeOwner, page: bigint, flags: bigint, more: bigint): Result {
+  if (flags !== 0n) return weakerRequest(vm, authority, { flags, what: page, more });
   return decoded(decodeCodePokes(vm.memory, page), (pokes) => carryOut(vm, authority.poke(pokes)));
 }
 
@@ -113,10 +95,6 @@ function trampoline(
   return carryOut(vm, authority.trampoline(template.name, target, frame, address));
 }
 
-function malformed(refused: string): Result {
-  return { result: -KvmError.EINVAL, refused };
-}
-
 function decoded<Value>(read: CodeRequestResult<Value>, use: (value: Value) => Result): Result {
   return read.ok ? use(read.request) : { result: -LIST_ERROR[read.why], refused: read.text };
 }
@@ -135,9 +113,4 @@ function carryOut(vm: HekiVmState, request: Request<number | undefined>): Result
     if (done === true) return resultOf(value);
     yieldAt(vm, value === 'copied' || value === 'read' ? 'guest-read' : 'attribute-change');
   }
-}
-
-function resultOf(answer: Answer<number | undefined>): Result {
-  if (answer.ok) return { result: answer.value ?? 0 };
-  return { result: -ERROR[answer.why], refused: `${answer.why}: ${answer.text}` };
 }

@@ -98,6 +98,7 @@ const load = (guest: TestGuest, frame = FREE): number =>
       {
         file: { bytes: 100, extents: codeExtents([FILE as Gfn]) },
         parts: [partAt(MODULE, frame), partAt(MODULE + 0x1000n, INIT)],
+        states: [],
       },
       LISTS,
     ),

@@ -24,11 +24,17 @@ export function createCodeOwner(options: {
 }): CodeOwner {
   const { vm, memory, code, defects } = options;
   const rights = createCodeRights();
+  /** B-A8: the first name under which each host frame was given, which alone has its type. */
+  const named = new Map<Pfn, Gfn>();
+  const byGuestFrame = defects?.['B-A8'] === true;
   const host: AuthorityHost = {
     memory,
     hostFrame(gfn) {
       const slot = vm().slots.find(gfn);
-      return slot === undefined ? undefined : backingFrame(slot, gfn);
+      if (slot === undefined) return undefined;
+      const frame = backingFrame(slot, gfn);
+      if (byGuestFrame && !named.has(frame)) named.set(frame, gfn);
+      return frame;
     },
     setRights: (frames, wanted) => setRights(vm(), rights, frames, wanted),
     setOtherRights(wanted) {
@@ -53,6 +59,7 @@ export function createCodeOwner(options: {
     }),
     kernel: code.kernel,
     rights,
+    typedName: byGuestFrame ? (frame) => named.get(frame) : undefined,
   };
 }
 

@@ -17,7 +17,10 @@ export function rightsOf(vm: VmState, gfn: Gfn): Rights {
   const rights = askedRights(vm, gfn);
   if (vm.code === undefined) return rights;
   const slot = vm.slots.find(gfn);
-  return slot === undefined ? rights : vm.code.rights.limit(rights, backingFrame(slot, gfn));
+  if (slot === undefined) return rights;
+  const frame = backingFrame(slot, gfn);
+  const typed = vm.code.typedName?.(frame);
+  return typed === undefined || typed === gfn ? vm.code.rights.limit(rights, frame) : rights;
 }
 
 /** Whether the owner of the code has taken a guest frame away altogether. */

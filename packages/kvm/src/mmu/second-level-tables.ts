@@ -5,7 +5,7 @@ import type { Gfn, Pfn } from '@heki/physical-memory';
 import type { SecondLevel, SecondLevelEditor } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
 import { EntryLow } from '@heki/x86';
-import type { ResolvedOptions } from '../resolve-options.ts';
+import type { ResolvedOptions } from '../options.ts';
 import { nptSpteFormat } from './npt-spte.ts';
 import { eptSpteFormat, SPTE_MMU_PRESENT, type SpteFormat } from './spte.ts';
 

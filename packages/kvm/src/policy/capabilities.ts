@@ -1,7 +1,7 @@
 import { CR4_PINNED_MASK } from '@heki/hypercall/kvm';
 import type { Bypass, Capabilities, PolicyOwner } from '@heki/hypervisor';
 import { CR0 } from '@heki/x86';
-import type { ResolvedOptions } from '../resolve-options.ts';
+import type { ResolvedOptions } from '../options.ts';
 import { FULL_ACCESS } from './negative-rights.ts';
 
 /** What KVM can do whose policy has an owner outside the guest. */

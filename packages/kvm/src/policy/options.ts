@@ -1,5 +1,5 @@
 import type { KvmOptions } from '../options.ts';
-import { type ResolvedOptions, resolveOptions } from '../resolve-options.ts';
+import { type ResolvedOptions, resolveOptions } from '../options.ts';
 import type { HekiPolicy } from './policy.ts';
 import type { KvmPolicyMachine } from './policy-machine.ts';
 

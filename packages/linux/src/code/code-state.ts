@@ -24,6 +24,8 @@ export interface SealedCode {
 export interface CodeState {
   /** `undefined` until it is, and where nobody owns it. */
   sealed: SealedCode | undefined;
+  /** What of the kernel's own text may change, by the tables of its image: in the order of their numbers. */
+  readonly signedSites: readonly SignedSite[];
   /** The signed file of a module, as user space hands it to finit_module. */
   readonly moduleFile: ((image: ModuleImage) => Uint8Array) | undefined;
 }

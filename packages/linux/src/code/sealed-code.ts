@@ -6,11 +6,12 @@ import type { VmArea } from '../mm/vm-area.ts';
 import { MODULE_MEMORY, type ModuleImage, type ModuleMemory } from '../modules/module-image.ts';
 import { fail } from '../outcome.ts';
 import { trampolineText } from '../smp/trampoline.ts';
-import { NOP5 } from '../text/instructions.ts';
+import { OUT_OF_LINE } from '../static-branches/site-patches.ts';
+import { callTo, jumpTo, NOP5 } from '../text/instructions.ts';
 import type { TextPatch } from '../text/text-patch.ts';
 import type { TextState } from '../text/text-state.ts';
 import type { NumberedSite, SealedCode } from './code-state.ts';
-import { KERNEL_SITES, moduleSites, type SignedSite } from './signed-sites.ts';
+import { FTRACE_CALLER, moduleSites, type SignedSite } from './signed-sites.ts';
 
 /*
  * What a kernel does whose code has an owner outside of it: it names states. In Linux that is text_poke_bp_batch, the layout of modules,
@@ -27,7 +28,7 @@ const LOCK_PREFIX = 0xf0;
  * @throws {KernelStop} when its own text cannot be read
  */
 export function sealCode(kernel: TextState): void {
-  const { heki, hekiInit, image, layout, build, emit } = kernel;
+  const { heki, hekiInit, image, layout, build, signedSites, emit } = kernel;
   const authority = heki?.hypervisor?.codeAuthority;
   if (authority === undefined || hekiInit.late?.outcome !== 'protected') return;
   const start = image.address('_text');
@@ -38,9 +39,9 @@ export function sealCode(kernel: TextState): void {
     { address: start, frames: framesFrom(first, image.frame('_etext') - image.frame('_text')) },
     { address: directAddress(layout, realMode), frames: framesFrom(realMode, textEnd - textStart) },
   ];
-  const states = KERNEL_SITES.flatMap((site, index): HekiSiteState[] => {
-    const bytes = kernel.memory.load((start + BigInt(site.offset)) as VirtualAddress, site.length);
-    const state = stateOf(site.kind, bytes);
+  const states = signedSites.flatMap(({ kind, offset, length }, index): HekiSiteState[] => {
+    const address = (start + BigInt(offset)) as VirtualAddress;
+    const state = stateOf(kernel, kind, { address, bytes: kernel.memory.load(address, length) });
     return state === 0 ? [] : [{ site: index, state }];
   });
   const result = authority.seal(parts, states);
@@ -52,7 +53,7 @@ export function sealCode(kernel: TextState): void {
   }
   emit({ type: 'log', text: 'heki: Kernel code sealed' });
   const sealed: SealedCode = { authority, sites: new Map(), texts: new Map() };
-  remember(sealed, result, start, image.frame('_etext') - image.frame('_text'), KERNEL_SITES);
+  remember(sealed, result, start, image.frame('_etext') - image.frame('_text'), signedSites);
   kernel.sealed = sealed;
 }
 
@@ -64,11 +65,11 @@ export function sealCode(kernel: TextState): void {
  */
 export function pokeSites(kernel: TextState, sealed: SealedCode, patches: readonly TextPatch[]): void {
   const images = new Map<number, HekiSiteState[]>();
-  for (const { address, bytes } of patches) {
-    const site = siteAt(sealed, address, bytes);
+  for (const patch of patches) {
+    const site = siteAt(sealed, patch.address, patch.bytes);
     const states = images.get(site.image) ?? [];
     images.set(site.image, states);
-    states.push({ site: site.site, state: stateOf(site.kind, bytes) });
+    states.push({ site: site.site, state: stateOf(kernel, site.kind, patch) });
   }
   for (const [image, states] of images) {
     const result = sealed.authority.poke(image, states);
@@ -114,12 +115,17 @@ export function isTraceable({ sites }: SealedCode, address: VirtualAddress): boo
   return sites.get(address)?.kind === 'fentry';
 }
 
-/** The state that bytes at a site are. */
-function stateOf(kind: SignedSite['kind'], bytes: Uint8Array): number {
+/** The state that a site is in with these bytes. @throws {KernelStop} -EPERM for bytes that are no state of it */
+function stateOf({ image }: TextState, kind: SignedSite['kind'], { address, bytes }: TextPatch): number {
+  const is = (state: Uint8Array): boolean => bytes.every((byte, index) => byte === state[index]);
+  const text = image.address('_text');
   if (kind === 'lock') return bytes[0] === LOCK_PREFIX ? 0 : 1;
-  if (bytes.every((byte, index) => byte === NOP5[index])) return 0;
+  if (is(NOP5)) return 0;
+  if (kind === 'jump-label' && is(jumpTo(address, (address + OUT_OF_LINE) as VirtualAddress))) return 1;
+  if (kind === 'fentry' && is(callTo(address, (text + BigInt(FTRACE_CALLER)) as VirtualAddress))) return 1;
   // State 1 of a static call returns 0, which this kernel does not use.
-  return kind === 'static-call' ? 2 : 1;
+  if (kind === 'static-call' && is(callTo(address, text))) return 2;
+  return fail(Errno.EPERM, `${hex(address)}: a ${kind} has no such state`);
 }
 
 /**

@@ -24,7 +24,7 @@ export const FTRACE_CALLER: number = 2 * PAGE_SIZE;
 /** The key of an LSM hook, which no manifest lets anybody change. */
 export const LSM_KEY = 'security_hook_active_file_open_0';
 /** The key of a trace point. */
-export const TRACING_KEY = 'tracepoint_sched_switch';
+const TRACING_KEY = 'tracepoint_sched_switch';
 
 /**
  * The sites in the text of a model kernel, in the order of their numbers: no-ops of five bytes at the beginnings of functions in the first page,

@@ -3,7 +3,7 @@ import { callTo, jumpTo, NOP5 } from '../text/instructions.ts';
 import type { TextPatch } from '../text/text-patch.ts';
 
 /** Where a taken branch goes: its out-of-line part, which this model does not have; any near place serves. */
-const OUT_OF_LINE = 0x100n;
+export const OUT_OF_LINE = 0x100n;
 
 /** What jump labels become when their key is enabled, or when it is not. */
 export function staticKeyPatches(sites: readonly VirtualAddress[], enabled: boolean): TextPatch[] {

@@ -19,6 +19,8 @@ import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 export interface CodeSigner {
   /** What the owner is given: the kernel, and a reader of files that knows those that were signed. */
   readonly code: SignedCode;
+  /** What of the kernel's text may change, in the order of their numbers. */
+  readonly sites: readonly SignedSite[];
   /**
    * A module as a file. It is signed unless the module says that it is not.
    *
@@ -43,14 +45,24 @@ const PARTS: { readonly [type in ModuleMemory]: PartKind } = {
   init_rodata: 'init-rodata',
 };
 
-/** A distributor that has signed `kernel` and no module yet. */
-export function createCodeSigner(kernel: KernelBuild): CodeSigner {
+/**
+ * A distributor that has signed `kernel` and no module yet.
+ *
+ * @param sites what of its text may change. Default: those of a model kernel
+ * @param fill writes into the text what is there beside no-ops at sites. Default: nothing
+ */
+export function createCodeSigner(
+  kernel: KernelBuild,
+  sites: readonly SignedSite[] = KERNEL_SITES,
+  fill: (text: Uint8Array) => void = () => {},
+): CodeSigner {
   const catalogue = new Map<string, CodeImage>();
   return {
     code: {
-      kernel: signedKernel(kernel),
+      kernel: signedKernel(kernel, sites, fill),
       readImage: (file) => catalogue.get(bytesToHex(sha256(file))),
     },
+    sites,
     file(image) {
       const file = fileOf(image);
       if (image.signed !== false) catalogue.set(bytesToHex(sha256(file)), signedModule(image));
@@ -65,9 +77,14 @@ function manifest(sites: readonly SignedSite[]): Set<string> {
 }
 
 /** The image of a model kernel: empty functions with sites at their beginnings, and the real-mode trampoline's text. */
-function signedKernel({ name, offsets, trampoline }: KernelBuild): CodeImage {
+function signedKernel(
+  { name, offsets, trampoline }: KernelBuild,
+  sites: readonly SignedSite[],
+  fill: (text: Uint8Array) => void,
+): CodeImage {
   const text = new Uint8Array(Math.ceil(offsets._etext / PAGE_SIZE) * PAGE_SIZE);
-  for (const { offset } of KERNEL_SITES) text.set(NOP5, offset);
+  fill(text);
+  for (const { offset } of sites) text.set(NOP5, offset);
   const realMode = new Uint8Array((trampoline.textEnd - trampoline.textStart) * PAGE_SIZE).fill(NOP);
   return {
     name,
@@ -76,12 +93,12 @@ function signedKernel({ name, offsets, trampoline }: KernelBuild): CodeImage {
       { kind: 'text', bytes: realMode },
     ],
     relocations: [],
-    sites: KERNEL_SITES.map((site) => siteOf(site, 0)),
+    sites: sites.map((site) => siteOf(site, 0)),
     exports: new Map([
       ['_text', { part: 0, offset: 0 }],
       ['ftrace_caller', { part: 0, offset: FTRACE_CALLER }],
     ]),
-    changeable: manifest(KERNEL_SITES),
+    changeable: manifest(sites),
     templates: new Map([['relocate_kernel', { bytes: KEXEC_CONTROL_PAGE }]]),
   };
 }

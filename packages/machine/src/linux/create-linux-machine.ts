@@ -94,9 +94,9 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const vcpus = Array.from({ length: checkCount(settings.vcpus) }, () =>
     virtualMachine.createVcpu({
       onException: createExceptionHandler({
+        ...settings,
         memory,
         cpu: hypervisor.processor,
-        spuriousFaults: settings.spuriousFaults,
         hasFixup: () => kernel.hasFixup,
       }),
       onEvent:
@@ -122,6 +122,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   };
   const { enabled } = parseBootParameters(commandLine);
   const kernel: LinuxKernel = createLinuxKernel({
+    ...settings,
     vcpu,
     secondaryVcpus,
     sendInit: (target) => virtualMachine.lifeCycle({ kind: 'init', vcpu: target.id }),
@@ -131,11 +132,10 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     hooks: profile,
     build: image,
     interleave: interleaved ? others : undefined,
-    levels: settings.levels,
     jumpLabels: options.jumpLabels,
     presentSignature: options.presentSignature,
     moduleFile: codeSigner?.file,
-    kaslrSeed: settings.kaslrSeed,
+    signedSites: codeSigner?.sites,
     defects,
     heki: (port) =>
       createHekiGuest({

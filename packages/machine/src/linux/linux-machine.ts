@@ -10,20 +10,11 @@ import type { Claimant } from '../attacks/claim.ts';
 import type { KernelTargets } from '../attacks/targets.ts';
 import type { TraceEvent } from '../event.ts';
 import type { HekiDriver } from '../machine.ts';
-import type { MachineSpecification } from '../specification/machine-specification.ts';
+import type { HypervisorKey, MachineSpecification } from '../specification/machine-specification.ts';
 import type { CodeSigner } from './code-signer.ts';
 
 /** What of a specification the caller turns into objects: they stand in for it. */
-type MadeByCaller =
-  | 'memory'
-  | 'cpu'
-  | 'mbec'
-  | 'iommu'
-  | 'hlat'
-  | 'authenticate'
-  | 'hypervisor'
-  | 'secureKernel'
-  | 'kernel';
+type MadeByCaller = 'memory' | 'cpu' | 'hypervisor' | 'kernel' | HypervisorKey;
 
 /** What a machine is made of whose kernel boots: its specification, and the objects that stand for what that names. */
 export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends BackendEvent>

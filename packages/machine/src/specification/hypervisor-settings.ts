@@ -3,12 +3,17 @@ import { DEBIAN_6_1 } from '@heki/linux';
 import type { CpuProfile } from '@heki/x86';
 import { createCodeSigner } from '../linux/code-signer.ts';
 import type { SigningAuthority } from '../linux/signing-authority.ts';
-import { type MachineSettings, type MachineSpecification, machineSettings } from './machine-specification.ts';
+import {
+  type HypervisorKey,
+  type MachineSettings,
+  type MachineSpecification,
+  machineSettings,
+} from './machine-specification.ts';
 import { processorOf } from './processor.ts';
 
 /** The part of a specification that a hypervisor is made of, in the terms of the backends' own options. */
 export interface HypervisorSettings
-  extends Pick<MachineSettings, 'profile' | 'defects' | 'mbec' | 'iommu' | 'hlat' | 'secureKernel'> {
+  extends Pick<MachineSettings, 'profile' | 'defects' | Exclude<HypervisorKey, 'authenticate'>> {
   /** What MBEC is called on AMD. */
   readonly gmet: boolean;
   readonly processor: CpuProfile;
@@ -31,17 +36,11 @@ export function hypervisorSettings(
   processor?: CpuProfile,
   code?: SignedCode,
 ): HypervisorSettings {
-  const { profile, defects, mbec, iommu, hlat, authenticate, secureKernel, cpu } =
-    machineSettings(specification);
+  const { cpu, authenticate, ...settings } = machineSettings(specification);
   return {
-    profile,
-    defects,
-    mbec,
-    gmet: mbec,
-    iommu,
-    hlat,
+    ...settings,
+    gmet: settings.mbec,
     authenticate: authenticate ? (code ?? createCodeSigner(DEBIAN_6_1).code) : undefined,
-    secureKernel,
     processor: processor ?? processorOf(cpu),
     trusted,
   };

@@ -47,6 +47,9 @@ export interface MachineSpecification {
   readonly spuriousFaults?: SpuriousFaultRetry | undefined;
 }
 
+/** What of a specification is the hypervisor's alone: the kernel in it has no part in it. */
+export type HypervisorKey = 'mbec' | 'iommu' | 'hlat' | 'authenticate' | 'secureKernel';
+
 /** Defects of any layer by their ids, each switched on or off. {@link defectFault} tells whether a machine has them. */
 export type SpecifiedDefects = Readonly<Record<string, boolean>>;
 

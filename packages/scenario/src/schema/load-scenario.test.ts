@@ -67,6 +67,13 @@ describe('a scenario file', () => {
     );
   });
 
+  test('names every step with an attack that there is none of', async () => {
+    const steps = ['nope', 'store-text', 'neither'].map((how) => ({ do: 'attack', how }) as const);
+    await expect(load({ 'a.json': { steps } })).rejects.toThrow(
+      /^a.json:1:32 at steps.0.how: there is no attack nope: .*\na.json:1:9\d at steps.2.how: there is no attack neither: /,
+    );
+  });
+
   test('gives a hypervisor that is a module as the path of one', async () => {
     const files = { 'a.json': { machine: { hypervisor: './mine.mjs' } } };
     expect((await load(files)).machine).toEqual({ hypervisor: 'mine.mjs' });
@@ -84,7 +91,7 @@ describe('a scenario file', () => {
   });
   test.each<[why: string, files: Readonly<Record<string, Scenario | string>>, message: string | RegExp]>([
     ['no JSON', { 'a.json': '{' }, 'a.json:1:1: not JSON'],
-    ['no scenario', { 'a.json': { include: ['b.json'] }, 'b.json': '{"step": []}' }, 'b.json:1:1: step: '],
+    ['no scenario', { 'a.json': { include: ['b.json'] }, 'b.json': '{"step": []}' }, 'b.json:1:2: step: '],
     ['one that includes itself', { 'a.json': { include: ['./b/../a.json'] } }, 'a.json: includes itself'],
     [
       'one that leads back to itself',

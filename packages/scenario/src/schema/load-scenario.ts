@@ -5,7 +5,7 @@ import type { ComposedScenario } from '../composed-scenario.ts';
 import { placeText, ScenarioError } from '../error.ts';
 import { SCENARIO_LIMITS } from '../limits.ts';
 import { parseScenarioText } from './parse-scenario.ts';
-import { positionsIn } from './positions.ts';
+import { parsePositions } from './positions.ts';
 import type { Scenario } from './scenario-schema.ts';
 
 /** What a scenario's files can have beside their own text. */
@@ -124,14 +124,19 @@ export async function loadScenario(
   };
 }
 
-/** @throws {ScenarioError} with the place of the first step that names an attack that is not among `attacks` */
+/** @throws {ScenarioError} with the place of each step that names an attack that is not among `attacks` */
 function checkAttacks(file: ScenarioFile, attacks: readonly Attack[]): void {
-  for (const list of ['initcalls', 'steps'] as const) {
-    for (const [index, step] of (file.scenario[list] ?? []).entries()) {
-      if (!('how' in step) || attacks.some(({ name }) => name === step.how)) continue;
-      throw wrongAt(file, [list, index, 'how'], noAttack(step.how, attacks));
-    }
-  }
+  const names = new Set(attacks.map(({ name }) => name));
+  const wrong = (['initcalls', 'steps'] as const).flatMap((list) =>
+    (file.scenario[list] ?? []).flatMap((step, index) =>
+      'how' in step && !names.has(step.how)
+        ? [wrongAt(file, [list, index, 'how'], noAttack(step.how, attacks))]
+        : [],
+    ),
+  );
+  const [first] = wrong;
+  if (first === undefined) return;
+  throw new ScenarioError(wrong.map(({ message }) => message).join('\n'), first.place);
 }
 
 /** The place of a value in a file. */
@@ -139,7 +144,7 @@ function placeIn({ name, text }: ScenarioFile, path: readonly PropertyKey[]): Er
   const [list, index] = path;
   return {
     file: name,
-    ...positionsIn(text)(path),
+    ...parsePositions(text).positionOf(path),
     ...(list !== 'machine' && typeof index === 'number' ? { step: `${String(list)}.${index}` } : {}),
   };
 }

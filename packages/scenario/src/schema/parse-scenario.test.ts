@@ -37,9 +37,10 @@ describe('a scenario', () => {
     [{ machine: { memory: '300GiB' } }, 'file.json at machine.memory: "300GiB": expected a number of MiB'],
     [{ machine: { vcpus: 0 } }, 'file.json at machine.vcpus: 0: too small: expected number to be >=1'],
     [{ machine: { levels: 3 } }, 'file.json at machine.levels: '],
+    [{ stepz: [] }, 'file.json: stepz: expected steps'],
     [
-      { stepz: [] },
-      'file.json: stepz: expected title, include, machine, attacks, initcalls, steps, expectRights',
+      { todo: [] },
+      'file.json: todo: expected title, include, machine, attacks, initcalls, steps, expectRights',
     ],
     [{ machine: { cpus: 3 } }, 'file.json at machine: cpus: expected memory, pluggable, kernel, vcpus'],
     [
@@ -89,15 +90,46 @@ describe('a scenario', () => {
       'file.json:4:13 at steps.0.do',
       'file.json:5:30 at steps.1.name',
       'file.json:6:5 at steps.2.cpu',
-      'file.json:1:1',
+      'file.json:8:3',
     ]);
+  });
+
+  test.each([
+    ['{"machine": {"vcpus": 1,\n "vcpus": 2}}', ':2:2 at machine: vcpus: stands there twice, expected once'],
+    ['{"steps": [],\n "steps": []}', ':2:2: steps: stands there twice, expected once'],
+    [
+      '{"machine": {"defects": {"__proto__": true}}}',
+      ':1:26 at machine.defects: __proto__: expected another name',
+    ],
+    [
+      '{"machine": {"cpus": 2,\n "mem": 1}}',
+      /:1:14 at machine: cpus: .*\n.*:2:2 at machine: mem: expected memory/,
+    ],
+    ['{"machine": {"pluggable": 1e999}}', ':1:27 at machine.pluggable: Infinity: '],
+    ['{"\\u001b[2J": 1}', ':1:2: "\\u001b[2J": expected title'],
+    [
+      '{"expectRights": [{"of": "x", "grants": "r-x", "never": "wx"}]}',
+      ':1:48 at expectRights.0: never: expected of, grants',
+    ],
+    [
+      '{"expectRights": [{"of": "x", "never": "zz"}]}',
+      ':1:40 at expectRights.0.never: "zz": invalid input: expected "wx"',
+    ],
+    [
+      '{"steps": [{"do": "fail-hypercalls"}]}',
+      ':1:19 at steps.0.do: "fail-hypercalls": expected one of fail-hypercall',
+    ],
+  ])('is told what of it is wrong, and where: %s', (text, message) => {
+    expect(refusalOf(text).message).toMatch(message);
   });
 
   test.each([
     ['{"steps": [}', 'file.json:1:12: not JSON'],
     ['{\n  "title": "a\n', 'file.json:2:15: not JSON'],
-    ['', 'file.json'],
-    ['['.repeat(200_000), 'file.json'],
+    ['{"steps": [', 'file.json:1:12: not JSON'],
+    ['{"title": "a\u0001b"}', 'file.json:1:13: not JSON'],
+    ['', 'file.json:1:1: not JSON'],
+    ['['.repeat(200_000), 'file.json:1:200001: not JSON'],
     [`${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'file.json'],
   ])('that is not JSON is refused with the place where it stops being that: %#', (text, message) => {
     expect(refusalOf(text).message).toContain(message);

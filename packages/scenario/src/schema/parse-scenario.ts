@@ -1,7 +1,14 @@
+import { nearMatches } from '@heki/series';
 import type { z } from 'zod';
-import { ScenarioError } from '../error.ts';
+import { placeText, ScenarioError } from '../error.ts';
 import { machineSchema, processorSchema } from './machine-schema.ts';
-import { type Position, positionsIn, syntaxErrorPosition } from './positions.ts';
+import {
+  type JsonText,
+  type LostKey,
+  type Position,
+  parsePositions,
+  syntaxErrorPosition,
+} from './positions.ts';
 import { type Scenario, scenarioSchema } from './scenario-schema.ts';
 import { KINDS_OF_STEPS, KINDS_OF_WORK, stepSchema } from './step-schema.ts';
 
@@ -12,7 +19,7 @@ import { KINDS_OF_STEPS, KINDS_OF_WORK, stepSchema } from './step-schema.ts';
  * @throws {ScenarioError} names every place that is wrong, and what was expected there
  */
 export function parseScenario(value: unknown, source: string): Scenario {
-  return parse(value, source, () => undefined);
+  return parse(value, source, undefined);
 }
 
 /**
@@ -27,62 +34,83 @@ export function parseScenarioText(text: string, source: string): Scenario {
     value = JSON.parse(text);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const position = syntaxErrorPosition(text);
-    throw new ScenarioError(`${source}${positionText(position)}: not JSON (${why})`, {
-      file: source,
-      ...position,
-    });
+    const place = { file: source, ...syntaxErrorPosition(text, why) };
+    throw new ScenarioError(`${placeText(place)}: not JSON (${why})`, place);
   }
-  // Only what is wrong has a place: parsing again takes ten times as long.
-  let positionOf: ReturnType<typeof positionsIn> | undefined;
-  return parse(value, source, (path) => {
-    positionOf ??= positionsIn(text);
-    return positionOf(path);
-  });
+  return parse(value, source, parsePositions(text));
 }
 
 /** Files can have more mistakes than anybody reads at once. */
 const MOST_ISSUES = 20;
 
-function parse(
-  value: unknown,
-  source: string,
-  positionOf: (path: readonly PropertyKey[]) => Position | undefined,
-): Scenario {
+/** One thing that is wrong. */
+interface Issue {
+  readonly path: readonly PropertyKey[];
+  readonly position: Position | undefined;
+  readonly what: string;
+}
+
+function parse(value: unknown, source: string, text: JsonText | undefined): Scenario {
   const result = scenarioSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issues = result.error.issues.flatMap(innermost);
-  const lines = issues
-    .slice(0, MOST_ISSUES)
-    .map((issue) => `${source}${positionText(positionOf(issue.path))}${issueText(issue, value)}`);
+  const issues = [
+    ...(text?.lostKeys ?? []).map(lostKeyIssue),
+    ...(result.error?.issues ?? []).flatMap(innermost).flatMap((issue) => issuesOf(issue, value, text)),
+  ].sort(({ position: a }, { position: b }) =>
+    a === undefined || b === undefined ? 0 : a.line - b.line || a.column - b.column,
+  );
+  const [first] = issues;
+  if (result.success && first === undefined) return result.data;
+  const lines = issues.slice(0, MOST_ISSUES).map(({ path, position, what }) => {
+    const at = path.length === 0 ? '' : ` at ${path.map(keyText).join('.')}`;
+    return `${placeText({ file: source, ...position })}${at}: ${what}`;
+  });
   if (issues.length > MOST_ISSUES) lines.push(`${source}: ${issues.length - MOST_ISSUES} more`);
-  const first = issues[0]?.path ?? [];
-  const [list, index] = first;
+  const [list, index] = first?.path ?? [];
   throw new ScenarioError(lines.join('\n'), {
     file: source,
-    ...positionOf(first),
+    ...first?.position,
     ...((list === 'steps' || list === 'initcalls') && typeof index === 'number'
       ? { step: `${list}.${index}` }
       : {}),
   });
 }
 
-function positionText(position: Position | undefined): string {
-  return position === undefined ? '' : `:${position.line}:${position.column}`;
+function lostKeyIssue({ path, key, position }: LostKey): Issue {
+  const what = key === '__proto__' ? 'expected another name' : 'stands there twice, expected once';
+  return { path, position, what: `${keyText(key)}: ${what}` };
 }
 
-/** The place of an issue, what stands there, and what was expected. */
-function issueText(issue: z.core.$ZodIssue, value: unknown): string {
-  const place = issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
+/** What is wrong in words: what stands there, and what was expected. */
+function issuesOf(issue: z.core.$ZodIssue, value: unknown, text: JsonText | undefined): Issue[] {
+  const { path } = issue;
   if (issue.code === 'unrecognized_keys') {
-    const known = keysAt(issue.path, value).filter((key) => key !== '$schema');
-    return `${place}: ${issue.keys.join(', ')}: expected ${known.join(', ')}`;
+    const known = keysAt(path, value).filter((key) => key !== '$schema' && !issue.keys.includes(key));
+    // What is lost is told already.
+    const keys = issue.keys.filter((key) => key !== '__proto__' || text === undefined);
+    return keys.map((key) => ({
+      path,
+      position: text?.positionOfKey(path, key),
+      what: `${keyText(key)}: expected ${nearest(key, known).join(', ')}`,
+    }));
   }
+  const found = valueAt(value, path);
   const expected =
     issue.code === 'invalid_union' && 'discriminator' in issue
-      ? `expected one of ${(issue.path.includes('work') ? KINDS_OF_WORK : KINDS_OF_STEPS).join(', ')}`
+      ? `expected one of ${nearest(found, path.includes('work') ? KINDS_OF_WORK : KINDS_OF_STEPS).join(', ')}`
       : lowerFirst(issue.message);
-  return `${place}: ${shown(valueAt(value, issue.path))}: ${expected}`;
+  return [{ path, position: text?.positionOf(path), what: `${shown(found)}: ${expected}` }];
+}
+
+/** Of `known` names those that look like `found`, which is long enough to tell; all when there are none. */
+function nearest(found: unknown, known: readonly string[]): readonly string[] {
+  const near = typeof found === 'string' && found.length > 4 ? nearMatches(found, known) : [];
+  return near.length > 0 ? near : known;
+}
+
+/** A key as a message can show it. */
+function keyText(key: PropertyKey): string {
+  const text = String(key);
+  return /^[\w$-]{1,64}$/.test(text) ? text : shown(text);
 }
 
 /** Of a value that may be of several kinds, what is wrong with it as the kind that it most looks like. */
@@ -92,7 +120,9 @@ function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
     errors.some(
       ({ code, path }) => path.length === 0 && (code === 'invalid_type' || code === 'invalid_value'),
     );
-  const kind = issue.errors.find((errors) => !isOtherKind(errors)) ?? issue.errors[0] ?? [];
+  const [kind = []] = issue.errors
+    .toSorted((a, b) => a.length - b.length)
+    .toSorted((a, b) => Number(isOtherKind(a)) - Number(isOtherKind(b)));
   return kind.flatMap((one) => innermost({ ...one, path: [...issue.path, ...one.path] }));
 }
 
@@ -125,6 +155,8 @@ function shown(value: unknown): string {
 }
 
 function jsonOf(value: unknown): string {
+  // JSON has no infinity, and yet 1e999.
+  if (typeof value === 'number') return String(value);
   try {
     return JSON.stringify(value) ?? 'missing';
   } catch {
