@@ -68,6 +68,7 @@ const checks = [
   },
   { name: 'vectors', command: node('internal/vectors/dist/main.js', 'vectors'), count: fromLastLine },
   { name: 'packed packages', command: script('check-packages.mjs') },
+  { name: 'documentation site', command: script('build-site.mjs') },
   { name: 'pages in a browser', command: script('test-pages.mjs'), count: fromLastLine },
   { name: 'real guests', command: script('test-qemu.mjs', ...(full ? ['--all'] : [])), count: fromLastLine },
 ];

@@ -20,9 +20,13 @@ export interface OpenPage {
 }
 
 /** Opens a file. */
-export async function openPage(browser: Browser, file: string): Promise<OpenPage> {
-  const page = await browser.newPage({ colorScheme: 'light', viewport: { width: 1280, height: 900 } });
-  const url = pathToFileURL(file).href;
+export function openPage(browser: Browser, file: string): Promise<OpenPage> {
+  return openUrl(browser, pathToFileURL(file).href);
+}
+
+/** Opens an address. @param width of the window, in pixels */
+export async function openUrl(browser: Browser, url: string, width = 1280): Promise<OpenPage> {
+  const page = await browser.newPage({ colorScheme: 'light', viewport: { width, height: 900 } });
   const said: string[] = [];
   const requests: string[] = [];
   page.on('console', (message) => said.push(message.text()));

@@ -43,6 +43,8 @@ export async function writeApiPages(root: string, to: string): Promise<ApiPages>
     out: to,
     readme: 'none',
     name: 'API',
+    // The build has checked them.
+    skipErrorChecking: true,
     excludeInternal: true,
     excludePrivate: true,
     hideGenerator: true,

@@ -1,5 +1,6 @@
 // Builds the documentation site into internal/site/dist-site: `npm run docs:build`.
 import { join } from 'node:path';
+import { run } from 'heki';
 import { build } from 'vitepress';
 import { writeApiPages } from './api-pages.ts';
 import { stagePages } from './stage-pages.ts';
@@ -11,4 +12,15 @@ const sources = join(site, '.sources');
 stagePages(root, sources);
 const { modules, warnings } = await writeApiPages(root, join(sources, 'api'));
 process.stdout.write(`API pages of ${modules} entry points, ${warnings} warnings\n`);
+
+/** A real kernel whose text an attacker has made writable, as the page that an audit writes. */
+const TAMPERED = join(root, 'fixtures/k61-256-tampered-text-alias.elf.gz');
+const silent = { isTerminal: false, columns: undefined, write: () => Promise.resolve() };
+const exitCode = await run(['audit', TAMPERED, '--html', join(sources, 'public/audit.html')], {
+  stdout: silent,
+  stderr: silent,
+  env: {},
+});
+if (exitCode !== 1) throw new Error(`heki audit ended with ${exitCode}, expected findings`);
+
 await build(site);

@@ -41,20 +41,36 @@ export async function packageData(
   throw new KernelImageError('the package has no data.tar: it is no Debian package');
 }
 
+/** A file of an archive, whose bytes come next from it. */
+export interface TarFile {
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
 /**
  * Reads a tar archive up to the first file whose path matches `path`.
  *
  * @returns its name and its size in bytes, which come next from `tar`
  * @throws {KernelImageError} when there is none
  */
-export async function fileOfTar(
-  tar: ByteReader,
-  path: RegExp,
-): Promise<{ readonly name: string; readonly size: number }> {
+export async function fileOfTar(tar: ByteReader, path: RegExp): Promise<TarFile> {
+  for await (const file of filesOfTar(tar, path)) return file;
+  throw new KernelImageError(
+    'the package holds no kernel: expected boot/vmlinuz-*, as linux-image-* packages have it',
+  );
+}
+
+/**
+ * The files of a tar archive whose paths match `path`, as they come. Who goes on to the next has read all bytes of the one before.
+ *
+ * @throws {KernelImageError} when a file of it has no size
+ */
+export async function* filesOfTar(tar: ByteReader, path: RegExp): AsyncGenerator<TarFile, void> {
   for (let at = 0, file = 0; file < MOST_FILES; file++) {
     const header = await tar.take(TAR_BLOCK);
     // Blocks of zeros stand at the end.
-    if (header.length < TAR_BLOCK || header[0] === 0) break;
+    if (header.length < TAR_BLOCK || header[0] === 0) return;
     const prefix = cText(header, 345, 155);
     const name = `${prefix === '' ? '' : `${prefix}/`}${cText(header, 0, 100)}`;
     const size = Number.parseInt(cText(header, 124, 12).trim() || '0', 8);
@@ -62,14 +78,12 @@ export async function fileOfTar(
       throw new KernelImageError('a file of the archive has no size', { offset: at });
     const type = header[156] ?? 0;
     const isFile = type === 0 || type === 0x30;
-    if (isFile && path.test(name)) return { name, size };
     const blocks = Math.ceil(size / TAR_BLOCK) * TAR_BLOCK;
-    if (!(await tar.skip(blocks))) break;
+    const isWanted = isFile && path.test(name);
+    if (isWanted) yield { name, size };
+    if (!(await tar.skip(isWanted ? blocks - size : blocks))) return;
     at += TAR_BLOCK + blocks;
   }
-  throw new KernelImageError(
-    'the package holds no kernel: expected boot/vmlinuz-*, as linux-image-* packages have it',
-  );
 }
 
 function text(bytes: Uint8Array, at: number, length: number): string {

@@ -1,6 +1,6 @@
 import { virtualAddress } from '@heki/physical-memory';
 import { describe, expect, test } from 'vitest';
-import { compareImage, type ImageComparison } from './compare-image.ts';
+import { compareImage, compareModule, type ImageComparison } from './compare-image.ts';
 import { readKprobes } from './kprobes.ts';
 import {
   buildKernel,
@@ -320,6 +320,23 @@ describe('a call of ftrace out of the image is explained', () => {
     expect(traced({ bpf })).toEqual({ unexplained: 0, traced: 1, tracedByBpf: 1 });
     expect(traced({ bpf: [{ start: OUTSIDE + 1, end: OUTSIDE + 64 }] })).toMatchObject({ unexplained: 1 });
   });
+});
+
+test("a module's sections are compared like the kernel's, with its own tables", () => {
+  const one = kernel();
+  one.write(SITES.ftrace, ...NOP5);
+  one.write(TEXT + 0x40, 0x90);
+  one.write(one.rodata + 0x10, 1);
+  const sections = [
+    { name: '.text', start: TEXT, end: TEXT + 4096, isCode: true },
+    { name: '.rodata', start: one.rodata, end: one.rodata + 0x800, isCode: false },
+  ];
+  const found = compareModule('own', one.image, sections, { live: one.live });
+  expect(found).toMatchObject({ name: 'own', compared: 4096 + 0x800 });
+  expect(found.unexplained.map(({ section, start, isCode }) => [section.name, start, isCode])).toEqual([
+    ['.text', TEXT + 0x40, true],
+    ['.rodata', one.rodata + 0x10, false],
+  ]);
 });
 
 test('a jump label has to be as its key says', () => {

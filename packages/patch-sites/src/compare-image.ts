@@ -53,6 +53,10 @@ export interface ComparedText extends ComparedPart {
 export interface ImageComparison {
   readonly text: ComparedText;
   readonly constants: ComparedPart | undefined;
+  /** Modules that were compared with their files; none where these are not known. */
+  readonly modules?: readonly ComparedModule[];
+  /** Names of modules that are loaded and were not: their files are not known, or are of another build. */
+  readonly modulesLeftOut?: readonly string[];
 }
 
 /** Memory of the running kernel: bytes, or `undefined` where the dump has none. At most a page is asked for. */
@@ -94,6 +98,45 @@ export function compareImage(image: ImageView, options: RunningKernel): ImageCom
 function withTail(image: ImageView, { start, end }: ImageRange): ImageRange {
   const tail = ((-end % PAGE) + PAGE) % PAGE;
   return image.bytes(end, tail) === undefined ? { start, end } : { start, end: end + tail };
+}
+
+/** How code and constants of a loaded module differ from its file. */
+export interface ComparedModule {
+  readonly name: string;
+  /** Bytes that were compared. */
+  readonly compared: number;
+  readonly differing: number;
+  readonly unexplained: readonly (Unexplained & {
+    /** Where the section begins that it lies in, and its name. */
+    readonly section: { readonly name: string; readonly start: ImageAddress };
+    readonly isCode: boolean;
+  })[];
+}
+
+/** A section of a module that stays as it is once it is loaded. */
+export interface SealedSection extends ImageRange {
+  readonly name: string;
+  readonly isCode: boolean;
+}
+
+/** Compares a module that runs with how its file is laid out in memory. */
+export function compareModule(
+  name: string,
+  image: ImageView,
+  sections: readonly SealedSection[],
+  running: RunningKernel,
+): ComparedModule {
+  let compared = 0;
+  let differing = 0;
+  const unexplained: ComparedModule['unexplained'][number][] = [];
+  for (const { name: of, start, end, isCode } of sections) {
+    const range = { start, end };
+    const part = isCode ? compareText(image, range, running) : compareConstants(image, range, running.live);
+    compared += part.compared;
+    differing += part.differing;
+    for (const run of part.unexplained) unexplained.push({ ...run, section: { name: of, start }, isCode });
+  }
+  return { name, compared, differing, unexplained };
 }
 
 /** Marks of differing bytes. */

@@ -1,10 +1,14 @@
 export {
+  type ComparedModule,
   type ComparedPart,
   type ComparedText,
   compareImage,
+  compareModule,
   digestOf,
   type ImageComparison,
   type ReadLive,
+  type RunningKernel,
+  type SealedSection,
   type Unexplained,
   type UpdatedStaticCall,
 } from './compare-image.ts';

@@ -116,7 +116,8 @@ function isRetpoline(
   if (register === undefined) return false;
   const target = branchTarget(live, at);
   if (target === undefined) return indirectRegister(live) === register;
-  if (isInText(context, target)) return registerOf(live, at, context) === register;
+  const by = registerOf(live, at, context);
+  if (by !== undefined || isInText(context, target)) return by === register;
   // its_init_thunk: JMP *%reg; INT3.
   const thunk = context.live(target, 3);
   return thunk !== undefined && indirectRegister(thunk) === register && isJumpByRegister(thunk);

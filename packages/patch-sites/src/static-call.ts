@@ -20,7 +20,7 @@ export function isStaticCall(site: PatchSite, live: Uint8Array, context: SiteCon
   if (target === undefined) return 'no';
   const isInText = target >= text.start && target < text.end;
   if (isInText && image.symbols.at(target).length === 0) return 'no';
-  const key = site.key;
+  const key = keyOf(site, context);
   const now = key === undefined ? undefined : pointer(key);
   if (key === undefined || now === undefined) return 'updated';
   const none = image.symbols.named('__static_call_return');
@@ -30,6 +30,13 @@ export function isStaticCall(site: PatchSite, live: Uint8Array, context: SiteCon
   if (bytes === undefined) return 'updated';
   const first = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigInt64(0, true);
   return Number(first) === now ? 'named' : 'updated';
+}
+
+/** A module that may not see the key of a call names its trampoline instead (EXPORT_STATIC_CALL_TRAMP). */
+function keyOf({ key }: PatchSite, { image: { symbols } }: SiteContext): ImageAddress | undefined {
+  const trampoline =
+    key === undefined ? undefined : symbols.at(key).find((name) => name.startsWith('__SCT__'));
+  return trampoline === undefined ? key : symbols.named(`__SCK__${trampoline.slice('__SCT__'.length)}`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { ComparedPart, ComparedText, Unexplained } from '@heki/patch-sites';
+import type { ComparedModule, ComparedPart, ComparedText, Unexplained } from '@heki/patch-sites';
 import { describe, expect, test } from 'vitest';
 import { auditKernel } from '../index.ts';
 import { tamperedKernel } from '../testing/tampered-kernel.ts';
@@ -26,11 +26,13 @@ function found(
   constants: readonly Unexplained[] = [],
   probed: readonly number[] = [],
   led: Partial<ComparedText> = {},
+  modules: readonly ComparedModule[] = [],
 ) {
   const kernel = tamperedKernel('k61-256-nokaslr');
   const contents = {
     text: { ...part(TEXT, text), probed, traced: [], tracedByBpf: 0, updatedStaticCalls: [], ...led },
     constants: part(RODATA, constants),
+    modules,
   };
   const symbolAt = () => 'vfs_read+0x10';
   return auditKernel({ ...kernel.subject(), contents, symbolAt }).findings.filter(({ id }) =>
@@ -79,6 +81,28 @@ describe('bytes that differ from the image', () => {
 
   test('are not there where all is explained', () => {
     expect(found([])).toEqual([]);
+  });
+});
+
+test('a module that differs from its file is a finding of its own, high, with its sections and bytes', () => {
+  const start = -0x4000_0000;
+  const change = {
+    ...run(start + 0x10, 2),
+    section: { name: '.text', start },
+    isCode: true,
+  };
+  const modules = [
+    { name: 'sound', compared: 4096, differing: 0, unexplained: [] },
+    { name: 'hooked', compared: 4096, differing: 2, unexplained: [change] },
+  ];
+  const [finding, ...others] = found([], [], [], {}, modules);
+  expect(others).toEqual([]);
+  expect(finding).toMatchObject({
+    id: 'heki/code-differs',
+    severity: 'high',
+    summary: '2 bytes of the module hooked differ from its file and nothing explains it: vfs_read+0x10.',
+    pages: 1,
+    fingerprint: 'heki/code-differs|hooked .text+0x10..+0x12 9090',
   });
 });
 

@@ -14,14 +14,17 @@ export const CODE_DIFFERS: FindingKind = {
   title: "Code differs from the kernel's image",
   worst: 'high',
   explanation:
-    "Bytes of the running kernel's text are not those of the image that it was made of (--vmlinux), and Linux does not write them: they are at no jump label, static call, ftrace site, alternative, retpoline, return, lock prefix or kprobe, or hold there what no such site ever holds.",
+    "Bytes of the running kernel's text, or of a module's text and constants, are not those of the image or file that it was made of (--vmlinux; modules with a Debian package), and Linux does not write them: they are at no jump label, static call, ftrace site, alternative, retpoline, return, lock prefix or kprobe, or hold there what no such site ever holds.",
   attack:
     'Somebody who could write the text once put instructions of their own into it: a hook that hides files, a check that always succeeds. Permissions that are right again do not show it.',
   legitimate:
     'A livepatch or a tool that patches by itself; a kernel that patches itself as heki does not know.',
   advice:
     'Look at the instructions (heki read SNAPSHOT ADDRESS), beside those of the image. Take the guest for compromised where nobody can name who wrote them, and boot it anew from a signed image.',
-  find: (kernel) => differences(kernel, kernel.contents?.text, 'code'),
+  *find(kernel) {
+    yield* differences(kernel, kernel.contents?.text, 'code');
+    yield* differencesOfModules(kernel);
+  },
 };
 
 export const CONSTANTS_DIFFER: FindingKind = {
@@ -61,6 +64,33 @@ function* differences(
   };
 }
 
+/** Of each module that differs one, its constants among them. */
+function* differencesOfModules(kernel: AuditedKernel): Generator<Occurrence> {
+  for (const { name, unexplained } of kernel.contents?.modules ?? []) {
+    if (unexplained.length === 0) continue;
+    const extents = extentsOfImage(
+      kernel,
+      unexplained.flatMap(({ start, end }) => [start, end - 1]),
+    );
+    const bytes = unexplained.reduce((sum, { start, end }) => sum + end - start, 0);
+    const places = unexplained.map(
+      ({ start, end, value, section }) =>
+        `${name} ${section.name}+0x${(start - section.start).toString(16)}..+0x${(end - section.start).toString(16)} ${value}`,
+    );
+    const named = unexplained
+      .slice(0, NAMED)
+      .map((run, index) => kernel.symbolAt?.(imageVirtualAddress(run.start)) ?? places[index]);
+    const more = places.length > NAMED ? ` and ${(places.length - NAMED).toLocaleString('en-US')} more` : '';
+    yield {
+      ...occurrenceOf(kernel, extents, {
+        severity: 'high',
+        summary: `${bytes.toLocaleString('en-US')} ${bytes === 1 ? 'byte' : 'bytes'} of the module ${name} ${bytes === 1 ? 'differs' : 'differ'} from its file and nothing explains it: ${named.join(', ')}${more}.`,
+      }),
+      place: joined(places),
+    };
+  }
+}
+
 /** `vfs_read+0x10 (5 bytes)`, `kernel text +0x1234 (5 bytes, at an ftrace site)`. */
 function nameOf(kernel: AuditedKernel, { start, end, at }: Unexplained): string {
   const name = kernel.symbolAt?.(imageVirtualAddress(start)) ?? offsetOf(kernel, start);
@@ -73,6 +103,10 @@ function placesOf(kernel: AuditedKernel, runs: readonly Unexplained[]): string {
   const places = runs.map(
     ({ start, end, value }) => `${offsetOf(kernel, start)}..${offsetOf(kernel, end)} ${value}`,
   );
+  return joined(places);
+}
+
+function joined(places: readonly string[]): string {
   const rest = places.slice(MOST_PLACES);
   return [
     ...places.slice(0, MOST_PLACES),

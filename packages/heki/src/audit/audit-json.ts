@@ -1,11 +1,12 @@
 import { type Alias, rightsText } from '@heki/audit';
-import type { ComparedPart } from '@heki/patch-sites';
+import type { ComparedPart, ImageComparison } from '@heki/patch-sites';
 import { type FrameRange, type Gfn, hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import { processorJson } from '../assumed-processor.ts';
 import { tablesJson } from '../snapshot.ts';
 import { warningsJson } from '../warning.ts';
 import { hekiJson } from './heki-report.ts';
 import { type AuditReport, auditWarnings, type JudgedFinding, verdictText } from './report.ts';
+import { withoutValues } from './without-addresses.ts';
 
 /** The report as the object that `heki audit --json` prints. */
 export function auditJson(report: AuditReport): object {
@@ -34,6 +35,7 @@ export function auditJson(report: AuditReport): object {
               })),
             },
             constants: contents.constants === undefined ? null : comparedJson(contents.constants),
+            modules: contents.modules === undefined ? null : modulesJson(contents, redact),
           },
     source: {
       name: redact ? null : subject.name,
@@ -63,9 +65,22 @@ function findingJson(finding: JudgedFinding, redact: boolean) {
     ranges: redact ? [] : finding.ranges.map(rangeJson),
     aliases: finding.aliases.map((alias) => aliasJson(alias, redact)),
     aliasesLeftOut: finding.aliasesLeftOut,
-    fingerprint: finding.fingerprint,
+    fingerprint: redact ? withoutValues(finding.fingerprint) : finding.fingerprint,
     accepted: finding.accepted ?? null,
     fails: finding.fails,
+  };
+}
+
+function modulesJson({ modules = [], modulesLeftOut = [] }: ImageComparison, redact: boolean) {
+  return {
+    modules: modules.length,
+    compared: modules.reduce((sum, { compared }) => sum + compared, 0),
+    differing: modules.reduce((sum, { differing }) => sum + differing, 0),
+    unexplained: modules.reduce(
+      (sum, { unexplained }) => sum + unexplained.reduce((bytes, { start, end }) => bytes + end - start, 0),
+      0,
+    ),
+    leftOut: redact ? [] : modulesLeftOut,
   };
 }
 

@@ -1,6 +1,7 @@
 import { FINDING_KINDS, type Severity } from '@heki/audit';
 import { hex, PAGE_SIZE } from '@heki/physical-memory';
 import type { AuditReport, JudgedFinding } from './report.ts';
+import { withoutValues } from './without-addresses.ts';
 
 const LEVELS: Readonly<Record<Severity, 'note' | 'warning' | 'error'>> = {
   info: 'note',
@@ -78,7 +79,7 @@ function result(finding: JudgedFinding, uri: string, redact: boolean) {
         }),
       },
     ],
-    partialFingerprints: { 'heki/v1': fingerprint },
+    partialFingerprints: { 'heki/v1': redact ? withoutValues(fingerprint) : fingerprint },
     ...(accepted !== undefined && { suppressions: [{ kind: 'external', justification: accepted }] }),
   };
 }

@@ -1,5 +1,5 @@
 import { type Alias, rightsText, type Severity } from '@heki/audit';
-import type { ComparedPart, ImageComparison, UpdatedStaticCall } from '@heki/patch-sites';
+import type { ComparedModule, ComparedPart, ImageComparison, UpdatedStaticCall } from '@heki/patch-sites';
 import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import type { Colours } from '../colours.ts';
 import { printable } from '../printable.ts';
@@ -71,7 +71,7 @@ function sourceLines({ subject }: AuditReport): string[] {
 }
 
 /** What the comparison with the image came to. */
-function contentsLines({ text, constants }: ImageComparison): string[] {
+function contentsLines({ text, constants, modules = [], modulesLeftOut = [] }: ImageComparison): string[] {
   const line = (what: string, { compared, differing, explained, unexplained }: ComparedPart): string => {
     const why = [...explained].filter(([, bytes]) => bytes > 0).sort((a, b) => b[1] - a[1]);
     const known = why.map(([kind, bytes]) => `${kind} ${number(bytes)}`).join(', ');
@@ -82,7 +82,19 @@ function contentsLines({ text, constants }: ImageComparison): string[] {
     line('code', text),
     ...updatedText(text.updatedStaticCalls),
     ...(constants === undefined ? [] : [line('constants', constants)]),
+    ...(modules.length === 0 ? [] : [modulesText(modules)]),
+    ...(modulesLeftOut.length === 0
+      ? []
+      : [`${count(modulesLeftOut.length, 'module')} not compared: the package has no file of that build`]),
   ];
+}
+
+/** Code and constants of the modules, all together. */
+function modulesText(modules: readonly ComparedModule[]): string {
+  const sum = (of: (module: ComparedModule) => number) =>
+    number(modules.reduce((all, one) => all + of(one), 0));
+  const rest = sum(({ unexplained }) => unexplained.reduce((all, { start, end }) => all + end - start, 0));
+  return `${count(modules.length, 'module')}: ${sum(({ compared }) => compared)} bytes compared with their files, ${sum(({ differing }) => differing)} differ (unexplained ${rest})`;
 }
 
 /** Static calls that the guest's own memory alone explains. */

@@ -8,6 +8,7 @@ import {
   ImageView,
   imageAddress,
   imageVirtualAddress,
+  type RunningKernel,
   readKprobes,
 } from '@heki/patch-sites';
 import { readImageSymbols, type SymbolTable } from '@heki/symbols';
@@ -15,17 +16,18 @@ import { type VirtualMemory, virtualMemoryOf } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
 import type { Names } from '../names/open-names.ts';
 import type { Snapshot } from '../snapshot.ts';
+import { compareModules } from './module-contents.ts';
 
 /**
  * What runs beside the image that `--vmlinux` names.
  *
  * @throws {InputError} when it has no symbols, or not those that tell where its code ends
  */
-export function compareContents(
+export async function compareContents(
   path: string,
   { core, tables }: Snapshot,
   { image, kernel, source }: Names,
-): ImageComparison | undefined {
+): Promise<ImageComparison | undefined> {
   if (image === undefined) return undefined;
   // Of the image's own kallsyms: who changed the code may have changed those in the guest's memory, too.
   const own = readImageSymbols(tables, core.vmcoreinfo, memoryOf(image.image));
@@ -38,13 +40,15 @@ export function compareContents(
   }
   const guest = virtualMemoryOf(tables);
   const [probes] = table.named('kprobe_table');
-  const compared = compareImage(new ImageView(image.image, imageSymbols(table)), {
+  const symbols = imageSymbols(table);
+  const running: RunningKernel = {
     live: (at, length) => guest.read(imageVirtualAddress(at), length),
     probes: probes === undefined ? [] : readKprobes(guest.read, probes.address),
     bpf: bpfCode(kernel),
-  });
+  };
+  const compared = compareImage(new ImageView(image.image, symbols), running);
   if (typeof compared === 'string') throw new InputError(compared, { file: path });
-  return compared;
+  return { ...compared, ...(await compareModules(path, kernel, table, { symbols, running })) };
 }
 
 /** Code that eBPF made, as the guest lists it. */

@@ -46,7 +46,8 @@ export async function auditEvidence(
   }
   const names = await openNames(core, tables, await readSidecar(path ?? BUILT_IN_SNAPSHOT), options);
   return {
-    contents: options.vmlinux === undefined ? undefined : compareContents(options.vmlinux, subject, names),
+    contents:
+      options.vmlinux === undefined ? undefined : await compareContents(options.vmlinux, subject, names),
     symbolAt: (address) => symbolText(names.kernel.at(address)),
   };
 }

@@ -8,7 +8,6 @@ import {
   isElf,
   KernelImageError,
   loadedBytes,
-  packageData,
   parseVmlinux,
   readVmlinuxRelocations,
   type Vmlinux,
@@ -19,14 +18,9 @@ import { fileChunks } from '../input/file-chunks.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { bytesText } from '../quantity.ts';
+import { filesOfPackage } from './open-package.ts';
 import { unpacked } from './unpack.ts';
 
-/** A file of files of a Debian package, by how it is packed. */
-const PACKED_DATA = [
-  ['data.tar.xz', 'xz'],
-  ['data.tar.zst', 'zstd'],
-  ['data.tar.gz', 'gzip'],
-] as const;
 /** The headers of any kernel are in the first bytes of its file. */
 const START_BYTES = 2 ** 16;
 
@@ -57,37 +51,12 @@ function withLinkersRelocations(kernel: Vmlinux, path: string): Vmlinux {
 }
 
 async function kernelOfPackage(file: ByteReader, path: string): Promise<Vmlinux> {
-  const { name, size } = await packageData(file);
-  const compression = PACKED_DATA.find(([data]) => data === name)?.[1];
-  const packed = file.part(size);
-  const tar = new ByteReader(
-    compression === undefined ? packed : withoutBomb(unpacked(packed, compression, path), size, path),
-  );
+  const tar = await filesOfPackage(file, path);
   try {
     const kernel = await fileOfTar(tar, /^(?:\.\/)?(?:usr\/lib\/debug\/)?boot\/vmlinu[xz]-/);
     return await kernelOf(new ByteReader(tar.part(kernel.size)), path);
   } finally {
     await tar.close();
-  }
-}
-
-/** What comes out of `packed` bytes, as long as it is no more than packages have. */
-async function* withoutBomb(
-  chunks: AsyncIterable<Uint8Array>,
-  packed: number,
-  path: string,
-): AsyncGenerator<Uint8Array, void> {
-  const most = Math.max(COMMAND_LIMITS.packageBytes, packed * COMMAND_LIMITS.packageInflation);
-  let bytes = 0;
-  for await (const chunk of chunks) {
-    bytes += chunk.length;
-    if (bytes > most) {
-      throw new InputError(
-        `its files unpack to more than ${bytesText(most)}, ${COMMAND_LIMITS.packageInflation} times their size: a bomb, no package`,
-        { file: path },
-      );
-    }
-    yield chunk;
   }
 }
 

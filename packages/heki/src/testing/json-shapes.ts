@@ -6,6 +6,7 @@ import type { SchemaName } from '../report/report-header.ts';
 import { attack, initOutcome, step } from './json-shapes/attack.ts';
 import {
   auditFinding,
+  comparedModules,
   comparedPart,
   comparedText,
   hekiSummary,
@@ -82,7 +83,13 @@ export const JSON_SHAPES = {
     findings: z.array(auditFinding).describe('The worst first'),
     heki: hekiSummary.nullable().describe('What Heki would do; null with --no-heki'),
     contents: z
-      .strictObject({ text: comparedText, constants: comparedPart.nullable() })
+      .strictObject({
+        text: comparedText,
+        constants: comparedPart.nullable(),
+        modules: comparedModules
+          .nullable()
+          .describe('With a Debian package; null without modules to compare'),
+      })
       .nullable()
       .describe('Bytes compared with the image of --vmlinux; null without'),
     source: z.looseObject({ name: z.string().nullable(), redacted: z.boolean() }),

@@ -71,6 +71,14 @@ export const comparedText = z.strictObject({
     ),
 });
 
+export const comparedModules = z.strictObject({
+  modules: z.int().min(1).describe('Compared with their files'),
+  compared: z.int().min(0).describe('Bytes of their code and constants'),
+  differing: z.int().min(0),
+  unexplained: z.int().min(0),
+  leftOut: z.array(z.string()).describe('Loaded, but not compared: the package has no file of that build'),
+});
+
 const leafCounts = z.strictObject({ '1G': z.int(), '2M': z.int(), '4K': z.int() });
 
 export const hekiSummary = z.strictObject({

@@ -1,0 +1,78 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Browser } from 'playwright-core';
+import { type PreviewServer, preview } from 'vite';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openBrowser, openUrl, violations } from './browser.ts';
+
+const SITE = fileURLToPath(new URL('../../site', import.meta.url));
+
+let server: PreviewServer;
+let browser: Browser;
+let home: string;
+beforeAll(async () => {
+  if (!existsSync(join(SITE, 'dist-site/index.html')))
+    throw new Error('there is no site: npm run docs:build makes it');
+  server = await preview({
+    root: SITE,
+    configFile: false,
+    logLevel: 'silent',
+    appType: 'mpa',
+    build: { outDir: 'dist-site' },
+    preview: { port: 0, host: '127.0.0.1' },
+  });
+  home = server.resolvedUrls?.local[0] ?? '';
+  browser = await openBrowser();
+}, 60_000);
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+describe('the documentation site', () => {
+  test('says on its first page what it is, and asks nobody else for anything', async () => {
+    const { page, said, requests } = await openUrl(browser, home);
+    expect(await page.locator('h1').first().textContent()).toContain('Hypervisor-Enforced Kernel Integrity');
+    expect(said).toEqual([]);
+    expect(requests.filter((url) => !url.startsWith(home))).toEqual([]);
+    expect(await violations(page, ['wcag2a'])).toEqual([]);
+    await page.close();
+  }, 30_000);
+
+  test('finds a defect by its id', async () => {
+    const { page } = await openUrl(browser, `${home}docs/ten-minutes.html`);
+    await page.keyboard.press('/');
+    await page.locator('.VPLocalSearchBox input').fill('B-G22');
+    const first = page.locator('.VPLocalSearchBox .result').first();
+    await first.waitFor();
+    await first.click();
+    await page.waitForURL(/defects|attack|reading-guide|teach|b-g22/i);
+    await page.close();
+  }, 30_000);
+
+  test('has a page for everything that a package exports', async () => {
+    const { page } = await openUrl(browser, `${home}api/@heki/x86.html`);
+    expect(await page.locator('#translate').first().textContent()).toContain('translate');
+    await page.close();
+  }, 30_000);
+
+  test.each([360, 768, 1440])(
+    'has no page wider than a window of %i pixels',
+    async (width) => {
+      for (const path of ['', 'docs/ten-minutes.html', 'docs/packages.html', 'packages/kvm/']) {
+        const { page } = await openUrl(browser, home + path, width);
+        expect(await page.evaluate('document.documentElement.scrollWidth'), path).toBeLessThanOrEqual(width);
+        await page.close();
+      }
+    },
+    60_000,
+  );
+
+  test('shows the page of an audit', async () => {
+    const { page, said } = await openUrl(browser, `${home}audit.html`);
+    expect(await page.locator('h1').first().textContent()).not.toBe('');
+    expect(said).toEqual([]);
+    await page.close();
+  }, 30_000);
+});
