@@ -135,8 +135,17 @@ export const JSON_SHAPES = {
   boot: published('boot', 'boot --json', {
     boot: z.enum(['works', 'error', 'oops']),
     heki: z
-      .strictObject({ early: initOutcome, late: initOutcome })
-      .describe("Outcomes of Heki's two steps of boot; null for one that was not taken"),
+      .strictObject({
+        early: initOutcome,
+        late: initOutcome,
+        seal: z
+          .int()
+          .nullable()
+          .describe(
+            "The answer of the owner of the kernel's code: the number of its image, or a negative error number",
+          ),
+      })
+      .describe("Outcomes of Heki's two steps of boot, and of the seal; null for one that was not taken"),
     steps: z.array(step),
     expected: z.boolean().describe('Boot and every step came out as the scenario expects'),
     verdict,
@@ -445,6 +454,11 @@ export const JSON_SHAPES = {
     schemas: z.record(z.string().min(1), z.int().min(1)).describe('The version of each shape, by its name'),
   }),
   attack: published('attack', 'attack --json', {
+    snapshot: z
+      .string()
+      .min(1)
+      .nullable()
+      .describe('The file and the kernel that were attacked; null for a kernel that boots'),
     counts: z.strictObject({
       cells: z.int().min(0).describe('Attempts: attacks by machines, legitimate work left out'),
       claimed: counted.describe('Where the machine claims to stop the attack'),
