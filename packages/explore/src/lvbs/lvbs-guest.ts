@@ -38,7 +38,7 @@ export const Page = { TEXT: 0x500, RODATA: 0x502, INIT: 0x505 } as const;
 export const Offset = { RELOCATION: 0x10, SITE: 0x20, ELSEWHERE: 0x100, KERNEL_SITE: 0x10 } as const;
 export const JUMP = Uint8Array.of(0xe9, 1, 2, 3, 4);
 export const NOP = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
-export const RELOCATED = Uint8Array.of(9, 9, 9, 9);
+const RELOCATED = Uint8Array.of(9, 9, 9, 9);
 
 /** What stands in each page when the loader has done its work. */
 export const SIGNED: Readonly<Record<number, Uint8Array>> = {
