@@ -59,6 +59,11 @@ describe('npm start with options in front of --', () => {
     expect(stderr).toContain('heki: npm kept --no-mbec --json for itself');
   });
 
+  test('may go unseen without both, which is told', () => {
+    const { stderr } = npm(['start', 'help', 'explain', '--access', 'write'], { npm_config_logs_max: '0' });
+    expect(stderr).toContain('npm wrote no log, so that an option which it kept for itself may go unseen');
+  });
+
   test("are told from settings in the user's .npmrc", () => {
     const userconfig = join(folder, 'npmrc');
     writeFileSync(userconfig, '# mine\njson = true\ncpu=arm64\nforce=true\n');

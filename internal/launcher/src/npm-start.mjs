@@ -19,6 +19,11 @@ export async function npmStart(args) {
   if (byNpm && kept === undefined) {
     const options = optionsInEnvironment(await hekiOptions(), env, root);
     if (options.length > 0) return refuse(options);
+    if (args.length > 0 && !args.some((word) => word.startsWith('-'))) {
+      process.stderr.write(
+        'heki: npm wrote no log, so that an option which it kept for itself may go unseen; ./heki takes all of them\n',
+      );
+    }
   }
   if (byNpm && env.npm_config_loglevel !== 'silent' && args.includes('--json') && !process.stdout.isTTY) {
     process.stderr.write(

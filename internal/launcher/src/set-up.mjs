@@ -91,13 +91,20 @@ const PAGE_SOURCES = ['packages/inspector', 'packages/physical-memory'];
 
 /** Compiles what changed since the last build or was damaged since; says so only when there is everything to compile. */
 async function build(lock) {
-  if (!existsSync(join(root, 'packages', 'heki', 'dist', 'main.js'))) say('Building ...');
+  const isFirst = !existsSync(join(root, 'packages', 'heki', 'dist', 'main.js'));
+  if (isFirst) say('Building ...');
   const sources = stateOfSources();
   const hasPage = areBuilt(PAGE_SOURCES);
   forgetDamage();
   const page = join(root, 'packages', 'inspector', 'build-page.mjs');
   await Promise.all([
-    step('Building', lock, process.execPath, [tool('typescript', 'bin', 'tsc'), '-b']),
+    // Whoever only runs what was cloned need not wait until its types are checked. The compiler remembers that they are not: the next
+    // build, of what was edited, checks them all.
+    step('Building', lock, process.execPath, [
+      tool('typescript', 'bin', 'tsc'),
+      '-b',
+      ...(isFirst ? ['--noCheck'] : []),
+    ]),
     ...(hasPage ? [] : [step('Building the page of the audit', lock, process.execPath, [page])]),
   ]);
   removeOrphans();

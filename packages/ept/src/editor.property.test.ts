@@ -237,3 +237,13 @@ describe('the EPT editor', () => {
     expect(editor.tables).toBe(4);
   });
 });
+
+it('tables of other than four or five levels are refused', () => {
+  const memory = createRam<Pfn>({ ranges: [{ start: pfn(0), end: pfn(16) }] });
+  const frames = createFrameAllocator<Pfn>({ ranges: [{ start: pfn(1), end: pfn(16) }] });
+  for (const levels of [3, 6, '4']) {
+    expect(() => createEptEditor({ memory, frames, levels: levels as never })).toThrow(
+      'levels of tables: expected 4 or 5',
+    );
+  }
+});

@@ -7,7 +7,7 @@ import type { GuestMemoryRegion, Host } from './host.ts';
 import type { PinRequest, PinResult, ProtectionResult } from './result.ts';
 import type { EffectiveRights, ProtectionRange } from './rights.ts';
 import type { LifeCycle, ProtectionState } from './state.ts';
-import type { YieldPoint } from './yield-point.ts';
+import type { StandingFault, YieldPoint } from './yield-point.ts';
 
 /** What a backend reports: the common events, and events of its own, told apart by `type`. */
 export type BackendEvent = HypervisorEvent | { readonly type: string };
@@ -19,9 +19,9 @@ export interface VirtualMachineOptions<Event extends BackendEvent = BackendEvent
   readonly onEvent?: ((event: Event) => void) | undefined;
   /**
    * Called at every {@link YieldPoint}: what it has other virtual CPUs do happens there, in the middle of the request. A backend whose requests
-   * are one step does not call it. Without it nothing yields.
+   * are one step does not call it. Without it nothing yields. At `fault` it may be given the fault.
    */
-  readonly onYield?: ((at: YieldPoint) => void) | undefined;
+  readonly onYield?: ((at: YieldPoint, fault?: StandingFault) => void) | undefined;
 }
 
 /** Who stores to guest memory without a virtual CPU. */

@@ -16,6 +16,17 @@ export type YieldPoint =
   | 'resume';
 
 /**
+ * A fault that was judged, at `fault`. A listener that throws {@link VcpuWaits} there has the virtual CPU stand with it, and calls {@link goOn} before that does
+ * anything else; then the access begins anew, as after any fault.
+ */
+export interface StandingFault {
+  /** What it looked at has changed since, or is changing. */
+  readonly stale: boolean;
+  /** Maps what it was judged to need, or finds that it is stale. */
+  goOn(): void;
+}
+
+/**
  * Thrown out of an instruction of a virtual CPU that exits at a {@link YieldPoint} of another one, and needs a lock which that one holds: it
  * spins until the other goes on. The instruction has had no effect; whoever gives the turns begins it anew in a later one.
  */

@@ -21,7 +21,7 @@ export type {
   NestedExit,
   NestedSetup,
 } from './nested/nested-guest.ts';
-export type { KvmBudget, KvmOptions } from './options.ts';
+export type { KvmBudget, KvmOptions, KvmRaces } from './options.ts';
 export {
   createKvmPlanes,
   type KvmPlanes,

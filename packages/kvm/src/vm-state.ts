@@ -1,4 +1,4 @@
-import type { HostFrames, YieldPoint } from '@heki/hypervisor';
+import type { HostFrames, StandingFault, YieldPoint } from '@heki/hypervisor';
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { AttributeStore } from './attributes/attribute-store.ts';
@@ -59,7 +59,7 @@ export interface VmState {
   /** `undefined` without a listener: then build no event. */
   readonly emit: ((event: KvmEvent) => void) | undefined;
   /** `undefined`: requests are one step. Only {@link yieldAt} calls it. */
-  readonly onYield: ((at: YieldPoint) => void) | undefined;
+  readonly onYield: ((at: YieldPoint, fault?: StandingFault) => void) | undefined;
   readonly invalidation: Invalidation;
 }
 

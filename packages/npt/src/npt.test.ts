@@ -185,3 +185,8 @@ it('sets flags in tables above 4 GiB, in every level of them', () => {
   expect(npt.translate(0 as Gfn, 0, A.WRITE)).toBe(2 ** 21);
   expect(frames.map(flagsOf)).toEqual([0x20, 0x20, 0x20, 0x60]);
 });
+
+it('tables of other than four or five levels are refused', () => {
+  const memory = pathMemory(1);
+  expect(() => createNpt({ memory, root: ROOT, levels: 3 as never })).toThrow('3 levels');
+});

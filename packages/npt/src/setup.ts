@@ -1,5 +1,5 @@
 import type { Pfn } from '@heki/physical-memory';
-import { AMD_ZEN4, type CpuProfile } from '@heki/x86';
+import { AMD_ZEN4, type CpuProfile, checkLevels } from '@heki/x86';
 import { NptError } from './error.ts';
 
 /** Bits of the VMCB that change what nested paging does (offset 0x90). Those left out are 0. */
@@ -29,9 +29,11 @@ export interface NptSetup {
  * `setup` with its defaults.
  *
  * @throws {NptError} when the processor has no nested paging, or not what a control asks for
+ * @throws {X86Error} unless `levels` is 4 or 5
  */
 export function resolveSetup(setup: NptSetup): Required<NptSetup> {
   const { root, levels = 4, hostNxe = true, hostSmep = false, processor = AMD_ZEN4, controls = {} } = setup;
+  checkLevels(levels);
   if (processor.npt === undefined) throw new NptError(`processor ${processor.name} has no nested paging`);
   for (const control of ['gmet', 'readOnlyGuestPageTables'] as const) {
     if (controls[control] === true && !processor.npt[control]) {

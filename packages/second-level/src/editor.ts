@@ -67,7 +67,7 @@ export interface SecondLevelEditor {
  *
  * @param options.frames where table pages come from; each must be present in `memory`
  * @param options.root the root of tables that an editor of the same format built; a new, empty root when left out
- * @throws {SecondLevelEditorError} when there is no frame for the root
+ * @throws {SecondLevelEditorError} when there is no frame for the root, and for a number of levels other than 4 or 5
  */
 export function createSecondLevelEditor(options: {
   readonly memory: PhysicalMemory<Pfn>;
@@ -76,11 +76,14 @@ export function createSecondLevelEditor(options: {
   readonly root?: Pfn | undefined;
 }): SecondLevelEditor {
   const { memory, frames, format } = options;
+  const { levels } = format;
+  if (levels !== 4 && levels !== 5) {
+    throw new SecondLevelEditorError(`${JSON.stringify(levels)} levels of tables: expected 4 or 5`);
+  }
   const tables = new TableStore(memory, frames, format);
-  if (options.root !== undefined) tables.count = countTables(tables, options.root, format.levels);
+  if (options.root !== undefined) tables.count = countTables(tables, options.root, levels);
   const root = options.root ?? tables.create();
   if (root === undefined) throw new SecondLevelEditorError('no host frame is left for the root table');
-  const { levels } = format;
   /** Bits of the low half that the editor itself writes in leaves. */
   const fixed = format.leaf.mask | 0xffff_f000;
   const leafBits = `bit ${Math.log2(format.leaf.mask)}`;

@@ -14,6 +14,12 @@ describe('the switches of a layer', () => {
     expect(defectSwitches(defects, 'hardened', { 'B-G22': true })).toEqual({ 'B-G8': false, 'B-G22': true });
   });
 
+  it('are none of a profile that there is not', () => {
+    for (const unknown of ['rfc-v3', '', undefined, 'toString']) {
+      expect(() => defectSwitches(defects, unknown as never)).toThrow('expected one of hardened, rfc-v2');
+    }
+  });
+
   it('leave out what other layers choose, so that all can be given the same choices', () => {
     const choices = { 'B-G8': true, 'B-H1': true };
     expect(defectSwitches(defects, 'hardened', choices)).toEqual({ 'B-G8': true, 'B-G22': false });

@@ -34,22 +34,27 @@ export function* poke(state: AuthorityState, entries: readonly Poke[]): Request 
   // Everything is judged where nothing changes any more: states, types, and what refers to what.
   return state.host.stopped(() => {
     const plan: Planned[] = [];
+    /** The last state that this request gives a site, by image and site. */
+    const latest = new Map<string, number>();
     for (const entry of copy) {
-      const planned = judge(state, entry, plan);
+      const planned = judge(state, entry, latest);
       if (!planned.ok) return planned;
+      latest.set(`${entry.image} ${entry.site}`, entry.state);
       plan.push(planned.value);
     }
     for (const { live, at, site, state: value, after } of plan) {
       write(state, live, at, after);
       live.states[site] = value;
-      state.chain.append(`poke ${live.id} ${site} ${value}`);
     }
+    state.chain.append(
+      plan.map(({ live, site, state: value }) => `poke ${live.id} ${site} ${value}`).join('\n'),
+    );
     return granted();
   });
 }
 
 /** Whether a site may have a state, by the file that was signed and by what stands there now. */
-function judge(state: AuthorityState, entry: Poke, earlier: readonly Planned[]): Answer<Planned> {
+function judge(state: AuthorityState, entry: Poke, latest: ReadonlyMap<string, number>): Answer<Planned> {
   const live = state.images.get(entry.image);
   if (live === undefined) return refused('no-such-image', `image ${entry.image}`);
   const { image, bases } = live;
@@ -65,7 +70,8 @@ function judge(state: AuthorityState, entry: Poke, earlier: readonly Planned[]):
   if (site.kind === 'lock' && entry.state === 1 && state.host.processors !== 1)
     return refused('frozen', `${state.host.processors} processors run: LOCK stays`);
   const resolve = (name: string): bigint | undefined => findExport(state, name)?.address;
-  const current = earlier.findLast((one) => one.live === live && one.site === entry.site)?.state ?? now;
+  const earlier = latest.get(`${entry.image} ${entry.site}`);
+  const current = earlier ?? now;
   const before = stateBytes(image, bases, entry.site, current, resolve);
   const after = stateBytes(image, bases, entry.site, entry.state, resolve);
   if (before === undefined || after === undefined)
@@ -78,8 +84,7 @@ function judge(state: AuthorityState, entry: Poke, earlier: readonly Planned[]):
         return refused('no-such-site', 'its page holds something else');
     }
     const stands = read(state, live, site.at, site.length);
-    const seen = earlier.some((one) => one.live === live && one.site === entry.site);
-    if (!seen && before.some((byte, index) => byte !== stands[index]))
+    if (earlier === undefined && before.some((byte, index) => byte !== stands[index]))
       return refused('mismatch', `site ${entry.site} does not hold what its state says`);
   }
   return granted({ ...entry, live, at: site.at, before, after });
@@ -93,16 +98,32 @@ function framesAt({ frames, gone }: LiveImage, { part, offset }: Place, length: 
   return pages.slice(first, last + 1);
 }
 
-function read(state: AuthorityState, live: LiveImage, { part, offset }: Place, length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, index) => {
-    const [frame] = framesAt(live, { part, offset: offset + index }, 1);
-    return frame === undefined ? 0 : (pageBytes(state, frame)[(offset + index) % PAGE_SIZE] ?? 0);
+function read(state: AuthorityState, live: LiveImage, at: Place, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  visitBytes(state, live, at, length, (page, place, index) => {
+    bytes[index] = page[place] ?? 0;
+  });
+  return bytes;
+}
+
+function write(state: AuthorityState, live: LiveImage, at: Place, bytes: Uint8Array): void {
+  visitBytes(state, live, at, bytes.length, (page, place, index) => {
+    page[place] = bytes[index] ?? 0;
   });
 }
 
-function write(state: AuthorityState, live: LiveImage, { part, offset }: Place, bytes: Uint8Array): void {
-  for (const [index, byte] of bytes.entries()) {
-    const [frame] = framesAt(live, { part, offset: offset + index }, 1);
-    if (frame !== undefined) pageBytes(state, frame)[(offset + index) % PAGE_SIZE] = byte;
+/** Visits a few bytes of an image where they lie: in a page, or in two. */
+function visitBytes(
+  state: AuthorityState,
+  live: LiveImage,
+  at: Place,
+  length: number,
+  visit: (page: Uint8Array, place: number, index: number) => void,
+): void {
+  const pages = framesAt(live, at, length).map((frame) => pageBytes(state, frame));
+  const start = at.offset % PAGE_SIZE;
+  for (let index = 0; index < length; index++) {
+    const page = pages[Math.floor((start + index) / PAGE_SIZE)];
+    if (page !== undefined) visit(page, (start + index) % PAGE_SIZE, index);
   }
 }

@@ -1,9 +1,8 @@
-import type { Rights } from '@heki/hypervisor';
-import type { Vcpu } from '@heki/vcpu';
 import type { Property } from '../machine.ts';
 import type { Scene } from './actions.ts';
 import { allowedRights, effective, exceeds } from './ledger.ts';
-import { ALIAS, DATA, directAddress, TEXT, userAddress } from './tiny-guest.ts';
+import { probe } from './probe.ts';
+import { ALIAS, DATA, TEXT } from './tiny-guest.ts';
 
 /** What is held against a backend. P5 (the guest's counters) and P9 (a reference model of its own) are not of this search. */
 export const BACKEND_PROPERTIES: readonly Property[] = [
@@ -22,23 +21,6 @@ export const BACKEND_PROPERTIES: readonly Property[] = [
 ];
 
 const FRAMES = [TEXT, DATA];
-
-/** What the kernel's accesses to a frame really do, on one processor. */
-function probe(vcpu: Vcpu, frame: number): Rights {
-  const cpl = (level: 0 | 3): void => {
-    vcpu.registers.cpl = level;
-  };
-  const va = directAddress(frame);
-  const read = vcpu.load(va, 4);
-  const write = vcpu.store(directAddress(frame, 0x800), 4, 0n);
-  const fetch = vcpu.fetch(va, 1);
-  cpl(3);
-  const user = vcpu.fetch(userAddress(frame), 1);
-  cpl(0);
-  const did = (outcome: { readonly kind: string; readonly absent?: true }): boolean =>
-    outcome.kind === 'done' && outcome.absent !== true;
-  return { read: did(read), write: did(write), supervisorExecute: did(fetch), userExecute: did(user) };
-}
 
 /**
  * Which properties do not hold in a state. The machine is used up: accesses fill translation caches and second-level tables.

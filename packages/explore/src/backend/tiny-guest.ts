@@ -1,6 +1,12 @@
 import type { HekiHypervisor } from '@heki/guest';
 import { encodePageList, type ProtectedRange } from '@heki/hypercall/kvm';
-import type { BackendEvent, Capabilities, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type {
+  BackendEvent,
+  Capabilities,
+  Hypervisor,
+  VirtualMachine,
+  VirtualMachineOptions,
+} from '@heki/hypervisor';
 import type { HekiDriver } from '@heki/machine';
 import {
   addressOf,
@@ -83,8 +89,8 @@ export interface TinyGuest {
   contents(gfn: number): number;
   /** The first word of a frame. */
   firstWord(gfn: number): number;
-  /** Asks for rights by the driver's hypercall, on virtual CPU 0. What the driver gives back. */
-  ask(ranges: readonly ProtectedRange[]): number;
+  /** Asks for rights by the driver's hypercall, on virtual CPU 0 or another. What the driver gives back. */
+  ask(ranges: readonly ProtectedRange[], cpu?: number): number;
   /** The same with a page list of raw words: the number of entries that its header states, and where it leads on. */
   askRaw(count: number, next: number, entries: readonly (readonly [number, number, number])[]): number;
   /** Maps the first page of the text to another frame, as who can write the guest's page tables can. */
@@ -100,13 +106,18 @@ export interface TinyGuest {
 }
 
 /** @throws {HypervisorError} when the backend cannot have such a guest */
-export function createTinyGuest({ create, driver, profile }: ExploredBackend, processors: number): TinyGuest {
+export function createTinyGuest(
+  { create, driver, profile }: ExploredBackend,
+  processors: number,
+  onYield?: VirtualMachineOptions['onYield'],
+): TinyGuest {
   const ram = new HostMemory([HOST_TABLES, { start: BACKING as Pfn, end: (BACKING + MEMORY.frames) as Pfn }]);
   const tables = new TableFrames(HOST_TABLES);
   let hostHarmed = false;
   const backend = create();
   const vm = backend.createVirtualMachine({
     host: { memory: ram, frames: tables.port },
+    onYield,
     onEvent: (event) => {
       hostHarmed ||= 'defect' in event;
     },
@@ -124,6 +135,8 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
   const [first] = vcpus;
   if (first === undefined) throw new RangeError(`${processors} processors: expected one at least`);
 
+  /** Who makes the next request. */
+  let asking = first;
   const memory = {
     page: (gfn: Gfn) => ram.page((BACKING + gfn) as Pfn),
     writablePage: (gfn: Gfn) => ram.writablePage((BACKING + gfn) as Pfn),
@@ -134,7 +147,7 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
   ).reverse();
   const port: { hypervisor: HekiHypervisor | undefined } = { hypervisor: undefined };
   driver(port, {
-    vcpu: () => first,
+    vcpu: () => asking,
     memory: {
       memory,
       allocatePage: () => free.pop(),
@@ -171,7 +184,8 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
     words,
     contents: (gfn) => ram.contents((BACKING + gfn) as Pfn),
     firstWord: (gfn) => ram.page((BACKING + gfn) as Pfn)?.[0] ?? 0,
-    ask(ranges) {
+    ask(ranges, cpu = 0) {
+      asking = vcpus[cpu] ?? first;
       encodePageList({
         memory,
         frames: [LIST as Gfn],
@@ -181,6 +195,7 @@ export function createTinyGuest({ create, driver, profile }: ExploredBackend, pr
       return send();
     },
     askRaw(count, next, entries) {
+      asking = first;
       const page = words(LIST);
       page.fill(0);
       page.set([0, 0, next, 0, count, 0]);
@@ -236,7 +251,7 @@ const RESTING = {
 };
 
 /** Gives those registers of all processors that do not count one value. */
-export function restRegisters({ vcpus }: TinyGuest): void {
+export function restRegisters({ vcpus }: Pick<TinyGuest, 'vcpus'>): void {
   for (const { registers } of vcpus) Object.assign(registers, RESTING);
 }
 

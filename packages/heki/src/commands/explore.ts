@@ -73,7 +73,7 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
         transitions: result.transitions,
         depth: result.depth,
         end: result.end,
-        requestsAreOneStep: machine.depth !== undefined,
+        requestsAreOneStep: machine.requestsAreOneStep,
       }),
       text: (screen) => exploreText(machine, result, wanted, screen),
     },

@@ -77,6 +77,7 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
   const frame = options.symbol === undefined ? undefined : frameOfSymbol(options.symbol, tables, names);
   const found: Found[] = [];
   let leftOut = 0;
+  const wanted = [physical, frame].filter((range) => range !== undefined);
   for (const one of alikeMappings(tables, kernel)) {
     const isMatch =
       (permissions?.test(rightsText(one.rights)) ?? true) &&
@@ -84,7 +85,6 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
       (options.region === undefined ||
         one.region === options.region ||
         one.region.startsWith(`${options.region} `));
-    const wanted = [physical, frame].filter((range) => range !== undefined);
     const part = isMatch ? partWithin(one, wanted) : undefined;
     if (part === undefined) continue;
     if (found.length < COMMAND_LIMITS.foundRanges) found.push(part);
@@ -139,7 +139,7 @@ function frameOfSymbol(text: string, tables: ProvenRoot, names: Names | undefine
 /** All mappings, ascending by virtual address, cut where a frame has more mappings than the one before, or another region begins. */
 function* alikeMappings(tables: ProvenRoot, kernel: KernelNames | undefined): Generator<Found> {
   const { mappings, extents } = readKernel({ tables, cpus: [] });
-  let run: Found | undefined;
+  let run: (Found & { frames: number }) | undefined;
   for (const mapping of mappings) {
     for (const part of partsByCount(mapping, extents)) {
       const place = kernel?.at(virtualAddressOf(part.virtualFrame));
@@ -152,7 +152,7 @@ function* alikeMappings(tables: ProvenRoot, kernel: KernelNames | undefined): Ge
         run.region === region &&
         run.mappings === part.mappings;
       if (run !== undefined && isNext) {
-        run = { ...run, frames: run.frames + part.frames };
+        run.frames += part.frames;
         continue;
       }
       if (run !== undefined) yield run;
@@ -183,6 +183,7 @@ function* partsByCount(
 
 /** The part of a mapping whose frames are in all of `ranges`. */
 function partWithin(one: Found, ranges: readonly Frames[]): Found | undefined {
+  if (ranges.length === 0) return one;
   const start = Math.max(one.guestFrame, ...ranges.map((range) => range.start));
   const end = Math.min(one.guestFrame + one.frames, ...ranges.map((range) => range.end));
   if (start >= end) return undefined;

@@ -35,8 +35,8 @@ export function exploreText(
     `${count(states, 'state')}, ${number(transitions)} transitions, ${count(depth, 'action')} deep; ${ENDS[end]}`,
     '',
     ...rows,
-    ...(machine.depth === undefined
-      ? []
-      : ['', dim('Each request is one step here: what can come between its parts was not looked at.')]),
+    ...(machine.requestsAreOneStep
+      ? ['', dim('Each request is one step here: what can come between its parts was not looked at.')]
+      : []),
   ];
 }

@@ -5,11 +5,13 @@ import {
   authorityMachine,
   type Bounds,
   backendMachine,
+  interleavedMachine,
   type Machine,
   type Property,
   type SearchResult,
   search,
 } from '@heki/explore';
+import { createKvm, type KvmRaces } from '@heki/kvm';
 import { isModulePath, machineSettings } from '@heki/machine';
 import { UsageError } from '../failure.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
@@ -27,6 +29,8 @@ export interface ExploredMachine {
   readonly title: string;
   /** Actions in a row unless the user says otherwise; `undefined`: the search comes to its end. */
   readonly depth: number | undefined;
+  /** A request of the guest is one step: what can come between its parts is not looked at. */
+  readonly requestsAreOneStep: boolean;
   readonly properties: readonly Property[];
   /** Searches it; stories are lines of text. */
   search(bounds: Bounds): SearchResult<string>;
@@ -36,6 +40,22 @@ export interface ExploredMachine {
 const DEPTH = 2;
 const AUTHORITY_DEPTH = 5;
 const AUTHORITY = 'authority';
+
+/** KVM with requests and faults as steps, and with races that it had once put back. */
+const INTERLEAVED: { readonly [name: string]: { readonly races: Partial<KvmRaces>; readonly but: string } } =
+  {
+    'kvm-interleaved': { races: {}, but: '' },
+    'kvm-interleaved-stale-faults': {
+      races: { staleFaults: true },
+      but: ', and a fault is mapped though what it looked at has changed',
+    },
+    'kvm-interleaved-local-flush': {
+      races: { localFlush: true },
+      but: ', and processor 0 alone is told to forget what it cached',
+    },
+  };
+/** Steps in a row there. */
+const INTERLEAVED_DEPTH = 3;
 
 /** @throws {UsageError} for an unknown name, or what an abstract machine does not have */
 export async function exploredMachine(
@@ -51,11 +71,23 @@ export async function exploredMachine(
         `--machine ${name} with ${given === undefined ? '--without' : optionText(given)}: an abstract machine has neither profiles, defects nor processors of its own`,
       );
     }
-    return { title: policy.title, depth: undefined, ...hidden(abstractMachine(policy)) };
+    return {
+      title: policy.title,
+      depth: undefined,
+      requestsAreOneStep: false,
+      ...hidden(abstractMachine(policy)),
+    };
   }
   if (name === AUTHORITY) return authority(flags, without);
+  const interleaved = INTERLEAVED[name];
+  if (interleaved !== undefined) return interleavedKvm(interleaved, flags, without, name);
   if (!isModulePath(name) && !HEKI_HYPERVISORS.some((known) => known === name)) {
-    const names = [...HEKI_HYPERVISORS, AUTHORITY, ...ABSTRACT_POLICIES.map((each) => each.name)].join(', ');
+    const names = [
+      ...HEKI_HYPERVISORS,
+      ...Object.keys(INTERLEAVED),
+      AUTHORITY,
+      ...ABSTRACT_POLICIES.map((each) => each.name),
+    ].join(', ');
     throw new UsageError(
       `--machine ${name}: expected one of ${names}, or the path of an ES module: ./mine.mjs`,
     );
@@ -71,7 +103,31 @@ export async function exploredMachine(
     { name, create, driver, profile },
     { pageLists: makesKvmHypercalls(backend), without },
   );
-  return { title: `${title}, ${profile}`, depth: DEPTH, ...hidden(machine) };
+  return { title: `${title}, ${profile}`, depth: DEPTH, requestsAreOneStep: true, ...hidden(machine) };
+}
+
+/** KVM with requests as steps. */
+async function interleavedKvm(
+  { races, but }: (typeof INTERLEAVED)[string],
+  flags: MachineFlags,
+  without: readonly Actor[],
+  name: string,
+): Promise<ExploredMachine> {
+  if (without.length > 0)
+    throw new UsageError(`--without ${without[0]} with --machine ${name}: nobody can be left out there`);
+  const kvm = await findBackend('kvm');
+  const { driver, title } = kvm;
+  const specification = specificationOf({ ...flags, hypervisor: 'kvm' });
+  const { profile } = machineSettings(specification);
+  if (driver === undefined) throw new UsageError(`--machine ${name}: guests cannot ask it for anything`);
+  const racing: typeof kvm = { ...kvm, create: (settings) => createKvm({ ...settings, races }) };
+  const create = () => hypervisorOf(racing, specification, {});
+  return {
+    title: `${title}, ${profile}, with all that can come between the parts of a request or fault${but}`,
+    depth: INTERLEAVED_DEPTH,
+    requestsAreOneStep: false,
+    ...hidden(interleavedMachine({ name, create, driver, profile })),
+  };
 }
 
 /** As it was given: `--no-mbec` makes `mbec` false. */
@@ -95,7 +151,7 @@ function authority({ defect = {}, ...flags }: MachineFlags, without: readonly Ac
       `--machine ${AUTHORITY} --defect ${chosen.join(' ')}: expected one of ${ids.join(', ')}`,
     );
   const title = known === undefined ? 'an owner of code, with nothing weaker' : authorityDefects[known].title;
-  return { title, depth: AUTHORITY_DEPTH, ...hidden(authorityMachine(known)) };
+  return { title, depth: AUTHORITY_DEPTH, requestsAreOneStep: false, ...hidden(authorityMachine(known)) };
 }
 
 function hidden<State, Action>(

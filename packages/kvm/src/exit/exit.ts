@@ -104,7 +104,12 @@ function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
   vm.statistics.faults++;
   const { sequence } = vm.invalidation;
   if (vm.owner.forbids(fault)) return vm.owner.denied(vcpu, fault);
-  yieldAt(vm, 'fault');
+  yieldAt(vm, 'fault', () => ({
+    get stale() {
+      return vm.invalidation.sequence !== sequence || vm.invalidation.inProgress > 0;
+    },
+    goOn: () => vm.locks.with('srcu', () => fastPageFault(vm, fault) || mapFault(vm, fault, sequence)),
+  }));
   if (fastPageFault(vm, fault)) return { action: { kind: 'resume' } };
   switch (mapFault(vm, fault, sequence)) {
     case 'mapped':

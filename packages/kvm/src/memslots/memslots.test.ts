@@ -102,6 +102,10 @@ test('everything else that is wrong is EINVAL', () => {
     region(2, 0x40000, 0),
     region(USER_MEM_SLOTS, 0x40000, 0x1000),
     region(0x10000, 0x40000, 0x1000),
+    region(2, -0x1000, 0x1000),
+    region(2, 0x40000, -0x1000),
+    region(2, 0x40000, 0x1000, { userspaceAddress: -0x1000n }),
+    region(2, 0x40000, 0x1000, { guestPhysicalAddress: (1n << 63n) + 1n }),
     region(2, 0, 0, { guestPhysicalAddress: 1n << 63n, memorySize: 1n << 63n }),
     region(2, 0, 0, { memorySize: (2n ** 31n) << 12n }),
   ]) {

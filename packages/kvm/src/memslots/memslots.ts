@@ -167,6 +167,7 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
         size % PAGE_SIZE !== 0 ||
         gpa % PAGE_SIZE !== 0 ||
         userspaceAddress % PAGE_SIZE !== 0 ||
+        Math.min(gpa, size, userspaceAddress) < 0 ||
         id < 0 ||
         id >= USER_MEM_SLOTS ||
         gpa + size >= 2 ** 64 ||

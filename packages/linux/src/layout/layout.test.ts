@@ -20,6 +20,10 @@ describe('the address space without KASLR', () => {
     expect(layout.textFrame).toBe(0x1000);
   });
 
+  test('is none with other than 4 or 5 levels', () => {
+    expect(() => createLayout({ levels: 3 as never, build, memoryMap: SMALL_MEMORY })).toThrow('3 levels');
+  });
+
   test('is that of mm.rst with 5 levels', () => {
     const layout = createLayout({ levels: 5, build, memoryMap: SMALL_MEMORY });
     expect(address(layout.directMap)).toBe('0xff11000000000000');

@@ -9,7 +9,7 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import type { PagingLevels } from '@heki/x86';
+import { checkLevels, type PagingLevels } from '@heki/x86';
 import { LinuxError } from '../error.ts';
 import { createRandom, type Random } from '../random.ts';
 import { imageSections, type KernelBuild } from './kernel-build.ts';
@@ -90,8 +90,10 @@ const REGIONS = {
  *
  * @throws {LinuxError} when the memory has no room for the image, or the kernel was compiled without KASLR and
  * a seed is given
+ * @throws {X86Error} unless `levels` is 4 or 5
  */
 export function createLayout({ levels, build, memoryMap, kaslrSeed }: LayoutOptions): AddressLayout {
+  checkLevels(levels);
   if (kaslrSeed !== undefined && !build.randomizeBase) {
     throw new LinuxError(`${build.name} was built without RANDOMIZE_BASE: it takes no seed`);
   }

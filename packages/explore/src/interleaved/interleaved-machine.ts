@@ -1,0 +1,178 @@
+import { MEM_ATTR_EXEC, MEM_ATTR_READ, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
+import type { Rights } from '@heki/hypervisor';
+import { StateDigest } from '@heki/physical-memory';
+import { effective } from '../backend/ledger.ts';
+import { probe } from '../backend/probe.ts';
+import type { ExploredBackend } from '../backend/tiny-guest.ts';
+import type { Machine, Property } from '../machine.ts';
+import { ACCESSES, FRAMES, REQUESTS } from './interleaved-actions.ts';
+import { mostRights } from './name-ledger.ts';
+import { RaceScene } from './race-scene.ts';
+import { type Deed, describeStep, type Step } from './steps.ts';
+
+/** A point of a story: the story itself. */
+export interface InterleavedState {
+  readonly before: InterleavedState | undefined;
+  readonly step: Step | undefined;
+  readonly key: number;
+  /** What has fallen, once somebody asked. */
+  broken: readonly string[] | undefined;
+  /** Points that the request under way has come to; 0 without one. */
+  readonly points: number;
+}
+
+const PROPERTIES: readonly Property[] = [
+  { id: 'LEAF', says: 'no leaf grants more than the attributes after the call returned' },
+  { id: 'TLB', says: 'no processor does more than the attributes allow after the call returned' },
+  { id: 'P4', says: 'no guest harms its host' },
+];
+
+/** What is left out. */
+export interface InterleavedOptions {
+  /** Of the names of accesses and requests, those that hold one of these texts. Default all. */
+  readonly only?: readonly string[] | undefined;
+  /** Every story is a state of its own: nothing that two stories lead to counts as one. For small searches, to see that it makes no difference. Default false. */
+  readonly unmerged?: boolean | undefined;
+}
+
+/**
+ * A backend whose requests and faults are steps: at every point at which one yields, other processors and the host's memory management may act. Processor 0
+ * makes the requests that are interrupted, processor 1 what comes between.
+ *
+ * @throws {RangeError} when the backend cannot be brought back to a point
+ */
+export function interleavedMachine(
+  backend: ExploredBackend,
+  { only, unmerged = false }: InterleavedOptions = {},
+): Machine<InterleavedState, Step> {
+  const isWanted = ({ name }: { readonly name: string }): boolean =>
+    only === undefined || only.some((part) => name.includes(part));
+  const requests = REQUESTS.filter(isWanted);
+  const accesses = ACCESSES.filter(isWanted);
+  const deedsOf = (cpu: number): Deed[] => [
+    ...accesses.flatMap((access): Deed[] => [
+      { kind: 'access', cpu, access, stands: false },
+      { kind: 'access', cpu, access, stands: true },
+    ]),
+    { kind: 'go-on', cpu },
+    { kind: 'evict', cpu },
+  ];
+  const others: readonly Deed[] = [
+    ...deedsOf(1),
+    ...requests.map((request): Deed => ({ kind: 'ask', cpu: 1, request })),
+    { kind: 'invalidate' },
+  ];
+  const atRest: readonly Step[] = [
+    ...[...deedsOf(0), ...others].map((deed): Step => ({ kind: 'deed', deed })),
+    ...requests.map((request): Step => ({ kind: 'begin', cpu: 0, request })),
+  ];
+
+  const digest = new StateDigest();
+  const scene = new RaceScene(backend);
+  const origin = scene.checkpoint();
+  if (origin === undefined) throw new RangeError(`${backend.name} cannot be brought back to a point`);
+  let stories = 0;
+
+  /** Where {@link scene} is. */
+  let at: InterleavedState | undefined;
+  /** The state at the end of `steps`, told from where `back` leads; `undefined` when they cannot happen. */
+  const tell = (
+    back: () => void,
+    steps: readonly Step[],
+    before: InterleavedState | undefined,
+  ): InterleavedState | undefined => {
+    at = undefined;
+    back();
+    const possible = scene.tell(steps, () => {
+      digest.reset();
+      scene.digest(digest);
+      const points = scene.underWay === undefined ? 0 : scene.underWay.point + 1;
+      at = {
+        before,
+        step: steps.at(-1),
+        key: unmerged ? ++stories : digest.number,
+        points,
+        // The properties are about calls that returned.
+        broken: points === 0 ? undefined : [],
+      };
+    });
+    if (!possible) at = undefined;
+    return at;
+  };
+  /** The last point without a request under way, and the steps since. */
+  const sinceRest = (state: InterleavedState): { rest: InterleavedState; steps: Step[] } => {
+    const steps: Step[] = [];
+    let rest = state;
+    while (rest.points > 0 && rest.before !== undefined) {
+      if (rest.step !== undefined) steps.push(rest.step);
+      rest = rest.before;
+    }
+    return { rest, steps: steps.reverse() };
+  };
+  let latest: { readonly rest: InterleavedState; readonly back: () => void } | undefined;
+  const backTo = (rest: InterleavedState): (() => void) => {
+    if (latest?.rest === rest) return latest.back;
+    const steps: Step[] = [];
+    for (let at = rest; at.step !== undefined && at.before !== undefined; at = at.before) steps.push(at.step);
+    origin();
+    scene.tell(steps.reverse(), () => {});
+    const back = scene.checkpoint() ?? origin;
+    latest = { rest, back };
+    return back;
+  };
+
+  return {
+    name: `${backend.name}, interleaved`,
+    properties: PROPERTIES,
+    initial: () => tell(origin, [], undefined) ?? IMPOSSIBLE,
+    successors(state, visit) {
+      const { rest, steps } = sinceRest(state);
+      const back = backTo(rest);
+      const tryStep = (step: Step): void => {
+        const next = tell(back, [...steps, step], state);
+        if (next !== undefined) visit(step, next);
+      };
+      if (state.points === 0) {
+        for (const step of atRest) tryStep(step);
+        return;
+      }
+      tryStep({ kind: 'return' });
+      const { points } = scene;
+      for (let point = state.points - 1; point < points; point++)
+        for (const deed of others) tryStep({ kind: 'at', point, deed });
+    },
+    key: ({ key }) => key,
+    broken(state) {
+      if (state.broken === undefined) {
+        if (at !== state) backTo(state)();
+        state.broken = judge(scene);
+        at = undefined;
+      }
+      return state.broken;
+    },
+    describe: describeStep,
+  };
+}
+
+const IMPOSSIBLE: InterleavedState = { before: undefined, step: undefined, key: 0, points: 0, broken: [] };
+
+/** What has fallen now. The scene is used up. */
+function judge({ guest, names }: RaceScene): string[] {
+  const fallen: string[] = [];
+  if (guest.hostHarmed) fallen.push('P4');
+  for (const [gfn] of FRAMES)
+    if (exceeds(effective(guest.vm, gfn), mostRights(names, gfn))) fallen.push('LEAF');
+  for (const vcpu of guest.vcpus) {
+    if (vcpu.halted !== undefined) continue;
+    for (const [gfn] of FRAMES) if (exceeds(probe(vcpu, gfn), mostRights(names, gfn))) fallen.push('TLB');
+  }
+  return [...new Set(fallen)];
+}
+
+function exceeds({ read, write, supervisorExecute }: Rights, most: number): boolean {
+  return (
+    (read && (most & MEM_ATTR_READ) === 0) ||
+    (write && (most & MEM_ATTR_WRITE) === 0) ||
+    (supervisorExecute && (most & MEM_ATTR_EXEC) === 0)
+  );
+}
