@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { checkGuest } from './check/check-guest.ts';
 import { checkedGuests, withCurrentKernel } from './check/check-list.ts';
+import { comparePeers } from './compare-peers.ts';
 import { dumpGuest } from './dump-guest.ts';
 import type { Guest } from './guest.ts';
 import { GUESTS, SYMBOL_GUESTS } from './guests.ts';
@@ -14,6 +15,7 @@ const ALL: readonly Guest[] = [...GUESTS, ...SYMBOL_GUESTS];
 
 const USAGE = `usage: pnpm guests dump DIR [NAME...]       boots each guest under QEMU and dumps it to DIR/NAME
        pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME, or fixtures/symbols/NAME, out of DIR/NAME
+       pnpm guests peers DIR                how long heki, crash and drgn take for a dump of 400 MB
        pnpm guests check DIR [NAME... | all]   boots guests and holds what heki reads of them to QEMU (default: one, quickly)
 names: ${ALL.map(({ name }) => name).join(' ')}`;
 
@@ -68,6 +70,10 @@ async function check(folder: string, names: readonly string[]): Promise<number> 
 /** Runs what the command line asks for; the exit code. */
 async function main([what, folder, ...names]: readonly string[]): Promise<number> {
   if (what === 'check' && folder !== undefined) return check(folder, names);
+  if (what === 'peers' && folder !== undefined) {
+    await comparePeers(resolve(folder), join(import.meta.dirname, '../../../packages/heki/dist/main.js'));
+    return 0;
+  }
   const unknown = names.filter((name) => !ALL.some((guest) => guest.name === name));
   if ((what !== 'dump' && what !== 'fixtures') || folder === undefined || unknown.length > 0) {
     console.error(unknown.length > 0 ? `no guest is named ${unknown.join(', ')}\n${USAGE}` : USAGE);

@@ -232,7 +232,9 @@ With --json an error is JSON, too, on standard output.`,
       '--prove',
       'take out what machines have, one after the other, until the attack succeeds: that stopped it',
     )
-    .addOption(new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown']))
+    .addOption(
+      new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown', 'json']),
+    )
     .option('--json', 'print one JSON object instead')
     .option('--markdown <file>', 'write Markdown, too')
     .addHelpText('after', ATTACK_EXAMPLES)

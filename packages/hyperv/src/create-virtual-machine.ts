@@ -11,7 +11,9 @@ import {
   createGuestRegions,
   createHostFrames,
   HypervisorError,
+  VcpuWaits,
   type VirtualMachineOptions,
+  waitForEntry,
 } from '@heki/hypervisor';
 import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
@@ -151,8 +153,11 @@ export function createHypervVirtualMachine(
         if (target === undefined) {
           throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${processors.length - 1}`);
         }
+        waitForEntry(target.vcpu);
         restart(target, 'init');
       } else if (event.kind === 'reset') {
+        if (partition.suspended) throw new VcpuWaits('VTL1 is in the middle of a call');
+        for (const { vcpu } of processors) waitForEntry(vcpu);
         startOver(HV_MAP_GPA_FULL_ACCESS);
         for (const each of processors) restart(each, 'reset');
       }

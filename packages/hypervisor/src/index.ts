@@ -28,4 +28,4 @@ export * from './result.ts';
 export * from './rights.ts';
 export * from './state.ts';
 export * from './virtual-machine.ts';
-export { type StandingFault, VcpuWaits, type YieldPoint } from './yield-point.ts';
+export { type StandingFault, VcpuWaits, waitForEntry, type YieldPoint } from './yield-point.ts';

@@ -74,7 +74,11 @@ export interface VirtualMachine {
   pin(request: PinRequest): PinResult;
   /** A store that comes from no virtual CPU. */
   write(writer: OtherWriter, gpa: Gpa, bytes: Uint8Array): OtherWriteResult;
-  /** INIT, reset or kexec. What happens to protection is the backend's policy. */
+  /**
+   * INIT, reset or kexec. What happens to protection is the backend's policy.
+   *
+   * @throws {VcpuWaits} while an exit of a virtual CPU that starts again is being handled: then nothing has changed
+   */
   lifeCycle(event: LifeCycle): void;
   /**
    * What is enforced, so that a machine with the same memory and registers goes on from it as this one does. `undefined` when the backend
@@ -85,6 +89,7 @@ export interface VirtualMachine {
    * Replaces what is enforced; memory and registers are the VMM's, and should be there first. `false` when the backend cannot.
    *
    * @throws {HypervisorError} when the state is malformed, or something of it cannot be enforced here: then nothing has changed
+   * @throws {VcpuWaits} in the middle of a request: then nothing has changed
    */
   restore(state: ProtectionState): boolean;
   /**

@@ -1,3 +1,5 @@
+import type { Vcpu } from '@heki/vcpu';
+
 /** Where the handling of an exit, or of a request of the VMM, is not one step: there another virtual CPU may act. */
 export type YieldPoint =
   /** A part of a request was read from guest memory. What was read is not read again. */
@@ -37,4 +39,14 @@ export class VcpuWaits extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
     return value instanceof Error && value.name === 'VcpuWaits';
   }
+}
+
+/**
+ * INIT and reset reach a virtual CPU before it enters the guest again, and not while an exit of it is handled: what that does to its registers
+ * would come behind.
+ *
+ * @throws {VcpuWaits} until it has been answered
+ */
+export function waitForEntry({ id, left }: Pick<Vcpu, 'id' | 'left'>): void {
+  if (left) throw new VcpuWaits(`an exit of virtual CPU ${id} is being handled`);
 }

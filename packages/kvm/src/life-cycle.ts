@@ -1,4 +1,4 @@
-import { HypervisorError, type LifeCycle } from '@heki/hypervisor';
+import { HypervisorError, type LifeCycle, waitForEntry } from '@heki/hypervisor';
 import type { Vcpu } from '@heki/vcpu';
 import { updateCrMasks } from './control-registers/control-registers.ts';
 import { bindingOf } from './create-vm-state.ts';
@@ -17,9 +17,11 @@ export function applyLifeCycle(vm: VmState, event: LifeCycle, clear: () => void)
     if (vcpu === undefined) {
       throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${vm.vcpus.length - 1}`);
     }
+    waitForEntry(vcpu);
     if (!initToL1(vm, vcpu)) restart(vm, vcpu, 'init');
     return;
   }
+  if (event.kind === 'reset') vm.vcpus.forEach(waitForEntry);
   const policy = event.kind === 'reset' ? vm.options.reset : vm.options.kexec;
   if (policy === 'clear' && !vm.defects['B-H14']) clear();
   if (event.kind === 'reset') for (const vcpu of vm.vcpus) restart(vm, vcpu, 'reset');

@@ -6,6 +6,7 @@ import { frameOf, type Gfn } from '@heki/physical-memory';
 import { compare } from '@heki-internal/bench';
 import { openVmcore } from './node/open-vmcore.ts';
 import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
+import { writeSparseCore } from './testing/sparse-core.ts';
 import { readVmcore } from './vmcore.ts';
 
 const packed = 'fixtures/k61-2g-allmods.elf.gz';
@@ -67,3 +68,21 @@ await compare({
 });
 file.close();
 rmSync(plain);
+
+const sparse = join(tmpdir(), `vmcore-bench-${process.pid}-sparse.elf`);
+writeSparseCore(sparse, 64);
+await compare({
+  title: 'a guest of 64 GiB in a file with holes, its root named and proven',
+  contenders: [
+    {
+      name: 'opened and proven',
+      work: { count: 1, of: 'guests' },
+      run: () => {
+        const opened = openVmcore(sparse);
+        resolveKernelRoot(opened);
+        opened.close();
+      },
+    },
+  ],
+});
+rmSync(sparse);

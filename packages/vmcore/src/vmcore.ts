@@ -36,7 +36,7 @@ export interface Vmcore {
   readonly notes: readonly Note[];
   /** What a reader must know of the dump as a file: that it was cut short. */
   readonly warnings: readonly DumpWarning[];
-  /** The frames with the structure of a root table, ascending, where opening the dump showed every page (raw images). */
+  /** The frames with the structure of a root table, ascending, where every page can be looked at in large pieces; found when it is asked for, but of raw images, which are looked through when they are opened. */
   readonly rootLikePages?: readonly Gfn[] | undefined;
   /** Closes the file. Pages already read stay valid; others can no longer be read. */
   close(): void;
@@ -99,7 +99,9 @@ export function vmcoreOf(
     },
     notes,
     warnings,
-    rootLikePages: contents.rootLikePages,
+    get rootLikePages() {
+      return contents.rootLikePages;
+    },
     close,
   };
   return core;

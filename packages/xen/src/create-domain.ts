@@ -4,7 +4,9 @@ import {
   type Capabilities,
   createGuestRegions,
   HypervisorError,
+  VcpuWaits,
   type VirtualMachineOptions,
+  waitForEntry,
 } from '@heki/hypervisor';
 import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
@@ -186,9 +188,12 @@ export function createXenDomain(
         if (vcpu === undefined) {
           throw new HypervisorError(`no virtual CPU ${event.vcpu}: expected 0 to ${state.vcpus.length - 1}`);
         }
+        waitForEntry(vcpu);
         restart(vcpu, 'init');
         return;
       }
+      if (state.suspended) throw new VcpuWaits('a request is under way');
+      if (event.kind === 'reset') state.vcpus.forEach(waitForEntry);
       if (options[event.kind] === 'clear') clear();
       if (event.kind === 'reset') {
         state.shutdown = undefined;

@@ -41,6 +41,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['protect', ['protect', '--hypervisor', 'xen']],
   ['boot', BOOT],
   ['boot', [...BOOT, '--cmdline', 'heki=0']],
+  ['boot', [...BOOT, '--authenticate']],
   ['boot', [...BOOT, '--no-mbec', '--profile', 'rfc-v2']],
   ['boot', ['boot', '--scenario', projectFile('examples/boot-attacks/rfc-v2.json')]],
   ['boot', ['boot', '--scenario', projectFile('examples/boot-attacks/no-heki.json')]],

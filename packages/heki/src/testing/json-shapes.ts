@@ -135,8 +135,17 @@ export const JSON_SHAPES = {
   boot: published('boot', 'boot --json', {
     boot: z.enum(['works', 'error', 'oops']),
     heki: z
-      .strictObject({ early: initOutcome, late: initOutcome })
-      .describe("Outcomes of Heki's two steps of boot; null for one that was not taken"),
+      .strictObject({
+        early: initOutcome,
+        late: initOutcome,
+        seal: z
+          .int()
+          .nullable()
+          .describe(
+            "The answer of the owner of the kernel's code: the number of its image, or a negative error number",
+          ),
+      })
+      .describe("Outcomes of Heki's two steps of boot, and of the seal; null for one that was not taken"),
     steps: z.array(step),
     expected: z.boolean().describe('Boot and every step came out as the scenario expects'),
     verdict,

@@ -84,16 +84,22 @@ test('in the middle of a call nothing is saved, and what replaces everything wai
   const waits: unknown[] = [];
   const guest = createTestGuest({}, 2, () => {
     states.push(guest.vm.save());
-    try {
-      guest.vm.restore(state);
-    } catch (stop) {
-      waits.push(stop);
+    for (const replace of [
+      () => guest.vm.restore(state),
+      () => guest.vm.lifeCycle({ kind: 'init', vcpu: 0 }),
+      () => guest.vm.lifeCycle({ kind: 'reset' }),
+    ]) {
+      try {
+        replace();
+      } catch (stop) {
+        waits.push(stop);
+      }
     }
   });
   guest.callWith(PROTECT_MEMORY, [0, 0x100_0000, 3]);
   expect(states.length).toBeGreaterThan(2);
   expect(new Set(states)).toEqual(new Set([undefined]));
-  expect(waits).toHaveLength(states.length);
+  expect(waits).toHaveLength(3 * states.length);
   expect(waits.every((stop) => stop instanceof VcpuWaits)).toBe(true);
   expect(guest.vm.effectiveRights((TEXT / 4096) as Gfn)?.supervisorExecute).toBe(false);
 });

@@ -173,3 +173,29 @@ test('what the hypervisor stores for the guest was looked at in the same step: n
   expect(answer).toBeUndefined();
   expect(second.load(kernelVa(AT), 1)).toMatchObject({ value: 1n });
 });
+
+test('INIT and reset of a virtual CPU wait for the answer to its exit, and come before the guest goes on', () => {
+  for (const event of [{ kind: 'init', vcpu: 0 }, { kind: 'reset' }] as const) {
+    const waits: boolean[] = [];
+    const { guest, second, during } = racing(
+      () => {
+        try {
+          guest.vm.lifeCycle(event);
+          waits.push(false);
+        } catch (stop) {
+          waits.push(stop instanceof VcpuWaits);
+        }
+      },
+      () => true,
+    );
+    const { rip } = guest.cpu.registers;
+    expect(during(() => guest.protect([range(FRAME, FRAME + 1, R)]))).toBe(0);
+    expect(waits.length).toBeGreaterThan(3);
+    expect(waits.every(Boolean)).toBe(true);
+    expect(guest.cpu.registers.rip).toBe(rip + 3n);
+    // Another one is not kept from it.
+    if (event.kind === 'init') guest.vm.lifeCycle({ kind: 'init', vcpu: second.id });
+    guest.vm.lifeCycle(event);
+    expect(guest.cpu.registers.rip).toBe(0xffff_fff0n);
+  }
+});

@@ -1,3 +1,4 @@
+import { VcpuWaits } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
 import { describe, expect, test } from 'vitest';
 import { MemslotFlag } from '../memslots/memslot.ts';
@@ -96,4 +97,30 @@ describe('the dirty log of a slot', () => {
     expect(vm.ioctls.getDirtyLog(USER_MEM_SLOTS)).toBe(EINVAL);
     expect(vm.ioctls.getDirtyLog(-1)).toBe(EINVAL);
   });
+});
+
+test('a dirty log that has to wait for another request has lost nothing', () => {
+  const waits: unknown[] = [];
+  let asks = false;
+  const guest = createGuest({
+    onYield() {
+      if (!asks) return;
+      try {
+        guest.vm.ioctls.getDirtyLog(0);
+      } catch (stop) {
+        waits.push(stop);
+      }
+    },
+  });
+  const { backing = 0, frames = 0 } = guest.vm.slots[0] ?? {};
+  const slot = { slot: 0, flags: LOG, guestPhysicalAddress: 0n, memorySize: BigInt(frames) << 12n };
+  guest.vm.ioctls.setUserMemoryRegion({ ...slot, userspaceAddress: BigInt(backing) << 12n });
+  guest.cpu.store(kernelVa(0x20_0000), 8, 1n);
+  guest.cpu.store(kernelVa(0x30_0000), 8, 1n);
+  asks = true;
+  guest.vm.invalidate(0x200 as Gfn, 0x201 as Gfn);
+  expect(waits.every((stop) => stop instanceof VcpuWaits)).toBe(true);
+  expect(waits.length).toBeGreaterThan(0);
+  asks = false;
+  expect(guest.vm.ioctls.getDirtyLog(0)).toEqual([0x40, 0x41, 0x200, 0x300]);
 });

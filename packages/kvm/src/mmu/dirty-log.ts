@@ -12,14 +12,15 @@ export function getDirtyLog(vm: VmState, id: number): readonly Gfn[] | number {
   if (!(id >= 0 && id < USER_MEM_SLOTS)) return -Errno.EINVAL;
   const slot = vm.slots.slots.find((candidate) => candidate.id === id);
   if (slot?.dirty === undefined) return -Errno.ENOENT;
-  const dirty = [...slot.dirty].sort((a, b) => a - b).map((offset) => (slot.base + offset) as Gfn);
-  slot.dirty.clear();
-  vm.locks.with('slots_lock', () =>
+  const log = slot.dirty;
+  return vm.locks.with('slots_lock', () =>
     vm.locks.with('mmu_lock', () => {
+      const dirty = [...log].sort((a, b) => a - b).map((offset) => (slot.base + offset) as Gfn);
+      log.clear();
       for (const gfn of dirty) {
         rewriteLeaves(vm, gfn, (gfn + 1) as Gfn, (entry) => vm.tables.format.writeProtect(entry));
       }
+      return dirty;
     }),
   );
-  return dirty;
 }

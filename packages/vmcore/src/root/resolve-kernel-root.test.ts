@@ -488,6 +488,7 @@ it('is not looked for in more memory than anybody waits for', () => {
     memory,
     encryption: undefined,
     segments: [{ start: 0 as Gpa, end: (2 ** 40) as Gpa }],
+    rootLikePages: undefined,
   };
   expect(() => resolveKernelRoot(core)).toThrow(
     'its 1024 GiB are more than the 64 that are looked through for one',

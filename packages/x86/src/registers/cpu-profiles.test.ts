@@ -53,3 +53,34 @@ test('QEMU’s default has neither SMEP nor SMAP nor UMIP, and Zen 4 has automat
   expect(writeEfer(LONG, LONG.efer | EFER.AIBRSE, AMD_ZEN4).kind).toBe('ok');
   expect(writeEfer(LONG, LONG.efer | EFER.AIBRSE, INTEL_VT_RP).kind).toBe('general-protection');
 });
+
+test('second levels have the features of their generation', () => {
+  const of = (feature: keyof NonNullable<CpuProfile['ept']>) =>
+    CPU_PROFILES.filter(({ ept }) => ept?.[feature] === true).map(({ name }) => name);
+  const intel = CPU_PROFILES.filter(({ vendor }) => vendor === 'intel').map(({ name }) => name);
+  for (const feature of [
+    'executeOnly',
+    'twoMegabytePages',
+    'gigabytePages',
+    'accessedDirty',
+    'eptpSwitching',
+  ] as const) {
+    expect([feature, of(feature)]).toEqual([feature, intel]);
+  }
+  const sinceSkylake = intel.filter((name) => name !== 'intel-haswell');
+  for (const feature of ['modeBasedExecute', 'advancedViolationInfo', 'virtualizationException'] as const) {
+    expect([feature, of(feature)]).toEqual([feature, sinceSkylake]);
+  }
+  const sinceVtRp = sinceSkylake.filter((name) => name !== 'intel-skylake');
+  for (const feature of [
+    'fiveLevel',
+    'supervisorShadowStack',
+    'hlat',
+    'pagingWrite',
+    'guestPagingVerification',
+  ] as const) {
+    expect([feature, of(feature)]).toEqual([feature, sinceVtRp]);
+  }
+  expect(of('readModifyWriteReportsRead')).toEqual(['intel-haswell']);
+  expect(AMD_ZEN4.npt).toEqual({ gmet: true, readOnlyGuestPageTables: true });
+});

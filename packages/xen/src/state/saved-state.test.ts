@@ -1,5 +1,5 @@
 import { XenAccess } from '@heki/hypercall/xen';
-import type { ProtectionState, Rights } from '@heki/hypervisor';
+import { type ProtectionState, type Rights, VcpuWaits } from '@heki/hypervisor';
 import type { Gfn, Pfn } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
 import { createGuest, kernelVa } from '../testing/guest.ts';
@@ -43,6 +43,35 @@ test('nothing is saved while a virtual CPU waits for the monitor, or an event is
   guest.vm.views.setAccess(0, 0x300 as Gfn, 0x301 as Gfn, XenAccess.N2RWX);
   expect(guest.cpu.load(kernelVa(0x30_0000), 8)).toMatchObject({ kind: 'done' });
   expect(guest.vm.save()).toBeUndefined();
+});
+
+test('nothing is saved in the middle of a request, and what replaces everything waits', () => {
+  const state = saved(createGuest());
+  const states: unknown[] = [];
+  const waits: unknown[] = [];
+  let asks = false;
+  const guest = createGuest({}, undefined, () => {
+    if (!asks) return;
+    states.push(guest.vm.save());
+    for (const replace of [
+      () => guest.vm.restore(state),
+      () => guest.vm.lifeCycle({ kind: 'reset' }),
+      () => guest.vm.lifeCycle({ kind: 'kexec' }),
+    ]) {
+      try {
+        replace();
+      } catch (stop) {
+        waits.push(stop);
+      }
+    }
+  });
+  asks = true;
+  guest.vm.protect([range(0x200, 0x201), range(0x300, 0x301)]);
+  asks = false;
+  expect(new Set(states)).toEqual(new Set([undefined]));
+  expect(waits).toHaveLength(3 * states.length);
+  expect(waits.every((stop) => stop instanceof VcpuWaits)).toBe(true);
+  expect(guest.vm.save()?.ranges).toHaveLength(2);
 });
 
 test('nothing is saved while an access is let through once, or the domain is going down', () => {

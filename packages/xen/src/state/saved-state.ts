@@ -8,6 +8,7 @@ import {
   type ProtectionRange,
   type ProtectionState,
   sameRights,
+  VcpuWaits,
 } from '@heki/hypervisor';
 import { FRAME_END, type Gfn } from '@heki/physical-memory';
 import { type DomainState, flush, useView } from '../domain-state.ts';
@@ -31,12 +32,13 @@ interface Parts {
 }
 
 /**
- * All that Xen and the monitor hold. `undefined` while a virtual CPU waits for the monitor, an event is on its way, an access is let
+ * All that Xen and the monitor hold. `undefined` while a request is under way, a virtual CPU waits for the monitor, an event is on its way, an access is let
  * through once, or the domain is going down: no state can say that.
  */
 export function saveState({ domain, policy, pins }: Parts): ProtectionState | undefined {
   const { channel, once, injections, shutdown, p2m, views, vcpus } = domain;
-  if (!channel.idle || once.size > 0 || injections.size > 0 || shutdown !== undefined) return undefined;
+  if (domain.suspended || !channel.idle || once.size > 0 || injections.size > 0 || shutdown !== undefined)
+    return undefined;
   const ranges: ProtectionRange[] = [];
   const conversions: AccessRange[] = [];
   const immutableFrames: { start: Gfn; end: Gfn }[] = [];
@@ -97,6 +99,7 @@ function forEachType(
  * Puts a state into a domain.
  *
  * @throws {HypervisorError} when this domain cannot have it, or no host frame is left for its tables; then nothing has changed
+ * @throws {VcpuWaits} while a request is under way
  */
 export function restoreState(parts: Parts, state: ProtectionState): void {
   const { domain, capabilities } = parts;
@@ -108,6 +111,7 @@ export function restoreState(parts: Parts, state: ProtectionState): void {
     endsBoot: false,
   });
   const own = state.own === undefined ? undefined : checkOwn(domain, state.own);
+  if (domain.suspended) throw new VcpuWaits('a request is under way');
   const { host } = domain.p2m;
   const { hostFrames } = domain.regions;
   const departedBefore = hostFrames.departed;

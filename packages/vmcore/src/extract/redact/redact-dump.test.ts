@@ -124,6 +124,7 @@ describe.each(ALL)('%s, redacted', (name) => {
       expect([cr2, kernelGsBase ?? 0n]).toEqual([0n, 0n]);
       expect(rflags & ~0x4_0202n).toBe(0n);
     }
+    expect(threads.map(({ pid }) => pid)).toEqual(threads.map((_, index) => index + 1));
     for (const { registers } of threads) {
       const { cs, ss, rflags, ...general } = registers;
       expect(new Set(Object.values(general))).toEqual(new Set([0n]));

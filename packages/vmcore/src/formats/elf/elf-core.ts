@@ -1,5 +1,6 @@
 import { readNotes } from '../../note.ts';
 import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
+import { searchUpTo64GiB } from '../raw/image.ts';
 import { PT_NOTE, readProgramHeaders } from './elf-header.ts';
 import { readSegments } from './segment.ts';
 import { createSegmentMemory } from './segment-memory.ts';
@@ -19,12 +20,18 @@ export const elfCore: DumpFormat = {
       .map(({ at, fileOffset, fileSize }) => ({ saidAt: at + 32, fileOffset, fileSize }));
     const message = `the dump was cut short: 0x${missing.toString(16)} bytes of memory lie behind the end of the file, and are absent`;
     const warnings: DumpWarning[] = missing > 0 ? [{ id: 'truncated', message }] : [];
+    let search: ReturnType<typeof searchUpTo64GiB>;
     return {
       format: 'ELF core',
       memory: createSegmentMemory(source, segments, cachePages),
       segments,
       notes: readNotes(source, places),
       warnings,
+      // Nobody asks unless nothing names a root. In large pieces that takes a tenth of the time that single pages take.
+      get rootLikePages() {
+        search ??= searchUpTo64GiB(source, segments);
+        return search?.rootLikePages;
+      },
     };
   },
 };
