@@ -232,11 +232,20 @@ With --json an error is JSON, too, on standard output.`,
       '--prove',
       'take out what machines have, one after the other, until the attack succeeds: that stopped it',
     )
+    .option('--snapshot <file>', `attack the kernel of ${DUMP} instead, as it stands`)
+    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array, for --snapshot")
     .addOption(
-      new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown', 'json']),
+      new Option('--list', 'list attacks and machines instead').conflicts([
+        'prove',
+        'markdown',
+        'html',
+        'json',
+        'snapshot',
+      ]),
     )
     .option('--json', 'print one JSON object instead')
     .option('--markdown <file>', 'write Markdown, too')
+    .option('--html <file>', 'write a page that opens from disk, too')
     .addHelpText('after', ATTACK_EXAMPLES)
     .action(async (names, options) => {
       const { attack } = await import('./commands/attack.ts');
