@@ -97,7 +97,7 @@ export async function exploredMachine(
       ...ABSTRACT_POLICIES.map((each) => each.name),
     ].join(', ');
     throw new UsageError(
-      `--machine ${name}: expected one of ${names}, or the path of an ES module: ./mine.mjs`,
+      `--machine ${name || '""'}: expected one of ${names}, or the path of an ES module: ./mine.mjs`,
     );
   }
   const backend = await findBackend(name);
