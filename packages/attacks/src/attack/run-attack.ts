@@ -49,11 +49,11 @@ export function runAttack(attack: LabAttack, boot: Boot, schedule?: Schedule): A
  * Tries a race in every schedule in which the attacker has one turn, or all turns from a moment on: what an early turn spoils, a late one does not.
  * The first that succeeds, or `undefined`.
  *
- * @throws {TypeError} for an attack that is no race
+ * @throws {TypeError} for an attack that is not a race
  */
 export function sweepSchedules(attack: LabAttack, boot: Boot): AttackRun | undefined {
   const { race } = attack;
-  if (race === undefined) throw new TypeError(`${attack.name} is no race`);
+  if (race === undefined) throw new TypeError(`${attack.name} is not a race`);
   let moments = 0;
   const counted = { ...race, turn: () => void moments++ };
   attemptRace(attack, counted, boot, { seed: EVERY_MOMENT, turns: undefined });
@@ -91,7 +91,7 @@ function attemptRace(attack: LabAttack, race: RacingAttack, boot: Boot, schedule
     taken = raceOnce(record, race, schedule);
     race.after?.(record.lab);
   });
-  // Nobody was there to race against: what came of it says nothing.
+  // There was no other processor to race against: the outcome says nothing.
   const vacuous = schedule.seed === EVERY_MOMENT && schedule.turns === undefined && taken.length === 0;
   if (vacuous && run.verdict === 'blocked')
     return {
