@@ -184,7 +184,8 @@ function createRecorder(memory: () => PhysicalMemory<Gfn>) {
     }
     if (event.type === 'pinned') why = event.result.refused;
     if (event.type === 'pinned' && event.result.refused === undefined) {
-      pinned = { cr0: event.result.cr0, cr4: event.result.cr4 };
+      // What an answered request pinned stays asked for: a backend that lets go of it at the next one is found by what is kept.
+      pinned = { cr0: pinned.cr0 | event.result.cr0, cr4: pinned.cr4 | event.result.cr4 };
     }
   };
   /** What was reported of the request that ends here. */

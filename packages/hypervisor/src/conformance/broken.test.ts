@@ -1,7 +1,7 @@
-import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
+import { frameOf, type Gfn, type Gpa, type VirtualAddress } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
 import type { Capabilities } from '../capabilities.ts';
-import { withDenials, withEvents, withMachine } from '../testing/reference/broken.ts';
+import { whenDenied, withDenials, withEvents, withMachine } from '../testing/reference/broken.ts';
 import { failingCases } from '../testing/reference/failing-cases.ts';
 import { referenceCalls } from '../testing/reference/reference-calls.ts';
 import type { ReferenceMachine } from '../testing/reference/reference-machine.ts';
@@ -309,6 +309,79 @@ const BROKEN: { readonly [what: string]: Broken } = {
         if (state !== undefined) vm.restore({ ...state, ranges: [] });
         throw error;
       }),
+  },
+  'a later pin replaces an earlier one': {
+    by: /^pins: a later pin/,
+    broken: (setup) =>
+      withMachine(setup, ({ pin, vcpus }) => ({
+        pin(request) {
+          const result = pin(request);
+          for (const { controls } of vcpus) {
+            if (request.cr0 === undefined) controls.cr0Mask = 0n;
+            if (request.cr4 === undefined) controls.cr4Mask = 0n;
+          }
+          return result;
+        },
+      })),
+  },
+  'memory that is taken away is still cached': {
+    by: /^virtual CPUs: memory that was taken away/,
+    broken: (setup) =>
+      withMachine(setup, ({ removeMemory, vcpus }) => ({
+        removeMemory(start) {
+          const caches = vcpus.map(({ invept }) => invept);
+          for (const vcpu of vcpus) Object.assign(vcpu, { invept() {} });
+          removeMemory(start);
+          for (const [index, vcpu] of vcpus.entries()) Object.assign(vcpu, { invept: caches[index] });
+        },
+      })),
+  },
+  'memory over other memory is ignored': {
+    by: /^large pages: memory at frames/,
+    broken: (setup) =>
+      withMachine(setup, ({ addMemory }) => ({
+        addMemory(region) {
+          try {
+            addMemory(region);
+          } catch {}
+        },
+      })),
+  },
+  'a page is writable once the processor has walked it': {
+    by: /^rights: a walk/,
+    broken: (setup) =>
+      whenDenied(setup, (vm, gpa) => {
+        const start = frameOf(gpa);
+        vm.protect([{ start, end: (start + 1) as Gfn, rights: REFERENCE.unrequested }]);
+      }),
+  },
+  'what comes before an immutable page is changed': {
+    kept: PER_PAGE,
+    by: /^requests: an immutable page/,
+    broken: (setup) =>
+      withMachine(setup, ({ protect }) => ({
+        protect(ranges) {
+          const result = protect(ranges);
+          if (result.refused?.why === 'immutable') protect(ranges.slice(0, result.refused.at));
+          return result;
+        },
+      })),
+  },
+  'user code may pin a bit': {
+    by: /^hostile guests: what user code/,
+    broken: (setup) => ({
+      ...setup,
+      guestCalls(places) {
+        const calls = referenceCalls(places);
+        return {
+          ...calls,
+          pin(vcpu, register, bits) {
+            vcpu.registers.cpl = 0;
+            return calls.pin?.(vcpu, register, bits) === true;
+          },
+        };
+      },
+    }),
   },
   'a call that is refused changes rights': {
     by: /^hostile guests/,

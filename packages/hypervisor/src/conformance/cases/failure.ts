@@ -1,4 +1,4 @@
-import { createKitGuest, rangeOf, rightsOf } from '../kit-guest.ts';
+import { ALL, createKitGuest, rangeOf, rightsOf } from '../kit-guest.ts';
 import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
 
 const READ_ONLY = rightsOf('ru');
@@ -31,6 +31,24 @@ export function failureCases(setup: ConformanceSetup): readonly ConformanceCase[
         guest.bringIntoForce();
         if (keeps) guest.model.set(0x200, 0x201, READ_ONLY);
         guest.check([0x200, 0x201, 0x202], 'after the refusal');
+      },
+    });
+  }
+  const { immutability } = setup.hypervisor.capabilities;
+  if (immutability.kind === 'per-page' && immutability.undoneBy !== 'policy-owner') {
+    cases.push({
+      area: 'requests',
+      name: `an immutable page is refused, and ${failure === 'all-or-nothing' ? 'nothing changes' : 'only what was before it changes'}`,
+      run() {
+        const guest = createKitGuest(setup);
+        guest.protect([rangeOf(0x210, 0x211, READ_ONLY, true)]);
+        const { refused, applied } = guest.vm.protect([GOOD, rangeOf(0x210, 0x211, ALL), BEHIND]);
+        require(refused?.at === 1 && refused.why === 'immutable', `refused: ${JSON.stringify(refused)}`);
+        const keeps = failure === 'stops-at-first';
+        require(applied === (keeps ? 1 : 0), `${applied} ranges applied`);
+        guest.bringIntoForce();
+        if (keeps) guest.model.set(0x200, 0x201, READ_ONLY);
+        guest.check([0x200, 0x201, 0x202, 0x210], 'after the refusal');
       },
     });
   }

@@ -1,6 +1,6 @@
 import type { Vcpu } from '@heki/vcpu';
 import { formatRights } from '../../rights.ts';
-import { holds, optionalBit } from '../control-bit.ts';
+import { give, holds, optionalBit } from '../control-bit.ts';
 import { ALL, createKitGuest, type KitGuest, rangeOf, rightsOf, SECOND_REGION } from '../kit-guest.ts';
 import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
 import { textOf } from '../text-of.ts';
@@ -21,6 +21,7 @@ export function hostileCases(setup: ConformanceSetup): readonly ConformanceCase[
   for (const [index, { name }] of (createKitGuest(setup).calls?.malformed ?? []).entries()) {
     add(`${name}: refused, without effect and without harm`, () => malformed(setup, index));
   }
+  add('what user code asks for is refused, without effect', () => userCodeAsks(setup));
   add('3,380 requests do not flood the log of the host', () => {
     const guest = createKitGuest(setup);
     const { rangesPerCall = 169 } = setup.hypervisor.capabilities;
@@ -62,6 +63,30 @@ function malformed(setup: ConformanceSetup, index: number): void {
   // The next call of the guest is one like any other.
   require(guest.request([rangeOf(0x200, 0x201, READ_ONLY)]), 'a good request is refused after it');
   guest.check([0x200, 0x300], 'after a good request');
+}
+
+/** The guest's own calls, made at CPL 3. */
+function userCodeAsks(setup: ConformanceSetup): void {
+  const guest = createKitGuest(setup);
+  const { calls } = guest;
+  const [vcpu] = guest.vcpus;
+  require(calls !== undefined && vcpu !== undefined, 'a guest without calls');
+  const free = optionalBit(setup);
+  guest.protect([rangeOf(0x300, 0x301, READ_ONLY)]);
+  const before = stateOf(guest);
+  const refused = (what: string, ask: (user: Vcpu) => boolean | undefined): void => {
+    vcpu.registers.cpl = 3;
+    const taken = ask(vcpu);
+    guest.restart(vcpu);
+    require(taken !== true, `${what} of user code was taken`);
+    require(stateOf(guest) === before, `${what} of user code changed what is enforced`);
+  };
+  refused('a request', (user) => calls.request(user, [rangeOf(0x300, 0x301, ALL)]));
+  if (free === undefined) return;
+  give(guest, vcpu, free);
+  refused('a pin', (user) => calls.pin?.(user, free.register, free.bit));
+  give(guest, vcpu, free);
+  require(!holds(guest, vcpu, free), `user code pinned a bit of CR${free.register}`);
 }
 
 /** Rights of the frames, and all that a saved state says. */

@@ -1,3 +1,5 @@
+import type { VirtualAddress } from '@heki/physical-memory';
+import { HypervisorError } from '../../error.ts';
 import { formatRights } from '../../rights.ts';
 import {
   ALL,
@@ -8,11 +10,14 @@ import {
   rightsOf,
   SECOND_REGION,
 } from '../kit-guest.ts';
+import { REGISTERS } from '../kit-memory.ts';
 import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
 import { USUAL, waysOfAsking } from './rights.ts';
 
 const READ_ONLY = rightsOf('ru');
 const TEXT = rightsOf('rxu');
+/** Becomes a page table of the guest. */
+const TABLE_FRAME = 0x300;
 
 /** Large second-level leaves, virtual CPUs that remember, and random lives. */
 export function pageCases(setup: ConformanceSetup): readonly ConformanceCase[] {
@@ -95,10 +100,77 @@ export function pageCases(setup: ConformanceSetup): readonly ConformanceCase[] {
       }
     },
   });
+  cases.push(
+    {
+      area: 'virtual CPUs',
+      name: 'memory that was taken away is out of reach of every virtual CPU, whatever it has cached',
+      run() {
+        const { start } = SECOND_REGION;
+        const guest = createKitGuest(setup, 2);
+        guest.check([start + 0x10, start + 0x210], 'warm');
+        guest.vm.removeMemory(start);
+        guest.bringIntoForce();
+        for (const vcpu of guest.vcpus) {
+          for (const gfn of [start + 0x10, start + 0x210]) {
+            const reached = guest.probe(gfn, vcpu);
+            require(!Object.values(reached).includes(
+              true,
+            ), `virtual CPU ${vcpu.id} has ${formatRights(reached)} for frame 0x${gfn.toString(16)}, which was taken away`);
+          }
+        }
+      },
+    },
+    {
+      area: 'rights',
+      name: 'a walk of guest page tables in a read-only page does not make it writable',
+      run() {
+        const guest = createKitGuest(setup, 2);
+        for (const vcpu of guest.vcpus) {
+          const va = mapThroughTable(guest, TABLE_FRAME);
+          guest.protect([rangeOf(TABLE_FRAME, TABLE_FRAME + 1, READ_ONLY)]);
+          // Whatever becomes of the walk, which has an accessed flag to set.
+          vcpu.store(va, 4, 1n);
+          guest.restart(vcpu);
+          guest.check([TABLE_FRAME], 'after a walk');
+        }
+      },
+    },
+    {
+      area: 'large pages',
+      name: 'memory at frames where the guest has memory is refused',
+      run() {
+        const { start } = SECOND_REGION;
+        const guest = createKitGuest(setup);
+        guest.protect([rangeOf(start, start + 0x20, READ_ONLY)]);
+        for (const backing of [start + 0x10, 0x1000]) {
+          let taken = true;
+          try {
+            const { start: first } = rangeOf(start + 0x10, start + 0x20, ALL);
+            guest.vm.addMemory({ start: first, frames: 0x10, backing: guest.backing(backing) });
+          } catch (error) {
+            taken = false;
+            require(error instanceof
+              HypervisorError, `it ends in another error than a HypervisorError: ${error}`);
+          }
+          require(!taken, `frame 0x${(start + 0x10).toString(16)} was given twice`);
+        }
+        guest.check([start, start + 0x10, start + 0x20], 'after it');
+      },
+    },
+  );
   for (let seed = 1; seed <= 4; seed++) {
     cases.push({ area: 'random lives', name: `seed ${seed}`, run: () => randomLife(setup, seed) });
   }
   return cases;
+}
+
+/** A mapping of guest-physical 0 by a table in `frame`, whose entries nothing has used yet. Gives an address that it maps. */
+function mapThroughTable(guest: KitGuest, frame: number): VirtualAddress {
+  const index = 288;
+  guest.words(Number(REGISTERS.cr3 >> 12n)).set([frame * 4096 + 0x63, 0], 2 * index);
+  // Present, writable, a leaf of 1 GiB; neither accessed nor dirty (SDM 3A 4.5).
+  guest.words(frame).set([0x83, 0]);
+  return (0xffff_0000_0000_0000n + (BigInt(index) << 39n) + 0x20_0000n) as VirtualAddress;
 }
 
 function readd(guest: KitGuest): void {

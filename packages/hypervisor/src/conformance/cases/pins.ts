@@ -1,3 +1,4 @@
+import type { Vcpu } from '@heki/vcpu';
 import { CR0, CR4 } from '@heki/x86';
 import {
   type ControlBit,
@@ -66,6 +67,7 @@ export function pinCases(setup: ConformanceSetup): readonly ConformanceCase[] {
       () => guestPins(setup, each),
     );
   }
+  add('a later pin adds to an earlier one, of its own register and of the other', () => pinnedInTurn(setup));
   add('bits without a pin stay free', () => {
     const guest = createKitGuest(setup);
     const [vcpu] = guest.vcpus;
@@ -113,6 +115,40 @@ function staysSet(setup: ConformanceSetup, each: ControlBit): void {
   const late = guest.vm.createVcpu({ onException: () => 'fatal' });
   give(guest, late, each);
   require(holds(guest, late, each), 'a virtual CPU that was created later changed a pinned bit');
+}
+
+/** Every bit is pinned by a request of its own; then each is tried alone, and all of a register by one write. */
+function pinnedInTurn(setup: ConformanceSetup): void {
+  const guest = createKitGuest(setup, 2);
+  const bits = pinnable(setup);
+  const giveAll = (vcpu: Vcpu): void => {
+    guest.restart(vcpu);
+    for (const each of bits) vcpu.registers[nameOf(each)] |= each.bit;
+  };
+  for (const vcpu of guest.vcpus) giveAll(vcpu);
+  for (const each of bits) pinBit(guest, each);
+  for (const vcpu of guest.vcpus) {
+    for (const each of bits) {
+      giveAll(vcpu);
+      const { bit, register } = each;
+      require(holds(
+        guest,
+        vcpu,
+        each,
+      ), `bit 0x${bit.toString(16)} of CR${register} lost its pin to a later one`);
+    }
+    for (const register of [0, 4] as const) {
+      giveAll(vcpu);
+      const name = nameOf({ register });
+      const before = vcpu.registers[name];
+      const optional = bits
+        .filter((each) => each.register === register && (each.bit & ESSENTIAL[register]) === 0n)
+        .reduce((mask, { bit }) => mask | bit, 0n);
+      vcpu.movToCr(register, before & ~optional);
+      const cleared = before & ~vcpu.registers[name] & optional;
+      require(cleared === 0n, `one write of CR${register} cleared the pinned bits 0x${cleared.toString(16)}`);
+    }
+  }
 }
 
 function afterInit(setup: ConformanceSetup, each: ControlBit): void {

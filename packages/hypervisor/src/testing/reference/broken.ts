@@ -1,3 +1,4 @@
+import type { Gpa } from '@heki/physical-memory';
 import type { HypervisorEvent } from '../../event.ts';
 import type { Hypervisor } from '../../virtual-machine.ts';
 import type { ReferenceMachine } from './reference-machine.ts';
@@ -51,4 +52,24 @@ export function withDenials(
   change: (event: Extract<HypervisorEvent, { type: 'denied' }>) => readonly HypervisorEvent[],
 ): ReferenceSetup {
   return withEvents(setup, (event) => (event.type === 'denied' ? change(event) : [event]));
+}
+
+/** The same with machines that do something more when an access was denied. */
+export function whenDenied(
+  setup: ReferenceSetup,
+  then: (vm: ReferenceMachine, gpa: Gpa) => void,
+): ReferenceSetup {
+  return changed(setup, (hypervisor) => ({
+    ...hypervisor,
+    createVirtualMachine({ onEvent, ...options }) {
+      const vm: ReferenceMachine = hypervisor.createVirtualMachine({
+        ...options,
+        onEvent(event) {
+          onEvent?.(event);
+          if (event.type === 'denied' && event.denial.kind === 'memory') then(vm, event.denial.gpa);
+        },
+      });
+      return vm;
+    },
+  }));
 }

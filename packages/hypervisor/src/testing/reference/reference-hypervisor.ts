@@ -201,6 +201,10 @@ export function createReferenceMachine(
     vcpus,
     hostFrames: memory.hostFrames,
     addMemory(region) {
+      const end = region.start + region.frames;
+      if (memory.regions.some(({ start, frames }) => region.start < start + frames && start < end)) {
+        throw new HypervisorError(`memory from guest frame ${region.start} on overlaps other memory`);
+      }
       memory.hostFrames.come(region);
       memory.regions.push(region);
       flush();
