@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
@@ -180,6 +181,40 @@ describe('the verdict about a protected kernel', () => {
   });
 });
 
+test('a backend that lets go of a pin at the next request is found', async () => {
+  const mine = pathToFileURL(projectFile('examples/write-a-backend/src/mine.mjs')).href;
+  const path = join(scratch, 'lets-go.mjs');
+  // What is pinned last is all that an answer tells of, and MOV to CR0 leaves the guest no more.
+  writeFileSync(
+    path,
+    `import mine, { driver } from ${JSON.stringify(mine)};
+export { driver };
+export default (settings) => {
+  const hypervisor = mine(settings);
+  return { ...hypervisor, createVirtualMachine({ onEvent, ...options }) {
+    const vm = hypervisor.createVirtualMachine({ ...options, onEvent(event) {
+      if (event.type !== 'pinned' || event.result.cr4 === 0n) return onEvent?.(event);
+      for (const { controls } of vm.vcpus) controls.svm = { ...controls.svm, cr0Selective: false };
+      onEvent?.({ ...event, result: { ...event.result, cr0: 0n } });
+    } });
+    return vm;
+  } };
+};`,
+  );
+  const { exitCode, report } = await protect(
+    fixturePath('k61-256-nokaslr'),
+    ...['--hypervisor', path, '--cpu', 'amd-zen4'],
+  );
+  expect(exitCode).toBe(1);
+  expect(report.verdict.findings).toEqual([
+    {
+      id: 'claimed-attack-succeeded',
+      message: 'CR0.WP is pinned in name only: a MOV changes it all the same',
+      fails: true,
+    },
+  ]);
+});
+
 describe('a verdict that is made worse', () => {
   const report = openSubject(undefined, {}).then((subject) => protectKernel(subject, SETTINGS));
   const judged = async (change: (good: Awaited<typeof report>) => object) => {
@@ -205,6 +240,15 @@ describe('a verdict that is made worse', () => {
       }));
     expect(await through(true)).toEqual({ ids: ['claimed-attack-succeeded'], exitCode: 1 });
     expect(await through(false)).toEqual({ ids: [], exitCode: 0 });
+  });
+
+  test('fails for a pin that keeps nothing, but where the published series is shown', async () => {
+    const hollow = ({ kept }: Awaited<typeof report>) => ({ kept: { ...kept, cr0: 0n } });
+    expect(await judged(hollow)).toEqual({ ids: ['claimed-attack-succeeded'], exitCode: 1 });
+    expect(await judged((good) => ({ ...hollow(good), profile: 'rfc-v2' }))).toEqual({
+      ids: [],
+      exitCode: 0,
+    });
   });
 
   test('fails for work that Heki breaks', async () => {

@@ -6,11 +6,21 @@ import { initRefusal, type Refusal } from '../verdict/refusal.ts';
 import { framesIn, rightsFindings } from '../verdict/rights-warnings.ts';
 import type { Verdict } from '../verdict/verdict.ts';
 import type { Warning } from '../warning.ts';
+import { pinFindings } from './pinned-bits.ts';
 import type { HypercallRecord, ProtectReport } from './report.ts';
 
 type Judged = Pick<
   ProtectReport,
-  'early' | 'late' | 'hypercalls' | 'inForce' | 'granted' | 'attacks' | 'profile' | 'strict'
+  | 'early'
+  | 'late'
+  | 'hypercalls'
+  | 'inForce'
+  | 'granted'
+  | 'attacks'
+  | 'pinned'
+  | 'kept'
+  | 'profile'
+  | 'strict'
 >;
 
 /** The outcome of protecting and attacking a kernel, for the exit code and its readers. */
@@ -39,7 +49,10 @@ function requestRefusal({ listPages, result, why }: HypercallRecord): string {
   return `the hypervisor refused ${what} with ${result}${why === undefined ? '' : ` (${why})`}`;
 }
 
-function findings({ granted, inForce, attacks }: Judged, refusal: Refusal | undefined): Finding[] {
+function findings(
+  { granted, inForce, attacks, pinned, kept, profile }: Judged,
+  refusal: Refusal | undefined,
+): Finding[] {
   const { mappings, rights } = granted;
   return [
     ...(refusal === undefined ? [] : [{ id: 'refused', message: refusal.message } satisfies Finding]),
@@ -51,7 +64,7 @@ function findings({ granted, inForce, attacks }: Judged, refusal: Refusal | unde
           } satisfies Finding,
         ]
       : []),
-    ...(inForce ? rightsFindings(rights) : []),
+    ...(inForce ? [...rightsFindings(rights), ...pinFindings(pinned, kept, profile)] : []),
     ...attacks.flatMap(({ attack, standing, claimed }): Finding[] => {
       if (standing === 'not-stopped' && claimed) {
         const message = `this attack succeeds, and the machine claims to stop it: ${attack.title}`;
