@@ -72,7 +72,10 @@ export class Processor {
     this.onEvent = onEvent;
     this.registers = new RegisterFile(
       () => this.mmu.changed(),
-      () => this.mmu.flushVpid('set-registers'),
+      (cr0, cr4) => {
+        this.controls.follow(this.registers, cr0, cr4);
+        this.mmu.flushVpid('set-registers');
+      },
     );
     const onFlush = (cause: FlushCause, frame?: VirtualFrame): void => {
       onEvent?.({ type: 'flush', vcpu: id, cause, va: frame === undefined ? undefined : linear(frame, 0) });
