@@ -5,10 +5,11 @@ import {
   authorityMachine,
   type BackendMachineOptions,
   backendMachine,
+  lvbsMachine,
   type SearchResult,
   search,
 } from '@heki/explore';
-import { createHyperv } from '@heki/hyperv';
+import { createHyperv, type LvbsDefectId, lvbsDefects } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm, kvmDefects } from '@heki/kvm';
 import type { HekiDriver } from '@heki/machine';
@@ -19,7 +20,7 @@ import { markdownTable, type Page, textBlock } from './page.ts';
 
 export const explorePage: Page = {
   file: 'docs/explore.md',
-  parts: { abstract, story, backends, defects, authority },
+  parts: { abstract, story, backends, defects, authority, lvbs },
 };
 
 /** Most transitions that a generated table may cost: larger spaces are searched by hand. */
@@ -74,6 +75,25 @@ function authority(): string {
     ];
   });
   return markdownTable(['variant', 'what is weaker', 'breaks', 'shortest story'], rows);
+}
+
+function lvbs(): string {
+  const holes = [undefined, ...(Object.keys(lvbsDefects) as LvbsDefectId[])];
+  const rows = holes.map((id) => {
+    const machine = lvbsMachine('lvbs', () =>
+      createHyperv({ defects: id === undefined ? {} : { [id]: true } }),
+    );
+    const result = search(machine, { depth: 2, stop: ({ fallen }) => fallen > 0 });
+    const [found] = result.counterexamples;
+    const story = found?.actions.map(({ name }, index) => `${index + 1}. ${name}`).join('; ');
+    return [
+      id === undefined ? 'none' : `[${id}](defects.md#${id.toLowerCase()})`,
+      id === undefined ? '' : lvbsDefects[id].title,
+      found?.property ?? '',
+      story ?? `nothing falls in ${result.states} states, ${result.depth} steps deep`,
+    ];
+  });
+  return markdownTable(['hole', 'what it is', 'breaks', 'shortest story'], rows);
 }
 
 const ALL_VARIANTS = Object.keys(authorityDefects) as AuthorityDefectId[];

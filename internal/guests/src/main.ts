@@ -71,7 +71,7 @@ async function check(folder: string, names: readonly string[]): Promise<number> 
 async function main([what, folder, ...names]: readonly string[]): Promise<number> {
   if (what === 'check' && folder !== undefined) return check(folder, names);
   if (what === 'peers' && folder !== undefined) {
-    await comparePeers(resolve(folder), join(import.meta.dirname, '../../../packages/heki/dist/main.js'));
+    await comparePeers(resolve(folder));
     return 0;
   }
   const unknown = names.filter((name) => !ALL.some((guest) => guest.name === name));

@@ -8,6 +8,7 @@ export { CATALOGUE } from './catalogue/catalogue.ts';
 export type { Aims } from './judge/aims.ts';
 export type { Judgement, Verdict } from './judge/verdict.ts';
 export type { Places } from './kernel/places.ts';
+export type { SnapshotKernel } from './kernel/snapshot-kernel.ts';
 export { ATTACK_MACHINES, type AttackMachine } from './machines/attack-machines.ts';
 export type {
   BootedMachine,

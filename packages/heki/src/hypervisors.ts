@@ -105,7 +105,7 @@ export async function findBackend(name: string = 'kvm'): Promise<Backend> {
 export function checkHypervisor(name: string): void {
   if (!isHypervisorName(name) && !isModulePath(name)) {
     throw new SpecificationError(
-      `--hypervisor ${name}: expected one of ${HYPERVISOR_NAMES.join(', ')}, or the path of an ES module: ./mine.mjs`,
+      `--hypervisor ${name || '""'}: expected one of ${HYPERVISOR_NAMES.join(', ')}, or the path of an ES module: ./mine.mjs`,
       ['hypervisor'],
     );
   }

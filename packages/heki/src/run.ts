@@ -197,7 +197,7 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--machine <name>',
-      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, authority, or abstract-NAME (default: kvm)',
+      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, lvbs, authority, or abstract-NAME (default: kvm)',
     )
     .option(
       '--property <id...>',
@@ -206,7 +206,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--without <who...>', 'vmm, device, hypervisor, owner: who does nothing')
     .option(
       '--depth <n>',
-      'most actions in a row (default: 2, kvm-interleaved 3, authority 5; abstract machines: no bound)',
+      'most actions in a row (default: 2, kvm-interleaved and lvbs 3, authority 5; abstract machines: no bound)',
       parseWhole(0, 1000),
     )
     .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
@@ -232,11 +232,20 @@ With --json an error is JSON, too, on standard output.`,
       '--prove',
       'take out what machines have, one after the other, until the attack succeeds: that stopped it',
     )
+    .option('--snapshot <file>', `attack the kernel of ${DUMP} instead, as it stands`)
+    .option('--memory-map <file>', "the guest's /proc/iomem, or JSON with an iomem array, for --snapshot")
     .addOption(
-      new Option('--list', 'list attacks and machines instead').conflicts(['prove', 'markdown', 'json']),
+      new Option('--list', 'list attacks and machines instead').conflicts([
+        'prove',
+        'markdown',
+        'html',
+        'json',
+        'snapshot',
+      ]),
     )
     .option('--json', 'print one JSON object instead')
     .option('--markdown <file>', 'write Markdown, too')
+    .option('--html <file>', 'write a page that opens from disk, too')
     .addHelpText('after', ATTACK_EXAMPLES)
     .action(async (names, options) => {
       const { attack } = await import('./commands/attack.ts');

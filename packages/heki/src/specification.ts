@@ -81,11 +81,11 @@ function checkHlat({ name }: Backend, processor: CpuProfile): void {
   }
 }
 
-/** @throws {UsageError} where nobody can own the kernel's code */
+/** @throws {UsageError} where the kernel's code cannot have an owner */
 function checkAuthenticate({ name }: Backend, { mbec, processor }: HypervisorSettings): void {
   if (name !== 'kvm') {
     throw new SpecificationError(
-      `--authenticate: with ${name} nobody can own the kernel's code, expected --hypervisor kvm`,
+      `--authenticate: with ${name} the kernel's code cannot have an owner, expected --hypervisor kvm`,
       ['authenticate'],
     );
   }

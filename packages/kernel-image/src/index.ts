@@ -6,7 +6,7 @@ export type { FileByPosition } from './elf-sections.ts';
 export { type ImageSymbol, readVmlinuxSymbols } from './elf-symbols.ts';
 export { KernelImageError } from './error.ts';
 export { type ModuleObject, type PlacedModule, parseModule, placeModule } from './module-object.ts';
-export { type MovedImage, moveImage } from './moved-image.ts';
+export { type MovedImage, moveImage, segmentAt } from './moved-image.ts';
 export { readVmlinuxRelocations } from './rela-relocations.ts';
 export type { Relocations } from './relocations.ts';
 export {

@@ -8,6 +8,17 @@ export interface MovedImage {
   readonly sections: readonly ImageSection[];
 }
 
+/** The segment that has all of the `length` bytes from `address` on; `undefined` when none does. */
+export function segmentAt(
+  { segments }: MovedImage,
+  address: bigint,
+  length: number = 1,
+): ImageSegment | undefined {
+  return segments.find(
+    (one) => one.address <= address && address + BigInt(length) <= one.address + BigInt(one.bytes.length),
+  );
+}
+
 /** As signed numbers, the last 2 GiB are exact in 32 bits. */
 const signed = (address: bigint): number => Number(BigInt.asIntN(64, address));
 

@@ -25,6 +25,7 @@ import {
 } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { createAskHypervisor } from './attacks/ask.ts';
+import { createAttacker } from './attacks/attacker.ts';
 import { performAttack } from './attacks/perform-attack.ts';
 import { snapshotDefects } from './defects.ts';
 import { MachineError } from './error.ts';
@@ -179,6 +180,14 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
         askHypervisor,
         listen,
         emit: (event) => emit({ from: 'machine', event }),
+      }),
+    attacker: () =>
+      createAttacker({
+        vcpu,
+        memory,
+        directMap: virtualAddressOf(tables.directMap.start),
+        askHypervisor,
+        listen,
       }),
     listen,
   };

@@ -7,6 +7,7 @@ import type { Registers, Vcpu } from '@heki/vcpu';
 import type { ProvenRoot } from '@heki/vmcore';
 import type { Attack } from './attacks/attack.ts';
 import type { AttackResult } from './attacks/attack-result.ts';
+import type { Attacker } from './attacks/attacker.ts';
 import type { Claimant } from './attacks/claim.ts';
 import type { KernelTargets } from './attacks/targets.ts';
 import type { MachineDefectId } from './defects.ts';
@@ -83,6 +84,8 @@ export interface Machine<VM extends VirtualMachine = VirtualMachine> extends Cla
   lateInit(): LateInitResult;
   /** Has somebody who controls the kernel try `attack` on the virtual CPU. */
   attack(attack: Attack, targets: KernelTargets): AttackResult;
+  /** Somebody who runs in the kernel on the virtual CPU, and knows where its direct map is: for attacks that are more than instructions. */
+  attacker(): Attacker;
   /** Adds a listener to the trace; the result removes it. */
   listen(listener: (event: TraceEvent) => void): () => void;
 }

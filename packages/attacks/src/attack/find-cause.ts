@@ -1,8 +1,8 @@
 import type { AttackMachine } from '../machines/attack-machines.ts';
-import { bootMachine, type FindBackend } from '../machines/boot-machine.ts';
+import type { DriverChange } from '../machines/boot-machine.ts';
 import { SWITCHES } from '../machines/switches.ts';
 import type { LabAttack } from './lab-attack.ts';
-import { runAttack } from './run-attack.ts';
+import { type Boot, runAttack } from './run-attack.ts';
 
 /**
  * What stopped an attack that did not succeed on a machine, proven: without it the same attack succeeds there. `undefined` when it succeeds without
@@ -13,14 +13,14 @@ import { runAttack } from './run-attack.ts';
 export function findCause(
   attack: LabAttack,
   machine: AttackMachine,
-  findBackend: FindBackend,
+  boot: (specification: AttackMachine['machine'], change?: DriverChange) => ReturnType<Boot>,
   likely?: string,
 ): string | undefined {
   const first = SWITCHES.filter(({ name }) => name === likely);
   for (const { name, applies, without, driver } of new Set([...first, ...SWITCHES])) {
     if (!applies(machine.machine)) continue;
     const specification = without?.(machine.machine) ?? machine.machine;
-    const { verdict } = runAttack(attack, () => bootMachine(specification, findBackend, driver));
+    const { verdict } = runAttack(attack, () => boot(specification, driver));
     if (verdict === 'succeeds' || verdict === 'detected too late') return name;
   }
   return undefined;

@@ -1,10 +1,15 @@
 import { createLab, type LabRecord } from '../attacker/create-lab.ts';
+import { createSnapshotLab } from '../attacker/create-snapshot-lab.ts';
 import type { LabStep } from '../attacker/recorder.ts';
 import { type Judgement, judge } from '../judge/verdict.ts';
 import { type BootedMachine, BootFailed } from '../machines/boot-machine.ts';
+import type { SnapshotMachine } from '../machines/boot-snapshot.ts';
 import type { LabAttack, RacingAttack } from './lab-attack.ts';
 import { NotExpressible } from './not-expressible.ts';
 import { EVERY_MOMENT, raceOnce, type Schedule, SEEDS, shortestTurns } from './race.ts';
+
+/** Boots a machine for one attempt. */
+export type Boot = () => BootedMachine | SnapshotMachine;
 
 /** An attack on a machine, and how it went. */
 export interface AttackRun extends Judgement {
@@ -18,7 +23,7 @@ export interface AttackRun extends Judgement {
  *
  * @param schedule of a race: only this one, for a replay
  */
-export function runAttack(attack: LabAttack, boot: () => BootedMachine, schedule?: Schedule): AttackRun {
+export function runAttack(attack: LabAttack, boot: Boot, schedule?: Schedule): AttackRun {
   const { race } = attack;
   if (race === undefined) return attempt(boot, (lab) => attack.run(lab.lab));
   let last: AttackRun | undefined;
@@ -44,11 +49,11 @@ export function runAttack(attack: LabAttack, boot: () => BootedMachine, schedule
  * Tries a race in every schedule in which the attacker has one turn, or all turns from a moment on: what an early turn spoils, a late one does not.
  * The first that succeeds, or `undefined`.
  *
- * @throws {TypeError} for an attack that is no race
+ * @throws {TypeError} for an attack that is not a race
  */
-export function sweepSchedules(attack: LabAttack, boot: () => BootedMachine): AttackRun | undefined {
+export function sweepSchedules(attack: LabAttack, boot: Boot): AttackRun | undefined {
   const { race } = attack;
-  if (race === undefined) throw new TypeError(`${attack.name} is no race`);
+  if (race === undefined) throw new TypeError(`${attack.name} is not a race`);
   let moments = 0;
   const counted = { ...race, turn: () => void moments++ };
   attemptRace(attack, counted, boot, { seed: EVERY_MOMENT, turns: undefined });
@@ -68,7 +73,7 @@ export function sweepSchedules(attack: LabAttack, boot: () => BootedMachine): At
  * @param run a run that succeeded
  * @throws {TypeError} for an attack that is not a race, or a run without a schedule
  */
-export function shortestSchedule(attack: LabAttack, boot: () => BootedMachine, run: AttackRun): Schedule {
+export function shortestSchedule(attack: LabAttack, boot: Boot, run: AttackRun): Schedule {
   const { schedule } = run;
   if (attack.race === undefined || schedule?.turns === undefined)
     throw new TypeError(`${attack.name} is not a race that succeeded`);
@@ -79,19 +84,14 @@ export function shortestSchedule(attack: LabAttack, boot: () => BootedMachine, r
   return { ...schedule, turns: shortestTurns(schedule.turns, succeeds) };
 }
 
-function attemptRace(
-  attack: LabAttack,
-  race: RacingAttack,
-  boot: () => BootedMachine,
-  schedule: Schedule,
-): AttackRun {
+function attemptRace(attack: LabAttack, race: RacingAttack, boot: Boot, schedule: Schedule): AttackRun {
   let taken: readonly number[] = [];
   const run = attempt(boot, (record) => {
     attack.run(record.lab);
     taken = raceOnce(record, race, schedule);
     race.after?.(record.lab);
   });
-  // Nobody was there to race against: what came of it says nothing.
+  // There was no other processor to race against: the outcome says nothing.
   const vacuous = schedule.seed === EVERY_MOMENT && schedule.turns === undefined && taken.length === 0;
   if (vacuous && run.verdict === 'blocked')
     return {
@@ -103,10 +103,11 @@ function attemptRace(
   return { ...run, schedule: { seed: schedule.seed, turns: taken } };
 }
 
-function attempt(boot: () => BootedMachine, tryIt: (record: LabRecord) => void): AttackRun {
+function attempt(boot: Boot, tryIt: (record: LabRecord) => void): AttackRun {
   let record: LabRecord | undefined;
   try {
-    record = createLab(boot());
+    const booted = boot();
+    record = 'snapshot' in booted ? createSnapshotLab(booted) : createLab(booted);
     tryIt(record);
     return { ...judge(record), steps: record.steps };
   } catch (error) {

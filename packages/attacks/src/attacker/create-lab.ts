@@ -1,20 +1,17 @@
 import type { KernelOutcome } from '@heki/linux';
 import type { Attacker, RanCode } from '@heki/machine';
-import { addressOf, type Gfn, hex, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { addressOf, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { NotExpressible } from '../attack/not-expressible.ts';
 import { createAims } from '../judge/aims.ts';
-import { PAYLOAD_QUAD } from '../kernel/functions.ts';
 import { placesIn } from '../kernel/places.ts';
 import type { BootedMachine } from '../machines/boot-machine.ts';
-import { kvmWays } from './kvm-ways.ts';
+import { createKvmWays } from './kvm-ways.ts';
 import type { Lab } from './lab.ts';
 import { nestedTables } from './nested-tables.ts';
+import { createPageTableSteps } from './page-table-steps.ts';
 import { createRecorder, type LabStep } from './recorder.ts';
 import { createUserMapping } from './user-mapping.ts';
 import { createVmm } from './vmm.ts';
-
-/** Bits 51:12 of an entry. */
-const FRAME_BITS = 0x000f_ffff_ffff_f000n;
 
 /** What a judge reads after an attack. */
 export interface LabRecord {
@@ -57,15 +54,23 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
     return value?.end === 'returned' ? value.rax : undefined;
   };
   const { hijacked } = recorder;
-  const observed = createAims({ machine, ran, incidents, hijacked, call });
+  const observed = createAims({
+    tables: () => ({ memory: machine.memory, root: kernel.pageTableRoot, levels: kernel.layout.levels }),
+    ran,
+    incidents,
+    hijacked,
+    call,
+  });
   const directMap = BigInt.asUintN(64, virtualAddressOf(kernel.layout.directMap));
-  const direct = (frame: Gfn, offset = 0): VirtualAddress =>
-    (directMap + BigInt(addressOf(frame) + offset)) as VirtualAddress;
   const prepared = <Value>(what: string, outcome: KernelOutcome<Value>): Value => {
     if (outcome.kind === 'done') return outcome.value;
     const why = outcome.kind === 'error' ? `${outcome.errno}: ${outcome.why}` : outcome.kind;
     throw new PreparationFailed(`the kernel cannot ${what} here: ${why}`);
   };
+
+  const page = (): VirtualAddress => prepared('allocate a page', kernel.vmalloc(1)).address;
+  const steps = createPageTableSteps({ cpu, directMap, page });
+  const { direct } = steps;
 
   const lab: Lab = {
     machine,
@@ -76,26 +81,9 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
     prepare: (what, work) => prepared(what, work(kernel)),
     call: (what, work) => recorder.kernel(what, () => work(kernel)),
     request: (what, make) => recorder.request(what, make),
-    page: () => prepared('allocate a page', kernel.vmalloc(1)).address,
-    frameOf(va) {
-      const frame = cpu.frameOf(va);
-      if (frame === undefined) throw new NotExpressible(`nothing is mapped at ${hex(va)}`);
-      return frame;
-    },
-    direct,
-    edit(va, change) {
-      for (const { address, value } of cpu.findEntries(va) ?? []) {
-        if (change(value) !== value) cpu.store(address, 8, change(value));
-      }
-      cpu.flush(va);
-    },
-    pointAt(va, frame, on = cpu) {
-      const leaf = on.findEntries(va)?.at(-1);
-      if (leaf === undefined) throw new NotExpressible(`nothing is mapped at ${hex(va)}`);
-      if (leaf.level !== 1) throw new NotExpressible(`a large leaf maps ${hex(va)}`);
-      on.store(leaf.address, 8, (leaf.value & ~FRAME_BITS) | (BigInt(frame) << 12n));
-      on.flush(va);
-    },
+    page,
+    registers: kernel.vcpu.registers,
+    ...steps,
     userMapping: createUserMapping({
       cpu,
       directMap: direct,
@@ -103,7 +91,6 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
       root: kernel.pageTableRoot,
       levels: kernel.layout.levels,
     }),
-    plant: (va, on = cpu) => void on.store(va, 8, PAYLOAD_QUAD),
     sendList(words, gpaOf = (list) => list) {
       const { hypervisor } = heki;
       if (hypervisor === undefined) throw new NotExpressible('there is no hypervisor to ask');
@@ -129,28 +116,18 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
       recorder.does('INIT for the second processor', () =>
         virtualMachine.lifeCycle({ kind: 'init', vcpu: 1 }),
       ),
-    nestedGuest({ cr4 }) {
-      const ways = kvmWays(machine);
-      const tables = nestedTables({
-        cpu,
-        directMap: direct,
-        allocate: () => prepared('allocate a page', kernel.allocatePages()),
-        amd: kernel.vcpu.processor.vendor === 'amd',
-      });
-      recorder.asks(`VM entry to a guest of the attacker, whose exit loads CR4 ${hex(cr4)}`, () => {
-        if (!ways.enterNested(kernel.vcpu, tables, { host: { cr4 } }))
-          return 'the hypervisor enters no such guest';
-        ways.leaveNested(kernel.vcpu);
-        return undefined;
-      });
-    },
-    emulatedMovToCr(cr, value) {
-      const ways = kvmWays(machine);
-      recorder.asks(`the hypervisor emulates mov ${hex(value)} to cr${cr}`, () => {
-        const { kind } = ways.emulateMovToCr(kernel.vcpu, cr, value);
-        return kind === 'exception' ? 'it raises an exception' : undefined;
-      });
-    },
+    ...createKvmWays({
+      machine,
+      vcpu: kernel.vcpu,
+      recorder,
+      tables: () =>
+        nestedTables({
+          cpu,
+          directMap: direct,
+          allocate: () => prepared('allocate a page', kernel.allocatePages()),
+          amd: kernel.vcpu.processor.vendor === 'amd',
+        }),
+    }),
     notExpressible(why) {
       throw new NotExpressible(why);
     },

@@ -1,7 +1,9 @@
 import type { LinuxMachine } from '@heki/machine';
+import { hex } from '@heki/physical-memory';
+import type { Vcpu } from '@heki/vcpu';
 import { NotExpressible } from '../attack/not-expressible.ts';
-
-type Vcpu = LinuxMachine['vcpus'][number];
+import type { Lab } from './lab.ts';
+import type { Recorder } from './recorder.ts';
 
 /** What hypervisors of the KVM kind do for a guest, beside the contract. */
 interface KvmWays {
@@ -11,7 +13,7 @@ interface KvmWays {
 }
 
 /** @throws {NotExpressible} when the hypervisor is none of these */
-export function kvmWays({ virtualMachine }: Pick<LinuxMachine, 'virtualMachine'>): KvmWays {
+function kvmWays({ virtualMachine }: Pick<LinuxMachine, 'virtualMachine'>): KvmWays {
   if (!hasKvmWays(virtualMachine))
     throw new NotExpressible('guests inside the guest and an emulator of MOV are modelled for KVM alone');
   return virtualMachine;
@@ -21,4 +23,35 @@ function hasKvmWays(
   machine: LinuxMachine['virtualMachine'],
 ): machine is LinuxMachine['virtualMachine'] & KvmWays {
   return ['enterNested', 'leaveNested', 'emulateMovToCr'].every((way) => way in machine);
+}
+
+/**
+ * A guest of the attacker's, and the emulator, where the hypervisor is KVM.
+ *
+ * @param tables makes tables for a guest inside the guest: EPTP or nCR3
+ */
+export function createKvmWays(options: {
+  readonly machine: Pick<LinuxMachine, 'virtualMachine'>;
+  readonly vcpu: Vcpu;
+  readonly recorder: Recorder;
+  readonly tables: () => bigint;
+}): Pick<Lab, 'nestedGuest' | 'emulatedMovToCr'> {
+  const { machine, vcpu, recorder, tables } = options;
+  return {
+    nestedGuest({ cr4 }) {
+      const ways = kvmWays(machine);
+      const pointer = tables();
+      recorder.asks(`VM entry to a guest of the attacker, whose exit loads CR4 ${hex(cr4)}`, () => {
+        if (!ways.enterNested(vcpu, pointer, { host: { cr4 } })) return 'the hypervisor enters no such guest';
+        ways.leaveNested(vcpu);
+        return undefined;
+      });
+    },
+    emulatedMovToCr(cr, value) {
+      const ways = kvmWays(machine);
+      recorder.asks(`the hypervisor emulates mov ${hex(value)} to cr${cr}`, () =>
+        ways.emulateMovToCr(vcpu, cr, value).kind === 'exception' ? 'it raises an exception' : undefined,
+      );
+    },
+  };
 }

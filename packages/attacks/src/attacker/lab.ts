@@ -2,6 +2,7 @@ import type { HekiGuest } from '@heki/guest';
 import type { KernelOutcome, LinuxKernel, ModuleImage } from '@heki/linux';
 import type { Attacker, LinuxMachine } from '@heki/machine';
 import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
+import type { Registers } from '@heki/vcpu';
 import type { Aims } from '../judge/aims.ts';
 import type { Places } from '../kernel/places.ts';
 import type { Vmm } from './vmm.ts';
@@ -12,6 +13,8 @@ export interface Lab {
   /** The attacker on the processor that the kernel runs on, and on the other one. */
   readonly cpu: Attacker;
   readonly second: Attacker;
+  /** Of the kernel's processor, to look at. */
+  readonly registers: Readonly<Registers>;
   /** Where things are that he knows of. */
   readonly places: Places;
 
@@ -55,5 +58,6 @@ export interface Lab {
   emulatedMovToCr(cr: 0 | 4, value: bigint): void;
   /** There is nothing here that this attack is about. */
   notExpressible(why: string): never;
+  /** @throws {NotExpressible} where no kernel lives */
   readonly machine: LinuxMachine;
 }

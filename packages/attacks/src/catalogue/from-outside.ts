@@ -30,8 +30,7 @@ export const FROM_OUTSIDE: readonly LabAttack[] = [
     means: ['hypercalls'],
     stoppedBy: ['host-writes'],
     run(lab) {
-      if (lab.machine.heki.hypervisor === undefined) lab.aims.bytes('kernel text', lab.places.check);
-      else lab.aims.bytes('kernel text', lab.places.check, PAYLOAD.length);
+      lab.aims.bytes('kernel text', lab.places.check, PAYLOAD.length);
       lab.hypervisorStore(gpaOf(lab, lab.places.check), PAYLOAD);
     },
   },

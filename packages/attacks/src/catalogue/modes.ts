@@ -9,8 +9,7 @@ const RUNS_CODE = 'code of the attacker runs as the kernel';
 export const MSR_EFER = 0xc000_0080;
 
 /** Starts the second processor and takes it to long mode on the kernel's page tables, with the bits of CR4 that `cr4` leaves. */
-function startProcessor({ init, second, machine }: Lab, cr4: (kernels: bigint) => bigint): void {
-  const { registers } = machine.kernel.vcpu;
+function startProcessor({ init, second, registers }: Lab, cr4: (kernels: bigint) => bigint): void {
   init();
   // PCIDE is set in long mode only (SDM 3A 2.5).
   second.writeCr(4, cr4(registers.cr4) & ~CR4.PCIDE);
@@ -101,7 +100,7 @@ export const MODES: readonly LabAttack[] = [
     means: [],
     stoppedBy: ['cr-pins'],
     run(lab) {
-      const { cr4 } = lab.machine.kernel.vcpu.registers;
+      const { cr4 } = lab.registers;
       lab.aims.register('CR4.SMEP', () => (lab.cpu.readCr(4).value ?? cr4) & CR4.SMEP);
       lab.nestedGuest({ cr4: withoutSmep(cr4) });
     },
@@ -114,7 +113,7 @@ export const MODES: readonly LabAttack[] = [
     means: [],
     stoppedBy: ['cr-pins'],
     run(lab) {
-      const { cr4 } = lab.machine.kernel.vcpu.registers;
+      const { cr4 } = lab.registers;
       lab.aims.register('CR4.SMEP', () => (lab.cpu.readCr(4).value ?? cr4) & CR4.SMEP);
       lab.emulatedMovToCr(4, withoutSmep(cr4));
     },

@@ -111,9 +111,9 @@ export const REGISTERS: readonly LabAttack[] = [
     source: 'LVBS: IDTR is locked',
     means: [],
     stoppedBy: ['register-locks'],
-    run({ aims, cpu, machine, page }) {
+    run({ aims, cpu, registers, page }) {
       const table = page();
-      aims.register('IDTR', () => BigInt.asUintN(64, machine.kernel.vcpu.registers.idtr?.base ?? 0n));
+      aims.register('IDTR', () => BigInt.asUintN(64, registers.idtr?.base ?? 0n));
       cpu.loadTable('idtr', table);
     },
   },
@@ -124,9 +124,9 @@ export const REGISTERS: readonly LabAttack[] = [
     source: 'LVBS: GDTR is locked',
     means: [],
     stoppedBy: ['register-locks'],
-    run({ aims, cpu, machine, page }) {
+    run({ aims, cpu, registers, page }) {
       const table = page();
-      aims.register('GDTR', () => BigInt.asUintN(64, machine.kernel.vcpu.registers.gdtr.base));
+      aims.register('GDTR', () => BigInt.asUintN(64, registers.gdtr.base));
       cpu.loadTable('gdtr', table);
     },
   },

@@ -282,7 +282,7 @@ export const REQUESTS: readonly LabAttack[] = [
     means: ['hypercalls'],
     stoppedBy: ['request-checks'],
     run(lab) {
-      const frame = lab.prepare('allocate a page', (kernel) => kernel.allocatePages());
+      const frame = lab.frameOf(lab.page());
       const own = BigInt(addressOf(frame));
       lab.aims.host();
       const [start, end] = pages(frame);

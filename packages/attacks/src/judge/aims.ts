@@ -1,4 +1,4 @@
-import type { LinuxMachine, RanCode } from '@heki/machine';
+import type { RanCode } from '@heki/machine';
 import { addressOf, type Gfn, type Gpa, hex, readBytes, type VirtualAddress } from '@heki/physical-memory';
 import { NotExpressible } from '../attack/not-expressible.ts';
 import { MARK } from '../kernel/functions.ts';
@@ -29,7 +29,7 @@ type Look = () => string | undefined;
 
 /** What aims look at. */
 export interface Observed {
-  readonly machine: LinuxMachine;
+  readonly tables: () => KernelTables;
   /** Code that the attacker has had run. */
   readonly ran: readonly RanCode[];
   /** What the hypervisor reported that would have harmed its host. */
@@ -46,16 +46,11 @@ export function createAims(observed: Observed): {
   evidence(): string[];
   readonly named: number;
 } {
-  const { machine, ran, incidents, hijacked, call } = observed;
+  const { tables, ran, incidents, hijacked, call } = observed;
   const looks: Look[] = [];
-  const tables = (): KernelTables => ({
-    memory: machine.memory,
-    root: machine.kernel.pageTableRoot,
-    levels: machine.kernel.layout.levels,
-  });
   const bytesAt = (gpa: Gpa, length: number): Uint8Array => {
     const bytes = new Uint8Array(length);
-    readBytes(machine.memory, gpa, bytes);
+    readBytes(tables().memory, gpa, bytes);
     return bytes;
   };
   const ranMark = (cpl: 0 | 3): RanCode | undefined =>

@@ -43,7 +43,7 @@ export interface BootedMachine {
 }
 
 /** A driver with a part taken out. It gets the machine's memory, to change page lists in it. */
-export type DriverChange = (driver: HekiDriver, machine: () => LinuxMachine) => HekiDriver;
+export type DriverChange = (driver: HekiDriver, machine: () => Pick<LinuxMachine, 'memory'>) => HekiDriver;
 
 /** A boot that did not come to its end: no machine to attack. */
 export class BootFailed extends Error {}

@@ -36,7 +36,7 @@ const WEAKER = ['B-A1', 'B-A2', 'B-A3', 'B-A4', 'B-A6', 'B-A7'] as const;
 
 /** The driver, with another operation in the place of each of its own. */
 function changed(
-  change: (hypervisor: HekiHypervisor, machine: LinuxMachine) => HekiHypervisor,
+  change: (hypervisor: HekiHypervisor, machine: Pick<LinuxMachine, 'memory'>) => HekiHypervisor,
 ): DriverChange {
   return (driver, machine): HekiDriver =>
     (guest, options) => {

@@ -1,8 +1,10 @@
 import { findCause } from '../attack/find-cause.ts';
 import type { LabAttack } from '../attack/lab-attack.ts';
-import { type AttackRun, runAttack, sweepSchedules } from '../attack/run-attack.ts';
+import { type AttackRun, type Boot, runAttack, sweepSchedules } from '../attack/run-attack.ts';
+import type { SnapshotKernel } from '../kernel/snapshot-kernel.ts';
 import type { AttackMachine } from '../machines/attack-machines.ts';
-import { type BootedMachine, bootMachine, type FindBackend } from '../machines/boot-machine.ts';
+import { bootMachine, type DriverChange, type FindBackend } from '../machines/boot-machine.ts';
+import { bootSnapshot } from '../machines/boot-snapshot.ts';
 import { type Mechanism, mechanismsOf } from '../machines/mechanisms.ts';
 
 /** An attack on one machine. */
@@ -35,6 +37,8 @@ export interface MatrixOptions {
   readonly attacks: readonly LabAttack[];
   readonly machines: readonly AttackMachine[];
   readonly findBackend: FindBackend;
+  /** A real kernel in the place of the one that boots. What needs a kernel that lives is *not expressible* then. */
+  readonly snapshot?: SnapshotKernel | undefined;
   /**
    * Prove what stopped what did not succeed: by trying a race at every moment, and by taking out one thing after the other. It takes six times as
    * long. Default false.
@@ -43,11 +47,26 @@ export interface MatrixOptions {
   readonly onCell?: (attack: LabAttack, machine: AttackMachine) => void;
 }
 
-/** Runs attacks on machines, each in a kernel of its own. Twice the same gives the same. */
-export function runMatrix({ attacks, machines, findBackend, prove = false, onCell }: MatrixOptions): Matrix {
+/**
+ * Runs attacks on machines, each in a kernel of its own. Twice the same gives the same.
+ *
+ * @throws {NotExpressible} for a snapshot on a machine that needs a kernel of its own, or without text, rodata or data
+ */
+export function runMatrix({
+  attacks,
+  machines,
+  findBackend,
+  snapshot,
+  prove = false,
+  onCell,
+}: MatrixOptions): Matrix {
+  const bootOn = (specification: AttackMachine['machine'], change?: DriverChange): ReturnType<Boot> =>
+    snapshot === undefined
+      ? bootMachine(specification, findBackend, change)
+      : bootSnapshot(specification, findBackend, snapshot, change);
   const known = machines.map((machine) => ({
     ...machine,
-    mechanisms: mechanismsOf(bootMachine(machine.machine, findBackend).machine, machine.machine),
+    mechanisms: mechanismsOf(bootOn(machine.machine).machine, machine.machine),
   }));
   const rows = attacks.map((attack): MatrixRow => {
     const claims = (mechanisms: readonly Mechanism[]): boolean =>
@@ -55,7 +74,7 @@ export function runMatrix({ attacks, machines, findBackend, prove = false, onCel
     let found: string | undefined;
     const cells = known.map((machine): [string, Cell] => {
       onCell?.(attack, machine);
-      const boot = (): BootedMachine => bootMachine(machine.machine, findBackend);
+      const boot: Boot = () => bootOn(machine.machine);
       const first = runAttack(attack, boot);
       const run =
         prove && attack.race !== undefined && first.verdict === 'blocked'
@@ -65,7 +84,7 @@ export function runMatrix({ attacks, machines, findBackend, prove = false, onCel
         run.verdict !== 'succeeds' &&
         run.verdict !== 'not expressible' &&
         run.verdict !== 'detected too late';
-      const cause = prove && stopped ? findCause(attack, machine, findBackend, found) : undefined;
+      const cause = prove && stopped ? findCause(attack, machine, bootOn, found) : undefined;
       found = cause ?? found;
       return [machine.name, { ...run, claimed: claims(machine.mechanisms), cause }];
     });

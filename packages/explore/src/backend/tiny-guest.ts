@@ -244,7 +244,7 @@ export function createTinyGuest(
 }
 
 /** Registers that an attacker has as he likes between two instructions: no state is about them. */
-const RESTING = {
+export const RESTING = {
   ...Object.fromEntries(GENERAL_REGISTERS.map((name) => [name, 0n])),
   rip: REGISTERS.rip,
   cr2: 0n as VirtualAddress,

@@ -5,8 +5,9 @@ import { unkeptClaims } from './unkept-claims.ts';
 const MOST_STEPS = 32;
 
 /** A matrix as programs read it. */
-export function attackJson(matrix: Matrix): object {
+export function attackJson(matrix: Matrix, snapshot?: string): object {
   return {
+    snapshot: snapshot ?? null,
     counts: countCells(matrix),
     unkeptClaims: unkeptClaims(matrix),
     mechanisms: Object.entries(MECHANISMS).map(([name, title]) => ({ name, title })),

@@ -1,13 +1,14 @@
 import { type Cell, isRed, type Matrix, type MatrixRow } from '@heki/attacks';
-import { countLine, scheduleText, verdictText } from './attack-text.ts';
+import { countLine, scheduleText, snapshotText, verdictText } from './attack-text.ts';
 
 /** Steps of a trace that a page shows. */
 const MOST_STEPS = 8;
 
 /** A matrix and a section for each attack, in Markdown. */
-export function attackMarkdown(matrix: Matrix): string[] {
+export function attackMarkdown(matrix: Matrix, snapshot?: string): string[] {
   return [
     `${countLine(matrix)}.`,
+    ...(snapshot === undefined ? [] : ['', `${plain(snapshotText(snapshot))}.`]),
     '',
     ...matrixTable(matrix),
     '',
@@ -40,7 +41,8 @@ const WORDS = {
 
 function word({ attack }: MatrixRow, cell: Cell | undefined): string {
   if (cell === undefined) return '';
-  if (attack.legitimate === true) return isRed(cell) ? 'works' : '**does not**';
+  if (attack.legitimate === true && cell.verdict !== 'not expressible')
+    return isRed(cell) ? 'works' : '**does not**';
   return isRed(cell) && cell.claimed ? `${WORDS[cell.verdict]} (claimed)` : WORDS[cell.verdict];
 }
 

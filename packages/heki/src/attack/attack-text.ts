@@ -8,6 +8,7 @@ import {
   type MatrixRow,
 } from '@heki/attacks';
 import type { Colours } from '../colours.ts';
+import { printable } from '../printable.ts';
 import type { Screen } from '../report/screen.ts';
 import { unkeptClaims } from './unkept-claims.ts';
 
@@ -27,9 +28,20 @@ export function countLine(matrix: Matrix): string {
   return `${cells} attempts: of ${claimed.stopped + claimed.red} that a machine claims to stop ${claimed.stopped} are stopped and ${claimed.red} succeed; of ${unclaimed.stopped + unclaimed.red} that it does not claim ${unclaimed.stopped} are stopped and ${unclaimed.red} succeed; ${notExpressible} say nothing there`;
 }
 
+/** What was attacked, where it was a snapshot: a sentence. */
+export function snapshotText(of: string): string {
+  return `In the memory of ${of}: its page tables, and functions of the lab in its text. What needs a kernel that lives is not expressible`;
+}
+
 /** A matrix for people; `inDetail` with the outcome of every attempt. */
-export function* attackText(matrix: Matrix, inDetail: boolean, { colours }: Screen): Iterable<string> {
+export function* attackText(
+  matrix: Matrix,
+  inDetail: boolean,
+  { colours }: Screen,
+  snapshot?: string,
+): Iterable<string> {
   yield colours.bold(countLine(matrix));
+  if (snapshot !== undefined) yield printable(snapshotText(snapshot));
   yield '';
   for (const [index, { name, title }] of matrix.machines.entries()) {
     yield `  ${String(index + 1).padStart(2)}  ${name.padEnd(18)} ${title}`;
@@ -51,7 +63,8 @@ export function* attackText(matrix: Matrix, inDetail: boolean, { colours }: Scre
 function sign({ attack }: MatrixRow, cell: Cell | undefined, { red, green, yellow, bold }: Colours): string {
   if (cell === undefined) return ' ';
   const { verdict } = cell;
-  if (attack.legitimate === true) return isRed(cell) ? green('✔') : red(bold('✘'));
+  if (attack.legitimate === true && verdict !== 'not expressible')
+    return isRed(cell) ? green('✔') : red(bold('✘'));
   if (isRed(cell)) return red(bold(cell.claimed ? '!' : SIGNS[verdict]));
   return verdict === 'blocked' ? green(SIGNS[verdict]) : yellow(SIGNS[verdict]);
 }

@@ -23,6 +23,7 @@ import { printable } from '../printable.ts';
 import { number } from '../quantity.ts';
 import { VERSION } from '../report/report-header.ts';
 import { tablesLines } from '../snapshot.ts';
+import { contentsFacts } from './audit-text.ts';
 import { type HekiReport, hekiFacts, readinessText } from './heki-report.ts';
 import { type AuditReport, auditWarnings, type JudgedFinding, sectionsText, verdictText } from './report.ts';
 
@@ -80,6 +81,7 @@ function auditPage(report: AuditReport, hypervisors: readonly HekiReport[]): Aud
 function facts(report: AuditReport): PageFact[] {
   const { subject, audit, redact } = report;
   const { commandLine, memoryMap } = subject;
+  const { contents } = audit.kernel;
   return [
     ...(redact
       ? []
@@ -92,6 +94,7 @@ function facts(report: AuditReport): PageFact[] {
     ['leaves', number(audit.kernel.mappings.length)],
     ['RAM', `${number(memoryMap.ramFrames)} pages`],
     ['text and constants', `by ${sectionsText(report)}`],
+    ...(contents === undefined ? [] : contentsFacts(contents)),
     ['fails', `for a finding at ${report.failOn} or above`],
   ];
 }

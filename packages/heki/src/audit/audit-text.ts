@@ -71,21 +71,34 @@ function sourceLines({ subject }: AuditReport): string[] {
 }
 
 /** What the comparison with the image came to. */
-function contentsLines({ text, constants, modules = [], modulesLeftOut = [] }: ImageComparison): string[] {
-  const line = (what: string, { compared, differing, explained, unexplained }: ComparedPart): string => {
+function contentsLines(contents: ImageComparison): string[] {
+  const [code, ...others] = contentsFacts(contents).map(([name, text]) => `${name}: ${text}`);
+  return [...(code === undefined ? [] : [code]), ...updatedText(contents.text.updatedStaticCalls), ...others];
+}
+
+/** The same, what was compared beside the words; the code first. */
+export function contentsFacts({
+  text,
+  constants,
+  modules = [],
+  modulesLeftOut = [],
+}: ImageComparison): (readonly [name: string, text: string])[] {
+  const words = ({ compared, differing, explained, unexplained }: ComparedPart): string => {
     const why = [...explained].filter(([, bytes]) => bytes > 0).sort((a, b) => b[1] - a[1]);
     const known = why.map(([kind, bytes]) => `${kind} ${number(bytes)}`).join(', ');
     const rest = unexplained.reduce((sum, { start, end }) => sum + end - start, 0);
-    return `${what}: ${number(compared)} bytes compared with the image, ${number(differing)} differ (${known === '' ? '' : `${known}, `}unexplained ${number(rest)})`;
+    return `${number(compared)} bytes compared with the image, ${number(differing)} differ (${known === '' ? '' : `${known}, `}unexplained ${number(rest)})`;
   };
+  const leftOut =
+    modulesLeftOut.length === 0
+      ? ''
+      : `; of ${number(modulesLeftOut.length)} more the package has no file of that build`;
   return [
-    line('code', text),
-    ...updatedText(text.updatedStaticCalls),
-    ...(constants === undefined ? [] : [line('constants', constants)]),
-    ...(modules.length === 0 ? [] : [modulesText(modules)]),
-    ...(modulesLeftOut.length === 0
+    ['code', words(text)],
+    ...(constants === undefined ? [] : [['constants', words(constants)] as const]),
+    ...(modules.length + modulesLeftOut.length === 0
       ? []
-      : [`${count(modulesLeftOut.length, 'module')} not compared: the package has no file of that build`]),
+      : [['modules', `${modulesText(modules)}${leftOut}`] as const]),
   ];
 }
 
@@ -94,7 +107,7 @@ function modulesText(modules: readonly ComparedModule[]): string {
   const sum = (of: (module: ComparedModule) => number) =>
     number(modules.reduce((all, one) => all + of(one), 0));
   const rest = sum(({ unexplained }) => unexplained.reduce((all, { start, end }) => all + end - start, 0));
-  return `${count(modules.length, 'module')}: ${sum(({ compared }) => compared)} bytes compared with their files, ${sum(({ differing }) => differing)} differ (unexplained ${rest})`;
+  return `of ${number(modules.length)} ${sum(({ compared }) => compared)} bytes compared with their files, ${sum(({ differing }) => differing)} differ (unexplained ${rest})`;
 }
 
 /** Static calls that the guest's own memory alone explains. */

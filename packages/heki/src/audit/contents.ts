@@ -1,4 +1,4 @@
-import type { MovedImage } from '@heki/kernel-image';
+import { type MovedImage, segmentAt } from '@heki/kernel-image';
 import {
   compareImage,
   type ImageAddress,
@@ -58,13 +58,10 @@ function bpfCode({ loaded }: Names['kernel']): ImageRange[] {
 }
 
 /** The image alone as memory. */
-function memoryOf({ segments }: MovedImage): VirtualMemory {
+function memoryOf(image: MovedImage): VirtualMemory {
   return {
     read(address, length) {
-      const end = address + BigInt(length);
-      const segment = segments.find(
-        (one) => one.address <= address && end <= one.address + BigInt(one.bytes.length),
-      );
+      const segment = segmentAt(image, address, length);
       if (segment === undefined) return undefined;
       const at = Number(address - segment.address);
       return segment.bytes.slice(at, at + length);

@@ -95,7 +95,7 @@ describe('a kernel with sealed code', () => {
 });
 
 test.each([
-  [['--hypervisor', 'xen'], "--authenticate: with xen nobody can own the kernel's code"],
+  [['--hypervisor', 'xen'], "--authenticate: with xen the kernel's code cannot have an owner"],
   [['--no-mbec'], '--authenticate: execution cannot be withheld'],
 ])('`heki boot --authenticate %s` is called wrongly', async (flags, message) => {
   const { exitCode, stderr } = await runCommand(['boot', '--authenticate', ...flags]);

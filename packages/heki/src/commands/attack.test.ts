@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { runCommand } from '../testing/run-command.ts';
 
 const FEW = ['store-text-after-pte-edit', 'ask-for-execution', 'remap-text', 'store-data'];
@@ -49,6 +50,36 @@ describe('heki attack', () => {
     expect([exitCode, unkeptClaims]).toEqual([0, []]);
   });
 
+  test('on a real kernel’s page tables: rights and remapping are judged there, and what needs a kernel that lives is not expressible', async () => {
+    const few = [
+      'store-text-after-pte-edit',
+      'remap-rodata',
+      'execute-data',
+      'unsigned-module',
+      'store-data',
+    ];
+    const { exitCode, stdout, stderr } = await runCommand([
+      ...['attack', ...few, '--snapshot', BUILT_IN_SNAPSHOT, '--json'],
+      ...['--machine', 'no-heki', 'hardened', 'hardened-hlat'],
+    ]);
+    expect([exitCode, stderr]).toEqual([0, '']);
+    const { snapshot, attacks } = JSON.parse(stdout);
+    expect(snapshot).toContain('Linux version 6.1');
+    const verdicts = Object.fromEntries(
+      attacks.map((one: { name: string; verdicts: Record<string, { verdict: string }> }) => [
+        one.name,
+        Object.values(one.verdicts).map(({ verdict }) => verdict),
+      ]),
+    );
+    expect(verdicts).toEqual({
+      'store-text-after-pte-edit': ['succeeds', 'blocked', 'blocked'],
+      'remap-rodata': ['succeeds', 'succeeds', 'blocked'],
+      'execute-data': ['succeeds', 'blocked', 'blocked'],
+      'unsigned-module': ['not expressible', 'not expressible', 'not expressible'],
+      'store-data': ['succeeds', 'succeeds', 'succeeds'],
+    });
+  });
+
   test('lists what there is', async () => {
     const { stdout } = await runCommand(['attack', '--list']);
     for (const name of [...FEW, 'no-heki', 'xen']) expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'));
@@ -56,6 +87,11 @@ describe('heki attack', () => {
 
   test.each([
     [['attack', 'remap-txt'], 'attack remap-txt: there is none, expected remap-text'],
+    [['attack', '--memory-map', 'map.json'], 'expected --snapshot, too'],
+    [
+      ['attack', '--snapshot', BUILT_IN_SNAPSHOT, '--machine', 'rodata-off'],
+      '--machine rodata-off: there is none',
+    ],
     [['attack', '--machine', 'hardend'], '--machine hardend: there is none, expected hardened'],
   ])('%j is called wrongly, and told what would be right', async (args, message) => {
     const { exitCode, stderr } = await runCommand(args);

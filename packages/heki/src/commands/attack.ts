@@ -1,5 +1,6 @@
-import { ATTACK_MACHINES, CATALOGUE, runMatrix } from '@heki/attacks';
+import { ATTACK_MACHINES, CATALOGUE, runMatrix, type SnapshotKernel } from '@heki/attacks';
 import { nearMatches } from '@heki/series';
+import { attackHtml } from '../attack/attack-html.ts';
 import { attackJson } from '../attack/attack-json.ts';
 import { attackMarkdown } from '../attack/attack-markdown.ts';
 import { attackListing, attackText } from '../attack/attack-text.ts';
@@ -18,6 +19,10 @@ export interface AttackOptions {
   readonly list?: boolean;
   readonly json?: boolean;
   readonly markdown?: string;
+  readonly html?: string;
+  /** A real kernel's memory instead of a kernel that boots. */
+  readonly snapshot?: string;
+  readonly memoryMap?: string;
 }
 
 /** `heki attack [NAME...]`. Exit code 1 when an attack succeeds that a machine claims to stop, but on those that are there to show their defects. */
@@ -33,7 +38,13 @@ export async function attack(
     return ExitCode.SUCCESS;
   }
   const attacks = named('attack', CATALOGUE, names);
-  const machines = named('--machine', ATTACK_MACHINES, options.machine ?? []);
+  const subject = await snapshotOf(options);
+  // One that was booted already has its own command line, and nobody signed its code.
+  const all = ATTACK_MACHINES.filter(
+    ({ machine }) =>
+      subject === undefined || (machine.commandLine === undefined && machine.authenticate !== true),
+  );
+  const machines = named('--machine', all, options.machine ?? []);
   const progress = createProgress(io, { what: 'attacking', total: attacks.length * machines.length });
   let done = 0;
   const matrix = runMatrix({
@@ -41,20 +52,49 @@ export async function attack(
     machines,
     prove: options.prove ?? false,
     findBackend,
+    snapshot: subject?.kernel,
     onCell: ({ name }) => progress.update(done++, name),
   });
   progress.stop();
-  if (options.markdown !== undefined) {
-    const chunks = [Buffer.from(`${attackMarkdown(matrix).join('\n')}\n`)];
-    await writeFiles([{ path: options.markdown, chunks }], true);
-  }
+  const files = [
+    ...(options.markdown === undefined
+      ? []
+      : [{ path: options.markdown, lines: attackMarkdown(matrix, subject?.of) }]),
+    ...(options.html === undefined ? [] : [{ path: options.html, lines: attackHtml(matrix, subject?.of) }]),
+  ];
+  await writeFiles(
+    files.map(({ path, lines }) => ({ path, chunks: [Buffer.from(`${[...lines].join('\n')}\n`)] })),
+    true,
+  );
   await writeReport(
     'attack',
-    { json: () => attackJson(matrix), text: (screen) => attackText(matrix, names.length > 0, screen) },
+    {
+      json: () => attackJson(matrix, subject?.of),
+      text: (screen) => attackText(matrix, names.length > 0, screen, subject?.of),
+    },
     options,
     io,
   );
   return unkeptClaims(matrix).length === 0 ? ExitCode.SUCCESS : ExitCode.FAILURE;
+}
+
+/** What is known of the kernel that a snapshot holds, and how it is told. */
+async function snapshotOf({
+  snapshot,
+  memoryMap,
+}: AttackOptions): Promise<{ readonly kernel: SnapshotKernel; readonly of: string } | undefined> {
+  if (snapshot === undefined) {
+    if (memoryMap !== undefined)
+      throw new UsageError(`--memory-map ${memoryMap}: that of a snapshot, expected --snapshot, too`);
+    return undefined;
+  }
+  const { openSubject } = await import('../protect/subject.ts');
+  const subject = await openSubject(snapshot, memoryMap === undefined ? {} : { memoryMap });
+  const { tables, crashKernel, processor, name, kernel } = subject;
+  return {
+    kernel: { kernel: tables, memoryMap: subject.memoryMap, crashKernel, registers: processor.registers },
+    of: `${name}, ${kernel}`,
+  };
 }
 
 /** The backend of a name that a machine of the list has. */

@@ -69,7 +69,10 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
 
   await tell({ event: 'start', findings: first.findings.length, everyMs: every });
   await raise(alarmsOf(first, first));
-  while (!(untilFinding && alarms > 0) && (await passes(every, interrupted))) {
+  let due = performance.now() + every;
+  while (!(untilFinding && alarms > 0) && (await passes(due - performance.now(), interrupted))) {
+    // Looking takes a part of the period, and does not lengthen it.
+    due = Math.max(due, performance.now()) + every;
     let now: Audit;
     try {
       now = await look(source);
@@ -140,7 +143,7 @@ function textOf(event: WatchEvent): string {
 /** Waits; `false` when it was interrupted. */
 async function passes(milliseconds: number, interrupted: AbortSignal): Promise<boolean> {
   try {
-    await delay(milliseconds, undefined, { signal: interrupted });
+    await delay(Math.max(0, milliseconds), undefined, { signal: interrupted });
     return true;
   } catch (error) {
     if (interrupted.aborted) return false;

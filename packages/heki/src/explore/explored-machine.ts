@@ -6,11 +6,13 @@ import {
   type Bounds,
   backendMachine,
   interleavedMachine,
+  lvbsMachine,
   type Machine,
   type Property,
   type SearchResult,
   search,
 } from '@heki/explore';
+import { createHyperv, lvbsDefects } from '@heki/hyperv';
 import { createKvm, type KvmRaces } from '@heki/kvm';
 import { isModulePath, machineSettings } from '@heki/machine';
 import { UsageError } from '../failure.ts';
@@ -40,6 +42,10 @@ export interface ExploredMachine {
 const DEPTH = 2;
 const AUTHORITY_DEPTH = 5;
 const AUTHORITY = 'authority';
+
+/** The secure kernel of LVBS, with or without its published holes. */
+const LVBS = 'lvbs';
+const LVBS_DEPTH = 3;
 
 /** KVM with requests and faults as steps, and with races that it had once put back. */
 const INTERLEAVED: { readonly [name: string]: { readonly races: Partial<KvmRaces>; readonly but: string } } =
@@ -79,6 +85,7 @@ export async function exploredMachine(
     };
   }
   if (name === AUTHORITY) return authority(flags, without);
+  if (name === LVBS) return lvbs(flags, without);
   const interleaved = INTERLEAVED[name];
   if (interleaved !== undefined) return interleavedKvm(interleaved, flags, without, name);
   if (!isModulePath(name) && !HEKI_HYPERVISORS.some((known) => known === name)) {
@@ -86,10 +93,11 @@ export async function exploredMachine(
       ...HEKI_HYPERVISORS,
       ...Object.keys(INTERLEAVED),
       AUTHORITY,
+      LVBS,
       ...ABSTRACT_POLICIES.map((each) => each.name),
     ].join(', ');
     throw new UsageError(
-      `--machine ${name}: expected one of ${names}, or the path of an ES module: ./mine.mjs`,
+      `--machine ${name || '""'}: expected one of ${names}, or the path of an ES module: ./mine.mjs`,
     );
   }
   const backend = await findBackend(name);
@@ -104,6 +112,26 @@ export async function exploredMachine(
     { pageLists: makesKvmHypercalls(backend), without },
   );
   return { title: `${title}, ${profile}`, depth: DEPTH, requestsAreOneStep: true, ...hidden(machine) };
+}
+
+/** The secure kernel of LVBS, with the holes that are chosen. */
+function lvbs({ defect = {}, ...flags }: MachineFlags, without: readonly Actor[]): ExploredMachine {
+  const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== true);
+  if (given !== undefined || without.length > 0)
+    throw new UsageError(`--machine ${LVBS} with --${given?.[0] ?? 'without'}: it has only --defect`);
+  const unknown = Object.keys(defect).find((id) => !(id in lvbsDefects));
+  if (unknown !== undefined)
+    throw new UsageError(
+      `--machine ${LVBS} --defect ${unknown}: expected one of ${Object.keys(lvbsDefects).join(', ')}`,
+    );
+  const machine = lvbsMachine(LVBS, () => createHyperv({ defects: defect }));
+  const holes = Object.entries(defect).flatMap(([id, on]) => (on ? [id] : []));
+  return {
+    title: `the secure kernel of LVBS, ${holes.length === 0 ? 'with its holes closed' : `with ${holes.join(', ')}`}`,
+    depth: LVBS_DEPTH,
+    requestsAreOneStep: false,
+    ...hidden(machine),
+  };
 }
 
 /** KVM with requests as steps. */

@@ -90,7 +90,8 @@ Examples:
   heki attack ask-for-execution remap-text          two that Heki does not stop, told in detail
   heki attack store-text-after-pte-edit --prove     and what stopped it, proven by taking it out
   heki attack --machine hardened lvbs --json | jq '.counts'
-  heki attack --markdown attacks.md
+  heki attack --snapshot guest.elf                  what of them a real kernel's page tables decide
+  heki attack --markdown attacks.md --html attacks.html
 
 Exit codes: 0 every claim is kept, 1 an attack succeeds that a machine claims to stop, 2 called wrongly.
 Machines that are there to show published defects (rfc-v2, lvbs-2026-02) do not make it fail.`;

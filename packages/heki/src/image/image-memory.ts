@@ -1,5 +1,11 @@
 import { basename } from 'node:path';
-import { type ImageSegment, KernelImageError, type MovedImage, moveImage } from '@heki/kernel-image';
+import {
+  type ImageSegment,
+  KernelImageError,
+  type MovedImage,
+  moveImage,
+  segmentAt,
+} from '@heki/kernel-image';
 import {
   type Gfn,
   PAGE_SIZE,
@@ -87,9 +93,7 @@ function laid(image: MovedImage, root: ProvenRoot, file: string): ImageMemory {
     if (frame === undefined || frame !== virtualFrame - distance || root.memory.page(frame) !== undefined)
       return undefined;
     const start = virtualAddressOf(virtualFrame);
-    const segment = image.segments.find(
-      ({ address, bytes }) => address <= start && start < address + BigInt(bytes.length),
-    );
+    const segment = segmentAt(image, start);
     if (segment === undefined || segment.kind === 'init' || segment.kind !== (kind ?? segment.kind))
       return undefined;
     // What is freed of text and constants is made writable: the gaps behind them.

@@ -1,7 +1,7 @@
-/** Characters of a word, of a whole message, and how many are left of either end of one that has more. */
+/** Characters of a word and of a whole message: a scenario may have many mistakes, each with all that was expected. */
 const LONGEST_WORD = 300;
-const LONGEST_MESSAGE = 4000;
-const HEAD = 200;
+const LONGEST_MESSAGE = 16_000;
+/** How many of them are left at the end of one that has more. */
 const TAIL = 60;
 
 /** Of a path the system takes no more, and a program may want to compare it with what it gave. */
@@ -23,7 +23,7 @@ export function shortenedPlace<Value>(value: Value): Value | string {
 function shortened(text: string, most: number): string {
   if (text.length <= most) return text;
   // No half of a character that takes two units.
-  const head = text.slice(0, HEAD).replace(/[\ud800-\udbff]$/, '');
+  const head = text.slice(0, most - 100).replace(/[\ud800-\udbff]$/, '');
   const tail = text.slice(-TAIL).replace(/^[\udc00-\udfff]/, '');
   return `${head}... (${text.length} characters) ...${tail}`;
 }

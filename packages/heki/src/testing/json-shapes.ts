@@ -454,6 +454,11 @@ export const JSON_SHAPES = {
     schemas: z.record(z.string().min(1), z.int().min(1)).describe('The version of each shape, by its name'),
   }),
   attack: published('attack', 'attack --json', {
+    snapshot: z
+      .string()
+      .min(1)
+      .nullable()
+      .describe('The file and the kernel that were attacked; null for a kernel that boots'),
     counts: z.strictObject({
       cells: z.int().min(0).describe('Attempts: attacks by machines, legitimate work left out'),
       claimed: counted.describe('Where the machine claims to stop the attack'),

@@ -1,0 +1,159 @@
+import { LvbsFunction } from '@heki/hypercall/hyperv';
+import { VcpuWaits } from '@heki/hypervisor';
+import { type Gfn, StateDigest } from '@heki/physical-memory';
+import { RESTING } from '../backend/tiny-guest.ts';
+import type { Machine, Property } from '../machine.ts';
+import { JUMP, LvbsGuest, type LvbsHypervisor, NOP, Offset, Page, SIGNED } from './lvbs-guest.ts';
+
+interface LvbsAction {
+  readonly name: string;
+  run(guest: LvbsGuest): void;
+}
+
+/** A state is the story that leads to it. */
+interface LvbsPoint {
+  readonly story: readonly LvbsAction[];
+  readonly key: string;
+  readonly broken: readonly string[];
+}
+
+const PROPERTIES: readonly Property[] = [
+  { id: 'P6', says: 'what the kernel can execute is what was signed, each site whole in a declared state' },
+  { id: 'RO', says: 'the read-only data of a module that is loaded is what was signed' },
+  { id: 'LEFT', says: 'the read-only data of a module is gone before VTL0 may write it again' },
+];
+
+const TEXT = Page.TEXT * 4096;
+const EVIL = 0x0b;
+/** Points of the call that loads a module at which a store of another processor is tried. */
+const POINTS = 16;
+
+const does = (name: string, run: (guest: LvbsGuest) => void): LvbsAction => ({ name, run });
+
+const ACTIONS: readonly LvbsAction[] = [
+  does('VTL0 asks for the module', (guest) => guest.load()),
+  does('VTL0 asks for the module, with a table of patches into its text', (guest) =>
+    guest.load({ pa: TEXT + Offset.ELSEWHERE, secondPa: 0 }),
+  ),
+  does('VTL0 asks for the module, with a table of patches that straddles into its init text', (guest) =>
+    guest.load({ pa: TEXT + 0xffe, secondPa: Page.INIT * 4096 }),
+  ),
+  does('VTL0 puts another address at the relocation', (guest) => {
+    for (let at = 0; at < 4; at++) guest.store(0, TEXT + Offset.RELOCATION + at, EVIL);
+  }),
+  ...(
+    [
+      ['a breakpoint', 0, Uint8Array.of(0xcc)],
+      ['the tail of the jump', 1, JUMP.subarray(1)],
+      ['the head of the jump', 0, JUMP.subarray(0, 1)],
+      ['the tail of the no-op', 1, NOP.subarray(1)],
+      ['the head of the no-op', 0, NOP.subarray(0, 1)],
+    ] as const
+  ).flatMap(([what, from, bytes]) =>
+    (
+      [
+        ['the tracing site', TEXT + Offset.SITE],
+        ['where the text has no site', TEXT + Offset.ELSEWHERE],
+        ['a site of the kernel in the read-only data', Page.RODATA * 4096 + Offset.KERNEL_SITE],
+      ] as const
+    ).map(([where, pa]) =>
+      does(`VTL0 patches ${what} to ${where}`, (guest) => guest.patch(pa + from, bytes)),
+    ),
+  ),
+  does('VTL0 patches a breakpoint to the end of the text', (guest) =>
+    guest.patch(TEXT + 0xffe, Uint8Array.of(0xcc)),
+  ),
+  does('VTL0 patches the tail of a jump from the end of the text to the init text', (guest) =>
+    guest.patch(TEXT + 0xfff, JUMP.subarray(1), Page.INIT * 4096),
+  ),
+  does('VTL0 frees the init text', (guest) => guest.call(LvbsFunction.FREE_MODULE_INIT, 1n)),
+  does('VTL0 unloads the module', (guest) => guest.call(LvbsFunction.UNLOAD_MODULE, 1n)),
+  ...[Page.TEXT, Page.RODATA, Page.INIT].map((frame, index) =>
+    does(`processor 1 stores to the ${['text', 'read-only data', 'init text'][index]}`, (guest) =>
+      guest.store(1, frame * 4096 + 0x200, EVIL),
+    ),
+  ),
+  ...Array.from({ length: POINTS }, (_, from) =>
+    does(`VTL0 asks for the module; from point ${from + 1} on processor 1 stores to its text`, (guest) => {
+      let point = 0;
+      guest.onPoint = () => {
+        if (point++ < from) return;
+        const { onPoint } = guest;
+        guest.onPoint = undefined;
+        try {
+          guest.store(1, TEXT + 0x200, EVIL);
+        } catch (stop) {
+          if (!(stop instanceof VcpuWaits)) throw stop;
+        }
+        guest.onPoint = onPoint;
+      };
+      guest.load();
+      guest.onPoint = undefined;
+    }),
+  ),
+];
+
+export type { LvbsHypervisor };
+
+/** The secure kernel of LVBS, after the end of boot, and all that VTL0 may ask of it, with a signed module of three pages. */
+export function lvbsMachine(name: string, create: () => LvbsHypervisor): Machine<LvbsPoint, LvbsAction> {
+  const tell = (story: readonly LvbsAction[]): LvbsPoint => {
+    const guest = new LvbsGuest(create());
+    for (const action of story) {
+      action.run(guest);
+      // What a call left in registers is the attacker's to change.
+      for (const { registers } of guest.vm.vcpus) Object.assign(registers, RESTING);
+    }
+    return { story, key: keyOf(guest), broken: brokenOf(guest) };
+  };
+  return {
+    name,
+    properties: PROPERTIES,
+    initial: () => tell([]),
+    successors({ story }, visit) {
+      for (const action of ACTIONS) visit(action, tell([...story, action]));
+    },
+    key: ({ key }) => key,
+    broken: ({ broken }) => broken,
+    describe: (action) => action.name,
+  };
+}
+
+const FRAMES = [Page.TEXT, Page.RODATA, Page.INIT];
+
+function keyOf(guest: LvbsGuest): string {
+  const digest = new StateDigest();
+  for (const frame of FRAMES) for (const byte of guest.bytes(frame)) digest.word(byte);
+  for (const vcpu of guest.vm.vcpus) vcpu.digest(digest);
+  const rights = FRAMES.map((frame) => guest.vm.effectiveRights(frame as Gfn));
+  const known = [guest.vm.save(), rights, guest.loaded, digest.number];
+  return JSON.stringify(known, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value));
+}
+
+function brokenOf(guest: LvbsGuest): string[] {
+  const broken: string[] = [];
+  for (const frame of FRAMES) {
+    const rights = guest.vm.effectiveRights(frame as Gfn);
+    const bytes = guest.bytes(frame);
+    const isSigned = isApproved(frame, bytes);
+    if (rights?.supervisorExecute === true && !isSigned) broken.push('P6');
+    if (frame !== Page.RODATA || rights === undefined) continue;
+    if (!rights.write && !isSigned) broken.push('RO');
+    if (rights.write && isSigned && guest.loaded) broken.push('LEFT');
+  }
+  return broken;
+}
+
+/** Whether a page holds what was signed for it; the tracing site may be in either state, or under a breakpoint before a whole tail. */
+function isApproved(frame: number, bytes: Uint8Array): boolean {
+  const signed = SIGNED[frame];
+  if (signed === undefined) return false;
+  const site = bytes.subarray(Offset.SITE, Offset.SITE + 5);
+  const isWhole = [JUMP, NOP].some(
+    (variant) =>
+      variant.subarray(1).every((byte, at) => site[at + 1] === byte) &&
+      (site[0] === variant[0] || site[0] === 0xcc),
+  );
+  const inSite = (at: number): boolean => frame === Page.TEXT && at >= Offset.SITE && at < Offset.SITE + 5;
+  return (frame !== Page.TEXT || isWhole) && bytes.every((byte, at) => inSite(at) || byte === signed[at]);
+}
