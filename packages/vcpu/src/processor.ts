@@ -55,6 +55,8 @@ export class Processor {
   emulator: Emulator | undefined;
   /** Exception handlers that are active, one interrupted by the next. */
   nesting = 0;
+  /** How often it took INIT or RESET. */
+  starts = 0;
   readonly #msrs = new PlainMsrs();
 
   constructor(options: {
@@ -245,6 +247,7 @@ export class Processor {
 
   /** Nothing is under way, and no translation is cached. */
   #start(): void {
+    this.starts++;
     this.pending = undefined;
     this.halted = undefined;
     this.mmu.flushVpid('set-registers');
