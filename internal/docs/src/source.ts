@@ -121,5 +121,6 @@ function docText(lines: readonly string[]): string {
     .filter((line) => line !== '')
     .join(' ')
     .replace(/\{@link ([^}]*)\}/g, '`$1`')
-    .replace(/@throws \{(\w+)\} /g, 'Throws `$1` ');
+    .replace(/\.? @throws \{(\w+)\} /g, '. Throws `$1` ')
+    .replace(/^@throws \{(\w+)\} /, 'Throws `$1` ');
 }

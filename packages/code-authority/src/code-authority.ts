@@ -13,7 +13,7 @@ import { type Placement, seal } from './requests/seal.ts';
 import { trampoline } from './requests/trampoline.ts';
 import { openText, patchStep } from './requests/weaker-requests.ts';
 import { resetAuthority, restoreAuthority, type SavedAuthority, saveAuthority } from './saved-authority.ts';
-import { type AuthorityState, findExport, type LiveImage } from './state.ts';
+import { type AuthorityState, copyOfImage, findExport } from './state.ts';
 import { type AuthorityDefectId, authorityDefects } from './weaker/authority-defects.ts';
 
 /** What an owner of code is made from. */
@@ -137,20 +137,16 @@ export function createCodeAuthority({ host, readImage, defects }: CodeAuthorityO
     restore: (saved) => restoreAuthority(state, saved),
     reset: () => resetAuthority(state),
     checkpoint() {
-      const images = [...state.images].map(([id, live]) => [id, copyOf(live)] as const);
+      const images = [...state.images].map(([id, live]) => [id, copyOfImage(live)] as const);
       const { sealed, nextId } = state;
       const backs = [state.frames.checkpoint(), state.chain.checkpoint()];
       return () => {
         state.images.clear();
-        for (const [id, live] of images) state.images.set(id, copyOf(live));
+        for (const [id, live] of images) state.images.set(id, copyOfImage(live));
         state.sealed = sealed;
         state.nextId = nextId;
         for (const back of backs) back();
       };
     },
   };
-}
-
-function copyOf(live: LiveImage): LiveImage {
-  return { ...live, frames: [...live.frames], gone: new Map(live.gone), states: [...live.states] };
 }

@@ -5,7 +5,7 @@ import { imageFault } from './images/check-image.ts';
 import type { CodeImage } from './images/code-image.ts';
 import { statesOf } from './images/site-bytes.ts';
 import { typeOfPart } from './requests/seal.ts';
-import type { AuthorityState, LiveImage } from './state.ts';
+import { type AuthorityState, copyOfImage, type LiveImage } from './state.ts';
 
 /** An image of a {@link SavedAuthority}. */
 interface SavedImage extends LiveImage {
@@ -30,9 +30,7 @@ export function saveAuthority(state: AuthorityState): SavedAuthority {
     sealed,
     nextId,
     images: [...state.images.values()].map((live) => ({
-      ...live,
-      frames: [...live.frames],
-      states: [...live.states],
+      ...copyOfImage(live),
       trampoline: typeOf(state, live) === 'trampoline',
     })),
     chain: { head: chain.head, length: chain.length },
@@ -49,7 +47,7 @@ export function restoreAuthority(state: AuthorityState, saved: unknown): void {
   const { sealed, nextId, images, chain } = checkSavedAuthority(saved);
   resetAuthority(state);
   for (const { trampoline, ...live } of images) {
-    state.images.set(live.id, { ...live, frames: [...live.frames], states: [...live.states] });
+    state.images.set(live.id, copyOfImage(live));
     for (const [part, frames] of live.frames.entries()) {
       const type = trampoline ? 'trampoline' : typeOfPart(live.image.parts[part]?.kind ?? 'data');
       state.frames.become(frames, 'staged', live.id);

@@ -22,6 +22,11 @@ export interface LiveImage {
   readonly refersTo: ReadonlySet<number>;
 }
 
+/** `live`, with nothing of it shared that changes. */
+export function copyOfImage(live: LiveImage): LiveImage {
+  return { ...live, frames: [...live.frames], gone: new Map(live.gone), states: [...live.states] };
+}
+
 /** All that the owner keeps. None of it is in memory that a guest can reach. */
 export interface AuthorityState {
   readonly host: AuthorityHost;

@@ -74,9 +74,9 @@ export function createKvmVirtualMachine(
     checkpoint: () =>
       checkpointVm(vm, () => {
         const [permissions, reasons] = [vm.permissions.default, { ...vm.exitReasons }];
-        const code = [vm.code?.authority.checkpoint(), vm.code?.rights.checkpoint()];
+        const code = vm.code?.checkpoint();
         return () => {
-          for (const back of code) back?.();
+          code?.();
           vm.permissions.setDefault(permissions);
           Object.assign(vm.exitReasons, reasons);
         };

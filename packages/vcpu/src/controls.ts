@@ -95,6 +95,12 @@ export class Controls implements VmControls {
     this.#hlat = initial.hlat;
   }
 
+  /** CR0 or CR4 were set from outside: what the guest reads follows them in the bits that changed (vmx_set_cr0, vmx_set_cr4). */
+  follow(now: { readonly cr0: bigint; readonly cr4: bigint }, cr0: bigint, cr4: bigint): void {
+    this.cr0Shadow = (this.cr0Shadow & ~cr0) | (now.cr0 & cr0);
+    this.cr4Shadow = (this.cr4Shadow & ~cr4) | (now.cr4 & cr4);
+  }
+
   /** What brings back the values of now. */
   checkpoint(): () => void {
     const values: VmControls = { ...this, vpid: this.#vpid, hlat: this.#hlat };

@@ -215,6 +215,7 @@ export class Execution<Value> {
     const { registers, onEvent } = cpu;
     const { exception, injected } = pending;
     const { rip, cpl, rflags } = registers;
+    const { starts } = cpu;
     onEvent?.({ type: 'exception', vcpu: cpu.id, rip, exception, injected });
     cpu.pending = undefined;
     registers.cpl = 0;
@@ -226,15 +227,15 @@ export class Execution<Value> {
       decision = this.#surroundings.handle(exception, { rip, cpl, rflags, handler: gate?.handler });
     } finally {
       cpu.nesting--;
-      registers.rip = rip;
-      registers.cpl = cpl;
-      registers.rflags = rflags;
+      // From INIT or RESET no handler returns.
+      if (cpu.starts === starts) Object.assign(registers, { rip, cpl, rflags });
     }
     onEvent?.({ type: 'handled', vcpu: cpu.id, vector: exception.vector, decision });
     if (cpu.halted !== undefined) return cpu.halted;
-    if (decision === 'retry') return this.#again({ kind: 'exception', exception, decision });
+    const returns = cpu.starts === starts;
+    if (returns && decision === 'retry') return this.#again({ kind: 'exception', exception, decision });
     const { vector, errorCode, cr2 } = exception;
-    const fixedUp = decision === 'fixup';
+    const fixedUp = returns && decision === 'fixup';
     return { kind: 'exception', vector, errorCode, cr2, fixedUp };
   }
 

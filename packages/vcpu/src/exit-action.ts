@@ -55,6 +55,8 @@ export interface EmulatedMemory {
   judge(access: EmulatedAccess): EmulatedTarget;
   /** Hears of every access to a {@link EmulatedTarget} `device`, once the instruction has made it. */
   onDevice(access: EmulatedAccess): void;
-  /** What becomes of an instruction that cannot be carried out: one that is not in memory, or the delivery of an exception. */
+  /** What becomes of what cannot be carried out: an instruction that is not in memory, or the delivery of an exception. */
   readonly failure: PlainAction;
+  /** What becomes of such an instruction, where it is something else. */
+  readonly instructionFailure?: PlainAction;
 }

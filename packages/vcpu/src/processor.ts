@@ -55,6 +55,8 @@ export class Processor {
   emulator: Emulator | undefined;
   /** Exception handlers that are active, one interrupted by the next. */
   nesting = 0;
+  /** How often it took INIT or RESET. */
+  starts = 0;
   readonly #msrs = new PlainMsrs();
 
   constructor(options: {
@@ -72,7 +74,10 @@ export class Processor {
     this.onEvent = onEvent;
     this.registers = new RegisterFile(
       () => this.mmu.changed(),
-      () => this.mmu.flushVpid('set-registers'),
+      (cr0, cr4) => {
+        this.controls.follow(this.registers, cr0, cr4);
+        this.mmu.flushVpid('set-registers');
+      },
     );
     const onFlush = (cause: FlushCause, frame?: VirtualFrame): void => {
       onEvent?.({ type: 'flush', vcpu: id, cause, va: frame === undefined ? undefined : linear(frame, 0) });
@@ -242,6 +247,7 @@ export class Processor {
 
   /** Nothing is under way, and no translation is cached. */
   #start(): void {
+    this.starts++;
     this.pending = undefined;
     this.halted = undefined;
     this.mmu.flushVpid('set-registers');

@@ -102,6 +102,7 @@ export interface Vcpu extends Instructions {
   /** Host-physical memory. */
   readonly memory: PhysicalMemory<Pfn>;
   readonly processor: CpuProfile;
+  /** May be set as a VMM sets them; read shadows follow in the bits that changed. */
   readonly registers: Registers;
   /** For the hypervisor: what exits. */
   readonly controls: VmControls;

@@ -49,6 +49,7 @@ export class VirtualCpu implements Vcpu {
     this.#cpu = new Processor({ id, memory, processor, controls, onEvent });
     this.registers = this.#cpu.registers;
     Object.assign(this.registers, options.registers);
+    Object.assign(controls, { cr0Shadow: initial.cr0Shadow, cr4Shadow: initial.cr4Shadow });
     this.useSecondLevel(secondLevel, options.root ?? 0);
     this.#surroundings = {
       exit: (exit) =>

@@ -287,6 +287,62 @@ describe('a life with sealed code', () => {
     expect(() => createGuest().vm.restore(state)).toThrow('own.code');
   });
 
+  test('has a saved state of its own, which neither later requests nor later lives change', () => {
+    const guest = sealed();
+    load(guest);
+    const state = guest.vm.save();
+    if (state === undefined) throw new Error('nothing was saved');
+    const kept = structuredClone(state);
+    for (let time = 0; time < 2; time++) {
+      expect(guest.hypercall(CALL.CODE_RETIRE, 2, 1)).toBe(0);
+      expect(state).toEqual(kept);
+      expect(guest.vm.restore(state)).toBe(true);
+      expect([guest.vm.save(), can(guest, INIT)]).toEqual([kept, 'r-x']);
+    }
+  });
+
+  test('is not saved where a weaker owner keeps what no state has', () => {
+    for (const defect of ['B-A1', 'B-A8'] as const) {
+      const guest = booted({ defects: { [defect]: true } });
+      expect(guest.vm.save()).toBeDefined();
+      seal(guest);
+      expect(guest.vm.save(), defect).toBeUndefined();
+    }
+  });
+
+  test('takes a kexec that clears once no request is under way', () => {
+    const outcomes = new Set<string>();
+    let look = (): void => {};
+    const guest = sealed({ lifeCycle: { kexec: 'clear' }, onYield: () => look() });
+    look = () => {
+      try {
+        guest.vm.lifeCycle({ kind: 'kexec' });
+      } catch (error) {
+        outcomes.add(String(error));
+      }
+    };
+    expect(load(guest)).toBe(2);
+    expect([...outcomes]).toEqual(['VcpuWaits: another processor is in the middle of a request']);
+    expect([TEXT, FREE, INIT].map((frame) => can(guest, frame))).toEqual(['r-x', 'r-x', 'r-x']);
+    look = () => {};
+    guest.vm.lifeCycle({ kind: 'kexec' });
+    expect(can(guest, TEXT)).toBe('rwx');
+  });
+
+  test('comes back with a checkpoint, names of host frames too', () => {
+    const guest = booted({ defects: { 'B-A8': true } });
+    const alias = 0x5000;
+    guest.vm.addMemory({ start: alias as Gfn, frames: 1, backing: (BACKING + TEXT) as Pfn });
+    const sealAs = (frame: number): number =>
+      ask(guest, CALL.CODE_SEAL, encodeCodeSeal({ parts: [partAt(BASE, frame)], states: [] }, LISTS));
+    for (const back of [guest.vm.checkpoint?.(), () => guest.vm.lifeCycle({ kind: 'reset' })]) {
+      expect([sealAs(alias), can(guest, alias), can(guest, TEXT)]).toEqual([1, 'r-x', 'rwx']);
+      back?.();
+      expect([sealAs(TEXT), can(guest, alias), can(guest, TEXT)]).toEqual([1, 'rwx', 'r-x']);
+      guest.vm.lifeCycle({ kind: 'reset' });
+    }
+  });
+
   test('comes back with a checkpoint', () => {
     const guest = sealed();
     const back = guest.vm.checkpoint?.();

@@ -51,15 +51,32 @@ export function createCodeOwner(options: {
       return vm().vcpus.length;
     },
   };
+  const authority = createCodeAuthority({
+    host,
+    readImage: code.readImage,
+    ...(defects === undefined ? {} : { defects }),
+  });
   return {
-    authority: createCodeAuthority({
-      host,
-      readImage: code.readImage,
-      ...(defects === undefined ? {} : { defects }),
-    }),
+    authority,
     kernel: code.kernel,
     rights,
     typedName: byGuestFrame ? (frame) => named.get(frame) : undefined,
+    get isUnsaveable() {
+      return named.size > 0 || (authority.sealed && defects?.['B-A1'] === true);
+    },
+    reset() {
+      named.clear();
+      authority.reset();
+    },
+    checkpoint() {
+      const names = [...named];
+      const backs = [authority.checkpoint(), rights.checkpoint()];
+      return () => {
+        named.clear();
+        for (const [frame, gfn] of names) named.set(frame, gfn);
+        for (const back of backs) back();
+      };
+    },
   };
 }
 

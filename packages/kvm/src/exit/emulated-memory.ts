@@ -1,6 +1,6 @@
 import type { MemoryAccess } from '@heki/hypervisor';
 import { frameOf } from '@heki/physical-memory';
-import type { EmulatedAccess, EmulatedMemory, EmulatedTarget, Vcpu } from '@heki/vcpu';
+import { type EmulatedAccess, type EmulatedMemory, type EmulatedTarget, type Vcpu, Vector } from '@heki/vcpu';
 import { MemslotFlag, markDirty } from '../memslots/memslot.ts';
 import { takesFlags } from '../memslots/table-memory.ts';
 import { leafRights } from '../mmu/map-fault.ts';
@@ -11,6 +11,13 @@ import { notifyVmm } from './user-exit.ts';
 
 /** KVM_EXIT_MMIO. */
 const EXIT_MMIO = 6;
+
+const FAILURE = {
+  kind: 'stop',
+  why: 'an instruction, or the delivery of an exception, that KVM cannot emulate: KVM_EXIT_INTERNAL_ERROR (emulation)',
+} as const;
+/** User code alone does not end the VM (handle_emulation_failure). */
+const INVALID_OPCODE = { kind: 'inject', exception: { vector: Vector.UD, errorCode: 0 } } as const;
 
 /**
  * Guest memory as x86_emulate_instruction() reaches it: through slots and host mapping. Where no slot is, or a store meets a read-only one,
@@ -37,10 +44,8 @@ export function emulatedMemory(vm: VmState, vcpu: Vcpu): EmulatedMemory {
       return 'memory';
     },
     onDevice: ({ gpa }) => notifyVmm(vm, vcpu, { reason: 'mmio', number: EXIT_MMIO, gpa }),
-    failure: {
-      kind: 'stop',
-      why: 'an instruction, or the delivery of an exception, that KVM cannot emulate: KVM_EXIT_INTERNAL_ERROR (emulation)',
-    },
+    failure: FAILURE,
+    instructionFailure: vcpu.registers.cpl === 3 ? INVALID_OPCODE : FAILURE,
   };
 }
 

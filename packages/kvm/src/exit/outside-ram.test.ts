@@ -1,8 +1,8 @@
 import type { Gfn, Pfn, VirtualAddress } from '@heki/physical-memory';
-import type { Outcome } from '@heki/vcpu';
+import { type Outcome, Vector } from '@heki/vcpu';
 import { AMD_ZEN4, type CpuProfile, CR4, EFER, INTEL_HASWELL, INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
-import { createGuest, poke } from '../testing/guest.ts';
+import { createGuest, kernelVa, poke, userVa } from '../testing/guest.ts';
 
 const { ept } = INTEL_VT_RP;
 if (ept === undefined) throw new TypeError('the processor has EPT');
@@ -124,6 +124,18 @@ describe.each(PROCESSORS)('%s', (_name, processor) => {
         expect(mmio).toEqual([]);
       }
     }
+  });
+
+  test('user code outside every slot is #UD, and does not end the VM', () => {
+    const { cpu } = createGuest({ processor });
+    const last = END * 4096 - 1;
+    cpu.registers.cpl = 3;
+    for (const place of [last + 1, last]) {
+      expect(cpu.fetch(userVa(place), 2)).toMatchObject({ kind: 'exception', vector: Vector.UD });
+    }
+    expect(cpu.fetch(userVa(last), 1)).toMatchObject({ kind: 'done' });
+    cpu.registers.cpl = 0;
+    expect(cpu.fetch(kernelVa(last), 2)).toEqual(emulationFailed);
   });
 
   test('a fetch across two pages ends with the first of them that has no code', () => {

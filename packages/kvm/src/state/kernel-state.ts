@@ -25,15 +25,16 @@ import { isAtRest, waitForRequests } from './at-rest.ts';
 import { leaveAllNested, planOwn, saveOwn } from './own-state.ts';
 import { restorePins, savePins } from './vcpu-pins.ts';
 
-/** Takes all rights and pins back. */
+/** Takes all rights and pins back. @throws {VcpuWaits} while a request is under way */
 export function clearState(vm: HekiVmState): void {
-  vm.code?.authority.reset();
+  waitForRequests(vm);
+  vm.code?.reset();
   replaceEnforced(vm, { ranges: [], otherwise: rightsOfPermissions(ALL_PERMISSIONS), cr0: 0n, cr4: 0n });
 }
 
 /** Everything that is enforced, when nothing is half done. The series has no getter (B-H14). */
 export function saveState(vm: HekiVmState): ProtectionState | undefined {
-  if (vm.defects['B-H14'] || !isAtRest(vm)) return undefined;
+  if (vm.defects['B-H14'] || !isAtRest(vm) || vm.code?.isUnsaveable === true) return undefined;
   const ranges: ProtectionRange[] = [];
   vm.attributes.forEach(0, FRAME_END, (start, end, value) => {
     const heki = value & HEKI_ATTRIBUTE_MASK;
@@ -67,7 +68,6 @@ export function restoreState(vm: HekiVmState, state: ProtectionState): boolean {
 }
 
 function replaceEnforced(vm: HekiVmState, state: ProtectionState): void {
-  waitForRequests(vm);
   vm.hostFrames.replace(state.departed ?? []);
   vm.hlat?.replace([], undefined);
   vm.locks.with('slots_lock', () =>

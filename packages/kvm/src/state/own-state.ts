@@ -101,8 +101,8 @@ export function planOwn(vm: HekiVmState, saved: ProtectionState['own']): () => v
   checkCode(vm, code);
   return () => {
     vm.hlat?.replace(hlat?.pages ?? [], hlat?.levels);
-    if (code === undefined) vm.code?.authority.reset();
-    else vm.code?.authority.restore(code);
+    vm.code?.reset();
+    if (code !== undefined) vm.code?.authority.restore(code);
     vm.locks.with('slots_lock', () =>
       vm.locks.with('slots_arch_lock', () => {
         setMemoryAttributes(vm, 0, FRAME_END, 0, PRIVATE);

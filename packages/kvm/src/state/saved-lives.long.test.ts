@@ -3,6 +3,7 @@ import { AMD_ZEN4, INTEL_HASWELL, INTEL_VT_RP } from '@heki/x86';
 import { createKvmPlanes } from '../planes/kvm-planes.ts';
 import { createKvmVmm } from '../policy/kvm-vmm.ts';
 import { createKvmVtl } from '../policy/kvm-vtl.ts';
+import { codeLives, LIFE_CODE } from '../testing/code-lives.ts';
 import { kvmSetup, policySetup } from '../testing/conformance-setup.ts';
 import { planesLives } from '../testing/lives.ts';
 
@@ -17,6 +18,11 @@ describeSavedLives('KVM without MBEC', kvmSetup({ processor: INTEL_HASWELL }), L
 describeSavedLives('KVM on AMD', kvmSetup({ processor: AMD_ZEN4, lifeCycle: { kexec: 'clear' } }), LIVES);
 describeSavedLives('KVM with private memory', kvmSetup({ privateMemory: true, nxHugePages: true }), LIVES);
 describeSavedLives('KVM with HLAT', kvmSetup({ hlat: true, processor: INTEL_VT_RP }), LIVES / 4);
+describeSavedLives(
+  'KVM with an owner of code',
+  { ...kvmSetup({ authenticate: LIFE_CODE, lifeCycle: { kexec: 'clear' } }), lives: codeLives },
+  LIVES / 4,
+);
 describeSavedLives('kvm-vmm', policySetup(createKvmVmm), LIVES);
 describeSavedLives('kvm-vtl', policySetup(createKvmVtl), LIVES);
 describeSavedLives('kvm-planes', { ...policySetup(createKvmPlanes), lives: planesLives }, LIVES / 2);

@@ -47,7 +47,7 @@ export class Emulator {
   constructor(cpu: EmulatedCpu, memory: EmulatedMemory) {
     this.#cpu = cpu;
     this.#memory = memory;
-    this.refusal = memory.failure;
+    this.refusal = memory.instructionFailure ?? memory.failure;
     this.#walker = createPageWalker({
       processor: cpu.processor,
       registers: cpu.registers.paging,

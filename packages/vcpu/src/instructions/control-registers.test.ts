@@ -212,10 +212,23 @@ test('SVM intercepts whole registers: a selective CR0 intercept lets only TS and
   expect(cpu.registers.cr0 & CR0.WP).toBe(CR0.WP);
 });
 
+test('what a VMM sets is what the guest reads, and what its MOV is compared with; other bits of a shadow stay', () => {
+  const { cpu, exits } = masked();
+  const { cr0, cr4 } = cpu.registers;
+  cpu.controls.cr4Shadow ^= CR4.UMIP;
+  const shown = cpu.controls.cr4Shadow;
+  Object.assign(cpu.registers, { cr0: cr0 ^ CR0.NE, cr4: cr4 ^ CR4.SMEP });
+  expect(cpu.controls).toMatchObject({ cr0Shadow: cr0 ^ CR0.NE, cr4Shadow: shown ^ CR4.SMEP });
+  expect(cpu.smsw()).toEqual({ kind: 'done', value: (cr0 ^ CR0.NE) & 0xffffn });
+  cpu.movToCr(0, cr0);
+  expect(exits).toEqual([{ reason: 'mov-to-cr', cr: 0, value: cr0 }]);
+});
+
 test('CLTS exits only when the host owns TS and shows it set', () => {
   const { cpu, exits } = masked();
   cpu.controls.cr0Mask |= CR0.TS;
   cpu.registers.cr0 |= CR0.TS;
+  cpu.controls.cr0Shadow &= ~CR0.TS;
   expect(cpu.clts()).toEqual(DONE);
   expect(cpu.registers.cr0 & CR0.TS).toBe(CR0.TS);
   cpu.controls.cr0Shadow |= CR0.TS;

@@ -45,13 +45,13 @@ export class RegisterFile implements Registers {
   #paging = AFTER_RESET;
   #cpl: 0 | 3 = 0;
   readonly #onChanged: () => void;
-  readonly #onAssigned: () => void;
+  readonly #onAssigned: (cr0: bigint, cr4: bigint) => void;
 
   /**
    * `onChanged` is called after anything that translation depends on has changed; `onAssigned` after CR0, CR3, CR4 or
-   * EFER was assigned from outside.
+   * EFER was assigned from outside, with the bits of CR0 and CR4 that it changed.
    */
-  constructor(onChanged: () => void, onAssigned: () => void) {
+  constructor(onChanged: () => void, onAssigned: (cr0: bigint, cr4: bigint) => void) {
     this.#onChanged = onChanged;
     this.#onAssigned = onAssigned;
   }
@@ -80,8 +80,9 @@ export class RegisterFile implements Registers {
   }
 
   set cr0(cr0: bigint) {
+    const changed = cr0 ^ this.#paging.cr0;
     this.paging = { ...this.#paging, cr0 };
-    this.#onAssigned();
+    this.#onAssigned(changed, 0n);
   }
 
   get cr3(): bigint {
@@ -90,7 +91,7 @@ export class RegisterFile implements Registers {
 
   set cr3(cr3: bigint) {
     this.paging = { ...this.#paging, cr3 };
-    this.#onAssigned();
+    this.#onAssigned(0n, 0n);
   }
 
   get cr4(): bigint {
@@ -98,8 +99,9 @@ export class RegisterFile implements Registers {
   }
 
   set cr4(cr4: bigint) {
+    const changed = cr4 ^ this.#paging.cr4;
     this.paging = { ...this.#paging, cr4 };
-    this.#onAssigned();
+    this.#onAssigned(0n, changed);
   }
 
   get efer(): bigint {
@@ -108,7 +110,7 @@ export class RegisterFile implements Registers {
 
   set efer(efer: bigint) {
     this.paging = { ...this.#paging, efer };
-    this.#onAssigned();
+    this.#onAssigned(0n, 0n);
   }
 
   get rflags(): bigint {

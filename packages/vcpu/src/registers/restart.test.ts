@@ -125,6 +125,23 @@ test.each(['init', 'reset'] as const)('%s ends what was under way, and empties t
   expect(cpu.halted).toBeUndefined();
 });
 
+test.each(['init', 'reset'] as const)('%s in handlers, one in the other, is what is left of them', (how) => {
+  for (const decision of ['retry', 'fixup', 'fatal'] as const) {
+    let deep = 0;
+    const { cpu } = machine({
+      onException(running) {
+        if (++deep === 2) running[how]();
+        else running.load(va(0xffff_8880_0000_1000n), 8);
+        return decision;
+      },
+    });
+    const fault = { kind: 'exception', vector: 14, fixedUp: false };
+    expect(cpu.load(va(0xffff_8880_0000_0000n), 8)).toMatchObject(fault);
+    expect(deep).toBe(2);
+    expect(all(cpu.registers)).toMatchObject({ rip: 0xffff_fff0n, rflags: 2n, cpl: 0, cr3: 0n });
+  }
+});
+
 test('AMD keeps 32 bits of what SYSENTER and RDTSCP use, whatever is written above', () => {
   const { cpu } = machine({ processor: AMD_ZEN4 });
   const intel = machine().cpu;
