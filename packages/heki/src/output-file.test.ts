@@ -1,10 +1,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { writeFiles } from './output-file.ts';
+import { fixturePath, runCommand } from './testing/run-command.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'heki-output-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -39,4 +48,38 @@ test('of two outputs of one name neither is written', async () => {
   await expect(writeFiles([file, file], true)).rejects.toThrow(`${path}: two outputs have this name`);
   await expect(writeFiles([file, { ...file, path: `${folder}/./twice` }], true)).rejects.toThrow('this name');
   expect(readdirSync(folder)).toEqual([]);
+});
+
+test('no report takes the place of what the command reads, by whatever name', async () => {
+  const kernel = fixturePath('k61-256-nokaslr');
+  const inputs = mkdtempSync(join(tmpdir(), 'heki-inputs-'));
+  const at = (name: string): string => join(inputs, name);
+  copyFileSync(kernel, at('guest.elf.gz'));
+  writeFileSync(at('guest.json'), '{}');
+  writeFileSync(at('iomem'), '00001000-0ffdffff : System RAM\n');
+  symlinkSync('guest.elf.gz', at('link'));
+  const dump = at('guest.elf.gz');
+  try {
+    for (const line of [
+      ['audit', dump, '--html', dump],
+      ['audit', dump, '--sarif', at('link')],
+      ['audit', at('link'), '--markdown', dump],
+      ['audit', dump, '--markdown', at('guest.json')],
+      ['audit', dump, '--memory-map', at('iomem'), '--sarif', at('iomem')],
+      ['audit', `${dump},${at('no.other')}`, '--html', dump],
+      ['audit', dump, '--baseline', dump, '--update-baseline'],
+      ['attack', '--snapshot', dump, '--html', dump],
+      ['extract', dump, '--memory-map', at('iomem'), '-o', at('iomem'), '--force'],
+    ]) {
+      const { exitCode, stderr } = await runCommand(line);
+      expect({ line, exitCode, stderr }).toMatchObject({
+        exitCode: 2,
+        stderr: expect.stringContaining('this file is read by the same command'),
+      });
+    }
+    expect(readFileSync(dump).equals(readFileSync(kernel))).toBe(true);
+    expect(readFileSync(at('guest.json'), 'utf8')).toBe('{}');
+  } finally {
+    rmSync(inputs, { recursive: true });
+  }
 });

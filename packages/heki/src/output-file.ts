@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { link, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileErrorText, OutputError } from './failure.ts';
+import { fileErrorText, OutputError, UsageError } from './failure.ts';
+import { sidecarPath } from './sidecar.ts';
 
 /** What ends a process from outside: Ctrl-C, kill(1), a terminal that is closed. */
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -94,6 +95,34 @@ async function takeName(temporary: string, path: string, overwrite: boolean): Pr
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw existsError(path);
     throw error;
   }
+}
+
+/** The files of the dump that `path` names: its parts, where it is a list of them, and what stands beside it. */
+export function filesOfDump(path: string): string[] {
+  return [path, ...path.split(','), sidecarPath(path)];
+}
+
+/**
+ * Refuses to put an output in the place of what the same command reads, by whatever name.
+ *
+ * @param outputs by the option that names each
+ * @throws {UsageError} where one is among `inputs`
+ */
+export function refuseInputs(
+  outputs: readonly (readonly [option: string, path: string | undefined])[],
+  inputs: readonly (string | undefined)[],
+): void {
+  const read = new Set(inputs.flatMap((path) => placeOf(path) ?? []));
+  for (const [option, path] of outputs) {
+    const place = placeOf(path);
+    if (place === undefined || !read.has(place)) continue;
+    throw new UsageError(`${option} ${path}: this file is read by the same command, expected another name`);
+  }
+}
+
+/** Where a file is, links followed; `undefined` when there is none. */
+function placeOf(path: string | undefined): string | undefined {
+  return path !== undefined && existsSync(path) ? realpathSync(path) : undefined;
 }
 
 /** The refusal to replace the file at `path`. */

@@ -23,6 +23,9 @@ import type { PendingException, Processor } from './processor.ts';
  */
 const DEEPEST_NESTING = 32;
 
+/** Nothing is left of an instruction that was under way. */
+const RESTARTED = { kind: 'stopped', why: 'INIT or RESET came before the instruction was done' } as const;
+
 /** What surrounds a processor: its guest's handlers above, its hypervisor below. */
 export interface Surroundings {
   exit(exit: VmExit): ExitAction;
@@ -40,6 +43,7 @@ export class Execution<Value> {
   readonly #surroundings: Surroundings;
   readonly #operation: Operation<Value>;
   readonly #history = new TurnHistory();
+  readonly #starts: number;
   #progress = 0;
 
   constructor(cpu: Processor, surroundings: Surroundings, operation: Operation<Value>) {
@@ -49,6 +53,7 @@ export class Execution<Value> {
       );
     }
     this.#cpu = cpu;
+    this.#starts = cpu.starts;
     this.#surroundings = surroundings;
     this.#operation = operation;
   }
@@ -66,6 +71,7 @@ export class Execution<Value> {
     const cpu = this.#cpu;
     if (othersProgressed) this.#history.clear();
     for (;;) {
+      if (cpu.starts !== this.#starts) return RESTARTED;
       if (cpu.halted !== undefined) return cpu.halted;
       const { pending } = cpu;
       if (pending !== undefined) {
@@ -133,6 +139,7 @@ export class Execution<Value> {
       return this.#raise({ vector: Vector.VE, errorCode: 0 }, false, undefined);
     }
     const action = this.#exit(exit);
+    if (cpu.starts !== this.#starts) return RESTARTED;
     if (cpu.halted !== undefined) return cpu.halted;
     return this.#act(action, { kind: 'exit', exit, action }, during);
   }
@@ -215,7 +222,6 @@ export class Execution<Value> {
     const { registers, onEvent } = cpu;
     const { exception, injected } = pending;
     const { rip, cpl, rflags } = registers;
-    const { starts } = cpu;
     onEvent?.({ type: 'exception', vcpu: cpu.id, rip, exception, injected });
     cpu.pending = undefined;
     registers.cpl = 0;
@@ -228,14 +234,14 @@ export class Execution<Value> {
     } finally {
       cpu.nesting--;
       // From INIT or RESET no handler returns.
-      if (cpu.starts === starts) Object.assign(registers, { rip, cpl, rflags });
+      if (cpu.starts === this.#starts) Object.assign(registers, { rip, cpl, rflags });
     }
     onEvent?.({ type: 'handled', vcpu: cpu.id, vector: exception.vector, decision });
+    if (cpu.starts !== this.#starts) return RESTARTED;
     if (cpu.halted !== undefined) return cpu.halted;
-    const returns = cpu.starts === starts;
-    if (returns && decision === 'retry') return this.#again({ kind: 'exception', exception, decision });
+    if (decision === 'retry') return this.#again({ kind: 'exception', exception, decision });
     const { vector, errorCode, cr2 } = exception;
-    const fixedUp = returns && decision === 'fixup';
+    const fixedUp = decision === 'fixup';
     return { kind: 'exception', vector, errorCode, cr2, fixedUp };
   }
 

@@ -51,6 +51,7 @@ export type Outcome<Value = undefined> =
       readonly kind: 'triple-fault';
     }
   | {
-      /** The hypervisor ended the VM; the virtual CPU stands still until it is reset. */ readonly kind: 'stopped';
+      /** The hypervisor ended the VM; the virtual CPU stands still until it is reset. Or INIT or RESET came first, and it begins anew. */
+      readonly kind: 'stopped';
       readonly why: string;
     };

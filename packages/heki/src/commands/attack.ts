@@ -8,7 +8,7 @@ import { unkeptClaims } from '../attack/unkept-claims.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { HYPERVISORS, isHypervisorName } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
-import { writeFiles } from '../output-file.ts';
+import { filesOfDump, refuseInputs, writeFiles } from '../output-file.ts';
 import { createProgress } from '../progress.ts';
 import { writeReport } from '../report/write-report.ts';
 
@@ -37,6 +37,13 @@ export async function attack(
     await writer.flush();
     return ExitCode.SUCCESS;
   }
+  refuseInputs(
+    [
+      ['--markdown', options.markdown],
+      ['--html', options.html],
+    ],
+    [...(options.snapshot === undefined ? [] : filesOfDump(options.snapshot)), options.memoryMap],
+  );
   const attacks = named('attack', CATALOGUE, names);
   const subject = await snapshotOf(options);
   // One that was booted already has its own command line, and nobody signed its code.

@@ -10,7 +10,7 @@ import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import type { NamesOptions } from '../names/open-names.ts';
-import { writeFiles } from '../output-file.ts';
+import { filesOfDump, refuseInputs, writeFiles } from '../output-file.ts';
 import { openSubject, type SubjectOptions } from '../protect/subject.ts';
 import { VERSION } from '../report/report-header.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -34,6 +34,23 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
   if (updateBaseline && options.baseline === undefined) {
     throw new UsageError('--update-baseline: expected --baseline FILE, the file to write');
   }
+  const { sarif, markdown, html, baseline: known } = options;
+  refuseInputs(
+    [
+      ['--sarif', sarif],
+      ['--markdown', markdown],
+      ['--html', html],
+      ...(updateBaseline ? ([['--baseline', known]] as const) : []),
+    ],
+    [
+      ...(path === undefined ? [] : filesOfDump(path)),
+      options.memoryMap,
+      options.symbols,
+      options.vmlinux,
+      options.hypervisor,
+      ...(updateBaseline ? [] : [known]),
+    ],
+  );
   // Hypervisors are most of the command's code: an audit without Heki does without.
   const auditor =
     options.heki === false ? undefined : await (await import('../audit/under-heki.ts')).hekiAuditor(options);

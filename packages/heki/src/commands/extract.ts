@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
@@ -12,7 +12,7 @@ import { extractText } from '../extract/extract-text.ts';
 import { redactSidecar } from '../extract/redact-sidecar.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
-import { existsError, writeFiles } from '../output-file.ts';
+import { existsError, filesOfDump, refuseInputs, writeFiles } from '../output-file.ts';
 import { writeReport } from '../report/write-report.ts';
 import { sidecarPath } from '../sidecar.ts';
 import { openCore, withPath } from '../snapshot.ts';
@@ -40,13 +40,13 @@ export async function extract(path: string, options: ExtractOptions, io: Command
   if (toStdout && io.stdout.isTerminal) {
     throw new UsageError('-o -: a terminal cannot take the bytes of a core: redirect them, or name a file');
   }
-  for (const place of toStdout ? [] : [output, sidecarAt ?? output]) {
-    if (!existsSync(place)) continue;
-    if (isSame(place, path) || isSame(place, sidecarPath(path))) {
-      throw new UsageError(`-o ${output}: ${place} belongs to the snapshot itself`);
-    }
-    if (!force) throw existsError(place);
-  }
+  const places = toStdout ? [] : [output, sidecarAt ?? output];
+  refuseInputs(
+    places.map((place) => ['-o', place]),
+    [...filesOfDump(path), options.memoryMap],
+  );
+  const taken = places.find((place) => existsSync(place));
+  if (taken !== undefined && !force) throw existsError(taken);
 
   const core = withPath(path, () => openCore(path, options));
   try {
@@ -91,10 +91,6 @@ export async function extract(path: string, options: ExtractOptions, io: Command
   } finally {
     core.close();
   }
-}
-
-function isSame(a: string, b: string): boolean {
-  return existsSync(b) && realpathSync(a) === realpathSync(b);
 }
 
 /** The same bytes give the same file: there is no time and no name in it. */

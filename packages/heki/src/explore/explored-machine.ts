@@ -48,18 +48,22 @@ const LVBS = 'lvbs';
 const LVBS_DEPTH = 3;
 
 /** KVM with requests and faults as steps, and with races that it had once put back. */
-const INTERLEAVED: { readonly [name: string]: { readonly races: Partial<KvmRaces>; readonly but: string } } =
-  {
-    'kvm-interleaved': { races: {}, but: '' },
-    'kvm-interleaved-stale-faults': {
-      races: { staleFaults: true },
-      but: ', and a fault is mapped though what it looked at has changed',
-    },
-    'kvm-interleaved-local-flush': {
-      races: { localFlush: true },
-      but: ', and processor 0 alone is told to forget what it cached',
-    },
-  };
+interface Interleaved {
+  readonly races: Partial<KvmRaces>;
+  readonly but: string;
+}
+
+const INTERLEAVED: ReadonlyMap<string, Interleaved> = new Map([
+  ['kvm-interleaved', { races: {}, but: '' }],
+  [
+    'kvm-interleaved-stale-faults',
+    { races: { staleFaults: true }, but: ', and a fault is mapped though what it looked at has changed' },
+  ],
+  [
+    'kvm-interleaved-local-flush',
+    { races: { localFlush: true }, but: ', and processor 0 alone is told to forget what it cached' },
+  ],
+]);
 /** Steps in a row there. */
 const INTERLEAVED_DEPTH = 3;
 
@@ -86,12 +90,12 @@ export async function exploredMachine(
   }
   if (name === AUTHORITY) return authority(flags, without);
   if (name === LVBS) return lvbs(flags, without);
-  const interleaved = INTERLEAVED[name];
+  const interleaved = INTERLEAVED.get(name);
   if (interleaved !== undefined) return interleavedKvm(interleaved, flags, without, name);
   if (!isModulePath(name) && !HEKI_HYPERVISORS.some((known) => known === name)) {
     const names = [
       ...HEKI_HYPERVISORS,
-      ...Object.keys(INTERLEAVED),
+      ...INTERLEAVED.keys(),
       AUTHORITY,
       LVBS,
       ...ABSTRACT_POLICIES.map((each) => each.name),
@@ -119,7 +123,7 @@ function lvbs({ defect = {}, ...flags }: MachineFlags, without: readonly Actor[]
   const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== true);
   if (given !== undefined || without.length > 0)
     throw new UsageError(`--machine ${LVBS} with --${given?.[0] ?? 'without'}: it has only --defect`);
-  const unknown = Object.keys(defect).find((id) => !(id in lvbsDefects));
+  const unknown = Object.keys(defect).find((id) => !Object.hasOwn(lvbsDefects, id));
   if (unknown !== undefined)
     throw new UsageError(
       `--machine ${LVBS} --defect ${unknown}: expected one of ${Object.keys(lvbsDefects).join(', ')}`,
@@ -136,7 +140,7 @@ function lvbs({ defect = {}, ...flags }: MachineFlags, without: readonly Actor[]
 
 /** KVM with requests as steps. */
 async function interleavedKvm(
-  { races, but }: (typeof INTERLEAVED)[string],
+  { races, but }: Interleaved,
   flags: MachineFlags,
   without: readonly Actor[],
   name: string,

@@ -125,6 +125,36 @@ test.each(['init', 'reset'] as const)('%s ends what was under way, and empties t
   expect(cpu.halted).toBeUndefined();
 });
 
+const overtaken = { kind: 'stopped', why: 'INIT or RESET came before the instruction was done' };
+
+test.each(['init', 'reset'] as const)('%s between two turns of an instruction is the end of it', (how) => {
+  let exits = 0;
+  const { cpu } = running({
+    changes: { cpl: 0 },
+    onExit: () => ({ kind: exits++ === 0 ? 'resume' : 'skip' }),
+  });
+  const call = cpu.stepwise.vmcall();
+  expect([call.next(), exits]).toEqual([{ done: false, value: 'retry' }, 1]);
+  cpu[how]();
+  expect([call.next(), exits]).toEqual([{ done: true, value: overtaken }, 1]);
+  expect(cpu.registers.rip).toBe(0xffff_fff0n);
+  expect(cpu.vmcall()).toMatchObject({ kind: 'done' });
+});
+
+test.each(['init', 'reset'] as const)(
+  '%s by a hypervisor that answers an exit is the end of the instruction',
+  (how) => {
+    const { cpu } = machine({
+      onExit(left) {
+        left[how]();
+        return { kind: 'skip' };
+      },
+    });
+    expect(cpu.vmcall()).toEqual(overtaken);
+    expect(cpu.registers.rip).toBe(0xffff_fff0n);
+  },
+);
+
 test.each(['init', 'reset'] as const)('%s in handlers, one in the other, is what is left of them', (how) => {
   for (const decision of ['retry', 'fixup', 'fatal'] as const) {
     let deep = 0;
@@ -135,9 +165,8 @@ test.each(['init', 'reset'] as const)('%s in handlers, one in the other, is what
         return decision;
       },
     });
-    const fault = { kind: 'exception', vector: 14, fixedUp: false };
-    expect(cpu.load(va(0xffff_8880_0000_0000n), 8)).toMatchObject(fault);
-    expect(deep).toBe(2);
+    expect(cpu.load(va(0xffff_8880_0000_0000n), 8)).toEqual(overtaken);
+    expect([deep, cpu.halted]).toEqual([2, undefined]);
     expect(all(cpu.registers)).toMatchObject({ rip: 0xffff_fff0n, rflags: 2n, cpl: 0, cr3: 0n });
   }
 });
