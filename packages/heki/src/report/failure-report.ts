@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { ExitCode, exitCodeOfFailure, type Failure, failureOf } from '../failure.ts';
-import type { Output } from '../io.ts';
+import { type Output, OutputClosed } from '../io.ts';
 import { moduleFault } from '../modules/import-module.ts';
 import { asksForJson, outputIsTaken } from './asked-format.ts';
 import type { GuardedIo } from './guarded-io.ts';
@@ -31,8 +31,13 @@ export async function reportFailure(
     await told(io.stderr, `heki: ${failure.message.replaceAll('\n', '\n  ')}\n${hint}`);
   }
   if (isJson) {
-    const json = { ...reportHeader('error'), error: failure };
-    await told(toStderr ? io.stderr : io.stdout, `${JSON.stringify(json, undefined, 2)}\n`);
+    const json = `${JSON.stringify({ ...reportHeader('error'), error: failure }, undefined, 2)}\n`;
+    if (toStderr) await told(io.stderr, json);
+    // A reader that went away wants to hear no more; a full disk keeps the error from whoever looks for it there.
+    else
+      await io.stdout
+        .write(json)
+        .catch((why) => (why instanceof OutputClosed ? undefined : told(io.stderr, json)));
   }
   return error instanceof CommanderError ? ExitCode.USAGE : exitCodeOfFailure(failure);
 }

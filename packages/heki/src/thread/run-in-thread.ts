@@ -30,10 +30,12 @@ export async function runInThread(
     new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(Cell).length),
   );
   const workerData: ThreadData = { args, stdout: traitsOf(io.stdout), stderr: traitsOf(io.stderr), cells };
-  const worker = new Worker(entry, { workerData, stdin: true, stdout: true });
+  const worker = new Worker(entry, { workerData, stdin: true, stdout: true, stderr: true });
   const guarded = guardedIo(args, io);
   // What a module prints is not the command's output.
-  worker.stdout.setEncoding('utf8').on('data', (text) => void guarded.stderr.write(text).catch(() => {}));
+  for (const printed of [worker.stdout, worker.stderr]) {
+    printed.setEncoding('utf8').on('data', (text) => void guarded.stderr.write(text).catch(() => {}));
+  }
   const calls: ModuleCall[] = [];
   const tell = (message: ToThread): void => worker.postMessage(message);
   let begun = false;
