@@ -16,7 +16,7 @@ const NOPS: readonly (readonly number[])[] = [
   [0x0f, 0x1f, 0x44, 0x00, 0x00],
 ];
 /** Patches that VTL1 keeps at most. */
-const MOST_PATCHES = 1 << 17;
+export const MOST_PATCHES = 1 << 17;
 
 /** Text that VTL0 may have changed, and into what: computed beforehand, at boot or for a module. */
 export interface TextPatches {

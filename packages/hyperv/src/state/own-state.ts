@@ -16,6 +16,7 @@ import { PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import type { Intercepts, Partition } from '../partition/partition.ts';
 import type { Mask } from '../partition/vtl-memory.ts';
 import type { SavedSecureKernel } from '../secure-kernel/secure-kernel.ts';
+import { MOST_PATCHES } from '../secure-kernel/text-patches.ts';
 import type {
   TrustedKexecImage,
   TrustedModule,
@@ -71,6 +72,9 @@ export function checkOwn(partition: Partition, saved: ProtectionState['own'] | n
       throw badState(`${place}.bytes`, bytes, `1 to ${LONGEST_PATCH} bytes`);
     }
   });
+  if (patches.length > MOST_PATCHES) {
+    throw badState('own.patches.length', patches.length, `at most ${MOST_PATCHES}`);
+  }
   checkModules(modules);
   return saved as HypervOwnState;
 }

@@ -119,6 +119,13 @@ test.each<[string, object, string]>([
     { patches: [{ pa: 0, secondPa: 0, bytes: new Uint8Array(6) }] },
     'own.patches[0].bytes',
   ],
+  [
+    'more patches than VTL1 keeps',
+    {
+      patches: Array.from({ length: 2 ** 17 + 1 }, (_, pa) => ({ pa, secondPa: 0, bytes: Uint8Array.of(1) })),
+    },
+    'own.patches.length: 131073',
+  ],
   ['a token that is a number', { modules: { tokens: 1 } }, 'own.modules.tokens: 1'],
   ['intercepts without a mask', { intercepts: [{ control: 0n }] }, 'own.intercepts[0].cr0Mask'],
 ])("%s in Hyper-V's own state is refused", (_what, part, message) => {
