@@ -432,6 +432,8 @@ test('every kind of finding has been met, but for those that tests of their own 
   expect(unseen).toEqual([
     'heki/code-differs',
     'heki/constants-differ',
+    'heki/function-traced',
+    'heki/static-call-updated',
     'heki/kprobe',
     'heki/page-table-read-only',
     'heki/idt-gate',
