@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { ModuleCall } from '../modules/module-call.ts';
 
 /** What a thread that runs a command is given. */
@@ -7,6 +8,8 @@ export interface ThreadData {
   readonly stderr: OutputTraits;
   /** See `ModuleWatch`. */
   readonly cells: Int32Array;
+  /** Where both talk. The thread's `parentPort` is within reach of modules, which could say what they like there. */
+  readonly port: MessagePort;
 }
 
 /** What an output is, but for where it leads. */

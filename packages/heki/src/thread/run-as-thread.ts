@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { inputComesWhenWanted } from '../input/standard-stream.ts';
 import { type Output, OutputClosed } from '../io.ts';
 import { watchModules } from '../modules/module-call.ts';
@@ -9,26 +9,28 @@ type Written = ToThread & { readonly type: 'written' };
 
 /** Runs the command that this thread was started for (`runInThread`), and says its exit code. */
 export async function runAsThread(): Promise<void> {
-  const { args, stdout, stderr, cells }: ThreadData = workerData;
-  const say = (message: FromThread): void => parentPort?.postMessage(message);
+  const { args, stdout, stderr, cells, port }: ThreadData = workerData;
+  // Modules can read it, too, and are not to speak for the command.
+  for (const name of Object.keys(workerData)) Reflect.deleteProperty(workerData, name);
+  const say = (message: FromThread): void => port.postMessage(message);
   const waiting = new Map<number, (answer: Written) => void>();
   const interrupted = new AbortController();
-  parentPort?.on('message', (message: ToThread) => {
+  port.on('message', (message: ToThread) => {
     if (message.type === 'interrupted') interrupted.abort();
     else waiting.get(message.id)?.(message);
   });
   // Only what is not written yet keeps the thread: one that waits for what never comes ends.
-  parentPort?.unref();
+  port.unref();
   let writes = 0;
   const output = (to: 'stdout' | 'stderr', traits: OutputTraits): Output => ({
     ...traits,
     write: (data) =>
       new Promise((resolve, reject) => {
         const id = writes++;
-        parentPort?.ref();
+        port.ref();
         waiting.set(id, ({ failure }) => {
           waiting.delete(id);
-          if (waiting.size === 0) parentPort?.unref();
+          if (waiting.size === 0) port.unref();
           if (failure === undefined) resolve();
           else
             reject(

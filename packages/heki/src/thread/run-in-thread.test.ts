@@ -57,7 +57,7 @@ if (event.type === 'protected') { ${code} } } }) };
 };`);
 
 describe('a module that never hands back ends, is told by its name, and is a file that cannot be used', () => {
-  test.each([
+  test.each<[string, string, () => string, RegExp, number?]>([
     ['in its own code', '--attack', () => file('for (;;) {}'), /: its own code goes on for 0.5 seconds: /],
     [
       'in code that waits, and would for a year',
@@ -71,15 +71,21 @@ describe('a module that never hands back ends, is told by its name, and is a fil
       '--hypervisor',
       () => backend('for (;;) {}'),
       // Whichever was seen last.
-      /: (?:protectMemory|an exit of its virtual CPUs) goes on for 0.5 seconds: /,
+      /: (?:protectMemory|an exit of its virtual CPUs) goes on for 4 seconds: /,
+      // Long enough to load what the module imports.
+      4000,
     ],
-  ])('%s', async (_, flag, make, expected) => {
-    const path = make();
-    const { exitCode, stdout, stderr } = await boot(flag, path, 500);
-    expect(stderr).toMatch(expected);
-    expect(stderr).toContain(`heki: ${path}: `);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
-  });
+  ])(
+    '%s',
+    async (_, flag, make, expected, patience = 500) => {
+      const path = make();
+      const { exitCode, stdout, stderr } = await boot(flag, path, patience);
+      expect(stderr).toMatch(expected);
+      expect(stderr).toContain(`heki: ${path}: `);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+    },
+    30_000,
+  );
 });
 
 describe('a module that ends its thread is told by its name', () => {
@@ -127,6 +133,24 @@ test('what a module prints goes to standard error, without what a terminal obeys
   expect(exitCode).toBe(0);
   expect(stderr.split('\n').sort()).toEqual(['', 'err \\x1b[2J', 'so \\x1b[31m']);
 });
+
+test.each([
+  ['claims that the command is done', "parentPort.postMessage({ type: 'done', exitCode: 0 });"],
+  ['says what nobody can read', 'parentPort.postMessage(null); parentPort.postMessage({});'],
+  ['closes the port of its thread', 'parentPort.close();'],
+  ['looks for the port', 'for (const value of Object.values(workerData ?? {})) value.close?.();'],
+])(
+  'a module that %s changes no answer',
+  async (_, code) => {
+    const path = file(`import { parentPort, workerData } from 'node:worker_threads';
+${code}
+export default { name: 'mine', title: 'try', meaning: 'much', run() { throw new Error('found it'); } };`);
+    const { exitCode, stderr } = await boot('--attack', path);
+    expect(stderr).toContain('found it');
+    expect(exitCode).toBe(3);
+  },
+  30_000,
+);
 
 test.each([
   [['protect', '--attack', './x.mjs'], true],

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { InputError, thrownText } from '../failure.ts';
 import { type CommandIo, OutputClosed } from '../io.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
@@ -29,20 +29,23 @@ export async function runInThread(
   const cells = new Int32Array(
     new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(Cell).length),
   );
-  const workerData: ThreadData = { args, stdout: traitsOf(io.stdout), stderr: traitsOf(io.stderr), cells };
-  const worker = new Worker(entry, { workerData, stdin: true, stdout: true, stderr: true });
+  const { port1: own, port2: port } = new MessageChannel();
+  const [stdout, stderr] = [traitsOf(io.stdout), traitsOf(io.stderr)];
+  const workerData: ThreadData = { args, stdout, stderr, cells, port };
+  const streams = { stdin: true, stdout: true, stderr: true };
+  const worker = new Worker(entry, { workerData, transferList: [port], ...streams });
   const guarded = guardedIo(args, io);
   // What a module prints is not the command's output.
   for (const printed of [worker.stdout, worker.stderr]) {
     printed.setEncoding('utf8').on('data', (text) => void guarded.stderr.write(text).catch(() => {}));
   }
   const calls: ModuleCall[] = [];
-  const tell = (message: ToThread): void => worker.postMessage(message);
+  const tell = (message: ToThread): void => own.postMessage(message);
   let begun = false;
   let input: Readable | undefined;
 
   const ended = new Promise<number | InputError>((resolve) => {
-    worker.on('message', (message: FromThread) => {
+    const hear = (message: FromThread): void => {
       if (message.type === 'done') resolve(message.exitCode);
       else if (message.type === 'call') calls.push(message.call);
       else if (message.type === 'wants-input') input = handOn(process.stdin, worker);
@@ -56,10 +59,21 @@ export async function runInThread(
           (error) => tell({ type: 'written', id, failure: failureOfWrite(error) }),
         );
       }
-    });
+    };
+    own.on('message', hear);
+    /** What the thread said before it ended may come after the news that it has. */
+    const hearRest = (): void => {
+      for (let rest = receiveMessageOnPort(own); rest !== undefined; rest = receiveMessageOnPort(own)) {
+        hear(rest.message);
+      }
+    };
     const lastCall = (): ModuleCall | undefined => calls[Atomics.load(cells, Cell.LAST) - 1];
-    worker.on('error', (error) => resolve(uncaught(error, calls, lastCall()?.file)));
+    worker.on('error', (error) => {
+      hearRest();
+      resolve(uncaught(error, calls, lastCall()?.file));
+    });
     worker.on('exit', (code) => {
+      hearRest();
       // It has told that it could not even begin.
       if (calls.length === 0) return resolve(code);
       const what = code === NEVER_SETTLED ? 'waits for what never comes' : 'ended the command';
@@ -78,6 +92,7 @@ export async function runInThread(
   const outcome = await ended;
   input?.destroy();
   await worker.terminate();
+  own.close();
   if (typeof outcome === 'number') return outcome;
   return reportFailure(outcome, args, { ...guarded, stdout: { ...guarded.stdout, begun } });
 }
