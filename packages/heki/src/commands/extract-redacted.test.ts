@@ -23,16 +23,14 @@ async function redact(snapshot: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-test.each(FIXTURES)(
-  'the redacted extract of %s gets the verdict of the snapshot, under both profiles',
-  async (name) => {
-    await redact(fixturePath(name));
-    for (const profile of ['hardened', 'rfc-v2']) {
-      const small = await protectVerdict(at('small.elf.gz'), '--profile', profile);
-      expect(small).toEqual(await protectVerdict(fixturePath(name), '--profile', profile));
-    }
-  },
-);
+test.each(FIXTURES)('the redacted extract of %s gets the verdict of the snapshot', async (name) => {
+  await redact(fixturePath(name));
+  // The published series as well in the long run.
+  for (const profile of process.env.HEKI_FUZZ === 'long' ? ['hardened', 'rfc-v2'] : ['hardened']) {
+    const small = await protectVerdict(at('small.elf.gz'), '--profile', profile);
+    expect(small).toEqual(await protectVerdict(fixturePath(name), '--profile', profile));
+  }
+});
 
 describe('the redacted extract', () => {
   test('has nothing of what KASLR chose', async () => {
