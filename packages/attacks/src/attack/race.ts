@@ -1,6 +1,6 @@
 import { VcpuWaits } from '@heki/hypervisor';
 import { type Agent, createScheduler } from '@heki/vcpu';
-import type { LabRecord } from '../attacker/create-lab.ts';
+import type { LabRecord } from '../attacker/observer.ts';
 import type { RacingAttack } from './lab-attack.ts';
 
 /** When the attacker on the second processor has his turns. */

@@ -1,5 +1,6 @@
-import { createLab, type LabRecord } from '../attacker/create-lab.ts';
+import { createLab } from '../attacker/create-lab.ts';
 import { createSnapshotLab } from '../attacker/create-snapshot-lab.ts';
+import type { LabRecord } from '../attacker/observer.ts';
 import type { LabStep } from '../attacker/recorder.ts';
 import { type Judgement, judge } from '../judge/verdict.ts';
 import { type BootedMachine, BootFailed } from '../machines/boot-machine.ts';

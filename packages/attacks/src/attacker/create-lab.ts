@@ -1,30 +1,17 @@
 import type { KernelOutcome } from '@heki/linux';
-import type { Attacker, RanCode } from '@heki/machine';
+import type { RanCode } from '@heki/machine';
 import { addressOf, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { NotExpressible } from '../attack/not-expressible.ts';
-import { createAims } from '../judge/aims.ts';
 import { placesIn } from '../kernel/places.ts';
 import type { BootedMachine } from '../machines/boot-machine.ts';
 import { createKvmWays } from './kvm-ways.ts';
 import type { Lab } from './lab.ts';
 import { nestedTables } from './nested-tables.ts';
+import { createObserver, type LabRecord, noteRuns } from './observer.ts';
 import { createPageTableSteps } from './page-table-steps.ts';
-import { createRecorder, type LabStep } from './recorder.ts';
+import { createRecorder } from './recorder.ts';
 import { createUserMapping } from './user-mapping.ts';
 import { createVmm } from './vmm.ts';
-
-/** What a judge reads after an attack. */
-export interface LabRecord {
-  readonly lab: Lab;
-  readonly steps: readonly LabStep[];
-  /** What was reached of what the attack was after. */
-  evidence(): string[];
-  /** Whether the kernel still does its work. */
-  lives(): boolean;
-  /** Aims that the attack has named. */
-  readonly named: number;
-  sync(): void;
-}
 
 /** The kernel's own work did not go: an attack that builds upon it says nothing. */
 class PreparationFailed extends NotExpressible {}
@@ -34,32 +21,17 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
   const { kernel, virtualMachine, heki } = machine;
   const places = placesIn(machine);
   const ran: RanCode[] = [];
-  const attackerOn = (vcpu = kernel.vcpu): Attacker => {
-    const attacker = machine.attackerOn(vcpu);
-    return {
-      ...attacker,
-      run(va) {
-        const attempt = attacker.run(va);
-        if (attempt.value !== undefined) ran.push(attempt.value);
-        return attempt;
-      },
-    };
-  };
-  const cpu = attackerOn();
-  const second = attackerOn(machine.vcpus[1]);
+  const cpu = noteRuns(machine.attackerOn(), ran);
+  const second = noteRuns(machine.attackerOn(machine.vcpus[1]), ran);
   const recorder = createRecorder(() => [cpu, second]);
-  const judge = machine.attackerOn();
-  const call = (va: VirtualAddress): bigint | undefined => {
-    const { value } = judge.run(va);
-    return value?.end === 'returned' ? value.rax : undefined;
-  };
-  const { hijacked } = recorder;
-  const observed = createAims({
+  const observer = createObserver({
+    judge: machine.attackerOn(),
+    vcpu: kernel.vcpu,
+    places,
+    recorder,
     tables: () => ({ memory: machine.memory, root: kernel.pageTableRoot, levels: kernel.layout.levels }),
     ran,
     incidents,
-    hijacked,
-    call,
   });
   const directMap = BigInt.asUintN(64, virtualAddressOf(kernel.layout.directMap));
   const prepared = <Value>(what: string, outcome: KernelOutcome<Value>): Value => {
@@ -74,7 +46,7 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
 
   const lab: Lab = {
     machine,
-    aims: observed.aims,
+    aims: observer.aims,
     cpu,
     second,
     places,
@@ -132,23 +104,5 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
       throw new NotExpressible(why);
     },
   };
-  return {
-    lab,
-    steps: recorder.steps,
-    evidence: observed.evidence,
-    get named() {
-      return observed.named;
-    },
-    sync: recorder.sync,
-    lives() {
-      if (kernel.vcpu.halted !== undefined) return false;
-      const { credentials, alive } = places;
-      const { value } = judge.load(credentials, 8);
-      return (
-        value !== undefined &&
-        judge.store(credentials, 8, value).step.outcome === 'done' &&
-        call(alive) !== undefined
-      );
-    },
-  };
+  return observer.record(lab);
 }

@@ -1,12 +1,11 @@
-import type { Attacker, RanCode } from '@heki/machine';
+import type { RanCode } from '@heki/machine';
 import { addressOf, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { NotExpressible } from '../attack/not-expressible.ts';
-import { createAims } from '../judge/aims.ts';
 import type { SnapshotMachine } from '../machines/boot-snapshot.ts';
-import type { LabRecord } from './create-lab.ts';
 import { createKvmWays } from './kvm-ways.ts';
 import type { Lab } from './lab.ts';
 import { nestedTables } from './nested-tables.ts';
+import { createObserver, type LabRecord, noteRuns } from './observer.ts';
 import { createPageTableSteps } from './page-table-steps.ts';
 import { createRecorder } from './recorder.ts';
 import { createUserMapping } from './user-mapping.ts';
@@ -19,27 +18,16 @@ export function createSnapshotLab({ snapshot, machine, places, incidents }: Snap
   const { virtualMachine, heki, vcpu, memory } = machine;
   const { kernel } = snapshot;
   const ran: RanCode[] = [];
-  const attacker = machine.attacker();
-  const cpu: Attacker = {
-    ...attacker,
-    run(va) {
-      const attempt = attacker.run(va);
-      if (attempt.value !== undefined) ran.push(attempt.value);
-      return attempt;
-    },
-  };
+  const cpu = noteRuns(machine.attacker(), ran);
   const recorder = createRecorder(() => [cpu]);
-  const judge = machine.attacker();
-  const call = (va: VirtualAddress): bigint | undefined => {
-    const { value } = judge.run(va);
-    return value?.end === 'returned' ? value.rax : undefined;
-  };
-  const observed = createAims({
+  const observer = createObserver({
+    judge: machine.attacker(),
+    vcpu,
+    places,
+    recorder,
     tables: () => ({ memory, root: kernel.root, levels: kernel.levels }),
     ran,
     incidents,
-    hijacked: recorder.hijacked,
-    call,
   });
   const living = (what: string): never => {
     throw new NotExpressible(`a kernel that lives is needed: ${what}`);
@@ -54,7 +42,7 @@ export function createSnapshotLab({ snapshot, machine, places, incidents }: Snap
 
   const lab: Lab = {
     ...steps,
-    aims: observed.aims,
+    aims: observer.aims,
     cpu,
     get second() {
       return living('the snapshot is of one processor');
@@ -113,22 +101,5 @@ export function createSnapshotLab({ snapshot, machine, places, incidents }: Snap
       throw new NotExpressible(why);
     },
   };
-  return {
-    lab,
-    steps: recorder.steps,
-    evidence: observed.evidence,
-    get named() {
-      return observed.named;
-    },
-    sync: recorder.sync,
-    lives() {
-      if (vcpu.halted !== undefined) return false;
-      const { value } = judge.load(places.credentials, 8);
-      return (
-        value !== undefined &&
-        judge.store(places.credentials, 8, value).step.outcome === 'done' &&
-        call(places.alive) !== undefined
-      );
-    },
-  };
+  return observer.record(lab);
 }

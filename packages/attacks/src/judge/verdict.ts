@@ -1,4 +1,4 @@
-import type { LabRecord } from '../attacker/create-lab.ts';
+import type { LabRecord } from '../attacker/observer.ts';
 import type { LabStep } from '../attacker/recorder.ts';
 
 /** How an attack ended on a machine. */
