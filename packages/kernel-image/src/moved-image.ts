@@ -10,7 +10,7 @@ export interface MovedImage {
 
 /** The segment that has all of the `length` bytes from `address` on; `undefined` when none does. */
 export function segmentAt(
-  { segments }: MovedImage,
+  { segments }: Pick<MovedImage, 'segments'>,
   address: bigint,
   length: number = 1,
 ): ImageSegment | undefined {

@@ -7,28 +7,14 @@ import {
   LvbsSection,
 } from '@heki/hypercall/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { SignedModule } from '@heki/machine';
 import { createRam, type Gfn, type Gpa, type Pfn, type VirtualAddress } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { TableFrames } from '../backend/table-frames.ts';
 
-/** A module as VTL1 knows it: its parts, where its text may be changed by a loader, and into what later. */
-interface TrustedModule {
-  readonly name: string;
-  readonly sections: readonly {
-    readonly kind: number;
-    readonly bytes: Uint8Array;
-    readonly sites: readonly {
-      readonly offset: number;
-      readonly length: number;
-      readonly values: readonly Uint8Array[];
-    }[];
-    readonly patches?: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
-  }[];
-}
-
 /** A hypervisor with a secure kernel that lets signed modules be loaded. */
 export type LvbsHypervisor = Hypervisor<
-  VirtualMachine & { readonly secureKernel: { trustModule(module: TrustedModule): void } },
+  VirtualMachine & { readonly secureKernel: { trustModule(module: SignedModule): void } },
   BackendEvent
 >;
 
@@ -115,8 +101,8 @@ export class LvbsGuest {
           sites: [{ offset: Offset.RELOCATION, length: 4, values: [RELOCATED] }],
           patches: [{ offset: Offset.SITE, bytes: JUMP }],
         },
-        { kind: RODATA, bytes: built(Page.RODATA), sites: [] },
-        { kind: INIT_TEXT, bytes: built(Page.INIT), sites: [] },
+        { kind: RODATA, bytes: built(Page.RODATA), sites: [], patches: [] },
+        { kind: INIT_TEXT, bytes: built(Page.INIT), sites: [], patches: [] },
       ],
     });
     for (const [frame] of PARTS) this.put(frame * 4096, built(frame));

@@ -4,6 +4,7 @@ import {
   type PlacedModule,
   parseModule,
   placeModule,
+  segmentAt,
 } from '@heki/kernel-image';
 import {
   type ComparedModule,
@@ -102,9 +103,7 @@ function comparedModule(
 ): ComparedModule {
   // A field whose value is not known is not compared.
   for (const { address, size } of unresolved) {
-    const segment = segments.find(
-      (one) => one.address <= address && address < one.address + BigInt(one.bytes.length),
-    );
+    const segment = segmentAt({ segments }, address, size);
     const now = running.live(imageAddress(address), size);
     if (segment !== undefined && now !== undefined) segment.bytes.set(now, Number(address - segment.address));
   }
