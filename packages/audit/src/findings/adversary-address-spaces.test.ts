@@ -3,28 +3,27 @@ import { CR4, EntryHigh, EntryLow } from '@heki/x86';
 import { expect, test } from 'vitest';
 import {
   type Attack,
+  CPU_ENTRY_AREA,
   copyOfRoot,
   cpu,
   direct,
   findingsAfter,
   first,
+  HOLE,
   kindsOf,
   moduleText,
+  RAM,
   standingOn,
+  TEXT,
   to,
+  VMALLOC,
 } from '../testing/attacks.ts';
 import type { TamperedKernel } from '../testing/tampered-kernel.ts';
 
 const { P, RW, US, PS } = EntryLow;
 const XD = EntryHigh.XD;
-const TEXT = 0xffff_ffff_8100_0000n;
-const VMALLOC = 0xffff_c900_0000_0000n;
-const HOLE = 0xffff_8f00_0000_0000n;
 const LDT = 0xffff_8800_0000_0000n;
-const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
 const TEXT_FRAME = 0x1000;
-/** Ordinary RAM that nothing but the direct map shows. */
-const RAM = 0x8100;
 const ROOT = 0x8f00;
 
 /** A root of its own for the only CPU, with what `map` adds. */

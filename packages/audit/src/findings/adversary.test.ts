@@ -4,32 +4,31 @@ import { expect, test } from 'vitest';
 import { auditKernel, FINDING_KINDS, rightsText } from '../index.ts';
 import {
   type Attack,
+  CPU_ENTRY_AREA,
   copyOfRoot,
   cpu,
   direct,
   executable,
   findingsAfter,
   first,
+  HOLE,
   kindsOf,
   moduleText,
+  RAM,
   readOnly,
   standingOn,
+  TEXT,
   to,
   user,
+  VMALLOC,
   writable,
 } from '../testing/attacks.ts';
 import type { TamperedKernel } from '../testing/tampered-kernel.ts';
 
 const { P, RW, US, PS } = EntryLow;
 const XD = EntryHigh.XD;
-const TEXT = 0xffff_ffff_8100_0000n;
 const RODATA = 0xffff_ffff_8200_0000n;
-const VMALLOC = 0xffff_c900_0000_0000n;
-const HOLE = 0xffff_8f00_0000_0000n;
-const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
 const EVERYWHERE = 0x63;
-/** Frames of ordinary RAM that nothing but the direct map shows. */
-const RAM = 0x8100;
 
 /** Makes every 2-MiB leaf from `address` on a table of its own, with the same rights. */
 function split(kernel: TamperedKernel, address: bigint): void {

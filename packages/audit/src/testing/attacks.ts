@@ -15,6 +15,14 @@ export interface Attack {
 const { RW, US } = EntryLow;
 const XD = EntryHigh.XD;
 
+/** Where a kernel without KASLR has its text, vmalloc's area, nothing, and the area of its processors' entries. */
+export const TEXT = 0xffff_ffff_8100_0000n;
+export const VMALLOC = 0xffff_c900_0000_0000n;
+export const HOLE = 0xffff_8f00_0000_0000n;
+export const CPU_ENTRY_AREA = 0xffff_fe00_0000_0000n;
+/** Frames of ordinary RAM that nothing but the direct map shows. */
+export const RAM = 0x8100;
+
 export type Entry = { low: number; high: number };
 export const writable = (entry: Entry) => {
   entry.low |= RW;

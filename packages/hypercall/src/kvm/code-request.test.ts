@@ -51,6 +51,13 @@ function listOf(
   return new Uint8Array(words.buffer);
 }
 
+/** A part and an extent of it, whose other words are `words`. */
+const withExtent = (...words: readonly number[]): Uint8Array =>
+  listOf([
+    [2, 0, 0, 0],
+    [3, ...words],
+  ]);
+
 describe('a request to the owner of code', () => {
   test('says after its way through memory what it said before', () => {
     fc.assert(
@@ -84,50 +91,10 @@ describe('a request to the owner of code', () => {
     ['a list without end', [listOf([], { next: 0x1000 })], LIST, 'too-much'],
     ['a record of no kind', [listOf([[9, 0, 0, 0]])], LIST, 'malformed'],
     ['an extent of nobody', [listOf([[3, 1, 0, 0]])], LIST, 'malformed'],
-    [
-      'an extent of no frames',
-      [
-        listOf([
-          [2, 0, 0, 0],
-          [3, 0, 0, 0],
-        ]),
-      ],
-      LIST,
-      'malformed',
-    ],
-    [
-      'an extent on no page',
-      [
-        listOf([
-          [2, 0, 0, 0],
-          [3, 1, 8, 0],
-        ]),
-      ],
-      LIST,
-      'malformed',
-    ],
-    [
-      'an extent beyond all memory',
-      [
-        listOf([
-          [2, 0, 0, 0],
-          [3, 2, 0xffff_f000, 0xf_ffff],
-        ]),
-      ],
-      LIST,
-      'malformed',
-    ],
-    [
-      'more frames than the bound',
-      [
-        listOf([
-          [2, 0, 0, 0],
-          [3, 2 ** 17 + 1, 0, 0],
-        ]),
-      ],
-      LIST,
-      'too-much',
-    ],
+    ['an extent of no frames', [withExtent(0, 0, 0)], LIST, 'malformed'],
+    ['an extent on no page', [withExtent(1, 8, 0)], LIST, 'malformed'],
+    ['an extent beyond all memory', [withExtent(2, 0xffff_f000, 0xf_ffff)], LIST, 'malformed'],
+    ['more frames than the bound', [withExtent(2 ** 17 + 1, 0, 0)], LIST, 'too-much'],
     [
       'sites out of order',
       [

@@ -1,7 +1,6 @@
-import { buildImage, type CodeImage } from '@heki/code-authority';
+import { buildImage } from '@heki/code-authority';
 import { Errno } from '@heki/hypercall/errno';
 import {
-  type CodePart,
   codeExtents,
   encodeCodeLoad,
   encodeCodePokes,
@@ -24,48 +23,25 @@ import {
   type TestGuest,
   type TestGuestOptions,
 } from '../testing/guest.ts';
+import {
+  breakpoints,
+  KERNEL_BASE,
+  kernelCode,
+  MODULE_BASE,
+  MODULE_CODE,
+  partAt,
+} from '../testing/tiny-code.ts';
 
-const BASE = 0xffff_ffff_8100_0000n;
-const MODULE = 0xffff_ffff_c000_0000n;
 const [TEXT, DATA, FREE, FILE, INIT] = [0x200, 0x202, 0x210, 0x220, 0x212];
 const BACKING = 0x10_0000;
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 const JUMP = [0xe9, 0x2b, 0, 0, 0];
 
-const code = (): Uint8Array => new Uint8Array(4096).fill(0xcc);
-const site = (offset: number, key: string) => ({
-  kind: 'jump-label' as const,
-  at: { part: 0, offset },
-  length: 5 as const,
-  key,
-  target: { part: 0, offset: offset + 0x30 },
-});
-const KERNEL: CodeImage = {
-  name: 'kernel',
-  parts: [{ kind: 'text', bytes: code() }],
-  relocations: [],
-  sites: [site(0x10, 'trace'), site(0x40, 'lsm')],
-  exports: new Map([['f', { part: 0, offset: 0x80 }]]),
-  changeable: new Set(['trace']),
-  templates: new Map([['return', { bytes: Uint8Array.of(0xc3) }]]),
+const KERNEL = kernelCode('lsm');
+const SIGNED = {
+  kernel: KERNEL,
+  readImage: (file: Uint8Array) => (file[0] === 0x4d ? MODULE_CODE : undefined),
 };
-const IMAGE: CodeImage = {
-  name: 'module',
-  parts: [
-    { kind: 'text', bytes: code() },
-    { kind: 'init-text', bytes: code() },
-  ],
-  relocations: [{ at: { part: 0, offset: 0x81 }, kind: 'rel32', to: 'f', addend: -4 }],
-  sites: [site(0x10, 'module')],
-  exports: new Map(),
-  changeable: new Set(['module']),
-};
-
-const partAt = (address: bigint, ...frames: readonly number[]): CodePart => ({
-  address,
-  extents: codeExtents(frames.map((frame) => frame as Gfn)),
-});
-const SIGNED = { kernel: KERNEL, readImage: (file: Uint8Array) => (file[0] === 0x4d ? IMAGE : undefined) };
 
 function write(guest: TestGuest, frame: number, bytes: Uint8Array, offset = 0): void {
   guest.vm.write('vmm', (frame * 4096 + offset) as Gpa, bytes);
@@ -74,8 +50,8 @@ function write(guest: TestGuest, frame: number, bytes: Uint8Array, offset = 0): 
 /** A guest whose kernel lies in its text frame. */
 function booted(options: TestGuestOptions = {}): TestGuest {
   const guest = createGuest({ authenticate: SIGNED, ...options });
-  const built = buildImage(KERNEL, [BASE], [0, 0], () => undefined);
-  if (built.ok) write(guest, TEXT, built.parts[0] ?? code());
+  const built = buildImage(KERNEL, [KERNEL_BASE], [0, 0], () => undefined);
+  if (built.ok) write(guest, TEXT, built.parts[0] ?? breakpoints());
   write(guest, FILE, Uint8Array.of(0x4d));
   return guest;
 }
@@ -89,7 +65,7 @@ function ask(guest: TestGuest, number: number, pages: readonly Uint8Array[]): nu
 }
 const LISTS = Array.from({ length: 4 }, (_, index) => (LIST_FRAME + index) as Gfn);
 const seal = (guest: TestGuest, states: { site: number; state: number }[] = []): number =>
-  ask(guest, CALL.CODE_SEAL, encodeCodeSeal({ parts: [partAt(BASE, TEXT)], states }, LISTS));
+  ask(guest, CALL.CODE_SEAL, encodeCodeSeal({ parts: [partAt(KERNEL_BASE, TEXT)], states }, LISTS));
 const load = (guest: TestGuest, frame = FREE): number =>
   ask(
     guest,
@@ -97,7 +73,7 @@ const load = (guest: TestGuest, frame = FREE): number =>
     encodeCodeLoad(
       {
         file: { bytes: 100, extents: codeExtents([FILE as Gfn]) },
-        parts: [partAt(MODULE, frame), partAt(MODULE + 0x1000n, INIT)],
+        parts: [partAt(MODULE_BASE, frame), partAt(MODULE_BASE + 0x1000n, INIT)],
         states: [],
       },
       LISTS,
@@ -231,12 +207,12 @@ describe('the owner of the code', () => {
     }
     expect(guest.hypercall(CALL.CODE_RETIRE, 1n << 40n)).toBe(-Errno.EINVAL);
     expect(guest.hypercall(CALL.CODE_TRAMPOLINE, 5, 0, 0)).toBe(-Errno.EINVAL);
-    expect(guest.hypercall(CALL.CODE_TRAMPOLINE, 0, 0x21_0008, MODULE)).toBe(-Errno.EINVAL);
+    expect(guest.hypercall(CALL.CODE_TRAMPOLINE, 0, 0x21_0008, MODULE_BASE)).toBe(-Errno.EINVAL);
   });
 
   test('makes a page from a template', () => {
     const guest = sealed();
-    expect(guest.hypercall(CALL.CODE_TRAMPOLINE, 0, FREE * 4096, MODULE)).toBe(2);
+    expect(guest.hypercall(CALL.CODE_TRAMPOLINE, 0, FREE * 4096, MODULE_BASE)).toBe(2);
     expect([can(guest, FREE), bytesAt(guest, FREE, 0, 2)]).toEqual(['r-x', [0xc3, 0xcc]]);
   });
 
@@ -334,7 +310,7 @@ describe('a life with sealed code', () => {
     const alias = 0x5000;
     guest.vm.addMemory({ start: alias as Gfn, frames: 1, backing: (BACKING + TEXT) as Pfn });
     const sealAs = (frame: number): number =>
-      ask(guest, CALL.CODE_SEAL, encodeCodeSeal({ parts: [partAt(BASE, frame)], states: [] }, LISTS));
+      ask(guest, CALL.CODE_SEAL, encodeCodeSeal({ parts: [partAt(KERNEL_BASE, frame)], states: [] }, LISTS));
     for (const back of [guest.vm.checkpoint?.(), () => guest.vm.lifeCycle({ kind: 'reset' })]) {
       expect([sealAs(alias), can(guest, alias), can(guest, TEXT)]).toEqual([1, 'r-x', 'rwx']);
       back?.();

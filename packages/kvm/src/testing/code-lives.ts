@@ -1,6 +1,5 @@
-import { buildImage, type CodeImage, type SignedCode } from '@heki/code-authority';
+import { buildImage, type SignedCode } from '@heki/code-authority';
 import {
-  type CodePart,
   codeExtents,
   encodeCodeLoad,
   encodeCodePokes,
@@ -11,50 +10,17 @@ import type { GuestPlaces, LifeStep } from '@heki/hypervisor/conformance';
 import type { Gfn, Gpa } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { KvmVirtualMachine } from '../virtual-machine.ts';
+import { KERNEL_BASE, kernelCode, MODULE_BASE, MODULE_CODE, partAt } from './tiny-code.ts';
 
-const KERNEL_BASE = 0xffff_ffff_8100_0000n;
-const MODULE_BASE = 0xffff_ffff_c000_0000n;
 /** Frames that lives access. */
 const [TEXT, MODULE_TEXT, MODULE_INIT, PAGE] = [0x300, 0x400, 0x201, 0x5ff];
 /** Where the file of the module lies. */
 const FILE = 0x2400;
 const LISTS = 4;
 
-const code = (): Uint8Array => new Uint8Array(4096).fill(0xcc);
-const site = (offset: number, key: string) => ({
-  kind: 'jump-label' as const,
-  at: { part: 0, offset },
-  length: 5 as const,
-  key,
-  target: { part: 0, offset: offset + 0x30 },
-});
-const KERNEL: CodeImage = {
-  name: 'kernel',
-  parts: [{ kind: 'text', bytes: code() }],
-  relocations: [],
-  sites: [site(0x10, 'trace'), site(0x40, 'trace')],
-  exports: new Map([['f', { part: 0, offset: 0x80 }]]),
-  changeable: new Set(['trace']),
-  templates: new Map([['return', { bytes: Uint8Array.of(0xc3) }]]),
-};
-const MODULE: CodeImage = {
-  name: 'module',
-  parts: [
-    { kind: 'text', bytes: code() },
-    { kind: 'init-text', bytes: code() },
-  ],
-  relocations: [{ at: { part: 0, offset: 0x81 }, kind: 'rel32', to: 'f', addend: -4 }],
-  sites: [site(0x10, 'module')],
-  exports: new Map(),
-  changeable: new Set(['module']),
-};
+const KERNEL = kernelCode('trace');
 /** What the owner of {@link codeLives} goes by: every file is the module. */
-export const LIFE_CODE: SignedCode = { kernel: KERNEL, readImage: () => MODULE };
-
-const partAt = (address: bigint, frame: number): CodePart => ({
-  address,
-  extents: codeExtents([frame as Gfn]),
-});
+export const LIFE_CODE: SignedCode = { kernel: KERNEL, readImage: () => MODULE_CODE };
 
 /** What can happen to a VM whose code has an owner, beside what can to any: all requests, and resets. */
 export function codeLives({ vm, scratch }: GuestPlaces<KvmVirtualMachine>): readonly LifeStep[] {
