@@ -1,4 +1,4 @@
-export { type AppendedSignature, appendSignature, splitSignature } from './appended-signature.ts';
+export { type AppendedSignature, splitSignature } from './appended-signature.ts';
 export { type CurveName, type PublicKey, readCertificates, type TrustedCertificate } from './certificates.ts';
 export type { DigestName } from './digests.ts';
 export { ModuleSignatureError } from './error.ts';
