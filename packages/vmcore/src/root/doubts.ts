@@ -10,6 +10,7 @@ export interface RootDoubt {
   readonly id:
     | 'partial-direct-map'
     | 'stray-direct-map'
+    | 'second-direct-map'
     | 'stray-text'
     | 'tables-outside-direct-map'
     | 'no-cpu-on-kernel'
@@ -38,7 +39,14 @@ function sum(ranges: readonly Range[]): number {
 /** What a reader of results about `kernel` must know. */
 export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
   const doubts: RootDoubt[] = [];
-  const { directMap, tablePages, origin } = kernel;
+  const { directMap, otherDirectMaps, tablePages, origin } = kernel;
+  if (otherDirectMaps.length > 0) {
+    const [here, there] = [directMap.start, ...otherDirectMaps].map((at) => hex(virtualAddressOf(at)));
+    doubts.push({
+      id: 'second-direct-map',
+      message: `page tables are mapped at ${there} as they are in the direct map at ${here}: the kernel was attacked; that the latter is its own is told by the order of Linux's regions alone`,
+    });
+  }
   if (directMap.strayPages > 0) {
     doubts.push({
       id: 'stray-direct-map',

@@ -1,4 +1,11 @@
-import { frameOf, type Gfn, hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
+import {
+  frameOf,
+  type Gfn,
+  hex,
+  PAGE_SIZE,
+  type VirtualFrame,
+  virtualAddressOf,
+} from '@heki/physical-memory';
 import { addressHigh, EntryHigh, EntryLow, entryFrame, type PagingLevels } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
@@ -222,10 +229,15 @@ function sharesKernelHalf(
 function isSameKernel(a: ProvenRoot, b: ProvenRoot): boolean {
   return (
     a.levels === b.levels &&
-    a.directMap.start === b.directMap.start &&
+    directMapsOf(a).some((start) => directMapsOf(b).includes(start)) &&
     a.text.virtualFrame === b.text.virtualFrame &&
     a.text.frame === b.text.frame
   );
+}
+
+/** One address space of a kernel may have one more. */
+function directMapsOf({ directMap, otherDirectMaps }: ProvenRoot): VirtualFrame[] {
+  return [directMap.start, ...otherDirectMaps];
 }
 
 function differentKernels(a: ProvenRoot, b: ProvenRoot): VmcoreError {
