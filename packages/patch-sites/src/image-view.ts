@@ -32,6 +32,16 @@ export class ImageView {
     this.#sections = sections;
   }
 
+  /** The same image with bytes of its own. */
+  copy(): ImageView {
+    const segments = this.#segments.map(({ start, bytes }) => ({
+      address: imageVirtualAddress(start),
+      bytes: bytes.slice(),
+      kind: 'text' as const,
+    }));
+    return new ImageView({ segments, sections: this.#sections }, this.symbols);
+  }
+
   /** The bytes there, not copied; `undefined` unless all of them are in one segment of the file. */
   bytes(at: ImageAddress, length: number): Uint8Array | undefined {
     for (const { start, bytes } of this.#segments) {

@@ -23,3 +23,6 @@ export {
 export { readKprobes } from './kprobes.ts';
 export type { PatchSite, SiteKind } from './patch-site.ts';
 export { readSites } from './read-sites.ts';
+export type { BootVector, SiteState } from './build/boot-vector.ts';
+export { buildText } from './build/build-text.ts';
+export { readBootVector } from './build/read-boot-vector.ts';
