@@ -20,6 +20,9 @@ export interface ImageRange {
   readonly end: ImageAddress;
 }
 
+/** Memory of the running kernel: bytes, or `undefined` where the dump has none. At most a page is asked for. */
+export type ReadLive = (at: ImageAddress, length: number) => Uint8Array | undefined;
+
 /** An image where it runs, by address. */
 export class ImageView {
   readonly symbols: ImageSymbols;

@@ -39,8 +39,7 @@ function apply(builder: TextBuilder, site: PatchSite): void {
       if (to === undefined) return;
       code.fill(NOP, to.length);
       code.set(to);
-    }
-    else if (builder.style.movesAll) move(code, at, other, otherSize);
+    } else if (builder.style.movesAll) move(code, at, other, otherSize);
     else moveBranch(code, at, replacement, other, builder);
   }
   optimizeNops(code, builder);
@@ -48,7 +47,11 @@ function apply(builder: TextBuilder, site: PatchSite): void {
 }
 
 /** ALT_FLAG_DIRECT_CALL: a call through a pointer becomes one of what the pointer has (alt_replace_call). */
-function directCall({ vector, symbol }: TextBuilder, now: Uint8Array, at: ImageAddress): number[] | undefined {
+function directCall(
+  { vector, symbol }: TextBuilder,
+  now: Uint8Array,
+  at: ImageAddress,
+): number[] | undefined {
   const slot = now[1] === 0x15 ? at + 6 + int32(now, 2) : int32(now, 3);
   const target = vector.pointers.get(slot);
   if (target === undefined) return undefined;
@@ -90,7 +93,13 @@ function leadsOut(target: number, length: number): boolean {
 }
 
 /** To Linux 6.4 a branch of 5 bytes at the beginning alone is moved (recompute_jump). */
-function moveBranch(code: Uint8Array, at: ImageAddress, replacement: Uint8Array, from: ImageAddress, builder: TextBuilder): void {
+function moveBranch(
+  code: Uint8Array,
+  at: ImageAddress,
+  replacement: Uint8Array,
+  from: ImageAddress,
+  builder: TextBuilder,
+): void {
   const target = branchTarget(replacement, from);
   if (replacement.length !== 5 || target === undefined) return;
   if (replacement[0] === CALL) code.set(branch(CALL, at, target));

@@ -10,18 +10,13 @@ import { fillNops, nop } from './nops.ts';
 import { rewriteRetpoline } from './retpolines.ts';
 import { styleOf, type TextBuilder, textBuilder } from './text-builder.ts';
 
-/** An image with its code as it runs. */
-export interface BuiltText {
-  readonly image: ImageView;
-}
-
 /**
  * Makes the code of a running kernel from its image and the boot vector alone: moved as the image is, every site as Linux leaves it, in Linux's order
  * (alternative_instructions). Nothing of it is read from the guest.
  *
  * @param text what is executed: sites elsewhere are left out where nothing there is copied into it
  */
-export function buildText(image: ImageView, text: ImageRange, vector: BootVector): BuiltText {
+export function buildText(image: ImageView, text: ImageRange, vector: BootVector): ImageView {
   const builder = textBuilder(image, vector, styleOf(image));
   const all: ImageRange = { start: -(2 ** 31), end: 0 };
   const byKind = new Map<string, PatchSite[]>();
@@ -50,7 +45,7 @@ export function buildText(image: ImageView, text: ImageRange, vector: BootVector
   }
   for (const site of of('jump label')) jumpLabel(builder, site);
   for (const site of of('runtime constant')) constant(builder, site);
-  return { image: builder.image };
+  return builder.image;
 }
 
 const [CALL, JMP8, JMP32, RET, INT3, LOCK, DS] = [0xe8, 0xeb, 0xe9, 0xc3, 0xcc, 0xf0, 0x3e];
@@ -68,7 +63,7 @@ function returned(builder: TextBuilder, { at, size }: PatchSite): void {
 }
 
 /** A return at `at`; `undefined` where the image's own stays. */
-export function returnBytes({ vector, symbol }: TextBuilder, at: ImageAddress): number[] | undefined {
+function returnBytes({ vector, symbol }: TextBuilder, at: ImageAddress): number[] | undefined {
   const isThunk = has(vector.capabilities, FEATURES.RETHUNK);
   const isIts = vector.returnThunk === 'its_return_thunk';
   // cpu_wants_rethunk_at: of a cache line's upper half the ITS thunk is not needed.

@@ -1,12 +1,17 @@
 import { RETURN_THUNKS } from '../branches.ts';
-import type { ReadLive } from '../compare-image.ts';
-import { type ImageAddress, type ImageRange, type ImageView, imageAddress } from '../image-view.ts';
+import {
+  type ImageAddress,
+  type ImageRange,
+  type ImageView,
+  imageAddress,
+  type ReadLive,
+} from '../image-view.ts';
 import { branchTarget, int32 } from '../instructions.ts';
 import type { PatchSite } from '../patch-site.ts';
 import { readSites } from '../read-sites.ts';
 import type { BootVector, SiteState } from './boot-vector.ts';
 
-const DS = 0x3e;
+const [LOCK, DS] = [0xf0, 0x3e];
 const [CALL, JMP8, JMP32] = [0xe8, 0xeb, 0xe9];
 
 /**
@@ -30,7 +35,7 @@ export function readBootVector(
   const constants = new Map<string, bigint>();
   const calls = new Map<ImageAddress, ImageAddress>();
   const sites = new Map<ImageAddress, SiteState>();
-  let oneProcessor = false;
+  let [locks, dropped] = [0, 0];
   for (const site of readSites(image, { start: -(2 ** 31), end: 0 })) {
     const isInText = site.at >= text.start && site.at < text.end;
     switch (site.kind) {
@@ -42,10 +47,17 @@ export function readBootVector(
         break;
       }
       case 'runtime constant': {
-        const at = site.variable === undefined ? undefined : image.symbols.named(site.variable);
-        const bytes = at === undefined ? undefined : live(at, 8);
-        if (bytes !== undefined && site.variable !== undefined)
-          constants.set(site.variable, new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
+        // Shifts are variables of 4 bytes, though a site has the lowest alone.
+        const size = site.size === 1 ? 4 : 8;
+        const at = image.symbols.named(site.variable ?? '');
+        const bytes = at === undefined ? undefined : live(at, size);
+        if (bytes !== undefined && site.variable !== undefined) {
+          const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+          constants.set(
+            site.variable,
+            size === 4 ? BigInt(view.getUint32(0, true)) : view.getBigUint64(0, true),
+          );
+        }
         break;
       }
       case 'static call': {
@@ -54,9 +66,12 @@ export function readBootVector(
         if (isInText && target === 0 && live(site.at, 1)?.[0] === JMP32) sites.set(site.at, 'jumps');
         break;
       }
-      case 'smp lock':
-        oneProcessor ||= isInText && live(site.at, 1)?.[0] === DS;
+      case 'smp lock': {
+        const now = isInText ? live(site.at, 1)?.[0] : undefined;
+        if (now === LOCK) locks++;
+        else if (now === DS) dropped++;
         break;
+      }
       case 'jump label': {
         const first = isInText ? live(site.at, 1)?.[0] : undefined;
         if (first === JMP8 || first === JMP32) sites.set(site.at, 'jumps');
@@ -72,13 +87,16 @@ export function readBootVector(
     }
   }
   return {
-    ...{ capabilities, oneProcessor, pointers, constants, calls, sites },
-    returnThunk: thunk === undefined ? '' : (image.symbols.at(thunk).find((name) => RETURN_THUNKS.test(name)) ?? ''),
+    ...{ capabilities, pointers, constants, calls, sites },
+    // What the most of them have: one alone that is otherwise is no machine of another kind.
+    oneProcessor: dropped > locks,
+    returnThunk:
+      thunk === undefined ? '' : (image.symbols.at(thunk).find((name) => RETURN_THUNKS.test(name)) ?? ''),
   };
 }
 
 /** Where the pointer lies that a call goes through. */
-export function slotOf(image: ImageView, { at }: PatchSite): ImageAddress | undefined {
+function slotOf(image: ImageView, { at }: PatchSite): ImageAddress | undefined {
   const code = image.bytes(at, 7);
   if (code?.[0] !== 0xff) return undefined;
   if (code[1] === 0x14 && code[2] === 0x25) return int32(code, 3);

@@ -1,10 +1,27 @@
-import type { PatchSite } from '../patch-site.ts';
 import { branchTarget } from '../instructions.ts';
+import type { PatchSite } from '../patch-site.ts';
 import { FEATURES, has } from './features.ts';
 import { fillNops } from './nops.ts';
 import type { TextBuilder } from './text-builder.ts';
 
-const REGISTERS = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const REGISTERS = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 const THUNK = /^__x86_indirect_(?:(call|jump)_)?thunk_(r\w+)$/;
 const [CALL, INT3, CS] = [0xe8, 0xcc, 0x2e];
 
@@ -16,7 +33,9 @@ export function rewriteRetpoline(builder: TextBuilder, { at, size }: PatchSite):
   const now = builder.bytes(at, size);
   const target = now && branchTarget(now, at);
   const names = target === undefined ? [] : builder.image.symbols.at(target);
-  const register = REGISTERS.indexOf(names.map((name) => THUNK.exec(name)?.[2]).find((name) => name !== undefined) ?? '');
+  const register = REGISTERS.indexOf(
+    names.map((name) => THUNK.exec(name)?.[2]).find((name) => name !== undefined) ?? '',
+  );
   if (now === undefined || register < 0) return;
   const bytes: number[] = [];
   const start = now[0] === CS ? 1 : 0;

@@ -1,5 +1,4 @@
-import type { ImageAddress } from '../image-view.ts';
-import type { ImageView } from '../image-view.ts';
+import type { ImageAddress, ImageView } from '../image-view.ts';
 import { alternativeBytes } from '../read-sites.ts';
 import type { BootVector } from './boot-vector.ts';
 import type { NopStyle } from './nops.ts';
