@@ -9,11 +9,12 @@ import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { type Names, type NamesOptions, namesOfAddressSpace } from '../names/open-names.ts';
 import { placeJson, placeText, symbolText } from '../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
+import { openAddressSpace } from '../open-snapshot.ts';
 import { type DecodedInstruction, disassemble } from '../read/disassemble.ts';
 import { bytesInHex, hexLines, readStretches, type Stretch } from '../read/hex-dump.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openAddressSpace, tablesJson } from '../snapshot.ts';
+import { type AddressSpaceOptions, tablesJson } from '../snapshot.ts';
 import { tableWarnings, type Warning } from '../warning.ts';
 
 /** Options of `heki read`. */

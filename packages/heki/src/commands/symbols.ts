@@ -6,10 +6,11 @@ import type { CommandIo } from '../io.ts';
 import { type Names, type NamesOptions, openNames } from '../names/open-names.ts';
 import { placeJson, placeText } from '../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
+import { openSnapshot } from '../open-snapshot.ts';
 import { count } from '../quantity.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openSnapshot } from '../snapshot.ts';
+import type { AddressSpaceOptions } from '../snapshot.ts';
 import { tableWarnings, type Warning } from '../warning.ts';
 
 /** Options of `heki symbols`. */

@@ -24,8 +24,10 @@ import { type ImageMemory, imageMemory } from '../image/image-memory.ts';
 import { readElfFile } from '../input/elf-file.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
+import { withPath } from '../open-snapshot.ts';
 import type { Sidecar } from '../sidecar.ts';
-import { type Snapshot, vmcoreinfoSymbols, withPath } from '../snapshot.ts';
+import { type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import { ownNames } from './own-names.ts';
 
 /** The names of what is in a kernel, and where they come from. */
 export interface Names {
@@ -65,6 +67,7 @@ export async function openNames(
   sidecar: Sidecar | undefined,
   { symbols: path, vmlinux }: NamesOptions = {},
 ): Promise<Names> {
+  if (path === undefined && vmlinux === undefined) return ownNames(core, tables, sidecar);
   const { vmcoreinfo } = core;
   const file = path === undefined ? undefined : await symbolsOfFile(path, tables, vmcoreinfo?.kernelOffset);
   const image = vmlinux === undefined ? undefined : await imageMemory(vmlinux, core, tables, sidecar?.kernel);
