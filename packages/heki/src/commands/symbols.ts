@@ -3,7 +3,8 @@ import { type KernelModule, type NamedSymbol, type Place, parseSymbolExpression 
 import { ExitCode, InputError } from '../failure.ts';
 import { hex16 } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
-import { type Names, type NamesOptions, openNames } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
+import { type NamesOptions, openNames } from '../names/open-names.ts';
 import { placeJson, placeText } from '../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
 import { openSnapshot } from '../open-snapshot.ts';

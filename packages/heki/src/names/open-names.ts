@@ -27,22 +27,8 @@ import { readText } from '../input/read-text.ts';
 import { withPath } from '../open-snapshot.ts';
 import type { Sidecar } from '../sidecar.ts';
 import { type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import type { Names } from './names.ts';
 import { ownNames } from './own-names.ts';
-
-/** The names of what is in a kernel, and where they come from. */
-export interface Names {
-  readonly kernel: KernelNames;
-  /** What the kernel maps, with the bytes of its image where one was named. */
-  readonly memory: VirtualMemory;
-  readonly image: ImageMemory | undefined;
-  readonly source:
-    | { readonly kind: 'kallsyms'; readonly by: 'vmcoreinfo' | 'structure' }
-    | { readonly kind: 'file'; readonly path: string }
-    | { readonly kind: 'none'; readonly why: string };
-  readonly kaslr: KaslrOffset | undefined;
-  /** Symbols that VMCOREINFO and what stands beside the snapshot name: enough to find an address, too few to name one. */
-  readonly beside: ReadonlyMap<string, VirtualAddress>;
-}
 
 const PAGE = BigInt(PAGE_SIZE);
 /** CONFIG_PHYSICAL_ALIGN: KASLR moves an image by multiples of it, 2 MiB. */

@@ -2,7 +2,7 @@ import { KernelNames, kaslrOffset, readImageSymbols } from '@heki/symbols';
 import { loadedCrashKernel, type ProvenRoot, type Vmcore, virtualMemoryOf } from '@heki/vmcore';
 import type { Sidecar } from '../sidecar.ts';
 import { vmcoreinfoSymbols } from '../snapshot.ts';
-import type { Names } from './open-names.ts';
+import type { Names } from './names.ts';
 
 /** The names of what is in a kernel by its own kallsyms, as far as a dump has it. */
 export function ownNames(core: Vmcore, tables: ProvenRoot, sidecar: Sidecar | undefined): Names {
