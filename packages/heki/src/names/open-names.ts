@@ -1,7 +1,6 @@
 import { readVmlinuxSymbols } from '@heki/kernel-image';
-import { hex, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import {
-  type KaslrOffset,
   KernelNames,
   kaslrOffset,
   type MemorySymbols,
@@ -15,12 +14,11 @@ import {
   loadedCrashKernel,
   type ProvenRoot,
   resolveKernelRoot,
-  type VirtualMemory,
   type Vmcore,
   virtualMemoryOf,
 } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
-import { type ImageMemory, imageMemory } from '../image/image-memory.ts';
+import { imageMemory } from '../image/image-memory.ts';
 import { readElfFile } from '../input/elf-file.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';

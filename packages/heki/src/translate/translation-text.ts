@@ -1,10 +1,12 @@
 import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import {
+  type AccessRights,
   bitNames,
   CR0,
   CR0_BITS,
   CR4,
   CR4_BITS,
+  type DecodedEntry,
   describePageFaultCode,
   entryIndex,
   type Level,
@@ -22,11 +24,11 @@ import { warningLines } from '../warning.ts';
 import type { TranslationAnswer } from './translation-answer.ts';
 
 /** The bits that translation looks at. */
-const PAGING_CR0 = CR0.PG | CR0.WP;
-const PAGING_CR4 = CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS;
+export const PAGING_CR0 = CR0.PG | CR0.WP;
+export const PAGING_CR4 = CR4.PAE | CR4.LA57 | CR4.SMEP | CR4.SMAP | CR4.PKE | CR4.PKS | CR4.LASS;
 
 /** Names of the table index of each level in a linear address. */
-const INDEX_BITS: Readonly<Record<Level, string>> = {
+export const INDEX_BITS: Readonly<Record<Level, string>> = {
   5: '56:48',
   4: '47:39',
   3: '38:30',
@@ -54,10 +56,7 @@ export function translationText(
     `  ${outcomeText(outcome, colours)}`,
   ];
   if (outcome.kind === 'mapped') {
-    const { user, writable, executeDisable, key } = outcome.rights;
-    lines.push(
-      `  all levels together: ${writable ? 'writable' : 'read-only'}, ${executeDisable ? 'not executable' : 'executable'}, ${user ? 'user' : 'kernel'} page${key === 0 ? '' : `, key ${key}`}`,
-    );
+    lines.push(`  all levels together: ${rightsText(outcome.rights)}`);
   } else if (outcome.kind === 'page-fault') {
     lines.push(...outcome.causes.map(({ text }) => `  because ${text}`));
   }
@@ -74,10 +73,18 @@ function stepText(
   const value = hex16((BigInt(high) << 32n) | BigInt(low));
   const head = `${levelName(level).padEnd(5)} [${String(index).padStart(3)}] ${colours.dim(`bits ${INDEX_BITS[level]} at ${hex(address)}`)}  ${value}`;
   if (!entry.present) return `${head}  ${colours.red('not present')}`;
-  const target = entry.leaf
-    ? `${pageSizeName(level === 3 ? 3 : level === 2 ? 2 : 1)} page at ${hex(entry.frame * 4096)}`
-    : `table at ${hex(entry.frame * 4096)}`;
-  return `${head}  ${entry.flags.join(' ')} ${colours.dim('→')} ${target}`;
+  return `${head}  ${entry.flags.join(' ')} ${colours.dim('→')} ${targetText(level, entry)}`;
+}
+
+/** Where a present entry leads: `2 MiB page at 0x1000000`. */
+export function targetText(level: Level, { leaf, frame }: DecodedEntry): string {
+  if (!leaf) return `table at ${hex(frame * 4096)}`;
+  return `${pageSizeName(level === 3 ? 3 : level === 2 ? 2 : 1)} page at ${hex(frame * 4096)}`;
+}
+
+/** What all levels grant together: `read-only, executable, kernel page`. */
+export function rightsText({ user, writable, executeDisable, key }: AccessRights): string {
+  return `${writable ? 'writable' : 'read-only'}, ${executeDisable ? 'not executable' : 'executable'}, ${user ? 'user' : 'kernel'} page${key === 0 ? '' : `, key ${key}`}`;
 }
 
 /** Why there is no walk. */
@@ -87,7 +94,10 @@ const GENERAL_PROTECTION_TEXTS = {
 } as const;
 
 /** How a translation ended, in a line. */
-export function outcomeText(outcome: Translation['outcome'], colours: Colours): string {
+export function outcomeText(
+  outcome: Translation['outcome'],
+  colours: Pick<Colours, 'red' | 'green' | 'yellow'>,
+): string {
   switch (outcome.kind) {
     case 'mapped':
       return `${colours.green('allowed')}: guest-physical ${hex(outcome.gpa)}, in a ${pageSizeName(outcome.level)} page`;
