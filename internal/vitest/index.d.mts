@@ -1,4 +1,4 @@
 import type { UserConfig } from 'vitest/config';
 
-export declare function packageConfig(url: string, options?: { readonly isolate?: boolean }): UserConfig;
+export declare function packageConfig(url: string): UserConfig;
 export declare function longTestsConfig(url: string): UserConfig;

@@ -5,15 +5,27 @@ import { defineConfig } from 'vitest/config';
 /** Tests that take long, in a project of their own, so that the others can be run after every change. */
 const LONG = 'src/**/*.long.test.ts';
 
-/** @param {string} url @param {object} test */
+/** How Node imports the sources of every package as they are. */
+const SOURCES = ['--conditions=@heki/source', '--import', new URL('sources.mjs', import.meta.url).href];
+
+/**
+ * All test files of a worker share what they import: no test may leave a trace in a module.
+ *
+ * @param {string} url @param {object} test
+ */
 function configOf(url, test) {
   const root = fileURLToPath(new URL('.', url));
-  const conditions = ['@heki/source'];
+  const name = basename(root);
   return defineConfig({
     root,
-    resolve: { conditions },
-    ssr: { resolve: { conditions, externalConditions: conditions } },
-    test: { name: basename(root), testTimeout: 60_000, ...test },
+    test: {
+      name,
+      testTimeout: 60_000,
+      isolate: false,
+      experimental: { viteModuleRunner: false, nodeLoader: false },
+      execArgv: SOURCES,
+      ...test,
+    },
   });
 }
 
@@ -21,10 +33,9 @@ function configOf(url, test) {
  * The vitest configuration of one package: its tests beside its sources, run on the sources of every package.
  *
  * @param {string} url the `import.meta.url` of the package's vitest.config.ts
- * @param {{ readonly isolate?: boolean }} options `isolate: false` lets all test files of a worker share what they import
  */
-export function packageConfig(url, { isolate = true } = {}) {
-  return configOf(url, { include: ['src/**/*.test.ts'], exclude: [LONG], isolate });
+export function packageConfig(url) {
+  return configOf(url, { include: ['src/**/*.test.ts'], exclude: [LONG] });
 }
 
 /**
@@ -34,5 +45,5 @@ export function packageConfig(url, { isolate = true } = {}) {
  */
 export function longTestsConfig(url) {
   const name = `${basename(fileURLToPath(new URL('.', url)))}-long`;
-  return configOf(url, { name, include: [LONG], isolate: false, testTimeout: 600_000 });
+  return configOf(url, { name, include: [LONG], testTimeout: 600_000 });
 }

@@ -41,6 +41,8 @@ export interface CpuRegisters {
   /** Base of the global descriptor table, and of the task state segment that TR names. */
   readonly gdt?: VirtualAddress | undefined;
   readonly tss?: VirtualAddress | undefined;
+  /** The local descriptor table, where LDTR names one. */
+  readonly ldt?: { readonly base: VirtualAddress; readonly limit: number } | undefined;
 }
 
 /** What an audit looks at. */
@@ -51,6 +53,8 @@ export interface AuditSubject {
   readonly efer?: bigint | undefined;
   /** CR4 bits that the processor surely has, because somebody named it; without, a clear bit may be one that it lacks. */
   readonly supportedCr4?: bigint | undefined;
+  /** The processor, which somebody named, speculates past U/S: page-table isolation is for it. */
+  readonly meltdown?: boolean | undefined;
   /** Symbols of the kernel, as far as they are known. */
   readonly symbols?: ReadonlyMap<string, VirtualAddress>;
   /** Where the regions are that KASLR moves, as far as it is known. */

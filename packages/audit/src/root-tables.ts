@@ -1,6 +1,12 @@
-import { type Gfn, type VirtualFrame, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import {
+  type Gfn,
+  VIRTUAL_FRAME_END,
+  type VirtualFrame,
+  virtualAddress,
+  virtualFrameOf,
+} from '@heki/physical-memory';
 import { mappedFrame, type ProvenRoot } from '@heki/vmcore';
-import { CR0 } from '@heki/x86';
+import { CR0, upperHalfStart, walkMappings } from '@heki/x86';
 
 /** `CPU_ENTRY_AREA_RO_IDT`: every address space of the kernel maps it, that of user mode under page-table isolation, too. */
 const IDT: VirtualFrame = virtualFrameOf(virtualAddress(0xffff_fe00_0000_0000n));
@@ -28,12 +34,22 @@ export interface CpuRoots {
   readonly absent: readonly OtherRoot[];
 }
 
+/** The root table that a value of CR3 leads to, without PCID, LAM and the C-bit. */
+export function rootOfCpu({ encryptionBit }: ProvenRoot, cr3: bigint | undefined): Gfn | undefined {
+  if (cr3 === undefined) return undefined;
+  const encryption = encryptionBit === undefined ? 0n : 1n << BigInt(encryptionBit);
+  return Number((BigInt.asUintN(52, cr3) & ~encryption) >> 12n) as Gfn;
+}
+
+/** Tables of a root that are read to tell whose it is. */
+const MOST_TABLES = 64;
+
 /**
  * The roots that the CPUs stand on, without the one that is audited. A root is this kernel's when it leads the first page of the text or the
- * IDT to their frames: whatever an attacker changed in a copy, the kernel has to go on running in it.
+ * IDT to their frames, or any other address of the kernel's half: whatever an attacker changed in a copy, the kernel has to go on running in
+ * it.
  */
 export function cpuRoots({ tables, cpus }: StandingCpus): CpuRoots {
-  const encryption = tables.encryptionBit === undefined ? 0n : 1n << BigInt(tables.encryptionBit);
   const own: OtherRoot[] = [];
   const foreign: OtherRoot[] = [];
   const absent: OtherRoot[] = [];
@@ -42,7 +58,7 @@ export function cpuRoots({ tables, cpus }: StandingCpus): CpuRoots {
     [tables.text.virtualFrame, IDT].some((at) => {
       const frame = mappedFrame(tables, at);
       return frame !== undefined && mappedFrame({ ...tables, root }, at) === frame;
-    });
+    }) || agreesAnywhere(tables, root);
   const look = (root: Gfn, name: string): boolean => {
     if (seen.has(root) || tables.memory.page(root) === undefined) return true;
     seen.add(root);
@@ -56,12 +72,26 @@ export function cpuRoots({ tables, cpus }: StandingCpus): CpuRoots {
   };
   lookAtPair(tables.root, "the kernel's root");
   for (const { cpu, cr0, cr3 } of cpus) {
-    if ((cr0 & CR0.PG) === 0n || cr3 === undefined) continue;
-    const root = Number((BigInt.asUintN(52, cr3) & ~encryption) >> 12n) as Gfn;
+    const root = (cr0 & CR0.PG) === 0n ? undefined : rootOfCpu(tables, cr3);
+    if (root === undefined) continue;
     const name = `the address space of CPU ${cpu}`;
     if (root !== 0 && tables.memory.page(root) === undefined) absent.push({ root, name });
     else if (!look(root, name)) foreign.push({ root, name });
     else lookAtPair(root, name);
   }
   return { own, foreign, absent };
+}
+
+/** Whether `root` leads some address of the kernel's half to the frame that the kernel's own tables lead it to. */
+function agreesAnywhere(tables: ProvenRoot, root: Gfn): boolean {
+  let agrees = false;
+  walkMappings(
+    { ...tables, root, budget: MOST_TABLES },
+    upperHalfStart(tables.levels),
+    VIRTUAL_FRAME_END as VirtualFrame,
+    ({ virtualFrame, guestFrame }) => {
+      agrees ||= mappedFrame(tables, virtualFrame) === guestFrame;
+    },
+  );
+  return agrees;
 }

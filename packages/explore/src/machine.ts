@@ -16,8 +16,12 @@ export interface Machine<State, Action> {
   readonly name: string;
   readonly properties: readonly Property[];
   initial(): State;
-  /** Calls `visit` for everything that can happen in `state`, in a fixed order, with the state that it leads to. */
-  successors(state: State, visit: (action: Action, next: State) => void): void;
+  /**
+   * Calls `visit` for everything that can happen in `state`, in a fixed order, with the state that it leads to.
+   *
+   * @param line only what is described so is wanted, by who tells a story again: a machine may spare itself the rest
+   */
+  successors(state: State, visit: (action: Action, next: State) => void, line?: string): void;
   /** Two states with equal keys can do the same from there on: only one of them is looked at. */
   key(state: State): string | number;
   /** The ids of the properties that do not hold in `state`. */

@@ -253,9 +253,9 @@ With --json an error is JSON, too, on standard output.`,
     .addOption(
       new Option('--list', 'list attacks and machines instead').conflicts([
         'prove',
+        'machine',
         'markdown',
         'html',
-        'json',
         'snapshot',
       ]),
     )

@@ -119,6 +119,19 @@ const ATTACKS: readonly Attack[] = [
     found: ['critical heki/program-maps-kernel'],
   },
   {
+    name: 'nothing at high, and more than nothing: a program that reads the interrupt stacks of a CPU',
+    tamper: (kernel) =>
+      inOneAddressSpace(kernel, (root) =>
+        kernel.map(0x40_0000n, kernel.frameAt(first(kernel, 'cpu_entry_area', 'rw-')), {
+          low: P | US,
+          high: XD,
+          root,
+        }),
+      ),
+    least: 'medium',
+    found: ['medium heki/program-maps-kernel'],
+  },
+  {
     name: 'nothing: init memory and encrypted variables that were freed, a page of zeros, and one of the vvar, in a program',
     tamper: (kernel) =>
       inOneAddressSpace(kernel, (root) => {
@@ -199,6 +212,73 @@ const ATTACKS: readonly Attack[] = [
     found: ['high heki/kernel-half-differs', 'high heki/user-tables-show-more'],
   },
   {
+    name: 'page-table isolation: a page of the direct map is global',
+    on: 'foreign/k61-pti-user',
+    tamper: (kernel) =>
+      void kernel.edit(direct(kernel, RAM), 'leaf', (entry) => {
+        entry.low |= EntryLow.G;
+      }),
+    least: 'medium',
+    found: ['medium heki/global-under-isolation'],
+  },
+  {
+    name: "page-table isolation: the IDT led elsewhere in user mode's tables alone",
+    on: 'foreign/k61-pti-user',
+    tamper(kernel) {
+      const root = userRootOf(kernel);
+      // The entry area hangs from tables that both halves share: user mode's gets some of its own.
+      for (const [index, level] of ([4, 3, 2] as const).entries()) {
+        kernel.edit(
+          CPU_ENTRY_AREA,
+          level,
+          (entry) => {
+            const copy = (0x8e00 + index) as Gfn;
+            kernel.fill(copy, Uint32Array.from(kernel.memory.page((entry.low >>> 12) as Gfn) ?? []));
+            to(copy)(entry);
+          },
+          root,
+        );
+      }
+      kernel.edit(CPU_ENTRY_AREA, 1, to(RAM), root);
+    },
+    found: ['critical heki/kernel-half-differs'],
+  },
+  {
+    name: "page-table isolation: entry code led elsewhere in user mode's tables alone",
+    on: 'foreign/k61-pti-user',
+    tamper: (kernel) =>
+      void kernel.edit(kernel.symbols.get('__entry_text_start') ?? 0n, 'leaf', to(RAM), userRootOf(kernel)),
+    found: ['critical heki/kernel-half-differs'],
+  },
+  {
+    name: 'memory encryption: the text without the C-bit',
+    on: 'foreign/k61-epyc-sev',
+    tamper: (kernel) => {
+      const bit = (kernel.subject().tables.encryptionBit ?? 0) - 32;
+      kernel.edit(kernel.symbols.get('_stext') ?? 0n, 'leaf', (entry) => {
+        entry.high &= ~(1 << bit);
+      });
+      return undefined;
+    },
+    found: ['high heki/unencrypted'],
+  },
+  {
+    name: 'all memory a second time, by a GiB in vmalloc',
+    tamper: (kernel) => {
+      kernel.map(VMALLOC + 0x80_4000_0000n, RAM, { low: P | RW, high: XD });
+      kernel.edit(VMALLOC + 0x80_4000_0000n, 3, (entry) => {
+        entry.low = P | RW | PS;
+        entry.high = XD;
+      });
+    },
+    found: [
+      'critical heki/wx-alias',
+      'critical heki/page-table-alias',
+      'critical heki/idt-writable',
+      'high heki/rodata-writable',
+    ],
+  },
+  {
     name: 'a gate of the IDT that leads to vmalloc',
     tamper(kernel) {
       const idt = kernel.frameAt(CPU_ENTRY_AREA);
@@ -220,10 +300,10 @@ const ATTACKS: readonly Attack[] = [
     found: ['critical heki/idt-gate'],
   },
   {
-    name: "nothing: an IDT whose gates lead to the kernel's text, and one to what was its init text",
+    name: "nothing: an IDT whose gates lead to the kernel's entry code, and one to what was its init text",
     tamper(kernel) {
       const gates = new Uint32Array(1024);
-      gates.set([0x0010_0000, 0x8100_8e00, 0xffff_ffff, 0], 4 * 14);
+      gates.set([0x0010_1000, 0x81c0_8e00, 0xffff_ffff, 0], 4 * 14);
       gates.set([0x0010_40a2, 0x82e0_8e00, 0xffff_ffff, 0], 4 * 22);
       kernel.fill(kernel.frameAt(CPU_ENTRY_AREA), gates);
     },

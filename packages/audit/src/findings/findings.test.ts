@@ -437,6 +437,17 @@ test('CET and LASS that are off are information, and only where the processor su
   ]);
 });
 
+test('page-table isolation that is off is told where the named processor needs it, and nowhere else', () => {
+  const found = (name: string, meltdown: boolean | undefined) =>
+    auditKernel({ ...tamperedKernel(name).subject(), meltdown })
+      .findings.filter(({ fingerprint }) => fingerprint === 'heki/protection-off|page-table isolation')
+      .map(({ severity }) => severity);
+  expect(found(NAME, true)).toEqual(['medium']);
+  expect(found(NAME, undefined)).toEqual([]);
+  expect(found('k61-256-nokaslr-pti', true)).toEqual([]);
+  expect(found('foreign/k61-stock-skylake', true)).toEqual([]);
+});
+
 test('every kind has words for each question, and an id of its own', () => {
   expect(new Set(FINDING_KINDS.map(({ id }) => id)).size).toBe(FINDING_KINDS.length);
   for (const kind of FINDING_KINDS) {

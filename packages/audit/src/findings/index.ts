@@ -3,17 +3,13 @@ import { MIXED_LARGE_PAGE, STALE_READ_ONLY } from './aliases.ts';
 import { CODE_OUTSIDE_DIRECT_MAP } from './code-outside-direct-map.ts';
 import { RODATA_WRITABLE, TEXT_WRITABLE } from './constants-writable.ts';
 import { CODE_DIFFERS, CONSTANTS_DIFFER } from './contents-differ.ts';
-import {
-  DESCRIPTOR_TABLES_WRITABLE,
-  GDT_ELSEWHERE,
-  GDT_WRITABLE,
-  IDT_ELSEWHERE,
-  IDT_GATE,
-  IDT_WRITABLE,
-} from './descriptor-tables.ts';
+import { DESCRIPTOR_STRANGE, TSS_STACK } from './descriptors.ts';
 import { RAM_OUTSIDE_DIRECT_MAP } from './direct-map-holes.ts';
 import { EXECUTABLE_OUTSIDE_TEXT } from './executable-outside-text.ts';
+import { DESCRIPTOR_TABLES_WRITABLE, GDT_ELSEWHERE, GDT_WRITABLE } from './gdt.ts';
+import { GLOBAL_UNDER_ISOLATION } from './global-under-isolation.ts';
 import { MAPPED_IN_HOLE } from './holes.ts';
+import { IDT_ELSEWHERE, IDT_GATE, IDT_GATE_OPEN, IDT_WRITABLE } from './idt.ts';
 import { FOREIGN_ROOT, KERNEL_HALF_DIFFERS } from './kernel-half.ts';
 import { KPROBE } from './kprobe.ts';
 import { LEAF_DISAGREES } from './leaf-disagrees.ts';
@@ -28,6 +24,7 @@ import { READ_ONLY_ALONE } from './read-only-alone.ts';
 import { PROTECTION_OFF } from './registers.ts';
 import { DIRECT_MAP_REMAPPED, IMAGE_REMAPPED } from './remapped.ts';
 import { TABLES_ABSENT } from './tables-absent.ts';
+import { UNENCRYPTED } from './unencrypted.ts';
 import { USER_ACCESSIBLE } from './user-accessible.ts';
 import { PROGRAM_MAPS_KERNEL, SUPERVISOR_IN_USER_HALF } from './user-half.ts';
 import { USER_TABLES_SHOW_MORE } from './user-tables.ts';
@@ -57,6 +54,7 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   SUPERVISOR_IN_USER_HALF,
   KERNEL_HALF_DIFFERS,
   USER_TABLES_SHOW_MORE,
+  GLOBAL_UNDER_ISOLATION,
   FOREIGN_ROOT,
   PAGE_TABLE_ALIAS,
   PAGE_TABLE_LINKED_TWICE,
@@ -65,10 +63,14 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   IDT_WRITABLE,
   IDT_ELSEWHERE,
   IDT_GATE,
+  IDT_GATE_OPEN,
   GDT_WRITABLE,
   GDT_ELSEWHERE,
+  DESCRIPTOR_STRANGE,
+  TSS_STACK,
   DESCRIPTOR_TABLES_WRITABLE,
   PROTECTION_OFF,
+  UNENCRYPTED,
   LEAF_DISAGREES,
   RAM_OUTSIDE_DIRECT_MAP,
   MIXED_LARGE_PAGE,

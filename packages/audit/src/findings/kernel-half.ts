@@ -75,11 +75,11 @@ export const FOREIGN_ROOT: FindingKind = {
 };
 
 /** Where an address that leads elsewhere in one address space has the kernel run or believe something else there. */
-const IMAGE: readonly string[] = ['kernel text', 'kernel rodata'];
+const TRUSTED: readonly string[] = ['kernel text', 'kernel rodata', 'cpu_entry_area'];
 
 function severityOf(kernel: AuditedKernel, mappings: readonly Mapping[]): Severity {
   const isWorst = (one: Mapping): boolean =>
-    (one.rights & Rights.USER) !== 0 || IMAGE.includes(one.region) || writesWhatIsSealed(kernel, one);
+    (one.rights & Rights.USER) !== 0 || TRUSTED.includes(one.region) || writesWhatIsSealed(kernel, one);
   if (mappings.some(isWorst)) return 'critical';
   if (mappings.every(({ region }) => region === 'EFI')) return 'medium';
   return mappings.some(({ rights }) => (rights & WX) === WX) ? 'critical' : 'high';

@@ -1,6 +1,7 @@
 import { CR0, CR4, EFER } from '@heki/x86';
 import type { AuditedKernel, CpuRegisters } from '../audited-kernel.ts';
 import type { FindingKind, Severity } from '../finding.ts';
+import { isIsolated } from '../isolation.ts';
 import { occurrenceWithoutMemory } from '../occurrence.ts';
 
 /** A protection that a control register switches on. */
@@ -45,13 +46,13 @@ export const PROTECTION_OFF: FindingKind = {
   title: "A processor's protection is off",
   worst: 'critical',
   explanation:
-    "CR0.WP makes the kernel's own writes heed R/W, SMEP and SMAP keep it from running and touching user pages, UMIP keeps table addresses from programs, CET keeps to the edges of functions, LASS keeps the kernel from user addresses before any table is walked, EFER.NXE makes XD count.",
+    "CR0.WP makes the kernel's own writes heed R/W, SMEP and SMAP keep it from running and touching user pages, UMIP keeps table addresses from programs, CET keeps to the edges of functions, LASS keeps the kernel from user addresses before any table is walked, EFER.NXE makes XD count, page-table isolation keeps the kernel out of the tables on which user mode runs.",
   attack:
     'Without WP every read-only page is writable for the kernel; without SMEP a jump to a user page is enough; without NXE everything that can be read can be executed.',
   legitimate:
-    'A processor, or a virtual CPU model, that lacks SMEP, SMAP or UMIP: a dump does not tell which it has. A kernel that does not know CET or LASS, of which nothing is said unless the processor is named.',
+    'A processor, or a virtual CPU model, that lacks SMEP, SMAP or UMIP: a dump does not tell which it has. A kernel that does not know CET or LASS, and one without page-table isolation, of which nothing is said unless the processor is named: what the guest was told of Meltdown (RDCL_NO) a dump does not tell either.',
   advice:
-    'Give the guest a CPU model with these features, and boot without nosmep, nosmap and clearcpuid. If the processor has them (--cpu NAME says so), find who cleared the bit: Linux pins them at boot (cr4_pinned_mask).',
+    'Give the guest a CPU model with these features, and boot without nosmep, nosmap, nopti, mitigations=off and clearcpuid. If the processor has them (--cpu NAME says so), find who cleared the bit: Linux pins them at boot (cr4_pinned_mask).',
   *find(kernel) {
     for (const protection of PROTECTIONS) {
       const off = runningCpus(kernel).filter((cpu) => (cpu[protection.register] & protection.bit) === 0n);
@@ -75,6 +76,11 @@ export const PROTECTION_OFF: FindingKind = {
     }
     if (kernel.efer !== undefined && (kernel.efer & EFER.NXE) === 0n) {
       yield occurrenceWithoutMemory('EFER.NXE', 'critical', 'EFER.NXE is clear: XD does not count.');
+    }
+    if (kernel.meltdown === true && isIsolated(kernel.mappings) === false) {
+      const summary =
+        'Page-table isolation is off: programs run on tables that map the kernel, which the named processor reads for them when it speculates (Meltdown).';
+      yield occurrenceWithoutMemory('page-table isolation', 'medium', summary);
     }
   },
 };

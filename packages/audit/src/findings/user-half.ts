@@ -2,6 +2,7 @@ import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
 import { lowerHalfEnd, walkMappings } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Occurrence, Severity } from '../finding.ts';
+import type { FrameExtent } from '../frame-extents.ts';
 import type { Mapping } from '../mapping.ts';
 import { framesOf, occurrenceOfMappings, pagesText } from '../occurrence.ts';
 import { Rights, rightsOf } from '../rights.ts';
@@ -39,7 +40,7 @@ export const PROGRAM_MAPS_KERNEL: FindingKind = {
   title: "A program maps the kernel's own memory",
   worst: 'critical',
   explanation:
-    "A page in user mode's half leads to a page table, to code of the kernel or of a module, or, writable, to what the kernel itself may only read, to its variables, to those of modules, or to the tables that a CPU reads.",
+    "A page in user mode's half leads to a page table, to code of the kernel or of a module, or, writable, to what the kernel itself may only read, to its variables or to those of modules; or to the tables and stacks by which CPUs enter it.",
   attack:
     'A dirty page table: a freed page that came back as a page table, or an entry that was overwritten, lets a program write entries and code by plain stores.',
   legitimate: 'Nothing: programs see constants of the kernel read-only (the vDSO), and nothing else of it.',
@@ -74,7 +75,8 @@ function severityForProgram(
   const writes = (rights & Rights.WRITE) !== 0;
   const own = extentsWithin(extents, range);
   if (own.some((one) => (one.rights & Rights.EXECUTE) !== 0)) return writes ? 'critical' : 'medium';
-  if (!writes) return undefined;
+  const isOfEntry = ({ mappings }: FrameExtent) => mappings.some(({ region }) => region === 'cpu_entry_area');
+  if (!writes) return own.some(isOfEntry) ? 'medium' : undefined;
   const isOwn = own.some(
     (one) =>
       (one.rights & Rights.WRITE) === 0 || one.mappings.some(({ region }) => KERNEL_ONLY.includes(region)),

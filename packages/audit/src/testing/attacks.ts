@@ -1,6 +1,13 @@
 import type { Gfn } from '@heki/physical-memory';
 import { CR0, CR4, EntryHigh, EntryLow } from '@heki/x86';
-import { type AuditSubject, auditKernel, type Finding, isAtLeast, rightsText } from '../index.ts';
+import {
+  type AuditSubject,
+  auditKernel,
+  type Finding,
+  isAtLeast,
+  rightsText,
+  type Severity,
+} from '../index.ts';
 import { type TamperedKernel, tamperedKernel } from './tampered-kernel.ts';
 
 /** What an attacker who writes page tables does, kernel by kernel: what is found, and how bad it is. */
@@ -8,7 +15,9 @@ export interface Attack {
   readonly name: string;
   readonly on?: string;
   readonly tamper: (kernel: TamperedKernel) => Partial<AuditSubject> | undefined;
-  /** `severity id` of what is new at high or above, the worst first; several of one kind once. */
+  /** What is looked for. Default: high. */
+  readonly least?: Severity;
+  /** `severity id` of what is new at `least` or above, the worst first; several of one kind once. */
   readonly found: readonly string[];
 }
 
@@ -67,8 +76,8 @@ export const standingOn = (root: number) => ({ cpus: [{ ...cpu, cr3: BigInt(root
 const sound = new Map<string, ReadonlySet<string>>();
 const keyOf = ({ severity, fingerprint }: Finding): string => `${severity} ${fingerprint}`;
 
-/** All that is found after an attack, and of it what is new at high or above. */
-export function findingsAfter({ on, tamper }: Attack): {
+/** All that is found after an attack, and of it what is new and bad enough. */
+export function findingsAfter({ on, tamper, least = 'high' }: Attack): {
   readonly all: readonly Finding[];
   readonly fresh: readonly Finding[];
 } {
@@ -78,7 +87,7 @@ export function findingsAfter({ on, tamper }: Attack): {
   sound.set(name, before);
   const changes = tamper(kernel) ?? {};
   const all = auditKernel(kernel.subject(changes)).findings;
-  return { all, fresh: all.filter((one) => isAtLeast(one.severity, 'high') && !before.has(keyOf(one))) };
+  return { all, fresh: all.filter((one) => isAtLeast(one.severity, least) && !before.has(keyOf(one))) };
 }
 
 /** `severity id` of `findings`, each once. */

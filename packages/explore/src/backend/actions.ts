@@ -1,160 +1,21 @@
-import {
-  MEM_ATTR_EXEC,
-  MEM_ATTR_IMMUTABLE,
-  MEM_ATTR_READ,
-  MEM_ATTR_WRITE,
-  type ProtectedRange,
-} from '@heki/hypercall/kvm';
-import type { Rights } from '@heki/hypervisor';
-import type { Gfn, VirtualAddress } from '@heki/physical-memory';
+import type { VirtualAddress } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { CR0, CR4, EFER } from '@heki/x86';
-import { clearLedger, effective, type Ledger } from './ledger.ts';
+import { ALIAS, DATA, FRAME_NAMES, TEXT } from './frames.ts';
+import { clearLedger } from './ledger.ts';
+import { REQUESTS } from './requests.ts';
+import type { BackendAction, Scene } from './scene.ts';
 import {
-  ALIAS,
   APPROVED_WORD,
-  DATA,
   directAddress,
   EVIL_WORD,
-  MEMORY,
   physicalAddress,
-  REGION,
   REGISTERS,
-  TEXT,
   TEXT_MAP,
-  type TinyGuest,
 } from './tiny-guest.ts';
 
-/** A machine in the middle of a story: the guest, what it was granted, and which properties have fallen. */
-export interface Scene {
-  readonly guest: TinyGuest;
-  readonly ledger: Ledger;
-  readonly fallen: Set<string>;
-  aliased: boolean;
-}
-
-/** Something that can happen. */
-export interface BackendAction {
-  readonly name: string;
-  /** Who does it. The attacker has the whole kernel of the guest; others are allowed to do what they do. */
-  readonly by: 'attacker' | 'vmm' | 'device' | 'hypervisor' | 'owner';
-  /** Does it. `false` when it cannot happen now: the state is not looked at. */
-  run(scene: Scene): boolean;
-}
-
-const R = MEM_ATTR_READ;
-const W = MEM_ATTR_WRITE;
-const X = MEM_ATTR_EXEC;
-const FRAME_NAMES: ReadonlyMap<number, string> = new Map([
-  [TEXT, 'the text'],
-  [DATA, 'the data'],
-]);
 const WATCHED = [TEXT, DATA];
 const TEXT_VA = TEXT_MAP as VirtualAddress;
-
-function letters(permissions: number): string {
-  const shown = `${(permissions & R) !== 0 ? 'r' : '-'}${(permissions & W) !== 0 ? 'w' : '-'}${(permissions & X) !== 0 ? 'x' : '-'}`;
-  return (permissions & MEM_ATTR_IMMUTABLE) === 0 ? shown : `${shown}, immutable`;
-}
-
-function rightsOf(permissions: number): Rights {
-  return {
-    read: (permissions & R) !== 0,
-    write: (permissions & W) !== 0,
-    supervisorExecute: (permissions & X) !== 0,
-    userExecute: true,
-  };
-}
-
-function range(start: number, end: number, permissions: number): ProtectedRange {
-  return { start: start as Gfn, end: end as Gfn, permissions };
-}
-
-/** The outcome of a request, and what was in force before it: P10 wants all of it, or nothing. */
-function request(
-  { guest, ledger, fallen }: Scene,
-  ranges: readonly ProtectedRange[],
-  ask: () => number,
-): void {
-  const before = WATCHED.map((frame) => effective(guest.vm, frame));
-  if (ask() !== 0) {
-    const after = WATCHED.map((frame) => effective(guest.vm, frame));
-    const same = after.every((rights, index) => sameForKernel(rights, before[index]));
-    if (!same) fallen.add('P10');
-    return;
-  }
-  ledger.asked = true;
-  for (const { start, end, permissions } of ranges) {
-    for (const frame of WATCHED) {
-      if (frame < start || frame >= end) continue;
-      const rights = rightsOf(permissions);
-      ledger.granted.set(frame, rights);
-      if ((permissions & MEM_ATTR_IMMUTABLE) !== 0 && !ledger.immutable.has(frame)) {
-        ledger.immutable.set(frame, rights);
-      }
-    }
-  }
-}
-
-function sameForKernel(a: Rights, b: Rights | undefined): boolean {
-  return a.read === b?.read && a.write === b.write && a.supervisorExecute === b.supervisorExecute;
-}
-
-function asking(ranges: readonly ProtectedRange[], name: string): BackendAction {
-  return {
-    name,
-    by: 'attacker',
-    run(scene) {
-      request(scene, ranges, () => scene.guest.ask(ranges));
-      return true;
-    },
-  };
-}
-
-const ONE_FRAME = [R | X, R | W, R, R | W | X];
-
-const REQUESTS: readonly BackendAction[] = [
-  ...WATCHED.flatMap((frame) =>
-    ONE_FRAME.map((permissions) =>
-      asking(
-        [range(frame, frame + 1, permissions)],
-        `the guest asks for ${letters(permissions)} on ${FRAME_NAMES.get(frame)}`,
-      ),
-    ),
-  ),
-  ...[R | W, R].map((permissions) =>
-    asking(
-      [range(REGION.start, REGION.end, permissions)],
-      `the guest asks for ${letters(permissions)} on the whole 2 MiB`,
-    ),
-  ),
-  asking([range(0, MEMORY.frames, R | W)], 'the guest asks for rw- on all of its memory'),
-  asking([range(TEXT, TEXT + 1, R | X | MEM_ATTR_IMMUTABLE)], 'the guest makes the text r-x and immutable'),
-  asking([range(TEXT, TEXT + 1, W)], 'the guest asks for the right to write the text without reading it'),
-  asking(
-    [range(DATA, DATA + 1, R), range(0x1000, 0x1001, R)],
-    'the guest asks for r-- on the data, and in the same list for a frame that is not memory',
-  ),
-];
-
-/** Lists that no honest guest writes. None may be taken, nor harm the host. */
-const HOSTILE: readonly BackendAction[] = (
-  [
-    ['a list page that says that it holds 170 entries', 170, 0, []],
-    ['a list that leads back to itself', 1, 0x20 * 4096, [[DATA, DATA + 1, R]]],
-    ['a list page that is not there', 1, 0x3000 * 4096, [[DATA, DATA + 1, R]]],
-    ['a range of 4 TiB and a page', 1, 0, [[0x1000, 0x1001 + 2 ** 30, R]]],
-  ] as const
-).map(
-  ([name, count, next, entries]): BackendAction => ({
-    name: `the guest sends ${name}`,
-    by: 'attacker',
-    run(scene) {
-      request(scene, [], () => scene.guest.askRaw(count, next, entries));
-      return true;
-    },
-  }),
-);
 
 function access(name: string, run: (scene: Scene, vcpu: Vcpu) => void): readonly BackendAction[] {
   return [0, 1].map((cpu) => ({
@@ -266,6 +127,16 @@ const LIFE: readonly BackendAction[] = [
       return true;
     },
   },
+  {
+    name: 'the guest says that boot has ended',
+    by: 'attacker',
+    run({ guest, ledger }) {
+      const { secureKernel } = guest.hypervisor;
+      if (secureKernel === undefined) return false;
+      if (secureKernel.finishBoot() === 0) ledger.bootEnded = true;
+      return true;
+    },
+  },
   ...unpin('CR4.SMEP', 4, CR4.SMEP),
   ...unpin('CR0.WP', 0, CR0.WP),
   {
@@ -306,15 +177,15 @@ const OTHERS: readonly BackendAction[] = [
   {
     name: 'the VMM adds a slot that shows the same memory again',
     by: 'vmm',
-    run(scene) {
-      if (scene.aliased) return false;
-      scene.aliased = true;
+    run({ guest, ledger }) {
+      if (ledger.aliased) return false;
       try {
-        scene.guest.addAlias();
+        guest.addAlias();
       } catch {
         // The backend takes no second slot over this memory: so nothing has happened.
         return false;
       }
+      ledger.aliased = true;
       return true;
     },
   },
@@ -343,6 +214,3 @@ const OTHERS: readonly BackendAction[] = [
 
 /** Everything that can happen on any backend. */
 export const BACKEND_ACTIONS: readonly BackendAction[] = [...REQUESTS, ...ACCESSES, ...LIFE, ...OTHERS];
-
-/** What can be sent besides where a guest hands page lists to the hypervisor itself. */
-export const HOSTILE_LISTS: readonly BackendAction[] = HOSTILE;

@@ -1,9 +1,12 @@
 import { StateDigest } from '@heki/physical-memory';
 import type { Machine } from '../machine.ts';
-import { BACKEND_ACTIONS, type BackendAction, HOSTILE_LISTS, type Scene } from './actions.ts';
-import { allowedRights, copyLedger, createLedger, digestLedger } from './ledger.ts';
+import { BACKEND_ACTIONS } from './actions.ts';
+import { digestLedger } from './ledger.ts';
 import { BACKEND_PROPERTIES, observe } from './observe.ts';
-import { createTinyGuest, type ExploredBackend, restRegisters, TEXT } from './tiny-guest.ts';
+import { HOSTILE_LISTS } from './requests.ts';
+import { type BackendAction, comeBack, createScene, live, type Scene } from './scene.ts';
+import type { ExploredBackend } from './tiny-guest.ts';
+import { createTwin, enforced } from './twin.ts';
 
 /** A point of a story: the story itself, of which the points before it are a part. A machine is brought there when it is needed. */
 export interface BackendState {
@@ -22,6 +25,11 @@ export interface BackendMachineOptions {
   readonly without?: readonly BackendAction['by'][] | undefined;
   /** States are reached again by telling their story from the beginning, although the backend could bring them back. Default false. */
   readonly retold?: boolean | undefined;
+  /**
+   * Every action is also done on another machine that goes on from what was saved (P13), not only what is enforced there compared. Costs as much again.
+   * Default false.
+   */
+  readonly squares?: boolean | undefined;
 }
 
 /**
@@ -33,12 +41,13 @@ export interface BackendMachineOptions {
  */
 export function backendMachine(
   backend: ExploredBackend,
-  { pageLists = false, without = [], retold = false }: BackendMachineOptions = {},
+  { pageLists = false, without = [], retold = false, squares = false }: BackendMachineOptions = {},
 ): Machine<BackendState, BackendAction> {
   const actions = [...BACKEND_ACTIONS, ...(pageLists ? HOSTILE_LISTS : [])].filter(
     ({ by }) => !without.includes(by),
   );
   const digest = new StateDigest();
+  const twin = createTwin(backend);
   /** The machine at the beginning of every story. */
   let origin: (() => Scene) | undefined;
   let scene: Scene | undefined;
@@ -63,18 +72,17 @@ export function backendMachine(
   };
   /** Where `machine` is now, which was at `before` until it did `action`. */
   const arrive = (machine: Scene, before?: BackendState, action?: BackendAction): BackendState => {
-    const { guest, ledger, fallen, aliased } = machine;
+    const { guest, ledger, fallen } = machine;
     digest.reset();
     guest.digest(digest);
     digestLedger(ledger, digest);
-    digest.word(aliased ? 1 : 0);
     // What an action did wrong need not have left a trace.
     for (const id of fallen) digest.addText(id);
     let key: number | string = digest.number;
     let broken: readonly string[] | undefined;
     if (guest.vm.digest === undefined) {
       const seen: string[] = [];
-      observe(machine, seen);
+      observe(machine, twin, seen);
       key = `${key} ${seen.join(' ')}`;
       broken = [...fallen];
     }
@@ -87,11 +95,15 @@ export function backendMachine(
     name: backend.name,
     properties: BACKEND_PROPERTIES,
     initial: () => arrive(begin()),
-    successors(state, visit) {
+    successors(state, visit, line) {
       const back = retold ? undefined : comeBack(goTo(state));
       for (const action of actions) {
+        if (line !== undefined && action.name !== line) continue;
         const machine = back?.() ?? goTo(state);
-        if (live(machine, action)) visit(action, arrive(machine, state, action));
+        const there = squares ? twin.live(machine, action) : undefined;
+        if (!live(machine, action)) continue;
+        if (there !== undefined && there !== enforced(machine.guest)) machine.fallen.add('P13');
+        visit(action, arrive(machine, state, action));
       }
       at = undefined;
     },
@@ -99,7 +111,7 @@ export function backendMachine(
     broken(state) {
       if (state.broken === undefined) {
         const machine = at === state && scene !== undefined ? scene : goTo(state);
-        observe(machine);
+        observe(machine, twin);
         at = undefined;
         state.broken = [...machine.fallen];
       }
@@ -107,33 +119,4 @@ export function backendMachine(
     },
     describe: ({ name }) => name,
   };
-}
-
-function createScene(backend: ExploredBackend): Scene {
-  return { guest: createTinyGuest(backend, 2), ledger: createLedger(), fallen: new Set(), aliased: false };
-}
-
-/** What brings `scene` back to where it is now, and gives it; `undefined` when its backend cannot be. */
-function comeBack(scene: Scene): (() => Scene) | undefined {
-  const { guest, aliased } = scene;
-  const point = guest.checkpoint();
-  if (point === undefined) return undefined;
-  const ledger = copyLedger(scene.ledger);
-  return () => {
-    point();
-    return { guest, ledger: copyLedger(ledger), fallen: new Set(), aliased };
-  };
-}
-
-/** Does one action. Whether it could happen. P12 is about the bytes before and after it. */
-function live(scene: Scene, action: BackendAction): boolean {
-  const { guest, ledger, fallen } = scene;
-  fallen.clear();
-  const closed = ledger.asked && !allowedRights(ledger, guest.capabilities, TEXT).write;
-  const before = closed ? guest.contents(TEXT) : undefined;
-  if (!action.run(scene)) return false;
-  restRegisters(guest);
-  // A ledger that was cleared belongs to another kernel, which may write.
-  if (before !== undefined && ledger.asked && guest.contents(TEXT) !== before) fallen.add('P12');
-  return true;
 }

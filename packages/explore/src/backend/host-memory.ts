@@ -51,6 +51,16 @@ export class HostMemory implements PhysicalMemory<Pfn> {
     return page;
   }
 
+  /** Has the pages from `start` on hold what those of another memory do. */
+  copyFrom(other: HostMemory, start: Pfn): void {
+    const written = [this, other].flatMap((memory) => [
+      ...memory.#at.copies.keys(),
+      ...memory.#written.keys(),
+    ]);
+    for (const frame of new Set(written))
+      if (frame >= start) this.writablePage(frame as Pfn)?.set(other.#ram.page(frame as Pfn) ?? EMPTY);
+  }
+
   /** A number that tells the contents of a page from others. */
   contents(frame: Pfn): number {
     const page = this.#written.get(frame);

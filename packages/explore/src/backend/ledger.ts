@@ -1,22 +1,50 @@
 import { type Capabilities, grantableRights, type Rights, type VirtualMachine } from '@heki/hypervisor';
 import type { StateDigest } from '@heki/physical-memory';
+import { ALIAS, DATA, MEMORY, REGION, TEXT } from './frames.ts';
 
 const EVERYTHING: Rights = { read: true, write: true, supervisorExecute: true, userExecute: true };
+const NOTHING: Rights = { read: false, write: false, supervisorExecute: false, userExecute: false };
 
-/** What the guest's frames were granted, by nothing but the answers to requests: the small model that a machine is held against. */
+/** The frames that the ledger has rights of: one beside text and data, the last of their 2 MiB, one of other 2 MiB, the second name of the text. */
+export const WATCHED_FRAMES: readonly number[] = [TEXT, DATA, DATA + 1, REGION.end - 1, 0x100, ALIAS];
+
+/** What is asked for frames, as the ledger understands it. */
+export interface AskedRange {
+  readonly start: number;
+  /** Exclusive. */
+  readonly end: number;
+  readonly rights: Rights;
+  readonly immutable: boolean;
+}
+
+/**
+ * What the guest's frames were granted, page by page, by the rules that the backend declares: the small model that a machine is held
+ * against.
+ */
 export interface Ledger {
   /** A request was granted since the machine, or the last reset, began. */
   asked: boolean;
-  /** The rights that were granted last, by frame. */
+  /** The rights that were asked for last, by frame. */
   readonly granted: Map<number, Rights>;
   /** Frames that were made immutable, and the rights that they have had since. */
   readonly immutable: Map<number, Rights>;
   /** A request to pin control registers was granted. */
   pinned: boolean;
+  /** The guest said that boot has ended, and was heard. */
+  bootEnded: boolean;
+  /** A second slot shows the region again. */
+  aliased: boolean;
 }
 
 export function createLedger(): Ledger {
-  return { asked: false, granted: new Map(), immutable: new Map(), pinned: false };
+  return {
+    asked: false,
+    granted: new Map(),
+    immutable: new Map(),
+    pinned: false,
+    bootEnded: false,
+    aliased: false,
+  };
 }
 
 /** A copy that later answers do not change. */
@@ -24,25 +52,106 @@ export function copyLedger(ledger: Ledger): Ledger {
   return { ...ledger, granted: new Map(ledger.granted), immutable: new Map(ledger.immutable) };
 }
 
-/** Begins anew: another kernel runs. */
+/** Begins anew: another kernel runs, in the same memory. */
 export function clearLedger(ledger: Ledger): void {
   ledger.asked = false;
   ledger.granted.clear();
   ledger.immutable.clear();
   ledger.pinned = false;
+  ledger.bootEnded = false;
 }
 
-/** The most that an access to `frame` may do. */
+/** The other guest frame that is the same memory. */
+function otherName({ aliased }: Ledger, frame: number): number | undefined {
+  if (!aliased) return undefined;
+  const size = REGION.end - REGION.start;
+  if (frame >= ALIAS && frame < ALIAS + size) return frame - ALIAS + REGION.start;
+  return frame >= REGION.start && frame < REGION.end ? frame - REGION.start + ALIAS : undefined;
+}
+
+/** Whether the frame is memory. */
+export function isMemory({ aliased }: Ledger, frame: number): boolean {
+  return frame < MEMORY.frames || (aliased && frame >= ALIAS);
+}
+
+/** What an access to `frame` may do, no more and no less. */
 export function allowedRights(ledger: Ledger, capabilities: Capabilities, frame: number): Rights {
   const granted = ledger.granted.get(frame);
-  if (granted !== undefined) return grantableRights(capabilities, granted);
-  return ledger.asked ? capabilities.unrequested : EVERYTHING;
+  const own =
+    granted !== undefined
+      ? grantableRights(capabilities, granted)
+      : ledger.asked
+        ? capabilities.unrequested
+        : EVERYTHING;
+  const other = ledger.granted.get(otherName(ledger, frame) ?? -1);
+  if (other === undefined) return own;
+  // What may not be read or stored to under one name may not be under the other. Each name has its own right to execute, unless nobody asked for it.
+  const bound = grantableRights(capabilities, other);
+  const read = own.read && bound.read;
+  const executable = read && (granted !== undefined || bound.supervisorExecute);
+  return {
+    read,
+    write: own.write && bound.write,
+    supervisorExecute: own.supervisorExecute && executable,
+    userExecute: own.userExecute && read && (granted !== undefined || bound.userExecute),
+  };
+}
+
+/** How many of the ranges should be taken before the first that is refused; `undefined` where the backend may decide. */
+function taken(
+  ledger: Ledger,
+  { immutability, readDenial }: Capabilities,
+  ranges: readonly AskedRange[],
+  by: 'guest' | 'owner',
+): number | undefined {
+  if (by === 'guest' && ledger.bootEnded) return 0;
+  const undone =
+    by === 'owner' && immutability.kind === 'per-page' && immutability.undoneBy === 'policy-owner';
+  const isFixed = (start: number, end: number): boolean =>
+    [...ledger.immutable.keys()].some((frame) =>
+      [frame, otherName(ledger, frame)].some((name = -1) => name >= start && name < end),
+    );
+  const highest = ledger.aliased ? ALIAS + REGION.end - REGION.start : MEMORY.frames;
+  for (const [at, { start, end, rights }] of ranges.entries()) {
+    // Reading that cannot be withheld must be asked for; where it can be, more may be given than was asked for.
+    if (!rights.read && readDenial) return undefined;
+    const bad = !rights.read || start >= end || end > highest || !isMemory(ledger, start);
+    if (bad || (!undone && isFixed(start, end))) return at;
+  }
+  return ranges.length;
+}
+
+/** All of a request was done, what came before the first range that was refused, or nothing. */
+type Answer = 'done' | 'stopped' | 'refused';
+
+/** Puts what was answered into the ledger. Whether the answer is one that the rules give. */
+export function answered(
+  ledger: Ledger,
+  capabilities: Capabilities,
+  ranges: readonly AskedRange[],
+  by: 'guest' | 'owner',
+  answer: Answer,
+): boolean {
+  const expected = taken(ledger, capabilities, ranges, by);
+  const done = answer === 'done' ? ranges.length : answer === 'stopped' ? (expected ?? 0) : 0;
+  const perPage = capabilities.immutability.kind === 'per-page';
+  for (const { start, end, rights, immutable } of ranges.slice(0, done)) {
+    ledger.asked = true;
+    for (const frame of WATCHED_FRAMES) {
+      if (frame < start || frame >= end) continue;
+      ledger.granted.set(frame, rights);
+      if (immutable && perPage) {
+        if (!ledger.immutable.has(frame)) ledger.immutable.set(frame, rights);
+      } else if (by === 'owner') ledger.immutable.delete(frame);
+    }
+  }
+  if (answer === 'stopped' && capabilities.failure === 'all-or-nothing') return false;
+  return expected === undefined || (answer === 'done') === (expected === ranges.length);
 }
 
 /** What is in force without an access being made: the second level as it stands, or as the next fault would fill it. */
 export function effective(vm: VirtualMachine, frame: number): Rights {
-  const rights = vm.effectiveRights(frame as Parameters<VirtualMachine['effectiveRights']>[0]);
-  return rights ?? { read: false, write: false, supervisorExecute: false, userExecute: false };
+  return vm.effectiveRights(frame as Parameters<VirtualMachine['effectiveRights']>[0]) ?? NOTHING;
 }
 
 /** Whether `rights` let the kernel do something that `bound` does not. */
@@ -55,8 +164,9 @@ export function exceeds(rights: Rights, bound: Rights): boolean {
 }
 
 /** Tells `digest` all of it. */
-export function digestLedger({ asked, granted, immutable, pinned }: Ledger, digest: StateDigest): void {
-  digest.word((asked ? 1 : 0) | (pinned ? 2 : 0));
+export function digestLedger(ledger: Ledger, digest: StateDigest): void {
+  const { asked, granted, immutable, pinned, bootEnded, aliased } = ledger;
+  digest.word((asked ? 1 : 0) | (pinned ? 2 : 0) | (bootEnded ? 4 : 0) | (aliased ? 8 : 0));
   for (const rights of [granted, immutable]) {
     for (const frame of [...rights.keys()].sort((a, b) => a - b)) {
       const { read, write, supervisorExecute, userExecute } = rights.get(frame) ?? EVERYTHING;

@@ -20,6 +20,7 @@ import {
 import type { Profile } from '@heki/series';
 import { GENERAL_REGISTERS, type Vcpu } from '@heki/vcpu';
 import { CR0, CR4, EFER } from '@heki/x86';
+import { ALIAS, DATA, MEMORY, REGION, TEXT } from './frames.ts';
 import { HostMemory } from './host-memory.ts';
 import { TableFrames } from './table-frames.ts';
 
@@ -32,16 +33,6 @@ export interface ExploredBackend {
   readonly profile: Profile;
 }
 
-/** The guest's frames that a search is about. The first is the kernel's text, the second data beside it in the same 2 MiB. */
-export const TEXT = 0x200;
-export const DATA = 0x201;
-/** The frames in whose middle they are: one large leaf. */
-export const REGION = { start: 0x200, end: 0x400 } as const;
-/** Where a second memory slot shows the same host frames again. */
-export const ALIAS = 0x800;
-
-/** All of its memory: one slot, aligned to 1 GiB and much smaller. */
-export const MEMORY = { start: 0 as Gfn, frames: 0x400 };
 /** Host frame of guest frame 0: aligned to 1 GiB, so that large leaves can be used. */
 const BACKING = 0x40_0000;
 const HOST_TABLES = { start: 0x1000 as Pfn, end: 0x1100 as Pfn };
@@ -78,6 +69,8 @@ export const EVIL_WORD = 0x0b0f_0b0f;
 /** A machine of a backend with a guest of a few frames. */
 export interface TinyGuest {
   readonly vm: VirtualMachine;
+  /** All of the host's memory. */
+  readonly ram: HostMemory;
   readonly capabilities: Capabilities;
   readonly vcpus: readonly Vcpu[];
   readonly hypervisor: HekiHypervisor;
@@ -97,6 +90,8 @@ export interface TinyGuest {
   mapText(gfn: number): void;
   /** A second slot over the region. */
   addAlias(): void;
+  /** Has memory and registers as `other` has, which a VMM carries over; slots, and what is enforced, are not among them. */
+  takeOver(other: TinyGuest): void;
   /** Takes the guest's memory away and gives it back, as memory hotplug and a changed slot do. */
   replaceMemory(): void;
   /** What brings guest, backend and host memory back to where they are now, as often as it is called; `undefined` when the backend cannot. */
@@ -124,8 +119,10 @@ export function createTinyGuest(
   });
   const addMemory = (): void => vm.addMemory({ ...MEMORY, backing: BACKING as Pfn });
   addMemory();
-  const words = (gfn: number): Uint32Array =>
-    ram.writablePage((BACKING + gfn) as Pfn) ?? new Uint32Array(PAGE_WORDS);
+  const words = (gfn: number): Uint32Array => {
+    const frame = gfn < ALIAS ? gfn : gfn - ALIAS + REGION.start;
+    return ram.writablePage((BACKING + frame) as Pfn) ?? new Uint32Array(PAGE_WORDS);
+  };
   buildTables(words);
   words(TEXT).fill(APPROVED_WORD);
   words(DATA).fill(DATA_WORD);
@@ -175,6 +172,7 @@ export function createTinyGuest(
 
   return {
     vm,
+    ram,
     capabilities: backend.capabilities,
     vcpus,
     hypervisor,
@@ -216,6 +214,13 @@ export function createTinyGuest(
       const frames = REGION.end - REGION.start;
       vm.addMemory({ start: ALIAS as Gfn, frames, backing: (BACKING + REGION.start) as Pfn });
     },
+    takeOver(other) {
+      ram.copyFrom(other.ram, BACKING as Pfn);
+      for (const [index, { registers }] of other.vcpus.entries()) {
+        const values = CARRIED.map((name) => [name, registers[name]] as const);
+        Object.assign(vcpus[index]?.registers ?? {}, Object.fromEntries(values));
+      }
+    },
     replaceMemory() {
       vm.removeMemory(MEMORY.start);
       addMemory();
@@ -242,6 +247,12 @@ export function createTinyGuest(
     },
   };
 }
+
+/** Registers that a VMM carries over. */
+const CARRIED = [
+  ...GENERAL_REGISTERS,
+  ...(['rip', 'rflags', 'cpl', 'cr0', 'cr2', 'cr3', 'cr4', 'efer', 'codeSegment64'] as const),
+];
 
 /** Registers that an attacker has as he likes between two instructions: no state is about them. */
 export const RESTING = {

@@ -6,7 +6,8 @@ import {
 } from '@heki/hypercall/kvm';
 import type { Gfn } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
-import { ALIAS, DATA, directAddress, EVIL_WORD, REGION, TEXT } from '../backend/tiny-guest.ts';
+import { ALIAS, DATA, REGION, TEXT } from '../backend/frames.ts';
+import { directAddress, EVIL_WORD } from '../backend/tiny-guest.ts';
 
 /** The guest frames that a search is about, and how they are told. The first and the last are one host frame, by two slots. */
 export const FRAMES: readonly (readonly [gfn: number, name: string])[] = [

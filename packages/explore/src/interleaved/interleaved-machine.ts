@@ -164,7 +164,8 @@ function judge({ guest, names }: RaceScene): string[] {
     if (exceeds(effective(guest.vm, gfn), mostRights(names, gfn))) fallen.push('LEAF');
   for (const vcpu of guest.vcpus) {
     if (vcpu.halted !== undefined) continue;
-    for (const [gfn] of FRAMES) if (exceeds(probe(vcpu, gfn), mostRights(names, gfn))) fallen.push('TLB');
+    for (const [gfn] of FRAMES)
+      if (exceeds(probe(guest, vcpu, gfn), mostRights(names, gfn))) fallen.push('TLB');
   }
   return [...new Set(fallen)];
 }

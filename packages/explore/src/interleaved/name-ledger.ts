@@ -1,7 +1,7 @@
 import type { ProtectedRange } from '@heki/hypercall/kvm';
 import { MEM_ATTR_EXEC, MEM_ATTR_READ, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
 import type { StateDigest } from '@heki/physical-memory';
-import { ALIAS, DATA, TEXT } from '../backend/tiny-guest.ts';
+import { ALIAS, DATA, TEXT } from '../backend/frames.ts';
 
 /** The rights that requests which returned have given each guest frame, as MEM_ATTR bits. */
 export type NameRights = Map<number, number>;

@@ -1,10 +1,10 @@
 import { type StandingFault, VcpuWaits, type YieldPoint } from '@heki/hypervisor';
 import type { Gfn, StateDigest } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
+import { REGION } from '../backend/frames.ts';
 import {
   createTinyGuest,
   type ExploredBackend,
-  REGION,
   restRegisters,
   type TinyGuest,
 } from '../backend/tiny-guest.ts';

@@ -2,6 +2,7 @@ import {
   type Audit,
   type AuditedKernel,
   auditKernel,
+  type CpuRegisters,
   type Finding,
   isAtLeast,
   type Severity,
@@ -119,9 +120,11 @@ export function auditSubject(subject: Subject, evidence: AuditEvidence = {}): Au
       idt: baseOf(segments.idt),
       gdt: baseOf(segments.gdt),
       tss: baseOf(segments.tr),
+      ldt: localTableOf(segments.ldt),
     })),
     efer: processor.eferFrom === undefined ? undefined : processor.registers.efer,
     supportedCr4: processor.named ? processor.cpu.cr4 : undefined,
+    meltdown: processor.named ? processor.cpu.meltdown : undefined,
     ...(iomem && { iomem }),
     ...(memoryMapFrom !== undefined && { memoryMap }),
   });
@@ -130,6 +133,12 @@ export function auditSubject(subject: Subject, evidence: AuditEvidence = {}): Au
 /** A redacted extract has zeros in place of base and limit. */
 function baseOf({ base, limit }: Segment): VirtualAddress | undefined {
   return limit === 0 ? undefined : virtualAddress(base);
+}
+
+/** LDTR names one where its selector is not null. */
+function localTableOf(segment: Segment): CpuRegisters['ldt'] {
+  const base = baseOf(segment);
+  return segment.selector === 0 || base === undefined ? undefined : { base, limit: segment.limit };
 }
 
 /**

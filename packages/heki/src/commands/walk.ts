@@ -103,8 +103,11 @@ export async function walk(
       summary.writableAndExecutable++;
     }
     tell(runs.end());
-    await writeAll(writer, lines);
-    lines = [];
+    // A wait costs more than all else that is done for a leaf.
+    if (lines.length > 0) {
+      await writeAll(writer, lines);
+      lines = [];
+    }
     const text = format.leaf(leaf);
     if (text === undefined) continue;
     const written = text.includes('\n') ? writeAll(writer, text.split('\n')) : writer.line(text);

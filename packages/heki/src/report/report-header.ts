@@ -8,6 +8,7 @@ export const VERSION: string = manifest.version;
 /** The versions of the shapes that are published under `schemas/`: a change that a reader could stumble over makes one more. */
 const SCHEMA_VERSIONS = {
   attack: 1,
+  'attack-list': 1,
   audit: 1,
   backends: 1,
   boot: 1,

@@ -58,6 +58,22 @@ const costs = z.strictObject({
 const kunitSuite = z.enum(KUNIT_SUITES);
 const kunitStatus = z.enum(['ok', 'not ok', 'skip']);
 
+const attackMechanisms = z.array(z.strictObject({ name: z.string().min(1), title: z.string().min(1) }));
+const attackMachine = {
+  name: z.string().min(1),
+  title: z.string().min(1),
+  machine: z.looseObject({}).describe('Its specification, as a scenario has it'),
+};
+const labAttack = {
+  name: z.string().min(1),
+  title: z.string().min(1),
+  gains: z.string().min(1),
+  source: z.string().min(1),
+  means: z.array(z.string().min(1)),
+  legitimate: z.boolean(),
+  stoppedBy: z.array(z.string().min(1)).describe('Mechanisms each of which is said to stop it'),
+};
+
 /** By the name of the command. */
 export const JSON_SHAPES = {
   protect: published('protect', 'protect --json', {
@@ -468,24 +484,16 @@ export const JSON_SHAPES = {
     unkeptClaims: z
       .array(z.strictObject({ attack: z.string().min(1), machine: z.string().min(1) }))
       .describe('They make the command fail'),
-    mechanisms: z.array(z.strictObject({ name: z.string().min(1), title: z.string().min(1) })),
+    mechanisms: attackMechanisms,
     machines: z.array(
       z.strictObject({
-        name: z.string().min(1),
-        title: z.string().min(1),
-        machine: z.looseObject({}).describe('Its specification, as a scenario has it'),
+        ...attackMachine,
         mechanisms: z.array(z.string().min(1)).describe('Those that it says it has'),
       }),
     ),
     attacks: z.array(
       z.strictObject({
-        name: z.string().min(1),
-        title: z.string().min(1),
-        gains: z.string().min(1),
-        source: z.string().min(1),
-        means: z.array(z.string().min(1)),
-        legitimate: z.boolean(),
-        stoppedBy: z.array(z.string().min(1)).describe('Mechanisms each of which is said to stop it'),
+        ...labAttack,
         claimedBy: z.array(z.string().min(1)).describe('Machines that have one of them'),
         verdicts: z.record(
           z.string().min(1).describe('A machine'),
@@ -519,6 +527,16 @@ export const JSON_SHAPES = {
             ),
           }),
         ),
+      }),
+    ),
+  }),
+  'attack-list': published('attack-list', 'attack --list --json', {
+    mechanisms: attackMechanisms,
+    machines: z.array(z.strictObject(attackMachine)),
+    attacks: z.array(
+      z.strictObject({
+        ...labAttack,
+        race: z.boolean().describe('A second processor acts while the kernel works'),
       }),
     ),
   }),

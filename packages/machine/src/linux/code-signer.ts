@@ -11,21 +11,18 @@ import {
   moduleSites,
   type SignedSite,
 } from '@heki/linux';
+import { createModuleVerifier, signModule } from '@heki/module-signature';
 import { PAGE_SIZE } from '@heki/physical-memory';
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import { moduleFile, readModuleFile } from './module-file.ts';
+import { modelSigningKey } from './signing-key.ts';
 
 /** A distributor that signs a kernel and modules for whoever owns a guest's code. */
 export interface CodeSigner {
-  /** What the owner is given: the kernel, and a reader of files that knows those that were signed. */
+  /** What the owner is given: the kernel, and a reader of files that trusts the distributor's key. */
   readonly code: SignedCode;
   /** What of the kernel's text may change, in the order of their numbers. */
   readonly sites: readonly SignedSite[];
-  /**
-   * A module as a file. It is signed unless the module says that it is not.
-   *
-   * What stands for a signature is a catalogue of SHA-256 digests over whole files, which the owner has.
-   */
+  /** A module as a file, with a signature as Linux has them behind it unless the module says that it has none. */
   file(image: ModuleImage): Uint8Array;
 }
 
@@ -46,7 +43,7 @@ const PARTS: { readonly [type in ModuleMemory]: PartKind } = {
 };
 
 /**
- * A distributor that has signed `kernel` and no module yet.
+ * A distributor that has signed `kernel`, and signs modules.
  *
  * @param sites what of its text may change. Default: those of a model kernel
  * @param fill writes into the text what is there beside no-ops at sites. Default: nothing
@@ -56,17 +53,20 @@ export function createCodeSigner(
   sites: readonly SignedSite[] = KERNEL_SITES,
   fill: (text: Uint8Array) => void = () => {},
 ): CodeSigner {
-  const catalogue = new Map<string, CodeImage>();
+  const key = modelSigningKey();
+  const { verify } = createModuleVerifier({ certificates: [key.certificate] });
   return {
     code: {
       kernel: signedKernel(kernel, sites, fill),
-      readImage: (file) => catalogue.get(bytesToHex(sha256(file))),
+      readImage(file) {
+        const verified = verify(file);
+        return verified.ok ? signedModule(readModuleFile(verified.content)) : undefined;
+      },
     },
     sites,
     file(image) {
-      const file = fileOf(image);
-      if (image.signed !== false) catalogue.set(bytesToHex(sha256(file)), signedModule(image));
-      return file;
+      const file = moduleFile(image);
+      return image.signed === false ? file : signModule(file, key);
     },
   };
 }
@@ -134,19 +134,4 @@ function wholePages(bytes: Uint8Array = new Uint8Array()): Uint8Array {
   const pages = new Uint8Array(Math.ceil(bytes.length / PAGE_SIZE) * PAGE_SIZE);
   pages.set(bytes);
   return pages;
-}
-
-/** The bytes of a file: a line of JSON that says what is in it, then the sections. */
-function fileOf({ name, memory, sites = {} }: ModuleImage): Uint8Array {
-  const sections = MODULE_MEMORY.flatMap((type) => memory[type] ?? []);
-  const lengths = MODULE_MEMORY.map((type) => memory[type]?.length ?? 0);
-  const head = utf8ToBytes(`${JSON.stringify({ name, lengths, sites })}\n`);
-  const file = new Uint8Array(sections.reduce((sum, { length }) => sum + length, head.length));
-  file.set(head);
-  let at = head.length;
-  for (const section of sections) {
-    file.set(section, at);
-    at += section.length;
-  }
-  return file;
 }

@@ -37,6 +37,11 @@ const LOWEST_START = {
   4: virtualFrameOf(virtualAddress(0xffff_8800_0000_0000n)),
   5: virtualFrameOf(virtualAddress(0xff10_0000_0000_0000n)),
 } as const;
+/** Where it begins at the lowest since 4.20, and without KASLR. */
+export const USUAL_START = {
+  4: virtualFrameOf(virtualAddress(0xffff_8880_0000_0000n)),
+  5: virtualFrameOf(virtualAddress(0xff11_0000_0000_0000n)),
+} as const;
 /** How far it reaches at most (there, too): 64 TiB, and 32 PiB. */
 const MOST_FRAMES = { 4: 2 ** 34, 5: 2 ** 43 } as const;
 

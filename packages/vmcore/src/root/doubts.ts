@@ -10,15 +10,20 @@ export interface RootDoubt {
   readonly id:
     | 'partial-direct-map'
     | 'stray-direct-map'
+    | 'second-direct-map'
     | 'stray-text'
     | 'tables-outside-direct-map'
     | 'no-cpu-on-kernel'
     | 'root-by-structure'
+    | 'rival-roots'
     | 'swapper-refused'
     | 'vmcoreinfo-symbol';
   /** One sentence for people, without a full stop. */
   readonly message: string;
 }
+
+/** Addresses that a doubt lists; the rest is counted. */
+const MOST_RIVALS = 4;
 
 /** Ranges of memory that a dump holds and no kernel maps are those of firmware and video memory: a small part. */
 const MOST_UNMAPPED = 1 / 4;
@@ -34,7 +39,14 @@ function sum(ranges: readonly Range[]): number {
 /** What a reader of results about `kernel` must know. */
 export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
   const doubts: RootDoubt[] = [];
-  const { directMap, tablePages, origin } = kernel;
+  const { directMap, otherDirectMaps, tablePages, origin } = kernel;
+  if (otherDirectMaps.length > 0) {
+    const [here, there] = [directMap.start, ...otherDirectMaps].map((at) => hex(virtualAddressOf(at)));
+    doubts.push({
+      id: 'second-direct-map',
+      message: `page tables are mapped at ${there} as they are in the direct map at ${here}: the kernel was attacked; that the latter is its own is told by the order of Linux's regions alone`,
+    });
+  }
   if (directMap.strayPages > 0) {
     doubts.push({
       id: 'stray-direct-map',
@@ -71,6 +83,15 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
       id: 'root-by-structure',
       message:
         'neither registers nor VMCOREINFO lead to the root of these page tables: it was found by its structure, and nothing else says that it is the one in use',
+    });
+  }
+  const rivals = origin.rivals ?? [];
+  if (rivals.length > 0) {
+    const listed = rivals.slice(0, MOST_RIVALS).map((root) => hex(root * PAGE_SIZE));
+    const more = rivals.length - listed.length;
+    doubts.push({
+      id: 'rival-roots',
+      message: `${rivals.length === 1 ? 'another page proves' : `${rivals.length} other pages prove`} to be a root of this kernel and ${rivals.length === 1 ? 'leads' : 'lead'} elsewhere, at ${listed.join(', ')}${more > 0 ? ` and ${more} more` : ''}: the root that most pages agree with was taken; the others are stale, of firmware (EFI), or were made by somebody`,
     });
   }
   if (core.cpus.length > 0 && origin.cpu === undefined) {

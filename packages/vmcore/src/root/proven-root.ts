@@ -1,12 +1,19 @@
 import { type Gfn, hex, PAGE_SIZE, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { VmcoreError } from '../error.ts';
-import { type DirectMap, directMapStarts, isDirectlyMapped, surveyDirectMap } from './direct-map.ts';
+import {
+  type DirectMap,
+  directMapStarts,
+  isDirectlyMapped,
+  surveyDirectMap,
+  USUAL_START,
+} from './direct-map.ts';
 import { findText, type ImageFacts, type TextPage } from './kernel-image.ts';
 import { type KernelTables, kernelTableFrames } from './kernel-tables.ts';
 
 /** What a {@link ProvenRoot} is made of. */
 interface Proof extends KernelTables {
   readonly directMap: DirectMap;
+  readonly otherDirectMaps: ProvenRoot['otherDirectMaps'];
   readonly text: TextPage;
   readonly tablePages: ProvenRoot['tablePages'];
   readonly because: string;
@@ -24,6 +31,8 @@ export class ProvenRoot implements KernelTables {
   readonly levels: KernelTables['levels'];
   readonly encryptionBit: KernelTables['encryptionBit'];
   readonly directMap: DirectMap;
+  /** Where else all of memory is mapped so, as in no sound kernel: an alias by large pages, or by the direct map's own tables. */
+  readonly otherDirectMaps: readonly VirtualFrame[];
   /** An executable page of the kernel's image, by whose address and frame kernels are told apart. */
   readonly text: TextPage;
   /** Table pages of the kernel's half that were looked for in the direct map, and those that it maps. */
@@ -38,6 +47,7 @@ export class ProvenRoot implements KernelTables {
     this.levels = proof.levels;
     this.encryptionBit = proof.encryptionBit;
     this.directMap = proof.directMap;
+    this.otherDirectMaps = proof.otherDirectMaps;
     this.text = proof.text;
     this.tablePages = proof.tablePages;
     this.because = proof.because;
@@ -62,6 +72,8 @@ export interface RootOrigin {
   readonly isCr3: boolean;
   /** What was looked at before and proves nothing. */
   readonly refused: readonly RefusedRoot[];
+  /** Of a root that was found by structure: roots that prove to be the same kernel's and lead elsewhere, one of each kind. */
+  readonly rivals?: readonly Gfn[];
 }
 
 /** A root table that proves nothing. */
@@ -93,13 +105,11 @@ export function prove(
     tables: frames.filter((frame) => isDirectlyMapped(tables, start, frame)).length,
   }));
   const full = shown.filter((one) => one.tables * 2 > frames.length);
-  const [direct, another] = full;
+  // Linux has the direct map below vmalloc and vmemmap, wherever KASLR puts the three (kernel_randomize_memory).
+  const direct = full.find(({ start }) => start >= USUAL_START[levels]) ?? full[0];
   if (direct === undefined) {
     const most = Math.max(...shown.map((one) => one.tables));
     return `maps only ${most} of its ${frames.length} table pages in what would be its direct map`;
-  }
-  if (another !== undefined) {
-    return `has ${full.length} direct maps, at ${address(direct.start)}, ${address(another.start)}${full.length > 2 ? ' and elsewhere' : ''}`;
   }
   const directMap = surveyDirectMap(tables, direct.start, frames.length);
   if (typeof directMap === 'string') return directMap;
@@ -108,7 +118,8 @@ export function prove(
   if (typeof text === 'string') return text;
   const because = `a direct map at ${address(direct.start)} with ${direct.tables} of ${frames.length} table pages, kernel text at ${address(text.virtualFrame)}`;
   const tablePages = { looked: frames.length, mapped: direct.tables };
-  return new ProvenRoot({ ...tables, directMap, text, tablePages, because, origin });
+  const otherDirectMaps = full.filter((one) => one !== direct).map(({ start }) => start);
+  return new ProvenRoot({ ...tables, directMap, otherDirectMaps, text, tablePages, because, origin });
 }
 
 /**

@@ -61,6 +61,8 @@ export interface CpuProfile {
   readonly cr4: bigint;
   /** The bits of EFER that can be set; all others are reserved. */
   readonly efer: bigint;
+  /** Speculates past U/S (Meltdown, CVE-2017-5754), so that Linux isolates page tables. Absent: it does not, or it is not known. */
+  readonly meltdown?: boolean | undefined;
   /** `undefined` on a processor without EPT. */
   readonly ept: EptFeatures | undefined;
   /** `undefined` on a processor without nested paging. */

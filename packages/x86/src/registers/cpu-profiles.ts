@@ -64,6 +64,7 @@ export const INTEL_SKYLAKE: CpuProfile = {
   name: 'intel-skylake',
   signature: 0x5_0654,
   cr4: CR4_SKYLAKE,
+  meltdown: true,
   ept: EPT_SKYLAKE,
 };
 

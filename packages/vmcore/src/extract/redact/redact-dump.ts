@@ -48,6 +48,8 @@ export function redactDump(core: Vmcore, roots: readonly ExtractRoot[]): Redacte
   const kernel = resolveKernelRoot(core);
   const { encryptionBit } = kernel;
   try {
+    if (kernel.otherDirectMaps.length > 0)
+      throw new CannotMove('memory is mapped as in the direct map elsewhere, too');
     const places = planMoves(kernel);
     const { direct, image, others } = places;
     const plan = image === undefined ? 'it was not found' : planPermutation(kernel, image);

@@ -1,31 +1,17 @@
 import {
-  type Gfn,
   hex,
   type PageView,
   type VirtualAddress,
   type VirtualFrame,
-  virtualAddress,
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { regionAt } from '@heki/vmcore';
 import { CR0, CR4 } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind } from '../finding.ts';
-import type { FrameExtent } from '../frame-extents.ts';
-import type { Mapping } from '../mapping.ts';
-import { mappingAt } from '../mapping-at.ts';
-import {
-  occurrenceOf,
-  occurrenceOfMappings,
-  occurrencesOf,
-  occurrenceWithoutMemory,
-  pagesText,
-} from '../occurrence.ts';
-import { Rights } from '../rights.ts';
+import { occurrenceOf, occurrencesOf, occurrenceWithoutMemory } from '../occurrence.ts';
 import { extentsOfFrames, isOfImage } from '../within.ts';
-
-/** `CPU_ENTRY_AREA_RO_IDT`, with and without KASLR. */
-const IDT_ADDRESS = virtualAddress(0xffff_fe00_0000_0000n);
+import { framesAt, IDT_ADDRESS, idtAddresses, isWritable } from './descriptor-frames.ts';
 
 export const IDT_WRITABLE: FindingKind = {
   id: 'heki/idt-writable',
@@ -79,7 +65,7 @@ export const IDT_GATE: FindingKind = {
   title: "An interrupt gate leads out of the kernel's text",
   worst: 'critical',
   explanation:
-    "Every gate of the interrupt descriptor table leads to an entry in the kernel's text, by its code segment. One of these leads elsewhere. Only dumps with the contents of memory show it.",
+    "Every gate of the interrupt descriptor table leads to an entry in the kernel's text (.entry.text, where symbols tell it), by its code segment. One of these leads elsewhere. Only dumps with the contents of memory show it.",
   attack: 'An exception or interrupt runs what the attacker put there, at CPL 0.',
   legitimate:
     'Gates of reserved exceptions keep the handlers of early boot, in the init text of the image; they are passed over.',
@@ -103,6 +89,39 @@ export const IDT_GATE: FindingKind = {
   },
 };
 
+/** Breakpoint, overflow, and the system call of 32-bit programs (SYSG in arch/x86/kernel/idt.c). */
+const VECTORS_OF_PROGRAMS: readonly number[] = [3, 4, 0x80];
+
+export const IDT_GATE_OPEN: FindingKind = {
+  id: 'heki/idt-gate-open',
+  title: 'Programs may call a gate that is not for them',
+  worst: 'high',
+  explanation:
+    'The privilege level of a gate says who may name it in an INT instruction. Linux lets programs call three vectors: 3, 4 and 0x80. Here another one is open. Only dumps with the contents of memory show it.',
+  attack:
+    "A program enters the handler of a fault or an interrupt when it likes, with an error code missing or a stack of its choice; a handler of the attacker's behind it is a door to CPL 0.",
+  legitimate: 'Nothing.',
+  advice: 'Find who wrote the gate; compare the table with that of another boot (heki read).',
+  *find(kernel) {
+    for (const { start } of framesAt(kernel, idtAddresses(kernel))) {
+      const open = gatesOf(kernel.tables.memory.page(start)).filter(
+        ({ vector, level }) => level !== 0 && !VECTORS_OF_PROGRAMS.includes(vector),
+      );
+      if (open.length === 0) continue;
+      const vectors = open.map(({ vector }) => vector);
+      const more = vectors.length > NAMED ? ` and ${vectors.length - NAMED} more` : '';
+      const summary = `Programs may call vector ${vectors.slice(0, NAMED).join(', ')}${more} of the interrupt descriptor table.`;
+      yield {
+        ...occurrenceOf(kernel, extentsOfFrames(kernel.extents, [start]), { severity: 'high', summary }),
+        place: `vectors ${vectors.join(', ')}`,
+      };
+    }
+  },
+};
+
+/** Vectors that a summary names. */
+const NAMED = 4;
+
 /** `__KERNEL_CS`. */
 const KERNEL_CODE = 0x10;
 
@@ -111,6 +130,8 @@ interface Gate {
   readonly vector: number;
   readonly target: VirtualAddress;
   readonly selector: number;
+  /** Privilege level down to which INT may name it: 0 or 3. */
+  readonly level: number;
 }
 
 /** The gates of an IDT that are present. */
@@ -126,6 +147,7 @@ function gatesOf(page: PageView | undefined): Gate[] {
       vector,
       target: ((BigInt(high) << 32n) + BigInt(low)) as VirtualAddress,
       selector: first >>> 16,
+      level: (second >>> 13) % 4,
     });
   }
   return gates;
@@ -138,10 +160,14 @@ const EXCEPTIONS = 32;
  * Whether a gate leads to the text; or that of an exception which no processor raises to init text, which was freed: there Linux leaves the
  * handlers of early boot (idt_setup_early_handler). Where somebody made that executable is a finding of its own.
  */
-function isHandler({ sections: { text, image } }: AuditedKernel, { vector, target }: Gate): boolean {
+function isHandler(kernel: AuditedKernel, { vector, target }: Gate): boolean {
+  const { text, image } = kernel.sections;
   const frame = Number(target >> 12n);
-  const within = vector < EXCEPTIONS ? image : text;
-  return frame >= within.start && frame < within.end;
+  const isIn = ({ start, end }: typeof text): boolean => frame >= start && frame < end;
+  if (!isIn(text)) return vector < EXCEPTIONS && isIn(image);
+  const start = kernel.symbols?.get('__entry_text_start');
+  const end = kernel.symbols?.get('__entry_text_end');
+  return start === undefined || end === undefined || (target >= start && target < end);
 }
 
 /** What of a gate's target stays the same after another boot. */
@@ -149,107 +175,4 @@ function gatePlace({ regions, sections: { image } }: AuditedKernel, target: bigi
   const at = Number(target >> 12n) as VirtualFrame;
   if (at >= image.start && at < image.end) return `image +${hex(target - (BigInt(image.start) << 12n))}`;
   return at < 2 ** 51 ? "user mode's half" : regionAt(regions, at);
-}
-
-export const GDT_WRITABLE: FindingKind = {
-  id: 'heki/gdt-writable',
-  title: 'The GDT or the TSS can be written where the processor has it',
-  worst: 'high',
-  explanation:
-    'At the address that GDTR or TR of a CPU holds, which SGDT and STR tell and CPU entry code relies on, a page is writable. Linux maps both read-only there, and writes them at another address.',
-  attack:
-    'A stray or arbitrary write at a known address makes a call gate, or gives exceptions another stack: both lead to CPL 0.',
-  legitimate: 'A kernel that is still booting, and 32-bit kernels.',
-  advice: 'Find who gave write permission to the pages of cpu_entry_area.',
-  *find(kernel) {
-    const writable = new Set<Mapping>();
-    for (const { cr0, gdt, tss } of kernel.cpus) {
-      if ((cr0 & CR0.PG) === 0n) continue;
-      for (const address of [gdt, tss]) {
-        const mapping =
-          address === undefined ? undefined : mappingAt(kernel.mappings, virtualFrameOf(address));
-        if (mapping !== undefined && (mapping.rights & Rights.WRITE) !== 0) writable.add(mapping);
-      }
-    }
-    if (writable.size === 0) return;
-    const summary = `${pagesText(writable.size)} that GDTR or TR leads to can be written there.`;
-    yield occurrenceOfMappings(kernel, [...writable], { severity: 'high', summary });
-  },
-};
-
-export const GDT_ELSEWHERE: FindingKind = {
-  id: 'heki/gdt-elsewhere',
-  title: 'GDT or TSS are not where Linux has them',
-  worst: 'high',
-  explanation:
-    'Since 4.15 Linux loads GDTR and TR with addresses in cpu_entry_area, on every CPU. Here one leads elsewhere.',
-  attack:
-    'A table of his own gives the attacker segments and gates of his choice, a task state segment the stacks on which exceptions run.',
-  legitimate: 'A CPU that is starting, or sleeping (load_direct_gdt).',
-  advice: 'Compare GDTR and TR on all CPUs, and look at what made the page that they lead to.',
-  *find(kernel) {
-    for (const { cpu, cr0, gdt, tss } of kernel.cpus) {
-      if ((cr0 & CR0.PG) === 0n) continue;
-      for (const [name, address] of [
-        ['GDTR', gdt],
-        ['TR', tss],
-      ] as const) {
-        if (address === undefined) continue;
-        const region = regionAt(kernel.regions, virtualFrameOf(address));
-        if (region === 'cpu_entry_area') continue;
-        const summary = `${name} of CPU ${cpu} leads to ${hex(address)}: ${region}.`;
-        yield occurrenceWithoutMemory(`${name}, ${region}`, 'high', summary);
-      }
-    }
-  },
-};
-
-export const DESCRIPTOR_TABLES_WRITABLE: FindingKind = {
-  id: 'heki/descriptor-tables-writable',
-  title: 'GDT and TSS can be written through the direct map',
-  worst: 'info',
-  explanation:
-    'cpu_entry_area maps the GDT, the TSS and entry stacks read-only, so that a stray write does not hit them at a known address; the per-CPU memory behind them stays writable in the direct map.',
-  attack:
-    'With a write to the direct map an attacker changes the TSS (IST stacks, I/O bitmap) or a segment descriptor of a CPU.',
-  legitimate: 'Every x86-64 Linux: six pages for each possible CPU.',
-  advice:
-    'Nothing to be done in the guest. A hypervisor that protects these frames has to let context switches write the TSS.',
-  *find(kernel) {
-    const idt = new Set(framesAt(kernel, idtAddresses(kernel)).map(({ start }) => start));
-    const extents = kernel.extents.filter(
-      (extent) =>
-        !idt.has(extent.start) &&
-        isWritable(extent) &&
-        extent.mappings.some(({ region, rights }) => region === 'cpu_entry_area' && rights === Rights.READ),
-    );
-    yield* occurrencesOf(kernel, extents, ({ pagesText, places }) => ({
-      severity: 'info',
-      summary: `${pagesText} that cpu_entry_area maps read-only can be written elsewhere: ${places}.`,
-    }));
-  },
-};
-
-/** Where IDTR of each CPU leads, and where Linux has the table: a dump may have no registers. */
-function idtAddresses({ cpus }: AuditedKernel): (VirtualAddress | undefined)[] {
-  return [IDT_ADDRESS, ...cpus.map(({ idt }) => idt)];
-}
-
-function isWritable({ rights }: FrameExtent): boolean {
-  return (rights & Rights.WRITE) !== 0;
-}
-
-/** The frames that `addresses` lead to, each once. */
-function framesAt(
-  { mappings, extents }: AuditedKernel,
-  addresses: readonly (VirtualAddress | undefined)[],
-): FrameExtent[] {
-  const frames = new Set<Gfn>();
-  for (const address of addresses) {
-    if (address === undefined || address === 0n) continue;
-    const virtual = virtualFrameOf(address);
-    const leaf = mappingAt(mappings, virtual);
-    if (leaf !== undefined) frames.add((leaf.guestFrame + (virtual - leaf.virtualFrame)) as Gfn);
-  }
-  return extentsOfFrames(extents, frames);
 }

@@ -1,0 +1,54 @@
+import { formatRights } from '@heki/hypervisor';
+import { copyLedger, effective, WATCHED_FRAMES } from './ledger.ts';
+import { type BackendAction, live, type Scene } from './scene.ts';
+import { textOf } from './text-of.ts';
+import { createTinyGuest, type ExploredBackend, type TinyGuest } from './tiny-guest.ts';
+
+/** Another machine of a backend, which goes on from where one is: with its memory and registers, and with what it has saved. */
+export interface Twin {
+  /** Whether the same is enforced there as in `scene`. `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
+  isAlike(scene: Scene): boolean;
+  /** Does there what `scene` could do now. What is enforced there then; `undefined` where there is nothing to compare. */
+  live(scene: Scene, action: BackendAction): string | undefined;
+}
+
+export function createTwin(backend: ExploredBackend): Twin {
+  let kept: { readonly guest: TinyGuest; readonly back: () => void } | undefined;
+  const begin = (): TinyGuest => {
+    if (kept !== undefined) {
+      kept.back();
+      return kept.guest;
+    }
+    const guest = createTinyGuest(backend, 2);
+    const back = guest.checkpoint();
+    if (back !== undefined) kept = { guest, back };
+    return guest;
+  };
+  /** The twin where `from` is; 'refused' when it does not take what was saved, `undefined` where there is nothing to compare. */
+  const goOn = ({ guest: from, ledger }: Scene): TinyGuest | 'refused' | undefined => {
+    if (from.vcpus.some(({ halted }) => halted !== undefined)) return undefined;
+    const state = from.vm.save();
+    if (state === undefined) return undefined;
+    const twin = begin();
+    if (ledger.aliased) twin.addAlias();
+    twin.takeOver(from);
+    return twin.vm.restore(state) ? twin : 'refused';
+  };
+  return {
+    isAlike(scene) {
+      const guest = goOn(scene);
+      return guest === undefined || (guest !== 'refused' && enforced(guest) === enforced(scene.guest));
+    },
+    live(scene, action) {
+      const guest = goOn(scene);
+      if (guest === undefined || guest === 'refused') return guest;
+      live({ guest, ledger: copyLedger(scene.ledger), fallen: new Set() }, action);
+      return enforced(guest);
+    },
+  };
+}
+
+/** What a machine enforces, as text. */
+export function enforced({ vm }: TinyGuest): string {
+  return textOf([vm.save(), WATCHED_FRAMES.map((frame) => formatRights(effective(vm, frame)))]);
+}
