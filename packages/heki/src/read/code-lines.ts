@@ -21,4 +21,3 @@ export function* codeLines(
     yield `${hex16(address)}  ${bytesInHex(bytes).padEnd(CODE_BYTES)}  ${text}${to === undefined ? '' : `  ; ${to}`}`;
   }
 }
-
