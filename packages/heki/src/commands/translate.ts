@@ -84,6 +84,7 @@ export async function translate(
       ...tableWarnings(core, tables),
       ...(va < 1n << 63n ? userHalfWarnings(tables) : []),
       ...processor.warnings,
+      ...(names?.warnings ?? []),
       ...keyWarnings(access, paging, translation),
     ],
   };
