@@ -9,6 +9,7 @@ import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
 import { vmcoreinfoSymbols } from '../snapshot.ts';
 import type { Warning } from '../warning.ts';
+import { systemMapOfPackage } from './system-map-of-package.ts';
 
 /** The symbols of a file, where the image of a snapshot's kernel has them. */
 export interface FileSymbols {
@@ -26,7 +27,7 @@ const KASLR_ALIGNMENT = 0x20_0000n;
 const IMAGE_WINDOW = 0xffff_ffff_8000_0000n;
 
 /**
- * The symbols of the System.map, /proc/kallsyms or vmlinux at `path`, where this kernel's image is. Most kernels are linked at the same address, so that
+ * The symbols of the System.map, /proc/kallsyms or vmlinux at `path`, or of the System.map in a Debian package, where this kernel's image is. Most kernels are linked at the same address, so that
  * of each other one the symbols would fit, and every name be wrong: they are held to what the kernel tells of its own.
  *
  * @throws {InputError} when it has no symbols, or is another kernel's
@@ -102,7 +103,7 @@ function unconfirmed(path: string): Warning {
 }
 
 async function symbolsOfText(path: string): Promise<SymbolTable> {
-  const text = await readText(path, INPUT_KINDS.kernelSymbols);
+  const text = (await systemMapOfPackage(path)) ?? (await readText(path, INPUT_KINDS.kernelSymbols));
   return withFile(path, () => parseSystemMap(text));
 }
 
