@@ -1,43 +1,20 @@
-import type { VirtualAddress } from '@heki/physical-memory';
-import {
-  type KaslrOffset,
-  KernelNames,
-  kaslrOffset,
-  type MemorySymbols,
-  readImageSymbols,
-} from '@heki/symbols';
+import { KernelNames, kaslrOffset, type MemorySymbols, readImageSymbols } from '@heki/symbols';
 import {
   type ChosenRoot,
   loadedCrashKernel,
   type ProvenRoot,
   resolveKernelRoot,
-  type VirtualMemory,
   type Vmcore,
   virtualMemoryOf,
 } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
-import { type ImageMemory, imageMemory } from '../image/image-memory.ts';
+import { imageMemory } from '../image/image-memory.ts';
+import { withPath } from '../open-snapshot.ts';
 import type { Sidecar } from '../sidecar.ts';
-import { type Snapshot, vmcoreinfoSymbols, withPath } from '../snapshot.ts';
-import type { Warning } from '../warning.ts';
+import { type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import type { Names } from './names.ts';
+import { ownNames } from './own-names.ts';
 import { symbolsOfFile } from './symbols-of-file.ts';
-
-/** The names of what is in a kernel, and where they come from. */
-export interface Names {
-  readonly kernel: KernelNames;
-  /** What the kernel maps, with the bytes of its image where one was named. */
-  readonly memory: VirtualMemory;
-  readonly image: ImageMemory | undefined;
-  readonly source:
-    | { readonly kind: 'kallsyms'; readonly by: 'vmcoreinfo' | 'structure' }
-    | { readonly kind: 'file'; readonly path: string }
-    | { readonly kind: 'none'; readonly why: string };
-  readonly kaslr: KaslrOffset | undefined;
-  /** Symbols that VMCOREINFO and what stands beside the snapshot name: enough to find an address, too few to name one. */
-  readonly beside: ReadonlyMap<string, VirtualAddress>;
-  /** What a reader of names must know. */
-  readonly warnings: readonly Warning[];
-}
 
 /** Where names are asked for. */
 export interface NamesOptions {
@@ -58,6 +35,7 @@ export async function openNames(
   sidecar: Sidecar | undefined,
   { symbols: path, vmlinux }: NamesOptions = {},
 ): Promise<Names> {
+  if (path === undefined && vmlinux === undefined) return ownNames(core, tables, sidecar);
   const { vmcoreinfo } = core;
   const file = path === undefined ? undefined : await symbolsOfFile(path, core, tables);
   const image = vmlinux === undefined ? undefined : await imageMemory(vmlinux, core, tables, sidecar?.kernel);
