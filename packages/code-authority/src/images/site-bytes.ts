@@ -3,8 +3,8 @@ import type { Site } from './code-image.ts';
 /** The no-operations that Linux patches in (arch/x86/include/asm/nops.h). */
 const NOP2 = [0x66, 0x90] as const;
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00] as const;
-/** `data16 data16 xor %rax,%rax`: a static call that returns 0 (arch/x86/kernel/static_call.c, xor5rax). */
-const RETURN_ZERO = [0x66, 0x66, 0x48, 0x31, 0xc0] as const;
+/** `cs cs cs xor %eax,%eax`: a static call that returns 0 (arch/x86/kernel/static_call.c, xor5rax, since Linux 6.1). */
+const RETURN_ZERO = [0x2e, 0x2e, 0x2e, 0x31, 0xc0] as const;
 /** `ret`, filled up. */
 const RETURN = [0xc3, 0xcc, 0xcc, 0xcc, 0xcc] as const;
 const LOCK = [0xf0] as const;
