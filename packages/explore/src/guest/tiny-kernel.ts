@@ -33,9 +33,9 @@ export const GENERATED = 2;
 /** Memory that nothing but the direct map knows. */
 export const FREE = 3;
 /** Code whose page was taken out of the direct map. */
-export const SECRET = 4;
+const SECRET = 4;
 /** Executable in the direct map alone, as the trampoline of other processors. */
-export const TRAMPOLINE = 5;
+const TRAMPOLINE = 5;
 /** All that a search is about. The first is what entries that the processor does not follow lead to. */
 export const FRAMES: readonly number[] = [0, TEXT, GENERATED, FREE, SECRET, TRAMPOLINE];
 
