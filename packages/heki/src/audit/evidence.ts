@@ -2,11 +2,10 @@ import type { ImageComparison } from '@heki/patch-sites';
 import type { VirtualAddress } from '@heki/physical-memory';
 import { KernelNames, readImageSymbols } from '@heki/symbols';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
-import { type NamesOptions, openNames } from '../names/open-names.ts';
+import type { NamesOptions } from '../names/open-names.ts';
 import { symbolText } from '../names/place-text.ts';
 import type { Subject } from '../protect/subject.ts';
 import { readSidecar } from '../sidecar.ts';
-import { compareContents } from './contents.ts';
 
 /** What an audit knows beside page tables and registers. */
 export interface AuditEvidence {
@@ -44,6 +43,9 @@ export async function auditEvidence(
       },
     };
   }
+  // What reads files of symbols and images is a third of an audit's code.
+  const { openNames } = await import('../names/open-names.ts');
+  const { compareContents } = await import('./contents.ts');
   const names = await openNames(core, tables, await readSidecar(path ?? BUILT_IN_SNAPSHOT), options);
   return {
     contents:
