@@ -17,11 +17,16 @@ export type {
 } from './machines/boot-machine.ts';
 export { MECHANISMS, type Mechanism } from './machines/mechanisms.ts';
 export {
+  type AttemptOptions,
   type Cell,
   countCells,
   isRed,
+  type KnownMachine,
+  knowMachines,
   type Matrix,
   type MatrixCounts,
+  type MatrixOptions,
   type MatrixRow,
   runMatrix,
+  runRow,
 } from './matrix/run-matrix.ts';

@@ -34,6 +34,8 @@ export interface CommandIo {
   readonly env: Environment;
   /** Is aborted by Ctrl-C from now on; a command that does not ask for it ends at once. Absent where it cannot be interrupted. */
   readonly interrupt?: (() => AbortSignal) | undefined;
+  /** The code of a thread that does a part of the work (`runAsThread`). Absent where all is done in one. */
+  readonly threadEntry?: URL | undefined;
 }
 
 /** The reader of standard output has gone (`| head`): not an error, only the end of the work. */

@@ -17,19 +17,19 @@ const { mayRunModules, processOutput, run, runAsThread, runInThread } = loaded;
 
 if (isMainThread) {
   const args = process.argv.slice(2);
+  const threadEntry = new URL(import.meta.url);
   const io: CommandIo = {
     stdout: processOutput(process.stdout),
     stderr: processOutput(process.stderr),
     env: process.env,
+    threadEntry,
     interrupt() {
       const controller = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort());
       return controller.signal;
     },
   };
-  process.exitCode = await (mayRunModules(args)
-    ? runInThread(new URL(import.meta.url), args, io)
-    : run(args, io));
+  process.exitCode = await (mayRunModules(args) ? runInThread(threadEntry, args, io) : run(args, io));
 } else {
   await runAsThread();
 }

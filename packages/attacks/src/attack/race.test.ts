@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { attackNamed, boot } from '../testing/backends.ts';
-import { shortestTurns } from './race.ts';
+import { schedulesBehindReads, shortestTurns } from './race.ts';
 import { runAttack, shortestSchedule } from './run-attack.ts';
 
 test.each(['race-poke-window', 'race-list-page'])(
@@ -33,6 +33,16 @@ test('where the kernel’s work leaves no moment for a turn, nothing is called b
   const attack = attackNamed('race-poke-window');
   const idle = { ...attack, race: { work: () => {}, turn: () => {} } };
   expect(runAttack(idle, boot('hardened'))).toMatchObject({ verdict: 'not expressible', by: null });
+});
+
+test('where whoever looks finds what came too early, he comes when a request has read its last', () => {
+  const run = runAttack(attackNamed('race-module-load'), boot('lvbs-2026-02'));
+  expect(run.verdict).toBe('succeeds');
+  const moments = ['fault', undefined, 'guest-read', 'guest-read', 'zap', 'guest-read', 'resume'] as const;
+  expect(schedulesBehindReads(moments)).toEqual([
+    { seed: 0, turns: [3, 4, 5, 6] },
+    { seed: 0, turns: [5, 6] },
+  ]);
 });
 
 test('turns are left out as long as what is left succeeds', () => {

@@ -1,4 +1,4 @@
-import { VcpuWaits } from '@heki/hypervisor';
+import { VcpuWaits, type YieldPoint } from '@heki/hypervisor';
 import { type Agent, createScheduler } from '@heki/vcpu';
 import type { LabRecord } from '../attacker/observer.ts';
 import type { RacingAttack } from './lab-attack.ts';
@@ -15,21 +15,33 @@ export interface Schedule {
 
 /** The seed with which he has a turn at every moment. */
 export const EVERY_MOMENT = 0;
-/** The schedules of a race: those in which the seed chooses his turns, and last the one with every turn. */
+/** The schedules of a race that are tried first: those in which the seed chooses his turns, and last the one with every turn. */
 export const SEEDS: readonly number[] = [1, 2, 3, EVERY_MOMENT];
 /** Of so many agents one is the attacker: the others do nothing. */
 const AGENTS = 4;
 
+/** How a race went. */
+export interface RaceCourse {
+  /** Numbers of the turns that the attacker had. */
+  readonly taken: readonly number[];
+  /** Each moment: at which point of a request it lay, `undefined` between two accesses of the kernel. */
+  readonly moments: readonly (YieldPoint | undefined)[];
+}
+
 /**
  * Has the kernel work on the first processor, and the attacker act on the second one between two accesses of it, and at the points at which the
- * hypervisor's handling of its exits yields. The numbers of the turns that he had.
+ * hypervisor's handling of its exits yields.
  */
-export function raceOnce({ lab, sync }: LabRecord, race: RacingAttack, { seed, turns }: Schedule): number[] {
+export function raceOnce(
+  { lab, sync }: LabRecord,
+  race: RacingAttack,
+  { seed, turns }: Schedule,
+): RaceCourse {
   const { machine } = lab;
   const taken: number[] = [];
-  let access = -1;
+  const moments: (YieldPoint | undefined)[] = [];
   const attacker = agent('attacker', () => {
-    taken.push(access);
+    taken.push(moments.length - 1);
     try {
       race.turn(lab);
     } catch (stop) {
@@ -45,17 +57,34 @@ export function raceOnce({ lab, sync }: LabRecord, race: RacingAttack, { seed, t
   });
   const planned = turns === undefined ? undefined : new Set(turns);
   const replayed = createScheduler({ agents: [attacker], seed });
-  machine.interleave = () => {
-    access++;
+  machine.interleave = (within) => {
+    moments.push(within);
     if (planned === undefined) scheduler.step();
-    else if (planned.has(access)) replayed.step();
+    else if (planned.has(moments.length - 1)) replayed.step();
   };
   try {
     race.work(lab);
   } finally {
     machine.interleave = undefined;
   }
-  return taken;
+  return { taken, moments };
+}
+
+/**
+ * The schedules between check and use: in each of them he has every turn from the moment on at which a request has read its last. What he does earlier
+ * is seen by whoever looks; what he does later may be too late.
+ *
+ * @param moments of a race in which he has done nothing
+ */
+export function schedulesBehindReads(moments: RaceCourse['moments']): Schedule[] {
+  return moments.flatMap((within, first) =>
+    within === 'guest-read' && moments[first + 1] !== 'guest-read' ? [turnsFrom(first, moments.length)] : [],
+  );
+}
+
+/** A turn at each moment from `first` on, before `end`. */
+export function turnsFrom(first: number, end: number): Schedule {
+  return { seed: EVERY_MOMENT, turns: Array.from({ length: end - first }, (_, index) => first + index) };
 }
 
 /**

@@ -7,7 +7,16 @@ import { type BootedMachine, BootFailed } from '../machines/boot-machine.ts';
 import type { SnapshotMachine } from '../machines/boot-snapshot.ts';
 import type { LabAttack, RacingAttack } from './lab-attack.ts';
 import { NotExpressible } from './not-expressible.ts';
-import { EVERY_MOMENT, raceOnce, type Schedule, SEEDS, shortestTurns } from './race.ts';
+import {
+  EVERY_MOMENT,
+  type RaceCourse,
+  raceOnce,
+  type Schedule,
+  SEEDS,
+  schedulesBehindReads,
+  shortestTurns,
+  turnsFrom,
+} from './race.ts';
 
 /** Boots a machine for one attempt. */
 export type Boot = () => BootedMachine | SnapshotMachine;
@@ -27,23 +36,26 @@ export interface AttackRun extends Judgement {
 export function runAttack(attack: LabAttack, boot: Boot, schedule?: Schedule): AttackRun {
   const { race } = attack;
   if (race === undefined) return attempt(boot, (lab) => attack.run(lab.lab));
-  let last: AttackRun | undefined;
-  let unhappy: AttackRun | undefined;
-  for (const seed of schedule === undefined ? SEEDS : [schedule.seed]) {
-    const run = attemptRace(attack, race, boot, schedule ?? { seed, turns: undefined });
-    if (
-      run.verdict === 'succeeds' ||
-      run.verdict === 'detected too late' ||
-      run.verdict === 'not expressible'
-    )
-      return run;
-    if (run.verdict !== 'blocked') unhappy = run;
-    last = run;
+  if (schedule !== undefined) return attemptRace(attack, race, boot, schedule);
+  const first = SEEDS.map((seed) => ({ seed, turns: undefined }));
+  let tried = 0;
+  let result: AttackRun | undefined;
+  for (const next of schedulesOf(first, () => schedulesBehindReads(quietMoments(attack, race, boot)))) {
+    const run = attemptRace(attack, race, boot, next);
+    if (isSuccess(run) || run.verdict === 'not expressible') return run;
+    tried++;
+    // A guest that died once is told, whatever came of other schedules.
+    if (result === undefined || result.verdict === 'blocked') result = run;
   }
-  const result = unhappy ?? last;
   if (result === undefined) throw new TypeError('a race has schedules');
   const { schedule: _, ...rest } = result;
-  return { ...rest, evidence: `in ${SEEDS.length} schedules: ${result.evidence}` };
+  return { ...rest, evidence: `in ${tried} schedules: ${result.evidence}` };
+}
+
+/** The second ones are not looked for as long as one of the first will do. */
+function* schedulesOf(first: readonly Schedule[], second: () => readonly Schedule[]): Iterable<Schedule> {
+  yield* first;
+  yield* second();
 }
 
 /**
@@ -55,17 +67,27 @@ export function runAttack(attack: LabAttack, boot: Boot, schedule?: Schedule): A
 export function sweepSchedules(attack: LabAttack, boot: Boot): AttackRun | undefined {
   const { race } = attack;
   if (race === undefined) throw new TypeError(`${attack.name} is not a race`);
-  let moments = 0;
-  const counted = { ...race, turn: () => void moments++ };
-  attemptRace(attack, counted, boot, { seed: EVERY_MOMENT, turns: undefined });
-  for (let first = 0; first < moments; first++) {
-    for (const length of first === moments - 1 ? [1] : [1, moments - first]) {
-      const turns = Array.from({ length }, (_, index) => first + index);
-      const run = attemptRace(attack, race, boot, { seed: EVERY_MOMENT, turns });
-      if (run.verdict === 'succeeds' || run.verdict === 'detected too late') return run;
+  const { length } = quietMoments(attack, race, boot);
+  for (let first = 0; first < length; first++) {
+    for (const end of first === length - 1 ? [length] : [first + 1, length]) {
+      const run = attemptRace(attack, race, boot, turnsFrom(first, end));
+      if (isSuccess(run)) return run;
     }
   }
   return undefined;
+}
+
+const isSuccess = ({ verdict }: AttackRun): boolean =>
+  verdict === 'succeeds' || verdict === 'detected too late';
+
+/** The moments of a race in which the attacker lets his turns pass. */
+function quietMoments(attack: LabAttack, race: RacingAttack, boot: Boot): RaceCourse['moments'] {
+  let moments: RaceCourse['moments'] = [];
+  attempt(boot, (record) => {
+    attack.run(record.lab);
+    ({ moments } = raceOnce(record, { ...race, turn: () => {} }, { seed: EVERY_MOMENT, turns: [] }));
+  });
+  return moments;
 }
 
 /**
@@ -78,10 +100,8 @@ export function shortestSchedule(attack: LabAttack, boot: Boot, run: AttackRun):
   const { schedule } = run;
   if (attack.race === undefined || schedule?.turns === undefined)
     throw new TypeError(`${attack.name} is not a race that succeeded`);
-  const succeeds = (turns: readonly number[]): boolean => {
-    const { verdict } = runAttack(attack, boot, { ...schedule, turns });
-    return verdict === 'succeeds' || verdict === 'detected too late';
-  };
+  const succeeds = (turns: readonly number[]): boolean =>
+    isSuccess(runAttack(attack, boot, { ...schedule, turns }));
   return { ...schedule, turns: shortestTurns(schedule.turns, succeeds) };
 }
 
@@ -89,7 +109,7 @@ function attemptRace(attack: LabAttack, race: RacingAttack, boot: Boot, schedule
   let taken: readonly number[] = [];
   const run = attempt(boot, (record) => {
     attack.run(record.lab);
-    taken = raceOnce(record, race, schedule);
+    ({ taken } = raceOnce(record, race, schedule));
     race.after?.(record.lab);
   });
   // There was no other processor to race against: the outcome says nothing.

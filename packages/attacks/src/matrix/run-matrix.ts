@@ -26,16 +26,19 @@ export interface MatrixRow {
   readonly cells: ReadonlyMap<string, Cell>;
 }
 
+/** A machine, and what it says that it has. */
+export interface KnownMachine extends AttackMachine {
+  readonly mechanisms: readonly Mechanism[];
+}
+
 /** Every attack on every machine. */
 export interface Matrix {
-  readonly machines: readonly (AttackMachine & { readonly mechanisms: readonly Mechanism[] })[];
+  readonly machines: readonly KnownMachine[];
   readonly rows: readonly MatrixRow[];
 }
 
-/** How a matrix is run. */
-export interface MatrixOptions {
-  readonly attacks: readonly LabAttack[];
-  readonly machines: readonly AttackMachine[];
+/** In what kernels attacks are tried, and how far their outcomes are looked into. */
+export interface AttemptOptions {
   readonly findBackend: FindBackend;
   /** A real kernel in the place of the one that boots. What needs a kernel that lives is *not expressible* then. */
   readonly snapshot?: SnapshotKernel | undefined;
@@ -44,54 +47,72 @@ export interface MatrixOptions {
    * long. Default false.
    */
   readonly prove?: boolean;
+}
+
+/** How a matrix is run. */
+export interface MatrixOptions extends AttemptOptions {
+  readonly attacks: readonly LabAttack[];
+  readonly machines: readonly AttackMachine[];
   readonly onCell?: (attack: LabAttack, machine: AttackMachine) => void;
 }
 
 /**
- * Runs attacks on machines, each in a kernel of its own. Twice the same gives the same.
+ * Runs attacks on machines, each in a kernel of its own. Twice the same gives the same, in whatever order.
  *
  * @throws {NotExpressible} for a snapshot on a machine that needs a kernel of its own, or without text, rodata or data
  */
-export function runMatrix({
-  attacks,
-  machines,
-  findBackend,
-  snapshot,
-  prove = false,
-  onCell,
-}: MatrixOptions): Matrix {
-  const bootOn = (specification: AttackMachine['machine'], change?: DriverChange): ReturnType<Boot> =>
-    snapshot === undefined
-      ? bootMachine(specification, findBackend, change)
-      : bootSnapshot(specification, findBackend, snapshot, change);
-  const known = machines.map((machine) => ({
+export function runMatrix({ attacks, machines, onCell, ...options }: MatrixOptions): Matrix {
+  const known = knowMachines(machines, options);
+  return { machines: known, rows: attacks.map((attack) => runRow(attack, known, options, onCell)) };
+}
+
+/** Asks each machine, booted, what it has. */
+export function knowMachines(machines: readonly AttackMachine[], options: AttemptOptions): KnownMachine[] {
+  return machines.map((machine) => ({
     ...machine,
-    mechanisms: mechanismsOf(bootOn(machine.machine).machine, machine.machine),
+    mechanisms: mechanismsOf(bootOn(options, machine.machine).machine, machine.machine),
   }));
-  const rows = attacks.map((attack): MatrixRow => {
-    const claims = (mechanisms: readonly Mechanism[]): boolean =>
-      attack.stoppedBy.some((mechanism) => mechanisms.includes(mechanism));
-    let found: string | undefined;
-    const cells = known.map((machine): [string, Cell] => {
-      onCell?.(attack, machine);
-      const boot: Boot = () => bootOn(machine.machine);
-      const first = runAttack(attack, boot);
-      const run =
-        prove && attack.race !== undefined && first.verdict === 'blocked'
-          ? (sweepSchedules(attack, boot) ?? first)
-          : first;
-      const stopped =
-        run.verdict !== 'succeeds' &&
-        run.verdict !== 'not expressible' &&
-        run.verdict !== 'detected too late';
-      const cause = prove && stopped ? findCause(attack, machine, bootOn, found) : undefined;
-      found = cause ?? found;
-      return [machine.name, { ...run, claimed: claims(machine.mechanisms), cause }];
-    });
-    const claimedBy = known.filter(({ mechanisms }) => claims(mechanisms)).map(({ name }) => name);
-    return { attack, claimedBy, cells: new Map(cells) };
+}
+
+/** Runs one attack on each of some machines. Rows know nothing of each other: who has threads can run them side by side. */
+export function runRow(
+  attack: LabAttack,
+  machines: readonly KnownMachine[],
+  options: AttemptOptions,
+  onCell?: MatrixOptions['onCell'],
+): MatrixRow {
+  const { prove = false } = options;
+  const claims = ({ mechanisms }: KnownMachine): boolean =>
+    attack.stoppedBy.some((mechanism) => mechanisms.includes(mechanism));
+  let found: string | undefined;
+  const cells = machines.map((machine): [string, Cell] => {
+    onCell?.(attack, machine);
+    const boot: Boot = () => bootOn(options, machine.machine);
+    const first = runAttack(attack, boot);
+    const run =
+      prove && attack.race !== undefined && first.verdict === 'blocked'
+        ? (sweepSchedules(attack, boot) ?? first)
+        : first;
+    const stopped =
+      run.verdict !== 'succeeds' && run.verdict !== 'not expressible' && run.verdict !== 'detected too late';
+    const cause =
+      prove && stopped
+        ? findCause(attack, machine, (...changed) => bootOn(options, ...changed), found)
+        : undefined;
+    found = cause ?? found;
+    return [machine.name, { ...run, claimed: claims(machine), cause }];
   });
-  return { machines: known, rows };
+  return { attack, claimedBy: machines.filter(claims).map(({ name }) => name), cells: new Map(cells) };
+}
+
+function bootOn(
+  { findBackend, snapshot }: AttemptOptions,
+  specification: AttackMachine['machine'],
+  change?: DriverChange,
+): ReturnType<Boot> {
+  return snapshot === undefined
+    ? bootMachine(specification, findBackend, change)
+    : bootSnapshot(specification, findBackend, snapshot, change);
 }
 
 /** Cells of attacks, not of work that must go on, by what was claimed and its outcome. */

@@ -1,4 +1,12 @@
-import { type Cell, countCells, type Matrix, MECHANISMS } from '@heki/attacks';
+import {
+  ATTACK_MACHINES,
+  CATALOGUE,
+  type Cell,
+  countCells,
+  type LabAttack,
+  type Matrix,
+  MECHANISMS,
+} from '@heki/attacks';
 import { unkeptClaims } from './unkept-claims.ts';
 
 /** Steps of a cell's trace at most. */
@@ -10,7 +18,7 @@ export function attackJson(matrix: Matrix, snapshot?: string): object {
     snapshot: snapshot ?? null,
     counts: countCells(matrix),
     unkeptClaims: unkeptClaims(matrix),
-    mechanisms: Object.entries(MECHANISMS).map(([name, title]) => ({ name, title })),
+    mechanisms: mechanismsJson(),
     machines: matrix.machines.map(({ name, title, machine, mechanisms }) => ({
       name,
       title,
@@ -18,17 +26,27 @@ export function attackJson(matrix: Matrix, snapshot?: string): object {
       mechanisms,
     })),
     attacks: matrix.rows.map(({ attack, claimedBy, cells }) => ({
-      name: attack.name,
-      title: attack.title,
-      gains: attack.gains,
-      source: attack.source,
-      means: attack.means,
-      legitimate: attack.legitimate === true,
-      stoppedBy: attack.stoppedBy,
+      ...toldOf(attack),
       claimedBy,
       verdicts: Object.fromEntries([...cells].map(([machine, cell]) => [machine, cellJson(cell)])),
     })),
   };
+}
+
+/** The attacks, the machines and what these can have, as programs read them. */
+export function attackListJson(): object {
+  return {
+    mechanisms: mechanismsJson(),
+    machines: ATTACK_MACHINES.map(({ name, title, machine }) => ({ name, title, machine })),
+    attacks: CATALOGUE.map((attack) => ({ ...toldOf(attack), race: attack.race !== undefined })),
+  };
+}
+
+const mechanismsJson = (): object[] => Object.entries(MECHANISMS).map(([name, title]) => ({ name, title }));
+
+/** What is known of an attack before it is tried. */
+function toldOf({ name, title, gains, source, means, legitimate, stoppedBy }: LabAttack): object {
+  return { name, title, gains, source, means, legitimate: legitimate === true, stoppedBy };
 }
 
 function cellJson({ verdict, by, evidence, cause, claimed, schedule, steps }: Cell): object {

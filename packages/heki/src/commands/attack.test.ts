@@ -85,7 +85,20 @@ describe('heki attack', () => {
     for (const name of [...FEW, 'no-heki', 'xen']) expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'));
   });
 
+  test('lists for programs what is known of each attack before it is tried', async () => {
+    const { attacks, machines } = JSON.parse((await runCommand(['attack', '--list', '--json'])).stdout);
+    expect(machines.map(({ name }: { name: string }) => name)).toContain('hardened');
+    expect(attacks).toContainEqual(
+      expect.objectContaining({
+        name: 'race-list-page',
+        race: true,
+        stoppedBy: ['end-of-boot', 'sealed-code'],
+      }),
+    );
+  });
+
   test.each([
+    [['attack', '--list', 'remap-text'], '--list remap-text: it lists all, expected no name'],
     [['attack', 'remap-txt'], 'attack remap-txt: there is none, expected remap-text'],
     [['attack', '--memory-map', 'map.json'], 'expected --snapshot, too'],
     [

@@ -1,13 +1,14 @@
 import { ATTACK_MACHINES, CATALOGUE, runMatrix, type SnapshotKernel } from '@heki/attacks';
 import { nearMatches } from '@heki/series';
 import { attackHtml } from '../attack/attack-html.ts';
-import { attackJson } from '../attack/attack-json.ts';
+import { attackJson, attackListJson } from '../attack/attack-json.ts';
 import { attackMarkdown } from '../attack/attack-markdown.ts';
 import { attackListing, attackText } from '../attack/attack-text.ts';
+import { labBackend } from '../attack/lab-backend.ts';
+import { runInRowThreads, threadsFor } from '../attack/run-in-row-threads.ts';
 import { unkeptClaims } from '../attack/unkept-claims.ts';
 import { ExitCode, UsageError } from '../failure.ts';
-import { HYPERVISORS, isHypervisorName } from '../hypervisors.ts';
-import { type CommandIo, createLineWriter } from '../io.ts';
+import type { CommandIo } from '../io.ts';
 import { filesOfDump, refuseInputs, writeFiles } from '../output-file.ts';
 import { createProgress } from '../progress.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -32,9 +33,8 @@ export async function attack(
   io: CommandIo,
 ): Promise<number> {
   if (options.list === true) {
-    const writer = createLineWriter(io.stdout);
-    for (const line of attackListing()) await writer.line(line);
-    await writer.flush();
+    if (names.length > 0) throw new UsageError(`--list ${names.join(' ')}: it lists all, expected no name`);
+    await writeReport('attack-list', { json: attackListJson, text: attackListing }, options, io);
     return ExitCode.SUCCESS;
   }
   refuseInputs(
@@ -52,16 +52,31 @@ export async function attack(
       subject === undefined || (machine.commandLine === undefined && machine.authenticate !== true),
   );
   const machines = named('--machine', all, options.machine ?? []);
-  const progress = createProgress(io, { what: 'attacking', total: attacks.length * machines.length });
+  const attempts = attacks.length * machines.length;
+  const progress = createProgress(io, { what: 'attacking', total: attempts });
   let done = 0;
-  const matrix = runMatrix({
-    attacks,
-    machines,
-    prove: options.prove ?? false,
-    findBackend,
-    snapshot: subject?.kernel,
-    onCell: ({ name }) => progress.update(done++, name),
-  });
+  const prove = options.prove ?? false;
+  const { threadEntry } = io;
+  const threads = subject === undefined ? threadsFor(attempts) : 0;
+  const matrix =
+    threadEntry === undefined || threads === 0
+      ? runMatrix({
+          attacks,
+          machines,
+          prove,
+          findBackend: labBackend,
+          snapshot: subject?.kernel,
+          onCell: ({ name }) => progress.update(done++, name),
+        })
+      : await runInRowThreads(threadEntry, threads, {
+          attacks,
+          machines,
+          prove,
+          onRow({ name }) {
+            done += machines.length;
+            progress.update(done, name);
+          },
+        });
   progress.stop();
   const files = [
     ...(options.markdown === undefined
@@ -95,19 +110,13 @@ async function snapshotOf({
       throw new UsageError(`--memory-map ${memoryMap}: that of a snapshot, expected --snapshot, too`);
     return undefined;
   }
-  const { openSubject } = await import('../protect/subject.ts');
+  const { openSubject } = await import('../protect/open-subject.ts');
   const subject = await openSubject(snapshot, memoryMap === undefined ? {} : { memoryMap });
   const { tables, crashKernel, processor, name, kernel } = subject;
   return {
     kernel: { kernel: tables, memoryMap: subject.memoryMap, crashKernel, registers: processor.registers },
     of: `${name}, ${kernel}`,
   };
-}
-
-/** The backend of a name that a machine of the list has. */
-function findBackend(name: string): (typeof HYPERVISORS)[keyof typeof HYPERVISORS] {
-  if (!isHypervisorName(name)) throw new TypeError(`${name} is not the name of a hypervisor`);
-  return HYPERVISORS[name];
 }
 
 /** Those of `known` that are named, in their own order; all when none is. @throws {UsageError} for a name that there is none of */

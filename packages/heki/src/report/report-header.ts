@@ -8,6 +8,7 @@ export const VERSION: string = manifest.version;
 /** The versions of the shapes that are published under `schemas/`: a change that a reader could stumble over makes one more. */
 const SCHEMA_VERSIONS = {
   attack: 1,
+  'attack-list': 1,
   audit: 1,
   backends: 1,
   boot: 1,
@@ -17,6 +18,13 @@ const SCHEMA_VERSIONS = {
   explore: 1,
   extract: 1,
   find: 1,
+  'fleet-changed': 1,
+  'fleet-results': 1,
+  'fleet-run': 1,
+  'fleet-set-aside': 1,
+  'fleet-status': 1,
+  'fleet-submit': 1,
+  'fleet-work': 1,
   kunit: 1,
   'kunit-tests': 1,
   protect: 1,

@@ -86,6 +86,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ],
   ['kunit-tests', ['kunit', '--list', '--json']],
   ['attack', ['attack', 'race-poke-window', 'remap-text', '--machine', 'hardened', 'lvbs', '--json']],
+  ['attack-list', ['attack', '--list', '--json']],
   ['version', ['--version', '--json']],
   ['version', ['--json', '-V']],
   ['error', ['kunit', '--test', '99', '--json']],

@@ -13,6 +13,7 @@ import {
   rights,
   severity,
 } from './json-shapes/audit.ts';
+import { fleetResult, fleetStatus, setAsideJob } from './json-shapes/fleet.ts';
 import {
   inModule,
   outcome,
@@ -57,6 +58,22 @@ const costs = z.strictObject({
 
 const kunitSuite = z.enum(KUNIT_SUITES);
 const kunitStatus = z.enum(['ok', 'not ok', 'skip']);
+
+const attackMechanisms = z.array(z.strictObject({ name: z.string().min(1), title: z.string().min(1) }));
+const attackMachine = {
+  name: z.string().min(1),
+  title: z.string().min(1),
+  machine: z.looseObject({}).describe('Its specification, as a scenario has it'),
+};
+const labAttack = {
+  name: z.string().min(1),
+  title: z.string().min(1),
+  gains: z.string().min(1),
+  source: z.string().min(1),
+  means: z.array(z.string().min(1)),
+  legitimate: z.boolean(),
+  stoppedBy: z.array(z.string().min(1)).describe('Mechanisms each of which is said to stop it'),
+};
 
 /** By the name of the command. */
 export const JSON_SHAPES = {
@@ -311,6 +328,33 @@ export const JSON_SHAPES = {
     leftOut: z.int().min(0).describe('Ranges that were found beside those that are listed'),
     warnings,
   }),
+  'fleet-changed': published('fleet-changed', 'fleet setup, retry, cancel, purge --json', {
+    changed: z.int().min(0),
+  }),
+  'fleet-results': published('fleet-results', 'fleet results --json', {
+    results: z.array(fleetResult).describe('The oldest first'),
+  }),
+  'fleet-run': published('fleet-run', 'fleet run --json', {
+    items: z.int().min(0),
+    known: z.int().min(0).describe('Of these, those that were known before'),
+    left: z.int().min(0).describe('Not done: the command was interrupted'),
+    results: z.array(fleetResult),
+    setAside: z.array(setAsideJob),
+  }),
+  'fleet-set-aside': published('fleet-set-aside', 'fleet set-aside --json', {
+    setAside: z.array(setAsideJob.extend({ at: z.iso.datetime() })),
+  }),
+  'fleet-status': published('fleet-status', 'fleet status --json', fleetStatus),
+  'fleet-submit': published('fleet-submit', 'fleet submit --json', {
+    added: z.int().min(0),
+    known: z.int().min(0),
+  }),
+  'fleet-work': published('fleet-work', 'fleet work --json', {
+    done: z.int().min(0),
+    failed: z.int().min(0),
+    auditingMs: z.int().min(0).describe('Of all jobs at the same time together'),
+    queueingMs: z.int().min(0),
+  }),
   extract: published('extract', 'extract --json', {
     snapshot: z.string(),
     core: z.string().nullable().describe('Path of what was written; null for standard output'),
@@ -468,24 +512,16 @@ export const JSON_SHAPES = {
     unkeptClaims: z
       .array(z.strictObject({ attack: z.string().min(1), machine: z.string().min(1) }))
       .describe('They make the command fail'),
-    mechanisms: z.array(z.strictObject({ name: z.string().min(1), title: z.string().min(1) })),
+    mechanisms: attackMechanisms,
     machines: z.array(
       z.strictObject({
-        name: z.string().min(1),
-        title: z.string().min(1),
-        machine: z.looseObject({}).describe('Its specification, as a scenario has it'),
+        ...attackMachine,
         mechanisms: z.array(z.string().min(1)).describe('Those that it says it has'),
       }),
     ),
     attacks: z.array(
       z.strictObject({
-        name: z.string().min(1),
-        title: z.string().min(1),
-        gains: z.string().min(1),
-        source: z.string().min(1),
-        means: z.array(z.string().min(1)),
-        legitimate: z.boolean(),
-        stoppedBy: z.array(z.string().min(1)).describe('Mechanisms each of which is said to stop it'),
+        ...labAttack,
         claimedBy: z.array(z.string().min(1)).describe('Machines that have one of them'),
         verdicts: z.record(
           z.string().min(1).describe('A machine'),
@@ -519,6 +555,16 @@ export const JSON_SHAPES = {
             ),
           }),
         ),
+      }),
+    ),
+  }),
+  'attack-list': published('attack-list', 'attack --list --json', {
+    mechanisms: attackMechanisms,
+    machines: z.array(z.strictObject(attackMachine)),
+    attacks: z.array(
+      z.strictObject({
+        ...labAttack,
+        race: z.boolean().describe('A second processor acts while the kernel works'),
       }),
     ),
   }),

@@ -1,4 +1,5 @@
 import { workerData } from 'node:worker_threads';
+import type { RowThreadData } from '../attack/row-thread.ts';
 import { inputComesWhenWanted } from '../input/standard-stream.ts';
 import { type Output, OutputClosed } from '../io.ts';
 import { watchModules } from '../modules/module-call.ts';
@@ -7,8 +8,16 @@ import type { FromThread, OutputTraits, ThreadData, ToThread } from './messages.
 
 type Written = ToThread & { readonly type: 'written' };
 
-/** Runs the command that this thread was started for (`runInThread`), and says its exit code. */
+/** Does what this thread was started for: a part of a command's work (`runInRowThreads`), or all of it. */
 export async function runAsThread(): Promise<void> {
+  const data: ThreadData | RowThreadData = workerData;
+  if ('args' in data) return runCommandAsThread();
+  const { runRowsAsThread } = await import('../attack/row-thread.ts');
+  runRowsAsThread(data);
+}
+
+/** Runs the command that this thread was started for (`runInThread`), and says its exit code. */
+async function runCommandAsThread(): Promise<void> {
   const { args, stdout, stderr, cells, port }: ThreadData = workerData;
   // Modules can read it, too, and are not to speak for the command.
   for (const name of Object.keys(workerData)) Reflect.deleteProperty(workerData, name);

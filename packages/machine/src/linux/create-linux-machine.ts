@@ -1,5 +1,5 @@
 import { createHekiGuest, parseBootParameters } from '@heki/guest';
-import { type BackendEvent, VcpuWaits, type VirtualMachine } from '@heki/hypervisor';
+import { type BackendEvent, VcpuWaits, type VirtualMachine, type YieldPoint } from '@heki/hypervisor';
 import { createExceptionHandler, createLinuxKernel, type LinuxKernel, SECTION_FRAMES } from '@heki/linux';
 import { type DriverMemory, initHekiOnKvm } from '@heki/paravirt';
 import {
@@ -64,9 +64,10 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
   const interleaved = options.interleaved === true || interleave !== undefined;
   /** Memory is added before there is a kernel. */
   let yieldKernel: (() => void) | undefined;
+  let within: YieldPoint | undefined;
   const others = (): void => {
     try {
-      interleave?.();
+      interleave?.(within);
     } catch (stop) {
       if (!(stop instanceof VcpuWaits)) throw stop;
     }
@@ -81,7 +82,13 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
     host: { memory: host.memory, frames: createFrameAllocator<Pfn>({ ranges: [host.tables] }) },
     onEvent:
       onEvent === undefined && !attackable ? undefined : (event) => tell({ from: 'hypervisor', event }),
-    onYield: interleaved ? () => yieldKernel?.() : undefined,
+    onYield: interleaved
+      ? (at) => {
+          within = at;
+          yieldKernel?.();
+          within = undefined;
+        }
+      : undefined,
   });
   const addMemory = ({ start, end }: FrameRange<Gfn>): void =>
     virtualMachine.addMemory({

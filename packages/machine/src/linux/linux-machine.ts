@@ -1,5 +1,5 @@
 import type { HekiGuest, KernelConfig } from '@heki/guest';
-import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
+import type { BackendEvent, Hypervisor, VirtualMachine, YieldPoint } from '@heki/hypervisor';
 import type { KernelBuild, LinuxKernel, ModuleImage, ModuleTextChanges } from '@heki/linux';
 import type { FrameRange, Gfn, MemoryMap, Pfn, PhysicalMemory } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
@@ -15,6 +15,9 @@ import type { CodeSigner } from './code-signer.ts';
 
 /** What of a specification the caller turns into objects: they stand in for it. */
 type MadeByCaller = 'memory' | 'cpu' | 'hypervisor' | 'kernel' | HypervisorKey;
+
+/** A turn of the other virtual CPUs; `within`: at which point of a request of the kernel, where it lies in one. */
+export type Interleave = (within?: YieldPoint) => void;
 
 /** What a machine is made of whose kernel boots: its specification, and the objects that stand for what that names. */
 export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends BackendEvent>
@@ -47,7 +50,7 @@ export interface LinuxMachineOptions<VM extends VirtualMachine, Event extends Ba
    * Lets the other virtual CPUs run between two accesses of the kernel, and at each `YieldPoint` of its requests. They make single accesses then:
    * functions of the kernel throw, because its locks are not modelled. A turn in which one of them waits for a request ends there.
    */
-  readonly interleave?: (() => void) | undefined;
+  readonly interleave?: Interleave | undefined;
   /** {@link LinuxMachine.interleave} may be set later. It costs a call for each access of the kernel. Default false. */
   readonly interleaved?: boolean;
   /** {@link LinuxMachine.attack} may be called: the virtual CPUs keep records for it, which costs speed. Default false. */
@@ -85,7 +88,7 @@ export interface LinuxMachine<VM extends VirtualMachine = VirtualMachine> extend
    */
   attackerOn(vcpu?: Vcpu): Attacker;
   /** What the other virtual CPUs do between two accesses of the kernel and within its requests; as {@link LinuxMachineOptions.interleave}, and set by it at first. */
-  interleave: (() => void) | undefined;
+  interleave: Interleave | undefined;
   /** Gives the virtual machine its next section of memory, which the kernel then can take; `undefined` when there is none left. */
   plugMemory(): FrameRange<Gfn> | undefined;
   /** Takes a section from the virtual machine that the kernel has given up: the next one that {@link plugMemory} gives. */
