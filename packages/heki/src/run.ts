@@ -71,7 +71,7 @@ function cr3Option(meaning: string): Option {
 function symbolsOption(): Option {
   return new Option(
     '--symbols <file>',
-    "the kernel's System.map, /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
+    "the kernel's System.map, a Debian package with it (-dbg), /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
   );
 }
 
