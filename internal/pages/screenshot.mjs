@@ -29,7 +29,10 @@ const inspector = spawn(process.execPath, [join(root, 'packages/heki/dist/main.j
 const [printed] = await once(inspector.stdout, 'data');
 const [address] = /http:\S+/.exec(String(printed)) ?? [];
 const shot = await browser.newPage({ viewport: { width: 1200, height: 900 } });
-for (const [name, place, height, ready] of [['inspector-walk', '#walk?va=0xffffffff81000000&access=write', 740]]) {
+for (const [name, place, height, ready] of [
+  ['inspector-walk', '#walk?va=0xffffffff81000000&access=write', 740, '.step'],
+  ['inspector-time', '#time?machine=hardened&at=209', 900, '#changed'],
+]) {
   await shot.goto(address + place);
   await shot.locator(ready).last().waitFor();
   await shot.screenshot({

@@ -117,7 +117,7 @@ export interface Choices {
   readonly attacks: readonly AttackChoice[];
 }
 
-export interface AttackChoice extends Choice {
+interface AttackChoice extends Choice {
   /** What the attacker has, when it succeeds. */
   readonly gains: string;
   readonly source: string;
@@ -161,7 +161,7 @@ export interface AttackStory {
   readonly steps: readonly AttackStep[];
 }
 
-export interface AttackStep {
+interface AttackStep {
   readonly text: string;
   /** `done`, `refused`, `faulted`, `livelock`, `died`, `unmapped`. */
   readonly result: string;
