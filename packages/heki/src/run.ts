@@ -71,7 +71,7 @@ function cr3Option(meaning: string): Option {
 function symbolsOption(): Option {
   return new Option(
     '--symbols <file>',
-    "the kernel's System.map, /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
+    "the kernel's System.map, a Debian package with it (-dbg), /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
   );
 }
 
@@ -214,7 +214,7 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--machine <name>',
-      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, lvbs, authority, or abstract-NAME (default: kvm)',
+      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, guest, lvbs, authority, or abstract-NAME (default: kvm)',
     )
     .option(
       '--property <id...>',

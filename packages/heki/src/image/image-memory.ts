@@ -62,6 +62,13 @@ export async function imageMemory(
       file: path,
     });
   }
+  const buildId = vmcoreinfo?.values.get('BUILD-ID');
+  if (buildId !== undefined && image.buildId !== undefined && buildId !== image.buildId) {
+    throw new InputError(
+      `the image has the build id ${image.buildId}, the snapshot's kernel ${buildId}: it is another build of the same release`,
+      { file: path },
+    );
+  }
   const linked = image.segments[0]?.address ?? 0n;
   const offset = virtualAddressOf(root.text.virtualFrame) - linked;
   if (vmcoreinfo?.kernelOffset !== undefined && vmcoreinfo.kernelOffset !== offset) {
