@@ -6,7 +6,9 @@ import { readVmcore } from '../../vmcore.ts';
 
 it('an ELF core that was flattened (makedumpfile -E -F) has no zeros where it lost a chunk: that is an error', () => {
   const page = (byte: number) => new Uint8Array(4096).fill(byte);
-  const core = buildCore({ loads: [1, 2, 3].map((frame) => ({ address: frame * 4096, bytes: page(frame) })) });
+  const core = buildCore({
+    loads: [1, 2, 3].map((frame) => ({ address: frame * 4096, bytes: page(frame) })),
+  });
   const second = core.length - 2 * 4096;
   const chunks = [
     { offset: 0, bytes: core.subarray(0, second) },
