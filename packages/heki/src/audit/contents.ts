@@ -1,11 +1,11 @@
 import { type MovedImage, segmentAt } from '@heki/kernel-image';
 import {
   compareImage,
+  createImageView,
   type ImageAddress,
   type ImageComparison,
   type ImageRange,
   type ImageSymbols,
-  ImageView,
   imageAddress,
   imageVirtualAddress,
   type RunningKernel,
@@ -46,7 +46,7 @@ export async function compareContents(
     probes: probes === undefined ? [] : readKprobes(guest.read, probes.address),
     bpf: bpfCode(kernel),
   };
-  const compared = compareImage(new ImageView(image.image, symbols), running);
+  const compared = compareImage(createImageView(image.image, symbols), running);
   if (typeof compared === 'string') throw new InputError(compared, { file: path });
   return { ...compared, ...(await compareModules(path, kernel, table, { symbols, running })) };
 }

@@ -1,6 +1,6 @@
 import type { ImageComparison } from '@heki/patch-sites';
 import type { VirtualAddress } from '@heki/physical-memory';
-import { KernelNames, readImageSymbols } from '@heki/symbols';
+import { createKernelNames, type KernelNames, readImageSymbols } from '@heki/symbols';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { type NamesOptions, openNames } from '../names/open-names.ts';
 import { symbolText } from '../names/place-text.ts';
@@ -31,7 +31,7 @@ export async function auditEvidence(
     const own = (): KernelNames => {
       const { vmcoreinfo } = core;
       const found = readImageSymbols(tables, vmcoreinfo);
-      return new KernelNames(tables, {
+      return createKernelNames(tables, {
         vmcoreinfo,
         symbols: typeof found === 'string' ? undefined : found.table,
       });

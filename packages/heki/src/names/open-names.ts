@@ -1,14 +1,16 @@
 import { readVmlinuxSymbols } from '@heki/kernel-image';
 import { hex, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import {
+  createKernelNames,
   type KaslrOffset,
-  KernelNames,
+  type KernelNames,
   kaslrOffset,
   type MemorySymbols,
   parseSystemMap,
   readImageSymbols,
   SymbolError,
-  SymbolTable,
+  type SymbolTable,
+  symbolTableOf,
 } from '@heki/symbols';
 import {
   type ChosenRoot,
@@ -73,7 +75,7 @@ export async function openNames(
   const symbols = file?.symbols ?? (typeof own === 'object' ? own.table : undefined);
   const beside = new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]);
   return {
-    kernel: new KernelNames(tables, {
+    kernel: createKernelNames(tables, {
       vmcoreinfo,
       symbols,
       exact: beside,
@@ -125,7 +127,7 @@ async function symbolsOfText(path: string): Promise<SymbolTable> {
 function symbolsOfVmlinux(path: string): SymbolTable | undefined {
   return readElfFile(path, (file) => {
     const symbols = readVmlinuxSymbols(file);
-    if (symbols !== undefined) return SymbolTable.of(symbols);
+    if (symbols !== undefined) return symbolTableOf(symbols);
     throw new InputError(
       'it has no symbol table: it was stripped (--vmlinux reads the kallsyms in its image)',
       { file: path },
@@ -172,5 +174,5 @@ export function regionsOf(
   { core, tables }: Snapshot<ProvenRoot | ChosenRoot>,
 ): KernelNames | undefined {
   const root = 'origin' in tables ? tables : kernelOf(path, core, false);
-  return root === undefined ? undefined : new KernelNames(root, { vmcoreinfo: core.vmcoreinfo });
+  return root === undefined ? undefined : createKernelNames(root, { vmcoreinfo: core.vmcoreinfo });
 }
