@@ -2,6 +2,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import { addAuditCommands } from './audit/audit-commands.ts';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
+import { addFleetCommands } from './fleet/fleet-commands.ts';
 import {
   ATTACK_EXAMPLES,
   BOOT_EXAMPLES,
@@ -10,6 +11,7 @@ import {
   EXPLORE_EXAMPLES,
   EXTRACT_EXAMPLES,
   FIND_EXAMPLES,
+  INSPECT_EXAMPLES,
   KUNIT_EXAMPLES,
   PROTECT_EXAMPLES,
   READ_EXAMPLES,
@@ -69,7 +71,7 @@ function cr3Option(meaning: string): Option {
 function symbolsOption(): Option {
   return new Option(
     '--symbols <file>',
-    "the kernel's System.map, /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
+    "the kernel's System.map, a Debian package with it (-dbg), /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
   );
 }
 
@@ -152,6 +154,21 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (options) => {
       const { boot } = await import('./commands/boot.ts');
       finished(await boot(options, io));
+    });
+
+  program
+    .command('inspect')
+    .argument('[SOURCE]', `${DUMP} (default: the Debian kernel that comes with heki)`)
+    .summary('walk a kernel in the browser')
+    .description(
+      "Serves a page to this machine alone: a map of the kernel's physical memory with what an audit finds, and the walk of any address with bits that can be edited.",
+    )
+    .option('--no-open', 'print the address, and open no browser')
+    .option('--static <folder>', 'write the page as a web site instead, to a new folder')
+    .addHelpText('after', `${INSPECT_EXAMPLES}\n${EXIT_CODES}`)
+    .action(async (source: string | undefined, options: { open?: boolean; static?: string }) => {
+      const { inspect } = await import('./commands/inspect.ts');
+      finished(await inspect(source, options, io));
     });
 
   program
@@ -409,6 +426,8 @@ With --json an error is JSON, too, on standard output.`,
       finished(await replay(recording, options, io));
     });
 
+  addFleetCommands(program, { io, finished, run });
+
   program
     .command('completion')
     .addArgument(new Argument('<SHELL>', 'the shell').choices(['bash', 'zsh', 'fish']))
@@ -445,7 +464,7 @@ export async function run(given: readonly string[], outer: CommandIo): Promise<n
   const program = createProgram(io, (code) => {
     exitCode = code;
   });
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => {
         help += text;

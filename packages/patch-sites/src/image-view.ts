@@ -20,6 +20,9 @@ export interface ImageRange {
   readonly end: ImageAddress;
 }
 
+/** Memory of the running kernel: bytes, or `undefined` where the dump has none. At most a page is asked for. */
+export type ReadLive = (at: ImageAddress, length: number) => Uint8Array | undefined;
+
 /** An image where it runs, by address. */
 export interface ImageView {
   readonly symbols: ImageSymbols;
@@ -27,6 +30,8 @@ export interface ImageView {
   bytes(at: ImageAddress, length: number): Uint8Array | undefined;
   /** Where the section `name` lies, or what lies between two symbols where the file has no such section; `undefined` without both. */
   range(name: string, from?: string, to?: string): ImageRange | undefined;
+  /** The same image with bytes of its own. */
+  copy(): ImageView;
 }
 
 /** `image` where it runs, whose symbols `symbols` looks up. */
@@ -43,6 +48,15 @@ class MovedView implements ImageView {
     this.symbols = symbols;
     this.#segments = segments.map(({ address, bytes }) => ({ start: imageAddress(address), bytes }));
     this.#sections = sections;
+  }
+
+  copy(): ImageView {
+    const segments = this.#segments.map(({ start, bytes }) => ({
+      address: imageVirtualAddress(start),
+      bytes: bytes.slice(),
+      kind: 'text' as const,
+    }));
+    return new MovedView({ segments, sections: this.#sections }, this.symbols);
   }
 
   bytes(at: ImageAddress, length: number): Uint8Array | undefined {

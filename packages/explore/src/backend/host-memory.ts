@@ -18,7 +18,7 @@ interface PageCopy {
 }
 
 /** All pages that were not empty at a point, by frame, and the sums of their lanes. */
-export interface HostPages {
+interface HostPages {
   readonly copies: ReadonlyMap<number, PageCopy>;
   readonly a: number;
   readonly b: number;

@@ -10,13 +10,14 @@ import type { MachineFlags } from '../machine-flags.ts';
 import { loadAttacks } from '../modules/attack-module.ts';
 import { type NamesOptions, openNames } from '../names/open-names.ts';
 import { attackedBytesOfAll } from '../protect/attacked-bytes.ts';
+import { openSubject } from '../protect/open-subject.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
 import { protectVerdict } from '../protect/protect-verdict.ts';
-import { openSubject, type Subject, type SubjectOptions } from '../protect/subject.ts';
+import type { Subject, SubjectOptions } from '../protect/subject.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { readSidecar } from '../sidecar.ts';
 import { specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
@@ -46,7 +47,8 @@ export async function protect(
   const subject = await openSubject(path, options);
   const sidecar = await readSidecar(path ?? BUILT_IN_SNAPSHOT);
   const names = await openNames(subject.core, subject.tables, sidecar, options);
-  const report = protectKernel(subject, {
+  const warned = { ...subject, warnings: [...subject.warnings, ...names.warnings] };
+  const report = protectKernel(warned, {
     image: imageOver(subject, names.image, options.vmlinux),
     machine,
     backend,

@@ -3,13 +3,15 @@ import { type KernelModule, type NamedSymbol, type Place, parseSymbolExpression 
 import { ExitCode, InputError } from '../failure.ts';
 import { hex16 } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
-import { type Names, type NamesOptions, openNames } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
+import { type NamesOptions, openNames } from '../names/open-names.ts';
 import { placeJson, placeText } from '../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
+import { openSnapshot } from '../open-snapshot.ts';
 import { count } from '../quantity.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openSnapshot } from '../snapshot.ts';
+import type { AddressSpaceOptions } from '../snapshot.ts';
 import { tableWarnings, type Warning } from '../warning.ts';
 
 /** Options of `heki symbols`. */
@@ -43,7 +45,7 @@ export async function symbols(
 ): Promise<number> {
   const { core, tables } = openSnapshot(path, options);
   const names = await openNames(core, tables, await readSidecar(path), options);
-  const warnings = tableWarnings(core, tables);
+  const warnings = [...tableWarnings(core, tables), ...names.warnings];
   if (what === undefined && names.source.kind === 'none') {
     throw new InputError(
       `no symbols are known: ${names.source.why} (--symbols names a System.map of this kernel)`,

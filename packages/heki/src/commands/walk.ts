@@ -16,11 +16,13 @@ import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
-import { type Names, namesOfAddressSpace, regionsOf } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
+import { namesOfAddressSpace, regionsOf } from '../names/open-names.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
+import { openAddressSpace } from '../open-snapshot.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { screenOf } from '../report/screen.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openAddressSpace, tablesLines } from '../snapshot.ts';
+import { type AddressSpaceOptions, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
 import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
@@ -69,6 +71,7 @@ export async function walk(
     ...tableWarnings(snapshot.core, snapshot.tables),
     ...(start < lowerHalfEnd(levels) ? userHalfWarnings(snapshot.tables) : []),
     ...processor.warnings,
+    ...(names?.warnings ?? []),
   ];
   const tables = { ...snapshot.tables, budget: DUMP_LIMITS.tablePages };
   const speltOut =

@@ -35,6 +35,14 @@ Examples:
   heki translate guest.elf.gz 0x401945 --cr3 0x5d10000            in the other half of page-table isolation
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
 
+export const INSPECT_EXAMPLES = `
+Examples:
+  heki inspect                      the Debian kernel that comes with heki
+  heki inspect guest.elf            a dump, of which only what is looked at is read
+  heki inspect qmp:/run/guest.qmp   the page tables and registers of a guest that runs
+  heki inspect --no-open guest.elf  on a machine without a browser: through "ssh -L", from another
+  heki inspect --static site        a web site, in which visitors open dumps of their own`;
+
 export const SYMBOLS_EXAMPLES = `
 Examples:
   heki symbols guest.elf                          all of them, as /proc/kallsyms lists them
@@ -185,3 +193,15 @@ Examples:
   heki explore --json | jq '.properties[] | select(.story) | .story'
 
 Exit codes: 0 nothing fell, 1 a property fell, 2 called wrongly, 3 a module cannot be read.`;
+
+export const FLEET_EXAMPLES = `
+Examples:
+  heki fleet run 'dumps/*.elf.gz'                    audit them all, and tell of those that do not pass
+  heki fleet results --csv > results.csv             of all that was ever audited there
+  heki fleet results --finding heki/wx-alias --json
+  heki fleet setup --database postgres://db/heki     make the tables, as their owner
+  heki fleet submit guests.json --database postgres://db/heki
+  heki fleet work --concurrency 4 --database postgres://db/heki
+  heki fleet status --database postgres://db/heki
+
+Exit codes: 0 done, 1 (run) a guest fails, cannot be read, or is set aside, 2 called wrongly, 3 the database cannot be reached.`;

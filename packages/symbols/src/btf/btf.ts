@@ -42,7 +42,7 @@ const HEADER_BYTES = 24;
 const DEEPEST = 32;
 
 /** A member of a structure, or of an unnamed one in it. */
-export interface Member {
+interface Member {
   /** Bytes from the start of the structure. */
   readonly offset: number;
   /** The number of its type. */
