@@ -13,6 +13,7 @@ export {
   type Place,
 } from './kernel-names.ts';
 export { createKernelStructs, type KernelStructs } from './kernel-structs.ts';
+export { type CodeAreas, type GeneratedCode, readCodeAreas, type VmallocArea } from './modules/code-areas.ts';
 export {
   type KernelModule,
   MODULE_PART_KINDS,

@@ -81,7 +81,10 @@ export function addFleetCommands(program: Command, { io, finished, run }: Shared
       finished(await fleetResults(options, io));
     });
 
-  action('setup', 'make the tables on a server, and its roles')
+  action('setup', 'make the tables on a server, and say who may use them')
+    .option('--submitter <role...>', 'roles that may add guests, and read no results', collectRoles)
+    .option('--worker <role...>', 'roles that may take jobs and keep results', collectRoles)
+    .option('--reader <role...>', 'roles that may read, and change nothing', collectRoles)
     .option('--json', 'print one JSON object')
     .action(async (options) => {
       const { fleetSetup } = await import('../commands/fleet/setup.ts');
@@ -202,6 +205,11 @@ function parseTenant(text: string): string {
 function parseId(text: string): string {
   if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase();
   throw new InvalidArgumentError('Expected an id as 780713ff-c35a-8252-985a-fca2f45078aa.');
+}
+
+function collectRoles(text: string, before: readonly string[] = []): readonly string[] {
+  if (/^[a-z_][a-z0-9_]{0,62}$/.test(text)) return [...before, text];
+  throw new InvalidArgumentError('Expected a role of small letters, digits and underscores.');
 }
 
 function collectIds(text: string, before: readonly string[] = []): readonly string[] {

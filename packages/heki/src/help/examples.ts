@@ -186,6 +186,7 @@ Examples:
   heki explore --profile rfc-v2                     what the series as published lets through
   heki explore --defect B-H10 --depth 3 --property P2
   heki explore --machine xen --without vmm device
+  heki explore --machine guest --defect B-G22
   heki explore --machine authority --defect B-A4 --depth 6
                                                     authenticated code that grants before it flushes
   heki explore --machine abstract-freeze-flush-check-hlat
