@@ -58,6 +58,7 @@ export function addFleetCommands(program: Command, { io, finished, run }: Shared
     });
 
   action('status', 'what waits, what is done, what failed')
+    .option('--watch', 'print it again every two seconds, until nothing waits; with --json an object a line')
     .option('--json', 'print one JSON object')
     .action(async (options) => {
       const { fleetStatus } = await import('../commands/fleet/status.ts');
@@ -74,11 +75,21 @@ export function addFleetCommands(program: Command, { io, finished, run }: Shared
     .addOption(
       new Option('--outcome <name>', 'only these').choices(['pass', 'fail', 'unreadable', 'changed']),
     )
-    .addOption(new Option('--csv', 'print comma-separated values').conflicts('json'))
+    .addOption(new Option('--csv', 'print comma-separated values').conflicts(['json', 'sarif']))
+    .addOption(new Option('--sarif', 'print SARIF 2.1.0: the findings of all guests').conflicts('json'))
     .option('--json', 'print one JSON object')
     .action(async (options) => {
       const { fleetResults } = await import('../commands/fleet/results.ts');
       finished(await fleetResults(options, io));
+    });
+
+  action('report', 'a page that shows the fleet')
+    .requiredOption('--html <file>', 'the page to write, which opens from disk')
+    .option('--since <time>', 'of what was finished since: as for results', parseTime)
+    .option('--json', 'print one JSON object')
+    .action(async (options) => {
+      const { fleetReport } = await import('../commands/fleet/report.ts');
+      finished(await fleetReport(options, io));
     });
 
   action('setup', 'make the tables on a server, and say who may use them')
