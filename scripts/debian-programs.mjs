@@ -24,7 +24,7 @@ function isThere(program) {
  * @param {Readonly<Record<string, string>>} programs each with the package that has it
  * @param {number} milliseconds that an installation may take: packages have to come over the network
  */
-export function whyNotInstalled(programs, milliseconds) {
+function whyNotInstalled(programs, milliseconds) {
   const missing = () => Object.entries(programs).filter(([program]) => !isThere(program));
   if (process.platform !== 'linux' || process.arch !== 'x64') return 'it takes Linux on x86-64';
   if (!isThere('apt-get')) return 'it takes Debian: there is no apt-get here';
@@ -40,4 +40,29 @@ export function whyNotInstalled(programs, milliseconds) {
   }
   const still = missing().map(([, name]) => name);
   return still.length === 0 ? undefined : `apt-get cannot install ${still.join(' ')}`;
+}
+
+/** What booting real guests takes, each program with the Debian package that has it. */
+const GUEST_PROGRAMS = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  busybox: 'busybox-static',
+  makedumpfile: 'makedumpfile',
+  kexec: 'kexec-tools',
+  depmod: 'kmod',
+  cpio: 'cpio',
+  xz: 'xz-utils',
+};
+
+/**
+ * Brings in what booting real guests takes; why that cannot be.
+ *
+ * @param {boolean} patient whether the packages may take minutes over the network
+ */
+export function whyNoGuests(patient) {
+  return whyNotInstalled(GUEST_PROGRAMS, patient ? 240_000 : 60_000);
+}
+
+/** Brings in a browser, 90 MB of it over the network; why that cannot be. */
+export function whyNoBrowser() {
+  return whyNotInstalled({ chromium: 'chromium' }, 120_000);
 }

@@ -5,12 +5,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root, tool } from '../internal/launcher/src/root.mjs';
-import { whyNotInstalled } from './debian-programs.mjs';
+import { whyNoBrowser } from './debian-programs.mjs';
 
-/** The package has to come over the network, 90 MB of it. */
-const INSTALL_MS = 120_000;
-
-const why = whyNotInstalled({ chromium: 'chromium' }, INSTALL_MS);
+const why = whyNoBrowser();
 if (why === undefined) {
   const scratch = mkdtempSync(join(tmpdir(), 'heki-pages-report-'));
   const file = join(scratch, 'report.json');

@@ -6,24 +6,11 @@ import { mkdirSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { root, tool } from '../internal/launcher/src/root.mjs';
-import { PROGRAM_FOLDERS, whyNotInstalled } from './debian-programs.mjs';
+import { PROGRAM_FOLDERS, whyNoGuests } from './debian-programs.mjs';
 
 const all = process.argv.includes('--all');
 
-/** Programs, each with the Debian package that has it. */
-const PROGRAMS = {
-  'qemu-system-x86_64': 'qemu-system-x86',
-  busybox: 'busybox-static',
-  makedumpfile: 'makedumpfile',
-  kexec: 'kexec-tools',
-  depmod: 'kmod',
-  cpio: 'cpio',
-  xz: 'xz-utils',
-};
-/** The packages have to come over the network. */
-const INSTALL_MS = all ? 240_000 : 60_000;
-
-const why = whyNotInstalled(PROGRAMS, INSTALL_MS);
+const why = whyNoGuests(all);
 if (why === undefined) {
   const build = spawnSync(process.execPath, [tool('typescript', 'bin', 'tsc'), '-b', 'internal/guests'], {
     cwd: root,

@@ -1,108 +1,192 @@
 // `npm test`: everything that must pass. Sets up what is missing, runs every check, and ends with a line
-// `N passed, N failed` that counts unit tests, vector cases and checks alike. With `--full` (`npm run test:full`) every real guest is
-// booted and the fuzz tests run long.
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+// `N passed, N failed` that counts unit tests, vector cases and checks alike. What passed before on the same inputs (turbo.json says which
+// they are) is counted and not run again; with `--anew` it is. With `--full` (`npm run test:full`) every real guest is booted and the
+// fuzz tests run long.
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { root, tool } from '../internal/launcher/src/root.mjs';
 import { setUpOrTell } from '../internal/launcher/src/run-heki.mjs';
+import { whyNoBrowser, whyNoGuests } from './debian-programs.mjs';
+import { taskInputs } from './test/inputs.mjs';
+import { remember, remembered } from './test/results.mjs';
+import { runUnitTests, unitTestGroups } from './test/unit-tests.mjs';
 
 if (!(await setUpOrTell())) process.exit(1);
 
 const full = process.argv.includes('--full');
-const scratch = mkdtempSync(join(tmpdir(), 'heki-test-'));
-const unitReport = join(scratch, 'unit.json');
+const anew = process.argv.includes('--anew');
 
 /** Counts of a command that is one check: it passes or it fails. */
 const asOneCheck = ({ status }) => ({ passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 });
 
 /** Counts of a command whose last line is `N passed, N failed`. */
-function fromLastLine({ status, stdout }) {
-  const counts = /^(\d+) passed, (\d+) failed$/m.exec(stdout.trimEnd().split('\n').at(-1) ?? '');
+function fromLastLine({ status, output }) {
+  const counts = /^(\d+) passed, (\d+) failed$/m.exec(output.trimEnd().split('\n').at(-1) ?? '');
   if (counts === null) return { passed: 0, failed: 1 };
   const failed = Number(counts[2]);
   return { passed: Number(counts[1]), failed: status === 0 ? failed : Math.max(failed, 1) };
 }
 
-/** Counts of the unit tests, from the report that vitest wrote. */
-function fromUnitReport({ status }) {
-  try {
-    const report = JSON.parse(readFileSync(unitReport, 'utf8'));
-    const failed = report.numFailedTests + (report.numTotalTests === 0 ? 1 : 0);
-    return { passed: report.numPassedTests, failed: status === 0 ? failed : Math.max(failed, 1) };
-  } catch {
-    return { passed: 0, failed: 1 };
-  }
-}
-
 const node = (...args) => [process.execPath, ...args];
 const script = (name, ...args) => node(join(root, 'scripts', name), ...args);
 
+/** Each by the name of its task in turbo.json, `//#check:NAME`. */
 const checks = [
-  { name: 'types', command: node(tool('typescript', 'bin', 'tsc'), '-p', 'tsconfig.tests.json') },
+  { name: 'site', title: 'documentation site', command: script('build-site.mjs') },
+  { name: 'docs', title: 'generated documentation', command: script('generate-docs.mjs', '--check') },
   {
-    name: 'lint and format',
+    name: 'guests',
+    title: 'real guests',
+    command: script('test-qemu.mjs', ...(full ? ['--all'] : [])),
+    count: fromLastLine,
+  },
+  { name: 'packed', title: 'packed packages', command: script('check-packages.mjs') },
+  {
+    name: 'vectors',
+    title: 'vectors',
+    command: node('internal/vectors/dist/main.js', 'vectors'),
+    count: fromLastLine,
+  },
+  {
+    name: 'types',
+    title: 'types',
+    command: node(tool('typescript', 'bin', 'tsc'), '-p', 'tsconfig.tests.json'),
+  },
+  {
+    name: 'lint',
+    title: 'lint and format',
     command: node(tool('@biomejs', 'biome', 'bin', 'biome'), 'ci', '--colors=off', '.'),
   },
   {
-    name: 'unused code',
+    name: 'unused',
+    title: 'unused code',
     command: node(tool('knip', 'bin', 'knip.js'), '--no-config-hints', '--no-progress'),
   },
-  { name: 'package boundaries', command: node(tool('turbo', 'bin', 'turbo'), 'boundaries') },
-  { name: 'architecture page', command: script('check-architecture.mjs') },
-  { name: 'public faces', command: script('check-public-faces.mjs') },
-  { name: 'links', command: script('check-links.mjs') },
-  { name: 'bit operators', command: script('check-bit-operators.mjs') },
-  { name: 'generated documentation', command: script('generate-docs.mjs', '--check') },
   {
-    name: 'unit tests and examples',
-    command: node(
-      tool('vitest', 'vitest.mjs'),
-      'run',
-      '--reporter=default',
-      '--reporter=json',
-      `--outputFile.json=${unitReport}`,
-    ),
-    count: fromUnitReport,
+    name: 'boundaries',
+    title: 'package boundaries',
+    command: node(tool('turbo', 'bin', 'turbo'), 'boundaries'),
   },
-  { name: 'vectors', command: node('internal/vectors/dist/main.js', 'vectors'), count: fromLastLine },
-  { name: 'packed packages', command: script('check-packages.mjs') },
-  { name: 'documentation site', command: script('build-site.mjs') },
-  { name: 'pages in a browser', command: script('test-pages.mjs'), count: fromLastLine },
-  { name: 'real guests', command: script('test-qemu.mjs', ...(full ? ['--all'] : [])), count: fromLastLine },
+  { name: 'architecture', title: 'architecture page', command: script('check-architecture.mjs') },
+  { name: 'faces', title: 'public faces', command: script('check-public-faces.mjs') },
+  { name: 'links', title: 'links', command: script('check-links.mjs') },
+  { name: 'bits', title: 'bit operators', command: script('check-bit-operators.mjs') },
+  // It opens the site, too.
+  {
+    name: 'pages',
+    title: 'pages in a browser',
+    command: script('test-pages.mjs'),
+    count: fromLastLine,
+    after: 'site',
+  },
 ];
 
-let passed = 0;
-let failed = 0;
+const env = {
+  ...process.env,
+  ...(full ? { HEKI_FUZZ: 'long' } : {}),
+  TURBO_TELEMETRY_DISABLED: '1',
+  DO_NOT_TRACK: '1',
+  NO_COLOR: '1',
+};
+
+// What the machine has is a part of what tests depend on. Those that take what cannot be had say so.
+whyNoGuests(full);
+whyNoBrowser();
+const inputs = taskInputs(full);
+if (inputs === undefined) process.stdout.write('turbo cannot say what depends on what: everything runs\n');
+let [passed, failed, cached] = [0, 0, 0];
 const failures = [];
-for (const { name, command, count = asOneCheck } of checks) {
-  process.stdout.write(`\n== ${name}\n`);
-  const started = Date.now();
-  const [program, ...args] = command;
-  const result = spawnSync(program, args, {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-    maxBuffer: 256 * 1024 * 1024,
-    env: {
-      ...process.env,
-      ...(full ? { HEKI_FUZZ: 'long' } : {}),
-      TURBO_TELEMETRY_DISABLED: '1',
-      DO_NOT_TRACK: '1',
-      NO_COLOR: '1',
-    },
-  });
-  process.stdout.write(result.stdout);
-  const counts = count(result);
+const toRemember = [];
+
+/** Whether `task` passed before on its inputs; it is counted then. */
+function passedBefore(task) {
+  const hash = inputs?.get(task)?.hash;
+  const count = anew || hash === undefined ? undefined : remembered(task, hash);
+  if (count === undefined) return false;
+  passed += count;
+  cached += count;
+  return true;
+}
+
+/** Counts what `task` came to. */
+function account(task, title, counts) {
   passed += counts.passed;
   failed += counts.failed;
-  if (counts.failed > 0) failures.push(name);
-  const seconds = ((Date.now() - started) / 1000).toFixed(1);
-  process.stdout.write(`${name}: ${counts.passed} passed, ${counts.failed} failed (${seconds} s)\n`);
+  if (counts.failed > 0) failures.push(title);
+  // That nothing was run is nothing to remember.
+  else if (counts.passed > 0) toRemember.push({ task, passed: counts.passed });
 }
-rmSync(scratch, { recursive: true, force: true });
+
+/** Runs a check, and shows what it says when it has ended: others run beside it. */
+async function runCheck({ name, title, command, count = asOneCheck }) {
+  const started = Date.now();
+  const [program, ...args] = command;
+  const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env });
+  let [output, all] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    output += text;
+    all += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    all += text;
+  });
+  const status = await new Promise((resolve) => {
+    child.on('error', () => resolve(null));
+    child.on('close', resolve);
+  });
+  const counts = count({ status, output });
+  const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  process.stdout.write(
+    `\n== ${title}\n${all}${title}: ${counts.passed} passed, ${counts.failed} failed (${seconds} s)\n`,
+  );
+  account(`//#check:${name}`, title, counts);
+}
+
+/** As many of the checks at a time as there are processors; one that comes `after` another waits for it. */
+async function runChecks(waiting) {
+  const left = [...waiting];
+  const running = new Set();
+  const lane = async () => {
+    for (;;) {
+      const isReady = ({ after }) => !left.concat([...running]).some(({ name }) => name === after);
+      const next = left.find(isReady);
+      if (next === undefined) return;
+      left.splice(left.indexOf(next), 1);
+      running.add(next);
+      await runCheck(next);
+      running.delete(next);
+    }
+  };
+  while (left.length > 0) await Promise.all(Array.from({ length: availableParallelism() }, lane));
+}
+
+const groups = new Map([...unitTestGroups()].filter(([task]) => !passedBefore(task)));
+const openChecks = checks.filter(({ name }) => !passedBefore(`//#check:${name}`));
+
+await runChecks(openChecks);
+if (groups.size > 0) {
+  process.stdout.write('\n== unit tests and examples\n');
+  for (const [task, { undeclared, ...counts }] of runUnitTests(groups, inputs, env)) {
+    const title = `tests of ${task.replace('//#test:', '').replace('#', ', ')}`;
+    account(task, title, counts);
+    if (undeclared.length === 0) continue;
+    failed++;
+    failures.push(`turbo.json does not say that ${task} reads ${undeclared.join(', ')}`);
+  }
+}
+
+// What was edited meanwhile was tested in part.
+const inputsNow = toRemember.length > 0 ? taskInputs(full) : undefined;
+for (const { task, passed: count } of toRemember) {
+  const hash = inputs?.get(task)?.hash;
+  if (hash !== undefined && hash === inputsNow?.get(task)?.hash) remember(task, hash, count);
+}
 
 if (failures.length > 0) process.stdout.write(`\nfailed: ${failures.join('; ')}\n`);
+if (cached > 0)
+  process.stdout.write(
+    `\n${cached} of these passed before on the same inputs: npm test -- --anew runs them\n`,
+  );
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -1,5 +1,6 @@
-// Takes the picture of docs/audit-page.md: `node internal/pages/screenshot.mjs`, where heki is built and Debian's chromium installed.
-import { spawnSync } from 'node:child_process';
+// Takes the pictures of docs/audit-page.md and docs/inspector.md: `node internal/pages/screenshot.mjs`, where heki is built and Debian's chromium installed.
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,5 +23,20 @@ await page.screenshot({
   path: join(root, 'docs', 'audit-page.png'),
   clip: { x, y, width, height: 620 },
 });
+await page.close();
+
+const inspector = spawn(process.execPath, [join(root, 'packages/heki/dist/main.js'), 'inspect', '--no-open']);
+const [printed] = await once(inspector.stdout, 'data');
+const [address] = /http:\S+/.exec(String(printed)) ?? [];
+const shot = await browser.newPage({ viewport: { width: 1200, height: 900 } });
+for (const [name, place, height] of [['inspector-walk', '#walk?va=0xffffffff81000000&access=write', 740]]) {
+  await shot.goto(address + place);
+  await shot.locator('.step').last().waitFor();
+  await shot.screenshot({
+    path: join(root, 'docs', `${name}.png`),
+    clip: { x: 0, y: 0, width: 1200, height },
+  });
+}
 await browser.close();
+inspector.kill('SIGINT');
 rmSync(folder, { recursive: true });

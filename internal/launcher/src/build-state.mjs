@@ -60,8 +60,8 @@ function recorded() {
   }
 }
 
-/** The state of the command's bundle, which is made of the outputs. */
-const stateOfBundle = () => fingerprint(join(root, 'packages', 'heki'), ['bundle']);
+/** The state of the command's bundle, which is made of the outputs, and of the inspector's. */
+const stateOfBundle = () => fingerprint(join(root, 'packages', 'heki'), ['bundle', 'inspector']);
 
 export function isBuilt() {
   const now = { sources: stateOfSources(), outputs: stateOfOutputs(), bundle: stateOfBundle() };

@@ -108,7 +108,11 @@ async function build(lock) {
     ...(hasPage ? [] : [step('Building the page of the audit', lock, process.execPath, [page])]),
   ]);
   removeOrphans();
-  await step('Building', lock, process.execPath, [join(root, 'scripts', 'bundle-heki.mjs')]);
+  await Promise.all(
+    ['bundle-heki.mjs', 'bundle-inspector.mjs'].map((script) =>
+      step('Building', lock, process.execPath, [join(root, 'scripts', script)]),
+    ),
+  );
   recordBuild(sources);
 }
 

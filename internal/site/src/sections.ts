@@ -16,6 +16,7 @@ export const SECTIONS: readonly Section[] = [
       'real-guests/crashed-machine',
       'real-guests/ci-job',
       'audit-page',
+      'inspector',
     ],
   },
   { title: 'Extend it', pages: ['write-a-scenario', 'write-an-attack', 'write-a-backend'] },

@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import { hex } from '@heki/physical-memory';
 import { type ChosenRoot, memoryEndOf, type ProvenRoot, pagesIn64BitMode, type Vmcore } from '@heki/vmcore';
 import {
@@ -79,7 +78,7 @@ export function assumeProcessor(
     ...derived,
     named: named !== undefined,
     registers,
-    eferFrom: sidecar?.efer === undefined ? undefined : basename(sidecar.path),
+    eferFrom: sidecar?.efer === undefined ? undefined : sidecar.name,
     warnings: [
       ...assumedRegisters(core, registers, sidecar),
       ...contradictions(derived, named),
@@ -101,7 +100,7 @@ function assumedRegisters(
   const message =
     sidecar?.cr4 === undefined
       ? `the dump has no control registers: ${linux}, and CR4 ${hex(cr4)}, in which SMEP, SMAP, UMIP and all that no page table shows are off; cr4 in a JSON file beside the dump tells it`
-      : `the dump has no control registers: ${linux}; CR4 is from ${basename(sidecar.path)}`;
+      : `the dump has no control registers: ${linux}; CR4 is from ${sidecar.name}`;
   return [{ id: 'assumed-registers', message }];
 }
 

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HekiError } from '@heki/physical-memory';
 import { afterAll, describe, expect, test } from 'vitest';
-import { exitCodeOfFailure, failureOf, fileErrorText, InputError } from './failure.ts';
+import { exitCodeOfFailure, InputError } from './failure.ts';
+import { failureOf, fileErrorText } from './file-error.ts';
 import { fixturePath, runCommand } from './testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-failure-'));

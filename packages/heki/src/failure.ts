@@ -1,4 +1,3 @@
-import { getSystemErrorMap } from 'node:util';
 import { type ErrorKind, type ErrorPlace, HekiError } from '@heki/physical-memory';
 import { printable } from './printable.ts';
 
@@ -81,23 +80,17 @@ export function exitCodeOfFailure({ kind }: Failure): number {
   return EXIT_CODES[kind];
 }
 
-/**
- * What to tell of something that was thrown. Misuse of a package is a mistake of the program, since its caller is this command; so is
- * whatever else is not an error of the packages and none of the operating system.
- */
-export function failureOf(error: unknown): Failure {
+/** What to tell of an error of the packages that is not their misuse; `undefined` for anything else. */
+export function failureOfHeki(error: unknown): Failure | undefined {
   // A module of the user's can throw what only looks like one.
   if (error instanceof HekiError && error.kind !== 'misuse' && Object.hasOwn(EXIT_CODES, error.kind)) {
     return { kind: error.kind, message: error.message, place: error.place };
   }
-  const reason = fileErrorText(error);
-  if (reason !== undefined && error instanceof Error) {
-    if ('syscall' in error && error.syscall === 'write') {
-      return { kind: 'output', message: `the output: ${reason}`, place: {} };
-    }
-    const { message, place } = new InputError(reason, 'path' in error ? { file: String(error.path) } : {});
-    return { kind: 'input', message, place };
-  }
+  return undefined;
+}
+
+/** What to tell of a mistake of the program. */
+export function internalFailure(error: unknown): Failure {
   const message = `internal error: ${thrownText(error)} (please report it with the output of HEKI_DEBUG=1)`;
   return { kind: 'internal', message, place: {} };
 }
@@ -115,25 +108,4 @@ export function thrownText(thrown: unknown): string {
     text = 'something that cannot be printed';
   }
   return printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text);
-}
-
-/** Where libuv's own words would not be understood. */
-const FILE_ERRORS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
-  EISDIR: 'is a directory',
-  ENOTDIR: 'a part of the path is not a directory',
-  ELOOP: 'too many symbolic links',
-  ENAMETOOLONG: 'the name is too long',
-  ENOSPC: 'no space left on the device',
-  ERR_INVALID_ARG_VALUE: 'not the name of a file',
-};
-
-/** A failed operation on a file in words, or `undefined` when `error` is something else. */
-export function fileErrorText(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
-  const own = FILE_ERRORS[error.code];
-  if (!('syscall' in error)) return error.code.startsWith('ERR_') ? own : undefined;
-  if (own !== undefined) return own;
-  const [, words] = ('errno' in error && getSystemErrorMap().get(Number(error.errno))) || [];
-  return words ?? error.code;
 }

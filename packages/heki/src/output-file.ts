@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { link, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileErrorText, OutputError, UsageError } from './failure.ts';
-import { sidecarPath } from './sidecar.ts';
+import { OutputError, UsageError } from './failure.ts';
+import { fileErrorText } from './file-error.ts';
+import { sidecarPath } from './read-sidecar.ts';
 
 /** What ends a process from outside: Ctrl-C, kill(1), a terminal that is closed. */
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

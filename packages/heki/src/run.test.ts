@@ -1,7 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readmeOutput } from '@heki-internal/vitest/readme';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createProgram } from './run.ts';
 import { fixturePath, runCommand } from './testing/run-command.ts';
@@ -48,11 +47,11 @@ describe('help', () => {
   });
 });
 
-test('every command prints JSON for programs, but for those whose output is a program or a help page itself', () => {
+test('every command prints JSON for programs, but for those whose output is an address to be opened, a program or a help page itself', () => {
   const nowhere = { write: () => Promise.resolve(), isTerminal: false, columns: undefined };
   const { commands } = createProgram({ stdout: nowhere, stderr: nowhere, env: {} }, () => {});
   const without = commands.filter(({ options }) => !options.some(({ long }) => long === '--json'));
-  expect(without.map((command) => command.name())).toEqual(['completion', 'help']);
+  expect(without.map((command) => command.name())).toEqual(['inspect', 'completion', 'help']);
 });
 
 test('walk --json is --format json, and refuses another', async () => {
@@ -168,9 +167,4 @@ test('a reader that goes away ends the work without a word', async () => {
     expect(await run(args, { stdout: closed, stderr: errors, env: {} })).toBe(0);
   }
   expect(said).toBe('');
-});
-
-test('heki protect prints what the README shows', async () => {
-  const { stdout } = await runCommand(['protect']);
-  expect(stdout).toBe(readmeOutput(import.meta.url));
 });

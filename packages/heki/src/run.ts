@@ -10,6 +10,7 @@ import {
   EXPLORE_EXAMPLES,
   EXTRACT_EXAMPLES,
   FIND_EXAMPLES,
+  INSPECT_EXAMPLES,
   KUNIT_EXAMPLES,
   PROTECT_EXAMPLES,
   READ_EXAMPLES,
@@ -152,6 +153,21 @@ With --json an error is JSON, too, on standard output.`,
     .action(async (options) => {
       const { boot } = await import('./commands/boot.ts');
       finished(await boot(options, io));
+    });
+
+  program
+    .command('inspect')
+    .argument('[SOURCE]', `${DUMP} (default: the Debian kernel that comes with heki)`)
+    .summary('walk a kernel in the browser')
+    .description(
+      "Serves a page to this machine alone: a map of the kernel's physical memory with what an audit finds, and the walk of any address with bits that can be edited.",
+    )
+    .option('--no-open', 'print the address, and open no browser')
+    .option('--static <folder>', 'write the page as a web site instead, to a new folder')
+    .addHelpText('after', `${INSPECT_EXAMPLES}\n${EXIT_CODES}`)
+    .action(async (source: string | undefined, options: { open?: boolean; static?: string }) => {
+      const { inspect } = await import('./commands/inspect.ts');
+      finished(await inspect(source, options, io));
     });
 
   program

@@ -2,9 +2,7 @@ import { frameOf, type Gfn, gpa, type VirtualAddress, virtualAddress } from '@he
 import type { RegionBases } from '@heki/vmcore';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { z } from 'zod';
-import { INPUT_KINDS } from './input/input-kind.ts';
 import { parseJson } from './input/parse-json.ts';
-import { readText } from './input/read-text.ts';
 
 const address = z
   .string()
@@ -44,6 +42,8 @@ export type SidecarKey = keyof z.infer<typeof sidecarSchema>;
 /** What stands beside a snapshot. */
 export interface Sidecar {
   readonly path: string;
+  /** File name for people. */
+  readonly name: string;
   readonly kernel: string | undefined;
   readonly commandLine: string | undefined;
   readonly hasMemoryMap: boolean;
@@ -59,27 +59,14 @@ export interface Sidecar {
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
 }
 
-/** The path of the JSON beside the snapshot at `path`: its name without `.gz` and `.elf`, with `.json`. */
-export function sidecarPath(path: string): string {
-  return `${path.replace(/(\.elf|\.core|\.dump|\.vmcore)?(\.gz)?$/i, '')}.json`;
-}
-
 /**
- * Reads the JSON beside the snapshot at `path`. `undefined` when there is none.
+ * What stands beside a snapshot.
  *
- * @throws {InputError} when there is one and it is damaged
+ * @param beside the path of `text`
+ * @param name its file name
+ * @throws {InputError} when it is damaged
  */
-export async function readSidecar(path: string): Promise<Sidecar | undefined> {
-  // Nothing stands beside standard input.
-  if (path === '-') return undefined;
-  const beside = sidecarPath(path);
-  let text: string;
-  try {
-    text = await readText(beside, INPUT_KINDS.sidecar);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
+export function parseSidecar(text: string, beside: string, name: string): Sidecar {
   const { kernel, cmdline, iomem, cr4, efer, hypercall_page, symbols, ...bases } = parseJson(
     text,
     beside,
@@ -87,6 +74,7 @@ export async function readSidecar(path: string): Promise<Sidecar | undefined> {
   );
   return {
     path: beside,
+    name: name,
     kernel,
     commandLine: cmdline,
     hasMemoryMap: iomem !== undefined,

@@ -9,10 +9,8 @@ import {
   type Vmcore,
   VmcoreError,
 } from '@heki/vmcore';
-import { openVmcore } from '@heki/vmcore/node';
 import type { PagingRegisters } from '@heki/x86';
-import { fileErrorText, InputError, UsageError } from './failure.ts';
-import { withCredentials } from './input/web-credentials.ts';
+import { UsageError } from './failure.ts';
 
 /** Options by which an address space is asked for. */
 export interface AddressSpaceOptions {
@@ -34,47 +32,35 @@ export interface Snapshot<Tables extends ProvenRoot | ChosenRoot = ProvenRoot> {
 }
 
 /**
- * Opens the ELF core at `path` and finds its kernel's page tables. With options, the address space that they name has to be
- * the kernel's.
+ * The kernel's page tables in a dump. With options, the address space that they name has to be the kernel's.
  *
- * @throws {InputError} when it is not a dump, has no registers, or nothing in it proves to be a kernel's
+ * @throws {VmcoreError} when it has no registers, or nothing in it proves to be a kernel's
  * @throws {UsageError} when the options name what it does not have
  */
-export function openSnapshot(path: string, options: AddressSpaceOptions = {}): Snapshot {
-  return withPath(path, () => {
-    const core = openCore(path, options);
-    const choice = choiceOf(options);
-    if (choice !== undefined) chosenRoot(core, options);
-    const tables = kernelRoot(core, choice);
-    return { core, tables, registers: registersOn(core, tables, tables.origin.cpu) };
-  });
+export function snapshotOf(core: Vmcore, options: AddressSpaceOptions = {}): Snapshot {
+  const choice = choiceOf(options);
+  if (choice !== undefined) chosenRoot(core, options);
+  const tables = kernelRoot(core, choice);
+  return { core, tables, registers: registersOn(core, tables, tables.origin.cpu) };
 }
 
 /**
- * Opens the ELF core at `path` with the address space that the options name, exactly as it is. Without any, it is the kernel's, or,
- * for what does not belong to the kernel, the one that the first CPU stands on.
+ * The address space of a dump that the options name, exactly as it is. Without any, it is the kernel's, or, for what does not belong
+ * to the kernel, the one that the first CPU stands on.
  *
- * @throws {InputError} as {@link openSnapshot}, or when the dump does not hold the root table
+ * @throws {VmcoreError} as {@link snapshotOf}, or when the dump does not hold the root table
  * @throws {UsageError} when the options name what it does not have
  */
-export function openAddressSpace(
-  path: string,
+export function addressSpaceOf(
+  core: Vmcore,
   options: AddressSpaceOptions,
   what: 'kernel' | 'user',
 ): Snapshot<ProvenRoot | ChosenRoot> {
-  if (what === 'kernel' && choiceOf(options) === undefined) return openSnapshot(path, options);
-  return withPath(path, () => {
-    const core = openCore(path, options);
-    const tables = chosenRoot(core, options);
-    const registers = registersOn(core, tables, options.cpuIndex);
-    const { cr3 = registers.cr3 } = options;
-    return { core, tables, registers: { ...registers, cr3 } };
-  });
-}
-
-/** Opens the ELF core at `path`. @throws {VmcoreError} when it is not one */
-export function openCore(path: string, { cBit }: Pick<AddressSpaceOptions, 'cBit'>): Vmcore {
-  return openVmcore(withCredentials(path), { encryptionBit: cBit });
+  if (what === 'kernel' && choiceOf(options) === undefined) return snapshotOf(core, options);
+  const tables = chosenRoot(core, options);
+  const registers = registersOn(core, tables, options.cpuIndex);
+  const { cr3 = registers.cr3 } = options;
+  return { core, tables, registers: { ...registers, cr3 } };
 }
 
 /** Which page tables were taken and why, as lines for people. */
@@ -148,17 +134,5 @@ function chosenRoot(core: Vmcore, options: AddressSpaceOptions): ChosenRoot {
       });
     }
     throw new UsageError(`${named.join(' ')}: ${error.message}`);
-  }
-}
-
-/** What `read` makes of the dump at `path`. @throws {InputError} with the path, when the dump is damaged */
-export function withPath<Result>(path: string, read: () => Result): Result {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof VmcoreError)) throw error;
-    const why = fileErrorText(error.cause) ?? error.message;
-    const prefix = [`${path}: `, `${path} `].find((one) => why.startsWith(one)) ?? '';
-    throw new InputError(why.slice(prefix.length), { ...error.place, file: path }, error);
   }
 }

@@ -8,6 +8,19 @@ export {
   type Place,
 } from './memory/memory-data.ts';
 export type {
+  Answer,
+  EntryBit,
+  InspectorFailure,
+  InspectorModel,
+  OpenedDump,
+  PageBytes,
+  ServedSource,
+  WalkAnswer,
+  WalkQuery,
+  WalkRegister,
+  WalkStepView,
+} from './model/inspector-model.ts';
+export type {
   AuditPage,
   PageAlias,
   PageFact,

@@ -11,6 +11,8 @@ export interface ByteSource {
   read(offset: number, target: Uint8Array): void;
   /** The bytes themselves as 32-bit words, without a copy, where they are in memory and suitably aligned. */
   words(offset: number, count: number): Uint32Array | undefined;
+  /** Whether a byte of these was never written, and reads zero. Absent where every byte was. */
+  hasHole?(offset: number, length: number): boolean;
   close(): void;
 }
 

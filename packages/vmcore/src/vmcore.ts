@@ -8,10 +8,16 @@ import { readContents } from './formats/formats.ts';
 import { DUMP_LIMITS } from './limits.ts';
 import type { Note } from './note.ts';
 import type { VmcoreSegment } from './segment.ts';
-import { readVmcoreinfo, type Vmcoreinfo } from './vmcoreinfo.ts';
+import { readVmcoreinfo, type Vmcoreinfo, vmcoreinfosDiffer } from './vmcoreinfo.ts';
 
 /** 64 GiB. */
 const MAX_CACHE_PAGES = 2 ** 24;
+
+const DIFFERENT: DumpWarning = {
+  id: 'vmcoreinfo-differs',
+  message:
+    "there are copies of VMCOREINFO that say different things, as where another kernel's dump lies in memory: none is believed",
+};
 
 /** A guest's memory and CPUs, as a dump holds them. */
 export interface Vmcore {
@@ -28,7 +34,7 @@ export interface Vmcore {
   readonly cpus: readonly VmcoreCpu[];
   /** The CPUs as debuggers see them. */
   readonly threads: readonly PrStatus[];
-  /** What the kernel tells about itself; `undefined` when the guest had no vmcoreinfo device. */
+  /** What the kernel tells about itself; `undefined` when the guest had no vmcoreinfo device, or there are copies that differ. */
   readonly vmcoreinfo: Vmcoreinfo | undefined;
   /** Memory encryption, if it is on: entries and CR3 have a bit that is not part of the address. Found when it is asked for. */
   readonly encryption: MemoryEncryption | undefined;
@@ -80,7 +86,8 @@ export function vmcoreOf(
   if (encryptionBit !== undefined && !(encryptionBit >= 32 && encryptionBit <= 51)) {
     throw new VmcoreError(`encryptionBit is ${encryptionBit}: expected 32 to 51`);
   }
-  const { format, memory, notes, warnings } = contents;
+  const { format, memory, notes } = contents;
+  const warnings = vmcoreinfosDiffer(notes) ? [...contents.warnings, DIFFERENT] : contents.warnings;
   let encryption: { readonly found: MemoryEncryption | undefined } | undefined =
     encryptionBit === undefined ? undefined : { found: { bit: encryptionBit, from: 'given' } };
   const core: Vmcore = {

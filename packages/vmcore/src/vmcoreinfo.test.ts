@@ -50,4 +50,20 @@ describe('vmcoreinfo', () => {
     const { vmcoreinfo } = readVmcore(buildCore({ notes: [{ name: 'VMCOREINFO', descriptor }] }));
     expect([...(vmcoreinfo?.values ?? [])]).toEqual([...parseVmcoreinfo(text).values]);
   });
+
+  it('is believed of several notes if they say the same, but for when the kernel crashed', () => {
+    const notes = (...texts: readonly string[]) =>
+      readVmcore(
+        buildCore({
+          notes: texts.map((one) => ({ name: 'VMCOREINFO', descriptor: new TextEncoder().encode(one) })),
+        }),
+      );
+    const same = notes(text, `${text}\0`, `CRASHTIME=1795000000\n${text}`);
+    expect([same.vmcoreinfo?.release, same.warnings]).toEqual(['6.1.0-test', []]);
+    for (const other of [text.replace('6.1.0', '6.1.1'), 'CRASHTIME=1\n']) {
+      const different = notes(other, text);
+      expect(different.vmcoreinfo).toBeUndefined();
+      expect(different.warnings.map(({ id }) => id)).toEqual(['vmcoreinfo-differs']);
+    }
+  });
 });

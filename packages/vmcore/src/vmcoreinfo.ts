@@ -24,10 +24,25 @@ export interface Vmcoreinfo {
   readonly fiveLevel: boolean | undefined;
 }
 
-/** The VMCOREINFO note, if there is one. Lines that are not `KEY=VALUE` are passed over. */
+/**
+ * The VMCOREINFO note, if there is one, or several that say the same: which of others is this kernel's cannot be known. Lines that are not
+ * `KEY=VALUE` are passed over.
+ */
 export function readVmcoreinfo(notes: readonly Note[]): Vmcoreinfo | undefined {
-  const note = notes.find(({ name }) => name === 'VMCOREINFO');
-  return note === undefined ? undefined : parseVmcoreinfo(new TextDecoder('latin1').decode(note.descriptor));
+  const [text] = textsOf(notes);
+  return text === undefined || vmcoreinfosDiffer(notes) ? undefined : parseVmcoreinfo(text);
+}
+
+/** Whether there are VMCOREINFO notes that say different things. */
+export function vmcoreinfosDiffer(notes: readonly Note[]): boolean {
+  // A kernel that crashes says when, in the copy that its crash kernel keeps (crash_save_vmcoreinfo).
+  return new Set(textsOf(notes).map((text) => text.replace(/^CRASHTIME=.*\n?/m, ''))).size > 1;
+}
+
+function textsOf(notes: readonly Note[]): string[] {
+  return notes
+    .filter(({ name }) => name === 'VMCOREINFO')
+    .map(({ descriptor }) => new TextDecoder('latin1').decode(descriptor).replace(/\0+$/, ''));
 }
 
 /** Parses the text of a VMCOREINFO note. */

@@ -14,7 +14,7 @@ import {
 import { readImageSymbols, type SymbolTable } from '@heki/symbols';
 import { type VirtualMemory, virtualMemoryOf } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
-import type { Names } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { compareModules } from './module-contents.ts';
 

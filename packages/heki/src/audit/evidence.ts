@@ -5,7 +5,7 @@ import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { type NamesOptions, openNames } from '../names/open-names.ts';
 import { symbolText } from '../names/place-text.ts';
 import type { Subject } from '../protect/subject.ts';
-import { readSidecar } from '../sidecar.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { compareContents } from './contents.ts';
 
 /** What an audit knows beside page tables and registers. */

@@ -110,7 +110,7 @@ async function snapshotOf({
       throw new UsageError(`--memory-map ${memoryMap}: that of a snapshot, expected --snapshot, too`);
     return undefined;
   }
-  const { openSubject } = await import('../protect/subject.ts');
+  const { openSubject } = await import('../protect/open-subject.ts');
   const subject = await openSubject(snapshot, memoryMap === undefined ? {} : { memoryMap });
   const { tables, crashKernel, processor, name, kernel } = subject;
   return {

@@ -11,7 +11,8 @@ import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import type { NamesOptions } from '../names/open-names.ts';
 import { filesOfDump, refuseInputs, writeFiles } from '../output-file.ts';
-import { openSubject, type SubjectOptions } from '../protect/subject.ts';
+import { openSubject } from '../protect/open-subject.ts';
+import type { SubjectOptions } from '../protect/subject.ts';
 import { VERSION } from '../report/report-header.ts';
 import { writeReport } from '../report/write-report.ts';
 

@@ -4,7 +4,7 @@ import { auditSubject, auditWarnings } from '../audit/report.ts';
 import type { Colours } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
-import { openSubject } from '../protect/subject.ts';
+import { openSubject } from '../protect/open-subject.ts';
 import { count, number } from '../quantity.ts';
 import { writeReport } from '../report/write-report.ts';
 import { type Warning, warningLines, warningsJson } from '../warning.ts';

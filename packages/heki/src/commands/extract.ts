@@ -12,10 +12,10 @@ import { extractText } from '../extract/extract-text.ts';
 import { redactSidecar } from '../extract/redact-sidecar.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
+import { openCore, withPath } from '../open-snapshot.ts';
 import { existsError, filesOfDump, refuseInputs, writeFiles } from '../output-file.ts';
+import { sidecarPath } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { sidecarPath } from '../sidecar.ts';
-import { openCore, withPath } from '../snapshot.ts';
 
 /** Options of `heki extract`. */
 export interface ExtractOptions {

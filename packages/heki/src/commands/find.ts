@@ -15,13 +15,15 @@ import { ExitCode, UsageError } from '../failure.ts';
 import { hex16 } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
-import { type Names, type NamesOptions, openNames, regionsOf } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
+import { type NamesOptions, openNames, regionsOf } from '../names/open-names.ts';
 import { regionText, symbolText } from '../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
+import { openSnapshot } from '../open-snapshot.ts';
 import { count } from '../quantity.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openSnapshot, tablesJson, tablesLines } from '../snapshot.ts';
+import { type AddressSpaceOptions, tablesJson, tablesLines } from '../snapshot.ts';
 import { tableWarnings, type Warning } from '../warning.ts';
 
 /** Options of `heki find`: what is asked for together must all be so. */

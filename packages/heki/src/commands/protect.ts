@@ -10,13 +10,14 @@ import type { MachineFlags } from '../machine-flags.ts';
 import { loadAttacks } from '../modules/attack-module.ts';
 import { type NamesOptions, openNames } from '../names/open-names.ts';
 import { attackedBytesOfAll } from '../protect/attacked-bytes.ts';
+import { openSubject } from '../protect/open-subject.ts';
 import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
 import { protectVerdict } from '../protect/protect-verdict.ts';
-import { openSubject, type Subject, type SubjectOptions } from '../protect/subject.ts';
+import type { Subject, SubjectOptions } from '../protect/subject.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { readSidecar } from '../sidecar.ts';
 import { specificationOf } from '../specification.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 

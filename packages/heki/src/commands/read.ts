@@ -6,14 +6,17 @@ import { ExitCode, UsageError } from '../failure.ts';
 import { hex16, parseVirtualAddress } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
-import { type Names, type NamesOptions, namesOfAddressSpace } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
+import { type NamesOptions, namesOfAddressSpace } from '../names/open-names.ts';
 import { placeJson, placeText, symbolText } from '../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
+import { openAddressSpace } from '../open-snapshot.ts';
+import { codeLines } from '../read/code-lines.ts';
 import { type DecodedInstruction, disassemble } from '../read/disassemble.ts';
 import { bytesInHex, hexLines, readStretches, type Stretch } from '../read/hex-dump.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openAddressSpace, tablesJson } from '../snapshot.ts';
+import { type AddressSpaceOptions, tablesJson } from '../snapshot.ts';
 import { tableWarnings, type Warning } from '../warning.ts';
 
 /** Options of `heki read`. */
@@ -111,27 +114,13 @@ function* describe({ address, place, stretches, names, warnings }: Answer): Gene
     if (bytes === undefined)
       yield `${hex16(start)}-${hex16(start + BigInt(length) - 1n)}  not mapped, or not in the snapshot`;
     else if (code === undefined) yield* hexLines(bytes, start);
-    else yield* codeLines(code, names);
+    else yield* codeLines(code, names?.kernel);
   }
 }
 
 /** What the kernel patched since it was started is not in its image. */
 const FROM_IMAGE =
   '# from the image, not from the guest: alternatives, static calls and patched sites may differ, and data are as the kernel began with them';
-
-/** Columns of the bytes of an instruction, which are 15 at most. */
-const CODE_BYTES = 32;
-
-function* codeLines(code: readonly DecodedInstruction[], names: Names | undefined): Generator<string> {
-  for (const { address, bytes, text, target } of code) {
-    const place = names?.kernel.at(address);
-    // A function begins.
-    if (place?.symbol?.offset === 0) yield `${symbolText(place)}:`;
-    const leads = target === undefined ? undefined : names?.kernel.at(target);
-    const to = leads === undefined ? undefined : symbolText(leads);
-    yield `${hex16(address)}  ${bytesInHex(bytes).padEnd(CODE_BYTES)}  ${text}${to === undefined ? '' : `  ; ${to}`}`;
-  }
-}
 
 function toJson({ address, length, tables, names, place, stretches, warnings }: Answer): object {
   return {

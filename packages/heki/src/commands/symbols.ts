@@ -3,13 +3,15 @@ import { type KernelModule, type NamedSymbol, type Place, parseSymbolExpression 
 import { ExitCode, InputError } from '../failure.ts';
 import { hex16 } from '../hex.ts';
 import type { CommandIo } from '../io.ts';
-import { type Names, type NamesOptions, openNames } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
+import { type NamesOptions, openNames } from '../names/open-names.ts';
 import { placeJson, placeText } from '../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
+import { openSnapshot } from '../open-snapshot.ts';
 import { count } from '../quantity.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openSnapshot } from '../snapshot.ts';
+import type { AddressSpaceOptions } from '../snapshot.ts';
 import { tableWarnings, type Warning } from '../warning.ts';
 
 /** Options of `heki symbols`. */
@@ -26,6 +28,8 @@ interface Answer {
   readonly modules: readonly KernelModule[] | undefined;
   /** Of the address that was asked for. */
   readonly at: { readonly address: VirtualAddress; readonly place: Place } | undefined;
+  /** Whether modules had to be looked at: reading what types a kernel has takes longer than all else. */
+  readonly asksModules: boolean;
   readonly warnings: readonly Warning[];
 }
 
@@ -72,17 +76,29 @@ function modulesOf(path: string, names: Names, warnings: readonly Warning[]): An
     id: 'broken-list',
     message: `the kernel's list ${list} does not come back to its head: what it leads to is not in the dump, or it was tampered with`,
   }));
-  return { names, symbols: [], modules: loaded.modules, at: undefined, warnings: [...warnings, ...broken] };
+  return {
+    names,
+    symbols: [],
+    modules: loaded.modules,
+    at: undefined,
+    asksModules: true,
+    warnings: [...warnings, ...broken],
+  };
 }
 
 function answerTo(what: string | undefined, names: Names, warnings: readonly Warning[]): Answer {
-  const told = { names, modules: undefined, warnings };
+  const told = { names, modules: undefined, asksModules: true, warnings };
   if (what === undefined) return { ...told, symbols: names.kernel.all(), at: undefined };
   if (/[*?]/.test(what)) return { ...told, symbols: matching(names.kernel.all(), what), at: undefined };
   const isName = !isHexadecimal(what) && parseSymbolExpression(what)?.offset === 0n;
-  if (isName) return { ...told, symbols: symbolsNamed(what, names), at: undefined };
+  if (isName) {
+    const found = symbolsNamed(what, names);
+    const isOfImage = found[0] !== undefined && found[0].module === undefined;
+    return { ...told, symbols: found, at: undefined, asksModules: !isOfImage };
+  }
   const address = resolveAddress(what, names);
-  return { ...told, symbols: [], at: { address, place: names.kernel.at(address) } };
+  const place = names.kernel.at(address);
+  return { ...told, symbols: [], at: { address, place }, asksModules: place.region === 'modules' };
 }
 
 /** Those of the kernel's image, or the one of what stands beside the snapshot. */
@@ -124,8 +140,8 @@ function matches(name: string, parts: readonly (readonly string[])[]): boolean {
   return at <= name.length - lengthOf(last);
 }
 
-function* describe({ names, symbols, modules, at, warnings }: Answer): Generator<string> {
-  yield* headLines(names, at === undefined || at.place.region === 'modules').map((line) => `# ${line}`);
+function* describe({ names, symbols, modules, at, asksModules, warnings }: Answer): Generator<string> {
+  yield* headLines(names, asksModules).map((line) => `# ${line}`);
   yield* warnings.map(({ message }) => `# warning: ${message}`);
   if (at !== undefined) yield `${hex16(at.address)}  ${placeText(at.place)}`;
   for (const { address, type, name, module } of symbols) {
@@ -146,7 +162,7 @@ function* moduleLines({ name, parts, sections }: KernelModule): Generator<string
 }
 
 /** Where the symbols come from, and how far KASLR moved them, as lines. */
-function headLines({ kernel, source, kaslr }: Names, wantsModules: boolean): string[] {
+function headLines({ kernel, source, kaslr }: Names, asksModules: boolean): string[] {
   const lines: string[] = [];
   const total = count(kernel.symbols?.size ?? 0, 'symbol');
   if (source.kind === 'kallsyms') {
@@ -154,7 +170,7 @@ function headLines({ kernel, source, kaslr }: Names, wantsModules: boolean): str
     lines.push(`${total} of the kernel's image, from kallsyms in its memory, ${by}`);
   } else if (source.kind === 'file') lines.push(`${total} of the kernel's image, from ${source.path}`);
   else lines.push(`no symbols: ${source.why}`);
-  if (source.kind !== 'none' && wantsModules && typeof kernel.loaded === 'string')
+  if (source.kind !== 'none' && asksModules && typeof kernel.loaded === 'string')
     lines.push(`modules ${kernel.loaded}`);
   if (kaslr !== undefined)
     lines.push(`the image is ${hex(kaslr.offset)} above where it was linked, ${KASLR_TEXTS[kaslr.from]}`);

@@ -16,11 +16,13 @@ import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import { type CommandIo, createLineWriter, type LineWriter } from '../io.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
-import { type Names, namesOfAddressSpace, regionsOf } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
+import { namesOfAddressSpace, regionsOf } from '../names/open-names.ts';
 import { isHexadecimal, resolveAddress } from '../names/resolve-address.ts';
+import { openAddressSpace } from '../open-snapshot.ts';
+import { readSidecar } from '../read-sidecar.ts';
 import { screenOf } from '../report/screen.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openAddressSpace, tablesLines } from '../snapshot.ts';
+import { type AddressSpaceOptions, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
 import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
@@ -101,8 +103,11 @@ export async function walk(
       summary.writableAndExecutable++;
     }
     tell(runs.end());
-    await writeAll(writer, lines);
-    lines = [];
+    // A wait costs more than all else that is done for a leaf.
+    if (lines.length > 0) {
+      await writeAll(writer, lines);
+      lines = [];
+    }
     const text = format.leaf(leaf);
     if (text === undefined) continue;
     const written = text.includes('\n') ? writeAll(writer, text.split('\n')) : writer.line(text);

@@ -4,7 +4,7 @@ import { hex } from '@heki/physical-memory';
 import { auditSubject } from '../audit/report.ts';
 import { ExitCode, InputError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
-import { openSubject } from '../protect/subject.ts';
+import { openSubject } from '../protect/open-subject.ts';
 import { count } from '../quantity.ts';
 import { reportHeader } from '../report/report-header.ts';
 import { screenOf } from '../report/screen.ts';

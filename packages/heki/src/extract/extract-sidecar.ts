@@ -1,6 +1,7 @@
 import { type Gfn, hex, PAGE_SIZE } from '@heki/physical-memory';
 import { readMemoryMap } from '../input/read-memory-map.ts';
-import { readSidecar, type SidecarKey } from '../sidecar.ts';
+import { readSidecar } from '../read-sidecar.ts';
+import type { SidecarKey } from '../sidecar.ts';
 
 /** The JSON that goes beside an extract: what the commands read of a sidecar, and nothing else that was in it. */
 export interface ExtractSidecar {

@@ -35,6 +35,14 @@ Examples:
   heki translate guest.elf.gz 0x401945 --cr3 0x5d10000            in the other half of page-table isolation
   heki translate guest.elf.gz 0xffff888000000000 --access fetch --user --json`;
 
+export const INSPECT_EXAMPLES = `
+Examples:
+  heki inspect                      the Debian kernel that comes with heki
+  heki inspect guest.elf            a dump, of which only what is looked at is read
+  heki inspect qmp:/run/guest.qmp   the page tables and registers of a guest that runs
+  heki inspect --no-open guest.elf  on a machine without a browser: through "ssh -L", from another
+  heki inspect --static site        a web site, in which visitors open dumps of their own`;
+
 export const SYMBOLS_EXAMPLES = `
 Examples:
   heki symbols guest.elf                          all of them, as /proc/kallsyms lists them

@@ -145,7 +145,7 @@ describe('an image over a dump without contents', () => {
     ],
     [() => vmlinux(OWN, false), 'no table of relocations, and KASLR moved the kernel'],
     [
-      () => projectFile('README.md'),
+      () => projectFile('package.json'),
       'not a kernel image: expected vmlinux, a bzImage (vmlinuz), or a Debian package of a kernel',
     ],
     [() => join(scratch, 'none'), 'no such file'],

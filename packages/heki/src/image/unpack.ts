@@ -3,7 +3,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import type { Compression } from '@heki/kernel-image';
-import { fileErrorText, InputError } from '../failure.ts';
+import { InputError } from '../failure.ts';
+import { fileErrorText } from '../file-error.ts';
 
 /** Programs, for what no library of the registry unpacks, or not as fast by far. */
 const PROGRAMS = { xz: ['xz', '-dc'], zstd: ['zstd', '-dcq'] } as const;

@@ -17,6 +17,7 @@ export interface Limit {
 
 const OF_SNAPSHOTS = [
   'protect',
+  'inspect',
   'audit',
   'diff',
   'watch',

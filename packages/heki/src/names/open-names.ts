@@ -1,7 +1,6 @@
 import { readVmlinuxSymbols } from '@heki/kernel-image';
-import { hex, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { hex, PAGE_SIZE, virtualAddressOf } from '@heki/physical-memory';
 import {
-  type KaslrOffset,
   KernelNames,
   kaslrOffset,
   type MemorySymbols,
@@ -15,32 +14,19 @@ import {
   loadedCrashKernel,
   type ProvenRoot,
   resolveKernelRoot,
-  type VirtualMemory,
   type Vmcore,
   virtualMemoryOf,
 } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
-import { type ImageMemory, imageMemory } from '../image/image-memory.ts';
+import { imageMemory } from '../image/image-memory.ts';
 import { readElfFile } from '../input/elf-file.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
+import { withPath } from '../open-snapshot.ts';
 import type { Sidecar } from '../sidecar.ts';
-import { type Snapshot, vmcoreinfoSymbols, withPath } from '../snapshot.ts';
-
-/** The names of what is in a kernel, and where they come from. */
-export interface Names {
-  readonly kernel: KernelNames;
-  /** What the kernel maps, with the bytes of its image where one was named. */
-  readonly memory: VirtualMemory;
-  readonly image: ImageMemory | undefined;
-  readonly source:
-    | { readonly kind: 'kallsyms'; readonly by: 'vmcoreinfo' | 'structure' }
-    | { readonly kind: 'file'; readonly path: string }
-    | { readonly kind: 'none'; readonly why: string };
-  readonly kaslr: KaslrOffset | undefined;
-  /** Symbols that VMCOREINFO and what stands beside the snapshot name: enough to find an address, too few to name one. */
-  readonly beside: ReadonlyMap<string, VirtualAddress>;
-}
+import { type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import type { Names } from './names.ts';
+import { ownNames } from './own-names.ts';
 
 const PAGE = BigInt(PAGE_SIZE);
 /** CONFIG_PHYSICAL_ALIGN: KASLR moves an image by multiples of it, 2 MiB. */
@@ -65,6 +51,7 @@ export async function openNames(
   sidecar: Sidecar | undefined,
   { symbols: path, vmlinux }: NamesOptions = {},
 ): Promise<Names> {
+  if (path === undefined && vmlinux === undefined) return ownNames(core, tables, sidecar);
   const { vmcoreinfo } = core;
   const file = path === undefined ? undefined : await symbolsOfFile(path, tables, vmcoreinfo?.kernelOffset);
   const image = vmlinux === undefined ? undefined : await imageMemory(vmlinux, core, tables, sidecar?.kernel);

@@ -2,7 +2,7 @@ import { hex, type VirtualAddress, virtualAddress } from '@heki/physical-memory'
 import { parseSymbolExpression, type SymbolExpression } from '@heki/symbols';
 import { UsageError } from '../failure.ts';
 import { parseVirtualAddress } from '../hex.ts';
-import type { Names } from './open-names.ts';
+import type { Names } from './names.ts';
 
 /** Whether `text` is an address by its digits: a symbol whose name is one, as `add`, is asked for as `add+0`. */
 export function isHexadecimal(text: string): boolean {

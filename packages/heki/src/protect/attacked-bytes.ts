@@ -1,6 +1,6 @@
 import type { Attack, AttackResult } from '@heki/machine';
 import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
-import type { Names } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
 import { disassemble } from '../read/disassemble.ts';
 import { bytesInHex } from '../read/hex-dump.ts';
 

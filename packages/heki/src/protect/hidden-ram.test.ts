@@ -3,7 +3,7 @@ import { proveKernelRoot } from '@heki/vmcore';
 import { openVmcore } from '@heki/vmcore/node';
 import { EntryLow, entryFrame, framesOfLevel, type Level } from '@heki/x86';
 import { expect, test } from 'vitest';
-import { openSnapshot } from '../snapshot.ts';
+import { openSnapshot } from '../open-snapshot.ts';
 import { fixturePath, projectFile } from '../testing/run-command.ts';
 import { hiddenRam } from './hidden-ram.ts';
 

@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import {
   hex,
   type VirtualAddress,
@@ -26,7 +25,7 @@ export function knownSymbols(
   tables: ProvenRoot,
 ): { readonly symbols: ReadonlyMap<string, VirtualAddress>; readonly warnings: readonly Warning[] } {
   if (sidecar === undefined) return { symbols: new Map(), warnings: [] };
-  const name = basename(sidecar.path);
+  const { name } = sidecar;
   const found = virtualAddressOf(tables.directMap.start);
   if (sidecar.directMap !== undefined && sidecar.directMap !== found) {
     throw new InputError(

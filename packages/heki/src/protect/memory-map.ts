@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import {
   createMemoryMap,
   type FrameRange,
@@ -7,9 +6,14 @@ import {
   type MemoryMap,
   PAGE_SIZE,
 } from '@heki/physical-memory';
-import { fitOfMemoryMap, type LeftOut, loadedCrashKernel, type ProvenRoot } from '@heki/vmcore';
+import {
+  fitOfMemoryMap,
+  type IomemMap,
+  type LeftOut,
+  loadedCrashKernel,
+  type ProvenRoot,
+} from '@heki/vmcore';
 import { InputError } from '../failure.ts';
-import { readMemoryMap } from '../input/read-memory-map.ts';
 import { bytesText } from '../quantity.ts';
 import type { Warning } from '../warning.ts';
 import { hiddenRam } from './hidden-ram.ts';
@@ -31,14 +35,19 @@ export interface SubjectMap {
 /** A map is taken for another guest's when more than this part of it, or of the direct map, is not in the other. */
 const MOST_FOREIGN = 1 / 4;
 
+/** A file that a memory map was read from. */
+export interface MemoryMapFile {
+  readonly path: string;
+  /** For people. */
+  readonly name: string;
+}
+
 /**
- * The memory map in the file at `path`, held against the kernel's direct map: that is what the kernel takes for its memory.
+ * A memory map, held against the kernel's direct map: that is what the kernel takes for its memory.
  *
- * @throws {InputError} when the file holds no memory map, or not that of this guest
+ * @throws {InputError} when it is not that of this guest
  */
-export async function openMemoryMap(path: string, tables: ProvenRoot): Promise<SubjectMap> {
-  const map = await readMemoryMap(path);
-  const name = basename(path);
+export function subjectMapOf(map: IomemMap, { path, name }: MemoryMapFile, tables: ProvenRoot): SubjectMap {
   for (const [frame, what] of [
     [tables.root, "the kernel's page tables are"],
     [tables.text.frame, "the kernel's text is"],

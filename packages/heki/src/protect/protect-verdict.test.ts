@@ -6,9 +6,9 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
+import { openSubject } from './open-subject.ts';
 import { protectKernel } from './protect-kernel.ts';
 import { protectVerdict } from './protect-verdict.ts';
-import { openSubject } from './subject.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-verdict-'));
 afterAll(() => rmSync(scratch, { recursive: true }));

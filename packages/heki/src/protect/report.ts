@@ -12,7 +12,7 @@ import type {
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import type { Backend } from '../backend.ts';
-import type { Names } from '../names/open-names.ts';
+import type { Names } from '../names/names.ts';
 import type { Warning } from '../warning.ts';
 import type { AttackedBytes } from './attacked-bytes.ts';
 import type { GrantedRights } from './granted-rights.ts';

@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import {
   type Gfn,
   hex,
@@ -7,18 +6,17 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import type { RegionBases } from '@heki/vmcore';
+import type { IomemMap, RegionBases } from '@heki/vmcore';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { upperHalfStart, walkMappings } from '@heki/x86';
 import { type AssumedProcessor, assumeProcessor } from '../assumed-processor.ts';
-import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { InputError } from '../failure.ts';
 import { count } from '../quantity.ts';
-import { readSidecar } from '../sidecar.ts';
-import { type AddressSpaceOptions, openSnapshot, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import type { Sidecar } from '../sidecar.ts';
+import { type AddressSpaceOptions, type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
 import { tableWarnings } from '../warning.ts';
 import { knownSymbols } from './known-symbols.ts';
-import { inferMemoryMap, openMemoryMap, type SubjectMap } from './memory-map.ts';
+import { inferMemoryMap, type MemoryMapFile, type SubjectMap, subjectMapOf } from './memory-map.ts';
 
 /** The kernel that is to be protected, with all that is known of it. */
 export interface Subject extends Snapshot, SubjectMap {
@@ -45,16 +43,28 @@ export interface SubjectOptions extends AddressSpaceOptions {
   readonly cpu?: string;
 }
 
+/** What stands around a snapshot. */
+export interface SubjectSurroundings {
+  readonly path: string;
+  readonly name: string;
+  readonly embedded: boolean;
+  readonly sidecar: Sidecar | undefined;
+  /** `undefined`: the memory map is inferred. */
+  readonly memoryMap: (MemoryMapFile & { readonly map: IomemMap }) | undefined;
+  /** The processor that the user named. */
+  readonly cpu: string | undefined;
+}
+
 /**
- * Opens the snapshot at `path`, or the embedded one, and gathers what its sidecar and VMCOREINFO say.
+ * The kernel of a snapshot, with what its sidecar and VMCOREINFO say.
  *
  * @throws {UsageError} for an unknown processor
- * @throws {InputError} when the snapshot or the memory map is damaged, or what is beside the snapshot belongs to another guest
+ * @throws {InputError} when its tables have no end, or what stands around it belongs to another guest
  */
-export async function openSubject(path: string | undefined, options: SubjectOptions): Promise<Subject> {
-  const file = path ?? BUILT_IN_SNAPSHOT;
-  const snapshot = openSnapshot(file, options);
-  const sidecar = await readSidecar(file);
+export function subjectOf(
+  snapshot: Snapshot,
+  { path, name, embedded, sidecar, memoryMap, cpu }: SubjectSurroundings,
+): Subject {
   const { core, tables } = snapshot;
 
   const { stoppedAt, absentTables, tablesAtSeveralLevels } = walkMappings(
@@ -66,21 +76,21 @@ export async function openSubject(path: string | undefined, options: SubjectOpti
   if (stoppedAt !== undefined) {
     throw new InputError(
       `more than ${DUMP_LIMITS.tablePages} page-table pages lead to ${hex(virtualAddressOf(stoppedAt))}: its tables seem to point to each other`,
-      { file },
+      { file: path },
     );
   }
   const absent = `the dump lacks ${count(absentTables, 'page-table page')} of the kernel: what they map is not known`;
   const circular = `${count(tablesAtSeveralLevels, 'page-table page')} ${tablesAtSeveralLevels === 1 ? 'stands' : 'stand'} at more than one level: tables lead to themselves`;
-  const mapFile = options.memoryMap ?? (sidecar?.hasMemoryMap === true ? sidecar.path : undefined);
-  const map = mapFile === undefined ? inferMemoryMap(tables) : await openMemoryMap(mapFile, tables);
+  const map =
+    memoryMap === undefined ? inferMemoryMap(tables) : subjectMapOf(memoryMap.map, memoryMap, tables);
   const known = knownSymbols(sidecar, tables);
   const release = core.vmcoreinfo?.release;
   return {
     ...snapshot,
     ...map,
-    processor: assumeProcessor(snapshot, sidecar, options.cpu),
-    name: basename(file),
-    embedded: path === undefined,
+    processor: assumeProcessor(snapshot, sidecar, cpu),
+    name,
+    embedded,
     kernel: sidecar?.kernel ?? (release === undefined ? 'unknown' : `Linux ${release}`),
     commandLine: sidecar?.commandLine,
     symbols: new Map([...vmcoreinfoSymbols(core), ...known.symbols]),

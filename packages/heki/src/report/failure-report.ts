@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
-import { ExitCode, exitCodeOfFailure, type Failure, failureOf } from '../failure.ts';
+import { ExitCode, exitCodeOfFailure, type Failure } from '../failure.ts';
+import { failureOf } from '../file-error.ts';
 import { type Output, OutputClosed } from '../io.ts';
 import { moduleFault } from '../modules/import-module.ts';
 import { asksForJson, outputIsTaken } from './asked-format.ts';

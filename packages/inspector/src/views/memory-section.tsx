@@ -1,3 +1,4 @@
+import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { framesOf, gridOf, type MapView, viewAround, viewOf, wholeView } from '../map/map-view.ts';
 import type { Run } from '../memory/bounded-runs.ts';
@@ -15,10 +16,12 @@ interface MemorySectionProps {
   readonly memory: MemoryModel;
   readonly selected: number | undefined;
   readonly onSelect: (index: number | undefined) => void;
+  /** What else is shown of the place under the cursor. */
+  readonly extra?: ((range: Run) => ComponentChildren) | undefined;
 }
 
 /** The map of physical memory, what is under its cursor, and the same as a table. */
-export function MemorySection({ model, memory, selected, onSelect }: MemorySectionProps) {
+export function MemorySection({ model, memory, selected, onSelect, extra }: MemorySectionProps) {
   const whole = useMemo(() => wholeView(memory.ramEnd || memory.end, memory.end), [memory]);
   const [view, setView] = useState<MapView>(whole);
   const [cursor, setCursor] = useState(0);
@@ -109,6 +112,7 @@ export function MemorySection({ model, memory, selected, onSelect }: MemorySecti
         </p>
       )}
       {described !== undefined && <Place description={described} selected={selected} onSelect={onSelect} />}
+      {extra?.(atCursor)}
       <MemoryTable memory={memory} range={shown} />
       <p>{count(memory.runs.length, 'stretch', 'stretches')} of memory with equal mappings.</p>
     </section>

@@ -8,6 +8,8 @@ export interface MapColours {
   readonly background: string;
   readonly cursor: string;
   readonly mark: string;
+  /** An entry that leads to a table: the inspector's alone. */
+  readonly table: string;
 }
 
 /** The colours of the scheme, light or dark, that the reader prefers now. */
@@ -30,5 +32,6 @@ function readColours(): MapColours {
     background: colour('background'),
     cursor: colour('text'),
     mark: colour('mark'),
+    table: colour('table'),
   };
 }

@@ -5,7 +5,7 @@ import type { VmcoreSegment } from '../segment.ts';
 
 /** What a reader must know of a dump as a file: one sentence for people without a full stop, under an id that stays. */
 export interface DumpWarning {
-  readonly id: 'truncated' | 'incomplete' | 'no-format' | 'unsearched';
+  readonly id: 'truncated' | 'incomplete' | 'no-format' | 'unsearched' | 'running' | 'vmcoreinfo-differs';
   readonly message: string;
 }
 
@@ -38,6 +38,8 @@ export interface DumpContents {
 export interface ReadSettings {
   /** Pages to keep in memory at most. */
   readonly cachePages: number;
+  /** Whether the file is known to be cut short, by what it was packed in. */
+  readonly isCut?: boolean;
 }
 
 /** One form in which the memory of a guest is kept. */

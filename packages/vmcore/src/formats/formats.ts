@@ -26,7 +26,7 @@ function readFile(source: ByteSource, settings: ReadSettings): DumpContents {
   const start = startOf(source);
   if (isFlattened(start)) {
     const { source: inner, cut } = unflatten(source);
-    const contents = readInner(inner, startOf(inner), settings);
+    const contents = readInner(inner, startOf(inner), { ...settings, isCut: cut });
     if (!cut) return contents;
     const message = 'the flattened dump has no end: it was cut short, and the pages behind are absent';
     return Object.assign(contents, { warnings: [...contents.warnings, { id: 'truncated', message }] });

@@ -58,7 +58,15 @@ const OTHER_FILES: readonly OtherFile[] = [
   { magic: '\xd0\xbe\xd2\xbe', is: "a VMware snapshot's state: use the guest's memory, .vmem beside it" },
   { magic: '\xd3\xbe\xd3\xbe', is: "a VMware snapshot's state: use the guest's memory, .vmem beside it" },
   { magic: '\xd1\xba\xd1\xba', is: "a VMware snapshot's state: use the guest's memory, .vmem beside it" },
+  {
+    magic: 'sadump\0\0',
+    is: 'a dump of sadump (Fujitsu), which is not read: makedumpfile converts it',
+  },
   { magic: 'AVML', is: 'a compressed image of AVML: convert it with `avml-convert`, then it is LiME' },
+  {
+    magic: '\xff\xff\xff\xff\xff\xff\xff\xffXENF',
+    is: 'a migration stream of Xen, which is not read: dump the memory of its domain from inside (kdump, LiME)',
+  },
   {
     magic: 'Xen saved domain',
     is: 'a saved domain of Xen, which is not read: dump its memory from inside (kdump, LiME)',

@@ -1,2 +1,2 @@
-export { type OpenOptions, openVmcore } from './open-vmcore.ts';
+export { isLiveGuest, type OpenOptions, openSources, openVmcore } from './open-vmcore.ts';
 export { isWebAddress, shownWebAddress } from './web/web-address.ts';

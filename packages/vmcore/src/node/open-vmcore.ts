@@ -21,19 +21,44 @@ export interface OpenOptions extends VmcoreOptions {
  * @throws {VmcoreError} when a file cannot be read or is not such a dump, with the offset of what is wrong
  */
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
-  const [, protocol, socket = ''] = /^(qmp|gdb):(.+)$/.exec(path) ?? [];
+  const [, protocol, socket = ''] = LIVE.exec(path) ?? [];
   if (protocol === 'qmp') return readLiveQemu(socket, options);
   if (protocol === 'gdb') return readLiveGdb(socket, options);
-  const sources: ByteSource[] = [];
+  const sources = openSources(path, options);
   try {
-    for (const part of partsOf(path))
-      sources.push(openSource(part, options.maxInflatedBytes ?? DUMP_LIMITS.unpackedBytes));
     return readVmcore(sources, options);
   } catch (error) {
     for (const source of sources) source.close();
     throw error;
   }
 }
+
+/**
+ * The bytes of a dump, unpacked: of each of its parts.
+ *
+ * @param path as of {@link openVmcore}, of a file
+ * @throws {VmcoreError} when one cannot be read
+ */
+export function openSources(
+  path: string,
+  { maxInflatedBytes = DUMP_LIMITS.unpackedBytes }: Pick<OpenOptions, 'maxInflatedBytes'> = {},
+): ByteSource[] {
+  const sources: ByteSource[] = [];
+  try {
+    for (const part of partsOf(path)) sources.push(openSource(part, maxInflatedBytes));
+    return sources;
+  } catch (error) {
+    for (const source of sources) source.close();
+    throw error;
+  }
+}
+
+/** Whether `path` names a guest that runs. */
+export function isLiveGuest(path: string): boolean {
+  return LIVE.test(path);
+}
+
+const LIVE = /^(qmp|gdb):(.+)$/;
 
 /** A file whose name has a comma is a file. */
 function partsOf(path: string): string[] {

@@ -15,11 +15,15 @@ export interface RootDoubt {
     | 'tables-outside-direct-map'
     | 'no-cpu-on-kernel'
     | 'root-by-structure'
+    | 'rival-roots'
     | 'swapper-refused'
     | 'vmcoreinfo-symbol';
   /** One sentence for people, without a full stop. */
   readonly message: string;
 }
+
+/** Addresses that a doubt lists; the rest is counted. */
+const MOST_RIVALS = 4;
 
 /** Ranges of memory that a dump holds and no kernel maps are those of firmware and video memory: a small part. */
 const MOST_UNMAPPED = 1 / 4;
@@ -79,6 +83,15 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
       id: 'root-by-structure',
       message:
         'neither registers nor VMCOREINFO lead to the root of these page tables: it was found by its structure, and nothing else says that it is the one in use',
+    });
+  }
+  const rivals = origin.rivals ?? [];
+  if (rivals.length > 0) {
+    const listed = rivals.slice(0, MOST_RIVALS).map((root) => hex(root * PAGE_SIZE));
+    const more = rivals.length - listed.length;
+    doubts.push({
+      id: 'rival-roots',
+      message: `${rivals.length === 1 ? 'another page proves' : `${rivals.length} other pages prove`} to be a root of this kernel and ${rivals.length === 1 ? 'leads' : 'lead'} elsewhere, at ${listed.join(', ')}${more > 0 ? ` and ${more} more` : ''}: the root that most pages agree with was taken; the others are stale, of firmware (EFI), or were made by somebody`,
     });
   }
   if (core.cpus.length > 0 && origin.cpu === undefined) {

@@ -72,6 +72,8 @@ export interface RootOrigin {
   readonly isCr3: boolean;
   /** What was looked at before and proves nothing. */
   readonly refused: readonly RefusedRoot[];
+  /** Of a root that was found by structure: roots that prove to be the same kernel's and lead elsewhere, one of each kind. */
+  readonly rivals?: readonly Gfn[];
 }
 
 /** A root table that proves nothing. */

@@ -6,7 +6,7 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import { addressHigh, entryFrame, type PagingLevels } from '@heki/x86';
+import { addressHigh, EntryHigh, EntryLow, entryFrame, type PagingLevels } from '@heki/x86';
 import { VmcoreError } from '../error.ts';
 import type { Vmcore } from '../vmcore.ts';
 import {
@@ -18,7 +18,7 @@ import {
   rootOf,
 } from './cpu-root.ts';
 import type { ImageFacts } from './kernel-image.ts';
-import { GIB_FRAMES, KERNEL_MAP, KERNEL_SLOT } from './kernel-tables.ts';
+import { GIB_FRAMES, KERNEL_MAP, KERNEL_SLOT, type KernelTables } from './kernel-tables.ts';
 import { ProvenRoot, prove, type RefusedRoot, type RootOrigin } from './proven-root.ts';
 import { kernelHalf } from './pti-pair.ts';
 import { rootsByStructure } from './root-by-structure.ts';
@@ -77,19 +77,31 @@ export function resolveKernelRoot(core: Vmcore, choice?: AddressSpaceChoice): Pr
 /** Root tables that are tried where nothing names one. */
 const MOST_BY_STRUCTURE = 1024;
 
-/** Of a dump that names no root: the first page with the structure of one that proves to be a kernel's, if all are of one kernel. */
+/**
+ * Of a dump that names no root: a page with the structure of one that proves to be a kernel's, if all are of one kernel. Every process has a
+ * copy of the kernel's half, so the half that most pages have is the kernel's; a stale root, or one that somebody made, has few.
+ */
 function byStructure(core: Vmcore, search: Search): ProvenRoot | undefined {
-  let kernel: ProvenRoot | undefined;
+  const { memory, encryption } = core;
+  const halves: { readonly root: Gfn; readonly proven: ProvenRoot | undefined; pages: number }[] = [];
   for (const root of rootsByStructure(core).slice(0, MOST_BY_STRUCTURE)) {
-    if (kernel !== undefined && sharesKernelHalf(kernel, root)) continue;
-    const name = 'a page with the structure of a root table';
-    const found = search.proven([{ kind: 'structure', name, root, levels: [4, 5] }]);
-    if (kernel !== undefined && found !== undefined && !isSameKernel(kernel, found)) {
-      throw differentKernels(kernel, found);
+    const same = halves.find((half) =>
+      sharesKernelHalf({ memory, encryptionBit: encryption?.bit, root: half.root }, root),
+    );
+    if (same !== undefined) {
+      same.pages++;
+      continue;
     }
-    kernel ??= found;
+    const name = 'a page with the structure of a root table';
+    const proven = search.proven([{ kind: 'structure', name, root, levels: [4, 5] }]);
+    halves.push({ root, proven, pages: 1 });
   }
-  return kernel;
+  const byPages = halves.sort((a, b) => b.pages - a.pages).flatMap(({ proven }) => proven ?? []);
+  const [kernel, ...others] = byPages;
+  const another = others.find((other) => kernel !== undefined && !isSameKernel(kernel, other));
+  if (kernel === undefined) return undefined;
+  if (another !== undefined) throw differentKernels(kernel, another);
+  return new ProvenRoot({ ...kernel, origin: { ...kernel.origin, rivals: others.map(({ root }) => root) } });
 }
 
 /** The candidate whose kernel half is that of `kernel`. */
@@ -190,19 +202,26 @@ function imageOf({ vmcoreinfo }: Vmcore): ImageFacts | undefined {
   return { text, frame: frame === undefined ? undefined : frameOf(frame) };
 }
 
+/** Of an entry of a root, what says where it leads and what may be done there. */
+const RIGHTS = { low: EntryLow.P | EntryLow.RW | EntryLow.US, high: EntryHigh.XD } as const;
+
 /** Whether the root at `root` has the entries of the kernel's half that `kernel` has: processes copy them from swapper_pg_dir. */
-function sharesKernelHalf(kernel: ProvenRoot, root: Gfn): boolean {
+function sharesKernelHalf(
+  kernel: Pick<KernelTables, 'memory' | 'root' | 'encryptionBit'>,
+  root: Gfn,
+): boolean {
   const addressBits = addressHigh(kernel.encryptionBit);
   const own = kernel.memory.page(kernel.root);
   const other = kernel.memory.page(root);
   if (own === undefined || other === undefined) return false;
   for (let slot = KERNEL_SLOT; slot < 512; slot++) {
     const low = own[2 * slot] ?? 0;
+    const high = own[2 * slot + 1] ?? 0;
     const otherLow = other[2 * slot] ?? 0;
-    const isPresent = low % 2 === 1;
-    if (isPresent !== (otherLow % 2 === 1)) return false;
-    const frame = entryFrame(low, own[2 * slot + 1] ?? 0, addressBits);
-    if (isPresent && frame !== entryFrame(otherLow, other[2 * slot + 1] ?? 0, addressBits)) return false;
+    const otherHigh = other[2 * slot + 1] ?? 0;
+    if (((low | otherLow) & EntryLow.P) === 0) continue;
+    if (((low ^ otherLow) & RIGHTS.low) !== 0 || ((high ^ otherHigh) & RIGHTS.high) !== 0) return false;
+    if (entryFrame(low, high, addressBits) !== entryFrame(otherLow, otherHigh, addressBits)) return false;
   }
   return true;
 }

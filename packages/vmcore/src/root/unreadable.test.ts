@@ -36,6 +36,16 @@ describe('a dump in which nothing is a kernel of 64-bit mode is named for what i
     expect(() => resolveKernelRoot(readVmcore(raw))).toThrow(name);
   });
 
+  it.each(['Xen', 'VMCOREINFO_XEN'])('by a note of Xen: %s', (name) => {
+    const told = vmcoreinfo('SYMBOL(swapper_pg_dir)=ffffffff82a10000\n');
+    const page = { address: 0, bytes: new Uint8Array(PAGE_SIZE) };
+    const core = buildCore({ loads: [page], notes: [told, { name, descriptor: new Uint8Array(80) }] });
+    expect(() => resolveKernelRoot(readVmcore(core))).toThrow('it is the memory of a Xen host');
+    expect(() => resolveKernelRoot(readVmcore(buildCore({ loads: [page], notes: [told] })))).not.toThrow(
+      'Xen',
+    );
+  });
+
   it('by registers that are all zero: their state is encrypted', () => {
     const core = openVmcore(fixturePath('k61-256-nokaslr.elf.gz'));
     const cpus = core.cpus.map((cpu) => ({ ...cpu, cr0: 0n, cr3: 0n, cr4: 0n }));

@@ -3,7 +3,13 @@ import type { Vmcore } from '../vmcore.ts';
 
 /** Of a dump in which nothing proves to be a kernel's: what else it seems to be, as a sentence without a full stop. */
 export function whyUnreadable(core: Vmcore): string | undefined {
-  return otherMachine(core) ?? encryptedState(core) ?? encryptedRoot(core) ?? encryptedMemory(core);
+  return (
+    otherMachine(core) ??
+    underXen(core) ??
+    encryptedState(core) ??
+    encryptedRoot(core) ??
+    encryptedMemory(core)
+  );
 }
 
 /** Linux tells this on arm64 alone (arch/arm64/kernel/vmcore_info.c). */
@@ -16,6 +22,14 @@ function otherMachine({ vmcoreinfo }: Vmcore): string | undefined {
   const root = vmcoreinfo?.symbol('swapper_pg_dir');
   if (root === undefined || root >= 2n ** 32n) return undefined;
   return `its VMCOREINFO is that of a 32-bit kernel (swapper_pg_dir at ${hex(root)}), whose page tables are others`;
+}
+
+/** Notes that Xen's kexec writes beside those of its first domain (xen/include/public/elfnote.h), and what it says of itself. */
+const XEN_NOTES: ReadonlySet<string> = new Set(['Xen', 'VMCOREINFO_XEN']);
+
+function underXen({ notes }: Vmcore): string | undefined {
+  if (!notes.some(({ name }) => XEN_NOTES.has(name))) return undefined;
+  return "it is the memory of a Xen host: addresses that its first domain's kernel tells are not those of the machine, and are not followed; dump a domain from inside (kdump, LiME)";
 }
 
 function encryptedState({ cpus }: Vmcore): string | undefined {

@@ -3,6 +3,7 @@ interface LoadPart {
   readonly address: number | bigint;
   readonly bytes: Uint8Array;
   readonly memorySize?: number | bigint;
+  readonly virtualAddress?: bigint;
 }
 
 export interface NotePart {
@@ -45,7 +46,9 @@ export function buildCore({ loads = [], notes = [], gap = 0, extended = false }:
     view.setUint32(notesAt - 64 + 44, count, true);
   }
   programHeader(view, 0, 4, notesAt, 0n, BigInt(noteBytes.length), BigInt(noteBytes.length));
-  for (const [index, { address, bytes, memorySize = bytes.length }] of loads.entries()) {
+  for (const [index, load] of loads.entries()) {
+    const { address, bytes, memorySize = bytes.length, virtualAddress = 0n } = load;
+    view.setBigUint64(64 + (index + 1) * 56 + 16, virtualAddress, true);
     programHeader(view, index + 1, 1, at, BigInt(address), BigInt(bytes.length), BigInt(memorySize));
     at += bytes.length;
   }

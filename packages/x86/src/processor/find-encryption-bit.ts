@@ -38,18 +38,18 @@ export function findEncryptionBit(
   const { memory, memoryEnd } = tables;
   const forTables = createTally();
   const forPages = createTally();
-  const isHeld = (frame: Gfn): boolean => memory.page(frame) !== undefined;
-  const root = isHeld(tables.root) ? tables.root : decrypted(tables.root);
+  const isMemory = (frame: Gfn, leaf: boolean): boolean =>
+    leaf ? frame < memoryEnd : memory.page(frame) !== undefined;
+  const root = isMemory(tables.root, false) ? tables.root : decrypted(tables.root);
   visitEntries({ ...tables, root }, (low, high, _level, leaf) => {
     const frame = entryFrame(low, high);
-    const without = decrypted(frame);
-    const isMemory = leaf ? (one: Gfn) => one < memoryEnd : isHeld;
     const tally = leaf ? forPages : forTables;
-    if (isMemory(frame)) {
+    if (isMemory(frame, leaf)) {
       tally.plain++;
       return frame;
     }
-    if (without === frame || !isMemory(without)) return undefined;
+    const without = decrypted(frame);
+    if (without === frame || !isMemory(without, leaf)) return undefined;
     const bit = highestBit(frame);
     tally.beside[bit] = (tally.beside[bit] ?? 0) + 1;
     return without;

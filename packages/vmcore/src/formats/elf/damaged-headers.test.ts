@@ -35,7 +35,7 @@ describe('the header that QEMU 7.2 writes', () => {
 
 describe('a damaged ELF header', () => {
   it.each([
-    [4, 1, 'EI_CLASS is 1: expected 2, 64-bit: 32-bit guests have other page tables'],
+    [4, 1, "EI_CLASS is 1: expected 2, 64-bit: write this machine's core with 64-bit headers"],
     [5, 2, 'EI_DATA is 2: expected 1, little-endian'],
     [
       16,
@@ -51,6 +51,21 @@ describe('a damaged ELF header', () => {
     expect(error.message).toContain(message);
     expect(error.offset).toBe(offset);
     expect(error.message).toContain(`at file offset 0x${offset.toString(16)}`);
+  });
+
+  it.each([
+    [1, 1, 3, 'EI_CLASS is 1: expected 2, 64-bit: this is of a 32-bit x86 machine'],
+    [1, 1, 40, 'EI_CLASS is 1: expected 2, 64-bit: this is of a 32-bit Arm machine'],
+    [2, 2, 22, 'EI_DATA is 2: expected 1, little-endian: this is of an IBM Z machine'],
+    [2, 2, 21, 'EI_DATA is 2: expected 1, little-endian: this is of a PowerPC machine'],
+    [2, 2, 183, 'EI_DATA is 2: expected 1, little-endian: this is of an AArch64 machine'],
+  ])('of class %i, data %i and machine %i is named for its machine', (kind, data, machine, message) => {
+    const error = errorOf((view) => {
+      view.setUint8(4, kind);
+      view.setUint8(5, data);
+      view.setUint16(18, machine, data === 1);
+    });
+    expect(error.message).toContain(message);
   });
 
   it('that is cut short is refused where the file ends', () => {

@@ -11,6 +11,7 @@ const SECTION_HEADER_SIZE = 64;
 
 const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
+const ELFDATA2MSB = 2;
 const ET_CORE = 4;
 const EM_X86_64 = 62;
 /** What else e_type may be, and what people then have in hand. */
@@ -21,6 +22,7 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 ]);
 /** Machines that Linux and QEMU write cores of (System V gABI, registry of e_machine). */
 const MACHINES: ReadonlyMap<number, string> = new Map([
+  [2, 'a SPARC machine'],
   [3, 'a 32-bit x86 machine, whose page tables are others'],
   [8, 'a MIPS machine'],
   [20, 'a 32-bit PowerPC machine'],
@@ -46,6 +48,7 @@ export interface ProgramHeader {
   readonly at: number;
   readonly fileOffset: number;
   readonly fileSize: number;
+  readonly virtualAddress: bigint;
   readonly physicalAddress: bigint;
   readonly memorySize: bigint;
 }
@@ -88,6 +91,7 @@ export function readProgramHeaders(source: ByteSource): ProgramHeader[] {
       at,
       fileOffset: Number(fileOffset),
       fileSize: Number(fileSize),
+      virtualAddress: table.getBigUint64(base + 16, true),
       physicalAddress: table.getBigUint64(base + 24, true),
       memorySize,
     });
@@ -101,11 +105,13 @@ function readHeader(source: ByteSource): DataView {
     if (found === expected) return;
     throw new VmcoreError(`${what} is ${found}: expected ${expected}, ${meaning}`, { offset });
   };
-  expect(4, 'EI_CLASS', header.getUint8(4), ELFCLASS64, '64-bit: 32-bit guests have other page tables');
-  expect(5, 'EI_DATA', header.getUint8(5), ELFDATA2LSB, 'little-endian');
-  const machine = header.getUint16(18, true);
+  const machine = header.getUint16(18, header.getUint8(5) !== ELFDATA2MSB);
   const isOf = MACHINES.get(machine);
-  expect(18, 'e_machine', machine, EM_X86_64, `x86-64${isOf === undefined ? '' : `: this is of ${isOf}`}`);
+  const named = isOf === undefined ? '' : `: this is of ${isOf}`;
+  const wide = machine === EM_X86_64 ? ": write this machine's core with 64-bit headers" : named;
+  expect(4, 'EI_CLASS', header.getUint8(4), ELFCLASS64, `64-bit${wide}`);
+  expect(5, 'EI_DATA', header.getUint8(5), ELFDATA2LSB, `little-endian${named}`);
+  expect(18, 'e_machine', machine, EM_X86_64, `x86-64${named}`);
   const type = header.getUint16(16, true);
   const isA = TYPES.get(type);
   expect(16, 'e_type', type, ET_CORE, `a core file${isA === undefined ? '' : `: this is ${isA}`}`);

@@ -22,7 +22,7 @@ export function isFlattened(start: Uint8Array): boolean {
 
 /**
  * The file that was flattened (makedumpfile -F), as `makedumpfile -R` would write it, without writing it: the headers of its chunks
- * are read once. What a later chunk writes over an earlier one counts; what none writes is zero.
+ * are read once. What a later chunk writes over an earlier one counts; what none writes is a hole, and reads zero.
  *
  * @throws {VmcoreError} when the chunks are damaged
  */
@@ -60,6 +60,15 @@ export function unflatten(source: ByteSource): { readonly source: ByteSource; re
         }
       },
       words: () => undefined,
+      hasHole(offset, length) {
+        let at = offset;
+        for (let index = partAbove(offset); at < offset + length; index++) {
+          const part = parts[index];
+          if (part === undefined || part.start > at) return true;
+          at = part.end;
+        }
+        return false;
+      },
       close: () => source.close(),
     },
   };

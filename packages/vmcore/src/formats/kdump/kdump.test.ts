@@ -205,6 +205,20 @@ describe('a real kdump, cut to its page tables', () => {
   });
 });
 
+/** A dump of the pages 1, 2 and 3, each filled with its number. */
+function threePages() {
+  const filled = [1, 2, 3].map((frame) => ({ frame, bytes: new Uint8Array(PAGE_SIZE).fill(frame) }));
+  const whole = buildKdump({ pages: filled, notes });
+  const data = whole.length - 3 * PAGE_SIZE;
+  return {
+    whole,
+    /** The first word of a page of `file`. */
+    first: (frame: number, file: Uint8Array<ArrayBuffer>) => readVmcore(file).memory.page(gfn(frame))?.[0],
+    /** Where the descriptor of page `frame` is; of page 4, where the first page is. */
+    descriptorOf: (frame: number) => data - (4 - frame) * 24,
+  };
+}
+
 describe('a kdump that is damaged', () => {
   const whole = buildKdump({ pages: tablesBy('zlib'), notes });
 
@@ -239,18 +253,47 @@ describe('a kdump that is damaged', () => {
     expect(at(3, 0, new Uint8Array(8193))).toThrow('a page of 8193 bytes: expected at most 8192');
   });
 
-  it('lacks a page that has no place in the file, and one whose descriptor is cut off', () => {
-    const pages = [1, 2, 3].map((frame) => ({ frame, bytes: new Uint8Array(PAGE_SIZE).fill(frame) }));
-    const whole = buildKdump({ pages, notes });
-    const data = whole.length - 3 * PAGE_SIZE;
-    const first = (frame: number, file: Uint8Array<ArrayBuffer>) =>
-      readVmcore(file).memory.page(gfn(frame))?.[0];
+  it('lacks pages that were not written before makedumpfile ended, and says so', () => {
+    const { whole, first, descriptorOf } = threePages();
+    const unfinished = whole.slice();
+    new DataView(unfinished.buffer).setBigUint64(descriptorOf(3), 0n, true);
+    expect([1, 2, 3].map((frame) => first(frame, unfinished))).toEqual([0x0101_0101, 0x0202_0202, undefined]);
+    expect(readVmcore(unfinished).warnings.map(({ id }) => id)).toEqual(['truncated']);
+    expect(first(3, whole.slice(0, descriptorOf(3) + 8))).toBeUndefined();
+  });
+
+  it('has no absent page where a descriptor leads nowhere: that is an error', () => {
+    const { whole, first, descriptorOf } = threePages();
     expect([1, 2, 3].map((frame) => first(frame, whole))).toEqual([0x0101_0101, 0x0202_0202, 0x0303_0303]);
-    const without = whole.slice();
-    new DataView(without.buffer).setBigUint64(data - 48, 0n, true);
-    expect([1, 2, 3].map((frame) => first(frame, without))).toEqual([0x0101_0101, undefined, 0x0303_0303]);
-    const cut = whole.slice(0, data - 16);
-    expect(first(3, cut)).toBeUndefined();
+    for (const place of [0n, 2n ** 40n, BigInt(descriptorOf(1))]) {
+      const damaged = whole.slice();
+      new DataView(damaged.buffer).setBigUint64(descriptorOf(1), place, true);
+      expect(() => first(1, damaged)).toThrow(
+        `a page of 4096 bytes at 0x${place.toString(16)}: expected them between`,
+      );
+      expect(first(3, damaged)).toBe(0x0303_0303);
+    }
+  });
+
+  it('that was flattened and lost a chunk has no page of zeros instead, and no other page', () => {
+    const { whole, descriptorOf } = threePages();
+    const chunks = (lost: number, end: number) =>
+      buildFlattened(
+        [
+          { offset: 0, bytes: whole.subarray(0, lost) },
+          { offset: end, bytes: whole.subarray(end) },
+        ].filter(({ bytes }) => bytes.length > 0),
+      );
+    const data = descriptorOf(4);
+    const lacksPage = readVmcore(chunks(data + PAGE_SIZE + 1, data + PAGE_SIZE + 2)).memory;
+    expect([lacksPage.page(gfn(1))?.[0], lacksPage.page(gfn(3))?.[0]]).toEqual([0x0101_0101, 0x0303_0303]);
+    expect(() => lacksPage.page(gfn(2))).toThrow('a page that no chunk of the flattened dump has');
+    const bitmap = descriptorOf(1) - 4096;
+    expect(() => readVmcore(chunks(bitmap, bitmap + 8))).toThrow(
+      'a bitmap that no chunk of the flattened dump has whole',
+    );
+    const lacksDescriptor = readVmcore(chunks(descriptorOf(2), descriptorOf(3))).memory;
+    expect(() => lacksDescriptor.page(gfn(2))).toThrow('a page of 0 bytes at 0x0');
   });
 
   it('that was cut short lacks its last pages, and says so', () => {

@@ -1,4 +1,4 @@
-import { type Gfn, PAGE_SIZE, type PageView, type PhysicalMemory } from '@heki/physical-memory';
+import { type Gfn, PAGE_SIZE, type PageView } from '@heki/physical-memory';
 import { type ByteSource, readBytesAt, readFields } from '../../byte-source.ts';
 import { VmcoreError } from '../../error.ts';
 import { type Note, type NotesPlace, readNotes } from '../../note.ts';
@@ -21,56 +21,84 @@ const MAX_VMCOREINFO = 2 ** 20;
 export const kdump: DumpFormat = {
   looksAt: 8,
   recognises: (start) => hasText(start, 'KDUMP   '),
-  read(source, { cachePages }) {
+  read(source, { cachePages, isCut = false }) {
     const header = readKdumpHeader(source);
     const { start, end } = header.part ?? { start: 0, end: header.frames };
     // A part for which no pages were left is written without a bitmap.
-    const bits =
-      start < end ? readBytesAt(source, header.bitmap.offset, header.bitmap.length) : new Uint8Array();
+    const bits = start < end ? readBitmap(source, header.bitmap) : new Uint8Array();
     const bitmap = pageBitmap(bits, start, Math.min(end, header.frames));
+    const cut = cutShort(source, header.descriptors, bitmap.count);
+    const lacksPages = cut || isCut || header.incomplete;
     let segments: ReturnType<PageBitmap['segments']> | undefined;
     return {
       format: `kdump (${packingName(header.status)})`,
-      memory: pagesOf(source, header, bitmap, cachePages),
+      memory: cachedMemory((frame) => readPage(source, header, bitmap, frame, lacksPages), cachePages),
       get segments() {
         segments ??= bitmap.segments();
         return segments;
       },
       notes: notesOf(source, header),
-      warnings: warningsOf(source, header, bitmap),
+      warnings: warningsOf(header, cut),
       part:
         header.part === undefined ? undefined : { start, end, of: header.frames, identity: header.identity },
     };
   },
 };
 
-function pagesOf(
+/** Where a page is in the file depends on every bit before its own, so none may be missing. */
+function readBitmap(source: ByteSource, { offset, length }: KdumpHeader['bitmap']): Uint8Array {
+  if (source.hasHole?.(offset, length) === true) {
+    throw new VmcoreError(
+      'a bitmap that no chunk of the flattened dump has whole: a part of the file was lost',
+      {
+        offset,
+      },
+    );
+  }
+  return readBytesAt(source, offset, length);
+}
+
+/**
+ * A page; `undefined` where the dump does not hold it, or lacks pages and this is one of them.
+ *
+ * @throws {VmcoreError} when it is damaged
+ */
+function readPage(
   source: ByteSource,
   { descriptors }: KdumpHeader,
   bitmap: PageBitmap,
-  cachePages: number,
-): PhysicalMemory<Gfn> {
-  function load(frame: Gfn): PageView | undefined {
-    const rank = bitmap.rank(frame);
-    if (rank === undefined) return undefined;
-    const at = descriptors + rank * DESCRIPTOR_SIZE;
-    // What lies behind the end of a dump that was cut short is absent; that it was is said at its opening.
-    if (at + DESCRIPTOR_SIZE > source.size) return undefined;
-    const descriptor = readFields(source, at, DESCRIPTOR_SIZE);
-    const offset = Number(descriptor.getBigUint64(0, true));
-    const size = descriptor.getUint32(8, true);
-    if (offset === 0 || offset + size > source.size) return undefined;
-    if (size > MOST_PACKED) {
-      throw new VmcoreError(`a page of ${size} bytes: expected at most ${MOST_PACKED}`, { offset: at + 8 });
-    }
-    try {
-      return decompressPage(readBytesAt(source, offset, size), descriptor.getUint32(12, true));
-    } catch (error) {
-      if (!(error instanceof VmcoreError) || error.offset !== undefined) throw error;
-      throw new VmcoreError(error.message, { offset, cause: error });
-    }
+  frame: Gfn,
+  lacksPages: boolean,
+): PageView | undefined {
+  const rank = bitmap.rank(frame);
+  if (rank === undefined) return undefined;
+  const at = descriptors + rank * DESCRIPTOR_SIZE;
+  if (lacksPages && at + DESCRIPTOR_SIZE > source.size) return undefined;
+  const descriptor = readFields(source, at, DESCRIPTOR_SIZE);
+  const offset = Number(descriptor.getBigUint64(0, true));
+  const size = descriptor.getUint32(8, true);
+  if (lacksPages && (offset === 0 || offset + size > source.size)) return undefined;
+  const start = descriptors + bitmap.count * DESCRIPTOR_SIZE;
+  if (offset < start || offset + size > source.size) {
+    const where = `between 0x${start.toString(16)}, where descriptors end, and the end of the file`;
+    throw new VmcoreError(`a page of ${size} bytes at 0x${offset.toString(16)}: expected them ${where}`, {
+      offset: at,
+    });
   }
-  return cachedMemory(load, cachePages);
+  if (size > MOST_PACKED) {
+    throw new VmcoreError(`a page of ${size} bytes: expected at most ${MOST_PACKED}`, { offset: at + 8 });
+  }
+  if (source.hasHole?.(offset, size) === true) {
+    throw new VmcoreError('a page that no chunk of the flattened dump has: a part of the file was lost', {
+      offset,
+    });
+  }
+  try {
+    return decompressPage(readBytesAt(source, offset, size), descriptor.getUint32(12, true));
+  } catch (error) {
+    if (!(error instanceof VmcoreError) || error.offset !== undefined) throw error;
+    throw new VmcoreError(error.message, { offset, cause: error });
+  }
 }
 
 function notesOf(source: ByteSource, { notes, vmcoreinfo }: KdumpHeader): Note[] {
@@ -96,25 +124,20 @@ function vmcoreinfoNote(source: ByteSource, { fileOffset, fileSize, saidAt }: No
   };
 }
 
-function warningsOf(source: ByteSource, header: KdumpHeader, { count }: PageBitmap): DumpWarning[] {
-  const warnings: DumpWarning[] = [];
-  const { incomplete, descriptors } = header;
-  const cut = cutShort(source, descriptors, count);
-  if (incomplete || cut) {
-    const message = incomplete
-      ? 'makedumpfile did not finish this dump: pages that it did not come to are absent'
-      : 'the dump was cut short: pages that lie behind the end of the file are absent';
-    warnings.push({ id: 'truncated', message });
-  }
-  return warnings;
+function warningsOf({ incomplete }: KdumpHeader, cut: boolean): DumpWarning[] {
+  if (!incomplete && !cut) return [];
+  const message = incomplete
+    ? 'makedumpfile did not finish this dump: pages that it did not come to are absent'
+    : 'the dump was cut short: pages that lie behind the end of the file, or were not written, are absent';
+  return [{ id: 'truncated', message }];
 }
 
 /** Descriptors that are read at a time. */
 const CHUNK = 4096;
 
 /**
- * Whether the page that lies last in the file is not there. That is the last one with a place of its own: all pages of zeros are one in the file,
- * where the first of them was written.
+ * Whether the page that lies last in the file is not there, or was not written before makedumpfile ended. That is the last one with a place of
+ * its own: all pages of zeros are one in the file, where the first of them was written.
  */
 function cutShort(source: ByteSource, descriptors: number, count: number): boolean {
   if (descriptors + count * DESCRIPTOR_SIZE > source.size) return true;
@@ -124,7 +147,8 @@ function cutShort(source: ByteSource, descriptors: number, count: number): boole
     const chunk = readFields(source, descriptors + start * DESCRIPTOR_SIZE, (end - start) * DESCRIPTOR_SIZE);
     for (let at = (end - start - 1) * DESCRIPTOR_SIZE; at >= 0; at -= DESCRIPTOR_SIZE) {
       const offset = Number(chunk.getBigUint64(at, true));
-      if (offset + chunk.getUint32(at + 8, true) > source.size) return true;
+      const isUnwritten = shared === undefined && offset === 0;
+      if (isUnwritten || offset + chunk.getUint32(at + 8, true) > source.size) return true;
       shared ??= offset;
       if (offset !== shared) return false;
     }

@@ -121,6 +121,7 @@ it('copies of VMCOREINFO that say different things are not believed', () => {
     },
   });
   expect(image.vmcoreinfo).toBeUndefined();
+  expect(image.warnings.map(({ id }) => id)).toEqual(['vmcoreinfo-differs']);
   expect(resolveKernelRoot(image).origin.kind).toBe('structure');
 });
 

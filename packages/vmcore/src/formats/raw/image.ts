@@ -32,7 +32,7 @@ export function imageContents(
     format,
     memory: createSegmentMemory(source, segments, cachePages),
     segments: segments.map(({ start, end }) => ({ start, end })),
-    notes: search?.vmcoreinfo === undefined ? [] : [search.vmcoreinfo],
+    notes: search?.vmcoreinfo ?? [],
     warnings: search === undefined ? [UNSEARCHED] : [],
     rootLikePages: search?.rootLikePages,
   };

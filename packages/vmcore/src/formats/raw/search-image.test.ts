@@ -17,7 +17,7 @@ it('reads each whole page of a range once, and nothing behind its last one', () 
     end: gpa(index * 2 ** 24 + length),
     fileOffset: 0x100,
   }));
-  expect(searchImage(source, segments)).toEqual({ vmcoreinfo: undefined, rootLikePages: [] });
+  expect(searchImage(source, segments)).toEqual({ vmcoreinfo: [], rootLikePages: [] });
   expect(reads).toEqual([
     [0x100, MIB - 0x1000],
     [0x100, MIB],

@@ -15,8 +15,8 @@ const MOST_COPIES = 16;
 
 /** What a look at every page of an image shows. */
 export interface ImageSearch {
-  /** VMCOREINFO; `undefined` when there is none, or copies that say different things. */
-  readonly vmcoreinfo: Note | undefined;
+  /** Every copy of VMCOREINFO that says something of its own, as the note that it would be in a dump. */
+  readonly vmcoreinfo: readonly Note[];
   /** The frames with the structure of a root table. */
   readonly rootLikePages: readonly Gfn[];
 }
@@ -42,9 +42,10 @@ export function searchImage(source: ByteSource, segments: readonly ElfSegment[])
       }
     }
   }
-  const [vmcoreinfo] = notes;
-  const agree = notes.every((note) => saysTheSame(note, vmcoreinfo));
-  return { vmcoreinfo: agree ? vmcoreinfo : undefined, rootLikePages };
+  const vmcoreinfo = notes.filter(
+    (note, index) => notes.findIndex((one) => saysTheSame(one, note)) === index,
+  );
+  return { vmcoreinfo, rootLikePages };
 }
 
 /** The page as the note that it would be in a dump; `undefined` when it only looks like it. */
@@ -59,9 +60,8 @@ function noteOf(page: Uint8Array, offset: number): Note | undefined {
   return { name, nameBytes: new TextEncoder().encode(`${name}\0`), type: 0, offset, descriptor };
 }
 
-function saysTheSame(a: Note, b: Note | undefined): boolean {
+function saysTheSame(a: Note, b: Note): boolean {
   return (
-    a.descriptor.length === b?.descriptor.length &&
-    a.descriptor.every((byte, at) => byte === b?.descriptor[at])
+    a.descriptor.length === b.descriptor.length && a.descriptor.every((byte, at) => byte === b.descriptor[at])
   );
 }

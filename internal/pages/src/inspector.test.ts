@@ -1,0 +1,213 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openBrowser, openUrl, violations } from './browser.ts';
+import { heki, type RunningInspector, startInspector } from './inspector.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const KERNEL = join(ROOT, 'fixtures/k61-256-kaslr.elf.gz');
+const PTI = join(ROOT, 'fixtures/k61-256-nokaslr-pti.elf.gz');
+
+let folder: string;
+let browser: Browser;
+let inspector: RunningInspector;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'heki-inspector-'));
+  [browser, inspector] = await Promise.all([openBrowser(), startInspector(KERNEL)]);
+}, 60_000);
+afterAll(async () => {
+  await browser?.close();
+  inspector?.interrupt();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const outcome = async (page: Page) => (await page.locator('#outcome').textContent()) ?? '';
+
+/** What `heki translate` says of the same walk: its last lines but warnings, and its entries. */
+function translated(dump: string, address: string, ...options: string[]) {
+  const { stdout, stderr } = heki('translate', dump, address, '--json', ...options);
+  if (stderr !== '') throw new Error(stderr);
+  return JSON.parse(stdout);
+}
+
+/** The values of the entries as the page has them. */
+const entries = (page: Page) =>
+  page
+    .locator('.step input.value')
+    .evaluateAll((inputs) => inputs.map((input) => BigInt((input as HTMLInputElement).value).toString(16)));
+
+describe('the inspector', () => {
+  test('shows the audit of what is served, and asks nobody but its server for anything', async () => {
+    const { page, said, requests } = await openUrl(browser, inspector.url);
+    await page.locator('canvas.map').waitFor();
+    expect(await page.locator('h1').textContent()).toBe('Passes: no finding at high or above');
+    expect(await page.locator('.opener').textContent()).toContain('k61-256-kaslr.elf.gz');
+    expect(requests.filter((url) => !url.startsWith(inspector.url))).toEqual([]);
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test('walks as heki translate does: kernel and user addresses, each access, faults and what cannot be walked', async () => {
+    const { page } = await openUrl(browser, inspector.url);
+    for (const [address, access, user] of [
+      ['0xffffffff81000000', 'fetch', false],
+      ['0xfffffe0000000000', 'write', false],
+      ['0x401000', 'read', true],
+      ['0x8000000000000000', 'read', false],
+    ] as const) {
+      const asked = translated(KERNEL, address, '--access', access, ...(user ? ['--user'] : []));
+      await page.goto(`${inspector.url}#walk?va=${address}&access=${access}${user ? '&user=' : ''}`);
+      await page.locator(`.address >> text=${BigInt(address).toString(16).padStart(16, '0')}`).waitFor();
+      const said = await outcome(page);
+      const { kind } = asked.outcome;
+      expect(said.startsWith({ mapped: 'allowed', 'page-fault': '#PF' }[kind as string] ?? '#GP'), said).toBe(
+        true,
+      );
+      if (kind === 'mapped') expect(said).toContain(asked.outcome.gpa);
+      if (kind === 'page-fault') expect(said).toContain(`#PF ${asked.outcome.errorCode} `);
+      expect(await entries(page)).toEqual(
+        asked.steps.map(({ entry }: { entry: string }) => BigInt(entry).toString(16)),
+      );
+    }
+    await page.close();
+  });
+
+  test('answers an edited bit as heki translate answers a dump that has it', async () => {
+    // The memory of one of the kernel's variables: written, and not executed.
+    const { page } = await openUrl(browser, `${inspector.url}#walk?va=init_uts_ns&access=write`);
+    const leaf = page.locator('.step').last();
+    await leaf.waitFor();
+    expect(await outcome(page)).toContain('allowed');
+    const at = Number(/at (0x[0-9a-f]+)/.exec((await leaf.locator('.entry').textContent()) ?? '')?.[1]);
+    const va = ((await page.locator('.address code').textContent()) ?? '').trim();
+    await leaf.getByRole('button', { name: /^RW/ }).click();
+    await expect.poll(() => outcome(page)).toContain('#PF 0x3 (P W)');
+    await leaf.getByRole('button', { name: /^XD/ }).click();
+    await page.getByLabel('Execute').click();
+    await expect.poll(() => outcome(page)).toContain('allowed');
+
+    const dump = gunzipSync(readFileSync(KERNEL));
+    const offset = fileOffset(dump, at);
+    dump.writeUInt32LE(dump.readUInt32LE(offset) - 2, offset);
+    dump.writeUInt32LE(dump.readUInt32LE(offset + 4) - 0x8000_0000, offset + 4);
+    const edited = join(folder, 'edited.elf');
+    writeFileSync(edited, dump);
+    expect(translated(edited, va, '--access', 'write').outcome.errorCode).toBe('0x3');
+    const { outcome: fetched, steps } = translated(edited, va, '--access', 'fetch');
+    expect(await outcome(page)).toContain(`allowed: guest-physical ${fetched.gpa}`);
+    expect(await entries(page)).toEqual(
+      steps.map(({ entry }: { entry: string }) => BigInt(entry).toString(16)),
+    );
+    // The address of the page has the edits: it opens as it is now, and takes them back.
+    const again = await openUrl(browser, page.url());
+    await again.page.locator('#outcome.allowed').waitFor();
+    expect(await outcome(again.page)).toBe(await outcome(page));
+    await again.page.getByRole('button', { name: 'Undo all edits' }).click();
+    await again.page.locator('#outcome.refused').waitFor();
+    await again.page.close();
+    await page.close();
+  });
+
+  test('opens what is chosen, in every format, and says what the command says of what is none', async () => {
+    const { page, said } = await openUrl(browser, inspector.url);
+    await page.locator('canvas.map').waitFor();
+    const choose = page.locator('input[type=file]');
+    const elf = gunzipSync(readFileSync(PTI));
+    const plain = join(folder, 'plain.elf');
+    writeFileSync(plain, elf);
+    const formats = ['kdump-makedumpfile.gz', 'kdump-qemu-flattened.gz', 'proc-vmcore-small.elf.gz'].map(
+      (name) => join(ROOT, 'fixtures/formats', name),
+    );
+    for (const dump of [PTI, plain, ...formats]) {
+      await choose.setInputFiles(dump);
+      const name = dump.split('/').at(-1) ?? '';
+      await page.locator(`.opener >> text=${name}`).waitFor();
+      await page.locator('canvas.map, h1.fails').first().waitFor();
+      expect(await page.locator('h1').textContent(), name).toMatch(/^(?:Passes|Fails): /);
+    }
+    const bad = [
+      ['text.elf', Buffer.from('no dump')],
+      ['cut.elf', elf.subarray(0, 1000)],
+      ['broken.elf.gz', gzipSync(elf).subarray(0, 5000)],
+      ['empty.elf', Buffer.alloc(0)],
+    ] as const;
+    for (const [name, bytes] of bad) {
+      const file = join(folder, name);
+      writeFileSync(file, bytes);
+      await choose.setInputFiles(file);
+      await page.getByRole('alert').filter({ hasText: name }).waitFor();
+      if (name.endsWith('.gz')) continue;
+      const { stderr } = heki('translate', file, '0xffffffff81000000');
+      expect(await page.getByRole('alert').textContent()).toBe(
+        stderr
+          .replace(/^heki: /, '')
+          .replaceAll(`${folder}/`, '')
+          .split('\n')[0],
+      );
+    }
+    expect(said).toEqual([]);
+    await page.close();
+  }, 30_000);
+
+  test('has the bytes of a page, as instructions where it is executed', async () => {
+    const { page, said } = await openUrl(browser, inspector.url);
+    await page.locator('canvas.map').focus();
+    await page.locator('.page-card summary').click();
+    await page.locator('.page-card p').filter({ hasText: 'does not hold this page' }).waitFor();
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test('has no violation that axe-core knows, light or dark, and is not wider than a window of 320 pixels', async () => {
+    for (const place of ['', '#walk?va=0xffffffff81000000&access=write']) {
+      const { page } = await openUrl(browser, inspector.url + place, 320);
+      await page.locator('canvas.map, .step').first().waitFor();
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(320);
+      expect(await violations(page)).toEqual([]);
+      await page.emulateMedia({ colorScheme: 'dark' });
+      expect(await violations(page, ['color-contrast'])).toEqual([]);
+      await page.close();
+    }
+  }, 30_000);
+
+  test('takes less than 250 kB, packed, until it can be used', () => {
+    const built = join(ROOT, 'packages/heki/inspector');
+    const first = ['index.html', 'app.css', 'app.js', 'worker.js'];
+    const bytes = first.reduce((sum, name) => sum + gzipSync(readFileSync(join(built, name))).length, 0);
+    expect(bytes).toBeLessThan(250_000);
+  });
+
+  test('ends when its page is closed, and by Ctrl-C', async () => {
+    const [closed, interrupted] = await Promise.all([startInspector(), startInspector()]);
+    const { page } = await openUrl(browser, closed.url);
+    await page.locator('canvas.map').waitFor();
+    // Loaded anew it is closed for a moment.
+    await page.reload();
+    await page.locator('canvas.map').waitFor();
+    expect((await fetch(closed.url)).status).toBe(200);
+    await page.close();
+    expect(await closed.ended).toBe(0);
+    interrupted.interrupt();
+    expect(await interrupted.ended).toBe(0);
+  }, 30_000);
+});
+
+/** Where the byte at a physical address stands in an ELF core. */
+function fileOffset(core: Buffer, address: number): number {
+  const [first, size, count] = [
+    Number(core.readBigUInt64LE(32)),
+    core.readUInt16LE(54),
+    core.readUInt16LE(56),
+  ];
+  for (let at = first; at < first + size * count; at += size) {
+    const [offset, start, length] = [8, 24, 32].map((field) => Number(core.readBigUInt64LE(at + field)));
+    if (offset === undefined || start === undefined || length === undefined) continue;
+    if (core.readUInt32LE(at) === 1 && address >= start && address < start + length)
+      return offset + address - start;
+  }
+  throw new Error(`the dump has nothing at ${address}`);
+}

@@ -1,0 +1,151 @@
+import type { OpenedDump, PageBytes, WalkAnswer, WalkQuery } from '@heki/inspector';
+import {
+  createOverlay,
+  type Gfn,
+  hex,
+  PAGE_SIZE,
+  type PhysicalMemory,
+  type VirtualAddress,
+  virtualAddress,
+  virtualAddressOf,
+} from '@heki/physical-memory';
+import { type ByteSource, parseMemoryMap, readVmcore, VmcoreError } from '@heki/vmcore';
+import { assumeProcessor } from '../../assumed-processor.ts';
+import { auditPage } from '../../audit/audit-page.ts';
+import { createBaseline } from '../../audit/baseline.ts';
+import { auditReport } from '../../audit/report.ts';
+import { InputError } from '../../failure.ts';
+import { hex16 } from '../../hex.ts';
+import type { Names } from '../../names/names.ts';
+import { ownNames } from '../../names/own-names.ts';
+import { symbolText } from '../../names/place-text.ts';
+import { isHexadecimal, resolveAddress } from '../../names/resolve-address.ts';
+import { subjectOf } from '../../protect/subject.ts';
+import { codeLines } from '../../read/code-lines.ts';
+import { disassemble } from '../../read/disassemble.ts';
+import { hexLines } from '../../read/hex-dump.ts';
+import type { Sidecar } from '../../sidecar.ts';
+import { addressSpaceOf, snapshotOf } from '../../snapshot.ts';
+import { KERNEL_HALF, translationAnswer } from '../../translate/translation-answer.ts';
+import { walkView } from './walk-view.ts';
+
+/** What is known of a dump beside its bytes. */
+export interface DumpSurroundings {
+  /** Its file's name. */
+  readonly name: string;
+  readonly sidecar: { readonly parsed: Sidecar; readonly text: string } | undefined;
+  /** `heki 1.2.3`. */
+  readonly tool: string;
+}
+
+/** A dump that is looked at. */
+export interface DumpSession {
+  readonly opened: OpenedDump;
+  /** @throws {UsageError} for what is no address */
+  walk(query: WalkQuery): WalkAnswer;
+  /** The bytes of a frame. */
+  bytes(frame: number, address: VirtualAddress | undefined): Promise<PageBytes>;
+}
+
+/**
+ * Opens a dump, and audits its kernel.
+ *
+ * @param sources its parts
+ * @throws {InputError} as the command does for the same file
+ */
+export function openDumpSession(
+  sources: readonly ByteSource[],
+  { name, sidecar, tool }: DumpSurroundings,
+): DumpSession {
+  const { core, snapshot } = withName(name, () => {
+    const opened = readVmcore(sources);
+    return { core: opened, snapshot: snapshotOf(opened) };
+  });
+  const map =
+    sidecar?.parsed.hasMemoryMap === true ? withName(name, () => parseMemoryMap(sidecar.text)) : undefined;
+  const subject = subjectOf(snapshot, {
+    path: name,
+    name,
+    embedded: false,
+    sidecar: sidecar?.parsed,
+    memoryMap:
+      map === undefined || sidecar === undefined
+        ? undefined
+        : { path: sidecar.parsed.path, name: sidecar.parsed.name, map },
+    cpu: undefined,
+  });
+  let known: Names | undefined;
+  const names = (): Names => {
+    known ??= ownNames(core, snapshot.tables, sidecar?.parsed);
+    return known;
+  };
+  const report = auditReport(subject, {
+    failOn: 'high',
+    baseline: createBaseline([]),
+    heki: undefined,
+    redact: false,
+    evidence: { symbolAt: (address) => symbolText(names().kernel.at(address)) },
+    today: '',
+  });
+
+  return {
+    opened: {
+      name,
+      format: core.format,
+      page: auditPage(report, [], tool),
+      text: hex(virtualAddressOf(snapshot.tables.text.virtualFrame)),
+    },
+    walk({ address, access: kind, user, edits }) {
+      const va = resolveAddress(address.trim(), isHexadecimal(address.trim()) ? undefined : names());
+      const access = { kind, mode: user ? 'user' : 'supervisor' } as const;
+      const space = withName(name, () =>
+        va >= KERNEL_HALF && !user ? snapshot : addressSpaceOf(core, {}, 'user'),
+      );
+      const memory = withEdits(core.memory, edits);
+      const processor = assumeProcessor(space, sidecar?.parsed, undefined);
+      const placed = va >= KERNEL_HALF ? names().kernel : undefined;
+      const answer = translationAnswer(space, processor, placed, va, access, memory);
+      return walkView(answer, memory, edits, name);
+    },
+    async bytes(frame, address) {
+      const page = withName(name, () => core.memory.page(frame as Gfn));
+      const at = hex16(address ?? frame * PAGE_SIZE);
+      if (page === undefined) return { address: at, lines: [], isCode: false };
+      const bytes = new Uint8Array(page.buffer, page.byteOffset, PAGE_SIZE);
+      if (address === undefined) {
+        return {
+          address: at,
+          lines: [...hexLines(bytes, virtualAddress(BigInt(frame * PAGE_SIZE)))],
+          isCode: false,
+        };
+      }
+      const code = await disassemble(bytes, address);
+      return { address: at, lines: [...codeLines(code, names().kernel)], isCode: true };
+    },
+  };
+}
+
+/** Memory with other entries, as the reader of the page has them. @throws {InputError} for one that is not in the dump */
+function withEdits(memory: PhysicalMemory<Gfn>, edits: WalkQuery['edits']): PhysicalMemory<Gfn> {
+  const edited = createOverlay({ base: memory });
+  for (const [address, value] of Object.entries(edits)) {
+    const at = Number(address);
+    const entry = BigInt(value);
+    const page = edited.writablePage(Math.floor(at / PAGE_SIZE) as Gfn);
+    if (page === undefined) throw new InputError(`there is no memory at ${hex(at)} that could be edited`);
+    const word = (at % PAGE_SIZE) / 4;
+    page[word] = Number(entry % 0x1_0000_0000n);
+    page[word + 1] = Number(entry / 0x1_0000_0000n);
+  }
+  return edited;
+}
+
+/** What `read` makes of the dump, with its name before what is wrong with it. */
+function withName<Result>(name: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof VmcoreError)) throw error;
+    throw new InputError(error.message, { ...error.place, file: name }, error);
+  }
+}

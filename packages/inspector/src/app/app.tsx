@@ -1,0 +1,142 @@
+import type { Remote } from 'comlink';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type {
+  Answer,
+  InspectorFailure,
+  InspectorModel,
+  OpenedDump,
+  ServedSource,
+} from '../model/inspector-model.ts';
+import { reportModel } from '../report/report-model.ts';
+import { MemoryPage } from './memory-page.tsx';
+import { PAGES, type Route, routeTo, useRoute } from './route.ts';
+import { WalkPage } from './walk-page.tsx';
+
+/** What is open, or why nothing is. */
+type Source =
+  | { readonly state: 'opening'; readonly name: string }
+  | { readonly state: 'open'; readonly dump: OpenedDump }
+  | { readonly state: 'failed'; readonly failure: InspectorFailure; readonly before: OpenedDump | undefined };
+
+/** The inspector. */
+export function App({ model }: { readonly model: Remote<InspectorModel> }) {
+  const [source, setSource] = useState<Source>({ state: 'opening', name: 'the kernel' });
+  const route = useRoute();
+  const open = useRef<OpenedDump>(undefined);
+
+  const settle = (answer: Answer<OpenedDump>): void => {
+    if ('failure' in answer) {
+      setSource({ state: 'failed', failure: answer.failure, before: open.current });
+      return;
+    }
+    open.current = answer.value;
+    setSource({ state: 'open', dump: answer.value });
+  };
+  const openFiles = (files: readonly File[]): void => {
+    if (files.length === 0) return;
+    setSource({ state: 'opening', name: files.map(({ name }) => name).join(', ') });
+    void model.openFiles(files).then(settle);
+  };
+
+  useEffect(() => {
+    void openServed(model).then(settle);
+    const over = (event: DragEvent): void => event.preventDefault();
+    const drop = (event: DragEvent): void => {
+      event.preventDefault();
+      openFiles([...(event.dataTransfer?.files ?? [])]);
+    };
+    addEventListener('dragover', over);
+    addEventListener('drop', drop);
+    return () => {
+      removeEventListener('dragover', over);
+      removeEventListener('drop', drop);
+    };
+  }, []);
+
+  const dump = source.state === 'open' ? source.dump : undefined;
+  return (
+    <>
+      <nav class="bar" aria-label="Inspector">
+        <a class="brand" href={routeTo('memory')}>
+          heki <span>inspector</span>
+        </a>
+        <div class="pages">
+          {PAGES.map(({ id, title }) => (
+            <a key={id} href={routeTo(id)} aria-current={route.page === id ? 'page' : undefined}>
+              {title}
+            </a>
+          ))}
+        </div>
+        <label class="opener">
+          <span>{dump === undefined ? 'Open a dump' : dump.name}</span>
+          <span class="button" aria-hidden="true">
+            Open…
+          </span>
+          <input
+            type="file"
+            multiple
+            aria-label="Open a dump, and the JSON that goes with it"
+            onChange={(event) => {
+              openFiles([...(event.currentTarget.files ?? [])]);
+              event.currentTarget.value = '';
+            }}
+          />
+        </label>
+      </nav>
+      {source.state === 'failed' && <Failed failure={source.failure} />}
+      {source.state === 'opening' && (
+        <main aria-busy="true">
+          <h1>Opening {source.name}</h1>
+        </main>
+      )}
+      {dump !== undefined && <Page key={dump.name} route={route} model={model} dump={dump} />}
+      <footer>
+        <p>
+          What is opened stays in this browser: the page sends nothing, and asks nobody else for anything.
+        </p>
+      </footer>
+    </>
+  );
+}
+
+function Page({
+  route,
+  model,
+  dump,
+}: {
+  readonly route: Route;
+  readonly model: Remote<InspectorModel>;
+  readonly dump: OpenedDump;
+}) {
+  const [report] = useState(() => reportModel(dump.page));
+  return route.page === 'memory' ? (
+    <MemoryPage report={report} dump={dump} model={model} parameters={route.parameters} />
+  ) : (
+    <WalkPage model={model} dump={dump} parameters={route.parameters} />
+  );
+}
+
+function Failed({ failure }: { readonly failure: InspectorFailure }) {
+  return (
+    <main>
+      <h1 class="fails">It cannot be opened</h1>
+      <p role="alert">{failure.message}</p>
+      <p>
+        Drop a dump of a guest's memory on this page, or choose one above: an ELF core, a kdump, a LiME or a
+        raw image, plain or packed by gzip; together with the JSON that goes with it, if there is one.
+      </p>
+    </main>
+  );
+}
+
+/** Opens what the server of the page names beside it. */
+async function openServed(model: Remote<InspectorModel>): Promise<Answer<OpenedDump>> {
+  try {
+    const response = await fetch('source.json');
+    if (!response.ok) throw new Error(String(response.status));
+    const source: ServedSource = await response.json();
+    return await model.openServed(source, document.baseURI);
+  } catch {
+    return { failure: { kind: 'input', message: 'Nothing was named to be opened.' } };
+  }
+}

@@ -1,0 +1,70 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { WalkQuery } from '../model/inspector-model.ts';
+
+/** The pages of the inspector, in the order of its navigation. */
+export const PAGES = [
+  { id: 'memory', title: 'Memory' },
+  { id: 'walk', title: 'Walk' },
+] as const;
+export type PageId = (typeof PAGES)[number]['id'];
+
+/** Where one is, as the part of the address behind `#` has it: the position is shared by it, never memory. */
+export interface Route {
+  readonly page: PageId;
+  readonly parameters: URLSearchParams;
+}
+
+/** Where `#walk?va=0x...` leads. What is not understood leads to the first page. */
+export function parseRoute(hash: string): Route {
+  const [name = '', query = ''] = hash.replace(/^#/, '').split('?', 2);
+  const page = PAGES.find(({ id }) => id === name)?.id ?? 'memory';
+  return { page, parameters: new URLSearchParams(query) };
+}
+
+export function routeTo(page: PageId, parameters: Readonly<Record<string, string>> = {}): string {
+  const query = new URLSearchParams(parameters).toString();
+  return `#${page}${query === '' ? '' : `?${query}`}`;
+}
+
+/** The route, which changes with the address. */
+export function useRoute(): Route {
+  const [route, setRoute] = useState(() => parseRoute(location.hash));
+  useEffect(() => {
+    const change = (): void => setRoute(parseRoute(location.hash));
+    addEventListener('hashchange', change);
+    return () => removeEventListener('hashchange', change);
+  }, []);
+  return route;
+}
+
+/** Goes to a place without a step for "back": what is typed or toggled. */
+export function replaceRoute(hash: string): void {
+  history.replaceState(null, '', hash);
+  dispatchEvent(new HashChangeEvent('hashchange'));
+}
+
+const ACCESSES = ['read', 'write', 'fetch'] as const;
+const HEX = /^0x[0-9a-f]{1,16}$/;
+
+/** The walk that a route asks for. @param fallback the address where it names none */
+export function walkQueryOf(parameters: URLSearchParams, fallback: string): WalkQuery {
+  const edits: Record<string, string> = {};
+  for (const edit of parameters.getAll('edit')) {
+    const [address = '', value = ''] = edit.split('-', 2);
+    if (HEX.test(address) && HEX.test(value)) edits[address] = value;
+  }
+  return {
+    address: parameters.get('va') ?? fallback,
+    access: ACCESSES.find((one) => one === parameters.get('access')) ?? 'read',
+    user: parameters.has('user'),
+    edits,
+  };
+}
+
+export function walkRoute({ address, access, user, edits }: WalkQuery): string {
+  const parameters = new URLSearchParams({ va: address });
+  if (access !== 'read') parameters.set('access', access);
+  if (user) parameters.set('user', '');
+  for (const [at, value] of Object.entries(edits)) parameters.append('edit', `${at}-${value}`);
+  return `#walk?${parameters}`;
+}

@@ -1,0 +1,154 @@
+import type { Remote } from 'comlink';
+import { useEffect, useState } from 'preact/hooks';
+import type { Answer, InspectorModel, OpenedDump, WalkAnswer, WalkQuery } from '../model/inspector-model.ts';
+import { AddressAnatomy } from './address-anatomy.tsx';
+import { replaceRoute, walkQueryOf, walkRoute } from './route.ts';
+import { WalkStep } from './walk-step.tsx';
+
+interface WalkPageProps {
+  readonly model: Remote<InspectorModel>;
+  readonly dump: OpenedDump;
+  readonly parameters: URLSearchParams;
+}
+
+const ACCESSES = [
+  ['read', 'Read'],
+  ['write', 'Write'],
+  ['fetch', 'Execute'],
+] as const;
+
+/** The walk of an address: each table that it goes through, and what the access meets. */
+export function WalkPage({ model, dump, parameters }: WalkPageProps) {
+  const query = walkQueryOf(parameters, dump.text);
+  const [answer, setAnswer] = useState<Answer<WalkAnswer>>();
+  const asked = walkRoute(query);
+  useEffect(() => {
+    let isCurrent = true;
+    void model.walk(query).then((found) => {
+      if (isCurrent) setAnswer(found);
+    });
+    return () => {
+      isCurrent = false;
+    };
+  }, [asked]);
+  const change = (changes: Partial<WalkQuery>): void => replaceRoute(walkRoute({ ...query, ...changes }));
+  const edited = Object.keys(query.edits).length;
+
+  return (
+    <main class="walk">
+      <h1>The walk of an address</h1>
+      <form
+        class="tools"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const address = new FormData(event.currentTarget).get('va');
+          if (typeof address === 'string' && address.trim() !== '') change({ address: address.trim() });
+        }}
+      >
+        <label>
+          Address or symbol{' '}
+          <input
+            name="va"
+            key={query.address}
+            defaultValue={query.address}
+            spellcheck={false}
+            autocomplete="off"
+          />
+        </label>
+        <button type="submit">Walk</button>
+        <fieldset class="choices">
+          <legend class="unseen">Access</legend>
+          {ACCESSES.map(([access, title]) => (
+            <label key={access}>
+              <input
+                type="radio"
+                name="access"
+                checked={query.access === access}
+                onChange={() => change({ access })}
+              />{' '}
+              {title}
+            </label>
+          ))}
+          <label>
+            <input
+              type="checkbox"
+              checked={query.user}
+              onChange={(event) => change({ user: event.currentTarget.checked })}
+            />{' '}
+            from user mode
+          </label>
+        </fieldset>
+        <button type="button" disabled={edited === 0} onClick={() => change({ edits: {} })}>
+          Undo all edits
+        </button>
+      </form>
+      {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
+      {answer !== undefined && 'value' in answer && (
+        <Walk
+          answer={answer.value}
+          edited={edited}
+          onEdit={(edit) => change({ edits: { ...query.edits, ...edit } })}
+        />
+      )}
+    </main>
+  );
+}
+
+interface WalkProps {
+  readonly answer: WalkAnswer;
+  readonly edited: number;
+  readonly onEdit: (edit: WalkQuery['edits']) => void;
+}
+
+function Walk({ answer, edited, onEdit }: WalkProps) {
+  const { va, place, steps, outcome, registers, processor, tables, warnings, command } = answer;
+  return (
+    <>
+      <AddressAnatomy va={va} place={place} steps={steps} />
+      <div class={`outcome-banner ${outcome.kind}`} role="status" id="outcome">
+        <p>
+          <strong>{outcome.text}</strong>
+        </p>
+        {outcome.details.map((text) => (
+          <p key={text}>{text}</p>
+        ))}
+        {outcome.details.length === 0 && <p>no entry was found fault with</p>}
+      </div>
+      <ol class="steps" aria-label="Entries of the walk">
+        {steps.map((step) => (
+          <WalkStep key={step.address} step={step} onEdit={onEdit} />
+        ))}
+      </ol>
+      <h2>By these registers</h2>
+      <dl class="facts">
+        {registers.map(({ name, value, bits }) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>
+              <code>{value}</code> {bits.join(' ')}
+            </dd>
+          </div>
+        ))}
+        <div>
+          <dt>processor</dt>
+          <dd>{processor}</dd>
+        </div>
+        <div>
+          <dt>page tables</dt>
+          <dd>{tables}</dd>
+        </div>
+      </dl>
+      {warnings.length > 0 && (
+        <ul class="warnings">
+          {warnings.map((text) => (
+            <li key={text}>{text}</li>
+          ))}
+        </ul>
+      )}
+      <p>
+        {edited === 0 ? 'The same on a terminal: ' : 'Without the edits, on a terminal: '}
+        <code>{command}</code>
+      </p>
+    </>
+  );
+}
