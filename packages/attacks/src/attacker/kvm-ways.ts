@@ -45,7 +45,7 @@ export function createKvmWays(options: {
       const ways = kvmWays(machine);
       const { cr4 } = exitLoads;
       const pointer = tables();
-      recorder.asks(`VM entry to a guest of the attacker, whose exit loads CR4 ${hex(cr4)}`, () => {
+      recorder.asks(`VM entry to a nested guest, whose exit loads CR4 ${hex(cr4)}`, () => {
         if (!ways.enterNested(vcpu, pointer, { host: { cr4 } })) return 'the hypervisor enters no such guest';
         act();
         ways.leaveNested(vcpu);

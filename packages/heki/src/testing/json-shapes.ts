@@ -484,6 +484,15 @@ export const JSON_SHAPES = {
     unkeptClaims: z
       .array(z.strictObject({ attack: z.string().min(1), machine: z.string().min(1) }))
       .describe('They make the command fail'),
+    scores: z
+      .array(
+        z.strictObject({
+          machine: z.string().min(1),
+          attacks: z.strictObject({ tried: z.int().min(0), stopped: z.int().min(0) }),
+          work: z.strictObject({ tried: z.int().min(0), goesOn: z.int().min(0) }),
+        }),
+      )
+      .describe('What each machine stops beside what legitimate work goes on; what says nothing there is left out'),
     mechanisms: attackMechanisms,
     machines: z.array(
       z.strictObject({
