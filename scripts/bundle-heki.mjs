@@ -26,8 +26,11 @@ await build({
   configFile: false,
   root: heki,
   logLevel: 'error',
-  // iced-x86 is a megabyte, which few commands load.
-  ssr: { noExternal: true, external: ['iced-x86'] },
+  // iced-x86 is a megabyte, which few commands load; of @heki/fleet, a database is a part, and it may be left out.
+  ssr: {
+    noExternal: true,
+    external: ['iced-x86', '@heki/fleet', '@heki/fleet/queue', '@heki/fleet/worker'],
+  },
   build: {
     ssr: true,
     target: 'node20',

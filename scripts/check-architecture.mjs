@@ -34,7 +34,7 @@ for (const name of folders) {
       .filter((dependency) => dependency.startsWith('@heki/'))
       .map((dependency) => dependency.replace('@heki/', ''))
       .sort();
-  const imports = ours(manifest.dependencies);
+  const imports = ours({ ...manifest.dependencies, ...manifest.optionalDependencies });
   if (imports.join() !== [...row.imports].sort().join()) {
     problems.push(`${name} depends on [${imports.join(', ')}], its row says [${row.imports.join(', ')}]`);
   }

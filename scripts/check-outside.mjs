@@ -80,7 +80,10 @@ function install(tarballs, folder) {
       `${manifest.name.replace('@', '').replace('/', '-')}-${manifest.version}.tgz`,
     );
     spawnSync('tar', ['-xzf', tarball, '-C', to, '--strip-components=1']);
-    for (const [dependency, version] of Object.entries(manifest.dependencies ?? {})) {
+    for (const [dependency, version] of Object.entries({
+      ...manifest.dependencies,
+      ...manifest.optionalDependencies,
+    })) {
       if (version.startsWith('workspace:')) continue;
       const link = join(folder, 'node_modules', dependency);
       mkdirSync(dirname(link), { recursive: true });

@@ -12,10 +12,11 @@ import {
 } from '@heki/explore';
 import { createHyperv, type LvbsDefectId, lvbsDefects } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
-import { createKvm, kvmDefects } from '@heki/kvm';
+import { createKvm, type KvmOptions, kvmDefects } from '@heki/kvm';
 import type { HekiDriver } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import type { Profile } from '@heki/series';
+import { AMD_ZEN4 } from '@heki/x86';
 import { createXen } from '@heki/xen';
 import { markdownTable, type Page, textBlock } from './page.ts';
 
@@ -168,11 +169,15 @@ function backends(): string {
 const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'B-H11': 'private memory',
   'B-H15': "the hypervisor's emulator",
-  'B-H16': 'the workaround for iTLB multihit',
-  'B-H17': 'a processor of AMD',
   'B-H19': "a reader of the host's log",
-  'B-H20': 'a host with other control registers',
   'B-NESTED': 'a guest inside the guest',
+};
+
+/** What a machine must be for its defect to matter. */
+const MACHINES: { readonly [id in DefectId]?: readonly [options: KvmOptions, what: string] } = {
+  'B-H16': [{ nxHugePages: true }, 'a host with the workaround for iTLB multihit'],
+  'B-H17': [{ processor: AMD_ZEN4 }, 'a processor of AMD'],
+  'B-H20': [{ hostCr4: 0n }, 'a host that runs without SMEP'],
 };
 
 type DefectId = keyof typeof kvmDefects;
@@ -183,10 +188,15 @@ const linkTo = (id: string): string => `[${id}](defects.md#${id.toLowerCase()})`
 type Actors = 'guest' | 'guest and VMM';
 
 /** KVM with these defects, and properties that hold without any: whoever asks may execute (P6), and map what he likes (P7). */
-function defective(on: readonly DefectId[], actors: Actors) {
+function defective(on: readonly DefectId[], actors: Actors, options: KvmOptions = {}) {
   const defects = Object.fromEntries(KVM_DEFECTS.map((id) => [id, on.includes(id)]));
   const machine = backendMachine(
-    { name: 'kvm', create: () => createKvm({ defects }), driver: initHekiOnKvm, profile: 'hardened' },
+    {
+      name: 'kvm',
+      create: () => createKvm({ ...options, defects }),
+      driver: initHekiOnKvm,
+      profile: 'hardened',
+    },
     { pageLists: true, without: actors === 'guest' ? ['vmm', 'device'] : ['device'] },
   );
   const left = ['P6', 'P7', ...(actors === 'guest' ? [] : ['P12'])];
@@ -198,12 +208,14 @@ function defects(): string {
     const needs = OUT_OF_REACH[id];
     if (needs !== undefined) return [linkTo(id), '', '', `needs ${needs}`];
     const bySlots = id === 'B-H10' || id === 'B-ALIAS';
-    const { machine, properties } = defective([id], bySlots ? 'guest and VMM' : 'guest');
+    const [options, what] = MACHINES[id] ?? [];
+    const { machine, properties } = defective([id], bySlots ? 'guest and VMM' : 'guest', options);
     const { counterexamples, states } = search(machine, { depth: 2, properties });
     const [found] = counterexamples;
     const story = found?.actions.map(({ name }, index) => `${index + 1}. ${name}`).join('; ');
     const broken = counterexamples.map(({ property, actions }) => `${property} in ${actions.length}`);
-    return [linkTo(id), broken.join(', '), String(states), story ?? 'nothing falls'];
+    const on = what === undefined ? '' : ` (on ${what})`;
+    return [`${linkTo(id)}${on}`, broken.join(', '), String(states), story ?? 'nothing falls'];
   });
   return markdownTable(['defect', 'breaks', 'states', 'shortest story'], rows);
 }

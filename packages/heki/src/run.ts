@@ -2,6 +2,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import { addAuditCommands } from './audit/audit-commands.ts';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
+import { addFleetCommands } from './fleet/fleet-commands.ts';
 import {
   ATTACK_EXAMPLES,
   BOOT_EXAMPLES,
@@ -70,7 +71,7 @@ function cr3Option(meaning: string): Option {
 function symbolsOption(): Option {
   return new Option(
     '--symbols <file>',
-    "the kernel's System.map, /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
+    "the kernel's System.map, a Debian package with it (-dbg), /proc/kallsyms or vmlinux (default: kallsyms in its memory)",
   );
 }
 
@@ -425,6 +426,8 @@ With --json an error is JSON, too, on standard output.`,
       finished(await replay(recording, options, io));
     });
 
+  addFleetCommands(program, { io, finished, run });
+
   program
     .command('completion')
     .addArgument(new Argument('<SHELL>', 'the shell').choices(['bash', 'zsh', 'fish']))
@@ -461,7 +464,7 @@ export async function run(given: readonly string[], outer: CommandIo): Promise<n
   const program = createProgram(io, (code) => {
     exitCode = code;
   });
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => {
         help += text;

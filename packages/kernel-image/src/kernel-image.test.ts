@@ -39,6 +39,30 @@ describe('a vmlinux', () => {
     expect(release).toBe('6.1.0-56-test');
   });
 
+  test('has its build id, which is told among notes of any length', () => {
+    const note = (name: string, type: number, bytes: readonly number[]) => [
+      ...[name.length + 1, bytes.length, type].flatMap((word) => [word, 0, 0, 0]),
+      ...letters(name.padEnd(Math.ceil((name.length + 1) / 4) * 4, '\0')),
+      ...bytes,
+      ...new Array((4 - (bytes.length % 4)) % 4).fill(0),
+    ];
+    const id = Array.from({ length: 20 }, (_, index) => index * 10);
+    const notes = [...note('Linux', 3, [1, 2, 3, 4, 5]), ...note('GNU', 1, [9]), ...note('GNU', 3, id)];
+    const withNotes = (bytes: readonly number[]) => {
+      const file = buildVmlinux([
+        ...image(),
+        { at: 0x100_3000, bytes: Uint8Array.from(bytes), flags: 5 as const },
+      ]);
+      new DataView(file.buffer).setUint32(64 + 3 * 56, 4, true);
+      return parseVmlinux(file);
+    };
+    expect(withNotes(notes).buildId).toBe('000a141e28323c46505a646e78828c96a0aab4be');
+    expect(withNotes(notes).segments.length).toBe(3);
+    for (const cut of [0, 11, notes.length - 1])
+      expect(withNotes(notes.slice(0, cut)).buildId).toBeUndefined();
+    expect(parseVmlinux(buildVmlinux(image())).buildId).toBeUndefined();
+  });
+
   test.each([
     ['with', PLACES],
     ['without', { words: PLACES.words, halves: PLACES.halves }],

@@ -30,9 +30,14 @@ export interface Vmlinux {
   readonly relocations: Relocations | undefined;
   /** Of `Linux version …` in its constants: `6.1.0-56-cloud-amd64`. */
   readonly release: string | undefined;
+  /** GNU build id, as hexadecimal digits: no two builds have the same. `undefined` where the image has none. */
+  readonly buildId: string | undefined;
 }
 
 const PT_LOAD = 1;
+const PT_NOTE = 4;
+/** Its notes take some hundred bytes. */
+const MOST_NOTE_BYTES = 2 ** 16;
 const EM_X86_64 = 62;
 const PROGRAM_HEADER = 56;
 const SECTION_HEADER = 64;
@@ -82,12 +87,16 @@ export function parseVmlinux(file: Uint8Array): Vmlinux {
   }
   const segments: ImageSegment[] = [];
   let end = 0;
+  let buildId: string | undefined;
   for (let index = 0; index < count; index++) {
     const at = headers + index * PROGRAM_HEADER;
     const offset = number64(at + 8);
     // By its place in memory: variables of CPUs were linked at 0 until Linux 6.14, and their template lies there like all else.
     const address = KERNEL_MAP + view.getBigUint64(at + 24, true);
     const size = number64(at + 32);
+    if (view.getUint32(at, true) === PT_NOTE && size <= MOST_NOTE_BYTES) {
+      buildId ??= buildIdOf(bytes.slice(offset, offset + size));
+    }
     if (view.getUint32(at, true) !== PT_LOAD) continue;
     if (offset + size > bytes.length)
       throw new KernelImageError(`segment ${index} does not end in the file`, { offset: at });
@@ -106,7 +115,30 @@ export function parseVmlinux(file: Uint8Array): Vmlinux {
     sections: sectionsOf(view),
     relocations: parseRelocations(bytes.subarray(endOfElf(view, end))),
     release: releaseOf(segments),
+    buildId,
   };
+}
+
+/** `NT_GNU_BUILD_ID` with its name, and how long an id may be. */
+const BUILD_ID_NOTE = { type: 3, name: 'GNU\0', most: 64 } as const;
+
+/** The build id among notes of an ELF file. */
+function buildIdOf(notes: Uint8Array): string | undefined {
+  const view = new DataView(notes.buffer, notes.byteOffset, notes.length);
+  for (let at = 0; at + 12 <= notes.length; ) {
+    const nameAt = at + 12;
+    const idAt = nameAt + Math.ceil(view.getUint32(at, true) / 4) * 4;
+    const size = view.getUint32(at + 4, true);
+    const name = String.fromCharCode(...notes.subarray(nameAt, nameAt + BUILD_ID_NOTE.name.length));
+    const isBuildId = view.getUint32(at + 8, true) === BUILD_ID_NOTE.type && name === BUILD_ID_NOTE.name;
+    if (isBuildId && size <= BUILD_ID_NOTE.most && idAt + size <= notes.length) {
+      return Array.from(notes.subarray(idAt, idAt + size), (byte) => byte.toString(16).padStart(2, '0')).join(
+        '',
+      );
+    }
+    at = idAt + Math.ceil(size / 4) * 4;
+  }
+  return undefined;
 }
 
 /** Where the ELF file ends: behind its segments, its sections and their headers. */

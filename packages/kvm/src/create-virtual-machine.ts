@@ -20,6 +20,7 @@ import { writeGuest } from './memslots/other-writers.ts';
 import { addRegion, removeRegion, setRegion } from './memslots/set-region.ts';
 import { age } from './mmu/access-tracking.ts';
 import { getDirtyLog } from './mmu/dirty-log.ts';
+import { beginInvalidation, endInvalidation } from './mmu/invalidation.ts';
 import { effectiveRights } from './mmu/map-fault.ts';
 import { preFault } from './mmu/pre-fault.ts';
 import { flushRemoteTlbs, zap } from './mmu/zap.ts';
@@ -126,8 +127,11 @@ export function createKvmVirtualMachine(
     },
     preFault: (start, end) => preFault(vm, start, end),
     invalidate(start, end) {
+      // kvm_mmu_notifier_invalidate_range_start() and _end(): a fault that was judged before maps nothing.
       vm.locks.with('mmu_lock', () => {
+        beginInvalidation(vm);
         if (zap(vm, start, end)) flushRemoteTlbs(vm);
+        endInvalidation(vm);
       });
     },
     age: (start, end) => age(vm, start, end),

@@ -1,7 +1,14 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import type { SiteContext } from './branches.ts';
-import { type ImageAddress, type ImageRange, type ImageView, imageAddress } from './image-view.ts';
+import { decidedCode } from './build/decided-code.ts';
+import {
+  type ImageAddress,
+  type ImageRange,
+  type ImageView,
+  imageAddress,
+  type ReadLive,
+} from './image-view.ts';
 import { branchTarget } from './instructions.ts';
 import { type PatchSite, SITE_KINDS, type SiteKind } from './patch-site.ts';
 import { readSites } from './read-sites.ts';
@@ -59,9 +66,6 @@ export interface ImageComparison {
   readonly modulesLeftOut?: readonly string[];
 }
 
-/** Memory of the running kernel: bytes, or `undefined` where the dump has none. At most a page is asked for. */
-export type ReadLive = (at: ImageAddress, length: number) => Uint8Array | undefined;
-
 /** Equal bytes between two differing ones of the same change. */
 const WIDEST_GAP = 8;
 const PAGE = 4096;
@@ -75,6 +79,11 @@ export interface RunningKernel {
   readonly probes?: Iterable<PatchSite>;
   /** Code that eBPF made. */
   readonly bpf?: readonly ImageRange[];
+  /**
+   * `boot_cpu_data.x86_capability`. With them alternatives, returns, retpolines and LOCK prefixes must be those that these features decide, not just any
+   * that Linux could write there. Default: any.
+   */
+  readonly capabilities?: readonly number[] | undefined;
 }
 
 /**
@@ -146,7 +155,7 @@ const DIFFERS = 255;
 function compareText(
   image: ImageView,
   text: ImageRange,
-  { live, probes = [], bpf = [] }: RunningKernel,
+  { live, probes = [], bpf = [], capabilities }: RunningKernel,
 ): ComparedText {
   const found = differences(image, text, live);
   const { marks } = found;
@@ -155,6 +164,7 @@ function compareText(
     pointer: (where) => pointerAt(live, where),
     live: (where, length) => liveBytes(live, where, length),
   };
+  const decided = capabilities && decidedCode(image, text, capabilities, live);
   const traced: ImageAddress[] = [];
   let tracedByBpf = 0;
   const updated = new Map<string, UpdatedStaticCall>();
@@ -169,7 +179,8 @@ function compareText(
     const now = liveBytes(live, site.at, site.size);
     const was = image.bytes(site.at, site.size);
     const rank = SITE_KINDS.indexOf(site.kind) + 1;
-    if (now !== undefined && was !== undefined && isPatched(site, now, was, context)) {
+    const isAllowed = now !== undefined && was !== undefined && isPatched(site, now, was, context);
+    if (isAllowed && decided?.(site, now) !== false) {
       if (site.kind === 'static call' && isStaticCall(site, now, context) === 'updated') {
         const call = updatedCall(site, staticCallTarget(site, now, context), image);
         updated.set(`${call.name}>${call.leadsTo}`, call);

@@ -20,6 +20,9 @@ export interface ImageRange {
   readonly end: ImageAddress;
 }
 
+/** Memory of the running kernel: bytes, or `undefined` where the dump has none. At most a page is asked for. */
+export type ReadLive = (at: ImageAddress, length: number) => Uint8Array | undefined;
+
 /** An image where it runs, by address. */
 export class ImageView {
   readonly symbols: ImageSymbols;
@@ -30,6 +33,16 @@ export class ImageView {
     this.symbols = symbols;
     this.#segments = segments.map(({ address, bytes }) => ({ start: imageAddress(address), bytes }));
     this.#sections = sections;
+  }
+
+  /** The same image with bytes of its own. */
+  copy(): ImageView {
+    const segments = this.#segments.map(({ start, bytes }) => ({
+      address: imageVirtualAddress(start),
+      bytes: bytes.slice(),
+      kind: 'text' as const,
+    }));
+    return new ImageView({ segments, sections: this.#sections }, this.symbols);
   }
 
   /** The bytes there, not copied; `undefined` unless all of them are in one segment of the file. */

@@ -1,3 +1,7 @@
+export type { BootVector, SiteState } from './build/boot-vector.ts';
+export { buildText } from './build/build-text.ts';
+export { type BootObjection, type BootPolicy, checkBootVector } from './build/check-boot-vector.ts';
+export { readBootVector } from './build/read-boot-vector.ts';
 export {
   type ComparedModule,
   type ComparedPart,
@@ -6,7 +10,6 @@ export {
   compareModule,
   digestOf,
   type ImageComparison,
-  type ReadLive,
   type RunningKernel,
   type SealedSection,
   type Unexplained,
@@ -19,6 +22,7 @@ export {
   ImageView,
   imageAddress,
   imageVirtualAddress,
+  type ReadLive,
 } from './image-view.ts';
 export { readKprobes } from './kprobes.ts';
 export type { PatchSite, SiteKind } from './patch-site.ts';

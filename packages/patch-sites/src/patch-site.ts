@@ -30,10 +30,14 @@ export interface PatchSite {
   readonly other?: ImageAddress;
   /** Where the `struct static_call_key` of a static call lies, or the `struct static_key` of a jump label. */
   readonly key?: ImageAddress | undefined;
-  /** Of a jump label: it jumps while its key is off. */
+  /** Of a jump label: it jumps while its key is off. Of an alternative: it holds where the feature is missing. */
   readonly inverted?: boolean;
   /** Of a runtime constant: the variable that it has the value of. */
   readonly variable?: string;
   /** Bytes of the replacement. */
   readonly otherSize?: number;
+  /** Of an alternative: the feature or bug that it is for, as Linux numbers them. */
+  readonly feature?: number;
+  /** Of an alternative: a call through a pointer becomes one of what the pointer has. */
+  readonly isDirectCall?: boolean;
 }

@@ -113,19 +113,29 @@ function* ftraceSites(image: ImageView): Generator<PatchSite> {
  */
 function* alternatives(image: ImageView): Generator<PatchSite> {
   const found = table(image, '.altinstructions', '__alt_instructions', '__alt_instructions_end');
-  const replacements = image.range('.altinstr_replacement');
-  if (found === undefined) return;
-  const bytes = [14, 12].find((size) => isTable(found, size, replacements));
-  if (bytes === undefined) return;
+  const bytes = alternativeBytes(image);
+  if (found === undefined || bytes === undefined) return;
   for (let at = 0; at + bytes <= found.view.byteLength; at += bytes) {
+    const feature = found.view.getUint16(at + 8, true);
+    const flags = bytes === 14 ? found.view.getUint16(at + 10, true) : feature >> 15;
     yield {
       kind: 'alternative',
       at: found.start + at + found.view.getInt32(at, true),
       size: found.view.getUint8(at + bytes - 2),
       other: found.start + at + 4 + found.view.getInt32(at + 4, true),
       otherSize: found.view.getUint8(at + bytes - 1),
+      feature: bytes === 14 ? feature : feature & 0x7fff,
+      inverted: (flags & 1) === 1,
+      isDirectCall: (flags & 2) === 2,
     };
   }
+}
+
+/** Bytes of an entry of `.altinstructions`: 12 to Linux 6.2, 14 since; `undefined` where the image has no such table. */
+export function alternativeBytes(image: ImageView): 12 | 14 | undefined {
+  const found = table(image, '.altinstructions', '__alt_instructions', '__alt_instructions_end');
+  const replacements = image.range('.altinstr_replacement');
+  return found && ([14, 12] as const).find((size) => isTable(found, size, replacements));
 }
 
 /** Whether all entries of `size` bytes name replacements where replacements are. */

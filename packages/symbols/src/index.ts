@@ -15,6 +15,7 @@ export {
   type ModuleSection,
 } from './modules/kernel-module.ts';
 export { type BpfCode, type LoadedCode, readLoadedCode } from './modules/read-modules.ts';
+export { readCapabilities } from './read-capabilities.ts';
 export { parseSymbolExpression, type SymbolExpression } from './symbol-expression.ts';
 export { type KernelSymbol, type SymbolPlace, SymbolTable } from './symbol-table.ts';
 export { parseSystemMap } from './system-map.ts';

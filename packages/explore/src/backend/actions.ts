@@ -189,6 +189,16 @@ const OTHERS: readonly BackendAction[] = [
       return true;
     },
   },
+  {
+    name: 'the VMM takes the second slot away',
+    by: 'vmm',
+    run({ guest, ledger }) {
+      if (!ledger.aliased) return false;
+      guest.removeAlias();
+      ledger.aliased = false;
+      return true;
+    },
+  },
   ...access('stores to the text through the second slot', (_, vcpu) => {
     vcpu.store(directAddress(ALIAS), 4, BigInt(EVIL_WORD));
   }),

@@ -1,7 +1,8 @@
 import { createHyperv } from '@heki/hyperv';
-import { createKvm, type KvmDefectId } from '@heki/kvm';
+import { createKvm, type KvmDefectId, type KvmOptions } from '@heki/kvm';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import type { Profile } from '@heki/series';
+import { AMD_ZEN4 } from '@heki/x86';
 import { createXen } from '@heki/xen';
 import { describe, expect, test } from 'vitest';
 import { replay } from '../replay.ts';
@@ -99,6 +100,23 @@ describe('a backend', () => {
     const found = search(kvm('hardened', defect), { depth: 2, properties: [property] });
     expect(found.counterexamples.map(({ actions }) => actions.map(({ name }) => name))).toEqual([story]);
   });
+
+  test.each<[KvmDefectId, property: string, KvmOptions, story: string]>([
+    ['B-H16', 'P9', { nxHugePages: true }, 'the guest asks for rw- on the whole 2 MiB'],
+    ['B-H17', 'P8', { processor: AMD_ZEN4 }, 'the guest asks for r-x on the text'],
+    ['B-H20', 'P9', { hostCr4: 0n }, 'the guest pins its control registers'],
+  ])(
+    'with %s on a machine where it matters breaks %s, which holds there without it',
+    (defect, property, options, story) => {
+      const broken = (on: boolean): readonly string[] => {
+        const create = () => createKvm({ ...options, defects: { [defect]: on } });
+        const machine = backendMachine({ name: 'kvm', create, driver: initHekiOnKvm, profile: 'hardened' });
+        return replay(machine, [story]).broken;
+      };
+      expect(broken(true)).toContain(property);
+      expect(broken(false)).toEqual([]);
+    },
+  );
 
   // What was saved says less than what is enforced: another machine goes on with other rights.
   test.each<[KvmDefectId, story: readonly string[]]>([

@@ -6,7 +6,7 @@ import { BACKEND_PROPERTIES, observe } from './observe.ts';
 import { HOSTILE_LISTS } from './requests.ts';
 import { type BackendAction, comeBack, createScene, live, type Scene } from './scene.ts';
 import type { ExploredBackend } from './tiny-guest.ts';
-import { createTwin, enforced } from './twin.ts';
+import { createTwin, enforced, sameEnforced } from './twin.ts';
 
 /** A point of a story: the story itself, of which the points before it are a part. A machine is brought there when it is needed. */
 export interface BackendState {
@@ -102,7 +102,7 @@ export function backendMachine(
         const machine = back?.() ?? goTo(state);
         const there = squares ? twin.live(machine, action) : undefined;
         if (!live(machine, action)) continue;
-        if (there !== undefined && there !== enforced(machine.guest)) machine.fallen.add('P13');
+        if (there !== undefined && !sameEnforced(there, enforced(machine.guest))) machine.fallen.add('P13');
         visit(action, arrive(machine, state, action));
       }
       at = undefined;

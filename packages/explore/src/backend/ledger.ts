@@ -1,4 +1,11 @@
-import { type Capabilities, grantableRights, type Rights, type VirtualMachine } from '@heki/hypervisor';
+import {
+  type Capabilities,
+  type EffectiveRights,
+  grantableRights,
+  type Rights,
+  sameRights,
+  type VirtualMachine,
+} from '@heki/hypervisor';
 import type { StateDigest } from '@heki/physical-memory';
 import { ALIAS, DATA, MEMORY, REGION, TEXT } from './frames.ts';
 
@@ -61,9 +68,8 @@ export function clearLedger(ledger: Ledger): void {
   ledger.bootEnded = false;
 }
 
-/** The other guest frame that is the same memory. */
-function otherName({ aliased }: Ledger, frame: number): number | undefined {
-  if (!aliased) return undefined;
+/** The guest frame that is the same memory, or was: what is withheld from bytes outlives a name of theirs. */
+function otherName(frame: number): number | undefined {
   const size = REGION.end - REGION.start;
   if (frame >= ALIAS && frame < ALIAS + size) return frame - ALIAS + REGION.start;
   return frame >= REGION.start && frame < REGION.end ? frame - REGION.start + ALIAS : undefined;
@@ -83,7 +89,7 @@ export function allowedRights(ledger: Ledger, capabilities: Capabilities, frame:
       : ledger.asked
         ? capabilities.unrequested
         : EVERYTHING;
-  const other = ledger.granted.get(otherName(ledger, frame) ?? -1);
+  const other = ledger.granted.get(otherName(frame) ?? -1);
   if (other === undefined) return own;
   // What may not be read or stored to under one name may not be under the other. Each name has its own right to execute, unless nobody asked for it.
   const bound = grantableRights(capabilities, other);
@@ -109,7 +115,7 @@ function taken(
     by === 'owner' && immutability.kind === 'per-page' && immutability.undoneBy === 'policy-owner';
   const isFixed = (start: number, end: number): boolean =>
     [...ledger.immutable.keys()].some((frame) =>
-      [frame, otherName(ledger, frame)].some((name = -1) => name >= start && name < end),
+      [frame, otherName(frame)].some((name = -1) => name >= start && name < end),
     );
   const highest = ledger.aliased ? ALIAS + REGION.end - REGION.start : MEMORY.frames;
   for (const [at, { start, end, rights }] of ranges.entries()) {
@@ -150,8 +156,9 @@ export function answered(
 }
 
 /** What is in force without an access being made: the second level as it stands, or as the next fault would fill it. */
-export function effective(vm: VirtualMachine, frame: number): Rights {
-  return vm.effectiveRights(frame as Parameters<VirtualMachine['effectiveRights']>[0]) ?? NOTHING;
+export function effective(vm: VirtualMachine, frame: number): EffectiveRights {
+  const rights = vm.effectiveRights(frame as Parameters<VirtualMachine['effectiveRights']>[0]);
+  return rights ?? { ...NOTHING, present: false };
 }
 
 /** Whether `rights` let the kernel do something that `bound` does not. */
@@ -161,6 +168,12 @@ export function exceeds(rights: Rights, bound: Rights): boolean {
     (rights.write && !bound.write) ||
     (rights.supervisorExecute && !bound.supervisorExecute)
   );
+}
+
+/** Whether `rights` are what is `allowed`. A leaf that is there may grant less, where the next fault grants the rest (`nx_huge_pages`). */
+export function agrees(rights: EffectiveRights, allowed: Rights): boolean {
+  if (sameRights(rights, allowed)) return true;
+  return rights.present && !exceeds(rights, allowed) && (allowed.userExecute || !rights.userExecute);
 }
 
 /** Tells `digest` all of it. */

@@ -1,7 +1,7 @@
-import { sameRights } from '@heki/hypervisor';
+import { CR0, CR4 } from '@heki/x86';
 import type { Property } from '../machine.ts';
 import { ALIAS, DATA, TEXT } from './frames.ts';
-import { allowedRights, effective, exceeds, isMemory, WATCHED_FRAMES } from './ledger.ts';
+import { agrees, allowedRights, effective, exceeds, isMemory, WATCHED_FRAMES } from './ledger.ts';
 import { probe } from './probe.ts';
 import type { Scene } from './scene.ts';
 import { textOf } from './text-of.ts';
@@ -40,7 +40,7 @@ export function observe(scene: Scene, twin: Twin, seen?: string[]): void {
   if (guest.hostHarmed) fallen.add('P4');
   if (!twin.isAlike(scene)) fallen.add('P13');
   if (state !== undefined) {
-    const isPinned = state.cr0 !== 0n && state.cr4 !== 0n;
+    const isPinned = (state.cr0 & CR0.WP) !== 0n && (state.cr4 & CR4.SMEP) !== 0n;
     if (isPinned !== ledger.pinned) fallen.add('P9');
   }
 
@@ -50,7 +50,7 @@ export function observe(scene: Scene, twin: Twin, seen?: string[]): void {
     const allowed = allowedRights(ledger, capabilities, frame);
     seen?.push(textOf(rights));
     if (exceeds(rights, allowed)) fallen.add('P2');
-    if (!sameRights(rights, allowed)) fallen.add('P9');
+    if (!agrees(rights, allowed)) fallen.add('P9');
     const isFixed =
       state?.ranges.some((range) => range.immutable === true && range.start <= frame && frame < range.end) ===
       true;

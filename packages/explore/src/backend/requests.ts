@@ -117,7 +117,7 @@ export const REQUESTS: readonly BackendAction[] = [
     [range(DATA, DATA + 1, R), range(0x1000, 0x1001, R)],
     'the guest asks for r-- on the data, and in the same list for a frame that is not memory',
   ),
-  ...[R | W, R | X].map((permissions) =>
+  ...[R | W, R | X, R | MEM_ATTR_IMMUTABLE].map((permissions) =>
     asking(
       [range(ALIAS, ALIAS + 1, permissions)],
       `the guest asks for ${letters(permissions)} on the second name of the text`,

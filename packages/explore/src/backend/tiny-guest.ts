@@ -90,6 +90,8 @@ export interface TinyGuest {
   mapText(gfn: number): void;
   /** A second slot over the region. */
   addAlias(): void;
+  /** Takes it away. */
+  removeAlias(): void;
   /** Has memory and registers as `other` has, which a VMM carries over; slots, and what is enforced, are not among them. */
   takeOver(other: TinyGuest): void;
   /** Takes the guest's memory away and gives it back, as memory hotplug and a changed slot do. */
@@ -213,6 +215,9 @@ export function createTinyGuest(
     addAlias() {
       const frames = REGION.end - REGION.start;
       vm.addMemory({ start: ALIAS as Gfn, frames, backing: (BACKING + REGION.start) as Pfn });
+    },
+    removeAlias() {
+      vm.removeMemory(ALIAS as Gfn);
     },
     takeOver(other) {
       ram.copyFrom(other.ram, BACKING as Pfn);

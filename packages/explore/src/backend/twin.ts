@@ -1,5 +1,5 @@
-import { formatRights } from '@heki/hypervisor';
-import { copyLedger, effective, WATCHED_FRAMES } from './ledger.ts';
+import type { EffectiveRights } from '@heki/hypervisor';
+import { agrees, copyLedger, effective, WATCHED_FRAMES } from './ledger.ts';
 import { type BackendAction, live, type Scene } from './scene.ts';
 import { textOf } from './text-of.ts';
 import { createTinyGuest, type ExploredBackend, type TinyGuest } from './tiny-guest.ts';
@@ -9,7 +9,15 @@ export interface Twin {
   /** Whether the same is enforced there as in `scene`. `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
   isAlike(scene: Scene): boolean;
   /** Does there what `scene` could do now. What is enforced there then; `undefined` where there is nothing to compare. */
-  live(scene: Scene, action: BackendAction): string | undefined;
+  live(scene: Scene, action: BackendAction): Enforced | undefined;
+}
+
+/** What a machine enforces. */
+export interface Enforced {
+  /** What it saves, as text. */
+  readonly saved: string;
+  /** The rights of watched frames. */
+  readonly rights: readonly EffectiveRights[];
 }
 
 export function createTwin(backend: ExploredBackend): Twin {
@@ -37,18 +45,32 @@ export function createTwin(backend: ExploredBackend): Twin {
   return {
     isAlike(scene) {
       const guest = goOn(scene);
-      return guest === undefined || (guest !== 'refused' && enforced(guest) === enforced(scene.guest));
+      return (
+        guest === undefined || (guest !== 'refused' && sameEnforced(enforced(guest), enforced(scene.guest)))
+      );
     },
     live(scene, action) {
       const guest = goOn(scene);
-      if (guest === undefined || guest === 'refused') return guest;
+      if (guest === undefined) return undefined;
+      if (guest === 'refused') return { saved: guest, rights: [] };
       live({ guest, ledger: copyLedger(scene.ledger), fallen: new Set() }, action);
       return enforced(guest);
     },
   };
 }
 
-/** What a machine enforces, as text. */
-export function enforced({ vm }: TinyGuest): string {
-  return textOf([vm.save(), WATCHED_FRAMES.map((frame) => formatRights(effective(vm, frame)))]);
+export function enforced({ vm }: TinyGuest): Enforced {
+  return {
+    saved: textOf(vm.save()),
+    rights: WATCHED_FRAMES.map((frame) => effective(vm, frame)),
+  };
+}
+
+/** Whether the same is enforced. Which leaves are there is not compared. */
+export function sameEnforced(a: Enforced, b: Enforced): boolean {
+  if (a.saved !== b.saved) return false;
+  return a.rights.every((rights, index) => {
+    const other = b.rights[index];
+    return other !== undefined && (agrees(rights, other) || agrees(other, rights));
+  });
 }

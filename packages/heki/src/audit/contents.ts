@@ -11,7 +11,7 @@ import {
   type RunningKernel,
   readKprobes,
 } from '@heki/patch-sites';
-import { readImageSymbols, type SymbolTable } from '@heki/symbols';
+import { readCapabilities, readImageSymbols, type SymbolTable } from '@heki/symbols';
 import { type VirtualMemory, virtualMemoryOf } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
 import type { Names } from '../names/names.ts';
@@ -45,11 +45,23 @@ export async function compareContents(
     live: (at, length) => guest.read(imageVirtualAddress(at), length),
     probes: probes === undefined ? [] : readKprobes(guest.read, probes.address),
     bpf: bpfCode(kernel),
+    capabilities: BUILT_RELEASES.test(image.release)
+      ? readCapabilities(memoryOf(image.image), guest, table)
+      : undefined,
   };
   const compared = compareImage(new ImageView(image.image, symbols), running);
   if (typeof compared === 'string') throw new InputError(compared, { file: path });
-  return { ...compared, ...(await compareModules(path, kernel, table, { symbols, running })) };
+  return {
+    ...compared,
+    ...(await compareModules(path, kernel, table, {
+      symbols,
+      running: { ...running, capabilities: undefined },
+    })),
+  };
 }
+
+/** Those whose way of patching was held to dumps of real guests, byte by byte: others write other NOPs. */
+const BUILT_RELEASES = /^6\.(1|12)\.\d/;
 
 /** Code that eBPF made, as the guest lists it. */
 function bpfCode({ loaded }: Names['kernel']): ImageRange[] {

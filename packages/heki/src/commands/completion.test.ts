@@ -49,6 +49,10 @@ const TYPED: readonly (readonly [words: readonly string[], completions: readonly
     ['bash', 'fish', 'zsh'],
   ],
   [['heki', 'help', 'ext'], ['extract']],
+  [
+    ['heki', 'fleet', 's'],
+    ['set-aside', 'setup', 'show', 'status', 'submit'],
+  ],
 ];
 
 describe.skipIf(!has('bash'))('in bash', () => {

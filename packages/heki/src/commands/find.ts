@@ -92,7 +92,7 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
     if (found.length < COMMAND_LIMITS.foundRanges) found.push(part);
     else leftOut++;
   }
-  const warnings = tableWarnings(core, tables);
+  const warnings = [...tableWarnings(core, tables), ...(names?.warnings ?? [])];
   await writeReport(
     'find',
     {

@@ -47,7 +47,8 @@ export async function protect(
   const subject = await openSubject(path, options);
   const sidecar = await readSidecar(path ?? BUILT_IN_SNAPSHOT);
   const names = await openNames(subject.core, subject.tables, sidecar, options);
-  const report = protectKernel(subject, {
+  const warned = { ...subject, warnings: [...subject.warnings, ...names.warnings] };
+  const report = protectKernel(warned, {
     image: imageOver(subject, names.image, options.vmlinux),
     machine,
     backend,

@@ -84,7 +84,7 @@ export async function read(
     names,
     place,
     stretches,
-    warnings: tableWarnings(core, tables),
+    warnings: [...tableWarnings(core, tables), ...(names?.warnings ?? [])],
   };
   await writeReport('read', { json: () => toJson(answer), text: () => describe(answer) }, options, io);
   return stretches.some(({ bytes }) => bytes === undefined) ? ExitCode.FAILURE : ExitCode.SUCCESS;

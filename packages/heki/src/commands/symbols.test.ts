@@ -1,8 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packageOf, tarFile } from '../testing/build-package.ts';
+import { pagesOf } from '../testing/mutated-core.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-symbols-'));
@@ -78,11 +80,79 @@ describe('heki symbols', () => {
     const refused = await runCommand(['symbols', KASLR, '--symbols', other]);
     expect(refused.exitCode).toBe(3);
     expect(refused.stderr).toContain('is it the map of this kernel?');
+    // Linked at the same address, as nearly all kernels are, so that its symbols would fit.
+    const near = join(scratch, 'near.map');
+    const lines = readFileSync(map, 'utf8').split('\n');
+    const moved = lines.map((line) =>
+      line.endsWith(' init_uts_ns') ? 'ffffffff82001000 D init_uts_ns' : line,
+    );
+    writeFileSync(near, [...moved, 'ffffffff82001000 D init_uts_ns', ''].join('\n'));
+    for (const args of [
+      ['symbols', KASLR, 'sys_call_table'],
+      ['translate', KASLR, 'sys_call_table'],
+      ['walk', KASLR],
+    ]) {
+      const wrong = await runCommand([...args, '--symbols', near]);
+      expect(wrong).toMatchObject({ exitCode: 3, stdout: '' });
+      expect(wrong.stderr).toContain('near.map: it has init_uts_ns where 0x');
+    }
     const stub = join(scratch, 'stub.map');
     writeFileSync(stub, 'ffffffffffffffff B The real System.map is in the linux-image-x-dbg package\n');
     const named = await runCommand(['symbols', KASLR, '--symbols', stub]);
     expect(named.stderr).toContain("stub.map: this is Debian's stub of a System.map, without symbols");
   });
+});
+
+test('takes the System.map of a Debian package, which it unpacks no further, and tells where there is none', async () => {
+  const at = (name: string, archive: Buffer) => {
+    const path = join(scratch, name);
+    writeFileSync(path, packageOf('data.tar.gz', gzipSync(archive)));
+    return runCommand(['symbols', KASLR, 'sys_call_table', '--symbols', path]);
+  };
+  const real = tarFile('./usr/lib/debug/boot/System.map-6.1.0', readFileSync(map));
+  const { stdout } = await at('dbg.deb', Buffer.concat([real, Buffer.alloc(2 ** 20, 1)]));
+  expect(stdout).toContain(`${addressOf('sys_call_table').toString(16)} T sys_call_table\n`);
+  const none = await at('image.deb', tarFile('./boot/vmlinuz-6.1.0', Buffer.alloc(100)));
+  expect(none).toMatchObject({ exitCode: 3, stdout: '' });
+  expect(none.stderr).toContain('image.deb: the package has no System.map: expected linux-image-*-dbg');
+});
+
+test('a file of symbols that nothing confirms is used, and said; a banner where it has one confirms it', async () => {
+  const few = join(scratch, 'few.map');
+  writeFileSync(few, 'ffffffff81000000 T _stext\nffffffff81000100 T some_function\n');
+  const args = ['symbols', KASLR, 'some_function', '--symbols'];
+  const { stdout } = await runCommand([...args, few]);
+  expect(stdout).toContain('# warning: nothing in the snapshot tells whether few.map is of its kernel');
+  expect(JSON.parse((await runCommand([...args, few, '--json'])).stdout).warnings).toEqual(
+    expect.arrayContaining([expect.objectContaining({ id: 'symbols-unconfirmed' })]),
+  );
+  expect((await runCommand([...args, map])).stdout).not.toContain('nothing in the snapshot');
+});
+
+test('a file of symbols has the banner of the kernel where the snapshot has it, or is refused', async () => {
+  const core = gunzipSync(readFileSync(projectFile('fixtures/symbols/k612-symbols.elf.gz')));
+  const vmcoreinfo = core.toString('latin1', 0, 2 ** 16);
+  const toldBy = (key: string): string =>
+    vmcoreinfo
+      .split('\n')
+      .find((line) => line.startsWith(`${key}=`))
+      ?.slice(key.length + 1) ?? '';
+  // In a page that the dump has.
+  const banner = BigInt(`0x${toldBy('SYMBOL(kallsyms_names)')}`);
+  const physical = Number(banner - 0xffff_ffff_8000_0000n + BigInt(toldBy('NUMBER(phys_base)')));
+  const page = pagesOf(core).find(([address]) => address === physical - (physical % 4096));
+  core.write('Linux version 6.12', (page?.[1] ?? 0) + (physical % 4096), 'latin1');
+  const snapshot = join(scratch, 'banner.elf');
+  writeFileSync(snapshot, core);
+  const symbolsWith = (address: bigint) => {
+    const path = join(scratch, 'banner.map');
+    writeFileSync(path, `${toldBy('SYMBOL(_stext)')} T _stext\n${address.toString(16)} R linux_banner\n`);
+    return runCommand(['symbols', snapshot, '_stext', '--symbols', path]);
+  };
+  const right = await symbolsWith(banner);
+  expect(right).toMatchObject({ exitCode: 0 });
+  expect(right.stdout).not.toContain('nothing in the snapshot');
+  expect((await symbolsWith(banner + 8n)).stderr).toContain('where the snapshot has no banner of a kernel');
 });
 
 describe('SYMBOL+OFFSET', () => {

@@ -45,7 +45,7 @@ export async function symbols(
 ): Promise<number> {
   const { core, tables } = openSnapshot(path, options);
   const names = await openNames(core, tables, await readSidecar(path), options);
-  const warnings = tableWarnings(core, tables);
+  const warnings = [...tableWarnings(core, tables), ...names.warnings];
   if (what === undefined && names.source.kind === 'none') {
     throw new InputError(
       `no symbols are known: ${names.source.why} (--symbols names a System.map of this kernel)`,

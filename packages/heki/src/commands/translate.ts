@@ -46,7 +46,8 @@ export async function translate(
     : undefined;
   const va = given ?? resolveAddress(address, names);
   const processor = assumeProcessor(snapshot, sidecar, options.cpu);
-  const answer = translationAnswer(snapshot, processor, names?.kernel, va, access);
+  const found = translationAnswer(snapshot, processor, names?.kernel, va, access);
+  const answer = { ...found, warnings: [...found.warnings, ...(names?.warnings ?? [])] };
   await writeReport(
     'translate',
     { json: () => translationJson(answer), text: ({ colours }) => translationText(answer, colours) },

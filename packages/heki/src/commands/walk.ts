@@ -71,6 +71,7 @@ export async function walk(
     ...tableWarnings(snapshot.core, snapshot.tables),
     ...(start < lowerHalfEnd(levels) ? userHalfWarnings(snapshot.tables) : []),
     ...processor.warnings,
+    ...(names?.warnings ?? []),
   ];
   const tables = { ...snapshot.tables, budget: DUMP_LIMITS.tablePages };
   const speltOut =

@@ -23,9 +23,19 @@ export function commandWords(program: Command): readonly CommandWords[] {
   return program.commands.map((command) => ({
     name: command.name(),
     meaning: command.summary(),
-    options: [...command.options.map(optionWords), HELP],
+    options: [...withActions(command), HELP],
     values: valuesOf(program, command),
   }));
+}
+
+/** The options of a command, or those of all that it has under it: shells complete by the first word. */
+function withActions(command: Command): OptionWords[] {
+  const all = [command, ...visible(command)].flatMap(({ options }) => options.map(optionWords));
+  return [...new Map(all.map((option) => [option.flags.join(), option])).values()];
+}
+
+function visible(command: Command): readonly Command[] {
+  return command.createHelp().visibleCommands(command);
 }
 
 const HELP: OptionWords = { flags: ['-h', '--help'], meaning: 'show its help', value: 'none' };
@@ -46,7 +56,9 @@ function valueAfter(option: Option): OptionWords['value'] {
   return /<file(\.\.\.)?>/.test(option.flags) ? 'file' : 'word';
 }
 
-function valuesOf(program: Command, { registeredArguments }: Command): CommandWords['values'] {
+function valuesOf(program: Command, command: Command): CommandWords['values'] {
+  if (command.commands.length > 0) return visible(command).map((one) => one.name());
+  const { registeredArguments } = command;
   const [first] = registeredArguments;
   if (first?.argChoices !== undefined) return first.argChoices;
   return first !== undefined && isCommandName(first) ? program.commands.map((one) => one.name()) : 'file';

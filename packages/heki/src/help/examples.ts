@@ -193,3 +193,15 @@ Examples:
   heki explore --json | jq '.properties[] | select(.story) | .story'
 
 Exit codes: 0 nothing fell, 1 a property fell, 2 called wrongly, 3 a module cannot be read.`;
+
+export const FLEET_EXAMPLES = `
+Examples:
+  heki fleet run 'dumps/*.elf.gz'                    audit them all, and tell of those that do not pass
+  heki fleet results --csv > results.csv             of all that was ever audited there
+  heki fleet results --finding heki/wx-alias --json
+  heki fleet setup --database postgres://db/heki     make the tables, as their owner
+  heki fleet submit guests.json --database postgres://db/heki
+  heki fleet work --concurrency 4 --database postgres://db/heki
+  heki fleet status --database postgres://db/heki
+
+Exit codes: 0 done, 1 (run) a guest fails, cannot be read, or is set aside, 2 called wrongly, 3 the database cannot be reached.`;

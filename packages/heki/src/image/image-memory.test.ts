@@ -56,6 +56,24 @@ describe('an image over a dump without contents', () => {
     expect(bytes.readBigUInt64LE(0x10)).toBe(text + 0x123n);
   });
 
+  test('of another build of the same release is refused by its build id', async () => {
+    const own = '3b43fad5034874490492495d552c0af6a5fab235';
+    const page = readFileSync(vmlinux(OWN)).subarray(-0x100c);
+    const read = (buildId: string) => {
+      const path = join(scratch, `vmlinux-${buildId}`);
+      const id = Buffer.from(buildId, 'hex');
+      writeFileSync(path, vmlinuxOfText(page.subarray(0, 0x1000), page.subarray(0x1000), id));
+      return runCommand(['read', KASLR, text.toString(16), '0x18', '--vmlinux', path]);
+    };
+    expect(await read(own)).toMatchObject({ exitCode: 0 });
+    const other = own.replace('3b', '3c');
+    const refused = await read(other);
+    expect(refused).toMatchObject({ exitCode: 3, stdout: '' });
+    expect(refused.stderr).toContain(
+      `the image has the build id ${other}, the snapshot's kernel ${own}: it is another build of the same release`,
+    );
+  });
+
   test('of a vmlinux that came out of no bzImage is moved by what the linker left in it', async () => {
     const args = ['read', KASLR, text.toString(16), '0x18', '--json', '--vmlinux'];
     const [own, table] = await Promise.all(

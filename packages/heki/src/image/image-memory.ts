@@ -23,6 +23,8 @@ import { openKernelImage } from './open-kernel-image.ts';
 export interface ImageMemory extends VirtualMemory {
   /** The name of the image's file. */
   readonly file: string;
+  /** Of the kernel that runs, which the image is of: `6.1.0-56-cloud-amd64`. */
+  readonly release: string;
   /** Whether a page of it is out of the image, and not out of the guest. */
   isFromImage(frame: VirtualFrame): boolean;
   /** The image where the kernel runs. */
@@ -60,6 +62,13 @@ export async function imageMemory(
       file: path,
     });
   }
+  const buildId = vmcoreinfo?.values.get('BUILD-ID');
+  if (buildId !== undefined && image.buildId !== undefined && buildId !== image.buildId) {
+    throw new InputError(
+      `the image has the build id ${image.buildId}, the snapshot's kernel ${buildId}: it is another build of the same release`,
+      { file: path },
+    );
+  }
   const linked = image.segments[0]?.address ?? 0n;
   const offset = virtualAddressOf(root.text.virtualFrame) - linked;
   if (vmcoreinfo?.kernelOffset !== undefined && vmcoreinfo.kernelOffset !== offset) {
@@ -68,7 +77,7 @@ export async function imageMemory(
       { file: path },
     );
   }
-  return laid(moved(image, Number(offset), path), root, basename(path));
+  return laid(moved(image, Number(offset), path), root, basename(path), running);
 }
 
 function moved(image: Parameters<typeof moveImage>[0], offset: number, path: string): MovedImage {
@@ -80,7 +89,7 @@ function moved(image: Parameters<typeof moveImage>[0], offset: number, path: str
   }
 }
 
-function laid(image: MovedImage, root: ProvenRoot, file: string): ImageMemory {
+function laid(image: MovedImage, root: ProvenRoot, file: string, release: string): ImageMemory {
   const guest = virtualMemoryOf(root);
   const distance = root.text.virtualFrame - root.text.frame;
   const pages = new Map<Gfn, Uint32Array | undefined>();
@@ -126,6 +135,7 @@ function laid(image: MovedImage, root: ProvenRoot, file: string): ImageMemory {
       }
       return bytes;
     },
+    release,
     isFromImage: (frame) => pageAt(frame) !== undefined,
     image,
     physical: {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
+import { packageOf, tarFile } from '../testing/build-package.ts';
 import { vmlinuxOfText } from '../testing/build-vmlinux.ts';
 import { openKernelImage } from './open-kernel-image.ts';
 
@@ -23,30 +24,9 @@ function vmlinux(): Buffer {
   return vmlinuxOfText(text);
 }
 
-function tar(name: string, content: Uint8Array): Buffer {
-  const header = Buffer.alloc(512);
-  header.write(name);
-  header.write(content.length.toString(8).padStart(11, '0'), 124);
-  return Buffer.concat([header, content, Buffer.alloc(-content.length & 511)]);
-}
-
-function packageOf(name: string, data: Uint8Array): Buffer {
-  const member = (title: string, bytes: Uint8Array): Buffer =>
-    Buffer.concat([
-      Buffer.from(`${title.padEnd(48)}${String(bytes.length).padEnd(10)}\`\n`),
-      bytes,
-      Buffer.alloc(bytes.length & 1),
-    ]);
-  return Buffer.concat([
-    Buffer.from('!<arch>\n'),
-    member('debian-binary', Buffer.from('2.0\n')),
-    member(name, data),
-  ]);
-}
-
 const files = Buffer.concat([
-  tar('./boot/config', Buffer.alloc(3000)),
-  tar('./boot/vmlinuz-6.1.0-test', vmlinux()),
+  tarFile('./boot/config', Buffer.alloc(3000)),
+  tarFile('./boot/vmlinuz-6.1.0-test', vmlinux()),
 ]);
 
 describe('a kernel in a Debian package', () => {

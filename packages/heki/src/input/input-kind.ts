@@ -34,6 +34,8 @@ export const INPUT_KINDS = {
   module: { name: 'an ES module', mostBytes: 16 * MIB },
   /** A finding that is accepted takes some hundred bytes. */
   baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
+  /** A million guests by addresses of a hundred characters. */
+  manifest: { name: 'a manifest of guests', mostBytes: 128 * MIB, mostValues: 3_000_000 },
   /** That which comes with heki has 50 KiB. */
   pageTemplate: { name: 'the page of the audit that comes with heki', mostBytes: 4 * MIB },
   /** That of a kernel with 139 modules, loaded and unloaded twice, has 20 MiB. */

@@ -25,5 +25,6 @@ export function ownNames(core: Vmcore, tables: ProvenRoot, sidecar: Sidecar | un
       typeof own === 'object' ? { kind: 'kallsyms', by: own.from } : { kind: 'none', why: `kallsyms ${own}` },
     kaslr: kaslrOffset(vmcoreinfo, symbols?.named('_text')[0]?.address, undefined),
     beside,
+    warnings: [],
   };
 }

@@ -1,20 +1,33 @@
 /** Where kernels are linked: __START_KERNEL. */
 export const LINKED = 0xffff_ffff_8100_0000n;
 
-/** A vmlinux whose one segment is `text`, a page that runs at {@link LINKED}, with `behind` after it. */
-export function vmlinuxOfText(text: Uint8Array, behind: Uint8Array = new Uint8Array()): Buffer {
-  const headers = Buffer.alloc(120);
+/** A vmlinux whose one segment is `text`, a page that runs at {@link LINKED}, with `behind` after it, and notes with this build id. */
+export function vmlinuxOfText(
+  text: Uint8Array,
+  behind: Uint8Array = new Uint8Array(),
+  buildId: Uint8Array = new Uint8Array(),
+): Buffer {
+  const notes = Buffer.alloc(buildId.length === 0 ? 0 : 16 + buildId.length);
+  if (notes.length > 0) {
+    notes.set([4, 0, 0, 0, buildId.length, 0, 0, 0, 3, 0, 0, 0, 0x47, 0x4e, 0x55, 0]);
+    notes.set(buildId, 16);
+  }
+  const headers = Buffer.alloc(176);
+  const start = headers.length + notes.length;
   headers.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
   headers.writeUInt16LE(62, 18);
   headers.writeBigUInt64LE(64n, 32);
-  headers.writeUInt16LE(1, 56);
+  headers.writeUInt16LE(2, 56);
   headers.writeUInt32LE(1, 64);
   headers.writeUInt32LE(5, 68);
-  headers.writeBigUInt64LE(120n, 72);
+  headers.writeBigUInt64LE(BigInt(start), 72);
   headers.writeBigUInt64LE(LINKED, 80);
   headers.writeBigUInt64LE(0x100_0000n, 88);
   headers.writeBigUInt64LE(BigInt(text.length), 96);
-  return Buffer.concat([headers, text, behind]);
+  headers.writeUInt32LE(4, 120);
+  headers.writeBigUInt64LE(BigInt(headers.length), 128);
+  headers.writeBigUInt64LE(BigInt(notes.length), 152);
+  return Buffer.concat([headers, notes, text, behind]);
 }
 
 /** The same with what the linker leaves behind: a symbol table of `symbols`, and the places of 64-bit addresses, all of the first symbol. */

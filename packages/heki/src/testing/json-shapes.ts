@@ -13,6 +13,7 @@ import {
   rights,
   severity,
 } from './json-shapes/audit.ts';
+import { fleetResult, fleetStatus, setAsideJob } from './json-shapes/fleet.ts';
 import {
   inModule,
   outcome,
@@ -326,6 +327,33 @@ export const JSON_SHAPES = {
     ),
     leftOut: z.int().min(0).describe('Ranges that were found beside those that are listed'),
     warnings,
+  }),
+  'fleet-changed': published('fleet-changed', 'fleet setup, retry, cancel, purge --json', {
+    changed: z.int().min(0),
+  }),
+  'fleet-results': published('fleet-results', 'fleet results --json', {
+    results: z.array(fleetResult).describe('The oldest first'),
+  }),
+  'fleet-run': published('fleet-run', 'fleet run --json', {
+    items: z.int().min(0),
+    known: z.int().min(0).describe('Of these, those that were known before'),
+    left: z.int().min(0).describe('Not done: the command was interrupted'),
+    results: z.array(fleetResult),
+    setAside: z.array(setAsideJob),
+  }),
+  'fleet-set-aside': published('fleet-set-aside', 'fleet set-aside --json', {
+    setAside: z.array(setAsideJob.extend({ at: z.iso.datetime() })),
+  }),
+  'fleet-status': published('fleet-status', 'fleet status --json', fleetStatus),
+  'fleet-submit': published('fleet-submit', 'fleet submit --json', {
+    added: z.int().min(0),
+    known: z.int().min(0),
+  }),
+  'fleet-work': published('fleet-work', 'fleet work --json', {
+    done: z.int().min(0),
+    failed: z.int().min(0),
+    auditingMs: z.int().min(0).describe('Of all jobs at the same time together'),
+    queueingMs: z.int().min(0),
   }),
   extract: published('extract', 'extract --json', {
     snapshot: z.string(),

@@ -11,6 +11,7 @@ import {
   MEM_ATTR_READ,
   MEM_ATTR_WRITE,
 } from '@heki/hypercall/kvm';
+import type { YieldPoint } from '@heki/hypervisor';
 import type { Gfn, Gpa, Pfn } from '@heki/physical-memory';
 import { AMD_ZEN4, INTEL_VT_RP } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
@@ -336,4 +337,22 @@ describe('a life with sealed code', () => {
     expect(seal(guest)).toBe(1);
     expect(guest.vm.enterNested(other, pointer)).toBe(false);
   });
+});
+
+// What was compared, and found to be what was signed, could otherwise change before it is frozen.
+test('no processor stores to the text while it is sealed', () => {
+  const acted: string[] = [];
+  let act = (_at: YieldPoint): void => {};
+  const guest = booted({ onYield: (at) => act(at) });
+  const other = guest.addCpu();
+  const storeEvil = (): string => other.store(kernelVa(TEXT * 4096), 8, 0x0b0fn).kind;
+  // So that there is a leaf to be zapped, and something cached.
+  other.load(kernelVa(TEXT * 4096), 8);
+  act = (at) => {
+    if (at === 'zap' || at === 'flush') acted.push(storeEvil());
+  };
+  const before = bytesAt(guest, TEXT, 0, 8);
+  expect(seal(guest)).toBe(1);
+  expect([acted, bytesAt(guest, TEXT, 0, 8)]).toEqual([[], before]);
+  expect(storeEvil()).toBe('exception');
 });

@@ -44,8 +44,9 @@ export function createCodeOwner(options: {
     },
     flush: () => flushRemoteTlbs(vm()),
     stopped(work) {
-      vm().statistics.kicks++;
-      return work();
+      const { statistics, locks } = vm();
+      statistics.kicks++;
+      return locks.alone(work);
     },
     get processors() {
       return vm().vcpus.length;

@@ -41,8 +41,10 @@ export interface LockChecker {
   with<Result>(lock: LockName, body: () => Result): Result;
   /** What it needs to see all readers of SRCU gone. @throws {VcpuWaits} when a thread that stands still is one */
   synchronizeSrcu(): void;
-  /** Runs another thread while this one stands still, with all that it holds. */
+  /** Runs another thread while this one stands still, with all that it holds. Within {@link alone} none runs. */
   otherThread(body: () => void): void;
+  /** What `body` returns, while no other thread runs: every virtual CPU was kicked out of the guest and waits. */
+  alone<Result>(body: () => Result): Result;
   /** Another thread runs than the one that is in the middle of something. */
   readonly suspended: boolean;
   readonly held: readonly LockName[];
@@ -55,6 +57,7 @@ export function createLockChecker(order: readonly LockName[] = KVM_LOCK_ORDER): 
   let others: readonly LockName[] = [];
   /** How many threads stand still. */
   let threads = 0;
+  let isAlone = false;
   const checker: LockChecker = {
     held,
     acquire(lock) {
@@ -96,7 +99,17 @@ export function createLockChecker(order: readonly LockName[] = KVM_LOCK_ORDER): 
     get suspended() {
       return threads > 0;
     },
+    alone(body) {
+      const before = isAlone;
+      isAlone = true;
+      try {
+        return body();
+      } finally {
+        isAlone = before;
+      }
+    },
     otherThread(body) {
+      if (isAlone) return;
       const before = others;
       const mine = held.splice(0);
       others = [...others, ...mine];

@@ -72,6 +72,21 @@ test('a request yields where it reads its list, before each attribute, after eac
   expect(points.at(-1)).toBe('resume');
 });
 
+// kvm_mmu_notifier_invalidate_range_start(): the page may be another one since.
+test('a fault that was judged before the host took the leaves away maps nothing, and is tried again', () => {
+  let faults = 0;
+  const taken: (boolean | undefined)[] = [];
+  const guest = createGuest({
+    onYield(at, fault) {
+      if (at !== 'fault' || faults++ > 0) return;
+      guest.vm.invalidate(FRAME as Gfn, (FRAME + 1) as Gfn);
+      taken.push(fault?.stale);
+    },
+  });
+  expect(guest.cpu.load(kernelVa(AT), 1).kind).toBe('done');
+  expect([taken, faults > 1]).toEqual([[true], true]);
+});
+
 test('a fault yields between what was looked at and what is mapped', () => {
   const { guest, points, during } = racing(
     () => {},

@@ -1,5 +1,5 @@
 import { encodePageList, type ProtectedRange } from '@heki/hypercall/kvm';
-import type { Hypervisor, VirtualMachine, YieldPoint } from '@heki/hypervisor';
+import type { Hypervisor, VirtualMachine, VirtualMachineOptions } from '@heki/hypervisor';
 import {
   addressOf,
   createFrameAllocator,
@@ -65,7 +65,7 @@ interface Shape {
   readonly registers?: Partial<Registers>;
   readonly onException?: (exception: Exception) => ExceptionDecision;
   /** What other virtual CPUs do in the middle of a request. */
-  readonly onYield?: (at: YieldPoint) => void;
+  readonly onYield?: VirtualMachineOptions['onYield'];
   /** No listener for events. */
   readonly deaf?: boolean;
 }

@@ -1,0 +1,4 @@
+export type { Database, Rows, Sql } from '../database/database.ts';
+export { openEmbedded } from '../database/embedded.ts';
+export { openPostgres } from '../database/postgres.ts';
+export { openQueue, type QueueOptions } from './pg-boss-queue.ts';

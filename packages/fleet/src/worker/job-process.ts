@@ -1,0 +1,107 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import type { JobAnswer, JobReady } from './messages.ts';
+
+/** How jobs are done. */
+export interface JobProcessOptions {
+  /** The program, which calls `serveJobs`. */
+  readonly program: string;
+  readonly args: readonly string[];
+  /** MiB of the process as a whole. */
+  readonly memoryLimit: number;
+}
+
+/** A process of its own for what may crash, hang, or take all memory. It is started again when it did. */
+export interface JobProcess {
+  /**
+   * What the command line `args` gives.
+   *
+   * @param timeLimit seconds
+   * @throws {JobFailure} when the process ended, or took too long
+   */
+  run(args: readonly string[], timeLimit: number): Promise<JobAnswer>;
+  close(): void;
+}
+
+/** Why a job came to nothing. */
+export class JobFailure extends Error {
+  override readonly name = 'JobFailure';
+}
+
+/** Characters of standard error in which the reason of an end is looked for: V8 writes pages when it runs out of memory. */
+const KEPT = 16_384;
+/** Seconds that a process may take to start: a machine may be busy. */
+const START_LIMIT = 60;
+/** Jobs that a process does before another takes its place: nothing that a job leaves behind grows for ever. */
+const MOST_JOBS = 500;
+
+export function createJobProcess({ program, args, memoryLimit }: JobProcessOptions): JobProcess {
+  let child: ChildProcess | undefined;
+  let errors = '';
+  let jobs = 0;
+
+  async function started(): Promise<ChildProcess> {
+    if (child !== undefined && jobs < MOST_JOBS) return child;
+    child?.kill('SIGKILL');
+    errors = '';
+    jobs = 0;
+    child = fork(program, [...args], {
+      // The heap is a part of the process: the guard in it counts all of it.
+      execArgv: [`--max-old-space-size=${memoryLimit}`],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      errors = (errors + text).slice(-KEPT);
+    });
+    await answerOf<JobReady>(child, START_LIMIT);
+    return child;
+  }
+
+  /** The next message of `from`. */
+  function answerOf<Message>(from: ChildProcess, seconds: number): Promise<Message> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string): void => {
+        stop();
+        if (child === from) child = undefined;
+        from.kill('SIGKILL');
+        reject(new JobFailure(why));
+      };
+      const timer = setTimeout(() => fail(`took longer than ${seconds} seconds`), seconds * 1000);
+      const hear = (message: unknown): void => {
+        stop();
+        resolve(message as Message);
+      };
+      // Closed, and not only ended: then all that it wrote is here.
+      const ended = (code: number | null, signal: NodeJS.Signals | null): void =>
+        fail(reasonOf(errors) ?? (signal === null ? `ended with code ${code}` : `was ended by ${signal}`));
+      const broken = (error: Error): void => fail(`cannot be started: ${error.message}`);
+      const stop = (): void => {
+        clearTimeout(timer);
+        from.off('message', hear).off('close', ended).off('error', broken);
+      };
+      from.on('message', hear).on('close', ended).on('error', broken);
+    });
+  }
+
+  return {
+    async run(args, timeLimit) {
+      const process = await started();
+      jobs++;
+      const answer = answerOf<JobAnswer>(process, timeLimit);
+      // Where it has ended, `close` tells why.
+      process.send({ args }, () => {});
+      return await answer;
+    },
+    close() {
+      child?.kill('SIGKILL');
+      child = undefined;
+    },
+  };
+}
+
+/** What the guard of the process, or V8, wrote before the end. */
+function reasonOf(errors: string): string | undefined {
+  return (
+    /^needs more memory than \d+ MiB$/m.exec(errors)?.[0] ??
+    /^FATAL ERROR: .*$/m.exec(errors)?.[0]?.slice(0, 300)
+  );
+}

@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import type { Result } from '../result.ts';
+import { JobFailure } from './job-process.ts';
+import type { JobAnswer } from './messages.ts';
+
+/** What `heki audit --json` prints, as far as it is looked at here; the report is kept as it is. */
+const auditSchema = z.object({
+  schema: z.object({ name: z.literal('audit') }),
+  verdict: z.object({ result: z.enum(['pass', 'fail']), text: z.string(), worst: z.string().nullable() }),
+  findings: z.array(
+    z.object({
+      id: z.string(),
+      severity: z.string(),
+      summary: z.string(),
+      fingerprint: z.string(),
+      pages: z.number(),
+      fails: z.boolean(),
+    }),
+  ),
+  source: z.object({ kernel: z.string().nullable() }),
+});
+
+const errorSchema = z.object({
+  schema: z.object({ name: z.literal('error') }),
+  error: z.object({ kind: z.string(), message: z.string() }),
+});
+
+/**
+ * The result that an answer holds.
+ *
+ * @throws {JobFailure} for what is not the dump's fault, and may be otherwise elsewhere
+ */
+export function readReport({ report, milliseconds }: JobAnswer): Result {
+  const parsed = z.union([auditSchema, errorSchema]).safeParse(jsonOf(report));
+  if (!parsed.success) throw new JobFailure('printed no report');
+  if ('error' in parsed.data) {
+    const { kind, message } = parsed.data.error;
+    if (kind !== 'input') throw new JobFailure(message);
+    return {
+      ...{ outcome: 'unreadable', text: message, worst: undefined, kernel: undefined, findings: [] },
+      ...{ report, milliseconds },
+    };
+  }
+  const { verdict, findings, source } = parsed.data;
+  return {
+    outcome: verdict.result,
+    text: verdict.text,
+    worst: verdict.worst ?? undefined,
+    kernel: source.kernel ?? undefined,
+    ...{ findings, report, milliseconds },
+  };
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,24 @@
+import type { StoredResult } from '@heki/fleet';
+
+/** A result in a line. */
+export function resultLine({ outcome, worst, item, findings, text }: StoredResult): string {
+  const failing = [...new Set(findings.filter(({ fails }) => fails).map(({ id }) => id))];
+  const why = failing.length > 0 ? failing.join(', ') : text;
+  return `  ${outcome.padEnd(10)}  ${(worst ?? '').padEnd(8)}  ${item.source.uri}  ${why}`.trimEnd();
+}
+
+/** A result as programs read it. Its report is in the database, by its id. */
+export function resultJson(result: StoredResult): object {
+  const { id, item, outcome, text, worst, kernel, findings, milliseconds, worker, finishedAt } = result;
+  return {
+    ...{ id, source: item.source.uri, fingerprint: item.source.fingerprint, outcome, text },
+    worst: worst ?? null,
+    kernel: kernel ?? null,
+    findings,
+    options: item.options,
+    hekiVersion: item.hekiVersion,
+    milliseconds,
+    worker,
+    finishedAt: finishedAt.toISOString(),
+  };
+}

@@ -1,0 +1,124 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileFingerprint, type WorkItem, type WorkOptions } from '@heki/fleet';
+import { isWebAddress } from '@heki/vmcore/node';
+import { glob, isDynamicPattern } from 'tinyglobby';
+import { z } from 'zod';
+import { InputError, UsageError } from '../failure.ts';
+import { INPUT_KINDS } from '../input/input-kind.ts';
+import { parseJson } from '../input/parse-json.ts';
+import { readText } from '../input/read-text.ts';
+import { withCredentials } from '../input/web-credentials.ts';
+import { filesOfDump } from '../output-file.ts';
+import { VERSION } from '../report/report-header.ts';
+
+/** What is said of all guests that are submitted. */
+export interface SubmitOptions {
+  readonly failOn?: string;
+  readonly baseline?: string;
+  readonly vmlinux?: string;
+  readonly heki?: boolean;
+  readonly redact?: boolean;
+  readonly hypervisor?: string;
+}
+
+const LONGEST_URI = 4096;
+
+const manifestSchema = z.strictObject({
+  version: z.literal(1),
+  items: z.array(
+    z.strictObject({
+      uri: z
+        .string()
+        .min(1)
+        .max(LONGEST_URI)
+        // PostgreSQL has no such characters, and no source has them in its name.
+        .refine((uri) => !uri.includes('\0'), 'expected no U+0000'),
+    }),
+  ),
+});
+
+/**
+ * The work items of files, patterns, addresses and manifests.
+ *
+ * @throws {UsageError} for a pattern that no file has, and an address with credentials
+ * @throws the file system's own error for a file that is not there
+ */
+export async function workItems(sources: readonly string[], options: SubmitOptions): Promise<WorkItem[]> {
+  const uris = new Set<string>();
+  for (const source of sources) for (const uri of await urisOf(source)) uris.add(uri);
+  const stated = statedOptions(options);
+  const items: WorkItem[] = [];
+  for (const uri of uris) {
+    const source = { uri, fingerprint: await sourceFingerprint(uri, stated) };
+    items.push({ source, command: 'audit', options: stated, hekiVersion: VERSION });
+  }
+  return items;
+}
+
+/** Options that are not the defaults. Files are named so that a worker finds them from wherever it is. */
+function statedOptions({ failOn, baseline, vmlinux, heki, redact, hypervisor }: SubmitOptions): WorkOptions {
+  return {
+    ...(failOn !== undefined && { failOn }),
+    ...(baseline !== undefined && { baseline: resolve(baseline) }),
+    ...(vmlinux !== undefined && { vmlinux: resolve(vmlinux) }),
+    ...(heki === false && { heki }),
+    ...(redact === true && { redact }),
+    ...(hypervisor !== undefined && { hypervisor }),
+  };
+}
+
+async function urisOf(source: string): Promise<string[]> {
+  if (isWebAddress(source)) return [withoutSecrets(withCredentials(source))];
+  if (/^(?:qmp|gdb):/.test(source)) return [source];
+  if (existsSync(source) && !source.endsWith('.json')) return [resolve(source)];
+  if (source.endsWith('.json')) {
+    const { items } = parseJson(await readText(source, INPUT_KINDS.manifest), source, manifestSchema);
+    return items.map(({ uri }) => (/^(?:qmp|gdb|https?):/i.test(uri) ? withoutSecrets(uri) : resolve(uri)));
+  }
+  if (!isDynamicPattern(source)) return [resolve(source)];
+  // What stands beside a dump is none.
+  const found = (await glob(source, { absolute: true, expandDirectories: false })).filter(
+    (path) => !path.endsWith('.json'),
+  );
+  if (found.length === 0) throw new UsageError(`${source}: no file has such a name`);
+  return found.sort();
+}
+
+/** @throws {UsageError} where an address has what must not be kept */
+function withoutSecrets(uri: string): string {
+  if (!/^https?:\/\/[^/]*@|\?/i.test(uri)) return uri;
+  throw new UsageError(
+    `an address with a user, a password or a query is not kept in a queue: expected one without (${uri.replace(/[?].*$/s, '').replace(/\/\/[^/]*@/, '//')})`,
+  );
+}
+
+/**
+ * What changes when the source does, or a file that the options name. A guest that runs is another one each time that it is asked for.
+ */
+export async function sourceFingerprint(uri: string, options: WorkOptions): Promise<string> {
+  if (/^(?:qmp|gdb):/.test(uri)) return new Date().toISOString();
+  if (isWebAddress(uri)) return webFingerprint(uri);
+  const [file = uri, ...others] = existsSync(uri) ? [uri, ...filesOfDump(uri).slice(-1)] : uri.split(',');
+  const named = [options.baseline, options.vmlinux].filter((path) => typeof path === 'string');
+  return fileFingerprint([file, ...others, ...named]);
+}
+
+/** Whether what was submitted can still be told from what is there. */
+export function isLive(uri: string): boolean {
+  return /^(?:qmp|gdb):/.test(uri);
+}
+
+const ANSWER = 30_000;
+
+/** What the server says of the file. @throws {InputError} where it cannot be asked */
+async function webFingerprint(uri: string): Promise<string> {
+  const answer = await fetch(uri, { method: 'HEAD', signal: AbortSignal.timeout(ANSWER) }).catch(
+    (error: unknown) => {
+      const why = error instanceof Error ? (error.cause instanceof Error ? error.cause : error).message : '';
+      throw new InputError(`cannot be reached: ${why}`, { file: uri }, error);
+    },
+  );
+  if (!answer.ok) throw new InputError(`the server answers ${answer.status}`, { file: uri });
+  return ['etag', 'last-modified', 'content-length'].map((name) => answer.headers.get(name) ?? '').join(' ');
+}
