@@ -520,7 +520,9 @@ export const JSON_SHAPES = {
           work: z.strictObject({ tried: z.int().min(0), goesOn: z.int().min(0) }),
         }),
       )
-      .describe('What each machine stops beside what legitimate work goes on; what says nothing there is left out'),
+      .describe(
+        'What each machine stops beside what legitimate work goes on; what says nothing there is left out',
+      ),
     mechanisms: attackMechanisms,
     machines: z.array(
       z.strictObject({
