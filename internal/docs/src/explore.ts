@@ -5,11 +5,13 @@ import {
   authorityMachine,
   type BackendMachineOptions,
   backendMachine,
+  guestMachine,
   lvbsMachine,
   replay,
   type SearchResult,
   search,
 } from '@heki/explore';
+import { guestDefects } from '@heki/guest';
 import { createHyperv, type LvbsDefectId, lvbsDefects } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm, type KvmOptions, kvmDefects } from '@heki/kvm';
@@ -22,7 +24,7 @@ import { markdownTable, type Page, textBlock } from './page.ts';
 
 export const explorePage: Page = {
   file: 'docs/explore.md',
-  parts: { abstract, story, backends, defects, unnamed, authority, lvbs },
+  parts: { abstract, story, backends, defects, unnamed, guest, authority, lvbs },
 };
 
 /** Most transitions that a generated table may cost: larger spaces are searched by hand. */
@@ -163,6 +165,34 @@ function backends(): string {
       ['', 'states in two actions', ...results.map(({ result }) => String(result.states))],
     ],
   );
+}
+
+/** Why a defect of the guest's core is not met on one of a few pages. */
+const NOT_OF_A_FEW_PAGES: Readonly<Record<string, string>> = {
+  'B-G7': 'a kernel that takes away what it never had, or maps a page 2^32 times',
+  'B-G8': 'memory above 512 GiB',
+  'B-G14': 'a processor that changes tables during a walk',
+  'B-G20': 'a kernel built with KASLR',
+};
+
+function guest(): string {
+  const rows = [undefined, ...Object.keys(guestDefects)].map((id) => {
+    const needs = NOT_OF_A_FEW_PAGES[id ?? ''];
+    if (id !== undefined && needs !== undefined) return [linkTo(id), '', '', `needs ${needs}`];
+    const { counterexamples, states } = search(guestMachine(id === undefined ? {} : { [id]: true }), {
+      depth: 2,
+    });
+    const [found] = counterexamples;
+    const lines = found?.actions.map(({ name }, index) => `${index + 1}. ${name}`) ?? ['nothing falls'];
+    const broken = counterexamples.map(({ property, actions }) => `${property} in ${actions.length}`);
+    return [
+      id === undefined ? 'none' : linkTo(id),
+      broken.join(', '),
+      String(states),
+      lines.join('; ') || 'the kernel has not begun',
+    ];
+  });
+  return markdownTable(['defect', 'breaks', 'states', 'shortest story'], rows);
 }
 
 /** What a defect needs that the guest of the search does not have. */

@@ -4,6 +4,7 @@ export { authorityMachine } from './authority/authority-machine.ts';
 export { type BackendMachineOptions, type BackendState, backendMachine } from './backend/backend-machine.ts';
 export type { BackendAction } from './backend/scene.ts';
 export type { ExploredBackend } from './backend/tiny-guest.ts';
+export { type GuestState, guestMachine } from './guest/guest-machine.ts';
 export { type InterleavedOptions, interleavedMachine } from './interleaved/interleaved-machine.ts';
 export { type LvbsHypervisor, lvbsMachine } from './lvbs/lvbs-machine.ts';
 export type { Machine, Property } from './machine.ts';

@@ -7,7 +7,7 @@ import type { Scene } from './scene.ts';
 import { textOf } from './text-of.ts';
 import type { Twin } from './twin.ts';
 
-/** What is held against a backend. P5 is about the guest's own counters. */
+/** What is held against a backend. P5, the guest's own counters, is held against its core. */
 export const BACKEND_PROPERTIES: readonly Property[] = [
   { id: 'P1', says: 'no page is writable and executable by the kernel unless that was granted' },
   { id: 'P2', says: 'no access does more than was granted last' },

@@ -7,6 +7,7 @@ test.each([
   ['--machine', ''],
   ['--machine', 'lvbs', '--defect', 'toString'],
   ['--machine', 'authority', '--defect', 'toString'],
+  ['--machine', 'guest', '--defect', 'B-H1'],
   ['--machine', 'kvm', '--defect', 'toString'],
   ['--machine', 'kvm-interleaved', '--defect', 'toString'],
 ])('a machine or a defect that there is none of is never searched: %s %s %s %s', async (...options) => {

@@ -5,6 +5,7 @@ import {
   authorityMachine,
   type Bounds,
   backendMachine,
+  guestMachine,
   interleavedMachine,
   lvbsMachine,
   type Machine,
@@ -12,14 +13,17 @@ import {
   type SearchResult,
   search,
 } from '@heki/explore';
+import { guestDefects } from '@heki/guest';
 import { createHyperv, lvbsDefects } from '@heki/hyperv';
 import { createKvm, type KvmRaces } from '@heki/kvm';
 import { isModulePath, machineSettings } from '@heki/machine';
 import { UsageError } from '../failure.ts';
+import { findBackend } from '../find-backend.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
-import { findBackend, makesKvmHypercalls } from '../hypervisors.ts';
+import { makesKvmHypercalls } from '../hypervisors.ts';
 import type { MachineFlags } from '../machine-flags.ts';
-import { hypervisorOf, specificationOf } from '../specification.ts';
+import { hypervisorOf } from '../specification.ts';
+import { specificationOf } from '../specification-of-flags.ts';
 
 /** Who can be left out of a search. */
 export const ACTORS = ['vmm', 'device', 'hypervisor', 'owner'] as const;
@@ -46,6 +50,10 @@ const AUTHORITY = 'authority';
 /** The secure kernel of LVBS, with or without its published holes. */
 const LVBS = 'lvbs';
 const LVBS_DEPTH = 3;
+
+/** The Heki core in a kernel of a few pages, with or without its published defects. */
+const GUEST = 'guest';
+const GUEST_DEPTH = 2;
 
 /** KVM with requests and faults as steps, and with races that it had once put back. */
 interface Interleaved {
@@ -90,12 +98,14 @@ export async function exploredMachine(
   }
   if (name === AUTHORITY) return authority(flags, without);
   if (name === LVBS) return lvbs(flags, without);
+  if (name === GUEST) return guest(flags, without);
   const interleaved = INTERLEAVED.get(name);
   if (interleaved !== undefined) return interleavedKvm(interleaved, flags, without, name);
   if (!isModulePath(name) && !HEKI_HYPERVISORS.some((known) => known === name)) {
     const names = [
       ...HEKI_HYPERVISORS,
       ...INTERLEAVED.keys(),
+      GUEST,
       AUTHORITY,
       LVBS,
       ...ABSTRACT_POLICIES.map((each) => each.name),
@@ -118,23 +128,48 @@ export async function exploredMachine(
   return { title: `${title}, ${profile}`, depth: DEPTH, requestsAreOneStep: true, ...hidden(machine) };
 }
 
-/** The secure kernel of LVBS, with the holes that are chosen. */
-function lvbs({ defect = {}, ...flags }: MachineFlags, without: readonly Actor[]): ExploredMachine {
+/**
+ * Those of the defects that are chosen, for a machine that has nothing else to choose.
+ *
+ * @throws {UsageError} for another option, or a defect that it does not have
+ */
+function chosenDefects(
+  name: string,
+  { defect = {}, ...flags }: MachineFlags,
+  without: readonly Actor[],
+  known: readonly string[],
+): string[] {
   const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== true);
   if (given !== undefined || without.length > 0)
-    throw new UsageError(`--machine ${LVBS} with --${given?.[0] ?? 'without'}: it has only --defect`);
-  const unknown = Object.keys(defect).find((id) => !Object.hasOwn(lvbsDefects, id));
-  if (unknown !== undefined)
     throw new UsageError(
-      `--machine ${LVBS} --defect ${unknown}: expected one of ${Object.keys(lvbsDefects).join(', ')}`,
+      `--machine ${name} with ${given === undefined ? '--without' : optionText(given)}: it has only --defect`,
     );
-  const machine = lvbsMachine(LVBS, () => createHyperv({ defects: defect }));
-  const holes = Object.entries(defect).flatMap(([id, on]) => (on ? [id] : []));
+  const unknown = Object.keys(defect).find((id) => !known.includes(id));
+  if (unknown !== undefined)
+    throw new UsageError(`--machine ${name} --defect ${unknown}: expected one of ${known.join(', ')}`);
+  return Object.entries(defect).flatMap(([id, on]) => (on ? [id] : []));
+}
+
+/** The secure kernel of LVBS, with the holes that are chosen. */
+function lvbs(flags: MachineFlags, without: readonly Actor[]): ExploredMachine {
+  const holes = chosenDefects(LVBS, flags, without, Object.keys(lvbsDefects));
+  const machine = lvbsMachine(LVBS, () => createHyperv({ defects: flags.defect ?? {} }));
   return {
     title: `the secure kernel of LVBS, ${holes.length === 0 ? 'with its holes closed' : `with ${holes.join(', ')}`}`,
     depth: LVBS_DEPTH,
     requestsAreOneStep: false,
     ...hidden(machine),
+  };
+}
+
+/** The Heki core, with the defects that are chosen. */
+function guest(flags: MachineFlags, without: readonly Actor[]): ExploredMachine {
+  const chosen = chosenDefects(GUEST, flags, without, Object.keys(guestDefects));
+  return {
+    title: `the Heki core of a guest, ${chosen.length === 0 ? 'hardened' : `with ${chosen.join(', ')}`}`,
+    depth: GUEST_DEPTH,
+    requestsAreOneStep: true,
+    ...hidden(guestMachine(flags.defect ?? {})),
   };
 }
 
@@ -168,20 +203,12 @@ function optionText([name, value]: readonly [string, unknown]): string {
 }
 
 /** The owner of code, with one weaker variant at most. */
-function authority({ defect = {}, ...flags }: MachineFlags, without: readonly Actor[]): ExploredMachine {
-  const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== true);
-  if (given !== undefined || without.length > 0)
-    throw new UsageError(
-      `--machine ${AUTHORITY} with ${given === undefined ? '--without' : optionText(given)}: it has only --defect`,
-    );
+function authority(flags: MachineFlags, without: readonly Actor[]): ExploredMachine {
   const ids = Object.keys(authorityDefects) as AuthorityDefectId[];
-  const chosen = Object.entries(defect).flatMap(([id, on]) => (on ? [id] : []));
-  const [weaker] = chosen;
-  const known = ids.find((id) => id === weaker);
-  if (chosen.length > 1 || (weaker !== undefined && known === undefined))
-    throw new UsageError(
-      `--machine ${AUTHORITY} --defect ${chosen.join(' ')}: expected one of ${ids.join(', ')}`,
-    );
+  const chosen = chosenDefects(AUTHORITY, flags, without, ids);
+  if (chosen.length > 1)
+    throw new UsageError(`--machine ${AUTHORITY} --defect ${chosen.join(' ')}: expected one at most`);
+  const known = ids.find((id) => id === chosen[0]);
   const title = known === undefined ? 'an owner of code, with nothing weaker' : authorityDefects[known].title;
   return { title, depth: AUTHORITY_DEPTH, requestsAreOneStep: false, ...hidden(authorityMachine(known)) };
 }

@@ -186,6 +186,7 @@ Examples:
   heki explore --profile rfc-v2                     what the series as published lets through
   heki explore --defect B-H10 --depth 3 --property P2
   heki explore --machine xen --without vmm device
+  heki explore --machine guest --defect B-G22
   heki explore --machine authority --defect B-A4 --depth 6
                                                     authenticated code that grants before it flushes
   heki explore --machine abstract-freeze-flush-check-hlat
@@ -199,6 +200,7 @@ Examples:
   heki fleet run 'dumps/*.elf.gz'                    audit them all, and tell of those that do not pass
   heki fleet results --csv > results.csv             of all that was ever audited there
   heki fleet results --finding heki/wx-alias --json
+  heki fleet report --html fleet.html                a page: over time, by kind, guests unlike their siblings
   heki fleet setup --database postgres://db/heki     make the tables, as their owner
   heki fleet submit guests.json --database postgres://db/heki
   heki fleet work --concurrency 4 --database postgres://db/heki
