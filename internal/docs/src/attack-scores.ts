@@ -6,11 +6,12 @@ import type { Page } from './page.ts';
 const MATRIX = 'docs/attacks.md';
 const ROW = /^\| ([\w-]+) \| (\d+) of (\d+) \| (\d+) of (\d+) \|$/gm;
 const [WIDTH, ROW_HEIGHT] = [820, 44];
+const TITLE = 'attacks stopped, and work that goes on, by machine';
 
 /** What each machine stops, beside what of a kernel's work goes on: the pair of bars of each. */
 export const attackScoresPicture: Page = {
   file: 'docs/attack-scores.svg',
-  parts: { 'attacks stopped, and work that goes on, by machine': draw },
+  parts: { [TITLE]: draw },
 };
 
 interface Score {
@@ -67,7 +68,12 @@ function draw(): string {
   });
   const svg = chart.renderToSVGString();
   chart.dispose();
-  return svg
-    .slice(svg.indexOf('<svg'))
-    .replace(/(<svg[^>]*>)/, '$1\n<title>Attacks stopped, and work that goes on, by machine</title>');
+  return (
+    svg
+      .slice(svg.indexOf('<svg'))
+      // What happens under a mouse pointer is no part of a picture.
+      .replace(/<style[^]*<\/style>/, '')
+      .replaceAll(/ class="zr\d+-cls-\d+"/g, '')
+      .replace(/(<svg[^>]*>)/, `$1\n<title>${TITLE}</title>`)
+  );
 }
