@@ -72,7 +72,7 @@ function draw(): string {
     svg
       .slice(svg.indexOf('<svg'))
       // What happens under a mouse pointer is no part of a picture.
-      .replace(/<style[^]*<\/style>/, '')
+      .replace(/<style.*<\/style>/s, '')
       .replaceAll(/ class="zr\d+-cls-\d+"/g, '')
       .replace(/(<svg[^>]*>)/, `$1\n<title>${TITLE}</title>`)
   );
