@@ -40,7 +40,12 @@ await build({
     license: { fileName: 'LICENSES.md' },
     rolldownOptions: {
       input: { command: join(heki, 'dist', 'command.js') },
-      output: { entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' },
+      output: {
+        entryFileNames: '[name].js',
+        chunkFileNames: '[name]-[hash].js',
+        // Comments and spaces are half of it, and names are what errors are told by.
+        minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+      },
     },
   },
 });

@@ -62,6 +62,11 @@ export function whyNoGuests(patient) {
   return whyNotInstalled(GUEST_PROGRAMS, patient ? 240_000 : 60_000);
 }
 
+/** Brings in a PostgreSQL server; why that cannot be. */
+export function whyNoPostgres() {
+  return whyNotInstalled({ pg_ctlcluster: 'postgresql' }, 120_000);
+}
+
 /** Brings in a browser, 90 MB of it over the network; why that cannot be. */
 export function whyNoBrowser() {
   return whyNotInstalled({ chromium: 'chromium' }, 120_000);

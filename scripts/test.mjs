@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { root, tool } from '../internal/launcher/src/root.mjs';
 import { setUpOrTell } from '../internal/launcher/src/run-heki.mjs';
-import { whyNoBrowser, whyNoGuests } from './debian-programs.mjs';
+import { whyNoBrowser, whyNoGuests, whyNoPostgres } from './debian-programs.mjs';
 import { taskInputs } from './test/inputs.mjs';
 import { remember, remembered } from './test/results.mjs';
 import { runUnitTests, unitTestGroups } from './test/unit-tests.mjs';
@@ -93,6 +93,8 @@ const env = {
 // What the machine has is a part of what tests depend on. Those that take what cannot be had say so.
 whyNoGuests(full);
 whyNoBrowser();
+const noPostgres = whyNoPostgres();
+if (noPostgres !== undefined) process.stdout.write(`not run: fleets on PostgreSQL: ${noPostgres}\n`);
 const inputs = taskInputs(full);
 if (inputs === undefined) process.stdout.write('turbo cannot say what depends on what: everything runs\n');
 let [passed, failed, cached] = [0, 0, 0];

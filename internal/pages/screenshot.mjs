@@ -29,9 +29,12 @@ const inspector = spawn(process.execPath, [join(root, 'packages/heki/dist/main.j
 const [printed] = await once(inspector.stdout, 'data');
 const [address] = /http:\S+/.exec(String(printed)) ?? [];
 const shot = await browser.newPage({ viewport: { width: 1200, height: 900 } });
-for (const [name, place, height] of [['inspector-walk', '#walk?va=0xffffffff81000000&access=write', 740]]) {
+for (const [name, place, height, ready] of [
+  ['inspector-walk', '#walk?va=0xffffffff81000000&access=write', 740, '.step'],
+  ['inspector-time', '#time?machine=hardened&at=209', 900, '#changed'],
+]) {
   await shot.goto(address + place);
-  await shot.locator('.step').last().waitFor();
+  await shot.locator(ready).last().waitFor();
   await shot.screenshot({
     path: join(root, 'docs', `${name}.png`),
     clip: { x: 0, y: 0, width: 1200, height },

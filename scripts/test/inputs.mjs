@@ -17,6 +17,7 @@ const PROGRAMS = [
   'gzip',
   'qemu-system-x86_64',
   'chromium',
+  'pg_ctlcluster',
 ];
 
 /** What tests can see of the machine. */

@@ -40,7 +40,7 @@ const entries = (page: Page) =>
     .locator('.step input.value')
     .evaluateAll((inputs) => inputs.map((input) => BigInt((input as HTMLInputElement).value).toString(16)));
 
-describe('the inspector', () => {
+describe('the inspector', { timeout: 60_000 }, () => {
   test('shows the audit of what is served, and asks nobody but its server for anything', async () => {
     const { page, said, requests } = await openUrl(browser, inspector.url);
     await page.locator('canvas.map').waitFor();
@@ -151,7 +151,7 @@ describe('the inspector', () => {
     }
     expect(said).toEqual([]);
     await page.close();
-  }, 30_000);
+  });
 
   test('has the bytes of a page, as instructions where it is executed', async () => {
     const { page, said } = await openUrl(browser, inspector.url);
@@ -172,7 +172,58 @@ describe('the inspector', () => {
       expect(await violations(page, ['color-contrast'])).toEqual([]);
       await page.close();
     }
-  }, 30_000);
+  });
+
+  test('goes through a boot forth and back, and is at each event what a fresh page is there', async () => {
+    const { page, said } = await openUrl(browser, `${inspector.url}#time?machine=hardened&at=150`);
+    const state = async (one: Page) => {
+      await one.locator('[aria-busy=false] #changed').waitFor();
+      return [
+        await one.locator('.now').textContent(),
+        await one.locator('#changed').textContent(),
+        await picture(one),
+      ];
+    };
+    const first = await state(page);
+    expect(first[0]).toMatch(/^Event 150 of /);
+    await page.getByRole('button', { name: 'Step', exact: true }).click();
+    await page.locator('.now >> text=Event 151').waitFor();
+    const second = await state(page);
+    await page.getByRole('button', { name: 'Step back' }).click();
+    await page.locator('.now >> text=Event 150').waitFor();
+    expect(await state(page)).toEqual(first);
+    const fresh = await openUrl(browser, `${inspector.url}#time?machine=hardened&at=151`);
+    expect(await state(fresh.page)).toEqual(second);
+    await fresh.page.getByRole('button', { name: 'Last' }).click();
+    await fresh.page.locator('.now >> text=/Event (\\d+) of \\1/').waitFor();
+    expect(await state(fresh.page)).not.toEqual(second);
+    expect(await violations(fresh.page)).toEqual([]);
+    expect(said).toEqual([]);
+    await fresh.page.close();
+    await page.close();
+  });
+
+  test('has an attack on two machines, side by side to where they part', async () => {
+    const { page, said } = await openUrl(
+      browser,
+      `${inspector.url}#attacks?attack=store-text-after-pte-edit&left=no-heki&right=hardened`,
+    );
+    await page.locator('#parting').waitFor();
+    expect(await page.locator('#parting').textContent()).toBe('They part at step 9.');
+    const parting = page.locator('.story .parting');
+    expect(await parting.count()).toBe(2);
+    expect(await parting.last().textContent()).toContain('EPT forbids it: violation 0x5ea');
+    expect(await page.locator('.verdict').allTextContents()).toEqual([
+      expect.stringMatching(/^succeeds: /),
+      expect.stringMatching(/^blocked: /),
+    ]);
+    await page.getByLabel('Attack').selectOption('store-data');
+    await page.locator('#parting >> text=They do not part').waitFor();
+    expect(page.url()).toContain('attack=store-data');
+    expect(await violations(page)).toEqual([]);
+    expect(said).toEqual([]);
+    await page.close();
+  });
 
   test('takes less than 250 kB, packed, until it can be used', () => {
     const built = join(ROOT, 'packages/heki/inspector');
@@ -193,8 +244,13 @@ describe('the inspector', () => {
     expect(await closed.ended).toBe(0);
     interrupted.interrupt();
     expect(await interrupted.ended).toBe(0);
-  }, 30_000);
+  });
 });
+
+/** What the map shows, pixel by pixel. */
+function picture(page: Page): Promise<string> {
+  return page.locator('canvas.map').evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
+}
 
 /** Where the byte at a physical address stands in an ELF core. */
 function fileOffset(core: Buffer, address: number): number {

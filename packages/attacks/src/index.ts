@@ -10,10 +10,11 @@ export type { Judgement, Verdict } from './judge/verdict.ts';
 export type { Places } from './kernel/places.ts';
 export type { SnapshotKernel } from './kernel/snapshot-kernel.ts';
 export { ATTACK_MACHINES, type AttackMachine } from './machines/attack-machines.ts';
-export type {
-  BootedMachine,
-  FindBackend,
-  LabBackend,
+export {
+  type BootedMachine,
+  bootMachine,
+  type FindBackend,
+  type LabBackend,
 } from './machines/boot-machine.ts';
 export { MECHANISMS, type Mechanism } from './machines/mechanisms.ts';
 export {

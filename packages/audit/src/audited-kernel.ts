@@ -16,6 +16,7 @@ import {
   type RegionBases,
   type RegionName,
   userTableFrames,
+  type VirtualRange,
 } from '@heki/vmcore';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { type MappingLeaf, type SharedTable, upperHalfStart, walkMappings } from '@heki/x86';
@@ -45,6 +46,14 @@ export interface CpuRegisters {
   readonly ldt?: { readonly base: VirtualAddress; readonly limit: number } | undefined;
 }
 
+/** What the kernel's own lists say of the code among its modules. */
+export interface ListedCode {
+  /** Of modules, eBPF, ftrace and kprobes. */
+  readonly ranges: readonly VirtualRange[];
+  /** What vmalloc gave out, and whether the loader of modules asked for it. */
+  readonly areas: readonly (VirtualRange & { readonly isModule: boolean })[];
+}
+
 /** What an audit looks at. */
 export interface AuditSubject {
   readonly tables: ProvenRoot;
@@ -67,6 +76,8 @@ export interface AuditSubject {
   readonly hypercallPage?: Gfn | undefined;
   /** How its code and constants differ from the image that they were made of, where there is one to compare with. */
   readonly contents?: ImageComparison | undefined;
+  /** Where code among the modules may be, where the dump has the kernel's lists. */
+  readonly listedCode?: ListedCode | undefined;
   /** `vfs_read+0x10`; asked of few addresses only. */
   readonly symbolAt?: ((address: VirtualAddress) => string | undefined) | undefined;
 }

@@ -1,5 +1,11 @@
 export { type Audit, auditKernel } from './audit-kernel.ts';
-export { type AuditedKernel, type AuditSubject, type CpuRegisters, readKernel } from './audited-kernel.ts';
+export {
+  type AuditedKernel,
+  type AuditSubject,
+  type CpuRegisters,
+  type ListedCode,
+  readKernel,
+} from './audited-kernel.ts';
 export {
   compareKernels,
   type Difference,

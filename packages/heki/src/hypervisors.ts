@@ -88,19 +88,6 @@ export const HYPERVISORS: { readonly [name in HypervisorName]: Backend } = {
   none: { name: 'none', title: 'KVM without Heki', create: withoutHeki, driver: undefined, unjudged: false },
 };
 
-/**
- * The hypervisor that the user names, KVM when he names none; or that of his own in the module at a path.
- *
- * @throws {UsageError} for an unknown name
- * @throws {InputError} for a module that cannot be loaded, or does not hold a backend
- */
-export async function findBackend(name: string = 'kvm'): Promise<Backend> {
-  if (isHypervisorName(name)) return HYPERVISORS[name];
-  checkHypervisor(name);
-  const { loadHypervisor } = await import('./modules/hypervisor-module.ts');
-  return loadHypervisor(name);
-}
-
 /** @throws {UsageError} for what is neither a name nor the path of a module */
 export function checkHypervisor(name: string): void {
   if (!isHypervisorName(name) && !isModulePath(name)) {

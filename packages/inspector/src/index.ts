@@ -9,12 +9,18 @@ export {
 } from './memory/memory-data.ts';
 export type {
   Answer,
+  AttackStory,
+  Choice,
+  Choices,
   EntryBit,
   InspectorFailure,
   InspectorModel,
+  Moment,
   OpenedDump,
   PageBytes,
   ServedSource,
+  Timeline,
+  TimelineEvent,
   WalkAnswer,
   WalkQuery,
   WalkRegister,

@@ -32,6 +32,7 @@ export type { MachineEvent, TraceEvent } from './event.ts';
 export { machineMemory } from './layout.ts';
 export { type CodeSigner, createCodeSigner } from './linux/code-signer.ts';
 export { createLinuxMachine } from './linux/create-linux-machine.ts';
+export { type KernelCode, kernelCodeImage } from './linux/kernel-code-image.ts';
 export type { Interleave, LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';
 export { pcMemoryMap } from './linux/pc-memory-map.ts';
 export {

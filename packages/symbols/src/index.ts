@@ -7,6 +7,7 @@ export { readKallsyms } from './kallsyms/read-kallsyms.ts';
 export { type KaslrOffset, kaslrOffset } from './kaslr.ts';
 export { KernelNames, type NamedSymbol, type NameEvidence, type Place } from './kernel-names.ts';
 export { KernelStructs } from './kernel-structs.ts';
+export { type CodeAreas, type GeneratedCode, readCodeAreas, type VmallocArea } from './modules/code-areas.ts';
 export {
   type KernelModule,
   MODULE_PART_KINDS,

@@ -1,4 +1,4 @@
-import { type Gfn, virtualAddress } from '@heki/physical-memory';
+import { type Gfn, type VirtualFrame, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import { CR4, EntryHigh, EntryLow } from '@heki/x86';
 import { expect, test } from 'vitest';
 import { auditKernel, FINDING_KINDS, rightsText } from '../index.ts';
@@ -44,6 +44,21 @@ function split(kernel: TamperedKernel, address: bigint): void {
     entry.high = 0;
   });
 }
+const MODULES = {
+  start: virtualFrameOf(virtualAddress(0xffff_ffff_c000_0000n)),
+  end: virtualFrameOf(virtualAddress(0xffff_ffff_ff00_0000n)),
+};
+/** All of the modules' region is listed but for one page. */
+function withoutPage(address: bigint) {
+  const page = virtualFrameOf(virtualAddress(address));
+  return {
+    ranges: [
+      { start: MODULES.start, end: page },
+      { start: (page + 1) as VirtualFrame, end: MODULES.end },
+    ],
+  };
+}
+
 const ATTACKS: readonly Attack[] = [
   {
     name: "a module's text is led to a frame that the direct map shows read-only",
@@ -93,6 +108,31 @@ const ATTACKS: readonly Attack[] = [
       kernel.map(0xffff_ffff_c100_0000n, RAM, { low: P, high: 0 });
     },
     found: [],
+  },
+  {
+    name: 'nothing: all code among the modules is listed',
+    tamper: () => ({ listedCode: { ranges: [MODULES], areas: [] } }),
+    found: [],
+  },
+  {
+    name: 'a module that took itself out of the list',
+    tamper: (kernel) => ({
+      listedCode: { ...withoutPage(moduleText(kernel)), areas: [{ ...MODULES, isModule: true }] },
+    }),
+    found: ['high heki/unlisted-code'],
+  },
+  {
+    name: 'code among the modules that no allocator gave out',
+    tamper: (kernel) => ({ listedCode: { ...withoutPage(moduleText(kernel)), areas: [] } }),
+    found: ['high heki/unlisted-code'],
+  },
+  {
+    name: 'code that a driver made',
+    tamper: (kernel) => ({
+      listedCode: { ...withoutPage(moduleText(kernel)), areas: [{ ...MODULES, isModule: false }] },
+    }),
+    least: 'medium',
+    found: ['medium heki/unlisted-code'],
   },
   {
     name: 'ordinary memory in a hole between regions',

@@ -25,6 +25,7 @@ import { PROTECTION_OFF } from './registers.ts';
 import { DIRECT_MAP_REMAPPED, IMAGE_REMAPPED } from './remapped.ts';
 import { TABLES_ABSENT } from './tables-absent.ts';
 import { UNENCRYPTED } from './unencrypted.ts';
+import { UNLISTED_CODE } from './unlisted-code.ts';
 import { USER_ACCESSIBLE } from './user-accessible.ts';
 import { PROGRAM_MAPS_KERNEL, SUPERVISOR_IN_USER_HALF } from './user-half.ts';
 import { USER_TABLES_SHOW_MORE } from './user-tables.ts';
@@ -48,6 +49,7 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   READ_ONLY_ALONE,
   EXECUTABLE_OUTSIDE_TEXT,
   CODE_OUTSIDE_DIRECT_MAP,
+  UNLISTED_CODE,
   MAPPED_IN_HOLE,
   USER_ACCESSIBLE,
   PROGRAM_MAPS_KERNEL,

@@ -14,13 +14,22 @@ export interface OpenWaySettings {
   /** Pages that were sent and can be asked for again, and those that are writable and executable by their mappings. */
   readonly changeablePages: number;
   readonly writableCodePages: number;
+  /** Whether HLAT translates what is protected, the processor could and does not, or it lacks HLAT (SDM Vol. 3, 4.5.1). */
+  readonly hlat: 'on' | 'off' | 'lacking';
   /** Pages that the kernel may execute because the hypervisor cannot withhold it. */
   readonly unenforceablePages: number;
 }
 
+const REMAPPING = {
+  on: 'remapping, of addresses that HLAT does not translate: they are led to another page that has the rights',
+  off: 'remapping: an address of text or constants is led to another page that has the rights; rights of frames do not stop it, HLAT would, which the processor has and Heki does not use',
+  lacking:
+    'remapping: an address of text or constants is led to another page that has the rights; rights of frames do not stop it, HLAT would, which the processor lacks',
+} as const satisfies Record<OpenWaySettings['hlat'], string>;
+
 /** What stays open with Heki. */
 export function openWays(settings: OpenWaySettings): OpenWay[] {
-  const { capabilities, inForce, changeablePages, writableCodePages, unenforceablePages } = settings;
+  const { capabilities, inForce, changeablePages, writableCodePages, unenforceablePages, hlat } = settings;
   if (!inForce) return [{ id: 'not-in-force', text: 'everything: nothing is enforced' }];
   const asks = capabilities.policyOwner === 'guest-kernel' && changeablePages > 0;
   const ways: (OpenWay | false)[] = [
@@ -34,7 +43,7 @@ export function openWays(settings: OpenWaySettings): OpenWay[] {
     },
     {
       id: 'remapping',
-      text: 'remapping: an address of text or constants is led to another page that has the rights (rights of frames do not stop it)',
+      text: REMAPPING[hlat],
     },
     asks && {
       id: 'asking',

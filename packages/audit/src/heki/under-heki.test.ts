@@ -18,7 +18,8 @@ function look(
     profile = 'hardened',
     processor = MBEC,
     on = 'kvm',
-  }: { profile?: 'rfc-v2' | 'hardened'; processor?: CpuProfile; on?: 'kvm' | 'hyperv' } = {},
+    hlat = false,
+  }: { profile?: 'rfc-v2' | 'hardened'; processor?: CpuProfile; on?: 'kvm' | 'hyperv'; hlat?: boolean } = {},
 ): UnderHeki {
   const subject = kernel.subject();
   const audited = auditKernel(subject).kernel;
@@ -28,7 +29,7 @@ function look(
   return on === 'kvm'
     ? underHeki(audited, {
         ...common,
-        hypervisor: createKvm({ processor, profile }),
+        hypervisor: createKvm({ processor, profile, hlat }),
         driver: initHekiOnKvm,
       })
     : underHeki(audited, {
@@ -65,6 +66,15 @@ describe('what Heki would do with a real kernel', () => {
       kexec: 'breaks',
     });
     expect(result.work.find(({ id }) => id === 'start-processors')).toMatchObject({ pages: 2, shut: 2 });
+  });
+
+  test('remapping stays open, and whether HLAT could shut it is told', () => {
+    const remapping = (result: UnderHeki) => result.open.find(({ id }) => id === 'remapping')?.text;
+    expect(remapping(look(tamperedKernel(NAME)))).toContain('which the processor has and Heki does not use');
+    expect(remapping(look(tamperedKernel(NAME), { processor: NO_MBEC }))).toContain(
+      'which the processor lacks',
+    );
+    expect(remapping(look(tamperedKernel(NAME), { hlat: true }))).toContain('that HLAT does not translate');
   });
 
   test('without mode-based execute control, execution of data stays open', () => {

@@ -150,8 +150,15 @@ export function underHeki<VM extends VirtualMachine, Event extends BackendEvent>
       changeablePages: pagesIn(ranges) - pagesIn(immutable),
       writableCodePages: pagesIn(rights.writableCode),
       unenforceablePages: pagesIn(rights.unenforceable),
+      hlat: hlatOf(machine.virtualMachine),
     }),
   };
+}
+
+/** By the first virtual CPU: all are alike. */
+function hlatOf({ vcpus: [vcpu] }: VirtualMachine): 'on' | 'off' | 'lacking' {
+  if (vcpu?.controls.hlat !== undefined) return 'on';
+  return vcpu?.processor.ept?.hlat === true ? 'off' : 'lacking';
 }
 
 type Granted = Omit<GrantedRange, 'immutable'>;

@@ -1,5 +1,5 @@
 import type { CodeImage, Place } from './code-image.ts';
-import { siteBytes, targetOf } from './site-bytes.ts';
+import { targetOf, writeSite } from './site-bytes.ts';
 
 /** Where the parts of an image lie, by their index. */
 export type Bases = readonly bigint[];
@@ -41,13 +41,34 @@ export function buildImage(
       return { ok: false, why: `relocation ${index}: ${String(to)} is out of reach` };
     view.setInt32(at.offset, Number(signed), true);
   }
-  for (const [index, site] of image.sites.entries()) {
-    const bytes = stateBytes(image, bases, index, states[index] ?? 0, resolve);
-    if (bytes === undefined)
-      return { ok: false, why: `site ${index}: state ${states[index] ?? 0} leads nowhere` };
-    parts[site.at.part]?.set(bytes, site.at.offset);
+  for (const [index, { at }] of image.sites.entries()) {
+    const bytes = parts[at.part];
+    const state = states[index] ?? 0;
+    if (bytes === undefined || !writeState(image, bases, index, state, resolve, bytes, at.offset))
+      return { ok: false, why: `site ${index}: state ${state} leads nowhere` };
   }
   return { ok: true, parts };
+}
+
+/**
+ * Writes the bytes of a site in a state into `bytes`, from `at` on.
+ *
+ * @returns `false` when its target is not there or out of reach
+ */
+export function writeState(
+  image: CodeImage,
+  bases: Bases,
+  index: number,
+  state: number,
+  resolve: Resolve,
+  bytes: Uint8Array,
+  at: number,
+): boolean {
+  const site = image.sites[index];
+  if (site === undefined) return false;
+  const target = site.targets?.[targetOf(site, state)] ?? site.target;
+  const distance = target === undefined ? 0 : distanceTo(bases, site.at, target, resolve);
+  return distance !== undefined && writeSite(site, state, distance, bytes, at);
 }
 
 /** The bytes of a site in a state; `undefined` when its target is not there or out of reach. */
@@ -58,12 +79,15 @@ export function stateBytes(
   state: number,
   resolve: Resolve,
 ): Uint8Array | undefined {
-  const site = image.sites[index];
-  if (site === undefined) return undefined;
-  const from = placeAddress(bases, site.at);
-  const target = site.targets?.[targetOf(site, state)] ?? site.target;
-  const to = target === undefined ? from : addressOfTarget(bases, target, resolve);
-  return to === undefined ? undefined : siteBytes(site, state, from, to);
+  const bytes = new Uint8Array(image.sites[index]?.length ?? 0);
+  return writeState(image, bases, index, state, resolve, bytes, 0) ? bytes : undefined;
+}
+
+/** Bytes from a place to another; within a part, as most are, without the part's address. */
+function distanceTo(bases: Bases, from: Place, to: Place | string, resolve: Resolve): number | undefined {
+  if (typeof to !== 'string' && to.part === from.part) return to.offset - from.offset;
+  const address = addressOfTarget(bases, to, resolve);
+  return address === undefined ? undefined : Number(address - placeAddress(bases, from));
 }
 
 /** The address of a place. */

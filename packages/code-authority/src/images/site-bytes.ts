@@ -1,18 +1,23 @@
 import type { Site } from './code-image.ts';
 
 /** The no-operations that Linux patches in (arch/x86/include/asm/nops.h). */
-const NOP2 = [0x66, 0x90];
-const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
-/** `data16 data16 xor %rax,%rax`: a static call that returns 0 (arch/x86/kernel/static_call.c, xor5rax). */
-const RETURN_ZERO = [0x66, 0x66, 0x48, 0x31, 0xc0];
+const NOP2 = [0x66, 0x90] as const;
+const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00] as const;
+/** `cs cs cs xor %eax,%eax`: a static call that returns 0 (arch/x86/kernel/static_call.c, xor5rax, since Linux 6.1). */
+const RETURN_ZERO = [0x2e, 0x2e, 0x2e, 0x31, 0xc0] as const;
 /** `ret`, filled up. */
-const RETURN = [0xc3, 0xcc, 0xcc, 0xcc, 0xcc];
+const RETURN = [0xc3, 0xcc, 0xcc, 0xcc, 0xcc] as const;
+const LOCK = [0xf0] as const;
+/** A prefix that does nothing: what stands for LOCK while one processor runs. */
+const DS = [0x3e] as const;
 const CALL = 0xe8;
 const JMP = 0xe9;
 const SHORT_JMP = 0xeb;
-const LOCK_PREFIX = 0xf0;
-/** A prefix that does nothing: what stands for LOCK while one processor runs. */
-const DS_PREFIX = 0x3e;
+const BRANCH_BYTES = 5;
+const SHORT_BYTES = 2;
+
+/** The longest site. */
+export const SITE_BYTES = 5;
 
 /** States that a site can have. */
 export function statesOf({ kind, targets = [] }: Site): number {
@@ -29,26 +34,32 @@ export function statesOf({ kind, targets = [] }: Site): number {
 }
 
 /**
- * The bytes of a site in a state; `undefined` when it leads further than a branch reaches.
+ * Writes the bytes of a site in a state into `bytes`, from `at` on. A page of requests has hundreds: nothing is allocated.
  *
- * @param from the address of its first byte
- * @param to the address that the state leads to, for those that lead somewhere
+ * @param distance bytes from its first to what the state leads to, for those that lead somewhere
+ * @returns whether a branch reaches that far
  */
-export function siteBytes(site: Site, state: number, from: bigint, to: bigint): Uint8Array | undefined {
+export function writeSite(
+  site: Site,
+  state: number,
+  distance: number,
+  bytes: Uint8Array,
+  at: number,
+): boolean {
   switch (site.kind) {
     case 'jump-label':
-      if (state === 0) return Uint8Array.from(site.length === 2 ? NOP2 : NOP5);
-      return site.length === 2 ? shortJump(from, to) : branch(JMP, from, to);
+      if (state === 0) return fixed(site.length === 2 ? NOP2 : NOP5, bytes, at);
+      return site.length === 2 ? shortJump(distance, bytes, at) : branch(JMP, distance, bytes, at);
     case 'lock':
-      return Uint8Array.of(state === 0 ? LOCK_PREFIX : DS_PREFIX);
+      return fixed(state === 0 ? LOCK : DS, bytes, at);
     case 'static-call':
-      if (state < 2) return Uint8Array.from(state === 0 ? NOP5 : RETURN_ZERO);
-      return branch(CALL, from, to);
+      return state < 2
+        ? fixed(state === 0 ? NOP5 : RETURN_ZERO, bytes, at)
+        : branch(CALL, distance, bytes, at);
     case 'static-jump':
-      if (state < 2) return Uint8Array.from(state === 0 ? NOP5 : RETURN);
-      return branch(JMP, from, to);
+      return state < 2 ? fixed(state === 0 ? NOP5 : RETURN, bytes, at) : branch(JMP, distance, bytes, at);
     case 'fentry':
-      return state === 0 ? Uint8Array.from(NOP5) : branch(CALL, from, to);
+      return state === 0 ? fixed(NOP5, bytes, at) : branch(CALL, distance, bytes, at);
   }
 }
 
@@ -58,17 +69,23 @@ export function targetOf({ kind }: Site, state: number): number {
   return kind === 'static-call' || kind === 'static-jump' ? Math.max(state - 2, -1) : -1;
 }
 
-function branch(opcode: number, from: bigint, to: bigint): Uint8Array | undefined {
-  const distance = to - from - 5n;
-  if (BigInt.asIntN(32, distance) !== distance) return undefined;
-  const bytes = new Uint8Array(5);
-  bytes[0] = opcode;
-  new DataView(bytes.buffer).setInt32(1, Number(distance), true);
-  return bytes;
+function fixed(code: readonly number[], bytes: Uint8Array, at: number): boolean {
+  bytes.set(code, at);
+  return true;
 }
 
-function shortJump(from: bigint, to: bigint): Uint8Array | undefined {
-  const distance = to - from - 2n;
-  if (BigInt.asIntN(8, distance) !== distance) return undefined;
-  return Uint8Array.of(SHORT_JMP, Number(BigInt.asUintN(8, distance)));
+function branch(opcode: number, distance: number, bytes: Uint8Array, at: number): boolean {
+  const field = distance - BRANCH_BYTES;
+  if (field < -(2 ** 31) || field >= 2 ** 31) return false;
+  bytes[at] = opcode;
+  for (let index = 0; index < 4; index++) bytes[at + 1 + index] = field >> (8 * index);
+  return true;
+}
+
+function shortJump(distance: number, bytes: Uint8Array, at: number): boolean {
+  const field = distance - SHORT_BYTES;
+  if (field < -128 || field > 127) return false;
+  bytes[at] = SHORT_JMP;
+  bytes[at + 1] = field;
+  return true;
 }

@@ -1,9 +1,9 @@
 import { PAGE_SIZE, type Pfn } from '@heki/physical-memory';
 import { type Answer, granted, type Request, refused } from '../answer.ts';
 import { pageBytes } from '../frames/pages.ts';
-import { stateBytes } from '../images/build-image.ts';
-import type { Place } from '../images/code-image.ts';
-import { statesOf } from '../images/site-bytes.ts';
+import { type Resolve, writeState } from '../images/build-image.ts';
+import type { Site } from '../images/code-image.ts';
+import { SITE_BYTES, statesOf } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
 
 /** Most entries of one request: a list page of 12-byte entries. */
@@ -17,11 +17,22 @@ export interface Poke {
   readonly state: number;
 }
 
-interface Planned extends Poke {
+interface Planned {
   readonly live: LiveImage;
-  readonly at: Place;
+  readonly site: Site;
+}
+
+/** What a request is judged with: where nothing has to be made anew for each of its entries. */
+interface Judged {
+  /** The last state that this request gives a site. */
+  readonly latest: Map<number, number>;
+  /** Bytes that must stand at a site now. */
   readonly before: Uint8Array;
+  /** Bytes that shall stand at each site, {@link SITE_BYTES} apart. */
   readonly after: Uint8Array;
+  readonly resolve: Resolve;
+  /** A page that is touched, made once. */
+  readonly page: (frame: Pfn) => Uint8Array;
 }
 
 /** POKE: sites change their states, all of them or none, while no processor is in the guest. */
@@ -34,27 +45,50 @@ export function* poke(state: AuthorityState, entries: readonly Poke[]): Request 
   // Everything is judged where nothing changes any more: states, types, and what refers to what.
   return state.host.stopped(() => {
     const plan: Planned[] = [];
-    /** The last state that this request gives a site, by image and site. */
-    const latest = new Map<string, number>();
-    for (const entry of copy) {
-      const planned = judge(state, entry, latest);
+    const judged = judgedWith(state, copy.length);
+    for (const [index, entry] of copy.entries()) {
+      const planned = judge(state, entry, index, judged);
       if (!planned.ok) return planned;
-      latest.set(`${entry.image} ${entry.site}`, entry.state);
+      judged.latest.set(siteKey(entry), entry.state);
       plan.push(planned.value);
     }
-    for (const { live, at, site, state: value, after } of plan) {
-      write(state, live, at, after);
-      live.states[site] = value;
+    const done: string[] = [];
+    for (const [index, { image, site, state: value }] of copy.entries()) {
+      const planned = plan[index];
+      if (planned === undefined) continue;
+      write(planned, judged, index);
+      planned.live.states[site] = value;
+      done.push(`poke ${image} ${site} ${value}`);
     }
-    state.chain.append(
-      plan.map(({ live, site, state: value }) => `poke ${live.id} ${site} ${value}`).join('\n'),
-    );
+    state.chain.append(done.join('\n'));
     return granted();
   });
 }
 
+function judgedWith(state: AuthorityState, entries: number): Judged {
+  const pages = new Map<Pfn, Uint8Array>();
+  return {
+    latest: new Map(),
+    before: new Uint8Array(SITE_BYTES),
+    after: new Uint8Array(entries * SITE_BYTES),
+    resolve: (name) => findExport(state, name)?.address,
+    page(frame) {
+      const known = pages.get(frame) ?? pageBytes(state, frame);
+      pages.set(frame, known);
+      return known;
+    },
+  };
+}
+
+/** No image has as many sites (`MOST_SITES`). */
+const SITES_END = 2 ** 20;
+
+function siteKey({ image, site }: Poke): number {
+  return image * SITES_END + site;
+}
+
 /** Whether a site may have a state, by the file that was signed and by what stands there now. */
-function judge(state: AuthorityState, entry: Poke, latest: ReadonlyMap<string, number>): Answer<Planned> {
+function judge(state: AuthorityState, entry: Poke, index: number, judged: Judged): Answer<Planned> {
   const live = state.images.get(entry.image);
   if (live === undefined) return refused('no-such-image', `image ${entry.image}`);
   const { image, bases } = live;
@@ -69,61 +103,36 @@ function judge(state: AuthorityState, entry: Poke, latest: ReadonlyMap<string, n
   // LOCK gives way to DS only while no other processor can be in the middle of it.
   if (site.kind === 'lock' && entry.state === 1 && state.host.processors !== 1)
     return refused('frozen', `${state.host.processors} processors run: LOCK stays`);
-  const resolve = (name: string): bigint | undefined => findExport(state, name)?.address;
-  const earlier = latest.get(`${entry.image} ${entry.site}`);
-  const current = earlier ?? now;
-  const before = stateBytes(image, bases, entry.site, current, resolve);
-  const after = stateBytes(image, bases, entry.site, entry.state, resolve);
-  if (before === undefined || after === undefined)
+  const { before, after, resolve } = judged;
+  const earlier = judged.latest.get(siteKey(entry));
+  const isThere =
+    writeState(image, bases, entry.site, earlier ?? now, resolve, before, 0) &&
+    writeState(image, bases, entry.site, entry.state, resolve, after, index * SITE_BYTES);
+  if (!isThere)
     return refused('no-such-state', `state ${entry.state} leads to what no image exports, or out of reach`);
-  const touched = framesAt(live, site.at, site.length);
   if (!state.defects['B-A5']) {
-    for (const frame of touched) {
-      const { type, image: owner } = state.frames.of(frame);
-      if (type !== 'text' || owner !== live.id)
+    for (let byte = 0; byte < site.length; byte++) {
+      const frame = frameAt(live, site, byte);
+      const known = frame === undefined ? undefined : state.frames.of(frame);
+      if (frame === undefined || known?.type !== 'text' || known.image !== live.id)
         return refused('no-such-site', 'its page holds something else');
+      if (earlier === undefined && judged.page(frame)[(site.at.offset + byte) % PAGE_SIZE] !== before[byte])
+        return refused('mismatch', `site ${entry.site} does not hold what its state says`);
     }
-    const stands = read(state, live, site.at, site.length);
-    if (earlier === undefined && before.some((byte, index) => byte !== stands[index]))
-      return refused('mismatch', `site ${entry.site} does not hold what its state says`);
   }
-  return granted({ ...entry, live, at: site.at, before, after });
+  return granted({ live, site });
 }
 
-/** The frames that a few bytes lie in: one, or two. */
-function framesAt({ frames, gone }: LiveImage, { part, offset }: Place, length: number): Pfn[] {
-  const pages = gone.get(part) ?? frames[part] ?? [];
-  const first = Math.floor(offset / PAGE_SIZE);
-  const last = Math.floor((offset + length - 1) / PAGE_SIZE);
-  return pages.slice(first, last + 1);
+/** The frame that a byte of a site lies in. */
+function frameAt({ frames, gone }: LiveImage, { at }: Site, byte: number): Pfn | undefined {
+  return (gone.get(at.part) ?? frames[at.part])?.[Math.floor((at.offset + byte) / PAGE_SIZE)];
 }
 
-function read(state: AuthorityState, live: LiveImage, at: Place, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  visitBytes(state, live, at, length, (page, place, index) => {
-    bytes[index] = page[place] ?? 0;
-  });
-  return bytes;
-}
-
-function write(state: AuthorityState, live: LiveImage, at: Place, bytes: Uint8Array): void {
-  visitBytes(state, live, at, bytes.length, (page, place, index) => {
-    page[place] = bytes[index] ?? 0;
-  });
-}
-
-/** Visits a few bytes of an image where they lie: in a page, or in two. */
-function visitBytes(
-  state: AuthorityState,
-  live: LiveImage,
-  at: Place,
-  length: number,
-  visit: (page: Uint8Array, place: number, index: number) => void,
-): void {
-  const pages = framesAt(live, at, length).map((frame) => pageBytes(state, frame));
-  const start = at.offset % PAGE_SIZE;
-  for (let index = 0; index < length; index++) {
-    const page = pages[Math.floor((start + index) / PAGE_SIZE)];
-    if (page !== undefined) visit(page, (start + index) % PAGE_SIZE, index);
+/** Writes the bytes of a site where they lie: in a page, or in two. */
+function write({ live, site }: Planned, { after, page }: Judged, index: number): void {
+  for (let byte = 0; byte < site.length; byte++) {
+    const frame = frameAt(live, site, byte);
+    if (frame !== undefined)
+      page(frame)[(site.at.offset + byte) % PAGE_SIZE] = after[index * SITE_BYTES + byte] ?? 0;
   }
 }

@@ -72,10 +72,13 @@ function leadsInto(
 ): string | undefined {
   for (const { id, image, states } of state.images.values()) {
     if (id === apart) continue;
-    for (const [index, site] of image.sites.entries()) {
+    for (let index = 0; index < states.length; index++) {
       const value = states[index] ?? -1;
+      // State 0 leads nowhere, of any kind: so are most of tens of thousands.
+      if (value <= 0) continue;
+      const site = image.sites[index];
       // What lies in the parts that go does not keep them.
-      if (value < 0 || (id === live.id && inside(site.at))) continue;
+      if (site === undefined || (id === live.id && inside(site.at))) continue;
       const target =
         site.kind === 'jump-label' && value === 1 ? site.target : site.targets?.[targetOf(site, value)];
       if (target === undefined) continue;

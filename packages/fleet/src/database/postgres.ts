@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { DatabaseError } from '../error.ts';
 import type { Database, Rows, Sql } from './database.ts';
 
 /** Milliseconds. A network that drops packets tells nothing: without these a worker would wait for ever. */
@@ -25,21 +26,19 @@ export function openPostgres(url: string, connections: number): Database {
   // A connection that breaks while nobody uses it is replaced when it is needed.
   pool.on('error', () => {});
   return {
-    query: async (text, values) =>
-      rowsOf(await pool.query(text, values === undefined ? values : [...values])),
+    query: (text, values) => asked(pool, text, values),
     async transaction(work) {
-      const client = await pool.connect();
-      const sql: Sql = {
-        query: async (text, values) =>
-          rowsOf(await client.query(text, values === undefined ? values : [...values])),
-      };
+      const client = await pool.connect().catch((error: unknown) => {
+        throw new DatabaseError(error);
+      });
+      const sql: Sql = { query: (text, values) => asked(client, text, values) };
       // Without it, a connection that breaks here ends the process.
       const broken = () => {};
       client.on('error', broken);
       try {
-        await client.query('BEGIN');
+        await sql.query('BEGIN');
         const value = await work(sql);
-        await client.query('COMMIT');
+        await sql.query('COMMIT');
         client.off('error', broken);
         client.release();
         return value;
@@ -51,6 +50,18 @@ export function openPostgres(url: string, connections: number): Database {
     },
     close: () => pool.end(),
   };
+}
+
+async function asked(
+  database: pg.Pool | pg.PoolClient,
+  text: string,
+  values: readonly unknown[] | undefined,
+): Promise<Rows> {
+  try {
+    return rowsOf(await database.query(text, values === undefined ? undefined : [...values]));
+  } catch (error) {
+    throw new DatabaseError(error);
+  }
 }
 
 /** Of several commands, which come without values, those of the last one. */

@@ -2,6 +2,7 @@ import PgBoss from 'pg-boss';
 import type { Database, Rows, Sql } from '../database/database.ts';
 import { OUTCOMES, type Outcome, type StoredResult } from '../result.ts';
 import { workItemId } from '../work-item.ts';
+import { type FleetRight, grant } from './grants.ts';
 import type { FleetStatus, Job, Queue, ResultFilter, SetAside } from './queue-port.ts';
 import { itemOf, resultOf } from './rows.ts';
 import { checkTables, migrate } from './tables.ts';
@@ -14,6 +15,8 @@ export interface QueueOptions {
   readonly tenant?: string | undefined;
   /** Makes the tables where they are not there. */
   readonly setUp?: boolean;
+  /** Roles that may use the tables, where they are made. */
+  readonly grants?: readonly (readonly [right: FleetRight, role: string])[];
   /** No other process has the database: what is being done was left behind by one that ended. */
   readonly alone?: boolean;
   /** Frees what workers have taken and did not finish in their time. */
@@ -48,6 +51,7 @@ function schemaOf(tenant: string | undefined): string {
  */
 export async function openQueue(database: Database, options: QueueOptions): Promise<Queue> {
   const { hekiVersion, tenant, setUp = false, alone = false, supervise = false } = options;
+  const { grants = [] } = options;
   const schema = schemaOf(tenant);
   const name = queueName(hekiVersion);
   const boss = new PgBoss({
@@ -64,10 +68,8 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
   boss.on('error', () => {});
   if (!setUp) await checkTables(database, schema);
   await boss.start();
-  if (setUp) {
-    await migrate(database, schema);
-    await boss.createQueue(name);
-  }
+  if (setUp) await migrate(database, schema, name);
+  for (const [right, role] of grants) await grant(database, schema, right, role);
   if (alone) await freeLeftBehind();
 
   async function freeLeftBehind(): Promise<void> {

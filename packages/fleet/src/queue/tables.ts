@@ -27,8 +27,12 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
     CREATE INDEX result_finding_ids ON ${schema}.result USING gin (finding_ids);`,
 ];
 
-/** Makes the tables what this version of heki needs, whatever they were. Several processes may do so at once. */
-export async function migrate(database: Database, schema: string): Promise<void> {
+/**
+ * Makes the tables what this version of heki needs, whatever they were, and its queue. Several processes may do so at once.
+ *
+ * @param queue its name; pg-boss's own call would deadlock with another's
+ */
+export async function migrate(database: Database, schema: string, queue: string): Promise<void> {
   await database.transaction(async (sql) => {
     await sql.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`heki fleet ${schema}`]);
     await sql.query(
@@ -42,6 +46,7 @@ export async function migrate(database: Database, schema: string): Promise<void>
       for (const command of step(schema).split(';')) if (command.trim() !== '') await sql.query(command, []);
       await sql.query(`INSERT INTO ${schema}.migration (version) VALUES ($1)`, [index + 1]);
     }
+    await sql.query(`SELECT ${schema}.create_queue($1, $2)`, [queue, JSON.stringify({ policy: 'standard' })]);
   });
 }
 

@@ -13,8 +13,6 @@ const PASSING_TEXT =
 /** Whether the database may answer when it is asked again. */
 export function isPassing(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
-  // Of a name with several addresses, each failed.
-  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.every(isPassing);
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
   return code === undefined
     ? PASSING_TEXT.test(error.message)

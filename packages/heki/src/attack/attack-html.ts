@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { type Cell, isRed, type Matrix, type MatrixRow } from '@heki/attacks';
-import { printable } from '../printable.ts';
+import { htmlHead, htmlText as text } from '../report/html-text.ts';
 import { VERSION } from '../report/report-header.ts';
 import { countLine, scheduleText, snapshotText, verdictText } from './attack-text.ts';
 
@@ -27,29 +26,9 @@ details { margin: 0.25rem 0 0 1rem; }
 code { font: 0.85rem ui-monospace, monospace; overflow-wrap: anywhere; }
 `;
 
-const HASH = createHash('sha256').update(STYLE).digest('base64');
-
-/** Shown as text, whatever is in it. */
-function text(value: string): string {
-  return printable(value)
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
-}
-
 /** A matrix as one page that opens from disk: no script, nothing from elsewhere. */
 export function* attackHtml(matrix: Matrix, snapshot?: string): Iterable<string> {
-  yield `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-${HASH}'; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>heki attack: every attack on every machine</title>
-<style>${STYLE}</style>
-</head>
+  yield `${htmlHead('heki attack: every attack on every machine', STYLE)}
 <body>
 <main>
 <h1>heki attack</h1>

@@ -3,7 +3,8 @@ import { hex, PAGE_SIZE } from '@heki/physical-memory';
 import type { AuditReport, JudgedFinding } from './report.ts';
 import { withoutValues } from './without-addresses.ts';
 
-const LEVELS: Readonly<Record<Severity, 'note' | 'warning' | 'error'>> = {
+/** By severity. */
+export const SARIF_LEVELS: Readonly<Record<Severity, 'note' | 'warning' | 'error'>> = {
   info: 'note',
   low: 'note',
   medium: 'warning',
@@ -25,19 +26,31 @@ const SECURITY_SEVERITY: Readonly<Record<Severity, string>> = {
  */
 export function auditSarif(report: AuditReport, version: string): unknown {
   const uri = report.redact ? 'guest.elf' : encodeURIComponent(report.subject.name);
+  return sarifLog(
+    'heki audit',
+    version,
+    report.findings.map((finding) => result(finding, uri, report.redact)),
+  );
+}
+
+/** A log with one run, whose rules are the kinds of findings. */
+export function sarifLog(name: string, version: string, results: readonly unknown[]): object {
   return {
     $schema: 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json',
     version: '2.1.0',
     runs: [
       {
-        tool: {
-          driver: { name: 'heki audit', version, semanticVersion: version, rules: FINDING_KINDS.map(rule) },
-        },
+        tool: { driver: { name, version, semanticVersion: version, rules: FINDING_KINDS.map(rule) } },
         columnKind: 'utf16CodeUnits',
-        results: report.findings.map((finding) => result(finding, uri, report.redact)),
+        results,
       },
     ],
   };
+}
+
+/** Where a rule stands in the log. */
+export function sarifRuleIndex(id: string): number {
+  return FINDING_KINDS.findIndex((kind) => kind.id === id);
 }
 
 function rule({ id, title, worst, explanation, attack, legitimate, advice }: (typeof FINDING_KINDS)[number]) {
@@ -48,7 +61,7 @@ function rule({ id, title, worst, explanation, attack, legitimate, advice }: (ty
     shortDescription: { text: title },
     fullDescription: { text: explanation },
     help: { text },
-    defaultConfiguration: { level: LEVELS[worst] },
+    defaultConfiguration: { level: SARIF_LEVELS[worst] },
     properties: { tags: ['security'], 'security-severity': SECURITY_SEVERITY[worst] },
   };
 }
@@ -65,8 +78,8 @@ function result(finding: JudgedFinding, uri: string, redact: boolean) {
         .join(',');
   return {
     ruleId: id,
-    ruleIndex: FINDING_KINDS.findIndex((kind) => kind.id === id),
-    level: LEVELS[severity],
+    ruleIndex: sarifRuleIndex(id),
+    level: SARIF_LEVELS[severity],
     message: { text: at === '' ? summary : `${summary} Guest-physical${at}.` },
     locations: [
       {

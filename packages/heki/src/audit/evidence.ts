@@ -1,17 +1,20 @@
+import type { ListedCode } from '@heki/audit';
 import type { ImageComparison } from '@heki/patch-sites';
 import type { VirtualAddress } from '@heki/physical-memory';
 import { KernelNames, readImageSymbols } from '@heki/symbols';
+import { virtualMemoryOf } from '@heki/vmcore';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
-import { type NamesOptions, openNames } from '../names/open-names.ts';
+import type { NamesOptions } from '../names/open-names.ts';
 import { symbolText } from '../names/place-text.ts';
 import type { Subject } from '../protect/subject.ts';
 import { readSidecar } from '../read-sidecar.ts';
-import { compareContents } from './contents.ts';
+import { listedCode } from './listed-code.ts';
 
 /** What an audit knows beside page tables and registers. */
 export interface AuditEvidence {
   /** How the kernel differs from the image that `--vmlinux` names. */
   readonly contents?: ImageComparison | undefined;
+  readonly listedCode?: ListedCode | undefined;
   readonly symbolAt?: (address: VirtualAddress) => string | undefined;
 }
 
@@ -36,18 +39,25 @@ export async function auditEvidence(
         symbols: typeof found === 'string' ? undefined : found.table,
       });
     };
-    // Most audits name nothing: kallsyms is looked for when the first name is asked for.
+    // An extract of page tables has no lists and names nothing mostly: kallsyms is looked for when the first name is asked for.
+    const hasContents = core.memory.page(tables.text.frame) !== undefined;
+    if (hasContents) names = own();
     return {
+      listedCode: names === undefined ? undefined : listedCode(names, virtualMemoryOf(tables)),
       symbolAt(address) {
         names ??= own();
         return symbolText(names.at(address));
       },
     };
   }
+  // What reads files of symbols and images is a third of an audit's code.
+  const { openNames } = await import('../names/open-names.ts');
+  const { compareContents } = await import('./contents.ts');
   const names = await openNames(core, tables, await readSidecar(path ?? BUILT_IN_SNAPSHOT), options);
   return {
     contents:
       options.vmlinux === undefined ? undefined : await compareContents(options.vmlinux, subject, names),
+    listedCode: listedCode(names.kernel, virtualMemoryOf(tables)),
     symbolAt: (address) => symbolText(names.kernel.at(address)),
   };
 }

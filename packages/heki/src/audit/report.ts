@@ -59,7 +59,7 @@ export function auditReport(subject: Subject, settings: AuditSettings): AuditRep
   // A name tells as much as an address.
   const audit = auditSubject(
     subject,
-    redact ? { contents: withoutModuleNames(evidence.contents) } : evidence,
+    redact ? { listedCode: evidence.listedCode, contents: withoutModuleNames(evidence.contents) } : evidence,
   );
   const findings = audit.findings.map((finding): JudgedFinding => {
     const accepted = baseline.accepts(finding, today);

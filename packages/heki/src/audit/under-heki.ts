@@ -2,11 +2,13 @@ import type { AuditedKernel } from '@heki/audit';
 import { underHeki } from '@heki/audit/heki';
 import { machineSettings } from '@heki/machine';
 import { SpecificationError } from '../failure.ts';
+import { findBackend } from '../find-backend.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
-import { findBackend, hypervisorWarnings } from '../hypervisors.ts';
+import { hypervisorWarnings } from '../hypervisors.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import type { Subject } from '../protect/subject.ts';
-import { hypervisorOf, specificationOf } from '../specification.ts';
+import { hypervisorOf } from '../specification.ts';
+import { specificationOf } from '../specification-of-flags.ts';
 import type { HekiReport } from './heki-report.ts';
 
 /** Hypervisors are loaded with this module, and only an audit that asks for Heki needs them. */

@@ -8,7 +8,8 @@ import {
   type WorkloadSetting,
 } from '@heki/scenario';
 import { ExitCode, UsageError } from '../failure.ts';
-import { findBackend, HYPERVISORS } from '../hypervisors.ts';
+import { findBackend } from '../find-backend.ts';
+import { HYPERVISORS } from '../hypervisors.ts';
 import type { CommandIo } from '../io.ts';
 import { createProgress } from '../progress.ts';
 import { count } from '../quantity.ts';

@@ -17,7 +17,8 @@ import { readKernelBuild } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
 import { InputError, SpecificationError, UsageError } from '../failure.ts';
 import { fileErrorText } from '../file-error.ts';
-import { checkHypervisor, findBackend } from '../hypervisors.ts';
+import { findBackend } from '../find-backend.ts';
+import { checkHypervisor } from '../hypervisors.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
 import type { CommandIo } from '../io.ts';
@@ -25,7 +26,7 @@ import type { MachineFlags } from '../machine-flags.ts';
 import { type AttackLoader, createAttackLoader, loadAttacks } from '../modules/attack-module.ts';
 import { createProgress } from '../progress.ts';
 import { writeReport } from '../report/write-report.ts';
-import { specificationOf } from '../specification.ts';
+import { specificationOf } from '../specification-of-flags.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki boot`. */

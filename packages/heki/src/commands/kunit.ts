@@ -2,14 +2,16 @@ import { parseBootParameters } from '@heki/guest';
 import { KUNIT_SUITES, type KunitSuiteName, kunitTests, runKunit, type SuiteResult } from '@heki/kunit';
 import { createSigningAuthority, machineSettings, memoryBytes, pcMemoryMap } from '@heki/machine';
 import { ExitCode, UsageError } from '../failure.ts';
-import { findBackend, hypervisorWarnings } from '../hypervisors.ts';
+import { findBackend } from '../find-backend.ts';
+import { hypervisorWarnings } from '../hypervisors.ts';
 import { type CommandIo, createLineWriter } from '../io.ts';
 import { type KunitReport, kunitJson, kunitTestsJson } from '../kunit/kunit-json.ts';
 import { kunitListing } from '../kunit/kunit-listing.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { reportHeader } from '../report/report-header.ts';
 import { writeReport } from '../report/write-report.ts';
-import { hypervisorOf, specificationOf } from '../specification.ts';
+import { hypervisorOf } from '../specification.ts';
+import { specificationOf } from '../specification-of-flags.ts';
 
 /** Options of `heki kunit`. */
 export interface KunitCommandOptions extends MachineFlags {

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import { InputError } from '../failure.ts';
-import { findBackend } from '../hypervisors.ts';
+import { findBackend } from '../find-backend.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
 import { readText } from '../input/read-text.ts';
 import type { CommandIo } from '../io.ts';
@@ -18,7 +18,7 @@ import { protectVerdict } from '../protect/protect-verdict.ts';
 import type { Subject, SubjectOptions } from '../protect/subject.ts';
 import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
-import { specificationOf } from '../specification.ts';
+import { specificationOf } from '../specification-of-flags.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 
 /** Options of `heki protect`. */

@@ -20,10 +20,12 @@ import { createHyperv, lvbsDefects } from '@heki/hyperv';
 import { createKvm, type KvmRaces } from '@heki/kvm';
 import { isModulePath, machineSettings } from '@heki/machine';
 import { UsageError } from '../failure.ts';
+import { findBackend } from '../find-backend.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
-import { findBackend, makesKvmHypercalls } from '../hypervisors.ts';
+import { makesKvmHypercalls } from '../hypervisors.ts';
 import type { MachineFlags } from '../machine-flags.ts';
-import { hypervisorOf, specificationOf } from '../specification.ts';
+import { hypervisorOf } from '../specification.ts';
+import { specificationOf } from '../specification-of-flags.ts';
 
 /** Who can be left out of a search. */
 export const ACTORS = ['vmm', 'device', 'hypervisor', 'owner'] as const;

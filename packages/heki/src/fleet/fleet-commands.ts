@@ -58,6 +58,7 @@ export function addFleetCommands(program: Command, { io, finished, run }: Shared
     });
 
   action('status', 'what waits, what is done, what failed')
+    .option('--watch', 'print it again every two seconds, until nothing waits; with --json an object a line')
     .option('--json', 'print one JSON object')
     .action(async (options) => {
       const { fleetStatus } = await import('../commands/fleet/status.ts');
@@ -74,14 +75,27 @@ export function addFleetCommands(program: Command, { io, finished, run }: Shared
     .addOption(
       new Option('--outcome <name>', 'only these').choices(['pass', 'fail', 'unreadable', 'changed']),
     )
-    .addOption(new Option('--csv', 'print comma-separated values').conflicts('json'))
+    .addOption(new Option('--csv', 'print comma-separated values').conflicts(['json', 'sarif']))
+    .addOption(new Option('--sarif', 'print SARIF 2.1.0: the findings of all guests').conflicts('json'))
     .option('--json', 'print one JSON object')
     .action(async (options) => {
       const { fleetResults } = await import('../commands/fleet/results.ts');
       finished(await fleetResults(options, io));
     });
 
-  action('setup', 'make the tables on a server, and its roles')
+  action('report', 'a page that shows the fleet')
+    .requiredOption('--html <file>', 'the page to write, which opens from disk')
+    .option('--since <time>', 'of what was finished since: as for results', parseTime)
+    .option('--json', 'print one JSON object')
+    .action(async (options) => {
+      const { fleetReport } = await import('../commands/fleet/report.ts');
+      finished(await fleetReport(options, io));
+    });
+
+  action('setup', 'make the tables on a server, and say who may use them')
+    .option('--submitter <role...>', 'roles that may add guests, and read no results', collectRoles)
+    .option('--worker <role...>', 'roles that may take jobs and keep results', collectRoles)
+    .option('--reader <role...>', 'roles that may read, and change nothing', collectRoles)
     .option('--json', 'print one JSON object')
     .action(async (options) => {
       const { fleetSetup } = await import('../commands/fleet/setup.ts');
@@ -202,6 +216,11 @@ function parseTenant(text: string): string {
 function parseId(text: string): string {
   if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase();
   throw new InvalidArgumentError('Expected an id as 780713ff-c35a-8252-985a-fca2f45078aa.');
+}
+
+function collectRoles(text: string, before: readonly string[] = []): readonly string[] {
+  if (/^[a-z_][a-z0-9_]{0,62}$/.test(text)) return [...before, text];
+  throw new InvalidArgumentError('Expected a role of small letters, digits and underscores.');
 }
 
 function collectIds(text: string, before: readonly string[] = []): readonly string[] {

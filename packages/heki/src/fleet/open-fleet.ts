@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Queue } from '@heki/fleet';
+import type { FleetRight } from '@heki/fleet/queue';
 import { InputError } from '../failure.ts';
 import { VERSION } from '../report/report-header.ts';
 
@@ -25,15 +26,20 @@ export interface Fleet {
  */
 export async function openFleet(
   { data = DATA, database, tenant }: FleetOptions,
-  needs: { readonly connections?: number; readonly supervise?: boolean; readonly setUp?: boolean } = {},
+  needs: {
+    readonly connections?: number;
+    readonly supervise?: boolean;
+    readonly setUp?: boolean;
+    readonly grants?: readonly (readonly [right: FleetRight, role: string])[];
+  } = {},
 ): Promise<Fleet> {
   const { openEmbedded, openPostgres, openQueue } = await loadQueue();
-  const { connections = 2, supervise = false, setUp = false } = needs;
+  const { connections = 2, supervise = false, setUp = false, grants = [] } = needs;
   const shared = database !== undefined;
   const opened = shared ? openPostgres(database, connections) : await openEmbedded(resolve(data));
   try {
     const queue = await openQueue(opened, {
-      ...{ hekiVersion: VERSION, tenant, supervise },
+      ...{ hekiVersion: VERSION, tenant, supervise, grants },
       setUp: setUp || !shared,
       alone: !shared,
     });

@@ -201,6 +201,7 @@ Examples:
   heki fleet run 'dumps/*.elf.gz'                    audit them all, and tell of those that do not pass
   heki fleet results --csv > results.csv             of all that was ever audited there
   heki fleet results --finding heki/wx-alias --json
+  heki fleet report --html fleet.html                a page: over time, by kind, guests unlike their siblings
   heki fleet setup --database postgres://db/heki     make the tables, as their owner
   heki fleet submit guests.json --database postgres://db/heki
   heki fleet work --concurrency 4 --database postgres://db/heki

@@ -1,5 +1,5 @@
 import type { Remote } from 'comlink';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import type {
   Answer,
   InspectorFailure,
@@ -8,28 +8,29 @@ import type {
   ServedSource,
 } from '../model/inspector-model.ts';
 import { reportModel } from '../report/report-model.ts';
+import { AttacksPage } from './attacks-page.tsx';
 import { MemoryPage } from './memory-page.tsx';
 import { PAGES, type Route, routeTo, useRoute } from './route.ts';
+import { TimePage } from './time-page.tsx';
+import { useAnswer } from './use-answer.ts';
 import { WalkPage } from './walk-page.tsx';
 
 /** What is open, or why nothing is. */
 type Source =
   | { readonly state: 'opening'; readonly name: string }
   | { readonly state: 'open'; readonly dump: OpenedDump }
-  | { readonly state: 'failed'; readonly failure: InspectorFailure; readonly before: OpenedDump | undefined };
+  | { readonly state: 'failed'; readonly failure: InspectorFailure };
 
 /** The inspector. */
 export function App({ model }: { readonly model: Remote<InspectorModel> }) {
   const [source, setSource] = useState<Source>({ state: 'opening', name: 'the kernel' });
   const route = useRoute();
-  const open = useRef<OpenedDump>(undefined);
 
   const settle = (answer: Answer<OpenedDump>): void => {
     if ('failure' in answer) {
-      setSource({ state: 'failed', failure: answer.failure, before: open.current });
+      setSource({ state: 'failed', failure: answer.failure });
       return;
     }
-    open.current = answer.value;
     setSource({ state: 'open', dump: answer.value });
   };
   const openFiles = (files: readonly File[]): void => {
@@ -53,6 +54,7 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
     };
   }, []);
 
+  const isAboutMachines = route.page === 'time' || route.page === 'attacks';
   const dump = source.state === 'open' ? source.dump : undefined;
   return (
     <>
@@ -83,13 +85,16 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
           />
         </label>
       </nav>
-      {source.state === 'failed' && <Failed failure={source.failure} />}
-      {source.state === 'opening' && (
+      {isAboutMachines && <MachinePage route={route} model={model} />}
+      {!isAboutMachines && source.state === 'failed' && <Failed failure={source.failure} />}
+      {!isAboutMachines && source.state === 'opening' && (
         <main aria-busy="true">
           <h1>Opening {source.name}</h1>
         </main>
       )}
-      {dump !== undefined && <Page key={dump.name} route={route} model={model} dump={dump} />}
+      {!isAboutMachines && dump !== undefined && (
+        <DumpPage key={dump.name} route={route} model={model} dump={dump} />
+      )}
       <footer>
         <p>
           What is opened stays in this browser: the page sends nothing, and asks nobody else for anything.
@@ -99,20 +104,35 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
   );
 }
 
-function Page({
-  route,
-  model,
-  dump,
-}: {
+interface PageProps {
   readonly route: Route;
   readonly model: Remote<InspectorModel>;
   readonly dump: OpenedDump;
-}) {
-  const [report] = useState(() => reportModel(dump.page));
-  return route.page === 'memory' ? (
-    <MemoryPage report={report} dump={dump} model={model} parameters={route.parameters} />
+}
+
+/** A page about the dump. */
+function DumpPage({ route: { page, parameters }, model, dump }: PageProps) {
+  const report = useMemo(() => reportModel(dump.page), [dump]);
+  if (page === 'walk') return <WalkPage model={model} dump={dump} parameters={parameters} />;
+  return <MemoryPage report={report} model={model} parameters={parameters} />;
+}
+
+/** A page about machines, for which no dump is needed. */
+function MachinePage({ route: { page, parameters }, model }: Omit<PageProps, 'dump'>) {
+  const { answer } = useAnswer('choices', () => model.choices());
+  if (answer === undefined) {
+    return (
+      <main aria-busy="true">
+        <h1>Loading the machines</h1>
+      </main>
+    );
+  }
+  if ('failure' in answer) return <Failed failure={answer.failure} />;
+  const choices = answer.value;
+  return page === 'time' ? (
+    <TimePage model={model} choices={choices} parameters={parameters} />
   ) : (
-    <WalkPage model={model} dump={dump} parameters={route.parameters} />
+    <AttacksPage model={model} choices={choices} parameters={parameters} />
   );
 }
 

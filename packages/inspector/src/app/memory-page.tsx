@@ -1,6 +1,6 @@
 import type { Remote } from 'comlink';
 import { useEffect, useState } from 'preact/hooks';
-import type { InspectorModel, OpenedDump } from '../model/inspector-model.ts';
+import type { InspectorModel } from '../model/inspector-model.ts';
 import type { ReportModel } from '../report/report-model.ts';
 import { Findings } from '../views/findings.tsx';
 import { MemorySection } from '../views/memory-section.tsx';
@@ -11,7 +11,6 @@ import { PageCard } from './page-card.tsx';
 
 interface MemoryPageProps {
   readonly report: ReportModel;
-  readonly dump: OpenedDump;
   readonly model: Remote<InspectorModel>;
   readonly parameters: URLSearchParams;
 }

@@ -1,9 +1,10 @@
 import { hex } from '@heki/physical-memory';
 import type { Remote } from 'comlink';
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { type MemoryModel, runsWithin } from '../memory/memory-model.ts';
-import type { InspectorModel, PageBytes } from '../model/inspector-model.ts';
+import type { InspectorModel } from '../model/inspector-model.ts';
 import { routeTo } from './route.ts';
+import { useAnswer } from './use-answer.ts';
 
 interface PageCardProps {
   readonly frame: number;
@@ -57,19 +58,11 @@ function Bytes({ frame, code, model }: BytesProps) {
 }
 
 function Lines({ frame, code, model }: BytesProps) {
-  const [shown, setShown] = useState<PageBytes | string>();
-  useEffect(() => {
-    let isCurrent = true;
-    void model.bytes(frame, code).then((answer) => {
-      if (isCurrent) setShown('value' in answer ? answer.value : answer.failure.message);
-    });
-    return () => {
-      isCurrent = false;
-    };
-  }, []);
-  if (shown === undefined) return <p aria-busy="true">Reading …</p>;
-  if (typeof shown === 'string') return <p role="alert">{shown}</p>;
-  if (shown.lines.length === 0)
+  const { answer } = useAnswer(`${frame} ${code}`, () => model.bytes(frame, code));
+  if (answer === undefined) return <p aria-busy="true">Reading …</p>;
+  if ('failure' in answer) return <p role="alert">{answer.failure.message}</p>;
+  const { lines } = answer.value;
+  if (lines.length === 0)
     return (
       <p>
         The dump does not hold this page: it is an extract of the page tables, or the page was filtered out.
@@ -78,7 +71,7 @@ function Lines({ frame, code, model }: BytesProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls takes the focus (WCAG 2.1.1)
     <pre class="bytes" tabIndex={0}>
-      {shown.lines.join('\n')}
+      {lines.join('\n')}
     </pre>
   );
 }

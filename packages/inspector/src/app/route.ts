@@ -5,6 +5,8 @@ import type { WalkQuery } from '../model/inspector-model.ts';
 export const PAGES = [
   { id: 'memory', title: 'Memory' },
   { id: 'walk', title: 'Walk' },
+  { id: 'time', title: 'Time' },
+  { id: 'attacks', title: 'Attacks' },
 ] as const;
 export type PageId = (typeof PAGES)[number]['id'];
 

@@ -1,8 +1,8 @@
 import type { Remote } from 'comlink';
-import { useEffect, useState } from 'preact/hooks';
-import type { Answer, InspectorModel, OpenedDump, WalkAnswer, WalkQuery } from '../model/inspector-model.ts';
+import type { InspectorModel, OpenedDump, WalkAnswer, WalkQuery } from '../model/inspector-model.ts';
 import { AddressAnatomy } from './address-anatomy.tsx';
 import { replaceRoute, walkQueryOf, walkRoute } from './route.ts';
+import { useAnswer } from './use-answer.ts';
 import { WalkStep } from './walk-step.tsx';
 
 interface WalkPageProps {
@@ -20,17 +20,7 @@ const ACCESSES = [
 /** The walk of an address: each table that it goes through, and what the access meets. */
 export function WalkPage({ model, dump, parameters }: WalkPageProps) {
   const query = walkQueryOf(parameters, dump.text);
-  const [answer, setAnswer] = useState<Answer<WalkAnswer>>();
-  const asked = walkRoute(query);
-  useEffect(() => {
-    let isCurrent = true;
-    void model.walk(query).then((found) => {
-      if (isCurrent) setAnswer(found);
-    });
-    return () => {
-      isCurrent = false;
-    };
-  }, [asked]);
+  const { answer } = useAnswer(walkRoute(query), () => model.walk(query));
   const change = (changes: Partial<WalkQuery>): void => replaceRoute(walkRoute({ ...query, ...changes }));
   const edited = Object.keys(query.edits).length;
 

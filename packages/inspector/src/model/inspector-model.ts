@@ -1,3 +1,4 @@
+import type { MemoryData } from '../memory/memory-data.ts';
 import type { AuditPage } from '../report/audit-page.ts';
 
 /** Why something could not be done: the words of the command, with its kind. */
@@ -104,6 +105,71 @@ export interface PageBytes {
   readonly isCode: boolean;
 }
 
+/** A machine, or an attack, to choose. */
+export interface Choice {
+  readonly name: string;
+  readonly title: string;
+}
+
+/** What there is to choose. */
+export interface Choices {
+  readonly machines: readonly Choice[];
+  readonly attacks: readonly AttackChoice[];
+}
+
+interface AttackChoice extends Choice {
+  /** What the attacker has, when it succeeds. */
+  readonly gains: string;
+  readonly source: string;
+}
+
+/** A boot, event by event. */
+export interface Timeline {
+  readonly machine: Choice;
+  /** Who reports: `kernel`, `core` (of Heki in the guest), `vcpu0`, the hypervisor's name. */
+  readonly lanes: readonly string[];
+  readonly events: readonly TimelineEvent[];
+  /** How boot ended. */
+  readonly outcome: string;
+}
+
+export interface TimelineEvent {
+  /** Index in `lanes`. */
+  readonly lane: number;
+  readonly text: string;
+  /** A step of the kernel's boot begins. */
+  readonly isStep: boolean;
+}
+
+/** A machine right after an event of its boot. */
+export interface Moment {
+  readonly at: number;
+  readonly memory: MemoryData;
+  /** The name of the hypervisor whose grants are `memory.grants[0]`. */
+  readonly hypervisor: string;
+  readonly registers: readonly WalkRegister[];
+  /** Frames whose rights, in the kernel's mappings or in the second level, the event changed. */
+  readonly changed: readonly (readonly [start: number, end: number])[];
+}
+
+/** An attack on one machine. */
+export interface AttackStory {
+  readonly machine: Choice;
+  /** `blocked`, `succeeds`, `detected too late`, `crashes the guest`, `not expressible`. */
+  readonly verdict: string;
+  readonly evidence: string;
+  readonly steps: readonly AttackStep[];
+}
+
+interface AttackStep {
+  readonly text: string;
+  /** `done`, `refused`, `faulted`, `livelock`, `died`, `unmapped`. */
+  readonly result: string;
+  readonly detail: string | null;
+  /** What stood in the way. */
+  readonly by: string | null;
+}
+
 /**
  * What answers the page: the packages of heki in a Web Worker. The page knows no rule of the model; everything that it says comes from
  * here, where it is the command's own code.
@@ -116,6 +182,14 @@ export interface InspectorModel {
   walk(query: WalkQuery): Promise<Answer<WalkAnswer>>;
   /** @param virtualAddress hexadecimal, by which the bytes are shown as instructions; `null` for hexadecimal */
   bytes(frame: number, virtualAddress: string | null): Promise<Answer<PageBytes>>;
+  /** What machines and attacks there are. */
+  choices(): Promise<Answer<Choices>>;
+  /** Boots a modelled kernel on a machine. @param machine by name */
+  timeline(machine: string): Promise<Answer<Timeline>>;
+  /** The machine right after the event of that number: it boots anew up to there, and so backwards as well. */
+  moment(machine: string, at: number): Promise<Answer<Moment>>;
+  /** Tries an attack on a machine that has booted. */
+  attack(attack: string, machine: string): Promise<Answer<AttackStory>>;
 }
 
 /** What a server gives beside the page, as `source.json`. */

@@ -16,19 +16,30 @@ interface MemorySectionProps {
   readonly memory: MemoryModel;
   readonly selected: number | undefined;
   readonly onSelect: (index: number | undefined) => void;
+  /** Frames that are marked where no finding is selected. */
+  readonly changed?: readonly Run[] | undefined;
   /** What else is shown of the place under the cursor. */
   readonly extra?: ((range: Run) => ComponentChildren) | undefined;
 }
 
+const NONE: readonly Run[] = [];
+
 /** The map of physical memory, what is under its cursor, and the same as a table. */
-export function MemorySection({ model, memory, selected, onSelect, extra }: MemorySectionProps) {
+export function MemorySection({
+  model,
+  memory,
+  selected,
+  onSelect,
+  extra,
+  changed = NONE,
+}: MemorySectionProps) {
   const whole = useMemo(() => wholeView(memory.ramEnd || memory.end, memory.end), [memory]);
   const [view, setView] = useState<MapView>(whole);
   const [cursor, setCursor] = useState(0);
   const [pointed, setPointed] = useState<Run>();
   const grid = useMemo(() => gridOf(view), [view]);
-  const marked = selected === undefined ? [] : (model.findings[selected]?.runs ?? []);
-  const first = marked[0];
+  const marked = selected === undefined ? changed : (model.findings[selected]?.runs ?? []);
+  const first = selected === undefined ? undefined : marked[0];
 
   // A finding that was selected is where one looks; the view changes only when it is not in it.
   useEffect(() => {

@@ -3,17 +3,19 @@ import { ExitCode } from '../../failure.ts';
 import { type FleetOptions, openFleet } from '../../fleet/open-fleet.ts';
 import { resultJson, resultLine } from '../../fleet/result-text.ts';
 import { type CommandIo, createLineWriter } from '../../io.ts';
-import { reportHeader } from '../../report/report-header.ts';
+import { reportHeader, VERSION } from '../../report/report-header.ts';
 
 /** Prints results as they come from the database: there may be a million. */
 export async function fleetResults(
-  options: FleetOptions & ResultFilter & { readonly csv?: boolean; readonly json?: boolean },
+  options: FleetOptions &
+    ResultFilter & { readonly csv?: boolean; readonly sarif?: boolean; readonly json?: boolean },
   io: CommandIo,
 ): Promise<number> {
   const { queue } = await openFleet(options);
   try {
     const results = queue.results(options);
     if (options.csv === true) await writeCsv(results, io);
+    else if (options.sarif === true) await writeSarif(results, io);
     else if (options.json === true) await writeJson(results, io);
     else await writeLines(results, io);
   } finally {
@@ -26,6 +28,12 @@ async function writeCsv(results: AsyncIterable<StoredResult>, io: CommandIo): Pr
   const { csvHeader, csvRow } = await import('../../fleet/result-csv.ts');
   await io.stdout.write(csvHeader());
   for await (const result of results) await io.stdout.write(csvRow(result));
+}
+
+async function writeSarif(results: AsyncIterable<StoredResult>, io: CommandIo): Promise<void> {
+  const { fleetSarif } = await import('../../fleet/fleet-sarif.ts');
+  const { printableJson } = await import('../../printable.ts');
+  for await (const piece of fleetSarif(results, VERSION)) await io.stdout.write(printableJson(piece));
 }
 
 /** One object, of which no more than a result is in memory. */

@@ -3,15 +3,25 @@ import { type FleetOptions, openFleet } from '../../fleet/open-fleet.ts';
 import type { CommandIo } from '../../io.ts';
 import { writeReport } from '../../report/write-report.ts';
 
+/** Roles by what they may do. */
+interface Roles {
+  readonly submitter?: readonly string[];
+  readonly worker?: readonly string[];
+  readonly reader?: readonly string[];
+}
+
 /** Makes the tables that this version of heki needs, on a server; an embedded database has them anyway. */
 export async function fleetSetup(
-  options: FleetOptions & { readonly json?: boolean },
+  options: FleetOptions & Roles & { readonly json?: boolean },
   io: CommandIo,
 ): Promise<number> {
   if (options.database === undefined) {
     throw new UsageError('fleet setup: expected --database URL (an embedded database needs none)');
   }
-  const { queue } = await openFleet(options, { setUp: true });
+  const grants = (['submitter', 'worker', 'reader'] as const).flatMap((right) =>
+    (options[right] ?? []).map((role) => [right, role] as const),
+  );
+  const { queue } = await openFleet(options, { setUp: true, grants });
   await queue.close();
   await writeReport(
     'fleet-changed',

@@ -31,6 +31,9 @@ function current(): DumpSession {
   return session;
 }
 
+/** Machines and hypervisors, which are loaded when the first is asked for. */
+const machines = () => import('./machine-session.ts');
+
 const isJson = ({ name }: File): boolean => /\.json$/i.test(name);
 
 /** What stands beside a dump. @throws {InputError} when it is damaged, or too large to be that */
@@ -86,5 +89,9 @@ const model: InspectorModel = {
   walk: (query) => answer(() => current().walk(query)),
   bytes: (frame, address) =>
     answer(() => current().bytes(frame, address === null ? undefined : virtualAddress(BigInt(address)))),
+  choices: () => answer(async () => (await machines()).choices()),
+  timeline: (machine) => answer(async () => (await machines()).timeline(machine)),
+  moment: (machine, at) => answer(async () => (await machines()).moment(machine, at)),
+  attack: (name, machine) => answer(async () => (await machines()).attack(name, machine)),
 };
 expose(model);

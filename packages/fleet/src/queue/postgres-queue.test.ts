@@ -1,0 +1,179 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openPostgres } from '../database/postgres.ts';
+import type { Result } from '../result.ts';
+import { type PostgresServer, postgresPrograms, startPostgres } from '../testing/postgres-server.ts';
+import { describeQueue } from '../testing/queue-contract.ts';
+import type { WorkItem } from '../work-item.ts';
+import { openQueue } from './pg-boss-queue.ts';
+
+const programs = postgresPrograms();
+const scratch = mkdtempSync(join(tmpdir(), 'heki-workers-'));
+
+/** A process that does jobs: what each does is in its address. */
+const JOB = join(scratch, 'job.mjs');
+const WORKER = join(scratch, 'worker.mjs');
+const built = (path: string) => JSON.stringify(new URL(`../../dist/${path}`, import.meta.url).href);
+writeFileSync(
+  JOB,
+  `import { serveJobs } from ${built('worker/index.js')};
+  await serveJobs(async ([uri]) => {
+    if (uri.includes('crash')) process.kill(process.pid, 'SIGSEGV');
+    if (uri.includes('hang')) for (;;);
+    await new Promise((resolve) => setTimeout(resolve, uri.includes('slow') ? 20000 : 50));
+    const verdict = { result: 'pass', text: 'no finding', worst: null };
+    return { exitCode: 0, report: JSON.stringify({ schema: { name: 'audit' }, verdict, findings: [], source: { kernel: null } }) };
+  }, { memoryLimit: 200 });`,
+);
+// Its clock may be wrong by days.
+writeFileSync(
+  WORKER,
+  `const skew = Number(process.argv[5] ?? 0) * 1000; const now = Date.now;
+  Date.now = () => now() + skew;
+  const [url, tenant, hekiVersion] = process.argv.slice(2);
+  const { openPostgres, openQueue } = await import(${built('queue/index.js')});
+  const { createJobProcess, readReport, work } = await import(${built('worker/index.js')});
+  const queue = await openQueue(openPostgres(url, 4), { hekiVersion, tenant, supervise: true });
+  const jobs = [1, 2].map(() => createJobProcess({ program: ${JSON.stringify(JOB)}, args: [], memoryLimit: 200 }));
+  const auditors = jobs.map((one) => async (job) => readReport(await one.run([job.item.source.uri], job.timeLimit)));
+  const onEvent = ({ event, job, reason }) => console.log(event, job?.item.source.uri ?? reason);
+  await work({ queue, auditors, untilEmpty: true, stopped: new AbortController().signal, onEvent });
+  for (const one of jobs) one.close();
+  await queue.close();`,
+);
+
+describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
+  let server: PostgresServer;
+  beforeAll(async () => {
+    server = await startPostgres(programs ?? '');
+  }, 120_000);
+  afterAll(() => {
+    server.stop();
+    rmSync(scratch, { recursive: true });
+  });
+
+  describeQueue('a queue', () => Promise.resolve(openPostgres(server.url(), 8)));
+
+  function worker(tenant: string, version: string, skew = 0) {
+    const child = spawn(process.execPath, [WORKER, server.url(), tenant, version, String(skew)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    return { child, said: () => said, ended: once(child, 'close') };
+  }
+
+  /** Until it has said that. */
+  async function says({ child, said }: { child: ChildProcess; said: () => string }, what: string) {
+    while (!said().includes(what) && child.exitCode === null) await delay(50);
+    expect(said()).toContain(what);
+  }
+
+  const result: Result = {
+    ...{ outcome: 'pass', text: 't', worst: undefined, kernel: undefined, findings: [] },
+    ...{ report: '{}', milliseconds: 1 },
+  };
+
+  const item = (uri: string, hekiVersion = '1.0.0'): WorkItem => ({
+    ...{ source: { uri, fingerprint: 'f' }, command: 'audit', options: {}, hekiVersion },
+  });
+
+  test('each role may do what it is for, and nothing else, and nothing of another tenant', async () => {
+    const owner = openPostgres(server.url(), 1);
+    const rights = ['submitter', 'worker', 'reader'] as const;
+    for (const right of rights) await owner.query(`CREATE ROLE ${right}_x LOGIN`);
+    const grants = rights.map((right) => [right, `${right}_x`] as const);
+    const made = await openQueue(openPostgres(server.url(), 1), {
+      ...{ hekiVersion: '1.0.0', tenant: 'roles', setUp: true, grants },
+    });
+    const as = (right: string, tenant = 'roles') =>
+      openQueue(openPostgres(server.url(`${right}_x`), 2), { hekiVersion: '1.0.0', tenant });
+    const [submitter, worker, reader] = await Promise.all(rights.map((right) => as(right)));
+    if (submitter === undefined || worker === undefined || reader === undefined) throw new Error('no queue');
+
+    expect(await submitter.submit([item('a'), item('b')], 60)).toBe(2);
+    await expect(submitter.take()).rejects.toThrow('permission denied');
+    await expect(submitter.report('780713ff-c35a-8252-985a-fca2f45078aa')).rejects.toThrow(
+      'permission denied',
+    );
+    const [first, second] = [await worker.take(), await worker.take()];
+    if (first === undefined || second === undefined) throw new Error('no job');
+    await worker.finish(first, result, 'w');
+    await worker.fail(second, 'a reason');
+    await expect(worker.purge(0)).rejects.toThrow('permission denied');
+    expect(await reader.status()).toMatchObject({ waiting: 1, results: { pass: 1 } });
+    expect(await reader.report(first.id)).toBe('{}');
+    for (const refused of [reader.take(), reader.submit([item('c')], 60), reader.cancel()]) {
+      await expect(refused).rejects.toThrow('permission denied');
+    }
+    await made.retry();
+    await openQueue(owner, { hekiVersion: '1.0.0', tenant: 'roles_2', setUp: true });
+    for (const right of rights) await expect(as(right, 'roles_2')).rejects.toThrow('permission denied');
+    await Promise.all([made, submitter, worker, reader].map((one) => one.close()));
+    await owner.close();
+  }, 60_000);
+
+  test('nothing is lost, twice or stuck: a worker is killed, the server falls, jobs crash and hang, clocks are wrong, another version works', async () => {
+    const tenant = 'faults';
+    const [queue, other] = await Promise.all(
+      [1, 2].map(() =>
+        openQueue(openPostgres(server.url(), 2), { hekiVersion: '1.0.0', tenant, setUp: true }),
+      ),
+    );
+    if (queue === undefined || other === undefined) throw new Error('no queue');
+    const sql = openPostgres(server.url(), 1);
+    const names = ['crash', 'hang', ...Array.from({ length: 60 }, (_, index) => `good-${index}`)];
+    const items = names.map((name) => item(name));
+    const added = await Promise.all([queue.submit(items, 2), other.submit(items, 2)]);
+    expect(added.reduce((sum, one) => sum + one)).toBe(items.length);
+
+    // Of the killed worker's two jobs nobody hears again.
+    await queue.submit([item('slow')], 30);
+    await sql.query(
+      "UPDATE heki_fleet_faults.job SET created_on = now() - interval '1 day' WHERE data->'source'->>'uri' = 'slow'",
+    );
+    const killed = worker(tenant, '1.0.0');
+    await says(killed, 'done');
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    const { active } = await queue.status();
+    expect(active).toBeGreaterThan(0);
+    await sql.query(
+      "UPDATE heki_fleet_faults.job SET started_on = now() - interval '1 hour', data = jsonb_set(data, '{source,uri}', '\"good-late\"') WHERE data->'source'->>'uri' = 'slow'",
+    );
+    await sql.query(
+      "UPDATE heki_fleet_faults.job SET started_on = now() - interval '1 hour' WHERE state = 'active'",
+    );
+
+    const stranger = worker(tenant, '2.0.0-none');
+    const workers = [worker(tenant, '1.0.0', 3 * 86_400), worker(tenant, '1.0.0', -3 * 86_400)];
+    for (const one of workers) await says(one, 'done');
+    server.restart();
+    await stranger.ended;
+    expect(stranger.said()).not.toContain('done');
+    for (const one of workers) expect((await one.ended)[0]).toBe(0);
+
+    const status = await queue.status();
+    expect(status).toMatchObject({ waiting: 0, active: 0, setAside: 2, results: { pass: 61 } });
+    const setAside = await queue.setAside();
+    expect(
+      new Map(setAside.map(({ item, reason, attempts }) => [item.source.uri, `${reason} ${attempts}`])),
+    ).toEqual(
+      new Map([
+        ['crash', 'was ended by SIGSEGV 3'],
+        ['hang', 'took longer than 2 seconds 3'],
+      ]),
+    );
+    const found = new Set<string>();
+    for await (const { id } of queue.results({})) found.add(id);
+    expect(found.size).toBe(61);
+    await Promise.all([queue.close(), other.close(), sql.close()]);
+  }, 240_000);
+});

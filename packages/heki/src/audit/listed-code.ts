@@ -1,0 +1,53 @@
+import type { ListedCode } from '@heki/audit';
+import { PAGE_SIZE, type VirtualAddress, type VirtualFrame } from '@heki/physical-memory';
+import { type KernelNames, readCodeAreas } from '@heki/symbols';
+import type { VirtualMemory, VirtualRange } from '@heki/vmcore';
+
+/** Where the loader of modules goes on when vmalloc has given it memory. */
+const LOADERS: readonly string[] = [
+  'load_module',
+  'move_module',
+  'layout_and_allocate',
+  'module_memory_alloc',
+];
+
+/** Classic programs (seccomp, packet filters) are in no list; before Linux 5.18 each has memory of its own. */
+const BPF = 'bpf_';
+
+/** What the kernel's own lists say of its code; `undefined` where the dump lacks them, or one does not come back to its head. */
+export function listedCode(names: KernelNames, memory: VirtualMemory): ListedCode | undefined {
+  const { loaded, symbols } = names;
+  if (typeof loaded === 'string' || symbols === undefined || loaded.brokenLists.length > 0) return undefined;
+  const code = readCodeAreas(memory, symbols);
+  if (code === undefined) return undefined;
+  const areas = code.areas.map((area) => ({
+    ...pagesOf(area),
+    caller: area.caller === undefined ? '' : (symbols.at(area.caller)?.symbol.name ?? ''),
+  }));
+  const ofModules = loaded.modules.flatMap(({ parts }) => parts.filter(({ kind }) => kind.endsWith('text')));
+  return {
+    ranges: [
+      ...[...ofModules, ...loaded.bpf, ...code.generated].map(pagesOf),
+      ...areas.filter(({ caller }) => caller.startsWith(BPF)),
+    ],
+    areas: areas.map(({ start, end, caller }) => ({
+      start,
+      end,
+      isModule: LOADERS.some((loader) => caller.startsWith(loader)),
+    })),
+  };
+}
+
+function pagesOf({
+  start,
+  end,
+}: {
+  readonly start: VirtualAddress;
+  readonly end: VirtualAddress;
+}): VirtualRange {
+  const page = BigInt(PAGE_SIZE);
+  return {
+    start: Number(start / page) as VirtualFrame,
+    end: Number((end + page - 1n) / page) as VirtualFrame,
+  };
+}

@@ -1,0 +1,147 @@
+import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import type { VirtualMemory } from '@heki/vmcore';
+import { readBtf } from '../btf/read-btf.ts';
+import { type KernelStruct, KernelStructs } from '../kernel-structs.ts';
+import type { SymbolTable } from '../symbol-table.ts';
+
+/** Code that the kernel made by itself. */
+export interface GeneratedCode {
+  readonly what: 'eBPF pack' | 'ftrace trampoline' | 'kprobe slots';
+  readonly start: VirtualAddress;
+  readonly end: VirtualAddress;
+}
+
+/** What vmalloc gave out. */
+export interface VmallocArea {
+  readonly start: VirtualAddress;
+  /** Behind its guard page, where it has one. */
+  readonly end: VirtualAddress;
+  /** Where the function that asked for it goes on; `undefined` where nothing tells. */
+  readonly caller: VirtualAddress | undefined;
+}
+
+/** What the kernel's own lists say of where code may be, beside modules and single programs of eBPF. */
+export interface CodeAreas {
+  readonly generated: readonly GeneratedCode[];
+  /** Ascending. */
+  readonly areas: readonly VmallocArea[];
+}
+
+const MOST_AREAS = 2 ** 18;
+const MOST_GENERATED = 2 ** 14;
+/** More nodes than `vmap_nodes` has: it has one for each processor at most. */
+const MOST_NODES = 2 ** 13;
+const PAGE = 4096n;
+
+/**
+ * Packs of eBPF's JIT (`pack_list`), trampolines of ftrace, pages of kprobes' slots, and what vmalloc has given out. Where members are is said
+ * by the kernel's own description of its types (BTF).
+ *
+ * @returns `undefined` where that, or all of a list, is not in the dump
+ */
+export function readCodeAreas(memory: VirtualMemory, symbols: SymbolTable): CodeAreas | undefined {
+  const btf = readBtf(memory, symbols);
+  if (btf === undefined) return undefined;
+  const structs = new KernelStructs(memory, btf);
+  const areas = vmallocAreas(structs, symbols);
+  if (areas === undefined) return undefined;
+  const generated: GeneratedCode[] = [];
+  for (const { head, type, of } of LISTS) {
+    const at = headOf(structs, symbols, head);
+    if (at === undefined) continue;
+    const { all, isWhole } = structs.list(type, 'list', at, MOST_GENERATED);
+    if (!isWhole) return undefined;
+    generated.push(...all.flatMap((one) => of(one, areas)));
+  }
+  return { generated, areas };
+}
+
+/** A list of structures that tell where code is, absent from kernels that have no symbol for its head. */
+interface CodeList {
+  /** The symbol of the head, or of a structure and its member. */
+  readonly head: readonly [symbol: string, type?: string, member?: string];
+  readonly type: string;
+  readonly of: (one: KernelStruct, areas: readonly VmallocArea[]) => readonly GeneratedCode[];
+}
+
+const kprobeSlots = (symbol: string): CodeList => ({
+  head: [symbol, 'kprobe_insn_cache', 'pages'],
+  type: 'kprobe_insn_page',
+  of: (page) => code('kprobe slots', page.pointer('insns'), PAGE),
+});
+
+const LISTS: readonly CodeList[] = [
+  {
+    head: ['pack_list'],
+    type: 'bpf_prog_pack',
+    // As large as there are NUMA nodes.
+    of(pack, areas) {
+      const start = pack.pointer('ptr');
+      const area = areas.find((one) => start !== undefined && one.start <= start && start < one.end);
+      return area === undefined || start === undefined ? [] : code('eBPF pack', start, area.end - start);
+    },
+  },
+  {
+    head: ['ftrace_ops_trampoline_list'],
+    type: 'ftrace_ops',
+    of: (ops) => code('ftrace trampoline', ops.pointer('trampoline'), ops.pointer('trampoline_size') ?? 0n),
+  },
+  kprobeSlots('kprobe_insn_slots'),
+  kprobeSlots('kprobe_optinsn_slots'),
+];
+
+function headOf(
+  structs: KernelStructs,
+  symbols: SymbolTable,
+  [name, type, member]: CodeList['head'],
+): VirtualAddress | undefined {
+  const [symbol] = symbols.named(name);
+  if (symbol === undefined || type === undefined || member === undefined) return symbol?.address;
+  const offset = structs.offset(type, member);
+  return offset === undefined ? undefined : virtualAddress(symbol.address + BigInt(offset));
+}
+
+function code(
+  what: GeneratedCode['what'],
+  start: VirtualAddress | undefined,
+  length: bigint,
+): readonly GeneratedCode[] {
+  if (start === undefined || start === 0n || length === 0n || start + length >= 1n << 64n) return [];
+  return [{ what, start, end: virtualAddress(start + length) }];
+}
+
+/** `vmap_area_list`, and since Linux 6.9 a list for each of `vmap_nodes`. */
+function vmallocAreas(structs: KernelStructs, symbols: SymbolTable): VmallocArea[] | undefined {
+  const heads = listHeads(structs, symbols);
+  const areas: VmallocArea[] = [];
+  for (const head of heads) {
+    const { all, isWhole } = structs.list('vmap_area', 'list', head, MOST_AREAS);
+    if (!isWhole) return undefined;
+    for (const area of all) {
+      const [start, end] = [area.pointer('va_start'), area.pointer('va_end')];
+      if (start === undefined || end === undefined || start >= end) continue;
+      const vm = area.pointer('vm');
+      const caller =
+        vm === undefined || vm === 0n ? undefined : structs.read('vm_struct', vm)?.pointer('caller');
+      areas.push({ start, end, caller: caller === 0n ? undefined : caller });
+    }
+  }
+  return heads.length === 0 ? undefined : areas.sort((a, b) => (a.start < b.start ? -1 : 1));
+}
+
+function listHeads(structs: KernelStructs, symbols: SymbolTable): VirtualAddress[] {
+  const [list] = symbols.named('vmap_area_list');
+  if (list !== undefined) return [list.address];
+  const [[nodes], [number]] = [symbols.named('vmap_nodes'), symbols.named('nr_vmap_nodes')];
+  const first = nodes === undefined ? undefined : structs.pointer(nodes.address);
+  const bytes = number === undefined ? undefined : structs.bytes(number.address, 4);
+  const size = structs.size('vmap_node');
+  const offset = structs.offset('rb_list', 'head');
+  if (first === undefined || bytes === undefined || size === undefined || offset === undefined) return [];
+  const count = Math.min(MOST_NODES, new DataView(bytes.buffer).getUint32(0, true));
+  return Array.from({ length: count }, (_, index) => {
+    const node = structs.read('vmap_node', virtualAddress(first + BigInt(index * size)));
+    const busy = node?.struct('busy');
+    return busy === undefined ? [] : [virtualAddress(busy.address + BigInt(offset))];
+  }).flat();
+}
