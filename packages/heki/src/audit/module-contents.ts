@@ -37,7 +37,7 @@ interface ModuleWithFile {
  */
 export async function compareModules(
   path: string,
-  { loaded }: KernelNames,
+  { loaded }: Pick<KernelNames, 'loaded'>,
   table: SymbolTable,
   image: RunningImage,
 ): Promise<{ readonly modules?: ComparedModule[]; readonly modulesLeftOut?: string[] }> {
