@@ -30,6 +30,8 @@ const fileOf = (id: number) =>
     { name: '.note.gnu.build-id', flags: ALLOCATED, bytes: note(id) },
   ]);
 
+const packedBy = (program: string, input: Buffer) => spawnSync(program, ['-c'], { input }).stdout;
+
 /** What the guest has: each module on a page of its own, with its constants and its note behind the code. */
 const PLACES = { '.text': 0, '.rodata': 0x400, '.note.gnu.build-id': 0x800 } as const;
 
@@ -92,8 +94,8 @@ test('modules are compared with their files, whose names have hyphens, however t
   const packed = [
     [1, 'plain', '', fileOf(1)],
     [2, 'by-gzip', '.gz', gzipSync(fileOf(2))],
-    [3, 'by-xz', '.xz', spawnSync('xz', ['-c'], { input: fileOf(3) }).stdout],
-    [4, 'by-zstd', '.zst', spawnSync('zstd', ['-c'], { input: fileOf(4) }).stdout],
+    [3, 'by-xz', '.xz', packedBy('xz', fileOf(3))],
+    [4, 'by-zstd', '.zst', packedBy('zstd', fileOf(4))],
   ] as const;
   // Where there is no such program, there is nothing to show.
   const here = packed.filter(([, , , bytes]) => bytes !== null);

@@ -75,6 +75,15 @@ const labAttack = {
   stoppedBy: z.array(z.string().min(1)).describe('Mechanisms each of which is said to stop it'),
 };
 
+/** What `heki diff` tells of a range. */
+const changed = z.strictObject({
+  start: hex,
+  end: hex,
+  before: z.string(),
+  after: z.string(),
+  symbol: z.string().nullable().describe('What begins the range, by the symbols of the second kernel'),
+});
+
 /** By the name of the command. */
 export const JSON_SHAPES = {
   protect: published('protect', 'protect --json', {
@@ -137,12 +146,8 @@ export const JSON_SHAPES = {
         after: z.int(),
       }),
     ),
-    image: z
-      .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
-      .describe('By offset from the start of the image'),
-    frames: z
-      .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
-      .describe('By physical address; of one boot only, and not with --redact'),
+    image: z.array(changed).describe('By offset from the start of the image'),
+    frames: z.array(changed).describe('By physical address; of one boot only, and not with --redact'),
     appeared: z.array(
       z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
     ),
