@@ -487,7 +487,9 @@ export const JSON_SHAPES = {
     states: z.int().min(1),
     transitions: z.int().min(0),
     depth: z.int().min(0).describe('Most actions in a row'),
-    end: z.enum(['closed', 'fallen', 'depth', 'states', 'stopped']),
+    end: z
+      .enum(['closed', 'fallen', 'depth', 'states', 'stopped', 'replayed'])
+      .describe('replayed: no search, only stories that were told again (--replay)'),
     requestsAreOneStep: z
       .boolean()
       .describe('What can come between the parts of a request was not looked at'),
