@@ -225,6 +225,34 @@ describe('the inspector', { timeout: 60_000 }, () => {
     await page.close();
   });
 
+  test('has six tours, and at each step what it speaks of, over the kernel that comes with heki', {
+    timeout: 120_000,
+  }, async () => {
+    const { page, said } = await openUrl(browser, `${inspector.url}#tours`);
+    const tours = await page
+      .locator('.tours a')
+      .evaluateAll((links) => links.map((link) => link.getAttribute('href')));
+    expect(tours).toHaveLength(6);
+    expect(await violations(page)).toEqual([]);
+    for (const first of tours) {
+      await page.evaluate(`location.hash = ${JSON.stringify(first)}`);
+      for (let number = 1; ; number++) {
+        await page.locator(`.tour >> text=step ${number} of `).waitFor();
+        const shows = (await page.locator('.tour q').textContent()) ?? '';
+        await page.locator('main').filter({ hasText: shows }).waitFor();
+        expect(await page.getByRole('alert').count(), shows).toBe(0);
+        const onward = page.locator('.tour .onward');
+        if ((await onward.count()) === 0) {
+          expect(number).toBeGreaterThanOrEqual(12);
+          break;
+        }
+        await onward.click();
+      }
+    }
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
   test('takes less than 250 kB, packed, until it can be used', () => {
     const built = join(ROOT, 'packages/heki/inspector');
     const first = ['index.html', 'app.css', 'app.js', 'worker.js'];

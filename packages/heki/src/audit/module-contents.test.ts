@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { imageAddress } from '@heki/patch-sites';
 import { virtualAddress } from '@heki/physical-memory';
-import { SymbolTable } from '@heki/symbols';
+import { symbolTableOf } from '@heki/symbols';
 import { afterAll, expect, test } from 'vitest';
 import { moduleFile } from '../testing/build-module-file.ts';
 import { packageOf, tarFile } from '../testing/build-package.ts';
@@ -29,6 +29,8 @@ const fileOf = (id: number) =>
     { name: '.rodata', flags: ALLOCATED, bytes: constants },
     { name: '.note.gnu.build-id', flags: ALLOCATED, bytes: note(id) },
   ]);
+
+const packedBy = (program: string, input: Buffer) => spawnSync(program, ['-c'], { input }).stdout;
 
 /** What the guest has: each module on a page of its own, with its constants and its note behind the code. */
 const PLACES = { '.text': 0, '.rodata': 0x400, '.note.gnu.build-id': 0x800 } as const;
@@ -60,13 +62,13 @@ async function compared(
       name: section,
       address: virtualAddress(START + BigInt(0x1000 * index + at)),
     })),
-    symbols: SymbolTable.of([]),
+    symbols: symbolTableOf([]),
   }));
   const first = imageAddress(virtualAddress(START));
   const result = await compareModules(
     path,
     { loaded: { modules, bpf: [], brokenLists: [] } },
-    SymbolTable.of([]),
+    symbolTableOf([]),
     {
       symbols: { named: () => undefined, at: () => [], *withPrefix() {} },
       running: {
@@ -92,8 +94,8 @@ test('modules are compared with their files, whose names have hyphens, however t
   const packed = [
     [1, 'plain', '', fileOf(1)],
     [2, 'by-gzip', '.gz', gzipSync(fileOf(2))],
-    [3, 'by-xz', '.xz', spawnSync('xz', ['-c'], { input: fileOf(3) }).stdout],
-    [4, 'by-zstd', '.zst', spawnSync('zstd', ['-c'], { input: fileOf(4) }).stdout],
+    [3, 'by-xz', '.xz', packedBy('xz', fileOf(3))],
+    [4, 'by-zstd', '.zst', packedBy('zstd', fileOf(4))],
   ] as const;
   // Where there is no such program, there is nothing to show.
   const here = packed.filter(([, , , bytes]) => bytes !== null);

@@ -34,7 +34,7 @@ export function TimePage({ model, choices, parameters }: TimePageProps) {
         <Course
           model={model}
           timeline={answer.value}
-          at={within(Number(parameters.get('at') ?? 0), answer.value.events.length)}
+          at={eventOf(parameters, answer.value)}
           onGo={(at) => go(answer.value.machine.name, at)}
         />
       )}
@@ -42,9 +42,16 @@ export function TimePage({ model, choices, parameters }: TimePageProps) {
   );
 }
 
-/** A number of an event that there is. */
-function within(at: number, events: number): number {
-  return Number.isInteger(at) ? Math.max(0, Math.min(at, events - 1)) : 0;
+/** The event that a route names, by its number or by words in it; the first where there is no such. */
+function eventOf(parameters: URLSearchParams, { events }: Timeline): number {
+  const words = parameters.get('event');
+  if (words !== null)
+    return Math.max(
+      0,
+      events.findIndex(({ text }) => text.includes(words)),
+    );
+  const at = Number(parameters.get('at') ?? 0);
+  return Number.isInteger(at) ? Math.max(0, Math.min(at, events.length - 1)) : 0;
 }
 
 interface CourseProps {
