@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { imageAddress } from '@heki/patch-sites';
 import { virtualAddress } from '@heki/physical-memory';
-import { SymbolTable } from '@heki/symbols';
+import { symbolTableOf } from '@heki/symbols';
 import { afterAll, expect, test } from 'vitest';
 import { moduleFile } from '../testing/build-module-file.ts';
 import { packageOf, tarFile } from '../testing/build-package.ts';
@@ -62,13 +62,13 @@ async function compared(
       name: section,
       address: virtualAddress(START + BigInt(0x1000 * index + at)),
     })),
-    symbols: SymbolTable.of([]),
+    symbols: symbolTableOf([]),
   }));
   const first = imageAddress(virtualAddress(START));
   const result = await compareModules(
     path,
     { loaded: { modules, bpf: [], brokenLists: [] } },
-    SymbolTable.of([]),
+    symbolTableOf([]),
     {
       symbols: { named: () => undefined, at: () => [], *withPrefix() {} },
       running: {
