@@ -80,14 +80,12 @@ copyFileSync(
 // What opens where nothing is named: the kernel that comes with heki.
 const kernel = fromHeki.resolve('@heki/vmcore/data/k61-256-nokaslr.elf.gz');
 copyFileSync(kernel, join(folder, 'kernel.elf.gz'));
-writeFileSync(
-  join(folder, 'source.json'),
-  JSON.stringify({
-    name: 'k61-256-nokaslr.elf.gz',
-    parts: [{ url: 'kernel.elf.gz', size: statSync(kernel).size }],
-    sidecar: {
-      name: 'k61-256-nokaslr.json',
-      text: readFileSync(kernel.replace(/\.elf\.gz$/, '.json'), 'utf8'),
-    },
-  }),
-);
+const ownKernel = JSON.stringify({
+  name: 'k61-256-nokaslr.elf.gz',
+  parts: [{ url: 'kernel.elf.gz', size: statSync(kernel).size }],
+  sidecar: {
+    name: 'k61-256-nokaslr.json',
+    text: readFileSync(kernel.replace(/\.elf\.gz$/, '.json'), 'utf8'),
+  },
+});
+for (const name of ['source.json', 'kernel.json']) writeFileSync(join(folder, name), ownKernel);

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { root } from '../internal/launcher/src/root.mjs';
+import { checkTwoVersions } from './two-versions.mjs';
 
 /** Files of the examples, in the folder side by side. */
 const FILES = [
@@ -55,7 +56,8 @@ export function checkFromOutside(tarballs) {
       cpSync(join(root, 'examples', file), join(folder, name));
     }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPES));
-    return CHECKS.flatMap(({ what, command, isRight }) => {
+    const twice = checkTwoVersions(folder, (to) => install(tarballs, to));
+    const found = CHECKS.flatMap(({ what, command, isRight }) => {
       const { status, stdout, stderr } = spawnSync(process.execPath, command(folder), {
         cwd: folder,
         encoding: 'utf8',
@@ -63,6 +65,7 @@ export function checkFromOutside(tarballs) {
       if (status === 0 && isRight(stdout, folder)) return [];
       return [`${what}: exit code ${status}\n${stdout.slice(-2000)}${stderr.slice(-2000)}`];
     });
+    return [...found, ...twice];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

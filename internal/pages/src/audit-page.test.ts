@@ -168,6 +168,17 @@ describe('the page of an audit, opened from disk', () => {
     await page.close();
   });
 
+  test('fits a window of 320 pixels with everything opened, and what is wider scrolls by itself', async () => {
+    const { page } = await openPage(browser, tampered);
+    await page.setViewportSize({ width: 320, height: 700 });
+    await page.locator('#finding-0').click();
+    await page.evaluate(`for (const details of document.querySelectorAll('details')) details.open = true`);
+    await page.locator('.memory-table tbody tr').first().waitFor();
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320);
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
   test('changes its colours with the scheme, the map too', async () => {
     const { page } = await openPage(browser, tampered);
     const light = await colourAt(page, 200, 200);

@@ -1,5 +1,23 @@
 /** Reads what comes in chunks from front to back, and keeps none of what was read. */
-export class ByteReader {
+export interface ByteReader {
+  /** The next `count` bytes as they come; fewer where it ends. */
+  part(count: number): AsyncGenerator<Uint8Array, void>;
+  /** The next `count` bytes, fewer where it ends. */
+  take(count: number): Promise<Uint8Array>;
+  /** The same, to be read again. */
+  peek(count: number): Promise<Uint8Array>;
+  /** Reads over `count` bytes. Whether there were so many. */
+  skip(count: number): Promise<boolean>;
+  /** Ends the source, where the rest is not wanted. */
+  close(): Promise<void>;
+}
+
+/** A reader of `chunks`. */
+export function createByteReader(chunks: AsyncIterable<Uint8Array>): ByteReader {
+  return new ChunkReader(chunks);
+}
+
+class ChunkReader implements ByteReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   /** What came and was not read. */
   #held: Uint8Array = new Uint8Array(0);
@@ -20,7 +38,6 @@ export class ByteReader {
     return chunk;
   }
 
-  /** The next `count` bytes as they come; fewer where it ends. */
   async *part(count: number): AsyncGenerator<Uint8Array, void> {
     for (let left = count; left > 0; ) {
       const chunk = await this.#next(left);
@@ -30,7 +47,6 @@ export class ByteReader {
     }
   }
 
-  /** The next `count` bytes, fewer where it ends. */
   async take(count: number): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
     let length = 0;
@@ -47,7 +63,6 @@ export class ByteReader {
     return bytes;
   }
 
-  /** The same, to be read again. */
   async peek(count: number): Promise<Uint8Array> {
     const bytes = await this.take(count);
     const held = new Uint8Array(bytes.length + this.#held.length);
@@ -57,14 +72,12 @@ export class ByteReader {
     return bytes;
   }
 
-  /** Reads over `count` bytes. Whether there were so many. */
   async skip(count: number): Promise<boolean> {
     let left = count;
     for await (const chunk of this.part(count)) left -= chunk.length;
     return left === 0;
   }
 
-  /** Ends the source, where the rest is not wanted. */
   async close(): Promise<void> {
     await this.#chunks.return?.();
   }

@@ -1,4 +1,4 @@
-export { ByteReader } from './byte-reader.ts';
+export { type ByteReader, createByteReader } from './byte-reader.ts';
 export { bzImagePayload, type Compression, isBzImage, type Payload } from './bzimage.ts';
 export { fileOfTar, filesOfTar, isDebianPackage, packageData } from './debian-package.ts';
 export { decompressLz4Legacy } from './decompress/lz4-legacy.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ByteReader } from './byte-reader.ts';
+import { createByteReader } from './byte-reader.ts';
 import { bzImagePayload, isBzImage } from './bzimage.ts';
 import { fileOfTar, isDebianPackage, packageData } from './debian-package.ts';
 import { KernelImageError } from './error.ts';
@@ -139,7 +139,7 @@ describe('a Debian package', () => {
   const bytes = buildPackage('./boot/vmlinuz-6.1', file);
   /** In chunks of `size` bytes. */
   const reader = (whole: Uint8Array, size = 7) =>
-    new ByteReader(
+    createByteReader(
       (async function* () {
         for (let at = 0; at < whole.length; at += size) yield whole.subarray(at, at + size);
       })(),
@@ -150,7 +150,7 @@ describe('a Debian package', () => {
     const all = reader(bytes, size);
     const data = await packageData(all);
     expect(data.name).toBe('data.tar');
-    const tar = new ByteReader(all.part(data.size));
+    const tar = createByteReader(all.part(data.size));
     const kernel = await fileOfTar(tar, /^\.\/boot\/vmlinuz-/);
     expect(kernel).toEqual({ name: './boot/vmlinuz-6.1', size: 3 });
     expect(await tar.peek(2)).toEqual(file.subarray(0, 2));

@@ -84,6 +84,8 @@ export interface RunningKernel {
    * that Linux could write there. Default: any.
    */
   readonly capabilities?: readonly number[] | undefined;
+  /** The kernel's own image, where a module is compared. */
+  readonly core?: ImageView;
 }
 
 /**
@@ -155,7 +157,7 @@ const DIFFERS = 255;
 function compareText(
   image: ImageView,
   text: ImageRange,
-  { live, probes = [], bpf = [], capabilities }: RunningKernel,
+  { live, probes = [], bpf = [], capabilities, core }: RunningKernel,
 ): ComparedText {
   const found = differences(image, text, live);
   const { marks } = found;
@@ -164,7 +166,7 @@ function compareText(
     pointer: (where) => pointerAt(live, where),
     live: (where, length) => liveBytes(live, where, length),
   };
-  const decided = capabilities && decidedCode(image, text, capabilities, live);
+  const decided = capabilities && decidedCode(image, text, capabilities, live, core);
   const traced: ImageAddress[] = [];
   let tracedByBpf = 0;
   const updated = new Map<string, UpdatedStaticCall>();

@@ -24,7 +24,22 @@ export interface ImageRange {
 export type ReadLive = (at: ImageAddress, length: number) => Uint8Array | undefined;
 
 /** An image where it runs, by address. */
-export class ImageView {
+export interface ImageView {
+  readonly symbols: ImageSymbols;
+  /** The bytes there, not copied; `undefined` unless all of them are in one segment of the file. */
+  bytes(at: ImageAddress, length: number): Uint8Array | undefined;
+  /** Where the section `name` lies, or what lies between two symbols where the file has no such section; `undefined` without both. */
+  range(name: string, from?: string, to?: string): ImageRange | undefined;
+  /** The same image with bytes of its own. */
+  copy(): ImageView;
+}
+
+/** `image` where it runs, whose symbols `symbols` looks up. */
+export function createImageView(image: MovedImage, symbols: ImageSymbols): ImageView {
+  return new MovedView(image, symbols);
+}
+
+class MovedView implements ImageView {
   readonly symbols: ImageSymbols;
   readonly #segments: readonly { readonly start: ImageAddress; readonly bytes: Uint8Array }[];
   readonly #sections: readonly ImageSection[];
@@ -35,17 +50,15 @@ export class ImageView {
     this.#sections = sections;
   }
 
-  /** The same image with bytes of its own. */
   copy(): ImageView {
     const segments = this.#segments.map(({ start, bytes }) => ({
       address: imageVirtualAddress(start),
       bytes: bytes.slice(),
       kind: 'text' as const,
     }));
-    return new ImageView({ segments, sections: this.#sections }, this.symbols);
+    return new MovedView({ segments, sections: this.#sections }, this.symbols);
   }
 
-  /** The bytes there, not copied; `undefined` unless all of them are in one segment of the file. */
   bytes(at: ImageAddress, length: number): Uint8Array | undefined {
     for (const { start, bytes } of this.#segments) {
       if (at >= start && at + length <= start + bytes.length)
@@ -54,7 +67,6 @@ export class ImageView {
     return undefined;
   }
 
-  /** Where the section `name` lies, or what lies between two symbols where the file has no such section; `undefined` without both. */
   range(name: string, from?: string, to?: string): ImageRange | undefined {
     const section = this.#sections.find((one) => one.name === name);
     if (section !== undefined && section.size > 0) {

@@ -16,10 +16,11 @@ export {
   type UpdatedStaticCall,
 } from './compare-image.ts';
 export {
+  createImageView,
   type ImageAddress,
   type ImageRange,
   type ImageSymbols,
-  ImageView,
+  type ImageView,
   imageAddress,
   imageVirtualAddress,
   type ReadLive,

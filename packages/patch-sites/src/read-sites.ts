@@ -23,8 +23,13 @@ function* allSites(image: ImageView): Generator<PatchSite> {
   yield* listed(image, 'return thunk', '.return_sites', '__return_sites', 5);
   yield* listed(image, 'call thunk', '.call_sites', '__call_sites', 5);
   yield* listed(image, 'endbr seal', '.ibt_endbr_seal', '__ibt_endbr_seal', 4);
-  yield* listed(image, 'smp lock', '.smp_locks', '__smp_locks', 1);
+  yield* lockSites(image);
   yield* runtimeConstants(image);
+}
+
+/** LOCK prefixes. */
+export function lockSites(image: ImageView): Generator<PatchSite> {
+  return listed(image, 'smp lock', '.smp_locks', '__smp_locks', 1);
 }
 
 /** A table as a view, and where it lies. */

@@ -9,4 +9,4 @@ export { type AnyMount, createMountedMemory, type Mount, type MountedMemory } fr
 export { createOverlay, type Overlay } from './overlay.ts';
 export * from './physical-memory.ts';
 export { createRam, type Ram } from './ram.ts';
-export { StateDigest } from './state-digest.ts';
+export { createStateDigest, digestNumber, type StateDigest } from './state-digest.ts';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { StateDigest } from './state-digest.ts';
+import { createStateDigest, type StateDigest } from './state-digest.ts';
 
 function digestOf(tell: (digest: StateDigest) => void): number {
-  const digest = new StateDigest();
+  const digest = createStateDigest();
   tell(digest);
   return digest.number;
 }
@@ -35,7 +35,7 @@ test('a digest is the same for a page as for its words, and for a small u64 as f
 });
 
 test('a digest begins anew, and fits a number', () => {
-  const digest = new StateDigest();
+  const digest = createStateDigest();
   const empty = digest.number;
   digest.addText('x');
   expect(digest.number).not.toBe(empty);

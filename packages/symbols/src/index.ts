@@ -5,8 +5,14 @@ export { type MemorySymbols, readImageSymbols } from './kallsyms/image-symbols.t
 export type { KallsymsPlace } from './kallsyms/kallsyms-place.ts';
 export { readKallsyms } from './kallsyms/read-kallsyms.ts';
 export { type KaslrOffset, kaslrOffset } from './kaslr.ts';
-export { KernelNames, type NamedSymbol, type NameEvidence, type Place } from './kernel-names.ts';
-export { KernelStructs } from './kernel-structs.ts';
+export {
+  createKernelNames,
+  type KernelNames,
+  type NamedSymbol,
+  type NameEvidence,
+  type Place,
+} from './kernel-names.ts';
+export { createKernelStructs, type KernelStructs } from './kernel-structs.ts';
 export { type CodeAreas, type GeneratedCode, readCodeAreas, type VmallocArea } from './modules/code-areas.ts';
 export {
   type KernelModule,
@@ -18,5 +24,5 @@ export {
 export { type BpfCode, type LoadedCode, readLoadedCode } from './modules/read-modules.ts';
 export { readCapabilities } from './read-capabilities.ts';
 export { parseSymbolExpression, type SymbolExpression } from './symbol-expression.ts';
-export { type KernelSymbol, type SymbolPlace, SymbolTable } from './symbol-table.ts';
+export { type KernelSymbol, type SymbolPlace, type SymbolTable, symbolTableOf } from './symbol-table.ts';
 export { parseSystemMap } from './system-map.ts';

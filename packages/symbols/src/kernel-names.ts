@@ -65,7 +65,14 @@ export interface NameEvidence {
 const SECTION_SYMBOLS = ['_text', '_stext', '_etext', '__start_rodata', '__end_rodata', '__bss_stop', '_end'];
 
 /** What is where in a kernel's memory. */
-export class KernelNames {
+export type KernelNames = Pick<NamesOfKernel, keyof NamesOfKernel>;
+
+/** What is where in the kernel whose page tables `root` has found. */
+export function createKernelNames(root: ProvenRoot, evidence: NameEvidence): KernelNames {
+  return new NamesOfKernel(root, evidence);
+}
+
+class NamesOfKernel {
   readonly symbols: SymbolTable | undefined;
   readonly sections: ImageSections;
   readonly regions: readonly Region[];

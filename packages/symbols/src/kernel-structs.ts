@@ -3,7 +3,21 @@ import type { VirtualMemory } from '@heki/vmcore';
 import type { Btf } from './btf/btf.ts';
 
 /** A structure of the kernel's type in memory, whose members are read by name. */
-export class KernelStruct {
+export interface KernelStruct {
+  readonly address: VirtualAddress;
+  /** A 64-bit member: a pointer, mostly. */
+  pointer(name: string): VirtualAddress | undefined;
+  /** A 32-bit member. */
+  uint(name: string): number | undefined;
+  /** An array of letters, up to its zero. */
+  text(name: string): string | undefined;
+  /** A structure within. */
+  struct(name: string): KernelStruct | undefined;
+  /** Structures within, in an array. */
+  structs(name: string): KernelStruct[];
+}
+
+class TypedBytes implements KernelStruct {
   readonly address: VirtualAddress;
   readonly #btf: Btf;
   readonly #type: number;
@@ -16,19 +30,16 @@ export class KernelStruct {
     this.#bytes = bytes;
   }
 
-  /** A 64-bit member: a pointer, mostly. */
   pointer(name: string): VirtualAddress | undefined {
     const at = this.#at(name, 8);
     return at === undefined ? undefined : virtualAddress(this.#bytes.getBigUint64(at, true));
   }
 
-  /** A 32-bit member. */
   uint(name: string): number | undefined {
     const at = this.#at(name, 4);
     return at === undefined ? undefined : this.#bytes.getUint32(at, true);
   }
 
-  /** An array of letters, up to its zero. */
   text(name: string): string | undefined {
     const member = this.#btf.member(this.#type, name);
     const count = member === undefined ? undefined : this.#btf.array(member.type)?.count;
@@ -37,13 +48,11 @@ export class KernelStruct {
     return printableText(new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + member.offset, count));
   }
 
-  /** A structure within. */
   struct(name: string): KernelStruct | undefined {
     const member = this.#btf.member(this.#type, name);
     return member === undefined ? undefined : this.#inner(member.type, member.offset);
   }
 
-  /** Structures within, in an array. */
   structs(name: string): KernelStruct[] {
     const member = this.#btf.member(this.#type, name);
     const array = member === undefined ? undefined : this.#btf.array(member.type);
@@ -59,7 +68,7 @@ export class KernelStruct {
     const size = this.#btf.size(type);
     if (size === undefined || offset + size > this.#bytes.byteLength) return undefined;
     const bytes = new DataView(this.#bytes.buffer, this.#bytes.byteOffset + offset, size);
-    return new KernelStruct(this.#btf, type, virtualAddress(this.address + BigInt(offset)), bytes);
+    return new TypedBytes(this.#btf, type, virtualAddress(this.address + BigInt(offset)), bytes);
   }
 
   #at(name: string, size: number): number | undefined {
@@ -72,7 +81,14 @@ export class KernelStruct {
 const LARGEST = 2 ** 16;
 
 /** Reads structures of a kernel out of its memory. */
-export class KernelStructs {
+export type KernelStructs = Pick<StructReader, keyof StructReader>;
+
+/** Reads structures of the types that `btf` describes out of `memory`. */
+export function createKernelStructs(memory: VirtualMemory, btf: Btf): KernelStructs {
+  return new StructReader(memory, btf);
+}
+
+class StructReader {
   readonly #memory: VirtualMemory;
   readonly #btf: Btf;
   readonly #types = new Map<string, number | undefined>();
@@ -90,7 +106,7 @@ export class KernelStructs {
     const bytes = this.#memory.read(address, size);
     return bytes === undefined
       ? undefined
-      : new KernelStruct(this.#btf, type, address, new DataView(bytes.buffer));
+      : new TypedBytes(this.#btf, type, address, new DataView(bytes.buffer));
   }
 
   size(name: string): number | undefined {

@@ -4,8 +4,8 @@ import { virtualAddress } from '@heki/physical-memory';
 import { readVmcore, resolveKernelRoot } from '@heki/vmcore';
 import { describe, expect, test } from 'vitest';
 import { readImageSymbols } from './kallsyms/image-symbols.ts';
-import { KernelNames } from './kernel-names.ts';
-import { SymbolTable } from './symbol-table.ts';
+import { createKernelNames } from './kernel-names.ts';
+import { symbolTableOf } from './symbol-table.ts';
 
 const FIXTURES = new URL('../../../fixtures/symbols/', import.meta.url);
 const inflated = (name: string) => gunzipSync(readFileSync(new URL(name, FIXTURES)));
@@ -23,8 +23,8 @@ describe.each([
   );
   const own = inflated(`${name}.kallsyms.gz`).toString('latin1').trimEnd().split('\n');
   const found = readImageSymbols(root, core.vmcoreinfo);
-  const symbols = typeof found === 'string' ? SymbolTable.of([]) : found.table;
-  const names = new KernelNames(root, { vmcoreinfo: core.vmcoreinfo, symbols });
+  const symbols = typeof found === 'string' ? symbolTableOf([]) : found.table;
+  const names = createKernelNames(root, { vmcoreinfo: core.vmcoreinfo, symbols });
   const loaded = typeof names.loaded === 'string' ? undefined : names.loaded;
 
   test('has the symbols that its own /proc/kallsyms had', () => {
@@ -83,7 +83,7 @@ describe.each([
     const astray = Array.from(symbols, (one) =>
       one.name === 'modules' ? { ...one, address: virtualAddress(one.address + 8n) } : one,
     );
-    const { loaded: read } = new KernelNames(root, { symbols: SymbolTable.of(astray) });
+    const { loaded: read } = createKernelNames(root, { symbols: symbolTableOf(astray) });
     expect(typeof read === 'string' ? read : read.brokenLists).toContain('modules');
   });
 });

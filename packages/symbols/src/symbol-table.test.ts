@@ -1,7 +1,7 @@
 import { virtualAddress } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type KernelSymbol, SymbolTable } from './symbol-table.ts';
+import { type KernelSymbol, symbolTableOf } from './symbol-table.ts';
 
 const TEXT = 0xffff_ffff_8100_0000n;
 const symbol = (name: string, address: bigint, type = 'T'): KernelSymbol => ({
@@ -21,7 +21,7 @@ describe('a table of symbols', () => {
   test('finds by name what a look at each finds', () => {
     fc.assert(
       fc.property(some, fc.constantFrom('a', 'b', 'aa', 'ba', 'T', 'Ta', 'x', ''), (symbols, name) => {
-        const found = SymbolTable.of(symbols).named(name);
+        const found = symbolTableOf(symbols).named(name);
         expect(found).toEqual(symbols.filter((one) => one.name === name));
       }),
     );
@@ -40,7 +40,7 @@ describe('a table of symbols', () => {
           .filter((one) => one > address)
           .toSorted()
           .at(0);
-        expect(SymbolTable.of(symbols).at(address)).toEqual(
+        expect(symbolTableOf(symbols).at(address)).toEqual(
           expected === undefined
             ? undefined
             : {
@@ -54,7 +54,7 @@ describe('a table of symbols', () => {
   });
 
   test('is moved without its absolute symbols', () => {
-    const table = SymbolTable.of([symbol('percpu', 0x1000n, 'A'), symbol('text', TEXT)]).moved(0x20_0000);
+    const table = symbolTableOf([symbol('percpu', 0x1000n, 'A'), symbol('text', TEXT)]).moved(0x20_0000);
     expect([...table].map(({ address }) => address)).toEqual([0x1000n, TEXT + 0x20_0000n]);
   });
 });

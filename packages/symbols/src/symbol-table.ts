@@ -24,7 +24,37 @@ export interface SymbolPlace {
  * Symbols in the order of their source. All names are one string, and all addresses one array: a kernel has 150,000 of them, and a
  * command wants one.
  */
-export class SymbolTable implements Iterable<KernelSymbol> {
+export interface SymbolTable extends Iterable<KernelSymbol> {
+  readonly size: number;
+  /** The same symbols with those of the kernel's half moved by as many bytes: absolute ones stay. */
+  moved(by: number): SymbolTable;
+  /** @throws {RangeError} unless `index` is in 0 .. size - 1 */
+  symbol(index: number): KernelSymbol;
+  /** The symbols of that name, in order: there may be several static functions of one. */
+  named(name: string): KernelSymbol[];
+  /** The last symbol of the kernel's half that begins at `address` or before it, the first of several that do. */
+  at(address: VirtualAddress): SymbolPlace | undefined;
+}
+
+/** @param text a line of a letter and a name for each of `addresses`, all with line breaks behind */
+export function createSymbolTable(text: string, addresses: Float64Array): SymbolTable {
+  return new PackedSymbols(text, addresses);
+}
+
+/** The table of `symbols`. Those whose addresses are not exact as numbers are not addresses of a kernel, and are left out. */
+export function symbolTableOf(symbols: Iterable<KernelSymbol>): SymbolTable {
+  const lines: string[] = [];
+  const addresses: SignedAddress[] = [];
+  for (const { name, address, type } of symbols) {
+    const signed = signedOf(address);
+    if (signed === undefined) continue;
+    lines.push(`${type}${name}\n`);
+    addresses.push(signed);
+  }
+  return createSymbolTable(lines.join(''), Float64Array.from(addresses));
+}
+
+class PackedSymbols implements SymbolTable {
   readonly size: number;
   /** Of each symbol its type and its name, and a line break behind. */
   readonly #text: string;
@@ -36,7 +66,6 @@ export class SymbolTable implements Iterable<KernelSymbol> {
   readonly #next: Int32Array;
   #order: Uint32Array | undefined;
 
-  /** @param text a line of a letter and a name for each of `addresses`, all with line breaks behind */
   constructor(text: string, addresses: Float64Array) {
     this.size = addresses.length;
     this.#text = text;
@@ -47,29 +76,14 @@ export class SymbolTable implements Iterable<KernelSymbol> {
     this.#index();
   }
 
-  /** The table of `symbols`. Those whose addresses are not exact as numbers are not addresses of a kernel, and are left out. */
-  static of(symbols: Iterable<KernelSymbol>): SymbolTable {
-    const lines: string[] = [];
-    const addresses: SignedAddress[] = [];
-    for (const { name, address, type } of symbols) {
-      const signed = signedOf(address);
-      if (signed === undefined) continue;
-      lines.push(`${type}${name}\n`);
-      addresses.push(signed);
-    }
-    return new SymbolTable(lines.join(''), Float64Array.from(addresses));
-  }
-
-  /** The same symbols with those of the kernel's half moved by as many bytes: absolute ones stay. */
   moved(by: number): SymbolTable {
     if (by === 0) return this;
-    return new SymbolTable(
+    return createSymbolTable(
       this.#text,
       this.#addresses.map((address) => (address < 0 ? address + by : address)),
     );
   }
 
-  /** @throws {RangeError} unless `index` is in 0 .. size - 1 */
   symbol(index: number): KernelSymbol {
     const address = this.#addresses[index];
     if (address === undefined) throw new RangeError(`symbol ${index} of ${this.size}`);
@@ -85,7 +99,6 @@ export class SymbolTable implements Iterable<KernelSymbol> {
     for (let index = 0; index < this.size; index++) yield this.symbol(index);
   }
 
-  /** The symbols of that name, in order: there may be several static functions of one. */
   named(name: string): KernelSymbol[] {
     const found: KernelSymbol[] = [];
     let hash = 0;
@@ -99,7 +112,6 @@ export class SymbolTable implements Iterable<KernelSymbol> {
     return found.reverse();
   }
 
-  /** The last symbol of the kernel's half that begins at `address` or before it, the first of several that do. */
   at(address: VirtualAddress): SymbolPlace | undefined {
     const wanted = signedOf(address);
     if (wanted === undefined || wanted >= 0) return undefined;

@@ -1,7 +1,7 @@
 import { virtualAddress } from '@heki/physical-memory';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { SymbolError } from './error.ts';
-import { type KernelSymbol, SymbolTable } from './symbol-table.ts';
+import { type KernelSymbol, type SymbolTable, symbolTableOf } from './symbol-table.ts';
 
 /** A line of System.map or /proc/kallsyms: an address, a type, a name; behind a tab the module. */
 const LINE = /^([0-9a-f]{8,16}) ([a-zA-Z?]) ([!-~]+)(?:[ \t]+\[([!-~]+)\])?[ \t\r]*$/i;
@@ -29,7 +29,7 @@ export function parseSystemMap(text: string): SymbolTable {
       yield symbol;
     }
   }
-  const table = SymbolTable.of(symbols());
+  const table = symbolTableOf(symbols());
   if (count === 0) throw new SymbolError('no symbols: expected lines as "ffffffff81000000 T _text"');
   if (hidden === count) {
     throw new SymbolError('all addresses are zero: the kernel hides them (kptr_restrict); read it as root');

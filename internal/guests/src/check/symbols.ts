@@ -1,5 +1,5 @@
 import { virtualAddress } from '@heki/physical-memory';
-import { KernelNames, readImageSymbols } from '@heki/symbols';
+import { createKernelNames, readImageSymbols } from '@heki/symbols';
 import { resolveKernelRoot, type Vmcore } from '@heki/vmcore';
 import type { Check, CheckedGuest } from './checked-guest.ts';
 import { expectEqual, withDump } from './expect.ts';
@@ -44,7 +44,7 @@ function kallsymsOf({ vmcoreinfo, ...core }: Vmcore, by: 'vmcoreinfo' | 'structu
   const found = readImageSymbols(root, by === 'structure' ? undefined : vmcoreinfo);
   if (typeof found === 'string') throw new Error(`kallsyms ${found}`);
   expectEqual('how they were found', found.from, by);
-  const names = new KernelNames(root, { vmcoreinfo, symbols: found.table });
+  const names = createKernelNames(root, { vmcoreinfo, symbols: found.table });
   return Array.from(names.all(), ({ address, type, name, module }) =>
     [
       `${address.toString(16).padStart(16, '0')} ${type} ${name}`,

@@ -10,9 +10,9 @@ import {
   virtualAddress,
 } from '@heki/physical-memory';
 import {
+  createKernelStructs,
   findKallsyms,
   type KallsymsPlace,
-  KernelStructs,
   readBtf,
   readKallsyms,
   readLoadedCode,
@@ -61,7 +61,7 @@ export function makeSymbolFixture(guest: Guest, folder: string): void {
 
   const pages = new Pages(root, core);
   for (const [start, bytes] of readsOf(memory, table)) pages.put(start, bytes);
-  const types = smallBtf(new KernelStructs(memory, btf));
+  const types = smallBtf(createKernelStructs(memory, btf));
   const btfEnd = virtualAddress((table.named('__stop_BTF')[0]?.address ?? btfAt) - 1n);
   // The section keeps its length, and is zeros behind.
   for (let at = btfAt; at <= btfEnd; at = virtualAddress(at + BigInt(PAGE_SIZE) - (at % BigInt(PAGE_SIZE))))

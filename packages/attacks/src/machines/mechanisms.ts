@@ -10,10 +10,11 @@ export const MECHANISMS = {
   'default-rights': 'memory for which no request was made is not executable',
   'late-requests': 'what the kernel makes read-only after boot is read-only in the second level',
   immutable: 'pages that no later request changes',
-  unpatched: 'nobody patches the kernel’s own text once boot is over',
+  unpatched: 'the kernel’s own text is not patched once boot is over',
   'end-of-boot': 'no request for rights is taken once boot is over',
   'signed-code': 'code comes by what it is: modules, patches and kexec images that somebody signed',
-  'sealed-code': 'once the kernel is sealed it executes what the owner of its code has made of signed files',
+  'sealed-code':
+    'once the kernel is sealed it executes, while it has paging on, only what the owner of its code has made of signed files',
   'cr-pins': 'bits of CR0 and CR4 that keep their values',
   'register-locks': 'table registers and MSRs that keep their values',
   'host-writes': "the hypervisor's own stores look at the rights",

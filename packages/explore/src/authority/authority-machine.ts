@@ -2,7 +2,7 @@ import type { AuthorityDefectId } from '@heki/code-authority';
 import type { Gfn, Pfn } from '@heki/physical-memory';
 import type { Machine, Property } from '../machine.ts';
 import { FORGED_SITE } from './tiny-images.ts';
-import { ALIAS, FRAMES, Frame, PROCESSORS, TinyOwner } from './tiny-owner.ts';
+import { ALIAS, createTinyOwner, FRAMES, Frame, PROCESSORS, type TinyOwner } from './tiny-owner.ts';
 
 /** Where in a page the attacker writes: bytes that are in no site. */
 const SCRATCH = 0x200;
@@ -133,7 +133,7 @@ const JUMP_TAIL = Uint8Array.of(0x2b, 0, 0, 0);
  */
 export function authorityMachine(defect?: AuthorityDefectId): Machine<AuthorityPoint, AuthorityAction> {
   const actions = actionsOf(defect);
-  const owner = new TinyOwner(defect);
+  const owner = createTinyOwner(defect);
   const tell = (story: readonly AuthorityAction[]): AuthorityPoint | undefined => {
     owner.begin();
     for (const action of story) if (!action.run(owner)) return undefined;

@@ -71,7 +71,14 @@ function sitesOf(image: CodeImage, bases: Bases): SiteStates[][] {
 }
 
 /** An owner of code over a host of a few frames, an attacker's processors, and a request that may be half done. */
-export class TinyOwner {
+export type TinyOwner = Pick<FewFrames, keyof FewFrames>;
+
+/** The kernel is sealed, and nothing else has happened. */
+export function createTinyOwner(defect: AuthorityDefectId | undefined): TinyOwner {
+  return new FewFrames(defect);
+}
+
+class FewFrames {
   readonly authority: CodeAuthority;
   readonly rights: FrameRights[] = Array.from({ length: FRAMES }, () => EVERYTHING);
   /** What each processor has cached of each guest frame. */

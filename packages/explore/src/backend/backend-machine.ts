@@ -1,4 +1,4 @@
-import { StateDigest } from '@heki/physical-memory';
+import { createStateDigest } from '@heki/physical-memory';
 import type { Machine } from '../machine.ts';
 import { BACKEND_ACTIONS } from './actions.ts';
 import { digestLedger } from './ledger.ts';
@@ -46,7 +46,7 @@ export function backendMachine(
   const actions = [...BACKEND_ACTIONS, ...(pageLists ? HOSTILE_LISTS : [])].filter(
     ({ by }) => !without.includes(by),
   );
-  const digest = new StateDigest();
+  const digest = createStateDigest();
   const twin = createTwin(backend);
   /** The machine at the beginning of every story. */
   let origin: (() => Scene) | undefined;

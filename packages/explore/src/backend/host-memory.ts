@@ -1,11 +1,13 @@
 import {
   createRam,
+  createStateDigest,
+  digestNumber,
   type FrameRange,
   PAGE_WORDS,
   type PageView,
   type Pfn,
   type PhysicalMemory,
-  StateDigest,
+  type StateDigest,
 } from '@heki/physical-memory';
 
 /** A page as it was at a point, which nobody changes, and its share in the digest of memory. */
@@ -16,7 +18,7 @@ interface PageCopy {
 }
 
 /** All pages that were not empty at a point, by frame, and the sums of their lanes. */
-export interface HostPages {
+interface HostPages {
   readonly copies: ReadonlyMap<number, PageCopy>;
   readonly a: number;
   readonly b: number;
@@ -29,9 +31,16 @@ const NOTHING: PageCopy = { words: EMPTY, a: 0, b: 0 };
  * RAM that is brought back to points: only pages that were asked for writing since are looked at, and what two points have in common is kept
  * once.
  */
-export class HostMemory implements PhysicalMemory<Pfn> {
+export type HostMemory = Pick<RestoredRam, keyof RestoredRam>;
+
+/** RAM of `ranges`, empty. */
+export function createHostMemory(ranges: readonly FrameRange<Pfn>[]): HostMemory {
+  return new RestoredRam(ranges);
+}
+
+class RestoredRam implements PhysicalMemory<Pfn> {
   readonly #ram: PhysicalMemory<Pfn>;
-  readonly #scratch = new StateDigest();
+  readonly #scratch = createStateDigest();
   /** What the pages hold, but for those in {@link #written}. */
   #at: HostPages = { copies: new Map(), a: 0, b: 0 };
   /** Pages that were asked for writing since memory was at {@link #at}. */
@@ -53,12 +62,13 @@ export class HostMemory implements PhysicalMemory<Pfn> {
 
   /** Has the pages from `start` on hold what those of another memory do. */
   copyFrom(other: HostMemory, start: Pfn): void {
-    const written = [this, other].flatMap((memory) => [
-      ...memory.#at.copies.keys(),
-      ...memory.#written.keys(),
-    ]);
-    for (const frame of new Set(written))
-      if (frame >= start) this.writablePage(frame as Pfn)?.set(other.#ram.page(frame as Pfn) ?? EMPTY);
+    for (const frame of new Set([...this.used(), ...other.used()]))
+      if (frame >= start) this.writablePage(frame)?.set(other.page(frame) ?? EMPTY);
+  }
+
+  /** Frames of the pages that may not be empty, some twice. */
+  used(): readonly Pfn[] {
+    return [...this.#at.copies.keys(), ...this.#written.keys()] as Pfn[];
   }
 
   /** A number that tells the contents of a page from others. */
@@ -66,7 +76,7 @@ export class HostMemory implements PhysicalMemory<Pfn> {
     const page = this.#written.get(frame);
     if (page !== undefined) return this.#judge(frame, page) ? this.#scratch.number : 0;
     const { a, b } = this.#at.copies.get(frame) ?? NOTHING;
-    return StateDigest.numberOf(a, b);
+    return digestNumber(a, b);
   }
 
   /** Tells `digest` what all pages hold. A page that was never written is as one of zeroes. */

@@ -21,7 +21,7 @@ import type { Profile } from '@heki/series';
 import { GENERAL_REGISTERS, type Vcpu } from '@heki/vcpu';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { ALIAS, DATA, MEMORY, REGION, TEXT } from './frames.ts';
-import { HostMemory } from './host-memory.ts';
+import { createHostMemory, type HostMemory } from './host-memory.ts';
 import { TableFrames } from './table-frames.ts';
 
 /** A backend to be explored, and how its guests ask. */
@@ -108,7 +108,10 @@ export function createTinyGuest(
   processors: number,
   onYield?: VirtualMachineOptions['onYield'],
 ): TinyGuest {
-  const ram = new HostMemory([HOST_TABLES, { start: BACKING as Pfn, end: (BACKING + MEMORY.frames) as Pfn }]);
+  const ram = createHostMemory([
+    HOST_TABLES,
+    { start: BACKING as Pfn, end: (BACKING + MEMORY.frames) as Pfn },
+  ]);
   const tables = new TableFrames(HOST_TABLES);
   let hostHarmed = false;
   const backend = create();

@@ -1,6 +1,6 @@
 import { MEM_ATTR_EXEC, MEM_ATTR_READ, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
 import type { Rights } from '@heki/hypervisor';
-import { StateDigest } from '@heki/physical-memory';
+import { createStateDigest } from '@heki/physical-memory';
 import { effective } from '../backend/ledger.ts';
 import { probe } from '../backend/probe.ts';
 import type { ExploredBackend } from '../backend/tiny-guest.ts';
@@ -67,7 +67,7 @@ export function interleavedMachine(
     ...requests.map((request): Step => ({ kind: 'begin', cpu: 0, request })),
   ];
 
-  const digest = new StateDigest();
+  const digest = createStateDigest();
   const scene = new RaceScene(backend);
   const origin = scene.checkpoint();
   if (origin === undefined) throw new RangeError(`${backend.name} cannot be brought back to a point`);

@@ -55,7 +55,14 @@ const PARTS: readonly (readonly [frame: number, kind: number])[] = [
 ];
 
 /** A guest whose boot is over, with the bytes of a signed module in its memory and two processors. */
-export class LvbsGuest {
+export type LvbsGuest = Pick<BootedGuest, keyof BootedGuest>;
+
+/** A guest of `hypervisor` that has booted. */
+export function createLvbsGuest(hypervisor: LvbsHypervisor): LvbsGuest {
+  return new BootedGuest(hypervisor);
+}
+
+class BootedGuest {
   readonly vm: ReturnType<LvbsHypervisor['createVirtualMachine']>;
   /** VTL1 has let the module be loaded. */
   loaded = false;

@@ -1,9 +1,18 @@
 import { LvbsFunction } from '@heki/hypercall/hyperv';
 import { VcpuWaits } from '@heki/hypervisor';
-import { type Gfn, StateDigest } from '@heki/physical-memory';
+import { createStateDigest, type Gfn } from '@heki/physical-memory';
 import { RESTING } from '../backend/tiny-guest.ts';
 import type { Machine, Property } from '../machine.ts';
-import { JUMP, LvbsGuest, type LvbsHypervisor, NOP, Offset, Page, SIGNED } from './lvbs-guest.ts';
+import {
+  createLvbsGuest,
+  JUMP,
+  type LvbsGuest,
+  type LvbsHypervisor,
+  NOP,
+  Offset,
+  Page,
+  SIGNED,
+} from './lvbs-guest.ts';
 
 interface LvbsAction {
   readonly name: string;
@@ -98,7 +107,7 @@ export type { LvbsHypervisor };
 /** The secure kernel of LVBS, after the end of boot, and all that VTL0 may ask of it, with a signed module of three pages. */
 export function lvbsMachine(name: string, create: () => LvbsHypervisor): Machine<LvbsPoint, LvbsAction> {
   const tell = (story: readonly LvbsAction[]): LvbsPoint => {
-    const guest = new LvbsGuest(create());
+    const guest = createLvbsGuest(create());
     for (const action of story) {
       action.run(guest);
       // What a call left in registers is the attacker's to change.
@@ -122,7 +131,7 @@ export function lvbsMachine(name: string, create: () => LvbsHypervisor): Machine
 const FRAMES = [Page.TEXT, Page.RODATA, Page.INIT];
 
 function keyOf(guest: LvbsGuest): string {
-  const digest = new StateDigest();
+  const digest = createStateDigest();
   for (const frame of FRAMES) for (const byte of guest.bytes(frame)) digest.word(byte);
   for (const vcpu of guest.vm.vcpus) vcpu.digest(digest);
   const rights = FRAMES.map((frame) => guest.vm.effectiveRights(frame as Gfn));

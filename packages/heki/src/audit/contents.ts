@@ -1,11 +1,11 @@
 import { type MovedImage, segmentAt } from '@heki/kernel-image';
 import {
   compareImage,
+  createImageView,
   type ImageAddress,
   type ImageComparison,
   type ImageRange,
   type ImageSymbols,
-  ImageView,
   imageAddress,
   imageVirtualAddress,
   type RunningKernel,
@@ -49,13 +49,14 @@ export async function compareContents(
       ? readCapabilities(memoryOf(image.image), guest, table)
       : undefined,
   };
-  const compared = compareImage(new ImageView(image.image, symbols), running);
+  const view = createImageView(image.image, symbols);
+  const compared = compareImage(view, running);
   if (typeof compared === 'string') throw new InputError(compared, { file: path });
   return {
     ...compared,
     ...(await compareModules(path, kernel, table, {
       symbols,
-      running: { ...running, capabilities: undefined },
+      running: { ...running, core: view },
     })),
   };
 }

@@ -1,7 +1,7 @@
 import type { ListedCode } from '@heki/audit';
 import type { ImageComparison } from '@heki/patch-sites';
 import type { VirtualAddress } from '@heki/physical-memory';
-import { KernelNames, readImageSymbols } from '@heki/symbols';
+import { createKernelNames, type KernelNames, readImageSymbols } from '@heki/symbols';
 import { virtualMemoryOf } from '@heki/vmcore';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import type { NamesOptions } from '../names/open-names.ts';
@@ -34,7 +34,7 @@ export async function auditEvidence(
     const own = (): KernelNames => {
       const { vmcoreinfo } = core;
       const found = readImageSymbols(tables, vmcoreinfo);
-      return new KernelNames(tables, {
+      return createKernelNames(tables, {
         vmcoreinfo,
         symbols: typeof found === 'string' ? undefined : found.table,
       });

@@ -9,9 +9,9 @@ import {
 import {
   type ComparedModule,
   compareModule,
+  createImageView,
   type ImageAddress,
   type ImageSymbols,
-  ImageView,
   imageAddress,
   type RunningKernel,
 } from '@heki/patch-sites';
@@ -37,7 +37,7 @@ interface ModuleWithFile {
  */
 export async function compareModules(
   path: string,
-  { loaded }: KernelNames,
+  { loaded }: Pick<KernelNames, 'loaded'>,
   table: SymbolTable,
   image: RunningImage,
 ): Promise<{ readonly modules?: ComparedModule[]; readonly modulesLeftOut?: string[] }> {
@@ -114,7 +114,7 @@ function comparedModule(
       const start = imageAddress(one.address);
       return { name: one.name, start, end: start + one.size, isCode: one.isExecutable };
     });
-  const view = new ImageView({ segments, sections }, symbolsOf(symbols, ofKernel));
+  const view = createImageView({ segments, sections }, symbolsOf(symbols, ofKernel));
   return compareModule(name, view, sealed, running);
 }
 

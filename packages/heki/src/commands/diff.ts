@@ -1,5 +1,14 @@
-import { compareKernels, type Difference, type Finding, isSame } from '@heki/audit';
-import { hex, PAGE_SIZE } from '@heki/physical-memory';
+import {
+  type AuditedKernel,
+  compareKernels,
+  type Difference,
+  type Finding,
+  type FrameChange,
+  type ImageChange,
+  isSame,
+} from '@heki/audit';
+import { hex, PAGE_SIZE, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { auditEvidence } from '../audit/evidence.ts';
 import { auditSubject, auditWarnings } from '../audit/report.ts';
 import type { Colours } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
@@ -27,13 +36,19 @@ export async function diff(
 ): Promise<number> {
   const { redact = false } = options;
   const subjects = [await openSubject(before, {}), await openSubject(after, {})] as const;
-  const difference = compareKernels(auditSubject(subjects[0]), auditSubject(subjects[1]));
+  const evidence = [
+    await auditEvidence(before, subjects[0], {}),
+    await auditEvidence(after, subjects[1], {}),
+  ] as const;
+  const audits = [auditSubject(subjects[0], evidence[0]), auditSubject(subjects[1], evidence[1])] as const;
+  const difference = compareKernels(...audits);
+  const changes = namedChanges(difference, audits[1].kernel, redact);
   const warnings = subjects.flatMap((subject) => auditWarnings(subject, redact));
   await writeReport(
     'diff',
     {
-      json: () => differenceJson(difference, warnings, redact),
-      text: ({ colours }) => differenceLines(difference, warnings, redact, colours),
+      json: () => differenceJson(difference, changes, warnings),
+      text: ({ colours }) => differenceLines(difference, changes, warnings, colours),
     },
     options,
     io,
@@ -41,20 +56,52 @@ export async function diff(
   return isSame(difference) ? ExitCode.SUCCESS : ExitCode.FAILURE;
 }
 
-function differenceJson(difference: Difference, warnings: readonly Warning[], redact: boolean) {
-  const { sameBoot, regions, image, frames, appeared, gone } = difference;
+/** A change with what the kernel has at its start, by its own symbols. */
+type Named<Change> = Change & { readonly symbol: string | undefined };
+
+interface NamedChanges {
+  readonly image: readonly Named<ImageChange>[];
+  readonly frames: readonly Named<FrameChange>[];
+}
+
+/** Frames are named by the direct map, of which the image's are known; they are left out where addresses are not to be told. */
+function namedChanges(
+  { image, frames }: Difference,
+  { tables, sections, symbolAt }: AuditedKernel,
+  redact: boolean,
+): NamedChanges {
+  const named = <Change>(change: Change, virtualFrame: number): Named<Change> => ({
+    ...change,
+    symbol: symbolAt?.(virtualAddressOf(virtualFrame as VirtualFrame)),
+  });
+  return {
+    image: image.map((change) => named(change, sections.image.start + change.start / PAGE_SIZE)),
+    frames: redact ? [] : frames.map((change) => named(change, tables.directMap.start + change.start)),
+  };
+}
+
+function differenceJson(
+  difference: Difference,
+  { image, frames }: NamedChanges,
+  warnings: readonly Warning[],
+) {
+  const { sameBoot, regions, appeared, gone } = difference;
   return {
     same: isSame(difference),
     sameBoot,
     regions,
-    image: image.map(({ start, end, ...change }) => ({ start: hex(start), end: hex(end), ...change })),
-    frames: redact
-      ? []
-      : frames.map(({ start, end, ...change }) => ({
-          start: hex(start * PAGE_SIZE),
-          end: hex(end * PAGE_SIZE),
-          ...change,
-        })),
+    image: image.map(({ start, end, symbol = null, ...change }) => ({
+      start: hex(start),
+      end: hex(end),
+      ...change,
+      symbol,
+    })),
+    frames: frames.map(({ start, end, symbol = null, ...change }) => ({
+      start: hex(start * PAGE_SIZE),
+      end: hex(end * PAGE_SIZE),
+      ...change,
+      symbol,
+    })),
     appeared: appeared.map(findingJson),
     gone: gone.map(findingJson),
     warnings: warningsJson(warnings),
@@ -67,11 +114,11 @@ function findingJson({ id, severity, summary, fingerprint }: Finding) {
 
 function differenceLines(
   difference: Difference,
+  { image, frames }: NamedChanges,
   warnings: readonly Warning[],
-  redact: boolean,
   colours: Colours,
 ): string[] {
-  const { sameBoot, regions, image, frames, appeared, gone } = difference;
+  const { sameBoot, regions, appeared, gone } = difference;
   const { bold, red, green } = colours;
   const section = (title: string, lines: readonly string[]): string[] => {
     if (lines.length === 0) return [];
@@ -98,16 +145,20 @@ function differenceLines(
     ),
     ...section(
       'the image, by offset',
-      image.map((one) => `${hex(one.start)}-${hex(one.end - 1)}: ${one.before} -> ${one.after}`),
+      image.map(
+        (one) => `${hex(one.start)}-${hex(one.end - 1)}: ${one.before} -> ${one.after}${fromText(one)}`,
+      ),
     ),
     ...section(
       'guest-physical memory, by what all mappings allow together',
-      redact
-        ? []
-        : frames.map(
-            ({ start, end, before, after }) =>
-              `${hex(start * PAGE_SIZE)}-${hex(end * PAGE_SIZE - 1)}, ${count(end - start, 'page')}: ${before} -> ${after}`,
-          ),
+      frames.map(
+        ({ start, end, before, after, ...named }) =>
+          `${hex(start * PAGE_SIZE)}-${hex(end * PAGE_SIZE - 1)}, ${count(end - start, 'page')}: ${before} -> ${after}${fromText(named)}`,
+      ),
     ),
   ];
+}
+
+function fromText({ symbol }: { readonly symbol: string | undefined }): string {
+  return symbol === undefined ? '' : `, from ${symbol} on`;
 }

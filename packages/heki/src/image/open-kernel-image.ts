@@ -1,6 +1,7 @@
 import {
-  ByteReader,
+  type ByteReader,
   bzImagePayload,
+  createByteReader,
   decompressLz4Legacy,
   fileOfTar,
   isBzImage,
@@ -31,7 +32,7 @@ const START_BYTES = 2 ** 16;
  * @throws {InputError} when it is none, damaged, or too large
  */
 export async function openKernelImage(path: string): Promise<Vmlinux> {
-  const file = new ByteReader(fileChunks(path, INPUT_KINDS.kernelImage));
+  const file = createByteReader(fileChunks(path, INPUT_KINDS.kernelImage));
   try {
     const start = await file.peek(START_BYTES);
     if (isDebianPackage(start)) return await kernelOfPackage(file, path);
@@ -54,7 +55,7 @@ async function kernelOfPackage(file: ByteReader, path: string): Promise<Vmlinux>
   const tar = await filesOfPackage(file, path);
   try {
     const kernel = await fileOfTar(tar, /^(?:\.\/)?(?:usr\/lib\/debug\/)?boot\/vmlinu[xz]-/);
-    return await kernelOf(new ByteReader(tar.part(kernel.size)), path);
+    return await kernelOf(createByteReader(tar.part(kernel.size)), path);
   } finally {
     await tar.close();
   }

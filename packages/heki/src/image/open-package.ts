@@ -1,4 +1,4 @@
-import { ByteReader, packageData } from '@heki/kernel-image';
+import { type ByteReader, createByteReader, packageData } from '@heki/kernel-image';
 import { InputError } from '../failure.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
 import { bytesText } from '../quantity.ts';
@@ -15,7 +15,7 @@ export async function filesOfPackage(file: ByteReader, path: string): Promise<By
   const { name, size } = await packageData(file);
   const compression = PACKED_DATA.find(([data]) => data === name)?.[1];
   const packed = file.part(size);
-  return new ByteReader(
+  return createByteReader(
     compression === undefined ? packed : withoutBomb(unpacked(packed, compression, path), size, path),
   );
 }

@@ -1,4 +1,4 @@
-import { ByteReader, filesOfTar, isDebianPackage, KernelImageError } from '@heki/kernel-image';
+import { createByteReader, filesOfTar, isDebianPackage, KernelImageError } from '@heki/kernel-image';
 import { InputError } from '../failure.ts';
 import { fileChunks } from '../input/file-chunks.ts';
 import { INPUT_KINDS } from '../input/input-kind.ts';
@@ -23,7 +23,7 @@ export async function modulesOfPackage(
   names: ReadonlySet<string>,
 ): Promise<Map<string, Uint8Array>> {
   const found = new Map<string, Uint8Array>();
-  const file = new ByteReader(fileChunks(path, INPUT_KINDS.kernelImage));
+  const file = createByteReader(fileChunks(path, INPUT_KINDS.kernelImage));
   try {
     if (names.size === 0 || !isDebianPackage(await file.peek(START_BYTES))) return found;
     const tar = await filesOfPackage(file, path);
@@ -57,7 +57,7 @@ export async function modulesOfPackage(
 }
 
 async function bounded(chunks: AsyncIterable<Uint8Array>, path: string): Promise<Uint8Array> {
-  const reader = new ByteReader(chunks);
+  const reader = createByteReader(chunks);
   const bytes = await reader.take(LARGEST_MODULE + 1);
   await reader.close();
   if (bytes.length <= LARGEST_MODULE) return bytes;

@@ -1,4 +1,10 @@
-import { KernelNames, kaslrOffset, type MemorySymbols, readImageSymbols } from '@heki/symbols';
+import {
+  createKernelNames,
+  type KernelNames,
+  kaslrOffset,
+  type MemorySymbols,
+  readImageSymbols,
+} from '@heki/symbols';
 import {
   type ChosenRoot,
   loadedCrashKernel,
@@ -44,7 +50,7 @@ export async function openNames(
   const symbols = file?.symbols ?? (typeof own === 'object' ? own.table : undefined);
   const beside = new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]);
   return {
-    kernel: new KernelNames(tables, {
+    kernel: createKernelNames(tables, {
       vmcoreinfo,
       symbols,
       exact: beside,
@@ -96,5 +102,5 @@ export function regionsOf(
   { core, tables }: Snapshot<ProvenRoot | ChosenRoot>,
 ): KernelNames | undefined {
   const root = 'origin' in tables ? tables : kernelOf(path, core, false);
-  return root === undefined ? undefined : new KernelNames(root, { vmcoreinfo: core.vmcoreinfo });
+  return root === undefined ? undefined : createKernelNames(root, { vmcoreinfo: core.vmcoreinfo });
 }

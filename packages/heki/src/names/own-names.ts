@@ -1,4 +1,4 @@
-import { KernelNames, kaslrOffset, readImageSymbols } from '@heki/symbols';
+import { createKernelNames, kaslrOffset, readImageSymbols } from '@heki/symbols';
 import { loadedCrashKernel, type ProvenRoot, type Vmcore, virtualMemoryOf } from '@heki/vmcore';
 import type { Sidecar } from '../sidecar.ts';
 import { vmcoreinfoSymbols } from '../snapshot.ts';
@@ -12,7 +12,7 @@ export function ownNames(core: Vmcore, tables: ProvenRoot, sidecar: Sidecar | un
   const symbols = typeof own === 'object' ? own.table : undefined;
   const beside = new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]);
   return {
-    kernel: new KernelNames(tables, {
+    kernel: createKernelNames(tables, {
       vmcoreinfo,
       symbols,
       exact: beside,

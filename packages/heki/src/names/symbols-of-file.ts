@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { readVmlinuxSymbols } from '@heki/kernel-image';
 import { hex, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
-import { parseSystemMap, SymbolError, SymbolTable } from '@heki/symbols';
+import { parseSystemMap, SymbolError, type SymbolTable, symbolTableOf } from '@heki/symbols';
 import { type ProvenRoot, type Vmcore, virtualMemoryOf } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
 import { readElfFile } from '../input/elf-file.ts';
@@ -111,7 +111,7 @@ async function symbolsOfText(path: string): Promise<SymbolTable> {
 function symbolsOfVmlinux(path: string): SymbolTable | undefined {
   return readElfFile(path, (file) => {
     const symbols = readVmlinuxSymbols(file);
-    if (symbols !== undefined) return SymbolTable.of(symbols);
+    if (symbols !== undefined) return symbolTableOf(symbols);
     throw new InputError(
       'it has no symbol table: it was stripped (--vmlinux reads the kallsyms in its image)',
       { file: path },

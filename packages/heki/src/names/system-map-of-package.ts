@@ -1,5 +1,11 @@
 import { statSync } from 'node:fs';
-import { ByteReader, filesOfTar, isDebianPackage, KernelImageError } from '@heki/kernel-image';
+import {
+  type ByteReader,
+  createByteReader,
+  filesOfTar,
+  isDebianPackage,
+  KernelImageError,
+} from '@heki/kernel-image';
 import { InputError } from '../failure.ts';
 import { filesOfPackage } from '../image/open-package.ts';
 import { fileChunks } from '../input/file-chunks.ts';
@@ -19,7 +25,7 @@ const MAGIC_BYTES = 8;
 export async function systemMapOfPackage(path: string): Promise<string | undefined> {
   // What was read of a pipe would be lost to who reads it next.
   if (path === '-' || !statSync(path).isFile()) return undefined;
-  const file = new ByteReader(fileChunks(path, INPUT_KINDS.kernelImage));
+  const file = createByteReader(fileChunks(path, INPUT_KINDS.kernelImage));
   try {
     return isDebianPackage(await file.peek(MAGIC_BYTES)) ? await systemMapOf(file, path) : undefined;
   } catch (error) {

@@ -75,6 +75,15 @@ const labAttack = {
   stoppedBy: z.array(z.string().min(1)).describe('Mechanisms each of which is said to stop it'),
 };
 
+/** What `heki diff` tells of a range. */
+const changed = z.strictObject({
+  start: hex,
+  end: hex,
+  before: z.string(),
+  after: z.string(),
+  symbol: z.string().nullable().describe('What begins the range, by the symbols of the second kernel'),
+});
+
 /** By the name of the command. */
 export const JSON_SHAPES = {
   protect: published('protect', 'protect --json', {
@@ -137,12 +146,8 @@ export const JSON_SHAPES = {
         after: z.int(),
       }),
     ),
-    image: z
-      .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
-      .describe('By offset from the start of the image'),
-    frames: z
-      .array(z.strictObject({ start: hex, end: hex, before: z.string(), after: z.string() }))
-      .describe('By physical address; of one boot only, and not with --redact'),
+    image: z.array(changed).describe('By offset from the start of the image'),
+    frames: z.array(changed).describe('By physical address; of one boot only, and not with --redact'),
     appeared: z.array(
       z.strictObject({ id: z.string(), severity, summary: z.string(), fingerprint: z.string() }),
     ),
@@ -482,7 +487,9 @@ export const JSON_SHAPES = {
     states: z.int().min(1),
     transitions: z.int().min(0),
     depth: z.int().min(0).describe('Most actions in a row'),
-    end: z.enum(['closed', 'fallen', 'depth', 'states', 'stopped']),
+    end: z
+      .enum(['closed', 'fallen', 'depth', 'states', 'stopped', 'replayed'])
+      .describe('replayed: no search, only stories that were told again (--replay)'),
     requestsAreOneStep: z
       .boolean()
       .describe('What can come between the parts of a request was not looked at'),
@@ -512,6 +519,17 @@ export const JSON_SHAPES = {
     unkeptClaims: z
       .array(z.strictObject({ attack: z.string().min(1), machine: z.string().min(1) }))
       .describe('They make the command fail'),
+    scores: z
+      .array(
+        z.strictObject({
+          machine: z.string().min(1),
+          attacks: z.strictObject({ tried: z.int().min(0), stopped: z.int().min(0) }),
+          work: z.strictObject({ tried: z.int().min(0), goesOn: z.int().min(0) }),
+        }),
+      )
+      .describe(
+        'What each machine stops beside what legitimate work goes on; what says nothing there is left out',
+      ),
     mechanisms: attackMechanisms,
     machines: z.array(
       z.strictObject({

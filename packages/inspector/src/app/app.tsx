@@ -12,6 +12,8 @@ import { AttacksPage } from './attacks-page.tsx';
 import { MemoryPage } from './memory-page.tsx';
 import { PAGES, type Route, routeTo, useRoute } from './route.ts';
 import { TimePage } from './time-page.tsx';
+import { TourPanel, tourAt } from './tour-panel.tsx';
+import { ToursPage } from './tours-page.tsx';
 import { useAnswer } from './use-answer.ts';
 import { WalkPage } from './walk-page.tsx';
 
@@ -20,6 +22,9 @@ type Source =
   | { readonly state: 'opening'; readonly name: string }
   | { readonly state: 'open'; readonly dump: OpenedDump }
   | { readonly state: 'failed'; readonly failure: InspectorFailure };
+
+/** The file of the kernel that comes with heki. */
+const OWN_KERNEL = 'k61-256-nokaslr.elf.gz';
 
 /** The inspector. */
 export function App({ model }: { readonly model: Remote<InspectorModel> }) {
@@ -39,8 +44,19 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
     void model.openFiles(files).then(settle);
   };
 
+  const onTour = tourAt(route.parameters);
+  const isAboutDump = route.page === 'memory' || route.page === 'walk';
+  const isAboutMachines = route.page === 'time' || route.page === 'attacks';
+  const dump = source.state === 'open' ? source.dump : undefined;
+
+  // Tours go through the kernel that comes with heki, whatever is open.
+  const needsOwn = isAboutDump && onTour !== undefined && dump !== undefined && dump.name !== OWN_KERNEL;
   useEffect(() => {
-    void openServed(model).then(settle);
+    if (needsOwn) void openServed(model, 'kernel.json').then(settle);
+  }, [needsOwn]);
+
+  useEffect(() => {
+    void openServed(model, 'source.json').then(settle);
     const over = (event: DragEvent): void => event.preventDefault();
     const drop = (event: DragEvent): void => {
       event.preventDefault();
@@ -54,8 +70,6 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
     };
   }, []);
 
-  const isAboutMachines = route.page === 'time' || route.page === 'attacks';
-  const dump = source.state === 'open' ? source.dump : undefined;
   return (
     <>
       <nav class="bar" aria-label="Inspector">
@@ -85,14 +99,16 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
           />
         </label>
       </nav>
+      {onTour !== undefined && <TourPanel {...onTour} />}
+      {route.page === 'tours' && <ToursPage />}
       {isAboutMachines && <MachinePage route={route} model={model} />}
-      {!isAboutMachines && source.state === 'failed' && <Failed failure={source.failure} />}
-      {!isAboutMachines && source.state === 'opening' && (
+      {isAboutDump && source.state === 'failed' && <Failed failure={source.failure} />}
+      {isAboutDump && source.state === 'opening' && (
         <main aria-busy="true">
           <h1>Opening {source.name}</h1>
         </main>
       )}
-      {!isAboutMachines && dump !== undefined && (
+      {isAboutDump && dump !== undefined && (
         <DumpPage key={dump.name} route={route} model={model} dump={dump} />
       )}
       <footer>
@@ -150,9 +166,9 @@ function Failed({ failure }: { readonly failure: InspectorFailure }) {
 }
 
 /** Opens what the server of the page names beside it. */
-async function openServed(model: Remote<InspectorModel>): Promise<Answer<OpenedDump>> {
+async function openServed(model: Remote<InspectorModel>, description: string): Promise<Answer<OpenedDump>> {
   try {
-    const response = await fetch('source.json');
+    const response = await fetch(description);
     if (!response.ok) throw new Error(String(response.status));
     const source: ServedSource = await response.json();
     return await model.openServed(source, document.baseURI);

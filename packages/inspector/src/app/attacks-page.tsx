@@ -60,6 +60,12 @@ export function AttacksPage({ model, choices, parameters }: AttacksPageProps) {
           </div>
         </dl>
       )}
+      <p>
+        On a terminal:{' '}
+        <code>
+          heki attack {asked.attack} --machine {asked.left} {asked.right}
+        </code>
+      </p>
       <div aria-busy={isBusy}>
         {[a, b].map(
           (answer, index) =>
@@ -75,12 +81,6 @@ export function AttacksPage({ model, choices, parameters }: AttacksPageProps) {
         )}
         {isBusy && <p>Booting two kernels, and attacking both …</p>}
       </div>
-      <p>
-        On a terminal:{' '}
-        <code>
-          heki attack {asked.attack} --machine {asked.left} {asked.right}
-        </code>
-      </p>
     </main>
   );
 }
@@ -90,9 +90,7 @@ function SideBySide({ left, right }: { readonly left: AttackStory; readonly righ
   return (
     <>
       <p id="parting" role="status">
-        {parting === undefined
-          ? 'They do not part: every step goes on both as it goes on the other.'
-          : `They part at step ${parting + 1}.`}
+        {parting === undefined ? alike(left, right) : `They part at step ${parting + 1}.`}
       </p>
       <div class="side-by-side">
         <Story story={left} parting={parting} />
@@ -100,6 +98,13 @@ function SideBySide({ left, right }: { readonly left: AttackStory; readonly righ
       </div>
     </>
   );
+}
+
+/** What is said where no step comes out otherwise. */
+function alike(left: AttackStory, right: AttackStory): string {
+  return left.verdict === right.verdict
+    ? 'They do not part: every step goes on both alike, and so does what comes of it.'
+    : `They part in what comes of it: every step goes on both alike. On the left: ${left.verdict}. On the right: ${right.verdict}.`;
 }
 
 interface StoryProps {

@@ -7,6 +7,7 @@ export const PAGES = [
   { id: 'walk', title: 'Walk' },
   { id: 'time', title: 'Time' },
   { id: 'attacks', title: 'Attacks' },
+  { id: 'tours', title: 'Tours' },
 ] as const;
 export type PageId = (typeof PAGES)[number]['id'];
 
@@ -41,7 +42,13 @@ export function useRoute(): Route {
 
 /** Goes to a place without a step for "back": what is typed or toggled. */
 export function replaceRoute(hash: string): void {
-  history.replaceState(null, '', hash);
+  // Who looks around on a tour stays on it.
+  const tour = parseRoute(location.hash).parameters.get('tour');
+  history.replaceState(
+    null,
+    '',
+    tour === null ? hash : `${hash}${hash.includes('?') ? '&' : '?'}tour=${tour}`,
+  );
   dispatchEvent(new HashChangeEvent('hashchange'));
 }
 

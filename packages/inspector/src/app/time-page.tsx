@@ -34,7 +34,7 @@ export function TimePage({ model, choices, parameters }: TimePageProps) {
         <Course
           model={model}
           timeline={answer.value}
-          at={within(Number(parameters.get('at') ?? 0), answer.value.events.length)}
+          at={eventOf(parameters, answer.value)}
           onGo={(at) => go(answer.value.machine.name, at)}
         />
       )}
@@ -42,9 +42,16 @@ export function TimePage({ model, choices, parameters }: TimePageProps) {
   );
 }
 
-/** A number of an event that there is. */
-function within(at: number, events: number): number {
-  return Number.isInteger(at) ? Math.max(0, Math.min(at, events - 1)) : 0;
+/** The event that a route names, by its number or by words in it; the first where there is no such. */
+function eventOf(parameters: URLSearchParams, { events }: Timeline): number {
+  const words = parameters.get('event');
+  if (words !== null)
+    return Math.max(
+      0,
+      events.findIndex(({ text }) => text.includes(words)),
+    );
+  const at = Number(parameters.get('at') ?? 0);
+  return Number.isInteger(at) ? Math.max(0, Math.min(at, events.length - 1)) : 0;
 }
 
 interface CourseProps {
@@ -99,8 +106,10 @@ function Course({ model, timeline, at, onGo }: CourseProps) {
         <span class={`lane lane-${event?.lane}`}>{lanes[event?.lane ?? 0]}</span> <code>{event?.text}</code>
       </p>
       <div class="beside">
-        {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
-        {answer !== undefined && 'value' in answer && <At moment={answer.value} isCurrent={isCurrent} />}
+        <div class="moment" aria-busy={!isCurrent}>
+          {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
+          {answer !== undefined && 'value' in answer && <At moment={answer.value} />}
+        </div>
         <EventList timeline={timeline} at={at} onGo={onGo} />
       </div>
       <p class="quiet">
@@ -111,12 +120,12 @@ function Course({ model, timeline, at, onGo }: CourseProps) {
   );
 }
 
-function At({ moment, isCurrent }: { readonly moment: Moment; readonly isCurrent: boolean }) {
+function At({ moment }: { readonly moment: Moment }) {
   const report = useMemo(() => reportOf(moment), [moment]);
   const changed = useMemo(() => moment.changed.map(([start, end]) => ({ start, end })), [moment]);
   const pages = changed.reduce((sum, { start, end }) => sum + end - start, 0);
   return (
-    <div aria-busy={!isCurrent}>
+    <>
       <p id="changed">
         {pages === 0
           ? 'Since the event before, no rights of any page have changed.'
@@ -142,7 +151,7 @@ function At({ moment, isCurrent }: { readonly moment: Moment; readonly isCurrent
           </div>
         ))}
       </dl>
-    </div>
+    </>
   );
 }
 

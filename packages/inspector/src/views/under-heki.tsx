@@ -15,7 +15,7 @@ export function UnderHeki({ hypervisors }: { readonly hypervisors: readonly Page
           </summary>
           <p>{hypervisor.title}</p>
           <Facts facts={hypervisor.facts} />
-          {hypervisor.work.length > 0 && <Work work={hypervisor.work} />}
+          {hypervisor.work.length > 0 && <Work {...hypervisor} />}
           {hypervisor.open.length > 0 && (
             <>
               <h3>What stays open</h3>
@@ -32,28 +32,31 @@ export function UnderHeki({ hypervisors }: { readonly hypervisors: readonly Page
   );
 }
 
-function Work({ work }: Pick<PageHypervisor, 'work'>) {
+function Work({ name, work }: Pick<PageHypervisor, 'name' | 'work'>) {
   return (
-    <table>
-      <caption>What becomes of the kernel's work</caption>
-      <thead>
-        <tr>
-          <th scope="col">work</th>
-          <th scope="col">outcome</th>
-          <th scope="col">needs</th>
-          <th scope="col">why</th>
-        </tr>
-      </thead>
-      <tbody>
-        {work.map(({ title, outcome, pages, why }) => (
-          <tr key={title}>
-            <th scope="row">{title}</th>
-            <td class={`outcome ${outcome}`}>{outcome}</td>
-            <td>{pages === 0 ? 'no pages' : count(pages, 'page')}</td>
-            <td>{why}</td>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls takes the focus (WCAG 2.1.1)
+    <section class="wide" aria-label={`The kernel's work under ${name}`} tabIndex={0}>
+      <table>
+        <caption>What becomes of the kernel's work</caption>
+        <thead>
+          <tr>
+            <th scope="col">work</th>
+            <th scope="col">outcome</th>
+            <th scope="col">needs</th>
+            <th scope="col">why</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {work.map(({ title, outcome, pages, why }) => (
+            <tr key={title}>
+              <th scope="row">{title}</th>
+              <td class={`outcome ${outcome}`}>{outcome}</td>
+              <td>{pages === 0 ? 'no pages' : count(pages, 'page')}</td>
+              <td>{why}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
   );
 }

@@ -28,7 +28,18 @@ export interface Memslot {
 }
 
 /** The flags of one slot: region number (frame / frames per region) for 2 MiB and 1 GiB regions. Sets come when they are asked for: few slots of many have any. */
-export class LargePageFlags {
+export interface LargePageFlags {
+  readonly 2: Set<number>;
+  readonly 3: Set<number>;
+  copy(): LargePageFlags;
+}
+
+/** No flag is set. */
+export function createLargePageFlags(): LargePageFlags {
+  return new SetsOnDemand();
+}
+
+class SetsOnDemand implements LargePageFlags {
   #flags2M: Set<number> | undefined;
   #flags1G: Set<number> | undefined;
 
@@ -43,7 +54,7 @@ export class LargePageFlags {
   }
 
   copy(): LargePageFlags {
-    const copy = new LargePageFlags();
+    const copy = new SetsOnDemand();
     copy.#flags2M = this.#flags2M && new Set(this.#flags2M);
     copy.#flags1G = this.#flags1G && new Set(this.#flags1G);
     return copy;

@@ -8,7 +8,7 @@ import {
   type StateDigest,
 } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
-import { LargePageFlags, type Memslot, MemslotFlag } from './memslot.ts';
+import { createLargePageFlags, type Memslot, MemslotFlag } from './memslot.ts';
 
 /** Slots that user space may have: KVM_USER_MEM_SLOTS. */
 export const USER_MEM_SLOTS = 32764;
@@ -187,7 +187,7 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
         flags,
         // The host's mapping stays where it is when the slot moves over it.
         hostLevel: old?.hostLevel ?? hostLevel,
-        mixed: new LargePageFlags(),
+        mixed: createLargePageFlags(),
         dirty: dirtyLogOf(flags, old),
       };
       if (old !== undefined) {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createAttributeStore } from '../attributes/attribute-store.ts';
 import { kvmDefects } from '../defects/kvm-defects.ts';
-import { LargePageFlags, type Memslot } from '../memslots/memslot.ts';
+import { createLargePageFlags, type Memslot } from '../memslots/memslot.ts';
 import { createGuest, kernelVa, range } from '../testing/guest.ts';
 import { createLargePages, FRAMES_PER_LEVEL } from './large-pages.ts';
 
@@ -16,7 +16,7 @@ function slotOf(base: number, frames: number, backing = base): Memslot {
     backing: backing as Pfn,
     flags: 0,
     hostLevel: 3,
-    mixed: new LargePageFlags(),
+    mixed: createLargePageFlags(),
     dirty: new Set(),
   };
 }

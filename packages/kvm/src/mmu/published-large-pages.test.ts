@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createAttributeStore } from '../attributes/attribute-store.ts';
 import { kvmDefects } from '../defects/kvm-defects.ts';
-import { LargePageFlags, type Memslot } from '../memslots/memslot.ts';
+import { createLargePageFlags, type Memslot } from '../memslots/memslot.ts';
 import { createLargePages } from './large-pages.ts';
 
 const MEGA = 512;
@@ -62,10 +62,10 @@ test.each([false, true])(
           backing: base as Pfn,
           flags: 0,
           hostLevel: 3,
-          mixed: new LargePageFlags(),
+          mixed: createLargePageFlags(),
           dirty: undefined,
         };
-        const expected = { ...slot, mixed: new LargePageFlags() };
+        const expected = { ...slot, mixed: createLargePageFlags() };
         const read: number[] = [];
         const wanted: number[] = [];
         const largePages = createLargePages({

@@ -1,4 +1,4 @@
-import { LargePageFlags, type Memslot } from '../memslots/memslot.ts';
+import { createLargePageFlags, type Memslot } from '../memslots/memslot.ts';
 import type { Memslots } from '../memslots/memslots.ts';
 
 /**
@@ -13,7 +13,7 @@ export function planeSlots(slots: Memslots, appeared: (slot: Memslot) => void): 
   function own(slot: Memslot): Memslot {
     let mine = known.get(slot);
     if (mine === undefined) {
-      mine = { ...slot, mixed: new LargePageFlags() };
+      mine = { ...slot, mixed: createLargePageFlags() };
       known.set(slot, mine);
       appeared(mine);
     }

@@ -2,8 +2,9 @@ import { complete, createCodeAuthority } from '@heki/code-authority';
 import {
   type BootVector,
   buildText,
+  createImageView,
   type ImageSymbols,
-  ImageView,
+  type ImageView,
   imageVirtualAddress,
 } from '@heki/patch-sites';
 import { createRam, type Gfn, type Pfn } from '@heki/physical-memory';
@@ -64,7 +65,7 @@ function tinyImage(): ImageView {
     at: (address) => Object.keys(NAMES).filter((name) => NAMES[name] === address),
     withPrefix: () => [],
   };
-  return new ImageView(
+  return createImageView(
     {
       segments: [
         { address: imageVirtualAddress(TEXT), bytes: text, kind: 'text' },

@@ -1,6 +1,6 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { describe, expect, test } from 'vitest';
-import { compareImage } from '../compare-image.ts';
+import { compareImage, compareModule } from '../compare-image.ts';
 import type { ImageAddress, ImageView } from '../image-view.ts';
 import {
   FEATURE,
@@ -165,6 +165,18 @@ describe('a running kernel', () => {
     expect(unexplained(undefined)).toEqual([]);
     expect(unexplained(capabilities)).toEqual([kind]);
   });
+});
+
+test("a module's code must be what the kernel's features decide, too, in the way of the kernel's version", () => {
+  const capabilities = bits(FEATURES.RETHUNK, FEATURES.RETPOLINE);
+  const module = running({ ...VECTOR, capabilities });
+  const sections = [{ ...TEXT, name: '.text', isCode: true }];
+  const known = { live: module.live, capabilities, core: mitigatedKernel().image };
+  const unexplained = (): unknown =>
+    compareModule('driver', module.image, sections, known).unexplained.map((run) => run.at);
+  expect(unexplained()).toEqual([]);
+  module.write(SITES.returns, 0xc3, 0xcc, 0xcc, 0xcc, 0xcc);
+  expect(unexplained()).toEqual(['return thunk']);
 });
 
 describe('what a boot vector may not be', () => {

@@ -15,9 +15,15 @@ import { styleOf, type TextBuilder, textBuilder } from './text-builder.ts';
  * (alternative_instructions). Nothing of it is read from the guest.
  *
  * @param text what is executed: sites elsewhere are left out where nothing there is copied into it
+ * @param core the kernel's own image, where `image` is a module's: it tells how this version patches
  */
-export function buildText(image: ImageView, text: ImageRange, vector: BootVector): ImageView {
-  const builder = textBuilder(image, vector, styleOf(image));
+export function buildText(
+  image: ImageView,
+  text: ImageRange,
+  vector: BootVector,
+  core: ImageView = image,
+): ImageView {
+  const builder = textBuilder(image, vector, styleOf(core));
   const all: ImageRange = { start: -(2 ** 31), end: 0 };
   const byKind = new Map<string, PatchSite[]>();
   for (const site of readSites(image, all)) {

@@ -2,7 +2,7 @@ import type { ImageAddress, ImageRange, ImageView, ReadLive } from '../image-vie
 import type { PatchSite } from '../patch-site.ts';
 import { buildText } from './build-text.ts';
 import { FEATURES, has } from './features.ts';
-import { readBootVector } from './read-boot-vector.ts';
+import { hasOneProcessor, readBootVector } from './read-boot-vector.ts';
 
 /** Whether `now` is what the features of the processor decide at a site; `undefined` where something else decides. */
 export type IsDecided = (site: PatchSite, now: Uint8Array) => boolean | undefined;
@@ -11,6 +11,7 @@ export type IsDecided = (site: PatchSite, now: Uint8Array) => boolean | undefine
  * The code that a kernel's own feature bits decide, to be compared with: who writes a bare return or a plain indirect call where a mitigation has to be writes
  * what Linux writes, too, on another processor.
  *
+ * @param core the kernel's own image, where `image` is a module's
  * @returns `undefined` for kernels whose way of patching is not built here: without return thunks, with kCFI, and where calls are counted
  */
 export function decidedCode(
@@ -18,11 +19,13 @@ export function decidedCode(
   text: ImageRange,
   capabilities: readonly number[],
   live: ReadLive,
+  core: ImageView = image,
 ): IsDecided | undefined {
   if (image.range('.cfi_sites') !== undefined || has(capabilities, FEATURES.CALL_DEPTH)) return undefined;
-  const vector = readBootVector(image, text, capabilities, live);
-  if (vector.returnThunk === '') return undefined;
-  const built = buildText(image, text, vector);
+  const named = readBootVector(image, text, capabilities, live);
+  if (named.returnThunk === '') return undefined;
+  const vector = core === image ? named : { ...named, oneProcessor: hasOneProcessor(core, live) };
+  const built = buildText(image, text, vector, core);
   const stays = has(capabilities, FEATURES.RETPOLINE) && !has(capabilities, FEATURES.RETPOLINE_LFENCE);
   return (site, now) => {
     switch (site.kind) {

@@ -8,7 +8,7 @@ import {
 } from '../image-view.ts';
 import { branchTarget, int32 } from '../instructions.ts';
 import type { PatchSite } from '../patch-site.ts';
-import { readSites } from '../read-sites.ts';
+import { lockSites, readSites } from '../read-sites.ts';
 import type { BootVector, SiteState } from './boot-vector.ts';
 
 const [LOCK, DS] = [0xf0, 0x3e];
@@ -35,7 +35,6 @@ export function readBootVector(
   const constants = new Map<string, bigint>();
   const calls = new Map<ImageAddress, ImageAddress>();
   const sites = new Map<ImageAddress, SiteState>();
-  let [locks, dropped] = [0, 0];
   for (const site of readSites(image, { start: -(2 ** 31), end: 0 })) {
     const isInText = site.at >= text.start && site.at < text.end;
     switch (site.kind) {
@@ -66,12 +65,6 @@ export function readBootVector(
         if (isInText && target === 0 && live(site.at, 1)?.[0] === JMP32) sites.set(site.at, 'jumps');
         break;
       }
-      case 'smp lock': {
-        const now = isInText ? live(site.at, 1)?.[0] : undefined;
-        if (now === LOCK) locks++;
-        else if (now === DS) dropped++;
-        break;
-      }
       case 'jump label': {
         const first = isInText ? live(site.at, 1)?.[0] : undefined;
         if (first === JMP8 || first === JMP32) sites.set(site.at, 'jumps');
@@ -88,11 +81,24 @@ export function readBootVector(
   }
   return {
     ...{ capabilities, pointers, constants, calls, sites },
-    // What the most of them have: one alone that is otherwise is no machine of another kind.
-    oneProcessor: dropped > locks,
+    oneProcessor: hasOneProcessor(image, live),
     returnThunk:
       thunk === undefined ? '' : (image.symbols.at(thunk).find((name) => RETURN_THUNKS.test(name)) ?? ''),
   };
+}
+
+/**
+ * Whether the machine has one processor, as the LOCK prefixes of `image` tell: what the most of them are, since one alone that is otherwise is no machine of another
+ * kind.
+ */
+export function hasOneProcessor(image: ImageView, live: ReadLive): boolean {
+  let surplus = 0;
+  for (const { at } of lockSites(image)) {
+    const now = live(at, 1)?.[0];
+    if (now === DS) surplus++;
+    else if (now === LOCK) surplus--;
+  }
+  return surplus > 0;
 }
 
 /** Where the pointer lies that a call goes through. */

@@ -1,5 +1,11 @@
 import type { VirtualAddress } from '@heki/physical-memory';
-import { type ImageAddress, type ImageSymbols, ImageView, imageVirtualAddress } from '../image-view.ts';
+import {
+  createImageView,
+  type ImageAddress,
+  type ImageSymbols,
+  type ImageView,
+  imageVirtualAddress,
+} from '../image-view.ts';
 
 const TEXT = -0x7f00_0000;
 const TABLES = TEXT + 0x10_0000;
@@ -74,7 +80,7 @@ export function buildKernel(
     return found && { bytes: found[1], offset: at - found[0] };
   };
   return {
-    image: new ImageView({ segments, sections }, symbols),
+    image: createImageView({ segments, sections }, symbols),
     text: TEXT,
     rodata: RODATA,
     write(at, ...bytes) {

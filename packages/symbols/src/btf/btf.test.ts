@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { buildBtf, type PlainType } from '../testing/build-btf.ts';
-import { Btf } from './btf.ts';
+import { parseBtf } from './btf.ts';
 
 const TYPES: readonly PlainType[] = [
   { kind: 'int', name: 'char', size: 1 },
@@ -41,7 +41,7 @@ const TYPES: readonly PlainType[] = [
 
 describe('the types of a kernel', () => {
   const bytes = buildBtf(TYPES);
-  const btf = Btf.parse(bytes);
+  const btf = parseBtf(bytes);
   if (btf === undefined) throw new Error('not parsed');
   const module = btf.struct('module') ?? 0;
 
@@ -77,7 +77,7 @@ describe('the types of a kernel', () => {
       fc.property(fc.array(edit, { minLength: 1, maxLength: 6 }), (edits) => {
         const hostile = bytes.slice();
         for (const [at, value] of edits) hostile[at] = value;
-        const parsed = Btf.parse(hostile);
+        const parsed = parseBtf(hostile);
         const struct = parsed?.struct('module');
         if (parsed === undefined || struct === undefined) return;
         for (const name of ['name', 'number', 'next', 'nosuch']) parsed.member(struct, name);
@@ -85,7 +85,7 @@ describe('the types of a kernel', () => {
       }),
       { numRuns: 500 },
     );
-    expect(Btf.parse(bytes.subarray(0, 20))).toBeUndefined();
-    expect(Btf.parse(bytes.subarray(0, bytes.length - 1))).toBeUndefined();
+    expect(parseBtf(bytes.subarray(0, 20))).toBeUndefined();
+    expect(parseBtf(bytes.subarray(0, bytes.length - 1))).toBeUndefined();
   });
 });

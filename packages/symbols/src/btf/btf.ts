@@ -42,7 +42,7 @@ const HEADER_BYTES = 24;
 const DEEPEST = 32;
 
 /** A member of a structure, or of an unnamed one in it. */
-export interface Member {
+interface Member {
   /** Bytes from the start of the structure. */
   readonly offset: number;
   /** The number of its type. */
@@ -50,7 +50,37 @@ export interface Member {
 }
 
 /** The types of a kernel, as it describes them itself (BTF): where the members of its structures are. */
-export class Btf {
+export type Btf = Pick<TypeSection, keyof TypeSection>;
+
+/** Parses a `.BTF` section; `undefined` when it is not one, or damaged. */
+export function parseBtf(bytes: Uint8Array): Btf | undefined {
+  if (bytes.length < HEADER_BYTES) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const field = (at: number): number => view.getUint32(at, true);
+  const [headerLength, typesAt, typesLength, namesAt, namesLength] = [4, 8, 12, 16, 20].map(field);
+  if (view.getUint16(0, true) !== MAGIC || view.getUint8(2) !== 1) return undefined;
+  const part = (at = 0, length = 0): Uint8Array | undefined => {
+    const start = (headerLength ?? 0) + at;
+    return start + length <= bytes.length ? bytes.slice(start, start + length) : undefined;
+  };
+  const types = part(typesAt, typesLength);
+  const names = part(namesAt, namesLength);
+  if (types === undefined || names === undefined) return undefined;
+  const words = new Uint32Array(types.buffer, 0, Math.floor(types.length / 4));
+  const starts = new Uint32Array(Math.floor(words.length / 3) + 1);
+  let count = 1;
+  for (let at = 0; at + 3 <= words.length; ) {
+    const info = words[at + 1] ?? 0;
+    const extra = EXTRA_WORDS[Math.floor(info / 2 ** 24) % 32];
+    if (extra === undefined) return undefined;
+    starts[count++] = at;
+    at += 3 + extra[0] + extra[1] * (info % 0x10000);
+    if (at > words.length) return undefined;
+  }
+  return new TypeSection(words, starts, count, new TextDecoder('latin1').decode(names));
+}
+
+class TypeSection {
   readonly #words: Uint32Array;
   /** Where each type begins, in words; 0 is void. */
   readonly #starts: Uint32Array;
@@ -58,39 +88,11 @@ export class Btf {
   /** All names, each with a zero before and behind. */
   readonly #names: string;
 
-  private constructor(words: Uint32Array, starts: Uint32Array, count: number, names: string) {
+  constructor(words: Uint32Array, starts: Uint32Array, count: number, names: string) {
     this.#words = words;
     this.#starts = starts;
     this.#count = count;
     this.#names = names;
-  }
-
-  /** Parses a `.BTF` section; `undefined` when it is not one, or damaged. */
-  static parse(bytes: Uint8Array): Btf | undefined {
-    if (bytes.length < HEADER_BYTES) return undefined;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const field = (at: number): number => view.getUint32(at, true);
-    const [headerLength, typesAt, typesLength, namesAt, namesLength] = [4, 8, 12, 16, 20].map(field);
-    if (view.getUint16(0, true) !== MAGIC || view.getUint8(2) !== 1) return undefined;
-    const part = (at = 0, length = 0): Uint8Array | undefined => {
-      const start = (headerLength ?? 0) + at;
-      return start + length <= bytes.length ? bytes.slice(start, start + length) : undefined;
-    };
-    const types = part(typesAt, typesLength);
-    const names = part(namesAt, namesLength);
-    if (types === undefined || names === undefined) return undefined;
-    const words = new Uint32Array(types.buffer, 0, Math.floor(types.length / 4));
-    const starts = new Uint32Array(Math.floor(words.length / 3) + 1);
-    let count = 1;
-    for (let at = 0; at + 3 <= words.length; ) {
-      const info = words[at + 1] ?? 0;
-      const extra = EXTRA_WORDS[Math.floor(info / 2 ** 24) % 32];
-      if (extra === undefined) return undefined;
-      starts[count++] = at;
-      at += 3 + extra[0] + extra[1] * (info % 0x10000);
-      if (at > words.length) return undefined;
-    }
-    return new Btf(words, starts, count, new TextDecoder('latin1').decode(names));
   }
 
   /** The number of the structure of that name. */

@@ -1,6 +1,6 @@
 import type { VirtualMemory } from '@heki/vmcore';
 import type { SymbolTable } from '../symbol-table.ts';
-import { Btf } from './btf.ts';
+import { type Btf, parseBtf } from './btf.ts';
 
 /** Debian's kernels have 5 MiB. */
 const MOST_BYTES = 2 ** 26;
@@ -13,5 +13,5 @@ export function readBtf(memory: VirtualMemory, symbols: SymbolTable): Btf | unde
   const length = end - start;
   if (length <= 0n || length > MOST_BYTES) return undefined;
   const bytes = memory.read(start, Number(length));
-  return bytes === undefined ? undefined : Btf.parse(bytes);
+  return bytes === undefined ? undefined : parseBtf(bytes);
 }

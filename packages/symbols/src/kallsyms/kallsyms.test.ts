@@ -2,7 +2,6 @@ import { virtualAddress } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addressOfSigned } from '../signed-address.ts';
-import { SymbolTable } from '../symbol-table.ts';
 import { buildKallsyms, KALLSYMS_LAYOUTS, type PlainSymbol } from '../testing/build-kallsyms.ts';
 import { flatMemory } from '../testing/flat-memory.ts';
 import { findKallsyms } from './find-kallsyms.ts';
@@ -68,7 +67,7 @@ describe.each(KALLSYMS_LAYOUTS)('kallsyms as Linux lays it, %s,', (layout) => {
             relativeBase: layout === 'from 7.0' ? undefined : place(at.relativeBase),
           };
           const table = readKallsyms(memory, named);
-          expect(table).toBeInstanceOf(SymbolTable);
+          expect(table).not.toBeTypeOf('string');
           expect(typeof table === 'string' ? table : [...table]).toEqual(expected(plain));
           const { countAt: _, ...same } = named;
           expect(findKallsyms(bytes, start)).toEqual({ ...same, count: plain.length });

@@ -1,7 +1,7 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import type { VirtualMemory } from '@heki/vmcore';
 import { signedOf } from '../signed-address.ts';
-import { SymbolTable } from '../symbol-table.ts';
+import { createSymbolTable, type SymbolTable } from '../symbol-table.ts';
 import { expandNames } from './expand-names.ts';
 import { kallsymsAddresses, type OffsetBase } from './kallsyms-addresses.ts';
 import { type KallsymsPlace, MOST_SYMBOLS, type NamedPlace, TOKENS } from './kallsyms-place.ts';
@@ -34,7 +34,7 @@ export function readKallsyms(memory: VirtualMemory, place: KallsymsPlace | Named
   const addresses = kallsymsAddresses(new Int32Array(offsets.buffer), base);
   if (addresses === undefined) return 'has addresses that do not ascend';
   const text = expandNames(names, count, tokens);
-  return text instanceof RangeError ? text.message : new SymbolTable(text, addresses);
+  return text instanceof RangeError ? text.message : createSymbolTable(text, addresses);
 }
 
 function offsetBase(

@@ -1,6 +1,6 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
-import { SymbolTable } from '../symbol-table.ts';
+import { symbolTableOf } from '../symbol-table.ts';
 import { buildBtf, type PlainType } from '../testing/build-btf.ts';
 import { flatMemory } from '../testing/flat-memory.ts';
 import { readCodeAreas } from './code-areas.ts';
@@ -63,7 +63,7 @@ function kernel() {
     read: () =>
       readCodeAreas(
         flatMemory(bytes, virtualAddress(START)),
-        SymbolTable.of(
+        symbolTableOf(
           [...symbols].map(([name, at]) => ({
             name,
             type: 'd',

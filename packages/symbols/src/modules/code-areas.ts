@@ -1,7 +1,7 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import type { VirtualMemory } from '@heki/vmcore';
 import { readBtf } from '../btf/read-btf.ts';
-import { type KernelStruct, KernelStructs } from '../kernel-structs.ts';
+import { createKernelStructs, type KernelStruct, type KernelStructs } from '../kernel-structs.ts';
 import type { SymbolTable } from '../symbol-table.ts';
 
 /** Code that the kernel made by itself. */
@@ -42,7 +42,7 @@ const PAGE = 4096n;
 export function readCodeAreas(memory: VirtualMemory, symbols: SymbolTable): CodeAreas | undefined {
   const btf = readBtf(memory, symbols);
   if (btf === undefined) return undefined;
-  const structs = new KernelStructs(memory, btf);
+  const structs = createKernelStructs(memory, btf);
   const areas = vmallocAreas(structs, symbols);
   if (areas === undefined) return undefined;
   const generated: GeneratedCode[] = [];

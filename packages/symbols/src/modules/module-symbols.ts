@@ -1,6 +1,6 @@
 import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { type KernelStruct, type KernelStructs, printableText } from '../kernel-structs.ts';
-import { type KernelSymbol, SymbolTable } from '../symbol-table.ts';
+import { type KernelSymbol, type SymbolTable, symbolTableOf } from '../symbol-table.ts';
 
 /** Elf64_Sym: st_name, st_info, st_other, st_shndx, st_value, st_size. */
 const SYMBOL_BYTES = 24;
@@ -20,9 +20,9 @@ export function readModuleSymbols(structs: KernelStructs, module: KernelStruct):
   const typetab = tables?.pointer('typetab');
   const count = tables?.uint('num_symtab') ?? 0;
   if (symtab === undefined || strtab === undefined || count === 0 || count > MOST_SYMBOLS)
-    return SymbolTable.of([]);
+    return symbolTableOf([]);
   const entries = structs.bytes(symtab, count * SYMBOL_BYTES);
-  if (entries === undefined) return SymbolTable.of([]);
+  if (entries === undefined) return symbolTableOf([]);
   const types = typetab === undefined ? undefined : structs.bytes(typetab, count);
   const view = new DataView(entries.buffer);
   const names = readNames(structs, strtab, view, count);
@@ -39,7 +39,7 @@ export function readModuleSymbols(structs: KernelStructs, module: KernelStruct):
     const isExported = exported.get(address)?.has(name) ?? false;
     symbols.push({ name, address, type: isExported ? type.toUpperCase() : type.toLowerCase() });
   }
-  return SymbolTable.of(symbols);
+  return symbolTableOf(symbols);
 }
 
 /** What gives the name at an offset of the strings: they are read once, as far as names are asked for. */

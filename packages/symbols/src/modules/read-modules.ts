@@ -1,7 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { VirtualMemory } from '@heki/vmcore';
 import { readBtf } from '../btf/read-btf.ts';
-import { KernelStructs } from '../kernel-structs.ts';
+import { createKernelStructs } from '../kernel-structs.ts';
 import type { SymbolTable } from '../symbol-table.ts';
 import { type KernelModule, readModule } from './kernel-module.ts';
 
@@ -38,7 +38,7 @@ export function readLoadedCode(memory: VirtualMemory, symbols: SymbolTable): Loa
   const btf = readBtf(memory, symbols);
   if (btf === undefined)
     return "cannot be read: the kernel's description of its types (BTF) is not in the dump";
-  const structs = new KernelStructs(memory, btf);
+  const structs = createKernelStructs(memory, btf);
   const brokenLists: string[] = [];
   const loaded = structs.list('module', 'list', head, MOST_MODULES);
   if (!loaded.isWhole) brokenLists.push('modules');

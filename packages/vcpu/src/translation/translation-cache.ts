@@ -1,4 +1,4 @@
-import { StateDigest } from '@heki/physical-memory';
+import { createStateDigest, type StateDigest } from '@heki/physical-memory';
 
 /**
  * Cached translations in packed arrays: three direct-mapped parts, for pages of 4 KiB, 2 MiB and 1 GiB. The tag has its
@@ -247,4 +247,4 @@ export class TranslationCache {
   }
 }
 
-const ENTRY = new StateDigest();
+const ENTRY = createStateDigest();

@@ -1,5 +1,6 @@
 import { type Gfn, PAGE_SIZE, PAGE_WORDS, type PageView, type PhysicalMemory } from '@heki/physical-memory';
 import type { ByteSource } from '../../byte-source.ts';
+import { VmcoreError } from '../../error.ts';
 import { cachedMemory } from '../../page-cache.ts';
 import type { ElfSegment } from './segment.ts';
 
@@ -43,7 +44,13 @@ export function createSegmentMemory(
       const to = Math.min(start + PAGE_SIZE, part.end);
       page ??= new Uint32Array(PAGE_WORDS);
       const target = new Uint8Array(page.buffer, from - start, to - from);
-      source.read(part.fileOffset + (from - part.start), target);
+      const offset = part.fileOffset + (from - part.start);
+      if (source.hasHole?.(offset, target.length) === true) {
+        throw new VmcoreError('memory that no chunk of the flattened dump has: a part of the file was lost', {
+          offset,
+        });
+      }
+      source.read(offset, target);
     }
     return page;
   }
