@@ -1,23 +1,30 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { ATTACK_MACHINES } from '@heki/attacks';
 import { markdownTable, type Page } from './page.ts';
-import { printed } from './printed.ts';
 
-/** What the command writes as Markdown: a line with counts, the matrix, and a section for each attack. */
-async function written(): Promise<string> {
+/** The command as a process of its own: only that has threads. */
+const HEKI = fileURLToPath(new URL('../../../packages/heki/dist/main.js', import.meta.url));
+
+/** What the command writes as Markdown: a line with counts, scores, the matrix, and a section for each attack. */
+function written(): string {
   const folder = mkdtempSync(join(tmpdir(), 'heki-attacks-'));
   const file = join(folder, 'attacks.md');
   try {
-    await printed(['attack', '--prove', '--markdown', file]);
+    execFileSync(process.execPath, [HEKI, 'attack', '--prove', '--markdown', file], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     return readFileSync(file, 'utf8');
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-const text = await written();
+const text = written();
+const scores = text.indexOf('| machine |');
 const table = text.indexOf('| attack |');
 const sections = text.indexOf('\n### ');
 
@@ -25,12 +32,13 @@ const sections = text.indexOf('\n### ');
 export const attacksPage: Page = {
   file: 'docs/attacks.md',
   parts: {
-    count: () => text.slice(0, table),
+    count: () => text.slice(0, scores),
     machines: () =>
       markdownTable(
         ['machine', 'is'],
         ATTACK_MACHINES.map(({ name, title }) => [`\`${name}\``, title]),
       ),
+    scores: () => text.slice(scores, table),
     matrix: () => text.slice(table, sections),
     attacks: () => text.slice(sections),
   },

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { attackMatrixPage } from './attack-matrix.ts';
+import { attackScoresPicture } from './attack-scores.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { layersPicture, packagesPicture } from './diagram.ts';
@@ -7,6 +8,7 @@ import { eptViolationPage } from './ept-violation.ts';
 import { explorePage } from './explore.ts';
 import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { findingsPage } from './findings.ts';
+import { knownAttacksPage } from './known-attacks.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
 import { limitsPage } from './limits.ts';
@@ -44,6 +46,8 @@ const PAGES: readonly Page[] = [
   ciJobPage,
   explorePage,
   limitsPage,
+  knownAttacksPage,
+  attackScoresPicture,
 ];
 
 /** Those that take minutes, and are written and checked only with `--long`. */

@@ -31,3 +31,5 @@ export {
   runMatrix,
   runRow,
 } from './matrix/run-matrix.ts';
+export { type MachineScore, scoresOf } from './matrix/score.ts';
+export { PUBLISHED_ATTACKS, type PublishedAttack, type Standing } from './published/published-attacks.ts';

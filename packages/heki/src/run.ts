@@ -228,6 +228,10 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
     .option('--time <seconds>', 'ends the search after so long', parseWhole(1, 1_000_000))
+    .option(
+      '--replay <file>',
+      'instead of a search: tells the stories of what --json printed again, on this machine',
+    )
     .addOption(noMbecOption())
     .addOption(cpuOption())
     .option('--json', 'print one JSON object')

@@ -10,6 +10,7 @@ import { pinFromHost } from './control-registers/lock-cr.ts';
 import { bindingOf, createKvmVcpu, createVmState } from './create-vm-state.ts';
 import type { KvmEvent } from './event.ts';
 import { emulateMovToCr, emulateStore } from './exit/emulator.ts';
+import { resumeFromSmm } from './exit/resume-from-smm.ts';
 import { createHlat } from './hlat/create-hlat.ts';
 import { protectFromHost } from './hypercall/protect-memory.ts';
 import { createKernelOwner } from './kernel-owner.ts';
@@ -137,6 +138,7 @@ export function createKvmVirtualMachine(
     enterNested: (vcpu, pointer, setup) => enterNested(vm, vcpu, pointer, setup),
     leaveNested: (vcpu) => leaveNested(vm, vcpu),
     emulateMovToCr: (vcpu, cr, value) => emulateMovToCr(vm, vcpu, bindingOf(vm, vcpu), cr, value),
+    resumeFromSmm: (vcpu, saved) => resumeFromSmm(vm, vcpu, bindingOf(vm, vcpu), saved),
     emulateStore: (vcpu, gpa, bytes) => emulateStore(vm, vcpu, gpa, bytes),
     locksHeld: vm.locks.held,
   };

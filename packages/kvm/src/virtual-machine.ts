@@ -8,7 +8,7 @@ import type { Hlat } from './hlat/hlat.ts';
 import type { LockName } from './host/locks.ts';
 import type { Memslot } from './memslots/memslot.ts';
 import type { UserspaceMemoryRegion } from './memslots/memslots.ts';
-import type { KvmVcpuSetup, NestedSetup } from './nested/nested-guest.ts';
+import type { HostRegisters, KvmVcpuSetup, NestedSetup } from './nested/nested-guest.ts';
 import type { KvmStatistics } from './statistics.ts';
 
 /** Leaves of the second level by size. */
@@ -79,6 +79,11 @@ export interface KvmVirtualMachine extends VirtualMachine {
   leaveNested(vcpu: Vcpu): void;
   /** The instruction emulator carries out MOV to CR0, CR3 or CR4: the second entrance to the registers. */
   emulateMovToCr(vcpu: Vcpu, cr: 0 | 3 | 4, value: bigint): EmulationResult;
+  /**
+   * RSM: the virtual CPU leaves system management mode, in 64-bit mode. `saved`: control registers that firmware has changed in the state save area;
+   * the others are those that the SMI found.
+   */
+  resumeFromSmm(vcpu: Vcpu, saved: Partial<HostRegisters>): void;
   /** The instruction emulator stores `bytes`, as for string input into guest memory. */
   emulateStore(vcpu: Vcpu, gpa: Gpa, bytes: Uint8Array): EmulationResult;
   /** The locks held now: none outside a call. */

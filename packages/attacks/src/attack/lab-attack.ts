@@ -15,6 +15,8 @@ export type Means =
   | 'device'
   /** Code of a user program, CPL 3. */
   | 'user program'
+  /** The firmware of the guest, in system management mode. */
+  | 'firmware'
   /** A second processor, which acts between two accesses of the first. */
   | 'second processor'
   /** The VMM itself: no machine here protects a guest from it, and those that say so are told apart. */

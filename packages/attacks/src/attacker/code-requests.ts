@@ -26,7 +26,8 @@ interface Forged {
 export function codeRequests(lab: Lab): CodeRequests {
   const { kernel, heki } = lab.machine;
   const authority = heki.hypervisor?.codeAuthority;
-  if (authority === undefined || (kernel.hekiInit.seal ?? 0) <= 0) lab.notExpressible('nobody owns the code');
+  if (authority === undefined || (kernel.hekiInit.seal ?? 0) <= 0)
+    lab.notExpressible('no owner of code has sealed it');
   const call = (number: number, a0: bigint, a1 = 0n, a2 = 0n): number => {
     const { vcpu } = kernel;
     const { rax, rbx, rcx, rdx } = vcpu.registers;
@@ -37,7 +38,7 @@ export function codeRequests(lab: Lab): CodeRequests {
     return result;
   };
   return {
-    authority: authority ?? lab.notExpressible('nobody owns the code'),
+    authority: authority ?? lab.notExpressible('there is no owner of code'),
     load(file, parts, sites = []) {
       const frames = storePages(lab, [file]);
       const list = lab.prepare('allocate a page', (own) => own.allocatePages());

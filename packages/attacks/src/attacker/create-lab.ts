@@ -77,7 +77,7 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
       return heki.secureKernel;
     },
     moduleFile(image) {
-      if (moduleFile === undefined) throw new NotExpressible('nobody wants the file of a module');
+      if (moduleFile === undefined) throw new NotExpressible('no owner of code wants the file of a module');
       return moduleFile(image);
     },
     dma: (gpa, bytes) => recorder.store('a device', gpa, () => virtualMachine.write('dma', gpa, bytes)),

@@ -9,20 +9,23 @@ import type { Recorder } from './recorder.ts';
 interface KvmWays {
   enterNested(vcpu: Vcpu, pointer: bigint, setup: { readonly host: { readonly cr4: bigint } }): boolean;
   leaveNested(vcpu: Vcpu): void;
+  resumeFromSmm(vcpu: Vcpu, saved: { readonly cr4: bigint }): void;
   emulateMovToCr(vcpu: Vcpu, cr: 0 | 4, value: bigint): { readonly kind: string };
 }
 
 /** @throws {NotExpressible} when the hypervisor is none of these */
 function kvmWays({ virtualMachine }: Pick<LinuxMachine, 'virtualMachine'>): KvmWays {
   if (!hasKvmWays(virtualMachine))
-    throw new NotExpressible('guests inside the guest and an emulator of MOV are modelled for KVM alone');
+    throw new NotExpressible(
+      'guests inside the guest, RSM and an emulator of MOV are modelled for KVM alone',
+    );
   return virtualMachine;
 }
 
 function hasKvmWays(
   machine: LinuxMachine['virtualMachine'],
 ): machine is LinuxMachine['virtualMachine'] & KvmWays {
-  return ['enterNested', 'leaveNested', 'emulateMovToCr'].every((way) => way in machine);
+  return ['enterNested', 'leaveNested', 'resumeFromSmm', 'emulateMovToCr'].every((way) => way in machine);
 }
 
 /**
@@ -35,16 +38,25 @@ export function createKvmWays(options: {
   readonly vcpu: Vcpu;
   readonly recorder: Recorder;
   readonly tables: () => bigint;
-}): Pick<Lab, 'nestedGuest' | 'emulatedMovToCr'> {
+}): Pick<Lab, 'nestedGuest' | 'resumeFromSmm' | 'emulatedMovToCr'> {
   const { machine, vcpu, recorder, tables } = options;
   return {
-    nestedGuest({ cr4 }) {
+    nestedGuest(act, exitLoads = vcpu.registers) {
       const ways = kvmWays(machine);
+      const { cr4 } = exitLoads;
       const pointer = tables();
-      recorder.asks(`VM entry to a guest of the attacker, whose exit loads CR4 ${hex(cr4)}`, () => {
+      recorder.asks(`VM entry to a nested guest, whose exit loads CR4 ${hex(cr4)}`, () => {
         if (!ways.enterNested(vcpu, pointer, { host: { cr4 } })) return 'the hypervisor enters no such guest';
+        act();
         ways.leaveNested(vcpu);
         return undefined;
+      });
+    },
+    resumeFromSmm(saved) {
+      const ways = kvmWays(machine);
+      recorder.asks(`RSM with CR4 ${hex(saved.cr4)} in the state save area`, () => {
+        ways.resumeFromSmm(vcpu, saved);
+        return vcpu.halted === undefined ? undefined : 'the processor shuts down';
       });
     },
     emulatedMovToCr(cr, value) {

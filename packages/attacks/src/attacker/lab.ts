@@ -52,8 +52,16 @@ export interface Lab {
   readonly vmm: Vmm;
   /** INIT for the other processor. */
   init(): void;
-  /** Runs a guest of the attacker's on the kernel's processor, and leaves it again: what its VM exit loads. @throws {NotExpressible} where there is no way to */
-  nestedGuest(exitLoads: { readonly cr4: bigint }): void;
+  /**
+   * Runs a guest of the attacker's on the kernel's processor, in tables of his that map the first GiB as it is, and leaves it again.
+   *
+   * @param act what he does in it
+   * @param exitLoads what its VM exit loads; default: what the kernel has
+   * @throws {NotExpressible} where there is no way to
+   */
+  nestedGuest(act: () => void, exitLoads?: { readonly cr4: bigint }): void;
+  /** The kernel's processor leaves system management mode, whose firmware has changed what it saved. @throws {NotExpressible} where there is none */
+  resumeFromSmm(saved: { readonly cr4: bigint }): void;
   /** MOV to a control register, carried out by the hypervisor's emulator. @throws {NotExpressible} where there is none */
   emulatedMovToCr(cr: 0 | 4, value: bigint): void;
   /** There is nothing here that this attack is about. */

@@ -4,6 +4,8 @@ import { bootMachine } from '../machines/boot-machine.ts';
 import { MECHANISMS } from '../machines/mechanisms.ts';
 import { boot, findBackend } from '../testing/backends.ts';
 import { CATALOGUE } from './catalogue.ts';
+import { CONTROLS } from './controls.ts';
+import { WORK } from './work.ts';
 
 const ATTACKS = CATALOGUE.filter(({ legitimate }) => legitimate !== true);
 /** Machines on which little stands in the way: of each kind of attack at least one succeeds on one of them. */
@@ -49,11 +51,15 @@ test.each(ATTACKS)('$name succeeds on a machine that leaves it open, with eviden
 describe.each(['no-heki', 'rfc-v2', 'hardened', 'hardened-authenticated', 'lvbs', 'xen'])(
   'on %s, work that must go on does',
   (machine) => {
-    test.each(CATALOGUE.filter(({ legitimate }) => legitimate === true))('$name', (control) => {
+    test.each(CONTROLS)('$name', (control) => {
       expect(runAttack(control, boot(machine))).toMatchObject({ verdict: 'succeeds' });
     });
   },
 );
+
+test.each(WORK)('$name goes on where nothing is protected', (work) => {
+  expect(runAttack(work, boot('no-heki'))).toMatchObject({ verdict: 'succeeds' });
+});
 
 test('what Heki does not stop is not stopped: asking, remapping, data, and code that is there already', () => {
   const open = ['ask-for-execution', 'remap-text', 'remap-rodata', 'store-credentials', 'call-function'];

@@ -9,8 +9,9 @@ import { REQUESTS } from './requests.ts';
 import { SEALED_CODE } from './sealed-code.ts';
 import { SIGNED_CODE } from './signed-code.ts';
 import { STORES } from './stores.ts';
+import { WORK } from './work.ts';
 
-/** Every attack, by what is attacked; last the work that must go on. */
+/** Every attack, by what is attacked; last the work that is to go on. */
 export const CATALOGUE: readonly LabAttack[] = [
   ...STORES,
   ...EXECUTION,
@@ -22,4 +23,5 @@ export const CATALOGUE: readonly LabAttack[] = [
   ...FROM_OUTSIDE,
   ...RACES,
   ...CONTROLS,
+  ...WORK,
 ];

@@ -1,10 +1,12 @@
-import type { VirtualAddress } from '@heki/physical-memory';
+import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
 import { MARK, MODULE_FUNCTIONS, PAYLOAD } from '../kernel/functions.ts';
 import { executable, loadedModule, loadedProgram, offset, writable } from './stores.ts';
 
+/** The system BIOS of a PC, below 1 MiB. */
+const BIOS = 0xf0 as Gfn;
 const RUNS_CODE = 'code of the attacker runs as the kernel';
 
 /** Puts code at `va`, lets it be executed by the page tables, and calls it. */
@@ -54,6 +56,21 @@ export const EXECUTION: readonly LabAttack[] = [
       const section = lab.machine.plugMemory() ?? lab.notExpressible('no memory can be plugged in');
       lab.prepare('take the memory that was plugged in', (kernel) => kernel.addMemory(section));
       runThere(lab, lab.direct(section.start));
+    },
+  },
+  {
+    name: 'execute-firmware',
+    title: 'map a page of the firmware, writable and executable, store code there, execute it',
+    gains: 'code of the attacker runs as the kernel, where EFI runtime services and the BIOS lie',
+    source: 'Microsoft, HVCI and the Memory Attributes Table: runtime services are mapped RWX',
+    means: [],
+    // A kernel that calls runtime services would have to request their code, and this one does not.
+    stoppedBy: ['execute'],
+    run(lab) {
+      const page = lab.page();
+      lab.pointAt(page, BIOS);
+      lab.edit(page, writable);
+      runThere(lab, page);
     },
   },
   {

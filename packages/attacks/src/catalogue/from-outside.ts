@@ -2,7 +2,7 @@ import { addressOf, type Gpa } from '@heki/physical-memory';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
 import { PAYLOAD } from '../kernel/functions.ts';
-import { offset, writable } from './stores.ts';
+import { executable, offset, writable } from './stores.ts';
 
 /** Where a byte of the kernel lies. */
 const gpaOf = (lab: Lab, va: typeof lab.places.check): Gpa =>
@@ -63,18 +63,39 @@ export const FROM_OUTSIDE: readonly LabAttack[] = [
     },
   },
   {
+    name: 'execute-second-memslot',
+    title: 'memory appears a second time under another guest address: execute data there',
+    gains: 'code of the attacker runs as the kernel, on a page for which no request was made',
+    source: 'KVM: rights belong to guest frames, and two memslots may have one backing (B-ALIAS, B-H7)',
+    means: ['VMM'],
+    stoppedBy: ['execute'],
+    run(lab) {
+      const data = lab.page();
+      const page = lab.page();
+      lab.aims.code();
+      lab.plant(data);
+      lab.pointAt(page, lab.vmm.mapAgain(lab.frameOf(data)));
+      lab.edit(page, executable);
+      lab.cpu.run(page);
+    },
+  },
+  {
     name: 'recreate-memslot',
-    title: 'the memslot of kernel text goes and comes back, then store to text',
-    gains: 'a function of the kernel is replaced',
-    source: 'S. Christopherson on Heki v1; B-H10',
+    title:
+      'the memslot of kernel memory goes and comes back, then store to text, and to the IDT among pages of data',
+    gains: 'a function of the kernel is replaced, or exceptions go to the attacker',
+    source: 'S. Christopherson on Heki v1; B-H10: which large pages have mixed rights is forgotten',
     means: ['VMM'],
     stoppedBy: ['write'],
     run(lab) {
-      const { check } = lab.places;
+      const { check, idt } = lab.places;
       lab.aims.bytes('kernel text', check, PAYLOAD.length);
+      lab.aims.bytes('the IDT', idt, PAYLOAD.length);
       lab.vmm.recreate(lab.frameOf(check));
-      lab.edit(check, writable);
-      lab.plant(check);
+      for (const target of [check, idt]) {
+        lab.edit(target, writable);
+        lab.plant(target);
+      }
     },
   },
   {

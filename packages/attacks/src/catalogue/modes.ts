@@ -2,7 +2,8 @@ import { addressOf, type VirtualAddress } from '@heki/physical-memory';
 import { CR4, EFER } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
-import { executable, offset } from './stores.ts';
+import { PAYLOAD } from '../kernel/functions.ts';
+import { executable, offset, writable } from './stores.ts';
 
 const RUNS_CODE = 'code of the attacker runs as the kernel';
 /** IA32_EFER (SDM 4, table 2-2). */
@@ -72,6 +73,22 @@ export const MODES: readonly LabAttack[] = [
     },
   },
   {
+    name: 'execute-text-unpaged',
+    title: 'INIT for the second processor, run kernel text at its physical address before it turns paging on',
+    gains:
+      'code of the kernel runs where no page table is walked, and so neither HLAT nor guest-paging verification is there',
+    source: 'SDM 3C 29.3: HLAT paging and verification are of linear addresses, and need paging',
+    means: ['second processor'],
+    stoppedBy: [],
+    run(lab) {
+      const { check } = lab.places;
+      const there = BigInt(addressOf(lab.frameOf(check)) + Number(check % 4096n)) as VirtualAddress;
+      lab.aims.reached('security_capable, at its physical address,', there);
+      lab.init();
+      lab.second.run(there);
+    },
+  },
+  {
     name: 'execute-text-elsewhere-and-ask',
     title: 'map kernel text as code in the direct map, ask for the rights that its frame has, run it there',
     gains: 'what that code calls, relative to itself, is what the attacker has put there',
@@ -102,7 +119,51 @@ export const MODES: readonly LabAttack[] = [
     run(lab) {
       const { cr4 } = lab.registers;
       lab.aims.register('CR4.SMEP', () => (lab.cpu.readCr(4).value ?? cr4) & CR4.SMEP);
-      lab.nestedGuest({ cr4: withoutSmep(cr4) });
+      lab.nestedGuest(() => {}, { cr4: withoutSmep(cr4) });
+    },
+  },
+  {
+    name: 'store-text-from-guest',
+    title:
+      "enter a guest of one's own (VMXON, VMRUN) whose second-level tables allow all, store to kernel text there",
+    gains: 'a function of the kernel is replaced',
+    source:
+      'Heki v2 11/19; KVM, MBEC for nested guests (v6, May 2026): rights of both levels are to be intersected',
+    means: [],
+    stoppedBy: ['write'],
+    run(lab) {
+      const { check } = lab.places;
+      lab.aims.bytes('kernel text', check, PAYLOAD.length);
+      lab.edit(check, writable);
+      lab.nestedGuest(() => lab.plant(check));
+    },
+  },
+  {
+    name: 'execute-data-in-guest',
+    title: "enter a guest of one's own whose second-level tables allow all, execute a page of data there",
+    gains: 'code of the attacker runs with the kernel mapped, where mode-based execute control is off',
+    source: 'Heki v2 5/19 and 11/19: vmcs02 clears MBEC (B-NESTED)',
+    means: [],
+    stoppedBy: ['execute'],
+    run(lab) {
+      const page = lab.page();
+      lab.aims.code();
+      lab.plant(page);
+      lab.edit(page, executable);
+      lab.nestedGuest(() => lab.cpu.run(page));
+    },
+  },
+  {
+    name: 'resume-without-smep',
+    title: 'have firmware clear CR4.SMEP in the state save area of an SMI, and resume (RSM)',
+    gains: 'the pin is passed by: no MOV to CR is executed',
+    source: 'S. Christopherson on Heki v1: INIT, RESET, SMM (B-H14); KVM, rsm_load_state_64',
+    means: ['firmware'],
+    stoppedBy: ['cr-pins'],
+    run(lab) {
+      const { cr4 } = lab.registers;
+      lab.aims.register('CR4.SMEP', () => (lab.cpu.readCr(4).value ?? cr4) & CR4.SMEP);
+      lab.resumeFromSmm({ cr4: withoutSmep(cr4) });
     },
   },
   {

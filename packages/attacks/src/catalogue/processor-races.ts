@@ -67,7 +67,7 @@ export const PROCESSOR_RACES: readonly LabAttack[] = [
     },
     prepare(lab) {
       const { hypervisor } = lab.machine.heki;
-      if (hypervisor === undefined) return lab.notExpressible('there is nobody to pin registers');
+      if (hypervisor === undefined) return lab.notExpressible('there is no hypervisor to ask for pins');
       const { registers } = lab.machine.vcpus[1] ?? lab.notExpressible('there is one processor');
       lab.aims.register('CR4.SMEP of a processor in long mode', () =>
         (registers.efer & EFER.LMA) !== 0n && (registers.cr4 & CR4.SMEP) === 0n ? 0n : 1n,

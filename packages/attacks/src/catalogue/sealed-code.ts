@@ -45,6 +45,13 @@ function ownPlace(lab: Lab): OwnPlace {
   return { file, parts, ask: () => 0, turns: 0 };
 }
 
+/** The same place, with another page of the attacker's choice at its beginning. */
+function withFirstFrame(parts: OwnPlace['parts'], frame: Gfn): OwnPlace['parts'] {
+  return parts.map((part, index) =>
+    index === 0 ? { ...part, frames: [frame, ...part.frames.slice(1)] } : part,
+  );
+}
+
 const PLACES = new WeakMap<Lab, OwnPlace>();
 
 /** What whoever runs in the kernel asks of the owner of its code: each stands for something that was proposed or built, and an owner that does so. */
@@ -101,6 +108,23 @@ export const SEALED_CODE: readonly LabAttack[] = [
       }
       lab.aims.bytes("the module's text", offset(text.address, MODULE_FUNCTIONS.check), 5);
       lab.request('vmcall: POKE', () => requests.authority.poke(image, [{ site: 0, state: 1 }]));
+    },
+  },
+  {
+    name: 'load-over-page-table',
+    title: "have the owner of the code lay out a signed module over a page table of the kernel's",
+    gains: 'the kernel maps nothing there any more',
+    source: 'self-denial: STAGED asked for a frame that is a live stack or page table',
+    means: ['hypercalls'],
+    // The owner knows what it has typed; what the kernel does with other frames is the kernel's affair.
+    stoppedBy: [],
+    run(lab) {
+      const requests = codeRequests(lab);
+      const { file, parts } = ownPlace(lab);
+      const table = lab.cpu.findEntries(lab.places.credentials)?.at(-1)?.address;
+      if (table === undefined) return lab.notExpressible('no table maps the data of the kernel');
+      lab.aims.bytes('an entry that maps data of the kernel', table);
+      requests.load(file, withFirstFrame(parts, lab.frameOf(table)))();
     },
   },
   {

@@ -10,7 +10,7 @@ export const MECHANISMS = {
   'default-rights': 'memory for which no request was made is not executable',
   'late-requests': 'what the kernel makes read-only after boot is read-only in the second level',
   immutable: 'pages that no later request changes',
-  unpatched: 'nobody patches the kernel’s own text once boot is over',
+  unpatched: 'the kernel’s own text is not patched once boot is over',
   'end-of-boot': 'no request for rights is taken once boot is over',
   'signed-code': 'code comes by what it is: modules, patches and kexec images that somebody signed',
   'sealed-code':

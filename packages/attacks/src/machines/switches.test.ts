@@ -56,7 +56,7 @@ test('GMET alone keeps the kernel from a page of a user program: without pins SM
   expect([verdictOn('hardened'), verdictOn('hardened-gmet')]).toEqual(['succeeds', 'blocked']);
 });
 
-test('types of host frames and rights of guest frames are two reasons why a second memslot is of no use: it takes both away', () => {
+test('types of host frames matter: where KVM’s rights follow guest frames, they alone stop a second memslot; and rights that follow host frames do without them', () => {
   const verdictWith = (...ids: readonly string[]): string => {
     const defects = Object.fromEntries(ids.map((id) => [id, true]));
     const attack = attackNamed('second-memslot');

@@ -1,4 +1,4 @@
-import { type Cell, isRed, type Matrix, type MatrixRow } from '@heki/attacks';
+import { type Cell, isRed, type Matrix, type MatrixRow, scoresOf } from '@heki/attacks';
 import { htmlHead, htmlText as text } from '../report/html-text.ts';
 import { VERSION } from '../report/report-header.ts';
 import { countLine, scheduleText, snapshotText, verdictText } from './attack-text.ts';
@@ -36,8 +36,15 @@ export function* attackHtml(matrix: Matrix, snapshot?: string): Iterable<string>
 <p class="quiet">Written by heki ${text(VERSION)}. <em>claimed</em>: the machine says that it stops this.</p>
 <h2 id="machines">Machines</h2>
 <ul>`;
-  for (const { name, title, mechanisms } of matrix.machines)
-    yield `<li><code>${text(name)}</code>: ${text(title)}<span class="quiet">${mechanisms.length === 0 ? '' : ` (${text(mechanisms.join(', '))})`}</span></li>`;
+  const scores = new Map(scoresOf(matrix).map((score) => [score.machine, score]));
+  for (const { name, title, mechanisms } of matrix.machines) {
+    const score = scores.get(name);
+    const told =
+      score === undefined
+        ? ''
+        : `: stops ${score.attacks.stopped} of ${score.attacks.tried} attacks, and ${score.work.goesOn} of ${score.work.tried} kinds of legitimate work go on`;
+    yield `<li><code>${text(name)}</code>: ${text(title)}${told}<span class="quiet">${mechanisms.length === 0 ? '' : ` (${text(mechanisms.join(', '))})`}</span></li>`;
+  }
   yield `</ul>
 <h2 id="matrix">The matrix</h2>
 <div class="scroll" tabindex="0" role="region" aria-labelledby="matrix">

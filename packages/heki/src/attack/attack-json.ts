@@ -6,6 +6,7 @@ import {
   type LabAttack,
   type Matrix,
   MECHANISMS,
+  scoresOf,
 } from '@heki/attacks';
 import { unkeptClaims } from './unkept-claims.ts';
 
@@ -18,6 +19,7 @@ export function attackJson(matrix: Matrix, snapshot?: string): object {
     snapshot: snapshot ?? null,
     counts: countCells(matrix),
     unkeptClaims: unkeptClaims(matrix),
+    scores: scoresOf(matrix),
     mechanisms: mechanismsJson(),
     machines: matrix.machines.map(({ name, title, machine, mechanisms }) => ({
       name,

@@ -1,4 +1,4 @@
-import { type Cell, isRed, type Matrix, type MatrixRow } from '@heki/attacks';
+import { type Cell, isRed, type Matrix, type MatrixRow, scoresOf } from '@heki/attacks';
 import { countLine, scheduleText, snapshotText, verdictText } from './attack-text.ts';
 
 /** Steps of a trace that a page shows. */
@@ -10,6 +10,8 @@ export function attackMarkdown(matrix: Matrix, snapshot?: string): string[] {
     `${countLine(matrix)}.`,
     ...(snapshot === undefined ? [] : ['', `${plain(snapshotText(snapshot))}.`]),
     '',
+    ...scoreTable(matrix),
+    '',
     ...matrixTable(matrix),
     '',
     ...matrix.rows.flatMap((row) => [...section(row), '']),
@@ -17,6 +19,18 @@ export function attackMarkdown(matrix: Matrix, snapshot?: string): string[] {
 }
 
 const plain = (text: string): string => text.replaceAll('|', '\\|');
+
+/** What each machine stops, beside what goes on. */
+function scoreTable(matrix: Matrix): string[] {
+  return [
+    '| machine | attacks stopped | legitimate work that goes on |',
+    '|---|---|---|',
+    ...scoresOf(matrix).map(
+      ({ machine, attacks, work }) =>
+        `| ${machine} | ${attacks.stopped} of ${attacks.tried} | ${work.goesOn} of ${work.tried} |`,
+    ),
+  ];
+}
 
 /** The matrix: machines from left to right, attacks from top to bottom. */
 function matrixTable({ machines, rows }: Matrix): string[] {

@@ -6,6 +6,7 @@ import {
   isRed,
   type Matrix,
   type MatrixRow,
+  scoresOf,
 } from '@heki/attacks';
 import type { Colours } from '../colours.ts';
 import { printable } from '../printable.ts';
@@ -54,6 +55,12 @@ export function* attackText(
   }
   yield '';
   yield '  ✘ succeeds   ! succeeds where it is claimed to be stopped   ✔ stopped, or work that goes on   ↻ livelock   † the guest dies   · not expressible';
+  const scores = scoresOf(matrix);
+  if (scores.some(({ attacks, work }) => attacks.tried > 0 && work.tried > 0)) {
+    yield '';
+    for (const { machine, attacks, work } of scores)
+      yield `  ${machine.padEnd(22)} stops ${attacks.stopped} of ${attacks.tried} attacks, and ${work.goesOn} of ${work.tried} kinds of legitimate work go on`;
+  }
   for (const { attack, machine } of unkeptClaims(matrix))
     yield `  ${machine} claims to stop ${attack}, and does not`;
   if (!inDetail) return;

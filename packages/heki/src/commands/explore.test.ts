@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
 import { runCommand } from '../testing/run-command.ts';
 
 test.each([
@@ -15,5 +18,60 @@ test.each([
   expect({ exitCode, stderr }).toMatchObject({
     exitCode: 2,
     stderr: expect.stringContaining('expected one of'),
+  });
+});
+
+describe('a story that was found', () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'heki-explore-'));
+  afterAll(() => rmSync(scratch, { recursive: true }));
+  const file = join(scratch, 'found.json');
+  const verdicts = (stdout: string): string[] =>
+    JSON.parse(stdout).properties.map(({ id, verdict }: Record<string, string>) => `${id} ${verdict}`);
+
+  test('is told again on the machine with the defect, where it breaks the same, and on the one without, where it breaks nothing', async () => {
+    const defective = ['--machine', 'guest', '--defect', 'B-G22', '--property', 'EARLY'];
+    const found = await runCommand(['explore', ...defective, '--json']);
+    writeFileSync(file, found.stdout);
+    const again = await runCommand(['explore', ...defective, '--replay', file, '--json']);
+    expect([again.exitCode, verdicts(again.stdout)]).toEqual([1, ['EARLY falls']]);
+    const mended = await runCommand([
+      'explore',
+      '--machine',
+      'guest',
+      '--property',
+      'EARLY',
+      '--replay',
+      file,
+    ]);
+    expect([mended.exitCode, mended.stdout]).toEqual([
+      0,
+      expect.stringContaining('1 story, 2 actions; stories were told again'),
+    ]);
+  });
+
+  test.each<[string, properties: unknown, exitCode: number, says: string]>([
+    [
+      'of another machine',
+      [{ id: 'P2', story: ['the kernel sleeps'] }],
+      3,
+      'action 1, "the kernel sleeps", cannot happen',
+    ],
+    [
+      'of a property that there is none of',
+      [{ id: '__proto__', story: ['x'] }],
+      2,
+      'no story in it is of P1',
+    ],
+    [
+      'that has no end',
+      [{ id: 'P2', story: Array.from({ length: 1001 }, () => 'x') }],
+      3,
+      'properties.0.story',
+    ],
+    ['that is none', 7, 3, 'properties: '],
+  ])('%s is not told', async (_what, properties, exitCode, says) => {
+    writeFileSync(file, JSON.stringify({ properties }));
+    const { exitCode: ended, stderr } = await runCommand(['explore', '--replay', file]);
+    expect([ended, stderr]).toEqual([exitCode, expect.stringContaining(says)]);
   });
 });

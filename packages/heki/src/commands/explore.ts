@@ -1,5 +1,7 @@
+import type { Bounds, SearchResult } from '@heki/explore';
 import { exploreText } from '../explore/explore-text.ts';
-import { ACTORS, type Actor, exploredMachine } from '../explore/explored-machine.ts';
+import { ACTORS, type Actor, type ExploredMachine, exploredMachine } from '../explore/explored-machine.ts';
+import { replayStories } from '../explore/replay-stories.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
@@ -15,6 +17,7 @@ export interface ExploreOptions extends Pick<MachineFlags, 'profile' | 'defect' 
   readonly depth?: number;
   readonly states?: number;
   readonly time?: number;
+  readonly replay?: string;
   readonly json?: boolean;
 }
 
@@ -30,6 +33,7 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
     depth,
     states = MOST_STATES,
     time,
+    replay,
     json,
     ...flags
   } = options;
@@ -40,21 +44,11 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
     if (!known.includes(id))
       throw new UsageError(`--property ${id}: expected one of ${known.join(', ')} for ${name}`);
   }
-  const progress = createProgress(io, { what: 'searching', total: states });
-  const begun = Date.now();
-  const result = machine.search({
-    depth: depth ?? machine.depth,
-    states,
-    properties: property,
-    stop: ({ states: done, transitions, depth: deep, frontier }) => {
-      const seconds = (Date.now() - begun) / 1000;
-      const speed = number(Math.round(transitions / Math.max(seconds, 0.001)));
-      progress.update(done, `depth ${deep}, ${number(frontier)} waiting, ${speed} transitions/s`);
-      return time !== undefined && seconds >= time;
-    },
-  });
-  progress.stop();
   const wanted = property ?? known;
+  const result =
+    replay === undefined
+      ? searched(machine, { depth: depth ?? machine.depth, states, properties: property }, time, io)
+      : await replayStories(machine, replay, wanted);
   await writeReport(
     'explore',
     {
@@ -81,6 +75,28 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
     io,
   );
   return result.counterexamples.length === 0 ? ExitCode.SUCCESS : ExitCode.FAILURE;
+}
+
+/** Searches, and tells how far it is. */
+function searched(
+  machine: ExploredMachine,
+  bounds: Bounds & { readonly states: number },
+  time: number | undefined,
+  io: CommandIo,
+): SearchResult<string> {
+  const progress = createProgress(io, { what: 'searching', total: bounds.states });
+  const begun = Date.now();
+  const result = machine.search({
+    ...bounds,
+    stop: ({ states: done, transitions, depth: deep, frontier }) => {
+      const seconds = (Date.now() - begun) / 1000;
+      const speed = number(Math.round(transitions / Math.max(seconds, 0.001)));
+      progress.update(done, `depth ${deep}, ${number(frontier)} waiting, ${speed} transitions/s`);
+      return time !== undefined && seconds >= time;
+    },
+  });
+  progress.stop();
+  return result;
 }
 
 function actorNamed(name: string): Actor {

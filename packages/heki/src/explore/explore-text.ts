@@ -2,20 +2,22 @@ import type { SearchResult } from '@heki/explore';
 import { count, number } from '../quantity.ts';
 import type { Screen } from '../report/screen.ts';
 import type { ExploredMachine } from './explored-machine.ts';
+import type { ReplayedStories } from './replay-stories.ts';
 
 /** What the end of a search says of the properties that did not fall. */
-const ENDS: { readonly [end in SearchResult<string>['end']]: string } = {
+const ENDS: { readonly [end in (SearchResult<string> | ReplayedStories)['end']]: string } = {
   closed: 'every state that the machine can reach was looked at',
   fallen: 'each property that was asked for has fallen',
   depth: 'the search ended at its depth: longer stories were not looked at',
   states: 'the search ended at its bound of states: others were not looked at',
   stopped: 'the search ended at its time: other states were not looked at',
+  replayed: 'stories were told again, and nothing else was looked at',
 };
 
 /** The result as people read it: a line for each property, and the story of each that fell. */
 export function exploreText(
   machine: ExploredMachine,
-  result: SearchResult<string>,
+  result: SearchResult<string> | ReplayedStories,
   wanted: readonly string[],
   { colours }: Screen,
 ): string[] {
@@ -32,7 +34,9 @@ export function exploreText(
     });
   return [
     `${bold(machine.name)}: ${machine.title}`,
-    `${count(states, 'state')}, ${number(transitions)} transitions, ${count(depth, 'action')} deep; ${ENDS[end]}`,
+    end === 'replayed'
+      ? `${number(states)} ${states === 1 ? 'story' : 'stories'}, ${count(transitions, 'action')}; ${ENDS[end]}`
+      : `${count(states, 'state')}, ${number(transitions)} transitions, ${count(depth, 'action')} deep; ${ENDS[end]}`,
     '',
     ...rows,
     ...(machine.requestsAreOneStep

@@ -10,6 +10,8 @@ import {
   lvbsMachine,
   type Machine,
   type Property,
+  type Replayed,
+  replay,
   type SearchResult,
   search,
 } from '@heki/explore';
@@ -40,6 +42,8 @@ export interface ExploredMachine {
   readonly properties: readonly Property[];
   /** Searches it; stories are lines of text. */
   search(bounds: Bounds): SearchResult<string>;
+  /** Tells a story again, up to what cannot happen. */
+  replay(story: readonly string[]): Replayed;
 }
 
 /** Actions in a row on a backend, and on an owner of code: some seconds. */
@@ -215,7 +219,7 @@ function authority(flags: MachineFlags, without: readonly Actor[]): ExploredMach
 
 function hidden<State, Action>(
   machine: Machine<State, Action>,
-): Pick<ExploredMachine, 'name' | 'properties' | 'search'> {
+): Pick<ExploredMachine, 'name' | 'properties' | 'search' | 'replay'> {
   return {
     name: machine.name,
     properties: machine.properties,
@@ -227,5 +231,6 @@ function hidden<State, Action>(
       }));
       return { ...result, counterexamples };
     },
+    replay: (story) => replay(machine, story),
   };
 }

@@ -34,6 +34,8 @@ export const INPUT_KINDS = {
   module: { name: 'an ES module', mostBytes: 16 * MIB },
   /** A finding that is accepted takes some hundred bytes. */
   baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
+  /** A story of a hundred actions takes some kilobytes. */
+  stories: { name: 'what heki explore --json printed', mostBytes: 4 * MIB },
   /** A million guests by addresses of a hundred characters. */
   manifest: { name: 'a manifest of guests', mostBytes: 128 * MIB, mostValues: 3_000_000 },
   /** That which comes with heki has 50 KiB. */

@@ -76,6 +76,7 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       'that code of such a module runs without handing back (with HEKI_DEBUG none)',
       'below a second',
     ),
+    limit(['explore'], size(INPUT_KINDS.stories.mostBytes), '`--replay`', '2 KiB'),
     limit(['audit'], size(INPUT_KINDS.baseline.mostBytes), '`--baseline`', '1 KiB'),
     limit(
       ['boot'],

@@ -487,7 +487,9 @@ export const JSON_SHAPES = {
     states: z.int().min(1),
     transitions: z.int().min(0),
     depth: z.int().min(0).describe('Most actions in a row'),
-    end: z.enum(['closed', 'fallen', 'depth', 'states', 'stopped']),
+    end: z
+      .enum(['closed', 'fallen', 'depth', 'states', 'stopped', 'replayed'])
+      .describe('replayed: no search, only stories that were told again (--replay)'),
     requestsAreOneStep: z
       .boolean()
       .describe('What can come between the parts of a request was not looked at'),
@@ -517,6 +519,17 @@ export const JSON_SHAPES = {
     unkeptClaims: z
       .array(z.strictObject({ attack: z.string().min(1), machine: z.string().min(1) }))
       .describe('They make the command fail'),
+    scores: z
+      .array(
+        z.strictObject({
+          machine: z.string().min(1),
+          attacks: z.strictObject({ tried: z.int().min(0), stopped: z.int().min(0) }),
+          work: z.strictObject({ tried: z.int().min(0), goesOn: z.int().min(0) }),
+        }),
+      )
+      .describe(
+        'What each machine stops beside what legitimate work goes on; what says nothing there is left out',
+      ),
     mechanisms: attackMechanisms,
     machines: z.array(
       z.strictObject({
