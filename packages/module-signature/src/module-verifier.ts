@@ -70,7 +70,7 @@ export function createModuleVerifier({ certificates, blocked = new Set() }: Modu
         return refused('unsupported', `a digest of the type ${signer.digestAlgorithm.algorithm}`);
       const named = nameOfKey(signer);
       const certificate = certificates.find(
-        (one) => one.issuerAndSerial === named || (one.subjectKeyId ?? '') === named,
+        (one) => one.issuerAndSerial === named || one.subjectKeyId === named,
       );
       if (certificate === undefined) return refused('unknown-key', 'no trusted certificate has its key');
       const listed = [

@@ -265,7 +265,7 @@ describe('a kdump that is damaged', () => {
   it('has no absent page where a descriptor leads nowhere: that is an error', () => {
     const { whole, first, descriptorOf } = threePages();
     expect([1, 2, 3].map((frame) => first(frame, whole))).toEqual([0x0101_0101, 0x0202_0202, 0x0303_0303]);
-    for (const place of [0n, 2n ** 40n, BigInt(descriptorOf(1))]) {
+    for (const place of [0n, 2n ** 40n, BigInt(descriptorOf(1)) - 1n]) {
       const damaged = whole.slice();
       new DataView(damaged.buffer).setBigUint64(descriptorOf(1), place, true);
       expect(() => first(1, damaged)).toThrow(
@@ -273,6 +273,21 @@ describe('a kdump that is damaged', () => {
       );
       expect(first(3, damaged)).toBe(0x0303_0303);
     }
+  });
+
+  it('in whose bitmap a bit was gained is refused, and one in which a bit was lost is doubted: pages would be taken for others', () => {
+    const { whole, first, descriptorOf } = threePages();
+    const withBits = (bits: number) => {
+      const damaged = whole.slice();
+      damaged[descriptorOf(1) - 4096] = bits;
+      return damaged;
+    };
+    expect(readVmcore(withBits(0b1110)).warnings).toEqual([]);
+    expect(() => readVmcore(withBits(0b1111))).toThrow('it has more pages than the dump');
+    const lost = withBits(0b1100);
+    // Its descriptors are taken for those of the pages behind.
+    expect(first(2, lost)).toBe(0x0101_0101);
+    expect(readVmcore(lost).warnings.map(({ id }) => id)).toEqual(['bitmap-contradicted']);
   });
 
   it('that was flattened and lost a chunk has no page of zeros instead, and no other page', () => {

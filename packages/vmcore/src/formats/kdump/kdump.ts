@@ -38,7 +38,10 @@ export const kdump: DumpFormat = {
         return segments;
       },
       notes: notesOf(source, header),
-      warnings: warningsOf(header, cut),
+      warnings: [
+        ...warningsOf(header, cut),
+        ...(followsDescriptors(source, header.descriptors, bitmap.count) || lacksPages ? [] : [SHIFTED]),
+      ],
       part:
         header.part === undefined ? undefined : { start, end, of: header.frames, identity: header.identity },
     };
@@ -134,6 +137,41 @@ function warningsOf({ incomplete }: KdumpHeader, cut: boolean): DumpWarning[] {
 
 /** Descriptors that are read at a time. */
 const CHUNK = 4096;
+
+const SHIFTED: DumpWarning = {
+  id: 'bitmap-contradicted',
+  message:
+    'no page lies right behind the descriptors, as makedumpfile and QEMU put one: the bitmap of pages may be damaged, and pages be taken for others',
+};
+
+/**
+ * Whether the first page lies right behind as many descriptors as the bitmap has pages: of a bitmap in which a bit was lost or gained, every page
+ * behind it would be taken for another.
+ *
+ * @throws {VmcoreError} when a page lies where a descriptor would be
+ */
+function followsDescriptors(source: ByteSource, descriptors: number, count: number): boolean {
+  const end = descriptors + count * DESCRIPTOR_SIZE;
+  for (let start = 0; start < count; start += CHUNK) {
+    const length = Math.min(CHUNK, count - start) * DESCRIPTOR_SIZE;
+    const at = descriptors + start * DESCRIPTOR_SIZE;
+    if (at + length > source.size) return false;
+    const chunk = readFields(source, at, length);
+    let found = false;
+    for (let next = 0; next < length; next += DESCRIPTOR_SIZE) {
+      const offset = Number(chunk.getBigUint64(next, true));
+      if (offset >= descriptors && offset < end) {
+        throw new VmcoreError(
+          `a page at 0x${offset.toString(16)}, where the bitmap has a descriptor: it has more pages than the dump`,
+          { offset: at + next },
+        );
+      }
+      found ||= offset === end;
+    }
+    if (found) return true;
+  }
+  return count === 0;
+}
 
 /**
  * Whether the page that lies last in the file is not there, or was not written before makedumpfile ended. That is the last one with a place of
