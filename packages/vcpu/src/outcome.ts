@@ -53,5 +53,7 @@ export type Outcome<Value = undefined> =
   | {
       /** The hypervisor ended the VM; the virtual CPU stands still until it is reset. Or INIT or RESET came first, and it begins anew. */
       readonly kind: 'stopped';
+      /** The model goes no further where a processor would. */
+      readonly unmodelled?: true;
       readonly why: string;
     };

@@ -270,6 +270,7 @@ export class Processor {
     if ((cr0 & CR0.PG) !== 0n && (efer & EFER.LMA) === 0n) {
       this.halted = {
         kind: 'stopped',
+        unmodelled: true,
         why: '32-bit and PAE paging are not modelled: CR0.PG = 1 with EFER.LMA = 0',
       };
     }

@@ -44,10 +44,7 @@ export function createObserver({
   readonly places: Pick<Places, 'credentials' | 'alive'>;
   readonly recorder: Recorder;
 }): { readonly aims: Aims; record(lab: Lab): LabRecord } {
-  const call = (va: VirtualAddress): bigint | undefined => {
-    const { value } = judge.run(va);
-    return value?.end === 'returned' ? value.rax : undefined;
-  };
+  const call = (va: VirtualAddress): RanCode | undefined => judge.run(va).value;
   const aimed = createAims({ ...observed, hijacked: recorder.hijacked, call });
   return {
     aims: aimed.aims,
@@ -65,7 +62,8 @@ export function createObserver({
         return (
           value !== undefined &&
           judge.store(credentials, 8, value).step.outcome === 'done' &&
-          call(alive) !== undefined
+          call(alive)?.end === 'returned' &&
+          aimed.works()
         );
       },
     }),

@@ -14,8 +14,8 @@ import type { Outcome } from '@heki/vcpu';
 /** One thing that was done in an attack, and its outcome. */
 export interface LabStep {
   readonly text: string;
-  /** `refused`: somebody answered with an error. `faulted`: an exception ended it. */
-  readonly result: 'done' | 'refused' | 'faulted' | 'livelock' | 'died' | 'unmapped';
+  /** `refused`: somebody answered with an error. `faulted`: an exception ended it. `unmodelled`: a processor would go on, and the model does not. */
+  readonly result: 'done' | 'refused' | 'faulted' | 'livelock' | 'died' | 'unmapped' | 'unmodelled';
   /** In words, for what is not `done`. */
   readonly detail: string | undefined;
   /** What stood in the way, as the processor and the hypervisor told it. */
@@ -133,12 +133,14 @@ function stepOf(step: AttackStep): LabStep {
     return { text, result: 'unmapped', detail: explainStep(step), by, looks };
   }
   const result =
-    outcome === 'livelock'
-      ? 'livelock'
-      : outcome === 'halted' || exception?.vector === 8
-        ? 'died'
-        : by === undefined
-          ? 'unmapped'
-          : 'faulted';
+    step.unmodelled !== undefined
+      ? 'unmodelled'
+      : outcome === 'livelock'
+        ? 'livelock'
+        : outcome === 'halted' || exception?.vector === 8
+          ? 'died'
+          : by === undefined
+            ? 'unmapped'
+            : 'faulted';
   return { text, result, detail: explainStep(step), by, looks };
 }

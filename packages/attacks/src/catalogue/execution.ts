@@ -221,7 +221,7 @@ export const EXECUTION: readonly LabAttack[] = [
     run(lab) {
       const { rodata } = lab.places;
       const page = lab.page();
-      lab.aims.register('the first of the operations', () => lab.cpu.load(rodata, 8).value ?? 0n);
+      lab.aims.register('the first of the operations', () => lab.cpu.load(rodata, 8).value);
       lab.cpu.store(offset(page, Number(rodata % 4096n)), 8, BigInt(MARK));
       lab.pointAt(rodata, lab.frameOf(page));
     },
@@ -236,7 +236,7 @@ export const EXECUTION: readonly LabAttack[] = [
     run(lab) {
       const { idt } = lab.places;
       const page = lab.page();
-      lab.aims.register('the first gate', () => lab.cpu.load(idt, 8).value ?? 0n);
+      lab.aims.register('the first gate', () => lab.cpu.load(idt, 8).value);
       lab.cpu.store(page, 8, BigInt(MARK));
       lab.pointAt(idt, lab.frameOf(page));
     },

@@ -10,10 +10,10 @@ export interface Aims {
   bytes(what: string, va: VirtualAddress, length?: number): void;
   /** The attacker's code runs, at CPL 0 unless said. */
   code(cpl?: 0 | 3): void;
-  /** Calling `va`, the kernel gets another result than now. */
+  /** Calling `va`, the kernel gets another result than now, or comes to other code. @throws {NotExpressible} when it gets none now */
   result(what: string, va: VirtualAddress): void;
-  /** A register that {@link read} reads gets another value. */
-  register(what: string, read: () => bigint): void;
+  /** A register, or a place in memory, that {@link read} reads gets another value. @throws {NotExpressible} when it cannot be read now */
+  register(what: string, read: () => bigint | undefined): void;
   /** The call of a function of the kernel that the attacker has no right to call: `va` runs, as code that the attacker called. */
   reached(what: string, va: VirtualAddress): void;
   /** The kernel goes on at an address that is not its own. */
@@ -36,18 +36,21 @@ export interface Observed {
   readonly incidents: readonly string[];
   /** Addresses that functions of the kernel were led to. */
   readonly hijacked: readonly VirtualAddress[];
-  /** Calls a function, as the kernel does, beside the attack: RAX, or `undefined` when it did not come to its RET. */
-  call(va: VirtualAddress): bigint | undefined;
+  /** Calls a function, as the kernel does, beside the attack: what ran, or `undefined` when an instruction could not be fetched. */
+  call(va: VirtualAddress): RanCode | undefined;
 }
 
 /** Aims over what is observed, and their outcomes. */
 export function createAims(observed: Observed): {
   readonly aims: Aims;
   evidence(): string[];
+  /** Whether the functions whose results are aims can still be called. */
+  works(): boolean;
   readonly named: number;
 } {
   const { tables, ran, incidents, hijacked, call } = observed;
   const looks: Look[] = [];
+  const called: VirtualAddress[] = [];
   const bytesAt = (gpa: Gpa, length: number): Uint8Array => {
     const bytes = new Uint8Array(length);
     readBytes(tables().memory, gpa, bytes);
@@ -78,17 +81,26 @@ export function createAims(observed: Observed): {
     },
     result(what, va) {
       const before = call(va);
+      if (before?.end !== 'returned')
+        throw new NotExpressible(`${what} does not come to its end here anyway`);
+      called.push(va);
       looks.push(() => {
         const after = call(va);
-        if (before === undefined || after === undefined || before === after) return undefined;
-        return `${what} gives ${hex(after)}, and gave ${hex(before)}`;
+        if (after === undefined || (after.end === 'returned' && after.rax === before.rax)) return undefined;
+        const gave = `and gave ${hex(before.rax)}`;
+        return after.end === 'returned'
+          ? `${what} gives ${hex(after.rax)}, ${gave}`
+          : `${what} comes to ${after.instructions.map(({ bytes }) => hexBytes(bytes)).join('; ')}, ${gave}`;
       });
     },
     register(what, read) {
       const before = read();
+      if (before === undefined) throw new NotExpressible(`${what} cannot be read here anyway`);
       looks.push(() => {
         const after = read();
-        return after === before ? undefined : `${what} is ${hex(after)}, and was ${hex(before)}`;
+        return after === undefined || after === before
+          ? undefined
+          : `${what} is ${hex(after)}, and was ${hex(before)}`;
       });
     },
     reached(what, va) {
@@ -116,6 +128,7 @@ export function createAims(observed: Observed): {
   return {
     aims,
     evidence: () => looks.map((look) => look()).filter((text) => text !== undefined),
+    works: () => called.every((va) => call(va) !== undefined),
     get named() {
       return looks.length;
     },

@@ -1,4 +1,4 @@
-import { addressOf, type VirtualAddress } from '@heki/physical-memory';
+import { addressOf, type Gfn, type VirtualAddress } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import { runAttack } from '../attack/run-attack.ts';
@@ -65,6 +65,65 @@ test('what the machine has nothing for is neither stopped nor not stopped', () =
     boot('hardened'),
   );
   expect(run).toMatchObject({ verdict: 'not expressible', by: null });
+});
+
+test('what the model does not go on with is not called blocked: nobody stopped it', () => {
+  const run = runAttack(
+    trying(({ aims, init, second, registers }) => {
+      aims.code();
+      init();
+      // Protected mode with paging, and not long mode.
+      second.writeCr(0, registers.cr0);
+    }),
+    boot('hardened'),
+  );
+  expect(run).toMatchObject({ verdict: 'not expressible', by: null });
+  expect(run.evidence).toContain('32-bit and PAE paging are not modelled');
+});
+
+test('a function in whose place other bytes run has another result, whether or not the model knows them', () => {
+  const remap = (machine: string) =>
+    runAttack(
+      trying(({ aims, places, pointAt, frameOf }) => {
+        aims.result('the check', places.check);
+        // Zeros: ADD [RAX], AL.
+        pointAt(places.check, (frameOf(places.keySite) + 8) as Gfn);
+      }),
+      boot(machine),
+    );
+  expect(remap('hardened')).toMatchObject({
+    verdict: 'succeeds',
+    evidence: expect.stringContaining('the check comes to 00'),
+  });
+  expect(remap('hardened-hlat').verdict).toBe('blocked');
+});
+
+test('a function that the kernel cannot call any more is a crash, and what cannot be read any more no success', () => {
+  const withoutAccess = (aim: (lab: Lab) => void) =>
+    runAttack(
+      trying((lab) => {
+        aim(lab);
+        lab.edit(lab.places.check, (entry) => entry & ~1n);
+        lab.cpu.flush(lab.places.check);
+      }),
+      boot('no-heki'),
+    );
+  expect(withoutAccess(({ aims, places }) => aims.result('the check', places.check)).verdict).toBe(
+    'crashes the guest',
+  );
+  expect(
+    withoutAccess(({ aims, cpu, places }) => aims.register('it', () => cpu.load(places.check, 8).value))
+      .verdict,
+  ).not.toBe('succeeds');
+});
+
+test('an aim at what the kernel cannot do anyway says nothing', () => {
+  const nothing = 0xffff_8000_0000_0000n as VirtualAddress;
+  const aimAt = (aim: (lab: Lab) => void): string => runAttack(trying(aim), boot('no-heki')).verdict;
+  expect(aimAt(({ aims }) => aims.result('it', nothing))).toBe('not expressible');
+  expect(aimAt(({ aims, cpu }) => aims.register('it', () => cpu.load(nothing, 8).value))).toBe(
+    'not expressible',
+  );
 });
 
 test('an attack that names no aim says nothing, and is refused', () => {

@@ -49,6 +49,9 @@ export function judge({ steps, evidence, lives, named, sync }: LabRecord): Judge
   const [decisive] = failed;
   const told = decisive === undefined ? 'every step was done, to no effect' : tellAll(failed);
   const by = decisive?.by ?? 'no effect';
+  const unmodelled = failed.find(({ result }) => result === 'unmodelled');
+  if (unmodelled !== undefined)
+    return { verdict: 'not expressible', by: null, evidence: `${unmodelled.text}: ${unmodelled.detail}` };
   if (failed.some(({ result }) => result === 'livelock')) return { verdict: 'livelock', by, evidence: told };
   if (!lives()) return { verdict: 'crashes the guest', by, evidence: told };
   return { verdict: 'blocked', by, evidence: told };

@@ -70,6 +70,8 @@ export interface AttackStep {
   readonly broken: BrokenRule | undefined;
   /** No memory is there: a load read ones, a store was lost, code could not be run. */
   readonly withoutMemory: boolean;
+  /** Why the model goes no further, where a processor would: what it did not come to, nobody stopped. */
+  readonly unmodelled?: string | undefined;
   /** The bytes concerned are not in the snapshot: every check was made, but there are no contents to show. */
   readonly contentsAbsent: boolean;
   /** `undefined` for what is no access, and where the bytes are not in the snapshot or nobody asked for them. */

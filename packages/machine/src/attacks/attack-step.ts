@@ -60,10 +60,14 @@ export function recordStep<Value>(
     denial,
     broken: exception === undefined ? undefined : brokenRule(witness, deed, exception),
     withoutMemory,
+    ...unmodelledOf(outcome),
     contentsAbsent: outcome.kind === 'absent-table' || (outcome.kind === 'done' && outcome.absent === true),
   };
   return { step, outcome };
 }
+
+const unmodelledOf = (outcome: Outcome<unknown>): Pick<AttackStep, 'unmodelled'> =>
+  outcome.kind === 'stopped' && outcome.unmodelled === true ? { unmodelled: outcome.why } : {};
 
 function isDenied(event: BackendEvent): event is Extract<HypervisorEvent, { type: 'denied' }> {
   return event.type === 'denied';

@@ -89,6 +89,7 @@ export function explainStep(step: AttackStep): string {
   const { exception, answered } = step;
   if (step.withoutMemory && step.denial === undefined) return 'the memory map has no memory there';
   if (step.outcome === 'absent-table') return 'a page-table page on the way is not in the snapshot';
+  if (step.unmodelled !== undefined) return `the model goes no further: ${step.unmodelled}`;
   if (step.outcome === 'halted') {
     return answered?.action.kind === 'stop'
       ? `the hypervisor stops the machine: ${answered.action.why}`

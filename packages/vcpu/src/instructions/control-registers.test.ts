@@ -292,6 +292,7 @@ test('paging that the model does not have stops the virtual CPU and says why', (
   const { cpu } = machine({ changes: { cr0: CR0.ET | CR0.PE, cr4: 0n, efer: 0n } });
   const stopped = {
     kind: 'stopped',
+    unmodelled: true,
     why: '32-bit and PAE paging are not modelled: CR0.PG = 1 with EFER.LMA = 0',
   };
   expect(cpu.movToCr(0, CR0.PG | CR0.PE)).toEqual(stopped);
