@@ -47,6 +47,7 @@ describe('the inspector', { timeout: 60_000 }, () => {
     expect(await page.locator('h1').textContent()).toBe('Passes: no finding at high or above');
     expect(await page.locator('.opener').textContent()).toContain('k61-256-kaslr.elf.gz');
     expect(requests.filter((url) => !url.startsWith(inspector.url))).toEqual([]);
+    expect(await layoutShift(page)).toBeLessThan(0.001);
     expect(said).toEqual([]);
     await page.close();
   });
@@ -186,6 +187,7 @@ describe('the inspector', { timeout: 60_000 }, () => {
     };
     const first = await state(page);
     expect(first[0]).toMatch(/^Event 150 of /);
+    expect(await layoutShift(page)).toBeLessThan(0.001);
     await page.getByRole('button', { name: 'Step', exact: true }).click();
     await page.locator('.now >> text=Event 151').waitFor();
     const second = await state(page);
@@ -274,6 +276,13 @@ describe('the inspector', { timeout: 60_000 }, () => {
     expect(await interrupted.ended).toBe(0);
   });
 });
+
+/** How much what was shown has moved since the page began to load, as the browser scores it. */
+function layoutShift(page: Page): Promise<number> {
+  return page.evaluate(
+    `new Promise((resolve) => new PerformanceObserver((list, observer) => { observer.disconnect(); resolve(list.getEntries().reduce((sum, { value }) => sum + value, 0)); }).observe({ type: 'layout-shift', buffered: true }) ?? setTimeout(() => resolve(0), 200))`,
+  );
+}
 
 /** What the map shows, pixel by pixel. */
 function picture(page: Page): Promise<string> {

@@ -69,6 +69,15 @@ describe('the documentation site', () => {
     60_000,
   );
 
+  test('has the inspector, with the kernel that comes with heki', async () => {
+    const { page, said, requests } = await openUrl(browser, `${home}inspector/index.html`);
+    await page.locator('canvas.map').waitFor();
+    expect(await page.locator('h1').first().textContent()).toBe('Passes: no finding at high or above');
+    expect(said).toEqual([]);
+    expect(requests.filter((url) => !url.startsWith(`${home}inspector/`))).toEqual([]);
+    await page.close();
+  }, 30_000);
+
   test('shows the page of an audit', async () => {
     const { page, said } = await openUrl(browser, `${home}audit.html`);
     expect(await page.locator('h1').first().textContent()).not.toBe('');

@@ -23,4 +23,12 @@ const exitCode = await run(['audit', TAMPERED, '--html', join(sources, 'public/a
 });
 if (exitCode !== 1) throw new Error(`heki audit ended with ${exitCode}, expected findings`);
 
+// The inspector as it is: visitors open dumps in it, which stay in their browsers.
+const written = await run(['inspect', '--static', join(sources, 'public/inspector')], {
+  stdout: silent,
+  stderr: silent,
+  env: {},
+});
+if (written !== 0) throw new Error(`heki inspect ended with ${written}`);
+
 await build(site);

@@ -60,6 +60,12 @@ export function AttacksPage({ model, choices, parameters }: AttacksPageProps) {
           </div>
         </dl>
       )}
+      <p>
+        On a terminal:{' '}
+        <code>
+          heki attack {asked.attack} --machine {asked.left} {asked.right}
+        </code>
+      </p>
       <div aria-busy={isBusy}>
         {[a, b].map(
           (answer, index) =>
@@ -75,12 +81,6 @@ export function AttacksPage({ model, choices, parameters }: AttacksPageProps) {
         )}
         {isBusy && <p>Booting two kernels, and attacking both …</p>}
       </div>
-      <p>
-        On a terminal:{' '}
-        <code>
-          heki attack {asked.attack} --machine {asked.left} {asked.right}
-        </code>
-      </p>
     </main>
   );
 }

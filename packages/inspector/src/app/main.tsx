@@ -4,7 +4,6 @@ import { connectModel } from './connect-model.ts';
 
 const root = document.getElementById('app');
 if (root !== null) {
-  root.replaceChildren();
   render(<App model={connectModel()} />, root);
 }
 

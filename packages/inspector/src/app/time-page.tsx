@@ -106,8 +106,10 @@ function Course({ model, timeline, at, onGo }: CourseProps) {
         <span class={`lane lane-${event?.lane}`}>{lanes[event?.lane ?? 0]}</span> <code>{event?.text}</code>
       </p>
       <div class="beside">
-        {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
-        {answer !== undefined && 'value' in answer && <At moment={answer.value} isCurrent={isCurrent} />}
+        <div class="moment" aria-busy={!isCurrent}>
+          {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
+          {answer !== undefined && 'value' in answer && <At moment={answer.value} />}
+        </div>
         <EventList timeline={timeline} at={at} onGo={onGo} />
       </div>
       <p class="quiet">
@@ -118,12 +120,12 @@ function Course({ model, timeline, at, onGo }: CourseProps) {
   );
 }
 
-function At({ moment, isCurrent }: { readonly moment: Moment; readonly isCurrent: boolean }) {
+function At({ moment }: { readonly moment: Moment }) {
   const report = useMemo(() => reportOf(moment), [moment]);
   const changed = useMemo(() => moment.changed.map(([start, end]) => ({ start, end })), [moment]);
   const pages = changed.reduce((sum, { start, end }) => sum + end - start, 0);
   return (
-    <div aria-busy={!isCurrent}>
+    <>
       <p id="changed">
         {pages === 0
           ? 'Since the event before, no rights of any page have changed.'
@@ -149,7 +151,7 @@ function At({ moment, isCurrent }: { readonly moment: Moment; readonly isCurrent
           </div>
         ))}
       </dl>
-    </div>
+    </>
   );
 }
 
