@@ -44,9 +44,9 @@ test('extents say of every frame what a look at every mapping says', () => {
 
 test('of many mappings none is left out whose region, size and rights no other has', () => {
   const mappings = Array.from({ length: 400 }, (_, index): Mapping => {
-    const [region, rights, level] = (
-      { 200: ['vmemmap', 5, 1], 300: ['vmalloc', 3, 1], 399: ['modules', 1, 2] } as const
-    )[index] ?? (['vmalloc', 1, 1] as [PlaceName, number, 1]);
+    const [region, rights, level] =
+      ({ 200: ['vmemmap', 5, 1], 300: ['vmalloc', 3, 1], 399: ['modules', 1, 2] } as const)[index] ??
+      (['vmalloc', 1, 1] as [PlaceName, number, 1]);
     return {
       virtualFrame: index as VirtualFrame,
       guestFrame: 7 as Gfn,
@@ -62,7 +62,9 @@ test('of many mappings none is left out whose region, size and rights no other h
   });
   const [extent] = frameExtents(mappings);
   expect(extent?.mappingCount).toBe(400);
-  expect(extent?.mappings).toEqual(expect.arrayContaining([0, 200, 300, 399].map((index) => mappings[index])));
+  expect(extent?.mappings).toEqual(
+    expect.arrayContaining([0, 200, 300, 399].map((index) => mappings[index])),
+  );
   expect(extent?.mappings).toHaveLength(64);
   expect(new Set(extent?.mappings).size).toBe(64);
 });

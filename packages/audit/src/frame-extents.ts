@@ -94,8 +94,8 @@ class ActiveMappings {
     const regions = new Map<PlaceName, number>();
     for (let index = 0; index < mappings.length; index++) {
       const { region = 'hole', level = 1, rights = 0 } = mappings[index] ?? {};
-      let of = regions.get(region);
-      if (of === undefined) regions.set(region, (of = regions.size));
+      const of = regions.get(region) ?? regions.size;
+      if (of === regions.size) regions.set(region, of);
       this.#kinds[index] = (of * SIZES + level - 1) * ALL_RIGHTS + rights;
     }
     this.#byKind = new IndexLists(regions.size * SIZES * ALL_RIGHTS, mappings.length);
