@@ -1,7 +1,7 @@
 import { runCommand } from './run-command.ts';
 
 /** What `heki protect --json` prints, as far as tests that compare verdicts look at it. */
-export interface ProtectReport {
+interface ProtectReport {
   readonly tables: { readonly from: string; readonly root: string };
   readonly processor: { readonly name: string; readonly lacking: readonly string[] };
   readonly pages: Readonly<Record<string, number>>;
