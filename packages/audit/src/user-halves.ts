@@ -23,8 +23,11 @@ export function walkUserHalves(kernel: AuditedKernel, visit: (mapping: Mapping) 
   ];
   return roots.flatMap((other) => {
     const space = { ...tables, root: other.root, budget: DUMP_LIMITS.tablePages };
-    const { stoppedAt, absentTables } = walkMappings(space, 0 as VirtualFrame, lowerHalfEnd(space.levels), (leaf) =>
-      visit({ ...leaf, rights: rightsOf(leaf.effective), region: "user mode's half" }),
+    const { stoppedAt, absentTables } = walkMappings(
+      space,
+      0 as VirtualFrame,
+      lowerHalfEnd(space.levels),
+      (leaf) => visit({ ...leaf, rights: rightsOf(leaf.effective), region: "user mode's half" }),
     );
     return stoppedAt === undefined && absentTables === 0 ? [] : [{ ...other, stoppedAt, absentTables }];
   });
