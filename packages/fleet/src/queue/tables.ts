@@ -25,6 +25,8 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
     );
     CREATE INDEX result_finished_at ON ${schema}.result (finished_at, id);
     CREATE INDEX result_finding_ids ON ${schema}.result USING gin (finding_ids);`,
+  // Without it, taking the next job sorts all that wait: 14 ms of ten thousand.
+  (schema) => `CREATE INDEX heki_next_job ON ${schema}.job (name, created_on, id) WHERE state < 'active'`,
 ];
 
 /**

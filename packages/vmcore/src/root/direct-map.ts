@@ -64,6 +64,12 @@ export function isDirectlyMapped(tables: KernelTables, start: VirtualFrame, fram
   return at < KERNEL_MAP && mappedFrame(tables, at as VirtualFrame) === frame;
 }
 
+/** Leaves of the direct map from `start` on. */
+export function directMapLeaves(tables: KernelTables, start: VirtualFrame): number {
+  const limit = Math.min(KERNEL_MAP, start + MOST_FRAMES[tables.levels]) as VirtualFrame;
+  return surveyRange({ ...tables, budget: DUMP_LIMITS.tablePages }, start, limit).straightLeaves;
+}
+
 /**
  * What the direct map from `start` on maps, or why it is not one, in words that follow the name of a root.
  *

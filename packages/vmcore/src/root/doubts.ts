@@ -44,7 +44,7 @@ export function doubtsAbout(core: Vmcore, kernel: ProvenRoot): RootDoubt[] {
     const [here, there] = [directMap.start, ...otherDirectMaps].map((at) => hex(virtualAddressOf(at)));
     doubts.push({
       id: 'second-direct-map',
-      message: `page tables are mapped at ${there} as they are in the direct map at ${here}: the kernel was attacked; that the latter is its own is told by the order of Linux's regions alone`,
+      message: `page tables are mapped at ${there} as they are in the direct map at ${here}: the kernel was attacked; that the latter is its own is told by how it is made alone`,
     });
   }
   if (directMap.strayPages > 0) {

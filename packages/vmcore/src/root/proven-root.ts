@@ -2,6 +2,7 @@ import { type Gfn, hex, PAGE_SIZE, type VirtualFrame, virtualAddressOf } from '@
 import { VmcoreError } from '../error.ts';
 import {
   type DirectMap,
+  directMapLeaves,
   directMapStarts,
   isDirectlyMapped,
   surveyDirectMap,
@@ -105,8 +106,7 @@ export function prove(
     tables: frames.filter((frame) => isDirectlyMapped(tables, start, frame)).length,
   }));
   const full = shown.filter((one) => one.tables * 2 > frames.length);
-  // Linux has the direct map below vmalloc and vmemmap, wherever KASLR puts the three (kernel_randomize_memory).
-  const direct = full.find(({ start }) => start >= USUAL_START[levels]) ?? full[0];
+  const direct = full.length < 2 ? full[0] : likeliest(tables, full);
   if (direct === undefined) {
     const most = Math.max(...shown.map((one) => one.tables));
     return `maps only ${most} of its ${frames.length} table pages in what would be its direct map`;
@@ -120,6 +120,19 @@ export function prove(
   const tablePages = { looked: frames.length, mapped: direct.tables };
   const otherDirectMaps = full.filter((one) => one !== direct).map(({ start }) => start);
   return new ProvenRoot({ ...tables, directMap, otherDirectMaps, text, tablePages, because, origin });
+}
+
+/**
+ * Of places that look like direct maps, Linux's own: it has small leaves where rights change, as an alias by large pages has not; and it lies
+ * below vmalloc and vmemmap, wherever KASLR puts the three (kernel_randomize_memory).
+ */
+function likeliest<Place extends { readonly start: VirtualFrame }>(
+  tables: KernelTables,
+  places: readonly Place[],
+): Place | undefined {
+  const leaves = places.map(({ start }) => directMapLeaves(tables, start));
+  const finest = places.filter((_, index) => leaves[index] === Math.max(...leaves));
+  return finest.find(({ start }) => start >= USUAL_START[tables.levels]) ?? finest[0];
 }
 
 /**

@@ -437,6 +437,19 @@ describe('the root of the kernel', () => {
     }
   });
 
+  it('is of two direct maps the one of smaller leaves, wherever the other lies', () => {
+    const twice = buildKernel(PLAN);
+    const { swapper: root } = twice.kernelRoots;
+    const page = twice.memory.writablePage(root);
+    // In the slot before it, a table whose first entry is a leaf over the first GiB.
+    const table = gfn(0x2ff0);
+    page?.set([table * 4096 + 0x63, 0], 2 * 272);
+    twice.memory.writablePage(table)?.set([0xe3, 0x8000_0000], 0);
+    const kernel = resolveKernelRoot(coreOf(twice, [root]));
+    expect(kernel.directMap.start).toBe(twice.directMap);
+    expect(kernel.otherDirectMaps).toHaveLength(1);
+  });
+
   it('is not a table of a lower level, whose leaves would be a GiB large', () => {
     const { memory, text } = kernel;
     const table = gfn(Math.floor((memory.page(process)?.[2 * 511] ?? 0) / 4096));
