@@ -44,7 +44,7 @@ const GOOD = {
   afterSigners: new Uint8Array(),
   afterMessage: new Uint8Array(),
 };
-type Parts = typeof GOOD;
+type Parts = { readonly [part in keyof typeof GOOD]: Uint8Array };
 
 /** A message that is right but for some parts. */
 function message(change: Partial<Parts> = {}): Uint8Array {
