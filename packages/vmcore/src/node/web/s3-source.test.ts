@@ -30,6 +30,7 @@ const server = require('node:http').createServer((request, answer) => {
   if (key === '/bucket/short' && count > 1) { answer.write(bytes.subarray(from, Number(from) + 10)); setTimeout(() => request.socket.destroy(), 20); return; }
   answer.end(bytes.subarray(from, end));
 });
+server.keepAliveTimeout = 0;
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
 `;
 
