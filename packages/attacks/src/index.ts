@@ -1,4 +1,5 @@
 export type { LabAttack, Means, RacingAttack } from './attack/lab-attack.ts';
+export { NotExpressible } from './attack/not-expressible.ts';
 export type { Schedule } from './attack/race.ts';
 export { type AttackRun, runAttack, shortestSchedule } from './attack/run-attack.ts';
 export type { Lab } from './attacker/lab.ts';

@@ -2,7 +2,7 @@ import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
-import { MARK, MODULE_FUNCTIONS, PAYLOAD } from '../kernel/functions.ts';
+import { MARK, MODULE_FUNCTIONS, PAYLOAD, PAYLOAD_QUAD } from '../kernel/functions.ts';
 import { executable, loadedModule, loadedProgram, offset, writable } from './stores.ts';
 
 /** The system BIOS of a PC, below 1 MiB. */
@@ -70,6 +70,9 @@ export const EXECUTION: readonly LabAttack[] = [
       const page = lab.page();
       lab.pointAt(page, BIOS);
       lab.edit(page, writable);
+      lab.plant(page);
+      if (lab.cpu.load(page, 8).value !== PAYLOAD_QUAD)
+        lab.notExpressible('no memory that can be written lies where the firmware is');
       runThere(lab, page);
     },
   },

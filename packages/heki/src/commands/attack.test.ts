@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
-import { runCommand } from '../testing/run-command.ts';
+import { fixturePath, runCommand } from '../testing/run-command.ts';
 
 const FEW = ['store-text-after-pte-edit', 'ask-for-execution', 'remap-text', 'store-data'];
 const MACHINES = ['--machine', 'no-heki', 'hardened', 'lvbs'];
@@ -78,6 +78,13 @@ describe('heki attack', () => {
       'unsigned-module': ['not expressible', 'not expressible', 'not expressible'],
       'store-data': ['succeeds', 'succeeds', 'succeeds'],
     });
+  });
+
+  test('a snapshot whose kernel has no place for what is attacked cannot be used, and is told by its name', async () => {
+    const path = fixturePath('k61-256-rodataoff');
+    const { exitCode, stderr } = await runCommand(['attack', 'store-text', '--snapshot', path]);
+    expect(stderr).toContain(`${path}: the kernel of the snapshot has 1 pages of text: expected more`);
+    expect(exitCode).toBe(3);
   });
 
   test('lists what there is', async () => {

@@ -1,4 +1,12 @@
-import { ATTACK_MACHINES, CATALOGUE, runMatrix, type SnapshotKernel } from '@heki/attacks';
+import {
+  ATTACK_MACHINES,
+  CATALOGUE,
+  type Matrix,
+  type MatrixOptions,
+  NotExpressible,
+  runMatrix,
+  type SnapshotKernel,
+} from '@heki/attacks';
 import { nearMatches } from '@heki/series';
 import { attackHtml } from '../attack/attack-html.ts';
 import { attackJson, attackListJson } from '../attack/attack-json.ts';
@@ -7,7 +15,7 @@ import { attackListing, attackText } from '../attack/attack-text.ts';
 import { labBackend } from '../attack/lab-backend.ts';
 import { runInRowThreads, threadsFor } from '../attack/run-in-row-threads.ts';
 import { unkeptClaims } from '../attack/unkept-claims.ts';
-import { ExitCode, UsageError } from '../failure.ts';
+import { ExitCode, InputError, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { filesOfDump, refuseInputs, writeFiles } from '../output-file.ts';
 import { createProgress } from '../progress.ts';
@@ -60,7 +68,7 @@ export async function attack(
   const threads = subject === undefined ? threadsFor(attempts) : 0;
   const matrix =
     threadEntry === undefined || threads === 0
-      ? runMatrix({
+      ? attackHere(options.snapshot, {
           attacks,
           machines,
           prove,
@@ -98,6 +106,16 @@ export async function attack(
     io,
   );
   return unkeptClaims(matrix).length === 0 ? ExitCode.SUCCESS : ExitCode.FAILURE;
+}
+
+/** @throws {InputError} for a snapshot whose kernel has no place for what is attacked */
+function attackHere(snapshot: string | undefined, matrix: MatrixOptions): Matrix {
+  try {
+    return runMatrix(matrix);
+  } catch (error) {
+    if (!(error instanceof NotExpressible)) throw error;
+    throw new InputError(error.message, { file: snapshot });
+  }
 }
 
 /** What is known of the kernel that a snapshot holds, and how it is told. */

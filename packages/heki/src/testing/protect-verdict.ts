@@ -1,7 +1,7 @@
 import { runCommand } from './run-command.ts';
 
 /** What `heki protect --json` prints, as far as tests that compare verdicts look at it. */
-export interface ProtectReport {
+interface ProtectReport {
   readonly tables: { readonly from: string; readonly root: string };
   readonly processor: { readonly name: string; readonly lacking: readonly string[] };
   readonly pages: Readonly<Record<string, number>>;
@@ -19,22 +19,26 @@ export interface ProtectReport {
   readonly warnings: readonly { readonly id: string }[];
 }
 
-/** Runs `heki protect` on a snapshot. */
-export async function protectReport(
-  snapshot: string,
-  ...options: readonly string[]
-): Promise<{
+/** How `heki protect --json` ended. */
+export interface ProtectAnswer {
   readonly exitCode: number;
   readonly stderr: string;
   readonly report: ProtectReport | undefined;
-}> {
+}
+
+/** Runs `heki protect` on a snapshot. */
+export async function protectReport(snapshot: string, ...options: readonly string[]): Promise<ProtectAnswer> {
   const { exitCode, stdout, stderr } = await runCommand(['protect', snapshot, '--json', ...options]);
   return { exitCode, stderr, report: stdout === '' ? undefined : JSON.parse(stdout) };
 }
 
 /** What it says of a snapshot, without addresses and names. */
 export async function protectVerdict(snapshot: string, ...options: readonly string[]): Promise<unknown> {
-  const { exitCode, stderr, report } = await protectReport(snapshot, ...options);
+  return verdictOf(await protectReport(snapshot, ...options));
+}
+
+/** What it said, without addresses and names. */
+export function verdictOf({ exitCode, stderr, report }: ProtectAnswer): unknown {
   return {
     exitCode,
     stderr,
