@@ -2,6 +2,7 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import { describe, expect, test } from 'vitest';
 import { compareImage, compareModule } from '../compare-image.ts';
 import type { ImageAddress, ImageView } from '../image-view.ts';
+import { buildKernel, type TinyTable } from '../testing/build-kernel.ts';
 import {
   FEATURE,
   jump,
@@ -127,6 +128,25 @@ function running(vector: BootVector) {
   kernel.write(TEXT.start, ...(code.bytes(TEXT.start, 0x1000) ?? []));
   return kernel;
 }
+
+test('a call of what pv_ops has nothing for becomes one of paravirt_BUG, as in Linux', () => {
+  const [slot, bug] = [NAMES.a_pointer, NAMES.somebody];
+  const site = TEXT.start + 0x40;
+  const parainstructions: TinyTable = {
+    section: '.parainstructions',
+    entries(view) {
+      view.setBigInt64(0, BigInt(site), true);
+      view.setUint8(9, 7);
+      return 16;
+    },
+  };
+  const through = [0xff, 0x14, 0x25, ...new Uint8Array(new Int32Array([slot]).buffer)];
+  const { image } = buildKernel({ [0x40]: through }, [parainstructions], { paravirt_BUG: bug });
+  const code = (target: ImageAddress): string =>
+    bytesAt(buildText(image, TEXT, { ...VECTOR, pointers: new Map([[slot, target]]) }), site, 5);
+  expect(code(0)).toBe(hex(...jump(site, bug, 0xe8)));
+  expect(code(NAMES.native_write_cr3)).toBe(hex(...jump(site, NAMES.native_write_cr3, 0xe8)));
+});
 
 describe('a running kernel', () => {
   const capabilities = bits(FEATURES.RETHUNK, FEATURES.RETPOLINE, FEATURE.second);
