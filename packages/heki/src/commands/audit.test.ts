@@ -132,6 +132,10 @@ describe('heki audit', () => {
     ['{', 'not JSON'],
     ['{}', 'version'],
     ['{"version":1,"accepted":[{"fingerprint":"x"}]}', 'accepted.0.id'],
+    [
+      '{"version":1,"accepted":[{"fingerprint":"x","id":"x","severity":"low","expires":"2027-99-99"}]}',
+      'accepted.0.expires: expected a day',
+    ],
   ])('refuses a baseline %s', async (text, message) => {
     const baseline = join(folder, 'bad.json');
     writeFileSync(baseline, text);
