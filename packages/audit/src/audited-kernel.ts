@@ -104,8 +104,6 @@ export interface AuditedKernel extends AuditSubject {
 
 /** Tables that are read once more at places where they should not stand. */
 const MOST_LINKED_TABLES = 4096;
-/** Page tables of one program that are read. */
-const MOST_PROGRAM_TABLES = 2 ** 16;
 /** Places that are told; KASAN has some thousand. */
 const MOST_PLACES = 2 ** 16;
 
@@ -164,7 +162,8 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
 function programTables(subject: AuditSubject): ReadonlySet<Gfn> {
   const frames = new Set<Gfn>();
   for (const root of [subject.tables.root, ...cpuRoots(subject).own.map((other) => other.root)]) {
-    for (const frame of userTableFrames({ ...subject.tables, root }, MOST_PROGRAM_TABLES)) frames.add(frame);
+    for (const frame of userTableFrames({ ...subject.tables, root }, DUMP_LIMITS.tablePages))
+      frames.add(frame);
   }
   return frames;
 }

@@ -1,7 +1,7 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { frameExtents, type Mapping } from './index.ts';
+import { frameExtents, type Mapping, type PlaceName } from './index.ts';
 
 const anyMapping = fc.record({
   start: fc.nat(60),
@@ -40,4 +40,31 @@ test('extents say of every frame what a look at every mapping says', () => {
       }
     }),
   );
+});
+
+test('of many mappings none is left out whose region, size and rights no other has', () => {
+  const mappings = Array.from({ length: 400 }, (_, index): Mapping => {
+    const [region, rights, level] =
+      ({ 200: ['vmemmap', 5, 1], 300: ['vmalloc', 3, 1], 399: ['modules', 1, 2] } as const)[index] ??
+      (['vmalloc', 1, 1] as [PlaceName, number, 1]);
+    return {
+      virtualFrame: index as VirtualFrame,
+      guestFrame: 7 as Gfn,
+      frames: 1,
+      rights,
+      level,
+      low: 0,
+      high: 0,
+      effective: 0,
+      places: 1,
+      region,
+    };
+  });
+  const [extent] = frameExtents(mappings);
+  expect(extent?.mappingCount).toBe(400);
+  expect(extent?.mappings).toEqual(
+    expect.arrayContaining([0, 200, 300, 399].map((index) => mappings[index])),
+  );
+  expect(extent?.mappings).toHaveLength(64);
+  expect(new Set(extent?.mappings).size).toBe(64);
 });

@@ -1,5 +1,5 @@
 import type { Gfn } from '@heki/physical-memory';
-import type { Mapping } from './mapping.ts';
+import type { Mapping, PlaceName } from './mapping.ts';
 import { Rights } from './rights.ts';
 
 /** Frames with the same mappings. */
@@ -10,14 +10,21 @@ export interface FrameExtent {
   readonly rights: number;
   /** How many leaves map it. */
   readonly mappingCount: number;
-  /** Those mappings, at most {@link MOST_MAPPINGS_LISTED} of them. */
+  /** Those mappings; of more than {@link MOST_MAPPINGS_LISTED} at least the first of each region, size and rights. */
   readonly mappings: readonly Mapping[];
 }
 
-/** A frame of zeros may be mapped at any number of addresses: more than these are counted and not listed. */
+/**
+ * A frame of zeros may be mapped at any number of addresses: more than these are counted, and listed only where no other of their region
+ * has their size and rights, so that nobody hides the mapping that counts behind many that do not.
+ */
 const MOST_MAPPINGS_LISTED = 64;
 
 const { READ, WRITE, EXECUTE, USER } = Rights;
+/** One more than all of them together. */
+const ALL_RIGHTS = 2 * USER;
+/** Leaves are of 4 KiB, 2 MiB or 1 GiB. */
+const SIZES = 3;
 
 /**
  * Frames by what maps them, ascending: a sweep over where leaves begin and end, O(n log n) for n leaves. Frames that nothing maps
@@ -71,55 +78,66 @@ class ActiveMappings {
   count = 0;
 
   readonly #mappings: readonly Mapping[];
-  /** A list through all of them; one more than an index, 0 for none. */
-  readonly #next: Uint32Array;
-  readonly #before: Uint32Array;
-  #first = 0;
-  #last = 0;
+  /** All in one list. */
+  readonly #all: IndexLists;
+  /** A list for each kind: a region, a size and rights. */
+  readonly #kinds: Uint16Array;
+  readonly #byKind: IndexLists;
   #writable = 0;
   #executable = 0;
   #user = 0;
 
   constructor(mappings: readonly Mapping[]) {
     this.#mappings = mappings;
-    this.#next = new Uint32Array(mappings.length + 1);
-    this.#before = new Uint32Array(mappings.length + 1);
+    this.#all = new IndexLists(1, mappings.length);
+    this.#kinds = new Uint16Array(mappings.length);
+    const regions = new Map<PlaceName, number>();
+    for (let index = 0; index < mappings.length; index++) {
+      const { region = 'hole', level = 1, rights = 0 } = mappings[index] ?? {};
+      const of = regions.get(region) ?? regions.size;
+      if (of === regions.size) regions.set(region, of);
+      this.#kinds[index] = (of * SIZES + level - 1) * ALL_RIGHTS + rights;
+    }
+    this.#byKind = new IndexLists(regions.size * SIZES * ALL_RIGHTS, mappings.length);
   }
 
   add(index: number): void {
-    const link = index + 1;
-    if (this.#last === 0) this.#first = link;
-    else this.#next[this.#last] = link;
-    this.#before[link] = this.#last;
-    this.#next[link] = 0;
-    this.#last = link;
+    this.#all.add(0, index);
+    this.#byKind.add(this.#kinds[index] ?? 0, index);
     this.#tally(index, 1);
   }
 
   remove(index: number): void {
-    const link = index + 1;
-    const before = this.#before[link] ?? 0;
-    const next = this.#next[link] ?? 0;
-    if (before === 0) this.#first = next;
-    else this.#next[before] = next;
-    if (next === 0) this.#last = before;
-    else this.#before[next] = before;
+    this.#all.remove(0, index);
+    this.#byKind.remove(this.#kinds[index] ?? 0, index);
     this.#tally(index, -1);
   }
 
   extent(start: Gfn, end: Gfn): FrameExtent {
-    const mappings: Mapping[] = [];
-    for (let link = this.#first; link !== 0; link = this.#next[link] ?? 0) {
-      const mapping = this.#mappings[link - 1];
-      if (mappings.length === MOST_MAPPINGS_LISTED || mapping === undefined) break;
-      mappings.push(mapping);
-    }
     const rights =
       READ |
       (this.#writable > 0 ? WRITE : 0) |
       (this.#executable > 0 ? EXECUTE : 0) |
       (this.#user > 0 ? USER : 0);
-    return { start, end, rights, mappingCount: this.count, mappings };
+    return { start, end, rights, mappingCount: this.count, mappings: this.#listed() };
+  }
+
+  #listed(): Mapping[] {
+    const listed: Mapping[] = [];
+    const isWhole = this.count <= MOST_MAPPINGS_LISTED;
+    if (!isWhole) {
+      for (let kind = 0; kind < this.#byKind.lists; kind++) this.#list(listed, this.#byKind.first(kind));
+    }
+    for (let index = this.#all.first(0); index >= 0; index = this.#all.next(index)) {
+      if (listed.length >= MOST_MAPPINGS_LISTED) break;
+      if (isWhole || this.#byKind.first(this.#kinds[index] ?? 0) !== index) this.#list(listed, index);
+    }
+    return listed;
+  }
+
+  #list(listed: Mapping[], index: number): void {
+    const mapping = this.#mappings[index];
+    if (mapping !== undefined) listed.push(mapping);
   }
 
   #tally(index: number, by: 1 | -1): void {
@@ -128,5 +146,52 @@ class ActiveMappings {
     if ((rights & WRITE) !== 0) this.#writable += by;
     if ((rights & EXECUTE) !== 0) this.#executable += by;
     if ((rights & USER) !== 0) this.#user += by;
+  }
+}
+
+/** Lists of indices, each index in one of them or none: added at the end, removed anywhere. */
+class IndexLists {
+  readonly lists: number;
+
+  /** By list, and by index; one more than an index, 0 for none. */
+  readonly #first: Uint32Array;
+  readonly #last: Uint32Array;
+  readonly #next: Uint32Array;
+  readonly #before: Uint32Array;
+
+  constructor(lists: number, indices: number) {
+    this.lists = lists;
+    this.#first = new Uint32Array(lists);
+    this.#last = new Uint32Array(lists);
+    this.#next = new Uint32Array(indices);
+    this.#before = new Uint32Array(indices);
+  }
+
+  /** The first of `list`; -1 for none. */
+  first(list: number): number {
+    return (this.#first[list] ?? 0) - 1;
+  }
+
+  /** The one behind `index` in its list; -1 for none. */
+  next(index: number): number {
+    return (this.#next[index] ?? 0) - 1;
+  }
+
+  add(list: number, index: number): void {
+    const last = this.#last[list] ?? 0;
+    if (last === 0) this.#first[list] = index + 1;
+    else this.#next[last - 1] = index + 1;
+    this.#before[index] = last;
+    this.#next[index] = 0;
+    this.#last[list] = index + 1;
+  }
+
+  remove(list: number, index: number): void {
+    const before = this.#before[index] ?? 0;
+    const next = this.#next[index] ?? 0;
+    if (before === 0) this.#first[list] = next;
+    else this.#next[before - 1] = next;
+    if (next === 0) this.#last[list] = before;
+    else this.#before[next - 1] = before;
   }
 }

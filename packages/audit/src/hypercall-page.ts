@@ -15,7 +15,7 @@ const FILLERS: readonly number[] = [0, 0x9090_9090, 0xcccc_cccc];
  * dump lacks is not one.
  */
 export function isHypercallPage({ tables, hypercallPage }: AuditedKernel, extent: FrameExtent): boolean {
-  if (extent.end - extent.start !== 1) return false;
+  if (extent.end - extent.start !== 1 || extent.mappingCount > extent.mappings.length) return false;
   const executable = extent.mappings.filter(({ rights }) => (rights & Rights.EXECUTE) !== 0);
   const only = executable[0];
   if (executable.length !== 1 || !only?.region.startsWith('vmalloc') || (only.rights & Rights.WRITE) !== 0) {

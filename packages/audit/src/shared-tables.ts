@@ -1,5 +1,5 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
-import { type ProvenRoot, type Region, regionAt } from '@heki/vmcore';
+import { type KernelTables, type Region, regionAt } from '@heki/vmcore';
 import { framesOfLevel, type Level, PageRights, walkMappings } from '@heki/x86';
 
 /** Tables that are read to tell what one shows. */
@@ -17,7 +17,7 @@ interface SharedPlace {
  * KASAN's shadow of untouched memory, all of which is one constant page.
  */
 export function withoutKernelsOwn<Place extends SharedPlace>(
-  tables: ProvenRoot,
+  tables: KernelTables,
   regions: readonly Region[],
   places: readonly Place[],
 ): Place[] {
@@ -34,7 +34,7 @@ export function withoutKernelsOwn<Place extends SharedPlace>(
 }
 
 /** Whether all that is mapped at a place is one page that is neither written nor executed. */
-function isOneConstantPage(tables: ProvenRoot, { virtualFrame, level }: SharedPlace): boolean {
+function isOneConstantPage(tables: KernelTables, { virtualFrame, level }: SharedPlace): boolean {
   let page: Gfn | undefined;
   let isConstant = true;
   const end = (virtualFrame + 512 * framesOfLevel(level)) as VirtualFrame;

@@ -24,8 +24,12 @@ export interface Machine<State, Action> {
   successors(state: State, visit: (action: Action, next: State) => void, line?: string): void;
   /** Two states with equal keys can do the same from there on: only one of them is looked at. */
   key(state: State): string | number;
-  /** The ids of the properties that do not hold in `state`. */
-  broken(state: State): readonly string[];
+  /**
+   * The ids of the properties that do not hold in `state`.
+   *
+   * @param wanted only these are looked for: a machine may spare itself the others. Default all
+   */
+  broken(state: State, wanted?: ReadonlySet<string>): readonly string[];
   /** An action as a line of a story. */
   describe(action: Action): string;
 }

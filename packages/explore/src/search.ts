@@ -83,7 +83,7 @@ export function search<State, Action>(
     seen.add(key);
     const index = before.push(from) - 1;
     by.push(action);
-    const fallen = machine.broken(state).filter((id) => wanted.has(id));
+    const fallen = machine.broken(state, wanted).filter((id) => wanted.has(id));
     for (const property of fallen) {
       if (counterexamples.some((known) => known.property === property)) continue;
       counterexamples.push({ property, actions: wayTo(index) });

@@ -157,6 +157,7 @@ describe('an error of the operating system is told in words', () => {
       kind: 'input',
       message: `a.elf: ${words}`,
       place: { file: 'a.elf' },
+      unread: true,
     });
   });
 

@@ -65,6 +65,8 @@ export interface Failure {
   readonly kind: Exclude<ErrorKind, 'misuse'> | 'internal';
   readonly message: string;
   readonly place: ErrorPlace;
+  /** What was to be read could not be reached, or not be read to its end: nothing is said of what it holds. */
+  readonly unread?: true;
 }
 
 const EXIT_CODES: Readonly<Record<Failure['kind'], number>> = {
@@ -84,7 +86,9 @@ export function exitCodeOfFailure({ kind }: Failure): number {
 export function failureOfHeki(error: unknown): Failure | undefined {
   // A module of the user's can throw what only looks like one.
   if (error instanceof HekiError && error.kind !== 'misuse' && Object.hasOwn(EXIT_CODES, error.kind)) {
-    return { kind: error.kind, message: error.message, place: error.place };
+    const { kind, message, place, unread } = error;
+    // An error of another copy of the packages may have a kind that this one does not know, and no such mark.
+    return { kind, message, place, ...(kind === 'input' && unread && { unread }) };
   }
   return undefined;
 }

@@ -14,7 +14,7 @@ export function failureOf(error: unknown): Failure {
     return { kind: 'output', message: `the output: ${reason}`, place: {} };
   }
   const { message, place } = new InputError(reason, 'path' in error ? { file: String(error.path) } : {});
-  return { kind: 'input', message, place };
+  return { kind: 'input', message, place, unread: true };
 }
 
 /** Where libuv's own words would not be understood. */

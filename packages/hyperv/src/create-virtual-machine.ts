@@ -17,6 +17,7 @@ import {
 } from '@heki/hypervisor';
 import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
+import { checkpointPartition, digestPartition } from './checkpoint.ts';
 import type { HypervEvent } from './event.ts';
 import { answerVtl1 } from './hypercall/handle-hypercall.ts';
 import { applyIntercepts } from './intercept/apply-intercepts.ts';
@@ -167,6 +168,8 @@ export function createHypervVirtualMachine(
       restoreState({ partition, kernel, capabilities }, state);
       return true;
     },
+    checkpoint: () => checkpointPartition(partition, kernel),
+    digest: (digest) => digestPartition(partition, kernel, digest),
     secureKernel: {
       trustModule: kernel.modules.trust,
       trustKexecImage: kernel.modules.trustKexec,

@@ -15,6 +15,8 @@ export interface SecureKernelFace {
 
 /** A partition of Hyper-V with VTL0 and VTL1: the contract, and what runs in VTL1. *Unjudged* beside its hypercalls. */
 export interface HypervVirtualMachine extends VirtualMachine {
+  readonly checkpoint: NonNullable<VirtualMachine['checkpoint']>;
+  readonly digest: NonNullable<VirtualMachine['digest']>;
   readonly secureKernel: SecureKernelFace;
   /**
    * A hypercall by VTL1 on the processor `vcpu`: the control word and the bytes of the input page. Gives the result value (RAX) and the output.

@@ -1,4 +1,11 @@
-import { FRAME_END, firstBehind, type Gfn, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
+import {
+  FRAME_END,
+  firstBehind,
+  type Gfn,
+  type Pfn,
+  type PhysicalMemory,
+  type StateDigest,
+} from '@heki/physical-memory';
 import { HypervisorError } from './error.ts';
 import type { GuestMemoryRegion } from './host.ts';
 import { type AskedFrames, createHostFrames, type HostFrames } from './host-frames.ts';
@@ -29,6 +36,10 @@ export interface GuestRegions {
   remove(start: Gfn): GuestMemoryRegion;
   /** Guest memory past every right: what the hypervisor itself and devices see. */
   readonly memory: PhysicalMemory<Gfn>;
+  /** What brings back the regions of now, and {@link hostFrames}, as often as it is called. */
+  checkpoint(): () => void;
+  /** Tells `digest` all of now. */
+  digest(digest: StateDigest): void;
 }
 
 const endOf = (region: GuestMemoryRegion): number => region.start + region.frames;
@@ -110,6 +121,23 @@ export function createGuestRegions(
       all.splice(index, 1);
       last = undefined;
       return region;
+    },
+    checkpoint() {
+      const kept = [...all];
+      const back = hostFrames.checkpoint();
+      return () => {
+        all.splice(0, all.length, ...kept);
+        last = undefined;
+        back();
+      };
+    },
+    digest(digest) {
+      for (const { start, frames, backing, readOnly, largestLeaf = 0 } of all) {
+        for (const value of [start, frames, backing, largestLeaf]) digest.add(value);
+        digest.word(readOnly === true ? 1 : 0);
+      }
+      digest.word(-1);
+      hostFrames.digest(digest);
     },
     memory: {
       page(gfn) {

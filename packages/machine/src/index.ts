@@ -30,7 +30,7 @@ export { describeTraceEvent } from './describe.ts';
 export { MachineError } from './error.ts';
 export type { MachineEvent, TraceEvent } from './event.ts';
 export { machineMemory } from './layout.ts';
-export { type CodeSigner, createCodeSigner } from './linux/code-signer.ts';
+export type { CodeSigner } from './linux/code-signer.ts';
 export { createLinuxMachine } from './linux/create-linux-machine.ts';
 export { type KernelCode, kernelCodeImage } from './linux/kernel-code-image.ts';
 export type { Interleave, LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';

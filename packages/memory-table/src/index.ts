@@ -1,3 +1,4 @@
+export { checkpointTable, digestTable } from './checkpoint.ts';
 export { createMemoryTable, type MemoryTableOptions } from './create-memory-table.ts';
 export { type MemoryTableDefectId, memoryTableDefects } from './defects/memory-table-defects.ts';
 export { MemoryTableError } from './error.ts';

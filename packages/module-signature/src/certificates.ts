@@ -1,10 +1,9 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { ECParameters } from '@peculiar/asn1-ecc';
-import { RSAPublicKey } from '@peculiar/asn1-rsa';
-import { AsnConvert } from '@peculiar/asn1-schema';
-import { Certificate, type Name, SubjectKeyIdentifier, type SubjectPublicKeyInfo } from '@peculiar/asn1-x509';
+import { readAlgorithm } from './algorithm.ts';
+import { context, DerError, DerReader, objectId, TAG } from './der.ts';
 import { DIGESTS } from './digests.ts';
 import { ModuleSignatureError } from './error.ts';
+import { issuerAndSerial } from './signer-info.ts';
 
 /** Curves of ECDSA that Linux knows (crypto/ecdsa.c), but for the one of 192 bits. */
 export type CurveName = 'p256' | 'p384' | 'p521';
@@ -23,8 +22,11 @@ export interface TrustedCertificate {
   /** The other, in hexadecimal; `undefined` where the certificate has none. */
   readonly subjectKeyId: string | undefined;
   readonly key: PublicKey;
-  /** SHA-256 of what its issuer signed, in hexadecimal: how a blocklist names it (`tbs:` in Linux's). */
-  readonly tbsDigest: string;
+  /**
+   * SHA-256, SHA-384 and SHA-512 of what its issuer signed, in hexadecimal: how a blocklist names it (`tbs:` in Linux's, with the digest that the issuer
+   * signed).
+   */
+  readonly tbsDigests: readonly string[];
 }
 
 const RSA_ENCRYPTION = '1.2.840.113549.1.1.1';
@@ -68,66 +70,102 @@ export function readCertificates(list: Uint8Array): TrustedCertificate[] {
 function certificateOf(der: Uint8Array, at: number): TrustedCertificate {
   const where = `the certificate at byte ${at}`;
   try {
-    const certificate = AsnConvert.parse(der, Certificate);
-    const { issuer, serialNumber, subject, subjectPublicKeyInfo, extensions } = certificate.tbsCertificate;
-    const key = publicKeyOf(subjectPublicKeyInfo);
-    if (typeof key === 'string') throw new ModuleSignatureError(`${where} has ${key}`);
-    const id = extensions?.find(({ extnID }) => extnID === SUBJECT_KEY_ID)?.extnValue;
-    return {
-      name: nameText(subject),
-      issuerAndSerial: issuerAndSerial(issuer, serialNumber),
-      subjectKeyId: id && hexOf(AsnConvert.parse(id, SubjectKeyIdentifier).buffer),
-      key,
-      tbsDigest: bytesToHex(
-        DIGESTS.sha256(new Uint8Array(certificate.tbsCertificateRaw ?? new ArrayBuffer(0))),
-      ),
-    };
+    const certificate = new DerReader(der).into(TAG.sequence);
+    const tbs = certificate.next(TAG.sequence);
+    readAlgorithm(certificate);
+    certificate.next(TAG.bitString);
+    certificate.end();
+    return { ...readTbs(new DerReader(tbs.content), where), tbsDigests: digestsOf(tbs.whole) };
   } catch (error) {
-    if (error instanceof ModuleSignatureError) throw error;
-    throw new ModuleSignatureError(`${where} cannot be read`, error);
+    if (error instanceof DerError) throw new ModuleSignatureError(`${where} cannot be read`, error);
+    throw error;
   }
+}
+
+/** TBSCertificate (RFC 5280, 4.1): what its issuer signed. */
+function readTbs(tbs: DerReader, where: string): Omit<TrustedCertificate, 'tbsDigests'> {
+  tbs.optional(context(0)); // The version.
+  const serial = tbs.next(TAG.integer).content;
+  readAlgorithm(tbs);
+  const issuer = tbs.next(TAG.sequence).whole;
+  tbs.next(TAG.sequence); // How long it is valid.
+  const name = commonName(tbs.into(TAG.sequence));
+  const key = readPublicKey(tbs.into(TAG.sequence));
+  if (typeof key === 'string') throw new ModuleSignatureError(`${where} has ${key}`);
+  // Identifiers of issuer and subject, of old.
+  for (const number of [1, 2]) tbs.optional(context(number, 'primitive'));
+  const extensions = tbs.optional(context(3));
+  tbs.end();
+  return {
+    name,
+    issuerAndSerial: issuerAndSerial(issuer, serial),
+    subjectKeyId: extensions && readSubjectKeyId(new DerReader(extensions.content).into(TAG.sequence)),
+    key,
+  };
+}
+
+function digestsOf(bytes: Uint8Array): string[] {
+  return Object.values(DIGESTS).map((digest) => bytesToHex(digest(bytes)));
 }
 
 /** The key of a certificate, or what is wrong with it. */
-function publicKeyOf({ algorithm, subjectPublicKey }: SubjectPublicKeyInfo): PublicKey | string {
-  if (algorithm.algorithm === RSA_ENCRYPTION) {
-    const { modulus, publicExponent } = AsnConvert.parse(subjectPublicKey, RSAPublicKey);
-    const [n, e] = [numberOf(modulus), numberOf(publicExponent)];
-    const bits = n.toString(2).length;
-    if (bits < RSA_BITS.least || bits > RSA_BITS.most)
-      return `an RSA key of ${bits} bits: expected ${RSA_BITS.least} to ${RSA_BITS.most}`;
-    if (n % 2n === 0n || e % 2n === 0n || e < 3n || e.toString(2).length > RSA_BITS.exponent)
-      return `an RSA key with the exponent ${e}: expected an odd one from 3 to 33 bits`;
-    return { kind: 'rsa', n, e };
-  }
-  if (algorithm.algorithm !== EC_PUBLIC_KEY)
-    return `a key of the type ${algorithm.algorithm}: expected RSA or ECDSA`;
-  const named =
-    algorithm.parameters == null
-      ? undefined
-      : AsnConvert.parse(algorithm.parameters, ECParameters).namedCurve;
+function readPublicKey(info: DerReader): PublicKey | string {
+  const { id, parameter } = readAlgorithm(info);
+  const [unused, ...bits] = info.next(TAG.bitString).content;
+  if (unused !== 0) throw new DerError('a key that is not whole bytes');
+  const key = Uint8Array.from(bits);
+  if (id === RSA_ENCRYPTION) return readRsaKey(new DerReader(key).into(TAG.sequence));
+  if (id !== EC_PUBLIC_KEY) return `a key of the type ${id}: expected RSA or ECDSA`;
+  const isNamed = parameter !== undefined && parameter[0] === TAG.objectId;
+  const named = isNamed ? objectId(new DerReader(parameter).next().content) : undefined;
   const curve = CURVES.get(named ?? '');
   if (curve === undefined)
     return `a key on the curve ${named ?? 'of its own'}: expected P-256, P-384 or P-521`;
-  return { kind: 'ecdsa', curve, point: new Uint8Array(subjectPublicKey) };
+  return { kind: 'ecdsa', curve, point: key };
 }
 
-/** How a certificate is named by who issued it and its number there. */
-export function issuerAndSerial(issuer: Name, serial: ArrayBuffer): string {
-  return `${hexOf(AsnConvert.serialize(issuer))}:${hexOf(serial)}`;
+function readRsaKey(parts: DerReader): PublicKey | string {
+  const n = numberOf(parts.next(TAG.integer).content);
+  const e = numberOf(parts.next(TAG.integer).content);
+  parts.end();
+  const bits = n.toString(2).length;
+  if (bits < RSA_BITS.least || bits > RSA_BITS.most)
+    return `an RSA key of ${bits} bits: expected ${RSA_BITS.least} to ${RSA_BITS.most}`;
+  if (n % 2n === 0n || e % 2n === 0n || e < 3n || e.toString(2).length > RSA_BITS.exponent)
+    return `an RSA key with the exponent ${e}: expected an odd one from 3 to 33 bits`;
+  return { kind: 'rsa', n, e };
 }
 
-export function hexOf(bytes: ArrayBuffer): string {
-  return bytesToHex(new Uint8Array(bytes));
+function readSubjectKeyId(extensions: DerReader): string | undefined {
+  while (!extensions.isAtEnd) {
+    const extension = extensions.into(TAG.sequence);
+    const id = objectId(extension.next(TAG.objectId).content);
+    if (id !== SUBJECT_KEY_ID) continue;
+    extension.optional(TAG.boolean);
+    return bytesToHex(new DerReader(extension.next(TAG.octetString).content).next(TAG.octetString).content);
+  }
+  return undefined;
 }
 
-function numberOf(bytes: ArrayBuffer): bigint {
-  return BigInt(`0x0${hexOf(bytes)}`);
+function numberOf(bytes: Uint8Array): bigint {
+  return BigInt(`0x0${bytesToHex(bytes)}`);
 }
 
-/** The common name, or all of it. */
-function nameText(name: Name): string {
-  const parts = [...name].flatMap((relative) => [...relative]);
+/** The common name, or all that the subject is called. */
+function commonName(names: DerReader): string {
+  const parts: { readonly type: string; readonly value: string }[] = [];
+  while (!names.isAtEnd) {
+    const relative = names.into(TAG.set);
+    while (!relative.isAtEnd) {
+      const part = relative.into(TAG.sequence);
+      const type = objectId(part.next(TAG.objectId).content);
+      const { tag, content } = part.next();
+      parts.push({
+        type,
+        value: new TextDecoder(tag === TAG.bmpString ? 'utf-16be' : 'utf-8').decode(content),
+      });
+    }
+  }
   const common = parts.find(({ type }) => type === COMMON_NAME);
-  return (common === undefined ? parts : [common]).map(({ value }) => value.toString()).join(', ');
+  return (common === undefined ? parts : [common]).map(({ value }) => value).join(', ');
 }

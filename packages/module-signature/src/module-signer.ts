@@ -1,19 +1,8 @@
 import { p256 } from '@noble/curves/nist.js';
 import { hexToBytes } from '@noble/hashes/utils.js';
-import {
-  CMSVersion,
-  ContentInfo,
-  DigestAlgorithmIdentifier,
-  EncapsulatedContentInfo,
-  SignatureAlgorithmIdentifier,
-  SignedData,
-  SignerIdentifier,
-  SignerInfo,
-} from '@peculiar/asn1-cms';
-import { AsnConvert, OctetString } from '@peculiar/asn1-schema';
-import { SubjectKeyIdentifier } from '@peculiar/asn1-x509';
 import { appendSignature } from './appended-signature.ts';
 import type { TrustedCertificate } from './certificates.ts';
+import { context, der, TAG } from './der.ts';
 import { DIGESTS } from './digests.ts';
 import { ModuleSignatureError } from './error.ts';
 
@@ -24,12 +13,14 @@ export interface SigningKey {
   readonly secret: Uint8Array;
 }
 
+/** Object identifiers as they are written, but for the tag and the length. */
 const IDS = {
-  data: '1.2.840.113549.1.7.1',
-  signedData: '1.2.840.113549.1.7.2',
-  sha256: '2.16.840.1.101.3.4.2.1',
-  ecdsaWithSha256: '1.2.840.10045.4.3.2',
+  data: '2a864886f70d010701',
+  signedData: '2a864886f70d010702',
+  sha256: '608648016503040201',
+  ecdsaWithSha256: '2a8648ce3d040302',
 };
+const CMS = der(TAG.integer, Uint8Array.of(3));
 
 /**
  * Signs a module as scripts/sign-file does (CMS_NOCERTS, CMS_BINARY, CMS_NOATTR, CMS_DETACHED): with ECDSA on P-256 and SHA-256, the same each time
@@ -42,20 +33,26 @@ export function signModule(content: Uint8Array, { certificate, secret }: Signing
   if (key.kind !== 'ecdsa' || key.curve !== 'p256' || subjectKeyId === undefined)
     throw new ModuleSignatureError(`${name}: expected a key on P-256 with an identifier`);
   const signature = p256.sign(DIGESTS.sha256(content), secret, { prehash: false, format: 'der' });
-  const digestAlgorithm = new DigestAlgorithmIdentifier({ algorithm: IDS.sha256 });
-  const signer = new SignerInfo({
-    version: CMSVersion.v3,
-    sid: new SignerIdentifier({ subjectKeyIdentifier: new SubjectKeyIdentifier(hexToBytes(subjectKeyId)) }),
-    digestAlgorithm,
-    signatureAlgorithm: new SignatureAlgorithmIdentifier({ algorithm: IDS.ecdsaWithSha256 }),
-    signature: new OctetString(signature),
-  });
-  const signed = new SignedData({
-    version: CMSVersion.v3,
-    encapContentInfo: new EncapsulatedContentInfo({ eContentType: IDS.data }),
-  });
-  signed.digestAlgorithms.push(digestAlgorithm);
-  signed.signerInfos.push(signer);
-  const message = new ContentInfo({ contentType: IDS.signedData, content: AsnConvert.serialize(signed) });
-  return appendSignature(content, new Uint8Array(AsnConvert.serialize(message)));
+  const digest = der(TAG.sequence, id(IDS.sha256));
+  const signer = der(
+    TAG.sequence,
+    CMS,
+    der(context(0, 'primitive'), hexToBytes(subjectKeyId)),
+    digest,
+    der(TAG.sequence, id(IDS.ecdsaWithSha256)),
+    der(TAG.octetString, signature),
+  );
+  const signed = der(
+    TAG.sequence,
+    CMS,
+    der(TAG.set, digest),
+    der(TAG.sequence, id(IDS.data)),
+    der(TAG.set, signer),
+  );
+  const message = der(TAG.sequence, id(IDS.signedData), der(context(0), signed));
+  return appendSignature(content, message);
+}
+
+function id(hex: string): Uint8Array {
+  return der(TAG.objectId, hexToBytes(hex));
 }

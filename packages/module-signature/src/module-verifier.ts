@@ -1,11 +1,10 @@
 import { p256, p384, p521 } from '@noble/curves/nist.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { ContentInfo, SignedData, type SignerInfo } from '@peculiar/asn1-cms';
-import { AsnConvert } from '@peculiar/asn1-schema';
 import { PKCS1_SHA256, PKCS1_SHA384, PKCS1_SHA512 } from 'micro-rsa-dsa-dh/rsa.js';
 import { splitSignature } from './appended-signature.ts';
-import { hexOf, issuerAndSerial, type PublicKey, type TrustedCertificate } from './certificates.ts';
+import type { PublicKey, TrustedCertificate } from './certificates.ts';
 import { DIGEST_IDS, DIGESTS, type DigestName } from './digests.ts';
+import { readSignerInfo } from './signer-info.ts';
 
 /** Why a file's signature does not count. */
 export type SignatureFault =
@@ -35,8 +34,8 @@ export type VerifiedModule =
 export interface ModuleTrust {
   readonly certificates: readonly TrustedCertificate[];
   /**
-   * What is blocked, as SHA-256 in lower-case hexadecimal: of files without their signature (`bin:` in Linux's blacklist), of what certificates' issuers
-   * signed (`tbs:`), and identifiers of keys. Default nothing.
+   * What is blocked, in lower-case hexadecimal: digests of files without their signature (`bin:` in Linux's blacklist; SHA-256, or what the signature is of),
+   * digests of what certificates' issuers signed (`tbs:`), and identifiers of keys. Default nothing.
    */
   readonly blocked?: ReadonlySet<string>;
 }
@@ -47,8 +46,6 @@ export interface ModuleVerifier {
   verify(file: Uint8Array): VerifiedModule;
 }
 
-const DATA = '1.2.840.113549.1.7.1';
-const SIGNED_DATA = '1.2.840.113549.1.7.2';
 const RSA_ENCRYPTION = '1.2.840.113549.1.1.1';
 const ECDSA_WITH: ReadonlyMap<string, DigestName> = new Map([
   ['1.2.840.10045.4.3.2', 'sha256'],
@@ -63,28 +60,19 @@ export function createModuleVerifier({ certificates, blocked = new Set() }: Modu
     verify(file) {
       const parts = splitSignature(file);
       if (!parts.ok) return parts;
-      const signer = signerOf(parts.message);
+      const signer = readSignerInfo(parts.message);
       if (typeof signer === 'string') return { ok: false, why: 'malformed', text: signer };
-      const digest = DIGEST_IDS.get(signer.digestAlgorithm.algorithm);
-      if (digest === undefined)
-        return refused('unsupported', `a digest of the type ${signer.digestAlgorithm.algorithm}`);
-      const named = nameOfKey(signer);
-      const certificate = certificates.find(
-        (one) => one.issuerAndSerial === named || one.subjectKeyId === named,
-      );
+      const { named, kind, signature } = signer;
+      const digest = DIGEST_IDS.get(signer.digest);
+      if (digest === undefined) return refused('unsupported', `a digest of the type ${signer.digest}`);
+      const certificate = certificates.find((one) => one[named.by] === named.id);
       if (certificate === undefined) return refused('unknown-key', 'no trusted certificate has its key');
-      const listed = [
-        bytesToHex(DIGESTS.sha256(parts.content)),
-        certificate.tbsDigest,
-        certificate.subjectKeyId ?? '',
-      ];
-      if (listed.some((one) => blocked.has(one)))
+      if (isBlocked(blocked, parts.content, digest, certificate))
         return refused('blocked', `the file, or the key of ${certificate.name}, is blocked`);
-      const kind = signer.signatureAlgorithm.algorithm;
       const fits = certificate.key.kind === 'rsa' ? kind === RSA_ENCRYPTION : ECDSA_WITH.get(kind) === digest;
       if (!fits)
         return refused('unsupported', `a signature of the type ${kind} by a key for ${certificate.key.kind}`);
-      if (!isSignature(certificate.key, digest, parts.content, new Uint8Array(signer.signature.buffer)))
+      if (!isSignature(certificate.key, digest, parts.content, signature))
         return refused('wrong', `not signed by ${certificate.name}, or changed since`);
       return { ok: true, content: parts.content, signer: certificate, digest };
     },
@@ -95,38 +83,16 @@ function refused(why: SignatureFault, text: string): VerifiedModule {
   return { ok: false, why, text };
 }
 
-/** Reads a message. It must be DER, which writes everything in one way only: what the parser takes beyond that is refused. */
-function signedDataOf(message: Uint8Array): SignedData | string {
-  try {
-    const outer = AsnConvert.parse(message.slice(), ContentInfo);
-    if (outer.contentType !== SIGNED_DATA)
-      return `a message of the type ${outer.contentType}: expected PKCS#7 signed data`;
-    const signed = AsnConvert.parse(outer.content, SignedData);
-    outer.content = AsnConvert.serialize(signed);
-    const der = new Uint8Array(AsnConvert.serialize(outer));
-    const isSame = der.length === message.length && der.every((byte, index) => byte === message[index]);
-    return isSame ? signed : 'its signature is not DER';
-  } catch {
-    return 'its signature is no PKCS#7 message';
-  }
-}
-
-/** The one signer of a detached message without attributes: what sign-file makes, and pkcs7_verify wants of a module. */
-function signerOf(message: Uint8Array): SignerInfo | string {
-  const signed = signedDataOf(message);
-  if (typeof signed === 'string') return signed;
-  const { encapContentInfo, signerInfos } = signed;
-  if (encapContentInfo.eContentType !== DATA || encapContentInfo.eContent !== undefined)
-    return 'what is signed is in the message: expected a detached signature of data';
-  const [signer] = signerInfos;
-  if (signer === undefined || signerInfos.length !== 1) return `${signerInfos.length} signers: expected one`;
-  return signer.signedAttrs === undefined ? signer : 'it has signed attributes: expected none for a module';
-}
-
-function nameOfKey({ sid }: SignerInfo): string {
-  if (sid.subjectKeyIdentifier !== undefined) return hexOf(sid.subjectKeyIdentifier.buffer);
-  const by = sid.issuerAndSerialNumber;
-  return by === undefined ? 'nothing' : issuerAndSerial(by.issuer, by.serialNumber);
+/** A file is named by its SHA-256, as in UEFI's dbx, or by the digest that was signed, as Linux names it. */
+function isBlocked(
+  blocked: ReadonlySet<string>,
+  content: Uint8Array,
+  digest: DigestName,
+  { tbsDigests, subjectKeyId }: TrustedCertificate,
+): boolean {
+  if (blocked.size === 0) return false;
+  if (tbsDigests.some((one) => blocked.has(one)) || blocked.has(subjectKeyId ?? '')) return true;
+  return [DIGESTS.sha256, DIGESTS[digest]].some((of) => blocked.has(bytesToHex(of(content))));
 }
 
 function isSignature(

@@ -30,6 +30,8 @@ export interface ErrorFacts {
   readonly kind?: ErrorKind;
   readonly place?: ErrorPlace;
   readonly cause?: unknown;
+  /** See {@link HekiError.unread}. */
+  readonly unread?: boolean | undefined;
 }
 
 /** The base of every error that a package of heki throws. The message names the value, its place and what was expected. */
@@ -37,11 +39,20 @@ export class HekiError extends Error {
   override readonly name: string = 'HekiError';
   readonly kind: ErrorKind;
   readonly place: ErrorPlace;
+  /**
+   * What was to be read could not be reached, or not be read to its end: a network, a disk, a right, room for what is unpacked. So it says
+   * nothing of what is there. True, too, where such an error, or one of the operating system, is the cause.
+   */
+  readonly unread: boolean;
 
-  constructor(message: string, { kind = 'misuse', place = {}, cause }: ErrorFacts = {}) {
+  constructor(
+    message: string,
+    { kind = 'misuse', place = {}, cause, unread = isUnread(cause) }: ErrorFacts = {},
+  ) {
     super(message, cause === undefined ? {} : { cause });
     this.kind = kind;
     this.place = place;
+    this.unread = unread;
   }
 
   /**
@@ -62,4 +73,10 @@ function classNames(value: object): string[] {
     names.push(String(type.constructor?.name));
   }
   return names;
+}
+
+/** Whether something was thrown because reading failed, and not for what was read. Only the operating system's errors name a call of it. */
+function isUnread(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  return 'unread' in thrown ? thrown.unread === true : 'syscall' in thrown;
 }

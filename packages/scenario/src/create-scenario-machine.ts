@@ -1,7 +1,6 @@
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { DEBIAN_6_1, type KernelBuild } from '@heki/linux';
 import {
-  createCodeSigner,
   createLinuxMachine,
   createSigningAuthority,
   describeTraceEvent,
@@ -15,6 +14,7 @@ import {
   pcMemoryMap,
   type TraceEvent,
 } from '@heki/machine';
+import { createCodeSigner } from '@heki/machine/code-signer';
 import { CR4 } from '@heki/x86';
 import type { ComposedScenario } from './composed-scenario.ts';
 import { ScenarioError } from './error.ts';

@@ -4,12 +4,17 @@ import { HekiError } from '@heki/physical-memory';
 export class VmcoreError extends HekiError {
   override readonly name = 'VmcoreError';
 
-  constructor(message: string, options: { readonly offset?: number; readonly cause?: unknown } = {}) {
-    const { offset, cause } = options;
+  /** @param options.unread it is not for what was read, but because it could not be */
+  constructor(
+    message: string,
+    options: { readonly offset?: number; readonly cause?: unknown; readonly unread?: boolean } = {},
+  ) {
+    const { offset, cause, unread } = options;
     super(offset === undefined ? message : `${message} (at file offset 0x${offset.toString(16)})`, {
       kind: 'input',
       place: { offset },
       cause,
+      unread,
     });
   }
 

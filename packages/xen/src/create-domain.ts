@@ -10,6 +10,7 @@ import {
 } from '@heki/hypervisor';
 import { frameOf, type Gfn, type Gpa, PHYSICAL_ADDRESS_END, writeBytes } from '@heki/physical-memory';
 import { createVcpu, type Vcpu } from '@heki/vcpu';
+import { checkpointDomain, digestDomain } from './checkpoint.ts';
 import type { XenDomain } from './domain.ts';
 import { type DomainState, flush, setAccess, useView } from './domain-state.ts';
 import type { XenEvent } from './event.ts';
@@ -90,7 +91,7 @@ export function createXenDomain(
   };
   const monitor = createMonitor({ domain: state, policy, pins, page: channel.page, subscribe });
 
-  const parts = { domain: state, policy, pins, capabilities, subscribe };
+  const parts = { domain: state, policy, pins, monitor, capabilities, subscribe };
 
   /** Takes back all that is enforced. Which virtual CPUs took INIT stays known. */
   function clear(): void {
@@ -205,6 +206,8 @@ export function createXenDomain(
       restoreState(parts, wanted);
       return true;
     },
+    checkpoint: () => checkpointDomain(parts),
+    digest: (digest) => digestDomain(parts, digest),
 
     views: {
       create: (defaultAccess) => p2m.createView(defaultAccess),

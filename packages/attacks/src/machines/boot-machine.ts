@@ -1,7 +1,6 @@
 import type { BackendEvent, Hypervisor, ProtectionState, VirtualMachine } from '@heki/hypervisor';
 import type { ModuleImage } from '@heki/linux';
 import {
-  createCodeSigner,
   createLinuxMachine,
   createSigningAuthority,
   type HekiDriver,
@@ -12,6 +11,7 @@ import {
   machineMemory,
   pcMemoryMap,
 } from '@heki/machine';
+import { createCodeSigner } from '@heki/machine/code-signer';
 import type { GuestRegion } from '../attacker/vmm.ts';
 import { KEY_SITE } from '../kernel/functions.ts';
 import { LAB_KERNEL } from '../kernel/lab-kernel.ts';

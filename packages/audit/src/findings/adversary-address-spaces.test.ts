@@ -34,7 +34,38 @@ const inOneAddressSpace = (kernel: TamperedKernel, map: (root: Gfn) => void) => 
 const userRootOf = (kernel: TamperedKernel): Gfn =>
   Number((kernel.subject().cpus[0]?.cr3 ?? 0n) >> 12n) as Gfn;
 
+/** Leads an entry to `table`, with all rights. */
+const toTable =
+  (table: number) =>
+  (entry: { low: number; high: number }): void => {
+    entry.low = table * 4096 + 0x67;
+    entry.high = 0;
+  };
+
 const ATTACKS: readonly Attack[] = [
+  {
+    name: "user mode's half that leads out of the dump",
+    tamper: (kernel) => inOneAddressSpace(kernel, (root) => kernel.edit(0n, 4, toTable(0x9_0000), root)),
+    found: ['high heki/tables-absent'],
+  },
+  {
+    name: "all memory a second time in one CPU's address space, by an entry that leads to the direct map's own table",
+    tamper: (kernel) =>
+      inOneAddressSpace(kernel, (root) => {
+        const upper = 0x8e00 as Gfn;
+        const start = direct(kernel, 0);
+        let below = 0;
+        kernel.edit(start, 4, (entry) => {
+          kernel.fill(upper, Uint32Array.from(kernel.memory.page((entry.low >>> 12) as Gfn) ?? []));
+        });
+        kernel.edit(start, 4, toTable(upper), root);
+        kernel.edit(start, 3, ({ low }) => {
+          below = low >>> 12;
+        });
+        kernel.edit(start + (100n << 30n), 3, toTable(below), root);
+      }),
+    found: ['critical heki/kernel-half-differs'],
+  },
   {
     name: 'text, writable, in a hole of one address space',
     tamper: (kernel) =>

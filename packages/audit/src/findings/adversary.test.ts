@@ -59,7 +59,45 @@ function withoutPage(address: bigint) {
   };
 }
 
+/** More harmless mappings of `frame`, in vmalloc, than are listed of any. */
+function hideAmongMany(kernel: TamperedKernel, frame: number, low: number): void {
+  for (let page = 0n; page < 70n; page++) {
+    kernel.map(0xffff_c9ff_0000_0000n + page * 4096n, frame, { low, high: XD });
+  }
+}
+
 const ATTACKS: readonly Attack[] = [
+  {
+    name: 'code where vmemmap is, behind seventy constant aliases',
+    tamper(kernel) {
+      split(kernel, direct(kernel, RAM));
+      kernel.edit(direct(kernel, RAM), 1, readOnly);
+      hideAmongMany(kernel, RAM, P);
+      kernel.map(0xffff_eaff_0000_0000n, RAM, { low: P, high: 0 });
+    },
+    found: ['high heki/executable-outside-text'],
+  },
+  {
+    name: 'constants of a module, written at seventy addresses',
+    tamper(kernel) {
+      const frame = kernel.frameAt(first(kernel, 'modules', 'r--'));
+      kernel.edit(direct(kernel, frame), 1, writable);
+      hideAmongMany(kernel, frame, P | RW);
+    },
+    found: ['high heki/rodata-writable'],
+  },
+  {
+    name: 'code that the direct map has lost, behind seventy constant aliases',
+    tamper(kernel) {
+      const frame = kernel.frameAt(moduleText(kernel));
+      kernel.edit(direct(kernel, frame), 1, (entry) => {
+        entry.low = 0;
+      });
+      hideAmongMany(kernel, frame, P);
+    },
+    least: 'medium',
+    found: ['medium heki/code-outside-direct-map'],
+  },
   {
     name: "a module's text is led to a frame that the direct map shows read-only",
     tamper(kernel) {

@@ -26,9 +26,8 @@ export const CODE_OUTSIDE_DIRECT_MAP: FindingKind = {
   },
 };
 
-function isHiddenCode({ mappings, mappingCount }: FrameExtent): boolean {
+function isHiddenCode({ mappings }: FrameExtent): boolean {
   return (
-    mappings.length === mappingCount &&
     mappings.every(({ region }) => region !== 'direct map') &&
     mappings.some(({ region, rights }) => region === 'modules' && (rights & Rights.EXECUTE) !== 0)
   );

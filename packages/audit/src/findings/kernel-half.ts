@@ -6,6 +6,7 @@ import {
   EntryLow,
   entryFrame,
   framesOfLevel,
+  type SharedTable,
   upperHalfStart,
   walkMappings,
 } from '@heki/x86';
@@ -17,6 +18,7 @@ import { framesOf, occurrenceOfMappings, occurrenceWithoutMemory, pagesText } fr
 import { Rights, rightsOf } from '../rights.ts';
 import { cpuRoots, type OtherRoot } from '../root-tables.ts';
 import { writesWhatIsSealed } from '../sealed.ts';
+import { withoutKernelsOwn } from '../shared-tables.ts';
 
 /** The first slot of the kernel's half in a root table. */
 const KERNEL_SLOT = 256;
@@ -37,7 +39,7 @@ export const KERNEL_HALF_DIFFERS: FindingKind = {
   advice: 'Walk that address space (heki walk --cpu-index N --range) and look at what is behind the entry.',
   *find(kernel) {
     for (const other of cpuRoots(kernel).own) {
-      const { mappings, absentTables } = mappingsOfItsOwn(kernel, other);
+      const { mappings, absentTables, isWhole } = mappingsOfItsOwn(kernel, other);
       const isFirmware = (one: Mapping): boolean => one.region === 'EFI';
       for (const [part, what] of [
         [mappings.filter((one) => !isFirmware(one)), ''],
@@ -50,6 +52,10 @@ export const KERNEL_HALF_DIFFERS: FindingKind = {
       if (absentTables > 0) {
         const summary = `In ${other.name}, ${hex(other.root * PAGE_SIZE)}, entries of its own lead to ${pagesText(absentTables)} of page tables that are not in the dump.`;
         yield occurrenceWithoutMemory('page tables', 'high', summary);
+      }
+      if (!isWhole) {
+        const summary = `In ${other.name}, ${hex(other.root * PAGE_SIZE)}, entries of its own lead to more page tables than are read.`;
+        yield occurrenceWithoutMemory('too many page tables', 'high', summary);
       }
     }
   },
@@ -85,31 +91,51 @@ function severityOf(kernel: AuditedKernel, mappings: readonly Mapping[]): Severi
   return mappings.some(({ rights }) => (rights & WX) === WX) ? 'critical' : 'high';
 }
 
-/** What `other` maps in the kernel's half that the kernel's own tables do not map so, and tables there that the dump lacks. */
-function mappingsOfItsOwn(
-  kernel: AuditedKernel,
-  other: OtherRoot,
-): { readonly mappings: Mapping[]; readonly absentTables: number } {
+/** What `other` maps in the kernel's half that the kernel's own tables do not map so. */
+interface OwnPart {
+  readonly mappings: readonly Mapping[];
+  /** Tables there that the dump lacks. */
+  readonly absentTables: number;
+  /** All of it was looked at. */
+  readonly isWhole: boolean;
+}
+
+function mappingsOfItsOwn(kernel: AuditedKernel, other: OtherRoot): OwnPart {
   const { tables, regions } = kernel;
   const mappings: Mapping[] = [];
   let absentTables = 0;
-  const span = framesOfLevel(tables.levels);
-  for (let slot = KERNEL_SLOT; slot < 512; slot++) {
-    if (hasSameEntry(tables, other, slot)) continue;
-    const start = (upperHalfStart(tables.levels) + (slot - KERNEL_SLOT) * span) as VirtualFrame;
+  let isWhole = true;
+  let budget = MOST_TABLES;
+  const walk = (start: VirtualFrame, frames: number, sharedTables: 'once' | 'each'): SharedTable[] => {
+    const shared: SharedTable[] = [];
+    const onShared = (place: SharedTable): void => {
+      if (shared.length < MOST_TABLES) shared.push(place);
+      else isWhole = false;
+    };
     const walked = walkMappings(
-      { ...tables, root: other.root, budget: MOST_TABLES },
+      { ...tables, root: other.root, budget, sharedTables, onShared },
       start,
-      (start + span) as VirtualFrame,
+      (start + frames) as VirtualFrame,
       (leaf) => {
         const region = regionAt(regions, leaf.virtualFrame);
         const mapping = { ...leaf, rights: rightsOf(leaf.effective), region };
         if (!isLdt(mapping) && !isInKernel(kernel, mapping)) mappings.push(mapping);
       },
     );
+    budget -= walked.tables;
+    isWhole &&= walked.stoppedAt === undefined;
     if (regionAt(regions, start) !== 'LDT remap') absentTables += walked.absentTables;
+    return shared;
+  };
+  const span = framesOfLevel(tables.levels);
+  for (let slot = KERNEL_SLOT; slot < 512; slot++) {
+    if (hasSameEntry(tables, other, slot)) continue;
+    const start = (upperHalfStart(tables.levels) + (slot - KERNEL_SLOT) * span) as VirtualFrame;
+    // A table that stands at two places is the kernel's own at one of them, mostly.
+    const passedOver = withoutKernelsOwn({ ...tables, root: other.root }, regions, walk(start, span, 'once'));
+    for (const { virtualFrame, frames } of passedOver) walk(virtualFrame, frames, 'each');
   }
-  return { mappings, absentTables };
+  return { mappings, absentTables, isWhole };
 }
 
 /** The LDT of a process is mapped read-only, and for the kernel alone (map_ldt_struct). */

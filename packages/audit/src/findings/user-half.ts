@@ -1,17 +1,14 @@
-import type { FrameRange, Gfn, VirtualFrame } from '@heki/physical-memory';
-import { lowerHalfEnd, walkMappings } from '@heki/x86';
+import type { FrameRange, Gfn } from '@heki/physical-memory';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Occurrence, Severity } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import type { Mapping } from '../mapping.ts';
 import { framesOf, occurrenceOfMappings, pagesText } from '../occurrence.ts';
-import { Rights, rightsOf } from '../rights.ts';
-import { cpuRoots } from '../root-tables.ts';
+import { Rights } from '../rights.ts';
 import { hasFrame, leadsInto, variablesOfImage, writesWhatIsSealed } from '../sealed.ts';
+import { walkUserHalves } from '../user-halves.ts';
 import { extentsWithin } from '../within.ts';
 
-/** Page tables of one program that are read. */
-const MOST_TABLES = 2 ** 16;
 /** Mappings that are told of; the first alone would do. */
 const MOST_MAPPINGS = 2 ** 14;
 
@@ -84,11 +81,6 @@ function severityForProgram(
   return isOwn || leadsInto(variables, mapping) ? 'critical' : undefined;
 }
 
-/** The address spaces that CPUs stand on, and the kernel's own. */
-function rootsOf(kernel: AuditedKernel): Gfn[] {
-  return [kernel.tables.root, ...cpuRoots(kernel).own.map(({ root }) => root)];
-}
-
 /** What `judge` finds in user mode's halves, one occurrence for each severity. */
 function* occurrences(
   kernel: AuditedKernel,
@@ -96,17 +88,13 @@ function* occurrences(
   what: string,
 ): Generator<Occurrence> {
   const found = new Map<Severity, Mapping[]>();
-  for (const root of rootsOf(kernel)) {
-    const space = { ...kernel.tables, root, budget: MOST_TABLES };
-    walkMappings(space, 0 as VirtualFrame, lowerHalfEnd(space.levels), (leaf) => {
-      const mapping: Mapping = { ...leaf, rights: rightsOf(leaf.effective), region: "user mode's half" };
-      const severity = judge(mapping);
-      if (severity === undefined) return;
-      const mappings = found.get(severity);
-      if (mappings === undefined) found.set(severity, [mapping]);
-      else if (mappings.length < MOST_MAPPINGS) mappings.push(mapping);
-    });
-  }
+  walkUserHalves(kernel, (mapping) => {
+    const severity = judge(mapping);
+    if (severity === undefined) return;
+    const mappings = found.get(severity);
+    if (mappings === undefined) found.set(severity, [mapping]);
+    else if (mappings.length < MOST_MAPPINGS) mappings.push(mapping);
+  });
   for (const [severity, mappings] of found) {
     const summary = `${pagesText(framesOf(mappings))} ${what}.`;
     yield occurrenceOfMappings(kernel, mappings, { severity, summary });

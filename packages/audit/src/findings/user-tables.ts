@@ -4,7 +4,7 @@ import { addressHigh, EntryLow, entryFrame, entryIndex, upperHalfStart, walkMapp
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind } from '../finding.ts';
 import type { Mapping } from '../mapping.ts';
-import { framesOf, occurrenceOfMappings, pagesText } from '../occurrence.ts';
+import { framesOf, occurrenceOfMappings, occurrenceWithoutMemory, pagesText } from '../occurrence.ts';
 import { rightsOf } from '../rights.ts';
 import { cpuRoots, type OtherRoot } from '../root-tables.ts';
 import { extentsWithin } from '../within.ts';
@@ -40,7 +40,11 @@ export const USER_TABLES_SHOW_MORE: FindingKind = {
   *find(kernel) {
     for (const other of cpuRoots(kernel).own) {
       if (!isUserTable(kernel, other)) continue;
-      const shown = shownBeyondNeed(kernel, other);
+      const { shown, isWhole } = shownBeyondNeed(kernel, other);
+      if (!isWhole) {
+        const summary = `In ${other.name}, ${hex(other.root * PAGE_SIZE)}, on which user mode runs, the kernel's half has more than ${MOST_TABLES.toLocaleString('en-US')} page tables.`;
+        yield occurrenceWithoutMemory('too many page tables', 'high', summary);
+      }
       if (shown.length === 0) continue;
       const summary = `In ${other.name}, ${hex(other.root * PAGE_SIZE)}, on which user mode runs, ${pagesText(framesOf(shown))} of the kernel are mapped that it does not need.`;
       yield occurrenceOfMappings(kernel, shown, { severity: 'high', summary });
@@ -66,10 +70,13 @@ function isUserTable({ tables }: AuditedKernel, { root }: OtherRoot): boolean {
   );
 }
 
-function shownBeyondNeed(kernel: AuditedKernel, { root }: OtherRoot): Mapping[] {
+function shownBeyondNeed(
+  kernel: AuditedKernel,
+  { root }: OtherRoot,
+): { readonly shown: readonly Mapping[]; readonly isWhole: boolean } {
   const { tables, regions } = kernel;
   const shown: Mapping[] = [];
-  walkMappings(
+  const { stoppedAt } = walkMappings(
     { ...tables, root, budget: MOST_TABLES },
     upperHalfStart(tables.levels),
     VIRTUAL_FRAME_END as VirtualFrame,
@@ -81,7 +88,7 @@ function shownBeyondNeed(kernel: AuditedKernel, { root }: OtherRoot): Mapping[] 
       }
     },
   );
-  return shown;
+  return { shown, isWhole: stoppedAt === undefined };
 }
 
 /** Whether the entry area maps all of `mapping`'s frames, too: those of a TSS are shown at the address that the kernel writes them at. */

@@ -13,8 +13,8 @@ export interface BackendState {
   readonly before: BackendState | undefined;
   readonly action: BackendAction | undefined;
   readonly key: number | string;
-  /** What has fallen, once somebody asked. */
-  broken: readonly string[] | undefined;
+  /** What has fallen, where it was looked at on arrival. */
+  readonly broken: readonly string[] | undefined;
 }
 
 /** What of a backend is explored. */
@@ -108,14 +108,12 @@ export function backendMachine(
       at = undefined;
     },
     key: ({ key }) => key,
-    broken(state) {
-      if (state.broken === undefined) {
-        const machine = at === state && scene !== undefined ? scene : goTo(state);
-        observe(machine, twin);
-        at = undefined;
-        state.broken = [...machine.fallen];
-      }
-      return state.broken;
+    broken(state, wanted) {
+      if (state.broken !== undefined) return state.broken;
+      const machine = at === state && scene !== undefined ? scene : goTo(state);
+      observe(machine, wanted?.has('P13') === false ? undefined : twin);
+      at = undefined;
+      return [...machine.fallen];
     },
     describe: ({ name }) => name,
   };

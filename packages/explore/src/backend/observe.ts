@@ -29,16 +29,16 @@ const FRAMES = [TEXT, DATA];
 /**
  * Which properties do not hold in a state. The machine is used up: accesses fill translation caches and second-level tables.
  *
- * @param twin where P13 is seen
+ * @param twin where P13 is seen; `undefined` when nobody wants to know
  * @param seen what was looked at is put here as text, of a machine that cannot tell where it is
  */
-export function observe(scene: Scene, twin: Twin, seen?: string[]): void {
+export function observe(scene: Scene, twin: Twin | undefined, seen?: string[]): void {
   const { guest, ledger, fallen } = scene;
   const { vm, vcpus, capabilities } = guest;
   const state = vm.save();
   seen?.push(textOf(state));
   if (guest.hostHarmed) fallen.add('P4');
-  if (!twin.isAlike(scene)) fallen.add('P13');
+  if (twin?.isAlike(scene) === false) fallen.add('P13');
   if (state !== undefined) {
     const isPinned = (state.cr0 & CR0.WP) !== 0n && (state.cr4 & CR4.SMEP) !== 0n;
     if (isPinned !== ledger.pinned) fallen.add('P9');

@@ -1,4 +1,5 @@
 import type { EffectiveRights } from '@heki/hypervisor';
+import { createStateDigest } from '@heki/physical-memory';
 import { agrees, copyLedger, effective, WATCHED_FRAMES } from './ledger.ts';
 import { type BackendAction, live, type Scene } from './scene.ts';
 import { textOf } from './text-of.ts';
@@ -21,6 +22,9 @@ export interface Enforced {
 }
 
 export function createTwin(backend: ExploredBackend): Twin {
+  const digest = createStateDigest();
+  /** What was found of points where the same is enforced: the bytes of memory have no part in it. */
+  const known = new Map<number, boolean>();
   let kept: { readonly guest: TinyGuest; readonly back: () => void } | undefined;
   const begin = (): TinyGuest => {
     if (kept !== undefined) {
@@ -44,10 +48,19 @@ export function createTwin(backend: ExploredBackend): Twin {
   };
   return {
     isAlike(scene) {
+      const here = enforced(scene.guest);
+      const registers = scene.guest.vcpus.map(({ registers: { cr0, cr3, cr4, efer }, halted }) => [
+        ...[cr0, cr3, cr4, efer],
+        halted !== undefined,
+      ]);
+      digest.reset();
+      digest.addText(textOf([here, registers, scene.ledger.aliased]));
+      const before = known.get(digest.number);
+      if (before !== undefined) return before;
       const guest = goOn(scene);
-      return (
-        guest === undefined || (guest !== 'refused' && sameEnforced(enforced(guest), enforced(scene.guest)))
-      );
+      const alike = guest === undefined || (guest !== 'refused' && sameEnforced(enforced(guest), here));
+      known.set(digest.number, alike);
+      return alike;
     },
     live(scene, action) {
       const guest = goOn(scene);

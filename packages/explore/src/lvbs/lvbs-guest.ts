@@ -8,13 +8,17 @@ import {
 } from '@heki/hypercall/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { SignedModule } from '@heki/machine';
-import { createRam, type Gfn, type Gpa, type Pfn, type VirtualAddress } from '@heki/physical-memory';
+import type { Gfn, Gpa, Pfn, VirtualAddress } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
+import { createHostMemory } from '../backend/host-memory.ts';
 import { TableFrames } from '../backend/table-frames.ts';
 
 /** A hypervisor with a secure kernel that lets signed modules be loaded. */
 export type LvbsHypervisor = Hypervisor<
-  VirtualMachine & { readonly secureKernel: { trustModule(module: SignedModule): void } },
+  VirtualMachine &
+    Required<Pick<VirtualMachine, 'checkpoint' | 'digest'>> & {
+      readonly secureKernel: { trustModule(module: SignedModule): void };
+    },
   BackendEvent
 >;
 
@@ -68,12 +72,12 @@ class BootedGuest {
   loaded = false;
   /** What processor 1 does at the points of a call. */
   onPoint: (() => void) | undefined;
-  readonly #ram = createRam<Pfn>({ ranges: [{ start: 0 as Pfn, end: 0x2000 as Pfn }] });
+  readonly #ram = createHostMemory([{ start: 0 as Pfn, end: 0x2000 as Pfn }]);
+  readonly #frames = new TableFrames({ start: 0 as Pfn, end: 0x400 as Pfn });
 
   constructor(hypervisor: LvbsHypervisor) {
-    const frames = new TableFrames({ start: 0 as Pfn, end: 0x400 as Pfn });
     this.vm = hypervisor.createVirtualMachine({
-      host: { memory: this.#ram, frames: frames.port },
+      host: { memory: this.#ram, frames: this.#frames.port },
       onYield: () => this.onPoint?.(),
     });
     this.vm.addMemory({ start: 0 as Gfn, frames: 0x1000, backing: BACKING as Pfn });
@@ -117,6 +121,26 @@ class BootedGuest {
     this.#putTable(Page.RODATA * 4096 + Offset.KERNEL_SITE, 0);
     this.#callWith(LOAD_KDATA, [TABLE, TABLE + 4096, PATCHES]);
     this.call(SIGNAL_END_OF_BOOT);
+  }
+
+  /** A number that tells the contents of a frame from others. */
+  contents(frame: number): number {
+    return this.#ram.contents((BACKING + frame) as Pfn);
+  }
+
+  /** What brings the guest back to where it is now, between two calls; `undefined` when its backend cannot. */
+  checkpoint(): (() => void) | undefined {
+    const { loaded } = this;
+    const back = this.vm.checkpoint();
+    if (back === undefined) return undefined;
+    const pages = this.#ram.point();
+    const framesBack = this.#frames.checkpoint();
+    return () => {
+      this.loaded = loaded;
+      this.#ram.restore(pages);
+      framesBack();
+      back();
+    };
   }
 
   /** Stores past every right, as a loader did. */

@@ -22,7 +22,7 @@ interface LvbsAction {
 /** A state is the story that leads to it. */
 interface LvbsPoint {
   readonly story: readonly LvbsAction[];
-  readonly key: string;
+  readonly key: number;
   readonly broken: readonly string[];
 }
 
@@ -104,23 +104,61 @@ const ACTIONS: readonly LvbsAction[] = [
 
 export type { LvbsHypervisor };
 
-/** The secure kernel of LVBS, after the end of boot, and all that VTL0 may ask of it, with a signed module of three pages. */
-export function lvbsMachine(name: string, create: () => LvbsHypervisor): Machine<LvbsPoint, LvbsAction> {
-  const tell = (story: readonly LvbsAction[]): LvbsPoint => {
-    const guest = createLvbsGuest(create());
-    for (const action of story) {
-      action.run(guest);
-      // What a call left in registers is the attacker's to change.
-      for (const { registers } of guest.vm.vcpus) Object.assign(registers, RESTING);
-    }
-    return { story, key: keyOf(guest), broken: brokenOf(guest) };
+/** Does one action. What a call left in registers is the attacker's to change. */
+function live(guest: LvbsGuest, action: LvbsAction): void {
+  action.run(guest);
+  for (const { registers } of guest.vm.vcpus) Object.assign(registers, RESTING);
+}
+
+/**
+ * The secure kernel of LVBS, after the end of boot, and all that VTL0 may ask of it, with a signed module of three pages.
+ *
+ * @param retold states are reached again by telling their story from the boot on, although the guest could be brought back
+ */
+export function lvbsMachine(
+  name: string,
+  create: () => LvbsHypervisor,
+  { retold = false }: { readonly retold?: boolean } = {},
+): Machine<LvbsPoint, LvbsAction> {
+  let origin: (() => LvbsGuest) | undefined;
+  const comeBack = (guest: LvbsGuest): (() => LvbsGuest) | undefined => {
+    const back = retold ? undefined : guest.checkpoint();
+    return (
+      back &&
+      (() => {
+        back();
+        return guest;
+      })
+    );
   };
+  const begin = (): LvbsGuest => {
+    if (origin !== undefined) return origin();
+    const guest = createLvbsGuest(create());
+    origin = comeBack(guest);
+    return guest;
+  };
+  const goTo = (story: readonly LvbsAction[]): LvbsGuest => {
+    const guest = begin();
+    for (const action of story) live(guest, action);
+    return guest;
+  };
+  const arrive = (guest: LvbsGuest, story: readonly LvbsAction[]): LvbsPoint => ({
+    story,
+    key: keyOf(guest),
+    broken: brokenOf(guest),
+  });
   return {
     name,
     properties: PROPERTIES,
-    initial: () => tell([]),
-    successors({ story }, visit) {
-      for (const action of ACTIONS) visit(action, tell([...story, action]));
+    initial: () => arrive(begin(), []),
+    successors({ story }, visit, line) {
+      const back = comeBack(goTo(story));
+      for (const action of ACTIONS) {
+        if (line !== undefined && action.name !== line) continue;
+        const guest = back?.() ?? goTo(story);
+        live(guest, action);
+        visit(action, arrive(guest, [...story, action]));
+      }
     },
     key: ({ key }) => key,
     broken: ({ broken }) => broken,
@@ -130,21 +168,21 @@ export function lvbsMachine(name: string, create: () => LvbsHypervisor): Machine
 
 const FRAMES = [Page.TEXT, Page.RODATA, Page.INIT];
 
-function keyOf(guest: LvbsGuest): string {
+function keyOf(guest: LvbsGuest): number {
   const digest = createStateDigest();
-  for (const frame of FRAMES) for (const byte of guest.bytes(frame)) digest.word(byte);
-  for (const vcpu of guest.vm.vcpus) vcpu.digest(digest);
-  const rights = FRAMES.map((frame) => guest.vm.effectiveRights(frame as Gfn));
-  const known = [guest.vm.save(), rights, guest.loaded, digest.number];
-  return JSON.stringify(known, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value));
+  for (const frame of FRAMES) digest.add(guest.contents(frame));
+  guest.vm.digest(digest);
+  digest.word(guest.loaded ? 1 : 0);
+  return digest.number;
 }
 
 function brokenOf(guest: LvbsGuest): string[] {
   const broken: string[] = [];
   for (const frame of FRAMES) {
     const rights = guest.vm.effectiveRights(frame as Gfn);
-    const bytes = guest.bytes(frame);
-    const isSigned = isApproved(frame, bytes);
+    // Data that VTL0 may write may be anything.
+    if (rights?.supervisorExecute !== true && frame !== Page.RODATA) continue;
+    const isSigned = isApproved(frame, guest.bytes(frame));
     if (rights?.supervisorExecute === true && !isSigned) broken.push('P6');
     if (frame !== Page.RODATA || rights === undefined) continue;
     if (!rights.write && !isSigned) broken.push('RO');
@@ -163,6 +201,10 @@ function isApproved(frame: number, bytes: Uint8Array): boolean {
       variant.subarray(1).every((byte, at) => site[at + 1] === byte) &&
       (site[0] === variant[0] || site[0] === 0xcc),
   );
-  const inSite = (at: number): boolean => frame === Page.TEXT && at >= Offset.SITE && at < Offset.SITE + 5;
-  return (frame !== Page.TEXT || isWhole) && bytes.every((byte, at) => inSite(at) || byte === signed[at]);
+  if (frame === Page.TEXT && !isWhole) return false;
+  for (let at = 0; at < 4096; at++) {
+    const inSite = frame === Page.TEXT && at >= Offset.SITE && at < Offset.SITE + 5;
+    if (!inSite && bytes[at] !== signed[at]) return false;
+  }
+  return true;
 }

@@ -82,13 +82,6 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
     }
   }
 
-  /** States of all jobs whose ids are given, of any version. */
-  const inState = (ids: readonly string[] | undefined, states: string) =>
-    database.query(
-      `SELECT name, id::text AS id FROM ${schema}.job WHERE state IN (${states}) AND ($1::uuid[] IS NULL OR id = ANY($1::uuid[]))`,
-      [ids ?? null],
-    );
-
   return {
     async submit(items, timeLimit) {
       let added = 0;
@@ -235,17 +228,25 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
     },
 
     async retry(ids) {
-      const rows = await inState(ids, "'failed', 'cancelled'");
-      for (const { name, id } of rows) {
-        await boss.retry(String(name), String(id));
-        await boss.resume(String(name), String(id));
-      }
+      // pg-boss's own gives one attempt: a network that is away for a moment would set it aside again. The count goes on, by which a worker
+      // that comes late is told from the one that has the job now.
+      const rows = await database.query(
+        `UPDATE ${schema}.job
+         SET state = (CASE WHEN state = 'failed' THEN 'retry' ELSE 'created' END)::${schema}.job_state,
+           completed_on = NULL, start_after = now(),
+           retry_limit = CASE WHEN started_on IS NULL THEN ${RETRIES} ELSE retry_count + 1 + ${RETRIES} END
+         WHERE state IN ('failed', 'cancelled') AND ($1::uuid[] IS NULL OR id = ANY($1::uuid[])) RETURNING 1`,
+        [ids ?? null],
+      );
       return rows.length;
     },
 
     async cancel(ids) {
-      const rows = await inState(ids, "'created', 'retry'");
-      for (const { name, id } of rows) await boss.cancel(String(name), String(id));
+      const rows = await database.query(
+        `UPDATE ${schema}.job SET state = 'cancelled', completed_on = now()
+         WHERE state IN ('created', 'retry') AND ($1::uuid[] IS NULL OR id = ANY($1::uuid[])) RETURNING 1`,
+        [ids ?? null],
+      );
       return rows.length;
     },
 

@@ -5,7 +5,7 @@ import type { WorkItem } from '../work-item.ts';
 export interface Job {
   readonly id: string;
   readonly item: WorkItem;
-  /** How often it was taken before: a job is taken three times at most. */
+  /** How often it was taken before: a job is taken three times at most, and three times more after each {@link Queue.retry}. */
   readonly attempt: number;
   /** Seconds that it may take. */
   readonly timeLimit: number;
@@ -72,7 +72,7 @@ export interface Queue {
   /** The report of a result; `undefined` where there is none. */
   report(id: string): Promise<string | undefined>;
   setAside(): Promise<readonly SetAside[]>;
-  /** Gives what was set aside, or cancelled, back to the workers; all of it without `ids`. Gives how many. */
+  /** Gives what was set aside, or cancelled, back to the workers, for three attempts; all of it without `ids`. Gives how many. */
   retry(ids?: readonly string[]): Promise<number>;
   /** Takes back what waits; all of it without `ids`. Gives how many. */
   cancel(ids?: readonly string[]): Promise<number>;

@@ -79,21 +79,27 @@ export function describeQueue(what: string, open: () => Promise<Database>): void
       expect(await queue.status()).toMatchObject({ waiting: 0, active: 0, results: { pass: 2, fail: 0 } });
     });
 
-    test('a job that fails is tried three times, set aside with its reason, and tried again when asked to', async () => {
+    test('a job that fails is tried three times, set aside with its reason, and as often again when asked to', async () => {
       const { queue, sql } = await fresh();
       await queue.submit([item('poison')], LIMIT);
-      for (let attempt = 0; attempt < 3; attempt++) {
-        const job = await taken(queue);
-        expect(job.attempt).toBe(attempt);
-        await queue.fail(job, `took too long\0 ${attempt}`);
-        await sql("UPDATE @job SET start_after = now() - interval '1 second'");
+      async function threeFail(first: number) {
+        for (let attempt = first; attempt < first + 3; attempt++) {
+          const job = await taken(queue);
+          expect(job.attempt).toBe(attempt);
+          await queue.fail(job, `took too long\0 ${attempt}`);
+          await sql("UPDATE @job SET start_after = now() - interval '1 second'");
+        }
+        expect(await queue.take()).toBeUndefined();
       }
-      expect(await queue.take()).toBeUndefined();
+      await threeFail(0);
       const [one] = await queue.setAside();
       expect(one).toMatchObject({ item: item('poison'), reason: 'took too long\u{fffd} 2', attempts: 3 });
       expect((await queue.status()).reasons).toEqual([{ reason: 'took too long\u{fffd} 2', count: 1 }]);
       expect(await queue.submit([item('poison')], LIMIT)).toBe(0);
       expect(await queue.retry([one?.id ?? ''])).toBe(1);
+      await threeFail(3);
+      expect(await queue.setAside()).toMatchObject([{ attempts: 6 }]);
+      expect([await queue.retry(), await queue.retry()]).toEqual([1, 0]);
       await queue.finish(await taken(queue), result(), 'w');
       expect(await queue.setAside()).toEqual([]);
     });

@@ -22,20 +22,28 @@ const auditSchema = z.object({
 
 const errorSchema = z.object({
   schema: z.object({ name: z.literal('error') }),
-  error: z.object({ kind: z.string(), message: z.string() }),
+  error: z.object({
+    kind: z.string(),
+    message: z.string(),
+    place: z.object({ file: z.string().optional() }),
+    unread: z.boolean().optional(),
+  }),
 });
 
 /**
- * The result that an answer holds.
+ * The result that an answer holds. Only what was read, and is no dump, is unreadable for good: where reading failed, or another file than
+ * the dump is wrong, nothing is said of the dump.
  *
+ * @param others files that were named beside the dump
  * @throws {JobFailure} for what is not the dump's fault, and may be otherwise elsewhere
  */
-export function readReport({ report, milliseconds }: JobAnswer): Result {
+export function readReport({ report, milliseconds }: JobAnswer, others: readonly string[]): Result {
   const parsed = z.union([auditSchema, errorSchema]).safeParse(jsonOf(report));
   if (!parsed.success) throw new JobFailure('printed no report');
   if ('error' in parsed.data) {
-    const { kind, message } = parsed.data.error;
-    if (kind !== 'input') throw new JobFailure(message);
+    const { kind, message, place, unread = false } = parsed.data.error;
+    const isOfOther = place.file !== undefined && others.includes(place.file);
+    if (kind !== 'input' || unread || isOfOther) throw new JobFailure(message);
     return {
       ...{ outcome: 'unreadable', text: message, worst: undefined, kernel: undefined, findings: [] },
       ...{ report, milliseconds },

@@ -15,32 +15,60 @@ export interface BaselineEntry {
 /** Findings that are known. */
 export interface Baseline {
   readonly entries: readonly BaselineEntry[];
-  /** Why `finding` is accepted on the day `today`; `undefined` when it is not, or is worse than what was accepted: more severe, or of more pages. */
-  accepts(finding: Finding, today: string): string | undefined;
+  /**
+   * Why each of `findings` is accepted on the day `today`; `undefined` for one that is not. An entry accepts no finding that is worse than
+   * what was accepted, more severe or of more pages, and from medium on no second one: findings of several CPUs may have one fingerprint.
+   */
+  accept(findings: readonly Finding[], today: string): (string | undefined)[];
 }
 
 /** A baseline of `entries`. */
 export function createBaseline(entries: readonly BaselineEntry[]): Baseline {
-  const byFingerprint = new Map(entries.map((entry) => [entry.fingerprint, entry]));
   return {
     entries,
-    accepts(finding, today) {
-      const entry = byFingerprint.get(finding.fingerprint);
-      if (entry === undefined || (entry.expires !== undefined && entry.expires < today)) return undefined;
-      // What every kernel has may grow from boot to boot.
-      const hasGrown =
-        isAtLeast(finding.severity, 'medium') && finding.pages > (entry.pages ?? finding.pages);
-      const isWorse = hasGrown || !isAtLeast(entry.severity, finding.severity);
-      return isWorse ? undefined : (entry.reason ?? 'known');
+    accept(findings, today) {
+      // The entry that allows least is taken first, and leaves the others for what needs them.
+      const left = byFingerprint(
+        entries
+          .filter(({ expires }) => expires === undefined || expires >= today)
+          .sort((a, b) => (a.pages ?? Infinity) - (b.pages ?? Infinity)),
+      );
+      return findings.map((finding) => {
+        const known = left.get(finding.fingerprint) ?? [];
+        const index = known.findIndex((entry) => covers(entry, finding));
+        const entry = known[index];
+        if (mayNotGrow(finding)) known.splice(index, entry === undefined ? 0 : 1);
+        return entry === undefined ? undefined : (entry.reason ?? 'known');
+      });
     },
   };
 }
 
+/** What every kernel has may grow from boot to boot. */
+function mayNotGrow({ severity }: Finding): boolean {
+  return isAtLeast(severity, 'medium');
+}
+
+function covers({ severity, pages }: BaselineEntry, finding: Finding): boolean {
+  const hasGrown = mayNotGrow(finding) && finding.pages > (pages ?? finding.pages);
+  return !hasGrown && isAtLeast(severity, finding.severity);
+}
+
+function byFingerprint(entries: readonly BaselineEntry[]): Map<string, BaselineEntry[]> {
+  const groups = new Map<string, BaselineEntry[]>();
+  for (const entry of entries) {
+    const group = groups.get(entry.fingerprint);
+    if (group === undefined) groups.set(entry.fingerprint, [entry]);
+    else group.push(entry);
+  }
+  return groups;
+}
+
 /** The text of a baseline that accepts `findings`; reasons and days of `before` stay. */
 export function baselineText(findings: readonly Finding[], before: Baseline): string {
-  const known = new Map(before.entries.map((entry) => [entry.fingerprint, entry]));
+  const known = byFingerprint(before.entries);
   const accepted = findings.map(({ fingerprint, id, severity, pages }) => {
-    const { reason, expires } = known.get(fingerprint) ?? {};
+    const { reason, expires } = known.get(fingerprint)?.shift() ?? {};
     return { fingerprint, id, severity, pages, ...(reason && { reason }), ...(expires && { expires }) };
   });
   return `${JSON.stringify({ version: 1, accepted }, undefined, 2)}\n`;

@@ -12,10 +12,7 @@ const entrySchema = z.strictObject({
   /** How many pages it was about. */
   pages: z.number().int().nonnegative().optional(),
   reason: z.string().optional(),
-  expires: z
-    .string()
-    .regex(/^\d{4}-\d{2}-\d{2}$/, 'expected a day as "2027-01-31"')
-    .optional(),
+  expires: z.iso.date('expected a day as "2027-01-31"').optional(),
 });
 const baselineSchema = z.strictObject({ version: z.literal(1), accepted: z.array(entrySchema) });
 

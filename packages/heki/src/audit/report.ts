@@ -61,8 +61,9 @@ export function auditReport(subject: Subject, settings: AuditSettings): AuditRep
     subject,
     redact ? { listedCode: evidence.listedCode, contents: withoutModuleNames(evidence.contents) } : evidence,
   );
-  const findings = audit.findings.map((finding): JudgedFinding => {
-    const accepted = baseline.accepts(finding, today);
+  const reasons = baseline.accept(audit.findings, today);
+  const findings = audit.findings.map((finding, index): JudgedFinding => {
+    const accepted = reasons[index];
     const summary = redact ? withoutAddresses(finding.summary) : finding.summary;
     return {
       ...finding,

@@ -24,6 +24,15 @@ async function auditJson(...args: readonly string[]) {
 }
 
 describe('heki audit', () => {
+  test('says that nothing confirms a file of symbols, as every command does that takes one', async () => {
+    const few = join(folder, 'few.map');
+    writeFileSync(few, 'ffffffff81000000 T _stext\nffffffff81000100 T some_function\n');
+    const { json } = await auditJson(SOUND, '--no-heki', '--symbols', few);
+    expect(json.warnings).toContainEqual(expect.objectContaining({ id: 'symbols-unconfirmed' }));
+    const text = (await runCommand(['audit', SOUND, '--no-heki', '--symbols', few])).stdout;
+    expect(text).toContain('nothing in the snapshot tells whether few.map is of its kernel');
+  });
+
   test('fails for text that the direct map lets one write, and says where', async () => {
     const { exitCode, json } = await auditJson(TAMPERED);
     expect(exitCode).toBe(1);
@@ -132,6 +141,10 @@ describe('heki audit', () => {
     ['{', 'not JSON'],
     ['{}', 'version'],
     ['{"version":1,"accepted":[{"fingerprint":"x"}]}', 'accepted.0.id'],
+    [
+      '{"version":1,"accepted":[{"fingerprint":"x","id":"x","severity":"low","expires":"2027-99-99"}]}',
+      'accepted.0.expires: expected a day',
+    ],
   ])('refuses a baseline %s', async (text, message) => {
     const baseline = join(folder, 'bad.json');
     writeFileSync(baseline, text);

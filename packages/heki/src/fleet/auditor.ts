@@ -23,8 +23,8 @@ export function createAuditor(memory: number): JobAuditor {
       if (await hasChanged(job)) return changed();
       const { uri } = job.item.source;
       const answer = await jobs.run(['audit', uri, ...argsOf(job.item.options), '--json'], job.timeLimit);
-      const result = readReport(answer);
-      return (await hasChanged(job)) ? changed() : result;
+      // What was written meanwhile may have been read in halves.
+      return (await hasChanged(job)) ? changed() : readReport(answer, filesOf(job));
     },
     close: () => jobs.close(),
   };
@@ -33,6 +33,12 @@ export function createAuditor(memory: number): JobAuditor {
 /** Whether what is there is no longer what was submitted. @throws where it cannot be reached: that may be otherwise elsewhere */
 async function hasChanged({ item: { source, options } }: Job): Promise<boolean> {
   return !isLive(source.uri) && (await sourceFingerprint(source.uri, options)) !== source.fingerprint;
+}
+
+/** Files that an error may be about, and that are not the dump; a guest that runs is no dump either. */
+function filesOf({ item: { source, options } }: Job): string[] {
+  const files = [options.baseline, options.vmlinux].filter((path) => typeof path === 'string');
+  return isLive(source.uri) ? [...files, source.uri] : files;
 }
 
 function changed(): Result {

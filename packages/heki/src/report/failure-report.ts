@@ -51,9 +51,9 @@ function failureFrom(error: unknown): Failure {
 }
 
 /** No foreign value as long as its writer liked: a name of 100,000 characters says no more than its ends do. */
-function shortenedFailure({ kind, message, place }: Failure): Failure {
+function shortenedFailure({ message, place, ...rest }: Failure): Failure {
   const entries = Object.entries(place).map(([key, value]) => [key, shortenedPlace(value)]);
-  return { kind, message: shortenedMessage(message), place: Object.fromEntries(entries) };
+  return { ...rest, message: shortenedMessage(message), place: Object.fromEntries(entries) };
 }
 
 /** What commander says of a wrong command line. */

@@ -499,6 +499,12 @@ export const JSON_SHAPES = {
       kind: z.enum(['usage', 'input', 'impossible', 'output', 'internal']),
       message: z.string().min(1),
       place,
+      unread: z
+        .literal(true)
+        .optional()
+        .describe(
+          'What was to be read could not be reached, or not be read to its end: nothing is said of what it holds',
+        ),
     }),
   }).describe('What any command prints instead, when it cannot do its work and was asked for JSON'),
   version: published('version', '--version --json', {

@@ -19,6 +19,8 @@ export interface VmEventRingEnd {
   take(): Uint8Array | 'broken' | undefined;
   /** Requests that can still be put (front), or replies that are owed (back). */
   readonly room: number;
+  /** What brings back this end as it is now; the page is its owner's to bring back. */
+  checkpoint(): () => void;
 }
 
 /** The end that sends requests. @param page the 1,024 words of the shared page */
@@ -29,6 +31,12 @@ export function vmEventRingFront(page: Uint32Array): VmEventRingEnd {
   const end: VmEventRingEnd = {
     get room() {
       return VM_EVENT_RING_SLOTS - distance(requests, replies);
+    },
+    checkpoint() {
+      const kept = [requests, replies] as const;
+      return () => {
+        [requests, replies] = kept;
+      };
     },
     put(bytes) {
       if (end.room <= 0) return false;
@@ -56,6 +64,12 @@ export function vmEventRingBack(page: Uint32Array): VmEventRingEnd {
   const end: VmEventRingEnd = {
     get room() {
       return distance(requests, replies);
+    },
+    checkpoint() {
+      const kept = [requests, replies] as const;
+      return () => {
+        [requests, replies] = kept;
+      };
     },
     put(bytes) {
       if (end.room <= 0) return false;

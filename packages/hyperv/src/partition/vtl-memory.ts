@@ -20,8 +20,8 @@ import {
   type Rights,
   rightsUnderAllNames,
 } from '@heki/hypervisor';
-import { createMemoryTable } from '@heki/memory-table';
-import { FRAME_END, type Gfn, type Pfn } from '@heki/physical-memory';
+import { checkpointTable, createMemoryTable, digestTable } from '@heki/memory-table';
+import { FRAME_END, type Gfn, type Pfn, type StateDigest } from '@heki/physical-memory';
 import type { SecondLevel } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
 import type { CpuProfile } from '@heki/x86';
@@ -68,6 +68,10 @@ export interface VtlMemory {
   effective(gfn: Gfn): EffectiveRights | undefined;
   /** The tables as one virtual processor uses them. */
   second(): SecondLevel<SecondLevelFault>;
+  /** What brings back the masks of now. The tables are host memory, which is its owner's to bring back. */
+  checkpoint(): () => void;
+  /** Tells `digest` the masks of now. */
+  digest(digest: StateDigest): void;
 }
 
 export function createVtlMemory(options: {
@@ -218,6 +222,19 @@ export function createVtlMemory(options: {
       };
     },
     second: () => createEpt({ memory, eptp, processor, controls: { modeBasedExecute: mbec } }),
+    checkpoint() {
+      const kept = { defaultFlags, mbec };
+      const backs = [checkpointTable(masks), editor.checkpoint()];
+      return () => {
+        ({ defaultFlags, mbec } = kept);
+        for (const back of backs) back();
+      };
+    },
+    digest(digest) {
+      digest.word(defaultFlags);
+      digest.word(mbec ? 1 : 0);
+      digestTable(masks, digest);
+    },
   };
   return vtl;
 }

@@ -7,6 +7,7 @@ import {
   registerName,
   type VcpuPins,
 } from '@heki/hypervisor';
+import type { StateDigest } from '@heki/physical-memory';
 import { CR0, CR4 } from '@heki/x86';
 import { MSR_REGISTERS, msrOfRegister, TABLE_REGISTERS } from '../intercept/register-names.ts';
 import type { Vtl1 } from './vtl1-port.ts';
@@ -56,6 +57,10 @@ export interface LockedRegisters {
   clear(vtl1: Vtl1): void;
   /** What each virtual processor must have, and may still come to. */
   save(): VcpuPins[];
+  /** What brings back the locks of now; intercepts have a checkpoint of their own. */
+  checkpoint(): () => void;
+  /** Tells `digest` the locks of now. */
+  digest(digest: StateDigest): void;
   /** Locks what `state` says, with the values that it has for each virtual processor, or those that registers have now. */
   replace(vtl1: Vtl1, state: Pick<ProtectionState, 'cr0' | 'cr4' | 'registers' | 'vcpus'>): void;
   readonly cr0: bigint;
@@ -101,7 +106,7 @@ export function createLockedRegisters(): LockedRegisters {
     }
   }
 
-  return {
+  const locked: LockedRegisters = {
     get cr0() {
       return cr0;
     },
@@ -197,5 +202,23 @@ export function createLockedRegisters(): LockedRegisters {
       starting.clear();
       for (let vp = 0; vp < vtl1.processors; vp++) configure(vtl1, vp);
     },
+    checkpoint() {
+      const kept = { cr0, cr4, registers, saved: [...saved], starting: [...starting] };
+      return () => {
+        ({ cr0, cr4, registers } = kept);
+        saved.clear();
+        for (const [name, value] of kept.saved) saved.set(name, value);
+        starting.clear();
+        for (const name of kept.starting) starting.add(name);
+      };
+    },
+    digest(digest) {
+      digest.addU64(cr0);
+      digest.addU64(cr4);
+      for (const register of registers) digest.addText(registerName(register));
+      for (const { vcpu, starting: unmet = [], values = {} } of locked.save())
+        digest.addText(`${vcpu} ${unmet} ${Object.entries(values)}`);
+    },
   };
+  return locked;
 }

@@ -1,19 +1,8 @@
-import type { CodeImage, ImagePart, PartKind, SignedCode, Site } from '@heki/code-authority';
-import {
-  FTRACE_CALLER,
-  KERNEL_SITES,
-  KEXEC_CONTROL_PAGE,
-  type KernelBuild,
-  LSM_KEY,
-  MODULE_MEMORY,
-  type ModuleImage,
-  type ModuleMemory,
-  moduleSites,
-  type SignedSite,
-} from '@heki/linux';
+import type { SignedCode } from '@heki/code-authority';
+import { KERNEL_SITES, type KernelBuild, type ModuleImage, type SignedSite } from '@heki/linux';
 import { createModuleVerifier, signModule } from '@heki/module-signature';
-import { PAGE_SIZE } from '@heki/physical-memory';
 import { moduleFile, readModuleFile } from './module-file.ts';
+import { signedKernel, signedModule } from './signed-images.ts';
 import { modelSigningKey } from './signing-key.ts';
 
 /** A distributor that signs a kernel and modules for whoever owns a guest's code. */
@@ -25,22 +14,6 @@ export interface CodeSigner {
   /** A module as a file, with a signature as Linux has them behind it unless the module says that it has none. */
   file(image: ModuleImage): Uint8Array;
 }
-
-const NOP = 0x90;
-const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
-/** Where a taken branch goes, from its site on: the model's kernels have no out-of-line parts. */
-const OUT_OF_LINE = 0x100;
-
-const PARTS: { readonly [type in ModuleMemory]: PartKind } = {
-  text: 'text',
-  data: 'data',
-  rodata: 'rodata',
-  // The kernel makes it read-only once init is over.
-  ro_after_init: 'data',
-  init_text: 'init-text',
-  init_data: 'init-data',
-  init_rodata: 'init-rodata',
-};
 
 /**
  * A distributor that has signed `kernel`, and signs modules.
@@ -69,69 +42,4 @@ export function createCodeSigner(
       return image.signed === false ? file : signModule(file, key);
     },
   };
-}
-
-/** What the manifest of a build lets change: what only traces. What guards security stays as it is at the seal. */
-function manifest(sites: readonly SignedSite[]): Set<string> {
-  return new Set(sites.map(({ key }) => key).filter((key) => key !== LSM_KEY));
-}
-
-/** The image of a model kernel: empty functions with sites at their beginnings, and the real-mode trampoline's text. */
-function signedKernel(
-  { name, offsets, trampoline }: KernelBuild,
-  sites: readonly SignedSite[],
-  fill: (text: Uint8Array) => void,
-): CodeImage {
-  const text = new Uint8Array(Math.ceil(offsets._etext / PAGE_SIZE) * PAGE_SIZE);
-  fill(text);
-  for (const { offset } of sites) text.set(NOP5, offset);
-  const realMode = new Uint8Array((trampoline.textEnd - trampoline.textStart) * PAGE_SIZE).fill(NOP);
-  return {
-    name,
-    parts: [
-      { kind: 'text', bytes: text },
-      { kind: 'text', bytes: realMode },
-    ],
-    relocations: [],
-    sites: sites.map((site) => siteOf(site, 0)),
-    exports: new Map([
-      ['_text', { part: 0, offset: 0 }],
-      ['ftrace_caller', { part: 0, offset: FTRACE_CALLER }],
-    ]),
-    changeable: manifest(sites),
-    templates: new Map([['relocate_kernel', { bytes: KEXEC_CONTROL_PAGE }]]),
-  };
-}
-
-function signedModule(image: ModuleImage): CodeImage {
-  const types = MODULE_MEMORY.filter((type) => (image.memory[type]?.length ?? 0) > 0);
-  const sites = moduleSites(image);
-  return {
-    name: image.name,
-    parts: types.map((type): ImagePart => ({ kind: PARTS[type], bytes: wholePages(image.memory[type]) })),
-    relocations: [],
-    sites: sites.map((site) => siteOf(site, types.indexOf('text'))),
-    exports: new Map(),
-    changeable: manifest(sites),
-  };
-}
-
-function siteOf({ kind, offset, length, key }: SignedSite, part: number): Site {
-  const site = { kind, at: { part, offset }, length, key };
-  switch (kind) {
-    case 'jump-label':
-      return { ...site, target: { part, offset: offset + OUT_OF_LINE } };
-    case 'fentry':
-      return { ...site, targets: ['ftrace_caller'] };
-    case 'static-call':
-      return { ...site, targets: ['_text'] };
-    case 'lock':
-      return site;
-  }
-}
-
-function wholePages(bytes: Uint8Array = new Uint8Array()): Uint8Array {
-  const pages = new Uint8Array(Math.ceil(bytes.length / PAGE_SIZE) * PAGE_SIZE);
-  pages.set(bytes);
-  return pages;
 }

@@ -1,7 +1,7 @@
 import type { SignedCode } from '@heki/code-authority';
-import { DEBIAN_6_1 } from '@heki/linux';
+import { DEBIAN_6_1, KERNEL_SITES } from '@heki/linux';
 import type { CpuProfile } from '@heki/x86';
-import { createCodeSigner } from '../linux/code-signer.ts';
+import { signedKernel } from '../linux/signed-images.ts';
 import type { SigningAuthority } from '../linux/signing-authority.ts';
 import {
   type HypervisorKey,
@@ -40,8 +40,12 @@ export function hypervisorSettings(
   return {
     ...settings,
     gmet: settings.mbec,
-    authenticate: authenticate ? (code ?? createCodeSigner(DEBIAN_6_1).code) : undefined,
+    authenticate: authenticate ? (code ?? debianAlone()) : undefined,
     processor: processor ?? processorOf(cpu),
     trusted,
   };
+}
+
+function debianAlone(): SignedCode {
+  return { kernel: signedKernel(DEBIAN_6_1, KERNEL_SITES), readImage: () => undefined };
 }

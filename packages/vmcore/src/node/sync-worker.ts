@@ -45,7 +45,7 @@ export function startSyncWorker<Told>(
         const received: { readonly message: Told } | undefined = receiveMessageOnPort(port1);
         if (received !== undefined) return received.message;
         if (Atomics.wait(count, 0, seen, silence) === 'timed-out') {
-          throw new VmcoreError(`${name}: nothing came for ${silence / 1000} seconds`);
+          throw new VmcoreError(`${name}: nothing came for ${silence / 1000} seconds`, { unread: true });
         }
       }
     },

@@ -37,8 +37,9 @@ export function createTemporaryFile(): TemporaryFile {
     try {
       return act();
     } catch (cause) {
+      // Not as its cause, which would be taken for what happened to the dump.
       throw new VmcoreError(`no temporary file in ${folder} (TMPDIR): ${(cause as Error).message}`, {
-        cause,
+        unread: true,
       });
     }
   }
@@ -51,6 +52,7 @@ export function createTemporaryFile(): TemporaryFile {
       if (bavail * bsize < 2 * DUMP_LIMITS.freeDisk) {
         throw new VmcoreError(
           `${folder} (TMPDIR) has less than ${(2 * DUMP_LIMITS.freeDisk) / 2 ** 20} MiB left`,
+          { unread: true },
         );
       }
     }

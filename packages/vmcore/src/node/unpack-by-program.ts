@@ -49,6 +49,7 @@ export function unpackByProgram(
   if (spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0) {
     throw new VmcoreError(
       `${path} is packed by ${program}, and there is no program ${program} here: install it, or unpack the file elsewhere`,
+      { unread: true },
     );
   }
   const said = createTemporaryFile();
@@ -57,7 +58,9 @@ export function unpackByProgram(
     const words = lastWords(said.descriptor);
     if (words.status === 0) return descriptorSource(path, unpacked.descriptor, unpacked.size);
     closeSync(unpacked.descriptor);
-    throw new VmcoreError(`${path} cannot be unpacked: ${words.why}`);
+    // From 126 on a shell tells that the program did not run, or was ended: memory was short, say.
+    const unread = !(words.status < 126);
+    throw new VmcoreError(`${path} cannot be unpacked: ${words.why}`, { unread });
   } finally {
     closeSync(said.descriptor);
   }
@@ -111,7 +114,7 @@ function startProgram(program: string, packed: number, said: number): number {
     // Both ends open together; then nobody needs its name any more.
     return openSync(pipe, 'r');
   } catch (cause) {
-    throw new VmcoreError(`no pipe in ${tmpdir()} (TMPDIR): ${(cause as Error).message}`, { cause });
+    throw new VmcoreError(`no pipe in ${tmpdir()} (TMPDIR): ${(cause as Error).message}`, { unread: true });
   } finally {
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   }

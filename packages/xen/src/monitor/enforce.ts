@@ -8,8 +8,8 @@ import {
   sameRights,
   type Weakened,
 } from '@heki/hypervisor';
-import { createMemoryTable } from '@heki/memory-table';
-import { FRAME_END, type Gfn } from '@heki/physical-memory';
+import { checkpointTable, createMemoryTable, digestTable } from '@heki/memory-table';
+import { FRAME_END, type Gfn, type StateDigest } from '@heki/physical-memory';
 import { type DomainState, setAccess, yieldAt } from '../domain-state.ts';
 import { accessOfRights } from '../p2m/access-rights.ts';
 
@@ -24,6 +24,10 @@ export interface MemoryPolicy {
   forEachRun(start: Gfn, end: Gfn, visit: (immutable: boolean, start: Gfn, end: Gfn) => void): void;
   /** Makes these frames immutable, and no others. */
   replace(frames: readonly { readonly start: Gfn; readonly end: Gfn }[]): void;
+  /** What brings back what is immutable now. */
+  checkpoint(): () => void;
+  /** Tells `digest` what is immutable. */
+  digest(digest: StateDigest): void;
 }
 
 export function createMemoryPolicy(domain: DomainState, capabilities: Capabilities): MemoryPolicy {
@@ -49,6 +53,8 @@ export function createMemoryPolicy(domain: DomainState, capabilities: Capabiliti
       immutable.free();
       for (const { start, end } of frames) immutable.set(start, end, true);
     },
+    checkpoint: () => checkpointTable(immutable),
+    digest: (digest) => digestTable(immutable, digest),
     protect(ranges, by) {
       const weakened: Weakened[] = [];
       for (const [at, range] of ranges.entries()) {

@@ -18,6 +18,8 @@ export interface HeldRegisters {
   allows(vcpu: number, register: PinnableRegister, value: bigint | undefined): boolean;
   /** INIT. */
   unbind(vcpu: number): void;
+  /** What brings back what is kept now. */
+  checkpoint(): () => void;
 }
 
 export const sameRegister = (a: PinnableRegister, b: PinnableRegister): boolean =>
@@ -75,6 +77,16 @@ export function createHeldRegisters(vcpus: readonly Vcpu[]): HeldRegisters {
     },
     unbind(id) {
       for (const register of all) unbound.add(key(id, register));
+    },
+    checkpoint() {
+      const kept = { all, values: [...values], unbound: [...unbound] };
+      return () => {
+        all = kept.all;
+        values.clear();
+        for (const [name, value] of kept.values) values.set(name, value);
+        unbound.clear();
+        for (const name of kept.unbound) unbound.add(name);
+      };
     },
   };
   return held;

@@ -33,6 +33,8 @@ export interface Monitor {
   /** Answers the events that wait, at most `most`. How many it answered. */
   run(most?: number): number;
   pin(by: 'guest' | 'policy-owner', request: PinRequest): PinResult;
+  /** What brings back its end of the ring as it is now; what it enforces has checkpoints of its own. */
+  checkpoint(): () => void;
 }
 
 type Detail<Reason extends VmEventDetail['reason']> = Extract<VmEventDetail, { reason: Reason }>;
@@ -198,6 +200,7 @@ export function createMonitor(options: {
 
   return {
     pin,
+    checkpoint: () => back.checkpoint(),
     run(most = Number.POSITIVE_INFINITY) {
       let answered = 0;
       while (answered < most) {

@@ -1,5 +1,12 @@
 import { CR0_PIN_REQUIRED, CR4_PINNED_MASK } from '@heki/hypercall/kvm';
-import type { PinRequest, PinResult, ProtectionState, VcpuPins } from '@heki/hypervisor';
+import {
+  type PinRequest,
+  type PinResult,
+  type ProtectionState,
+  registerName,
+  type VcpuPins,
+} from '@heki/hypervisor';
+import type { StateDigest } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { CR0 } from '@heki/x86';
 import { PINNABLE_REGISTERS } from '../capabilities.ts';
@@ -20,13 +27,17 @@ export interface Pins {
   replace(state: Pick<ProtectionState, 'cr0' | 'cr4' | 'registers' | 'vcpus'>): void;
   /** What the pins mean for virtual CPUs that have a past. */
   save(): VcpuPins[];
+  /** What brings back the pins of now. */
+  checkpoint(): () => void;
+  /** Tells `digest` all of now. */
+  digest(digest: StateDigest): void;
 }
 
 export function createPins(vcpus: readonly Vcpu[]): Pins {
   let bits = { cr0: 0n, cr4: 0n };
   const held = createHeldRegisters(vcpus);
   const unbound = new Set<string>();
-  return {
+  const pins: Pins = {
     get cr0() {
       return bits.cr0;
     },
@@ -86,5 +97,22 @@ export function createPins(vcpus: readonly Vcpu[]): Pins {
         if (unmet.length === 0 && Object.keys(values).length === 0) return [];
         return [{ vcpu, ...(unmet.length === 0 ? {} : { starting: unmet }), values }];
       }),
+    checkpoint() {
+      const kept = { bits, unbound: [...unbound], held: held.checkpoint() };
+      return () => {
+        bits = kept.bits;
+        unbound.clear();
+        for (const name of kept.unbound) unbound.add(name);
+        kept.held();
+      };
+    },
+    digest(digest) {
+      digest.addU64(bits.cr0);
+      digest.addU64(bits.cr4);
+      for (const register of held.all) digest.addText(registerName(register));
+      for (const { vcpu, starting = [], values = {} } of pins.save())
+        digest.addText(`${vcpu} ${starting} ${Object.entries(values)}`);
+    },
   };
+  return pins;
 }

@@ -1,7 +1,7 @@
 import { type XenAccessType, XenError } from '@heki/hypercall/xen';
 import type { GuestRegions } from '@heki/hypervisor';
 import { type Host, HypervisorError } from '@heki/hypervisor';
-import type { Gfn } from '@heki/physical-memory';
+import type { Gfn, StateDigest } from '@heki/physical-memory';
 import type { CpuProfile } from '@heki/x86';
 import { isExpressible } from './access-rights.ts';
 import { type AccessRange, createView, FULL_ACCESS, type View } from './view.ts';
@@ -37,6 +37,10 @@ export interface P2m {
   replaceViews(views: readonly SavedView[]): void;
   /** HVMOP_altp2m_destroy_p2m: 0 or a negative error number. Virtual CPUs must have left it. */
   destroyView(index: number): number;
+  /** What brings back the views of now. */
+  checkpoint(): () => void;
+  /** Tells `digest` the views of now. */
+  digest(digest: StateDigest): void;
 }
 
 export function createP2m(host: Host, processor: CpuProfile, regions: GuestRegions): P2m {
@@ -84,6 +88,18 @@ export function createP2m(host: Host, processor: CpuProfile, regions: GuestRegio
       view.free();
       views[index] = undefined;
       return 0;
+    },
+    checkpoint() {
+      const kept = [...views];
+      const backs = kept.map((view) => view?.checkpoint());
+      return () => {
+        views.splice(0, views.length, ...kept);
+        for (const back of backs) back?.();
+      };
+    },
+    digest(digest) {
+      for (const view of views) view?.digest(digest);
+      digest.word(-1);
     },
   };
 }

@@ -7,8 +7,8 @@ import {
   type Rights,
   rightsUnderAllNames,
 } from '@heki/hypervisor';
-import { createMemoryTable } from '@heki/memory-table';
-import type { Gfn, Pfn } from '@heki/physical-memory';
+import { checkpointTable, createMemoryTable, digestTable } from '@heki/memory-table';
+import type { Gfn, Pfn, StateDigest } from '@heki/physical-memory';
 import type { SecondLevel, SecondLevelEditor } from '@heki/second-level';
 import type { SecondLevelFault } from '@heki/vcpu';
 import type { CpuProfile } from '@heki/x86';
@@ -61,6 +61,10 @@ export interface View {
   /** The tables as one virtual CPU uses them. */
   second(): SecondLevel<SecondLevelFault>;
   free(): void;
+  /** What brings back the access types of now. The tables are host memory, which is its owner's to bring back. */
+  checkpoint(): () => void;
+  /** Tells `digest` the access types of now. */
+  digest(digest: StateDigest): void;
 }
 
 /** An empty p2m over `host`'s memory. */
@@ -222,6 +226,19 @@ export function createView(options: {
     },
     second: () => createEpt({ memory, eptp, processor }),
     free: () => editor.free(),
+    checkpoint() {
+      const kept = defaultAccess;
+      const backs = [checkpointTable(own), editor.checkpoint()];
+      return () => {
+        defaultAccess = kept;
+        for (const back of backs) back();
+      };
+    },
+    digest(digest) {
+      digest.word(index);
+      digest.word(defaultAccess);
+      digestTable(own, digest);
+    },
   };
   return view;
 }

@@ -9,6 +9,7 @@ import {
   type VmEventRegisters,
   vmEventRingFront,
 } from '@heki/hypercall/xen';
+import type { StateDigest } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import type { XenEvent } from '../event.ts';
 import type { XenStatistics } from '../statistics.ts';
@@ -28,6 +29,10 @@ export interface EventChannel {
   readonly idle: boolean;
   /** A virtual CPU starts anew: nothing is owed to it. */
   forget(vcpu: Vcpu): void;
+  /** What brings back Xen's end and the page as they are now. */
+  checkpoint(): () => void;
+  /** Tells `digest` what is on its way. Where in the ring the next event goes is left out. */
+  digest(digest: StateDigest): void;
 }
 
 export function createEventChannel(options: {
@@ -96,6 +101,23 @@ export function createEventChannel(options: {
     },
     forget: (vcpu) => {
       waiting.delete(vcpu.id);
+    },
+    checkpoint() {
+      const kept = { page: page.slice(), waiting: [...waiting], front: front.checkpoint() };
+      return () => {
+        page.set(kept.page);
+        waiting.clear();
+        for (const [vcpu, reply] of kept.waiting) waiting.set(vcpu, reply);
+        kept.front();
+      };
+    },
+    digest(digest) {
+      if (waiting.size === 0 && front.room === VM_EVENT_RING_SLOTS) return;
+      digest.words(page);
+      for (const [vcpu, reply] of [...waiting].sort(([a], [b]) => a - b)) {
+        digest.word(vcpu);
+        for (const byte of reply === undefined ? [] : encodeVmEvent(reply)) digest.word(byte);
+      }
     },
   };
 }

@@ -84,14 +84,16 @@ export function requestRanges({ url, authorization, shown }: WebAddress): RangeR
 
   function next(): Told {
     const told = worker.next();
-    if (told.failed !== undefined) throw new VmcoreError(`${shown} cannot be read: ${told.failed}`);
+    if (told.failed !== undefined)
+      throw new VmcoreError(`${shown} cannot be read: ${told.failed}`, { unread: true });
     return told;
   }
 
   function ask(offset: number, length: number): FilePart {
     worker.post({ offset, length });
     const head = next();
-    const refused = (why: string) => new VmcoreError(`${shown} cannot be read: ${why}`, { offset });
+    const refused = (why: string) =>
+      new VmcoreError(`${shown} cannot be read: ${why}`, { offset, unread: true });
     const { status = 0, range = '' } = head;
     if (status === RANGE_NOT_SATISFIABLE && /^bytes \*\/0$/.test(range)) {
       next();

@@ -38,7 +38,7 @@ export function webSource(address: string): ByteSource {
     if (part.size !== size || part.version !== version) {
       throw new VmcoreError(
         `${where.shown} is no longer the file that it was when reading began: it was written in the meantime`,
-        { offset },
+        { offset, unread: true },
       );
     }
     for (let at = 0; at < part.bytes.length; at += BLOCK) {
