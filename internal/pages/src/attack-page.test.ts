@@ -28,4 +28,4 @@ test('the page of heki attack has no violation that axe-core knows, with everyth
     await browser.close();
     rmSync(folder, { recursive: true });
   }
-}, 60_000);
+});

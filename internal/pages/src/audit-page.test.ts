@@ -19,7 +19,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'heki-pages-'));
   tampered = audit(join(ROOT, 'fixtures/k61-256-tampered-text-alias.elf.gz'), 'tampered.html');
   browser = await openBrowser();
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   rmSync(folder, { recursive: true, force: true });

@@ -5,6 +5,9 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 /** Debian's. */
 const CHROMIUM = '/usr/bin/chromium';
 
+/** How long a wait may take, in milliseconds: less than a test, so that what was waited for is told. */
+const PATIENCE = 90_000;
+
 /** A browser without a window. As root, which CI is, it has no sandbox of its own. */
 export function openBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
@@ -27,6 +30,7 @@ export function openPage(browser: Browser, file: string): Promise<OpenPage> {
 /** Opens an address. @param width of the window, in pixels */
 export async function openUrl(browser: Browser, url: string, width = 1280): Promise<OpenPage> {
   const page = await browser.newPage({ colorScheme: 'light', viewport: { width, height: 900 } });
+  page.setDefaultTimeout(PATIENCE);
   const said: string[] = [];
   const requests: string[] = [];
   page.on('console', (message) => said.push(message.text()));

@@ -18,7 +18,7 @@ let inspector: RunningInspector;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'heki-inspector-'));
   [browser, inspector] = await Promise.all([openBrowser(), startInspector(KERNEL)]);
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   inspector?.interrupt();
@@ -40,7 +40,7 @@ const entries = (page: Page) =>
     .locator('.step input.value')
     .evaluateAll((inputs) => inputs.map((input) => BigInt((input as HTMLInputElement).value).toString(16)));
 
-describe('the inspector', { timeout: 60_000 }, () => {
+describe('the inspector', () => {
   test('shows the audit of what is served, and asks nobody but its server for anything', async () => {
     const { page, said, requests } = await openUrl(browser, inspector.url);
     await page.locator('canvas.map').waitFor();
@@ -227,9 +227,7 @@ describe('the inspector', { timeout: 60_000 }, () => {
     await page.close();
   });
 
-  test('has six tours, and at each step what it speaks of, over the kernel that comes with heki', {
-    timeout: 120_000,
-  }, async () => {
+  test('has six tours, and at each step what it speaks of, over the kernel that comes with heki', async () => {
     const { page, said } = await openUrl(browser, `${inspector.url}#tours`);
     const tours = await page
       .locator('.tours a')

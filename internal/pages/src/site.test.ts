@@ -24,7 +24,7 @@ beforeAll(async () => {
   });
   home = server.resolvedUrls?.local[0] ?? '';
   browser = await openBrowser();
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await server?.close();
@@ -38,7 +38,7 @@ describe('the documentation site', () => {
     expect(requests.filter((url) => !url.startsWith(home))).toEqual([]);
     expect(await violations(page, ['wcag2a'])).toEqual([]);
     await page.close();
-  }, 30_000);
+  });
 
   test('finds a defect by its id', async () => {
     const { page } = await openUrl(browser, `${home}docs/ten-minutes.html`);
@@ -49,25 +49,21 @@ describe('the documentation site', () => {
     await first.click();
     await page.waitForURL(/defects|attack|reading-guide|teach|b-g22/i);
     await page.close();
-  }, 30_000);
+  });
 
   test('has a page for everything that a package exports', async () => {
     const { page } = await openUrl(browser, `${home}api/@heki/x86.html`);
     expect(await page.locator('#translate').first().textContent()).toContain('translate');
     await page.close();
-  }, 30_000);
+  });
 
-  test.each([360, 768, 1440])(
-    'has no page wider than a window of %i pixels',
-    async (width) => {
-      for (const path of ['', 'docs/ten-minutes.html', 'docs/packages.html', 'packages/kvm/']) {
-        const { page } = await openUrl(browser, home + path, width);
-        expect(await page.evaluate('document.documentElement.scrollWidth'), path).toBeLessThanOrEqual(width);
-        await page.close();
-      }
-    },
-    60_000,
-  );
+  test.each([360, 768, 1440])('has no page wider than a window of %i pixels', async (width) => {
+    for (const path of ['', 'docs/ten-minutes.html', 'docs/packages.html', 'packages/kvm/']) {
+      const { page } = await openUrl(browser, home + path, width);
+      expect(await page.evaluate('document.documentElement.scrollWidth'), path).toBeLessThanOrEqual(width);
+      await page.close();
+    }
+  });
 
   test('has the inspector, with the kernel that comes with heki', async () => {
     const { page, said, requests } = await openUrl(browser, `${home}inspector/index.html`);
@@ -76,12 +72,12 @@ describe('the documentation site', () => {
     expect(said).toEqual([]);
     expect(requests.filter((url) => !url.startsWith(`${home}inspector/`))).toEqual([]);
     await page.close();
-  }, 30_000);
+  });
 
   test('shows the page of an audit', async () => {
     const { page, said } = await openUrl(browser, `${home}audit.html`);
     expect(await page.locator('h1').first().textContent()).not.toBe('');
     expect(said).toEqual([]);
     await page.close();
-  }, 30_000);
+  });
 });

@@ -41,7 +41,7 @@ import { screenOf } from './report/screen.ts';
 import { parseWhole } from './whole-number.ts';
 
 const DUMP =
-  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH or gdb:HOST:PORT is a guest that runs under QEMU; https://HOST/PATH is a file on a web server, of which only what is needed is loaded; - is standard input";
+  "a guest's memory: ELF core (QEMU, virsh dump --memory-only, /proc/vmcore), kdump, LiME or raw image, plain or packed (gzip, zstd, xz); A,B are the parts of a kdump that was split; qmp:PATH or gdb:HOST:PORT is a guest that runs under QEMU; https://HOST/PATH is a file on a web server, of which only what is needed is loaded, s3://BUCKET/KEY one in an object store; - is standard input";
 /** The argument of commands that take the kernel which comes with heki, where none is named. */
 const SNAPSHOT = ['[SNAPSHOT]', `${DUMP} (default: the Debian kernel that comes with heki)`] as const;
 const CPU_OF_SNAPSHOT = `its processor: ${CPU_NAMES.join(', ')} (default: what its registers and page tables tell)`;
@@ -461,7 +461,9 @@ With --json an error is JSON, too, on standard output.`,
  * never throws.
  */
 export async function run(given: readonly string[], outer: CommandIo): Promise<number> {
-  const args = given.some((argument) => /^https?:/i.test(argument)) ? await bareAddresses(given) : given;
+  const args = given.some((argument) => /^(?:https?|s3):/i.test(argument))
+    ? await bareAddresses(given)
+    : given;
   const io = guardedIo(args, outer);
   let exitCode: number = ExitCode.SUCCESS;
   let help = '';

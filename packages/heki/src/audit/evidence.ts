@@ -8,6 +8,7 @@ import type { NamesOptions } from '../names/open-names.ts';
 import { symbolText } from '../names/place-text.ts';
 import type { Subject } from '../protect/subject.ts';
 import { readSidecar } from '../read-sidecar.ts';
+import type { Warning } from '../warning.ts';
 import { listedCode } from './listed-code.ts';
 
 /** What an audit knows beside page tables and registers. */
@@ -16,6 +17,12 @@ export interface AuditEvidence {
   readonly contents?: ImageComparison | undefined;
   readonly listedCode?: ListedCode | undefined;
   readonly symbolAt?: (address: VirtualAddress) => string | undefined;
+}
+
+/** Evidence, and what a reader of the names in it must know. */
+export interface WarnedEvidence {
+  readonly evidence: AuditEvidence;
+  readonly warnings: readonly Warning[];
 }
 
 /**
@@ -27,7 +34,7 @@ export async function auditEvidence(
   path: string | undefined,
   subject: Subject,
   options: NamesOptions,
-): Promise<AuditEvidence> {
+): Promise<WarnedEvidence> {
   const { core, tables } = subject;
   if (options.symbols === undefined && options.vmlinux === undefined) {
     let names: KernelNames | undefined;
@@ -42,22 +49,24 @@ export async function auditEvidence(
     // An extract of page tables has no lists and names nothing mostly: kallsyms is looked for when the first name is asked for.
     const hasContents = core.memory.page(tables.text.frame) !== undefined;
     if (hasContents) names = own();
-    return {
+    const evidence: AuditEvidence = {
       listedCode: names === undefined ? undefined : listedCode(names, virtualMemoryOf(tables)),
       symbolAt(address) {
         names ??= own();
         return symbolText(names.at(address));
       },
     };
+    return { evidence, warnings: [] };
   }
   // What reads files of symbols and images is a third of an audit's code.
   const { openNames } = await import('../names/open-names.ts');
   const { compareContents } = await import('./contents.ts');
   const names = await openNames(core, tables, await readSidecar(path ?? BUILT_IN_SNAPSHOT), options);
-  return {
+  const evidence: AuditEvidence = {
     contents:
       options.vmlinux === undefined ? undefined : await compareContents(options.vmlinux, subject, names),
     listedCode: listedCode(names.kernel, virtualMemoryOf(tables)),
     symbolAt: (address) => symbolText(names.kernel.at(address)),
   };
+  return { evidence, warnings: names.warnings };
 }

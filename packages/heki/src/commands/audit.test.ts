@@ -24,6 +24,15 @@ async function auditJson(...args: readonly string[]) {
 }
 
 describe('heki audit', () => {
+  test('says that nothing confirms a file of symbols, as every command does that takes one', async () => {
+    const few = join(folder, 'few.map');
+    writeFileSync(few, 'ffffffff81000000 T _stext\nffffffff81000100 T some_function\n');
+    const { json } = await auditJson(SOUND, '--no-heki', '--symbols', few);
+    expect(json.warnings).toContainEqual(expect.objectContaining({ id: 'symbols-unconfirmed' }));
+    const text = (await runCommand(['audit', SOUND, '--no-heki', '--symbols', few])).stdout;
+    expect(text).toContain('nothing in the snapshot tells whether few.map is of its kernel');
+  });
+
   test('fails for text that the direct map lets one write, and says where', async () => {
     const { exitCode, json } = await auditJson(TAMPERED);
     expect(exitCode).toBe(1);

@@ -55,7 +55,9 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
   // Hypervisors are most of the command's code: an audit without Heki does without.
   const auditor =
     options.heki === false ? undefined : await (await import('../audit/under-heki.ts')).hekiAuditor(options);
-  const subject = await openSubject(path, options);
+  const opened = await openSubject(path, options);
+  const { evidence, warnings } = await auditEvidence(path, opened, options);
+  const subject = { ...opened, warnings: [...opened.warnings, ...warnings] };
   // A baseline that is about to be made need not be there.
   const baseline =
     options.baseline === undefined
@@ -67,7 +69,7 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
     baseline,
     heki: auditor === undefined ? undefined : (kernel) => auditor.look(subject, kernel),
     redact,
-    evidence: await auditEvidence(path, subject, options),
+    evidence,
     today,
   });
 

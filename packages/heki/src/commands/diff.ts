@@ -37,8 +37,8 @@ export async function diff(
   const { redact = false } = options;
   const subjects = [await openSubject(before, {}), await openSubject(after, {})] as const;
   const evidence = [
-    await auditEvidence(before, subjects[0], {}),
-    await auditEvidence(after, subjects[1], {}),
+    (await auditEvidence(before, subjects[0], {})).evidence,
+    (await auditEvidence(after, subjects[1], {})).evidence,
   ] as const;
   const audits = [auditSubject(subjects[0], evidence[0]), auditSubject(subjects[1], evidence[1])] as const;
   const difference = compareKernels(...audits);

@@ -84,6 +84,19 @@ test('another boot is told, and is not an alarm', async () => {
   expect(lines.map(({ event }) => event)).toEqual(['start', 'reboot', 'end']);
 });
 
+test('a file that is away for a moment is told, and watched again', async () => {
+  const { exitCode, lines } = await watched([], ({ event }, end) => {
+    if (event === 'start') rmSync(guest);
+    if (event === 'unreadable') {
+      copyFileSync(SOUND, guest);
+      end();
+    }
+  });
+  expect(exitCode).toBe(0);
+  expect(lines.map(({ event }) => event)).toEqual(['start', 'unreadable', 'end']);
+  expect(lines[1]?.text).toContain('no such file');
+});
+
 test('a moment that cannot be read is told; three in a row end it with 3', async () => {
   const lines: string[] = [];
   const controller = new AbortController();

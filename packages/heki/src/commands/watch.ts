@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Audit, compareKernels, isAtLeast, type SealedChange, sealedChanges } from '@heki/audit';
-import { hex } from '@heki/physical-memory';
+import { type Audit, compareKernels } from '@heki/audit';
 import { auditSubject } from '../audit/report.ts';
-import { ExitCode, InputError } from '../failure.ts';
+import { type Alarm, alarmsOf, newAlarms } from '../audit/watch-alarms.ts';
+import { ExitCode } from '../failure.ts';
+import { failureOf } from '../file-error.ts';
 import type { CommandIo } from '../io.ts';
 import { openSubject } from '../protect/open-subject.ts';
 import { count } from '../quantity.ts';
@@ -38,7 +39,7 @@ type WatchEvent =
  * Compares the kernel at `source` again and again with what it was at first. What comes and goes within a period is not seen. The exit code: 1
  * when there was an alarm.
  *
- * @throws {InputError} when the first moment, or three in a row, cannot be read
+ * @throws what reading throws when the first moment, or three in a row, cannot be read
  */
 export async function watch(source: string, options: WatchOptions, io: CommandIo): Promise<number> {
   const { every = 1000, untilFinding = false, json = false } = options;
@@ -53,17 +54,16 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
   };
 
   let first = await look(source);
-  let standing = new Map<string, string>();
+  let standing = new Map<string, Alarm>();
   let alarms = 0;
   let moments = 1;
   let failures = 0;
-  const raise = async (now: ReadonlyMap<string, string>): Promise<void> => {
-    for (const [id, text] of now) {
-      if (standing.has(id)) continue;
+  const raise = async (now: ReadonlyMap<string, Alarm>): Promise<void> => {
+    for (const [id, { text }] of newAlarms(standing, now)) {
       alarms++;
       await tell({ event: 'alarm', kind: id.startsWith('heki/') ? 'finding' : 'sealed', id, text });
     }
-    for (const [id, text] of standing) if (!now.has(id)) await tell({ event: 'over', id, text });
+    for (const [id, { text }] of standing) if (!now.has(id)) await tell({ event: 'over', id, text });
     standing = new Map(now);
   };
 
@@ -78,8 +78,9 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
       now = await look(source);
       failures = 0;
     } catch (error) {
-      if (!(error instanceof InputError) || ++failures === MOST_FAILURES) throw error;
-      await tell({ event: 'unreadable', text: error.message });
+      const { kind, message } = failureOf(error);
+      if (kind !== 'input' || ++failures === MOST_FAILURES) throw error;
+      await tell({ event: 'unreadable', text: message });
       continue;
     }
     moments++;
@@ -96,31 +97,11 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
 
 async function look(source: string): Promise<Audit> {
   const subject = await openSubject(source, {});
-  const audit = auditSubject(subject);
-  subject.core.close();
-  return audit;
-}
-
-/** What is wrong at the moment `now`: an id that stays the same as long as it lasts, and words. */
-function alarmsOf(first: Audit, now: Audit): Map<string, string> {
-  const alarms = new Map<string, string>();
-  for (const change of sealedChanges(compareKernels(first, now), first.kernel)) {
-    alarms.set(idOf(change), changeText(change));
+  try {
+    return auditSubject(subject);
+  } finally {
+    subject.core.close();
   }
-  for (const { severity, fingerprint, summary } of now.findings) {
-    if (isAtLeast(severity, 'high')) alarms.set(fingerprint, `${severity}: ${summary}`);
-  }
-  return alarms;
-}
-
-function idOf({ what, start, end, after }: SealedChange): string {
-  return `${what} ${hex(start)}-${hex(end - 1)} ${after}`;
-}
-
-function changeText({ what, start, end, before, after }: SealedChange): string {
-  const where = `${hex(start)}-${hex(end - 1)}`;
-  const of = what === 'frames' ? `guest-physical ${where}` : `the image's addresses at offset ${where}`;
-  return `${of}: ${before} became ${after}`;
 }
 
 function textOf(event: WatchEvent): string {

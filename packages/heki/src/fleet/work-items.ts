@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileFingerprint, type WorkItem, type WorkOptions } from '@heki/fleet';
-import { isWebAddress } from '@heki/vmcore/node';
+import { isWebAddress, s3Version } from '@heki/vmcore/node';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { z } from 'zod';
 import { InputError, UsageError } from '../failure.ts';
@@ -74,7 +74,9 @@ async function urisOf(source: string): Promise<string[]> {
   if (existsSync(source) && !source.endsWith('.json')) return [resolve(source)];
   if (source.endsWith('.json')) {
     const { items } = parseJson(await readText(source, INPUT_KINDS.manifest), source, manifestSchema);
-    return items.map(({ uri }) => (/^(?:qmp|gdb|https?):/i.test(uri) ? withoutSecrets(uri) : resolve(uri)));
+    return items.map(({ uri }) =>
+      /^(?:qmp|gdb|https?|s3):/i.test(uri) ? withoutSecrets(uri) : resolve(uri),
+    );
   }
   if (!isDynamicPattern(source)) return [resolve(source)];
   // What stands beside a dump is none.
@@ -87,7 +89,7 @@ async function urisOf(source: string): Promise<string[]> {
 
 /** @throws {UsageError} where an address has what must not be kept */
 function withoutSecrets(uri: string): string {
-  if (!/^https?:\/\/[^/]*@|\?/i.test(uri)) return uri;
+  if (!/^(?:https?|s3):\/\/[^/]*@|\?/i.test(uri)) return uri;
   throw new UsageError(
     `an address with a user, a password or a query is not kept in a queue: expected one without (${uri.replace(/[?].*$/s, '').replace(/\/\/[^/]*@/, '//')})`,
   );
@@ -98,6 +100,7 @@ function withoutSecrets(uri: string): string {
  */
 export async function sourceFingerprint(uri: string, options: WorkOptions): Promise<string> {
   if (/^(?:qmp|gdb):/.test(uri)) return new Date().toISOString();
+  if (/^s3:/i.test(uri)) return s3Version(uri);
   if (isWebAddress(uri)) return webFingerprint(uri);
   const [file = uri, ...others] = existsSync(uri) ? [uri, ...filesOfDump(uri).slice(-1)] : uri.split(',');
   const named = [options.baseline, options.vmlinux].filter((path) => typeof path === 'string');

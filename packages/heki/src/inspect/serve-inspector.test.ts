@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { bytesSource } from '@heki/vmcore';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type InspectorServer, serveInspector } from './serve-inspector.ts';
 
 const FILES = new Map([
@@ -85,5 +85,29 @@ describe('the server of the inspector', () => {
     expect((await ask('bytes=1000-1001')).status).toBe(416);
     expect((await ask('bytes=20-10')).status).toBe(416);
     expect((await fetch(`${url}source/1`)).status).toBe(404);
+  });
+
+  test('ends when its last page is gone, and waits for one that is being loaded again, however slowly', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const { url, closed } = await serve();
+      let ended = false;
+      void closed.then(() => {
+        ended = true;
+      });
+      const page = request(`${url}alive`).end();
+      page.on('error', () => {});
+      await new Promise((resolve) => page.on('response', resolve));
+      page.destroy();
+      await vi.waitUntil(() => vi.getTimerCount() === 1);
+      await vi.advanceTimersByTimeAsync(1500);
+      expect(await statusOf(`${url}index.html`, {})).toBe(200);
+      await vi.advanceTimersByTimeAsync(20_000);
+      expect(ended).toBe(false);
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(ended).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

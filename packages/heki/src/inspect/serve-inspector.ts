@@ -8,6 +8,9 @@ import type { InspectedSource } from './inspected-source.ts';
 /** How long after its last page was closed the server waits for another: a page that is loaded anew closes first. */
 const GRACE_MS = 2000;
 
+/** How long a page may take from a request to the line by which it says that it is there. */
+const LOADING_MS = 30_000;
+
 /** Most bytes of a dump in one answer. */
 const MOST_BYTES = 2 ** 24;
 
@@ -68,6 +71,13 @@ export async function serveInspector(
     });
   };
 
+  /** Who asks for anything while the last page is gone is a page that is being loaded again, however slowly. */
+  const waitForPage = (): void => {
+    if (waiting === undefined || pages.size > 0) return;
+    clearTimeout(waiting);
+    waiting = setTimeout(leave, LOADING_MS);
+  };
+
   const server = createServer((request, response) => {
     // A name that leads here is not this server's: by it another's page could ask (DNS rebinding).
     if (request.headers.host !== host || request.method !== 'GET') {
@@ -80,6 +90,7 @@ export async function serveInspector(
       return;
     }
     const name = path.slice(token.length + 2);
+    waitForPage();
     const part = source === undefined ? undefined : /^source\/(\d+)$/.exec(name)?.[1];
     if (name === 'alive') keepAlive(response);
     else if (part !== undefined) sendPart(request, response, source?.parts[Number(part)]);

@@ -7,5 +7,6 @@ if (root !== null) {
   render(<App model={connectModel()} />, root);
 }
 
-// The server that the page came from ends when nobody looks any more; a plain web site has nothing at this address.
-if (document.location.hostname === '127.0.0.1') new EventSource('alive');
+// `heki inspect`, whose addresses have a token of 16 bytes, ends when nobody looks any more; a plain web site has nothing there.
+const { hostname, pathname } = document.location;
+if (hostname === '127.0.0.1' && /^\/[0-9a-f]{32}\/$/.test(pathname)) new EventSource('alive');

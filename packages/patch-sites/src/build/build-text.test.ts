@@ -2,6 +2,7 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import { describe, expect, test } from 'vitest';
 import { compareImage, compareModule } from '../compare-image.ts';
 import type { ImageAddress, ImageView } from '../image-view.ts';
+import { buildKernel, type TinyTable } from '../testing/build-kernel.ts';
 import {
   FEATURE,
   jump,
@@ -128,6 +129,25 @@ function running(vector: BootVector) {
   return kernel;
 }
 
+test('a call of what pv_ops has nothing for becomes one of paravirt_BUG, as in Linux', () => {
+  const [slot, bug] = [NAMES.a_pointer, NAMES.somebody];
+  const site = TEXT.start + 0x40;
+  const parainstructions: TinyTable = {
+    section: '.parainstructions',
+    entries(view) {
+      view.setBigInt64(0, BigInt(site), true);
+      view.setUint8(9, 7);
+      return 16;
+    },
+  };
+  const through = [0xff, 0x14, 0x25, ...new Uint8Array(new Int32Array([slot]).buffer)];
+  const { image } = buildKernel({ [0x40]: through }, [parainstructions], { paravirt_BUG: bug });
+  const code = (target: ImageAddress): string =>
+    bytesAt(buildText(image, TEXT, { ...VECTOR, pointers: new Map([[slot, target]]) }), site, 5);
+  expect(code(0)).toBe(hex(...jump(site, bug, 0xe8)));
+  expect(code(NAMES.native_write_cr3)).toBe(hex(...jump(site, NAMES.native_write_cr3, 0xe8)));
+});
+
 describe('a running kernel', () => {
   const capabilities = bits(FEATURES.RETHUNK, FEATURES.RETPOLINE, FEATURE.second);
   const kernel = running({ ...VECTOR, capabilities, sites: new Map([[SITES.label, 'jumps']]) });
@@ -186,7 +206,7 @@ describe('what a boot vector may not be', () => {
     cpuid: new Map(hardware.map((word, index) => [index, word] as const)),
     returnThunks: new Set(['srso_return_thunk']),
     processors: 2,
-    paravirt: (name) => name.startsWith('native_'),
+    paravirt: (name, slot) => slot === NAMES.a_pointer && name !== 'somebody',
     isData: (address) => address < 1n << 63n,
   };
   const { image } = mitigatedKernel();
@@ -195,6 +215,10 @@ describe('what a boot vector may not be', () => {
     checkBootVector(image, TEXT, { ...honest, ...change }, policy).map(
       ({ element, text }) => `${element}: ${text}`,
     );
+
+  function constant(name: string, value: bigint): Map<string, bigint> {
+    return new Map([...VECTOR.constants, [name, value]]);
+  }
 
   test('nothing of an honest one', () => {
     expect(objections({})).toEqual([]);
@@ -225,15 +249,44 @@ describe('what a boot vector may not be', () => {
     ],
     [
       'a limit of the user’s half that has no end',
-      { constants: new Map([['USER_PTR_MAX', (1n << 64n) - 1n]]) },
+      { constants: constant('USER_PTR_MAX', (1n << 64n) - 1n) },
       'USER_PTR_MAX is 0xffffffffffffffff',
     ],
     [
       'a pointer to code',
-      { constants: new Map([['dentry_hashtable', 0xffff_ffff_8100_0000n]]) },
+      { constants: constant('dentry_hashtable', 0xffff_ffff_8100_0000n) },
       'expected an address of data',
     ],
-    ['a shift beyond its type', { constants: new Map([['d_hash_shift', 32n]]) }, 'expected less than 32'],
+    ['a shift beyond its type', { constants: constant('d_hash_shift', 32n) }, 'expected less than 32'],
+    ['a shift below zero', { constants: constant('d_hash_shift', -1n) }, 'expected a number of 64 bits'],
+    [
+      'a pointer to code, written as a negative number',
+      { constants: constant('dentry_hashtable', -0x7f00_0000n) },
+      'expected a number of 64 bits',
+    ],
+    [
+      'the end of the user’s half of 5 levels, with 4',
+      { constants: constant('USER_PTR_MAX', 0xff_ffff_ffff_f000n) },
+      'the end of the user’s half, 0x7ffffffff000',
+    ],
+    ['a pointer that is left out', { pointers: new Map() }, 'which is not named'],
+    ['a constant that is left out', { constants: new Map() }, 'USER_PTR_MAX is not named'],
+    ['a static call that is left out', { calls: new Map() }, 'calls: the key of'],
+    [
+      'a function of pv_ops in another’s place',
+      { pointers: new Map([...VECTOR.pointers, [NAMES.a_pointer + 8, NAMES.native_write_cr3]]) },
+      'leads to native_write_cr3',
+    ],
+    [
+      'a name that pv_ops may have, on data',
+      { pointers: new Map([...VECTOR.pointers, [NAMES.a_pointer, NAMES.USER_PTR_MAX]]) },
+      'leads to USER_PTR_MAX',
+    ],
+    [
+      'what only ftrace’s own code calls',
+      { sites: new Map([[SITES.traced, { calls: NAMES.ftrace_stub }]]) },
+      'calls ftrace_stub: expected a tracer',
+    ],
     [
       'a static call into the middle of a function',
       { calls: new Map([[NAMES.__SCK__call, NAMES.somebody + 1]]) },

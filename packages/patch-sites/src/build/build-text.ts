@@ -79,12 +79,13 @@ function returnBytes({ vector, symbol }: TextBuilder, at: ImageAddress): number[
   return branch(JMP32, at, thunk);
 }
 
-/** apply_paravirt: the call of what pv_ops has; _paravirt_nop is nothing. */
+/** apply_paravirt: the call of what pv_ops has; _paravirt_nop is nothing, and where it has none paravirt_BUG is called. */
 function paravirt(builder: TextBuilder, { at, size }: PatchSite): void {
   const now = builder.bytes(at, size);
   if (now === undefined) return;
   const slot = now[0] === 0xff && now[1] === 0x14 ? int32(now, 3) : at + 6 + int32(now, 2);
-  const target = builder.vector.pointers.get(slot);
+  const named = builder.vector.pointers.get(slot);
+  const target = named === 0 ? builder.symbol('paravirt_BUG') : named;
   if (target === undefined) return;
   const code = new Uint8Array(size);
   const isNop = target === builder.symbol('_paravirt_nop');

@@ -1,8 +1,10 @@
 import { RETURN_THUNKS } from '../branches.ts';
 import { type ImageAddress, type ImageRange, type ImageView, imageVirtualAddress } from '../image-view.ts';
+import type { PatchSite } from '../patch-site.ts';
 import { readSites } from '../read-sites.ts';
 import type { BootVector } from './boot-vector.ts';
-import { FEATURES, HARDWARE_WORDS, has } from './features.ts';
+import { FEATURES, HARDWARE_WORDS, has, LA57 } from './features.ts';
+import { slotOf } from './read-boot-vector.ts';
 
 /** What the owner of a machine knows, or wants, of a boot. */
 export interface BootPolicy {
@@ -14,8 +16,8 @@ export interface BootPolicy {
   readonly returnThunks: ReadonlySet<string>;
   /** Virtual CPUs of the machine. */
   readonly processors: number;
-  /** Functions that pv_ops and its like may have: native ones, or those of the hypervisor that the guest runs on. */
-  readonly paravirt: (name: string) => boolean;
+  /** Functions that the pointer at `slot`, one of pv_ops or its like, may have: the native one, or that of the hypervisor that the guest runs on. */
+  readonly paravirt: (name: string, slot: ImageAddress) => boolean;
   /** Whether an address is the kernel's data, which is never executed. */
   readonly isData: (address: bigint) => boolean;
   /** Whether a function of a module begins there that is loaded and whose file was signed. Default none. */
@@ -37,13 +39,18 @@ const CALLBACKS: ReadonlySet<string> = new Set([
   'ftrace_graph_caller',
   'arch_ftrace_ops_list_func',
 ]);
-/** The last page of the user's half, with 4 levels and with 5. */
-const USER_POINTER_MAX: readonly bigint[] = [0x7fff_ffff_f000n, 0xff_ffff_ffff_f000n];
+/** The last page of the user's half, by the levels of the page tables. */
+const USER_POINTER_MAX = { four: 0x7fff_ffff_f000n, five: 0xff_ffff_ffff_f000n } as const;
+const CALLEES: { readonly [kind in PatchSite['kind']]?: ReadonlySet<string> } = {
+  ftrace: TRACERS,
+  'ftrace callback': CALLBACKS,
+};
+const WHOLE: ImageRange = { start: -(2 ** 31), end: 0 };
 const MOST_OBJECTIONS = 100;
 
 /**
  * What of a boot vector may not be: a feature that the processor does not have, a mitigation less than there has to be, code where no function begins,
- * a pointer to what is not data. Every bit that no site of the image asks for decides no byte, and is not looked at.
+ * a pointer to what is not data; and what it leaves out, for a site that is not patched reads, or goes through, what a guest can write. Every bit that no site of the image asks for decides no byte, and is not looked at.
  *
  * @param text the image's code
  */
@@ -79,7 +86,8 @@ export function checkBootVector(
     object('processors', `LOCK is DS, and the machine has ${policy.processors} processors`);
   for (const [slot, target] of vector.pointers) {
     const names = image.symbols.at(target);
-    if (target !== 0 && !names.some(policy.paravirt))
+    const isAllowed = isFunction(target) && names.some((name) => policy.paravirt(name, slot));
+    if (target !== 0 && !isAllowed)
       object('pointers', `the pointer at ${hex(slot)} leads to ${names[0] ?? hex(target)}`);
   }
   for (const [name, value] of vector.constants) {
@@ -89,27 +97,56 @@ export function checkBootVector(
   for (const [key, target] of vector.calls)
     if (target !== 0 && !isFunction(target))
       object('calls', `the key at ${hex(key)} leads to ${hex(target)}, where no function begins`);
-  for (const [at, state] of vector.sites) {
-    if (typeof state !== 'object') continue;
-    const allowed = image.symbols.at(at).some((name) => name.startsWith('ftrace_')) ? CALLBACKS : TRACERS;
+  for (const site of readSites(image, WHOLE)) {
+    const missing = missingOf(image, site, vector);
+    if (missing !== undefined) object(...missing);
+    const state = vector.sites.get(site.at);
+    const allowed = CALLEES[site.kind];
+    if (allowed === undefined || typeof state !== 'object') continue;
     const names = image.symbols.at(state.calls);
     if (!names.some((name) => allowed.has(name)))
-      object('sites', `${hex(at)} calls ${names[0] ?? hex(state.calls)}: expected a tracer of the image`);
+      object(
+        'sites',
+        `${hex(site.at)} calls ${names[0] ?? hex(state.calls)}: expected a tracer of the image`,
+      );
   }
   return found;
+}
+
+/** What of a site the vector has to name, and does not. */
+function missingOf(
+  image: ImageView,
+  site: PatchSite,
+  { pointers, constants, calls }: BootVector,
+): [BootObjection['element'], string] | undefined {
+  const { kind, at, key, variable = '' } = site;
+  const slot = kind === 'paravirt' || kind === 'alternative' ? slotOf(image, site) : undefined;
+  if (slot !== undefined && !pointers.has(slot))
+    return ['pointers', `${hex(at)} calls through ${hex(slot)}, which is not named`];
+  if (kind === 'static call' && key !== undefined && !calls.has(key))
+    return ['calls', `the key of ${hex(at)} is not named`];
+  if (kind === 'runtime constant' && !constants.has(variable))
+    return ['constants', `${variable || hex(at)} is not named`];
+  return undefined;
 }
 
 /** Every feature that a byte of the image depends on. */
 function usedFeatures(image: ImageView): Set<number> {
   const bits = new Set<number>(Object.values(FEATURES));
-  for (const { feature } of readSites(image, { start: -(2 ** 31), end: 0 }))
-    if (feature !== undefined) bits.add(feature);
+  for (const { feature } of readSites(image, WHOLE)) if (feature !== undefined) bits.add(feature);
   return bits;
 }
 
-function constantFault(name: string, value: bigint, { isData }: BootPolicy): string | undefined {
-  if (name === 'USER_PTR_MAX')
-    return USER_POINTER_MAX.includes(value) ? undefined : 'the end of the user’s half';
+function constantFault(
+  name: string,
+  value: bigint,
+  { isData, capabilities }: BootPolicy,
+): string | undefined {
+  if (BigInt.asUintN(64, value) !== value) return 'a number of 64 bits';
+  if (name === 'USER_PTR_MAX') {
+    const end = has(capabilities, LA57) ? USER_POINTER_MAX.five : USER_POINTER_MAX.four;
+    return value === end ? undefined : `the end of the user’s half, 0x${end.toString(16)}`;
+  }
   if (name.endsWith('_shift')) return value < 32n ? undefined : 'less than 32';
   return isData(value) ? undefined : 'an address of data';
 }

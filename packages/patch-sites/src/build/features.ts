@@ -6,6 +6,9 @@ export const FEATURES = {
   CALL_DEPTH: 11 * 32 + 19,
 } as const;
 
+/** X86_FEATURE_LA57: clear where the kernel runs with 4 levels, whatever the processor could. */
+export const LA57 = 16 * 32 + 16;
+
 /** The words that are CPUID's own (enum cpuid_leafs); the others have bits that Linux invents, and bugs. */
 export const HARDWARE_WORDS: ReadonlySet<number> = new Set([
   0, 1, 4, 6, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19, 20,

@@ -102,7 +102,7 @@ export function hasOneProcessor(image: ImageView, live: ReadLive): boolean {
 }
 
 /** Where the pointer lies that a call goes through. */
-function slotOf(image: ImageView, { at }: PatchSite): ImageAddress | undefined {
+export function slotOf(image: ImageView, { at }: PatchSite): ImageAddress | undefined {
   const code = image.bytes(at, 7);
   if (code?.[0] !== 0xff) return undefined;
   if (code[1] === 0x14 && code[2] === 0x25) return int32(code, 3);

@@ -35,6 +35,9 @@ export const NAMES = {
   __x86_indirect_thunk_r11: TEXT + 0x960,
   native_write_cr3: TEXT + 0x980,
   somebody: TEXT + 0x9a0,
+  ftrace_stub: TEXT + 0x9c0,
+  // The function that is traced: not each that is called so is ftrace's own caller.
+  ftrace_set_something: TEXT + 0x200,
   x86_return_thunk: DATA + 0x10,
   a_pointer: DATA + 0x18,
   USER_PTR_MAX: DATA + 0x20,

@@ -113,6 +113,10 @@ export interface QmpGuest {
 export interface QmpGuestSettings {
   /** Whether QEMU has the RAM in a file that it tells. */
   readonly backend: boolean;
+  /** Where in that file RAM begins. Default: at its start. */
+  readonly backendOffset?: number;
+  /** What QEMU tells of it is the folder that the file was made in, as with huge pages. */
+  readonly backendFolder?: boolean;
   /** Where RAM goes on above the PCI hole; below is RAM up to `lowEnd`. */
   readonly lowEnd: number;
   readonly running: boolean;
@@ -129,8 +133,10 @@ export async function startQmpGuest(
   folder: string,
   name: string,
   core: Vmcore,
-  { backend, lowEnd, running, refuses, pidless = false, stub = false }: QmpGuestSettings,
+  settings: QmpGuestSettings,
 ): Promise<QmpGuest> {
+  const { backend, backendOffset, backendFolder = false, lowEnd, running } = settings;
+  const { refuses, pidless = false, stub = false } = settings;
   const hole = 2 ** 32;
   const end = core.segments.at(-1)?.end ?? 0;
   const blockSize = end > hole ? lowEnd + (end - hole) : end;
@@ -151,7 +157,11 @@ export async function startQmpGuest(
     ...(end > hole ? [[hole, end, 'ram', 'ram', lowEnd]] : []),
   ];
   const properties = backend
-    ? { '/objects/ram.mem-path': join(folder, 'memory'), '/objects/ram.share': true }
+    ? {
+        '/objects/ram.mem-path': backendFolder ? folder : join(folder, 'memory'),
+        '/objects/ram.share': true,
+        '/objects/ram.offset': backendOffset,
+      }
     : {};
   const worker = new Worker(SERVER, {
     eval: true,

@@ -17,6 +17,8 @@ export interface GdbStub {
 
 /** QEMU's packets hold 4,096 characters, two for each byte. */
 const MOST_BYTES = 2048;
+/** Of the checksum behind a packet. */
+const SUM_DIGITS = 2;
 /** More than QEMU says to any command here. */
 const MOST_TEXT = 2 ** 24;
 
@@ -33,11 +35,13 @@ export function connectGdb(address: SocketAddress): GdbStub {
   /** The contents of the next packet. */
   function packet(): string {
     for (;;) {
-      const found = /\$([^#]*)#([0-9a-f]{2})/i.exec(text);
-      if (found !== null) {
-        text = text.slice(found.index + found[0].length);
+      const start = text.indexOf('$') + 1;
+      const end = start === 0 ? -1 : text.indexOf('#', start);
+      if (end >= 0 && text.length >= end + 1 + SUM_DIGITS) {
+        const contents = text.slice(start, end);
+        const sum = text.slice(end + 1, end + 1 + SUM_DIGITS);
+        text = text.slice(end + 1 + SUM_DIGITS);
         socket.send('+');
-        const [, contents = '', sum = ''] = found;
         if (sumOf(contents) === sum.toLowerCase()) return expanded(contents);
         throw new VmcoreError(
           `${name}: a gdb packet with a wrong checksum: ${JSON.stringify(contents.slice(0, 60))}`,

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { type Gfn, type Gpa, PAGE_SIZE, PAGE_WORDS, type PageView } from '@heki/physical-memory';
 import { VmcoreError } from '../../error.ts';
 import type { VmcoreSegment } from '../../segment.ts';
@@ -81,8 +81,11 @@ export function openBackends(qmp: Qmp, ranges: readonly RamRange[]): Map<string,
     };
     const path = property('mem-path');
     if (typeof path !== 'string' || property('share') !== true) continue;
+    // QEMU 8.1 lets RAM begin behind the file's start.
+    if (Number(property('offset') ?? 0) !== 0) continue;
     try {
-      files.set(block, openSync(path, 'r'));
+      // Of huge pages it is mostly a folder, in which QEMU's own file has no name.
+      if (!statSync(path).isDirectory()) files.set(block, openSync(path, 'r'));
     } catch {
       // QEMU may run elsewhere, or as somebody else: then it is asked for each page.
     }

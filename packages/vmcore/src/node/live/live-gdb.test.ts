@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { infoTlbLine } from '../../info-tlb.ts';
 import { resolveKernelRoot } from '../../root/resolve-kernel-root.ts';
@@ -64,6 +65,19 @@ describe("a guest that runs under QEMU, by QEMU's gdb stub", () => {
     for (let turn = 0; turn < 50 && !log().includes('D'); turn++) await delay(20);
     expect(log()).toEqual(['Qqemu.PhyMemMode:0', 'D;1', 'D']);
   });
+});
+
+it('what never ends a packet is no stub, however often it begins one', async () => {
+  folder = mkdtempSync(join(tmpdir(), 'live-'));
+  const path = join(folder, 'gdb');
+  const flood = new Worker(
+    `const { workerData, parentPort } = require('node:worker_threads');
+    require('node:net').createServer((socket) => socket.end('$'.repeat(200_000))).listen(workerData, () => parentPort.postMessage(''));`,
+    { eval: true, workerData: path },
+  );
+  await new Promise((ready) => flood.once('message', ready));
+  expect(() => openVmcore(`gdb:${path}`)).toThrow('the connection ended');
+  await flood.terminate();
 });
 
 it.each([

@@ -54,6 +54,15 @@ describe('a guest that runs under QEMU', () => {
     expect(log().at(-1)).toBe('cont');
   });
 
+  it.each([
+    ['it is a folder, as with huge pages', { backendFolder: true }],
+    ['RAM begins behind its start', { backendOffset: 4096 }],
+  ])('is read page by page where the file of its RAM is not that alone: %s', async (_, settings) => {
+    const { socket, log } = await started(settings);
+    expect(walked(socket)).toBe(infoTlb);
+    expect(log().filter((name) => name === 'human-monitor-command').length).toBeGreaterThan(100);
+  });
+
   it('is read by the gdb stub where QEMU has one that is free, which is left as it was', async () => {
     const { socket, log } = await started({ backend: false, stub: true });
     expect(walked(socket)).toBe(infoTlb);

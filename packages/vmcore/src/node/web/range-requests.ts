@@ -1,6 +1,7 @@
 import { VmcoreError } from '../../error.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
-import { startSyncWorker } from '../sync-worker.ts';
+import { type SyncWorker, startSyncWorker } from '../sync-worker.ts';
+import { NO_CREDENTIALS, s3ClientFile, s3Config } from './s3-client.ts';
 import type { WebAddress } from './web-address.ts';
 
 /** A part of a file on the web, as a server gives it (RFC 9110, section 14). */
@@ -23,25 +24,22 @@ export interface RangeRequests {
   close(): void;
 }
 
-/** Asks for one range after the other. Of an answer it takes no more than was asked for, whatever the server sends. */
+/** Asks for one range after the other, by `get`. Of an answer it takes no more than was asked for, whatever the server sends. */
 const REQUESTS = `
-const why = (error) => error.cause?.message || error.cause?.code || error.message;
 async function ask({ offset, length }) {
-  const headers = { ...input.headers, range: 'bytes=' + offset + '-' + (offset + length - 1), 'accept-encoding': 'identity' };
-  // A server may end a connection that was idle just when it is used again: such a failure says nothing of the next one.
-  const answer = await fetch(input.url, { headers }).catch(() => fetch(input.url, { headers }));
-  const header = (name) => answer.headers.get(name) ?? undefined;
-  tell({ status: answer.status, range: header('content-range'), encoding: header('content-encoding'), tag: header('etag'), modified: header('last-modified') });
-  const reader = answer.status === 206 ? answer.body.getReader() : undefined;
-  for (let left = length; reader !== undefined && left > 0; ) {
-    const { value, done } = await reader.read();
-    if (done) break;
-    const bytes = value.slice(0, left);
-    left -= bytes.length;
-    tell({ bytes }, [bytes.buffer]);
+  const { body, ...head } = await get(offset, 'bytes=' + offset + '-' + (offset + length - 1));
+  tell(head);
+  if (head.status !== 206) await body?.cancel?.();
+  else {
+    let left = length;
+    for await (const value of body) {
+      // A copy: what a Buffer gives is a part of what others have, too.
+      const bytes = Uint8Array.prototype.slice.call(value, 0, left);
+      left -= bytes.length;
+      tell({ bytes }, [bytes.buffer]);
+      if (left === 0) break;
+    }
   }
-  if (reader === undefined) await answer.body?.cancel();
-  else await reader.cancel();
   tell({ end: true });
 }
 port.on('message', (range) => {
@@ -50,9 +48,39 @@ port.on('message', (range) => {
 });
 `;
 
+const WEB_REQUESTS = `
+const why = (error) => error.cause?.message || error.cause?.code || error.message;
+async function get(offset, range) {
+  const headers = { ...input.headers, range, 'accept-encoding': 'identity' };
+  // A server may end a connection that was idle just when it is used again: such a failure says nothing of the next one.
+  const answer = await fetch(input.url, { headers }).catch(() => fetch(input.url, { headers }));
+  const header = (name) => answer.headers.get(name) ?? undefined;
+  return { status: answer.status, range: header('content-range'), encoding: header('content-encoding'), tag: header('etag'), modified: header('last-modified'), body: answer.body };
+}
+${REQUESTS}`;
+
+/** Of its errors only names are told: what a command for credentials, or a server, says may have parts of them. */
+const S3_REQUESTS = `
+const why = (error) => error.name === 'CredentialsProviderError' ? input.noCredentials : (error.code ?? error.name);
+const { S3Client, GetObjectCommand } = require(input.client);
+const client = new S3Client(input.config);
+async function get(offset, range) {
+  try {
+    const answer = await client.send(new GetObjectCommand({ ...input.object, Range: range }));
+    return { status: answer.$metadata.httpStatusCode, range: answer.ContentRange, tag: answer.ETag, modified: answer.LastModified?.toISOString(), body: answer.Body };
+  } catch (error) {
+    const status = error.$metadata?.httpStatusCode;
+    if (status === undefined) throw error;
+    return { status, code: error.name, range: status === 416 && offset === 0 ? 'bytes */0' : undefined };
+  }
+}
+${REQUESTS}`;
+
 /** What the worker tells: of each answer its head, its bytes and its end. */
 interface Told {
   readonly status?: number;
+  /** What an object store calls it. */
+  readonly code?: string | undefined;
   readonly range?: string | undefined;
   readonly encoding?: string | undefined;
   readonly tag?: string | undefined;
@@ -76,10 +104,27 @@ const STATUS: Readonly<Record<number, string>> = {
   503: 'the server is busy: try again later',
 };
 
-/** Requests for parts of the file at `address`, each waited for. */
-export function requestRanges({ url, authorization, shown }: WebAddress): RangeRequests {
+/** What an answer means for someone who wants to read. @param code what an object store calls it */
+export function answerText(status: number, code?: string): string {
+  const name = code !== undefined && /^[A-Za-z]{1,60}$/.test(code) ? ` (${code})` : '';
+  const meaning = STATUS[status];
+  return `the server answers ${status}${name}${meaning === undefined ? '' : `, ${meaning}`}`;
+}
+
+function startRequests({ url, authorization, object, shown }: WebAddress): SyncWorker<Told> {
+  const silence = DUMP_LIMITS.webSilence;
+  if (object !== undefined) {
+    const input = { object, client: s3ClientFile(shown), config: s3Config(), noCredentials: NO_CREDENTIALS };
+    return startSyncWorker(S3_REQUESTS, input, shown, silence);
+  }
   const headers = authorization === undefined ? {} : { authorization };
-  const worker = startSyncWorker<Told>(REQUESTS, { url, headers }, shown, DUMP_LIMITS.webSilence);
+  return startSyncWorker(WEB_REQUESTS, { url, headers }, shown, silence);
+}
+
+/** Requests for parts of the file at `address`, each waited for. */
+export function requestRanges(address: WebAddress): RangeRequests {
+  const { shown } = address;
+  const worker = startRequests(address);
   let broken: VmcoreError | undefined;
 
   function next(): Told {
@@ -105,8 +150,7 @@ export function requestRanges({ url, authorization, shown }: WebAddress): RangeR
       );
     }
     if (status !== PARTIAL_CONTENT) {
-      const meaning = STATUS[status];
-      throw refused(`the server answers ${status}${meaning === undefined ? '' : `, ${meaning}`}`);
+      throw refused(answerText(status, head.code));
     }
     if (head.encoding !== undefined && head.encoding !== 'identity') {
       throw refused(

@@ -6,18 +6,20 @@ export interface WebAddress {
   readonly url: string;
   /** The header that user and password make (RFC 7617); absent where there are none. */
   readonly authorization: string | undefined;
+  /** Of `s3://BUCKET/KEY`, what an object store calls it. */
+  readonly object?: { readonly Bucket: string; readonly Key: string };
   /** For people: {@link shownWebAddress}. */
   readonly shown: string;
 }
 
 /** Whether `path` is the address of a file on the web, and no file here. */
 export function isWebAddress(path: string): boolean {
-  return /^https?:\/\//i.test(path);
+  return /^(?:https?|s3):\/\//i.test(path);
 }
 
 /** The addresses in `path`: the parts of a dump that was split are joined by commas. */
 export function webAddressesOf(path: string): string[] {
-  return path.split(/,(?=https?:\/\/)/i);
+  return path.split(/,(?=(?:https?|s3):\/\/)/i);
 }
 
 /**
@@ -35,6 +37,7 @@ function shown(address: string): string {
 
 /** @throws {VmcoreError} when it is none, whose message does not repeat it */
 export function parseWebAddress(address: string): WebAddress {
+  if (/^s3:/i.test(address)) return s3Address(address);
   const url = urlOf(address);
   const { username, password } = url;
   url.username = '';
@@ -47,6 +50,17 @@ export function parseWebAddress(address: string): WebAddress {
       credentials === ':' ? undefined : `Basic ${Buffer.from(credentials, 'utf8').toString('base64')}`,
     shown: shown(address),
   };
+}
+
+/** A key is taken as it is: it has no percent signs to be decoded, and no query. */
+function s3Address(address: string): WebAddress {
+  const [, Bucket, Key] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/(.+)$/is.exec(address) ?? [];
+  if (Bucket !== undefined && Key !== undefined && !/[?#]/.test(Key)) {
+    return { url: address, authorization: undefined, object: { Bucket, Key }, shown: address };
+  }
+  throw new VmcoreError(
+    `${shown(address)} is not the address of an object: expected s3://BUCKET/KEY, without user, password, ? and #`,
+  );
 }
 
 function urlOf(address: string): URL {
