@@ -20,7 +20,8 @@ export interface OutputFile {
  * names. A reader sees a whole file or none.
  *
  * @param overwrite whether a file that is there may be replaced
- * @throws {OutputError} when one is there and may not, is not a regular file, has the name of another, or cannot be written
+ * @throws {OutputError} when one is there and may not, is not a regular file, or cannot be written
+ * @throws {UsageError} when two have one name
  */
 export async function writeFiles(files: readonly OutputFile[], overwrite: boolean): Promise<void> {
   const written: { readonly temporary: string; readonly place: string; readonly path: string }[] = [];
@@ -33,7 +34,7 @@ export async function writeFiles(files: readonly OutputFile[], overwrite: boolea
       // A link stays one: /dev/stdout is one, too.
       const place = await realpath(path).catch(() => resolve(path));
       if (written.some((other) => other.place === place)) {
-        throw new OutputError('two outputs have this name', { file: path });
+        throw new UsageError(`${path}: two outputs have this name`);
       }
       const temporary = join(dirname(place), `.${basename(place)}.${randomBytes(6).toString('hex')}`);
       written.push({ temporary, place, path });

@@ -10,6 +10,7 @@ export {
   type KernelNames,
   type NamedSymbol,
   type NameEvidence,
+  PLACE_REGIONS,
   type Place,
 } from './kernel-names.ts';
 export { createKernelStructs, type KernelStructs } from './kernel-structs.ts';

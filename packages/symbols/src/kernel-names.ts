@@ -11,6 +11,7 @@ import {
   kernelRegions,
   mappedFrame,
   type ProvenRoot,
+  REGION_NAMES,
   type Region,
   type RegionName,
   regionAt,
@@ -29,10 +30,13 @@ export interface NamedSymbol extends KernelSymbol {
   readonly module?: string | undefined;
 }
 
+/** The parts of memory that addresses are told to lie in: those of the kernel's half, the image and the direct map told finer, and `user`. */
+export const PLACE_REGIONS = [...REGION_NAMES, 'kernel bss', 'crash kernel', 'BPF', 'user'] as const;
+
 /** What is at an address. */
 export interface Place {
   /** The part of the kernel's half that it lies in, or `user`. */
-  readonly region: RegionName | 'kernel bss' | 'crash kernel' | 'BPF' | 'user';
+  readonly region: (typeof PLACE_REGIONS)[number];
   /** The module that it lies in, and which part of it. */
   readonly module?: { readonly name: string; readonly part: ModulePartKind } | undefined;
   /** The symbol that it lies in or behind, where symbols are known. */

@@ -78,6 +78,11 @@ describe('heki find', () => {
     [['find', KERNEL, '--physical', '2000-1000'], '--physical: "2000-1000" is not a range'],
     [['find', KERNEL, '--symbol', 'nosuch'], 'no symbol of that name is known'],
     [['find', KERNEL, '--symbol', 'ffffffff81000000'], 'is an address: expected SYMBOL'],
+    [
+      ['find', KERNEL, '--region', 'kernel txt'],
+      '--region: "kernel txt" is no region: expected "direct map", ',
+    ],
+    [['find', KERNEL, '--region', 'mod'], '"mod" is no region'],
   ])('%j is refused', async (args, why) => {
     const refused = await runCommand(args);
     expect(refused).toMatchObject({ exitCode: 2, stdout: '' });

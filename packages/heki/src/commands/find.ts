@@ -9,7 +9,7 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import type { KernelNames } from '@heki/symbols';
+import { type KernelNames, PLACE_REGIONS } from '@heki/symbols';
 import { mappedFrame, type ProvenRoot } from '@heki/vmcore';
 import { ExitCode, UsageError } from '../failure.ts';
 import { hex16 } from '../hex.ts';
@@ -65,6 +65,7 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
       'nothing to find: expected --permissions, --physical, --aliases, --symbol or --region',
     );
   }
+  if (options.region !== undefined) refuseUnknownRegion(options.region);
   const permissions = options.permissions === undefined ? undefined : permissionPattern(options.permissions);
   const physical = options.physical === undefined ? undefined : physicalRange(options.physical);
   const snapshot = openSnapshot(path, options);
@@ -84,9 +85,7 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
     const isMatch =
       (permissions?.test(rightsText(one.rights)) ?? true) &&
       one.mappings >= (options.aliases ?? 0) &&
-      (options.region === undefined ||
-        one.region === options.region ||
-        one.region.startsWith(`${options.region} `));
+      (options.region === undefined || isWithin(one.region, options.region));
     const part = isMatch ? partWithin(one, wanted) : undefined;
     if (part === undefined) continue;
     if (found.length < COMMAND_LIMITS.foundRanges) found.push(part);
@@ -103,6 +102,18 @@ export async function find(path: string, options: FindOptions, io: CommandIo): P
     io,
   );
   return found.length === 0 ? ExitCode.FAILURE : ExitCode.SUCCESS;
+}
+
+/** Whether `region` is the one asked for, or begins with its words: `kernel text` with `kernel`. */
+function isWithin(region: string, asked: string): boolean {
+  return region === asked || region.startsWith(`${asked} `);
+}
+
+/** A name that no region can have would find nothing, as if there were nothing. @throws {UsageError} for it */
+function refuseUnknownRegion(asked: string): void {
+  if (/^module( |$)/.test(asked) || PLACE_REGIONS.some((region) => isWithin(region, asked))) return;
+  const names = PLACE_REGIONS.map((region) => `"${region}"`).join(', ');
+  throw new UsageError(`--region: "${asked}" is no region: expected ${names}, or "module NAME"`);
 }
 
 /** @throws {UsageError} unless `text` is three letters as `rwx`, with `?` for any */

@@ -1,4 +1,4 @@
-import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { hex, type VirtualAddress, type VirtualFrame } from '@heki/physical-memory';
 import type { Place } from '@heki/symbols';
 import { type ChosenRoot, lastEntryAt, type ProvenRoot, virtualMemoryOf } from '@heki/vmcore';
 import { EntryHigh } from '@heki/x86';
@@ -62,18 +62,22 @@ export async function read(
     : undefined;
   const address = given ?? resolveAddress(what, names);
   const wanted = Math.min(length ?? DEFAULT_LENGTH, Number((1n << 64n) - address));
-  const asCode = options.as === undefined ? canBeExecuted(tables, address) : options.as === 'code';
+  const isCodeAt = (frame: VirtualFrame) =>
+    options.as === undefined ? canBeExecuted(tables, frame) : options.as === 'code';
   const stretches = [];
   for (const stretch of readStretches(
     names?.memory ?? virtualMemoryOf(tables),
     names?.image,
     address,
     wanted,
+    isCodeAt,
   )) {
-    const isCode = asCode && stretch.bytes !== undefined;
     stretches.push({
       ...stretch,
-      code: isCode ? await disassemble(stretch.bytes, stretch.address) : undefined,
+      code:
+        stretch.isCode && stretch.bytes !== undefined
+          ? await disassemble(stretch.bytes, stretch.address)
+          : undefined,
     });
   }
   const place = names?.kernel.at(address);
@@ -101,8 +105,8 @@ export function parseLength(text: string): number {
   return length;
 }
 
-function canBeExecuted(tables: ProvenRoot | ChosenRoot, address: VirtualAddress): boolean {
-  const { low, high } = lastEntryAt(tables, virtualFrameOf(address));
+function canBeExecuted(tables: ProvenRoot | ChosenRoot, frame: VirtualFrame): boolean {
+  const { low, high } = lastEntryAt(tables, frame);
   return low % 2 === 1 && (high & EntryHigh.XD) === 0;
 }
 

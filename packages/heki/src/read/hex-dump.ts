@@ -1,25 +1,34 @@
-import { PAGE_SIZE, type VirtualAddress, virtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import {
+  PAGE_SIZE,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualAddress,
+  virtualFrameOf,
+} from '@heki/physical-memory';
 import type { VirtualMemory } from '@heki/vmcore';
 import { hex16 } from '../hex.ts';
 import type { ImageMemory } from '../image/image-memory.ts';
 
-/** Bytes that follow each other, all of one origin; without them, what cannot be read. */
+/** Bytes that follow each other, all of one origin and one kind; without them, what cannot be read. */
 export interface Stretch {
   readonly address: VirtualAddress;
   readonly length: number;
   readonly bytes: Uint8Array | undefined;
   /** They are out of the kernel's image, and not out of the guest. */
   readonly isFromImage: boolean;
+  /** They are told as instructions. */
+  readonly isCode: boolean;
 }
 
 const PER_LINE = 16;
 
-/** `length` bytes from `address` on, cut where what can be read meets what cannot, and the guest's own meets the image's. */
+/** `length` bytes from `address` on, cut where what can be read meets what cannot, the guest's own the image's, and code data. */
 export function readStretches(
   memory: VirtualMemory,
   image: ImageMemory | undefined,
   address: VirtualAddress,
   length: number,
+  isCodeAt: (frame: VirtualFrame) => boolean,
 ): Stretch[] {
   const stretches: Stretch[] = [];
   for (let done = 0; done < length; ) {
@@ -27,11 +36,13 @@ export function readStretches(
     const part = Math.min(length - done, PAGE_SIZE - Number(at % BigInt(PAGE_SIZE)));
     const bytes = memory.read(at, part);
     const isFromImage = bytes !== undefined && (image?.isFromImage(virtualFrameOf(at)) ?? false);
+    const isCode = bytes !== undefined && isCodeAt(virtualFrameOf(at));
     const last = stretches.at(-1);
     const isLike =
       last !== undefined &&
       (last.bytes === undefined) === (bytes === undefined) &&
-      last.isFromImage === isFromImage;
+      last.isFromImage === isFromImage &&
+      last.isCode === isCode;
     if (isLike) stretches.pop();
     stretches.push(
       isLike
@@ -40,7 +51,7 @@ export function readStretches(
             length: last.length + part,
             bytes: last.bytes !== undefined && bytes !== undefined ? joined(last.bytes, bytes) : undefined,
           }
-        : { address: at, length: part, bytes, isFromImage },
+        : { address: at, length: part, bytes, isFromImage, isCode },
     );
     done += part;
   }
