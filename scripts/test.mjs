@@ -70,6 +70,11 @@ const checks = [
   },
   { name: 'architecture', title: 'architecture page', command: script('check-architecture.mjs') },
   { name: 'faces', title: 'public faces', command: script('check-public-faces.mjs') },
+  {
+    name: 'dependencies',
+    title: 'licences and integrity of dependencies',
+    command: script('check-dependencies.mjs'),
+  },
   { name: 'links', title: 'links', command: script('check-links.mjs') },
   { name: 'bits', title: 'bit operators', command: script('check-bit-operators.mjs') },
   // It opens the site, too.

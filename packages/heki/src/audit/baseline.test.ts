@@ -1,6 +1,6 @@
 import type { Finding } from '@heki/audit';
 import { expect, test } from 'vitest';
-import { type BaselineEntry, baselineText, createBaseline } from './baseline.ts';
+import { type BaselineEntry, baselineText, createBaseline, updatedBaseline } from './baseline.ts';
 
 const TODAY = '2026-11-29';
 const finding = (pages: number, severity: Finding['severity'] = 'high'): Finding => ({
@@ -19,7 +19,7 @@ const finding = (pages: number, severity: Finding['severity'] = 'high'): Finding
 });
 /** The baseline that accepts `findings`, as it is read again. */
 const baselineOf = (findings: readonly Finding[], before: readonly BaselineEntry[] = []): BaselineEntry[] =>
-  JSON.parse(baselineText(findings, createBaseline(before))).accepted;
+  JSON.parse(baselineText(updatedBaseline(findings, createBaseline(before)))).accepted;
 const accepted = (entries: readonly BaselineEntry[], findings: readonly Finding[]): (string | undefined)[] =>
   createBaseline(entries).accept(findings, TODAY);
 
@@ -48,6 +48,18 @@ test('an entry accepts until its day, and the others of its fingerprint go on', 
   expect(accepted(until(TODAY), [finding(1)])).toEqual(['known']);
   expect(accepted(until('2026-11-28'), [finding(1)])).toEqual([undefined]);
   expect(accepted([...until('2026-11-28'), ...until('2027-01-01')], [finding(1)])).toEqual(['known']);
+});
+
+test('an entry whose day has passed is told where its finding is still there, and an update leaves the day as it was', () => {
+  const [entry] = baselineOf([finding(1)]);
+  const until = (expires: string): BaselineEntry[] => (entry === undefined ? [] : [{ ...entry, expires }]);
+  const expired = (entries: readonly BaselineEntry[], findings: readonly Finding[]) =>
+    createBaseline(entries).expired(findings, TODAY);
+  const passed = until('2026-11-28');
+  expect(expired(passed, [finding(1)])).toEqual(passed);
+  expect(expired(passed, [])).toEqual([]);
+  expect(expired([...until(TODAY), ...baselineOf([finding(1)])], [finding(1)])).toEqual([]);
+  expect(baselineOf([finding(2)], passed)).toEqual([{ ...passed[0], pages: 2 }]);
 });
 
 test('each of several findings with one fingerprint keeps its reason', () => {

@@ -20,6 +20,8 @@ export interface Baseline {
    * what was accepted, more severe or of more pages, and from medium on no second one: findings of several CPUs may have one fingerprint.
    */
   accept(findings: readonly Finding[], today: string): (string | undefined)[];
+  /** The entries for one of `findings` whose day has passed on the day `today`: they accept it no more. */
+  expired(findings: readonly Finding[], today: string): BaselineEntry[];
 }
 
 /** A baseline of `entries`. */
@@ -30,7 +32,7 @@ export function createBaseline(entries: readonly BaselineEntry[]): Baseline {
       // The entry that allows least is taken first, and leaves the others for what needs them.
       const left = byFingerprint(
         entries
-          .filter(({ expires }) => expires === undefined || expires >= today)
+          .filter(({ expires }) => isGood(expires, today))
           .sort((a, b) => (a.pages ?? Infinity) - (b.pages ?? Infinity)),
       );
       return findings.map((finding) => {
@@ -41,7 +43,16 @@ export function createBaseline(entries: readonly BaselineEntry[]): Baseline {
         return entry === undefined ? undefined : (entry.reason ?? 'known');
       });
     },
+    expired(findings, today) {
+      const found = new Set(findings.map(({ fingerprint }) => fingerprint));
+      return entries.filter(({ fingerprint, expires }) => found.has(fingerprint) && !isGood(expires, today));
+    },
   };
+}
+
+/** An entry accepts on its last day, too. */
+function isGood(expires: string | undefined, today: string): boolean {
+  return expires === undefined || expires >= today;
 }
 
 /** What every kernel has may grow from boot to boot. */
@@ -64,12 +75,20 @@ function byFingerprint(entries: readonly BaselineEntry[]): Map<string, BaselineE
   return groups;
 }
 
-/** The text of a baseline that accepts `findings`; reasons and days of `before` stay. */
-export function baselineText(findings: readonly Finding[], before: Baseline): string {
+/**
+ * The baseline of `findings`. Reasons and days of `before` stay, those that have passed as well: who gave a day wants to decide again, and
+ * does so in the file.
+ */
+export function updatedBaseline(findings: readonly Finding[], before: Baseline): Baseline {
   const known = byFingerprint(before.entries);
-  const accepted = findings.map(({ fingerprint, id, severity, pages }) => {
+  const entries = findings.map(({ fingerprint, id, severity, pages }) => {
     const { reason, expires } = known.get(fingerprint)?.shift() ?? {};
     return { fingerprint, id, severity, pages, ...(reason && { reason }), ...(expires && { expires }) };
   });
-  return `${JSON.stringify({ version: 1, accepted }, undefined, 2)}\n`;
+  return createBaseline(entries);
+}
+
+/** What the file of a baseline has. */
+export function baselineText({ entries }: Baseline): string {
+  return `${JSON.stringify({ version: 1, accepted: entries }, undefined, 2)}\n`;
 }

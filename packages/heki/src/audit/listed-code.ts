@@ -1,6 +1,12 @@
 import type { ListedCode } from '@heki/audit';
 import { PAGE_SIZE, type VirtualAddress, type VirtualFrame } from '@heki/physical-memory';
-import { type KernelNames, readCodeAreas } from '@heki/symbols';
+import {
+  type CodeAreas,
+  type KernelNames,
+  type LoadedCode,
+  readCodeAreas,
+  type SymbolTable,
+} from '@heki/symbols';
 import type { VirtualMemory, VirtualRange } from '@heki/vmcore';
 
 /** Where the loader of modules goes on when vmalloc has given it memory. */
@@ -19,7 +25,15 @@ export function listedCode(names: KernelNames, memory: VirtualMemory): ListedCod
   const { loaded, symbols } = names;
   if (typeof loaded === 'string' || symbols === undefined || loaded.brokenLists.length > 0) return undefined;
   const code = readCodeAreas(memory, symbols);
-  if (code === undefined) return undefined;
+  return code === undefined ? undefined : codeByLists(loaded, code, symbols);
+}
+
+/** Who asked vmalloc for an area is told by the function in `symbols` that its caller lies in. */
+export function codeByLists(
+  loaded: Pick<LoadedCode, 'modules' | 'bpf'>,
+  code: CodeAreas,
+  symbols: SymbolTable,
+): ListedCode {
   const areas = code.areas.map((area) => ({
     ...pagesOf(area),
     caller: area.caller === undefined ? '' : (symbols.at(area.caller)?.symbol.name ?? ''),

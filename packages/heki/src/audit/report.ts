@@ -12,7 +12,7 @@ import { PAGE_SIZE, type VirtualAddress, virtualAddress } from '@heki/physical-m
 import type { Segment } from '@heki/vmcore';
 import type { Subject } from '../protect/subject.ts';
 import type { Warning } from '../warning.ts';
-import type { Baseline } from './baseline.ts';
+import type { Baseline, BaselineEntry } from './baseline.ts';
 import type { AuditEvidence } from './evidence.ts';
 import type { HekiReport } from './heki-report.ts';
 import { withoutAddresses } from './without-addresses.ts';
@@ -30,6 +30,8 @@ export interface AuditReport {
   readonly subject: Subject;
   readonly audit: Audit;
   readonly findings: readonly JudgedFinding[];
+  /** The same findings, in the same order, as a baseline knows them: by the names of modules, which a redacted report does not have. */
+  readonly known: readonly Finding[];
   readonly failOn: Severity;
   /** A finding makes the command fail. */
   readonly fails: boolean;
@@ -56,12 +58,14 @@ export interface AuditSettings {
 /** Audits the kernel of `subject`. @throws {AuditError} when its tables have no end */
 export function auditReport(subject: Subject, settings: AuditSettings): AuditReport {
   const { failOn, baseline, heki, redact, evidence, today } = settings;
+  const { listedCode, contents } = evidence;
   // A name tells as much as an address.
-  const audit = auditSubject(
-    subject,
-    redact ? { listedCode: evidence.listedCode, contents: withoutModuleNames(evidence.contents) } : evidence,
-  );
-  const reasons = baseline.accept(audit.findings, today);
+  const shown = redact ? { listedCode, contents: withoutModuleNames(contents) } : evidence;
+  const audit = auditSubject(subject, shown);
+  // The third module is another one after the next boot, and what was accepted of the one must not be of the other.
+  const known =
+    shown.contents === contents ? audit.findings : auditSubject(subject, { listedCode, contents }).findings;
+  const reasons = baseline.accept(known, today);
   const findings = audit.findings.map((finding, index): JudgedFinding => {
     const accepted = reasons[index];
     const summary = redact ? withoutAddresses(finding.summary) : finding.summary;
@@ -73,19 +77,28 @@ export function auditReport(subject: Subject, settings: AuditSettings): AuditRep
     };
   });
   const unusedBaseline = baseline.entries.filter(
-    ({ fingerprint }) => !findings.some((finding) => finding.fingerprint === fingerprint),
+    ({ fingerprint }) => !known.some((finding) => finding.fingerprint === fingerprint),
   ).length;
   const fails = findings.some((finding) => finding.fails);
+  const refused = known.filter((_, index) => reasons[index] === undefined);
+  const expired = baseline.expired(refused, today).map(expiredWarning);
   return {
-    subject,
+    subject: { ...subject, warnings: [...subject.warnings, ...expired] },
     audit,
     findings,
+    known,
     failOn,
     fails,
     heki: heki?.(audit.kernel),
     unusedBaseline,
     redact,
   };
+}
+
+function expiredWarning({ fingerprint, expires }: BaselineEntry): Warning {
+  const [id] = fingerprint.split('|');
+  const message = `the baseline accepted ${id} until ${expires}, and accepts it no more: to go on, set another day in its file, or take "expires" out`;
+  return { id: 'baseline-expired', message };
 }
 
 /** Which modules are loaded is not told. */

@@ -137,6 +137,22 @@ describe('heki audit', () => {
     expect(expired.json.findings.filter(({ fails }) => fails)).toHaveLength(1);
   });
 
+  test('an update leaves a day that has passed to who set it, and fails as the next run does', async () => {
+    const baseline = join(folder, 'expired.json');
+    const args = ['--no-heki', '--baseline', baseline];
+    await runCommand(['audit', TAMPERED, ...args, '--update-baseline']);
+    const entries = JSON.parse(readFileSync(baseline, 'utf8'));
+    entries.accepted[0].expires = '2020-01-01';
+    writeFileSync(baseline, JSON.stringify(entries));
+    const update = await runCommand(['audit', TAMPERED, ...args, '--update-baseline']);
+    expect(update.exitCode).toBe(1);
+    expect(update.stdout).toContain('the baseline accepted heki/wx-alias until 2020-01-01');
+    expect(JSON.parse(readFileSync(baseline, 'utf8'))).toEqual(entries);
+    const next = await auditJson(TAMPERED, ...args);
+    expect(next.exitCode).toBe(1);
+    expect(next.json.warnings.map(({ id }) => id)).toContain('baseline-expired');
+  });
+
   test.each([
     ['{', 'not JSON'],
     ['{}', 'version'],

@@ -1,9 +1,9 @@
-import type { Severity } from '@heki/audit';
+import { isAtLeast, type Severity } from '@heki/audit';
 import { auditJson } from '../audit/audit-json.ts';
 import { auditMarkdown } from '../audit/audit-markdown.ts';
 import { auditSarif } from '../audit/audit-sarif.ts';
 import { auditText } from '../audit/audit-text.ts';
-import { baselineText, createBaseline } from '../audit/baseline.ts';
+import { type Baseline, baselineText, createBaseline, updatedBaseline } from '../audit/baseline.ts';
 import { auditEvidence } from '../audit/evidence.ts';
 import { type AuditReport, auditReport } from '../audit/report.ts';
 import { ExitCode, UsageError } from '../failure.ts';
@@ -72,6 +72,7 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
     evidence,
     today,
   });
+  const updated = updateBaseline ? updatedBaseline(report.known, baseline) : undefined;
 
   const files = [
     ...(options.sarif === undefined
@@ -84,8 +85,8 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
         ]),
     ...(options.markdown === undefined ? [] : [{ path: options.markdown, text: auditMarkdown(report) }]),
     ...(options.html === undefined ? [] : [{ path: options.html, text: await page(report, options) }]),
-    ...(updateBaseline && options.baseline !== undefined
-      ? [{ path: options.baseline, text: baselineText(report.findings, baseline) }]
+    ...(updated !== undefined && options.baseline !== undefined
+      ? [{ path: options.baseline, text: baselineText(updated) }]
       : []),
   ];
   await writeFiles(
@@ -99,7 +100,15 @@ export async function audit(path: string | undefined, options: AuditOptions, io:
     options,
     io,
   );
-  return report.fails && !updateBaseline ? ExitCode.FAILURE : ExitCode.SUCCESS;
+  // What an update cannot accept, as its day has passed, fails at once and not with the next run.
+  const fails = updated === undefined ? report.fails : leavesOut(updated, report, today);
+  return fails ? ExitCode.FAILURE : ExitCode.SUCCESS;
+}
+
+/** Whether `baseline` accepts not everything for which the command fails. */
+function leavesOut(baseline: Baseline, { known, failOn }: AuditReport, today: string): boolean {
+  const reasons = baseline.accept(known, today);
+  return known.some(({ severity }, index) => reasons[index] === undefined && isAtLeast(severity, failOn));
 }
 
 /** The page; with what the other hypervisors would do, too, unless Heki is left out. */
