@@ -15,7 +15,7 @@ import { limitsPage } from './limits.ts';
 import { guestPage } from './mapping-way.ts';
 import { type Page, writeParts } from './page.ts';
 import { readmePicture } from './readme.ts';
-import { ciJobPage, crashedMachinePage } from './real-guests.ts';
+import { ciJobPage, crashedMachinePage, libvirtPage, runningQemuPage } from './real-guests.ts';
 import { secondLevelPage } from './second-level.ts';
 import { teachPage, tenMinutesPage, writeAScenarioPage } from './start.ts';
 import { verdictsPage } from './verdicts.ts';
@@ -43,6 +43,8 @@ const PAGES: readonly Page[] = [
   writeAnAttackPage,
   findingsPage,
   crashedMachinePage,
+  libvirtPage,
+  runningQemuPage,
   ciJobPage,
   explorePage,
   limitsPage,

@@ -1,5 +1,5 @@
 import { type Page, textBlock } from './page.ts';
-import { printedWithFindings } from './printed.ts';
+import { printed, printedWithFindings } from './printed.ts';
 
 /** The first `count` lines of a report of the audit, without its picture of memory. */
 async function audit(fixture: string, count: number): Promise<string> {
@@ -11,6 +11,23 @@ async function audit(fixture: string, count: number): Promise<string> {
 
 const crashed = await audit('formats/kdump-makedumpfile.gz', 14);
 const writable = await audit('k61-256-rodataoff.elf.gz', 18);
+
+/** A guest with VMCOREINFO as QEMU's `dump-guest-memory` left it, which is what libvirt calls. */
+const GUEST = 'fixtures/formats/kdump-qemu-flattened.gz';
+const TEXT = 'ffffffffa2600000';
+const block = async (...args: readonly string[]): Promise<string> =>
+  textBlock((await printed(args)).trimEnd().split('\n'));
+const walk = await block('walk', GUEST, '--range', `${TEXT}-ffffffffa3000000`);
+const translation = await block('translate', GUEST, TEXT);
+
+/** A guest that libvirt dumps. */
+export const libvirtPage: Page = { file: 'docs/real-guests/libvirt.md', parts: { walk: () => walk } };
+
+/** A guest that runs. */
+export const runningQemuPage: Page = {
+  file: 'docs/real-guests/running-qemu.md',
+  parts: { translation: () => translation },
+};
 
 /** What kdump left of a machine. */
 export const crashedMachinePage: Page = {
