@@ -15,6 +15,7 @@ export const SECTIONS: readonly Section[] = [
       'real-guests/libvirt',
       'real-guests/crashed-machine',
       'real-guests/ci-job',
+      'fleet',
       'audit-page',
       'inspector',
     ],
@@ -23,7 +24,7 @@ export const SECTIONS: readonly Section[] = [
   { title: 'How it works', pages: ['guest', 'kvm', 'ept-violation', 'second-level', 'authenticated-code'] },
   {
     title: 'What was found',
-    pages: ['attacks', 'attack-matrix', 'defects', 'workloads', 'backends', 'explore'],
+    pages: ['attacks', 'known-attacks', 'attack-matrix', 'defects', 'workloads', 'backends', 'explore'],
   },
   { title: 'Reference', pages: ['command', 'limits-of-input', 'findings', 'kvm-api'] },
   { title: 'The project', pages: ['architecture', 'reading-guide', 'mutants'] },
