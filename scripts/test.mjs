@@ -76,6 +76,7 @@ const checks = [
     command: script('check-dependencies.mjs'),
   },
   { name: 'links', title: 'links', command: script('check-links.mjs') },
+  { name: 'sizes', title: 'sizes of packages', command: script('check-sizes.mjs') },
   { name: 'bits', title: 'bit operators', command: script('check-bit-operators.mjs') },
   // It opens the site, too.
   {

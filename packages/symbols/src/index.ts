@@ -12,6 +12,7 @@ export {
   type NameEvidence,
   PLACE_REGIONS,
   type Place,
+  type PlacedPages,
 } from './kernel-names.ts';
 export { createKernelStructs, type KernelStructs } from './kernel-structs.ts';
 export { type CodeAreas, type GeneratedCode, readCodeAreas, type VmallocArea } from './modules/code-areas.ts';

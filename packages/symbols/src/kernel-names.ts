@@ -1,8 +1,10 @@
 import {
+  firstBehind,
   PAGE_SIZE,
   type VirtualAddress,
   type VirtualFrame,
   virtualAddress,
+  virtualAddressOf,
   virtualFrameOf,
 } from '@heki/physical-memory';
 import {
@@ -30,12 +32,19 @@ export interface NamedSymbol extends KernelSymbol {
   readonly module?: string | undefined;
 }
 
-/** The parts of memory that addresses are told to lie in: those of the kernel's half, the image and the direct map told finer, and `user`. */
-export const PLACE_REGIONS = [...REGION_NAMES, 'kernel bss', 'crash kernel', 'BPF', 'user'] as const;
+/** The parts of memory that addresses are told to lie in: those of the kernel's half, the image and the direct map told finer, and the rest. */
+export const PLACE_REGIONS = [
+  ...REGION_NAMES,
+  'kernel bss',
+  'crash kernel',
+  'BPF',
+  'user',
+  'non-canonical',
+] as const;
 
 /** What is at an address. */
 export interface Place {
-  /** The part of the kernel's half that it lies in, or `user`. */
+  /** The part of the kernel's half that it lies in; `user`; or `non-canonical`, in neither half: any access is a #GP (Intel SDM vol. 1, 3.3.7.1). */
   readonly region: (typeof PLACE_REGIONS)[number];
   /** The module that it lies in, and which part of it. */
   readonly module?: { readonly name: string; readonly part: ModulePartKind } | undefined;
@@ -43,6 +52,20 @@ export interface Place {
   readonly symbol?: SymbolPlace | undefined;
   /** In the direct map: the address by which the image has the same byte. */
   readonly alias?: { readonly address: VirtualAddress; readonly place: Place } | undefined;
+}
+
+/** Pages that follow each other and lie in one region. */
+export interface PlacedPages {
+  readonly start: VirtualFrame;
+  /** Behind the last. */
+  readonly end: VirtualFrame;
+  /** What the first holds. */
+  readonly place: Place;
+}
+
+/** A page where another region may begin. */
+interface Edge {
+  readonly end: number;
 }
 
 interface Frames {
@@ -65,6 +88,11 @@ export interface NameEvidence {
   readonly crashKernel?: (() => readonly Frames[]) | undefined;
 }
 
+/** Pages of 64-bit virtual addresses. */
+const VIRTUAL_FRAMES = 2 ** 52;
+/** On a kernel without KASLR built in, modules begin where others have their image. */
+const LOADED_REGIONS: readonly RegionName[] = ['modules', 'kernel image window'];
+
 /** Symbols that tell where the parts of an image are. */
 const SECTION_SYMBOLS = ['_text', '_stext', '_etext', '__start_rodata', '__end_rodata', '__bss_stop', '_end'];
 
@@ -84,6 +112,9 @@ class NamesOfKernel {
   readonly #memory: VirtualMemory;
   readonly #exact: ReadonlyMap<VirtualAddress, string>;
   #loaded: LoadedCode | string | undefined;
+  #imageEdges: readonly Edge[] | undefined;
+  #loadedEdges: readonly Edge[] | undefined;
+  #crashEdges: readonly Edge[] | undefined;
   readonly #bss: VirtualRange | undefined;
   readonly #findCrashKernel: NameEvidence['crashKernel'];
   #crashKernel: readonly Frames[] | undefined;
@@ -152,18 +183,65 @@ class NamesOfKernel {
 
   at(address: VirtualAddress): Place {
     const frame = virtualFrameOf(address);
-    const first = this.regions[0];
-    if (first === undefined || frame < first.start) return { region: 'user' };
+    const upperHalf = this.regions[0]?.start ?? VIRTUAL_FRAMES;
+    if (frame < upperHalf) {
+      // The lower half is as large as the upper one.
+      return { region: frame < VIRTUAL_FRAMES - upperHalf ? 'user' : 'non-canonical' };
+    }
     const region = regionAt(this.regions, frame);
     if (region === 'direct map') return this.#inDirectMap(address, frame);
-    // On a kernel without KASLR built in, modules begin where others have their image.
-    if (region === 'modules' || region === 'kernel image window') return this.#inModules(address, region);
+    if (LOADED_REGIONS.includes(region)) return this.#inModules(address, region);
     if (!isOfImage(region)) return { region };
     const isBss = this.#bss !== undefined && this.#bss.start <= frame && frame < this.#bss.end;
     return {
       region: region === 'kernel data' && isBss ? 'kernel bss' : region,
       symbol: this.symbols?.at(address) ?? this.#exactly(address),
     };
+  }
+
+  /**
+   * The pages from `start` up to `end`, cut wherever another region, a part of a module or BPF code begins or ends: one large page of the
+   * JIT holds code of many programs. A page that holds any BPF code is of it, though its first byte be none.
+   */
+  *pagesByPlace(start: VirtualFrame, end: VirtualFrame): Generator<PlacedPages> {
+    const edges = this.#edges(start, end);
+    let at = start;
+    for (let next = firstBehind(edges, at); at < end; next++) {
+      const cut = Math.min(edges[next]?.end ?? end, end) as VirtualFrame;
+      yield { start: at, end: cut, place: this.#ofPage(at) };
+      at = cut;
+    }
+  }
+
+  #ofPage(frame: VirtualFrame): Place {
+    const address = virtualAddressOf(frame);
+    const place = this.at(address);
+    const mayHoldMore = LOADED_REGIONS.some((name) => name === place.region) && place.module === undefined;
+    if (!mayHoldMore || typeof this.loaded === 'string') return place;
+    const code = this.loaded.bpf.find((one) => address < one.end && virtualFrameOf(one.start) <= frame);
+    return code === undefined ? place : this.at(code.start);
+  }
+
+  /** What was loaded, and where a crash kernel is, is looked for only where pages may be of it. */
+  #edges(start: VirtualFrame, end: VirtualFrame): readonly Edge[] {
+    const touches = (names: readonly RegionName[]): boolean =>
+      this.regions.some((one) => one.start < end && start < one.end && names.includes(one.name));
+    const fixed: readonly Frames[] = this.#bss === undefined ? this.regions : [...this.regions, this.#bss];
+    this.#imageEdges ??= edgesOf(fixed);
+    if (touches(LOADED_REGIONS)) {
+      this.#loadedEdges ??= edgesOf([...fixed, ...loadedPages(this.loaded)]);
+      return this.#loadedEdges;
+    }
+    if (touches(['direct map'])) {
+      const { start: base } = this.#root.directMap;
+      this.#crashKernel ??= this.#findCrashKernel?.() ?? [];
+      this.#crashEdges ??= edgesOf([
+        ...fixed,
+        ...this.#crashKernel.map((one) => ({ start: base + one.start, end: base + one.end })),
+      ]);
+      return this.#crashEdges;
+    }
+    return this.#imageEdges;
   }
 
   #exactly(address: VirtualAddress): SymbolPlace | undefined {
@@ -221,6 +299,21 @@ class NamesOfKernel {
 
 function bpfSymbol({ name, start }: BpfCode): NamedSymbol {
   return { name, address: start, type: 't', module: 'bpf' };
+}
+
+/** Where `ranges` begin and end, ascending. */
+function edgesOf(ranges: readonly Frames[]): Edge[] {
+  const places = new Set(ranges.flatMap(({ start, end }) => [start, end]));
+  return [...places].sort((a, b) => a - b).map((end) => ({ end }));
+}
+
+/** The pages of each part of a module, and of each piece of BPF code, whole. */
+function loadedPages(loaded: LoadedCode | string): Frames[] {
+  if (typeof loaded === 'string') return [];
+  return [...loaded.modules.flatMap(({ parts }) => parts), ...loaded.bpf].map(({ start, end }) => ({
+    start: virtualFrameOf(start),
+    end: virtualFrameOf(virtualAddress(end - 1n)) + 1,
+  }));
 }
 
 function isOfImage(region: RegionName): boolean {

@@ -41,3 +41,4 @@ export type { VmcoreSegment } from './segment.ts';
 export { type VirtualMemory, virtualMemoryOf } from './virtual-memory.ts';
 export { readVmcore, type Vmcore, type VmcoreOptions } from './vmcore.ts';
 export type { Vmcoreinfo } from './vmcoreinfo.ts';
+export { ZSTD_MAGICS } from './zstd-magics.ts';

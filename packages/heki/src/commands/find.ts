@@ -9,7 +9,7 @@ import {
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import { type KernelNames, PLACE_REGIONS } from '@heki/symbols';
+import { type KernelNames, PLACE_REGIONS, type Place } from '@heki/symbols';
 import { mappedFrame, type ProvenRoot } from '@heki/vmcore';
 import { ExitCode, UsageError } from '../failure.ts';
 import { hex16 } from '../hex.ts';
@@ -53,6 +53,8 @@ interface Found {
   /** Mappings of each of its frames, this one included. */
   readonly mappings: number;
 }
+
+type Part = Pick<Found, 'virtualFrame' | 'guestFrame' | 'frames' | 'mappings'>;
 
 /**
  * `heki find SNAPSHOT`: the mappings of the kernel's half that have the permissions, lead to the physical range or to the frame of the symbol,
@@ -109,10 +111,13 @@ function isWithin(region: string, asked: string): boolean {
   return region === asked || region.startsWith(`${asked} `);
 }
 
+/** Those that mappings of the kernel's half can lie in. */
+const KERNEL_REGIONS = PLACE_REGIONS.filter((region) => region !== 'user' && region !== 'non-canonical');
+
 /** A name that no region can have would find nothing, as if there were nothing. @throws {UsageError} for it */
 function refuseUnknownRegion(asked: string): void {
-  if (/^module( |$)/.test(asked) || PLACE_REGIONS.some((region) => isWithin(region, asked))) return;
-  const names = PLACE_REGIONS.map((region) => `"${region}"`).join(', ');
+  if (/^module( |$)/.test(asked) || KERNEL_REGIONS.some((region) => isWithin(region, asked))) return;
+  const names = KERNEL_REGIONS.map((region) => `"${region}"`).join(', ');
   throw new UsageError(`--region: "${asked}" is no region: expected ${names}, or "module NAME"`);
 }
 
@@ -154,8 +159,7 @@ function* alikeMappings(tables: ProvenRoot, kernel: KernelNames | undefined): Ge
   const { mappings, extents } = readKernel({ tables, cpus: [] });
   let run: (Found & { frames: number }) | undefined;
   for (const mapping of mappings) {
-    for (const part of partsByCount(mapping, extents)) {
-      const place = kernel?.at(virtualAddressOf(part.virtualFrame));
+    for (const { place, ...part } of partsByPlace(partsByCount(mapping, extents), kernel)) {
       const region = place === undefined ? mapping.region : regionText(place);
       const isNext =
         run !== undefined &&
@@ -176,10 +180,34 @@ function* alikeMappings(tables: ProvenRoot, kernel: KernelNames | undefined): Ge
   if (run !== undefined) yield run;
 }
 
+/** `parts`, cut where another region begins; without `kernel` as they are. */
+function* partsByPlace(
+  parts: Iterable<Part>,
+  kernel: KernelNames | undefined,
+): Generator<Part & { readonly place: Place | undefined }> {
+  for (const part of parts) {
+    if (kernel === undefined) {
+      yield { ...part, place: undefined };
+      continue;
+    }
+    const { virtualFrame, guestFrame, frames } = part;
+    const end = (virtualFrame + frames) as VirtualFrame;
+    for (const pages of kernel.pagesByPlace(virtualFrame, end)) {
+      yield {
+        ...part,
+        virtualFrame: pages.start,
+        guestFrame: gfn(guestFrame + pages.start - virtualFrame),
+        frames: pages.end - pages.start,
+        place: pages.place,
+      };
+    }
+  }
+}
+
 function* partsByCount(
   { virtualFrame, guestFrame, frames }: Mapping,
   extents: ReturnType<typeof readKernel>['extents'],
-): Generator<Pick<Found, 'virtualFrame' | 'guestFrame' | 'frames' | 'mappings'>> {
+): Generator<Part> {
   let low = firstBehind(extents, guestFrame);
   for (let at: number = guestFrame; at < guestFrame + frames; low++) {
     const extent = extents[low];

@@ -78,6 +78,14 @@ describe('translate', () => {
     expect(JSON.parse(await translate(...args, '--json'))).toMatchObject({ outcome });
   });
 
+  test('names an address between the halves so, and not the user', async () => {
+    const text = await translate('ffff7fffffffffff');
+    expect(text).toContain('\n  non-canonical\n');
+    expect(text).not.toContain('user');
+    const { place } = JSON.parse(await translate('ffff7fffffffffff', '--json'));
+    expect(place).toMatchObject({ region: 'non-canonical', symbol: null });
+  });
+
   test('under LASS a user access to the kernel, and a fetch of the kernel from user addresses, end before any walk', async () => {
     const core = coreBytes('k61-256-nokaslr');
     setControlRegister(core, 4, controlRegister(core, 4) | CR4.LASS);

@@ -1,5 +1,6 @@
 import type { ByteSource } from '../byte-source.ts';
 import { VmcoreError } from '../error.ts';
+import { ZSTD_MAGICS } from '../zstd-magics.ts';
 import { type DumpFormat, hasText } from './dump-format.ts';
 
 /** A file that people take for a guest's memory, or keep it in, and that is not read. */
@@ -81,7 +82,7 @@ const OTHER_FILES: readonly OtherFile[] = [
   { magic: '\x89LZO\0\r\n\x1a\n', is: `packed by lzop: ${UNPACK} (lzop -d)` },
   { magic: '\x1f\x8b', is: `packed by gzip: ${UNPACK} (gunzip)` },
   { magic: '\xfd7zXZ\0', is: `packed by xz: ${UNPACK} (unxz)` },
-  { magic: '\x28\xb5\x2f\xfd', is: `packed by zstd: ${UNPACK} (unzstd)` },
+  ...ZSTD_MAGICS.map((magic) => ({ magic, is: `packed by zstd: ${UNPACK} (unzstd)` })),
   { magic: 'ustar', at: 257, is: `a tar archive: ${UNPACK} (tar -x)` },
 ];
 

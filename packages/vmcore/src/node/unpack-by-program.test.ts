@@ -51,6 +51,15 @@ describe.each(['zstd', 'xz'])('a dump packed by %s', (program) => {
     );
   });
 
+  it.skipIf(!isThere || program !== 'zstd')(
+    'is unpacked behind a skippable frame, as pzstd writes one',
+    () => {
+      const frame = Buffer.from('5d2a4d180400000001020304', 'hex');
+      writeFileSync(path, Buffer.concat([frame, pack()]));
+      expect(openVmcore(path).memory.page(gfn(0))?.[0]).toBe(0x07070707);
+    },
+  );
+
   it('is refused with what to do where there is no such program', () => {
     writeFileSync(path, program === 'xz' ? '\xfd7zXZ\0' : '\x28\xb5\x2f\xfd', 'latin1');
     const { PATH } = process.env;

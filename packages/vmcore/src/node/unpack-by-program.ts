@@ -4,22 +4,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ByteSource } from '../byte-source.ts';
 import { VmcoreError } from '../error.ts';
+import { ZSTD_MAGICS } from '../zstd-magics.ts';
 import { checkUnpacked } from './check-unpacked.ts';
 import { descriptorSource } from './descriptor-source.ts';
 import { createTemporaryFile, type TemporaryFile } from './temporary-file.ts';
 
-/** How to unpack a file that begins with `magic`: no library of the registry does it, or not as fast by far. */
+/** How to unpack a file that begins so: no library of the registry does it, or not as fast by far. */
 interface Unpacker {
   readonly program: string;
-  /** In Latin-1. */
-  readonly magic: string;
+  /** How its files begin, in Latin-1. */
+  readonly magics: readonly string[];
   /** Unpacks standard input to standard output. */
   readonly options: string;
 }
 
 const UNPACKERS: readonly Unpacker[] = [
-  { program: 'xz', magic: '\xfd7zXZ\0', options: '-dc' },
-  { program: 'zstd', magic: '\x28\xb5\x2f\xfd', options: '-dcq' },
+  { program: 'xz', magics: ['\xfd7zXZ\0'], options: '-dc' },
+  { program: 'zstd', magics: ZSTD_MAGICS, options: '-dcq' },
 ];
 const CHUNK_BYTES = 2 ** 16;
 /** Of what a program says, its end is enough. */
@@ -28,7 +29,7 @@ const MOST_WORDS = 4096;
 /** Whether it takes a program to unpack a file that begins with `start`, and which. */
 export function unpackerOf(start: Uint8Array): Unpacker | undefined {
   const text = String.fromCharCode(...start.subarray(0, 6));
-  return UNPACKERS.find(({ magic }) => text.startsWith(magic));
+  return UNPACKERS.find(({ magics }) => magics.some((magic) => text.startsWith(magic)));
 }
 
 /**

@@ -115,6 +115,8 @@ export interface QmpGuestSettings {
   readonly backend: boolean;
   /** Where in that file RAM begins. Default: at its start. */
   readonly backendOffset?: number;
+  /** Its name in `folder` as QEMU tells it. Default: `memory`, which holds the RAM. */
+  readonly backendFile?: string;
   /** What QEMU tells of it is the folder that the file was made in, as with huge pages. */
   readonly backendFolder?: boolean;
   /** Where RAM goes on above the PCI hole; below is RAM up to `lowEnd`. */
@@ -135,7 +137,7 @@ export async function startQmpGuest(
   core: Vmcore,
   settings: QmpGuestSettings,
 ): Promise<QmpGuest> {
-  const { backend, backendOffset, backendFolder = false, lowEnd, running } = settings;
+  const { backend, backendOffset, backendFolder = false, backendFile = 'memory', lowEnd, running } = settings;
   const { refuses, pidless = false, stub = false } = settings;
   const hole = 2 ** 32;
   const end = core.segments.at(-1)?.end ?? 0;
@@ -158,7 +160,7 @@ export async function startQmpGuest(
   ];
   const properties = backend
     ? {
-        '/objects/ram.mem-path': backendFolder ? folder : join(folder, 'memory'),
+        '/objects/ram.mem-path': backendFolder ? folder : join(folder, backendFile),
         '/objects/ram.share': true,
         '/objects/ram.offset': backendOffset,
       }

@@ -1,15 +1,12 @@
+import { ZSTD_MAGICS } from '@heki/vmcore';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { InputError } from '../../failure.ts';
 
 /** Bytes that are put into a Blob at a time: the browser may keep Blobs on disk. */
 const PART = 2 ** 24;
 
-/** How packed files begin. */
-const MAGIC = {
-  gzip: [0x1f, 0x8b],
-  zstd: [0x28, 0xb5, 0x2f, 0xfd],
-  xz: [0xfd, 0x37, 0x7a, 0x58, 0x5a],
-} as const;
+/** How packed files begin, in Latin-1. */
+const MAGICS = { gzip: ['\x1f\x8b'], zstd: ZSTD_MAGICS, xz: ['\xfd7zXZ'] } as const;
 
 /**
  * What is in a file that a person chose: of one that gzip made, what it holds; any other as it is.
@@ -17,16 +14,16 @@ const MAGIC = {
  * @throws {InputError} for what a browser cannot unpack, is damaged, or has no end
  */
 export async function unpacked(file: Blob, name: string): Promise<Blob> {
-  const start = new Uint8Array(await file.slice(0, 6).arrayBuffer());
-  const begins = (magic: readonly number[]): boolean => magic.every((byte, at) => start[at] === byte);
+  const start = String.fromCharCode(...new Uint8Array(await file.slice(0, 6).arrayBuffer()));
+  const begins = (magics: readonly string[]): boolean => magics.some((magic) => start.startsWith(magic));
   for (const program of ['zstd', 'xz'] as const) {
-    if (!begins(MAGIC[program])) continue;
+    if (!begins(MAGICS[program])) continue;
     throw new InputError(
       `packed by ${program}, which a browser does not unpack: "${program} -d" does, and so does "heki inspect FILE"`,
       { file: name },
     );
   }
-  return begins(MAGIC.gzip) ? inflated(file, name) : file;
+  return begins(MAGICS.gzip) ? inflated(file, name) : file;
 }
 
 async function inflated(file: Blob, name: string): Promise<Blob> {

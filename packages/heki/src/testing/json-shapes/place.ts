@@ -1,11 +1,10 @@
-import { MODULE_PART_KINDS } from '@heki/symbols';
-import { REGION_NAMES } from '@heki/vmcore';
+import { MODULE_PART_KINDS, PLACE_REGIONS } from '@heki/symbols';
 import { z } from 'zod';
 import { hex } from './report.ts';
 
 /** Places in a kernel, and what translates their addresses. */
 
-export const regionOfPlace = z.enum([...REGION_NAMES, 'kernel bss', 'crash kernel', 'BPF', 'user']);
+export const regionOfPlace = z.enum(PLACE_REGIONS);
 export const partOfModule = z.enum(MODULE_PART_KINDS);
 export const inModule = z.strictObject({ name: z.string().min(1), part: partOfModule });
 const namedPlace = {

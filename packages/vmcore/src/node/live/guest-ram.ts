@@ -12,6 +12,9 @@ export interface RamRange extends VmcoreSegment {
   readonly offset: number;
 }
 
+/** The file that QEMU names as that of its RAM is another one here. */
+export class ForeignRamFile extends Error {}
+
 /** The memory of a guest that stands. */
 export interface GuestRam {
   readonly segments: readonly VmcoreSegment[];
@@ -23,19 +26,31 @@ export interface GuestRam {
  * The RAM of the guest. What is not RAM is absent: reading a device may change it.
  *
  * @param files the blocks that are read in a file, which is closed in the end
- * @param fetch gives the page at an address of any other block
+ * @param fetch gives the page at an address by QEMU itself: of any other block, and to hold some pages of files to, because where QEMU runs in a container its path may lead to the RAM of another guest here
+ * @throws {ForeignRamFile} by `page`, when they differ
  */
 export function guestRam(
   ranges: readonly RamRange[],
   files: ReadonlyMap<string, number>,
   fetch: (address: number) => PageView,
 ): GuestRam {
+  let pagesOfFiles = 0;
+
+  function checkedFromFile(descriptor: number, offset: number, address: number): Uint32Array {
+    const page = fromFile(descriptor, offset);
+    if (isChecked(++pagesOfFiles)) {
+      const own = fetch(address);
+      if (page.some((word, index) => word !== own[index])) throw new ForeignRamFile();
+    }
+    return page;
+  }
+
   function fromFile(descriptor: number, offset: number): Uint32Array {
     const page = new Uint32Array(PAGE_WORDS);
     const target = new Uint8Array(page.buffer);
     const count = readSync(descriptor, target, 0, PAGE_SIZE, offset);
-    if (count !== PAGE_SIZE)
-      throw new VmcoreError(`the file of the guest's RAM ends at 0x${(offset + count).toString(16)}`);
+    // That of a smaller guest.
+    if (count !== PAGE_SIZE) throw new ForeignRamFile();
     return page;
   }
   return {
@@ -45,12 +60,19 @@ export function guestRam(
       const range = ranges.find(({ start, end }) => start <= address && address + PAGE_SIZE <= end);
       if (range === undefined) return undefined;
       const file = files.get(range.block);
-      return file === undefined ? fetch(address) : fromFile(file, range.offset + (address - range.start));
+      return file === undefined
+        ? fetch(address)
+        : checkedFromFile(file, range.offset + (address - range.start), address);
     },
     close() {
       for (const file of files.values()) closeSync(file);
     },
   };
+}
+
+/** The first pages of tables, and ever fewer of those that follow: few of a large guest, too. */
+function isChecked(count: number): boolean {
+  return count <= 8 || Number.isInteger(Math.log2(count));
 }
 
 /** The RAM in the view of `system`, as `info mtree -f` prints it: ` START-END (prio 0, ram): BLOCK @OFFSET`. */

@@ -5,7 +5,7 @@ import { VmcoreError } from '../../error.ts';
 import type { Note } from '../../note.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../../vmcore.ts';
 import { connectGdb, type GdbStub } from './gdb-stub.ts';
-import { guestRam, monitorPage, openBackends, parseRam } from './guest-ram.ts';
+import { ForeignRamFile, guestRam, monitorPage, openBackends, parseRam } from './guest-ram.ts';
 import { keepRunning } from './keep-running.ts';
 import { snapshotOf } from './live-snapshot.ts';
 import { connectQmp, type Qmp } from './qmp.ts';
@@ -31,7 +31,12 @@ export function readLiveQemu(path: string, options: VmcoreOptions = {}): Vmcore 
       const gdb = stub === undefined ? undefined : connectIfPossible(stub);
       try {
         const fetch = gdb?.physicalPage ?? ((at: number) => monitorPage(qmp, at));
-        return snapshotOf(guestRam(ranges, files, fetch), notes, options);
+        try {
+          return snapshotOf(guestRam(ranges, files, fetch), notes, options);
+        } catch (error) {
+          if (!(error instanceof ForeignRamFile)) throw error;
+          return snapshotOf(guestRam(ranges, new Map(), fetch), notes, options);
+        }
       } finally {
         gdb?.close();
       }
