@@ -1,4 +1,5 @@
-import { FINDING_KINDS } from '@heki/audit';
+import { FINDING_KINDS, type FindingKind } from '@heki/audit';
+import { triggerOf } from './finding-triggers.ts';
 import { markdownTable, type Page, textBlock } from './page.ts';
 import { printedWithFindings } from './printed.ts';
 
@@ -6,7 +7,10 @@ const report = (
   await printedWithFindings(['audit', 'fixtures/k61-256-tampered-text-alias.elf.gz', '--no-heki'])
 ).trimEnd();
 
-/** What the audit finds. */
+/** Of the page of a kind, beside the index: `wx-alias`. */
+const nameOf = ({ id }: FindingKind): string => id.slice('heki/'.length);
+
+/** What the audit finds: how to look, and an index. */
 export const findingsPage: Page = {
   file: 'docs/findings.md',
   parts: {
@@ -14,19 +18,50 @@ export const findingsPage: Page = {
     list: () =>
       markdownTable(
         ['finding', 'at worst', 'what it is'],
-        FINDING_KINDS.map(({ id, worst, title }) => [`\`${id}\``, worst, title]),
+        FINDING_KINDS.map((kind) => [
+          `[\`${kind.id}\`](findings/${nameOf(kind)}.md)`,
+          kind.worst,
+          kind.title,
+        ]),
       ),
     findings: () =>
-      FINDING_KINDS.map(({ id, title, worst, explanation, attack, legitimate, advice }) =>
+      FINDING_KINDS.map((kind) =>
         [
-          `## ${title}`,
+          `## ${kind.title}`,
           '',
-          `\`${id}\`, at worst ${worst}. ${explanation}`,
-          '',
-          `- **How an attacker uses it:** ${attack}`,
-          `- **How a sound kernel comes to it:** ${legitimate}`,
-          `- **What to do:** ${advice}`,
+          `[\`${kind.id}\`](findings/${nameOf(kind)}.md), at worst ${kind.worst}. ${kind.explanation}`,
         ].join('\n'),
       ).join('\n\n'),
   },
 };
+
+/** A page for each kind of finding. */
+export const findingPages: readonly Page[] = FINDING_KINDS.map((kind) => ({
+  file: `docs/findings/${nameOf(kind)}.md`,
+  parts: {
+    finding: () =>
+      [
+        `# ${kind.title}`,
+        '',
+        `\`${kind.id}\`, at worst ${kind.worst}. ${kind.explanation}`,
+        '',
+        '## How an attacker uses it',
+        '',
+        kind.attack,
+        '',
+        '## How a sound kernel comes to it',
+        '',
+        kind.legitimate,
+        '',
+        '## What to do',
+        '',
+        kind.advice,
+        '',
+        '## See it',
+        '',
+        triggerOf(kind.id),
+        '',
+        'All others: [what the audit finds](../findings.md).',
+      ].join('\n'),
+  },
+}));

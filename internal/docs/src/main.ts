@@ -7,7 +7,7 @@ import { layersPicture, packagesPicture } from './diagram.ts';
 import { eptViolationPage } from './ept-violation.ts';
 import { explorePage } from './explore.ts';
 import { writeABackendPage, writeAnAttackPage } from './extend.ts';
-import { findingsPage } from './findings.ts';
+import { findingPages, findingsPage } from './findings.ts';
 import { knownAttacksPage } from './known-attacks.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
@@ -42,6 +42,7 @@ const PAGES: readonly Page[] = [
   writeABackendPage,
   writeAnAttackPage,
   findingsPage,
+  ...findingPages,
   crashedMachinePage,
   libvirtPage,
   runningQemuPage,

@@ -1,9 +1,19 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
 /** Which page stands where in the site: each file of `docs/` in one section. */
 export interface Section {
   readonly title: string;
   /** Names of files in `docs/`, without `.md`. */
   readonly pages: readonly string[];
+  /** Its pages are listed when the reader opens it. */
+  readonly collapsed?: true;
 }
+
+/** A page for each kind of finding, all of them generated. */
+const FINDINGS = readdirSync(join(import.meta.dirname, '../../../docs/findings'))
+  .sort()
+  .map((file) => `findings/${file.replace(/\.md$/, '')}`);
 
 export const SECTIONS: readonly Section[] = [
   { title: 'Start', pages: ['ten-minutes', 'limits', 'verdicts', 'packages', 'teach'] },
@@ -27,5 +37,6 @@ export const SECTIONS: readonly Section[] = [
     pages: ['attacks', 'known-attacks', 'attack-matrix', 'defects', 'workloads', 'backends', 'explore'],
   },
   { title: 'Reference', pages: ['command', 'limits-of-input', 'findings', 'kvm-api'] },
+  { title: 'Findings', pages: FINDINGS, collapsed: true },
   { title: 'The project', pages: ['architecture', 'reading-guide', 'mutants'] },
 ];

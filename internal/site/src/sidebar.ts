@@ -8,8 +8,9 @@ import { titleOf } from './stage-pages.ts';
 /** The list of pages beside each page. */
 export function sidebar(root: string): DefaultTheme.SidebarMulti {
   return {
-    '/docs/': SECTIONS.map(({ title, pages }) => ({
+    '/docs/': SECTIONS.map(({ title, pages, collapsed }) => ({
       text: title,
+      ...(collapsed && { collapsed }),
       items: pages.map((page) => ({
         text: titleOf(join(root, 'docs', `${page}.md`)),
         link: `/docs/${page}`,

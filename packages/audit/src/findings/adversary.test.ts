@@ -482,15 +482,28 @@ const ATTACKS: readonly Attack[] = [
     found: ['high heki/tables-absent'],
   },
   {
-    name: 'nothing at high: less than the way to it allows, RAM that the direct map lacks, a constant alias, a foreign CR3',
+    name: 'a CPU on page tables that have nothing of the kernel',
+    tamper(kernel) {
+      kernel.fill(0x8f01 as Gfn, new Uint32Array(1024));
+      return standingOn(0x8f01);
+    },
+    least: 'medium',
+    found: ['medium heki/foreign-root'],
+  },
+  {
+    name: 'text for user mode by its leaf, and not by the entries on the way to it',
+    tamper: (kernel) => void kernel.edit(TEXT, 2, user),
+    least: 'low',
+    found: ['low heki/leaf-disagrees'],
+  },
+  {
+    name: 'nothing at high: less than the way to it allows, RAM that the direct map lacks, a constant alias',
     tamper(kernel) {
       kernel.edit(TEXT, 2, user);
       kernel.edit(direct(kernel, 0x8400), 2, (entry) => {
         entry.low = 0;
       });
       kernel.map(0xffff_c9ff_0000_0000n, RAM, { low: P, high: XD });
-      kernel.fill(0x8f01 as Gfn, new Uint32Array(1024));
-      return standingOn(0x8f01);
     },
     found: [],
   },
