@@ -28,9 +28,7 @@ const LONGEST_MS = 120_000;
 
 /** A hang, and too much memory: limits of every command line. */
 const MOST_SECONDS = 10;
-const MOST_MEBIBYTES = 512;
-/** V8 collects late where it may have more: with this heap, what is taken is what is needed. */
-const HEAP_MEBIBYTES = 320;
+const MOST_MEBIBYTES = 768;
 
 /** What is wrong with the outcome of a command line: nothing that is read may crash, hang, fill memory or reach a terminal. */
 export function faultOf({
@@ -81,7 +79,7 @@ async function runBatch(list: string, cases: readonly HostileCase[]): Promise<Ho
 async function runProcess(list: string, cases: readonly HostileCase[]): Promise<HostileResult[]> {
   writeFileSync(list, JSON.stringify(cases));
   // More than this is a failure, and should not take the machine with it.
-  const child = spawn(process.execPath, [`--max-old-space-size=${HEAP_MEBIBYTES}`, BATCH, list], {
+  const child = spawn(process.execPath, ['--max-old-space-size=2048', BATCH, list], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = once(child, 'close');
