@@ -153,32 +153,29 @@ function placeOf({ start, end, region }: Alias, image: { start: number; end: num
 }
 
 function joinedAliases(parts: readonly MappedPart[]): Alias[] {
-  const singles = parts.map(({ mapping, start, end }) => {
-    const virtual = mapping.virtualFrame + (start - mapping.guestFrame);
-    return {
-      start: virtual as VirtualFrame,
-      end: (virtual + (end - start)) as VirtualFrame,
-      frame: start,
-      region: mapping.region,
-      leaf: leafRights(mapping),
-      effective: mapping.rights,
-    };
-  });
   const joined: { -readonly [Key in keyof Alias]: Alias[Key] }[] = [];
-  for (const alias of singles.sort((a, b) => a.start - b.start)) {
+  for (const part of parts.toSorted((a, b) => virtualStart(a) - virtualStart(b))) {
+    const { mapping, start: frame } = part;
+    const start = virtualStart(part);
+    const end = (start + (part.end - frame)) as VirtualFrame;
+    const leaf = leafRights(mapping);
     const last = joined.at(-1);
     if (
       last !== undefined &&
-      last.end === alias.start &&
-      last.frame + (last.end - last.start) === alias.frame &&
-      last.region === alias.region &&
-      last.leaf === alias.leaf &&
-      last.effective === alias.effective
+      last.end === start &&
+      last.frame + (last.end - last.start) === frame &&
+      last.region === mapping.region &&
+      last.leaf === leaf &&
+      last.effective === mapping.rights
     ) {
-      last.end = alias.end;
-    } else joined.push(alias);
+      last.end = end;
+    } else joined.push({ start, end, frame, region: mapping.region, leaf, effective: mapping.rights });
   }
   return joined;
+}
+
+function virtualStart({ mapping, start }: MappedPart): VirtualFrame {
+  return (mapping.virtualFrame + (start - mapping.guestFrame)) as VirtualFrame;
 }
 
 /** What the leaf entry alone says. */

@@ -159,22 +159,24 @@ function* alikeMappings(tables: ProvenRoot, kernel: KernelNames | undefined): Ge
   const { mappings, extents } = readKernel({ tables, cpus: [] });
   let run: (Found & { frames: number }) | undefined;
   for (const mapping of mappings) {
-    for (const { place, ...part } of partsByPlace(partsByCount(mapping, extents), kernel)) {
+    for (const part of partsByPlace(partsByCount(mapping, extents), kernel)) {
+      const { virtualFrame, guestFrame, frames, place } = part;
       const region = place === undefined ? mapping.region : regionText(place);
       const isNext =
         run !== undefined &&
-        run.virtualFrame + run.frames === part.virtualFrame &&
-        run.guestFrame + run.frames === part.guestFrame &&
+        run.virtualFrame + run.frames === virtualFrame &&
+        run.guestFrame + run.frames === guestFrame &&
         run.rights === mapping.rights &&
         run.region === region &&
         run.mappings === part.mappings;
       if (run !== undefined && isNext) {
-        run.frames += part.frames;
+        run.frames += frames;
         continue;
       }
       if (run !== undefined) yield run;
       const symbol = place === undefined ? undefined : symbolText(place);
-      run = { ...part, rights: mapping.rights, region, symbol };
+      const { rights } = mapping;
+      run = { virtualFrame, guestFrame, frames, rights, region, symbol, mappings: part.mappings };
     }
   }
   if (run !== undefined) yield run;
@@ -190,14 +192,14 @@ function* partsByPlace(
       yield { ...part, place: undefined };
       continue;
     }
-    const { virtualFrame, guestFrame, frames } = part;
+    const { virtualFrame, guestFrame, frames, mappings } = part;
     const end = (virtualFrame + frames) as VirtualFrame;
     for (const pages of kernel.pagesByPlace(virtualFrame, end)) {
       yield {
-        ...part,
         virtualFrame: pages.start,
         guestFrame: gfn(guestFrame + pages.start - virtualFrame),
         frames: pages.end - pages.start,
+        mappings,
         place: pages.place,
       };
     }

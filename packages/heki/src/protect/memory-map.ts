@@ -3,6 +3,7 @@ import {
   type FrameRange,
   type Gfn,
   hex,
+  joinedRanges,
   type MemoryMap,
   PAGE_SIZE,
 } from '@heki/physical-memory';
@@ -86,7 +87,7 @@ export function subjectMapOf(map: IomemMap, { path, name }: MemoryMapFile, table
 
 /** What the kernel takes for its memory. */
 export function inferMemoryMap(tables: ProvenRoot): SubjectMap {
-  const ram = [...tables.directMap.frames, ...hiddenRam(tables)];
+  const ram = [...tables.directMap.frames, ...joinedRanges(hiddenRam(tables))];
   const memoryMap = createMemoryMap(ram.map((range) => ({ ...range, type: 'ram' as const })));
   return {
     memoryMap,

@@ -28,7 +28,7 @@ const LONGEST_MS = 120_000;
 
 /** A hang, and too much memory: limits of every command line. */
 const MOST_SECONDS = 10;
-const MOST_MEBIBYTES = 768;
+const MOST_MEBIBYTES = 512;
 
 /** What is wrong with the outcome of a command line: nothing that is read may crash, hang, fill memory or reach a terminal. */
 export function faultOf({
