@@ -1,25 +1,12 @@
-import {
-  createKernelNames,
-  type KernelNames,
-  kaslrOffset,
-  type MemorySymbols,
-  readImageSymbols,
-} from '@heki/symbols';
-import {
-  type ChosenRoot,
-  loadedCrashKernel,
-  type ProvenRoot,
-  resolveKernelRoot,
-  type Vmcore,
-  virtualMemoryOf,
-} from '@heki/vmcore';
+import { createKernelNames, type KernelNames } from '@heki/symbols';
+import { type ChosenRoot, type ProvenRoot, resolveKernelRoot, type Vmcore } from '@heki/vmcore';
 import { InputError } from '../failure.ts';
 import { imageMemory } from '../image/image-memory.ts';
 import { withPath } from '../open-snapshot.ts';
 import type { Sidecar } from '../sidecar.ts';
-import { type Snapshot, vmcoreinfoSymbols } from '../snapshot.ts';
+import type { Snapshot } from '../snapshot.ts';
 import type { Names } from './names.ts';
-import { ownNames } from './own-names.ts';
+import { namesOfKernel } from './names-of-kernel.ts';
 import { symbolsOfFile } from './symbols-of-file.ts';
 
 /** Where names are asked for. */
@@ -41,35 +28,9 @@ export async function openNames(
   sidecar: Sidecar | undefined,
   { symbols: path, vmlinux }: NamesOptions = {},
 ): Promise<Names> {
-  if (path === undefined && vmlinux === undefined) return ownNames(core, tables, sidecar);
-  const { vmcoreinfo } = core;
-  const file = path === undefined ? undefined : await symbolsOfFile(path, core, tables);
+  const file = path === undefined ? undefined : { path, ...(await symbolsOfFile(path, core, tables)) };
   const image = vmlinux === undefined ? undefined : await imageMemory(vmlinux, core, tables, sidecar?.kernel);
-  const memory = image ?? virtualMemoryOf(tables);
-  const own = file === undefined ? readImageSymbols(tables, vmcoreinfo, memory) : undefined;
-  const symbols = file?.symbols ?? (typeof own === 'object' ? own.table : undefined);
-  const beside = new Map([...vmcoreinfoSymbols(core), ...(sidecar?.symbols ?? [])]);
-  return {
-    kernel: createKernelNames(tables, {
-      vmcoreinfo,
-      symbols,
-      exact: beside,
-      memory,
-      crashKernel: () => loadedCrashKernel(tables),
-    }),
-    memory,
-    image,
-    source: sourceOf(path, own),
-    kaslr: kaslrOffset(vmcoreinfo, symbols?.named('_text')[0]?.address, file?.moved),
-    beside,
-    warnings: file?.warnings ?? [],
-  };
-}
-
-function sourceOf(path: string | undefined, own: MemorySymbols | string | undefined): Names['source'] {
-  if (path !== undefined) return { kind: 'file', path };
-  if (typeof own === 'object') return { kind: 'kallsyms', by: own.from };
-  return { kind: 'none', why: `kallsyms ${own}` };
+  return namesOfKernel(core, tables, sidecar, { file, image });
 }
 
 /**

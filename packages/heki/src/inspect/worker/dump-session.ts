@@ -17,7 +17,7 @@ import { auditReport } from '../../audit/report.ts';
 import { InputError } from '../../failure.ts';
 import { hex16 } from '../../hex.ts';
 import type { Names } from '../../names/names.ts';
-import { ownNames } from '../../names/own-names.ts';
+import { namesOfKernel } from '../../names/names-of-kernel.ts';
 import { symbolText } from '../../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../../names/resolve-address.ts';
 import { subjectOf } from '../../protect/subject.ts';
@@ -76,7 +76,7 @@ export function openDumpSession(
   });
   let known: Names | undefined;
   const names = (): Names => {
-    known ??= ownNames(core, snapshot.tables, sidecar?.parsed);
+    known ??= namesOfKernel(core, snapshot.tables, sidecar?.parsed);
     return known;
   };
   const report = auditReport(subject, {
