@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { OUTCOMES, type ResultFinding, type StoredResult } from '../result.ts';
+import { findingSchema } from '../finding-schema.ts';
+import { OUTCOMES, type StoredResult } from '../result.ts';
 import type { WorkItem } from '../work-item.ts';
 
 const itemSchema = z.object({
@@ -8,17 +9,6 @@ const itemSchema = z.object({
   options: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   hekiVersion: z.string(),
 });
-
-const findingsSchema = z.array(
-  z.object({
-    id: z.string(),
-    severity: z.string(),
-    summary: z.string(),
-    fingerprint: z.string(),
-    pages: z.number(),
-    fails: z.boolean(),
-  }),
-);
 
 const resultSchema = z.object({
   id: z.string(),
@@ -42,14 +32,13 @@ export function itemOf(data: unknown): WorkItem {
 export function resultOf(row: unknown): StoredResult {
   const { id, item, outcome, description, worst, kernel, findings, milliseconds, worker, finished_at } =
     resultSchema.parse(row);
-  const list: readonly ResultFinding[] = findingsSchema.parse(JSON.parse(findings));
   return {
     ...{ id, outcome, milliseconds, worker },
     item: itemOf(item),
     text: description,
     worst: worst ?? undefined,
     kernel: kernel ?? undefined,
-    findings: list,
+    findings: z.array(findingSchema).parse(JSON.parse(findings)),
     finishedAt: finished_at,
   };
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { findingSchema } from '../finding-schema.ts';
 import type { Result } from '../result.ts';
 import { JobFailure } from './job-process.ts';
 import type { JobAnswer } from './messages.ts';
@@ -7,16 +8,7 @@ import type { JobAnswer } from './messages.ts';
 const auditSchema = z.object({
   schema: z.object({ name: z.literal('audit') }),
   verdict: z.object({ result: z.enum(['pass', 'fail']), text: z.string(), worst: z.string().nullable() }),
-  findings: z.array(
-    z.object({
-      id: z.string(),
-      severity: z.string(),
-      summary: z.string(),
-      fingerprint: z.string(),
-      pages: z.number(),
-      fails: z.boolean(),
-    }),
-  ),
+  findings: z.array(findingSchema),
   source: z.object({ kernel: z.string().nullable() }),
 });
 
