@@ -4,7 +4,9 @@ import { compareImage, compareModule, type ImageComparison } from './compare-ima
 import { readKprobes } from './kprobes.ts';
 import {
   buildKernel,
+  jump,
   listOf,
+  paravirtCall,
   pointerBytes,
   type TinyKernel,
   type TinyTable,
@@ -14,13 +16,6 @@ const TEXT = -0x7f00_0000;
 const FUNCTION = TEXT + 0x800;
 const OUTSIDE = TEXT - 0x10_0000;
 const NOP5 = [0x0f, 0x1f, 0x44, 0, 0];
-
-const rel32 = (opcode: number, at: number, target: number): number[] => {
-  const bytes = new Uint8Array(5);
-  new DataView(bytes.buffer).setInt32(1, target - at - 5, true);
-  bytes[0] = opcode;
-  return [...bytes];
-};
 
 const NAMES = {
   some_function: FUNCTION,
@@ -108,17 +103,17 @@ function kernel(): TinyKernel {
     {
       [offset(SITES.jumpLabel)]: NOP5,
       [offset(SITES.shortJumpLabel)]: [0x66, 0x90],
-      [offset(SITES.staticCall)]: rel32(0xe8, SITES.staticCall, NAMES.__SCT__call),
-      [offset(SITES.ftrace)]: rel32(0xe8, SITES.ftrace, TEXT + 0x9c0),
-      [offset(SITES.returns)]: rel32(0xe9, SITES.returns, NAMES.__x86_return_thunk),
-      [offset(SITES.retpoline)]: rel32(0xe8, SITES.retpoline, NAMES.__x86_indirect_thunk_rax),
+      [offset(SITES.staticCall)]: jump(SITES.staticCall, NAMES.__SCT__call, 0xe8),
+      [offset(SITES.ftrace)]: jump(SITES.ftrace, TEXT + 0x9c0, 0xe8),
+      [offset(SITES.returns)]: jump(SITES.returns, NAMES.__x86_return_thunk),
+      [offset(SITES.retpoline)]: jump(SITES.retpoline, NAMES.__x86_indirect_thunk_rax, 0xe8),
       [offset(SITES.seal)]: [0xf3, 0x0f, 0x1e, 0xfa],
       [offset(SITES.lock)]: [0xf0, 0xff, 0x00],
       [offset(SITES.alternative)]: [0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90],
       [offset(SITES.constant)]: [0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01],
       [offset(SITES.jumping)]: [0x90, 0x90, 0x90, 0x90, 0x90],
-      [offset(JUMP_REPLACEMENT)]: rel32(0xe9, JUMP_REPLACEMENT, near(SITES.jumping)),
-      [offset(REPLACEMENT)]: rel32(0xe8, REPLACEMENT, FUNCTION),
+      [offset(JUMP_REPLACEMENT)]: jump(JUMP_REPLACEMENT, near(SITES.jumping)),
+      [offset(REPLACEMENT)]: jump(REPLACEMENT, FUNCTION, 0xe8),
     },
     [
       jumpTable,
@@ -158,23 +153,23 @@ function after(site: number, bytes: readonly number[]) {
 
 describe('what Linux writes at a site explains it', () => {
   test.each([
-    ['jump label', SITES.jumpLabel, rel32(0xe9, SITES.jumpLabel, near(SITES.jumpLabel))],
+    ['jump label', SITES.jumpLabel, jump(SITES.jumpLabel, near(SITES.jumpLabel))],
     ['jump label', SITES.shortJumpLabel, [0xeb, 0x3e]],
-    ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, FUNCTION)],
-    ['static call', NAMES.__SCT__call, rel32(0xe9, NAMES.__SCT__call, FUNCTION)],
+    ['static call', SITES.staticCall, jump(SITES.staticCall, FUNCTION, 0xe8)],
+    ['static call', NAMES.__SCT__call, jump(NAMES.__SCT__call, FUNCTION)],
     ['ftrace', SITES.ftrace, NOP5],
-    ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, NAMES.ftrace_caller)],
+    ['ftrace', SITES.ftrace, jump(SITES.ftrace, NAMES.ftrace_caller, 0xe8)],
     ['return thunk', SITES.returns, [0xc3, 0xcc, 0xcc, 0xcc, 0xcc]],
-    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.srso_return_thunk)],
-    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.retbleed_return_thunk)],
-    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.call_depth_return_thunk)],
-    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, NAMES.its_return_thunk)],
+    ['return thunk', SITES.returns, jump(SITES.returns, NAMES.srso_return_thunk)],
+    ['return thunk', SITES.returns, jump(SITES.returns, NAMES.retbleed_return_thunk)],
+    ['return thunk', SITES.returns, jump(SITES.returns, NAMES.call_depth_return_thunk)],
+    ['return thunk', SITES.returns, jump(SITES.returns, NAMES.its_return_thunk)],
     ['retpoline', SITES.retpoline, [0xff, 0xe0, 0xcc, 0x66, 0x90]],
     ['retpoline', SITES.retpoline, [0xff, 0xd0, 0x0f, 0x1f, 0x00]],
     ['retpoline', SITES.retpoline, [0x0f, 0xae, 0xe8, 0xff, 0xd0]],
     ['endbr seal', SITES.seal, [0x66, 0x0f, 0x1f, 0x00]],
     ['smp lock', SITES.lock, [0x3e]],
-    ['alternative', SITES.alternative, [...rel32(0xe8, SITES.alternative, FUNCTION), 0x0f, 0x1f, 0x00]],
+    ['alternative', SITES.alternative, [...jump(SITES.alternative, FUNCTION, 0xe8), 0x0f, 0x1f, 0x00]],
     ['alternative', SITES.alternative, [0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]],
     ['alternative', SITES.alternative, [0xeb, 0x06, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc]],
     ['alternative', SITES.jumping, [0xeb, 0x3e, 0xcc, 0xcc, 0xcc]],
@@ -187,32 +182,32 @@ describe('what Linux writes at a site explains it', () => {
 
 describe('what Linux never writes there does not', () => {
   test.each([
-    ['jump label', SITES.jumpLabel, rel32(0xe9, SITES.jumpLabel, FUNCTION)],
+    ['jump label', SITES.jumpLabel, jump(SITES.jumpLabel, FUNCTION)],
     ['jump label', SITES.shortJumpLabel, [0xeb, 0x10]],
     ['jump label', SITES.jumpLabel, [0xcc, 0xcc, 0xcc, 0xcc, 0xcc]],
     ['ftrace', SITES.ftrace, [0x90, 0xcc, 0xcc, 0xcc, 0xcc]],
-    ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, NAMES.prepare_kernel_cred)],
-    ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, OUTSIDE)],
+    ['static call', SITES.staticCall, jump(SITES.staticCall, NAMES.prepare_kernel_cred, 0xe8)],
+    ['static call', SITES.staticCall, jump(SITES.staticCall, OUTSIDE, 0xe8)],
     ['static call', SITES.staticCall, [0x66, 0x66, 0x48, 0x31, 0xc0]],
     ['static call', SITES.staticCall, NOP5],
-    ['static call', NAMES.__SCT__call, rel32(0xe9, NAMES.__SCT__call, NAMES.prepare_kernel_cred)],
-    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, OUTSIDE)],
+    ['static call', NAMES.__SCT__call, jump(NAMES.__SCT__call, NAMES.prepare_kernel_cred)],
+    ['return thunk', SITES.returns, jump(SITES.returns, OUTSIDE)],
     ['retpoline', SITES.retpoline, [0xff, 0xd0, 0xcc, 0x66, 0x90]],
-    ['static call', SITES.staticCall, rel32(0xe8, SITES.staticCall, FUNCTION + 7)],
-    ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, FUNCTION)],
-    ['ftrace', SITES.ftrace, rel32(0xe9, SITES.ftrace, OUTSIDE)],
-    ['ftrace', SITES.ftrace, rel32(0xe8, SITES.ftrace, OUTSIDE)],
+    ['static call', SITES.staticCall, jump(SITES.staticCall, FUNCTION + 7, 0xe8)],
+    ['ftrace', SITES.ftrace, jump(SITES.ftrace, FUNCTION, 0xe8)],
+    ['ftrace', SITES.ftrace, jump(SITES.ftrace, OUTSIDE)],
+    ['ftrace', SITES.ftrace, jump(SITES.ftrace, OUTSIDE, 0xe8)],
     ['retpoline', SITES.retpoline, [0xff, 0xd3, 0x0f, 0x1f, 0x00]],
     ['retpoline', SITES.retpoline, [0x41, 0xff, 0xd0, 0x66, 0x90]],
-    ['retpoline', SITES.retpoline, rel32(0xe8, SITES.retpoline, OUTSIDE)],
-    ['alternative', SITES.alternative, [...rel32(0xe8, SITES.alternative, TEXT + 0x900), 0x0f, 0x1f, 0x00]],
+    ['retpoline', SITES.retpoline, jump(SITES.retpoline, OUTSIDE, 0xe8)],
+    ['alternative', SITES.alternative, [...jump(SITES.alternative, TEXT + 0x900, 0xe8), 0x0f, 0x1f, 0x00]],
     ['alternative', SITES.alternative, [0xff, 0xd0, 0x66, 0x90, 0x66, 0x90, 0x66, 0x90]],
-    ['return thunk', SITES.returns, rel32(0xe9, SITES.returns, FUNCTION)],
+    ['return thunk', SITES.returns, jump(SITES.returns, FUNCTION)],
     ['return thunk', SITES.returns, [0xc3, 0x31, 0xc0, 0xc3, 0xcc]],
-    ['retpoline', SITES.retpoline, rel32(0xe8, SITES.retpoline, FUNCTION)],
+    ['retpoline', SITES.retpoline, jump(SITES.retpoline, FUNCTION, 0xe8)],
     ['endbr seal', SITES.seal, [0x31, 0xc0, 0xc3, 0x90]],
     ['smp lock', SITES.lock, [0x90]],
-    ['alternative', SITES.alternative, [...rel32(0xe9, SITES.alternative, FUNCTION), 0x0f, 0x1f, 0x00]],
+    ['alternative', SITES.alternative, [...jump(SITES.alternative, FUNCTION), 0x0f, 0x1f, 0x00]],
     ['alternative', SITES.jumping, [0xcc, 0xcc, 0xcc, 0xcc, 0xcc]],
     ['runtime constant', SITES.constant, [0, 0, 0, 0, 0, 0, 0, 0]],
     ['nowhere', TEXT + 0x40, [0x90]],
@@ -234,11 +229,11 @@ describe('a static call that the key in memory leads elsewhere is explained, and
     [
       'prepare_kernel_cred',
       NAMES.prepare_kernel_cred,
-      rel32(0xe8, SITES.staticCall, NAMES.prepare_kernel_cred),
+      jump(SITES.staticCall, NAMES.prepare_kernel_cred, 0xe8),
     ],
     ['__static_call_return0', NAMES.__static_call_return0, [0x66, 0x66, 0x48, 0x31, 0xc0]],
     ['nothing', 0, NOP5],
-    [undefined, OUTSIDE, rel32(0xe8, SITES.staticCall, OUTSIDE)],
+    [undefined, OUTSIDE, jump(SITES.staticCall, OUTSIDE, 0xe8)],
   ])('%s', (leadsTo, func, bytes) => {
     const one = kernel();
     one.write(NAMES.__SCK__call, ...pointerBytes(func));
@@ -250,13 +245,13 @@ describe('a static call that the key in memory leads elsewhere is explained, and
 
   test('not where the image leads it there, too', () => {
     const one = kernel();
-    one.write(SITES.staticCall, ...rel32(0xe8, SITES.staticCall, FUNCTION));
+    one.write(SITES.staticCall, ...jump(SITES.staticCall, FUNCTION, 0xe8));
     expect(compared(one).text.updatedStaticCalls).toEqual([]);
   });
 
   test('and where the dump lacks the key, told as well', () => {
     const one = kernel();
-    one.write(SITES.staticCall, ...rel32(0xe8, SITES.staticCall, FUNCTION));
+    one.write(SITES.staticCall, ...jump(SITES.staticCall, FUNCTION, 0xe8));
     const live = (where: number, length: number) =>
       where >= one.rodata ? undefined : one.live(where, length);
     const found = compareImage(one.image, { live });
@@ -295,7 +290,7 @@ test('a pointer into the image has one value in every boot, and another pointer 
 describe('a call of ftrace out of the image is explained', () => {
   const traced = (options: Partial<Parameters<typeof compareImage>[1]>) => {
     const one = kernel();
-    one.write(SITES.ftrace, ...rel32(0xe8, SITES.ftrace, OUTSIDE));
+    one.write(SITES.ftrace, ...jump(SITES.ftrace, OUTSIDE, 0xe8));
     const found = compareImage(one.image, { live: one.live, ...options });
     if (typeof found === 'string') throw new Error(found);
     const { unexplained, traced: sites, tracedByBpf } = found.text;
@@ -309,7 +304,7 @@ describe('a call of ftrace out of the image is explained', () => {
         ? tracing.live(where, length)
         : one.live(where, length);
   const tracing = kernel();
-  tracing.write(SITES.ftrace, ...rel32(0xe8, SITES.ftrace, OUTSIDE));
+  tracing.write(SITES.ftrace, ...jump(SITES.ftrace, OUTSIDE, 0xe8));
   test('where a copy of a caller of ftrace stands', () => {
     expect(traced({ live: withCopy(0) })).toEqual({ unexplained: 0, traced: 1, tracedByBpf: 0 });
     expect(traced({ live: withCopy(1) })).toEqual({ unexplained: 1, traced: 0, tracedByBpf: 0 });
@@ -356,26 +351,18 @@ test('a jump label has to be as its key says', () => {
     one.write(SITES.jumpLabel, ...bytes);
     return compared(one).text.unexplained.length;
   };
-  const jump = rel32(0xe9, SITES.jumpLabel, near(SITES.jumpLabel));
-  expect([count(0, NOP5), count(1, jump), count(1, NOP5), count(0, jump)]).toEqual([0, 0, 1, 1]);
+  const jumping = jump(SITES.jumpLabel, near(SITES.jumpLabel));
+  expect([count(0, NOP5), count(1, jumping), count(1, NOP5), count(0, jumping)]).toEqual([0, 0, 1, 1]);
 });
 
 test('a call through pv_ops may have become one of what pv_ops holds, and of nothing else', () => {
   const slot = TEXT + 0x20_0400;
   const site = SITES.lock;
   const offset = site - TEXT;
-  const table: TinyTable = {
-    section: '.parainstructions',
-    entries(view) {
-      view.setBigInt64(0, BigInt(site), true);
-      view.setUint8(9, 7);
-      return 16;
-    },
-  };
   const through = [0xff, 0x14, 0x25, ...new Uint8Array(new Int32Array([slot]).buffer)];
   const count = (target: number): number => {
-    const one = buildKernel({ [offset]: through }, [table], NAMES, { 1024: FUNCTION });
-    one.write(site, ...rel32(0xe8, site, target), 0x66, 0x90);
+    const one = buildKernel({ [offset]: through }, [paravirtCall(site)], NAMES, { 1024: FUNCTION });
+    one.write(site, ...jump(site, target, 0xe8), 0x66, 0x90);
     return compared(one).text.unexplained.length;
   };
   expect([count(FUNCTION), count(NAMES.prepare_kernel_cred)]).toEqual([0, 1]);
@@ -401,8 +388,8 @@ test('a kprobe explains its INT3 and its jump out of the image, no more', () => 
     return unexplained.length;
   };
   expect(kinds([0xcc])).toBe(0);
-  expect(kinds(rel32(0xe9, site, OUTSIDE))).toBe(0);
-  expect(kinds(rel32(0xe9, site, FUNCTION))).toBe(1);
+  expect(kinds(jump(site, OUTSIDE))).toBe(0);
+  expect(kinds(jump(site, FUNCTION))).toBe(1);
   expect(kinds([0xcc, 0x31, 0xc0, 0xc3])).toBe(1);
 });
 

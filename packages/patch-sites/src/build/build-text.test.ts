@@ -2,15 +2,8 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import { describe, expect, test } from 'vitest';
 import { compareImage, compareModule } from '../compare-image.ts';
 import type { ImageAddress, ImageView } from '../image-view.ts';
-import { buildKernel, type TinyTable } from '../testing/build-kernel.ts';
-import {
-  FEATURE,
-  jump,
-  mitigatedKernel,
-  NAMES,
-  SITES,
-  USER_POINTER_MAX,
-} from '../testing/mitigated-kernel.ts';
+import { buildKernel, jump, paravirtCall } from '../testing/build-kernel.ts';
+import { FEATURE, mitigatedKernel, NAMES, SITES, USER_POINTER_MAX } from '../testing/mitigated-kernel.ts';
 import type { BootVector } from './boot-vector.ts';
 import { buildText } from './build-text.ts';
 import { type BootPolicy, checkBootVector } from './check-boot-vector.ts';
@@ -132,16 +125,8 @@ function running(vector: BootVector) {
 test('a call of what pv_ops has nothing for becomes one of paravirt_BUG, as in Linux', () => {
   const [slot, bug] = [NAMES.a_pointer, NAMES.somebody];
   const site = TEXT.start + 0x40;
-  const parainstructions: TinyTable = {
-    section: '.parainstructions',
-    entries(view) {
-      view.setBigInt64(0, BigInt(site), true);
-      view.setUint8(9, 7);
-      return 16;
-    },
-  };
   const through = [0xff, 0x14, 0x25, ...new Uint8Array(new Int32Array([slot]).buffer)];
-  const { image } = buildKernel({ [0x40]: through }, [parainstructions], { paravirt_BUG: bug });
+  const { image } = buildKernel({ [0x40]: through }, [paravirtCall(site)], { paravirt_BUG: bug });
   const code = (target: ImageAddress): string =>
     bytesAt(buildText(image, TEXT, { ...VECTOR, pointers: new Map([[slot, target]]) }), site, 5);
   expect(code(0)).toBe(hex(...jump(site, bug, 0xe8)));

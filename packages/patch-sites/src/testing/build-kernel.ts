@@ -115,3 +115,23 @@ export function listOf(section: string, ...sites: readonly ImageAddress[]): Tiny
     },
   };
 }
+
+/** `.parainstructions` of one site: a call of seven bytes through `pv_ops`. */
+export function paravirtCall(site: ImageAddress): TinyTable {
+  return {
+    section: '.parainstructions',
+    entries(view) {
+      view.setBigInt64(0, BigInt(site), true);
+      view.setUint8(9, 7);
+      return 16;
+    },
+  };
+}
+
+/** JMP rel32, or another branch with a distance of 32 bits. */
+export function jump(from: ImageAddress, to: ImageAddress, opcode = 0xe9): number[] {
+  const bytes = new Uint8Array(5);
+  bytes[0] = opcode;
+  new DataView(bytes.buffer).setInt32(1, to - from - 5, true);
+  return [...bytes];
+}

@@ -1,4 +1,4 @@
-import { buildKernel, listOf, type TinyKernel, type TinyTable } from './build-kernel.ts';
+import { buildKernel, jump, listOf, type TinyKernel, type TinyTable } from './build-kernel.ts';
 
 const TEXT = -0x7f00_0000;
 const DATA = TEXT + 0x20_0000;
@@ -140,11 +140,6 @@ export function mitigatedKernel(): TinyKernel {
     NAMES,
     { 16: NAMES.srso_return_thunk, 24: NAMES.native_write_cr3, 32: USER_POINTER_MAX },
   );
-}
-
-/** JMP rel32, or another branch with a distance of 32 bits. */
-export function jump(from: number, to: number, opcode = 0xe9): number[] {
-  return [opcode, ...int32(to - from - 5)];
 }
 
 function int32(value: number): number[] {
