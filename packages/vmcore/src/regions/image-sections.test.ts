@@ -1,17 +1,10 @@
 import { type VirtualFrame, virtualAddress } from '@heki/physical-memory';
 import { expect, it } from 'vitest';
 import { proveKernelRoot } from '../root/proven-root.ts';
-import { buildKernel } from '../testing/built-kernel.ts';
+import { buildKernel, PLAN } from '../testing/built-kernel.ts';
 import { imageSections } from './image-sections.ts';
 
-const kernel = buildKernel({
-  levels: 4,
-  ramFrames: 0x3000,
-  directMapGib: 0x2200,
-  largestLeaf: 2,
-  textAt: 8,
-  vmalloc: [],
-});
+const kernel = buildKernel(PLAN);
 const root = proveKernelRoot({
   memory: kernel.memory,
   root: kernel.kernelRoots.swapper,

@@ -2,19 +2,12 @@ import { type Gfn, gfn } from '@heki/physical-memory';
 import { EntryHigh } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { buildCore } from '../testing/build-core.ts';
-import { type BuiltKernel, buildKernel } from '../testing/built-kernel.ts';
+import { type BuiltKernel, buildKernel, PLAN } from '../testing/built-kernel.ts';
 import { readVmcore, type Vmcore } from '../vmcore.ts';
 import { doubtsAbout } from './doubts.ts';
 import { resolveKernelRoot } from './resolve-kernel-root.ts';
 
-const PLAN = {
-  levels: 4,
-  ramFrames: 0x3000,
-  directMapGib: 0x2200,
-  largestLeaf: 2,
-  textAt: 8,
-  vmalloc: [0x900],
-} as const;
+const SCATTERED = { ...PLAN, vmalloc: [0x900] } as const;
 /** A free page below all tables: what stands there is looked at first. */
 const DECOY = gfn(0x10);
 
@@ -48,7 +41,7 @@ function vmallocSlot({ memory, directMap }: BuiltKernel, root: Gfn): number {
 }
 
 describe('a root that is found by its structure', () => {
-  const { swapper, process } = buildKernel(PLAN).kernelRoots;
+  const { swapper, process } = buildKernel(SCATTERED).kernelRoots;
 
   it.each([
     ['leads to less', (page: Uint32Array, slot: number) => page.fill(0, 2 * slot, 2 * slot + 2)],
@@ -59,7 +52,7 @@ describe('a root that is found by its structure', () => {
       },
     ],
   ])('is the one that most pages agree with: a decoy that %s is told, and not taken', (_, change) => {
-    const kernel = buildKernel(PLAN);
+    const kernel = buildKernel(SCATTERED);
     copyRoot(kernel, swapper, DECOY, (page) => change(page, vmallocSlot(kernel, swapper)));
     const core = unnamed(kernel, [DECOY, swapper, process]);
     const found = resolveKernelRoot(core);
@@ -71,7 +64,7 @@ describe('a root that is found by its structure', () => {
   });
 
   it('has no rival in a page that says the same', () => {
-    const kernel = buildKernel(PLAN);
+    const kernel = buildKernel(SCATTERED);
     copyRoot(kernel, swapper, DECOY);
     const core = unnamed(kernel, [DECOY, swapper, process]);
     const found = resolveKernelRoot(core);
@@ -80,7 +73,7 @@ describe('a root that is found by its structure', () => {
   });
 
   it('counts rivals that it does not list', () => {
-    const kernel = buildKernel(PLAN);
+    const kernel = buildKernel(SCATTERED);
     const decoys = Array.from({ length: 6 }, (_, index) => gfn(DECOY + index));
     for (const [index, at] of decoys.entries()) {
       // Each leads to a table of its own where the kernel has nothing.

@@ -31,6 +31,16 @@ export interface KernelPlan {
   readonly vmalloc: readonly number[];
 }
 
+/** A kernel with leaves of 2 MiB, where Linux has everything without KASLR but the direct map. */
+export const PLAN = {
+  levels: 4,
+  ramFrames: 0x3000,
+  directMapGib: 0x2200,
+  largestLeaf: 2,
+  textAt: 8,
+  vmalloc: [],
+} as const satisfies KernelPlan;
+
 /** Page tables as Linux lays them, with all the roots that a CPU may stand on. */
 export interface BuiltKernel {
   readonly memory: Ram<Gfn>;
