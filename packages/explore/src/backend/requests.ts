@@ -4,6 +4,7 @@ import {
   MEM_ATTR_READ,
   MEM_ATTR_WRITE,
   type ProtectedRange,
+  permissionText,
 } from '@heki/hypercall/kvm';
 import type { Capabilities, Rights } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
@@ -15,9 +16,8 @@ const R = MEM_ATTR_READ;
 const W = MEM_ATTR_WRITE;
 const X = MEM_ATTR_EXEC;
 
-function letters(permissions: number): string {
-  const shown = `${(permissions & R) !== 0 ? 'r' : '-'}${(permissions & W) !== 0 ? 'w' : '-'}${(permissions & X) !== 0 ? 'x' : '-'}`;
-  return (permissions & MEM_ATTR_IMMUTABLE) === 0 ? shown : `${shown}, immutable`;
+function askedText(permissions: number): string {
+  return `${permissionText(permissions)}${(permissions & MEM_ATTR_IMMUTABLE) === 0 ? '' : ', immutable'}`;
 }
 
 /** What a list's bits ask for. They have none for user code: it may execute, on Hyper-V what may be read or executed (LVBS). */
@@ -82,7 +82,7 @@ function asking(ranges: readonly ProtectedRange[], name: string): BackendAction 
 function owning(permissions: number): BackendAction {
   const ranges = [range(TEXT, TEXT + 1, permissions)];
   return {
-    name: `the owner of the policy asks for ${letters(permissions)} on the text`,
+    name: `the owner of the policy asks for ${askedText(permissions)} on the text`,
     by: 'owner',
     run(scene) {
       request(scene, ranges, 'owner', () => {
@@ -100,14 +100,14 @@ export const REQUESTS: readonly BackendAction[] = [
     [R | X, R | W, R, R | W | X].map((permissions) =>
       asking(
         [range(frame, frame + 1, permissions)],
-        `the guest asks for ${letters(permissions)} on ${FRAME_NAMES.get(frame)}`,
+        `the guest asks for ${askedText(permissions)} on ${FRAME_NAMES.get(frame)}`,
       ),
     ),
   ),
   ...[R | W, R].map((permissions) =>
     asking(
       [range(REGION.start, REGION.end, permissions)],
-      `the guest asks for ${letters(permissions)} on the whole 2 MiB`,
+      `the guest asks for ${askedText(permissions)} on the whole 2 MiB`,
     ),
   ),
   asking([range(0, MEMORY.frames, R | W)], 'the guest asks for rw- on all of its memory'),
@@ -120,7 +120,7 @@ export const REQUESTS: readonly BackendAction[] = [
   ...[R | W, R | X, R | MEM_ATTR_IMMUTABLE].map((permissions) =>
     asking(
       [range(ALIAS, ALIAS + 1, permissions)],
-      `the guest asks for ${letters(permissions)} on the second name of the text`,
+      `the guest asks for ${askedText(permissions)} on the second name of the text`,
     ),
   ),
   owning(R | W),
