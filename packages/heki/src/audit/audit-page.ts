@@ -146,10 +146,7 @@ export function memoryRunOf({ start, end, rights, mappings, mappingCount }: Fram
 }
 
 /** What lies at the beginning of each page of code and constants, as far as it has a name. */
-export function pageNames({
-  mappings,
-  symbolAt,
-}: Pick<AuditedKernel, 'mappings' | 'symbolAt'>): PageName[] {
+export function pageNames({ mappings, symbolAt }: Pick<AuditedKernel, 'mappings' | 'symbolAt'>): PageName[] {
   const names: PageName[] = [];
   if (symbolAt === undefined) return names;
   for (const { virtualFrame, frames, region } of mappings) {

@@ -118,11 +118,7 @@ export function regionAt(regions: readonly Region[], virtualFrame: VirtualFrame)
 }
 
 /** The direct map, vmalloc and vmemmap: KASLR keeps their order and moves their bases (Linux, kernel_randomize_memory). */
-function dynamicRegions(
-  levels: PagingLevels,
-  directMap: VirtualRange,
-  bases: RegionBases,
-): Region[] {
+function dynamicRegions(levels: PagingLevels, directMap: VirtualRange, bases: RegionBases): Region[] {
   const standard = DEFAULT_BASES[levels];
   const isStandard = directMap.start === standard.direct;
   const vmalloc = baseFrame(bases.vmalloc) ?? (isStandard ? standard.vmalloc : undefined);
