@@ -12,7 +12,8 @@ export interface DumpWarning {
     | 'unsearched'
     | 'running'
     | 'vmcoreinfo-differs'
-    | 'bitmap-contradicted';
+    | 'bitmap-contradicted'
+    | 'ram-file';
   readonly message: string;
 }
 
