@@ -8,6 +8,7 @@ import { RACES } from './races.ts';
 import { REGISTERS } from './registers.ts';
 import { REQUESTS } from './requests.ts';
 import { SEALED_CODE } from './sealed-code.ts';
+import { SEALED_MODULES } from './sealed-modules.ts';
 import { SIGNED_CODE } from './signed-code.ts';
 import { STORES } from './stores.ts';
 import { WORK } from './work.ts';
@@ -22,6 +23,7 @@ export const CATALOGUE: readonly LabAttack[] = [
   ...REQUESTS,
   ...SIGNED_CODE,
   ...SEALED_CODE,
+  ...SEALED_MODULES,
   ...FROM_OUTSIDE,
   ...RACES,
   ...CONTROLS,
