@@ -4,7 +4,7 @@ import type { MemoryModel } from '../memory/memory-model.ts';
 import { classOfRights, PAGE_CLASSES } from '../memory/page-class.ts';
 
 /** Frames of one colour. */
-export interface ColouredRun extends Run {
+interface ColouredRun extends Run {
   /** Index of a class: of several in one place the largest is shown. */
   readonly pageClass: number;
 }
