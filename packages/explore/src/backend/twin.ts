@@ -7,8 +7,8 @@ import { createTinyGuest, type ExploredBackend, type TinyGuest } from './tiny-gu
 
 /** Another machine of a backend, which goes on from where one is: with its memory and registers, and with what it has saved. */
 export interface Twin {
-  /** Whether the same is enforced there as in `scene`. `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
-  isAlike(scene: Scene): boolean;
+  /** Whether the same is enforced there as in `scene`, which enforces `here`. `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
+  isAlike(scene: Scene, here: Enforced): boolean;
   /** Does there what `scene` could do now. What is enforced there then; `undefined` where there is nothing to compare. */
   live(scene: Scene, action: BackendAction): Enforced | undefined;
 }
@@ -25,6 +25,16 @@ export function createTwin(backend: ExploredBackend): Twin {
   const digest = createStateDigest();
   /** What was found of points where the same is enforced: the bytes of memory have no part in it. */
   const known = new Map<number, boolean>();
+  /** A number for what is enforced, that nothing else has. */
+  const numbers = new WeakMap<Enforced, number>();
+  const numberOf = (here: Enforced): number => {
+    const number = numbers.get(here);
+    if (number !== undefined) return number;
+    digest.reset();
+    digest.addText(textOf(here));
+    numbers.set(here, digest.number);
+    return digest.number;
+  };
   let kept: { readonly guest: TinyGuest; readonly back: () => void } | undefined;
   const begin = (): TinyGuest => {
     if (kept !== undefined) {
@@ -47,19 +57,22 @@ export function createTwin(backend: ExploredBackend): Twin {
     return twin.vm.restore(state) ? twin : 'refused';
   };
   return {
-    isAlike(scene) {
-      const here = enforced(scene.guest);
-      const registers = scene.guest.vcpus.map(({ registers: { cr0, cr3, cr4, efer }, halted }) => [
-        ...[cr0, cr3, cr4, efer],
-        halted !== undefined,
-      ]);
+    isAlike(scene, here) {
+      const number = numberOf(here);
       digest.reset();
-      digest.addText(textOf([here, registers, scene.ledger.aliased]));
-      const before = known.get(digest.number);
+      digest.add(number);
+      for (const { registers, halted } of scene.guest.vcpus) {
+        const { cr0, cr3, cr4, efer } = registers;
+        for (const register of [cr0, cr3, cr4, efer]) digest.addU64(register);
+        digest.word(halted === undefined ? 0 : 1);
+      }
+      digest.word(scene.ledger.aliased ? 1 : 0);
+      const key = digest.number;
+      const before = known.get(key);
       if (before !== undefined) return before;
       const guest = goOn(scene);
       const alike = guest === undefined || (guest !== 'refused' && sameEnforced(enforced(guest), here));
-      known.set(digest.number, alike);
+      known.set(key, alike);
       return alike;
     },
     live(scene, action) {
