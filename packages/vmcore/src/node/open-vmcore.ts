@@ -22,8 +22,8 @@ export interface OpenOptions extends VmcoreOptions {
  */
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
   const [, protocol, socket = ''] = LIVE.exec(path) ?? [];
-  if (protocol === 'qmp') return readLiveQemu(socket, options);
-  if (protocol === 'gdb') return readLiveGdb(socket, options);
+  if (protocol?.toLowerCase() === 'qmp') return readLiveQemu(socket, options);
+  if (protocol !== undefined) return readLiveGdb(socket, options);
   const sources = openSources(path, options);
   try {
     return readVmcore(sources, options);
@@ -58,7 +58,7 @@ export function isLiveGuest(path: string): boolean {
   return LIVE.test(path);
 }
 
-const LIVE = /^(qmp|gdb):(.+)$/;
+const LIVE = /^(qmp|gdb):(.+)$/is;
 
 /** A file whose name has a comma is a file. */
 function partsOf(path: string): string[] {

@@ -35,7 +35,7 @@ describe("a guest that runs under QEMU, by QEMU's gdb stub", () => {
     'gives registers and page tables, and goes on (D without a process: %s)',
     async (pidless) => {
       const { gdbSocket, log } = await started({ pidless });
-      const core = openVmcore(`gdb:${gdbSocket}`);
+      const core = openVmcore(`GDB:${gdbSocket}`);
       expect(core.format).toBe('live QEMU');
       expect(core.cpus).toEqual(fixture.cpus.map((cpu) => ({ ...cpu, kernelGsBase: undefined })));
       const { root, levels, origin } = resolveKernelRoot(core);
