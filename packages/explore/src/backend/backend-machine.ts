@@ -36,6 +36,17 @@ export interface BackendMachineOptions {
   readonly squares?: boolean | undefined;
 }
 
+/** A point that is only gone on from: nothing is asked of it. */
+const UNSEEN: BackendState = {
+  before: undefined,
+  action: undefined,
+  key: '',
+  rights: 0,
+  vcpus: [],
+  fallen: [],
+  broken: undefined,
+};
+
 /**
  * A backend with a guest of a few frames and two processors: everything that the kernel of the guest may do when it is an attacker's,
  * and what VMM, devices and hypervisor do beside it, against {@link BACKEND_PROPERTIES}. Each request is one step: what can come between
@@ -50,6 +61,7 @@ export function backendMachine(
   const actions = [...BACKEND_ACTIONS, ...(pageLists ? HOSTILE_LISTS : [])].filter(
     ({ by }) => !without.includes(by),
   );
+  const byName = new Map(actions.map((action) => [action.name, action]));
   const digest = createStateDigest();
   const twin = createTwin(backend);
   const verdicts = createVerdicts();
@@ -118,6 +130,15 @@ export function backendMachine(
         visit(action, arrive(machine, state, action));
       }
       at = undefined;
+    },
+    after(story) {
+      let state: BackendState = UNSEEN;
+      for (const line of story) {
+        const action = byName.get(line);
+        if (action === undefined) return undefined;
+        state = { ...UNSEEN, before: state, action };
+      }
+      return state;
     },
     key: ({ key }) => key,
     broken(state, wanted) {
