@@ -7,8 +7,8 @@ import { createTinyGuest, type ExploredBackend, type TinyGuest } from './tiny-gu
 
 /** Another machine of a backend, which goes on from where one is: with its memory and registers, and with what it has saved. */
 export interface Twin {
-  /** Whether the same is enforced there as in `scene`, which enforces `here`. `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
-  isAlike(scene: Scene, here: Enforced): boolean;
+  /** Whether the same is enforced there as in `scene`; `number` tells that from others ({@link numberOfEnforced}). `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
+  isAlike(scene: Scene, number: number): boolean;
   /** Does there what `scene` could do now. What is enforced there then; `undefined` where there is nothing to compare. */
   live(scene: Scene, action: BackendAction): Enforced | undefined;
 }
@@ -25,16 +25,6 @@ export function createTwin(backend: ExploredBackend): Twin {
   const digest = createStateDigest();
   /** What was found of points where the same is enforced: the bytes of memory have no part in it. */
   const known = new Map<number, boolean>();
-  /** A number for what is enforced, that nothing else has. */
-  const numbers = new WeakMap<Enforced, number>();
-  const numberOf = (here: Enforced): number => {
-    const number = numbers.get(here);
-    if (number !== undefined) return number;
-    digest.reset();
-    digest.addText(textOf(here));
-    numbers.set(here, digest.number);
-    return digest.number;
-  };
   let kept: { readonly guest: TinyGuest; readonly back: () => void } | undefined;
   const begin = (): TinyGuest => {
     if (kept !== undefined) {
@@ -57,8 +47,7 @@ export function createTwin(backend: ExploredBackend): Twin {
     return twin.vm.restore(state) ? twin : 'refused';
   };
   return {
-    isAlike(scene, here) {
-      const number = numberOf(here);
+    isAlike(scene, number) {
       digest.reset();
       digest.add(number);
       for (const { registers, halted } of scene.guest.vcpus) {
@@ -71,7 +60,8 @@ export function createTwin(backend: ExploredBackend): Twin {
       const before = known.get(key);
       if (before !== undefined) return before;
       const guest = goOn(scene);
-      const alike = guest === undefined || (guest !== 'refused' && sameEnforced(enforced(guest), here));
+      const alike =
+        guest === undefined || (guest !== 'refused' && sameEnforced(enforced(guest), enforced(scene.guest)));
       known.set(key, alike);
       return alike;
     },
@@ -91,6 +81,15 @@ export function enforced({ vm }: TinyGuest): Enforced {
     rights: WATCHED_FRAMES.map((frame) => effective(vm, frame)),
   };
 }
+
+/** A number for what a machine enforces, that nothing else has. */
+export function numberOfEnforced(guest: TinyGuest): number {
+  NUMBERED.reset();
+  NUMBERED.addText(textOf(enforced(guest)));
+  return NUMBERED.number;
+}
+
+const NUMBERED = createStateDigest();
 
 /** Whether the same is enforced. Which leaves are there is not compared. */
 export function sameEnforced(a: Enforced, b: Enforced): boolean {

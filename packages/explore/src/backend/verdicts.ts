@@ -1,7 +1,7 @@
 import { createStateDigest } from '@heki/physical-memory';
 import { observeProcessor, observeRights } from './observe.ts';
 import { comeBack, type Scene } from './scene.ts';
-import { type Enforced, enforced, type Twin } from './twin.ts';
+import { numberOfEnforced, type Twin } from './twin.ts';
 
 /** Of what makes a state one, the parts on which it depends what falls in it: digests of 53 bits. */
 export interface StateParts {
@@ -26,22 +26,32 @@ export function brokenHere(scene: Scene, twin: Twin | undefined, seen?: string[]
   const { guest } = scene;
   const broken = new Set<string>();
   if (guest.hostHarmed) broken.add('P4');
-  const alike = twin?.isAlike(scene, enforced(guest));
+  const alike = twin?.isAlike(scene, numberOfEnforced(guest));
   if (alike === false) broken.add('P13');
   for (const id of observeRights(scene, seen)) broken.add(id);
   for (const vcpu of guest.vcpus) for (const id of observeProcessor(scene, vcpu, seen)) broken.add(id);
   return [...broken];
 }
 
+const NONE: readonly string[] = [];
+/** Parts whose verdicts are remembered, at most. */
+const REMEMBERED = 500_000;
+
+function kept(fallen: ReadonlySet<string>): readonly string[] {
+  return fallen.size === 0 ? NONE : [...fallen];
+}
+
 export function createVerdicts(): Verdicts {
   const digest = createStateDigest();
-  const byRights = new Map<number, { readonly fallen: ReadonlySet<string>; readonly enforced: Enforced }>();
-  const byProcessor = new Map<number, ReadonlySet<string>>();
+  const byRights = new Map<number, { readonly fallen: readonly string[]; readonly enforced: number }>();
+  const byProcessor = new Map<number, readonly string[]>();
 
   function ofRights(rights: number, scene: Scene) {
     const known = byRights.get(rights);
     if (known !== undefined) return known;
-    const found = { fallen: observeRights(scene), enforced: enforced(scene.guest) };
+    const fallen = kept(observeRights(scene));
+    const found = { fallen, enforced: numberOfEnforced(scene.guest) };
+    if (byRights.size >= REMEMBERED) byRights.clear();
     byRights.set(rights, found);
     return found;
   }
@@ -70,7 +80,8 @@ export function createVerdicts(): Verdicts {
         if (fallen === undefined) {
           const machine = back?.() ?? there;
           const vcpu = machine.guest.vcpus[index];
-          fallen = vcpu === undefined ? new Set() : observeProcessor(machine, vcpu);
+          fallen = vcpu === undefined ? NONE : kept(observeProcessor(machine, vcpu));
+          if (byProcessor.size >= REMEMBERED) byProcessor.clear();
           byProcessor.set(key, fallen);
         }
         for (const id of fallen) broken.add(id);
