@@ -76,6 +76,11 @@ const END = 2 ** 52;
 /** The image's window: 512 MiB, and 1 GiB where KASLR is built in. */
 const WINDOWS = [2 ** 17, 2 ** 18] as const;
 
+/** Whether the direct map begins where it does without KASLR: at each boot of such a kernel. */
+export function hasStandardBase({ levels, directMap }: Pick<ProvenRoot, 'levels' | 'directMap'>): boolean {
+  return directMap.start === DEFAULT_BASES[levels].direct;
+}
+
 /** The regions of the kernel's half, ascending, apart, and without gaps: what is nothing else is a `hole`. */
 export function kernelRegions(
   { levels, directMap }: ProvenRoot,
@@ -125,7 +130,7 @@ function dynamicRegions(
   bases: RegionBases,
 ): Region[] {
   const standard = DEFAULT_BASES[levels];
-  const isStandard = directMap.start === standard.direct;
+  const isStandard = hasStandardBase({ levels, directMap });
   const vmalloc = baseFrame(bases.vmalloc) ?? (isStandard ? standard.vmalloc : undefined);
   const vmemmap = baseFrame(bases.vmemmap) ?? (isStandard ? standard.vmemmap : undefined);
   const directEnd = Math.min(directMap.end, vmalloc ?? END);
