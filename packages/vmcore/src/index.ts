@@ -16,6 +16,7 @@ export { assumedRegistersOf, pagingRegistersOf, registersOn } from './paging-reg
 export { type ImageEvidence, type ImageSections, imageSections } from './regions/image-sections.ts';
 export {
   hasStandardBase,
+  type KernelPlace,
   kernelRegions,
   REGION_NAMES,
   type Region,

@@ -37,6 +37,12 @@ export interface Region extends VirtualRange {
   readonly name: RegionName;
 }
 
+/** What of a kernel's tables tells where its half is laid out. */
+export interface KernelPlace {
+  readonly levels: PagingLevels;
+  readonly directMap: VirtualRange;
+}
+
 /** Where the bases that KASLR moves are, as far as symbols tell (`vmalloc_base`, `vmemmap_base`). */
 export interface RegionBases {
   readonly vmalloc?: VirtualAddress | undefined;
@@ -76,13 +82,13 @@ const END = 2 ** 52;
 const WINDOWS = [2 ** 17, 2 ** 18] as const;
 
 /** Whether the direct map begins where it does without KASLR: at each boot of such a kernel. */
-export function hasStandardBase({ levels, directMap }: Pick<ProvenRoot, 'levels' | 'directMap'>): boolean {
+export function hasStandardBase({ levels, directMap }: KernelPlace): boolean {
   return directMap.start === DEFAULT_BASES[levels].direct;
 }
 
 /** The regions of the kernel's half, ascending, apart, and without gaps: what is nothing else is a `hole`. */
 export function kernelRegions(
-  { levels, directMap }: { readonly levels: PagingLevels; readonly directMap: VirtualRange },
+  { levels, directMap }: KernelPlace,
   sections: ImageSections,
   bases: RegionBases = {},
 ): Region[] {
