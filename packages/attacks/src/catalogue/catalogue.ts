@@ -1,4 +1,5 @@
 import type { LabAttack } from '../attack/lab-attack.ts';
+import { BREAKPOINTS } from './breakpoints.ts';
 import { CONTROLS } from './controls.ts';
 import { EXECUTION } from './execution.ts';
 import { FROM_OUTSIDE } from './from-outside.ts';
@@ -16,6 +17,7 @@ import { WORK } from './work.ts';
 export const CATALOGUE: readonly LabAttack[] = [
   ...STORES,
   ...EXECUTION,
+  ...BREAKPOINTS,
   ...REGISTERS,
   ...MODES,
   ...REQUESTS,

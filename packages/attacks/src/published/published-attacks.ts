@@ -205,7 +205,9 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
     'no machine here has a list of revoked modules',
   ),
   tried("link a signed module to symbols of one's own", ['shadow-export']),
-  tried("forge the descriptor of text_poke's breakpoint handler", ['forge-breakpoint']),
+  tried("int3 at a listed site, and a forged descriptor of text_poke's breakpoint handler", [
+    'leave-breakpoint',
+  ]),
   tried('return into text_poke, set_memory_x or the code that makes hypercalls', [
     'call-text-poke-kernel',
     'call-text-poke-module',
