@@ -197,7 +197,7 @@ export const EXECUTION: readonly LabAttack[] = [
       );
       if (there.length === 0) lab.notExpressible('the module has got other frames');
       for (const address of there) {
-        lab.aims.reached("a function of the module, at an address of the attacker,", address);
+        lab.aims.reached('a function of the module, at an address of the attacker,', address);
         lab.cpu.run(address);
       }
     },
