@@ -3,6 +3,7 @@ import type { ByteSource } from '../byte-source.ts';
 import { DUMP_LIMITS } from '../limits.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../vmcore.ts';
 import { openSource } from './file-source.ts';
+import { inflate } from './inflate.ts';
 import { readLiveGdb } from './live/live-gdb.ts';
 import { readLiveQemu } from './live/live-qemu.ts';
 import { isWebAddress, webAddressesOf } from './web/web-address.ts';
@@ -26,7 +27,7 @@ export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
   if (protocol !== undefined) return readLiveGdb(socket, options);
   const sources = openSources(path, options);
   try {
-    return readVmcore(sources, options);
+    return readVmcore(sources, { inflate, ...options });
   } catch (error) {
     for (const source of sources) source.close();
     throw error;
