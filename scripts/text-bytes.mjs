@@ -1,5 +1,5 @@
-// Writes a row of internal/docs/text-bytes.json, from which docs/authenticated-code.md has its table: `npm run text-bytes -- "NAME" DUMP PACKAGE.deb`.
-// Full dumps of Debian guests are made by `npm run guests`; they are too large to be kept here.
+// Writes a row of internal/docs/text-bytes.json, from which docs/authenticated-code.md has its table: `pnpm text-bytes "NAME" DUMP PACKAGE.deb`.
+// Full dumps of Debian guests are made by `pnpm guests dump`; they are too large to be kept here.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { root } from '../internal/launcher/src/root.mjs';
 
 const [dump, file, vmlinux] = process.argv.slice(2);
 if (vmlinux === undefined) {
-  console.error('usage: npm run text-bytes -- "NAME" DUMP PACKAGE.deb');
+  console.error('usage: pnpm text-bytes "NAME" DUMP PACKAGE.deb');
   process.exit(2);
 }
 const heki = join(root, 'packages/heki/dist/main.js');
