@@ -3,7 +3,15 @@
 // two versions. Ends with a line `N passed, N failed`.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { root } from '../internal/launcher/src/root.mjs';
@@ -47,7 +55,10 @@ function run(cwd, [program, ...args], bin) {
     env: { ...process.env, PATH },
     shell: process.platform === 'win32',
   });
-  const problems = status === 0 ? [] : [`${program} ${args.join(' ')}: exit code ${status}\n${(stdout + stderr).slice(-3000)}`];
+  const problems =
+    status === 0
+      ? []
+      : [`${program} ${args.join(' ')}: exit code ${status}\n${(stdout + stderr).slice(-3000)}`];
   return { stdout, problems };
 }
 
@@ -59,7 +70,19 @@ const [line] = await once(registry.stdout.setEncoding('utf8'), 'data');
 const address = line.trim();
 const npm = (cwd, args, bin) => {
   writeFileSync(join(cwd, '.npmrc'), `${address.slice('http:'.length)}:_authToken=anyone\n`);
-  return run(cwd, ['npm', ...args, `--registry=${address}`, '--prefer-online', '--no-audit', '--no-fund', '--ignore-scripts'], bin).problems;
+  return run(
+    cwd,
+    [
+      'npm',
+      ...args,
+      `--registry=${address}`,
+      '--prefer-online',
+      '--no-audit',
+      '--no-fund',
+      '--ignore-scripts',
+    ],
+    bin,
+  ).problems;
 };
 
 /** An empty project that npm installs `names` into. */
@@ -79,6 +102,8 @@ function compile(folder, files, tsc) {
     target: 'ES2023',
     module: 'NodeNext',
     types: ['node'],
+    allowJs: true,
+    outDir: 'out',
   };
   writeFileSync(join(folder, 'tsconfig.files.json'), JSON.stringify({ compilerOptions, files }));
   return run(folder, [process.execPath, tsc, '-p', 'tsconfig.files.json']).problems;
@@ -99,7 +124,9 @@ let first;
 for (const { version, bin } of nodes) {
   const { folder, problems } = project(`node-${version}`, names, bin);
   check(`Node ${version}: installed by name`, problems);
-  const copies = names.filter((name) => existsSync(join(folder, 'node_modules', name, 'node_modules', '@heki')));
+  const copies = names.filter((name) =>
+    existsSync(join(folder, 'node_modules', name, 'node_modules', '@heki')),
+  );
   check(`Node ${version}: one copy of each`, copies);
   check(`Node ${version}: what a user does`, checkInstalled(folder, join(bin, 'node')));
   check(`Node ${version}: heki --version`, run(folder, ['npx', 'heki', '--version'], bin).problems);
@@ -108,14 +135,25 @@ for (const { version, bin } of nodes) {
     for (const typescript of typescripts)
       check(
         `TypeScript ${typescript.version}: the types of ${examples.length} examples of READMEs`,
-        compile(folder, examples.map(({ name }) => `${name}.ts`), typescript.tsc),
+        compile(
+          folder,
+          examples.map(({ name }) => `${name}.ts`),
+          typescript.tsc,
+        ),
       );
   } else {
-    check(`Node ${version}: examples compiled`, compile(folder, examples.map(({ name }) => `${name}.ts`), typescripts.at(-1).tsc));
+    check(
+      `Node ${version}: examples compiled`,
+      compile(
+        folder,
+        examples.map(({ name }) => `${name}.ts`),
+        typescripts.at(-1).tsc,
+      ),
+    );
   }
   first ??= folder;
   const wrong = examples.flatMap(({ name, output }) => {
-    const { stdout, problems: broken } = run(folder, ['node', `${name}.js`], bin);
+    const { stdout, problems: broken } = run(folder, ['node', join('out', `${name}.js`)], bin);
     if (broken.length === 0 && output !== undefined && stdout !== output)
       return [`${name} printed\n${stdout}expected\n${output}`];
     return broken;
@@ -127,17 +165,34 @@ const toPublish = join(scratch, 'to-publish');
 mkdirSync(toPublish);
 const declared = [];
 const mix = packagesToMix(toPublish, first, (file, to) => {
-  const options = ['--allowJs', '--declaration', '--emitDeclarationOnly', '--module', 'nodenext', '--target', 'es2023', '--types', 'node', '--outDir', to];
-  declared.push(...run(first, [process.execPath, typescripts.at(-1).tsc, '--ignoreConfig', file, ...options]).problems);
+  const options = [
+    '--allowJs',
+    '--declaration',
+    '--emitDeclarationOnly',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2023',
+    '--types',
+    'node',
+    '--outDir',
+    to,
+  ];
+  declared.push(
+    ...run(first, [process.execPath, typescripts.at(-1).tsc, '--ignoreConfig', file, ...options]).problems,
+  );
 });
-check('a backend of somebody, and patches, published', [...declared, ...mix.flatMap((folder) => npm(folder, ['publish']))]);
+check('a backend of somebody, and patches, published', [
+  ...declared,
+  ...mix.flatMap((folder) => npm(folder, ['publish'])),
+]);
 const mixed = project('mixed', MIXED_DEPENDENCIES);
 check('two versions: installed by name', mixed.problems);
 check('two versions: both are there', writeMixedProgram(mixed.folder));
 for (const { version, tsc } of typescripts)
   check(`two versions: types, by TypeScript ${version}`, compile(mixed.folder, ['mixed.ts'], tsc));
 for (const { version, bin } of nodes) {
-  const { stdout, problems } = run(mixed.folder, ['node', 'mixed.js'], bin);
+  const { stdout, problems } = run(mixed.folder, ['node', join('out', 'mixed.js')], bin);
   const unexpected = stdout === MIXED_OUTPUT ? [] : [`printed\n${stdout}`];
   check(`two versions: an attack on the backend, on Node ${version}`, [...problems, ...unexpected]);
 }

@@ -42,6 +42,16 @@ const checks = [
     count: fromLastLine,
   },
   { name: 'packed', title: 'packed packages', command: script('check-packages.mjs') },
+  ...(full
+    ? [
+        {
+          name: 'registry',
+          title: 'the next release, installed by name',
+          command: script('test-registry.mjs'),
+          count: fromLastLine,
+        },
+      ]
+    : []),
   {
     name: 'vectors',
     title: 'vectors',

@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { root } from '../../internal/launcher/src/root.mjs';
 
 /** Those whose types and values go to and fro between a machine and a backend. */
-const PATCHED = ['@heki/hypervisor', '@heki/physical-memory', '@heki/second-level', '@heki/vcpu', '@heki/x86'];
+const PATCHED = [
+  '@heki/hypervisor',
+  '@heki/physical-memory',
+  '@heki/second-level',
+  '@heki/vcpu',
+  '@heki/x86',
+];
 const BACKEND = 'somebodys-backend';
 
 const PROGRAM = `import { createRequire } from 'node:module';

@@ -34,7 +34,5 @@ const server = createServer(async (request, response) => {
   else if (tarballs.has(path)) response.writeHead(200).end(tarballs.get(path));
   else response.writeHead(307, { location: `${upstream}${request.url}` }).end();
 });
-server.listen(0, '127.0.0.1', () =>
-  process.stdout.write(`http://127.0.0.1:${server.address().port}/\n`),
-);
+server.listen(0, '127.0.0.1', () => process.stdout.write(`http://127.0.0.1:${server.address().port}/\n`));
 process.stdin.resume().on('end', () => process.exit());
