@@ -36,6 +36,11 @@ const checks = [
   { name: 'site', title: 'documentation site', command: script('build-site.mjs') },
   { name: 'docs', title: 'generated documentation', command: script('generate-docs.mjs', '--check') },
   {
+    name: 'fidelity',
+    title: 'what judges what',
+    command: script('generate-docs.mjs', '--fidelity', '--check'),
+  },
+  {
     name: 'guests',
     title: 'real guests',
     command: script('test-qemu.mjs', ...(full ? ['--all'] : [])),

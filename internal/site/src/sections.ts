@@ -38,5 +38,5 @@ export const SECTIONS: readonly Section[] = [
   },
   { title: 'Reference', pages: ['command', 'limits-of-input', 'findings', 'kvm-api'] },
   { title: 'Findings', pages: FINDINGS, collapsed: true },
-  { title: 'The project', pages: ['architecture', 'reading-guide', 'mutants'] },
+  { title: 'The project', pages: ['fidelity', 'architecture', 'reading-guide', 'mutants'] },
 ];
