@@ -48,7 +48,9 @@ store-text-direct-map blocked
 store-text-after-pte-edit blocked
 execute-data blocked
 clear-smep blocked
+remap-text succeeded
 store-data succeeded
+ask-for-execution succeeded
 `;
 
 /** The version after the one in `manifest`. */
