@@ -32,11 +32,7 @@ const BIT_OPERATORS = new Set([
   SyntaxKind.GreaterThanGreaterThanGreaterThanEqualsToken,
 ]);
 /** Operators whose outcome is as large as an operand is. A difference may be small: `frame - upper * 0x10_0000`. */
-const KEEPING = new Set([
-  SyntaxKind.PlusToken,
-  SyntaxKind.AsteriskToken,
-  SyntaxKind.QuestionQuestionToken,
-]);
+const KEEPING = new Set([SyntaxKind.PlusToken, SyntaxKind.AsteriskToken, SyntaxKind.QuestionQuestionToken]);
 
 /** The parts of an operand that may be as large as it is. */
 function parts(node) {

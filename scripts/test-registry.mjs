@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { root } from '../internal/launcher/src/root.mjs';
 import { checkInstalled } from './check-outside.mjs';
+import { documentedCommands } from './registry/documented-commands.mjs';
 import {
   MIXED_DEPENDENCIES,
   MIXED_OUTPUT,
@@ -129,7 +130,11 @@ for (const { version, bin } of nodes) {
   );
   check(`Node ${version}: one copy of each`, copies);
   check(`Node ${version}: what a user does`, checkInstalled(folder, join(bin, 'node')));
-  check(`Node ${version}: heki --version`, run(folder, ['npx', 'heki', '--version'], bin).problems);
+  const commands = documentedCommands();
+  check(
+    `Node ${version}: ${commands.length} commands of docs`,
+    commands.flatMap((command) => run(folder, command, bin).problems),
+  );
   const examples = writeReadmeExamples(folder);
   if (first === undefined) {
     for (const typescript of typescripts)

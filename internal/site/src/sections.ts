@@ -16,7 +16,7 @@ const FINDINGS = readdirSync(join(import.meta.dirname, '../../../docs/findings')
   .map((file) => `findings/${file.replace(/\.md$/, '')}`);
 
 export const SECTIONS: readonly Section[] = [
-  { title: 'Start', pages: ['ten-minutes', 'limits', 'verdicts', 'packages', 'teach'] },
+  { title: 'Start', pages: ['ten-minutes', 'paths', 'limits', 'verdicts', 'packages', 'teach'] },
   {
     title: 'Your own guest',
     pages: [
