@@ -60,8 +60,7 @@ function story(): string {
 
 function authority(): string {
   // Those of six actions take too long for a page that is made at every change: a test has their stories.
-  const ids = ALL_VARIANTS.filter((id) => id !== 'B-A4' && id !== 'B-A6');
-  const rows = [undefined, ...ids].map((id) => {
+  const rows = [undefined, ...SEARCHED].map((id) => {
     const machine = authorityMachine(id);
     const result = search(machine, {
       depth: 4,
@@ -100,19 +99,20 @@ function lvbs(): string {
   return markdownTable(['hole', 'what it is', 'breaks', 'shortest story'], rows);
 }
 
-const ALL_VARIANTS = Object.keys(authorityDefects) as AuthorityDefectId[];
-
-/** What each weaker variant is expected to break. */
-const FALLEN_BY: Readonly<Record<AuthorityDefectId, string>> = {
+/**
+ * What a weaker variant is expected to break. Those of six actions (B-A4, B-A6) take too long for a page that is made at every change: a test has their stories.
+ * For two modules, or a boot, the machine is too small (B-A9, B-A10, B-A12).
+ */
+const FALLEN_BY = {
   'B-A1': 'P6',
   'B-A2': 'P6',
   'B-A3': 'P6',
-  'B-A4': 'P6',
   'B-A5': 'P12',
-  'B-A6': 'P6',
   'B-A7': 'KEY',
   'B-A8': 'P6',
-};
+  'B-A11': 'P12',
+} as const satisfies { readonly [id in AuthorityDefectId]?: string };
+const SEARCHED = Object.keys(FALLEN_BY) as (keyof typeof FALLEN_BY)[];
 
 type Create = () => Hypervisor<VirtualMachine, BackendEvent>;
 

@@ -1,8 +1,9 @@
 // Whether what stands in every `dist` is what was built there, from the sources that are there now. The compiler asks only
 // whether sources changed: a file that went missing or was cut off in a `dist` does not concern it.
-import { createHash } from 'node:crypto';
+// It is asked before every command, so that it reads no contents and makes no hash: node:crypto alone takes longer to load.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { stateOfFiles } from './file-state.mjs';
 import { root } from './root.mjs';
 
 const record = join(root, '.cache', 'heki', 'built.json');
@@ -14,42 +15,45 @@ function projects() {
   return references.map(({ path }) => path);
 }
 
-/** Sizes and times of `files` and of all files under `folders`, as one short text. */
-function fingerprint(folder, parts) {
-  const hash = createHash('sha256');
-  for (const part of parts) addTo(hash, join(folder, part));
-  return hash.digest('hex');
-}
-
-function addTo(hash, path) {
-  const about = statSync(path, { throwIfNoEntry: false });
-  if (about === undefined) return;
-  if (about.isDirectory()) {
-    for (const name of readdirSync(path).sort()) addTo(hash, join(path, name));
-  } else {
-    hash.update(`${path}\0${about.size}\0${about.mtimeMs}\n`);
-  }
-}
-
 /** The state of all sources. To be taken before a build: what is edited while it runs is not built. */
 export function stateOfSources() {
   return Object.fromEntries([
-    ['.', fingerprint(root, ['tsconfig.json', 'tsconfig.base.json', 'pnpm-lock.yaml'])],
+    ['.', stateOfFiles(root, ['tsconfig.json', 'tsconfig.base.json', 'pnpm-lock.yaml'])],
     ...projects().map((project) => [
       project,
-      fingerprint(join(root, project), ['src', 'tsconfig.json', 'package.json', 'build-page.mjs']),
+      stateOfFiles(
+        join(root, project),
+        ['src', 'tsconfig.json', 'package.json', 'build-page.mjs'],
+        (name) => !/\.(?:test|bench)\.tsx?$/.test(name),
+      ),
     ]),
   ]);
 }
 
-/** The state of all outputs; `compiler` tells whether the compiler has been there. */
+/** The state of all outputs that are read again; `compiler` tells whether the compiler has been there. */
 function stateOfOutputs() {
   return Object.fromEntries(
-    projects().map((project) => {
-      const folder = join(root, project, 'dist');
-      return [project, { compiler: fingerprint(folder, [BUILD_INFO]), files: fingerprint(folder, ['.']) }];
-    }),
+    projects().map((project) => [
+      project,
+      {
+        compiler: stateOfFiles(join(root, project, 'dist'), [BUILD_INFO]),
+        files: stateOfFiles(join(root, project), ['dist'], (name) => !name.endsWith('.map')),
+      },
+    ]),
   );
+}
+
+/**
+ * The state of what a command loads, which is the bundles and what stands outside them, and of the compiler's notes. Thousands of
+ * other outputs need not be asked for; a build that did not end has no record.
+ */
+function stateOfCode() {
+  return stateOfFiles(join(root, 'packages'), [
+    ...['bundle', 'inspector', 'dist/main.js', 'dist/bundle.js'].map((part) => `heki/${part}`),
+    'fleet/dist',
+    'physical-memory/dist',
+    ...projects().map((project) => `../${project}/dist/${BUILD_INFO}`),
+  ]);
 }
 
 function recorded() {
@@ -60,13 +64,12 @@ function recorded() {
   }
 }
 
-/** The state of the command's bundle, which is made of the outputs, and of the inspector's. */
-const stateOfBundle = () => fingerprint(join(root, 'packages', 'heki'), ['bundle', 'inspector']);
-
 export function isBuilt() {
-  const now = { sources: stateOfSources(), outputs: stateOfOutputs(), bundle: stateOfBundle() };
-  return JSON.stringify(recorded()) === JSON.stringify(now);
+  const { sources, code } = recorded() ?? {};
+  return code === stateOfCode() && isSame(sources, stateOfSources());
 }
+
+const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 /** Whether what is built of some projects is what was built there, from the sources that are there now. */
 export function areBuilt(some) {
@@ -74,8 +77,7 @@ export function areBuilt(some) {
   const [sources, outputs] = [stateOfSources(), stateOfOutputs()];
   return some.every(
     (project) =>
-      before?.sources[project] === sources[project] &&
-      JSON.stringify(before.outputs[project]) === JSON.stringify(outputs[project]),
+      before?.sources[project] === sources[project] && isSame(before.outputs[project], outputs[project]),
   );
 }
 
@@ -112,5 +114,5 @@ export function removeOrphans() {
 /** Puts on record what was built from `sources`. */
 export function recordBuild(sources) {
   mkdirSync(dirname(record), { recursive: true });
-  writeFileSync(record, JSON.stringify({ sources, outputs: stateOfOutputs(), bundle: stateOfBundle() }));
+  writeFileSync(record, JSON.stringify({ sources, outputs: stateOfOutputs(), code: stateOfCode() }));
 }

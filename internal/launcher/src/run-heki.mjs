@@ -1,10 +1,12 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isSetUp } from './is-set-up.mjs';
 import { root } from './root.mjs';
-import { SetUpError, setUp } from './set-up.mjs';
 
 /** Sets up what is missing. Answers whether heki can run; tells why not. */
 export async function setUpOrTell() {
+  if (isSetUp()) return true;
+  const { SetUpError, setUp } = await import('./set-up.mjs');
   try {
     await setUp();
     return true;

@@ -1,18 +1,8 @@
 // Brings the clone into a state that can run: the pinned pnpm, the dependencies, the build. What it has to say goes to
 // standard error: standard output is the command's.
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { accessSync, constants, existsSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   areBuilt,
   forgetDamage,
@@ -21,6 +11,7 @@ import {
   removeOrphans,
   stateOfSources,
 } from './build-state.mjs';
+import { isInstalled, recordInstallation } from './installation.mjs';
 import { withLock } from './lock.mjs';
 import { root, tool } from './root.mjs';
 import { whyItFailed } from './why-it-failed.mjs';
@@ -30,14 +21,12 @@ export class SetUpError extends Error {
   name = 'SetUpError';
 }
 
-const stamp = join(root, 'node_modules', '.cache', 'heki', 'installed');
-
 /** Installs and builds what is not installed and built yet. Of several processes one does it, and the others wait. */
 export async function setUp() {
-  if (isInstalled() && isBuilt()) return;
   try {
     accessSync(root, constants.W_OK);
   } catch {
+    if (isInstalled() && isBuilt()) return;
     throw new SetUpError(
       `heki cannot set itself up: ${root} is not writable. Clone it to where you can write, or let its owner run ./heki once.`,
     );
@@ -46,28 +35,11 @@ export async function setUp() {
     `set-up of ${realpathSync(root)}`,
     async (lock) => {
       if (!isInstalled()) await install(lock);
+      recordInstallation();
       if (!isBuilt()) await build(lock);
     },
     () => say('Another process sets heki up; waiting for it ...'),
   );
-}
-
-/** What an installation depends on: the lock file, every manifest, and Node. */
-function installationKey() {
-  const hash = createHash('sha256');
-  const manifests = ['packages', 'internal', 'examples'].flatMap((folder) =>
-    existsSync(join(root, folder))
-      ? readdirSync(join(root, folder)).map((name) => join(folder, name, 'package.json'))
-      : [],
-  );
-  for (const file of ['package.json', 'pnpm-lock.yaml', 'pnpm-workspace.yaml', ...manifests.sort()]) {
-    if (existsSync(join(root, file))) hash.update(file).update(readFileSync(join(root, file)));
-  }
-  return hash.update(process.version).digest('hex');
-}
-
-function isInstalled() {
-  return existsSync(stamp) && readFileSync(stamp, 'utf8') === installationKey();
 }
 
 /** Installs what the lock file names with the pnpm that package.json pins. */
@@ -82,8 +54,6 @@ async function install(lock) {
     '--loglevel=warn',
     '--config.confirm-modules-purge=false',
   ]);
-  mkdirSync(dirname(stamp), { recursive: true });
-  writeFileSync(stamp, installationKey());
 }
 
 /** What the page of the audit is made of. */

@@ -30,4 +30,4 @@ export { type FrameExtent, frameExtents } from './frame-extents.ts';
 export { hypercallPageOf } from './hypercall-page.ts';
 export type { Mapping, PlaceName } from './mapping.ts';
 export { leafRights } from './occurrence.ts';
-export { Rights, rightsText } from './rights.ts';
+export { Rights, rightsOf, rightsText } from './rights.ts';

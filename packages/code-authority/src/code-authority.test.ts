@@ -2,6 +2,7 @@ import type { Gfn, Pfn } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { complete } from './answer.ts';
+import { RIGHTS } from './frames/frame-type.ts';
 import { statesOf } from './images/site-bytes.ts';
 import {
   ALIAS,
@@ -76,6 +77,19 @@ describe('SEAL', () => {
     expect(complete(world.authority.seal(KERNEL, KERNEL_AT, states))).toMatchObject({ why: 'wrong-time' });
   });
 
+  test('believes that LOCK is DS where one processor runs, and nowhere else: B-A12 believes what it is told', () => {
+    const states = STATES.map((_, index) => (index === 6 ? 1 : 0));
+    const seal = (processors: number, defects = {}) => {
+      const world = createWorld(defects);
+      world.processors = processors;
+      placeKernel(world, states);
+      return complete(world.authority.seal(KERNEL, KERNEL_AT, states));
+    };
+    expect(seal(1)).toMatchObject({ ok: true });
+    expect(seal(2)).toMatchObject({ why: 'malformed', text: 'site 6: 2 processors run: LOCK stays' });
+    expect(seal(2, { 'B-A12': true })).toMatchObject({ ok: true });
+  });
+
   test.each([
     ['a state that a site does not have', KERNEL_AT, STATES.map(() => 9), 'malformed'],
     ['too few states', KERNEL_AT, [], 'malformed'],
@@ -138,6 +152,41 @@ describe('LOAD', () => {
     expect(load(world, { ...MODULE_AT, frames: [[30], [31], [32]] as unknown as Gfn[][] })).toMatchObject({
       why: 'not-free',
     });
+  });
+
+  test('takes empty frames alone, and gives those back as they are that something was put into meanwhile', () => {
+    const world = sealed();
+    world.bytes(11)[4095] = 1;
+    expect(load(world)).toMatchObject({
+      why: 'not-free',
+      text: 'host frame 11 is not empty: it may be in use',
+    });
+    expect(world.rights.has(10)).toBe(false);
+    world.bytes(11)[4095] = 0;
+    // A store of another processor, by what it had cached.
+    world.atFlush = () => {
+      world.bytes(12)[7] = 9;
+    };
+    expect(load(world)).toMatchObject({ why: 'not-free' });
+    expect([10, 12].map((frame) => world.authority.frame(frame as Pfn).type)).toEqual(['free', 'free']);
+    expect([bytesAt(world, 12, 7, 1), world.rights.get(12)]).toEqual([[9], RIGHTS.free]);
+  });
+
+  test('takes no module that exports what another exports, at the same time neither', () => {
+    const elsewhere = {
+      bases: MODULE_AT.bases.map((base) => base + 0x10_0000n),
+      frames: [[30], [31], [32]] as unknown as Gfn[][],
+    };
+    const text = 'module_function is exported already';
+    const world = sealed();
+    expect(load(world)).toMatchObject({ ok: true });
+    expect(load(world, elsewhere)).toMatchObject({ why: 'unresolved', text });
+    const racing = sealed();
+    const request = racing.authority.load(FILE, MODULE_AT);
+    request.next();
+    request.next();
+    expect(load(racing, elsewhere)).toMatchObject({ ok: true });
+    expect(complete(request)).toMatchObject({ why: 'unresolved' });
   });
 
   test('ends without a trace when what it refers to, or its address, has gone meanwhile', () => {
@@ -353,5 +402,7 @@ test('a checkpoint brings back what the owner keeps', () => {
   expect(world.authority.images.map(({ id, states }) => [id, states])).toEqual([[1, STATES]]);
   expect(world.authority.frame(10 as Pfn).type).toBe('free');
   expect(world.authority.frame(4 as Pfn).type).toBe('text');
+  // Memory is the host's to bring back.
+  for (const frame of [10, 11, 12]) world.bytes(frame).fill(0);
   expect(load(world)).toEqual({ ok: true, value: 2 });
 });

@@ -43,15 +43,17 @@ export interface AuthorityState {
 
 /** The address that a name stands for, and the image that exports it. What lay in init parts is gone with them. */
 export function findExport(
-  { images }: Pick<AuthorityState, 'images'>,
+  { images, defects }: Pick<AuthorityState, 'images' | 'defects'>,
   name: string,
 ): { readonly address: bigint; readonly id: number } | undefined {
+  let found: ReturnType<typeof findExport>;
   for (const { id, image, bases, frames } of images.values()) {
     const place = image.exports.get(name);
     if (place === undefined || frames[place.part]?.length === 0) continue;
-    return { address: placeAddress(bases, place), id };
+    found = { address: placeAddress(bases, place), id };
+    if (!defects['B-A9']) return found;
   }
-  return undefined;
+  return found;
 }
 
 /** Whether a range of addresses is free of all images. */

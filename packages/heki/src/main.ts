@@ -2,7 +2,9 @@
 import { isMainThread } from 'node:worker_threads';
 import { bundledCommand } from './bundle.ts';
 import type { CommandIo } from './io.ts';
+import { optimizeLate } from './optimize-late.ts';
 
+optimizeLate();
 const bundled = bundledCommand();
 /** The rest of the command. What keeps it from being loaded, as too few files that may be open, is told in a line. */
 const loaded: typeof import('./command.ts') = await (bundled === undefined

@@ -41,6 +41,8 @@ import { endProcess, runProcess, startProcess } from './process/processes.ts';
 import { cpuDown, cpuUp, onProcessor, suspend } from './smp/processors.ts';
 import { createTurns } from './smp/turns.ts';
 import { setStaticKey, updateStaticCall } from './static-branches/static-branches.ts';
+import { pokeInt3Handler } from './text/poke-int3-handler.ts';
+import { isPokeSymbol, placePokeDescriptor } from './text/poke-symbols.ts';
 import { textPoke } from './text/text-poke.ts';
 import { textPokeBatch } from './text/text-poke-batch.ts';
 import { textPokeEarly } from './text/text-poke-early.ts';
@@ -82,6 +84,7 @@ function createState(options: LinuxKernelOptions): KernelState {
   const turns = createTurns(options.interleave);
   const defects = defectSwitches(linuxDefects, options.hooks ?? 'hardened', options.defects);
   const hekiPlaces = placeHeki(build, layout, defects['B-G17']);
+  const pokePlaces = placePokeDescriptor(build, layout);
   const common = { build, layout, parameters, memoryMap, image, physicalMemory, tables };
   const state: KernelState = {
     ...common,
@@ -97,6 +100,7 @@ function createState(options: LinuxKernelOptions): KernelState {
     vmalloc: createVmalloc(layout),
     heki: options.heki?.(createHekiKernel(common, hekiPlaces, () => state)),
     hekiPlaces,
+    pokePlaces,
     hekiInit: {},
     initHypervisorPlatform: options.initHypervisorPlatform,
     defects,
@@ -218,7 +222,10 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
       }
       return stopped ?? { kind: 'done', value: undefined };
     },
-    address: (symbol) => (isHekiSymbol(symbol) ? state.hekiPlaces[symbol] : state.image.address(symbol)),
+    address(symbol) {
+      if (isHekiSymbol(symbol)) return state.hekiPlaces[symbol];
+      return isPokeSymbol(symbol) ? state.pokePlaces[symbol] : state.image.address(symbol);
+    },
 
     setMemory(what, address, pages) {
       const start = checkRange(address, pages);
@@ -256,6 +263,7 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     addMemory: (range) => effect(() => addMemory(state, range)),
     removeMemory: (range) => effect(() => removeMemory(state, range)),
     textPokeBatch: (patches) => effect(() => textPokeBatch(state, patches)),
+    pokeInt3Handler: (processor, address) => pokeInt3Handler(state, processor, address),
     setStaticKey: (sites, enabled) => effect(() => setStaticKey(state, sites, enabled)),
     updateStaticCall: (sites, target) => effect(() => updateStaticCall(state, sites, target)),
     ftraceEnable: (sites) => effect(() => ftraceEnable(state, sites)),

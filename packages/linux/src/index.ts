@@ -43,4 +43,6 @@ export type { KernelOutcome } from './outcome.ts';
 export type { UserArea, UserProcess, UserProgram } from './process/user-process.ts';
 export type { StartFailure, StartPhase } from './smp/start-failure.ts';
 export { JUMP_LENGTH } from './text/instructions.ts';
+export type { BreakpointEffect } from './text/poke-int3-handler.ts';
+export type { PokeSymbol } from './text/poke-symbols.ts';
 export type { TextPatch } from './text/text-patch.ts';

@@ -1,7 +1,7 @@
 import type { EarlyInitResult, HekiGuest, HekiKernel, LateInitResult } from '@heki/guest';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
-import type { Vcpu } from '@heki/vcpu';
+import type { Outcome, Vcpu } from '@heki/vcpu';
 import type { PagingLevels } from '@heki/x86';
 import type { BootStep } from './boot/boot-steps.ts';
 import type { SignedSite } from './code/signed-sites.ts';
@@ -14,6 +14,8 @@ import type { ModuleImage, ModuleTextChanges } from './modules/module-image.ts';
 import type { LoadedModule } from './modules/modules.ts';
 import type { KernelOutcome } from './outcome.ts';
 import type { UserProcess, UserProgram } from './process/user-process.ts';
+import type { BreakpointEffect } from './text/poke-int3-handler.ts';
+import type { PokeSymbol } from './text/poke-symbols.ts';
 import type { TextPatch } from './text/text-patch.ts';
 
 /** What a kernel is made of. */
@@ -118,7 +120,7 @@ export interface LinuxKernel {
    * is its outcome, and boot does not go on any more.
    */
   boot(options?: { readonly before?: BootStep | undefined }): KernelOutcome;
-  address(symbol: ImageSymbol | HekiSymbol): VirtualAddress;
+  address(symbol: ImageSymbol | HekiSymbol | PokeSymbol): VirtualAddress;
 
   /** `set_memory_ro` and so on, for `pages` pages from `address` on. */
   setMemory(what: SetMemory, address: VirtualAddress, pages: number): KernelOutcome;
@@ -177,6 +179,11 @@ export interface LinuxKernel {
   textPokeEarly(address: VirtualAddress, bytes: Uint8Array): KernelOutcome;
   /** `text_poke_bp_batch`: instructions that other processors may be executing, in three pokes each. */
   textPokeBatch(patches: readonly TextPatch[]): KernelOutcome;
+  /**
+   * `poke_int3_handler`, as it runs on `processor`, which came to an int3 at `address`: how it goes on by what `bp_desc` says, `undefined` when it says
+   * nothing of this place. A kernel whose code is sealed has no such handler. An access of the handler's that does not complete is its outcome.
+   */
+  pokeInt3Handler(processor: Vcpu, address: VirtualAddress): Outcome<BreakpointEffect | undefined>;
   /** `static_key_enable`, `static_key_disable`: no-ops of five bytes become jumps, or the reverse. */
   setStaticKey(sites: readonly VirtualAddress[], enabled: boolean): KernelOutcome;
   /** `static_call_update`: every site calls `target`. */

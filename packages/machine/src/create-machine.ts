@@ -152,6 +152,7 @@ export function createMachine<VM extends VirtualMachine, Event extends BackendEv
     virtualMachine,
     vcpu,
     memory,
+    hostFrame: host.backing,
     addedMemory,
     heki,
     earlyInit() {

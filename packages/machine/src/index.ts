@@ -34,6 +34,7 @@ export type { CodeSigner } from './linux/code-signer.ts';
 export { createLinuxMachine } from './linux/create-linux-machine.ts';
 export { type KernelCode, kernelCodeImage } from './linux/kernel-code-image.ts';
 export type { Interleave, LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';
+export type { LinkedModule, ModuleLinks } from './linux/module-file.ts';
 export { pcMemoryMap } from './linux/pc-memory-map.ts';
 export {
   createSigningAuthority,

@@ -1,7 +1,7 @@
 import type { EarlyInitResult, HekiGuest, KernelConfig, LateInitResult } from '@heki/guest';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import type { DriverMemory, HekiPort } from '@heki/paravirt';
-import type { FrameRange, Gfn, MemoryMap, PhysicalMemory } from '@heki/physical-memory';
+import type { FrameRange, Gfn, MemoryMap, Pfn, PhysicalMemory } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Registers, Vcpu } from '@heki/vcpu';
 import type { ProvenRoot } from '@heki/vmcore';
@@ -74,6 +74,8 @@ export interface Machine<VM extends VirtualMachine = VirtualMachine> extends Cla
   readonly vcpu: Vcpu;
   /** Guest-physical memory, with the RAM that was added. */
   readonly memory: PhysicalMemory<Gfn>;
+  /** Where the host keeps a guest frame that is memory: what its VMM knows. */
+  hostFrame(frame: Gfn): Pfn;
   /** RAM that the snapshot's machine did not have: page lists are built there. It is in no mapping of the kernel. */
   readonly addedMemory: FrameRange<Gfn>;
   /** The Heki core of the guest kernel. */

@@ -1,4 +1,4 @@
-import type { Gfn, Pfn } from '@heki/physical-memory';
+import type { Gfn, Hpa, Pfn } from '@heki/physical-memory';
 
 /**
  * What one access asks of the second level: an OR of these bits. A plain number, because a two-dimensional walk
@@ -75,4 +75,29 @@ export interface SecondLevel<Fault = unknown> {
   readonly level: number;
   /** What that translation would allow from a cache: an OR of {@link SecondLevelRights} bits. */
   readonly rights: number;
+  /**
+   * The same translation as {@link translate} step by step, for readers: it changes nothing. Absent where what translates cannot tell its
+   * steps.
+   */
+  explain?(gfn: Gfn, offset: number, access: number): SecondLevelWalk;
+}
+
+/** One entry that a walk of second-level tables read. */
+export interface SecondLevelStep {
+  /** As of guest paging: 5 PML5E, 4 PML4E, 3 PDPTE, 2 PDE, 1 PTE. */
+  readonly level: number;
+  /** Where the entry lies in host memory. */
+  readonly address: Hpa;
+  readonly entry: bigint;
+  /** `leaf` and `table`; any other word is why the walk ended there. */
+  readonly finding: string;
+}
+
+/** A translation by the second level, explained. */
+export interface SecondLevelWalk {
+  /** Root first. */
+  readonly steps: readonly SecondLevelStep[];
+  /** Why it ended as it did, in a sentence without a capital or a full stop. */
+  readonly reason: string;
+  readonly allowed: boolean;
 }

@@ -112,9 +112,8 @@ class NamesOfKernel {
   readonly #memory: VirtualMemory;
   readonly #exact: ReadonlyMap<VirtualAddress, string>;
   #loaded: LoadedCode | string | undefined;
-  #imageEdges: readonly Edge[] | undefined;
-  #loadedEdges: readonly Edge[] | undefined;
-  #crashEdges: readonly Edge[] | undefined;
+  /** By whether they are also of what was loaded, and of a crash kernel. */
+  readonly #edgesOf: (readonly Edge[] | undefined)[] = [];
   readonly #bss: VirtualRange | undefined;
   readonly #findCrashKernel: NameEvidence['crashKernel'];
   #crashKernel: readonly Frames[] | undefined;
@@ -226,22 +225,22 @@ class NamesOfKernel {
   #edges(start: VirtualFrame, end: VirtualFrame): readonly Edge[] {
     const touches = (names: readonly RegionName[]): boolean =>
       this.regions.some((one) => one.start < end && start < one.end && names.includes(one.name));
-    const fixed: readonly Frames[] = this.#bss === undefined ? this.regions : [...this.regions, this.#bss];
-    this.#imageEdges ??= edgesOf(fixed);
-    if (touches(LOADED_REGIONS)) {
-      this.#loadedEdges ??= edgesOf([...fixed, ...loadedPages(this.loaded)]);
-      return this.#loadedEdges;
-    }
-    if (touches(['direct map'])) {
-      const { start: base } = this.#root.directMap;
-      this.#crashKernel ??= this.#findCrashKernel?.() ?? [];
-      this.#crashEdges ??= edgesOf([
-        ...fixed,
-        ...this.#crashKernel.map((one) => ({ start: base + one.start, end: base + one.end })),
-      ]);
-      return this.#crashEdges;
-    }
-    return this.#imageEdges;
+    const loaded = touches(LOADED_REGIONS);
+    const direct = touches(['direct map']);
+    const which = (loaded ? 1 : 0) + (direct ? 2 : 0);
+    this.#edgesOf[which] ??= edgesOf([
+      ...this.regions,
+      ...(this.#bss === undefined ? [] : [this.#bss]),
+      ...(loaded ? loadedPages(this.loaded) : []),
+      ...(direct ? this.#crashKernelPages() : []),
+    ]);
+    return this.#edgesOf[which];
+  }
+
+  #crashKernelPages(): Frames[] {
+    const { start: base } = this.#root.directMap;
+    this.#crashKernel ??= this.#findCrashKernel?.() ?? [];
+    return this.#crashKernel.map(({ start, end }) => ({ start: base + start, end: base + end }));
   }
 
   #exactly(address: VirtualAddress): SymbolPlace | undefined {

@@ -11,8 +11,12 @@ export const DUMP_LIMITS = {
   inputSilence: 60_000,
   /** Milliseconds that a guest which runs may take for an answer. */
   guestSilence: 10_000,
+  /** Milliseconds in which an answer of such a guest must be whole, however it comes. */
+  guestAnswer: 30_000,
   /** Milliseconds that a web server may take for an answer, or between parts of one. */
   webSilence: 30_000,
+  /** Milliseconds in which an answer of a web server must be whole, 8 MiB at most. */
+  webAnswer: 600_000,
   /** Bytes of a file on the web that are kept in memory. */
   webCacheBytes: 32 * MIB,
   /** Bytes that a packed dump unpacks to. */

@@ -11,9 +11,9 @@ const LIVE = join(import.meta.dirname, '../../../../packages/vmcore/dist/node/li
 const KILLED = `
 const [folder, kind, path] = process.argv.slice(1);
 const { keepRunning } = await import(folder + '/keep-running.js');
-keepRunning(kind, { path });
+keepRunning([[kind, { path }]]);
 if (kind === 'qmp') (await import(folder + '/qmp.js')).connectQmp(path).execute('stop');
-else (await import(folder + '/gdb-stub.js')).connectGdb({ path });
+else (await import(folder + '/gdb-stub.js')).connectGdb({ path }).readPhysical();
 process.kill(process.pid, 'SIGKILL');
 `;
 const PATIENCE_MS = 20_000;

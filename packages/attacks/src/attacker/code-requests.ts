@@ -71,7 +71,8 @@ function storePages(lab: Lab, all: readonly Uint8Array[]): Gfn[] {
   );
 }
 
-function storePage(lab: Lab, frame: Gfn, bytes: Uint8Array): void {
+/** Stores a page by the direct map: `bytes`, and zeros behind them. */
+export function storePage(lab: Lab, frame: Gfn, bytes: Uint8Array): void {
   const page = new Uint8Array(PAGE_SIZE);
   page.set(bytes);
   const view = new DataView(page.buffer);

@@ -1,6 +1,6 @@
 import type { HekiGuest } from '@heki/guest';
-import type { KernelOutcome, LinuxKernel, ModuleImage } from '@heki/linux';
-import type { Attacker, LinuxMachine } from '@heki/machine';
+import type { KernelOutcome, LinuxKernel } from '@heki/linux';
+import type { Attacker, LinkedModule, LinuxMachine } from '@heki/machine';
 import type { Gfn, Gpa, VirtualAddress } from '@heki/physical-memory';
 import type { Registers } from '@heki/vcpu';
 import type { Aims } from '../judge/aims.ts';
@@ -44,7 +44,7 @@ export interface Lab {
   /** The calls of a secure kernel. @throws {NotExpressible} where there is none */
   secureKernel(): NonNullable<HekiGuest['secureKernel']>;
   /** The file of a module that somebody signed. @throws {NotExpressible} where no owner of code wants one */
-  moduleFile(image: ModuleImage): Uint8Array;
+  moduleFile(image: LinkedModule): Uint8Array;
   /** A device writes by DMA. */
   dma(gpa: Gpa, bytes: Uint8Array): void;
   /** The hypervisor stores for the guest, into a place that the guest names: a clock, a string instruction of a device. */

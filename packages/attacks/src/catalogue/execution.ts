@@ -145,30 +145,6 @@ export const EXECUTION: readonly LabAttack[] = [
     },
   },
   {
-    name: 'forge-breakpoint',
-    title: "write a descriptor of text_poke's breakpoint handler, jump into the int3 between two functions",
-    gains: 'any function of the kernel runs in the place of any other, by data alone',
-    source: 'Linux, poke_int3_handler: its vector is data, and padding is int3 everywhere',
-    means: [],
-    stoppedBy: ['sealed-code'],
-    run(lab) {
-      const { cpu, places } = lab;
-      const text = loadedModule(lab);
-      lab.aims.reached('commit_creds', places.grant);
-      // The first byte of the module's text is int3: no function begins there.
-      cpu.store(places.breakpoints, 8, BigInt.asUintN(64, text));
-      cpu.store(offset(places.breakpoints, 8), 8, BigInt.asUintN(64, places.grant));
-      const stopped = cpu.run(text).value;
-      if (stopped?.end !== 'breakpoint') return;
-      // A kernel that has the owner of its code patch never writes int3, and has no handler for it.
-      if ((lab.machine.kernel.hekiInit.seal ?? 0) > 0) return;
-      // The handler: an address that the vector names is left by the jump that it names.
-      const named = cpu.load(places.breakpoints, 8).value;
-      const target = cpu.load(offset(places.breakpoints, 8), 8).value;
-      if (named === BigInt.asUintN(64, text) && target !== undefined) cpu.run(target as VirtualAddress);
-    },
-  },
-  {
     name: 'execute-text-elsewhere',
     title: 'map kernel text at an address of the attacker, and run it there',
     gains: 'what that code calls, relative to itself, is what the attacker has put there',

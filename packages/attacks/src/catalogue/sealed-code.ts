@@ -1,11 +1,10 @@
-import { MODULE_MEMORY } from '@heki/linux';
-import { type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
-import type { LabAttack } from '../attack/lab-attack.ts';
+import type { LabAttack, RacingAttack } from '../attack/lab-attack.ts';
 import { codeRequests } from '../attacker/code-requests.ts';
 import type { Lab } from '../attacker/lab.ts';
+import { askForText, layOut, type OwnModule, ownModules, withFirstFrame } from '../attacker/own-module.ts';
 import { MODULE_FUNCTIONS, moduleImage, PAYLOAD, PAYLOAD_QUAD } from '../kernel/functions.ts';
 import { KEY_SITE_NUMBER } from '../kernel/signed-sites.ts';
-import { executable, loadedModule, offset, writable } from './stores.ts';
+import { loadedModule, offset, writable } from './stores.ts';
 
 /** The kernel's own image. */
 const KERNEL = 1;
@@ -16,43 +15,47 @@ const JMP = 0xe9;
 /** What weaker owners of code take (`@heki/code-authority`). */
 const FLAGS = { openText: 1, patchStep: 2 } as const;
 
-interface OwnPlace {
-  readonly file: Uint8Array;
-  /** The address and pages of each part, of memory that the attacker got as any code of the kernel does. */
+/** A race for a module: how it is asked for, and the turns that the second processor has had. */
+interface ModuleRace {
+  readonly module: OwnModule;
   /** Makes the request that is written already. */
-  ask: () => number;
-  /** Turns that the second processor has had. */
+  readonly ask: () => number;
   turns: number;
-  readonly parts: readonly {
-    readonly address: VirtualAddress;
-    readonly frames: readonly Gfn[];
-    readonly bytes: Uint8Array;
-  }[];
 }
 
-/** The file of a module that somebody signed, and memory of the attacker's for it. */
-function ownPlace(lab: Lab): OwnPlace {
-  const image = moduleImage('driver', { init: false });
-  const file = lab.moduleFile(image);
-  const parts = MODULE_MEMORY.flatMap((type) => {
-    const bytes = image.memory[type];
-    if (bytes === undefined) return [];
-    const pages = Math.ceil(bytes.length / PAGE_SIZE);
-    const { address } = lab.prepare('allocate pages', (kernel) => kernel.vmalloc(pages));
-    const frames = Array.from({ length: pages }, (_, page) => lab.frameOf(offset(address, page * PAGE_SIZE)));
-    return [{ address, frames, bytes }];
-  });
-  return { file, parts, ask: () => 0, turns: 0 };
-}
+const RACES = new WeakMap<Lab, ModuleRace>();
 
-/** The same place, with another page of the attacker's choice at its beginning. */
-function withFirstFrame(parts: OwnPlace['parts'], frame: Gfn): OwnPlace['parts'] {
-  return parts.map((part, index) =>
-    index === 0 ? { ...part, frames: [frame, ...part.frames.slice(1)] } : part,
-  );
+/** While the owner makes a module of the lab's, whose pages hold what `prepare` has put there, the second processor stores to its text. */
+function raceForModule(prepare: (lab: Lab, module: OwnModule) => void): Pick<LabAttack, 'run'> & {
+  readonly race: RacingAttack;
+} {
+  return {
+    run(lab) {
+      const requests = codeRequests(lab);
+      const module = ownModules(lab)(moduleImage('driver', { init: false }));
+      // The second processor knows the page already.
+      lab.second.store(module.text(MODULE_FUNCTIONS.check), 8, 0n);
+      prepare(lab, module);
+      RACES.set(lab, { module, ask: requests.load(module.file, module.parts), turns: 0 });
+      lab.aims.code();
+    },
+    race: {
+      work: (lab) => void RACES.get(lab)?.ask(),
+      turn(lab) {
+        const race = RACES.get(lab);
+        // At first the file is read, and nothing looked at yet: an owner that compares would find what is stored now.
+        if (race === undefined || race.turns++ === 0) return;
+        lab.second.store(race.module.text(MODULE_FUNCTIONS.check), 8, PAYLOAD_QUAD);
+      },
+      after(lab) {
+        const module = RACES.get(lab)?.module;
+        if (module === undefined) return;
+        askForText(lab, module);
+        lab.cpu.run(module.text(MODULE_FUNCTIONS.check));
+      },
+    },
+  };
 }
-
-const PLACES = new WeakMap<Lab, OwnPlace>();
 
 /** What whoever runs in the kernel asks of the owner of its code: each stands for something that was proposed or built, and an owner that does so. */
 export const SEALED_CODE: readonly LabAttack[] = [
@@ -97,16 +100,14 @@ export const SEALED_CODE: readonly LabAttack[] = [
     stoppedBy: ['sealed-code'],
     run(lab) {
       const requests = codeRequests(lab);
-      const { file, parts } = ownPlace(lab);
-      const [text] = parts;
-      if (text === undefined) return;
+      const module = ownModules(lab)(moduleImage('driver', { init: false }));
       const forged = [{ site: MODULE_FUNCTIONS.check, target: MODULE_FUNCTIONS.check + 0x20 }];
-      const image = requests.load(file, parts, forged)();
+      const image = requests.load(module.file, module.parts, forged)();
       if (image <= 0) {
         lab.aims.register('the number of a module with sites of the attacker’s', () => 0n);
         return;
       }
-      lab.aims.bytes("the module's text", offset(text.address, MODULE_FUNCTIONS.check), 5);
+      lab.aims.bytes("the module's text", module.text(MODULE_FUNCTIONS.check), 5);
       lab.request('vmcall: POKE', () => requests.authority.poke(image, [{ site: 0, state: 1 }]));
     },
   },
@@ -116,15 +117,14 @@ export const SEALED_CODE: readonly LabAttack[] = [
     gains: 'the kernel maps nothing there any more',
     source: 'self-denial: STAGED asked for a frame that is a live stack or page table',
     means: ['hypercalls'],
-    // The owner knows what it has typed; what the kernel does with other frames is the kernel's affair.
-    stoppedBy: [],
+    stoppedBy: ['sealed-code'],
     run(lab) {
       const requests = codeRequests(lab);
-      const { file, parts } = ownPlace(lab);
+      const { file, parts } = ownModules(lab)(moduleImage('driver', { init: false }));
       const table = lab.cpu.findEntries(lab.places.credentials)?.at(-1)?.address;
       if (table === undefined) return lab.notExpressible('no table maps the data of the kernel');
       lab.aims.bytes('an entry that maps data of the kernel', table);
-      requests.load(file, withFirstFrame(parts, lab.frameOf(table)))();
+      requests.load(file, withFirstFrame(parts, 'text', lab.frameOf(table)))();
     },
   },
   {
@@ -145,45 +145,19 @@ export const SEALED_CODE: readonly LabAttack[] = [
     name: 'race-sealed-load',
     title: 'while the owner of the code makes a module, store to the pages that it asked for',
     gains: 'a signed module, with unsigned code',
-    source: 'litebox compares what VTL0 has laid out; KVM before 2007 told no other processor',
+    source: 'KVM before 2007 told no other processor; SDM 3C 29.4.3',
     means: ['hypercalls', 'module', 'second processor'],
     stoppedBy: ['sealed-code'],
-    run(lab) {
-      const requests = codeRequests(lab);
-      const place = ownPlace(lab);
-      // As the kernel would have laid it out: an owner that compares must find nothing.
-      for (const { address, bytes } of place.parts) {
-        const view = new DataView(bytes.buffer, bytes.byteOffset);
-        for (let at = 0; at + 8 <= bytes.length; at += 8)
-          lab.cpu.store(offset(address, at), 8, view.getBigUint64(at, true));
-      }
-      const [text] = place.parts;
-      // The second processor knows the page already.
-      if (text !== undefined) lab.second.load(offset(text.address, MODULE_FUNCTIONS.check), 8);
-      place.ask = requests.load(place.file, place.parts);
-      PLACES.set(lab, place);
-      lab.aims.code();
-    },
-    race: {
-      work(lab) {
-        PLACES.get(lab)?.ask();
-      },
-      turn(lab) {
-        const place = PLACES.get(lab);
-        const text = place?.parts[0];
-        // At first the file is read, and nothing looked at yet: an owner that compares would find what is stored now.
-        if (place === undefined || place.turns++ === 0) return;
-        if (text !== undefined)
-          lab.second.store(offset(text.address, MODULE_FUNCTIONS.check), 8, PAYLOAD_QUAD);
-      },
-      after(lab) {
-        const text = PLACES.get(lab)?.parts[0];
-        if (text === undefined) return;
-        const frame = text.frames[0] ?? (0 as Gfn);
-        lab.cpu.ask(frame, 1, 'r-x');
-        lab.edit(text.address, executable);
-        lab.cpu.run(offset(text.address, MODULE_FUNCTIONS.check));
-      },
-    },
+    ...raceForModule(() => {}),
+  },
+  {
+    name: 'race-laid-out-module',
+    title:
+      'lay a signed module out as the kernel would, and store to it behind the look of an owner that compares',
+    gains: 'a signed module, with unsigned code',
+    source: 'litebox compares what VTL0 has laid out',
+    means: ['hypercalls', 'module', 'second processor'],
+    stoppedBy: ['sealed-code'],
+    ...raceForModule(layOut),
   },
 ];

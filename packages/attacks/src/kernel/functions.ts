@@ -42,6 +42,9 @@ export const KERNEL_FUNCTIONS = {
   alive: { offset: 0x3040, returns: ALIVE },
 } as const;
 
+/** The name of the first of them, by which modules call it. */
+export const CHECK = 'security_capable';
+
 /** A no-op of five bytes. */
 export const NOP5: Uint8Array = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
 

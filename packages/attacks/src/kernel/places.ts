@@ -24,8 +24,9 @@ export interface Places {
   readonly idt: VirtualAddress;
   /** Credentials of a process, `modprobe_path`, `selinux_enforcing`: data that is meant to be written. */
   readonly credentials: VirtualAddress;
-  /** The descriptors of text_poke's breakpoint handler, which are data. */
-  readonly breakpoints: VirtualAddress;
+  /** What text_poke's breakpoint handler goes by, which is data: the vector of what is patched, and the descriptor that leads to it. */
+  readonly pokeVector: VirtualAddress;
+  readonly pokeDescriptor: VirtualAddress;
   /** `struct heki`, and the driver's table of operations. */
   readonly heki: VirtualAddress;
   readonly hekiOperations: VirtualAddress;
@@ -55,7 +56,8 @@ export function placesIn({ kernel }: Pick<LinuxMachine, 'kernel'>): Places {
     one: after(rodata, ONE),
     idt: kernel.address('idt_table'),
     credentials: after(data, 0x1800),
-    breakpoints: after(data, 0x2800),
+    pokeVector: kernel.address('tp_vec'),
+    pokeDescriptor: kernel.address('bp_desc'),
     heki: kernel.address('heki'),
     hekiOperations: kernel.address('heki_hypervisor'),
   };

@@ -93,7 +93,6 @@ export function snapshotPlaces({ kernel, registers, memoryMap }: SnapshotKernel)
     vdso: at('rodata', rodata, 2, 0),
     one: at('rodata', rodata, 3, 0x100),
     credentials: at('data', data, 1, 0x800),
-    breakpoints: at('data', data, 2, 0x800),
   };
   const idt = registers.idtr?.base;
   const gpa = (va: VirtualAddress): Gpa => (addressOf(frameAt(kernel, va)) + Number(va % 4096n)) as Gpa;
@@ -121,6 +120,12 @@ export function snapshotPlaces({ kernel, registers, memoryMap }: SnapshotKernel)
       return idt === undefined || idt === 0n
         ? absent('the IDT is')
         : (BigInt.asUintN(64, idt) as VirtualAddress);
+    },
+    get pokeVector() {
+      return absent('what the breakpoint handler goes by is');
+    },
+    get pokeDescriptor() {
+      return absent('what the breakpoint handler goes by is');
     },
     get heki() {
       return absent('variables of Heki are: its kernel has none');

@@ -1,11 +1,11 @@
 import type { BackendEvent, Hypervisor, ProtectionState, VirtualMachine } from '@heki/hypervisor';
-import type { ModuleImage } from '@heki/linux';
 import {
   createLinuxMachine,
   createSigningAuthority,
   type HekiDriver,
   type HypervisorSettings,
   hypervisorSettings,
+  type LinkedModule,
   type LinuxMachine,
   type MachineSpecification,
   machineMemory,
@@ -13,7 +13,7 @@ import {
 } from '@heki/machine';
 import { createCodeSigner } from '@heki/machine/code-signer';
 import type { GuestRegion } from '../attacker/vmm.ts';
-import { KEY_SITE } from '../kernel/functions.ts';
+import { CHECK, KERNEL_FUNCTIONS, KEY_SITE } from '../kernel/functions.ts';
 import { LAB_KERNEL } from '../kernel/lab-kernel.ts';
 import { loadImage } from '../kernel/places.ts';
 import { KERNEL_TEXT, SIGNED_SITES } from '../kernel/signed-sites.ts';
@@ -39,7 +39,7 @@ export interface BootedMachine {
   /** What was enforced before boot. */
   readonly before: ProtectionState | undefined;
   /** The signed file of a module, where an owner of code wants files. */
-  readonly moduleFile: ((image: ModuleImage) => Uint8Array) | undefined;
+  readonly moduleFile: ((image: LinkedModule) => Uint8Array) | undefined;
 }
 
 /** A driver with a part taken out. It gets the machine's memory, to change page lists in it. */
@@ -64,8 +64,12 @@ export function bootMachine(
   const authority = createSigningAuthority();
   const codeSigner =
     specification.authenticate === true
-      ? createCodeSigner(LAB_KERNEL, SIGNED_SITES, (text) => {
-          for (const { offset, bytes } of KERNEL_TEXT) text.set(bytes, offset);
+      ? createCodeSigner(LAB_KERNEL, {
+          sites: SIGNED_SITES,
+          fill(text) {
+            for (const { offset, bytes } of KERNEL_TEXT) text.set(bytes, offset);
+          },
+          functions: { [CHECK]: KERNEL_FUNCTIONS.check.offset },
         })
       : undefined;
   const memoryMap = pcMemoryMap(MEMORY);

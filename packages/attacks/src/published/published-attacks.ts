@@ -171,8 +171,11 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
     'forge-sealed-sites',
   ]),
   tried('mix halves of two instructions at one site', ['mix-patch-halves', 'mix-sealed-halves']),
-  tried('apply a patch after its page was freed', ['stale-patch']),
-  tried('relocation sites that the secure kernel takes over from the loader', ['change-relocation-sites']),
+  tried('apply a patch after its page was freed', ['stale-patch', 'poke-released-init']),
+  tried('relocation sites that the secure kernel takes over from the loader', [
+    'change-relocation-sites',
+    'change-relocated-call',
+  ]),
   notExpressible(
     'relocations through which more bytes go unchecked',
     'modules of the lab name their sites by offsets, and have no tables of relocations',
@@ -186,12 +189,14 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
     'race-write-against-execute',
     'race-module-load',
     'race-sealed-load',
+    'race-laid-out-module',
     'race-list-page',
     'race-kexec',
   ]),
-  tried('unload a module that is in use', ['unload-module-in-use', 'race-unload']),
-  elsewhere(
+  tried('unload a module that is in use', ['unload-module-in-use', 'retire-module-in-use', 'race-unload']),
+  tried(
     'use the token of a module twice',
+    ['give-init-back-twice'],
     'tests of `@heki/hyperv`: a token goes through its states once',
   ),
   tried(
@@ -199,8 +204,10 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
     ['vulnerable-module', 'unsigned-module'],
     'no machine here has a list of revoked modules',
   ),
-  notExpressible("link a signed module to symbols of one's own", 'modules of the lab import nothing'),
-  tried("forge the descriptor of text_poke's breakpoint handler", ['forge-breakpoint']),
+  tried("link a signed module to symbols of one's own", ['shadow-export']),
+  tried("int3 at a listed site, and a forged descriptor of text_poke's breakpoint handler", [
+    'leave-breakpoint',
+  ]),
   tried('return into text_poke, set_memory_x or the code that makes hypercalls', [
     'call-text-poke-kernel',
     'call-text-poke-module',
@@ -271,10 +278,7 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
     'flip-frozen-key',
     'retarget-static-call',
   ]),
-  notExpressible(
-    'take lock prefixes away while several processors run',
-    "the lab's kernel starts two processors, and has no lock prefixes then",
-  ),
+  tried('take lock prefixes away while several processors run', ['take-lock-away']),
   tried('jump into the int3 between functions with a forged descriptor', ['forge-breakpoint']),
   tried(
     'flip the static key of cr_pinning',

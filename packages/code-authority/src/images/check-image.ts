@@ -7,7 +7,8 @@ const MOST_PAGES = 65_536;
 const MOST_RELOCATIONS = 4_000_000;
 const MOST_SITES = 400_000;
 
-const RELOCATION_BYTES = { abs64: 8, abs32s: 4, rel32: 4 } as const;
+/** Bytes that a relocation of each kind decides. */
+export const RELOCATION_BYTES = { abs64: 8, abs32s: 4, rel32: 4 } as const;
 
 /** What is wrong with an image, signed or not; `undefined` when nothing is. Signers make mistakes, too. */
 export function imageFault(image: CodeImage): string | undefined {

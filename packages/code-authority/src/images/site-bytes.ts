@@ -33,6 +33,13 @@ export function statesOf({ kind, targets = [] }: Site): number {
   }
 }
 
+/** Why a site may not be in a state: LOCK gives way to DS only while no other processor can be in the middle of it. `undefined` when it may. */
+export function lockFault({ kind }: Site, state: number, processors: number): string | undefined {
+  return kind === 'lock' && state === 1 && processors !== 1
+    ? `${processors} processors run: LOCK stays`
+    : undefined;
+}
+
 /**
  * Writes the bytes of a site in a state into `bytes`, from `at` on. A page of requests has hundreds: nothing is allocated.
  *

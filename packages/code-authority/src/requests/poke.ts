@@ -3,7 +3,7 @@ import { type Answer, granted, type Request, refused } from '../answer.ts';
 import { pageBytes } from '../frames/pages.ts';
 import { type Resolve, writeState } from '../images/build-image.ts';
 import type { Site } from '../images/code-image.ts';
-import { SITE_BYTES, statesOf } from '../images/site-bytes.ts';
+import { lockFault, SITE_BYTES, statesOf } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
 
 /** Most entries of one request: a list page of 12-byte entries. */
@@ -98,11 +98,12 @@ function judge(state: AuthorityState, entry: Poke, index: number, judged: Judged
     return refused('no-such-site', `site ${entry.site} of image ${entry.image}`);
   if (!Number.isInteger(entry.state) || entry.state < 0 || entry.state >= statesOf(site))
     return refused('no-such-state', `state ${entry.state}: expected 0 to ${statesOf(site) - 1}`);
-  if (!state.defects['B-A7'] && !image.changeable.has(site.key))
-    return refused('frozen', `the file does not say that ${site.key} may change`);
-  // LOCK gives way to DS only while no other processor can be in the middle of it.
-  if (site.kind === 'lock' && entry.state === 1 && state.host.processors !== 1)
-    return refused('frozen', `${state.host.processors} processors run: LOCK stays`);
+  if (!state.defects['B-A7']) {
+    if (!image.changeable.has(site.key))
+      return refused('frozen', `the file does not say that ${site.key} may change`);
+    const lock = lockFault(site, entry.state, state.host.processors);
+    if (lock !== undefined) return refused('frozen', lock);
+  }
   const { before, after, resolve } = judged;
   const earlier = judged.latest.get(siteKey(entry));
   const isThere =

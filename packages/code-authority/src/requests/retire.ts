@@ -3,6 +3,7 @@ import { release, retype } from '../frames/pages.ts';
 import { isInit, type Place } from '../images/code-image.ts';
 import { targetOf } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
+import { givenBackBefore } from './weaker-requests.ts';
 
 /**
  * RETIRE: an image goes. Refused while another refers to it, or a site of another leads into it. Safe, and not more: a processor that sleeps in
@@ -12,7 +13,7 @@ export function* retire(state: AuthorityState, id: number): Request {
   const live = state.images.get(id);
   if (live === undefined) return refused('no-such-image', `image ${id}`);
   if (live.refersTo.size === 0 && isKernel(state, id)) return refused('in-use', 'the kernel itself stays');
-  const user = userOf(state, id);
+  const user = state.defects['B-A10'] ? undefined : userOf(state, id);
   if (user !== undefined) return refused('in-use', user);
   const frames = live.frames.flat();
   // One step: an image that is in no table any more, and could still be executed, would have no owner.
@@ -29,13 +30,13 @@ export function* initDone(state: AuthorityState, id: number): Request {
   const live = state.images.get(id);
   if (live === undefined) return refused('no-such-image', `image ${id}`);
   const parts = live.image.parts.flatMap(({ kind }, index) => (isInit(kind) ? [index] : []));
-  const frames = parts.flatMap((part) => live.frames[part] ?? []);
+  const frames = parts.flatMap((part) => givenBackBefore(state, live, part) ?? live.frames[part] ?? []);
   if (frames.length === 0) return refused('malformed', 'it has no init parts, or they were given back');
   const user =
     leadsInto(state, live, ({ part }) => parts.includes(part)) ?? relocatedInto(state, live, parts);
   if (user !== undefined) return refused('in-use', user);
   for (const part of parts) {
-    live.gone.set(part, live.frames[part] ?? []);
+    if (!live.gone.has(part)) live.gone.set(part, live.frames[part] ?? []);
     live.frames[part] = [];
   }
   if (!state.defects['B-A5']) {

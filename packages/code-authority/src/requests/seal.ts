@@ -6,7 +6,7 @@ import { firstDifference } from '../frames/pages.ts';
 import { buildImage } from '../images/build-image.ts';
 import { imageFault } from '../images/check-image.ts';
 import { type CodeImage, isText, type PartKind } from '../images/code-image.ts';
-import { statesOf } from '../images/site-bytes.ts';
+import { lockFault, statesOf } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
 
 /** Where an image lies, as the guest names it. */
@@ -51,7 +51,7 @@ export function* seal(
   states: readonly number[],
 ): Request<number> {
   if (state.sealed) return refused('wrong-time', 'the kernel is sealed already');
-  const fault = imageFault(image) ?? placementFault(image, placement) ?? statesFault(image, states);
+  const fault = imageFault(image) ?? placementFault(image, placement) ?? statesFault(state, image, states);
   if (fault !== undefined) return refused('malformed', fault);
   const named = freeFrames(state, placement.frames);
   if (!named.ok) return named;
@@ -83,12 +83,18 @@ export function* seal(
   });
 }
 
-function statesFault(image: CodeImage, states: readonly number[]): string | undefined {
+function statesFault(
+  { host, defects }: AuthorityState,
+  image: CodeImage,
+  states: readonly number[],
+): string | undefined {
   if (states.length !== image.sites.length) return `${states.length} states for ${image.sites.length} sites`;
   for (const [index, site] of image.sites.entries()) {
     const value = states[index] ?? -1;
     if (!Number.isInteger(value) || value < 0 || value >= statesOf(site))
       return `site ${index} in state ${value}: expected 0 to ${statesOf(site) - 1}`;
+    const lock = lockFault(site, value, host.processors);
+    if (lock !== undefined && !defects['B-A12']) return `site ${index}: ${lock}`;
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 import { type Gfn, PAGE_SIZE } from '@heki/physical-memory';
 import { granted, type Request, refused } from '../answer.ts';
-import { freeFrames } from '../frames/named-frames.ts';
+import { emptyFrames, takeAway } from '../frames/named-frames.ts';
 import { release, retype, writePages } from '../frames/pages.ts';
 import { buildImage } from '../images/build-image.ts';
 import type { CodeImage, Template } from '../images/code-image.ts';
@@ -35,7 +35,7 @@ export function* trampoline(
   if (!fits) return refused('no-such-state', `${template} does not lead to ${target ?? 'nothing'}`);
   if (base % BigInt(PAGE_SIZE) !== 0n || !addressesAreFree(state, base, PAGE_SIZE))
     return refused('not-free', 'another image lies there');
-  const named = freeFrames(state, [[frame]]);
+  const named = emptyFrames(state, [[frame]]);
   if (!named.ok) return named;
   const image = imageOf(template, target, shape);
   const resolve = (name: string): bigint | undefined => findExport(state, name)?.address;
@@ -44,7 +44,8 @@ export function* trampoline(
   if (bytes === undefined) return refused('unresolved', `${target ?? template} is out of reach`);
   const id = state.nextId++;
   const frames = named.value.flat();
-  retype(state, frames, 'staged', id);
+  const taken = takeAway(state, frames, id);
+  if (!taken.ok) return taken;
   yield 'staged';
   writePages(state, frames, bytes);
   if (target !== undefined && findExport(state, target)?.address !== to?.address) {

@@ -1,10 +1,10 @@
-import { PAGE_SIZE } from '@heki/physical-memory';
+import { PAGE_SIZE, type Pfn } from '@heki/physical-memory';
 import { type Answer, granted, refused } from '../answer.ts';
-import { RIGHTS } from '../frames/frame-type.ts';
+import { mayBecome, RIGHTS } from '../frames/frame-type.ts';
 import { pageBytes } from '../frames/pages.ts';
 import { stateBytes } from '../images/build-image.ts';
 import { statesOf } from '../images/site-bytes.ts';
-import { type AuthorityState, findExport } from '../state.ts';
+import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
 
 /** B-A1: a page of an image's text is made writable, or executable again, for whoever asks. */
 export function openText(
@@ -46,4 +46,17 @@ export function patchStep(
     if (frame !== undefined) pageBytes(state, frame)[at % PAGE_SIZE] = byte;
   }
   return granted();
+}
+
+/** B-A5: the frames of a part that was given back already, whatever image has them by now; `undefined` before that, and for an owner that knows. */
+export function givenBackBefore(
+  { defects, frames }: AuthorityState,
+  { gone }: LiveImage,
+  part: number,
+): Pfn[] | undefined {
+  if (!defects['B-A5']) return undefined;
+  return gone.get(part)?.filter((frame) => {
+    const { type } = frames.of(frame);
+    return type !== 'staged' && mayBecome(type, 'retired');
+  });
 }

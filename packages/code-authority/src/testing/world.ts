@@ -105,6 +105,8 @@ export interface World {
   readonly log: string[];
   bytes(frame: number): Uint8Array;
   processors: number;
+  /** What happens at a flush. */
+  atFlush: () => void;
 }
 
 export function createWorld(defects: { readonly [id in AuthorityDefectId]?: boolean } = {}): World {
@@ -131,7 +133,10 @@ export function createWorld(defects: { readonly [id in AuthorityDefectId]?: bool
           }
         },
         setOtherRights: () => log.push('others'),
-        flush: () => log.push('flush'),
+        flush: () => {
+          log.push('flush');
+          world.atFlush();
+        },
         stopped: (work) => {
           log.push('stopped');
           const result = work();
@@ -149,6 +154,7 @@ export function createWorld(defects: { readonly [id in AuthorityDefectId]?: bool
     log,
     bytes,
     processors: 2,
+    atFlush: () => {},
   };
   return world;
 }

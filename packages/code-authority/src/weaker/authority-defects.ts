@@ -7,6 +7,10 @@ import { B_A5 } from './b-a5.ts';
 import { B_A6 } from './b-a6.ts';
 import { B_A7 } from './b-a7.ts';
 import { B_A8 } from './b-a8.ts';
+import { B_A9 } from './b-a9.ts';
+import { B_A10 } from './b-a10.ts';
+import { B_A11 } from './b-a11.ts';
+import { B_A12 } from './b-a12.ts';
 
 /** The weaker variants of authentication that were proposed or built, one switch each: none is on unless it is asked for. */
 export const authorityDefects = {
@@ -18,9 +22,13 @@ export const authorityDefects = {
   'B-A6': B_A6,
   'B-A7': B_A7,
   'B-A8': B_A8,
+  'B-A9': B_A9,
+  'B-A10': B_A10,
+  'B-A11': B_A11,
+  'B-A12': B_A12,
 } as const satisfies Defects;
 
-/** The id of a weaker variant: `B-A1` ... `B-A8`. */
+/** The id of a weaker variant: `B-A1` ... `B-A12`. */
 export type AuthorityDefectId = keyof typeof authorityDefects;
 
 /** A switch for each. */

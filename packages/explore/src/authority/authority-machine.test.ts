@@ -14,7 +14,7 @@ const STORIES: readonly (readonly [AuthorityDefectId, property: string, story: r
     'B-A4',
     'P6',
     [
-      'processor 0 stores to a free page',
+      'processor 0 clears a free page',
       'the guest asks for the module in a free page',
       STEP,
       STEP,
@@ -40,6 +40,11 @@ const STORIES: readonly (readonly [AuthorityDefectId, property: string, story: r
     ],
   ],
   ['B-A7', 'KEY', ['the guest wants the LSM site in state 1', STEP]],
+  [
+    'B-A11',
+    'P12',
+    ['processor 0 stores to a free page', 'the guest asks for the module in a free page', STEP],
+  ],
   ['B-A8', 'P6', ['processor 0 stores to the second name of the text']],
 ];
 

@@ -66,6 +66,12 @@ function actionsOf(defect: AuthorityDefectId | undefined): readonly AuthorityAct
       owner.data.delete(Frame.FREE);
       return true;
     }),
+    ask('processor 0 clears a free page', (owner) => {
+      if (!owner.allows(0, Frame.FREE, 'write')) return false;
+      owner.bytes(Frame.FREE).fill(0);
+      owner.data.delete(Frame.FREE);
+      return true;
+    }),
     ask('the guest asks for the module in a free page', (owner) =>
       owner.ask('load', owner.authority.load(file, owner.placement(Frame.FREE))),
     ),
@@ -161,9 +167,11 @@ function brokenOf(owner: TinyOwner): string[] {
   const kernel = owner.authority.images.find(({ id }) => id === 1);
   if (kernel?.states[1] !== 0) broken.push('KEY');
   // Where init text had its site the guest never writes once the page is its own: it was given back empty.
+  const isTaken = [...owner.data.keys()].some((frame) => owner.authority.frame(frame as Pfn).type !== 'free');
   const site = owner.bytes(Frame.INIT).subarray(0x10, 0x15);
-  if (owner.authority.frame(Frame.INIT as Pfn).type === 'free' && site.some((byte) => byte !== 0))
-    broken.push('P12');
+  const isPatched =
+    owner.authority.frame(Frame.INIT as Pfn).type === 'free' && site.some((byte) => byte !== 0);
+  if (isTaken || isPatched) broken.push('P12');
   return broken;
 }
 

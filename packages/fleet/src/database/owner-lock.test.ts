@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -54,3 +55,28 @@ test('a process id that came again is not the owner, and another machine’s pro
   expect(() => lockFolder(path)).toThrow('not the lock of a fleet');
   expect(readFileSync(join(path, 'owner.json'), 'utf8')).toBe('{}');
 });
+
+test('a folder is taken over from processes that ended while they took it over', () => {
+  const path = folder();
+  const ended = (name: string, id: string) =>
+    writeFileSync(join(path, name), JSON.stringify({ id, host: hostname(), pid: process.pid, began: '' }));
+  const [first, second, third] = [randomUUID(), randomUUID(), randomUUID()];
+  ended('owner.json', first);
+  ended(`${first}.stale`, second);
+  ended(`${second}.stale`, third);
+  const unlock = lockFolder(path);
+  expect(readdirSync(path)).toEqual(['owner.json']);
+  unlock();
+
+  // One that lives, and is about to take it over, has it.
+  ended('owner.json', first);
+  copyOfOwn(path, `${first}.stale`);
+  expect(() => lockFolder(path)).toThrow(`process ${process.pid} has it`);
+});
+
+/** The lock of this process, at `name`. */
+function copyOfOwn(path: string, name: string): void {
+  const other = folder();
+  lockFolder(other);
+  renameSync(join(other, 'owner.json'), join(path, name));
+}

@@ -25,42 +25,35 @@ const LOCK = 'owner.json';
  * @throws {FleetError} when another process has it
  */
 export function lockFolder(folder: string): () => void {
-  const path = join(folder, LOCK);
   const own: Owner = { id: randomUUID(), host: hostname(), pid: process.pid, began: beganAt(process.pid) };
   const mine = join(folder, `${own.id}.lock`);
   writeFileSync(mine, JSON.stringify(own), { mode: 0o600 });
   try {
-    // A link is made whole or not at all, and never over another: nobody reads half a lock.
-    while (!linked(mine, path)) {
-      const owner = ownerOf(path);
-      if (owner === undefined) continue;
-      if (isAlive(owner)) throw refused(folder, owner);
-      removeStale(folder, path, owner);
-    }
+    return takeLock(folder, LOCK, mine);
   } finally {
     unlinkSync(mine);
   }
-  return () => rmSync(path, { force: true });
 }
 
 /**
- * Removes the lock of a process that has ended. Two that find the same one must not remove it one after the other, the second one the
- * new lock of the first: only who makes the file that has its id may remove it.
+ * Puts `mine` at `name` in `folder`, and gives what takes it away. Two that find the lock of a process that has ended must not remove it one
+ * after the other, the second one the new lock of the first: only who has the lock that has its id may, which is taken in the same way.
  */
-function removeStale(folder: string, path: string, { id, pid }: Owner): void {
-  const right = join(folder, `${id}.stale`);
-  try {
-    writeFileSync(right, '', { flag: 'wx' });
-  } catch (error) {
-    if (!isCode(error, 'EEXIST')) throw error;
-    if (ownerOf(path)?.id !== id) return;
-    throw new FleetError(
-      `process ${pid} has ended, and another is taking it over, or ended while it did: expected ${path} and ${right} to go; remove both where no heki runs`,
-      { place: { file: folder } },
-    );
+function takeLock(folder: string, name: string, mine: string): () => void {
+  const path = join(folder, name);
+  // A link is made whole or not at all, and never over another: nobody reads half a lock.
+  while (!linked(mine, path)) {
+    const owner = ownerOf(path);
+    if (owner === undefined) continue;
+    if (isAlive(owner)) throw refused(folder, owner);
+    const done = takeLock(folder, `${owner.id}.stale`, mine);
+    try {
+      if (ownerOf(path)?.id === owner.id) unlinkSync(path);
+    } finally {
+      done();
+    }
   }
-  if (ownerOf(path)?.id === id) unlinkSync(path);
-  unlinkSync(right);
+  return () => rmSync(path, { force: true });
 }
 
 function refused(folder: string, { pid, host }: Owner): FleetError {

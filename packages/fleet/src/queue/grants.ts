@@ -1,10 +1,10 @@
 import type { Database } from '../database/database.ts';
 
 /** What somebody may do with a queue. Whoever made the tables may do everything. */
-export const FLEET_RIGHTS = ['submitter', 'worker', 'reader'] as const;
+export const FLEET_RIGHTS = ['submitter', 'worker', 'reader', 'keeper'] as const;
 export type FleetRight = (typeof FLEET_RIGHTS)[number];
 
-/** What each needs, and no more: a submitter reads no report, a worker takes back none, a reader changes nothing. */
+/** What each needs, and no more: a submitter reads no report, a worker takes back none, a reader changes nothing, and a keeper only forgets. */
 const GRANTS: Readonly<Record<FleetRight, readonly string[]>> = {
   submitter: ['SELECT, INSERT ON @.job', 'SELECT (id) ON @.result'],
   worker: [
@@ -14,6 +14,10 @@ const GRANTS: Readonly<Record<FleetRight, readonly string[]>> = {
     'UPDATE ON @.version',
   ],
   reader: ['SELECT ON @.job', 'SELECT ON @.result'],
+  keeper: [
+    'SELECT (id, state, completed_on), DELETE ON @.job',
+    'SELECT (id, finished_at), DELETE ON @.result',
+  ],
 };
 
 /** Without these nobody can tell whether the tables are there. */

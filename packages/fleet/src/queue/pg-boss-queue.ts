@@ -70,17 +70,7 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
   await boss.start();
   if (setUp) await migrate(database, schema, name);
   for (const [right, role] of grants) await grant(database, schema, right, role);
-  if (alone) await freeLeftBehind();
-
-  async function freeLeftBehind(): Promise<void> {
-    const rows = await database.query(
-      `SELECT name, id::text AS id FROM ${schema}.job WHERE state = 'active'`,
-      [],
-    );
-    for (const { name, id } of rows) {
-      await boss.fail(String(name), String(id), { reason: 'the process that had it was ended' });
-    }
-  }
+  if (alone) await freeLeftBehind(database, schema);
 
   return {
     async submit(items, timeLimit) {
@@ -253,8 +243,11 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
     async purge(days) {
       const rows = await database.query(
         `WITH old AS (DELETE FROM ${schema}.result WHERE finished_at < now() - $1::int * interval '1 day' RETURNING id),
-           jobs AS (DELETE FROM ${schema}.job WHERE id IN (SELECT id FROM old) RETURNING 1)
-         SELECT count(*)::int AS count FROM old`,
+           jobs AS (
+             DELETE FROM ${schema}.job WHERE id IN (SELECT id FROM old)
+               OR (state IN ('failed', 'cancelled') AND completed_on < now() - $1::int * interval '1 day')
+             RETURNING id)
+         SELECT count(*)::int AS count FROM (SELECT id FROM old UNION SELECT id FROM jobs) AS forgotten`,
         [days],
       );
       return Number(rows[0]?.count);
@@ -265,6 +258,17 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
       await database.close();
     },
   };
+}
+
+/**
+ * Gives back what a process had that was ended. That says nothing of the jobs, whose crashes are those of other processes: it is no attempt.
+ */
+async function freeLeftBehind(sql: Sql, schema: string): Promise<void> {
+  await sql.query(
+    `UPDATE ${schema}.job SET state = 'retry', retry_limit = retry_limit + 1, start_after = now()
+     WHERE state = 'active'`,
+    [],
+  );
 }
 
 /** The queue of a version of heki: a worker of another one never sees its jobs. */

@@ -10,6 +10,7 @@ import type { Result } from '../result.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../testing/postgres-server.ts';
 import { describeQueue } from '../testing/queue-contract.ts';
 import type { WorkItem } from '../work-item.ts';
+import { FLEET_RIGHTS } from './grants.ts';
 import { openQueue } from './pg-boss-queue.ts';
 
 const programs = postgresPrograms();
@@ -87,7 +88,7 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
 
   test('each role may do what it is for, and nothing else, and nothing of another tenant', async () => {
     const owner = openPostgres(server.url(), 1);
-    const rights = ['submitter', 'worker', 'reader'] as const;
+    const rights = FLEET_RIGHTS;
     for (const right of rights) await owner.query(`CREATE ROLE ${right}_x LOGIN`);
     const grants = rights.map((right) => [right, `${right}_x`] as const);
     const made = await openQueue(openPostgres(server.url(), 1), {
@@ -95,8 +96,8 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
     });
     const as = (right: string, tenant = 'roles') =>
       openQueue(openPostgres(server.url(`${right}_x`), 2), { hekiVersion: '1.0.0', tenant });
-    const [submitter, worker, reader] = await Promise.all(rights.map((right) => as(right)));
-    if (submitter === undefined || worker === undefined || reader === undefined) throw new Error('no queue');
+    const [submitter, worker, reader, keeper] = await Promise.all(rights.map((right) => as(right)));
+    if (!submitter || !worker || !reader || !keeper) throw new Error('no queue');
 
     expect(await submitter.submit([item('a'), item('b')], 60)).toBe(2);
     await expect(submitter.take()).rejects.toThrow('permission denied');
@@ -110,13 +111,25 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
     await expect(worker.purge(0)).rejects.toThrow('permission denied');
     expect(await reader.status()).toMatchObject({ waiting: 1, results: { pass: 1 } });
     expect(await reader.report(first.id)).toBe('{}');
-    for (const refused of [reader.take(), reader.submit([item('c')], 60), reader.cancel()]) {
-      await expect(refused).rejects.toThrow('permission denied');
+    for (const refused of [
+      () => reader.take(),
+      () => reader.submit([item('c')], 60),
+      () => reader.cancel(),
+      () => reader.purge(0),
+      () => keeper.take(),
+      () => keeper.report(first.id),
+      () => keeper.setAside(),
+      () => keeper.retry(),
+    ]) {
+      await expect(refused()).rejects.toThrow('permission denied');
     }
     await made.retry();
+    expect(await keeper.purge(1)).toBe(0);
+    await owner.query("UPDATE heki_fleet_roles.result SET finished_at = now() - interval '2 days'");
+    expect(await keeper.purge(1)).toBe(1);
     await openQueue(owner, { hekiVersion: '1.0.0', tenant: 'roles_2', setUp: true });
     for (const right of rights) await expect(as(right, 'roles_2')).rejects.toThrow('permission denied');
-    await Promise.all([made, submitter, worker, reader].map((one) => one.close()));
+    await Promise.all([made, submitter, worker, reader, keeper].map((one) => one.close()));
     await owner.close();
   }, 60_000);
 

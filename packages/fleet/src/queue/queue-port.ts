@@ -76,7 +76,7 @@ export interface Queue {
   retry(ids?: readonly string[]): Promise<number>;
   /** Takes back what waits; all of it without `ids`. Gives how many. */
   cancel(ids?: readonly string[]): Promise<number>;
-  /** Forgets results that are older than `days`. Gives how many. */
+  /** Forgets results, and jobs that were set aside or cancelled, that are older than `days`. Gives how many. */
   purge(days: number): Promise<number>;
   close(): Promise<void>;
 }

@@ -3,7 +3,7 @@ import type { Database } from '../database/database.ts';
 import { openQueue, type QueueOptions } from '../queue/pg-boss-queue.ts';
 import type { Queue } from '../queue/queue-port.ts';
 import type { Result } from '../result.ts';
-import type { WorkItem } from '../work-item.ts';
+import { type WorkItem, workItemId } from '../work-item.ts';
 
 const VERSION = '1.0.0';
 const LIMIT = 60;
@@ -200,14 +200,33 @@ export function describeQueue(what: string, open: () => Promise<Database>): void
       await sql("UPDATE @result SET finished_at = now() - interval '2 days'");
       expect(await queue.purge(1)).toBe(2);
       expect(await queue.submit([item('a')], LIMIT)).toBe(1);
+
+      // The same of what came to nothing; what waits stays.
+      await queue.submit([item('b'), item('c')], LIMIT);
+      const { id } = await taken(queue);
+      await sql(`UPDATE @job SET state = 'failed', completed_on = now() WHERE id = '${id}'`);
+      await queue.cancel([workItemId(item('c'))]);
+      expect(await queue.purge(1)).toBe(0);
+      await sql(
+        "UPDATE @job SET created_on = now() - interval '3 days', completed_on = now() - interval '2 days'",
+      );
+      expect(await queue.purge(1)).toBe(2);
+      expect(await queue.status()).toMatchObject({ waiting: 1, setAside: 0, cancelled: 0 });
     });
 
-    test('what a process left behind that had the database alone is freed at once', async () => {
-      const { of, queue } = await fresh();
+    test('what a process left behind that had the database alone is freed at once, however often, and counts against no job', async () => {
+      const { of, sql, queue } = await fresh();
       await queue.submit([item('a')], LIMIT);
-      await taken(queue);
-      const next = await of({ alone: true });
-      expect(await next.status()).toMatchObject({ active: 0, waiting: 1 });
+      for (let death = 0; death < 4; death++) {
+        await taken(queue);
+        const next = await of({ alone: true });
+        expect(await next.status()).toMatchObject({ active: 0, waiting: 1, setAside: 0 });
+      }
+      for (let attempt = 4; attempt < 7; attempt++) {
+        await queue.fail(await taken(queue), 'of its own');
+        await sql("UPDATE @job SET start_after = now() - interval '1 second'");
+      }
+      expect(await queue.status()).toMatchObject({ waiting: 0, setAside: 1 });
     });
 
     test('without tables, or with those of a newer heki, it says who makes them', async () => {

@@ -34,6 +34,9 @@ const START_LIMIT = 60;
 /** Jobs that a process does before another takes its place: nothing that a job leaves behind grows for ever. */
 const MOST_JOBS = 500;
 
+/** MiB of each half of what V8 allocates into: by default 16, which is 20 MiB more of each process and no faster (Node 20). */
+const YOUNG = 4;
+
 export function createJobProcess({ program, args, memoryLimit }: JobProcessOptions): JobProcess {
   let child: ChildProcess | undefined;
   let errors = '';
@@ -46,7 +49,7 @@ export function createJobProcess({ program, args, memoryLimit }: JobProcessOptio
     jobs = 0;
     child = fork(program, [...args], {
       // The heap is a part of the process: the guard in it counts all of it.
-      execArgv: [`--max-old-space-size=${memoryLimit}`],
+      execArgv: [`--max-old-space-size=${memoryLimit}`, `--max-semi-space-size=${YOUNG}`],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {

@@ -114,7 +114,7 @@ function pageHypervisor(heki: HekiReport, redact: boolean, index: number): PageH
 function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiReport[]): MemoryData {
   return encodeMemory({
     ram: subject.memoryMap.entries.filter(({ type }) => type === 'ram'),
-    runs: audit.kernel.extents.map((extent) => runOf(extent)),
+    runs: audit.kernel.extents.map((extent) => memoryRunOf(extent)),
     names: pageNames(audit.kernel),
     grants: hypervisors.map(({ result }) =>
       result.granted.map(
@@ -127,7 +127,8 @@ function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiR
   });
 }
 
-function runOf({ start, end, rights, mappings, mappingCount }: FrameExtent): MemoryRun {
+/** Frames with the same mappings, as a page carries them. */
+export function memoryRunOf({ start, end, rights, mappings, mappingCount }: FrameExtent): MemoryRun {
   const listed = mappings.slice(0, MOST_PLACES);
   return memoryRun({
     start,
@@ -145,7 +146,7 @@ function runOf({ start, end, rights, mappings, mappingCount }: FrameExtent): Mem
 }
 
 /** What lies at the beginning of each page of code and constants, as far as it has a name. */
-function pageNames({ mappings, symbolAt }: AuditedKernel): PageName[] {
+export function pageNames({ mappings, symbolAt }: Pick<AuditedKernel, 'mappings' | 'symbolAt'>): PageName[] {
   const names: PageName[] = [];
   if (symbolAt === undefined) return names;
   for (const { virtualFrame, frames, region } of mappings) {

@@ -1,14 +1,13 @@
 import { addressOf, hex, virtualAddressOf } from '@heki/physical-memory';
-import type { KernelNames } from '@heki/symbols';
 import { type ChosenRoot, infoTlbLine, type ProvenRoot } from '@heki/vmcore';
 import { EntryHigh, EntryLow, type MappingLeaf, type MappingWalkResult, PageRights } from '@heki/x86';
 import { hex16 } from '../hex.ts';
 import { COMMAND_LIMITS } from '../limits/command-limits.ts';
-import { regionText, symbolText } from '../names/place-text.ts';
 import { reportHeader } from '../report/report-header.ts';
 import type { Screen } from '../report/screen.ts';
 import { tablesJson, tablesLines } from '../snapshot.ts';
 import type { Warning } from '../warning.ts';
+import type { LeafPlace, LeafPlaces } from './leaf-places.ts';
 import type { SharedRun } from './shared-runs.ts';
 
 /** What a walk found, all in all. */
@@ -20,7 +19,7 @@ export interface WalkSummary {
   writableAndExecutable: number;
 }
 
-/** How leaves become lines. `leaf` gets the same object each time. */
+/** How leaves become lines. */
 export interface WalkFormat {
   begin(tables: ProvenRoot | ChosenRoot, warnings: readonly Warning[]): readonly string[];
   /** A line, or several; `undefined` while it is not complete. */
@@ -50,12 +49,33 @@ function flags(leaf: MappingLeaf): string[] {
 
 /** Leaves that follow each other in both address spaces and are otherwise alike. */
 interface Run {
-  first: { readonly virtualFrame: number; readonly guestFrame: number };
+  /** The first leaf. */
+  readonly first: Readonly<MappingLeaf>;
   frames: number;
   leaves: number;
-  readonly columns: string;
-  readonly region: string | undefined;
+  readonly place: LeafPlace | undefined;
   readonly symbol: string | undefined;
+}
+
+const SHOWN_LOW = FLAGS.reduce((bits, name) => bits | EntryLow[name], EntryLow.RW as number);
+const SHOWN_RIGHTS = PageRights.WRITE | PageRights.EXECUTE_DISABLE;
+
+/** Whether the columns show the same of both. */
+const isAlike = (one: MappingLeaf, other: MappingLeaf): boolean =>
+  one.level === other.level &&
+  ((one.low ^ other.low) & SHOWN_LOW) === 0 &&
+  ((one.high ^ other.high) & EntryHigh.XD) === 0 &&
+  ((one.effective ^ other.effective) & SHOWN_RIGHTS) === 0;
+
+/** Other regions of a leaf that a line names. */
+const MOST_REGIONS = 3;
+
+/** `_text, also in kernel rodata, kernel data and 2 more`. */
+function namedText(symbol: string | undefined, alsoIn: readonly string[]): string {
+  if (alsoIn.length === 0) return symbol === undefined ? '' : `  ${symbol}`;
+  const more = alsoIn.length - MOST_REGIONS;
+  const also = `also in ${alsoIn.slice(0, MOST_REGIONS).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return symbol === undefined ? `  ${also}` : `  ${symbol}, ${also}`;
 }
 
 const addresses = (first: number, frames: number): string => {
@@ -66,21 +86,22 @@ const addresses = (first: number, frames: number): string => {
 /** Columns of a line of the table, with the widest flags. */
 const TABLE_COLUMNS = 102;
 
-function createTable({ columns: room }: Screen, names: KernelNames | undefined): WalkFormat {
+function createTable({ columns: room }: Screen, places: LeafPlaces | undefined): WalkFormat {
   const isNarrow = room < TABLE_COLUMNS;
   /** That of the last line. */
   let region: string | undefined;
   let run: Run | undefined;
   const closed = (): string | undefined => {
     if (run === undefined) return undefined;
-    const { first, frames, leaves, columns, symbol } = run;
-    const heading = run.region === undefined || run.region === region ? '' : `-- ${run.region}\n`;
-    region = run.region;
+    const { first, frames, leaves, place, symbol } = run;
+    const heading = place === undefined || place.region === region ? '' : `-- ${place.region}\n`;
+    region = place?.region;
     run = undefined;
+    const columns = `${SIZES[first.level].padEnd(4)}  ${leafPermissions(first)}   ${effectivePermissions(first)}        ${flags(first).join(' ')}`;
     const range = addresses(first.virtualFrame, frames);
     const physical = hex16(first.guestFrame * 4096);
     const many = String(leaves).padStart(6);
-    const named = symbol === undefined ? '' : `  ${symbol}`;
+    const named = namedText(symbol, place?.alsoIn ?? []);
     return isNarrow
       ? `${heading}${range}\n  ${physical} ${many} x ${columns.replace(/ {2,}/g, ' ')}${named}`
       : `${heading}${range}  ${physical}  ${many} x ${columns}${named}`;
@@ -97,29 +118,23 @@ function createTable({ columns: room }: Screen, names: KernelNames | undefined):
     ],
     leaf(leaf) {
       const { virtualFrame, guestFrame, frames } = leaf;
-      const columns = `${SIZES[leaf.level].padEnd(4)}  ${leafPermissions(leaf)}   ${effectivePermissions(leaf)}        ${flags(leaf).join(' ')}`;
-      const place = names?.at(virtualAddressOf(virtualFrame));
+      const place = places?.of(leaf);
       if (
         run !== undefined &&
-        run.columns === columns &&
-        run.region === (place === undefined ? undefined : regionText(place)) &&
         run.first.virtualFrame + run.frames === virtualFrame &&
-        run.first.guestFrame + run.frames === guestFrame
+        run.first.guestFrame + run.frames === guestFrame &&
+        run.place?.region === place?.region &&
+        !run.place?.alsoIn.length &&
+        !place?.alsoIn.length &&
+        isAlike(run.first, leaf)
       ) {
         run.frames += frames;
         run.leaves++;
         return undefined;
       }
       const done = closed();
-      const symbol = place === undefined ? undefined : symbolText(place);
-      run = {
-        first: { virtualFrame, guestFrame },
-        frames,
-        leaves: 1,
-        columns,
-        region: place === undefined ? undefined : regionText(place),
-        symbol,
-      };
+      const symbol = place && places?.symbolOf(leaf, place);
+      run = { first: leaf, frames, leaves: 1, place, symbol };
       return done;
     },
     shared({ first: { virtualFrame, frames, visitedAt, mappings }, places }) {
@@ -137,7 +152,7 @@ function createTable({ columns: room }: Screen, names: KernelNames | undefined):
   };
 }
 
-function createJson(_: Screen, names: KernelNames | undefined): WalkFormat {
+function createJson(_: Screen, places: LeafPlaces | undefined): WalkFormat {
   let separator = '';
   const sharedTables: unknown[] = [];
   return {
@@ -148,8 +163,7 @@ function createJson(_: Screen, names: KernelNames | undefined): WalkFormat {
       '"leaves": [',
     ],
     leaf(leaf) {
-      const place = names?.at(virtualAddressOf(leaf.virtualFrame));
-      const symbol = place === undefined ? undefined : symbolText(place);
+      const place = places?.of(leaf);
       const text = JSON.stringify({
         va: hex(virtualAddressOf(leaf.virtualFrame)),
         pa: hex(addressOf(leaf.guestFrame)),
@@ -161,9 +175,10 @@ function createJson(_: Screen, names: KernelNames | undefined): WalkFormat {
         user: (leaf.effective & PageRights.USER) !== 0,
         flags: flags(leaf),
         places: leaf.places === 1 ? undefined : leaf.places,
-        region: place?.region,
-        module: place?.module,
-        symbol,
+        region: place?.pages.place.region,
+        module: place?.pages.place.module,
+        alsoIn: place?.alsoIn.length ? place.alsoIn : undefined,
+        symbol: place && places?.symbolOf(leaf, place),
       });
       const line = `${separator}${text}`;
       separator = ',';

@@ -24,6 +24,7 @@ import { readSidecar } from '../read-sidecar.ts';
 import { screenOf } from '../report/screen.ts';
 import { type AddressSpaceOptions, tablesLines } from '../snapshot.ts';
 import { tableWarnings, userHalfWarnings, type Warning } from '../warning.ts';
+import { LeafPlaces } from './leaf-places.ts';
 import { type SharedRun, SharedRuns } from './shared-runs.ts';
 import { WALK_FORMATS, type WalkSummary } from './walk-format.ts';
 
@@ -78,9 +79,11 @@ export async function walk(
     options.format === 'info-tlb' &&
     walkMappings(tables, start, end, () => {}).mappings <= COMMAND_LIMITS.mappingsSpeltOut;
 
+  const named =
+    options.symbols === undefined && start >= KERNEL_HALF ? regionsOf(path, snapshot) : names?.kernel;
   const format = WALK_FORMATS[options.format](
     screenOf(io.stdout, io.env),
-    options.symbols === undefined && start >= KERNEL_HALF ? regionsOf(path, snapshot) : names?.kernel,
+    named && new LeafPlaces(named, start, end),
   );
   const writer = createLineWriter(io.stdout);
   const summary: WalkSummary = { leaves: [0, 0, 0], sharedMappings: 0, writableAndExecutable: 0 };

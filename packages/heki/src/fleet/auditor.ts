@@ -2,8 +2,9 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Job, Result, WorkOptions } from '@heki/fleet';
 import { createJobProcess, type JobProcess, readReport } from '@heki/fleet/worker';
+import { isLiveGuest } from '@heki/vmcore/node';
 import { reportHeader } from '../report/report-header.ts';
-import { isLive, sourceFingerprint } from './work-items.ts';
+import { sourceFingerprint } from './work-items.ts';
 
 /** Does jobs in a process of its own. */
 export interface JobAuditor {
@@ -32,13 +33,13 @@ export function createAuditor(memory: number): JobAuditor {
 
 /** Whether what is there is no longer what was submitted. @throws where it cannot be reached: that may be otherwise elsewhere */
 async function hasChanged({ item: { source, options } }: Job): Promise<boolean> {
-  return !isLive(source.uri) && (await sourceFingerprint(source.uri, options)) !== source.fingerprint;
+  return !isLiveGuest(source.uri) && (await sourceFingerprint(source.uri, options)) !== source.fingerprint;
 }
 
 /** Files that an error may be about, and that are not the dump; a guest that runs is no dump either. */
 function filesOf({ item: { source, options } }: Job): string[] {
   const files = [options.baseline, options.vmlinux].filter((path) => typeof path === 'string');
-  return isLive(source.uri) ? [...files, source.uri] : files;
+  return isLiveGuest(source.uri) ? [...files, source.uri] : files;
 }
 
 function changed(): Result {

@@ -96,6 +96,7 @@ export function addFleetCommands(program: Command, { io, finished, run }: Shared
     .option('--submitter <role...>', 'roles that may add guests, and read no results', collectRoles)
     .option('--worker <role...>', 'roles that may take jobs and keep results', collectRoles)
     .option('--reader <role...>', 'roles that may read, and change nothing', collectRoles)
+    .option('--keeper <role...>', 'roles that may forget what is old', collectRoles)
     .option('--json', 'print one JSON object')
     .action(async (options) => {
       const { fleetSetup } = await import('../commands/fleet/setup.ts');
@@ -133,9 +134,9 @@ export function addFleetCommands(program: Command, { io, finished, run }: Shared
       finished(await fleetCancel(ids, options, io));
     });
 
-  action('purge', 'forget old results')
+  action('purge', 'forget old results, and what was set aside or cancelled')
     .addOption(
-      new Option('--older-than <days>', 'what was finished before that')
+      new Option('--older-than <days>', 'what ended before that')
         .argParser(parseWhole(0, 36_500))
         .makeOptionMandatory(),
     )
@@ -235,6 +236,9 @@ function parseTime(text: string): Date {
   if (amount !== undefined)
     return new Date(Date.now() - Number(amount) * UNITS[unit as keyof typeof UNITS] * 1000);
   const time = /^\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d))?$/.test(text) ? new Date(text) : undefined;
-  if (time !== undefined && !Number.isNaN(time.getTime())) return time;
+  // To JavaScript the 30th of February is the 2nd of March.
+  const day = text.slice(0, 10);
+  const isDay = time !== undefined && new Date(day).toJSON()?.startsWith(day);
+  if (isDay && !Number.isNaN(time.getTime())) return time;
   throw new InvalidArgumentError('Expected 2026-11-29, 2026-11-29T13:00:00Z, or how long ago: 30m, 24h, 7d.');
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { fileFingerprint, type WorkItem, type WorkOptions } from '@heki/fleet';
-import { isWebAddress, s3Version } from '@heki/vmcore/node';
+import { isLiveGuest, isWebAddress, s3Version, webAddressesOf } from '@heki/vmcore/node';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { z } from 'zod';
 import { InputError, UsageError } from '../failure.ts';
@@ -11,6 +11,7 @@ import { readText } from '../input/read-text.ts';
 import { withCredentials } from '../input/web-credentials.ts';
 import { filesOfDump } from '../output-file.ts';
 import { VERSION } from '../report/report-header.ts';
+import { sourceAddress } from './source-address.ts';
 
 /** What is said of all guests that are submitted. */
 export interface SubmitOptions {
@@ -24,19 +25,25 @@ export interface SubmitOptions {
 
 const LONGEST_URI = 4096;
 
-const manifestSchema = z.strictObject({
-  version: z.literal(1),
-  items: z.array(
-    z.strictObject({
-      uri: z
-        .string()
-        .min(1)
-        .max(LONGEST_URI)
-        // PostgreSQL has no such characters, and no source has them in its name.
-        .refine((uri) => !uri.includes('\0'), 'expected no U+0000'),
-    }),
-  ),
-});
+/** A manifest, whose paths are relative to the `folder` that it is in. */
+function manifestSchema(folder: string) {
+  const uri = z
+    .string()
+    .min(1)
+    .max(LONGEST_URI)
+    // PostgreSQL has no such characters, and no source has them in its name.
+    .refine((text) => !text.includes('\0'), { error: 'expected no U+0000', abort: true })
+    .transform((text, { addIssue }) => {
+      try {
+        return sourceAddress(text, folder);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+        addIssue(error.message);
+        return z.NEVER;
+      }
+    });
+  return z.strictObject({ version: z.literal(1), items: z.array(z.strictObject({ uri })) });
+}
 
 /**
  * The work items of files, patterns, addresses and manifests.
@@ -69,16 +76,14 @@ function statedOptions({ failOn, baseline, vmlinux, heki, redact, hypervisor }: 
 }
 
 async function urisOf(source: string): Promise<string[]> {
-  if (isWebAddress(source)) return [withoutSecrets(withCredentials(source))];
-  if (/^(?:qmp|gdb):/.test(source)) return [source];
-  if (existsSync(source) && !source.endsWith('.json')) return [resolve(source)];
-  if (source.endsWith('.json')) {
-    const { items } = parseJson(await readText(source, INPUT_KINDS.manifest), source, manifestSchema);
-    return items.map(({ uri }) =>
-      /^(?:qmp|gdb|https?|s3):/i.test(uri) ? withoutSecrets(uri) : resolve(uri),
-    );
+  const address = sourceAddress(withCredentials(source), '');
+  if (isWebAddress(address) || isLiveGuest(address)) return [address];
+  if (address.endsWith('.json')) {
+    const schema = manifestSchema(dirname(address));
+    const { items } = parseJson(await readText(address, INPUT_KINDS.manifest), address, schema);
+    return items.map(({ uri }) => uri);
   }
-  if (!isDynamicPattern(source)) return [resolve(source)];
+  if (existsSync(source) || !isDynamicPattern(source)) return [address];
   // What stands beside a dump is none.
   const found = (await glob(source, { absolute: true, expandDirectories: false })).filter(
     (path) => !path.endsWith('.json'),
@@ -87,35 +92,22 @@ async function urisOf(source: string): Promise<string[]> {
   return found.sort();
 }
 
-/** @throws {UsageError} where an address has what must not be kept */
-function withoutSecrets(uri: string): string {
-  if (!/^(?:https?|s3):\/\/[^/]*@|\?/i.test(uri)) return uri;
-  throw new UsageError(
-    `an address with a user, a password or a query is not kept in a queue: expected one without (${uri.replace(/[?].*$/s, '').replace(/\/\/[^/]*@/, '//')})`,
-  );
-}
-
 /**
  * What changes when the source does, or a file that the options name. A guest that runs is another one each time that it is asked for.
  */
 export async function sourceFingerprint(uri: string, options: WorkOptions): Promise<string> {
-  if (/^(?:qmp|gdb):/.test(uri)) return new Date().toISOString();
-  if (/^s3:/i.test(uri)) return s3Version(uri);
-  if (isWebAddress(uri)) return webFingerprint(uri);
+  if (isLiveGuest(uri)) return new Date().toISOString();
+  if (isWebAddress(uri)) return (await Promise.all(webAddressesOf(uri).map(webFingerprint))).join(' ');
   const [file = uri, ...others] = existsSync(uri) ? [uri, ...filesOfDump(uri).slice(-1)] : uri.split(',');
   const named = [options.baseline, options.vmlinux].filter((path) => typeof path === 'string');
   return fileFingerprint([file, ...others, ...named]);
-}
-
-/** Whether what was submitted can still be told from what is there. */
-export function isLive(uri: string): boolean {
-  return /^(?:qmp|gdb):/.test(uri);
 }
 
 const ANSWER = 30_000;
 
 /** What the server says of the file. @throws {InputError} where it cannot be asked */
 async function webFingerprint(uri: string): Promise<string> {
+  if (/^s3:/i.test(uri)) return s3Version(uri);
   const answer = await fetch(uri, { method: 'HEAD', signal: AbortSignal.timeout(ANSWER) }).catch(
     (error: unknown) => {
       const why = error instanceof Error ? (error.cause instanceof Error ? error.cause : error).message : '';

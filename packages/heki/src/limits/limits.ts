@@ -135,7 +135,9 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.namedPipeSilence), 'silence of a named pipe'),
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.inputSilence), 'silence of standard input'),
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.guestSilence), 'silence of a guest that runs (qmp:PATH)'),
+    limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.guestAnswer), 'an answer of such a guest, however it comes'),
     limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.webSilence), 'silence of a web server'),
+    limit(OF_SNAPSHOTS, seconds(DUMP_LIMITS.webAnswer), 'an answer of a web server, 8 MiB at most'),
     limit(
       OF_SNAPSHOTS,
       size(DUMP_LIMITS.webCacheBytes),

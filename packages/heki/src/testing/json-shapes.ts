@@ -200,6 +200,7 @@ export const JSON_SHAPES = {
         places: z.int().min(2).optional().describe('Entries that lead to its table'),
         region: regionOfPlace.optional().describe("Part of the kernel's half that it lies in"),
         module: inModule.optional().describe('The module that it lies in; with --symbols'),
+        alsoIn: z.array(z.string().min(1)).min(1).optional().describe('Other regions that it reaches into'),
         symbol: z.string().min(1).optional().describe('What begins there, or before; with --symbols'),
       }),
     ),

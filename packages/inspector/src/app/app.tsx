@@ -10,7 +10,7 @@ import type {
 import { reportModel } from '../report/report-model.ts';
 import { AttacksPage } from './attacks-page.tsx';
 import { MemoryPage } from './memory-page.tsx';
-import { PAGES, type Route, routeTo, useRoute } from './route.ts';
+import { momentOf, PAGES, type Route, routeTo, useRoute } from './route.ts';
 import { TimePage } from './time-page.tsx';
 import { TourPanel, tourAt } from './tour-panel.tsx';
 import { ToursPage } from './tours-page.tsx';
@@ -45,8 +45,9 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
   };
 
   const onTour = tourAt(route.parameters);
-  const isAboutDump = route.page === 'memory' || route.page === 'walk';
-  const isAboutMachines = route.page === 'time' || route.page === 'attacks';
+  const moment = route.page === 'walk' ? momentOf(route.parameters) : undefined;
+  const isAboutMachines = route.page === 'time' || route.page === 'attacks' || moment !== undefined;
+  const isAboutDump = (route.page === 'memory' || route.page === 'walk') && !isAboutMachines;
   const dump = source.state === 'open' ? source.dump : undefined;
 
   // Tours go through the kernel that comes with heki, whatever is open.
@@ -101,7 +102,7 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
       </nav>
       {onTour !== undefined && <TourPanel {...onTour} />}
       {route.page === 'tours' && <ToursPage />}
-      {isAboutMachines && <MachinePage route={route} model={model} />}
+      {isAboutMachines && <MachinePage route={route} model={model} dump={dump?.name} />}
       {isAboutDump && source.state === 'failed' && <Failed failure={source.failure} />}
       {isAboutDump && source.state === 'opening' && (
         <main aria-busy="true">
@@ -129,12 +130,17 @@ interface PageProps {
 /** A page about the dump. */
 function DumpPage({ route: { page, parameters }, model, dump }: PageProps) {
   const report = useMemo(() => reportModel(dump.page), [dump]);
-  if (page === 'walk') return <WalkPage model={model} dump={dump} parameters={parameters} />;
+  if (page === 'walk') return <WalkPage model={model} text={dump.text} parameters={parameters} />;
   return <MemoryPage report={report} model={model} parameters={parameters} />;
 }
 
+interface MachinePageProps extends Omit<PageProps, 'dump'> {
+  /** The name of the dump that is open. */
+  readonly dump: string | undefined;
+}
+
 /** A page about machines, for which no dump is needed. */
-function MachinePage({ route: { page, parameters }, model }: Omit<PageProps, 'dump'>) {
+function MachinePage({ route: { page, parameters }, model, dump }: MachinePageProps) {
   const { answer } = useAnswer('choices', () => model.choices());
   if (answer === undefined) {
     return (
@@ -145,8 +151,9 @@ function MachinePage({ route: { page, parameters }, model }: Omit<PageProps, 'du
   }
   if ('failure' in answer) return <Failed failure={answer.failure} />;
   const choices = answer.value;
+  if (page === 'walk') return <WalkPage model={model} text="_text" parameters={parameters} />;
   return page === 'time' ? (
-    <TimePage model={model} choices={choices} parameters={parameters} />
+    <TimePage model={model} choices={choices} parameters={parameters} dump={dump} />
   ) : (
     <AttacksPage model={model} choices={choices} parameters={parameters} />
   );

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { WalkQuery } from '../model/inspector-model.ts';
+import type { LifeQuery, MomentQuery, WalkQuery } from '../model/inspector-model.ts';
 
 /** The pages of the inspector, in the order of its navigation. */
 export const PAGES = [
@@ -54,13 +54,15 @@ export function replaceRoute(hash: string): void {
 
 const ACCESSES = ['read', 'write', 'fetch'] as const;
 const HEX = /^0x[0-9a-f]{1,16}$/;
+/** Of an entry: `h` before one in host memory. */
+const ENTRY = /^h?0x[0-9a-f]{1,16}$/;
 
 /** The walk that a route asks for. @param fallback the address where it names none */
 export function walkQueryOf(parameters: URLSearchParams, fallback: string): WalkQuery {
   const edits: Record<string, string> = {};
   for (const edit of parameters.getAll('edit')) {
     const [address = '', value = ''] = edit.split('-', 2);
-    if (HEX.test(address) && HEX.test(value)) edits[address] = value;
+    if (ENTRY.test(address) && HEX.test(value)) edits[address] = value;
   }
   return {
     address: parameters.get('va') ?? fallback,
@@ -70,10 +72,38 @@ export function walkQueryOf(parameters: URLSearchParams, fallback: string): Walk
   };
 }
 
-export function walkRoute({ address, access, user, edits }: WalkQuery): string {
-  const parameters = new URLSearchParams({ va: address });
+/** @param moment where in time the walk is, if it is not one of the dump */
+export function walkRoute({ address, access, user, edits }: WalkQuery, moment?: MomentQuery): string {
+  const parameters = new URLSearchParams({
+    va: address,
+    ...(moment && { ...lifeParameters(moment.life), at: String(moment.at) }),
+  });
   if (access !== 'read') parameters.set('access', access);
   if (user) parameters.set('user', '');
   for (const [at, value] of Object.entries(edits)) parameters.append('edit', `${at}-${value}`);
   return `#walk?${parameters}`;
+}
+
+/** The machine where a route names none. */
+const USUAL_MACHINE = 'hardened';
+
+/** Whose life a route is about. */
+export function lifeOf(parameters: URLSearchParams): LifeQuery {
+  return {
+    machine: parameters.get('machine') ?? USUAL_MACHINE,
+    kernel: parameters.get('kernel') === 'dump' ? 'dump' : 'modelled',
+    scenario: parameters.get('scenario'),
+  };
+}
+
+export function lifeParameters({ machine, kernel, scenario }: LifeQuery): Record<string, string> {
+  if (scenario !== null) return { scenario };
+  return { machine, ...(kernel === 'dump' && { kernel }) };
+}
+
+/** The moment that a walk is at; `undefined` for a walk of the dump. */
+export function momentOf(parameters: URLSearchParams): MomentQuery | undefined {
+  const at = Number(parameters.get('at') ?? Number.NaN);
+  if (!Number.isInteger(at) || at < 0) return undefined;
+  return { life: lifeOf(parameters), at };
 }

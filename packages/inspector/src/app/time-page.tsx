@@ -1,13 +1,14 @@
 import type { Remote } from 'comlink';
 import { useMemo } from 'preact/hooks';
-import type { Choices, InspectorModel, Moment, Timeline } from '../model/inspector-model.ts';
+import type { Choices, InspectorModel, LifeQuery, Moment, Timeline } from '../model/inspector-model.ts';
 import type { ReportModel } from '../report/report-model.ts';
 import { reportModel } from '../report/report-model.ts';
 import { count } from '../report/words.ts';
 import { MemorySection } from '../views/memory-section.tsx';
 import { Choose } from './choose.tsx';
 import { EventList } from './event-list.tsx';
-import { replaceRoute, routeTo } from './route.ts';
+import { PageCard } from './page-card.tsx';
+import { lifeOf, lifeParameters, replaceRoute, routeTo } from './route.ts';
 import { TimelineLanes } from './timeline-lanes.tsx';
 import { useAnswer } from './use-answer.ts';
 
@@ -15,31 +16,63 @@ interface TimePageProps {
   readonly model: Remote<InspectorModel>;
   readonly choices: Choices;
   readonly parameters: URLSearchParams;
+  /** The name of the dump that is open. */
+  readonly dump: string | undefined;
 }
 
-/** A boot as a timeline, and the machine right after the event that is chosen. */
-export function TimePage({ model, choices, parameters }: TimePageProps) {
-  const machine = parameters.get('machine') ?? 'hardened';
-  const { answer } = useAnswer(machine, () => model.timeline(machine));
-  const go = (to: string, at: number): void => replaceRoute(routeTo('time', { machine: to, at: String(at) }));
+/** A life as a timeline, and the machine right after the event that is chosen. */
+export function TimePage({ model, choices, parameters, dump }: TimePageProps) {
+  const life = lifeOf(parameters);
+  const isOfDump = life.kernel === 'dump';
+  const { answer } = useAnswer(JSON.stringify([life, isOfDump ? dump : '']), () => model.timeline(life));
+  const go = (to: LifeQuery, at: number, since?: number): void =>
+    replaceRoute(
+      routeTo('time', {
+        ...lifeParameters(to),
+        at: String(at),
+        ...(since !== undefined && { since: String(since) }),
+      }),
+    );
   return (
     <main class="time">
-      <h1>The boot of a kernel, event by event</h1>
+      <h1>The life of a kernel, event by event</h1>
       <div class="tools">
-        <Choose label="Machine" choices={choices.machines} value={machine} onChoose={(name) => go(name, 0)} />
+        <Choose
+          label="Machine"
+          choices={choices.machines}
+          value={life.machine}
+          onChoose={(machine) => go({ ...life, machine }, 0)}
+        />
+        <Choose
+          label="Kernel"
+          choices={[
+            { name: 'modelled', title: 'it boots here' },
+            { name: 'dump', title: dump === undefined ? 'that of a dump, protected' : `${dump}, protected` },
+          ]}
+          value={life.kernel}
+          onChoose={(kernel) => go({ ...life, kernel: kernel === 'dump' ? 'dump' : 'modelled' }, 0)}
+        />
       </div>
       {answer === undefined && <p aria-busy="true">Booting …</p>}
       {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
       {answer !== undefined && 'value' in answer && (
         <Course
           model={model}
+          life={life}
           timeline={answer.value}
           at={eventOf(parameters, answer.value)}
-          onGo={(at) => go(answer.value.machine.name, at)}
+          marked={markedOf(parameters)}
+          onGo={(at, since) => go(life, at, since)}
         />
       )}
     </main>
   );
+}
+
+/** The event that changes are told from, where a route names one. */
+function markedOf(parameters: URLSearchParams): number | undefined {
+  const since = Number(parameters.get('since') ?? Number.NaN);
+  return Number.isInteger(since) && since >= 0 ? since : undefined;
 }
 
 /** The event that a route names, by its number or by words in it; the first where there is no such. */
@@ -56,14 +89,21 @@ function eventOf(parameters: URLSearchParams, { events }: Timeline): number {
 
 interface CourseProps {
   readonly model: Remote<InspectorModel>;
+  readonly life: LifeQuery;
   readonly timeline: Timeline;
   readonly at: number;
-  readonly onGo: (at: number) => void;
+  /** The event that changes are told from; that before `at` where there is none, or none before it. */
+  readonly marked: number | undefined;
+  readonly onGo: (at: number, since: number | undefined) => void;
 }
 
-function Course({ model, timeline, at, onGo }: CourseProps) {
-  const { machine, lanes, events, outcome } = timeline;
-  const { answer, isCurrent } = useAnswer(`${machine.name} ${at}`, () => model.moment(machine.name, at));
+function Course({ model, life, timeline, at, marked, onGo: go }: CourseProps) {
+  const { lanes, events, outcome } = timeline;
+  const since = marked !== undefined && marked < at ? marked : at - 1;
+  const { answer, isCurrent } = useAnswer(JSON.stringify([life, at, since]), () =>
+    model.moment({ life, at }, since),
+  );
+  const onGo = (to: number): void => go(to, marked);
   const event = events[at];
   const last = events.length - 1;
   const nextStep = events.findIndex(({ isStep }, index) => isStep && index > at);
@@ -98,6 +138,13 @@ function Course({ model, timeline, at, onGo }: CourseProps) {
         <button type="button" disabled={at === last} onClick={() => onGo(last)}>
           Last
         </button>
+        <button
+          type="button"
+          aria-pressed={marked !== undefined}
+          onClick={() => go(at, marked === undefined ? at : undefined)}
+        >
+          {marked === undefined ? 'Compare with this' : `Compared with ${marked}`}
+        </button>
       </fieldset>
       <p class="now" aria-live="polite">
         <strong>
@@ -108,7 +155,9 @@ function Course({ model, timeline, at, onGo }: CourseProps) {
       <div class="beside">
         <div class="moment" aria-busy={!isCurrent}>
           {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
-          {answer !== undefined && 'value' in answer && <At moment={answer.value} />}
+          {answer !== undefined && 'value' in answer && (
+            <At moment={answer.value} life={life} model={model} />
+          )}
         </div>
         <EventList timeline={timeline} at={at} onGo={onGo} />
       </div>
@@ -120,24 +169,37 @@ function Course({ model, timeline, at, onGo }: CourseProps) {
   );
 }
 
-function At({ moment }: { readonly moment: Moment }) {
+interface AtProps {
+  readonly moment: Moment;
+  readonly life: LifeQuery;
+  readonly model: Remote<InspectorModel>;
+}
+
+function At({ moment, life, model }: AtProps) {
   const report = useMemo(() => reportOf(moment), [moment]);
   const changed = useMemo(() => moment.changed.map(([start, end]) => ({ start, end })), [moment]);
+  const { memory } = report;
+  const before = moment.since === moment.at - 1 ? 'the event before' : `event ${moment.since}`;
   const pages = changed.reduce((sum, { start, end }) => sum + end - start, 0);
   return (
     <>
       <p id="changed">
         {pages === 0
-          ? 'Since the event before, no rights of any page have changed.'
-          : `Since the event before, the rights of ${count(pages, 'page')} have changed: they are outlined.`}
+          ? `Since ${before}, no rights of any page have changed.`
+          : `Since ${before}, the rights of ${count(pages, 'page')} have changed: they are outlined.`}
       </p>
-      {report.memory !== undefined && (
+      {memory !== undefined && (
         <MemorySection
           model={report}
-          memory={report.memory}
+          memory={memory}
           selected={undefined}
           changed={changed}
           onSelect={() => {}}
+          extra={(range) =>
+            range.end - range.start === 1 && (
+              <PageCard frame={range.start} memory={memory} model={model} moment={{ life, at: moment.at }} />
+            )
+          }
         />
       )}
       <h2>Registers of the processor that boots</h2>

@@ -1,13 +1,14 @@
 import type { Remote } from 'comlink';
-import type { InspectorModel, OpenedDump, WalkAnswer, WalkQuery } from '../model/inspector-model.ts';
+import type { InspectorModel, WalkAnswer, WalkQuery } from '../model/inspector-model.ts';
 import { AddressAnatomy } from './address-anatomy.tsx';
-import { replaceRoute, walkQueryOf, walkRoute } from './route.ts';
+import { lifeParameters, momentOf, replaceRoute, routeTo, walkQueryOf, walkRoute } from './route.ts';
 import { useAnswer } from './use-answer.ts';
-import { WalkStep } from './walk-step.tsx';
+import { StageBeside, WalkStep } from './walk-step.tsx';
 
 interface WalkPageProps {
   readonly model: Remote<InspectorModel>;
-  readonly dump: OpenedDump;
+  /** The first address, where none is asked for. */
+  readonly text: string;
   readonly parameters: URLSearchParams;
 }
 
@@ -18,15 +19,29 @@ const ACCESSES = [
 ] as const;
 
 /** The walk of an address: each table that it goes through, and what the access meets. */
-export function WalkPage({ model, dump, parameters }: WalkPageProps) {
-  const query = walkQueryOf(parameters, dump.text);
-  const { answer } = useAnswer(walkRoute(query), () => model.walk(query));
-  const change = (changes: Partial<WalkQuery>): void => replaceRoute(walkRoute({ ...query, ...changes }));
+export function WalkPage({ model, text, parameters }: WalkPageProps) {
+  const query = walkQueryOf(parameters, text);
+  const moment = momentOf(parameters);
+  const { answer } = useAnswer(walkRoute(query, moment), () =>
+    moment === undefined ? model.walk(query) : model.walkAt(moment, query),
+  );
+  const change = (changes: Partial<WalkQuery>): void =>
+    replaceRoute(walkRoute({ ...query, ...changes }, moment));
   const edited = Object.keys(query.edits).length;
 
   return (
     <main class="walk">
       <h1>The walk of an address</h1>
+      {moment !== undefined && (
+        <p>
+          {moment.life.scenario === null ? `On the machine ${moment.life.machine}` : 'In a scenario'}, right
+          after{' '}
+          <a href={routeTo('time', { ...lifeParameters(moment.life), at: String(moment.at) })}>
+            event {moment.at}
+          </a>
+          : each entry of the guest is read through the second level.
+        </p>
+      )}
       <form
         class="tools"
         onSubmit={(event) => {
@@ -104,6 +119,9 @@ function Walk({ answer, edited, onEdit }: WalkProps) {
         ))}
         {outcome.details.length === 0 && <p>no entry was found fault with</p>}
       </div>
+      {outcome.secondLevel !== null && (
+        <StageBeside what="The page itself is reached" secondLevel={outcome.secondLevel} onEdit={onEdit} />
+      )}
       <ol class="steps" aria-label="Entries of the walk">
         {steps.map((step) => (
           <WalkStep key={step.address} step={step} onEdit={onEdit} />
@@ -135,10 +153,12 @@ function Walk({ answer, edited, onEdit }: WalkProps) {
           ))}
         </ul>
       )}
-      <p>
-        {edited === 0 ? 'The same on a terminal: ' : 'Without the edits, on a terminal: '}
-        <code>{command}</code>
-      </p>
+      {command !== null && (
+        <p>
+          {edited === 0 ? 'The same on a terminal: ' : 'Without the edits, on a terminal: '}
+          <code>{command}</code>
+        </p>
+      )}
     </>
   );
 }

@@ -1,6 +1,13 @@
 import { useEffect, useRef } from 'preact/hooks';
-import { ENTRY_KINDS, type WalkQuery, type WalkStepView } from '../model/inspector-model.ts';
+import {
+  ENTRY_KINDS,
+  type SecondLevelView,
+  type WalkQuery,
+  type WalkStepView,
+} from '../model/inspector-model.ts';
 import { useColours } from '../views/use-colours.ts';
+import { EntryEditor } from './entry-editor.tsx';
+import { SecondLevel } from './second-level.tsx';
 
 interface WalkStepProps {
   readonly step: WalkStepView;
@@ -9,55 +16,53 @@ interface WalkStepProps {
 
 /** An entry of the walk, in its table, with its bits to be edited. */
 export function WalkStep({ step, onEdit }: WalkStepProps) {
-  const { name, index, address, table, value, isEdited, isPresent, target, bits } = step;
-  const set = (changed: bigint): void =>
-    onEdit({ [address]: `0x${BigInt.asUintN(64, changed).toString(16)}` });
+  const { name, isHlat, index, address, table, value, isEdited, isPresent, target, bits, secondLevel } = step;
   return (
     <li class={`step level-${name.toLowerCase()}${isEdited ? ' edited' : ''}${isPresent ? '' : ' absent'}`}>
       <h2>
-        {name}{' '}
+        {name}
+        {isHlat && ' of HLAT'}{' '}
         <small>
           entry {index} of the table at <code>{table}</code>
         </small>
       </h2>
       <TableStrip step={step} />
-      <p class="entry">
-        <label>
-          <span class="unseen">Value of the {name}</span>
-          <input
-            class="value"
-            key={value}
-            defaultValue={`0x${value}`}
-            spellcheck={false}
-            autocomplete="off"
-            onChange={(event) => {
-              const digits = /^(?:0x)?([0-9a-f_]{1,20})$/i.exec(event.currentTarget.value.trim())?.[1];
-              if (digits === undefined) event.currentTarget.value = `0x${value}`;
-              else set(BigInt(`0x${digits.replaceAll('_', '') || '0'}`));
-            }}
-          />
-        </label>{' '}
-        <span class="quiet">at {address}</span> {isEdited && <em>edited</em>}
-      </p>
-      <fieldset class="bits">
-        <legend class="unseen">Bits of the {name}</legend>
-        {bits.map(({ name: bitName, bit, isSet, meaning }) => (
-          <button
-            key={bitName}
-            type="button"
-            aria-pressed={isSet}
-            title={`bit ${bit}: ${meaning}`}
-            onClick={() => set(BigInt(`0x${value}`) ^ (1n << BigInt(bit)))}
-          >
-            {bitName} <small>{bit}</small>
-          </button>
-        ))}
-      </fieldset>
+      <EntryEditor
+        name={name}
+        address={address}
+        place={address}
+        value={value}
+        isEdited={isEdited}
+        bits={bits}
+        onEdit={onEdit}
+      />
       <p class="target">
         <span aria-hidden="true">↓ </span>
         {target}
       </p>
+      {secondLevel !== null && (
+        <StageBeside what={`The ${name} is read`} secondLevel={secondLevel} onEdit={onEdit} />
+      )}
     </li>
+  );
+}
+
+interface StageBesideProps {
+  /** `The PML4E is read`. */
+  readonly what: string;
+  readonly secondLevel: SecondLevelView;
+  readonly onEdit: (edit: WalkQuery['edits']) => void;
+}
+
+/** The walk of the second level that stands behind an access of the guest's. */
+export function StageBeside({ what, secondLevel, onEdit }: StageBesideProps) {
+  return (
+    <div class="stage-beside">
+      <h3>
+        {what} through {secondLevel.kind}
+      </h3>
+      <SecondLevel view={secondLevel} onEdit={onEdit} />
+    </div>
   );
 }
 

@@ -27,7 +27,7 @@ export interface WalkQuery {
   readonly address: string;
   readonly access: 'read' | 'write' | 'fetch';
   readonly user: boolean;
-  /** Entries in place of those that memory has: value by physical address, both hexadecimal. */
+  /** Entries in place of those that memory has: value by physical address, both hexadecimal; `h0x...` names host memory. */
   readonly edits: Readonly<Record<string, string>>;
 }
 
@@ -51,10 +51,12 @@ export interface WalkAnswer {
     readonly details: readonly string[];
     /** The frame that is reached. */
     readonly frame: number | null;
+    /** How the second level answered for the page itself. `null` as in {@link WalkStepView}, or where the walk does not come so far. */
+    readonly secondLevel: SecondLevelView | null;
   };
   readonly warnings: readonly string[];
-  /** The command that gives the same answer where nothing was edited. */
-  readonly command: string;
+  /** The command that gives the same answer where nothing was edited; `null` where there is none, on a machine that lives. */
+  readonly command: string | null;
 }
 
 export interface WalkRegister {
@@ -67,6 +69,8 @@ export interface WalkRegister {
 export interface WalkStepView {
   /** `PML4E`. */
   readonly name: string;
+  /** It is one of the hypervisor's tables for HLAT paging. */
+  readonly isHlat: boolean;
   /** Its number in the table, 0 .. 511, and the bits of the address that it is. */
   readonly index: number;
   readonly indexBits: string;
@@ -82,6 +86,63 @@ export interface WalkStepView {
   readonly bits: readonly EntryBit[];
   /** What each of the 512 entries of the table is: {@link ENTRY_KINDS}. */
   readonly neighbours: Uint8Array;
+  /** By what walk of the second level the entry was read; `null` where there is no second level: a dump's walk is of the guest alone. */
+  readonly secondLevel: SecondLevelView | null;
+}
+
+/** A walk of second-level tables. */
+export interface SecondLevelView {
+  /** `EPT`, `nested tables`. */
+  readonly kind: string;
+  readonly steps: readonly SecondLevelStepView[];
+  readonly isAllowed: boolean;
+  /** `every right asked for is granted`, `the PTE is not present`. */
+  readonly outcome: string;
+}
+
+/** An entry of a second-level table. */
+export interface SecondLevelStepView {
+  /** `EPT PDE`. */
+  readonly name: string;
+  /** In host memory, as {@link WalkQuery.edits} names it: `h0x103000`. */
+  readonly address: string;
+  /** 16 digits. */
+  readonly value: string;
+  readonly isEdited: boolean;
+  /** `2 MiB page at 0x101000000, WB, R X LARGE XU`. */
+  readonly text: string;
+  readonly bits: readonly EntryBit[];
+}
+
+/** Where one is in time. */
+export interface MomentQuery {
+  readonly life: LifeQuery;
+  /** The number of an event. */
+  readonly at: number;
+}
+
+/** Whose life: of a kernel that boots, of that in the dump which is protected, or of what a scenario says. */
+export interface LifeQuery {
+  /** Of the table of machines. A scenario has its own. */
+  readonly machine: string;
+  readonly kernel: 'modelled' | 'dump';
+  /** The text of a scenario. */
+  readonly scenario: string | null;
+}
+
+/** What is known of one page on a machine that lives. */
+export interface FrameCard {
+  readonly frame: number;
+  /** Where the host keeps it. */
+  readonly host: number | null;
+  /** How many mappings read, write and execute it, by Heki's core; `null` where it has no counters. */
+  readonly counters: { readonly read: number; readonly write: number; readonly execute: number } | null;
+  /** What was asked of the hypervisor for it: `r-x, immutable`; `null` where nothing was. */
+  readonly asked: string | null;
+  /** What the second level lets a virtual CPU do: `r-xu`; `null` where no memory is. */
+  readonly effective: string | null;
+  /** A read of it by the kernel, through the second level. */
+  readonly secondLevel: SecondLevelView | null;
 }
 
 /** A bit of an entry. */
@@ -123,13 +184,13 @@ interface AttackChoice extends Choice {
   readonly source: string;
 }
 
-/** A boot, event by event. */
+/** A life, event by event. */
 export interface Timeline {
   readonly machine: Choice;
   /** Who reports: `kernel`, `core` (of Heki in the guest), `vcpu0`, the hypervisor's name. */
   readonly lanes: readonly string[];
   readonly events: readonly TimelineEvent[];
-  /** How boot ended. */
+  /** How it ended. */
   readonly outcome: string;
 }
 
@@ -137,18 +198,20 @@ export interface TimelineEvent {
   /** Index in `lanes`. */
   readonly lane: number;
   readonly text: string;
-  /** A step of the kernel's boot begins. */
+  /** A step of the kernel's boot, or of a scenario, begins. */
   readonly isStep: boolean;
 }
 
-/** A machine right after an event of its boot. */
+/** A machine right after an event of its life. */
 export interface Moment {
   readonly at: number;
+  /** The event that {@link changed} is told from. */
+  readonly since: number;
   readonly memory: MemoryData;
   /** The name of the hypervisor whose grants are `memory.grants[0]`. */
   readonly hypervisor: string;
   readonly registers: readonly WalkRegister[];
-  /** Frames whose rights, in the kernel's mappings or in the second level, the event changed. */
+  /** Frames whose rights, in the kernel's mappings or in the second level, are not what they were right after the event `since`. */
   readonly changed: readonly (readonly [start: number, end: number])[];
 }
 
@@ -184,10 +247,16 @@ export interface InspectorModel {
   bytes(frame: number, virtualAddress: string | null): Promise<Answer<PageBytes>>;
   /** What machines and attacks there are. */
   choices(): Promise<Answer<Choices>>;
-  /** Boots a modelled kernel on a machine. @param machine by name */
-  timeline(machine: string): Promise<Answer<Timeline>>;
-  /** The machine right after the event of that number: it boots anew up to there, and so backwards as well. */
-  moment(machine: string, at: number): Promise<Answer<Moment>>;
+  /** A life from its beginning to its end. */
+  timeline(life: LifeQuery): Promise<Answer<Timeline>>;
+  /** The machine right after an event: it lives anew up to there, and so backwards as well. @param since an earlier event, that changes are told from */
+  moment(query: MomentQuery, since: number): Promise<Answer<Moment>>;
+  /** A page at a moment. */
+  frameAt(query: MomentQuery, frame: number): Promise<Answer<FrameCard>>;
+  /** The bytes of a page at a moment. */
+  bytesAt(query: MomentQuery, frame: number, virtualAddress: string | null): Promise<Answer<PageBytes>>;
+  /** A walk at a moment, through both stages. */
+  walkAt(query: MomentQuery, walk: WalkQuery): Promise<Answer<WalkAnswer>>;
   /** Tries an attack on a machine that has booted. */
   attack(attack: string, machine: string): Promise<Answer<AttackStory>>;
 }

@@ -33,7 +33,7 @@ export function Place({ description, selected, onSelect }: PlaceProps) {
       {moreRuns > 0 && <p>{count(moreRuns, 'more stretch', 'more stretches')}: zoom in to see each.</p>}
       {enforced.length > 0 && (
         <>
-          <h4>What a hypervisor would grant the kernel</h4>
+          <h4>Granted to the kernel under a hypervisor</h4>
           <dl class="facts">
             {enforced.map(({ name, text }) => (
               <div key={name}>

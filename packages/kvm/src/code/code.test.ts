@@ -121,7 +121,7 @@ describe.each([
     let look = (): void => {};
     const guest = sealed({ processor, onYield: () => look() });
     look = () => seen.add(can(guest, FREE));
-    store(guest, FREE);
+    guest.cpu.store(kernelVa(FREE * 4096), 8, 0n);
     expect(load(guest)).toBe(2);
     expect([...seen]).toContain('---');
     expect([can(guest, FREE), fetch(guest, FREE), store(guest, FREE)]).toEqual(['r-x', 'done', 'exception']);
@@ -326,6 +326,8 @@ describe('a life with sealed code', () => {
     load(guest);
     back?.();
     expect(can(guest, FREE)).toBe('rw-');
+    // Memory is the host's to bring back.
+    for (const frame of [FREE, INIT]) write(guest, frame, new Uint8Array(4096));
     expect(load(guest)).toBe(2);
   });
 

@@ -130,7 +130,7 @@ function stateOf({ image }: TextState, kind: SignedSite['kind'], { address, byte
 
 /**
  * `load_module` where code is sealed: the file lies in pages of its own for the owner to copy, and the owner lays out, relocates and writes what
- * is in `areas`. The number of the image.
+ * is in `areas`, of which it takes cleared pages alone. The number of the image.
  *
  * @throws {KernelStop} -ENOMEM, or the owner's refusal
  */
@@ -150,7 +150,9 @@ export function loadSealed(
     }
     const parts = MODULE_MEMORY.flatMap((type): HekiCodePart[] => {
       const area = areas.get(type);
-      return area === undefined ? [] : [{ address: virtualAddressOf(area.start), frames: area.frames }];
+      if (area === undefined) return [];
+      kernel.memory.store(virtualAddressOf(area.start), new Uint8Array(area.pages * PAGE_SIZE));
+      return [{ address: virtualAddressOf(area.start), frames: area.frames }];
     });
     const result = authority.load({ bytes: file.length, frames: pages }, parts);
     if (result <= 0) return fail(-result, `the owner of the code refuses module ${image.name}: ${result}`);

@@ -4,9 +4,7 @@ import { setMemoryRox } from '../mm/set-memory.ts';
 import type { VmArea } from '../mm/vm-area.ts';
 import { moduleAlloc, vfree } from '../mm/vmalloc.ts';
 import { KernelStop } from '../outcome.ts';
-
-/** What pages without code are filled with: int3. */
-const INT3 = 0xcc;
+import { INT3 } from './instructions.ts';
 
 /**
  * Pages for generated code: from `module_alloc`, filled with `code` and int3 while they can be written, then read-only and

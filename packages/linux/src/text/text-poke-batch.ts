@@ -1,6 +1,8 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import { pokeSites } from '../code/sealed-code.ts';
 import { KernelStop } from '../outcome.ts';
+import { INT3 } from './instructions.ts';
+import { closeDescriptor, MOST_LOCATIONS, openDescriptor } from './poke-descriptor.ts';
 import type { TextPatch } from './text-patch.ts';
 import { textPoke } from './text-poke.ts';
 import type { TextState } from './text-state.ts';
@@ -10,15 +12,10 @@ interface Site extends TextPatch {
   readonly original: Uint8Array;
 }
 
-/** int3: whoever comes to a site while it is patched goes to the breakpoint handler instead. */
-const INT3 = 0xcc;
-/** TP_VEC_MAX: a page of `struct text_poke_loc`, 16 bytes each. */
-const VECTOR = 256;
-
 /**
  * `text_poke_queue` and `text_poke_bp_batch`: replaces instructions that other processors may be executing. First every site begins
- * with int3, then the rest of each instruction follows, then its first byte: three pokes for a site. At most 256 sites in
- * ascending order go together; the breakpoint handler searches them. Where code is sealed its owner changes them, in one step.
+ * with int3, then the rest of each instruction follows, then its first byte: three pokes for a site. Who comes to a site meanwhile goes to the
+ * breakpoint handler, which is told beforehand what will stand there. At most 256 sites in ascending order go together; the handler searches them. Where code is sealed its owner changes them, in one step.
  *
  * @throws {KernelStop} when a poke does not succeed. After an error, which is Heki's refusal, the sites that went together are as
  * they were, and those before them stay patched; Linux, where no poke can be refused, has nothing like it.
@@ -31,7 +28,7 @@ export function textPokeBatch(kernel: TextState, patches: readonly TextPatch[]):
   }
   for (let first = 0; first < patches.length; ) {
     let end = first + 1;
-    while (end < patches.length && end - first < VECTOR && follows(patches, end)) end++;
+    while (end < patches.length && end - first < MOST_LOCATIONS && follows(patches, end)) end++;
     patchTogether(kernel, patches.slice(first, end));
     first = end;
   }
@@ -47,6 +44,7 @@ function patchTogether(kernel: TextState, patches: readonly TextPatch[]): void {
   const sites = patches.map((patch) => {
     return { ...patch, original: kernel.memory.load(patch.address, patch.bytes.length) };
   });
+  openDescriptor(kernel, patches);
   const opened: Site[] = [];
   const changed: Site[] = [];
   try {
@@ -61,10 +59,12 @@ function patchTogether(kernel: TextState, patches: readonly TextPatch[]): void {
     for (const site of sites) {
       if (site.bytes[0] !== INT3) textPoke(kernel, site.address, site.bytes.subarray(0, 1));
     }
+    closeDescriptor(kernel);
   } catch (stop) {
     if (stop instanceof KernelStop && stop.outcome.kind === 'error') {
       for (const site of changed) pokeTail(kernel, site, site.original);
       for (const { address, original } of opened) textPoke(kernel, address, original.subarray(0, 1));
+      closeDescriptor(kernel);
     }
     throw stop;
   }

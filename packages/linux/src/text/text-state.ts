@@ -2,6 +2,7 @@ import type { VirtualFrame } from '@heki/physical-memory';
 import type { CodeState } from '../code/code-state.ts';
 import type { PageTables } from '../mm/page-tables.ts';
 import type { SmpState } from '../smp/smp-state.ts';
+import type { PokePlaces } from './poke-symbols.ts';
 
 /** `poking_mm`: an address space whose kernel half is the kernel's, and in whose user half text is writable for a moment. */
 export interface TemporaryMm {
@@ -16,4 +17,6 @@ export interface TextState extends SmpState, CodeState {
   poking: TemporaryMm | undefined;
   /** `system_state` is SYSTEM_BOOTING: until the first threads run. */
   booting: boolean;
+  /** Where the data of the breakpoint handler lie. */
+  readonly pokePlaces: PokePlaces;
 }

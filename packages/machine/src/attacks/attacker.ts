@@ -17,7 +17,7 @@ import { MACHINE_LIMITS } from '../limits.ts';
 import { type AskedRights, type AskHypervisor, permissionsAsked } from './ask.ts';
 import type { AttackStep } from './attack-result.ts';
 import { type Deed, recordStep, type Witness } from './attack-step.ts';
-import { type RanCode, runCode } from './run-code.ts';
+import { type OnBreakpoint, type RanCode, runCode } from './run-code.ts';
 
 /** An entry of the guest's page tables, as the attacker found it. */
 export interface FoundEntry {
@@ -80,13 +80,15 @@ export function createAttacker(
   witness: Witness & {
     readonly directMap: VirtualAddress | undefined;
     readonly askHypervisor: AskHypervisor;
+    /** The handler of the kernel that is attacked. Default: no INT3 is gone on from. */
+    readonly onBreakpoint?: OnBreakpoint;
     /** What it is called where it has no end. Default: the attacker. */
     readonly called?: string;
     /** What the records tell of the bytes at an address. Default: nothing. */
     readonly bytesAt?: (va: VirtualAddress) => Uint8Array | undefined;
   },
 ): Attacker {
-  const { vcpu, directMap, askHypervisor, called = 'the attacker', bytesAt } = witness;
+  const { vcpu, directMap, askHypervisor, onBreakpoint, called = 'the attacker', bytesAt } = witness;
   const steps: AttackStep[] = [];
 
   function attempt<Value>(text: string, deed: Deed, instruction: () => Outcome<Value>): Attempt<Value> {
@@ -119,7 +121,7 @@ export function createAttacker(
       const { step } = attempt(`execute at ${hex(va)}`, access(va, 'fetch'), () => vcpu.fetch(va));
       return { step, value: undefined };
     },
-    run: (va) => attempt(`call ${hex(va)}`, access(va, 'fetch'), () => runCode(vcpu, va)),
+    run: (va) => attempt(`call ${hex(va)}`, access(va, 'fetch'), () => runCode(vcpu, va, onBreakpoint)),
     readCr: (cr) => attempt(`mov from cr${cr}`, OTHER, () => vcpu.movFromCr(cr)),
     writeCr: (cr, value) =>
       attempt(`mov ${hex(value)} to cr${cr}`, { kind: 'write-cr', cr, value }, () => vcpu.movToCr(cr, value)),

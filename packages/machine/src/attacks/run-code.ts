@@ -1,3 +1,4 @@
+import type { BreakpointEffect } from '@heki/linux';
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Outcome, Vcpu } from '@heki/vcpu';
 
@@ -15,10 +16,13 @@ export interface RanCode {
   readonly cpl: 0 | 3;
   /**
    * `returned`: the RET of the first function. `unknown`: bytes that are not among the few instructions that are carried out here, the last of
-   * {@link instructions} then. `breakpoint`: INT3. `budget`: so many instructions, and no RET.
+   * {@link instructions} then. `breakpoint`: an INT3 that the kernel's handler does not go on from. `budget`: so many instructions, and no RET.
    */
   readonly end: 'returned' | 'unknown' | 'breakpoint' | 'budget';
 }
+
+/** What the kernel's breakpoint handler does on the processor that came to an INT3 at `address`; `undefined` when it goes on from nothing there. */
+export type OnBreakpoint = (vcpu: Vcpu, address: VirtualAddress) => Outcome<BreakpointEffect | undefined>;
 
 /** Instructions at most: nothing that is run here is longer. */
 const MOST = 64;
@@ -56,8 +60,14 @@ const FORMS: readonly Form[] = [
 /**
  * Has the processor run what lies at `address` up to its RET, as a call would: each instruction is fetched through the virtual CPU, so that page
  * tables and the second level judge it, and has its effect on RAX and RIP. Return addresses are kept beside the stack.
+ *
+ * @param onBreakpoint default: no INT3 is gone on from
  */
-export function runCode(vcpu: Vcpu, address: VirtualAddress): Outcome<RanCode> {
+export function runCode(
+  vcpu: Vcpu,
+  address: VirtualAddress,
+  onBreakpoint: OnBreakpoint = () => ({ kind: 'done', value: undefined }),
+): Outcome<RanCode> {
   const instructions: RanInstruction[] = [];
   const returns: VirtualAddress[] = [];
   const { registers } = vcpu;
@@ -66,11 +76,19 @@ export function runCode(vcpu: Vcpu, address: VirtualAddress): Outcome<RanCode> {
     value: { instructions, rax: registers.rax, cpl: registers.cpl, end },
   });
   let at = address;
+  /** Whether the first function goes on. */
+  const follow = (transfer: BreakpointEffect): boolean => {
+    if (transfer.kind === 'call') returns.push(transfer.back);
+    const to = transfer.kind === 'return' ? returns.pop() : transfer.to;
+    at = to ?? at;
+    return to !== undefined;
+  };
   while (instructions.length < MOST) {
     const fetched = fetchInstruction(vcpu, at);
     if (fetched.kind !== 'done') return fetched;
     const { bytes, effect } = fetched.value;
-    instructions.push({ address: at, bytes });
+    const instruction = at;
+    instructions.push({ address: instruction, bytes });
     const next = BigInt.asUintN(64, at + BigInt(bytes.length)) as VirtualAddress;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     at = next;
@@ -80,20 +98,26 @@ export function runCode(vcpu: Vcpu, address: VirtualAddress): Outcome<RanCode> {
         break;
       case 'jump':
       case 'call': {
-        if (effect.kind === 'call') returns.push(next);
         const by = effect.operand === 1 ? view.getInt8(1) : view.getInt32(1, true);
-        at = BigInt.asUintN(64, next + BigInt(by)) as VirtualAddress;
+        follow({
+          kind: effect.kind,
+          to: BigInt.asUintN(64, next + BigInt(by)) as VirtualAddress,
+          back: next,
+        });
         break;
       }
-      case 'return': {
-        const back = returns.pop();
-        if (back === undefined) return ended('returned');
-        at = back;
+      case 'return':
+        if (!follow({ kind: 'return' })) return ended('returned');
+        break;
+      case 'breakpoint': {
+        const handled = onBreakpoint(vcpu, instruction);
+        if (handled.kind !== 'done') return handled;
+        if (handled.value === undefined) return ended('breakpoint');
+        if (!follow(handled.value)) return ended('returned');
         break;
       }
-      case 'breakpoint':
       case 'unknown':
-        return ended(effect.kind);
+        return ended('unknown');
       case 'none':
     }
   }

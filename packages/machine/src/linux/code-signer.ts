@@ -1,8 +1,8 @@
 import type { SignedCode } from '@heki/code-authority';
-import { KERNEL_SITES, type KernelBuild, type ModuleImage, type SignedSite } from '@heki/linux';
+import { KERNEL_SITES, type KernelBuild, type SignedSite } from '@heki/linux';
 import { createModuleVerifier, signModule } from '@heki/module-signature';
-import { moduleFile, readModuleFile } from './module-file.ts';
-import { signedKernel, signedModule } from './signed-images.ts';
+import { type LinkedModule, moduleFile, readModuleFile } from './module-file.ts';
+import { type KernelContents, signedKernel, signedModule } from './signed-images.ts';
 import { modelSigningKey } from './signing-key.ts';
 
 /** A distributor that signs a kernel and modules for whoever owns a guest's code. */
@@ -12,31 +12,22 @@ export interface CodeSigner {
   /** What of the kernel's text may change, in the order of their numbers. */
   readonly sites: readonly SignedSite[];
   /** A module as a file, with a signature as Linux has them behind it unless the module says that it has none. */
-  file(image: ModuleImage): Uint8Array;
+  file(image: LinkedModule): Uint8Array;
 }
 
-/**
- * A distributor that has signed `kernel`, and signs modules.
- *
- * @param sites what of its text may change. Default: those of a model kernel
- * @param fill writes into the text what is there beside no-ops at sites. Default: nothing
- */
-export function createCodeSigner(
-  kernel: KernelBuild,
-  sites: readonly SignedSite[] = KERNEL_SITES,
-  fill: (text: Uint8Array) => void = () => {},
-): CodeSigner {
+/** A distributor that has signed `kernel`, and signs modules. */
+export function createCodeSigner(kernel: KernelBuild, contents: KernelContents = {}): CodeSigner {
   const key = modelSigningKey();
   const { verify } = createModuleVerifier({ certificates: [key.certificate] });
   return {
     code: {
-      kernel: signedKernel(kernel, sites, fill),
+      kernel: signedKernel(kernel, contents),
       readImage(file) {
         const verified = verify(file);
         return verified.ok ? signedModule(readModuleFile(verified.content)) : undefined;
       },
     },
-    sites,
+    sites: contents.sites ?? KERNEL_SITES,
     file(image) {
       const file = moduleFile(image);
       return image.signed === false ? file : signModule(file, key);

@@ -213,6 +213,7 @@ export function createLinuxMachine<VM extends VirtualMachine, Event extends Back
         ...witnessOn(vcpu),
         directMap: virtualAddressOf(kernel.layout.directMap),
         askHypervisor,
+        onBreakpoint: kernel.pokeInt3Handler,
       }),
     plugMemory() {
       const section = sections.shift();

@@ -1,16 +1,18 @@
-import type { CodeImage, ImagePart, PartKind, Site } from '@heki/code-authority';
+import type { CodeImage, ImagePart, PartKind, Place, Site } from '@heki/code-authority';
 import {
   FTRACE_CALLER,
+  JUMP_LENGTH,
+  KERNEL_SITES,
   KEXEC_CONTROL_PAGE,
   type KernelBuild,
   LSM_KEY,
   MODULE_MEMORY,
-  type ModuleImage,
   type ModuleMemory,
   moduleSites,
   type SignedSite,
 } from '@heki/linux';
 import { PAGE_SIZE } from '@heki/physical-memory';
+import type { LinkedModule } from './module-file.ts';
 
 const NOP = 0x90;
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
@@ -33,11 +35,20 @@ function manifest(sites: readonly SignedSite[]): Set<string> {
   return new Set(sites.map(({ key }) => key).filter((key) => key !== LSM_KEY));
 }
 
+/** What is in the text of a model kernel. */
+export interface KernelContents {
+  /** What of it may change. Default: the sites of a model kernel. */
+  readonly sites?: readonly SignedSite[];
+  /** Writes what is there beside no-ops at sites. Default: nothing. */
+  readonly fill?: (text: Uint8Array) => void;
+  /** Functions that modules may call, beside `ftrace_caller`: offsets by their names. */
+  readonly functions?: Readonly<Record<string, number>>;
+}
+
 /** The image of a model kernel: empty functions with sites at their beginnings, and the real-mode trampoline's text. */
 export function signedKernel(
   { name, offsets, trampoline }: KernelBuild,
-  sites: readonly SignedSite[],
-  fill: (text: Uint8Array) => void = () => {},
+  { sites = KERNEL_SITES, fill = () => {}, functions = {} }: KernelContents = {},
 ): CodeImage {
   const text = new Uint8Array(Math.ceil(offsets._etext / PAGE_SIZE) * PAGE_SIZE);
   fill(text);
@@ -51,27 +62,40 @@ export function signedKernel(
     ],
     relocations: [],
     sites: sites.map((site) => siteOf(site, 0)),
-    exports: new Map([
-      ['_text', { part: 0, offset: 0 }],
-      ['ftrace_caller', { part: 0, offset: FTRACE_CALLER }],
-    ]),
+    exports: exportsAt({ ...functions, _text: 0, ftrace_caller: FTRACE_CALLER }, 0),
     changeable: manifest(sites),
     templates: new Map([['relocate_kernel', { bytes: KEXEC_CONTROL_PAGE }]]),
   };
 }
 
 /** The image of a module of the model. */
-export function signedModule(image: ModuleImage): CodeImage {
-  const types = MODULE_MEMORY.filter((type) => (image.memory[type]?.length ?? 0) > 0);
-  const sites = moduleSites(image);
+export function signedModule({ name, memory, sites: own, links = {} }: LinkedModule): CodeImage {
+  const { calls = [], exports = {}, initLabels = [] } = links;
+  const types = MODULE_MEMORY.filter((type) => (memory[type]?.length ?? 0) > 0);
+  const text = types.indexOf('text');
+  const sites = moduleSites({ name, memory, ...(own && { sites: own }) });
+  const label = { kind: 'jump-label', length: JUMP_LENGTH, key: `${name}: init key` } as const;
+  const init = initLabels.map((offset): SignedSite => ({ ...label, offset }));
   return {
-    name: image.name,
-    parts: types.map((type): ImagePart => ({ kind: PARTS[type], bytes: wholePages(image.memory[type]) })),
-    relocations: [],
-    sites: sites.map((site) => siteOf(site, types.indexOf('text'))),
-    exports: new Map(),
-    changeable: manifest(sites),
+    name,
+    parts: types.map((type): ImagePart => ({ kind: PARTS[type], bytes: wholePages(memory[type]) })),
+    relocations: calls.map(({ offset, name: to }) => ({
+      at: { part: text, offset: offset + 1 },
+      kind: 'rel32',
+      to,
+      addend: -4,
+    })),
+    sites: [
+      ...sites.map((site) => siteOf(site, text)),
+      ...init.map((site) => siteOf(site, types.indexOf('init_text'))),
+    ],
+    exports: exportsAt(exports, text),
+    changeable: manifest([...sites, ...init]),
   };
+}
+
+function exportsAt(offsets: Readonly<Record<string, number>>, part: number): Map<string, Place> {
+  return new Map(Object.entries(offsets).map(([name, offset]) => [name, { part, offset }]));
 }
 
 function siteOf({ kind, offset, length, key }: SignedSite, part: number): Site {

@@ -1,5 +1,5 @@
 import type { SignedCode } from '@heki/code-authority';
-import { DEBIAN_6_1, KERNEL_SITES } from '@heki/linux';
+import { DEBIAN_6_1 } from '@heki/linux';
 import type { CpuProfile } from '@heki/x86';
 import { signedKernel } from '../linux/signed-images.ts';
 import type { SigningAuthority } from '../linux/signing-authority.ts';
@@ -47,5 +47,5 @@ export function hypervisorSettings(
 }
 
 function debianAlone(): SignedCode {
-  return { kernel: signedKernel(DEBIAN_6_1, KERNEL_SITES), readImage: () => undefined };
+  return { kernel: signedKernel(DEBIAN_6_1), readImage: () => undefined };
 }

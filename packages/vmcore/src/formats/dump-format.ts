@@ -12,7 +12,8 @@ export interface DumpWarning {
     | 'unsearched'
     | 'running'
     | 'vmcoreinfo-differs'
-    | 'bitmap-contradicted';
+    | 'bitmap-contradicted'
+    | 'ram-file';
   readonly message: string;
 }
 
@@ -41,10 +42,15 @@ export interface DumpContents {
   readonly part?: DumpPart | undefined;
 }
 
+/** What a zlib stream (RFC 1950) unpacks to: not more than `most` bytes. @throws when it is damaged, or longer */
+export type Inflate = (packed: Uint8Array, most: number) => Uint8Array;
+
 /** How a dump is read. */
 export interface ReadSettings {
   /** Pages to keep in memory at most. */
   readonly cachePages: number;
+  /** What unpacks a page that zlib packed, where it is not done in JavaScript. */
+  readonly inflate?: Inflate | undefined;
   /** Whether the file is known to be cut short, by what it was packed in. */
   readonly isCut?: boolean;
 }

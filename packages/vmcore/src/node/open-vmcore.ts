@@ -3,6 +3,7 @@ import type { ByteSource } from '../byte-source.ts';
 import { DUMP_LIMITS } from '../limits.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../vmcore.ts';
 import { openSource } from './file-source.ts';
+import { inflate } from './inflate.ts';
 import { readLiveGdb } from './live/live-gdb.ts';
 import { readLiveQemu } from './live/live-qemu.ts';
 import { isWebAddress, webAddressesOf } from './web/web-address.ts';
@@ -22,11 +23,11 @@ export interface OpenOptions extends VmcoreOptions {
  */
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {
   const [, protocol, socket = ''] = LIVE.exec(path) ?? [];
-  if (protocol === 'qmp') return readLiveQemu(socket, options);
-  if (protocol === 'gdb') return readLiveGdb(socket, options);
+  if (protocol?.toLowerCase() === 'qmp') return readLiveQemu(socket, options);
+  if (protocol !== undefined) return readLiveGdb(socket, options);
   const sources = openSources(path, options);
   try {
-    return readVmcore(sources, options);
+    return readVmcore(sources, { inflate, ...options });
   } catch (error) {
     for (const source of sources) source.close();
     throw error;
@@ -58,7 +59,7 @@ export function isLiveGuest(path: string): boolean {
   return LIVE.test(path);
 }
 
-const LIVE = /^(qmp|gdb):(.+)$/;
+const LIVE = /^(qmp|gdb):(.+)$/is;
 
 /** A file whose name has a comma is a file. */
 function partsOf(path: string): string[] {

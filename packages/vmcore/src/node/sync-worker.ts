@@ -4,8 +4,13 @@ import { VmcoreError } from '../error.ts';
 /** A worker thread whose messages are waited for: memory is read synchronously. */
 export interface SyncWorker<Told> {
   post(message: unknown): void;
-  /** Its next message. @throws {VmcoreError} when none comes in time */
-  next(): Told;
+  /**
+   * Its next message.
+   *
+   * @param deadline by when all that belongs to it must have come, as of `performance.now()`: one who sends byte by byte is never silent
+   * @throws {VmcoreError} when none comes in time
+   */
+  next(deadline: number): Told;
 }
 
 /** In front of each program: `port`, what it was started with as `input`, and `tell`, which sends a message and wakes whoever waits for it. */
@@ -39,12 +44,14 @@ export function startSyncWorker<Told>(
   worker.unref();
   return {
     post: (message) => port1.postMessage(message),
-    next() {
+    next(deadline) {
       for (;;) {
+        const left = deadline - performance.now();
+        if (left <= 0) throw new VmcoreError(`${name}: an answer did not end in time`, { unread: true });
         const seen = Atomics.load(count, 0);
         const received: { readonly message: Told } | undefined = receiveMessageOnPort(port1);
         if (received !== undefined) return received.message;
-        if (Atomics.wait(count, 0, seen, silence) === 'timed-out') {
+        if (Atomics.wait(count, 0, seen, Math.min(silence, left)) === 'timed-out' && silence < left) {
           throw new VmcoreError(`${name}: nothing came for ${silence / 1000} seconds`, { unread: true });
         }
       }

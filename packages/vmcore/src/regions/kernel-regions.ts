@@ -7,7 +7,6 @@ import {
 } from '@heki/physical-memory';
 import { type PagingLevels, upperHalfStart } from '@heki/x86';
 import { KERNEL_MAP } from '../root/kernel-tables.ts';
-import type { ProvenRoot } from '../root/proven-root.ts';
 import type { ImageSections } from './image-sections.ts';
 import type { VirtualRange } from './virtual-range.ts';
 
@@ -78,7 +77,7 @@ const WINDOWS = [2 ** 17, 2 ** 18] as const;
 
 /** The regions of the kernel's half, ascending, apart, and without gaps: what is nothing else is a `hole`. */
 export function kernelRegions(
-  { levels, directMap }: ProvenRoot,
+  { levels, directMap }: { readonly levels: PagingLevels; readonly directMap: VirtualRange },
   sections: ImageSections,
   bases: RegionBases = {},
 ): Region[] {
@@ -119,11 +118,7 @@ export function regionAt(regions: readonly Region[], virtualFrame: VirtualFrame)
 }
 
 /** The direct map, vmalloc and vmemmap: KASLR keeps their order and moves their bases (Linux, kernel_randomize_memory). */
-function dynamicRegions(
-  levels: PagingLevels,
-  directMap: ProvenRoot['directMap'],
-  bases: RegionBases,
-): Region[] {
+function dynamicRegions(levels: PagingLevels, directMap: VirtualRange, bases: RegionBases): Region[] {
   const standard = DEFAULT_BASES[levels];
   const isStandard = directMap.start === standard.direct;
   const vmalloc = baseFrame(bases.vmalloc) ?? (isStandard ? standard.vmalloc : undefined);

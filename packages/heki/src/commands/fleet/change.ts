@@ -18,7 +18,7 @@ export function fleetCancel(ids: Ids, options: Options, io: CommandIo): Promise<
   return change(options, io, 'cancelled', (queue) => queue.cancel(ids));
 }
 
-/** Forgets old results. */
+/** Forgets old results, and what was set aside or cancelled. */
 export function fleetPurge(
   options: Options & { readonly olderThan: number },
   io: CommandIo,

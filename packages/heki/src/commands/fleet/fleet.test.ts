@@ -72,6 +72,10 @@ test.each([
   [['setup'], 'expected --database URL'],
   [['status', '--tenant', 'A;'], 'Expected a small letter'],
   [['show', 'x'], 'Expected an id'],
+  [['results', '--since', '2026-02-30'], 'Expected 2026-11-29'],
+  [['results', '--since', '2026-02-30T10:00:00Z'], 'Expected 2026-11-29'],
+  [['results', '--since', '2026-13-01'], 'Expected 2026-11-29'],
+  [['submit', 'file://elsewhere/dump'], 'expected file:///PATH'],
 ])('fleet %j is called wrongly', async (args, why) => {
   const { exitCode, stderr } = await runCommand(['fleet', ...args]);
   expect(stderr).toContain(why);

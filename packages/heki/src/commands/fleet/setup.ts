@@ -8,6 +8,7 @@ interface Roles {
   readonly submitter?: readonly string[];
   readonly worker?: readonly string[];
   readonly reader?: readonly string[];
+  readonly keeper?: readonly string[];
 }
 
 /** Makes the tables that this version of heki needs, on a server; an embedded database has them anyway. */
@@ -18,7 +19,7 @@ export async function fleetSetup(
   if (options.database === undefined) {
     throw new UsageError('fleet setup: expected --database URL (an embedded database needs none)');
   }
-  const grants = (['submitter', 'worker', 'reader'] as const).flatMap((right) =>
+  const grants = (['submitter', 'worker', 'reader', 'keeper'] as const).flatMap((right) =>
     (options[right] ?? []).map((role) => [right, role] as const),
   );
   const { queue } = await openFleet(options, { setUp: true, grants });

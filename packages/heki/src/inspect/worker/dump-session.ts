@@ -6,27 +6,23 @@ import {
   PAGE_SIZE,
   type PhysicalMemory,
   type VirtualAddress,
-  virtualAddress,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import { type ByteSource, parseMemoryMap, readVmcore, VmcoreError } from '@heki/vmcore';
+import { type ByteSource, parseMemoryMap, type Region, readVmcore, VmcoreError } from '@heki/vmcore';
 import { assumeProcessor } from '../../assumed-processor.ts';
 import { auditPage } from '../../audit/audit-page.ts';
 import { createBaseline } from '../../audit/baseline.ts';
 import { auditReport } from '../../audit/report.ts';
 import { InputError } from '../../failure.ts';
-import { hex16 } from '../../hex.ts';
 import type { Names } from '../../names/names.ts';
 import { namesOfKernel } from '../../names/names-of-kernel.ts';
 import { symbolText } from '../../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../../names/resolve-address.ts';
-import { subjectOf } from '../../protect/subject.ts';
-import { codeLines } from '../../read/code-lines.ts';
-import { disassemble } from '../../read/disassemble.ts';
-import { hexLines } from '../../read/hex-dump.ts';
+import { type Subject, subjectOf } from '../../protect/subject.ts';
 import type { Sidecar } from '../../sidecar.ts';
 import { addressSpaceOf, snapshotOf } from '../../snapshot.ts';
 import { KERNEL_HALF, translationAnswer } from '../../translate/translation-answer.ts';
+import { pageBytes } from './page-bytes.ts';
 import { walkView } from './walk-view.ts';
 
 /** What is known of a dump beside its bytes. */
@@ -38,11 +34,23 @@ export interface DumpSurroundings {
   readonly tool: string;
 }
 
+/** The kernel of a dump, with the names of what is in it. */
+export interface KernelOfDump {
+  readonly subject: Subject;
+  readonly regions: readonly Region[];
+  /** `vfs_read+0x10`; `undefined` where no symbol is known. */
+  symbolAt(address: VirtualAddress): string | undefined;
+  /** @throws {UsageError} when it is neither an address nor a symbol that is known */
+  resolve(text: string): VirtualAddress;
+}
+
 /** A dump that is looked at. */
 export interface DumpSession {
   readonly opened: OpenedDump;
   /** @throws {UsageError} for what is no address */
   walk(query: WalkQuery): WalkAnswer;
+  /** The kernel in it, for machines around it. */
+  readonly kernel: KernelOfDump;
   /** The bytes of a frame. */
   bytes(frame: number, address: VirtualAddress | undefined): Promise<PageBytes>;
 }
@@ -79,12 +87,14 @@ export function openDumpSession(
     known ??= namesOfKernel(core, snapshot.tables, sidecar?.parsed);
     return known;
   };
+  const symbolAt = (address: VirtualAddress) => symbolText(names().kernel.at(address));
+  const resolve = (text: string) => resolveAddress(text, isHexadecimal(text) ? undefined : names());
   const report = auditReport(subject, {
     failOn: 'high',
     baseline: createBaseline([]),
     heki: undefined,
     redact: false,
-    evidence: { symbolAt: (address) => symbolText(names().kernel.at(address)) },
+    evidence: { symbolAt },
     today: '',
   });
 
@@ -96,7 +106,7 @@ export function openDumpSession(
       text: hex(virtualAddressOf(snapshot.tables.text.virtualFrame)),
     },
     walk({ address, access: kind, user, edits }) {
-      const va = resolveAddress(address.trim(), isHexadecimal(address.trim()) ? undefined : names());
+      const va = resolve(address.trim());
       const access = { kind, mode: user ? 'user' : 'supervisor' } as const;
       const space = withName(name, () =>
         va >= KERNEL_HALF && !user ? snapshot : addressSpaceOf(core, {}, 'user'),
@@ -107,20 +117,10 @@ export function openDumpSession(
       const answer = translationAnswer(space, processor, placed, va, access, memory);
       return walkView(answer, memory, edits, name);
     },
+    kernel: { subject, regions: report.audit.kernel.regions, symbolAt, resolve },
     async bytes(frame, address) {
       const page = withName(name, () => core.memory.page(frame as Gfn));
-      const at = hex16(address ?? frame * PAGE_SIZE);
-      if (page === undefined) return { address: at, lines: [], isCode: false };
-      const bytes = new Uint8Array(page.buffer, page.byteOffset, PAGE_SIZE);
-      if (address === undefined) {
-        return {
-          address: at,
-          lines: [...hexLines(bytes, virtualAddress(BigInt(frame * PAGE_SIZE)))],
-          isCode: false,
-        };
-      }
-      const code = await disassemble(bytes, address);
-      return { address: at, lines: [...codeLines(code, names().kernel)], isCode: true };
+      return pageBytes(page, frame, address, names().kernel);
     },
   };
 }

@@ -1,9 +1,33 @@
 import { ATTACK_MACHINES, bootMachine, CATALOGUE, runAttack } from '@heki/attacks';
-import type { AttackStory, Choices, Moment, Timeline } from '@heki/inspector';
+import type {
+  AttackStory,
+  Choice,
+  Choices,
+  FrameCard,
+  LifeQuery,
+  Moment,
+  MomentQuery,
+  PageBytes,
+  Timeline,
+  WalkAnswer,
+  WalkQuery,
+} from '@heki/inspector';
+import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import { labBackend } from '../../attack/lab-backend.ts';
 import { UsageError } from '../../failure.ts';
-import { bootMoment, bootTimeline, choiceOf, machineNamed } from './boot-moments.ts';
+import type { KernelOfDump } from './dump-session.ts';
+import { frameCard } from './life/frame-card.ts';
+import { kernelLife } from './life/kernel-life.ts';
+import type { Life } from './life/life.ts';
+import { momentOf } from './life/moment.ts';
+import { lookAt, timelineOf } from './life/play.ts';
+import { snapshotLife } from './life/snapshot-life.ts';
+import { walkAt as walkOn } from './life/walk-at.ts';
+import type { WatchedMachine } from './life/watched-machine.ts';
+import { pageBytes } from './page-bytes.ts';
 
+/** Room for the kernel and what boot allocates. */
+const MEMORY = '64MiB';
 /** Moments that are kept: going back and forth, one meets the same ones. */
 const MOST_MOMENTS = 64;
 
@@ -16,17 +40,75 @@ export function choices(): Choices {
   };
 }
 
-export const timeline = (machine: string): Timeline => bootTimeline(machine);
+export function choiceOf({ name, title }: Choice): Choice {
+  return { name, title };
+}
 
-export function moment(machine: string, at: number): Moment {
-  const key = `${machine} ${at}`;
+/** The machine of a name. @throws {UsageError} when there is none */
+function machineNamed(name: string): (typeof ATTACK_MACHINES)[number] {
+  const machine = ATTACK_MACHINES.find((one) => one.name === name);
+  if (machine !== undefined) return machine;
+  throw new UsageError(
+    `machine ${name}: expected one of ${ATTACK_MACHINES.map((one) => one.name).join(', ')}`,
+  );
+}
+
+/** @param dump the kernel of the dump that is open */
+function lifeOf({ machine: name, kernel }: LifeQuery, dump: KernelOfDump | undefined): Life {
+  const machine = machineNamed(name);
+  if (kernel === 'modelled') {
+    return kernelLife(choiceOf(machine), { machine: { memory: MEMORY, ...machine.machine }, steps: [] });
+  }
+  if (dump === undefined) throw new UsageError('the kernel of a dump is asked for, and none is open');
+  return snapshotLife(choiceOf(machine), machine.machine, dump);
+}
+
+export function timeline(query: LifeQuery, dump?: KernelOfDump): Timeline {
+  return timelineOf(lifeOf(query, dump));
+}
+
+export function moment({ life, at }: MomentQuery, since: number, dump?: KernelOfDump): Moment {
+  const key = JSON.stringify([life, dump?.subject.name, at, since]);
   const known = moments.get(key);
   if (known !== undefined) return known;
-  const found = bootMoment(machine, at);
+  const found = momentOf(lifeOf(life, dump), at, since);
   const oldest = moments.keys().next().value;
   if (moments.size >= MOST_MOMENTS && oldest !== undefined) moments.delete(oldest);
   moments.set(key, found);
   return found;
+}
+
+/** What `look` finds on the machine at a moment, which is not used behind it. */
+function at<Found>(
+  { life, at: event }: MomentQuery,
+  dump: KernelOfDump | undefined,
+  look: (machine: WatchedMachine) => Found,
+): Found {
+  const [found] = lookAt(lifeOf(life, dump), [event], (machine) => ({ is: look(machine) }));
+  if (found === undefined) throw new RangeError(`no moment at event ${event}`);
+  return found.is;
+}
+
+export function frameAt(query: MomentQuery, frame: number, dump?: KernelOfDump): FrameCard {
+  return at(query, dump, (machine) => frameCard(machine, frame));
+}
+
+export function bytesAt(
+  query: MomentQuery,
+  frame: number,
+  address: VirtualAddress | undefined,
+  dump?: KernelOfDump,
+): Promise<PageBytes> {
+  const page = at(query, dump, ({ memory }) => {
+    const now = memory.page(frame as Gfn);
+    return now === undefined ? undefined : Uint32Array.from(now);
+  });
+  return pageBytes(page, frame, address, undefined);
+}
+
+export function walkAt(query: MomentQuery, walk: WalkQuery, dump?: KernelOfDump): WalkAnswer {
+  const where = `${query.life.machine}, right after event ${query.at}`;
+  return at(query, dump, (machine) => walkOn(machine, walk, where));
 }
 
 /** @throws {UsageError} for an attack or a machine that there is none of */

@@ -1,5 +1,12 @@
 import type { WalkAnswer, WalkQuery, WalkRegister, WalkStepView } from '@heki/inspector';
-import { type FrameNumber, hex, PAGE_SIZE, type PhysicalMemory, virtualFrameOf } from '@heki/physical-memory';
+import {
+  type FrameNumber,
+  hex,
+  PAGE_SIZE,
+  type PhysicalMemory,
+  type VirtualAddress,
+  virtualFrameOf,
+} from '@heki/physical-memory';
 import {
   type BitTable,
   bitNames,
@@ -8,6 +15,8 @@ import {
   EFER_BITS,
   entryIndex,
   levelName,
+  type PagingRegisters,
+  type TranslationOutcome,
   type WalkStep,
 } from '@heki/x86';
 import { processorText } from '../../assumed-processor.ts';
@@ -26,7 +35,7 @@ import {
 import { entryBitsOf, entryKindsOf } from './entry-bits.ts';
 
 /** No colour: the page has its own. */
-const PLAIN = { red: String, green: String, yellow: String };
+export const PLAIN = { red: String, green: String, yellow: String };
 
 /** A translation as the page draws it. */
 export function walkView<Frame extends FrameNumber>(
@@ -42,46 +51,55 @@ export function walkView<Frame extends FrameNumber>(
   return {
     va: hex16(va),
     place: place === undefined ? null : placeText(place),
-    registers: [
-      { name: 'CR3', value: hex(registers.cr3), bits: [] },
-      register('CR0', registers.cr0, PAGING_CR0, CR0_BITS),
-      register('CR4', registers.cr4, PAGING_CR4, CR4_BITS),
-      { name: 'EFER', value: hex(registers.efer), bits: bitNames(EFER_BITS, registers.efer) },
-    ],
+    registers: registersOfWalk(registers),
     processor: processorText(processor),
     tables: tablesLines(tables).join(' '),
-    steps: steps.map((step) => stepView(step, answer, memory, edits)),
+    steps: steps.map((step) => ({ ...stepView(step, va, memory, edits), secondLevel: null })),
     outcome: {
       kind: outcome.kind === 'mapped' || outcome.kind === 'absent-table' ? kind[outcome.kind] : 'refused',
       text: outcomeText(outcome, PLAIN),
-      details:
-        outcome.kind === 'mapped'
-          ? [`all levels together: ${rightsText(outcome.rights)}`]
-          : outcome.kind === 'page-fault'
-            ? outcome.causes.map(({ text }) => `because ${text}`)
-            : [],
+      details: detailsOf(outcome),
       frame: outcome.kind === 'mapped' ? Math.floor(outcome.gpa / PAGE_SIZE) : null,
+      secondLevel: null,
     },
     warnings: warnings.map(({ message }) => message),
     command: `heki translate ${source} ${hex(va)}${access.kind === 'read' ? '' : ` --access ${access.kind}`}${user}`,
   };
 }
 
+/** What all levels grant together, or each reason of a refusal. */
+export function detailsOf(outcome: TranslationOutcome): string[] {
+  if (outcome.kind === 'mapped') return [`all levels together: ${rightsText(outcome.rights)}`];
+  return outcome.kind === 'page-fault' ? outcome.causes.map(({ text }) => `because ${text}`) : [];
+}
+
+/** The registers that a walk goes by, with the bits that it looks at. */
+export function registersOfWalk({ cr0, cr3, cr4, efer }: PagingRegisters): WalkRegister[] {
+  return [
+    { name: 'CR3', value: hex(cr3), bits: [] },
+    register('CR0', cr0, PAGING_CR0, CR0_BITS),
+    register('CR4', cr4, PAGING_CR4, CR4_BITS),
+    { name: 'EFER', value: hex(efer), bits: bitNames(EFER_BITS, efer) },
+  ];
+}
+
 function register(name: string, value: bigint, looked: bigint, table: BitTable): WalkRegister {
   return { name, value: hex(value), bits: bitNames(table, value & looked) };
 }
 
-function stepView<Frame extends FrameNumber>(
-  { level, address, low, high, entry }: WalkStep,
-  { va }: TranslationAnswer,
+/** An entry that a walk read, in its table. */
+export function stepView<Frame extends FrameNumber>(
+  { level, root, address, low, high, entry }: WalkStep,
+  va: VirtualAddress,
   memory: PhysicalMemory<Frame>,
   edits: WalkQuery['edits'],
-): WalkStepView {
+): Omit<WalkStepView, 'secondLevel'> {
   const value = (BigInt(high) << 32n) | BigInt(low);
   const table = Math.floor(address / PAGE_SIZE);
   const words = memory.page(table as Frame);
   return {
     name: levelName(level),
+    isHlat: root === 'hlat',
     index: entryIndex(virtualFrameOf(va), level),
     indexBits: INDEX_BITS[level],
     address: hex(address),

@@ -34,6 +34,9 @@ function current(): DumpSession {
 /** Machines and hypervisors, which are loaded when the first is asked for. */
 const machines = () => import('./machine-session.ts');
 
+const addressOf = (address: string | null) =>
+  address === null ? undefined : virtualAddress(BigInt(address));
+
 const isJson = ({ name }: File): boolean => /\.json$/i.test(name);
 
 /** What stands beside a dump. @throws {InputError} when it is damaged, or too large to be that */
@@ -87,11 +90,14 @@ const model: InspectorModel = {
   openFiles: (files) => answer(() => openFiles(files)),
   openServed: (source, base) => answer(() => openServed(source, base)),
   walk: (query) => answer(() => current().walk(query)),
-  bytes: (frame, address) =>
-    answer(() => current().bytes(frame, address === null ? undefined : virtualAddress(BigInt(address)))),
+  bytes: (frame, address) => answer(() => current().bytes(frame, addressOf(address))),
   choices: () => answer(async () => (await machines()).choices()),
-  timeline: (machine) => answer(async () => (await machines()).timeline(machine)),
-  moment: (machine, at) => answer(async () => (await machines()).moment(machine, at)),
+  timeline: (life) => answer(async () => (await machines()).timeline(life, session?.kernel)),
+  moment: (query, since) => answer(async () => (await machines()).moment(query, since, session?.kernel)),
+  frameAt: (query, frame) => answer(async () => (await machines()).frameAt(query, frame, session?.kernel)),
+  bytesAt: (query, frame, address) =>
+    answer(async () => (await machines()).bytesAt(query, frame, addressOf(address), session?.kernel)),
+  walkAt: (query, walk) => answer(async () => (await machines()).walkAt(query, walk, session?.kernel)),
   attack: (name, machine) => answer(async () => (await machines()).attack(name, machine)),
 };
 expose(model);

@@ -2,6 +2,7 @@ import { PAGE_SIZE } from '@heki/physical-memory';
 import { unzlibSync } from 'fflate';
 import { decompress as decompressZstd } from 'fzstd';
 import { VmcoreError } from '../../error.ts';
+import type { Inflate } from '../dump-format.ts';
 import { decompressLzo1x } from './lzo1x.ts';
 import { decompressSnappy } from './snappy.ts';
 
@@ -24,8 +25,12 @@ export function packingName(flags: number): string {
 }
 
 /** The page that `packed` is, by the flags of its descriptor. @throws {VmcoreError} when it is not one */
-export function decompressPage(packed: Uint8Array<ArrayBuffer>, flags: number): Uint32Array {
-  const page = pageOf(packed, flags & PACKED);
+export function decompressPage(
+  packed: Uint8Array<ArrayBuffer>,
+  flags: number,
+  inflate: Inflate = inflateInScript,
+): Uint32Array {
+  const page = pageOf(packed, flags & PACKED, inflate);
   if (page.length !== PAGE_SIZE) {
     throw new VmcoreError(`a page of ${page.length} bytes: expected ${PAGE_SIZE}`);
   }
@@ -34,7 +39,7 @@ export function decompressPage(packed: Uint8Array<ArrayBuffer>, flags: number): 
   return new Uint32Array(bytes.buffer);
 }
 
-function pageOf(packed: Uint8Array<ArrayBuffer>, packing: number): Uint8Array<ArrayBuffer> {
+function pageOf(packed: Uint8Array<ArrayBuffer>, packing: number, inflate: Inflate): Uint8Array<ArrayBuffer> {
   switch (packing) {
     case 0:
       return packed;
@@ -43,17 +48,19 @@ function pageOf(packed: Uint8Array<ArrayBuffer>, packing: number): Uint8Array<Ar
     case SNAPPY:
       return filled(packed, decompressSnappy);
     case ZLIB:
-      return checked('zlib', () => {
-        const page = unzlibSync(packed, { out: new Uint8Array(PAGE_SIZE) });
-        const sum = new DataView(packed.buffer).getUint32(packed.length - 4);
-        if (sum !== adler32(page)) throw new Error('its checksum is wrong');
-        return page;
-      });
+      return checked('zlib', () => inflate(packed, PAGE_SIZE));
     case ZSTD:
       return checked('zstd', () => decompressZstd(packed, new Uint8Array(PAGE_SIZE)));
     default:
       throw new VmcoreError(`a page with flags 0x${packing.toString(16)}: expected one way of packing it`);
   }
+}
+
+function inflateInScript(packed: Uint8Array, most: number): Uint8Array {
+  const page = unzlibSync(packed, { out: new Uint8Array(most) });
+  const sum = new DataView(packed.buffer, packed.byteOffset).getUint32(packed.length - 4);
+  if (sum !== adler32(page)) throw new Error('its checksum is wrong');
+  return page;
 }
 
 /** The page that `decode` fills. */

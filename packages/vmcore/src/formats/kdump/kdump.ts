@@ -3,7 +3,7 @@ import { type ByteSource, readBytesAt, readFields } from '../../byte-source.ts';
 import { VmcoreError } from '../../error.ts';
 import { type Note, type NotesPlace, readNotes } from '../../note.ts';
 import { cachedMemory } from '../../page-cache.ts';
-import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
+import { type DumpFormat, type DumpWarning, hasText, type Inflate } from '../dump-format.ts';
 import { decompressPage, packingName } from './decompress-page.ts';
 import { type KdumpHeader, readKdumpHeader } from './kdump-header.ts';
 import { type PageBitmap, pageBitmap } from './page-bitmap.ts';
@@ -21,7 +21,7 @@ const MAX_VMCOREINFO = 2 ** 20;
 export const kdump: DumpFormat = {
   looksAt: 8,
   recognises: (start) => hasText(start, 'KDUMP   '),
-  read(source, { cachePages, isCut = false }) {
+  read(source, { cachePages, inflate, isCut = false }) {
     const header = readKdumpHeader(source);
     const { start, end } = header.part ?? { start: 0, end: header.frames };
     // A part for which no pages were left is written without a bitmap.
@@ -32,7 +32,10 @@ export const kdump: DumpFormat = {
     let segments: ReturnType<PageBitmap['segments']> | undefined;
     return {
       format: `kdump (${packingName(header.status)})`,
-      memory: cachedMemory((frame) => readPage(source, header, bitmap, frame, lacksPages), cachePages),
+      memory: cachedMemory(
+        (frame) => readPage(source, header, bitmap, frame, lacksPages, inflate),
+        cachePages,
+      ),
       get segments() {
         segments ??= bitmap.segments();
         return segments;
@@ -72,6 +75,7 @@ function readPage(
   bitmap: PageBitmap,
   frame: Gfn,
   lacksPages: boolean,
+  inflate: Inflate | undefined,
 ): PageView | undefined {
   const rank = bitmap.rank(frame);
   if (rank === undefined) return undefined;
@@ -97,7 +101,7 @@ function readPage(
     });
   }
   try {
-    return decompressPage(readBytesAt(source, offset, size), descriptor.getUint32(12, true));
+    return decompressPage(readBytesAt(source, offset, size), descriptor.getUint32(12, true), inflate);
   } catch (error) {
     if (!(error instanceof VmcoreError) || error.offset !== undefined) throw error;
     throw new VmcoreError(error.message, { offset, cause: error });

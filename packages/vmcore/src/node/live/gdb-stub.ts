@@ -1,10 +1,16 @@
 import { PAGE_SIZE, PAGE_WORDS } from '@heki/physical-memory';
 import { VmcoreError } from '../../error.ts';
 import { type SocketAddress, socketName } from './socket-address.ts';
-import { connectSync } from './sync-socket.ts';
+import { answerDeadline, connectSync } from './sync-socket.ts';
 
 /** The remote protocol of gdb (Debugging with GDB, appendix E), as far as QEMU's stub is read by it. Connecting makes the guest stand. */
 export interface GdbStub {
+  /**
+   * Has memory read by physical address from now on.
+   *
+   * @throws {VmcoreError} when the stub is not QEMU's: others read by virtual address alone, and tell no control registers
+   */
+  readPhysical(): void;
   /** What QEMU's human monitor prints for `line`. */
   monitor(line: string): string;
   /** The page at a physical address. */
@@ -22,18 +28,14 @@ const SUM_DIGITS = 2;
 /** More than QEMU says to any command here. */
 const MOST_TEXT = 2 ** 24;
 
-/**
- * Connects to the stub at `address`.
- *
- * @throws {VmcoreError} when there is none, or it is not QEMU's: others read by virtual address alone, and tell no control registers
- */
+/** Connects to the stub at `address`. @throws {VmcoreError} when there is none */
 export function connectGdb(address: SocketAddress): GdbStub {
   const name = socketName(address);
   const socket = connectSync(address);
   let text = '';
 
   /** The contents of the next packet. */
-  function packet(): string {
+  function packet(deadline: number): string {
     for (;;) {
       const start = text.indexOf('$') + 1;
       const end = start === 0 ? -1 : text.indexOf('#', start);
@@ -49,7 +51,7 @@ export function connectGdb(address: SocketAddress): GdbStub {
       }
       if (text.length > MOST_TEXT)
         throw new VmcoreError(`${name}: this is not a gdb stub: a packet without an end`);
-      text += socket.receive();
+      text += socket.receive(deadline);
     }
   }
 
@@ -59,18 +61,20 @@ export function connectGdb(address: SocketAddress): GdbStub {
 
   /** Stops of a guest that stands anyway are told at any time, and are not answers. */
   function ask(contents: string): string {
+    const deadline = answerDeadline();
     send(contents);
     for (;;) {
-      const answer = packet();
+      const answer = packet(deadline);
       if (!answer.startsWith('T')) return answer;
     }
   }
 
   function monitor(line: string): string {
+    const deadline = answerDeadline();
     send(`qRcmd,${Buffer.from(line, 'latin1').toString('hex')}`);
     let output = '';
     for (;;) {
-      const answer = packet();
+      const answer = packet(deadline);
       if (answer === 'OK') return output;
       if (answer.startsWith('T')) continue;
       if (!answer.startsWith('O')) {
@@ -88,19 +92,13 @@ export function connectGdb(address: SocketAddress): GdbStub {
     if (ask('D;1') !== 'OK' && ask('D') !== 'OK') send('c');
   }
 
-  try {
-    const mode = ask('Qqemu.PhyMemMode:1');
-    if (mode !== 'OK') {
-      detach();
+  return {
+    readPhysical() {
+      if (ask('Qqemu.PhyMemMode:1') === 'OK') return;
       throw new VmcoreError(
         `${name}: this gdb stub is not QEMU's: it offers no physical memory (Qqemu.PhyMemMode), which page tables are read by`,
       );
-    }
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
-  return {
+    },
     monitor,
     physicalPage(at) {
       const page = new Uint32Array(PAGE_WORDS);
@@ -116,13 +114,19 @@ export function connectGdb(address: SocketAddress): GdbStub {
       return page;
     },
     resume() {
-      ask('Qqemu.PhyMemMode:0');
-      detach();
-      socket.close();
+      try {
+        ask('Qqemu.PhyMemMode:0');
+        detach();
+      } finally {
+        socket.close();
+      }
     },
     close() {
-      ask('Qqemu.PhyMemMode:0');
-      socket.close();
+      try {
+        ask('Qqemu.PhyMemMode:0');
+      } finally {
+        socket.close();
+      }
     },
   };
 }

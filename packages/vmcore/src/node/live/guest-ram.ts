@@ -1,24 +1,21 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { type Gfn, type Gpa, PAGE_SIZE, PAGE_WORDS, type PageView } from '@heki/physical-memory';
+import { closeSync } from 'node:fs';
+import { type Gfn, PAGE_SIZE, PAGE_WORDS, type PageView } from '@heki/physical-memory';
 import { VmcoreError } from '../../error.ts';
+import type { DumpWarning } from '../../formats/dump-format.ts';
+import { DUMP_LIMITS } from '../../limits.ts';
 import type { VmcoreSegment } from '../../segment.ts';
 import type { Qmp } from './qmp.ts';
-
-/** A stretch of RAM in the guest's physical memory. */
-export interface RamRange extends VmcoreSegment {
-  /** The name of its block in QEMU. */
-  readonly block: string;
-  /** Where it begins in that block: RAM above the PCI hole comes right behind that below it. */
-  readonly offset: number;
-}
-
-/** The file that QEMU names as that of its RAM is another one here. */
-export class ForeignRamFile extends Error {}
+import { ForeignRamFile, pageOfFile, type RamFile, type RamFiles } from './ram-file.ts';
+import type { RamRange } from './ram-range.ts';
 
 /** The memory of a guest that stands. */
 export interface GuestRam {
   readonly segments: readonly VmcoreSegment[];
   page(frame: Gfn): PageView | undefined;
+  /** Holds a page that was read in a file to what QEMU gives. @throws {ForeignRamFile} when they differ */
+  compare(frame: Gfn): void;
+  /** What a reader must know of where the pages came from. */
+  readonly warnings: readonly DumpWarning[];
   close(): void;
 }
 
@@ -31,88 +28,57 @@ export interface GuestRam {
  */
 export function guestRam(
   ranges: readonly RamRange[],
-  files: ReadonlyMap<string, number>,
+  files: RamFiles,
   fetch: (address: number) => PageView,
 ): GuestRam {
   let pagesOfFiles = 0;
+  const compared = new Set<Gfn>();
 
-  function checkedFromFile(descriptor: number, offset: number, address: number): Uint32Array {
-    const page = fromFile(descriptor, offset);
-    if (isChecked(++pagesOfFiles)) {
-      const own = fetch(address);
-      if (page.some((word, index) => word !== own[index])) throw new ForeignRamFile();
-    }
-    return page;
+  function placeOf(frame: Gfn): { readonly file: RamFile | undefined; readonly offset: number } | undefined {
+    const address = frame * PAGE_SIZE;
+    const range = ranges.find(({ start, end }) => start <= address && address + PAGE_SIZE <= end);
+    if (range === undefined) return undefined;
+    return { file: files.get(range.block), offset: range.offset + (address - range.start) };
   }
 
-  function fromFile(descriptor: number, offset: number): Uint32Array {
-    const page = new Uint32Array(PAGE_WORDS);
-    const target = new Uint8Array(page.buffer);
-    const count = readSync(descriptor, target, 0, PAGE_SIZE, offset);
-    // That of a smaller guest.
-    if (count !== PAGE_SIZE) throw new ForeignRamFile();
-    return page;
+  function compare(frame: Gfn, page: Uint32Array): void {
+    const own = fetch(frame * PAGE_SIZE);
+    if (page.some((word, index) => word !== own[index])) throw new ForeignRamFile();
+    compared.add(frame);
   }
   return {
     segments: ranges.map(({ start, end }) => ({ start, end })),
     page(frame) {
-      const address = frame * PAGE_SIZE;
-      const range = ranges.find(({ start, end }) => start <= address && address + PAGE_SIZE <= end);
-      if (range === undefined) return undefined;
-      const file = files.get(range.block);
-      return file === undefined
-        ? fetch(address)
-        : checkedFromFile(file, range.offset + (address - range.start), address);
+      const place = placeOf(frame);
+      if (place === undefined) return undefined;
+      if (place.file === undefined) return fetch(frame * PAGE_SIZE);
+      const page = pageOfFile(place.file, place.offset);
+      // Ever fewer: few of a large guest, too.
+      if (Number.isInteger(Math.log2(++pagesOfFiles))) compare(frame, page);
+      return page;
+    },
+    compare(frame) {
+      const place = placeOf(frame);
+      if (place?.file !== undefined && !compared.has(frame))
+        compare(frame, pageOfFile(place.file, place.offset));
+    },
+    get warnings() {
+      return compared.size === 0 ? [] : [readInFiles(files, compared.size)];
     },
     close() {
-      for (const file of files.values()) closeSync(file);
+      for (const { descriptor } of files.values()) closeSync(descriptor);
     },
   };
 }
 
-/** The first pages of tables, and ever fewer of those that follow: few of a large guest, too. */
-function isChecked(count: number): boolean {
-  return count <= 8 || Number.isInteger(Math.log2(count));
-}
-
-/** The RAM in the view of `system`, as `info mtree -f` prints it: ` START-END (prio 0, ram): BLOCK @OFFSET`. */
-export function parseRam(text: string): RamRange[] {
-  const views = text.split(/FlatView #\d+/);
-  const view = views.find((one) => /^ AS "memory",/m.test(one)) ?? '';
-  const line = /^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:ram|rom)\): (\S+)(?: @([0-9a-f]{16}))?/gm;
-  const ranges = Array.from(view.matchAll(line), ([, start = '', last = '', block = '', offset = '0']) => ({
-    start: Number.parseInt(start, 16) as Gpa,
-    end: (Number.parseInt(last, 16) + 1) as Gpa,
-    block,
-    offset: Number.parseInt(offset, 16),
-  }));
-  if (ranges.length === 0) throw new VmcoreError('QEMU tells of no RAM (info mtree -f)');
-  return ranges.sort((a, b) => a.start - b.start);
-}
-
-/** The files of the blocks that have one which shows what the guest writes (`share=on`), by the name of the block. */
-export function openBackends(qmp: Qmp, ranges: readonly RamRange[]): Map<string, number> {
-  const files = new Map<string, number>();
-  for (const block of new Set(ranges.map((range) => range.block))) {
-    const property = (name: string): unknown => {
-      try {
-        return qmp.execute('qom-get', { path: `/objects/${block}`, property: name });
-      } catch {
-        return undefined;
-      }
-    };
-    const path = property('mem-path');
-    if (typeof path !== 'string' || property('share') !== true) continue;
-    // QEMU 8.1 lets RAM begin behind the file's start.
-    if (Number(property('offset') ?? 0) !== 0) continue;
-    try {
-      // Of huge pages it is mostly a folder, in which QEMU's own file has no name.
-      if (!statSync(path).isDirectory()) files.set(block, openSync(path, 'r'));
-    } catch {
-      // QEMU may run elsewhere, or as somebody else: then it is asked for each page.
-    }
-  }
-  return files;
+function readInFiles(files: RamFiles, compared: number): DumpWarning {
+  const names = Array.from(files.values(), ({ path }) => path)
+    .join(', ')
+    .slice(0, DUMP_LIMITS.nameCharacters);
+  return {
+    id: 'ram-file',
+    message: `memory was read in the file that QEMU names (${names}), not by QEMU itself: ${compared} pages of it were held to what QEMU gives, among them root tables, code, stacks and own data of its CPUs, and are the same`,
+  };
 }
 
 /** The page at `address`, as QEMU's monitor prints it. */

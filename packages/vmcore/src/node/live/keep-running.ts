@@ -71,8 +71,20 @@ export function startGuard(
   return guard;
 }
 
-/** From now on, the guest behind the socket at `address` goes on when this process ends, until the function is called. */
-export function keepRunning(kind: Resumption, address: SocketAddress): () => void {
-  const { stdin } = startGuard(kind, address);
-  return () => void stdin.end('done');
+/**
+ * From now on, a guest that was made to stand goes on when this process ends, in each of these ways. The function that is given back lets it go on by
+ * `resume`, which leaves the guest in any case; where that fails, the processes do.
+ */
+export function keepRunning(
+  ways: readonly (readonly [kind: Resumption, address: SocketAddress])[],
+): (resume: () => void) => void {
+  const guards = ways.map(([kind, address]) => startGuard(kind, address));
+  return (resume) => {
+    try {
+      resume();
+      for (const { stdin } of guards) stdin.write('done');
+    } finally {
+      for (const { stdin } of guards) stdin.end();
+    }
+  };
 }

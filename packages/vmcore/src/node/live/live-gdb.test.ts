@@ -35,7 +35,7 @@ describe("a guest that runs under QEMU, by QEMU's gdb stub", () => {
     'gives registers and page tables, and goes on (D without a process: %s)',
     async (pidless) => {
       const { gdbSocket, log } = await started({ pidless });
-      const core = openVmcore(`gdb:${gdbSocket}`);
+      const core = openVmcore(`GDB:${gdbSocket}`);
       expect(core.format).toBe('live QEMU');
       expect(core.cpus).toEqual(fixture.cpus.map((cpu) => ({ ...cpu, kernelGsBase: undefined })));
       const { root, levels, origin } = resolveKernelRoot(core);
@@ -50,7 +50,7 @@ describe("a guest that runs under QEMU, by QEMU's gdb stub", () => {
   it('goes on, too, when it cannot be read: by a stub that has no physical memory, or no such guest', async () => {
     const { gdbSocket, log } = await started({ refuses: 'PhyMemMode' });
     expect(() => openVmcore(`gdb:${gdbSocket}`)).toThrow("this gdb stub is not QEMU's");
-    expect(log()).toEqual(['Qqemu.PhyMemMode:1', 'D;1']);
+    expect(log()).toEqual(['Qqemu.PhyMemMode:1', 'Qqemu.PhyMemMode:0', 'D;1']);
     expect(() => openVmcore(`gdb:${join(folder, 'missing')}`)).toThrow('cannot be connected to');
     expect(() => openVmcore('gdb:localhost:99999')).toThrow('localhost:99999 cannot be connected to: ');
   });

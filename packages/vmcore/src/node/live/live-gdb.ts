@@ -1,9 +1,10 @@
 import type { Vmcore, VmcoreOptions } from '../../vmcore.ts';
-import { connectGdb } from './gdb-stub.ts';
-import { guestRam, parseRam } from './guest-ram.ts';
+import { connectGdb, type GdbStub } from './gdb-stub.ts';
+import { guestRam } from './guest-ram.ts';
 import { keepRunning } from './keep-running.ts';
 import { snapshotOf } from './live-snapshot.ts';
 import { notesOfRegisters } from './monitor-registers.ts';
+import { parseRam } from './ram-range.ts';
 import { parseSocketAddress } from './socket-address.ts';
 
 /**
@@ -16,24 +17,20 @@ import { parseSocketAddress } from './socket-address.ts';
  */
 export function readLiveGdb(address: string, options: VmcoreOptions = {}): Vmcore {
   const where = parseSocketAddress(address);
-  const done = keepRunning('gdb', where);
-  let stub: ReturnType<typeof connectGdb>;
+  const letGoOn = keepRunning([['gdb', where]]);
+  let stub: GdbStub;
   try {
     stub = connectGdb(where);
   } catch (error) {
-    done();
+    letGoOn(() => {});
     throw error;
   }
   try {
+    stub.readPhysical();
     const notes = notesOfRegisters(stub.monitor('info registers -a'));
     const ranges = parseRam(stub.monitor('info mtree -f'));
-    return snapshotOf(
-      guestRam(ranges, new Map(), (at) => stub.physicalPage(at)),
-      notes,
-      options,
-    );
+    return snapshotOf(guestRam(ranges, new Map(), stub.physicalPage), notes, options);
   } finally {
-    stub.resume();
-    done();
+    letGoOn(stub.resume);
   }
 }

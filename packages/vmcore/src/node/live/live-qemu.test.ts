@@ -2,14 +2,16 @@ import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, truncateSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { virtualAddress, virtualFrameOf } from '@heki/physical-memory';
 import { afterEach, describe, expect, it } from 'vitest';
 import { infoTlbLine } from '../../info-tlb.ts';
+import { mappedFrame } from '../../root/kernel-tables.ts';
 import { resolveKernelRoot } from '../../root/resolve-kernel-root.ts';
 import { fixturePath, inflatedFixture } from '../../testing/fixtures.ts';
 import { type QmpGuest, type QmpGuestSettings, startQmpGuest } from '../../testing/qmp-guest.ts';
 import { walkSlowly } from '../../testing/walk-slowly.ts';
 import { openVmcore } from '../open-vmcore.ts';
-import { startGuard } from './keep-running.ts';
+import { keepRunning, startGuard } from './keep-running.ts';
 
 const NAME = 'k61-256-la57-kaslr';
 const fixture = openVmcore(fixturePath(`${NAME}.elf.gz`));
@@ -28,13 +30,20 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** One bit of the last entry, which the kernel's image is mapped by. */
-function changeRootPage(path: string): void {
-  const { root } = resolveKernelRoot(fixture);
+/** A byte in the page of that frame; in the root, one of the last entry, which the kernel's image is mapped by. */
+function changePage(path: string, frame: number): void {
   const file = openSync(path, 'r+');
-  writeSync(file, Uint8Array.of(0x80), 0, 1, root * 4096 + 4094);
+  writeSync(file, Uint8Array.of(0x80), 0, 1, frame * 4096 + 4094);
   closeSync(file);
 }
+
+/** What no table of the guest has, but its CPU is at: guests of one snapshot differ in these. */
+function changePageAt(path: string, address: bigint): void {
+  const frame = mappedFrame(resolveKernelRoot(fixture), virtualFrameOf(virtualAddress(address)));
+  expect(frame).toBeDefined();
+  changePage(path, frame ?? 0);
+}
+const [cpu] = fixture.cpus;
 
 function walked(socket: string): string {
   const core = openVmcore(`qmp:${socket}`);
@@ -55,6 +64,13 @@ describe('a guest that runs under QEMU', () => {
     const asked = commands.filter((name) => name === 'human-monitor-command').length;
     expect(asked).toBeGreaterThan(8);
     expect(asked).toBeLessThan(24);
+    const { warnings } = openVmcore(`qmp:${socket}`);
+    expect(warnings).toEqual([
+      {
+        id: 'ram-file',
+        message: `memory was read in the file that QEMU names (${join(folder, 'memory')}), not by QEMU itself: ${asked - 1} pages of it were held to what QEMU gives, among them root tables, code, stacks and own data of its CPUs, and are the same`,
+      },
+    ]);
   });
 
   it('is read page by page where no file backs its RAM', async () => {
@@ -62,6 +78,7 @@ describe('a guest that runs under QEMU', () => {
     expect(walked(socket)).toBe(infoTlb);
     expect(log().filter((name) => name === 'human-monitor-command').length).toBeGreaterThan(100);
     expect(log().at(-1)).toBe('cont');
+    expect(openVmcore(`qmp:${socket}`).warnings).toEqual([]);
   });
 
   it.each([
@@ -75,7 +92,13 @@ describe('a guest that runs under QEMU', () => {
 
   it.each([
     ['it is smaller', (path: string) => truncateSync(path, 2 ** 20)],
-    ['its tables are those of another guest', changeRootPage],
+    [
+      'its tables are those of another guest',
+      (path: string) => changePage(path, resolveKernelRoot(fixture).root),
+    ],
+    ['its stack is', (path: string) => changePageAt(path, cpu?.registers.rsp ?? 0n)],
+    ['its code is', (path: string) => changePageAt(path, cpu?.registers.rip ?? 0n)],
+    ["its CPU's own data are", (path: string) => changePageAt(path, cpu?.segments.gs.base ?? 0n)],
   ])(
     'is read page by page where the file at the path that QEMU tells is that of another guest: %s',
     async (_, change) => {
@@ -109,6 +132,18 @@ describe('a guest that runs under QEMU', () => {
     expect(() => openVmcore(`qmp:${join(folder, 'missing')}`)).toThrow('cannot be connected to');
     expect(() => openVmcore(`qmp:${socket}`)).toThrow('QEMU refuses dump-guest-memory');
     expect(log().slice(-3)).toEqual(['stop', 'dump-guest-memory', 'cont']);
+  });
+
+  it('goes on by another process when the one that made it stand cannot let it go on', async () => {
+    const { socket, log } = await started({ running: false });
+    const letGoOn = keepRunning([['qmp', { path: socket }]]);
+    expect(() =>
+      letGoOn(() => {
+        throw new Error('QEMU says nothing');
+      }),
+    ).toThrow('QEMU says nothing');
+    for (let turn = 0; turn < 100 && !log().includes('cont'); turn++) await delay(20);
+    expect(log()).toEqual(['qmp_capabilities', 'query-status', 'cont']);
   });
 
   it('goes on when the process that made it stand is killed', async () => {

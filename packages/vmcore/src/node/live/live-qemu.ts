@@ -5,10 +5,12 @@ import { VmcoreError } from '../../error.ts';
 import type { Note } from '../../note.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../../vmcore.ts';
 import { connectGdb, type GdbStub } from './gdb-stub.ts';
-import { ForeignRamFile, guestRam, monitorPage, openBackends, parseRam } from './guest-ram.ts';
+import { guestRam, monitorPage } from './guest-ram.ts';
 import { keepRunning } from './keep-running.ts';
 import { snapshotOf } from './live-snapshot.ts';
 import { connectQmp, type Qmp } from './qmp.ts';
+import { ForeignRamFile, isMostlyIn, openBackends, type RamFiles } from './ram-file.ts';
+import { parseRam, type RamRange } from './ram-range.ts';
 import { parseSocketAddress, type SocketAddress } from './socket-address.ts';
 
 /**
@@ -21,38 +23,54 @@ import { parseSocketAddress, type SocketAddress } from './socket-address.ts';
  */
 export function readLiveQemu(path: string, options: VmcoreOptions = {}): Vmcore {
   const qmp = connectQmp(path);
+  let letGoOn: ReturnType<typeof keepRunning> | undefined;
   try {
     // What does not change is asked for while the guest runs.
     const ranges = parseRam(qmp.monitor('info mtree -f'));
     const files = openBackends(qmp, ranges);
-    const stub = ranges.every(({ block }) => files.has(block)) ? undefined : freeStub(qmp);
-    const read = (): Vmcore => {
-      const notes = readNotes(qmp);
-      const gdb = stub === undefined ? undefined : connectIfPossible(stub);
-      try {
-        const fetch = gdb?.physicalPage ?? ((at: number) => monitorPage(qmp, at));
-        try {
-          return snapshotOf(guestRam(ranges, files, fetch), notes, options);
-        } catch (error) {
-          if (!(error instanceof ForeignRamFile)) throw error;
-          return snapshotOf(guestRam(ranges, new Map(), fetch), notes, options);
-        }
-      } finally {
-        gdb?.close();
-      }
-    };
-    if (Object(qmp.execute('query-status')).running !== true) return read();
-    const done = [keepRunning('qmp', { path: resolve(path) })];
-    if (stub !== undefined) done.push(keepRunning('gdb', stub));
-    try {
+    const stub = isMostlyIn(files, ranges) ? undefined : freeStub(qmp);
+    if (Object(qmp.execute('query-status')).running === true) {
+      letGoOn = keepRunning([
+        ['qmp', { path: resolve(path) }],
+        ...(stub === undefined ? [] : [['gdb', stub] as const]),
+      ]);
       qmp.execute('stop');
-      return read();
-    } finally {
-      qmp.execute('cont');
-      for (const tell of done) tell();
+    }
+    return readStanding(qmp, ranges, files, stub, options);
+  } finally {
+    const leave = () => qmp.close();
+    if (letGoOn === undefined) leave();
+    else
+      letGoOn(() => {
+        try {
+          qmp.execute('cont');
+        } finally {
+          leave();
+        }
+      });
+  }
+}
+
+/** The guest, while it stands: in the files of its RAM, unless they are others here. */
+function readStanding(
+  qmp: Qmp,
+  ranges: readonly RamRange[],
+  files: RamFiles,
+  stub: SocketAddress | undefined,
+  options: VmcoreOptions,
+): Vmcore {
+  const notes = readNotes(qmp);
+  const gdb = stub === undefined ? undefined : connectIfPossible(stub);
+  try {
+    const fetch = gdb?.physicalPage ?? ((at: number) => monitorPage(qmp, at));
+    try {
+      return snapshotOf(guestRam(ranges, files, fetch), notes, options);
+    } catch (error) {
+      if (!(error instanceof ForeignRamFile)) throw error;
+      return snapshotOf(guestRam(ranges, new Map(), fetch), notes, options);
     }
   } finally {
-    qmp.close();
+    gdb?.close();
   }
 }
 
@@ -66,10 +84,14 @@ function freeStub(qmp: Qmp): SocketAddress | undefined {
 }
 
 /** QEMU may run elsewhere: then its stub is not at the address that it tells. */
-function connectIfPossible(stub: SocketAddress): GdbStub | undefined {
+function connectIfPossible(address: SocketAddress): GdbStub | undefined {
+  let stub: GdbStub | undefined;
   try {
-    return connectGdb(stub);
+    stub = connectGdb(address);
+    stub.readPhysical();
+    return stub;
   } catch (error) {
+    stub?.close();
     if (error instanceof VmcoreError) return undefined;
     throw error;
   }

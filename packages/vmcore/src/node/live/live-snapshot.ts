@@ -2,6 +2,7 @@ import { extractTables } from '../../extract/extract-tables.ts';
 import type { Note } from '../../note.ts';
 import { cachedMemory } from '../../page-cache.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions, vmcoreOf } from '../../vmcore.ts';
+import { framesInUse } from './frames-in-use.ts';
 import type { GuestRam } from './guest-ram.ts';
 
 /** 64 MiB of tables. */
@@ -13,8 +14,9 @@ export function snapshotOf(ram: GuestRam, notes: readonly Note[], options: Vmcor
     const { segments } = ram;
     const memory = cachedMemory((frame) => ram.page(frame), CACHE_PAGES);
     const guest = vmcoreOf({ format: 'live QEMU', memory, segments, notes, warnings: [] }, options, () => {});
+    for (const frame of framesInUse(guest)) ram.compare(frame);
     const bytes = Buffer.concat([...extractTables(guest, { user: true }).chunks()]);
-    return { ...readVmcore(bytes, options), format: guest.format };
+    return Object.assign(readVmcore(bytes, options), { format: guest.format, warnings: ram.warnings });
   } finally {
     ram.close();
   }

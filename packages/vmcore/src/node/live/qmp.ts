@@ -1,5 +1,5 @@
 import { VmcoreError } from '../../error.ts';
-import { connectSync } from './sync-socket.ts';
+import { answerDeadline, connectSync } from './sync-socket.ts';
 
 /** QEMU's machine protocol (QEMU, docs/interop/qmp-spec.rst), one command after the other. */
 export interface Qmp {
@@ -25,7 +25,7 @@ export function connectQmp(path: string): Qmp {
   let text = '';
   let next = 1;
 
-  function line(): string {
+  function line(deadline: number): string {
     for (;;) {
       const end = text.indexOf('\n');
       if (end >= 0) {
@@ -34,15 +34,16 @@ export function connectQmp(path: string): Qmp {
         return first;
       }
       if (text.length > MOST_TEXT) throw new VmcoreError(`${path}: this is not QMP: a line without an end`);
-      text += socket.receive();
+      text += socket.receive(deadline);
     }
   }
 
   function execute(command: string, parameters: Readonly<Record<string, unknown>> = {}): unknown {
     const id = next++;
+    const deadline = answerDeadline();
     socket.send(`${JSON.stringify({ execute: command, arguments: parameters, id })}\n`);
     for (;;) {
-      const reply = replyOf(line());
+      const reply = replyOf(line(deadline));
       // Greeting and events have no id.
       if (reply.id !== id) continue;
       if (reply.error !== undefined) throw new VmcoreError(`QEMU refuses ${command}: ${reply.error.desc}`);

@@ -6,8 +6,13 @@ import { type SocketAddress, socketName } from './socket-address.ts';
 /** A connection that is waited for: memory is read synchronously. */
 export interface SyncSocket {
   send(text: string): void;
-  /** What came, at least a byte. @throws {VmcoreError} when nothing comes in time, or the connection ends */
-  receive(): string;
+  /**
+   * What came, at least a byte.
+   *
+   * @param deadline by when the answer that it belongs to must be whole, as of `performance.now()`
+   * @throws {VmcoreError} when nothing comes in time, or the connection ends
+   */
+  receive(deadline: number): string;
   close(): void;
 }
 
@@ -34,19 +39,24 @@ interface Told {
   readonly ended?: string;
 }
 
+/** By when an answer that is asked for now must be whole. */
+export function answerDeadline(): number {
+  return performance.now() + DUMP_LIMITS.guestAnswer;
+}
+
 /** Connects to the socket at `address`. @throws {VmcoreError} when no process listens there */
 export function connectSync(address: SocketAddress): SyncSocket {
   const name = socketName(address);
   const pump = startSyncWorker<Told>(PUMP, address, name, DUMP_LIMITS.guestSilence);
-  const { ended } = pump.next();
+  const { ended } = pump.next(answerDeadline());
   if (ended !== undefined) {
     pump.post(null);
     throw new VmcoreError(`${name} cannot be connected to: ${ended}`);
   }
   return {
     send: (text) => pump.post(text),
-    receive() {
-      const { text, ended: why } = pump.next();
+    receive(deadline) {
+      const { text, ended: why } = pump.next(deadline);
       if (text === undefined) throw new VmcoreError(`${name}: the connection ended: ${why}`);
       return text;
     },

@@ -127,21 +127,22 @@ export function requestRanges(address: WebAddress): RangeRequests {
   const worker = startRequests(address);
   let broken: VmcoreError | undefined;
 
-  function next(): Told {
-    const told = worker.next();
+  function next(deadline: number): Told {
+    const told = worker.next(deadline);
     if (told.failed !== undefined)
       throw new VmcoreError(`${shown} cannot be read: ${told.failed}`, { unread: true });
     return told;
   }
 
   function ask(offset: number, length: number): FilePart {
+    const deadline = performance.now() + DUMP_LIMITS.webAnswer;
     worker.post({ offset, length });
-    const head = next();
+    const head = next(deadline);
     const refused = (why: string) =>
       new VmcoreError(`${shown} cannot be read: ${why}`, { offset, unread: true });
     const { status = 0, range = '' } = head;
     if (status === RANGE_NOT_SATISFIABLE && /^bytes \*\/0$/.test(range)) {
-      next();
+      next(deadline);
       return { size: 0, version: '', bytes: new Uint8Array() };
     }
     if (status === OK) {
@@ -166,7 +167,7 @@ export function requestRanges(address: WebAddress): RangeRequests {
     }
     const bytes = new Uint8Array(end - offset);
     let done = 0;
-    for (let told = next(); told.end === undefined; told = next()) {
+    for (let told = next(deadline); told.end === undefined; told = next(deadline)) {
       const { bytes: more = new Uint8Array() } = told;
       bytes.set(more.subarray(0, bytes.length - done), done);
       done += more.length;

@@ -1,0 +1,97 @@
+import type { WalkAnswer, WalkQuery } from '@heki/inspector';
+import {
+  frameOf,
+  type Gpa,
+  type Hpa,
+  hex,
+  PAGE_SIZE,
+  pageOffset,
+  virtualFrameOf,
+  writeU64,
+} from '@heki/physical-memory';
+import { type Access, translate } from '@heki/x86';
+import { InputError } from '../../../failure.ts';
+import { hex16 } from '../../../hex.ts';
+import { outcomeText } from '../../../translate/translation-text.ts';
+import { detailsOf, PLAIN, registersOfWalk, stepView } from '../walk-view.ts';
+import { type AskedTranslation, recordingSecondLevel } from './recording-second-level.ts';
+import { HOST_EDIT, secondLevelView } from './second-level-view.ts';
+import type { WatchedMachine } from './watched-machine.ts';
+
+/**
+ * What an access meets on a machine that lives, through both stages: each entry of the guest's walk, and the walk of the second level by
+ * which that entry was read. Edits are made in the machine's own memory: it must not be used any more.
+ *
+ * @throws {UsageError} for what is no address
+ * @throws {InputError} for an edit where there is no memory
+ */
+export function walkAt(machine: WatchedMachine, query: WalkQuery, where: string): WalkAnswer {
+  const { vcpu, memory } = machine;
+  const va = machine.resolve(query.address.trim());
+  edit(machine, query.edits);
+  const access: Access = { kind: query.access, mode: query.user ? 'user' : 'supervisor' };
+  const { hlat } = vcpu.controls;
+  // Its registers are accessors: a copy of the object has none.
+  const { cr0, cr3, cr4, efer, rflags, pkru, pkrs } = vcpu.registers;
+  const registers = { cr0, cr3, cr4, efer, rflags, pkru, pkrs, ...(hlat && { hlat }) };
+  const actual = vcpu.secondLevel;
+  if (actual === undefined) throw new TypeError('the virtual CPU has no second level');
+  const { secondLevel, asked } = recordingSecondLevel(machine, actual);
+  const { outcome, steps } = translate(registers, vcpu.memory, va, access, vcpu.processor, secondLevel);
+  const stageOf = (address: Gpa) => {
+    const found = asked.find(({ gfn, offset }) => gfn === frameOf(address) && offset === pageOffset(address));
+    return viewOf(machine, found, query.edits);
+  };
+  const isRefused = outcome.kind === 'page-fault' || outcome.kind === 'general-protection';
+  const symbol = machine.symbolAt(va);
+  const region = machine.regionAt(virtualFrameOf(va));
+  const last = asked.at(-1);
+  return {
+    va: hex16(va),
+    place: symbol === undefined ? region : `${symbol}, in ${region}`,
+    registers: registersOfWalk(registers),
+    processor: vcpu.processor.name,
+    tables: `page tables at ${hex(registers.cr3)} of the machine ${where}${hlat === undefined ? '' : `; HLAT's at ${hex(hlat.pointer)}`}`,
+    steps: steps.map((step) => ({
+      ...stepView(step, va, memory, query.edits),
+      secondLevel: stageOf(step.address),
+    })),
+    outcome: {
+      kind: outcome.kind === 'mapped' ? 'allowed' : outcome.kind === 'absent-table' ? 'unknown' : 'refused',
+      text:
+        outcome.kind === 'second-level'
+          ? `refused by the second level at guest-physical ${hex(outcome.gpa)}, ${REFUSED_AT[outcome.at]}`
+          : outcomeText(outcome, PLAIN),
+      details:
+        outcome.kind === 'second-level'
+          ? [`because ${last?.walk?.reason ?? 'its rights do not allow it'}`]
+          : detailsOf(outcome),
+      frame: outcome.kind === 'mapped' ? Math.floor(outcome.gpa / PAGE_SIZE) : null,
+      secondLevel: isRefused || outcome.kind === 'absent-table' ? null : viewOf(machine, last, query.edits),
+    },
+    warnings: [],
+    command: null,
+  };
+}
+
+const REFUSED_AT = {
+  'paging-structure': 'where an entry is to be read',
+  'accessed-dirty': 'where an accessed or dirty flag is to be set',
+  final: 'the page itself',
+} as const;
+
+function viewOf(machine: WatchedMachine, asked: AskedTranslation | undefined, edits: WalkQuery['edits']) {
+  if (asked?.walk === undefined) return null;
+  return secondLevelView(machine, asked.walk, edits, asked.installs);
+}
+
+function edit({ memory, vcpu }: WatchedMachine, edits: WalkQuery['edits']): void {
+  for (const [address, value] of Object.entries(edits)) {
+    const isHost = address.startsWith(HOST_EDIT);
+    const at = Number(isHost ? address.slice(HOST_EDIT.length) : address);
+    const entry = BigInt(value);
+    const halves = { low: Number(entry % 0x1_0000_0000n), high: Number(entry >> 32n) };
+    const written = isHost ? writeU64(vcpu.memory, at as Hpa, halves) : writeU64(memory, at as Gpa, halves);
+    if (!written) throw new InputError(`there is no memory at ${address} that could be edited`);
+  }
+}

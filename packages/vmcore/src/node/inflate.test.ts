@@ -1,0 +1,51 @@
+import { deflateSync } from 'node:zlib';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { VmcoreError } from '../error.ts';
+import { decompressPage } from '../formats/kdump/decompress-page.ts';
+import { PACKING_FLAGS, packedPages } from '../testing/packed-pages.ts';
+import { inflate } from './inflate.ts';
+
+const { pages, packed } = packedPages();
+const words = (page: Buffer) => new Uint32Array(Uint8Array.from(page).buffer);
+
+it('unpacks every page that zlib packed as JavaScript does', () => {
+  for (const [index, page] of pages.entries()) {
+    const bytes = Uint8Array.from(packed.zlib[index] ?? []);
+    expect(decompressPage(bytes, PACKING_FLAGS.zlib, inflate)).toEqual(words(page));
+    expect(decompressPage(bytes, PACKING_FLAGS.zlib)).toEqual(words(page));
+  }
+});
+
+it('refuses a page with any byte of it changed or its end cut off, as JavaScript does, or both give what it was', () => {
+  const [page = Buffer.alloc(0)] = pages;
+  const whole = Uint8Array.from(packed.zlib[0] ?? []);
+  fc.assert(
+    fc.property(
+      fc.nat(whole.length - 1),
+      fc.integer({ min: 1, max: 255 }),
+      fc.boolean(),
+      (at, flip, isCut) => {
+        const bytes = isCut
+          ? whole.slice(0, at)
+          : whole.map((byte, index) => (index === at ? byte ^ flip : byte));
+        const answers = [inflate, undefined].map((by) => {
+          try {
+            return decompressPage(bytes, PACKING_FLAGS.zlib, by);
+          } catch (error) {
+            expect(error).toBeInstanceOf(VmcoreError);
+            return 'refused';
+          }
+        });
+        for (const answer of answers) if (answer !== 'refused') expect(answer).toEqual(words(page));
+      },
+    ),
+  );
+});
+
+it('refuses what unpacks to more or less than a page', () => {
+  for (const size of [4095, 4097, 2 ** 20]) {
+    const bytes = new Uint8Array(deflateSync(Buffer.alloc(size)));
+    expect(() => decompressPage(bytes, PACKING_FLAGS.zlib, inflate)).toThrow(VmcoreError);
+  }
+});
