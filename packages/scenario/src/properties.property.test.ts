@@ -4,9 +4,8 @@ import type { Property } from './testing/invariants.ts';
 import { CLOSELY, DEBIAN, type Defects, live, PROCESSORS, type Setting, SMALL } from './testing/live.ts';
 import { type Choice, randomLives } from './testing/random-life.ts';
 
-const LONG = process.env.HEKI_FUZZ === 'long';
 /** HEKI_LIVES=5000 looks for longer, as HEKI_FUZZ=long does. */
-const RUNS = Number(process.env.HEKI_LIVES ?? (LONG ? 5000 : 150));
+const RUNS = Number(process.env.HEKI_LIVES ?? (process.env.HEKI_FUZZ === 'long' ? 5000 : 150));
 const PUBLISHED: Setting = { ...SMALL, profile: 'rfc-v2' };
 
 /** Most lives are cheap ones. */
@@ -70,7 +69,7 @@ describe('a cheap look finds what a close one finds: the defect', () => {
   const hostile = [0, 1, 2, 3].flatMap((which) =>
     [9, 61].map((how): Choice[] => [{ kind: 'hostile-list', which, how, cpu: 1 }]),
   );
-  const lives = [...hostile, ...fc.sample(randomLives(14, PROCESSORS), { numRuns: LONG ? 5 : 2, seed: 3 })];
+  const lives = [...hostile, ...fc.sample(randomLives(14, PROCESSORS), { numRuns: 5, seed: 3 })];
   test.each<[id: string, defects: Defects]>([
     ['B-G1', { 'B-G1': true }],
     ['B-G5', { 'B-G5': true }],
