@@ -205,6 +205,47 @@ describe('the inspector', () => {
     await page.close();
   });
 
+  test('has a page at a moment of a life, of a kernel of a dump as well, and walks to it through both stages', async () => {
+    const place = '#time?machine=hyperv&kernel=dump&at=20';
+    const { page, said } = await openUrl(browser, inspector.url + place);
+    const map = page.locator('canvas.map');
+    await map.focus();
+    for (let zoom = 0; zoom < 5; zoom++) await page.keyboard.press('+');
+    await page.locator('.on-machine >> text=/counters/').waitFor();
+    expect(await page.locator('.on-machine .second-level').textContent()).toContain('EPT PML4E');
+    const byRights = await picture(page);
+    await page.getByLabel('What the map is coloured by').selectOption('owner');
+    expect(await page.locator('.legend').textContent()).toContain('the direct map alone');
+    expect(await picture(page)).toBe(byRights);
+    expect(await violations(page)).toEqual([]);
+    await page.locator('.page-card .links a').first().click();
+    await page.locator('.stage-beside >> text=The page itself is reached through EPT').waitFor();
+    await page.getByLabel('Write').click();
+    await page.locator('#outcome.allowed').waitFor();
+    // Without W in the last entry of the second level it is refused there, and nowhere else.
+    const stage = page.locator('.stage-beside').first().locator('li').last();
+    await stage.locator('summary').click();
+    await stage.getByRole('button', { name: /^W / }).click();
+    await page.locator('#outcome.refused >> text=because W is 0').waitFor();
+    expect(page.url()).toContain('edit=h0x');
+    expect(await violations(page)).toEqual([]);
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test('lives a scenario that is written there, and shares it by its address', async () => {
+    const wrong = encodeURIComponent('{ "machine": {}, "steps": [{ "do": "nothing" }] }');
+    const { page, said } = await openUrl(browser, `${inspector.url}#time?scenario=${wrong}`);
+    await page.getByRole('alert').filter({ hasText: 'scenario.json:1:' }).waitFor();
+    const step = '{ "do": "load-module", "name": "driver", "text": 4 }';
+    await page.locator('.scenario textarea').fill(`{ "machine": { "memory": "64MiB" }, "steps": [${step}] }`);
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.locator('text=1 of 1 steps were taken').waitFor();
+    expect(new URL(page.url()).hash).toContain('load-module');
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
   test('has an attack on two machines, side by side to where they part', async () => {
     const { page, said } = await openUrl(
       browser,

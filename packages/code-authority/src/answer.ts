@@ -10,6 +10,8 @@ export type Refusal =
   | 'not-free'
   /** It refers to what no image exports, or what is out of reach. */
   | 'unresolved'
+  /** What the guest names of its boot may not be. */
+  | 'unsafe-boot'
   /** What stands in memory is not what must stand there. */
   | 'mismatch'
   /** There is no such image; or its number was another's. */

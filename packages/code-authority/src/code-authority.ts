@@ -5,11 +5,12 @@ import { type FrameEntry, FrameTable } from './frames/frame-table.ts';
 import type { AuthorityHost } from './host.ts';
 import { buildImage } from './images/build-image.ts';
 import type { CodeImage, Site } from './images/code-image.ts';
+import type { SignedKernel } from './images/signed-kernel.ts';
 import { createChain } from './requests/chain.ts';
 import { type FileInGuest, load } from './requests/load.ts';
 import { type Poke, poke } from './requests/poke.ts';
 import { initDone, retire } from './requests/retire.ts';
-import { type Placement, seal } from './requests/seal.ts';
+import { type Placement, seal, sealBooted } from './requests/seal.ts';
 import { trampoline } from './requests/trampoline.ts';
 import { openText, patchStep } from './requests/weaker-requests.ts';
 import { resetAuthority, restoreAuthority, type SavedAuthority, saveAuthority } from './saved-authority.ts';
@@ -48,6 +49,8 @@ export interface ImageView {
  */
 export interface CodeAuthority {
   seal(image: CodeImage, placement: Placement, states: readonly number[]): Request<number>;
+  /** The same for a kernel that decides parts of its code while it boots, as the guest names them. */
+  sealBooted<Boot>(kernel: SignedKernel<Boot>, boot: Boot, placement: Placement): Request<number>;
   load(file: FileInGuest, placement: Placement, sites?: readonly Site[]): Request<number>;
   poke(entries: readonly Poke[]): Request;
   retire(image: number): Request;
@@ -95,6 +98,7 @@ export function createCodeAuthority({ host, readImage, defects }: CodeAuthorityO
   };
   return {
     seal: (image, placement, states) => seal(state, image, placement, states),
+    sealBooted: (kernel, boot, placement) => sealBooted(state, kernel, boot, placement),
     load: (file, placement, sites) => load(state, file, placement, sites),
     poke: (entries) => poke(state, entries),
     retire: (image) => retire(state, image),

@@ -21,6 +21,7 @@ export type {
   SiteKind,
   Template,
 } from './images/code-image.ts';
+export type { BootedKernel, SignedKernel } from './images/signed-kernel.ts';
 export { statesOf } from './images/site-bytes.ts';
 export type { FileInGuest } from './requests/load.ts';
 export type { Poke } from './requests/poke.ts';

@@ -22,6 +22,11 @@ export interface Machine<State, Action> {
    * @param line only what is described so is wanted, by who tells a story again: a machine may spare itself the rest
    */
   successors(state: State, visit: (action: Action, next: State) => void, line?: string): void;
+  /**
+   * The state that the actions described so lead to, where a machine need not look at those between; `undefined` where it knows one of them not. Absent:
+   * it is told step by step.
+   */
+  after?(story: readonly string[]): State | undefined;
   /** Two states with equal keys can do the same from there on: only one of them is looked at. */
   key(state: State): string | number;
   /**

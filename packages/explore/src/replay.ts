@@ -8,8 +8,11 @@ export interface Replayed {
   readonly broken: readonly string[];
 }
 
-/** Tells a story again, as a search printed it, up to the first action that cannot happen. */
-export function replay<State, Action>(machine: Machine<State, Action>, story: readonly string[]): Replayed {
+/** Where a story leads, up to the first action that cannot happen. */
+function tell<State, Action>(
+  machine: Machine<State, Action>,
+  story: readonly string[],
+): { readonly state: State; readonly steps: number } {
   let state = machine.initial();
   for (const [steps, line] of story.entries()) {
     let next: { readonly state: State } | undefined;
@@ -17,8 +20,24 @@ export function replay<State, Action>(machine: Machine<State, Action>, story: re
       if (machine.describe(action) === line) next ??= { state: to };
     };
     machine.successors(state, visit, line);
-    if (next === undefined) return { steps, broken: machine.broken(state) };
+    if (next === undefined) return { state, steps };
     state = next.state;
   }
-  return { steps: story.length, broken: machine.broken(state) };
+  return { state, steps: story.length };
+}
+
+/** Tells a story again, as a search printed it, up to the first action that cannot happen. */
+export function replay<State, Action>(machine: Machine<State, Action>, story: readonly string[]): Replayed {
+  const { state, steps } = tell(machine, story);
+  return { steps, broken: machine.broken(state) };
+}
+
+/** The state at the end of a story; `undefined` when it cannot happen. */
+export function stateAfter<State, Action>(
+  machine: Machine<State, Action>,
+  story: readonly string[],
+): State | undefined {
+  if (machine.after !== undefined) return machine.after(story);
+  const { state, steps } = tell(machine, story);
+  return steps === story.length ? state : undefined;
 }

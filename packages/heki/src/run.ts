@@ -229,6 +229,15 @@ With --json an error is JSON, too, on standard output.`,
     .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
     .option('--time <seconds>', 'ends the search after so long', parseWhole(1, 1_000_000))
     .option(
+      '--workers <n>',
+      'threads that look at states of a long search (default: one per processor)',
+      parseWhole(1, 64),
+    )
+    .option(
+      '--resume <file>',
+      'keeps the search in this file now and then, and goes on from there: after a kill, an end of time, or a narrower bound',
+    )
+    .option(
       '--replay <file>',
       'instead of a search: tells the stories of what --json printed again, on this machine',
     )

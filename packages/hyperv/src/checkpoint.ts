@@ -39,7 +39,7 @@ export function checkpointPartition(partition: Partition, kernel: SecureKernel):
 }
 
 /**
- * Tells `digest` what {@link checkpointPartition} brings back. What VTL1 decided of the last intercept is left out: the next one begins without it. Modules
+ * Tells `digest` what {@link checkpointPartition} brings back but for the virtual CPUs. What VTL1 decided of the last intercept is left out: the next one begins without it. Modules
  * that the owner named are only counted, because they are never taken back.
  */
 export function digestPartition(partition: Partition, kernel: SecureKernel, digest: StateDigest): void {
@@ -50,10 +50,9 @@ export function digestPartition(partition: Partition, kernel: SecureKernel, dige
   digest.addU64(secureConfig);
   digest.word(kernel.endOfBoot ? 1 : 0);
   kernel.locked.digest(digest);
-  for (const { vcpu, activeVtl, intercepts } of processors) {
+  for (const { activeVtl, intercepts } of processors) {
     digest.word(activeVtl);
     for (const value of Object.values(intercepts)) digest.addU64(value);
-    vcpu.digest(digest);
   }
   for (const [vp, intercepts] of interceptsToCome) digest.addText(`${vp} ${Object.values(intercepts)}`);
 

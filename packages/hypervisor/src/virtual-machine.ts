@@ -100,8 +100,8 @@ export interface VirtualMachine {
    */
   checkpoint?(): (() => void) | undefined;
   /**
-   * Tells `digest` all that {@link checkpoint} brings back, so that two points with equal digests and equal host memory go on alike. Numbers that only name
-   * something, as tags of caches, are left out. There where `checkpoint` is.
+   * Tells `digest` all that {@link checkpoint} brings back but for the virtual CPUs, which tell themselves: two points where both and host memory tell
+   * the same go on alike. Numbers that only name something, as tags of caches, are left out. There where `checkpoint` is.
    */
   digest?(digest: StateDigest): void;
 }

@@ -32,9 +32,9 @@ export type { MachineEvent, TraceEvent } from './event.ts';
 export { machineMemory } from './layout.ts';
 export type { CodeSigner } from './linux/code-signer.ts';
 export { createLinuxMachine } from './linux/create-linux-machine.ts';
-export { type KernelCode, kernelCodeImage } from './linux/kernel-code-image.ts';
 export type { Interleave, LinuxMachine, LinuxMachineOptions } from './linux/linux-machine.ts';
 export type { LinkedModule, ModuleLinks } from './linux/module-file.ts';
+export { type PackagedKernelOptions, packagedKernel } from './linux/packaged-kernel.ts';
 export { pcMemoryMap } from './linux/pc-memory-map.ts';
 export {
   createSigningAuthority,

@@ -49,7 +49,11 @@ class TwoLanes implements StateDigest {
   }
 
   addU64(value: bigint): void {
-    this.word(value === 0n ? 0 : Number(value & 0xffff_ffffn));
+    if (value === 0n) {
+      this.word(0);
+      return;
+    }
+    this.word(Number(value & 0xffff_ffffn));
     if (value > 0xffff_ffffn) this.word(Number(value >> 32n));
   }
 

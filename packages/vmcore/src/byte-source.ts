@@ -1,3 +1,4 @@
+import type { DumpWarning } from './dump-warning.ts';
 import { VmcoreError } from './error.ts';
 
 /**
@@ -13,6 +14,8 @@ export interface ByteSource {
   words(offset: number, count: number): Uint32Array | undefined;
   /** Whether a byte of these was never written, and reads zero. Absent where every byte was. */
   hasHole?(offset: number, length: number): boolean;
+  /** What a reader of whatever is in it must know of how it is read. */
+  readonly warning?: DumpWarning | undefined;
   close(): void;
 }
 

@@ -1,13 +1,13 @@
 export { type BlobReader, blobSource } from './blob-source.ts';
 export { type ByteSource, bytesSource } from './byte-source.ts';
 export type { PrStatus, QemuRegister, Segment, SegmentRegister, VmcoreCpu } from './cpu-note.ts';
+export type { DumpWarning } from './dump-warning.ts';
 export { type MemoryEncryption, memoryEndOf } from './encryption.ts';
 export { VmcoreError } from './error.ts';
 export type { ExtractRoot } from './extract/extract-roots.ts';
 export { type Extract, type ExtractOptions, extractTables } from './extract/extract-tables.ts';
 export type { Remains } from './extract/redact/remains.ts';
 export { type CoreContents, type WrittenCore, writeCore } from './extract/write-core.ts';
-export type { DumpWarning } from './formats/dump-format.ts';
 export { type InfoTlbLeaf, infoTlbLine } from './info-tlb.ts';
 export { CRASH_KERNEL, type IomemMap, type LeftOut, namesMemory, parseIomem } from './iomem.ts';
 export { parseMemoryMap } from './memory-map-text.ts';
@@ -15,6 +15,8 @@ export type { Note } from './note.ts';
 export { assumedRegistersOf, pagingRegistersOf, registersOn } from './paging-registers.ts';
 export { type ImageEvidence, type ImageSections, imageSections } from './regions/image-sections.ts';
 export {
+  hasStandardBase,
+  type KernelPlace,
   kernelRegions,
   REGION_NAMES,
   type Region,

@@ -36,7 +36,7 @@ describe('/proc/iomem', () => {
     expect(() => parseIomem('00000000-00000000 : Reserved\n00000000-00000000 : System RAM\n')).toThrow(
       'root alone',
     );
-    expect(() => parseIomem('')).toThrow('no addresses');
+    expect(() => parseIomem('')).toThrow('the memory map is empty');
   });
 
   it('is told from other text by line', () => {

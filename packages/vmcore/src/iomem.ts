@@ -161,6 +161,7 @@ function readResources(text: string): Resource[] {
     resources.push(resource);
     around.push(resource);
   }
+  if (resources.length === 0) throw new VmcoreError('the memory map is empty: expected lines of /proc/iomem');
   if (hidden) throw new VmcoreError('the memory map has no addresses: /proc/iomem shows them to root alone');
   return resources;
 }

@@ -1,9 +1,10 @@
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import { type ByteSource, bytesSource } from './byte-source.ts';
 import { type PrStatus, readCpus, readPrStatus, type VmcoreCpu } from './cpu-note.ts';
+import type { DumpWarning } from './dump-warning.ts';
 import { findEncryption, type MemoryEncryption } from './encryption.ts';
 import { VmcoreError } from './error.ts';
-import type { DumpContents, DumpWarning, Inflate } from './formats/dump-format.ts';
+import type { DumpContents, Inflate } from './formats/dump-format.ts';
 import { readContents } from './formats/formats.ts';
 import { DUMP_LIMITS } from './limits.ts';
 import type { Note } from './note.ts';

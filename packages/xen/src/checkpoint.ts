@@ -41,7 +41,7 @@ export function checkpointDomain({ domain, policy, pins, monitor }: Parts): (() 
   };
 }
 
-/** Tells `digest` what {@link checkpointDomain} brings back. */
+/** Tells `digest` what {@link checkpointDomain} brings back, but for the virtual CPUs. */
 export function digestDomain({ domain, policy, pins }: Parts, digest: StateDigest): void {
   const { channel, injections, once, p2m, regions, shutdown, vcpus, views } = domain;
   regions.digest(digest);
@@ -55,6 +55,5 @@ export function digestDomain({ domain, policy, pins }: Parts, digest: StateDiges
     if (injected !== undefined) digest.addText(`${injected.vector} ${injected.errorCode} ${injected.cr2}`);
     digest.word(views.get(vcpu)?.index ?? 0);
     digest.word(once.has(vcpu) ? 1 : 0);
-    vcpu.digest(digest);
   }
 }

@@ -287,11 +287,11 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
   ),
   elsewhere(
     'a forged boot vector: mitigations off',
-    "`heki audit --vmlinux` names what of alternatives, return thunks and paravirtual calls differs from the processor's; docs/authenticated-code.md",
+    "tests of `@heki/machine`: SEAL of a kernel's package refuses it, and takes it under B-A12; `heki audit --vmlinux` names it; docs/authenticated-code.md",
   ),
   elsewhere(
     "a runtime constant points to a table of the attacker's",
-    '`heki audit --vmlinux` reads runtime constants; docs/authenticated-code.md',
+    'tests of `@heki/patch-sites`: no boot vector that an owner of code takes has one; docs/authenticated-code.md',
   ),
   notExpressible(
     "a pointer in ftrace's trampoline names data of the attacker",
@@ -304,11 +304,11 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
   ]),
   notExpressible(
     "lay a module's per-CPU data over another object",
-    'modules of the lab have no per-CPU data',
+    'modules of the lab have no per-CPU data, and an owner of code resolves nothing into it',
   ),
   notExpressible(
     'relocations of a livepatch that come late into sealed text',
-    "the lab's kernel has no livepatches",
+    "a relocation lies in the image that has it, and is applied when that is loaded: an owner of code has no request for another's",
   ),
   tried('have the owner of code make a module over a frame that is in use', ['load-over-page-table']),
   tried(

@@ -47,9 +47,14 @@ export interface Difference {
 
 const NOT_MAPPED = 'not mapped';
 
-/** Compares two audits: regions by how many pages have which rights, the image by offsets, and frames when it is the same boot. */
-export function compareKernels(before: Audit, after: Audit): Difference {
+/**
+ * Compares two audits: regions by how many pages have which rights, the image by offsets, and frames when it is the same boot.
+ *
+ * @param isOtherKernel they are known to be of kernels that were built apart, wherever they lie
+ */
+export function compareKernels(before: Audit, after: Audit, isOtherKernel = false): Difference {
   const sameBoot =
+    !isOtherKernel &&
     before.kernel.tables.directMap.start === after.kernel.tables.directMap.start &&
     before.kernel.sections.image.start === after.kernel.sections.image.start &&
     before.kernel.sections.distance === after.kernel.sections.distance;

@@ -6,6 +6,7 @@ import { firstDifference } from '../frames/pages.ts';
 import { buildImage } from '../images/build-image.ts';
 import { imageFault } from '../images/check-image.ts';
 import { type CodeImage, isText, type PartKind } from '../images/code-image.ts';
+import type { SignedKernel } from '../images/signed-kernel.ts';
 import { lockFault, statesOf } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
 
@@ -81,6 +82,24 @@ export function* seal(
     state.chain.append(`seal ${image.name}`);
     return granted(id);
   });
+}
+
+/**
+ * SEAL of a kernel that decides parts of its code while it boots. Nothing of what the guest names of its boot is believed: it is judged here, so that no caller
+ * can leave that out, and then compared.
+ */
+export function* sealBooted<Boot>(
+  state: AuthorityState,
+  kernel: SignedKernel<Boot>,
+  boot: Boot,
+  placement: Placement,
+): Request<number> {
+  const { processors } = state.host;
+  const [first, ...more] = state.defects['B-A12'] ? [] : kernel.objections(boot, { processors });
+  if (first !== undefined)
+    return refused('unsafe-boot', more.length === 0 ? first : `${first}, and ${more.length} objections more`);
+  const { image, states } = kernel.booted(boot);
+  return yield* seal(state, image, placement, states);
 }
 
 function statesFault(

@@ -149,8 +149,9 @@ export function authorityMachine(defect?: AuthorityDefectId): Machine<AuthorityP
     name: defect === undefined ? 'authority' : `authority with ${defect}`,
     properties: PROPERTIES,
     initial: () => tell([]) ?? { story: [], key: '', broken: [] },
-    successors({ story }, visit) {
+    successors({ story }, visit, line) {
       for (const action of actions) {
+        if (line !== undefined && action.name !== line) continue;
         const next = tell([...story, action]);
         if (next !== undefined) visit(action, next);
       }

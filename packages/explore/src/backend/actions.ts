@@ -1,7 +1,7 @@
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { CR0, CR4, EFER } from '@heki/x86';
-import { ALIAS, DATA, FRAME_NAMES, TEXT } from './frames.ts';
+import { ALIAS, DATA, FRAME_NAMES, FRAMES, TEXT } from './frames.ts';
 import { clearLedger } from './ledger.ts';
 import { REQUESTS } from './requests.ts';
 import type { BackendAction, Scene } from './scene.ts';
@@ -14,7 +14,6 @@ import {
   TEXT_MAP,
 } from './tiny-guest.ts';
 
-const WATCHED = [TEXT, DATA];
 const TEXT_VA = TEXT_MAP as VirtualAddress;
 
 function access(name: string, run: (scene: Scene, vcpu: Vcpu) => void): readonly BackendAction[] {
@@ -39,7 +38,7 @@ function execute({ ledger, fallen }: Scene, vcpu: Vcpu, va: VirtualAddress): voi
 }
 
 const ACCESSES: readonly BackendAction[] = [
-  ...WATCHED.flatMap((frame) => [
+  ...FRAMES.flatMap((frame) => [
     ...access(`reads ${FRAME_NAMES.get(frame)}`, (_, vcpu) => {
       vcpu.load(directAddress(frame), 4);
     }),

@@ -1,18 +1,22 @@
 import { createStateDigest } from '@heki/physical-memory';
 import type { Machine } from '../machine.ts';
 import { BACKEND_ACTIONS } from './actions.ts';
+import { FRAMES } from './frames.ts';
 import { digestLedger } from './ledger.ts';
-import { BACKEND_PROPERTIES, observe } from './observe.ts';
+import { BACKEND_PROPERTIES } from './observe.ts';
 import { HOSTILE_LISTS } from './requests.ts';
 import { type BackendAction, comeBack, createScene, live, type Scene } from './scene.ts';
 import type { ExploredBackend } from './tiny-guest.ts';
 import { createTwin, enforced, sameEnforced } from './twin.ts';
+import { brokenHere, createVerdicts, type StateParts } from './verdicts.ts';
 
 /** A point of a story: the story itself, of which the points before it are a part. A machine is brought there when it is needed. */
-export interface BackendState {
+export interface BackendState extends StateParts {
   readonly before: BackendState | undefined;
   readonly action: BackendAction | undefined;
   readonly key: number | string;
+  /** What the last action broke. */
+  readonly fallen: readonly string[];
   /** What has fallen, where it was looked at on arrival. */
   readonly broken: readonly string[] | undefined;
 }
@@ -32,6 +36,17 @@ export interface BackendMachineOptions {
   readonly squares?: boolean | undefined;
 }
 
+/** A point that is only gone on from: nothing is asked of it. */
+const UNSEEN: BackendState = {
+  before: undefined,
+  action: undefined,
+  key: '',
+  rights: 0,
+  vcpus: [],
+  fallen: [],
+  broken: undefined,
+};
+
 /**
  * A backend with a guest of a few frames and two processors: everything that the kernel of the guest may do when it is an attacker's,
  * and what VMM, devices and hypervisor do beside it, against {@link BACKEND_PROPERTIES}. Each request is one step: what can come between
@@ -46,8 +61,10 @@ export function backendMachine(
   const actions = [...BACKEND_ACTIONS, ...(pageLists ? HOSTILE_LISTS : [])].filter(
     ({ by }) => !without.includes(by),
   );
+  const byName = new Map(actions.map((action) => [action.name, action]));
   const digest = createStateDigest();
   const twin = createTwin(backend);
+  const verdicts = createVerdicts();
   /** The machine at the beginning of every story. */
   let origin: (() => Scene) | undefined;
   let scene: Scene | undefined;
@@ -74,20 +91,27 @@ export function backendMachine(
   const arrive = (machine: Scene, before?: BackendState, action?: BackendAction): BackendState => {
     const { guest, ledger, fallen } = machine;
     digest.reset();
-    guest.digest(digest);
+    guest.digestRights(digest);
     digestLedger(ledger, digest);
+    const rights = digest.number;
+    const vcpus = guest.vcpus.map((vcpu) => {
+      digest.reset();
+      vcpu.digest(digest);
+      return digest.number;
+    });
+    digest.reset();
+    for (const part of [rights, ...vcpus, ...FRAMES.map(guest.contents)]) digest.add(part);
     // What an action did wrong need not have left a trace.
     for (const id of fallen) digest.addText(id);
     let key: number | string = digest.number;
     let broken: readonly string[] | undefined;
     if (guest.vm.digest === undefined) {
       const seen: string[] = [];
-      observe(machine, twin, seen);
+      broken = [...fallen, ...brokenHere(machine, twin, seen)];
       key = `${key} ${seen.join(' ')}`;
-      broken = [...fallen];
     }
     scene = machine;
-    at = { before, action, key, broken };
+    at = { before, action, key, rights, vcpus, fallen: [...fallen], broken };
     return at;
   };
 
@@ -107,13 +131,23 @@ export function backendMachine(
       }
       at = undefined;
     },
+    after(story) {
+      let state: BackendState = UNSEEN;
+      for (const line of story) {
+        const action = byName.get(line);
+        if (action === undefined) return undefined;
+        state = { ...UNSEEN, before: state, action };
+      }
+      return state;
+    },
     key: ({ key }) => key,
     broken(state, wanted) {
       if (state.broken !== undefined) return state.broken;
-      const machine = at === state && scene !== undefined ? scene : goTo(state);
-      observe(machine, wanted?.has('P13') === false ? undefined : twin);
+      const wantedTwin = wanted?.has('P13') === false ? undefined : twin;
+      const there = (): Scene => (at === state && scene !== undefined ? scene : goTo(state));
+      const broken = retold ? brokenHere(there(), wantedTwin) : verdicts.broken(state, there, wantedTwin);
       at = undefined;
-      return [...machine.fallen];
+      return [...new Set([...state.fallen, ...broken])];
     },
     describe: ({ name }) => name,
   };

@@ -1,6 +1,5 @@
 import {
   createRam,
-  createStateDigest,
   digestNumber,
   type FrameRange,
   PAGE_WORDS,
@@ -17,7 +16,7 @@ interface PageCopy {
   readonly b: number;
 }
 
-/** All pages that were not empty at a point, by frame, and the sums of their lanes. */
+/** All pages that were not empty at a point, by frame, and the sums of their shares. */
 interface HostPages {
   readonly copies: ReadonlyMap<number, PageCopy>;
   readonly a: number;
@@ -40,7 +39,7 @@ export function createHostMemory(ranges: readonly FrameRange<Pfn>[]): HostMemory
 
 class RestoredRam implements PhysicalMemory<Pfn> {
   readonly #ram: PhysicalMemory<Pfn>;
-  readonly #scratch = createStateDigest();
+  readonly #change = new PageSums();
   /** What the pages hold, but for those in {@link #written}. */
   #at: HostPages = { copies: new Map(), a: 0, b: 0 };
   /** Pages that were asked for writing since memory was at {@link #at}. */
@@ -73,43 +72,40 @@ class RestoredRam implements PhysicalMemory<Pfn> {
 
   /** A number that tells the contents of a page from others. */
   contents(frame: Pfn): number {
+    const old = this.#at.copies.get(frame) ?? NOTHING;
     const page = this.#written.get(frame);
-    if (page !== undefined) return this.#judge(frame, page) ? this.#scratch.number : 0;
-    const { a, b } = this.#at.copies.get(frame) ?? NOTHING;
-    return digestNumber(a, b);
+    this.#change.reset(old.a, old.b);
+    if (page !== undefined) this.#change.take(frame, old.words, page);
+    return this.#change.number;
   }
 
-  /** Tells `digest` what all pages hold. A page that was never written is as one of zeroes. */
-  digest(digest: StateDigest): void {
-    let { a, b } = this.#at;
-    for (const [frame, page] of this.#written) {
-      const old = this.#at.copies.get(frame) ?? NOTHING;
-      // Most were only read by who could have written: to compare costs a quarter of a digest.
-      if (sameWords(page, old.words)) continue;
-      a -= old.a;
-      b -= old.b;
-      if (!this.#judge(frame, page)) continue;
-      a += this.#scratch.a;
-      b += this.#scratch.b;
+  /** Tells `digest` what all pages hold, but for those of `left`. A page that was never written is as one of zeroes. */
+  digest(digest: StateDigest, left: readonly Pfn[] = []): void {
+    const change = this.#change;
+    change.reset(this.#at.a, this.#at.b);
+    for (const frame of left) {
+      const { a, b } = this.#at.copies.get(frame) ?? NOTHING;
+      change.add(-a, -b);
     }
-    // Sums of a few hundred words stay exact.
-    digest.add(a);
-    digest.add(b);
+    for (const [frame, page] of this.#written)
+      if (!left.includes(frame as Pfn))
+        change.take(frame, (this.#at.copies.get(frame) ?? NOTHING).words, page);
+    digest.word(change.a);
+    digest.word(change.b);
   }
 
   /** What the pages hold now: those that are as before are the same copies. */
   point(): HostPages {
     const copies = new Map(this.#at.copies);
+    const change = this.#change;
+    let { a, b } = this.#at;
     for (const [frame, page] of this.#written) {
-      if (sameWords(page, (copies.get(frame) ?? NOTHING).words)) continue;
-      if (this.#judge(frame, page))
-        copies.set(frame, { words: page.slice(), a: this.#scratch.a, b: this.#scratch.b });
-      else copies.delete(frame);
-    }
-    let [a, b] = [0, 0];
-    for (const copy of copies.values()) {
-      a += copy.a;
-      b += copy.b;
+      const old = copies.get(frame) ?? NOTHING;
+      change.reset(old.a, old.b);
+      if (!change.take(frame, old.words, page)) continue;
+      copies.set(frame, { words: page.slice(), a: change.a, b: change.b });
+      a = (a + change.a - old.a) | 0;
+      b = (b + change.b - old.b) | 0;
     }
     this.#at = { copies, a, b };
     this.#written.clear();
@@ -132,19 +128,79 @@ class RestoredRam implements PhysicalMemory<Pfn> {
   #put(frame: number, words: Uint32Array): void {
     this.#ram.writablePage(frame as Pfn)?.set(words);
   }
+}
 
-  /** Leaves the digest of a page in {@link #scratch}. `false` when it is empty. */
-  #judge(frame: number, page: Uint32Array): boolean {
-    if (sameWords(page, EMPTY)) return false;
-    const digest = this.#scratch;
-    digest.reset();
-    digest.add(frame);
-    digest.words(page);
-    return true;
+/**
+ * Sums over the words of pages: of every word that is not 0 its share, two lanes of 32 bits that frame, place and value make. What changed in a page is
+ * taken in without looking at what did not.
+ */
+class PageSums {
+  a = 0;
+  b = 0;
+
+  reset(a: number, b: number): void {
+    this.a = a;
+    this.b = b;
+  }
+
+  add(a: number, b: number): void {
+    this.a = (this.a + a) | 0;
+    this.b = (this.b + b) | 0;
+  }
+
+  /** A page of `old` words has those of `page` now. Whether any differs. */
+  take(frame: number, old: Uint32Array, page: Uint32Array): boolean {
+    let differs = false;
+    for (let block = 0; block < PAGE_WORDS; block += BLOCK) {
+      if (isSameBlock(old, page, block)) continue;
+      differs = true;
+      this.#takeBlock(frame, old, page, block);
+    }
+    return differs;
+  }
+
+  #takeBlock(frame: number, old: Uint32Array, page: Uint32Array, block: number): void {
+    for (let index = block; index < block + BLOCK; index++) {
+      const before = old[index] ?? 0;
+      const now = page[index] ?? 0;
+      if (before === now) continue;
+      const place = Math.imul(frame, PAGE_WORDS) + index;
+      if (before !== 0) this.add(-share(place, before, SEED_A), -share(place, before, SEED_B));
+      if (now !== 0) this.add(share(place, now, SEED_A), share(place, now, SEED_B));
+    }
+  }
+
+  get number(): number {
+    return digestNumber(this.a >>> 0, this.b >>> 0);
   }
 }
 
-function sameWords(a: Uint32Array, b: Uint32Array): boolean {
-  for (let index = 0; index < PAGE_WORDS; index++) if (a[index] !== b[index]) return false;
-  return true;
+/** Words that are compared at once: most pages were only read by who could have written. */
+const BLOCK = 8;
+
+function isSameBlock(a: Uint32Array, b: Uint32Array, at: number): boolean {
+  const differing =
+    ((a[at] ?? 0) ^ (b[at] ?? 0)) |
+    ((a[at + 1] ?? 0) ^ (b[at + 1] ?? 0)) |
+    ((a[at + 2] ?? 0) ^ (b[at + 2] ?? 0)) |
+    ((a[at + 3] ?? 0) ^ (b[at + 3] ?? 0)) |
+    ((a[at + 4] ?? 0) ^ (b[at + 4] ?? 0)) |
+    ((a[at + 5] ?? 0) ^ (b[at + 5] ?? 0)) |
+    ((a[at + 6] ?? 0) ^ (b[at + 6] ?? 0)) |
+    ((a[at + 7] ?? 0) ^ (b[at + 7] ?? 0));
+  return differing === 0;
+}
+
+const SEED_A = 0x9e37_79b1;
+const SEED_B = 0x85eb_ca77;
+
+/** 32 bits that every bit of place and word has a part in: two rounds of the finalizer of MurmurHash3. */
+function share(place: number, word: number, seed: number): number {
+  return finalize(finalize(Math.imul(place, seed) ^ seed) ^ word);
+}
+
+function finalize(bits: number): number {
+  let mixed = Math.imul(bits ^ (bits >>> 16), 0x85eb_ca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35);
+  return mixed ^ (mixed >>> 16);
 }

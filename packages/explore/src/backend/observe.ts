@@ -1,11 +1,11 @@
+import type { Vcpu } from '@heki/vcpu';
 import { CR0, CR4 } from '@heki/x86';
 import type { Property } from '../machine.ts';
-import { ALIAS, DATA, TEXT } from './frames.ts';
+import { ALIAS, FRAMES } from './frames.ts';
 import { agrees, allowedRights, effective, exceeds, isMemory, WATCHED_FRAMES } from './ledger.ts';
 import { probe } from './probe.ts';
 import type { Scene } from './scene.ts';
 import { textOf } from './text-of.ts';
-import type { Twin } from './twin.ts';
 
 /** What is held against a backend. P5, the guest's own counters, is held against its core. */
 export const BACKEND_PROPERTIES: readonly Property[] = [
@@ -24,26 +24,20 @@ export const BACKEND_PROPERTIES: readonly Property[] = [
   { id: 'CR', says: 'a bit of a control register that was pinned stays set' },
 ];
 
-const FRAMES = [TEXT, DATA];
-
 /**
- * Which properties do not hold in a state. The machine is used up: accesses fill translation caches and second-level tables.
+ * Which properties what is enforced breaks, whatever processors have cached.
  *
- * @param twin where P13 is seen; `undefined` when nobody wants to know
  * @param seen what was looked at is put here as text, of a machine that cannot tell where it is
  */
-export function observe(scene: Scene, twin: Twin | undefined, seen?: string[]): void {
-  const { guest, ledger, fallen } = scene;
-  const { vm, vcpus, capabilities } = guest;
+export function observeRights({ guest, ledger }: Scene, seen?: string[]): Set<string> {
+  const { vm, capabilities } = guest;
+  const fallen = new Set<string>();
   const state = vm.save();
   seen?.push(textOf(state));
-  if (guest.hostHarmed) fallen.add('P4');
-  if (twin?.isAlike(scene) === false) fallen.add('P13');
   if (state !== undefined) {
     const isPinned = (state.cr0 & CR0.WP) !== 0n && (state.cr4 & CR4.SMEP) !== 0n;
     if (isPinned !== ledger.pinned) fallen.add('P9');
   }
-
   for (const frame of WATCHED_FRAMES) {
     if (!isMemory(ledger, frame)) continue;
     const rights = effective(vm, frame);
@@ -56,27 +50,32 @@ export function observe(scene: Scene, twin: Twin | undefined, seen?: string[]): 
       true;
     if (state !== undefined && isFixed !== ledger.immutable.has(frame)) fallen.add('P9');
   }
+  return fallen;
+}
 
-  for (const vcpu of vcpus) {
-    seen?.push(`${vcpu.halted?.kind}`);
-    if (vcpu.halted !== undefined) continue;
-    for (const frame of FRAMES) {
-      const rights = probe(guest, vcpu, frame);
-      const allowed = allowedRights(ledger, capabilities, frame);
-      seen?.push(textOf(rights));
-      if (exceeds(rights, allowed)) fallen.add('P2');
-      if (exceeds(allowed, rights)) fallen.add('P8');
-      if (rights.userExecute !== allowed.userExecute) fallen.add('P9');
-      const both = rights.write && rights.supervisorExecute;
-      const granted = ledger.granted.get(frame);
-      if (ledger.asked && both && !(granted?.write === true && granted.supervisorExecute)) fallen.add('P1');
-      const kept = ledger.immutable.get(frame);
-      if (
-        kept !== undefined &&
-        (kept.write !== rights.write || kept.supervisorExecute !== rights.supervisorExecute)
-      )
-        fallen.add('P3');
-    }
-    if (ledger.aliased) seen?.push(textOf(probe(guest, vcpu, ALIAS)));
+/** Which properties a processor breaks. The machine is used up: accesses fill translation caches and second-level tables. */
+export function observeProcessor({ guest, ledger }: Scene, vcpu: Vcpu, seen?: string[]): Set<string> {
+  const { capabilities } = guest;
+  const fallen = new Set<string>();
+  seen?.push(`${vcpu.halted?.kind}`);
+  if (vcpu.halted !== undefined) return fallen;
+  for (const frame of FRAMES) {
+    const rights = probe(guest, vcpu, frame);
+    const allowed = allowedRights(ledger, capabilities, frame);
+    seen?.push(textOf(rights));
+    if (exceeds(rights, allowed)) fallen.add('P2');
+    if (exceeds(allowed, rights)) fallen.add('P8');
+    if (rights.userExecute !== allowed.userExecute) fallen.add('P9');
+    const both = rights.write && rights.supervisorExecute;
+    const granted = ledger.granted.get(frame);
+    if (ledger.asked && both && !(granted?.write === true && granted.supervisorExecute)) fallen.add('P1');
+    const kept = ledger.immutable.get(frame);
+    if (
+      kept !== undefined &&
+      (kept.write !== rights.write || kept.supervisorExecute !== rights.supervisorExecute)
+    )
+      fallen.add('P3');
   }
+  if (seen !== undefined && ledger.aliased) seen.push(textOf(probe(guest, vcpu, ALIAS)));
+  return fallen;
 }

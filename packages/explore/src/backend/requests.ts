@@ -8,7 +8,7 @@ import {
 } from '@heki/hypercall/kvm';
 import type { Capabilities, Rights } from '@heki/hypervisor';
 import type { Gfn } from '@heki/physical-memory';
-import { ALIAS, DATA, FRAME_NAMES, MEMORY, REGION, TEXT } from './frames.ts';
+import { ALIAS, DATA, FRAME_NAMES, FRAMES, MEMORY, REGION, TEXT } from './frames.ts';
 import { type AskedRange, answered, effective } from './ledger.ts';
 import type { BackendAction, Scene } from './scene.ts';
 
@@ -49,7 +49,7 @@ function request(
   ask: () => boolean,
 ): void {
   const { vm, capabilities } = guest;
-  const inForce = (): Rights[] => [TEXT, DATA].map((frame) => effective(vm, frame));
+  const inForce = (): Rights[] => FRAMES.map((frame) => effective(vm, frame));
   const before = inForce();
   const succeeded = ask();
   const after = inForce();
@@ -96,7 +96,7 @@ function owning(permissions: number): BackendAction {
 }
 
 export const REQUESTS: readonly BackendAction[] = [
-  ...[TEXT, DATA].flatMap((frame) =>
+  ...FRAMES.flatMap((frame) =>
     [R | X, R | W, R, R | W | X].map((permissions) =>
       asking(
         [range(frame, frame + 1, permissions)],

@@ -20,7 +20,7 @@ import {
 import type { Profile } from '@heki/series';
 import { GENERAL_REGISTERS, type Vcpu } from '@heki/vcpu';
 import { CR0, CR4, EFER } from '@heki/x86';
-import { ALIAS, DATA, MEMORY, REGION, TEXT } from './frames.ts';
+import { ALIAS, DATA, FRAMES, MEMORY, REGION, TEXT } from './frames.ts';
 import { createHostMemory, type HostMemory } from './host-memory.ts';
 import { TableFrames } from './table-frames.ts';
 
@@ -35,6 +35,8 @@ export interface ExploredBackend {
 
 /** Host frame of guest frame 0: aligned to 1 GiB, so that large leaves can be used. */
 const BACKING = 0x40_0000;
+/** The host frames of {@link FRAMES}. */
+const HELD = FRAMES.map((frame) => (BACKING + frame) as Pfn);
 const HOST_TABLES = { start: 0x1000 as Pfn, end: 0x1100 as Pfn };
 const TABLES = 0x10;
 /** Pages for a page list and for what drivers build of it. */
@@ -98,7 +100,9 @@ export interface TinyGuest {
   replaceMemory(): void;
   /** What brings guest, backend and host memory back to where they are now, as often as it is called; `undefined` when the backend cannot. */
   checkpoint(): (() => void) | undefined;
-  /** Tells `digest` where guest, backend and host memory are; of a backend that cannot tell, its virtual CPUs. */
+  /** Tells `digest` all that decides what processors may do: the backend, if it can tell, and host memory but for what the frames of {@link FRAMES} hold. */
+  digestRights(digest: StateDigest): void;
+  /** Tells `digest` all of it: that, the virtual CPUs, and what the frames of {@link FRAMES} hold. */
   digest(digest: StateDigest): void;
 }
 
@@ -247,11 +251,15 @@ export function createTinyGuest(
       };
     },
     digest(digest) {
-      ram.digest(digest);
+      this.digestRights(digest);
+      for (const vcpu of vcpus) vcpu.digest(digest);
+      for (const frame of FRAMES) digest.add(this.contents(frame));
+    },
+    digestRights(digest) {
+      ram.digest(digest, HELD);
       tables.digest(digest);
       digest.word(hostHarmed ? 1 : 0);
-      if (vm.digest === undefined) for (const vcpu of vcpus) vcpu.digest(digest);
-      else vm.digest(digest);
+      vm.digest?.(digest);
     },
   };
 }

@@ -7,8 +7,8 @@ import { createTinyGuest, type ExploredBackend, type TinyGuest } from './tiny-gu
 
 /** Another machine of a backend, which goes on from where one is: with its memory and registers, and with what it has saved. */
 export interface Twin {
-  /** Whether the same is enforced there as in `scene`. `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
-  isAlike(scene: Scene): boolean;
+  /** Whether the same is enforced there as in `scene`; `number` tells that from others ({@link numberOfEnforced}). `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
+  isAlike(scene: Scene, number: number): boolean;
   /** Does there what `scene` could do now. What is enforced there then; `undefined` where there is nothing to compare. */
   live(scene: Scene, action: BackendAction): Enforced | undefined;
 }
@@ -47,19 +47,22 @@ export function createTwin(backend: ExploredBackend): Twin {
     return twin.vm.restore(state) ? twin : 'refused';
   };
   return {
-    isAlike(scene) {
-      const here = enforced(scene.guest);
-      const registers = scene.guest.vcpus.map(({ registers: { cr0, cr3, cr4, efer }, halted }) => [
-        ...[cr0, cr3, cr4, efer],
-        halted !== undefined,
-      ]);
+    isAlike(scene, number) {
       digest.reset();
-      digest.addText(textOf([here, registers, scene.ledger.aliased]));
-      const before = known.get(digest.number);
+      digest.add(number);
+      for (const { registers, halted } of scene.guest.vcpus) {
+        const { cr0, cr3, cr4, efer } = registers;
+        for (const register of [cr0, cr3, cr4, efer]) digest.addU64(register);
+        digest.word(halted === undefined ? 0 : 1);
+      }
+      digest.word(scene.ledger.aliased ? 1 : 0);
+      const key = digest.number;
+      const before = known.get(key);
       if (before !== undefined) return before;
       const guest = goOn(scene);
-      const alike = guest === undefined || (guest !== 'refused' && sameEnforced(enforced(guest), here));
-      known.set(digest.number, alike);
+      const alike =
+        guest === undefined || (guest !== 'refused' && sameEnforced(enforced(guest), enforced(scene.guest)));
+      known.set(key, alike);
       return alike;
     },
     live(scene, action) {
@@ -78,6 +81,15 @@ export function enforced({ vm }: TinyGuest): Enforced {
     rights: WATCHED_FRAMES.map((frame) => effective(vm, frame)),
   };
 }
+
+/** A number for what a machine enforces, that nothing else has. */
+export function numberOfEnforced(guest: TinyGuest): number {
+  NUMBERED.reset();
+  NUMBERED.addText(textOf(enforced(guest)));
+  return NUMBERED.number;
+}
+
+const NUMBERED = createStateDigest();
 
 /** Whether the same is enforced. Which leaves are there is not compared. */
 export function sameEnforced(a: Enforced, b: Enforced): boolean {

@@ -125,10 +125,11 @@ export function interleavedMachine(
     name: `${backend.name}, interleaved`,
     properties: PROPERTIES,
     initial: () => tell(origin, [], undefined) ?? IMPOSSIBLE,
-    successors(state, visit) {
+    successors(state, visit, line) {
       const { rest, steps } = sinceRest(state);
       const back = backTo(rest);
       const tryStep = (step: Step): void => {
+        if (line !== undefined && describeStep(step) !== line) return;
         const next = tell(back, [...steps, step], state);
         if (next !== undefined) visit(step, next);
       };
@@ -136,8 +137,10 @@ export function interleavedMachine(
         for (const step of atRest) tryStep(step);
         return;
       }
-      tryStep({ kind: 'return' });
+      const returned = tell(back, [...steps, RETURN], state);
       const { points } = scene;
+      if (returned !== undefined && (line === undefined || describeStep(RETURN) === line))
+        visit(RETURN, returned);
       for (let point = state.points - 1; point < points; point++)
         for (const deed of others) tryStep({ kind: 'at', point, deed });
     },
@@ -154,6 +157,7 @@ export function interleavedMachine(
   };
 }
 
+const RETURN: Step = { kind: 'return' };
 const IMPOSSIBLE: InterleavedState = { before: undefined, step: undefined, key: 0, points: 0, broken: [] };
 
 /** What has fallen now. The scene is used up. */

@@ -172,6 +172,7 @@ function keyOf(guest: LvbsGuest): number {
   const digest = createStateDigest();
   for (const frame of FRAMES) digest.add(guest.contents(frame));
   guest.vm.digest(digest);
+  for (const vcpu of guest.vm.vcpus) vcpu.digest(digest);
   digest.word(guest.loaded ? 1 : 0);
   return digest.number;
 }

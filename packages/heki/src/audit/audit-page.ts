@@ -12,7 +12,13 @@ import {
   type PageName,
 } from '@heki/inspector';
 import { kernelRightsText } from '@heki/machine';
-import { type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import {
+  type FrameRange,
+  type Gfn,
+  joinedRanges,
+  type VirtualFrame,
+  virtualAddressOf,
+} from '@heki/physical-memory';
 import { number } from '../quantity.ts';
 import { tablesLines } from '../snapshot.ts';
 import { contentsFacts } from './audit-text.ts';
@@ -116,6 +122,7 @@ function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiR
     ram: subject.memoryMap.entries.filter(({ type }) => type === 'ram'),
     runs: audit.kernel.extents.map((extent) => memoryRunOf(extent)),
     names: pageNames(audit.kernel),
+    tables: tableRuns(audit.kernel.tableFrames),
     grants: hypervisors.map(({ result }) =>
       result.granted.map(
         ({ start, end, granted, immutable }): GrantRun => ({
@@ -125,6 +132,11 @@ function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiR
       ),
     ),
   });
+}
+
+/** Where page tables are, ascending and joined. */
+export function tableRuns(frames: ReadonlySet<Gfn>): FrameRange<Gfn>[] {
+  return joinedRanges([...frames].map((start) => ({ start, end: (start + 1) as Gfn })));
 }
 
 /** Frames with the same mappings, as a page carries them. */

@@ -51,6 +51,35 @@ test('heki diff finds nothing between a snapshot and itself', async () => {
   expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: 'nothing differs\n' });
 });
 
+test('heki diff says that it cannot tell boots apart where there is no KASLR', async () => {
+  const { stdout } = await runCommand(['diff', SOUND, fixturePath('k61-256-nokaslr-pti')]);
+  expect(stdout).toMatch(
+    /^they differ, of one boot or of two\nwarning: both kernels lie where one lies without KASLR/,
+  );
+});
+
+test('heki diff says that two snapshots are of different kernels, and compares no frames of them', async () => {
+  const other = ['diff', SOUND, projectFile('fixtures/foreign/k612-256-kaslr.elf.gz')];
+  const { stdout } = await runCommand([...other, '--json']);
+  const { sameBoot, frames, warnings } = JSON_SHAPES.diff.parse(JSON.parse(stdout));
+  expect({ sameBoot, frames }).toEqual({ sameBoot: false, frames: [] });
+  expect(warnings[0]).toMatchObject({
+    id: 'other-kernel',
+    message: expect.stringMatching(/^these are different kernels, 6\.1\.0-\S+ and 6\.12\.\S+: /),
+  });
+  expect((await runCommand([...other, '--redact'])).stdout).toContain('these are different kernels: much');
+  // Built apart, of one version, where both lie at the same place.
+  const core = gunzipSync(readFileSync(SOUND));
+  const at = core.indexOf('BUILD-ID=') + 'BUILD-ID='.length;
+  core.write(core[at] === 0x30 ? '1' : '0', at);
+  const rebuilt = join(scratch, 'rebuilt.elf');
+  writeFileSync(rebuilt, core);
+  expect(JSON.parse((await runCommand(['diff', SOUND, rebuilt, '--json'])).stdout)).toMatchObject({
+    sameBoot: false,
+    warnings: [{ id: 'other-kernel' }],
+  });
+});
+
 test('heki diff --redact has no address', async () => {
   for (const args of [[], ['--json']]) {
     const { stdout } = await runCommand(['diff', SOUND, TAMPERED, '--redact', ...args]);

@@ -8,12 +8,14 @@ import {
   isSame,
 } from '@heki/audit';
 import { hex, PAGE_SIZE, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
+import { hasStandardBase } from '@heki/vmcore';
 import { auditEvidence } from '../audit/evidence.ts';
 import { auditSubject, auditWarnings } from '../audit/report.ts';
 import type { Colours } from '../colours.ts';
 import { ExitCode } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import { openSubject } from '../protect/open-subject.ts';
+import type { Subject } from '../protect/subject.ts';
 import { count, number } from '../quantity.ts';
 import { writeReport } from '../report/write-report.ts';
 import { type Warning, warningLines, warningsJson } from '../warning.ts';
@@ -41,9 +43,14 @@ export async function diff(
     (await auditEvidence(after, subjects[1], {})).evidence,
   ] as const;
   const audits = [auditSubject(subjects[0], evidence[0]), auditSubject(subjects[1], evidence[1])] as const;
-  const difference = compareKernels(...audits);
+  const isOther = areOfOtherBuilds(...subjects);
+  const difference = compareKernels(...audits, isOther);
   const changes = namedChanges(difference, audits[1].kernel, redact);
-  const warnings = subjects.flatMap((subject) => auditWarnings(subject, redact));
+  const warnings = [
+    ...(isOther ? [otherKernels(...subjects, redact)] : []),
+    ...(difference.frames.length > 0 && hasStandardBase(subjects[0].tables) ? [BOOT_UNKNOWN] : []),
+    ...subjects.flatMap((subject) => auditWarnings(subject, redact)),
+  ];
   await writeReport(
     'diff',
     {
@@ -55,6 +62,29 @@ export async function diff(
   );
   return isSame(difference) ? ExitCode.SUCCESS : ExitCode.FAILURE;
 }
+
+/** Whether both tell how they were built, and it is not the same: by the id of the build where both have one (5.9 and newer), or by version. */
+function areOfOtherBuilds(before: Subject, after: Subject): boolean {
+  return ['BUILD-ID', 'OSRELEASE'].some((key) => {
+    const [one, other] = [before, after].map(({ core }) => core.vmcoreinfo?.values.get(key));
+    return one !== undefined && other !== undefined && one !== other;
+  });
+}
+
+function otherKernels(before: Subject, after: Subject, redact: boolean): Warning {
+  const [one, other] = [before, after].map(({ core }) => core.vmcoreinfo?.release);
+  const names = redact || one === other ? '' : `, ${one} and ${other}`;
+  return {
+    id: 'other-kernel',
+    message: `these are different kernels${names}: much of what differs is how they were built, and memory is not compared frame by frame`,
+  };
+}
+
+const BOOT_UNKNOWN: Warning = {
+  id: 'boot-unknown',
+  message:
+    'both kernels lie where one lies without KASLR, so that two boots cannot be told from one: frames are compared as of one',
+};
 
 /** A change with what the kernel has at its start, by its own symbols. */
 type Named<Change> = Change & { readonly symbol: string | undefined };
@@ -129,7 +159,7 @@ function differenceLines(
   return [
     isSame(difference)
       ? green('nothing differs')
-      : `they differ${sameBoot ? ', of one boot' : ', of different boots'}`,
+      : `they differ, ${warnings.includes(BOOT_UNKNOWN) ? 'of one boot or of two' : sameBoot ? 'of one boot' : 'of different boots'}`,
     ...warningLines(warnings, colours),
     ...section(
       'findings that appeared',

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -73,5 +73,47 @@ describe('a story that was found', () => {
     writeFileSync(file, JSON.stringify({ properties }));
     const { exitCode: ended, stderr } = await runCommand(['explore', '--replay', file]);
     expect([ended, stderr]).toEqual([exitCode, expect.stringContaining(says)]);
+  });
+});
+
+describe('a search that is kept in a file', () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'heki-resume-'));
+  afterAll(() => rmSync(scratch, { recursive: true }));
+  const guest = ['explore', '--machine', 'guest'];
+  const asJson = [...guest, '--json'];
+
+  test('goes on there to what it would have found', async () => {
+    const kept = ['--resume', join(scratch, 'search.json')];
+    const first = await runCommand([...asJson, ...kept, '--states', '40']);
+    expect(JSON.parse(first.stdout)).toMatchObject({ end: 'states', states: 40 });
+    const whole = await runCommand(asJson);
+    for (let time = 0; time < 2; time++) {
+      const { exitCode, stdout } = await runCommand([...asJson, ...kept]);
+      expect([exitCode, stdout]).toEqual([whole.exitCode, whole.stdout]);
+    }
+  });
+
+  test('goes on with nothing but the same search', async () => {
+    const file = join(scratch, 'other.json');
+    await runCommand([...guest, '--resume', file, '--depth', '0']);
+    const { exitCode, stderr } = await runCommand([...guest, '--resume', file, '--defect', 'B-G1']);
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining('it keeps a search of heki')]);
+  });
+
+  test.each<[string, change: (search: Record<string, unknown>) => unknown, says: string]>([
+    ['without its states', ({ keys: _, ...search }) => search, 'search.keys'],
+    ['with a state too few', (search) => ({ ...search, before: [] }), 'expected as many of each'],
+    ['whose states come from nowhere', (search) => ({ ...search, by: [7] }), 'search.by.0'],
+    ['that waits for states it has not', (search) => ({ ...search, next: [5] }), 'search.frontier: 5'],
+    ['that was at more than there is', (search) => ({ ...search, position: 9 }), 'search.position: 9'],
+    ['that is none', () => 7, 'search: '],
+  ])('%s is not gone on with', async (_what, change, says) => {
+    const file = join(scratch, 'broken.json');
+    rmSync(file, { force: true });
+    await runCommand([...guest, '--resume', file, '--depth', '0']);
+    const { search, ...rest } = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify({ ...rest, search: change(search) }));
+    const { exitCode, stderr } = await runCommand([...guest, '--resume', file]);
+    expect([exitCode, stderr]).toEqual([3, expect.stringContaining(says)]);
   });
 });

@@ -1,7 +1,12 @@
-import type { Bounds, SearchResult } from '@heki/explore';
+import { availableParallelism } from 'node:os';
+import type { Bounds, Progress, SavedSearch, SearchResult, TogetherOptions } from '@heki/explore';
+import { isModulePath } from '@heki/machine';
 import { exploreText } from '../explore/explore-text.ts';
 import { ACTORS, type Actor, type ExploredMachine, exploredMachine } from '../explore/explored-machine.ts';
+import { keepSearch, readSearch } from '../explore/kept-search.ts';
 import { replayStories } from '../explore/replay-stories.ts';
+import type { Explored } from '../explore/search-thread.ts';
+import { type SearchThread, searchThreads } from '../explore/search-threads.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
@@ -17,6 +22,8 @@ export interface ExploreOptions extends Pick<MachineFlags, 'profile' | 'defect' 
   readonly depth?: number;
   readonly states?: number;
   readonly time?: number;
+  readonly workers?: number;
+  readonly resume?: string;
   readonly replay?: string;
   readonly json?: boolean;
 }
@@ -33,6 +40,8 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
     depth,
     states = MOST_STATES,
     time,
+    workers,
+    resume,
     replay,
     json,
     ...flags
@@ -47,7 +56,13 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
   const wanted = property ?? known;
   const result =
     replay === undefined
-      ? searched(machine, { depth: depth ?? machine.depth, states, properties: property }, time, io)
+      ? await searched(
+          { name, flags, without: actors },
+          machine,
+          { depth: depth ?? machine.depth, states, properties: property },
+          { time, workers, resume },
+          io,
+        )
       : await replayStories(machine, replay, wanted);
   await writeReport(
     'explore',
@@ -77,26 +92,81 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
   return result.counterexamples.length === 0 ? ExitCode.SUCCESS : ExitCode.FAILURE;
 }
 
+/** States that wait from which on threads are worth their start: some seconds of work. */
+const MANY = 200;
+
+/** How a search is done, not for what. */
+interface Means {
+  readonly time: number | undefined;
+  readonly workers: number | undefined;
+  readonly resume: string | undefined;
+}
+
 /** Searches, and tells how far it is. */
-function searched(
+async function searched(
+  explored: Explored,
   machine: ExploredMachine,
   bounds: Bounds & { readonly states: number },
-  time: number | undefined,
+  { time, workers, resume }: Means,
   io: CommandIo,
-): SearchResult<string> {
+): Promise<SearchResult<string>> {
   const progress = createProgress(io, { what: 'searching', total: bounds.states });
   const begun = Date.now();
-  const result = machine.search({
-    ...bounds,
-    stop: ({ states: done, transitions, depth: deep, frontier }) => {
-      const seconds = (Date.now() - begun) / 1000;
-      const speed = number(Math.round(transitions / Math.max(seconds, 0.001)));
-      progress.update(done, `depth ${deep}, ${number(frontier)} waiting, ${speed} transitions/s`);
-      return time !== undefined && seconds >= time;
-    },
-  });
-  progress.stop();
-  return result;
+  let before = 0;
+  const stop = ({ states: done, transitions, depth: deep, frontier }: Progress): boolean => {
+    const seconds = (Date.now() - begun) / 1000;
+    const speed = number(Math.round((transitions - before) / Math.max(seconds, 0.001)));
+    progress.update(done, `depth ${deep}, ${number(frontier)} waiting, ${speed} transitions/s`);
+    return time !== undefined && seconds >= time;
+  };
+  if (machine.isAbstract && resume === undefined) {
+    const result = machine.search({ ...bounds, stop });
+    progress.stop();
+    return result;
+  }
+
+  const properties = bounds.properties ?? machine.properties.map(({ id }) => id);
+  const here = [machine.expander(properties)];
+  // What a user's module does is watched over in this thread alone.
+  const most = machine.isAbstract || isModulePath(explored.name) ? 1 : (workers ?? availableParallelism());
+  const { threadEntry } = io;
+  let threads: readonly SearchThread[] | undefined;
+  const of = { ...explored, properties };
+  const from = resume === undefined ? undefined : await readSearch(resume, of);
+  before = from?.transitions ?? 0;
+  const keep = resume === undefined ? undefined : keeper((saved) => keepSearch(resume, of, saved));
+  try {
+    return await machine.searchTogether({
+      ...bounds,
+      stop,
+      from,
+      onPoint: keep,
+      expanders(waiting) {
+        if (most > 1 && waiting >= MANY && threadEntry !== undefined)
+          threads ??= searchThreads(threadEntry, most, { explored, properties });
+        return threads ?? here;
+      },
+    });
+  } finally {
+    progress.stop();
+    await Promise.all((threads ?? []).map((thread) => thread.end()));
+  }
+}
+
+/** Milliseconds between two times that a search is kept, at least, and how many times as long as that took. */
+const KEPT_EVERY = 5000;
+const KEPT_SHARE = 20;
+
+/** Keeps a search now and then, and at its end. */
+function keeper(write: (saved: SavedSearch) => Promise<void>): NonNullable<TogetherOptions['onPoint']> {
+  let due = Date.now() + KEPT_EVERY;
+  return async (save, ended) => {
+    const begun = Date.now();
+    if (!ended && begun < due) return;
+    await write(save());
+    const done = Date.now();
+    due = done + Math.max(KEPT_EVERY, KEPT_SHARE * (done - begun));
+  };
 }
 
 function actorNamed(name: string): Actor {

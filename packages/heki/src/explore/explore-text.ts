@@ -9,7 +9,7 @@ const ENDS: { readonly [end in (SearchResult<string> | ReplayedStories)['end']]:
   closed: 'every state that the machine can reach was looked at',
   fallen: 'each property that was asked for has fallen',
   depth: 'the search ended at its depth: longer stories were not looked at',
-  states: 'the search ended at its bound of states: others were not looked at',
+  states: 'the search ended at its bound of states (--states): others were not looked at',
   stopped: 'the search ended at its time: other states were not looked at',
   replayed: 'stories were told again, and nothing else was looked at',
 };

@@ -5,6 +5,8 @@ import {
   authorityMachine,
   type Bounds,
   backendMachine,
+  createExpander,
+  type Expander,
   guestMachine,
   interleavedMachine,
   lvbsMachine,
@@ -14,6 +16,8 @@ import {
   replay,
   type SearchResult,
   search,
+  searchTogether,
+  type TogetherOptions,
 } from '@heki/explore';
 import { guestDefects } from '@heki/guest';
 import { createHyperv, lvbsDefects } from '@heki/hyperv';
@@ -40,8 +44,14 @@ export interface ExploredMachine {
   /** A request of the guest is one step: what can come between its parts is not looked at. */
   readonly requestsAreOneStep: boolean;
   readonly properties: readonly Property[];
+  /** A state is a number, and made in less time than it takes to hand it to another thread. */
+  readonly isAbstract?: true;
   /** Searches it; stories are lines of text. */
   search(bounds: Bounds): SearchResult<string>;
+  /** The same by several, who can be elsewhere. */
+  searchTogether(options: TogetherOptions): Promise<SearchResult<string>>;
+  /** One of them here. `properties` are the ids of those that are looked for. */
+  expander(properties: readonly string[]): Expander;
   /** Tells a story again, up to what cannot happen. */
   replay(story: readonly string[]): Replayed;
 }
@@ -97,6 +107,7 @@ export async function exploredMachine(
       title: policy.title,
       depth: undefined,
       requestsAreOneStep: false,
+      isAbstract: true,
       ...hidden(abstractMachine(policy)),
     };
   }
@@ -219,7 +230,7 @@ function authority(flags: MachineFlags, without: readonly Actor[]): ExploredMach
 
 function hidden<State, Action>(
   machine: Machine<State, Action>,
-): Pick<ExploredMachine, 'name' | 'properties' | 'search' | 'replay'> {
+): Pick<ExploredMachine, 'name' | 'properties' | 'search' | 'searchTogether' | 'expander' | 'replay'> {
   return {
     name: machine.name,
     properties: machine.properties,
@@ -231,6 +242,8 @@ function hidden<State, Action>(
       }));
       return { ...result, counterexamples };
     },
+    searchTogether: (options) => searchTogether(machine, options),
+    expander: (properties) => createExpander(machine, properties),
     replay: (story) => replay(machine, story),
   };
 }

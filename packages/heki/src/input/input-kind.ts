@@ -36,6 +36,8 @@ export const INPUT_KINDS = {
   baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
   /** A story of a hundred actions takes some kilobytes. */
   stories: { name: 'what heki explore --json printed', mostBytes: 4 * MIB },
+  /** A state takes some 30 bytes. */
+  search: { name: 'what heki explore --resume keeps', mostBytes: 256 * MIB, mostValues: 40_000_000 },
   /** A million guests by addresses of a hundred characters. */
   manifest: { name: 'a manifest of guests', mostBytes: 128 * MIB, mostValues: 3_000_000 },
   /** That which comes with heki has 50 KiB. */

@@ -2,7 +2,6 @@ import { released } from '../colours.ts';
 import type { Environment, Output } from '../io.ts';
 import { printableJson } from '../printable.ts';
 import { ascii } from './ascii.ts';
-import { fold } from './fold.ts';
 import { screenOf } from './screen.ts';
 
 /** An output that tells whether anything was written to it. */
@@ -18,22 +17,31 @@ export interface GuardedOutput extends Output {
  */
 export function guardedOutput(output: Output, env: Environment, format: 'text' | 'json'): GuardedOutput {
   const { columns, unicode } = screenOf(output, env);
-  const shown = (text: string): string => {
-    if (format === 'json') return printableJson(text);
+  const signs = (text: string): string => {
     const seen = released(text);
-    const signs = unicode ? seen : ascii(seen);
-    if (columns === Number.POSITIVE_INFINITY) return signs;
-    return signs
-      .split('\n')
-      .flatMap((line) => fold(line.replaceAll('\t', '    '), columns))
-      .join('\n');
+    return unicode ? seen : ascii(seen);
   };
+  const isFolded = format === 'text' && columns !== Number.POSITIVE_INFINITY;
+  /** Loaded where lines have to fit: to compile what knows the width of every sign takes as long as a small command. */
+  let folding: Promise<typeof import('./fold.ts')> | undefined;
+  const writeFolded = async (data: string | Uint8Array): Promise<void> => {
+    folding ??= import('./fold.ts');
+    // Bytes wait, too, for the texts before them.
+    const { fold } = await folding;
+    const lines = (text: string): string[] =>
+      signs(text)
+        .split('\n')
+        .flatMap((line) => fold(line.replaceAll('\t', '    '), columns));
+    return output.write(typeof data === 'string' ? lines(data).join('\n') : data);
+  };
+  const shown = (text: string): string => (format === 'json' ? printableJson(text) : signs(text));
   let begun = false;
   return {
     isTerminal: output.isTerminal,
     columns: output.columns,
     write(data) {
       begun ||= data.length > 0;
+      if (isFolded) return writeFolded(data);
       return output.write(typeof data === 'string' ? shown(data) : data);
     },
     get begun() {

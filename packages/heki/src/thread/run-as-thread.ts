@@ -1,5 +1,6 @@
 import { workerData } from 'node:worker_threads';
 import type { RowThreadData } from '../attack/row-thread.ts';
+import type { SearchThreadData } from '../explore/search-thread.ts';
 import { inputComesWhenWanted } from '../input/standard-stream.ts';
 import { type Output, OutputClosed } from '../io.ts';
 import { watchModules } from '../modules/module-call.ts';
@@ -8,10 +9,14 @@ import type { FromThread, OutputTraits, ThreadData, ToThread } from './messages.
 
 type Written = ToThread & { readonly type: 'written' };
 
-/** Does what this thread was started for: a part of a command's work (`runInRowThreads`), or all of it. */
+/** Does what this thread was started for: a part of a command's work (`runInRowThreads`, `searchThreads`), or all of it. */
 export async function runAsThread(): Promise<void> {
-  const data: ThreadData | RowThreadData = workerData;
+  const data: ThreadData | RowThreadData | SearchThreadData = workerData;
   if ('args' in data) return runCommandAsThread();
+  if ('explored' in data) {
+    const { runSearchAsThread } = await import('../explore/search-thread.ts');
+    return runSearchAsThread(data);
+  }
   const { runRowsAsThread } = await import('../attack/row-thread.ts');
   runRowsAsThread(data);
 }

@@ -10,8 +10,8 @@ interface SecondLevelProps {
 /** A walk of the second level, entry by entry. */
 export function SecondLevel({ view: { kind, steps, isAllowed, outcome }, onEdit }: SecondLevelProps) {
   return (
-    <section class="second-level" aria-label={`Walk of the ${kind}`}>
-      <ol>
+    <div class="second-level">
+      <ol aria-label={`Entries of the ${kind}`}>
         {steps.map((step) => (
           <li key={step.address} class={step.isEdited ? 'edited' : undefined}>
             {onEdit === undefined ? (
@@ -26,7 +26,7 @@ export function SecondLevel({ view: { kind, steps, isAllowed, outcome }, onEdit 
         ))}
       </ol>
       <p class={isAllowed ? 'passes' : 'fails'}>{outcome}</p>
-    </section>
+    </div>
   );
 }
 

@@ -9,6 +9,7 @@ import { Choose } from './choose.tsx';
 import { EventList } from './event-list.tsx';
 import { PageCard } from './page-card.tsx';
 import { lifeOf, lifeParameters, replaceRoute, routeTo } from './route.ts';
+import { ScenarioForm } from './scenario-form.tsx';
 import { TimelineLanes } from './timeline-lanes.tsx';
 import { useAnswer } from './use-answer.ts';
 
@@ -39,9 +40,13 @@ export function TimePage({ model, choices, parameters, dump }: TimePageProps) {
       <div class="tools">
         <Choose
           label="Machine"
-          choices={choices.machines}
+          choices={
+            life.scenario === null
+              ? choices.machines
+              : [{ name: life.machine, title: 'that of the scenario' }, ...choices.machines]
+          }
           value={life.machine}
-          onChoose={(machine) => go({ ...life, machine }, 0)}
+          onChoose={(machine) => go({ ...life, machine, scenario: null }, 0)}
         />
         <Choose
           label="Kernel"
@@ -50,9 +55,16 @@ export function TimePage({ model, choices, parameters, dump }: TimePageProps) {
             { name: 'dump', title: dump === undefined ? 'that of a dump, protected' : `${dump}, protected` },
           ]}
           value={life.kernel}
-          onChoose={(kernel) => go({ ...life, kernel: kernel === 'dump' ? 'dump' : 'modelled' }, 0)}
+          onChoose={(kernel) =>
+            go({ ...life, kernel: kernel === 'dump' ? 'dump' : 'modelled', scenario: null }, 0)
+          }
         />
       </div>
+      <ScenarioForm
+        key={life.scenario}
+        text={life.scenario}
+        onLive={(scenario) => go({ ...life, scenario }, 0)}
+      />
       {answer === undefined && <p aria-busy="true">Booting …</p>}
       {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
       {answer !== undefined && 'value' in answer && (

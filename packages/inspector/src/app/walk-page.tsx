@@ -120,7 +120,12 @@ function Walk({ answer, edited, onEdit }: WalkProps) {
         {outcome.details.length === 0 && <p>no entry was found fault with</p>}
       </div>
       {outcome.secondLevel !== null && (
-        <StageBeside what="The page itself is reached" secondLevel={outcome.secondLevel} onEdit={onEdit} />
+        <StageBeside
+          what="The page itself is reached"
+          secondLevel={outcome.secondLevel}
+          isOfEntry={false}
+          onEdit={onEdit}
+        />
       )}
       <ol class="steps" aria-label="Entries of the walk">
         {steps.map((step) => (

@@ -41,7 +41,7 @@ export function WalkStep({ step, onEdit }: WalkStepProps) {
         {target}
       </p>
       {secondLevel !== null && (
-        <StageBeside what={`The ${name} is read`} secondLevel={secondLevel} onEdit={onEdit} />
+        <StageBeside what={`The ${name} is read`} secondLevel={secondLevel} isOfEntry onEdit={onEdit} />
       )}
     </li>
   );
@@ -51,16 +51,19 @@ interface StageBesideProps {
   /** `The PML4E is read`. */
   readonly what: string;
   readonly secondLevel: SecondLevelView;
+  /** The heading above is that of an entry. */
+  readonly isOfEntry: boolean;
   readonly onEdit: (edit: WalkQuery['edits']) => void;
 }
 
 /** The walk of the second level that stands behind an access of the guest's. */
-export function StageBeside({ what, secondLevel, onEdit }: StageBesideProps) {
+export function StageBeside({ what, secondLevel, isOfEntry, onEdit }: StageBesideProps) {
+  const Heading = isOfEntry ? 'h3' : 'h2';
   return (
     <div class="stage-beside">
-      <h3>
+      <Heading>
         {what} through {secondLevel.kind}
-      </h3>
+      </Heading>
       <SecondLevel view={secondLevel} onEdit={onEdit} />
     </div>
   );

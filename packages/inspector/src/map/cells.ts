@@ -2,12 +2,17 @@ import { firstBehind } from '@heki/physical-memory';
 import type { Run } from '../memory/bounded-runs.ts';
 import { type MemoryModel, runsWithin } from '../memory/memory-model.ts';
 import { PageClass } from '../memory/page-class.ts';
+import type { MapLayer } from './layers.ts';
 import { framesOf, type MapGrid } from './map-view.ts';
 
-/** For each cell, row by row, the worst class of its frames. */
-export function classesOfCells(grid: MapGrid, { ram, runs }: MemoryModel): Uint8Array {
+/** For each cell, row by row, the largest class of its frames: of permissions, the worst. */
+export function classesOfCells(
+  grid: MapGrid,
+  { ram }: Pick<MemoryModel, 'ram'>,
+  { runs }: Pick<MapLayer, 'runs'>,
+): Uint8Array {
   const cells = new Uint8Array(grid.side * grid.side);
-  const worsen = (run: Run, pageClass: PageClass): void => {
+  const worsen = (run: Run, pageClass: number): void => {
     for (const cell of cellsOf(grid, run)) {
       if ((cells[cell] ?? 0) < pageClass) cells[cell] = pageClass;
     }

@@ -89,7 +89,7 @@ describe('a view of the map', () => {
         });
         const model = decodeMemory(encodeMemory({ ram: [{ start: 5, end: 90 }], runs, grants: [] }));
         const grid = gridOf(viewAround(wholeView(4 ** 9, 4 ** 9), 0, scale));
-        const cells = classesOfCells(grid, model);
+        const cells = classesOfCells(grid, model, model);
         const marks = markedCells(grid, runs);
         for (let at = 0; at < Math.min(cells.length, 400); at++) {
           const range = cellFramesAt(grid, { x: at % grid.side, y: Math.floor(at / grid.side) });

@@ -53,6 +53,8 @@ export interface MemoryData {
   /** For each hypervisor: gap since the last end, length, index in `rights`, 1 for immutable. */
   readonly grants: readonly { readonly runs: readonly number[]; readonly block: number }[];
   readonly rights: readonly string[];
+  /** Where the kernel's page tables are, as {@link ram} has it. */
+  readonly tables: readonly number[];
   /** Symbols by virtual frames, which ascend: the gap since the last one. */
   readonly named: readonly number[];
   readonly symbols: readonly string[];
@@ -76,6 +78,7 @@ const MOST_RUNS = 2 ** 15;
  * @param options.ram ascending and apart, as all runs are
  * @param options.grants what each hypervisor grants
  * @param options.names ascending
+ * @param options.tables the kernel's page tables
  * @param options.most runs of each list, of which there may be any number
  */
 export function encodeMemory(options: {
@@ -83,9 +86,10 @@ export function encodeMemory(options: {
   readonly runs: readonly MemoryRun[];
   readonly grants: readonly (readonly GrantRun[])[];
   readonly names?: readonly PageName[];
+  readonly tables?: readonly Run[];
   readonly most?: number;
 }): MemoryData {
-  const { ram, names = [], most = MOST_RUNS } = options;
+  const { ram, names = [], tables = [], most = MOST_RUNS } = options;
   const mapped = boundedRuns(joined(options.runs, isSameMemory), most, summaryOf);
   const kinds = new Map<string, number>();
   const kindList: RunKind[] = [];
@@ -112,6 +116,7 @@ export function encodeMemory(options: {
       return { runs: encodeGrants(bounded.runs, rights), block: bounded.block };
     }),
     rights: [...rights.keys()],
+    tables: gapsOf(boundedRuns(tables, most, spanOf).runs),
     named: names.map(({ virtualFrame }, index) => virtualFrame - (names[index - 1]?.virtualFrame ?? 0)),
     symbols: names.map(({ symbol }) => symbol),
   };
@@ -147,6 +152,10 @@ function summaryOf(group: readonly MemoryRun[]): MemoryRun {
 function severalOf(group: readonly GrantRun[]): GrantRun {
   const { start = 0 } = group[0] ?? {};
   return { start, end: group.at(-1)?.end ?? 0, rights: 'several', immutable: false };
+}
+
+function spanOf(group: readonly Run[]): Run {
+  return { start: group[0]?.start ?? 0, end: group.at(-1)?.end ?? 0 };
 }
 
 /** Runs of which neighbours that agree are one. */

@@ -10,6 +10,8 @@ export interface MemoryModel {
   readonly runs: readonly MemoryRun[];
   /** For each hypervisor what it grants. */
   readonly grants: readonly (readonly GrantRun[])[];
+  /** The kernel's page tables. */
+  readonly tables: readonly Run[];
   /** What lies at the first byte of a page, by its virtual frame. */
   readonly symbols: ReadonlyMap<number, string>;
   /** One past the last frame of RAM. */
@@ -18,14 +20,19 @@ export interface MemoryModel {
   readonly end: number;
 }
 
+function decodeRuns(gaps: readonly number[]): Run[] {
+  const runs: Run[] = [];
+  for (let at = 0, last = 0; at + 1 < gaps.length; at += 2) {
+    const start = last + (gaps[at] ?? 0);
+    last = start + (gaps[at + 1] ?? 0);
+    runs.push({ start, end: last });
+  }
+  return runs;
+}
+
 /** Memory as a page carries it, unpacked. */
 export function decodeMemory(data: MemoryData): MemoryModel {
-  const ram: Run[] = [];
-  for (let at = 0, last = 0; at + 1 < data.ram.length; at += 2) {
-    const start = last + (data.ram[at] ?? 0);
-    last = start + (data.ram[at + 1] ?? 0);
-    ram.push({ start, end: last });
-  }
+  const ram = decodeRuns(data.ram);
   const runs: MemoryRun[] = [];
   const numbers = data.runs;
   for (let at = 0, last = 0; at + 2 < numbers.length; ) {
@@ -63,7 +70,15 @@ export function decodeMemory(data: MemoryData): MemoryModel {
     named += gap;
     symbols.set(named, data.symbols[index] ?? '');
   }
-  return { ram, runs, grants, symbols, ramEnd, end: Math.max(ramEnd, runs.at(-1)?.end ?? 0) };
+  return {
+    ram,
+    runs,
+    grants,
+    tables: decodeRuns(data.tables),
+    symbols,
+    ramEnd,
+    end: Math.max(ramEnd, runs.at(-1)?.end ?? 0),
+  };
 }
 
 /** Those of `runs`, which ascend, that have frames of `start` .. `end` - 1, at most `most` of them. */

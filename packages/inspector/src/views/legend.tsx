@@ -1,16 +1,17 @@
-import type { MemoryModel } from '../memory/memory-model.ts';
-import { PAGE_CLASSES } from '../memory/page-class.ts';
+import type { MapLayer } from '../map/layers.ts';
+import type { MemoryRun } from '../memory/memory-data.ts';
 import { count } from '../report/words.ts';
 
 /** What the colours mean, with the pages of each. */
-export function Legend({ memory }: { readonly memory: MemoryModel }) {
-  const pages = new Array<number>(PAGE_CLASSES.length).fill(0);
-  for (const { start, end, pageClass, summary } of memory.runs) {
+export function Legend({ layer: { classes, runs } }: { readonly layer: MapLayer }) {
+  const pages = new Array<number>(classes.length).fill(0);
+  for (const run of runs) {
+    const { start, end, pageClass, summary }: typeof run & Pick<Partial<MemoryRun>, 'summary'> = run;
     pages[pageClass] = (pages[pageClass] ?? 0) + (summary?.frames ?? end - start);
   }
   return (
     <ul class="legend" aria-label="Colours of the map">
-      {PAGE_CLASSES.map(({ name, title }, index) => (
+      {classes.map(({ name, title }, index) => (
         <li key={name}>
           <span class={`swatch ${name}`} aria-hidden="true" /> {title}
           {(pages[index] ?? 0) > 0 && `, ${count(pages[index] ?? 0, 'page')}`}

@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { classesOfCells, markedCells, usedPart } from '../map/cells.ts';
 import type { Cell } from '../map/hilbert.ts';
+import type { MapLayer } from '../map/layers.ts';
 import { cellFramesAt, cellWith, type MapGrid, neighbour } from '../map/map-view.ts';
 import type { Run } from '../memory/bounded-runs.ts';
 import type { MemoryModel } from '../memory/memory-model.ts';
@@ -9,6 +10,8 @@ import { useColours } from './use-colours.ts';
 
 interface MemoryMapProps {
   readonly memory: MemoryModel;
+  /** What it is coloured by. */
+  readonly layer: MapLayer;
   readonly grid: MapGrid;
   /** The frame that the cursor of the keyboard is at. */
   readonly cursor: number;
@@ -35,6 +38,7 @@ const FAR = 8;
 /** Memory along a curve of Hilbert, on a canvas that keyboard and pointer move over. */
 export function MemoryMap({
   memory,
+  layer,
   grid,
   cursor,
   marked,
@@ -45,8 +49,8 @@ export function MemoryMap({
   onChoose,
 }: MemoryMapProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const colours = useColours();
-  const cells = useMemo(() => classesOfCells(grid, memory), [grid, memory]);
+  const colours = useColours(layer.classes);
+  const cells = useMemo(() => classesOfCells(grid, memory, layer), [grid, memory, layer]);
   const marks = useMemo(() => markedCells(grid, marked), [grid, marked]);
   const part = useMemo(() => usedPart(cells, grid.side), [cells, grid]);
   const cursorCell = cellWith(grid, cursor);

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import { mapLayers } from '../map/layers.ts';
 import { framesOf, gridOf, type MapView, viewAround, viewOf, wholeView } from '../map/map-view.ts';
 import type { Run } from '../memory/bounded-runs.ts';
 import type { MemoryModel } from '../memory/memory-model.ts';
@@ -36,6 +37,18 @@ export function MemorySection({
   const whole = useMemo(() => wholeView(memory.ramEnd || memory.end, memory.end), [memory]);
   const [view, setView] = useState<MapView>(whole);
   const [cursor, setCursor] = useState(0);
+  const [layerId, setLayerId] = useState('rights');
+  const layers = useMemo(
+    () =>
+      mapLayers(
+        memory,
+        memory.grants.map(
+          (_, index) => model.page.hypervisors.find(({ grants }) => grants === index)?.name ?? '',
+        ),
+      ),
+    [model, memory],
+  );
+  const layer = layers.find(({ id }) => id === layerId) ?? layers[0];
   const [pointed, setPointed] = useState<Run>();
   const grid = useMemo(() => gridOf(view), [view]);
   const marked = selected === undefined ? changed : (model.findings[selected]?.runs ?? []);
@@ -91,10 +104,25 @@ export function MemorySection({
             Zoom to the finding
           </button>
         )}
+        <label class="choose">
+          Colour by
+          <select
+            value={layer.id}
+            onChange={(event) => setLayerId(event.currentTarget.value)}
+            aria-label="What the map is coloured by"
+          >
+            {layers.map(({ id, title }) => (
+              <option key={id} value={id}>
+                {title}
+              </option>
+            ))}
+          </select>
+        </label>
         <span class="shown">{physicalText(shown)}</span>
       </fieldset>
       <MemoryMap
         memory={memory}
+        layer={layer}
         grid={grid}
         cursor={cursor}
         marked={marked}
@@ -115,7 +143,7 @@ export function MemorySection({
       <p class="unseen" aria-live="polite" id="map-live">
         {said === undefined ? '' : spoken(said)}
       </p>
-      <Legend memory={memory} />
+      <Legend layer={layer} />
       {block > 0 && (
         <p>
           There is more than a page can carry: where memory is in many pieces, those within {sizeText(block)}{' '}

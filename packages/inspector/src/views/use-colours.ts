@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
+import type { MapLayer } from '../map/layers.ts';
 import { PAGE_CLASSES } from '../memory/page-class.ts';
 
 /** The colours of the map: those of the style sheet. */
@@ -13,22 +14,23 @@ export interface MapColours {
 }
 
 /** The colours of the scheme, light or dark, that the reader prefers now. */
-export function useColours(): MapColours {
-  const [colours, setColours] = useState(readColours);
+export function useColours(classes: MapLayer['classes'] = PAGE_CLASSES): MapColours {
+  const [colours, setColours] = useState(() => readColours(classes));
   useEffect(() => {
     const dark = matchMedia('(prefers-color-scheme: dark)');
-    const change = (): void => setColours(readColours());
+    const change = (): void => setColours(readColours(classes));
+    change();
     dark.addEventListener('change', change);
     return () => dark.removeEventListener('change', change);
-  }, []);
+  }, [classes]);
   return colours;
 }
 
-function readColours(): MapColours {
+function readColours(classes: MapLayer['classes']): MapColours {
   const style = getComputedStyle(document.documentElement);
   const colour = (name: string): string => style.getPropertyValue(`--${name}`).trim();
   return {
-    classes: PAGE_CLASSES.map(({ name }) => colour(name)),
+    classes: classes.map(({ name }) => colour(name)),
     background: colour('background'),
     cursor: colour('text'),
     mark: colour('mark'),

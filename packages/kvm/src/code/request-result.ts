@@ -8,6 +8,7 @@ const ERROR: { readonly [why in Refusal]: number } = {
   malformed: Errno.EINVAL,
   'not-free': Errno.EBUSY,
   unresolved: Errno.ENOEXEC,
+  'unsafe-boot': Errno.EACCES,
   mismatch: Errno.EBADMSG,
   'no-such-image': Errno.ESRCH,
   'no-such-site': Errno.ENXIO,

@@ -1,4 +1,4 @@
-import type { StateDigest, VirtualAddress } from '@heki/physical-memory';
+import { createStateDigest, type StateDigest, type VirtualAddress } from '@heki/physical-memory';
 import { CR0, type PagingRegisters } from '@heki/x86';
 import { type DescriptorTable, GENERAL_REGISTERS, type Registers } from './registers.ts';
 
@@ -13,6 +13,24 @@ const AFTER_RESET: PagingRegisters = {
   pkrs: 0,
 };
 const FIRST_RIP = 0xffff_fff0n as VirtualAddress;
+
+/** Paging registers and both lanes of their digest. They are replaced, never changed. */
+interface DigestedPaging {
+  readonly paging: PagingRegisters;
+  readonly a: number;
+  readonly b: number;
+}
+
+const PAGING = createStateDigest();
+
+function digestPaging(paging: PagingRegisters): DigestedPaging {
+  const { cr0, cr3, cr4, efer, rflags, pkru, pkrs } = paging;
+  PAGING.reset();
+  for (const value of [cr0, cr3, cr4, efer, rflags]) PAGING.addU64(value);
+  PAGING.word(pkru);
+  PAGING.word(pkrs);
+  return { paging, a: PAGING.a, b: PAGING.b };
+}
 
 /**
  * The registers, with those that translation depends on kept as one immutable value, so that the page walk can
@@ -44,6 +62,8 @@ export class RegisterFile implements Registers {
   tr = 0;
   #paging = AFTER_RESET;
   #cpl: 0 | 3 = 0;
+  /** Of the paging registers whose digest was asked for last. */
+  #digested: DigestedPaging | undefined;
   readonly #onChanged: () => void;
   readonly #onAssigned: (cr0: bigint, cr4: bigint) => void;
 
@@ -150,10 +170,9 @@ export class RegisterFile implements Registers {
 
   /** Tells `digest` all of them. */
   digest(digest: StateDigest): void {
-    const { cr0, cr3, cr4, efer, rflags, pkru, pkrs } = this.#paging;
-    for (const value of [cr0, cr3, cr4, efer, rflags]) digest.addU64(value);
-    digest.word(pkru);
-    digest.word(pkrs);
+    if (this.#digested?.paging !== this.#paging) this.#digested = digestPaging(this.#paging);
+    digest.word(this.#digested.a);
+    digest.word(this.#digested.b);
     digest.word(this.#cpl);
     for (const name of GENERAL_REGISTERS) digest.addU64(this[name]);
     digest.addU64(this.rip);

@@ -69,7 +69,7 @@ export class CachedSecondLevel implements SecondLevel<SecondLevelFault> {
 
   /** Tells `digest` what is cached. */
   digest(digest: StateDigest): void {
-    this.#cache.digest(digest, (tag) => this.#tags.contextOf(tag));
+    this.#cache.digest(digest, this.#tags);
   }
 
   #choose(): void {

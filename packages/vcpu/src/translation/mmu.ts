@@ -195,7 +195,7 @@ export class Mmu {
   /** Tells `digest` all translations that are cached. */
   digest(digest: StateDigest): void {
     digest.add(this.#root);
-    this.#cache.digest(digest, (tag) => this.#tags.contextOf(tag));
+    this.#cache.digest(digest, this.#tags);
     this.#nested?.secondLevel.digest(digest);
   }
 

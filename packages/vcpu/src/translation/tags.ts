@@ -18,6 +18,9 @@ export class TranslationTags {
   readonly #lastTag: number;
   #count = 0;
   #next = 1;
+  /** Which tags contexts have: each change makes others, and a point that is brought back has those that it had. */
+  #version = 0;
+  #latest = 0;
 
   /** Tags for `cache`, which is cleared when tags start again from the first, after `lastTag`. */
   constructor(cache: Pick<TranslationCache, 'clear'>, lastTag: number = LAST_TAG) {
@@ -86,18 +89,26 @@ export class TranslationTags {
         if (Math.floor(key / 8192) === vpid && key % 8192 !== GLOBAL && context.delete(key)) this.#count--;
       }
     }
+    this.#changed();
   }
 
   /** Forgets everything of a root. */
   forgetRoot(root: number): void {
     this.#count -= this.#contexts.get(root)?.size ?? 0;
     this.#contexts.delete(root);
+    this.#changed();
   }
 
   /** Forgets everything. */
   forgetAll(): void {
     this.#contexts.clear();
     this.#count = 0;
+    this.#changed();
+  }
+
+  /** Changes whenever a tag stands for something else. */
+  get version(): number {
+    return this.#version;
   }
 
   /** What a tag stands for, as a number that only this VPID, PCID and root have; 0 for one that no context has any more. */
@@ -112,18 +123,26 @@ export class TranslationTags {
   checkpoint(): () => void {
     const contexts = [...this.#contexts].map(([root, context]) => [root, [...context]] as const);
     const [count, next, own, global] = [this.#count, this.#next, this.own, this.global];
+    const version = this.#version;
     return () => {
+      this.own = own;
+      this.global = global;
+      if (this.#version === version) return;
+      this.#version = version;
       this.#contexts.clear();
       for (const [root, context] of contexts) this.#contexts.set(root, new Map(context));
       this.#count = count;
       this.#next = next;
-      this.own = own;
-      this.global = global;
     };
   }
 
   #forget(key: number): void {
     for (const context of this.#contexts.values()) if (context.delete(key)) this.#count--;
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#version = ++this.#latest;
   }
 
   #tag(root: number, key: number): number {
@@ -135,6 +154,7 @@ export class TranslationTags {
     const known = context.get(key);
     if (known !== undefined) return known;
     context.set(key, this.#next);
+    this.#changed();
     this.#count++;
     return this.#next++;
   }

@@ -20,7 +20,7 @@ const SMALL_MASK = PARTS[0] - 1;
 const MEDIUM_MASK = PARTS[1] - 1;
 const LARGE_MASK = PARTS[2] - 1;
 
-/** Slots that are remembered as filled: as long as there are no more, who clears or copies the cache need not look at all. */
+/** Slots that are remembered as filled: as long as there are no more, who clears or copies the cache need not look at all. As many digests, too. */
 const REMEMBERED = 64;
 
 /** The size of a page: 0 for 4 KiB, 1 for 2 MiB, 2 for 1 GiB. */
@@ -46,6 +46,14 @@ function mix(tag: number): number {
   return Math.imul(tag, 0x9e37_79b1) >>> 16;
 }
 
+/** What tags stand for. */
+export interface TagContexts {
+  /** Changes whenever a tag stands for something else. */
+  readonly version: number;
+  /** What a tag stands for; 0 for one that is never asked for again. */
+  contextOf(tag: number): number;
+}
+
 /** Cached translations from frames to frames. */
 export class TranslationCache {
   /** First frame of the page of every slot. */
@@ -67,6 +75,11 @@ export class TranslationCache {
   #otherTag = -1;
   #mixed = 0;
   #otherMixed = 0;
+  /** Which contents there are: each change makes new ones, and a point that is brought back has those that it had. */
+  #version = 0;
+  #latest = 0;
+  /** Lanes of the digests of contents that were asked for lately, by version. */
+  readonly #digests = new Map<number, { readonly tags: number; readonly a: number; readonly b: number }>();
 
   /** Chooses the two tags, neither 0, under which {@link lookUp} finds; they may be the same. */
   use(tag: number, otherTag: number): void {
@@ -136,6 +149,7 @@ export class TranslationCache {
     this.#tags[slot] = tag;
     this.#shifts[slot] = target - frame;
     this.rights[slot] = rights;
+    this.#changed();
     return slot;
   }
 
@@ -151,7 +165,9 @@ export class TranslationCache {
     );
     const slot = this.#largeSlot(frame, low, tag);
     if (slot >= 0) this.#tags[slot] = 0;
-    return small || medium || slot >= 0;
+    const any = small || medium || slot >= 0;
+    if (any) this.#changed();
+    return any;
   }
 
   #dropSlot(slot: number, page: number, tag: number): boolean {
@@ -170,6 +186,7 @@ export class TranslationCache {
       const first = this.#pages[slot] ?? 0;
       if (first >= start && first < start + frames) this.#tags[slot] = 0;
     }
+    this.#changed();
   }
 
   /** What brings back all that is cached now. */
@@ -184,8 +201,14 @@ export class TranslationCache {
       this.#tag,
       this.#otherTag,
     ];
+    const version = this.#version;
     return () => {
+      if (this.#version === version) {
+        this.use(tag, otherTag);
+        return;
+      }
       this.clear();
+      this.#version = version;
       for (const [slot, page, held, shift, rights] of kept) {
         this.#pages[slot] = page;
         this.#tags[slot] = held;
@@ -201,13 +224,18 @@ export class TranslationCache {
   }
 
   /**
-   * Tells `digest` all that is cached, in no order. `contextOf` says what a tag stands for, 0 for one that is never asked for again: tags themselves are
-   * only numbers.
+   * Tells `digest` all that is cached, in no order. `tags` say what a tag stands for: tags themselves are only numbers.
    */
-  digest(digest: StateDigest, contextOf: (tag: number) => number): void {
+  digest(digest: StateDigest, tags: TagContexts): void {
+    const known = this.#digests.get(this.#version);
+    if (known?.tags === tags.version) {
+      digest.add(known.a);
+      digest.add(known.b);
+      return;
+    }
     let [a, b] = [0, 0];
     this.#forEach((slot, tag) => {
-      const context = contextOf(tag);
+      const context = tags.contextOf(tag);
       if (context === 0) return;
       const entry = ENTRY;
       entry.reset();
@@ -222,6 +250,8 @@ export class TranslationCache {
     // Sums of some thousand words stay exact.
     digest.add(a);
     digest.add(b);
+    if (this.#digests.size >= REMEMBERED) this.#digests.clear();
+    this.#digests.set(this.#version, { tags: tags.version, a, b });
   }
 
   /** Drops everything. */
@@ -234,6 +264,11 @@ export class TranslationCache {
     this.#fillings = 0;
     this.#mediumUsed = false;
     this.#largeUsed = false;
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#version = ++this.#latest;
   }
 
   /** Calls `visit` for every slot that is not empty, once. */

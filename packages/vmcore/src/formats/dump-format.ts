@@ -1,21 +1,8 @@
 import type { Gfn, PhysicalMemory } from '@heki/physical-memory';
 import type { ByteSource } from '../byte-source.ts';
+import type { DumpWarning } from '../dump-warning.ts';
 import type { Note } from '../note.ts';
 import type { VmcoreSegment } from '../segment.ts';
-
-/** What a reader must know of a dump as a file: one sentence for people without a full stop, under an id that stays. */
-export interface DumpWarning {
-  readonly id:
-    | 'truncated'
-    | 'incomplete'
-    | 'no-format'
-    | 'unsearched'
-    | 'running'
-    | 'vmcoreinfo-differs'
-    | 'bitmap-contradicted'
-    | 'ram-file';
-  readonly message: string;
-}
 
 /** The frames `start` .. `end` - 1 of a dump of `of` frames that was split. */
 export interface DumpPart {

@@ -18,7 +18,13 @@ const FORMATS: readonly DumpFormat[] = [elfCore, kdump, lime, otherFile, rawImag
  * @throws {VmcoreError} when it is not one that is read, or damaged
  */
 export function readContents(sources: readonly ByteSource[], settings: ReadSettings): DumpContents {
-  return joinParts(sources.map((source) => readFile(source, settings)));
+  const joined = joinParts(sources.map((source) => readFile(source, settings)));
+  const told = new Map(
+    sources.flatMap(({ warning }) => (warning === undefined ? [] : [[warning.id, warning]])),
+  );
+  return told.size === 0
+    ? joined
+    : Object.assign(joined, { warnings: [...joined.warnings, ...told.values()] });
 }
 
 function readFile(source: ByteSource, settings: ReadSettings): DumpContents {

@@ -1,7 +1,9 @@
 import { type Gpa, joinedRanges, PAGE_SIZE } from '@heki/physical-memory';
+import type { DumpWarning } from '../dump-warning.ts';
 import { VmcoreError } from '../error.ts';
+import type { Note } from '../note.ts';
 import { without } from '../range.ts';
-import type { DumpContents, DumpPart, DumpWarning } from './dump-format.ts';
+import type { DumpContents, DumpPart } from './dump-format.ts';
 
 /**
  * One dump of the parts that `makedumpfile --split` wrote, in any order: a page is in the part that has its frame. What all parts
@@ -26,6 +28,21 @@ export function joinParts(contents: readonly DumpContents[]): DumpContents {
         : `file ${index + 1} is a part of a dump of ${part.of} pages, the first one of a dump of ${first.part?.of}`,
     );
   });
+  for (const [index, { notes }] of contents.entries()) {
+    if (haveSameNotes(notes, first.notes)) continue;
+    throw new VmcoreError(
+      `file ${index + 1} is a part of another dump than the first one: its notes (registers, VMCOREINFO) are others`,
+    );
+  }
+  const overlap = [...parts]
+    .sort((a, b) => a.start - b.start)
+    .find(({ start }, index, all) => start < (all[index - 1]?.end ?? 0));
+  if (overlap !== undefined) {
+    const address = `0x${(overlap.start * PAGE_SIZE).toString(16)}`;
+    throw new VmcoreError(
+      `two files have the memory from ${address} on: parts of two dumps, or one that is named twice`,
+    );
+  }
   const memories = contents.map(({ memory }) => memory);
   const joined: DumpContents = {
     format: `${first.format}, ${contents.length} parts`,
@@ -45,6 +62,21 @@ export function joinParts(contents: readonly DumpContents[]): DumpContents {
     warnings: contents.flatMap(({ warnings }) => warnings),
   };
   return withMissing(joined, contents);
+}
+
+/** What each part has of the dump as a whole: the same bytes. */
+function haveSameNotes(some: readonly Note[], others: readonly Note[]): boolean {
+  return (
+    some.length === others.length &&
+    some.every(({ name, descriptor }, index) => {
+      const other = others[index];
+      return (
+        name === other?.name &&
+        descriptor.length === other.descriptor.length &&
+        descriptor.every((byte, at) => byte === other.descriptor[at])
+      );
+    })
+  );
 }
 
 /** With a warning about the frames that no part has. */

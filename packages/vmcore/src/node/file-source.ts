@@ -44,7 +44,7 @@ function unpacked(path: string, file: OpenFile, maxInflatedBytes: number): ByteS
         ? gunzipSource(path, file, maxInflatedBytes)
         : unpackedByProgram(path, file, unpacker, maxInflatedBytes);
     file.close();
-    return contents;
+    return file.warning === undefined ? contents : { ...contents, warning: file.warning };
   } catch (error) {
     file.close();
     throw error;

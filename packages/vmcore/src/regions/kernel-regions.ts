@@ -37,6 +37,12 @@ export interface Region extends VirtualRange {
   readonly name: RegionName;
 }
 
+/** What of a kernel's tables tells where its half is laid out. */
+export interface KernelPlace {
+  readonly levels: PagingLevels;
+  readonly directMap: VirtualRange;
+}
+
 /** Where the bases that KASLR moves are, as far as symbols tell (`vmalloc_base`, `vmemmap_base`). */
 export interface RegionBases {
   readonly vmalloc?: VirtualAddress | undefined;
@@ -75,9 +81,14 @@ const END = 2 ** 52;
 /** The image's window: 512 MiB, and 1 GiB where KASLR is built in. */
 const WINDOWS = [2 ** 17, 2 ** 18] as const;
 
+/** Whether the direct map begins where it does without KASLR: at each boot of such a kernel. */
+export function hasStandardBase({ levels, directMap }: KernelPlace): boolean {
+  return directMap.start === DEFAULT_BASES[levels].direct;
+}
+
 /** The regions of the kernel's half, ascending, apart, and without gaps: what is nothing else is a `hole`. */
 export function kernelRegions(
-  { levels, directMap }: { readonly levels: PagingLevels; readonly directMap: VirtualRange },
+  { levels, directMap }: KernelPlace,
   sections: ImageSections,
   bases: RegionBases = {},
 ): Region[] {
@@ -120,7 +131,7 @@ export function regionAt(regions: readonly Region[], virtualFrame: VirtualFrame)
 /** The direct map, vmalloc and vmemmap: KASLR keeps their order and moves their bases (Linux, kernel_randomize_memory). */
 function dynamicRegions(levels: PagingLevels, directMap: VirtualRange, bases: RegionBases): Region[] {
   const standard = DEFAULT_BASES[levels];
-  const isStandard = directMap.start === standard.direct;
+  const isStandard = hasStandardBase({ levels, directMap });
   const vmalloc = baseFrame(bases.vmalloc) ?? (isStandard ? standard.vmalloc : undefined);
   const vmemmap = baseFrame(bases.vmemmap) ?? (isStandard ? standard.vmemmap : undefined);
   const directEnd = Math.min(directMap.end, vmalloc ?? END);

@@ -14,27 +14,27 @@ const TEXT_FRAME = 0x1000;
 const modelled = (machine: string): LifeQuery => ({ machine, kernel: 'modelled', scenario: null });
 const HARDENED = modelled('hardened');
 
-describe('the boot of a machine, event by event', () => {
-  const { lanes, events, outcome } = timeline(HARDENED);
+describe('the boot of a machine, event by event', async () => {
+  const { lanes, events, outcome } = await timeline(HARDENED);
   const last = events.length - 1;
 
-  test('has a lane for each who reports, and goes as it went before', () => {
+  test('has a lane for each who reports, and goes as it went before', async () => {
     expect(lanes).toEqual(['kernel', 'vcpu0', 'kvm', 'core']);
     expect(outcome).toBe('boot is over: the kernel lives');
     expect(events.filter(({ isStep }) => isStep).map(({ text }) => text)).toContain('mark_rodata_ro');
-    expect(timeline(HARDENED).events).toEqual(events);
+    expect((await timeline(HARDENED)).events).toEqual(events);
   });
 
-  test('tells the frames whose rights an event changed, or all events since one, and the second level in the end', () => {
+  test('tells the frames whose rights an event changed, or all events since one, and the second level in the end', async () => {
     const at = events.findIndex(
       ({ text }) => /^gfns .* r-x immutable: applied$/.test(text) && text.includes('-0x1'),
     );
     const [, start, end] = /gfns (0x\w+)-(0x\w+) /.exec(events[at]?.text ?? '') ?? [];
     const changed = [[Number(start), Number(end)]];
-    expect(moment({ life: HARDENED, at }, at - 1).changed).toEqual(changed);
-    expect(moment({ life: HARDENED, at: at + 1 }, at).changed).toEqual([]);
-    expect(moment({ life: HARDENED, at: at + 1 }, at - 1).changed).toEqual(changed);
-    const { memory, registers } = moment({ life: HARDENED, at: last }, last - 1);
+    expect((await moment({ life: HARDENED, at }, at - 1)).changed).toEqual(changed);
+    expect((await moment({ life: HARDENED, at: at + 1 }, at)).changed).toEqual([]);
+    expect((await moment({ life: HARDENED, at: at + 1 }, at - 1)).changed).toEqual(changed);
+    const { memory, registers } = await moment({ life: HARDENED, at: last }, last - 1);
     // The kernel's text is executed and not written, in the mappings and in the second level.
     expect(memory.kinds.map(({ rights }) => rights)).not.toContain('rwx');
     expect(memory.rights).toEqual(expect.arrayContaining(['r-x', 'rw-', 'r--']));
@@ -44,58 +44,63 @@ describe('the boot of a machine, event by event', () => {
     expect(registers.find(({ name }) => name === 'CR0')?.bits).toContain('WP');
   });
 
-  test('refuses a moment that there is not, and a machine', () => {
-    expect(() => moment({ life: HARDENED, at: events.length }, last)).toThrow(
+  test('refuses a moment that there is not, and a machine', async () => {
+    await expect(moment({ life: HARDENED, at: events.length }, last)).rejects.toThrow(
       `there are ${events.length} events, from 0 on`,
     );
-    expect(() => timeline(modelled('nope'))).toThrow('machine nope: expected one of rodata-off, no-heki, ');
-    expect(() => timeline({ ...HARDENED, kernel: 'dump' })).toThrow('none is open');
+    await expect(timeline(modelled('nope'))).rejects.toThrow(
+      'machine nope: expected one of rodata-off, no-heki, ',
+    );
+    await expect(timeline({ ...HARDENED, kernel: 'dump' })).rejects.toThrow('none is open');
   });
 
-  test('has of a page its counters, what was asked for it, and the walk of the second level', () => {
-    const text = frameAt({ life: HARDENED, at: last }, TEXT_FRAME);
+  test('has of a page its counters, what was asked for it, and the walk of the second level', async () => {
+    const text = await frameAt({ life: HARDENED, at: last }, TEXT_FRAME);
     expect(text).toMatchObject({ counters: { write: 0 }, asked: 'r-xu, immutable', effective: 'r-xu' });
     expect(text.counters?.execute).toBeGreaterThan(0);
     // KVM has taken its leaf away when it was protected, and makes another at the first access.
     const { kind, isAllowed, steps } = text.secondLevel ?? expect.fail();
     expect([kind, isAllowed]).toEqual(['EPT', true]);
     expect(steps.at(-1)?.text).toMatch(/^(?:2 MiB|4 KiB) page at 0x101000000, WB, R X /);
-    const without = frameAt({ life: modelled('no-heki'), at: 40 }, TEXT_FRAME);
+    const without = await frameAt({ life: modelled('no-heki'), at: 40 }, TEXT_FRAME);
     expect(without).toMatchObject({ counters: null, asked: null, effective: 'rwxu' });
-    expect(frameAt({ life: HARDENED, at: 40 }, 2 ** 30)).toMatchObject({ host: null, effective: null });
+    expect(await frameAt({ life: HARDENED, at: 40 }, 2 ** 30)).toMatchObject({ host: null, effective: null });
   });
 
-  test('walks through both stages: a write to text that the page tables allow is refused by the second level', () => {
+  test('walks through both stages: a write to text that the page tables allow is refused by the second level', async () => {
     const query = { life: HARDENED, at: last };
     const asked = { address: '_text', access: 'write', user: false, edits: {} } as const;
-    const refused = walkAt(query, asked);
+    const refused = await walkAt(query, asked);
     expect(refused.outcome.text).toMatch(/^#PF 0x3 /);
     expect(refused.steps.every(({ secondLevel }) => secondLevel?.isAllowed)).toBe(true);
     const leaf = refused.steps.at(-1);
     const edits = { [leaf?.address ?? '']: `0x${(BigInt(`0x${leaf?.value}`) | 2n).toString(16)}` };
-    const opened = walkAt(query, { ...asked, edits });
+    const opened = await walkAt(query, { ...asked, edits });
     expect(opened.steps.at(-1)?.isEdited).toBe(true);
     expect(opened.outcome).toMatchObject({ kind: 'refused', secondLevel: { isAllowed: false } });
     expect(opened.outcome.text).toMatch(
       /^refused by the second level at guest-physical 0x1000000, the page itself$/,
     );
     // Where nothing is withheld, the same edit is enough.
-    const without = { life: modelled('no-heki'), at: timeline(modelled('no-heki')).events.length - 1 };
-    expect(walkAt(without, { ...asked, edits }).outcome.kind).toBe('allowed');
+    const without = {
+      life: modelled('no-heki'),
+      at: (await timeline(modelled('no-heki'))).events.length - 1,
+    };
+    expect((await walkAt(without, { ...asked, edits })).outcome.kind).toBe('allowed');
   });
 
-  test('walks as edited second-level entries have it, on the machine whose they are', () => {
-    const query = { life: modelled('hyperv'), at: timeline(modelled('hyperv')).events.length - 1 };
+  test('walks as edited second-level entries have it, on the machine whose they are', async () => {
+    const query = { life: modelled('hyperv'), at: (await timeline(modelled('hyperv'))).events.length - 1 };
     const asked = { address: '_text', access: 'fetch', user: false, edits: {} } as const;
-    const { outcome } = walkAt(query, asked);
+    const { outcome } = await walkAt(query, asked);
     const leaf = outcome.secondLevel?.steps.at(-1);
     expect(outcome.kind).toBe('allowed');
     const execute = 1n << 2n;
     const edits = { [leaf?.address ?? '']: `0x${(BigInt(`0x${leaf?.value}`) & ~execute).toString(16)}` };
-    const closed = walkAt(query, { ...asked, edits });
+    const closed = await walkAt(query, { ...asked, edits });
     expect(closed.outcome).toMatchObject({ kind: 'refused', secondLevel: { isAllowed: false } });
     expect(closed.outcome.details).toEqual(['because XS is 0 and the linear address is supervisor-mode']);
-    expect(walkAt(query, asked).outcome).toEqual(outcome);
+    expect((await walkAt(query, asked)).outcome).toEqual(outcome);
   });
 });
 
@@ -107,20 +112,52 @@ describe('the kernel of a dump on a machine', () => {
   }).kernel;
   const life: LifeQuery = { machine: 'hardened', kernel: 'dump', scenario: null };
 
-  test('is counted and protected, and its text is held by what its mappings were', () => {
-    const { events, outcome, lanes } = timeline(life, dump);
+  test('is counted and protected, and its text is held by what its mappings were', async () => {
+    const { events, outcome, lanes } = await timeline(life, dump);
     expect(outcome).toBe('the kernel is protected');
     expect(lanes).toEqual(['machine', 'vcpu0', 'kvm', 'core']);
     const query = { life, at: events.length - 1 };
-    expect(frameAt({ life, at: 0 }, TEXT_FRAME, dump)).toMatchObject({ counters: null, effective: 'rwxu' });
-    expect(frameAt(query, TEXT_FRAME, dump)).toMatchObject({ asked: 'r-xu, immutable', effective: 'r-xu' });
-    const walk = walkAt(
+    expect(await frameAt({ life, at: 0 }, TEXT_FRAME, dump)).toMatchObject({
+      counters: null,
+      effective: 'rwxu',
+    });
+    expect(await frameAt(query, TEXT_FRAME, dump)).toMatchObject({
+      asked: 'r-xu, immutable',
+      effective: 'r-xu',
+    });
+    const walk = await walkAt(
       query,
       { address: '0xffffffff81000000', access: 'fetch', user: false, edits: {} },
       dump,
     );
     expect(walk.outcome).toMatchObject({ kind: 'allowed', frame: TEXT_FRAME });
     expect(walk.place).toBe('_stext, in kernel text');
+  });
+});
+
+describe('a scenario', () => {
+  const life = (scenario: object): LifeQuery => ({ ...HARDENED, scenario: JSON.stringify(scenario) });
+
+  test('is lived on the machine that it says, step by step, and looked at like a boot', async () => {
+    const steps = [{ do: 'load-module', name: 'driver', text: 4 }];
+    const scenario = life({ machine: { memory: '64MiB', hypervisor: 'none' }, steps });
+    const { events, lanes, outcome } = await timeline(scenario);
+    expect(outcome).toBe('boot is over, 1 of 1 steps were taken: the kernel lives');
+    expect(lanes).toContain('scenario');
+    const at = events.findIndex(({ text }) => text === JSON.stringify(steps[0]));
+    expect(events[at]?.isStep).toBe(true);
+    expect(await frameAt({ life: scenario, at }, TEXT_FRAME)).toMatchObject({ asked: null });
+  });
+
+  test('that is none, or names what cannot be had in a page, is refused in the words of heki boot', async () => {
+    await expect(timeline({ ...HARDENED, scenario: '{' })).rejects.toThrow('scenario.json:1:1: not JSON');
+    await expect(timeline(life({ steps: [{ do: 'nothing' }] }))).rejects.toThrow('scenario.json');
+    for (const machine of [{ hypervisor: './mine.mjs' }, { kernel: 'System.map' }]) {
+      await expect(timeline(life({ machine, steps: [] }))).rejects.toThrow('expected');
+    }
+    await expect(timeline(life({ include: ['other.json'], steps: [] }))).rejects.toThrow(
+      'no other files are read here',
+    );
   });
 });
 

@@ -17,7 +17,7 @@ import { labBackend } from '../../attack/lab-backend.ts';
 import { UsageError } from '../../failure.ts';
 import type { KernelOfDump } from './dump-session.ts';
 import { frameCard } from './life/frame-card.ts';
-import { kernelLife } from './life/kernel-life.ts';
+import { kernelLife, scenarioLife } from './life/kernel-life.ts';
 import type { Life } from './life/life.ts';
 import { momentOf } from './life/moment.ts';
 import { lookAt, timelineOf } from './life/play.ts';
@@ -54,7 +54,11 @@ function machineNamed(name: string): (typeof ATTACK_MACHINES)[number] {
 }
 
 /** @param dump the kernel of the dump that is open */
-function lifeOf({ machine: name, kernel }: LifeQuery, dump: KernelOfDump | undefined): Life {
+async function lifeOf(
+  { machine: name, kernel, scenario }: LifeQuery,
+  dump: KernelOfDump | undefined,
+): Promise<Life> {
+  if (scenario !== null) return scenarioLife(scenario);
   const machine = machineNamed(name);
   if (kernel === 'modelled') {
     return kernelLife(choiceOf(machine), { machine: { memory: MEMORY, ...machine.machine }, steps: [] });
@@ -63,15 +67,15 @@ function lifeOf({ machine: name, kernel }: LifeQuery, dump: KernelOfDump | undef
   return snapshotLife(choiceOf(machine), machine.machine, dump);
 }
 
-export function timeline(query: LifeQuery, dump?: KernelOfDump): Timeline {
-  return timelineOf(lifeOf(query, dump));
+export async function timeline(query: LifeQuery, dump?: KernelOfDump): Promise<Timeline> {
+  return timelineOf(await lifeOf(query, dump));
 }
 
-export function moment({ life, at }: MomentQuery, since: number, dump?: KernelOfDump): Moment {
+export async function moment({ life, at }: MomentQuery, since: number, dump?: KernelOfDump): Promise<Moment> {
   const key = JSON.stringify([life, dump?.subject.name, at, since]);
   const known = moments.get(key);
   if (known !== undefined) return known;
-  const found = momentOf(lifeOf(life, dump), at, since);
+  const found = momentOf(await lifeOf(life, dump), at, since);
   const oldest = moments.keys().next().value;
   if (moments.size >= MOST_MOMENTS && oldest !== undefined) moments.delete(oldest);
   moments.set(key, found);
@@ -79,34 +83,34 @@ export function moment({ life, at }: MomentQuery, since: number, dump?: KernelOf
 }
 
 /** What `look` finds on the machine at a moment, which is not used behind it. */
-function at<Found>(
+async function at<Found>(
   { life, at: event }: MomentQuery,
   dump: KernelOfDump | undefined,
   look: (machine: WatchedMachine) => Found,
-): Found {
-  const [found] = lookAt(lifeOf(life, dump), [event], (machine) => ({ is: look(machine) }));
+): Promise<Found> {
+  const [found] = lookAt(await lifeOf(life, dump), [event], (machine) => ({ is: look(machine) }));
   if (found === undefined) throw new RangeError(`no moment at event ${event}`);
   return found.is;
 }
 
-export function frameAt(query: MomentQuery, frame: number, dump?: KernelOfDump): FrameCard {
+export function frameAt(query: MomentQuery, frame: number, dump?: KernelOfDump): Promise<FrameCard> {
   return at(query, dump, (machine) => frameCard(machine, frame));
 }
 
-export function bytesAt(
+export async function bytesAt(
   query: MomentQuery,
   frame: number,
   address: VirtualAddress | undefined,
   dump?: KernelOfDump,
 ): Promise<PageBytes> {
-  const page = at(query, dump, ({ memory }) => {
+  const page = await at(query, dump, ({ memory }) => {
     const now = memory.page(frame as Gfn);
     return now === undefined ? undefined : Uint32Array.from(now);
   });
   return pageBytes(page, frame, address, undefined);
 }
 
-export function walkAt(query: MomentQuery, walk: WalkQuery, dump?: KernelOfDump): WalkAnswer {
+export function walkAt(query: MomentQuery, walk: WalkQuery, dump?: KernelOfDump): Promise<WalkAnswer> {
   const where = `${query.life.machine}, right after event ${query.at}`;
   return at(query, dump, (machine) => walkOn(machine, walk, where));
 }

@@ -1,5 +1,6 @@
+import type { DumpWarning } from '../../dump-warning.ts';
 import { readNotes } from '../../note.ts';
-import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
+import { type DumpFormat, hasText } from '../dump-format.ts';
 import { searchUpTo64GiB } from '../raw/image.ts';
 import { PT_NOTE, readProgramHeaders } from './elf-header.ts';
 import { readSegments } from './segment.ts';

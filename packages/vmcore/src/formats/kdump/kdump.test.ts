@@ -132,6 +132,38 @@ describe('a kdump', () => {
     expect(joined((view) => view.setUint8(12 + 4 * 65, 0))).toThrow(other);
   });
 
+  it.each([
+    ['other registers', { notes: notes.map((byte, at) => (at === 200 ? byte ^ 1 : byte)) }],
+    ['another VMCOREINFO', { notes, vmcoreinfo: 'OSRELEASE=6.2.0\n' }],
+    ['no notes', {}],
+  ])('that was split is not joined with a part of the same machine and time that has %s', (_, others) => {
+    const page = { frame: 0, bytes: new Uint8Array(4096) };
+    const low = buildKdump({ pages: [page], frames: 60, notes, part: { start: 0, end: 30 } });
+    const high = { pages: [page], frames: 60, part: { start: 30, end: 60 } };
+    const joined = (parts: object) => () =>
+      readVmcore([bytesSource(low), bytesSource(buildKdump({ ...high, ...parts }))]);
+    expect(joined({ notes })().warnings).toEqual([]);
+    expect(joined(others)).toThrow('file 2 is a part of another dump than the first one: its notes');
+  });
+
+  it.each([
+    [0, 30, 0, 30],
+    [0, 30, 29, 60],
+    [20, 60, 0, 21],
+  ])('that was split has each part once: %i to %i and %i to %i are of two dumps', (a, b, c, d) => {
+    const part = (start: number, end: number) =>
+      bytesSource(
+        buildKdump({
+          pages: [{ frame: start, bytes: new Uint8Array(4096) }],
+          frames: 60,
+          part: { start, end },
+        }),
+      );
+    expect(() => readVmcore([part(a, b), part(c, d)])).toThrow(
+      `two files have the memory from 0x${(Math.max(a, c) * 4096).toString(16)} on`,
+    );
+  });
+
   it('lacks what was filtered out: absent, and not zero', () => {
     const zero = { frame: 5, bytes: new Uint8Array(4096) };
     const { memory, segments } = readVmcore(buildKdump({ pages: [zero, { ...zero, frame: 9 }], frames: 20 }));

@@ -1,9 +1,10 @@
 import { type Gfn, PAGE_SIZE, type PageView } from '@heki/physical-memory';
 import { type ByteSource, readBytesAt, readFields } from '../../byte-source.ts';
+import type { DumpWarning } from '../../dump-warning.ts';
 import { VmcoreError } from '../../error.ts';
 import { type Note, type NotesPlace, readNotes } from '../../note.ts';
 import { cachedMemory } from '../../page-cache.ts';
-import { type DumpFormat, type DumpWarning, hasText, type Inflate } from '../dump-format.ts';
+import { type DumpFormat, hasText, type Inflate } from '../dump-format.ts';
 import { decompressPage, packingName } from './decompress-page.ts';
 import { type KdumpHeader, readKdumpHeader } from './kdump-header.ts';
 import { type PageBitmap, pageBitmap } from './page-bitmap.ts';

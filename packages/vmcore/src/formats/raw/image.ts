@@ -1,6 +1,7 @@
 import type { ByteSource } from '../../byte-source.ts';
+import type { DumpWarning } from '../../dump-warning.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
-import type { DumpContents, DumpWarning, ReadSettings } from '../dump-format.ts';
+import type { DumpContents, ReadSettings } from '../dump-format.ts';
 import type { ElfSegment } from '../elf/segment.ts';
 import { createSegmentMemory } from '../elf/segment-memory.ts';
 import { type ImageSearch, searchImage } from './search-image.ts';

@@ -1,9 +1,10 @@
 import { type Gpa, PAGE_SIZE, PHYSICAL_ADDRESS_END } from '@heki/physical-memory';
 import { readFields } from '../../byte-source.ts';
+import type { DumpWarning } from '../../dump-warning.ts';
 import { VmcoreError } from '../../error.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
 import { uppermost } from '../../range.ts';
-import { type DumpFormat, type DumpWarning, hasText } from '../dump-format.ts';
+import { type DumpFormat, hasText } from '../dump-format.ts';
 import { imageContents, searchUpTo64GiB } from './image.ts';
 
 /** Before each range of memory: magic, version, first and last address, 8 bytes that are reserved. */

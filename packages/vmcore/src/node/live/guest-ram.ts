@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { type Gfn, PAGE_SIZE, PAGE_WORDS, type PageView } from '@heki/physical-memory';
+import type { DumpWarning } from '../../dump-warning.ts';
 import { VmcoreError } from '../../error.ts';
-import type { DumpWarning } from '../../formats/dump-format.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
 import type { VmcoreSegment } from '../../segment.ts';
 import type { Qmp } from './qmp.ts';

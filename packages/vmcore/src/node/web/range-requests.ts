@@ -155,7 +155,7 @@ export function requestRanges(address: WebAddress): RangeRequests {
     }
     if (head.encoding !== undefined && head.encoding !== 'identity') {
       throw refused(
-        `the server packs what it sends, by ${JSON.stringify(head.encoding)}: parts of that are no parts of the file`,
+        `the server packs what it sends, by ${JSON.stringify(head.encoding.slice(0, 60))}: parts of that are no parts of the file`,
       );
     }
     const [, start = '', last = '', of = ''] = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(range) ?? [];

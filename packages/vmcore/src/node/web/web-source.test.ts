@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { infoTlbLine } from '../../info-tlb.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
@@ -39,6 +40,7 @@ const server = require('node:http').createServer((request, answer) => {
   const later = count > 1;
   const head = { etag: how === 'changed' && later ? '"b"' : '"a"', 'content-range': 'bytes ' + start + '-' + (end - 1) + '/' + file.length };
   let bytes = file.subarray(start, end);
+  if (how === 'unversioned') delete head.etag;
   if (how === 'other-range') head['content-range'] = 'bytes 1-' + (end - 1) + '/' + file.length;
   if (how === 'no-size') head['content-range'] = 'bytes ' + start + '-' + (end - 1) + '/*';
   if (how === 'packed') head['content-encoding'] = 'gzip';
@@ -64,6 +66,7 @@ let origin = '';
 beforeAll(async () => {
   writeFileSync(join(folder, 'dump.elf'), inflatedFixture(`${FIXTURE}.elf.gz`));
   writeFileSync(join(folder, 'dump.elf.gz'), readFileSync(fixturePath(`${FIXTURE}.elf.gz`)));
+  writeFileSync(join(folder, 'stored.elf.gz'), gzipSync(inflatedFixture(`${FIXTURE}.elf.gz`), { level: 0 }));
   writeFileSync(join(folder, 'large'), large);
   writeFileSync(join(folder, 'empty'), '');
   server = spawn(process.execPath, ['-e', SERVER, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -100,6 +103,17 @@ describe('a dump on a web server', () => {
     const lines = walkSlowly(core.memory, root, levels).map(infoTlbLine);
     expect(`${lines.join('\n')}\n`).toBe(inflatedFixture(`${FIXTURE}.info-tlb.txt.gz`).toString());
     core.close();
+  });
+
+  it.each([
+    ['dump.elf', ['unversioned']],
+    ['stored.elf.gz', ['unversioned']],
+    // It came at once.
+    ['dump.elf.gz', []],
+  ])('(%s) is said to be able to change unseen where the server tells no version of it', (name, told) => {
+    const warnings = (how: string) => openVmcore(`${origin}/${how}/${name}`).warnings.map(({ id }) => id);
+    expect(warnings('plain')).toEqual([]);
+    expect(warnings('unversioned')).toEqual(told);
   });
 
   it('is asked for no more than was wanted, whatever the server sends', () => {

@@ -1,4 +1,5 @@
 import { type ByteSource, beyondEnd } from '../../byte-source.ts';
+import type { DumpWarning } from '../../dump-warning.ts';
 import { VmcoreError } from '../../error.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
 import { requestRanges } from './range-requests.ts';
@@ -8,6 +9,12 @@ import { parseWebAddress } from './web-address.ts';
 const BLOCK = 2 ** 17;
 /** What is asked for at most, at once. */
 const MOST_AT_ONCE = 2 ** 23;
+
+const UNVERSIONED: DumpWarning = {
+  id: 'unversioned',
+  message:
+    'the web server tells neither ETag nor Last-Modified: whether the file was written while it was read cannot be seen, unless its size changed',
+};
 
 /**
  * A file on a web server, of which only what is read comes over the network, in blocks, the last of which are kept. A server that knows no ranges,
@@ -58,6 +65,7 @@ export function webSource(address: string): ByteSource {
 
   return {
     size,
+    warning: version.trim() === '' && size > first.bytes.length ? UNVERSIONED : undefined,
     read(offset, target) {
       if (!open) throw new VmcoreError(`${where.shown} is closed: read what is needed before`, { offset });
       if (offset + target.length > size) throw beyondEnd(offset, target.length, size);

@@ -9,11 +9,14 @@ import {
   virtualAddressOf,
 } from '@heki/physical-memory';
 import { type ComposedScenario, runScenario } from '@heki/scenario';
+import { loadScenario } from '@heki/scenario/schema';
 import { kernelRegions, type Region, regionAt } from '@heki/vmcore';
 import { labBackend } from '../../../attack/lab-backend.ts';
 import { createBootMachine } from '../../../boot/boot-machine.ts';
 import { UsageError } from '../../../failure.ts';
 import { parseVirtualAddress } from '../../../hex.ts';
+import { HYPERVISOR_NAMES } from '../../../hypervisor-names.ts';
+import { isHypervisorName } from '../../../hypervisors.ts';
 import { isHexadecimal } from '../../../names/resolve-address.ts';
 import { type Life, lifeEvent } from './life.ts';
 import { preFaultOf, type WatchedMachine } from './watched-machine.ts';
@@ -46,6 +49,33 @@ export function kernelLife(machine: Choice, scenario: ComposedScenario): Life {
       return `boot is over${steps.length === 0 ? '' : `, ${steps.length} of ${steps.length + notTaken.length} steps were taken`}: ${end}`;
     },
   };
+}
+
+/** The name that errors give to the text of a scenario. */
+const SCENARIO = 'scenario.json';
+
+/**
+ * What the text of a scenario says.
+ *
+ * @throws {ScenarioError} as `heki boot --scenario` does for such a file; others that it names are not read
+ */
+export async function scenarioLife(text: string): Promise<Life> {
+  const scenario = await loadScenario(SCENARIO, (file) => {
+    if (file === SCENARIO) return text;
+    throw new UsageError('expected none, for no other files are read here');
+  });
+  const { hypervisor = 'kvm', kernel } = scenario.machine;
+  if (!isHypervisorName(hypervisor)) {
+    throw new UsageError(
+      `${SCENARIO}: machine.hypervisor ${hypervisor}: expected one of ${HYPERVISOR_NAMES.join(', ')}`,
+    );
+  }
+  if (kernel !== undefined) {
+    throw new UsageError(
+      `${SCENARIO}: machine.kernel ${kernel}: expected none, for no other files are read here`,
+    );
+  }
+  return kernelLife({ name: 'scenario', title: scenario.title ?? 'a machine of its own' }, scenario);
 }
 
 function watchedKernel(machine: LinuxMachine): WatchedMachine {

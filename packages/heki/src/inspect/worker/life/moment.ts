@@ -15,8 +15,10 @@ import {
   machineMemory,
 } from '@heki/machine';
 import { firstBehind, hex } from '@heki/physical-memory';
+import { kernelTableFrames } from '@heki/vmcore';
+import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { bitNames, CR0_BITS, CR4_BITS, EFER_BITS } from '@heki/x86';
-import { memoryRunOf, pageNames } from '../../../audit/audit-page.ts';
+import { memoryRunOf, pageNames, tableRuns } from '../../../audit/audit-page.ts';
 import type { Life } from './life.ts';
 import { lookAt } from './play.ts';
 import { mappingsOf, type WatchedMachine } from './watched-machine.ts';
@@ -75,11 +77,13 @@ function rightsOf({
 }
 
 function memoryOf(machine: WatchedMachine, stretches: readonly ComparedRange[]): MemoryData {
+  const { memory, root, levels } = machine;
   const mappings = mappingsOf(machine);
   return encodeMemory({
     ram: machine.memoryMap.entries.filter(({ type }) => type === 'ram'),
     runs: frameExtents(mappings).map((extent) => memoryRunOf(extent)),
     names: pageNames({ mappings, symbolAt: machine.symbolAt }),
+    tables: tableRuns(kernelTableFrames({ memory, root, levels }, DUMP_LIMITS.tablePages)),
     grants: [grantsOf(stretches, immutableRanges(machine))],
   });
 }

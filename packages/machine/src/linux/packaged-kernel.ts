@@ -1,7 +1,9 @@
-import type { CodeImage, Place, Site } from '@heki/code-authority';
+import type { BootedKernel, Place, SignedKernel, Site } from '@heki/code-authority';
 import {
+  type BootPolicy,
   type BootVector,
   buildText,
+  checkBootVector,
   type ImageAddress,
   type ImageRange,
   type ImageView,
@@ -10,12 +12,34 @@ import {
 } from '@heki/patch-sites';
 import { PAGE_SIZE } from '@heki/physical-memory';
 
-/** A real kernel for an owner of code: what it seals, and in which states its sites are. */
-export interface KernelCode {
-  /** One part, the text: with everything that the boot decides once in it, and with sites for what may change later. */
-  readonly image: CodeImage;
-  /** The state of each site, as the boot vector names it. */
-  readonly states: readonly number[];
+/** A real kernel's package, and what whoever starts the machine wants of its boots. */
+export interface PackagedKernelOptions {
+  readonly image: ImageView;
+  /** The image's code, of whole pages. */
+  readonly text: ImageRange;
+  /** How many processors there are the owner of the code says. */
+  readonly policy: Omit<BootPolicy, 'processors'>;
+  /** The keys that the manifest of this build lets change, by the names of their symbols; `ftrace` for functions. */
+  readonly changeable: ReadonlySet<string>;
+}
+
+/**
+ * A real kernel for an owner of code, which judges a boot vector before it seals anything by it. One part, the text: with everything in it that boot
+ * decides once, and with sites for what may change later.
+ */
+export function packagedKernel({
+  image,
+  text,
+  policy,
+  changeable,
+}: PackagedKernelOptions): SignedKernel<BootVector> {
+  return {
+    objections: (vector, { processors }) =>
+      checkBootVector(image, text, vector, { ...policy, processors }).map(
+        ({ element, text: why }) => `${element}: ${why}`,
+      ),
+    booted: (vector) => kernelCodeImage(image, text, vector, changeable),
+  };
 }
 
 /** Where functions that are traced, or static calls, lead. */
@@ -29,19 +53,15 @@ const CALL = 0xe8;
 const FIRST_TARGET = 2;
 
 /**
- * Makes a {@link CodeImage} of a real kernel: its text is built from the image and a boot vector that was checked ({@link checkBootVector}), and nothing of it from the
- * guest's memory. Jump labels, calls that are static and beginnings of functions are sites; all else never changes after the seal. Sites of init code, and
- * conditional static calls, are none.
- *
- * @param text the image's code, of whole pages
- * @param changeable the keys that the manifest of this build lets change, by the names of their symbols; `ftrace` for functions
+ * Its text is built from the image and a boot vector, and nothing of it from the guest's memory. Jump labels, calls that are static and beginnings of
+ * functions are sites; all else never changes after the seal. Sites of init code, and conditional static calls, are none.
  */
-export function kernelCodeImage(
+function kernelCodeImage(
   image: ImageView,
   text: ImageRange,
   vector: BootVector,
   changeable: ReadonlySet<string>,
-): KernelCode {
+): BootedKernel {
   const length = Math.ceil((text.end - text.start) / PAGE_SIZE) * PAGE_SIZE;
   const built = buildText(image, text, vector);
   const bytes = built.bytes(text.start, length)?.slice() ?? new Uint8Array(length);

@@ -9,7 +9,7 @@ import {
 } from '@heki/patch-sites';
 import { createRam, type Gfn, type Pfn } from '@heki/physical-memory';
 import { describe, expect, it } from 'vitest';
-import { kernelCodeImage } from './kernel-code-image.ts';
+import { packagedKernel } from './packaged-kernel.ts';
 
 const TEXT = -0x7f00_0000;
 const TABLES = TEXT + 0x10_0000;
@@ -99,8 +99,20 @@ const VECTOR: BootVector = {
   sites: new Map(),
 };
 
+/** Returns go by the thunk of this processor, and a static call may lead into a module. */
+const POLICY = {
+  capabilities,
+  cpuid: new Map(),
+  returnThunks: new Set(['srso_return_thunk']),
+  paravirt: () => false,
+  isData: () => false,
+  isModuleFunction: (at: number) => at === TEXT - 0x10_0000,
+};
+const kernelLetting = (...changeable: string[]) =>
+  packagedKernel({ image, text: RANGE, policy: POLICY, changeable: new Set(changeable) });
+
 /** An owner over the memory of a kernel that has booted with `booted`, and was told that it had booted with `named`. */
-function sealed(booted: BootVector, named: BootVector = booted) {
+function sealed(booted: BootVector, named: BootVector = booted, defects: { 'B-A12'?: boolean } = {}) {
   const memory = createRam<Pfn>({ ranges: [{ start: 0 as Pfn, end: 1 as Pfn }] });
   const words = memory.writablePage(0 as Pfn) ?? new Uint32Array();
   const page = new Uint8Array(words.buffer, words.byteOffset, PAGE);
@@ -113,15 +125,16 @@ function sealed(booted: BootVector, named: BootVector = booted) {
       setOtherRights: () => {},
       flush: () => {},
       stopped: (work) => work(),
-      processors: 1,
+      processors: 2,
     },
     readImage: () => undefined,
+    defects,
   });
-  const kernel = kernelCodeImage(image, RANGE, named, new Set(['tracing', 'ftrace']));
+  const kernel = kernelLetting('tracing', 'ftrace');
   const placement = { bases: [imageVirtualAddress(TEXT)], frames: [[0 as Gfn]] };
-  const answer = complete(owner.seal(kernel.image, placement, kernel.states));
+  const answer = complete(owner.sealBooted(kernel, named, placement));
   const poke = (key: string, state: number): string => {
-    const site = kernel.image.sites.findIndex((one) => one.key === key);
+    const site = kernel.booted(named).image.sites.findIndex((one) => one.key === key);
     const result = complete(owner.poke([{ image: 1, site, state }]));
     return result.ok ? 'done' : result.why;
   };
@@ -141,6 +154,22 @@ describe("a real kernel's package", () => {
     expect(sealed({ ...VECTOR, capabilities: [] }, VECTOR).answer).toBe('mismatch');
   });
 
+  it('is not sealed by a boot that may not be, though its bytes prove it', () => {
+    const forged: readonly Partial<BootVector>[] = [
+      { capabilities: [] },
+      { returnThunk: '__x86_return_thunk' },
+      { oneProcessor: true },
+      { calls: new Map() },
+      { sites: new Map([[TEXT + AT.function, { calls: TEXT + AT.target }]]) },
+    ];
+    for (const change of forged) {
+      const vector = { ...VECTOR, ...change };
+      expect([sealed(vector).answer, Object.keys(change)]).toEqual(['unsafe-boot', Object.keys(change)]);
+    }
+    // Whoever believes what the bytes prove seals a kernel without its mitigations.
+    expect(sealed({ ...VECTOR, capabilities: [] }, undefined, { 'B-A12': true }).answer).toBe('sealed');
+  });
+
   it('has sites whose states are what Linux writes', () => {
     const { poke, at } = sealed(VECTOR);
     expect([poke('tracing', 1), at(AT.label)]).toEqual(['done', branch(0xe9, AT.label, AT.target)]);
@@ -152,7 +181,7 @@ describe("a real kernel's package", () => {
     const { poke, at } = sealed(VECTOR);
     expect([poke('__SCK__call', 0), poke('__SCK__none', 1)]).toEqual(['frozen', 'frozen']);
     expect(at(AT.returns)).toEqual(branch(0xe9, AT.returns, 0x920));
-    const { sites } = kernelCodeImage(image, RANGE, VECTOR, new Set()).image;
+    const { sites } = kernelLetting().booted(VECTOR).image;
     expect(sites.map(({ at: place }) => place.offset)).not.toContain(AT.returns);
   });
 
@@ -160,8 +189,9 @@ describe("a real kernel's package", () => {
     const calls = new Map([...VECTOR.calls, [NAMES.__SCK__call ?? 0, TEXT - 0x10_0000] as const]);
     const traced = new Map([[TEXT + AT.function, { calls: TEXT - 0x20_0000 }]]);
     const vector = { ...VECTOR, calls, sites: traced };
-    const { sites } = kernelCodeImage(image, RANGE, vector, new Set()).image;
+    const { sites } = kernelLetting().booted(vector).image;
     expect(sites.map(({ kind }) => kind)).toEqual(['jump-label', 'static-call', 'static-jump']);
-    expect(sealed(vector).answer).toBe('sealed');
+    expect(sealed({ ...VECTOR, calls }).answer).toBe('sealed');
+    expect(sealed(vector).answer).toBe('unsafe-boot');
   });
 });
