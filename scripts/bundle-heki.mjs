@@ -29,7 +29,7 @@ await build({
   // iced-x86 is a megabyte, which few commands load; of @heki/fleet, a database is a part, and it may be left out.
   ssr: {
     noExternal: true,
-    external: ['iced-x86', '@heki/fleet', '@heki/fleet/queue', '@heki/fleet/worker'],
+    external: ['iced-x86', '@heki/fleet', '@heki/fleet/queue', '@heki/fleet/telemetry', '@heki/fleet/worker'],
   },
   build: {
     ssr: true,

@@ -105,7 +105,7 @@ const checks = [
 
 const env = {
   ...process.env,
-  ...(full ? { HEKI_FUZZ: 'long' } : {}),
+  ...(full ? { HEKI_FUZZ: 'long', HEKI_FAULTS: 'long' } : {}),
   TURBO_TELEMETRY_DISABLED: '1',
   DO_NOT_TRACK: '1',
   NO_COLOR: '1',

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { type Page, textBlock } from './page.ts';
 import { printed, printedWithFindings } from './printed.ts';
 
@@ -20,8 +23,31 @@ const block = async (...args: readonly string[]): Promise<string> =>
 const walk = await block('walk', GUEST, '--range', `${TEXT}-ffffffffa3000000`);
 const translation = await block('translate', GUEST, TEXT);
 
+const symbols = await block('symbols', 'fixtures/symbols/k612-symbols.elf.gz', 'sys_call_table');
+
+/** How large it is when it is packed depends on the version of zlib. */
+async function extraction(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'heki-docs-'));
+  try {
+    const text = await printed(['extract', GUEST, '-o', join(folder, 'small.elf.gz')]);
+    const named = text.replace(`${folder}/`, '').replace(basename(GUEST), 'guest.elf');
+    return textBlock(
+      named
+        .replace(/, packed .*/, '')
+        .trimEnd()
+        .split('\n'),
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+const extract = await extraction();
+
 /** A guest that libvirt dumps. */
-export const libvirtPage: Page = { file: 'docs/real-guests/libvirt.md', parts: { walk: () => walk } };
+export const libvirtPage: Page = {
+  file: 'docs/real-guests/libvirt.md',
+  parts: { walk: () => walk, symbols: () => symbols, extract: () => extract },
+};
 
 /** A guest that runs. */
 export const runningQemuPage: Page = {

@@ -25,6 +25,10 @@ export interface Environment {
   readonly OS?: string | undefined;
   /** Anything: print the stack of an error. */
   readonly HEKI_DEBUG?: string | undefined;
+  /** OpenTelemetry's: where traces go, and whether none do. */
+  readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string | undefined;
+  readonly OTEL_EXPORTER_OTLP_TRACES_ENDPOINT?: string | undefined;
+  readonly OTEL_SDK_DISABLED?: string | undefined;
 }
 
 /** Everything that the command takes from, and gives to, the process around it. */

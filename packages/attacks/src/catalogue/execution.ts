@@ -1,8 +1,8 @@
-import type { Gfn, VirtualAddress } from '@heki/physical-memory';
+import { type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
-import { MARK, MODULE_FUNCTIONS, PAYLOAD, PAYLOAD_QUAD } from '../kernel/functions.ts';
+import { MARK, MODULE_FUNCTIONS, moduleImage, PAYLOAD, PAYLOAD_QUAD } from '../kernel/functions.ts';
 import { executable, loadedModule, loadedProgram, offset, writable } from './stores.ts';
 
 /** The system BIOS of a PC, below 1 MiB. */
@@ -23,6 +23,16 @@ function runFreed(lab: Lab, code: VirtualAddress, free: () => void): void {
   free();
   lab.edit(page, writable);
   runThere(lab, page);
+}
+
+/** The frames of a module that was loaded and is gone. */
+function framesOfNextModule(lab: Lab): Gfn[] {
+  const { memory } = lab.prepare('load a module', (kernel) => kernel.loadModule(moduleImage('before')));
+  const frames = [...memory.values()].flatMap(({ address, pages }) =>
+    Array.from({ length: pages }, (_, page) => lab.frameOf(offset(address, page * PAGE_SIZE))),
+  );
+  lab.prepare('unload it', (kernel) => kernel.unloadModule('before'));
+  return frames;
 }
 
 /** The attacker's code runs, from where it never should. */
@@ -159,6 +169,37 @@ export const EXECUTION: readonly LabAttack[] = [
       lab.pointAt(page, lab.frameOf(check));
       lab.edit(page, executable);
       lab.cpu.run(there);
+    },
+  },
+  {
+    name: 'execute-module-elsewhere',
+    title:
+      'map the frames that a module is about to get as code at addresses of the attacker, have it loaded, run its text there',
+    gains: 'what that code calls, relative to itself, is what the attacker has put there',
+    source:
+      'an owner of translations that takes mappings as they are when frames become code: SecVisor retrospective (CyLab 2008)',
+    means: ['module'],
+    stoppedBy: ['hlat'],
+    run(lab) {
+      // The allocator gives frames away again that came back last.
+      const aliases = framesOfNextModule(lab).map((frame) => {
+        const page = lab.page();
+        lab.pointAt(page, frame);
+        lab.edit(page, executable);
+        return { page, frame };
+      });
+      const text = loadedModule(lab);
+      // A function on each of its two pages.
+      const there = [MODULE_FUNCTIONS.check, MODULE_FUNCTIONS.staticCall].flatMap((at) =>
+        aliases
+          .filter(({ frame }) => frame === lab.frameOf(offset(text, at)))
+          .map(({ page }) => offset(page, at % PAGE_SIZE)),
+      );
+      if (there.length === 0) lab.notExpressible('the module has got other frames');
+      for (const address of there) {
+        lab.aims.reached('a function of the module, at an address of the attacker,', address);
+        lab.cpu.run(address);
+      }
     },
   },
   {

@@ -117,6 +117,20 @@ export const REQUESTS: readonly LabAttack[] = [
     },
   },
   {
+    name: 'call-vmap-module',
+    title: "have the kernel map the frame of a module's text a second time (vmap), store there",
+    gains: 'a function of a module is replaced, by a mapping that the kernel has made and asked for',
+    source: 'Heki v2 16/19: rights are the union of what the mappings of a frame allow',
+    means: ['kernel functions'],
+    stoppedBy: ['end-of-boot', 'sealed-code'],
+    run(lab) {
+      const check = offset(loadedModule(lab), MODULE_FUNCTIONS.check);
+      lab.aims.bytes("the module's text", check, PAYLOAD.length);
+      const area = lab.call('vmap', (kernel) => kernel.vmap([lab.frameOf(check)]));
+      if (area !== undefined) lab.plant(offset(area.address, MODULE_FUNCTIONS.check));
+    },
+  },
+  {
     name: 'call-text-poke-kernel',
     title: 'call text_poke for kernel text',
     gains: 'a function of the kernel is replaced',

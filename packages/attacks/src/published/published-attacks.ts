@@ -56,10 +56,14 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
     'store-text-second-mapping',
     'store-text-large-page',
   ]),
-  tried('have a mapping approved because its frame is', ['execute-text-elsewhere-and-ask']),
-  elsewhere(
+  tried('have a mapping approved because its frame is', [
+    'execute-text-elsewhere-and-ask',
+    'execute-module-elsewhere',
+  ]),
+  tried(
     'a legitimate writable alias keeps its right when rights are the union of all mappings',
-    "`heki audit` finds such text in a kernel's tables, and `heki protect` says that no right to execute is granted for it; no mapping of the lab's kernel is of that kind",
+    ['call-vmap-module'],
+    "`heki audit` finds such text in a kernel's tables, and `heki protect` says that no right to execute is granted for it",
   ),
   tried('use a right on another processor after it was taken away', ['race-stale-translation']),
   tried('have a device write into text', ['dma-to-text']),

@@ -30,6 +30,16 @@ function rightsOf(permissions: number, { executeSplit }: Capabilities): Rights {
   };
 }
 
+/** What a list asks for, as the ledger understands it. */
+export function askedRanges(ranges: readonly ProtectedRange[], capabilities: Capabilities): AskedRange[] {
+  return ranges.map(({ start, end, permissions }) => ({
+    start,
+    end,
+    rights: rightsOf(permissions, capabilities),
+    immutable: (permissions & MEM_ATTR_IMMUTABLE) !== 0,
+  }));
+}
+
 function range(start: number, end: number, permissions: number): ProtectedRange {
   return { start: start as Gfn, end: end as Gfn, permissions };
 }
@@ -55,14 +65,7 @@ function request(
   const after = inForce();
   const changed = after.some((rights, index) => !sameForKernel(rights, before[index]));
   if (!succeeded && changed) fallen.add('P10');
-  const asked = ranges.map(
-    ({ start, end, permissions }): AskedRange => ({
-      start,
-      end,
-      rights: rightsOf(permissions, capabilities),
-      immutable: (permissions & MEM_ATTR_IMMUTABLE) !== 0,
-    }),
-  );
+  const asked = askedRanges(ranges, capabilities);
   const answer = succeeded ? 'done' : changed ? 'stopped' : 'refused';
   if (!answered(ledger, capabilities, asked, by, answer)) fallen.add('P9');
 }

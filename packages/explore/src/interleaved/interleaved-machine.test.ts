@@ -1,6 +1,9 @@
+import { createHyperv } from '@heki/hyperv';
 import { createKvm, type KvmRaces } from '@heki/kvm';
-import { initHekiOnKvm } from '@heki/paravirt';
+import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
+import { createXen } from '@heki/xen';
 import { describe, expect, test } from 'vitest';
+import type { ExploredBackend } from '../backend/tiny-guest.ts';
 import { replay } from '../replay.ts';
 import { search } from '../search.ts';
 import { type InterleavedOptions, interleavedMachine } from './interleaved-machine.ts';
@@ -72,5 +75,55 @@ describe('KVM, with all that can come between the parts of its requests and faul
     };
     const backend = { name: 'kvm', create, driver: initHekiOnKvm, profile: 'hardened' } as const;
     expect(() => interleavedMachine(backend)).toThrow(RangeError);
+  });
+});
+
+type Create = ExploredBackend['create'];
+
+/** The same hypervisor on a machine whose processor 1 never forgets what it cached. */
+function stale(create: Create): Create {
+  return () => {
+    const hypervisor = create();
+    return {
+      ...hypervisor,
+      createVirtualMachine(options) {
+        const vm = hypervisor.createVirtualMachine(options);
+        return {
+          ...vm,
+          vcpus: vm.vcpus,
+          createVcpu(setup) {
+            const vcpu = vm.createVcpu(setup);
+            if (vm.vcpus.length === 2) vcpu.invept = () => {};
+            return vcpu;
+          },
+        };
+      },
+    };
+  };
+}
+
+describe.each<[string, Create, ExploredBackend['driver']]>([
+  ['Hyper-V', () => createHyperv({ trusted: {} }), initHekiOnHyperv],
+  ['Xen', () => createXen({}), initHekiOnXen],
+])('%s, between whose parts of requests others act', (name, create, driver) => {
+  const found = (made: Create): string[] => {
+    const machine = interleavedMachine(
+      { name, create: made, driver, profile: 'hardened' },
+      { only: ['reads the text', ...FEW] },
+    );
+    const { counterexamples } = search(machine, { depth: 2 });
+    return counterexamples.map(({ property, actions }) =>
+      [property, ...actions.map((action) => machine.describe(action))].join('; '),
+    );
+  };
+
+  test('grants nothing after a call returned that it should not', () => {
+    expect(found(create)).toEqual([]);
+  });
+
+  test('is found out where a processor goes on with what it cached', () => {
+    expect(found(stale(create))).toEqual([
+      'TLB; processor 1 reads the text; processor 1 asks for r-- on the text',
+    ]);
   });
 });

@@ -1,13 +1,10 @@
-import { MEM_ATTR_EXEC, MEM_ATTR_READ, MEM_ATTR_WRITE } from '@heki/hypercall/kvm';
-import type { Rights } from '@heki/hypervisor';
 import { createStateDigest } from '@heki/physical-memory';
-import { effective } from '../backend/ledger.ts';
+import { allowedRights, effective, exceeds } from '../backend/ledger.ts';
 import { probe } from '../backend/probe.ts';
 import type { ExploredBackend } from '../backend/tiny-guest.ts';
 import type { Machine, Property } from '../machine.ts';
 import { ACCESSES, FRAMES, REQUESTS } from './interleaved-actions.ts';
-import { mostRights } from './name-ledger.ts';
-import { RaceScene } from './race-scene.ts';
+import { isNotified, RaceScene } from './race-scene.ts';
 import { type Deed, describeStep, type Step } from './steps.ts';
 
 /** A point of a story: the story itself. */
@@ -57,10 +54,11 @@ export function interleavedMachine(
     { kind: 'go-on', cpu },
     { kind: 'evict', cpu },
   ];
+  const scene = new RaceScene(backend);
   const others: readonly Deed[] = [
     ...deedsOf(1),
     ...requests.map((request): Deed => ({ kind: 'ask', cpu: 1, request })),
-    { kind: 'invalidate' },
+    ...(isNotified(scene.guest.vm) ? [{ kind: 'invalidate' } as const] : []),
   ];
   const atRest: readonly Step[] = [
     ...[...deedsOf(0), ...others].map((deed): Step => ({ kind: 'deed', deed })),
@@ -68,7 +66,6 @@ export function interleavedMachine(
   ];
 
   const digest = createStateDigest();
-  const scene = new RaceScene(backend);
   const origin = scene.checkpoint();
   if (origin === undefined) throw new RangeError(`${backend.name} cannot be brought back to a point`);
   let stories = 0;
@@ -161,23 +158,14 @@ const RETURN: Step = { kind: 'return' };
 const IMPOSSIBLE: InterleavedState = { before: undefined, step: undefined, key: 0, points: 0, broken: [] };
 
 /** What has fallen now. The scene is used up. */
-function judge({ guest, names }: RaceScene): string[] {
+function judge({ guest, ledger }: RaceScene): string[] {
   const fallen: string[] = [];
+  const allowed = FRAMES.map(([gfn]) => [gfn, allowedRights(ledger, guest.capabilities, gfn)] as const);
   if (guest.hostHarmed) fallen.push('P4');
-  for (const [gfn] of FRAMES)
-    if (exceeds(effective(guest.vm, gfn), mostRights(names, gfn))) fallen.push('LEAF');
+  for (const [gfn, most] of allowed) if (exceeds(effective(guest.vm, gfn), most)) fallen.push('LEAF');
   for (const vcpu of guest.vcpus) {
     if (vcpu.halted !== undefined) continue;
-    for (const [gfn] of FRAMES)
-      if (exceeds(probe(guest, vcpu, gfn), mostRights(names, gfn))) fallen.push('TLB');
+    for (const [gfn, most] of allowed) if (exceeds(probe(guest, vcpu, gfn), most)) fallen.push('TLB');
   }
   return [...new Set(fallen)];
-}
-
-function exceeds({ read, write, supervisorExecute }: Rights, most: number): boolean {
-  return (
-    (read && (most & MEM_ATTR_READ) === 0) ||
-    (write && (most & MEM_ATTR_WRITE) === 0) ||
-    (supervisorExecute && (most & MEM_ATTR_EXEC) === 0)
-  );
 }

@@ -2,6 +2,8 @@ import { type StandingFault, VcpuWaits, type YieldPoint } from '@heki/hypervisor
 import type { Gfn, StateDigest } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
 import { REGION } from '../backend/frames.ts';
+import { answered, copyLedger, createLedger, digestLedger, type Ledger } from '../backend/ledger.ts';
+import { askedRanges } from '../backend/requests.ts';
 import {
   createTinyGuest,
   type ExploredBackend,
@@ -9,7 +11,6 @@ import {
   type TinyGuest,
 } from '../backend/tiny-guest.ts';
 import type { InterleavedRequest } from './interleaved-actions.ts';
-import { copyNames, digestNames, granted, type NameRights } from './name-ledger.ts';
 import type { Deed, Step } from './steps.ts';
 
 const PROCESSORS = 2;
@@ -33,7 +34,7 @@ const ARRIVED = Symbol('arrived');
  */
 export class RaceScene {
   readonly guest: TinyGuest;
-  names: NameRights = new Map();
+  ledger: Ledger = createLedger();
   underWay: UnderWay | undefined;
   /** Points of the latest request that was told to its end. */
   points = 0;
@@ -58,10 +59,10 @@ export class RaceScene {
   checkpoint(): (() => void) | undefined {
     const back = this.guest.checkpoint();
     if (back === undefined) return undefined;
-    const [names, standing] = [copyNames(this.names), [...this.standing]];
+    const [ledger, standing] = [copyLedger(this.ledger), [...this.standing]];
     return () => {
       back();
-      this.names = copyNames(names);
+      this.ledger = copyLedger(ledger);
       this.standing = [...standing];
       this.underWay = undefined;
     };
@@ -93,7 +94,7 @@ export class RaceScene {
   digest(digest: StateDigest): void {
     const { underWay } = this;
     this.guest.digest(digest);
-    digestNames(this.names, digest);
+    digestLedger(this.ledger, digest);
     for (let cpu = 0; cpu < PROCESSORS; cpu++) {
       const standing = this.standing[cpu];
       digest.addText(standing === undefined ? '' : `${standing.name} ${standing.fault.stale}`);
@@ -129,8 +130,13 @@ export class RaceScene {
   }
 
   #answered(request: InterleavedRequest, answer: number): void {
-    if (answer === 0) granted(this.names, request.ranges);
+    if (answer === 0) this.#granted(request);
     restRegisters(this.guest);
+  }
+
+  #granted({ ranges }: InterleavedRequest): void {
+    const { capabilities } = this.guest;
+    answered(this.ledger, capabilities, askedRanges(ranges, capabilities), 'guest', 'done');
   }
 
   #onYield(at: YieldPoint, fault: StandingFault | undefined): void {
@@ -195,7 +201,7 @@ export class RaceScene {
         const done = this.#waitsNot(() => {
           answer = this.guest.ask(deed.request.ranges, cpu);
         });
-        if (done && answer === 0) granted(this.names, deed.request.ranges);
+        if (done && answer === 0) this.#granted(deed.request);
         if (done) restOne(vcpu);
         return done;
       }
@@ -229,11 +235,15 @@ function restOne(vcpu: Vcpu): void {
   restRegisters({ vcpus: [vcpu] });
 }
 
-/** A backend whose host's memory management takes leaves away. */
+/** A backend whose host's memory management takes leaves away. Others give their guests memory for good. */
 interface Notified {
   invalidate(start: Gfn, end: Gfn): void;
 }
 
+export function isNotified(vm: object): vm is Notified {
+  return 'invalidate' in vm;
+}
+
 function invalidate({ vm }: TinyGuest): void {
-  (vm as unknown as Notified).invalidate(REGION.start as Gfn, REGION.end as Gfn);
+  if (isNotified(vm)) vm.invalidate(REGION.start as Gfn, REGION.end as Gfn);
 }

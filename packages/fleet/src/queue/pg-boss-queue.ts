@@ -176,7 +176,8 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
         [],
       );
       const reasons = await database.query(
-        `SELECT ${REASON} AS reason, count(*)::int AS count FROM ${schema}.job WHERE state = 'failed'
+        `SELECT replace(${REASON}, data->'source'->>'uri', 'SOURCE') AS reason, count(*)::int AS count
+         FROM ${schema}.job WHERE state = 'failed'
          GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${MOST_REASONS}`,
         [],
       );

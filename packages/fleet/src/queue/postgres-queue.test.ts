@@ -1,14 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPostgres } from '../database/postgres.ts';
 import type { Result } from '../result.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../testing/postgres-server.ts';
 import { describeQueue } from '../testing/queue-contract.ts';
+import { workersIn } from '../testing/worker-process.ts';
 import type { WorkItem } from '../work-item.ts';
 import { FLEET_RIGHTS } from './grants.ts';
 import { openQueue } from './pg-boss-queue.ts';
@@ -16,37 +14,7 @@ import { openQueue } from './pg-boss-queue.ts';
 const programs = postgresPrograms();
 const scratch = mkdtempSync(join(tmpdir(), 'heki-workers-'));
 
-/** A process that does jobs: what each does is in its address. */
-const JOB = join(scratch, 'job.mjs');
-const WORKER = join(scratch, 'worker.mjs');
-const built = (path: string) => JSON.stringify(new URL(`../../dist/${path}`, import.meta.url).href);
-writeFileSync(
-  JOB,
-  `import { serveJobs } from ${built('worker/index.js')};
-  await serveJobs(async ([uri]) => {
-    if (uri.includes('crash')) process.kill(process.pid, 'SIGSEGV');
-    if (uri.includes('hang')) for (;;);
-    await new Promise((resolve) => setTimeout(resolve, uri.includes('slow') ? 20000 : 50));
-    const verdict = { result: 'pass', text: 'no finding', worst: null };
-    return { exitCode: 0, report: JSON.stringify({ schema: { name: 'audit' }, verdict, findings: [], source: { kernel: null } }) };
-  }, { memoryLimit: 200 });`,
-);
-// Its clock may be wrong by days.
-writeFileSync(
-  WORKER,
-  `const skew = Number(process.argv[5] ?? 0) * 1000; const now = Date.now;
-  Date.now = () => now() + skew;
-  const [url, tenant, hekiVersion] = process.argv.slice(2);
-  const { openPostgres, openQueue } = await import(${built('queue/index.js')});
-  const { createJobProcess, readReport, work } = await import(${built('worker/index.js')});
-  const queue = await openQueue(openPostgres(url, 4), { hekiVersion, tenant, supervise: true });
-  const jobs = [1, 2].map(() => createJobProcess({ program: ${JSON.stringify(JOB)}, args: [], memoryLimit: 200 }));
-  const auditors = jobs.map((one) => async (job) => readReport(await one.run([job.item.source.uri], job.timeLimit)));
-  const onEvent = ({ event, job, reason }) => console.log(event, job?.item.source.uri ?? reason);
-  await work({ queue, auditors, untilEmpty: true, stopped: new AbortController().signal, onEvent });
-  for (const one of jobs) one.close();
-  await queue.close();`,
-);
+const worker = workersIn(scratch);
 
 describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
   let server: PostgresServer;
@@ -59,23 +27,6 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
   });
 
   describeQueue('a queue', () => Promise.resolve(openPostgres(server.url(), 8)));
-
-  function worker(tenant: string, version: string, skew = 0) {
-    const child = spawn(process.execPath, [WORKER, server.url(), tenant, version, String(skew)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let said = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-    });
-    return { child, said: () => said, ended: once(child, 'close') };
-  }
-
-  /** Until it has said that. */
-  async function says({ child, said }: { child: ChildProcess; said: () => string }, what: string) {
-    while (!said().includes(what) && child.exitCode === null) await delay(50);
-    expect(said()).toContain(what);
-  }
 
   const result: Result = {
     ...{ outcome: 'pass', text: 't', worst: undefined, kernel: undefined, findings: [] },
@@ -152,8 +103,9 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
     await sql.query(
       "UPDATE heki_fleet_faults.job SET created_on = now() - interval '1 day' WHERE data->'source'->>'uri' = 'slow'",
     );
-    const killed = worker(tenant, '1.0.0');
-    await says(killed, 'done');
+    const url = server.url();
+    const killed = worker({ url, tenant, version: '1.0.0' });
+    await killed.says('done');
     killed.child.kill('SIGKILL');
     await killed.ended;
     const { active } = await queue.status();
@@ -165,13 +117,13 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
       "UPDATE heki_fleet_faults.job SET started_on = now() - interval '1 hour' WHERE state = 'active'",
     );
 
-    const stranger = worker(tenant, '2.0.0-none');
-    const workers = [worker(tenant, '1.0.0', 3 * 86_400), worker(tenant, '1.0.0', -3 * 86_400)];
-    for (const one of workers) await says(one, 'done');
+    const stranger = worker({ url, tenant, version: '2.0.0-none' });
+    const workers = [3, -3].map((days) => worker({ url, tenant, version: '1.0.0', skew: days * 86_400 }));
+    for (const one of workers) await one.says('done');
     server.restart();
     await stranger.ended;
     expect(stranger.said()).not.toContain('done');
-    for (const one of workers) expect((await one.ended)[0]).toBe(0);
+    for (const one of workers) expect(await one.ended).toBe(0);
 
     const status = await queue.status();
     expect(status).toMatchObject({ waiting: 0, active: 0, setAside: 2, results: { pass: 61 } });

@@ -24,7 +24,7 @@ export interface FleetStatus {
   readonly results: Readonly<Record<Outcome, number>>;
   /** Results of the last minute. */
   readonly lastMinute: number;
-  /** Reasons of what is set aside, the most frequent first, at most twenty. */
+  /** Reasons of what is set aside, with `SOURCE` for the address of each; the most frequent first, at most twenty. */
   readonly reasons: readonly { readonly reason: string; readonly count: number }[];
 }
 

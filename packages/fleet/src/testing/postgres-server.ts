@@ -22,9 +22,9 @@ export function postgresPrograms(): string | undefined {
   return folder !== undefined && existsSync(join(folder, 'initdb')) ? folder : undefined;
 }
 
-/** Starts one, which takes some seconds. */
-export async function startPostgres(programs: string): Promise<PostgresServer> {
-  const folder = mkdtempSync(join(tmpdir(), 'heki-postgres-'));
+/** Starts one, which takes some seconds. @param parent where its folder is made */
+export async function startPostgres(programs: string, parent = tmpdir()): Promise<PostgresServer> {
+  const folder = mkdtempSync(join(parent, 'heki-postgres-'));
   const data = join(folder, 'data');
   const port = await freePort();
   const isRoot = userInfo().uid === 0;

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { type Failure, JobFailure } from './job-failure.ts';
 import type { JobAnswer, JobReady } from './messages.ts';
 
 /** How jobs are done. */
@@ -20,11 +21,6 @@ export interface JobProcess {
    */
   run(args: readonly string[], timeLimit: number): Promise<JobAnswer>;
   close(): void;
-}
-
-/** Why a job came to nothing. */
-export class JobFailure extends Error {
-  override readonly name = 'JobFailure';
 }
 
 /** Characters of standard error in which the reason of an end is looked for: V8 writes pages when it runs out of memory. */
@@ -62,21 +58,25 @@ export function createJobProcess({ program, args, memoryLimit }: JobProcessOptio
   /** The next message of `from`. */
   function answerOf<Message>(from: ChildProcess, seconds: number): Promise<Message> {
     return new Promise((resolve, reject) => {
-      const fail = (why: string): void => {
+      const fail = (failure: Failure, why: string): void => {
         stop();
         if (child === from) child = undefined;
         from.kill('SIGKILL');
-        reject(new JobFailure(why));
+        reject(new JobFailure(failure, why));
       };
-      const timer = setTimeout(() => fail(`took longer than ${seconds} seconds`), seconds * 1000);
+      const tooSlow = (): void => fail('too-slow', `took longer than ${seconds} seconds`);
+      const timer = setTimeout(tooSlow, seconds * 1000);
       const hear = (message: unknown): void => {
         stop();
         resolve(message as Message);
       };
       // Closed, and not only ended: then all that it wrote is here.
-      const ended = (code: number | null, signal: NodeJS.Signals | null): void =>
-        fail(reasonOf(errors) ?? (signal === null ? `ended with code ${code}` : `was ended by ${signal}`));
-      const broken = (error: Error): void => fail(`cannot be started: ${error.message}`);
+      const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
+        const tooBig = reasonOf(errors);
+        if (tooBig !== undefined) fail('too-big', tooBig);
+        else fail('crashed', signal === null ? `ended with code ${code}` : `was ended by ${signal}`);
+      };
+      const broken = (error: Error): void => fail('crashed', `cannot be started: ${error.message}`);
       const stop = (): void => {
         clearTimeout(timer);
         from.off('message', hear).off('close', ended).off('error', broken);

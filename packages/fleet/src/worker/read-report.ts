@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { findingSchema } from '../finding-schema.ts';
 import type { Result } from '../result.ts';
-import { JobFailure } from './job-process.ts';
+import { JobFailure } from './job-failure.ts';
 import type { JobAnswer } from './messages.ts';
 
 /** What `heki audit --json` prints, as far as it is looked at here; the report is kept as it is. */
@@ -31,11 +31,11 @@ const errorSchema = z.object({
  */
 export function readReport({ report, milliseconds }: JobAnswer, others: readonly string[]): Result {
   const parsed = z.union([auditSchema, errorSchema]).safeParse(jsonOf(report));
-  if (!parsed.success) throw new JobFailure('printed no report');
+  if (!parsed.success) throw new JobFailure('no-report', 'printed no report');
   if ('error' in parsed.data) {
     const { kind, message, place, unread = false } = parsed.data.error;
     const isOfOther = place.file !== undefined && others.includes(place.file);
-    if (kind !== 'input' || unread || isOfOther) throw new JobFailure(message);
+    if (kind !== 'input' || unread || isOfOther) throw new JobFailure('not-read', message);
     return {
       ...{ outcome: 'unreadable', text: message, worst: undefined, kernel: undefined, findings: [] },
       ...{ report, milliseconds },

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Job, Queue } from '../queue/queue-port.ts';
 import type { Result } from '../result.ts';
 import { isPassing } from './is-passing.ts';
+import { type Failure, JobFailure } from './job-failure.ts';
 
 /** What a worker does with jobs. */
 export interface WorkSettings {
@@ -18,9 +19,25 @@ export interface WorkSettings {
 
 export type Auditor = (job: Job) => Promise<Result>;
 
+/** How long a job took. */
+export interface JobTiming {
+  /** When it was asked for: milliseconds since 1970, by the clock of this machine. */
+  readonly begun: number;
+  /** Milliseconds: to take it, to do it, and to keep what came of it. */
+  readonly taking: number;
+  readonly auditing: number;
+  readonly keeping: number;
+}
+
 export type WorkEvent =
-  | { readonly event: 'done'; readonly job: Job; readonly result: Result }
-  | { readonly event: 'failed'; readonly job: Job; readonly reason: string }
+  | { readonly event: 'done'; readonly job: Job; readonly timing: JobTiming; readonly result: Result }
+  | {
+      readonly event: 'failed';
+      readonly job: Job;
+      readonly timing: JobTiming;
+      readonly failure: Failure;
+      readonly reason: string;
+    }
   /** The database cannot be reached; it is tried again. */
   | { readonly event: 'waiting'; readonly reason: string };
 
@@ -42,6 +59,11 @@ const LONGEST_PAUSE = 5000;
 /** Milliseconds without a database, after which a worker gives up: its jobs have long gone to others. */
 const PATIENCE = 15 * 60_000;
 
+/** What results say of this process. */
+export function workerName(): string {
+  return `${hostname()}:${process.pid}`;
+}
+
 /** Takes jobs and does them, until there are none. */
 export async function work({
   queue,
@@ -50,7 +72,7 @@ export async function work({
   stopped,
   onEvent,
 }: WorkSettings): Promise<WorkSummary> {
-  const worker = `${hostname()}:${process.pid}`;
+  const worker = workerName();
   const total = { done: 0, failed: 0, auditing: 0, queueing: 0 };
 
   /** `ask`, again and again where the database is away. */
@@ -70,28 +92,30 @@ export async function work({
     }
   }
 
-  async function doJob(job: Job, auditor: Auditor): Promise<void> {
-    const begun = performance.now();
-    const outcome = await auditor(job).catch((error: unknown) =>
-      error instanceof Error ? error.message : String(error),
+  async function doJob(job: Job, auditor: Auditor, begun: number, taking: number): Promise<void> {
+    const started = performance.now();
+    const outcome = await auditor(job).catch(failureOf);
+    const audited = performance.now();
+    total.auditing += audited - started;
+    await patiently(() =>
+      outcome instanceof JobFailure ? queue.fail(job, outcome.message) : queue.finish(job, outcome, worker),
     );
-    total.auditing += performance.now() - begun;
-    if (typeof outcome === 'string') {
-      await patiently(() => queue.fail(job, outcome));
+    const timing = { begun, taking, auditing: audited - started, keeping: performance.now() - audited };
+    if (outcome instanceof JobFailure) {
       total.failed++;
-      onEvent?.({ event: 'failed', job, reason: outcome });
+      onEvent?.({ event: 'failed', job, timing, failure: outcome.failure, reason: outcome.message });
     } else {
-      await patiently(() => queue.finish(job, outcome, worker));
       total.done++;
-      onEvent?.({ event: 'done', job, result: outcome });
+      onEvent?.({ event: 'done', job, timing, result: outcome });
     }
   }
 
   async function slot(auditor: Auditor): Promise<void> {
     for (let idle = FIRST_IDLE; !stopped.aborted; ) {
+      const [begun, asked] = [Date.now(), performance.now()];
       const job = await patiently(() => queue.take());
       if (job !== undefined) {
-        await doJob(job, auditor);
+        await doJob(job, auditor, begun, performance.now() - asked);
         idle = FIRST_IDLE;
         continue;
       }
@@ -104,4 +128,10 @@ export async function work({
 
   await Promise.all(auditors.map(slot));
   return total;
+}
+
+/** What an auditor throws that is about no process is about files, or the way to them. */
+function failureOf(error: unknown): JobFailure {
+  if (error instanceof JobFailure) return error;
+  return new JobFailure('not-read', error instanceof Error ? error.message : String(error));
 }

@@ -69,22 +69,33 @@ const LVBS_DEPTH = 3;
 const GUEST = 'guest';
 const GUEST_DEPTH = 2;
 
-/** KVM with requests and faults as steps, and with races that it had once put back. */
+/** A hypervisor with requests and faults as steps; KVM perhaps with a race put back that it had once. */
 interface Interleaved {
-  readonly races: Partial<KvmRaces>;
-  readonly but: string;
+  readonly hypervisor: 'kvm' | 'hyperv' | 'xen';
+  readonly races?: Partial<KvmRaces>;
+  readonly but?: string;
 }
 
 const INTERLEAVED: ReadonlyMap<string, Interleaved> = new Map([
-  ['kvm-interleaved', { races: {}, but: '' }],
+  ['kvm-interleaved', { hypervisor: 'kvm' }],
   [
     'kvm-interleaved-stale-faults',
-    { races: { staleFaults: true }, but: ', and a fault is mapped though what it looked at has changed' },
+    {
+      hypervisor: 'kvm',
+      races: { staleFaults: true },
+      but: ', and a fault is mapped though what it looked at has changed',
+    },
   ],
   [
     'kvm-interleaved-local-flush',
-    { races: { localFlush: true }, but: ', and processor 0 alone is told to forget what it cached' },
+    {
+      hypervisor: 'kvm',
+      races: { localFlush: true },
+      but: ', and processor 0 alone is told to forget what it cached',
+    },
   ],
+  ['hyperv-interleaved', { hypervisor: 'hyperv' }],
+  ['xen-interleaved', { hypervisor: 'xen' }],
 ]);
 /** Steps in a row there. */
 const INTERLEAVED_DEPTH = 3;
@@ -115,7 +126,7 @@ export async function exploredMachine(
   if (name === LVBS) return lvbs(flags, without);
   if (name === GUEST) return guest(flags, without);
   const interleaved = INTERLEAVED.get(name);
-  if (interleaved !== undefined) return interleavedKvm(interleaved, flags, without, name);
+  if (interleaved !== undefined) return interleavedOf(interleaved, flags, without, name);
   if (!isModulePath(name) && !HEKI_HYPERVISORS.some((known) => known === name)) {
     const names = [
       ...HEKI_HYPERVISORS,
@@ -188,21 +199,22 @@ function guest(flags: MachineFlags, without: readonly Actor[]): ExploredMachine 
   };
 }
 
-/** KVM with requests as steps. */
-async function interleavedKvm(
-  { races, but }: Interleaved,
+/** A hypervisor with requests as steps. */
+async function interleavedOf(
+  { hypervisor, races, but = '' }: Interleaved,
   flags: MachineFlags,
   without: readonly Actor[],
   name: string,
 ): Promise<ExploredMachine> {
   if (without.length > 0)
     throw new UsageError(`--without ${without[0]} with --machine ${name}: nobody can be left out there`);
-  const kvm = await findBackend('kvm');
-  const { driver, title } = kvm;
-  const specification = specificationOf({ ...flags, hypervisor: 'kvm' });
+  const backend = await findBackend(hypervisor);
+  const { driver, title } = backend;
+  const specification = specificationOf({ ...flags, hypervisor });
   const { profile } = machineSettings(specification);
   if (driver === undefined) throw new UsageError(`--machine ${name}: guests cannot ask it for anything`);
-  const racing: typeof kvm = { ...kvm, create: (settings) => createKvm({ ...settings, races }) };
+  const racing: typeof backend =
+    races === undefined ? backend : { ...backend, create: (settings) => createKvm({ ...settings, races }) };
   const create = () => hypervisorOf(racing, specification, {});
   return {
     title: `${title}, ${profile}, with all that can come between the parts of a request or fault${but}`,

@@ -198,7 +198,22 @@ function addWorkFlags(command: Command): Command {
         parseWhole(1, 1024),
       ),
     )
-    .addOption(memoryOption());
+    .addOption(memoryOption())
+    .addOption(
+      new Option('--log <form>', 'what goes to standard error').choices(['text', 'json']).default('text'),
+    )
+    .option(
+      '--metrics <address>',
+      'serve metrics to Prometheus: [HOST:]PORT; traces go where OTEL_EXPORTER_OTLP_ENDPOINT says',
+      parseListener,
+    );
+}
+
+/** Where to listen, on this machine alone when no host is named. */
+function parseListener(text: string): { host: string; port: number } {
+  const [, bracketed, host = 'localhost', port] = /^(?:\[([^\]]+)\]:|([^:]+):)?(\d{1,5})$/.exec(text) ?? [];
+  if (Number(port) < 2 ** 16) return { host: bracketed ?? host, port: Number(port) };
+  throw new InvalidArgumentError('Expected PORT or HOST:PORT, as 9464 or 0.0.0.0:9464.');
 }
 
 function memoryOption(): Option {

@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os';
 import type { Queue } from '@heki/fleet';
-import { type WorkEvent, type WorkSummary, work } from '@heki/fleet/worker';
+import { openTelemetry } from '@heki/fleet/telemetry';
+import { type WorkEvent, type WorkSummary, work, workerName } from '@heki/fleet/worker';
 import type { CommandIo } from '../io.ts';
+import { VERSION } from '../report/report-header.ts';
 import { createAuditor } from './auditor.ts';
 
 /** How jobs are done here. */
@@ -9,7 +11,13 @@ export interface WorkOptionsHere {
   readonly concurrency?: number;
   /** MiB of each process. */
   readonly memory: number;
+  /** What goes to standard error. */
+  readonly log: 'text' | 'json';
+  readonly metrics?: { readonly host: string; readonly port: number };
 }
+
+/** Variables of the OpenTelemetry specification, without which nothing of it is loaded. */
+const TRACE_ENDPOINTS = ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] as const;
 
 /** Jobs at the same time. */
 export function concurrencyOf({ concurrency = availableParallelism() }: WorkOptionsHere): number {
@@ -24,14 +32,25 @@ export async function workHere(
   io: CommandIo,
   onEvent: (event: WorkEvent) => void,
 ): Promise<WorkSummary> {
+  const telemetry = await openTelemetry({
+    ...{ hekiVersion: VERSION, worker: workerName(), metrics: options.metrics },
+    log: options.log === 'json' ? (line) => void io.stderr.write(line) : undefined,
+    traces:
+      TRACE_ENDPOINTS.some((name) => (io.env[name] ?? '') !== '') && io.env.OTEL_SDK_DISABLED !== 'true',
+  });
   const auditors = Array.from({ length: concurrencyOf(options) }, () => createAuditor(options.memory));
   try {
     return await work({
-      ...{ queue, untilEmpty, onEvent },
+      ...{ queue, untilEmpty },
+      onEvent(event) {
+        telemetry.onEvent(event);
+        onEvent(event);
+      },
       auditors: auditors.map((one) => one.audit),
       stopped: io.interrupt?.() ?? new AbortController().signal,
     });
   } finally {
     for (const auditor of auditors) auditor.close();
+    await telemetry.close();
   }
 }

@@ -21,8 +21,21 @@ import { createHlatTables, type HlatTables, type LeafBits, WINDOW_FRAMES } from 
 import type { HlatSettings, LinearRange } from './options.ts';
 import { descriptorTables, type LinearMemory } from './processor-tables.ts';
 
-/** Calls `visit` for the frames of a mapping that are wanted. */
-type Wanted = (leaf: MappingLeaf, visit: (start: number, end: number) => void) => void;
+/** Calls `visit` for the frames of a mapping that are wanted, and says whether the kernel was granted to execute them. */
+type Wanted = (leaf: MappingLeaf, visit: (start: number, end: number, granted: boolean) => void) => void;
+
+/** A mapping as the guest has it, and whether the kernel was granted to execute its frame. */
+interface FoundPage {
+  readonly page: ListedPage;
+  readonly granted: boolean;
+}
+
+/** Guest frames that are protected from stores. */
+interface Locked {
+  readonly start: number;
+  readonly end: number;
+  readonly granted: boolean;
+}
 
 /** Bits 51:12 of CR3. */
 const CR3_ADDRESS = 0xf_ffff_ffff_f000n;
@@ -43,6 +56,8 @@ export function createHlat(options: {
   const pages = new Map<VirtualFrame, ListedPage>();
   /** Linear addresses by the frame that they map. */
   const byGfn = new Map<Gfn, Set<VirtualFrame>>();
+  /** Where frames are executed that the kernel was granted to execute. */
+  const code = new Map<Gfn, VirtualFrame>();
 
   function root(): { readonly pointer: Gpa; readonly prefixBits: number } | undefined {
     // The kernel's half: its addresses have bits 63:47, or 63:56, set.
@@ -70,20 +85,40 @@ export function createHlat(options: {
     tables = undefined;
     pages.clear();
     byGfn.clear();
+    code.clear();
     unlisted = 0;
   }
 
-  /** A frame that is executed at one address is not at another: whoever asks again may have put it there. */
-  function executedElsewhere({ frame, gfn }: ListedPage): boolean {
-    for (const other of byGfn.get(gfn) ?? []) {
-      const high = other === frame ? undefined : pages.get(other)?.high;
-      if (high === 0) return true;
+  /**
+   * Lists pages that were found together. A frame that is executed at one address is not at another: whoever asks again may have put it there. One that was
+   * mapped as code at several when it became code is executed at none: which is the kernel's own nobody can tell, and the others were there before.
+   */
+  function listAll(into: HlatTables, found: readonly FoundPage[]): boolean {
+    const places = new Map<Gfn, number>();
+    for (const { page, granted } of found) {
+      const { gfn, high } = page;
+      if (!granted) code.delete(gfn);
+      else if (high === 0) places.set(gfn, (places.get(gfn) ?? 0) + 1);
     }
-    return false;
+    let isNew = false;
+    for (const { page, granted } of found) {
+      const { frame, gfn, high } = page;
+      if (granted && high === 0 && places.get(gfn) === 1 && !code.has(gfn)) code.set(gfn, frame);
+      const bits = !granted ? high : code.get(gfn) === frame ? 0 : EntryHigh.XD;
+      if (list(into, { ...page, high: bits })) isNew = true;
+    }
+    // What was listed before, when the frame was no code, and is mapped no longer.
+    for (const gfn of places.keys()) {
+      for (const frame of byGfn.get(gfn) ?? []) {
+        const page = pages.get(frame);
+        if (page?.high !== 0 || code.get(gfn) === frame) continue;
+        if (list(into, { ...page, high: EntryHigh.XD })) isNew = true;
+      }
+    }
+    return isNew;
   }
 
-  function list(into: HlatTables, wanted: ListedPage): boolean {
-    const page = wanted.high === 0 && executedElsewhere(wanted) ? { ...wanted, high: EntryHigh.XD } : wanted;
+  function list(into: HlatTables, page: ListedPage): boolean {
     const known = pages.get(page.frame);
     // What is listed leads where it does: a later request cannot approve another mapping, but other rights of the same one.
     if (known !== undefined && known.gfn !== page.gfn) {
@@ -104,6 +139,7 @@ export function createHlat(options: {
 
   function drop(from: HlatTables, gfn: Gfn): boolean {
     let dropped = false;
+    code.delete(gfn);
     for (const frame of byGfn.get(gfn) ?? []) {
       if (pages.get(frame)?.fixed === true) continue;
       from.unmap(frame);
@@ -114,36 +150,37 @@ export function createHlat(options: {
     return dropped;
   }
 
-  /** Lists what the guest's tables map within `linear`, as far as `wanted` says. Whether something is new. */
-  function listMappings(
-    into: HlatTables,
+  /** What the guest's tables map within `areas`, as far as `wanted` says, as it is to be listed. */
+  function findMappings(
     walk: LinearMemory,
-    linear: LinearRange,
+    areas: readonly LinearRange[],
     fixed: boolean,
     wanted: Wanted,
-  ): boolean {
-    const first = Math.max(linear.start, upperHalfStart(into.levels)) as VirtualFrame;
-    if (first >= linear.end) return false;
-    let isNew = false;
-    walkMappings(walk, first, linear.end, (leaf) => {
-      const bits = leafBits(leaf);
-      wanted(leaf, (from, to) => {
-        for (let gfn = from; gfn < to; gfn++) {
-          const frame = (leaf.virtualFrame + (gfn - leaf.guestFrame)) as VirtualFrame;
-          if (list(into, { frame, gfn: gfn as Gfn, fixed, ...bits })) isNew = true;
-        }
+  ): FoundPage[] {
+    const found: FoundPage[] = [];
+    for (const { start: from, end: to } of areas) {
+      const start = Math.max(from, upperHalfStart(walk.levels)) as VirtualFrame;
+      if (start >= to) continue;
+      walkMappings(walk, start, to, (leaf) => {
+        const bits = leafBits(leaf);
+        wanted(leaf, (first, end, granted) => {
+          for (let gfn = first; gfn < end; gfn++) {
+            const frame = (leaf.virtualFrame + (gfn - leaf.guestFrame)) as VirtualFrame;
+            found.push({ page: { frame, gfn: gfn as Gfn, fixed, ...bits }, granted });
+          }
+        });
       });
-    });
-    return isNew;
+    }
+    return found;
   }
 
   function follow(ranges: readonly ChangedFrames[], caller: Vcpu | undefined): void {
     const vcpu = caller ?? vm().vcpus.find(isPaging);
     let changed = false;
-    const locked: { start: number; end: number }[] = [];
+    const locked: Locked[] = [];
     for (const { start: first, end } of ranges) {
       for (const { start: from, end: to, rights } of vm().owner.asked(first, end)) {
-        if (!rights.write) locked.push({ start: from, end: to });
+        if (!rights.write) locked.push({ start: from, end: to, granted: rights.supervisorExecute });
         else if (!rights.supervisorExecute && tables !== undefined) {
           for (const gfn of framesWithin(byGfn, from, to)) changed = drop(tables, gfn) || changed;
         }
@@ -157,15 +194,11 @@ export function createHlat(options: {
       if (into.levels === levels) {
         const root = frameOf(Number(vcpu.registers.cr3 & CR3_ADDRESS) as Gpa);
         const walk: LinearMemory = { memory: vm().memory, root, levels };
-        const whole: Wanted = ({ guestFrame, frames }, visit) => visit(guestFrame, guestFrame + frames);
+        const whole: Wanted = ({ guestFrame, frames }, visit) => visit(guestFrame, guestFrame + frames, true);
         const forProcessor = first ? descriptorTables(vcpu, walk) : [];
-        for (const area of [...settings.tables, ...forProcessor]) {
-          changed = listMappings(into, walk, area, true, whole) || changed;
-        }
-        const wanted = within(locked);
-        for (const area of settings.areas) {
-          changed = listMappings(into, walk, area, false, wanted) || changed;
-        }
+        const tablesOfIt = findMappings(walk, [...settings.tables, ...forProcessor], true, whole);
+        changed = listAll(into, tablesOfIt) || changed;
+        changed = listAll(into, findMappings(walk, settings.areas, false, within(locked))) || changed;
       }
     }
     if (!changed) return;
@@ -196,7 +229,12 @@ export function createHlat(options: {
       stop();
       if (levels !== undefined) {
         const into = start(levels);
-        for (const page of wanted) list(into, page);
+        for (const page of wanted) {
+          const { frame, gfn, high } = page;
+          const [range] = vm().owner.asked(gfn, (gfn + 1) as Gfn);
+          if (list(into, page) && high === 0 && range?.rights.supervisorExecute === true)
+            code.set(gfn, frame);
+        }
       }
       flushRemoteTlbs(vm());
     },
@@ -204,13 +242,14 @@ export function createHlat(options: {
 }
 
 /** The frames of a mapping that lie in ranges. */
-function within(ranges: { readonly start: number; readonly end: number }[]): Wanted {
+function within(ranges: Locked[]): Wanted {
   const sorted = ranges.sort((a, b) => a.start - b.start);
   return ({ guestFrame, frames }, visit) => {
     const end = guestFrame + frames;
     for (const range of sorted) {
       if (range.start >= end) break;
-      if (range.end > guestFrame) visit(Math.max(range.start, guestFrame), Math.min(range.end, end));
+      if (range.end > guestFrame)
+        visit(Math.max(range.start, guestFrame), Math.min(range.end, end), range.granted);
     }
   };
 }

@@ -132,6 +132,30 @@ describe('remapping of listed addresses', () => {
     }
   });
 
+  test('a frame that was mapped as code elsewhere before it became code is executed nowhere', () => {
+    const guest = protectedKernel(true);
+    remap(guest, 3, MODULE);
+    remap(guest, 4, MODULE, XD);
+    // Made read-only first, which makes no code of it, then code.
+    expect(guest.protect([range(MODULE, MODULE + 1, R)])).toBe(0);
+    remap(guest, 4, MODULE);
+    expect(guest.protect([range(MODULE, MODULE + 1, RX)])).toBe(0);
+    for (const place of [3, 4]) {
+      expect(byteAt(guest, 'load', va(place))).toBe(first(MODULE));
+      expect(byteAt(guest, 'fetch', va(place))).toBe('exception');
+    }
+  });
+
+  test('a page stays where it is executed, whatever the guest’s own entry says when somebody asks again', () => {
+    const guest = protectedKernel(true);
+    guest.protect([range(MODULE, MODULE + 1, RX)]);
+    remap(guest, 4, MODULE, XD);
+    remap(guest, 3, MODULE);
+    for (let again = 0; again < 2; again++) expect(guest.protect([range(MODULE, MODULE + 1, RX)])).toBe(0);
+    expect(byteAt(guest, 'fetch', va(4))).toBe(first(MODULE));
+    expect(byteAt(guest, 'fetch', va(3))).toBe('exception');
+  });
+
   test('a table that the processor is pointed at later is not listed as one', () => {
     const guest = protectedKernel(true);
     guest.cpu.registers.gdtr = { base: va(5), limit: 0x4f };

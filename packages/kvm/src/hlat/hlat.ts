@@ -38,7 +38,8 @@ export interface Hlat {
   readonly levels: PagingLevels | undefined;
   /**
    * Rights of frames have changed on a request that `vcpu` made, or without one: lists what is protected now, and drops what is data again. The
-   * IDT, GDT and TSS are those of the first such request, and a frame is executable at the first address alone that is listed so.
+   * IDT, GDT and TSS are those of the first such request, and a frame is executable at one address alone: the one that mapped it as code when it became
+   * code, at none if there were several.
    */
   follow(ranges: readonly ChangedFrames[], vcpu: Vcpu | undefined): void;
   /** A virtual CPU is new. */

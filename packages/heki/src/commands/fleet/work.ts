@@ -22,6 +22,7 @@ export async function fleetWork(
       options.stay !== true,
       io,
       (event) => {
+        if (options.log === 'json') return;
         // A database that is away for long is told once.
         if (event.event === 'waiting' && event.reason !== told) {
           told = event.reason;
