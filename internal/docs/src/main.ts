@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { attackMatrixPage } from './attack-matrix.ts';
 import { attackScoresPicture } from './attack-scores.ts';
+import { authenticatedCodePage } from './authenticated-code.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
 import { layersPicture, packagesPicture } from './diagram.ts';
@@ -50,6 +51,7 @@ const PAGES: readonly Page[] = [
   explorePage,
   limitsPage,
   knownAttacksPage,
+  authenticatedCodePage,
   attackScoresPicture,
 ];
 

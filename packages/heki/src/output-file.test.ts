@@ -50,6 +50,20 @@ test('of two outputs of one name neither is written', async () => {
   expect(readdirSync(folder)).toEqual([]);
 });
 
+test('what cannot be opened is told by the name that was given, and what was written before is gone', async () => {
+  const file = join(folder, 'a-file');
+  writeFileSync(file, '');
+  for (const path of [join(file, 'under-a-file'), join(folder, 'no-folder', 'out')]) {
+    const files = [join(folder, 'first'), path].map((name) => ({ path: name, chunks: [Buffer.from('x')] }));
+    await expect(writeFiles(files, true)).rejects.toMatchObject({
+      name: 'OutputError',
+      place: { file: path },
+    });
+    expect(readdirSync(folder).filter((name) => /first|under-a-file|out/.test(name))).toEqual([]);
+  }
+  rmSync(file);
+});
+
 test('no report takes the place of what the command reads, by whatever name', async () => {
   const kernel = fixturePath('k61-256-nokaslr');
   const inputs = mkdtempSync(join(tmpdir(), 'heki-inputs-'));

@@ -39,6 +39,8 @@ export async function writeFiles(files: readonly OutputFile[], overwrite: boolea
       const temporary = join(dirname(place), `.${basename(place)}.${randomBytes(6).toString('hex')}`);
       written.push({ temporary, place, path });
       const file = await open(temporary, 'wx').catch((error: unknown) => {
+        // Nothing is there that would have to go, and removing it could fail as well.
+        written.pop();
         const why = fileErrorText(error);
         throw why === undefined ? error : new OutputError(why, { file: path }, error);
       });

@@ -13,6 +13,7 @@ export type {
   Choice,
   Choices,
   EntryBit,
+  Exploration,
   FrameCard,
   InspectorFailure,
   InspectorModel,

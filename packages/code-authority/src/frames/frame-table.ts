@@ -39,10 +39,14 @@ export class FrameTable {
         throw new CodeAuthorityError(`host frame ${hex(frame)} is ${now.type}: it cannot become ${type}`);
       }
     }
-    for (const frame of frames) {
-      const next = (frame + 1) as Pfn;
-      if (type === 'free') this.#codes.clear(frame, next);
-      else this.#codes.set(frame, next, FRAME_TYPES.indexOf(type) + FRAME_TYPES.length * image);
+    const code = FRAME_TYPES.indexOf(type) + FRAME_TYPES.length * image;
+    // Frames in a row are one entry.
+    for (let first = 0, next = 1; first < frames.length; first = next, next++) {
+      const start = frames[first] ?? (0 as Pfn);
+      while (frames[next] === start + (next - first)) next++;
+      const end = (start + (next - first)) as Pfn;
+      if (type === 'free') this.#codes.clear(start, end);
+      else this.#codes.set(start, end, code);
     }
   }
 

@@ -16,17 +16,20 @@ export function writePages(state: AuthorityState, frames: readonly Pfn[], bytes:
   }
 }
 
+/** What memory that was never written holds. */
+const ZEROS = new Uint32Array(PAGE_WORDS);
+
 /** Where frames hold something else than `bytes`: the offset of the first such byte, or -1. */
 export function firstDifference(state: AuthorityState, frames: readonly Pfn[], bytes: Uint8Array): number {
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 4));
   for (const [index, frame] of frames.entries()) {
-    const page = state.host.memory.page(frame);
+    const page = state.host.memory.page(frame) ?? ZEROS;
     const first = index * PAGE_WORDS;
     for (let word = 0; word < PAGE_WORDS; word++) {
-      const different = ((page?.[word] ?? 0) ^ (words[first + word] ?? 0)) >>> 0;
+      if (page[word] === words[first + word]) continue;
       // The lowest byte that differs: memory is little-endian.
-      if (different !== 0)
-        return (first + word) * 4 + Math.floor((31 - Math.clz32(different & -different)) / 8);
+      const different = ((page[word] ?? 0) ^ (words[first + word] ?? 0)) >>> 0;
+      return (first + word) * 4 + Math.floor((31 - Math.clz32(different & -different)) / 8);
     }
   }
   return -1;

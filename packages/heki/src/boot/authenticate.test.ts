@@ -1,12 +1,12 @@
 import type { MachineSpecification } from '@heki/machine';
-import { beginLife, runSteps, type Step, WORKLOADS } from '@heki/scenario';
+import { beginLife, runSteps, runWorkload, type Step, WORKLOADS } from '@heki/scenario';
 import { describe, expect, test } from 'vitest';
 import { HYPERVISORS } from '../hypervisors.ts';
 import { runCommand } from '../testing/run-command.ts';
 import { createBootMachine } from './boot-machine.ts';
 
-/** Work that goes on as it did. */
-const WORKS = /kernel$|^module|^ftrace|hotplug|^kexec|^vmalloc|^balloon/;
+/** All work that is refused where code has an owner: docs/authenticated-code.md says why. */
+const REFUSED = ['jit', 'jit-boot-pack', 'kprobe-module'];
 
 /** A kernel with sealed code that has booted, and its life. */
 function booted(specification: MachineSpecification = {}) {
@@ -35,12 +35,21 @@ describe('a kernel with sealed code', () => {
 
   test('does what a kernel does: patches, modules, processors, memory, and in the end another kernel', () => {
     const { take } = booted({ vcpus: 2, pluggable: 1 });
-    const work = WORKLOADS.filter(({ name }) => WORKS.test(name)).sort(
+    const work = WORKLOADS.filter(({ name }) => !REFUSED.includes(name)).sort(
       (a, b) => Number(a.name === 'kexec') - Number(b.name === 'kexec'),
     );
     const steps = work.flatMap((one) => one.steps);
-    expect(work).toHaveLength(10);
+    expect(work).toHaveLength(WORKLOADS.length - REFUSED.length);
     expect(take(...steps)).toEqual(steps.map(() => 'works'));
+  });
+
+  test.each(REFUSED)('refuses %s, and goes on', (name) => {
+    const workload = WORKLOADS.find((one) => one.name === name) ?? expect.fail('no such work');
+    const setting = { name: 'authenticated', machine: { authenticate: true } };
+    const outcome = runWorkload(workload, setting, (scenario) =>
+      createBootMachine(scenario, HYPERVISORS.kvm),
+    );
+    expect(outcome).toMatchObject({ verdict: 'refused', reason: expect.stringMatching(/: -(1|95): /) });
   });
 
   test('asks once for all the sites of a change, and by numbers alone', () => {

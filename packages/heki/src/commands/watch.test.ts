@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { run } from '../run.ts';
 import { JSON_SHAPES } from '../testing/json-shapes.ts';
-import { fixturePath, runCommand } from '../testing/run-command.ts';
+import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
 const SOUND = fixturePath('k61-256-nokaslr');
 let folder = '';
@@ -73,6 +73,12 @@ test('Ctrl-C ends it with 0 when nothing changed', async () => {
   const { exitCode, lines } = await watched([], (_, end) => end());
   expect(exitCode).toBe(0);
   expect(lines.map(({ event }) => event)).toEqual(['start', 'end']);
+});
+
+test('what a reader must know of the first moment is told with the start', async () => {
+  copyFileSync(projectFile('fixtures/formats/kdump-makedumpfile.gz'), guest);
+  const { lines } = await watched([], (_, end) => end());
+  expect(lines[0]?.warnings?.map(({ id }) => id)).toContain('protections-not-checked');
 });
 
 test('another boot is told, and is not an alarm', async () => {

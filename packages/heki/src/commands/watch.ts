@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Audit, compareKernels } from '@heki/audit';
-import { auditSubject } from '../audit/report.ts';
+import { auditSubject, auditWarnings } from '../audit/report.ts';
 import { type Alarm, alarmsOf, newAlarms } from '../audit/watch-alarms.ts';
 import { ExitCode } from '../failure.ts';
 import { failureOf } from '../file-error.ts';
@@ -9,6 +9,7 @@ import { openSubject } from '../protect/open-subject.ts';
 import { count } from '../quantity.ts';
 import { reportHeader } from '../report/report-header.ts';
 import { screenOf } from '../report/screen.ts';
+import { type Warning, warningsJson } from '../warning.ts';
 
 /** Options of `heki watch`. */
 export interface WatchOptions {
@@ -23,7 +24,12 @@ const MOST_FAILURES = 3;
 
 /** What `heki watch --json` prints, one a line. */
 type WatchEvent =
-  | { readonly event: 'start'; readonly findings: number; readonly everyMs: number }
+  | {
+      readonly event: 'start';
+      readonly findings: number;
+      readonly everyMs: number;
+      readonly warnings: ReturnType<typeof warningsJson>;
+    }
   | {
       readonly event: 'alarm';
       readonly kind: 'sealed' | 'finding';
@@ -53,7 +59,8 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
     await io.stdout.write(`${event.event === 'alarm' && !json ? colours.red(line) : line}\n`);
   };
 
-  let first = await look(source);
+  const beginning = await look(source);
+  let first = beginning.audit;
   let standing = new Map<string, Alarm>();
   let alarms = 0;
   let moments = 1;
@@ -67,7 +74,12 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
     standing = new Map(now);
   };
 
-  await tell({ event: 'start', findings: first.findings.length, everyMs: every });
+  await tell({
+    event: 'start',
+    findings: first.findings.length,
+    everyMs: every,
+    warnings: warningsJson(beginning.warnings),
+  });
   await raise(alarmsOf(first, first));
   let due = performance.now() + every;
   while (!(untilFinding && alarms > 0) && (await passes(due - performance.now(), interrupted))) {
@@ -75,7 +87,7 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
     due = Math.max(due, performance.now()) + every;
     let now: Audit;
     try {
-      now = await look(source);
+      now = (await look(source)).audit;
       failures = 0;
     } catch (error) {
       const { kind, message } = failureOf(error);
@@ -95,10 +107,12 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
   return alarms > 0 ? ExitCode.FAILURE : ExitCode.SUCCESS;
 }
 
-async function look(source: string): Promise<Audit> {
+async function look(
+  source: string,
+): Promise<{ readonly audit: Audit; readonly warnings: readonly Warning[] }> {
   const subject = await openSubject(source, {});
   try {
-    return auditSubject(subject);
+    return { audit: auditSubject(subject), warnings: auditWarnings(subject, false) };
   } finally {
     subject.core.close();
   }
@@ -107,7 +121,10 @@ async function look(source: string): Promise<Audit> {
 function textOf(event: WatchEvent): string {
   switch (event.event) {
     case 'start':
-      return `watching, every ${event.everyMs} ms; ${count(event.findings, 'finding')} at first`;
+      return [
+        `watching, every ${event.everyMs} ms; ${count(event.findings, 'finding')} at first`,
+        ...event.warnings.map(({ message }) => `  warning: ${message}`),
+      ].join('\n');
     case 'alarm':
       return `ALARM ${event.text}`;
     case 'over':

@@ -126,6 +126,7 @@ export const JSON_SHAPES = {
     event: z.enum(['start', 'alarm', 'over', 'reboot', 'unreadable', 'end']),
     findings: z.int().optional().describe('start: of the first moment'),
     everyMs: z.int().optional().describe('start'),
+    warnings: warnings.optional().describe('start: what a reader must know to take the rest rightly'),
     kind: z
       .enum(['sealed', 'finding'])
       .optional()

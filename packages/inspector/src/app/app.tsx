@@ -9,6 +9,7 @@ import type {
 } from '../model/inspector-model.ts';
 import { reportModel } from '../report/report-model.ts';
 import { AttacksPage } from './attacks-page.tsx';
+import { ExplorationPage } from './exploration-page.tsx';
 import { MemoryPage } from './memory-page.tsx';
 import { momentOf, PAGES, type Route, routeTo, useRoute } from './route.ts';
 import { TimePage } from './time-page.tsx';
@@ -39,11 +40,20 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
     setSource({ state: 'open', dump: answer.value });
   };
   const openFiles = (files: readonly File[]): void => {
-    if (files.length === 0) return;
+    const [first] = files;
+    if (first === undefined) return;
+    // What goes with a dump comes with it: one JSON file alone is what a search found.
+    if (files.length === 1 && /\.json$/i.test(first.name)) {
+      void first.text().then((report) => {
+        location.hash = routeTo('attacks', { report });
+      });
+      return;
+    }
     setSource({ state: 'opening', name: files.map(({ name }) => name).join(', ') });
     void model.openFiles(files).then(settle);
   };
 
+  const exploration = route.page === 'attacks' ? (route.parameters.get('report') ?? undefined) : undefined;
   const onTour = tourAt(route.parameters);
   const moment = route.page === 'walk' ? momentOf(route.parameters) : undefined;
   const isAboutMachines = route.page === 'time' || route.page === 'attacks' || moment !== undefined;
@@ -102,7 +112,10 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
       </nav>
       {onTour !== undefined && <TourPanel {...onTour} />}
       {route.page === 'tours' && <ToursPage />}
-      {isAboutMachines && <MachinePage route={route} model={model} dump={dump?.name} />}
+      {exploration !== undefined && <ExplorationPage model={model} report={exploration} />}
+      {isAboutMachines && exploration === undefined && (
+        <MachinePage route={route} model={model} dump={dump?.name} />
+      )}
       {isAboutDump && source.state === 'failed' && <Failed failure={source.failure} />}
       {isAboutDump && source.state === 'opening' && (
         <main aria-busy="true">

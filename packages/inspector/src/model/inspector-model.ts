@@ -233,6 +233,20 @@ interface AttackStep {
   readonly by: string | null;
 }
 
+/** What `heki explore` found. */
+export interface Exploration {
+  readonly machine: string | null;
+  readonly title: string | null;
+  readonly properties: readonly {
+    readonly id: string;
+    readonly says: string | null;
+    /** `falls`, `holds`, `did-not-fall`. */
+    readonly verdict: string | null;
+    /** The actions that lead to where it falls; `null` where it does not. */
+    readonly story: readonly string[] | null;
+  }[];
+}
+
 /**
  * What answers the page: the packages of heki in a Web Worker. The page knows no rule of the model; everything that it says comes from
  * here, where it is the command's own code.
@@ -257,6 +271,8 @@ export interface InspectorModel {
   bytesAt(query: MomentQuery, frame: number, virtualAddress: string | null): Promise<Answer<PageBytes>>;
   /** A walk at a moment, through both stages. */
   walkAt(query: MomentQuery, walk: WalkQuery): Promise<Answer<WalkAnswer>>;
+  /** What a report of `heki explore --json` says. @param json its text */
+  exploration(json: string): Promise<Answer<Exploration>>;
   /** Tries an attack on a machine that has booted. */
   attack(attack: string, machine: string): Promise<Answer<AttackStory>>;
 }

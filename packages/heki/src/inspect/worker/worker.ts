@@ -7,6 +7,7 @@ import { INPUT_KINDS } from '../../input/input-kind.ts';
 import { parseSidecar } from '../../sidecar.ts';
 import { blobReader, servedSource } from './browser-source.ts';
 import { type DumpSession, type DumpSurroundings, openDumpSession } from './dump-session.ts';
+import { explorationOf } from './exploration.ts';
 import { unpacked } from './unpack.ts';
 
 /** Is put in place by the build. */
@@ -98,6 +99,7 @@ const model: InspectorModel = {
   bytesAt: (query, frame, address) =>
     answer(async () => (await machines()).bytesAt(query, frame, addressOf(address), session?.kernel)),
   walkAt: (query, walk) => answer(async () => (await machines()).walkAt(query, walk, session?.kernel)),
+  exploration: (json) => answer(() => explorationOf(json)),
   attack: (name, machine) => answer(async () => (await machines()).attack(name, machine)),
 };
 expose(model);
