@@ -163,6 +163,35 @@ describe('the inspector', () => {
     await page.close();
   });
 
+  test('lists what is mapped by virtual address, from the first leaf to the last by keyboard, and walks it', async () => {
+    const { page, said } = await openUrl(browser, inspector.url);
+    await page.locator('.virtual-side summary').click();
+    const focused = page.locator('.virtual-rows tr:focus-within');
+    const rows = page.locator('.virtual-rows tbody tr[data-index]');
+    await rows.first().locator('a').focus();
+    const total = Number(await page.locator('.virtual-rows table').getAttribute('aria-rowcount'));
+    await page.keyboard.press('End');
+    await page.locator(`.virtual-rows tr:focus-within[aria-rowindex="${total}"]`).waitFor();
+    // Of hundreds those are drawn that are seen.
+    expect(total).toBeGreaterThan(200);
+    expect(await rows.count()).toBeLessThan(60);
+    await page.getByLabel('Address or symbol').fill('_text');
+    await page.keyboard.press('Enter');
+    await focused.filter({ hasText: 'kernel text' }).waitFor();
+    const [address = '', end] = ((await focused.locator('a').textContent()) ?? '').split('-');
+    await page.keyboard.press('ArrowDown');
+    await page
+      .locator(`.virtual-rows tr:focus-within >> text=0x${(BigInt(end ?? 0) + 1n).toString(16)}`)
+      .waitFor();
+    await page.keyboard.press('ArrowUp');
+    expect(await violations(page)).toEqual([]);
+    await page.keyboard.press('Enter');
+    await page.locator('#outcome').waitFor();
+    expect(await outcome(page)).toContain(translated(KERNEL, address).outcome.gpa);
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
   test('has no violation that axe-core knows, light or dark, and is not wider than a window of 320 pixels', async () => {
     for (const place of ['', '#walk?va=0xffffffff81000000&access=write']) {
       const { page } = await openUrl(browser, inspector.url + place, 320);
