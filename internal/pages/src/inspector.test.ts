@@ -18,6 +18,8 @@ let inspector: RunningInspector;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'heki-inspector-'));
   [browser, inspector] = await Promise.all([openBrowser(), startInspector(KERNEL)]);
+  // It stays: the server ends when its last page is gone, and a test may be slow to open the next.
+  await openUrl(browser, `${inspector.url}#tours`);
 });
 afterAll(async () => {
   await browser?.close();
