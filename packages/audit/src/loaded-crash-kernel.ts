@@ -1,6 +1,5 @@
 import type { FrameRange, Gfn } from '@heki/physical-memory';
 import { CRASH_KERNEL } from '@heki/vmcore';
-import type { AuditedKernel } from './audited-kernel.ts';
 import type { FrameExtent } from './frame-extents.ts';
 import { Rights } from './rights.ts';
 
@@ -33,8 +32,13 @@ export function loadedCrashKernel(extents: readonly FrameExtent[]): FrameRange<G
   return runs.filter(({ frames }) => frames >= FEWEST_FRAMES).map(({ start, end }) => ({ start, end }));
 }
 
+/** Lines of /proc/iomem, if they are known. */
+interface TellsMemory {
+  readonly iomem?: readonly string[] | undefined;
+}
+
 /** Whether the memory map reserves `extent` for a crash kernel. */
-export function isReservedForCrash({ iomem = [] }: AuditedKernel, { start, end }: FrameExtent): boolean {
+export function isReservedForCrash({ iomem = [] }: TellsMemory, { start, end }: FrameExtent): boolean {
   return iomem.some((line) => {
     const match = /^\s*([0-9a-f]{1,13})-([0-9a-f]{1,13}) : (.+?)\s*$/i.exec(line);
     const [, first, last, name] = match ?? [];
@@ -45,6 +49,6 @@ export function isReservedForCrash({ iomem = [] }: AuditedKernel, { start, end }
 }
 
 /** Whether there is a memory map: one that reserves nothing for a crash kernel contradicts it, and without one nothing does. */
-export function tellsMemory({ iomem = [] }: AuditedKernel): boolean {
+export function tellsMemory({ iomem = [] }: TellsMemory): boolean {
   return iomem.length > 0;
 }
