@@ -9,7 +9,7 @@ import { inflatedFixture } from './fixtures.ts';
 /** Answers as QEMU 7.2 does, in a thread of its own, because who asks waits without events. */
 const SERVER = `
 const fs = require('node:fs');
-const { folder, notes, ranges, properties, refuses, running, registers, pidless, stub } = require('node:worker_threads').workerData;
+const { folder, notes, ranges, properties, refuses, running, registers, pidless, stub, rival } = require('node:worker_threads').workerData;
 const memory = fs.openSync(folder + '/memory', 'r');
 const status = { running };
 const hex = (value, digits) => value.toString(16).padStart(digits, '0');
@@ -34,7 +34,7 @@ const commands = {
   'query-chardev': () => [{ label: 'serial0', filename: 'file' }, ...(stub ? [{ label: 'gdb', filename: 'disconnected:unix:' + folder + '/gdb,server=on' }] : [])],
   stop: () => { status.running = false; return {}; },
   cont: () => { status.running = true; return {}; },
-  'dump-guest-memory': ({ protocol }) => { fs.copyFileSync(notes, protocol.slice(5)); return {}; },
+  'dump-guest-memory': ({ protocol }) => { fs.copyFileSync(notes, protocol.slice(5)); status.running ||= rival; return {}; },
   pmemsave: save,
   'qom-get': ({ path, property }) => properties[path + '.' + property],
   'human-monitor-command': (given) => monitor(given['command-line']),
@@ -42,18 +42,25 @@ const commands = {
 require('node:net').createServer((socket) => {
   socket.write('{"QMP": {"version": {}, "capabilities": []}}\\r\\n');
   let text = '';
+  let left = false;
   socket.on('error', () => {});
+  socket.on('end', () => { left = true; });
+  const answer = (execute, given, id) => {
+    fs.appendFileSync(folder + '/log', execute + '\\n');
+    socket.write('{"event": "SOMETHING", "timestamp": {}}\\r\\n');
+    const value = execute === refuses ? undefined : commands[execute](given ?? {});
+    const reply = value === undefined ? { error: { class: 'GenericError', desc: 'Property not found' }, id } : { return: value, id };
+    // QEMU has spaces behind colons, which its readers must not want.
+    socket.write(JSON.stringify(reply).replace(/"id":/, '"id": ') + '\\r\\n');
+  };
   socket.on('data', (data) => {
     text += data;
     for (let end = text.indexOf('\\n'); end >= 0; end = text.indexOf('\\n')) {
       const { execute, arguments: given, id } = JSON.parse(text.slice(0, end));
       text = text.slice(end + 1);
-      fs.appendFileSync(folder + '/log', execute + '\\n');
-      socket.write('{"event": "SOMETHING", "timestamp": {}}\\r\\n');
-      const value = execute === refuses ? undefined : commands[execute](given ?? {});
-      const answer = value === undefined ? { error: { class: 'GenericError', desc: 'Property not found' }, id } : { return: value, id };
-      // QEMU has spaces behind colons, which its readers must not want.
-      socket.write(JSON.stringify(answer).replace(/"id":/, '"id": ') + '\\r\\n');
+      // What was not begun when its client leaves is dropped.
+      if (execute === 'cont') setTimeout(() => left || answer(execute, given, id), 20);
+      else answer(execute, given, id);
     }
   });
 }).listen(folder + '/qmp', () => require('node:worker_threads').parentPort.postMessage('listens'));
@@ -127,6 +134,8 @@ export interface QmpGuestSettings {
   readonly pidless?: boolean;
   /** Whether QMP tells of the gdb stub. */
   readonly stub?: boolean;
+  /** Whether another client of QEMU lets the guest go on while it is read. */
+  readonly rival?: boolean;
 }
 
 /** The memory and the CPUs of a fixture as a guest that runs under QEMU in `folder`. */
@@ -137,7 +146,7 @@ export async function startQmpGuest(
   settings: QmpGuestSettings,
 ): Promise<QmpGuest> {
   const { backend, backendOffset, backendFolder = false, backendFile = 'memory', lowEnd, running } = settings;
-  const { refuses, pidless = false, stub = false } = settings;
+  const { refuses, pidless = false, stub = false, rival = false } = settings;
   const hole = 2 ** 32;
   const end = core.segments.at(-1)?.end ?? 0;
   const blockSize = end > hole ? lowEnd + (end - hole) : end;
@@ -167,7 +176,7 @@ export async function startQmpGuest(
   const worker = new Worker(SERVER, {
     eval: true,
     workerData: {
-      ...{ folder, notes: join(folder, 'notes'), ranges, properties, refuses, running, pidless, stub },
+      ...{ folder, notes: join(folder, 'notes'), ranges, properties, refuses, running, pidless, stub, rival },
       registers: core.cpus.map(printedRegisters).join(''),
     },
   });

@@ -17,15 +17,15 @@ export type Standing = readonly [kind: Resumption, address: SocketAddress];
 const GUARD = `
 const packet = (text) => '$' + text + '#' + Buffer.from(text).reduce((sum, byte) => (sum + byte) % 256, 0).toString(16).padStart(2, '0');
 function byQmp(socket) {
-  let text = '', asked = false;
+  let text = '', asked = false, resumed = false;
+  const answer = (id) => new RegExp('\\\\{[^\\\\n]*"id": ' + id + '[^\\\\n]*\\\\}').exec(text)?.[0];
   const send = (execute, id) => socket.write(JSON.stringify({ execute, id }) + '\\n');
   socket.on('data', (data) => {
     text += data;
     if (!asked && text.includes('QMP')) { asked = true; send('qmp_capabilities', 1); send('query-status', 2); }
-    const status = /\\{[^\\n]*"id": 2[^\\n]*\\}/.exec(text);
-    if (status === null) return;
-    if (status[0].includes('"paused"')) send('cont', 3);
-    socket.end();
+    if (!resumed && answer(2)?.includes('"paused"')) { resumed = true; send('cont', 3); }
+    // What QEMU has not begun when its client leaves, it drops.
+    if (answer(resumed ? 3 : 2) !== undefined) socket.end();
   });
 }
 function byGdb(socket) {

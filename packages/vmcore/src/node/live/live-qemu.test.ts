@@ -118,7 +118,7 @@ describe('a guest that runs under QEMU', () => {
     const commands = log();
     expect(commands.filter((name) => name === 'human-monitor-command').length).toBe(1);
     expect(commands.filter((name) => /^m[0-9a-f]+,800$/.test(name)).length).toBeGreaterThan(200);
-    expect(commands.slice(-2)).toEqual(['Qqemu.PhyMemMode:0', 'cont']);
+    expect(commands.slice(-3)).toEqual(['Qqemu.PhyMemMode:0', 'query-status', 'cont']);
   });
 
   it('is left as it stands when it stood before', async () => {
@@ -132,6 +132,13 @@ describe('a guest that runs under QEMU', () => {
     expect(() => openVmcore(`qmp:${join(folder, 'missing')}`)).toThrow('cannot be connected to');
     expect(() => openVmcore(`qmp:${socket}`)).toThrow('QEMU refuses dump-guest-memory');
     expect(log().slice(-3)).toEqual(['stop', 'dump-guest-memory', 'cont']);
+  });
+
+  it('is refused when another client of QEMU lets it go on while it is read', async () => {
+    const { socket } = await started({ rival: true });
+    expect(() => openVmcore(`qmp:${socket}`)).toThrow(
+      'let go on by another client of QEMU while it was read',
+    );
   });
 
   it('goes on by another process when the one that made it stand cannot let it go on', async () => {

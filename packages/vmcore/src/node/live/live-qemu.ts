@@ -40,8 +40,7 @@ function readStopped(qmp: Qmp, path: string, folder: string, options: VmcoreOpti
   const ranges = parseRam(qmp.monitor('info mtree -f'));
   const files = openBackends(qmp, ranges);
   const stub = isMostlyIn(files, ranges) ? undefined : freeStub(qmp);
-  if (Object(qmp.execute('query-status')).running !== true)
-    return readStanding(qmp, folder, ranges, files, stub, options);
+  if (!isRunning(qmp)) return readStanding(qmp, folder, ranges, files, stub, options);
   const letGoOn = keepRunning([['qmp', { path }], ...(stub === undefined ? [] : [['gdb', stub] as const])]);
   try {
     qmp.execute('stop');
@@ -51,7 +50,15 @@ function readStopped(qmp: Qmp, path: string, folder: string, options: VmcoreOpti
   }
 }
 
-/** The guest, while it stands: in the files of its RAM, unless they are others here. */
+function isRunning(qmp: Qmp): boolean {
+  return Object(qmp.execute('query-status')).running === true;
+}
+
+/**
+ * The guest, while it stands: in the files of its RAM, unless they are others here.
+ *
+ * @throws {VmcoreError} when another client of QEMU let it go on before it was read: its memory is of several moments then
+ */
 function readStanding(
   qmp: Qmp,
   folder: string,
@@ -65,14 +72,28 @@ function readStanding(
   try {
     const fetch = (addresses: readonly number[]) =>
       gdb === undefined ? savedPages(qmp, folder, addresses) : addresses.map(gdb.physicalPage);
-    try {
-      return snapshotOf(guestRam(ranges, files, fetch), notes, options);
-    } catch (error) {
-      if (!(error instanceof ForeignRamFile)) throw error;
-      return snapshotOf(guestRam(ranges, new Map(), fetch), notes, options);
+    const core = snapshotBy(ranges, files, fetch, notes, options);
+    if (isRunning(qmp)) {
+      throw new VmcoreError('the guest was let go on by another client of QEMU while it was read');
     }
+    return core;
   } finally {
     gdb?.close();
+  }
+}
+
+function snapshotBy(
+  ranges: readonly RamRange[],
+  files: RamFiles,
+  fetch: (addresses: readonly number[]) => readonly Uint32Array[],
+  notes: readonly Note[],
+  options: VmcoreOptions,
+): Vmcore {
+  try {
+    return snapshotOf(guestRam(ranges, files, fetch), notes, options);
+  } catch (error) {
+    if (!(error instanceof ForeignRamFile)) throw error;
+    return snapshotOf(guestRam(ranges, new Map(), fetch), notes, options);
   }
 }
 
