@@ -51,24 +51,31 @@ export function checkFromOutside(tarballs) {
   const folder = mkdtempSync(join(tmpdir(), 'heki-outside-'));
   try {
     install(tarballs, folder);
-    for (const file of FILES) {
-      const name = file.slice(file.lastIndexOf('/') + 1);
-      cpSync(join(root, 'examples', file), join(folder, name));
-    }
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPES));
     const twice = checkTwoVersions(folder, (to) => install(tarballs, to));
-    const found = CHECKS.flatMap(({ what, command, isRight }) => {
-      const { status, stdout, stderr } = spawnSync(process.execPath, command(folder), {
-        cwd: folder,
-        encoding: 'utf8',
-      });
-      if (status === 0 && isRight(stdout, folder)) return [];
-      return [`${what}: exit code ${status}\n${stdout.slice(-2000)}${stderr.slice(-2000)}`];
-    });
-    return [...found, ...twice];
+    return [...checkInstalled(folder), ...twice];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * The same where they are installed already.
+ *
+ * @param {string} folder that has them in its node_modules
+ * @param {string} node the program that runs what a user runs
+ * @returns {string[]} what went wrong
+ */
+export function checkInstalled(folder, node = process.execPath) {
+  for (const file of FILES) {
+    const name = file.slice(file.lastIndexOf('/') + 1);
+    cpSync(join(root, 'examples', file), join(folder, name));
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TYPES));
+  return CHECKS.flatMap(({ what, command, isRight }) => {
+    const { status, stdout, stderr } = spawnSync(node, command(folder), { cwd: folder, encoding: 'utf8' });
+    if (status === 0 && isRight(stdout, folder)) return [];
+    return [`${what}: exit code ${status}\n${stdout.slice(-2000)}${stderr.slice(-2000)}`];
+  });
 }
 
 /** Unpacks the packages, and links what they depend on beside each other. */

@@ -36,12 +36,27 @@ const checks = [
   { name: 'site', title: 'documentation site', command: script('build-site.mjs') },
   { name: 'docs', title: 'generated documentation', command: script('generate-docs.mjs', '--check') },
   {
+    name: 'fidelity',
+    title: 'what judges what',
+    command: script('generate-docs.mjs', '--fidelity', '--check'),
+  },
+  {
     name: 'guests',
     title: 'real guests',
     command: script('test-qemu.mjs', ...(full ? ['--all'] : [])),
     count: fromLastLine,
   },
   { name: 'packed', title: 'packed packages', command: script('check-packages.mjs') },
+  ...(full
+    ? [
+        {
+          name: 'registry',
+          title: 'the next release, installed by name',
+          command: script('test-registry.mjs'),
+          count: fromLastLine,
+        },
+      ]
+    : []),
   {
     name: 'vectors',
     title: 'vectors',

@@ -61,6 +61,12 @@ async function longPages(): Promise<readonly Page[]> {
   return [attacksPage];
 }
 
+/** What is read in the READMEs of packages, so that their edit does not make all pages anew: with `--fidelity`, and no others. */
+async function readmePages(): Promise<readonly Page[]> {
+  const { fidelityPage } = await import('./fidelity.ts');
+  return [fidelityPage];
+}
+
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */
 function main(pages: readonly Page[], check: boolean): number {
   let stale = 0;
@@ -76,5 +82,9 @@ function main(pages: readonly Page[], check: boolean): number {
   return check && stale > 0 ? 1 : 0;
 }
 
-const pages = process.argv.includes('--long') ? await longPages() : PAGES;
-process.exitCode = main(pages, process.argv.includes('--check'));
+async function pagesOf(options: readonly string[]): Promise<readonly Page[]> {
+  if (options.includes('--long')) return longPages();
+  return options.includes('--fidelity') ? readmePages() : PAGES;
+}
+
+process.exitCode = main(await pagesOf(process.argv), process.argv.includes('--check'));

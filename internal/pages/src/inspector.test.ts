@@ -18,6 +18,8 @@ let inspector: RunningInspector;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'heki-inspector-'));
   [browser, inspector] = await Promise.all([openBrowser(), startInspector(KERNEL)]);
+  // It stays: the server ends when its last page is gone, and a test may be slow to open the next.
+  await openUrl(browser, `${inspector.url}#tours`);
 });
 afterAll(async () => {
   await browser?.close();
@@ -159,6 +161,35 @@ describe('the inspector', () => {
     await page.locator('canvas.map').focus();
     await page.locator('.page-card summary').click();
     await page.locator('.page-card p').filter({ hasText: 'does not hold this page' }).waitFor();
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test('lists what is mapped by virtual address, from the first leaf to the last by keyboard, and walks it', async () => {
+    const { page, said } = await openUrl(browser, inspector.url);
+    await page.locator('.virtual-side summary').click();
+    const focused = page.locator('.virtual-rows tr:focus-within');
+    const rows = page.locator('.virtual-rows tbody tr[data-index]');
+    await rows.first().locator('a').focus();
+    const total = Number(await page.locator('.virtual-rows table').getAttribute('aria-rowcount'));
+    await page.keyboard.press('End');
+    await page.locator(`.virtual-rows tr:focus-within[aria-rowindex="${total}"]`).waitFor();
+    // Of hundreds those are drawn that are seen.
+    expect(total).toBeGreaterThan(200);
+    expect(await rows.count()).toBeLessThan(60);
+    await page.getByLabel('Address or symbol').fill('_text');
+    await page.keyboard.press('Enter');
+    await focused.filter({ hasText: 'kernel text' }).waitFor();
+    const [address = '', end] = ((await focused.locator('a').textContent()) ?? '').split('-');
+    await page.keyboard.press('ArrowDown');
+    await page
+      .locator(`.virtual-rows tr:focus-within >> text=0x${(BigInt(end ?? 0) + 1n).toString(16)}`)
+      .waitFor();
+    await page.keyboard.press('ArrowUp');
+    expect(await violations(page)).toEqual([]);
+    await page.keyboard.press('Enter');
+    await page.locator('#outcome').waitFor();
+    expect(await outcome(page)).toContain(translated(KERNEL, address).outcome.gpa);
     expect(said).toEqual([]);
     await page.close();
   });

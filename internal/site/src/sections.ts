@@ -16,7 +16,7 @@ const FINDINGS = readdirSync(join(import.meta.dirname, '../../../docs/findings')
   .map((file) => `findings/${file.replace(/\.md$/, '')}`);
 
 export const SECTIONS: readonly Section[] = [
-  { title: 'Start', pages: ['ten-minutes', 'limits', 'verdicts', 'packages', 'teach'] },
+  { title: 'Start', pages: ['ten-minutes', 'paths', 'limits', 'verdicts', 'packages', 'teach'] },
   {
     title: 'Your own guest',
     pages: [
@@ -38,5 +38,5 @@ export const SECTIONS: readonly Section[] = [
   },
   { title: 'Reference', pages: ['command', 'limits-of-input', 'findings', 'kvm-api'] },
   { title: 'Findings', pages: FINDINGS, collapsed: true },
-  { title: 'The project', pages: ['architecture', 'reading-guide', 'mutants'] },
+  { title: 'The project', pages: ['fidelity', 'architecture', 'reading-guide', 'mutants'] },
 ];

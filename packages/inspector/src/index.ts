@@ -7,6 +7,7 @@ export {
   type PageName,
   type Place,
 } from './memory/memory-data.ts';
+export type { LeafKind, VirtualSide, VirtualStretch } from './memory/virtual-side.ts';
 export type {
   Answer,
   AttackStory,

@@ -5,7 +5,7 @@ import { CLOSELY, DEBIAN, type Defects, live, PROCESSORS, type Setting, SMALL } 
 import { type Choice, randomLives } from './testing/random-life.ts';
 
 /** HEKI_LIVES=5000 looks for longer, as HEKI_FUZZ=long does. */
-const RUNS = Number(process.env.HEKI_LIVES ?? (process.env.HEKI_FUZZ === 'long' ? 5000 : 250));
+const RUNS = Number(process.env.HEKI_LIVES ?? (process.env.HEKI_FUZZ === 'long' ? 5000 : 150));
 const PUBLISHED: Setting = { ...SMALL, profile: 'rfc-v2' };
 
 /** Most lives are cheap ones. */

@@ -1,7 +1,8 @@
 import { KEXEC_CONTROL_PAGE } from '@heki/linux';
-import { addressOf, type Gpa, PAGE_SIZE } from '@heki/physical-memory';
+import { addressOf, type Gpa, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import type { LabAttack } from '../attack/lab-attack.ts';
-import { MODULE_FUNCTIONS, moduleImage, PAYLOAD } from '../kernel/functions.ts';
+import type { Lab } from '../attacker/lab.ts';
+import { MODULE_FUNCTIONS, moduleImage, PAYLOAD, withdrawnModule } from '../kernel/functions.ts';
 import { executable, loadedModule, offset, pages, writable } from './stores.ts';
 
 const RUNS_CODE = 'code of the attacker runs as the kernel';
@@ -17,6 +18,12 @@ function listPage(
   ...entries: readonly (readonly [bigint, bigint, bigint])[]
 ): bigint[] {
   return [0n, next, count, ...entries.flat()];
+}
+
+/** Has a function of a module, whose text is given, write to credentials. */
+function writeThrough({ cpu, places }: Lab, text: VirtualAddress): void {
+  cpu.run(offset(text, MODULE_FUNCTIONS.check));
+  cpu.store(places.credentials, 8, 0n);
 }
 
 /** What whoever runs in the kernel can ask for, because the kernel itself may. */
@@ -200,14 +207,29 @@ export const REQUESTS: readonly LabAttack[] = [
     name: 'vulnerable-module',
     title: 'load a signed module that writes where it is told, have it write to credentials',
     gains: 'the attacker is root, by code that somebody signed',
-    source: 'bring your own vulnerable driver: RTCore64.sys, Capcom.sys; no machine here has a blocklist',
+    source:
+      'bring your own vulnerable driver: RTCore64.sys, Capcom.sys; its hole is known to no blocklist yet',
     means: ['module'],
     stoppedBy: [],
     run(lab) {
-      const text = loadedModule(lab, 'text', 'rtcore');
+      const text = loadedModule(lab, 'text', 'vulnerable');
       lab.aims.bytes('credentials', lab.places.credentials);
-      lab.cpu.run(offset(text, MODULE_FUNCTIONS.check));
-      lab.cpu.store(lab.places.credentials, 8, 0n);
+      writeThrough(lab, text);
+    },
+  },
+  {
+    name: 'withdrawn-module',
+    title: 'load a signed module that its signer has withdrawn for its hole, have it write to credentials',
+    gains: 'the attacker is root, by code that somebody signed once',
+    source:
+      'Linux, the .blacklist keyring and UEFI’s dbx; LVBS hands revocation certificates and blocked hashes over, and litebox loads neither',
+    means: ['module'],
+    stoppedBy: ['module-blocklist'],
+    run(lab) {
+      lab.aims.bytes('credentials', lab.places.credentials);
+      const module = lab.call('load a module', (kernel) => kernel.loadModule(withdrawnModule()));
+      const text = module?.memory.get('text')?.address;
+      if (text !== undefined) writeThrough(lab, text);
     },
   },
   {

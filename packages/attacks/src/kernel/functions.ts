@@ -88,3 +88,6 @@ export function moduleImage(
     ...rest,
   };
 }
+
+/** A signed module whose hole became known: an owner of code with a blocklist has it there. */
+export const withdrawnModule = (): ModuleImage => moduleImage('rtcore');

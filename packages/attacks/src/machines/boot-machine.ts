@@ -13,7 +13,7 @@ import {
 } from '@heki/machine';
 import { createCodeSigner } from '@heki/machine/code-signer';
 import type { GuestRegion } from '../attacker/vmm.ts';
-import { CHECK, KERNEL_FUNCTIONS, KEY_SITE } from '../kernel/functions.ts';
+import { CHECK, KERNEL_FUNCTIONS, KEY_SITE, withdrawnModule } from '../kernel/functions.ts';
 import { LAB_KERNEL } from '../kernel/lab-kernel.ts';
 import { loadImage } from '../kernel/places.ts';
 import { KERNEL_TEXT, SIGNED_SITES } from '../kernel/signed-sites.ts';
@@ -64,13 +64,17 @@ export function bootMachine(
   const authority = createSigningAuthority();
   const codeSigner =
     specification.authenticate === true
-      ? createCodeSigner(LAB_KERNEL, {
-          sites: SIGNED_SITES,
-          fill(text) {
-            for (const { offset, bytes } of KERNEL_TEXT) text.set(bytes, offset);
+      ? createCodeSigner(
+          LAB_KERNEL,
+          {
+            sites: SIGNED_SITES,
+            fill(text) {
+              for (const { offset, bytes } of KERNEL_TEXT) text.set(bytes, offset);
+            },
+            functions: { [CHECK]: KERNEL_FUNCTIONS.check.offset },
           },
-          functions: { [CHECK]: KERNEL_FUNCTIONS.check.offset },
-        })
+          [withdrawnModule()],
+        )
       : undefined;
   const memoryMap = pcMemoryMap(MEMORY);
   const incidents: string[] = [];

@@ -15,6 +15,7 @@ export const MECHANISMS = {
   'signed-code': 'code comes by what it is: modules, patches and kexec images that somebody signed',
   'sealed-code':
     'once the kernel is sealed it executes, while it has paging on, only what the owner of its code has made of signed files',
+  'module-blocklist': 'signed modules that were withdrawn do not count as signed any more',
   'cr-pins': 'bits of CR0 and CR4 that keep their values',
   'register-locks': 'table registers and MSRs that keep their values',
   'host-writes': "the hypervisor's own stores look at the rights",
@@ -51,6 +52,8 @@ export function mechanismsOf(
     'end-of-boot': ownsCode,
     'signed-code': ownsCode,
     'sealed-code': capabilities.authenticates === 'code',
+    // The lab's owner of code has a list; no secure kernel here is given one.
+    'module-blocklist': capabilities.authenticates === 'code',
     'cr-pins': (pins.cr0 | pins.cr4) !== 0n,
     // Xen's monitor could, and is not asked to.
     'register-locks': (virtualMachine.save()?.registers ?? []).length > 0,

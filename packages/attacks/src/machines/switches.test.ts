@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { runAttack } from '../attack/run-attack.ts';
-import { attackNamed, findBackend, machineNamed } from '../testing/backends.ts';
+import { attackNamed, boot, findBackend, machineNamed } from '../testing/backends.ts';
 import { bootMachine } from './boot-machine.ts';
 import { SWITCHES } from './switches.ts';
 
@@ -16,6 +16,7 @@ const MATTERS: readonly (readonly [name: string, attack: string, machine: string
   ['pins of registers', 'clear-smep', 'hardened'],
   ['an owner of code', 'ask-for-execution', 'hardened-authenticated'],
   ['an owner of code', 'forge-breakpoint', 'hardened-authenticated'],
+  ['an owner of code', 'withdrawn-module', 'hardened-authenticated'],
   ['what B-A1 leaves out of an owner of code', 'open-sealed-text', 'hardened-authenticated'],
   ['what B-A2 leaves out of an owner of code', 'mix-sealed-halves', 'hardened-authenticated'],
   ['what B-A3 leaves out of an owner of code', 'forge-sealed-sites', 'hardened-authenticated'],
@@ -57,6 +58,12 @@ test.each(MATTERS)(
     expect(verdict(without?.(machine) ?? machine, driver)).toBe('succeeds');
   },
 );
+
+test('a blocklist matters: of two signed modules with the same hole the owner of code loads the one that is not on it', () => {
+  const verdictOf = (name: string): string =>
+    runAttack(attackNamed(name), boot('hardened-authenticated')).verdict;
+  expect([verdictOf('vulnerable-module'), verdictOf('withdrawn-module')]).toEqual(['succeeds', 'blocked']);
+});
 
 test('GMET alone keeps the kernel from a page of a user program: without pins SMEP is clear, and the fetch is refused all the same', () => {
   const { driver } = SWITCHES.find(({ name }) => name === 'pins of registers') ?? expect.fail('no switch');

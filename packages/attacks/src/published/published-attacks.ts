@@ -205,8 +205,8 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
   ),
   tried(
     'bring a vulnerable module that somebody signed',
-    ['vulnerable-module', 'unsigned-module'],
-    'no machine here has a list of revoked modules',
+    ['vulnerable-module', 'withdrawn-module', 'unsigned-module'],
+    'a blocklist stops what is on it',
   ),
   tried("link a signed module to symbols of one's own", ['shadow-export']),
   tried("int3 at a listed site, and a forged descriptor of text_poke's breakpoint handler", [

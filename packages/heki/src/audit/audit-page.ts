@@ -34,7 +34,7 @@ const MOST_NAMES = 8192;
 /** Where symbols lie. */
 const NAMED_REGIONS: ReadonlySet<string> = new Set(['kernel text', 'kernel rodata', 'modules']);
 /** By the level of its table. */
-const LEAF_SIZES = ['', '4K', '2M', '1G'];
+export const LEAF_SIZES = ['', '4K', '2M', '1G'];
 
 /**
  * What the page shows.

@@ -16,6 +16,14 @@ function file(name: string, content: unknown): string {
 
 const SMALL = ['--memory', '64MiB'];
 
+/** Examples with a scenario, which each of them runs by itself: a few by the command, and all where there is time. */
+const EXAMPLES =
+  process.env.HEKI_FUZZ === 'long'
+    ? readdirSync(projectFile('examples')).filter((name) =>
+        existsSync(projectFile(`examples/${name}/scenario.json`)),
+      )
+    : ['boot-races', 'boot-signed-modules', 'boot-smp'];
+
 describe('heki boot', () => {
   test('boots a kernel and shows what each kind of page is granted', async () => {
     const { exitCode, stdout, stderr } = await runCommand([
@@ -145,11 +153,7 @@ describe('heki boot', () => {
     expect(text).toMatch(/error {4}cpu-up cpu 1: -22: .* \(expected\)\n/);
   });
 
-  test.each(
-    readdirSync(projectFile('examples')).filter((name) =>
-      existsSync(projectFile(`examples/${name}/scenario.json`)),
-    ),
-  )('finds everything as expected in the scenario of the example %s', async (name) => {
+  test.each(EXAMPLES)('finds everything as expected in the scenario of the example %s', async (name) => {
     const path = projectFile(`examples/${name}/scenario.json`);
     const { exitCode, stderr } = await runCommand(['boot', '--scenario', path]);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });

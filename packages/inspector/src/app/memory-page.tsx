@@ -8,6 +8,7 @@ import { UnderHeki } from '../views/under-heki.tsx';
 import { Verdict } from '../views/verdict.tsx';
 import { Warnings } from '../views/warnings.tsx';
 import { PageCard } from './page-card.tsx';
+import { VirtualSide } from './virtual-side.tsx';
 
 interface MemoryPageProps {
   readonly report: ReportModel;
@@ -43,6 +44,7 @@ export function MemoryPage({ report, model, parameters }: MemoryPageProps) {
           )}
           <Findings findings={report.findings} selected={selected} onSelect={setSelected} />
         </div>
+        <VirtualSide model={model} />
         {page.hypervisors.length > 0 && <UnderHeki hypervisors={page.hypervisors} />}
         <Warnings warnings={page.warnings} />
       </main>

@@ -1,4 +1,5 @@
 import type { MemoryData } from '../memory/memory-data.ts';
+import type { VirtualSide } from '../memory/virtual-side.ts';
 import type { AuditPage } from '../report/audit-page.ts';
 
 /** Why something could not be done: the words of the command, with its kind. */
@@ -257,6 +258,8 @@ export interface InspectorModel {
   /** Opens what {@link ServedSource} describes. @param base the address that its parts are relative to */
   openServed(source: ServedSource, base: string): Promise<Answer<OpenedDump>>;
   walk(query: WalkQuery): Promise<Answer<WalkAnswer>>;
+  /** What the kernel's half of the dump maps. */
+  virtualSide(): Promise<Answer<VirtualSide>>;
   /** @param virtualAddress hexadecimal, by which the bytes are shown as instructions; `null` for hexadecimal */
   bytes(frame: number, virtualAddress: string | null): Promise<Answer<PageBytes>>;
   /** What machines and attacks there are. */

@@ -30,6 +30,12 @@ describe('a distributor', () => {
     expect(code.readImage(signed)).toBeUndefined();
   });
 
+  it('vouches no more for a module that was withdrawn, and for another version of it', () => {
+    const { readImage } = createCodeSigner(DEBIAN_6_1, {}, [image]).code;
+    const mended = { ...image, memory: { ...image.memory, rodata: Uint8Array.of(2) } };
+    expect([readImage(file(image)), readImage(file(mended))?.name]).toEqual([undefined, 'träger']);
+  });
+
   it('vouches for what the same distributor signed in another boot, without having seen it', () => {
     expect(createCodeSigner(DEBIAN_6_1).code.readImage(file(image))?.name).toBe('träger');
   });

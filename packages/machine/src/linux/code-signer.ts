@@ -1,6 +1,8 @@
 import type { SignedCode } from '@heki/code-authority';
 import { KERNEL_SITES, type KernelBuild, type SignedSite } from '@heki/linux';
 import { createModuleVerifier, signModule } from '@heki/module-signature';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
 import { type LinkedModule, moduleFile, readModuleFile } from './module-file.ts';
 import { type KernelContents, signedKernel, signedModule } from './signed-images.ts';
 import { modelSigningKey } from './signing-key.ts';
@@ -15,10 +17,22 @@ export interface CodeSigner {
   file(image: LinkedModule): Uint8Array;
 }
 
-/** A distributor that has signed `kernel`, and signs modules. */
-export function createCodeSigner(kernel: KernelBuild, contents: KernelContents = {}): CodeSigner {
+/**
+ * A distributor that has signed `kernel`, and signs modules.
+ *
+ * @param withdrawn modules that were signed and do not count any more: the owner of the code gets the digests of their files with his
+ * certificates, as Linux' `.blacklist` keyring and UEFI's dbx hold them
+ */
+export function createCodeSigner(
+  kernel: KernelBuild,
+  contents: KernelContents = {},
+  withdrawn: readonly LinkedModule[] = [],
+): CodeSigner {
   const key = modelSigningKey();
-  const { verify } = createModuleVerifier({ certificates: [key.certificate] });
+  const { verify } = createModuleVerifier({
+    certificates: [key.certificate],
+    blocked: new Set(withdrawn.map((image) => bytesToHex(sha256(moduleFile(image))))),
+  });
   return {
     code: {
       kernel: signedKernel(kernel, contents),

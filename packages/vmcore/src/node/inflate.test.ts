@@ -43,9 +43,17 @@ it('refuses a page with any byte of it changed or its end cut off, as JavaScript
   );
 });
 
-it('refuses what unpacks to more or less than a page', () => {
-  for (const size of [4095, 4097, 2 ** 20]) {
-    const bytes = new Uint8Array(deflateSync(Buffer.alloc(size)));
-    expect(() => decompressPage(bytes, PACKING_FLAGS.zlib, inflate)).toThrow(VmcoreError);
+it('refuses what unpacks to more or less than a page, or has anything behind it, as JavaScript does', () => {
+  const [page = Buffer.alloc(0)] = pages;
+  const whole = Buffer.from(packed.zlib[0] ?? []);
+  const sizes = [4095, 4097, 2 ** 20].map((size) => deflateSync(Buffer.alloc(size)));
+  // With the checksum of what a page has room for.
+  const crafted = Buffer.concat([
+    deflateSync(Buffer.concat([page, page])).subarray(0, -4),
+    whole.subarray(-4),
+  ]);
+  for (const bytes of [...sizes, crafted, Buffer.concat([whole, Buffer.alloc(3)])]) {
+    for (const by of [inflate, undefined])
+      expect(() => decompressPage(new Uint8Array(bytes), PACKING_FLAGS.zlib, by)).toThrow(VmcoreError);
   }
 });

@@ -1,4 +1,4 @@
-import type { OpenedDump, PageBytes, WalkAnswer, WalkQuery } from '@heki/inspector';
+import type { OpenedDump, PageBytes, VirtualSide, WalkAnswer, WalkQuery } from '@heki/inspector';
 import {
   createOverlay,
   type Gfn,
@@ -23,6 +23,7 @@ import type { Sidecar } from '../../sidecar.ts';
 import { addressSpaceOf, snapshotOf } from '../../snapshot.ts';
 import { KERNEL_HALF, translationAnswer } from '../../translate/translation-answer.ts';
 import { pageBytes } from './page-bytes.ts';
+import { virtualSide } from './virtual-side.ts';
 import { walkView } from './walk-view.ts';
 
 /** What is known of a dump beside its bytes. */
@@ -49,6 +50,8 @@ export interface DumpSession {
   readonly opened: OpenedDump;
   /** @throws {UsageError} for what is no address */
   walk(query: WalkQuery): WalkAnswer;
+  /** What the kernel's half maps. */
+  virtualSide(): VirtualSide;
   /** The kernel in it, for machines around it. */
   readonly kernel: KernelOfDump;
   /** The bytes of a frame. */
@@ -117,6 +120,7 @@ export function openDumpSession(
       const answer = translationAnswer(space, processor, placed, va, access, memory);
       return walkView(answer, memory, edits, name);
     },
+    virtualSide: () => virtualSide(report.audit.kernel.mappings),
     kernel: { subject, regions: report.audit.kernel.regions, symbolAt, resolve },
     async bytes(frame, address) {
       const page = withName(name, () => core.memory.page(frame as Gfn));

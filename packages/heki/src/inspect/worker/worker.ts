@@ -91,6 +91,7 @@ const model: InspectorModel = {
   openFiles: (files) => answer(() => openFiles(files)),
   openServed: (source, base) => answer(() => openServed(source, base)),
   walk: (query) => answer(() => current().walk(query)),
+  virtualSide: () => answer(() => current().virtualSide()),
   bytes: (frame, address) => answer(() => current().bytes(frame, addressOf(address))),
   choices: () => answer(async () => (await machines()).choices()),
   timeline: (life) => answer(async () => (await machines()).timeline(life, session?.kernel)),

@@ -1,10 +1,10 @@
 import { PAGE_SIZE } from '@heki/physical-memory';
 import { unzlibSync } from 'fflate';
-import { decompress as decompressZstd } from 'fzstd';
 import { VmcoreError } from '../../error.ts';
 import type { Inflate } from '../dump-format.ts';
 import { decompressLzo1x } from './lzo1x.ts';
 import { decompressSnappy } from './snappy.ts';
+import { decompressZstd } from './zstd.ts';
 
 /** How a page is packed: flags of its descriptor (makedumpfile, diskdump_mod.h). */
 const ZLIB = 1;
@@ -48,16 +48,17 @@ function pageOf(packed: Uint8Array<ArrayBuffer>, packing: number, inflate: Infla
     case SNAPPY:
       return filled(packed, decompressSnappy);
     case ZLIB:
-      return checked('zlib', () => inflate(packed, PAGE_SIZE));
+      return checked(() => inflate(packed, PAGE_SIZE));
     case ZSTD:
-      return checked('zstd', () => decompressZstd(packed, new Uint8Array(PAGE_SIZE)));
+      return filled(packed, decompressZstd);
     default:
       throw new VmcoreError(`a page with flags 0x${packing.toString(16)}: expected one way of packing it`);
   }
 }
 
 function inflateInScript(packed: Uint8Array, most: number): Uint8Array {
-  const page = unzlibSync(packed, { out: new Uint8Array(most) });
+  // With room to see what is too long: the library leaves out what has none.
+  const page = unzlibSync(packed, { out: new Uint8Array(most + 1) });
   const sum = new DataView(packed.buffer, packed.byteOffset).getUint32(packed.length - 4);
   if (sum !== adler32(page)) throw new Error('its checksum is wrong');
   return page;
@@ -74,12 +75,12 @@ function filled(
 }
 
 /** What a library gives, or its error as one of the dump. */
-function checked(name: string, decode: () => Uint8Array): Uint8Array<ArrayBuffer> {
+function checked(decode: () => Uint8Array): Uint8Array<ArrayBuffer> {
   try {
     return decode() as Uint8Array<ArrayBuffer>;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new VmcoreError(`damaged ${name} data: ${why}`, { cause });
+    throw new VmcoreError(`damaged zlib data: ${why}`, { cause });
   }
 }
 
