@@ -52,6 +52,15 @@ describe('a kernel with sealed code', () => {
     expect(outcome).toMatchObject({ verdict: 'refused', reason: expect.stringMatching(/: -(1|95): /) });
   });
 
+  test('keeps programs that boot has compiled: the owner judges them when it has sealed', () => {
+    const workload = WORKLOADS.find(({ name }) => name === 'jit-boot-pack') ?? expect.fail('no such work');
+    const setting = { name: 'authenticated', machine: { authenticate: true } };
+    const outcome = runWorkload(workload, setting, (scenario) =>
+      createBootMachine(scenario, HYPERVISORS.kvm),
+    );
+    expect(outcome.verdict).toBe('works');
+  });
+
   test('asks once for all the sites of a change, and by numbers alone', () => {
     const { take, requests } = booted();
     take({ do: 'trace', on: 'kernel', functions: 60 }, { do: 'untrace' });
