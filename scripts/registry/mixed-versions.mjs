@@ -82,7 +82,8 @@ export function packagesToMix(folder, installed, declare) {
   });
   const backend = join(folder, BACKEND);
   mkdirSync(backend);
-  cpSync(join(root, 'examples', 'write-a-backend', 'src', 'mine.mjs'), join(backend, 'mine.mjs'));
+  const source = join(root, 'examples', 'write-a-backend', 'src', 'mine.mjs');
+  for (const to of [installed, backend]) cpSync(source, join(to, 'mine.mjs'));
   declare('mine.mjs', backend);
   const others = ['@heki/hypercall', '@heki/machine', '@heki/npt'];
   const { version } = read(join(installed, 'node_modules', '@heki/machine'));

@@ -28,6 +28,9 @@ const scores = text.indexOf('| machine |');
 const table = text.indexOf('| attack |');
 const sections = text.indexOf('\n### ');
 
+/** Where an attack is watched: the site has the inspector itself there, the repository the page about it. */
+const IN_INSPECTOR = /`heki inspect`, at `(#attacks\?[^`]+)`/g;
+
 /** Every attack on every machine. It takes minutes: only with `--long`. */
 export const attacksPage: Page = {
   file: 'docs/attacks.md',
@@ -40,6 +43,6 @@ export const attacksPage: Page = {
       ),
     scores: () => text.slice(scores, table),
     matrix: () => text.slice(table, sections),
-    attacks: () => text.slice(sections),
+    attacks: () => text.slice(sections).replace(IN_INSPECTOR, '[in the inspector](inspector.md$1)'),
   },
 };

@@ -10,6 +10,7 @@ import { heki, type RunningInspector, startInspector } from './inspector.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const KERNEL = join(ROOT, 'fixtures/k61-256-kaslr.elf.gz');
+const TAMPERED = join(ROOT, 'fixtures/k61-256-tampered-text-alias.elf.gz');
 const PTI = join(ROOT, 'fixtures/k61-256-nokaslr-pti.elf.gz');
 
 let folder: string;
@@ -194,6 +195,21 @@ describe('the inspector', () => {
     await page.close();
   });
 
+  test('leads from a finding, which its address may name, to the walks of where it is mapped', async () => {
+    const { page, said } = await openUrl(browser, `${inspector.url}#tours`);
+    await page.locator('input[type=file]').setInputFiles(TAMPERED);
+    await page.locator('.opener >> text=tampered').waitFor();
+    await page.goto(`${inspector.url}#memory?finding=heki/wx-alias`);
+    const places = page.locator('.findings .details a');
+    await places.first().waitFor();
+    expect(await places.count()).toBe(2);
+    await places.last().click();
+    await page.locator('#outcome.allowed').waitFor();
+    expect(page.url()).toContain('#walk?va=0xffffffff81000000');
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
   test('has no violation that axe-core knows, light or dark, and is not wider than a window of 320 pixels', async () => {
     for (const place of ['', '#walk?va=0xffffffff81000000&access=write']) {
       const { page } = await openUrl(browser, inspector.url + place, 320);
@@ -241,13 +257,18 @@ describe('the inspector', () => {
     const { page, said } = await openUrl(browser, inspector.url + place);
     const map = page.locator('canvas.map');
     await map.focus();
+    // Text and constants, which are read alike, are two owners.
+    const byRights = await picture(page);
+    const colours = page.getByLabel('What the map is coloured by');
+    await colours.selectOption('owner');
+    expect(await page.locator('.legend').textContent()).toContain('the direct map alone');
+    await expect.poll(() => picture(page)).not.toBe(byRights);
+    await colours.selectOption({ index: 0 });
+    await expect.poll(() => picture(page)).toBe(byRights);
+    await map.focus();
     for (let zoom = 0; zoom < 5; zoom++) await page.keyboard.press('+');
     await page.locator('.on-machine >> text=/counters/').waitFor();
     expect(await page.locator('.on-machine .second-level').textContent()).toContain('EPT PML4E');
-    const byRights = await picture(page);
-    await page.getByLabel('What the map is coloured by').selectOption('owner');
-    expect(await page.locator('.legend').textContent()).toContain('the direct map alone');
-    expect(await picture(page)).toBe(byRights);
     expect(await violations(page)).toEqual([]);
     await page.locator('.page-card .links a').first().click();
     await page.locator('.stage-beside >> text=The page itself is reached through EPT').waitFor();

@@ -23,18 +23,13 @@ export function entryPoints(root: string): readonly EntryPoint[] {
   });
 }
 
-/** What TypeDoc complained about, by level. */
-export interface ApiPages {
-  readonly modules: number;
-  readonly warnings: number;
-}
-
 /**
  * Writes a page for everything that the packages export into the folder `to`.
  *
- * @throws {Error} when the sources do not compile, or an entry point is missing from what came out
+ * @returns how many entry points there are
+ * @throws {Error} when an entry point is missing from what came out, or TypeDoc warned: of a link that leads nowhere, a type that is not exported, a parameter that is not there
  */
-export async function writeApiPages(root: string, to: string): Promise<ApiPages> {
+export async function writeApiPages(root: string, to: string): Promise<number> {
   const entries = entryPoints(root);
   const app = await Application.bootstrapWithPlugins({
     plugin: ['typedoc-plugin-markdown'],
@@ -49,7 +44,7 @@ export async function writeApiPages(root: string, to: string): Promise<ApiPages>
     excludePrivate: true,
     hideGenerator: true,
     sort: ['source-order'],
-    validation: { invalidLink: true, notExported: false, notDocumented: false },
+    validation: { invalidLink: true, notExported: true, notDocumented: false },
     logLevel: 'Warn',
   });
   app.options.setValue('outputFileStrategy' as never, 'modules' as never);
@@ -58,8 +53,10 @@ export async function writeApiPages(root: string, to: string): Promise<ApiPages>
   const names = new Map(entries.map(({ name, source }) => [relative(root, source), name]));
   for (const module of project.children ?? []) renameModule(module, root, names);
   if (names.size > 0) throw new Error(`no pages were made of ${[...names.values()].join(', ')}`);
+  app.validate(project);
   await app.generateOutputs(project);
-  return { modules: project.children?.length ?? 0, warnings: app.logger.warningCount };
+  if (app.logger.hasWarnings()) throw new Error('TypeDoc warned of what the packages export');
+  return entries.length;
 }
 
 /** A module bears the name that programs import. */

@@ -10,8 +10,8 @@ const site = join(root, 'internal/site');
 const sources = join(site, '.sources');
 
 stagePages(root, sources);
-const { modules, warnings } = await writeApiPages(root, join(sources, 'api'));
-process.stdout.write(`API pages of ${modules} entry points, ${warnings} warnings\n`);
+const modules = await writeApiPages(root, join(sources, 'api'));
+process.stdout.write(`API pages of ${modules} entry points\n`);
 
 /** A real kernel whose text an attacker has made writable, as the page that an audit writes. */
 const TAMPERED = join(root, 'fixtures/k61-256-tampered-text-alias.elf.gz');

@@ -30,6 +30,16 @@ describe('links of the site', () => {
     expect(siteLink(target, from, CONTEXT)).toBe(expected);
   });
 
+  it('lead into the inspector itself where they name a place in it, past the script of the site', () => {
+    const context = { ...CONTEXT, pages: new Map([['docs/inspector.md', 'docs/inspector.md']]) };
+    const linked = (text: string) =>
+      changeLinks(text, (target) => siteLink(target, 'docs/attacks.md', context));
+    expect(linked('[a](inspector.md#attacks?attack=b&left=c)')).toBe(
+      '[a](/inspector/index.html#attacks?attack=b&left=c){target="_self"}',
+    );
+    expect(linked('[a](inspector.md#fidelity)')).toBe('[a](/docs/inspector.md#fidelity)');
+  });
+
   it.each(['#here', 'https://lore.kernel.org/x', 'protect.svg', `${HOME}/issues`])('stay: %s', (target) => {
     expect(siteLink(target, 'docs/kvm.md', CONTEXT)).toBe(target);
   });

@@ -23,12 +23,17 @@ export function siteLink(target: string, from: string, { home, pages, assets }: 
   if (inRepository === undefined) return target;
   const { path, fragment } = inRepository;
   if (assets.has(path)) return target;
+  if (path === 'docs/inspector.md' && INSPECTOR_PLACE.test(fragment)) return `${INSPECTOR}${fragment}`;
   const page = pages.get(path) ?? pages.get(posix.join(path, 'README.md'));
   // GitHub shows a README below the files of its folder, and links to it so.
   const place = fragment === '#readme' ? '' : fragment;
   if (page !== undefined) return `/${page}${place}`;
   return `${home}/blob/main/${path}${fragment}`;
 }
+
+/** The inspector in the site, and what leads to a place in it, and not in the page about it. */
+const INSPECTOR = '/inspector/index.html';
+const INSPECTOR_PLACE = /^#\w+\?/;
 
 /** Every link of a Markdown text outside its code blocks, each given to `change`. */
 export function changeLinks(markdown: string, change: (target: string) => string): string {
@@ -37,10 +42,11 @@ export function changeLinks(markdown: string, change: (target: string) => string
     .map((part) =>
       part.startsWith('```')
         ? part
-        : part.replace(
-            /(\]\()([^)\s]+)(\))/g,
-            (_, before: string, target: string, after: string) => before + change(target) + after,
-          ),
+        : part.replace(/(\]\()([^)\s]+)(\))/g, (_, before: string, target: string, after: string) => {
+            const changed = change(target);
+            // It is a page beside those that VitePress makes: their script must not take it for one.
+            return `${before}${changed}${after}${changed.startsWith(INSPECTOR) ? '{target="_self"}' : ''}`;
+          }),
     )
     .join('');
 }

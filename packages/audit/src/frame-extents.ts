@@ -10,7 +10,7 @@ export interface FrameExtent {
   readonly rights: number;
   /** How many leaves map it. */
   readonly mappingCount: number;
-  /** Those mappings; of more than {@link MOST_MAPPINGS_LISTED} at least the first of each region, size and rights. */
+  /** Those mappings; of more than `MOST_MAPPINGS_LISTED` at least the first of each region, size and rights. */
   readonly mappings: readonly Mapping[];
 }
 

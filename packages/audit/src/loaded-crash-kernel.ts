@@ -1,4 +1,5 @@
 import type { FrameRange, Gfn } from '@heki/physical-memory';
+import { CRASH_KERNEL } from '@heki/vmcore';
 import type { FrameExtent } from './frame-extents.ts';
 import { Rights } from './rights.ts';
 
@@ -29,4 +30,25 @@ export function loadedCrashKernel(extents: readonly FrameExtent[]): FrameRange<G
     }
   }
   return runs.filter(({ frames }) => frames >= FEWEST_FRAMES).map(({ start, end }) => ({ start, end }));
+}
+
+/** Lines of /proc/iomem, if they are known. */
+interface TellsMemory {
+  readonly iomem?: readonly string[] | undefined;
+}
+
+/** Whether the memory map reserves `extent` for a crash kernel. */
+export function isReservedForCrash({ iomem = [] }: TellsMemory, { start, end }: FrameExtent): boolean {
+  return iomem.some((line) => {
+    const match = /^\s*([0-9a-f]{1,13})-([0-9a-f]{1,13}) : (.+?)\s*$/i.exec(line);
+    const [, first, last, name] = match ?? [];
+    return (
+      name === CRASH_KERNEL && start >= Number(`0x${first}`) / 4096 && end <= (Number(`0x${last}`) + 1) / 4096
+    );
+  });
+}
+
+/** Whether there is a memory map: one that reserves nothing for a crash kernel contradicts it, and without one nothing does. */
+export function tellsMemory({ iomem = [] }: TellsMemory): boolean {
+  return iomem.length > 0;
 }

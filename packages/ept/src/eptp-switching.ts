@@ -18,11 +18,10 @@ export type EptpSwitch =
 /**
  * VMFUNC with EPTP switching, the only function there is: EAX = 0, ECX = index into the EPTP list (SDM 3C 26.5.6.3).
  * Any CPL may execute it. Cached translations are not flushed: they are tagged by the root.
- *
- * @param list the host frame of the EPTP list (VMCS field EPTP-list address)
  */
 export function switchEptp(options: {
   readonly memory: PhysicalMemory<Pfn>;
+  /** The host frame of the EPTP list (VMCS field EPTP-list address). */
   readonly list: Pfn;
   readonly processor: CpuProfile;
   readonly eax: number;

@@ -3,7 +3,7 @@ import type { Gpa, Pfn } from '@heki/physical-memory';
 /** Why EPT refused an access. */
 export type EptFault =
   | {
-      /** Basic exit reason 48, or #VE when {@link convertible} and it can be delivered. */
+      /** Basic exit reason 48, or #VE when `convertible` and it can be delivered. */
       readonly kind: 'ept-violation';
       /** Exit qualification (SDM 3C 28.2.1, table 28-7). */
       readonly qualification: number;

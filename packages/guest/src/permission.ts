@@ -31,7 +31,7 @@ export interface ProtectionBits {
 }
 
 /**
- * What {@link HekiGuest.update} is to be told when the kernel sets or clears these bits in its entries: RW gives and takes
+ * What `HekiGuest.update` is to be told when the kernel sets or clears these bits in its entries: RW gives and takes
  * WRITE, NX takes and gives EXEC (Heki v2 16/19).
  */
 export function permissionChange(operation: 'set' | 'clear', bits: ProtectionBits): PermissionChange {

@@ -466,7 +466,7 @@ With --json an error is JSON, too, on standard output.`,
 }
 
 /**
- * Runs the command line `given` (without the program's name) and returns its exit code, an {@link ExitCode}. Writes to `io` alone and
+ * Runs the command line `given` (without the program's name) and returns its exit code, an `ExitCode`. Writes to `io` alone and
  * never throws.
  */
 export async function run(given: readonly string[], outer: CommandIo): Promise<number> {

@@ -24,7 +24,7 @@ export type Denial =
       readonly kind: 'register';
       /** `cr0`, `cr4`, or as `registerName` has it. */
       readonly register: string;
-      /** 0, as {@link value}, for a table register where the hypervisor is not told. */
+      /** 0, as `value`, for a table register where the hypervisor is not told. */
       readonly old: bigint;
       readonly value: bigint;
     };

@@ -4,7 +4,7 @@ import { HekiError } from '@heki/physical-memory';
 export class KernelImageError extends HekiError {
   override readonly name = 'KernelImageError';
 
-  /** @param options.offset where in the file, or in what it unpacks to, the wrong bytes are */
+  /** `offset` is where in the file, or in what it unpacks to, the wrong bytes are. */
   constructor(message: string, { offset }: { readonly offset?: number } = {}) {
     super(offset === undefined ? message : `${message} (at offset 0x${offset.toString(16)})`, {
       kind: 'input',

@@ -44,7 +44,7 @@ const PARTS_OF_RAM = 'parts of pages of System RAM';
 
 /** What a map names and does not count as RAM. */
 export interface LeftOut {
-  /** As in /proc/iomem, of what nothing else contains; or {@link PARTS_OF_RAM}. */
+  /** As in /proc/iomem, of what nothing else contains; or `PARTS_OF_RAM`. */
   readonly name: string;
   readonly bytes: number;
   /** It is memory, and not what a device decodes. */

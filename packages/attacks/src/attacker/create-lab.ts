@@ -27,6 +27,7 @@ export function createLab({ machine, incidents, regions, before, moduleFile }: B
   const observer = createObserver({
     judge: machine.attackerOn(),
     vcpu: kernel.vcpu,
+    runsKernel: () => kernel.onlineCpus.includes(0),
     places,
     recorder,
     tables: () => ({ memory: machine.memory, root: kernel.pageTableRoot, levels: kernel.layout.levels }),

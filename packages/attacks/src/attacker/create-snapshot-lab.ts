@@ -23,6 +23,7 @@ export function createSnapshotLab({ snapshot, machine, places, incidents }: Snap
   const observer = createObserver({
     judge: machine.attacker(),
     vcpu,
+    runsKernel: () => true,
     places,
     recorder,
     tables: () => ({ memory, root: kernel.root, levels: kernel.levels }),

@@ -35,12 +35,15 @@ export function noteRuns(attacker: Attacker, ran: RanCode[]): Attacker {
 export function createObserver({
   judge,
   vcpu,
+  runsKernel,
   places: { credentials, alive },
   recorder,
   ...observed
 }: Pick<Observed, 'tables' | 'ran' | 'incidents'> & {
   readonly judge: Attacker;
   readonly vcpu: Vcpu;
+  /** Whether the kernel has that processor: one that never came out of the trampoline again can still call its functions. */
+  readonly runsKernel: () => boolean;
   readonly places: Pick<Places, 'credentials' | 'alive'>;
   readonly recorder: Recorder;
 }): { readonly aims: Aims; record(lab: Lab): LabRecord } {
@@ -57,7 +60,7 @@ export function createObserver({
       },
       sync: recorder.sync,
       lives() {
-        if (vcpu.halted !== undefined) return false;
+        if (vcpu.halted !== undefined || !runsKernel()) return false;
         const { value } = judge.load(credentials, 8);
         return (
           value !== undefined &&

@@ -12,7 +12,7 @@ export interface Aims {
   code(cpl?: 0 | 3): void;
   /** Calling `va`, the kernel gets another result than now, or comes to other code. @throws {NotExpressible} when it gets none now */
   result(what: string, va: VirtualAddress): void;
-  /** A register, or a place in memory, that {@link read} reads gets another value. @throws {NotExpressible} when it cannot be read now */
+  /** A register, or a place in memory, that `read` reads gets another value. @throws {NotExpressible} when it cannot be read now */
   register(what: string, read: () => bigint | undefined): void;
   /** The call of a function of the kernel that the attacker has no right to call: `va` runs, as code that the attacker called. */
   reached(what: string, va: VirtualAddress): void;

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import { runAttack } from '../attack/run-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
-import { boot } from '../testing/backends.ts';
+import { attackNamed, boot } from '../testing/backends.ts';
 
 const trying = (run: (lab: Lab) => void): LabAttack => ({
   name: 'a',
@@ -54,6 +54,11 @@ test('a guest that is dead is never called blocked', () => {
     boot('hardened'),
   );
   expect(run.verdict).toBe('crashes the guest');
+});
+
+test('nor is one whose processor never came out of the trampoline again, though the kernel is mapped there', () => {
+  const run = runAttack(attackNamed('sleep-and-resume'), boot('hardened-hlat'));
+  expect(run).toMatchObject({ verdict: 'crashes the guest', by: 'kernel fault' });
 });
 
 test('what the machine has nothing for is neither stopped nor not stopped', () => {

@@ -163,6 +163,28 @@ const ATTACKS: readonly Attack[] = [
     found: ['medium heki/program-maps-kernel'],
   },
   {
+    name: 'nothing at high, and more than nothing: a program that reads more variables of the kernel than Linux shows',
+    tamper: (kernel) =>
+      inOneAddressSpace(kernel, (root) => {
+        for (let page = 0; page < 9; page++) {
+          kernel.map(0x40_0000n + BigInt(page) * 4096n, 0x2a80 + page, { low: P | US, high: XD, root });
+        }
+      }),
+    least: 'low',
+    found: ['medium heki/program-maps-kernel'],
+  },
+  {
+    name: 'nothing: as many pages of variables as Linux may show, over and over, in a program',
+    tamper: (kernel) =>
+      inOneAddressSpace(kernel, (root) => {
+        for (let page = 0; page < 40; page++) {
+          kernel.map(0x40_0000n + BigInt(page) * 4096n, 0x2a80 + (page % 8), { low: P | US, high: XD, root });
+        }
+      }),
+    least: 'low',
+    found: [],
+  },
+  {
     name: 'nothing: init memory and encrypted variables that were freed, a page of zeros, and one of the vvar, in a program',
     tamper: (kernel) =>
       inOneAddressSpace(kernel, (root) => {
@@ -340,6 +362,26 @@ const ATTACKS: readonly Attack[] = [
     },
     found: [],
   },
+  ...(
+    [
+      ['without a memory map', ['medium heki/executable-outside-text', 'low heki/read-only-alone'], []],
+      ['with one', ['high heki/read-only-alone', 'high heki/executable-outside-text'], undefined],
+    ] as const
+  ).map(
+    ([what, found, iomem]): Attack => ({
+      name: `a page of code in the direct map, in the middle of what looks like a crash kernel, ${what}`,
+      tamper: (kernel) => {
+        const page = new Uint32Array(1024);
+        for (let slot = 0; slot < 512; slot++)
+          page.set([(0x8200 + slot) * 4096 + P, slot === 100 ? 0 : XD], 2 * slot);
+        kernel.fill(0x8900 as Gfn, page);
+        kernel.edit(direct(kernel, 0x8200), 2, toTable(0x8900));
+        return iomem && { iomem };
+      },
+      least: 'low',
+      found,
+    }),
+  ),
   {
     name: 'a large page of vmalloc over the text',
     tamper(kernel) {

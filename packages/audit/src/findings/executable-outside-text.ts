@@ -2,6 +2,7 @@ import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Severity } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import { isHypercallPage } from '../hypercall-page.ts';
+import { isReservedForCrash, tellsMemory } from '../loaded-crash-kernel.ts';
 import { occurrencesOf } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 import { isVsyscallPage, isWithin, REAL_MODE_FRAMES } from '../within.ts';
@@ -22,7 +23,7 @@ export const EXECUTABLE_OUTSIDE_TEXT: FindingKind = {
   attack:
     'Code that an attacker placed in data has been made executable, or can be: a hidden module has nowhere else to be.',
   legitimate:
-    'The real-mode trampoline, below 1 MiB in the direct map, by which processors start and wake; the vsyscall page, where it leads to the image; a hypercall page in vmalloc, told by its contents; the control page of a kernel that kexec has loaded (Linux 6.14 and later), told where it lies in a crash kernel.',
+    'The real-mode trampoline, below 1 MiB in the direct map, by which processors start and wake; the vsyscall page, where it leads to the image; a hypercall page in vmalloc, told by its contents; the control page of a kernel that kexec has loaded (Linux 6.14 and later), told where it lies in a crash kernel: low where the memory map reserves memory for one there, medium where it was not given.',
   advice:
     'Look at the contents of the pages and at who allocated them (/proc/vmallocinfo); no kernel needs executable pages in the direct map above 1 MiB.',
   *find(kernel) {
@@ -67,7 +68,10 @@ function judge(
   }
   const isCrash = group.every((extent) => isWithin(kernel.crashKernel, extent));
   if (only(['direct map']) && isCrash && isOnePiece && pages <= MOST_CONTROL_PAGES) {
-    return { severity: 'low', what: ', where the control page of a crash kernel is' };
+    const isKnown = group.every((extent) => isReservedForCrash(kernel, extent));
+    // What looks like a crash kernel is made by whoever makes pages read-only.
+    const severity = isKnown ? 'low' : tellsMemory(kernel) ? 'high' : 'medium';
+    return { severity, what: ', where the control page of a crash kernel is' };
   }
   if (executable.every((one) => isVsyscallPage(kernel, one)))
     return { severity: 'info', what: ', the vsyscall page' };

@@ -1,8 +1,6 @@
-import { CRASH_KERNEL } from '@heki/vmcore';
-import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Severity } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
-import { isReadOnlyAlone } from '../loaded-crash-kernel.ts';
+import { isReadOnlyAlone, isReservedForCrash, tellsMemory } from '../loaded-crash-kernel.ts';
 import { occurrencesOf } from '../occurrence.ts';
 import { isWithin, REAL_MODE_FRAMES } from '../within.ts';
 
@@ -21,12 +19,12 @@ export const READ_ONLY_ALONE: FindingKind = {
   *find(kernel) {
     const alone = kernel.extents.filter((one) => one.end > REAL_MODE_FRAMES && isReadOnlyAlone(one));
     const crash = alone.filter((one) => isWithin(kernel.crashKernel, one));
-    const known = crash.filter((one) => isReserved(kernel, one));
+    const known = crash.filter((one) => isReservedForCrash(kernel, one));
     for (const [part, severity, what] of [
       [known, 'info', ', in memory reserved for a crash kernel,'],
       [
         crash.filter((one) => !known.includes(one)),
-        severityOfUnreserved(kernel),
+        tellsMemory(kernel) ? 'high' : 'low',
         ', as many as a crash kernel has,',
       ],
       [alone.filter((one) => !crash.includes(one)), 'high', ''],
@@ -38,19 +36,3 @@ export const READ_ONLY_ALONE: FindingKind = {
     }
   },
 };
-
-/** Whether the memory map reserves `extent` for a crash kernel. */
-function isReserved({ iomem = [] }: AuditedKernel, { start, end }: FrameExtent): boolean {
-  return iomem.some((line) => {
-    const match = /^\s*([0-9a-f]{1,13})-([0-9a-f]{1,13}) : (.+?)\s*$/i.exec(line);
-    const [, first, last, name] = match ?? [];
-    return (
-      name === CRASH_KERNEL && start >= Number(`0x${first}`) / 4096 && end <= (Number(`0x${last}`) + 1) / 4096
-    );
-  });
-}
-
-/** A memory map that reserves nothing there contradicts; without one, nothing does. */
-function severityOfUnreserved({ iomem }: AuditedKernel): Severity {
-  return iomem === undefined || iomem.length === 0 ? 'low' : 'high';
-}

@@ -9,6 +9,11 @@ import { hasFrame, leadsInto, variablesOfImage, writesWhatIsSealed } from '../se
 import { walkUserHalves } from '../user-halves.ts';
 import { extentsWithin } from '../within.ts';
 
+/**
+ * Pages of the image's variables that programs may be shown, read-only: the page of zeros, what the vDSO reads (since Linux 6.14 it lies among
+ * them), clocks of a hypervisor.
+ */
+const MOST_SHOWN = 8;
 /** Mappings that are told of; the first alone would do. */
 const MOST_MAPPINGS = 2 ** 14;
 
@@ -37,19 +42,38 @@ export const PROGRAM_MAPS_KERNEL: FindingKind = {
   title: "A program maps the kernel's own memory",
   worst: 'critical',
   explanation:
-    "A page in user mode's half leads to a page table, to code of the kernel or of a module, or, writable, to what the kernel itself may only read, to its variables or to those of modules; or to the tables and stacks by which CPUs enter it.",
+    "A page in user mode's half leads to a page table, to code of the kernel or of a module, or, writable, to what the kernel itself may only read, to its variables or to those of modules; or to the tables and stacks by which CPUs enter it; or read-only to more of the kernel's variables than Linux shows to programs.",
   attack:
     'A dirty page table: a freed page that came back as a page table, or an entry that was overwritten, lets a program write entries and code by plain stores.',
-  legitimate: 'Nothing: programs see constants of the kernel read-only (the vDSO), and nothing else of it.',
+  legitimate:
+    'Nothing: programs see constants of the kernel read-only (the vDSO), a few pages of its variables (the page of zeros, what the vDSO reads), and nothing else of it.',
   advice:
     'Treat the guest as compromised. Find the program, whose CR3 is in the dump, and what else it maps.',
   *find(kernel) {
     const tables = new Set([...kernel.tableFrames, ...kernel.programTableFrames]);
     const variables = variablesOfImage(kernel);
-    const judge = (mapping: Mapping) => severityForProgram(kernel, { tables, variables }, mapping);
+    const read: Mapping[] = [];
+    const judge = (mapping: Mapping) => {
+      const severity = severityForProgram(kernel, { tables, variables }, mapping);
+      const isProgram = (mapping.rights & Rights.USER) !== 0;
+      if (severity === undefined && isProgram && read.length < MOST_MAPPINGS && leadsInto(variables, mapping))
+        read.push(mapping);
+      return severity;
+    };
     yield* occurrences(kernel, judge, "of the kernel's own are mapped by a program");
+    if (distinctFrames(read, MOST_SHOWN) <= MOST_SHOWN) return;
+    const summary = `${pagesText(framesOf(read))} of the kernel's variables can be read by a program.`;
+    yield occurrenceOfMappings(kernel, read, { severity: 'medium', summary });
   },
 };
+
+/** How many frames `mappings` lead to, of each mapping at most one more than `most`. */
+function distinctFrames(mappings: readonly Mapping[], most: number): number {
+  const distinct = new Set<number>();
+  for (const { guestFrame, frames } of mappings)
+    for (let index = 0; index < Math.min(frames, most + 1); index++) distinct.add(guestFrame + index);
+  return distinct.size;
+}
 
 /** What of the kernel's own the permissions alone do not tell. */
 interface Own {

@@ -1,4 +1,4 @@
-import type { Site } from './code-image.ts';
+import type { Place, Site } from './code-image.ts';
 
 /** The no-operations that Linux patches in (arch/x86/include/asm/nops.h). */
 const NOP2 = [0x66, 0x90] as const;
@@ -74,6 +74,11 @@ export function writeSite(
 export function targetOf({ kind }: Site, state: number): number {
   if (kind === 'fentry') return state - 1;
   return kind === 'static-call' || kind === 'static-jump' ? Math.max(state - 2, -1) : -1;
+}
+
+/** The place, or the name, that a state leads to; `undefined` when it leads nowhere. */
+export function leadsTo(site: Site, state: number): Place | string | undefined {
+  return site.kind === 'jump-label' && state === 1 ? site.target : site.targets?.[targetOf(site, state)];
 }
 
 function fixed(code: readonly number[], bytes: Uint8Array, at: number): boolean {

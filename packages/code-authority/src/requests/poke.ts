@@ -3,7 +3,7 @@ import { type Answer, granted, type Request, refused } from '../answer.ts';
 import { pageBytes } from '../frames/pages.ts';
 import { type Resolve, writeState } from '../images/build-image.ts';
 import type { Site } from '../images/code-image.ts';
-import { lockFault, SITE_BYTES, statesOf } from '../images/site-bytes.ts';
+import { leadsTo, lockFault, SITE_BYTES, statesOf } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
 
 /** Most entries of one request: a list page of 12-byte entries. */
@@ -112,6 +112,9 @@ function judge(state: AuthorityState, entry: Poke, index: number, judged: Judged
   if (!isThere)
     return refused('no-such-state', `state ${entry.state} leads to what no image exports, or out of reach`);
   if (!state.defects['B-A5']) {
+    const target = leadsTo(site, entry.state);
+    if (target !== undefined && typeof target !== 'string' && live.frames[target.part]?.length === 0)
+      return refused('no-such-state', `state ${entry.state} leads to what was given back`);
     for (let byte = 0; byte < site.length; byte++) {
       const frame = frameAt(live, site, byte);
       const known = frame === undefined ? undefined : state.frames.of(frame);

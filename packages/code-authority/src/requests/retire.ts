@@ -1,7 +1,7 @@
 import { granted, type Request, refused } from '../answer.ts';
 import { release, retype } from '../frames/pages.ts';
 import { isInit, type Place } from '../images/code-image.ts';
-import { targetOf } from '../images/site-bytes.ts';
+import { leadsTo } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
 import { givenBackBefore } from './weaker-requests.ts';
 
@@ -80,8 +80,7 @@ function leadsInto(
       const site = image.sites[index];
       // What lies in the parts that go does not keep them.
       if (site === undefined || (id === live.id && inside(site.at))) continue;
-      const target =
-        site.kind === 'jump-label' && value === 1 ? site.target : site.targets?.[targetOf(site, value)];
+      const target = leadsTo(site, value);
       if (target === undefined) continue;
       const place =
         typeof target === 'string' ? placeOf(state, live, target) : id === live.id ? target : undefined;

@@ -62,6 +62,8 @@ export function* seal(
   yield 'read';
   // No processor is in the guest from the comparison to the flush: nothing changes between them.
   return host.stopped(() => {
+    // Another processor may have asked for the same, and be done.
+    if (state.sealed) return refused('wrong-time', 'the kernel is sealed already');
     for (const [index, { kind }] of image.parts.entries()) {
       if (typeOfPart(kind) === 'data') continue;
       const at = firstDifference(state, named.value[index] ?? [], built.parts[index] ?? new Uint8Array());

@@ -48,13 +48,16 @@ export function* trampoline(
   if (!taken.ok) return taken;
   yield 'staged';
   writePages(state, frames, bytes);
-  if (target !== undefined && findExport(state, target)?.address !== to?.address) {
+  // Meanwhile images may have come and gone: what it leads to may be another one's, at the same address.
+  const still = target === undefined ? undefined : findExport(state, target);
+  const isThere = state.images.has(found.id) && still?.address === to?.address;
+  if (!isThere || !addressesAreFree(state, base, PAGE_SIZE)) {
     retype(state, frames, 'retired', 0);
     release(state, frames);
-    return refused('unresolved', 'what it leads to has gone');
+    return refused('unresolved', 'what it leads to has gone, or another image lies there, by now');
   }
   retype(state, frames, 'trampoline', id);
-  const refersTo = new Set(to === undefined ? [found.id] : [to.id, found.id]);
+  const refersTo = new Set(still === undefined ? [found.id] : [still.id, found.id]);
   state.images.set(id, live(id, image, { bases: [base], frames: [[frame]] }, named.value, [], refersTo));
   state.chain.append(`trampoline ${id} ${template} ${target ?? ''}`);
   return granted(id);

@@ -16,7 +16,7 @@ function page(fill: number, pages = 1): Uint8Array {
   return new Uint8Array(pages * PAGE_SIZE).fill(fill);
 }
 
-const part = (kind: ImagePart['kind'], pages = 1): ImagePart => ({
+export const part = (kind: ImagePart['kind'], pages = 1): ImagePart => ({
   kind,
   bytes: page(kind.endsWith('text') ? INT3 : 0, pages),
 });
@@ -110,7 +110,16 @@ export interface World {
   atFlush: () => void;
 }
 
-export function createWorld(defects: { readonly [id in AuthorityDefectId]?: boolean } = {}): World {
+/** The one file that is signed. */
+function onlyModule(file: Uint8Array): CodeImage | undefined {
+  return file.length === 100 && file.every((byte) => byte === 0x4d) ? MODULE : undefined;
+}
+
+/** @param readImage what files are signed */
+export function createWorld(
+  defects: { readonly [id in AuthorityDefectId]?: boolean } = {},
+  readImage = onlyModule,
+): World {
   const ram = createRam<Pfn>({ ranges: [{ start: 0 as Pfn, end: FRAMES as Pfn }] });
   const rights = new Map<number, FrameRights>();
   const log: string[] = [];
@@ -149,7 +158,7 @@ export function createWorld(defects: { readonly [id in AuthorityDefectId]?: bool
           return world.processors;
         },
       },
-      readImage: (file) => (file.length === 100 && file.every((byte) => byte === 0x4d) ? MODULE : undefined),
+      readImage,
       defects,
     }),
     rights,

@@ -24,7 +24,7 @@ import {
 } from './abstract-state.ts';
 import type { AbstractPolicy } from './policy.ts';
 
-/** What can happen in the abstract machine, as an index into {@link ACTIONS}. */
+/** What can happen in the abstract machine, as an index into `ACTIONS`. */
 export type AbstractAction = number;
 
 type Action =

@@ -132,7 +132,7 @@ function actionsOf(defect: AuthorityDefectId | undefined): readonly AuthorityAct
 const JUMP_TAIL = Uint8Array.of(0x2b, 0, 0, 0);
 
 /**
- * An owner of code ({@link createCodeAuthority}, as it ships) with a host of six frames, two processors that cache translations, a kernel and a
+ * An owner of code (`createCodeAuthority`, as it ships) with a host of six frames, two processors that cache translations, a kernel and a
  * module of a page each; requests stop wherever something can come between.
  *
  * @param defect a weaker variant of the owner

@@ -49,7 +49,7 @@ const UNSEEN: BackendState = {
 
 /**
  * A backend with a guest of a few frames and two processors: everything that the kernel of the guest may do when it is an attacker's,
- * and what VMM, devices and hypervisor do beside it, against {@link BACKEND_PROPERTIES}. Each request is one step: what can come between
+ * and what VMM, devices and hypervisor do beside it, against `BACKEND_PROPERTIES`. Each request is one step: what can come between
  * its parts is not looked at.
  *
  * There is one machine, which is brought to the state that is looked at; where the backend cannot be brought back, a new one for every state.

@@ -1,7 +1,15 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -28,6 +36,18 @@ test('a folder is of one owner: another is refused with its process id, until it
   expect(() => lockFolder(path)).toThrow(`${path}: process ${process.pid} has it`);
   unlock();
   lockFolder(path)();
+  expect(readdirSync(path)).toEqual([]);
+});
+
+test('a folder that was removed and made again is not given back by its first owner', () => {
+  const path = folder();
+  const first = lockFolder(path);
+  rmSync(path, { recursive: true });
+  mkdirSync(path);
+  const second = lockFolder(path);
+  first();
+  expect(() => lockFolder(path)).toThrow(`process ${process.pid} has it`);
+  second();
   expect(readdirSync(path)).toEqual([]);
 });
 

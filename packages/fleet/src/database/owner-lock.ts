@@ -53,7 +53,11 @@ function takeLock(folder: string, name: string, mine: string): () => void {
       done();
     }
   }
-  return () => rmSync(path, { force: true });
+  const own = ownerOf(mine)?.id;
+  // Where the folder was removed and made again, it may be another's.
+  return () => {
+    if (ownerOf(path)?.id === own) rmSync(path, { force: true });
+  };
 }
 
 function refused(folder: string, { pid, host }: Owner): FleetError {

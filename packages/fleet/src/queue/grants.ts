@@ -6,11 +6,12 @@ export type FleetRight = (typeof FLEET_RIGHTS)[number];
 
 /** What each needs, and no more: a submitter reads no report, a worker takes back none, a reader changes nothing, and a keeper only forgets. */
 const GRANTS: Readonly<Record<FleetRight, readonly string[]>> = {
-  submitter: ['SELECT, INSERT ON @.job', 'SELECT (id) ON @.result'],
+  submitter: ['SELECT, INSERT ON @.job', 'SELECT (id, outcome) ON @.result'],
   worker: [
     'SELECT, INSERT, UPDATE, DELETE ON @.job',
     'SELECT, INSERT, DELETE ON @.archive',
-    'SELECT, INSERT ON @.result',
+    // Of what there is, a policy lets it replace those alone that are `changed`.
+    'SELECT, INSERT, UPDATE ON @.result',
     'UPDATE ON @.version',
   ],
   reader: ['SELECT ON @.job', 'SELECT ON @.result'],

@@ -4,7 +4,7 @@ import { OUTCOMES, type Outcome, type StoredResult } from '../result.ts';
 import { workItemId } from '../work-item.ts';
 import { type FleetRight, grant } from './grants.ts';
 import type { FleetStatus, Job, Queue, ResultFilter, SetAside } from './queue-port.ts';
-import { itemOf, resultOf } from './rows.ts';
+import { jobItemOf, resultOf } from './rows.ts';
 import { checkTables, migrate } from './tables.ts';
 
 /** How a queue is opened. */
@@ -38,6 +38,10 @@ const MOST_REASONS = 20;
 const LONGEST_REASON = 2000;
 /** What was set aside, and what waits, is kept until somebody says otherwise: pg-boss would drop it after two weeks. */
 const KEPT_SECONDS = 10 * 365 * 86_400;
+
+const RESULT_COLUMNS =
+  'id, item, heki_version, outcome, description, worst, kernel, findings, finding_ids, report, milliseconds, worker';
+const RESULT_VALUES = '$1, $2, $3, $4, $5, $6, $7, $8, $9::text[], $10, $11, $12';
 
 /** The schema in which everything of a tenant is. @param tenant letters, digits and underscores; not checked here */
 function schemaOf(tenant: string | undefined): string {
@@ -79,7 +83,7 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
         const jobs = new Map(items.slice(at, at + BATCH).map((item) => [workItemId(item), item]));
         added += await database.transaction(async (sql) => {
           const known = await sql.query(
-            `SELECT id::text AS id FROM ${schema}.result WHERE id = ANY($1::uuid[])`,
+            `SELECT id::text AS id FROM ${schema}.result WHERE id = ANY($1::uuid[]) AND outcome <> 'changed'`,
             [[...jobs.keys()]],
           );
           for (const { id } of known) jobs.delete(String(id));
@@ -111,15 +115,27 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
         // pg-boss takes every error for an empty queue.
         if (failure() !== undefined) throw failure();
         if (found === undefined) return undefined;
+        const item = jobItemOf(found.id, found.data);
+        if (item?.hekiVersion !== hekiVersion) {
+          await database.query(
+            `UPDATE ${schema}.job SET state = 'failed', completed_on = now(), output = jsonb_build_object('reason', $3::text)
+             WHERE name = $1 AND id = $2`,
+            [name, found.id, `no work item of heki ${hekiVersion} with this id`],
+          );
+          continue;
+        }
         const job: Job = {
           id: found.id,
-          item: itemOf(found.data),
+          item,
           attempt: found.retryCount,
           timeLimit: Number(found.expireInSeconds) - GRACE,
         };
         if (job.attempt === 0) return job;
         // Whoever had it before may have finished it after its time.
-        const [done] = await database.query(`SELECT 1 FROM ${schema}.result WHERE id = $1`, [job.id]);
+        const [done] = await database.query(
+          `SELECT 1 FROM ${schema}.result WHERE id = $1 AND outcome <> 'changed'`,
+          [job.id],
+        );
         if (done === undefined) return job;
         await boss.complete(name, job.id);
       }
@@ -127,21 +143,29 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
 
     async finish({ id, item }, result, worker) {
       await database.transaction(async (sql) => {
-        await sql.query(
-          `INSERT INTO ${schema}.result
-             (id, item, heki_version, outcome, description, worst, kernel, findings, finding_ids, report, milliseconds, worker)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text[], $10, $11, $12) ON CONFLICT (id) DO NOTHING`,
-          [
-            ...[id, JSON.stringify(item), item.hekiVersion, result.outcome, storable(result.text)],
-            ...[result.worst ?? null, result.kernel === undefined ? null : storable(result.kernel)],
-            JSON.stringify(result.findings),
-            [...new Set(result.findings.map((finding) => finding.id))],
-            ...[result.report, Math.round(result.milliseconds), worker],
-          ],
+        const row = [
+          ...[id, JSON.stringify(item), item.hekiVersion, result.outcome, storable(result.text)],
+          ...[result.worst ?? null, result.kernel === undefined ? null : storable(result.kernel)],
+          JSON.stringify(result.findings),
+          [...new Set(result.findings.map((finding) => finding.id))],
+          ...[result.report, Math.round(result.milliseconds), worker],
+        ];
+        const replaced = await sql.query(
+          `UPDATE ${schema}.result SET (${RESULT_COLUMNS}) = (${RESULT_VALUES}), finished_at = clock_timestamp()
+           WHERE id = $1 AND outcome = 'changed' RETURNING 1`,
+          row,
         );
-        // Active in whoever's hands, waiting for another attempt, or set aside: with a result it is done.
+        if (replaced.length === 0) {
+          await sql.query(
+            `INSERT INTO ${schema}.result (${RESULT_COLUMNS}) VALUES (${RESULT_VALUES}) ON CONFLICT (id) DO NOTHING`,
+            row,
+          );
+        }
+        // Active in whoever's hands, waiting for another attempt, or set aside: with a result it is done. What changed may be submitted again.
         await sql.query(
-          `UPDATE ${schema}.job SET state = 'completed', completed_on = now() WHERE name = $1 AND id = $2`,
+          result.outcome === 'changed'
+            ? `DELETE FROM ${schema}.job WHERE name = $1 AND id = $2`
+            : `UPDATE ${schema}.job SET state = 'completed', completed_on = now() WHERE name = $1 AND id = $2`,
           [name, id],
         );
       });
@@ -176,7 +200,7 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
         [],
       );
       const reasons = await database.query(
-        `SELECT replace(${REASON}, data->'source'->>'uri', 'SOURCE') AS reason, count(*)::int AS count
+        `SELECT replace(${REASON}, ${URI}, 'SOURCE') AS reason, count(*)::int AS count
          FROM ${schema}.job WHERE state = 'failed'
          GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${MOST_REASONS}`,
         [],
@@ -203,14 +227,14 @@ export async function openQueue(database: Database, options: QueueOptions): Prom
 
     async setAside() {
       const rows = await database.query(
-        `SELECT id::text AS id, data, ${REASON} AS reason, retry_count, completed_on FROM ${schema}.job
+        `SELECT id::text AS id, ${URI} AS uri, ${REASON} AS reason, retry_count, completed_on FROM ${schema}.job
          WHERE state = 'failed' ORDER BY completed_on, id`,
         [],
       );
       return rows.map(
-        ({ id, data, reason, retry_count, completed_on }): SetAside => ({
+        ({ id, uri, reason, retry_count, completed_on }): SetAside => ({
           id: String(id),
-          item: itemOf(data),
+          uri: String(uri),
           reason: String(reason),
           attempts: Number(retry_count) + 1,
           at: completed_on instanceof Date ? completed_on : new Date(String(completed_on)),
@@ -278,6 +302,9 @@ function queueName(hekiVersion: string): string {
 }
 
 const PREFIX = 'audit@';
+
+/** Of a job's source. */
+const URI = `coalesce(data->'source'->>'uri', '?')`;
 
 /** What pg-boss, or a worker, wrote when a job failed. */
 const REASON = `coalesce(output->>'reason', output->'value'->>'message', 'unknown')`;

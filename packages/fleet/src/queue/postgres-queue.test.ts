@@ -75,6 +75,20 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
       await expect(refused()).rejects.toThrow('permission denied');
     }
     await made.retry();
+    // A result that is no `changed` is no worker's to alter, not even by its own SQL.
+    const hostile = openPostgres(server.url('worker_x'), 1);
+    const altered = await hostile.query(
+      "UPDATE heki_fleet_roles.result SET outcome = 'fail' WHERE id = $1 RETURNING 1",
+      [first.id],
+    );
+    expect(altered).toEqual([]);
+    await hostile.close();
+    await owner.query("UPDATE heki_fleet_roles.result SET outcome = 'changed'");
+    await owner.query('DELETE FROM heki_fleet_roles.job WHERE id = $1', [first.id]);
+    expect(await submitter.submit([first.item], 60)).toBe(1);
+    for (let job = await worker.take(); job !== undefined; job = await worker.take())
+      if (job.id === first.id) await worker.finish(job, result, 'w');
+    expect(await reader.status()).toMatchObject({ results: { pass: 1, changed: 0 } });
     expect(await keeper.purge(1)).toBe(0);
     await owner.query("UPDATE heki_fleet_roles.result SET finished_at = now() - interval '2 days'");
     expect(await keeper.purge(1)).toBe(1);
@@ -111,9 +125,6 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
     const { active } = await queue.status();
     expect(active).toBeGreaterThan(0);
     await sql.query(
-      "UPDATE heki_fleet_faults.job SET started_on = now() - interval '1 hour', data = jsonb_set(data, '{source,uri}', '\"good-late\"') WHERE data->'source'->>'uri' = 'slow'",
-    );
-    await sql.query(
       "UPDATE heki_fleet_faults.job SET started_on = now() - interval '1 hour' WHERE state = 'active'",
     );
 
@@ -128,9 +139,7 @@ describe.skipIf(programs === undefined)('on a PostgreSQL server', () => {
     const status = await queue.status();
     expect(status).toMatchObject({ waiting: 0, active: 0, setAside: 2, results: { pass: 61 } });
     const setAside = await queue.setAside();
-    expect(
-      new Map(setAside.map(({ item, reason, attempts }) => [item.source.uri, `${reason} ${attempts}`])),
-    ).toEqual(
+    expect(new Map(setAside.map(({ uri, reason, attempts }) => [uri, `${reason} ${attempts}`]))).toEqual(
       new Map([
         ['crash', 'was ended by SIGSEGV 3'],
         ['hang', 'took longer than 2 seconds 3'],

@@ -31,7 +31,8 @@ export interface FleetStatus {
 /** A job that failed for good. */
 export interface SetAside {
   readonly id: string;
-  readonly item: WorkItem;
+  /** Of its source; `?` where the job is no work item. */
+  readonly uri: string;
   readonly reason: string;
   readonly attempts: number;
   readonly at: Date;
@@ -52,14 +53,14 @@ export interface ResultFilter {
  */
 export interface Queue {
   /**
-   * Adds what is not there yet, neither as a job nor as a result. Gives how many were added.
+   * Adds what is not there yet, neither as a job nor as a result other than `changed`. Gives how many were added.
    *
    * @param timeLimit seconds that each may take
    */
   submit(items: readonly WorkItem[], timeLimit: number): Promise<number>;
   /** The next job; `undefined` where none waits. Whoever took it has its time limit and a minute, then it goes to somebody else. */
   take(): Promise<Job | undefined>;
-  /** Keeps `result` and ends the job in one transaction. The first result stays. */
+  /** Keeps `result` and ends the job in one transaction. The first result stays, unless it is `changed`. */
   finish(job: Job, result: Result, worker: string): Promise<void>;
   /** Gives the job back to be tried again; after the third time it is set aside with `reason`. */
   fail(job: Job, reason: string): Promise<void>;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { findingSchema } from '../finding-schema.ts';
 import { OUTCOMES, type StoredResult } from '../result.ts';
-import type { WorkItem } from '../work-item.ts';
+import { type WorkItem, workItemId } from '../work-item.ts';
 
 const itemSchema = z.object({
   source: z.object({ uri: z.string(), fingerprint: z.string() }),
@@ -23,9 +23,13 @@ const resultSchema = z.object({
   finished_at: z.date(),
 });
 
-/** The work item that a row holds, which whoever may write to the database has written. */
-export function itemOf(data: unknown): WorkItem {
-  return itemSchema.parse(typeof data === 'string' ? JSON.parse(data) : data);
+/**
+ * The work item of a job; `undefined` where the row holds none, or one that its id is not of, whose result would be another's. Whoever may
+ * submit writes such rows as well.
+ */
+export function jobItemOf(id: string, data: unknown): WorkItem | undefined {
+  const { data: item } = itemSchema.safeParse(data);
+  return item !== undefined && workItemId(item) === id ? item : undefined;
 }
 
 /** A row of the table of results. */
@@ -34,7 +38,7 @@ export function resultOf(row: unknown): StoredResult {
     resultSchema.parse(row);
   return {
     ...{ id, outcome, milliseconds, worker },
-    item: itemOf(item),
+    item: itemSchema.parse(JSON.parse(item)),
     text: description,
     worst: worst ?? undefined,
     kernel: kernel ?? undefined,

@@ -129,6 +129,23 @@ test('a collector of OpenTelemetry gets a trace of each job, with its parts', as
   }
 });
 
+test('a collector that refuses a worker is told of, and fails nothing', async () => {
+  const collector = createServer((_, answer) => answer.writeHead(400).end()).listen(0, '127.0.0.1');
+  await once(collector, 'listening');
+  const { port } = collector.address() as AddressInfo;
+  vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', `http://127.0.0.1:${port}`);
+  const reasons: string[] = [];
+  const telemetry = await openTelemetry({
+    ...{ ...WHO, traces: true },
+    onUntraced: (reason) => reasons.push(reason),
+  });
+  for (const event of EVENTS) telemetry.onEvent(event);
+  await telemetry.close();
+  collector.close();
+  collector.closeAllConnections();
+  expect(reasons).toEqual(['Bad Request']);
+});
+
 /** Files of libraries that a process has loaded when it told of a worker as `options` say. */
 function loaded(options: string): string[] {
   const entry = JSON.stringify(new URL('../../dist/telemetry/index.js', import.meta.url).href);

@@ -11,6 +11,8 @@ export interface TelemetryOptions {
   readonly metrics?: { readonly host: string; readonly port: number } | undefined;
   /** Sends a trace of each job to where the environment says: `OTEL_EXPORTER_OTLP_ENDPOINT`, and what else OpenTelemetry has there. */
   readonly traces?: boolean;
+  /** Hears why traces could not be sent when a worker ends. What it did is done all the same. */
+  readonly onUntraced?: (reason: string) => void;
 }
 
 /** Hears what a worker does. Nothing of a guest's memory goes on from here: of what guests choose, only how much there is of it. */

@@ -8,7 +8,8 @@ import type { Telemetry, TelemetryOptions } from './telemetry.ts';
 export function createTraces({
   worker,
   hekiVersion,
-}: Pick<TelemetryOptions, 'worker' | 'hekiVersion'>): Telemetry {
+  onUntraced,
+}: Pick<TelemetryOptions, 'worker' | 'hekiVersion' | 'onUntraced'>): Telemetry {
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({
       'service.name': process.env.OTEL_SERVICE_NAME ?? 'heki-fleet',
@@ -45,6 +46,10 @@ export function createTraces({
       }
       span.end(at);
     },
-    close: () => provider.shutdown(),
+    // A collector that is away, or never answers, fails nothing: the results are kept.
+    close: () =>
+      provider.shutdown().catch((error: unknown) => {
+        onUntraced?.(error instanceof Error ? error.message : String(error));
+      }),
   };
 }

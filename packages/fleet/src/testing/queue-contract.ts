@@ -93,7 +93,7 @@ export function describeQueue(what: string, open: () => Promise<Database>): void
       }
       await threeFail(0);
       const [one] = await queue.setAside();
-      expect(one).toMatchObject({ item: item('poison'), reason: 'took too long\u{fffd} 2', attempts: 3 });
+      expect(one).toMatchObject({ uri: '/dumps/poison', reason: 'took too long\u{fffd} 2', attempts: 3 });
       expect((await queue.status()).reasons).toEqual([{ reason: 'took too long\u{fffd} 2', count: 1 }]);
       expect(await queue.submit([item('poison')], LIMIT)).toBe(0);
       expect(await queue.retry([one?.id ?? ''])).toBe(1);
@@ -135,6 +135,37 @@ export function describeQueue(what: string, open: () => Promise<Database>): void
       await sql("UPDATE @job SET start_after = now() - interval '1 second'");
       expect(await queue.take()).toBeUndefined();
       expect(await queue.isBusy()).toBe(false);
+    });
+
+    test('what changed, and is again what was submitted, is audited when it is asked for anew; other results stay', async () => {
+      const { queue } = await fresh();
+      for (const outcome of ['changed', 'changed', 'pass'] as const) {
+        expect(await queue.submit([item('a')], LIMIT)).toBe(1);
+        await queue.finish(await taken(queue), result({ outcome }), 'w');
+        expect(await all(queue)).toMatchObject([{ outcome }]);
+      }
+      expect(await queue.submit([item('a')], LIMIT)).toBe(0);
+      expect(await queue.isBusy()).toBe(false);
+    });
+
+    test('a row that is no work item, or not the one of its id and queue, is set aside, and others are done', async () => {
+      const { queue, sql } = await fresh();
+      const foreign = item('b', '2.0.0');
+      for (const [id, data] of [
+        [workItemId(item('wrong')), {}],
+        [workItemId(item('other')), item('a')],
+        [workItemId(foreign), foreign],
+      ] as const) {
+        await sql(
+          `INSERT INTO @job (id, name, data) VALUES ('${id}', 'audit' || chr(64) || '${VERSION}', '${JSON.stringify(data)}')`,
+        );
+      }
+      await queue.submit([item('sound')], LIMIT);
+      expect((await taken(queue)).item).toEqual(item('sound'));
+      const reason = 'no work item of heki 1.0.0 with this id';
+      const found = await queue.setAside();
+      expect(found.map(({ uri }) => uri).sort()).toEqual(['/dumps/a', '/dumps/b', '?']);
+      expect((await queue.status()).reasons).toEqual([{ reason, count: 3 }]);
     });
 
     test('a worker of another version never sees a job, and the status says whom it waits for', async () => {

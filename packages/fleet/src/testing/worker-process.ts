@@ -8,10 +8,10 @@ const built = (path: string) => JSON.stringify(new URL(`../../dist/${path}`, imp
 
 /** A process that does jobs: what each does is in its address. */
 const JOB = `import { serveJobs } from ${built('worker/index.js')};
-await serveJobs(async ([uri]) => {
+await serveJobs(async ([uri, attempt]) => {
   if (uri.includes('crash')) process.kill(process.pid, 'SIGSEGV');
   if (uri.includes('hang')) for (;;);
-  await new Promise((resolve) => setTimeout(resolve, uri.includes('slow') ? 20000 : 50));
+  await new Promise((resolve) => setTimeout(resolve, uri.includes('slow') && attempt === '0' ? 20000 : 50));
   const verdict = { result: 'pass', text: 'no finding', worst: null };
   return { exitCode: 0, report: JSON.stringify({ schema: { name: 'audit' }, verdict, findings: [], source: { kernel: null } }) };
 }, { memoryLimit: 200 });`;
@@ -24,7 +24,7 @@ const { openPostgres, openQueue } = await import(${built('queue/index.js')});
 const { createJobProcess, readReport, work } = await import(${built('worker/index.js')});
 const queue = await openQueue(openPostgres(url, 4), { hekiVersion, tenant, supervise: true });
 const jobs = [1, 2].map(() => createJobProcess({ program: ${JSON.stringify(job)}, args: [], memoryLimit: 200 }));
-const auditors = jobs.map((one) => async (job) => readReport(await one.run([job.item.source.uri], job.timeLimit)));
+const auditors = jobs.map((one) => async (job) => readReport(await one.run([job.item.source.uri, String(job.attempt)], job.timeLimit)));
 const onEvent = ({ event, job, reason }) => console.log(event, job?.item.source.uri ?? reason);
 await work({ queue, auditors, untilEmpty: true, stopped: new AbortController().signal, onEvent });
 for (const one of jobs) one.close();

@@ -74,7 +74,7 @@ export interface HekiKernel {
   readonly variables?: HekiVariables;
   /**
    * A page for a page list, or `undefined` when there is none. With `reclaim` (GFP_KERNEL) the kernel may unmap memory to
-   * find one, which calls {@link HekiGuest.unmap} from inside this call (B-G13).
+   * find one, which calls `HekiGuest.unmap` from inside this call (B-G13).
    */
   allocatePage(reclaim: boolean): KernelPage | undefined;
   freePage(page: KernelPage): void;

@@ -1,4 +1,12 @@
-import { type Cell, isRed, type Matrix, type MatrixRow, scoresOf } from '@heki/attacks';
+import {
+  ATTACK_MACHINES,
+  CATALOGUE,
+  type Cell,
+  isRed,
+  type Matrix,
+  type MatrixRow,
+  scoresOf,
+} from '@heki/attacks';
 import { countLine, scheduleText, snapshotText, verdictText } from './attack-text.ts';
 
 /** Steps of a trace that a page shows. */
@@ -14,7 +22,7 @@ export function attackMarkdown(matrix: Matrix, snapshot?: string): string[] {
     '',
     ...matrixTable(matrix),
     '',
-    ...matrix.rows.flatMap((row) => [...section(row), '']),
+    ...matrix.rows.flatMap((row) => [...section(row, snapshot === undefined ? sideBySide(row) : []), '']),
   ];
 }
 
@@ -60,8 +68,18 @@ function word({ attack }: MatrixRow, cell: Cell | undefined): string {
   return isRed(cell) && cell.claimed ? `${WORDS[cell.verdict]} (claimed)` : WORDS[cell.verdict];
 }
 
+/** Where the inspector has it on a machine where it succeeds and on one that stops it; nothing where it has not both. */
+function sideBySide({ attack: { name }, cells }: MatrixRow): string[] {
+  const machineOf = (verdict: Cell['verdict']): string | undefined =>
+    ATTACK_MACHINES.find((machine) => cells.get(machine.name)?.verdict === verdict)?.name;
+  const [left, right] = [machineOf('succeeds'), machineOf('blocked')];
+  if (left === undefined || right === undefined || !CATALOGUE.some((one) => one.name === name)) return [];
+  const place = `#attacks?${new URLSearchParams({ attack: name, left, right })}`;
+  return [`- Side by side on ${left} and ${right}: \`heki inspect\`, at \`${place}\``];
+}
+
 /** One attack: what it is, where it is from, what was done and its outcome. */
-function section({ attack, claimedBy, cells }: MatrixRow): string[] {
+function section({ attack, claimedBy, cells }: MatrixRow, inspector: readonly string[]): string[] {
   const [first] = cells.values();
   const shown = [...cells.values()].find(isRed) ?? first;
   const steps = (shown?.steps ?? [])
@@ -75,6 +93,7 @@ function section({ attack, claimedBy, cells }: MatrixRow): string[] {
     `- Source: ${attack.source}`,
     `- Means: ${attack.means.length === 0 ? 'instructions of the kernel' : attack.means.join(', ')}`,
     `- Claimed by: ${claimedBy.length === 0 ? 'none' : claimedBy.join(', ')}`,
+    ...inspector,
     '',
     '```text',
     ...steps.map(({ text, result, detail }) => (result === 'done' ? text : `${text}: ${detail}`)),

@@ -60,7 +60,7 @@ test('the page has no script, asks for nothing, and shows hostile text as text',
     findings: [finding(HOSTILE, HOSTILE)],
   });
   const siblings = [1, 2, 3].map((index) => result(index, { kernel: HOSTILE }));
-  const setAside = { id: 'i', item: hostile.item, reason: HOSTILE, attempts: 3, at: new Date(0) };
+  const setAside = { id: 'i', uri: HOSTILE, reason: HOSTILE, attempts: 3, at: new Date(0) };
   const page = [...fleetHtml(await fleetPicture(all(...siblings, hostile)), [setAside])].join('\n');
   expect(page).not.toMatch(/<script|<img|src=(?!x)|https?:|url\(|\u202e/);
   expect(page).toMatch(/default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='/);

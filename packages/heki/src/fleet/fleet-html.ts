@@ -63,8 +63,8 @@ export function* fleetHtml(picture: FleetPicture, setAside: readonly SetAside[])
   yield '<h2>Set aside</h2>';
   if (setAside.length === 0) yield '<p>None.</p>';
   else yield '<ul>';
-  for (const { item, reason, attempts } of setAside.slice(0, MOST_SET_ASIDE)) {
-    yield `<li><code>${text(item.source.uri)}</code>: ${text(reason)} (${number(attempts)} times)</li>`;
+  for (const { uri, reason, attempts } of setAside.slice(0, MOST_SET_ASIDE)) {
+    yield `<li><code>${text(uri)}</code>: ${text(reason)} (${number(attempts)} times)</li>`;
   }
   if (setAside.length > MOST_SET_ASIDE) yield `<li>and ${number(setAside.length - MOST_SET_ASIDE)} more</li>`;
   yield `${setAside.length === 0 ? '' : '</ul>'}</main>

@@ -34,6 +34,13 @@ export async function workHere(
 ): Promise<WorkSummary> {
   const telemetry = await openTelemetry({
     ...{ hekiVersion: VERSION, worker: workerName(), metrics: options.metrics },
+    onUntraced(reason) {
+      const line =
+        options.log === 'json'
+          ? JSON.stringify({ level: 'warn', event: 'untraced', reason })
+          : `heki: traces could not be sent: ${reason}`;
+      void io.stderr.write(`${line}\n`);
+    },
     log: options.log === 'json' ? (line) => void io.stderr.write(line) : undefined,
     traces:
       TRACE_ENDPOINTS.some((name) => (io.env[name] ?? '') !== '') && io.env.OTEL_SDK_DISABLED !== 'true',

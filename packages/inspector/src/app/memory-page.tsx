@@ -8,6 +8,7 @@ import { UnderHeki } from '../views/under-heki.tsx';
 import { Verdict } from '../views/verdict.tsx';
 import { Warnings } from '../views/warnings.tsx';
 import { PageCard } from './page-card.tsx';
+import { walkRoute } from './route.ts';
 import { VirtualSide } from './virtual-side.tsx';
 
 interface MemoryPageProps {
@@ -42,7 +43,12 @@ export function MemoryPage({ report, model, parameters }: MemoryPageProps) {
               }
             />
           )}
-          <Findings findings={report.findings} selected={selected} onSelect={setSelected} />
+          <Findings
+            findings={report.findings}
+            selected={selected}
+            onSelect={setSelected}
+            walkAt={(address) => walkRoute({ address, access: 'read', user: false, edits: {} })}
+          />
         </div>
         <VirtualSide model={model} />
         {page.hypervisors.length > 0 && <UnderHeki hypervisors={page.hypervisors} />}

@@ -122,7 +122,7 @@ export function encodeMemory(options: {
   };
 }
 
-/** The run of frames with those mappings. @param rights what they allow together */
+/** The run of frames with those mappings; `run.rights` is what they allow together. */
 export function memoryRun(
   run: Run & Pick<MemoryRun, 'rights' | 'places' | 'distances' | 'unlisted'>,
 ): MemoryRun {

@@ -85,7 +85,7 @@ export interface WalkStepView {
   /** `table at 0x1a00000`, `2 MiB page at 0x1000000`, `not present`. */
   readonly target: string;
   readonly bits: readonly EntryBit[];
-  /** What each of the 512 entries of the table is: {@link ENTRY_KINDS}. */
+  /** What each of the 512 entries of the table is: `ENTRY_KINDS`. */
   readonly neighbours: Uint8Array;
   /** By what walk of the second level the entry was read; `null` where there is no second level: a dump's walk is of the guest alone. */
   readonly secondLevel: SecondLevelView | null;

@@ -1,3 +1,4 @@
+import { hex } from '@heki/physical-memory';
 import type { PageAlias } from '../report/audit-page.ts';
 import type { MappedFinding } from '../report/report-model.ts';
 import { count, physicalText, virtualText } from '../report/words.ts';
@@ -6,10 +7,12 @@ interface FindingsProps {
   readonly findings: readonly MappedFinding[];
   readonly selected: number | undefined;
   readonly onSelect: (index: number | undefined) => void;
+  /** Where the walk of an address is; without, as in a page from disk, it is told how to come there. */
+  readonly walkAt?: (address: string) => string;
 }
 
 /** The list of findings; the one that is selected shows all that is known of it, and is shown on the map. */
-export function Findings({ findings, selected, onSelect }: FindingsProps) {
+export function Findings({ findings, selected, onSelect, walkAt }: FindingsProps) {
   return (
     <section class="findings" aria-labelledby="findings-title">
       <h2 id="findings-title">{count(findings.length, 'finding')}</h2>
@@ -31,7 +34,7 @@ export function Findings({ findings, selected, onSelect }: FindingsProps) {
               </h3>
               <p>{finding.summary}</p>
               {finding.accepted !== null && <p>Accepted by the baseline: {finding.accepted}</p>}
-              {isOpen && <Details finding={finding} />}
+              {isOpen && <Details finding={finding} walkAt={walkAt} />}
             </li>
           );
         })}
@@ -40,7 +43,12 @@ export function Findings({ findings, selected, onSelect }: FindingsProps) {
   );
 }
 
-function Details({ finding }: { readonly finding: MappedFinding }) {
+interface DetailsProps {
+  readonly finding: MappedFinding;
+  readonly walkAt: FindingsProps['walkAt'];
+}
+
+function Details({ finding, walkAt }: DetailsProps) {
   const { id, explanation, attack, legitimate, advice, runs, rangesLeftOut, aliases, aliasesLeftOut } =
     finding;
   return (
@@ -68,16 +76,28 @@ function Details({ finding }: { readonly finding: MappedFinding }) {
           {rangesLeftOut > 0 && <p>{count(rangesLeftOut, 'more range')} not listed.</p>}
         </>
       )}
-      {aliases.length > 0 && <Aliases aliases={aliases} />}
+      {aliases.length > 0 && <Aliases aliases={aliases} walkAt={walkAt} />}
       {aliasesLeftOut > 0 && <p>{count(aliasesLeftOut, 'more mapping')} not listed.</p>}
       <p>
-        <code>heki explain {id}</code> says more.
+        <code>heki explain {id}</code> says more
+        {walkAt === undefined && (
+          <>
+            , <code>heki inspect SOURCE</code> has it at <code>#memory?finding={id}</code>, with the walk of
+            each address
+          </>
+        )}
+        .
       </p>
     </div>
   );
 }
 
-function Aliases({ aliases }: { readonly aliases: readonly PageAlias[] }) {
+interface AliasesProps {
+  readonly aliases: readonly PageAlias[];
+  readonly walkAt: FindingsProps['walkAt'];
+}
+
+function Aliases({ aliases, walkAt }: AliasesProps) {
   return (
     // A wide table scrolls by itself: it must be reached by keyboard.
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls takes the focus (WCAG 2.1.1)
@@ -100,7 +120,7 @@ function Aliases({ aliases }: { readonly aliases: readonly PageAlias[] }) {
                 {virtualFrame === null || frame === null ? (
                   'redacted'
                 ) : (
-                  <code>{virtualText({ start: virtualFrame, end: virtualFrame + pages })}</code>
+                  <Addresses start={virtualFrame} pages={pages} walkAt={walkAt} />
                 )}
               </td>
               <td>
@@ -117,4 +137,16 @@ function Aliases({ aliases }: { readonly aliases: readonly PageAlias[] }) {
       </table>
     </section>
   );
+}
+
+interface AddressesProps {
+  /** First virtual frame. */
+  readonly start: number;
+  readonly pages: number;
+  readonly walkAt: FindingsProps['walkAt'];
+}
+
+function Addresses({ start, pages, walkAt }: AddressesProps) {
+  const text = <code>{virtualText({ start, end: start + pages })}</code>;
+  return walkAt === undefined ? text : <a href={walkAt(hex(BigInt(start) << 12n))}>{text}</a>;
 }

@@ -23,7 +23,7 @@ export const NESTED_CONTROLS = [
   'svm',
 ] as const satisfies readonly (keyof VmControls)[];
 
-/** The {@link NESTED_CONTROLS} of an L2. */
+/** The `NESTED_CONTROLS` of an L2. */
 export type NestedControls = Pick<VmControls, (typeof NESTED_CONTROLS)[number]>;
 
 /** `controls`, and for the rest what a hypervisor has that wants nothing but VMMCALL. */

@@ -101,6 +101,7 @@ export function suspend(kernel: SmpState): void {
   );
   for (const number of others) cpuDown(kernel, number);
   const { cr0, cr4, efer } = boot.registers;
+  processors.online.delete(boot);
   processors.init(boot);
   const failure = startProcessor(kernel, boot, { cr0, cr4, efer });
   emit({ type: 'processor', number: 0, online: failure === undefined, failure });
@@ -108,5 +109,6 @@ export function suspend(kernel: SmpState): void {
     const { access, address, outcome } = failure;
     throw new KernelStop({ kind: 'oops', access, address, outcome });
   }
+  processors.online.add(boot);
   for (const number of others) cpuUp(kernel, number);
 }

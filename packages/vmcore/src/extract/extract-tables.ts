@@ -33,9 +33,9 @@ export interface Extract extends WrittenCore {
 
 /**
  * Takes page tables and registers out of a dump: an ELF core with all of its notes, byte for byte, and as PT_LOADs the
- * pages that a walk from one of {@link extractRoots} reads as tables. The lower half of root tables is zero unless
+ * pages that a walk from one of `extractRoots` reads as tables. The lower half of root tables is zero unless
  * `options.user`. Page walks of the kernel half of the result are those of the dump, and the extract of an extract is the same.
- * With `options.redact` see {@link RedactedDump}.
+ * With `options.redact` see `RedactedDump`.
  *
  * @throws {VmcoreError} when the dump has no root table, or more than 262,144 page-table pages, or cannot be redacted
  */

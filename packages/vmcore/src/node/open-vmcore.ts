@@ -18,7 +18,7 @@ export interface OpenOptions extends VmcoreOptions {
  * Opens a dump of an x86-64 guest, plain or packed by gzip, zstd or xz, as {@link readVmcore} reads it. Of a plain file only headers and notes are
  * read at once, and pages when they are asked for.
  *
- * @param path `qmp:PATH` for a guest that runs, by QEMU's QMP socket ({@link readLiveQemu}); `gdb:HOST:PORT` or `gdb:PATH` for one by QEMU's gdb stub ({@link readLiveGdb}); `https://HOST/PATH` for a file on a web server that gives parts of files; `s3://BUCKET/KEY` for an object in S3, or a store like it; else its file: the parts of a dump that was split are joined by commas
+ * @param path `qmp:PATH` for a guest that runs, by QEMU's QMP socket (`readLiveQemu`); `gdb:HOST:PORT` or `gdb:PATH` for one by QEMU's gdb stub (`readLiveGdb`); `https://HOST/PATH` for a file on a web server that gives parts of files; `s3://BUCKET/KEY` for an object in S3, or a store like it; else its file: the parts of a dump that was split are joined by commas
  * @throws {VmcoreError} when a file cannot be read or is not such a dump, with the offset of what is wrong
  */
 export function openVmcore(path: string, options: OpenOptions = {}): Vmcore {

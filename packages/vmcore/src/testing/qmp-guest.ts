@@ -21,14 +21,12 @@ const monitor = (line) => {
     return ['FlatView #0', ' AS "I/O", root: io', ' Root memory region: io', 'FlatView #1', ' AS "memory", root: system', ' Root memory region: system', ...lines, ''].join('\\r\\n');
   }
   if (line === 'info registers -a') return registers.replaceAll('\\n', '\\r\\n');
-  const [, count, address] = /^xp \\/(\\d+)wx 0x([0-9a-f]+)$/.exec(line);
-  const at = parseInt(address, 16);
-  const range = ranges.find(([start, end]) => start <= at && at < end);
-  const bytes = page(range[4] + at - range[0]);
-  let text = '';
-  for (let word = 0; word < count; word += 4)
-    text += hex(at + word * 4, 16) + ':' + [0, 1, 2, 3].map((i) => ' 0x' + hex(bytes.readUInt32LE((word + i) * 4), 8)).join('') + '\\r\\n';
-  return text;
+  throw new Error('QEMU would print: ' + line);
+};
+const save = ({ val, size, filename }) => {
+  const range = ranges.find(([start, end]) => start <= val && val + size <= end);
+  fs.writeFileSync(filename, page(range[4] + val - range[0]).subarray(0, size));
+  return {};
 };
 const commands = {
   qmp_capabilities: () => ({}),
@@ -37,6 +35,7 @@ const commands = {
   stop: () => { status.running = false; return {}; },
   cont: () => { status.running = true; return {}; },
   'dump-guest-memory': ({ protocol }) => { fs.copyFileSync(notes, protocol.slice(5)); return {}; },
+  pmemsave: save,
   'qom-get': ({ path, property }) => properties[path + '.' + property],
   'human-monitor-command': (given) => monitor(given['command-line']),
 };

@@ -39,8 +39,8 @@ export interface PageWalker {
    * The permission checks alone, with the current registers, for a translation that a TLB holds: 0 when the access is
    * allowed, else the error code of #PF.
    *
-   * @param rights an OR of `PageRights`, as {@link rights} had it
-   * @param key the protection key, as {@link key} had it
+   * @param rights an OR of `PageRights`, as `rights` had it
+   * @param key the protection key, as `key` had it
    * @param access an OR of `AccessBits`
    */
   check(rights: number, key: number, access: number): number;

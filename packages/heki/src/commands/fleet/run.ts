@@ -50,8 +50,8 @@ export async function fleetRun(
           known,
           left,
           results: results.map(resultJson),
-          setAside: setAside.map(({ id, item, reason, attempts }) => ({
-            ...{ id, source: item.source.uri, reason, attempts },
+          setAside: setAside.map(({ id, uri, reason, attempts }) => ({
+            ...{ id, source: uri, reason, attempts },
           })),
         }),
         text: () => [
@@ -60,9 +60,7 @@ export async function fleetRun(
           ...(bad.length > MOST_LISTED
             ? [`  and ${number(bad.length - MOST_LISTED)} more: heki fleet results`]
             : []),
-          ...setAside
-            .slice(0, MOST_LISTED)
-            .map(({ item, reason }) => `  set aside   ${item.source.uri}: ${reason}`),
+          ...setAside.slice(0, MOST_LISTED).map(({ uri, reason }) => `  set aside   ${uri}: ${reason}`),
         ],
       },
       options,

@@ -24,10 +24,10 @@ export async function fleetSetAside(
   }
 }
 
-function setAsideLine({ id, item, reason, attempts }: SetAside): string {
-  return `${id}  ${item.source.uri}  ${reason} (${attempts} times)`;
+function setAsideLine({ id, uri, reason, attempts }: SetAside): string {
+  return `${id}  ${uri}  ${reason} (${attempts} times)`;
 }
 
-function setAsideJson({ id, item, reason, attempts, at }: SetAside): object {
-  return { id, source: item.source.uri, reason, attempts, at: at.toISOString() };
+function setAsideJson({ id, uri, reason, attempts, at }: SetAside): object {
+  return { id, source: uri, reason, attempts, at: at.toISOString() };
 }

@@ -1,5 +1,6 @@
-import { closeSync } from 'node:fs';
-import { type Gfn, PAGE_SIZE, PAGE_WORDS, type PageView } from '@heki/physical-memory';
+import { closeSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Gfn, PAGE_SIZE, type PageView } from '@heki/physical-memory';
 import type { DumpWarning } from '../../dump-warning.ts';
 import { VmcoreError } from '../../error.ts';
 import { DUMP_LIMITS } from '../../limits.ts';
@@ -12,8 +13,12 @@ import type { RamRange } from './ram-range.ts';
 export interface GuestRam {
   readonly segments: readonly VmcoreSegment[];
   page(frame: Gfn): PageView | undefined;
-  /** Holds a page that was read in a file to what QEMU gives. @throws {ForeignRamFile} when they differ */
-  compare(frame: Gfn): void;
+  /**
+   * Holds pages that were read in a file to what QEMU gives: of `frames`, and some of those that were given since.
+   *
+   * @throws {ForeignRamFile} when they differ
+   */
+  compare(frames: readonly Gfn[]): void;
   /** What a reader must know of where the pages came from. */
   readonly warnings: readonly DumpWarning[];
   close(): void;
@@ -23,15 +28,16 @@ export interface GuestRam {
  * The RAM of the guest. What is not RAM is absent: reading a device may change it.
  *
  * @param files the blocks that are read in a file, which is closed in the end
- * @param fetch gives the page at an address by QEMU itself: of any other block, and to hold some pages of files to, because where QEMU runs in a container its path may lead to the RAM of another guest here
- * @throws {ForeignRamFile} by `page`, when they differ
+ * @param fetch gives the pages at addresses by QEMU itself: of any other block, and to hold some pages of files to, because where QEMU runs in a container its path may lead to the RAM of another guest here
+ * @throws {ForeignRamFile} by `page`, when a file is too short
  */
 export function guestRam(
   ranges: readonly RamRange[],
   files: RamFiles,
-  fetch: (address: number) => PageView,
+  fetch: (addresses: readonly number[]) => readonly Uint32Array[],
 ): GuestRam {
   let pagesOfFiles = 0;
+  const given = new Map<Gfn, Uint32Array>();
   const compared = new Set<Gfn>();
 
   function placeOf(frame: Gfn): { readonly file: RamFile | undefined; readonly offset: number } | undefined {
@@ -40,27 +46,29 @@ export function guestRam(
     if (range === undefined) return undefined;
     return { file: files.get(range.block), offset: range.offset + (address - range.start) };
   }
-
-  function compare(frame: Gfn, page: Uint32Array): void {
-    const own = fetch(frame * PAGE_SIZE);
-    if (page.some((word, index) => word !== own[index])) throw new ForeignRamFile();
-    compared.add(frame);
-  }
   return {
     segments: ranges.map(({ start, end }) => ({ start, end })),
     page(frame) {
       const place = placeOf(frame);
       if (place === undefined) return undefined;
-      if (place.file === undefined) return fetch(frame * PAGE_SIZE);
+      if (place.file === undefined) return fetch([frame * PAGE_SIZE])[0];
       const page = pageOfFile(place.file, place.offset);
       // Ever fewer: few of a large guest, too.
-      if (Number.isInteger(Math.log2(++pagesOfFiles))) compare(frame, page);
+      if (Number.isInteger(Math.log2(++pagesOfFiles))) given.set(frame, page);
       return page;
     },
-    compare(frame) {
-      const place = placeOf(frame);
-      if (place?.file !== undefined && !compared.has(frame))
-        compare(frame, pageOfFile(place.file, place.offset));
+    compare(frames) {
+      for (const frame of frames) {
+        const place = placeOf(frame);
+        if (place?.file !== undefined) given.set(frame, pageOfFile(place.file, place.offset));
+      }
+      const pages = [...given].filter(([frame]) => !compared.has(frame));
+      given.clear();
+      const own = fetch(pages.map(([frame]) => frame * PAGE_SIZE));
+      pages.forEach(([frame, page], index) => {
+        if (page.some((word, at) => word !== own[index]?.[at])) throw new ForeignRamFile();
+        compared.add(frame);
+      });
     },
     get warnings() {
       return compared.size === 0 ? [] : [readInFiles(files, compared.size)];
@@ -81,16 +89,21 @@ function readInFiles(files: RamFiles, compared: number): DumpWarning {
   };
 }
 
-/** The page at `address`, as QEMU's monitor prints it. */
-export function monitorPage(qmp: Qmp, address: number): Uint32Array {
-  const text = qmp.monitor(`xp /${PAGE_WORDS}wx 0x${address.toString(16)}`);
-  const words = Array.from(text.matchAll(/ 0x([0-9a-f]{8})\b/g), ([, word = '']) =>
-    Number.parseInt(word, 16),
+/**
+ * The pages at `addresses`, which QEMU saves in files of `folder`: that takes it a tenth of the time of printing them.
+ *
+ * @throws {VmcoreError} when it cannot
+ */
+export function savedPages(qmp: Qmp, folder: string, addresses: readonly number[]): Uint32Array[] {
+  const files = addresses.map((_, index) => join(folder, `page-${index}`));
+  qmp.executeAll(
+    'pmemsave',
+    addresses.map((val, index) => ({ val, size: PAGE_SIZE, filename: files[index] })),
   );
-  if (words.length !== PAGE_WORDS) {
-    throw new VmcoreError(
-      `QEMU gives ${words.length} words of the page at 0x${address.toString(16)}: expected ${PAGE_WORDS}`,
-    );
-  }
-  return Uint32Array.from(words);
+  return files.map((file) => {
+    const bytes = readFileSync(file);
+    if (bytes.length !== PAGE_SIZE)
+      throw new VmcoreError(`QEMU saves ${bytes.length} bytes of a page: expected ${PAGE_SIZE}`);
+    return new Uint32Array(Uint8Array.from(bytes).buffer);
+  });
 }

@@ -10,7 +10,7 @@ import { fixturePath, inflatedFixture } from '../../testing/fixtures.ts';
 import { type QmpGuest, type QmpGuestSettings, startQmpGuest } from '../../testing/qmp-guest.ts';
 import { walkSlowly } from '../../testing/walk-slowly.ts';
 import { openVmcore } from '../open-vmcore.ts';
-import { startGuard } from './keep-running.ts';
+import { tellGuard } from './keep-running.ts';
 import { parseSocketAddress } from './socket-address.ts';
 
 const NAME = 'k61-256-la57-kaslr';
@@ -57,7 +57,7 @@ describe("a guest that runs under QEMU, by QEMU's gdb stub", () => {
 
   it('goes on when the process that made it stand is killed', async () => {
     const { gdbSocket, log } = await started({ pidless: true });
-    const guard = startGuard('gdb', { path: gdbSocket });
+    const guard = tellGuard([['gdb', { path: gdbSocket }]]);
     const ended = new Promise((resolve) => guard.once('exit', resolve));
     // What the system does to the pipe of a process that is killed.
     guard.stdin.end();

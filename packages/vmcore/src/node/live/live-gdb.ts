@@ -29,7 +29,11 @@ export function readLiveGdb(address: string, options: VmcoreOptions = {}): Vmcor
     stub.readPhysical();
     const notes = notesOfRegisters(stub.monitor('info registers -a'));
     const ranges = parseRam(stub.monitor('info mtree -f'));
-    return snapshotOf(guestRam(ranges, new Map(), stub.physicalPage), notes, options);
+    return snapshotOf(
+      guestRam(ranges, new Map(), (addresses) => addresses.map(stub.physicalPage)),
+      notes,
+      options,
+    );
   } finally {
     letGoOn(stub.resume);
   }

@@ -11,7 +11,7 @@ import { fixturePath, inflatedFixture } from '../../testing/fixtures.ts';
 import { type QmpGuest, type QmpGuestSettings, startQmpGuest } from '../../testing/qmp-guest.ts';
 import { walkSlowly } from '../../testing/walk-slowly.ts';
 import { openVmcore } from '../open-vmcore.ts';
-import { keepRunning, startGuard } from './keep-running.ts';
+import { keepRunning, tellGuard } from './keep-running.ts';
 
 const NAME = 'k61-256-la57-kaslr';
 const fixture = openVmcore(fixturePath(`${NAME}.elf.gz`));
@@ -60,15 +60,15 @@ describe('a guest that runs under QEMU', () => {
     const commands = log();
     expect(commands.filter((name) => name === 'stop' || name === 'cont')).toEqual(['stop', 'cont']);
     expect(commands.at(-1)).toBe('cont');
-    // One for the memory map, and a few for pages that the file is held to.
-    const asked = commands.filter((name) => name === 'human-monitor-command').length;
+    // A few for pages that the file is held to.
+    const asked = commands.filter((name) => name === 'pmemsave').length;
     expect(asked).toBeGreaterThan(8);
     expect(asked).toBeLessThan(24);
     const { warnings } = openVmcore(`qmp:${socket}`);
     expect(warnings).toEqual([
       {
         id: 'ram-file',
-        message: `memory was read in the file that QEMU names (${join(folder, 'memory')}), not by QEMU itself: ${asked - 1} pages of it were held to what QEMU gives, among them root tables, code, stacks and own data of its CPUs, and are the same`,
+        message: `memory was read in the file that QEMU names (${join(folder, 'memory')}), not by QEMU itself: ${asked} pages of it were held to what QEMU gives, among them root tables, code, stacks and own data of its CPUs, and are the same`,
       },
     ]);
   });
@@ -76,7 +76,7 @@ describe('a guest that runs under QEMU', () => {
   it('is read page by page where no file backs its RAM', async () => {
     const { socket, log } = await started({ backend: false });
     expect(walked(socket)).toBe(infoTlb);
-    expect(log().filter((name) => name === 'human-monitor-command').length).toBeGreaterThan(100);
+    expect(log().filter((name) => name === 'pmemsave').length).toBeGreaterThan(100);
     expect(log().at(-1)).toBe('cont');
     expect(openVmcore(`qmp:${socket}`).warnings).toEqual([]);
   });
@@ -87,7 +87,7 @@ describe('a guest that runs under QEMU', () => {
   ])('is read page by page where the file of its RAM is not that alone: %s', async (_, settings) => {
     const { socket, log } = await started(settings);
     expect(walked(socket)).toBe(infoTlb);
-    expect(log().filter((name) => name === 'human-monitor-command').length).toBeGreaterThan(100);
+    expect(log().filter((name) => name === 'pmemsave').length).toBeGreaterThan(100);
   });
 
   it.each([
@@ -107,7 +107,7 @@ describe('a guest that runs under QEMU', () => {
       copyFileSync(join(folder, 'memory'), other);
       change(other);
       expect(walked(socket)).toBe(infoTlb);
-      expect(log().filter((name) => name === 'human-monitor-command').length).toBeGreaterThan(100);
+      expect(log().filter((name) => name === 'pmemsave').length).toBeGreaterThan(100);
       expect(log().at(-1)).toBe('cont');
     },
   );
@@ -146,14 +146,35 @@ describe('a guest that runs under QEMU', () => {
     expect(log()).toEqual(['qmp_capabilities', 'query-status', 'cont']);
   });
 
-  it('goes on when the process that made it stand is killed', async () => {
+  it.each([
+    [
+      'goes on when the process that made it stand is killed',
+      true,
+      ['qmp_capabilities', 'query-status', 'cont'],
+    ],
+    ['is left to whoever made it stand when a process that let it go on before is killed', false, []],
+  ])('%s', async (_, stands, commands) => {
     const { socket, log } = await started({ running: false });
-    const guard = startGuard('qmp', { path: socket });
+    const letGoOn = keepRunning([['qmp', { path: socket }]]);
+    if (!stands) letGoOn(() => {});
+    const guard = tellGuard(stands ? [['qmp', { path: socket }]] : []);
     const ended = new Promise((resolve) => guard.once('exit', resolve));
     // What the system does to the pipe of a process that is killed.
     guard.stdin.end();
     await ended;
-    for (let turn = 0; turn < 50 && !log().includes('cont'); turn++) await delay(20);
-    expect(log()).toEqual(['qmp_capabilities', 'query-status', 'cont']);
+    expect(log()).toEqual(commands);
+  });
+
+  it('is watched by one process however often it is read, and by another when that one is gone', async () => {
+    const standing = [['qmp', { path: '/nowhere' }]] as const;
+    const guard = tellGuard(standing);
+    const ended = new Promise((resolve) => guard.once('exit', resolve));
+    expect(tellGuard([])).toBe(guard);
+    expect(tellGuard(standing)).toBe(guard);
+    guard.kill('SIGKILL');
+    await ended;
+    const other = tellGuard(standing);
+    expect(other.pid).not.toBe(guard.pid);
+    expect(tellGuard([])).toBe(other);
   });
 });

@@ -5,7 +5,7 @@ import { VmcoreError } from '../../error.ts';
 import type { Note } from '../../note.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../../vmcore.ts';
 import { connectGdb, type GdbStub } from './gdb-stub.ts';
-import { guestRam, monitorPage } from './guest-ram.ts';
+import { guestRam, savedPages } from './guest-ram.ts';
 import { keepRunning } from './keep-running.ts';
 import { snapshotOf } from './live-snapshot.ts';
 import { connectQmp, type Qmp } from './qmp.ts';
@@ -22,47 +22,49 @@ import { parseSocketAddress, type SocketAddress } from './socket-address.ts';
  * @throws {VmcoreError} when it cannot be read
  */
 export function readLiveQemu(path: string, options: VmcoreOptions = {}): Vmcore {
-  const qmp = connectQmp(path);
-  let letGoOn: ReturnType<typeof keepRunning> | undefined;
+  const folder = makeFolder();
   try {
-    // What does not change is asked for while the guest runs.
-    const ranges = parseRam(qmp.monitor('info mtree -f'));
-    const files = openBackends(qmp, ranges);
-    const stub = isMostlyIn(files, ranges) ? undefined : freeStub(qmp);
-    if (Object(qmp.execute('query-status')).running === true) {
-      letGoOn = keepRunning([
-        ['qmp', { path: resolve(path) }],
-        ...(stub === undefined ? [] : [['gdb', stub] as const]),
-      ]);
-      qmp.execute('stop');
+    const qmp = connectQmp(path);
+    try {
+      return readStopped(qmp, resolve(path), folder, options);
+    } finally {
+      qmp.close();
     }
-    return readStanding(qmp, ranges, files, stub, options);
   } finally {
-    const leave = () => qmp.close();
-    if (letGoOn === undefined) leave();
-    else
-      letGoOn(() => {
-        try {
-          qmp.execute('cont');
-        } finally {
-          leave();
-        }
-      });
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function readStopped(qmp: Qmp, path: string, folder: string, options: VmcoreOptions): Vmcore {
+  // What does not change is asked for while the guest runs.
+  const ranges = parseRam(qmp.monitor('info mtree -f'));
+  const files = openBackends(qmp, ranges);
+  const stub = isMostlyIn(files, ranges) ? undefined : freeStub(qmp);
+  if (Object(qmp.execute('query-status')).running !== true)
+    return readStanding(qmp, folder, ranges, files, stub, options);
+  const letGoOn = keepRunning([['qmp', { path }], ...(stub === undefined ? [] : [['gdb', stub] as const])]);
+  try {
+    qmp.execute('stop');
+    return readStanding(qmp, folder, ranges, files, stub, options);
+  } finally {
+    letGoOn(() => qmp.execute('cont'));
   }
 }
 
 /** The guest, while it stands: in the files of its RAM, unless they are others here. */
 function readStanding(
   qmp: Qmp,
+  folder: string,
   ranges: readonly RamRange[],
   files: RamFiles,
   stub: SocketAddress | undefined,
   options: VmcoreOptions,
 ): Vmcore {
-  const notes = readNotes(qmp);
+  const notes = readNotes(qmp, folder);
   const gdb = stub === undefined ? undefined : connectIfPossible(stub);
   try {
-    const fetch = gdb?.physicalPage ?? ((at: number) => monitorPage(qmp, at));
+    const fetch = (addresses: readonly number[]) =>
+      gdb === undefined ? savedPages(qmp, folder, addresses) : addresses.map(gdb.physicalPage);
     try {
       return snapshotOf(guestRam(ranges, files, fetch), notes, options);
     } catch (error) {
@@ -98,11 +100,8 @@ function connectIfPossible(address: SocketAddress): GdbStub | undefined {
 }
 
 /** The notes that a dump would have: QEMU writes one of a single page, which takes some milliseconds. */
-function readNotes(qmp: Qmp): readonly Note[] {
-  const folder = mkdtempSync(join(tmpdir(), 'heki-'));
+function readNotes(qmp: Qmp, folder: string): readonly Note[] {
   try {
-    // QEMU may run as somebody else.
-    chmodSync(folder, 0o733);
     const file = join(folder, 'notes');
     qmp.execute('dump-guest-memory', { paging: false, protocol: `file:${file}`, begin: 0, length: 4096 });
     return readVmcore(readFileSync(file)).notes;
@@ -112,7 +111,16 @@ function readNotes(qmp: Qmp): readonly Note[] {
       `QEMU's note of the registers cannot be read: ${(cause as Error).message} (does it run as another user, or in a container?)`,
       { cause },
     );
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A folder that QEMU can write to, which may run as somebody else. */
+function makeFolder(): string {
+  try {
+    const folder = mkdtempSync(join(tmpdir(), 'heki-'));
+    chmodSync(folder, 0o733);
+    return folder;
+  } catch (cause) {
+    throw new VmcoreError(`no folder for what QEMU writes: ${(cause as Error).message}`, { cause });
   }
 }

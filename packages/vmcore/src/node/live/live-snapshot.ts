@@ -14,10 +14,20 @@ export function snapshotOf(ram: GuestRam, notes: readonly Note[], options: Vmcor
     const { segments } = ram;
     const memory = cachedMemory((frame) => ram.page(frame), CACHE_PAGES);
     const guest = vmcoreOf({ format: 'live QEMU', memory, segments, notes, warnings: [] }, options, () => {});
-    for (const frame of framesInUse(guest)) ram.compare(frame);
-    const bytes = Buffer.concat([...extractTables(guest, { user: true }).chunks()]);
+    // Before what may be another guest's tables is walked.
+    onItsPages(ram, () => ram.compare(framesInUse(guest)));
+    const bytes = onItsPages(ram, () => Buffer.concat([...extractTables(guest, { user: true }).chunks()]));
     return Object.assign(readVmcore(bytes, options), { format: guest.format, warnings: ram.warnings });
   } finally {
     ram.close();
+  }
+}
+
+/** What `read` gives. @throws {ForeignRamFile} whatever came of it, when pages that it was given are another guest's */
+function onItsPages<T>(ram: GuestRam, read: () => T): T {
+  try {
+    return read();
+  } finally {
+    ram.compare([]);
   }
 }

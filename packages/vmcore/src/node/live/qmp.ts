@@ -5,6 +5,8 @@ import { answerDeadline, connectSync } from './sync-socket.ts';
 export interface Qmp {
   /** The command's return value. @throws {VmcoreError} with QEMU's own description when it refuses */
   execute(command: string, parameters?: Readonly<Record<string, unknown>>): unknown;
+  /** The same with each of `parameters`, all sent before the first answer: on a busy machine an answer takes longer to come than to make. */
+  executeAll(command: string, parameters: readonly Readonly<Record<string, unknown>>[]): unknown[];
   /** What the human monitor prints for `line`. */
   monitor(line: string): string;
   close(): void;
@@ -39,9 +41,17 @@ export function connectQmp(path: string): Qmp {
   }
 
   function execute(command: string, parameters: Readonly<Record<string, unknown>> = {}): unknown {
+    return answerTo(command, send(command, parameters));
+  }
+
+  function send(command: string, parameters: Readonly<Record<string, unknown>>): number {
     const id = next++;
-    const deadline = answerDeadline();
     socket.send(`${JSON.stringify({ execute: command, arguments: parameters, id })}\n`);
+    return id;
+  }
+
+  function answerTo(command: string, id: number): unknown {
+    const deadline = answerDeadline();
     for (;;) {
       const reply = replyOf(line(deadline));
       // Greeting and events have no id.
@@ -67,7 +77,9 @@ export function connectQmp(path: string): Qmp {
   }
   return {
     execute,
-    monitor: (command) => String(execute('human-monitor-command', { 'command-line': command })),
+    executeAll: (command, parameters) =>
+      parameters.map((each) => send(command, each)).map((id) => answerTo(command, id)),
+    monitor: (line) => String(execute('human-monitor-command', { 'command-line': line })),
     close: () => socket.close(),
   };
 }
