@@ -14,6 +14,8 @@ export type Refusal =
   | 'unsafe-boot'
   /** What stands in memory is not what must stand there. */
   | 'mismatch'
+  /** A compiled program holds what no JIT emits, or constants that are not blinded. */
+  | 'not-in-grammar'
   /** There is no such image; or its number was another's. */
   | 'no-such-image'
   | 'no-such-site'

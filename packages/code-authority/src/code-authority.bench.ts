@@ -67,6 +67,7 @@ function booted(): CodeAuthority {
       setOtherRights: () => {},
       flush: () => {},
       stopped: (work) => work(),
+      secret: new Uint8Array(32),
       processors: 1,
     },
     readImage: () => driver,

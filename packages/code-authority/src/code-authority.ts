@@ -7,6 +7,7 @@ import { buildImage } from './images/build-image.ts';
 import type { CodeImage, Site } from './images/code-image.ts';
 import type { SignedKernel } from './images/signed-kernel.ts';
 import { createChain } from './requests/chain.ts';
+import { addProgram, makePack, type ProgramPlace, removeProgram } from './requests/jit.ts';
 import { type FileInGuest, load } from './requests/load.ts';
 import { type Poke, poke } from './requests/poke.ts';
 import { initDone, retire } from './requests/retire.ts';
@@ -57,6 +58,10 @@ export interface CodeAuthority {
   initDone(image: number): Request;
   /** @param target none for a template without a branch */
   trampoline(template: string, target: string | undefined, frame: Gfn, base: bigint): Request<number>;
+  /** Empty pages become a pack of slots for compiled programs. */
+  makePack(frames: readonly Gfn[], base: bigint): Request<number>;
+  addProgram(place: ProgramPlace, program: FileInGuest): Request;
+  removeProgram(place: ProgramPlace): Answer;
   /** B-A1 alone has such a request. */
   openText(image: number, part: number, page: number, open: boolean): Answer;
   /** B-A2 alone has such a request. */
@@ -104,6 +109,9 @@ export function createCodeAuthority({ host, readImage, defects }: CodeAuthorityO
     retire: (image) => retire(state, image),
     initDone: (image) => initDone(state, image),
     trampoline: (template, target, frame, base) => trampoline(state, template, target, frame, base),
+    makePack: (frames, base) => makePack(state, frames, base),
+    addProgram: (place, program) => addProgram(state, place, program),
+    removeProgram: (place) => removeProgram(state, place),
     openText: (image, part, page, open) => openText(state, image, part, page, open),
     patchStep: (image, site, offset, bytes) => patchStep(state, image, site, offset, bytes),
     get sealed() {

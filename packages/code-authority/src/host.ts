@@ -17,6 +17,8 @@ export interface AuthorityHost {
   flush(): void;
   /** Does `work` while no processor is in the guest. Entering it again serialises: no processor executes a half of what was written. */
   stopped<Result>(work: () => Result): Result;
+  /** What blinds constants of compiled programs: 32 bytes that the guest cannot know. */
+  readonly secret: Uint8Array;
   /** Virtual CPUs that run. */
   readonly processors: number;
 }

@@ -4,6 +4,7 @@ import { type FrameType, RIGHTS } from './frames/frame-type.ts';
 import { imageFault } from './images/check-image.ts';
 import type { CodeImage } from './images/code-image.ts';
 import { statesOf } from './images/site-bytes.ts';
+import { JIT_SLOT } from './requests/jit.ts';
 import { typeOfPart } from './requests/seal.ts';
 import { type AuthorityState, copyOfImage, type LiveImage } from './state.ts';
 
@@ -47,9 +48,10 @@ export function restoreAuthority(state: AuthorityState, saved: unknown): void {
   const { sealed, nextId, images, chain } = checkSavedAuthority(saved);
   resetAuthority(state);
   for (const { trampoline, ...live } of images) {
+    const made = live.programs === undefined ? (trampoline ? 'trampoline' : undefined) : 'jit';
     state.images.set(live.id, copyOfImage(live));
     for (const [part, frames] of live.frames.entries()) {
-      const type = trampoline ? 'trampoline' : typeOfPart(live.image.parts[part]?.kind ?? 'data');
+      const type = made ?? typeOfPart(live.image.parts[part]?.kind ?? 'data');
       state.frames.become(frames, 'staged', live.id);
       state.frames.become(frames, type, live.id);
       state.host.setRights(frames, RIGHTS[type]);
@@ -113,6 +115,7 @@ function savedImageFault(
     return `a number of its own below ${nextId}`;
   ids.add(id);
   if (!isImage(image)) return 'an image';
+  if (!programsFit(saved?.programs, image)) return 'programs that lie in its slots, each in its own';
   const wrong = imageFault(image);
   if (wrong !== undefined) return `another image than one with ${wrong}`;
   if (!(gone instanceof Map) || !(refersTo instanceof Set) || typeof trampoline !== 'boolean')
@@ -141,6 +144,19 @@ function savedImageFault(
     }
   }
   return undefined;
+}
+
+/** Programs of a pack: within its only part, and none over another. */
+function programsFit(programs: unknown, { parts }: CodeImage): boolean {
+  if (programs === undefined) return true;
+  const [part, ...more] = parts;
+  if (!(programs instanceof Map) || part?.kind !== 'text' || more.length > 0) return false;
+  let end = 0;
+  for (const [slot, slots] of [...(programs as Map<number, number>)].sort(([a], [b]) => a - b)) {
+    if (!Number.isSafeInteger(slot) || !Number.isSafeInteger(slots) || slot < end || slots < 1) return false;
+    end = slot + slots;
+  }
+  return end * JIT_SLOT <= part.bytes.length;
 }
 
 function isImage(image: unknown): image is CodeImage {

@@ -20,6 +20,8 @@ export interface LiveImage {
   readonly states: number[];
   /** Images that it refers to. */
   readonly refersTo: ReadonlySet<number>;
+  /** Of a pack of compiled programs, which no other image is: how many slots each takes, by its first. */
+  readonly programs?: ReadonlyMap<number, number>;
 }
 
 /** `live`, with nothing of it shared that changes. */

@@ -32,6 +32,7 @@ const CODE_REQUESTS: { readonly [number: number]: string } = {
   [KvmHypercall.CODE_POKE]: 'poke',
   [KvmHypercall.CODE_RETIRE]: 'retire',
   [KvmHypercall.CODE_TRAMPOLINE]: 'trampoline',
+  [KvmHypercall.CODE_JIT]: 'jit',
 };
 
 function attributesText(attributes: number): string {

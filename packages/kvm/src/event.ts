@@ -55,7 +55,7 @@ export type KvmEvent =
   | {
       /** The owner of the guest's code answered a request. */
       readonly type: 'code-request';
-      /** Of the hypercall, `KvmHypercall.CODE_SEAL` to CODE_TRAMPOLINE. */
+      /** Of the hypercall, `KvmHypercall.CODE_SEAL` to CODE_JIT. */
       readonly number: number;
       /** 0, the number of an image, or a negative error number. */
       readonly result: number;

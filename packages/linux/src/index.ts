@@ -1,5 +1,6 @@
 export { Errno } from '@heki/hypercall/errno';
 export { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
+export { compiledProgram } from './bpf/compiled-program.ts';
 export {
   FTRACE_CALLER,
   KERNEL_SITES,

@@ -4,6 +4,7 @@ import {
   CODE_ABI_VERSION,
   CODE_POKES_PER_PAGE,
   CODE_VERSION,
+  CodeJit,
   codeExtents,
   encodeCodeLoad,
   encodeCodePokes,
@@ -29,6 +30,8 @@ export function codeAuthorityOnKvm(
     number: number,
     count: number,
     encode: (frames: readonly Gfn[]) => Uint8Array[],
+    a1 = 0n,
+    a2 = 0n,
   ): number {
     const frames: Gfn[] = [];
     try {
@@ -40,7 +43,7 @@ export function codeAuthorityOnKvm(
       for (const [index, page] of encode(frames).entries()) {
         if (!memory.store(frames[index] ?? (0 as Gfn), 0, page)) return -Errno.EFAULT;
       }
-      return call(number, BigInt(addressOf(frames[0] ?? (0 as Gfn))));
+      return call(number, BigInt(addressOf(frames[0] ?? (0 as Gfn))), a1, a2);
     } finally {
       for (const frame of frames) memory.freePage(frame);
     }
@@ -78,7 +81,33 @@ export function codeAuthorityOnKvm(
         BigInt(addressOf(frame)),
         BigInt.asUintN(64, address),
       ),
+    makePack(pack) {
+      const request = { parts: [partOf(pack)], states: [] };
+      return callWithPages(
+        KvmHypercall.CODE_JIT,
+        pagesOfCodeRequest(request),
+        (frames) => encodeCodeSeal(request, frames),
+        0n,
+        BigInt(CodeJit.MAKE_PACK),
+      );
+    },
+    addProgram(pack, slot, { bytes, frames: pages }) {
+      const request = { file: { bytes, extents: codeExtents(pages) }, parts: [], states: [] };
+      return callWithPages(
+        KvmHypercall.CODE_JIT,
+        pagesOfCodeRequest(request),
+        (frames) => encodeCodeLoad(request, frames),
+        programAt(pack, slot),
+        BigInt(CodeJit.ADD_PROGRAM),
+      );
+    },
+    removeProgram: (pack, slot) =>
+      call(KvmHypercall.CODE_JIT, 0n, programAt(pack, slot), BigInt(CodeJit.REMOVE_PROGRAM)),
   };
+}
+
+function programAt(pack: number, slot: number): bigint {
+  return BigInt(pack) + (BigInt(slot) << 32n);
 }
 
 function partOf({ address, frames }: { readonly address: bigint; readonly frames: readonly Gfn[] }) {

@@ -1,4 +1,4 @@
-import type { KernelOutcome, ModuleImage } from '@heki/linux';
+import { compiledProgram, type KernelOutcome, type ModuleImage } from '@heki/linux';
 import { addressOf, type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { FailedDependencyError, ScenarioError } from './error.ts';
 import { framesBehind, type Life } from './life.ts';
@@ -217,7 +217,7 @@ function unloadModule(life: Life, name: string): KernelOutcome {
 }
 
 function loadBpf(life: Life, name: string, size: number): KernelOutcome {
-  const outcome = life.machine.kernel.loadBpfProgram(new Uint8Array(size).fill(0x90));
+  const outcome = life.machine.kernel.loadBpfProgram(compiledProgram(size));
   return made(life, name, outcome, (address) => life.programs.set(name, address));
 }
 

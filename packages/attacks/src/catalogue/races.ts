@@ -1,3 +1,4 @@
+import { compiledProgram } from '@heki/linux';
 import type { Attacker } from '@heki/machine';
 import { addressOf, type Gfn, type Gpa, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { EntryLow } from '@heki/x86';
@@ -194,8 +195,7 @@ export const RACES: readonly LabAttack[] = [
       lab.pointAt(alias, lab.frameOf(program));
       return { program, alias: offset(alias, Number(program % 4096n)) };
     },
-    work: (lab) =>
-      void lab.call('compile another', (kernel) => kernel.loadBpfProgram(new Uint8Array(256).fill(0x90))),
+    work: (lab) => void lab.call('compile another', (kernel) => kernel.loadBpfProgram(compiledProgram(256))),
     turn({ second }, { program, alias }) {
       eightBytes(second, program);
       eightBytes(second, alias);

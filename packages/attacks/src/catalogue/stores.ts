@@ -1,4 +1,4 @@
-import type { ModuleMemory } from '@heki/linux';
+import { compiledProgram, type ModuleMemory } from '@heki/linux';
 import { type Attacker, EXECUTE_DISABLE, WRITABLE } from '@heki/machine';
 import { type Gfn, PAGE_SIZE, type VirtualAddress } from '@heki/physical-memory';
 import { CR0, EntryLow } from '@heki/x86';
@@ -25,7 +25,7 @@ export function loadedModule(
 
 /** An eBPF program that the kernel has compiled: where it lies. */
 export const loadedProgram = ({ prepare }: Lab): VirtualAddress =>
-  prepare('compile an eBPF program', (kernel) => kernel.loadBpfProgram(new Uint8Array(256).fill(0x90)));
+  prepare('compile an eBPF program', (kernel) => kernel.loadBpfProgram(compiledProgram(256)));
 
 /** Stores the attacker's code over `target`, which then is called or read. */
 function overwrite(

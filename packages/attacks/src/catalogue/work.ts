@@ -1,4 +1,4 @@
-import type { KernelOutcome, LinuxKernel } from '@heki/linux';
+import { compiledProgram, type KernelOutcome, type LinuxKernel } from '@heki/linux';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import type { Lab } from '../attacker/lab.ts';
 import { MODULE_FUNCTIONS } from '../kernel/functions.ts';
@@ -64,7 +64,7 @@ export const WORK: readonly LabAttack[] = [
     ['static_key_disable', (kernel) => kernel.setStaticKey([keySite], false)],
   ]),
   work('run-bpf', 'compile two eBPF programs, and free one', () => {
-    const code = new Uint8Array(256).fill(0x90);
+    const code = compiledProgram(256);
     return [
       ['compile an eBPF program', (kernel) => kernel.loadBpfProgram(code)],
       [

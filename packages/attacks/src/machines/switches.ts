@@ -32,7 +32,19 @@ const isLvbs = (machine: MachineSpecification): boolean => hypervisorOf(machine)
 
 const isAuthenticated = ({ authenticate }: MachineSpecification): boolean => authenticate === true;
 /** Weaker owners of code, as `@heki/code-authority` lists them, that an attack here can tell apart. */
-const WEAKER = ['B-A1', 'B-A2', 'B-A3', 'B-A4', 'B-A5', 'B-A6', 'B-A7', 'B-A9', 'B-A10', 'B-A11'] as const;
+const WEAKER = [
+  'B-A1',
+  'B-A2',
+  'B-A3',
+  'B-A4',
+  'B-A5',
+  'B-A6',
+  'B-A7',
+  'B-A9',
+  'B-A10',
+  'B-A11',
+  'B-A13',
+] as const;
 
 /** The driver, with another operation in the place of each of its own. */
 function changed(

@@ -2,20 +2,30 @@
  * What a host frame holds. A frame changes its type along few edges, and its type decides what the second level allows:
  *
  * ```text
- *   free ──> staged ──> text | rodata | data | trampoline ──> retired ──> free
+ *   free ──> staged ──> text | rodata | data | trampoline | jit ──> retired ──> free
  * ```
  */
-export const FRAME_TYPES = ['free', 'staged', 'text', 'rodata', 'data', 'trampoline', 'retired'] as const;
+export const FRAME_TYPES = [
+  'free',
+  'staged',
+  'text',
+  'rodata',
+  'data',
+  'trampoline',
+  'jit',
+  'retired',
+] as const;
 export type FrameType = (typeof FRAME_TYPES)[number];
 
 const EDGES: { readonly [from in FrameType]: readonly FrameType[] } = {
   free: ['staged'],
   // What turns out to be wrong while it is staged is given back.
-  staged: ['text', 'rodata', 'data', 'trampoline', 'retired'],
+  staged: ['text', 'rodata', 'data', 'trampoline', 'jit', 'retired'],
   text: ['retired'],
   rodata: ['retired'],
   data: ['retired'],
   trampoline: ['retired'],
+  jit: ['retired'],
   retired: ['free'],
 };
 
@@ -43,5 +53,6 @@ export const RIGHTS: { readonly [type in FrameType]: FrameRights } = {
   rodata: { read: true, write: false, execute: false },
   data: READ_WRITE,
   trampoline: READ_EXECUTE,
+  jit: READ_EXECUTE,
   retired: NOTHING,
 };

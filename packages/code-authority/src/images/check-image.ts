@@ -28,6 +28,11 @@ export function imageFault(image: CodeImage): string | undefined {
     if (!holds(image, at, RELOCATION_BYTES[kind])) return `relocation ${index} lies outside its part`;
     if (typeof to !== 'string' && !holds(image, to, 0)) return `relocation ${index} leads outside its part`;
   }
+  for (const name of image.helpers ?? []) {
+    const place = exports.get(name);
+    if (place === undefined || image.parts[place.part]?.kind !== 'text')
+      return `helper ${name} is no function that it exports`;
+  }
   for (const place of exports.values()) if (!holds(image, place, 0)) return 'an export lies outside its part';
   return sitesFault(image);
 }

@@ -66,6 +66,8 @@ export interface CodeImage {
   readonly changeable: ReadonlySet<string>;
   /** Code that the owner makes copies of, by name: trampolines of ftrace and kretprobes. */
   readonly templates?: ReadonlyMap<string, Template> | undefined;
+  /** Of the kernel's: exports that compiled eBPF programs may call, or jump to at their end. Default none. */
+  readonly helpers?: ReadonlySet<string>;
 }
 
 /** Code that is copied, with at most one branch that is different in each copy. */

@@ -128,7 +128,7 @@ function firstByte(a: Uint8Array, b: Uint8Array = new Uint8Array()): number {
 }
 
 /** The bytes of a file; `undefined` when a page of it is not memory. */
-function copyOf(state: AuthorityState, { pages, length }: FileInGuest): Uint8Array | undefined {
+export function copyOf(state: AuthorityState, { pages, length }: FileInGuest): Uint8Array | undefined {
   if (pages.length > MOST_FILE_PAGES || !Number.isInteger(length) || length < 0) return undefined;
   if (Math.ceil(length / PAGE_SIZE) !== pages.length) return undefined;
   const copy = new Uint8Array(length);

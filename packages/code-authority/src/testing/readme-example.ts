@@ -35,6 +35,7 @@ const owner = createCodeAuthority({
     setOtherRights: () => console.log(`all others: ${RIGHTS.free.execute ? 'x' : 'no x'}`),
     flush: () => console.log('every processor flushed'),
     stopped: (work) => work(),
+    secret: crypto.getRandomValues(new Uint8Array(32)),
     processors: 1,
   },
   readImage: () => undefined,

@@ -54,6 +54,7 @@ export const KERNEL: CodeImage = {
     ['g', { part: 0, offset: 0x90 }],
     ['init_function', { part: 3, offset: 0x80 }],
   ]),
+  helpers: new Set(['f', 'g']),
   changeable: new Set(['trace', 'short', 'call', 'trampoline', 'fentry', 'lock', 'straddle', 'init']),
   templates: new Map([
     [
@@ -146,6 +147,7 @@ export function createWorld(
           log.push('flush');
           world.atFlush();
         },
+        secret: new Uint8Array(32).fill(7),
         stopped: (work) => {
           log.push('stopped');
           const result = work();

@@ -110,6 +110,7 @@ class FewFrames {
         for (const cache of this.cached) cache.clear();
       },
       stopped: (work) => work(),
+      secret: new Uint8Array(32),
       processors: PROCESSORS,
     };
     const file = new Uint8Array(PAGE_SIZE).fill(0x4d);

@@ -14,7 +14,8 @@ export interface HekiSiteState {
 
 /**
  * What a kernel asks whoever owns its code: it names files, images, sites and states, and never hands over bytes that are executed. Once the
- * kernel is sealed nothing else makes a page executable for it. Each gives 0, the number of an image where it says so, or a negative error number.
+ * kernel is sealed nothing else makes a page executable for it. The compiled programs
+ * that it does hand over are judged, and their constants are not its own. Each gives 0, the number of an image where it says so, or a negative error number.
  */
 export interface HekiCodeAuthority {
   /**
@@ -47,4 +48,18 @@ export interface HekiCodeAuthority {
    * @returns the number of its image
    */
   trampoline(template: number, target: number, frame: Gfn, address: VirtualAddress): number;
+  /**
+   * Pages that hold nothing, or INT3 throughout, become a pack for compiled eBPF programs.
+   *
+   * @returns its number
+   */
+  makePack(pack: HekiCodePart): number;
+  /** A compiled program goes into free slots of 64 bytes of a pack. */
+  addProgram(
+    pack: number,
+    slot: number,
+    program: { readonly bytes: number; readonly frames: readonly Gfn[] },
+  ): number;
+  /** The program that begins in this slot goes; INT3 takes its place. */
+  removeProgram(pack: number, slot: number): number;
 }

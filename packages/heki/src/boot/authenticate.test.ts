@@ -6,7 +6,7 @@ import { runCommand } from '../testing/run-command.ts';
 import { createBootMachine } from './boot-machine.ts';
 
 /** All work that is refused where code has an owner: docs/authenticated-code.md says why. */
-const REFUSED = ['jit', 'jit-boot-pack', 'kprobe-module'];
+const REFUSED = ['kprobe-module'];
 
 /** A kernel with sealed code that has booted, and its life. */
 function booted(specification: MachineSpecification = {}) {
@@ -52,6 +52,15 @@ describe('a kernel with sealed code', () => {
     expect(outcome).toMatchObject({ verdict: 'refused', reason: expect.stringMatching(/: -(1|95): /) });
   });
 
+  test('keeps programs that boot has compiled: the owner judges them when it has sealed', () => {
+    const workload = WORKLOADS.find(({ name }) => name === 'jit-boot-pack') ?? expect.fail('no such work');
+    const setting = { name: 'authenticated', machine: { authenticate: true } };
+    const outcome = runWorkload(workload, setting, (scenario) =>
+      createBootMachine(scenario, HYPERVISORS.kvm),
+    );
+    expect(outcome.verdict).toBe('works');
+  });
+
   test('asks once for all the sites of a change, and by numbers alone', () => {
     const { take, requests } = booted();
     take({ do: 'trace', on: 'kernel', functions: 60 }, { do: 'untrace' });
@@ -92,14 +101,25 @@ describe('a kernel with sealed code', () => {
     ]);
   });
 
-  test('refuses what has no state: probes within functions, optimised ones, and code that a JIT makes', () => {
-    const { machine, take } = booted();
-    const { kernel } = machine;
+  test('refuses what has no state: probes within functions, and optimised ones', () => {
+    const { kernel } = booted().machine;
     const text = kernel.address('_text');
     expect(kernel.registerKprobe((text + 9n) as typeof text)).toMatchObject({ errno: -95 });
     expect(kernel.registerKprobe(text, { optimized: true })).toMatchObject({ errno: -95 });
     expect(kernel.textPoke((text + 9n) as typeof text, Uint8Array.of(0x90))).toMatchObject({ errno: -1 });
-    expect(take({ do: 'load-bpf', name: 'filter' })[0]).toContain('-1: Heki refused');
+  });
+
+  test('takes compiled programs that its grammar allows, and gives their slots back', () => {
+    const { machine, take, requests } = booted();
+    expect(take({ do: 'load-bpf', name: 'filter' }, { do: 'unload-bpf', name: 'filter' })).toEqual([
+      'works',
+      'works',
+    ]);
+    expect(requests.slice(1)).toEqual(['jit = 2', 'jit = 0', 'jit = 0', 'retire = 0']);
+    // A system call, in what is otherwise one.
+    const { kernel } = machine;
+    const bad = Uint8Array.of(0x55, 0x48, 0x89, 0xe5, 0x0f, 0x05, 0xc9, 0xc3);
+    expect(kernel.loadBpfProgram(bad)).toMatchObject({ errno: -13 });
   });
 });
 

@@ -17,7 +17,7 @@ export const KvmHypercall = {
   /** RBX: guest-physical address of the newest page of a page list. */
   PROTECT_MEMORY: 14,
   /**
-   * Requests to an owner of the guest's code, from here to {@link CODE_TRAMPOLINE}: this project's addition, in no series.
+   * Requests to an owner of the guest's code, from here to {@link CODE_JIT}: this project's addition, in no series.
    *
    * RBX: guest-physical address of the list of a {@link CodeSeal}; RCX: flags ({@link CODE_VERSION}).
    */
@@ -30,6 +30,8 @@ export const KvmHypercall = {
   CODE_RETIRE: 18,
   /** RBX: number of the template, and of its target in the upper half; RCX: guest-physical address of the page; RDX: its virtual address. */
   CODE_TRAMPOLINE: 19,
+  /** RDX: a {@link CodeJit}, which says what RBX and RCX are. */
+  CODE_JIT: 20,
   /**
    * No argument: boot has ended, nothing more is asked for. This project's addition for owners of a policy outside the guest, after
    * the call of LVBS; 0x48454b49 is `HEKI` in ASCII. No series has it.
@@ -40,11 +42,21 @@ export const KvmHypercall = {
 /** Flag in RDX of {@link KvmHypercall.LOCK_CR_UPDATE}: ask for {@link HEKI_ABI_VERSION} instead of pinning. */
 export const LOCK_CR_UPDATE_VERSION = 1;
 
+/** What {@link KvmHypercall.CODE_JIT} is asked for. A program is named by the number of its pack, and its slot of 64 bytes in the upper half. */
+export const CodeJit = {
+  /** RBX: guest-physical address of the list of a {@link CodeSeal} with one part and no states, the pack. The number of the pack, from 1 on. */
+  MAKE_PACK: 0,
+  /** RBX: guest-physical address of the list of a {@link CodeLoad} with a file alone, the compiled program; RCX: where it shall be. */
+  ADD_PROGRAM: 1,
+  /** RCX: the program. */
+  REMOVE_PROGRAM: 2,
+} as const;
+
 /** Flag in RCX of {@link KvmHypercall.CODE_SEAL}: ask for {@link CODE_ABI_VERSION} instead of sealing. */
 export const CODE_VERSION = 1;
 
-/** What {@link CODE_VERSION} answers where an owner of code is there; elsewhere it is -{@link KvmError.ENOSYS}. */
-export const CODE_ABI_VERSION = 1;
+/** What {@link CODE_VERSION} answers where an owner of code is there; elsewhere it is -{@link KvmError.ENOSYS}. 2: with {@link KvmHypercall.CODE_JIT}. */
+export const CODE_ABI_VERSION = 2;
 
 /** What {@link LOCK_CR_UPDATE_VERSION} answers (Heki v2 2/19). */
 export const HEKI_ABI_VERSION = 1;

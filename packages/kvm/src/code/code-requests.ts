@@ -3,6 +3,7 @@ import { Errno } from '@heki/hypercall/errno';
 import {
   CODE_ABI_VERSION,
   CODE_VERSION,
+  CodeJit,
   type CodePart,
   type CodeRequestResult,
   decodeCodeLoad,
@@ -46,6 +47,7 @@ const HANDLERS: ReadonlyMap<bigint, Handler> = new Map<bigint, Handler>([
   [BigInt(KvmHypercall.CODE_POKE), poke],
   [BigInt(KvmHypercall.CODE_RETIRE), retire],
   [BigInt(KvmHypercall.CODE_TRAMPOLINE), trampoline],
+  [BigInt(KvmHypercall.CODE_JIT), jit],
 ]);
 
 function seal(vm: HekiVmState, { authority, kernel }: CodeOwner, list: bigint, flags: bigint): Result {
@@ -93,6 +95,28 @@ function trampoline(
   const target = template.targets[Number(what >> 32n)];
   const frame = Number(page / BigInt(PAGE_SIZE)) as Gfn;
   return carryOut(vm, authority.trampoline(template.name, target, frame, address));
+}
+
+function jit(vm: HekiVmState, { authority }: CodeOwner, list: bigint, program: bigint, what: bigint): Result {
+  const place = { pack: Number(program & LOW_32), slot: Number(program >> 32n) };
+  switch (what) {
+    case BigInt(CodeJit.MAKE_PACK):
+      return decoded(decodeCodeSeal(vm.memory, list), ({ parts: [part, ...more], states }) => {
+        if (part === undefined || more.length > 0 || states.length > 0 || program !== 0n)
+          return malformed('expected one part, and nothing else');
+        return carryOut(vm, authority.makePack(framesOfExtents(part.extents), part.address));
+      });
+    case BigInt(CodeJit.ADD_PROGRAM):
+      return decoded(decodeCodeLoad(vm.memory, list), ({ file, parts, states }) => {
+        if (parts.length > 0 || states.length > 0) return malformed('expected a file, and nothing else');
+        const copied = { pages: framesOfExtents(file.extents), length: file.bytes };
+        return carryOut(vm, authority.addProgram(place, copied));
+      });
+    case BigInt(CodeJit.REMOVE_PROGRAM):
+      return list === 0n ? resultOf(authority.removeProgram(place)) : malformed('a list');
+    default:
+      return malformed(`${what} is nothing that can be asked of a pack`);
+  }
 }
 
 function decoded<Value>(read: CodeRequestResult<Value>, use: (value: Value) => Result): Result {

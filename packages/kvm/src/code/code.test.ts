@@ -1,6 +1,9 @@
 import { buildImage } from '@heki/code-authority';
 import { Errno } from '@heki/hypercall/errno';
 import {
+  CODE_ABI_VERSION,
+  CODE_VERSION,
+  CodeJit,
   codeExtents,
   encodeCodeLoad,
   encodeCodePokes,
@@ -134,8 +137,8 @@ describe.each([
 
 describe('the owner of the code', () => {
   test('is found by its version, and elsewhere there is none', () => {
-    expect(booted().hypercall(CALL.CODE_SEAL, 0, 1)).toBe(1);
-    for (const number of [15, 16, 17, 18, 19])
+    expect(booted().hypercall(CALL.CODE_SEAL, 0, 1)).toBe(CODE_ABI_VERSION);
+    for (const number of [15, 16, 17, 18, 19, 20])
       expect(createGuest().hypercall(number, 0, 1)).toBe(-KvmError.ENOSYS);
     expect(createKvm({ authenticate: SIGNED }).capabilities.authenticates).toBe('code');
     expect(createKvm().capabilities).not.toHaveProperty('authenticates');
@@ -215,6 +218,37 @@ describe('the owner of the code', () => {
     const guest = sealed();
     expect(guest.hypercall(CALL.CODE_TRAMPOLINE, 0, FREE * 4096, MODULE_BASE)).toBe(2);
     expect([can(guest, FREE), bytesAt(guest, FREE, 0, 2)]).toEqual(['r-x', [0xc3, 0xcc]]);
+  });
+
+  test('judges compiled programs, and says by its version that it does', () => {
+    const guest = sealed();
+    expect([guest.hypercall(CALL.CODE_SEAL, 0, CODE_VERSION), CODE_ABI_VERSION]).toEqual([2, 2]);
+    const pack = { parts: [partAt(MODULE_BASE, FREE)], states: [] };
+    for (const [index, page] of encodeCodeSeal(pack, LISTS).entries()) write(guest, LIST_FRAME + index, page);
+    expect(guest.hypercall(CALL.CODE_JIT, AT, 0, CodeJit.MAKE_PACK)).toBe(2);
+    expect([can(guest, FREE), bytesAt(guest, FREE, 0, 1)]).toEqual(['r-x', [0xcc]]);
+    expect(store(guest, FREE)).not.toBe('completed');
+
+    const slot = (2n << 32n) + 2n;
+    const add = (program: readonly number[], more = {}): number => {
+      write(guest, FILE, Uint8Array.from(program));
+      const file = { bytes: program.length, extents: codeExtents([FILE as Gfn]) };
+      const list = encodeCodeLoad({ file, parts: [], states: [], ...more }, LISTS);
+      for (const [index, page] of list.entries()) write(guest, LIST_FRAME + index, page);
+      return guest.hypercall(CALL.CODE_JIT, AT, slot, CodeJit.ADD_PROGRAM);
+    };
+    const program = [0x55, 0x48, 0x89, 0xe5, 0x31, 0xc0, 0xc9, 0xc3];
+    expect(add([0x0f, 0x30, ...program])).toBe(-Errno.EACCES);
+    expect(add(program, { parts: [partAt(MODULE_BASE, FREE)] })).toBe(-Errno.EINVAL);
+    expect(add(program)).toBe(0);
+    expect(bytesAt(guest, FREE, 127, 10)).toEqual([0xcc, ...program, 0xcc]);
+    expect(add(program)).toBe(-Errno.EBUSY);
+    expect(guest.hypercall(CALL.CODE_JIT, AT, slot, CodeJit.REMOVE_PROGRAM)).toBe(-Errno.EINVAL);
+    expect(guest.hypercall(CALL.CODE_JIT, 0, slot, CodeJit.REMOVE_PROGRAM)).toBe(0);
+    expect(guest.hypercall(CALL.CODE_JIT, 0, slot, CodeJit.REMOVE_PROGRAM)).toBe(-Errno.ESRCH);
+    expect(guest.hypercall(CALL.CODE_JIT, AT, slot, 3)).toBe(-Errno.EINVAL);
+    expect(guest.hypercall(CALL.CODE_RETIRE, 2, 0)).toBe(0);
+    expect([can(guest, FREE), bytesAt(guest, FREE, 128, 1)]).toEqual(['rw-', [0]]);
   });
 
   test('hears the kernel alone', () => {

@@ -9,6 +9,7 @@ const ERROR: { readonly [why in Refusal]: number } = {
   'not-free': Errno.EBUSY,
   unresolved: Errno.ENOEXEC,
   'unsafe-boot': Errno.EACCES,
+  'not-in-grammar': Errno.EACCES,
   mismatch: Errno.EBADMSG,
   'no-such-image': Errno.ESRCH,
   'no-such-site': Errno.ENXIO,

@@ -1,4 +1,4 @@
-import { sealCode } from '../code/sealed-code.ts';
+import { sealWithPrograms } from '../bpf/seal-programs.ts';
 import { loadKernelPatches } from '../heki/secure-kernel.ts';
 import type { KernelState } from '../kernel-state.ts';
 import { smpInit } from '../smp/processors.ts';
@@ -41,7 +41,7 @@ export const STEP_FUNCTIONS: { readonly [step in BootStep]: (kernel: KernelState
     if (heki === undefined) return;
     hekiInit.late = heki.lateInit();
     emit({ type: 'heki-late-init', result: hekiInit.late });
-    sealCode(kernel);
+    sealWithPrograms(kernel);
   },
   run_init_process({ emit }) {
     emit({ type: 'log', text: 'Run /init as init process' });

@@ -1,4 +1,4 @@
-import type { HekiCodePart, HekiSiteState } from '@heki/guest';
+import type { HekiCodeAuthority, HekiCodePart, HekiSiteState } from '@heki/guest';
 import { Errno } from '@heki/hypercall/errno';
 import { type Gfn, hex, PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
 import { directAddress } from '../layout/layout.ts';
@@ -22,15 +22,20 @@ import { FTRACE_CALLER, moduleSites, type SignedSite } from './signed-sites.ts';
 const RELOCATE_KERNEL = 0;
 const LOCK_PREFIX = 0xf0;
 
+/** Whoever is asked for the seal at the end of late init; `undefined` where that does not protect, or nobody owns code. */
+export function ownerOfCode({ heki, hekiInit }: TextState): HekiCodeAuthority | undefined {
+  return hekiInit.late?.outcome === 'protected' ? heki?.hypervisor?.codeAuthority : undefined;
+}
+
 /**
  * At the end of late init. A kernel whose seal is refused goes on without one; it says so.
  *
  * @throws {KernelStop} when its own text cannot be read
  */
 export function sealCode(kernel: TextState): void {
-  const { heki, hekiInit, image, layout, build, signedSites, emit } = kernel;
-  const authority = heki?.hypervisor?.codeAuthority;
-  if (authority === undefined || hekiInit.late?.outcome !== 'protected') return;
+  const { hekiInit, image, layout, build, signedSites, emit } = kernel;
+  const authority = ownerOfCode(kernel);
+  if (authority === undefined) return;
   const start = image.address('_text');
   const first = image.guestFrame(image.frame('_text'));
   const { textStart, textEnd } = build.trampoline;
@@ -141,13 +146,7 @@ export function loadSealed(
   areas: ReadonlyMap<ModuleMemory, VmArea>,
 ): number {
   const file = kernel.moduleFile?.(image) ?? fail(Errno.ENOEXEC, `module ${image.name} has no file`);
-  const pages: Gfn[] = [];
-  try {
-    for (let at = 0; at < file.length; at += PAGE_SIZE) {
-      const frame = kernel.pages.allocate() ?? fail(Errno.ENOMEM, 'no page for the file of a module');
-      pages.push(frame);
-      kernel.memory.store(directAddress(kernel.layout, frame), file.subarray(at, at + PAGE_SIZE));
-    }
+  return withPages(kernel, file, (pages) => {
     const parts = MODULE_MEMORY.flatMap((type): HekiCodePart[] => {
       const area = areas.get(type);
       if (area === undefined) return [];
@@ -160,6 +159,28 @@ export function loadSealed(
     if (text !== undefined)
       remember({ sites, texts }, result, virtualAddressOf(text.start), text.pages, moduleSites(image));
     return result;
+  });
+}
+
+/**
+ * What is done while `bytes` lie in pages of their own, for the owner to copy.
+ *
+ * @throws {KernelStop} -ENOMEM, or as `use`
+ */
+export function withPages<Result>(
+  kernel: TextState,
+  bytes: Uint8Array,
+  use: (pages: readonly Gfn[]) => Result,
+): Result {
+  const pages: Gfn[] = [];
+  try {
+    for (let at = 0; at < bytes.length; at += PAGE_SIZE) {
+      const frame =
+        kernel.pages.allocate() ?? fail(Errno.ENOMEM, 'no page for what the owner of the code reads');
+      pages.push(frame);
+      kernel.memory.store(directAddress(kernel.layout, frame), bytes.subarray(at, at + PAGE_SIZE));
+    }
+    return use(pages);
   } finally {
     for (const frame of pages) kernel.pages.free(frame);
   }
@@ -186,7 +207,8 @@ export function kexecPage({ layout }: TextState, { authority }: SealedCode, cont
   if (result <= 0) fail(-result, `the owner of the code gives no page for kexec: ${result}`);
 }
 
-function remember(
+/** Keeps which text an image has that only the owner writes, and the sites in it. */
+export function remember(
   { sites, texts }: Pick<SealedCode, 'sites' | 'texts'>,
   image: number,
   start: VirtualAddress,

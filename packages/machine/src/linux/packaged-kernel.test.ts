@@ -125,6 +125,7 @@ function sealed(booted: BootVector, named: BootVector = booted, defects: { 'B-A1
       setOtherRights: () => {},
       flush: () => {},
       stopped: (work) => work(),
+      secret: new Uint8Array(32),
       processors: 2,
     },
     readImage: () => undefined,
