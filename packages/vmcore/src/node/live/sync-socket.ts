@@ -53,12 +53,15 @@ export function connectSync(address: SocketAddress): SyncSocket {
     pump.post(null);
     throw new VmcoreError(`${name} cannot be connected to: ${ended}`);
   }
+  let end: Told | undefined;
   return {
     send: (text) => pump.post(text),
     receive(deadline) {
-      const { text, ended: why } = pump.next(deadline);
-      if (text === undefined) throw new VmcoreError(`${name}: the connection ended: ${why}`);
-      return text;
+      const told = end ?? pump.next(deadline);
+      if (told.text !== undefined) return told.text;
+      // It is told once, and whoever is asked to leave afterwards asks again.
+      end = told;
+      throw new VmcoreError(`${name}: the connection ended: ${told.ended}`);
     },
     close: () => pump.post(null),
   };
