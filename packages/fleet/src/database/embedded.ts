@@ -29,7 +29,8 @@ export async function openEmbedded(folder: string): Promise<Database> {
     lite = await PGlite.create(database);
   } catch (error) {
     unlock();
-    const why = error instanceof Error ? error.message : String(error);
+    // What is no Error is one of its file system's, in WebAssembly.
+    const why = error instanceof Error ? error.message : `WASI error ${Object(error).errno}`;
     throw new FleetError(`the database in it cannot be opened (${why})`, {
       place: { file: folder },
       cause: error,

@@ -159,7 +159,7 @@ export function addFleetCommands(program: Command, { io, finished, run }: Shared
       .command(name)
       .summary(summary)
       .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`)
-      .option('--data <folder>', 'where an embedded database is (default: .heki-fleet)')
+      .option('--data <folder>', 'where an embedded database is (default: .heki-fleet)', parseFolder)
       .addOption(
         new Option(
           '--database <url>',
@@ -212,7 +212,7 @@ function addWorkFlags(command: Command): Command {
 /** Where to listen, on this machine alone when no host is named. */
 function parseListener(text: string): { host: string; port: number } {
   const [, bracketed, host = 'localhost', port] = /^(?:\[([^\]]+)\]:|([^:]+):)?(\d{1,5})$/.exec(text) ?? [];
-  if (Number(port) < 2 ** 16) return { host: bracketed ?? host, port: Number(port) };
+  if (Number(port) > 0 && Number(port) < 2 ** 16) return { host: bracketed ?? host, port: Number(port) };
   throw new InvalidArgumentError('Expected PORT or HOST:PORT, as 9464 or 0.0.0.0:9464.');
 }
 
@@ -220,6 +220,11 @@ function memoryOption(): Option {
   return new Option('--memory <MiB>', 'of the process of a job')
     .argParser(parseWhole(64, 1_048_576))
     .default(1024);
+}
+
+function parseFolder(text: string): string {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('Expected the name of a folder, as it stands here: ./fleet.');
 }
 
 function parseTenant(text: string): string {

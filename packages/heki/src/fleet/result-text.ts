@@ -7,6 +7,11 @@ export function resultLine({ outcome, worst, item, findings, text }: StoredResul
   return `  ${outcome.padEnd(10)}  ${(worst ?? '').padEnd(8)}  ${item.source.uri}  ${why}`.trimEnd();
 }
 
+/** A file of a pattern that could not be submitted. */
+export function missingLine(file: string): string {
+  return `  missing     ${file}: removed since, or its name is no UTF-8`;
+}
+
 /** A result as programs read it. Its report is in the database, by its id. */
 export function resultJson(result: StoredResult): object {
   const { id, item, outcome, text, worst, kernel, findings, milliseconds, worker, finishedAt } = result;

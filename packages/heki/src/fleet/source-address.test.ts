@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -51,7 +51,7 @@ test('paths of a manifest are relative to it, and what is wrong in it is told wi
     );
   write('a.elf', './a.elf', 'a.elf,b.elf', `file://${folder}/b.elf`);
   for (const source of [manifest, `file://${manifest}`]) {
-    const items = await workItems([source], {});
+    const { items } = await workItems([source], {});
     expect(items.map((item) => item.source.uri)).toEqual([
       join(folder, 'a.elf'),
       `${join(folder, 'a.elf')},${join(folder, 'b.elf')}`,
@@ -66,4 +66,15 @@ test('paths of a manifest are relative to it, and what is wrong in it is told wi
   await expect(workItems([manifest], {})).rejects.toThrow(
     `${manifest}: items.0.uri: file://elsewhere/a: not the address`,
   );
+});
+
+test('a file of a pattern that is not there keeps no other from being submitted', async () => {
+  const guests = join(folder, 'guests');
+  mkdirSync(guests);
+  writeFileSync(join(guests, 'a.elf'), 'a');
+  writeFileSync(Buffer.concat([Buffer.from(`${guests}/b`), Buffer.of(0xff), Buffer.from('.elf')]), 'b');
+  const { items, missing } = await workItems([`${guests}/*.elf`], {});
+  expect(items.map(({ source }) => source.uri)).toEqual([join(guests, 'a.elf')]);
+  expect(missing).toEqual([join(guests, 'b\ufffd.elf')]);
+  await expect(workItems([join(guests, 'b\ufffd.elf')], {})).rejects.toThrow('ENOENT');
 });

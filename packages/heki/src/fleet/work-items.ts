@@ -45,22 +45,39 @@ function manifestSchema(folder: string) {
   return z.strictObject({ version: z.literal(1), items: z.array(z.strictObject({ uri })) });
 }
 
+/** What is to be done, and the files of patterns that are not there: removed since, or their names are no UTF-8. */
+export interface WorkList {
+  readonly items: readonly WorkItem[];
+  readonly missing: readonly string[];
+}
+
 /**
  * The work items of files, patterns, addresses and manifests.
  *
  * @throws {UsageError} for a pattern that no file has, and an address with credentials
- * @throws the file system's own error for a file that is not there
+ * @throws the file system's own error for a file that was named and is not there
  */
-export async function workItems(sources: readonly string[], options: SubmitOptions): Promise<WorkItem[]> {
+export async function workItems(sources: readonly string[], options: SubmitOptions): Promise<WorkList> {
   const uris = new Set<string>();
-  for (const source of sources) for (const uri of await urisOf(source)) uris.add(uri);
+  const ofPatterns = new Set<string>();
+  for (const source of sources) {
+    if (isPattern(source)) for (const file of await filesOf(source)) ofPatterns.add(file);
+    else for (const uri of await urisOf(source)) uris.add(uri);
+  }
   const stated = statedOptions(options);
   const items: WorkItem[] = [];
-  for (const uri of uris) {
-    const source = { uri, fingerprint: await sourceFingerprint(uri, stated) };
-    items.push({ source, command: 'audit', options: stated, hekiVersion: VERSION });
+  const missing: string[] = [];
+  for (const uri of new Set([...uris, ...ofPatterns])) {
+    try {
+      const source = { uri, fingerprint: await sourceFingerprint(uri, stated) };
+      items.push({ source, command: 'audit', options: stated, hekiVersion: VERSION });
+    } catch (error) {
+      // One of thousands must not keep the others from being submitted.
+      if (uris.has(uri) || existsSync(uri)) throw error;
+      missing.push(uri);
+    }
   }
-  return items;
+  return { items, missing };
 }
 
 /** Options that are not the defaults. Files are named so that a worker finds them from wherever it is. */
@@ -83,12 +100,20 @@ async function urisOf(source: string): Promise<string[]> {
     const { items } = parseJson(await readText(address, INPUT_KINDS.manifest), address, schema);
     return items.map(({ uri }) => uri);
   }
-  if (existsSync(source) || !isDynamicPattern(source)) return [address];
+  return [address];
+}
+
+function isPattern(source: string): boolean {
+  const isOther = isWebAddress(source) || isLiveGuest(source) || source.endsWith('.json');
+  return !isOther && isDynamicPattern(source) && !existsSync(source);
+}
+
+async function filesOf(pattern: string): Promise<string[]> {
   // What stands beside a dump is none.
-  const found = (await glob(source, { absolute: true, expandDirectories: false })).filter(
+  const found = (await glob(pattern, { absolute: true, expandDirectories: false })).filter(
     (path) => !path.endsWith('.json'),
   );
-  if (found.length === 0) throw new UsageError(`${source}: no file has such a name`);
+  if (found.length === 0) throw new UsageError(`${pattern}: no file has such a name`);
   return found.sort();
 }
 

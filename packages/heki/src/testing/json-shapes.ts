@@ -13,7 +13,7 @@ import {
   rights,
   severity,
 } from './json-shapes/audit.ts';
-import { fleetResult, fleetStatus, setAsideJob } from './json-shapes/fleet.ts';
+import { fleetResult, fleetStatus, missingFiles, setAsideJob } from './json-shapes/fleet.ts';
 import {
   inModule,
   outcome,
@@ -345,6 +345,7 @@ export const JSON_SHAPES = {
     items: z.int().min(0),
     known: z.int().min(0).describe('Of these, those that were known before'),
     left: z.int().min(0).describe('Not done: the command was interrupted'),
+    missing: missingFiles,
     results: z.array(fleetResult),
     setAside: z.array(setAsideJob),
   }),
@@ -355,6 +356,7 @@ export const JSON_SHAPES = {
   'fleet-submit': published('fleet-submit', 'fleet submit --json', {
     added: z.int().min(0),
     known: z.int().min(0),
+    missing: missingFiles,
   }),
   'fleet-work': published('fleet-work', 'fleet work --json', {
     done: z.int().min(0),

@@ -76,6 +76,8 @@ test.each([
   [['results', '--since', '2026-02-30T10:00:00Z'], 'Expected 2026-11-29'],
   [['results', '--since', '2026-13-01'], 'Expected 2026-11-29'],
   [['work', '--metrics', '70000'], 'Expected PORT or HOST:PORT'],
+  [['work', '--metrics', '0'], 'Expected PORT or HOST:PORT'],
+  [['work', '--data', ''], 'Expected the name of a folder'],
   [['submit', 'file://elsewhere/dump'], 'expected file:///PATH'],
 ])('fleet %j is called wrongly', async (args, why) => {
   const { exitCode, stderr } = await runCommand(['fleet', ...args]);

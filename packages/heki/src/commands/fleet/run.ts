@@ -1,7 +1,7 @@
 import { type StoredResult, workItemId } from '@heki/fleet';
 import { ExitCode } from '../../failure.ts';
 import { type FleetOptions, openFleet } from '../../fleet/open-fleet.ts';
-import { resultJson, resultLine } from '../../fleet/result-text.ts';
+import { missingLine, resultJson, resultLine } from '../../fleet/result-text.ts';
 import { concurrencyOf, type WorkOptionsHere, workHere } from '../../fleet/work-here.ts';
 import { type SubmitOptions, workItems } from '../../fleet/work-items.ts';
 import type { CommandIo } from '../../io.ts';
@@ -12,7 +12,7 @@ import { writeReport } from '../../report/write-report.ts';
 /** Results that are listed; `heki fleet results` has all of them. */
 const MOST_LISTED = 50;
 
-/** Audits guests, those that were not audited before, and tells of all. The exit code: 1 when one fails, cannot be read, or is set aside. */
+/** Audits guests, those that were not audited before, and tells of all. The exit code: 1 when one fails, cannot be read, is set aside, or is not there. */
 export async function fleetRun(
   sources: readonly string[],
   options: FleetOptions &
@@ -20,7 +20,7 @@ export async function fleetRun(
     WorkOptionsHere & { readonly timeLimit: number; readonly json?: boolean },
   io: CommandIo,
 ): Promise<number> {
-  const items = await workItems(sources, options);
+  const { items, missing } = await workItems(sources, options);
   const { queue } = await openFleet(options, {
     connections: concurrencyOf(options) + 1,
     supervise: true,
@@ -49,6 +49,7 @@ export async function fleetRun(
           items: items.length,
           known,
           left,
+          missing,
           results: results.map(resultJson),
           setAside: setAside.map(({ id, uri, reason, attempts }) => ({
             ...{ id, source: uri, reason, attempts },
@@ -61,12 +62,13 @@ export async function fleetRun(
             ? [`  and ${number(bad.length - MOST_LISTED)} more: heki fleet results`]
             : []),
           ...setAside.slice(0, MOST_LISTED).map(({ uri, reason }) => `  set aside   ${uri}: ${reason}`),
+          ...missing.map(missingLine),
         ],
       },
       options,
       io,
     );
-    return bad.length + setAside.length + left > 0 ? ExitCode.FAILURE : ExitCode.SUCCESS;
+    return bad.length + setAside.length + left + missing.length > 0 ? ExitCode.FAILURE : ExitCode.SUCCESS;
   } finally {
     await queue.close();
   }

@@ -1,17 +1,18 @@
 import { ExitCode } from '../../failure.ts';
 import { type FleetOptions, openFleet } from '../../fleet/open-fleet.ts';
+import { missingLine } from '../../fleet/result-text.ts';
 import { type SubmitOptions, workItems } from '../../fleet/work-items.ts';
 import type { CommandIo } from '../../io.ts';
 import { number } from '../../quantity.ts';
 import { writeReport } from '../../report/write-report.ts';
 
-/** Adds guests to the queue. */
+/** Adds guests to the queue. The exit code: 1 when a file of a pattern is not there. */
 export async function fleetSubmit(
   sources: readonly string[],
   options: FleetOptions & SubmitOptions & { readonly timeLimit: number; readonly json?: boolean },
   io: CommandIo,
 ): Promise<number> {
-  const items = await workItems(sources, options);
+  const { items, missing } = await workItems(sources, options);
   const { queue } = await openFleet(options);
   try {
     const added = await queue.submit(items, options.timeLimit);
@@ -19,14 +20,17 @@ export async function fleetSubmit(
     await writeReport(
       'fleet-submit',
       {
-        json: () => ({ added, known }),
-        text: () => [`${number(added)} added to the queue, ${number(known)} known already`],
+        json: () => ({ added, known, missing }),
+        text: () => [
+          `${number(added)} added to the queue, ${number(known)} known already`,
+          ...missing.map(missingLine),
+        ],
       },
       options,
       io,
     );
+    return missing.length === 0 ? ExitCode.SUCCESS : ExitCode.FAILURE;
   } finally {
     await queue.close();
   }
-  return ExitCode.SUCCESS;
 }

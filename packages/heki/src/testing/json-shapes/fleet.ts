@@ -32,6 +32,10 @@ export const fleetResult = z.strictObject({
   finishedAt: z.iso.datetime().describe("By the database's clock"),
 });
 
+export const missingFiles = z
+  .array(z.string())
+  .describe('Files of patterns that are not there: removed since, or their names are no UTF-8');
+
 export const setAsideJob = z.strictObject({ id, source, reason: z.string(), attempts });
 
 export const fleetStatus = {
