@@ -23,7 +23,7 @@ export type {
 } from './images/code-image.ts';
 export type { BootedKernel, SignedKernel } from './images/signed-kernel.ts';
 export { statesOf } from './images/site-bytes.ts';
-export { JIT_SLOT, type ProgramPlace } from './requests/jit.ts';
+export type { ProgramPlace } from './requests/jit.ts';
 export type { FileInGuest } from './requests/load.ts';
 export type { Poke } from './requests/poke.ts';
 export type { Placement } from './requests/seal.ts';

@@ -25,7 +25,7 @@ const INT3_WORD = 0xcccc_cccc;
 export interface ProgramPlace {
   /** Number of the pack, which is an image. */
   readonly pack: number;
-  /** From 0 on, {@link JIT_SLOT} bytes each. */
+  /** From 0 on, 64 bytes each. */
   readonly slot: number;
 }
 
