@@ -94,16 +94,17 @@ export function createHlat(options: {
    * mapped as code at several when it became code is executed at none: which is the kernel's own nobody can tell, and the others were there before.
    */
   function listAll(into: HlatTables, found: readonly FoundPage[]): boolean {
-    const places = new Map<Gfn, number>();
+    // Ranges of one request may overlap: an address that is found twice is one.
+    const places = new Map<Gfn, VirtualFrame | 'several'>();
     for (const { page, granted } of found) {
-      const { gfn, high } = page;
+      const { frame, gfn, high } = page;
       if (!granted) code.delete(gfn);
-      else if (high === 0) places.set(gfn, (places.get(gfn) ?? 0) + 1);
+      else if (high === 0) places.set(gfn, (places.get(gfn) ?? frame) === frame ? frame : 'several');
     }
     let isNew = false;
     for (const { page, granted } of found) {
       const { frame, gfn, high } = page;
-      if (granted && high === 0 && places.get(gfn) === 1 && !code.has(gfn)) code.set(gfn, frame);
+      if (granted && high === 0 && places.get(gfn) === frame && !code.has(gfn)) code.set(gfn, frame);
       const bits = !granted ? high : code.get(gfn) === frame ? 0 : EntryHigh.XD;
       if (list(into, { ...page, high: bits })) isNew = true;
     }
