@@ -106,6 +106,8 @@ export function decodeJit(code: Uint8Array, at: number): JitInstruction | string
   const rex = first >= 0x40 && first < 0x50 ? first - 0x40 : 0;
   if (rex !== 0 || first === 0x40) next++;
   const wide = rex >= 8;
+  // REX.W wins over 66 (SDM Vol. 2A, 2.2.1.2): the immediate has four bytes then, and no JIT emits both.
+  if (word && wide) return 'a prefix 66 with REX.W';
   const extendReg = Math.floor(rex / 4) % 2;
   const extendRm = rex % 2;
   const code1 = code[next++];

@@ -82,6 +82,11 @@ describe('the grammar', () => {
     ['a constant of 16 bits in memory', compiled(0x66, 0xc7, 0x07, 0x34, 0x12), /not blinded/],
     ['a far displacement', compiled(0x48, 0x8b, 0x87, ...u32(4096)), /a displacement of 4096/],
     ['an address without a register', compiled(0x48, 0x8b, 0x05, ...u32(0)), /relative to no register/],
+    [
+      'an immediate that REX.W makes longer than 66 says, with CLI in what follows',
+      compiled(0x66, 0x48, 0xc7, 0xc0, 0, 0, 0x48, 0x01, 0xfa),
+      /66 with REX.W/,
+    ],
     ['another stack', compiled(0x48, 0x89, 0xc4), /stack or frame pointer/],
     ['another frame', compiled(0x48, 0x89, 0xc5), /stack or frame pointer/],
     ['a pushed address as the return address', compiled(0x50, 0xc3), /without LEAVE/],
@@ -256,6 +261,12 @@ describe('packs of compiled programs', () => {
     const [kernel, pack] = saved.images;
     const images = [kernel, { ...pack, programs: new Map([[127, 2]]) }];
     expect(() => world.authority.restore({ ...saved, images })).toThrow('programs that lie in its slots');
+    for (const wrong of [{ helpers: 5 }, { helpers: 'f' }, { templates: 5 }]) {
+      const forged = [{ ...kernel, image: { ...kernel?.image, ...wrong } }, pack];
+      expect(() => world.authority.restore({ ...saved, images: forged })).toThrow(
+        'images[0]: expected an image',
+      );
+    }
   });
 
   test('B-A13 takes a program as it is', () => {
