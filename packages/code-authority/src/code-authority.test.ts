@@ -106,6 +106,12 @@ describe('SEAL', () => {
       'not-free',
     ],
     ['an address within a page', { ...KERNEL_AT, bases: [1n, 2n, 3n, 4n] }, STATES, 'malformed'],
+    [
+      'two pages from the last one on',
+      { ...KERNEL_AT, bases: [2n ** 64n - 0x1000n, ...KERNEL_AT.bases.slice(1)] },
+      STATES,
+      'malformed',
+    ],
   ])('refuses %s', (_, placement, states, why) => {
     const world = createWorld();
     placeKernel(world);

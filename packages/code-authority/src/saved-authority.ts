@@ -160,13 +160,16 @@ function programsFit(programs: unknown, { parts }: CodeImage): boolean {
 }
 
 function isImage(image: unknown): image is CodeImage {
-  const { parts, relocations, sites, exports, changeable } = (image ?? {}) as Partial<CodeImage>;
+  const { parts, relocations, sites, exports, changeable, templates, helpers } = (image ??
+    {}) as Partial<CodeImage>;
   return (
     Array.isArray(parts) &&
     parts.every((part: unknown) => (part as { bytes?: unknown } | null)?.bytes instanceof Uint8Array) &&
     Array.isArray(relocations) &&
     Array.isArray(sites) &&
     exports instanceof Map &&
-    changeable instanceof Set
+    changeable instanceof Set &&
+    (templates === undefined || templates instanceof Map) &&
+    (helpers === undefined || helpers instanceof Set)
   );
 }

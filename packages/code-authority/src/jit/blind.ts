@@ -8,8 +8,8 @@ const MOST_ROUNDS = 64;
 const SIGN = 2 ** 31;
 
 /**
- * Draws the halves of all constants anew, in place, so that nobody who hands a program over says what bytes stand there; until no privileged instruction of two
- * bytes or more begins at any byte, also within instructions. What stands in the way of that, when it is nothing drawn.
+ * Draws the halves of all constants anew, in place, so that nobody who hands a program over says what bytes stand there; until no privileged instruction that
+ * begins with 0f does so at any byte, also within instructions. What stands in the way of that, when it is nothing drawn.
  *
  * @param secret what the guest does not know
  * @param chain what was done before: no two programs get the same
@@ -49,14 +49,16 @@ function xor(a: number, b: number): number {
 
 /**
  * Second bytes, behind 0f: descriptor tables, VMX, SVM and XCR0 (00, 01), SYSCALL to WBINVD (05 to 09), control and debug registers, MSRs,
- * SYSENTER and GETSEC, VMREAD and VMWRITE, FS and GS, RSM, RDRAND's group with VMPTRLD (c7).
+ * SYSENTER and GETSEC, VMREAD and VMWRITE, FS and GS, RSM, LSS, LFS and LGS, RDRAND's group with VMPTRLD (c7).
  */
 const PRIVILEGED = new Set([
   0x00, 0x01, 0x05, 0x06, 0x07, 0x08, 0x09, 0x20, 0x21, 0x22, 0x23, 0x30, 0x32, 0x34, 0x35, 0x37, 0x78, 0x79,
-  0xa1, 0xa9, 0xaa, 0xc7,
+  0xa1, 0xa9, 0xaa, 0xb2, 0xb4, 0xb5, 0xc7,
 ]);
-/** Third bytes behind 0f 38: INVEPT, INVVPID, INVPCID, writes to shadow stacks. */
-const PRIVILEGED_38 = new Set([0x80, 0x81, 0x82, 0xf5, 0xf6]);
+/** Third bytes behind 0f 38: INVEPT, INVVPID, INVPCID, LOADIWKEY, writes to shadow stacks, ENQCMDS. */
+const PRIVILEGED_38 = new Set([0x80, 0x81, 0x82, 0xdc, 0xf5, 0xf6, 0xf8]);
+/** Behind 0f 3a: HRESET. */
+const HRESET = 0xf0;
 
 /** Where such instructions begin. Behind 0f ae only LFENCE stands: state of the FPU, and shadow stacks. */
 function privilegedAt(code: Uint8Array): number[] {
@@ -68,6 +70,7 @@ function privilegedAt(code: Uint8Array): number[] {
     const isPrivileged =
       PRIVILEGED.has(second) ||
       (second === 0x38 && third !== undefined && PRIVILEGED_38.has(third)) ||
+      (second === 0x3a && third === HRESET) ||
       (second === 0xae && third !== 0xe8);
     if (isPrivileged) found.push(at);
   }

@@ -36,7 +36,7 @@ interface Shape {
   readonly rm?: 'register' | 'memory';
   /** What it writes beside what the architecture fixes. */
   readonly writes: 'rm' | 'reg' | 'both' | 'none';
-  /** Bytes of the immediate; 4 are 2 with the prefix 66. */
+  /** Bytes of the immediate: only beside a register, since a store of a constant would hold three bytes that are chosen, in a row. */
   readonly immediate?: 1 | 4;
   /** Opcode extensions that may be; without it ModRM.reg is a register. */
   readonly groups?: readonly number[];
@@ -61,8 +61,6 @@ const SHAPES: ReadonlyMap<number, Shape> = new Map<number, Shape>([
   [0x31, ALU],
   [0x39, { writes: 'none' }],
   [0x63, EXTEND],
-  [0x69, { writes: 'reg', rm: 'register', immediate: 4 }],
-  [0x6b, { writes: 'reg', rm: 'register', immediate: 1 }],
   [0x81, { ...IMMEDIATE, immediate: 4 }],
   [0x83, { ...IMMEDIATE, immediate: 1 }],
   [0x85, { writes: 'none', rm: 'register' }],
@@ -72,8 +70,7 @@ const SHAPES: ReadonlyMap<number, Shape> = new Map<number, Shape>([
   [0x8b, EXTEND],
   [0x8d, { writes: 'reg', rm: 'memory' }],
   [0xc1, { ...SHIFT, groups: [0, 1, 4, 5, 7], immediate: 1, word: true }],
-  [0xc6, { writes: 'none', rm: 'memory', groups: [0], immediate: 1 }],
-  [0xc7, { writes: 'rm', groups: [0], immediate: 4, word: true }],
+  [0xc7, { writes: 'rm', rm: 'register', groups: [0], immediate: 4 }],
   [0xd1, SHIFT],
   [0xd3, SHIFT],
   // NEG; MUL, IMUL, DIV, IDIV write RAX and RDX.
@@ -106,6 +103,8 @@ export function decodeJit(code: Uint8Array, at: number): JitInstruction | string
   const rex = first >= 0x40 && first < 0x50 ? first - 0x40 : 0;
   if (rex !== 0 || first === 0x40) next++;
   const wide = rex >= 8;
+  // REX.W wins over 66 (SDM Vol. 2A, 2.2.1.2), and no JIT emits both.
+  if (word && wide) return 'a prefix 66 with REX.W';
   const extendReg = Math.floor(rex / 4) % 2;
   const extendRm = rex % 2;
   const code1 = code[next++];
@@ -149,16 +148,9 @@ export function decodeJit(code: Uint8Array, at: number): JitInstruction | string
     if (typeof operand === 'string') return operand;
     next = operand;
   }
-  const size = shape.immediate === 4 && word ? 2 : (shape.immediate ?? 0);
+  const size = shape.immediate ?? 0;
   if (next + size > code.length) return 'it ends within an instruction';
-  const value =
-    size === 0
-      ? 0
-      : size === 1
-        ? bytes.getInt8(next)
-        : size === 2
-          ? bytes.getInt16(next, true)
-          : bytes.getInt32(next, true);
+  const value = size === 0 ? 0 : size === 1 ? bytes.getInt8(next) : bytes.getInt32(next, true);
   const length = next + size - at;
   const isCompare = (opcode === 0x81 || opcode === 0x83) && field === 7;
   const written = [
@@ -171,10 +163,8 @@ export function decodeJit(code: Uint8Array, at: number): JitInstruction | string
     if (isStack && value >= 0 && value <= MOST_STACK && value % 8 === 0) return { does: 'compute', length };
     return 'it writes the stack or frame pointer';
   }
-  if (size !== 4)
-    return size === 2 && !isSmall(value) ? 'a constant that is not blinded' : { does: 'compute', length };
-  const isMove = opcode === 0xc7 && isRegister;
-  if (isMove) return constant('constant', rm, value, wide, length);
+  if (size !== 4) return { does: 'compute', length };
+  if (opcode === 0xc7) return constant('constant', rm, value, wide, length);
   if (opcode === 0x81 && field === 6) return constant('unblind', rm, value, wide, length);
   return isSmall(value) ? { does: 'compute', length } : 'a constant that is not blinded';
 }
@@ -225,6 +215,8 @@ function memoryOperand(bytes: DataView, from: number, mod: number, rm: number): 
   if (rm === RSP) {
     if (next >= bytes.byteLength) return 'it ends within an instruction';
     const sib = bytes.getUint8(next++);
+    // Index 4 and no scale: none, or R12 of an arena.
+    if (Math.floor(sib / 8) !== 4) return 'an index register';
     base = sib % 8;
   }
   if (mod === 0) return base === RBP ? 'an address that is relative to no register' : next;

@@ -13,6 +13,8 @@ const HELPER = 0xffff_ffff_8100_0080n;
 const HELPERS = new Set([HELPER]);
 const FRAME = [0x55, 0x48, 0x89, 0xe5];
 const END = [0xc9, 0xc3];
+/** MOV BYTE PTR [RBP + RDI * 8 - 21], 2. */
+const SPRAY = [0xc6, 0x44, 0xfd, 0xeb, 0x02];
 
 const compiled = (...body: number[]): Uint8Array => Uint8Array.of(...FRAME, ...body, ...END);
 const u32 = (value: number): number[] => [...new Uint8Array(Int32Array.of(value).buffer)];
@@ -45,6 +47,7 @@ describe('the grammar', () => {
       'loads and stores',
       compiled(0x48, 0x8b, 0x47, 0x10, 0x48, 0x89, 0x45, 0xf8, 0x0f, 0xb6, 0x87, ...u32(0x120)),
     ],
+    ['a load from an arena', compiled(0x4a, 0x0f, 0xb6, 0x44, 0x27, 0x10)],
     ['an atomic addition', compiled(0xf0, 0x48, 0x01, 0x07)],
     ['a branch over an instruction', compiled(0x48, 0x85, 0xff, 0x74, 0x03, 0x48, 0x31, 0xc0, 0x31, 0xc0)],
     ['a call of a helper', compiled(...leadingTo(0xe8, HELPER))],
@@ -79,9 +82,18 @@ describe('the grammar', () => {
     ['a constant of 64 bits', compiled(0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8), /opcode b8/],
     ['a constant of 32 bits', compiled(0xb8, ...u32(128)), /not blinded/],
     ['a half without the other', compiled(...MOV32, ...u32(0x12345678), 0x90), /not blinded/],
-    ['a constant of 16 bits in memory', compiled(0x66, 0xc7, 0x07, 0x34, 0x12), /not blinded/],
+    // From their third byte on: STD, JMP to the next one's third byte.
+    ['stores of bytes that are code', compiled(...SPRAY, ...SPRAY, ...SPRAY), /opcode c6/],
+    ['a constant in memory', compiled(0xc7, 0x07, ...u32(1)), /opcode c7 with another kind of operand/],
+    ['a product with a constant', compiled(0x6b, 0xc0, 0x0a), /opcode 6b/],
+    ['an index that is code', compiled(0x48, 0x8b, 0x44, 0xf7, 0xeb), /an index register/],
     ['a far displacement', compiled(0x48, 0x8b, 0x87, ...u32(4096)), /a displacement of 4096/],
     ['an address without a register', compiled(0x48, 0x8b, 0x05, ...u32(0)), /relative to no register/],
+    [
+      'an immediate that REX.W makes longer than 66 says, with CLI in what follows',
+      compiled(0x66, 0x48, 0xc7, 0xc0, 0, 0, 0x48, 0x01, 0xfa),
+      /66 with REX.W/,
+    ],
     ['another stack', compiled(0x48, 0x89, 0xc4), /stack or frame pointer/],
     ['another frame', compiled(0x48, 0x89, 0xc5), /stack or frame pointer/],
     ['a pushed address as the return address', compiled(0x50, 0xc3), /without LEAVE/],
@@ -256,6 +268,12 @@ describe('packs of compiled programs', () => {
     const [kernel, pack] = saved.images;
     const images = [kernel, { ...pack, programs: new Map([[127, 2]]) }];
     expect(() => world.authority.restore({ ...saved, images })).toThrow('programs that lie in its slots');
+    for (const wrong of [{ helpers: 5 }, { helpers: 'f' }, { templates: 5 }]) {
+      const forged = [{ ...kernel, image: { ...kernel?.image, ...wrong } }, pack];
+      expect(() => world.authority.restore({ ...saved, images: forged })).toThrow(
+        'images[0]: expected an image',
+      );
+    }
   });
 
   test('B-A13 takes a program as it is', () => {

@@ -32,7 +32,7 @@ export function placementFault(image: CodeImage, { bases, frames }: Placement): 
     if ((frames[index]?.length ?? 0) !== bytes.length / PAGE_SIZE)
       return `part ${index} has ${bytes.length / PAGE_SIZE} pages, and ${frames[index]?.length ?? 0} frames were named`;
     const base = bases[index] ?? 0n;
-    if (base % BigInt(PAGE_SIZE) !== 0n || base < 0n || base >= 1n << 64n)
+    if (base % BigInt(PAGE_SIZE) !== 0n || base < 0n || base + BigInt(bytes.length) > 1n << 64n)
       return `part ${index} at ${hex(base)}`;
   }
   return undefined;
