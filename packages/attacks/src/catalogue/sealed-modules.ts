@@ -2,6 +2,7 @@ import type { LinkedModule } from '@heki/machine';
 import type { VirtualAddress } from '@heki/physical-memory';
 import type { LabAttack } from '../attack/lab-attack.ts';
 import { codeRequests } from '../attacker/code-requests.ts';
+import type { Lab } from '../attacker/lab.ts';
 import { askForText, firstFrame, layOut, ownModules, withFirstFrame } from '../attacker/own-module.ts';
 import { CHECK, MODULE_FUNCTIONS, moduleImage, NOP5, returning } from '../kernel/functions.ts';
 import { writable } from './stores.ts';
@@ -36,6 +37,19 @@ function withInitSite(): LinkedModule {
   return image;
 }
 
+/** Loads a module, gives its init code back, and loads another, the given part of which begins in the frame that was given back. */
+function reuseInit(lab: Lab, part: 'text' | 'rodata') {
+  const { authority, load } = codeRequests(lab);
+  const own = ownModules(lab);
+  const first = own(withInitSite());
+  const other = own(linkedModule('other', {}));
+  const frame = firstFrame(lab, first, 'init_text');
+  const id = load(first.file, first.parts)();
+  lab.request('vmcall: INIT_DONE', () => authority.initDone(id));
+  load(other.file, withFirstFrame(other.parts, part, frame))();
+  return { authority, id, frame };
+}
+
 /** What whoever runs in the kernel makes of signed modules: their order, their names, what they leave behind. */
 export const SEALED_MODULES: readonly LabAttack[] = [
   {
@@ -46,14 +60,7 @@ export const SEALED_MODULES: readonly LabAttack[] = [
     means: ['hypercalls', 'module'],
     stoppedBy: ['sealed-code'],
     run(lab) {
-      const { authority, load } = codeRequests(lab);
-      const own = ownModules(lab);
-      const first = own(withInitSite());
-      const other = own(linkedModule('other', {}));
-      const frame = firstFrame(lab, first, 'init_text');
-      const id = load(first.file, first.parts)();
-      lab.request('vmcall: INIT_DONE', () => authority.initDone(id));
-      load(other.file, withFirstFrame(other.parts, 'text', frame))();
+      const { authority, id, frame } = reuseInit(lab, 'text');
       lab.aims.bytes("another module's text", lab.direct(frame, MODULE_FUNCTIONS.check), 5);
       lab.request('vmcall: POKE', () => authority.poke(id, [{ site: NEXT_SITE, state: 1 }]));
     },
@@ -66,14 +73,7 @@ export const SEALED_MODULES: readonly LabAttack[] = [
     means: ['hypercalls', 'module'],
     stoppedBy: ['sealed-code'],
     run(lab) {
-      const { authority, load } = codeRequests(lab);
-      const own = ownModules(lab);
-      const first = own(withInitSite());
-      const other = own(linkedModule('other', {}));
-      const frame = firstFrame(lab, first, 'init_text');
-      const id = load(first.file, first.parts)();
-      lab.request('vmcall: INIT_DONE', () => authority.initDone(id));
-      load(other.file, withFirstFrame(other.parts, 'rodata', frame))();
+      const { authority, id, frame } = reuseInit(lab, 'rodata');
       const constants = lab.direct(frame, 0x10) as VirtualAddress;
       lab.aims.bytes('constants of another module', constants);
       lab.request('vmcall: INIT_DONE, again', () => authority.initDone(id));

@@ -1,13 +1,12 @@
 import type { AuditedKernel } from '@heki/audit';
 import { underHeki } from '@heki/audit/heki';
-import { machineSettings } from '@heki/machine';
 import { SpecificationError } from '../failure.ts';
 import { findBackend } from '../find-backend.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
 import { hypervisorWarnings } from '../hypervisors.ts';
 import type { MachineFlags } from '../machine-flags.ts';
+import { machineOfSubject } from '../protect/machine-of-subject.ts';
 import type { Subject } from '../protect/subject.ts';
-import { hypervisorOf } from '../specification.ts';
 import { specificationOf } from '../specification-of-flags.ts';
 import type { HekiReport } from './heki-report.ts';
 
@@ -25,19 +24,9 @@ export interface HekiAuditor {
 export async function hekiAuditor(flags: MachineFlags): Promise<HekiAuditor> {
   const specification = specificationOf(flags);
   const backend = await findBackend(specification.hypervisor);
-  const { profile, defects, spuriousFaults } = machineSettings(specification);
   return {
-    look: ({ processor, memoryMap, crashKernel }, kernel) => ({
-      result: underHeki(kernel, {
-        hypervisor: hypervisorOf(backend, specification, {}, processor.cpu),
-        driver: (guest, options) => backend.driver?.(guest, options) ?? false,
-        memoryMap,
-        crashKernel,
-        registers: processor.registers,
-        profile,
-        defects,
-        spuriousFaults,
-      }),
+    look: (subject, kernel) => ({
+      result: underHeki(kernel, machineOfSubject(backend, specification, subject)),
       name: backend.name,
       title: backend.title,
       warnings: hypervisorWarnings(backend),

@@ -21,11 +21,11 @@ import type { CpuProfile } from '@heki/x86';
 import type { Backend } from '../backend.ts';
 import { makesKvmHypercalls } from '../hypervisors.ts';
 import type { ImageMemory } from '../image/image-memory.ts';
-import { hypervisorOf } from '../specification.ts';
 import { protectsMemory } from '../verdict/refusal.ts';
 import { rightsWarnings } from '../verdict/rights-warnings.ts';
 import { crashKernelPages } from './crash-kernel.ts';
 import { isClaimed, lookAtRights } from './granted-rights.ts';
+import { machineOfSubject } from './machine-of-subject.ts';
 import { findOutsideDirectMap } from './outside-direct-map.ts';
 import { pinWarnings } from './pinned-bits.ts';
 import type { HypercallRecord, ListedRange, PageCount, ProtectReport } from './report.ts';
@@ -49,27 +49,19 @@ export interface ProtectSettings {
 
 /** Protects the kernel of `subject` and attacks it, once with Heki and once without. */
 export function protectKernel(subject: Subject, settings: ProtectSettings): ProtectReport {
-  const { processor, tables, symbols, memoryMap, crashKernel } = subject;
-  const { profile, defects, spuriousFaults, ...machine } = machineSettings(settings.machine);
+  const { processor, tables, symbols } = subject;
+  const { profile, defects, ...machine } = machineSettings(settings.machine);
   const { backend } = settings;
-  const { driver } = backend;
-  const hypervisor = hypervisorOf(backend, settings.machine, {}, processor.cpu);
   const attacks = [...SNAPSHOT_ATTACKS, ...settings.attacks];
   const targets = findTargets(tables, symbols);
   const recorder = createRecorder(() => first.machine.memory);
   const options: MachineOptions<VirtualMachine, BackendEvent> = {
-    hypervisor,
-    driver: (guest, driverOptions) => driver?.(guest, driverOptions) ?? false,
+    ...machineOfSubject(backend, settings.machine, subject),
     kernel: tables,
     contents: settings.image?.physical,
-    memoryMap,
-    crashKernel,
-    registers: processor.registers,
-    profile,
-    defects,
-    spuriousFaults,
     kernelConfig: settings.kernelConfig?.config,
   };
+  const { hypervisor } = options;
 
   const without = runAttacks({
     createMachine: () => createMachine({ ...options, heki: false }),

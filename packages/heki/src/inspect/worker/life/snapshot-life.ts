@@ -1,8 +1,8 @@
 import type { Choice } from '@heki/inspector';
-import { createMachine, describeTraceEvent, type MachineSpecification, machineSettings } from '@heki/machine';
+import { createMachine, describeTraceEvent, type MachineSpecification } from '@heki/machine';
 import { regionAt } from '@heki/vmcore';
 import { labBackend } from '../../../attack/lab-backend.ts';
-import { hypervisorOf } from '../../../specification.ts';
+import { machineOfSubject } from '../../../protect/machine-of-subject.ts';
 import { initRefusal } from '../../../verdict/refusal.ts';
 import type { KernelOfDump } from '../dump-session.ts';
 import { type Life, lifeEvent } from './life.ts';
@@ -19,21 +19,9 @@ export function snapshotLife(
     machine,
     hypervisor: name,
     live(onEvent) {
-      const backend = labBackend(name);
-      const { processor, memoryMap, crashKernel, tables } = subject;
-      const { profile, defects, spuriousFaults } = machineSettings(specification);
-      const hypervisor = hypervisorOf(backend, specification, {}, processor.cpu);
-      const made = createMachine({
-        hypervisor,
-        driver: (guest, options) => backend.driver?.(guest, options) ?? false,
-        kernel: tables,
-        memoryMap,
-        crashKernel,
-        registers: processor.registers,
-        profile,
-        defects,
-        spuriousFaults,
-      });
+      const { memoryMap, tables } = subject;
+      const options = machineOfSubject(labBackend(name), specification, subject);
+      const made = createMachine({ ...options, kernel: tables });
       const watched: WatchedMachine = {
         ...made,
         preFault: preFaultOf(made.virtualMachine),
@@ -47,7 +35,7 @@ export function snapshotLife(
       made.listen((event) => {
         if (event.from === 'vcpu' && event.event.type === 'access') return;
         onEvent(
-          lifeEvent(event.from, describeTraceEvent(hypervisor, event), event.from === 'machine'),
+          lifeEvent(event.from, describeTraceEvent(options.hypervisor, event), event.from === 'machine'),
           watched,
         );
       });
