@@ -6,6 +6,7 @@ import { mappedRegions, type VirtualSide as Side, stretchAt } from '../memory/vi
 import type { InspectorModel } from '../model/inspector-model.ts';
 import { count, number, physicalText, sizeText, virtualText } from '../report/words.ts';
 import { walkRoute } from './route.ts';
+import { submittedAddress } from './submitted-address.ts';
 import { useAnswer } from './use-answer.ts';
 import { useVirtualRows } from './use-virtual-rows.ts';
 
@@ -101,9 +102,8 @@ function Stretches({ side, model }: { readonly side: Side } & VirtualSideProps) 
       <form
         class="tools"
         onSubmit={(event) => {
-          event.preventDefault();
-          const address = new FormData(event.currentTarget).get('va');
-          if (typeof address === 'string' && address.trim() !== '') void find(address.trim());
+          const address = submittedAddress(event);
+          if (address !== undefined) void find(address);
         }}
       >
         <label class="choose">

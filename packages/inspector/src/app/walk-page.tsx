@@ -2,6 +2,7 @@ import type { Remote } from 'comlink';
 import type { InspectorModel, WalkAnswer, WalkQuery } from '../model/inspector-model.ts';
 import { AddressAnatomy } from './address-anatomy.tsx';
 import { lifeParameters, momentOf, replaceRoute, routeTo, walkQueryOf, walkRoute } from './route.ts';
+import { submittedAddress } from './submitted-address.ts';
 import { useAnswer } from './use-answer.ts';
 import { StageBeside, WalkStep } from './walk-step.tsx';
 
@@ -45,9 +46,8 @@ export function WalkPage({ model, text, parameters }: WalkPageProps) {
       <form
         class="tools"
         onSubmit={(event) => {
-          event.preventDefault();
-          const address = new FormData(event.currentTarget).get('va');
-          if (typeof address === 'string' && address.trim() !== '') change({ address: address.trim() });
+          const address = submittedAddress(event);
+          if (address !== undefined) change({ address });
         }}
       >
         <label>
