@@ -6,9 +6,13 @@ export function checkpointTable<Value, Frame extends FrameNumber>(
   table: MemoryTable<Value, Frame>,
 ): () => void {
   const extents = [...table.extents()];
+  /** How many changes there had been when the values were those. */
+  let { changes } = table;
   return () => {
+    if (table.changes === changes) return;
     table.free();
     for (const { start, end, value } of extents) table.set(start, end, value);
+    ({ changes } = table);
   };
 }
 
