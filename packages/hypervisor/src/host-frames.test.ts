@@ -59,8 +59,7 @@ test('runs of frames say what is said of each frame by itself', () => {
         .flatMap((run) =>
           Array.from({ length: run.end - run.start }, (_, index) => [run.start + index, run.others]),
         );
-      const rights = (others: unknown) =>
-        (others as AskedRights[]).map(({ rights: { write } }) => write);
+      const rights = (others: unknown) => (others as AskedRights[]).map(({ rights: { write } }) => write);
       expect(byRun.map(([gfn, others]) => [gfn, rights(others)])).toEqual(
         Array.from({ length: end - start }, (_, index) => [
           start + index,
