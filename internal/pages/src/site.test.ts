@@ -93,9 +93,11 @@ describe('the documentation site', () => {
   test('has in the inspector each finding that page tables alone show', async () => {
     const { page } = await openUrl(browser, `${home}inspector/index.html`);
     const states = FINDING_PAGES.flatMap((file) =>
-      [...readFileSync(join(FINDINGS, file), 'utf8').matchAll(/inspector\.md(#memory\?finding=(\S+?)(?:&\S*)?)\)/g)].map(
-        ([, hash = '', id = '']) => ({ hash, id }),
-      ),
+      [
+        ...readFileSync(join(FINDINGS, file), 'utf8').matchAll(
+          /inspector\.md(#memory\?finding=(\S+?)(?:&\S*)?)\)/g,
+        ),
+      ].map(([, hash = '', id = '']) => ({ hash, id })),
     );
     expect(states.length).toBeGreaterThan(20);
     for (const { hash, id } of states) {

@@ -52,8 +52,8 @@ function pathOf(from: string, address: string): string {
 }
 
 function linksOf(html: string): string[] {
-  return [...html.matchAll(/<(?:a|img|link|script)\b[^>]*?\s(?:href|src)="([^"]*)"/g)].map(([, target = '']) =>
-    target.replaceAll('&amp;', '&'),
+  return [...html.matchAll(/<(?:a|img|link|script)\b[^>]*?\s(?:href|src)="([^"]*)"/g)].map(
+    ([, target = '']) => target.replaceAll('&amp;', '&'),
   );
 }
 
