@@ -14,6 +14,7 @@ export type {
   AttackStory,
   Choice,
   Choices,
+  Edits,
   EntryBit,
   Exploration,
   FrameCard,
