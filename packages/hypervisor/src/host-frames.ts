@@ -17,7 +17,7 @@ export interface AskedFrames extends AskedRights {
 }
 
 /** Guest frames for whose bytes the same was asked under other names. */
-export interface SharedRun extends GuestFrames {
+interface SharedRun extends GuestFrames {
   readonly others: readonly AskedRights[];
 }
 
