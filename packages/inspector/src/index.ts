@@ -13,6 +13,7 @@ export type {
   AttackStory,
   Choice,
   Choices,
+  Edits,
   EntryBit,
   Exploration,
   FrameCard,

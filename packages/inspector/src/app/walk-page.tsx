@@ -1,7 +1,15 @@
 import type { Remote } from 'comlink';
 import type { InspectorModel, WalkAnswer, WalkQuery } from '../model/inspector-model.ts';
 import { AddressAnatomy } from './address-anatomy.tsx';
-import { lifeParameters, momentOf, replaceRoute, routeTo, walkQueryOf, walkRoute } from './route.ts';
+import {
+  auditRoute,
+  lifeParameters,
+  momentOf,
+  replaceRoute,
+  routeTo,
+  walkQueryOf,
+  walkRoute,
+} from './route.ts';
 import { submittedAddress } from './submitted-address.ts';
 import { useAnswer } from './use-answer.ts';
 import { StageBeside, WalkStep } from './walk-step.tsx';
@@ -87,6 +95,13 @@ export function WalkPage({ model, text, parameters }: WalkPageProps) {
           Undo all edits
         </button>
       </form>
+      {edited > 0 && moment === undefined && (
+        <p>
+          <a href={auditRoute(query.edits)}>
+            What the audit finds with {edited === 1 ? 'this edit' : 'these edits'}
+          </a>
+        </p>
+      )}
       {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
       {answer !== undefined && 'value' in answer && (
         <Walk

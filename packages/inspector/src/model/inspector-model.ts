@@ -22,14 +22,16 @@ export interface OpenedDump {
   readonly text: string;
 }
 
+/** Entries in place of those that memory has: value by physical address, both hexadecimal; `h0x...` names host memory. */
+export type Edits = Readonly<Record<string, string>>;
+
 /** What is asked of a walk. */
 export interface WalkQuery {
   /** Hexadecimal, or `SYMBOL+OFFSET`. */
   readonly address: string;
   readonly access: 'read' | 'write' | 'fetch';
   readonly user: boolean;
-  /** Entries in place of those that memory has: value by physical address, both hexadecimal; `h0x...` names host memory. */
-  readonly edits: Readonly<Record<string, string>>;
+  readonly edits: Edits;
 }
 
 /** How an access ends, and the entries on its way. */
@@ -258,8 +260,10 @@ export interface InspectorModel {
   /** Opens what {@link ServedSource} describes. @param base the address that its parts are relative to */
   openServed(source: ServedSource, base: string): Promise<Answer<OpenedDump>>;
   walk(query: WalkQuery): Promise<Answer<WalkAnswer>>;
-  /** What the kernel's half of the dump maps. */
-  virtualSide(): Promise<Answer<VirtualSide>>;
+  /** The audit of the dump's kernel, as if its page tables had these entries. */
+  audit(edits: Edits): Promise<Answer<AuditPage>>;
+  /** What the kernel's half of the dump maps. @param edits as of {@link audit} */
+  virtualSide(edits: Edits): Promise<Answer<VirtualSide>>;
   /** @param virtualAddress hexadecimal, by which the bytes are shown as instructions; `null` for hexadecimal */
   bytes(frame: number, virtualAddress: string | null): Promise<Answer<PageBytes>>;
   /** What machines and attacks there are. */
