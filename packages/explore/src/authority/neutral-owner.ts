@@ -241,7 +241,7 @@ class NeutralOwner implements TinyOwner {
 }
 
 /** What a frame holds when the kernel has booted. */
-export function bootedPage(frame: number): Uint8Array {
+function bootedPage(frame: number): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
   const booted = BOOTED[frame];
   if (booted !== undefined) page.set(booted);
