@@ -250,12 +250,17 @@ export function createHostFrames(): HostFrames {
       };
     },
     digest(digest) {
-      for (const { start, end, gfn } of [...names, ...departed])
-        for (const frame of [start, end, gfn]) digest.add(frame);
-      for (const { rights, immutable } of departed) {
-        digest.word(immutable ? 1 : 0);
-        const { read, write, supervisorExecute, userExecute } = rights;
-        for (const right of [read, write, supervisorExecute, userExecute]) digest.word(right ? 1 : 0);
+      for (const name of names) digestName(name, digest);
+      for (const run of departed) {
+        digestName(run, digest);
+        const { read, write, supervisorExecute, userExecute } = run.rights;
+        digest.word(
+          (run.immutable ? 1 : 0) |
+            (read ? 2 : 0) |
+            (write ? 4 : 0) |
+            (supervisorExecute ? 8 : 0) |
+            (userExecute ? 16 : 0),
+        );
       }
       digest.word(names.length);
     },
@@ -265,6 +270,12 @@ export function createHostFrames(): HostFrames {
       look();
     },
   };
+}
+
+function digestName({ start, end, gfn }: Name, digest: StateDigest): void {
+  digest.add(start);
+  digest.add(end);
+  digest.add(gfn);
 }
 
 /** What of departed frames is not the same guest frames again. */
