@@ -6,6 +6,8 @@ import { Application, type DeclarationReflection } from 'typedoc';
 export interface EntryPoint {
   /** What a program imports: `@heki/x86/cpu-profiles`. */
   readonly name: string;
+  /** The folder of its package, in `packages/`. */
+  readonly folder: string;
   /** The path of its source. */
   readonly source: string;
 }
@@ -18,7 +20,9 @@ export function entryPoints(root: string): readonly EntryPoint[] {
     return entries.flatMap(([entry, target]) => {
       const source = sourceOf(target);
       if (source === undefined) return [];
-      return [{ name: `${manifest.name}${entry.slice(1)}`, source: join(root, 'packages', folder, source) }];
+      return [
+        { name: `${manifest.name}${entry.slice(1)}`, folder, source: join(root, 'packages', folder, source) },
+      ];
     });
   });
 }
