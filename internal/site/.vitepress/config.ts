@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitepress';
 import { headingPlace } from '../src/heading-place.ts';
+import { homeOf } from '../src/home.ts';
 import { searchedText } from '../src/searched-text.ts';
 import { sidebar } from '../src/sidebar.ts';
-import { homeOf } from '../src/stage-pages.ts';
 
 const root = join(import.meta.dirname, '../../..');
 

@@ -4,7 +4,8 @@ import { run } from 'heki';
 import { build } from 'vitepress';
 import { writeApiPages } from './api-pages.ts';
 import { deadLinks } from './dead-links.ts';
-import { homeOf, stagePages } from './stage-pages.ts';
+import { homeOf } from './home.ts';
+import { stagePages } from './stage-pages.ts';
 
 const root = process.cwd();
 const site = join(root, 'internal/site');

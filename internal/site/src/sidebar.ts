@@ -23,7 +23,10 @@ export function sidebar(root: string): DefaultTheme.SidebarMulti {
     '/api/': [
       {
         text: 'Entry points',
-        items: entryPoints(root).map(({ name }) => ({ text: name, link: `/api/${name}` })),
+        items: entryPoints(root).map(({ name }) => ({
+          text: name.replace('@heki/', ''),
+          link: `/api/${name}`,
+        })),
       },
     ],
   };

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type EntryPoint, entryPoints } from './api-pages.ts';
+import { homeOf } from './home.ts';
 import { changeLinks, type LinkContext, siteLink } from './site-link.ts';
 
 /** The Markdown files of the repository that become pages, by path, and the path of each page. */
@@ -50,12 +51,6 @@ function withApi(guide: string, entries: readonly EntryPoint[]): string {
 /** The first heading of a Markdown file. */
 export function titleOf(path: string): string {
   return /^# (.+)$/m.exec(readFileSync(path, 'utf8'))?.[1] ?? path;
-}
-
-/** The repository's own address, from its manifest. */
-export function homeOf(root: string): string {
-  const { repository } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  return String(repository.url).replace(/^git\+|\.git$/g, '');
 }
 
 function write(path: string, text: string): void {
