@@ -10,6 +10,7 @@ export {
 export type { LeafKind, VirtualSide, VirtualStretch } from './memory/virtual-side.ts';
 export type {
   Answer,
+  AttackInstruction,
   AttackStory,
   Choice,
   Choices,

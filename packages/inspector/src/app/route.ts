@@ -109,12 +109,13 @@ export function lifeOf(parameters: URLSearchParams): LifeQuery {
     machine: parameters.get('machine') ?? USUAL_MACHINE,
     kernel: parameters.get('kernel') === 'dump' ? 'dump' : 'modelled',
     scenario: parameters.get('scenario'),
+    attack: parameters.get('attack'),
   };
 }
 
-export function lifeParameters({ machine, kernel, scenario }: LifeQuery): Record<string, string> {
+export function lifeParameters({ machine, kernel, scenario, attack }: LifeQuery): Record<string, string> {
   if (scenario !== null) return { scenario };
-  return { machine, ...(kernel === 'dump' && { kernel }) };
+  return { machine, ...(kernel === 'dump' && { kernel }), ...(attack !== null && { attack }) };
 }
 
 /** The moment that a walk is at; `undefined` for a walk of the dump. */

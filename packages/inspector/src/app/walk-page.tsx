@@ -43,8 +43,8 @@ export function WalkPage({ model, text, parameters }: WalkPageProps) {
       <h1>The walk of an address</h1>
       {moment !== undefined && (
         <p>
-          {moment.life.scenario === null ? `On the machine ${moment.life.machine}` : 'In a scenario'}, right
-          after{' '}
+          {moment.life.scenario === null ? `On the machine ${moment.life.machine}` : 'In a scenario'}
+          {moment.life.attack !== null && `, which is attacked (${moment.life.attack})`}, right after{' '}
           <a href={routeTo('time', { ...lifeParameters(moment.life), at: String(moment.at) })}>
             event {moment.at}
           </a>

@@ -124,13 +124,15 @@ export interface MomentQuery {
   readonly at: number;
 }
 
-/** Whose life: of a kernel that boots, of that in the dump which is protected, or of what a scenario says. */
+/** Whose life: of a kernel that boots, of that in the dump which is protected, of what a scenario says, or of one that is attacked. */
 export interface LifeQuery {
   /** Of the table of machines. A scenario has its own. */
   readonly machine: string;
   readonly kernel: 'modelled' | 'dump';
   /** The text of a scenario. */
   readonly scenario: string | null;
+  /** An attack on a modelled kernel that has booted: the life begins with it. */
+  readonly attack: string | null;
 }
 
 /** What is known of one page on a machine that lives. */
@@ -225,6 +227,8 @@ export interface AttackStory {
   readonly verdict: string;
   readonly evidence: string;
   readonly steps: readonly AttackStep[];
+  /** Every event from the first step to the last. */
+  readonly timeline: Timeline;
 }
 
 interface AttackStep {
@@ -234,6 +238,19 @@ interface AttackStep {
   readonly detail: string | null;
   /** What stood in the way. */
   readonly by: string | null;
+  /** What the processors executed for it, each with what it led to; one that is last may have no end. */
+  readonly instructions: readonly AttackInstruction[];
+}
+
+/** An instruction, or an access of one: the events up to that by which it is over. */
+export interface AttackInstruction {
+  /** The numbers of its events in the timeline: the first, and one behind the last. */
+  readonly start: number;
+  readonly end: number;
+  /** What comes of it, as the guest sees it: where it is the same on two machines, they have not parted yet. */
+  readonly sign: string;
+  /** Where it loads, stores or executes, as a walk is asked for. */
+  readonly access: Pick<WalkQuery, 'address' | 'access' | 'user'> | null;
 }
 
 /** What `heki explore` found. */
