@@ -36,6 +36,7 @@ export function codeByLists(
 ): ListedCode {
   const areas = code.areas.map((area) => ({
     ...pagesOf(area),
+    frames: area.frames,
     caller: area.caller === undefined ? '' : (symbols.at(area.caller)?.symbol.name ?? ''),
   }));
   const ofModules = loaded.modules.flatMap(({ parts }) => parts.filter(({ kind }) => kind.endsWith('text')));
@@ -44,9 +45,10 @@ export function codeByLists(
       ...[...ofModules, ...loaded.bpf, ...code.generated].map(pagesOf),
       ...areas.filter(({ caller }) => caller.startsWith(BPF)),
     ],
-    areas: areas.map(({ start, end, caller }) => ({
+    areas: areas.map(({ start, end, caller, frames }) => ({
       start,
       end,
+      frames,
       isModule: LOADERS.some((loader) => caller.startsWith(loader)),
     })),
   };
