@@ -279,6 +279,11 @@ const ATTACKS: readonly Attack[] = [
     found: ['high heki/gdt-writable'],
   },
   {
+    name: 'the bitmap of I/O ports, writable behind the TSS',
+    tamper: (kernel) => void kernel.edit(CPU_ENTRY_AREA + 0x6000n, 1, writable),
+    found: ['high heki/gdt-writable'],
+  },
+  {
     name: 'GDTR that leads to vmalloc',
     tamper: () => ({ cpus: [{ ...cpu, gdt: virtualAddress(VMALLOC) }] }),
     found: ['high heki/gdt-writable', 'high heki/gdt-elsewhere'],
