@@ -45,9 +45,9 @@ function memoryOf(values: Values) {
 /** decodePageList()'s answer to the list of a model, as the formula numbers it. */
 export function decoderSays(values: Values): number {
   const ram = memoryOf(values);
-  const page = (frame: Gfn) => {
-    if (frame >= ZEROES && frame < ZEROES_END) return ram.page((frame - ZEROES + 2) as Pfn);
-    return frame === 0 || frame > 2 ? undefined : ram.page((frame - 1) as Pfn);
+  const page = (frame: Gfn): Uint32Array | undefined => {
+    if (frame >= ZEROES && frame < ZEROES_END) return ram.writablePage((frame - ZEROES + 2) as Pfn);
+    return frame === 0 || frame > 2 ? undefined : ram.writablePage((frame - 1) as Pfn);
   };
   const result = decodePageList({ memory: { page, writablePage: page }, list: values.get('list') ?? 0n });
   if (result.ok) return 0;
