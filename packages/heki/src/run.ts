@@ -239,8 +239,13 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--replay <file>',
-      'instead of a search: tells the stories of what --json printed again, on this machine',
+      'instead of a search: tells the stories of what --json printed again, on this machine; of what --write wrote, on that of the file, as far as options do not say otherwise',
     )
+    .option(
+      '--write <folder>',
+      'writes each story there, as a file for --replay and as a test with the published packages',
+    )
+    .option('--force', 'replace files that are there')
     .addOption(noMbecOption())
     .addOption(cpuOption())
     .option('--json', 'print one JSON object')

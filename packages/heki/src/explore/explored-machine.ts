@@ -21,7 +21,7 @@ import {
 } from '@heki/explore';
 import { guestDefects } from '@heki/guest';
 import { createHyperv, lvbsDefects } from '@heki/hyperv';
-import { createKvm, type KvmRaces } from '@heki/kvm';
+import { createKvm } from '@heki/kvm';
 import { isModulePath, machineSettings } from '@heki/machine';
 import { UsageError } from '../failure.ts';
 import { findBackend } from '../find-backend.ts';
@@ -30,6 +30,7 @@ import { makesKvmHypercalls } from '../hypervisors.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { hypervisorOf } from '../specification.ts';
 import { specificationOf } from '../specification-of-flags.ts';
+import { INTERLEAVED, type Interleaved } from './interleaved-machines.ts';
 
 /** Who can be left out of a search. */
 export const ACTORS = ['vmm', 'device', 'hypervisor', 'owner'] as const;
@@ -69,34 +70,6 @@ const LVBS_DEPTH = 3;
 const GUEST = 'guest';
 const GUEST_DEPTH = 2;
 
-/** A hypervisor with requests and faults as steps; KVM perhaps with a race put back that it had once. */
-interface Interleaved {
-  readonly hypervisor: 'kvm' | 'hyperv' | 'xen';
-  readonly races?: Partial<KvmRaces>;
-  readonly but?: string;
-}
-
-const INTERLEAVED: ReadonlyMap<string, Interleaved> = new Map([
-  ['kvm-interleaved', { hypervisor: 'kvm' }],
-  [
-    'kvm-interleaved-stale-faults',
-    {
-      hypervisor: 'kvm',
-      races: { staleFaults: true },
-      but: ', and a fault is mapped though what it looked at has changed',
-    },
-  ],
-  [
-    'kvm-interleaved-local-flush',
-    {
-      hypervisor: 'kvm',
-      races: { localFlush: true },
-      but: ', and processor 0 alone is told to forget what it cached',
-    },
-  ],
-  ['hyperv-interleaved', { hypervisor: 'hyperv' }],
-  ['xen-interleaved', { hypervisor: 'xen' }],
-]);
 /** Steps in a row there. */
 const INTERLEAVED_DEPTH = 3;
 
