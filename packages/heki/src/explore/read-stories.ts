@@ -3,7 +3,7 @@ import { readText } from '../input/read-text.ts';
 import { type MachineOptions, parseReport } from './parse-report.ts';
 
 /** A way to a state in which a property does not hold. */
-export interface Story {
+interface Story {
   readonly property: string;
   readonly actions: readonly string[];
 }
