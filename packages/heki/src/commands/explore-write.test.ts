@@ -10,6 +10,15 @@ import { runCommand } from '../testing/run-command.ts';
 const folder = mkdtempSync(join(tmpdir(), 'heki-explore-write-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+/** A story that is known, of a machine that takes longer to search. */
+const TOLD = join(folder, 'told.json');
+const story = [
+  'the guest asks for r-x on the text',
+  'the guest maps another address to the text',
+  'processor 0 reads at another address',
+];
+writeFileSync(TOLD, JSON.stringify({ properties: [{ id: 'ALIAS', story }] }));
+
 /** Of every kind of machine one that falls early, and what mends it. */
 const MACHINES = [
   ['kvm-rfc-v2-P2', ['--profile', 'rfc-v2', '--depth', '1', '--property', 'P2'], ['--profile', 'hardened']],
@@ -27,6 +36,7 @@ const MACHINES = [
   ],
   ['lvbs-B-L5-P6', ['--machine', 'lvbs', '--defect', 'B-L5', '--property', 'P6'], ['--no-defect', 'B-L5']],
   ['authority-B-A1-P6', ['--machine', 'authority', '--defect', 'B-A1', '--property', 'P6'], undefined],
+  ['hlat-unverified-ALIAS', ['--machine', 'hlat-unverified', '--replay', TOLD], ['--machine', 'hlat']],
   ['abstract-ask-P6', ['--machine', 'abstract-ask', '--property', 'P6'], undefined],
   [
     'kvm-interleaved-local-flush-TLB',

@@ -1,3 +1,4 @@
+import { HLAT_MACHINES } from './hlat-machines.ts';
 import { INTERLEAVED } from './interleaved-machines.ts';
 import type { Explored } from './search-thread.ts';
 
@@ -54,6 +55,18 @@ export function machineCode({ name, flags, without }: Explored): MachineCode | u
     return {
       imports: explore('ABSTRACT_POLICIES', 'abstractMachine'),
       expression: `abstractMachine(ABSTRACT_POLICIES.find((policy) => policy.name === ${code(name)}))`,
+    };
+  }
+  const withHlat = HLAT_MACHINES.get(name);
+  if (withHlat !== undefined) {
+    const create = `() => createKvm({ hlat: ${code(withHlat.hlat ?? false)} })`;
+    return {
+      imports: {
+        ...explore('hlatMachine'),
+        '@heki/kvm': ['createKvm'],
+        '@heki/paravirt': ['initHekiOnKvm'],
+      },
+      expression: `hlatMachine({ name: ${code(name)}, create: ${create}, driver: initHekiOnKvm, profile: 'hardened' })`,
     };
   }
   const interleaved = INTERLEAVED.get(name);
