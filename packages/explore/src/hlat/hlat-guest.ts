@@ -34,7 +34,7 @@ const READ_ONLY = 0x61;
 const XD = 0x8000_0000;
 
 /** Addresses of the image, by their entry in the page table. Nothing is mapped at the last one. */
-export const PLACES = ['text', 'rodata', 'free'] as const;
+const PLACES = ['text', 'rodata', 'free'] as const;
 export type Place = (typeof PLACES)[number];
 /** Where a walk goes through {@link RODATA}, once the directory says so. */
 const THROUGH_RODATA = (TEXT_MAP + 0x20_0000n) as VirtualAddress;
