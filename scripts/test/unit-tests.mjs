@@ -9,12 +9,16 @@ import { root, tool } from '../../internal/launcher/src/root.mjs';
 /** Tests in a browser, which are a check of their own. */
 const ELSEWHERE = 'internal/pages';
 
+/** What takes long, or a program that has to be installed. */
+const LONG = '.long.test.ts';
+
 /**
  * The test files of every group, by the id of its task in turbo.json.
  *
+ * @param {boolean} long whether the long tests are among them
  * @returns {ReadonlyMap<string, readonly string[]>} paths in the repository
  */
-export function unitTestGroups() {
+export function unitTestGroups(long) {
   const groups = new Map();
   for (const folder of ['packages', 'internal', 'examples'].flatMap((parent) =>
     readdirSync(join(root, parent)).map((name) => join(parent, name)),
@@ -23,7 +27,7 @@ export function unitTestGroups() {
       continue;
     const { name } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
     for (const file of readdirSync(join(root, folder, 'src'), { recursive: true, encoding: 'utf8' })) {
-      if (!file.endsWith('.test.ts')) continue;
+      if (!file.endsWith('.test.ts') || (!long && file.endsWith(LONG))) continue;
       const task = taskOf(folder, name, file);
       groups.set(task, [...(groups.get(task) ?? []), join(folder, 'src', file)]);
     }
@@ -32,8 +36,9 @@ export function unitTestGroups() {
 }
 
 function taskOf(folder, name, file) {
-  if (folder === join('internal', 'launcher')) return '//#test:launcher';
-  if (file.endsWith('.long.test.ts')) return `${name}#test:long`;
+  if (folder === join('internal', 'launcher'))
+    return file.endsWith(LONG) ? '//#test:launcher-long' : '//#test:launcher';
+  if (file.endsWith(LONG)) return `${name}#test:long`;
   // What an example prints is held to its README.
   if (basename(file) === 'readme.test.ts' || folder.startsWith('examples')) return `${name}#test:readme`;
   return `${name}#test`;
