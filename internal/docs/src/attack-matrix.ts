@@ -32,10 +32,20 @@ const ATTACKS: readonly AttackStep[] = [
   { do: 'attack', how: 'switch-heki-off' },
 ];
 
+/** A hardened machine with one defect or none, what its kernel does, and the attacks on it. */
+function scenarioOf(defect: string | undefined) {
+  const machine = { memory: '64MiB', defects: defect === undefined ? {} : { [defect]: true } };
+  return { machine, steps: [...BEFORE, ...ATTACKS] };
+}
+
+/** The inspector with the life of such a machine, event by event. */
+function lifeOf(defect: string | undefined): string {
+  return `[its life](inspector.md#time?scenario=${encodeURIComponent(JSON.stringify(scenarioOf(defect)))})`;
+}
+
 /** What becomes of the attacks on a hardened machine with one defect, or with none. */
 function attacked(defect: string | undefined): readonly string[] {
-  const machine = { memory: '64MiB', defects: defect === undefined ? {} : { [defect]: true } };
-  const scenario = { machine, steps: [...BEFORE, ...ATTACKS] };
+  const scenario = scenarioOf(defect);
   const { boot, steps } = runScenario(createScenarioMachine(scenario, { hypervisor: createKvm }), scenario);
   return ATTACKS.map((_, index) => cell(boot === 'works' ? steps[BEFORE.length + index] : undefined));
 }
@@ -72,12 +82,12 @@ function matrix(): string {
     how === 'clear-smep' || how === 'switch-heki-off' ? how : `${how} ${on}`,
   );
   return markdownTable(
-    ['defect', ...header],
+    ['defect', ...header, 'in the inspector'],
     [
-      ['none', ...attacked(undefined)],
+      ['none', ...attacked(undefined), lifeOf(undefined)],
       ...rows()
         .filter(({ differs }) => differs)
-        .map(({ id, cells }) => [link(id), ...cells]),
+        .map(({ id, cells }) => [link(id), ...cells, lifeOf(id)]),
     ],
   );
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ATTACK_MACHINES } from '@heki/attacks';
+import { once } from './once.ts';
 import { markdownTable, type Page } from './page.ts';
 
 /** The command as a process of its own: only that has threads. */
@@ -23,10 +24,10 @@ function written(): string {
   }
 }
 
-const text = written();
-const scores = text.indexOf('| machine |');
-const table = text.indexOf('| attack |');
-const sections = text.indexOf('\n### ');
+const text = once(written);
+const scores = (): number => text().indexOf('| machine |');
+const table = (): number => text().indexOf('| attack |');
+const sections = (): number => text().indexOf('\n### ');
 
 /** Where an attack is watched: the site has the inspector itself there, the repository the page about it. */
 const IN_INSPECTOR = /`heki inspect`, at `(#attacks\?[^`]+)`/g;
@@ -35,14 +36,14 @@ const IN_INSPECTOR = /`heki inspect`, at `(#attacks\?[^`]+)`/g;
 export const attacksPage: Page = {
   file: 'docs/attacks.md',
   parts: {
-    count: () => text.slice(0, scores),
+    count: () => text().slice(0, scores()),
     machines: () =>
       markdownTable(
         ['machine', 'is'],
         ATTACK_MACHINES.map(({ name, title }) => [`\`${name}\``, title]),
       ),
-    scores: () => text.slice(scores, table),
-    matrix: () => text.slice(table, sections),
-    attacks: () => text.slice(sections).replace(IN_INSPECTOR, '[in the inspector](inspector.md$1)'),
+    scores: () => text().slice(scores(), table()),
+    matrix: () => text().slice(table(), sections()),
+    attacks: () => text().slice(sections()).replace(IN_INSPECTOR, '[in the inspector](inspector.md$1)'),
   },
 };

@@ -1,3 +1,4 @@
+import { once } from './once.ts';
 import { markdownTable, type Page } from './page.ts';
 import { printed, printedWithFindings } from './printed.ts';
 
@@ -21,27 +22,35 @@ interface Attack {
   readonly with: { readonly outcome: string; readonly by: string | null };
 }
 
-const backends: readonly Backend[] = JSON.parse(await printed(['backends', '--json'])).backends;
-const attacks: ReadonlyMap<string, readonly Attack[]> = new Map(
-  await Promise.all(
-    backends.map(async ({ name }): Promise<[string, Attack[]]> => {
-      const { attacks: all } = JSON.parse(await printed(['protect', '--hypervisor', name, '--json']));
-      return [name, all];
-    }),
-  ),
+const backends = once(
+  async (): Promise<readonly Backend[]> => JSON.parse(await printed(['backends', '--json'])).backends,
 );
 
+/** For each hypervisor what becomes of each attack. */
+async function attacks(): Promise<ReadonlyMap<string, readonly Attack[]>> {
+  return new Map(
+    await Promise.all(
+      (await backends()).map(async ({ name }): Promise<[string, Attack[]]> => {
+        const { attacks: all } = JSON.parse(await printed(['protect', '--hypervisor', name, '--json']));
+        return [name, all];
+      }),
+    ),
+  );
+}
+
 /** For each hypervisor the tests of each of KUnit's suites that pass, fail and are skipped. */
-const kunit: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map(
-  await Promise.all(
-    backends.map(async ({ name }): Promise<[string, Map<string, string>]> => {
-      const suites = (await printedWithFindings(['kunit', '--hypervisor', name]))
-        .split('# Subtest: ')
-        .slice(1);
-      return [name, new Map(suites.map((text) => [text.split('\n', 1)[0] ?? '', totals(text)]))];
-    }),
-  ),
-);
+async function kunit(): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
+  return new Map(
+    await Promise.all(
+      (await backends()).map(async ({ name }): Promise<[string, Map<string, string>]> => {
+        const suites = (await printedWithFindings(['kunit', '--hypervisor', name]))
+          .split('# Subtest: ')
+          .slice(1);
+        return [name, new Map(suites.map((text) => [text.split('\n', 1)[0] ?? '', totals(text)]))];
+      }),
+    ),
+  );
+}
 
 /** The outcome of the tests of a suite, whose lines in KTAP are indented. */
 function totals(ktap: string): string {
@@ -57,37 +66,48 @@ export const backendsPage: Page = {
   parts: { capabilities, costs, attacks: attackTable, kunit: kunitTable },
 };
 
-const head = ['', ...backends.map(({ name, unjudged }) => (unjudged ? `${name} (*unjudged*)` : name))];
+const headOf = (all: readonly Backend[]): string[] => [
+  '',
+  ...all.map(({ name, unjudged }) => (unjudged ? `${name} (*unjudged*)` : name)),
+];
 
-function capabilities(): string {
-  const rows = Object.keys(backends[0]?.capabilities ?? {}).map((row) => [
+async function capabilities(): Promise<string> {
+  const all = await backends();
+  const rows = Object.keys(all[0]?.capabilities ?? {}).map((row) => [
     row,
-    ...backends.map((backend) => backend.capabilities[row] ?? ''),
+    ...all.map((backend) => backend.capabilities[row] ?? ''),
   ]);
-  return `${backends.map(({ name, title }) => `- \`${name}\`: ${title}`).join('\n')}\n\n${markdownTable(head, rows)}`;
+  return `${all.map(({ name, title }) => `- \`${name}\`: ${title}`).join('\n')}\n\n${markdownTable(headOf(all), rows)}`;
 }
 
-function costs(): string {
+async function costs(): Promise<string> {
+  const all = await backends();
   const cost = (of: 'boot' | 'moduleLoad', label: string): string[][] =>
     (['calls', 'exits', 'flushes', 'asked'] as const).map((what) => [
       `${label}: ${what === 'asked' ? 'owner asked' : what}`,
-      ...backends.map((backend) => String(backend.cost[of][what])),
+      ...all.map((backend) => String(backend.cost[of][what])),
     ]);
-  const work = Object.keys(backends[0]?.work ?? {}).map((name) => [
+  const work = Object.keys(all[0]?.work ?? {}).map((name) => [
     name,
-    ...backends.map((backend) => backend.work[name] ?? ''),
+    ...all.map((backend) => backend.work[name] ?? ''),
   ]);
-  return markdownTable(head, [...cost('boot', 'a boot'), ...cost('moduleLoad', 'a module load'), ...work]);
+  return markdownTable(headOf(all), [
+    ...cost('boot', 'a boot'),
+    ...cost('moduleLoad', 'a module load'),
+    ...work,
+  ]);
 }
 
-function attackTable(): string {
-  const names = attacks.get(backends[0]?.name ?? '')?.map(({ name }) => name) ?? [];
+async function attackTable(): Promise<string> {
+  const all = await backends();
+  const outcomes = await attacks();
+  const names = outcomes.get(all[0]?.name ?? '')?.map(({ name }) => name) ?? [];
   return markdownTable(
-    head,
+    headOf(all),
     names.map((name) => [
       name,
-      ...backends.map((backend) => {
-        const found = attacks.get(backend.name)?.find((attack) => attack.name === name)?.with;
+      ...all.map((backend) => {
+        const found = outcomes.get(backend.name)?.find((attack) => attack.name === name)?.with;
         if (found === undefined) return '';
         return found.by === null ? found.outcome : `${found.outcome} by ${found.by}`;
       }),
@@ -95,10 +115,12 @@ function attackTable(): string {
   );
 }
 
-function kunitTable(): string {
-  const suites = [...(kunit.get(backends[0]?.name ?? '')?.keys() ?? [])];
+async function kunitTable(): Promise<string> {
+  const all = await backends();
+  const outcomes = await kunit();
+  const suites = [...(outcomes.get(all[0]?.name ?? '')?.keys() ?? [])];
   return markdownTable(
-    head,
-    suites.map((suite) => [suite, ...backends.map(({ name }) => kunit.get(name)?.get(suite) ?? '')]),
+    headOf(all),
+    suites.map((suite) => [suite, ...all.map(({ name }) => outcomes.get(name)?.get(suite) ?? '')]),
   );
 }

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { instance } from '@viz-js/viz';
+import { once } from './once.ts';
 import type { Page } from './page.ts';
 
-const viz = await instance();
+const viz = once(instance);
 
 /** How all drawings look, on a light page and on a dark one. */
 const LOOK = `
@@ -15,8 +16,8 @@ function drawing(file: string, title: string, statements: () => string): Page {
   return { file, parts: { [title]: () => draw(title, statements()) } };
 }
 
-function draw(title: string, statements: string): string {
-  const svg = viz.renderString(`digraph "${title}" {${LOOK}\n${statements}\n}`, { format: 'svg' });
+async function draw(title: string, statements: string): Promise<string> {
+  const svg = (await viz()).renderString(`digraph "${title}" {${LOOK}\n${statements}\n}`, { format: 'svg' });
   return svg.slice(svg.indexOf('<svg')).replace(/(<svg[^>]*>)/, `$1\n<title>${title}</title>`);
 }
 

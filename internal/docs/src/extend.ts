@@ -28,9 +28,6 @@ function attacks(text: string): string {
   return textBlock(lines.slice(first).join('\n').trimEnd().split('\n'));
 }
 
-const onBackend = await printed(['protect', '--hypervisor', BACKEND, '--cpu', 'amd-zen4']);
-const attacked = await printed(['protect', '--attack', ATTACK]);
-
 /** How a hypervisor of one's own comes under the guests of this project. */
 export const writeABackendPage: Page = {
   file: 'docs/write-a-backend.md',
@@ -38,7 +35,7 @@ export const writeABackendPage: Page = {
     ...partsOf(BACKEND),
     'set-up': wholeFile('examples/write-a-backend/src/conformance-setup.mjs'),
     test: wholeFile('examples/write-a-backend/src/mine.test.mjs'),
-    protect: () => attacks(onBackend),
+    protect: async () => attacks(await printed(['protect', '--hypervisor', BACKEND, '--cpu', 'amd-zen4'])),
   },
 };
 
@@ -49,6 +46,6 @@ export const writeAnAttackPage: Page = {
     file: wholeFile(ATTACK),
     scenario: () =>
       `\`\`\`json\n${readFileSync('examples/write-an-attack/src/scenario.json', 'utf8').trim()}\n\`\`\``,
-    protect: () => attacks(attacked),
+    protect: async () => attacks(await printed(['protect', '--attack', ATTACK])),
   },
 };

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { FindingKind } from '@heki/audit';
+import { once } from './once.ts';
 import { printedWithFindings } from './printed.ts';
 
 type FindingId = FindingKind['id'];
@@ -18,10 +19,18 @@ const TESTS = 'packages/audit/src/findings';
 const HOME = 'https://github.com/heki-project/heki/blob/main';
 
 /** Of each kind, the first fixture in which it is found, and what is found there. */
-const shown = new Map<string, { readonly fixture: string; readonly summary: string }>();
-for (const fixture of FIXTURES) {
-  const { findings } = JSON.parse(await printedWithFindings(['audit', fixture, '--no-heki', '--json']));
-  for (const { id, summary } of findings) if (!shown.has(id)) shown.set(id, { fixture, summary });
+const shown = once(async () => {
+  const found = new Map<string, { readonly fixture: string; readonly summary: string }>();
+  for (const fixture of FIXTURES) {
+    const { findings } = JSON.parse(await printedWithFindings(['audit', fixture, '--no-heki', '--json']));
+    for (const { id, summary } of findings) if (!found.has(id)) found.set(id, { fixture, summary });
+  }
+  return found;
+});
+
+/** A fixture in which a kind is found, if one is among those that are shown. */
+export async function fixtureOf(id: FindingId): Promise<string | undefined> {
+  return (await shown()).get(id)?.fixture;
 }
 
 /** A test, and all that is written from its title to the next one's. */
@@ -34,18 +43,20 @@ interface TitledTest {
 /** Where a test begins, or one row of a table of them, and its title in either kind of quotes. */
 const TITLE = /^ *(?:name:|test\()\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"),/gm;
 
-const tests = readdirSync(TESTS)
-  .filter((file) => file.endsWith('.test.ts'))
-  .sort()
-  .flatMap((file): TitledTest[] => {
-    const text = readFileSync(`${TESTS}/${file}`, 'utf8');
-    const titles = [...text.matchAll(TITLE)];
-    return titles.map((match, index) => ({
-      file,
-      title: match[1] ?? match[2] ?? '',
-      text: text.slice(match.index + match[0].length, titles[index + 1]?.index),
-    }));
-  });
+const tests = once(() =>
+  readdirSync(TESTS)
+    .filter((file) => file.endsWith('.test.ts'))
+    .sort()
+    .flatMap((file): TitledTest[] => {
+      const text = readFileSync(`${TESTS}/${file}`, 'utf8');
+      const titles = [...text.matchAll(TITLE)];
+      return titles.map((match, index) => ({
+        file,
+        title: match[1] ?? match[2] ?? '',
+        text: text.slice(match.index + match[0].length, titles[index + 1]?.index),
+      }));
+    }),
+);
 
 /** The test that expects a finding of this kind: the one that expects nothing else, where there is such. */
 function testOf(id: FindingId): TitledTest | undefined {
@@ -53,7 +64,7 @@ function testOf(id: FindingId): TitledTest | undefined {
   const expected = new RegExp(
     `(?:'(?:info|low|medium|high|critical) |id: '|=== '|toContain\\('|toEqual\\(\\[')${id}'`,
   );
-  return tests.find(({ text }) => alone.test(text)) ?? tests.find(({ text }) => expected.test(text));
+  return tests().find(({ text }) => alone.test(text)) ?? tests().find(({ text }) => expected.test(text));
 }
 
 /**
@@ -61,8 +72,8 @@ function testOf(id: FindingId): TitledTest | undefined {
  *
  * @throws {Error} when nothing does
  */
-export function triggerOf(id: FindingId): string {
-  const found = shown.get(id);
+export async function triggerOf(id: FindingId): Promise<string> {
+  const found = (await shown()).get(id);
   if (found !== undefined) {
     const command = `heki audit ${found.fixture} --no-heki`;
     return ['```sh', command, '```', '', `finds: ${found.summary}`].join('\n');

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { attackMatrixPage } from './attack-matrix.ts';
 import { attackScoresPicture } from './attack-scores.ts';
+import { attacksPage } from './attacks.ts';
 import { authenticatedCodePage } from './authenticated-code.ts';
 import { backendsPage } from './backends.ts';
 import { defectsPage } from './defects.ts';
@@ -8,6 +9,7 @@ import { layersPicture, packagesPicture } from './diagram.ts';
 import { eptViolationPage } from './ept-violation.ts';
 import { explorePage } from './explore.ts';
 import { writeABackendPage, writeAnAttackPage } from './extend.ts';
+import { fidelityPage } from './fidelity.ts';
 import { findingPages, findingsPage } from './findings.ts';
 import { knownAttacksPage } from './known-attacks.ts';
 import { kvmPage } from './kvm.ts';
@@ -56,23 +58,17 @@ const PAGES: readonly Page[] = [
 ];
 
 /** Those that take minutes, and are written and checked only with `--long`. */
-async function longPages(): Promise<readonly Page[]> {
-  const { attacksPage } = await import('./attacks.ts');
-  return [attacksPage];
-}
+const LONG_PAGES: readonly Page[] = [attacksPage];
 
 /** What is read in the READMEs of packages, so that their edit does not make all pages anew: with `--fidelity`, and no others. */
-async function readmePages(): Promise<readonly Page[]> {
-  const { fidelityPage } = await import('./fidelity.ts');
-  return [fidelityPage];
-}
+const README_PAGES: readonly Page[] = [fidelityPage];
 
 /** Writes the generated parts of every page, or with `--check` only says which are stale. The exit code. */
-function main(pages: readonly Page[], check: boolean): number {
+async function main(pages: readonly Page[], check: boolean): Promise<number> {
   let stale = 0;
   for (const page of pages) {
     const text = readFileSync(page.file, 'utf8');
-    const written = writeParts(text, page);
+    const written = await writeParts(text, page);
     if (written === text) continue;
     stale++;
     if (!check) writeFileSync(page.file, written);
@@ -82,9 +78,21 @@ function main(pages: readonly Page[], check: boolean): number {
   return check && stale > 0 ? 1 : 0;
 }
 
-async function pagesOf(options: readonly string[]): Promise<readonly Page[]> {
-  if (options.includes('--long')) return longPages();
-  return options.includes('--fidelity') ? readmePages() : PAGES;
+/** @throws {Error} for a file that has no generated parts */
+function pagesOf(args: readonly string[]): readonly Page[] {
+  const files = args.filter((arg) => !arg.startsWith('--'));
+  if (files.length > 0) {
+    const all = [...PAGES, ...LONG_PAGES, ...README_PAGES];
+    return files.map((file) => {
+      const page = all.find((one) => one.file === file);
+      if (page === undefined)
+        throw new Error(`${file}: expected one of ${all.map((one) => one.file).join(', ')}`);
+      return page;
+    });
+  }
+  if (args.includes('--long')) return LONG_PAGES;
+  return args.includes('--fidelity') ? README_PAGES : PAGES;
 }
 
-process.exitCode = main(await pagesOf(process.argv), process.argv.includes('--check'));
+const args = process.argv.slice(2);
+process.exitCode = await main(pagesOf(args), args.includes('--check'));

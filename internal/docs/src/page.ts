@@ -3,7 +3,7 @@ export interface Page {
   /** The file, relative to the root of the project. */
   readonly file: string;
   /** What stands between `<!-- NAME -->` and `<!-- /NAME -->`, by NAME, as Markdown. */
-  readonly parts: Readonly<Record<string, () => string>>;
+  readonly parts: Readonly<Record<string, () => string | Promise<string>>>;
 }
 
 /**
@@ -11,7 +11,7 @@ export interface Page {
  *
  * @throws {Error} when the markers of a part are missing
  */
-export function writeParts(text: string, page: Page): string {
+export async function writeParts(text: string, page: Page): Promise<string> {
   let written = text;
   for (const [name, generate] of Object.entries(page.parts)) {
     const open = `<!-- ${name} -->\n`;
@@ -19,7 +19,7 @@ export function writeParts(text: string, page: Page): string {
     const start = written.indexOf(open);
     const end = written.indexOf(close, start);
     if (start < 0 || end < 0) throw new Error(`${page.file} has no part between ${open.trim()} and ${close}`);
-    written = `${written.slice(0, start + open.length)}\n${generate().trim()}\n\n${written.slice(end)}`;
+    written = `${written.slice(0, start + open.length)}\n${(await generate()).trim()}\n\n${written.slice(end)}`;
   }
   return written;
 }

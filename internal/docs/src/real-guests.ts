@@ -12,18 +12,11 @@ async function audit(fixture: string, count: number): Promise<string> {
   return textBlock(apart.slice(0, count).join('\n').trimEnd().split('\n'));
 }
 
-const crashed = await audit('formats/kdump-makedumpfile.gz', 14);
-const writable = await audit('k61-256-rodataoff.elf.gz', 18);
-
 /** A guest with VMCOREINFO as QEMU's `dump-guest-memory` left it, which is what libvirt calls. */
 const GUEST = 'fixtures/formats/kdump-qemu-flattened.gz';
 const TEXT = 'ffffffffa2600000';
 const block = async (...args: readonly string[]): Promise<string> =>
   textBlock((await printed(args)).trimEnd().split('\n'));
-const walk = await block('walk', GUEST, '--range', `${TEXT}-ffffffffa3000000`);
-const translation = await block('translate', GUEST, TEXT);
-
-const symbols = await block('symbols', 'fixtures/symbols/k612-symbols.elf.gz', 'sys_call_table');
 
 /** How large it is when it is packed depends on the version of zlib. */
 async function extraction(): Promise<string> {
@@ -41,28 +34,31 @@ async function extraction(): Promise<string> {
     rmSync(folder, { recursive: true });
   }
 }
-const extract = await extraction();
 
 /** A guest that libvirt dumps. */
 export const libvirtPage: Page = {
   file: 'docs/real-guests/libvirt.md',
-  parts: { walk: () => walk, symbols: () => symbols, extract: () => extract },
+  parts: {
+    walk: () => block('walk', GUEST, '--range', `${TEXT}-ffffffffa3000000`),
+    symbols: () => block('symbols', 'fixtures/symbols/k612-symbols.elf.gz', 'sys_call_table'),
+    extract: extraction,
+  },
 };
 
 /** A guest that runs. */
 export const runningQemuPage: Page = {
   file: 'docs/real-guests/running-qemu.md',
-  parts: { translation: () => translation },
+  parts: { translation: () => block('translate', GUEST, TEXT) },
 };
 
 /** What kdump left of a machine. */
 export const crashedMachinePage: Page = {
   file: 'docs/real-guests/crashed-machine.md',
-  parts: { audit: () => crashed },
+  parts: { audit: () => audit('formats/kdump-makedumpfile.gz', 14) },
 };
 
 /** A kernel in continuous integration. */
 export const ciJobPage: Page = {
   file: 'docs/real-guests/ci-job.md',
-  parts: { audit: () => writable },
+  parts: { audit: () => audit('k61-256-rodataoff.elf.gz', 18) },
 };

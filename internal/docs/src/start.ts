@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mappingTrace } from './mapping-way.ts';
 import { markdownTable, type Page, textBlock } from './page.ts';
-import { printed, printedWithFindings } from './printed.ts';
+import { printedWithFindings } from './printed.ts';
 
 /** What a command prints, whatever it finds. */
 async function output(...args: string[]): Promise<string> {
@@ -20,18 +20,14 @@ function fromSteps(text: string): string {
 const STORE = 'store-text-after-pte-edit';
 const ASK = 'ask-for-execution';
 
-const store = await printed(['translate', '0xffffffff81000000', '--access', 'write']);
-const both = await output(
-  ...['attack', STORE, ASK, '--machine', 'no-heki', '--machine', 'hardened', '--machine', 'lvbs'],
-);
-
 /** What Heki is, for somebody who has ten minutes. */
 export const tenMinutesPage: Page = {
   file: 'docs/ten-minutes.md',
   parts: {
-    translate: () => textBlock(store.trimEnd().split('\n')),
+    translate: () => output('translate', '0xffffffff81000000', '--access', 'write'),
     trace: () => textBlock(mappingTrace('hardened').filter((line) => !/violation|mapped gfn/.test(line))),
-    attack: () => both,
+    attack: () =>
+      output(...['attack', STORE, ASK, '--machine', 'no-heki', '--machine', 'hardened', '--machine', 'lvbs']),
   },
 };
 
@@ -71,26 +67,27 @@ function spaced(value: unknown): string {
     .join(', ')} }`;
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'heki-docs-'));
-const [first, second] = [join(folder, 'first.json'), join(folder, 'second.json')];
-writeFileSync(first, JSON.stringify(FIRST));
-writeFileSync(second, JSON.stringify(SECOND));
-const runs = {
-  first: await printed(['boot', '--scenario', first]),
-  second: await printed(['boot', '--scenario', second]),
-  published: await printedWithFindings(['boot', '--scenario', second, '--profile', 'rfc-v2']),
-};
-rmSync(folder, { recursive: true });
+/** What the boot of a scenario prints. */
+async function booted(scenario: object, ...options: readonly string[]): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'heki-docs-'));
+  try {
+    const file = join(folder, 'scenario.json');
+    writeFileSync(file, JSON.stringify(scenario));
+    return await printedWithFindings(['boot', '--scenario', file, ...options]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
 
 /** How a scenario is written. */
 export const writeAScenarioPage: Page = {
   file: 'docs/write-a-scenario.md',
   parts: {
     first: () => written(FIRST),
-    'first-run': () => textBlock(runs.first.trimEnd().split('\n')),
+    'first-run': async () => textBlock((await booted(FIRST)).trimEnd().split('\n')),
     second: () => written(SECOND),
-    'second-run': () => fromSteps(runs.second),
-    'second-rfc-v2': () => fromSteps(runs.published),
+    'second-run': async () => fromSteps(await booted(SECOND)),
+    'second-rfc-v2': async () => fromSteps(await booted(SECOND, '--profile', 'rfc-v2')),
     steps: () => markdownTable(['step', 'fields'], stepRows()),
   },
 };
@@ -117,17 +114,17 @@ function collectSteps(node: unknown, rows: Map<string, string>): void {
 }
 
 const SNAPSHOT = 'fixtures/k61-256-nokaslr.elf.gz';
-const exercises = {
-  direct: await output('translate', '0xffff888001000000', '--access', 'write'),
-  find: await output('find', SNAPSHOT, '--physical', '0x1000000'),
-  edit: await output('attack', STORE, '--machine', 'no-heki', '--machine', 'hardened'),
-  defect: await output('boot', '--workload', 'ftrace-module', '--defect', 'B-G4'),
-  ask: await output('attack', ASK, '--machine', 'hardened', '--machine', 'lvbs'),
-  explore: await output('explore', '--machine', 'abstract-ask'),
+const EXERCISES: Readonly<Record<string, readonly string[]>> = {
+  direct: ['translate', '0xffff888001000000', '--access', 'write'],
+  find: ['find', SNAPSHOT, '--physical', '0x1000000'],
+  edit: ['attack', STORE, '--machine', 'no-heki', '--machine', 'hardened'],
+  defect: ['boot', '--workload', 'ftrace-module', '--defect', 'B-G4'],
+  ask: ['attack', ASK, '--machine', 'hardened', '--machine', 'lvbs'],
+  explore: ['explore', '--machine', 'abstract-ask'],
 };
 
 /** Exercises for a class. */
 export const teachPage: Page = {
   file: 'docs/teach.md',
-  parts: Object.fromEntries(Object.entries(exercises).map(([name, text]) => [name, () => text])),
+  parts: Object.fromEntries(Object.entries(EXERCISES).map(([name, args]) => [name, () => output(...args)])),
 };

@@ -3,16 +3,15 @@ import { printed } from './printed.ts';
 
 type ClaimedBy = Readonly<Record<'hardened' | 'rfc-v2', readonly string[]>>;
 
-const { attacks }: { attacks: readonly { name: string; claimedBy: ClaimedBy }[] } = JSON.parse(
-  await printed(['protect', '--json']),
-);
-const { steps }: { steps: readonly { step: { do: string; how?: string }; claimedBy?: ClaimedBy }[] } =
-  JSON.parse(await printed(['boot', '--scenario', 'examples/boot-attacks/scenario.json', '--json']));
-
 /** Who claims to stop which attack. */
 export const verdictsPage: Page = { file: 'docs/verdicts.md', parts: { claims } };
 
-function claims(): string {
+async function claims(): Promise<string> {
+  const { attacks }: { attacks: readonly { name: string; claimedBy: ClaimedBy }[] } = JSON.parse(
+    await printed(['protect', '--json']),
+  );
+  const { steps }: { steps: readonly { step: { do: string; how?: string }; claimedBy?: ClaimedBy }[] } =
+    JSON.parse(await printed(['boot', '--scenario', 'examples/boot-attacks/scenario.json', '--json']));
   const living = steps.flatMap(({ step, claimedBy }) =>
     step.how === undefined || claimedBy === undefined ? [] : [{ name: step.how, claimedBy }],
   );

@@ -1,4 +1,5 @@
 import { WORKLOADS } from '@heki/scenario';
+import { once } from './once.ts';
 import { markdownTable, type Page } from './page.ts';
 import { printedWithFindings } from './printed.ts';
 
@@ -13,20 +14,22 @@ interface WorkloadResult {
   >;
 }
 
-const results: readonly WorkloadResult[] = JSON.parse(
-  await printedWithFindings(['boot', '--workload', 'all', '--json']),
-).workloads;
-const settings = Object.keys(results[0]?.outcomes ?? {});
+const results = once(
+  async (): Promise<readonly WorkloadResult[]> =>
+    JSON.parse(await printedWithFindings(['boot', '--workload', 'all', '--json'])).workloads,
+);
+const settings = async (): Promise<readonly string[]> => Object.keys((await results())[0]?.outcomes ?? {});
 
 /** Legitimate work over all settings. */
 export const workloadsPage: Page = { file: 'docs/workloads.md', parts: { matrix, work, reasons } };
 
-function matrix(): string {
+async function matrix(): Promise<string> {
+  const columns = await settings();
   return markdownTable(
-    ['', ...settings],
-    results.map(({ workload, outcomes }) => [
+    ['', ...columns],
+    (await results()).map(({ workload, outcomes }) => [
       workload,
-      ...settings.map((setting) => {
+      ...columns.map((setting) => {
         const { verdict = '', writableAndExecutable: pages = 0 } = outcomes[setting] ?? {};
         const words = verdict === 'works' ? verdict : `**${verdict}**`;
         return pages === 0 ? words : `${words}<br>${pages.toLocaleString('en-US')} rwx`;
@@ -42,11 +45,12 @@ function work(): string {
   );
 }
 
-function reasons(): string {
+async function reasons(): Promise<string> {
+  const columns = await settings();
   return markdownTable(
     ['work', 'setting', 'ends with'],
-    results.flatMap(({ workload, outcomes }) =>
-      settings.flatMap((setting) => {
+    (await results()).flatMap(({ workload, outcomes }) =>
+      columns.flatMap((setting) => {
         const reason = outcomes[setting]?.reason;
         return reason === undefined ? [] : [[workload, setting, reason]];
       }),

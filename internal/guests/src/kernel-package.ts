@@ -19,13 +19,24 @@ export function unpackPackage(name: string, folder: string): UnpackedPackage {
   const find = () => readdirSync(folder).find((file) => file.startsWith(`${name}_`) && file.endsWith('.deb'));
   let file = find();
   if (file === undefined) {
-    execFileSync('apt-get', ['download', name], { cwd: folder, stdio: 'ignore', timeout: DOWNLOAD_MS });
+    download(name, folder);
     file = find();
   }
   if (file === undefined) throw new Error(`apt-get download ${name} left no ${name}_*.deb in ${folder}`);
   const root = join(folder, 'root', name);
   if (!existsSync(root)) execFileSync('dpkg', ['-x', join(folder, file), root]);
   return { root, file };
+}
+
+/** Lists of packages that are older than the archive name versions that it has no more. */
+function download(name: string, folder: string): void {
+  const options = { cwd: folder, stdio: 'ignore', timeout: DOWNLOAD_MS } as const;
+  try {
+    execFileSync('apt-get', ['download', name], options);
+  } catch {
+    execFileSync('apt-get', ['update'], options);
+    execFileSync('apt-get', ['download', name], options);
+  }
 }
 
 /** The release of the kernel in an unpacked package: `6.1.0-56-cloud-amd64`. */

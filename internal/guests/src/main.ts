@@ -10,12 +10,14 @@ import { GUESTS, SYMBOL_GUESTS } from './guests.ts';
 import { makeFixture } from './make-fixture.ts';
 import { bootGuest } from './run-guest.ts';
 import { makeSymbolFixture } from './symbols/make-symbol-fixture.ts';
+import { watchCost } from './watch-cost.ts';
 
 const ALL: readonly Guest[] = [...GUESTS, ...SYMBOL_GUESTS];
 
 const USAGE = `usage: pnpm guests dump DIR [NAME...]       boots each guest under QEMU and dumps it to DIR/NAME
        pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME, or fixtures/symbols/NAME, out of DIR/NAME
        pnpm guests peers DIR                how long heki, crash and drgn take for a dump of 400 MB
+       pnpm guests watch DIR                how long a guest stands while heki watches it
        pnpm guests check DIR [NAME... | all]   boots guests and holds what heki reads of them to QEMU (default: one, quickly)
 names: ${ALL.map(({ name }) => name).join(' ')}`;
 
@@ -72,6 +74,10 @@ async function main([what, folder, ...names]: readonly string[]): Promise<number
   if (what === 'check' && folder !== undefined) return check(folder, names);
   if (what === 'peers' && folder !== undefined) {
     await comparePeers(resolve(folder));
+    return 0;
+  }
+  if (what === 'watch' && folder !== undefined) {
+    await watchCost(resolve(folder));
     return 0;
   }
   const unknown = names.filter((name) => !ALL.some((guest) => guest.name === name));

@@ -7,11 +7,15 @@ export interface Qmp {
   execute(command: string, parameters?: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** What the human monitor prints for `line`, asked of CPU `cpu`. */
   monitor(line: string, cpu?: number): Promise<string>;
+  /** Calls `listener` with each event from now on, and the microsecond of it. */
+  onEvent(listener: (name: string, microseconds: number) => void): void;
   close(): void;
 }
 
 interface Reply {
   readonly id?: number;
+  readonly event?: string;
+  readonly timestamp?: { readonly seconds: number; readonly microseconds: number };
   readonly return?: unknown;
   readonly error?: { readonly desc: string };
 }
@@ -24,11 +28,16 @@ export async function connectQmp(path: string): Promise<Qmp> {
     socket.once('error', reject);
   });
   const waiting = new Map<number, (reply: Reply) => void>();
+  const listeners: Parameters<Qmp['onEvent']>[0][] = [];
   const lines = createInterface({ input: socket });
   lines.on('line', (line) => {
     // Greeting and events have no id.
     const reply: Reply = JSON.parse(line);
-    if (reply.id === undefined) return;
+    if (reply.id === undefined) {
+      const { event, timestamp: { seconds, microseconds } = { seconds: 0, microseconds: 0 } } = reply;
+      if (event !== undefined) for (const tell of listeners) tell(event, seconds * 1e6 + microseconds);
+      return;
+    }
     waiting.get(reply.id)?.(reply);
     waiting.delete(reply.id);
   });
@@ -50,6 +59,7 @@ export async function connectQmp(path: string): Promise<Qmp> {
     execute,
     monitor: async (line, cpu = 0) =>
       String(await execute('human-monitor-command', { 'command-line': line, 'cpu-index': cpu })),
+    onEvent: (listener) => listeners.push(listener),
     close: () => socket.destroy(),
   };
 }

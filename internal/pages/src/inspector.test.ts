@@ -298,7 +298,7 @@ describe('the inspector', () => {
     await page.close();
   });
 
-  test('has an attack on two machines, side by side to where they part', async () => {
+  test('has an attack on two machines, side by side to the instruction where they part', async () => {
     const { page, said } = await openUrl(
       browser,
       `${inspector.url}#attacks?attack=store-text-after-pte-edit&left=no-heki&right=hardened`,
@@ -308,6 +308,30 @@ describe('the inspector', () => {
     const parting = page.locator('.story .parting');
     expect(await parting.count()).toBe(2);
     expect(await parting.last().textContent()).toContain('EPT forbids it: violation 0x5ea');
+    // To the instruction: what its store meets on either side, and from there back and forth on both at once.
+    expect(await page.locator('#position').textContent()).toBe(
+      'Step 9 of 9, instruction 1 of 1: here they part',
+    );
+    const meets = page.locator('.meets strong');
+    await expect
+      .poll(() => meets.allTextContents())
+      .toEqual([
+        expect.stringMatching(/^allowed: guest-physical 0x1001040/),
+        expect.stringMatching(/^refused by the second level at guest-physical 0x1001040/),
+      ]);
+    await page.getByRole('button', { name: 'Instruction back' }).click();
+    await page.locator('#position >> text=Step 8 of 9').waitFor();
+    expect(await page.locator('.instruction').allTextContents()).toEqual([
+      expect.stringContaining('invlpg'),
+      expect.stringContaining('invlpg'),
+    ]);
+    await page.getByRole('button', { name: 'Where they part' }).click();
+    await page.locator('#position >> text=here they part').waitFor();
+    expect(page.url()).toContain('step=9&instruction=1');
+    await page.locator('.side-by-side section').last().getByText('The walk', { exact: true }).click();
+    await page.locator('#outcome.refused >> text=because W is 0').waitFor();
+    await page.goBack();
+    await page.locator('#position >> text=here they part').waitFor();
     expect(await page.locator('.verdict').allTextContents()).toEqual([
       expect.stringMatching(/^succeeds: /),
       expect.stringMatching(/^blocked: /),

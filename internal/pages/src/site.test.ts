@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
@@ -7,6 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openBrowser, openUrl, violations } from './browser.ts';
 
 const SITE = fileURLToPath(new URL('../../site', import.meta.url));
+
+const FINDINGS = fileURLToPath(new URL('../../../docs/findings', import.meta.url));
+const FINDING_PAGES = readdirSync(FINDINGS);
 
 let server: PreviewServer;
 let browser: Browser;
@@ -71,6 +74,45 @@ describe('the documentation site', () => {
     expect(await page.locator('h1').first().textContent()).toBe('Passes: no finding at high or above');
     expect(said).toEqual([]);
     expect(requests.filter((url) => !url.startsWith(`${home}inspector/`))).toEqual([]);
+    await page.close();
+  });
+
+  test('leads from the page of a kind of finding to a kernel that has it, in the inspector', async () => {
+    const { page, said } = await openUrl(browser, `${home}docs/findings/wx-alias.html`);
+    await page.locator('main a[href^="/inspector/"]').click();
+    await page.locator('.findings li.selected h3', { hasText: 'Writable at one address' }).waitFor();
+    // A walk from there meets the entry that was edited.
+    await page.locator('.findings li.selected .addresses a, .findings li.selected td a').first().click();
+    await page.locator('.step').last().waitFor();
+    expect(await page.locator('h1').textContent()).toBe('The walk of an address');
+    expect(new URL(page.url()).hash).toContain('edit=0x');
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test('has in the inspector each finding that page tables alone show', async () => {
+    const { page } = await openUrl(browser, `${home}inspector/index.html`);
+    const states = FINDING_PAGES.flatMap((file) =>
+      [
+        ...readFileSync(join(FINDINGS, file), 'utf8').matchAll(
+          /inspector\.md(#memory\?finding=(\S+?)(?:&\S*)?)\)/g,
+        ),
+      ].map(([, hash = '', id = '']) => ({ hash, id })),
+    );
+    expect(states.length).toBeGreaterThan(20);
+    for (const { hash, id } of states) {
+      await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
+      const selected = page.locator('.findings li.selected .details');
+      await selected.locator('code', { hasText: `heki explain ${id}` }).waitFor();
+    }
+    await page.close();
+  });
+
+  test('leads from a row of the attack matrix to the life of that machine', async () => {
+    const { page, said } = await openUrl(browser, `${home}docs/attack-matrix.html`);
+    await page.locator('main a[href*="/inspector/"][href*="B-H1"]').click();
+    await page.locator('text=14 of 14 steps were taken').waitFor();
+    expect(said).toEqual([]);
     await page.close();
   });
 

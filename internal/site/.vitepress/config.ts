@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitepress';
+import { searchedText } from '../src/searched-text.ts';
 import { sidebar } from '../src/sidebar.ts';
 import { homeOf } from '../src/stage-pages.ts';
 
@@ -17,7 +18,10 @@ export default defineConfig({
   ignoreDeadLinks: false,
   cleanUrls: false,
   themeConfig: {
-    search: { provider: 'local' },
+    search: {
+      provider: 'local',
+      options: { _render: (text, env, md) => md.render(searchedText(env.relativePath, text), env) },
+    },
     outline: [2, 3],
     nav: [
       { text: 'Documentation', link: '/docs/real-guests', activeMatch: '^/docs/' },

@@ -30,7 +30,8 @@ export function entryPoints(root: string): readonly EntryPoint[] {
  * @throws {Error} when an entry point is missing from what came out, or TypeDoc warned: of a link that leads nowhere, a type that is not exported, a parameter that is not there
  */
 export async function writeApiPages(root: string, to: string): Promise<number> {
-  const entries = entryPoints(root);
+  // The deepest first: else `@heki/fleet/queue` would have to give way to the interface `Queue` of `@heki/fleet`, and be `queue-1`.
+  const entries = entryPoints(root).toSorted((a, b) => depthOf(b) - depthOf(a));
   const app = await Application.bootstrapWithPlugins({
     plugin: ['typedoc-plugin-markdown'],
     entryPoints: entries.map(({ source }) => source),
@@ -44,10 +45,14 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
     excludePrivate: true,
     hideGenerator: true,
     sort: ['source-order'],
+    sortEntryPoints: false,
     validation: { invalidLink: true, notExported: true, notDocumented: false },
     logLevel: 'Warn',
   });
   app.options.setValue('outputFileStrategy' as never, 'modules' as never);
+  app.options.setValue('entryFileName' as never, 'index' as never);
+  // The places in a page are named as its links name them, whatever VitePress makes of headings.
+  app.options.setValue('useHTMLAnchors' as never, true as never);
   const project = await app.convert();
   if (project === undefined) throw new Error('the packages could not be read');
   const names = new Map(entries.map(({ name, source }) => [relative(root, source), name]));
@@ -58,6 +63,8 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
   if (app.logger.hasWarnings()) throw new Error('TypeDoc warned of what the packages export');
   return entries.length;
 }
+
+const depthOf = ({ name }: EntryPoint): number => name.split('/').length;
 
 /** A module bears the name that programs import. */
 function renameModule(module: DeclarationReflection, root: string, names: Map<string, string>): void {

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { run } from 'heki';
 import { build } from 'vitepress';
 import { writeApiPages } from './api-pages.ts';
-import { stagePages } from './stage-pages.ts';
+import { deadLinks } from './dead-links.ts';
+import { homeOf, stagePages } from './stage-pages.ts';
 
 const root = process.cwd();
 const site = join(root, 'internal/site');
@@ -32,3 +33,5 @@ const written = await run(['inspect', '--static', join(sources, 'public/inspecto
 if (written !== 0) throw new Error(`heki inspect ended with ${written}`);
 
 await build(site);
+const dead = deadLinks({ folder: join(site, 'dist-site'), root, home: homeOf(root) });
+if (dead.length > 0) throw new Error(`links that lead nowhere:\n${dead.join('\n')}`);

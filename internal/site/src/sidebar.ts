@@ -28,7 +28,7 @@ export function sidebar(root: string): DefaultTheme.SidebarMulti {
     '/api/': [
       {
         text: 'Entry points',
-        items: entryPoints(root).map(({ name }) => ({ text: name, link: `/api/${name}/` })),
+        items: entryPoints(root).map(({ name }) => ({ text: name, link: `/api/${name}` })),
       },
     ],
   };

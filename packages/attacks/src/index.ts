@@ -1,7 +1,7 @@
 export type { LabAttack, Means, RacingAttack } from './attack/lab-attack.ts';
 export { NotExpressible } from './attack/not-expressible.ts';
 export type { Schedule } from './attack/race.ts';
-export { type AttackRun, runAttack, shortestSchedule } from './attack/run-attack.ts';
+export { type AttackRun, type Onlooker, runAttack, shortestSchedule } from './attack/run-attack.ts';
 export type { Lab } from './attacker/lab.ts';
 export type { LabStep } from './attacker/recorder.ts';
 export type { Vmm } from './attacker/vmm.ts';
@@ -16,6 +16,7 @@ export {
   bootMachine,
   type FindBackend,
   type LabBackend,
+  type OnMachineEvent,
 } from './machines/boot-machine.ts';
 export { MECHANISMS, type Mechanism } from './machines/mechanisms.ts';
 export {

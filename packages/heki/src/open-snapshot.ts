@@ -32,8 +32,11 @@ export function openAddressSpace(
 }
 
 /** Opens the dump at `path`. @throws {VmcoreError} when it is not one */
-export function openCore(path: string, { cBit }: Pick<AddressSpaceOptions, 'cBit'>): Vmcore {
-  return openVmcore(withCredentials(path), { encryptionBit: cBit });
+export function openCore(
+  path: string,
+  { cBit, whileItRuns }: Pick<AddressSpaceOptions, 'cBit' | 'whileItRuns'>,
+): Vmcore {
+  return openVmcore(withCredentials(path), { encryptionBit: cBit, whileItRuns });
 }
 
 /** What `read` makes of the dump at `path`. @throws {InputError} with the path, when the dump is damaged */

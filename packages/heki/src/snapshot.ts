@@ -20,6 +20,8 @@ export interface AddressSpaceOptions {
   readonly cr3?: bigint;
   /** The C-bit of memory encryption. */
   readonly cBit?: number;
+  /** Whether a guest that runs goes on while it is read, where that can be. */
+  readonly whileItRuns?: boolean;
 }
 
 /** A dump that is open, with what every command needs of it. */

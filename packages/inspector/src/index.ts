@@ -10,9 +10,11 @@ export {
 export type { LeafKind, VirtualSide, VirtualStretch } from './memory/virtual-side.ts';
 export type {
   Answer,
+  AttackInstruction,
   AttackStory,
   Choice,
   Choices,
+  Edits,
   EntryBit,
   Exploration,
   FrameCard,

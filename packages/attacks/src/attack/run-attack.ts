@@ -28,20 +28,43 @@ export interface AttackRun extends Judgement {
   readonly schedule?: Schedule;
 }
 
+/** Looks on while an attack is tried. */
+export interface Onlooker {
+  /**
+   * A machine has booted, and is attacked from now on.
+   *
+   * @param attempt its steps, which grow, and how many of them are over
+   * @param schedule of a race
+   */
+  begins(attempt: Pick<LabRecord, 'steps' | 'done'>, schedule: Schedule | undefined): void;
+  /** The attack is over: what comes is the judge's. */
+  ends(): void;
+}
+
 /**
  * Tries an attack on machines that `boot` makes: one, or of a race one for each schedule until it succeeds.
  *
  * @param schedule of a race: only this one, for a replay
+ * @param onlooker is told of each attempt that may be the result
  */
-export function runAttack(attack: LabAttack, boot: Boot, schedule?: Schedule): AttackRun {
+export function runAttack(
+  attack: LabAttack,
+  boot: Boot,
+  schedule?: Schedule,
+  onlooker?: Onlooker,
+): AttackRun {
   const { race } = attack;
-  if (race === undefined) return attempt(boot, (lab) => attack.run(lab.lab));
-  if (schedule !== undefined) return attemptRace(attack, race, boot, schedule);
+  if (race === undefined)
+    return attempt(
+      boot,
+      watched((lab) => attack.run(lab.lab), onlooker),
+    );
+  if (schedule !== undefined) return attemptRace(attack, race, boot, schedule, onlooker);
   const first = SEEDS.map((seed) => ({ seed, turns: undefined }));
   let tried = 0;
   let result: AttackRun | undefined;
   for (const next of schedulesOf(first, () => schedulesBehindReads(quietMoments(attack, race, boot)))) {
-    const run = attemptRace(attack, race, boot, next);
+    const run = attemptRace(attack, race, boot, next, onlooker);
     if (isSuccess(run) || run.verdict === 'not expressible') return run;
     tried++;
     // A guest that died once is told, whatever came of other schedules.
@@ -105,13 +128,20 @@ export function shortestSchedule(attack: LabAttack, boot: Boot, run: AttackRun):
   return { ...schedule, turns: shortestTurns(schedule.turns, succeeds) };
 }
 
-function attemptRace(attack: LabAttack, race: RacingAttack, boot: Boot, schedule: Schedule): AttackRun {
+function attemptRace(
+  attack: LabAttack,
+  race: RacingAttack,
+  boot: Boot,
+  schedule: Schedule,
+  onlooker?: Onlooker,
+): AttackRun {
   let taken: readonly number[] = [];
-  const run = attempt(boot, (record) => {
+  const tryIt = (record: LabRecord): void => {
     attack.run(record.lab);
     ({ taken } = raceOnce(record, race, schedule));
     race.after?.(record.lab);
-  });
+  };
+  const run = attempt(boot, watched(tryIt, onlooker, schedule));
   // There was no other processor to race against: the outcome says nothing.
   const vacuous = schedule.seed === EVERY_MOMENT && schedule.turns === undefined && taken.length === 0;
   if (vacuous && run.verdict === 'blocked')
@@ -122,6 +152,23 @@ function attemptRace(attack: LabAttack, race: RacingAttack, boot: Boot, schedule
       evidence: "the kernel's work is one step here: no turn lies within it",
     };
   return { ...run, schedule: { seed: schedule.seed, turns: taken } };
+}
+
+/** `tryIt`, of which an onlooker is told when it begins and ends. */
+function watched(
+  tryIt: (record: LabRecord) => void,
+  onlooker: Onlooker | undefined,
+  schedule?: Schedule,
+): (record: LabRecord) => void {
+  if (onlooker === undefined) return tryIt;
+  return (record) => {
+    onlooker.begins(record, schedule);
+    try {
+      tryIt(record);
+    } finally {
+      onlooker.ends();
+    }
+  };
 }
 
 function attempt(boot: Boot, tryIt: (record: LabRecord) => void): AttackRun {

@@ -10,6 +10,8 @@ import type { LabStep, Recorder } from './recorder.ts';
 export interface LabRecord {
   readonly lab: Lab;
   readonly steps: readonly LabStep[];
+  /** How many steps are over. */
+  readonly done: number;
   /** What was reached of what the attack was after. */
   evidence(): string[];
   /** Whether the kernel still does its work. */
@@ -54,6 +56,9 @@ export function createObserver({
     record: (lab) => ({
       lab,
       steps: recorder.steps,
+      get done() {
+        return recorder.done;
+      },
       evidence: aimed.evidence,
       get named() {
         return aimed.named;

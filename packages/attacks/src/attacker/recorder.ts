@@ -27,6 +27,8 @@ export interface LabStep {
 /** Records what is done, in order. */
 export interface Recorder {
   readonly steps: readonly LabStep[];
+  /** How many steps there will be of what was done so far: those of attackers come into {@link steps} later. */
+  readonly done: number;
   /** Addresses that functions of the kernel were led to. */
   readonly hijacked: VirtualAddress[];
   kernel<Value>(what: string, work: () => KernelOutcome<Value>): Value | undefined;
@@ -59,6 +61,12 @@ export function createRecorder(attackers: () => readonly Attacker[]): Recorder {
 
   return {
     steps,
+    get done() {
+      return attackers().reduce(
+        (sum, attacker) => sum + attacker.steps.length - (taken.get(attacker) ?? 0),
+        steps.length,
+      );
+    },
     hijacked,
     sync,
     kernel(text, work) {

@@ -2,6 +2,7 @@ import type { BackendEvent, Hypervisor, ProtectionState, VirtualMachine } from '
 import {
   createLinuxMachine,
   createSigningAuthority,
+  describeTraceEvent,
   type HekiDriver,
   type HypervisorSettings,
   hypervisorSettings,
@@ -10,6 +11,7 @@ import {
   type MachineSpecification,
   machineMemory,
   pcMemoryMap,
+  type TraceEvent,
 } from '@heki/machine';
 import { createCodeSigner } from '@heki/machine/code-signer';
 import type { GuestRegion } from '../attacker/vmm.ts';
@@ -45,6 +47,9 @@ export interface BootedMachine {
 /** A driver with a part taken out. It gets the machine's memory, to change page lists in it. */
 export type DriverChange = (driver: HekiDriver, machine: () => Pick<LinuxMachine, 'memory'>) => HekiDriver;
 
+/** Is told each event of the machine, those of its processors included; `describe` says it in words. */
+export type OnMachineEvent = (event: TraceEvent, describe: () => string) => void;
+
 /** A boot that did not come to its end: no machine to attack. */
 export class BootFailed extends Error {}
 
@@ -52,12 +57,14 @@ export class BootFailed extends Error {}
  * Boots the kernel that is attacked, on a machine of a specification.
  *
  * @param change takes a part out of the driver
+ * @param onEvent looks on
  * @throws {BootFailed}
  */
 export function bootMachine(
   specification: MachineSpecification,
   findBackend: FindBackend,
   change: DriverChange = (driver) => driver,
+  onEvent?: OnMachineEvent,
 ): BootedMachine {
   const { hypervisor: name = 'kvm' } = specification;
   const backend = findBackend(name);
@@ -79,11 +86,12 @@ export function bootMachine(
   const memoryMap = pcMemoryMap(MEMORY);
   const incidents: string[] = [];
   const { driver } = backend;
+  const hypervisor = backend.create(
+    hypervisorSettings(specification, authority.signed, undefined, codeSigner?.code),
+  );
   const machine: LinuxMachine = createLinuxMachine({
     ...specification,
-    hypervisor: backend.create(
-      hypervisorSettings(specification, authority.signed, undefined, codeSigner?.code),
-    ),
+    hypervisor,
     driver: driver === undefined ? undefined : change(driver, () => machine),
     kernel: LAB_KERNEL,
     memoryMap,
@@ -94,7 +102,10 @@ export function bootMachine(
     codeSigner,
     attackable: true,
     interleaved: true,
-    onEvent({ from, event }) {
+    processorEvents: onEvent !== undefined,
+    onEvent(reported) {
+      const { from, event } = reported;
+      onEvent?.(reported, () => describeTraceEvent(hypervisor, reported));
       if (from === 'hypervisor' && event.type.startsWith('host-') && 'text' in event)
         incidents.push(String(event.text));
     },

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Audit, compareKernels } from '@heki/audit';
+import { isLiveGuest } from '@heki/vmcore/node';
 import { auditSubject, auditWarnings } from '../audit/report.ts';
 import { type Alarm, alarmsOf, newAlarms } from '../audit/watch-alarms.ts';
 import { ExitCode } from '../failure.ts';
 import { failureOf } from '../file-error.ts';
 import type { CommandIo } from '../io.ts';
 import { openSubject } from '../protect/open-subject.ts';
+import type { SubjectOptions } from '../protect/subject.ts';
 import { count } from '../quantity.ts';
 import { reportHeader } from '../report/report-header.ts';
 import { screenOf } from '../report/screen.ts';
@@ -87,7 +89,7 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
     due = Math.max(due, performance.now()) + every;
     let now: Audit;
     try {
-      now = (await look(source)).audit;
+      now = await lookQuickly(source, (quick) => isNews(first, standing, quick));
       failures = 0;
     } catch (error) {
       const { kind, message } = failureOf(error);
@@ -107,10 +109,34 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
   return alarms > 0 ? ExitCode.FAILURE : ExitCode.SUCCESS;
 }
 
+/**
+ * The moment of a guest that goes on while it is looked at, unless what it seems to be `isNews`, or cannot be read: tables that changed meanwhile
+ * may tell what never was. Then it is made to stand.
+ */
+async function lookQuickly(source: string, isNews: (audit: Audit) => boolean): Promise<Audit> {
+  if (isLiveGuest(source)) {
+    try {
+      const { audit } = await look(source, { whileItRuns: true });
+      if (!isNews(audit)) return audit;
+    } catch (error) {
+      if (failureOf(error).kind !== 'input') throw error;
+    }
+  }
+  return (await look(source)).audit;
+}
+
+/** Whether there is something to tell of `now`. */
+function isNews(first: Audit, standing: ReadonlyMap<string, Alarm>, now: Audit): boolean {
+  if (!compareKernels(first, now).sameBoot) return true;
+  const alarms = alarmsOf(first, now);
+  return newAlarms(standing, alarms).length > 0 || [...standing.keys()].some((id) => !alarms.has(id));
+}
+
 async function look(
   source: string,
+  options: SubjectOptions = {},
 ): Promise<{ readonly audit: Audit; readonly warnings: readonly Warning[] }> {
-  const subject = await openSubject(source, {});
+  const subject = await openSubject(source, options);
   try {
     return { audit: auditSubject(subject), warnings: auditWarnings(subject, false) };
   } finally {

@@ -10,8 +10,8 @@ import type {
 import { reportModel } from '../report/report-model.ts';
 import { AttacksPage } from './attacks-page.tsx';
 import { ExplorationPage } from './exploration-page.tsx';
-import { MemoryPage } from './memory-page.tsx';
-import { momentOf, PAGES, type Route, routeTo, useRoute } from './route.ts';
+import { MemoryPage, type MemoryPageProps } from './memory-page.tsx';
+import { editsOf, momentOf, PAGES, type Route, routeTo, useRoute } from './route.ts';
 import { TimePage } from './time-page.tsx';
 import { TourPanel, tourAt } from './tour-panel.tsx';
 import { ToursPage } from './tours-page.tsx';
@@ -143,8 +143,27 @@ interface PageProps {
 /** A page about the dump. */
 function DumpPage({ route: { page, parameters }, model, dump }: PageProps) {
   const report = useMemo(() => reportModel(dump.page), [dump]);
+  const edits = editsOf(parameters);
   if (page === 'walk') return <WalkPage model={model} text={dump.text} parameters={parameters} />;
-  return <MemoryPage report={report} model={model} parameters={parameters} />;
+  if (Object.keys(edits).length > 0)
+    return <EditedPage model={model} parameters={parameters} edits={edits} />;
+  return <MemoryPage report={report} model={model} parameters={parameters} edits={edits} />;
+}
+
+/** The audit of the dump's kernel, as if the reader's edits were in its page tables. */
+function EditedPage({ model, parameters, edits }: Omit<MemoryPageProps, 'report'>) {
+  const { answer } = useAnswer(JSON.stringify(edits), () => model.audit(edits));
+  const audited = answer !== undefined && 'value' in answer ? answer.value : undefined;
+  const report = useMemo(() => audited && reportModel(audited), [audited]);
+  if (answer !== undefined && 'failure' in answer) return <Failed failure={answer.failure} />;
+  if (report === undefined) {
+    return (
+      <main aria-busy="true">
+        <h1>Auditing the edited page tables</h1>
+      </main>
+    );
+  }
+  return <MemoryPage report={report} model={model} parameters={parameters} edits={edits} />;
 }
 
 interface MachinePageProps extends Omit<PageProps, 'dump'> {

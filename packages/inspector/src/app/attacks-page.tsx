@@ -1,8 +1,9 @@
 import type { Remote } from 'comlink';
-import type { AttackStory, Choices, InspectorModel } from '../model/inspector-model.ts';
+import type { Choices, InspectorModel } from '../model/inspector-model.ts';
+import { AttackCourse } from './attack-course.tsx';
 import { Choose } from './choose.tsx';
 import { replaceRoute, routeTo } from './route.ts';
-import { partingOf } from './stories.ts';
+import type { StoryPosition } from './stories.ts';
 import { useAnswer } from './use-answer.ts';
 
 interface AttacksPageProps {
@@ -77,7 +78,22 @@ export function AttacksPage({ model, choices, parameters }: AttacksPageProps) {
             ),
         )}
         {a !== undefined && b !== undefined && 'value' in a && 'value' in b && !isBusy && (
-          <SideBySide left={a.value} right={b.value} />
+          <AttackCourse
+            model={model}
+            attack={asked.attack}
+            left={a.value}
+            right={b.value}
+            at={positionOf(parameters)}
+            onGo={({ step, instruction }) =>
+              replaceRoute(
+                routeTo('attacks', {
+                  ...asked,
+                  step: String(step + 1),
+                  instruction: String(instruction + 1),
+                }),
+              )
+            }
+          />
         )}
         {isBusy && <p>Booting two kernels, and attacking both …</p>}
       </div>
@@ -85,56 +101,9 @@ export function AttacksPage({ model, choices, parameters }: AttacksPageProps) {
   );
 }
 
-function SideBySide({ left, right }: { readonly left: AttackStory; readonly right: AttackStory }) {
-  const parting = partingOf(left, right);
-  return (
-    <>
-      <p id="parting" role="status">
-        {parting === undefined ? alike(left, right) : `They part at step ${parting + 1}.`}
-      </p>
-      <div class="side-by-side">
-        <Story story={left} parting={parting} />
-        <Story story={right} parting={parting} />
-      </div>
-    </>
-  );
-}
-
-/** What is said where no step comes out otherwise. */
-function alike(left: AttackStory, right: AttackStory): string {
-  return left.verdict === right.verdict
-    ? 'They do not part: every step goes on both alike, and so does what comes of it.'
-    : `They part in what comes of it: every step goes on both alike. On the left: ${left.verdict}. On the right: ${right.verdict}.`;
-}
-
-interface StoryProps {
-  readonly story: AttackStory;
-  readonly parting: number | undefined;
-}
-
-function Story({ story: { machine, verdict, evidence, steps }, parting }: StoryProps) {
-  return (
-    <section aria-label={machine.name}>
-      <h2>
-        {machine.name} <small>{machine.title}</small>
-      </h2>
-      <ol class="story">
-        {steps.map(({ text, result, detail, by }, index) => (
-          <li key={`${index} ${text}`} class={`${result}${index === parting ? ' parting' : ''}`}>
-            <p>{text}</p>
-            {result !== 'done' && (
-              <p class="result">
-                <strong>{result}</strong>
-                {detail !== null && `: ${detail}`}
-                {by !== null && ` (by ${by})`}
-              </p>
-            )}
-          </li>
-        ))}
-      </ol>
-      <p class={`verdict ${verdict === 'blocked' ? 'passes' : verdict === 'succeeds' ? 'fails' : ''}`}>
-        <strong>{verdict}</strong>: {evidence}
-      </p>
-    </section>
-  );
+/** Where in the stories a route is, if it says so: numbers from 1 on. */
+function positionOf(parameters: URLSearchParams): StoryPosition | undefined {
+  const [step, instruction] = ['step', 'instruction'].map((name) => Number(parameters.get(name) ?? 1) - 1);
+  if (!parameters.has('step') || step === undefined || instruction === undefined) return undefined;
+  return { step, instruction };
 }

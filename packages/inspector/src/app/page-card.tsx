@@ -2,7 +2,7 @@ import { hex } from '@heki/physical-memory';
 import type { Remote } from 'comlink';
 import { useState } from 'preact/hooks';
 import { type MemoryModel, runsWithin } from '../memory/memory-model.ts';
-import type { FrameCard, InspectorModel, MomentQuery } from '../model/inspector-model.ts';
+import type { Edits, FrameCard, InspectorModel, MomentQuery } from '../model/inspector-model.ts';
 import { Facts } from '../views/facts.tsx';
 import { walkRoute } from './route.ts';
 import { SecondLevel } from './second-level.tsx';
@@ -14,10 +14,12 @@ interface PageCardProps {
   readonly model: Remote<InspectorModel>;
   /** When, on a machine that lives; of a dump without. */
   readonly moment?: MomentQuery | undefined;
+  /** What was edited of a dump. */
+  readonly edits?: Edits;
 }
 
 /** Of one page: what a machine has of it, the walks that lead to it, and its bytes. */
-export function PageCard({ frame, memory, model, moment }: PageCardProps) {
+export function PageCard({ frame, memory, model, moment, edits = {} }: PageCardProps) {
   const [run] = runsWithin(memory.runs, { start: frame, end: frame + 1 }, 1);
   const places = (run?.places ?? []).map((place, index) => ({
     ...place,
@@ -31,7 +33,7 @@ export function PageCard({ frame, memory, model, moment }: PageCardProps) {
         <ul class="links">
           {places.map(({ address, region }) => (
             <li key={address}>
-              <a href={walkRoute({ address, access: 'read', user: false, edits: {} }, moment)}>
+              <a href={walkRoute({ address, access: 'read', user: false, edits }, moment)}>
                 Walk <code>{address}</code>
               </a>{' '}
               {region}

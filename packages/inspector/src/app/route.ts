@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { LifeQuery, MomentQuery, WalkQuery } from '../model/inspector-model.ts';
+import type { Edits, LifeQuery, MomentQuery, WalkQuery } from '../model/inspector-model.ts';
 
 /** The pages of the inspector, in the order of its navigation. */
 export const PAGES = [
@@ -57,18 +57,34 @@ const HEX = /^0x[0-9a-f]{1,16}$/;
 /** Of an entry: `h` before one in host memory. */
 const ENTRY = /^h?0x[0-9a-f]{1,16}$/;
 
-/** The walk that a route asks for. @param fallback the address where it names none */
-export function walkQueryOf(parameters: URLSearchParams, fallback: string): WalkQuery {
+/** The entries that a route has in place of those in memory. */
+export function editsOf(parameters: URLSearchParams): Edits {
   const edits: Record<string, string> = {};
   for (const edit of parameters.getAll('edit')) {
     const [address = '', value = ''] = edit.split('-', 2);
     if (ENTRY.test(address) && HEX.test(value)) edits[address] = value;
   }
+  return edits;
+}
+
+function addEdits(parameters: URLSearchParams, edits: Edits): void {
+  for (const [at, value] of Object.entries(edits)) parameters.append('edit', `${at}-${value}`);
+}
+
+/** The audit of the dump with these entries. */
+export function auditRoute(edits: Edits): string {
+  const parameters = new URLSearchParams();
+  addEdits(parameters, edits);
+  return `#memory?${parameters}`;
+}
+
+/** The walk that a route asks for. @param fallback the address where it names none */
+export function walkQueryOf(parameters: URLSearchParams, fallback: string): WalkQuery {
   return {
     address: parameters.get('va') ?? fallback,
     access: ACCESSES.find((one) => one === parameters.get('access')) ?? 'read',
     user: parameters.has('user'),
-    edits,
+    edits: editsOf(parameters),
   };
 }
 
@@ -80,7 +96,7 @@ export function walkRoute({ address, access, user, edits }: WalkQuery, moment?: 
   });
   if (access !== 'read') parameters.set('access', access);
   if (user) parameters.set('user', '');
-  for (const [at, value] of Object.entries(edits)) parameters.append('edit', `${at}-${value}`);
+  addEdits(parameters, edits);
   return `#walk?${parameters}`;
 }
 
@@ -93,12 +109,13 @@ export function lifeOf(parameters: URLSearchParams): LifeQuery {
     machine: parameters.get('machine') ?? USUAL_MACHINE,
     kernel: parameters.get('kernel') === 'dump' ? 'dump' : 'modelled',
     scenario: parameters.get('scenario'),
+    attack: parameters.get('attack'),
   };
 }
 
-export function lifeParameters({ machine, kernel, scenario }: LifeQuery): Record<string, string> {
+export function lifeParameters({ machine, kernel, scenario, attack }: LifeQuery): Record<string, string> {
   if (scenario !== null) return { scenario };
-  return { machine, ...(kernel === 'dump' && { kernel }) };
+  return { machine, ...(kernel === 'dump' && { kernel }), ...(attack !== null && { attack }) };
 }
 
 /** The moment that a walk is at; `undefined` for a walk of the dump. */

@@ -56,14 +56,20 @@ export function TimePage({ model, choices, parameters, dump }: TimePageProps) {
           ]}
           value={life.kernel}
           onChoose={(kernel) =>
-            go({ ...life, kernel: kernel === 'dump' ? 'dump' : 'modelled', scenario: null }, 0)
+            go({ ...life, kernel: kernel === 'dump' ? 'dump' : 'modelled', scenario: null, attack: null }, 0)
           }
         />
       </div>
+      {life.attack !== null && (
+        <p>
+          While it is attacked, from the first step to the last:{' '}
+          <a href={routeTo('attacks', { attack: life.attack, right: life.machine })}>{life.attack}</a>
+        </p>
+      )}
       <ScenarioForm
         key={life.scenario}
         text={life.scenario}
-        onLive={(scenario) => go({ ...life, scenario }, 0)}
+        onLive={(scenario) => go({ ...life, scenario, attack: null }, 0)}
       />
       {answer === undefined && <p aria-busy="true">Booting …</p>}
       {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
@@ -128,7 +134,7 @@ function Course({ model, life, timeline, at, marked, onGo: go }: CourseProps) {
           First
         </button>
         <button type="button" disabled={stepBefore < 0} onClick={() => onGo(stepBefore)}>
-          Boot step before
+          {life.attack === null ? 'Boot step before' : 'Step of the attack before'}
         </button>
         <button type="button" disabled={at === 0} onClick={() => onGo(at - 1)}>
           Step back
@@ -137,7 +143,7 @@ function Course({ model, life, timeline, at, marked, onGo: go }: CourseProps) {
           Step
         </button>
         <button type="button" disabled={nextStep < 0} onClick={() => onGo(nextStep)}>
-          Next boot step
+          {life.attack === null ? 'Next boot step' : 'Next step of the attack'}
         </button>
         {lanes.map((lane, index) => {
           const next = events.findIndex((one, number) => one.lane === index && number > at);

@@ -3,7 +3,7 @@ import type { Remote } from 'comlink';
 import { Fragment } from 'preact';
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { mappedRegions, type VirtualSide as Side, stretchAt } from '../memory/virtual-side.ts';
-import type { InspectorModel } from '../model/inspector-model.ts';
+import type { Edits, InspectorModel } from '../model/inspector-model.ts';
 import { count, number, physicalText, sizeText, virtualText } from '../report/words.ts';
 import { walkRoute } from './route.ts';
 import { submittedAddress } from './submitted-address.ts';
@@ -12,24 +12,26 @@ import { useVirtualRows } from './use-virtual-rows.ts';
 
 interface VirtualSideProps {
   readonly model: Remote<InspectorModel>;
+  /** What was edited of the dump. */
+  readonly edits: Edits;
 }
 
 /** The kernel's half of the dump: regions and leaves, each of which leads to its walk. */
-export function VirtualSide({ model }: VirtualSideProps) {
+export function VirtualSide({ model, edits }: VirtualSideProps) {
   const [isOpen, setOpen] = useState(false);
   return (
     <details class="virtual-side" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>What is mapped, by virtual address</summary>
-      {isOpen && <Mapped model={model} />}
+      {isOpen && <Mapped model={model} edits={edits} />}
     </details>
   );
 }
 
-function Mapped({ model }: VirtualSideProps) {
-  const { answer } = useAnswer('virtual side', () => model.virtualSide());
+function Mapped({ model, edits }: VirtualSideProps) {
+  const { answer } = useAnswer(JSON.stringify(edits), () => model.virtualSide(edits));
   if (answer === undefined) return <p aria-busy="true">Reading …</p>;
   if ('failure' in answer) return <p role="alert">{answer.failure.message}</p>;
-  return <Stretches side={answer.value} model={model} />;
+  return <Stretches side={answer.value} model={model} edits={edits} />;
 }
 
 /** Rows that Page Up and Page Down go by. */
@@ -38,7 +40,7 @@ const PAGE = 15;
 const ROW_HEIGHT = 28;
 const COLUMNS = ['mapped at', 'pages', 'leaves', 'rights', 'leaf alone', 'guest-physical', 'region'] as const;
 
-function Stretches({ side, model }: { readonly side: Side } & VirtualSideProps) {
+function Stretches({ side, model, edits }: { readonly side: Side } & VirtualSideProps) {
   const { stretches, leaves, leftOut } = side;
   const regions = useMemo(() => mappedRegions(side), [side]);
   const scroller = useRef<HTMLDivElement>(null);
@@ -63,7 +65,7 @@ function Stretches({ side, model }: { readonly side: Side } & VirtualSideProps) 
   });
 
   const find = async (address: string): Promise<void> => {
-    const answer = await model.walk({ address, access: 'read', user: false, edits: {} });
+    const answer = await model.walk({ address, access: 'read', user: false, edits });
     if ('failure' in answer) {
       setSaid(answer.failure.message);
       return;
@@ -142,6 +144,7 @@ function Stretches({ side, model }: { readonly side: Side } & VirtualSideProps) 
                   {above > 0 && <Gap height={above} />}
                   <Stretch
                     side={side}
+                    edits={edits}
                     index={index}
                     isActive={index === active}
                     onFocus={() => setActive(index)}
@@ -170,6 +173,7 @@ function Gap({ height }: { readonly height: number }) {
 
 interface StretchProps {
   readonly side: Side;
+  readonly edits: Edits;
   readonly index: number;
   readonly isActive: boolean;
   readonly onFocus: () => void;
@@ -179,7 +183,7 @@ interface StretchProps {
 /** Pages of a leaf. */
 const LEAF_PAGES: Readonly<Record<string, number>> = { '4K': 1, '2M': 512, '1G': 512 * 512 };
 
-function Stretch({ side: { stretches, kinds }, index, isActive, onFocus, onKey }: StretchProps) {
+function Stretch({ side: { stretches, kinds }, edits, index, isActive, onFocus, onKey }: StretchProps) {
   const stretch = stretches[index];
   const kind = kinds[stretch?.kind ?? -1];
   if (stretch === undefined || kind === undefined) return null;
@@ -190,7 +194,7 @@ function Stretch({ side: { stretches, kinds }, index, isActive, onFocus, onKey }
     <tr data-index={index} aria-rowindex={index + 2}>
       <th scope="row">
         <a
-          href={walkRoute({ address, access: 'read', user: false, edits: {} })}
+          href={walkRoute({ address, access: 'read', user: false, edits })}
           tabIndex={isActive ? 0 : -1}
           onFocus={onFocus}
           onKeyDown={onKey}

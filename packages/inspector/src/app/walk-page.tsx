@@ -1,7 +1,15 @@
 import type { Remote } from 'comlink';
 import type { InspectorModel, WalkAnswer, WalkQuery } from '../model/inspector-model.ts';
 import { AddressAnatomy } from './address-anatomy.tsx';
-import { lifeParameters, momentOf, replaceRoute, routeTo, walkQueryOf, walkRoute } from './route.ts';
+import {
+  auditRoute,
+  lifeParameters,
+  momentOf,
+  replaceRoute,
+  routeTo,
+  walkQueryOf,
+  walkRoute,
+} from './route.ts';
 import { submittedAddress } from './submitted-address.ts';
 import { useAnswer } from './use-answer.ts';
 import { StageBeside, WalkStep } from './walk-step.tsx';
@@ -35,8 +43,8 @@ export function WalkPage({ model, text, parameters }: WalkPageProps) {
       <h1>The walk of an address</h1>
       {moment !== undefined && (
         <p>
-          {moment.life.scenario === null ? `On the machine ${moment.life.machine}` : 'In a scenario'}, right
-          after{' '}
+          {moment.life.scenario === null ? `On the machine ${moment.life.machine}` : 'In a scenario'}
+          {moment.life.attack !== null && `, which is attacked (${moment.life.attack})`}, right after{' '}
           <a href={routeTo('time', { ...lifeParameters(moment.life), at: String(moment.at) })}>
             event {moment.at}
           </a>
@@ -87,6 +95,13 @@ export function WalkPage({ model, text, parameters }: WalkPageProps) {
           Undo all edits
         </button>
       </form>
+      {edited > 0 && moment === undefined && (
+        <p>
+          <a href={auditRoute(query.edits)}>
+            What the audit finds with {edited === 1 ? 'this edit' : 'these edits'}
+          </a>
+        </p>
+      )}
       {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
       {answer !== undefined && 'value' in answer && (
         <Walk

@@ -22,14 +22,16 @@ export interface OpenedDump {
   readonly text: string;
 }
 
+/** Entries in place of those that memory has: value by physical address, both hexadecimal; `h0x...` names host memory. */
+export type Edits = Readonly<Record<string, string>>;
+
 /** What is asked of a walk. */
 export interface WalkQuery {
   /** Hexadecimal, or `SYMBOL+OFFSET`. */
   readonly address: string;
   readonly access: 'read' | 'write' | 'fetch';
   readonly user: boolean;
-  /** Entries in place of those that memory has: value by physical address, both hexadecimal; `h0x...` names host memory. */
-  readonly edits: Readonly<Record<string, string>>;
+  readonly edits: Edits;
 }
 
 /** How an access ends, and the entries on its way. */
@@ -122,13 +124,15 @@ export interface MomentQuery {
   readonly at: number;
 }
 
-/** Whose life: of a kernel that boots, of that in the dump which is protected, or of what a scenario says. */
+/** Whose life: of a kernel that boots, of that in the dump which is protected, of what a scenario says, or of one that is attacked. */
 export interface LifeQuery {
   /** Of the table of machines. A scenario has its own. */
   readonly machine: string;
   readonly kernel: 'modelled' | 'dump';
   /** The text of a scenario. */
   readonly scenario: string | null;
+  /** An attack on a modelled kernel that has booted: the life begins with it. */
+  readonly attack: string | null;
 }
 
 /** What is known of one page on a machine that lives. */
@@ -223,6 +227,8 @@ export interface AttackStory {
   readonly verdict: string;
   readonly evidence: string;
   readonly steps: readonly AttackStep[];
+  /** Every event from the first step to the last. */
+  readonly timeline: Timeline;
 }
 
 interface AttackStep {
@@ -232,6 +238,19 @@ interface AttackStep {
   readonly detail: string | null;
   /** What stood in the way. */
   readonly by: string | null;
+  /** What the processors executed for it, each with what it led to; one that is last may have no end. */
+  readonly instructions: readonly AttackInstruction[];
+}
+
+/** An instruction, or an access of one: the events up to that by which it is over. */
+export interface AttackInstruction {
+  /** The numbers of its events in the timeline: the first, and one behind the last. */
+  readonly start: number;
+  readonly end: number;
+  /** What comes of it, as the guest sees it: where it is the same on two machines, they have not parted yet. */
+  readonly sign: string;
+  /** Where it loads, stores or executes, as a walk is asked for. */
+  readonly access: Pick<WalkQuery, 'address' | 'access' | 'user'> | null;
 }
 
 /** What `heki explore` found. */
@@ -258,8 +277,10 @@ export interface InspectorModel {
   /** Opens what {@link ServedSource} describes. @param base the address that its parts are relative to */
   openServed(source: ServedSource, base: string): Promise<Answer<OpenedDump>>;
   walk(query: WalkQuery): Promise<Answer<WalkAnswer>>;
-  /** What the kernel's half of the dump maps. */
-  virtualSide(): Promise<Answer<VirtualSide>>;
+  /** The audit of the dump's kernel, as if its page tables had these entries. */
+  audit(edits: Edits): Promise<Answer<AuditPage>>;
+  /** What the kernel's half of the dump maps. @param edits as of {@link audit} */
+  virtualSide(edits: Edits): Promise<Answer<VirtualSide>>;
   /** @param virtualAddress hexadecimal, by which the bytes are shown as instructions; `null` for hexadecimal */
   bytes(frame: number, virtualAddress: string | null): Promise<Answer<PageBytes>>;
   /** What machines and attacks there are. */

@@ -12,6 +12,11 @@ import { isWebAddress, webAddressesOf } from './web/web-address.ts';
 export interface OpenOptions extends VmcoreOptions {
   /** Most bytes that a packed file may unpack to. Default 2^36, 64 GiB. From 64 MiB on they go to a temporary file. */
   readonly maxInflatedBytes?: number;
+  /**
+   * Whether a guest that runs goes on while its page tables are read, where that can be: by QMP, of one whose RAM is in a file. They are of several
+   * moments then, and what they tell may never have been so at once. Default: it stands.
+   */
+  readonly whileItRuns?: boolean | undefined;
 }
 
 /**

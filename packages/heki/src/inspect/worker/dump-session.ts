@@ -1,4 +1,12 @@
-import type { OpenedDump, PageBytes, VirtualSide, WalkAnswer, WalkQuery } from '@heki/inspector';
+import type {
+  AuditPage,
+  Edits,
+  OpenedDump,
+  PageBytes,
+  VirtualSide,
+  WalkAnswer,
+  WalkQuery,
+} from '@heki/inspector';
 import {
   createOverlay,
   type Gfn,
@@ -8,17 +16,25 @@ import {
   type VirtualAddress,
   virtualAddressOf,
 } from '@heki/physical-memory';
-import { type ByteSource, parseMemoryMap, type Region, readVmcore, VmcoreError } from '@heki/vmcore';
+import {
+  type ByteSource,
+  type ProvenRoot,
+  parseMemoryMap,
+  proveKernelRoot,
+  type Region,
+  readVmcore,
+  VmcoreError,
+} from '@heki/vmcore';
 import { assumeProcessor } from '../../assumed-processor.ts';
 import { auditPage } from '../../audit/audit-page.ts';
 import { createBaseline } from '../../audit/baseline.ts';
-import { auditReport } from '../../audit/report.ts';
+import { type AuditReport, auditReport } from '../../audit/report.ts';
 import { InputError } from '../../failure.ts';
 import type { Names } from '../../names/names.ts';
 import { namesOfKernel } from '../../names/names-of-kernel.ts';
 import { symbolText } from '../../names/place-text.ts';
 import { isHexadecimal, resolveAddress } from '../../names/resolve-address.ts';
-import { type Subject, subjectOf } from '../../protect/subject.ts';
+import { type Subject, type SubjectSurroundings, subjectOf } from '../../protect/subject.ts';
 import type { Sidecar } from '../../sidecar.ts';
 import { addressSpaceOf, snapshotOf } from '../../snapshot.ts';
 import { KERNEL_HALF, translationAnswer } from '../../translate/translation-answer.ts';
@@ -50,8 +66,10 @@ export interface DumpSession {
   readonly opened: OpenedDump;
   /** @throws {UsageError} for what is no address */
   walk(query: WalkQuery): WalkAnswer;
+  /** The audit of the kernel, as if its page tables had these entries. @throws {InputError} when they are no kernel's then */
+  audit(edits: Edits): AuditPage;
   /** What the kernel's half maps. */
-  virtualSide(): VirtualSide;
+  virtualSide(edits: Edits): VirtualSide;
   /** The kernel in it, for machines around it. */
   readonly kernel: KernelOfDump;
   /** The bytes of a frame. */
@@ -74,7 +92,7 @@ export function openDumpSession(
   });
   const map =
     sidecar?.parsed.hasMemoryMap === true ? withName(name, () => parseMemoryMap(sidecar.text)) : undefined;
-  const subject = subjectOf(snapshot, {
+  const surroundings: SubjectSurroundings = {
     path: name,
     name,
     embedded: false,
@@ -84,7 +102,8 @@ export function openDumpSession(
         ? undefined
         : { path: sidecar.parsed.path, name: sidecar.parsed.name, map },
     cpu: undefined,
-  });
+  };
+  const subject = subjectOf(snapshot, surroundings);
   let known: Names | undefined;
   const names = (): Names => {
     known ??= namesOfKernel(core, snapshot.tables, sidecar?.parsed);
@@ -92,14 +111,26 @@ export function openDumpSession(
   };
   const symbolAt = (address: VirtualAddress) => symbolText(names().kernel.at(address));
   const resolve = (text: string) => resolveAddress(text, isHexadecimal(text) ? undefined : names());
-  const report = auditReport(subject, {
-    failOn: 'high',
-    baseline: createBaseline([]),
-    heki: undefined,
-    redact: false,
-    evidence: { symbolAt },
-    today: '',
-  });
+  const audited = (one: Subject): AuditReport =>
+    auditReport(one, {
+      failOn: 'high',
+      baseline: createBaseline([]),
+      heki: undefined,
+      redact: false,
+      evidence: { symbolAt },
+      today: '',
+    });
+  const report = audited(subject);
+  let edited: { readonly key: string; readonly report: AuditReport } | undefined;
+  /** The report on the kernel with these entries. The one asked for last is kept. */
+  const reportWith = (edits: Edits): AuditReport => {
+    if (Object.keys(edits).length === 0) return report;
+    const key = JSON.stringify(edits);
+    if (edited?.key === key) return edited.report;
+    const tables = withName(name, () => editedTables(snapshot.tables, edits));
+    edited = { key, report: audited(subjectOf({ ...snapshot, tables }, surroundings)) };
+    return edited.report;
+  };
 
   return {
     opened: {
@@ -120,7 +151,8 @@ export function openDumpSession(
       const answer = translationAnswer(space, processor, placed, va, access, memory);
       return walkView(answer, memory, edits, name);
     },
-    virtualSide: () => virtualSide(report.audit.kernel.mappings),
+    audit: (edits) => auditPage(reportWith(edits), [], tool),
+    virtualSide: (edits) => virtualSide(reportWith(edits).audit.kernel.mappings),
     kernel: { subject, regions: report.audit.kernel.regions, symbolAt, resolve },
     async bytes(frame, address) {
       const page = withName(name, () => core.memory.page(frame as Gfn));
@@ -130,7 +162,7 @@ export function openDumpSession(
 }
 
 /** Memory with other entries, as the reader of the page has them. @throws {InputError} for one that is not in the dump */
-function withEdits(memory: PhysicalMemory<Gfn>, edits: WalkQuery['edits']): PhysicalMemory<Gfn> {
+function withEdits(memory: PhysicalMemory<Gfn>, edits: Edits): PhysicalMemory<Gfn> {
   const edited = createOverlay({ base: memory });
   for (const [address, value] of Object.entries(edits)) {
     const at = Number(address);
@@ -142,6 +174,12 @@ function withEdits(memory: PhysicalMemory<Gfn>, edits: WalkQuery['edits']): Phys
     page[word + 1] = Number(entry / 0x1_0000_0000n);
   }
   return edited;
+}
+
+/** The same tables with other entries. @throws {VmcoreError} when nothing proves any more that they are a kernel's */
+function editedTables(tables: ProvenRoot, edits: Edits): ProvenRoot {
+  const { root, levels, encryptionBit, memory } = tables;
+  return proveKernelRoot({ memory: withEdits(memory, edits), root, levels, encryptionBit });
 }
 
 /** What `read` makes of the dump, with its name before what is wrong with it. */

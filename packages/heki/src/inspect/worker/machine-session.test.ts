@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { CATALOGUE } from '@heki/attacks';
+import { bootMachine, CATALOGUE, runAttack } from '@heki/attacks';
 import type { LifeQuery } from '@heki/inspector';
 import { bytesSource } from '@heki/vmcore';
 import { describe, expect, test } from 'vitest';
+import { labBackend } from '../../attack/lab-backend.ts';
 import { fixturePath } from '../../testing/run-command.ts';
 import { openDumpSession } from './dump-session.ts';
 import { attack, choices, frameAt, moment, timeline, walkAt } from './machine-session.ts';
@@ -11,7 +12,12 @@ import { attack, choices, frameAt, moment, timeline, walkAt } from './machine-se
 /** Of `_text`, without KASLR. */
 const TEXT_FRAME = 0x1000;
 
-const modelled = (machine: string): LifeQuery => ({ machine, kernel: 'modelled', scenario: null });
+const modelled = (machine: string): LifeQuery => ({
+  machine,
+  kernel: 'modelled',
+  scenario: null,
+  attack: null,
+});
 const HARDENED = modelled('hardened');
 
 describe('the boot of a machine, event by event', async () => {
@@ -110,7 +116,7 @@ describe('the kernel of a dump on a machine', () => {
     sidecar: undefined,
     tool: 'heki',
   }).kernel;
-  const life: LifeQuery = { machine: 'hardened', kernel: 'dump', scenario: null };
+  const life: LifeQuery = { machine: 'hardened', kernel: 'dump', scenario: null, attack: null };
 
   test('is counted and protected, and its text is held by what its mappings were', async () => {
     const { events, outcome, lanes } = await timeline(life, dump);
@@ -170,6 +176,39 @@ describe('an attack on a machine', () => {
     expect(hardened?.verdict).toBe('blocked');
     expect(hardened?.steps.at(-1)).toMatchObject({ result: 'faulted', by: 'second-level' });
     expect(without?.steps.at(-1)?.result).toBe('done');
+  });
+
+  test('is told to the instruction, at which its machine can be looked at', async () => {
+    const [name, machine] = ['store-text-after-pte-edit', 'hardened'] as const;
+    const { steps, timeline: told } = attack(name, machine);
+    const [store] = steps.at(-1)?.instructions ?? expect.fail();
+    expect(store?.access).toMatchObject({ access: 'write', user: false });
+    expect(told.events.slice(store?.start, store?.end).map(({ text }) => text)).toContain(
+      '#PF 0x3 (P W), injected',
+    );
+    expect(
+      attack(name, 'no-heki')
+        .steps.at(-1)
+        ?.instructions.map(({ sign }) => sign),
+    ).toEqual(['vcpu0 store 8']);
+    const life = { ...modelled(machine), attack: name };
+    expect(await timeline(life)).toEqual(told);
+    const walk = await walkAt(
+      { life, at: (store?.start ?? 0) - 1 },
+      { ...(store?.access ?? expect.fail()), edits: {} },
+    );
+    // No page was mapped there: what KVM maps at the access does not let it through.
+    expect(walk.outcome).toMatchObject({ kind: 'refused', details: ['because W is 0'] });
+  });
+
+  test('that is a race is looked at in the schedule that decided', async () => {
+    const { verdict, evidence, timeline: told } = attack('race-poke-window', 'no-heki');
+    const run = runAttack(CATALOGUE.find(({ name }) => name === 'race-poke-window') ?? expect.fail(), () =>
+      bootMachine({ hypervisor: 'none' }, labBackend),
+    );
+    expect([verdict, evidence]).toEqual([run.verdict, run.evidence]);
+    const life = { ...modelled('no-heki'), attack: 'race-poke-window' };
+    expect((await timeline(life)).events).toEqual(told.events);
   });
 
   test('is one of the catalogue, all of which can be chosen', () => {

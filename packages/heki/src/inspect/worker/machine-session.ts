@@ -1,7 +1,6 @@
-import { ATTACK_MACHINES, bootMachine, CATALOGUE, runAttack } from '@heki/attacks';
+import { ATTACK_MACHINES, CATALOGUE, type LabAttack } from '@heki/attacks';
 import type {
   AttackStory,
-  Choice,
   Choices,
   FrameCard,
   LifeQuery,
@@ -13,9 +12,11 @@ import type {
   WalkQuery,
 } from '@heki/inspector';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
-import { labBackend } from '../../attack/lab-backend.ts';
 import { UsageError } from '../../failure.ts';
 import type { KernelOfDump } from './dump-session.ts';
+import { attackLife } from './life/attack-life.ts';
+import { attackStory } from './life/attack-story.ts';
+import { choiceOf } from './life/choice.ts';
 import { frameCard } from './life/frame-card.ts';
 import { kernelLife, scenarioLife } from './life/kernel-life.ts';
 import type { Life } from './life/life.ts';
@@ -40,10 +41,6 @@ export function choices(): Choices {
   };
 }
 
-export function choiceOf({ name, title }: Choice): Choice {
-  return { name, title };
-}
-
 /** The machine of a name. @throws {UsageError} when there is none */
 function machineNamed(name: string): (typeof ATTACK_MACHINES)[number] {
   const machine = ATTACK_MACHINES.find((one) => one.name === name);
@@ -53,13 +50,21 @@ function machineNamed(name: string): (typeof ATTACK_MACHINES)[number] {
   );
 }
 
+/** The attack of a name. @throws {UsageError} when there is none */
+function attackNamed(name: string): LabAttack {
+  const attack = CATALOGUE.find((one) => one.name === name);
+  if (attack !== undefined) return attack;
+  throw new UsageError(`there is no attack ${name}: heki attack --list names them`);
+}
+
 /** @param dump the kernel of the dump that is open */
 async function lifeOf(
-  { machine: name, kernel, scenario }: LifeQuery,
+  { machine: name, kernel, scenario, attack: attackName }: LifeQuery,
   dump: KernelOfDump | undefined,
 ): Promise<Life> {
   if (scenario !== null) return scenarioLife(scenario);
   const machine = machineNamed(name);
+  if (attackName !== null) return attackLife(attackNamed(attackName), machine);
   if (kernel === 'modelled') {
     return kernelLife(choiceOf(machine), { machine: { memory: MEMORY, ...machine.machine }, steps: [] });
   }
@@ -117,14 +122,5 @@ export function walkAt(query: MomentQuery, walk: WalkQuery, dump?: KernelOfDump)
 
 /** @throws {UsageError} for an attack or a machine that there is none of */
 export function attack(name: string, machine: string): AttackStory {
-  const found = CATALOGUE.find((one) => one.name === name);
-  if (found === undefined) throw new UsageError(`there is no attack ${name}: heki attack --list names them`);
-  const target = machineNamed(machine);
-  const { verdict, evidence, steps } = runAttack(found, () => bootMachine(target.machine, labBackend));
-  return {
-    machine: choiceOf(target),
-    verdict,
-    evidence,
-    steps: steps.map(({ text, result, detail = null, by = null }) => ({ text, result, detail, by })),
-  };
+  return attackStory(attackLife(attackNamed(name), machineNamed(machine)));
 }

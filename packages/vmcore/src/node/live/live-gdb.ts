@@ -1,4 +1,5 @@
 import type { Vmcore, VmcoreOptions } from '../../vmcore.ts';
+import { framesInUse } from './frames-in-use.ts';
 import { connectGdb, type GdbStub } from './gdb-stub.ts';
 import { guestRam } from './guest-ram.ts';
 import { keepRunning } from './keep-running.ts';
@@ -33,6 +34,7 @@ export function readLiveGdb(address: string, options: VmcoreOptions = {}): Vmcor
       guestRam(ranges, new Map(), (addresses) => addresses.map(stub.physicalPage)),
       notes,
       options,
+      framesInUse,
     );
   } finally {
     letGoOn(stub.resume);

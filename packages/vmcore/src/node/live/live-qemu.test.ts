@@ -121,6 +121,35 @@ describe('a guest that runs under QEMU', () => {
     expect(commands.slice(-3)).toEqual(['query-status', 'Qqemu.PhyMemMode:0', 'cont']);
   });
 
+  it('goes on while its tables are read, where its reader wants that and its RAM is in a file', async () => {
+    const { socket, log } = await started({});
+    const core = openVmcore(`qmp:${socket}`, { whileItRuns: true });
+    const { root, levels } = resolveKernelRoot(core);
+    expect(`${walkSlowly(core.memory, root, levels).map(infoTlbLine).join('\n')}\n`).toBe(infoTlb);
+    expect(core.cpus).toEqual(fixture.cpus);
+    expect(core.warnings.map(({ id }) => id)).toEqual(['ram-file', 'running']);
+    expect(log().filter((name) => name === 'stop' || name === 'cont')).toEqual([]);
+    expect(log()).toContain('dump-guest-memory');
+  });
+
+  it.each([
+    ['its RAM is not in a file', { backend: false }, () => {}],
+    [
+      'its root table is not what QEMU gives',
+      { backendFile: 'other' },
+      (path: string) => changePage(path, resolveKernelRoot(fixture).root),
+    ],
+  ])('stands all the same where %s', async (_, settings, change) => {
+    const { socket, log } = await started(settings);
+    copyFileSync(join(folder, 'memory'), join(folder, 'other'));
+    change(join(folder, 'other'));
+    const core = openVmcore(`qmp:${socket}`, { whileItRuns: true });
+    const { root, levels } = resolveKernelRoot(core);
+    expect(`${walkSlowly(core.memory, root, levels).map(infoTlbLine).join('\n')}\n`).toBe(infoTlb);
+    expect(core.warnings).toEqual([]);
+    expect(log().filter((name) => name === 'stop' || name === 'cont')).toEqual(['stop', 'cont']);
+  });
+
   it('is left as it stands when it stood before', async () => {
     const { socket, log } = await started({ running: false });
     expect(walked(socket)).toBe(infoTlb);

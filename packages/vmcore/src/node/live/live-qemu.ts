@@ -1,9 +1,11 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { DumpWarning } from '../../dump-warning.ts';
 import { VmcoreError } from '../../error.ts';
 import type { Note } from '../../note.ts';
 import { readVmcore, type Vmcore, type VmcoreOptions } from '../../vmcore.ts';
+import { framesInUse, rootsInUse } from './frames-in-use.ts';
 import { connectGdb, type GdbStub } from './gdb-stub.ts';
 import { guestRam, savedPages } from './guest-ram.ts';
 import { keepRunning } from './keep-running.ts';
@@ -13,15 +15,23 @@ import { ForeignRamFile, isMostlyIn, openBackends, type RamFiles } from './ram-f
 import { parseRam, type RamRange } from './ram-range.ts';
 import { parseSocketAddress, type SocketAddress } from './socket-address.ts';
 
+/** How a guest that runs is read. */
+export interface LiveOptions extends VmcoreOptions {
+  /** Whether it goes on meanwhile, if its RAM is in a file. Default: it stands. */
+  readonly whileItRuns?: boolean | undefined;
+}
+
 /**
  * What a guest that runs under QEMU is at this moment: registers, and the page tables that they and VMCOREINFO lead to, user halves
  * included, read into memory. The guest stands while they are read and goes on before this returns, or when this process is
  * killed; one that stood before is left so.
+ * With `whileItRuns` it stands for the millisecond that QEMU takes to write its registers down; where what is read proves to be no moment's, it is
+ * made to stand and read again.
  *
  * @param path of QEMU's QMP socket (`-qmp unix:PATH,server=on,wait=off`)
  * @throws {VmcoreError} when it cannot be read
  */
-export function readLiveQemu(path: string, options: VmcoreOptions = {}): Vmcore {
+export function readLiveQemu(path: string, options: LiveOptions = {}): Vmcore {
   const folder = makeFolder();
   try {
     const qmp = connectQmp(path);
@@ -35,12 +45,17 @@ export function readLiveQemu(path: string, options: VmcoreOptions = {}): Vmcore 
   }
 }
 
-function readStopped(qmp: Qmp, path: string, folder: string, options: VmcoreOptions): Vmcore {
+function readStopped(qmp: Qmp, path: string, folder: string, options: LiveOptions): Vmcore {
   // What does not change is asked for while the guest runs.
   const ranges = parseRam(qmp.monitor('info mtree -f'));
-  const files = openBackends(qmp, ranges);
+  let files = openBackends(qmp, ranges);
   const stub = isMostlyIn(files, ranges) ? undefined : freeStub(qmp);
   if (!isRunning(qmp)) return readStanding(qmp, folder, ranges, files, stub, options);
+  if (options.whileItRuns === true && stub === undefined && files.size > 0) {
+    const core = readRunning(qmp, folder, ranges, files, options);
+    if (core !== undefined) return core;
+    files = openBackends(qmp, ranges);
+  }
   const letGoOn = keepRunning([['qmp', { path }], ...(stub === undefined ? [] : [['gdb', stub] as const])]);
   try {
     qmp.execute('stop');
@@ -52,6 +67,29 @@ function readStopped(qmp: Qmp, path: string, folder: string, options: VmcoreOpti
 
 function isRunning(qmp: Qmp): boolean {
   return Object(qmp.execute('query-status')).running === true;
+}
+
+const RUNNING: DumpWarning = {
+  id: 'running',
+  message: 'the guest ran while its page tables were read: they are of several moments',
+};
+
+/** The guest, while it goes on; `undefined` where that cannot be, or what it changed meanwhile cannot be told from another guest's memory. */
+function readRunning(
+  qmp: Qmp,
+  folder: string,
+  ranges: readonly RamRange[],
+  files: RamFiles,
+  options: VmcoreOptions,
+): Vmcore | undefined {
+  try {
+    const fetch = (addresses: readonly number[]) => savedPages(qmp, folder, addresses);
+    const core = snapshotOf(guestRam(ranges, files, fetch), readNotes(qmp, folder), options, rootsInUse);
+    return Object.assign(core, { warnings: [...core.warnings, RUNNING] });
+  } catch (error) {
+    if (error instanceof ForeignRamFile || error instanceof VmcoreError) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -90,10 +128,10 @@ function snapshotBy(
   options: VmcoreOptions,
 ): Vmcore {
   try {
-    return snapshotOf(guestRam(ranges, files, fetch), notes, options);
+    return snapshotOf(guestRam(ranges, files, fetch), notes, options, framesInUse);
   } catch (error) {
     if (!(error instanceof ForeignRamFile)) throw error;
-    return snapshotOf(guestRam(ranges, new Map(), fetch), notes, options);
+    return snapshotOf(guestRam(ranges, new Map(), fetch), notes, options, framesInUse);
   }
 }
 

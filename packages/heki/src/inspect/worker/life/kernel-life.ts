@@ -78,7 +78,7 @@ export async function scenarioLife(text: string): Promise<Life> {
   return kernelLife({ name: 'scenario', title: scenario.title ?? 'a machine of its own' }, scenario);
 }
 
-function watchedKernel(machine: LinuxMachine): WatchedMachine {
+export function watchedKernel(machine: LinuxMachine): WatchedMachine {
   const { virtualMachine, capabilities, memory, memoryMap, heki, hostFrame } = machine;
   const { kernel } = machine;
   const { levels, text } = kernel.layout;

@@ -1,6 +1,6 @@
-import type { Timeline, TimelineEvent } from '@heki/inspector';
+import type { Choice, Timeline, TimelineEvent } from '@heki/inspector';
 import { UsageError } from '../../../failure.ts';
-import type { Life } from './life.ts';
+import type { Life, LifeEvent } from './life.ts';
 import type { WatchedMachine } from './watched-machine.ts';
 
 /** Events of a life that are told: a scenario may have any number. */
@@ -8,23 +8,25 @@ const MOST_EVENTS = 2 ** 16;
 
 /** A life, event by event. */
 export function timelineOf(life: Life): Timeline {
-  const lanes: string[] = [];
-  const events: TimelineEvent[] = [];
+  const events: LifeEvent[] = [];
   let untold = 0;
-  const outcome = life.live(({ lane, text, isStep }) => {
-    if (events.length === MOST_EVENTS) {
-      untold++;
-      return;
-    }
-    if (!lanes.includes(lane)) lanes.push(lane);
-    events.push({ lane: lanes.indexOf(lane), text, isStep });
+  const outcome = life.live((event) => {
+    if (events.length < MOST_EVENTS) events.push(event);
+    else untold++;
   });
-  return {
-    machine: life.machine,
-    lanes,
+  return timelineOfEvents(
+    life.machine,
     events,
-    outcome: untold === 0 ? outcome : `${outcome}; ${untold} more events are not told`,
-  };
+    untold === 0 ? outcome : `${outcome}; ${untold} more events are not told`,
+  );
+}
+
+export function timelineOfEvents(machine: Choice, told: readonly LifeEvent[], outcome: string): Timeline {
+  const lanes = [...new Set(told.map(({ lane }) => lane))];
+  const events = told.map(
+    ({ lane, text, isStep }): TimelineEvent => ({ lane: lanes.indexOf(lane), text, isStep }),
+  );
+  return { machine, lanes, events, outcome };
 }
 
 /**

@@ -14,7 +14,7 @@ export const HOST_EDIT = 'h';
 const OF_TABLES = ['R', 'W', 'X', 'A', 'XU'] as const;
 const OF_LEAVES = ['R', 'W', 'X', 'IPAT', 'LARGE', 'A', 'D', 'XU', 'VGP', 'PWA', 'SSS', 'SVE'] as const;
 
-/** A walk of the second level as the page draws it. @param installs the hypervisor would map the page now, and the access goes on */
+/** A walk of the second level as the page draws it. @param installs the hypervisor maps the page at the first access, and had not before */
 export function secondLevelView(
   { vcpu }: Pick<WatchedMachine, 'vcpu'>,
   { steps, reason, allowed }: SecondLevelWalk,
@@ -22,15 +22,16 @@ export function secondLevelView(
   installs: boolean,
 ): SecondLevelView {
   const isEpt = vcpu.processor.ept !== undefined;
+  const isAbsent = steps.at(-1)?.finding === 'not-present';
   return {
     kind: isEpt ? 'EPT' : 'nested tables',
     steps: steps.map((step) => stepView(step, isEpt, edits)),
-    isAllowed: allowed || installs,
+    isAllowed: allowed || (installs && isAbsent),
     outcome: !installs
       ? reason
-      : allowed
-        ? 'no page was mapped there yet: these are the entries that the hypervisor makes at the first access'
-        : `${reason}: the hypervisor maps it at the first access`,
+      : isAbsent
+        ? `${reason}: the hypervisor maps it at the first access`
+        : `no page was mapped there yet: these are the entries that the hypervisor makes at the first access${allowed ? '' : `, and ${reason}`}`,
   };
 }
 

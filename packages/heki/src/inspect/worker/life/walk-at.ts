@@ -9,13 +9,14 @@ import {
   virtualFrameOf,
   writeU64,
 } from '@heki/physical-memory';
-import { type Access, translate } from '@heki/x86';
+import type { Access } from '@heki/x86';
 import { InputError } from '../../../failure.ts';
 import { hex16 } from '../../../hex.ts';
 import { outcomeText } from '../../../translate/translation-text.ts';
 import { detailsOf, PLAIN, registersOfWalk, stepView } from '../walk-view.ts';
-import { type AskedTranslation, recordingSecondLevel } from './recording-second-level.ts';
+import type { AskedTranslation } from './recording-second-level.ts';
 import { HOST_EDIT, secondLevelView } from './second-level-view.ts';
+import { type BothStages, throughBothStages } from './through-both-stages.ts';
 import type { WatchedMachine } from './watched-machine.ts';
 
 /**
@@ -34,18 +35,17 @@ export function walkAt(machine: WatchedMachine, query: WalkQuery, where: string)
   // Its registers are accessors: a copy of the object has none.
   const { cr0, cr3, cr4, efer, rflags, pkru, pkrs } = vcpu.registers;
   const registers = { cr0, cr3, cr4, efer, rflags, pkru, pkrs, ...(hlat && { hlat }) };
-  const actual = vcpu.secondLevel;
-  if (actual === undefined) throw new TypeError('the virtual CPU has no second level');
-  const { secondLevel, asked } = recordingSecondLevel(machine, actual);
-  const { outcome, steps } = translate(registers, vcpu.memory, va, access, vcpu.processor, secondLevel);
-  const stageOf = (address: Gpa) => {
-    const found = asked.find(({ gfn, offset }) => gfn === frameOf(address) && offset === pageOffset(address));
-    return viewOf(machine, found, query.edits);
-  };
+  const asItStands = Object.keys(query.edits).some((address) => address.startsWith(HOST_EDIT));
+  const stages = throughBothStages(machine, registers, va, access, asItStands);
+  const { asked } = stages;
+  const { outcome, steps } = stages.translation;
+  const view = (found: AskedTranslation | undefined) =>
+    found?.walk === undefined
+      ? null
+      : secondLevelView(machine, found.walk, query.edits, stages.installed.has(found.gfn));
   const isRefused = outcome.kind === 'page-fault' || outcome.kind === 'general-protection';
   const symbol = machine.symbolAt(va);
   const region = machine.regionAt(virtualFrameOf(va));
-  const last = asked.at(-1);
   return {
     va: hex16(va),
     place: symbol === undefined ? region : `${symbol}, in ${region}`,
@@ -54,20 +54,16 @@ export function walkAt(machine: WatchedMachine, query: WalkQuery, where: string)
     tables: `page tables at ${hex(registers.cr3)} of the machine ${where}${hlat === undefined ? '' : `; HLAT's at ${hex(hlat.pointer)}`}`,
     steps: steps.map((step) => ({
       ...stepView(step, va, memory, query.edits),
-      secondLevel: stageOf(step.address),
+      secondLevel: view(
+        asked.findLast(
+          ({ gfn, offset }) => gfn === frameOf(step.address) && offset === pageOffset(step.address),
+        ),
+      ),
     })),
     outcome: {
-      kind: outcome.kind === 'mapped' ? 'allowed' : outcome.kind === 'absent-table' ? 'unknown' : 'refused',
-      text:
-        outcome.kind === 'second-level'
-          ? `refused by the second level at guest-physical ${hex(outcome.gpa)}, ${REFUSED_AT[outcome.at]}`
-          : outcomeText(outcome, PLAIN),
-      details:
-        outcome.kind === 'second-level'
-          ? [`because ${last?.walk?.reason ?? 'its rights do not allow it'}`]
-          : detailsOf(outcome),
+      ...endOf(stages),
       frame: outcome.kind === 'mapped' ? Math.floor(outcome.gpa / PAGE_SIZE) : null,
-      secondLevel: isRefused || outcome.kind === 'absent-table' ? null : viewOf(machine, last, query.edits),
+      secondLevel: isRefused || outcome.kind === 'absent-table' ? null : view(asked.at(-1)),
     },
     warnings: [],
     command: null,
@@ -80,9 +76,25 @@ const REFUSED_AT = {
   final: 'the page itself',
 } as const;
 
-function viewOf(machine: WatchedMachine, asked: AskedTranslation | undefined, edits: WalkQuery['edits']) {
-  if (asked?.walk === undefined) return null;
-  return secondLevelView(machine, asked.walk, edits, asked.installs);
+/** How it ends, and why. */
+function endOf({
+  translation: { outcome },
+  asked,
+  isCarriedOut,
+  unknown,
+}: BothStages): Pick<WalkAnswer['outcome'], 'kind' | 'text' | 'details'> {
+  if (unknown !== undefined)
+    return { kind: 'unknown', text: 'what it meets is not known', details: [unknown] };
+  if (outcome.kind !== 'second-level') {
+    const kind =
+      outcome.kind === 'mapped' ? 'allowed' : outcome.kind === 'absent-table' ? 'unknown' : 'refused';
+    return { kind, text: outcomeText(outcome, PLAIN), details: detailsOf(outcome) };
+  }
+  const at = `by the second level at guest-physical ${hex(outcome.gpa)}, ${REFUSED_AT[outcome.at]}`;
+  const details = [`because ${asked.at(-1)?.walk?.reason ?? 'its rights do not allow it'}`];
+  return isCarriedOut
+    ? { kind: 'allowed', text: `refused ${at}; and the hypervisor carries it out`, details }
+    : { kind: 'refused', text: `refused ${at}`, details };
 }
 
 function edit({ memory, vcpu }: WatchedMachine, edits: WalkQuery['edits']): void {
