@@ -1,5 +1,5 @@
-// The unit tests, in groups of a package's that are remembered together. All groups that have to run do so in one vitest: one for each
-// package would spend more on its start than on most packages' tests.
+// The unit tests, in groups of a package's that are remembered together. All groups that have to run do so in one vitest and one of its
+// projects: one for each package would spend more on its start than on most packages' tests.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,9 @@ import { root, tool } from '../../internal/launcher/src/root.mjs';
 
 /** Tests in a browser, which are a check of their own. */
 const ELSEWHERE = 'internal/pages';
+
+/** One project for all. */
+const CONFIG = join(root, 'scripts', 'test', 'vitest.config.mjs');
 
 /** What takes long, or a program that has to be installed. */
 const LONG = '.long.test.ts';
@@ -66,7 +69,14 @@ export function runUnitTests(groups, inputs, env) {
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`];
   const { status } = spawnSync(
     process.execPath,
-    [tool('vitest', 'vitest.mjs'), 'run', ...reporters, ...files.map((file) => join(root, file))],
+    [
+      tool('vitest', 'vitest.mjs'),
+      'run',
+      '--config',
+      CONFIG,
+      ...reporters,
+      ...files.map((file) => join(root, file)),
+    ],
     { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...env, HEKI_TEST_READS: readsFile } },
   );
   const ran = existsSync(reportFile) ? JSON.parse(readFileSync(reportFile, 'utf8')) : { testResults: [] };
