@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { jitPrograms } from './jit-programs.ts';
 import { markdownTable, type Page } from './page.ts';
 
 /** What the code of real kernels consists of. */
-export const authenticatedCodePage: Page = { file: 'docs/authenticated-code.md', parts: { bytes } };
+export const authenticatedCodePage: Page = {
+  file: 'docs/authenticated-code.md',
+  parts: { bytes, jit: jitPrograms },
+};
 
 /** What `heki audit DUMP --vmlinux PACKAGE` counts of the text of a full dump, as scripts/text-bytes.mjs has written it. */
 interface TextBytes {

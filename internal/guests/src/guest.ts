@@ -21,7 +21,7 @@ export interface Guest {
   readonly modules?: readonly string[];
   /** Lines of shell in the guest before it is dumped. */
   readonly commands?: readonly string[];
-  /** Files in the guest: path there to path here, or to `KERNEL` for its own image. */
+  /** Files in the guest: path there to path here, a source in C, `PACKAGE:/path` of a Debian package, or `KERNEL` for its own image. */
   readonly files?: Readonly<Record<string, string>>;
   /** QMP commands that plug something in while the guest runs, before its own `commands`. */
   readonly plug?: readonly (readonly [command: string, parameters: Readonly<Record<string, unknown>>])[];

@@ -1,11 +1,11 @@
 import type { Guest } from './guest.ts';
 
 /** Kernels of Debian 12. */
-const CLOUD_61 = '6.1.0-56-cloud-amd64';
+export const CLOUD_61 = '6.1.0-56-cloud-amd64';
 const STOCK_61 = '6.1.0-56-amd64';
 const CLOUD_510 = '5.10.0-46-cloud-amd64';
 const RT_61 = '6.1.0-56-rt-amd64';
-const CLOUD_612 = '6.12.117+deb12-cloud-amd64';
+export const CLOUD_612 = '6.12.117+deb12-cloud-amd64';
 
 /** QEMU's model with all that TCG can do, with four levels of paging. */
 const MAX_4 = 'max,la57=off';

@@ -7,15 +7,17 @@ import { comparePeers } from './compare-peers.ts';
 import { dumpGuest } from './dump-guest.ts';
 import type { Guest } from './guest.ts';
 import { GUESTS, SYMBOL_GUESTS } from './guests.ts';
+import { JIT_GUESTS } from './jit/jit-guests.ts';
+import { makeJitFixture } from './jit/make-jit-fixture.ts';
 import { makeFixture } from './make-fixture.ts';
 import { bootGuest } from './run-guest.ts';
 import { makeSymbolFixture } from './symbols/make-symbol-fixture.ts';
 import { watchCost } from './watch-cost.ts';
 
-const ALL: readonly Guest[] = [...GUESTS, ...SYMBOL_GUESTS];
+const ALL: readonly Guest[] = [...GUESTS, ...SYMBOL_GUESTS, ...JIT_GUESTS];
 
 const USAGE = `usage: pnpm guests dump DIR [NAME...]       boots each guest under QEMU and dumps it to DIR/NAME
-       pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME, or fixtures/symbols/NAME, out of DIR/NAME
+       pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME, fixtures/symbols/NAME or fixtures/jit/NAME, out of DIR/NAME
        pnpm guests peers DIR                how long heki, crash and drgn take for a dump of 400 MB
        pnpm guests watch DIR                how long a guest stands while heki watches it
        pnpm guests check DIR [NAME... | all]   boots guests and holds what heki reads of them to QEMU (default: one, quickly)
@@ -91,6 +93,7 @@ async function main([what, folder, ...names]: readonly string[]): Promise<number
     const start = Date.now();
     try {
       if (what === 'dump') await dump(guest, resolve(folder));
+      else if (JIT_GUESTS.includes(guest)) makeJitFixture(guest, resolve(folder));
       else if (guest.symbols === true) makeSymbolFixture(guest, resolve(folder));
       else makeFixture(guest, resolve(folder));
       console.log(`${guest.name}: ${((Date.now() - start) / 1000).toFixed(1)} s`);

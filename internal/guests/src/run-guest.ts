@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectGdb, type GdbRemote } from './gdb-remote.ts';
 import type { Guest } from './guest.ts';
@@ -47,7 +47,10 @@ export async function bootGuest(
     symbols: guest.symbols === true,
     commands: [...(guest.plug === undefined ? [] : WAIT_FOR_PLUG), ...(guest.commands ?? [])],
     files: Object.fromEntries(
-      Object.entries(guest.files ?? {}).map(([there, here]) => [there, here === 'KERNEL' ? image : here]),
+      Object.entries(guest.files ?? {}).map(([there, here]) => [
+        there,
+        here === 'KERNEL' ? image : fileFor(here, folder, packages),
+      ]),
     ),
   });
   writeFileSync(at('facts'), '');
@@ -110,6 +113,16 @@ export async function bootGuest(
     await stop(process);
     throw error;
   }
+}
+
+/** Where a guest's file is: one here, a program in C, which is compiled, or one of a Debian package (`PACKAGE:/path`). */
+function fileFor(here: string, folder: string, packages: string): string {
+  const [name, path] = here.split(':');
+  if (name !== undefined && path !== undefined) return join(unpackPackage(name, packages).root, path);
+  if (!here.endsWith('.c')) return here;
+  const program = join(folder, basename(here, '.c'));
+  execFileSync('cc', ['-O1', '-static', here, '-o', program]);
+  return program;
 }
 
 function ramInFile(path: string, size: string): string[] {

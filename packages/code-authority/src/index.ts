@@ -23,6 +23,8 @@ export type {
 } from './images/code-image.ts';
 export type { BootedKernel, SignedKernel } from './images/signed-kernel.ts';
 export { statesOf } from './images/site-bytes.ts';
+export { acceptProgram } from './jit/accept-program.ts';
+export type { Surroundings } from './jit/judge-program.ts';
 export type { ProgramPlace } from './requests/jit.ts';
 export type { FileInGuest } from './requests/load.ts';
 export type { Poke } from './requests/poke.ts';

@@ -160,7 +160,7 @@ function programsFit(programs: unknown, { parts }: CodeImage): boolean {
 }
 
 function isImage(image: unknown): image is CodeImage {
-  const { parts, relocations, sites, exports, changeable, templates, helpers } = (image ??
+  const { parts, relocations, sites, exports, changeable, templates, helpers, ownOffset } = (image ??
     {}) as Partial<CodeImage>;
   return (
     Array.isArray(parts) &&
@@ -170,6 +170,7 @@ function isImage(image: unknown): image is CodeImage {
     exports instanceof Map &&
     changeable instanceof Set &&
     (templates === undefined || templates instanceof Map) &&
-    (helpers === undefined || helpers instanceof Set)
+    (helpers === undefined || helpers instanceof Set) &&
+    (ownOffset === undefined || Number.isInteger(ownOffset))
   );
 }

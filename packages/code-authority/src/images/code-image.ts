@@ -68,6 +68,8 @@ export interface CodeImage {
   readonly templates?: ReadonlyMap<string, Template> | undefined;
   /** Of the kernel's: exports that compiled eBPF programs may call, or jump to at their end. Default none. */
   readonly helpers?: ReadonlySet<string>;
+  /** Of the kernel's: where a processor's own data has the offset of it (`this_cpu_off`), which compiled eBPF programs may add. Default nowhere. */
+  readonly ownOffset?: number;
 }
 
 /** Code that is copied, with at most one branch that is different in each copy. */

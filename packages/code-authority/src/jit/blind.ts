@@ -48,15 +48,17 @@ function xor(a: number, b: number): number {
 }
 
 /**
- * Second bytes, behind 0f: descriptor tables, VMX, SVM and XCR0 (00, 01), SYSCALL to WBINVD (05 to 09), control and debug registers, MSRs,
+ * Second bytes, behind 0f: descriptor tables, VMX, SVM and XCR0 (01), SYSCALL to WBINVD (05 to 09), control and debug registers, MSRs,
  * SYSENTER and GETSEC, VMREAD and VMWRITE, FS and GS, RSM, LSS, LFS and LGS, RDRAND's group with VMPTRLD (c7).
  */
 const PRIVILEGED = new Set([
-  0x00, 0x01, 0x05, 0x06, 0x07, 0x08, 0x09, 0x20, 0x21, 0x22, 0x23, 0x30, 0x32, 0x34, 0x35, 0x37, 0x78, 0x79,
-  0xa1, 0xa9, 0xaa, 0xb2, 0xb4, 0xb5, 0xc7,
+  0x01, 0x05, 0x06, 0x07, 0x08, 0x09, 0x20, 0x21, 0x22, 0x23, 0x30, 0x32, 0x34, 0x35, 0x37, 0x78, 0x79, 0xa1,
+  0xa9, 0xaa, 0xb2, 0xb4, 0xb5, 0xc7,
 ]);
 /** Third bytes behind 0f 38: INVEPT, INVVPID, INVPCID, LOADIWKEY, writes to shadow stacks, ENQCMDS. */
 const PRIVILEGED_38 = new Set([0x80, 0x81, 0x82, 0xdc, 0xf5, 0xf6, 0xf8]);
+/** Extensions behind 0f 00 that do no more than a store or a load: SLDT, STR, VERR, VERW. A branch over 3840 to 4095 bytes holds 0f 00 00. */
+const HARMLESS_00 = new Set([0, 1, 4, 5]);
 /** Behind 0f 3a: HRESET. */
 const HRESET = 0xf0;
 
@@ -69,6 +71,7 @@ function privilegedAt(code: Uint8Array): number[] {
     const third = code[at + 2];
     const isPrivileged =
       PRIVILEGED.has(second) ||
+      (second === 0x00 && (third === undefined || !HARMLESS_00.has(Math.floor(third / 8) % 8))) ||
       (second === 0x38 && third !== undefined && PRIVILEGED_38.has(third)) ||
       (second === 0x3a && third === HRESET) ||
       (second === 0xae && third !== 0xe8);

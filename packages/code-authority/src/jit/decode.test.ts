@@ -34,6 +34,17 @@ function* nearlyInstructions(count: number): Generator<Uint8Array> {
   };
   const one = (list: readonly number[]): number => list[below(list.length)] ?? 0;
   for (let made = 0; made < count; made++) {
+    // Of VEX with three bytes: nearly a shift.
+    const vex = [
+      0xc4,
+      one([0xe2, 0x42, 0xc2, below(256)]),
+      below(256),
+      one([0xf7, 0xf7, below(256)]),
+      below(256),
+    ];
+    const own = [0x65, 0x40 + below(16), 0x03, below(256), 0x25, 0x18, 0x9a, 0x01];
+    if (below(20) === 0) yield Uint8Array.of(...own, 0, 0, 0, 0, 0);
+    if (below(20) === 0) yield Uint8Array.of(...vex, 0, 0, 0, 0, 0, 0, 0, 0);
     const opcode = below(10) === 0 ? below(256) : one(OPCODES);
     const bytes = [
       ...(below(4) === 0 ? [0xf0] : []),
@@ -75,7 +86,8 @@ function difference(
   if (real.length !== found.length) return `${real.length} bytes`;
   if (real.isPrivileged) return 'privileged';
   if (real.isIpRelMemoryOperand) return 'relative to RIP';
-  if (real.segmentPrefix !== Register.None) return 'with a segment';
+  if (real.segmentPrefix !== (found.does === 'add-own' ? Register.GS : Register.None))
+    return 'with a segment';
   if (real.flowControl !== (FLOW[found.does] ?? FlowControl.Next)) return 'another flow of control';
   if (
     'distance' in found &&

@@ -6,6 +6,8 @@ export type JitInstruction = {
   | { readonly does: 'compute' | Whole }
   /** `distance`: from the end of the instruction. */
   | { readonly does: 'branch' | 'jump' | 'call'; readonly distance: number }
+  /** ADD of what lies at a displacement in the processor's own data: `add r64, gs:[displacement]`. */
+  | { readonly does: 'add-own'; readonly displacement: number }
   /** `mov r10, imm32` and `xor r10, imm32`, the last four bytes being the constant; `wide`: 64 bits, sign-extended. */
   | { readonly does: 'constant' | 'unblind'; readonly wide: boolean; readonly small: boolean }
 );
@@ -30,6 +32,22 @@ const WHOLE: readonly (readonly [Whole, ...number[]])[] = [
   ['return', 0xc3],
   ['trap', 0xcc],
 ];
+
+/**
+ * Constants of 64 bits, which are Linux's own: what a load that may fail (BPF_PROBE_MEM) compares its address with. They are not blinded. 6.12 has
+ * VSYSCALL_ADDR in R10, then how far the kernel's half is from it; with four levels of paging, and with five.
+ */
+const LIMITS: readonly (readonly number[])[] = [
+  [0x49, 0xc7, 0xc2, 0x00, 0x00, 0x60, 0xff],
+  [0x49, 0xba, 0x00, 0x00, 0x60, 0xff, 0xff, 0xff, 0xff, 0xff],
+  [0x49, 0xba, 0x00, 0x00, 0xa0, 0x00, 0x00, 0x80, 0x00, 0x00],
+  [0x49, 0xba, 0x00, 0x00, 0xa0, 0x00, 0x00, 0x00, 0x00, 0x01],
+];
+/** 6.1 adds the displacement of the load to it: MOV R11, TASK_SIZE_MAX + PAGE_SIZE + displacement. The upper half of what it moves. */
+const LIMIT_OF_LOAD = [0x49, 0xbb];
+const UPPER_LIMITS: ReadonlySet<number> = new Set([0x8000, 0x0100_0000]);
+/** And ADD R11, displacement, before it. */
+const ADD_DISPLACEMENT = [0x49, 0x81, 0xc3];
 
 interface Shape {
   /** Operand in r/m. Default: both. */
@@ -94,6 +112,10 @@ const [LEAST_DISPLACEMENT, MOST_DISPLACEMENT] = [-MOST_STACK, 4095];
 export function decodeJit(code: Uint8Array, at: number): JitInstruction | string {
   const whole = WHOLE.find(([, ...bytes]) => bytes.every((byte, index) => code[at + index] === byte));
   if (whole !== undefined) return { does: whole[0], length: whole.length - 1 };
+  const probe = probing(code, at);
+  if (probe !== undefined) return { does: 'compute', length: probe };
+  if (code[at] === 0xc4) return shiftByRegister(code, at);
+  if (code[at] === 0x65) return addOfOwn(code, at);
   let next = at;
   const lock = code[next] === 0xf0;
   if (lock) next++;
@@ -169,6 +191,47 @@ export function decodeJit(code: Uint8Array, at: number): JitInstruction | string
   return isSmall(value) ? { does: 'compute', length } : 'a constant that is not blinded';
 }
 
+/** The length of an instruction around a load that may fail, whose constant is Linux's own or a displacement of the load. */
+function probing(code: Uint8Array, at: number): number | undefined {
+  const begins = (bytes: readonly number[]): boolean =>
+    bytes.every((byte, index) => code[at + index] === byte);
+  const limit = LIMITS.find(begins);
+  if (limit !== undefined) return limit.length;
+  const view = new DataView(code.buffer, code.byteOffset, code.byteLength);
+  if (begins(ADD_DISPLACEMENT) && at + 7 <= code.length)
+    return isDisplacement(view.getInt32(at + 3, true)) ? 7 : undefined;
+  if (!begins(LIMIT_OF_LOAD) || at + 10 > code.length) return undefined;
+  const isLimit =
+    isDisplacement(view.getInt32(at + 2, true)) && UPPER_LIMITS.has(view.getUint32(at + 6, true));
+  return isLimit ? 10 : undefined;
+}
+
+/** SHLX, SARX, SHRX (BMI2), which Linux emits since 6.2 where a processor has them: VEX of three bytes, map 0f 38, opcode f7, a register in r/m. */
+function shiftByRegister(code: Uint8Array, at: number): JitInstruction | string {
+  const [, maps = 0, form = 0, opcode, modrm] = code.subarray(at, at + 5);
+  if (modrm === undefined) return 'it ends within an instruction';
+  const [map, isLong, prefix] = [maps % 32, Math.floor(form / 4) % 2 !== 0, form % 4];
+  // The bit of an index register is inverted, as all registers' are.
+  const isIndexed = Math.floor(maps / 64) % 2 === 0;
+  if (map !== 2 || isLong || prefix === 0 || isIndexed || opcode !== 0xf7 || modrm < 0xc0) return 'opcode c4';
+  const written = (Math.floor(modrm / 8) % 8) + (maps < 0x80 ? 8 : 0);
+  if (written === RSP || written === RBP) return 'it writes the stack or frame pointer';
+  return { does: 'compute', length: 5 };
+}
+
+/** ADD r64, GS:[displacement], with which Linux makes a per-CPU address since 6.10 (BPF_MOV64_PERCPU_REG). */
+function addOfOwn(code: Uint8Array, at: number): JitInstruction | string {
+  const [, rex, opcode, modrm = 0, sib] = code.subarray(at, at + 5);
+  const isAdd = (rex === 0x48 || rex === 0x4c) && opcode === 0x03 && modrm < 0x40 && modrm % 8 === 4;
+  // No base, no index: the displacement alone.
+  if (!isAdd || sib !== 0x25) return 'opcode 65';
+  if (at + 9 > code.length) return 'it ends within an instruction';
+  const written = Math.floor(modrm / 8) + (rex === 0x4c ? 8 : 0);
+  if (written === RSP || written === RBP) return 'it writes the stack or frame pointer';
+  const bytes = new DataView(code.buffer, code.byteOffset, code.byteLength);
+  return { does: 'add-own', displacement: bytes.getInt32(at + 5, true), length: 9 };
+}
+
 /** Opcodes without ModRM. */
 function oneByteForm(
   opcode: number,
@@ -223,7 +286,11 @@ function memoryOperand(bytes: DataView, from: number, mod: number, rm: number): 
   const size = mod === 1 ? 1 : 4;
   if (next + size > bytes.byteLength) return 'it ends within an instruction';
   const displacement = size === 1 ? bytes.getInt8(next) : bytes.getInt32(next, true);
-  if (displacement < LEAST_DISPLACEMENT || displacement > MOST_DISPLACEMENT)
+  if (!isDisplacement(displacement))
     return `a displacement of ${displacement}: expected ${LEAST_DISPLACEMENT} to ${MOST_DISPLACEMENT}`;
   return next + size;
+}
+
+function isDisplacement(value: number): boolean {
+  return value >= LEAST_DISPLACEMENT && value <= MOST_DISPLACEMENT;
 }

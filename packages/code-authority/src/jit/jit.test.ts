@@ -10,7 +10,9 @@ import { judgeProgram } from './judge-program.ts';
 const ADDRESS = 0xffff_ffff_c010_0000n;
 /** Of the world's kernel: its function `f`. */
 const HELPER = 0xffff_ffff_8100_0080n;
-const HELPERS = new Set([HELPER]);
+/** Where another program begins. */
+const OTHER = 0xffff_ffff_c020_0040n;
+const AROUND = { helpers: new Set([HELPER]), programs: new Set([OTHER]), ownOffset: 0x19a18 };
 const FRAME = [0x55, 0x48, 0x89, 0xe5];
 const END = [0xc9, 0xc3];
 /** MOV BYTE PTR [RBP + RDI * 8 - 21], 2. */
@@ -24,7 +26,7 @@ const leadingTo = (opcode: number, target: bigint, at = 4): number[] => [
   ...u32(Number(BigInt.asIntN(32, target - ADDRESS - BigInt(at + 5)))),
 ];
 const whyNot = (code: Uint8Array): string | undefined => {
-  const judged = judgeProgram(code, ADDRESS, HELPERS);
+  const judged = judgeProgram(code, ADDRESS, AROUND);
   return judged.ok ? undefined : judged.why;
 };
 
@@ -55,6 +57,14 @@ describe('the grammar', () => {
       'a jump to a helper in place of RET',
       Uint8Array.of(...FRAME, 0xc9, ...leadingTo(0xe9, HELPER, 5), 0xcc),
     ],
+    ['a call of another program', compiled(...leadingTo(0xe8, OTHER))],
+    ['SHLX of R11 by RCX', compiled(0xc4, 0x42, 0xf1, 0xf7, 0xdb)],
+    [
+      "6.1's limit of a load that may fail",
+      compiled(0x49, 0xbb, ...u32(0x974), 0, 0x80, 0, 0, 0x49, 0x81, 0xc3, ...u32(0x974)),
+    ],
+    ["6.12's limit, with five levels", compiled(0x49, 0xba, 0, 0, 0xa0, 0, 0, 0, 0, 1)],
+    ['a per-CPU address', compiled(0x65, 0x48, 0x03, 0x04, 0x25, ...u32(0x19a18))],
     ['small constants', compiled(0xb8, ...u32(-128), 0x48, 0xc7, 0xc7, ...u32(127))],
     ['a large constant in two halves', compiled(...MOV32, ...u32(0x12345678), ...XOR64, ...u32(0x7654_3210))],
   ])('allows %s', (_, code) => expect(whyNot(code)).toBeUndefined());
@@ -69,6 +79,21 @@ describe('the grammar', () => {
     ['an indirect jump', compiled(0xff, 0xe0), /opcode ff/],
     ['an indirect call', compiled(0xff, 0x50, 0x08), /opcode ff/],
     ['a call to elsewhere', compiled(...leadingTo(0xe8, HELPER + 1n)), /no helper/],
+    ['a call into another program', compiled(...leadingTo(0xe8, OTHER + 5n)), /no helper, and no program/],
+    [
+      'a jump to another program in place of RET',
+      Uint8Array.of(...FRAME, 0xc9, ...leadingTo(0xe9, OTHER, 5)),
+      /no helper/,
+    ],
+    ['another per-CPU address', compiled(0x65, 0x48, 0x03, 0x04, 0x25, ...u32(0x19a10)), /per-CPU/],
+    ['a per-CPU address into RSP', compiled(0x65, 0x48, 0x03, 0x24, 0x25, ...u32(0x19a18)), /frame pointer/],
+    ['per-CPU data by a register', compiled(0x65, 0x48, 0x03, 0x04, 0x27, ...u32(0x19a18)), /opcode 65/],
+    ['SHLX into the stack pointer', compiled(0xc4, 0xe2, 0xf1, 0xf7, 0xe0), /stack or frame pointer/],
+    ['SHLX of memory', compiled(0xc4, 0xe2, 0xf1, 0xf7, 0x07), /opcode c4/],
+    ['BEXTR', compiled(0xc4, 0xe2, 0xf0, 0xf7, 0xc0), /opcode c4/],
+    ['another limit', compiled(0x49, 0xbb, 0, 0, 0, 0, 0, 0x80, 0, 1), /opcode bb/],
+    ['a limit and more than a displacement', compiled(0x49, 0xbb, 0, 0, 1, 0, 0, 0x80, 0, 0), /opcode bb/],
+    ['a sum with more than a displacement', compiled(0x49, 0x81, 0xc3, ...u32(4096)), /not blinded/],
     ['a jump to elsewhere', compiled(...leadingTo(0xe9, HELPER)), /none may lead/],
     ['a branch into an instruction', compiled(0x74, 0x01, 0x48, 0x31, 0xc0), /none may lead/],
     ['a branch to RET behind LEAVE', compiled(0x74, 0x01), /none may lead/],
@@ -106,7 +131,7 @@ describe('the grammar', () => {
   test('reads any bytes, to an end or to a reason', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
-        const judged = judgeProgram(compiled(...bytes), ADDRESS, HELPERS);
+        const judged = judgeProgram(compiled(...bytes), ADDRESS, AROUND);
         expect(judged.ok || judged.why.length > 0).toBe(true);
       }),
       { numRuns: 500 },
@@ -142,7 +167,7 @@ describe('blinding', () => {
           );
           const before = givenBy(code, wideMov, wideXor);
           const halves = code.slice();
-          const judged = judgeProgram(code, ADDRESS, HELPERS);
+          const judged = judgeProgram(code, ADDRESS, AROUND);
           expect(judged.ok).toBe(true);
           if (!judged.ok) return;
           expect(blind(code, judged.constants, Uint8Array.of(salt), new Uint8Array(32))).toBeUndefined();
@@ -170,7 +195,7 @@ describe('blinding', () => {
         ...u32(0x300f_300f),
       ]).flat(),
     );
-    const judged = judgeProgram(many, ADDRESS, HELPERS);
+    const judged = judgeProgram(many, ADDRESS, AROUND);
     expect(
       judged.ok && blind(many, judged.constants, new Uint8Array(32), new Uint8Array(32)),
     ).toBeUndefined();
@@ -188,10 +213,10 @@ function withPack(defects: { readonly [id in AuthorityDefectId]?: boolean } = {}
   return world;
 }
 
-function add(world: World, slot: number, code: Uint8Array): string {
+function add(world: World, slot: number, code: Uint8Array, pack = 2): string {
   world.bytes(PROGRAM).fill(0).set(code);
   const answer = complete(
-    world.authority.addProgram({ pack: 2, slot }, { pages: [PROGRAM], length: code.length }),
+    world.authority.addProgram({ pack, slot }, { pages: [PROGRAM], length: code.length }),
   );
   return answer.ok ? 'ok' : answer.why;
 }
@@ -224,6 +249,22 @@ describe('packs of compiled programs', () => {
     const world = withPack();
     expect(add(world, 0, compiled(...leadingTo(0xe8, HELPER)))).toBe('ok');
     expect(add(world, 1, compiled(...leadingTo(0xe8, HELPER)))).toBe('not-in-grammar');
+  });
+
+  test('keep a program that another one calls, and the pack that it lies in', () => {
+    const world = withPack();
+    const other = 0xffff_ffff_c020_0000n;
+    expect(complete(world.authority.makePack([32 as Gfn], other))).toEqual({ ok: true, value: 3 });
+    const caller = compiled(...leadingTo(0xe8, other + 0x40n));
+    expect(add(world, 0, caller)).toBe('not-in-grammar');
+    expect(add(world, 1, compiled(), 3)).toBe('ok');
+    expect(add(world, 0, caller)).toBe('ok');
+    expect(world.authority.removeProgram({ pack: 3, slot: 1 })).toMatchObject({ why: 'in-use' });
+    expect(complete(world.authority.retire(3))).toMatchObject({ why: 'in-use' });
+    expect(world.authority.removeProgram({ pack: 2, slot: 0 })).toMatchObject({ ok: true });
+    expect(world.authority.removeProgram({ pack: 3, slot: 1 })).toMatchObject({ ok: true });
+    expect(add(world, 0, caller)).toBe('not-in-grammar');
+    expect(complete(world.authority.retire(3))).toMatchObject({ ok: true });
   });
 
   test('look at a program once', () => {
@@ -268,7 +309,7 @@ describe('packs of compiled programs', () => {
     const [kernel, pack] = saved.images;
     const images = [kernel, { ...pack, programs: new Map([[127, 2]]) }];
     expect(() => world.authority.restore({ ...saved, images })).toThrow('programs that lie in its slots');
-    for (const wrong of [{ helpers: 5 }, { helpers: 'f' }, { templates: 5 }]) {
+    for (const wrong of [{ ownOffset: '0' }, { helpers: 5 }, { helpers: 'f' }, { templates: 5 }]) {
       const forged = [{ ...kernel, image: { ...kernel?.image, ...wrong } }, pack];
       expect(() => world.authority.restore({ ...saved, images: forged })).toThrow(
         'images[0]: expected an image',

@@ -9,6 +9,16 @@ export interface BlindedConstant {
   readonly keepsSign: boolean;
 }
 
+/** What a program may refer to beside itself. */
+export interface Surroundings {
+  /** Functions of the kernel, which it calls, or jumps to at its end. */
+  readonly helpers: ReadonlySet<bigint>;
+  /** Where other programs begin, which it calls. */
+  readonly programs: ReadonlySet<bigint>;
+  /** Where a processor's own data has the offset of it, which may be added: `this_cpu_off`. */
+  readonly ownOffset?: number | undefined;
+}
+
 /** The constants of a program that passes, or why it does not. */
 export type Judged =
   | { readonly ok: true; readonly constants: readonly BlindedConstant[] }
@@ -19,10 +29,16 @@ export type Judged =
  *
  * - Only instructions of the grammar (`decodeJit`): none is privileged, none is an indirect branch, none moves the stack or frame pointer but those of a frame.
  * - It begins with a frame, after no-ops alone, and goes only directly after LEAVE: by RET, or by a jump to a helper. It does not run out at its end.
- * - Branches lead to instructions of its own behind the frame, never between two that belong together; calls lead to helpers.
+ * - Branches lead to instructions of its own behind the frame, never between two that belong together; calls lead to helpers, or
+ *   to where other programs begin.
+ * - Of per-CPU data it reads one place, the offset of it.
  * - A constant of more than a byte comes in two halves.
  */
-export function judgeProgram(code: Uint8Array, address: bigint, helpers: ReadonlySet<bigint>): Judged {
+export function judgeProgram(
+  code: Uint8Array,
+  address: bigint,
+  { helpers, programs, ownOffset }: Surroundings,
+): Judged {
   const constants: BlindedConstant[] = [];
   /** Where a branch may lead. */
   const starts = new Set<number>();
@@ -57,8 +73,14 @@ export function judgeProgram(code: Uint8Array, address: bigint, helpers: Readonl
         if (before?.does !== 'leave') return bad('RET without LEAVE before it');
         isPart = true;
         break;
-      case 'call':
-        if (!helpers.has(wrapped(address, end + decoded.distance))) return bad('a call to what is no helper');
+      case 'call': {
+        const target = wrapped(address, end + decoded.distance);
+        if (!helpers.has(target) && !programs.has(target))
+          return bad('a call to what is no helper, and no program');
+        break;
+      }
+      case 'add-own':
+        if (decoded.displacement !== ownOffset) return bad('an address in per-CPU data');
         break;
       case 'jump':
         isPart = before?.does === 'leave';
@@ -98,4 +120,16 @@ function isEnd(instruction: JitInstruction | undefined): boolean {
 
 function wrapped(address: bigint, offset: number): bigint {
   return BigInt.asUintN(64, address + BigInt(offset));
+}
+
+/** Where the calls of a program that was accepted lead. */
+export function callsOf(code: Uint8Array, address: bigint): bigint[] {
+  const found: bigint[] = [];
+  for (let at = 0; at < code.length; ) {
+    const decoded = decodeJit(code, at);
+    if (typeof decoded === 'string') break;
+    at += decoded.length;
+    if (decoded.does === 'call') found.push(wrapped(address, at + decoded.distance));
+  }
+  return found;
 }

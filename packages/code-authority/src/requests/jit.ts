@@ -6,8 +6,8 @@ import { emptyFrames, takeAway } from '../frames/named-frames.ts';
 import { pageBytes, retype, writePages } from '../frames/pages.ts';
 import { placeAddress } from '../images/build-image.ts';
 import type { CodeImage } from '../images/code-image.ts';
-import { blind } from '../jit/blind.ts';
-import { judgeProgram } from '../jit/judge-program.ts';
+import { acceptProgram } from '../jit/accept-program.ts';
+import { callsOf } from '../jit/judge-program.ts';
 import { type AuthorityState, addressesAreFree, type LiveImage } from '../state.ts';
 import { copyOf, type FileInGuest } from './load.ts';
 import { live } from './seal.ts';
@@ -79,10 +79,14 @@ export function* addProgram(
   const slots = Math.ceil(code.length / JIT_SLOT);
   if (!slotsAreFree(pack, slot, slots)) return refused('not-free', `slots ${slot} to ${slot + slots - 1}`);
   if (!state.defects['B-A13']) {
-    const address = (pack.bases[0] ?? 0n) + BigInt(slot * JIT_SLOT);
-    const judged = judgeProgram(code, address, helpersOf(state));
-    if (!judged.ok) return refused('not-in-grammar', judged.why);
-    const fault = blind(code, judged.constants, state.host.secret, state.chain.head);
+    const [kernel] = state.images.values();
+    const around = {
+      helpers: helpersOf(state),
+      programs: programsOf(state),
+      ownOffset: kernel?.image.ownOffset,
+    };
+    const drawnFrom = { secret: state.host.secret, chain: state.chain.head };
+    const fault = acceptProgram(code, placeOf(pack, slot), around, drawnFrom);
     if (fault !== undefined) return refused('not-in-grammar', fault);
   }
   const bytes = new Uint8Array(slots * JIT_SLOT).fill(INT3);
@@ -92,17 +96,46 @@ export function* addProgram(
   return granted();
 }
 
-/** A compiled program goes, and INT3 takes its place. As with RETIRE: a processor that sleeps in it traps. */
+/** A compiled program goes that no other one calls, and INT3 takes its place. As with RETIRE: a processor that sleeps in it traps. */
 export function removeProgram(state: AuthorityState, { pack: id, slot }: ProgramPlace): Answer {
   const pack = state.images.get(id);
   const slots = pack?.programs?.get(slot);
   if (pack?.programs === undefined || slots === undefined)
     return refused('no-such-image', `no program begins in slot ${slot} of pack ${id}`);
+  const caller = callerOf(state, placeOf(pack, slot));
+  if (caller !== undefined) return refused('in-use', caller);
   const programs = new Map(pack.programs);
   programs.delete(slot);
   write(state, pack, slot, new Uint8Array(slots * JIT_SLOT).fill(INT3), programs);
   state.chain.append(`no-program ${id} ${slot}`);
   return granted();
+}
+
+/** The program that calls one at `address`; it may be in the pack `apart`, if that goes with it. */
+export function callerOf({ images }: AuthorityState, address: bigint, apart?: number): string | undefined {
+  for (const pack of images.values()) {
+    if (pack.id === apart) continue;
+    for (const [slot, slots] of pack.programs ?? []) {
+      const code = pack.image.parts[0]?.bytes.subarray(slot * JIT_SLOT, (slot + slots) * JIT_SLOT);
+      if (code !== undefined && callsOf(code, placeOf(pack, slot)).includes(address))
+        return `the program in slot ${slot} of pack ${pack.id} calls it`;
+    }
+  }
+  return undefined;
+}
+
+/** Where programs begin: of a pack, or of all. */
+export function programsOf({ images }: AuthorityState, id?: number): Set<bigint> {
+  const found = new Set<bigint>();
+  for (const pack of images.values()) {
+    if (id !== undefined && pack.id !== id) continue;
+    for (const slot of pack.programs?.keys() ?? []) found.add(placeOf(pack, slot));
+  }
+  return found;
+}
+
+function placeOf({ bases }: LiveImage, slot: number): bigint {
+  return (bases[0] ?? 0n) + BigInt(slot * JIT_SLOT);
 }
 
 function packImage(bytes: Uint8Array): CodeImage {

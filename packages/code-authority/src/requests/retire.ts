@@ -3,6 +3,7 @@ import { release, retype } from '../frames/pages.ts';
 import { isInit, type Place } from '../images/code-image.ts';
 import { leadsTo } from '../images/site-bytes.ts';
 import { type AuthorityState, findExport, type LiveImage } from '../state.ts';
+import { callerOf, programsOf } from './jit.ts';
 import { givenBackBefore } from './weaker-requests.ts';
 
 /**
@@ -59,6 +60,10 @@ function isKernel({ images }: AuthorityState, id: number): boolean {
 function userOf(state: AuthorityState, id: number): string | undefined {
   for (const other of state.images.values()) {
     if (other.id !== id && other.refersTo.has(id)) return `image ${other.id} refers to it`;
+  }
+  for (const address of programsOf(state, id)) {
+    const caller = callerOf(state, address, id);
+    if (caller !== undefined) return caller;
   }
   const live = state.images.get(id);
   return live === undefined ? undefined : leadsInto(state, live, () => true, id);

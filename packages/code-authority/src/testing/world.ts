@@ -55,6 +55,7 @@ export const KERNEL: CodeImage = {
     ['init_function', { part: 3, offset: 0x80 }],
   ]),
   helpers: new Set(['f', 'g']),
+  ownOffset: 0x19a18,
   changeable: new Set(['trace', 'short', 'call', 'trampoline', 'fentry', 'lock', 'straddle', 'init']),
   templates: new Map([
     [
