@@ -21,6 +21,15 @@ const BUILD_INFO = '.tsbuildinfo';
 /** Older than any source; the compiler takes 0 for no file. */
 const LONG_AGO = 1;
 
+/** What all outputs depend on, beside the sources of their package. */
+const OF_ALL = [
+  'tsconfig.json',
+  'tsconfig.base.json',
+  'pnpm-lock.yaml',
+  'scripts/bundle-heki.mjs',
+  'scripts/bundle-inspector.mjs',
+];
+
 /** The folders that `tsc -b` builds. */
 function projects() {
   const { references } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
@@ -30,7 +39,7 @@ function projects() {
 /** The state of all sources. To be taken before a build: what is edited while it runs is not built. */
 export function stateOfSources() {
   return Object.fromEntries([
-    ['.', stateOfFiles(root, ['tsconfig.json', 'tsconfig.base.json', 'pnpm-lock.yaml'])],
+    ['.', stateOfFiles(root, OF_ALL)],
     ...projects().map((project) => [
       project,
       stateOfFiles(
@@ -87,9 +96,12 @@ const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 export function areBuilt(some) {
   const before = recorded();
   const [sources, outputs] = [stateOfSources(), stateOfOutputs()];
-  return some.every(
-    (project) =>
-      before?.sources[project] === sources[project] && isSame(before.outputs[project], outputs[project]),
+  return (
+    before?.sources['.'] === sources['.'] &&
+    some.every(
+      (project) =>
+        before?.sources[project] === sources[project] && isSame(before?.outputs[project], outputs[project]),
+    )
   );
 }
 
