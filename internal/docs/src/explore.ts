@@ -101,7 +101,7 @@ function lvbs(): string {
 
 /**
  * What a weaker variant is expected to break. Those of six actions (B-A4, B-A6) take too long for a page that is made at every change: a test has their stories.
- * For two modules, or a boot, the machine is too small (B-A9, B-A10, B-A12), and it compiles no programs (B-A13).
+ * For two modules, or a boot, the machine is too small (B-A9, B-A10, B-A12), and it compiles no programs (B-A13, B-A14).
  */
 const FALLEN_BY = {
   'B-A1': 'P6',

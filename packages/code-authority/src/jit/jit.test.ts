@@ -324,4 +324,19 @@ describe('packs of compiled programs', () => {
     expect(add(world, 0, spray)).toBe('ok');
     expect([...world.bytes(30).subarray(6, 10)]).toEqual([0x0f, 0x30, 0xeb, 0x04]);
   });
+
+  test('B-A14 leaves constants as they came', () => {
+    const program = compiled(
+      ...MOV32,
+      ...u32(0xb890_9090 - 2 ** 32),
+      ...XOR32,
+      ...u32(0x9090_c360 - 2 ** 32),
+    );
+    const written = (world: World): number[] => {
+      expect(add(world, 0, program)).toBe('ok');
+      return [...world.bytes(30).subarray(0, program.length)];
+    };
+    expect(written(withPack({ 'B-A14': true }))).toEqual([...program]);
+    expect(written(withPack())).not.toEqual([...program]);
+  });
 });

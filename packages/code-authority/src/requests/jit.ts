@@ -62,7 +62,7 @@ export function* makePack(state: AuthorityState, frames: readonly Gfn[], base: b
 
 /**
  * A compiled program goes into free slots of a pack. It is copied once and judged; what its larger constants look like is decided here; it is written
- * with every processor stopped, and INT3 fills its last slot. B-A13 takes it as it is.
+ * with every processor stopped, and INT3 fills its last slot. B-A13 takes it as it is, B-A14 its constants.
  */
 export function* addProgram(
   state: AuthorityState,
@@ -86,7 +86,9 @@ export function* addProgram(
       ownOffset: kernel?.image.ownOffset,
     };
     const drawnFrom = { secret: state.host.secret, chain: state.chain.head };
-    const fault = acceptProgram(code, placeOf(pack, slot), around, drawnFrom);
+    // Judged as ever; what is written then is what came.
+    const written = state.defects['B-A14'] ? code.slice() : code;
+    const fault = acceptProgram(written, placeOf(pack, slot), around, drawnFrom);
     if (fault !== undefined) return refused('not-in-grammar', fault);
   }
   const bytes = new Uint8Array(slots * JIT_SLOT).fill(INT3);
