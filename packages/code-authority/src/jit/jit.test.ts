@@ -309,6 +309,11 @@ describe('packs of compiled programs', () => {
     const [kernel, pack] = saved.images;
     const images = [kernel, { ...pack, programs: new Map([[127, 2]]) }];
     expect(() => world.authority.restore({ ...saved, images })).toThrow('programs that lie in its slots');
+    const long = new Map([['ftrace', { bytes: new Uint8Array(4097) }]]);
+    const withLong = [{ ...kernel, image: { ...kernel?.image, templates: long } }, pack];
+    expect(() => world.authority.restore({ ...saved, images: withLong as never })).toThrow(
+      'template ftrace is not of 1 to 4096 bytes',
+    );
     for (const wrong of [{ ownOffset: '0' }, { helpers: 5 }, { helpers: 'f' }, { templates: 5 }]) {
       const forged = [{ ...kernel, image: { ...kernel?.image, ...wrong } }, pack];
       expect(() => world.authority.restore({ ...saved, images: forged })).toThrow(

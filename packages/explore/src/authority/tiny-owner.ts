@@ -1,222 +1,191 @@
-import {
-  type AuthorityDefectId,
-  type AuthorityHost,
-  type Bases,
-  buildImage,
-  type CodeAuthority,
-  type CodeImage,
-  complete,
-  createCodeAuthority,
-  type FrameRights,
-  type Request,
-  statesOf,
-} from '@heki/code-authority';
-import { createRam, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
-import { KERNEL, MODULE } from './tiny-images.ts';
+import { type Answer, type AuthorityDefectId, buildImage } from '@heki/code-authority';
+import { PAGE_SIZE } from '@heki/physical-memory';
+import { isPack, signedPage, textState } from './signed-pages.ts';
+import { BASES, EVIL, type FileName, isFilled, KERNEL, Offset, type ProgramName } from './tiny-images.ts';
 
-export const FRAMES = 6;
-/** Host frames: the kernel's text and init text, two that are free, and the file of the module. */
-export const Frame = { TEXT: 0, INIT: 1, FREE: 2, OTHER: 3, FILE: 4 } as const;
+/** Frames of the guest: the kernel's text and init text, two that are free, the files of the modules, and two compiled programs. */
+export const Frame = {
+  TEXT: 0,
+  INIT: 1,
+  FREE: 2,
+  OTHER: 3,
+  callee: 4,
+  caller: 5,
+  shadow: 6,
+  plain: 7,
+  halves: 8,
+} as const;
+export const FRAMES = 9;
 /** A second guest frame over the kernel's text. */
 export const ALIAS = 16;
 export const PROCESSORS = 2;
+/** Where in a page the attacker writes: bytes that are in no site. */
+export const SCRATCH = 0x200;
 
-const KERNEL_BASE = 0xffff_ffff_8100_0000n;
-const MODULE_BASE = 0xffff_ffff_c000_0000n;
-const BASES = { kernel: [KERNEL_BASE, KERNEL_BASE + 0x1000n], module: [MODULE_BASE] } as const;
-const EVERYTHING: FrameRights = { read: true, write: true, execute: true };
+/** What a guest asks an owner for. Images go by the names of their files: a guest knows the numbers that it was told. */
+export type OwnerRequest =
+  | { readonly kind: 'seal'; readonly lock: 0 | 1 }
+  | { readonly kind: 'load'; readonly file: FileName; readonly into: number; readonly forged?: true }
+  | { readonly kind: 'poke'; readonly image: string; readonly site: number; readonly state: number }
+  | { readonly kind: 'retire' | 'init-done'; readonly image: string }
+  | { readonly kind: 'trampoline' | 'pack'; readonly into: number }
+  | { readonly kind: 'add'; readonly program: ProgramName }
+  | { readonly kind: 'remove' }
+  | { readonly kind: 'open'; readonly open: boolean }
+  | { readonly kind: 'patch'; readonly offset: number; readonly bytes: Uint8Array };
 
-interface SiteStates {
-  readonly offset: number;
-  readonly states: readonly Uint8Array[];
+/** Something that can happen. A request is carried through, or up to one of its points, and then goes on. */
+export type AuthorityAction = { readonly name: string } & (
+  | { readonly kind: 'deed'; run(owner: TinyOwner): boolean }
+  | { readonly kind: 'ask'; readonly request: OwnerRequest; readonly point: number | undefined }
+  | { readonly kind: 'go on' | 'finish' }
+);
+
+/** An owner of code over a host of a few frames, a guest with two processors, and a request that may be half done. */
+export interface TinyOwner {
+  readonly knows: GuestKnowledge;
+  /** The request under way, and where it stands; empty without one. */
+  readonly underWay: string;
+  /** Tells a story from the beginning: the kernel is sealed, and nothing else has happened. Whether all of it can happen; `arrive` is called at its end. */
+  tell(story: readonly AuthorityAction[], arrive: () => void): boolean;
+  /** A frame as it is in memory. */
+  bytes(frame: number): Uint8Array;
+  /** A processor stores a word to {@link SCRATCH}. Whether it could. */
+  store(cpu: number, gfn: number, word: number): boolean;
+  /** The machine is reset, and the kernel booted anew: it is not sealed. */
+  reset(): void;
+  mayWrite(frame: number): boolean;
+  /** By what is set, or by what a processor has cached. Looking may change what is cached: it comes last. */
+  mayExecute(frame: number): boolean;
+  /** What else tells two states from each other. */
+  rest(): string;
 }
 
-interface SignedPart {
-  /** With every site in state 0. */
-  readonly bytes: Uint8Array;
-  readonly sites: readonly SiteStates[];
-}
+/** What the guest was told, and what it has put into its own pages. */
+export class GuestKnowledge {
+  sealed = true;
+  /** The numbers of images, by the names of their files, as they were told last. */
+  readonly ids = new Map<string, number>();
+  /** Frames in whose middle the guest has something of its own. */
+  readonly data = new Set<number>();
 
-/** What must stand in each part, by the files that were signed: the owner is not asked. */
-const SIGNED: Readonly<Record<string, readonly SignedPart[]>> = {
-  kernel: signedParts(KERNEL, BASES.kernel),
-  module: signedParts(MODULE, BASES.module),
-};
-
-function signedParts(image: CodeImage, bases: Bases): SignedPart[] {
-  const built = buildImage(image, bases, [], () => KERNEL_BASE + 0x80n);
-  if (!built.ok) throw new Error(built.why);
-  const sites = sitesOf(image, bases);
-  return built.parts.map((bytes, part) => ({ bytes, sites: sites[part] ?? [] }));
-}
-
-function sitesOf(image: CodeImage, bases: Bases): SiteStates[][] {
-  return image.parts.map((_, part) =>
-    image.sites
-      .filter(({ at }) => at.part === part)
-      .map((site) => {
-        const { offset } = site.at;
-        const states = Array.from({ length: statesOf(site) }, (__, value) => {
-          const built = buildImage(
-            { ...image, sites: [site], relocations: [] },
-            bases,
-            [value],
-            () => undefined,
-          );
-          return built.ok ? (built.parts[part]?.slice(offset, offset + site.length) ?? []) : [];
-        });
-        return { offset, states: states.map((bytes) => Uint8Array.from(bytes)) };
-      }),
-  );
-}
-
-/** An owner of code over a host of a few frames, an attacker's processors, and a request that may be half done. */
-export type TinyOwner = Pick<FewFrames, keyof FewFrames>;
-
-/** The kernel is sealed, and nothing else has happened. */
-export function createTinyOwner(defect: AuthorityDefectId | undefined): TinyOwner {
-  return new FewFrames(defect);
-}
-
-class FewFrames {
-  readonly authority: CodeAuthority;
-  readonly rights: FrameRights[] = Array.from({ length: FRAMES }, () => EVERYTHING);
-  /** What each processor has cached of each guest frame. */
-  readonly cached: Map<number, FrameRights>[] = Array.from({ length: PROCESSORS }, () => new Map());
-  /** What the guest has last put into a frame that is its own, as a word at {@link SCRATCH}. */
-  readonly data = new Map<number, number>();
-  /** The request under way. */
-  request: Request<number | undefined> | undefined;
-  requestText = '';
-  readonly #ram = createRam<Pfn>({ ranges: [{ start: 0 as Pfn, end: FRAMES as Pfn }] });
-  readonly #aliasHasOwnType: boolean;
-  #others: FrameRights = EVERYTHING;
-  /** Brings back where every story begins. */
-  readonly #begin: () => void;
-
-  constructor(defect: AuthorityDefectId | undefined) {
-    this.#aliasHasOwnType = defect === 'B-A8';
-    const host: AuthorityHost = {
-      memory: this.#ram,
-      hostFrame: (gfn) => (gfn === ALIAS ? (0 as Pfn) : gfn < FRAMES ? (Number(gfn) as Pfn) : undefined),
-      setRights: (frames, rights) => {
-        for (const frame of frames) this.rights[frame] = rights;
-      },
-      setOtherRights: (rights) => {
-        this.#others = rights;
-        for (let frame = 0; frame < FRAMES; frame++) this.rights[frame] = rights;
-      },
-      flush: () => {
-        for (const cache of this.cached) cache.clear();
-      },
-      stopped: (work) => work(),
-      secret: new Uint8Array(32),
-      processors: PROCESSORS,
-    };
-    const file = new Uint8Array(PAGE_SIZE).fill(0x4d);
-    this.bytes(Frame.FILE).set(file);
-    // A file is signed when it is exactly the one that was.
-    const readImage = (bytes: Uint8Array): CodeImage | undefined =>
-      bytes.every((byte, index) => byte === file[index]) ? MODULE : undefined;
-    const choices = defect === undefined ? {} : { [defect]: true };
-    this.authority = createCodeAuthority({ host, readImage, defects: choices });
-    const built = buildImage(KERNEL, BASES.kernel, [0, 0, 0], () => undefined);
-    if (!built.ok) throw new Error(built.why);
-    for (const [index, part] of built.parts.entries()) this.bytes(index).set(part);
-    complete(
-      this.authority.seal(KERNEL, { bases: BASES.kernel, frames: [[0 as Gfn], [1 as Gfn]] }, [0, 0, 0]),
-    );
-    const back = this.authority.checkpoint();
-    const frames = Array.from({ length: FRAMES }, (_, frame) => this.bytes(frame).slice());
-    const [rights, others] = [[...this.rights], this.#others];
-    this.#begin = () => {
-      back();
-      for (const [frame, bytes] of frames.entries()) this.bytes(frame).set(bytes);
-      this.rights.splice(0, FRAMES, ...rights);
-      this.#others = others;
-    };
-  }
-
-  /** Goes back to where every story begins: the kernel is sealed, and nothing else has happened. */
   begin(): void {
-    this.#begin();
-    for (const cache of this.cached) cache.clear();
+    this.sealed = true;
+    this.ids.clear();
+    this.ids.set('kernel', 1);
     this.data.clear();
-    this.request = undefined;
-    this.requestText = '';
   }
 
-  bytes(frame: number): Uint8Array {
-    const page = this.#ram.writablePage(frame as Pfn);
-    if (page === undefined) throw new RangeError(`frame ${frame}`);
-    return new Uint8Array(page.buffer, page.byteOffset, PAGE_SIZE);
+  reset(): void {
+    this.begin();
+    this.sealed = false;
   }
 
-  /** What a processor may do with a guest frame: what it has cached, where that allows it, else what is set. */
-  allows(cpu: number, gfn: number, what: 'write' | 'execute'): boolean {
-    const cache = this.cached[cpu];
-    if (cache?.get(gfn)?.[what] === true) return true;
-    const rights =
-      gfn === ALIAS && this.#aliasHasOwnType ? this.#others : this.rights[gfn === ALIAS ? 0 : gfn];
-    if (rights?.[what] !== true) return false;
-    cache?.set(gfn, rights);
-    return true;
+  /** The number of an image: one that never was, for one that is not known. */
+  id(image: string): number {
+    return this.ids.get(image) ?? 99;
   }
 
-  /** The address and frames of the module, if it were loaded into `frame`. */
-  placement(frame: number) {
-    return { bases: BASES.module, frames: [[frame as Gfn]] };
+  told(request: OwnerRequest, number: number): void {
+    if (request.kind === 'seal') this.sealed = true;
+    if (request.kind === 'load') this.ids.set(request.file, number);
+    if (request.kind === 'trampoline' || request.kind === 'pack') this.ids.set(request.kind, number);
   }
+}
 
-  /** The bytes that the module would have there. */
-  moduleBytes(): Uint8Array {
-    const built = buildImage(MODULE, BASES.module, [0], () => KERNEL_BASE + 0x80n);
-    if (!built.ok) throw new Error(built.why);
-    return built.parts[0] ?? new Uint8Array();
+/** The bytes of the kernel as it boots. */
+export const BOOTED: readonly Uint8Array[] = (() => {
+  const built = buildImage(
+    KERNEL,
+    BASES.kernel,
+    KERNEL.sites.map(() => 0),
+    () => undefined,
+  );
+  if (!built.ok) throw new Error(built.why);
+  return built.parts;
+})();
+
+/** The states that the guest says its sites have. */
+export const sealStates = (lock: 0 | 1): number[] =>
+  KERNEL.sites.map(({ kind }) => (kind === 'lock' ? lock : 0));
+
+/** Switches for weaker variants. */
+export const switched = (
+  defects: readonly AuthorityDefectId[],
+): { readonly [id in AuthorityDefectId]?: boolean } => Object.fromEntries(defects.map((id) => [id, true]));
+
+/** What is broken now. */
+export function brokenOf(owner: TinyOwner): string[] {
+  const { knows } = owner;
+  const broken = new Set<string>();
+  const frames = Array.from({ length: FRAMES }, (_, frame) => frame);
+  // What the guest has in a page of its own stays there, and what it is given back is empty.
+  for (const frame of frames) {
+    if (frame === Frame.TEXT || frame > Frame.OTHER) continue;
+    if (owner.mayWrite(frame) ? knows.sealed && isLeftOver(owner, frame) : knows.data.has(frame))
+      broken.add('P12');
   }
-
-  /** Begins a request; false when one is under way. */
-  ask(text: string, request: Request<number | undefined>): boolean {
-    if (this.request !== undefined) return false;
-    this.request = request;
-    this.requestText = text;
-    return this.proceed();
-  }
-
-  /** The request goes on to the next point at which something can come between. */
-  proceed(): boolean {
-    if (this.request === undefined) return false;
-    const { done, value } = this.request.next();
-    this.requestText += done === true ? '' : ` ${String(value)}`;
-    if (done === true) {
-      this.request = undefined;
-      this.requestText = '';
+  if (knows.sealed) {
+    const text = owner.bytes(Frame.TEXT);
+    if (textState(text, Offset.LSM) !== 0) broken.add('KEY');
+    if (textState(text, Offset.LOCK) !== 0) broken.add('LOCK');
+    const there = new Set<string>();
+    const wanted = new Set<string>();
+    for (const frame of frames.filter((one) => owner.mayExecute(one))) {
+      const bytes = owner.bytes(frame);
+      const page = signedPage(bytes);
+      if (page === undefined && !isPack(bytes)) broken.add('P6');
+      if (page === undefined) continue;
+      there.add(page.name);
+      for (const name of page.leadsTo) wanted.add(name);
+      if (page.name === 'text' && textState(bytes, Offset.CALL) > 1) wanted.add('callee');
     }
-    return true;
+    if ([...wanted].some((name) => !there.has(name))) broken.add('LINK');
   }
+  return [...broken];
+}
 
-  /** Frames that a processor can execute, by what is set or by what it has cached. */
-  executable(): number[] {
-    return Array.from({ length: FRAMES }, (_, frame) => frame).filter(
-      (frame) =>
-        this.rights[frame]?.execute === true ||
-        this.cached.some((cache) => cache.get(frame)?.execute === true),
-    );
-  }
+/** A page that the guest may write holds nothing but what the guest has put there: its word, or a whole page of a module. */
+function isLeftOver(owner: TinyOwner, frame: number): boolean {
+  const bytes = owner.bytes(frame).slice();
+  const view = new DataView(bytes.buffer);
+  if (owner.knows.data.has(frame) && view.getUint32(SCRATCH, true) === EVIL)
+    view.setUint32(SCRATCH, bytes[0] === 0 ? 0 : 0xcccc_cccc, true);
+  return !isFilled(bytes, 0) && signedPage(bytes)?.name !== 'callee';
+}
 
-  /** Why a frame that can be executed must not be; `undefined` when its bytes are approved ones. */
-  unapproved(frame: number): string | undefined {
-    const { image: id } = this.authority.frame(frame as Pfn);
-    const view = this.authority.images.find((one) => one.id === id);
-    const part = view?.frames.findIndex((frames) => frames.includes(frame as Pfn)) ?? -1;
-    const signed = view === undefined ? undefined : SIGNED[view.name]?.[part];
-    if (signed === undefined) return 'it belongs to no image';
-    const bytes = this.bytes(frame).slice();
-    // A site may be in any of its states, whole.
-    for (const { offset, states } of signed.sites) {
-      const found = states.find((state) => state.every((byte, index) => bytes[offset + index] === byte));
-      if (found !== undefined) bytes.set(signed.bytes.subarray(offset, offset + found.length), offset);
-    }
-    return bytes.every((byte, index) => byte === signed.bytes[index]) ? undefined : 'it holds other bytes';
+/** Everything that tells two states from each other. It looks at what is cached, and nothing else. */
+export function keyOf(owner: TinyOwner): string {
+  const { knows } = owner;
+  const parts: unknown[] = [
+    owner.underWay,
+    knows.sealed,
+    [...knows.ids],
+    [...knows.data].sort(),
+    owner.rest(),
+  ];
+  for (let frame = 0; frame < FRAMES; frame++) {
+    const bytes = owner.bytes(frame);
+    // What is drawn for a program says nothing: it follows from all that was done before.
+    parts.push(isPack(bytes) ? `pack ${bytes[0]}` : digest(bytes));
   }
+  return JSON.stringify(parts);
+}
+
+/** FNV-1a over the bytes that anything here can change. */
+function digest(bytes: Uint8Array): number {
+  let hash = 0x811c_9dc5;
+  for (let at = 0; at < SCRATCH + 4; at++) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x0100_0193);
+  return hash >>> 0;
+}
+
+/** What a page holds, in place of what it held. */
+export function fillPage(page: Uint8Array, bytes: Uint8Array): void {
+  page.fill(0);
+  page.set(bytes.subarray(0, PAGE_SIZE));
+}
+
+/** The number that a granted request has answered; `undefined` for one that was refused. */
+export function grantedNumber(answer: Answer<number | undefined>): number | undefined {
+  return answer.ok ? (answer.value ?? 0) : undefined;
 }

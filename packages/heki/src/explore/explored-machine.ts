@@ -58,7 +58,7 @@ export interface ExploredMachine {
 
 /** Actions in a row on a backend, and on an owner of code: some seconds. */
 const DEPTH = 2;
-const AUTHORITY_DEPTH = 5;
+const AUTHORITY_DEPTH = 3;
 const AUTHORITY = 'authority';
 
 /** The secure kernel of LVBS, with or without its published holes. */
@@ -229,15 +229,21 @@ function optionText([name, value]: readonly [string, unknown]): string {
   return value === false ? `--no-${name}` : `--${name}`;
 }
 
-/** The owner of code, with one weaker variant at most. */
+/** The owner of code, with the weaker variants that are chosen. */
 function authority(flags: MachineFlags, without: readonly Actor[]): ExploredMachine {
   const ids = Object.keys(authorityDefects) as AuthorityDefectId[];
   const chosen = chosenDefects(AUTHORITY, flags, without, ids);
-  if (chosen.length > 1)
-    throw new UsageError(`--machine ${AUTHORITY} --defect ${chosen.join(' ')}: expected one at most`);
-  const known = ids.find((id) => id === chosen[0]);
-  const title = known === undefined ? 'an owner of code, with nothing weaker' : authorityDefects[known].title;
-  return { title, depth: AUTHORITY_DEPTH, requestsAreOneStep: false, ...hidden(authorityMachine(known)) };
+  const weaker = ids.filter((id) => chosen.includes(id));
+  const title =
+    weaker.length === 0
+      ? 'an owner of code, with nothing weaker'
+      : `an owner of code: ${weaker.map((id) => authorityDefects[id].title).join('; ')}`;
+  return {
+    title,
+    depth: AUTHORITY_DEPTH,
+    requestsAreOneStep: false,
+    ...hidden(authorityMachine(...weaker)),
+  };
 }
 
 function hidden<State, Action>(
