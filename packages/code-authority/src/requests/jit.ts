@@ -104,7 +104,7 @@ export function removeProgram(state: AuthorityState, { pack: id, slot }: Program
   const slots = pack?.programs?.get(slot);
   if (pack?.programs === undefined || slots === undefined)
     return refused('no-such-image', `no program begins in slot ${slot} of pack ${id}`);
-  const caller = callerOf(state, placeOf(pack, slot));
+  const caller = callerOf(state, new Set([placeOf(pack, slot)]));
   if (caller !== undefined) return refused('in-use', caller);
   const programs = new Map(pack.programs);
   programs.delete(slot);
@@ -113,14 +113,18 @@ export function removeProgram(state: AuthorityState, { pack: id, slot }: Program
   return granted();
 }
 
-/** The program that calls one at `address`; it may be in the pack `apart`, if that goes with it. */
-export function callerOf({ images }: AuthorityState, address: bigint, apart?: number): string | undefined {
+/** A program that calls one of those at `addresses`, but for those of the pack `apart`, which goes with them. Each program is read once. */
+export function callerOf(
+  { images }: AuthorityState,
+  addresses: ReadonlySet<bigint>,
+  apart?: number,
+): string | undefined {
   for (const pack of images.values()) {
     if (pack.id === apart) continue;
     for (const [slot, slots] of pack.programs ?? []) {
       const code = pack.image.parts[0]?.bytes.subarray(slot * JIT_SLOT, (slot + slots) * JIT_SLOT);
-      if (code !== undefined && callsOf(code, placeOf(pack, slot)).includes(address))
-        return `the program in slot ${slot} of pack ${pack.id} calls it`;
+      if (code !== undefined && callsOf(code, placeOf(pack, slot)).some((to) => addresses.has(to)))
+        return `the program in slot ${slot} of pack ${pack.id} calls into it`;
     }
   }
   return undefined;
