@@ -1,5 +1,6 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { addAuditCommands } from './audit/audit-commands.ts';
+import type { InspectOptions } from './commands/inspect.ts';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import { addFleetCommands } from './fleet/fleet-commands.ts';
@@ -164,9 +165,14 @@ With --json an error is JSON, too, on standard output.`,
       "Serves a page to this machine alone: a map of the kernel's physical memory with what an audit finds, and the walk of any address with bits that can be edited.",
     )
     .option('--no-open', 'print the address, and open no browser')
+    .option(
+      '--story <file>',
+      'begin with the story in a file: of heki explore --json, heki attack --json, or a scenario',
+    )
     .option('--static <folder>', 'write the page as a web site instead, to a new folder')
+    .option('--json', 'print the address, the port and the process as one JSON object')
     .addHelpText('after', `${INSPECT_EXAMPLES}\n${EXIT_CODES}`)
-    .action(async (source: string | undefined, options: { open?: boolean; static?: string }) => {
+    .action(async (source: string | undefined, options: InspectOptions) => {
       const { inspect } = await import('./commands/inspect.ts');
       finished(await inspect(source, options, io));
     });
@@ -214,7 +220,7 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--machine <name>',
-      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, hyperv-interleaved, xen-interleaved, guest, lvbs, authority, or abstract-NAME (default: kvm)',
+      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, hyperv-interleaved, xen-interleaved, hlat, hlat-off, hlat-unverified, hlat-paging-write-everywhere, guest, lvbs, authority, or abstract-NAME (default: kvm)',
     )
     .option(
       '--property <id...>',
@@ -223,7 +229,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--without <who...>', 'vmm, device, hypervisor, owner: who does nothing')
     .option(
       '--depth <n>',
-      'most actions in a row (default: 2, interleaved ones and lvbs 3, authority 5; abstract machines: no bound)',
+      'most actions in a row (default: 2, interleaved ones, hlat and lvbs 3, authority 5; abstract machines: no bound)',
       parseWhole(0, 1000),
     )
     .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
@@ -239,8 +245,13 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--replay <file>',
-      'instead of a search: tells the stories of what --json printed again, on this machine',
+      'instead of a search: tells the stories of what --json printed again, on this machine; of what --write wrote, on that of the file, as far as options do not say otherwise',
     )
+    .option(
+      '--write <folder>',
+      'writes each story there, as a file for --replay and as a test with the published packages',
+    )
+    .option('--force', 'replace files that are there')
     .addOption(noMbecOption())
     .addOption(cpuOption())
     .option('--json', 'print one JSON object')

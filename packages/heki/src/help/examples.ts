@@ -41,6 +41,8 @@ Examples:
   heki inspect guest.elf            a dump, of which only what is looked at is read
   heki inspect qmp:/run/guest.qmp   the page tables and registers of a guest that runs
   heki inspect --no-open guest.elf  on a machine without a browser: through "ssh -L", from another
+  heki inspect --story found.json   what "heki explore --json > found.json" found, as a story
+  heki inspect --no-open --json     for a script: {"url": ..., "port": ..., "pid": ...}
   heki inspect --static site        a web site, in which visitors open dumps of their own`;
 
 export const SYMBOLS_EXAMPLES = `
@@ -192,6 +194,7 @@ Examples:
   heki explore --machine abstract-freeze-flush-check-hlat
                                                     searched to its end: nothing falls
   heki explore --defect B-H1 --json > found.json; heki explore --replay found.json
+  heki explore --defect B-H1 --write found          each story as a file for --replay, and as a test
   heki explore --json | jq '.properties[] | select(.story) | .story'
 
 Exit codes: 0 nothing fell, 1 a property fell, 2 called wrongly, 3 a module cannot be read.`;
