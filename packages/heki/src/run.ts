@@ -220,7 +220,7 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--machine <name>',
-      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, hyperv-interleaved, xen-interleaved, hlat, hlat-off, hlat-unverified, hlat-paging-write-everywhere, guest, lvbs, authority, or abstract-NAME (default: kvm)',
+      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, hyperv-interleaved, xen-interleaved, hlat, hlat-off, hlat-unverified, hlat-paging-write-everywhere, kvm-schedules, lvbs-schedules, guest, lvbs, authority, or abstract-NAME (default: kvm)',
     )
     .option(
       '--property <id...>',

@@ -133,14 +133,17 @@ async function searched(
     progress.update(done, `depth ${deep}, ${number(frontier)} waiting, ${speed} transitions/s`);
     return time !== undefined && seconds >= time;
   };
-  if (machine.isAbstract && resume === undefined) {
+  const { together } = machine;
+  if (together === undefined && resume !== undefined)
+    throw new UsageError(`--resume ${resume} with --machine ${machine.name}: it keeps nothing to go on from`);
+  if (together === undefined || (machine.isAbstract && resume === undefined)) {
     const result = machine.search({ ...bounds, stop });
     progress.stop();
     return result;
   }
 
   const properties = bounds.properties ?? machine.properties.map(({ id }) => id);
-  const here = [machine.expander(properties)];
+  const here = [together.expander(properties)];
   // What a user's module does is watched over in this thread alone.
   const most = machine.isAbstract || isModulePath(explored.name) ? 1 : (workers ?? availableParallelism());
   const { threadEntry } = io;
@@ -150,7 +153,7 @@ async function searched(
   before = from?.transitions ?? 0;
   const keep = resume === undefined ? undefined : keeper((saved) => keepSearch(resume, of, saved));
   try {
-    return await machine.searchTogether({
+    return await together.search({
       ...bounds,
       stop,
       from,

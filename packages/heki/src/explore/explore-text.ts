@@ -14,6 +14,15 @@ const ENDS: { readonly [end in (SearchResult<string> | ReplayedStories)['end']]:
   replayed: 'stories were told again, and nothing else was looked at',
 };
 
+/** The same where schedules are counted. */
+const SCHEDULE_ENDS: typeof ENDS = {
+  ...ENDS,
+  closed:
+    'all were run, but for those that differ only in the order of steps that have nothing to do with each other',
+  states: 'it ended at its bound of schedules (--states): others were not run',
+  stopped: 'it ended at its time: other schedules were not run',
+};
+
 /** The result as people read it: a line for each property, and the story of each that fell. */
 export function exploreText(
   machine: ExploredMachine,
@@ -36,7 +45,9 @@ export function exploreText(
     `${bold(machine.name)}: ${machine.title}`,
     end === 'replayed'
       ? `${number(states)} ${states === 1 ? 'story' : 'stories'}, ${count(transitions, 'action')}; ${ENDS[end]}`
-      : `${count(states, 'state')}, ${number(transitions)} transitions, ${count(depth, 'action')} deep; ${ENDS[end]}`,
+      : machine.countsSchedules
+        ? `${count(states, 'schedule')}, ${number(transitions)} steps, at most ${number(depth)} each; ${SCHEDULE_ENDS[end]}`
+        : `${count(states, 'state')}, ${number(transitions)} transitions, ${count(depth, 'action')} deep; ${ENDS[end]}`,
     '',
     ...rows,
     ...(machine.requestsAreOneStep

@@ -16,6 +16,7 @@ import {
   type Replayed,
   replay,
   type SearchResult,
+  scheduledKernel,
   search,
   searchTogether,
   type TogetherOptions,
@@ -25,6 +26,7 @@ import { createHyperv, lvbsDefects } from '@heki/hyperv';
 import { createKvm } from '@heki/kvm';
 import { isModulePath, machineSettings } from '@heki/machine';
 import { initHekiOnKvm } from '@heki/paravirt';
+import type { DefectChoices } from '@heki/series';
 import { UsageError } from '../failure.ts';
 import { findBackend } from '../find-backend.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
@@ -34,6 +36,7 @@ import { hypervisorOf } from '../specification.ts';
 import { specificationOf } from '../specification-of-flags.ts';
 import { HLAT_MACHINES } from './hlat-machines.ts';
 import { INTERLEAVED, type Interleaved } from './interleaved-machines.ts';
+import { SCHEDULED, type Scheduled } from './scheduled-machines.ts';
 
 /** Who can be left out of a search. */
 export const ACTORS = ['vmm', 'device', 'hypervisor', 'owner'] as const;
@@ -50,12 +53,16 @@ export interface ExploredMachine {
   readonly properties: readonly Property[];
   /** A state is a number, and made in less time than it takes to hand it to another thread. */
   readonly isAbstract?: true;
+  /** What is counted are schedules of threads, each run to its end, and their steps. */
+  readonly countsSchedules?: true;
   /** Searches it; stories are lines of text. */
   search(bounds: Bounds): SearchResult<string>;
-  /** The same by several, who can be elsewhere. */
-  searchTogether(options: TogetherOptions): Promise<SearchResult<string>>;
-  /** One of them here. `properties` are the ids of those that are looked for. */
-  expander(properties: readonly string[]): Expander;
+  /** How several search it, who can be elsewhere. Absent: one alone does. */
+  readonly together?: {
+    search(options: TogetherOptions): Promise<SearchResult<string>>;
+    /** One of them here. `properties` are the ids of those that are looked for. */
+    expander(properties: readonly string[]): Expander;
+  };
   /** Tells a story again, up to what cannot happen. */
   replay(story: readonly string[]): Replayed;
 }
@@ -68,6 +75,7 @@ const AUTHORITY = 'authority';
 /** The secure kernel of LVBS, with or without its published holes. */
 const LVBS = 'lvbs';
 const LVBS_DEPTH = 3;
+const LVBS_SCHEDULES = 'lvbs-schedules';
 
 /** The Heki core in a kernel of a few pages, with or without its published defects. */
 const GUEST = 'guest';
@@ -104,6 +112,11 @@ export async function exploredMachine(
   if (name === AUTHORITY) return authority(flags, without);
   if (name === LVBS) return lvbs(flags, without);
   if (name === GUEST) return guest(flags, without);
+  const scheduled = SCHEDULED.get(name);
+  if (scheduled !== undefined) {
+    const known = name === LVBS_SCHEDULES ? Object.keys(lvbsDefects) : [];
+    return scheduledMachine(name, scheduled, flags.defect ?? {}, chosenDefects(name, flags, without, known));
+  }
   if (HLAT_MACHINES.has(name)) return hlat(name, flags, without);
   const interleaved = INTERLEAVED.get(name);
   if (interleaved !== undefined) return interleavedOf(interleaved, flags, without, name);
@@ -112,6 +125,7 @@ export async function exploredMachine(
       ...HEKI_HYPERVISORS,
       ...INTERLEAVED.keys(),
       ...HLAT_MACHINES.keys(),
+      ...SCHEDULED.keys(),
       GUEST,
       AUTHORITY,
       LVBS,
@@ -180,6 +194,46 @@ function guest(flags: MachineFlags, without: readonly Actor[]): ExploredMachine 
   };
 }
 
+/** A booted kernel and other processors, by schedules; `chosen` are the defects among `defects` that are on. */
+function scheduledMachine(
+  name: string,
+  { on, make }: Scheduled,
+  defects: DefectChoices<string>,
+  chosen: readonly string[],
+): ExploredMachine {
+  const kernel = scheduledKernel({ name, ...make(defects) });
+  const weaker = chosen.length === 0 ? '' : ` with ${chosen.join(', ')}`;
+  return {
+    name,
+    title: `a kernel on ${on}${weaker} that loads a module, and two more processors, by schedules`,
+    depth: undefined,
+    requestsAreOneStep: false,
+    countsSchedules: true,
+    properties: kernel.properties,
+    search({ depth, states, properties, stop }) {
+      if (depth !== undefined)
+        throw new UsageError(`--depth ${depth} with --machine ${name}: each schedule is run to its end`);
+      const { end, schedules, left, steps, longest, counterexamples } = kernel.explore({
+        schedules: states,
+        stop: (done) =>
+          (properties !== undefined && done.fallen === properties.length) ||
+          stop?.({ ...done, states: done.schedules, transitions: 0, depth: 0, frontier: 0 }) === true,
+      });
+      const isFallen = properties !== undefined && counterexamples.length === properties.length;
+      return {
+        end: isFallen ? 'fallen' : end === 'schedules' ? 'states' : end,
+        states: schedules + left,
+        transitions: steps,
+        depth: longest,
+        frontier: 0,
+        fallen: counterexamples.length,
+        counterexamples,
+      };
+    },
+    replay: (story) => kernel.replay(story),
+  };
+}
+
 /** KVM with more or less of HLAT. */
 function hlat(name: string, flags: MachineFlags, without: readonly Actor[]): ExploredMachine {
   chosenDefects(name, flags, without, []);
@@ -238,7 +292,7 @@ function authority(flags: MachineFlags, without: readonly Actor[]): ExploredMach
 
 function hidden<State, Action>(
   machine: Machine<State, Action>,
-): Pick<ExploredMachine, 'name' | 'properties' | 'search' | 'searchTogether' | 'expander' | 'replay'> {
+): Pick<ExploredMachine, 'name' | 'properties' | 'search' | 'together' | 'replay'> {
   return {
     name: machine.name,
     properties: machine.properties,
@@ -250,8 +304,10 @@ function hidden<State, Action>(
       }));
       return { ...result, counterexamples };
     },
-    searchTogether: (options) => searchTogether(machine, options),
-    expander: (properties) => createExpander(machine, properties),
+    together: {
+      search: (options) => searchTogether(machine, options),
+      expander: (properties) => createExpander(machine, properties),
+    },
     replay: (story) => replay(machine, story),
   };
 }

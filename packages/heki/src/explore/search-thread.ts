@@ -23,9 +23,9 @@ export async function runSearchAsThread({
   properties,
 }: SearchThreadData): Promise<void> {
   const machine = await exploredMachine(name, flags, without);
-  const expander = machine.expander(properties);
+  const expander = machine.together?.expander(properties);
   parentPort?.on('message', (stories: readonly (readonly string[])[]) => {
-    const expansions = expander.expand(stories) as readonly Expansion[];
+    const expansions = expander?.expand(stories) as readonly Expansion[];
     parentPort?.postMessage(expansions);
   });
 }

@@ -23,7 +23,7 @@ test('threads find what one search finds, and one that fails ends it', () => {
     const machine = await exploredMachine(explored.name, explored.flags, explored.without);
     const properties = machine.properties.map(({ id }) => id);
     const threads = searchThreads(new URL(${built('main.js')}), 2, { explored, properties });
-    const together = await machine.searchTogether({ depth: 2, expanders: () => threads });
+    const together = await machine.together.search({ depth: 2, expanders: () => threads });
     const failure = await threads[0].expand([['what nobody does']]).catch(({ message }) => message);
     const after = await threads[0].expand([]).catch(({ message }) => message);
     await Promise.all(threads.map((thread) => thread.end()));
