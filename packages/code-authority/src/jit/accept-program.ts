@@ -16,5 +16,5 @@ export function acceptProgram(
   { secret, chain }: { readonly secret: Uint8Array; readonly chain: Uint8Array },
 ): string | undefined {
   const judged = judgeProgram(code, address, around);
-  return judged.ok ? blind(code, judged.constants, secret, chain) : judged.why;
+  return judged.ok ? blind(code, judged, secret, chain) : judged.why;
 }

@@ -35,7 +35,15 @@ export function placementFault(image: CodeImage, { bases, frames }: Placement): 
     if (base % BigInt(PAGE_SIZE) !== 0n || base < 0n || base + BigInt(bytes.length) > 1n << 64n)
       return `part ${index} at ${hex(base)}`;
   }
-  return undefined;
+  // What is relocated to one part would lead into the other.
+  const byBase = image.parts
+    .map(({ bytes }, index) => ({ index, start: bases[index] ?? 0n, size: BigInt(bytes.length) }))
+    .sort((a, b) => (a.start < b.start ? -1 : 1));
+  const over = byBase.find(({ start }, at) => {
+    const before = byBase[at - 1];
+    return before !== undefined && start < before.start + before.size;
+  });
+  return over === undefined ? undefined : `part ${over.index} at ${hex(over.start)}, over another one`;
 }
 
 /**
