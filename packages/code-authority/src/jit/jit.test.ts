@@ -305,10 +305,30 @@ describe('packs of compiled programs', () => {
     expect(add(world, 0, caller)).toBe('ok');
     expect(world.authority.removeProgram({ pack: 3, slot: 1 })).toMatchObject({ why: 'in-use' });
     expect(complete(world.authority.retire(3))).toMatchObject({ why: 'in-use' });
+    world.authority.restore(world.authority.save());
+    expect(world.authority.removeProgram({ pack: 3, slot: 1 })).toMatchObject({ why: 'in-use' });
     expect(world.authority.removeProgram({ pack: 2, slot: 0 })).toMatchObject({ ok: true });
     expect(world.authority.removeProgram({ pack: 3, slot: 1 })).toMatchObject({ ok: true });
     expect(add(world, 0, caller)).toBe('not-in-grammar');
     expect(complete(world.authority.retire(3))).toMatchObject({ ok: true });
+  });
+
+  test('take no program that calls more functions than the owner keeps in mind', () => {
+    const world = sealed();
+    const frames = Array.from({ length: 9 }, (_, index) => (45 + index) as Gfn);
+    expect(complete(world.authority.makePack(frames, ADDRESS))).toMatchObject({ ok: true });
+    for (let slot = 0; slot < 513; slot++) expect(add(world, slot, compiled())).toBe('ok');
+    const calling = (count: number): Uint8Array => {
+      const calls = Array.from({ length: count }, (_, index) => {
+        const distance = 64 * index - (513 * 64 + FRAME.length + 5 * (index + 1));
+        return [0xe8, ...u32(distance)];
+      });
+      return compiled(...calls.flat());
+    };
+    expect(add(world, 513, calling(513))).toBe('malformed');
+    expect(add(world, 513, calling(512))).toBe('ok');
+    expect(world.authority.removeProgram({ pack: 2, slot: 511 })).toMatchObject({ why: 'in-use' });
+    expect(world.authority.removeProgram({ pack: 2, slot: 512 })).toMatchObject({ ok: true });
   });
 
   test('look at a program once', () => {

@@ -137,13 +137,13 @@ function wrapped(address: bigint, offset: number): bigint {
 }
 
 /** Where the calls of a program that was accepted lead. */
-export function callsOf(code: Uint8Array, address: bigint): bigint[] {
-  const found: bigint[] = [];
+export function callsOf(code: Uint8Array, address: bigint): Set<bigint> {
+  const found = new Set<bigint>();
   for (let at = 0; at < code.length; ) {
     const decoded = decodeJit(code, at);
     if (typeof decoded === 'string') break;
     at += decoded.length;
-    if (decoded.does === 'call') found.push(wrapped(address, at + decoded.distance));
+    if (decoded.does === 'call') found.add(wrapped(address, at + decoded.distance));
   }
   return found;
 }
