@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { imageFault } from './check-image.ts';
-import type { Site } from './code-image.ts';
+import type { CodeImage, Site } from './code-image.ts';
 
 const PAGE = new Uint8Array(4096);
 
@@ -44,4 +44,26 @@ test('sites that overlap are a fault of an image, and those that touch, or lie i
     }),
     { numRuns: 150 },
   );
+});
+
+test.each([
+  ['of more than a page', 4097, undefined, 'template t has 4097 bytes'],
+  ['of nothing', 0, undefined, 'template t has 0 bytes'],
+  ['whose branch ends behind it', 6, 3, 'branch at 3, outside its bytes'],
+  ['whose branch begins before it', 6, -1, 'branch at -1, outside its bytes'],
+  ['that fits', 6, 2, undefined],
+])('a template %s', (_, length, at, fault) => {
+  const image: CodeImage = {
+    name: 'image',
+    parts: [{ kind: 'text', bytes: PAGE }],
+    relocations: [],
+    sites: [],
+    exports: new Map(),
+    changeable: new Set(),
+    templates: new Map([
+      ['t', { bytes: new Uint8Array(length), ...(at === undefined ? {} : { branch: { at, targets: [] } }) }],
+    ]),
+  };
+  if (fault === undefined) expect(imageFault(image)).toBeUndefined();
+  else expect(imageFault(image)).toContain(fault);
 });

@@ -33,6 +33,19 @@ export function imageFault(image: CodeImage): string | undefined {
     if (place === undefined || image.parts[place.part]?.kind !== 'text')
       return `helper ${name} is no function that it exports`;
   }
+  for (const [name, { bytes, branch }] of image.templates ?? []) {
+    if (bytes.length === 0 || bytes.length > PAGE_SIZE)
+      return `template ${name} has ${bytes.length} bytes: expected a page at most`;
+    if (
+      branch !== undefined &&
+      !(
+        Number.isSafeInteger(branch.at) &&
+        branch.at >= 0 &&
+        branch.at + RELOCATION_BYTES.rel32 <= bytes.length
+      )
+    )
+      return `template ${name} has its branch at ${branch.at}, outside its bytes`;
+  }
   for (const place of exports.values()) if (!holds(image, place, 0)) return 'an export lies outside its part';
   return sitesFault(image);
 }
