@@ -76,6 +76,10 @@ copyFileSync(
   join(dirname(fromHeki.resolve('iced-x86')), 'iced_x86_bg.wasm'),
   join(folder, 'iced_x86_bg.wasm'),
 );
+copyFileSync(
+  join(root, 'packages', 'scenario', 'scenario.schema.json'),
+  join(folder, 'scenario.schema.json'),
+);
 
 // What opens where nothing is named: the kernel that comes with heki.
 const kernel = fromHeki.resolve('@heki/vmcore/data/k61-256-nokaslr.elf.gz');

@@ -23,7 +23,19 @@ const OF_TOOLS = new Set([...PERMISSIVE, 'CC-BY-4.0', 'CC0-1.0', 'MPL-2.0', 'Pyt
 const READ_BY_HAND = { 'spawndamnit@3.0.1': 'MIT' };
 
 /** Development dependencies that are bundled into what is published. */
-const BUNDLED = { 'packages/inspector': ['comlink', 'preact'], 'packages/heki': ['comlink'] };
+const BUNDLED = {
+  'packages/inspector': [
+    '@codemirror/autocomplete',
+    '@codemirror/commands',
+    '@codemirror/lang-json',
+    '@codemirror/language',
+    '@codemirror/state',
+    '@codemirror/view',
+    'comlink',
+    'preact',
+  ],
+  'packages/heki': ['comlink'],
+};
 
 const problems = [];
 const lock = parse(readFileSync(join(root, 'pnpm-lock.yaml'), 'utf8'));

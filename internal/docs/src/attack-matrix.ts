@@ -82,12 +82,12 @@ function matrix(): string {
     how === 'clear-smep' || how === 'switch-heki-off' ? how : `${how} ${on}`,
   );
   return markdownTable(
-    ['defect', ...header, 'in the inspector'],
+    ['defect', 'in the inspector', ...header],
     [
-      ['none', ...attacked(undefined), lifeOf(undefined)],
+      ['none', lifeOf(undefined), ...attacked(undefined)],
       ...rows()
         .filter(({ differs }) => differs)
-        .map(({ id, cells }) => [link(id), ...cells, lifeOf(id)]),
+        .map(({ id, cells }) => [link(id), lifeOf(id), ...cells]),
     ],
   );
 }

@@ -1,23 +1,17 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ATTACK_MACHINES } from '@heki/attacks';
+import { hekiProcess } from './heki-process.ts';
 import { once } from './once.ts';
 import { markdownTable, type Page } from './page.ts';
-
-/** The command as a process of its own: only that has threads. */
-const HEKI = fileURLToPath(new URL('../../../packages/heki/dist/main.js', import.meta.url));
 
 /** What the command writes as Markdown: a line with counts, scores, the matrix, and a section for each attack. */
 function written(): string {
   const folder = mkdtempSync(join(tmpdir(), 'heki-attacks-'));
   const file = join(folder, 'attacks.md');
   try {
-    execFileSync(process.execPath, [HEKI, 'attack', '--prove', '--markdown', file], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    hekiProcess(['attack', '--prove', '--markdown', file]);
     return readFileSync(file, 'utf8');
   } finally {
     rmSync(folder, { recursive: true });

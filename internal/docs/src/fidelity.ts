@@ -1,10 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { markdownTable, type Page } from './page.ts';
 
 /** What judges which part, with how many cases, and what nothing judges: counted in vectors and fixtures, read in the packages' READMEs. */
-export const fidelityPage: Page = { file: 'docs/fidelity.md', parts: { vectors, guests, parts, unjudged } };
+export const fidelityPage: Page = {
+  file: 'docs/fidelity.md',
+  parts: { vectors, guests, parts, unjudged, benchmarks },
+};
 
 /** The content of a file, unpacked. */
 function textOf(path: string): string {
@@ -12,9 +15,9 @@ function textOf(path: string): string {
   return (path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8');
 }
 
-/** Paths of the files of `folder` whose names match. */
-function filesOf(folder: string, name: RegExp): string[] {
-  return readdirSync(folder)
+/** Paths of the files of `folder`, or of all below it, whose names match. */
+function filesOf(folder: string, name: RegExp, recursive = false): string[] {
+  return readdirSync(folder, { recursive, encoding: 'utf8' })
     .filter((file) => name.test(file))
     .sort()
     .map((file) => join(folder, file));
@@ -202,4 +205,21 @@ function unjudged(): string {
     return said.length === 0 ? [] : [[fidelityOf(name), said.join('<br>')]];
   });
   return markdownTable(['package', 'says'], rows);
+}
+
+/** Every benchmark: what it times beside what, and what runs it. */
+function benchmarks(): string {
+  const rows = readdirSync('packages')
+    .sort()
+    .flatMap((name) =>
+      filesOf(`packages/${name}/src`, /\.bench\.ts$/, true).map((file) => {
+        const titles = [...textOf(file).matchAll(/\btitle: (['"`])(.*?)\1,$/gm)].map(([, , title = '']) =>
+          title.replaceAll(/\$\{[^}]*\}/g, '…'),
+        );
+        const path = file.slice('packages/'.length, -'.bench.ts'.length);
+        const what = titles.length > 0 ? titles.join('; ') : basename(path).replaceAll('-', ' ');
+        return [packages(name), what, `\`pnpm bench ${path}\``];
+      }),
+    );
+  return markdownTable(['package', 'times', 'by'], rows);
 }

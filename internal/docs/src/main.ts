@@ -11,6 +11,7 @@ import { explorePage } from './explore.ts';
 import { writeABackendPage, writeAnAttackPage } from './extend.ts';
 import { fidelityPage } from './fidelity.ts';
 import { findingPages, findingsPage } from './findings.ts';
+import { fleetPage } from './fleet.ts';
 import { knownAttacksPage } from './known-attacks.ts';
 import { kvmPage } from './kvm.ts';
 import { kvmApiPage } from './kvm-api.ts';
@@ -51,6 +52,7 @@ const PAGES: readonly Page[] = [
   runningQemuPage,
   ciJobPage,
   explorePage,
+  fleetPage,
   limitsPage,
   knownAttacksPage,
   authenticatedCodePage,

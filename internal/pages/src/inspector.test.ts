@@ -289,11 +289,38 @@ describe('the inspector', () => {
     const wrong = encodeURIComponent('{ "machine": {}, "steps": [{ "do": "nothing" }] }');
     const { page, said } = await openUrl(browser, `${inspector.url}#time?scenario=${wrong}`);
     await page.getByRole('alert').filter({ hasText: 'scenario.json:1:' }).waitFor();
+    const editor = page.getByRole('textbox', { name: 'As heki boot --scenario takes it' });
     const step = '{ "do": "load-module", "name": "driver", "text": 4 }';
-    await page.locator('.scenario textarea').fill(`{ "machine": { "memory": "64MiB" }, "steps": [${step}] }`);
+    await editor.fill(`{ "machine": { "memory": "64MiB" }, "steps": [${step}] }`);
     await page.getByRole('button', { name: 'Run', exact: true }).click();
     await page.locator('text=1 of 1 steps were taken').waitFor();
     expect(new URL(page.url()).hash).toContain('load-module');
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test('says what can stand in a scenario, as its schema has it, and is left by Tab', async () => {
+    const { page, said } = await openUrl(browser, `${inspector.url}#time?at=1`);
+    await page.locator('.now').waitFor();
+    await page.locator('.scenario summary').click();
+    const editor = page.getByRole('textbox', { name: 'As heki boot --scenario takes it' });
+    const offered = page.locator('.cm-tooltip-autocomplete li');
+    await editor.fill('{ "steps": [{  }] }');
+    for (let back = 0; back < 5; back++) await page.keyboard.press('ArrowLeft');
+    await page.keyboard.type('"do');
+    await offered.filter({ hasText: '"do"' }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Control+Space');
+    await offered.first().waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    expect(await violations(page, ['color-contrast'])).toEqual([]);
+    await page.keyboard.type('"load-m');
+    await offered.first().filter({ hasText: '"load-module"' }).waitFor();
+    await page.keyboard.press('Enter');
+    expect(await editor.textContent()).toBe('{ "steps": [{ "do": "load-module" }] }');
+    await page.keyboard.press('Tab');
+    await page.locator('.scenario button:focus').waitFor();
     expect(said).toEqual([]);
     await page.close();
   });
@@ -342,6 +369,20 @@ describe('the inspector', () => {
     expect(await violations(page)).toEqual([]);
     expect(said).toEqual([]);
     await page.close();
+  });
+
+  test('begins with the story that it was started with, and says to a script where it is', async () => {
+    const file = join(folder, 'found.json');
+    writeFileSync(file, heki('explore', '--machine', 'abstract-ask', '--depth', '4', '--json').stdout);
+    const { url, interrupt, ended } = await startInspector('--story', file, '--json');
+    const { page, said } = await openUrl(browser, url);
+    await page.locator('.story .parting').first().waitFor();
+    expect(await page.locator('h1').textContent()).toBe('What a search found');
+    expect(page.url()).toContain('#attacks?report=');
+    expect(said).toEqual([]);
+    await page.close();
+    interrupt();
+    expect(await ended).toBe(0);
   });
 
   test('has six tours, and at each step what it speaks of, over the kernel that comes with heki', async () => {

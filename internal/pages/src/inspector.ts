@@ -23,7 +23,7 @@ export async function startInspector(...args: readonly string[]): Promise<Runnin
   const url = await new Promise<string>((resolve, reject) => {
     child.stdout.on('data', (text) => {
       said += text;
-      const address = /^http:\S+$/m.exec(said)?.[0];
+      const address = /http:[^\s"]+/.exec(said)?.[0];
       if (address !== undefined) resolve(address);
     });
     child.on('exit', () => reject(new Error(wrong)));

@@ -1,11 +1,16 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { Application, type DeclarationReflection } from 'typedoc';
+import { homeOf } from './home.ts';
 
 /** An entry point of a package. */
 export interface EntryPoint {
   /** What a program imports: `@heki/x86/cpu-profiles`. */
   readonly name: string;
+  /** The folder of its package, in `packages/`. */
+  readonly folder: string;
+  /** Of its package, in a line. */
+  readonly description: string;
   /** The path of its source. */
   readonly source: string;
 }
@@ -18,7 +23,14 @@ export function entryPoints(root: string): readonly EntryPoint[] {
     return entries.flatMap(([entry, target]) => {
       const source = sourceOf(target);
       if (source === undefined) return [];
-      return [{ name: `${manifest.name}${entry.slice(1)}`, source: join(root, 'packages', folder, source) }];
+      return [
+        {
+          name: `${manifest.name}${entry.slice(1)}`,
+          folder,
+          description: String(manifest.description),
+          source: join(root, 'packages', folder, source),
+        },
+      ];
     });
   });
 }
@@ -44,6 +56,10 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
     excludeInternal: true,
     excludePrivate: true,
     hideGenerator: true,
+    // Where something is defined leads to its line in the repository.
+    disableGit: true,
+    gitRevision: 'main',
+    sourceLinkTemplate: `${homeOf(root)}/blob/{gitRevision}/{path}#L{line}`,
     sort: ['source-order'],
     sortEntryPoints: false,
     validation: { invalidLink: true, notExported: true, notDocumented: false },
@@ -51,8 +67,9 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
   });
   app.options.setValue('outputFileStrategy' as never, 'modules' as never);
   app.options.setValue('entryFileName' as never, 'index' as never);
-  // The places in a page are named as its links name them, whatever VitePress makes of headings.
-  app.options.setValue('useHTMLAnchors' as never, true as never);
+  // The list beside the page says where one is.
+  app.options.setValue('hidePageHeader' as never, true as never);
+  app.options.setValue('hideBreadcrumbs' as never, true as never);
   const project = await app.convert();
   if (project === undefined) throw new Error('the packages could not be read');
   const names = new Map(entries.map(({ name, source }) => [relative(root, source), name]));
@@ -60,8 +77,18 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
   if (names.size > 0) throw new Error(`no pages were made of ${[...names.values()].join(', ')}`);
   app.validate(project);
   await app.generateOutputs(project);
+  writeFileSync(join(to, 'index.md'), indexOf(entryPoints(root)));
   if (app.logger.hasWarnings()) throw new Error('TypeDoc warned of what the packages export');
   return entries.length;
+}
+
+/** The page that leads to all others. */
+function indexOf(entries: readonly EntryPoint[]): string {
+  const rows = entries.map(({ name, folder, description }) => {
+    const isMain = name === 'heki' || name === `@heki/${folder}`;
+    return `| [${name}](/api/${name}) | ${isMain ? description : ''} |`;
+  });
+  return ['# API', '', '| import | is |', '| --- | --- |', ...rows, ''].join('\n');
 }
 
 const depthOf = ({ name }: EntryPoint): number => name.split('/').length;

@@ -1,7 +1,7 @@
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DefaultTheme } from 'vitepress';
 import { entryPoints } from './api-pages.ts';
+import { packageGroups } from './package-groups.ts';
 import { SECTIONS } from './sections.ts';
 import { titleOf } from './stage-pages.ts';
 
@@ -16,19 +16,17 @@ export function sidebar(root: string): DefaultTheme.SidebarMulti {
         link: `/docs/${page}`,
       })),
     })),
-    '/packages/': [
-      {
-        text: 'Packages',
-        items: readdirSync(join(root, 'packages')).map((name) => ({
-          text: name,
-          link: `/packages/${name}/`,
-        })),
-      },
-    ],
+    '/packages/': packageGroups(root).map(({ title, packages }) => ({
+      text: title,
+      items: packages.map((name) => ({ text: name, link: `/packages/${name}/` })),
+    })),
     '/api/': [
       {
         text: 'Entry points',
-        items: entryPoints(root).map(({ name }) => ({ text: name, link: `/api/${name}` })),
+        items: entryPoints(root).map(({ name }) => ({
+          text: name.replace('@heki/', ''),
+          link: `/api/${name}`,
+        })),
       },
     ],
   };

@@ -1,5 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { type EntryPoint, entryPoints } from './api-pages.ts';
+import { homeOf } from './home.ts';
 import { changeLinks, type LinkContext, siteLink } from './site-link.ts';
 
 /** The Markdown files of the repository that become pages, by path, and the path of each page. */
@@ -22,11 +24,16 @@ export function stagePages(root: string, to: string): void {
     .filter((path) => /\.(?:svg|png)$/.test(path))
     .map((path) => `docs/${path}`);
   const context: LinkContext = { home: homeOf(root), pages, assets: new Set(assets) };
+  const entries = entryPoints(root);
   for (const [from, page] of pages) {
     const markdown = readFileSync(join(root, from), 'utf8');
+    const text = changeLinks(markdown, (target) => siteLink(target, from, context));
     write(
       join(to, page),
-      changeLinks(markdown, (target) => siteLink(target, from, context)),
+      withApi(
+        text,
+        entries.filter(({ folder }) => from === `packages/${folder}/README.md`),
+      ),
     );
   }
   for (const asset of assets) copy(join(root, asset), join(to, asset));
@@ -34,15 +41,16 @@ export function stagePages(root: string, to: string): void {
   copy(join(root, 'docs/protect.svg'), join(to, 'public/protect.svg'));
 }
 
+/** A package's guide, with the way to all that it exports below its title. */
+function withApi(guide: string, entries: readonly EntryPoint[]): string {
+  if (entries.length === 0) return guide;
+  const links = entries.map(({ name }) => `[${name}](/api/${name})`);
+  return guide.replace(/^# .*\n/, (title) => `${title}\nAll that it exports: ${links.join(', ')}\n`);
+}
+
 /** The first heading of a Markdown file. */
 export function titleOf(path: string): string {
   return /^# (.+)$/m.exec(readFileSync(path, 'utf8'))?.[1] ?? path;
-}
-
-/** The repository's own address, from its manifest. */
-export function homeOf(root: string): string {
-  const { repository } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  return String(repository.url).replace(/^git\+|\.git$/g, '');
 }
 
 function write(path: string, text: string): void {

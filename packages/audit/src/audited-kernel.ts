@@ -28,6 +28,7 @@ import type { Mapping } from './mapping.ts';
 import { rightsOf } from './rights.ts';
 import { cpuRoots } from './root-tables.ts';
 import { withoutKernelsOwn } from './shared-tables.ts';
+import { vmemmapBase } from './vmemmap-base.ts';
 
 /** Control registers of one CPU. */
 export interface CpuRegisters {
@@ -111,10 +112,10 @@ const MOST_PLACES = 2 ** 16;
 export function readKernel(subject: AuditSubject): AuditedKernel {
   const { tables } = subject;
   const sections = imageSections(tables, subject);
-  const regions = kernelRegions(tables, sections, subject.bases);
   const mappings: Mapping[] = [];
+  let regions = kernelRegions(tables, sections, subject.bases);
   const shared: SharedTable[] = [];
-  const regionOf = regionFinder(regions);
+  let regionOf = regionFinder(regions);
   const add = (leaf: MappingLeaf): void => {
     const { virtualFrame, guestFrame, frames, level, low, high, effective, places } = leaf;
     const rights = rightsOf(effective);
@@ -134,6 +135,15 @@ export function readKernel(subject: AuditSubject): AuditedKernel {
     throw new AuditError(
       `the kernel has more than ${DUMP_LIMITS.tablePages} page-table pages: they seem to lead to each other`,
     );
+  }
+  const vmemmap = vmemmapBase(mappings);
+  if (vmemmap !== undefined) {
+    regions = kernelRegions(tables, sections, { ...subject.bases, vmemmap });
+    regionOf = regionFinder(regions);
+    for (const [index, mapping] of mappings.entries()) {
+      if (mapping.region === 'vmalloc or vmemmap')
+        mappings[index] = { ...mapping, region: regionOf(mapping.virtualFrame) };
+    }
   }
   const passedOver = withoutKernelsOwn(tables, regions, shared);
   let budget = MOST_LINKED_TABLES;

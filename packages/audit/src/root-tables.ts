@@ -6,7 +6,7 @@ import {
   virtualFrameOf,
 } from '@heki/physical-memory';
 import { mappedFrame, type ProvenRoot } from '@heki/vmcore';
-import { CR0, upperHalfStart, walkMappings } from '@heki/x86';
+import { addressHigh, CR0, EntryLow, entryFrame, entryIndex, upperHalfStart, walkMappings } from '@heki/x86';
 
 /** `CPU_ENTRY_AREA_RO_IDT`: every address space of the kernel maps it, that of user mode under page-table isolation, too. */
 const IDT: VirtualFrame = virtualFrameOf(virtualAddress(0xffff_fe00_0000_0000n));
@@ -94,4 +94,22 @@ function agreesAnywhere(tables: ProvenRoot, root: Gfn): boolean {
     },
   );
   return agrees;
+}
+
+/**
+ * Whether a root is user mode's of a pair: at an odd frame (PTI_PGTABLE_SWITCH_BIT), and without the kernel's own table for the image or for
+ * the direct map, of which every other address space has both.
+ */
+export function isUserTable({ tables }: Pick<StandingCpus, 'tables'>, { root }: OtherRoot): boolean {
+  if (root % 2 === 0) return false;
+  const addressBits = addressHigh(tables.encryptionBit);
+  const tableOf = (of: Gfn, at: VirtualFrame): number => {
+    const slot = 2 * entryIndex(at, tables.levels);
+    const page = tables.memory.page(of);
+    const low = page?.[slot] ?? 0;
+    return (low & EntryLow.P) === 0 ? -1 : entryFrame(low, page?.[slot + 1] ?? 0, addressBits);
+  };
+  return [tables.text.virtualFrame, tables.directMap.start].some(
+    (at) => tableOf(root, at) !== tableOf(tables.root, at),
+  );
 }

@@ -47,12 +47,12 @@ describe('help', () => {
   });
 });
 
-test('every command prints JSON for programs, but for those whose output is an address to be opened, a program or a help page itself', () => {
+test('every command prints JSON for programs, but for those whose output is a program or a help page itself', () => {
   const nowhere = { write: () => Promise.resolve(), isTerminal: false, columns: undefined };
   const { commands } = createProgram({ stdout: nowhere, stderr: nowhere, env: {} }, () => {});
   const all = commands.flatMap((one) => (one.commands.length === 0 ? [one] : one.commands));
   const without = all.filter(({ options }) => !options.some(({ long }) => long === '--json'));
-  expect(without.map((command) => command.name())).toEqual(['inspect', 'serve-jobs', 'completion', 'help']);
+  expect(without.map((command) => command.name())).toEqual(['serve-jobs', 'completion', 'help']);
 });
 
 test('walk --json is --format json, and refuses another', async () => {

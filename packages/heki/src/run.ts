@@ -1,5 +1,6 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { addAuditCommands } from './audit/audit-commands.ts';
+import type { InspectOptions } from './commands/inspect.ts';
 import { CPU_NAMES } from './cpu-names.ts';
 import { ExitCode, UsageError } from './failure.ts';
 import { addFleetCommands } from './fleet/fleet-commands.ts';
@@ -164,9 +165,14 @@ With --json an error is JSON, too, on standard output.`,
       "Serves a page to this machine alone: a map of the kernel's physical memory with what an audit finds, and the walk of any address with bits that can be edited.",
     )
     .option('--no-open', 'print the address, and open no browser')
+    .option(
+      '--story <file>',
+      'begin with the story in a file: of heki explore --json, heki attack --json, or a scenario',
+    )
     .option('--static <folder>', 'write the page as a web site instead, to a new folder')
+    .option('--json', 'print the address, the port and the process as one JSON object')
     .addHelpText('after', `${INSPECT_EXAMPLES}\n${EXIT_CODES}`)
-    .action(async (source: string | undefined, options: { open?: boolean; static?: string }) => {
+    .action(async (source: string | undefined, options: InspectOptions) => {
       const { inspect } = await import('./commands/inspect.ts');
       finished(await inspect(source, options, io));
     });

@@ -133,7 +133,10 @@ export function createGuestRegions(
     },
     digest(digest) {
       for (const { start, frames, backing, readOnly, largestLeaf = 0 } of all) {
-        for (const value of [start, frames, backing, largestLeaf]) digest.add(value);
+        digest.add(start);
+        digest.add(frames);
+        digest.add(backing);
+        digest.add(largestLeaf);
         digest.word(readOnly === true ? 1 : 0);
       }
       digest.word(-1);

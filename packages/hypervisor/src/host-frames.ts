@@ -16,6 +16,11 @@ export interface AskedFrames extends AskedRights {
   readonly end: Gfn;
 }
 
+/** Guest frames for whose bytes the same was asked under other names. */
+interface SharedRun extends GuestFrames {
+  readonly others: readonly AskedRights[];
+}
+
 /** The guest frames `start` .. `end` - 1. */
 export interface GuestFrames {
   readonly start: Gfn;
@@ -37,6 +42,11 @@ export interface HostFrames {
   isImmutable(start: number, end: number, isImmutable: (start: Gfn, end: Gfn) => boolean): boolean;
   /** What was asked for the bytes of `gfn` under other names. `asked` knows what was asked for a guest frame, if anything. */
   othersOf(gfn: Gfn, asked: (gfn: Gfn) => AskedRights | undefined): readonly AskedRights[];
+  /**
+   * The frames `start` .. `end` - 1 in runs, in order, with what {@link othersOf} says of each frame of a run. `asked` knows what was asked for guest
+   * frames, in order.
+   */
+  runs(start: Gfn, end: Gfn, asked: (start: Gfn, end: Gfn) => Iterable<AskedFrames>): readonly SharedRun[];
   /** The region is memory now. */
   come(region: GuestMemoryRegion): void;
   /** The region is not memory any more. What was `asked` for its frames, in order, goes on to hold for its bytes. */
@@ -175,6 +185,31 @@ export function createHostFrames(): HostFrames {
         ...othersAt(departed, start, end, gfn),
       ]);
     },
+    runs(first, last, asked) {
+      if (!isShared(first, last)) return first < last ? [{ start: first, end: last, others: [] }] : [];
+      // What is asked under other names, by the guest frames that they are here, in the order of othersOf().
+      const others = namesIn(first, last).flatMap((name) => {
+        const here = ({ start, end }: GuestFrames, by: number) => ({ start: start - by, end: end - by });
+        return [
+          ...othersAt(names, name.start, name.end, name.gfn).flatMap((other) => {
+            const by = other.gfn - other.start + name.start - name.gfn;
+            const { start, end } = guestFramesOf(other);
+            return [...asked(start, end)].map((run) => ({ ...run, ...here(run, by) }));
+          }),
+          ...othersAt(departed, name.start, name.end, name.gfn).map((run) => {
+            const start = name.gfn + (run.start - name.start);
+            return { ...run, start, end: start + (run.end - run.start) };
+          }),
+        ];
+      });
+      const borders = new Set([first, last, ...others.flatMap(({ start, end }) => [start, end])]);
+      const sorted = [...borders].filter((frame) => frame >= first && frame <= last).sort((a, b) => a - b);
+      return sorted.slice(0, -1).map((start, index) => ({
+        start: start as Gfn,
+        end: (sorted[index + 1] ?? last) as Gfn,
+        others: others.filter((run) => run.start <= start && start < run.end),
+      }));
+    },
     come(region) {
       const name = nameOf(region);
       const next = isApart
@@ -215,12 +250,17 @@ export function createHostFrames(): HostFrames {
       };
     },
     digest(digest) {
-      for (const { start, end, gfn } of [...names, ...departed])
-        for (const frame of [start, end, gfn]) digest.add(frame);
-      for (const { rights, immutable } of departed) {
-        digest.word(immutable ? 1 : 0);
-        const { read, write, supervisorExecute, userExecute } = rights;
-        for (const right of [read, write, supervisorExecute, userExecute]) digest.word(right ? 1 : 0);
+      for (const name of names) digestName(name, digest);
+      for (const run of departed) {
+        digestName(run, digest);
+        const { read, write, supervisorExecute, userExecute } = run.rights;
+        digest.word(
+          (run.immutable ? 1 : 0) |
+            (read ? 2 : 0) |
+            (write ? 4 : 0) |
+            (supervisorExecute ? 8 : 0) |
+            (userExecute ? 16 : 0),
+        );
       }
       digest.word(names.length);
     },
@@ -230,6 +270,12 @@ export function createHostFrames(): HostFrames {
       look();
     },
   };
+}
+
+function digestName({ start, end, gfn }: Name, digest: StateDigest): void {
+  digest.add(start);
+  digest.add(end);
+  digest.add(gfn);
 }
 
 /** What of departed frames is not the same guest frames again. */

@@ -28,6 +28,7 @@ export type {
   SecondLevelStepView,
   SecondLevelView,
   ServedSource,
+  ServedStory,
   Timeline,
   TimelineEvent,
   WalkAnswer,

@@ -9,9 +9,9 @@ import type { VmState } from './vm-state.ts';
  */
 export function checkpointVm(vm: VmState, own: () => () => void): (() => void) | undefined {
   if (!isAtRest(vm) || vm.nested.size > 0 || vm.hlat !== undefined) return undefined;
-  const bindings = [...vm.bindings].map(([id, binding]) => [id, { ...binding }] as const);
+  const bindings = [...vm.bindings.values()].map((binding) => ({ binding, ...binding }));
   const pins = { ...vm.pins };
-  const invalidation = { ...vm.invalidation };
+  const { inProgress, sequence } = vm.invalidation;
   const backs = [
     vm.slots.checkpoint(),
     vm.hostFrames.checkpoint(),
@@ -24,9 +24,14 @@ export function checkpointVm(vm: VmState, own: () => () => void): (() => void) |
   return () => {
     vm.nested.clear();
     vm.vcpus.length = count;
-    for (const [id, binding] of bindings) Object.assign(vm.bindings.get(id) ?? {}, binding);
-    Object.assign(vm.pins, pins);
-    Object.assign(vm.invalidation, invalidation);
+    for (const { binding, cr0, cr4 } of bindings) {
+      binding.cr0 = cr0;
+      binding.cr4 = cr4;
+    }
+    vm.pins.cr0 = pins.cr0;
+    vm.pins.cr4 = pins.cr4;
+    vm.invalidation.inProgress = inProgress;
+    vm.invalidation.sequence = sequence;
     for (const back of backs) back();
   };
 }

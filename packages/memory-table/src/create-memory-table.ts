@@ -47,7 +47,6 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
   readonly #covered: number;
   readonly #map = new ExtentMap();
   readonly #codes = new ValueCodes<Value>();
-  /** Calls that could have changed extents, for who walks them meanwhile. */
   #changes = 0;
   /** A function of the caller is at work. */
   #calling = false;
@@ -75,6 +74,10 @@ class ExtentTable<Value, Frame extends FrameNumber> implements MemoryTable<Value
     this.#aliases = defects['B-G8'] ?? false;
     this.#losesLargeEntries = defects['B-G9'] ?? false;
     this.#covered = coveredFrames(geometry);
+  }
+
+  get changes(): number {
+    return this.#changes;
   }
 
   get(frame: Frame): Value | undefined {

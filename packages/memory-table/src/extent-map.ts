@@ -35,7 +35,9 @@ export class ExtentMap {
   }
 
   clear(): void {
-    const chunk = createChunk();
+    const chunk = this.#chunks[0] ?? createChunk();
+    chunk.starts[0] = 0;
+    chunk.codes[0] = 0;
     chunk.length = 1;
     this.#chunks.length = 0;
     this.#chunks.push(chunk);

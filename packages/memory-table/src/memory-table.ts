@@ -73,6 +73,8 @@ export type TransformOf<Value, Frame extends FrameNumber> = (
  */
 export interface MemoryTable<Value, Frame extends FrameNumber = Gfn> {
   readonly geometry: MemoryTableGeometry;
+  /** How many calls could have changed values so far: as long as it stays, so do they. */
+  readonly changes: number;
   /** The value of `frame`, `undefined` when it has none. */
   get(frame: Frame): Value | undefined;
   /** Gives every frame of the range `value`. */

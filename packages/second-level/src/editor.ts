@@ -240,7 +240,7 @@ function visitLeaves(
   end: Gfn,
   visit: (gfn: Gfn, level: number, low: number, high: number) => void,
 ): void {
-  const page = tables.page(table);
+  const page = tables.view(table);
   const span = spanOf(level);
   const last = Math.min(end, base + 512 * span);
   let slot = start <= base ? base : Math.floor(start / span) * span;
@@ -256,7 +256,7 @@ function visitLeaves(
 function countTables(tables: TableStore, table: Pfn, level: number): number {
   let count = 1;
   if (level === 1) return count;
-  const page = tables.page(table);
+  const page = tables.view(table);
   for (let word = 0; word < 1024; word += 2) {
     const low = page[word] ?? 0;
     if (tables.isPresent(low) && !tables.isLeaf(low, level)) {

@@ -1,4 +1,4 @@
-import { type Gfn, PAGE_WORDS, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
+import { type Gfn, PAGE_WORDS, type PageView, type Pfn, type PhysicalMemory } from '@heki/physical-memory';
 import { SecondLevelEditorError, type SecondLevelFormat, type TableFrames } from './format.ts';
 
 /** Frames that an entry of each level covers. */
@@ -37,11 +37,14 @@ export class TableStore {
 
   page(table: Pfn): Uint32Array {
     const page = this.memory.writablePage(table);
-    if (page === undefined) {
-      throw new SecondLevelEditorError(
-        `host frame 0x${table.toString(16)}, used for a table, is not in host memory`,
-      );
-    }
+    if (page === undefined) throw notInMemory(table);
+    return page;
+  }
+
+  /** The words of a table for who only looks at them: memory that knows which pages were written need not take it for one. */
+  view(table: Pfn): PageView {
+    const page = this.memory.page(table);
+    if (page === undefined) throw notInMemory(table);
     return page;
   }
 
@@ -78,7 +81,7 @@ export class TableStore {
   /** Frees `table`, whose entries are of `level`, and all tables below it. */
   freeTree(table: Pfn, level: number): void {
     if (level > 1) {
-      const page = this.page(table);
+      const page = this.view(table);
       for (let word = 0; word < PAGE_WORDS; word += 2) {
         const low = page[word] ?? 0;
         if (this.isPresent(low) && !this.isLeaf(low, level)) {
@@ -127,7 +130,7 @@ export class TableStore {
 
   /** Whether no entry of the table is present. */
   isEmpty(table: Pfn): boolean {
-    const page = this.page(table);
+    const page = this.view(table);
     for (let word = 0; word < PAGE_WORDS; word += 2) if (this.isPresent(page[word] ?? 0)) return false;
     return true;
   }
@@ -139,7 +142,7 @@ export class TableStore {
   merge(page: Uint32Array, word: number, level: number): boolean {
     if (level > this.format.largestLeaf) return false;
     const table = frameIn(page[word] ?? 0, page[word + 1] ?? 0);
-    const entries = this.page(table);
+    const entries = this.view(table);
     const first = entries[0] ?? 0;
     const high = entries[1] ?? 0;
     const aligned = level === 2 ? (first & 0x1f_f000) === 0 : (first & 0x3fff_f000) === 0;
@@ -163,4 +166,10 @@ export class TableStore {
 /** The word of the entry of `level` for `gfn` in a table page: twice its index. */
 export function entryWord(gfn: Gfn, level: number): number {
   return 2 * (Math.floor(gfn / spanOf(level)) % 512);
+}
+
+function notInMemory(table: Pfn): SecondLevelEditorError {
+  return new SecondLevelEditorError(
+    `host frame 0x${table.toString(16)}, used for a table, is not in host memory`,
+  );
 }

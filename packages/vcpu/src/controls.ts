@@ -103,32 +103,49 @@ export class Controls implements VmControls {
 
   /** What brings back the values of now. */
   checkpoint(): () => void {
-    const values: VmControls = { ...this, vpid: this.#vpid, hlat: this.#hlat };
+    const { cr0Mask, cr0Shadow, cr4Mask, cr4Shadow, cr3LoadExiting, descriptorTableExiting } = this;
+    const { readExitingMsrs, writeExitingMsrs, hypercallExiting, vmfunc, virtualizationExceptions, svm } =
+      this;
+    const [vpid, hlat] = [this.#vpid, this.#hlat];
     return () => {
-      Object.assign(this, values);
+      this.cr0Mask = cr0Mask;
+      this.cr0Shadow = cr0Shadow;
+      this.cr4Mask = cr4Mask;
+      this.cr4Shadow = cr4Shadow;
+      this.cr3LoadExiting = cr3LoadExiting;
+      this.descriptorTableExiting = descriptorTableExiting;
+      this.readExitingMsrs = readExitingMsrs;
+      this.writeExitingMsrs = writeExitingMsrs;
+      this.hypercallExiting = hypercallExiting;
+      this.vmfunc = vmfunc;
+      this.virtualizationExceptions = virtualizationExceptions;
+      this.svm = svm;
+      if (this.#vpid !== vpid) this.vpid = vpid;
+      if (this.#hlat !== hlat) this.hlat = hlat;
     };
   }
 
   /** Tells `digest` all of them. */
   digest(digest: StateDigest): void {
-    for (const value of [this.cr0Mask, this.cr0Shadow, this.cr4Mask, this.cr4Shadow]) digest.addU64(value);
+    digest.addU64(this.cr0Mask);
+    digest.addU64(this.cr0Shadow);
+    digest.addU64(this.cr4Mask);
+    digest.addU64(this.cr4Shadow);
     digest.word(this.#vpid);
-    const switches = [
-      this.cr3LoadExiting,
-      this.descriptorTableExiting,
-      this.hypercallExiting,
-      this.vmfunc,
-      this.virtualizationExceptions,
-      this.svm?.cr0Write,
-      this.svm?.cr0Selective,
-      this.svm?.cr4Write,
-      this.svm?.init,
-    ];
-    for (const on of switches) digest.word(on === true ? 1 : 0);
-    for (const msrs of [this.readExitingMsrs, this.writeExitingMsrs]) {
-      if (msrs === 'all') digest.word(1);
-      else for (const msr of [...msrs].sort((a, b) => a - b)) digest.add(msr);
-    }
+    const { svm } = this;
+    digest.word(
+      (this.cr3LoadExiting ? 1 : 0) |
+        (this.descriptorTableExiting ? 2 : 0) |
+        (this.hypercallExiting ? 4 : 0) |
+        (this.vmfunc ? 8 : 0) |
+        (this.virtualizationExceptions ? 16 : 0) |
+        (svm?.cr0Write === true ? 32 : 0) |
+        (svm?.cr0Selective === true ? 64 : 0) |
+        (svm?.cr4Write === true ? 128 : 0) |
+        (svm?.init === true ? 256 : 0),
+    );
+    digestMsrs(this.readExitingMsrs, digest);
+    digestMsrs(this.writeExitingMsrs, digest);
     if (this.#hlat !== undefined)
       digest.addText(
         JSON.stringify(this.#hlat, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
@@ -152,4 +169,13 @@ export class Controls implements VmControls {
     this.#hlat = hlat;
     this.#onChanged();
   }
+}
+
+function digestMsrs(msrs: ReadonlySet<number> | 'all', digest: StateDigest): void {
+  if (msrs === 'all') {
+    digest.word(-1);
+    return;
+  }
+  digest.word(msrs.size);
+  if (msrs.size > 0) for (const msr of [...msrs].sort((a, b) => a - b)) digest.add(msr);
 }

@@ -234,7 +234,11 @@ export class Execution<Value> {
     } finally {
       cpu.nesting--;
       // From INIT or RESET no handler returns.
-      if (cpu.starts === this.#starts) Object.assign(registers, { rip, cpl, rflags });
+      if (cpu.starts === this.#starts) {
+        registers.rip = rip;
+        registers.cpl = cpl;
+        registers.rflags = rflags;
+      }
     }
     onEvent?.({ type: 'handled', vcpu: cpu.id, vector: exception.vector, decision });
     if (cpu.starts !== this.#starts) return RESTARTED;

@@ -329,6 +329,8 @@ const ATTACKS: readonly Attack[] = [
       'critical heki/page-table-alias',
       'critical heki/idt-writable',
       'high heki/rodata-writable',
+      'high heki/module-remapped',
+      'high heki/vmemmap-remapped',
     ],
   },
   {
@@ -400,7 +402,7 @@ const ATTACKS: readonly Attack[] = [
       kernel.map(0xffff_ff00_0000_0000n, frame, { low: P | RW, high: XD });
       kernel.map(0xffff_fff0_0000_0000n, frame, { low: P | RW, high: XD });
     },
-    found: ['critical heki/wx-alias'],
+    found: ['critical heki/wx-alias', 'high heki/module-remapped'],
   },
 ];
 

@@ -75,7 +75,7 @@ const ATTACKS: readonly Attack[] = [
       hideAmongMany(kernel, RAM, P);
       kernel.map(0xffff_eaff_0000_0000n, RAM, { low: P, high: 0 });
     },
-    found: ['high heki/executable-outside-text'],
+    found: ['high heki/vmemmap-remapped', 'high heki/executable-outside-text'],
   },
   {
     name: 'constants of a module, written at seventy addresses',
@@ -84,7 +84,7 @@ const ATTACKS: readonly Attack[] = [
       kernel.edit(direct(kernel, frame), 1, writable);
       hideAmongMany(kernel, frame, P | RW);
     },
-    found: ['high heki/rodata-writable'],
+    found: ['high heki/rodata-writable', 'high heki/module-remapped'],
   },
   {
     name: 'code that the direct map has lost, behind seventy constant aliases',
@@ -96,7 +96,7 @@ const ATTACKS: readonly Attack[] = [
       hideAmongMany(kernel, frame, P);
     },
     least: 'medium',
-    found: ['medium heki/code-outside-direct-map'],
+    found: ['high heki/module-remapped', 'medium heki/code-outside-direct-map'],
   },
   {
     name: "a module's text is led to a frame that the direct map shows read-only",
@@ -185,12 +185,12 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'constants, writable, in the fixmap',
     tamper: (kernel) => void kernel.map(0xffff_ffff_ff50_0000n, 0x2000, { low: EVERYWHERE, high: XD }),
-    found: ['high heki/rodata-writable'],
+    found: ['high heki/rodata-writable', 'high heki/fixmap-ram'],
   },
   {
     name: "the kernel's constants, writable, in vmemmap",
     tamper: (kernel) => void kernel.map(0xffff_ea7f_0000_0000n, 0x2000, { low: EVERYWHERE, high: XD }),
-    found: ['high heki/rodata-writable'],
+    found: ['high heki/rodata-writable', 'high heki/vmemmap-remapped'],
   },
   {
     name: 'code in vmemmap',
@@ -223,6 +223,7 @@ const ATTACKS: readonly Attack[] = [
     },
     found: [
       'critical heki/page-table-alias',
+      'high heki/module-remapped',
       'high heki/mapped-in-hole',
       'high heki/page-table-linked-twice',
     ],
@@ -235,6 +236,7 @@ const ATTACKS: readonly Attack[] = [
     found: [
       'critical heki/page-table-alias',
       'critical heki/page-table-linked-twice',
+      'high heki/vmemmap-remapped',
       'high heki/mapped-in-hole',
     ],
   },
@@ -419,6 +421,8 @@ const ATTACKS: readonly Attack[] = [
       'critical heki/page-table-alias',
       'critical heki/idt-writable',
       'high heki/rodata-writable',
+      'high heki/module-remapped',
+      'high heki/vmemmap-remapped',
     ],
   },
   {
@@ -426,7 +430,7 @@ const ATTACKS: readonly Attack[] = [
     on: 'foreign/k61-epyc-sev',
     tamper(kernel) {
       const text = kernel.frameAt(kernel.symbols.get('_stext') ?? 0n);
-      kernel.map(first(kernel, 'vmalloc or vmemmap', 'rw-'), text, { low: EVERYWHERE, high: XD });
+      kernel.map(first(kernel, 'vmalloc', 'rw-'), text, { low: EVERYWHERE, high: XD });
     },
     found: ['critical heki/wx-alias'],
   },
@@ -445,7 +449,7 @@ const ATTACKS: readonly Attack[] = [
       const constants = kernel.frameAt(first(kernel, 'modules', 'r--'));
       kernel.edit(VMALLOC, 1, to(constants));
     },
-    found: ['high heki/rodata-writable'],
+    found: ['high heki/rodata-writable', 'high heki/module-remapped'],
   },
   {
     name: 'the data of a module can be executed',
@@ -523,6 +527,7 @@ test('every kind of finding has been met, but for those that tests of their own 
     'heki/code-differs',
     'heki/constants-differ',
     'heki/descriptor-strange',
+    'heki/entry-area-remapped',
     'heki/function-traced',
     'heki/global-under-isolation',
     'heki/idt-gate',
@@ -532,5 +537,6 @@ test('every kind of finding has been met, but for those that tests of their own 
     'heki/static-call-updated',
     'heki/tss-stack',
     'heki/unencrypted',
+    'heki/user-half-executable',
   ]);
 });

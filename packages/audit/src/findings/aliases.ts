@@ -14,7 +14,7 @@ export const STALE_READ_ONLY: FindingKind = {
     'A mapping says read-only, another of the same page says writable. It is not text, not a constant and not a descriptor table: those are findings of their own.',
   attack: 'Nothing relies on the read-only mapping; it only misleads a reader of page tables.',
   legitimate:
-    "Memory of the image that was freed after boot keeps its mapping there; when a module's pages come from it, both become read-only, and only the direct map writable again (set_direct_map_default_noflush).",
+    "Memory of the image that was freed after boot keeps its mapping there; when a module's pages come from it, both become read-only, and only the direct map writable again (set_direct_map_default_noflush). The stacks of espfix are mapped read-only, and so is most of the account of a huge page (hugetlb_free_vmemmap=on).",
   advice: 'Nothing.',
   *find(kernel) {
     yield* occurrencesOf(kernel, kernel.extents.filter(isStale), ({ pagesText, places }) => ({

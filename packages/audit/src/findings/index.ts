@@ -5,7 +5,9 @@ import { RODATA_WRITABLE, TEXT_WRITABLE } from './constants-writable.ts';
 import { CODE_DIFFERS, CONSTANTS_DIFFER } from './contents-differ.ts';
 import { DESCRIPTOR_STRANGE, TSS_STACK } from './descriptors.ts';
 import { RAM_OUTSIDE_DIRECT_MAP } from './direct-map-holes.ts';
+import { ENTRY_AREA_REMAPPED } from './entry-area-remapped.ts';
 import { EXECUTABLE_OUTSIDE_TEXT } from './executable-outside-text.ts';
+import { FIXMAP_RAM } from './fixmap-ram.ts';
 import { DESCRIPTOR_TABLES_WRITABLE, GDT_ELSEWHERE, GDT_WRITABLE } from './gdt.ts';
 import { GLOBAL_UNDER_ISOLATION } from './global-under-isolation.ts';
 import { MAPPED_IN_HOLE } from './holes.ts';
@@ -14,6 +16,7 @@ import { FOREIGN_ROOT, KERNEL_HALF_DIFFERS } from './kernel-half.ts';
 import { KPROBE } from './kprobe.ts';
 import { LEAF_DISAGREES } from './leaf-disagrees.ts';
 import { FUNCTION_TRACED, STATIC_CALL_UPDATED } from './led-elsewhere.ts';
+import { MODULE_REMAPPED } from './module-remapped.ts';
 import {
   PAGE_TABLE_ALIAS,
   PAGE_TABLE_LINKED_TWICE,
@@ -28,7 +31,9 @@ import { UNENCRYPTED } from './unencrypted.ts';
 import { UNLISTED_CODE } from './unlisted-code.ts';
 import { USER_ACCESSIBLE } from './user-accessible.ts';
 import { PROGRAM_MAPS_KERNEL, SUPERVISOR_IN_USER_HALF } from './user-half.ts';
+import { USER_HALF_EXECUTABLE } from './user-half-executable.ts';
 import { USER_TABLES_SHOW_MORE } from './user-tables.ts';
+import { VMEMMAP_REMAPPED } from './vmemmap-remapped.ts';
 import { WX_ALIAS } from './wx-alias.ts';
 import { WX_MAPPING } from './wx-mapping.ts';
 
@@ -41,6 +46,10 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   RODATA_WRITABLE,
   IMAGE_REMAPPED,
   DIRECT_MAP_REMAPPED,
+  MODULE_REMAPPED,
+  VMEMMAP_REMAPPED,
+  ENTRY_AREA_REMAPPED,
+  FIXMAP_RAM,
   CODE_DIFFERS,
   CONSTANTS_DIFFER,
   KPROBE,
@@ -56,6 +65,7 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   SUPERVISOR_IN_USER_HALF,
   KERNEL_HALF_DIFFERS,
   USER_TABLES_SHOW_MORE,
+  USER_HALF_EXECUTABLE,
   GLOBAL_UNDER_ISOLATION,
   FOREIGN_ROOT,
   PAGE_TABLE_ALIAS,

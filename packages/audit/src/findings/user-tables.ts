@@ -1,12 +1,12 @@
 import { type Gfn, hex, PAGE_SIZE, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import { regionAt } from '@heki/vmcore';
-import { addressHigh, EntryLow, entryFrame, entryIndex, upperHalfStart, walkMappings } from '@heki/x86';
+import { upperHalfStart, walkMappings } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind } from '../finding.ts';
 import type { Mapping } from '../mapping.ts';
 import { framesOf, occurrenceOfMappings, occurrenceWithoutMemory, pagesText } from '../occurrence.ts';
 import { rightsOf } from '../rights.ts';
-import { cpuRoots, type OtherRoot } from '../root-tables.ts';
+import { cpuRoots, isUserTable, type OtherRoot } from '../root-tables.ts';
 import { extentsWithin } from '../within.ts';
 
 /** Page tables of one root that are read; page-table isolation needs some dozen. */
@@ -51,24 +51,6 @@ export const USER_TABLES_SHOW_MORE: FindingKind = {
     }
   },
 };
-
-/**
- * Whether a root is user mode's of a pair: at an odd frame (PTI_PGTABLE_SWITCH_BIT), and without the kernel's own table for the image or for
- * the direct map, of which every other address space has both.
- */
-function isUserTable({ tables }: AuditedKernel, { root }: OtherRoot): boolean {
-  if (root % 2 === 0) return false;
-  const addressBits = addressHigh(tables.encryptionBit);
-  const tableOf = (of: Gfn, at: VirtualFrame): number => {
-    const slot = 2 * entryIndex(at, tables.levels);
-    const page = tables.memory.page(of);
-    const low = page?.[slot] ?? 0;
-    return (low & EntryLow.P) === 0 ? -1 : entryFrame(low, page?.[slot + 1] ?? 0, addressBits);
-  };
-  return [tables.text.virtualFrame, tables.directMap.start].some(
-    (at) => tableOf(root, at) !== tableOf(tables.root, at),
-  );
-}
 
 function shownBeyondNeed(
   kernel: AuditedKernel,

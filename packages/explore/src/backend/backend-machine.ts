@@ -126,7 +126,8 @@ export function backendMachine(
         const machine = back?.() ?? goTo(state);
         const there = squares ? twin.live(machine, action) : undefined;
         if (!live(machine, action)) continue;
-        if (there !== undefined && !sameEnforced(there, enforced(machine.guest))) machine.fallen.add('P13');
+        if (there === 'refused' || (there !== undefined && !sameEnforced(there, enforced(machine.guest))))
+          machine.fallen.add('P13');
         visit(action, arrive(machine, state, action));
       }
       at = undefined;

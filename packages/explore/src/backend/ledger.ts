@@ -176,16 +176,18 @@ export function agrees(rights: EffectiveRights, allowed: Rights): boolean {
   return rights.present && !exceeds(rights, allowed) && (allowed.userExecute || !rights.userExecute);
 }
 
+/** Rights as a number; -1 for none that were asked for. */
+function bitsOf(rights: Rights | undefined): number {
+  if (rights === undefined) return -1;
+  const { read, write, supervisorExecute, userExecute } = rights;
+  return (read ? 1 : 0) | (write ? 2 : 0) | (supervisorExecute ? 4 : 0) | (userExecute ? 8 : 0);
+}
+
 /** Tells `digest` all of it. */
 export function digestLedger(ledger: Ledger, digest: StateDigest): void {
   const { asked, granted, immutable, pinned, bootEnded, aliased } = ledger;
   digest.word((asked ? 1 : 0) | (pinned ? 2 : 0) | (bootEnded ? 4 : 0) | (aliased ? 8 : 0));
   for (const rights of [granted, immutable]) {
-    for (const frame of [...rights.keys()].sort((a, b) => a - b)) {
-      const { read, write, supervisorExecute, userExecute } = rights.get(frame) ?? EVERYTHING;
-      digest.add(frame);
-      digest.word((read ? 1 : 0) | (write ? 2 : 0) | (supervisorExecute ? 4 : 0) | (userExecute ? 8 : 0));
-    }
-    digest.word(-1);
+    for (const frame of WATCHED_FRAMES) digest.word(bitsOf(rights.get(frame)));
   }
 }

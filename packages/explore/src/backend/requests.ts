@@ -53,16 +53,19 @@ function sameForKernel(a: Rights, b: Rights | undefined): boolean {
  * answered (P9).
  */
 function request(
-  { guest, ledger, fallen }: Scene,
+  scene: Scene,
   ranges: readonly ProtectedRange[],
   by: 'guest' | 'owner',
   ask: () => boolean,
 ): void {
+  const { guest, ledger, fallen } = scene;
   const { vm, capabilities } = guest;
   const inForce = (): Rights[] => FRAMES.map((frame) => effective(vm, frame));
-  const before = inForce();
+  scene.known.inForce ??= inForce();
+  const before = scene.known.inForce;
   const succeeded = ask();
   const after = inForce();
+  scene.known = { inForce: after };
   const changed = after.some((rights, index) => !sameForKernel(rights, before[index]));
   if (!succeeded && changed) fallen.add('P10');
   const asked = askedRanges(ranges, capabilities);

@@ -1,3 +1,4 @@
+import type { Rights } from '@heki/hypervisor';
 import { TEXT } from './frames.ts';
 import { allowedRights, copyLedger, createLedger, type Ledger } from './ledger.ts';
 import { createTinyGuest, type ExploredBackend, restRegisters, type TinyGuest } from './tiny-guest.ts';
@@ -7,6 +8,8 @@ export interface Scene {
   readonly guest: TinyGuest;
   readonly ledger: Ledger;
   readonly fallen: Set<string>;
+  /** What was looked up of the guest since it last did something: nothing of it changes until then. */
+  known: { inForce?: readonly Rights[] };
 }
 
 /** Something that can happen. */
@@ -19,7 +22,7 @@ export interface BackendAction {
 }
 
 export function createScene(backend: ExploredBackend): Scene {
-  return { guest: createTinyGuest(backend, 2), ledger: createLedger(), fallen: new Set() };
+  return { guest: createTinyGuest(backend, 2), ledger: createLedger(), fallen: new Set(), known: {} };
 }
 
 /** What brings `scene` back to where it is now, and gives it; `undefined` when its backend cannot be. */
@@ -28,9 +31,10 @@ export function comeBack(scene: Scene): (() => Scene) | undefined {
   const point = guest.checkpoint();
   if (point === undefined) return undefined;
   const ledger = copyLedger(scene.ledger);
+  const { known } = scene;
   return () => {
     point();
-    return { guest, ledger: copyLedger(ledger), fallen: new Set() };
+    return { guest, ledger: copyLedger(ledger), fallen: new Set(), known };
   };
 }
 
@@ -41,6 +45,7 @@ export function live(scene: Scene, action: BackendAction): boolean {
   const closed = ledger.asked && !allowedRights(ledger, guest.capabilities, TEXT).write;
   const before = closed ? guest.contents(TEXT) : undefined;
   if (!action.run(scene)) return false;
+  scene.known = {};
   restRegisters(guest);
   // A ledger that was cleared belongs to another kernel, which may write.
   if (before !== undefined && ledger.asked && guest.contents(TEXT) !== before) fallen.add('P12');

@@ -279,7 +279,11 @@ export const RESTING = {
 
 /** Gives those registers of all processors that do not count one value. */
 export function restRegisters({ vcpus }: Pick<TinyGuest, 'vcpus'>): void {
-  for (const { registers } of vcpus) Object.assign(registers, RESTING);
+  for (const { registers } of vcpus) {
+    for (const name of GENERAL_REGISTERS) if (registers[name] !== 0n) registers[name] = 0n;
+    registers.rip = RESTING.rip;
+    registers.cr2 = RESTING.cr2;
+  }
 }
 
 /** 1 GiB leaves for the kernel and for user code, and a page table for the text. */

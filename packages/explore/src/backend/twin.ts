@@ -1,22 +1,22 @@
 import type { EffectiveRights } from '@heki/hypervisor';
 import { createStateDigest } from '@heki/physical-memory';
+import { digestValue } from './digest-value.ts';
 import { agrees, copyLedger, effective, WATCHED_FRAMES } from './ledger.ts';
 import { type BackendAction, live, type Scene } from './scene.ts';
-import { textOf } from './text-of.ts';
 import { createTinyGuest, type ExploredBackend, type TinyGuest } from './tiny-guest.ts';
 
 /** Another machine of a backend, which goes on from where one is: with its memory and registers, and with what it has saved. */
 export interface Twin {
   /** Whether the same is enforced there as in `scene`; `number` tells that from others ({@link numberOfEnforced}). `true` where there is nothing to compare: nothing can be saved now, or a processor stands still. */
   isAlike(scene: Scene, number: number): boolean;
-  /** Does there what `scene` could do now. What is enforced there then; `undefined` where there is nothing to compare. */
-  live(scene: Scene, action: BackendAction): Enforced | undefined;
+  /** Does there what `scene` could do now. What is enforced there then; 'refused' when it does not take what was saved, `undefined` where there is nothing to compare. */
+  live(scene: Scene, action: BackendAction): Enforced | 'refused' | undefined;
 }
 
 /** What a machine enforces. */
 export interface Enforced {
-  /** What it saves, as text. */
-  readonly saved: string;
+  /** A number that tells what it saves from others. */
+  readonly saved: number;
   /** The rights of watched frames. */
   readonly rights: readonly EffectiveRights[];
 }
@@ -67,25 +67,28 @@ export function createTwin(backend: ExploredBackend): Twin {
     },
     live(scene, action) {
       const guest = goOn(scene);
-      if (guest === undefined) return undefined;
-      if (guest === 'refused') return { saved: guest, rights: [] };
-      live({ guest, ledger: copyLedger(scene.ledger), fallen: new Set() }, action);
+      if (guest === undefined || guest === 'refused') return guest;
+      live({ guest, ledger: copyLedger(scene.ledger), fallen: new Set(), known: {} }, action);
       return enforced(guest);
     },
   };
 }
 
 export function enforced({ vm }: TinyGuest): Enforced {
+  NUMBERED.reset();
+  digestValue(vm.save(), NUMBERED);
   return {
-    saved: textOf(vm.save()),
+    saved: NUMBERED.number,
     rights: WATCHED_FRAMES.map((frame) => effective(vm, frame)),
   };
 }
 
 /** A number for what a machine enforces, that nothing else has. */
 export function numberOfEnforced(guest: TinyGuest): number {
+  const { saved, rights } = enforced(guest);
   NUMBERED.reset();
-  NUMBERED.addText(textOf(enforced(guest)));
+  NUMBERED.add(saved);
+  digestValue(rights, NUMBERED);
   return NUMBERED.number;
 }
 

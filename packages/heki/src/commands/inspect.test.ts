@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { openInspectedSource } from '../inspect/inspected-source.ts';
+import { storyPlace } from '../inspect/story-place.ts';
 import { fixturePath, runCommand } from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-inspect-'));
@@ -38,5 +39,44 @@ describe('heki inspect', () => {
     const withDump = await runCommand(['inspect', fixturePath('k61-256-kaslr'), '--static', folder]);
     expect(withDump.exitCode).toBe(2);
     expect(existsSync(folder)).toBe(false);
+  });
+
+  test('begins with a story: of a search, of attacks, or a scenario', async () => {
+    const explored = await runCommand([
+      ...['explore', '--machine', 'abstract-ask', '--depth', '4', '--json'],
+    ]);
+    const attacked = await runCommand([
+      ...['attack', 'store-text', 'store-text-after-pte-edit', '--machine', 'no-heki', 'hardened', '--json'],
+    ]);
+    const scenario = '{ "machine": { "memory": "64MiB" }, "steps": [] }';
+    const [found, attacks, life] = [explored.stdout, attacked.stdout, scenario].map((text, index) => {
+      const file = join(scratch, `story-${index}.json`);
+      writeFileSync(file, text);
+      return file;
+    });
+    expect(await storyPlace(found ?? '')).toBe(`attacks?${new URLSearchParams({ report: explored.stdout })}`);
+    expect(await storyPlace(attacks ?? '')).toBe(
+      'attacks?attack=store-text-after-pte-edit&left=no-heki&right=hardened',
+    );
+    expect(await storyPlace(life ?? '')).toBe(`time?${new URLSearchParams({ scenario })}`);
+  });
+
+  test('says of what is no story what it expected, before it serves anything', async () => {
+    const file = join(scratch, 'no-story.json');
+    const refusals = [
+      ['{}', 'expected what heki explore --json or heki attack --json printed, or a scenario'],
+      ['[', 'not JSON'],
+      ['{ "properties": [{}] }', 'properties.0.id'],
+      ['{ "steps": [{ "do": "nothing" }] }', 'no-story.json'],
+      ['{ "steps": [], "include": ["other.json"] }', 'no other files are read in a page'],
+    ] as const;
+    for (const [text, message] of refusals) {
+      writeFileSync(file, text);
+      const { exitCode, stdout, stderr } = await runCommand(['inspect', '--no-open', '--story', file]);
+      expect([exitCode, stdout], text).toEqual([3, '']);
+      expect(stderr).toContain(message);
+    }
+    const both = await runCommand(['inspect', '--static', join(scratch, 'never'), '--json']);
+    expect(both.exitCode).toBe(2);
   });
 });

@@ -41,6 +41,8 @@ Examples:
   heki inspect guest.elf            a dump, of which only what is looked at is read
   heki inspect qmp:/run/guest.qmp   the page tables and registers of a guest that runs
   heki inspect --no-open guest.elf  on a machine without a browser: through "ssh -L", from another
+  heki inspect --story found.json   what "heki explore --json > found.json" found, as a story
+  heki inspect --no-open --json     for a script: {"url": ..., "port": ..., "pid": ...}
   heki inspect --static site        a web site, in which visitors open dumps of their own`;
 
 export const SYMBOLS_EXAMPLES = `

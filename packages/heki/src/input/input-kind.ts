@@ -36,6 +36,11 @@ export const INPUT_KINDS = {
   baseline: { name: 'a baseline of the audit', mostBytes: 4 * MIB },
   /** A story of a hundred actions takes some kilobytes. */
   stories: { name: 'what heki explore --json printed', mostBytes: 4 * MIB },
+  /** One of these. */
+  inspectedStory: {
+    name: 'what heki explore --json or heki attack --json printed, or a scenario',
+    mostBytes: 4 * MIB,
+  },
   /** A state takes some 30 bytes. */
   search: { name: 'what heki explore --resume keeps', mostBytes: 256 * MIB, mostValues: 40_000_000 },
   /** A million guests by addresses of a hundred characters. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { ServedStory } from '@heki/inspector';
 import type { ByteSource } from '@heki/vmcore';
 import { OutputError } from '../failure.ts';
 import { fileErrorText } from '../file-error.ts';
@@ -36,6 +37,7 @@ const HEADERS = {
 export interface InspectorServer {
   /** With the token: whoever does not know it gets nothing. */
   readonly url: string;
+  readonly port: number;
   /** Resolves when the last page was closed. */
   readonly closed: Promise<void>;
   close(): void;
@@ -46,11 +48,13 @@ export interface InspectorServer {
  *
  * @param files of the page, by their names
  * @param source what the page opens; `undefined` for the kernel that is among the files
+ * @param story where in the page `#story` leads
  * @throws {OutputError} when there is no port to be had
  */
 export async function serveInspector(
   files: ReadonlyMap<string, Uint8Array>,
   source: InspectedSource | undefined,
+  story?: string,
 ): Promise<InspectorServer> {
   const token = randomBytes(16).toString('hex');
   let host = '';
@@ -96,6 +100,8 @@ export async function serveInspector(
     else if (part !== undefined) sendPart(request, response, source?.parts[Number(part)]);
     else if (name === 'source.json' && source !== undefined) {
       send(response, name, Buffer.from(JSON.stringify(source.served)));
+    } else if (name === 'story.json' && story !== undefined) {
+      send(response, name, Buffer.from(JSON.stringify({ place: story } satisfies ServedStory)));
     } else send(response, name, files.get(name === '' ? 'index.html' : name));
   });
   await new Promise<void>((resolve, reject) => {
@@ -109,6 +115,7 @@ export async function serveInspector(
   host = `127.0.0.1:${address.port}`;
   return {
     url: `http://${host}/${token}/`,
+    port: address.port,
     closed,
     close() {
       clearTimeout(waiting);

@@ -77,6 +77,7 @@ export const LIMITS: Readonly<Record<'files' | 'dumps' | 'contents', readonly Li
       'below a second',
     ),
     limit(['explore'], size(INPUT_KINDS.stories.mostBytes), '`--replay`', '2 KiB'),
+    limit(['inspect'], size(INPUT_KINDS.inspectedStory.mostBytes), '`--story`', '2 KiB'),
     limit(['explore'], size(INPUT_KINDS.search.mostBytes), '`--resume`', '30 MB for a million states'),
     limit(['audit'], size(INPUT_KINDS.baseline.mostBytes), '`--baseline`', '1 KiB'),
     limit(

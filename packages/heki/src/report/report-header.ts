@@ -25,6 +25,7 @@ const SCHEMA_VERSIONS = {
   'fleet-status': 1,
   'fleet-submit': 1,
   'fleet-work': 1,
+  inspect: 1,
   kunit: 1,
   'kunit-tests': 1,
   protect: 1,

@@ -102,6 +102,16 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   expect(faults(value.error === undefined ? name : 'error', value)).toEqual([]);
 });
 
+test('what inspect prints for a script has the published shape', async () => {
+  for (const source of [[], [kernel]]) {
+    const { exitCode, stdout } = await runCommand(['inspect', ...source, '--no-open', '--json'], {
+      interrupt: AbortSignal.abort(),
+    });
+    expect(exitCode).toBe(0);
+    expect(faults('inspect', JSON.parse(stdout))).toEqual([]);
+  }
+});
+
 test('JSON says that the model of a hypervisor is unjudged', async () => {
   const unjudged = { id: 'unjudged', message: 'no outside implementation has judged the model of xen' };
   for (const args of [['protect'], BOOT, ['backends', 'xen']]) {

@@ -511,6 +511,16 @@ export const JSON_SHAPES = {
         ),
     }),
   }).describe('What any command prints instead, when it cannot do its work and was asked for JSON'),
+  inspect: published('inspect', 'inspect --json', {
+    url: z.string().min(1).describe('With the token, without which nothing is served'),
+    port: z.int().min(1).max(65_535),
+    pid: z.int().min(1).describe('Of the server: SIGINT ends it, and so does closing the page'),
+    source: z
+      .string()
+      .min(1)
+      .nullable()
+      .describe('The file that is served; null for the kernel that comes with heki'),
+  }),
   version: published('version', '--version --json', {
     schemas: z.record(z.string().min(1), z.int().min(1)).describe('The version of each shape, by its name'),
   }),

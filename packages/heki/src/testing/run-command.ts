@@ -18,9 +18,11 @@ export async function runCommand(
     readonly env?: Environment;
     /** Whether the outputs are terminals; a number of columns, or 100 of them. */
     readonly terminal?: boolean | number;
+    /** Ctrl-C. */
+    readonly interrupt?: AbortSignal;
   } = {},
 ): Promise<CommandResult> {
-  const { env = {}, terminal = false } = options;
+  const { env = {}, terminal = false, interrupt } = options;
   const isTerminal = terminal !== false;
   const columns = typeof terminal === 'number' ? terminal : 100;
   const written: { readonly stdout: Buffer[]; readonly stderr: Buffer[] } = { stdout: [], stderr: [] };
@@ -36,6 +38,7 @@ export async function runCommand(
     stdout: output('stdout'),
     stderr: output('stderr'),
     env: { LANG: 'C.UTF-8', ...env },
+    ...(interrupt !== undefined && { interrupt: () => interrupt }),
   });
   const stdout = Buffer.concat(written.stdout);
   return { exitCode, stdout: String(stdout), stderr: String(Buffer.concat(written.stderr)), bytes: stdout };

@@ -116,18 +116,25 @@ export function createVtlMemory(options: {
   const askedFor = (flags: number | undefined): AskedRights | undefined =>
     flags === undefined ? undefined : { rights: rightsOfFlags(flags), immutable: false };
 
-  /** The rights of a frame that has this mask, or none. */
-  function underAllNames(gfn: Gfn, flags: number | undefined): Rights {
-    const others = hostFrames.othersOf(gfn, (name) => askedFor(masks.get(name)));
+  /** The rights of a frame that has this mask, or none, for whose bytes others were asked under other names. */
+  function under(flags: number | undefined, others: readonly AskedRights[]): Rights {
     return rightsUnderAllNames(rightsOfFlags(flags ?? defaultFlags), flags !== undefined, others);
+  }
+
+  /** Runs of frames, with their masks. */
+  function runsIn(start: Gfn, end: Gfn): readonly { flags: number | undefined; start: Gfn; end: Gfn }[] {
+    const runs: { flags: number | undefined; start: Gfn; end: Gfn }[] = [];
+    masks.forEach(start, end, (flags, from, to) => runs.push({ flags, start: from, end: to }));
+    return runs;
   }
 
   /** Brings the tables in line with a mask, or with none. The first frame that could not be done. */
   function render(region: GuestMemoryRegion, start: Gfn, end: Gfn, flags: number | undefined): Gfn {
-    if (!hostFrames.isShared(start, end)) return renderAs(region, start, end, flags ?? defaultFlags);
-    for (let gfn = start; gfn < end; gfn = (gfn + 1) as Gfn) {
-      const next = (gfn + 1) as Gfn;
-      if (renderAs(region, gfn, next, flagsOfRights(underAllNames(gfn, flags))) < next) return gfn;
+    for (const run of hostFrames.runs(start, end, vtl.asked)) {
+      const granted =
+        run.others.length === 0 ? (flags ?? defaultFlags) : flagsOfRights(under(flags, run.others));
+      const stopped = renderAs(region, run.start, run.end, granted);
+      if (stopped < run.end) return stopped;
     }
     return end;
   }
@@ -137,11 +144,11 @@ export function createVtlMemory(options: {
     let done = true;
     for (const alias of hostFrames.aliases(start, end)) {
       for (const part of regions.parts(alias.start, alias.end)) {
-        masks.forEach(part.start, part.end, (flags, from, to) => {
-          if (render(part.region, from, to, flags) === to) return;
-          editor.zap(from, to);
+        for (const run of runsIn(part.start, part.end)) {
+          if (render(part.region, run.start, run.end, run.flags) === run.end) continue;
+          editor.zap(run.start, run.end);
           done = false;
-        });
+        }
       }
     }
     return done;
@@ -165,7 +172,11 @@ export function createVtlMemory(options: {
     get mbec() {
       return mbec;
     },
-    rightsOf: (gfn) => underAllNames(gfn, masks.get(gfn)),
+    rightsOf: (gfn) =>
+      under(
+        masks.get(gfn),
+        hostFrames.othersOf(gfn, (name) => askedFor(masks.get(name))),
+      ),
     asked(start, end) {
       const asked: AskedFrames[] = [];
       masks.forEach(start, end, (flags, from, to) => {
@@ -193,10 +204,8 @@ export function createVtlMemory(options: {
     },
     add(region) {
       const end = (region.start + region.frames) as Gfn;
-      const runs: { flags: number | undefined; start: Gfn; end: Gfn }[] = [];
       // A protection belongs to a frame number: memory that comes again has what was asked for it.
-      masks.forEach(region.start, end, (flags, from, to) => runs.push({ flags, start: from, end: to }));
-      for (const run of runs) {
+      for (const run of runsIn(region.start, end)) {
         if (render(region, run.start, run.end, run.flags) < run.end) {
           throw new HypervisorError('no host frame is left for tables of the partition');
         }

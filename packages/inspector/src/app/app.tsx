@@ -6,12 +6,13 @@ import type {
   InspectorModel,
   OpenedDump,
   ServedSource,
+  ServedStory,
 } from '../model/inspector-model.ts';
 import { reportModel } from '../report/report-model.ts';
 import { AttacksPage } from './attacks-page.tsx';
 import { ExplorationPage } from './exploration-page.tsx';
 import { MemoryPage, type MemoryPageProps } from './memory-page.tsx';
-import { editsOf, momentOf, PAGES, type Route, routeTo, useRoute } from './route.ts';
+import { editsOf, momentOf, PAGES, type Route, replaceRoute, routeTo, useRoute } from './route.ts';
 import { TimePage } from './time-page.tsx';
 import { TourPanel, tourAt } from './tour-panel.tsx';
 import { ToursPage } from './tours-page.tsx';
@@ -67,6 +68,7 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
   }, [needsOwn]);
 
   useEffect(() => {
+    if (location.hash === '#story') void followStory();
     void openServed(model, 'source.json').then(settle);
     const over = (event: DragEvent): void => event.preventDefault();
     const drop = (event: DragEvent): void => {
@@ -202,6 +204,14 @@ function Failed({ failure }: { readonly failure: InspectorFailure }) {
       </p>
     </main>
   );
+}
+
+/** Goes to where the story is told that the server of the page was started with. */
+async function followStory(): Promise<void> {
+  const response = await fetch('story.json');
+  if (!response.ok) return;
+  const { place }: ServedStory = await response.json();
+  replaceRoute(`#${place}`);
 }
 
 /** Opens what the server of the page names beside it. */

@@ -309,3 +309,9 @@ export interface ServedSource {
   /** The text of the JSON that goes with it, and its name. */
   readonly sidecar: { readonly name: string; readonly text: string } | null;
 }
+
+/** What a server gives beside the page, as `story.json`, where it was started with a story. */
+export interface ServedStory {
+  /** Where it is told, as the part of an address behind `#`. */
+  readonly place: string;
+}

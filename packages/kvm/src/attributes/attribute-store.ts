@@ -58,11 +58,10 @@ export function createAttributeStore(): AttributeStore {
       };
     },
     digest(digest) {
-      for (const { start, end, value } of table.extents()) {
+      table.forEach(0 as Gfn, FRAME_END as Gfn, (value = 0, start) => {
         digest.add(start);
-        digest.add(end);
         digest.word(value);
-      }
+      });
     },
     forEach(start, end, visit) {
       table.forEach(start as Gfn, end as Gfn, (value = 0, from, to) => visit(from, to, value));

@@ -75,6 +75,34 @@ export function frameEndOf({ maxPhysicalAddressBits }: CpuProfile): number {
 
 const endOf = ({ base, frames }: Memslot): number => base + frames;
 
+/** Whether these are the same slots. */
+function isSame(a: readonly Memslot[], b: readonly Memslot[]): boolean {
+  return a.length === b.length && a.every((slot, index) => slot === b[index]);
+}
+
+/** Whether what can change in a slot is as in another. */
+function holdsWhat({ mixed, dirty }: Memslot, other: Memslot | undefined): boolean {
+  return (
+    other !== undefined &&
+    isSameSet(mixed[2], other.mixed[2]) &&
+    isSameSet(mixed[3], other.mixed[3]) &&
+    isSameSet(dirty, other.dirty)
+  );
+}
+
+function isSameSet(a: ReadonlySet<number> | undefined, b: ReadonlySet<number> | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if (a.size !== b.size) return false;
+  for (const each of a) if (!b.has(each)) return false;
+  return true;
+}
+
+function digestSet(set: ReadonlySet<number> | undefined, digest: StateDigest): void {
+  digest.word(set?.size ?? 0);
+  if (set !== undefined && set.size > 0)
+    for (const value of [...set].sort((a, b) => a - b)) digest.add(value);
+}
+
 /** The slots of a new VM: none. All will lie below `frameEnd`. */
 export function createMemslots(frameEnd: number = FRAME_END): Memslots {
   const sorted: Memslot[] = [];
@@ -112,22 +140,29 @@ export function createMemslots(frameEnd: number = FRAME_END): Memslots {
     checkpoint() {
       const kept = sorted.map(copyOf);
       const free = lowestFree;
+      let given: readonly Memslot[] = [...sorted];
       return () => {
+        lowestFree = free;
+        if (isSame(sorted, given) && given.every((slot, index) => holdsWhat(slot, kept[index]))) return;
         const slots = kept.map(copyOf);
+        given = slots;
         sorted.splice(0, sorted.length, ...slots);
         byId.clear();
         for (const slot of slots) byId.set(slot.id, slot);
-        lowestFree = free;
         last = undefined;
       };
     },
     digest(digest) {
       for (const { id, base, frames, backing, flags, hostLevel, mixed, dirty } of sorted) {
-        for (const value of [id, base, frames, backing, flags, hostLevel]) digest.add(value);
-        for (const set of [mixed[2], mixed[3], dirty ?? []]) {
-          for (const value of [...set].sort((a, b) => a - b)) digest.add(value);
-          digest.word(-1);
-        }
+        digest.add(id);
+        digest.add(base);
+        digest.add(frames);
+        digest.add(backing);
+        digest.word(flags);
+        digest.word(hostLevel);
+        digestSet(mixed[2], digest);
+        digestSet(mixed[3], digest);
+        digestSet(dirty, digest);
       }
     },
     get freeId() {

@@ -130,6 +130,7 @@ export class PlainMsrs {
 
   /** Tells `digest` those that were written. */
   digest(digest: StateDigest): void {
+    if (this.#values.size === 0) return;
     for (const msr of [...this.#values.keys()].sort((a, b) => a - b)) {
       digest.add(msr);
       digest.addU64(this.#values.get(msr) ?? 0n);

@@ -159,9 +159,34 @@ export class RegisterFile implements Registers {
 
   /** What brings back the values of now. */
   checkpoint(): () => void {
-    const [values, paging, cpl] = [{ ...this }, this.#paging, this.#cpl];
+    const { rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 } = this;
+    const { rip, cr2, codeSegment64, gdtr, idtr, ldtr, tr } = this;
+    const [paging, cpl] = [this.#paging, this.#cpl];
+    // One by one: a search comes back some ten thousand times a second, and Object.assign() takes ten times as long.
     return () => {
-      Object.assign(this, values);
+      this.rax = rax;
+      this.rcx = rcx;
+      this.rdx = rdx;
+      this.rbx = rbx;
+      this.rsp = rsp;
+      this.rbp = rbp;
+      this.rsi = rsi;
+      this.rdi = rdi;
+      this.r8 = r8;
+      this.r9 = r9;
+      this.r10 = r10;
+      this.r11 = r11;
+      this.r12 = r12;
+      this.r13 = r13;
+      this.r14 = r14;
+      this.r15 = r15;
+      this.rip = rip;
+      this.cr2 = cr2;
+      this.codeSegment64 = codeSegment64;
+      this.gdtr = gdtr;
+      this.idtr = idtr;
+      this.ldtr = ldtr;
+      this.tr = tr;
       this.#paging = paging;
       this.#cpl = cpl;
       this.#onChanged();
@@ -178,10 +203,10 @@ export class RegisterFile implements Registers {
     digest.addU64(this.rip);
     digest.addU64(this.cr2);
     digest.word(this.codeSegment64 ? 1 : 0);
-    for (const table of [this.gdtr, this.idtr]) {
-      digest.addU64(table?.base ?? 0n);
-      digest.add(table?.limit ?? -1);
-    }
+    digest.addU64(this.gdtr.base);
+    digest.add(this.gdtr.limit);
+    digest.addU64(this.idtr?.base ?? 0n);
+    digest.add(this.idtr?.limit ?? -1);
     digest.word(this.ldtr);
     digest.word(this.tr);
   }

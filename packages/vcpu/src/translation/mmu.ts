@@ -79,6 +79,9 @@ export class Mmu {
   /** Guest regions of 2 MiB and 1 GiB, by a hash, of which pieces may be cached: INVLPG must drop them all. */
   readonly #pieces2M = new Uint8Array(512);
   readonly #pieces1G = new Uint8Array(64);
+  /** Which of them there are: each new one makes other ones, and a point that is brought back has those that it had. */
+  #piecesVersion = 0;
+  #latestPieces = 0;
   readonly #plainWalker: PageWalker;
   #nested: { readonly secondLevel: CachedSecondLevel; readonly walker: PageWalker } | undefined;
   #secondLevel: SecondLevel<SecondLevelFault> | undefined;
@@ -178,14 +181,18 @@ export class Mmu {
   checkpoint(): () => void {
     const [secondLevel, root, nested] = [this.#secondLevel, this.#root, this.#nested];
     const [pieces2M, pieces1G] = [this.#pieces2M.slice(), this.#pieces1G.slice()];
+    const piecesVersion = this.#piecesVersion;
     const backs = [this.#cache.checkpoint(), this.#tags.checkpoint()];
     const nestedBack = nested?.secondLevel.checkpoint();
     return () => {
       this.#secondLevel = secondLevel;
       this.#root = root;
       this.#nested = nested;
-      this.#pieces2M.set(pieces2M);
-      this.#pieces1G.set(pieces1G);
+      if (this.#piecesVersion !== piecesVersion) {
+        this.#piecesVersion = piecesVersion;
+        this.#pieces2M.set(pieces2M);
+        this.#pieces1G.set(pieces1G);
+      }
       for (const back of backs) back();
       nestedBack?.();
       this.#stale = true;
@@ -323,14 +330,20 @@ export class Mmu {
     if (translationLevel < level) {
       if (level === 2) {
         word |= PIECE_OF_2M;
-        this.#pieces2M[regionHash(frame, 1)] = 1;
+        this.#addPiece(this.#pieces2M, regionHash(frame, 1));
       } else {
         word |= PIECE_OF_1G;
-        this.#pieces1G[regionHash(frame, 2)] = 1;
+        this.#addPiece(this.#pieces1G, regionHash(frame, 2));
       }
     }
     const tag = (rights & PageRights.GLOBAL) !== 0 ? this.#globalTag : this.#ownTag;
     cache.insert(frame, (translationLevel - 1) as PageSize, tag, walker.frame, word);
+  }
+
+  #addPiece(pieces: Uint8Array, region: number): void {
+    if (pieces[region] === 1) return;
+    pieces[region] = 1;
+    this.#piecesVersion = ++this.#latestPieces;
   }
 
   /** The second level's rights as the rights word has them: an address is user-mode or supervisor-mode, never both. */

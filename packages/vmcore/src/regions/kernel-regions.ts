@@ -136,13 +136,12 @@ function dynamicRegions(levels: PagingLevels, directMap: VirtualRange, bases: Re
   const vmemmap = baseFrame(bases.vmemmap) ?? (isStandard ? standard.vmemmap : undefined);
   const directEnd = Math.min(directMap.end, vmalloc ?? END);
   const direct = region('direct map', directMap.start, directEnd);
-  if (vmalloc === undefined || vmemmap === undefined) {
-    return [direct, region('vmalloc or vmemmap', directEnd, CPU_ENTRY_AREA)];
-  }
+  if (vmemmap === undefined) return [direct, region('vmalloc or vmemmap', directEnd, CPU_ENTRY_AREA)];
   const vmemmapEnd = Math.min(vmemmap + VMEMMAP_FRAMES[levels], CPU_ENTRY_AREA);
   return [
     direct,
-    region('vmalloc', vmalloc, vmemmap),
+    // Where its own base is not known, what lies between the two counts as vmalloc's.
+    region('vmalloc', vmalloc ?? directEnd, vmemmap),
     region('vmemmap', vmemmap, vmemmapEnd),
     region('KASAN shadow', Math.max(vmemmapEnd, KASAN[levels]), CPU_ENTRY_AREA),
   ];

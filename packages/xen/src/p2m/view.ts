@@ -1,6 +1,8 @@
 import { createEpt, createEptEditor, EPT_RIGHTS, encodeEptp, eptLeaf, eptRightsChange } from '@heki/ept';
 import { XenAccess, type XenAccessType } from '@heki/hypercall/xen';
 import {
+  type AskedFrames,
+  type AskedRights,
   type GuestMemoryRegion,
   type GuestRegions,
   type Host,
@@ -86,9 +88,17 @@ export function createView(options: {
   const askedFor = (access: XenAccessType | undefined) =>
     access === undefined ? undefined : { rights: rightsOfAccess(access), immutable: false };
 
-  /** The rights of a frame that has this access type of its own, or none. */
-  function underAllNames(gfn: Gfn, access: XenAccessType | undefined): Rights {
-    const others = regions.hostFrames.othersOf(gfn, (name) => askedFor(own.get(name)));
+  function asked(start: Gfn, end: Gfn): readonly AskedFrames[] {
+    const runs: AskedFrames[] = [];
+    own.forEach(start, end, (access, from, to) => {
+      const rights = askedFor(access);
+      if (rights !== undefined) runs.push({ start: from, end: to, ...rights });
+    });
+    return runs;
+  }
+
+  /** The rights of a frame that has this access type of its own, or none, for whose bytes others were asked under other names. */
+  function under(access: XenAccessType | undefined, others: readonly AskedRights[]): Rights {
     return rightsUnderAllNames(rightsOfAccess(access ?? defaultAccess), access !== undefined, others);
   }
 
@@ -97,11 +107,11 @@ export function createView(options: {
    * could not be done.
    */
   function rewrite(region: GuestMemoryRegion, start: Gfn, end: Gfn, access: XenAccessType | undefined): Gfn {
-    if (!regions.hostFrames.isShared(start, end))
-      return rewriteAs(region, start, end, access ?? defaultAccess);
-    for (let gfn = start; gfn < end; gfn = (gfn + 1) as Gfn) {
-      const next = (gfn + 1) as Gfn;
-      if (rewriteAs(region, gfn, next, accessOfRights(underAllNames(gfn, access))) < next) return gfn;
+    for (const run of regions.hostFrames.runs(start, end, asked)) {
+      const type =
+        run.others.length === 0 ? (access ?? defaultAccess) : accessOfRights(under(access, run.others));
+      const stopped = rewriteAs(region, run.start, run.end, type);
+      if (stopped < run.end) return stopped;
     }
     return end;
   }
@@ -167,7 +177,11 @@ export function createView(options: {
       return defaultAccess;
     },
     accessOf: (gfn) => own.get(gfn) ?? defaultAccess,
-    rightsOf: (gfn) => underAllNames(gfn, own.get(gfn)),
+    rightsOf: (gfn) =>
+      under(
+        own.get(gfn),
+        regions.hostFrames.othersOf(gfn, (name) => askedFor(own.get(name))),
+      ),
     forEachAccess(start, end, visit) {
       own.forEach(start, end, (access, from, to) => {
         if (access !== undefined) visit(access, from, to);
@@ -197,11 +211,9 @@ export function createView(options: {
     populate(region) {
       const { start, frames: count } = region;
       const end = (start + count) as Gfn;
-      let stopped: number = start;
-      own.forEach(start, end, (access, from, to) => {
-        if (stopped === from) stopped = rewrite(region, from, to, access);
-      });
-      return stopped === end;
+      const runs: { access: XenAccessType | undefined; from: Gfn; to: Gfn }[] = [];
+      own.forEach(start, end, (access, from, to) => runs.push({ access, from, to }));
+      return runs.every(({ access, from, to }) => rewrite(region, from, to, access) === to);
     },
     updateOtherNames(start, end) {
       // What is not in the tables is looked up, and copied, when it is used.
