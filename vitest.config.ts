@@ -19,6 +19,7 @@ export default {
       'internal/judges',
       'internal/launcher',
       'internal/launcher/vitest.long.config.ts',
+      'internal/lists',
       'internal/mutants',
       'internal/site',
       'internal/vectors',

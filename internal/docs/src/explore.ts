@@ -197,7 +197,6 @@ function backends(): string {
 /** Why a defect of the guest's core is not met on one of a few pages. */
 const NOT_OF_A_FEW_PAGES: Readonly<Record<string, string>> = {
   'B-G7': 'a kernel that takes away what it never had, or maps a page 2^32 times',
-  'B-G8': 'memory above 512 GiB',
   'B-G14': 'a processor that changes tables during a walk',
   'B-G20': 'a kernel built with KASLR',
 };

@@ -7,6 +7,7 @@ export type { BackendAction } from './backend/scene.ts';
 export type { ExploredBackend } from './backend/tiny-guest.ts';
 export { createExpander, type Expander, type Expansion, type Reached } from './expand.ts';
 export { type GuestState, guestMachine } from './guest/guest-machine.ts';
+export { type HlatState, hlatMachine } from './hlat/hlat-machine.ts';
 export { type InterleavedOptions, interleavedMachine } from './interleaved/interleaved-machine.ts';
 export { type LvbsHypervisor, lvbsMachine } from './lvbs/lvbs-machine.ts';
 export type { Machine, Property } from './machine.ts';

@@ -220,7 +220,7 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--machine <name>',
-      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, hyperv-interleaved, xen-interleaved, guest, lvbs, authority, or abstract-NAME (default: kvm)',
+      'kvm, kvm-vmm, kvm-vtl, kvm-planes, hyperv, xen, an ES module of your own, kvm-interleaved, hyperv-interleaved, xen-interleaved, hlat, hlat-off, hlat-unverified, hlat-paging-write-everywhere, guest, lvbs, authority, or abstract-NAME (default: kvm)',
     )
     .option(
       '--property <id...>',
@@ -229,7 +229,7 @@ With --json an error is JSON, too, on standard output.`,
     .option('--without <who...>', 'vmm, device, hypervisor, owner: who does nothing')
     .option(
       '--depth <n>',
-      'most actions in a row (default: 2, interleaved ones and lvbs 3, authority 5; abstract machines: no bound)',
+      'most actions in a row (default: 2, interleaved ones, hlat and lvbs 3, authority 5; abstract machines: no bound)',
       parseWhole(0, 1000),
     )
     .option('--states <n>', 'most states (default: 1,000,000)', parseWhole(1, 16_000_000))
@@ -245,8 +245,13 @@ With --json an error is JSON, too, on standard output.`,
     )
     .option(
       '--replay <file>',
-      'instead of a search: tells the stories of what --json printed again, on this machine',
+      'instead of a search: tells the stories of what --json printed again, on this machine; of what --write wrote, on that of the file, as far as options do not say otherwise',
     )
+    .option(
+      '--write <folder>',
+      'writes each story there, as a file for --replay and as a test with the published packages',
+    )
+    .option('--force', 'replace files that are there')
     .addOption(noMbecOption())
     .addOption(cpuOption())
     .option('--json', 'print one JSON object')

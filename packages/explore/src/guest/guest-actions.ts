@@ -1,6 +1,7 @@
 import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import {
   EXEC,
+  FAR,
   FRAMES,
   FREE,
   GENERATED,
@@ -102,6 +103,17 @@ function troubled(about: GuestAction['about'], name: string, run: GuestAction['r
   }));
 }
 
+/** The kernel maps a page where nothing is mapped. */
+function mapping(name: string, where: Slot, frame: number, permissions: number): GuestAction[] {
+  return troubled('allocated', `the kernel maps ${name}`, (kernel, fallen) => {
+    if (kernel.at(where) !== undefined) return false;
+    kernel.set(where, frame, permissions);
+    const end = (where.frame + 1) as VirtualFrame;
+    if (!answered(kernel, fallen, kernel.heki.map(where.frame, end))) kernel.set(where, undefined, 0);
+    return true;
+  });
+}
+
 const aboutOf = (where: Slot): GuestAction['about'] => (where === SLOTS.image ? 'image' : 'allocated');
 
 const CHANGED: readonly Slot[] = [SLOTS.image, SLOTS.code, SLOTS.area, SLOTS.direct];
@@ -113,19 +125,9 @@ export const GUEST_ACTIONS: readonly GuestAction[] = [
     return true;
   }),
   ...LETTERS.flatMap(([permissions, letters]) =>
-    troubled(
-      'allocated',
-      `the kernel maps the free page in ${SLOTS.area.name}, ${letters}`,
-      (kernel, fallen) => {
-        const { area } = SLOTS;
-        if (kernel.at(area) !== undefined) return false;
-        kernel.set(area, FREE, permissions);
-        const end = (area.frame + 1) as VirtualFrame;
-        if (!answered(kernel, fallen, kernel.heki.map(area.frame, end))) kernel.set(area, undefined, 0);
-        return true;
-      },
-    ),
+    mapping(`the free page in ${SLOTS.area.name}, ${letters}`, SLOTS.area, FREE, permissions),
   ),
+  ...mapping('a page above 512 GiB, r-x', SLOTS.far, FAR, READ | EXEC),
   ...CHANGED.flatMap((where) => [
     ...[...LETTERS, [READ | WRITE | EXEC, 'rwx'] as const].flatMap(([permissions, letters]) =>
       troubled(aboutOf(where), `the kernel makes ${where.name} ${letters}`, (kernel, fallen) => {

@@ -19,6 +19,7 @@ describe('the Heki core of a guest', () => {
     ['B-G3', 'TOLD', [LATE, `the kernel maps the free page in an area, r-x${SHORT}`]],
     ['B-G5', 'P5', [LATE]],
     ['B-G6', 'GRANT', [LATE]],
+    ['B-G8', 'P5', ['the kernel maps a page above 512 GiB, r-x']],
     ['B-G13', 'P8', [LATE]],
     ['B-G15', 'P5', []],
     ['B-G16', 'P8', [LATE, 'the kernel makes the generated code rw-']],

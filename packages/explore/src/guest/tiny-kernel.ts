@@ -36,8 +36,10 @@ export const FREE = 3;
 const SECRET = 4;
 /** Executable in the direct map alone, as the trampoline of other processors. */
 const TRAMPOLINE = 5;
+/** Memory above 512 GiB, out of the direct map: as far above {@link FREE} as counters of a kernel without five levels reach (B-G8). */
+export const FAR = 2 ** 27 + FREE;
 /** All that a search is about. The first is what entries that the processor does not follow lead to. */
-export const FRAMES: readonly number[] = [0, TEXT, GENERATED, FREE, SECRET, TRAMPOLINE];
+export const FRAMES: readonly number[] = [0, TEXT, GENERATED, FREE, SECRET, TRAMPOLINE, FAR];
 
 const ROOT = 0x20;
 const TABLE_FRAMES = [ROOT, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29];
@@ -74,6 +76,7 @@ export const SLOTS = {
   /** An entry with PROT_NONE, its frame inverted. */
   none: slot('a page without access', 0x26, VMALLOC, 3),
   spare: slot('an area that may be reclaimed', 0x26, VMALLOC, 4),
+  far: slot('an area above 512 GiB', 0x26, VMALLOC, 5),
   direct: slot('the free page in the direct map', 0x23, DIRECT_MAP, FREE),
 } as const;
 
@@ -81,6 +84,13 @@ export const SLOTS = {
 export type Trouble = 'nothing' | 'no-list-page' | 'refusal';
 
 const NO_ENTRIES = new Uint32Array(PAGE_WORDS);
+
+/** Every frame that there is. */
+const HELD: readonly number[] = [...Array.from({ length: MEMORY.end }, (_, frame) => frame), FAR];
+
+function frameIn(low: number, high: number): number {
+  return (high & 0xf_ffff) * 2 ** 20 + (low >>> 12);
+}
 
 /** MEM_ATTR bits of an entry that is present. */
 function permissionsOf(low: number, high: number): number {
@@ -117,7 +127,7 @@ export class TinyKernel {
       memory: this.#ram,
       pageTableRoot: ROOT as Gfn,
       levels: 4,
-      validFrames: [MEMORY],
+      validFrames: [MEMORY, { start: FAR as Gfn, end: (FAR + 1) as Gfn }],
       directMap: { start: DIRECT_MAP, end: (DIRECT_MAP + MEMORY.end) as VirtualFrame },
       finalFrames: [{ start: TEXT as Gfn, end: (TEXT + 1) as Gfn }],
       allocatePage: (reclaim) => {
@@ -138,6 +148,7 @@ export class TinyKernel {
     this.heki = createHekiGuest({
       kernel,
       defects,
+      config: { X86_5LEVEL: false },
       hypervisor: { lockCrs: () => 0, protectMemory: (list) => this.#protect(list) },
       onEvent: (event) => {
         if (event.type === 'log' && event.text.includes('Guest memory protected')) this.saidProtected = true;
@@ -159,12 +170,17 @@ export class TinyKernel {
   }: Pick<Slot, 'table' | 'index'>): { readonly frame: number; readonly permissions: number } | undefined {
     const [low = 0, high = 0] = this.#entry(table, index);
     if ((low & 1) === 0) return undefined;
-    return { frame: low >>> 12, permissions: permissionsOf(low, high) };
+    return { frame: frameIn(low, high), permissions: permissionsOf(low, high) };
   }
 
   set({ table, index }: Slot, frame: number | undefined, permissions: number): void {
-    const low = frame === undefined ? 0 : frame * 4096 + 0x121 + ((permissions & WRITE) === 0 ? 0 : 2);
-    this.#entry(table, index).set([low, frame === undefined || (permissions & EXEC) !== 0 ? 0 : 0x8000_0000]);
+    const entry = this.#entry(table, index);
+    if (frame === undefined) {
+      entry.set([0, 0]);
+      return;
+    }
+    const low = (frame % 2 ** 20) * 4096 + 0x121 + ((permissions & WRITE) === 0 ? 0 : 2);
+    entry.set([low, Math.floor(frame / 2 ** 20) + ((permissions & EXEC) !== 0 ? 0 : 0x8000_0000)]);
   }
 
   /** Permissions of all mappings of a frame, one each. `direct`: those of the direct map count. */
@@ -174,7 +190,8 @@ export class TinyKernel {
       const entries = this.#pages.get(table) ?? NO_ENTRIES;
       for (let word = 0; word < 2 * MEMORY.end; word += 2) {
         const low = entries[word] ?? 0;
-        if (low % 2 !== 0 && low >>> 12 === frame) found.push(permissionsOf(low, entries[word + 1] ?? 0));
+        const high = entries[word + 1] ?? 0;
+        if (low % 2 !== 0 && frameIn(low, high) === frame) found.push(permissionsOf(low, high));
       }
     }
     return found;
@@ -210,7 +227,7 @@ export class TinyKernel {
       return -1;
     }
     for (const [start, end, bits] of ranges)
-      for (let frame = start; frame < Math.min(end, MEMORY.end); frame++) this.told.set(frame, bits);
+      for (const frame of HELD) if (start <= frame && frame < end) this.told.set(frame, bits);
     return 0;
   }
 

@@ -4,9 +4,12 @@ import { isModulePath } from '@heki/machine';
 import { exploreText } from '../explore/explore-text.ts';
 import { ACTORS, type Actor, type ExploredMachine, exploredMachine } from '../explore/explored-machine.ts';
 import { keepSearch, readSearch } from '../explore/kept-search.ts';
+import type { MachineOptions } from '../explore/parse-report.ts';
+import { readStories } from '../explore/read-stories.ts';
 import { replayStories } from '../explore/replay-stories.ts';
 import type { Explored } from '../explore/search-thread.ts';
 import { type SearchThread, searchThreads } from '../explore/search-threads.ts';
+import { writeStories } from '../explore/story-files.ts';
 import { ExitCode, UsageError } from '../failure.ts';
 import type { CommandIo } from '../io.ts';
 import type { MachineFlags } from '../machine-flags.ts';
@@ -25,6 +28,8 @@ export interface ExploreOptions extends Pick<MachineFlags, 'profile' | 'defect' 
   readonly workers?: number;
   readonly resume?: string;
   readonly replay?: string;
+  readonly write?: string;
+  readonly force?: boolean;
   readonly json?: boolean;
 }
 
@@ -34,20 +39,28 @@ const MOST_STATES = 1_000_000;
 /** `heki explore`. Exit code 1 when a property fell. */
 export async function explore(options: ExploreOptions, io: CommandIo): Promise<number> {
   const {
-    machine: name = 'kvm',
+    machine: given,
     property,
-    without = [],
+    without: left,
     depth,
     states = MOST_STATES,
     time,
     workers,
     resume,
     replay,
+    write,
+    force = false,
     json,
-    ...flags
+    ...chosen
   } = options;
-  const actors = without.map(actorNamed);
-  const machine = await exploredMachine(name, flags, actors);
+  const report = replay === undefined ? undefined : await readStories(replay);
+  const name = given ?? report?.machine ?? 'kvm';
+  // What the file says of a machine is of that one alone.
+  const told = name === report?.machine ? report.options : {};
+  const flags = flagsOf(chosen, told);
+  const without = (left ?? told.without ?? []).map(actorNamed);
+  const explored = { name, flags, without };
+  const machine = await exploredMachine(name, flags, without);
   const known = machine.properties.map(({ id }) => id);
   for (const id of property ?? []) {
     if (!known.includes(id))
@@ -55,15 +68,16 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
   }
   const wanted = property ?? known;
   const result =
-    replay === undefined
+    report === undefined
       ? await searched(
-          { name, flags, without: actors },
+          explored,
           machine,
           { depth: depth ?? machine.depth, states, properties: property },
           { time, workers, resume },
           io,
         )
-      : await replayStories(machine, replay, wanted);
+      : replayStories(machine, report, wanted);
+  if (write !== undefined) await writeStories(write, explored, machine, result.counterexamples, force);
   await writeReport(
     'explore',
     {
@@ -166,6 +180,19 @@ function keeper(write: (saved: SavedSearch) => Promise<void>): NonNullable<Toget
     await write(save());
     const done = Date.now();
     due = done + Math.max(KEPT_EVERY, KEPT_SHARE * (done - begun));
+  };
+}
+
+/** The options of the command, and for what they leave open those of a file. Without `--no-mbec` nothing is said of it. */
+function flagsOf(chosen: MachineFlags, told: MachineOptions): MachineFlags {
+  const defect = { ...told.defect, ...chosen.defect };
+  const profile = chosen.profile ?? told.profile;
+  const cpu = chosen.cpu ?? told.cpu;
+  return {
+    ...(profile === undefined ? {} : { profile }),
+    ...(Object.keys(defect).length === 0 ? {} : { defect }),
+    ...(chosen.mbec === false || told.mbec === false ? { mbec: false } : {}),
+    ...(cpu === undefined ? {} : { cpu }),
   };
 }
 

@@ -8,6 +8,7 @@ import {
   createExpander,
   type Expander,
   guestMachine,
+  hlatMachine,
   interleavedMachine,
   lvbsMachine,
   type Machine,
@@ -23,8 +24,9 @@ import {
 } from '@heki/explore';
 import { guestDefects } from '@heki/guest';
 import { createHyperv, lvbsDefects } from '@heki/hyperv';
-import { createKvm, type KvmRaces } from '@heki/kvm';
+import { createKvm } from '@heki/kvm';
 import { isModulePath, machineSettings } from '@heki/machine';
+import { initHekiOnKvm } from '@heki/paravirt';
 import { UsageError } from '../failure.ts';
 import { findBackend } from '../find-backend.ts';
 import { HEKI_HYPERVISORS } from '../hypervisor-names.ts';
@@ -32,6 +34,8 @@ import { makesKvmHypercalls } from '../hypervisors.ts';
 import type { MachineFlags } from '../machine-flags.ts';
 import { hypervisorOf } from '../specification.ts';
 import { specificationOf } from '../specification-of-flags.ts';
+import { HLAT_MACHINES } from './hlat-machines.ts';
+import { INTERLEAVED, type Interleaved } from './interleaved-machines.ts';
 
 /** Who can be left out of a search. */
 export const ACTORS = ['vmm', 'device', 'hypervisor', 'owner'] as const;
@@ -73,34 +77,9 @@ const LVBS_DEPTH = 3;
 const GUEST = 'guest';
 const GUEST_DEPTH = 2;
 
-/** A hypervisor with requests and faults as steps; KVM perhaps with a race put back that it had once. */
-interface Interleaved {
-  readonly hypervisor: 'kvm' | 'hyperv' | 'xen';
-  readonly races?: Partial<KvmRaces>;
-  readonly but?: string;
-}
+/** Actions in a row on a machine with addresses to protect. */
+const HLAT_DEPTH = 3;
 
-const INTERLEAVED: ReadonlyMap<string, Interleaved> = new Map([
-  ['kvm-interleaved', { hypervisor: 'kvm' }],
-  [
-    'kvm-interleaved-stale-faults',
-    {
-      hypervisor: 'kvm',
-      races: { staleFaults: true },
-      but: ', and a fault is mapped though what it looked at has changed',
-    },
-  ],
-  [
-    'kvm-interleaved-local-flush',
-    {
-      hypervisor: 'kvm',
-      races: { localFlush: true },
-      but: ', and processor 0 alone is told to forget what it cached',
-    },
-  ],
-  ['hyperv-interleaved', { hypervisor: 'hyperv' }],
-  ['xen-interleaved', { hypervisor: 'xen' }],
-]);
 /** Steps in a row there. */
 const INTERLEAVED_DEPTH = 3;
 
@@ -129,12 +108,14 @@ export async function exploredMachine(
   if (name === AUTHORITY || name === AUTHORITY_KVM) return authority(name, flags, without);
   if (name === LVBS) return lvbs(flags, without);
   if (name === GUEST) return guest(flags, without);
+  if (HLAT_MACHINES.has(name)) return hlat(name, flags, without);
   const interleaved = INTERLEAVED.get(name);
   if (interleaved !== undefined) return interleavedOf(interleaved, flags, without, name);
   if (!isModulePath(name) && !HEKI_HYPERVISORS.some((known) => known === name)) {
     const names = [
       ...HEKI_HYPERVISORS,
       ...INTERLEAVED.keys(),
+      ...HLAT_MACHINES.keys(),
       GUEST,
       AUTHORITY,
       AUTHORITY_KVM,
@@ -202,6 +183,15 @@ function guest(flags: MachineFlags, without: readonly Actor[]): ExploredMachine 
     requestsAreOneStep: true,
     ...hidden(guestMachine(flags.defect ?? {})),
   };
+}
+
+/** KVM with more or less of HLAT. */
+function hlat(name: string, flags: MachineFlags, without: readonly Actor[]): ExploredMachine {
+  chosenDefects(name, flags, without, []);
+  const { hlat: chosen = false, title = '' } = HLAT_MACHINES.get(name) ?? {};
+  const create = () => createKvm({ hlat: chosen });
+  const machine = hlatMachine({ name, create, driver: initHekiOnKvm, profile: 'hardened' });
+  return { title, depth: HLAT_DEPTH, requestsAreOneStep: true, ...hidden(machine) };
 }
 
 /** A hypervisor with requests as steps. */

@@ -1,7 +1,7 @@
 import type { SearchResult } from '@heki/explore';
 import { InputError, UsageError } from '../failure.ts';
 import type { ExploredMachine } from './explored-machine.ts';
-import { readStories } from './read-stories.ts';
+import type { Stories } from './read-stories.ts';
 
 /** What came of the stories of a report, told again: those that still break their property. */
 export interface ReplayedStories extends Omit<SearchResult<string>, 'end'> {
@@ -12,15 +12,15 @@ export interface ReplayedStories extends Omit<SearchResult<string>, 'end'> {
  * Tells the stories of a report again, on a machine that need not be the one that they were found on.
  *
  * @param wanted ids of properties: only their stories
- * @throws {InputError} when the report cannot be read, or tells of something that cannot happen on this machine
+ * @throws {InputError} when the report tells of something that cannot happen on this machine
  * @throws {UsageError} when it has none of the wanted stories
  */
-export async function replayStories(
+export function replayStories(
   machine: ExploredMachine,
-  path: string,
+  { path, stories: all }: Stories,
   wanted: readonly string[],
-): Promise<ReplayedStories> {
-  const stories = (await readStories(path)).filter(({ property }) => wanted.includes(property));
+): ReplayedStories {
+  const stories = all.filter(({ property }) => wanted.includes(property));
   if (stories.length === 0)
     throw new UsageError(
       `--replay ${path}: no story in it is of ${wanted.join(', ')}: expected what heki explore --json printed when something fell`,

@@ -194,6 +194,7 @@ Examples:
   heki explore --machine abstract-freeze-flush-check-hlat
                                                     searched to its end: nothing falls
   heki explore --defect B-H1 --json > found.json; heki explore --replay found.json
+  heki explore --defect B-H1 --write found          each story as a file for --replay, and as a test
   heki explore --json | jq '.properties[] | select(.story) | .story'
 
 Exit codes: 0 nothing fell, 1 a property fell, 2 called wrongly, 3 a module cannot be read.`;

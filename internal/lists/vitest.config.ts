@@ -1,0 +1,3 @@
+import { packageConfig } from '@heki-internal/vitest';
+
+export default packageConfig(import.meta.url);
