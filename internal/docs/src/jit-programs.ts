@@ -20,10 +20,9 @@ const DRAWN_FROM = { secret: new Uint8Array(32), chain: new Uint8Array(32) };
 const WHY: readonly (readonly [RegExp, string])[] = [
   [/not blinded|opcode c[67]/, 'a constant that is not blinded'],
   [/opcode b[8-f]/, 'a 64-bit constant in one piece'],
-  [/begin with a frame/, 'a tail call'],
+  [/begin with a frame|index register|opcode 83/, 'a tail call'],
   [/displacement/, 'a displacement above 4095'],
   [/privileged instruction/, 'a distance that reads as a privileged instruction'],
-  [/opcode 65/, 'a per-CPU address'],
 ];
 
 /** How many programs of real kernels the owner takes as their JIT made them, and why not the others. */

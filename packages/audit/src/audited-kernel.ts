@@ -47,12 +47,20 @@ export interface CpuRegisters {
   readonly ldt?: { readonly base: VirtualAddress; readonly limit: number } | undefined;
 }
 
+/** What vmalloc gave out in one piece. */
+export interface ListedArea extends VirtualRange {
+  /** Whether the loader of modules asked for it. */
+  readonly isModule: boolean;
+  /** The frames of its pages, in their order, where vmalloc keeps a list of them. */
+  readonly frames?: readonly Gfn[] | undefined;
+}
+
 /** What the kernel's own lists say of the code among its modules. */
 export interface ListedCode {
   /** Of modules, eBPF, ftrace and kprobes. */
   readonly ranges: readonly VirtualRange[];
-  /** What vmalloc gave out, and whether the loader of modules asked for it. */
-  readonly areas: readonly (VirtualRange & { readonly isModule: boolean })[];
+  /** What vmalloc gave out, ascending. */
+  readonly areas: readonly ListedArea[];
 }
 
 /** What an audit looks at. */

@@ -239,6 +239,22 @@ test('steps can be taken among the initcalls: what boot generated is immutable u
   expect(verdicts('hardened')).toEqual(['works', 'works']);
 });
 
+test('a program that boot has compiled is gone after the seal when the owner of the code refuses it, and what it allows goes on', () => {
+  const machine = create({ authenticate: true });
+  const initcalls: readonly Step[] = [
+    // Too small for a frame: no JIT makes such a one.
+    { do: 'load-bpf', name: 'bare', size: 4 },
+    { do: 'load-bpf', name: 'framed' },
+  ];
+  const later: readonly Step[] = [
+    { do: 'unload-bpf', name: 'bare' },
+    { do: 'unload-bpf', name: 'framed' },
+    { do: 'load-bpf', name: 'again' },
+  ];
+  const { steps: taken } = runScenario(machine, { initcalls, steps: later });
+  expect(taken.map(({ verdict }) => verdict)).toEqual(['works', 'works', 'error', 'works', 'works']);
+});
+
 describe('an attack in a life', () => {
   const run = (machine: MachineSpecification, all: readonly Step[]) =>
     runScenario(create(machine, all), { steps: all });

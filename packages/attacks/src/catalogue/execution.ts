@@ -143,6 +143,26 @@ export const EXECUTION: readonly LabAttack[] = [
     },
   },
   {
+    name: 'execute-blinded-bpf',
+    title: 'blind a constant of an eBPF program so that both halves are code, jump into the first',
+    gains: RUNS_CODE,
+    source:
+      'JIT spraying (Blazakis 2010); Linux, bpf_jit_blind_constants: the kernel draws for itself, and it is the attacker who commands it',
+    means: ['eBPF'],
+    stoppedBy: ['signed-code', 'sealed-code'],
+    run(lab) {
+      // A frame; MOV R10D, first; XOR R10D, second; LEAVE; RET: what Linux makes of a constant, whatever the halves are.
+      const first = [0x90, 0x90, 0x90, 0xb8];
+      const second = [0x60, 0xc3, 0x90, 0x90];
+      const halves = [0x41, 0xba, ...first, 0x41, 0x81, 0xf2, ...second];
+      const program = Uint8Array.of(0x55, 0x48, 0x89, 0xe5, ...halves, 0xc9, 0xc3);
+      // From the first half on: three no-ops, MOV EAX, the opcode of XOR and 60; RET.
+      lab.aims.code(0, 0x60f2_8141n);
+      const address = lab.call('compile an eBPF program', (kernel) => kernel.loadBpfProgram(program));
+      if (address !== undefined) lab.cpu.run(offset(address, 6));
+    },
+  },
+  {
     name: 'call-function',
     title: 'call commit_creds(&init_cred) out of turn',
     gains: 'the attacker is root, by code of the kernel',

@@ -8,8 +8,8 @@ import { frameBehind, type KernelTables } from './frame-behind.ts';
 export interface Aims {
   /** `length` bytes that the kernel has at `va` now get other values, wherever `va` leads later. */
   bytes(what: string, va: VirtualAddress, length?: number): void;
-  /** The attacker's code runs, at CPL 0 unless said. */
-  code(cpl?: 0 | 3): void;
+  /** The attacker's code runs, at CPL 0 unless said, and leaves what he wants in RAX. */
+  code(cpl?: 0 | 3, rax?: bigint): void;
   /** Calling `va`, the kernel gets another result than now, or comes to other code. @throws {NotExpressible} when it gets none now */
   result(what: string, va: VirtualAddress): void;
   /** A register, or a place in memory, that `read` reads gets another value. @throws {NotExpressible} when it cannot be read now */
@@ -56,8 +56,8 @@ export function createAims(observed: Observed): {
     readBytes(tables().memory, gpa, bytes);
     return bytes;
   };
-  const ranMark = (cpl: 0 | 3): RanCode | undefined =>
-    ran.find((code) => code.cpl === cpl && code.rax === BigInt(MARK) && code.instructions.length > 0);
+  const ranMark = (cpl: 0 | 3, rax: bigint): RanCode | undefined =>
+    ran.find((code) => code.cpl === cpl && code.rax === rax && code.instructions.length > 0);
 
   const aims: Aims = {
     bytes(what, va, length = 8) {
@@ -71,9 +71,9 @@ export function createAims(observed: Observed): {
         return `${what} at guest-physical ${hex(gpa)} is ${hexBytes(after)}, and was ${hexBytes(before)}`;
       });
     },
-    code(cpl = 0) {
+    code(cpl = 0, rax = BigInt(MARK)) {
       looks.push(() => {
-        const code = ranMark(cpl);
+        const code = ranMark(cpl, rax);
         const at = code?.instructions.at(-1)?.address;
         if (code === undefined || at === undefined) return undefined;
         return `${code.instructions.map(({ bytes }) => hexBytes(bytes)).join('; ')} ran up to ${hex(at)} with CPL ${cpl}: RAX is ${hex(code.rax)}`;

@@ -31,6 +31,7 @@ const MATTERS: readonly (readonly [name: string, attack: string, machine: string
   ['what B-A10 leaves out of an owner of code', 'retire-module-in-use', 'hardened-authenticated'],
   ['what B-A11 leaves out of an owner of code', 'load-over-page-table', 'hardened-authenticated'],
   ['what B-A13 leaves out of an owner of code', 'execute-shifted-bpf', 'hardened-authenticated'],
+  ['what B-A14 leaves out of an owner of code', 'execute-blinded-bpf', 'hardened-authenticated'],
   ['the end of boot', 'ask-for-execution', 'lvbs'],
   ['a secure kernel that knows code by its signature', 'unsigned-module', 'lvbs'],
   ['the closed holes of the secure kernel (B-L1 to B-L6)', 'forge-patch-table', 'lvbs'],

@@ -44,6 +44,7 @@ const WEAKER = [
   'B-A10',
   'B-A11',
   'B-A13',
+  'B-A14',
 ] as const;
 
 /** The driver, with another operation in the place of each of its own. */

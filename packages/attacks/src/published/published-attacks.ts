@@ -222,7 +222,7 @@ export const PUBLISHED_ATTACKS: readonly PublishedAttack[] = [
   tried('trace functions as a rootkit does', ['trace-kernel', 'trace-module', 'race-ftrace-trampoline']),
   tried('a kprobe whose handler is data', ['probe-kernel', 'race-kprobe-slots']),
   notExpressible('a livepatch that was signed for another kernel', "the lab's kernel has no livepatches"),
-  tried('spray code into constants of eBPF programs', ['execute-shifted-bpf']),
+  tried('spray code into constants of eBPF programs', ['execute-shifted-bpf', 'execute-blinded-bpf']),
   notExpressible(
     "the interpreter of eBPF as a machine of one's own",
     "the lab's kernel compiles programs and has no interpreter; nothing here stops what works by data alone, as store-credentials shows",

@@ -59,6 +59,18 @@ function withoutPage(address: bigint) {
   };
 }
 
+/** All of vmalloc's region in one piece, and of the modules'. */
+const VMALLOC_AREA = {
+  start: virtualFrameOf(virtualAddress(VMALLOC)),
+  end: virtualFrameOf(virtualAddress(0xffff_e900_0000_0000n)),
+  isModule: false,
+};
+const GIVEN_OUT = [VMALLOC_AREA, { ...MODULES, isModule: false }];
+/** The same but for the page at `address`. */
+function givenOutBut(address: bigint) {
+  return [VMALLOC_AREA, ...withoutPage(address).ranges.map((one) => ({ ...one, isModule: true }))];
+}
+
 /** More harmless mappings of `frame`, in vmalloc, than are listed of any. */
 function hideAmongMany(kernel: TamperedKernel, frame: number, low: number): void {
   for (let page = 0n; page < 70n; page++) {
@@ -149,25 +161,30 @@ const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'nothing: all code among the modules is listed',
-    tamper: () => ({ listedCode: { ranges: [MODULES], areas: [] } }),
+    tamper: () => ({ listedCode: { ranges: [MODULES], areas: GIVEN_OUT } }),
     found: [],
   },
   {
     name: 'a module that took itself out of the list',
     tamper: (kernel) => ({
-      listedCode: { ...withoutPage(moduleText(kernel)), areas: [{ ...MODULES, isModule: true }] },
+      listedCode: {
+        ...withoutPage(moduleText(kernel)),
+        areas: [VMALLOC_AREA, { ...MODULES, isModule: true }],
+      },
     }),
     found: ['high heki/unlisted-code'],
   },
   {
     name: 'code among the modules that no allocator gave out',
-    tamper: (kernel) => ({ listedCode: { ...withoutPage(moduleText(kernel)), areas: [] } }),
-    found: ['high heki/unlisted-code'],
+    tamper: (kernel) => ({
+      listedCode: { ...withoutPage(moduleText(kernel)), areas: givenOutBut(moduleText(kernel)) },
+    }),
+    found: ['high heki/vmalloc-remapped', 'high heki/unlisted-code'],
   },
   {
     name: 'code that a driver made',
     tamper: (kernel) => ({
-      listedCode: { ...withoutPage(moduleText(kernel)), areas: [{ ...MODULES, isModule: false }] },
+      listedCode: { ...withoutPage(moduleText(kernel)), areas: GIVEN_OUT },
     }),
     least: 'medium',
     found: ['medium heki/unlisted-code'],
@@ -259,6 +276,11 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'the TSS, writable where TR has it',
     tamper: (kernel) => void kernel.edit(CPU_ENTRY_AREA + 0x3000n, 1, writable),
+    found: ['high heki/gdt-writable'],
+  },
+  {
+    name: 'the bitmap of I/O ports, writable behind the TSS',
+    tamper: (kernel) => void kernel.edit(CPU_ENTRY_AREA + 0x6000n, 1, writable),
     found: ['high heki/gdt-writable'],
   },
   {

@@ -1,7 +1,7 @@
-import type { Gfn } from '@heki/physical-memory';
+import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { CR4, EntryHigh, EntryLow } from '@heki/x86';
 import { expect, test } from 'vitest';
-import { auditKernel } from '../index.ts';
+import { type AuditSubject, auditKernel } from '../index.ts';
 import { type Attack, findingsAfter, first, kindsOf, to } from '../testing/attacks.ts';
 import type { TamperedKernel } from '../testing/tampered-kernel.ts';
 
@@ -161,6 +161,41 @@ const ATTACKS: readonly Attack[] = [
     found: ['high heki/entry-area-remapped'],
   },
   {
+    name: 'two pages of modules exchanged for each other, where the lists of vmalloc are in the dump',
+    tamper(kernel) {
+      const listedCode = givenOut(kernel);
+      const [one = 0n, , , other = 0n] = pagesOf(kernel, 'modules', P);
+      const [frame, another] = [kernel.frameAt(one), kernel.frameAt(other)];
+      kernel.edit(one, 1, to(another));
+      kernel.edit(other, 1, to(frame));
+      return { listedCode };
+    },
+    found: ['high heki/vmalloc-remapped'],
+  },
+  {
+    name: 'a page of vmalloc led to ordinary memory, where its lists are in the dump',
+    tamper(kernel) {
+      const listedCode = givenOut(kernel);
+      kernel.edit(first(kernel, 'vmalloc', 'rw-'), 1, to(plainFrame(kernel)));
+      return { listedCode };
+    },
+    found: ['high heki/vmalloc-remapped'],
+  },
+  {
+    name: 'a page behind what vmalloc gave out',
+    tamper(kernel) {
+      const listedCode = givenOut(kernel);
+      kernel.map(0xffff_c9f0_0000_0000n, plainFrame(kernel), { low: RW_DATA, high: XD });
+      return { listedCode };
+    },
+    found: ['high heki/vmalloc-remapped'],
+  },
+  {
+    name: 'nothing: vmalloc gave out what is mapped',
+    tamper: (kernel) => ({ listedCode: givenOut(kernel) }),
+    found: [],
+  },
+  {
     name: 'the data of a module led to that of another',
     tamper: doubleModuleData,
     found: ['high heki/module-remapped'],
@@ -190,6 +225,21 @@ const ATTACKS: readonly Attack[] = [
 ];
 
 const RW_BITS = P | RW;
+
+/** The lists of a sound kernel that gave out all of vmalloc and modules that is mapped, in pieces of pages behind each other. */
+function givenOut(kernel: TamperedKernel): NonNullable<AuditSubject['listedCode']> {
+  const areas: { start: VirtualFrame; end: VirtualFrame; isModule: boolean; frames: Gfn[] }[] = [];
+  for (const { region, virtualFrame, guestFrame, level } of auditKernel(kernel.subject()).kernel.mappings) {
+    if ((region !== 'vmalloc' && region !== 'modules') || level > 1) continue;
+    const end = (virtualFrame + 1) as VirtualFrame;
+    const last = areas.at(-1);
+    if (last?.end === virtualFrame) {
+      last.end = end;
+      last.frames.push(guestFrame);
+    } else areas.push({ start: virtualFrame, end, isModule: region === 'modules', frames: [guestFrame] });
+  }
+  return { ranges: areas, areas };
+}
 
 /** A frame of ordinary RAM, which nothing but the direct map shows. */
 function plainFrame(kernel: TamperedKernel): number {

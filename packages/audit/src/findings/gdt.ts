@@ -1,4 +1,4 @@
-import { hex, type VirtualAddress, virtualFrameOf } from '@heki/physical-memory';
+import { hex, type VirtualAddress, type VirtualFrame, virtualFrameOf } from '@heki/physical-memory';
 import { regionAt } from '@heki/vmcore';
 import { CR0 } from '@heki/x86';
 import type { AuditedKernel } from '../audited-kernel.ts';
@@ -21,7 +21,7 @@ export const GDT_WRITABLE: FindingKind = {
   title: 'The GDT or the TSS can be written where the processor has it',
   worst: 'high',
   explanation:
-    'At the address that GDTR or TR of a CPU holds, which SGDT and STR tell and CPU entry code relies on, a page is writable. Linux maps both read-only there, and writes them at another address.',
+    'At the address that GDTR or TR of a CPU holds, which SGDT and STR tell and CPU entry code relies on, or in the bitmap of I/O ports behind the TSS, a page is writable. Linux maps both read-only there, and writes them at another address.',
   attack:
     'A stray or arbitrary write at a known address makes a call gate, or gives exceptions another stack: both lead to CPL 0.',
   legitimate: 'A kernel that is still booting, and 32-bit kernels.',
@@ -30,17 +30,34 @@ export const GDT_WRITABLE: FindingKind = {
     const writable = new Set<Mapping>();
     for (const { cr0, gdt, tss } of kernel.cpus) {
       if ((cr0 & CR0.PG) === 0n) continue;
-      for (const address of [gdt, tss]) {
-        const mapping =
-          address === undefined ? undefined : mappingAt(kernel.mappings, virtualFrameOf(address));
-        if (mapping !== undefined && (mapping.rights & Rights.WRITE) !== 0) writable.add(mapping);
-      }
+      const mappings = [...pagesFrom(kernel, gdt).slice(0, 1), ...pagesOfTss(kernel, tss)];
+      for (const mapping of mappings) if ((mapping.rights & Rights.WRITE) !== 0) writable.add(mapping);
     }
     if (writable.size === 0) return;
     const summary = `${pagesText(writable.size)} that GDTR or TR leads to can be written there.`;
     yield occurrenceOfMappings(kernel, [...writable], { severity: 'high', summary });
   },
 };
+
+/** `struct tss_struct`: the TSS, and the bitmap of I/O ports twice. */
+const TSS_PAGES = 5;
+
+/** What is mapped page by page from `address` on, at most a page more than a TSS has. */
+function pagesFrom({ mappings }: AuditedKernel, address: VirtualAddress | undefined): Mapping[] {
+  const found: Mapping[] = [];
+  for (let page = 0; address !== undefined && page <= TSS_PAGES; page++) {
+    const mapping = mappingAt(mappings, (virtualFrameOf(address) + page) as VirtualFrame);
+    if (mapping === undefined) break;
+    found.push(mapping);
+  }
+  return found;
+}
+
+/** The pages of a TSS, where what follows tells how many they are: a page that is not mapped guards the stacks behind it (Linux 5.0 and later). */
+function pagesOfTss(kernel: AuditedKernel, tss: VirtualAddress | undefined): Mapping[] {
+  const pages = pagesFrom(kernel, tss);
+  return pages.length <= TSS_PAGES ? pages : pages.slice(0, 1);
+}
 
 export const GDT_ELSEWHERE: FindingKind = {
   id: 'heki/gdt-elsewhere',

@@ -33,6 +33,7 @@ import { USER_ACCESSIBLE } from './user-accessible.ts';
 import { PROGRAM_MAPS_KERNEL, SUPERVISOR_IN_USER_HALF } from './user-half.ts';
 import { USER_HALF_EXECUTABLE } from './user-half-executable.ts';
 import { USER_TABLES_SHOW_MORE } from './user-tables.ts';
+import { VMALLOC_REMAPPED } from './vmalloc-remapped.ts';
 import { VMEMMAP_REMAPPED } from './vmemmap-remapped.ts';
 import { WX_ALIAS } from './wx-alias.ts';
 import { WX_MAPPING } from './wx-mapping.ts';
@@ -47,6 +48,7 @@ export const FINDING_KINDS: readonly FindingKind[] = [
   IMAGE_REMAPPED,
   DIRECT_MAP_REMAPPED,
   MODULE_REMAPPED,
+  VMALLOC_REMAPPED,
   VMEMMAP_REMAPPED,
   ENTRY_AREA_REMAPPED,
   FIXMAP_RAM,

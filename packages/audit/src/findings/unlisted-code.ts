@@ -10,7 +10,7 @@ export const UNLISTED_CODE: FindingKind = {
   title: 'Code that no list of the kernel names',
   worst: 'high',
   explanation:
-    "Among the modules a page can be executed that belongs to no module of the kernel's list, to no program or pack of eBPF, no trampoline of ftrace and no slot of a kprobe. What vmalloc says of it tells whether the loader of modules asked for it. Only dumps with the contents of memory show it.",
+    "Among the modules a page can be executed that belongs to no module of the kernel's list, to no program or pack of eBPF, no trampoline of ftrace and no slot of a kprobe, and is no page of thunks against ITS (jumps through registers, and nothing else). What vmalloc says of it tells whether the loader of modules asked for it. Only dumps with the contents of memory show it.",
   attack:
     'A rootkit is loaded as a module and takes itself out of the list of modules, so that lsmod does not show it; or its code was put there by page-table entries alone.',
   legitimate:

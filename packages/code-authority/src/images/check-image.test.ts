@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { imageFault } from './check-image.ts';
-import type { CodeImage, Site } from './code-image.ts';
+import type { Site, Template } from './code-image.ts';
 
 const PAGE = new Uint8Array(4096);
 
@@ -46,24 +46,39 @@ test('sites that overlap are a fault of an image, and those that touch, or lie i
   );
 });
 
-test.each([
-  ['of more than a page', 4097, undefined, 'template t has 4097 bytes'],
-  ['of nothing', 0, undefined, 'template t has 0 bytes'],
-  ['whose branch ends behind it', 6, 3, 'branch at 3, outside its bytes'],
-  ['whose branch begins before it', 6, -1, 'branch at -1, outside its bytes'],
-  ['that fits', 6, 2, undefined],
-])('a template %s', (_, length, at, fault) => {
-  const image: CodeImage = {
+test.each<[what: string, template: unknown, fault: string | undefined]>([
+  [
+    'code with a branch at its end',
+    { bytes: new Uint8Array(5), branch: { at: 1, targets: ['f'] } },
+    undefined,
+  ],
+  ['code without one', { bytes: new Uint8Array(4096) }, undefined],
+  ['nothing', null, 'template ftrace is not of 1 to 4096 bytes'],
+  ['more than a page', { bytes: new Uint8Array(4097) }, 'template ftrace is not of 1 to 4096 bytes'],
+  [
+    'a branch over its end',
+    { bytes: new Uint8Array(5), branch: { at: 2, targets: [] } },
+    'template ftrace has a branch at 2, outside it',
+  ],
+  [
+    'a branch to a number',
+    { bytes: new Uint8Array(5), branch: { at: 1, targets: [5] } },
+    'template ftrace has a branch to what is no name',
+  ],
+  [
+    'a branch that is nothing',
+    { bytes: new Uint8Array(5), branch: null },
+    'template ftrace has a branch at 0, outside it',
+  ],
+])('a template may be %s or is a fault', (_, template, fault) => {
+  const image = {
     name: 'image',
-    parts: [{ kind: 'text', bytes: PAGE }],
+    parts: [{ kind: 'text' as const, bytes: PAGE }],
     relocations: [],
     sites: [],
     exports: new Map(),
-    changeable: new Set(),
-    templates: new Map([
-      ['t', { bytes: new Uint8Array(length), ...(at === undefined ? {} : { branch: { at, targets: [] } }) }],
-    ]),
+    changeable: new Set<string>(),
+    templates: new Map([['ftrace', template as Template]]),
   };
-  if (fault === undefined) expect(imageFault(image)).toBeUndefined();
-  else expect(imageFault(image)).toContain(fault);
+  expect(imageFault(image)).toBe(fault);
 });

@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from '@heki/physical-memory';
-import { type CodeImage, isText, type Place, type Site } from './code-image.ts';
+import { type CodeImage, isText, type Place, type Site, type Template } from './code-image.ts';
 
 /** Bounds of an image that a guest hands over. */
 const MOST_PARTS = 16;
@@ -33,21 +33,24 @@ export function imageFault(image: CodeImage): string | undefined {
     if (place === undefined || image.parts[place.part]?.kind !== 'text')
       return `helper ${name} is no function that it exports`;
   }
-  for (const [name, { bytes, branch }] of image.templates ?? []) {
-    if (bytes.length === 0 || bytes.length > PAGE_SIZE)
-      return `template ${name} has ${bytes.length} bytes: expected a page at most`;
-    if (
-      branch !== undefined &&
-      !(
-        Number.isSafeInteger(branch.at) &&
-        branch.at >= 0 &&
-        branch.at + RELOCATION_BYTES.rel32 <= bytes.length
-      )
-    )
-      return `template ${name} has its branch at ${branch.at}, outside its bytes`;
+  for (const [name, template] of image.templates ?? []) {
+    const fault = templateFault(template);
+    if (fault !== undefined) return `template ${name} ${fault}`;
   }
   for (const place of exports.values()) if (!holds(image, place, 0)) return 'an export lies outside its part';
   return sitesFault(image);
+}
+
+/** A template is at most a page, and its branch lies within. Of a saved state it may be anything. */
+function templateFault(template: Template): string | undefined {
+  const { bytes, branch } = (template ?? {}) as Partial<Template>;
+  if (!(bytes instanceof Uint8Array) || bytes.length === 0 || bytes.length > PAGE_SIZE)
+    return `is not of 1 to ${PAGE_SIZE} bytes`;
+  if (branch === undefined) return undefined;
+  const { at = 0, targets } = (branch ?? {}) as Partial<typeof branch>;
+  if (!Number.isInteger(at) || at < 1 || at + 4 > bytes.length) return `has a branch at ${at}, outside it`;
+  const isNamed = Array.isArray(targets) && targets.every((target) => typeof target === 'string');
+  return isNamed ? undefined : 'has a branch to what is no name';
 }
 
 /** Sites lie in text, are as long as what they can be, lead to places that are there, and do not overlap. */

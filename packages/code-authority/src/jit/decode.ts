@@ -215,6 +215,8 @@ function shiftByRegister(code: Uint8Array, at: number): JitInstruction | string 
   const isIndexed = Math.floor(maps / 64) % 2 === 0;
   if (map !== 2 || isLong || prefix === 0 || isIndexed || opcode !== 0xf7 || modrm < 0xc0) return 'opcode c4';
   const written = (Math.floor(modrm / 8) % 8) + (maps < 0x80 ? 8 : 0);
+  const shifted = (modrm % 8) + (Math.floor(maps / 32) % 2 === 0 ? 8 : 0);
+  if (written !== shifted) return 'a shift of another register than the one that it writes';
   if (written === RSP || written === RBP) return 'it writes the stack or frame pointer';
   return { does: 'compute', length: 5 };
 }

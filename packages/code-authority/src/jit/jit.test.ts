@@ -88,8 +88,9 @@ describe('the grammar', () => {
     ['another per-CPU address', compiled(0x65, 0x48, 0x03, 0x04, 0x25, ...u32(0x19a10)), /per-CPU/],
     ['a per-CPU address into RSP', compiled(0x65, 0x48, 0x03, 0x24, 0x25, ...u32(0x19a18)), /frame pointer/],
     ['per-CPU data by a register', compiled(0x65, 0x48, 0x03, 0x04, 0x27, ...u32(0x19a18)), /opcode 65/],
-    ['SHLX into the stack pointer', compiled(0xc4, 0xe2, 0xf1, 0xf7, 0xe0), /stack or frame pointer/],
+    ['SHLX into the stack pointer', compiled(0xc4, 0xe2, 0xf1, 0xf7, 0xe4), /stack or frame pointer/],
     ['SHLX of memory', compiled(0xc4, 0xe2, 0xf1, 0xf7, 0x07), /opcode c4/],
+    ['SHLX from another register', compiled(0xc4, 0xe2, 0xf1, 0xf7, 0xc1), /another register/],
     ['BEXTR', compiled(0xc4, 0xe2, 0xf0, 0xf7, 0xc0), /opcode c4/],
     ['another limit', compiled(0x49, 0xbb, 0, 0, 0, 0, 0, 0x80, 0, 1), /opcode bb/],
     ['a limit and more than a displacement', compiled(0x49, 0xbb, 0, 0, 1, 0, 0, 0x80, 0, 0), /opcode bb/],
@@ -309,6 +310,11 @@ describe('packs of compiled programs', () => {
     const [kernel, pack] = saved.images;
     const images = [kernel, { ...pack, programs: new Map([[127, 2]]) }];
     expect(() => world.authority.restore({ ...saved, images })).toThrow('programs that lie in its slots');
+    const long = new Map([['ftrace', { bytes: new Uint8Array(4097) }]]);
+    const withLong = [{ ...kernel, image: { ...kernel?.image, templates: long } }, pack];
+    expect(() => world.authority.restore({ ...saved, images: withLong as never })).toThrow(
+      'template ftrace is not of 1 to 4096 bytes',
+    );
     for (const wrong of [{ ownOffset: '0' }, { helpers: 5 }, { helpers: 'f' }, { templates: 5 }]) {
       const forged = [{ ...kernel, image: { ...kernel?.image, ...wrong } }, pack];
       expect(() => world.authority.restore({ ...saved, images: forged })).toThrow(
@@ -323,5 +329,20 @@ describe('packs of compiled programs', () => {
     const world = withPack({ 'B-A13': true });
     expect(add(world, 0, spray)).toBe('ok');
     expect([...world.bytes(30).subarray(6, 10)]).toEqual([0x0f, 0x30, 0xeb, 0x04]);
+  });
+
+  test('B-A14 leaves constants as they came', () => {
+    const program = compiled(
+      ...MOV32,
+      ...u32(0xb890_9090 - 2 ** 32),
+      ...XOR32,
+      ...u32(0x9090_c360 - 2 ** 32),
+    );
+    const written = (world: World): number[] => {
+      expect(add(world, 0, program)).toBe('ok');
+      return [...world.bytes(30).subarray(0, program.length)];
+    };
+    expect(written(withPack({ 'B-A14': true }))).toEqual([...program]);
+    expect(written(withPack())).not.toEqual([...program]);
   });
 });

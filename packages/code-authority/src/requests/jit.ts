@@ -62,7 +62,7 @@ export function* makePack(state: AuthorityState, frames: readonly Gfn[], base: b
 
 /**
  * A compiled program goes into free slots of a pack. It is copied once and judged; what its larger constants look like is decided here; it is written
- * with every processor stopped, and INT3 fills its last slot. B-A13 takes it as it is.
+ * with every processor stopped, and INT3 fills its last slot. B-A13 takes it as it is, B-A14 its constants.
  */
 export function* addProgram(
   state: AuthorityState,
@@ -86,7 +86,9 @@ export function* addProgram(
       ownOffset: kernel?.image.ownOffset,
     };
     const drawnFrom = { secret: state.host.secret, chain: state.chain.head };
-    const fault = acceptProgram(code, placeOf(pack, slot), around, drawnFrom);
+    // Judged as ever; what is written then is what came.
+    const written = state.defects['B-A14'] ? code.slice() : code;
+    const fault = acceptProgram(written, placeOf(pack, slot), around, drawnFrom);
     if (fault !== undefined) return refused('not-in-grammar', fault);
   }
   const bytes = new Uint8Array(slots * JIT_SLOT).fill(INT3);
@@ -102,7 +104,7 @@ export function removeProgram(state: AuthorityState, { pack: id, slot }: Program
   const slots = pack?.programs?.get(slot);
   if (pack?.programs === undefined || slots === undefined)
     return refused('no-such-image', `no program begins in slot ${slot} of pack ${id}`);
-  const caller = callerOf(state, placeOf(pack, slot));
+  const caller = callerOf(state, new Set([placeOf(pack, slot)]));
   if (caller !== undefined) return refused('in-use', caller);
   const programs = new Map(pack.programs);
   programs.delete(slot);
@@ -111,14 +113,18 @@ export function removeProgram(state: AuthorityState, { pack: id, slot }: Program
   return granted();
 }
 
-/** The program that calls one at `address`; it may be in the pack `apart`, if that goes with it. */
-export function callerOf({ images }: AuthorityState, address: bigint, apart?: number): string | undefined {
+/** A program that calls one of those at `addresses`, but for those of the pack `apart`, which goes with them. Each program is read once. */
+export function callerOf(
+  { images }: AuthorityState,
+  addresses: ReadonlySet<bigint>,
+  apart?: number,
+): string | undefined {
   for (const pack of images.values()) {
     if (pack.id === apart) continue;
     for (const [slot, slots] of pack.programs ?? []) {
       const code = pack.image.parts[0]?.bytes.subarray(slot * JIT_SLOT, (slot + slots) * JIT_SLOT);
-      if (code !== undefined && callsOf(code, placeOf(pack, slot)).includes(address))
-        return `the program in slot ${slot} of pack ${pack.id} calls it`;
+      if (code !== undefined && callsOf(code, placeOf(pack, slot)).some((to) => addresses.has(to)))
+        return `the program in slot ${slot} of pack ${pack.id} calls into it`;
     }
   }
   return undefined;

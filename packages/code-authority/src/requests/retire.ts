@@ -61,10 +61,9 @@ function userOf(state: AuthorityState, id: number): string | undefined {
   for (const other of state.images.values()) {
     if (other.id !== id && other.refersTo.has(id)) return `image ${other.id} refers to it`;
   }
-  for (const address of programsOf(state, id)) {
-    const caller = callerOf(state, address, id);
-    if (caller !== undefined) return caller;
-  }
+  const programs = programsOf(state, id);
+  const caller = programs.size === 0 ? undefined : callerOf(state, programs, id);
+  if (caller !== undefined) return caller;
   const live = state.images.get(id);
   return live === undefined ? undefined : leadsInto(state, live, () => true, id);
 }

@@ -12,6 +12,7 @@ import { B_A10 } from './b-a10.ts';
 import { B_A11 } from './b-a11.ts';
 import { B_A12 } from './b-a12.ts';
 import { B_A13 } from './b-a13.ts';
+import { B_A14 } from './b-a14.ts';
 
 /** The weaker variants of authentication that were proposed or built, one switch each: none is on unless it is asked for. */
 export const authorityDefects = {
@@ -28,9 +29,10 @@ export const authorityDefects = {
   'B-A11': B_A11,
   'B-A12': B_A12,
   'B-A13': B_A13,
+  'B-A14': B_A14,
 } as const satisfies Defects;
 
-/** The id of a weaker variant: `B-A1` ... `B-A13`. */
+/** The id of a weaker variant: `B-A1` ... `B-A14`. */
 export type AuthorityDefectId = keyof typeof authorityDefects;
 
 /** A switch for each. */

@@ -42,4 +42,9 @@ export const WEAKER_STORIES: {
     'the guest asks for the seal, with LOCK gone',
   ],
   'B-A13': ['P6', 'the guest asks for a pack', 'the guest asks for a program of the attacker’s bytes'],
+  'B-A14': [
+    'P6',
+    'the guest asks for a pack',
+    'the guest asks for a program of which the attacker has chosen a half',
+  ],
 };

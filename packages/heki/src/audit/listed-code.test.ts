@@ -1,7 +1,7 @@
 import { virtualAddress } from '@heki/physical-memory';
 import { symbolTableOf } from '@heki/symbols';
 import { expect, test } from 'vitest';
-import { codeByLists } from './listed-code.ts';
+import { codeByLists, isOfThunks } from './listed-code.ts';
 
 const CODE = 0xffff_ffff_c000_0000n;
 const FIRST = 0xf_ffff_fffc_0000;
@@ -16,6 +16,7 @@ const FUNCTIONS = [
   'bpf_prog_alloc_no_stats',
   'driver_makes_code',
   'bpfilter_init',
+  'apply_retpolines',
 ];
 const TEXT = 0xffff_ffff_8100_0000n;
 const SYMBOLS = symbolTableOf(
@@ -48,7 +49,7 @@ test('text of modules, programs and what the kernel made are listed by whole pag
     bpf: [{ name: 'bpf_prog_6deef7357e7b4530', ...range(0x8010, 0x8011) }],
   };
   const generated = [{ what: 'ftrace trampoline' as const, ...range(0x9ff0, 0xa001) }];
-  expect(codeByLists(loaded, { generated, areas: [] }, SYMBOLS)).toEqual({
+  expect(codeByLists(loaded, { generated, areas: [] }, SYMBOLS, () => false)).toEqual({
     ranges: [pages(0, 2), pages(2, 3), pages(8, 9), pages(9, 11)],
     areas: [],
   });
@@ -61,7 +62,7 @@ test.each([
   ['bpfilter_init', false],
 ])('an area that %s asked for is of a module: %s', (caller, isModule) => {
   const areas = [{ ...range(0x1000, 0x4000), caller: callerIn(caller) }];
-  expect(codeByLists(NOTHING, { generated: [], areas }, SYMBOLS)).toEqual({
+  expect(codeByLists(NOTHING, { generated: [], areas }, SYMBOLS, () => false)).toEqual({
     ranges: [],
     areas: [{ ...pages(1, 4), isModule }],
   });
@@ -73,7 +74,32 @@ test('an area that bpf_ functions asked for is a program that no list has; one o
     { ...range(0x3000, 0x4000), caller: undefined },
     { ...range(0x4000, 0x5000), caller: virtualAddress(TEXT - 1n) },
   ];
-  const { ranges, areas: told } = codeByLists(NOTHING, { generated: [], areas }, SYMBOLS);
+  const { ranges, areas: told } = codeByLists(NOTHING, { generated: [], areas }, SYMBOLS, () => false);
   expect(ranges).toMatchObject([pages(1, 3)]);
   expect(told.map(({ isModule }) => isModule)).toEqual([false, false, false]);
 });
+
+const THUNKS = [0xcc, 0xff, 0xe0, 0xcc, 0x41, 0xff, 0xe3, 0xcc, 0xcc];
+
+test.each([
+  ['int3 and jumps through registers', THUNKS, true],
+  ['a jump in memory', [...THUNKS, 0xff, 0x20], false],
+  ['a call', [...THUNKS, 0xff, 0xd0], false],
+  ['half a jump', [...THUNKS, 0x41, 0xff], false],
+  ['code', [0x55, ...THUNKS], false],
+])('a page of thunks has %s: %s', (_, bytes, expected) => {
+  expect(isOfThunks(Uint8Array.from(bytes))).toBe(expected);
+});
+
+test.each([
+  ['apply_retpolines', true, true],
+  ['apply_retpolines', false, false],
+  ['driver_makes_code', true, false],
+])(
+  'a page that %s asked for is one of thunks, if it has nothing else (%s): %s',
+  (caller, isThunks, isListed) => {
+    const areas = [{ ...range(0x1000, 0x3000), caller: callerIn(caller) }];
+    const { ranges } = codeByLists(NOTHING, { generated: [], areas }, SYMBOLS, () => isThunks);
+    expect(ranges).toEqual(isListed ? [pages(1, 2)] : []);
+  },
+);

@@ -25,17 +25,40 @@ export function listedCode(names: KernelNames, memory: VirtualMemory): ListedCod
   const { loaded, symbols } = names;
   if (typeof loaded === 'string' || symbols === undefined || loaded.brokenLists.length > 0) return undefined;
   const code = readCodeAreas(memory, symbols);
-  return code === undefined ? undefined : codeByLists(loaded, code, symbols);
+  if (code === undefined) return undefined;
+  return codeByLists(loaded, code, symbols, (at) => isOfThunks(memory.read(at, PAGE_SIZE)));
 }
 
-/** Who asked vmalloc for an area is told by the function in `symbols` that its caller lies in. */
+/** Whether a page is int3 and jumps through registers, and nothing else (its_init_thunk). */
+export function isOfThunks(page: Uint8Array | undefined): boolean {
+  if (page === undefined) return false;
+  for (let at = 0; at < page.length; at++) {
+    if (page[at] === INT3) continue;
+    // REX.B, for r8 and above.
+    if (page[at] === 0x41) at++;
+    const register = (page[at + 1] ?? 0) - 0xe0;
+    if (page[at] !== 0xff || register < 0 || register > 7) return false;
+    at++;
+  }
+  return true;
+}
+
+const INT3 = 0xcc;
+
+/** Where thunks against ITS are made for a module or the image, a page at a time (its_alloc): no list of the kernel's code has them. */
+const THUNK_MAKERS: readonly string[] = ['apply_retpolines', 'its_alloc', 'its_allocate_thunk'];
+
+/** Who asked vmalloc for an area is told by the function in `symbols` that its caller lies in. @param isThunks what a page holds */
 export function codeByLists(
   loaded: Pick<LoadedCode, 'modules' | 'bpf'>,
   code: CodeAreas,
   symbols: SymbolTable,
+  isThunks: (page: VirtualAddress) => boolean,
 ): ListedCode {
   const areas = code.areas.map((area) => ({
     ...pagesOf(area),
+    first: area.start,
+    frames: area.frames,
     caller: area.caller === undefined ? '' : (symbols.at(area.caller)?.symbol.name ?? ''),
   }));
   const ofModules = loaded.modules.flatMap(({ parts }) => parts.filter(({ kind }) => kind.endsWith('text')));
@@ -43,10 +66,16 @@ export function codeByLists(
     ranges: [
       ...[...ofModules, ...loaded.bpf, ...code.generated].map(pagesOf),
       ...areas.filter(({ caller }) => caller.startsWith(BPF)),
+      ...areas
+        .filter(
+          ({ caller, first }) => THUNK_MAKERS.some((maker) => caller.startsWith(maker)) && isThunks(first),
+        )
+        .map(({ start }) => ({ start, end: (start + 1) as VirtualFrame })),
     ],
-    areas: areas.map(({ start, end, caller }) => ({
+    areas: areas.map(({ start, end, caller, frames }) => ({
       start,
       end,
+      frames,
       isModule: LOADERS.some((loader) => caller.startsWith(loader)),
     })),
   };

@@ -14,7 +14,16 @@ import { packagedKernel } from './packaged-kernel.ts';
 const TEXT = -0x7f00_0000;
 const TABLES = TEXT + 0x10_0000;
 const PAGE = 4096;
-const AT = { label: 0x10, call: 0x20, none: 0x30, tail: 0x40, function: 0x50, returns: 0x60, target: 0x100 };
+const AT = {
+  label: 0x10,
+  call: 0x20,
+  none: 0x30,
+  tail: 0x40,
+  function: 0x50,
+  returns: 0x60,
+  constant: 0x80,
+  target: 0x100,
+};
 const NAMES: Readonly<Record<string, number>> = {
   __x86_return_thunk: TEXT + 0x900,
   srso_return_thunk: TEXT + 0x920,
@@ -24,6 +33,8 @@ const NAMES: Readonly<Record<string, number>> = {
   tracing: TABLES + 0x800,
   __SCK__call: TABLES + 0x810,
   __SCK__none: TABLES + 0x820,
+  __start_runtime_ptr_USER_PTR_MAX: TABLES + 0x60,
+  __start_runtime_ptr_dentry_hashtable: TABLES + 0x64,
 };
 const RETHUNK = { word: 11, bit: 14 };
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
@@ -55,6 +66,8 @@ function tinyImage(): ImageView {
   }
   view.setBigInt64(0x40, BigInt(TEXT + AT.function), true);
   relative(0x50, TEXT + AT.returns);
+  relative(0x60, TEXT + AT.constant);
+  relative(0x64, TEXT + AT.constant + 0x10);
   const section = (name: string, at: number, size: number) => ({
     name,
     address: imageVirtualAddress(TABLES + at),
@@ -63,7 +76,7 @@ function tinyImage(): ImageView {
   const symbols: ImageSymbols = {
     named: (name) => NAMES[name],
     at: (address) => Object.keys(NAMES).filter((name) => NAMES[name] === address),
-    withPrefix: () => [],
+    withPrefix: (prefix) => Object.entries(NAMES).filter(([name]) => name.startsWith(prefix)),
   };
   return createImageView(
     {
@@ -76,6 +89,8 @@ function tinyImage(): ImageView {
         section('.static_call_sites', 0x20, 24),
         section('__mcount_loc', 0x40, 8),
         section('.return_sites', 0x50, 4),
+        section('runtime_ptr_USER_PTR_MAX', 0x60, 4),
+        section('runtime_ptr_dentry_hashtable', 0x64, 4),
       ],
     },
     symbols,
@@ -86,12 +101,17 @@ const image = tinyImage();
 const RANGE = { start: TEXT, end: TEXT + PAGE };
 const capabilities = new Array<number>(22).fill(0);
 capabilities[RETHUNK.word] = 1 << RETHUNK.bit;
+/** Where the kernel's data is, as the owner's types of frames say. */
+const DATA = 0xffff_8880_0100_0000n;
 const VECTOR: BootVector = {
   capabilities,
   returnThunk: 'srso_return_thunk',
   oneProcessor: false,
   pointers: new Map(),
-  constants: new Map(),
+  constants: new Map([
+    ['USER_PTR_MAX', 0x7fff_ffff_f000n],
+    ['dentry_hashtable', DATA],
+  ]),
   calls: new Map([
     [NAMES.__SCK__call ?? 0, TEXT + AT.target],
     [NAMES.__SCK__none ?? 0, 0],
@@ -105,7 +125,7 @@ const POLICY = {
   cpuid: new Map(),
   returnThunks: new Set(['srso_return_thunk']),
   paravirt: () => false,
-  isData: () => false,
+  isData: (at: bigint) => at === DATA,
   isModuleFunction: (at: number) => at === TEXT - 0x10_0000,
 };
 const kernelLetting = (...changeable: string[]) =>
@@ -161,6 +181,10 @@ describe("a real kernel's package", () => {
       { returnThunk: '__x86_return_thunk' },
       { oneProcessor: true },
       { calls: new Map() },
+      // Whatever a program passes is an address of its own; a table that looks up what the attacker has put there.
+      { constants: new Map([...VECTOR.constants, ['USER_PTR_MAX', 2n ** 64n - 1n]]) },
+      { constants: new Map([...VECTOR.constants, ['dentry_hashtable', 0x1000n]]) },
+      { constants: new Map() },
       { sites: new Map([[TEXT + AT.function, { calls: TEXT + AT.target }]]) },
     ];
     for (const change of forged) {

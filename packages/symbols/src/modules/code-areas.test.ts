@@ -27,9 +27,10 @@ const TYPES: readonly PlainType[] = [
   struct('kprobe_insn_cache', 32, { pages: [8, 2] }),
   struct('kprobe_insn_page', 32, { list: [0, 2], insns: [16, 1] }),
   struct('vmap_area', 48, { va_start: [0, 1], va_end: [8, 1], list: [16, 2], vm: [32, 1] }),
-  struct('vm_struct', 48, { caller: [40, 1] }),
+  struct('vm_struct', 48, { pages: [16, 1], nr_pages: [24, 1], caller: [40, 1] }),
   struct('rb_list', 32, { head: [8, 2] }),
   struct('vmap_node', 96, { busy: [32, 9] }),
+  struct('page', 64, {}),
 ];
 
 /** A kernel's memory in which structures stand where they are put. */
@@ -134,4 +135,18 @@ test('nothing is told where a list does not come back to its head, or where ther
   const without = full();
   without.symbols.delete('__start_BTF');
   expect(without.read()).toBeUndefined();
+});
+
+test.each([
+  ['the frames of its pages, in their order', [0x40n, 0x1000n], [1, 0x40]],
+  ['nothing, where one is no page', [0x40n, 0x1001n], undefined],
+  ['nothing, where one lies before all pages', [0x40n, -0x40n], undefined],
+])('an area whose pages vmalloc lists tells %s', (_, pages, frames) => {
+  const one = full();
+  one.symbols.set('vmemmap_base', 0x700);
+  one.word(0x700, 0xffff_ea00_0000_0000n);
+  one.word(0x340 + 16, START + 0x800n);
+  one.word(0x340 + 24, BigInt(pages.length));
+  for (const [index, page] of pages.entries()) one.word(0x800 + 8 * index, 0xffff_ea00_0000_0000n + page);
+  expect(one.read()?.areas.map((area) => area.frames)).toEqual([undefined, frames]);
 });

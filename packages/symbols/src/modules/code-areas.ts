@@ -1,4 +1,4 @@
-import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import { type Gfn, PAGE_SIZE, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import type { VirtualMemory } from '@heki/vmcore';
 import { readBtf } from '../btf/read-btf.ts';
 import { createKernelStructs, type KernelStruct, type KernelStructs } from '../kernel-structs.ts';
@@ -18,6 +18,8 @@ export interface VmallocArea {
   readonly end: VirtualAddress;
   /** Where the function that asked for it goes on; `undefined` where nothing tells. */
   readonly caller: VirtualAddress | undefined;
+  /** The frames of its pages, in their order, where vmalloc keeps a list of them: not of what it maps for others (vmap, ioremap). */
+  readonly frames?: readonly Gfn[] | undefined;
 }
 
 /** What the kernel's own lists say of where code may be, beside modules and single programs of eBPF. */
@@ -113,6 +115,7 @@ function code(
 /** `vmap_area_list`, and since Linux 6.9 a list for each of `vmap_nodes`. */
 function vmallocAreas(structs: KernelStructs, symbols: SymbolTable): VmallocArea[] | undefined {
   const heads = listHeads(structs, symbols);
+  const account = pageAccount(structs, symbols);
   const areas: VmallocArea[] = [];
   for (const head of heads) {
     const { all, isWhole } = structs.list('vmap_area', 'list', head, MOST_AREAS);
@@ -121,9 +124,15 @@ function vmallocAreas(structs: KernelStructs, symbols: SymbolTable): VmallocArea
       const [start, end] = [area.pointer('va_start'), area.pointer('va_end')];
       if (start === undefined || end === undefined || start >= end) continue;
       const vm = area.pointer('vm');
-      const caller =
-        vm === undefined || vm === 0n ? undefined : structs.read('vm_struct', vm)?.pointer('caller');
-      areas.push({ start, end, caller: caller === 0n ? undefined : caller });
+      const given = vm === undefined || vm === 0n ? undefined : structs.read('vm_struct', vm);
+      const caller = given?.pointer('caller');
+      const most = Number(end - start) / PAGE_SIZE;
+      areas.push({
+        start,
+        end,
+        caller: caller === 0n ? undefined : caller,
+        frames: given === undefined ? undefined : framesOf(structs, given, account, most),
+      });
     }
   }
   return heads.length === 0 ? undefined : areas.sort((a, b) => (a.start < b.start ? -1 : 1));
@@ -144,4 +153,38 @@ function listHeads(structs: KernelStructs, symbols: SymbolTable): VirtualAddress
     const busy = node?.struct('busy');
     return busy === undefined ? [] : [virtualAddress(busy.address + BigInt(offset))];
   }).flat();
+}
+
+/** Where the kernel has its `struct page`s, and how large one is. */
+interface PageAccount {
+  readonly base: bigint;
+  readonly size: bigint;
+}
+
+function pageAccount(structs: KernelStructs, symbols: SymbolTable): PageAccount | undefined {
+  const [base] = symbols.named('vmemmap_base');
+  const start = base === undefined ? undefined : structs.pointer(base.address);
+  const size = structs.size('page');
+  return start === undefined || !size ? undefined : { base: start, size: BigInt(size) };
+}
+
+/** The frames that `vm_struct.pages` names; `undefined` where there is no such list, or not all of it is of `struct page`s. */
+function framesOf(
+  structs: KernelStructs,
+  given: KernelStruct,
+  account: PageAccount | undefined,
+  most: number,
+): Gfn[] | undefined {
+  const [list, count] = [given.pointer('pages'), given.uint('nr_pages')];
+  if (account === undefined || list === undefined || list === 0n || !count || count > most) return undefined;
+  const bytes = structs.bytes(list, 8 * count);
+  if (bytes === undefined) return undefined;
+  const pages = new DataView(bytes.buffer);
+  const frames: Gfn[] = [];
+  for (let index = 0; index < count; index++) {
+    const behind = pages.getBigUint64(8 * index, true) - account.base;
+    if (behind < 0n || behind % account.size !== 0n) return undefined;
+    frames.push(Number(behind / account.size) as Gfn);
+  }
+  return frames;
 }
