@@ -1,7 +1,8 @@
-// `npm test`: everything that must pass. Sets up what is missing, runs every check, and ends with a line
+// `npm test`: what is run after every change. Sets up what is missing, runs checks, unit tests and examples, and ends with a line
 // `N passed, N failed` that counts unit tests, vector cases and checks alike. What passed before on the same inputs (turbo.json says which
-// they are) is counted and not run again; with `--anew` it is. With `--full` (`npm run test:full`) every real guest is booted and the
-// fuzz tests run long.
+// they are) is counted and not run again; with `--anew` it is. With `--ci` (`npm run test:ci`) also what takes minutes, or a program
+// that has to be installed: everything that must pass. With `--full` (`npm run test:full`) every real guest is booted, too, and the fuzz
+// tests run long.
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import { runUnitTests, unitTestGroups } from './test/unit-tests.mjs';
 if (!(await setUpOrTell())) process.exit(1);
 
 const full = process.argv.includes('--full');
+const ci = full || process.argv.includes('--ci');
 const anew = process.argv.includes('--anew');
 
 /** Counts of a command that is one check: it passes or it fails. */
@@ -31,8 +33,8 @@ function fromLastLine({ status, output }) {
 const node = (...args) => [process.execPath, ...args];
 const script = (name, ...args) => node(join(root, 'scripts', name), ...args);
 
-/** Each by the name of its task in turbo.json, `//#check:NAME`. */
-const checks = [
+/** A check has the name of its task in turbo.json, `//#check:NAME`. These take minutes, or a program that has to be installed. */
+const LONG_CHECKS = [
   { name: 'site', title: 'documentation site', command: script('build-site.mjs') },
   { name: 'docs', title: 'generated documentation', command: script('generate-docs.mjs', '--check') },
   {
@@ -57,6 +59,17 @@ const checks = [
         },
       ]
     : []),
+  // It opens the site, too.
+  {
+    name: 'pages',
+    title: 'pages in a browser',
+    command: script('test-pages.mjs'),
+    count: fromLastLine,
+    after: 'site',
+  },
+];
+
+const SHORT_CHECKS = [
   {
     name: 'vectors',
     title: 'vectors',
@@ -93,15 +106,9 @@ const checks = [
   { name: 'links', title: 'links', command: script('check-links.mjs') },
   { name: 'sizes', title: 'sizes of packages', command: script('check-sizes.mjs') },
   { name: 'bits', title: 'bit operators', command: script('check-bit-operators.mjs') },
-  // It opens the site, too.
-  {
-    name: 'pages',
-    title: 'pages in a browser',
-    command: script('test-pages.mjs'),
-    count: fromLastLine,
-    after: 'site',
-  },
 ];
+
+const checks = [...(ci ? LONG_CHECKS : []), ...SHORT_CHECKS];
 
 const env = {
   ...process.env,
@@ -112,10 +119,12 @@ const env = {
 };
 
 // What the machine has is a part of what tests depend on. Those that take what cannot be had say so.
-whyNoGuests(full);
-whyNoBrowser();
-const noPostgres = whyNoPostgres();
-if (noPostgres !== undefined) process.stdout.write(`not run: fleets on PostgreSQL: ${noPostgres}\n`);
+if (ci) {
+  whyNoGuests(full);
+  whyNoBrowser();
+  const noPostgres = whyNoPostgres();
+  if (noPostgres !== undefined) process.stdout.write(`not run: fleets on PostgreSQL: ${noPostgres}\n`);
+}
 const inputs = taskInputs(full);
 if (inputs === undefined) process.stdout.write('turbo cannot say what depends on what: everything runs\n');
 let [passed, failed, cached] = [0, 0, 0];
@@ -184,7 +193,7 @@ async function runChecks(waiting) {
   while (left.length > 0) await Promise.all(Array.from({ length: availableParallelism() }, lane));
 }
 
-const groups = new Map([...unitTestGroups()].filter(([task]) => !passedBefore(task)));
+const groups = new Map([...unitTestGroups(ci)].filter(([task]) => !passedBefore(task)));
 const openChecks = checks.filter(({ name }) => !passedBefore(`//#check:${name}`));
 
 await runChecks(openChecks);
@@ -208,8 +217,6 @@ for (const { task, passed: count } of toRemember) {
 
 if (failures.length > 0) process.stdout.write(`\nfailed: ${failures.join('; ')}\n`);
 if (cached > 0)
-  process.stdout.write(
-    `\n${cached} of these passed before on the same inputs: npm test -- --anew runs them\n`,
-  );
+  process.stdout.write(`\n${cached} of these passed before on the same inputs: with --anew they are run\n`);
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -1,5 +1,5 @@
-// The unit tests, in groups of a package's that are remembered together. All groups that have to run do so in one vitest: one for each
-// package would spend more on its start than on most packages' tests.
+// The unit tests, in groups of a package's that are remembered together. All groups that have to run do so in one vitest and one of its
+// projects: one for each package would spend more on its start than on most packages' tests.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,12 +9,19 @@ import { root, tool } from '../../internal/launcher/src/root.mjs';
 /** Tests in a browser, which are a check of their own. */
 const ELSEWHERE = 'internal/pages';
 
+/** One project for all. */
+const CONFIG = join(root, 'scripts', 'test', 'vitest.config.mjs');
+
+/** What takes long, or a program that has to be installed. */
+const LONG = '.long.test.ts';
+
 /**
  * The test files of every group, by the id of its task in turbo.json.
  *
+ * @param {boolean} long whether the long tests are among them
  * @returns {ReadonlyMap<string, readonly string[]>} paths in the repository
  */
-export function unitTestGroups() {
+export function unitTestGroups(long) {
   const groups = new Map();
   for (const folder of ['packages', 'internal', 'examples'].flatMap((parent) =>
     readdirSync(join(root, parent)).map((name) => join(parent, name)),
@@ -23,7 +30,7 @@ export function unitTestGroups() {
       continue;
     const { name } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
     for (const file of readdirSync(join(root, folder, 'src'), { recursive: true, encoding: 'utf8' })) {
-      if (!file.endsWith('.test.ts')) continue;
+      if (!file.endsWith('.test.ts') || (!long && file.endsWith(LONG))) continue;
       const task = taskOf(folder, name, file);
       groups.set(task, [...(groups.get(task) ?? []), join(folder, 'src', file)]);
     }
@@ -32,8 +39,9 @@ export function unitTestGroups() {
 }
 
 function taskOf(folder, name, file) {
-  if (folder === join('internal', 'launcher')) return '//#test:launcher';
-  if (file.endsWith('.long.test.ts')) return `${name}#test:long`;
+  if (folder === join('internal', 'launcher'))
+    return file.endsWith(LONG) ? '//#test:launcher-long' : '//#test:launcher';
+  if (file.endsWith(LONG)) return `${name}#test:long`;
   // What an example prints is held to its README.
   if (basename(file) === 'readme.test.ts' || folder.startsWith('examples')) return `${name}#test:readme`;
   return `${name}#test`;
@@ -61,7 +69,14 @@ export function runUnitTests(groups, inputs, env) {
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`];
   const { status } = spawnSync(
     process.execPath,
-    [tool('vitest', 'vitest.mjs'), 'run', ...reporters, ...files.map((file) => join(root, file))],
+    [
+      tool('vitest', 'vitest.mjs'),
+      'run',
+      '--config',
+      CONFIG,
+      ...reporters,
+      ...files.map((file) => join(root, file)),
+    ],
     { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...env, HEKI_TEST_READS: readsFile } },
   );
   const ran = existsSync(reportFile) ? JSON.parse(readFileSync(reportFile, 'utf8')) : { testResults: [] };

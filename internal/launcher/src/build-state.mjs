@@ -1,13 +1,34 @@
 // Whether what stands in every `dist` is what was built there, from the sources that are there now. The compiler asks only
 // whether sources changed: a file that went missing or was cut off in a `dist` does not concern it.
 // It is asked before every command, so that it reads no contents and makes no hash: node:crypto alone takes longer to load.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { stateOfFiles } from './file-state.mjs';
 import { root } from './root.mjs';
 
 const record = join(root, '.cache', 'heki', 'built.json');
 const BUILD_INFO = '.tsbuildinfo';
+
+/** Older than any source; the compiler takes 0 for no file. */
+const LONG_AGO = 1;
+
+/** What all outputs depend on, beside the sources of their package. */
+const OF_ALL = [
+  'tsconfig.json',
+  'tsconfig.base.json',
+  'pnpm-lock.yaml',
+  'scripts/bundle-heki.mjs',
+  'scripts/bundle-inspector.mjs',
+];
 
 /** The folders that `tsc -b` builds. */
 function projects() {
@@ -18,7 +39,7 @@ function projects() {
 /** The state of all sources. To be taken before a build: what is edited while it runs is not built. */
 export function stateOfSources() {
   return Object.fromEntries([
-    ['.', stateOfFiles(root, ['tsconfig.json', 'tsconfig.base.json', 'pnpm-lock.yaml'])],
+    ['.', stateOfFiles(root, OF_ALL)],
     ...projects().map((project) => [
       project,
       stateOfFiles(
@@ -75,23 +96,32 @@ const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 export function areBuilt(some) {
   const before = recorded();
   const [sources, outputs] = [stateOfSources(), stateOfOutputs()];
-  return some.every(
-    (project) =>
-      before?.sources[project] === sources[project] && isSame(before.outputs[project], outputs[project]),
+  return (
+    before?.sources['.'] === sources['.'] &&
+    some.every(
+      (project) =>
+        before?.sources[project] === sources[project] && isSame(before?.outputs[project], outputs[project]),
+    )
   );
 }
 
 /**
  * Makes the compiler build again what is damaged: outputs that changed though it has not been there since. All of them,
  * when no build is on record: the last one may have been cut short.
+ *
+ * What changed in `sources` it is made to read: by itself it takes a file that is older than its notes for one that it has built, as one
+ * out of a backup is, one that was edited while it ran, or any after the clock was set back.
  */
-export function forgetDamage() {
-  const before = recorded()?.outputs;
+export function forgetStale(sources) {
+  const before = recorded();
+  const isOther = (project) => before?.sources[project] !== sources[project];
   for (const [project, { compiler, files }] of Object.entries(stateOfOutputs())) {
-    const was = before?.[project];
-    if (was === undefined || (was.compiler === compiler && was.files !== files)) {
-      rmSync(join(root, project, 'dist', BUILD_INFO), { force: true });
-    }
+    const was = before?.outputs[project];
+    const notes = join(root, project, 'dist', BUILD_INFO);
+    if (was === undefined || (was.compiler === compiler && was.files !== files))
+      rmSync(notes, { force: true });
+    else if (existsSync(notes) && (isOther('.') || isOther(project) || statSync(notes).mtimeMs > Date.now()))
+      utimesSync(notes, LONG_AGO, LONG_AGO);
   }
   rmSync(record, { force: true });
 }

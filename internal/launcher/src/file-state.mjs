@@ -2,7 +2,8 @@ import { readdirSync, statSync } from 'node:fs';
 
 /**
  * Sizes and times of `parts` of a folder, files or folders with all that is in them, a line each: whoever writes to a file, adds or
- * removes one changes it. What is not there has no line.
+ * removes one changes it. The second time is the system's own, of the last change: `touch` and `cp -p` can set the first back, and not that.
+ * What is not there has no line.
  *
  * @param {string} folder
  * @param {readonly string[]} parts
@@ -31,6 +32,6 @@ function addFolder(lines, folder, path, counts) {
   }
 }
 
-function addFile(lines, path, { size, mtimeMs }) {
-  lines.push(`${path} ${size} ${mtimeMs}`);
+function addFile(lines, path, { size, mtimeMs, ctimeMs }) {
+  lines.push(`${path} ${size} ${mtimeMs} ${ctimeMs}`);
 }

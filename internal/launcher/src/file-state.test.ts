@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -20,6 +20,14 @@ const state = () =>
 test.each<[string, (path: (file: string) => string) => void]>([
   ['cutting off a file at any depth', (path) => truncateSync(path('src/deep/three.ts'), 3)],
   ['writing as many bytes at another time', (path) => utimesSync(path('src/two.ts'), 1, 1)],
+  [
+    'writing as many bytes, and setting the time back to what it was',
+    (path) => {
+      const { atimeMs, mtimeMs } = statSync(path('src/two.ts'));
+      writeFileSync(path('src/two.ts'), 'other/now!');
+      utimesSync(path('src/two.ts'), atimeMs / 1000, mtimeMs / 1000);
+    },
+  ],
   ['adding a file', (path) => writeFileSync(path('src/deep/four.ts'), '')],
   ['removing a file', (path) => rmSync(path('src/deep/three.ts'))],
   ['a part that appears', (path) => writeFileSync(path('absent'), '')],

@@ -1,6 +1,15 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,5 +100,21 @@ describe('set-up in a fresh clone', () => {
   ])('repairs files in dist that are $name', async ({ damage }) => {
     for (const file of ['x86/dist/index.js', 'heki/dist/main.js']) damage(join(clone, 'packages', file));
     expect(await start(TRANSLATE).ended).toMatchObject(works);
+  });
+
+  test('builds what an older file has changed, as one out of a backup, and what it was before', async () => {
+    const source = join(clone, 'packages', 'heki', 'src', 'commands', 'translate.ts');
+    const [text, { mtimeMs }] = [readFileSync(source, 'utf8'), statSync(source)];
+    const edited = text.replace('export ', "process.stdout.write('edited\\n');\nexport ");
+    for (const [content, seconds] of [
+      [edited, 1_000_000_000],
+      [text, mtimeMs / 1000],
+    ] as const) {
+      writeFileSync(source, content);
+      utimesSync(source, seconds, seconds);
+      const { exitCode, stdout } = await start(TRANSLATE).ended;
+      expect(exitCode).toBe(0);
+      expect(stdout.startsWith('edited\n')).toBe(content === edited);
+    }
   });
 });

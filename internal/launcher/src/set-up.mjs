@@ -5,13 +5,13 @@ import { accessSync, constants, existsSync, readFileSync, realpathSync } from 'n
 import { join } from 'node:path';
 import {
   areBuilt,
-  forgetDamage,
+  forgetStale,
   isBuilt,
   recordBuild,
   removeOrphans,
   stateOfSources,
 } from './build-state.mjs';
-import { isInstalled, recordInstallation } from './installation.mjs';
+import { forgetInstallation, isInstalled, recordInstallation } from './installation.mjs';
 import { withLock } from './lock.mjs';
 import { root, tool } from './root.mjs';
 import { whyItFailed } from './why-it-failed.mjs';
@@ -46,6 +46,7 @@ export async function setUp() {
 async function install(lock) {
   const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   say('Installing dependencies ...');
+  forgetInstallation();
   await step('Installing dependencies', lock, 'npx', [
     '--yes',
     packageManager,
@@ -65,7 +66,7 @@ async function build(lock) {
   if (isFirst) say('Building ...');
   const sources = stateOfSources();
   const hasPage = areBuilt(PAGE_SOURCES);
-  forgetDamage();
+  forgetStale(sources);
   const page = join(root, 'packages', 'inspector', 'build-page.mjs');
   await Promise.all([
     // Whoever only runs what was cloned need not wait until its types are checked. The compiler remembers that they are not: the next

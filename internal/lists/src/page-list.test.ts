@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { coreSends } from './run-builder.ts';
 import { decoderSays, encoded, entryOf, kvmSays } from './run-model.ts';
 import { createSolver, type Solver } from './solver.ts';
 
@@ -151,4 +152,35 @@ describe('decodePageList and KVM answer as the formula says to', () => {
       expect(ways).toBe(52);
     },
   );
+});
+
+describe("the Heki core's builder", () => {
+  test('makes one entry of two leaves exactly when the second follows on with the same permissions', async () => {
+    // Pages that are rw- anyway are not sent.
+    const leaf = (entry: string): string =>
+      `(and (aligned ${entry}-pa) (aligned ${entry}-epa) (bvult ${entry}-pa ${entry}-epa) (bvule ${entry}-epa memory-end)
+            (bvule (bvsub ${entry}-epa ${entry}-pa) #x0000000000004000)
+            (or (= ${entry}-permissions (_ bv1 64)) (= ${entry}-permissions (_ bv5 64))))`;
+    const apart = '(not (overlap a0-pa a0-epa a1-pa a1-epa))';
+    const merges = '(and (= a0-epa a1-pa) (= a0-permissions a1-permissions))';
+    let combinations = 0;
+    for await (const values of solver.models(`(and ${leaf('a0')} ${leaf('a1')} ${apart})`, [
+      merges,
+      '(= a0-epa a1-pa)',
+      '(= a1-epa a0-pa)',
+      '(bvult a0-pa a1-pa)',
+      '(= a1-epa memory-end)',
+      '(bvuge a0-pa #x0000008000000000)',
+      '(= a0-permissions a1-permissions)',
+    ])) {
+      combinations++;
+      const [first, second] = [entryOf(values, 'a0'), entryOf(values, 'a1')];
+      const [pa = 0n, , permissions = 0n] = first;
+      const isOne = values.get('truth-0') === 1n;
+      expect(coreSends(values, ['a0', 'a1'])).toEqual(
+        isOne ? [pa, second[1], permissions] : [...first, ...second],
+      );
+    }
+    expect(combinations).toBe(22);
+  });
 });
