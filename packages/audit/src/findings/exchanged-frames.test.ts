@@ -196,6 +196,20 @@ const ATTACKS: readonly Attack[] = [
     found: [],
   },
   {
+    name: 'nothing: areas of CPUs are allocated page by page (percpu_alloc=page), and vmalloc shows them',
+    tamper(kernel) {
+      const spread = plainFrame(kernel);
+      const { mappings } = auditKernel(kernel.subject()).kernel;
+      const [, ...entry] = mappings.filter(({ region }) => region === 'cpu_entry_area');
+      for (const [index, { virtualFrame }] of entry.entries()) {
+        const frame = spread + ((index * 7) % 16) * 31;
+        kernel.edit(BigInt(virtualFrame) << 12n, 1, to(frame));
+        kernel.map(0xffff_c9f0_0000_0000n + BigInt(index) * 4096n, frame, { low: RW_DATA, high: XD });
+      }
+    },
+    found: [],
+  },
+  {
     name: 'the data of a module led to that of another',
     tamper: doubleModuleData,
     found: ['high heki/module-remapped'],
