@@ -58,6 +58,8 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
     hideGenerator: true,
     // Where something is defined leads to its line in the repository.
     disableGit: true,
+    basePath: root,
+    displayBasePath: root,
     gitRevision: 'main',
     sourceLinkTemplate: `${homeOf(root)}/blob/{gitRevision}/{path}#L{line}`,
     sort: ['source-order'],

@@ -55,9 +55,17 @@ describe('what a map is coloured by', () => {
 
   test('is what a hypervisor grants, where one is known', () => {
     const layers = mapLayers(memory, ['kvm']);
-    expect(layers.map(({ id }) => id)).toEqual(['rights', 'owner', 'granted-0']);
+    expect(layers.map(({ id }) => id)).toEqual(['rights', 'owner', 'granted-0', 'immutable-0']);
     const { classes, runs, title } = layers[2] ?? expect.fail();
     expect(title).toBe('what kvm grants');
     expect(runs.map(({ pageClass }) => classes[pageClass]?.name)).toEqual(['code', 'unmapped']);
+  });
+
+  test('is what no request changes any more, where there is such, and what has changed since another moment', () => {
+    const layers = mapLayers(memory, ['kvm'], [{ start: 5, end: 9 }]);
+    const runsOf = (id: string) => layers.find((layer) => layer.id === id)?.runs;
+    expect(runsOf('immutable-0')).toEqual([{ start: 0, end: 32, pageClass: 2 }]);
+    expect(runsOf('changed')).toEqual([{ start: 5, end: 9, pageClass: 2 }]);
+    expect(mapLayers(memory, ['kvm']).some(({ id }) => id === 'changed')).toBe(false);
   });
 });
