@@ -42,7 +42,15 @@ export function placementFault(image: CodeImage, { bases, frames }: Placement): 
     });
     if (other >= 0) return `part ${index} at ${hex(base)}, where part ${other} lies`;
   }
-  return undefined;
+  // What is relocated to one part would lead into the other.
+  const byBase = image.parts
+    .map(({ bytes }, index) => ({ index, start: bases[index] ?? 0n, size: BigInt(bytes.length) }))
+    .sort((a, b) => (a.start < b.start ? -1 : 1));
+  const over = byBase.find(({ start }, at) => {
+    const before = byBase[at - 1];
+    return before !== undefined && start < before.start + before.size;
+  });
+  return over === undefined ? undefined : `part ${over.index} at ${hex(over.start)}, over another one`;
 }
 
 /**
