@@ -105,6 +105,15 @@ describe('SEAL', () => {
       STATES,
       'not-free',
     ],
+    [
+      'a part over another one',
+      {
+        ...KERNEL_AT,
+        bases: [KERNEL_AT.bases[0] ?? 0n, (KERNEL_AT.bases[0] ?? 0n) + 0x1000n, ...KERNEL_AT.bases.slice(2)],
+      },
+      STATES,
+      'malformed',
+    ],
     ['an address within a page', { ...KERNEL_AT, bases: [1n, 2n, 3n, 4n] }, STATES, 'malformed'],
     [
       'a part over another one',
