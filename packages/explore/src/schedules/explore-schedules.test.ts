@@ -85,7 +85,7 @@ describe('all schedules up to the order of steps that do not depend on each othe
         expect(new Set(few.shapes)).toEqual(new Set(all.shapes));
         expect(few.schedules).toBe(new Set(all.shapes).size);
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 

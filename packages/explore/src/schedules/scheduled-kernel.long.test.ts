@@ -1,0 +1,35 @@
+import { createHyperv, type LvbsDefectId } from '@heki/hyperv';
+import { initHekiOnLvbs } from '@heki/paravirt';
+import { expect, test } from 'vitest';
+import { type OtherProcessors, type ScheduledKernel, scheduledKernel } from './scheduled-kernel.ts';
+
+const lvbs = (others: OtherProcessors, ...defects: readonly LvbsDefectId[]): ScheduledKernel =>
+  scheduledKernel(
+    {
+      name: 'lvbs',
+      create: (trusted) =>
+        createHyperv({ trusted, defects: Object.fromEntries(defects.map((id) => [id, true])) }),
+      driver: initHekiOnLvbs,
+    },
+    others,
+  );
+
+/** One store of another processor: every moment of the load can be tried without any reduction, too. */
+const STORES: OtherProcessors = [['stores to']];
+
+test('every moment at which another processor stores shows what those show that are left', () => {
+  const kernel = lvbs(STORES, 'B-L6');
+  const few = kernel.explore();
+  const all = kernel.explore({ unreduced: true });
+  expect([few.end, all.end]).toEqual(['closed', 'closed']);
+  const fallen = ({ counterexamples }: typeof few): string[] =>
+    counterexamples.map(({ property }) => property);
+  expect(fallen(few)).toEqual(['P6']);
+  expect(fallen(all)).toEqual(['P6']);
+  expect(few.schedules).toBeLessThan(all.schedules);
+});
+
+test('a kernel executes nothing that was not signed where the pages are frozen before they are compared, whenever others act', () => {
+  const { end, counterexamples } = lvbs(STORES).explore();
+  expect([end, counterexamples]).toEqual(['closed', []]);
+});
