@@ -190,9 +190,6 @@ const ATTACKS: readonly Attack[] = [
     },
     found: ['high heki/vmalloc-remapped', 'high heki/unlisted-code'],
   },
-    least: 'medium',
-    found: ['medium heki/module-remapped'],
-  },
   {
     name: 'a page behind what vmalloc gave out',
     tamper(kernel) {
@@ -242,13 +239,14 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'the kernel may execute a program, and SMEP is off',
     on: 'foreign/k61-pti-user',
-    tamper(kernel) 
+    tamper(kernel) {
       executeProgram(kernel);
-      return { cpus: kernel.subject().cpus.map((one) => ({ ...one, cr4: one.cr4 & ~CR4.SMEP })) };,
+      return { cpus: kernel.subject().cpus.map((one) => ({ ...one, cr4: one.cr4 & ~CR4.SMEP })) };
+    },
     found: ['high heki/user-half-executable'],
   },
   {
-    name: "a page of a module's constants lies behind those of the image, where memory was freed, or they end: permissions do not tell",
+    name: 'constants of a module behind those of the image, where memory was freed: permissions do not tell',
     tamper(kernel) {
       const unnamed = { symbols: new Map(), iomem: [] };
       const { sections } = auditKernel(kernel.subject(unnamed)).kernel;
@@ -256,6 +254,9 @@ const ATTACKS: readonly Attack[] = [
       kernel.map(0xffff_ffff_c100_0000n, last, { low: P, high: XD });
       return unnamed;
     },
+    least: 'medium',
+    found: ['medium heki/module-remapped'],
+  },
 ];
 
 const RW_BITS = P | RW;

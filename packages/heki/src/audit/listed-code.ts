@@ -85,10 +85,17 @@ export function codeByLists(
   // Who may write to vmalloc's account may write there that eBPF asked for a module's memory.
   const hasPacks = symbols.named('pack_list').length > 0;
   const ofModules = loaded.modules.flatMap(({ parts }) => parts.filter(({ kind }) => kind.endsWith('text')));
+  const bpf = [
+    ...loaded.bpf.map(pagesOf),
+    ...areas
+      .filter(({ caller }) => !hasPacks && caller.startsWith(BPF))
+      .map(({ start, end }) => ({ start, end })),
+  ];
   return {
+    bpf,
     ranges: [
-      ...[...ofModules, ...loaded.bpf, ...code.generated].map(pagesOf),
-      ...areas.filter(({ caller }) => !hasPacks && caller.startsWith(BPF)),
+      ...[...ofModules, ...code.generated].map(pagesOf),
+      ...bpf,
       ...areas
         .filter(
           ({ caller, first }) => THUNK_MAKERS.some((maker) => caller.startsWith(maker)) && isThunks(first),
