@@ -86,7 +86,7 @@ export function describeHostileText(runs: { readonly costly: number; readonly ch
         }),
         { numRuns: runs.costly },
       );
-    }, 120_000);
+    });
 
     test('by the lines of a memory map, and the symbols beside a dump', async () => {
       await fc.assert(
@@ -99,7 +99,7 @@ export function describeHostileText(runs: { readonly costly: number; readonly ch
         }),
         { numRuns: runs.costly },
       );
-    }, 120_000);
+    });
 
     test('by the names in a scenario', async () => {
       const path = join(scratch, 'life.json');
@@ -118,7 +118,7 @@ export function describeHostileText(runs: { readonly costly: number; readonly ch
         }),
         { numRuns: runs.costly },
       );
-    }, 120_000);
+    });
 
     test('by files that are not what they were taken for', async () => {
       const path = join(scratch, 'text');
@@ -135,7 +135,7 @@ export function describeHostileText(runs: { readonly costly: number; readonly ch
         }),
         { numRuns: runs.cheap },
       );
-    }, 120_000);
+    });
 
     test('by the name of a file', async () => {
       await fc.assert(
@@ -153,7 +153,7 @@ export function describeHostileText(runs: { readonly costly: number; readonly ch
         }),
         { numRuns: runs.cheap },
       );
-    }, 120_000);
+    });
 
     test('by the values of options', async () => {
       await fc.assert(
@@ -179,6 +179,6 @@ export function describeHostileText(runs: { readonly costly: number; readonly ch
         }),
         { numRuns: runs.cheap },
       );
-    }, 120_000);
+    });
   });
 }
