@@ -192,8 +192,10 @@ export function writeRam(path: string, { segments, memory }: Vmcore, lowEnd: num
   for (const segment of segments) {
     for (let at: number = segment.start; at < segment.end; at += PAGE_SIZE) {
       const page = memory.page(frameOf(gpa(at)));
-      if (page?.some((word) => word !== 0) !== true) continue;
-      writeSync(file, Uint32Array.from(page), 0, PAGE_SIZE, at < HOLE ? at : at - HOLE + lowEnd);
+      if (page === undefined) continue;
+      const words = Uint32Array.from(page);
+      if (words.every((word) => word === 0)) continue;
+      writeSync(file, words, 0, PAGE_SIZE, at < HOLE ? at : at - HOLE + lowEnd);
     }
   }
   closeSync(file);
