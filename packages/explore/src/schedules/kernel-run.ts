@@ -22,7 +22,7 @@ export interface ScheduledHypervisor {
 }
 
 /** A single access of another processor, at a place in the text of the module. */
-export type Deed = 'reads' | 'stores to' | 'puts right' | 'executes';
+type Deed = 'reads' | 'stores to' | 'puts right' | 'executes';
 
 /** What each of the other processors does, in this order; the kernel runs on processor 0. */
 export type OtherProcessors = readonly (readonly Deed[])[];

@@ -16,14 +16,14 @@ export interface ScheduledKernel {
   replay(story: readonly string[]): Replayed;
 }
 
-export interface KernelScheduleBounds extends Pick<ScheduleBounds, 'schedules' | 'unreduced'> {
+interface KernelScheduleBounds extends Pick<ScheduleBounds, 'schedules' | 'unreduced'> {
   /** Asked after each schedule. `true` ends the exploration. */
   readonly stop?:
     | ((progress: { readonly schedules: number; readonly fallen: number }) => boolean)
     | undefined;
 }
 
-export interface KernelSchedules extends ExploredSchedules {
+interface KernelSchedules extends ExploredSchedules {
   readonly counterexamples: readonly Counterexample<string>[];
 }
 
