@@ -252,3 +252,79 @@ export const SYMBOL_GUESTS: readonly Guest[] = [
   modules: MODULES,
   commands: ['echo 1 > /proc/sys/net/core/bpf_jit_enable', 'echo 1 > /proc/sys/net/core/bpf_jit_kallsyms'],
 }));
+
+/** What schedules packets, and ciphers: with what they need more than a hundred modules. */
+const MANY_MODULES = [
+  ...['connmark', 'bpf', 'csum', 'ct', 'ctinfo', 'gact', 'gate', 'ife', 'mirred', 'mpls', 'nat', 'pedit'],
+  ...['police', 'sample', 'simple', 'skbedit', 'skbmod', 'tunnel_key', 'vlan'],
+]
+  .map((name) => `act_${name}`)
+  .concat(
+    ['basic', 'bpf', 'cgroup', 'flow', 'flower', 'fw', 'matchall', 'route', 'u32'].map(
+      (name) => `cls_${name}`,
+    ),
+    [
+      ...['cake', 'cbs', 'choke', 'codel', 'drr', 'etf', 'ets', 'fq', 'fq_pie', 'gred', 'hfsc', 'hhf', 'htb'],
+      ...[
+        'ingress',
+        'mqprio',
+        'multiq',
+        'netem',
+        'pie',
+        'plug',
+        'prio',
+        'qfq',
+        'red',
+        'sfb',
+        'sfq',
+        'skbprio',
+      ],
+      ...['taprio', 'tbf', 'teql'],
+    ].map((name) => `sch_${name}`),
+    ['cmp', 'ipset', 'meta', 'nbyte', 'text', 'u32'].map((name) => `em_${name}`),
+    [
+      'adiantum',
+      'aegis128',
+      'authencesn',
+      'blowfish_generic',
+      'camellia_generic',
+      'cast5_generic',
+      'cast6_generic',
+    ],
+    [
+      'ccm',
+      'chacha20poly1305',
+      'cmac',
+      'cts',
+      'echainiv',
+      'essiv',
+      'fcrypt',
+      'keywrap',
+      'lrw',
+      'lz4',
+      'lz4hc',
+    ],
+    [
+      'md4',
+      'michael_mic',
+      'pcbc',
+      'pcrypt',
+      'rmd160',
+      'serpent_generic',
+      'streebog_generic',
+      'twofish_generic',
+    ],
+    ['vmac', 'wp512', 'xcbc', 'xts', 'xxhash_generic', 'zstd', 'overlay', 'xfs', 'nf_tables'],
+  );
+
+/** Guests whose code is counted byte by byte (`pnpm text-bytes`): no fixture of tables is made of them. */
+export const TEXT_GUESTS: readonly Guest[] = [
+  { name: 'k61-many-modules', kernel: CLOUD_61, cpu: 'EPYC-Rome', cpus: 2 },
+  { name: 'k612-many-modules', kernel: CLOUD_612, cpu: MAX_4, cpus: 2 },
+].map((guest) => ({
+  ...guest,
+  about: 'more than a hundred modules, two processors',
+  memory: '512M',
+  cmdline: '',
+  modules: MANY_MODULES,
+}));

@@ -6,7 +6,7 @@ import { checkedGuests, withCurrentKernel } from './check/check-list.ts';
 import { comparePeers } from './compare-peers.ts';
 import { dumpGuest } from './dump-guest.ts';
 import type { Guest } from './guest.ts';
-import { GUESTS, SYMBOL_GUESTS } from './guests.ts';
+import { GUESTS, SYMBOL_GUESTS, TEXT_GUESTS } from './guests.ts';
 import { JIT_GUESTS } from './jit/jit-guests.ts';
 import { makeJitFixture } from './jit/make-jit-fixture.ts';
 import { makeFixture } from './make-fixture.ts';
@@ -14,7 +14,7 @@ import { bootGuest } from './run-guest.ts';
 import { makeSymbolFixture } from './symbols/make-symbol-fixture.ts';
 import { watchCost } from './watch-cost.ts';
 
-const ALL: readonly Guest[] = [...GUESTS, ...SYMBOL_GUESTS, ...JIT_GUESTS];
+const ALL: readonly Guest[] = [...GUESTS, ...SYMBOL_GUESTS, ...TEXT_GUESTS, ...JIT_GUESTS];
 
 const USAGE = `usage: pnpm guests dump DIR [NAME...]       boots each guest under QEMU and dumps it to DIR/NAME
        pnpm guests fixtures DIR [NAME...]   makes fixtures/foreign/NAME, fixtures/symbols/NAME or fixtures/jit/NAME, out of DIR/NAME

@@ -109,10 +109,10 @@ describe('the page of an audit, opened from disk', () => {
     expect(await button.getAttribute('aria-expanded')).toBe('true');
     // All else fades.
     expect(await colourAt(page, 16, 72)).toBe(text);
-    expect(await colourAt(page, 200, 200)).not.toBe(elsewhere);
+    await expect.poll(() => colourAt(page, 200, 200)).not.toBe(elsewhere);
     expect(await page.locator('#map-live').textContent()).toContain('0x1000000');
     await button.click();
-    expect(await colourAt(page, 200, 200)).toBe(elsewhere);
+    await expect.poll(() => colourAt(page, 200, 200)).toBe(elsewhere);
 
     await over(page, 16, 72);
     await page.mouse.down();

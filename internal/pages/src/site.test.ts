@@ -54,7 +54,7 @@ describe('the documentation site', () => {
 
   test('has a page for everything that a package exports', async () => {
     const { page } = await openUrl(browser, `${home}api/@heki/x86.html`);
-    expect(await page.locator('#translate').first().textContent()).toContain('translate');
+    expect(await page.locator('h3#translate').first().textContent()).toContain('translate');
     await page.close();
   });
 

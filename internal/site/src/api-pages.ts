@@ -69,6 +69,8 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
   });
   app.options.setValue('outputFileStrategy' as never, 'modules' as never);
   app.options.setValue('entryFileName' as never, 'index' as never);
+  // The places in a page are named as its links name them: VitePress numbers headings that are alike otherwise.
+  app.options.setValue('useHTMLAnchors' as never, true as never);
   // The list beside the page says where one is.
   app.options.setValue('hidePageHeader' as never, true as never);
   app.options.setValue('hideBreadcrumbs' as never, true as never);

@@ -105,7 +105,22 @@ describe('SEAL', () => {
       STATES,
       'not-free',
     ],
+    [
+      'a part over another one',
+      {
+        ...KERNEL_AT,
+        bases: [KERNEL_AT.bases[0] ?? 0n, (KERNEL_AT.bases[0] ?? 0n) + 0x1000n, ...KERNEL_AT.bases.slice(2)],
+      },
+      STATES,
+      'malformed',
+    ],
     ['an address within a page', { ...KERNEL_AT, bases: [1n, 2n, 3n, 4n] }, STATES, 'malformed'],
+    [
+      'a part over another one',
+      { ...KERNEL_AT, bases: KERNEL_AT.bases.with(3, (KERNEL_AT.bases[0] ?? 0n) + 0x1000n) },
+      STATES,
+      'malformed',
+    ],
     [
       'two pages from the last one on',
       { ...KERNEL_AT, bases: [2n ** 64n - 0x1000n, ...KERNEL_AT.bases.slice(1)] },
@@ -158,6 +173,13 @@ describe('LOAD', () => {
     expect(load(world, { ...MODULE_AT, frames: [[30], [31], [32]] as unknown as Gfn[][] })).toMatchObject({
       why: 'not-free',
     });
+  });
+
+  test('takes no part over another one: a call of init code would lead elsewhere', () => {
+    const [text = 0n, data = 0n] = MODULE_AT.bases;
+    expect(load(sealed(), { ...MODULE_AT, bases: [text, data, text] })).toMatchObject({ why: 'malformed' });
+    // Beside each other, in whatever order.
+    expect(load(sealed(), { ...MODULE_AT, bases: [data, text, text - 0x1000n] })).toMatchObject({ ok: true });
   });
 
   test('takes empty frames alone, and gives those back as they are that something was put into meanwhile', () => {
@@ -324,6 +346,13 @@ test('TRAMP makes a page from a template, with a target that it allows, and the 
   // CALL f from 0xffffffffc1000005.
   expect(bytesAt(world, 15, 0, 7)).toEqual([0xe8, 0x7b, 0, 0, 0xc0, 0xc3, 0xcc]);
   expect(complete(world.authority.retire(2))).toMatchObject({ ok: true });
+});
+
+test('TRAMP takes no address beyond 64 bits', () => {
+  for (const base of [-0x1000n, 1n << 64n, 1n])
+    expect(complete(sealed().authority.trampoline('ftrace', 'f', 15 as Gfn, base))).toMatchObject({
+      why: 'malformed',
+    });
 });
 
 test('init parts wait for a trampoline that leads into them', () => {

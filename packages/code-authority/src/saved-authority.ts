@@ -4,7 +4,7 @@ import { type FrameType, RIGHTS } from './frames/frame-type.ts';
 import { imageFault } from './images/check-image.ts';
 import type { CodeImage } from './images/code-image.ts';
 import { statesOf } from './images/site-bytes.ts';
-import { JIT_SLOT } from './requests/jit.ts';
+import { JIT_SLOT } from './requests/program-slots.ts';
 import { typeOfPart } from './requests/seal.ts';
 import { type AuthorityState, copyOfImage, type LiveImage } from './state.ts';
 

@@ -41,7 +41,7 @@ describe('the specification', () => {
   test('has traces in which every kind of page and every end of a request is seen', () => {
     const all = NAMES.flatMap((name) => traceOf(name).states);
     const kinds = new Set(all.flatMap(({ frames }) => [...frames.values()].map(({ kind }) => kind)));
-    expect([...kinds].sort()).toEqual(['data', 'free', 'retired', 'staged', 'text', 'trampoline']);
+    expect([...kinds].sort()).toEqual(['data', 'free', 'jit', 'retired', 'staged', 'text', 'trampoline']);
     const answers = new Set(all.map(({ answer }) => answer));
     expect([...answers].sort()).toEqual([
       '',
@@ -55,6 +55,7 @@ describe('the specification', () => {
       'no-such-site',
       'no-such-state',
       'not-free',
+      'not-in-grammar',
       'not-signed',
       'read',
       'retired',

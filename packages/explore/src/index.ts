@@ -1,6 +1,7 @@
 export { type AbstractAction, abstractMachine } from './abstract/abstract-machine.ts';
 export { ABSTRACT_POLICIES, type AbstractPolicy } from './abstract/policy.ts';
-export { authorityMachine } from './authority/authority-machine.ts';
+export { authorityMachine, ownedBackendMachine } from './authority/authority-machine.ts';
+export { TINY_CODE } from './authority/tiny-images.ts';
 export { type BackendMachineOptions, type BackendState, backendMachine } from './backend/backend-machine.ts';
 export type { BackendAction } from './backend/scene.ts';
 export type { ExploredBackend } from './backend/tiny-guest.ts';

@@ -41,3 +41,10 @@ export function stateAfter<State, Action>(
   const { state, steps } = tell(machine, story);
   return steps === story.length ? state : undefined;
 }
+
+/** A story that happened cannot be told again: the machine was not brought back whole, and nothing that is found of it holds. */
+export function cannotHappenAgain(story: readonly string[]): RangeError {
+  return new RangeError(
+    `what happened cannot happen again: ${JSON.stringify(story)}: expected a machine that is brought back whole`,
+  );
+}

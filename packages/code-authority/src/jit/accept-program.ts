@@ -15,5 +15,5 @@ export function acceptProgram(
   drawing: { readonly secret: Uint8Array; readonly chain: Uint8Array },
 ): string | undefined {
   const judged = judgeProgram(code, address, around);
-  return judged.ok ? blind(code, judged.constants, drawing.secret, drawing.chain) : judged.why;
+  return judged.ok ? blind(code, judged, drawing.secret, drawing.chain) : judged.why;
 }

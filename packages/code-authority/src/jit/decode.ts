@@ -12,11 +12,12 @@ export type JitInstruction = {
   | { readonly does: 'constant' | 'unblind'; readonly wide: boolean; readonly small: boolean }
 );
 
-type Whole = 'nothing' | 'push-frame' | 'set-frame' | 'leave' | 'return' | 'trap';
+/** `landing`: ENDBR64, where IBT lets indirect branches lead. */
+type Whole = 'nothing' | 'landing' | 'push-frame' | 'set-frame' | 'leave' | 'return' | 'trap';
 
 /** Whole instructions: no-ops of Linux (`x86_nops`), ENDBR64, LFENCE, and what makes and leaves a frame. */
 const WHOLE: readonly (readonly [Whole, ...number[]])[] = [
-  ['nothing', 0xf3, 0x0f, 0x1e, 0xfa],
+  ['landing', 0xf3, 0x0f, 0x1e, 0xfa],
   ['nothing', 0x90],
   ['nothing', 0x66, 0x90],
   ['nothing', 0x0f, 0x1f, 0x00],

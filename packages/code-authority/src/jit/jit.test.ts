@@ -15,6 +15,7 @@ const OTHER = 0xffff_ffff_c020_0040n;
 const AROUND = { helpers: new Set([HELPER]), programs: new Set([OTHER]), ownOffset: 0x19a18 };
 const FRAME = [0x55, 0x48, 0x89, 0xe5];
 const END = [0xc9, 0xc3];
+const NOTHING_DRAWN = { constants: [], landings: [], body: 0 };
 /** MOV BYTE PTR [RBP + RDI * 8 - 21], 2. */
 const SPRAY = [0xc6, 0x44, 0xfd, 0xeb, 0x02];
 
@@ -171,7 +172,7 @@ describe('blinding', () => {
           const judged = judgeProgram(code, ADDRESS, AROUND);
           expect(judged.ok).toBe(true);
           if (!judged.ok) return;
-          expect(blind(code, judged.constants, Uint8Array.of(salt), new Uint8Array(32))).toBeUndefined();
+          expect(blind(code, judged, Uint8Array.of(salt), new Uint8Array(32))).toBeUndefined();
           expect(givenBy(code, wideMov, wideXor)).toBe(before);
           expect(code).not.toEqual(halves);
         },
@@ -184,7 +185,51 @@ describe('blinding', () => {
     // MOV RAX, [RDI + 15], OR EAX, EAX: 0f 09 is WBINVD.
     const code = compiled(0x48, 0x8b, 0x47, 0x0f, 0x09, 0xc0);
     expect(whyNot(code)).toBeUndefined();
-    expect(blind(code, [], new Uint8Array(32), new Uint8Array(32))).toMatch(/offset 0x7: .*privileged/);
+    expect(blind(code, NOTHING_DRAWN, new Uint8Array(32), new Uint8Array(32))).toMatch(
+      /offset 0x7: .*privileged/,
+    );
+  });
+
+  /** What `blind` says of a program at `address` once it is judged. */
+  const blinded = (code: Uint8Array, address = ADDRESS): string | undefined => {
+    const judged = judgeProgram(code, address, AROUND);
+    return judged.ok ? blind(code, judged, new Uint8Array(32), new Uint8Array(32)) : judged.why;
+  };
+
+  test.each<[what: string, code: Uint8Array, why: RegExp | undefined]>([
+    [
+      'INCSSP: LFENCE behind a displacement',
+      compiled(0x48, 0x8b, 0x47, 0xf3, 0x0f, 0xae, 0xe8),
+      /enforcement/,
+    ],
+    ['LFENCE behind another one', compiled(0x48, 0x8b, 0x47, 0xf1, 0x0f, 0xae, 0xe8), undefined],
+    ['MOV to CR by REX2', compiled(0x49, 0x89, 0xd5, 0x89, 0x22, 0x0f, 0xb6, 0xc0), /privileged/],
+    [
+      'WRMSRNS with its MSR: XCHG of EDI behind a displacement',
+      compiled(0x48, 0x8b, 0x47, 0xc4, 0x87, 0x7a, 0xf6),
+      /privileged/,
+    ],
+  ])('knows %s', (_, code, why) =>
+    why === undefined ? expect(blinded(code)).toBeUndefined() : expect(blinded(code)).toMatch(why),
+  );
+
+  test('leaves ENDBR64 at the beginning alone: behind the frame it becomes a no-op', () => {
+    const [landing, nop] = [
+      [0xf3, 0x0f, 0x1e, 0xfa],
+      [0x0f, 0x1f, 0x40, 0x00],
+    ];
+    const code = Uint8Array.of(...landing, ...compiled(...landing, 0x31, 0xc0, ...landing));
+    expect(blinded(code)).toBeUndefined();
+    expect(code).toEqual(Uint8Array.of(...landing, ...compiled(...nop, 0x31, 0xc0, ...nop)));
+  });
+
+  test('refuses a call over a distance that IBT would take for a place to land', () => {
+    const distance = 0xfa1e_0ff3 - 2 ** 32;
+    // The pack lies where the guest names it, and no-ops before the call choose the lowest bits.
+    const end = HELPER - BigInt(distance);
+    const noOps = Number((end - 9n) % 4096n);
+    const code = compiled(...new Array<number>(noOps).fill(0x90), 0xe8, ...u32(distance));
+    expect(blinded(code, end - 9n - BigInt(noOps))).toMatch(/enforcement/);
   });
 
   test('draws until no privileged instruction begins anywhere', () => {
@@ -197,9 +242,7 @@ describe('blinding', () => {
       ]).flat(),
     );
     const judged = judgeProgram(many, ADDRESS, AROUND);
-    expect(
-      judged.ok && blind(many, judged.constants, new Uint8Array(32), new Uint8Array(32)),
-    ).toBeUndefined();
+    expect(judged.ok && blind(many, judged, new Uint8Array(32), new Uint8Array(32))).toBeUndefined();
     for (let at = 0; at + 1 < many.length; at++)
       expect(many[at] === 0x0f && [0x22, 0x30, 0x32, 0x01, 0x00].includes(many[at + 1] ?? 0)).toBe(false);
   });
@@ -262,10 +305,30 @@ describe('packs of compiled programs', () => {
     expect(add(world, 0, caller)).toBe('ok');
     expect(world.authority.removeProgram({ pack: 3, slot: 1 })).toMatchObject({ why: 'in-use' });
     expect(complete(world.authority.retire(3))).toMatchObject({ why: 'in-use' });
+    world.authority.restore(world.authority.save());
+    expect(world.authority.removeProgram({ pack: 3, slot: 1 })).toMatchObject({ why: 'in-use' });
     expect(world.authority.removeProgram({ pack: 2, slot: 0 })).toMatchObject({ ok: true });
     expect(world.authority.removeProgram({ pack: 3, slot: 1 })).toMatchObject({ ok: true });
     expect(add(world, 0, caller)).toBe('not-in-grammar');
     expect(complete(world.authority.retire(3))).toMatchObject({ ok: true });
+  });
+
+  test('take no program that calls more functions than the owner keeps in mind', () => {
+    const world = sealed();
+    const frames = Array.from({ length: 9 }, (_, index) => (45 + index) as Gfn);
+    expect(complete(world.authority.makePack(frames, ADDRESS))).toMatchObject({ ok: true });
+    for (let slot = 0; slot < 513; slot++) expect(add(world, slot, compiled())).toBe('ok');
+    const calling = (count: number): Uint8Array => {
+      const calls = Array.from({ length: count }, (_, index) => {
+        const distance = 64 * index - (513 * 64 + FRAME.length + 5 * (index + 1));
+        return [0xe8, ...u32(distance)];
+      });
+      return compiled(...calls.flat());
+    };
+    expect(add(world, 513, calling(513))).toBe('malformed');
+    expect(add(world, 513, calling(512))).toBe('ok');
+    expect(world.authority.removeProgram({ pack: 2, slot: 511 })).toMatchObject({ why: 'in-use' });
+    expect(world.authority.removeProgram({ pack: 2, slot: 512 })).toMatchObject({ ok: true });
   });
 
   test('look at a program once', () => {

@@ -19,10 +19,17 @@ export interface Surroundings {
   readonly ownOffset?: number | undefined;
 }
 
-/** The constants of a program that passes, or why it does not. */
-export type Judged =
-  | { readonly ok: true; readonly constants: readonly BlindedConstant[] }
-  | { readonly ok: false; readonly why: string };
+/** What of a program that passes its owner writes anew. */
+export interface Rewritten {
+  readonly constants: readonly BlindedConstant[];
+  /** Where ENDBR64 stands behind the frame. */
+  readonly landings: readonly number[];
+  /** Where the frame ends. Before it there is nothing but whole no-ops, ENDBR64 among them, and the frame. */
+  readonly body: number;
+}
+
+/** That, or why a program does not pass. */
+export type Judged = ({ readonly ok: true } & Rewritten) | { readonly ok: false; readonly why: string };
 
 /**
  * Whether `code`, at `address`, is what the JIT of a kernel emits. It is decoded from its first byte to its last, and each rule holds for all of it:
@@ -40,6 +47,8 @@ export function judgeProgram(
   { helpers, programs, ownOffset }: Surroundings,
 ): Judged {
   const constants: BlindedConstant[] = [];
+  const landings: number[] = [];
+  let body = 0;
   /** Where a branch may lead. */
   const starts = new Set<number>();
   const branches: { readonly from: number; readonly to: number }[] = [];
@@ -54,8 +63,10 @@ export function judgeProgram(
     if (frame !== 'made') {
       const expected = frame === 'none' ? 'push-frame' : 'set-frame';
       if (decoded.does === expected) frame = frame === 'none' ? 'pushed' : 'made';
-      else if (frame === 'pushed' || decoded.does !== 'nothing') return bad('it does not begin with a frame');
+      else if (frame === 'pushed' || (decoded.does !== 'nothing' && decoded.does !== 'landing'))
+        return bad('it does not begin with a frame');
       at = end;
+      body = end;
       before = decoded;
       continue;
     }
@@ -64,6 +75,9 @@ export function judgeProgram(
       case 'push-frame':
       case 'set-frame':
         return bad('a second frame');
+      case 'landing':
+        landings.push(at);
+        break;
       case 'trap':
         if (!isEnd(before)) return bad('int3 that is not behind an end');
         // What follows it is still behind an end.
@@ -110,7 +124,7 @@ export function judgeProgram(
   const stray = branches.find(({ to }) => !starts.has(to));
   if (stray !== undefined)
     return { ok: false, why: `offset ${hex(stray.from)}: a branch to ${stray.to}, where none may lead` };
-  return { ok: true, constants };
+  return { ok: true, constants, landings, body };
 }
 
 /** Whether nothing behind an instruction is reached by it. */
@@ -123,13 +137,13 @@ function wrapped(address: bigint, offset: number): bigint {
 }
 
 /** Where the calls of a program that was accepted lead. */
-export function callsOf(code: Uint8Array, address: bigint): bigint[] {
-  const found: bigint[] = [];
+export function callsOf(code: Uint8Array, address: bigint): Set<bigint> {
+  const found = new Set<bigint>();
   for (let at = 0; at < code.length; ) {
     const decoded = decodeJit(code, at);
     if (typeof decoded === 'string') break;
     at += decoded.length;
-    if (decoded.does === 'call') found.push(wrapped(address, at + decoded.distance));
+    if (decoded.does === 'call') found.add(wrapped(address, at + decoded.distance));
   }
   return found;
 }

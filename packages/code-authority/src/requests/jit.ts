@@ -10,14 +10,15 @@ import { acceptProgram } from '../jit/accept-program.ts';
 import { callsOf } from '../jit/judge-program.ts';
 import { type AuthorityState, addressesAreFree, type LiveImage } from '../state.ts';
 import { copyOf, type FileInGuest } from './load.ts';
+import { callsOfPack, JIT_SLOT, keepCalls, placeOfSlot } from './program-slots.ts';
 import { live } from './seal.ts';
 
-/** Bytes of a slot: BPF_PROG_CHUNK_SIZE. */
-export const JIT_SLOT = 64;
 /** Pages of a pack: 2 MiB, BPF_PROG_PACK_SIZE of one node. */
 const MOST_PACK_PAGES = 512;
 /** Bytes of a program: what its own jumps can hold beside zeros is two bytes. */
 const MOST_PROGRAM_BYTES = 65_536;
+/** Places that a program calls, each counted once: helpers, and BPF_MAX_SUBPROGS functions. The owner keeps them. */
+const MOST_CALLED = 512;
 const INT3 = 0xcc;
 const INT3_WORD = 0xcccc_cccc;
 
@@ -88,12 +89,15 @@ export function* addProgram(
     const drawnFrom = { secret: state.host.secret, chain: state.chain.head };
     // Judged as ever; what is written then is what came.
     const written = state.defects['B-A14'] ? code.slice() : code;
-    const fault = acceptProgram(written, placeOf(pack, slot), around, drawnFrom);
+    const fault = acceptProgram(written, placeOfSlot(pack, slot), around, drawnFrom);
     if (fault !== undefined) return refused('not-in-grammar', fault);
   }
+  const calls = callsOf(code, placeOfSlot(pack, slot));
+  if (calls.size > MOST_CALLED)
+    return refused('malformed', `it calls ${calls.size} functions: expected at most ${MOST_CALLED}`);
   const bytes = new Uint8Array(slots * JIT_SLOT).fill(INT3);
   bytes.set(code);
-  write(state, pack, slot, bytes, new Map(pack.programs).set(slot, slots));
+  write(state, pack, slot, bytes, { programs: new Map(pack.programs).set(slot, slots), calls });
   state.chain.append(`program ${id} ${slot} ${bytesToHex(sha256(bytes))}`);
   return granted();
 }
@@ -104,27 +108,26 @@ export function removeProgram(state: AuthorityState, { pack: id, slot }: Program
   const slots = pack?.programs?.get(slot);
   if (pack?.programs === undefined || slots === undefined)
     return refused('no-such-image', `no program begins in slot ${slot} of pack ${id}`);
-  const caller = callerOf(state, new Set([placeOf(pack, slot)]));
+  const caller = callerOf(state, new Set([placeOfSlot(pack, slot)]));
   if (caller !== undefined) return refused('in-use', caller);
   const programs = new Map(pack.programs);
   programs.delete(slot);
-  write(state, pack, slot, new Uint8Array(slots * JIT_SLOT).fill(INT3), programs);
+  write(state, pack, slot, new Uint8Array(slots * JIT_SLOT).fill(INT3), { programs });
   state.chain.append(`no-program ${id} ${slot}`);
   return granted();
 }
 
-/** A program that calls one of those at `addresses`, but for those of the pack `apart`, which goes with them. Each program is read once. */
+/** A program that calls one of those at `addresses`, but for those of the pack `apart`, which goes with them. */
 export function callerOf(
   { images }: AuthorityState,
   addresses: ReadonlySet<bigint>,
   apart?: number,
 ): string | undefined {
   for (const pack of images.values()) {
-    if (pack.id === apart) continue;
-    for (const [slot, slots] of pack.programs ?? []) {
-      const code = pack.image.parts[0]?.bytes.subarray(slot * JIT_SLOT, (slot + slots) * JIT_SLOT);
-      if (code !== undefined && callsOf(code, placeOf(pack, slot)).some((to) => addresses.has(to)))
-        return `the program in slot ${slot} of pack ${pack.id} calls into it`;
+    if (pack.id === apart || pack.programs === undefined) continue;
+    for (const [slot, calls] of callsOfPack(pack)) {
+      for (const to of calls)
+        if (addresses.has(to)) return `the program in slot ${slot} of pack ${pack.id} calls into it`;
     }
   }
   return undefined;
@@ -135,13 +138,9 @@ export function programsOf({ images }: AuthorityState, id?: number): Set<bigint>
   const found = new Set<bigint>();
   for (const pack of images.values()) {
     if (id !== undefined && pack.id !== id) continue;
-    for (const slot of pack.programs?.keys() ?? []) found.add(placeOf(pack, slot));
+    for (const slot of pack.programs?.keys() ?? []) found.add(placeOfSlot(pack, slot));
   }
   return found;
-}
-
-function placeOf({ bases }: LiveImage, slot: number): bigint {
-  return (bases[0] ?? 0n) + BigInt(slot * JIT_SLOT);
 }
 
 function packImage(bytes: Uint8Array): CodeImage {
@@ -179,7 +178,10 @@ function write(
   pack: LiveImage,
   slot: number,
   bytes: Uint8Array,
-  programs: ReadonlyMap<number, number>,
+  {
+    programs,
+    calls,
+  }: { readonly programs: ReadonlyMap<number, number>; readonly calls?: ReadonlySet<bigint> },
 ): void {
   const whole = pack.image.parts[0]?.bytes.slice() ?? new Uint8Array();
   const start = slot * JIT_SLOT;
@@ -191,5 +193,7 @@ function write(
         pageBytes(state, frame).set(whole.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
     }
   });
-  state.images.set(pack.id, { ...pack, image: packImage(whole), programs });
+  const next = { ...pack, image: packImage(whole), programs };
+  keepCalls(pack, next, slot, calls);
+  state.images.set(pack.id, next);
 }

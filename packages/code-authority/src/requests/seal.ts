@@ -32,10 +32,25 @@ export function placementFault(image: CodeImage, { bases, frames }: Placement): 
     if ((frames[index]?.length ?? 0) !== bytes.length / PAGE_SIZE)
       return `part ${index} has ${bytes.length / PAGE_SIZE} pages, and ${frames[index]?.length ?? 0} frames were named`;
     const base = bases[index] ?? 0n;
-    if (base % BigInt(PAGE_SIZE) !== 0n || base < 0n || base + BigInt(bytes.length) > 1n << 64n)
+    const end = base + BigInt(bytes.length);
+    if (base % BigInt(PAGE_SIZE) !== 0n || base < 0n || end > 1n << 64n)
       return `part ${index} at ${hex(base)}`;
+    // What leads to the one part would lead into the other: an address is one page's.
+    const other = image.parts.findIndex((part, earlier) => {
+      const start = bases[earlier] ?? 0n;
+      return earlier < index && base < start + BigInt(part.bytes.length) && start < end;
+    });
+    if (other >= 0) return `part ${index} at ${hex(base)}, where part ${other} lies`;
   }
-  return undefined;
+  // What is relocated to one part would lead into the other.
+  const byBase = image.parts
+    .map(({ bytes }, index) => ({ index, start: bases[index] ?? 0n, size: BigInt(bytes.length) }))
+    .sort((a, b) => (a.start < b.start ? -1 : 1));
+  const over = byBase.find(({ start }, at) => {
+    const before = byBase[at - 1];
+    return before !== undefined && start < before.start + before.size;
+  });
+  return over === undefined ? undefined : `part ${over.index} at ${hex(over.start)}, over another one`;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type Gfn, PAGE_SIZE } from '@heki/physical-memory';
+import { type Gfn, hex, PAGE_SIZE } from '@heki/physical-memory';
 import { granted, type Request, refused } from '../answer.ts';
 import { emptyFrames, takeAway } from '../frames/named-frames.ts';
 import { release, retype, writePages } from '../frames/pages.ts';
@@ -33,8 +33,9 @@ export function* trampoline(
       ? shape.branch === undefined
       : to !== undefined && shape.branch?.targets.includes(target) === true;
   if (!fits) return refused('no-such-state', `${template} does not lead to ${target ?? 'nothing'}`);
-  if (base % BigInt(PAGE_SIZE) !== 0n || !addressesAreFree(state, base, PAGE_SIZE))
-    return refused('not-free', 'another image lies there');
+  if (base % BigInt(PAGE_SIZE) !== 0n || base < 0n || base >= 1n << 64n)
+    return refused('malformed', `a trampoline at ${hex(base)}`);
+  if (!addressesAreFree(state, base, PAGE_SIZE)) return refused('not-free', 'another image lies there');
   const named = emptyFrames(state, [[frame]]);
   if (!named.ok) return named;
   const image = imageOf(template, target, shape);

@@ -70,6 +70,13 @@ const MODULES: Readonly<Record<string, Module>> = {
 
 /** Where each file lies: a byte, its number. */
 const FILE_PAGES: Readonly<Record<string, number>> = { forged: 20, a: 21, b: 22 };
+/** Where compiled programs lie, one of them with an OUT in it; and where the pack shall. */
+const PROGRAM_PAGES = { good: 23, bad: 24 } as const;
+const PROGRAMS = {
+  good: [0x55, 0x48, 0x89, 0xe5, 0x31, 0xc0, 0xc9, RET],
+  bad: [0x55, 0x48, 0x89, 0xe5, 0xee, 0xc9, RET],
+} as const;
+const PACK_BASE = 0xffff_ffff_d100_0000n;
 const KERNEL_AT: Placement = {
   bases: [KERNEL_BASE, KERNEL_BASE + 0x1000n, KERNEL_BASE + 0x2000n],
   frames: [[0], [1], [2]] as unknown as Gfn[][],
@@ -101,7 +108,9 @@ type SpecifiedEvent =
       readonly value: { readonly image: number; readonly site: number; readonly value: number };
     }
   | { readonly tag: 'Retire' | 'InitDone'; readonly value: number }
-  | { readonly tag: 'Trampoline'; readonly value: Gfn }
+  | { readonly tag: 'Trampoline' | 'Pack'; readonly value: Gfn }
+  | { readonly tag: 'Add'; readonly value: { readonly pack: number; readonly good: boolean } }
+  | { readonly tag: 'Remove'; readonly value: number }
   | { readonly tag: 'Store'; readonly value: { readonly page: number; readonly what: string } };
 
 /** The owner as it ships, before the kernel is sealed, to which the events of the specification happen. */
@@ -114,6 +123,7 @@ export class SpecifiedOwner {
     const numbers = new Map(Object.entries(FILE_PAGES).map(([name, number]) => [number, name]));
     this.#world = createWorld(defects, (file) => MODULES[numbers.get(file[0] ?? 0) ?? '']?.image);
     for (const page of numbers.keys()) this.#world.bytes(page)[0] = page;
+    for (const name of ['good', 'bad'] as const) this.#world.bytes(PROGRAM_PAGES[name]).set(PROGRAMS[name]);
     const built = buildImage(KERNEL, KERNEL_AT.bases, [0, 0, 0, 0, 0], () => undefined);
     if (!built.ok) throw new Error(built.why);
     for (const [frame, bytes] of built.parts.entries()) this.#world.bytes(frame).set(bytes);
@@ -152,6 +162,17 @@ export class SpecifiedOwner {
         return this.#ask(slot, authority.initDone(what.value));
       case 'Trampoline':
         return this.#ask(slot, authority.trampoline('t', 'a', what.value, TRAMPOLINE_BASE));
+      case 'Pack':
+        return this.#ask(slot, authority.makePack([what.value], PACK_BASE));
+      case 'Add': {
+        const name = what.value.good ? 'good' : 'bad';
+        const program = { pages: [PROGRAM_PAGES[name] as Gfn], length: PROGRAMS[name].length };
+        return this.#ask(slot, authority.addProgram({ pack: what.value.pack, slot: 0 }, program));
+      }
+      case 'Remove': {
+        const answer = authority.removeProgram({ pack: what.value, slot: 0 });
+        return answer.ok ? 'granted' : answer.why;
+      }
     }
   }
 

@@ -110,10 +110,11 @@ const DEEDS: readonly AuthorityAction[] = [
     rewrite(Frame.FREE, calleeBytes()),
   ),
   deed('processor 0 clears a free page', rewrite(Frame.FREE, new Uint8Array())),
-  deed('the machine is reset, and the kernel boots', (owner) => {
-    owner.reset();
-    return true;
-  }),
+  deed(
+    'the guest asks for the right to execute a free page',
+    (owner) => owner.askToExecute?.(Frame.FREE) ?? false,
+  ),
+  deed('the machine is reset, and the kernel boots', (owner) => owner.reset()),
   deed('the kernel boots as on one processor: DS in place of LOCK', (owner) => {
     if (owner.knows.sealed) return false;
     owner.bytes(Frame.TEXT)[Offset.LOCK] = 0x3e;

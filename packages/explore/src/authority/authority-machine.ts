@@ -1,6 +1,8 @@
 import type { AuthorityDefectId } from '@heki/code-authority';
+import type { ExploredBackend } from '../backend/tiny-guest.ts';
 import type { Machine, Property } from '../machine.ts';
 import { authorityActions } from './authority-actions.ts';
+import { createHypervisorOwner } from './hypervisor-owner.ts';
 import { createNeutralOwner } from './neutral-owner.ts';
 import { type AuthorityAction, brokenOf, keyOf, type TinyOwner } from './tiny-owner.ts';
 
@@ -8,6 +10,8 @@ import { type AuthorityAction, brokenOf, keyOf, type TinyOwner } from './tiny-ow
 interface AuthorityPoint {
   readonly story: readonly AuthorityAction[];
   readonly key: string;
+  /** A request is under way. */
+  readonly halfDone: boolean;
 }
 
 const PROPERTIES: readonly Property[] = [
@@ -37,6 +41,20 @@ export function authorityMachine(
   return ownedMachine(name, defects, createNeutralOwner(defects));
 }
 
+/**
+ * The same where the owner is part of a hypervisor: requests are its hypercalls, rights are in its second level, and translations in the caches of two virtual
+ * CPUs. Processor 0 makes the requests.
+ *
+ * @param backend its owner has `TINY_CODE`, and is as weak as `defects` say
+ * @throws {RangeError} when the backend cannot be brought back to a point, or has no such owner
+ */
+export function ownedBackendMachine(
+  backend: ExploredBackend,
+  ...defects: readonly AuthorityDefectId[]
+): Machine<AuthorityPoint, AuthorityAction> {
+  return ownedMachine(backend.name, defects, createHypervisorOwner(backend));
+}
+
 function ownedMachine(
   name: string,
   defects: readonly AuthorityDefectId[],
@@ -55,14 +73,14 @@ function ownedMachine(
       : undefined;
   };
   const arrive = (story: readonly AuthorityAction[]): AuthorityPoint | undefined => {
-    const point = tell(story, () => ({ story, key: keyOf(owner) }));
+    const point = tell(story, () => ({ story, key: keyOf(owner), halfDone: owner.underWay !== '' }));
     at = point;
     return point;
   };
   return {
     name,
     properties: PROPERTIES,
-    initial: () => arrive([]) ?? { story: [], key: '' },
+    initial: () => arrive([]) ?? { story: [], key: '', halfDone: false },
     successors({ story }, visit, line) {
       for (const action of actions) {
         if (line !== undefined && action.name !== line) continue;
@@ -72,8 +90,9 @@ function ownedMachine(
     },
     key: ({ key }) => key,
     broken(point) {
-      // A request that is half done is gone once its story has ended, but for an owner that keeps it.
-      const broken = at === point ? brokenOf(owner) : tell(point.story, () => brokenOf(owner));
+      // A request that is half done may be gone once its story has ended.
+      const broken =
+        at === point && !point.halfDone ? brokenOf(owner) : tell(point.story, () => brokenOf(owner));
       at = undefined;
       return broken ?? [];
     },

@@ -8,11 +8,11 @@ import {
   type Request,
 } from '@heki/code-authority';
 import { createRam, type Gfn, PAGE_SIZE, type Pfn } from '@heki/physical-memory';
-import { BASES, FileByte, FORGED_SITE, KERNEL, PROGRAMS, TINY_CODE } from './tiny-images.ts';
+import { BASES, FORGED_SITE, KERNEL, PROGRAMS, TINY_CODE } from './tiny-images.ts';
 import {
   ALIAS,
   type AuthorityAction,
-  BOOTED,
+  bootedPage,
   FRAMES,
   Frame,
   GuestKnowledge,
@@ -115,13 +115,14 @@ class NeutralOwner implements TinyOwner {
     return true;
   }
 
-  reset(): void {
+  reset(): boolean {
     this.#authority.reset();
     for (const cache of this.#cached) cache.clear();
     this.#request = undefined;
     this.underWay = '';
     this.#boot();
     this.knows.reset();
+    return true;
   }
 
   mayWrite(frame: number): boolean {
@@ -238,16 +239,4 @@ class NeutralOwner implements TinyOwner {
         return authority.patchStep(1, 0, request.offset, request.bytes);
     }
   }
-}
-
-/** What a frame holds when the kernel has booted. */
-function bootedPage(frame: number): Uint8Array {
-  const page = new Uint8Array(PAGE_SIZE);
-  const booted = BOOTED[frame];
-  if (booted !== undefined) page.set(booted);
-  for (const [name, byte] of Object.entries(FileByte))
-    if (Frame[name as keyof typeof FileByte] === frame) page.fill(byte);
-  for (const [name, bytes] of Object.entries(PROGRAMS))
-    if (Frame[name as keyof typeof PROGRAMS] === frame) page.set(bytes);
-  return page;
 }

@@ -1,7 +1,17 @@
 import { type Answer, type AuthorityDefectId, buildImage } from '@heki/code-authority';
 import { PAGE_SIZE } from '@heki/physical-memory';
 import { isPack, signedPage, textState } from './signed-pages.ts';
-import { BASES, EVIL, type FileName, isFilled, KERNEL, Offset, type ProgramName } from './tiny-images.ts';
+import {
+  BASES,
+  EVIL,
+  FileByte,
+  type FileName,
+  isFilled,
+  KERNEL,
+  Offset,
+  PROGRAMS,
+  type ProgramName,
+} from './tiny-images.ts';
 
 /** Frames of the guest: the kernel's text and init text, two that are free, the files of the modules, and two compiled programs. */
 export const Frame = {
@@ -52,11 +62,13 @@ export interface TinyOwner {
   bytes(frame: number): Uint8Array;
   /** A processor stores a word to {@link SCRATCH}. Whether it could. */
   store(cpu: number, gfn: number, word: number): boolean;
-  /** The machine is reset, and the kernel booted anew: it is not sealed. */
-  reset(): void;
+  /** The machine is reset, and the kernel booted anew: it is not sealed. Whether it could be. */
+  reset(): boolean;
   mayWrite(frame: number): boolean;
   /** By what is set, or by what a processor has cached. Looking may change what is cached: it comes last. */
   mayExecute(frame: number): boolean;
+  /** The guest asks for the right to execute a page of its own, where there is a request for that. */
+  askToExecute?(gfn: number): boolean;
   /** What else tells two states from each other. */
   rest(): string;
 }
@@ -64,6 +76,8 @@ export interface TinyOwner {
 /** What the guest was told, and what it has put into its own pages. */
 export class GuestKnowledge {
   sealed = true;
+  /** It has asked for rights of its own, which can withhold what it has. */
+  hasAsked = false;
   /** The numbers of images, by the names of their files, as they were told last. */
   readonly ids = new Map<string, number>();
   /** Frames in whose middle the guest has something of its own. */
@@ -71,6 +85,7 @@ export class GuestKnowledge {
 
   begin(): void {
     this.sealed = true;
+    this.hasAsked = false;
     this.ids.clear();
     this.ids.set('kernel', 1);
     this.data.clear();
@@ -94,7 +109,7 @@ export class GuestKnowledge {
 }
 
 /** The bytes of the kernel as it boots. */
-export const BOOTED: readonly Uint8Array[] = (() => {
+const BOOTED: readonly Uint8Array[] = (() => {
   const built = buildImage(
     KERNEL,
     BASES.kernel,
@@ -104,6 +119,18 @@ export const BOOTED: readonly Uint8Array[] = (() => {
   if (!built.ok) throw new Error(built.why);
   return built.parts;
 })();
+
+/** What a frame holds when the kernel has booted. */
+export function bootedPage(frame: number): Uint8Array {
+  const page = new Uint8Array(PAGE_SIZE);
+  const booted = BOOTED[frame];
+  if (booted !== undefined) page.set(booted);
+  for (const [name, byte] of Object.entries(FileByte))
+    if (Frame[name as keyof typeof FileByte] === frame) page.fill(byte);
+  for (const [name, bytes] of Object.entries(PROGRAMS))
+    if (Frame[name as keyof typeof PROGRAMS] === frame) page.set(bytes);
+  return page;
+}
 
 /** The states that the guest says its sites have. */
 export const sealStates = (lock: 0 | 1): number[] =>
@@ -120,7 +147,7 @@ export function brokenOf(owner: TinyOwner): string[] {
   const broken = new Set<string>();
   const frames = Array.from({ length: FRAMES }, (_, frame) => frame);
   // What the guest has in a page of its own stays there, and what it is given back is empty.
-  for (const frame of frames) {
+  for (const frame of knows.hasAsked ? [] : frames) {
     if (frame === Frame.TEXT || frame > Frame.OTHER) continue;
     if (owner.mayWrite(frame) ? knows.sealed && isLeftOver(owner, frame) : knows.data.has(frame))
       broken.add('P12');
@@ -140,7 +167,7 @@ export function brokenOf(owner: TinyOwner): string[] {
       for (const name of page.leadsTo) wanted.add(name);
       if (page.name === 'text' && textState(bytes, Offset.CALL) > 1) wanted.add('callee');
     }
-    if ([...wanted].some((name) => !there.has(name))) broken.add('LINK');
+    if (!knows.hasAsked && [...wanted].some((name) => !there.has(name))) broken.add('LINK');
   }
   return [...broken];
 }

@@ -1,5 +1,6 @@
 import { createStateDigest } from '@heki/physical-memory';
 import type { Machine } from '../machine.ts';
+import { cannotHappenAgain } from '../replay.ts';
 import { BACKEND_ACTIONS } from './actions.ts';
 import { FRAMES } from './frames.ts';
 import { digestLedger } from './ledger.ts';
@@ -82,7 +83,8 @@ export function backendMachine(
     for (let point: BackendState | undefined = state; point?.action !== undefined; point = point.before)
       told.push(point.action);
     const machine = begin();
-    for (const action of told.reverse()) live(machine, action);
+    for (const action of told.reverse())
+      if (!live(machine, action)) throw cannotHappenAgain(told.map(({ name }) => name));
     scene = machine;
     at = state;
     return machine;

@@ -157,7 +157,11 @@ export function createTinyGuest(
     memory: {
       memory,
       allocatePage: () => free.pop(),
-      freePage: (frame) => free.push(frame),
+      freePage(frame) {
+        free.push(frame);
+        // The lowest is the next, whatever was asked for before: the list is then the same whenever no request is under way.
+        free.sort((a, b) => b - a);
+      },
       store(frame, offset, bytes) {
         const page = words(frame);
         new Uint8Array(page.buffer, page.byteOffset, page.byteLength).set(bytes, offset);
@@ -243,7 +247,10 @@ export function createTinyGuest(
       const pages = ram.point();
       const framesBack = tables.checkpoint();
       const harmed = hostHarmed;
+      const pagesForLists = [...free];
       return () => {
+        // A request that was left in the middle has given none back.
+        free.splice(0, free.length, ...pagesForLists);
         ram.restore(pages);
         framesBack();
         hostHarmed = harmed;

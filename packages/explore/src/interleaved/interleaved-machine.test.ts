@@ -121,6 +121,20 @@ describe.each<[string, Create, ExploredBackend['driver']]>([
     expect(found(create)).toEqual([]);
   });
 
+  // A request that is left in the middle keeps nothing: the pages of its list are there for the next.
+  test('can do the same as often as it is looked at', () => {
+    const machine = interleavedMachine({ name, create, driver, profile: 'hardened' });
+    const first = machine.initial();
+    const look = (): string[] => {
+      const steps: string[] = [];
+      machine.successors(first, (step, { points }) => steps.push(`${machine.describe(step)}: ${points}`));
+      return steps;
+    };
+    const steps = look();
+    expect(steps.filter((step) => step.includes('begins to ask')).length).toBe(9);
+    expect(look()).toEqual(steps);
+  });
+
   test('is found out where a processor goes on with what it cached', () => {
     expect(found(stale(create))).toEqual([
       'TLB; processor 1 reads the text; processor 1 asks for r-- on the text',

@@ -3,6 +3,7 @@ import { allowedRights, effective, exceeds } from '../backend/ledger.ts';
 import { probe } from '../backend/probe.ts';
 import type { ExploredBackend } from '../backend/tiny-guest.ts';
 import type { Machine, Property } from '../machine.ts';
+import { cannotHappenAgain } from '../replay.ts';
 import { ACCESSES, FRAMES, REQUESTS } from './interleaved-actions.ts';
 import { isNotified, RaceScene } from './race-scene.ts';
 import { type Deed, describeStep, type Step } from './steps.ts';
@@ -112,7 +113,7 @@ export function interleavedMachine(
     const steps: Step[] = [];
     for (let at = rest; at.step !== undefined && at.before !== undefined; at = at.before) steps.push(at.step);
     origin();
-    scene.tell(steps.reverse(), () => {});
+    if (!scene.tell(steps.reverse(), () => {})) throw cannotHappenAgain(steps.map(describeStep));
     const back = scene.checkpoint() ?? origin;
     latest = { rest, back };
     return back;

@@ -12,12 +12,14 @@ import {
   interleavedMachine,
   lvbsMachine,
   type Machine,
+  ownedBackendMachine,
   type Property,
   type Replayed,
   replay,
   type SearchResult,
   search,
   searchTogether,
+  TINY_CODE,
   type TogetherOptions,
 } from '@heki/explore';
 import { guestDefects } from '@heki/guest';
@@ -64,6 +66,8 @@ export interface ExploredMachine {
 const DEPTH = 2;
 const AUTHORITY_DEPTH = 3;
 const AUTHORITY = 'authority';
+/** The same behind KVM's hypercalls. */
+const AUTHORITY_KVM = 'authority-kvm';
 
 /** The secure kernel of LVBS, with or without its published holes. */
 const LVBS = 'lvbs';
@@ -101,7 +105,7 @@ export async function exploredMachine(
       ...hidden(abstractMachine(policy)),
     };
   }
-  if (name === AUTHORITY) return authority(flags, without);
+  if (name === AUTHORITY || name === AUTHORITY_KVM) return authority(name, flags, without);
   if (name === LVBS) return lvbs(flags, without);
   if (name === GUEST) return guest(flags, without);
   if (HLAT_MACHINES.has(name)) return hlat(name, flags, without);
@@ -114,6 +118,7 @@ export async function exploredMachine(
       ...HLAT_MACHINES.keys(),
       GUEST,
       AUTHORITY,
+      AUTHORITY_KVM,
       LVBS,
       ...ABSTRACT_POLICIES.map((each) => each.name),
     ].join(', ');
@@ -219,21 +224,27 @@ function optionText([name, value]: readonly [string, unknown]): string {
   return value === false ? `--no-${name}` : `--${name}`;
 }
 
-/** The owner of code, with the weaker variants that are chosen. */
-function authority(flags: MachineFlags, without: readonly Actor[]): ExploredMachine {
+/** The owner of code, alone or behind KVM's hypercalls, with the weaker variants that are chosen. */
+async function authority(
+  name: typeof AUTHORITY | typeof AUTHORITY_KVM,
+  flags: MachineFlags,
+  without: readonly Actor[],
+): Promise<ExploredMachine> {
   const ids = Object.keys(authorityDefects) as AuthorityDefectId[];
-  const chosen = chosenDefects(AUTHORITY, flags, without, ids);
+  const chosen = chosenDefects(name, flags, without, ids);
   const weaker = ids.filter((id) => chosen.includes(id));
-  const title =
+  const what =
     weaker.length === 0
-      ? 'an owner of code, with nothing weaker'
-      : `an owner of code: ${weaker.map((id) => authorityDefects[id].title).join('; ')}`;
-  return {
-    title,
-    depth: AUTHORITY_DEPTH,
-    requestsAreOneStep: false,
-    ...hidden(authorityMachine(...weaker)),
-  };
+      ? ', with nothing weaker'
+      : `: ${weaker.map((id) => authorityDefects[id].title).join('; ')}`;
+  const common = { depth: AUTHORITY_DEPTH, requestsAreOneStep: false };
+  if (name === AUTHORITY)
+    return { title: `an owner of code${what}`, ...common, ...hidden(authorityMachine(...weaker)) };
+  const { driver } = await findBackend('kvm');
+  if (driver === undefined) throw new UsageError(`--machine ${name}: guests cannot ask it for anything`);
+  const create = () => createKvm({ authenticate: TINY_CODE, defects: flags.defect ?? {} });
+  const machine = ownedBackendMachine({ name, create, driver, profile: 'hardened' }, ...weaker);
+  return { title: `an owner of code on KVM's host side${what}`, ...common, ...hidden(machine) };
 }
 
 function hidden<State, Action>(

@@ -2,7 +2,7 @@ import { firstBehind } from '@heki/physical-memory';
 import type { Run } from '../memory/bounded-runs.ts';
 import { type MemoryModel, runsWithin } from '../memory/memory-model.ts';
 import { PageClass } from '../memory/page-class.ts';
-import type { MapLayer } from './layers.ts';
+import type { MapLayer } from './map-layer.ts';
 import { framesOf, type MapGrid } from './map-view.ts';
 
 /** For each cell, row by row, the largest class of its frames: of permissions, the worst. */
@@ -13,9 +13,9 @@ export function classesOfCells(
 ): Uint8Array {
   const cells = new Uint8Array(grid.side * grid.side);
   const worsen = (run: Run, pageClass: number): void => {
-    for (const cell of cellsOf(grid, run)) {
+    eachCell(grid, run, (cell) => {
       if ((cells[cell] ?? 0) < pageClass) cells[cell] = pageClass;
-    }
+    });
   };
   const frames = framesOf(grid.view);
   for (const run of runsWithin(ram, frames)) worsen(run, PageClass.UNMAPPED);
@@ -31,17 +31,19 @@ export function classesOfCells(
 export function markedCells(grid: MapGrid, ranges: readonly Run[]): Uint8Array {
   const cells = new Uint8Array(grid.side * grid.side);
   for (const range of runsWithin(ranges, framesOf(grid.view))) {
-    for (const cell of cellsOf(grid, range)) cells[cell] = 1;
+    eachCell(grid, range, (cell) => {
+      cells[cell] = 1;
+    });
   }
   return cells;
 }
 
-/** Where the cells are that have frames of `run`. */
-function* cellsOf({ view, cellFrames, positions }: MapGrid, run: Run): Generator<number> {
+/** Visits where the cells are that have frames of `run`. */
+function eachCell({ view, cellFrames, positions }: MapGrid, run: Run, visit: (cell: number) => void): void {
   const { start, end } = framesOf(view);
   const last = Math.min(run.end, end);
   const first = Math.floor((Math.max(run.start, start) - start) / cellFrames);
-  for (let cell = first; start + cell * cellFrames < last; cell++) yield positions[cell] ?? 0;
+  for (let cell = first; start + cell * cellFrames < last; cell++) visit(positions[cell] ?? 0);
 }
 
 /** The part of the map that has anything: halves without RAM and mappings at the right and below are left out. */

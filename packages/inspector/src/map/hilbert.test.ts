@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Cell, cellOf, indexOf, LARGEST_ORDER, orderFor } from './hilbert.ts';
+import { type Cell, cellOf, courseWithin, indexOf, LARGEST_ORDER, orderFor } from './hilbert.ts';
 
 /**
  * The curve as Hilbert drew it: four of the next smaller one, the first and the last of them mirrored, so that each ends beside where
@@ -59,5 +59,31 @@ describe('the curve of Hilbert', () => {
 
   test('has the smallest order that holds all', () => {
     expect([0, 1, 2, 4, 5, 65_536, 65_537, 2 ** 40].map(orderFor)).toEqual([0, 0, 1, 1, 2, 8, 9, 20]);
+  });
+
+  test('goes through each aligned part as it goes through all of it', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: LARGEST_ORDER }),
+        fc.nat(),
+        fc.nat(),
+        fc.nat({ max: 4 }),
+        (order, seed, place, most) => {
+          const scale = seed % (order + 1);
+          const power = Math.min(most, scale);
+          const size = 4 ** scale;
+          const start = (place % 4 ** (order - scale)) * size;
+          const cellSide = 2 ** (scale - power);
+          const origin = cellOf(order, start);
+          const corner = [origin.x, origin.y].map((at) => Math.floor(at / 2 ** scale) * 2 ** scale);
+          const expected = Array.from({ length: 4 ** power }, (_, part) => {
+            const { x, y } = cellOf(order, start + part * (size / 4 ** power));
+            const [column, row] = [x - (corner[0] ?? 0), y - (corner[1] ?? 0)];
+            return Math.floor(column / cellSide) + 2 ** power * Math.floor(row / cellSide);
+          });
+          expect([...courseWithin(order, start, scale, power)]).toEqual(expected);
+        },
+      ),
+    );
   });
 });

@@ -99,3 +99,37 @@ export function orderFor(cells: number): number {
   while (4 ** order < cells) order++;
   return order;
 }
+
+/**
+ * The way of the curve through an aligned part of it, a square of 4^scale steps from `start` on: for each of its 4^power equal parts, in the
+ * order of the curve, its column and 2^power times its row. Each part costs a step, where {@link cellOf} takes one for each level.
+ *
+ * @param order of the whole curve, at least `scale`
+ * @param power at most `scale`
+ */
+export function courseWithin(order: number, start: number, scale: number, power: number): Uint32Array {
+  let orientation = 0;
+  let rest = start;
+  for (let steps = 4 ** order / 4; steps >= 4 ** scale; steps /= 4) {
+    const digit = Math.floor(rest / steps);
+    rest -= digit * steps;
+    orientation = ORIENTATIONS[orientation]?.next[digit] ?? 0;
+  }
+  const side = 2 ** power;
+  const course = new Uint32Array(side * side);
+  let at = 0;
+  const fill = (oriented: number, x: number, y: number, size: number): void => {
+    if (size === 1) {
+      course[at++] = x + side * y;
+      return;
+    }
+    const { quadrants, next } = ORIENTATIONS[oriented] ?? ORIENTATIONS[0];
+    const half = size / 2;
+    for (let digit = 0; digit < 4; digit++) {
+      const [right, down] = quadrants[digit] ?? [0, 0];
+      fill(next[digit] ?? 0, x + right * half, y + down * half, half);
+    }
+  };
+  fill(orientation, 0, 0, side);
+  return course;
+}

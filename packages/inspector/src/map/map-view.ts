@@ -1,5 +1,5 @@
 import type { Run } from '../memory/bounded-runs.ts';
-import { type Cell, cellOf, indexOf, LARGEST_ORDER, orderFor } from './hilbert.ts';
+import { type Cell, cellOf, courseWithin, indexOf, LARGEST_ORDER, orderFor } from './hilbert.ts';
 
 /** A square of the map: an aligned part of the curve, and so one run of frames. */
 export interface MapView {
@@ -62,13 +62,7 @@ export function gridOf(view: MapView): MapGrid {
   const power = Math.min(CELLS, scale);
   const side = 2 ** power;
   const cellFrames = 4 ** (scale - power);
-  const cellSide = 2 ** (scale - power);
-  const corner = cornerOf(view);
-  const positions = new Uint32Array(side * side);
-  for (let cell = 0; cell < positions.length; cell++) {
-    const { x, y } = cellOf(order, start + cell * cellFrames);
-    positions[cell] = Math.floor((x - corner.x) / cellSide) + side * Math.floor((y - corner.y) / cellSide);
-  }
+  const positions = courseWithin(order, start, scale, power);
   return { view, side, cellFrames, positions };
 }
 

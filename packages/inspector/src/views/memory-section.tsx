@@ -26,14 +26,7 @@ interface MemorySectionProps {
 const NONE: readonly Run[] = [];
 
 /** The map of physical memory, what is under its cursor, and the same as a table. */
-export function MemorySection({
-  model,
-  memory,
-  selected,
-  onSelect,
-  extra,
-  changed = NONE,
-}: MemorySectionProps) {
+export function MemorySection({ model, memory, selected, onSelect, extra, changed }: MemorySectionProps) {
   const whole = useMemo(() => wholeView(memory.ramEnd || memory.end, memory.end), [memory]);
   const [view, setView] = useState<MapView>(whole);
   const [cursor, setCursor] = useState(0);
@@ -45,13 +38,14 @@ export function MemorySection({
         memory.grants.map(
           (_, index) => model.page.hypervisors.find(({ grants }) => grants === index)?.name ?? '',
         ),
+        changed,
       ),
-    [model, memory],
+    [model, memory, changed],
   );
   const layer = layers.find(({ id }) => id === layerId) ?? layers[0];
   const [pointed, setPointed] = useState<Run>();
   const grid = useMemo(() => gridOf(view), [view]);
-  const marked = selected === undefined ? changed : (model.findings[selected]?.runs ?? []);
+  const marked = selected === undefined ? (changed ?? NONE) : (model.findings[selected]?.runs ?? []);
   const first = selected === undefined ? undefined : marked[0];
 
   // A finding that was selected is where one looks; the view changes only when it is not in it.

@@ -91,6 +91,11 @@ export function watchedKernel(machine: LinuxMachine): WatchedMachine {
     ...{ virtualMachine, capabilities, memory, heki, hostFrame, levels },
     preFault: preFaultOf(virtualMachine),
     memoryMap,
+    // It reserves none.
+    crashKernel: [],
+    get bpf() {
+      return kernel.bpfPages;
+    },
     root: kernel.pageTableRoot,
     get vcpu() {
       return kernel.vcpu;
